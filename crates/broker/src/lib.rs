@@ -1,0 +1,1 @@
+//! The MQTT broker: workers, transports, sessions, P2P, permissions.

@@ -1,0 +1,1 @@
+//! Users, devices, grants, meetings: one contract on SQL.

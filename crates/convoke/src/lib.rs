@@ -1,0 +1,1 @@
+//! Audio and video calls that always ring, in one program.

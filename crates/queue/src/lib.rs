@@ -1,0 +1,1 @@
+//! The durable message queue on the commit log.

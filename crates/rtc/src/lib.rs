@@ -1,0 +1,1 @@
+//! The RTC server: ICE, DTLS-SRTP, forwarding.

@@ -1,0 +1,1 @@
+//! Signals between terminal and service, and the states of a meeting; pure.

@@ -1,0 +1,1 @@
+//! SDK for Rust and the headless terminal.

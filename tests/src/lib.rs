@@ -1,0 +1,1 @@
+//! Scenarios of the whole system over real sockets and processes.
