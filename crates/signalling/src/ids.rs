@@ -1,0 +1,93 @@
+//! Identifiers, each of its own type so that two of them cannot be swapped.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use uuid::Uuid;
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[serde(transparent)]
+        pub struct $name(pub String);
+
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// One signal. A request is handled once per id, however often it is delivered (UUIDv7, RFC 9562).
+    SignalId
+);
+uuid_id!(
+    /// One meeting; made by the terminal that creates it, refused if taken (UUIDv7).
+    MeetingId
+);
+uuid_id!(
+    /// One ring of one callee: one per user and ring, never used again (UUIDv7). It is the collapse key.
+    InvitationId
+);
+uuid_id!(
+    /// One stay of one client in a channel (UUIDv7).
+    ParticipationId
+);
+text_id!(
+    /// The account that owns devices: 1 to 64 characters of `[A-Za-z0-9_.@-]`.
+    UserName
+);
+text_id!(
+    /// An MQTT client id, `<GroupID>@@@<DeviceID>`.
+    ClientId
+);
+text_id!(
+    /// The media resource at the RTC server; the meeting's id as text.
+    ChannelId
+);
+
+impl UserName {
+    pub const MAX_CHARS: usize = 64;
+
+    /// Whether the text may name a user.
+    pub fn is_valid(&self) -> bool {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'@' | b'-');
+        (1..=Self::MAX_CHARS).contains(&self.0.len()) && self.0.bytes().all(allowed)
+    }
+}
+
+impl From<MeetingId> for ChannelId {
+    fn from(meeting: MeetingId) -> Self {
+        Self(meeting.to_string())
+    }
+}

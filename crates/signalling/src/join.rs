@@ -1,0 +1,152 @@
+//! How a terminal joins a channel: parameters, token claims, the join door's request and answer, slot messages.
+
+use crate::ids::{ChannelId, ParticipationId, UserName};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a terminal needs to join; part of every invitation and admission.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JoinParameters {
+    /// Base addresses of join doors (`https://host:8443`), best first; the terminal posts to `<endpoint>/rtc/v1/join`.
+    pub endpoints: Vec<String>,
+    /// The instance that the channel belongs to.
+    pub app: String,
+    pub channel: ChannelId,
+    pub user: UserName,
+    pub participation: ParticipationId,
+    /// JWT (EdDSA) with [`JoinClaims`]; a callee's is *waiting* until its accept is decided.
+    pub token: String,
+    pub profile: Profile,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turn: Vec<TurnServer>,
+}
+
+/// A TURN server that the operator named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TurnServer {
+    pub urls: Vec<String>,
+    pub username: String,
+    pub credential: String,
+}
+
+/// The fixed number of receive slots of one media connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// 1 video + 1 audio.
+    Call,
+    /// 9 video + 3 audio.
+    Meeting,
+    /// 16 video + 4 audio.
+    Large,
+}
+
+impl Profile {
+    /// Video and audio receive slots.
+    pub const fn slots(self) -> (usize, usize) {
+        match self {
+            Self::Call => (1, 1),
+            Self::Meeting => (9, 3),
+            Self::Large => (16, 4),
+        }
+    }
+}
+
+/// What the bearer of a join token may do in its channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rights {
+    pub publish_audio: bool,
+    pub publish_video: bool,
+    pub subscribe: bool,
+}
+
+impl Rights {
+    pub const ALL: Self = Self { publish_audio: true, publish_video: true, subscribe: true };
+}
+
+/// Claims of a join token: one channel, one participation (RFC 7519; signed with EdDSA, key named by `kid`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinClaims {
+    pub iss: String,
+    /// Always [`JoinClaims::AUDIENCE`].
+    pub aud: String,
+    /// Token id.
+    pub jti: String,
+    /// Seconds since 1970.
+    pub iat: u64,
+    /// Seconds since 1970; gates the join only, not the stay.
+    pub exp: u64,
+    pub channel: ChannelId,
+    pub participation: ParticipationId,
+    pub user: UserName,
+    /// A stable name of the joining client (a hash of its client id): a join replaces the same client's older participation.
+    pub client: String,
+    pub rights: Rights,
+    /// True for a callee before its accept: ICE and DTLS may be done, nothing is forwarded to or from it.
+    pub waiting: bool,
+}
+
+impl JoinClaims {
+    pub const AUDIENCE: &'static str = "rtc";
+}
+
+/// What an offered m-line is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Sends the microphone.
+    Microphone,
+    /// Sends the camera.
+    Camera,
+    /// Sends the screen.
+    Screen,
+    /// Receives audio of whoever is in the slot.
+    AudioSlot,
+    /// Receives video of whoever is in the slot.
+    VideoSlot,
+}
+
+/// Body of `POST <endpoint>/rtc/v1/join`; the token goes in `Authorization: Bearer`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JoinRequest {
+    /// The one SDP offer of this stay.
+    pub sdp: String,
+    pub profile: Profile,
+    /// Offered mid → purpose; camera against screen is not visible in SDP.
+    pub purposes: BTreeMap<String, Purpose>,
+}
+
+/// Answer of the join door.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JoinAnswer {
+    pub sdp: String,
+    /// The first slot map; later ones come on the data channel `slots` at the actual switch.
+    pub slots: SlotMap,
+}
+
+/// Who is in which slot. A map with a lower epoch than the last one seen is ignored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SlotMap {
+    pub epoch: u64,
+    pub slots: Vec<Slot>,
+}
+
+/// One filled slot; a slot that is not named is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Slot {
+    pub mid: String,
+    pub participation: ParticipationId,
+    pub source: Source,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    Microphone,
+    Camera,
+    Screen,
+}
+
+/// Label of the data channel that carries [`SlotMap`]s.
+pub const SLOTS_CHANNEL: &str = "slots";
