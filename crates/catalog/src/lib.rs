@@ -1,1 +1,100 @@
-//! Users, devices, grants, meetings: one contract on SQL.
+//! Users, devices, groups, topics, grants, credentials, online state and meetings: one contract on SQL.
+//!
+//! What it is: the trait [`Catalog`] with its rows, and the engine on SQLite (`SqliteCatalog`). What it is not: it
+//! decides nothing; rules of access live in the broker, rules of calls in the meeting service. It knows no other part:
+//! meetings are opaque documents with a revision, signals are ids.
+//!
+//! Contract. A method that writes returns when the write is on disk. Methods may be called from any task at any time.
+//! [`Catalog::commit`] is one transaction: all of it or nothing. Times are milliseconds since 1970.
+
+pub mod access;
+pub mod meetings;
+
+pub use access::{
+    AccessKey, AccessSnapshot, ApiKey, Device, DeviceState, Grant, Group, LoginLink, OnlineEvent, OnlineKind,
+    ParentTopic, Rule, User,
+};
+pub use meetings::{
+    CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow,
+    TimerRow,
+};
+
+use std::future::Future;
+use std::pin::Pin;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub type CatalogFuture<'a, T, E = CatalogError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
+
+/// The store could not answer. After a write it is unknown whether it took effect, unless the error says so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogError {
+    #[error("the catalog cannot be read or written: {0}")]
+    Unavailable(String),
+    #[error("the catalog holds a row that cannot be understood: {0}")]
+    Damaged(String),
+    /// A name or value that no row may have; nothing was written.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+pub trait Catalog: Send + Sync {
+    // Access: what the broker needs to know of everybody.
+
+    /// Groups, parent topics, keys and grants at one revision.
+    fn access(&self) -> CatalogFuture<'_, AccessSnapshot>;
+    /// Rises with each commit that changes [`access`](Self::access).
+    fn access_revision(&self) -> watch::Receiver<u64>;
+    fn put_group(&self, group: Group) -> CatalogFuture<'_, ()>;
+    fn put_parent(&self, parent: ParentTopic) -> CatalogFuture<'_, ()>;
+    fn put_access_key(&self, key: AccessKey) -> CatalogFuture<'_, ()>;
+    fn put_grant(&self, grant: Grant) -> CatalogFuture<'_, ()>;
+
+    // Users and their devices.
+
+    /// Makes the user or renames it.
+    fn put_user(&self, user: User) -> CatalogFuture<'_, ()>;
+    fn user(&self, user: &str) -> CatalogFuture<'_, Option<User>>;
+    /// Users in the order of their names, at most `limit`, after `after`.
+    fn users(&self, after: Option<&str>, limit: u32) -> CatalogFuture<'_, Vec<User>>;
+    /// Registers a device; the same client id of the same user again replaces the credential. A client id that
+    /// belongs to another user is [`CatalogError::Invalid`].
+    fn put_device(&self, device: Device) -> CatalogFuture<'_, ()>;
+    fn device(&self, client_id: &str) -> CatalogFuture<'_, Option<Device>>;
+    /// Devices of these users with their online state.
+    fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>>;
+    fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()>;
+    fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<ApiKey>>;
+    fn put_login_link(&self, link: LoginLink) -> CatalogFuture<'_, ()>;
+    fn login_link(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<LoginLink>>;
+
+    // Online state, kept by the meeting service from the broker's events.
+
+    /// Applies an event; may be repeated and overtake others. `true` if the client's online state changed by it.
+    fn online_event(&self, event: OnlineEvent) -> CatalogFuture<'_, bool>;
+
+    // Meetings.
+
+    fn meeting(&self, id: Uuid) -> CatalogFuture<'_, Option<MeetingRow>>;
+    /// Ids of all meetings that have not ended.
+    fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
+    /// The one transaction of the meeting service.
+    fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError>;
+    fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
+    /// The live meetings in which a user is engaged (in, rung, or calling).
+    fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>>;
+    /// Timers that are due at `now_ms`, earliest first.
+    fn due_timers(&self, now_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
+    /// When the next timer is due.
+    fn next_timer(&self) -> CatalogFuture<'_, Option<u64>>;
+    /// Unsent messages in the order of their making.
+    fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
+    /// Forgets sent messages.
+    fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()>;
+    /// Unseen outcomes of a user, newest first.
+    fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>>;
+    /// How many meetings a user has created since `since_ms`.
+    fn creates_since(&self, user: &str, since_ms: u64) -> CatalogFuture<'_, u32>;
+    /// Forgets handled requests and ended meetings whose time is over; returns how many rows went.
+    fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
+}

@@ -1,0 +1,126 @@
+//! Rows of access: who exists, what may connect, what may be published.
+
+use std::fmt;
+
+/// A Group ID, `GID_…` or `GID-…`, 7 to 64 characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub group: String,
+}
+
+/// A parent topic (level 1), unique without regard to case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParentTopic {
+    pub parent: String,
+    pub rule: Rule,
+}
+
+/// Between MQTT and the queue, per parent topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// Stays inside the broker.
+    None,
+    /// Published messages go to the queue topic of the same name.
+    ToQueue,
+    /// Messages of the queue topic are delivered to terminals.
+    FromQueue,
+    Both,
+}
+
+/// A service's identity (Signature login): its whole instance.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    pub key_id: String,
+    pub secret: String,
+    pub instance: String,
+}
+
+impl fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKey").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
+/// End users of a group may publish to this upstream parent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub group: String,
+    pub parent: String,
+}
+
+/// All of it, at one revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessSnapshot {
+    pub revision: u64,
+    pub groups: Vec<Group>,
+    pub parents: Vec<ParentTopic>,
+    pub keys: Vec<AccessKey>,
+    pub grants: Vec<Grant>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub user: String,
+    /// As shown to others.
+    pub name: String,
+}
+
+/// A registered device with its DeviceCredential.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Device {
+    pub client_id: String,
+    pub user: String,
+    pub group: String,
+    pub name: Option<String>,
+    /// `DC.…`
+    pub key_id: String,
+    pub secret: String,
+    pub expires_at_ms: u64,
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").field("client_id", &self.client_id).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceState {
+    pub client_id: String,
+    pub user: String,
+    pub online: bool,
+    /// When it was last seen to come or go; `None`: never connected.
+    pub since_ms: Option<u64>,
+}
+
+/// Lets the holder of the secret administer the instance over HTTP. Only the hash is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Lower-case hex.
+    pub secret_sha256: String,
+    pub label: String,
+}
+
+/// A reusable secret that logs a page in as one user. Only the hash is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginLink {
+    /// Lower-case hex.
+    pub secret_sha256: String,
+    pub user: String,
+}
+
+/// A `connect` or `tcpclean` event of the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnlineEvent {
+    pub client_id: String,
+    /// Unique per connection: a `tcpclean` cancels only the `connect` with the same one.
+    pub channel_id: String,
+    pub kind: OnlineKind,
+    pub at_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnlineKind {
+    Connect,
+    TcpClean,
+}

@@ -1,0 +1,107 @@
+//! Rows of meetings and the one transaction that changes them.
+
+use crate::CatalogError;
+use uuid::Uuid;
+
+/// A meeting is one document with a revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeetingRow {
+    pub id: Uuid,
+    pub revision: u64,
+    /// JSON, opaque here.
+    pub document: String,
+    pub ended: bool,
+}
+
+/// What one event of a meeting changes. Fields that are empty change nothing, except where said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeetingCommit {
+    /// `None`: the request changed no meeting (it is only remembered and answered).
+    pub meeting: Option<MeetingChange>,
+    /// The request that caused this; a second commit with the same id fails with [`CommitError::AlreadyHandled`].
+    pub handled: Option<Handled>,
+    /// Messages to send, in this order.
+    pub outbox: Vec<NewOutboxRow>,
+    pub outcomes: Vec<OutcomeRow>,
+    /// Invitations whose outcome this user has now seen.
+    pub seen: Vec<(String, Uuid)>,
+    /// Counted for [`creates_since`](crate::Catalog::creates_since).
+    pub created_by: Option<(String, u64)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeetingChange {
+    pub id: Uuid,
+    /// The revision that the change was computed from; `None`: the meeting must not exist yet.
+    pub expected: Option<u64>,
+    /// The new revision is `expected + 1`, or 1.
+    pub document: String,
+    pub ended: bool,
+    /// All timers of the meeting from now on; those not named are gone.
+    pub timers: Vec<TimerRow>,
+    /// All engagements of the meeting from now on; those not named are gone.
+    pub engaged: Vec<Engagement>,
+}
+
+/// A user's tie to a live meeting. At most one *exclusive* one per user over all meetings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engagement {
+    pub user: String,
+    pub meeting: Uuid,
+    /// In the call or calling; false while only being rung.
+    pub exclusive: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handled {
+    pub signal: Uuid,
+    pub keep_until_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimerRow {
+    pub meeting: Uuid,
+    /// Unique within the meeting.
+    pub key: String,
+    pub due_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewOutboxRow {
+    pub topic: String,
+    pub properties: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Rising in the order of making.
+    pub id: i64,
+    pub topic: String,
+    pub properties: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+/// What a user has missed; kept until it is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutcomeRow {
+    pub user: String,
+    pub invitation: Uuid,
+    pub at_ms: u64,
+    /// JSON, opaque here.
+    pub document: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// Somebody else changed the meeting: read it again and decide anew.
+    #[error("the meeting has another revision than the one this change was made from")]
+    Conflict,
+    #[error("this request was handled before")]
+    AlreadyHandled,
+    /// An exclusive engagement of this user in another live meeting stands against it.
+    #[error("{user} is in another meeting ({meeting})")]
+    Engaged { user: String, meeting: Uuid },
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
