@@ -1,0 +1,83 @@
+//! Errors, by what the caller can do about them.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::Position;
+
+/// The log cannot be opened. Each message names the thing, the cause and the remedy.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    #[error("{path} is locked by the process with id {pid}: stop it, or use another data directory")]
+    Locked { path: String, pid: String },
+    #[error("{path}: {action}: {source}: {remedy}")]
+    Storage { path: String, action: &'static str, remedy: &'static str, source: io::Error },
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    #[error("option {option}: {reason}")]
+    Options { option: &'static str, reason: String },
+}
+
+/// Bytes that had been durable are no longer what was written.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{path} is damaged at offset {offset}: {what}: nothing was changed; restore the file from a copy, or move the data directory away to start empty"
+)]
+pub struct Damaged {
+    pub path: String,
+    pub offset: u64,
+    pub what: String,
+}
+
+#[derive(Debug, Error)]
+pub enum ReplayError<E> {
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    #[error("{path} cannot be read: {source}: check the disk and the permissions of the data directory")]
+    Storage { path: String, source: io::Error },
+    /// What the caller's closure returned.
+    #[error("{0}")]
+    Apply(E),
+}
+
+/// Nothing of the append is in the log, and nothing of it will be.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AppendError {
+    #[error("the append has {bytes} bytes, at most {max} are allowed")]
+    TooLarge { bytes: usize, max: usize },
+    /// A kind that belongs to the log, no record at all, or a reference past the end: the caller's mistake.
+    #[error("not a valid append: {0}")]
+    Invalid(&'static str),
+    /// Too much waits for the disk. Try again when the watchers have been told of progress.
+    #[error("too many bytes wait for the disk")]
+    Busy,
+    /// The disk is full. Resumes by itself once there is space.
+    #[error("the disk is full: free space on the disk of the data directory")]
+    Full,
+    #[error("the log has failed and accepts nothing until the process is started again: {0}")]
+    Poisoned(String),
+    #[error("the log is closed")]
+    Closed,
+}
+
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// Older than the log's first segment, or not yet appended.
+    #[error("position {0} is not in the log")]
+    OutOfRange(Position),
+    /// The bytes at this position are not the record that was appended there.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    #[error("{path} cannot be read: {source}")]
+    Storage { path: String, source: io::Error },
+}
+
+/// The wait is over, but what was waited for is not durable.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum WaitError {
+    #[error("the log has failed: {0}")]
+    Poisoned(String),
+    #[error("the log was closed before position {0} was durable")]
+    Closed(Position),
+}

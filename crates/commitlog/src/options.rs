@@ -1,0 +1,59 @@
+use std::time::Duration;
+
+/// When an append counts as durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// After `fdatasync`: survives a power cut.
+    Always,
+    /// After `write`: survives the end of the process, not of the machine. A power cut may lose everything since the
+    /// last segment change; what is found afterwards is still a prefix of what was appended.
+    Os,
+}
+
+/// A bug that is switched on to show that a checker can fail. Only builds with the feature `faults` have any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    #[default]
+    None,
+    /// Says "durable" as soon as the batch is taken, and writes it some time later.
+    #[cfg(feature = "faults")]
+    AckBeforeWrite { delay: Duration },
+    /// Writes, but leaves `fdatasync` out.
+    #[cfg(feature = "faults")]
+    SkipSync,
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Size of a new log's segments, a multiple of 4096. A log that exists keeps the size it was made with.
+    pub segment_size: u64,
+    pub sync: SyncMode,
+    /// The largest append, headers included. An append never crosses a segment.
+    pub append_bytes_max: usize,
+    /// Bytes appended and not yet durable. Beyond it `Normal` appends get `Busy`; `Essential` ones may go a quarter
+    /// further.
+    pub pending_bytes_max: usize,
+    /// Room in written segments that is kept for `Essential` appends when no further segment can be made.
+    pub reserve_bytes: u64,
+    /// After this long without appends an empty batch follows the last one, so that damage to the last batch cannot
+    /// pass for a torn tail. `None`: never (tests that count syncs).
+    pub idle_mark_after: Option<Duration>,
+    /// How often a segment is tried again after the disk was full.
+    pub full_retry_every: Duration,
+    pub fault: Fault,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_size: 64 << 20,
+            sync: SyncMode::Always,
+            append_bytes_max: 8 << 20,
+            pending_bytes_max: 64 << 20,
+            reserve_bytes: 8 << 20,
+            idle_mark_after: Some(Duration::from_millis(50)),
+            full_retry_every: Duration::from_secs(1),
+            fault: Fault::None,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What goes into the log and what comes out of it.
+
+use crate::Position;
+
+/// Record kinds from here to 0xff belong to the users of the log; those below are the log's own and never replayed.
+pub const USER_KIND_MIN: u8 = 0x20;
+
+/// A record that is about to be appended.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRecord<'a> {
+    /// `USER_KIND_MIN` or above; says who owns the record and what its payload is.
+    pub kind: u8,
+    /// The owner's own name for what the record belongs to (a topic, an inbox).
+    pub owner: u64,
+    /// Written one after the other, without anything in between.
+    pub payload: &'a [Part<'a>],
+}
+
+impl<'a> NewRecord<'a> {
+    #[must_use]
+    pub fn new(kind: u8, owner: u64, payload: &'a [Part<'a>]) -> Self {
+        Self { kind, owner, payload }
+    }
+}
+
+/// A piece of a payload.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    Bytes(&'a [u8]),
+    /// The position of the record with this index in the same append, as eight little-endian bytes. It may be the
+    /// record itself or one before or after it: all positions of an append are known before the first byte is encoded.
+    PositionOf(usize),
+}
+
+/// Where an append went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// One position for each record, in the order given.
+    pub positions: Vec<Position>,
+    /// The append is durable once `Log::durable()` is at or past this.
+    pub end: Position,
+}
+
+/// A record as it was appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub kind: u8,
+    pub owner: u64,
+    pub position: Position,
+    pub payload: Vec<u8>,
+}
+
+/// A record during replay: borrows the replay's buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplayedRecord<'a> {
+    pub kind: u8,
+    pub owner: u64,
+    pub position: Position,
+    pub payload: &'a [u8],
+}
+
+/// What watchers are told, once for each sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Durable {
+    /// Everything below this position is durable.
+    Up(Position),
+    /// A write or a sync failed: nothing will become durable any more. Nothing may be acknowledged; the process
+    /// should end and recover from the file.
+    Poisoned(String),
+}
+
+/// Whether an append may use the space that is kept for when the disk is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Refused with `Full` when the disk is full.
+    Normal,
+    /// Acknowledgements, hand-outs, copies: what frees space or lets work go on. May use the reserve.
+    Essential,
+}

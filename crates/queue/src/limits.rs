@@ -1,0 +1,31 @@
+//! Every number that the network can run into.
+
+use std::time::Duration;
+
+/// Largest body.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
+/// Properties of one message.
+pub const PROPERTIES_MAX: usize = 128;
+/// Names and values of one message's properties, together.
+pub const PROPERTY_BYTES_MAX: usize = 16 << 10;
+/// Keys of one message; together with the tag they have at most `PROPERTY_BYTES_MAX` bytes.
+pub const KEYS_MAX: usize = 64;
+/// Deliveries of one receive.
+pub const RECEIVE_MAX: usize = 32;
+/// Bodies of one receive: it ends early, but never empty, when the next message would pass this.
+pub const RECEIVE_BYTES_MAX: usize = 8 << 20;
+/// Shortest and longest time that a hand-out may be hidden (a shorter shortest is an engine's option, for tests).
+pub const INVISIBLE_MIN: Duration = Duration::from_secs(1);
+pub const INVISIBLE_MAX: Duration = Duration::from_secs(12 * 3600);
+/// Longest wait of one receive; a longer one is taken as this.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Receives of one group that wait on one topic at the same time.
+pub const WAITERS_MAX: usize = 1024;
+/// Hand-outs of one group on one topic that are not acknowledged yet. At the limit nothing new is handed out.
+pub const IN_FLIGHT_MAX: usize = 100_000;
+/// Sends that are not durable yet.
+pub const SENDS_PENDING_MAX: usize = 100_000;
+pub const TOPICS_MAX: usize = 10_000;
+pub const GROUPS_MAX: usize = 10_000;
+/// Messages that one topic holds.
+pub const TOPIC_MESSAGES_MAX: usize = 10_000_000;

@@ -1,0 +1,156 @@
+//! What is sent and what is handed out.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::names::{GroupName, TopicName};
+
+/// A message as its sender made it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// What people look a message up by.
+    pub keys: Vec<String>,
+    /// What a receiver may filter by.
+    pub tag: Option<String>,
+    pub properties: Vec<(String, String)>,
+    pub body: Bytes,
+    /// When the sender made it, milliseconds since 1970.
+    pub born_ms: u64,
+}
+
+impl Message {
+    /// The first property of that name.
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The queue's name for a message: unique within the engine, opaque.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(pub(crate) Arc<str>);
+
+impl MessageId {
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The right to acknowledge one hand-out of one message. Opaque; survives being turned into text and back.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Receipt(pub(crate) Arc<str>);
+
+impl Receipt {
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! shown_as_text {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+shown_as_text!(MessageId, Receipt);
+
+/// A message on its way to a member of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    pub message_id: MessageId,
+    pub topic: TopicName,
+    pub message: Message,
+    pub receipt: Receipt,
+    /// 1 for the first hand-out to the group.
+    pub attempt: u32,
+}
+
+/// Which messages of a topic a group wants. All members of a group use the same filter: what it leaves out counts as
+/// consumed by the group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TagFilter {
+    #[default]
+    All,
+    /// Messages that have one of these tags.
+    Tags(BTreeSet<String>),
+}
+
+impl TagFilter {
+    #[must_use]
+    pub fn matches(&self, tag: Option<&str>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Tags(tags) => tag.is_some_and(|tag| tags.contains(tag)),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiveRequest {
+    pub group: GroupName,
+    pub topic: TopicName,
+    pub filter: TagFilter,
+    /// At most this many deliveries; more than `limits::RECEIVE_MAX` is taken as that.
+    pub max: usize,
+    /// How long to wait for the first message when there is none.
+    pub wait: Duration,
+    /// How long the messages are hidden from the rest of the group.
+    pub invisible: Duration,
+}
+
+/// What may be chosen for a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupOptions {
+    /// Hand-outs of one message before it goes to the dead letters.
+    pub attempts_max: u32,
+}
+
+impl Default for GroupOptions {
+    fn default() -> Self {
+        Self { attempts_max: 16 }
+    }
+}
+
+/// A topic with what its groups have still before them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicDescription {
+    pub topic: TopicName,
+    /// Messages that at least one group still needs, or that nobody has received yet.
+    pub messages: u64,
+    pub groups: Vec<GroupProgress>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupProgress {
+    pub group: GroupName,
+    /// Never handed out.
+    pub waiting: u64,
+    /// Handed out and hidden.
+    pub in_flight: u64,
+    /// Handed out before and due again.
+    pub due_again: u64,
+}

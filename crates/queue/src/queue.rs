@@ -1,0 +1,56 @@
+//! The contract that every engine fulfils.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::error::{AckError, AdminError, ReceiveError, SendError, Unavailable};
+use crate::message::{Delivery, GroupOptions, Message, MessageId, Receipt, ReceiveRequest, TopicDescription};
+use crate::names::{GroupName, TopicName};
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Called once, on a thread of the engine: it must not block.
+pub type SendDone = Box<dyn FnOnce(Result<MessageId, SendError>) + Send>;
+
+/// See the crate's head for what every engine promises.
+pub trait Queue: Send + Sync {
+    /// Returns at once; `done` is called when the message is durable, or will never be. It may be called before this
+    /// returns.
+    fn send(&self, topic: &TopicName, message: Message, done: SendDone);
+
+    /// Durable messages, hidden from the rest of the group until acknowledged or due again. Empty after `wait`.
+    /// Dropping the future loses nothing: what it had taken is due again after its invisible time.
+    fn receive(&self, request: ReceiveRequest) -> BoxFuture<'_, Result<Vec<Delivery>, ReceiveError>>;
+
+    /// When this completes well, the message is never handed to the group again, whatever fails.
+    fn ack(&self, receipt: Receipt) -> BoxFuture<'_, Result<(), AckError>>;
+
+    /// Hides the message for `invisible` from now on (zero: due at once). The old receipt ends, the new one counts.
+    fn change_invisible(&self, receipt: Receipt, invisible: Duration) -> BoxFuture<'_, Result<Receipt, AckError>>;
+
+    /// Makes the topic if there is none of that name; durable when it completes.
+    fn create_topic(&self, topic: TopicName) -> BoxFuture<'_, Result<(), AdminError>>;
+
+    /// Makes the group, or changes its options; durable when it completes. A group belongs to a topic from its first
+    /// receive there, and starts at the oldest message that the topic still holds.
+    fn create_group(&self, group: GroupName, options: GroupOptions) -> BoxFuture<'_, Result<(), AdminError>>;
+
+    fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>>;
+
+    /// [`Queue::send`] for those who can wait.
+    fn send_wait(&self, topic: &TopicName, message: Message) -> BoxFuture<'static, Result<MessageId, SendError>> {
+        let (tx, rx) = oneshot::channel();
+        self.send(
+            topic,
+            message,
+            Box::new(move |result| {
+                // The sender may have stopped waiting.
+                let _ = tx.send(result);
+            }),
+        );
+        Box::pin(async move { rx.await.unwrap_or(Err(SendError::Unavailable(Unavailable::Closed))) })
+    }
+}
