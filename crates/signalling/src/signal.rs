@@ -128,10 +128,14 @@ pub enum UpBody {
 pub enum DownBody {
     /// `ring-down`. Rings, once per invitation and device.
     Invitation(Box<Ring>),
-    /// On `ring-down` (with `invitation` and `rev`) it ends a ring; on `meeting-down` it ends the meeting for a member.
+    /// On `ring-down` (with `invitation` and `rev`) it ends a ring; on `meeting-down` it ends the meeting for a member,
+    /// or, with `user`, tells the inviter that this callee's ring is over while the meeting goes on.
     Ended {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         invitation: Option<InvitationId>,
+        /// On `meeting-down` only: the callee whose ring is over. Absent: the meeting is over for the receiver.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<UserName>,
         rev: u64,
         reason: EndReason,
         /// Who ended it, where a person did.
@@ -207,7 +211,8 @@ pub struct Ring {
     pub media: Media,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// Past this moment (service's clock) it must not ring, it is missed.
+    /// Past this moment (service's clock) no ring may begin, it is missed. One that began before goes on until the
+    /// service ends it.
     pub ring_until_ms: u64,
     /// Token waiting: the media path may be warmed while it rings.
     pub join: JoinParameters,
