@@ -1,1 +1,5 @@
-//! Audio and video calls that always ring, in one program.
+//! Audio and video calls that always ring, in one program: configuration, keys, HTTP, and the wiring of the roles.
+
+pub mod config;
+pub mod http;
+pub mod keys;

@@ -1,0 +1,36 @@
+# The front door of Convoke. Each target installs what it needs and says so; what is there is left alone.
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check bench web pictures generate clean
+SHELL := /bin/bash
+
+help: ## this list
+	@echo "Convoke: audio and video calls that always ring."
+	@echo
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+demo: ## build, then watch one whole call: killed callee, killed server, one ring, encrypted media
+	@scripts/demo
+
+run: ## build with the web terminal, start a server for trying out, print a link for each of three people
+	@scripts/run
+
+test: ## every test, browsers and foreign clients included
+	@scripts/test
+
+check: ## formatting, lints, dependency rule, generated files
+	@scripts/check
+
+bench: ## measure against the bars: ring latency, durable publishing beside the raw disk
+	@scripts/bench
+
+web: ## build the web terminal into web/app/dist
+	@scripts/web
+
+pictures: ## make the pictures of README and docs anew
+	@scripts/pictures
+
+generate: ## write schemas, TypeScript types, the OpenAPI document and generated docs anew
+	@scripts/generate
+
+clean: ## remove what was built
+	@cargo clean && rm -rf build web/node_modules web/app/dist

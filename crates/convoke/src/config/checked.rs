@@ -1,0 +1,143 @@
+//! Checked values: addresses parsed, numbers in range, files named.
+
+use super::{ConfigError, Layers, Raw};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Everything that `serve` needs, ready to use.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub threads: usize,
+    pub mqtt: SocketAddr,
+    pub mqtts: SocketAddr,
+    pub http: SocketAddr,
+    pub https: SocketAddr,
+    pub media: SocketAddr,
+    pub media_advertise: Vec<IpAddr>,
+    pub media_lost_after: Duration,
+    pub payload_bytes_max: usize,
+    pub topic_chars_max: usize,
+    /// PEM chain and key; `None`: the built-in authority's.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    pub names: Vec<String>,
+    pub sync_always: bool,
+    pub times: MeetingTimes,
+    /// Loopback only, next free port, seeded users.
+    pub dev: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeetingTimes {
+    pub reach: Duration,
+    pub ring: Duration,
+    pub gone: Duration,
+}
+
+const PAYLOAD_BYTES_CEILING: usize = 256 * 1024;
+
+impl Config {
+    pub fn check(layers: &Layers, dev: bool) -> Result<Self, ConfigError> {
+        let raw = layers.merge()?;
+        let check = Check { layers };
+        check.range("mqtt.topic_chars_max", raw.mqtt.topic_chars_max as u64, 64, 128)?;
+        check.range("mqtt.payload_bytes_max", raw.mqtt.payload_bytes_max as u64, 1, PAYLOAD_BYTES_CEILING as u64)?;
+        let address = |key: &str, text: &str| check.address(key, text).map(|a| if dev { loopback(a) } else { a });
+        Ok(Self {
+            data_dir: PathBuf::from(&raw.server.data_dir),
+            threads: threads(raw.server.threads),
+            mqtt: address("mqtt.listen", &raw.mqtt.listen)?,
+            mqtts: address("mqtt.tls_listen", &raw.mqtt.tls_listen)?,
+            http: address("http.listen", &raw.http.listen)?,
+            https: address("http.tls_listen", &raw.http.tls_listen)?,
+            media: address("media.listen", &raw.media.listen)?,
+            media_advertise: check.addresses("media.advertise", &raw.media.advertise)?,
+            media_lost_after: Duration::from_millis(raw.media.lost_after_ms),
+            payload_bytes_max: raw.mqtt.payload_bytes_max,
+            topic_chars_max: raw.mqtt.topic_chars_max,
+            certificate: check.certificate(&raw)?,
+            sync_always: check.sync(&raw.log.sync)?,
+            times: check.times(&raw)?,
+            names: raw.tls.names,
+            dev,
+        })
+    }
+}
+
+fn threads(configured: usize) -> usize {
+    if configured > 0 {
+        return configured;
+    }
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn loopback(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port())
+}
+
+struct Check<'a> {
+    layers: &'a Layers,
+}
+
+impl Check<'_> {
+    fn refuse(&self, key: &str, cause: impl ToString, remedy: impl ToString) -> ConfigError {
+        ConfigError::Value {
+            key: key.to_owned(),
+            origin: self.layers.origin(key),
+            cause: cause.to_string(),
+            remedy: remedy.to_string(),
+        }
+    }
+
+    fn range(&self, key: &str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
+        if (least..=most).contains(&value) {
+            return Ok(());
+        }
+        Err(self.refuse(key, format!("{value} is out of range"), format!("give {least} to {most}")))
+    }
+
+    fn address(&self, key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
+        let remedy = "give address:port, for example 0.0.0.0:1883";
+        SocketAddr::from_str(text).map_err(|e| self.refuse(key, format!("`{text}` is no address ({e})"), remedy))
+    }
+
+    fn addresses(&self, key: &str, texts: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
+        let parse = |text: &String| {
+            IpAddr::from_str(text).map_err(|e| {
+                self.refuse(key, format!("`{text}` is no IP address ({e})"), "give addresses without port")
+            })
+        };
+        texts.iter().map(parse).collect()
+    }
+
+    fn certificate(&self, raw: &Raw) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {
+        match (raw.tls.certificate.as_str(), raw.tls.key.as_str()) {
+            ("", "") => Ok(None),
+            ("", _) => Err(self.refuse("tls.certificate", "tls.key is set without it", "set both or none")),
+            (_, "") => Err(self.refuse("tls.key", "tls.certificate is set without it", "set both or none")),
+            (certificate, key) => Ok(Some((certificate.into(), key.into()))),
+        }
+    }
+
+    fn sync(&self, text: &str) -> Result<bool, ConfigError> {
+        match text {
+            "always" => Ok(true),
+            "os" => Ok(false),
+            other => Err(self.refuse("log.sync", format!("`{other}` is unknown"), "give \"always\" or \"os\"")),
+        }
+    }
+
+    fn times(&self, raw: &Raw) -> Result<MeetingTimes, ConfigError> {
+        const DAY_S: u64 = 24 * 3600;
+        self.range("meeting.reach_s", raw.meeting.reach_s, 1, DAY_S)?;
+        self.range("meeting.ring_s", raw.meeting.ring_s, 1, 180)?;
+        self.range("meeting.gone_s", raw.meeting.gone_s, 1, 600)?;
+        Ok(MeetingTimes {
+            reach: Duration::from_secs(raw.meeting.reach_s),
+            ring: Duration::from_secs(raw.meeting.ring_s),
+            gone: Duration::from_secs(raw.meeting.gone_s),
+        })
+    }
+}

@@ -1,0 +1,27 @@
+//! Configuration in two stages: raw values from file, environment and flags, then checked ready-to-use values.
+//!
+//! Precedence: flag, environment (`CONVOKE_SECTION__KEY`), file, default. An unknown key is refused, and the nearest
+//! known one is named. Every error says where its value came from.
+
+mod checked;
+mod layers;
+mod raw;
+
+pub use checked::{Config, MeetingTimes};
+pub use layers::{Layers, Origin};
+pub use raw::Raw;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration file {path}: {cause}\n  remedy: check the path and its permissions")]
+    Unreadable { path: String, cause: std::io::Error },
+    #[error("{origin} is not valid TOML: {cause}")]
+    Syntax { origin: Origin, cause: String },
+    #[error("unknown key `{key}` in {origin}{}", nearest.as_ref().map(|n| format!("\n  remedy: did you mean `{n}`?")).unwrap_or_default())]
+    UnknownKey { key: String, origin: Origin, nearest: Option<String> },
+    #[error("`{key}` in {origin} cannot be used: {cause}\n  remedy: {remedy}")]
+    Value { key: String, origin: Origin, cause: String, remedy: String },
+}
+
+#[cfg(test)]
+mod tests;

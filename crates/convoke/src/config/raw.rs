@@ -1,0 +1,127 @@
+//! The configuration file as it is written: every section and key with its default.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Raw {
+    pub server: Server,
+    pub mqtt: Mqtt,
+    pub http: Http,
+    pub media: Media,
+    pub tls: Tls,
+    pub log: Log,
+    pub meeting: Meeting,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Where everything that must survive is kept.
+    pub data_dir: String,
+    /// Broker workers and media shards, each; 0 = one per core.
+    pub threads: usize,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mqtt {
+    /// MQTT over TCP.
+    pub listen: String,
+    /// MQTT over TLS.
+    pub tls_listen: String,
+    /// Largest PUBLISH payload.
+    pub payload_bytes_max: usize,
+    /// Longest topic, 64 to 128.
+    pub topic_chars_max: usize,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Web terminal, API, MQTT over WebSocket, join door.
+    pub listen: String,
+    /// The same over TLS.
+    pub tls_listen: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Media {
+    /// Media over UDP.
+    pub listen: String,
+    /// Addresses that terminals can reach; empty: those of this machine's interfaces.
+    pub advertise: Vec<String>,
+    /// Without an authenticated packet for so long a connection counts as lost.
+    pub lost_after_ms: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// PEM chain; empty: a certificate of the built-in authority.
+    pub certificate: String,
+    /// PEM key of `certificate`.
+    pub key: String,
+    /// Further names and addresses in the built-in certificate, and the first of them in links.
+    pub names: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `always` survives a power cut, `os` survives the process.
+    pub sync: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Meeting {
+    /// Create to first ringing.
+    pub reach_s: u64,
+    /// Ringing to answer.
+    pub ring_s: u64,
+    /// Without media and without signalling for so long a member has left.
+    pub gone_s: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { data_dir: "data".into(), threads: 0 }
+    }
+}
+
+impl Default for Mqtt {
+    fn default() -> Self {
+        Self {
+            listen: "0.0.0.0:1883".into(),
+            tls_listen: "0.0.0.0:8883".into(),
+            payload_bytes_max: 64 * 1024,
+            topic_chars_max: 64,
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: "0.0.0.0:8080".into(), tls_listen: "0.0.0.0:8443".into() }
+    }
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self { listen: "0.0.0.0:7700".into(), advertise: Vec::new(), lost_after_ms: 4_000 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { sync: "always".into() }
+    }
+}
+
+impl Default for Meeting {
+    fn default() -> Self {
+        Self { reach_s: 45, ring_s: 45, gone_s: 20 }
+    }
+}

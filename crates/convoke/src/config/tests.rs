@@ -1,0 +1,68 @@
+use super::*;
+
+fn layers(file: &str, environment: &[(&str, &str)]) -> Result<Layers, ConfigError> {
+    let mut layers = Layers::default();
+    layers.add_text(file, Origin::File("convoke.toml".into()))?;
+    layers.add_environment(environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))?;
+    Ok(layers)
+}
+
+fn refusal(result: Result<impl Sized, ConfigError>) -> String {
+    result.err().expect("it is refused").to_string()
+}
+
+#[test]
+fn an_environment_variable_wins_over_the_file_and_a_flag_over_both() {
+    let mut layers =
+        layers("[mqtt]\nlisten = \"10.0.0.1:1\"\n", &[("CONVOKE_MQTT__LISTEN", "10.0.0.2:2")]).expect("valid");
+    assert_eq!(Config::check(&layers, false).expect("valid").mqtt.to_string(), "10.0.0.2:2");
+    layers.set_text("mqtt.listen", "10.0.0.3:3", Origin::Flag("--mqtt".into())).expect("valid");
+    assert_eq!(Config::check(&layers, false).expect("valid").mqtt.to_string(), "10.0.0.3:3");
+}
+
+#[test]
+fn an_unknown_key_names_its_file_and_the_nearest_known_key() {
+    let words = refusal(layers("[mqtt]\nlissten = \"1.2.3.4:5\"\n", &[]));
+    assert!(words.contains("`mqtt.lissten` in the file convoke.toml"), "{words}");
+    assert!(words.contains("did you mean `mqtt.listen`?"), "{words}");
+}
+
+#[test]
+fn an_unknown_section_and_a_bare_key_are_refused() {
+    assert!(refusal(layers("[mqqt]\nlisten = \"1.2.3.4:5\"\n", &[])).contains("mqqt.listen"));
+    assert!(refusal(layers("listen = 5\n", &[])).contains("unknown key `listen`"));
+}
+
+#[test]
+fn a_value_of_the_wrong_type_names_the_variable_that_set_it() {
+    let layers = layers("", &[("CONVOKE_SERVER__THREADS", "many")]).expect("known key");
+    let words = refusal(Config::check(&layers, false));
+    assert!(words.contains("CONVOKE_SERVER__THREADS") && words.contains("integer"), "{words}");
+}
+
+#[test]
+fn values_out_of_range_say_the_range() {
+    for (text, range) in [
+        ("[meeting]\nring_s = 181\n", "1 to 180"),
+        ("[mqtt]\ntopic_chars_max = 10\n", "64 to 128"),
+        ("[log]\nsync = \"never\"\n", "\"always\" or \"os\""),
+        ("[tls]\nkey = \"x.pem\"\n", "set both or none"),
+        ("[media]\nadvertise = [\"host\"]\n", "addresses without port"),
+    ] {
+        let words = refusal(Config::check(&layers(text, &[]).expect("known keys"), false));
+        assert!(words.contains(range), "{text}: {words}");
+    }
+}
+
+#[test]
+fn dev_binds_loopback_only() {
+    let config = Config::check(&Layers::default(), true).expect("defaults are valid");
+    for address in [config.mqtt, config.mqtts, config.http, config.https, config.media] {
+        assert!(address.ip().is_loopback(), "{address}");
+    }
+}
+
+#[test]
+fn a_syntax_error_names_its_origin() {
+    assert!(refusal(layers("[mqtt\n", &[])).contains("the file convoke.toml is not valid TOML"));
+}

@@ -1,0 +1,131 @@
+//! Accepts HTTP connections, plain or TLS, HTTP/1.1 or HTTP/2, with a bound on their number and on their patience.
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tower_http::add_extension::AddExtension;
+use tracing::debug;
+
+/// Open HTTP connections per listener; further ones wait in the backlog.
+const CONNECTIONS_MAX: usize = 4_096;
+const BACKLOG: u32 = 1_024;
+const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+const HEADERS_MAX: Duration = Duration::from_secs(10);
+/// How far from the wanted port `--dev` looks for a free one.
+const NEXT_PORTS: u16 = 50;
+
+/// A bound socket.
+pub struct Listener {
+    socket: TcpListener,
+    pub address: SocketAddr,
+}
+
+impl Listener {
+    /// `next_free`: where the port is in use, take the next free one.
+    pub fn bind(wanted: SocketAddr, next_free: bool, key: &str) -> Result<Self> {
+        let tries = if next_free { NEXT_PORTS } else { 1 };
+        let mut address = wanted;
+        for _ in 0..tries {
+            match bind(address) {
+                Ok(socket) => return Ok(Self { address: socket.local_addr()?, socket }),
+                Err(e) if e.kind() == ErrorKind::AddrInUse && next_free => {
+                    address.set_port(address.port().wrapping_add(1))
+                }
+                Err(e) => return Err(e).with_context(|| refusal(wanted, key)),
+            }
+        }
+        Err(anyhow::anyhow!("ports {} to {} are all in use", wanted.port(), address.port()))
+            .with_context(|| refusal(wanted, key))
+    }
+}
+
+fn refusal(address: SocketAddr, key: &str) -> String {
+    format!("cannot listen on {address} for {key}\n  remedy: end what uses the port, or set another one in {key}")
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves until `stop` is true; connections in the middle of a request get to its end.
+pub async fn serve(
+    listener: Listener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    app: Router,
+    mut stop: watch::Receiver<bool>,
+) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let acceptor = tls.map(TlsAcceptor::from);
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.socket.accept() => accepted,
+            () = stopped(&mut stop) => return,
+        };
+        let Ok((stream, peer)) = accepted else { continue };
+        let (acceptor, app, stop) = (acceptor.clone(), app.clone(), stop.clone());
+        tokio::spawn(async move {
+            connection(stream, peer, acceptor, app, stop).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Completes when serving is to stop, also if whoever says so is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    app: Router,
+    stop: watch::Receiver<bool>,
+) {
+    let _ = stream.set_nodelay(true);
+    let Some(acceptor) = tls else {
+        return requests(stream, peer, app, stop).await;
+    };
+    match tokio::time::timeout(TLS_HANDSHAKE_MAX, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => requests(stream, peer, app, stop).await,
+        Ok(Err(error)) => debug!(%peer, %error, "TLS handshake failed"),
+        Err(_) => debug!(%peer, "TLS handshake took too long"),
+    }
+}
+
+async fn requests<S>(stream: S, peer: SocketAddr, app: Router, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(AddExtension::new(app, ConnectInfo(peer)));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEADERS_MAX));
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut serving = std::pin::pin!(serving);
+    let result = tokio::select! {
+        result = serving.as_mut() => result,
+        () = stopped(&mut stop) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = result {
+        debug!(%peer, %error, "HTTP connection ended");
+    }
+}

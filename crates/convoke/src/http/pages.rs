@@ -1,0 +1,97 @@
+//! The web terminal, embedded at build time from `web/app/dist`; without it every page says how to build it.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+/// One embedded file.
+pub struct Page {
+    path: &'static str,
+    body: &'static [u8],
+    /// The same, compressed with Brotli.
+    brotli: Option<&'static [u8]>,
+}
+
+include!(concat!(env!("OUT_DIR"), "/pages.rs"));
+
+const MISSING: &str =
+    "The web pages are not part of this build.\nBuild them with `make web`, then build convoke again.\n";
+
+/// Serves the pages under a policy that lets nothing else in.
+#[derive(Clone)]
+pub struct Pages {
+    policy: HeaderValue,
+}
+
+impl Pages {
+    /// `reach`: origins that pages must connect to besides their own (join doors, MQTT over WebSocket).
+    pub fn new(reach: &[String]) -> Self {
+        let policy = format!(
+            "default-src 'self'; connect-src 'self' {}; img-src 'self' data: blob:; media-src 'self' blob:; \
+             worker-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
+            reach.join(" ")
+        );
+        Self { policy: HeaderValue::from_str(&policy).expect("origins are printable") }
+    }
+
+    /// Answers what no other route takes.
+    pub fn mount(self, router: Router) -> Router {
+        router.fallback(move |request: Request| async move {
+            self.answer(request.method(), request.uri().path(), request.headers())
+        })
+    }
+
+    fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response {
+        if method != Method::GET && method != Method::HEAD {
+            return StatusCode::METHOD_NOT_ALLOWED.into_response();
+        }
+        if PAGES.is_empty() {
+            return (StatusCode::SERVICE_UNAVAILABLE, MISSING).into_response();
+        }
+        let name = path.trim_start_matches('/');
+        let name = if name.is_empty() { "index.html" } else { name };
+        match PAGES.iter().find(|page| page.path == name) {
+            Some(page) => self.page(page, accepts_brotli(headers)),
+            None => (StatusCode::NOT_FOUND, "There is no such page.\n").into_response(),
+        }
+    }
+
+    fn page(&self, page: &Page, brotli: bool) -> Response {
+        let compressed = page.brotli.filter(|_| brotli);
+        let mut response = compressed.unwrap_or(page.body).into_response();
+        let headers = response.headers_mut();
+        let mut set = |name, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+        set(header::CONTENT_TYPE, content_type(page.path));
+        set(
+            header::CACHE_CONTROL,
+            if page.path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" },
+        );
+        set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+        set(header::REFERRER_POLICY, "no-referrer");
+        set(header::VARY, "accept-encoding");
+        if compressed.is_some() {
+            set(header::CONTENT_ENCODING, "br");
+        }
+        headers.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
+        response
+    }
+}
+
+fn accepts_brotli(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|v| v.to_str().ok());
+    values.flat_map(|v| v.split(',')).any(|v| v.trim().starts_with("br"))
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("woff2") => "font/woff2",
+        Some("json" | "webmanifest" | "map") => "application/json",
+        _ => "application/octet-stream",
+    }
+}

@@ -1,0 +1,84 @@
+//! What an empty data directory gets: `api-key`, `keys/join.pem`, `tls/ca.pem` with a server certificate.
+//!
+//! Existing files are used as they are; nothing is ever overwritten. Secrets have mode 0600.
+
+mod files;
+mod tls;
+
+pub use tls::Certificate;
+
+use anyhow::{Context, Result, bail};
+use aws_lc_rs::digest;
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use files::{read_or_make, remedy_for};
+use rcgen::{KeyPair, PKCS_ED25519};
+use std::path::Path;
+
+/// The key that administers the instance over HTTP.
+pub struct ApiKey(String);
+
+/// The pair that signs and verifies join tokens.
+pub struct JoinKey {
+    /// Names the key in tokens: the first half of the SHA-256 of the public key, in hex.
+    pub kid: String,
+    pub private_pem: String,
+    pub public_pem: String,
+}
+
+impl ApiKey {
+    pub fn load_or_make(data: &Path) -> Result<Self> {
+        let path = data.join("api-key");
+        let text = read_or_make(&path, || Ok(random_hex::<24>()))?;
+        let key = text.trim().to_owned();
+        if key.len() < 32 {
+            bail!(
+                "{} is too short to be a secret\n  remedy: remove it, a new one is made at the next start",
+                path.display()
+            );
+        }
+        Ok(Self(key))
+    }
+
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Lower-case hex of SHA-256, the form in which the catalog keeps it.
+    pub fn sha256(&self) -> String {
+        sha256_hex(self.0.as_bytes())
+    }
+}
+
+impl JoinKey {
+    pub fn load_or_make(data: &Path) -> Result<Self> {
+        let path = data.join("keys").join("join.pem");
+        let private_pem = read_or_make(&path, || Ok(KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem()))?;
+        let pair = KeyPair::from_pem(&private_pem).with_context(|| {
+            format!("{} holds no Ed25519 key in PKCS#8 PEM\n  {}", path.display(), remedy_for(&path))
+        })?;
+        let public = rcgen::PublicKeyData::der_bytes(&pair);
+        Ok(Self { kid: sha256_hex(public)[..32].to_owned(), public_pem: pair.public_key_pem(), private_pem })
+    }
+}
+
+/// `N` random bytes in lower-case hex.
+pub fn random_hex<const N: usize>() -> String {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).expect("the system has randomness");
+    hex(&bytes)
+}
+
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(digest::digest(&digest::SHA256, bytes).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests;

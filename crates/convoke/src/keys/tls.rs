@@ -1,0 +1,96 @@
+//! The server's certificate: configured files, or one that the built-in authority signs.
+
+use super::files::{read_or_make, write_secret};
+use anyhow::{Context, Result};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Names that the built-in certificate always has.
+const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// A certificate chain with its key, ready for rustls.
+pub struct Certificate {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    /// The authority that terminals must trust, if it is ours.
+    pub ca: Option<PathBuf>,
+}
+
+impl Certificate {
+    pub fn from_files(chain: &Path, key: &Path) -> Result<Self> {
+        let read = |path: &Path| {
+            fs::read(path)
+                .with_context(|| format!("cannot read {}\n  remedy: check tls.certificate and tls.key", path.display()))
+        };
+        Self::parse(&read(chain)?, &read(key)?, None)
+    }
+
+    /// The built-in authority lives in `tls/ca.pem` and `tls/ca-key.pem`; the server's certificate is made anew when
+    /// its names change.
+    pub fn built_in(data: &Path, names: &[String]) -> Result<Self> {
+        let folder = data.join("tls");
+        let (ca_path, ca_key_path) = (folder.join("ca.pem"), folder.join("ca-key.pem"));
+        let ca_key_pem = read_or_make(&ca_key_path, || Ok(KeyPair::generate()?.serialize_pem()))?;
+        let ca_key =
+            KeyPair::from_pem(&ca_key_pem).with_context(|| format!("{} holds no key", ca_key_path.display()))?;
+        read_or_make(&ca_path, || Ok(authority()?.self_signed(&ca_key)?.pem()))?;
+        let server = server_certificate(&folder, names, ca_key)?;
+        Self::parse(server.0.as_bytes(), server.1.as_bytes(), Some(ca_path))
+    }
+
+    fn parse(chain: &[u8], key: &[u8], ca: Option<PathBuf>) -> Result<Self> {
+        let chain = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<Vec<_>, _>>()
+            .context("the certificate chain is no PEM\n  remedy: check tls.certificate")?;
+        let key = PrivateKeyDer::from_pem_slice(key).context("the key is no PEM\n  remedy: check tls.key")?;
+        Ok(Self { chain, key, ca })
+    }
+
+    /// `protocols`: what ALPN offers; none for MQTT.
+    pub fn server_config(&self, protocols: &[&str]) -> Result<Arc<rustls::ServerConfig>> {
+        let mut config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(self.chain.clone(), self.key.clone_key())
+            .context("certificate and key do not belong together\n  remedy: check tls.certificate and tls.key")?;
+        config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+        Ok(Arc::new(config))
+    }
+}
+
+fn authority() -> Result<CertificateParams> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, "Convoke built-in authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
+}
+
+/// Chain and key as PEM; kept as long as the wanted names stay the same.
+fn server_certificate(folder: &Path, names: &[String], ca_key: KeyPair) -> Result<(String, String)> {
+    let names: Vec<String> = LOCAL_NAMES.iter().map(|n| (*n).to_owned()).chain(names.iter().cloned()).collect();
+    let wanted = names.join("\n");
+    let (names_path, cert_path, key_path) =
+        (folder.join("names"), folder.join("server.pem"), folder.join("server-key.pem"));
+    let kept = (fs::read_to_string(&names_path), fs::read_to_string(&cert_path), fs::read_to_string(&key_path));
+    if let (Ok(made_for), Ok(cert), Ok(key)) = kept
+        && made_for == wanted
+    {
+        return Ok((cert, key));
+    }
+    let key = KeyPair::generate()?;
+    let issuer = Issuer::new(authority()?, ca_key);
+    let mut params = CertificateParams::new(names).context("tls.names holds a name that no certificate can have")?;
+    params.distinguished_name.push(DnType::CommonName, "Convoke");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let cert = params.signed_by(&key, &issuer)?.pem();
+    write_secret(&key_path, &key.serialize_pem())?;
+    write_secret(&cert_path, &cert)?;
+    write_secret(&names_path, &wanted)?;
+    Ok((cert, key.serialize_pem()))
+}

@@ -1,0 +1,61 @@
+# Sourced by the other scripts: numbered steps with their time, logs of failed ones, and installers that skip what is there.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+LOGS=build/logs
+mkdir -p "$LOGS"
+STEP=0
+
+# steps N: how many will follow.
+steps() { STEPS=$1; }
+
+# step WORDS COMMAND…: runs quietly, prints the elapsed time; on failure the end of its log, and the remedy in $REMEDY.
+step() {
+  local words=$1 log began=$SECONDS
+  shift
+  STEP=$((STEP + 1))
+  log="$LOGS/$(basename "$0")-$STEP.log"
+  printf '[%d/%d] %s …' "$STEP" "$STEPS" "$words"
+  if "$@" >"$log" 2>&1; then
+    printf ' %d s\n' $((SECONDS - began))
+    return
+  fi
+  printf ' failed after %d s\n\n' $((SECONDS - began))
+  tail -n 25 "$log"
+  printf '\n%s failed.\n  cause: above\n  remedy: %s\n  log: %s\n' "$words" "${REMEDY:-mend the cause and run it again}" "$log"
+  exit 1
+}
+
+# show WORDS COMMAND…: the same, with its output shown.
+show() {
+  local words=$1 began=$SECONDS
+  shift
+  STEP=$((STEP + 1))
+  printf '[%d/%d] %s …\n' "$STEP" "$STEPS" "$words"
+  if ! "$@"; then
+    printf '%s failed after %d s (see above).\n' "$words" $((SECONDS - began))
+    exit 1
+  fi
+  printf '      %s: %d s\n' "$words" $((SECONDS - began))
+}
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# apt_for COMMAND PACKAGE…: installs the packages if the command is missing.
+apt_for() {
+  local command=$1
+  shift
+  command -v "$command" >/dev/null && return
+  echo "installing $* with apt (for $command)"
+  as_root apt-get update
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+needs() {
+  command -v "$1" >/dev/null && return
+  printf '%s is not there.\n  cause: %s\n  remedy: %s\n' "$1" "$2" "$3"
+  exit 1
+}
+
+needs_rust() { needs cargo "Convoke is built with Rust 1.95 or newer" "install it by rustup, then open a new shell"; }
+needs_node() { needs npm "the web terminal is built with Node 20 or newer" "install Node.js with npm"; }
+needs_cc() { apt_for cc gcc libc6-dev make; }
