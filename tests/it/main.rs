@@ -1,0 +1,3 @@
+//! Scenarios of the whole system. Each starts real processes on free loopback ports.
+
+mod dependency_rule;
