@@ -8,7 +8,11 @@
 //! [`Catalog::commit`] is one transaction: all of it or nothing. Times are milliseconds since 1970.
 
 pub mod access;
+#[cfg(feature = "contract")]
+pub mod contract;
+pub mod limits;
 pub mod meetings;
+mod sqlite;
 
 pub use access::{
     AccessKey, AccessSnapshot, ApiKey, Device, DeviceState, Grant, Group, LoginLink, OnlineEvent, OnlineKind,
@@ -18,6 +22,8 @@ pub use meetings::{
     CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow,
     TimerRow,
 };
+
+pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};
 
 use std::future::Future;
 use std::pin::Pin;
@@ -55,7 +61,7 @@ pub trait Catalog: Send + Sync {
     /// Makes the user or renames it.
     fn put_user(&self, user: User) -> CatalogFuture<'_, ()>;
     fn user(&self, user: &str) -> CatalogFuture<'_, Option<User>>;
-    /// Users in the order of their names, at most `limit`, after `after`.
+    /// Users in the order of their names, at most `limit`, from the one after the user `after` (nobody: none).
     fn users(&self, after: Option<&str>, limit: u32) -> CatalogFuture<'_, Vec<User>>;
     /// Registers a device; the same client id of the same user again replaces the credential. A client id that
     /// belongs to another user is [`CatalogError::Invalid`].
@@ -70,7 +76,7 @@ pub trait Catalog: Send + Sync {
 
     // Online state, kept by the meeting service from the broker's events.
 
-    /// Applies an event; may be repeated and overtake others. `true` if the client's online state changed by it.
+    /// Applies an event; may be repeated and overtake others ([`limits`] says for how long). `true` if the client's online state changed by it.
     fn online_event(&self, event: OnlineEvent) -> CatalogFuture<'_, bool>;
 
     // Meetings.
@@ -78,7 +84,8 @@ pub trait Catalog: Send + Sync {
     fn meeting(&self, id: Uuid) -> CatalogFuture<'_, Option<MeetingRow>>;
     /// Ids of all meetings that have not ended.
     fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
-    /// The one transaction of the meeting service.
+    /// The one transaction of the meeting service. Of several refusals [`CommitError::AlreadyHandled`] comes first, then
+    /// [`CommitError::Conflict`]. A meeting that ends engages nobody.
     fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError>;
     fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
     /// The live meetings in which a user is engaged (in, rung, or calling).

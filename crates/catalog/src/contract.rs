@@ -1,0 +1,154 @@
+//! What every engine must do: the tests of the contract, to be run on each.
+//!
+//! An engine's test says how an empty place is made, and gets one test per sentence:
+//!
+//! ```text
+//! catalog::catalog_contract!(TempFile::new());
+//! ```
+#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+pub mod access;
+pub mod meetings;
+pub mod online;
+pub mod users;
+
+use crate::{Catalog, Device, Group, MeetingChange, MeetingCommit, ParentTopic, Rule, User};
+use std::future::Future;
+use uuid::Uuid;
+
+/// A place that is empty at first and may be opened again and again.
+pub trait Store: Sync {
+    type Engine: Catalog;
+
+    fn open(&self) -> impl Future<Output = Self::Engine> + Send;
+}
+
+/// One `#[tokio::test]` for each rule of the contract; `$store` makes a new [`Store`].
+#[macro_export]
+macro_rules! catalog_contract {
+    ($store:expr) => {
+        $crate::catalog_contract! { @modules $store;
+            access [
+                an_empty_catalog_has_a_revision_and_no_rows
+                what_was_put_is_in_the_snapshot_and_raises_the_revision
+                a_put_that_changes_nothing_leaves_the_revision
+                parent_topics_are_unique_without_regard_to_case
+                a_grant_needs_its_group_and_its_parent
+                the_snapshot_and_its_revision_survive_a_crash
+            ]
+            users [
+                a_user_is_made_then_renamed
+                users_come_in_pages_in_the_order_of_their_names
+                a_device_is_registered_and_its_credential_replaced
+                a_device_of_another_user_is_refused
+                a_device_needs_its_user_and_its_group
+                a_key_id_belongs_to_one_device
+                devices_of_users_are_listed_with_their_online_state
+                api_keys_and_login_links_are_found_by_their_hash
+                numbers_beyond_a_row_are_refused
+            ]
+            online [
+                a_client_is_online_from_connect_to_tcpclean
+                a_tcpclean_cancels_only_its_own_connection
+                a_tcpclean_that_overtook_its_connect_wins
+                events_in_any_order_and_repeated_lead_to_the_same_state
+                the_latest_sign_of_absence_counts
+                online_state_survives_a_crash
+                old_tcpcleans_are_pruned_and_open_connections_are_not
+            ]
+            meetings [
+                a_new_meeting_has_revision_1_and_rises_by_1
+                a_meeting_that_exists_cannot_be_made_again
+                of_many_commits_on_one_revision_one_wins_and_the_others_conflict
+                a_request_is_handled_once
+                a_refused_commit_leaves_nothing_behind
+                timers_are_replaced_and_come_earliest_first
+                engagements_are_replaced
+                a_user_has_one_exclusive_engagement_over_live_meetings
+                of_two_meetings_that_want_a_user_at_once_one_gets_it
+                the_end_of_a_meeting_frees_its_people
+                rows_of_another_meeting_are_refused
+                the_outbox_keeps_the_order_of_making
+                the_number_of_a_sent_message_is_never_given_again
+                outcomes_stay_until_they_are_seen
+                outcomes_of_one_user_are_bounded
+                created_meetings_are_counted_in_a_window
+                pruning_forgets_what_is_over_and_nothing_else
+                all_of_a_commit_survives_a_crash
+            ]
+        }
+    };
+    (@modules $store:expr; $($module:ident [$($case:ident)*])*) => {
+        $($crate::catalog_contract! { @cases $store; $module; $($case)* })*
+    };
+    (@cases $store:expr; $module:ident; $($case:ident)*) => {
+        mod $module {
+            #[expect(unused_imports, reason = "names in the expression that makes a store")]
+            use super::*;
+
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    $crate::contract::$module::$case(&$store).await;
+                }
+            )*
+        }
+    };
+}
+
+fn group(group: &str) -> Group {
+    Group { group: group.to_owned() }
+}
+
+fn parent(parent: &str, rule: Rule) -> ParentTopic {
+    ParentTopic { parent: parent.to_owned(), rule }
+}
+
+fn user(user: &str) -> User {
+    User { user: user.to_owned(), name: user.to_uppercase() }
+}
+
+fn device(client_id: &str, user: &str, key_id: &str) -> Device {
+    Device {
+        client_id: client_id.to_owned(),
+        user: user.to_owned(),
+        group: "GID_test".to_owned(),
+        name: None,
+        key_id: key_id.to_owned(),
+        secret: format!("secret of {key_id}"),
+        expires_at_ms: 1_000,
+    }
+}
+
+/// `GID_test` with the users `ann` and `bob`.
+async fn with_people<S: Store>(store: &S) -> S::Engine {
+    let catalog = store.open().await;
+    catalog.put_group(group("GID_test")).await.unwrap();
+    catalog.put_user(user("ann")).await.unwrap();
+    catalog.put_user(user("bob")).await.unwrap();
+    catalog
+}
+
+fn names(users: &[&str]) -> Vec<String> {
+    users.iter().map(|&user| user.to_owned()).collect()
+}
+
+/// Meetings and signals of a test are numbered.
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+fn change(meeting: u128, expected: Option<u64>) -> MeetingChange {
+    MeetingChange {
+        id: id(meeting),
+        expected,
+        document: format!("{{\"after\":{}}}", expected.unwrap_or(0)),
+        ended: false,
+        timers: Vec::new(),
+        engaged: Vec::new(),
+    }
+}
+
+fn commit(change: MeetingChange) -> MeetingCommit {
+    MeetingCommit { meeting: Some(change), ..MeetingCommit::default() }
+}

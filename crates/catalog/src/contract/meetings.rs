@@ -1,0 +1,310 @@
+//! The transaction of the meeting service and what it reads.
+
+use super::{Store, change, commit, id, names};
+use crate::limits::{CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, OUTCOMES_PER_USER_MAX};
+use crate::{
+    Catalog, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRow, NewOutboxRow, OutcomeRow,
+    TimerRow,
+};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+
+fn timer(meeting: u128, key: &str, due_ms: u64) -> TimerRow {
+    TimerRow { meeting: id(meeting), key: key.to_owned(), due_ms }
+}
+
+fn tie(user: &str, meeting: u128, exclusive: bool) -> Engagement {
+    Engagement { user: user.to_owned(), meeting: id(meeting), exclusive }
+}
+
+fn message(topic: &str) -> NewOutboxRow {
+    let properties = vec![("key".to_owned(), "\"quoted\" 李".to_owned()), ("key".to_owned(), String::new())];
+    NewOutboxRow { topic: topic.to_owned(), properties, body: vec![0, 255, 10] }
+}
+
+fn outcome(user: &str, invitation: u128, at_ms: u64, document: &str) -> OutcomeRow {
+    OutcomeRow { user: user.to_owned(), invitation: id(invitation), at_ms, document: document.to_owned() }
+}
+
+fn handled(signal: u128, keep_until_ms: u64) -> Option<Handled> {
+    Some(Handled { signal: id(signal), keep_until_ms })
+}
+
+/// A meeting that says whom it engages exclusively.
+fn engaging(meeting: u128, expected: Option<u64>, users: &[&str]) -> MeetingChange {
+    let engaged = users.iter().map(|user| tie(user, meeting, true)).collect();
+    MeetingChange { engaged, ..change(meeting, expected) }
+}
+
+fn ended(meeting: u128, expected: u64) -> MeetingChange {
+    MeetingChange { ended: true, ..change(meeting, Some(expected)) }
+}
+
+async fn topics(catalog: &impl Catalog, after: i64, limit: u32) -> Vec<String> {
+    catalog.outbox(after, limit).await.unwrap().into_iter().map(|row| row.topic).collect()
+}
+
+pub async fn a_new_meeting_has_revision_1_and_rises_by_1(store: &impl Store) {
+    let catalog = store.open().await;
+    assert_eq!(catalog.meeting(id(1)).await.unwrap(), None);
+    catalog.commit(commit(change(1, None))).await.unwrap();
+    let row =
+        |revision, document: &str| MeetingRow { id: id(1), revision, document: document.to_owned(), ended: false };
+    assert_eq!(catalog.meeting(id(1)).await.unwrap(), Some(row(1, "{\"after\":0}")));
+    catalog.commit(commit(change(1, Some(1)))).await.unwrap();
+    assert_eq!(catalog.meeting(id(1)).await.unwrap(), Some(row(2, "{\"after\":1}")));
+    assert_eq!(catalog.live_meetings().await.unwrap(), [id(1)]);
+}
+
+pub async fn a_meeting_that_exists_cannot_be_made_again(store: &impl Store) {
+    let catalog = store.open().await;
+    catalog.commit(commit(change(1, None))).await.unwrap();
+    assert_eq!(catalog.commit(commit(change(1, None))).await, Err(CommitError::Conflict));
+    catalog.commit(commit(ended(1, 1))).await.unwrap();
+    assert_eq!(catalog.commit(commit(change(1, None))).await, Err(CommitError::Conflict));
+    assert_eq!(catalog.commit(commit(change(2, Some(1)))).await, Err(CommitError::Conflict));
+    assert!(catalog.live_meetings().await.unwrap().is_empty());
+}
+
+pub async fn of_many_commits_on_one_revision_one_wins_and_the_others_conflict(store: &impl Store) {
+    let catalog = store.open().await;
+    catalog.commit(commit(change(1, None))).await.unwrap();
+    let rivals = (0..8).map(|n| MeetingCommit { outbox: vec![message(&n.to_string())], ..commit(change(1, Some(1))) });
+    let results = at_once(rivals.map(|rival| catalog.commit(rival)).collect()).await;
+    let won = results.iter().filter(|result| result.is_ok()).count();
+    let lost = results.iter().filter(|result| **result == Err(CommitError::Conflict)).count();
+    assert_eq!((won, lost), (1, 7), "{results:?}");
+    assert_eq!(catalog.meeting(id(1)).await.unwrap().unwrap().revision, 2);
+    assert_eq!(catalog.outbox(0, 10).await.unwrap().len(), 1);
+}
+
+/// All of them, begun before any is awaited to its end.
+async fn at_once<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> Vec<T> {
+    let mut results: Vec<Option<T>> = futures.iter().map(|_| None).collect();
+    std::future::poll_fn(move |cx| {
+        for (future, result) in futures.iter_mut().zip(&mut results) {
+            if result.is_none()
+                && let Poll::Ready(value) = future.as_mut().poll(cx)
+            {
+                *result = Some(value);
+            }
+        }
+        if results.iter().any(Option::is_none) {
+            return Poll::Pending;
+        }
+        Poll::Ready(results.iter_mut().filter_map(Option::take).collect())
+    })
+    .await
+}
+
+pub async fn a_request_is_handled_once(store: &impl Store) {
+    let catalog = store.open().await;
+    let request = MeetingCommit { handled: handled(70, 1_000), outbox: vec![message("answer")], ..Default::default() };
+    assert!(!catalog.handled(id(70)).await.unwrap());
+    catalog.commit(request.clone()).await.unwrap();
+    assert!(catalog.handled(id(70)).await.unwrap());
+    assert_eq!(catalog.commit(request.clone()).await, Err(CommitError::AlreadyHandled));
+    let stale = MeetingCommit { meeting: Some(change(1, Some(9))), ..request };
+    assert_eq!(catalog.commit(stale).await, Err(CommitError::AlreadyHandled), "a repetition wins over a conflict");
+    assert_eq!(topics(&catalog, 0, 10).await, ["answer"]);
+}
+
+pub async fn a_refused_commit_leaves_nothing_behind(store: &impl Store) {
+    let catalog = store.open().await;
+    catalog.commit(commit(engaging(1, None, &["ann"]))).await.unwrap();
+    let loaded = |meeting| MeetingCommit {
+        meeting: Some(meeting),
+        handled: handled(70, 1_000),
+        outbox: vec![message("never")],
+        outcomes: vec![outcome("ann", 5, 1, "{}")],
+        seen: Vec::new(),
+        created_by: Some(("ann".to_owned(), 1)),
+    };
+    let conflict = MeetingChange { timers: vec![timer(1, "ring", 5)], ..change(1, Some(7)) };
+    assert_eq!(catalog.commit(loaded(conflict)).await, Err(CommitError::Conflict));
+    let engaged = MeetingChange { timers: vec![timer(2, "ring", 5)], ..engaging(2, None, &["ann"]) };
+    assert!(matches!(catalog.commit(loaded(engaged)).await, Err(CommitError::Engaged { .. })));
+    assert!(!catalog.handled(id(70)).await.unwrap());
+    assert_eq!(catalog.meeting(id(2)).await.unwrap(), None);
+    assert_eq!(catalog.next_timer().await.unwrap(), None);
+    assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 0);
+    assert!(catalog.outcomes("ann", 10).await.unwrap().is_empty());
+    assert!(catalog.outbox(0, 10).await.unwrap().is_empty());
+    assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [tie("ann", 1, true)]);
+}
+
+pub async fn timers_are_replaced_and_come_earliest_first(store: &impl Store) {
+    let catalog = store.open().await;
+    assert_eq!(catalog.next_timer().await.unwrap(), None);
+    let first = vec![timer(1, "ring", 30), timer(1, "reach", 10), timer(1, "gone", 40)];
+    catalog.commit(commit(MeetingChange { timers: first, ..change(1, None) })).await.unwrap();
+    catalog.commit(commit(MeetingChange { timers: vec![timer(2, "ring", 20)], ..change(2, None) })).await.unwrap();
+    assert_eq!(catalog.next_timer().await.unwrap(), Some(10));
+    let due = catalog.due_timers(30, 10).await.unwrap();
+    assert_eq!(due, [timer(1, "reach", 10), timer(2, "ring", 20), timer(1, "ring", 30)]);
+    assert_eq!(catalog.due_timers(30, 1).await.unwrap(), [timer(1, "reach", 10)]);
+    assert!(catalog.due_timers(9, 10).await.unwrap().is_empty());
+    let moved = MeetingChange { timers: vec![timer(1, "ring", 50)], ..change(1, Some(1)) };
+    catalog.commit(commit(moved)).await.unwrap();
+    assert_eq!(catalog.due_timers(100, 10).await.unwrap(), [timer(2, "ring", 20), timer(1, "ring", 50)]);
+}
+
+pub async fn engagements_are_replaced(store: &impl Store) {
+    let catalog = store.open().await;
+    let ties = vec![tie("ann", 1, true), tie("bob", 1, false)];
+    catalog.commit(commit(MeetingChange { engaged: ties, ..change(1, None) })).await.unwrap();
+    let both = names(&["ann", "bob"]);
+    assert_eq!(catalog.engagements_of(&both).await.unwrap(), [tie("ann", 1, true), tie("bob", 1, false)]);
+    catalog.commit(commit(engaging(1, Some(1), &["bob"]))).await.unwrap();
+    assert_eq!(catalog.engagements_of(&both).await.unwrap(), [tie("bob", 1, true)]);
+    assert!(catalog.engagements_of(&[]).await.unwrap().is_empty());
+}
+
+pub async fn a_user_has_one_exclusive_engagement_over_live_meetings(store: &impl Store) {
+    let catalog = store.open().await;
+    catalog.commit(commit(engaging(1, None, &["ann"]))).await.unwrap();
+    let refused = catalog.commit(commit(engaging(2, None, &["bob", "ann"]))).await;
+    assert_eq!(refused, Err(CommitError::Engaged { user: "ann".to_owned(), meeting: id(1) }));
+    let rung = MeetingChange { engaged: vec![tie("ann", 2, false), tie("bob", 2, true)], ..change(2, None) };
+    catalog.commit(commit(rung)).await.unwrap();
+    let mut found = catalog.engagements_of(&names(&["ann"])).await.unwrap();
+    found.sort_by_key(|tie| tie.meeting);
+    assert_eq!(found, [tie("ann", 1, true), tie("ann", 2, false)]);
+    catalog.commit(commit(engaging(1, Some(1), &["ann"]))).await.unwrap();
+}
+
+pub async fn of_two_meetings_that_want_a_user_at_once_one_gets_it(store: &impl Store) {
+    let catalog = store.open().await;
+    let wishes = [engaging(1, None, &["ann"]), engaging(2, None, &["ann"])];
+    let results = at_once(wishes.map(|wish| catalog.commit(commit(wish))).into()).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    assert!(results.iter().any(|result| matches!(result, Err(CommitError::Engaged { user, .. }) if user == "ann")));
+    assert_eq!(catalog.live_meetings().await.unwrap().len(), 1);
+}
+
+pub async fn the_end_of_a_meeting_frees_its_people(store: &impl Store) {
+    let catalog = store.open().await;
+    catalog.commit(commit(engaging(1, None, &["ann"]))).await.unwrap();
+    let end = MeetingChange { ended: true, ..engaging(1, Some(1), &["ann"]) };
+    catalog.commit(commit(end)).await.unwrap();
+    assert!(catalog.engagements_of(&names(&["ann"])).await.unwrap().is_empty());
+    assert!(catalog.meeting(id(1)).await.unwrap().unwrap().ended);
+    catalog.commit(commit(engaging(2, None, &["ann"]))).await.unwrap();
+}
+
+pub async fn rows_of_another_meeting_are_refused(store: &impl Store) {
+    let catalog = store.open().await;
+    let stray_timer = MeetingChange { timers: vec![timer(2, "ring", 1)], ..change(1, None) };
+    let stray_tie = MeetingChange { engaged: vec![tie("ann", 2, true)], ..change(1, None) };
+    for stray in [stray_timer, stray_tie] {
+        assert!(matches!(catalog.commit(commit(stray)).await, Err(CommitError::Catalog(_))));
+    }
+    assert_eq!(catalog.meeting(id(1)).await.unwrap(), None);
+}
+
+pub async fn the_outbox_keeps_the_order_of_making(store: &impl Store) {
+    let catalog = store.open().await;
+    for (meeting, sent) in [(1, ["a", "b"]), (2, ["c", "d"])] {
+        let outbox = sent.map(message).into();
+        catalog.commit(MeetingCommit { outbox, ..commit(change(meeting, None)) }).await.unwrap();
+    }
+    let rows = catalog.outbox(0, 10).await.unwrap();
+    assert!(rows.is_sorted_by(|one, next| one.id < next.id));
+    assert_eq!((rows[0].properties.clone(), rows[0].body.clone()), (message("a").properties, message("a").body));
+    assert_eq!(topics(&catalog, 0, 10).await, ["a", "b", "c", "d"]);
+    assert_eq!(topics(&catalog, rows[1].id, 1).await, ["c"]);
+    catalog.outbox_sent(&[rows[0].id, rows[2].id]).await.unwrap();
+    catalog.outbox_sent(&[]).await.unwrap();
+    assert_eq!(topics(&catalog, 0, 10).await, ["b", "d"]);
+}
+
+pub async fn the_number_of_a_sent_message_is_never_given_again(store: &impl Store) {
+    let catalog = store.open().await;
+    catalog.commit(MeetingCommit { outbox: vec![message("a")], ..Default::default() }).await.unwrap();
+    let last = catalog.outbox(0, 1).await.unwrap()[0].id;
+    catalog.outbox_sent(&[last]).await.unwrap();
+    drop(catalog);
+    let catalog = store.open().await;
+    catalog.commit(MeetingCommit { outbox: vec![message("b")], ..Default::default() }).await.unwrap();
+    assert_eq!(topics(&catalog, last, 1).await, ["b"]);
+}
+
+pub async fn outcomes_stay_until_they_are_seen(store: &impl Store) {
+    let catalog = store.open().await;
+    let missed = |outcomes| MeetingCommit { outcomes, ..Default::default() };
+    let first = vec![outcome("ann", 1, 10, "old"), outcome("ann", 2, 20, "{}"), outcome("bob", 1, 30, "{}")];
+    catalog.commit(missed(first)).await.unwrap();
+    catalog.commit(missed(vec![outcome("ann", 1, 40, "new")])).await.unwrap();
+    let of_ann = catalog.outcomes("ann", 10).await.unwrap();
+    assert_eq!(of_ann, [outcome("ann", 1, 40, "new"), outcome("ann", 2, 20, "{}")]);
+    assert_eq!(catalog.outcomes("ann", 1).await.unwrap().len(), 1);
+    let seen = vec![("ann".to_owned(), id(1)), ("ann".to_owned(), id(99))];
+    catalog.commit(MeetingCommit { seen, ..Default::default() }).await.unwrap();
+    assert_eq!(catalog.outcomes("ann", 10).await.unwrap(), [outcome("ann", 2, 20, "{}")]);
+    assert_eq!(catalog.outcomes("bob", 10).await.unwrap().len(), 1);
+}
+
+pub async fn outcomes_of_one_user_are_bounded(store: &impl Store) {
+    let catalog = store.open().await;
+    let kept = u64::from(OUTCOMES_PER_USER_MAX);
+    let outcomes = (1..=kept + 3).map(|n| outcome("ann", n.into(), n, "{}")).collect();
+    catalog.commit(MeetingCommit { outcomes, ..Default::default() }).await.unwrap();
+    let left = catalog.outcomes("ann", u32::MAX).await.unwrap();
+    assert_eq!(left.len() as u64, kept);
+    assert_eq!((left[0].at_ms, left[left.len() - 1].at_ms), (kept + 3, 4));
+}
+
+pub async fn created_meetings_are_counted_in_a_window(store: &impl Store) {
+    let catalog = store.open().await;
+    for (user, at_ms) in [("ann", 10), ("ann", 20), ("ann", 20), ("bob", 30)] {
+        let created_by = Some((user.to_owned(), at_ms));
+        catalog.commit(MeetingCommit { created_by, ..Default::default() }).await.unwrap();
+    }
+    assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 3);
+    assert_eq!(catalog.creates_since("ann", 20).await.unwrap(), 2);
+    assert_eq!(catalog.creates_since("ann", 21).await.unwrap(), 0);
+    catalog.prune(21 + CREATES_KEEP_MS).await.unwrap();
+    assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 0);
+    assert_eq!(catalog.creates_since("bob", 0).await.unwrap(), 1);
+}
+
+pub async fn pruning_forgets_what_is_over_and_nothing_else(store: &impl Store) {
+    let catalog = store.open().await;
+    let request = |signal, until, meeting| MeetingCommit { handled: handled(signal, until), ..commit(meeting) };
+    catalog.commit(request(70, 100, change(1, None))).await.unwrap();
+    catalog.commit(request(71, 101, change(2, None))).await.unwrap();
+    catalog.commit(commit(ended(2, 1))).await.unwrap();
+    assert_eq!(catalog.prune(101).await.unwrap(), 1);
+    assert!(!catalog.handled(id(70)).await.unwrap());
+    assert!(catalog.handled(id(71)).await.unwrap());
+    let forgotten = 101 + ENDED_MEETING_KEEP_MS;
+    catalog.prune(forgotten - 1).await.unwrap();
+    assert!(catalog.meeting(id(2)).await.unwrap().is_some());
+    assert_eq!(catalog.prune(forgotten).await.unwrap(), 1);
+    assert_eq!(catalog.meeting(id(2)).await.unwrap(), None);
+    assert_eq!(catalog.live_meetings().await.unwrap(), [id(1)]);
+}
+
+pub async fn all_of_a_commit_survives_a_crash(store: &impl Store) {
+    let catalog = store.open().await;
+    let meeting = MeetingChange { timers: vec![timer(1, "ring", 9)], ..engaging(1, None, &["ann"]) };
+    let all = MeetingCommit {
+        meeting: Some(meeting),
+        handled: handled(70, 1_000),
+        outbox: vec![message("a"), message("b")],
+        outcomes: vec![outcome("bob", 5, 1, "{}")],
+        seen: Vec::new(),
+        created_by: Some(("ann".to_owned(), 3)),
+    };
+    catalog.commit(all.clone()).await.unwrap();
+    drop(catalog);
+    let catalog = store.open().await;
+    assert_eq!(catalog.meeting(id(1)).await.unwrap().unwrap().revision, 1);
+    assert_eq!(catalog.due_timers(9, 9).await.unwrap(), [timer(1, "ring", 9)]);
+    assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [tie("ann", 1, true)]);
+    assert_eq!(topics(&catalog, 0, 9).await, ["a", "b"]);
+    assert_eq!(catalog.outcomes("bob", 9).await.unwrap(), [outcome("bob", 5, 1, "{}")]);
+    assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 1);
+    assert_eq!(catalog.commit(all).await, Err(CommitError::AlreadyHandled));
+}

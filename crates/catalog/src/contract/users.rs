@@ -1,0 +1,108 @@
+//! Users, devices, API keys, login links.
+
+use super::{Store, device, names, user, with_people};
+use crate::{ApiKey, Catalog, CatalogError, Device, DeviceState, LoginLink, OnlineEvent, OnlineKind, User};
+
+const PHONE: &str = "GID_test@@@phone";
+
+pub async fn a_user_is_made_then_renamed(store: &impl Store) {
+    let catalog = store.open().await;
+    assert_eq!(catalog.user("ann").await.unwrap(), None);
+    catalog.put_user(user("ann")).await.unwrap();
+    let renamed = User { user: "ann".to_owned(), name: "Änn 李".to_owned() };
+    catalog.put_user(renamed.clone()).await.unwrap();
+    assert_eq!(catalog.user("ann").await.unwrap(), Some(renamed));
+    assert_eq!(catalog.users(None, 10).await.unwrap().len(), 1);
+}
+
+pub async fn users_come_in_pages_in_the_order_of_their_names(store: &impl Store) {
+    let catalog = store.open().await;
+    for (id, name) in [("u4", "Dora"), ("u1", "Zoe"), ("u3", "Ann"), ("u2", "Ann")] {
+        catalog.put_user(User { user: id.to_owned(), name: name.to_owned() }).await.unwrap();
+    }
+    let first = catalog.users(None, 2).await.unwrap();
+    assert_eq!(ids(&first), ["u2", "u3"]);
+    let second = catalog.users(Some("u3"), 2).await.unwrap();
+    assert_eq!(ids(&second), ["u4", "u1"]);
+    assert!(catalog.users(Some("u1"), 2).await.unwrap().is_empty());
+}
+
+fn ids(users: &[User]) -> Vec<&str> {
+    users.iter().map(|user| user.user.as_str()).collect()
+}
+
+pub async fn a_device_is_registered_and_its_credential_replaced(store: &impl Store) {
+    let catalog = with_people(store).await;
+    assert_eq!(catalog.device(PHONE).await.unwrap(), None);
+    catalog.put_device(device(PHONE, "ann", "DC.1")).await.unwrap();
+    let replaced =
+        Device { name: Some("Ann's phone".to_owned()), expires_at_ms: 2_000, ..device(PHONE, "ann", "DC.2") };
+    catalog.put_device(replaced.clone()).await.unwrap();
+    assert_eq!(catalog.device(PHONE).await.unwrap(), Some(replaced.clone()));
+    drop(catalog);
+    assert_eq!(store.open().await.device(PHONE).await.unwrap(), Some(replaced));
+}
+
+pub async fn a_device_of_another_user_is_refused(store: &impl Store) {
+    let catalog = with_people(store).await;
+    catalog.put_device(device(PHONE, "ann", "DC.1")).await.unwrap();
+    let refused = catalog.put_device(device(PHONE, "bob", "DC.2")).await;
+    assert!(matches!(refused, Err(CatalogError::Invalid(_))));
+    assert_eq!(catalog.device(PHONE).await.unwrap(), Some(device(PHONE, "ann", "DC.1")));
+}
+
+pub async fn a_device_needs_its_user_and_its_group(store: &impl Store) {
+    let catalog = with_people(store).await;
+    let other_group = Device { group: "GID_other".to_owned(), ..device(PHONE, "ann", "DC.1") };
+    for stray in [device(PHONE, "carl", "DC.1"), other_group] {
+        assert!(matches!(catalog.put_device(stray).await, Err(CatalogError::Invalid(_))));
+    }
+    assert_eq!(catalog.device(PHONE).await.unwrap(), None);
+}
+
+pub async fn a_key_id_belongs_to_one_device(store: &impl Store) {
+    let catalog = with_people(store).await;
+    catalog.put_device(device(PHONE, "ann", "DC.1")).await.unwrap();
+    let refused = catalog.put_device(device("GID_test@@@tablet", "ann", "DC.1")).await;
+    assert!(matches!(refused, Err(CatalogError::Invalid(_))));
+}
+
+pub async fn devices_of_users_are_listed_with_their_online_state(store: &impl Store) {
+    let catalog = with_people(store).await;
+    catalog.put_device(device(PHONE, "ann", "DC.1")).await.unwrap();
+    catalog.put_device(device("GID_test@@@web", "ann", "DC.2")).await.unwrap();
+    catalog.put_device(device("GID_test@@@bob", "bob", "DC.3")).await.unwrap();
+    let connect =
+        OnlineEvent { client_id: PHONE.to_owned(), channel_id: "c1".to_owned(), kind: OnlineKind::Connect, at_ms: 77 };
+    catalog.online_event(connect).await.unwrap();
+    let state = |client_id: &str, online, since_ms| DeviceState {
+        client_id: client_id.to_owned(),
+        user: "ann".to_owned(),
+        online,
+        since_ms,
+    };
+    let found = catalog.devices_of(&names(&["ann", "nobody"])).await.unwrap();
+    assert_eq!(found, [state(PHONE, true, Some(77)), state("GID_test@@@web", false, None)]);
+    assert_eq!(catalog.devices_of(&names(&["ann", "bob"])).await.unwrap().len(), 3);
+    assert!(catalog.devices_of(&[]).await.unwrap().is_empty());
+}
+
+pub async fn api_keys_and_login_links_are_found_by_their_hash(store: &impl Store) {
+    let catalog = with_people(store).await;
+    let key = ApiKey { secret_sha256: "ab".repeat(32), label: "the app".to_owned() };
+    let link = LoginLink { secret_sha256: "cd".repeat(32), user: "ann".to_owned() };
+    catalog.put_api_key(key.clone()).await.unwrap();
+    catalog.put_login_link(link.clone()).await.unwrap();
+    assert_eq!(catalog.api_key(&key.secret_sha256).await.unwrap(), Some(key));
+    assert_eq!(catalog.login_link(&link.secret_sha256).await.unwrap(), Some(link.clone()));
+    assert_eq!(catalog.api_key(&link.secret_sha256).await.unwrap(), None);
+    let stray = LoginLink { secret_sha256: "ef".repeat(32), user: "carl".to_owned() };
+    assert!(matches!(catalog.put_login_link(stray).await, Err(CatalogError::Invalid(_))));
+}
+
+pub async fn numbers_beyond_a_row_are_refused(store: &impl Store) {
+    let catalog = with_people(store).await;
+    let forever = Device { expires_at_ms: u64::MAX, ..device(PHONE, "ann", "DC.1") };
+    assert!(matches!(catalog.put_device(forever).await, Err(CatalogError::Invalid(_))));
+    assert_eq!(catalog.device(PHONE).await.unwrap(), None);
+}

@@ -1,0 +1,16 @@
+//! How much of what a network feeds is kept, and how long.
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Connections of one client that are remembered; the oldest go first. A broker has one open connection per client.
+pub const CONNECTIONS_REMEMBERED_MAX: u32 = 32;
+/// Unseen outcomes that are kept for one user; the oldest go first.
+pub const OUTCOMES_PER_USER_MAX: u32 = 200;
+/// An ended meeting is kept this long from the first pruning after its end: its id is refused for as long.
+pub const ENDED_MEETING_KEEP_MS: u64 = 7 * DAY_MS;
+/// How long a `tcpclean` wins over its `connect`: longer than an event can be delivered again.
+pub const TCPCLEAN_KEEP_MS: u64 = 4 * DAY_MS;
+/// Longer than any window in which created meetings are counted.
+pub const CREATES_KEEP_MS: u64 = DAY_MS;
+/// Last seen of a client that is no registered device.
+pub const STRANGER_KEEP_MS: u64 = 30 * DAY_MS;

@@ -1,0 +1,289 @@
+//! The catalog on one SQLite file.
+//!
+//! One writer connection (writes are served one after the other), a few readers that see the last commit. WAL with
+//! `synchronous = FULL`: a write that has returned survives a power cut. After an I/O error nothing is known about the
+//! file any more: every later call fails, and [`SqliteCatalog::failure`] tells the program to exit and recover from the
+//! file. A full disk is no such error: that write alone is refused, nothing of it is kept.
+
+mod access;
+mod commit;
+mod fault;
+mod meetings;
+mod migrate;
+mod online;
+mod open;
+mod prune;
+mod rows;
+mod users;
+
+pub use migrate::SCHEMA_VERSION;
+pub use open::OpenError;
+
+use crate::{
+    AccessKey, AccessSnapshot, ApiKey, Catalog, CatalogError, CatalogFuture, CommitError, Device, DeviceState,
+    Engagement, Grant, Group, LoginLink, MeetingCommit, MeetingRow, OnlineEvent, OutboxRow, OutcomeRow, ParentTopic,
+    TimerRow, User,
+};
+use fault::{Fault, Health};
+use sqlx::pool::PoolConnection;
+use sqlx::{Sqlite, SqlitePool, Transaction, query_scalar};
+use std::path::Path;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// [`Catalog`] on SQLite.
+#[derive(Debug)]
+pub struct SqliteCatalog {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    revision: watch::Sender<u64>,
+    health: Health,
+}
+
+impl SqliteCatalog {
+    /// Opens the file, makes it if there is none, and brings its schema up to [`SCHEMA_VERSION`].
+    ///
+    /// # Errors
+    /// See [`OpenError`]; the file is as it was.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        open::open(path.as_ref()).await
+    }
+
+    /// Becomes `Some(reason)` when the file can no longer be trusted to keep anything; the process must end then.
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.health.watch()
+    }
+
+    /// Waits for running calls and closes the file; later calls fail.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// `journal_mode` and `synchronous` of the writer, as SQLite reports them: `wal` and `2` (FULL).
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn durability(&self) -> Result<[String; 2], CatalogError> {
+        let mut writer = self.writer.acquire().await.map_err(|error| self.health.judge(error))?;
+        let mut answers = [String::new(), String::new()];
+        for (answer, sql) in answers.iter_mut().zip([
+            "SELECT journal_mode FROM pragma_journal_mode",
+            "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous",
+        ]) {
+            *answer = query_scalar(sql).fetch_one(&mut *writer).await.map_err(|error| self.health.judge(error))?;
+        }
+        Ok(answers)
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, CatalogError> {
+        self.health.check()?;
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| self.health.judge(error))
+    }
+
+    /// Commits what was done, or takes it back and says why.
+    async fn end<T, E: From<CatalogError>>(
+        &self,
+        tx: Transaction<'static, Sqlite>,
+        done: Result<T, Fault<E>>,
+    ) -> Result<T, E> {
+        match done {
+            Ok(value) => tx.commit().await.map(|()| value).map_err(|error| self.health.judge_commit(error).into()),
+            Err(fault) => {
+                // A rollback that fails leaves nothing behind either: the connection is given up.
+                let _ = tx.rollback().await;
+                Err(self.explain(fault))
+            }
+        }
+    }
+
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>, CatalogError> {
+        self.health.check()?;
+        self.readers.acquire().await.map_err(|error| self.health.judge(error))
+    }
+
+    fn explain<E: From<CatalogError>>(&self, fault: Fault<E>) -> E {
+        match fault {
+            Fault::Sql(error) => self.health.judge(error).into(),
+            Fault::Rule(rule) => rule,
+        }
+    }
+
+    fn publish(&self, revision: Option<u64>) {
+        let Some(new) = revision else { return };
+        self.revision.send_if_modified(|seen| {
+            let rises = new > *seen;
+            *seen = new.max(*seen);
+            rises
+        });
+    }
+}
+
+/// Runs one function of this module on a reader connection.
+macro_rules! read {
+    ($self:ident, $conn:ident => $work:expr) => {
+        Box::pin(async move {
+            let mut reader = $self.reader().await?;
+            let $conn = &mut *reader;
+            $work.await.map_err(|fault| $self.explain(fault))
+        })
+    };
+}
+
+/// Runs one function of this module in a transaction of the writer.
+macro_rules! write {
+    ($self:ident, $conn:ident => $work:expr) => {
+        Box::pin(async move {
+            let mut tx = $self.begin().await?;
+            let $conn = &mut *tx;
+            let done = $work.await;
+            $self.end(tx, done).await
+        })
+    };
+}
+
+/// The same for what belongs to the access snapshot: the new revision is published after the commit.
+macro_rules! write_access {
+    ($self:ident, $conn:ident => $work:expr) => {
+        Box::pin(async move {
+            let mut tx = $self.begin().await?;
+            let $conn = &mut *tx;
+            let done = $work.await;
+            let revision = $self.end(tx, done).await?;
+            $self.publish(revision);
+            Ok(())
+        })
+    };
+}
+
+impl Catalog for SqliteCatalog {
+    fn access(&self) -> CatalogFuture<'_, AccessSnapshot> {
+        Box::pin(async move {
+            self.health.check()?;
+            let mut tx = self.readers.begin().await.map_err(|error| self.health.judge(error))?;
+            access::snapshot(&mut tx).await.map_err(|fault| self.explain(fault))
+        })
+    }
+
+    fn access_revision(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    fn put_group(&self, group: Group) -> CatalogFuture<'_, ()> {
+        write_access!(self, conn => access::put_group(conn, &group))
+    }
+
+    fn put_parent(&self, parent: ParentTopic) -> CatalogFuture<'_, ()> {
+        write_access!(self, conn => access::put_parent(conn, &parent))
+    }
+
+    fn put_access_key(&self, key: AccessKey) -> CatalogFuture<'_, ()> {
+        write_access!(self, conn => access::put_access_key(conn, &key))
+    }
+
+    fn put_grant(&self, grant: Grant) -> CatalogFuture<'_, ()> {
+        write_access!(self, conn => access::put_grant(conn, &grant))
+    }
+
+    fn put_user(&self, user: User) -> CatalogFuture<'_, ()> {
+        write!(self, conn => users::put_user(conn, &user))
+    }
+
+    fn user(&self, user: &str) -> CatalogFuture<'_, Option<User>> {
+        let user = user.to_owned();
+        read!(self, conn => users::user(conn, &user))
+    }
+
+    fn users(&self, after: Option<&str>, limit: u32) -> CatalogFuture<'_, Vec<User>> {
+        let after = after.map(str::to_owned);
+        read!(self, conn => users::users(conn, after.as_deref(), limit))
+    }
+
+    fn put_device(&self, device: Device) -> CatalogFuture<'_, ()> {
+        write!(self, conn => users::put_device(conn, &device))
+    }
+
+    fn device(&self, client_id: &str) -> CatalogFuture<'_, Option<Device>> {
+        let client_id = client_id.to_owned();
+        read!(self, conn => users::device(conn, &client_id))
+    }
+
+    fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>> {
+        let users = users.to_vec();
+        read!(self, conn => users::devices_of(conn, &users))
+    }
+
+    fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()> {
+        write!(self, conn => users::put_api_key(conn, &key))
+    }
+
+    fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<ApiKey>> {
+        let hash = secret_sha256.to_owned();
+        read!(self, conn => users::api_key(conn, &hash))
+    }
+
+    fn put_login_link(&self, link: LoginLink) -> CatalogFuture<'_, ()> {
+        write!(self, conn => users::put_login_link(conn, &link))
+    }
+
+    fn login_link(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<LoginLink>> {
+        let hash = secret_sha256.to_owned();
+        read!(self, conn => users::login_link(conn, &hash))
+    }
+
+    fn online_event(&self, event: OnlineEvent) -> CatalogFuture<'_, bool> {
+        write!(self, conn => online::apply(conn, &event))
+    }
+
+    fn meeting(&self, id: Uuid) -> CatalogFuture<'_, Option<MeetingRow>> {
+        read!(self, conn => meetings::meeting(conn, id))
+    }
+
+    fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>> {
+        read!(self, conn => meetings::live(conn))
+    }
+
+    fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError> {
+        write!(self, conn => commit::apply(conn, &commit))
+    }
+
+    fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool> {
+        read!(self, conn => meetings::handled(conn, signal))
+    }
+
+    fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>> {
+        let users = users.to_vec();
+        read!(self, conn => meetings::engagements_of(conn, &users))
+    }
+
+    fn due_timers(&self, now_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>> {
+        read!(self, conn => meetings::due_timers(conn, now_ms, limit))
+    }
+
+    fn next_timer(&self) -> CatalogFuture<'_, Option<u64>> {
+        read!(self, conn => meetings::next_timer(conn))
+    }
+
+    fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>> {
+        read!(self, conn => meetings::outbox(conn, after, limit))
+    }
+
+    fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()> {
+        let ids = ids.to_vec();
+        write!(self, conn => meetings::outbox_sent(conn, &ids))
+    }
+
+    fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>> {
+        let user = user.to_owned();
+        read!(self, conn => meetings::outcomes(conn, &user, limit))
+    }
+
+    fn creates_since(&self, user: &str, since_ms: u64) -> CatalogFuture<'_, u32> {
+        let user = user.to_owned();
+        read!(self, conn => meetings::creates_since(conn, &user, since_ms))
+    }
+
+    fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64> {
+        write!(self, conn => prune::prune(conn, now_ms))
+    }
+}

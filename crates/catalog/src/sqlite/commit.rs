@@ -1,0 +1,180 @@
+//! The one transaction of the meeting service.
+
+use super::fault::Fault;
+use super::rows::{to_i64, to_uuid};
+use super::users::{NAMES_PER_QUERY, push_list};
+use crate::limits::OUTCOMES_PER_USER_MAX;
+use crate::{
+    CatalogError, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, NewOutboxRow, OutcomeRow, TimerRow,
+};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query};
+use uuid::Uuid;
+
+type Done = Result<(), Fault<CommitError>>;
+
+pub(super) async fn apply(conn: &mut SqliteConnection, commit: &MeetingCommit) -> Done {
+    if let Some(handled) = &commit.handled {
+        remember_handled(conn, handled).await?;
+    }
+    if let Some(change) = &commit.meeting {
+        change_meeting(conn, change).await?;
+    }
+    for message in &commit.outbox {
+        add_message(conn, message).await?;
+    }
+    for outcome in &commit.outcomes {
+        put_outcome(conn, outcome).await?;
+    }
+    for (user, invitation) in &commit.seen {
+        forget_outcome(conn, user, *invitation).await?;
+    }
+    if let Some((user, at_ms)) = &commit.created_by {
+        count_create(conn, user, *at_ms).await?;
+    }
+    Ok(())
+}
+
+async fn remember_handled(conn: &mut SqliteConnection, handled: &Handled) -> Done {
+    let done = query("INSERT INTO handled (signal, keep_until_ms) VALUES ($1, $2) ON CONFLICT (signal) DO NOTHING")
+        .bind(handled.signal.to_string())
+        .bind(to_i64(handled.keep_until_ms)?)
+        .execute(conn)
+        .await?;
+    if done.rows_affected() == 0 { Err(CommitError::AlreadyHandled.into()) } else { Ok(()) }
+}
+
+async fn change_meeting(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
+    refuse_strangers(change)?;
+    put_document(conn, change).await?;
+    drop_ties(conn, change.id).await?;
+    put_timers(conn, &change.timers).await?;
+    // The end of a meeting unties everybody, whoever is still named.
+    if change.ended { Ok(()) } else { put_engagements(conn, &change.engaged).await }
+}
+
+/// Timers and engagements of one change belong to its meeting.
+fn refuse_strangers(change: &MeetingChange) -> Result<(), CatalogError> {
+    let mut named = change.timers.iter().map(|timer| timer.meeting).chain(change.engaged.iter().map(|e| e.meeting));
+    match named.find(|meeting| *meeting != change.id) {
+        Some(other) => Err(CatalogError::Invalid(format!("a change of {} names a row of {other}", change.id))),
+        None => Ok(()),
+    }
+}
+
+async fn put_document(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
+    let sql = match change.expected {
+        None => {
+            "INSERT INTO meetings (id, document, ended, revision) VALUES ($1, $2, $3, $4 + 1) \
+             ON CONFLICT (id) DO NOTHING"
+        }
+        Some(_) => "UPDATE meetings SET document = $2, ended = $3, revision = $4 + 1 WHERE id = $1 AND revision = $4",
+    };
+    let done = query(sql)
+        .bind(change.id.to_string())
+        .bind(&change.document)
+        .bind(change.ended)
+        .bind(to_i64(change.expected.unwrap_or(0))?)
+        .execute(conn)
+        .await?;
+    if done.rows_affected() == 0 { Err(CommitError::Conflict.into()) } else { Ok(()) }
+}
+
+async fn drop_ties(conn: &mut SqliteConnection, meeting: Uuid) -> Done {
+    let meeting = meeting.to_string();
+    query("DELETE FROM timers WHERE meeting = $1").bind(&meeting).execute(&mut *conn).await?;
+    query("DELETE FROM engagements WHERE meeting = $1").bind(&meeting).execute(conn).await?;
+    Ok(())
+}
+
+async fn put_timers(conn: &mut SqliteConnection, timers: &[TimerRow]) -> Done {
+    for some in timers.chunks(NAMES_PER_QUERY) {
+        let dues: Vec<i64> = some.iter().map(|timer| to_i64(timer.due_ms)).collect::<Result<_, _>>()?;
+        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO timers (meeting, key, due_ms) ");
+        sql.push_values(some.iter().zip(dues), |mut row, (timer, due)| {
+            row.push_bind(timer.meeting.to_string()).push_bind(timer.key.clone()).push_bind(due);
+        });
+        sql.build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+async fn put_engagements(conn: &mut SqliteConnection, engaged: &[Engagement]) -> Done {
+    for some in engaged.chunks(NAMES_PER_QUERY) {
+        refuse_engaged(conn, some).await?;
+        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO engagements (meeting, user_id, exclusive) ");
+        sql.push_values(some, |mut row, tie| {
+            row.push_bind(tie.meeting.to_string()).push_bind(tie.user.clone()).push_bind(tie.exclusive);
+        });
+        sql.build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+/// Says who stands against it, where the unique index would only say that somebody does.
+async fn refuse_engaged(conn: &mut SqliteConnection, engaged: &[Engagement]) -> Done {
+    let users: Vec<String> = engaged.iter().filter(|tie| tie.exclusive).map(|tie| tie.user.clone()).collect();
+    if users.is_empty() {
+        return Ok(());
+    }
+    let mut sql = QueryBuilder::new("SELECT user_id, meeting FROM engagements WHERE exclusive AND user_id IN (");
+    push_list(&mut sql, &users);
+    sql.push(" ORDER BY user_id LIMIT 1");
+    let holder: Option<(String, String)> = sql.build_query_as().fetch_optional(conn).await?;
+    match holder {
+        Some((user, meeting)) => Err(CommitError::Engaged { user, meeting: to_uuid(&meeting)? }.into()),
+        None => Ok(()),
+    }
+}
+
+async fn add_message(conn: &mut SqliteConnection, message: &NewOutboxRow) -> Done {
+    let properties = serde_json::to_string(&message.properties)
+        .map_err(|error| CatalogError::Invalid(format!("properties of a message: {error}")))?;
+    query("INSERT INTO outbox (topic, properties, body) VALUES ($1, $2, $3)")
+        .bind(&message.topic)
+        .bind(properties)
+        .bind(&message.body)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn put_outcome(conn: &mut SqliteConnection, outcome: &OutcomeRow) -> Done {
+    query(
+        "INSERT INTO outcomes (user_id, invitation, at_ms, document) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (user_id, invitation) DO UPDATE SET at_ms = excluded.at_ms, document = excluded.document",
+    )
+    .bind(&outcome.user)
+    .bind(outcome.invitation.to_string())
+    .bind(to_i64(outcome.at_ms)?)
+    .bind(&outcome.document)
+    .execute(&mut *conn)
+    .await?;
+    drop_oldest_outcomes(conn, &outcome.user).await
+}
+
+async fn drop_oldest_outcomes(conn: &mut SqliteConnection, user: &str) -> Done {
+    query(
+        "DELETE FROM outcomes WHERE user_id = $1 AND (at_ms, invitation) <= \
+         (SELECT at_ms, invitation FROM outcomes WHERE user_id = $1 \
+          ORDER BY at_ms DESC, invitation DESC LIMIT 1 OFFSET $2)",
+    )
+    .bind(user)
+    .bind(OUTCOMES_PER_USER_MAX)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn forget_outcome(conn: &mut SqliteConnection, user: &str, invitation: Uuid) -> Done {
+    query("DELETE FROM outcomes WHERE user_id = $1 AND invitation = $2")
+        .bind(user)
+        .bind(invitation.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn count_create(conn: &mut SqliteConnection, user: &str, at_ms: u64) -> Done {
+    query("INSERT INTO creates (user_id, at_ms) VALUES ($1, $2)").bind(user).bind(to_i64(at_ms)?).execute(conn).await?;
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! What the meeting service reads, and the outbox.
+
+use super::fault::Fault;
+use super::rows::{to_i64, to_u64, to_uuid};
+use super::users::{NAMES_PER_QUERY, push_list};
+use crate::{CatalogError, Engagement, MeetingRow, OutboxRow, OutcomeRow, TimerRow};
+use sqlx::{QueryBuilder, SqliteConnection, query_as, query_scalar};
+use uuid::Uuid;
+
+pub(super) async fn meeting(conn: &mut SqliteConnection, id: Uuid) -> Result<Option<MeetingRow>, Fault> {
+    let row: Option<(i64, String, bool)> = query_as("SELECT revision, document, ended FROM meetings WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(conn)
+        .await?;
+    let Some((revision, document, ended)) = row else { return Ok(None) };
+    Ok(Some(MeetingRow { id, revision: to_u64(revision)?, document, ended }))
+}
+
+pub(super) async fn live(conn: &mut SqliteConnection) -> Result<Vec<Uuid>, Fault> {
+    let rows: Vec<String> = query_scalar("SELECT id FROM meetings WHERE NOT ended ORDER BY id").fetch_all(conn).await?;
+    rows.iter().map(|id| Ok(to_uuid(id)?)).collect()
+}
+
+pub(super) async fn handled(conn: &mut SqliteConnection, signal: Uuid) -> Result<bool, Fault> {
+    let known = query_scalar("SELECT EXISTS (SELECT 1 FROM handled WHERE signal = $1)")
+        .bind(signal.to_string())
+        .fetch_one(conn)
+        .await?;
+    Ok(known)
+}
+
+pub(super) async fn engagements_of(conn: &mut SqliteConnection, users: &[String]) -> Result<Vec<Engagement>, Fault> {
+    let mut found = Vec::new();
+    for some in users.chunks(NAMES_PER_QUERY) {
+        let mut sql = QueryBuilder::new("SELECT user_id, meeting, exclusive FROM engagements WHERE user_id IN (");
+        push_list(&mut sql, some);
+        sql.push(" ORDER BY user_id, meeting");
+        let rows: Vec<(String, String, bool)> = sql.build_query_as().fetch_all(&mut *conn).await?;
+        for (user, meeting, exclusive) in rows {
+            found.push(Engagement { user, meeting: to_uuid(&meeting)?, exclusive });
+        }
+    }
+    Ok(found)
+}
+
+pub(super) async fn due_timers(conn: &mut SqliteConnection, now_ms: u64, limit: u32) -> Result<Vec<TimerRow>, Fault> {
+    let rows: Vec<(String, String, i64)> =
+        query_as("SELECT meeting, key, due_ms FROM timers WHERE due_ms <= $1 ORDER BY due_ms, meeting, key LIMIT $2")
+            .bind(to_i64(now_ms)?)
+            .bind(limit)
+            .fetch_all(conn)
+            .await?;
+    let timers = rows
+        .into_iter()
+        .map(|(meeting, key, due)| Ok(TimerRow { meeting: to_uuid(&meeting)?, key, due_ms: to_u64(due)? }));
+    timers.collect()
+}
+
+pub(super) async fn next_timer(conn: &mut SqliteConnection) -> Result<Option<u64>, Fault> {
+    let due: Option<i64> = query_scalar("SELECT MIN(due_ms) FROM timers").fetch_one(conn).await?;
+    Ok(due.map(to_u64).transpose()?)
+}
+
+pub(super) async fn outbox(conn: &mut SqliteConnection, after: i64, limit: u32) -> Result<Vec<OutboxRow>, Fault> {
+    let rows: Vec<(i64, String, String, Vec<u8>)> =
+        query_as("SELECT id, topic, properties, body FROM outbox WHERE id > $1 ORDER BY id LIMIT $2")
+            .bind(after)
+            .bind(limit)
+            .fetch_all(conn)
+            .await?;
+    let messages = rows.into_iter().map(|(id, topic, properties, body)| {
+        let properties = serde_json::from_str(&properties)
+            .map_err(|error| CatalogError::Damaged(format!("properties of message {id}: {error}")))?;
+        Ok(OutboxRow { id, topic, properties, body })
+    });
+    messages.collect()
+}
+
+pub(super) async fn outbox_sent(conn: &mut SqliteConnection, ids: &[i64]) -> Result<(), Fault> {
+    for some in ids.chunks(NAMES_PER_QUERY) {
+        let mut sql = QueryBuilder::new("DELETE FROM outbox WHERE id IN (");
+        let mut list = sql.separated(", ");
+        for id in some {
+            list.push_bind(*id);
+        }
+        sql.push(")").build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn outcomes(conn: &mut SqliteConnection, user: &str, limit: u32) -> Result<Vec<OutcomeRow>, Fault> {
+    let rows: Vec<(String, i64, String)> = query_as(
+        "SELECT invitation, at_ms, document FROM outcomes WHERE user_id = $1 \
+         ORDER BY at_ms DESC, invitation DESC LIMIT $2",
+    )
+    .bind(user)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
+    let outcomes = rows.into_iter().map(|(invitation, at_ms, document)| {
+        let (invitation, at_ms) = (to_uuid(&invitation)?, to_u64(at_ms)?);
+        Ok(OutcomeRow { user: user.to_owned(), invitation, at_ms, document })
+    });
+    outcomes.collect()
+}
+
+pub(super) async fn creates_since(conn: &mut SqliteConnection, user: &str, since_ms: u64) -> Result<u32, Fault> {
+    let count = query_scalar("SELECT COUNT(*) FROM creates WHERE user_id = $1 AND at_ms >= $2")
+        .bind(user)
+        .bind(to_i64(since_ms)?)
+        .fetch_one(conn)
+        .await?;
+    Ok(count)
+}

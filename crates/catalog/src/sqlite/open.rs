@@ -1,0 +1,108 @@
+//! Opening the file: one writer, a few readers, and words for what can go wrong.
+
+use super::fault::{Health, is_not_a_database};
+use super::migrate::{SCHEMA_VERSION, migrate};
+use super::rows::to_u64;
+use super::{SqliteCatalog, access};
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::watch;
+
+const READERS: u32 = 3;
+/// Another process (a backup, a shell) may hold the file this long.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A call that waits longer for its turn fails as unavailable.
+const TURN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The catalog could not be opened: which file, why, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open the catalog {path}: {trouble}", path = path.display())]
+pub struct OpenError {
+    path: PathBuf,
+    trouble: Trouble,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error("{0}; make the folder and let this user write to it")]
+    File(#[source] io::Error),
+    #[error("it is no SQLite file; move it away, or name another file")]
+    NotADatabase,
+    #[error(
+        "its schema has version {found}, this program knows up to {SCHEMA_VERSION}; \
+         start the newer program that made it, or restore a backup"
+    )]
+    Newer { found: u32 },
+    #[error("{0}; check that no other program holds it and that the disk is sound")]
+    Sql(#[source] sqlx::Error),
+}
+
+impl From<Trouble> for OpenError {
+    fn from(trouble: Trouble) -> Self {
+        Self { path: PathBuf::new(), trouble }
+    }
+}
+
+impl From<sqlx::Error> for OpenError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_not_a_database(&error) { Trouble::NotADatabase.into() } else { Trouble::Sql(error).into() }
+    }
+}
+
+pub(super) async fn open(path: &Path) -> Result<SqliteCatalog, OpenError> {
+    try_open(path).await.map_err(|error| OpenError { path: path.to_owned(), ..error })
+}
+
+async fn try_open(path: &Path) -> Result<SqliteCatalog, OpenError> {
+    make_private(path).map_err(Trouble::File)?;
+    let options = options(path);
+    let writer = pool(1).connect_with(options.clone()).await?;
+    migrate(&mut *writer.acquire().await?).await?;
+    let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
+    let revision = read_revision(&readers).await?;
+    Ok(SqliteCatalog { writer, readers, revision: watch::Sender::new(revision), health: Health::new() })
+}
+
+/// The file holds secrets: only its owner may read it. SQLite gives its side files the same mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => file.sync_all().and_then(|()| sync_folder(path)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+}
+
+/// Connections that stay: no life time, no test before each use.
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .min_connections(connections)
+        .max_connections(connections)
+        .acquire_timeout(TURN_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+}
+
+async fn read_revision(readers: &SqlitePool) -> Result<u64, OpenError> {
+    let stored = access::revision(&mut *readers.acquire().await?).await?;
+    to_u64(stored).map_err(|error| Trouble::Sql(sqlx::Error::Decode(error.into())).into())
+}

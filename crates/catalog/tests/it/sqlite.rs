@@ -1,0 +1,134 @@
+//! The file: who may read it, which files are refused, what a damaged one does.
+
+use crate::Place;
+use catalog::contract::Store;
+use catalog::limits::CONNECTIONS_REMEMBERED_MAX;
+use catalog::{Catalog, CatalogError, Group, OnlineEvent, OnlineKind, SCHEMA_VERSION, SqliteCatalog};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection, query, query_scalar};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+
+async fn raw(place: &Place) -> SqliteConnection {
+    SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(place.file())).await.unwrap()
+}
+
+async fn refusal(place: &Place) -> String {
+    SqliteCatalog::open(place.file()).await.unwrap_err().to_string()
+}
+
+fn group(name: &str) -> Group {
+    Group { group: name.to_owned() }
+}
+
+#[tokio::test]
+async fn only_the_owner_may_read_the_file_and_its_side_files() {
+    let place = Place::new();
+    let catalog = place.open().await;
+    catalog.put_group(group("GID_test")).await.unwrap();
+    let files: Vec<_> = fs::read_dir(place.folder.path()).unwrap().map(|entry| entry.unwrap()).collect();
+    assert!(files.len() >= 2, "the file and its write-ahead log");
+    for file in files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
+    }
+}
+
+#[tokio::test]
+async fn each_write_is_synced_before_it_returns() {
+    let place = Place::new();
+    let catalog = place.open().await;
+    let [journal, synchronous] = catalog.durability().await.unwrap();
+    assert_eq!((journal.as_str(), synchronous.as_str()), ("wal", "2"));
+}
+
+#[tokio::test]
+async fn a_schema_newer_than_the_program_is_refused_and_left_alone() {
+    let place = Place::new();
+    place.open().await.close().await;
+    let mut raw = raw(&place).await;
+    query("INSERT INTO catalog_schema (version) VALUES ($1)").bind(SCHEMA_VERSION + 1).execute(&mut raw).await.unwrap();
+    let words = refusal(&place).await;
+    let expected = format!("version {}, this program knows up to {SCHEMA_VERSION}", SCHEMA_VERSION + 1);
+    assert!(words.contains(&expected) && words.contains("catalog.db"), "{words}");
+    let versions: u32 = query_scalar("SELECT COUNT(*) FROM catalog_schema").fetch_one(&mut raw).await.unwrap();
+    assert_eq!(versions, SCHEMA_VERSION + 1);
+}
+
+#[tokio::test]
+async fn a_file_of_another_kind_is_refused_by_name() {
+    let place = Place::new();
+    fs::write(place.file(), "not a database, but long enough to look at: ".repeat(50)).unwrap();
+    let words = refusal(&place).await;
+    assert!(words.contains("catalog.db") && words.contains("no SQLite file"), "{words}");
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_named_with_its_remedy() {
+    let place = Place::new();
+    let error = SqliteCatalog::open(place.folder.path().join("nowhere/catalog.db")).await.unwrap_err();
+    let words = error.to_string();
+    assert!(words.contains("nowhere/catalog.db") && words.contains("make the folder"), "{words}");
+}
+
+#[tokio::test]
+async fn after_damage_every_call_fails_and_the_program_is_told() {
+    let place = Place::new();
+    let catalog = place.open().await;
+    catalog.put_group(group("GID_test")).await.unwrap();
+    catalog.close().await;
+    let catalog = place.open().await;
+    let failure = catalog.failure();
+    overwrite_all_but_the_first_page(&place);
+    assert_eq!(*failure.borrow(), None);
+    assert!(matches!(catalog.put_group(group("GID_more")).await, Err(CatalogError::Unavailable(_))));
+    assert!(failure.borrow().as_deref().unwrap().contains("restart"));
+    assert!(matches!(catalog.access().await, Err(CatalogError::Unavailable(_))));
+    assert!(matches!(catalog.user("ann").await, Err(CatalogError::Unavailable(_))));
+    assert!(matches!(catalog.prune(1).await, Err(CatalogError::Unavailable(_))));
+}
+
+fn overwrite_all_but_the_first_page(place: &Place) {
+    let file = OpenOptions::new().write(true).open(place.file()).unwrap();
+    let length = file.metadata().unwrap().len();
+    assert!(length > 8192);
+    file.write_all_at(&vec![0xA5; (length - 4096) as usize], 4096).unwrap();
+}
+
+#[tokio::test]
+async fn a_broken_rule_does_not_end_the_use_of_the_file() {
+    let place = Place::new();
+    let catalog = place.open().await;
+    let stray = catalog::Grant { group: "GID_none".to_owned(), parent: "none".to_owned() };
+    assert!(catalog.put_grant(stray).await.is_err());
+    assert_eq!(*catalog.failure().borrow(), None);
+    catalog.put_group(group("GID_test")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_half_way_leaves_the_writer_usable() {
+    let place = Place::new();
+    let catalog = place.open().await;
+    for _ in 0..50 {
+        tokio::select! {
+            biased;
+            _ = catalog.put_group(group("GID_dropped")) => {}
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    catalog.put_group(group("GID_test")).await.unwrap();
+    assert!(catalog.access().await.unwrap().groups.contains(&group("GID_test")));
+    assert_eq!(*catalog.failure().borrow(), None);
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_one_clients_connections_is_bounded() {
+    let place = Place::new();
+    let catalog = place.open().await;
+    for n in 0..u64::from(CONNECTIONS_REMEMBERED_MAX) + 5 {
+        let kind = if n % 2 == 0 { OnlineKind::TcpClean } else { OnlineKind::Connect };
+        let event = OnlineEvent { client_id: "GID_test@@@a".to_owned(), channel_id: n.to_string(), kind, at_ms: n };
+        catalog.online_event(event).await.unwrap();
+    }
+    let kept: u32 = query_scalar("SELECT COUNT(*) FROM connections").fetch_one(&mut raw(&place).await).await.unwrap();
+    assert_eq!(kept, CONNECTIONS_REMEMBERED_MAX);
+}
