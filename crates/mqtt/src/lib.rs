@@ -6,6 +6,7 @@
 //! - [`server`] is the broker's side in two halves: the *connection* (framing, keep alive, flow limits, what the
 //!   two versions do differently) and the *session* (subscriptions, packet ids in flight, what waits). Between
 //!   them stands one small enum, [`server::Request`].
+//! - [`client`] is the terminal's side.
 //!
 //! Nothing here opens a socket, reads a clock or draws a random number: time is a parameter. Version differences
 //! are data: a 3.1.1 packet is a 5.0 packet without properties, and there is one code path for both.
@@ -14,9 +15,11 @@
 //! carry the reason code for the wire; nothing that a peer sends can end more than its own connection.
 
 mod acks;
+pub mod client;
 pub mod codec;
 mod reason;
 pub mod server;
+mod session;
 pub mod topic;
 mod types;
 

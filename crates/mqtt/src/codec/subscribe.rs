@@ -233,11 +233,14 @@ pub(crate) fn write_suback(
     frame(out, PacketType::Suback.first_byte(), |out| {
         put_packet_id(out, packet_id);
         write_properties(out, version, properties)?;
-        codes.into_iter().try_for_each(|code| match version {
-            Version::V5 if !code.is_valid_in(ReasonPlace::Suback) => Err(EncodeError::InvalidValue),
-            Version::V311 if code.is_error() => Ok(out.push(ReasonCode::UNSPECIFIED_ERROR.get())),
-            _ => Ok(out.push(code.get())),
-        })
+        for code in codes {
+            out.push(match version {
+                Version::V5 if !code.is_valid_in(ReasonPlace::Suback) => return Err(EncodeError::InvalidValue),
+                Version::V311 if code.is_error() => ReasonCode::UNSPECIFIED_ERROR.get(),
+                _ => code.get(),
+            });
+        }
+        Ok(())
     })
 }
 

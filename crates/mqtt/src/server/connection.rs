@@ -591,7 +591,7 @@ impl Connection {
     }
 
     /// Writes with the reason string if that fits, else without it [MQTT5-3.2.2-19] [MQTT5-3.14.2-3].
-    fn write_with_reason_string<'a>(
+    fn write_with_reason_string(
         &mut self,
         reason_string: Option<&str>,
         out: &mut Vec<u8>,

@@ -13,13 +13,12 @@ mod config;
 mod connection;
 mod input;
 mod request;
-mod session;
 
+pub use crate::session::{
+    ClientSubscription, Full, HandOut, Priority, Restart, SEND_WINDOW_MAX, Session, SessionLimits, Subscribed,
+};
 pub use capability::{MAXIMUM_QOS, check_subscribe, granted_qos};
 pub use config::ConnectionConfig;
 pub use connection::{Accept, Connection, Counters, Sent};
 pub use input::Input;
 pub use request::{Close, Request};
-pub use session::{
-    ClientSubscription, Full, HandOut, Priority, Restart, SEND_WINDOW_MAX, Session, SessionLimits, Subscribed,
-};

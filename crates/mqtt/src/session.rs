@@ -1,5 +1,6 @@
 //! The session half: the subscriptions of one client, its packet ids in flight, and what waits for it.
 //!
+//! Both roles use it: what a broker sends to a client and what a client sends to a broker obey the same rules.
 //! The session does not hold messages. It orders *entries*, small handles that the caller can turn into a message.
 //!
 //! ```text
@@ -110,6 +111,8 @@ pub struct Session<E> {
     /// 0 while disconnected.
     window: u16,
     next_id: PacketId,
+    /// Ids that other exchanges of the same direction use (SUBSCRIBE, UNSUBSCRIBE of a client).
+    reserved: Vec<PacketId>,
     unknown_acks: u32,
 }
 
@@ -125,6 +128,7 @@ impl<E: Copy> Session<E> {
             sent: 0,
             window: 0,
             next_id: PacketId::MIN,
+            reserved: Vec::new(),
             unknown_acks: 0,
         }
     }
@@ -190,11 +194,44 @@ impl<E: Copy> Session<E> {
     fn allocate_id(&mut self) -> PacketId {
         let mut id = self.next_id;
         // Ends: far fewer ids are in flight than exist.
-        while self.in_flight.iter().any(|slot| slot.packet_id == id) {
+        while self.is_in_use(id) {
             id = id.next();
         }
         self.next_id = id.next();
         id
+    }
+
+    fn is_in_use(&self, id: PacketId) -> bool {
+        self.in_flight.iter().any(|slot| slot.packet_id == id) || self.reserved.contains(&id)
+    }
+
+    /// Takes an id for an exchange that is no message.
+    pub(crate) fn reserve_id(&mut self) -> PacketId {
+        let id = self.allocate_id();
+        self.reserved.push(id);
+        id
+    }
+
+    /// False if the id was not reserved.
+    pub(crate) fn release_id(&mut self, id: PacketId) -> bool {
+        let index = self.reserved.iter().position(|&reserved| reserved == id);
+        index.map(|index| self.reserved.swap_remove(index)).is_some()
+    }
+
+    pub(crate) fn release_all_ids(&mut self) {
+        self.reserved.clear();
+    }
+
+    pub(crate) const fn reserved_len(&self) -> usize {
+        self.reserved.len()
+    }
+
+    /// The other side has forgotten the session: what was in flight is new to it, and goes first.
+    pub(crate) fn forget_hand_outs(&mut self) {
+        while let Some(InFlight { entry, .. }) = self.in_flight.pop_back() {
+            self.urgent.push_front(Waiting { entry, dup: false });
+        }
+        self.sent = 0;
     }
 
     /// The client has what was sent under `packet_id`: returns its entry, which is done. `None`: nothing was sent
