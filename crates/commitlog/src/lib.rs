@@ -1,16 +1,72 @@
 //! The durable log: segments, group commit, recovery.
+//!
+//! One log is shared by all that must survive a power cut: the queue, sessions, inboxes. They append records of their
+//! own kinds, index them in memory by [`Position`], and rebuild their indexes from [`Replay`] at the next start. The
+//! log knows nothing of what the records mean. It is not a database: there is no update, no key, no transaction other
+//! than that one append is kept whole or not at all.
+//!
+//! # Contract
+//! - **Durable means durable.** With [`SyncMode::Always`] a record is found again after any power cut once
+//!   [`Log::durable`] has passed it, or the next start fails and says which file is damaged. With [`SyncMode::Os`] the
+//!   same holds for the end of the process.
+//! - **Nothing else appears.** A replay shows exactly what was appended, in order, each record once; an append that
+//!   was not durable is there whole or not at all.
+//! - **A failed write is final.** After it nothing becomes durable; watchers are told, the process should end.
+//! - **A full disk is not a failure.** [`Need::Normal`] appends are refused with [`AppendError::Full`], `Essential`
+//!   ones use a reserve, and all resume unaided.
+//! - [`Log::append`] never waits for the disk: it encodes under a short lock; one thread writes all that arrived while
+//!   it synced before, and syncs it at once.
+//!
+//! # On disk
+//! A folder of files `<20 digits>.segment`, numbered from 1 without gaps, all of one size, written full of zeros
+//! before use. `*.new` is being made; `lock` is locked while the log is open and holds the process id. All numbers are
+//! little-endian.
+//!
+//! ```text
+//! segment            0        8        12       16                32       40       48       56       64
+//!                    | magic  | version| crc32c | log id (random) | number | size   | epoch  | zero   |
+//!                    "CNVKLOG\n"         of all 64 bytes, itself taken as zero
+//!
+//! record             0        4        8             12     13      14     16      24         32      40
+//!                    | crc32c | length | payload     | kind | flags | zero | batch | position | owner |  payload …
+//!                    |        |        | crc32c      |      | 1: last of its unit
+//!                    of the rest of the header; both are seeded with crc32c(log id, segment number, own offset)
+//! ```
+//!
+//! A record is padded with zeros to a multiple of eight bytes. `batch` is the position where the batch began that the
+//! record was written in; `position` is where the record's first copy is. A batch is what is written and synced in one
+//! go: one or more *units* (one append each), followed by an all-zero header, which the next batch overwrites. No
+//! batch crosses a segment.
+//!
+//! Kinds below [`USER_KIND_MIN`] are the log's own: `1` start (epoch: u64), `2` clean stop (the next start overwrites
+//! it), `3` mark (the empty batch that follows the last one when the log is idle), `4` roll (first in every segment
+//! but the log's first; end of the segment before: u64, epoch: u64). Epochs rise with every start.
+//!
+//! # Threads
+//! The writer is the only one that writes records, syncs and calls watchers. The preparer makes the next segment while
+//! the one before is filled. Locks are held for encoding or looking up, never over a read, write or sync.
 
 mod disk;
 mod error;
+mod format;
 mod log;
 mod options;
 mod position;
 mod record;
+mod recover;
+mod replay;
+mod segment;
+mod shared;
 pub mod storage;
+mod tail;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod threads;
 
 pub use disk::DiskStorage;
 pub use error::{AppendError, Damaged, OpenError, ReadError, ReplayError, WaitError};
-pub use log::{Log, Replay, Replayed};
+pub use log::Log;
 pub use options::{Fault, Options, SyncMode};
 pub use position::{Epoch, Position};
 pub use record::{Appended, Durable, Need, NewRecord, Part, Record, ReplayedRecord, USER_KIND_MIN};
+pub use replay::{Replay, Replayed};

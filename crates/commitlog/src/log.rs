@@ -1,26 +1,63 @@
 //! The handle that everybody holds.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
-use crate::error::{AppendError, OpenError, ReadError, ReplayError, WaitError};
-use crate::record::{Appended, Durable, Need, NewRecord, Record, ReplayedRecord};
-use crate::storage::Storage;
-use crate::{Epoch, Options, Position};
+use crate::error::{AppendError, OpenError, ReadError, WaitError};
+use crate::format::{Geometry, RECORD_HEADER_LEN, RecordHeader, START_LEN, Slot, own};
+use crate::record::{Appended, Durable, Need, NewRecord, Part, Record};
+use crate::recover::{damaged, file_error, recover};
+use crate::replay::Replay;
+use crate::segment::{name_of, read_exact};
+use crate::shared::Shared;
+use crate::storage::{LockError, Storage, StorageFile, StorageLock};
+use crate::tail::{Phase, Tail};
+use crate::threads::{prepare_segments, write_batches};
+use crate::{Epoch, Options, Position, USER_KIND_MIN};
+
+const SEGMENT_SIZE_UNIT: u64 = 4096;
+const SEGMENT_SIZE_MIN: u64 = 4 * SEGMENT_SIZE_UNIT;
+const SEGMENT_SIZE_MAX: u64 = 1 << 30;
+/// Read at once with a header: most records are not larger.
+const FIRST_READ: usize = 1024;
 
 /// The open log. Clones are cheap and share one writer thread.
 ///
 /// Dropping the last clone writes what is pending, but leaves no mark of a clean stop: see [`Log::close`].
 #[derive(Clone)]
-pub struct Log {}
+pub struct Log {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
 
 impl Log {
-    /// Opens or makes the log, and recovers it. Nothing else is running yet when it returns an error.
+    /// Opens or makes the log, and recovers it. Nothing is running when it returns an error.
     /// The caller runs the [`Replay`] before it serves anything.
     ///
     /// # Errors
     /// Locked by another process, unreadable, damaged, or options that do not fit together.
     pub fn open(storage: Arc<dyn Storage>, options: Options) -> Result<(Self, Replay), OpenError> {
-        todo!()
+        check(&options)?;
+        let lock = lock(&*storage)?;
+        let recovered = recover(&*storage, options.segment_size)?;
+        let geometry = recovered.geometry;
+        let epoch = Epoch(recovered.last_epoch.0 + 1);
+        let end = geometry.position(recovered.segment, recovered.cut);
+        let mut replay_files = recovered.files.clone();
+        replay_files.retain(|number, _| *number <= recovered.segment);
+        let replay = Replay { storage: Arc::clone(&storage), geometry, files: replay_files, end };
+        let ready = recovered.files.keys().next_back().copied().unwrap_or(recovered.segment);
+        let tail = Tail::new(geometry, epoch, &options, recovered.segment, recovered.cut, ready);
+        let shared = Shared::new(storage, lock, options, geometry, epoch, tail, recovered.files);
+        start(&shared)?;
+        let handle = Handle { shared: Arc::new(shared), threads: Mutex::default() };
+        handle.run()?;
+        Ok((Self { handle: Arc::new(handle) }, replay))
     }
 
     /// Appends all records as one unit: after a crash either all of them are there or none. Never blocks on the disk.
@@ -30,7 +67,11 @@ impl Log {
     /// # Errors
     /// Nothing was appended; each variant says what it takes to try again.
     pub fn append(&self, need: Need, records: &[NewRecord<'_>]) -> Result<Appended, AppendError> {
-        todo!()
+        let shared = self.shared();
+        let mut tail = shared.tail();
+        let appended = tail.append(need, records)?;
+        shared.wake_for(&tail);
+        Ok(appended)
     }
 
     /// The record whose first copy is at `position`, also when it is still pending. Verifies its checksums.
@@ -38,20 +79,33 @@ impl Log {
     /// # Errors
     /// Not in the log, unreadable, or damaged.
     pub fn read(&self, position: Position) -> Result<Record, ReadError> {
-        todo!()
+        let shared = self.shared();
+        let geometry = shared.geometry;
+        let pending = {
+            let tail = shared.tail();
+            if position >= tail.end() {
+                return Err(ReadError::OutOfRange(position));
+            }
+            tail.pending_at(position, |bytes| decode_pending(&geometry, position, bytes))
+        };
+        let record = match pending {
+            Some(record) => record.ok_or(ReadError::OutOfRange(position))?,
+            None => read_from_file(shared, position)?,
+        };
+        if record.kind < USER_KIND_MIN { Err(ReadError::OutOfRange(position)) } else { Ok(record) }
     }
 
     /// Everything below this position is durable.
     #[must_use]
     pub fn durable(&self) -> Position {
-        todo!()
+        self.shared().durable()
     }
 
     /// The watcher is called on the writer thread after each sync, in order, and must not block: the next batch waits
-    /// for it. It holds no lock of the log, so it may append and read. It is called at once when the log is already
-    /// poisoned. Watchers that hold a `Log` keep it open until [`Log::close`].
+    /// for it. It holds no lock of the log, so it may append and read. It is called at once, on this thread, when the
+    /// log is already poisoned. Watchers that hold a `Log` keep it open until [`Log::close`], which no watcher calls.
     pub fn watch(&self, watcher: Box<dyn Fn(Durable) + Send + Sync>) {
-        todo!()
+        self.shared().watch(Arc::from(watcher));
     }
 
     /// Blocks until everything below `end` is durable. For tests and shutdown; workers use [`Log::watch`].
@@ -59,13 +113,25 @@ impl Log {
     /// # Errors
     /// The log failed or was closed before.
     pub fn wait_durable(&self, end: Position) -> Result<(), WaitError> {
-        todo!()
+        let shared = self.shared();
+        let mut tail = shared.tail();
+        loop {
+            if shared.durable() >= end {
+                return Ok(());
+            }
+            match &tail.phase {
+                Phase::Poisoned(reason) => return Err(WaitError::Poisoned(reason.clone())),
+                Phase::Closed => return Err(WaitError::Closed(end)),
+                Phase::Open | Phase::Closing { .. } => {}
+            }
+            tail = shared.wait_for_progress(tail);
+        }
     }
 
     /// The number of this start.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        todo!()
+        self.shared().epoch
     }
 
     /// Refuses further appends, makes what is pending durable, marks a clean stop, lets the watchers and the lock go.
@@ -73,26 +139,138 @@ impl Log {
     /// # Errors
     /// The log failed, or the disk is full: what was not durable may be lost, nothing else.
     pub fn close(&self) -> Result<(), WaitError> {
-        todo!()
+        let end = self.handle.end(true);
+        self.wait_durable(end)
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.handle.shared
     }
 }
 
-/// All records that the log held when it was opened, in the order of their appends, each exactly once.
-pub struct Replay {}
+fn check(options: &Options) -> Result<(), OpenError> {
+    let size = options.segment_size;
+    let fits = (SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(&size) && size.is_multiple_of(SEGMENT_SIZE_UNIT);
+    if fits {
+        return Ok(());
+    }
+    let reason = format!(
+        "{size} is not a multiple of {SEGMENT_SIZE_UNIT} between {SEGMENT_SIZE_MIN} and {SEGMENT_SIZE_MAX}: choose one"
+    );
+    Err(OpenError::Options { option: "segment_size", reason })
+}
 
-impl Replay {
-    /// Hands every record to `apply`, reading as it goes: memory is bounded by the largest append.
-    ///
-    /// # Errors
-    /// Damage in an older segment, an unreadable file, or the first error of `apply`.
-    pub fn run<E>(self, apply: impl FnMut(ReplayedRecord<'_>) -> Result<(), E>) -> Result<Replayed, ReplayError<E>> {
-        todo!()
+fn lock(storage: &dyn Storage) -> Result<StorageLock, OpenError> {
+    storage.lock().map_err(|error| match error {
+        LockError::Held { pid } => OpenError::Locked { path: storage.path_of(""), pid },
+        LockError::Io(source) => file_error(storage, "lock", "the data directory cannot be locked")(source),
+    })
+}
+
+/// Writes and syncs the record of this start, so that its number is never used again.
+fn start(shared: &Shared) -> Result<(), OpenError> {
+    let mut tail = shared.tail();
+    let cannot = |action, segment| file_error(&*shared.storage, &name_of(segment), action);
+    if tail.start_must_roll(START_LEN) && tail.ready == tail.segment {
+        let next = tail.segment + 1;
+        shared.prepare(next).map_err(cannot("the file cannot be made", next))?;
+        tail.ready = next;
+    }
+    tail.push_start(own::START, &[Part::Bytes(&shared.epoch.0.to_le_bytes())]);
+    let Some(batch) = tail.take() else { return Ok(()) };
+    let written = shared
+        .file(batch.segment)
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
+        .and_then(|file| file.write_at(&batch.bytes, batch.offset).and_then(|()| file.sync_data()));
+    written.map_err(cannot("the file cannot be written", batch.segment))?;
+    let end = batch.end;
+    tail.written(batch);
+    drop(tail);
+    shared.publish(end);
+    Ok(())
+}
+
+impl Handle {
+    fn run(&self) -> Result<(), OpenError> {
+        self.spawn("log-writer", write_batches)?;
+        self.spawn("log-preparer", prepare_segments)
+    }
+
+    fn spawn(&self, name: &str, run: fn(&Shared)) -> Result<(), OpenError> {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared)).map_err(file_error(
+            &*self.shared.storage,
+            "",
+            "a thread cannot be started",
+        ))?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
+    }
+
+    /// Lets the threads finish. Answers where the log ended before the mark of the stop.
+    fn end(&self, stop: bool) -> Position {
+        let end = {
+            let mut tail = self.shared.tail();
+            if tail.phase == Phase::Open {
+                tail.phase = Phase::Closing { stop };
+            }
+            self.shared.wake_all();
+            tail.end()
+        };
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // The last handle may be dropped by a watcher, on the writer thread itself.
+            if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+                self.shared.poison("a thread of the log panicked".to_owned());
+            }
+        }
+        self.shared.release();
+        end
     }
 }
 
-/// What a replay saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Replayed {
-    pub records: u64,
-    pub bytes: u64,
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.end(false);
+    }
+}
+
+fn decode_pending(geometry: &Geometry, at: Position, bytes: &[u8]) -> Option<Record> {
+    let Slot::Header(header) = RecordHeader::decode(geometry, at, bytes) else { return None };
+    let payload = bytes.get(RECORD_HEADER_LEN..RECORD_HEADER_LEN + header.len as usize)?;
+    Some(record(&header, payload.to_vec()))
+}
+
+fn record(header: &RecordHeader, payload: Vec<u8>) -> Record {
+    Record { kind: header.kind, owner: header.owner, position: header.position, payload }
+}
+
+fn read_from_file(shared: &Shared, position: Position) -> Result<Record, ReadError> {
+    let (segment, offset) = shared.geometry.split(position);
+    let file = shared.file(segment).ok_or(ReadError::OutOfRange(position))?;
+    let failed = |source| ReadError::Storage { path: shared.storage.path_of(&name_of(segment)), source };
+    let is_damaged = |what| ReadError::Damaged(damaged(&*shared.storage, segment, offset, what));
+    let rest = usize::try_from(shared.geometry.segment_size - offset).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; rest.min(FIRST_READ)];
+    read_exact(&*file, &mut bytes, offset).map_err(failed)?;
+    let Slot::Header(header) = RecordHeader::decode(&shared.geometry, position, &bytes) else {
+        return Err(is_damaged("there is no valid record"));
+    };
+    let payload = read_payload(&*file, &header, bytes, offset).map_err(failed)?;
+    if header.payload_is_whole(&shared.geometry, position, &payload) {
+        Ok(record(&header, payload))
+    } else {
+        Err(is_damaged("a record's checksum is wrong"))
+    }
+}
+
+/// The payload of a record of which `bytes` are the first that were read.
+fn read_payload(file: &dyn StorageFile, header: &RecordHeader, mut bytes: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
+    let read = bytes.len();
+    bytes.resize(RECORD_HEADER_LEN + header.len as usize, 0);
+    if bytes.len() > read {
+        read_exact(file, &mut bytes[read..], offset + read as u64)?;
+    }
+    bytes.drain(..RECORD_HEADER_LEN);
+    Ok(bytes)
 }

@@ -1,0 +1,261 @@
+//! From the files of a folder to a log that can be appended to. What is decided here, and why:
+//!
+//! - A batch is written only after the one before it was synced. So behind a hole there may be records of the batch
+//!   that the hole is in (a torn tail: cut), but none of a later batch (damage: stop, change nothing).
+//! - The page cache may show what the disk never had. So after an unclean stop the last segment's valid beginning is
+//!   copied to a new file and synced before anything is served from it.
+//! - What was durable before the stop is found again, or the start fails.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use crate::error::{Damaged, OpenError};
+use crate::format::{FIRST_RECORD, Geometry, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, own, u64_at};
+use crate::segment::{Found, SegmentReader, is_unfinished, name_of, number_of, prepare, read_exact};
+use crate::storage::{Storage, StorageFile};
+use crate::{Epoch, Position};
+
+/// Number of a log's first segment. Zero is never used, so that position 0 is nowhere.
+pub(crate) const FIRST_SEGMENT: u64 = 1;
+
+pub(crate) type Files = BTreeMap<u64, Arc<dyn StorageFile>>;
+
+/// A log on which nothing was appended yet by this start.
+pub(crate) struct Recovered {
+    pub(crate) geometry: Geometry,
+    pub(crate) files: Files,
+    /// The segment that appends go on in, and where.
+    pub(crate) segment: u64,
+    pub(crate) cut: u64,
+    /// The highest start that is on record; zero for a new log.
+    pub(crate) last_epoch: Epoch,
+}
+
+pub(crate) fn recover(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, OpenError> {
+    let mut numbers = clean_folder(storage)?;
+    numbers.sort_unstable();
+    if numbers.is_empty() { make_new(storage, segment_size) } else { open_existing(storage, &numbers) }
+}
+
+/// Removes what an interrupted preparation left, and answers the numbers of the segments.
+fn clean_folder(storage: &dyn Storage) -> Result<Vec<u64>, OpenError> {
+    let names = storage.list().map_err(|source| OpenError::Storage {
+        path: storage.path_of(""),
+        action: "the folder cannot be read",
+        remedy: "check that it is a folder and that this user may read and write it",
+        source,
+    })?;
+    for name in names.iter().filter(|name| is_unfinished(name)) {
+        storage.remove(name).map_err(file_error(storage, name, "the file cannot be removed"))?;
+    }
+    Ok(names.iter().filter_map(|name| number_of(name)).collect())
+}
+
+fn make_new(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, OpenError> {
+    let name = name_of(FIRST_SEGMENT);
+    let log_id = storage.random_id().map_err(file_error(storage, &name, "no random numbers"))?;
+    let geometry = Geometry { log_id, segment_size };
+    let header = SegmentHeader { geometry, number: FIRST_SEGMENT, epoch: Epoch(1) };
+    let file = prepare(storage, &header, None).map_err(file_error(storage, &name, "the file cannot be made"))?;
+    let files = BTreeMap::from([(FIRST_SEGMENT, file)]);
+    Ok(Recovered { geometry, files, segment: FIRST_SEGMENT, cut: FIRST_RECORD, last_epoch: Epoch(0) })
+}
+
+fn open_existing(storage: &dyn Storage, numbers: &[u64]) -> Result<Recovered, OpenError> {
+    let (geometry, mut files, header_epoch) = open_files(storage, numbers)?;
+    let last = find_last(storage, &geometry, &files)?;
+    let segment = last.segment;
+    if !last.clean {
+        settle(storage, &geometry, &mut files, &last, header_epoch)?;
+    }
+    Ok(Recovered { geometry, files, segment, cut: last.cut, last_epoch: last.epoch.max(header_epoch) })
+}
+
+/// Opens all segments; they must follow each other and belong to one log.
+fn open_files(storage: &dyn Storage, numbers: &[u64]) -> Result<(Geometry, Files, Epoch), OpenError> {
+    let mut files = Files::new();
+    let mut geometry = None;
+    let mut epoch = Epoch(0);
+    for (number, expected) in numbers.iter().zip(numbers[0]..) {
+        let name = name_of(expected);
+        if *number != expected {
+            return Err(damaged(storage, expected, 0, "the segment is missing").into());
+        }
+        let file = storage.open(&name).map_err(file_error(storage, &name, "the file cannot be opened"))?;
+        let header = read_header(storage, &*file, expected)?;
+        if *geometry.get_or_insert(header.geometry) != header.geometry {
+            return Err(damaged(storage, expected, 0, "the segment belongs to another log").into());
+        }
+        epoch = epoch.max(header.epoch);
+        files.insert(expected, file);
+    }
+    let geometry = geometry.ok_or_else(|| damaged(storage, FIRST_SEGMENT, 0, "the segment is missing"))?;
+    Ok((geometry, files, epoch))
+}
+
+fn read_header(storage: &dyn Storage, file: &dyn StorageFile, number: u64) -> Result<SegmentHeader, OpenError> {
+    let name = name_of(number);
+    let failed = || file_error(storage, &name, "the file cannot be read");
+    let len = file.size().map_err(failed())?;
+    if len < SEGMENT_HEADER_LEN as u64 {
+        return Err(damaged(storage, number, len, "the segment ends within its header").into());
+    }
+    let mut bytes = [0; SEGMENT_HEADER_LEN];
+    read_exact(file, &mut bytes, 0).map_err(failed())?;
+    let header = SegmentHeader::decode(&bytes).map_err(|what| damaged(storage, number, 0, what))?;
+    if header.number != number {
+        return Err(damaged(storage, number, 32, "the segment's number is not that of its name").into());
+    }
+    if len != header.geometry.segment_size {
+        return Err(damaged(storage, number, len, "the segment has not the length that its header says").into());
+    }
+    Ok(header)
+}
+
+const UNREADABLE: &str = "the file cannot be read";
+
+/// The last segment that holds a whole unit.
+struct Last {
+    segment: u64,
+    /// End of the last whole unit; begin of the stop record after a clean stop.
+    cut: u64,
+    clean: bool,
+    epoch: Epoch,
+}
+
+fn find_last(storage: &dyn Storage, geometry: &Geometry, files: &Files) -> Result<Last, OpenError> {
+    let mut segment = FIRST_SEGMENT;
+    for (number, file) in files.iter().rev() {
+        segment = *number;
+        if is_begun(storage, geometry, segment, file)? {
+            break;
+        }
+    }
+    let file = files.get(&segment).ok_or_else(|| damaged(storage, FIRST_SEGMENT, 0, "the segment is missing"))?;
+    let last = scan(storage, geometry, segment, file)?;
+    if !last.clean {
+        for (number, file) in files.range(segment + 1..) {
+            refuse_later(storage, SegmentReader::new(Arc::clone(file), *geometry, *number), FIRST_RECORD, "no record")?;
+        }
+    }
+    Ok(last)
+}
+
+fn is_begun(
+    storage: &dyn Storage,
+    geometry: &Geometry,
+    number: u64,
+    file: &Arc<dyn StorageFile>,
+) -> Result<bool, OpenError> {
+    let mut reader = SegmentReader::new(Arc::clone(file), *geometry, number);
+    let found = reader.at(FIRST_RECORD).map_err(file_error(storage, &name_of(number), UNREADABLE))?;
+    Ok(matches!(found, Found::Record(..)))
+}
+
+/// Reads a segment as the possible last one.
+fn scan(
+    storage: &dyn Storage,
+    geometry: &Geometry,
+    number: u64,
+    file: &Arc<dyn StorageFile>,
+) -> Result<Last, OpenError> {
+    let mut reader = SegmentReader::new(Arc::clone(file), *geometry, number);
+    let mut last = Last { segment: number, cut: FIRST_RECORD, clean: false, epoch: Epoch(0) };
+    let mut offset = FIRST_RECORD;
+    let what = loop {
+        match reader.at(offset).map_err(file_error(storage, &name_of(number), UNREADABLE))? {
+            Found::Zero => break "no record",
+            Found::Hole(what) => {
+                last.clean = false;
+                break what;
+            }
+            Found::Record(header, payload) => {
+                last.note(&header, payload, offset);
+                offset += header.total();
+            }
+        }
+    };
+    refuse_later(storage, reader, offset, what)?;
+    Ok(last)
+}
+
+/// A hole with a later batch behind it is damage.
+fn refuse_later(
+    storage: &dyn Storage,
+    mut reader: SegmentReader,
+    hole: u64,
+    what: &'static str,
+) -> Result<(), OpenError> {
+    let number = reader.number();
+    let at = reader.position(hole);
+    let later =
+        reader.search(hole, |header| header.batch > at).map_err(file_error(storage, &name_of(number), UNREADABLE))?;
+    let Some(later) = later else { return Ok(()) };
+    let what = format!("{what}, but a later batch follows at offset {later}");
+    Err(damaged(storage, number, hole, &what).into())
+}
+
+impl Last {
+    fn note(&mut self, header: &RecordHeader, payload: &[u8], offset: u64) {
+        match header.kind {
+            own::START => self.epoch = self.epoch.max(Epoch(u64_at(payload, 0))),
+            own::ROLL => self.epoch = self.epoch.max(Epoch(u64_at(payload, 8))),
+            _ => {}
+        }
+        self.clean = header.kind == own::STOP;
+        if self.clean {
+            // The next start writes over it.
+            self.cut = offset;
+        } else if header.last_of_unit {
+            self.cut = offset + header.total();
+        }
+    }
+}
+
+/// After an unclean stop: nothing behind the cut, nothing that is only in the page cache.
+fn settle(
+    storage: &dyn Storage,
+    geometry: &Geometry,
+    files: &mut Files,
+    last: &Last,
+    epoch: Epoch,
+) -> Result<(), OpenError> {
+    for number in files.split_off(&(last.segment + 1)).into_keys() {
+        let name = name_of(number);
+        storage.remove(&name).map_err(file_error(storage, &name, "the file cannot be removed"))?;
+    }
+    let name = name_of(last.segment);
+    let failed = || file_error(storage, &name, "the file cannot be copied");
+    storage.sync_dir().map_err(failed())?;
+    let Some(old) = files.get(&last.segment) else { return Ok(()) };
+    let header = SegmentHeader { geometry: *geometry, number: last.segment, epoch };
+    let copy = prepare(storage, &header, Some((&**old, last.cut))).map_err(failed())?;
+    files.insert(last.segment, copy);
+    Ok(())
+}
+
+pub(crate) fn damaged(storage: &dyn Storage, number: u64, offset: u64, what: &str) -> Damaged {
+    Damaged { path: storage.path_of(&name_of(number)), offset, what: what.to_owned() }
+}
+
+pub(crate) fn file_error(
+    storage: &dyn Storage,
+    name: &str,
+    action: &'static str,
+) -> impl FnOnce(io::Error) -> OpenError + use<> {
+    let path = storage.path_of(name);
+    move |source| {
+        let remedy = match source.kind() {
+            io::ErrorKind::StorageFull => "free space on this disk, at least the size of one segment",
+            io::ErrorKind::PermissionDenied => "give this user the right to read and write the data directory",
+            _ => "check the disk and the data directory",
+        };
+        OpenError::Storage { path, action, remedy, source }
+    }
+}
+
+/// Checks on replay that a segment goes on where the one before ended.
+pub(crate) fn follows(header: &RecordHeader, payload: &[u8], end_before: Position) -> bool {
+    header.kind == own::ROLL && u64_at(payload, 0) == end_before.0
+}

@@ -1,0 +1,100 @@
+//! The log's content, handed to its owners once at the start.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::error::ReplayError;
+use crate::format::{FIRST_RECORD, Geometry};
+use crate::record::ReplayedRecord;
+use crate::recover::{Files, damaged, follows};
+use crate::segment::{Found, SegmentReader, name_of};
+use crate::storage::Storage;
+use crate::{Position, USER_KIND_MIN};
+
+/// All records that the log held when it was opened, in the order of their appends, each exactly once.
+pub struct Replay {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) geometry: Geometry,
+    pub(crate) files: Files,
+    /// Where the log ended when it was opened.
+    pub(crate) end: Position,
+}
+
+/// What a replay saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    pub records: u64,
+    /// Payload bytes of these records.
+    pub bytes: u64,
+}
+
+impl Replay {
+    /// Hands every record to `apply`, reading as it goes: memory is bounded by the largest append.
+    ///
+    /// # Errors
+    /// Damage in an older segment, an unreadable file, or the first error of `apply`.
+    pub fn run<E>(
+        self,
+        mut apply: impl FnMut(ReplayedRecord<'_>) -> Result<(), E>,
+    ) -> Result<Replayed, ReplayError<E>> {
+        let mut replayed = Replayed::default();
+        let mut end_before = None;
+        for number in self.files.keys() {
+            let end = self.run_segment(*number, end_before, &mut |record| {
+                replayed.records += 1;
+                replayed.bytes += record.payload.len() as u64;
+                apply(record)
+            })?;
+            end_before = Some(end);
+        }
+        Ok(replayed)
+    }
+
+    /// [`Replay::run`] for those who have nothing to refuse.
+    ///
+    /// # Errors
+    /// Damage in an older segment, or an unreadable file.
+    pub fn for_each(self, mut apply: impl FnMut(ReplayedRecord<'_>)) -> Result<Replayed, ReplayError<Infallible>> {
+        self.run(|record| {
+            apply(record);
+            Ok(())
+        })
+    }
+
+    /// Answers where the segment ends.
+    fn run_segment<E>(
+        &self,
+        number: u64,
+        end_before: Option<Position>,
+        apply: &mut impl FnMut(ReplayedRecord<'_>) -> Result<(), E>,
+    ) -> Result<Position, ReplayError<E>> {
+        let damaged = |offset, what| ReplayError::Damaged(damaged(&*self.storage, number, offset, what));
+        let Some(file) = self.files.get(&number) else { return Err(damaged(0, "the segment is missing")) };
+        let mut reader = SegmentReader::new(Arc::clone(file), self.geometry, number);
+        let mut offset = FIRST_RECORD;
+        loop {
+            let at = self.geometry.position(number, offset);
+            if at == self.end {
+                return Ok(at);
+            }
+            let found = reader
+                .at(offset)
+                .map_err(|source| ReplayError::Storage { path: self.storage.path_of(&name_of(number)), source })?;
+            let (header, payload) = match found {
+                Found::Record(header, payload) => (header, payload),
+                Found::Zero if self.geometry.split(self.end).0 != number => return Ok(at),
+                Found::Zero => return Err(damaged(offset, "records are missing")),
+                Found::Hole(what) => return Err(damaged(offset, what)),
+            };
+            let goes_on = end_before.is_none_or(|end| offset > FIRST_RECORD || follows(&header, payload, end));
+            if !goes_on {
+                return Err(damaged(offset, "the end of the segment before is missing"));
+            }
+            if header.kind >= USER_KIND_MIN {
+                let (kind, owner, position) = (header.kind, header.owner, header.position);
+                apply(ReplayedRecord { kind, owner, position, payload }).map_err(ReplayError::Apply)?;
+            }
+            offset += header.total();
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The end of the log in memory: where the next append goes, and what is not written yet. Pure.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::error::AppendError;
+use crate::format::{FIRST_RECORD, Geometry, RECORD_HEADER_LEN, ROLL_LEN, UnitPlan, encode_unit, own};
+use crate::record::{Appended, Need, NewRecord, Part};
+use crate::{Epoch, Options, Position, SyncMode};
+
+/// Records that are written in one go and become durable together.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) segment: u64,
+    pub(crate) offset: u64,
+    pub(crate) begin: Position,
+    /// The records, and once it is taken an all-zero header behind them.
+    pub(crate) bytes: Vec<u8>,
+    /// Behind the last record.
+    pub(crate) end: Position,
+}
+
+impl Batch {
+    fn holds(&self, at: Position) -> bool {
+        self.begin <= at && at < self.end
+    }
+
+    pub(crate) fn bytes_at(&self, at: Position) -> Option<&[u8]> {
+        let from = usize::try_from(at.0.checked_sub(self.begin.0)?).ok()?;
+        self.holds(at).then(|| &self.bytes[from..])
+    }
+}
+
+/// Where in its life the log is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Open,
+    /// Takes no appends; the writer finishes what is pending. With `stop` it then marks a clean stop.
+    Closing {
+        stop: bool,
+    },
+    Closed,
+    Poisoned(String),
+}
+
+pub(crate) struct Tail {
+    geometry: Geometry,
+    epoch: Epoch,
+    append_max: u64,
+    pending_max: u64,
+    reserve: u64,
+    sync: SyncMode,
+    pub(crate) phase: Phase,
+    pub(crate) segment: u64,
+    offset: u64,
+    /// With `SyncMode::Os`: begin of what was written since the last sync. It all counts as one batch.
+    unsynced: Position,
+    pending: VecDeque<Batch>,
+    writing: Option<Arc<Batch>>,
+    /// Appended and not durable.
+    pending_bytes: u64,
+    /// Highest segment that can be written to.
+    pub(crate) ready: u64,
+    /// The last try to make a segment found the disk full.
+    pub(crate) full: bool,
+    /// The newest record is an empty batch (or nothing was appended yet).
+    marked: bool,
+    spare: Vec<u8>,
+    /// Spares the appender a system call while the writer is busy.
+    pub(crate) writer_waits: bool,
+}
+
+impl Tail {
+    pub(crate) fn new(
+        geometry: Geometry,
+        epoch: Epoch,
+        options: &Options,
+        segment: u64,
+        offset: u64,
+        ready: u64,
+    ) -> Self {
+        Self {
+            geometry,
+            epoch,
+            append_max: geometry.unit_max().min(options.append_bytes_max as u64),
+            pending_max: options.pending_bytes_max as u64,
+            reserve: options.reserve_bytes.min(geometry.segment_size / 4),
+            sync: options.sync,
+            phase: Phase::Open,
+            segment,
+            offset,
+            unsynced: geometry.position(segment, offset),
+            pending: VecDeque::new(),
+            writing: None,
+            pending_bytes: 0,
+            ready,
+            full: false,
+            marked: true,
+            spare: Vec::new(),
+            writer_waits: false,
+        }
+    }
+
+    pub(crate) fn append(&mut self, need: Need, records: &[NewRecord<'_>]) -> Result<Appended, AppendError> {
+        match &self.phase {
+            Phase::Open => {}
+            Phase::Poisoned(reason) => return Err(AppendError::Poisoned(reason.clone())),
+            Phase::Closing { .. } | Phase::Closed => return Err(AppendError::Closed),
+        }
+        let plan = UnitPlan::new(records, self.append_max)?;
+        self.check_pending(need, plan.len())?;
+        self.check_room(need, plan.len())?;
+        if self.must_roll(plan.len()) {
+            self.roll();
+        }
+        self.marked = false;
+        Ok(self.push(&plan, records))
+    }
+
+    fn check_pending(&self, need: Need, len: u64) -> Result<(), AppendError> {
+        let max = match need {
+            Need::Normal => self.pending_max,
+            Need::Essential => self.pending_max + self.pending_max / 4,
+        };
+        // A single large append must pass when nothing else is pending.
+        let fits = self.pending_bytes == 0 || self.pending_bytes + len <= max;
+        if fits { Ok(()) } else { Err(AppendError::Busy) }
+    }
+
+    fn check_room(&self, need: Need, len: u64) -> Result<(), AppendError> {
+        if !self.full {
+            return Ok(());
+        }
+        let here = if self.must_roll(len) { 0 } else { self.geometry.user_limit() - self.offset };
+        let ahead = self.ready.saturating_sub(self.segment) * self.geometry.unit_max();
+        let kept = match need {
+            Need::Normal => self.reserve,
+            Need::Essential => 0,
+        };
+        if here + ahead >= len + kept { Ok(()) } else { Err(AppendError::Full) }
+    }
+
+    fn must_roll(&self, len: u64) -> bool {
+        self.offset + len > self.geometry.user_limit()
+    }
+
+    /// Goes on in the next segment, whose first record says where this one ends.
+    fn roll(&mut self) {
+        let end = self.geometry.position(self.segment, self.offset).to_bytes();
+        self.segment += 1;
+        self.offset = FIRST_RECORD;
+        self.unsynced = self.geometry.position(self.segment, self.offset);
+        let epoch = self.epoch.0.to_le_bytes();
+        self.push_own(own::ROLL, &[Part::Bytes(&end), Part::Bytes(&epoch)]);
+        debug_assert_eq!(self.offset, FIRST_RECORD + ROLL_LEN);
+    }
+
+    pub(crate) fn start_must_roll(&self, len: u64) -> bool {
+        self.must_roll(len)
+    }
+
+    /// The first record of this start.
+    pub(crate) fn push_start(&mut self, kind: u8, payload: &[Part<'_>]) {
+        if self.must_roll(crate::format::START_LEN) {
+            self.roll();
+        }
+        self.push_own(kind, payload);
+    }
+
+    pub(crate) fn push_own(&mut self, kind: u8, payload: &[Part<'_>]) {
+        let record = [NewRecord { kind, owner: 0, payload }];
+        if let Ok(plan) = UnitPlan::of_own(&record) {
+            self.push(&plan, &record);
+        }
+    }
+
+    fn push(&mut self, plan: &UnitPlan, records: &[NewRecord<'_>]) -> Appended {
+        let begin = self.geometry.position(self.segment, self.offset);
+        let end = Position(begin.0 + plan.len());
+        let positions = plan.positions(begin);
+        let unsynced = self.unsynced;
+        let sync = self.sync;
+        let geometry = self.geometry;
+        let batch = self.open_batch(begin);
+        let batch_begin = if sync == SyncMode::Os { unsynced } else { batch.begin };
+        encode_unit(&mut batch.bytes, &geometry, batch_begin, &positions, records);
+        batch.end = end;
+        self.offset += plan.len();
+        self.pending_bytes += plan.len();
+        Appended { positions, end }
+    }
+
+    fn open_batch(&mut self, begin: Position) -> &mut Batch {
+        let goes_on = self.pending.back().is_some_and(|batch| batch.segment == self.segment);
+        if !goes_on {
+            let bytes = std::mem::take(&mut self.spare);
+            self.pending.push_back(Batch { segment: self.segment, offset: self.offset, begin, bytes, end: begin });
+        }
+        let last = self.pending.len() - 1;
+        &mut self.pending[last]
+    }
+
+    /// The next batch to be written, if its segment is ready.
+    pub(crate) fn take(&mut self) -> Option<Arc<Batch>> {
+        let mut batch = self.pending.pop_front_if(|batch| batch.segment <= self.ready)?;
+        batch.bytes.extend_from_slice(&[0; RECORD_HEADER_LEN]);
+        let batch = Arc::new(batch);
+        self.writing = Some(Arc::clone(&batch));
+        Some(batch)
+    }
+
+    /// The batch that was taken is where reads from the file find it.
+    pub(crate) fn written(&mut self, batch: Arc<Batch>) {
+        self.pending_bytes -= batch.end.0 - batch.begin.0;
+        self.writing = None;
+        if let Some(mut batch) = Arc::into_inner(batch)
+            && batch.bytes.capacity() <= SPARE_BYTES_MAX
+        {
+            batch.bytes.clear();
+            self.spare = batch.bytes;
+        }
+    }
+
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Whether the newest batch should be followed by an empty one, and can be.
+    pub(crate) fn wants_mark(&self) -> bool {
+        let fits = self.offset + 2 * RECORD_HEADER_LEN as u64 <= self.geometry.own_limit();
+        self.phase == Phase::Open && !self.marked && self.pending.is_empty() && fits
+    }
+
+    pub(crate) fn push_mark(&mut self) {
+        self.push_own(own::MARK, &[]);
+        self.marked = true;
+    }
+
+    /// The bytes from `at` on, if they are not written yet.
+    pub(crate) fn pending_at<T>(&self, at: Position, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let batches = self.writing.iter().map(|batch| &**batch).chain(&self.pending);
+        batches.filter_map(|batch| batch.bytes_at(at)).next().map(read)
+    }
+
+    pub(crate) fn end(&self) -> Position {
+        self.geometry.position(self.segment, self.offset)
+    }
+}
+
+/// A written batch's buffer is kept for the next one up to this size.
+const SPARE_BYTES_MAX: usize = 1 << 20;

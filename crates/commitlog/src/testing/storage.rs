@@ -1,0 +1,419 @@
+//! The storage itself.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::fate::{Fate, Nothing};
+use super::trace::{Image, Op, Trace};
+use crate::storage::{LockError, Storage, StorageFile, StorageLock};
+
+/// Calls in which an error can be injected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    List,
+    Create,
+    Open,
+    Rename,
+    Remove,
+    SyncFolder,
+    Read,
+    Write,
+    Sync,
+    Size,
+}
+
+/// How the storage betrays its contract.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lie {
+    #[default]
+    None,
+    /// `sync_data` does nothing.
+    IgnoreSync,
+    /// `sync_data` happens, but only when the next call changes something.
+    SyncLate,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub writes: u64,
+    pub syncs: u64,
+    pub folder_syncs: u64,
+    /// All calls in which an error can be injected.
+    pub calls: u64,
+    /// Errors that were injected: a test in which none was tested nothing.
+    pub injected: u64,
+}
+
+/// A disk in memory that forgets. Clones are the same disk.
+#[derive(Clone)]
+pub struct ForgettingStorage {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: Mutex<State>,
+    released: Condvar,
+}
+
+struct State {
+    /// What reads see.
+    view: Image,
+    next_file: usize,
+    trace: Trace,
+    counts: Counts,
+    lie: Lie,
+    late: Vec<usize>,
+    injections: Vec<Injection>,
+    full: bool,
+    syncs_held: bool,
+    locked: bool,
+    /// Rises when the process or the power ends: what was opened before is dead.
+    life: u64,
+    ids: u8,
+}
+
+struct Injection {
+    call: Option<Call>,
+    /// Calls that still pass.
+    after: u64,
+    kind: io::ErrorKind,
+}
+
+impl Default for ForgettingStorage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ForgettingStorage {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::from_image(Image::default())
+    }
+
+    pub(super) fn from_image(image: Image) -> Self {
+        let next_file = image.files.keys().next_back().map_or(0, |last| last + 1);
+        let state = State {
+            trace: Trace { begin: image.clone(), ops: Vec::new() },
+            view: image,
+            next_file,
+            counts: Counts::default(),
+            lie: Lie::None,
+            late: Vec::new(),
+            injections: Vec::new(),
+            full: false,
+            syncs_held: false,
+            locked: false,
+            life: 0,
+            ids: 0,
+        };
+        Self { inner: Arc::new(Inner { state: Mutex::new(state), released: Condvar::new() }) }
+    }
+
+    /// As what [`crate::Log::open`] takes.
+    #[must_use]
+    pub fn handle(&self) -> Arc<dyn Storage> {
+        Arc::new(self.clone())
+    }
+
+    /// The power goes and comes back: un-synced writes and folder changes are gone, open files are dead.
+    pub fn cut_power(&self) {
+        self.cut_power_with(&mut Nothing);
+    }
+
+    /// The same, but `fate` chooses what is kept of what was not synced.
+    pub fn cut_power_with(&self, fate: &mut dyn Fate) {
+        let mut state = self.state();
+        let image = state.trace.image_after_cut(state.trace.ops.len(), fate);
+        state.trace = Trace { begin: image.clone(), ops: Vec::new() };
+        state.view = image;
+        self.end_life(&mut state);
+    }
+
+    /// The process ends, the machine goes on: everything written is there, open files are dead.
+    pub fn kill_process(&self) {
+        let mut state = self.state();
+        self.end_life(&mut state);
+    }
+
+    fn end_life(&self, state: &mut State) {
+        state.life += 1;
+        state.locked = false;
+        state.late.clear();
+        state.injections.clear();
+        state.syncs_held = false;
+        self.inner.released.notify_all();
+    }
+
+    /// Fails the call of this kind that comes after `after` others of it.
+    pub fn fail(&self, call: Call, after: u64, kind: io::ErrorKind) {
+        self.state().injections.push(Injection { call: Some(call), after, kind });
+    }
+
+    /// Fails the call, of any kind, that comes after `after` others.
+    pub fn fail_any(&self, after: u64, kind: io::ErrorKind) {
+        self.state().injections.push(Injection { call: None, after, kind });
+    }
+
+    /// While the disk is full, files can be overwritten but not grown.
+    pub fn set_full(&self, full: bool) {
+        self.state().full = full;
+    }
+
+    pub fn set_lie(&self, lie: Lie) {
+        self.state().lie = lie;
+    }
+
+    /// Every `sync_data` waits until [`ForgettingStorage::release_syncs`].
+    pub fn hold_syncs(&self) {
+        self.state().syncs_held = true;
+    }
+
+    pub fn release_syncs(&self) {
+        self.state().syncs_held = false;
+        self.inner.released.notify_all();
+    }
+
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.state().counts
+    }
+
+    /// Puts a note into the trace.
+    pub fn note(&self, note: u64) {
+        self.state().trace.ops.push(Op::Note(note));
+    }
+
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        self.state().trace.clone()
+    }
+
+    /// Changes bytes behind everybody's back, durably.
+    ///
+    /// # Errors
+    /// There is no such file.
+    pub fn corrupt(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        let mut state = self.state();
+        let file = *state.view.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let content = state.view.files.entry(file).or_default();
+        change(content);
+        let bytes = content.clone();
+        state.trace.ops.push(Op::Write { file, offset: 0, bytes });
+        state.trace.ops.push(Op::Sync { file });
+        Ok(())
+    }
+
+    /// What reads see of a file.
+    ///
+    /// # Errors
+    /// There is no such file.
+    pub fn content(&self, name: &str) -> io::Result<Vec<u8>> {
+        let state = self.state();
+        let file = state.view.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(state.view.files.get(file).cloned().unwrap_or_default())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, file: usize, life: u64) -> Arc<dyn StorageFile> {
+        Arc::new(ForgettingFile { storage: self.clone(), file, life })
+    }
+}
+
+impl State {
+    /// Counts the call, and fails it if that was asked for.
+    fn enter(&mut self, call: Call) -> io::Result<()> {
+        self.counts.calls += 1;
+        let mut failed = None;
+        self.injections.retain_mut(|injection| {
+            if injection.call.is_some_and(|wanted| wanted != call) {
+                return true;
+            }
+            if injection.after == 0 {
+                failed = Some(injection.kind);
+            }
+            let due = injection.after == 0;
+            injection.after = injection.after.saturating_sub(1);
+            !due
+        });
+        let Some(kind) = failed else { return Ok(()) };
+        self.counts.injected += 1;
+        Err(kind.into())
+    }
+
+    fn record(&mut self, op: Op) {
+        for file in std::mem::take(&mut self.late) {
+            self.trace.ops.push(Op::Sync { file });
+        }
+        self.view.apply(&op);
+        self.trace.ops.push(op);
+    }
+
+    fn sync(&mut self, file: usize) {
+        match self.lie {
+            Lie::None => self.record(Op::Sync { file }),
+            Lie::IgnoreSync => {}
+            Lie::SyncLate => self.late.push(file),
+        }
+    }
+}
+
+impl Storage for ForgettingStorage {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut state = self.state();
+        state.enter(Call::List)?;
+        Ok(state.view.names.keys().cloned().collect())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let mut state = self.state();
+        state.enter(Call::Create)?;
+        if state.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let file = state.next_file;
+        state.next_file += 1;
+        state.record(Op::Create { name: name.to_owned(), file });
+        Ok(self.file(file, state.life))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let mut state = self.state();
+        state.enter(Call::Open)?;
+        let file = *state.view.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(self.file(file, state.life))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.enter(Call::Rename)?;
+        if !state.view.names.contains_key(from) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.record(Op::Rename { from: from.to_owned(), to: to.to_owned() });
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.enter(Call::Remove)?;
+        if !state.view.names.contains_key(name) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.record(Op::Remove { name: name.to_owned() });
+        Ok(())
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.enter(Call::SyncFolder)?;
+        state.counts.folder_syncs += 1;
+        state.record(Op::SyncFolder);
+        Ok(())
+    }
+
+    fn lock(&self) -> Result<StorageLock, LockError> {
+        let mut state = self.state();
+        if std::mem::replace(&mut state.locked, true) {
+            return Err(LockError::Held { pid: std::process::id().to_string() });
+        }
+        Ok(StorageLock::new(Unlock { storage: self.clone(), life: state.life }))
+    }
+
+    fn random_id(&self) -> io::Result<[u8; 16]> {
+        let mut state = self.state();
+        state.ids += 1;
+        Ok([state.ids; 16])
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        format!("memory/{name}")
+    }
+}
+
+struct Unlock {
+    storage: ForgettingStorage,
+    life: u64,
+}
+
+impl Drop for Unlock {
+    fn drop(&mut self) {
+        let mut state = self.storage.state();
+        if state.life == self.life {
+            state.locked = false;
+        }
+    }
+}
+
+struct ForgettingFile {
+    storage: ForgettingStorage,
+    file: usize,
+    life: u64,
+}
+
+impl ForgettingFile {
+    fn enter(&self, call: Call) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.storage.state();
+        if state.life != self.life {
+            return Err(io::Error::other("the power was cut since this file was opened"));
+        }
+        state.enter(call)?;
+        Ok(state)
+    }
+
+    fn sync_entered<'a>(&'a self, mut state: MutexGuard<'a, State>) -> io::Result<()> {
+        while state.syncs_held && state.life == self.life {
+            state = self.storage.inner.released.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.life != self.life {
+            return Err(io::Error::other("the power was cut during the sync"));
+        }
+        state.counts.syncs += 1;
+        state.sync(self.file);
+        Ok(())
+    }
+}
+
+impl StorageFile for ForgettingFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let state = self.enter(Call::Read)?;
+        let content = state.view.files.get(&self.file).map_or(&[][..], Vec::as_slice);
+        let from = usize::try_from(offset).map_or(content.len(), |from| from.min(content.len()));
+        let len = buf.len().min(content.len() - from);
+        buf[..len].copy_from_slice(&content[from..from + len]);
+        Ok(len)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = self.enter(Call::Write)?;
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let grows = state.view.files.get(&self.file).is_none_or(|content| content.len() < offset + bytes.len());
+        if state.full && grows {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.counts.writes += 1;
+        state.record(Op::Write { file: self.file, offset, bytes: bytes.to_vec() });
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        match self.enter(Call::Sync) {
+            Ok(state) => self.sync_entered(state),
+            Err(error) => {
+                let mut state = self.storage.state();
+                if state.life == self.life {
+                    state.record(Op::SyncFailed { file: self.file });
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        let state = self.enter(Call::Size)?;
+        Ok(state.view.files.get(&self.file).map_or(0, Vec::len) as u64)
+    }
+}

@@ -1,0 +1,215 @@
+//! What was done to a storage, and the disk that a power cut would leave at any moment of it.
+
+use std::collections::BTreeMap;
+
+use super::fate::{Fate, SectorFate};
+use super::storage::ForgettingStorage;
+
+/// What a disk writes whole or not at all, mostly.
+pub const SECTOR: usize = 512;
+
+/// One call that changed something, or a note of the test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    Create {
+        name: String,
+        file: usize,
+    },
+    Write {
+        file: usize,
+        offset: usize,
+        bytes: Vec<u8>,
+    },
+    Sync {
+        file: usize,
+    },
+    /// The sync reported an error: what was written will never be on the disk, although reads still see it.
+    SyncFailed {
+        file: usize,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Remove {
+        name: String,
+    },
+    SyncFolder,
+    /// Whatever the test wants to remember of this moment, as what it was acknowledged.
+    Note(u64),
+}
+
+/// Files by number, and names for some of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Image {
+    pub(super) files: BTreeMap<usize, Vec<u8>>,
+    pub(super) names: BTreeMap<String, usize>,
+}
+
+impl Image {
+    pub(super) fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Write { file, offset, bytes } => self.write(*file, *offset, bytes),
+            Op::Create { .. } | Op::Rename { .. } | Op::Remove { .. } => self.apply_to_folder(op),
+            Op::Sync { .. } | Op::SyncFailed { .. } | Op::SyncFolder | Op::Note(_) => {}
+        }
+    }
+
+    fn apply_to_folder(&mut self, op: &Op) {
+        match op {
+            Op::Create { name, file } => {
+                self.files.entry(*file).or_default();
+                self.names.insert(name.clone(), *file);
+            }
+            Op::Rename { from, to } => {
+                if let Some(file) = self.names.remove(from) {
+                    self.names.insert(to.clone(), file);
+                }
+            }
+            Op::Remove { name } => {
+                self.names.remove(name);
+            }
+            _ => {}
+        }
+    }
+
+    fn write(&mut self, file: usize, offset: usize, bytes: &[u8]) {
+        let content = self.files.entry(file).or_default();
+        if content.len() < offset + bytes.len() {
+            content.resize(offset + bytes.len(), 0);
+        }
+        content[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+/// All that was done since the storage was made or last lost its power.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    pub(super) begin: Image,
+    pub(super) ops: Vec<Op>,
+}
+
+impl Trace {
+    #[must_use]
+    pub fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
+    /// The notes before the moment `at` (an index into `ops`).
+    #[must_use]
+    pub fn notes_before(&self, at: usize) -> Vec<u64> {
+        let notes = self.ops[..at].iter();
+        notes.filter_map(|op| if let Op::Note(note) = op { Some(*note) } else { None }).collect()
+    }
+
+    /// How many sectors were written and not synced at the moment `at`.
+    #[must_use]
+    pub fn unsynced_sectors(&self, at: usize) -> usize {
+        let disk = Disk::at(self, at);
+        disk.writes.iter().map(|write| pieces(write).count()).sum()
+    }
+
+    /// How many changes to the folder were not synced at the moment `at`.
+    #[must_use]
+    pub fn unsynced_folder_changes(&self, at: usize) -> usize {
+        Disk::at(self, at).folder.len()
+    }
+
+    /// A storage with what the disk holds when the power goes at the moment `at`.
+    #[must_use]
+    pub fn cut(&self, at: usize, fate: &mut dyn Fate) -> ForgettingStorage {
+        ForgettingStorage::from_image(self.image_after_cut(at, fate))
+    }
+
+    pub(super) fn image_after_cut(&self, at: usize, fate: &mut dyn Fate) -> Image {
+        let mut disk = Disk::at(self, at);
+        let kept = fate.folder(disk.folder.len());
+        for change in &disk.folder[..kept] {
+            disk.image.apply_to_folder(change);
+        }
+        for write in &disk.writes {
+            for piece in pieces(write) {
+                keep(&mut disk.image, &piece, fate.sector());
+            }
+        }
+        disk.image
+    }
+}
+
+struct Disk<'a> {
+    /// What is durable.
+    image: Image,
+    writes: Vec<Write<'a>>,
+    folder: Vec<&'a Op>,
+}
+
+#[derive(Clone, Copy)]
+struct Write<'a> {
+    file: usize,
+    offset: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Disk<'a> {
+    fn at(trace: &'a Trace, at: usize) -> Self {
+        let mut disk = Self { image: trace.begin.clone(), writes: Vec::new(), folder: Vec::new() };
+        for op in &trace.ops[..at] {
+            disk.note(op);
+        }
+        disk
+    }
+
+    fn note(&mut self, op: &'a Op) {
+        match op {
+            Op::Write { file, offset, bytes } => self.writes.push(Write { file: *file, offset: *offset, bytes }),
+            Op::Sync { file } => self.sync(*file),
+            Op::SyncFailed { file } => self.writes.retain(|write| write.file != *file),
+            Op::Create { .. } | Op::Rename { .. } | Op::Remove { .. } => self.folder.push(op),
+            Op::SyncFolder => {
+                for change in self.folder.drain(..) {
+                    self.image.apply_to_folder(change);
+                }
+            }
+            Op::Note(_) => {}
+        }
+    }
+
+    fn sync(&mut self, file: usize) {
+        let image = &mut self.image;
+        self.writes.retain(|write| {
+            if write.file == file {
+                image.write(file, write.offset, write.bytes);
+            }
+            write.file != file
+        });
+    }
+}
+
+/// A write, cut where the disk's sectors are.
+fn pieces<'a>(write: &Write<'a>) -> impl Iterator<Item = Write<'a>> {
+    let (file, mut offset, mut rest) = (write.file, write.offset, write.bytes);
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let len = (SECTOR - offset % SECTOR).min(rest.len());
+        let (bytes, after) = rest.split_at(len);
+        let piece = Write { file, offset, bytes };
+        rest = after;
+        offset += len;
+        Some(piece)
+    })
+}
+
+fn keep(image: &mut Image, piece: &Write<'_>, fate: SectorFate) {
+    match fate {
+        SectorFate::Lost => {}
+        SectorFate::Kept => image.write(piece.file, piece.offset, piece.bytes),
+        SectorFate::Torn(len) => {
+            image.write(piece.file, piece.offset, &piece.bytes[..len.min(piece.bytes.len())]);
+        }
+        SectorFate::Garbage(byte) => {
+            image.write(piece.file, piece.offset, &vec![byte; piece.bytes.len()]);
+        }
+    }
+}

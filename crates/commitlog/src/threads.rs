@@ -1,0 +1,164 @@
+//! The writer, which alone writes records and syncs them, and the preparer, which makes segments ahead of need.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::format::own;
+use crate::options::{Fault, SyncMode};
+use crate::segment::name_of;
+use crate::shared::Shared;
+use crate::tail::{Batch, Phase};
+
+enum Work {
+    Write(Arc<Batch>),
+    Poisoned(String),
+    End,
+}
+
+/// Writes batch after batch until the log is closed or fails. A batch is written only after the one before it was
+/// synced: recovery relies on it.
+pub(crate) fn write_batches(shared: &Shared) {
+    let mut last_segment = None;
+    loop {
+        let batch = match next_work(shared) {
+            Work::Write(batch) => batch,
+            Work::Poisoned(reason) => return shared.tell_poisoned(&reason),
+            Work::End => return,
+        };
+        let before = last_segment.replace(batch.segment).filter(|segment| *segment != batch.segment);
+        let early = publish_early(shared, &batch);
+        if let Err(error) = write_batch(shared, &batch, before) {
+            let path = shared.storage.path_of(&name_of(batch.segment));
+            shared.poison(format!("{path} cannot be written: {error}"));
+            continue;
+        }
+        let end = batch.end;
+        shared.tail().written(batch);
+        if !early {
+            shared.publish(end);
+        }
+    }
+}
+
+fn next_work(shared: &Shared) -> Work {
+    let mut tail = shared.tail();
+    let idle_since = Instant::now();
+    loop {
+        if let Phase::Poisoned(reason) = &tail.phase {
+            return Work::Poisoned(reason.clone());
+        }
+        if let Some(batch) = tail.take() {
+            return Work::Write(batch);
+        }
+        if let Phase::Closing { stop } = tail.phase {
+            if tail.has_pending() && !tail.full {
+                tail = shared.wait_for_work(tail, None);
+                continue;
+            }
+            if stop && !tail.has_pending() {
+                tail.push_own(own::STOP, &[]);
+                tail.phase = Phase::Closing { stop: false };
+                continue;
+            }
+            return Work::End;
+        }
+        let idle = shared.options.idle_mark_after.filter(|_| tail.wants_mark());
+        let rest = idle.map(|after| after.saturating_sub(idle_since.elapsed()));
+        if rest.is_some_and(|rest| rest.is_zero()) {
+            tail.push_mark();
+            continue;
+        }
+        tail = shared.wait_for_work(tail, rest);
+    }
+}
+
+fn write_batch(shared: &Shared, batch: &Batch, segment_before: Option<u64>) -> io::Result<()> {
+    let file = |segment| shared.file(segment).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+    if shared.options.sync == SyncMode::Os
+        && let Some(before) = segment_before
+    {
+        file(before)?.sync_data()?;
+    }
+    let file = file(batch.segment)?;
+    file.write_at(&batch.bytes, batch.offset)?;
+    if shared.options.sync == SyncMode::Always && !skips_sync(shared.options.fault) {
+        file.sync_data()?;
+    }
+    Ok(())
+}
+
+#[cfg(feature = "faults")]
+fn skips_sync(fault: Fault) -> bool {
+    fault == Fault::SkipSync
+}
+
+#[cfg(not(feature = "faults"))]
+fn skips_sync(_: Fault) -> bool {
+    false
+}
+
+#[cfg(feature = "faults")]
+fn publish_early(shared: &Shared, batch: &Batch) -> bool {
+    let Fault::AckBeforeWrite { delay } = shared.options.fault else { return false };
+    shared.publish(batch.end);
+    std::thread::sleep(delay);
+    true
+}
+
+#[cfg(not(feature = "faults"))]
+fn publish_early(_: &Shared, _: &Batch) -> bool {
+    false
+}
+
+/// Keeps one segment ready beyond the one that is appended to, and tries again while the disk is full.
+pub(crate) fn prepare_segments(shared: &Shared) {
+    while let Some(number) = next_need(shared) {
+        match shared.prepare(number) {
+            Ok(()) => {
+                let mut tail = shared.tail();
+                tail.ready = number;
+                tail.full = false;
+                shared.wake_all();
+            }
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => wait_for_space(shared),
+            Err(error) => {
+                let path = shared.storage.path_of(&name_of(number));
+                shared.poison(format!("{path} cannot be made: {error}"));
+            }
+        }
+    }
+}
+
+fn next_need(shared: &Shared) -> Option<u64> {
+    let mut tail = shared.tail();
+    loop {
+        match tail.phase {
+            Phase::Open => {}
+            // What is pending still needs its segment, but nothing ahead of it.
+            Phase::Closing { .. } if tail.ready < tail.segment && tail.has_pending() && !tail.full => {}
+            _ => return None,
+        }
+        if tail.ready <= tail.segment {
+            return Some(tail.ready + 1);
+        }
+        tail = shared.wait_for_need(tail, None);
+    }
+}
+
+fn wait_for_space(shared: &Shared) {
+    let mut tail = shared.tail();
+    if !tail.full {
+        tracing::error!("the disk is full: only acknowledgements are still accepted until there is space again");
+        tail.full = true;
+        shared.wake_all();
+    }
+    let begin = Instant::now();
+    while tail.phase == Phase::Open {
+        let rest = shared.options.full_retry_every.saturating_sub(begin.elapsed());
+        if rest.is_zero() {
+            return;
+        }
+        tail = shared.wait_for_need(tail, Some(rest));
+    }
+}

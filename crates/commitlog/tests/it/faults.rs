@@ -1,0 +1,146 @@
+//! Bugs and errors on purpose: the checker of the crash tests must find the first, the log must survive the second.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use commitlog::testing::{Call, Lie, Nothing};
+use commitlog::{AppendError, Durable, Fault, Log, Need, NewRecord, Options, Part, WaitError};
+
+use crate::harness::{KIND, Run, append, append_durably, open, payloads, run, see, small, storage, watch_poison};
+
+fn losses(run: &Run) -> usize {
+    let checks = run.moments().map(|at| run.check(at, &mut Nothing));
+    checks.filter(|check| check.as_ref().is_err_and(|error| error.starts_with("lost"))).count()
+}
+
+#[test]
+fn the_checker_finds_no_loss_in_a_log_without_a_bug() {
+    assert_eq!(losses(&run(&storage(), &small(), 12, 3)), 0);
+}
+
+#[test]
+fn the_checker_finds_that_fdatasync_was_left_out() {
+    let options = Options { fault: Fault::SkipSync, ..small() };
+    assert!(losses(&run(&storage(), &options, 12, 3)) > 0);
+}
+
+#[test]
+fn the_checker_finds_that_the_acknowledgement_came_before_the_write() {
+    let options = Options { fault: Fault::AckBeforeWrite { delay: Duration::ZERO }, ..small() };
+    assert!(losses(&run(&storage(), &options, 12, 3)) > 0);
+}
+
+#[test]
+fn the_checker_finds_a_disk_that_ignores_syncs() {
+    let storage = storage();
+    storage.set_lie(Lie::IgnoreSync);
+    assert!(losses(&run(&storage, &small(), 12, 3)) > 0);
+}
+
+#[test]
+fn the_checker_finds_a_disk_that_syncs_after_it_said_so() {
+    let storage = storage();
+    storage.set_lie(Lie::SyncLate);
+    assert!(losses(&run(&storage, &small(), 12, 3)) > 0);
+}
+
+#[test]
+fn a_failed_sync_poisons_the_log_and_tells_the_watchers() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    let told = watch_poison(&log);
+    append_durably(&log, b"kept");
+    storage.fail(Call::Sync, 0, ErrorKind::Other);
+    let lost = append(&log, b"lost");
+    assert!(matches!(log.wait_durable(lost.end), Err(WaitError::Poisoned(_))));
+    assert!(log.durable() < lost.end);
+    let again = log.append(Need::Essential, &[NewRecord::new(KIND, 0, &[Part::Bytes(b"x")])]);
+    assert!(matches!(again, Err(AppendError::Poisoned(_))));
+    log.close().unwrap_err();
+    let told = told.lock().unwrap();
+    assert!(matches!(told.last(), Some(Durable::Poisoned(reason)) if reason.contains("memory/")), "{told:?}");
+    assert_eq!(storage.counts().injected, 1);
+}
+
+#[test]
+fn who_watches_a_poisoned_log_is_told_at_once() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    storage.fail(Call::Write, 0, ErrorKind::Other);
+    let lost = append(&log, b"lost");
+    log.wait_durable(lost.end).unwrap_err();
+    log.close().unwrap_err();
+    assert!(matches!(watch_poison(&log).lock().unwrap()[..], [Durable::Poisoned(_)]));
+}
+
+#[test]
+fn what_only_the_page_cache_has_after_a_failed_sync_is_written_again_before_it_is_served() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    storage.fail(Call::Sync, 0, ErrorKind::Other);
+    let lost = append(&log, b"in the page cache only");
+    log.wait_durable(lost.end).unwrap_err();
+    drop(log);
+    storage.kill_process();
+
+    let (log, seen) = open(&storage, &small());
+    assert_eq!(payloads(&seen), ["in the page cache only"], "the cache shows it");
+    storage.cut_power();
+    drop(log);
+
+    let (_, seen) = open(&storage, &small());
+    assert_eq!(payloads(&seen), ["in the page cache only"], "what was served once does not go away");
+}
+
+/// Every call of a whole life (make, append over segments, stop, start again) fails once; whatever happens, the next
+/// start without errors shows all that was durable.
+#[test]
+fn an_error_at_any_call_loses_nothing_acknowledged() {
+    let mut fired = 0;
+    for nth in 0.. {
+        let storage = storage();
+        storage.fail_any(nth, ErrorKind::Other);
+        let durable = life_until_error(&storage);
+        let injected = storage.counts().injected;
+        fired += injected;
+        storage.cut_power();
+        let (log, replay) = Log::open(storage.handle(), small()).unwrap_or_else(|error| panic!("call {nth}: {error}"));
+        let seen = see(replay).unwrap();
+        assert!(seen.len() >= durable, "call {nth}: {durable} were durable, {} are there", seen.len());
+        assert!(seen.iter().enumerate().all(|(n, seen)| seen.payload == payload(n)), "call {nth}: order and content");
+        append_durably(&log, b"goes on");
+        if injected == 0 {
+            break;
+        }
+    }
+    assert!(fired > 50, "only {fired} errors were injected");
+}
+
+fn payload(n: usize) -> Vec<u8> {
+    format!("{n}-{}", "x".repeat(1500)).into_bytes()
+}
+
+/// How many records were said to be durable.
+fn life_until_error(storage: &commitlog::testing::ForgettingStorage) -> usize {
+    let mut durable = 0;
+    for _ in 0..2 {
+        let Ok((log, replay)) = Log::open(storage.handle(), small()) else { return durable };
+        if see(replay).is_err() {
+            return durable;
+        }
+        for _ in 0..12 {
+            let bytes = payload(durable);
+            let Ok(appended) = log.append(Need::Normal, &[NewRecord::new(KIND, 0, &[Part::Bytes(&bytes)])]) else {
+                return durable;
+            };
+            if log.wait_durable(appended.end).is_err() {
+                return durable;
+            }
+            durable += 1;
+        }
+        if log.close().is_err() {
+            return durable;
+        }
+    }
+    durable
+}

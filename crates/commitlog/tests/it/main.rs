@@ -1,0 +1,12 @@
+//! The log through its public interface, on the storage that forgets and on a real disk.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
+
+mod appending;
+mod crash;
+mod damage;
+mod disk;
+mod faults;
+mod full;
+mod harness;
+mod random;
