@@ -8,6 +8,7 @@
 
 pub mod ids;
 pub mod join;
+pub mod meeting;
 pub mod schema;
 pub mod signal;
 pub mod topics;

@@ -1,0 +1,206 @@
+//! What a callee does with a ring, and what others do to it: the table at work.
+
+use crate::ids::{ClientId, InvitationId, MeetingId};
+use crate::meeting::document::{Device, Invitation, InvitationState, MediaState, Spent, Stay};
+use crate::meeting::event::{Actor, Rules};
+use crate::meeting::table::{self, Told, Transition};
+use crate::meeting::turn::{CalleeOver, Turn};
+use crate::signal::{DownBody, EndReason, Muted, OutcomeKind, RefusalCode, RejectReason};
+
+/// Who did it, when a device of the callee did.
+struct Acting<'a> {
+    actor: &'a Actor,
+    reason: RejectReason,
+}
+
+impl Turn<'_> {
+    /// A device of the callee rings, accepts or rejects.
+    pub(super) fn callee(
+        &mut self,
+        actor: &Actor,
+        invitation: InvitationId,
+        event: table::Event,
+        reason: Option<RejectReason>,
+    ) {
+        let known = self.meeting.invitation(invitation).is_some_and(|ring| ring.user == actor.user);
+        if !known {
+            return self.refuse(RefusalCode::NotAllowed, "there is no such invitation for you: ask for your state");
+        }
+        self.answered |= event == table::Event::Rings;
+        self.introduce(actor);
+        let reason = reason.unwrap_or(RejectReason::Declined);
+        self.cause.reason = EndReason::Declined;
+        self.cause.by = Some(actor.user.clone());
+        self.decide(invitation, event, Some(&Acting { actor, reason }));
+    }
+
+    /// A create that met the open ring of its only callee.
+    pub(super) fn crossing(&mut self, actor: &Actor, spent: MeetingId, invitation: InvitationId) {
+        self.callee(actor, invitation, table::Event::Accepts, None);
+        if self.meeting.member(&actor.user).is_some() && self.meeting.spent.len() < Rules::SPENT_MAX {
+            self.meeting.spent.push(Spent { meeting: spent, user: actor.user.clone() });
+        }
+    }
+
+    /// Makes the acting device one of those that the open ring of its user knows.
+    pub(super) fn introduce(&mut self, actor: &Actor) {
+        let wanted = self
+            .meeting
+            .pending_for(&actor.user)
+            .filter(|ring| ring.device(&actor.client).is_none() && ring.devices.len() < Rules::DEVICES_MAX);
+        let Some(id) = wanted.map(|ring| ring.id) else { return };
+        let device = self.device(&actor.client);
+        if let Some(ring) = self.ring_mut(id) {
+            ring.devices.push(device);
+        }
+    }
+
+    /// Something other than the callee ends the ring.
+    pub(super) fn decide_from_outside(&mut self, invitation: InvitationId, event: table::Event) {
+        self.decide(invitation, event, None);
+    }
+
+    /// The same for all open rings.
+    pub(super) fn decide_open(&mut self, event: table::Event) {
+        let open: Vec<InvitationId> = self.meeting.pending().map(|ring| ring.id).collect();
+        for ring in open {
+            self.decide_from_outside(ring, event);
+        }
+    }
+
+    fn decide(&mut self, id: InvitationId, event: table::Event, acting: Option<&Acting<'_>>) {
+        let Some(before) = self.meeting.invitation(id).cloned() else { return };
+        let Some(row) = table::transition(before.state.kind(), event) else { return };
+        self.enter(id, row, acting);
+        let Some(ring) = self.meeting.invitation(id).cloned() else { return };
+        self.tell_caller(&ring, row, acting);
+        if let Some(acting) = acting {
+            self.tell_acting(&ring, row, acting);
+        }
+        self.tell_others(&ring, row, acting);
+        if row.missed {
+            self.miss(&ring, OutcomeKind::Missed);
+        }
+        if before.state.is_open() && !ring.state.is_open() {
+            self.release_devices(&ring);
+        }
+    }
+
+    /// Puts the ring into the state that the row names.
+    fn enter(&mut self, id: InvitationId, row: &Transition, acting: Option<&Acting<'_>>) {
+        let ring_until_ms = self.now_ms.saturating_add(self.rules.ring_ms);
+        let Some(ring) = self.ring_mut(id) else { return };
+        match (row.to, acting, row.others) {
+            (to, ..) if to == row.from => {}
+            (table::State::Ringing, ..) => {
+                ring.state = InvitationState::Ringing;
+                ring.ring_until_ms = Some(ring_until_ms);
+            }
+            (table::State::Answered, Some(by), _) => {
+                ring.state = InvitationState::Answered { on: by.actor.client.clone() };
+            }
+            (table::State::Declined, Some(by), _) => {
+                ring.state = InvitationState::Declined { on: by.actor.client.clone(), reason: by.reason };
+            }
+            (_, _, Told::Ended(reason)) => ring.state = InvitationState::Ended { reason },
+            _ => {}
+        }
+    }
+
+    fn tell_caller(&mut self, ring: &Invitation, row: &Transition, acting: Option<&Acting<'_>>) {
+        let user = ring.user.clone();
+        let body = match row.caller {
+            Told::Ringing => DownBody::Ringing { user },
+            Told::Accepted => DownBody::Accepted { user },
+            Told::Rejected => {
+                DownBody::Rejected { user, reason: acting.map_or(RejectReason::Declined, |acting| acting.reason) }
+            }
+            Told::Ended(reason) => {
+                let by = self.cause.by.clone();
+                return self.callees_over.push(CalleeOver { ring: ring.id, reason, by });
+            }
+            Told::Nothing | Told::Admitted | Told::AsDecided => return,
+        };
+        self.tell_inviter(ring, body);
+    }
+
+    fn tell_acting(&mut self, ring: &Invitation, row: &Transition, acting: &Acting<'_>) {
+        let actor = acting.actor;
+        match row.acting {
+            Told::Admitted => self.admit(ring, actor),
+            Told::Ended(reason) => self.end_ring(ring, &actor.client, reason, Some(actor.user.clone()), false),
+            Told::AsDecided => self.tell_decided(ring, actor),
+            _ => {}
+        }
+    }
+
+    fn tell_decided(&mut self, ring: &Invitation, actor: &Actor) {
+        let here = self.meeting.member(&actor.user).is_some_and(|stay| stay.client == actor.client);
+        match ring.state.end_for(&actor.client) {
+            Some(reason) => {
+                let missed = matches!(ring.state, InvitationState::Ended { .. });
+                self.end_ring(ring, &actor.client, reason, None, missed);
+            }
+            None if here => self.admit_again(actor),
+            None => self.end_ring(ring, &actor.client, EndReason::Left, None, false),
+        }
+    }
+
+    fn tell_others(&mut self, ring: &Invitation, row: &Transition, acting: Option<&Acting<'_>>) {
+        let Told::Ended(reason) = row.others else { return };
+        let by = self.cause.by.clone();
+        for device in ring.devices.iter().filter(|device| acting.is_none_or(|by| by.actor.client != device.client)) {
+            self.end_ring(ring, &device.client, reason, by.clone(), row.missed);
+        }
+    }
+
+    /// The callee becomes a member, on the device that answered.
+    fn admit(&mut self, ring: &Invitation, actor: &Actor) {
+        let Device { client, participation, warm } =
+            ring.device(&actor.client).cloned().unwrap_or_else(|| self.device(&actor.client));
+        let now_ms = self.now_ms;
+        self.meeting.members.push(Stay {
+            user: ring.user.clone(),
+            name: ring.name.clone(),
+            client,
+            participation,
+            media: if warm { MediaState::There } else { MediaState::Absent },
+            media_since_ms: now_ms,
+            online: actor.online,
+            online_since_ms: now_ms,
+            muted: Muted::default(),
+        });
+        self.admit_again(actor);
+    }
+
+    pub(super) fn admit_again(&mut self, actor: &Actor) {
+        if let Some(ticket) = self.meeting.ticket_of(&actor.user) {
+            self.tell_admitted(ticket);
+        }
+    }
+
+    /// Tokens of devices that did not answer open nothing any more.
+    fn release_devices(&mut self, ring: &Invitation) {
+        let stays = |client: &ClientId| matches!(&ring.state, InvitationState::Answered { on } if on == client);
+        for device in ring.devices.iter().filter(|device| !stays(&device.client)) {
+            self.remove(device.participation);
+        }
+    }
+
+    pub(super) fn ring_mut(&mut self, id: InvitationId) -> Option<&mut Invitation> {
+        self.meeting.invitations.iter_mut().find(|ring| ring.id == id)
+    }
+}
+
+impl InvitationState {
+    pub fn kind(&self) -> table::State {
+        match self {
+            Self::Invited => table::State::Invited,
+            Self::Ringing => table::State::Ringing,
+            Self::Answered { .. } => table::State::Answered,
+            Self::Declined { .. } => table::State::Declined,
+            Self::Busy => table::State::Busy,
+            Self::Ended { .. } => table::State::Ended,
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The document: everything that is known of one meeting, and what follows from it.
+
+use crate::ids::{ClientId, InvitationId, MeetingId, ParticipationId, UserName};
+use crate::meeting::event::Rules;
+use crate::signal::{EndReason, Media, Muted, RejectReason, Track};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the document.
+pub(super) const VERSION: u32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meeting {
+    pub v: u32,
+    pub id: MeetingId,
+    /// Rises with each change.
+    pub rev: u64,
+    /// The creator.
+    pub host: UserName,
+    pub media: Media,
+    #[serde(default)]
+    pub title: Option<String>,
+    /// It ends when fewer than this many are in, ringing or within reach: 2 if it began by calling somebody, else 1.
+    pub ends_below: usize,
+    pub members: Vec<Stay>,
+    pub invitations: Vec<Invitation>,
+    /// What the host took from a user; it outlives the user's stay.
+    #[serde(default)]
+    pub blocked: BTreeMap<UserName, Muted>,
+    #[serde(default)]
+    pub bans: Vec<Ban>,
+    /// Participations whose tokens must open nothing any more, until the tokens are void by themselves.
+    #[serde(default)]
+    pub removed: Vec<Removed>,
+    /// Meeting ids of creates that became accepts of this meeting.
+    #[serde(default)]
+    pub spent: Vec<Spent>,
+    #[serde(default)]
+    pub end: Option<End>,
+    /// The RTC server has closed the channel; nothing is left to do.
+    #[serde(default)]
+    pub closed: bool,
+}
+
+/// A user's stay in the meeting, on one device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stay {
+    pub user: UserName,
+    pub name: String,
+    pub client: ClientId,
+    pub participation: ParticipationId,
+    pub media: MediaState,
+    /// Since when `media` is what it is.
+    pub media_since_ms: u64,
+    /// Signalling: the client's MQTT connection.
+    pub online: bool,
+    pub online_since_ms: u64,
+    pub muted: Muted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaState {
+    /// Not there yet.
+    Absent,
+    There,
+    /// It was there.
+    Lost,
+}
+
+/// One ring of one callee.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    pub id: InvitationId,
+    pub user: UserName,
+    pub name: String,
+    /// The inviter, and the name as it was shown.
+    pub by: UserName,
+    pub by_name: String,
+    /// No ring may begin later.
+    pub reach_until_ms: u64,
+    /// Set by the first ringing.
+    #[serde(default)]
+    pub ring_until_ms: Option<u64>,
+    pub state: InvitationState,
+    /// The callee's devices, each with a participation of its own.
+    pub devices: Vec<Device>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    pub client: ClientId,
+    pub participation: ParticipationId,
+    /// Its media path stands already, waiting.
+    #[serde(default)]
+    pub warm: bool,
+}
+
+/// All but the first two are final.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum InvitationState {
+    /// No device has rung yet.
+    Invited,
+    Ringing,
+    Answered {
+        on: ClientId,
+    },
+    Declined {
+        on: ClientId,
+        reason: RejectReason,
+    },
+    /// The callee was in another call.
+    Busy,
+    /// Ended by somebody else or by time.
+    Ended {
+        reason: EndReason,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    pub user: UserName,
+    pub until_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    pub participation: ParticipationId,
+    pub until_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    pub meeting: MeetingId,
+    pub user: UserName,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    pub reason: EndReason,
+    pub at_ms: u64,
+    /// Ended by a cancel that overtook its create: the create is answered with it.
+    #[serde(default)]
+    pub early: bool,
+}
+
+/// A user's tie to the meeting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engagement {
+    pub user: UserName,
+    /// In the call or calling; false while only being rung.
+    pub exclusive: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timer {
+    pub kind: TimerKind,
+    pub due_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TimerKind {
+    Reach(InvitationId),
+    Ring(InvitationId),
+    Gone(ParticipationId),
+}
+
+impl TimerKind {
+    /// Unique within the meeting.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Reach(invitation) => format!("reach:{invitation}"),
+            Self::Ring(invitation) => format!("ring:{invitation}"),
+            Self::Gone(participation) => format!("gone:{participation}"),
+        }
+    }
+}
+
+impl Meeting {
+    /// # Errors
+    /// The text is not a document, or one of a newer version.
+    pub fn parse(text: &str) -> Result<Self, DocumentError> {
+        let meeting: Self = serde_json::from_str(text)?;
+        if meeting.v > VERSION { Err(DocumentError::Version(meeting.v)) } else { Ok(meeting) }
+    }
+
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a document has string keys only")
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.end.is_some()
+    }
+
+    pub fn member(&self, user: &UserName) -> Option<&Stay> {
+        self.members.iter().find(|stay| stay.user == *user)
+    }
+
+    pub fn invitation(&self, id: InvitationId) -> Option<&Invitation> {
+        self.invitations.iter().find(|invitation| invitation.id == id)
+    }
+
+    /// Invitations that are still open.
+    pub fn pending(&self) -> impl Iterator<Item = &Invitation> {
+        self.invitations.iter().filter(|invitation| invitation.state.is_open())
+    }
+
+    pub fn pending_for(&self, user: &UserName) -> Option<&Invitation> {
+        self.pending().find(|invitation| invitation.user == *user)
+    }
+
+    pub fn is_banned(&self, user: &UserName, now_ms: u64) -> bool {
+        self.bans.iter().any(|ban| ban.user == *user && now_ms < ban.until_ms)
+    }
+
+    pub fn blocked(&self, user: &UserName) -> Muted {
+        self.blocked.get(user).copied().unwrap_or_default()
+    }
+
+    /// Whether `spent` is the id of a create of this user that became an accept of this meeting.
+    pub fn took_over(&self, spent: MeetingId, user: &UserName) -> bool {
+        self.spent.iter().any(|entry| entry.meeting == spent && entry.user == *user)
+    }
+
+    /// All deadlines from now on.
+    pub fn timers(&self, rules: &Rules) -> Vec<Timer> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        let rings = self.pending().map(Invitation::timer);
+        let gone = self.members.iter().filter_map(|stay| stay.gone_timer(rules));
+        rings.chain(gone).collect()
+    }
+
+    /// All ties from now on.
+    pub fn engagements(&self) -> Vec<Engagement> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        let inside = self.members.iter().map(|stay| Engagement { user: stay.user.clone(), exclusive: true });
+        let rung = self.pending().map(|rung| Engagement { user: rung.user.clone(), exclusive: false });
+        inside.chain(rung).collect()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    #[error("the meeting's document cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the meeting's document has version {0}, this program knows up to {VERSION}: run the newer program")]
+    Version(u32),
+}
+
+impl Stay {
+    /// When the member counts as gone: some time with neither media nor signalling.
+    pub fn gone_at_ms(&self, rules: &Rules) -> Option<u64> {
+        let down = self.media != MediaState::There && !self.online;
+        down.then(|| self.media_since_ms.max(self.online_since_ms).saturating_add(rules.gone_ms))
+    }
+
+    fn gone_timer(&self, rules: &Rules) -> Option<Timer> {
+        let due_ms = self.gone_at_ms(rules)?;
+        Some(Timer { kind: TimerKind::Gone(self.participation), due_ms })
+    }
+
+    pub(super) fn set_media(&mut self, media: MediaState, now_ms: u64) {
+        if self.media != media {
+            self.media = media;
+            self.media_since_ms = now_ms;
+        }
+    }
+
+    pub(super) fn set_online(&mut self, online: bool, now_ms: u64) {
+        if self.online != online {
+            self.online = online;
+            self.online_since_ms = now_ms;
+        }
+    }
+}
+
+impl Invitation {
+    pub fn device(&self, client: &ClientId) -> Option<&Device> {
+        self.devices.iter().find(|device| device.client == *client)
+    }
+
+    /// When it ends by itself, if it is open.
+    pub fn deadline_ms(&self) -> u64 {
+        self.ring_until_ms.unwrap_or(self.reach_until_ms)
+    }
+
+    fn timer(&self) -> Timer {
+        let kind = if self.ring_until_ms.is_some() { TimerKind::Ring(self.id) } else { TimerKind::Reach(self.id) };
+        Timer { kind, due_ms: self.deadline_ms() }
+    }
+}
+
+impl InvitationState {
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Invited | Self::Ringing)
+    }
+
+    /// How the ring ended for this device of the callee; `None` while open, and for the device that answered.
+    pub fn end_for(&self, client: &ClientId) -> Option<EndReason> {
+        match self {
+            Self::Invited | Self::Ringing => None,
+            Self::Answered { on } => (on != client).then_some(EndReason::AnsweredElsewhere),
+            Self::Declined { on, .. } if on == client => Some(EndReason::Declined),
+            Self::Declined { .. } => Some(EndReason::DeclinedElsewhere),
+            Self::Busy => Some(EndReason::Failed),
+            Self::Ended { reason } => Some(*reason),
+        }
+    }
+}
+
+pub(super) fn set_track(muted: &mut Muted, track: Track, value: bool) {
+    match track {
+        Track::Audio => muted.audio = value,
+        Track::Video => muted.video = value,
+    }
+}

@@ -1,0 +1,261 @@
+//! What goes into the machine and what comes out.
+
+use crate::ids::{ClientId, InvitationId, MeetingId, ParticipationId, SignalId, UserName};
+use crate::join::{JoinParameters, Profile, Rights};
+use crate::meeting::document::Meeting;
+use crate::signal::{DownBody, Media, Outcome, RejectReason, Track};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// Times and limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Create → first ringing.
+    pub reach_ms: u64,
+    /// Ringing → answer.
+    pub ring_ms: u64,
+    /// Without media and without signalling until a member counts as gone.
+    pub gone_ms: u64,
+    /// Life of a join token.
+    pub token_ms: u64,
+    /// How long a terminal that is off is kept informed of rings and their ends.
+    pub ring_kept_ms: u64,
+    /// The same for everything else.
+    pub meeting_kept_ms: u64,
+    /// In, ringing or within reach.
+    pub members_max: usize,
+}
+
+impl Rules {
+    /// Invitations of one meeting that are remembered; the oldest ended ones are forgotten first.
+    pub const INVITATIONS_MAX: usize = 200;
+    /// Devices of one callee that ring.
+    pub const DEVICES_MAX: usize = 32;
+    /// Removed participations that are remembered while their tokens live.
+    pub const REMOVED_MAX: usize = 1_000;
+    pub const BANS_MAX: usize = 200;
+    pub const SPENT_MAX: usize = 50;
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            reach_ms: 45_000,
+            ring_ms: 45_000,
+            gone_ms: 20_000,
+            token_ms: 600_000,
+            ring_kept_ms: 3 * 24 * 3_600_000,
+            meeting_kept_ms: 20_000,
+            members_max: 50,
+        }
+    }
+}
+
+/// The world of one event: the moment, the rules, and where new ids come from.
+pub struct Context<'a> {
+    pub now_ms: u64,
+    pub rules: &'a Rules,
+    pub ids: &'a mut dyn FnMut() -> Uuid,
+}
+
+/// Who sent a request, as the broker stamped it and the catalog knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    pub user: UserName,
+    pub name: String,
+    pub client: ClientId,
+    /// Whether its MQTT connection stands.
+    pub online: bool,
+    /// The id of the request.
+    pub request: SignalId,
+}
+
+/// A user who is to be rung, as the catalog knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callee {
+    pub user: UserName,
+    pub name: String,
+    pub devices: Vec<ClientId>,
+    /// At least one device is online.
+    pub online: bool,
+    /// In another live call.
+    pub busy: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Create {
+    pub id: MeetingId,
+    pub callees: Vec<Callee>,
+    pub media: Media,
+    pub title: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Request {
+        actor: Actor,
+        request: Request,
+    },
+    /// From the RTC server.
+    Media {
+        participation: ParticipationId,
+        change: MediaChange,
+    },
+    /// A client came or went.
+    Online {
+        client: ClientId,
+        online: bool,
+    },
+    /// Some deadline may be over. `online`: the members' clients whose connection stands now.
+    Due {
+        online: BTreeSet<ClientId>,
+    },
+    /// The service starts again: all that is connected now.
+    Restarted {
+        connected: BTreeSet<ParticipationId>,
+        online: BTreeSet<ClientId>,
+    },
+    /// The RTC server has closed the channel of an ended meeting.
+    ChannelClosed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaChange {
+    Joined,
+    Lost,
+    Back,
+    /// The connection is over, the stay is not.
+    Left,
+    /// The same client joined again.
+    Replaced,
+}
+
+/// A request with what the catalog knows about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// A create of another id that meets the open invitation of its only callee: it is the accept of that.
+    CrossingCreate {
+        spent: MeetingId,
+        invitation: InvitationId,
+    },
+    Invite {
+        callees: Vec<Callee>,
+    },
+    Ringing {
+        invitation: InvitationId,
+    },
+    Accept {
+        invitation: InvitationId,
+    },
+    Reject {
+        invitation: InvitationId,
+        reason: RejectReason,
+    },
+    Cancel {
+        callee: Option<UserName>,
+    },
+    Join,
+    Leave,
+    Mute {
+        user: Option<UserName>,
+        track: Track,
+    },
+    Unmute {
+        track: Track,
+    },
+    Block {
+        user: UserName,
+        track: Track,
+        blocked: bool,
+    },
+    AskUnmute {
+        user: UserName,
+        track: Track,
+    },
+    Kick {
+        user: UserName,
+        ban_s: u32,
+    },
+    Destroy,
+    Roster,
+    /// The sender asks for its state: a device that its ring does not know yet gets a participation. Nothing is sent.
+    State,
+}
+
+/// What one event caused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub meeting: Meeting,
+    /// Whether `meeting` must be stored.
+    pub changed: bool,
+    /// In the order of sending.
+    pub sends: Vec<Send>,
+    pub missed: Vec<Missed>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Parent {
+    /// `ring-down`
+    Ring,
+    /// `meeting-down`
+    Meeting,
+}
+
+/// A signal to one client. Where the body holds [`JoinParameters`], they are blank but for what the ticket says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Send {
+    pub to: ClientId,
+    pub parent: Parent,
+    pub body: DownBody,
+    pub ticket: Option<Ticket>,
+    pub expires_at_ms: u64,
+    pub in_reply_to: Option<SignalId>,
+    /// On `ring-down`: collapse key and version.
+    pub collapse: Option<(InvitationId, u64)>,
+}
+
+/// A missed call to be kept until it is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    pub user: UserName,
+    pub outcome: Outcome,
+}
+
+/// What a join token has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub meeting: MeetingId,
+    pub user: UserName,
+    pub client: ClientId,
+    pub participation: ParticipationId,
+    pub waiting: bool,
+    pub rights: Rights,
+    pub profile: Profile,
+}
+
+impl Ticket {
+    /// Join parameters that lack end points, app, token and TURN.
+    pub fn blank(&self) -> JoinParameters {
+        JoinParameters {
+            endpoints: Vec::new(),
+            app: String::new(),
+            channel: self.meeting.into(),
+            user: self.user.clone(),
+            participation: self.participation,
+            token: String::new(),
+            profile: self.profile,
+            turn: Vec::new(),
+        }
+    }
+}
+
+impl Send {
+    /// Where the join parameters go, if the body has any.
+    pub fn join_mut(&mut self) -> Option<&mut JoinParameters> {
+        match &mut self.body {
+            DownBody::Invitation(ring) => Some(&mut ring.join),
+            DownBody::Admitted { join, .. } => Some(join),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Muting oneself, and what the host may do.
+
+use crate::ids::UserName;
+use crate::meeting::document::{Ban, set_track};
+use crate::meeting::event::{Actor, Request, Rules};
+use crate::meeting::table;
+use crate::meeting::turn::Turn;
+use crate::signal::{DownBody, EndReason, Muted, RefusalCode, Track};
+
+impl Turn<'_> {
+    pub(super) fn mute_self(&mut self, actor: &Actor, track: Track, muted: bool) {
+        if let Some(stay) = self.stay_mut(&actor.user) {
+            set_track(&mut stay.muted, track, muted);
+        }
+    }
+
+    pub(super) fn ask_unmute(&mut self, actor: &Actor, user: &UserName, track: Track) {
+        let by = actor.user.clone();
+        self.tell_member(user, DownBody::UnmuteAsked { track, by });
+    }
+
+    pub(super) fn host_request(&mut self, actor: &Actor, request: Request) {
+        match request {
+            Request::Mute { user: Some(user), track } => self.mute_other(actor, &user, track),
+            Request::Block { user, track, blocked } => self.block(actor, &user, track, blocked),
+            Request::Kick { user, ban_s } => self.kick(actor, &user, ban_s),
+            Request::Destroy => {
+                self.cause.by = Some(actor.user.clone());
+                self.end(EndReason::Destroyed, table::Event::Destroyed);
+            }
+            _ => self.refuse(RefusalCode::Invalid, "this is no request to a running meeting"),
+        }
+    }
+
+    fn mute_other(&mut self, actor: &Actor, user: &UserName, track: Track) {
+        if let Some(stay) = self.stay_mut(user) {
+            set_track(&mut stay.muted, track, true);
+        }
+        self.tell_member(user, DownBody::Muted { track, by: actor.user.clone() });
+    }
+
+    fn block(&mut self, actor: &Actor, user: &UserName, track: Track, blocked: bool) {
+        if self.tell_member(user, DownBody::Blocked { track, blocked, by: actor.user.clone() }) {
+            let mut now = self.meeting.blocked(user);
+            set_track(&mut now, track, blocked);
+            self.meeting.blocked.insert(user.clone(), now);
+            self.meeting.blocked.retain(|_, blocked| *blocked != Muted::default());
+        }
+    }
+
+    fn kick(&mut self, actor: &Actor, user: &UserName, ban_s: u32) {
+        if *user == actor.user {
+            return self.refuse(RefusalCode::Invalid, "you cannot kick yourself: leave, or destroy the meeting");
+        }
+        let ring = self.meeting.pending_for(user).map(|ring| ring.id);
+        if ring.is_none() && self.meeting.member(user).is_none() {
+            return self.refuse(RefusalCode::NotAllowed, "this user is not in the meeting");
+        }
+        self.ban(user, ban_s);
+        self.depart(user, EndReason::Kicked, table::Event::Cancelled);
+        if let Some(ring) = ring {
+            self.cause.by = Some(actor.user.clone());
+            self.cause.reason = EndReason::Cancelled;
+            self.decide_from_outside(ring, table::Event::Kicked);
+        }
+    }
+
+    fn ban(&mut self, user: &UserName, ban_s: u32) {
+        let until_ms = self.now_ms.saturating_add(u64::from(ban_s) * 1_000);
+        if self.meeting.bans.len() < Rules::BANS_MAX {
+            self.meeting.bans.push(Ban { user: user.clone(), until_ms });
+        }
+    }
+
+    /// `false` (and refused): the user is not in the meeting.
+    fn tell_member(&mut self, user: &UserName, body: DownBody) -> bool {
+        let client = self.meeting.member(user).map(|stay| stay.client.clone());
+        match &client {
+            Some(client) => self.tell(client, body),
+            None => self.refuse(RefusalCode::NotAllowed, "this user is not in the meeting"),
+        }
+        client.is_some()
+    }
+}

@@ -1,0 +1,77 @@
+//! Going: by oneself, without a word, or moving to another device; and coming back.
+
+use crate::ids::{ClientId, ParticipationId, UserName};
+use crate::meeting::document::{MediaState, Stay};
+use crate::meeting::event::Actor;
+use crate::meeting::table;
+use crate::meeting::turn::Turn;
+use crate::signal::EndReason;
+use std::collections::BTreeSet;
+
+impl Turn<'_> {
+    pub(super) fn leave(&mut self, actor: &Actor) {
+        self.depart(&actor.user, EndReason::Left, table::Event::Cancelled);
+        self.answer_leaver(actor);
+    }
+
+    /// A leave from a device that is not the one in the meeting is answered too.
+    fn answer_leaver(&mut self, actor: &Actor) {
+        if !self.answered {
+            self.tell_over(&actor.client, EndReason::Left, Some(actor.user.clone()));
+        }
+    }
+
+    /// Members with neither media nor signalling for too long.
+    pub(super) fn gone_members(&mut self, online: &BTreeSet<ClientId>) {
+        let now_ms = self.now_ms;
+        for stay in &mut self.meeting.members {
+            stay.set_online(online.contains(&stay.client), now_ms);
+        }
+        let gone = |stay: &&Stay| stay.gone_at_ms(self.rules).is_some_and(|at_ms| at_ms <= now_ms);
+        let users: Vec<UserName> = self.meeting.members.iter().filter(gone).map(|stay| stay.user.clone()).collect();
+        for user in users {
+            let last = self.meeting.members.len() == 1 && self.meeting.pending().next().is_some();
+            let reason = if last { EndReason::CallerGone } else { EndReason::Left };
+            self.depart(&user, reason, table::Event::CallerGone);
+        }
+    }
+
+    /// Takes the user out and says so to the device. `rings`: what happens to open rings if nobody is left.
+    pub(super) fn depart(&mut self, user: &UserName, reason: EndReason, rings: table::Event) {
+        let Some(at) = self.meeting.members.iter().position(|stay| stay.user == *user) else { return };
+        let stay = self.meeting.members.remove(at);
+        self.remove(stay.participation);
+        self.cause.reason = EndReason::Left;
+        self.cause.by = Some(user.clone());
+        self.cause.rings = rings;
+        let by = self.actor.as_ref().map(|actor| actor.user.clone());
+        self.tell_over(&stay.client, reason, by);
+    }
+
+    /// Fresh parameters. From another device of the member, the stay moves there.
+    pub(super) fn join(&mut self, actor: &Actor) {
+        let moves = self.meeting.member(&actor.user).is_some_and(|stay| stay.client != actor.client);
+        if moves {
+            self.move_stay(actor);
+        }
+        let now_ms = self.now_ms;
+        if let Some(stay) = self.stay_mut(&actor.user).filter(|_| actor.online) {
+            stay.set_online(true, now_ms);
+        }
+        self.admit_again(actor);
+    }
+
+    fn move_stay(&mut self, actor: &Actor) {
+        let participation = ParticipationId(self.new_id());
+        let now_ms = self.now_ms;
+        let Some(stay) = self.stay_mut(&actor.user) else { return };
+        let (old, client) = (stay.participation, std::mem::replace(&mut stay.client, actor.client.clone()));
+        stay.participation = participation;
+        stay.media = MediaState::Absent;
+        stay.media_since_ms = now_ms;
+        stay.online = actor.online;
+        stay.online_since_ms = now_ms;
+        self.remove(old);
+        self.tell_over(&client, EndReason::AnsweredElsewhere, Some(actor.user.clone()));
+    }
+}

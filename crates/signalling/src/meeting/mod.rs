@@ -1,0 +1,32 @@
+//! A meeting as a pure state machine: (document, event, now) → (document, effects).
+//!
+//! What it is: [`Meeting`], the document that the catalog keeps; [`Meeting::create`] and [`Meeting::apply`], which
+//! decide; the table of a callee ([`table`]), which they follow. What it is not: it opens no channel, sends nothing,
+//! signs no token. Effects are data, and whoever commits the document carries them out.
+//!
+//! Contract. The outcome of a race is the order in which events are committed. `rev` rises with each change; every
+//! message of one change carries that change's `rev` and its final roster. What timers are due, which users are
+//! engaged and what the RTC server must do are derived from the document ([`Meeting::timers`],
+//! [`Meeting::engagements`], [`desired`]), so that they can be derived again after a crash. Any event may come in any
+//! state, also twice.
+
+mod answer;
+mod create;
+pub mod desired;
+mod document;
+mod event;
+mod host;
+mod invite;
+mod leave;
+mod media;
+pub mod table;
+mod turn;
+mod view;
+
+pub use document::{
+    Device, DocumentError, End, Engagement, Invitation, InvitationState, MediaState, Meeting, Stay, Timer, TimerKind,
+};
+pub use event::{
+    Actor, Callee, Context, Create, Event, MediaChange, Missed, Parent, Request, Rules, Send, Step, Ticket,
+};
+pub use view::Standing;

@@ -1,0 +1,115 @@
+//! What people are shown of the document.
+
+use crate::ids::{ClientId, UserName};
+use crate::join::{Profile, Rights};
+use crate::meeting::document::{Device, Invitation, InvitationState, MediaState, Meeting, Stay};
+use crate::meeting::event::Ticket;
+use crate::signal::{Member, MemberState, Muted, Ring, Roster, StandingCall};
+
+/// A call that stands, with the ticket of the device that is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its join parameters are blank.
+    pub call: StandingCall,
+    pub ticket: Option<Ticket>,
+}
+
+impl Meeting {
+    /// Every terminal may invite, so each joins with room for a meeting: growing later would need a second join.
+    const PROFILE: Profile = Profile::Meeting;
+
+    pub fn roster(&self) -> Roster {
+        let inside = self.members.iter().map(|stay| self.shown(stay));
+        let members = inside.chain(self.pending().map(Invitation::shown)).collect();
+        Roster { rev: self.rev, host: Some(self.host.clone()), members }
+    }
+
+    fn shown(&self, stay: &Stay) -> Member {
+        Member {
+            user: stay.user.clone(),
+            name: stay.name.clone(),
+            participation: Some(stay.participation),
+            state: match stay.media {
+                MediaState::Absent => MemberState::Joining,
+                MediaState::There => MemberState::In,
+                MediaState::Lost => MemberState::Lost,
+            },
+            muted: stay.muted,
+            blocked: self.blocked(&stay.user),
+        }
+    }
+
+    pub fn rights_of(&self, user: &UserName) -> Rights {
+        let blocked = self.blocked(user);
+        Rights { publish_audio: !blocked.audio, publish_video: !blocked.video, subscribe: true }
+    }
+
+    /// The member's ticket.
+    pub fn ticket_of(&self, user: &UserName) -> Option<Ticket> {
+        let stay = self.member(user)?;
+        Some(Ticket {
+            meeting: self.id,
+            user: stay.user.clone(),
+            client: stay.client.clone(),
+            participation: stay.participation,
+            waiting: false,
+            rights: self.rights_of(user),
+            profile: Self::PROFILE,
+        })
+    }
+
+    /// The ring as this device of the callee gets it; its join parameters are blank.
+    pub fn ring_of(&self, invitation: &Invitation, device: &Device) -> (Ring, Ticket) {
+        let ticket = Ticket {
+            meeting: self.id,
+            user: invitation.user.clone(),
+            client: device.client.clone(),
+            participation: device.participation,
+            waiting: true,
+            rights: self.rights_of(&invitation.user),
+            profile: Self::PROFILE,
+        };
+        let ring = Ring {
+            invitation: invitation.id,
+            rev: self.rev,
+            meeting: self.id,
+            from: invitation.by.clone(),
+            from_name: invitation.by_name.clone(),
+            media: self.media,
+            title: self.title.clone(),
+            ring_until_ms: invitation.deadline_ms(),
+            join: ticket.blank(),
+            roster: self.roster(),
+        };
+        (ring, ticket)
+    }
+
+    /// The open ring of this user, for a device that it knows (see [`Request::State`](super::Request::State)).
+    pub fn open_ring(&self, user: &UserName, client: &ClientId) -> Option<(Ring, Ticket)> {
+        let invitation = self.pending_for(user)?;
+        Some(self.ring_of(invitation, invitation.device(client)?))
+    }
+
+    /// The call that this user is in.
+    pub fn standing(&self, user: &UserName, client: &ClientId) -> Option<Standing> {
+        let ticket = self.ticket_of(user)?;
+        let here = ticket.client == *client;
+        let join = here.then(|| ticket.blank());
+        let call = StandingCall { meeting: self.id, media: self.media, here, join, roster: self.roster() };
+        Some(Standing { call, ticket: here.then_some(ticket) })
+    }
+}
+
+impl Invitation {
+    fn shown(&self) -> Member {
+        let ringing = self.state == InvitationState::Ringing;
+        Member {
+            user: self.user.clone(),
+            name: self.name.clone(),
+            participation: None,
+            state: if ringing { MemberState::Ringing } else { MemberState::Invited },
+            muted: Muted::default(),
+            blocked: Muted::default(),
+        }
+    }
+}
