@@ -1,0 +1,108 @@
+//! The crypto provider of the media stack, with one witness that the stack does not offer: which SRTP profile DTLS
+//! negotiated.
+//!
+//! Contract: the witness belongs to the calling thread. Whoever drains a peer takes it right after, on the same thread.
+
+use std::cell::Cell;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+use str0m::crypto::dtls::{
+    DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion, SrtpProfile,
+};
+use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
+
+thread_local! {
+    static PROFILE: Cell<Option<SrtpProfile>> = const { Cell::new(None) };
+}
+
+/// IANA name of the SRTP profile that was negotiated on this thread since the last call.
+pub(crate) fn take_cipher() -> Option<&'static str> {
+    PROFILE.take().map(|profile| match profile {
+        SrtpProfile::AEAD_AES_256_GCM => "AEAD_AES_256_GCM",
+        SrtpProfile::AEAD_AES_128_GCM => "AEAD_AES_128_GCM",
+        _ => "AES_CM_128_HMAC_SHA1_80",
+    })
+}
+
+/// The provider with its witness; made once a process.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    let make = || {
+        let plain = from_feature_flags();
+        let dtls: &'static Witness = Box::leak(Box::new(Witness(plain.dtls_provider)));
+        Arc::new(CryptoProvider { dtls_provider: dtls, ..plain })
+    };
+    PROVIDER.get_or_init(make).clone()
+}
+
+#[derive(Debug)]
+struct Witness(&'static dyn DtlsProvider);
+
+impl DtlsProvider for Witness {
+    fn generate_certificate(&self) -> Option<DtlsCert> {
+        self.0.generate_certificate()
+    }
+
+    fn new_dtls(
+        &self,
+        cert: &DtlsCert,
+        now: Instant,
+        dtls_version: DtlsVersion,
+        mtu: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        Ok(Box::new(Handshake(self.0.new_dtls(cert, now, dtls_version, mtu)?)))
+    }
+
+    fn is_test(&self) -> bool {
+        self.0.is_test()
+    }
+}
+
+#[derive(Debug)]
+struct Handshake(Box<dyn DtlsInstance>);
+
+impl DtlsInstance for Handshake {
+    fn set_active(&mut self, active: bool) {
+        self.0.set_active(active);
+    }
+
+    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        self.0.handle_packet(packet)
+    }
+
+    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+        let output = self.0.poll_output(buf);
+        if let DtlsOutput::KeyingMaterial(_, profile) = &output {
+            PROFILE.set(Some(*profile));
+        }
+        output
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
+        self.0.handle_timeout(now)
+    }
+
+    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
+        self.0.send_application_data(data)
+    }
+
+    fn is_active(&self) -> bool {
+        self.0.is_active()
+    }
+
+    fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.0.protocol_version()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.0.is_closing()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    fn close(&mut self) -> Result<(), DtlsImplError> {
+        self.0.close()
+    }
+}

@@ -1,0 +1,240 @@
+//! When which frame of a clip is sent; pure.
+//!
+//! Both lanes tick in real time from [`Playback::start`] and go round the clip for ever; RTP times go on. A muted
+//! lane ticks on without giving frames. A key frame request moves the pictures to the clip's next key frame.
+//! After a long stop (the process was frozen) the missed ticks are left out, not sent in a burst.
+
+use crate::media::clip::{Clip, Frame, SPEECH_INTERVAL};
+use signalling::Track;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A lane that is later than this leaves out what it missed.
+const LATE_MAX: Duration = Duration::from_millis(500);
+/// A key frame that is this young answers a request, too.
+const KEY_FRAME_FRESH: Duration = Duration::from_millis(100);
+const VIDEO_CLOCK_HZ: u128 = 90_000;
+const AUDIO_CLOCK_HZ: u128 = crate::files::opus::CLOCK_HZ as u128;
+
+/// A frame that is due.
+#[derive(Clone, Debug)]
+pub struct Due {
+    pub track: Track,
+    pub frame: Frame,
+    /// In units of the track's RTP clock.
+    pub rtp_time: u32,
+    /// When it was due.
+    pub at: Instant,
+}
+
+pub struct Playback {
+    clip: Arc<Clip>,
+    pictures: Lane,
+    speech: Lane,
+    last_key: Option<Instant>,
+}
+
+/// One clock of frames.
+struct Lane {
+    frames: usize,
+    interval: Duration,
+    started: Option<Instant>,
+    /// Ticks since the start.
+    tick: u32,
+    /// Position in the clip.
+    at: usize,
+    muted: bool,
+    /// The next frame given must be a key frame.
+    key_wanted: bool,
+}
+
+impl Playback {
+    pub fn new(clip: Arc<Clip>) -> Self {
+        let pictures = Lane::new(clip.pictures.len(), clip.picture_interval);
+        let speech = Lane::new(clip.speech.len(), SPEECH_INTERVAL);
+        Self { clip, pictures, speech, last_key: None }
+    }
+
+    /// Starts both lanes; a second call changes nothing.
+    pub fn start(&mut self, now: Instant) {
+        self.pictures.started.get_or_insert(now);
+        self.speech.started.get_or_insert(now);
+    }
+
+    pub fn set_muted(&mut self, track: Track, muted: bool) {
+        let lane = match track {
+            Track::Audio => &mut self.speech,
+            Track::Video => &mut self.pictures,
+        };
+        lane.key_wanted |= lane.muted && !muted;
+        lane.muted = muted;
+    }
+
+    pub fn handle_key_frame_request(&mut self, now: Instant) {
+        let fresh = self.last_key.is_some_and(|at| now.duration_since(at) < KEY_FRAME_FRESH);
+        self.pictures.key_wanted |= !fresh;
+    }
+
+    /// When [`Playback::poll`] has something next.
+    pub fn deadline(&self) -> Option<Instant> {
+        [self.pictures.deadline(), self.speech.deadline()].into_iter().flatten().min()
+    }
+
+    /// The next frame that is due at `now`; call until `None`.
+    pub fn poll(&mut self, now: Instant) -> Option<Due> {
+        if let Some((at, tick)) = self.speech.tick(now) {
+            let position = self.speech.advance(1);
+            let due = self.due(Track::Audio, &self.clip.speech[position], at, tick, AUDIO_CLOCK_HZ);
+            return if self.speech.muted { self.poll(now) } else { Some(due) };
+        }
+        let (at, tick) = self.pictures.tick(now)?;
+        if self.pictures.muted {
+            self.pictures.advance(1);
+            return self.poll(now);
+        }
+        if std::mem::take(&mut self.pictures.key_wanted) {
+            self.pictures.at = self.clip.next_key(self.pictures.at);
+        }
+        let position = self.pictures.advance(1);
+        let frame = &self.clip.pictures[position];
+        let due = self.due(Track::Video, frame, at, tick, VIDEO_CLOCK_HZ);
+        if due.frame.key {
+            self.last_key = Some(now);
+        }
+        Some(due)
+    }
+
+    fn due(&self, track: Track, frame: &Frame, at: Instant, tick: u32, clock_hz: u128) -> Due {
+        let interval = match track {
+            Track::Audio => self.speech.interval,
+            Track::Video => self.pictures.interval,
+        };
+        let rtp_time = (interval * tick).as_nanos() * clock_hz / 1_000_000_000;
+        Due { track, frame: frame.clone(), rtp_time: rtp_time as u32, at }
+    }
+}
+
+impl Lane {
+    fn new(frames: usize, interval: Duration) -> Self {
+        Self { frames, interval, started: None, tick: 0, at: 0, muted: false, key_wanted: false }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let started = self.started.filter(|_| self.frames > 0)?;
+        Some(started + self.interval * self.tick)
+    }
+
+    /// Takes the next tick if it is due, leaving out what is too late.
+    fn tick(&mut self, now: Instant) -> Option<(Instant, u32)> {
+        let late = now.checked_duration_since(self.deadline()?)?;
+        if late > LATE_MAX {
+            let missed = late.as_nanos() / self.interval.as_nanos().max(1);
+            self.tick += missed as u32;
+            self.advance(missed as usize);
+            self.key_wanted = true;
+        }
+        let due = (self.deadline()?, self.tick);
+        self.tick += 1;
+        Some(due)
+    }
+
+    /// The present position; then goes on by `count`.
+    fn advance(&mut self, count: usize) -> usize {
+        let at = self.at;
+        self.at = (at + count) % self.frames.max(1);
+        at
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+mod tests {
+    use super::*;
+
+    struct Player {
+        playback: Playback,
+        start: Instant,
+    }
+
+    impl Player {
+        fn new() -> Self {
+            let start = Instant::now();
+            let mut playback = Playback::new(Arc::new(Clip::built_in("alice").unwrap()));
+            playback.start(start);
+            Self { playback, start }
+        }
+
+        fn frames(&mut self, until_ms: u64, track: Track) -> Vec<Due> {
+            let now = self.start + Duration::from_millis(until_ms);
+            let all: Vec<_> = std::iter::from_fn(|| self.playback.poll(now)).collect();
+            all.into_iter().filter(|due| due.track == track).collect()
+        }
+    }
+
+    #[test]
+    fn frames_come_in_real_time_and_rtp_times_go_on_round_the_clip() {
+        let mut player = Player::new();
+        let mut times = Vec::new();
+        for step in 0..=100 {
+            times.extend(player.frames(step * 100, Track::Video).iter().map(|due| due.rtp_time));
+        }
+        assert_eq!(times.len(), 151, "15 frames a second for 10 s");
+        assert!(times.windows(2).all(|w| (5999..=6001).contains(&(w[1] - w[0]))), "90 kHz over 15 fps");
+    }
+
+    #[test]
+    fn speech_ticks_every_20_ms() {
+        let mut player = Player::new();
+        let times: Vec<_> = player.frames(100, Track::Audio).iter().map(|due| due.rtp_time).collect();
+        assert_eq!(times, [0, 960, 1920, 2880, 3840, 4800]);
+    }
+
+    #[test]
+    fn a_key_frame_request_moves_on_to_a_key_frame_without_a_gap_in_time() {
+        let mut player = Player::new();
+        let before = player.frames(200, Track::Video);
+        player.playback.handle_key_frame_request(player.start + Duration::from_millis(200));
+        let after = player.frames(267, Track::Video);
+        assert!(before[0].frame.key && !before[1].frame.key);
+        assert!(after[0].frame.key);
+        assert_eq!(after[0].rtp_time - before.last().unwrap().rtp_time, 5999 + 1);
+    }
+
+    #[test]
+    fn a_request_right_after_a_key_frame_is_answered_by_it() {
+        let mut player = Player::new();
+        assert!(player.frames(0, Track::Video)[0].frame.key);
+        player.playback.handle_key_frame_request(player.start + Duration::from_millis(50));
+        assert!(!player.frames(70, Track::Video)[0].frame.key);
+    }
+
+    #[test]
+    fn a_muted_lane_is_silent_and_comes_back_with_a_key_frame() {
+        let mut player = Player::new();
+        player.frames(100, Track::Video);
+        player.playback.set_muted(Track::Video, true);
+        assert_eq!(player.frames(500, Track::Video).len(), 0);
+        player.playback.set_muted(Track::Video, false);
+        let first = &player.frames(600, Track::Video)[0];
+        assert!(first.frame.key);
+        assert!((40_000..54_100).contains(&first.rtp_time), "time went on: {}", first.rtp_time);
+    }
+
+    #[test]
+    fn after_a_long_stop_nothing_is_sent_in_a_burst() {
+        let mut player = Player::new();
+        player.frames(100, Track::Video);
+        let burst = player.frames(10_000, Track::Video);
+        assert!(burst.len() <= 2, "{}", burst.len());
+        assert!(burst[0].frame.key);
+        assert!(burst[0].rtp_time > 880_000);
+    }
+
+    #[test]
+    fn a_silent_clip_never_has_anything() {
+        let mut playback = Playback::new(Arc::new(Clip::silent()));
+        playback.start(Instant::now());
+        assert_eq!(playback.deadline(), None);
+        assert!(playback.poll(Instant::now() + Duration::from_secs(9)).is_none());
+    }
+}
