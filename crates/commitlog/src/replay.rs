@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::error::ReplayError;
-use crate::format::{FIRST_RECORD, Geometry};
+use crate::format::{FIRST_RECORD, Geometry, own};
 use crate::record::ReplayedRecord;
 use crate::recover::{Files, damaged, follows};
 use crate::segment::{Found, SegmentReader, name_of};
@@ -81,6 +81,8 @@ impl Replay {
                 .at(offset)
                 .map_err(|source| ReplayError::Storage { path: self.storage.path_of(&name_of(number)), source })?;
             let (header, payload) = match found {
+                // A clean stop for which the next start found no room to overwrite it.
+                Found::Record(header, _) if header.kind == own::STOP => return Ok(at),
                 Found::Record(header, payload) => (header, payload),
                 Found::Zero if self.geometry.split(self.end).0 != number => return Ok(at),
                 Found::Zero => return Err(damaged(offset, "records are missing")),

@@ -24,7 +24,7 @@ pub(crate) fn write_batches(shared: &Shared) {
         let batch = match next_work(shared) {
             Work::Write(batch) => batch,
             Work::Poisoned(reason) => return shared.tell_poisoned(&reason),
-            Work::End => return,
+            Work::End => return sync_at_end(shared, last_segment),
         };
         let before = last_segment.replace(batch.segment).filter(|segment| *segment != batch.segment);
         let early = publish_early(shared, &batch);
@@ -86,6 +86,14 @@ fn write_batch(shared: &Shared, batch: &Batch, segment_before: Option<u64>) -> i
         file.sync_data()?;
     }
     Ok(())
+}
+
+/// A stop is no reason to lose what `SyncMode::Os` left to the system.
+fn sync_at_end(shared: &Shared, segment: Option<u64>) {
+    let file = segment.filter(|_| shared.options.sync == SyncMode::Os).and_then(|segment| shared.file(segment));
+    if let Some(Err(error)) = file.map(|file| file.sync_data()) {
+        tracing::warn!(%error, "the log could not be synced at the stop");
+    }
 }
 
 #[cfg(feature = "faults")]

@@ -110,10 +110,10 @@ impl ForgettingStorage {
         Self { inner: Arc::new(Inner { state: Mutex::new(state), released: Condvar::new() }) }
     }
 
-    /// As what [`crate::Log::open`] takes.
+    /// As what [`crate::Log::open`] takes. It is dead once the process is killed or the power cut.
     #[must_use]
     pub fn handle(&self) -> Arc<dyn Storage> {
-        Arc::new(self.clone())
+        Arc::new(Process { storage: self.clone(), life: self.state().life })
     }
 
     /// The power goes and comes back: un-synced writes and folder changes are gone, open files are dead.
@@ -218,8 +218,30 @@ impl ForgettingStorage {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn file(&self, file: usize, life: u64) -> Arc<dyn StorageFile> {
-        Arc::new(ForgettingFile { storage: self.clone(), file, life })
+    /// For calls of a process that lives since `life` began.
+    fn enter(&self, life: u64, call: Call) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        if state.life != life {
+            return Err(io::Error::other("the process was killed or the power cut"));
+        }
+        state.enter(call)?;
+        Ok(state)
+    }
+}
+
+/// The storage as one process sees it.
+struct Process {
+    storage: ForgettingStorage,
+    life: u64,
+}
+
+impl Process {
+    fn enter(&self, call: Call) -> io::Result<MutexGuard<'_, State>> {
+        self.storage.enter(self.life, call)
+    }
+
+    fn file(&self, file: usize) -> Arc<dyn StorageFile> {
+        Arc::new(ForgettingFile { storage: self.storage.clone(), file, life: self.life })
     }
 }
 
@@ -261,35 +283,31 @@ impl State {
     }
 }
 
-impl Storage for ForgettingStorage {
+impl Storage for Process {
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut state = self.state();
-        state.enter(Call::List)?;
+        let state = self.enter(Call::List)?;
         Ok(state.view.names.keys().cloned().collect())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let mut state = self.state();
-        state.enter(Call::Create)?;
+        let mut state = self.enter(Call::Create)?;
         if state.full {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let file = state.next_file;
         state.next_file += 1;
         state.record(Op::Create { name: name.to_owned(), file });
-        Ok(self.file(file, state.life))
+        Ok(self.file(file))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let mut state = self.state();
-        state.enter(Call::Open)?;
+        let state = self.enter(Call::Open)?;
         let file = *state.view.names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        Ok(self.file(file, state.life))
+        Ok(self.file(file))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut state = self.state();
-        state.enter(Call::Rename)?;
+        let mut state = self.enter(Call::Rename)?;
         if !state.view.names.contains_key(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -298,8 +316,7 @@ impl Storage for ForgettingStorage {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut state = self.state();
-        state.enter(Call::Remove)?;
+        let mut state = self.enter(Call::Remove)?;
         if !state.view.names.contains_key(name) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -308,23 +325,22 @@ impl Storage for ForgettingStorage {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        let mut state = self.state();
-        state.enter(Call::SyncFolder)?;
+        let mut state = self.enter(Call::SyncFolder)?;
         state.counts.folder_syncs += 1;
         state.record(Op::SyncFolder);
         Ok(())
     }
 
     fn lock(&self) -> Result<StorageLock, LockError> {
-        let mut state = self.state();
+        let mut state = self.storage.state();
         if std::mem::replace(&mut state.locked, true) {
             return Err(LockError::Held { pid: std::process::id().to_string() });
         }
-        Ok(StorageLock::new(Unlock { storage: self.clone(), life: state.life }))
+        Ok(StorageLock::new(Unlock { storage: self.storage.clone(), life: self.life }))
     }
 
     fn random_id(&self) -> io::Result<[u8; 16]> {
-        let mut state = self.state();
+        let mut state = self.storage.state();
         state.ids += 1;
         Ok([state.ids; 16])
     }
@@ -356,12 +372,7 @@ struct ForgettingFile {
 
 impl ForgettingFile {
     fn enter(&self, call: Call) -> io::Result<MutexGuard<'_, State>> {
-        let mut state = self.storage.state();
-        if state.life != self.life {
-            return Err(io::Error::other("the power was cut since this file was opened"));
-        }
-        state.enter(call)?;
-        Ok(state)
+        self.storage.enter(self.life, call)
     }
 
     fn sync_entered<'a>(&'a self, mut state: MutexGuard<'a, State>) -> io::Result<()> {

@@ -18,7 +18,8 @@ fn all_that_arrives_during_a_sync_shares_the_next_one() {
     while storage.counts().writes == before.writes {
         std::thread::yield_now();
     }
-    let last = (0..1000).map(|n| append(&log, format!("{n}").as_bytes()).end).last().unwrap();
+    let ends: Vec<Position> = (0..1000).map(|n| append(&log, format!("{n}").as_bytes()).end).collect();
+    let last = ends[999];
     assert!(log.durable() < first.end, "nothing is durable before its sync");
     storage.release_syncs();
     log.wait_durable(last).unwrap();
