@@ -9,6 +9,7 @@
 pub mod ids;
 pub mod join;
 pub mod meeting;
+pub mod reference;
 pub mod schema;
 pub mod signal;
 pub mod topics;

@@ -13,3 +13,9 @@ fn the_committed_schema_is_the_one_of_the_types() {
     let (committed, made) = (committed("signalling.schema.json"), signalling::schema::document());
     assert_eq!(parsed(&committed), parsed(&made), "stale: {remedy}");
 }
+
+#[test]
+fn the_committed_reference_page_is_the_one_of_the_table() {
+    let remedy = "cargo run -p signalling --example reference > docs/signalling.md";
+    assert_eq!(committed("../../docs/signalling.md"), signalling::reference::page(), "stale: {remedy}");
+}
