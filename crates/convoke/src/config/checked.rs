@@ -11,6 +11,9 @@ use std::time::Duration;
 pub struct Config {
     pub data_dir: PathBuf,
     pub threads: usize,
+    /// Never empty in `dev`.
+    pub groups: Vec<String>,
+    pub signalling: bool,
     pub mqtt: SocketAddr,
     pub mqtts: SocketAddr,
     pub http: SocketAddr,
@@ -48,6 +51,8 @@ impl Config {
         Ok(Self {
             data_dir: PathBuf::from(&raw.server.data_dir),
             threads: threads(raw.server.threads),
+            groups: check.groups(&raw.names.groups, dev)?,
+            signalling: raw.names.signalling || dev,
             mqtt: address("mqtt.listen", &raw.mqtt.listen)?,
             mqtts: address("mqtt.tls_listen", &raw.mqtt.tls_listen)?,
             http: address("http.listen", &raw.http.listen)?,
@@ -75,6 +80,13 @@ fn threads(configured: usize) -> usize {
 
 fn loopback(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port())
+}
+
+fn is_group(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    (text.starts_with("GID_") || text.starts_with("GID-"))
+        && (7..=64).contains(&text.len())
+        && text.bytes().all(allowed)
 }
 
 struct Check<'a> {
@@ -110,6 +122,15 @@ impl Check<'_> {
             })
         };
         texts.iter().map(parse).collect()
+    }
+
+    fn groups(&self, configured: &[String], dev: bool) -> Result<Vec<String>, ConfigError> {
+        if let Some(wrong) = configured.iter().find(|group| !is_group(group)) {
+            let remedy = "a Group ID is GID_ or GID- and then letters, digits, - or _, 7 to 64 characters in all";
+            return Err(self.refuse("names.groups", format!("`{wrong}` is no Group ID"), remedy));
+        }
+        let made = if dev { vec![signalling::topics::DEV_GROUP.to_owned()] } else { Vec::new() };
+        Ok(made.into_iter().chain(configured.iter().cloned()).collect())
     }
 
     fn certificate(&self, raw: &Raw) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct Raw {
     pub server: Server,
+    pub names: Names,
     pub mqtt: Mqtt,
     pub http: Http,
     pub media: Media,
@@ -21,6 +22,15 @@ pub struct Server {
     pub data_dir: String,
     /// Broker workers and media shards, each; 0 = one per core.
     pub threads: usize,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Names {
+    /// Group IDs that exist; the first is that of devices registered without one.
+    pub groups: Vec<String>,
+    /// Makes the parent topics of call signalling, and lets end users of the groups publish requests.
+    pub signalling: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

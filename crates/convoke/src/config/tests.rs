@@ -47,6 +47,7 @@ fn values_out_of_range_say_the_range() {
         ("[mqtt]\ntopic_chars_max = 10\n", "64 to 128"),
         ("[log]\nsync = \"never\"\n", "\"always\" or \"os\""),
         ("[tls]\nkey = \"x.pem\"\n", "set both or none"),
+        ("[names]\ngroups = [\"app\"]\n", "7 to 64"),
         ("[media]\nadvertise = [\"host\"]\n", "addresses without port"),
     ] {
         let words = refusal(Config::check(&layers(text, &[]).expect("known keys"), false));

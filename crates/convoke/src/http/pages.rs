@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 /// One embedded file.
-pub struct Page {
+pub(super) struct Page {
     path: &'static str,
     body: &'static [u8],
     /// The same, compressed with Brotli.

@@ -1,0 +1,162 @@
+//! A headless terminal as a separate process: JSON commands in, JSON events out.
+
+use super::process::Process;
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{ChildStdin, ChildStdout, Command};
+use tokio::sync::Notify;
+
+/// What a terminal needs to start.
+#[derive(Clone, Debug)]
+pub struct Terminal {
+    pub program: PathBuf,
+    pub credentials: PathBuf,
+    pub ca: PathBuf,
+    pub store: PathBuf,
+    pub log: PathBuf,
+    /// Further flags.
+    pub flags: Vec<String>,
+}
+
+/// One person at a terminal; the process may be killed and started again, the events of all its lives are kept.
+pub struct Actor {
+    pub name: &'static str,
+    terminal: Terminal,
+    process: Option<(Process, ChildStdin)>,
+    events: Arc<Events>,
+}
+
+#[derive(Default)]
+struct Events {
+    seen: Mutex<Vec<Seen>>,
+    arrived: Notify,
+}
+
+struct Seen {
+    event: Value,
+    /// A script waits for each event once.
+    taken: bool,
+}
+
+impl Events {
+    fn lock(&self) -> MutexGuard<'_, Vec<Seen>> {
+        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn push(&self, event: Value) {
+        self.lock().push(Seen { event, taken: false });
+        self.arrived.notify_waiters();
+    }
+
+    fn take(&self, wanted: &dyn Fn(&Value) -> bool) -> Option<Value> {
+        let mut seen = self.lock();
+        let found = seen.iter_mut().find(|s| !s.taken && wanted(&s.event))?;
+        found.taken = true;
+        Some(found.event.clone())
+    }
+}
+
+impl Actor {
+    pub fn new(name: &'static str, terminal: Terminal) -> Self {
+        Self { name, terminal, process: None, events: Arc::default() }
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    pub async fn start(&mut self) -> Result<()> {
+        let mut command = Command::new(&self.terminal.program);
+        command.arg("terminal").args(["--credentials".as_ref(), self.terminal.credentials.as_os_str()]);
+        command.args([
+            "--ca".as_ref(),
+            self.terminal.ca.as_os_str(),
+            "--store".as_ref(),
+            self.terminal.store.as_os_str(),
+        ]);
+        command.args(&self.terminal.flags);
+        let (process, stdin, stdout) = Process::spawn_piped(command, &self.terminal.log)?;
+        tokio::spawn(collect(stdout, Arc::clone(&self.events)));
+        self.process = Some((process, stdin));
+        Ok(())
+    }
+
+    /// SIGKILL: nothing is said, nothing is flushed.
+    pub async fn kill(&mut self) -> Result<()> {
+        let Some((mut process, _)) = self.process.take() else { bail!("{} is not running", self.name) };
+        process.kill().await
+    }
+
+    pub fn freeze(&self) -> Result<()> {
+        self.running()?.0.stop()
+    }
+
+    fn running(&self) -> Result<&(Process, ChildStdin)> {
+        self.process.as_ref().ok_or_else(|| anyhow!("{}'s terminal is not running", self.name))
+    }
+
+    /// Tells the terminal what its person does.
+    pub async fn tell(&mut self, command: Value) -> Result<()> {
+        let name = self.name;
+        let (_, stdin) = self.process.as_mut().ok_or_else(|| anyhow!("{name}'s terminal is not running"))?;
+        let line = format!("{command}\n");
+        stdin.write_all(line.as_bytes()).await.with_context(|| format!("{name}'s terminal takes no commands"))
+    }
+
+    pub async fn say(&mut self, what: &str) -> Result<()> {
+        self.tell(json!({ "do": what })).await
+    }
+
+    /// Waits for an event that no earlier wait has taken.
+    pub async fn wait(&self, event: &str, within: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let matches = |value: &Value| value["event"] == event && wanted(value);
+        let search = async {
+            loop {
+                let arrived = self.events.arrived.notified();
+                if let Some(found) = self.events.take(&matches) {
+                    return found;
+                }
+                arrived.await;
+            }
+        };
+        tokio::time::timeout(within, search).await.map_err(|_| self.missing(event, within))
+    }
+
+    fn missing(&self, event: &str, within: Duration) -> anyhow::Error {
+        let seen = self.events.lock();
+        let last: Vec<&str> = seen.iter().rev().take(8).filter_map(|s| s.event["event"].as_str()).collect();
+        anyhow!(
+            "{}'s terminal did not report `{event}` within {} s; its last events, newest first: {}\n  log: {}",
+            self.name,
+            within.as_secs(),
+            last.join(", "),
+            self.terminal.log.display()
+        )
+    }
+
+    /// Every event of this name in all lives of the terminal.
+    pub fn all(&self, event: &str) -> Vec<Value> {
+        self.events.lock().iter().map(|s| &s.event).filter(|e| e["event"] == event).cloned().collect()
+    }
+
+    /// Forgets events that nobody waited for, so that a later wait sees only later ones.
+    pub fn skip(&self) {
+        self.events.lock().iter_mut().for_each(|seen| seen.taken = true);
+    }
+
+    pub fn log(&self) -> &Path {
+        &self.terminal.log
+    }
+}
+
+async fn collect(stdout: ChildStdout, events: Arc<Events>) {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let event = serde_json::from_str(&line).unwrap_or_else(|_| json!({ "event": "unreadable", "line": line }));
+        events.push(event);
+    }
+}

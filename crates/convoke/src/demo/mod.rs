@@ -1,0 +1,56 @@
+//! One whole call between separate processes, as a script: who does what, and what each part reports of it.
+//!
+//! The same script serves `convoke demo`, which prints its timeline, and the scenario tests, which kill the server or
+//! the callee in any gap between two lines and expect the same outcome. Nothing here knows how a part works: every
+//! line carries what a terminal, the API or the server's log said.
+
+mod actor;
+mod process;
+mod report;
+mod script;
+mod stage;
+mod timeline;
+
+pub use actor::Actor;
+pub use reqwest::Method;
+pub use script::{Kill, Outcome, Run, Script, Victim};
+pub use stage::Stage;
+pub use timeline::Timeline;
+
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+/// Times of the demo's server: short enough to watch.
+const SETTINGS: &[&str] = &["meeting.reach_s=60", "meeting.ring_s=45"];
+
+/// Plays the call and prints it; an error names the step that was not seen.
+pub async fn run(json: bool, keep: Option<PathBuf>) -> Result<()> {
+    let temporary = tempfile_folder()?;
+    let folder = keep.unwrap_or_else(|| temporary.clone());
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let mut timeline = if json { Timeline::json() } else { Timeline::text() };
+    let played = play(&folder, &program, &mut timeline).await;
+    match played {
+        Ok(_) => {
+            timeline.end();
+            let _ = std::fs::remove_dir_all(&temporary);
+            Ok(())
+        }
+        Err(error) => Err(error.context(format!(
+            "the demo stopped after line {}\n  logs: {}",
+            timeline.count(),
+            folder.join("logs").display()
+        ))),
+    }
+}
+
+async fn play(folder: &Path, program: &Path, timeline: &mut Timeline) -> Result<Run> {
+    let stage = Stage::new(folder, program, SETTINGS)?;
+    Script::new(stage, timeline).play().await
+}
+
+fn tempfile_folder() -> Result<PathBuf> {
+    let folder = std::env::temp_dir().join(format!("convoke-demo-{}", crate::keys::random_hex::<6>()));
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot write to {}", folder.display()))?;
+    Ok(folder)
+}

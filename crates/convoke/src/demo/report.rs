@@ -1,0 +1,87 @@
+//! Picks facts out of what parts reported.
+
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The named fields that are there.
+pub(super) fn pick(from: &Value, names: &[&str]) -> Value {
+    let fields = names.iter().filter(|name| !from[**name].is_null());
+    Value::Object(fields.map(|name| ((*name).to_owned(), from[*name].clone())).collect::<Map<_, _>>())
+}
+
+pub(super) fn add(to: &mut Value, more: Value) {
+    if let (Some(to), Value::Object(more)) = (to.as_object_mut(), more) {
+        to.extend(more);
+    }
+}
+
+/// What the server's log says of a request that it has put on the queue: its message id there.
+pub(super) fn queued(log: &Path, signal: &Value) -> Value {
+    let Ok(text) = std::fs::read_to_string(log) else { return json!({}) };
+    let lines = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let fields =
+        lines.map(|line| line["fields"].clone()).find(|f| f["signal"] == *signal && !f["queue_message"].is_null());
+    fields.map_or(json!({}), |f| pick(&f, &["queue_message"]))
+}
+
+pub(super) fn names(roster: &Value) -> Vec<String> {
+    let members = roster["members"].as_array().into_iter().flatten();
+    members.filter_map(|m| m["user"].as_str().map(str::to_owned)).collect()
+}
+
+/// How often each invitation occurs among events; the same ring that goes on counts once.
+pub(super) fn per_invitation(events: &[Value]) -> Vec<usize> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for event in events.iter().filter(|e| e["resumed"] != true) {
+        *counts.entry(event["invitation"].to_string()).or_default() += 1;
+    }
+    counts.into_values().collect()
+}
+
+/// Packets of one source at the RTC server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Traffic {
+    pub received: u64,
+    pub forwarded: u64,
+    pub dropped_blocked: u64,
+}
+
+impl Traffic {
+    pub(super) fn of(channel: &Value, user: &str, source: &str) -> Option<Self> {
+        let mut participants = channel["participants"].as_array()?.iter();
+        let participant = participants.find(|p| p["user"] == user && p["connected"] == true)?;
+        let traffic = participant["traffic"].as_array()?.iter().find(|t| t["source"] == source)?;
+        let number = |name: &str| traffic[name].as_u64().unwrap_or(0);
+        Some(Self {
+            received: number("received"),
+            forwarded: number("forwarded"),
+            dropped_blocked: number("dropped_blocked"),
+        })
+    }
+
+    pub(super) fn since(&self, before: &Self) -> Self {
+        Self {
+            received: self.received.saturating_sub(before.received),
+            forwarded: self.forwarded.saturating_sub(before.forwarded),
+            dropped_blocked: self.dropped_blocked.saturating_sub(before.dropped_blocked),
+        }
+    }
+}
+
+/// Whether a media report shows a good run of both of `user`'s sources.
+pub(super) fn is_flowing(media: &Value, user: &str) -> bool {
+    const FRAMES: u64 = 30;
+    const PACKETS: u64 = 50;
+    let number = |source: &str, name: &str| source_of(media, user, source).and_then(|s| s[name].as_u64()).unwrap_or(0);
+    number("camera", "frames_ok") >= FRAMES && number("microphone", "packets") >= PACKETS
+}
+
+/// What was received, by source.
+pub(super) fn received(media: &Value) -> Value {
+    media.clone()
+}
+
+fn source_of<'a>(media: &'a Value, user: &str, source: &str) -> Option<&'a Value> {
+    media["sources"].as_array()?.iter().find(|s| s["user"] == user && s["source"] == source)
+}
