@@ -1,11 +1,20 @@
-//! The media connection of a terminal.
+//! The media connection of a terminal: encoded files go out, what arrives is ordered, counted and checked.
+//!
+//! [`peer::MediaPeer`] is the connection without I/O; [`door`] fetches the one answer; [`connection`] is the socket
+//! around them. The rest are their pure parts.
 
 pub mod check;
 mod cipher;
 pub mod clip;
+pub mod connection;
+pub mod door;
 pub mod frames;
+mod lines;
+pub mod peer;
 pub mod playback;
 pub mod receiver;
+pub mod record;
 pub mod reorder;
 pub mod report;
+mod sender;
 pub mod vp8;

@@ -1,0 +1,133 @@
+//! Recordings of what arrived: one file a source, `<user>-<source>.ivf` or `.ogg`, whole frames only.
+
+use crate::files::{FileError, ivf, ogg};
+use crate::media::frames::WholeFrame;
+use crate::media::receiver::{Received, Senders, SourceKey};
+use signalling::Source;
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// Sources that are recorded in one connection; further ones are not.
+const FILES_MAX: usize = 32;
+const VIDEO_CLOCK_HZ: u32 = 90_000;
+
+pub struct Recorder {
+    folder: PathBuf,
+    file_by_source: HashMap<SourceKey, Recording>,
+}
+
+enum Recording {
+    Pictures { file: ivf::Writer<File>, first: u64 },
+    Speech(ogg::Writer<File>),
+}
+
+impl Recorder {
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn new(folder: PathBuf) -> Result<Self, FileError> {
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self { folder, file_by_source: HashMap::new() })
+    }
+
+    /// Appends one frame; the first of a source makes its file.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn record(&mut self, received: &Received, senders: &Senders) -> Result<(), FileError> {
+        let key = received.source;
+        if !self.file_by_source.contains_key(&key) {
+            if self.file_by_source.len() >= FILES_MAX {
+                return Ok(());
+            }
+            let recording = Recording::create(&self.folder, key, senders, &received.frame)?;
+            self.file_by_source.insert(key, recording);
+        }
+        match self.file_by_source.get_mut(&key) {
+            Some(recording) => recording.write(&received.frame),
+            None => Ok(()),
+        }
+    }
+
+    /// Completes the files.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub fn finish(self) -> Result<(), FileError> {
+        self.file_by_source.into_values().try_for_each(Recording::finish)
+    }
+}
+
+impl Recording {
+    fn create(folder: &Path, key: SourceKey, senders: &Senders, first: &WholeFrame) -> Result<Self, FileError> {
+        let (participation, source) = key;
+        let user = senders.user_by_participation.get(&participation);
+        let who = user.map_or_else(|| participation.to_string(), |user| user.to_string());
+        let path = |what: &str| folder.join(format!("{who}-{what}"));
+        Ok(match source {
+            Source::Microphone => Self::Speech(ogg::Writer::new(File::create(path("microphone.ogg"))?, 1)?),
+            Source::Camera => Self::pictures(File::create(path("camera.ivf"))?, first)?,
+            Source::Screen => Self::pictures(File::create(path("screen.ivf"))?, first)?,
+        })
+    }
+
+    fn pictures(file: File, first: &WholeFrame) -> Result<Self, FileError> {
+        let (width, height) = size(&first.data).unwrap_or_default();
+        let format = ivf::Format { fourcc: ivf::Format::VP8, width, height, rate: VIDEO_CLOCK_HZ, scale: 1 };
+        Ok(Self::Pictures { file: ivf::Writer::new(file, format)?, first: first.rtp_time })
+    }
+
+    fn write(&mut self, frame: &WholeFrame) -> Result<(), FileError> {
+        match self {
+            Self::Pictures { file, first } => file.write(frame.rtp_time.saturating_sub(*first), &frame.data),
+            Self::Speech(file) => file.write(&frame.data),
+        }
+    }
+
+    fn finish(self) -> Result<(), FileError> {
+        match self {
+            Self::Pictures { file, .. } => file.finish().map(drop),
+            Self::Speech(file) => file.finish().map(drop),
+        }
+    }
+}
+
+/// Width and height of a key frame (RFC 6386 §9.1).
+fn size(key_frame: &[u8]) -> Option<(u16, u16)> {
+    let side = |at: usize| Some(u16::from_le_bytes([*key_frame.get(at)?, *key_frame.get(at + 1)?]) & 0x3fff);
+    Some((side(6)?, side(8)?))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+mod tests {
+    use super::*;
+    use crate::media::clip::Clip;
+    use signalling::ParticipationId;
+    use uuid::Uuid;
+
+    #[test]
+    fn a_recording_can_be_read_back_frame_by_frame() {
+        let folder = tempfile::tempdir().unwrap();
+        let bob = ParticipationId(Uuid::from_u128(7));
+        let mut senders = Senders::default();
+        senders.user_by_participation.insert(bob, "bob".into());
+        let clip = Clip::built_in("bob").unwrap();
+        let mut recorder = Recorder::new(folder.path().join("calls")).unwrap();
+        for (source, frames) in [(Source::Camera, &clip.pictures), (Source::Microphone, &clip.speech)] {
+            for (at, frame) in frames.iter().take(20).enumerate() {
+                let frame = WholeFrame { rtp_time: 500 + at as u64 * 6000, key: frame.key, data: frame.data.to_vec() };
+                recorder.record(&Received { source: (bob, source), frame, first_after: None }, &senders).unwrap();
+            }
+        }
+        recorder.finish().unwrap();
+        let (format, pictures) =
+            ivf::read(&std::fs::read(folder.path().join("calls/bob-camera.ivf")).unwrap()).unwrap();
+        assert_eq!((format.width, format.height), (320, 180));
+        assert!(pictures.iter().zip(&clip.pictures).all(|(read, sent)| read.data[..] == sent.data[..]));
+        assert_eq!((pictures.len(), pictures[1].time), (20, 6000));
+        let speech = ogg::read(&std::fs::read(folder.path().join("calls/bob-microphone.ogg")).unwrap()).unwrap();
+        assert!(speech.iter().zip(&clip.speech).all(|(read, sent)| read[..] == sent.data[..]));
+        assert_eq!(speech.len(), 20);
+    }
+}
