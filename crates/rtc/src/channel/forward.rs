@@ -1,0 +1,224 @@
+//! The way of one media packet through a channel: may it leave, whose slots take it, with which numbers; and the key
+//! frames that it takes to open them.
+
+use super::rewriter::Numbers;
+use super::slots::{Offered, Taken};
+use super::{Channel, Effect, PeerId, SourceKey};
+use crate::api::ChannelEventKind;
+use crate::metrics::DropReason;
+use crate::offer::{MediaKind, kind_of};
+use std::time::Instant;
+use str0m::rtp::Vp8Descriptor;
+
+/// A media packet, parsed once for all its viewers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packet {
+    numbers: Numbers,
+    starts_key_frame: bool,
+    /// Negative dBov, if the sender says it (RFC 6464).
+    level_dbov: Option<i8>,
+}
+
+/// One copy for one slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Write {
+    pub(crate) peer: PeerId,
+    /// Index in the viewer's plan.
+    pub(crate) slot: usize,
+    pub(crate) seq: u64,
+    pub(crate) time: u32,
+    pub(crate) picture: Option<u16>,
+    pub(crate) tl0: Option<u8>,
+}
+
+/// What became of a packet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Forwarded {
+    /// Copies were appended; this many slots wait for a key frame instead.
+    Written {
+        gated: usize,
+    },
+    Dropped(DropReason),
+}
+
+impl Packet {
+    pub(crate) fn opus(seq: u64, time: u32, level_dbov: Option<i8>) -> Self {
+        Self { numbers: Numbers { seq, time, picture: None, tl0: None }, starts_key_frame: false, level_dbov }
+    }
+
+    /// `None`: the payload has no whole VP8 descriptor (RFC 7741 §4.2).
+    pub(crate) fn vp8(seq: u64, time: u32, payload: &[u8]) -> Option<(Self, Vp8Descriptor)> {
+        let descriptor = Vp8Descriptor::parse(payload).ok()?;
+        // X and I are set if there is an id at all; M, the top bit of its first byte, makes it 15 bits.
+        let wide = payload.get(2).is_some_and(|byte| byte & 0x80 != 0);
+        let picture = descriptor.picture_id().map(|id| (id, wide));
+        let numbers = Numbers { seq, time, picture, tl0: descriptor.tl0_pic_idx() };
+        let starts_key_frame = descriptor.starts_keyframe(payload);
+        Some((Self { numbers, starts_key_frame, level_dbov: None }, descriptor))
+    }
+}
+
+impl Channel {
+    /// Appends a copy for every slot that takes the packet.
+    pub(crate) fn forward(
+        &mut self,
+        from: SourceKey,
+        packet: &Packet,
+        now: Instant,
+        writes: &mut Vec<Write>,
+    ) -> Forwarded {
+        let Some(begins) = self.track_mut(from).map(|track| track.arrive(now)) else {
+            return Forwarded::Dropped(DropReason::Unannounced);
+        };
+        if begins {
+            self.assign();
+        }
+        if let Some(reason) = self.refusal(from) {
+            self.leave_out(from, reason);
+            return Forwarded::Dropped(reason);
+        }
+        self.listen(from, packet, now);
+        let gated = self.fan_out(from, packet, now, writes);
+        Forwarded::Written { gated }
+    }
+
+    fn refusal(&self, from: SourceKey) -> Option<DropReason> {
+        let member = self.members.get(&from.peer)?;
+        member.refusal(from.source, member.track(from.source)?.muted)
+    }
+
+    fn leave_out(&mut self, from: SourceKey, reason: DropReason) {
+        if let Some(track) = self.track_mut(from) {
+            track.leave_out(reason);
+        }
+    }
+
+    /// Follows who speaks; with more microphones than slots the speakers get them.
+    fn listen(&mut self, from: SourceKey, packet: &Packet, now: Instant) {
+        let Some(level) = packet.level_dbov else { return };
+        let Some(speaking) = self.track_mut(from).and_then(|track| track.speaker.hear(level, now)) else { return };
+        if let Some(participation) = self.members.get(&from.peer).map(|member| member.participation) {
+            self.event(participation, ChannelEventKind::Speaker { speaking });
+        }
+        if speaking {
+            self.assign();
+        }
+    }
+
+    fn fan_out(&mut self, from: SourceKey, packet: &Packet, now: Instant, writes: &mut Vec<Write>) -> usize {
+        let Some(track) = self.track_mut(from) else { return 0 };
+        let Packet { numbers, starts_key_frame, .. } = *packet;
+        let offered = Offered { from, run: track.go_on(), starts_key_frame, numbers };
+        if starts_key_frame {
+            track.key_frames.came();
+        }
+        let viewers = std::mem::take(&mut track.viewers);
+        let before = writes.len();
+        let mut switched = Vec::new();
+        let mut gated = 0;
+        for (peer, slot) in &viewers {
+            match self.offer(*peer, *slot, &offered, now) {
+                Taken::Write { numbers, switched: new } => {
+                    writes.push(Write::new(*peer, *slot, &numbers));
+                    switched.extend(new.then_some(*peer));
+                }
+                Taken::Gate => gated += 1,
+                Taken::Nothing => {}
+            }
+        }
+        let forwarded = (writes.len() - before) as u64;
+        if let Some(track) = self.track_mut(from) {
+            track.viewers = viewers;
+            track.traffic.forwarded += forwarded;
+        }
+        self.announce(switched);
+        if gated > 0 {
+            self.want_key_frame(from, now);
+        }
+        gated
+    }
+
+    fn offer(&mut self, viewer: PeerId, slot: usize, packet: &Offered, now: Instant) -> Taken {
+        let receiver = self.members.get_mut(&viewer).filter(|member| member.receives() && member.is_connected());
+        receiver.and_then(|member| member.slots.get_mut(slot)).map_or(Taken::Nothing, |slot| slot.offer(packet, now))
+    }
+
+    /// Slots show somebody else from this packet on: their viewers get the map now, not when it was decided.
+    fn announce(&mut self, switched: Vec<PeerId>) {
+        if switched.is_empty() {
+            return;
+        }
+        for viewer in switched {
+            self.send_map(viewer);
+        }
+        self.link_viewers();
+    }
+
+    // Key frames.
+
+    /// A viewer cannot decode what is in its slot.
+    pub(crate) fn key_frame_wanted(&mut self, viewer: PeerId, slot: usize, now: Instant) {
+        let slot = self.members.get(&viewer).and_then(|member| member.slots.get(slot));
+        if let Some(source) = slot.and_then(|slot| slot.shown) {
+            self.want_key_frame(source, now);
+        }
+    }
+
+    /// Asks for every source that a slot waits for.
+    pub(super) fn ask_key_frames(&mut self, now: Instant) {
+        for source in self.awaited() {
+            if let Some(track) = self.track_mut(source) {
+                track.key_frames.want();
+            }
+        }
+        let videos: Vec<SourceKey> =
+            self.sources().filter(|source| kind_of(source.source) == MediaKind::Video).collect();
+        for source in videos {
+            self.poll_key_frame(source, now);
+        }
+    }
+
+    fn awaited(&self) -> Vec<SourceKey> {
+        let receivers = self.members.values().filter(|member| member.receives() && member.is_connected());
+        let waits = |slot: &&super::slots::Slot| {
+            let track = slot.assigned.and_then(|source| self.members.get(&source.peer)?.track(source.source));
+            track.is_some_and(|track| slot.waits_for_key_frame(track.run))
+        };
+        receivers.flat_map(|member| member.slots.iter().filter(waits)).filter_map(|slot| slot.assigned).collect()
+    }
+
+    fn sources(&self) -> impl Iterator<Item = SourceKey> {
+        let of = |(peer, member): (&PeerId, &super::Member)| -> Vec<SourceKey> {
+            member.tracks.iter().filter(|track| track.active).map(|track| track.key(*peer)).collect()
+        };
+        self.members.iter().flat_map(of)
+    }
+
+    fn want_key_frame(&mut self, source: SourceKey, now: Instant) {
+        if let Some(track) = self.track_mut(source) {
+            track.key_frames.want();
+        }
+        self.poll_key_frame(source, now);
+    }
+
+    fn poll_key_frame(&mut self, source: SourceKey, now: Instant) {
+        // A source that may not be forwarded makes no key frame in vain; it is asked when it may.
+        if self.refusal(source).is_some() {
+            return;
+        }
+        if self.track_mut(source).is_some_and(|track| track.key_frames.poll(now)) {
+            self.effects.push(Effect::RequestKeyFrame(source));
+        }
+    }
+
+    fn track_mut(&mut self, of: SourceKey) -> Option<&mut super::member::Track> {
+        self.members.get_mut(&of.peer)?.track_mut(of.source)
+    }
+}
+
+impl Write {
+    fn new(peer: PeerId, slot: usize, numbers: &Numbers) -> Self {
+        let picture = numbers.picture.map(|(id, _)| id);
+        Self { peer, slot, seq: numbers.seq, time: numbers.time, picture, tl0: numbers.tl0 }
+    }
+}

@@ -1,0 +1,417 @@
+//! Scenarios of one channel on virtual time.
+
+#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+use super::*;
+use signalling::{Slot, UserName};
+use uuid::Uuid;
+
+const CIPHER: &str = "AEAD_AES_256_GCM";
+
+struct Stage {
+    channel: Channel,
+    start: Instant,
+    now: Instant,
+    seqs: BTreeMap<SourceKey, u64>,
+    next_peer: u64,
+}
+
+fn id(name: &str) -> ParticipationId {
+    ParticipationId(Uuid::from_u128(name.bytes().fold(0, |sum, byte| sum * 256 + u128::from(byte))))
+}
+
+fn claims(name: &str) -> JoinClaims {
+    JoinClaims {
+        iss: "convoke".to_owned(),
+        aud: JoinClaims::AUDIENCE.to_owned(),
+        jti: String::new(),
+        iat: 0,
+        exp: 0,
+        channel: ChannelId::from("c"),
+        participation: id(name),
+        user: UserName::from(name),
+        client: name.to_owned(),
+        rights: Rights::ALL,
+        waiting: false,
+    }
+}
+
+fn plan(video_slots: usize, audio_slots: usize) -> MediaPlan {
+    let slots = |kind, count, name: &str| -> Vec<(MediaKind, String)> {
+        (0..count).map(|index| (kind, format!("{name}{index}"))).collect()
+    };
+    MediaPlan {
+        sources: [Source::Microphone, Source::Camera, Source::Screen]
+            .map(|source| (source, format!("{source:?}")))
+            .into(),
+        slots: [slots(MediaKind::Video, video_slots, "v"), slots(MediaKind::Audio, audio_slots, "a")].concat(),
+    }
+}
+
+/// A VP8 payload with a 15-bit picture id.
+fn vp8(key_frame: bool) -> [u8; 5] {
+    [0x90, 0x80, 0x80, 1, u8::from(!key_frame)]
+}
+
+impl Stage {
+    fn new() -> Self {
+        let rules = Rules {
+            lost_after: Duration::from_secs(4),
+            gone_after: Duration::from_secs(20),
+            join_timeout: Duration::from_secs(10),
+            peers_max: 8,
+            participations_max: 16,
+        };
+        let now = Instant::now();
+        let channel = Channel::new(ChannelId::from("c"), rules);
+        Self { channel, start: now, now, seqs: BTreeMap::new(), next_peer: 1 }
+    }
+
+    fn try_join(&mut self, claims: &JoinClaims, plan: &MediaPlan) -> Result<(PeerId, SlotMap), JoinRefusal> {
+        let peer = PeerId(self.next_peer);
+        self.next_peer += 1;
+        self.channel.join(peer, claims, plan, 0, self.now).map(|map| (peer, map))
+    }
+
+    /// Joins with call slots and connects.
+    fn enter(&mut self, name: &str) -> PeerId {
+        self.enter_as(&claims(name), &plan(1, 1))
+    }
+
+    fn enter_as(&mut self, claims: &JoinClaims, plan: &MediaPlan) -> PeerId {
+        let (peer, _) = self.try_join(claims, plan).unwrap();
+        self.channel.connected(peer, CIPHER, self.now);
+        self.channel.take_effects();
+        peer
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now += Duration::from_millis(ms);
+        self.channel.tick(self.now);
+    }
+
+    /// Time passes in which these peers are heard every 50 ms.
+    fn pass_heard(&mut self, ms: u64, heard: &[PeerId]) {
+        for _ in 0..ms / 50 {
+            self.now += Duration::from_millis(50);
+            for peer in heard {
+                self.channel.heard(*peer, self.now);
+            }
+            self.channel.tick(self.now);
+        }
+    }
+
+    /// Sends loud audio packets.
+    fn speak(&mut self, peer: PeerId, packets: u64) {
+        let from = SourceKey { peer, source: Source::Microphone };
+        for _ in 0..packets {
+            let seq = self.seqs.entry(from).or_insert(100);
+            *seq += 1;
+            let packet = Packet::opus(*seq, 0, Some(-20));
+            self.channel.forward(from, &packet, self.now, &mut Vec::new());
+        }
+    }
+
+    /// Sends one packet; who gets it.
+    fn send(&mut self, peer: PeerId, source: Source, key_frame: bool) -> (Vec<PeerId>, Forwarded) {
+        let from = SourceKey { peer, source };
+        let seq = self.seqs.entry(from).or_insert(100);
+        *seq += 1;
+        let packet = match kind_of(source) {
+            MediaKind::Audio => Packet::opus(*seq, 0, None),
+            MediaKind::Video => Packet::vp8(*seq, 0, &vp8(key_frame)).unwrap().0,
+        };
+        let mut writes = Vec::new();
+        let outcome = self.channel.forward(from, &packet, self.now, &mut writes);
+        (writes.iter().map(|write| write.peer).collect(), outcome)
+    }
+
+    fn reaches(&mut self, peer: PeerId, source: Source) -> Vec<PeerId> {
+        self.send(peer, source, true).0
+    }
+
+    fn events(&mut self) -> Vec<(ParticipationId, ChannelEventKind)> {
+        let effects = self.channel.take_effects().into_iter();
+        effects
+            .filter_map(|effect| if let Effect::Event(e) = effect { Some((e.participation, e.kind)) } else { None })
+            .collect()
+    }
+
+    fn requests(&mut self) -> Vec<SourceKey> {
+        let effects = self.channel.take_effects().into_iter();
+        effects.filter_map(|effect| if let Effect::RequestKeyFrame(of) = effect { Some(of) } else { None }).collect()
+    }
+
+    fn maps(&mut self) -> Vec<(PeerId, SlotMap)> {
+        let effects = self.channel.take_effects().into_iter();
+        effects
+            .filter_map(|effect| if let Effect::SendMap(to, map) = effect { Some((to, map)) } else { None })
+            .collect()
+    }
+
+    fn traffic(&self, name: &str, source: Source) -> crate::SourceTraffic {
+        let described = self.channel.describe();
+        let participant = described.participants.into_iter().find(|of| of.participation == id(name)).unwrap();
+        participant.traffic.into_iter().find(|traffic| traffic.source == source).unwrap()
+    }
+}
+
+fn left(name: &str, reason: LeftReason) -> (ParticipationId, ChannelEventKind) {
+    (id(name), ChannelEventKind::Left(reason))
+}
+
+#[test]
+fn two_hear_and_see_each_other_and_never_themselves() {
+    let mut stage = Stage::new();
+    let (alice, bob) = (stage.enter("alice"), stage.enter("bob"));
+    assert_eq!(stage.reaches(alice, Source::Camera), [bob]);
+    assert_eq!(stage.reaches(alice, Source::Microphone), [bob]);
+    assert_eq!(stage.reaches(bob, Source::Camera), [alice]);
+}
+
+#[test]
+fn nothing_flows_to_or_from_a_waiting_one_until_it_is_admitted() {
+    let mut stage = Stage::new();
+    let alice = stage.enter("alice");
+    let bob = stage.enter_as(&JoinClaims { waiting: true, ..claims("bob") }, &plan(1, 1));
+    assert_eq!(stage.reaches(alice, Source::Camera), []);
+    let (reached, outcome) = stage.send(bob, Source::Microphone, false);
+    assert_eq!((reached, outcome), (vec![], Forwarded::Dropped(crate::DropReason::Waiting)));
+    stage.channel.admit(id("bob"), stage.now).unwrap();
+    assert_eq!(stage.requests(), [SourceKey { peer: alice, source: Source::Camera }]);
+    assert_eq!(stage.reaches(alice, Source::Camera), [bob]);
+    assert_eq!(stage.reaches(bob, Source::Microphone), [alice]);
+    assert_eq!(stage.traffic("bob", Source::Microphone).dropped_waiting, 1);
+}
+
+#[test]
+fn who_was_admitted_before_joining_does_not_wait() {
+    let mut stage = Stage::new();
+    let alice = stage.enter("alice");
+    stage.channel.admit(id("bob"), stage.now).unwrap();
+    let bob = stage.enter_as(&JoinClaims { waiting: true, ..claims("bob") }, &plan(1, 1));
+    assert_eq!(stage.reaches(alice, Source::Camera), [bob]);
+}
+
+#[test]
+fn a_mute_stops_one_source_and_a_block_one_kind_while_the_sender_goes_on() {
+    let mut stage = Stage::new();
+    let (alice, bob) = (stage.enter("alice"), stage.enter("bob"));
+    assert_eq!(stage.reaches(bob, Source::Microphone), [alice]);
+    stage.channel.mute(id("bob"), Source::Microphone, true, stage.now).unwrap();
+    assert_eq!(stage.reaches(bob, Source::Microphone), []);
+    assert_eq!(stage.reaches(bob, Source::Camera), [alice]);
+    stage.channel.mute(id("bob"), Source::Microphone, false, stage.now).unwrap();
+    let blocked = Rights { publish_audio: false, ..Rights::ALL };
+    stage.channel.update_rights(id("bob"), blocked, stage.now).unwrap();
+    assert_eq!(stage.reaches(bob, Source::Microphone), []);
+    stage.channel.update_rights(id("bob"), Rights::ALL, stage.now).unwrap();
+    assert_eq!(stage.reaches(bob, Source::Microphone), [alice]);
+    let traffic = stage.traffic("bob", Source::Microphone);
+    assert_eq!((traffic.received, traffic.forwarded), (4, 2));
+    assert_eq!((traffic.dropped_muted, traffic.dropped_no_right), (1, 1));
+}
+
+#[test]
+fn after_a_mute_video_goes_on_with_a_key_frame_that_is_asked_for() {
+    let mut stage = Stage::new();
+    let (_alice, bob) = (stage.enter("alice"), stage.enter("bob"));
+    stage.reaches(bob, Source::Camera);
+    stage.channel.mute(id("bob"), Source::Camera, true, stage.now).unwrap();
+    stage.send(bob, Source::Camera, false);
+    stage.channel.mute(id("bob"), Source::Camera, false, stage.now).unwrap();
+    stage.channel.take_effects();
+    assert_eq!(stage.send(bob, Source::Camera, false).1, Forwarded::Written { gated: 1 });
+    assert_eq!(stage.requests(), [SourceKey { peer: bob, source: Source::Camera }]);
+    assert_eq!(stage.send(bob, Source::Camera, true).1, Forwarded::Written { gated: 0 });
+}
+
+#[test]
+fn who_may_not_subscribe_gets_nothing() {
+    let mut stage = Stage::new();
+    let (alice, _bob) = (stage.enter("alice"), stage.enter("bob"));
+    stage.channel.update_rights(id("bob"), Rights { subscribe: false, ..Rights::ALL }, stage.now).unwrap();
+    assert_eq!(stage.reaches(alice, Source::Camera), []);
+}
+
+#[test]
+fn a_key_frame_is_asked_for_until_it_comes() {
+    let mut stage = Stage::new();
+    let (alice, _bob) = (stage.enter("alice"), stage.enter("bob"));
+    stage.send(alice, Source::Camera, false);
+    assert_eq!(stage.requests().len(), 1);
+    let mut asked_at = Vec::new();
+    for _ in 0..20 {
+        stage.pass(50);
+        if !stage.requests().is_empty() {
+            asked_at.push(stage.now.duration_since(stage.start).as_millis());
+        }
+    }
+    assert_eq!(asked_at, [350, 700]);
+    stage.send(alice, Source::Camera, true);
+    stage.pass(1_000);
+    assert_eq!(stage.requests(), []);
+}
+
+#[test]
+fn key_frame_wishes_of_many_viewers_are_one_request() {
+    let mut stage = Stage::new();
+    let alice = stage.enter("alice");
+    let viewers: Vec<PeerId> = ["b", "c", "d", "e"].into_iter().map(|name| stage.enter(name)).collect();
+    stage.reaches(alice, Source::Camera);
+    stage.channel.take_effects();
+    for viewer in viewers {
+        stage.channel.key_frame_wanted(viewer, 0, stage.now);
+    }
+    assert_eq!(stage.requests().len(), 1);
+}
+
+#[test]
+fn a_newcomer_is_told_beforehand_whom_it_will_see() {
+    let mut stage = Stage::new();
+    let alice = stage.enter("alice");
+    stage.reaches(alice, Source::Camera);
+    stage.reaches(alice, Source::Microphone);
+    let (_, map) = stage.try_join(&claims("bob"), &plan(1, 1)).unwrap();
+    let slot = |mid: &str, source| Slot { mid: mid.to_owned(), participation: id("alice"), source };
+    assert_eq!(map.slots, [slot("v0", Source::Camera), slot("a0", Source::Microphone)]);
+}
+
+#[test]
+fn the_map_changes_with_the_first_packet_that_is_shown_and_not_before() {
+    let mut stage = Stage::new();
+    let (alice, bob) = (stage.enter("alice"), stage.enter("bob"));
+    stage.send(alice, Source::Camera, false);
+    assert_eq!(stage.maps(), []);
+    stage.send(alice, Source::Camera, true);
+    let maps = stage.maps();
+    assert_eq!(maps.len(), 1);
+    assert_eq!((maps[0].0, maps[0].1.epoch, maps[0].1.slots.len()), (bob, 2, 1));
+}
+
+#[test]
+fn a_screen_takes_the_only_slot_and_the_camera_gets_it_back() {
+    let mut stage = Stage::new();
+    let (alice, bob) = (stage.enter("alice"), stage.enter("bob"));
+    assert_eq!(stage.reaches(alice, Source::Camera), [bob]);
+    assert_eq!(stage.reaches(alice, Source::Screen), [bob]);
+    assert_eq!(stage.reaches(alice, Source::Camera), []);
+    let shown = stage.channel.map(bob).slots;
+    assert_eq!(shown[0].source, Source::Screen);
+    for _ in 0..120 {
+        stage.pass_heard(50, &[alice, bob]);
+        stage.send(alice, Source::Camera, true);
+    }
+    assert_eq!(stage.channel.map(bob).slots[0].source, Source::Camera);
+}
+
+#[test]
+fn with_more_voices_than_slots_who_speaks_is_heard() {
+    let mut stage = Stage::new();
+    let viewer = stage.enter_as(&claims("viewer"), &plan(1, 1));
+    let (a, b) = (stage.enter("a"), stage.enter("b"));
+    assert_eq!(stage.reaches(a, Source::Microphone), [viewer, b]);
+    assert!(!stage.reaches(b, Source::Microphone).contains(&viewer));
+    stage.speak(b, 5);
+    assert!(stage.events().contains(&(id("b"), ChannelEventKind::Speaker { speaking: true })));
+    assert!(stage.reaches(b, Source::Microphone).contains(&viewer));
+    assert!(!stage.reaches(a, Source::Microphone).contains(&viewer));
+}
+
+#[test]
+fn lost_back_and_left_are_told_once_each() {
+    let mut stage = Stage::new();
+    let (alice, _bob) = (stage.enter("alice"), stage.enter("bob"));
+    stage.pass_heard(3_950, &[alice]);
+    assert_eq!(stage.events(), []);
+    stage.pass_heard(100, &[alice]);
+    assert_eq!(stage.events(), [(id("bob"), ChannelEventKind::Lost)]);
+    stage.channel.heard(_bob, stage.now);
+    assert_eq!(stage.events(), [(id("bob"), ChannelEventKind::Back)]);
+    stage.pass_heard(19_950, &[alice]);
+    assert_eq!(stage.events(), [(id("bob"), ChannelEventKind::Lost)]);
+    stage.pass_heard(50, &[alice]);
+    let effects = stage.channel.take_effects();
+    assert!(effects.contains(&Effect::End(_bob)));
+    assert_eq!(stage.channel.describe().participants.len(), 1);
+}
+
+#[test]
+fn a_join_that_never_connects_has_failed() {
+    let mut stage = Stage::new();
+    stage.try_join(&claims("alice"), &plan(1, 1)).unwrap();
+    stage.pass(9_999);
+    assert_eq!(stage.events(), []);
+    stage.pass(1);
+    assert_eq!(stage.events(), [left("alice", LeftReason::Failed)]);
+}
+
+#[test]
+fn the_same_client_with_a_newer_participation_replaces_the_older_for_good() {
+    let mut stage = Stage::new();
+    let old = stage.enter("alice");
+    let newer = JoinClaims { participation: id("alice2"), ..claims("alice") };
+    stage.try_join(&newer, &plan(1, 1)).unwrap();
+    let effects = stage.channel.take_effects();
+    assert!(effects.contains(&Effect::End(old)));
+    assert_eq!(stage.channel.describe().participants.len(), 1);
+    assert_eq!(stage.try_join(&claims("alice"), &plan(1, 1)), Err(JoinRefusal::Replaced));
+}
+
+#[test]
+fn the_same_participation_joins_again_without_leaving() {
+    let mut stage = Stage::new();
+    let old = stage.enter("alice");
+    let (new, _) = stage.try_join(&claims("alice"), &plan(1, 1)).unwrap();
+    assert_eq!(stage.channel.take_effects(), [Effect::End(old)]);
+    stage.channel.connected(new, CIPHER, stage.now);
+    assert_eq!(stage.events(), [(id("alice"), ChannelEventKind::Joined { cipher: CIPHER.to_owned() })]);
+}
+
+#[test]
+fn a_removed_participation_joins_no_more_whether_it_was_in_or_not() {
+    let mut stage = Stage::new();
+    stage.enter("alice");
+    stage.channel.remove(id("alice")).unwrap();
+    stage.channel.remove(id("alice")).unwrap();
+    stage.channel.remove(id("bob")).unwrap();
+    assert_eq!(stage.events(), [left("alice", LeftReason::Removed)]);
+    for name in ["alice", "bob"] {
+        assert_eq!(stage.try_join(&claims(name), &plan(1, 1)), Err(JoinRefusal::Removed));
+    }
+}
+
+#[test]
+fn a_close_ends_everybody() {
+    let mut stage = Stage::new();
+    stage.enter("alice");
+    stage.enter("bob");
+    stage.channel.close();
+    assert_eq!(stage.events(), [left("alice", LeftReason::Closed), left("bob", LeftReason::Closed)]);
+    assert!(stage.channel.is_empty());
+}
+
+#[test]
+fn a_full_channel_takes_a_rejoin_but_nobody_new_and_remembers_no_more_than_it_may() {
+    let mut stage = Stage::new();
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        stage.enter(name);
+    }
+    assert_eq!(stage.try_join(&claims("i"), &plan(1, 1)), Err(JoinRefusal::ChannelFull));
+    assert!(stage.try_join(&claims("a"), &plan(1, 1)).is_ok());
+    for index in 0..8 {
+        stage.channel.admit(id(&format!("later{index}")), stage.now).unwrap();
+    }
+    assert!(matches!(stage.channel.admit(id("one too many"), stage.now), Err(ChannelError::Limit(_))));
+}
+
+#[test]
+fn a_camera_that_is_switched_off_leaves_its_slot() {
+    let mut stage = Stage::new();
+    let (alice, bob) = (stage.enter("alice"), stage.enter("bob"));
+    stage.reaches(alice, Source::Camera);
+    stage.channel.take_effects();
+    stage.pass_heard(5_000, &[alice, bob]);
+    let maps = stage.maps();
+    assert_eq!(maps.iter().map(|(to, map)| (*to, map.slots.len())).collect::<Vec<_>>(), [(bob, 0)]);
+}

@@ -1,0 +1,228 @@
+//! The crypto provider of the media stack, with two witnesses that the stack itself does not offer: which SRTP profile
+//! DTLS negotiated, and whether a datagram was authenticated (SRTP or SRTCP opened, DTLS application data accepted).
+//!
+//! Contract: witnesses belong to the calling thread. Whoever feeds a peer takes them right after, on the same thread.
+
+use std::cell::Cell;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+use str0m::crypto::dtls::{
+    DtlsCert, DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion, SrtpProfile,
+};
+use str0m::crypto::{
+    AeadAes128GcmCipher, AeadAes256GcmCipher, Aes128CmSha1_80Cipher, CryptoError, CryptoProvider, SrtpProvider,
+    SupportedAeadAes128Gcm, SupportedAeadAes256Gcm, SupportedAes128CmSha1_80, from_feature_flags,
+};
+
+thread_local! {
+    static AUTHENTICATED: Cell<bool> = const { Cell::new(false) };
+    static PROFILE: Cell<Option<SrtpProfile>> = const { Cell::new(None) };
+}
+
+/// Whether anything was authenticated on this thread since the last call.
+pub(crate) fn take_authenticated() -> bool {
+    AUTHENTICATED.replace(false)
+}
+
+/// The IANA name of the SRTP profile that was negotiated on this thread since the last call.
+pub(crate) fn take_cipher() -> Option<&'static str> {
+    let [aes_256_gcm, aes_128_gcm, aes_cm] = crate::metrics::CIPHERS;
+    PROFILE.take().map(|profile| match profile {
+        SrtpProfile::AEAD_AES_256_GCM => aes_256_gcm,
+        SrtpProfile::AEAD_AES_128_GCM => aes_128_gcm,
+        _ => aes_cm,
+    })
+}
+
+/// The provider with its witnesses; made once a process.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER.get_or_init(|| Arc::new(witnessed(from_feature_flags()))).clone()
+}
+
+fn witnessed(plain: CryptoProvider) -> CryptoProvider {
+    let dtls: &'static Dtls = Box::leak(Box::new(Dtls(plain.dtls_provider)));
+    let srtp: &'static Srtp = Box::leak(Box::new(Srtp {
+        plain: plain.srtp_provider,
+        cm: Cm(plain.srtp_provider.aes_128_cm_sha1_80()),
+        gcm_128: Gcm128(plain.srtp_provider.aead_aes_128_gcm()),
+        gcm_256: Gcm256(plain.srtp_provider.aead_aes_256_gcm()),
+    }));
+    CryptoProvider { dtls_provider: dtls, srtp_provider: Box::leak(Box::new(srtp)), ..plain }
+}
+
+fn witness<T, E>(opened: Result<T, E>) -> Result<T, E> {
+    if opened.is_ok() {
+        AUTHENTICATED.set(true);
+    }
+    opened
+}
+
+#[derive(Debug)]
+struct Dtls(&'static dyn DtlsProvider);
+
+impl DtlsProvider for Dtls {
+    fn generate_certificate(&self) -> Option<DtlsCert> {
+        self.0.generate_certificate()
+    }
+
+    fn new_dtls(
+        &self,
+        cert: &DtlsCert,
+        now: Instant,
+        dtls_version: DtlsVersion,
+        mtu: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        Ok(Box::new(Handshake(self.0.new_dtls(cert, now, dtls_version, mtu)?)))
+    }
+
+    fn is_test(&self) -> bool {
+        self.0.is_test()
+    }
+}
+
+#[derive(Debug)]
+struct Handshake(Box<dyn DtlsInstance>);
+
+impl DtlsInstance for Handshake {
+    fn set_active(&mut self, active: bool) {
+        self.0.set_active(active);
+    }
+
+    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        self.0.handle_packet(packet)
+    }
+
+    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+        let output = self.0.poll_output(buf);
+        match &output {
+            DtlsOutput::KeyingMaterial(_, profile) => PROFILE.set(Some(*profile)),
+            DtlsOutput::ApplicationData(_) => AUTHENTICATED.set(true),
+            _ => {}
+        }
+        output
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
+        self.0.handle_timeout(now)
+    }
+
+    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
+        self.0.send_application_data(data)
+    }
+
+    fn is_active(&self) -> bool {
+        self.0.is_active()
+    }
+
+    fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.0.protocol_version()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.0.is_closing()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    fn close(&mut self) -> Result<(), DtlsImplError> {
+        self.0.close()
+    }
+}
+
+#[derive(Debug)]
+struct Srtp {
+    plain: &'static dyn SrtpProvider,
+    cm: Cm,
+    gcm_128: Gcm128,
+    gcm_256: Gcm256,
+}
+
+// The factories are handed out by reference for ever, so the provider exists for ever too (leaked once a process).
+impl SrtpProvider for &'static Srtp {
+    fn aes_128_cm_sha1_80(&self) -> &'static dyn SupportedAes128CmSha1_80 {
+        &self.cm
+    }
+
+    fn aead_aes_128_gcm(&self) -> &'static dyn SupportedAeadAes128Gcm {
+        &self.gcm_128
+    }
+
+    fn aead_aes_256_gcm(&self) -> &'static dyn SupportedAeadAes256Gcm {
+        &self.gcm_256
+    }
+
+    fn srtp_aes_128_ecb_round(&self, key: &[u8], input: &[u8], output: &mut [u8]) {
+        self.plain.srtp_aes_128_ecb_round(key, input, output);
+    }
+
+    fn srtp_aes_256_ecb_round(&self, key: &[u8], input: &[u8], output: &mut [u8]) {
+        self.plain.srtp_aes_256_ecb_round(key, input, output);
+    }
+}
+
+#[derive(Debug)]
+struct Cm(&'static dyn SupportedAes128CmSha1_80);
+
+impl SupportedAes128CmSha1_80 for Cm {
+    fn create_cipher(&self, key: [u8; 16], encrypt: bool) -> Box<dyn Aes128CmSha1_80Cipher> {
+        Box::new(CmCipher(self.0.create_cipher(key, encrypt)))
+    }
+}
+
+#[derive(Debug)]
+struct CmCipher(Box<dyn Aes128CmSha1_80Cipher>);
+
+impl Aes128CmSha1_80Cipher for CmCipher {
+    fn encrypt(&mut self, iv: &[u8; 16], input: &[u8], output: &mut [u8]) -> Result<(), CryptoError> {
+        self.0.encrypt(iv, input, output)
+    }
+
+    /// Called only after the HMAC of the packet was right.
+    fn decrypt(&mut self, iv: &[u8; 16], input: &[u8], output: &mut [u8]) -> Result<(), CryptoError> {
+        witness(self.0.decrypt(iv, input, output))
+    }
+}
+
+macro_rules! gcm {
+    ($factory:ident, $supported:ident, $cipher:ident, $instance:ident, $key:literal) => {
+        #[derive(Debug)]
+        struct $factory(&'static dyn $supported);
+
+        impl $supported for $factory {
+            fn create_cipher(&self, key: [u8; $key], encrypt: bool) -> Box<dyn $instance> {
+                Box::new($cipher(self.0.create_cipher(key, encrypt)))
+            }
+        }
+
+        #[derive(Debug)]
+        struct $cipher(Box<dyn $instance>);
+
+        impl $instance for $cipher {
+            fn encrypt(
+                &mut self,
+                iv: &[u8; 12],
+                aad: &[u8],
+                input: &[u8],
+                output: &mut [u8],
+            ) -> Result<(), CryptoError> {
+                self.0.encrypt(iv, aad, input, output)
+            }
+
+            fn decrypt(
+                &mut self,
+                iv: &[u8; 12],
+                aads: &[&[u8]],
+                input: &[u8],
+                output: &mut [u8],
+            ) -> Result<usize, CryptoError> {
+                witness(self.0.decrypt(iv, aads, input, output))
+            }
+        }
+    };
+}
+
+gcm!(Gcm128, SupportedAeadAes128Gcm, Gcm128Cipher, AeadAes128GcmCipher, 16);
+gcm!(Gcm256, SupportedAeadAes256Gcm, Gcm256Cipher, AeadAes256GcmCipher, 32);

@@ -1,0 +1,191 @@
+//! The join door: `POST /rtc/v1/join`, one offer in, one answer out.
+//!
+//! Contract: the bearer token is all that is needed, from any origin (no cookies are looked at). Refusals are
+//! problem+json (RFC 9457) with a stable `code`. The answer leaves only when the shard has taken the peer in.
+
+use crate::connect::Connector;
+use crate::metrics::Metrics;
+use crate::offer::{self, OfferError};
+use crate::server::Shards;
+use crate::shard::mailbox::{Command, JoinAttempt, JoinRefusal};
+use crate::token::{self, JoinKey, TokenError};
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde::Serialize;
+use signalling::{JoinAnswer, JoinClaims, JoinRequest, SlotMap};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
+
+/// A shard that takes longer is not well.
+const SHARD_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// JSON around the offer, and purposes.
+const BODY_BYTES_BESIDE_OFFER: usize = 64 * 1024;
+
+pub(crate) struct Door {
+    pub(crate) shards: Arc<Shards>,
+    pub(crate) connector: Connector,
+    pub(crate) keys: Vec<JoinKey>,
+    pub(crate) issuer: String,
+    pub(crate) offer_bytes: usize,
+    pub(crate) media_sections: usize,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+pub(crate) fn router(door: Arc<Door>) -> Router {
+    Router::new().route("/rtc/v1/join", post(join).options(preflight)).with_state(door)
+}
+
+/// A refusal of the door.
+#[derive(Debug)]
+struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+}
+
+#[derive(Serialize)]
+struct ProblemBody<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+}
+
+async fn preflight() -> Response {
+    with_cors(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn join(State(door): State<Arc<Door>>, headers: HeaderMap, body: Body) -> Response {
+    with_cors(match door.join(&headers, body).await {
+        Ok(answer) => axum::Json(answer).into_response(),
+        Err(problem) => problem.into_response(),
+    })
+}
+
+/// Any page may join with a token; the browser must be told so.
+fn with_cors(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value| headers.insert(name, HeaderValue::from_static(value));
+    set(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    set(header::ACCESS_CONTROL_ALLOW_METHODS, "POST, OPTIONS");
+    set(header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type");
+    set(header::ACCESS_CONTROL_MAX_AGE, "86400");
+    set(header::CACHE_CONTROL, "no-store");
+    response
+}
+
+impl Door {
+    async fn join(self: &Arc<Self>, headers: &HeaderMap, body: Body) -> Result<JoinAnswer, Problem> {
+        let claims = self.claims(headers)?;
+        let request = self.request(body).await?;
+        let (door, shard) = (self.clone(), self.shards.index_of(&claims.channel));
+        let negotiation = tokio::task::spawn_blocking(move || door.negotiate(&request, shard));
+        let negotiated = negotiation.await.map_err(|_| Problem::unavailable("the offer could not be read"))??;
+        let sdp = negotiated.answer.clone();
+        let (reply, answer) = oneshot::channel();
+        let attempt = JoinAttempt { claims, negotiated, reply };
+        let sent = self.shards.at(shard).send(Command::Join(Box::new(attempt)));
+        sent.map_err(|refused| Problem::unavailable(&refused.to_string()))?;
+        let slots = await_slots(answer).await?;
+        self.metrics.joins.add(1);
+        Ok(JoinAnswer { sdp, slots })
+    }
+
+    fn claims(&self, headers: &HeaderMap) -> Result<JoinClaims, Problem> {
+        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        token::verify(token.unwrap_or_default(), &self.keys, &self.issuer, now_s).map_err(Problem::from)
+    }
+
+    async fn request(&self, body: Body) -> Result<JoinRequest, Problem> {
+        // Every byte of an offer may become two in JSON (\r, \n).
+        let bytes_max = 2 * self.offer_bytes + BODY_BYTES_BESIDE_OFFER;
+        let bytes: Bytes =
+            to_bytes(body, bytes_max).await.map_err(|_| Problem::from(OfferError::TooLarge(self.offer_bytes)))?;
+        serde_json::from_slice(&bytes).map_err(|error| Problem::new(400, "bad_request", error.to_string()))
+    }
+
+    fn negotiate(&self, request: &JoinRequest, shard: usize) -> Result<crate::connect::Negotiated, Problem> {
+        let offer = offer::read(&request.sdp, self.offer_bytes, self.media_sections)?;
+        let plan = offer.plan(request.profile, &request.purposes)?;
+        Ok(self.connector.answer(&request.sdp, plan, shard)?)
+    }
+}
+
+async fn await_slots(answer: oneshot::Receiver<Result<SlotMap, JoinRefusal>>) -> Result<SlotMap, Problem> {
+    let in_time = tokio::time::timeout(SHARD_ANSWER_MAX, answer).await;
+    let answer = in_time.map_err(|_| Problem::unavailable("the media thread does not answer"))?;
+    answer.map_err(|_| Problem::unavailable("it is shutting down"))?.map_err(Problem::from)
+}
+
+impl Problem {
+    fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, code, detail: detail.into() }
+    }
+
+    fn unavailable(detail: &str) -> Self {
+        Self::new(503, "unavailable", format!("the RTC server cannot take a join now ({detail}): try again"))
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        let (status, code) = match error {
+            TokenError::Invalid => (401, "token_invalid"),
+            TokenError::Expired => (401, "token_expired"),
+            TokenError::Foreign => (403, "token_foreign"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<OfferError> for Problem {
+    fn from(error: OfferError) -> Self {
+        let (status, code) = match error {
+            OfferError::TooLarge(_) => (413, "offer_too_large"),
+            OfferError::TooManyMedia(_) => (413, "too_many_media"),
+            OfferError::Bad(_) => (400, "bad_offer"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<JoinRefusal> for Problem {
+    fn from(refusal: JoinRefusal) -> Self {
+        match refusal {
+            JoinRefusal::ChannelClosed => Self::new(410, "channel_closed", "the channel of this token is not open"),
+            JoinRefusal::Removed => Self::new(403, "removed", "this participation was removed from the channel"),
+            JoinRefusal::Replaced => Self::new(
+                409,
+                "replaced",
+                "a newer participation of the same client took this one's place: ask for fresh join parameters",
+            ),
+            JoinRefusal::ChannelFull => {
+                Self::new(503, "channel_full", "the channel has all the peers that it may have")
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = ProblemBody {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("refused"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+        };
+        let mut response = (self.status, axum::Json(body)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+}

@@ -1,0 +1,184 @@
+//! Starts, hands out and stops the RTC server: sockets, shards, door.
+
+use crate::api::{ChannelApi, ChannelEvent};
+use crate::channel::Rules;
+use crate::config::{Config, StartError};
+use crate::connect::Connector;
+use crate::door::{self, Door};
+use crate::metrics::{Metrics, Stats};
+use crate::shard::events::Events;
+use crate::shard::mailbox::ShardMailbox;
+use crate::shard::{MAX_SHARDS, ShardConfig, ShardThread, socket};
+use crate::sys;
+use signalling::ChannelId;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::mpsc;
+
+/// A running RTC server. Dropping it stops it.
+pub struct Rtc {
+    local_addr: SocketAddr,
+    shards: Arc<Shards>,
+    door: Arc<Door>,
+    metrics: Arc<Metrics>,
+    events: Arc<Events>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The mailboxes of all shards. A channel always hashes to the same one.
+pub(crate) struct Shards {
+    mailboxes: Vec<ShardMailbox>,
+}
+
+impl Shards {
+    pub(crate) fn index_of(&self, channel: &ChannelId) -> usize {
+        // The default keys are fixed: the same channel is on the same shard all the time.
+        let mut hasher = DefaultHasher::new();
+        channel.hash(&mut hasher);
+        (hasher.finish() % self.mailboxes.len() as u64) as usize
+    }
+
+    pub(crate) fn at(&self, index: usize) -> &ShardMailbox {
+        &self.mailboxes[index]
+    }
+
+    pub(crate) fn of(&self, channel: &ChannelId) -> &ShardMailbox {
+        self.at(self.index_of(channel))
+    }
+}
+
+impl Rtc {
+    /// Opens the media port and starts the media threads.
+    ///
+    /// # Errors
+    /// [`StartError`]: the thing, the cause, the remedy.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        if !(1..=MAX_SHARDS).contains(&config.shards) {
+            return Err(StartError::Shards(config.shards));
+        }
+        let sockets = socket::bind(config.media_addr, config.shards)
+            .map_err(|cause| StartError::Bind { addr: config.media_addr, cause })?;
+        let local_addr =
+            socket::local_addr(&sockets).map_err(|cause| StartError::Bind { addr: config.media_addr, cause })?;
+        let candidates = candidates(&config, local_addr)?;
+        let metrics = Arc::new(Metrics::default());
+        let events = Arc::new(Events::new(metrics.clone()));
+        let mut starting = Vec::new();
+        for (index, socket) in sockets.into_iter().enumerate() {
+            let shard = shard_config(&config, index, &candidates, &metrics, &events);
+            starting.push(ShardThread::prepare(shard, socket).map_err(|cause| StartError::Thread { cause })?);
+        }
+        let shards = Arc::new(Shards { mailboxes: starting.iter().map(ShardThread::mailbox).collect() });
+        let spawn = |shard: ShardThread| shard.spawn(shards.mailboxes.clone());
+        let threads: Result<Vec<_>, _> = starting.into_iter().map(spawn).collect();
+        let threads = threads.map_err(|cause| StartError::Thread { cause })?;
+        let door = Arc::new(door_of(config, candidates, &shards, &metrics)?);
+        tracing::info!(%local_addr, shards = threads.len(), "media port open");
+        Ok(Self { local_addr, shards, door, metrics, events, threads: Mutex::new(threads) })
+    }
+
+    /// Where media is received.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The join door (`POST /rtc/v1/join`), to be merged into the server's router.
+    pub fn http_router(&self) -> axum::Router {
+        door::router(self.door.clone())
+    }
+
+    pub fn channels(&self) -> ChannelApi {
+        ChannelApi::new(self.shards.clone())
+    }
+
+    /// The events of all channels, to one receiver; a later call takes over from an earlier one.
+    pub fn events(&self) -> mpsc::Receiver<ChannelEvent> {
+        self.events.take_over()
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.metrics.snapshot()
+    }
+
+    /// Tells every peer that it is over, and waits until the media threads have ended. Repeated calls do nothing.
+    pub fn shutdown(&self) {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for mailbox in &self.shards.mailboxes {
+            mailbox.stop();
+        }
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a media thread had panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Rtc {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+fn shard_config(
+    config: &Config,
+    index: usize,
+    candidates: &[SocketAddr],
+    metrics: &Arc<Metrics>,
+    events: &Arc<Events>,
+) -> ShardConfig {
+    ShardConfig {
+        index,
+        candidates: candidates.to_vec(),
+        channels_max: config.limits.channels,
+        rules: Rules {
+            lost_after: config.lost_after,
+            gone_after: config.gone_after,
+            join_timeout: config.join_timeout,
+            peers_max: config.limits.peers_per_channel,
+            participations_max: config.limits.participations_per_channel,
+        },
+        metrics: metrics.clone(),
+        events: events.clone(),
+    }
+}
+
+fn door_of(
+    config: Config,
+    candidates: Vec<SocketAddr>,
+    shards: &Arc<Shards>,
+    metrics: &Arc<Metrics>,
+) -> Result<Door, StartError> {
+    let certificate = || StartError::Certificate;
+    Ok(Door {
+        shards: shards.clone(),
+        connector: Connector::new(candidates).ok_or_else(certificate)?,
+        keys: config.keys,
+        issuer: config.app,
+        offer_bytes: config.limits.offer_bytes,
+        media_sections: config.limits.media_sections,
+        metrics: metrics.clone(),
+    })
+}
+
+/// What terminals are told to send to.
+fn candidates(config: &Config, local: SocketAddr) -> Result<Vec<SocketAddr>, StartError> {
+    let with_port = |ip: IpAddr| SocketAddr::new(ip, local.port());
+    if !config.advertised.is_empty() {
+        return Ok(config.advertised.iter().copied().map(with_port).collect());
+    }
+    if !local.ip().is_unspecified() {
+        return Ok(vec![local]);
+    }
+    let all = sys::interface_addresses().map_err(|cause| StartError::NoAddress { cause })?;
+    let usable: Vec<IpAddr> = all.into_iter().filter(|ip| ip.is_ipv4() || local.is_ipv6()).collect();
+    let outward: Vec<IpAddr> = usable.iter().copied().filter(|ip| !ip.is_loopback()).collect();
+    let chosen = if outward.is_empty() { usable } else { outward };
+    if chosen.is_empty() {
+        let cause = std::io::Error::new(std::io::ErrorKind::NotFound, "every interface is down");
+        return Err(StartError::NoAddress { cause });
+    }
+    Ok(chosen.into_iter().map(with_port).collect())
+}

@@ -1,0 +1,103 @@
+//! Joins and channel calls, as they reach a shard.
+
+use super::core::Core;
+use super::mailbox::{Call, JoinAttempt, JoinRefusal, Reply};
+use super::peer::Peer;
+use crate::api::ChannelError;
+use crate::channel::{Channel, PeerId};
+use signalling::{ChannelId, SlotMap};
+use std::time::Instant;
+
+impl Core {
+    pub(super) fn join(&mut self, attempt: JoinAttempt, now: Instant) {
+        let JoinAttempt { claims, negotiated, reply } = attempt;
+        let id = PeerId(self.next_peer);
+        self.next_peer += 1;
+        let plan = negotiated.media.plan.clone();
+        let joined = match self.channels.get_mut(&claims.channel) {
+            Some(channel) => channel.join(id, &claims, &plan, negotiated.seed, now),
+            None => Err(JoinRefusal::ChannelClosed),
+        };
+        if joined.is_ok() {
+            self.routes.expect(id, &negotiated.ice.ufrag, &negotiated.ice.pass);
+            self.add(id, Peer::new(claims.channel.clone(), negotiated, now));
+        }
+        self.answer_join(&claims.channel, reply, joined, id, now);
+    }
+
+    fn answer_join(
+        &mut self,
+        channel: &ChannelId,
+        reply: tokio::sync::oneshot::Sender<Result<SlotMap, JoinRefusal>>,
+        joined: Result<SlotMap, JoinRefusal>,
+        id: PeerId,
+        now: Instant,
+    ) {
+        self.work_off_effects(channel, now);
+        // The door went away: the peer stays and fails by its join timeout, as one that never connects.
+        if reply.send(joined).is_err() {
+            tracing::debug!(peer = id.0, "nobody waits for the answer of a join");
+        }
+    }
+
+    pub(super) fn call(&mut self, name: ChannelId, call: Call, now: Instant) {
+        match call {
+            Call::Open(reply) => answer(reply, self.open(&name)),
+            Call::Close(reply) => {
+                self.close(&name, now);
+                answer(reply, Ok(()));
+            }
+            Call::Describe(reply) => answer(reply, Ok(self.channels.get(&name).map(Channel::describe))),
+            Call::Admit(who, reply) => self.on_channel(&name, reply, now, |channel| channel.admit(who, now)),
+            Call::UpdateRights(who, rights, reply) => {
+                self.on_channel(&name, reply, now, |channel| channel.update_rights(who, rights, now));
+            }
+            Call::Mute(who, source, muted, reply) => {
+                self.on_channel(&name, reply, now, |channel| channel.mute(who, source, muted, now));
+            }
+            // Idempotent over a close: who is in no channel is removed.
+            Call::Remove(_, reply) if !self.channels.contains_key(&name) => answer(reply, Ok(())),
+            Call::Remove(who, reply) => self.on_channel(&name, reply, now, |channel| channel.remove(who)),
+        }
+    }
+
+    fn open(&mut self, name: &ChannelId) -> Result<(), ChannelError> {
+        if self.channels.contains_key(name) {
+            return Ok(());
+        }
+        if self.channels.len() >= self.config.channels_max {
+            return Err(ChannelError::Limit(format!("{} channels on one media thread", self.config.channels_max)));
+        }
+        self.channels.insert(name.clone(), Channel::new(name.clone(), self.config.rules));
+        self.config.metrics.channels.add(1);
+        Ok(())
+    }
+
+    fn close(&mut self, name: &ChannelId, now: Instant) {
+        let Some(mut channel) = self.channels.remove(name) else { return };
+        self.config.metrics.channels.sub(1);
+        channel.close();
+        for effect in channel.take_effects() {
+            self.effect(effect, now);
+        }
+    }
+
+    fn on_channel(
+        &mut self,
+        name: &ChannelId,
+        reply: Reply<()>,
+        now: Instant,
+        call: impl FnOnce(&mut Channel) -> Result<(), ChannelError>,
+    ) {
+        let result = self.channels.get_mut(name).map_or(Err(ChannelError::UnknownChannel), call);
+        self.work_off_effects(name, now);
+        answer(reply, result);
+    }
+}
+
+/// Whoever dropped the future does not want to know.
+fn answer<T>(reply: Reply<T>, result: Result<T, ChannelError>) {
+    if reply.send(result).is_err() {
+        tracing::trace!("nobody waits for the answer of a channel call");
+    }
+}

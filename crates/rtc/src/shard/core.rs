@@ -1,0 +1,355 @@
+//! Peers, channels and deadlines of one shard: datagrams and commands in, datagrams and events out.
+
+use super::ShardConfig;
+use super::mailbox::{Command, Handed, ShardMailbox};
+use super::peer::{Broken, Media, Outlet, Peer, PeerEvent};
+use super::routes::{Belongs, Routes};
+use super::socket::{Datagram, Egress};
+use crate::api::{ChannelEventKind, LeftReason};
+use crate::channel::{Channel, Effect, Forwarded, PeerId, SourceKey, Write};
+use crate::crypto;
+use crate::metrics::DropReason;
+use signalling::ChannelId;
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// Rounds in which peers' reports may cause more reports; the rest waits for the next turn.
+const ROUNDS_PER_TURN: usize = 4;
+/// How finely channels notice time: losses, leavings, key frames to ask for again.
+const CHANNEL_TICK: Duration = Duration::from_millis(50);
+
+pub(super) struct Core {
+    pub(super) config: ShardConfig,
+    egress: Egress,
+    shards: Vec<ShardMailbox>,
+    pub(super) routes: Routes,
+    pub(super) peers: HashMap<PeerId, Peer>,
+    pub(super) channels: HashMap<ChannelId, Channel>,
+    pub(super) next_peer: u64,
+    /// One entry per peer: when its stack wants to be called.
+    deadlines: BTreeSet<(Instant, PeerId)>,
+    next_tick: Instant,
+    /// What peers reported and nobody has looked at.
+    reports: Vec<(PeerId, PeerEvent)>,
+    /// Peers that were written to in this turn.
+    written: BTreeSet<PeerId>,
+    writes: Vec<Write>,
+}
+
+impl Core {
+    pub(super) fn new(config: ShardConfig, egress: Egress, shards: Vec<ShardMailbox>) -> Self {
+        Self {
+            routes: Routes::new(config.index),
+            config,
+            egress,
+            shards,
+            peers: HashMap::new(),
+            channels: HashMap::new(),
+            next_peer: 1,
+            deadlines: BTreeSet::new(),
+            next_tick: Instant::now(),
+            reports: Vec::new(),
+            written: BTreeSet::new(),
+            writes: Vec::new(),
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Call(channel, call) => self.call(channel, call, now),
+            Command::Join(attempt) => self.join(*attempt, now),
+            Command::Datagram(handed) => self.handed(&handed, now),
+            Command::Route(source, shard) => self.routes.learn_foreign(source, shard),
+        }
+    }
+
+    /// How long nothing needs to be done; `None`: until something comes.
+    pub(super) fn patience(&self, now: Instant) -> Option<Duration> {
+        if !self.reports.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let tick = (!self.peers.is_empty()).then_some(self.next_tick);
+        let first = self.deadlines.first().map(|(at, _)| *at);
+        first.into_iter().chain(tick).min().map(|at| at.saturating_duration_since(now))
+    }
+
+    pub(super) fn finish_turn(&mut self, now: Instant) {
+        self.work_off_reports(now);
+        self.wake_due(now);
+        self.tick(now);
+        for _ in 0..ROUNDS_PER_TURN {
+            self.settle_written(now);
+            if self.reports.is_empty() {
+                break;
+            }
+            self.work_off_reports(now);
+        }
+        self.egress.flush();
+    }
+
+    /// The server stops: everybody is told.
+    pub(super) fn farewell(&mut self, now: Instant) {
+        let peers: Vec<PeerId> = self.peers.keys().copied().collect();
+        for peer in peers {
+            self.end(peer, now);
+        }
+        self.egress.flush();
+    }
+
+    // Datagrams.
+
+    pub(super) fn datagram(&mut self, datagram: &Datagram<'_>, now: Instant) {
+        let metrics = &self.config.metrics;
+        metrics.packets_in.add(1);
+        metrics.bytes_in.add(datagram.bytes.len() as u64);
+        match self.routes.find(datagram.source, datagram.bytes) {
+            Belongs::ToPeer { peer, proven } => self.feed(peer, proven, datagram, now),
+            Belongs::ToShard(shard) => self.hand_over(shard, datagram),
+            Belongs::ToNobody => metrics.discard(DropReason::UnknownSource),
+            Belongs::Unproven => metrics.discard(DropReason::Unauthenticated),
+            Belongs::Malformed => metrics.discard(DropReason::Malformed),
+        }
+    }
+
+    /// The kernel gave it to our socket, another shard owns the peer.
+    fn hand_over(&self, shard: usize, datagram: &Datagram<'_>) {
+        let Some(mailbox) = self.shards.get(shard) else {
+            return self.config.metrics.discard(DropReason::UnknownSource);
+        };
+        let handed = Handed {
+            from_shard: self.config.index,
+            source: datagram.source,
+            local_ip: datagram.local_ip,
+            bytes: datagram.bytes.into(),
+        };
+        if mailbox.send(Command::Datagram(handed)).is_err() {
+            self.config.metrics.discard(DropReason::ShardFull);
+        }
+    }
+
+    fn handed(&mut self, handed: &Handed, now: Instant) {
+        let datagram = Datagram { source: handed.source, local_ip: handed.local_ip, bytes: &handed.bytes };
+        match self.routes.find(handed.source, &handed.bytes) {
+            Belongs::ToPeer { peer, proven } => {
+                if proven {
+                    self.claim(handed.source, handed.from_shard);
+                }
+                self.feed(peer, proven, &datagram, now);
+            }
+            // Handed over already: whoever else it may belong to, it does not travel in circles.
+            Belongs::ToShard(_) | Belongs::ToNobody => self.config.metrics.discard(DropReason::UnknownSource),
+            Belongs::Unproven => self.config.metrics.discard(DropReason::Unauthenticated),
+            Belongs::Malformed => self.config.metrics.discard(DropReason::Malformed),
+        }
+    }
+
+    /// Tells the shard whose socket gets them that the datagrams of this address are ours.
+    fn claim(&self, source: SocketAddr, of: usize) {
+        if let Some(mailbox) = self.shards.get(of)
+            && mailbox.send(Command::Route(source, self.config.index)).is_err()
+        {
+            // The next binding request claims it again.
+            self.config.metrics.discard(DropReason::ShardFull);
+        }
+    }
+
+    fn feed(&mut self, id: PeerId, proven: bool, datagram: &Datagram<'_>, now: Instant) {
+        let destination = self.destination(datagram.local_ip);
+        let Some(peer) = self.peers.get(&id) else { return };
+        let channel = peer.channel.clone();
+        crypto::take_authenticated();
+        self.with_peer(id, now, |peer, outlet| {
+            if proven {
+                peer.remember_local_ip(datagram.source, datagram.local_ip);
+            }
+            peer.receive(datagram.source, destination, datagram.bytes, now, outlet)
+        });
+        if proven | crypto::take_authenticated()
+            && let Some(channel) = self.channels.get_mut(&channel)
+        {
+            channel.heard(id, now);
+        }
+    }
+
+    /// The candidate that a datagram was sent to. Behind address translation the packet names another address than the
+    /// one that terminals were told.
+    fn destination(&self, local_ip: Option<IpAddr>) -> SocketAddr {
+        let candidates = &self.config.candidates;
+        let same = candidates.iter().find(|candidate| Some(candidate.ip()) == local_ip);
+        let family =
+            || candidates.iter().find(|candidate| Some(candidate.is_ipv4()) == local_ip.map(|ip| ip.is_ipv4()));
+        let any = SocketAddr::from(([0, 0, 0, 0], 0));
+        same.or_else(family).or(candidates.first()).copied().unwrap_or(any)
+    }
+
+    // Peers.
+
+    /// Runs one step of a peer, keeps its deadline and its reports; a step that breaks it ends it.
+    pub(super) fn with_peer(
+        &mut self,
+        id: PeerId,
+        now: Instant,
+        step: impl FnOnce(&mut Peer, &mut Outlet<'_>) -> Result<(), Broken>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let before = peer.deadline;
+        let mut events = Vec::new();
+        let result = step(peer, &mut Outlet { socket: &mut self.egress, events: &mut events });
+        if peer.deadline != before {
+            self.deadlines.remove(&(before, id));
+            self.deadlines.insert((peer.deadline, id));
+        }
+        self.reports.extend(events.into_iter().map(|event| (id, event)));
+        if result.is_err() {
+            self.lose(id, LeftReason::Failed, now);
+        }
+    }
+
+    pub(super) fn add(&mut self, id: PeerId, peer: Peer) {
+        self.deadlines.insert((peer.deadline, id));
+        self.peers.insert(id, peer);
+        self.config.metrics.peers.add(1);
+    }
+
+    /// The connection ended by itself.
+    fn lose(&mut self, id: PeerId, reason: LeftReason, now: Instant) {
+        let Some(peer) = self.forget(id) else { return };
+        if let Some(channel) = self.channels.get_mut(&peer.channel) {
+            channel.ended(id, reason);
+        }
+        self.work_off_effects(&peer.channel, now);
+    }
+
+    /// Its channel ended it.
+    fn end(&mut self, id: PeerId, now: Instant) {
+        let Some(mut peer) = self.forget(id) else { return };
+        peer.close(now, &mut Outlet { socket: &mut self.egress, events: &mut Vec::new() });
+    }
+
+    fn forget(&mut self, id: PeerId) -> Option<Peer> {
+        let peer = self.peers.remove(&id)?;
+        self.deadlines.remove(&(peer.deadline, id));
+        self.written.remove(&id);
+        self.routes.forget(id, &peer.ufrag);
+        self.config.metrics.peers.sub(1);
+        Some(peer)
+    }
+
+    fn wake_due(&mut self, now: Instant) {
+        let due: Vec<PeerId> = self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
+        for id in due {
+            self.with_peer(id, now, |peer, outlet| peer.wake(now, outlet));
+            self.written.remove(&id);
+        }
+    }
+
+    fn settle_written(&mut self, now: Instant) {
+        for id in std::mem::take(&mut self.written) {
+            self.with_peer(id, now, |peer, outlet| peer.settle(now, outlet));
+        }
+    }
+
+    // Channels.
+
+    fn tick(&mut self, now: Instant) {
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + CHANNEL_TICK;
+        let busy = self.channels.iter_mut().filter(|(_, channel)| !channel.is_empty());
+        let ticked: Vec<ChannelId> = busy.map(|(id, channel)| (id, channel.tick(now)).0.clone()).collect();
+        for channel in ticked {
+            self.work_off_effects(&channel, now);
+        }
+    }
+
+    fn work_off_reports(&mut self, now: Instant) {
+        for (id, event) in std::mem::take(&mut self.reports) {
+            let Some(channel) = self.peers.get(&id).map(|peer| peer.channel.clone()) else { continue };
+            self.report(id, &channel, event, now);
+            self.work_off_effects(&channel, now);
+        }
+    }
+
+    fn report(&mut self, id: PeerId, name: &ChannelId, event: PeerEvent, now: Instant) {
+        let Some(channel) = self.channels.get_mut(name) else { return };
+        match event {
+            PeerEvent::Connected { cipher } => {
+                self.config.metrics.joined(cipher);
+                channel.connected(id, cipher, now);
+            }
+            PeerEvent::Media(media) => self.forward(id, name, &media, now),
+            PeerEvent::KeyFrameWanted { slot } => channel.key_frame_wanted(id, slot, now),
+            PeerEvent::SlotsChannelOpen => {
+                let map = channel.map(id);
+                self.with_peer(id, now, |peer, outlet| peer.send_map(map, now, outlet));
+            }
+            PeerEvent::Quality { loss_permille, rtt_ms } => channel.quality(id, loss_permille, rtt_ms),
+            PeerEvent::Unannounced => self.config.metrics.discard(DropReason::Unannounced),
+            PeerEvent::Closed => self.close_with(id, now),
+        }
+    }
+
+    /// The terminal said goodbye: answer in kind, and it has left.
+    fn close_with(&mut self, id: PeerId, now: Instant) {
+        let channel = self.peers.get(&id).map(|peer| peer.channel.clone());
+        self.end(id, now);
+        if let Some(channel) = channel.and_then(|channel| self.channels.get_mut(&channel)) {
+            channel.ended(id, LeftReason::Gone);
+        }
+    }
+
+    fn forward(&mut self, id: PeerId, channel: &ChannelId, media: &Media, now: Instant) {
+        let Some(channel) = self.channels.get_mut(channel) else { return };
+        let mut writes = std::mem::take(&mut self.writes);
+        let from = SourceKey { peer: id, source: media.source };
+        let outcome = channel.forward(from, &media.packet, now, &mut writes);
+        let metrics = &self.config.metrics;
+        metrics.media_in.add(1);
+        metrics.media_forwarded.add(writes.len() as u64);
+        match outcome {
+            Forwarded::Dropped(reason) => metrics.discard(reason),
+            Forwarded::Written { gated } => (0..gated).for_each(|_| metrics.discard(DropReason::KeyFrameGate)),
+        }
+        for write in writes.drain(..) {
+            self.write(&write, media, now);
+        }
+        self.writes = writes;
+    }
+
+    fn write(&mut self, write: &Write, media: &Media, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&write.peer) else { return };
+        match peer.write(write, media, now) {
+            Ok(true) => {
+                self.written.insert(write.peer);
+            }
+            Ok(false) => {}
+            Err(Broken) => self.lose(write.peer, LeftReason::Failed, now),
+        }
+    }
+
+    pub(super) fn work_off_effects(&mut self, channel: &ChannelId, now: Instant) {
+        let effects = self.channels.get_mut(channel).map(Channel::take_effects).unwrap_or_default();
+        for effect in effects {
+            self.effect(effect, now);
+        }
+    }
+
+    pub(super) fn effect(&mut self, effect: Effect, now: Instant) {
+        match effect {
+            Effect::Event(event) => {
+                if !matches!(event.kind, ChannelEventKind::Quality { .. } | ChannelEventKind::Speaker { .. }) {
+                    tracing::info!(channel = %event.channel, participation = %event.participation, kind = ?event.kind, "participation");
+                }
+                self.config.events.send(event);
+            }
+            Effect::End(id) => self.end(id, now),
+            Effect::RequestKeyFrame(of) => {
+                self.config.metrics.key_frame_requests.add(1);
+                self.with_peer(of.peer, now, |peer, outlet| peer.request_key_frame(of.source, now, outlet));
+            }
+            Effect::SendMap(id, map) => self.with_peer(id, now, |peer, outlet| peer.send_map(map, now, outlet)),
+        }
+    }
+}

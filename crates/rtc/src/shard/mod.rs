@@ -1,0 +1,139 @@
+//! One media thread: its socket, its mailbox, and the [`core`] that they feed.
+//!
+//! A turn, in order: wait for a datagram, a command or a deadline; commands; datagrams into their peers; what the
+//! peers report into their channels, whose writes go to the viewers; deadlines; then every viewer that was written to
+//! is let go once, and the last train leaves. So all packets of a turn to one viewer leave together.
+
+mod calls;
+mod core;
+pub(crate) mod events;
+pub(crate) mod mailbox;
+mod peer;
+mod routes;
+pub(crate) mod socket;
+
+use crate::channel::Rules;
+use crate::metrics::Metrics;
+use core::Core;
+use events::Events;
+use mailbox::{Inbox, ShardMailbox};
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Token, Waker};
+use socket::{Egress, Ingress};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The user fragment has two hexadecimal digits for the shard; more threads than this make no sense on one port.
+pub(crate) const MAX_SHARDS: usize = 64;
+const SOCKET: Token = Token(0);
+const WAKE: Token = Token(1);
+/// Batches read per turn, so that a flood cannot keep deadlines and commands waiting.
+const BATCHES_PER_TURN: usize = 8;
+const COMMANDS_PER_TURN: usize = 256;
+
+pub(crate) struct ShardConfig {
+    pub(crate) index: usize,
+    pub(crate) candidates: Vec<SocketAddr>,
+    pub(crate) channels_max: usize,
+    pub(crate) rules: Rules,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) events: Arc<Events>,
+}
+
+/// A shard that is ready to run, so that every shard can know every other's mailbox.
+pub(crate) struct ShardThread {
+    config: ShardConfig,
+    poll: Poll,
+    ingress: Ingress,
+    egress: Egress,
+    mailbox: ShardMailbox,
+    inbox: Inbox,
+}
+
+impl ShardThread {
+    pub(crate) fn prepare(config: ShardConfig, socket: UdpSocket) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let (mailbox, inbox) = mailbox::mailbox(Waker::new(poll.registry(), WAKE)?);
+        let (ingress, egress) = socket::split(socket, config.metrics.clone())?;
+        poll.registry().register(&mut SourceFd(&ingress.fd()), SOCKET, Interest::READABLE)?;
+        Ok(Self { config, poll, ingress, egress, mailbox, inbox })
+    }
+
+    pub(crate) fn mailbox(&self) -> ShardMailbox {
+        self.mailbox.clone()
+    }
+
+    pub(crate) fn spawn(self, shards: Vec<ShardMailbox>) -> io::Result<JoinHandle<()>> {
+        let name = format!("rtc-{}", self.config.index);
+        let Self { config, poll, ingress, egress, inbox, .. } = self;
+        let shard = Shard { poll, ingress, inbox, readable: true, core: Core::new(config, egress, shards) };
+        std::thread::Builder::new().name(name).spawn(move || shard.run())
+    }
+}
+
+struct Shard {
+    poll: Poll,
+    ingress: Ingress,
+    inbox: Inbox,
+    /// The socket may have more (readiness is told once, on its edge).
+    readable: bool,
+    core: Core,
+}
+
+impl Shard {
+    fn run(mut self) {
+        let mut events = mio::Events::with_capacity(16);
+        while !self.inbox.is_stopped() {
+            if let Err(error) = self.wait(&mut events) {
+                tracing::error!(%error, "a media thread cannot wait for packets and ends");
+                break;
+            }
+            self.take_commands();
+            self.take_datagrams();
+            self.core.finish_turn(Instant::now());
+        }
+        self.core.farewell(Instant::now());
+    }
+
+    fn wait(&mut self, events: &mut mio::Events) -> io::Result<()> {
+        let busy = self.readable || !self.inbox.commands.is_empty();
+        let timeout = if busy { Some(Duration::ZERO) } else { self.core.patience(Instant::now()) };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        self.readable |= events.iter().any(|event| event.token() == SOCKET);
+        Ok(())
+    }
+
+    fn take_commands(&mut self) {
+        for command in self.inbox.commands.try_iter().take(COMMANDS_PER_TURN) {
+            self.core.command(command, Instant::now());
+        }
+    }
+
+    fn take_datagrams(&mut self) {
+        for _ in 0..BATCHES_PER_TURN {
+            if !self.readable {
+                return;
+            }
+            match self.ingress.receive() {
+                Ok(trains) => self.take_batch(trains),
+                // Besides "would block" only ICMP errors of peers that are gone come here: the next read goes on.
+                Err(error) => self.readable = error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    fn take_batch(&mut self, trains: usize) {
+        let now = Instant::now();
+        for index in 0..trains {
+            for datagram in self.ingress.received(index) {
+                self.core.datagram(&datagram, now);
+            }
+        }
+    }
+}

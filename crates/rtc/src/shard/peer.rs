@@ -1,0 +1,334 @@
+//! One peer connection: what goes into the media stack, and what comes out of it.
+//!
+//! Contract: after each input the stack is drained before the next (several media writes count as one input, ended by
+//! [`Peer::settle`]). Whatever goes wrong inside, an error or a panic, ends this peer and nobody else.
+
+use super::socket::Egress;
+use crate::channel::{Packet, Write};
+use crate::connect::{Negotiated, NegotiatedMedia, mid_of};
+use crate::crypto;
+use crate::offer::{MediaKind, kind_of};
+use signalling::join::SLOTS_CHANNEL;
+use signalling::{ChannelId, SlotMap, Source};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+use str0m::channel::ChannelId as DataChannelId;
+use str0m::media::{KeyframeRequestKind, Mid, Pt};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor};
+use str0m::{Event, Input, Output, Rtc, RtcError};
+
+/// SSRCs whose source is remembered; a peer that uses more pays with a slower look-up.
+const SSRCS_MAX: usize = 64;
+
+pub(super) struct Peer {
+    rtc: Rtc,
+    pub(super) channel: ChannelId,
+    pub(super) ufrag: String,
+    media: NegotiatedMedia,
+    mids: Vec<Mid>,
+    source_by_ssrc: HashMap<Ssrc, Source>,
+    /// The data channel of slot maps, once the terminal has opened it.
+    slots_channel: Option<DataChannelId>,
+    /// The newest map, if it could not be written yet.
+    unsent_map: Option<SlotMap>,
+    /// Of ours, for each destination: answers leave from where they were asked.
+    local_ip: HashMap<SocketAddr, IpAddr>,
+    /// When the stack wants to be called next.
+    pub(super) deadline: Instant,
+    unsettled: bool,
+}
+
+/// What a peer's stack reports.
+pub(super) enum PeerEvent {
+    Connected { cipher: &'static str },
+    Media(Box<Media>),
+    KeyFrameWanted { slot: usize },
+    SlotsChannelOpen,
+    Quality { loss_permille: u16, rtt_ms: Option<u32> },
+    Unannounced,
+    Closed,
+}
+
+/// A media packet that came in, with all that its copies share.
+pub(super) struct Media {
+    pub(super) source: Source,
+    pub(super) packet: Packet,
+    pub(super) marker: bool,
+    payload: Arc<[u8]>,
+    vp8: Option<Vp8Descriptor>,
+    extensions: ExtensionValues,
+}
+
+/// The peer is beyond help.
+#[derive(Debug)]
+pub(super) struct Broken;
+
+/// Where a peer's output goes: datagrams to the socket, the rest to the shard.
+pub(super) struct Outlet<'a> {
+    pub(super) socket: &'a mut Egress,
+    pub(super) events: &'a mut Vec<PeerEvent>,
+}
+
+impl Peer {
+    pub(super) fn new(channel: ChannelId, negotiated: Negotiated, now: Instant) -> Self {
+        let Negotiated { rtc, ice, media, .. } = negotiated;
+        let mids = media.plan.slots.iter().map(|(_, mid)| mid_of(mid)).collect();
+        Self {
+            rtc,
+            channel,
+            ufrag: ice.ufrag,
+            media,
+            mids,
+            source_by_ssrc: HashMap::new(),
+            slots_channel: None,
+            unsent_map: None,
+            local_ip: HashMap::new(),
+            deadline: now,
+            unsettled: false,
+        }
+    }
+
+    /// A datagram came in from a route of the peer.
+    pub(super) fn receive(
+        &mut self,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: &[u8],
+        now: Instant,
+        outlet: &mut Outlet<'_>,
+    ) -> Result<(), Broken> {
+        self.settle(now, outlet)?;
+        self.guarded(|peer| {
+            // What cannot even be told apart is dropped by the stack's own parser.
+            let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else { return Ok(()) };
+            peer.rtc.handle_input(Input::Receive(now, receive))?;
+            peer.drain(outlet)
+        })
+    }
+
+    /// Answers to `destination` leave from this address of ours.
+    pub(super) fn remember_local_ip(&mut self, destination: SocketAddr, local_ip: Option<IpAddr>) {
+        if self.local_ip.len() >= SSRCS_MAX {
+            self.local_ip.clear();
+        }
+        if let Some(ip) = local_ip {
+            self.local_ip.insert(destination, ip);
+        }
+    }
+
+    /// The time that the stack asked for has come.
+    pub(super) fn wake(&mut self, now: Instant, outlet: &mut Outlet<'_>) -> Result<(), Broken> {
+        self.unsettled = true;
+        self.settle(now, outlet)
+    }
+
+    /// Queues a copy for a slot; leaves with [`Self::settle`]. `false`: the slot has no stream.
+    pub(super) fn write(&mut self, write: &Write, media: &Media, now: Instant) -> Result<bool, Broken> {
+        self.guarded(|peer| {
+            let kind = kind_of(media.source);
+            let (Some(mid), Some(pt)) = (peer.mids.get(write.slot).copied(), peer.payload_type(kind)) else {
+                return Ok(false);
+            };
+            let mut api = peer.rtc.direct_api();
+            let Some(stream) = api.stream_tx_by_mid(mid, None) else { return Ok(false) };
+            stream.write_rtp(media.copy(write, pt, now));
+            peer.unsettled = true;
+            Ok(true)
+        })
+    }
+
+    /// Lets what was written leave.
+    pub(super) fn settle(&mut self, now: Instant, outlet: &mut Outlet<'_>) -> Result<(), Broken> {
+        if !std::mem::take(&mut self.unsettled) {
+            return Ok(());
+        }
+        self.guarded(|peer| {
+            peer.rtc.handle_input(Input::Timeout(now))?;
+            peer.drain(outlet)
+        })
+    }
+
+    pub(super) fn request_key_frame(
+        &mut self,
+        source: Source,
+        now: Instant,
+        outlet: &mut Outlet<'_>,
+    ) -> Result<(), Broken> {
+        self.settle(now, outlet)?;
+        let plan = self.media.plan.sources.iter().find(|(of, _)| *of == source);
+        let Some(mid) = plan.map(|(_, mid)| mid_of(mid)) else { return Ok(()) };
+        self.guarded(|peer| {
+            if let Some(stream) = peer.rtc.direct_api().stream_rx_by_mid(mid, None) {
+                stream.request_keyframe(KeyframeRequestKind::Pli);
+            }
+            Ok(())
+        })?;
+        self.wake(now, outlet)
+    }
+
+    /// Sends a map, or keeps it until the data channel takes it; an older one that waits is superseded.
+    pub(super) fn send_map(&mut self, map: SlotMap, now: Instant, outlet: &mut Outlet<'_>) -> Result<(), Broken> {
+        self.unsent_map = Some(map);
+        self.send_unsent(now, outlet)
+    }
+
+    fn send_unsent(&mut self, now: Instant, outlet: &mut Outlet<'_>) -> Result<(), Broken> {
+        let (Some(id), Some(map)) = (self.slots_channel, &self.unsent_map) else { return Ok(()) };
+        let text = serde_json::to_vec(map).map_err(|_| Broken)?;
+        self.settle(now, outlet)?;
+        let taken = self.guarded(|peer| match peer.rtc.channel(id) {
+            Some(mut channel) => channel.write(false, &text),
+            None => Ok(false),
+        })?;
+        if taken {
+            self.unsent_map = None;
+        }
+        self.wake(now, outlet)
+    }
+
+    /// Says goodbye (RTCP BYE, DTLS close_notify); the peer is dropped after it.
+    pub(super) fn close(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
+        let farewell = self.settle(now, outlet).and_then(|()| {
+            self.guarded(|peer| {
+                peer.rtc.close()?;
+                peer.rtc.handle_input(Input::Timeout(now))?;
+                peer.drain(outlet)
+            })
+        });
+        if farewell.is_err() {
+            tracing::debug!("a peer ended without a farewell");
+        }
+    }
+
+    fn payload_type(&self, kind: MediaKind) -> Option<Pt> {
+        match kind {
+            MediaKind::Audio => self.media.opus,
+            MediaKind::Video => self.media.vp8,
+        }
+    }
+
+    fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, RtcError>) -> Result<T, Broken> {
+        match catch_unwind(AssertUnwindSafe(|| step(self))) {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a peer ended by its own error");
+                Err(Broken)
+            }
+            Err(_) => {
+                tracing::error!("the media stack panicked; its peer is ended");
+                Err(Broken)
+            }
+        }
+    }
+
+    fn drain(&mut self, outlet: &mut Outlet<'_>) -> Result<(), RtcError> {
+        loop {
+            match self.rtc.poll_output()? {
+                Output::Timeout(at) => {
+                    self.deadline = at;
+                    return Ok(());
+                }
+                Output::Transmit(out) => {
+                    let from = self.local_ip.get(&out.destination).copied();
+                    outlet.socket.send(out.destination, from, &out.contents);
+                }
+                Output::Event(event) => outlet.events.extend(self.translate(event)),
+            }
+        }
+    }
+
+    fn translate(&mut self, event: Event) -> Option<PeerEvent> {
+        match event {
+            Event::Connected => crypto::take_cipher().map(|cipher| PeerEvent::Connected { cipher }),
+            Event::RtpPacket(packet) => Some(self.media(packet)),
+            Event::KeyframeRequest(request) => {
+                let slot = self.mids.iter().position(|mid| *mid == request.mid)?;
+                Some(PeerEvent::KeyFrameWanted { slot })
+            }
+            Event::ChannelOpen(id, label) if label == SLOTS_CHANNEL => {
+                self.slots_channel = Some(id);
+                Some(PeerEvent::SlotsChannelOpen)
+            }
+            Event::ChannelClose(id) => {
+                self.slots_channel = self.slots_channel.filter(|open| *open != id);
+                None
+            }
+            Event::PeerStats(stats) => Some(PeerEvent::Quality {
+                loss_permille: permille(stats.egress_loss_fraction, stats.ingress_loss_fraction),
+                rtt_ms: stats.rtt.and_then(|rtt| u32::try_from(rtt.as_millis()).ok()),
+            }),
+            Event::Closed => Some(PeerEvent::Closed),
+            _ => None,
+        }
+    }
+
+    fn media(&mut self, packet: RtpPacket) -> PeerEvent {
+        let Some(source) = self.source_of(packet.header.ssrc) else { return PeerEvent::Unannounced };
+        if self.payload_type(kind_of(source)) != Some(packet.header.payload_type) {
+            return PeerEvent::Unannounced;
+        }
+        Media::read(source, packet).map_or(PeerEvent::Unannounced, |media| PeerEvent::Media(Box::new(media)))
+    }
+
+    fn source_of(&mut self, ssrc: Ssrc) -> Option<Source> {
+        if let Some(known) = self.source_by_ssrc.get(&ssrc) {
+            return Some(*known);
+        }
+        let mid = self.rtc.direct_api().stream_rx(&ssrc)?.mid();
+        let source = self.media.plan.sources.iter().find(|(_, of)| mid_of(of) == mid)?.0;
+        if self.source_by_ssrc.len() >= SSRCS_MAX {
+            self.source_by_ssrc.clear();
+        }
+        self.source_by_ssrc.insert(ssrc, source);
+        Some(source)
+    }
+}
+
+impl Media {
+    /// `None`: a video payload without a whole VP8 descriptor.
+    fn read(source: Source, packet: RtpPacket) -> Option<Self> {
+        let (seq, time) = (*packet.seq_no, packet.header.timestamp);
+        let from = packet.header.ext_vals;
+        let (numbers, vp8) = match kind_of(source) {
+            MediaKind::Audio => (Packet::opus(seq, time, from.audio_level), None),
+            MediaKind::Video => {
+                let (numbers, descriptor) = Packet::vp8(seq, time, &packet.payload)?;
+                (numbers, Some(descriptor))
+            }
+        };
+        let extensions = ExtensionValues {
+            audio_level: from.audio_level,
+            // The stack writes the level only with the voice bit.
+            voice_activity: from.audio_level.map(|_| true),
+            video_orientation: from.video_orientation,
+            ..ExtensionValues::default()
+        };
+        Some(Self { source, packet: numbers, marker: packet.header.marker, payload: packet.payload, vp8, extensions })
+    }
+
+    fn copy(&self, write: &Write, pt: Pt, now: Instant) -> RtpWrite {
+        let copy = RtpWrite::new(pt, write.seq.into(), write.time, now, self.payload.clone())
+            .marker(self.marker)
+            .ext_vals(self.extensions.clone())
+            .nackable(self.vp8.is_some());
+        let patch = self.vp8.and_then(|descriptor| {
+            let patch = descriptor.patch();
+            let patch = write.picture.map_or(patch, |id| patch.picture_id(id));
+            write.tl0.map_or(patch, |tl0| patch.tl0_pic_idx(tl0)).build().ok()
+        });
+        match patch {
+            Some(patch) => copy.vp8_patch(patch),
+            None => copy,
+        }
+    }
+}
+
+/// The worse of both directions.
+fn permille(egress: Option<f32>, ingress: Option<f32>) -> u16 {
+    let worst = egress.unwrap_or(0.0).max(ingress.unwrap_or(0.0));
+    (worst.clamp(0.0, 1.0) * 1000.0) as u16
+}

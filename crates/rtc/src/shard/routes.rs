@@ -1,0 +1,225 @@
+//! Whose datagram it is (RFC 7983), without asking every peer.
+//!
+//! ```text
+//!  STUN ── user fragment ──> another shard's: hand over
+//!                        └─> ours: MESSAGE-INTEGRITY right? ── yes ──> the address is a route of the peer
+//!  DTLS, RTP, RTCP ── address ──> a route: its peer    a foreign route: hand over    else: drop
+//! ```
+//!
+//! Contract: only an authenticated binding request makes or moves a route, so nobody can speak for a peer, or learn
+//! anything of one, from an address that did not prove the password.
+
+use crate::channel::PeerId;
+use crate::connect::shard_of;
+use crate::crypto;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use str0m::ice::StunMessage;
+
+/// Addresses that one peer may come from at a time; the oldest gives way (a terminal that wanders between networks).
+const ROUTES_PER_PEER_MAX: usize = 16;
+/// Addresses whose datagrams another shard's socket gets; beyond, an arbitrary one is forgotten and learned again.
+const FOREIGN_ROUTES_MAX: usize = 100_000;
+/// A datagram longer than any that WebRTC sends.
+const DATAGRAM_BYTES_MAX: usize = 2_000;
+
+#[derive(Default)]
+pub(super) struct Routes {
+    shard: usize,
+    peer_by_source: HashMap<SocketAddr, PeerId>,
+    sources_by_peer: HashMap<PeerId, VecDeque<SocketAddr>>,
+    secret_by_ufrag: HashMap<String, Secret>,
+    shard_by_source: HashMap<SocketAddr, usize>,
+}
+
+struct Secret {
+    peer: PeerId,
+    password: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Belongs {
+    /// `proven`: by a binding request just now.
+    ToPeer {
+        peer: PeerId,
+        proven: bool,
+    },
+    ToShard(usize),
+    ToNobody,
+    /// STUN for one of ours with a wrong or missing MESSAGE-INTEGRITY.
+    Unproven,
+    Malformed,
+}
+
+impl Routes {
+    pub(super) fn new(shard: usize) -> Self {
+        Self { shard, ..Self::default() }
+    }
+
+    pub(super) fn expect(&mut self, peer: PeerId, ufrag: &str, password: &str) {
+        self.secret_by_ufrag.insert(ufrag.to_owned(), Secret { peer, password: password.to_owned() });
+    }
+
+    pub(super) fn forget(&mut self, peer: PeerId, ufrag: &str) {
+        self.secret_by_ufrag.remove(ufrag);
+        for source in self.sources_by_peer.remove(&peer).unwrap_or_default() {
+            if self.peer_by_source.get(&source) == Some(&peer) {
+                self.peer_by_source.remove(&source);
+            }
+        }
+    }
+
+    /// Another shard proved that the address is its own.
+    pub(super) fn learn_foreign(&mut self, source: SocketAddr, shard: usize) {
+        if self.shard_by_source.len() >= FOREIGN_ROUTES_MAX
+            && let Some(any) = self.shard_by_source.keys().next().copied()
+        {
+            self.shard_by_source.remove(&any);
+        }
+        self.shard_by_source.insert(source, shard);
+    }
+
+    pub(super) fn find(&mut self, source: SocketAddr, datagram: &[u8]) -> Belongs {
+        match datagram.first() {
+            Some(0..=3) => self.find_stun(source, datagram),
+            Some(20..=63 | 128..=191) if datagram.len() <= DATAGRAM_BYTES_MAX => self.find_source(source),
+            _ => Belongs::Malformed,
+        }
+    }
+
+    fn find_source(&self, source: SocketAddr) -> Belongs {
+        if let Some(peer) = self.peer_by_source.get(&source) {
+            return Belongs::ToPeer { peer: *peer, proven: false };
+        }
+        self.shard_by_source.get(&source).map_or(Belongs::ToNobody, |shard| Belongs::ToShard(*shard))
+    }
+
+    fn find_stun(&mut self, source: SocketAddr, datagram: &[u8]) -> Belongs {
+        // The parser sees whatever anybody sends: should it ever panic, one datagram is lost.
+        let checked = catch_unwind(AssertUnwindSafe(|| self.check_stun(datagram)));
+        let belongs = checked.unwrap_or(Belongs::Malformed);
+        if let Belongs::ToPeer { peer, .. } = belongs {
+            self.route(source, peer);
+        }
+        belongs
+    }
+
+    fn check_stun(&self, datagram: &[u8]) -> Belongs {
+        let Ok(message) = StunMessage::parse(datagram) else { return Belongs::Malformed };
+        let Some((ufrag, _)) = message.split_username().filter(|_| message.is_binding_request()) else {
+            return Belongs::ToNobody;
+        };
+        if let Some(shard) = shard_of(ufrag).filter(|shard| *shard != self.shard) {
+            return Belongs::ToShard(shard);
+        }
+        let Some(secret) = self.secret_by_ufrag.get(ufrag) else { return Belongs::ToNobody };
+        let hmac = crypto::provider().sha1_hmac_provider;
+        if message.verify(secret.password.as_bytes(), |key, payloads| hmac.sha1_hmac(key, payloads)) {
+            Belongs::ToPeer { peer: secret.peer, proven: true }
+        } else {
+            Belongs::Unproven
+        }
+    }
+
+    fn route(&mut self, source: SocketAddr, peer: PeerId) {
+        if self.peer_by_source.insert(source, peer) == Some(peer) {
+            return;
+        }
+        let sources = self.sources_by_peer.entry(peer).or_default();
+        sources.push_back(source);
+        if sources.len() > ROUTES_PER_PEER_MAX
+            && let Some(oldest) = sources.pop_front()
+            && self.peer_by_source.get(&oldest) == Some(&peer)
+        {
+            self.peer_by_source.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use str0m::ice::TransId;
+
+    const ALICE: PeerId = PeerId(1);
+    const BOB: PeerId = PeerId(2);
+    const RTP: [u8; 12] = [0x80; 12];
+
+    fn routes() -> Routes {
+        let mut routes = Routes::new(0);
+        routes.expect(ALICE, "00alice", "wonderland-wonderland-wonderland");
+        routes.expect(BOB, "00bob", "builder-builder-builder-builder!");
+        routes
+    }
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    fn binding(ufrag: &str, password: &str) -> Vec<u8> {
+        let username = format!("{ufrag}:remote");
+        let message = StunMessage::binding_request(&username, TransId::new(), true, 1, 1, false);
+        let mut buffer = vec![0; 500];
+        let hmac = crypto::provider().sha1_hmac_provider;
+        let len = message.to_bytes(Some(password.as_bytes()), &mut buffer, |k, p| hmac.sha1_hmac(k, p)).unwrap();
+        buffer.truncate(len);
+        buffer
+    }
+
+    #[test]
+    fn only_a_proven_binding_makes_a_route() {
+        let mut routes = routes();
+        assert_eq!(routes.find(address(1), &RTP), Belongs::ToNobody);
+        assert_eq!(routes.find(address(1), &binding("00alice", "wrong")), Belongs::Unproven);
+        assert_eq!(routes.find(address(1), &RTP), Belongs::ToNobody);
+        let proof = binding("00alice", "wonderland-wonderland-wonderland");
+        assert_eq!(routes.find(address(1), &proof), Belongs::ToPeer { peer: ALICE, proven: true });
+        assert_eq!(routes.find(address(1), &RTP), Belongs::ToPeer { peer: ALICE, proven: false });
+        assert_eq!(routes.find(address(2), &RTP), Belongs::ToNobody);
+    }
+
+    #[test]
+    fn an_address_that_another_peer_proves_is_the_other_peers() {
+        let mut routes = routes();
+        routes.find(address(1), &binding("00alice", "wonderland-wonderland-wonderland"));
+        routes.find(address(1), &binding("00bob", "builder-builder-builder-builder!"));
+        assert_eq!(routes.find(address(1), &RTP), Belongs::ToPeer { peer: BOB, proven: false });
+        routes.forget(ALICE, "00alice");
+        assert_eq!(routes.find(address(1), &RTP), Belongs::ToPeer { peer: BOB, proven: false });
+        routes.forget(BOB, "00bob");
+        assert_eq!(routes.find(address(1), &RTP), Belongs::ToNobody);
+    }
+
+    #[test]
+    fn a_wandering_peer_keeps_its_newest_addresses() {
+        let mut routes = routes();
+        for port in 1..=20 {
+            routes.find(address(port), &binding("00alice", "wonderland-wonderland-wonderland"));
+        }
+        assert_eq!(routes.find(address(4), &RTP), Belongs::ToNobody);
+        assert!(matches!(routes.find(address(5), &RTP), Belongs::ToPeer { .. }));
+        assert_eq!(routes.peer_by_source.len(), ROUTES_PER_PEER_MAX);
+    }
+
+    #[test]
+    fn what_another_shard_owns_is_handed_over() {
+        let mut routes = routes();
+        assert_eq!(routes.find(address(1), &binding("01carol", "x")), Belongs::ToShard(1));
+        assert_eq!(routes.find(address(1), &RTP), Belongs::ToNobody);
+        routes.learn_foreign(address(1), 1);
+        assert_eq!(routes.find(address(1), &RTP), Belongs::ToShard(1));
+    }
+
+    #[test]
+    fn noise_belongs_to_nobody() {
+        let mut routes = routes();
+        for noise in [&b""[..], &[0], &[1; 19], &[0; 40], &[70; 100], &[255; 2_500], &[128; 2_001]] {
+            assert_eq!(routes.find(address(1), noise), Belongs::Malformed, "{noise:?}");
+        }
+        assert_eq!(routes.find(address(1), &binding("zz", "x")), Belongs::ToNobody);
+        assert!(routes.peer_by_source.is_empty());
+    }
+}

@@ -1,0 +1,252 @@
+//! Join tokens: JWT (RFC 7519) signed with EdDSA (RFC 8037), the key named by `kid`.
+//!
+//! The meeting service signs with a [`SigningKey`], the RTC server verifies with [`JoinKey`]s; the clock is a parameter.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use signalling::JoinClaims;
+
+/// Bytes of a token; a longer one is not looked at.
+const TOKEN_BYTES_MAX: usize = 8 * 1024;
+const ED25519_PUBLIC_BYTES: usize = 32;
+
+/// A public key that may have signed join tokens, and the name that tokens call it by.
+#[derive(Clone)]
+pub struct JoinKey {
+    kid: String,
+    public: DecodingKey,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("the token is not one of ours: its form, its key or its signature is wrong")]
+    Invalid,
+    #[error("the token has expired: ask for fresh join parameters")]
+    Expired,
+    #[error("the token is for another purpose or another instance")]
+    Foreign,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not an Ed25519 key: expected PEM (PKCS#8 private key, or SubjectPublicKeyInfo) or the 32 bytes of a public key"
+)]
+pub struct KeyError;
+
+/// The claims of a token that one of `keys` signed for `issuer`, and that has not expired at `now_s` (seconds since
+/// 1970).
+///
+/// # Errors
+/// [`TokenError`], without saying which part of an invalid token is wrong.
+pub fn verify(token: &str, keys: &[JoinKey], issuer: &str, now_s: u64) -> Result<JoinClaims, TokenError> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(TokenError::Invalid);
+    }
+    let kid = jsonwebtoken::decode_header(token).ok().and_then(|header| header.kid).ok_or(TokenError::Invalid)?;
+    let key = keys.iter().find(|key| key.kid == kid).ok_or(TokenError::Invalid)?;
+    let verified = jsonwebtoken::decode::<JoinClaims>(token, &key.public, &validation(issuer));
+    let claims = verified.map_err(|error| offence(error.kind()))?.claims;
+    if claims.exp <= now_s { Err(TokenError::Expired) } else { Ok(claims) }
+}
+
+fn validation(issuer: &str) -> Validation {
+    let mut rules = Validation::new(Algorithm::EdDSA);
+    rules.set_audience(&[JoinClaims::AUDIENCE]);
+    rules.set_issuer(&[issuer]);
+    rules.set_required_spec_claims(&["exp", "aud", "iss"]);
+    // Expiry is checked against the caller's clock.
+    rules.validate_exp = false;
+    rules
+}
+
+fn offence(kind: &ErrorKind) -> TokenError {
+    match kind {
+        ErrorKind::InvalidAudience | ErrorKind::InvalidIssuer => TokenError::Foreign,
+        _ => TokenError::Invalid,
+    }
+}
+
+impl JoinKey {
+    /// # Errors
+    /// [`KeyError`] if the text is not a PEM `PUBLIC KEY` of Ed25519.
+    pub fn from_pem(kid: impl Into<String>, pem: &str) -> Result<Self, KeyError> {
+        let public = DecodingKey::from_ed_pem(pem.as_bytes()).map_err(|_| KeyError)?;
+        Ok(Self { kid: kid.into(), public })
+    }
+
+    /// # Errors
+    /// [`KeyError`] if there are not exactly 32 bytes.
+    pub fn from_bytes(kid: impl Into<String>, public: &[u8]) -> Result<Self, KeyError> {
+        if public.len() != ED25519_PUBLIC_BYTES {
+            return Err(KeyError);
+        }
+        Ok(Self { kid: kid.into(), public: DecodingKey::from_ed_der(public) })
+    }
+
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+}
+
+impl std::fmt::Debug for JoinKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+/// The private half. Its `kid` is derived from the public key, so that nobody has to give it a name.
+#[derive(Clone)]
+pub struct SigningKey {
+    kid: String,
+    private: EncodingKey,
+    public: Vec<u8>,
+}
+
+impl SigningKey {
+    /// A new key as PEM (PKCS#8); what is kept in `keys/join.pem`.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the system's random numbers fail.
+    pub fn generate_pem() -> Result<String, KeyError> {
+        let pair = Ed25519KeyPair::generate().map_err(|_| KeyError)?;
+        let pkcs8 = pair.to_pkcs8v1().map_err(|_| KeyError)?;
+        Ok(pem("PRIVATE KEY", pkcs8.as_ref()))
+    }
+
+    /// # Errors
+    /// [`KeyError`] if the text is not a PEM `PRIVATE KEY` of Ed25519.
+    pub fn from_pem(text: &str) -> Result<Self, KeyError> {
+        let pkcs8 = pem_content(text).ok_or(KeyError)?;
+        let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).map_err(|_| KeyError)?;
+        let public = pair.public_key().as_ref().to_vec();
+        Ok(Self { kid: kid_of(&public), private: EncodingKey::from_ed_der(&pkcs8), public })
+    }
+
+    /// What the RTC server must be given to trust this key.
+    pub fn public(&self) -> JoinKey {
+        JoinKey { kid: self.kid.clone(), public: DecodingKey::from_ed_der(&self.public) }
+    }
+
+    /// # Errors
+    /// [`KeyError`] if the key cannot sign.
+    pub fn sign(&self, claims: &JoinClaims) -> Result<String, KeyError> {
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        jsonwebtoken::encode(&header, claims, &self.private).map_err(|_| KeyError)
+    }
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigningKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+fn kid_of(public: &[u8]) -> String {
+    digest(&SHA256, public).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn pem(label: &str, content: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(content))
+}
+
+fn pem_content(text: &str) -> Option<Vec<u8>> {
+    let body = text.split_once("-----BEGIN PRIVATE KEY-----")?.1.split_once("-----END PRIVATE KEY-----")?.0;
+    let base64: String = body.split_whitespace().collect();
+    STANDARD.decode(base64).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use signalling::{ChannelId, ParticipationId, Rights, UserName};
+    use uuid::Uuid;
+
+    const NOW_S: u64 = 1_800_000_000;
+
+    fn claims() -> JoinClaims {
+        JoinClaims {
+            iss: "convoke".to_owned(),
+            aud: JoinClaims::AUDIENCE.to_owned(),
+            jti: "1".to_owned(),
+            iat: NOW_S,
+            exp: NOW_S + 60,
+            channel: ChannelId::from("c"),
+            participation: ParticipationId(Uuid::from_u128(1)),
+            user: UserName::from("bob"),
+            client: "b".to_owned(),
+            rights: Rights::ALL,
+            waiting: true,
+        }
+    }
+
+    fn key() -> SigningKey {
+        SigningKey::from_pem(&SigningKey::generate_pem().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_was_signed_is_verified_until_it_expires() {
+        let key = key();
+        let token = key.sign(&claims()).unwrap();
+        assert_eq!(verify(&token, &[key.public()], "convoke", NOW_S + 59), Ok(claims()));
+        assert_eq!(verify(&token, &[key.public()], "convoke", NOW_S + 60), Err(TokenError::Expired));
+    }
+
+    #[test]
+    fn a_token_of_another_key_issuer_or_purpose_is_refused() {
+        let (ours, theirs) = (key(), key());
+        let check = |claims: &JoinClaims, signer: &SigningKey| {
+            verify(&signer.sign(claims).unwrap(), &[ours.public()], "convoke", NOW_S)
+        };
+        assert_eq!(check(&claims(), &theirs), Err(TokenError::Invalid));
+        assert_eq!(check(&JoinClaims { iss: "other".to_owned(), ..claims() }, &ours), Err(TokenError::Foreign));
+        assert_eq!(check(&JoinClaims { aud: "queue".to_owned(), ..claims() }, &ours), Err(TokenError::Foreign));
+    }
+
+    #[test]
+    fn a_key_that_uses_a_foreign_kid_does_not_pass() {
+        let (ours, theirs) = (key(), key());
+        let forged = SigningKey { kid: ours.kid.clone(), ..theirs };
+        assert_eq!(
+            verify(&forged.sign(&claims()).unwrap(), &[ours.public()], "convoke", NOW_S),
+            Err(TokenError::Invalid)
+        );
+    }
+
+    #[test]
+    fn an_altered_token_another_algorithm_and_noise_are_invalid() {
+        let key = key();
+        let token = key.sign(&claims()).unwrap();
+        let mut parts: Vec<&str> = token.split('.').collect();
+        let unsigned = "eyJhbGciOiJub25lIn0";
+        parts[0] = unsigned;
+        let hmac = jsonwebtoken::encode(
+            &Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::HS256) },
+            &claims(),
+            &EncodingKey::from_secret(&key.public),
+        );
+        let altered = token.replacen("eyJpc3MiOiJ", "eyJpc3MiOiK", 1);
+        for bad in ["", "a.b.c", &parts.join("."), &hmac.unwrap(), &altered, &"x".repeat(TOKEN_BYTES_MAX + 1)] {
+            assert_eq!(verify(bad, &[key.public()], "convoke", NOW_S), Err(TokenError::Invalid), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_public_key_is_read_from_pem_and_from_bytes() {
+        let key = key();
+        let spki = [&[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00], key.public.as_slice()];
+        let from_pem = JoinKey::from_pem(&key.kid, &pem("PUBLIC KEY", &spki.concat())).unwrap();
+        let from_bytes = JoinKey::from_bytes(&key.kid, &key.public).unwrap();
+        let token = key.sign(&claims()).unwrap();
+        for public in [from_pem, from_bytes] {
+            assert!(verify(&token, &[public], "convoke", NOW_S).is_ok());
+        }
+        assert!(JoinKey::from_pem("k", "nonsense").is_err());
+        assert!(JoinKey::from_bytes("k", &[0; 31]).is_err());
+    }
+}
