@@ -6,10 +6,12 @@
 mod checked;
 mod layers;
 mod raw;
+mod reference;
 
 pub use checked::{Config, MeetingTimes};
 pub use layers::{Layers, Origin};
 pub use raw::Raw;
+pub use reference::markdown;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {

@@ -1,8 +1,9 @@
 //! The configuration file as it is written: every section and key with its default.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Raw {
     pub server: Server,
@@ -15,7 +16,7 @@ pub struct Raw {
     pub meeting: Meeting,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Where everything that must survive is kept.
@@ -24,7 +25,7 @@ pub struct Server {
     pub threads: usize,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Names {
     /// Group IDs that exist; the first is that of devices registered without one.
@@ -33,7 +34,7 @@ pub struct Names {
     pub signalling: bool,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mqtt {
     /// MQTT over TCP.
@@ -46,7 +47,7 @@ pub struct Mqtt {
     pub topic_chars_max: usize,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// Web terminal, API, MQTT over WebSocket, join door.
@@ -55,7 +56,7 @@ pub struct Http {
     pub tls_listen: String,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Media {
     /// Media over UDP.
@@ -66,7 +67,7 @@ pub struct Media {
     pub lost_after_ms: u64,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
     /// PEM chain; empty: a certificate of the built-in authority.
@@ -77,14 +78,14 @@ pub struct Tls {
     pub names: Vec<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// `always` survives a power cut, `os` survives the process.
     pub sync: String,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Meeting {
     /// Create to first ringing.

@@ -67,3 +67,13 @@ fn dev_binds_loopback_only() {
 fn a_syntax_error_names_its_origin() {
     assert!(refusal(layers("[mqtt\n", &[])).contains("the file convoke.toml is not valid TOML"));
 }
+
+#[test]
+fn the_reference_describes_every_key() {
+    let text = markdown();
+    for line in text.lines().filter(|line| line.starts_with("| `")) {
+        let words = line.rsplit('|').nth(1).unwrap_or_default().trim();
+        assert!(!words.is_empty(), "no description: {line}");
+    }
+    assert!(text.contains("| `listen` | `\"0.0.0.0:1883\"` | MQTT over TCP. |"), "{text}");
+}

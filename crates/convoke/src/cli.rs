@@ -1,0 +1,82 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Audio and video calls that always ring, in one program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "convoke",
+    version,
+    after_help = "Examples:\n  convoke serve --dev        a server for trying out, with a link for each of three people\n  convoke demo               watch one whole call, with kills\n  convoke serve --config convoke.toml"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server.
+    Serve(Serve),
+    /// Watch one whole call between separate processes: a killed callee, a killed server, one ring, encrypted media.
+    Demo(Demo),
+    /// A headless terminal: JSON commands on standard input, JSON events on standard output.
+    Terminal(Terminal),
+    /// Print a generated document.
+    #[command(hide = true)]
+    Print {
+        #[arg(value_enum)]
+        document: Document,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Document {
+    /// The OpenAPI document of the HTTP API.
+    Openapi,
+    /// The reference of the configuration, in Markdown.
+    Configuration,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// For trying out: loopback only, next free ports, three users with a link each.
+    #[arg(long)]
+    pub dev: bool,
+    /// TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Data directory (`server.data_dir`).
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<String>,
+    /// Any key of the configuration, for example --set mqtt.listen=0.0.0.0:1883.
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Logs as JSON, one object a line.
+    #[arg(long)]
+    pub log_json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// One JSON object a step instead of a timeline.
+    #[arg(long)]
+    pub json: bool,
+    /// Keep data and logs in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Terminal {
+    /// The answer of the devices API, as a JSON file; it holds the secret, so it is not a flag.
+    #[arg(long, value_name = "FILE")]
+    pub credentials: PathBuf,
+    /// Authority to trust, PEM.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Where rings are remembered.
+    #[arg(long, value_name = "DIR")]
+    pub store: PathBuf,
+}

@@ -1,0 +1,31 @@
+//! The reference of the configuration, made from the doc comments and defaults of [`Raw`].
+
+use super::Raw;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+const HEAD: &str = "# Configuration\n\n\
+    One TOML file, `convoke serve --config FILE`. Every key can also be given as `--set section.key=value` or as the\n\
+    environment variable `CONVOKE_SECTION__KEY`. Flag wins over environment, environment over file, file over default;\n\
+    an unknown key is refused. This page is generated.\n";
+
+/// One table a section.
+pub fn markdown() -> String {
+    let schema = schemars::schema_for!(Raw).to_value();
+    let defaults = serde_json::to_value(Raw::default()).expect("the defaults are plain values");
+    let mut text = String::from(HEAD);
+    for (section, keys) in defaults.as_object().into_iter().flatten() {
+        let _ = write!(text, "\n## `[{section}]`\n\n| key | default | |\n|---|---|---|\n");
+        let definition = definition_of(&schema, section);
+        for (key, default) in keys.as_object().into_iter().flatten() {
+            let words = definition["properties"][key]["description"].as_str().unwrap_or_default().replace('\n', " ");
+            let _ = writeln!(text, "| `{key}` | `{default}` | {words} |");
+        }
+    }
+    text
+}
+
+fn definition_of<'a>(schema: &'a Value, section: &str) -> &'a Value {
+    let reference = schema["properties"][section]["$ref"].as_str().unwrap_or_default();
+    &schema["$defs"][reference.trim_start_matches("#/$defs/")]
+}
