@@ -1,16 +1,55 @@
 //! The durable message queue on the commit log.
+//!
+//! The [`Queue`] trait has the shape of RocketMQ 5, so that a real cluster fits behind it without bending; [`Engine`]
+//! is the queue of this process. Not here: the network protocol, permissions, and anything that knows what a message
+//! means.
+//!
+//! # What every engine promises
+//! - **Sent is stored.** A send that was answered with an id survives whatever fails afterwards, and so do its order
+//!   within one sender that waits for each answer, its tag, keys, properties and body.
+//! - **At least once.** A message is handed to one member of each group and hidden from the rest of the group. If it
+//!   is neither acknowledged nor its time changed, it is handed out again when its time is over, with the attempt
+//!   counted; this also happens after every failure. A message that was answered with an error may still arrive.
+//! - **Acknowledged is over.** After an answered `ack` the group never sees the message again.
+//! - **A receipt is for one hand-out.** It ends when its time is over, when it is changed, when it is used, and when
+//!   the engine is started again: then [`AckError`] says so, and the message is handed out again unless it was
+//!   acknowledged. So an acknowledgement that is repeated is refused.
+//! - **Hand-outs are counted** also when their consumer dies: past `attempts_max` of them the message moves to the
+//!   topic `%DLQ%<group>`, unchanged.
+//! - **A new group starts at the oldest message** that the topic still holds. (RocketMQ starts at the newest.) A group
+//!   belongs to a topic from its first receive there.
+//! - **Only durable messages are handed out.** Messages stay until all groups of their topic have consumed them, and
+//!   without a group as long as the retention time.
+//! - **All members of a group use the same filter.** What it leaves out counts as consumed.
+//! - **Nothing waits for ever**, and every refusal names its cause. Limits: [`limits`].
+//!
+//! The engine's own records in the log are described in `records.rs`. Other kinds in one log belong to others:
+//! `0x01..=0x1f` to the log itself, [`RECORD_KINDS`] to the queue, `0x40..=0x7f` to the broker.
+//!
+//! # One record with somebody else
+//! Whoever keeps what it takes from the queue in the same log makes both one: [`Engine::ack_record`] gives the
+//! acknowledgement as a record, the caller appends it in one unit with its own, and tells [`Engine::applied`] when the
+//! unit is durable. So there is no moment at which a message is in neither or in both.
 
+mod check;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod core;
 mod engine;
 mod error;
+mod ids;
 pub mod limits;
 mod message;
 mod names;
 mod queue;
+mod receipt;
+mod records;
 
-pub use engine::{AckRecord, Engine, EngineOptions, RECORD_KINDS, RecoverError, Recovery, owns};
+pub use engine::{AckRecord, Engine, EngineOptions, RecoverError, Recovery};
 pub use error::{AckError, AdminError, InvalidMessage, ReceiveError, SendError, Unavailable};
 pub use message::{
     Delivery, GroupOptions, GroupProgress, Message, MessageId, Receipt, ReceiveRequest, TagFilter, TopicDescription,
 };
 pub use names::{DEAD_LETTER_PREFIX, GroupName, NAME_BYTES_MAX, NameError, TopicName};
 pub use queue::{BoxFuture, Queue, SendDone};
+pub use records::{RECORD_KINDS, owns};

@@ -1,0 +1,187 @@
+//! The embedded engine: the core behind one lock, the log behind it, and those who wait.
+
+mod act;
+mod hand_out;
+mod recovery;
+mod state;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use commitlog::{Durable, Log};
+use tokio::time::Instant;
+
+use crate::error::{AckError, AdminError, ReceiveError, Unavailable};
+use crate::ids::{Now, WallMs};
+use crate::limits::INVISIBLE_MIN;
+use crate::message::{Delivery, GroupOptions, Message, Receipt, ReceiveRequest, TopicDescription};
+use crate::names::{GroupName, TopicName};
+use crate::queue::{BoxFuture, Queue, SendDone};
+use crate::receipt::HandOutId;
+use crate::records::kind;
+
+pub use recovery::{RecoverError, Recovery};
+use state::State;
+
+/// The queue on the commit log of this process. Clones are the same engine.
+///
+/// `receive` needs a tokio runtime with time; all else runs on any thread.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Shortest invisible time that a receive may ask for. Tests use less than the default.
+    pub invisible_min: Duration,
+    /// Messages older than this are forgotten, consumed or not.
+    pub retention: Duration,
+    /// Milliseconds since 1970; ages are measured by it.
+    pub wall_ms: fn() -> u64,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { invisible_min: INVISIBLE_MIN, retention: Duration::from_secs(3 * 24 * 3600), wall_ms: system_ms }
+    }
+}
+
+fn system_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A log record of the queue that somebody else appends, with [`commitlog::Need::Essential`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AckRecord {
+    pub kind: u8,
+    pub owner: u64,
+    pub payload: Vec<u8>,
+}
+
+struct Inner {
+    log: Log,
+    options: EngineOptions,
+    started: Instant,
+    state: Mutex<State>,
+}
+
+impl Engine {
+    /// Feed it the log's records, then start it.
+    #[must_use]
+    pub fn recover(options: EngineOptions) -> Recovery {
+        Recovery::new(options)
+    }
+
+    /// The record that acknowledges `receipt` once it is durable in the engine's own log. The caller appends it,
+    /// unchanged, in one unit with what it keeps of the message, then calls [`Engine::applied`] when that unit is
+    /// durable, or [`Engine::abandoned`] when the append was refused. Until then the message is held back.
+    ///
+    /// # Errors
+    /// The receipt is not valid (any more).
+    pub fn ack_record(&self, receipt: &Receipt) -> Result<AckRecord, AckError> {
+        let id = self.inner.parse(receipt)?;
+        let now = self.inner.now();
+        self.inner.state().hold(&id, now)?;
+        let payload = id.position.to_bytes().to_vec();
+        Ok(AckRecord { kind: kind::ACK, owner: id.subscription.0, payload })
+    }
+
+    /// The record of [`Engine::ack_record`] is durable: the message is done for the group.
+    pub fn applied(&self, receipt: &Receipt) {
+        if let Ok(id) = self.inner.parse(receipt) {
+            self.inner.state().core.done(id.subscription, id.position);
+        }
+    }
+
+    /// The record of [`Engine::ack_record`] was not appended: the receipt is as before.
+    pub fn abandoned(&self, receipt: &Receipt) {
+        if let Ok(id) = self.inner.parse(receipt) {
+            let mut state = self.inner.state();
+            state.core.release(id.subscription, id.position, id.serial);
+            state.wake(id.subscription);
+        }
+    }
+
+    /// Ends all waiting receives with `Closed` and refuses further calls. The log goes on: what was accepted before
+    /// is answered when it is durable.
+    pub fn close(&self) {
+        self.inner.state().go_down(Unavailable::Closed);
+    }
+}
+
+impl Queue for Engine {
+    fn send(&self, topic: &TopicName, message: Message, done: SendDone) {
+        self.inner.send(topic, &message, done);
+    }
+
+    fn receive(&self, request: ReceiveRequest) -> BoxFuture<'_, Result<Vec<Delivery>, ReceiveError>> {
+        Box::pin(self.inner.receive(request))
+    }
+
+    fn ack(&self, receipt: Receipt) -> BoxFuture<'_, Result<(), AckError>> {
+        Box::pin(async move { self.inner.ack(&receipt).await })
+    }
+
+    fn change_invisible(&self, receipt: Receipt, invisible: Duration) -> BoxFuture<'_, Result<Receipt, AckError>> {
+        Box::pin(async move { self.inner.change_invisible(&receipt, invisible) })
+    }
+
+    fn create_topic(&self, topic: TopicName) -> BoxFuture<'_, Result<(), AdminError>> {
+        Box::pin(self.inner.create_topic(topic))
+    }
+
+    fn create_group(&self, group: GroupName, options: GroupOptions) -> BoxFuture<'_, Result<(), AdminError>> {
+        Box::pin(self.inner.create_group(group, options))
+    }
+
+    fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>> {
+        Box::pin(async move { self.inner.describe(&topic) })
+    }
+}
+
+impl Inner {
+    /// Every change to the state is one method call, so a thread that panicked in another place left it whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Now {
+        Now(self.started.elapsed())
+    }
+
+    fn wall(&self) -> WallMs {
+        WallMs((self.options.wall_ms)())
+    }
+
+    /// What was stored before this is too old.
+    fn oldest(&self) -> WallMs {
+        let retention = u64::try_from(self.options.retention.as_millis()).unwrap_or(u64::MAX);
+        WallMs(self.wall().0.saturating_sub(retention))
+    }
+
+    fn parse(&self, receipt: &Receipt) -> Result<HandOutId, AckError> {
+        HandOutId::parse(receipt, self.log.epoch())
+    }
+
+    /// The log's news, on its writer thread.
+    fn handle(&self, news: Durable) {
+        match news {
+            Durable::Up(end) => {
+                let oldest = self.oldest();
+                let done = self.state().apply_durable(end, oldest);
+                for (done, id) in done {
+                    done(Ok(id));
+                }
+            }
+            Durable::Poisoned(reason) => {
+                let failed = Unavailable::Failed(reason);
+                let undone = self.state().fail(&failed);
+                for done in undone {
+                    done(Err(failed.clone().into()));
+                }
+            }
+        }
+    }
+}

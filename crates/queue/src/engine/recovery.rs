@@ -1,0 +1,99 @@
+//! The engine while the log is replayed.
+
+use std::sync::{Arc, Mutex};
+
+use commitlog::{Log, ReplayedRecord};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use super::state::State;
+use super::{Engine, EngineOptions, Inner};
+use crate::core::Core;
+use crate::ids::{GroupId, SubscriptionId, TopicId};
+use crate::names::{GroupName, TopicName};
+use crate::records::{
+    Unreadable, decode_acks, decode_entry, decode_group, decode_hand_outs, decode_name, decode_topic_id, kind, owns,
+};
+
+/// Takes the log's records, then becomes the engine.
+pub struct Recovery {
+    core: Core,
+    options: EngineOptions,
+}
+
+/// A record of the queue that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("queue record of kind {kind:#04x} at log position {position}: {what}: was it written by a newer version?")]
+pub struct RecoverError {
+    pub kind: u8,
+    pub position: u64,
+    pub what: &'static str,
+}
+
+impl Recovery {
+    pub(super) fn new(options: EngineOptions) -> Self {
+        Self { core: Core::default(), options }
+    }
+
+    /// Takes records of kinds for which [`owns`] is true, and ignores all others.
+    ///
+    /// # Errors
+    /// A record of the queue that this version cannot read.
+    pub fn apply(&mut self, record: ReplayedRecord<'_>) -> Result<(), RecoverError> {
+        let (kind, position) = (record.kind, record.position.0);
+        self.try_apply(record).map_err(|what| RecoverError { kind, position, what })
+    }
+
+    fn try_apply(&mut self, record: ReplayedRecord<'_>) -> Result<(), Unreadable> {
+        let ReplayedRecord { kind, owner, position, payload } = record;
+        match kind {
+            kind::TOPIC => {
+                let name = TopicName::parse(decode_name(payload)?).map_err(|_| NO_NAME)?;
+                self.core.add_topic(TopicId::from(position), name);
+            }
+            kind::GROUP => {
+                let (options, name) = decode_group(payload)?;
+                self.core.set_group(position.into(), GroupName::parse(name).map_err(|_| NO_NAME)?, options);
+            }
+            kind::SUBSCRIPTION => {
+                self.core.subscribe(position.into(), GroupId(owner), decode_topic_id(payload)?);
+            }
+            kind::MESSAGE => {
+                self.core.add_message(TopicId(owner), position, decode_entry(payload)?);
+            }
+            kind::HAND_OUT => {
+                for (message, attempt) in decode_hand_outs(payload)? {
+                    self.core.replay_hand_out(SubscriptionId(owner), message, attempt);
+                }
+            }
+            kind::ACK => {
+                for message in decode_acks(payload)? {
+                    self.core.done(SubscriptionId(owner), message);
+                }
+            }
+            kind if owns(kind) => return Err("a kind that this program does not know"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Starts serving from `log`, the one whose records were fed.
+    #[must_use]
+    pub fn start(self, log: Log) -> Engine {
+        let state = Mutex::new(State::with(self.core));
+        let inner = Inner { log, options: self.options, started: Instant::now(), state };
+        let oldest = inner.oldest();
+        inner.state().core.forget_all_before(oldest);
+        let inner = Arc::new(inner);
+        // The log must not keep the engine, which keeps the log.
+        let watching = Arc::downgrade(&inner);
+        inner.log.watch(Box::new(move |news| {
+            if let Some(inner) = watching.upgrade() {
+                inner.handle(news);
+            }
+        }));
+        Engine { inner }
+    }
+}
+
+const NO_NAME: Unreadable = "it is not a name";
