@@ -1,0 +1,160 @@
+//! Who may publish and subscribe where, without SQL.
+//!
+//! [`Access`] is what the catalog holds of groups, parent topics, keys and grants at one revision, ready to be asked.
+//! [`AccessView`] publishes the newest one: a task follows the catalog's revision, workers only read. Devices are not
+//! in it (there may be millions): see [`DeviceDirectory`](crate::login::DeviceDirectory).
+//!
+//! The rules are those of the `reference` profile. Default deny: a device publishes to the parents that its group was
+//! granted and subscribes to nothing; a service has its whole instance. P2P belongs to services, and nobody subscribes
+//! to it. A wildcard stays inside one parent topic.
+
+mod names;
+mod p2p;
+mod policy;
+mod view;
+
+pub use names::{
+    CLIENT_ID_CHARS_MAX, ClientId, GROUP_ID_CHARS, NameError, PARENT_CHARS, check_device_id, check_group_id,
+    check_parent,
+};
+pub use p2p::P2pTopic;
+pub use policy::{PublishRefusal, SubscribeRefusal};
+pub use view::AccessView;
+
+use catalog::{AccessKey, AccessSnapshot, Rule};
+use std::collections::{HashMap, HashSet};
+
+/// Who a connection is, decided at its login.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Identity {
+    /// The holder of an access key: its whole instance.
+    Service { key_id: String, instance: String },
+    /// One device of one user.
+    Device { client_id: String, user: String, group: String },
+}
+
+impl Identity {
+    /// Who owns the client ids that this identity uses; no key and user share one.
+    pub fn account(&self) -> String {
+        match self {
+            Self::Service { key_id, .. } => format!("key:{key_id}"),
+            Self::Device { user, .. } => format!("user:{user}"),
+        }
+    }
+
+    pub fn is_service(&self) -> bool {
+        matches!(self, Self::Service { .. })
+    }
+}
+
+/// What is the same for every revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessConfig {
+    /// The name of the instance in usernames.
+    pub instance: String,
+    pub topic_limit: TopicLimit,
+}
+
+impl Default for AccessConfig {
+    fn default() -> Self {
+        Self { instance: "convoke".to_owned(), topic_limit: TopicLimit::default() }
+    }
+}
+
+/// The longest whole topic, in characters; of a P2P topic it limits what follows the client id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TopicLimit(u16);
+
+impl TopicLimit {
+    pub const MIN: u16 = 64;
+    pub const MAX: u16 = 128;
+
+    /// `None` outside 64 to 128.
+    pub fn new(chars: u16) -> Option<Self> {
+        (Self::MIN..=Self::MAX).contains(&chars).then_some(Self(chars))
+    }
+
+    pub fn chars(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl Default for TopicLimit {
+    fn default() -> Self {
+        Self(Self::MIN)
+    }
+}
+
+/// All that may be asked of one revision.
+#[derive(Debug, Default)]
+pub struct Access {
+    config: AccessConfig,
+    revision: u64,
+    groups: HashSet<String>,
+    rule_by_parent: HashMap<String, Rule>,
+    key_by_id: HashMap<String, AccessKey>,
+    parents_by_group: HashMap<String, HashSet<String>>,
+}
+
+impl Access {
+    /// Names that break their grammar are left out: nobody could use them.
+    pub fn new(config: AccessConfig, snapshot: AccessSnapshot) -> Self {
+        let groups = snapshot.groups.into_iter().map(|group| group.group);
+        let parents = snapshot.parents.into_iter().map(|parent| (parent.parent, parent.rule));
+        let keys = snapshot.keys.into_iter().map(|key| (key.key_id.clone(), key));
+        let mut parents_by_group: HashMap<String, HashSet<String>> = HashMap::new();
+        for grant in snapshot.grants {
+            parents_by_group.entry(grant.group).or_default().insert(grant.parent);
+        }
+        Self {
+            config,
+            revision: snapshot.revision,
+            groups: groups.filter(|group| check_group_id(group).is_ok()).collect(),
+            rule_by_parent: parents.filter(|(parent, _)| check_parent(parent).is_ok()).collect(),
+            key_by_id: keys.collect(),
+            parents_by_group,
+        }
+    }
+
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    pub fn instance(&self) -> &str {
+        &self.config.instance
+    }
+
+    pub fn topic_limit(&self) -> TopicLimit {
+        self.config.topic_limit
+    }
+
+    pub fn has_group(&self, group: &str) -> bool {
+        self.groups.contains(group)
+    }
+
+    /// In no order.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.iter().map(String::as_str)
+    }
+
+    /// The rule of a parent topic, by its exact name; `None`: it does not exist.
+    pub fn rule_of(&self, parent: &str) -> Option<Rule> {
+        self.rule_by_parent.get(parent).copied()
+    }
+
+    /// Parents with their rules, in no order.
+    pub fn parents(&self) -> impl Iterator<Item = (&str, Rule)> {
+        self.rule_by_parent.iter().map(|(parent, rule)| (parent.as_str(), *rule))
+    }
+
+    pub fn key(&self, key_id: &str) -> Option<&AccessKey> {
+        self.key_by_id.get(key_id)
+    }
+
+    fn is_granted(&self, group: &str, parent: &str) -> bool {
+        self.parents_by_group.get(group).is_some_and(|parents| parents.contains(parent))
+    }
+}
+
+#[cfg(test)]
+mod tests;

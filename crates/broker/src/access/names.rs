@@ -1,0 +1,83 @@
+//! The grammar of names: Group IDs, client ids, parent topics.
+
+use std::ops::RangeInclusive;
+
+/// `<GroupID>@@@<DeviceID>` as a whole.
+pub const CLIENT_ID_CHARS_MAX: usize = 64;
+pub const GROUP_ID_CHARS: RangeInclusive<usize> = 7..=64;
+pub const PARENT_CHARS: RangeInclusive<usize> = 3..=64;
+
+const SEPARATOR: &str = "@@@";
+
+/// Why a name is none; its words are thing, cause and remedy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("the group ID must begin with GID_ or GID- and have 7 to 64 letters, digits, - or _")]
+    Group,
+    #[error("the device name must have 1 or more letters, digits, - or _; leave out everything else")]
+    Device,
+    #[error("the client id must read <GroupID>@@@<DeviceID>")]
+    NoSeparator,
+    #[error("the client id <GroupID>@@@<DeviceID> has more than 64 characters; choose a shorter device name")]
+    TooLong,
+    #[error("the parent topic must have 3 to 64 letters, digits, - or _")]
+    Parent,
+}
+
+/// A client id in its two parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientId<'a> {
+    whole: &'a str,
+    group_len: usize,
+}
+
+impl<'a> ClientId<'a> {
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn parse(text: &'a str) -> Result<Self, NameError> {
+        let (group, device) = text.split_once(SEPARATOR).ok_or(NameError::NoSeparator)?;
+        check_group_id(group)?;
+        check_device_id(device)?;
+        if text.len() > CLIENT_ID_CHARS_MAX {
+            return Err(NameError::TooLong);
+        }
+        Ok(Self { whole: text, group_len: group.len() })
+    }
+
+    pub fn as_str(self) -> &'a str {
+        self.whole
+    }
+
+    pub fn group(self) -> &'a str {
+        &self.whole[..self.group_len]
+    }
+
+    /// The part behind `@@@`.
+    pub fn device(self) -> &'a str {
+        &self.whole[self.group_len + SEPARATOR.len()..]
+    }
+}
+
+/// # Errors
+/// [`NameError::Group`].
+pub fn check_group_id(text: &str) -> Result<(), NameError> {
+    let begins = text.starts_with("GID_") || text.starts_with("GID-");
+    if begins && is_word(text) && GROUP_ID_CHARS.contains(&text.len()) { Ok(()) } else { Err(NameError::Group) }
+}
+
+/// # Errors
+/// [`NameError::Device`]; how long it may be depends on its group.
+pub fn check_device_id(text: &str) -> Result<(), NameError> {
+    if is_word(text) { Ok(()) } else { Err(NameError::Device) }
+}
+
+/// # Errors
+/// [`NameError::Parent`].
+pub fn check_parent(text: &str) -> Result<(), NameError> {
+    if is_word(text) && PARENT_CHARS.contains(&text.len()) { Ok(()) } else { Err(NameError::Parent) }
+}
+
+/// One or more of the characters that all names are made of; they are ASCII, so bytes are characters.
+pub(super) fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}

@@ -1,0 +1,145 @@
+//! The decisions, each with the reason code of its refusal.
+
+use super::names::is_word;
+use super::{Access, Identity, P2pTopic};
+use mqtt::ReasonCode;
+
+/// Why a PUBLISH is refused. End users get the same answer for unknown and forbidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum PublishRefusal {
+    #[error("the topic is longer than this instance allows")]
+    TooLong,
+    #[error("a level of the topic is empty or has other characters than letters, digits, - and _")]
+    BadLevel,
+    #[error("the P2P topic names no client id <GroupID>@@@<DeviceID>")]
+    BadReceiver,
+    #[error("the parent topic does not exist; apply for it first")]
+    UnknownParent,
+    #[error("this device was not granted the topic")]
+    NotGranted,
+    #[error("topics that begin with $ belong to the broker")]
+    Reserved,
+}
+
+impl PublishRefusal {
+    /// For PUBACK and PUBREC of 5.0 [MQTT5-3.4.2.1].
+    pub const fn reason(self) -> ReasonCode {
+        match self {
+            Self::TooLong | Self::BadLevel | Self::BadReceiver => ReasonCode::TOPIC_NAME_INVALID,
+            Self::UnknownParent | Self::NotGranted | Self::Reserved => ReasonCode::NOT_AUTHORIZED,
+        }
+    }
+}
+
+/// Why a subscription is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum SubscribeRefusal {
+    #[error("the filter is longer than this instance allows")]
+    TooLong,
+    #[error("a wildcard must stay inside one parent topic")]
+    WildcardParent,
+    #[error("a level of the filter is empty or has other characters than letters, digits, - and _")]
+    BadLevel,
+    #[error("P2P messages need no subscription, and none is possible")]
+    P2p,
+    #[error("the parent topic does not exist; apply for it first")]
+    UnknownParent,
+    #[error("devices receive P2P messages only")]
+    NotGranted,
+    #[error("topics that begin with $ belong to the broker")]
+    Reserved,
+}
+
+impl SubscribeRefusal {
+    /// For SUBACK of 5.0 [MQTT5-3.9.3]; 3.1.1 has 0x80 alone.
+    pub const fn reason(self) -> ReasonCode {
+        match self {
+            Self::TooLong | Self::WildcardParent | Self::BadLevel => ReasonCode::TOPIC_FILTER_INVALID,
+            Self::P2p | Self::UnknownParent | Self::NotGranted | Self::Reserved => ReasonCode::NOT_AUTHORIZED,
+        }
+    }
+}
+
+impl Access {
+    /// `topic` is a valid topic name of the specification. Whether a P2P receiver is registered is another question.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn may_publish(&self, who: &Identity, topic: &str) -> Result<(), PublishRefusal> {
+        if topic.starts_with('$') {
+            return Err(PublishRefusal::Reserved);
+        }
+        self.check_topic(topic)?;
+        let parent = first_level(topic);
+        match who {
+            Identity::Service { .. } if self.rule_of(parent).is_none() => Err(PublishRefusal::UnknownParent),
+            Identity::Service { .. } => Ok(()),
+            Identity::Device { group, .. } => self.device_may_publish(group, parent, topic),
+        }
+    }
+
+    fn device_may_publish(&self, group: &str, parent: &str, topic: &str) -> Result<(), PublishRefusal> {
+        let granted = self.rule_of(parent).is_some() && self.is_granted(group, parent);
+        if granted && !P2pTopic::is_p2p(topic) { Ok(()) } else { Err(PublishRefusal::NotGranted) }
+    }
+
+    fn check_topic(&self, topic: &str) -> Result<(), PublishRefusal> {
+        let limited = match P2pTopic::parse(topic) {
+            Some(p2p) => p2p.more,
+            None if P2pTopic::is_p2p(topic) => return Err(PublishRefusal::BadReceiver),
+            None => Some(topic),
+        };
+        let Some(limited) = limited else { return Ok(()) };
+        if limited.chars().count() > self.topic_limit().chars() {
+            return Err(PublishRefusal::TooLong);
+        }
+        if limited.split('/').all(is_word) { Ok(()) } else { Err(PublishRefusal::BadLevel) }
+    }
+
+    /// `filter` is a valid topic filter of the specification; a shared one is judged by the filter that it shares.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn may_subscribe(&self, who: &Identity, filter: &str) -> Result<(), SubscribeRefusal> {
+        let filter = unshared(filter);
+        if matches!(who, Identity::Device { .. }) {
+            return Err(SubscribeRefusal::NotGranted);
+        }
+        if filter.starts_with('$') {
+            return Err(SubscribeRefusal::Reserved);
+        }
+        self.check_filter(filter)?;
+        match self.rule_of(first_level(filter)) {
+            Some(_) => Ok(()),
+            None => Err(SubscribeRefusal::UnknownParent),
+        }
+    }
+
+    fn check_filter(&self, filter: &str) -> Result<(), SubscribeRefusal> {
+        if filter.chars().count() > self.topic_limit().chars() {
+            return Err(SubscribeRefusal::TooLong);
+        }
+        if is_wildcard(first_level(filter)) {
+            return Err(SubscribeRefusal::WildcardParent);
+        }
+        if P2pTopic::is_p2p(filter) {
+            return Err(SubscribeRefusal::P2p);
+        }
+        let good = filter.split('/').all(|level| is_word(level) || is_wildcard(level));
+        if good { Ok(()) } else { Err(SubscribeRefusal::BadLevel) }
+    }
+}
+
+fn first_level(topic: &str) -> &str {
+    topic.split('/').next().unwrap_or(topic)
+}
+
+fn is_wildcard(level: &str) -> bool {
+    matches!(level, "+" | "#")
+}
+
+/// `$share/<name>/<filter>` [MQTT5-4.8.2].
+fn unshared(filter: &str) -> &str {
+    let shared = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
+    shared.map_or(filter, |(_, inner)| inner)
+}

@@ -1,0 +1,205 @@
+#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+use super::*;
+use catalog::{Catalog, Grant, Group, ParentTopic, SqliteCatalog};
+use mqtt::ReasonCode;
+use std::sync::Arc;
+
+fn group(group: &str) -> Group {
+    Group { group: group.to_owned() }
+}
+
+fn parent(parent: &str, rule: Rule) -> ParentTopic {
+    ParentTopic { parent: parent.to_owned(), rule }
+}
+
+fn grant(group: &str, parent: &str) -> Grant {
+    Grant { group: group.to_owned(), parent: parent.to_owned() }
+}
+
+fn access() -> Access {
+    let snapshot = AccessSnapshot {
+        revision: 7,
+        groups: vec![group("GID_test"), group("GID_none"), group("bad name")],
+        parents: vec![
+            parent("meeting-up", Rule::ToQueue),
+            parent("meeting-down", Rule::FromQueue),
+            parent(&"p".repeat(64), Rule::None),
+        ],
+        keys: Vec::new(),
+        grants: vec![grant("GID_test", "meeting-up"), grant("GID_test", "not-made")],
+    };
+    Access::new(AccessConfig::default(), snapshot)
+}
+
+fn service() -> Identity {
+    Identity::Service { key_id: "LTAItest".to_owned(), instance: "convoke".to_owned() }
+}
+
+fn device(group: &str) -> Identity {
+    Identity::Device { client_id: format!("{group}@@@a"), user: "ann".to_owned(), group: group.to_owned() }
+}
+
+#[test]
+fn client_ids_have_a_group_and_a_device_and_at_most_64_characters() {
+    let longest = format!("GID_TEST@@@{}", "d".repeat(53));
+    let too_long = format!("{longest}d");
+    let table = [
+        ("GID_Test@@@0001", Ok(("GID_Test", "0001"))),
+        ("GID-web@@@alice_phone-1", Ok(("GID-web", "alice_phone-1"))),
+        (longest.as_str(), Ok(("GID_TEST", &longest[11..]))),
+        (too_long.as_str(), Err(NameError::TooLong)),
+        ("GID_Test", Err(NameError::NoSeparator)),
+        ("GID_Test@@0001", Err(NameError::NoSeparator)),
+        ("GID_Test@@@", Err(NameError::Device)),
+        ("GID_Test@@@a@@@b", Err(NameError::Device)),
+        ("GID_Test@@@a b", Err(NameError::Device)),
+        ("GID_Test@@@ä", Err(NameError::Device)),
+        ("GID_Test@@@a\u{200b}", Err(NameError::Device)),
+        ("GID_12@@@a", Err(NameError::Group)),
+        ("GID_123@@@a", Ok(("GID_123", "a"))),
+        ("gid_test@@@a", Err(NameError::Group)),
+        ("GIDtest@@@a", Err(NameError::Group)),
+        ("@@@a", Err(NameError::Group)),
+        ("", Err(NameError::NoSeparator)),
+    ];
+    for (text, expected) in table {
+        let parsed = ClientId::parse(text).map(|id| (id.group(), id.device()));
+        assert_eq!(parsed, expected, "{text}");
+    }
+}
+
+#[test]
+fn parents_and_groups_keep_their_lengths() {
+    for (text, good) in [("ab", false), ("abc", true), ("a/c", false), ("a:c", false), ("", false), ("A_9-", true)] {
+        assert_eq!(check_parent(text).is_ok(), good, "{text}");
+    }
+    assert!(check_parent(&"p".repeat(64)).is_ok() && check_parent(&"p".repeat(65)).is_err());
+    assert!(check_group_id(&format!("GID-{}", "g".repeat(60))).is_ok());
+    assert!(check_group_id(&format!("GID-{}", "g".repeat(61))).is_err());
+}
+
+#[test]
+fn p2p_topics_are_taken_apart() {
+    let parts = |topic| P2pTopic::parse(topic).map(|p2p| (p2p.parent, p2p.receiver.as_str().to_owned(), p2p.more));
+    let receiver = || "GID_test@@@1".to_owned();
+    let table = [
+        ("meeting-down/p2p/GID_test@@@1", Some(("meeting-down", receiver(), None))),
+        ("meeting-down/p2p/GID_test@@@1/invitation", Some(("meeting-down", receiver(), Some("invitation")))),
+        ("meeting-down/p2p/GID_test@@@1/a/b", Some(("meeting-down", receiver(), Some("a/b")))),
+        ("meeting-down/p2p/GID_test@@@1/", Some(("meeting-down", receiver(), Some("")))),
+        ("meeting-down/p2p/other", None),
+        ("meeting-down/p2p/", None),
+        ("meeting-down/p2p", None),
+        ("meeting-down/P2P/GID_test@@@1", None),
+        ("meeting-down/p2px/GID_test@@@1", None),
+        ("meeting-down/x/p2p/GID_test@@@1", None),
+        ("p2p/GID_test@@@1", None),
+        ("ab/p2p/GID_test@@@1", None),
+    ];
+    for (topic, expected) in table {
+        assert_eq!(parts(topic), expected, "{topic}");
+    }
+    assert!(P2pTopic::is_p2p("meeting-down/p2p") && !P2pTopic::is_p2p("p2p/meeting-down"));
+}
+
+#[test]
+fn a_device_publishes_to_the_granted_parents_of_its_group_only() {
+    let access = access();
+    let allowed = |group, topic| access.may_publish(&device(group), topic);
+    assert_eq!(allowed("GID_test", "meeting-up/create"), Ok(()));
+    assert_eq!(allowed("GID_test", "meeting-up"), Ok(()));
+    let forbidden =
+        ["meeting-down/x", "meeting-down/p2p/GID_test@@@b/x", "meeting-up/p2p/GID_test@@@b", "not-made/x", "unknown/x"];
+    for topic in forbidden {
+        assert_eq!(allowed("GID_test", topic), Err(PublishRefusal::NotGranted), "{topic}");
+    }
+    assert_eq!(allowed("GID_none", "meeting-up/create"), Err(PublishRefusal::NotGranted));
+    assert_eq!(allowed("GID_test", "$SYS/uploadToken"), Err(PublishRefusal::Reserved));
+}
+
+#[test]
+fn a_service_publishes_to_every_parent_that_exists() {
+    let access = access();
+    let allowed = |topic| access.may_publish(&service(), topic);
+    assert_eq!(allowed("meeting-up/create"), Ok(()));
+    assert_eq!(allowed("meeting-down/p2p/GID_test@@@b/invitation"), Ok(()));
+    assert_eq!(allowed("unknown/x"), Err(PublishRefusal::UnknownParent));
+    assert_eq!(allowed("MEETING-UP/x"), Err(PublishRefusal::UnknownParent));
+    assert_eq!(allowed("meeting-down/p2p/nobody"), Err(PublishRefusal::BadReceiver));
+    for bad in ["meeting-up//x", "meeting-up/", "meeting-up/a:b", "meeting-up/ä", "meeting-down/p2p/GID_test@@@b/"] {
+        assert_eq!(allowed(bad), Err(PublishRefusal::BadLevel), "{bad}");
+    }
+}
+
+#[test]
+fn a_whole_topic_is_limited_and_a_p2p_topic_by_its_parts() {
+    let topic = |chars: usize| format!("meeting-up/{}", "x".repeat(chars - 11));
+    let wide = Access {
+        config: AccessConfig { topic_limit: TopicLimit::new(128).unwrap(), ..Default::default() },
+        ..access()
+    };
+    assert_eq!(access().may_publish(&service(), &topic(64)), Ok(()));
+    assert_eq!(access().may_publish(&service(), &topic(65)), Err(PublishRefusal::TooLong));
+    assert_eq!(wide.may_publish(&service(), &topic(128)), Ok(()));
+    assert_eq!(wide.may_publish(&service(), &topic(129)), Err(PublishRefusal::TooLong));
+    let p2p = format!("{}/p2p/GID_TEST@@@{}/{}", "p".repeat(64), "d".repeat(53), "m".repeat(64));
+    assert_eq!(access().may_publish(&service(), &p2p), Ok(()));
+    assert_eq!(access().may_publish(&service(), &format!("{p2p}m")), Err(PublishRefusal::TooLong));
+    assert_eq!((TopicLimit::new(63), TopicLimit::new(129)), (None, None));
+}
+
+#[test]
+fn wildcards_stay_inside_a_parent_and_nobody_subscribes_to_p2p() {
+    let access = access();
+    let allowed = |filter| access.may_subscribe(&service(), filter);
+    for good in ["meeting-up", "meeting-up/#", "meeting-up/+", "meeting-up/+/x", "$share/all/meeting-up/#"] {
+        assert_eq!(allowed(good), Ok(()), "{good}");
+    }
+    for everything in ["#", "+", "+/x", "+/#", "$share/all/#"] {
+        assert_eq!(allowed(everything), Err(SubscribeRefusal::WildcardParent), "{everything}");
+    }
+    for p2p in ["meeting-down/p2p/GID_test@@@b", "meeting-down/p2p/+", "meeting-down/p2p/#", "meeting-down/p2p"] {
+        assert_eq!(allowed(p2p), Err(SubscribeRefusal::P2p), "{p2p}");
+    }
+    assert_eq!(allowed("unknown/#"), Err(SubscribeRefusal::UnknownParent));
+    assert_eq!(allowed("$SYS/#"), Err(SubscribeRefusal::Reserved));
+    assert_eq!(allowed("meeting-up//#"), Err(SubscribeRefusal::BadLevel));
+    assert_eq!(allowed(&format!("meeting-up/{}", "x".repeat(54))), Err(SubscribeRefusal::TooLong));
+}
+
+#[test]
+fn a_device_subscribes_to_nothing() {
+    for filter in ["meeting-up/#", "meeting-down/p2p/GID_test@@@a/#", "#", "unknown", "$share/x/meeting-up/#", "$SYS/#"]
+    {
+        assert_eq!(access().may_subscribe(&device("GID_test"), filter), Err(SubscribeRefusal::NotGranted), "{filter}");
+    }
+}
+
+#[test]
+fn refusals_carry_codes_of_their_packets() {
+    assert_eq!(PublishRefusal::NotGranted.reason(), ReasonCode::NOT_AUTHORIZED);
+    assert_eq!(PublishRefusal::UnknownParent.reason(), PublishRefusal::NotGranted.reason());
+    assert_eq!(PublishRefusal::TooLong.reason(), ReasonCode::TOPIC_NAME_INVALID);
+    assert_eq!(SubscribeRefusal::WildcardParent.reason(), ReasonCode::TOPIC_FILTER_INVALID);
+    assert_eq!(SubscribeRefusal::P2p.reason(), ReasonCode::NOT_AUTHORIZED);
+}
+
+#[test]
+fn names_without_their_grammar_do_not_exist() {
+    assert!(access().has_group("GID_test") && !access().has_group("bad name"));
+}
+
+#[tokio::test]
+async fn the_view_follows_the_catalog() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = Arc::new(SqliteCatalog::open(folder.path().join("catalog.db")).await.unwrap());
+    let view = AccessView::follow(catalog.clone(), AccessConfig::default()).await.unwrap();
+    assert!(!view.load().has_group("GID_test"));
+    catalog.put_group(group("GID_test")).await.unwrap();
+    catalog.put_parent(parent("meeting-up", Rule::Both)).await.unwrap();
+    catalog.put_grant(grant("GID_test", "meeting-up")).await.unwrap();
+    view.reached(catalog.access().await.unwrap().revision).await;
+    assert_eq!(view.load().may_publish(&device("GID_test"), "meeting-up/create"), Ok(()));
+    assert_eq!(view.load().rule_of("meeting-up"), Some(Rule::Both));
+}

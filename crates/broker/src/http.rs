@@ -1,0 +1,121 @@
+//! Users, devices and logins over HTTP: the way in for an application's users.
+//!
+//! The application's own server logs its user in as it likes, then asks here, with an API key, for a device credential
+//! and hands the answer to its terminal. Pages without a server of their own redeem a login link. Answers are JSON,
+//! refusals `application/problem+json` (RFC 9457) with a stable `code`.
+//!
+//! What it is not: the binary mounts the router, supplies the peer's address as `ConnectInfo<SocketAddr>` and serves
+//! the OpenAPI document.
+
+mod api_keys;
+mod body;
+mod credentials;
+mod failures;
+mod login;
+mod names;
+mod problem;
+mod users;
+
+pub use api_keys::{ApiKeys, sha256_hex};
+pub use credentials::{CREDENTIAL_VALID_MS, Endpoints, Terminal};
+pub use login::LoginRequest;
+pub use names::{NAME_CHARS_MAX, USER_CHARS_MAX};
+pub use problem::{Code, Problem};
+pub use users::{DeviceRequest, LoginLinkAnswer, UserAnswer, UserRequest};
+
+use crate::access::AccessView;
+use crate::login::DeviceDirectory;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use catalog::Catalog;
+use failures::Failures;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The longest request body.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// Milliseconds since 1970.
+pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct HttpState {
+    pub catalog: Arc<dyn Catalog>,
+    pub access: AccessView,
+    /// Told when a device is replaced.
+    pub directory: DeviceDirectory,
+    /// Handed to every terminal.
+    pub endpoints: Endpoints,
+    /// The Group ID of devices that name none.
+    pub default_group: String,
+    pub api_keys: ApiKeys,
+    pub now_ms: Now,
+}
+
+/// Shared by all requests.
+struct Api {
+    state: HttpState,
+    failures: Mutex<Failures>,
+}
+
+impl Api {
+    fn now_ms(&self) -> u64 {
+        (self.state.now_ms)()
+    }
+
+    /// A thread that panicked with the lock held left it whole: each change is one call.
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything below `/api/v1/users` and `/api/v1/login`.
+pub fn router(state: HttpState) -> Router {
+    let api = Arc::new(Api { state, failures: Mutex::new(Failures::new()) });
+    let (router, _) = described().split_for_parts();
+    router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(api)
+}
+
+/// The OpenAPI 3.1 document of [`router`].
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    described().split_for_parts().1
+}
+
+fn described() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(users::put_user))
+        .routes(routes!(users::register_device))
+        .routes(routes!(users::make_login_link))
+        .routes(routes!(login::log_in))
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Convoke", description = "Users, devices and logins."),
+    modifiers(&BearerKey),
+    tags(
+        (name = "users", description = "For the application's server, with an API key."),
+        (name = "login", description = "For pages without a server of their own.")
+    )
+)]
+struct Document;
+
+struct BearerKey;
+
+impl Modify for BearerKey {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("`Authorization: Bearer <API key>`"))
+            .build();
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("api_key", SecurityScheme::Http(bearer));
+    }
+}
+
+#[cfg(test)]
+mod tests;

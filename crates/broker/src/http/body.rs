@@ -1,0 +1,51 @@
+//! JSON in, with refusals in our own words; JSON out that no cache may keep.
+
+use super::problem::{Code, Problem};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// A JSON object; an empty body is an empty object.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unread(rejection.status()))?;
+        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        let value = object(text).map_err(|error| {
+            Problem::new(Code::InvalidBody, format!("the body is not the JSON object that is expected here: {error}"))
+        })?;
+        Ok(Self(value))
+    }
+}
+
+/// Not from the text at once: a struct would also be read from an array.
+fn object<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
+    let fields: Map<String, Value> = serde_json::from_slice(text)?;
+    serde_json::from_value(Value::Object(fields))
+}
+
+fn unread(status: StatusCode) -> Problem {
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        return Problem::new(Code::BodyTooLarge, "the body has more than 16 KiB; send only the fields of the request");
+    }
+    Problem::new(Code::InvalidBody, "the connection ended within the body; send it again")
+}
+
+/// An answer that holds a secret.
+pub(super) struct Secret<T>(pub(super) T);
+
+impl<T: Serialize> IntoResponse for Secret<T> {
+    fn into_response(self) -> Response {
+        let mut response = Json(self.0).into_response();
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}

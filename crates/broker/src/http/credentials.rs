@@ -1,0 +1,138 @@
+//! Registers a device and makes what its terminal needs.
+
+use super::Api;
+use super::api_keys::hex;
+use super::problem::{Code, Problem};
+use crate::access::ClientId;
+use crate::login::sign;
+use aws_lc_rs::rand;
+use catalog::{Device, User};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use utoipa::ToSchema;
+
+/// How long a device credential lets its terminal in: 30 days.
+pub const CREDENTIAL_VALID_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// Where a terminal connects; what an instance does not offer is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Endpoints {
+    /// MQTT over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "mqtts://localhost:8883")]
+    pub mqtts: Option<String>,
+    /// MQTT without TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "mqtt://localhost:1883")]
+    pub mqtt: Option<String>,
+    /// MQTT over WebSocket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ws://localhost:8080/mqtt")]
+    pub mqtt_ws: Option<String>,
+    /// This API.
+    #[schema(example = "http://localhost:8080/api/v1")]
+    pub api: String,
+    /// Join doors of the media servers.
+    pub join: Vec<String>,
+}
+
+/// All that a terminal needs to connect: a device credential for one client id.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Terminal {
+    #[schema(example = "GID_dev@@@web-0a1b2c3d-0")]
+    pub client_id: String,
+    #[schema(example = "DeviceCredential|DC.2f6c|convoke")]
+    pub username: String,
+    pub password: String,
+    pub expires_at_ms: u64,
+    pub user: String,
+    /// The user's shown name.
+    pub name: String,
+    pub endpoints: Endpoints,
+}
+
+impl fmt::Debug for Terminal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terminal").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+/// The client id of a device that this user has or may have.
+pub(super) async fn claim(
+    api: &Api,
+    group: Option<String>,
+    device: Option<String>,
+    user: &str,
+) -> Result<String, Problem> {
+    let client_id = possible(api, group, device)?;
+    refuse_taken(api, &client_id, user).await?;
+    Ok(client_id)
+}
+
+/// Registers the device; the credential that it had before is void from now on.
+pub(super) async fn issue(api: &Api, client_id: &str, user: User) -> Result<Terminal, Problem> {
+    let device = new_device(client_id, &user.user, api.now_ms())?;
+    let done = api.state.catalog.put_device(device.clone()).await;
+    api.state.directory.invalidate(client_id);
+    done?;
+    Ok(terminal(api, device, user.name))
+}
+
+fn possible(api: &Api, group: Option<String>, device: Option<String>) -> Result<String, Problem> {
+    let group = group.unwrap_or_else(|| api.state.default_group.clone());
+    if !api.state.access.load().has_group(&group) {
+        let words = format!("the group {group:?} does not exist here; leave the field out, or make the group first");
+        return Err(Problem::new(Code::UnknownGroup, words));
+    }
+    let device = match device {
+        Some(device) => device,
+        None => format!("d-{}", hex(&random::<8>()?)),
+    };
+    let whole = format!("{group}@@@{device}");
+    match ClientId::parse(&whole) {
+        Ok(_) => Ok(whole),
+        Err(error) => Err(Problem::new(Code::InvalidDevice, format!("the device {device:?} cannot be: {error}"))),
+    }
+}
+
+async fn refuse_taken(api: &Api, client_id: &str, user: &str) -> Result<(), Problem> {
+    match api.state.catalog.device(client_id).await? {
+        Some(device) if device.user != user => {
+            let words = "this device name is in use by another user; choose another one";
+            Err(Problem::new(Code::DeviceTaken, words))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn new_device(client_id: &str, user: &str, now_ms: u64) -> Result<Device, Problem> {
+    let id = ClientId::parse(client_id).map_err(|error| Problem::new(Code::InvalidDevice, error.to_string()))?;
+    Ok(Device {
+        client_id: client_id.to_owned(),
+        user: user.to_owned(),
+        group: id.group().to_owned(),
+        name: None,
+        key_id: format!("DC.{}", hex(&random::<16>()?)),
+        secret: format!("DC.{}", hex(&random::<32>()?)),
+        expires_at_ms: now_ms + CREDENTIAL_VALID_MS,
+    })
+}
+
+fn terminal(api: &Api, device: Device, name: String) -> Terminal {
+    Terminal {
+        username: format!("DeviceCredential|{}|{}", device.key_id, api.state.access.load().instance()),
+        password: sign(&device.secret, &device.client_id),
+        client_id: device.client_id,
+        expires_at_ms: device.expires_at_ms,
+        user: device.user,
+        name,
+        endpoints: api.state.endpoints.clone(),
+    }
+}
+
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Problem> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes)
+        .map_err(|_| Problem::new(Code::Unavailable, "the system gives no random numbers; try again"))?;
+    Ok(bytes)
+}

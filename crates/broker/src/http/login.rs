@@ -1,0 +1,98 @@
+//! For pages without a server of their own: a login link's secret becomes a device credential.
+
+use super::Api;
+use super::api_keys::sha256_hex;
+use super::body::{Body, Secret};
+use super::credentials::{Terminal, claim, issue};
+use super::failures::{Source, caller, too_many};
+use super::problem::{Code, Problem};
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use catalog::User;
+use serde::Deserialize;
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginRequest {
+    /// From a login link.
+    pub secret: String,
+    /// Names this browser or machine: the part behind `@@@` of the client id. The same one again replaces the
+    /// credential.
+    pub device: String,
+}
+
+impl fmt::Debug for LoginRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginRequest").field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
+/// Whose failures count.
+pub(super) struct Caller(Source);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(caller(parts)))
+    }
+}
+
+/// Redeems a login link, as often as wanted.
+#[utoipa::path(
+    post, path = "/api/v1/login", tag = "login",
+    request_body = LoginRequest,
+    responses(
+        (status = 200, body = Terminal),
+        (status = 400, body = Problem, content_type = "application/problem+json",
+         description = "invalid_body, invalid_device"),
+        (status = 401, body = Problem, content_type = "application/problem+json",
+         description = "login_refused"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+         description = "device_taken"),
+        (status = 413, body = Problem, content_type = "application/problem+json",
+         description = "body_too_large"),
+        (status = 429, body = Problem, content_type = "application/problem+json",
+         description = "too_many_failures"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+         description = "unavailable")
+    )
+)]
+pub(super) async fn log_in(
+    State(api): State<Arc<Api>>,
+    Caller(address): Caller,
+    Body(request): Body<LoginRequest>,
+) -> Result<Secret<Terminal>, Problem> {
+    let hash = sha256_hex(&request.secret);
+    let sources = [address, Source::Secret(hash.clone())];
+    refuse_blocked(&api, &sources)?;
+    let Some(user) = holder(&api, &hash).await? else {
+        charge(&api, sources);
+        let words = "the secret of this login link is not known; ask for a new link";
+        return Err(Problem::new(Code::LoginRefused, words));
+    };
+    let client_id = claim(&api, None, Some(request.device), &user.user).await?;
+    Ok(Secret(issue(&api, &client_id, user).await?))
+}
+
+async fn holder(api: &Api, hash: &str) -> Result<Option<User>, Problem> {
+    let Some(link) = api.state.catalog.login_link(hash).await? else { return Ok(None) };
+    Ok(api.state.catalog.user(&link.user).await?)
+}
+
+fn refuse_blocked(api: &Api, sources: &[Source]) -> Result<(), Problem> {
+    let mut failures = api.failures();
+    let longest = sources.iter().filter_map(|source| failures.blocked_s(source, api.now_ms())).max();
+    longest.map_or(Ok(()), |seconds| Err(too_many(seconds)))
+}
+
+fn charge(api: &Api, sources: [Source; 2]) {
+    let mut failures = api.failures();
+    for source in sources {
+        failures.charge(source, api.now_ms());
+    }
+}

@@ -1,0 +1,49 @@
+//! The grammar of users and names, with words for what breaks it.
+
+use super::Api;
+use super::problem::{Code, Problem};
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use std::sync::Arc;
+
+/// Characters of a user's id.
+pub const USER_CHARS_MAX: usize = 64;
+/// Characters of a shown name.
+pub const NAME_CHARS_MAX: usize = 64;
+
+/// The user in the path.
+pub(super) struct UserPath(pub(super) String);
+
+impl FromRequestParts<Arc<Api>> for UserPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        let Path(user) = Path::<String>::from_request_parts(parts, api)
+            .await
+            .map_err(|_| Problem::new(Code::InvalidUser, "the user in the path is no UTF-8 text; encode it anew"))?;
+        check_user(&user)?;
+        Ok(Self(user))
+    }
+}
+
+pub(super) fn check_user(user: &str) -> Result<(), Problem> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | '+');
+    if !user.is_empty() && user.len() <= USER_CHARS_MAX && user.chars().all(good) {
+        return Ok(());
+    }
+    let words = "the user's id must have 1 to 64 characters of A-Z a-z 0-9 - _ . @ +; use the id that the application \
+                 keeps, and give what people read as name";
+    Err(Problem::new(Code::InvalidUser, words))
+}
+
+/// The name without white space around it.
+pub(super) fn check_name(name: &str) -> Result<&str, Problem> {
+    let name = name.trim();
+    let refused = |cause: &str| Err(Problem::new(Code::InvalidName, format!("the name {cause}")));
+    match name.chars().count() {
+        0 => refused("is empty; give one, or leave the field out"),
+        count if count > NAME_CHARS_MAX => refused("has more than 64 characters; shorten it"),
+        _ if name.chars().any(char::is_control) => refused("has control characters; remove them"),
+        _ => Ok(name),
+    }
+}

@@ -1,0 +1,350 @@
+#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+use super::*;
+use crate::access::{AccessConfig, Identity};
+use crate::login::{self, LoginError, LoginStep};
+use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
+use axum::http::{Request, StatusCode, header};
+use catalog::{ApiKey, Group, SqliteCatalog};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tower::ServiceExt;
+
+const KEY: &str = "the-api-key";
+const START_MS: u64 = 1_000_000;
+
+/// The router on a real catalog, with a clock that stands until it is moved.
+struct Desk {
+    router: Router,
+    catalog: Arc<SqliteCatalog>,
+    access: AccessView,
+    directory: DeviceDirectory,
+    clock: Arc<AtomicU64>,
+    _folder: TempDir,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: axum::http::HeaderMap,
+    body: Value,
+}
+
+impl Answer {
+    fn refused(&self) -> (u16, &str) {
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(self.body["status"], self.status.as_u16());
+        assert!(self.body["title"].is_string() && self.body["detail"].is_string());
+        (self.status.as_u16(), self.body["code"].as_str().unwrap())
+    }
+
+    fn text(&self, field: &str) -> &str {
+        self.body[field].as_str().unwrap()
+    }
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Arc::new(SqliteCatalog::open(folder.path().join("catalog.db")).await.unwrap());
+        for group in ["GID_dev", "GID_other"] {
+            catalog.put_group(Group { group: group.to_owned() }).await.unwrap();
+        }
+        let access = AccessView::follow(catalog.clone(), AccessConfig::default()).await.unwrap();
+        let directory = DeviceDirectory::start(catalog.clone(), &Handle::current());
+        let clock = Arc::new(AtomicU64::new(START_MS));
+        let state = HttpState {
+            catalog: catalog.clone(),
+            access: access.clone(),
+            directory: directory.clone(),
+            endpoints: endpoints(),
+            default_group: "GID_dev".to_owned(),
+            api_keys: ApiKeys::new([KEY]),
+            now_ms: {
+                let clock = clock.clone();
+                Arc::new(move || clock.load(Ordering::Relaxed))
+            },
+        };
+        Self { router: router(state), catalog, access, directory, clock, _folder: folder }
+    }
+
+    async fn call(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 1 << 20).await.unwrap();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        }
+    }
+
+    async fn post(&self, path: &str, key: Option<&str>, body: Value) -> Answer {
+        self.call(request("POST", path, key, body)).await
+    }
+
+    async fn device(&self, user: &str, body: Value) -> Answer {
+        self.post(&format!("/api/v1/users/{user}/devices"), Some(KEY), body).await
+    }
+
+    async fn login(&self, secret: &str, device: &str) -> Answer {
+        self.post("/api/v1/login", None, json!({"secret": secret, "device": device})).await
+    }
+
+    /// What a broker's worker does with the credential of an answer.
+    async fn connect(&self, answer: &Answer) -> Result<Identity, LoginError> {
+        let (id, name, password) = (answer.text("client_id"), answer.text("username"), answer.text("password"));
+        match login::begin(&self.access.load(), id, Some(name), Some(password.as_bytes())) {
+            LoginStep::Decided(decided) => decided,
+            LoginStep::NeedsDevice(pending) => {
+                let (done, found) = oneshot::channel();
+                self.directory.lookup(pending.client_id(), Box::new(move |device| done.send(device).unwrap()));
+                pending.finish(found.await.unwrap().unwrap().as_ref(), self.clock.load(Ordering::Relaxed))
+            }
+        }
+    }
+}
+
+fn endpoints() -> Endpoints {
+    Endpoints {
+        mqtt: Some("mqtt://localhost:1883".to_owned()),
+        api: "http://localhost:8080/api/v1".to_owned(),
+        join: vec!["http://localhost:8080".to_owned()],
+        ..Endpoints::default()
+    }
+}
+
+fn request(method: &str, path: &str, key: Option<&str>, body: Value) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(key) = key {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+    }
+    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+    request.body(body).unwrap()
+}
+
+#[tokio::test]
+async fn a_new_user_gets_a_credential_that_logs_its_device_in() {
+    let desk = Desk::new().await;
+    let answer = desk.device("ann", json!({"device": "phone", "name": "Ann 李"})).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
+    assert_eq!(answer.text("client_id"), "GID_dev@@@phone");
+    assert_eq!((answer.text("user"), answer.text("name")), ("ann", "Ann 李"));
+    assert_eq!(answer.body["expires_at_ms"], START_MS + CREDENTIAL_VALID_MS);
+    let expected = json!({"mqtt": "mqtt://localhost:1883", "api": endpoints().api, "join": endpoints().join});
+    assert_eq!(answer.body["endpoints"], expected);
+    assert!(
+        answer.text("username").starts_with("DeviceCredential|DC.") && answer.text("username").ends_with("|convoke")
+    );
+    let identity = desk.connect(&answer).await.unwrap();
+    let (client_id, user, group) = ("GID_dev@@@phone".to_owned(), "ann".to_owned(), "GID_dev".to_owned());
+    assert_eq!(identity, Identity::Device { client_id, user, group });
+}
+
+#[tokio::test]
+async fn the_same_device_again_replaces_the_credential() {
+    let desk = Desk::new().await;
+    let first = desk.device("ann", json!({"device": "phone"})).await;
+    assert!(desk.connect(&first).await.is_ok());
+    let second = desk.device("ann", json!({"device": "phone"})).await;
+    assert_eq!(desk.connect(&first).await, Err(LoginError::Refused));
+    assert!(desk.connect(&second).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_credential_ends_after_30_days() {
+    let desk = Desk::new().await;
+    let answer = desk.device("ann", Value::Null).await;
+    desk.clock.fetch_add(CREDENTIAL_VALID_MS - 1, Ordering::Relaxed);
+    assert!(desk.connect(&answer).await.is_ok());
+    desk.clock.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(desk.connect(&answer).await, Err(LoginError::Expired));
+}
+
+#[tokio::test]
+async fn without_a_body_each_call_makes_another_device_named_like_the_user() {
+    let desk = Desk::new().await;
+    let [first, second] = [desk.device("ann", Value::Null).await, desk.device("ann", json!({})).await];
+    assert_ne!(first.text("client_id"), second.text("client_id"));
+    assert_eq!(first.text("name"), "ann");
+}
+
+#[tokio::test]
+async fn a_name_renames_and_none_keeps_the_name() {
+    let desk = Desk::new().await;
+    let renamed = desk.call(request("PUT", "/api/v1/users/ann", Some(KEY), json!({"name": " Ann "}))).await;
+    assert_eq!((renamed.status, renamed.body), (StatusCode::OK, json!({"user": "ann", "name": "Ann"})));
+    assert_eq!(desk.device("ann", json!({"device": "phone"})).await.text("name"), "Ann");
+    assert_eq!(desk.device("ann", json!({"device": "phone", "name": "Anna"})).await.text("name"), "Anna");
+    assert_eq!(desk.device("ann", json!({"device": "phone"})).await.text("name"), "Anna");
+}
+
+#[tokio::test]
+async fn another_group_may_be_named_if_it_exists() {
+    let desk = Desk::new().await;
+    let other = desk.device("ann", json!({"device": "phone", "group": "GID_other"})).await;
+    assert_eq!(other.text("client_id"), "GID_other@@@phone");
+    let none = desk.device("ann", json!({"group": "GID_none"})).await;
+    assert_eq!(none.refused(), (400, "unknown_group"));
+}
+
+#[tokio::test]
+async fn a_device_of_another_user_is_not_taken_over() {
+    let desk = Desk::new().await;
+    let anns = desk.device("ann", json!({"device": "phone"})).await;
+    assert_eq!(desk.device("bob", json!({"device": "phone"})).await.refused(), (409, "device_taken"));
+    assert_eq!(desk.catalog.user("bob").await.unwrap(), None, "a refused request leaves nothing behind");
+    assert!(desk.connect(&anns).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_login_link_is_redeemed_again_and_again() {
+    let desk = Desk::new().await;
+    desk.device("ann", json!({"device": "phone", "name": "Ann"})).await;
+    let link = desk.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
+    assert_eq!((link.status, link.text("user")), (StatusCode::OK, "ann"));
+    for device in ["web-00000000-0", "web-00000000-1", "web-00000000-0"] {
+        let answer = desk.login(link.text("secret"), device).await;
+        assert_eq!((answer.text("user"), answer.text("name")), ("ann", "Ann"));
+        assert_eq!(answer.text("client_id"), format!("GID_dev@@@{device}"));
+        assert!(matches!(desk.connect(&answer).await, Ok(Identity::Device { user, .. }) if user == "ann"));
+    }
+    assert_eq!(desk.login("wrong", "web-00000000-0").await.refused(), (401, "login_refused"));
+    let stored = desk.catalog.login_link(&sha256_hex(link.text("secret"))).await.unwrap();
+    assert_eq!(stored.unwrap().user, "ann");
+}
+
+#[tokio::test]
+async fn a_login_link_needs_its_user() {
+    let desk = Desk::new().await;
+    let refused = desk.post("/api/v1/users/nobody/login-links", Some(KEY), Value::Null).await;
+    assert_eq!(refused.refused(), (404, "unknown_user"));
+}
+
+#[tokio::test]
+async fn only_a_valid_api_key_opens_the_users() {
+    let desk = Desk::new().await;
+    let paths = [
+        ("PUT", "/api/v1/users/ann"),
+        ("POST", "/api/v1/users/ann/devices"),
+        ("POST", "/api/v1/users/ann/login-links"),
+    ];
+    for (method, path) in paths {
+        for key in [None, Some(""), Some("wrong"), Some("the-api-ke"), Some("the-api-key2")] {
+            let refused = desk.call(request(method, path, key, json!({"name": "Ann"}))).await;
+            assert_eq!(refused.refused(), (401, "api_key_required"), "{method} {path} {key:?}");
+            assert_eq!(refused.headers[header::WWW_AUTHENTICATE], "Bearer");
+        }
+    }
+    assert_eq!(desk.catalog.user("ann").await.unwrap(), None);
+    let stored = ApiKey { secret_sha256: sha256_hex("second"), label: "the app".to_owned() };
+    desk.catalog.put_api_key(stored).await.unwrap();
+    assert_eq!(desk.post("/api/v1/users/ann/devices", Some("second"), Value::Null).await.status, StatusCode::OK);
+    let hash_as_key = desk.post("/api/v1/users/ann/devices", Some(&sha256_hex("second")), Value::Null).await;
+    assert_eq!(hash_as_key.refused(), (401, "api_key_required"));
+}
+
+#[tokio::test]
+async fn what_breaks_a_name_is_refused_and_leaves_nothing_behind() {
+    let desk = Desk::new().await;
+    let long = "x".repeat(65);
+    let table = [
+        ("an%20n", json!({}), "invalid_user"),
+        ("%E6%9D%8E", json!({}), "invalid_user"),
+        ("%FF", json!({}), "invalid_user"),
+        (long.as_str(), json!({}), "invalid_user"),
+        ("ann", json!({"name": "  "}), "invalid_name"),
+        ("ann", json!({"name": long}), "invalid_name"),
+        ("ann", json!({"name": "a\u{0}b"}), "invalid_name"),
+        ("ann", json!({"device": ""}), "invalid_device"),
+        ("ann", json!({"device": "a b"}), "invalid_device"),
+        ("ann", json!({"device": "a@@@b"}), "invalid_device"),
+        ("ann", json!({"device": "d".repeat(55)}), "invalid_device"),
+        ("ann", json!({"devices": "phone"}), "invalid_body"),
+        ("ann", json!({"device": 7}), "invalid_body"),
+        ("ann", json!([]), "invalid_body"),
+    ];
+    for (user, body, code) in table {
+        let refused = desk.device(user, body.clone()).await;
+        assert_eq!(refused.refused(), (400, code), "{user} {body}");
+    }
+    assert!(desk.catalog.users(None, 10).await.unwrap().is_empty());
+    let longest = desk.device("a.b+c@d_e-f", json!({"device": "d".repeat(54), "name": "x".repeat(64)})).await;
+    assert_eq!(longest.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_large_body_is_refused() {
+    let desk = Desk::new().await;
+    let large = json!({"name": "x".repeat(BODY_BYTES_MAX)});
+    assert_eq!(desk.device("ann", large).await.refused(), (413, "body_too_large"));
+}
+
+#[tokio::test]
+async fn failed_logins_of_an_address_are_slowed_down_and_others_are_not() {
+    let desk = Desk::new().await;
+    let from = |address: &str, secret: String| {
+        let mut request = request("POST", "/api/v1/login", None, json!({"secret": secret, "device": "d"}));
+        let peer: SocketAddr = format!("{address}:1234").parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request
+    };
+    let mut failures = 0;
+    let blocked = loop {
+        let answer = desk.call(from("192.0.2.1", format!("guess {failures}"))).await;
+        if answer.refused() != (401, "login_refused") {
+            break answer;
+        }
+        failures += 1;
+        assert!(failures < 100, "never slowed down");
+    };
+    assert_eq!(blocked.refused(), (429, "too_many_failures"));
+    assert_eq!(blocked.headers[header::RETRY_AFTER], "1");
+    assert_eq!(desk.call(from("192.0.2.2", "other".to_owned())).await.refused(), (401, "login_refused"));
+    desk.clock.fetch_add(1_000, Ordering::Relaxed);
+    assert_eq!(desk.call(from("192.0.2.1", "again".to_owned())).await.refused(), (401, "login_refused"));
+}
+
+#[tokio::test]
+async fn one_secret_cannot_be_tried_from_many_addresses_for_ever() {
+    let desk = Desk::new().await;
+    let mut codes = Vec::new();
+    for n in 0..40 {
+        let mut request = request("POST", "/api/v1/login", None, json!({"secret": "guess", "device": "d"}));
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, n], 1))));
+        codes.push(desk.call(request).await.status.as_u16());
+    }
+    assert_eq!((codes[0], codes[39]), (401, 429));
+}
+
+#[tokio::test]
+async fn without_its_catalog_it_says_so_and_tells_nothing_of_it() {
+    let desk = Desk::new().await;
+    desk.catalog.close().await;
+    let answer = desk.device("ann", json!({"device": "phone"})).await;
+    assert_eq!(answer.refused(), (503, "unavailable"));
+    assert!(!answer.text("detail").to_lowercase().contains("pool"), "{}", answer.body);
+}
+
+#[test]
+fn the_document_names_every_route_with_its_answers() {
+    let document = serde_json::to_value(openapi()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    let expected =
+        ["/api/v1/login", "/api/v1/users/{user}", "/api/v1/users/{user}/devices", "/api/v1/users/{user}/login-links"];
+    assert_eq!(paths.keys().map(String::as_str).collect::<Vec<_>>(), expected);
+    let devices = &paths["/api/v1/users/{user}/devices"]["post"];
+    assert_eq!(devices["security"], json!([{"api_key": []}]));
+    assert!(devices["responses"]["409"]["content"]["application/problem+json"].is_object());
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for name in ["Terminal", "Endpoints", "Problem", "Code", "DeviceRequest", "LoginRequest"] {
+        assert!(schemas.contains_key(name), "{name}");
+    }
+    assert_eq!(document["components"]["securitySchemes"]["api_key"]["scheme"], "bearer");
+}

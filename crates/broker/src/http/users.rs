@@ -1,0 +1,165 @@
+//! For the application's server: users, their devices, their login links.
+
+use super::Api;
+use super::api_keys::{ApiKeyHolder, sha256_hex};
+use super::body::{Body, Secret};
+use super::credentials::{Terminal, claim, issue, random};
+use super::names::{UserPath, check_name};
+use super::problem::{Code, Problem};
+use axum::Json;
+use axum::extract::State;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use catalog::{LoginLink, User};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserRequest {
+    /// As shown to others; 1 to 64 characters.
+    pub name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UserAnswer {
+    pub user: String,
+    pub name: String,
+}
+
+/// All fields may be left out.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceRequest {
+    /// A Group ID; else that of the instance.
+    pub group: Option<String>,
+    /// The part behind `@@@` of the client id; else a new one. The same one again replaces the credential.
+    pub device: Option<String>,
+    /// The user's shown name; else it stays as it is (a new user's: the id).
+    pub name: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LoginLinkAnswer {
+    /// Logs its holder in as the user, again and again. It is shown this once.
+    pub secret: String,
+    pub user: String,
+}
+
+impl fmt::Debug for LoginLinkAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginLinkAnswer").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Makes the user, or renames it.
+#[utoipa::path(
+    put, path = "/api/v1/users/{user}", tag = "users", security(("api_key" = [])),
+    params(("user" = String, Path, description = "The application's id of the user: 1 to 64 of A-Z a-z 0-9 - _ . @ +")),
+    request_body = UserRequest,
+    responses(
+        (status = 200, body = UserAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json",
+         description = "invalid_body, invalid_user, invalid_name"),
+        (status = 401, body = Problem, content_type = "application/problem+json",
+         description = "api_key_required"),
+        (status = 413, body = Problem, content_type = "application/problem+json",
+         description = "body_too_large"),
+        (status = 429, body = Problem, content_type = "application/problem+json",
+         description = "too_many_failures"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+         description = "unavailable")
+    )
+)]
+pub(super) async fn put_user(
+    State(api): State<Arc<Api>>,
+    _: ApiKeyHolder,
+    UserPath(user): UserPath,
+    Body(request): Body<UserRequest>,
+) -> Result<Json<UserAnswer>, Problem> {
+    let name = check_name(&request.name)?.to_owned();
+    api.state.catalog.put_user(User { user: user.clone(), name: name.clone() }).await?;
+    Ok(Json(UserAnswer { user, name }))
+}
+
+/// Gives a device of the user a credential for 30 days; makes the user if it is new.
+#[utoipa::path(
+    post, path = "/api/v1/users/{user}/devices", tag = "users", security(("api_key" = [])),
+    params(("user" = String, Path, description = "The application's id of the user: 1 to 64 of A-Z a-z 0-9 - _ . @ +")),
+    request_body(content = DeviceRequest, description = "May be empty."),
+    responses(
+        (status = 200, body = Terminal),
+        (status = 400, body = Problem, content_type = "application/problem+json",
+         description = "invalid_body, invalid_user, invalid_name, invalid_device, unknown_group"),
+        (status = 401, body = Problem, content_type = "application/problem+json",
+         description = "api_key_required"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+         description = "device_taken"),
+        (status = 413, body = Problem, content_type = "application/problem+json",
+         description = "body_too_large"),
+        (status = 429, body = Problem, content_type = "application/problem+json",
+         description = "too_many_failures"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+         description = "unavailable")
+    )
+)]
+pub(super) async fn register_device(
+    State(api): State<Arc<Api>>,
+    _: ApiKeyHolder,
+    UserPath(user): UserPath,
+    Body(request): Body<DeviceRequest>,
+) -> Result<Secret<Terminal>, Problem> {
+    let name = request.name.as_deref().map(check_name).transpose()?;
+    // Before the user is made: a refused request leaves nothing behind.
+    let client_id = claim(&api, request.group, request.device, &user).await?;
+    let user = settle_user(&api, &user, name).await?;
+    Ok(Secret(issue(&api, &client_id, user).await?))
+}
+
+async fn settle_user(api: &Api, user: &str, name: Option<&str>) -> Result<User, Problem> {
+    let known = api.state.catalog.user(user).await?;
+    match (known, name) {
+        (Some(known), None) => Ok(known),
+        (Some(known), Some(name)) if known.name == name => Ok(known),
+        (_, name) => {
+            let settled = User { user: user.to_owned(), name: name.unwrap_or(user).to_owned() };
+            api.state.catalog.put_user(settled.clone()).await?;
+            Ok(settled)
+        }
+    }
+}
+
+/// Makes a reusable secret that logs a page in as this user.
+#[utoipa::path(
+    post, path = "/api/v1/users/{user}/login-links", tag = "users", security(("api_key" = [])),
+    params(("user" = String, Path, description = "The application's id of the user: 1 to 64 of A-Z a-z 0-9 - _ . @ +")),
+    responses(
+        (status = 200, body = LoginLinkAnswer),
+        (status = 400, body = Problem, content_type = "application/problem+json",
+         description = "invalid_user"),
+        (status = 401, body = Problem, content_type = "application/problem+json",
+         description = "api_key_required"),
+        (status = 404, body = Problem, content_type = "application/problem+json",
+         description = "unknown_user"),
+        (status = 429, body = Problem, content_type = "application/problem+json",
+         description = "too_many_failures"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+         description = "unavailable")
+    )
+)]
+pub(super) async fn make_login_link(
+    State(api): State<Arc<Api>>,
+    _: ApiKeyHolder,
+    UserPath(user): UserPath,
+) -> Result<Secret<LoginLinkAnswer>, Problem> {
+    if api.state.catalog.user(&user).await?.is_none() {
+        let words = format!("there is no user {user}; make it first with PUT /api/v1/users/{user}");
+        return Err(Problem::new(Code::UnknownUser, words));
+    }
+    let secret = URL_SAFE_NO_PAD.encode(random::<32>()?);
+    let link = LoginLink { secret_sha256: sha256_hex(&secret), user: user.clone() };
+    api.state.catalog.put_login_link(link).await?;
+    Ok(Secret(LoginLinkAnswer { secret, user }))
+}

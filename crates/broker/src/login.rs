@@ -1,0 +1,208 @@
+//! Who a connection is: the reference product's `Signature` and `DeviceCredential`.
+//!
+//! | username | password |
+//! |---|---|
+//! | `Signature\|<AccessKeyId>\|<InstanceId>` | Base64(HMAC-SHA1(AccessKeySecret, client id)) |
+//! | `DeviceCredential\|<DeviceAccessKeyId>\|<InstanceId>` | Base64(HMAC-SHA1(DeviceAccessKeySecret, client id)) |
+//!
+//! In two steps, so that a worker never waits: [`begin`] decides what needs no device and says which device it needs;
+//! [`PendingLogin::finish`] decides the rest when [`DeviceDirectory`] has answered. Nothing here looks at a clock.
+//!
+//! Unknown and wrong give one answer, after the same work: a missing key or device is checked against a secret that
+//! nobody has.
+
+mod devices;
+mod password;
+pub(crate) mod recent;
+
+pub use devices::{DEVICES_CACHED_MAX, DeviceDirectory, LOOKUPS_WAITING_MAX, LookupDone, LookupError};
+pub use password::sign;
+
+use crate::access::{Access, ClientId, Identity};
+use catalog::Device;
+use mqtt::ReasonCode;
+use password::matches;
+
+/// Why a login is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum LoginError {
+    #[error("the client id must read <GroupID>@@@<DeviceID>, at most 64 characters")]
+    BadClientId,
+    #[error("the username must read Signature|<key id>|<instance> or DeviceCredential|<key id>|<instance>")]
+    BadUsername,
+    /// Unknown group, key, device or instance, or a wrong password: the same for all.
+    #[error("the credential is not valid for this client id")]
+    Refused,
+    #[error("the credential has expired; ask the application's server for a new one")]
+    Expired,
+    #[error("the client id belongs to a user's device; choose another one for a service")]
+    OwnedByUser,
+    #[error("too many logins wait for the catalog; try again later")]
+    Busy,
+    #[error("the catalog did not answer; try again later")]
+    Unavailable,
+}
+
+impl LoginError {
+    /// For CONNACK of 5.0 [MQTT5-3.2.2.2].
+    pub const fn reason(self) -> ReasonCode {
+        match self {
+            Self::BadClientId => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
+            Self::BadUsername | Self::Refused => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+            Self::Expired | Self::OwnedByUser => ReasonCode::NOT_AUTHORIZED,
+            Self::Busy => ReasonCode::SERVER_BUSY,
+            Self::Unavailable => ReasonCode::SERVER_UNAVAILABLE,
+        }
+    }
+}
+
+impl From<LookupError> for LoginError {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Busy => Self::Busy,
+            LookupError::TimedOut | LookupError::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum LoginStep {
+    Decided(Result<Identity, LoginError>),
+    /// Look up [`PendingLogin::client_id`] in the [`DeviceDirectory`], then finish.
+    NeedsDevice(PendingLogin),
+}
+
+/// A login that waits for the row of the device with its client id.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PendingLogin {
+    client_id: String,
+    claim: Claim,
+}
+
+#[derive(PartialEq, Eq)]
+enum Claim {
+    /// Verified, but the client id may belong to a user.
+    Service(Identity),
+    Device {
+        key_id: String,
+        password: Vec<u8>,
+        known: bool,
+    },
+}
+
+impl std::fmt::Debug for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Service(identity) => f.debug_tuple("Service").field(identity).finish(),
+            Self::Device { key_id, .. } => f.debug_struct("Device").field("key_id", key_id).finish_non_exhaustive(),
+        }
+    }
+}
+
+/// The first step of a CONNECT.
+pub fn begin(access: &Access, client_id: &str, username: Option<&str>, password: Option<&[u8]>) -> LoginStep {
+    match claim(access, client_id, username, password.unwrap_or_default()) {
+        Ok(claim) => LoginStep::NeedsDevice(PendingLogin { client_id: client_id.to_owned(), claim }),
+        Err(error) => LoginStep::Decided(Err(error)),
+    }
+}
+
+fn claim(access: &Access, client_id: &str, username: Option<&str>, password: &[u8]) -> Result<Claim, LoginError> {
+    let id = ClientId::parse(client_id).map_err(|_| LoginError::BadClientId)?;
+    let name = Username::parse(username.unwrap_or_default()).ok_or(LoginError::BadUsername)?;
+    let known = access.has_group(id.group()) && name.instance == access.instance();
+    match name.method {
+        Method::Signature => signature(access, client_id, &name, password, known).map(Claim::Service),
+        Method::DeviceCredential => {
+            Ok(Claim::Device { key_id: name.key_id.to_owned(), password: password.to_owned(), known })
+        }
+    }
+}
+
+fn signature(
+    access: &Access,
+    client_id: &str,
+    name: &Username<'_>,
+    password: &[u8],
+    known: bool,
+) -> Result<Identity, LoginError> {
+    let key = access.key(name.key_id);
+    let fits = matches(key.map(|key| key.secret.as_str()), client_id, password);
+    match key {
+        Some(key) if fits && known && key.instance == name.instance => {
+            Ok(Identity::Service { key_id: key.key_id.clone(), instance: key.instance.clone() })
+        }
+        _ => Err(LoginError::Refused),
+    }
+}
+
+impl PendingLogin {
+    /// The device to look up.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// The second step, with what the directory found.
+    ///
+    /// # Errors
+    /// The login is refused.
+    pub fn finish(self, device: Option<&Device>, now_ms: u64) -> Result<Identity, LoginError> {
+        match self.claim {
+            Claim::Service(_) if device.is_some() => Err(LoginError::OwnedByUser),
+            Claim::Service(identity) => Ok(identity),
+            Claim::Device { key_id, password, known } => {
+                let device = device.filter(|device| known && device.key_id == key_id);
+                finish_device(&self.client_id, device, &password, now_ms)
+            }
+        }
+    }
+}
+
+fn finish_device(
+    client_id: &str,
+    device: Option<&Device>,
+    password: &[u8],
+    now_ms: u64,
+) -> Result<Identity, LoginError> {
+    let fits = matches(device.map(|device| device.secret.as_str()), client_id, password);
+    match device {
+        Some(device) if fits && device.client_id == client_id => {
+            if device.expires_at_ms <= now_ms {
+                return Err(LoginError::Expired);
+            }
+            let (user, group) = (device.user.clone(), device.group.clone());
+            Ok(Identity::Device { client_id: client_id.to_owned(), user, group })
+        }
+        _ => Err(LoginError::Refused),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    Signature,
+    DeviceCredential,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Username<'a> {
+    method: Method,
+    key_id: &'a str,
+    instance: &'a str,
+}
+
+impl<'a> Username<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.split('|');
+        let method = match parts.next()? {
+            "Signature" => Method::Signature,
+            "DeviceCredential" => Method::DeviceCredential,
+            _ => return None,
+        };
+        let (key_id, instance) = (parts.next()?, parts.next()?);
+        let whole = parts.next().is_none() && !key_id.is_empty() && !instance.is_empty();
+        whole.then_some(Self { method, key_id, instance })
+    }
+}
+
+#[cfg(test)]
+mod tests;
