@@ -324,6 +324,12 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig {
+            rng_seed: proptest::test_runner::RngSeed::Fixed(0x4D51_5454),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
         #[test]
         fn the_tree_finds_exactly_what_the_filters_match_one_by_one(
             filters in prop::collection::vec(filter_text(), 0..20),

@@ -86,7 +86,7 @@ impl Client {
         let ack = match publish.delivery {
             Delivery::AtMostOnce => None,
             Delivery::ExactlyOnce { .. } => {
-                return self.close(ReasonCode::QOS_NOT_SUPPORTED, "QoS 2 was not asked for");
+                return self.close(ReasonCode::PROTOCOL_ERROR, "QoS 2 was not asked for");
             }
             Delivery::AtLeastOnce { packet_id, dup } if self.acks.owes(packet_id) => {
                 if !dup {

@@ -85,6 +85,8 @@ pub struct Connection {
     version: Version,
     wants_problem_information: bool,
     expires_at_end: bool,
+    /// What is held is the start of one packet, of no use without more bytes.
+    is_starved: bool,
     /// We held packets back, so silence was ours; the keep alive starts anew.
     was_blocked: bool,
 }
@@ -107,6 +109,7 @@ impl Connection {
             version: Version::V311,
             wants_problem_information: true,
             expires_at_end: false,
+            is_starved: false,
             was_blocked: false,
         }
     }
@@ -148,9 +151,10 @@ impl Connection {
         }
     }
 
-    /// Whether a turn without new bytes could yield something, because bytes are held.
+    /// Whether a turn without new bytes could yield something: packets were held back, or the last turn ended
+    /// before they were read, and nothing hinders them now.
     pub fn has_held_input(&self) -> bool {
-        !self.held.is_empty() && self.wants_input()
+        !self.held.is_empty() && !self.is_starved && self.wants_input()
     }
 
     /// The bytes that are held for incomplete or waiting packets.
@@ -166,6 +170,7 @@ impl Connection {
 
     /// Starts a turn with what was just read from the transport; may be empty.
     pub fn begin<'b>(&mut self, bytes: &'b [u8]) -> Input<'b> {
+        self.is_starved = false;
         Input::new(mem::take(&mut self.held), bytes)
     }
 
@@ -189,7 +194,10 @@ impl Connection {
     ) -> Result<Option<Request<'i>>, Close> {
         while self.may_read(now) {
             let bytes = input.unread();
-            let Some((packet, len)) = self.decode(bytes, out)? else { return Ok(None) };
+            let Some((packet, len)) = self.decode(bytes, out)? else {
+                self.is_starved = true;
+                return Ok(None);
+            };
             input.advance(len);
             let request = match self.state {
                 State::AwaitConnect => Some(self.handle_connect(packet, out)?),
