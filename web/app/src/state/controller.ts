@@ -1,0 +1,282 @@
+/** Lets the model follow the client and its calls, and takes what a person does to them. */
+
+import { type Call, type CallState, type Client, isHost, type Outcome, type RosterChange } from "@convoke/sdk";
+import { batch } from "@preact/signals";
+import { duration } from "../texts/format.ts";
+import { t } from "../texts/t.ts";
+import { rememberSpeaker } from "./link.ts";
+import type { Actions, Model, Problem } from "./model.ts";
+import { endWords, staysOpen } from "./outcome.ts";
+import type { Sounds } from "./sounds.ts";
+
+const CONTACTS_EVERY_MS = 30_000;
+const NOTICE_MS = 5_000;
+
+export class Controller implements Actions {
+  readonly #model: Model;
+  readonly #client: Client;
+  readonly #sounds: Sounds;
+  readonly #ringing = new Map<string, Call>();
+  #call: Call | undefined;
+  #lastNotice = 0;
+
+  constructor(model: Model, client: Client, sounds: Sounds) {
+    this.#model = model;
+    this.#client = client;
+    this.#sounds = sounds;
+  }
+
+  start(): void {
+    const { client, missed, busy_elsewhere } = this.#model;
+    this.#client.on("state", (state) => {
+      client.value = state;
+      this.#model.name.value = this.#client.identity?.name ?? "";
+      this.#model.user.value = this.#client.identity?.user ?? "";
+      if (state.is === "online") void this.#askContacts();
+    });
+    this.#client.on("missed", (list) => {
+      missed.value = list;
+    });
+    this.#client.on("elsewhere", (call) => {
+      busy_elsewhere.value = call !== undefined;
+    });
+    this.#client.on("incoming", (call) => this.#rings(call));
+    this.#client.on("call", (call) => this.#enter(call));
+    setInterval(() => void this.#askContacts(), CONTACTS_EVERY_MS);
+    document.addEventListener("visibilitychange", () => void this.#askContacts());
+    void this.#client.connect();
+  }
+
+  useHere(): void {
+    void this.#client.useHere();
+  }
+
+  ready(): void {
+    void this.#sounds.unlock().then((ready) => {
+      this.#model.sound_ready.value = ready;
+      this.#sounds.follow(this.#model);
+    });
+  }
+
+  testRing(): void {
+    const { test_rings } = this.#model;
+    test_rings.value = !test_rings.value;
+    this.#sounds.follow(this.#model);
+  }
+
+  speaker(off: boolean): void {
+    this.#model.speaker_off.value = off;
+    rememberSpeaker(off);
+  }
+
+  soundBlocked(): void {
+    this.#model.sound_blocked.value = true;
+  }
+
+  unblockSound(): void {
+    this.#model.sound_blocked.value = false;
+    this.ready();
+  }
+
+  call(user: string, video: boolean): void {
+    if (this.#call) return;
+    void this.#sounds.unlock().then((ready) => {
+      this.#model.sound_ready.value = ready;
+    });
+    this.#client.call(user, { video });
+  }
+
+  callBack(outcome: Outcome): void {
+    this.dismissMissed(outcome);
+    this.call(outcome.from, outcome.media === "video");
+  }
+
+  dismissMissed(outcome: Outcome): void {
+    this.#client.seen(outcome.invitation).catch(() => {});
+  }
+
+  accept(key: string, video: boolean): void {
+    const call = this.#ringing.get(key);
+    if (!call) return;
+    this.#call?.leave();
+    this.#ringing.delete(key);
+    this.#enter(call);
+    void call.accept({ video });
+  }
+
+  decline(key: string): void {
+    void this.#ringing.get(key)?.reject();
+  }
+
+  silence(): void {
+    this.#sounds.silence();
+  }
+
+  leave(): void {
+    void this.#call?.leave();
+  }
+
+  endForAll(): void {
+    void this.#call?.destroy();
+  }
+
+  toggleMicrophone(): void {
+    const muted = this.#call?.state.muted.audio;
+    this.#model.spoken.value = t(muted ? "live.unmuted" : "live.muted");
+    void (muted ? this.#call?.unmute("audio") : this.#call?.mute("audio"));
+  }
+
+  toggleCamera(): void {
+    void (this.#call?.state.muted.video ? this.#call.unmute("video") : this.#call?.mute("video"));
+  }
+
+  panel(panel: Model["panel"]["value"]): void {
+    this.#model.panel.value = panel;
+    if (panel) void this.#askContacts();
+  }
+
+  invite(user: string): void {
+    void this.#call?.invite(user);
+  }
+
+  muteMember(user: string): void {
+    void this.#call?.muteMember(user);
+  }
+
+  askUnmute(user: string): void {
+    void this.#call?.askUnmute(user);
+  }
+
+  block(user: string, blocked: boolean): void {
+    void (blocked ? this.#call?.block(user) : this.#call?.unblock(user));
+  }
+
+  kick(user: string): void {
+    void this.#call?.kick(user);
+  }
+
+  answerAsk(track: "audio" | "video", yes: boolean): void {
+    if (yes) void this.#call?.unmute(track);
+    else this.#call?.dismissAsk(track);
+  }
+
+  closeEnded(): void {
+    this.#model.ended.value = undefined;
+  }
+
+  callAgain(): void {
+    const ended = this.#model.ended.value;
+    this.closeEnded();
+    const user = ended && Object.keys(ended.state.progress)[0];
+    if (user) this.call(user, ended.state.media === "video");
+  }
+
+  dismissProblem(problem: Problem): void {
+    const { problems } = this.#model;
+    problems.value = problems.value.filter((other) => other !== problem);
+  }
+
+  async #askContacts(): Promise<void> {
+    if (document.visibilityState !== "visible" || this.#client.state.is !== "online") return;
+    const contacts = await this.#client.contacts().catch(() => undefined);
+    if (contacts) this.#model.contacts.value = contacts;
+  }
+
+  #rings(call: Call): void {
+    const key = call.meeting;
+    this.#ringing.set(key, call);
+    this.#model.spoken.value = t("live.rings", { name: call.state.from?.name ?? "" });
+    this.#showRinging();
+    call.on("state", (state) => {
+      if (state.phase === "incoming") return this.#showRinging();
+      if (this.#ringing.delete(key)) this.#showRinging();
+      if (state.phase === "ended" && call !== this.#call) this.#ringEnded(state);
+    });
+  }
+
+  #ringEnded(state: CallState): void {
+    const reason = state.end?.reason;
+    const name = state.from?.name ?? "";
+    if (state.end?.by === state.me) return;
+    if (reason === "answered_elsewhere" || reason === "declined_elsewhere") return this.#notice(t(`end.${reason}`));
+    this.#model.spoken.value = t("live.missed", { name });
+  }
+
+  #showRinging(): void {
+    this.#model.ringing.value = [...this.#ringing].map(([key, call]) => ({ key, state: call.state }));
+    this.#sounds.follow(this.#model);
+  }
+
+  /** This call fills the screen from now on. */
+  #enter(call: Call): void {
+    this.#call = call;
+    batch(() => {
+      this.#model.ended.value = undefined;
+      this.#model.problems.value = [];
+      this.#model.media.value = call;
+      this.#showRinging();
+      this.#follow(call.state, call);
+    });
+    call.on("state", (state) => this.#follow(state, call));
+    call.on("media", () => {
+      this.#model.media_turn.value += 1;
+    });
+    call.on("roster", (changes) => this.#tell(changes));
+    call.on("problem", (problem) => this.#problem(problem));
+  }
+
+  #follow(state: CallState, call: Call): void {
+    if (call !== this.#call) return;
+    const before = this.#model.call.value;
+    if (state.phase === "ended") return this.#ended(state);
+    this.#model.call.value = state;
+    if (before?.phase !== "joined" && state.phase === "joined") this.#model.spoken.value = t("live.connected");
+    this.#sounds.follow(this.#model);
+  }
+
+  #ended(state: CallState): void {
+    this.#call = undefined;
+    const end = state.end ?? { reason: "left" };
+    batch(() => {
+      this.#model.call.value = undefined;
+      this.#model.media.value = undefined;
+      this.#model.panel.value = undefined;
+      if (staysOpen(state)) this.#model.ended.value = { end, state };
+    });
+    this.#sounds.ended(state);
+    this.#sounds.follow(this.#model);
+    if (!staysOpen(state)) this.#notice(this.#farewell(state));
+    void this.#askContacts();
+  }
+
+  #farewell(state: CallState): string {
+    const what = endWords(state).title;
+    if (!state.joined_at_ms) return what;
+    return t("end.duration", { what, duration: duration(this.#client.now_ms() - state.joined_at_ms) });
+  }
+
+  #tell(changes: readonly RosterChange[]): void {
+    for (const { what, name } of changes) this.#notice(t(`live.${what}`, { name }));
+  }
+
+  #problem(problem: Problem): void {
+    const { problems } = this.#model;
+    const others = problems.value.filter((other) => other.device !== problem.device || !problem.device);
+    problems.value = [...others.slice(-2), problem];
+  }
+
+  #notice(text: string): void {
+    const { notices, spoken } = this.#model;
+    this.#lastNotice += 1;
+    const id = this.#lastNotice;
+    spoken.value = text;
+    notices.value = [...notices.value.slice(-2), { id, text }];
+    setTimeout(() => {
+      notices.value = notices.value.filter((notice) => notice.id !== id);
+    }, NOTICE_MS);
+  }
+}
+
+export function mayRule(state: CallState): boolean {
+  return isHost(state);
+}

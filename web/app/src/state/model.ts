@@ -1,0 +1,113 @@
+/** Everything that the screens show, as signals. Only `controller.ts` writes; a story fills one by hand. */
+
+import type { Call, CallEnd, CallState, ClientState, Contact, ConvokeError, Device, Outcome } from "@convoke/sdk";
+import { type Signal, signal } from "@preact/signals";
+
+/** What a screen needs of a call besides its state. */
+export type CallMedia = Pick<Call, "track" | "own" | "audioTracks" | "level">;
+
+export interface Ringing {
+  key: string;
+  state: CallState;
+}
+
+export interface Ended {
+  end: CallEnd;
+  state: CallState;
+}
+
+export interface Notice {
+  id: number;
+  text: string;
+  detail?: string;
+}
+
+export interface Problem {
+  device?: Device;
+  error: ConvokeError;
+}
+
+export type Panel = "people" | "invite" | undefined;
+
+export interface Model {
+  has_link: boolean;
+  client: Signal<ClientState>;
+  name: Signal<string>;
+  user: Signal<string>;
+  contacts: Signal<readonly Contact[] | undefined>;
+  missed: Signal<readonly Outcome[]>;
+  /** The user is in a call on another device. */
+  busy_elsewhere: Signal<boolean>;
+  call: Signal<CallState | undefined>;
+  media: Signal<CallMedia | undefined>;
+  /** Rises when tracks have come or gone. */
+  media_turn: Signal<number>;
+  ringing: Signal<readonly Ringing[]>;
+  /** How the last call from here ended, until it is closed. */
+  ended: Signal<Ended | undefined>;
+  problems: Signal<readonly Problem[]>;
+  panel: Signal<Panel>;
+  notices: Signal<readonly Notice[]>;
+  /** What a screen reader is to say. */
+  spoken: Signal<string>;
+  sound_ready: Signal<boolean>;
+  test_rings: Signal<boolean>;
+  speaker_off: Signal<boolean>;
+  /** The browser does not play without a touch. */
+  sound_blocked: Signal<boolean>;
+}
+
+export function createModel(has_link: boolean, speaker_off: boolean): Model {
+  return {
+    has_link,
+    client: signal<ClientState>({ is: "idle" }),
+    name: signal(""),
+    user: signal(""),
+    contacts: signal(undefined),
+    missed: signal([]),
+    busy_elsewhere: signal(false),
+    call: signal(undefined),
+    media: signal(undefined),
+    media_turn: signal(0),
+    ringing: signal([]),
+    ended: signal(undefined),
+    problems: signal([]),
+    panel: signal(undefined),
+    notices: signal([]),
+    spoken: signal(""),
+    sound_ready: signal(false),
+    test_rings: signal(false),
+    speaker_off: signal(speaker_off),
+    sound_blocked: signal(false),
+  };
+}
+
+/** What a person can do. */
+export interface Actions {
+  useHere(): void;
+  ready(): void;
+  testRing(): void;
+  speaker(off: boolean): void;
+  unblockSound(): void;
+  soundBlocked(): void;
+  call(user: string, video: boolean): void;
+  callBack(outcome: Outcome): void;
+  dismissMissed(outcome: Outcome): void;
+  accept(key: string, video: boolean): void;
+  decline(key: string): void;
+  silence(): void;
+  leave(): void;
+  endForAll(): void;
+  toggleMicrophone(): void;
+  toggleCamera(): void;
+  panel(panel: Panel): void;
+  invite(user: string): void;
+  muteMember(user: string): void;
+  askUnmute(user: string): void;
+  block(user: string, blocked: boolean): void;
+  kick(user: string): void;
+  answerAsk(track: "audio" | "video", yes: boolean): void;
+  closeEnded(): void;
+  callAgain(): void;
+  dismissProblem(problem: Problem): void;
+}

@@ -1,0 +1,40 @@
+/** How the end of a call is told to the one who sees it. */
+
+import type { CallState } from "@convoke/sdk";
+import { progressOf } from "@convoke/sdk";
+import { t } from "../texts/t.ts";
+
+export interface EndWords {
+  title: string;
+  detail?: string;
+}
+
+/** The callee of a call of two, or who stands first in the list. */
+export function calleeName(state: CallState): string {
+  const user = Object.keys(state.progress)[0] ?? "";
+  return state.roster.members.find((member) => member.user === user)?.name ?? user;
+}
+
+export function endWords(state: CallState): EndWords {
+  const end = state.end ?? { reason: "left" as const };
+  const name = calleeName(state);
+  const user = Object.keys(state.progress)[0];
+  const progress = user && !state.joined_at_ms ? progressOf(state, user) : undefined;
+  if (end.error) return { title: t(end.error.text), detail: t(end.error.remedy) };
+  if (progress?.is === "busy") return { title: t("end.busy", { name }), detail: t("end.busy_why") };
+  if (progress?.is === "rejected" || (end.reason === "declined" && end.by !== state.me)) {
+    return { title: t("end.declined", { name: name || (end.by ?? "") }) };
+  }
+  if (end.reason === "no_answer" && state.direction === "out") {
+    return { title: t("end.no_answer"), detail: t("end.no_answer_why", { name }) };
+  }
+  return end.reason === "declined" ? { title: t("end.left") } : { title: t(`end.${end.reason}`) };
+}
+
+/** An end that the person did not bring about stays until it has been read. */
+export function staysOpen(state: CallState): boolean {
+  const end = state.end;
+  if (!end || end.by === state.me) return false;
+  if (end.reason === "kicked" || end.reason === "refused" || end.reason === "failed") return true;
+  return state.direction === "out" && !state.joined_at_ms && end.reason !== "cancelled";
+}

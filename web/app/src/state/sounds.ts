@@ -1,0 +1,120 @@
+/**
+ * What is heard: the ring of an incoming call, the tone of an outgoing one, and the end of one, each distinct. All are
+ * made here, from sines. A browser keeps them silent until the page is touched: then `unlock` succeeds.
+ */
+
+import type { CallState } from "@convoke/sdk";
+import { progressOf } from "@convoke/sdk";
+import type { Model } from "./model.ts";
+
+interface Note {
+  at_s: number;
+  for_s: number;
+  hz: number;
+  gain: number;
+}
+
+interface Tune {
+  notes: readonly Note[];
+  /** The tune begins again after this. */
+  every_s: number;
+}
+
+const bell = (at_s: number, hz: number): Note => ({ at_s, for_s: 0.55, hz, gain: 0.22 });
+const tone = (at_s: number, for_s: number): Note => ({ at_s, for_s, hz: 425, gain: 0.09 });
+
+const TUNES = {
+  ring: {
+    notes: [bell(0, 784), bell(0.16, 988), bell(0.32, 1175), bell(0.8, 784), bell(0.96, 988), bell(1.12, 1175)],
+    every_s: 3,
+  },
+  dial: { notes: [tone(0, 1)], every_s: 4 },
+  /** The callee is off: it does not ring anywhere. */
+  wait: { notes: [tone(0, 0.12)], every_s: 6 },
+} satisfies Record<string, Tune>;
+
+const BUSY: readonly Note[] = [tone(0, 0.3), tone(0.6, 0.3), tone(1.2, 0.3)];
+const FAREWELL: readonly Note[] = [bell(0, 660), bell(0.13, 494)];
+
+type TuneName = keyof typeof TUNES;
+
+export class Sounds {
+  #context: AudioContext | undefined;
+  #playing: TuneName | undefined;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #out: GainNode | undefined;
+  #silenced = false;
+
+  /** Called from a touch; true if the browser lets the page sound. */
+  async unlock(): Promise<boolean> {
+    try {
+      this.#context ??= new AudioContext();
+      await this.#context.resume();
+    } catch {
+      return false;
+    }
+    return this.#context.state === "running";
+  }
+
+  /** The ring that goes on at present is not heard any more. */
+  silence(): void {
+    this.#silenced = true;
+    this.#play(undefined);
+  }
+
+  /** Plays what fits the model. */
+  follow(model: Model): void {
+    const rings = model.ringing.value.length > 0;
+    if (!rings) this.#silenced = false;
+    this.#play(tuneOf(model, this.#silenced));
+  }
+
+  ended(state: CallState): void {
+    const refused = state.end?.reason === "declined" || Object.values(state.progress).some(({ is }) => is === "busy");
+    this.#once(refused && !state.joined_at_ms ? BUSY : FAREWELL);
+  }
+
+  #play(name: TuneName | undefined): void {
+    if (name === this.#playing) return;
+    this.#playing = name;
+    clearInterval(this.#timer);
+    this.#out?.disconnect();
+    this.#out = undefined;
+    if (!name) return;
+    const { notes, every_s } = TUNES[name];
+    this.#once(notes);
+    this.#timer = setInterval(() => this.#once(notes), every_s * 1_000);
+  }
+
+  #once(notes: readonly Note[]): void {
+    const context = this.#context;
+    if (context?.state !== "running") return;
+    this.#out ??= context.createGain();
+    this.#out.connect(context.destination);
+    for (const note of notes) sound(context, this.#out, note);
+  }
+}
+
+function tuneOf(model: Model, silenced: boolean): TuneName | undefined {
+  if (model.ringing.value.length > 0) return silenced ? undefined : "ring";
+  if (model.test_rings.value) return "ring";
+  const call = model.call.value;
+  if (call?.phase !== "calling") return undefined;
+  const progress = Object.keys(call.progress).map((user) => progressOf(call, user).is);
+  if (progress.includes("ringing")) return "dial";
+  return progress.includes("waiting") ? "wait" : undefined;
+}
+
+function sound(context: AudioContext, out: AudioNode, { at_s, for_s, hz, gain }: Note): void {
+  const start_s = context.currentTime + at_s + 0.02;
+  const oscillator = context.createOscillator();
+  const envelope = context.createGain();
+  oscillator.frequency.value = hz;
+  envelope.gain.setValueAtTime(0, start_s);
+  envelope.gain.linearRampToValueAtTime(gain, start_s + 0.02);
+  envelope.gain.setValueAtTime(gain, start_s + Math.max(0.02, for_s - 0.3));
+  envelope.gain.exponentialRampToValueAtTime(0.0005, start_s + for_s);
+  oscillator.connect(envelope).connect(out);
+  oscillator.start(start_s);
+  oscillator.stop(start_s + for_s + 0.05);
+}

@@ -1,0 +1,40 @@
+/** Times and names in the words of this browser's language. */
+
+const DAY_MS = 24 * 3_600_000;
+
+/** `12:31` today, `Mon 12:31` within a week, else the date. */
+export function when(at_ms: number, now_ms: number = Date.now()): string {
+  const at = new Date(at_ms);
+  if (at.toDateString() === new Date(now_ms).toDateString()) return time(at);
+  if (Math.abs(now_ms - at_ms) < 6 * DAY_MS)
+    return `${new Intl.DateTimeFormat(undefined, { weekday: "short" }).format(at)} ${time(at)}`;
+  return new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" }).format(at);
+}
+
+function time(at: Date): string {
+  return new Intl.DateTimeFormat(undefined, { timeStyle: "short" }).format(at);
+}
+
+/** `3:07`, `1:02:09`. */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1_000));
+  const parts = [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const shown = parts[0] ? parts : parts.slice(1);
+  return shown.map((part, i) => (i === 0 ? String(part) : String(part).padStart(2, "0"))).join(":");
+}
+
+export function names(list: readonly string[]): string {
+  return new Intl.ListFormat(undefined, { type: "conjunction" }).format(list);
+}
+
+/** One or two letters for who has no picture. */
+export function initials(name: string): string {
+  const words = name.trim().split(/\s+/);
+  const letters = [words[0], words.length > 1 ? words.at(-1) : undefined].map((word) => [...(word ?? "")][0] ?? "");
+  return letters.join("").toUpperCase();
+}
+
+/** One of six tints, always the same for the same user. */
+export function tint(user: string): number {
+  return [...user].reduce((sum, char) => (sum * 31 + (char.codePointAt(0) ?? 0)) % 997, 7) % 6;
+}

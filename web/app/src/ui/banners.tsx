@@ -1,0 +1,109 @@
+/** What a person in a call should know now: what is down, what is asked, what does not work and what helps. */
+
+import type { CallState } from "@convoke/sdk";
+import type { ComponentChildren } from "preact";
+import type { Problem } from "../state/model.ts";
+import { t } from "../texts/t.ts";
+import { useApp } from "./app.tsx";
+import { Close } from "./icons.tsx";
+
+interface BannerProps {
+  id: string;
+  kind?: "warning" | "info";
+  children: ComponentChildren;
+  action?: { label: string; press: () => void; id: string };
+  dismiss?: () => void;
+  dismissLabel?: string;
+}
+
+function Banner({ id, kind = "warning", children, action, dismiss, dismissLabel }: BannerProps) {
+  return (
+    <div class={`banner ${kind}`} data-testid={`banner-${id}`} role="status">
+      <p>{children}</p>
+      {action ? (
+        <button type="button" class="button small" data-testid={action.id} onClick={action.press}>
+          {action.label}
+        </button>
+      ) : null}
+      {dismiss ? (
+        <button type="button" class="icon-button bare" aria-label={dismissLabel ?? t("panel.close")} onClick={dismiss}>
+          <Close />
+        </button>
+      ) : null}
+    </div>
+  );
+}
+
+export function Banners({ call }: { call: CallState }) {
+  const { model, actions } = useApp();
+  const down = downWords(call);
+  return (
+    <div class="banners">
+      {down ? <Banner id="down">{down}</Banner> : null}
+      {call.blocked.audio ? <Banner id="blocked">{t("banner.blocked")}</Banner> : null}
+      <Asked call={call} track="audio" />
+      <Asked call={call} track="video" />
+      {model.sound_blocked.value ? (
+        <Banner
+          id="sound"
+          action={{ label: t("speaker.unblock"), press: () => actions.unblockSound(), id: "unblock-sound" }}
+        >
+          {t("speaker.blocked")}
+        </Banner>
+      ) : null}
+      {model.speaker_off.value ? (
+        <Banner
+          id="speaker"
+          kind="info"
+          action={{ label: t("speaker.on"), press: () => actions.speaker(false), id: "speaker-on" }}
+        >
+          {t("speaker.off")}
+        </Banner>
+      ) : null}
+      {model.problems.value.map((problem) => (
+        <ProblemBanner key={`${problem.device}-${problem.error.code}`} problem={problem} />
+      ))}
+    </div>
+  );
+}
+
+/** Names what is down: the way to the service, the way of pictures and sound, or both. */
+function downWords(call: CallState): string | undefined {
+  const media = call.path === "lost" || call.path === "failed";
+  if (call.path === "failed" && call.path_error) return `${t(call.path_error.text)} ${t(call.path_error.remedy)}`;
+  if (call.signalling === "down") return t(media ? "banner.both" : "banner.signalling");
+  return media ? t("banner.media") : undefined;
+}
+
+function Asked({ call, track }: { call: CallState; track: "audio" | "video" }) {
+  const { actions } = useApp();
+  const by = call.asked[track];
+  if (!by || !call.muted[track]) return null;
+  const name = call.roster.members.find((member) => member.user === by)?.name ?? by;
+  return (
+    <Banner
+      id={`asked-${track}`}
+      kind="info"
+      action={{
+        label: t(track === "audio" ? "control.unmute" : "control.camera_on"),
+        press: () => actions.answerAsk(track, true),
+        id: "answer-ask",
+      }}
+      dismiss={() => actions.answerAsk(track, false)}
+      dismissLabel={t("banner.not_now")}
+    >
+      {t(track === "audio" ? "banner.asked" : "banner.asked_camera", { name })}
+    </Banner>
+  );
+}
+
+function ProblemBanner({ problem }: { problem: Problem }) {
+  const { actions } = useApp();
+  const { device, error } = problem;
+  return (
+    <Banner id={device ?? "problem"} kind="info" dismiss={() => actions.dismissProblem(problem)}>
+      {device ? <strong>{t(`device.${device}`)} </strong> : null}
+      {t(error.text)} {t(error.remedy)}
+    </Banner>
+  );
+}

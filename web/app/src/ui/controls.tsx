@@ -1,0 +1,113 @@
+/** The bar of a call. Each button says what pressing it does. */
+
+import { type CallState, isHost } from "@convoke/sdk";
+import type { ComponentChildren } from "preact";
+import { t } from "../texts/t.ts";
+import { useApp } from "./app.tsx";
+import { Camera, CameraOff, HangUp, Invite, Mic, MicOff, People, Speaker, SpeakerOff } from "./icons.tsx";
+
+interface ControlProps {
+  id: string;
+  label: string;
+  icon: ComponentChildren;
+  press: () => void;
+  shortcut?: string;
+  kind?: string;
+  expanded?: boolean;
+}
+
+function Control({ id, label, icon, press, shortcut, kind = "", expanded }: ControlProps) {
+  return (
+    <button
+      type="button"
+      class={`control ${kind}`}
+      data-testid={id}
+      aria-keyshortcuts={shortcut}
+      aria-expanded={expanded}
+      title={shortcut ? `${label} (${shortcut})` : label}
+      onClick={press}
+    >
+      <span class="control-disc">{icon}</span>
+      <span class="control-label">{label}</span>
+    </button>
+  );
+}
+
+export function Controls({ call }: { call: CallState }) {
+  const { model, actions } = useApp();
+  const joined = call.phase === "joined";
+  const { muted } = call;
+  const panel = model.panel.value;
+  const toggle = (name: "people" | "invite") => () => actions.panel(panel === name ? undefined : name);
+  return (
+    <nav class="controls" aria-label={t("call.controls")}>
+      <Control
+        id="mic"
+        label={t(muted.audio ? "control.unmute" : "control.mute")}
+        icon={muted.audio ? <MicOff /> : <Mic />}
+        kind={muted.audio ? "off" : ""}
+        shortcut="M"
+        press={() => actions.toggleMicrophone()}
+      />
+      <Control
+        id="camera"
+        label={t(muted.video ? "control.camera_on" : "control.camera_off")}
+        icon={muted.video ? <CameraOff /> : <Camera />}
+        kind={muted.video ? "off" : ""}
+        shortcut="V"
+        press={() => actions.toggleCamera()}
+      />
+      {joined ? <SpeakerControl /> : null}
+      {joined ? (
+        <>
+          <Control
+            id="people"
+            label={t("control.people")}
+            icon={<People />}
+            shortcut="P"
+            expanded={panel === "people"}
+            press={toggle("people")}
+          />
+          <Control
+            id="invite"
+            label={t("control.invite")}
+            icon={<Invite />}
+            shortcut="I"
+            expanded={panel === "invite"}
+            press={toggle("invite")}
+          />
+        </>
+      ) : null}
+      <Control
+        id="leave"
+        label={t(joined ? "control.leave" : "control.cancel")}
+        icon={<HangUp />}
+        kind="danger"
+        press={() => actions.leave()}
+      />
+      {joined && isHost(call) ? (
+        <Control
+          id="end-all"
+          label={t("control.end_all")}
+          icon={<HangUp />}
+          kind="danger-quiet"
+          press={() => actions.endForAll()}
+        />
+      ) : null}
+    </nav>
+  );
+}
+
+function SpeakerControl() {
+  const { model, actions } = useApp();
+  const off = model.speaker_off.value;
+  return (
+    <Control
+      id="speaker"
+      label={t(off ? "control.speaker_on" : "control.speaker_off")}
+      icon={off ? <SpeakerOff /> : <Speaker />}
+      kind={off ? "off" : ""}
+      press={() => actions.speaker(!off)}
+    />
+  );
+}

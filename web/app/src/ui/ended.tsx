@@ -1,0 +1,33 @@
+/** How a call from here came out, until it has been read. */
+
+import type { Ended } from "../state/model.ts";
+import { calleeName, endWords } from "../state/outcome.ts";
+import { t } from "../texts/t.ts";
+import { useApp } from "./app.tsx";
+import { Avatar } from "./avatar.tsx";
+import { Logo } from "./icons.tsx";
+
+export function EndedScreen({ state }: Ended) {
+  const { actions } = useApp();
+  const { title, detail } = endWords(state);
+  const user = Object.keys(state.progress)[0];
+  return (
+    <main id="main" class="gate" data-testid="ended">
+      <div class="gate-card">
+        {user ? <Avatar user={user} name={calleeName(state)} size="large" /> : <Logo />}
+        <h1 data-testid="end-title">{title}</h1>
+        {detail ? <p>{detail}</p> : null}
+        <div class="gate-actions">
+          {user ? (
+            <button type="button" class="button primary" data-testid="call-again" onClick={() => actions.callAgain()}>
+              {t("end.again")}
+            </button>
+          ) : null}
+          <button type="button" class="button quiet" data-testid="close-ended" onClick={() => actions.closeEnded()}>
+            {t("end.close")}
+          </button>
+        </div>
+      </div>
+    </main>
+  );
+}

@@ -1,0 +1,211 @@
+/** Who is there, who called, and whether this tab is ready to ring. */
+
+import type { Contact, Outcome } from "@convoke/sdk";
+import { when } from "../texts/format.ts";
+import { t } from "../texts/t.ts";
+import { useApp } from "./app.tsx";
+import { Avatar } from "./avatar.tsx";
+import { Bell, Camera, Check, Close, Logo, Missed, Phone, SpeakerOff } from "./icons.tsx";
+
+export function Home() {
+  const { model } = useApp();
+  return (
+    <div class="home">
+      <Header />
+      <main id="main" class="home-grid">
+        <div class="side">
+          {model.busy_elsewhere.value ? <p class="card note">{t("banner.elsewhere")}</p> : null}
+          <Ready />
+          {model.speaker_off.value ? <SpeakerCard /> : null}
+          <MissedList />
+        </div>
+        <Contacts />
+      </main>
+    </div>
+  );
+}
+
+function Header() {
+  const { model } = useApp();
+  const online = model.client.value.is === "online";
+  const name = model.name.value;
+  return (
+    <header class="header">
+      <span class="brand">
+        <Logo />
+        {t("app.name")}
+      </span>
+      <span class="me">
+        <span class={`state ${online ? "online" : "offline"}`} data-testid="state" role="status">
+          {t(online ? "state.online" : "state.offline")}
+        </span>
+        <span class="me-name" data-testid="me">
+          <span class="hidden">{t("state.signed_in_as", { name })}</span>
+          <span aria-hidden="true">{name}</span>
+        </span>
+        <Avatar user={model.user.value} name={name} />
+      </span>
+    </header>
+  );
+}
+
+function Ready() {
+  const { model, actions } = useApp();
+  const ready = model.sound_ready.value;
+  return (
+    <section class={`card ready ${ready ? "done" : ""}`} aria-labelledby="ready-title">
+      <span class="card-icon">{ready ? <Check /> : <Bell />}</span>
+      <div>
+        <h2 id="ready-title">{t(ready ? "ready.done" : "ready.title")}</h2>
+        <p>{t(ready ? "ready.done_why" : "ready.why")}</p>
+        {ready ? (
+          <button
+            type="button"
+            class="button quiet"
+            data-testid="test-ring"
+            aria-pressed={model.test_rings.value}
+            onClick={() => actions.testRing()}
+          >
+            {t(model.test_rings.value ? "ready.test_stop" : "ready.test")}
+          </button>
+        ) : (
+          <button type="button" class="button primary" data-testid="ready" onClick={() => actions.ready()}>
+            {t("ready.button")}
+          </button>
+        )}
+      </div>
+    </section>
+  );
+}
+
+function SpeakerCard() {
+  const { actions } = useApp();
+  return (
+    <section class="card" aria-labelledby="speaker-title" data-testid="speaker-off">
+      <span class="card-icon">
+        <SpeakerOff />
+      </span>
+      <div>
+        <h2 id="speaker-title">{t("speaker.off")}</h2>
+        <p>{t("speaker.off_why")}</p>
+        <button type="button" class="button quiet" data-testid="speaker-on" onClick={() => actions.speaker(false)}>
+          {t("speaker.on")}
+        </button>
+      </div>
+    </section>
+  );
+}
+
+function MissedList() {
+  const missed = useApp().model.missed.value;
+  if (missed.length === 0) return null;
+  return (
+    <section class="card plain" aria-labelledby="missed-title">
+      <h2 id="missed-title">
+        {t("missed.title")} <span class="count">{missed.length}</span>
+      </h2>
+      <ul class="rows" data-testid="missed">
+        {missed.map((outcome) => (
+          <MissedRow key={outcome.invitation} outcome={outcome} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function MissedRow({ outcome }: { outcome: Outcome }) {
+  const { actions } = useApp();
+  const { from_name: name, media, kind, at_ms } = outcome;
+  const key = kind === "missed_busy" ? "missed.busy" : (`missed.${media}` as const);
+  return (
+    <li class="row" data-testid={`missed-${outcome.from}`}>
+      <span class="row-icon">
+        <Missed />
+      </span>
+      <span class="row-text">
+        <strong>{name}</strong>
+        <span>{t(key, { when: when(at_ms) })}</span>
+      </span>
+      <button
+        type="button"
+        class="button small"
+        data-testid="call-back"
+        aria-label={t("missed.call_back", { name })}
+        onClick={() => actions.callBack(outcome)}
+      >
+        {t("missed.call_back_short")}
+      </button>
+      <button
+        type="button"
+        class="icon-button bare"
+        data-testid="dismiss-missed"
+        aria-label={t("missed.dismiss", { name })}
+        onClick={() => actions.dismissMissed(outcome)}
+      >
+        <Close />
+      </button>
+    </li>
+  );
+}
+
+function Contacts() {
+  const contacts = useApp().model.contacts.value;
+  return (
+    <section class="people" aria-labelledby="people-title">
+      <h1 id="people-title">{t("people.title")}</h1>
+      {contacts === undefined ? <p class="quiet-text">{t("people.loading")}</p> : null}
+      {contacts?.length === 0 ? (
+        <div class="card empty">
+          <h2>{t("people.none")}</h2>
+          <p>{t("people.none_why")}</p>
+        </div>
+      ) : null}
+      {contacts?.length ? (
+        <ul class="rows contacts" data-testid="contacts">
+          {contacts.map((contact) => (
+            <ContactRow key={contact.user} contact={contact} />
+          ))}
+        </ul>
+      ) : null}
+    </section>
+  );
+}
+
+function ContactRow({ contact }: { contact: Contact }) {
+  const { actions } = useApp();
+  const { user, name, presence } = contact;
+  return (
+    <li class="row contact" data-testid={`contact-${user}`}>
+      <Avatar user={user} name={name} presence={presence} />
+      <span class="row-text">
+        <strong>{name}</strong>
+        <span data-testid="presence">{presenceWords(contact)}</span>
+      </span>
+      <button
+        type="button"
+        class="icon-button"
+        data-testid="call-audio"
+        aria-label={t("people.audio_call", { name })}
+        title={t("people.audio_call", { name })}
+        onClick={() => actions.call(user, false)}
+      >
+        <Phone />
+      </button>
+      <button
+        type="button"
+        class="icon-button accent"
+        data-testid="call"
+        aria-label={t("people.video_call", { name })}
+        title={t("people.video_call", { name })}
+        onClick={() => actions.call(user, true)}
+      >
+        <Camera />
+      </button>
+    </li>
+  );
+}
+
+export function presenceWords({ presence, since_ms }: Contact): string {
+  if (presence !== "offline") return t(`presence.${presence}`);
+  return since_ms ? t("presence.offline_since", { when: when(since_ms) }) : t("presence.never");
+}

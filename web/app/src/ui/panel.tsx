@@ -1,0 +1,136 @@
+/** Beside a call: who is in it, with what the host may do, and who may be invited. */
+
+import { type CallState, isHost, type Member } from "@convoke/sdk";
+import { useEffect, useRef } from "preact/hooks";
+import { t } from "../texts/t.ts";
+import { useApp } from "./app.tsx";
+import { Avatar } from "./avatar.tsx";
+import { presenceWords } from "./home.tsx";
+import { Close } from "./icons.tsx";
+import { memberWords } from "./tile.tsx";
+
+export function SidePanel({ call }: { call: CallState }) {
+  const { model, actions } = useApp();
+  const panel = model.panel.value;
+  const title = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    if (panel) title.current?.focus();
+  }, [panel]);
+  if (!panel) return null;
+  return (
+    <aside class="panel" data-testid="panel" aria-labelledby="panel-title">
+      <header>
+        <h2 id="panel-title" ref={title} tabIndex={-1}>
+          {t(panel === "people" ? "panel.people" : "panel.invite")}
+        </h2>
+        <button
+          type="button"
+          class="icon-button bare"
+          aria-label={t("panel.close")}
+          onClick={() => actions.panel(undefined)}
+        >
+          <Close />
+        </button>
+      </header>
+      {panel === "people" ? <Members call={call} /> : <InviteList call={call} />}
+    </aside>
+  );
+}
+
+function Members({ call }: { call: CallState }) {
+  return (
+    <ul class="rows" data-testid="members">
+      {call.roster.members.map((member) => (
+        <MemberRow key={member.user} member={member} call={call} />
+      ))}
+    </ul>
+  );
+}
+
+function MemberRow({ member, call }: { member: Member; call: CallState }) {
+  const { user, name } = member;
+  const me = user === call.me;
+  return (
+    <li class="row member" data-testid={`member-${user}`}>
+      <Avatar user={user} name={name} />
+      <span class="row-text">
+        <strong>{me ? t("call.you_named", { name }) : name}</strong>
+        <span>{details(member, call)}</span>
+      </span>
+      {isHost(call) && !me && member.participation ? <HostActions member={member} /> : null}
+    </li>
+  );
+}
+
+function details(member: Member, call: CallState): string {
+  const words = [
+    call.roster.host === member.user ? t("tile.host") : "",
+    memberWords(member, call),
+    member.blocked?.audio ? t("tile.blocked") : member.muted?.audio ? t("tile.muted") : "",
+  ];
+  return words.filter(Boolean).join(" · ");
+}
+
+interface HostAction {
+  id: "ask" | "mute" | "block" | "unblock" | "kick";
+  press: () => void;
+}
+
+function HostActions({ member }: { member: Member }) {
+  const { actions } = useApp();
+  const { user, name, muted, blocked } = member;
+  const doing: readonly HostAction[] = [
+    muted?.audio
+      ? { id: "ask", press: () => actions.askUnmute(user) }
+      : { id: "mute", press: () => actions.muteMember(user) },
+    blocked?.audio
+      ? { id: "unblock", press: () => actions.block(user, false) }
+      : { id: "block", press: () => actions.block(user, true) },
+    { id: "kick", press: () => actions.kick(user) },
+  ];
+  return (
+    <span class="row-actions">
+      {doing.map(({ id, press }) => (
+        <button
+          key={id}
+          type="button"
+          class="button small"
+          data-testid={id}
+          aria-label={t(`panel.${id}_named`, { name })}
+          onClick={press}
+        >
+          {t(`panel.${id}`)}
+        </button>
+      ))}
+    </span>
+  );
+}
+
+function InviteList({ call }: { call: CallState }) {
+  const { model, actions } = useApp();
+  const here = new Set(call.roster.members.map((member) => member.user));
+  const free = (model.contacts.value ?? []).filter((contact) => !here.has(contact.user) && contact.user !== call.me);
+  if (free.length === 0) return <p class="quiet-text">{t("panel.invite_none")}</p>;
+  return (
+    <ul class="rows" data-testid="invitable">
+      {free.map((contact) => (
+        <li class="row" key={contact.user} data-testid={`invite-${contact.user}`}>
+          <Avatar user={contact.user} name={contact.name} presence={contact.presence} />
+          <span class="row-text">
+            <strong>{contact.name}</strong>
+            <span>{presenceWords(contact)}</span>
+          </span>
+          <button
+            type="button"
+            class="button small primary"
+            data-testid="ring"
+            aria-label={t("panel.ring_named", { name: contact.name })}
+            onClick={() => actions.invite(contact.user)}
+          >
+            {t("panel.ring")}
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}

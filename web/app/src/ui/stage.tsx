@@ -1,0 +1,116 @@
+/** A call, from the first ring to its end: pictures, what is wrong, and what can be done. */
+
+import { type CallState, isIn, type Member } from "@convoke/sdk";
+import { useEffect, useState } from "preact/hooks";
+import { duration, names } from "../texts/format.ts";
+import { t } from "../texts/t.ts";
+import { useApp } from "./app.tsx";
+import { Avatar } from "./avatar.tsx";
+import { Banners } from "./banners.tsx";
+import { Controls } from "./controls.tsx";
+import { Voices } from "./media.tsx";
+import { SidePanel } from "./panel.tsx";
+import { progressWords, SelfTile, Tile } from "./tile.tsx";
+
+/** With fewer others one's own picture stands apart, in a corner of theirs. */
+const SELF_IN_GRID_FROM = 2;
+
+export function Stage({ call }: { call: CallState }) {
+  const { model } = useApp();
+  const members = call.roster.members.filter((member) => member.user !== call.me);
+  const apart = call.phase !== "joined" || members.length < SELF_IN_GRID_FROM;
+  return (
+    <div class={`stage ${model.panel.value ? "with-panel" : ""}`}>
+      <StageHeader call={call} />
+      <Banners call={call} />
+      <main id="main" class="stage-main" aria-label={t("call.stage")}>
+        {call.phase === "joined" ? <Grid call={call} members={members} withSelf={!apart} /> : <Calling call={call} />}
+        {apart ? <SelfTile call={call} apart /> : null}
+      </main>
+      <Controls call={call} />
+      <SidePanel call={call} />
+      <Voices />
+    </div>
+  );
+}
+
+function StageHeader({ call }: { call: CallState }) {
+  const list = others(call).map((person) => person.name);
+  return (
+    <header class="stage-header">
+      <h1>{list.length > 0 ? t("call.with", { names: names(list) }) : t("call.alone")}</h1>
+      <span class="stage-state" data-testid="state" role="status">
+        {stateWords(call)}
+      </span>
+      {call.joined_at_ms ? <Clock since_ms={call.joined_at_ms} /> : null}
+    </header>
+  );
+}
+
+function stateWords(call: CallState): string {
+  if (call.phase === "accepting") return t("call.connecting");
+  if (call.phase === "joined") return call.path === "idle" || call.path === "connecting" ? t("call.connecting") : "";
+  const callee = Object.keys(call.progress)[0];
+  return callee ? progressWords(call, callee) : t("call.calling");
+}
+
+function Clock({ since_ms }: { since_ms: number }) {
+  const [now_ms, setNow] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 1_000);
+    return () => clearInterval(timer);
+  }, []);
+  return (
+    <span class="clock" role="timer" aria-label={t("call.duration")}>
+      {duration(now_ms - since_ms)}
+    </span>
+  );
+}
+
+function Grid({ call, members, withSelf }: { call: CallState; members: readonly Member[]; withSelf: boolean }) {
+  const { model } = useApp();
+  const shown = [...members.filter(isIn), ...members.filter((member) => !isIn(member))];
+  if (shown.length === 0) {
+    return (
+      <div class="calling">
+        <Avatar user={model.user.value} name={model.name.value} size="large" />
+        <h2>{t("call.alone")}</h2>
+      </div>
+    );
+  }
+  return (
+    <div class={`grid of-${Math.min(shown.length + (withSelf ? 1 : 0), 9)}`} data-testid="grid">
+      {shown.map((member) => (
+        <Tile key={member.user} member={member} call={call} />
+      ))}
+      {withSelf ? <SelfTile call={call} /> : null}
+    </div>
+  );
+}
+
+function Calling({ call }: { call: CallState }) {
+  const people = others(call);
+  return (
+    <div class="calling" data-testid="calling">
+      {people.map(({ user, name }) => (
+        <div class="callee" key={user}>
+          <span class="halo">
+            <Avatar user={user} name={name} size="large" />
+          </span>
+          <h2>{name}</h2>
+          <p data-testid={`progress-${user}`}>
+            {call.phase === "accepting" ? t("call.connecting") : progressWords(call, user)}
+          </p>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+/** Everybody else whom this call is about: callees and members, and who rang. */
+function others(call: CallState): { user: string; name: string }[] {
+  const known = new Map(call.roster.members.map((member) => [member.user, member.name]));
+  if (call.from && !known.has(call.from.user)) known.set(call.from.user, call.from.name);
+  for (const user of Object.keys(call.progress)) if (!known.has(user)) known.set(user, user);
+  return [...known].filter(([user]) => user !== call.me).map(([user, name]) => ({ user, name }));
+}

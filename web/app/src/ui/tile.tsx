@@ -1,0 +1,97 @@
+/** One person in a call: picture or initials, name, and what is off, blocked or lost. */
+
+import { type CallState, type Member, progressOf } from "@convoke/sdk";
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { when } from "../texts/format.ts";
+import { t } from "../texts/t.ts";
+import { useApp } from "./app.tsx";
+import { Avatar } from "./avatar.tsx";
+import { MicOff, Shield } from "./icons.tsx";
+import { Picture } from "./media.tsx";
+
+const LEVEL_EVERY_MS = 200;
+const SPEAKS_ABOVE = 0.02;
+
+export function Tile({ member, call }: { member: Member; call: CallState }) {
+  const { model } = useApp();
+  const tile = useRef<HTMLElement>(null);
+  void model.media_turn.value;
+  const { user, name, participation, state, muted, blocked } = member;
+  const media = model.media.value;
+  const track = participation && !muted?.video && !blocked?.video ? media?.track(participation, "camera") : undefined;
+  const silent = muted?.audio || blocked?.audio;
+  useLevel(tile, () => (participation && !silent ? (media?.level(participation) ?? 0) : 0));
+  return (
+    <article ref={tile} class={`tile ${state}`} data-testid={`tile-${user}`} aria-label={name}>
+      <Avatar user={user} name={name} size="large" />
+      {track ? <Picture track={track} label={name} /> : null}
+      {state === "in" ? null : <p class="tile-state">{memberWords(member, call)}</p>}
+      <Caption name={name}>
+        {muted?.audio ? <Mark label={t("tile.muted")} id="muted" icon={<MicOff />} /> : null}
+        {blocked?.audio ? <Mark label={t("tile.blocked")} id="blocked" icon={<Shield />} wide /> : null}
+      </Caption>
+    </article>
+  );
+}
+
+export function SelfTile({ call, apart }: { call: CallState; apart?: boolean }) {
+  const { model } = useApp();
+  void model.media_turn.value;
+  const track = model.media.value?.own("camera");
+  const name = model.name.value;
+  return (
+    <article class={`tile in ${apart ? "self" : ""}`} data-testid="self" aria-label={t("call.you_named", { name })}>
+      <Avatar user={model.user.value} name={name} size="large" />
+      {track ? <Picture track={track} mirrored label={t("call.you")} /> : null}
+      <Caption name={t("call.you")}>
+        {call.muted.audio ? <Mark label={t("tile.muted")} id="muted" icon={<MicOff />} /> : null}
+        {call.blocked.audio ? <Mark label={t("tile.blocked")} id="blocked" icon={<Shield />} /> : null}
+      </Caption>
+    </article>
+  );
+}
+
+function Caption({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <p class="caption">
+      <span class="caption-name">{name}</span>
+      {children}
+    </p>
+  );
+}
+
+function Mark({ label, id, icon, wide }: { label: string; id: string; icon: ComponentChildren; wide?: boolean }) {
+  return (
+    <span class={`mark ${id}`} data-testid={`mark-${id}`} title={label}>
+      {icon}
+      <span class={wide ? "" : "hidden"}>{label}</span>
+    </span>
+  );
+}
+
+/** What a member who is not quite there is doing, in words. */
+export function memberWords(member: Member, call: CallState): string {
+  if (member.state === "joining") return t("tile.joining");
+  if (member.state === "lost") return t("tile.lost");
+  if (member.state === "in") return t("panel.in");
+  return progressWords(call, member.user);
+}
+
+export function progressWords(call: CallState, user: string): string {
+  const progress = progressOf(call, user);
+  return progress.is === "waiting" ? t("call.waiting", { when: when(progress.until_ms) }) : t(`call.${progress.is}`);
+}
+
+/** Marks who speaks, without a render for each change. */
+function useLevel(tile: { current: HTMLElement | null }, level: () => number): void {
+  const latest = useRef(level);
+  latest.current = level;
+  useEffect(() => {
+    const timer = setInterval(
+      () => tile.current?.classList.toggle("speaks", latest.current() > SPEAKS_ABOVE),
+      LEVEL_EVERY_MS,
+    );
+    return () => clearInterval(timer);
+  }, [tile]);
+}

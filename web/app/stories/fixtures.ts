@@ -1,0 +1,190 @@
+/** One model for each story. */
+
+import { type CallState, ConvokeError, type Member, type Outcome } from "@convoke/sdk";
+import { createModel, type Model } from "../src/state/model.ts";
+import { paintedTrack } from "./pictures.ts";
+
+const NOW_MS = Date.now();
+const MINUTE_MS = 60_000;
+
+function member(user: string, name: string, more: Partial<Member> = {}): Member {
+  return { user, name, participation: `p-${user}`, state: "in", muted: {}, blocked: {}, ...more };
+}
+
+const alice = member("alice", "Alice Marsh");
+const bob = member("bob", "Bob Okafor");
+
+function call(more: Partial<CallState> = {}): CallState {
+  return {
+    meeting: "m1",
+    me: "alice",
+    direction: "out",
+    media: "video",
+    phase: "joined",
+    admitted: true,
+    progress: { bob: { is: "accepted" } },
+    roster: { rev: 3, host: "alice", members: [alice, bob] },
+    path: "up",
+    signalling: "up",
+    muted: { audio: false, video: false },
+    blocked: { audio: false, video: false },
+    asked: {},
+    joined_at_ms: NOW_MS - 187_000,
+    ...more,
+  };
+}
+
+function calling(progress: CallState["progress"][string]): CallState {
+  const members = [alice, member("bob", "Bob Okafor", { state: "invited", participation: undefined })];
+  return call({
+    phase: "calling",
+    joined_at_ms: undefined,
+    progress: { bob: progress },
+    roster: { rev: 1, host: "alice", members },
+  });
+}
+
+function missed(from: string, from_name: string, ago_ms: number, more: Partial<Outcome> = {}): Outcome {
+  const at_ms = NOW_MS - ago_ms;
+  return {
+    invitation: `i-${from}-${ago_ms}`,
+    meeting: "m",
+    rev: 1,
+    from,
+    from_name,
+    media: "video",
+    kind: "missed",
+    at_ms,
+    ...more,
+  };
+}
+
+function ringing(media: "audio" | "video"): CallState {
+  const from = { user: "alice", name: "Alice Marsh" };
+  const roster = { rev: 1, host: "alice", members: [alice, member("carol", "Carol Núñez")] };
+  return call({
+    me: "bob",
+    direction: "in",
+    phase: "incoming",
+    admitted: false,
+    from,
+    media,
+    roster,
+    joined_at_ms: undefined,
+  });
+}
+
+function base(): Model {
+  const model = createModel(true, false);
+  model.client.value = { is: "online" };
+  model.name.value = "Alice Marsh";
+  model.user.value = "alice";
+  model.contacts.value = [
+    { user: "bob", name: "Bob Okafor", presence: "online" },
+    { user: "carol", name: "Carol Núñez", presence: "in_call" },
+    { user: "dmitri", name: "Dmitri Halonen", presence: "offline", since_ms: NOW_MS - 42 * MINUTE_MS },
+    { user: "esme", name: "Esmé Fairweather-Castellanos", presence: "offline", since_ms: NOW_MS - 49 * 60 * MINUTE_MS },
+    { user: "farid", name: "Farid Rahimi", presence: "offline" },
+  ];
+  return model;
+}
+
+function inCall(state: CallState): Model {
+  const model = base();
+  const tracks = new Map<string, MediaStreamTrack | undefined>();
+  const track = (key: string) => {
+    if (!tracks.has(key)) tracks.set(key, paintedTrack(tracks.size));
+    return tracks.get(key);
+  };
+  model.call.value = state;
+  model.media.value = {
+    track: (participation) => (participation === "p-dmitri" ? undefined : track(participation)),
+    own: (device) => (device === "camera" && !state.muted.video ? track("self") : undefined),
+    audioTracks: () => [],
+    level: (participation) => (participation === "p-bob" ? 0.2 : 0),
+  };
+  return model;
+}
+
+const many = [
+  alice,
+  bob,
+  member("carol", "Carol Núñez", { muted: { audio: true } }),
+  member("dmitri", "Dmitri Halonen", { muted: { video: true }, blocked: { audio: true } }),
+  member("esme", "Esmé Fairweather-Castellanos", { state: "ringing", participation: undefined }),
+];
+const conference = (more: Partial<CallState> = {}) =>
+  call({ roster: { rev: 5, host: "alice", members: many }, ...more });
+
+function with_(model: Model, change: (model: Model) => unknown): Model {
+  change(model);
+  return model;
+}
+
+export const stories: Record<string, () => Model> = {
+  "no-link": () => createModel(false, false),
+  "signing-in": () => with_(createModel(true, false), (m) => (m.client.value = { is: "signing_in" })),
+  unreachable: () =>
+    with_(
+      createModel(true, false),
+      (m) => (m.client.value = { is: "signing_in", error: new ConvokeError("server_unreachable") }),
+    ),
+  "link-invalid": () =>
+    with_(
+      createModel(true, false),
+      (m) => (m.client.value = { is: "refused", error: new ConvokeError("link_invalid") }),
+    ),
+  elsewhere: () => with_(createModel(true, false), (m) => (m.client.value = { is: "elsewhere" })),
+  contacts: base,
+  missed: () =>
+    with_(base(), (m) => {
+      m.sound_ready.value = true;
+      m.speaker_off.value = true;
+      m.missed.value = [
+        missed("bob", "Bob Okafor", 3 * MINUTE_MS),
+        missed("esme", "Esmé Fairweather-Castellanos", 26 * 60 * MINUTE_MS, { media: "audio", kind: "missed_busy" }),
+      ];
+    }),
+  offline: () => with_(inCall(calling({ is: "waiting", until_ms: NOW_MS + 40_000 })), () => {}),
+  calling: () => inCall(calling({ is: "calling" })),
+  "calling-ringing": () => inCall(calling({ is: "ringing" })),
+  ringing: () => with_(base(), (m) => (m.ringing.value = [{ key: "m1", state: ringing("video") }])),
+  "ringing-audio": () => with_(base(), (m) => (m.ringing.value = [{ key: "m1", state: ringing("audio") }])),
+  "in-call": () => inCall(call()),
+  "three-in-call": () => inCall(call({ roster: { rev: 4, host: "alice", members: many.slice(0, 3) } })),
+  conference: () => inCall(conference()),
+  people: () => with_(inCall(conference()), (m) => (m.panel.value = "people")),
+  invite: () => with_(inCall(call({ muted: { audio: true, video: true } })), (m) => (m.panel.value = "invite")),
+  trouble: () =>
+    with_(
+      inCall(
+        conference({
+          signalling: "down",
+          path: "lost",
+          blocked: { audio: true, video: false },
+          muted: { audio: true, video: true },
+          asked: { audio: "bob" },
+        }),
+      ),
+      (m) => {
+        m.speaker_off.value = true;
+        m.problems.value = [{ device: "camera", error: new ConvokeError("device_denied") }];
+      },
+    ),
+  firefox: () => inCall(call({ path: "failed", path_error: new ConvokeError("media_loopback_firefox") })),
+  declined: () =>
+    with_(base(), (m) => {
+      const state = {
+        ...calling({ is: "rejected", reason: "declined" }),
+        phase: "ended",
+        end: { reason: "declined", by: "bob" },
+      } as const;
+      m.ended.value = { end: state.end, state };
+    }),
+  "no-answer": () =>
+    with_(base(), (m) => {
+      const state = { ...calling({ is: "ringing" }), phase: "ended", end: { reason: "no_answer" } } as const;
+      m.ended.value = { end: state.end, state };
+    }),
+  empty: () => with_(base(), (m) => (m.contacts.value = [])),
+};

@@ -1,0 +1,25 @@
+/** Shows the story that the address names: `?story=in-call`. Without one, a list. */
+
+import "../src/styles/index.css";
+import { render } from "preact";
+import type { Actions } from "../src/state/model.ts";
+import { AppRoot } from "../src/ui/app.tsx";
+import { stories } from "./fixtures.ts";
+
+const nothing = new Proxy({}, { get: () => () => {} }) as Actions;
+const story = stories[new URLSearchParams(location.search).get("story") ?? ""];
+const root = document.getElementById("app");
+
+function List() {
+  return (
+    <ul>
+      {Object.keys(stories).map((name) => (
+        <li key={name}>
+          <a href={`?story=${name}`}>{name}</a>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+if (root) render(story ? <AppRoot model={story()} actions={nothing} /> : <List />, root);

@@ -1,0 +1,121 @@
+import { type CallState, ConvokeError } from "@convoke/sdk";
+import { describe, expect, test } from "vitest";
+import { watchKeys } from "../src/state/keyboard.ts";
+import { readLink } from "../src/state/link.ts";
+import { type Actions, createModel } from "../src/state/model.ts";
+import { endWords, staysOpen } from "../src/state/outcome.ts";
+
+function ended(more: Partial<CallState>): CallState {
+  const members = [
+    { user: "alice", name: "Alice", state: "in" as const },
+    { user: "bob", name: "Bob", state: "invited" as const },
+  ];
+  return {
+    meeting: "m1",
+    me: "alice",
+    direction: "out",
+    media: "video",
+    phase: "ended",
+    admitted: true,
+    progress: { bob: { is: "calling" } },
+    roster: { rev: 1, host: "alice", members },
+    path: "idle",
+    signalling: "up",
+    muted: { audio: false, video: false },
+    blocked: { audio: false, video: false },
+    asked: {},
+    ...more,
+  };
+}
+
+describe("how a call ended", () => {
+  test.each<[Partial<CallState>, string]>([
+    [{ end: { reason: "no_answer" } }, "No answer"],
+    [{ progress: { bob: { is: "busy" } }, end: { reason: "failed" } }, "Bob is in another call"],
+    [{ progress: { bob: { is: "rejected", reason: "declined" } }, end: { reason: "declined" } }, "Bob declined"],
+    [{ end: { reason: "refused", error: new ConvokeError("refused_limit") } }, "That was too often."],
+    [{ end: { reason: "kicked" } }, "You were removed from the call"],
+  ])("%o is told as %s and stays until it is read", (more, title) => {
+    const state = ended(more);
+    expect(endWords(state).title).toBe(title);
+    expect(staysOpen(state)).toBe(true);
+  });
+
+  test.each<[Partial<CallState>]>([
+    [{ end: { reason: "left", by: "alice" } }],
+    [{ end: { reason: "cancelled", by: "alice" } }],
+    [{ joined_at_ms: 1, end: { reason: "destroyed", by: "bob" } }],
+    [{ direction: "in", end: { reason: "answered_elsewhere" } }],
+  ])("%o only passes by", (more) => {
+    expect(staysOpen(ended(more))).toBe(false);
+  });
+});
+
+describe("the page's link", () => {
+  function session() {
+    const values = new Map<string, string>();
+    return {
+      getItem: (key: string) => values.get(key) ?? null,
+      setItem: (key: string, value: string) => void values.set(key, value),
+    };
+  }
+
+  test("signs in, and a reload without it does so again", () => {
+    const tab = session();
+    expect(readLink("#login=s3cret&speaker=off", tab)).toEqual({ secret: "s3cret", speaker_off: true });
+    expect(readLink("", tab)).toEqual({ secret: "s3cret", speaker_off: true });
+  });
+
+  test("without speaker=off leaves the speaker on", () => {
+    expect(readLink("#login=s3cret", session()).speaker_off).toBe(false);
+  });
+
+  test("is missing in a fresh tab", () => {
+    expect(readLink("", session()).secret).toBeUndefined();
+  });
+});
+
+describe("keys", () => {
+  function keyboard() {
+    const done: string[] = [];
+    const actions = new Proxy(
+      {},
+      { get: (_, name) => (value: unknown) => done.push(`${String(name)} ${value ?? ""}`.trim()) },
+    );
+    const model = createModel(true, false);
+    model.call.value = ended({ phase: "joined" });
+    let listener = (_event: Partial<KeyboardEvent>) => {};
+    const target = { addEventListener: (_: string, it: never) => (listener = it) };
+    watchKeys(model, actions as Actions, target as never);
+    const press = (key: string, more: Partial<KeyboardEvent> = {}) =>
+      listener({ key, preventDefault: () => {}, ...more });
+    return { press, done, model };
+  }
+
+  test("steer a call", () => {
+    const { press, done, model } = keyboard();
+    for (const key of ["m", "V", "p", "i"]) press(key);
+    model.panel.value = "people";
+    press("p");
+    press("Escape");
+    expect(done).toEqual(["toggleMicrophone", "toggleCamera", "panel people", "panel invite", "panel", "panel"]);
+  });
+
+  test("are text in a text field, and a browser's own with a modifier", () => {
+    const { press, done } = keyboard();
+    press("m", { target: { tagName: "INPUT" } as never });
+    press("m", { ctrlKey: true });
+    press("m", { repeat: true });
+    expect(done).toEqual([]);
+  });
+
+  test("do nothing outside of a call, and while it rings", () => {
+    const { press, done, model } = keyboard();
+    model.ringing.value = [{ key: "m2", state: ended({ phase: "incoming" }) }];
+    press("m");
+    model.ringing.value = [];
+    model.call.value = undefined;
+    press("m");
+    expect(done).toEqual([]);
+  });
+});

@@ -1,0 +1,297 @@
+/**
+ * One call, as an application handles it. It says what it does to the service, shows what the service says back
+ * (`state`), and keeps microphone, camera and the media path in step with it.
+ */
+
+import { Emitter } from "../core/emitter.ts";
+import { ConvokeError, refusal } from "../core/errors.ts";
+import { type Captured, capture, type Device } from "../media/capture.ts";
+import { MediaSession } from "../media/session.ts";
+import type {
+  Down,
+  DownOf,
+  InvitationId,
+  JoinParameters,
+  MeetingId,
+  ParticipationId,
+  Ring,
+  Source,
+  StandingCall,
+  Track,
+  UpBody,
+  UserName,
+} from "../wire.ts";
+import { type RosterChange, rosterChanges } from "./changes.ts";
+import { type CallEvent, type CallState, reduce } from "./state.ts";
+
+/** What a call asks of its client. */
+export interface CallServices {
+  tell(body: UpBody, meeting: MeetingId): Promise<void>;
+  /** Fresh parameters for a member. */
+  join(meeting: MeetingId): Promise<JoinParameters>;
+  /** Stores that this ring was declined here, before the service is told. */
+  declined(invitation: InvitationId): Promise<void>;
+  now_ms(): number;
+}
+
+export interface CallEvents {
+  state: CallState;
+  /** Tracks of this side or another have come, gone or changed places. */
+  media: undefined;
+  roster: RosterChange[];
+  /** A request failed, or a device could not be opened; the call goes on. */
+  problem: { device?: Device; error: ConvokeError };
+}
+
+export class Call extends Emitter<CallEvents> {
+  readonly invitation: InvitationId | undefined;
+  /** @internal When this device was let in, by its own clock. */
+  admitted_at_ms = 0;
+  readonly #services: CallServices;
+  readonly #session: MediaSession;
+  readonly #own: Partial<Record<Device, MediaStreamTrack>> = {};
+  #state: CallState;
+  #warm: JoinParameters | undefined;
+
+  constructor(state: CallState, services: CallServices, ring?: Ring) {
+    super();
+    this.#state = state;
+    this.#services = services;
+    this.invitation = ring?.invitation;
+    this.#warm = ring?.join;
+    this.#session = new MediaSession({
+      parameters: () => services.join(this.#state.meeting),
+      path: (path, error) => this.apply({ type: "local_path", path, error }),
+      changed: () => this.emit("media", undefined),
+    });
+  }
+
+  get state(): CallState {
+    return this.#state;
+  }
+
+  get meeting(): MeetingId {
+    return this.#state.meeting;
+  }
+
+  /** Answers a ring. `video` opens the camera too. Connected is what `state` says, not this promise. */
+  async accept({ video = this.#state.media === "video" } = {}): Promise<void> {
+    if (this.#state.phase !== "incoming" || !this.invitation) return;
+    this.apply({ type: "local_accept" });
+    this.apply({ type: "local_mute", track: "video", muted: !video });
+    const told = this.#tell({ type: "accept", invitation: this.invitation });
+    await Promise.all([told, this.openDevices(video ? ["microphone", "camera"] : ["microphone"])]);
+  }
+
+  /** Declines a ring. */
+  async reject(): Promise<void> {
+    if (this.#state.phase !== "incoming" || !this.invitation) return;
+    await this.#services.declined(this.invitation);
+    this.apply({ type: "local_end", end: { reason: "declined", by: this.#state.me } });
+    await this.#tell({ type: "reject", invitation: this.invitation, reason: "declined" });
+  }
+
+  /** Gives up calling one person, or everybody who has not answered. */
+  async cancel(user?: UserName): Promise<void> {
+    await this.#tell({ type: "cancel", callee: user });
+  }
+
+  /** Hangs up: leaves the call, or gives it up if nobody has answered. */
+  async leave(): Promise<void> {
+    const alone = this.#state.phase === "calling";
+    this.apply({ type: "local_end", end: { reason: alone ? "cancelled" : "left", by: this.#state.me } });
+    if (alone) await this.#tell({ type: "cancel" });
+    await this.#tell({ type: "leave" });
+  }
+
+  /** Ends the call for everybody; only the host may. */
+  async destroy(): Promise<void> {
+    await this.#tell({ type: "destroy" });
+  }
+
+  /** Turns one's own microphone or camera off. */
+  async mute(track: Track = "audio"): Promise<void> {
+    this.apply({ type: "local_mute", track, muted: true });
+    if (this.#state.admitted) await this.#tell({ type: "mute", track });
+  }
+
+  /** Turns one's own microphone or camera on; opens the device if it is not open. */
+  async unmute(track: Track = "audio"): Promise<void> {
+    this.apply({ type: "local_mute", track, muted: false });
+    this.apply({ type: "local_asked_answered", track });
+    const device = DEVICE_BY_TRACK[track];
+    if (!this.#own[device]) await this.openDevices([device]);
+    if (!this.#own[device]) return this.mute(track);
+    if (this.#state.admitted) await this.#tell({ type: "unmute", track });
+  }
+
+  /** Leaves the host's wish to unmute unanswered. */
+  dismissAsk(track: Track): void {
+    this.apply({ type: "local_asked_answered", track });
+  }
+
+  /** Rings more people into the call. */
+  async invite(...users: UserName[]): Promise<void> {
+    this.apply({ type: "local_invite", users });
+    await this.#tell({ type: "invite", callees: users });
+  }
+
+  /** The host mutes a member, who may unmute. */
+  async muteMember(user: UserName, track: Track = "audio"): Promise<void> {
+    await this.#tell({ type: "mute", user, track });
+  }
+
+  async askUnmute(user: UserName, track: Track = "audio"): Promise<void> {
+    await this.#tell({ type: "ask_unmute", user, track });
+  }
+
+  /** The host stops a member's speech (or picture) at the RTC server until `unblock`. */
+  async block(user: UserName, track: Track = "audio"): Promise<void> {
+    await this.#tell({ type: "block", user, track });
+  }
+
+  async unblock(user: UserName, track: Track = "audio"): Promise<void> {
+    await this.#tell({ type: "unblock", user, track });
+  }
+
+  /** The host removes a member, who may come back after `ban_s`. */
+  async kick(user: UserName, ban_s = 0): Promise<void> {
+    await this.#tell({ type: "kick", user, ban_s });
+  }
+
+  /** One's own open track. */
+  own(device: Device): MediaStreamTrack | undefined {
+    return this.#own[device];
+  }
+
+  /** The track of another participation, if it is in a slot at present. */
+  track(participation: ParticipationId, source: Source): MediaStreamTrack | undefined {
+    return this.#session.track(participation, source);
+  }
+
+  /** All tracks to be played for the call to be heard. */
+  audioTracks(): MediaStreamTrack[] {
+    return this.#session.audioTracks();
+  }
+
+  /** How loud a participation is at present, 0 to 1. */
+  level(participation: ParticipationId): number {
+    return this.#session.level(participation);
+  }
+
+  // What follows is the client's side of a call, not an application's.
+
+  /** @internal Opens devices; what cannot be had is a `problem`, and the service is told that nothing comes from it. */
+  async openDevices(want: readonly Device[]): Promise<void> {
+    const captured: Captured = await capture(want);
+    for (const device of want) await this.#opened(device, captured[device]);
+    for (const problem of captured.problems) {
+      this.emit("problem", problem);
+      void this.mute(TRACK_BY_DEVICE[problem.device]);
+    }
+  }
+
+  /** @internal */
+  warm(): void {
+    if (this.#warm) this.#session.warm(this.#warm);
+  }
+
+  /** @internal */
+  signal(down: Down): void {
+    const before = this.#state;
+    this.apply(down);
+    if (down.type === "refused") this.#refused(down);
+    if (down.type === "admitted" && this.#state.phase !== "ended") this.#admitted(down.join, before.admitted);
+  }
+
+  /** @internal The call goes on after a reconnect or a reload. */
+  goOn({ roster, join }: StandingCall): void {
+    this.apply({ type: "local_admitted", roster });
+    if (join) this.#session.start(join);
+    void this.#session.probe();
+  }
+
+  /** @internal */
+  hint(): void {
+    this.#session.hint();
+  }
+
+  /** @internal */
+  apply(event: CallEvent): void {
+    const before = this.#state;
+    this.#state = reduce(before, { ...event, at_ms: this.#services.now_ms() });
+    if (this.#state === before) return;
+    if (before.muted !== this.#state.muted) this.#followMute();
+    if (this.#state.phase === "ended") this.#end();
+    const changes = rosterChanges(before.roster, this.#state.roster, this.#state.me);
+    this.emit("state", this.#state);
+    if (changes.length > 0) this.emit("roster", changes);
+  }
+
+  /** A refused accept is the end of the ring; any other refusal is a problem to show. */
+  #refused({ code, words }: DownOf<"refused">): void {
+    const error = refusal(code, words);
+    if (this.#state.phase === "accepting") this.apply({ type: "local_end", end: { reason: "refused", error } });
+    else this.emit("problem", { error });
+  }
+
+  #admitted(join: JoinParameters, again: boolean): void {
+    this.admitted_at_ms = Date.now();
+    this.#session.start(join);
+    if (again) return;
+    for (const track of ["audio", "video"] as const) {
+      if (this.#state.muted[track]) void this.#tell({ type: "mute", track });
+    }
+  }
+
+  async #opened(device: Device, track: MediaStreamTrack | undefined): Promise<void> {
+    if (!track) return;
+    if (this.#state.phase === "ended" || (device === "camera" && this.#state.muted.video)) return track.stop();
+    track.enabled = device === "camera" || !this.#state.muted.audio;
+    this.#own[device]?.stop();
+    this.#own[device] = track;
+    track.onended = () => this.#unplugged(device);
+    await this.#session.setTrack(device, track);
+    this.emit("media", undefined);
+  }
+
+  #unplugged(device: Device): void {
+    this.emit("problem", { device, error: new ConvokeError("device_failed", "the device went away") });
+    void this.mute(TRACK_BY_DEVICE[device]);
+  }
+
+  /**
+   * A camera that is off is closed, so that its light goes out; a microphone stays open, so that it is back at once. The
+   * RTC server enforces both besides.
+   */
+  #followMute(): void {
+    const { microphone, camera } = this.#own;
+    if (microphone) microphone.enabled = !this.#state.muted.audio;
+    if (!camera || !this.#state.muted.video) return;
+    delete this.#own.camera;
+    camera.stop();
+    void this.#session.setTrack("camera", undefined);
+    this.emit("media", undefined);
+  }
+
+  #end(): void {
+    this.#session.stop();
+    for (const device of ["microphone", "camera"] as const) {
+      this.#own[device]?.stop();
+      delete this.#own[device];
+    }
+  }
+
+  /** A request that fails is a problem to show; what stands is what the service says. */
+  async #tell(body: UpBody): Promise<void> {
+    try {
+      await this.#services.tell(body, this.#state.meeting);
+    } catch (error) {
+      if (error instanceof ConvokeError) this.emit("problem", { error });
+      else throw error;
+    }
+  }
+}
+
+const TRACK_BY_DEVICE: Record<Device, Track> = { microphone: "audio", camera: "video" };
+const DEVICE_BY_TRACK: Record<Track, Device> = { audio: "microphone", video: "camera" };

@@ -1,0 +1,27 @@
+/** What a person should be told when one roster follows another. */
+
+import type { Roster, UserName } from "../wire.ts";
+import { isIn } from "./state.ts";
+
+export type RosterChange =
+  | { what: "joined"; user: UserName; name: string }
+  | { what: "left"; user: UserName; name: string }
+  | { what: "lost"; user: UserName; name: string }
+  | { what: "back"; user: UserName; name: string };
+
+export function rosterChanges(before: Roster, after: Roster, me: UserName): RosterChange[] {
+  const earlier = new Map(before.members.map((member) => [member.user, member]));
+  const later = new Set(after.members.filter(isIn).map((member) => member.user));
+  const come = after.members.flatMap((member): RosterChange[] => {
+    const { user, name, state } = member;
+    const old = earlier.get(user);
+    if (user === me || !isIn(member)) return [];
+    if (!old || !isIn(old)) return [{ what: "joined", user, name }];
+    if (state === "lost" && old.state !== "lost") return [{ what: "lost", user, name }];
+    return state === "in" && old.state === "lost" ? [{ what: "back", user, name }] : [];
+  });
+  const gone = before.members
+    .filter((member) => isIn(member) && member.user !== me && !later.has(member.user))
+    .map(({ user, name }): RosterChange => ({ what: "left", user, name }));
+  return [...come, ...gone];
+}

@@ -1,0 +1,250 @@
+/**
+ * What is known of one call: a pure function of what happened.
+ *
+ * ```
+ *  calling --another one is in--> joined --ended/leave--> ended
+ *  incoming --accept--> accepting --admitted--> joined        (any) --ended/refused--> ended
+ * ```
+ *
+ * Nothing here is asked of a method's return value: the service's signals decide.
+ */
+
+import type { ConvokeError } from "../core/errors.ts";
+import type {
+  Down,
+  EndReason,
+  Media,
+  MeetingId,
+  Member,
+  RejectReason,
+  Ring,
+  Roster,
+  StandingCall,
+  Track,
+  UserName,
+} from "../wire.ts";
+
+export type CallPhase = "calling" | "incoming" | "accepting" | "joined" | "ended";
+
+/** How far a callee has come. */
+export type Progress =
+  | { is: "calling" }
+  /** None of the callee's devices is online; it rings if one comes back before. */
+  | { is: "waiting"; until_ms: number }
+  | { is: "ringing" }
+  | { is: "accepted" }
+  | { is: "rejected"; reason: RejectReason }
+  | { is: "busy" };
+
+export interface CallEnd {
+  reason: EndReason | "refused";
+  by?: UserName;
+  error?: ConvokeError;
+}
+
+/** The media path: `failed` means that several attempts came to nothing; it is still being tried. */
+export type PathState = "idle" | "connecting" | "up" | "lost" | "failed";
+
+export interface Tracks<T> {
+  audio: T;
+  video: T;
+}
+
+export interface CallState {
+  meeting: MeetingId;
+  me: UserName;
+  direction: "out" | "in";
+  media: Media;
+  title?: string;
+  /** Who rings here. */
+  from?: { user: UserName; name: string };
+  phase: CallPhase;
+  /** The service has let this device in. */
+  admitted: boolean;
+  progress: Readonly<Record<UserName, Progress>>;
+  roster: Roster;
+  path: PathState;
+  /** What is wrong with the media path, if it is known. */
+  path_error?: ConvokeError;
+  signalling: "up" | "down";
+  /** By the person or, until the person unmutes, by the host. */
+  muted: Tracks<boolean>;
+  blocked: Tracks<boolean>;
+  /** Who asks this person to unmute. */
+  asked: Partial<Tracks<UserName>>;
+  joined_at_ms?: number;
+  end?: CallEnd;
+}
+
+/** What happens on this side. */
+export type LocalEvent =
+  | { type: "local_accept" }
+  | { type: "local_roster"; roster: Roster }
+  /** The state answer says that this device is in. */
+  | { type: "local_admitted"; roster: Roster }
+  | { type: "local_invite"; users: readonly UserName[] }
+  | { type: "local_mute"; track: Track; muted: boolean }
+  | { type: "local_asked_answered"; track: Track }
+  | { type: "local_path"; path: PathState; error?: ConvokeError }
+  | { type: "local_signalling"; signalling: "up" | "down" }
+  | { type: "local_end"; end: CallEnd };
+
+export type CallEvent = (Down | LocalEvent) & { at_ms?: number };
+
+const NO_TRACK: Tracks<boolean> = { audio: false, video: false };
+const EMPTY_ROSTER: Roster = { rev: 0, members: [] };
+
+export function outgoing(me: UserName, meeting: MeetingId, callees: readonly UserName[], media: Media): CallState {
+  const progress = Object.fromEntries(callees.map((user) => [user, { is: "calling" } as const]));
+  return { ...blank(me, meeting, media), direction: "out", phase: "calling", progress };
+}
+
+export function incoming(me: UserName, ring: Ring): CallState {
+  const from = { user: ring.from, name: ring.from_name };
+  const title = ring.title ?? undefined;
+  return {
+    ...blank(me, ring.meeting, ring.media),
+    direction: "in",
+    phase: "incoming",
+    from,
+    title,
+    roster: ring.roster,
+  };
+}
+
+/** A call that this device was in before a reload. */
+export function resumed(me: UserName, call: StandingCall): CallState {
+  const base: CallState = {
+    ...blank(me, call.meeting, call.media),
+    direction: "out",
+    phase: "calling",
+    admitted: true,
+  };
+  const muted = self(call.roster, me)?.muted;
+  const state = withRoster(base, call.roster, undefined);
+  return { ...state, muted: { audio: muted?.audio ?? false, video: muted?.video ?? call.media === "audio" } };
+}
+
+function blank(me: UserName, meeting: MeetingId, media: Media): Omit<CallState, "direction" | "phase"> {
+  return {
+    me,
+    meeting,
+    media,
+    admitted: false,
+    progress: {},
+    roster: EMPTY_ROSTER,
+    path: "idle",
+    signalling: "up",
+    muted: { audio: false, video: media === "audio" },
+    blocked: NO_TRACK,
+    asked: {},
+  };
+}
+
+export function reduce(state: CallState, event: CallEvent): CallState {
+  if (state.phase === "ended") return state;
+  switch (event.type) {
+    case "admitted":
+      return admitted(state, event.roster, event.meeting ?? state.meeting, event.at_ms);
+    case "roster":
+      return withRoster(state, event, event.at_ms);
+    case "waiting":
+      return withProgress(state, event.user, { is: "waiting", until_ms: event.until_ms });
+    case "ringing":
+      return withProgress(state, event.user, { is: "ringing" });
+    case "accepted":
+      return withProgress(joinedOnce(state, event.at_ms), event.user, { is: "accepted" });
+    case "rejected":
+      return withProgress(state, event.user, { is: "rejected", reason: event.reason });
+    case "busy":
+      return withProgress(state, event.user, { is: "busy" });
+    case "muted":
+      return { ...state, muted: { ...state.muted, [event.track]: true } };
+    case "blocked":
+      return { ...state, blocked: { ...state.blocked, [event.track]: event.blocked } };
+    case "unmute_asked":
+      return { ...state, asked: { ...state.asked, [event.track]: event.by } };
+    case "ended":
+      return ended(state, { reason: event.reason, by: event.by ?? undefined });
+    default:
+      return local(state, event);
+  }
+}
+
+function local(state: CallState, event: CallEvent): CallState {
+  switch (event.type) {
+    case "local_accept":
+      return state.phase === "incoming" ? { ...state, phase: "accepting" } : state;
+    case "local_admitted":
+      return admitted(state, event.roster, state.meeting, event.at_ms);
+    case "local_roster":
+      return withRoster(state, event.roster, event.at_ms);
+    case "local_invite":
+      return event.users.reduce((next, user) => withProgress(next, user, { is: "calling" }), state);
+    case "local_mute":
+      return { ...state, muted: { ...state.muted, [event.track]: event.muted } };
+    case "local_asked_answered":
+      return { ...state, asked: { ...state.asked, [event.track]: undefined } };
+    case "local_path":
+      return {
+        ...state,
+        path: event.path,
+        path_error: event.path === "up" ? undefined : (event.error ?? state.path_error),
+      };
+    case "local_signalling":
+      return { ...state, signalling: event.signalling };
+    case "local_end":
+      return ended(state, event.end);
+    default:
+      return state;
+  }
+}
+
+function admitted(state: CallState, roster: Roster, meeting: MeetingId, at_ms: number | undefined): CallState {
+  const phase = state.phase === "accepting" || state.phase === "incoming" ? "joined" : state.phase;
+  const joined_at_ms = phase === "joined" ? (state.joined_at_ms ?? at_ms) : state.joined_at_ms;
+  return withRoster({ ...state, meeting, admitted: true, phase, joined_at_ms }, roster, at_ms);
+}
+
+/** A lower revision is older news. */
+function withRoster(state: CallState, roster: Roster, at_ms: number | undefined): CallState {
+  if (roster.rev < state.roster.rev) return state;
+  const { rev, host, members } = roster;
+  const blocked = { ...NO_TRACK, ...self(roster, state.me)?.blocked };
+  const next = { ...state, roster: { rev, host, members }, blocked };
+  return members.some((member) => member.user !== state.me && isIn(member)) ? joinedOnce(next, at_ms) : next;
+}
+
+function joinedOnce(state: CallState, at_ms: number | undefined): CallState {
+  return state.phase === "calling" ? { ...state, phase: "joined", joined_at_ms: at_ms } : state;
+}
+
+function withProgress(state: CallState, user: UserName, progress: Progress): CallState {
+  return { ...state, progress: { ...state.progress, [user]: progress } };
+}
+
+function ended(state: CallState, end: CallEnd): CallState {
+  return { ...state, phase: "ended", end };
+}
+
+/** Whether a member has been let in, and may be heard now or again. */
+export function isIn(member: Member): boolean {
+  return member.state === "joining" || member.state === "in" || member.state === "lost";
+}
+
+export function self(roster: Roster, me: UserName): Member | undefined {
+  return roster.members.find((member) => member.user === me);
+}
+
+export function isHost(state: CallState): boolean {
+  return state.roster.host === state.me;
+}
+
+/** How far a callee has come, the roster included. */
+export function progressOf(state: CallState, user: UserName): Progress {
+  const told = state.progress[user] ?? { is: "calling" };
+  if (told.is === "busy" || told.is === "rejected") return told;
+  const member = state.roster.members.find((other) => other.user === user);
+  if (member && isIn(member)) return { is: "accepted" };
+  return member?.state === "ringing" ? { is: "ringing" } : told;
+}

@@ -1,0 +1,295 @@
+/**
+ * One device of one user: keeps the way to the service, rings, and hands out calls.
+ *
+ * ```ts
+ * const client = createClient({ server: location.origin, secret });
+ * client.on("incoming", (call) => call.accept());
+ * await client.connect();
+ * const call = client.call("bob", { video: true });
+ * ```
+ */
+
+import type { Call } from "./call/call.ts";
+import { Calls } from "./calls.ts";
+import { ServiceClock } from "./core/clock.ts";
+import { Emitter } from "./core/emitter.ts";
+import { ConvokeError } from "./core/errors.ts";
+import { accountKey, type Credentials, login } from "./core/login.ts";
+import { type ClaimedSlot, claimSlot, type SlotShell, takeSlot } from "./core/slot.ts";
+import { isRingSignal, RingBook } from "./ring/book.ts";
+import { Ringer } from "./ring/ringer.ts";
+import { openRingStore, type RingStore } from "./ring/store.ts";
+import type { Incoming, MqttConnect } from "./signalling/connection.ts";
+import { decodeDown } from "./signalling/decode.ts";
+import { Link, type LinkState } from "./signalling/link.ts";
+import { Outbox } from "./signalling/outbox.ts";
+import { Requests } from "./signalling/requests.ts";
+import type { Contact, Down, DownOf, InvitationId, Outcome, StandingCall, UserName } from "./wire.ts";
+
+export interface ClientOptions {
+  /** Names the account in this browser's storage before its user is known. */
+  account: string;
+  /** A credential for `device`, from the application's own server or a login link. */
+  credentials(device: string): Promise<Credentials>;
+  /** Where to take MQTT.js from; by default it is imported when first needed. */
+  mqtt?: () => Promise<MqttConnect>;
+}
+
+export type ClientState =
+  | { is: "idle" }
+  | { is: "signing_in"; error?: ConvokeError }
+  /** Signed in; the way to the service is being made, or made again. */
+  | { is: "offline"; error?: ConvokeError }
+  | { is: "online" }
+  /** Another tab is this device now; `useHere` takes it back. */
+  | { is: "elsewhere" }
+  | { is: "refused"; error: ConvokeError };
+
+export interface ClientEvents {
+  state: ClientState;
+  /** A ring, once per invitation. */
+  incoming: Call;
+  /** A call of this device has begun, or goes on after a reload. */
+  call: Call;
+  /** The missed calls that nobody has seen yet, newest first. */
+  missed: readonly Outcome[];
+  /** The call that this user is in on another device. */
+  elsewhere: StandingCall | undefined;
+}
+
+/** How long a ring waits for the state answer before it rings unconfirmed. */
+const CONFIRM_MS = 3_000;
+
+/** A client for the holder of a login link. */
+export function createClient(options: { server: string; secret: string; mqtt?: () => Promise<MqttConnect> }): Client {
+  const { server, secret, mqtt } = options;
+  return new Client({ account: accountKey(secret), credentials: (device) => login(server, secret, device), mqtt });
+}
+
+export class Client extends Emitter<ClientEvents> {
+  readonly #options: ClientOptions;
+  readonly #clock = new ServiceClock();
+  readonly #link: Link;
+  readonly #outbox: Outbox;
+  readonly #requests: Requests;
+  readonly #calls: Calls;
+  #state: ClientState = { is: "idle" };
+  #slot: ClaimedSlot | undefined;
+  #store: RingStore | undefined;
+  #ringer: Ringer | undefined;
+  #missed: readonly Outcome[] = [];
+  #identity: { user: UserName; name: string } | undefined;
+
+  constructor(options: ClientOptions) {
+    super();
+    this.#options = options;
+    this.#link = new Link({
+      credentials: () => this.#signIn(),
+      mqtt: options.mqtt ?? (async () => (await import("mqtt")).default.connect),
+      receive: (message) => this.#receive(message),
+      changed: (state) => this.#linkChanged(state),
+    });
+    this.#outbox = new Outbox({
+      publish: (topic, payload) => this.#link.publish(topic, payload),
+      isUp: () => this.#link.state.is === "up",
+    });
+    this.#requests = new Requests(this.#outbox, this.#clock);
+    this.#calls = new Calls({
+      requests: this.#requests,
+      me: () => this.#identity?.user ?? "",
+      now_ms: () => this.#clock.now_ms(),
+      declined: async (invitation) => this.#ringer?.declined(invitation),
+      admitted: (invitation) => void this.#ringer?.admitted(invitation),
+      began: (call) => this.emit("call", call),
+      rings: (call) => this.emit("incoming", call),
+    });
+  }
+
+  get state(): ClientState {
+    return this.#state;
+  }
+
+  /** Who is signed in, once that is known. */
+  get identity(): { user: UserName; name: string } | undefined {
+    return this.#identity;
+  }
+
+  get missed(): readonly Outcome[] {
+    return this.#missed;
+  }
+
+  /** Milliseconds since 1970 by the service's clock. */
+  now_ms(): number {
+    return this.#clock.now_ms();
+  }
+
+  /** Claims a device slot, signs in and keeps connected until `disconnect`. What comes of it is in `state`. */
+  async connect(): Promise<void> {
+    if (this.#state.is !== "idle") return;
+    this.#change({ is: "signing_in" });
+    this.#slot = await claimSlot(this.#options.account, browserShell(), () => this.#takenOver());
+    this.#watchNetwork();
+    this.#link.start();
+  }
+
+  disconnect(): void {
+    this.#link.stop();
+    this.#slot?.release();
+    this.#change({ is: "idle" });
+  }
+
+  /** Takes this device back from the tab that took it over. */
+  async useHere(): Promise<void> {
+    const slot = this.#slot?.slot ?? 0;
+    this.#slot = await takeSlot(this.#options.account, slot, browserShell(), () => this.#takenOver());
+    this.#change({ is: "offline" });
+    this.#link.start();
+  }
+
+  /** Calls one or more users. The call is handed out at once; its `state` says how it goes. */
+  call(user: UserName | readonly UserName[], { video = false, title }: { video?: boolean; title?: string } = {}): Call {
+    const callees = typeof user === "string" ? [user] : [...user];
+    return this.#calls.create(callees, video ? "video" : "audio", title);
+  }
+
+  /** Whom this user may call, with presence. */
+  async contacts(): Promise<Contact[]> {
+    const answer = await this.#requests.ask({ type: "contacts" });
+    return answer.type === "contacts" ? answer.users : [];
+  }
+
+  /** A missed call was seen here; then it is seen on all devices. */
+  async seen(invitation: InvitationId): Promise<void> {
+    const outcome = this.#missed.find((missed) => missed.invitation === invitation);
+    this.#setMissed(this.#missed.filter((missed) => missed.invitation !== invitation));
+    await this.#requests.tell({ type: "seen", invitation }, outcome?.meeting);
+  }
+
+  async #signIn(): Promise<Credentials> {
+    const slot = this.#slot;
+    if (!slot) throw new Error("no device slot is claimed");
+    const credentials = await this.#options.credentials(slot.device);
+    this.#identity = { user: credentials.user, name: credentials.name };
+    if (!this.#ringer) await this.#openRings(credentials.user, slot.slot);
+    return credentials;
+  }
+
+  async #openRings(user: UserName, slot: number): Promise<void> {
+    this.#store = await openRingStore(user, slot);
+    this.#clock.restore(await this.#store.offset());
+    this.#ringer = new Ringer(await RingBook.open(this.#store, this.#clock), this.#clock, {
+      ring: (ring) => this.#calls.ring(ring),
+      stop: (invitation, reason) => this.#calls.stopRing(invitation, reason),
+      declineAgain: (invitation, meeting) => {
+        void this.#requests.tell({ type: "reject", invitation, reason: "declined" }, meeting).catch(() => {});
+      },
+      refresh: () => this.#refresh(),
+    });
+  }
+
+  #linkChanged(state: LinkState): void {
+    if (state.is === "up") void this.#online();
+    else this.#outbox.interrupted();
+    if (state.is === "taken_over") this.#calls.takenOver();
+    this.#calls.signalling(state.is === "up" ? "up" : "down");
+    this.#change(this.#stateOf(state));
+  }
+
+  #stateOf(link: LinkState): ClientState {
+    const error = link.is === "waiting" ? link.error : undefined;
+    switch (link.is) {
+      case "up":
+        return { is: "online" };
+      case "refused":
+        return { is: "refused", error: link.error };
+      case "taken_over":
+        return { is: "elsewhere" };
+      case "stopped":
+        return this.#state;
+      default:
+        return this.#identity ? { is: "offline", error } : { is: "signing_in", error };
+    }
+  }
+
+  async #online(): Promise<void> {
+    void this.#outbox.flush();
+    const unconfirmed = setTimeout(() => this.#ringer?.ringUnconfirmed(), CONFIRM_MS);
+    if (await this.#refresh()) clearTimeout(unconfirmed);
+  }
+
+  /** Asks for everything that stands; false if no answer came. */
+  async #refresh(): Promise<boolean> {
+    if (this.#link.state.is !== "up") return false;
+    const asked_at_ms = this.#clock.local_now_ms();
+    try {
+      const answer = await this.#requests.ask({ type: "state" });
+      if (answer.type !== "state") return false;
+      this.#clock.learn(answer.now_ms, asked_at_ms, this.#clock.local_now_ms());
+      await this.#apply(answer, asked_at_ms);
+      return true;
+    } catch (error) {
+      if (error instanceof ConvokeError) return false;
+      throw error;
+    }
+  }
+
+  async #apply(state: DownOf<"state">, asked_at_ms: number): Promise<void> {
+    this.#identity = { user: state.user, name: state.name };
+    await this.#store?.putOffset(this.#clock.offset_ms ?? 0);
+    this.#setMissed([...state.outcomes].sort((a, b) => b.at_ms - a.at_ms));
+    await this.#ringer?.confirm(state);
+    const standing = state.call ?? undefined;
+    this.#calls.standing(standing?.here ? standing : undefined, asked_at_ms);
+    this.emit("elsewhere", standing?.here ? undefined : standing);
+    this.#change(this.#state);
+  }
+
+  /** Stores what must be kept, and returns what is to be done after the acknowledgement. */
+  async #receive({ topic, payload, dup }: Incoming): Promise<() => void> {
+    const signal = decodeDown(topic, payload);
+    if (!signal) return () => {};
+    const { down, ring } = signal;
+    if (!ring || !isRingSignal(down) || !this.#ringer) return () => this.#calls.signal(down);
+    const show = await this.#ringer.receive(down, dup);
+    return () => {
+      this.#followOutcome(down);
+      show();
+    };
+  }
+
+  #followOutcome(down: Down): void {
+    if (down.type === "seen") this.#setMissed(this.#missed.filter((missed) => missed.invitation !== down.invitation));
+    if (down.type !== "ended" || !down.outcome) return;
+    const outcome = down.outcome;
+    this.#setMissed([outcome, ...this.#missed.filter((missed) => missed.invitation !== outcome.invitation)]);
+  }
+
+  #setMissed(missed: readonly Outcome[]): void {
+    this.#missed = missed;
+    this.emit("missed", missed);
+  }
+
+  #takenOver(): void {
+    this.#link.stop();
+    this.#calls.takenOver();
+    this.#change({ is: "elsewhere" });
+  }
+
+  #watchNetwork(): void {
+    const hint = () => {
+      this.#link.hint();
+      this.#calls.hint();
+    };
+    globalThis.addEventListener?.("online", hint);
+    globalThis.document?.addEventListener("visibilitychange", () => document.visibilityState === "visible" && hint());
+  }
+
+  #change(state: ClientState): void {
+    this.#state = state;
+    this.emit("state", state);
+  }
+}
+
+function browserShell(): SlotShell {
+  return { locks: navigator.locks, session: sessionStorage, local: localStorage };
+}

@@ -1,0 +1,40 @@
+/** Waiting times between attempts: they grow, are spread by chance so that clients do not return together, and end only with success. */
+
+export interface BackoffSteps {
+  /** The wait before each attempt; the last one repeats. */
+  steps_ms: readonly number[];
+  /** A wait is changed by at most this part of itself, up or down. */
+  jitter: number;
+}
+
+export const SIGNALLING_STEPS: BackoffSteps = {
+  steps_ms: [300, 700, 1_500, 3_000, 6_000, 10_000, 15_000],
+  jitter: 0.4,
+};
+export const MEDIA_STEPS: BackoffSteps = { steps_ms: [0, 500, 1_000, 2_000, 4_000, 7_000], jitter: 0.3 };
+
+export class Backoff {
+  #attempt = 0;
+  readonly #steps: BackoffSteps;
+  readonly #random: () => number;
+
+  constructor(steps: BackoffSteps, random: () => number = Math.random) {
+    this.#steps = steps;
+    this.#random = random;
+  }
+
+  get attempt(): number {
+    return this.#attempt;
+  }
+
+  next_ms(): number {
+    const { steps_ms, jitter } = this.#steps;
+    const base = steps_ms[Math.min(this.#attempt, steps_ms.length - 1)] ?? 0;
+    this.#attempt += 1;
+    return Math.round(base * (1 + jitter * (2 * this.#random() - 1)));
+  }
+
+  reset(): void {
+    this.#attempt = 0;
+  }
+}

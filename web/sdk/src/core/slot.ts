@@ -1,0 +1,108 @@
+/**
+ * Which of a browser's four devices this tab is.
+ *
+ * Two people, or one person twice, may use one browser. Each tab claims a device slot by a Web Lock, which the browser
+ * gives back when the tab is gone, and remembers it in `sessionStorage`, so that a reload is the same device. A fifth
+ * tab takes slot 0 over: whoever held it is told and may take it back.
+ */
+
+import { randomHex } from "./ids.ts";
+
+export const SLOT_COUNT = 4;
+/** How long a reloaded tab waits for the page before it to let its slot go. */
+const RELOAD_WAIT_MS = 700;
+
+/** What the claim needs of the browser; `locks` is absent on pages that are not a secure context. */
+export interface SlotShell {
+  locks: LockManager | undefined;
+  session: Pick<Storage, "getItem" | "setItem">;
+  local: Pick<Storage, "getItem" | "setItem">;
+}
+
+export interface ClaimedSlot {
+  slot: number;
+  /** `web-<8 hex per browser and account>-<slot>`. */
+  device: string;
+  /** Lets the slot go. */
+  release(): void;
+}
+
+/** Claims a slot for `account`; `onLost` is called when another tab takes it over. */
+export async function claimSlot(account: string, shell: SlotShell, onLost: () => void): Promise<ClaimedSlot> {
+  const browser = browserId(account, shell.local);
+  const key = `convoke.slot.${browser}`;
+  const remembered = rememberedSlot(shell.session.getItem(key));
+  const { slot, release } = await claimAny(`convoke-${browser}`, shell.locks, remembered, onLost);
+  shell.session.setItem(key, String(slot));
+  return { slot, device: `web-${browser}-${slot}`, release };
+}
+
+/** Takes one certain slot from whoever holds it. */
+export async function takeSlot(
+  account: string,
+  slot: number,
+  shell: SlotShell,
+  onLost: () => void,
+): Promise<ClaimedSlot> {
+  const browser = browserId(account, shell.local);
+  const release = await hold(shell.locks, lockName(`convoke-${browser}`, slot), { steal: true }, onLost);
+  return { slot, device: `web-${browser}-${slot}`, release: release ?? (() => {}) };
+}
+
+/** The order in which slots are tried. */
+export function slotOrder(remembered: number | undefined): number[] {
+  const all = Array.from({ length: SLOT_COUNT }, (_, slot) => slot);
+  return remembered === undefined ? all : [remembered, ...all.filter((slot) => slot !== remembered)];
+}
+
+function rememberedSlot(text: string | null): number | undefined {
+  const slot = text === null ? Number.NaN : Number(text);
+  return Number.isInteger(slot) && slot >= 0 && slot < SLOT_COUNT ? slot : undefined;
+}
+
+function browserId(account: string, local: SlotShell["local"]): string {
+  const key = `convoke.browser.${account}`;
+  const known = local.getItem(key);
+  if (known && /^[0-9a-f]{8}$/.test(known)) return known;
+  const made = randomHex(8);
+  local.setItem(key, made);
+  return made;
+}
+
+async function claimAny(
+  prefix: string,
+  locks: LockManager | undefined,
+  remembered: number | undefined,
+  onLost: () => void,
+): Promise<{ slot: number; release: () => void }> {
+  for (const slot of slotOrder(remembered)) {
+    const wait = slot === remembered ? { signal: AbortSignal.timeout(RELOAD_WAIT_MS) } : { ifAvailable: true };
+    const release = await hold(locks, lockName(prefix, slot), wait, onLost);
+    if (release) return { slot, release };
+  }
+  const release = await hold(locks, lockName(prefix, 0), { steal: true }, onLost);
+  return { slot: 0, release: release ?? (() => {}) };
+}
+
+function lockName(prefix: string, slot: number): string {
+  return `${prefix}-${slot}`;
+}
+
+/** Holds a lock until the returned function is called; undefined if it is not to be had. */
+function hold(
+  locks: LockManager | undefined,
+  name: string,
+  options: LockOptions,
+  onLost: () => void,
+): Promise<(() => void) | undefined> {
+  if (!locks) return Promise.resolve(() => {});
+  return new Promise((resolve) => {
+    let held = false;
+    const untilReleased = (lock: Lock | null) => {
+      if (!lock) return resolve(undefined);
+      held = true;
+      return new Promise<void>((release) => resolve(release));
+    };
+    locks.request(name, options, untilReleased).catch(() => (held ? onLost() : resolve(undefined)));
+  });
+}

@@ -1,0 +1,46 @@
+/** The page's side of the timer worker; falls back to the page's own timers where no worker can be made. */
+
+export interface Timer {
+  set(run: () => void, every_ms: number): number;
+  clear(id: number): void;
+}
+
+let shared: Timer | undefined;
+
+/** One worker serves every connection of the page. */
+export function steadyTimer(): Timer {
+  shared ??= workerTimer() ?? pageTimer();
+  return shared;
+}
+
+/** Timers driven by `worker`, which answers each tick with the timer's id. */
+export function timerOver(worker: Pick<Worker, "postMessage" | "onmessage">): Timer {
+  const runs = new Map<number, () => void>();
+  let lastId = 0;
+  worker.onmessage = ({ data }: MessageEvent<number>) => runs.get(data)?.();
+  return {
+    set(run, every_ms) {
+      lastId += 1;
+      runs.set(lastId, run);
+      worker.postMessage({ set: { id: lastId, every_ms } });
+      return lastId;
+    },
+    clear(id) {
+      runs.delete(id);
+      worker.postMessage({ clear: id });
+    },
+  };
+}
+
+function workerTimer(): Timer | undefined {
+  if (typeof Worker === "undefined") return undefined;
+  try {
+    return timerOver(new Worker(new URL("./timer.worker.ts", import.meta.url), { type: "module" }));
+  } catch {
+    return undefined;
+  }
+}
+
+function pageTimer(): Timer {
+  return { set: (run, every_ms) => Number(setInterval(run, every_ms)), clear: (id) => clearInterval(id) };
+}

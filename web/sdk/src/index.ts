@@ -1,0 +1,35 @@
+/** Convoke for browsers: calls that always ring. See `client.ts` for the first lines to write. */
+
+export { Call, type CallEvents } from "./call/call.ts";
+export type { RosterChange } from "./call/changes.ts";
+export {
+  type CallEnd,
+  type CallPhase,
+  type CallState,
+  isHost,
+  isIn,
+  type PathState,
+  type Progress,
+  progressOf,
+  self,
+  type Tracks,
+} from "./call/state.ts";
+export { Client, type ClientEvents, type ClientOptions, type ClientState, createClient } from "./client.ts";
+export { ConvokeError, type ErrorCategory, type ErrorCode } from "./core/errors.ts";
+export { accountKey, type Credentials, login } from "./core/login.ts";
+export type { Device } from "./media/capture.ts";
+export type { MqttConnect } from "./signalling/connection.ts";
+export type {
+  Contact,
+  EndReason,
+  Media,
+  Member,
+  MemberState,
+  Outcome,
+  ParticipationId,
+  Presence,
+  Roster,
+  StandingCall,
+  Track,
+  UserName,
+} from "./wire.ts";

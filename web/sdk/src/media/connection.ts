@@ -1,0 +1,116 @@
+/**
+ * One media connection: one offer, one answer, never a renegotiation. Its sending m-lines exist from the start; a track
+ * is attached and taken away without SDP. Its receive slots are filled by the RTC server.
+ */
+
+import type { JoinAnswer, JoinParameters, Profile, Purpose } from "../wire.ts";
+import { joinAt } from "./door.ts";
+import { isForwarded, offeredLines } from "./profile.ts";
+import { decodeSlotMap, SlotTable } from "./slots.ts";
+
+/** Label of the data channel that carries slot maps. */
+const SLOTS_CHANNEL = "slots";
+const CAMERA_MAX_BPS = 1_500_000;
+
+export type SendPurpose = Extract<Purpose, "microphone" | "camera" | "screen">;
+
+export interface ConnectionEvents {
+  path(state: RTCPeerConnectionState): void;
+  slots(): void;
+}
+
+export class MediaConnection {
+  readonly join: JoinParameters;
+  readonly slots = new SlotTable();
+  answer_sdp = "";
+  readonly #pc: RTCPeerConnection;
+  readonly #senders = new Map<SendPurpose, RTCRtpSender>();
+
+  constructor(join: JoinParameters, events: ConnectionEvents) {
+    this.join = join;
+    this.#pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: join.turn ?? [] });
+    this.#pc.onconnectionstatechange = () => events.path(this.#pc.connectionState);
+    this.#pc.createDataChannel(SLOTS_CHANNEL).onmessage = ({ data }) => {
+      const map = decodeSlotMap(data);
+      if (map && this.slots.apply(map)) events.slots();
+    };
+  }
+
+  get path(): RTCPeerConnectionState {
+    return this.#pc.connectionState;
+  }
+
+  /** Makes the offer, takes it through the join door, and applies the answer. */
+  async open(tracks: ReadonlyMap<SendPurpose, MediaStreamTrack>): Promise<void> {
+    const purposes = this.#offerLines(this.join.profile, tracks);
+    await this.#pc.setLocalDescription();
+    const request = { sdp: this.#localSdp(), profile: this.join.profile, purposes: purposes() };
+    const answer: JoinAnswer = await joinAt(this.join, request);
+    this.answer_sdp = answer.sdp;
+    await this.#pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    this.slots.apply(answer.slots);
+  }
+
+  async setTrack(purpose: SendPurpose, track: MediaStreamTrack | null): Promise<void> {
+    await this.#senders.get(purpose)?.replaceTrack(track);
+  }
+
+  /** The track of a receive slot. */
+  track(mid: string): MediaStreamTrack | undefined {
+    return this.#receivers().find((transceiver) => transceiver.mid === mid)?.receiver.track;
+  }
+
+  /** The tracks of all audio slots; whoever is in them is heard. */
+  audioTracks(): MediaStreamTrack[] {
+    return this.#receivers()
+      .map((transceiver) => transceiver.receiver.track)
+      .filter((track) => track.kind === "audio");
+  }
+
+  /** How loud a slot is at present, 0 to 1 (RFC 6464). */
+  level(mid: string): number {
+    const receiver = this.#receivers().find((transceiver) => transceiver.mid === mid)?.receiver;
+    return receiver?.getSynchronizationSources()[0]?.audioLevel ?? 0;
+  }
+
+  /** Bytes that have come in on the path, checks of the path included. */
+  async received_bytes(): Promise<number> {
+    let bytes = 0;
+    for (const report of (await this.#pc.getStats()).values()) {
+      if (report.type === "transport") bytes += report.bytesReceived ?? 0;
+      if (report.type === "candidate-pair") bytes += report.responsesReceived ?? 0;
+    }
+    return bytes;
+  }
+
+  close(): void {
+    this.#pc.onconnectionstatechange = null;
+    this.#pc.close();
+  }
+
+  #receivers(): RTCRtpTransceiver[] {
+    return this.#pc.getTransceivers().filter((transceiver) => transceiver.direction === "recvonly");
+  }
+
+  #localSdp(): string {
+    return this.#pc.localDescription?.sdp ?? "";
+  }
+
+  #offerLines(profile: Profile, tracks: ReadonlyMap<SendPurpose, MediaStreamTrack>): () => Record<string, Purpose> {
+    const lines = offeredLines(profile).map(({ kind, direction, purpose }) => {
+      const sendEncodings = purpose === "camera" ? [{ maxBitrate: CAMERA_MAX_BPS }] : undefined;
+      const track = tracks.get(purpose as SendPurpose);
+      const transceiver = this.#pc.addTransceiver(track ?? kind, { direction, sendEncodings });
+      preferForwarded(transceiver, kind, direction);
+      if (direction === "sendonly") this.#senders.set(purpose as SendPurpose, transceiver.sender);
+      return { transceiver, purpose };
+    });
+    return () => Object.fromEntries(lines.map(({ transceiver, purpose }) => [transceiver.mid ?? "", purpose]));
+  }
+}
+
+function preferForwarded(transceiver: RTCRtpTransceiver, kind: "audio" | "video", direction: string): void {
+  const side = direction === "sendonly" ? RTCRtpSender : RTCRtpReceiver;
+  const codecs = (side.getCapabilities?.(kind)?.codecs ?? []).filter(isForwarded);
+  if (codecs.length > 0) transceiver.setCodecPreferences?.(codecs);
+}

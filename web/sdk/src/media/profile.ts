@@ -1,0 +1,33 @@
+/** What a terminal offers: its sending m-lines and the receive slots of its profile. */
+
+import type { Profile, Purpose } from "../wire.ts";
+
+/** Video and audio receive slots by profile. */
+export const SLOTS_BY_PROFILE: Record<Profile, { video: number; audio: number }> = {
+  call: { video: 1, audio: 1 },
+  meeting: { video: 9, audio: 3 },
+  large: { video: 16, audio: 4 },
+};
+
+export interface OfferedLine {
+  kind: "audio" | "video";
+  direction: "sendonly" | "recvonly";
+  purpose: Purpose;
+}
+
+/** The m-lines in the order in which they are offered. */
+export function offeredLines(profile: Profile): OfferedLine[] {
+  const { video, audio } = SLOTS_BY_PROFILE[profile];
+  return [
+    { kind: "audio", direction: "sendonly", purpose: "microphone" },
+    { kind: "video", direction: "sendonly", purpose: "camera" },
+    { kind: "video", direction: "sendonly", purpose: "screen" },
+    ...Array.from({ length: video }, () => ({ kind: "video", direction: "recvonly", purpose: "video_slot" }) as const),
+    ...Array.from({ length: audio }, () => ({ kind: "audio", direction: "recvonly", purpose: "audio_slot" }) as const),
+  ];
+}
+
+/** Codecs that the RTC server forwards, with what repairs them; fewer make the offer small. */
+export function isForwarded(codec: { mimeType: string }): boolean {
+  return /^(audio\/opus|video\/vp8|video\/rtx)$/i.test(codec.mimeType);
+}

@@ -1,0 +1,177 @@
+/**
+ * What a terminal does with what it hears about a ring: pure rules over one stored entry per invitation.
+ *
+ * ```
+ *  (none) --invitation--> ring --ended/deadline--> missed | done
+ *     \------ended / invitation past its time---> missed | done     missed --seen--> done
+ * ```
+ *
+ * Nothing leads back to `ring`, so a person sees one ring or one missed call for an invitation, whatever is delivered
+ * again and in whatever order.
+ */
+
+import type { DownOf, InvitationId, Outcome, Ring, State } from "../wire.ts";
+
+export type RingPhase = "ring" | "missed" | "done";
+
+/** What is stored of one invitation. */
+export interface RingEntry {
+  invitation: InvitationId;
+  rev: number;
+  phase: RingPhase;
+  /** When the service sent what made this entry, by its clock. */
+  sent_at_ms: number;
+  /** The entry may be forgotten after this moment, by the service's clock. */
+  keep_until_ms: number;
+  /** Present in phase `ring`, and in `missed` until the service lists the missed call itself. */
+  ring?: Ring;
+  /** What the person answered here. */
+  answer?: "declined";
+}
+
+/** How long an entry outlives its invitation: as long as the broker may deliver it again. */
+export const KEPT_AFTER_EXPIRY_MS = 3 * 24 * 3_600_000;
+
+export type RingEffect =
+  | { do: "nothing" }
+  /** Rings, unless it rings already. */
+  | { do: "ring"; ring: Ring }
+  /** Rings only when the state answer confirms it. */
+  | { do: "hold" }
+  | { do: "stop"; invitation: InvitationId; reason: RingStop }
+  /** The person declined here and the service has not heard it. */
+  | { do: "decline_again"; ring: Ring };
+
+export type RingStop =
+  | { why: "ended"; signal: DownOf<"ended"> }
+  | { why: "deadline" }
+  | { why: "seen" }
+  /** The state answer no longer knows it. */
+  | { why: "gone" }
+  /** It is the call that this device is in. */
+  | { why: "admitted" }
+  | { why: "declined" };
+
+export interface RingVerdict {
+  /** To be stored before anything is acknowledged or shown; absent if nothing changes. */
+  store?: RingEntry;
+  effect: RingEffect;
+}
+
+const NOTHING: RingVerdict = { effect: { do: "nothing" } };
+
+export interface Delivery {
+  sent_at_ms: number;
+  expires_at_ms: number;
+  /** Delivered again: it may have been shown by an earlier life of this page, or be over. */
+  dup: boolean;
+}
+
+export interface Now {
+  /** By the service's clock. */
+  now_ms: number;
+  /** Whether the service's clock is known; until then nothing can be called on time. */
+  clock_known: boolean;
+}
+
+export function onInvitation(entry: RingEntry | undefined, ring: Ring, delivery: Delivery, now: Now): RingVerdict {
+  if (entry && entry.rev >= ring.rev) return NOTHING;
+  const next: RingEntry = {
+    ...entry,
+    ...entryOf(ring, delivery.sent_at_ms, delivery.expires_at_ms),
+    phase: entry?.phase ?? "ring",
+  };
+  if (next.phase !== "ring") return { store: next, effect: { do: "nothing" } };
+  if (now.clock_known && now.now_ms >= ring.ring_until_ms) {
+    return { store: { ...next, phase: "missed" }, effect: { do: "nothing" } };
+  }
+  const held = delivery.dup || !now.clock_known;
+  return { store: next, effect: held ? { do: "hold" } : { do: "ring", ring } };
+}
+
+export function onEnded(entry: RingEntry | undefined, signal: DownOf<"ended">): RingVerdict {
+  const { invitation } = signal;
+  if (!invitation || (entry && entry.rev > signal.rev)) return NOTHING;
+  const missed = signal.outcome != null && entry?.phase !== "done";
+  const store = ended(
+    entry,
+    invitation,
+    missed ? "missed" : "done",
+    signal.rev,
+    signal.sent_at_ms,
+    signal.expires_at_ms,
+  );
+  return { store, effect: { do: "stop", invitation, reason: { why: "ended", signal } } };
+}
+
+export function onSeen(entry: RingEntry | undefined, signal: DownOf<"seen">): RingVerdict {
+  if (entry && entry.rev > signal.rev) return NOTHING;
+  const { invitation } = signal;
+  const store = ended(entry, invitation, "done", signal.rev, signal.sent_at_ms, signal.expires_at_ms);
+  return { store, effect: { do: "stop", invitation, reason: { why: "seen" } } };
+}
+
+/** The deadline of a ring has passed and the service could not be asked, or says the same. */
+export function onDeadline(entry: RingEntry): RingVerdict {
+  if (entry.phase !== "ring") return NOTHING;
+  const stop: RingEffect = { do: "stop", invitation: entry.invitation, reason: { why: "deadline" } };
+  return { store: { ...entry, phase: "missed" }, effect: stop };
+}
+
+export function onDeclined(entry: RingEntry): RingVerdict {
+  const stop: RingEffect = { do: "stop", invitation: entry.invitation, reason: { why: "declined" } };
+  return { store: { ...entry, phase: "done", answer: "declined" }, effect: stop };
+}
+
+export function onAdmitted(entry: RingEntry): RingVerdict {
+  if (entry.phase === "done") return NOTHING;
+  const stop: RingEffect = { do: "stop", invitation: entry.invitation, reason: { why: "admitted" } };
+  return { store: { ...entry, phase: "done" }, effect: stop };
+}
+
+/** The state answer is the truth: what stands in it rings, what does not stand in it any more is over. */
+export function onState(entries: Iterable<RingEntry>, state: State): RingVerdict[] {
+  const known = new Map([...entries].map((entry) => [entry.invitation, entry]));
+  const standing = new Set(state.rings.map((ring) => ring.invitation));
+  const rings = state.rings.map((ring) => confirmed(known.get(ring.invitation), ring, state.now_ms));
+  const outcomes = new Map(state.outcomes.map((outcome) => [outcome.invitation, outcome]));
+  const over = [...known.values()]
+    .filter((entry) => entry.phase === "ring" && !standing.has(entry.invitation) && entry.sent_at_ms <= state.now_ms)
+    .map((entry) => overByState(entry, outcomes.get(entry.invitation), state));
+  return [...rings, ...over];
+}
+
+function confirmed(entry: RingEntry | undefined, ring: Ring, now_ms: number): RingVerdict {
+  const base = { ...entry, ...entryOf(ring, entry?.sent_at_ms ?? now_ms, ring.ring_until_ms) };
+  const next: RingEntry = { ...base, rev: Math.max(ring.rev, entry?.rev ?? 0), phase: entry?.phase ?? "ring" };
+  if (entry?.answer === "declined") return { effect: { do: "decline_again", ring } };
+  if (next.phase !== "ring") return NOTHING;
+  return { store: next, effect: { do: "ring", ring } };
+}
+
+function overByState(entry: RingEntry, outcome: Outcome | undefined, state: State): RingVerdict {
+  const mine = state.call?.here === true && state.call.meeting === entry.ring?.meeting;
+  const stop: RingEffect = {
+    do: "stop",
+    invitation: entry.invitation,
+    reason: mine ? { why: "admitted" } : { why: "gone" },
+  };
+  return { store: { ...entry, phase: outcome ? "missed" : "done" }, effect: stop };
+}
+
+function entryOf(ring: Ring, sent_at_ms: number, expires_at_ms: number): Omit<RingEntry, "phase"> {
+  const keep_until_ms = Math.max(ring.ring_until_ms, expires_at_ms) + KEPT_AFTER_EXPIRY_MS;
+  return { invitation: ring.invitation, rev: ring.rev, sent_at_ms, keep_until_ms, ring };
+}
+
+function ended(
+  entry: RingEntry | undefined,
+  invitation: InvitationId,
+  phase: RingPhase,
+  rev: number,
+  sent_at_ms: number,
+  expires_at_ms: number,
+): RingEntry {
+  const keep_until_ms = Math.max(entry?.keep_until_ms ?? 0, expires_at_ms + KEPT_AFTER_EXPIRY_MS);
+  return { ...entry, invitation, phase, rev, sent_at_ms, keep_until_ms };
+}

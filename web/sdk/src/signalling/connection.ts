@@ -1,0 +1,118 @@
+/**
+ * One MQTT connection, from CONNECT to its end. It never reconnects: the link makes the next one.
+ *
+ * A PUBACK is let go when `receive` has stored the message, and only on the connection that brought it: MQTT.js would
+ * queue it for the next one, where its packet id may belong to another message.
+ */
+
+import type { IClientOptions, IPublishPacket, MqttClient } from "mqtt";
+import type { Credentials } from "../core/login.ts";
+import type { Timer } from "../core/timer.ts";
+
+export interface Incoming {
+  topic: string;
+  payload: Uint8Array;
+  dup: boolean;
+}
+
+export interface ConnectionHooks {
+  up(): void;
+  /** The end, once. `code` is the reason code of the server's CONNACK or DISCONNECT, if it gave one. */
+  down(code: number | undefined): void;
+  /** Resolves once the message is stored, with what is to be done after its acknowledgement. */
+  receive(message: Incoming): Promise<() => void>;
+}
+
+export interface Connection {
+  /** Resolves at the PUBACK; rejects with {@link PublishRefused} if the server refuses this message. */
+  publish(topic: string, payload: string): Promise<void>;
+  close(): void;
+}
+
+export class PublishRefused extends Error {
+  readonly code: number;
+  constructor(code: number) {
+    super(`PUBACK with reason code 0x${code.toString(16)}`);
+    this.code = code;
+  }
+}
+
+export type MqttConnect = (url: string, options: IClientOptions) => MqttClient;
+
+/** Not below the retention of invitations. */
+const SESSION_EXPIRY_S = 3 * 24 * 3_600;
+const KEEP_ALIVE_S = 10;
+const CONNECT_TIMEOUT_MS = 8_000;
+
+export function openConnection(
+  connect: MqttConnect,
+  credentials: Pick<Credentials, "client_id" | "username" | "password" | "endpoints">,
+  timer: Timer,
+  hooks: ConnectionHooks,
+): Connection {
+  let alive = true;
+  let code: number | undefined;
+  const client = connect(credentials.endpoints.mqtt_ws, {
+    ...optionsOf(credentials, timer),
+    customHandleAcks: (topic, payload, packet, done) => {
+      const dup = (packet as IPublishPacket).dup;
+      hooks.receive({ topic, payload, dup }).then(
+        (after) => {
+          if (alive) done(0);
+          after();
+        },
+        () => end(),
+      );
+    },
+  });
+  const end = () => {
+    if (!alive) return;
+    alive = false;
+    client.end(true);
+    hooks.down(code);
+  };
+  client.on("connect", () => hooks.up());
+  client.on("disconnect", (packet) => {
+    code = packet.reasonCode;
+  });
+  client.on("error", (error) => {
+    code ??= reasonCode(error);
+    end();
+  });
+  client.on("close", end);
+  return { publish: (topic, payload) => publish(client, topic, payload), close: end };
+}
+
+function optionsOf(
+  { client_id, username, password }: Pick<Credentials, "client_id" | "username" | "password">,
+  timer: Timer,
+): IClientOptions {
+  return {
+    protocolVersion: 5,
+    clientId: client_id,
+    username,
+    password,
+    clean: false,
+    keepalive: KEEP_ALIVE_S,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    reconnectPeriod: 0,
+    resubscribe: false,
+    timerVariant: timer,
+    properties: { sessionExpiryInterval: SESSION_EXPIRY_S },
+  };
+}
+
+function publish(client: MqttClient, topic: string, payload: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.publish(topic, payload, { qos: 1 }, (error) => {
+      if (!error) return resolve();
+      const code = reasonCode(error);
+      reject(code === undefined ? error : new PublishRefused(code));
+    });
+  });
+}
+
+function reasonCode(error: unknown): number | undefined {
+  const code = (error as { code?: unknown }).code;
+  return typeof code === "number" ? code : undefined;
+}

@@ -1,0 +1,29 @@
+/** Reads a signal of the service. What cannot be read is dropped: a terminal has nobody to complain to. */
+
+import type { Down } from "../wire.ts";
+
+const RING_DOWN = "ring-down/p2p/";
+const MEETING_DOWN = "meeting-down/p2p/";
+
+/** A signal and the parent topic that it came on; undefined for anything else. */
+export function decodeDown(topic: string, payload: Uint8Array): { down: Down; ring: boolean } | undefined {
+  const ring = topic.startsWith(RING_DOWN);
+  if (!ring && !topic.startsWith(MEETING_DOWN)) return undefined;
+  const down = parse(payload);
+  return down && { down, ring };
+}
+
+function parse(payload: Uint8Array): Down | undefined {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
+    return isSignal(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isSignal(value: unknown): value is Down {
+  if (typeof value !== "object" || value === null) return false;
+  const { v, id, type } = value as Record<string, unknown>;
+  return typeof v === "number" && typeof id === "string" && typeof type === "string";
+}

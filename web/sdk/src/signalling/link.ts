@@ -1,0 +1,126 @@
+/**
+ * The way to the service, kept up: connects, waits with back-off and jitter, connects again, and never gives up, except
+ * where another tab has taken the device over or the credential is refused for good.
+ */
+
+import { Backoff, SIGNALLING_STEPS } from "../core/backoff.ts";
+import { ConvokeError } from "../core/errors.ts";
+import type { Credentials } from "../core/login.ts";
+import { steadyTimer } from "../core/timer.ts";
+import { type Connection, type Incoming, type MqttConnect, openConnection } from "./connection.ts";
+
+export type LinkState =
+  | { is: "stopped" }
+  | { is: "connecting" }
+  | { is: "up" }
+  | { is: "waiting"; error?: ConvokeError }
+  | { is: "refused"; error: ConvokeError }
+  | { is: "taken_over" };
+
+export interface LinkShell {
+  /** A credential for this device; asked again when the server refuses the last one. */
+  credentials(): Promise<Credentials>;
+  /** MQTT.js, loaded when first needed. */
+  mqtt(): Promise<MqttConnect>;
+  receive(message: Incoming): Promise<() => void>;
+  changed(state: LinkState): void;
+}
+
+const SESSION_TAKEN_OVER = 0x8e;
+const CREDENTIAL_REFUSED = new Set([0x84, 0x86, 0x87]);
+
+export class Link {
+  readonly #shell: LinkShell;
+  readonly #backoff = new Backoff(SIGNALLING_STEPS);
+  #credentials: Credentials | undefined;
+  #connection: Connection | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  /** Counts starts and stops, so that what an earlier one still awaits comes to nothing. */
+  #life = 0;
+  #state: LinkState = { is: "stopped" };
+
+  constructor(shell: LinkShell) {
+    this.#shell = shell;
+  }
+
+  get state(): LinkState {
+    return this.#state;
+  }
+
+  start(): void {
+    this.stop();
+    this.#backoff.reset();
+    void this.#attempt(this.#life);
+  }
+
+  stop(): void {
+    this.#life += 1;
+    clearTimeout(this.#retry);
+    this.#connection?.close();
+    this.#connection = undefined;
+    this.#change({ is: "stopped" });
+  }
+
+  /** The network may be back: do not wait any longer. */
+  hint(): void {
+    if (this.#state.is !== "waiting") return;
+    clearTimeout(this.#retry);
+    void this.#attempt(this.#life);
+  }
+
+  publish(topic: string, payload: string): Promise<void> {
+    const connection = this.#state.is === "up" ? this.#connection : undefined;
+    return connection ? connection.publish(topic, payload) : Promise.reject(new Error("the link is down"));
+  }
+
+  async #attempt(life: number): Promise<void> {
+    this.#change({ is: "connecting" });
+    try {
+      const mqtt = await this.#shell.mqtt();
+      const credentials = this.#credentials ?? (await this.#shell.credentials());
+      this.#credentials = credentials;
+      if (life === this.#life) this.#open(mqtt, credentials, life);
+    } catch (error) {
+      if (life === this.#life) this.#failed(error);
+    }
+  }
+
+  #open(mqtt: MqttConnect, credentials: Credentials, life: number): void {
+    this.#connection = openConnection(mqtt, credentials, steadyTimer(), {
+      up: () => {
+        if (life !== this.#life) return;
+        this.#backoff.reset();
+        this.#change({ is: "up" });
+      },
+      down: (code) => {
+        if (life === this.#life) this.#down(code);
+      },
+      receive: (message) => this.#shell.receive(message),
+    });
+  }
+
+  #down(code: number | undefined): void {
+    this.#connection = undefined;
+    if (code === SESSION_TAKEN_OVER) return this.#change({ is: "taken_over" });
+    if (code !== undefined && CREDENTIAL_REFUSED.has(code)) this.#credentials = undefined;
+    this.#wait();
+  }
+
+  #failed(error: unknown): void {
+    const typed = error instanceof ConvokeError ? error : new ConvokeError("server_unreachable", undefined, error);
+    if (typed.category === "login") this.#change({ is: "refused", error: typed });
+    else this.#wait(typed);
+  }
+
+  #wait(error?: ConvokeError): void {
+    const life = this.#life;
+    this.#retry = setTimeout(() => void this.#attempt(life), this.#backoff.next_ms());
+    this.#change({ is: "waiting", error });
+  }
+
+  #change(state: LinkState): void {
+    if (state.is === this.#state.is && state.is !== "waiting") return;
+    this.#state = state;
+    this.#shell.changed(state);
+  }
+}

@@ -1,0 +1,166 @@
+import { IDBFactory } from "fake-indexeddb";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { ServiceClock } from "../src/core/clock.ts";
+import { RingBook } from "../src/ring/book.ts";
+import { Ringer } from "../src/ring/ringer.ts";
+import { memoryStore, openRingStore, type RingStore } from "../src/ring/store.ts";
+import { ended, invitation, outcome, ring, state, T0 } from "./fixtures.ts";
+
+function clockAt(now_ms: () => number): ServiceClock {
+  const clock = new ServiceClock(now_ms);
+  clock.learn(now_ms(), now_ms(), now_ms());
+  return clock;
+}
+
+describe("the ring store", () => {
+  test("an invitation that rang before the page was killed does not ring again", async () => {
+    const disk = new IDBFactory();
+    const before = await RingBook.open(
+      await openRingStore("bob", 0, disk),
+      clockAt(() => T0),
+    );
+    expect((await before.receive(invitation(), false)).do).toBe("ring");
+    const after = await RingBook.open(
+      await openRingStore("bob", 0, disk),
+      clockAt(() => T0),
+    );
+    expect((await after.receive(invitation(), false)).do).toBe("nothing");
+  });
+
+  test("users and slots do not see each other's rings", async () => {
+    const disk = new IDBFactory();
+    const bob = await RingBook.open(
+      await openRingStore("bob", 0, disk),
+      clockAt(() => T0),
+    );
+    await bob.receive(invitation(), false);
+    const other = await openRingStore("bob", 1, disk);
+    const alice = await openRingStore("alice", 0, disk);
+    expect([await other.all(), await alice.all()]).toEqual([[], []]);
+  });
+
+  test("keeps what was learnt of the service's clock", async () => {
+    const disk = new IDBFactory();
+    await (await openRingStore("bob", 0, disk)).putOffset(-1_234);
+    expect(await (await openRingStore("bob", 0, disk)).offset()).toBe(-1_234);
+  });
+
+  test("forgets entries three days past their expiry", async () => {
+    const disk = new IDBFactory();
+    let now_ms = T0;
+    const book = await RingBook.open(
+      await openRingStore("bob", 0, disk),
+      clockAt(() => now_ms),
+    );
+    await book.receive(ended(2), false);
+    now_ms += 4 * 24 * 3_600_000;
+    await book.confirm(state({ now_ms }));
+    expect(await (await openRingStore("bob", 0, disk)).all()).toEqual([]);
+  });
+});
+
+describe("the ring book", () => {
+  test("shows nothing before it is stored", async () => {
+    let written = () => {};
+    const slow: RingStore = { ...memoryStore(), put: () => new Promise((resolve) => (written = resolve)) };
+    const book = await RingBook.open(
+      slow,
+      clockAt(() => T0),
+    );
+    const shown: string[] = [];
+    const received = book.receive(invitation(), false).then((effect) => shown.push(effect.do));
+    await new Promise((resolve) => setTimeout(resolve));
+    expect(shown).toEqual([]);
+    written();
+    await received;
+    expect(shown).toEqual(["ring"]);
+  });
+
+  test("what could not be stored is neither acknowledged nor shown, and is taken at its next delivery", async () => {
+    const store = memoryStore();
+    let full = true;
+    const failing: RingStore = {
+      ...store,
+      put: (entry) => (full ? Promise.reject(new Error("QuotaExceededError")) : store.put(entry)),
+    };
+    const book = await RingBook.open(
+      failing,
+      clockAt(() => T0),
+    );
+    await expect(book.receive(invitation(), false)).rejects.toThrow("QuotaExceededError");
+    full = false;
+    expect((await book.receive(invitation(), false)).do).toBe("ring");
+  });
+
+  test("two deliveries at once ring once", async () => {
+    const book = await RingBook.open(
+      memoryStore(),
+      clockAt(() => T0),
+    );
+    const effects = await Promise.all([book.receive(invitation(), false), book.receive(invitation(), false)]);
+    expect(effects.map((effect) => effect.do)).toEqual(["ring", "nothing"]);
+  });
+});
+
+describe("the ringer", () => {
+  beforeEach(() => void vi.useFakeTimers({ now: T0 }));
+  afterEach(() => void vi.useRealTimers());
+
+  async function bob(refresh: (ringer: Ringer) => Promise<boolean> = async () => false) {
+    const clock = clockAt(Date.now);
+    const seen: string[] = [];
+    const book = await RingBook.open(memoryStore(), clock);
+    const ringer: Ringer = new Ringer(book, clock, {
+      ring: ({ invitation }) => seen.push(`ring ${invitation}`),
+      stop: (invitation, { why }) => seen.push(`stop ${invitation} ${why}`),
+      declineAgain: (invitation) => seen.push(`decline ${invitation}`),
+      refresh: () => refresh(ringer),
+    });
+    return { ringer, book, seen };
+  }
+
+  test("stops at the deadline by itself while the service cannot be asked", async () => {
+    const { ringer, book, seen } = await bob();
+    (await ringer.receive(invitation(), false))();
+    await vi.advanceTimersByTimeAsync(44_999);
+    expect(seen).toEqual(["ring i1"]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(seen).toEqual(["ring i1", "stop i1 deadline"]);
+    expect(book.entry("i1")?.phase).toBe("missed");
+  });
+
+  test("goes on past the deadline that it knew if the service says so", async () => {
+    const longer = ring({ rev: 2, ring_until_ms: T0 + 90_000 });
+    const { ringer, seen } = await bob(async (self) => {
+      await self.confirm(state({ now_ms: Date.now(), rings: [longer] }));
+      return true;
+    });
+    (await ringer.receive(invitation(), false))();
+    await vi.advanceTimersByTimeAsync(45_000);
+    expect(seen.filter((line) => line.startsWith("stop"))).toEqual([]);
+  });
+
+  test("an invitation with DUP rings only once the state answer has confirmed it", async () => {
+    const { ringer, seen } = await bob();
+    (await ringer.receive(invitation(), true))();
+    expect(seen).toEqual([]);
+    await ringer.confirm(state({ rings: [ring()] }));
+    expect(seen).toEqual(["ring i1"]);
+  });
+
+  test("an invitation with DUP that the state answer does not know never rings", async () => {
+    const { ringer, book, seen } = await bob();
+    (await ringer.receive(invitation(), true))();
+    await ringer.confirm(state({ outcomes: [outcome()] }));
+    expect(seen).toEqual(["stop i1 gone"]);
+    expect(book.entry("i1")?.phase).toBe("missed");
+  });
+
+  test("an answered ring has no deadline any more", async () => {
+    const { ringer, seen } = await bob();
+    (await ringer.receive(invitation(), false))();
+    await ringer.admitted("i1");
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(seen).toEqual(["ring i1", "stop i1 admitted"]);
+  });
+});

@@ -1,0 +1,137 @@
+import { describe, expect, test } from "vitest";
+import { Backoff, SIGNALLING_STEPS } from "../src/core/backoff.ts";
+import { ServiceClock } from "../src/core/clock.ts";
+import { Emitter } from "../src/core/emitter.ts";
+import { deviceError, refusal } from "../src/core/errors.ts";
+import { uuidv7 } from "../src/core/ids.ts";
+import { accountKey, login } from "../src/core/login.ts";
+import { timerOver } from "../src/core/timer.ts";
+
+describe("ids", () => {
+  test("carry time, version and variant where RFC 9562 puts them", () => {
+    const id = uuidv7(0x017f22e279b0, () => new Uint8Array(16).fill(0xff));
+    expect(id).toBe("017f22e2-79b0-7fff-bfff-ffffffffffff");
+  });
+
+  test("sort by the moment they were made in", () => {
+    expect(uuidv7(1_000) < uuidv7(2_000)).toBe(true);
+  });
+});
+
+describe("back-off", () => {
+  test("grows to its last step and stays there", () => {
+    const backoff = new Backoff(SIGNALLING_STEPS, () => 0.5);
+    const waits = Array.from({ length: 9 }, () => backoff.next_ms());
+    expect(waits).toEqual([300, 700, 1_500, 3_000, 6_000, 10_000, 15_000, 15_000, 15_000]);
+  });
+
+  test("spreads each wait by its jitter, never beyond", () => {
+    const low = new Backoff(SIGNALLING_STEPS, () => 0);
+    const high = new Backoff(SIGNALLING_STEPS, () => 1);
+    expect([low.next_ms(), high.next_ms()]).toEqual([180, 420]);
+  });
+
+  test("begins anew after a success", () => {
+    const backoff = new Backoff(SIGNALLING_STEPS, () => 0.5);
+    backoff.next_ms();
+    backoff.next_ms();
+    backoff.reset();
+    expect(backoff.next_ms()).toBe(300);
+  });
+});
+
+describe("the service's clock", () => {
+  test("is this device's until the service has told its own", () => {
+    const clock = new ServiceClock(() => 5_000);
+    expect([clock.isKnown, clock.now_ms()]).toEqual([false, 5_000]);
+  });
+
+  test("is learnt from the middle of an answer's way", () => {
+    const clock = new ServiceClock(() => 5_000);
+    clock.learn(65_000, 4_900, 5_000);
+    expect([clock.isKnown, clock.now_ms()]).toEqual([true, 65_050]);
+  });
+
+  test("what an earlier page has learnt does not replace better knowledge", () => {
+    const clock = new ServiceClock(() => 0);
+    clock.learn(1_000, 0, 0);
+    clock.restore(7);
+    expect(clock.offset_ms).toBe(1_000);
+  });
+});
+
+describe("errors", () => {
+  test("name code, category, and the keys of words and remedy", () => {
+    const { code, category, text, remedy } = refusal("not_host", "only the host may");
+    expect([code, category, text, remedy]).toEqual([
+      "refused_not_host",
+      "refused",
+      "error.refused_not_host",
+      "remedy.refused_not_host",
+    ]);
+  });
+
+  test.each([
+    ["NotAllowedError", "device_denied"],
+    ["NotFoundError", "device_missing"],
+    ["NotReadableError", "device_in_use"],
+    ["SomethingElse", "device_failed"],
+  ])("a device that fails with %s is told as %s", (name, code) => {
+    expect(deviceError(Object.assign(new Error(), { name })).code).toBe(code);
+  });
+});
+
+describe("login", () => {
+  const answer =
+    (status: number, body: unknown = {}) =>
+    async () =>
+      new Response(JSON.stringify(body), { status });
+
+  test("hands the credential over", async () => {
+    const credentials = await login("http://h", "s", "web-1-0", answer(200, { client_id: "GID_dev@@@web-1-0" }));
+    expect(credentials.client_id).toBe("GID_dev@@@web-1-0");
+  });
+
+  test.each([[401], [404], [400]])("status %d means that the link is invalid", async (status) => {
+    await expect(login("http://h", "s", "d", answer(status))).rejects.toMatchObject({ code: "link_invalid" });
+  });
+
+  test.each([[429], [500], [503]])("status %d means to try again", async (status) => {
+    await expect(login("http://h", "s", "d", answer(status))).rejects.toMatchObject({ code: "server_unreachable" });
+  });
+
+  test("two secrets name two accounts", () => {
+    expect(accountKey("alice-secret")).not.toBe(accountKey("bob-secret"));
+  });
+});
+
+test("a worker's ticks reach the timer that they belong to until it is cleared", () => {
+  const orders: unknown[] = [];
+  const worker = { postMessage: (order: unknown) => void orders.push(order), onmessage: null as Worker["onmessage"] };
+  const timer = timerOver(worker);
+  const ticks: string[] = [];
+  const first = timer.set(() => ticks.push("first"), 10);
+  const second = timer.set(() => ticks.push("second"), 20);
+  const tick = (id: number) => worker.onmessage?.call({} as Worker, { data: id } as MessageEvent);
+  tick(second);
+  tick(first);
+  timer.clear(first);
+  tick(first);
+  expect(ticks).toEqual(["second", "first"]);
+  expect(orders).toEqual([{ set: { id: 1, every_ms: 10 } }, { set: { id: 2, every_ms: 20 } }, { clear: 1 }]);
+});
+
+test("a listener is not called after it has been taken off", () => {
+  class Bell extends Emitter<{ ring: number }> {
+    ring(n: number) {
+      this.emit("ring", n);
+    }
+  }
+  const bell = new Bell();
+  const heard: number[] = [];
+  const off = bell.on("ring", (n) => heard.push(n));
+  bell.ring(1);
+  off();
+  bell.ring(2);
+  expect(heard).toEqual([1]);
+});

@@ -1,0 +1,118 @@
+import { describe, expect, test } from "vitest";
+import { capture, type MediaDevicesLike } from "../src/media/capture.ts";
+import { candidateAddresses, diagnose } from "../src/media/diagnose.ts";
+import { joinAt } from "../src/media/door.ts";
+import { isForwarded, offeredLines } from "../src/media/profile.ts";
+import { decodeSlotMap, SlotTable } from "../src/media/slots.ts";
+import { join } from "./fixtures.ts";
+
+describe("slots", () => {
+  const camera = (mid: string) => ({ mid, participation: "p1", source: "camera" }) as const;
+
+  test("a map with a lower epoch is ignored", () => {
+    const table = new SlotTable();
+    table.apply({ epoch: 2, slots: [camera("4")] });
+    expect(table.apply({ epoch: 1, slots: [camera("5")] })).toBe(false);
+    expect(table.midOf("p1", "camera")).toBe("4");
+  });
+
+  test("a slot that is not named is empty", () => {
+    const table = new SlotTable();
+    table.apply({ epoch: 0, slots: [camera("4")] });
+    table.apply({ epoch: 1, slots: [] });
+    expect(table.midOf("p1", "camera")).toBeUndefined();
+  });
+
+  test.each([["{"], ["null"], ['{"epoch":1}'], [new ArrayBuffer(1)]])("%s is no slot map", (text) => {
+    expect(decodeSlotMap(text)).toBeUndefined();
+  });
+});
+
+describe("the offer", () => {
+  test("of profile meeting sends three and receives nine pictures and three voices", () => {
+    const lines = offeredLines("meeting");
+    const count = (purpose: string) => lines.filter((line) => line.purpose === purpose).length;
+    expect(lines.slice(0, 3).map((line) => line.purpose)).toEqual(["microphone", "camera", "screen"]);
+    expect([count("video_slot"), count("audio_slot")]).toEqual([9, 3]);
+  });
+
+  test("names only codecs that are forwarded", () => {
+    const offered = ["audio/opus", "video/VP8", "video/rtx", "video/AV1", "audio/PCMU"];
+    expect(offered.filter((mimeType) => isForwarded({ mimeType }))).toEqual(["audio/opus", "video/VP8", "video/rtx"]);
+  });
+});
+
+describe("the join door", () => {
+  const request = { sdp: "v=0", profile: "meeting", purposes: {} } as const;
+  const doors = { ...join(), endpoints: ["http://one/", "http://two"] };
+
+  test("is the first end point that answers", async () => {
+    const asked: string[] = [];
+    const fetcher = async (url: RequestInfo | URL) => {
+      asked.push(String(url));
+      if (asked.length === 1) throw new TypeError("refused");
+      return Response.json({ sdp: "answer", slots: { epoch: 0, slots: [] } });
+    };
+    expect((await joinAt(doors, request, fetcher as typeof fetch)).sdp).toBe("answer");
+    expect(asked).toEqual(["http://one/rtc/v1/join", "http://two/rtc/v1/join"]);
+  });
+
+  test("that says no is not asked elsewhere", async () => {
+    const fetcher = async () => new Response("", { status: 401 });
+    await expect(joinAt(doors, request, fetcher)).rejects.toMatchObject({ code: "media_refused" });
+  });
+
+  test("that nobody opens is a media path that cannot be reached", async () => {
+    const fetcher = async () => new Response("", { status: 503 });
+    await expect(joinAt(doors, request, fetcher)).rejects.toMatchObject({ code: "media_unreachable" });
+  });
+});
+
+describe("a media path that does not come about", () => {
+  const loopback = "v=0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 7700 typ host\r\n";
+  const both = `${loopback}a=candidate:2 1 udp 2130706430 192.0.2.7 7700 typ host\r\n`;
+
+  test.each([
+    ["Mozilla/5.0 Firefox/153.0", loopback, "media_loopback_firefox"],
+    ["Mozilla/5.0 Firefox/153.0", both, "media_unreachable"],
+    ["Mozilla/5.0 Chrome/156.0", loopback, "media_unreachable"],
+  ])("in %s is diagnosed", (userAgent, answer_sdp, code) => {
+    expect(diagnose({ userAgent, answer_sdp }).code).toBe(code);
+  });
+
+  test("is told with the addresses that were tried", () => {
+    expect(candidateAddresses(both)).toEqual(["127.0.0.1", "192.0.2.7"]);
+  });
+});
+
+describe("capture", () => {
+  const track = (kind: string) => ({ kind }) as MediaStreamTrack;
+  const stream = (audio: boolean, video: boolean) =>
+    ({
+      getAudioTracks: () => (audio ? [track("audio")] : []),
+      getVideoTracks: () => (video ? [track("video")] : []),
+    }) as MediaStream;
+  const without = (missing: "audio" | "video", name: string): MediaDevicesLike => ({
+    getUserMedia: async (wanted = {}) => {
+      if (wanted[missing]) throw Object.assign(new Error(), { name });
+      return stream(Boolean(wanted.audio), Boolean(wanted.video));
+    },
+  });
+
+  test("a missing camera leaves the microphone", async () => {
+    const captured = await capture(["microphone", "camera"], without("video", "NotFoundError"));
+    expect(captured.microphone?.kind).toBe("audio");
+    expect(captured.problems).toMatchObject([{ device: "camera", error: { code: "device_missing" } }]);
+  });
+
+  test("a denied microphone leaves the camera", async () => {
+    const captured = await capture(["microphone", "camera"], without("audio", "NotAllowedError"));
+    expect([captured.microphone, captured.camera?.kind]).toEqual([undefined, "video"]);
+    expect(captured.problems).toMatchObject([{ device: "microphone", error: { code: "device_denied" } }]);
+  });
+
+  test("a page without devices says why, and does not throw", async () => {
+    const captured = await capture(["microphone", "camera"], undefined);
+    expect(captured.problems.map(({ error }) => error.code)).toEqual(["page_insecure", "page_insecure"]);
+  });
+});

@@ -1,0 +1,355 @@
+import { createServer, type Server, type Socket } from "node:net";
+import mqtt from "mqtt";
+import mqttPacket, { type Packet } from "mqtt-packet";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { ServiceClock } from "../src/core/clock.ts";
+import type { Credentials } from "../src/core/login.ts";
+import { type Incoming, type MqttConnect, openConnection } from "../src/signalling/connection.ts";
+import { decodeDown } from "../src/signalling/decode.ts";
+import { Link, type LinkState } from "../src/signalling/link.ts";
+import { Outbox } from "../src/signalling/outbox.ts";
+import { Requests } from "../src/signalling/requests.ts";
+import { state } from "./fixtures.ts";
+
+/** The other end of MQTT.js: a socket that shows every packet and sends what the test says. */
+class Peer {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly packets: Packet[] = [];
+  readonly #waiting: (() => void)[] = [];
+  /** Reason code of the next CONNACKs; undefined leaves CONNECT unanswered. */
+  connack = 0;
+  #socket: Socket | undefined;
+
+  private constructor(server: Server) {
+    this.#server = server;
+    server.on("connection", (socket) => this.#accept(socket));
+  }
+
+  static async listen(): Promise<Peer> {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return new Peer(server);
+  }
+
+  get credentials(): Credentials {
+    const address = this.#server.address();
+    const port = typeof address === "object" ? address?.port : 0;
+    const endpoints = { mqtt_ws: `mqtt://127.0.0.1:${port}` };
+    return {
+      client_id: "GID_dev@@@d",
+      username: "u",
+      password: "p",
+      expires_at_ms: 0,
+      endpoints,
+      user: "bob",
+      name: "Bob",
+    };
+  }
+
+  send(packet: Packet): void {
+    this.#socket?.write(mqttPacket.generate(packet, { protocolVersion: 5 }));
+  }
+
+  invite(messageId: number, dup = false): void {
+    const topic = "ring-down/p2p/GID_dev@@@d/invitation";
+    this.send({ cmd: "publish", topic, payload: "{}", qos: 1, messageId, dup, retain: false });
+  }
+
+  drop(): void {
+    this.#socket?.destroy();
+  }
+
+  count(cmd: Packet["cmd"]): number {
+    return this.packets.filter((packet) => packet.cmd === cmd).length;
+  }
+
+  /** Waits until so many packets of a kind have come in all. */
+  async expect(cmd: Packet["cmd"], count: number): Promise<void> {
+    while (this.count(cmd) < count) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.close();
+  }
+
+  #accept(socket: Socket): void {
+    this.#socket = socket;
+    this.#sockets.add(socket);
+    const parser = mqttPacket.parser({ protocolVersion: 5 });
+    parser.on("packet", (packet) => {
+      if (packet.cmd === "connect") this.send({ cmd: "connack", reasonCode: this.connack, sessionPresent: true });
+      this.packets.push(packet);
+      for (const wake of this.#waiting.splice(0)) wake();
+    });
+    socket.on("data", (data) => parser.parse(Buffer.from(data)));
+    socket.on("error", () => {});
+  }
+}
+
+const pageTimer = {
+  set: (run: () => void, every_ms: number) => Number(setInterval(run, every_ms)),
+  clear: (id: number) => clearInterval(id),
+};
+const connect: MqttConnect = mqtt.connect;
+const closing: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closing.splice(0)) close();
+});
+
+async function peer(): Promise<Peer> {
+  const made = await Peer.listen();
+  closing.push(() => made.close());
+  return made;
+}
+
+describe("a connection", () => {
+  function open(to: Peer, receive: (message: Incoming) => Promise<() => void>) {
+    let down = (_code: number | undefined) => {};
+    const ended = new Promise<number | undefined>((resolve) => {
+      down = resolve;
+    });
+    let up = () => {};
+    const connected = new Promise<void>((resolve) => {
+      up = resolve;
+    });
+    const connection = openConnection(connect, to.credentials, pageTimer, { up, down, receive });
+    closing.push(() => connection.close());
+    return { connection, connected, ended };
+  }
+
+  test("asks for MQTT 5, a kept session and no clean start", async () => {
+    const server = await peer();
+    await open(server, async () => () => {}).connected;
+    expect(server.packets[0]).toMatchObject({
+      protocolVersion: 5,
+      clean: false,
+      properties: { sessionExpiryInterval: 259_200 },
+    });
+  });
+
+  test("lets the PUBACK go after the message is stored, then rings", async () => {
+    const server = await peer();
+    const order: string[] = [];
+    let stored = () => {};
+    const storing = new Promise<void>((resolve) => {
+      stored = resolve;
+    });
+    const { connected } = open(server, async ({ dup }) => {
+      order.push(`received dup=${dup}`);
+      await storing;
+      order.push(`stored pubacks=${server.count("puback")}`);
+      return () => order.push("rings");
+    });
+    await connected;
+    server.invite(7, true);
+    await vi.waitFor(() => expect(order).toEqual(["received dup=true"]));
+    stored();
+    await server.expect("puback", 1);
+    expect(order).toEqual(["received dup=true", "stored pubacks=0", "rings"]);
+    expect(server.packets.find((packet) => packet.cmd === "puback")).toMatchObject({ messageId: 7 });
+  });
+
+  test("drops a PUBACK whose connection is gone, rings all the same, and owes the next connection nothing", async () => {
+    const server = await peer();
+    const rung: string[] = [];
+    let stored: (() => void) | undefined;
+    const storing = () =>
+      new Promise<() => void>((resolve) => {
+        stored = () => resolve(() => rung.push("rings"));
+      });
+    const first = open(server, storing);
+    await first.connected;
+    server.invite(7);
+    await vi.waitFor(() => expect(stored).toBeDefined());
+    server.drop();
+    await first.ended;
+    const second = open(server, async () => () => {});
+    await second.connected;
+    stored?.();
+    await vi.waitFor(() => expect(rung).toEqual(["rings"]));
+    server.invite(8);
+    await server.expect("puback", 1);
+    expect(server.packets.filter((packet) => packet.cmd === "puback")).toMatchObject([{ messageId: 8 }]);
+  });
+
+  test("closes without a PUBACK if the message could not be stored", async () => {
+    const server = await peer();
+    const { connected, ended } = open(server, () => Promise.reject(new Error("disk full")));
+    await connected;
+    server.invite(7);
+    await ended;
+    expect(server.count("puback")).toBe(0);
+  });
+
+  test("tells the code with which the server ended it", async () => {
+    const server = await peer();
+    const { connected, ended } = open(server, async () => () => {});
+    await connected;
+    server.send({ cmd: "disconnect", reasonCode: 0x8e });
+    server.drop();
+    expect(await ended).toBe(0x8e);
+  });
+});
+
+describe("the link", () => {
+  function link(to: Peer, credentials = async () => to.credentials) {
+    const states: LinkState[] = [];
+    const made = new Link({
+      credentials,
+      mqtt: async () => connect,
+      receive: async () => () => {},
+      changed: (state) => states.push(state),
+    });
+    closing.push(() => made.stop());
+    made.start();
+    return {
+      link: made,
+      states,
+      reached: (is: LinkState["is"]) => vi.waitFor(() => expect(made.state.is).toBe(is), 5_000),
+    };
+  }
+
+  test("comes back by itself after the connection broke", async () => {
+    const server = await peer();
+    const { reached } = link(server);
+    await reached("up");
+    server.drop();
+    await reached("waiting");
+    await reached("up");
+    expect(server.count("connect")).toBe(2);
+  });
+
+  test("does not come back after another tab has taken the device over", async () => {
+    const server = await peer();
+    const { reached, states } = link(server);
+    await reached("up");
+    server.send({ cmd: "disconnect", reasonCode: 0x8e });
+    server.drop();
+    await reached("taken_over");
+    expect(states.map((state) => state.is)).toEqual(["connecting", "up", "taken_over"]);
+  });
+
+  test("asks for a new credential when the server refuses the old one", async () => {
+    const server = await peer();
+    server.connack = 0x86;
+    let asked = 0;
+    const { reached } = link(server, async () => {
+      asked += 1;
+      if (asked === 2) server.connack = 0;
+      return server.credentials;
+    });
+    await reached("up");
+    expect(asked).toBe(2);
+  });
+});
+
+describe("the outbox", () => {
+  function outbox() {
+    const published: string[] = [];
+    const shell = { up: false, answer: async (): Promise<void> => {} };
+    const made = new Outbox({
+      publish: async (topic) => {
+        published.push(topic);
+        await shell.answer();
+      },
+      isUp: () => shell.up,
+    });
+    return { outbox: made, published, shell };
+  }
+
+  test("sends what was posted while the link was down, in order, one by one", async () => {
+    const { outbox: box, published, shell } = outbox();
+    const posted = [box.post("meeting-up/create", "", 1_000), box.post("meeting-up/cancel", "", 1_000)];
+    expect(published).toEqual([]);
+    shell.up = true;
+    void box.flush();
+    await Promise.all(posted);
+    expect(published).toEqual(["meeting-up/create", "meeting-up/cancel"]);
+  });
+
+  test("sends again what a broken connection swallowed", async () => {
+    const { outbox: box, published, shell } = outbox();
+    shell.up = true;
+    shell.answer = () => new Promise(() => {});
+    const posted = box.post("meeting-up/accept", "", 1_000);
+    shell.up = false;
+    box.interrupted();
+    shell.up = true;
+    shell.answer = async () => {};
+    void box.flush();
+    await posted;
+    expect(published).toEqual(["meeting-up/accept", "meeting-up/accept"]);
+  });
+
+  test("gives up what expires unsent", async () => {
+    const { outbox: box } = outbox();
+    await expect(box.post("meeting-up/create", "", 5)).rejects.toMatchObject({ code: "server_unreachable" });
+  });
+
+  test("refuses more than its limit", async () => {
+    const { outbox: box } = outbox();
+    for (let i = 0; i < 64; i++) box.post("meeting-up/state", "", 5).catch(() => {});
+    await expect(box.post("meeting-up/state", "", 5)).rejects.toMatchObject({ code: "refused_limit" });
+  });
+});
+
+describe("requests", () => {
+  function requests() {
+    const sent: { topic: string; up: { id: string; expires_at_ms: number; type: string } }[] = [];
+    const clock = new ServiceClock(() => 1_000);
+    clock.learn(61_000, 1_000, 1_000);
+    const box = new Outbox({
+      publish: async (topic, payload) => void sent.push({ topic, up: JSON.parse(payload) }),
+      isUp: () => true,
+    });
+    return { requests: new Requests(box, clock), sent };
+  }
+
+  test("expire by the service's clock and go to the topic of their type", async () => {
+    const { requests: made, sent } = requests();
+    await made.tell({ type: "leave" }, "m1");
+    expect(sent[0]).toMatchObject({
+      topic: "meeting-up/leave",
+      up: { v: 1, type: "leave", meeting: "m1", expires_at_ms: 91_000 },
+    });
+  });
+
+  test("get the answer that names them", async () => {
+    const { requests: made, sent } = requests();
+    const asked = made.ask({ type: "state" });
+    expect(made.answer(state({}))).toBe(false);
+    expect(made.answer({ ...state({}), in_reply_to: sent[0]?.up.id })).toBe(true);
+    expect((await asked).type).toBe("state");
+  });
+
+  test("are refused with the service's code", async () => {
+    const { requests: made, sent } = requests();
+    const asked = made.ask({ type: "create", callees: ["nobody"], media: "audio" }, "m1");
+    const refused = {
+      ...state({}),
+      type: "refused",
+      code: "not_allowed",
+      words: "…",
+      in_reply_to: sent[0]?.up.id,
+    } as const;
+    made.answer(refused as never);
+    await expect(asked).rejects.toMatchObject({ code: "refused_not_allowed" });
+  });
+});
+
+describe("decoding", () => {
+  const bytes = (text: string) => new TextEncoder().encode(text);
+
+  test("knows the two parents of the service", () => {
+    const text = bytes(JSON.stringify(state()));
+    expect(decodeDown("ring-down/p2p/c/invitation", text)?.ring).toBe(true);
+    expect(decodeDown("meeting-down/p2p/c/state", text)?.ring).toBe(false);
+    expect(decodeDown("chat/p2p/c/text", text)).toBeUndefined();
+  });
+
+  test.each(["", "{", "[]", '{"type":"state"}', "\u0000"])("drops %j", (text) => {
+    expect(decodeDown("meeting-down/p2p/c/state", bytes(text))).toBeUndefined();
+  });
+});

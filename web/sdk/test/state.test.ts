@@ -1,0 +1,130 @@
+import { describe, expect, test } from "vitest";
+import { rosterChanges } from "../src/call/changes.ts";
+import { type CallEvent, type CallState, incoming, outgoing, progressOf, reduce, resumed } from "../src/call/state.ts";
+import type { DownBody } from "../src/wire.ts";
+import { envelope, join, member, ring, roster, T0 } from "./fixtures.ts";
+
+const down = (body: DownBody, more = {}): CallEvent => ({ ...envelope, at_ms: T0, ...more, ...body }) as CallEvent;
+const run = (state: CallState, ...events: CallEvent[]) => events.reduce(reduce, state);
+
+const aliceCalls = outgoing("alice", "m1", ["bob"], "video");
+const bobRings = incoming("bob", ring());
+const alone = roster(1, member("alice", "in"), member("bob", "invited"));
+const both = roster(4, member("alice", "in"), member("bob", "in"));
+const admittedAlone = down({ type: "admitted", join: join(), roster: alone });
+
+describe("calling", () => {
+  test("is calling until another one is in, though the caller is admitted at once", () => {
+    expect(run(aliceCalls, admittedAlone)).toMatchObject({ phase: "calling", admitted: true });
+  });
+
+  test("an offline callee is shown with the moment until which it rings", () => {
+    const state = run(aliceCalls, admittedAlone, down({ type: "waiting", user: "bob", until_ms: T0 + 45_000 }));
+    expect(progressOf(state, "bob")).toEqual({ is: "waiting", until_ms: T0 + 45_000 });
+  });
+
+  test("ringing is what the device has said, not that something was sent", () => {
+    expect(progressOf(run(aliceCalls, admittedAlone), "bob")).toEqual({ is: "calling" });
+    expect(progressOf(run(aliceCalls, down({ type: "ringing", user: "bob" })), "bob")).toEqual({ is: "ringing" });
+  });
+
+  test("is joined at accepted, and its time begins", () => {
+    const state = run(aliceCalls, admittedAlone, down({ type: "accepted", user: "bob" }));
+    expect(state).toMatchObject({ phase: "joined", joined_at_ms: T0 });
+  });
+
+  test("is joined too if only a roster tells of the answer", () => {
+    expect(run(aliceCalls, admittedAlone, down({ type: "roster", ...both })).phase).toBe("joined");
+  });
+
+  test.each([
+    [{ type: "rejected", user: "bob", reason: "declined" } as const, { is: "rejected", reason: "declined" }],
+    [{ type: "busy", user: "bob" } as const, { is: "busy" }],
+  ])("%o stays to be seen when the roster goes on", (signal, progress) => {
+    const state = run(aliceCalls, admittedAlone, down(signal), down({ type: "roster", ...alone, rev: 3 }));
+    expect(progressOf(state, "bob")).toEqual(progress);
+  });
+
+  test("two who call each other meet in the first one's meeting", () => {
+    const state = run(aliceCalls, down({ type: "admitted", join: join(), roster: both }, { meeting: "m0" }));
+    expect(state).toMatchObject({ meeting: "m0", phase: "joined" });
+  });
+});
+
+describe("being called", () => {
+  test("connected is shown only after admitted", () => {
+    const accepting = run(bobRings, { type: "local_accept" });
+    expect(accepting.phase).toBe("accepting");
+    expect(run(accepting, down({ type: "roster", ...both })).phase).toBe("accepting");
+    expect(run(accepting, down({ type: "admitted", join: join(), roster: both })).phase).toBe("joined");
+  });
+
+  test.each(["cancelled", "answered_elsewhere", "no_answer", "caller_gone"] as const)(
+    "an accept loses against %s",
+    (reason) => {
+      const state = run(bobRings, { type: "local_accept" }, down({ type: "ended", rev: 5, reason }));
+      expect(state).toMatchObject({ phase: "ended", end: { reason } });
+    },
+  );
+
+  test("nothing brings an ended call back", () => {
+    const state = run(bobRings, down({ type: "ended", rev: 5, reason: "cancelled" }));
+    expect(run(state, down({ type: "admitted", join: join(), roster: both }))).toBe(state);
+  });
+});
+
+describe("in a call", () => {
+  const joined = run(aliceCalls, admittedAlone, down({ type: "roster", ...both }));
+
+  test("a roster of a lower revision is older news", () => {
+    expect(run(joined, down({ type: "roster", ...alone })).roster.members).toEqual(both.members);
+  });
+
+  test("the host's mute is lifted by the person, a block is not", () => {
+    const hushed = run(
+      joined,
+      down({ type: "muted", track: "audio", by: "alice" }),
+      down({ type: "blocked", track: "audio", blocked: true, by: "alice" }),
+    );
+    const unmuted = run(hushed, { type: "local_mute", track: "audio", muted: false });
+    expect([unmuted.muted.audio, unmuted.blocked.audio]).toEqual([false, true]);
+  });
+
+  test("a roster knows of a block whose signal was lost", () => {
+    const blocked = roster(6, member("alice", "in", { blocked: { audio: true } }), member("bob", "in"));
+    expect(run(joined, down({ type: "roster", ...blocked })).blocked.audio).toBe(true);
+  });
+
+  test("a wish to unmute stands until it is answered", () => {
+    const asked = run(joined, down({ type: "unmute_asked", track: "audio", by: "bob" }));
+    expect(asked.asked.audio).toBe("bob");
+    expect(run(asked, { type: "local_asked_answered", track: "audio" }).asked.audio).toBeUndefined();
+  });
+
+  test("goes on after a reload with what was muted", () => {
+    const muted = roster(4, member("alice", "in", { muted: { audio: true } }), member("bob", "in"));
+    const state = resumed("alice", { meeting: "m1", media: "video", here: true, roster: muted, join: join() });
+    expect(state).toMatchObject({ phase: "joined", admitted: true, muted: { audio: true, video: false } });
+  });
+});
+
+describe("what a person is told of a roster", () => {
+  const bob = (state: Parameters<typeof member>[1]) => roster(1, member("alice", "in"), member("bob", state));
+
+  test.each([
+    ["ringing", "joining", "joined"],
+    ["in", "lost", "lost"],
+    ["lost", "in", "back"],
+  ] as const)("%s → %s is %s", (before, after, what) => {
+    expect(rosterChanges(bob(before), bob(after), "alice")).toEqual([{ what, user: "bob", name: "Bob" }]);
+  });
+
+  test("who is no longer there has left", () => {
+    const changes = rosterChanges(bob("in"), roster(2, member("alice", "in")), "alice");
+    expect(changes).toEqual([{ what: "left", user: "bob", name: "Bob" }]);
+  });
+
+  test("nobody is told of oneself", () => {
+    expect(rosterChanges(roster(1), roster(2, member("alice", "in")), "alice")).toEqual([]);
+  });
+});
