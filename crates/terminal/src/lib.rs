@@ -1,4 +1,7 @@
 //! SDK for Rust and the headless terminal.
 
+pub mod core;
+pub mod event;
 pub mod files;
 pub mod media;
+pub mod store;

@@ -7,14 +7,16 @@ use std::collections::HashMap;
 /// How many frames were what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
+    /// Frames of the clip, unchanged.
+    pub frames_ok: u64,
+    /// No frame of the clip: damaged, or somebody else's.
+    pub frames_bad: u64,
     /// The frame after the one before (or the first one).
     pub in_order: u64,
     /// A key frame at another position: the sender was asked for one, or started anew.
     pub restarts: u64,
     /// Another frame of the clip: some between are missing.
     pub skips: u64,
-    /// No frame of the clip: damaged, or somebody else's.
-    pub unknown: u64,
 }
 
 pub struct Checker {
@@ -45,9 +47,10 @@ impl Checker {
 
     pub fn check(&mut self, checksum: Checksum, key: bool) {
         let Some(positions) = self.positions_by_checksum.get(&checksum) else {
-            self.checked.unknown += 1;
+            self.checked.frames_bad += 1;
             return;
         };
+        self.checked.frames_ok += 1;
         let expected = self.next.filter(|next| positions.contains(next));
         match expected {
             Some(_) => self.checked.in_order += 1,
@@ -77,21 +80,21 @@ mod tests {
 
     #[test]
     fn the_clip_in_order_and_round_its_end_is_in_order() {
-        assert_eq!(check(&[57, 58, 59, 0, 1]), Checked { in_order: 5, ..Checked::default() });
+        assert_eq!(check(&[57, 58, 59, 0, 1]), Checked { frames_ok: 5, in_order: 5, ..Checked::default() });
     }
 
     #[test]
     fn a_key_frame_elsewhere_is_a_restart_and_anything_else_a_skip() {
-        assert_eq!(check(&[1, 2, 0]), Checked { in_order: 2, restarts: 1, ..Checked::default() });
-        assert_eq!(check(&[1, 3]), Checked { in_order: 1, skips: 1, ..Checked::default() });
-        assert_eq!(check(&[3, 2]), Checked { in_order: 1, skips: 1, ..Checked::default() });
+        assert_eq!(check(&[1, 2, 0]), Checked { frames_ok: 3, in_order: 2, restarts: 1, ..Checked::default() });
+        assert_eq!(check(&[1, 3]), Checked { frames_ok: 2, in_order: 1, skips: 1, ..Checked::default() });
+        assert_eq!(check(&[3, 2]), Checked { frames_ok: 2, in_order: 1, skips: 1, ..Checked::default() });
     }
 
     #[test]
     fn a_frame_of_somebody_else_is_unknown() {
         let mut checker = Checker::pictures(&Clip::built_in("carol").unwrap().pictures);
         checker.check(Clip::built_in("bob").unwrap().pictures[0].checksum, true);
-        assert_eq!(checker.checked, Checked { unknown: 1, ..Checked::default() });
+        assert_eq!(checker.checked, Checked { frames_bad: 1, ..Checked::default() });
     }
 
     #[test]
@@ -102,6 +105,6 @@ mod tests {
             checker.check(frame.checksum, true);
         }
         let count = 2 * clip.speech.len() as u64;
-        assert_eq!(checker.checked, Checked { in_order: count, ..Checked::default() });
+        assert_eq!(checker.checked, Checked { frames_ok: count, in_order: count, ..Checked::default() });
     }
 }

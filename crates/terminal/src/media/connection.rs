@@ -34,13 +34,15 @@ pub struct Setup {
 /// What happened; `Failed` and `Lost` are the last.
 #[derive(Clone, Debug)]
 pub enum MediaEvent {
-    /// ICE and DTLS are done.
+    /// ICE and DTLS are done, so long after the start.
     Joined {
         cipher: &'static str,
+        after_ms: u64,
     },
     FirstFrame {
         user: Option<UserName>,
         source: Source,
+        key_frame: bool,
         after_ms: u64,
     },
     /// Once a second, and once before the end.
@@ -112,6 +114,7 @@ struct Task<'a, S> {
     recorder: Option<Recorder>,
     senders: Senders,
     sink: &'a S,
+    began: Instant,
 }
 
 /// Joins and runs to the end; gives the last event, none after a good-bye of ours.
@@ -121,7 +124,8 @@ async fn run(
     mut inbox: mpsc::Receiver<Command>,
     sink: &impl Fn(MediaEvent),
 ) -> Option<MediaEvent> {
-    let offered = MediaPeer::new(join.profile, setup.clip.clone(), random_sequence(), Instant::now());
+    let began = Instant::now();
+    let offered = MediaPeer::new(join.profile, setup.clip.clone(), random_sequence(), began);
     let (peer, request) = match offered {
         Ok(offered) => offered,
         Err(error) => return Some(MediaEvent::Failed(error.to_string())),
@@ -132,7 +136,7 @@ async fn run(
     };
     let recorder = setup.record.map(Recorder::new).transpose();
     let mut task = match (connect(peer, &answer).await, recorder) {
-        (Ok((peer, socket)), Ok(recorder)) => Task::new(peer, socket, recorder, sink),
+        (Ok((peer, socket)), Ok(recorder)) => Task::new(peer, socket, recorder, sink, began),
         (Err(why), _) => return Some(MediaEvent::Failed(why)),
         (_, Err(why)) => return Some(MediaEvent::Failed(format!("the folder for recordings: {why}"))),
     };
@@ -176,11 +180,11 @@ fn random_sequence() -> u16 {
 }
 
 impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
-    fn new(mut peer: MediaPeer, socket: UdpSocket, recorder: Option<Recorder>, sink: &'a S) -> Self {
+    fn new(mut peer: MediaPeer, socket: UdpSocket, recorder: Option<Recorder>, sink: &'a S, began: Instant) -> Self {
         if recorder.is_some() {
             peer.give_frames();
         }
-        Self { peer, socket, recorder, senders: Senders::default(), sink }
+        Self { peer, socket, recorder, senders: Senders::default(), sink, began }
     }
 
     /// Runs until the connection is lost (its reason) or the owner is gone (`None`).
@@ -205,7 +209,11 @@ impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
                         self.receive(&mut buffer);
                     }
                 }
-                () = tokio::time::sleep_until(deadline.into()) => self.peer.handle_timeout(Instant::now()),
+                () = tokio::time::sleep_until(deadline.into()) => {
+                    // What waits in the socket counts as heard: the process may have been stopped.
+                    self.receive(&mut buffer);
+                    self.peer.handle_timeout(Instant::now());
+                }
             }
         }
     }
@@ -243,14 +251,17 @@ impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
     fn give_events(&mut self) -> Option<String> {
         while let Some(event) = self.peer.poll_event() {
             match event {
-                PeerEvent::Connected { cipher } => (self.sink)(MediaEvent::Joined { cipher }),
+                PeerEvent::Connected { cipher } => {
+                    let after_ms = self.began.elapsed().as_millis() as u64;
+                    (self.sink)(MediaEvent::Joined { cipher, after_ms });
+                }
                 PeerEvent::Quiet => (self.sink)(MediaEvent::Quiet),
                 PeerEvent::Heard => (self.sink)(MediaEvent::Heard),
                 PeerEvent::Lost(why) => return Some(why.to_owned()),
-                PeerEvent::FirstFrame { source: (participation, source), after } => {
+                PeerEvent::FirstFrame { source: (participation, source), first } => {
                     let user = self.senders.user_by_participation.get(&participation).cloned();
-                    let after_ms = after.as_millis() as u64;
-                    (self.sink)(MediaEvent::FirstFrame { user, source, after_ms });
+                    let (after_ms, key_frame) = (first.after.as_millis() as u64, first.key_frame);
+                    (self.sink)(MediaEvent::FirstFrame { user, source, key_frame, after_ms });
                 }
                 PeerEvent::Frame(received) => self.record(&received),
             }

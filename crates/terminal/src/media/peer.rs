@@ -14,7 +14,7 @@
 use crate::media::cipher;
 use crate::media::clip::Clip;
 use crate::media::lines::{self, Lines};
-use crate::media::receiver::{Packet, Received, Receiver, Senders, SourceKey};
+use crate::media::receiver::{First, Packet, Received, Receiver, Senders, SourceKey};
 use crate::media::report::MediaReport;
 use crate::media::sender::Sender;
 use signalling::join::SLOTS_CHANNEL;
@@ -51,7 +51,7 @@ pub enum PeerEvent {
     /// The connection is over; nothing comes after this.
     Lost(&'static str),
     /// The first whole frame of a source.
-    FirstFrame { source: SourceKey, after: Duration },
+    FirstFrame { source: SourceKey, first: First },
     /// Any whole frame, if asked for by [`MediaPeer::give_frames`].
     Frame(Received),
 }
@@ -298,8 +298,8 @@ impl MediaPeer {
 
     fn give_received(&mut self, now: Instant) {
         while let Some(received) = self.receiver.poll(now) {
-            if let Some(after) = received.first_after {
-                self.events.push_back(PeerEvent::FirstFrame { source: received.source, after });
+            if let Some(first) = received.first {
+                self.events.push_back(PeerEvent::FirstFrame { source: received.source, first });
             }
             if self.wants_frames {
                 self.events.push_back(PeerEvent::Frame(received));

@@ -44,7 +44,16 @@ pub struct Received {
     pub source: SourceKey,
     pub frame: WholeFrame,
     /// Set for the first frame of the source.
-    pub first_after: Option<Duration>,
+    pub first: Option<First>,
+}
+
+/// The first whole frame of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct First {
+    /// Since it could be expected.
+    pub after: Duration,
+    /// It is a key frame, and nothing came before it.
+    pub key_frame: bool,
 }
 
 pub struct Receiver {
@@ -197,8 +206,8 @@ impl Slot {
             counters.report.late += self.reorder.late - std::mem::replace(&mut self.late_counted, self.reorder.late);
             counters.report.dropped += self.assembler.as_mut().map_or(0, |a| std::mem::take(&mut a.dropped));
             let (Some(frame), Some(source)) = (frame, source) else { continue };
-            let first_after = counters.handle_frame(&frame, now);
-            return Some(Received { source, frame, first_after });
+            let first = counters.handle_frame(&frame, now);
+            return Some(Received { source, frame, first });
         }
         None
     }
@@ -278,7 +287,7 @@ impl Counters {
     }
 
     /// Counts a whole frame; gives the time to the first one.
-    fn handle_frame(&mut self, frame: &WholeFrame, now: Instant) -> Option<Duration> {
+    fn handle_frame(&mut self, frame: &WholeFrame, now: Instant) -> Option<First> {
         let first = self.report.frames == 0;
         self.report.key_frame_first |= first && frame.key && self.report.dropped == 0;
         self.report.frames += 1;
@@ -289,7 +298,7 @@ impl Counters {
         let after = now.saturating_duration_since(self.since);
         first.then(|| {
             self.report.first_frame_ms = Some(after.as_millis() as u64);
-            after
+            First { after, key_frame: self.report.key_frame_first }
         })
     }
 
@@ -365,7 +374,7 @@ mod tests {
         let mut room = Room::new();
         room.now += Duration::from_millis(30);
         let first = room.send("bob", 0, None);
-        assert_eq!(first[0].first_after, Some(Duration::from_millis(30)));
+        assert_eq!(first[0].first, Some(First { after: Duration::from_millis(30), key_frame: true }));
         room.send("bob", 1, None);
         let report = room.report(BOB);
         assert_eq!((report.frames, report.key_frames, report.lost, report.key_frame_first), (2, 1, 0, true));
@@ -417,7 +426,7 @@ mod tests {
     fn somebody_elses_frame_is_seen_as_unknown() {
         let mut room = Room::new();
         room.send("carol", 0, None);
-        assert_eq!(room.report(BOB).checked.unwrap().unknown, 1);
+        assert_eq!(room.report(BOB).checked.unwrap().frames_bad, 1);
     }
 
     #[test]

@@ -117,7 +117,7 @@ mod tests {
         for (source, frames) in [(Source::Camera, &clip.pictures), (Source::Microphone, &clip.speech)] {
             for (at, frame) in frames.iter().take(20).enumerate() {
                 let frame = WholeFrame { rtp_time: 500 + at as u64 * 6000, key: frame.key, data: frame.data.to_vec() };
-                recorder.record(&Received { source: (bob, source), frame, first_after: None }, &senders).unwrap();
+                recorder.record(&Received { source: (bob, source), frame, first: None }, &senders).unwrap();
             }
         }
         recorder.finish().unwrap();

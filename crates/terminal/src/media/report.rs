@@ -12,6 +12,7 @@ pub struct MediaReport {
     /// IANA name of the SRTP profile, once DTLS is done.
     pub cipher: Option<String>,
     pub sent: SentReport,
+    #[serde(rename = "sources")]
     pub received: Vec<SourceReport>,
     /// Packets in a slot that nobody was assigned to.
     pub unassigned_packets: u64,
@@ -51,7 +52,7 @@ pub struct SourceReport {
     /// The very first frame that arrived was a key frame.
     pub key_frame_first: bool,
     /// Absent if no clip of this user is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
     pub checked: Option<Checked>,
     /// Since the last packet.
     #[serde(skip_serializing_if = "Option::is_none")]

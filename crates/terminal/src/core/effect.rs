@@ -1,0 +1,96 @@
+//! What goes into the core and what comes out.
+
+use crate::event::Event;
+use crate::store::Entry;
+use signalling::{
+    Down, InvitationId, JoinParameters, Media, MeetingId, Muted, ParticipationId, RejectReason, Track, Up, UpBody,
+    UserName,
+};
+
+/// Names one received message until its PUBACK; it means nothing on another connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Delivery(pub u64);
+
+/// One media connection; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MediaId(pub u64);
+
+#[derive(Clone, Debug)]
+pub enum Input {
+    Connected { session_present: bool, endpoint: String, tls: Option<String> },
+    Disconnected { reason: String, retry_ms: u64 },
+    Signal(SignalIn),
+    Command(Command),
+    Media(MediaId, MediaInput),
+    Tick,
+}
+
+/// A signal of the service.
+#[derive(Clone, Debug)]
+pub struct SignalIn {
+    pub down: Down,
+    /// The broker may have delivered it before.
+    pub dup: bool,
+    pub delivery: Option<Delivery>,
+}
+
+/// What the person, or the program, wants.
+#[derive(Clone, Debug)]
+pub enum Command {
+    Call {
+        meeting: MeetingId,
+        callees: Vec<UserName>,
+        media: Media,
+        title: Option<String>,
+    },
+    Accept {
+        invitation: InvitationId,
+    },
+    Reject {
+        invitation: InvitationId,
+        reason: RejectReason,
+    },
+    /// Any other request; `Leave`, `Mute` and `Unmute` also act on the media path at once.
+    Request {
+        meeting: Option<MeetingId>,
+        body: UpBody,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MediaInput {
+    Joined {
+        cipher: &'static str,
+        after_ms: u64,
+    },
+    Quiet,
+    Heard,
+    /// It failed, or was lost.
+    Over(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// On disk before anything that follows.
+    Store(Entry),
+    Acknowledge(Delivery),
+    Publish(Up),
+    JoinMedia(Box<JoinMedia>),
+    /// The waiting connection may send now.
+    AdmitMedia(MediaId),
+    MuteMedia(MediaId, Track, bool),
+    /// Whose participation is whose.
+    NameSenders(MediaId, Vec<(ParticipationId, UserName)>),
+    CloseMedia(MediaId),
+    Tell(Event),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct JoinMedia {
+    pub id: MediaId,
+    pub meeting: MeetingId,
+    pub join: JoinParameters,
+    /// Nothing may flow yet.
+    pub waiting: bool,
+    pub muted: Muted,
+}

@@ -1,0 +1,126 @@
+//! The media connections that stand or are being made, and how they are.
+
+use super::effect::{Effect, JoinMedia, MediaId, MediaInput};
+use super::turn::Turn;
+use crate::event::Event;
+use signalling::{JoinParameters, MeetingId, Muted, ParticipationId, Roster, Track, UserName};
+use std::collections::BTreeMap;
+
+/// One in a call and a few that are warm while it rings; further rings are not warmed.
+const WARM_MAX: usize = 3;
+
+#[derive(Default)]
+pub(crate) struct Links {
+    by_id: BTreeMap<MediaId, Link>,
+    next: u64,
+}
+
+struct Link {
+    meeting: MeetingId,
+    participation: ParticipationId,
+    waiting: bool,
+    quiet: bool,
+}
+
+impl Links {
+    /// Prepares the path of a call that rings.
+    pub(crate) fn warm(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId, join: JoinParameters) {
+        if self.by_id.len() < WARM_MAX && !self.by_id.values().any(|link| link.meeting == meeting) {
+            self.start(turn, meeting, join, true, Muted::default());
+        }
+    }
+
+    /// Joins anew; an older connection of the meeting is closed.
+    pub(crate) fn join(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        meeting: MeetingId,
+        join: JoinParameters,
+        muted: Muted,
+        roster: &Roster,
+    ) {
+        self.close_meeting(turn, meeting);
+        self.start(turn, meeting, join, false, muted);
+        self.name_senders(turn, meeting, roster);
+    }
+
+    /// Lets a waiting connection of this participation send. False if there is none.
+    pub(crate) fn admit(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        meeting: MeetingId,
+        participation: ParticipationId,
+        muted: Muted,
+        roster: &Roster,
+    ) -> bool {
+        let fits = |link: &&mut Link| link.meeting == meeting && link.participation == participation;
+        let Some((id, link)) = self.by_id.iter_mut().find(|(_, link)| fits(link) && link.waiting && !link.quiet) else {
+            return false;
+        };
+        link.waiting = false;
+        let muting = [(Track::Audio, muted.audio), (Track::Video, muted.video)];
+        let muted = muting.into_iter().filter(|(_, muted)| *muted);
+        turn.effects.extend(muted.map(|(track, muted)| Effect::MuteMedia(*id, track, muted)));
+        turn.effects.push(Effect::AdmitMedia(*id));
+        self.name_senders(turn, meeting, roster);
+        true
+    }
+
+    /// Whether a connection that may send stands, or is being made, without being doubtful.
+    pub(crate) fn is_healthy(&self, meeting: MeetingId) -> bool {
+        self.by_id.values().any(|link| link.meeting == meeting && !link.waiting && !link.quiet)
+    }
+
+    pub(crate) fn set_muted(&self, turn: &mut Turn<'_, '_>, meeting: MeetingId, track: Track, muted: bool) {
+        turn.effects.extend(self.of(meeting).map(|id| Effect::MuteMedia(id, track, muted)));
+    }
+
+    pub(crate) fn name_senders(&self, turn: &mut Turn<'_, '_>, meeting: MeetingId, roster: &Roster) {
+        let named = roster.members.iter().filter_map(|m| Some((m.participation?, m.user.clone())));
+        let names: Vec<(ParticipationId, UserName)> = named.collect();
+        turn.effects.extend(self.of(meeting).map(|id| Effect::NameSenders(id, names.clone())));
+    }
+
+    pub(crate) fn close_meeting(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId) {
+        turn.effects.extend(self.of(meeting).map(Effect::CloseMedia));
+        self.by_id.retain(|_, link| link.meeting != meeting);
+    }
+
+    /// Gives the meeting and whether the connection was waiting; `None` for one that was closed.
+    pub(crate) fn handle(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        media: MediaId,
+        input: &MediaInput,
+    ) -> Option<(MeetingId, bool)> {
+        let link = self.by_id.get_mut(&media)?;
+        let (meeting, participation, waiting) = (link.meeting, link.participation, link.waiting);
+        match input {
+            MediaInput::Joined { cipher, after_ms } => {
+                turn.tell(Event::MediaJoined { meeting, participation, cipher, waiting, after_ms: *after_ms });
+            }
+            MediaInput::Quiet => link.quiet = true,
+            MediaInput::Heard => link.quiet = false,
+            MediaInput::Over(_) => drop(self.by_id.remove(&media)),
+        }
+        Some((meeting, waiting))
+    }
+
+    fn start(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        meeting: MeetingId,
+        join: JoinParameters,
+        waiting: bool,
+        muted: Muted,
+    ) {
+        let id = MediaId(self.next);
+        self.next += 1;
+        self.by_id.insert(id, Link { meeting, participation: join.participation, waiting, quiet: false });
+        turn.effects.push(Effect::JoinMedia(Box::new(JoinMedia { id, meeting, join, waiting, muted })));
+    }
+
+    fn of(&self, meeting: MeetingId) -> impl Iterator<Item = MediaId> {
+        self.by_id.iter().filter(move |(_, link)| link.meeting == meeting).map(|(id, _)| *id)
+    }
+}

@@ -1,0 +1,719 @@
+//! Scripts on virtual time: what comes in, and what is done about it, in order.
+
+#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+use super::*;
+use crate::store::Known;
+use signalling::signal::VERSION;
+use signalling::{
+    EndReason, JoinParameters, Media, Member, MemberState, Muted, Outcome, OutcomeKind, ParticipationId, Profile,
+    RejectReason, Ring, Roster, StandingCall,
+};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+const INVITATION: InvitationId = InvitationId(Uuid::from_u128(0x1a));
+const MEETING: MeetingId = MeetingId(Uuid::from_u128(0x3e));
+const MINE: ParticipationId = ParticipationId(Uuid::from_u128(0x71));
+const START: u64 = 1_000_000;
+/// The service's clock is this much ahead.
+const AHEAD: u64 = 7_000;
+
+/// A terminal whose shell carries out stores and keeps everything else for the test to look at.
+struct Device {
+    core: Core,
+    now_ms: u64,
+    ids: u128,
+    /// What the ring store holds.
+    disk: BTreeMap<InvitationId, Entry>,
+    effects: Vec<Effect>,
+    deliveries: u64,
+}
+
+impl Device {
+    fn new() -> Self {
+        Self::with_disk(BTreeMap::new())
+    }
+
+    fn with_disk(disk: BTreeMap<InvitationId, Entry>) -> Self {
+        let core = Core::new(disk.values().copied(), true);
+        Self { core, now_ms: START, ids: 0x1000, disk, effects: Vec::new(), deliveries: 0 }
+    }
+
+    /// SIGKILL: only the disk is left.
+    fn killed(self) -> Self {
+        Self { ids: self.ids + 0x1000, now_ms: self.now_ms + 500, ..Self::with_disk(self.disk) }
+    }
+
+    fn apply(&mut self, input: Input) -> &mut Self {
+        let ids = &mut self.ids;
+        let mut new_id = || {
+            *ids += 1;
+            Uuid::from_u128(*ids)
+        };
+        let effects = self.core.apply(input, &mut Moment { now_ms: self.now_ms, new_id: &mut new_id });
+        let stores = effects.iter().filter_map(|e| if let Effect::Store(entry) = e { Some(*entry) } else { None });
+        self.disk.extend(stores.map(|entry| (entry.invitation, entry)));
+        self.effects = effects;
+        self
+    }
+
+    fn connect(&mut self) -> &mut Self {
+        self.apply(Input::Connected { session_present: true, endpoint: "mqtts://x".into(), tls: None })
+    }
+
+    fn disconnect(&mut self) -> &mut Self {
+        self.apply(Input::Disconnected { reason: "gone".into(), retry_ms: 0 })
+    }
+
+    fn signal(&mut self, body: DownBody) -> &mut Self {
+        self.receive(body, false, None)
+    }
+
+    fn receive(&mut self, body: DownBody, dup: bool, in_reply_to: Option<SignalId>) -> &mut Self {
+        self.deliveries += 1;
+        let envelope = Envelope {
+            v: VERSION,
+            id: SignalId(Uuid::from_u128(u128::from(self.deliveries))),
+            meeting: Some(MEETING),
+            sent_at_ms: self.service_ms(),
+            expires_at_ms: self.service_ms() + 45_000,
+            in_reply_to,
+        };
+        let delivery = Some(Delivery(self.deliveries));
+        self.apply(Input::Signal(SignalIn { down: Down { envelope, body }, dup, delivery }))
+    }
+
+    fn service_ms(&self) -> u64 {
+        self.now_ms + AHEAD
+    }
+
+    /// The service answers the last state request.
+    fn state(&mut self, rings: Vec<Ring>, call: Option<StandingCall>, outcomes: Vec<Outcome>) -> &mut Self {
+        let asked = self.core.asked.as_ref().unwrap().request;
+        let now_ms = self.service_ms();
+        let state = State { now_ms, user: "bob".into(), name: "Bob".into(), rings, call, outcomes };
+        self.now_ms += 1;
+        self.receive(DownBody::State(Box::new(state)), false, Some(asked))
+    }
+
+    /// Connects and learns that nothing stands.
+    fn synchronised(&mut self) -> &mut Self {
+        self.connect().state(vec![], None, vec![])
+    }
+
+    fn wait(&mut self, ms: u64) -> &mut Self {
+        self.now_ms += ms;
+        self.apply(Input::Tick)
+    }
+
+    fn command(&mut self, command: Command) -> &mut Self {
+        self.apply(Input::Command(command))
+    }
+
+    /// Short words for the last effects, in order; `state` and `synchronised` events are left out.
+    fn did(&self) -> Vec<String> {
+        self.effects.iter().filter_map(word).collect()
+    }
+
+    fn asked(&self, kind: &str) -> SignalId {
+        let published = self.effects.iter().find_map(|e| match e {
+            Effect::Publish(up) if up.body.kind() == kind => Some(up.envelope.id),
+            _ => None,
+        });
+        published.unwrap()
+    }
+}
+
+fn word(effect: &Effect) -> Option<String> {
+    Some(match effect {
+        Effect::Store(entry) => format!("store {:?} {}", entry.is, entry.rev),
+        Effect::Acknowledge(_) => "puback".into(),
+        Effect::Publish(up) => format!("publish {}", up.body.kind()),
+        Effect::JoinMedia(join) if join.waiting => "warm".into(),
+        Effect::JoinMedia(join) => format!("join muted {}{}", join.muted.audio as u8, join.muted.video as u8),
+        Effect::AdmitMedia(_) => "admit".into(),
+        Effect::MuteMedia(_, track, muted) => format!("mute {track:?} {muted}"),
+        Effect::NameSenders(..) => "names".into(),
+        Effect::CloseMedia(_) => "close".into(),
+        Effect::Tell(Event::State(_) | Event::Synchronised {}) => return None,
+        Effect::Tell(Event::Ring(ring)) => format!("RING{}", if ring.resumed { " resumed" } else { "" }),
+        Effect::Tell(event) => {
+            let json = serde_json::to_value(event).unwrap();
+            let reason = json["reason"].as_str().map(|reason| format!(" {reason}")).unwrap_or_default();
+            format!("{}{reason}", json["event"].as_str().unwrap().to_uppercase())
+        }
+    })
+}
+
+fn join() -> JoinParameters {
+    JoinParameters {
+        endpoints: vec!["http://x".into()],
+        app: "convoke".into(),
+        channel: MEETING.into(),
+        user: "bob".into(),
+        participation: MINE,
+        token: "t".into(),
+        profile: Profile::Meeting,
+        turn: vec![],
+    }
+}
+
+fn roster(rev: u64) -> Roster {
+    let alice = Member {
+        user: "alice".into(),
+        name: "Alice".into(),
+        participation: Some(ParticipationId(Uuid::from_u128(0x70))),
+        state: MemberState::In,
+        muted: Muted::default(),
+        blocked: Muted::default(),
+    };
+    Roster { rev, host: Some("alice".into()), members: vec![alice] }
+}
+
+fn ring(rev: u64) -> Ring {
+    Ring {
+        invitation: INVITATION,
+        rev,
+        meeting: MEETING,
+        from: "alice".into(),
+        from_name: "Alice".into(),
+        media: Media::Video,
+        title: None,
+        ring_until_ms: START + AHEAD + 45_000,
+        join: join(),
+        roster: roster(rev),
+    }
+}
+
+fn invitation(rev: u64) -> DownBody {
+    DownBody::Invitation(Box::new(ring(rev)))
+}
+
+fn outcome(rev: u64) -> Outcome {
+    Outcome {
+        invitation: INVITATION,
+        meeting: MEETING,
+        rev,
+        from: "alice".into(),
+        from_name: "Alice".into(),
+        media: Media::Video,
+        kind: OutcomeKind::Missed,
+        at_ms: START,
+    }
+}
+
+fn ended(rev: u64, reason: EndReason, outcome: Option<Outcome>) -> DownBody {
+    DownBody::Ended { invitation: Some(INVITATION), user: None, rev, reason, by: None, outcome }
+}
+
+fn meeting_ended(reason: EndReason) -> DownBody {
+    DownBody::Ended { invitation: None, user: None, rev: 9, reason, by: None, outcome: None }
+}
+
+fn admitted() -> DownBody {
+    DownBody::Admitted { join: join(), roster: roster(4) }
+}
+
+fn standing() -> Option<StandingCall> {
+    Some(StandingCall { meeting: MEETING, media: Media::Video, here: true, join: Some(join()), roster: roster(4) })
+}
+
+fn request(body: UpBody) -> Command {
+    Command::Request { meeting: Some(MEETING), body }
+}
+
+const ACCEPT: Command = Command::Accept { invitation: INVITATION };
+
+// Rings.
+
+#[test]
+fn an_invitation_is_stored_then_acknowledged_then_rings() {
+    let mut bob = Device::new();
+    bob.synchronised();
+    assert_eq!(bob.signal(invitation(1)).did(), ["store Ring 1", "puback", "RING", "publish ringing", "warm"]);
+}
+
+#[test]
+fn it_rings_before_any_state_answer_since_the_broker_keeps_no_dead_invitation() {
+    let mut bob = Device::new();
+    bob.connect();
+    assert_eq!(bob.signal(invitation(1)).did()[2], "RING");
+}
+
+#[test]
+fn the_same_or_an_older_invitation_is_acknowledged_and_nothing_else() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(3));
+    for rev in [3, 2, 1] {
+        assert_eq!(bob.signal(invitation(rev)).did(), ["puback"], "rev {rev}");
+    }
+}
+
+#[test]
+fn a_newer_copy_of_a_ring_is_the_same_ring() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(1));
+    assert_eq!(bob.signal(invitation(2)).did(), ["store Ring 2", "puback"]);
+}
+
+#[test]
+fn an_invitation_past_its_time_is_missed_and_does_not_ring() {
+    let mut bob = Device::new();
+    bob.synchronised();
+    bob.now_ms = START + 45_001;
+    assert_eq!(bob.signal(invitation(1)).did(), ["store Missed 1", "puback", "MISSED"]);
+}
+
+#[test]
+fn time_is_the_services_not_this_machines() {
+    for (late_ms, expected) in [(44_000, "RING"), (45_100, "MISSED")] {
+        let mut bob = Device::new();
+        bob.synchronised();
+        bob.now_ms = START + late_ms;
+        assert_eq!(bob.signal(invitation(1)).did()[2], expected);
+    }
+}
+
+#[test]
+fn a_repeated_invitation_waits_without_puback_for_the_state_answer() {
+    let table: [(Vec<Ring>, Vec<Outcome>, &[&str]); 3] = [
+        (vec![ring(1)], vec![], &["puback", "store Ring 1", "puback", "RING", "publish ringing", "warm"]),
+        (vec![], vec![outcome(2)], &["puback", "store Missed 2", "puback", "MISSED"]),
+        (vec![], vec![], &["puback", "store Done 1", "puback"]),
+    ];
+    for (rings, outcomes, expected) in table {
+        let mut bob = Device::new();
+        bob.connect();
+        assert_eq!(bob.receive(invitation(1), true, None).did(), Vec::<String>::new());
+        bob.now_ms += 10;
+        assert_eq!(bob.state(rings, None, outcomes).did(), expected);
+    }
+}
+
+#[test]
+fn what_was_held_is_forgotten_with_its_connection_and_comes_again() {
+    let mut bob = Device::new();
+    bob.connect().receive(invitation(1), true, None);
+    bob.disconnect();
+    assert_eq!(bob.synchronised().did(), ["puback"]);
+    assert!(bob.disk.is_empty());
+    bob.disconnect().connect().receive(invitation(1), true, None);
+    bob.now_ms += 1;
+    assert!(bob.state(vec![ring(1)], None, vec![]).did().contains(&"RING".to_string()));
+}
+
+#[test]
+fn a_repeat_that_is_newer_than_the_answer_waits_for_another_answer() {
+    let mut bob = Device::new();
+    bob.connect();
+    let asked = bob.core.asked.as_ref().unwrap().request;
+    let now_ms = bob.service_ms() - 100;
+    bob.receive(invitation(1), true, None);
+    let state = State { now_ms, user: "bob".into(), name: "Bob".into(), rings: vec![], call: None, outcomes: vec![] };
+    bob.receive(DownBody::State(Box::new(state)), false, Some(asked));
+    assert_eq!(bob.did(), ["puback", "publish state"]);
+    bob.now_ms += 200;
+    assert_eq!(bob.state(vec![ring(1)], None, vec![]).did()[3], "RING");
+}
+
+#[test]
+fn a_state_answer_says_nothing_about_an_invitation_that_was_sent_after_it() {
+    let mut bob = Device::new();
+    bob.connect();
+    let asked = bob.core.asked.as_ref().unwrap().request;
+    let now_ms = bob.service_ms();
+    bob.now_ms += 5;
+    bob.signal(invitation(1));
+    let state = State { now_ms, user: "bob".into(), name: "Bob".into(), rings: vec![], call: None, outcomes: vec![] };
+    assert_eq!(bob.receive(DownBody::State(Box::new(state)), false, Some(asked)).did(), ["puback"]);
+    assert_eq!(bob.disk[&INVITATION].is, Known::Ring);
+}
+
+#[test]
+fn after_a_kill_a_standing_ring_goes_on_as_the_same_ring() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(1));
+    let mut bob = bob.killed();
+    bob.connect();
+    assert_eq!(bob.receive(invitation(1), true, None).did(), ["puback"], "it was stored, so the repeat is known");
+    assert_eq!(bob.state(vec![ring(2)], None, vec![]).did()[2], "RING resumed");
+}
+
+#[test]
+fn after_a_kill_a_ring_that_ended_is_missed_once_or_ends_in_silence() {
+    for (outcomes, expected) in [(vec![outcome(5)], "MISSED"), (vec![], "RING_ENDED")] {
+        let mut bob = Device::new();
+        bob.synchronised().signal(invitation(1));
+        let mut bob = bob.killed();
+        bob.connect().state(vec![], None, outcomes.clone());
+        assert_eq!(bob.did().last().unwrap(), expected);
+        let mut bob = bob.killed();
+        bob.connect().state(vec![], None, outcomes);
+        assert_eq!(bob.did(), ["puback"], "told once");
+    }
+}
+
+#[test]
+fn a_kill_between_any_two_effects_never_makes_two_rings_or_two_missed_calls() {
+    for cut in 0..5 {
+        let mut bob = Device::new();
+        bob.synchronised();
+        let before = bob.disk.clone();
+        bob.signal(invitation(1));
+        let rang_before = cut > 2;
+        let stored = cut > 0;
+        let acknowledged = cut > 1;
+        if !stored {
+            bob.disk = before;
+        }
+        let mut bob = bob.killed();
+        bob.connect();
+        let mut rings = usize::from(rang_before);
+        let mut resumed = 0;
+        if !acknowledged {
+            bob.receive(invitation(1), true, None);
+        }
+        bob.now_ms += 1;
+        bob.state(vec![ring(1)], None, vec![]);
+        rings += bob.did().iter().filter(|did| *did == "RING").count();
+        resumed += bob.did().iter().filter(|did| *did == "RING resumed").count();
+        assert_eq!((rings + resumed).min(1), 1, "cut {cut}: it rings");
+        assert!(rings <= 1, "cut {cut}: a ring that was heard goes on as the same one");
+    }
+}
+
+#[test]
+fn the_end_of_a_ring_is_stored_before_its_puback_and_silences_it() {
+    let table = [
+        (EndReason::AnsweredElsewhere, None, vec!["store Done 3", "puback", "RING_ENDED answered_elsewhere"]),
+        (EndReason::Cancelled, Some(outcome(3)), vec!["store Missed 3", "puback", "MISSED"]),
+    ];
+    for (reason, outcome, expected) in table {
+        let mut bob = Device::new();
+        bob.synchronised().signal(invitation(1));
+        let did = bob.signal(ended(3, reason, outcome)).did();
+        assert_eq!(did[0], "close", "the warm path");
+        assert_eq!(did[1..], expected);
+        assert_eq!(bob.core.ringing(), None);
+    }
+}
+
+#[test]
+fn an_end_without_its_ring_is_one_missed_call() {
+    let mut bob = Device::new();
+    bob.synchronised();
+    let end = || ended(3, EndReason::NoAnswer, Some(outcome(3)));
+    assert_eq!(bob.signal(end()).did(), ["store Missed 3", "puback", "MISSED"]);
+    assert_eq!(bob.receive(end(), true, None).did(), ["puback"]);
+    assert_eq!(bob.signal(invitation(1)).did(), ["puback"], "its ring came late and is older");
+}
+
+#[test]
+fn an_older_end_changes_nothing() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(4));
+    assert_eq!(bob.signal(ended(4, EndReason::Cancelled, None)).did(), ["puback"]);
+    assert_eq!(bob.core.ringing(), Some(INVITATION));
+}
+
+#[test]
+fn an_end_that_overtakes_the_held_invitation_decides() {
+    let mut bob = Device::new();
+    bob.connect().receive(invitation(1), true, None);
+    let did = bob.receive(ended(2, EndReason::Cancelled, Some(outcome(2))), true, None).did();
+    assert_eq!(did, ["puback", "store Missed 2", "puback", "MISSED"]);
+    assert_eq!(bob.state(vec![], None, vec![outcome(2)]).did(), ["puback"]);
+}
+
+#[test]
+fn a_ring_whose_end_was_never_heard_stops_by_itself() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(1));
+    let stops = bob.core.deadline_ms().unwrap();
+    bob.disconnect();
+    assert!(bob.wait(stops - bob.now_ms - 1).did().is_empty());
+    assert_eq!(bob.wait(1).did(), ["close", "store Missed 1", "MISSED"]);
+    assert_eq!(bob.connect().state(vec![], None, vec![outcome(6)]).did(), ["puback", "store Missed 6"], "told once");
+}
+
+#[test]
+fn seen_on_another_device_is_seen_here() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(ended(3, EndReason::NoAnswer, Some(outcome(3))));
+    let seen = DownBody::Seen { invitation: INVITATION, rev: 4 };
+    assert_eq!(bob.signal(seen.clone()).did(), ["store Done 4", "puback", "SEEN"]);
+    assert_eq!(bob.signal(seen).did(), ["puback"]);
+    bob.disconnect();
+    assert_eq!(bob.connect().state(vec![], None, vec![outcome(3)]).did(), ["puback"], "an older word");
+}
+
+// Answers.
+
+#[test]
+fn connected_is_shown_only_after_admitted_and_on_the_warm_path() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(1));
+    assert_eq!(bob.command(ACCEPT).did(), ["publish accept"]);
+    let did = bob.signal(admitted()).did();
+    assert_eq!(did, ["puback", "store Done 1", "ADMITTED", "admit", "names"]);
+}
+
+#[test]
+fn a_warm_path_that_failed_costs_nothing_but_the_time_to_join() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(1));
+    assert_eq!(bob.apply(Input::Media(MediaId(0), MediaInput::Over("x".into()))).did(), Vec::<String>::new());
+    bob.command(ACCEPT);
+    assert_eq!(bob.signal(admitted()).did()[2..], ["ADMITTED", "join muted 00", "names"]);
+}
+
+#[test]
+fn an_accept_that_lost_ends_the_ring() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(1));
+    bob.command(ACCEPT);
+    let did = bob.signal(ended(3, EndReason::AnsweredElsewhere, None)).did();
+    assert_eq!(did, ["close", "store Done 3", "puback", "RING_ENDED answered_elsewhere"]);
+}
+
+#[test]
+fn a_refused_accept_ends_the_ring() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(1));
+    let accept = bob.command(ACCEPT).asked("accept");
+    let refused = DownBody::Refused { code: RefusalCode::NotAllowed, words: "gone".into() };
+    assert_eq!(
+        bob.receive(refused, false, Some(accept)).did(),
+        ["puback", "REFUSED", "close", "store Done 1", "RING_ENDED"]
+    );
+}
+
+#[test]
+fn a_reject_closes_the_warm_path_at_once() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(1));
+    let reject = Command::Reject { invitation: INVITATION, reason: RejectReason::Declined };
+    assert_eq!(bob.command(reject).did(), ["publish reject", "close"]);
+    let did = bob.signal(ended(2, EndReason::Declined, None)).did();
+    assert_eq!(did, ["store Done 2", "puback", "RING_ENDED declined"]);
+}
+
+#[test]
+fn a_state_that_overtakes_the_answer_to_an_accept_does_not_end_the_ring() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(1));
+    bob.command(ACCEPT).disconnect();
+    assert_eq!(bob.connect().state(vec![], None, vec![]).did(), ["puback"]);
+    assert_eq!(bob.signal(admitted()).did()[2], "ADMITTED");
+}
+
+#[test]
+fn after_a_kill_in_mid_answer_the_state_admits() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(1));
+    bob.command(ACCEPT);
+    let mut bob = bob.killed();
+    let did = bob.connect().state(vec![], standing(), vec![]).did();
+    assert_eq!(did, ["puback", "store Done 1", "RING_ENDED", "ADMITTED", "join muted 00", "names"]);
+}
+
+// Calls.
+
+fn call(media: Media) -> Command {
+    Command::Call { meeting: MEETING, callees: vec!["bob".into()], media, title: None }
+}
+
+/// In a call, with a media path that stands.
+fn in_call() -> Device {
+    let mut alice = Device::new();
+    let create = alice.synchronised().command(call(Media::Video)).asked("create");
+    alice.receive(admitted(), false, Some(create));
+    alice.apply(Input::Media(MediaId(0), MediaInput::Joined { cipher: "GCM", after_ms: 5 }));
+    alice
+}
+
+#[test]
+fn a_caller_is_admitted_and_joins() {
+    for (media, expected) in [(Media::Video, "join muted 00"), (Media::Audio, "join muted 01")] {
+        let mut alice = Device::new();
+        let create = alice.synchronised().command(call(media)).asked("create");
+        let did = alice.receive(admitted(), false, Some(create)).did();
+        assert_eq!(did, ["puback", "ADMITTED", expected, "names"]);
+    }
+}
+
+#[test]
+fn a_refused_create_ends_the_call() {
+    let mut alice = Device::new();
+    let create = alice.synchronised().command(call(Media::Video)).asked("create");
+    let refused = DownBody::Refused { code: RefusalCode::AlreadyInCall, words: "busy".into() };
+    assert_eq!(alice.receive(refused, false, Some(create)).did(), ["puback", "REFUSED", "ENDED failed"]);
+    assert_eq!(alice.core.current_meeting(), None);
+}
+
+#[test]
+fn crossing_calls_meet_in_the_first_ones_meeting() {
+    let mut alice = Device::new();
+    let other = MeetingId(Uuid::from_u128(0x99));
+    let create = Command::Call { meeting: other, callees: vec!["bob".into()], media: Media::Audio, title: None };
+    let create = alice.synchronised().command(create).asked("create");
+    alice.signal(invitation(1));
+    let did = alice.receive(admitted(), false, Some(create)).did();
+    assert_eq!(did, ["puback", "store Done 1", "ADMITTED", "mute Video true", "admit", "names"]);
+    assert_eq!(alice.core.current_meeting(), Some(MEETING));
+}
+
+#[test]
+fn a_lost_media_path_asks_for_fresh_parameters_for_ever_with_pauses() {
+    let mut alice = in_call();
+    let mut media = 0;
+    for pause in [0, 500, 1000, 2000, 4000, 4000, 4000] {
+        let lost = Input::Media(MediaId(media), MediaInput::Over("gone".into()));
+        let did = alice.apply(lost).did();
+        assert_eq!(did[0], "MEDIA_LOST gone");
+        if pause > 0 {
+            assert_eq!(did.len(), 1);
+            assert!(alice.wait(pause - 1).did().is_empty());
+            alice.wait(1);
+        }
+        let join = alice.asked("join");
+        assert_eq!(
+            alice.receive(admitted(), false, Some(join)).did(),
+            ["puback", "ADMITTED", "join muted 00", "names"]
+        );
+        media += 1;
+    }
+}
+
+#[test]
+fn a_join_without_an_answer_is_asked_again() {
+    let mut alice = in_call();
+    alice.apply(Input::Media(MediaId(0), MediaInput::Over("gone".into())));
+    assert_eq!(alice.wait(5_000).did(), ["publish join"]);
+}
+
+#[test]
+fn after_a_server_restart_the_state_brings_fresh_parameters() {
+    let mut alice = in_call();
+    alice.disconnect();
+    assert_eq!(alice.apply(Input::Media(MediaId(0), MediaInput::Over("gone".into()))).did(), ["MEDIA_LOST gone"]);
+    let did = alice.connect().state(vec![], standing(), vec![]).did();
+    assert_eq!(did, ["puback", "ADMITTED", "join muted 00", "names"]);
+}
+
+#[test]
+fn a_quiet_media_path_is_doubted_by_asking_and_replaced_if_the_call_stands() {
+    let mut alice = in_call();
+    alice.disconnect().connect().state(vec![], standing(), vec![]);
+    assert_eq!(alice.did(), ["puback"], "the path stands");
+    assert_eq!(alice.apply(Input::Media(MediaId(0), MediaInput::Quiet)).did(), ["publish state"]);
+    assert_eq!(
+        alice.state(vec![], standing(), vec![]).did(),
+        ["puback", "ADMITTED", "close", "join muted 00", "names"]
+    );
+}
+
+#[test]
+fn a_path_that_is_heard_again_stays() {
+    let mut alice = in_call();
+    alice.apply(Input::Media(MediaId(0), MediaInput::Quiet));
+    alice.apply(Input::Media(MediaId(0), MediaInput::Heard));
+    assert_eq!(alice.state(vec![], standing(), vec![]).did(), ["puback"]);
+}
+
+#[test]
+fn a_call_that_ended_while_away_is_over() {
+    let mut alice = in_call();
+    alice.now_ms += 10;
+    assert_eq!(alice.disconnect().connect().state(vec![], None, vec![]).did(), ["puback", "close", "ENDED failed"]);
+    assert_eq!(alice.core.current_meeting(), None);
+}
+
+#[test]
+fn after_a_kill_a_standing_call_is_rejoined_by_itself() {
+    let alice = in_call();
+    let mut alice = alice.killed();
+    let did = alice.connect().state(vec![], standing(), vec![]).did();
+    assert_eq!(did, ["puback", "ADMITTED", "join muted 00", "names"]);
+    let rejoined = |e: &Effect| matches!(e, Effect::Tell(Event::Admitted { rejoined: true, .. }));
+    assert!(alice.effects.iter().any(rejoined));
+}
+
+#[test]
+fn a_call_on_another_device_is_told_once() {
+    let mut alice = Device::new();
+    let elsewhere = || standing().map(|call| StandingCall { here: false, join: None, ..call });
+    assert_eq!(alice.connect().state(vec![], elsewhere(), vec![]).did(), ["puback", "IN_CALL_ELSEWHERE"]);
+    alice.disconnect();
+    assert_eq!(alice.connect().state(vec![], elsewhere(), vec![]).did(), ["puback"]);
+}
+
+#[test]
+fn leaving_closes_the_media_path_at_once_and_nothing_brings_it_back() {
+    let mut alice = in_call();
+    assert_eq!(alice.command(request(UpBody::Leave {})).did(), ["close", "publish leave"]);
+    assert_eq!(alice.signal(admitted()).did(), ["puback"]);
+    assert_eq!(alice.signal(meeting_ended(EndReason::Left)).did(), ["puback", "ENDED left"]);
+}
+
+#[test]
+fn a_destroyed_meeting_is_told_and_its_path_closed() {
+    let mut alice = in_call();
+    assert_eq!(alice.signal(meeting_ended(EndReason::Destroyed)).did(), ["puback", "close", "ENDED destroyed"]);
+}
+
+#[test]
+fn one_callees_end_leaves_the_call() {
+    let mut alice = in_call();
+    let user = Some("carol".into());
+    let end = DownBody::Ended { invitation: None, user, rev: 9, reason: EndReason::NoAnswer, by: None, outcome: None };
+    assert_eq!(alice.signal(end).did(), ["puback", "ENDED no_answer"]);
+    assert_eq!(alice.core.current_meeting(), Some(MEETING));
+}
+
+#[test]
+fn muting_acts_here_at_once_and_outlives_a_rejoin() {
+    let mut alice = in_call();
+    let mute = UpBody::Mute { user: None, track: Track::Audio };
+    assert_eq!(alice.command(request(mute)).did(), ["mute Audio true", "publish mute"]);
+    alice.apply(Input::Media(MediaId(0), MediaInput::Over("gone".into())));
+    let join = alice.asked("join");
+    assert_eq!(alice.receive(admitted(), false, Some(join)).did()[2], "join muted 10");
+    let unmute = UpBody::Unmute { track: Track::Audio };
+    assert_eq!(alice.command(request(unmute)).did(), ["mute Audio false", "publish unmute"]);
+}
+
+#[test]
+fn the_hosts_mute_acts_here_and_a_block_does_not() {
+    let mut alice = in_call();
+    let muted = DownBody::Muted { track: Track::Video, by: "bob".into() };
+    assert_eq!(alice.signal(muted).did(), ["puback", "mute Video true", "MUTED"]);
+    let blocked = DownBody::Blocked { track: Track::Audio, blocked: true, by: "bob".into() };
+    assert_eq!(alice.signal(blocked).did(), ["puback", "BLOCKED"]);
+}
+
+#[test]
+fn an_older_roster_is_ignored() {
+    let mut alice = in_call();
+    assert_eq!(alice.signal(DownBody::Roster(roster(3))).did(), ["puback"]);
+    assert_eq!(alice.signal(DownBody::Roster(roster(5))).did(), ["puback", "names", "ROSTER"]);
+}
+
+#[test]
+fn a_state_request_without_an_answer_is_repeated_while_connected() {
+    let mut alice = Device::new();
+    alice.connect();
+    assert!(alice.wait(4_999).did().is_empty());
+    assert_eq!(alice.wait(1).did(), ["publish state"]);
+    alice.disconnect();
+    assert_eq!(alice.core.deadline_ms(), None);
+}
+
+#[test]
+fn requests_expire_by_the_services_clock() {
+    let mut alice = Device::new();
+    alice.synchronised().command(call(Media::Video));
+    let Effect::Publish(up) = &alice.effects[0] else { unreachable!("a create") };
+    assert!(alice.service_ms() + 30_000 - up.envelope.expires_at_ms <= 1, "the answer took 1 ms");
+}

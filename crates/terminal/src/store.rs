@@ -1,0 +1,291 @@
+//! What this device knows of each ring, on disk: an invitation rings once or is missed once, over any crash.
+//!
+//! ```text
+//! <client id>.rings   one record a line, appended:   <checksum, 16 hex digits> <JSON of an Entry>\n
+//! <client id>.lock    locked while a process has the store
+//! ```
+//! The last record of an invitation counts. [`RingStore::put`] returns after `fdatasync`: the entry survives a power
+//! cut. A line that is not whole (a torn tail) is left out when the store is opened, and the file is then written
+//! anew, as it is when most of its records are out of date. Entries are kept until 3 days after the invitation's
+//! expiry; the broker keeps nothing longer.
+
+use crate::media::clip::Checksum;
+use serde::{Deserialize, Serialize};
+use signalling::InvitationId;
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// How long an entry is kept past the invitation's expiry.
+pub const KEPT_PAST_EXPIRY_MS: u64 = 3 * 24 * 60 * 60 * 1000;
+/// Entries of one device; past it the oldest go.
+const ENTRIES_MAX: usize = 10_000;
+/// Records out of date that are not worth writing the file anew.
+const STALE_RECORDS_MAX: usize = 256;
+
+/// What an invitation has become on this device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    /// It rings, or rang when the process ended.
+    Ring,
+    /// The person was told of a missed call.
+    Missed,
+    /// Answered, declined, ended elsewhere, or seen.
+    Done,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub invitation: InvitationId,
+    pub rev: u64,
+    pub is: Known,
+    /// When the invitation expires, by the service's clock in milliseconds since 1970.
+    pub expires_at_ms: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the ring store {0} is in use by another process; end it, or choose another folder or device")]
+    InUse(PathBuf),
+    #[error("the ring store {path} cannot be {doing}: {error}; check the folder's permissions and the disk's space")]
+    Io { path: PathBuf, doing: &'static str, error: io::Error },
+    #[error("the ring store {0} failed before; restart the terminal")]
+    Failed(PathBuf),
+}
+
+pub struct RingStore {
+    path: PathBuf,
+    /// `None` after a failed write: what is on disk is unknown then.
+    file: Option<File>,
+    entries: BTreeMap<InvitationId, Entry>,
+    records: usize,
+    _lock: File,
+}
+
+impl RingStore {
+    /// Opens or makes the store of one client id in `folder`.
+    ///
+    /// # Errors
+    /// It is in use, or the folder or file cannot be read and written.
+    pub fn open(folder: &Path, client_id: &str, now_ms: u64) -> Result<Self, StoreError> {
+        let name: String = client_id.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+        let path = folder.join(format!("{name}.rings"));
+        std::fs::create_dir_all(folder).map_err(|error| failed(&path, "made", error))?;
+        let lock = lock(&folder.join(format!("{name}.lock")))?;
+        let text = read(&path)?;
+        let (mut entries, records, whole) = recover(&text);
+        entries.retain(|_, entry| !is_over(entry, now_ms));
+        let mut store = Self { path, file: None, entries, records, _lock: lock };
+        if !whole || store.is_stale() || text.is_empty() {
+            store.rewrite()?;
+        } else {
+            let file = OpenOptions::new().append(true).open(&store.path);
+            store.file = Some(file.map_err(|error| failed(&store.path, "opened", error))?);
+        }
+        Ok(store)
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// Keeps an entry; when this returns, it is on disk.
+    ///
+    /// # Errors
+    /// The entry may or may not be on disk; every later `put` fails too.
+    pub fn put(&mut self, entry: Entry, now_ms: u64) -> Result<(), StoreError> {
+        let mut file = self.file.take().ok_or_else(|| StoreError::Failed(self.path.clone()))?;
+        let written = file.write_all(line(&entry).as_bytes()).and_then(|()| file.sync_data());
+        written.map_err(|error| failed(&self.path, "written", error))?;
+        self.file = Some(file);
+        self.entries.insert(entry.invitation, entry);
+        self.records += 1;
+        if self.is_stale() {
+            self.entries.retain(|_, entry| !is_over(entry, now_ms));
+            self.rewrite()?;
+        }
+        Ok(())
+    }
+
+    fn is_stale(&self) -> bool {
+        self.records > 2 * self.entries.len() + STALE_RECORDS_MAX
+    }
+
+    /// Writes all entries into a new file and puts it in the old one's place.
+    fn rewrite(&mut self) -> Result<(), StoreError> {
+        while self.entries.len() > ENTRIES_MAX {
+            self.entries.pop_first();
+        }
+        self.file = None;
+        let text: String = self.entries.values().map(line).collect();
+        let file = replace(&self.path, &text).map_err(|error| failed(&self.path, "written anew", error))?;
+        self.file = Some(file);
+        self.records = self.entries.len();
+        Ok(())
+    }
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '@')
+}
+
+fn is_over(entry: &Entry, now_ms: u64) -> bool {
+    entry.expires_at_ms.saturating_add(KEPT_PAST_EXPIRY_MS) < now_ms
+}
+
+fn failed(path: &Path, doing: &'static str, error: io::Error) -> StoreError {
+    StoreError::Io { path: path.to_owned(), doing, error }
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(|error| failed(path, "locked", error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(path, "locked", error)),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(|error| failed(path, "read", error)),
+    }
+}
+
+fn replace(path: &Path, text: &str) -> io::Result<File> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(file)
+}
+
+fn line(entry: &Entry) -> String {
+    let json = serde_json::to_string(entry).expect("an entry is plain data");
+    format!("{} {json}\n", Checksum::of(json.as_bytes()))
+}
+
+/// The newest entry of each invitation, the number of records, and whether every line was whole.
+fn recover(text: &[u8]) -> (BTreeMap<InvitationId, Entry>, usize, bool) {
+    let mut entries = BTreeMap::new();
+    let mut records = 0;
+    let mut whole = true;
+    for line in text.split_inclusive(|&byte| byte == b'\n') {
+        match parse(line) {
+            Some(entry) => {
+                entries.insert(entry.invitation, entry);
+                records += 1;
+            }
+            None => whole = false,
+        }
+    }
+    (entries, records, whole)
+}
+
+fn parse(line: &[u8]) -> Option<Entry> {
+    let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+    let (checksum, json) = line.split_once(' ')?;
+    (checksum == Checksum::of(json.as_bytes()).to_string()).then(|| serde_json::from_str(json).ok())?
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    const CLIENT: &str = "GID_dev@@@bob";
+    const NOW: u64 = 1_800_000_000_000;
+
+    fn entry(id: u128, rev: u64, is: Known) -> Entry {
+        Entry { invitation: InvitationId(Uuid::from_u128(id)), rev, is, expires_at_ms: NOW + 45_000 }
+    }
+
+    fn entries(store: &RingStore) -> Vec<Entry> {
+        store.entries().copied().collect()
+    }
+
+    #[test]
+    fn the_last_word_on_an_invitation_survives() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+        store.put(entry(1, 1, Known::Ring), NOW).unwrap();
+        store.put(entry(2, 4, Known::Ring), NOW).unwrap();
+        store.put(entry(1, 3, Known::Missed), NOW).unwrap();
+        drop(store);
+        let store = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+        assert_eq!(entries(&store), [entry(1, 3, Known::Missed), entry(2, 4, Known::Ring)]);
+    }
+
+    #[test]
+    fn cut_at_every_byte_it_opens_with_all_whole_records_and_goes_on() {
+        let records = [entry(1, 1, Known::Ring), entry(2, 2, Known::Ring), entry(1, 5, Known::Done)];
+        let text: String = records.iter().map(line).collect();
+        for cut in 0..=text.len() {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("GID_dev@@@bob.rings"), &text[..cut]).unwrap();
+            let whole = text[..cut].matches('\n').count();
+            let mut expected: BTreeMap<_, _> = records[..whole].iter().map(|e| (e.invitation, *e)).collect();
+            let mut store = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+            assert_eq!(entries(&store), expected.values().copied().collect::<Vec<_>>(), "cut at {cut}");
+            let next = entry(9, 9, Known::Missed);
+            store.put(next, NOW).unwrap();
+            drop(store);
+            expected.insert(next.invitation, next);
+            let store = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+            assert_eq!(entries(&store), expected.into_values().collect::<Vec<_>>(), "cut at {cut}, then one more");
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_costs_itself_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let text: String = [entry(1, 1, Known::Ring), entry(2, 2, Known::Missed)].iter().map(line).collect();
+        let mut bytes = text.into_bytes();
+        bytes[30] ^= 1;
+        std::fs::write(folder.path().join("GID_dev@@@bob.rings"), &bytes).unwrap();
+        let store = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+        assert_eq!(entries(&store), [entry(2, 2, Known::Missed)]);
+    }
+
+    #[test]
+    fn entries_go_three_days_after_the_expiry() {
+        let folder = tempfile::tempdir().unwrap();
+        RingStore::open(folder.path(), CLIENT, NOW).unwrap().put(entry(1, 1, Known::Done), NOW).unwrap();
+        let last = NOW + 45_000 + KEPT_PAST_EXPIRY_MS;
+        assert_eq!(RingStore::open(folder.path(), CLIENT, last).unwrap().entries().count(), 1);
+        assert_eq!(RingStore::open(folder.path(), CLIENT, last + 1).unwrap().entries().count(), 0);
+    }
+
+    #[test]
+    fn the_file_is_written_anew_before_it_grows_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+        for rev in 0..1000 {
+            store.put(entry(u128::from(rev % 3), rev, Known::Ring), NOW).unwrap();
+        }
+        let length = std::fs::metadata(folder.path().join("GID_dev@@@bob.rings")).unwrap().len();
+        assert!(length < 300 * 200, "{length}");
+        drop(store);
+        let revs: Vec<_> =
+            entries(&RingStore::open(folder.path(), CLIENT, NOW).unwrap()).iter().map(|e| e.rev).collect();
+        assert_eq!(revs, [999, 997, 998]);
+    }
+
+    #[test]
+    fn a_second_process_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+        assert!(matches!(RingStore::open(folder.path(), CLIENT, NOW), Err(StoreError::InUse(_))));
+        drop(first);
+        assert!(RingStore::open(folder.path(), CLIENT, NOW).is_ok());
+    }
+}
