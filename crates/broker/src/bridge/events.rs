@@ -1,0 +1,202 @@
+//! Who is on the line: `connect`, `disconnect` and `tcpclean` of each connection, to the queue topic `<GroupID>_MQTT`.
+//!
+//! Events go out in their order, may be repeated, and never make a worker wait. A `tcpclean` that does not get into the
+//! queue is sent at the next start: the log holds every connection until then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use queue::{SendError, TopicName, Unavailable};
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::client::ClientKey;
+use crate::shared::Shared;
+use crate::stats::Counts;
+use crate::store::RecoveredConnection;
+use crate::worker::post::Notice;
+
+/// After the Group ID.
+const TOPIC_SUFFIX: &str = "_MQTT";
+/// Events that wait to be given to the queue; at the limit they are dropped and counted.
+const WAITING_MAX: usize = 65_536;
+/// Events that the queue has and has not confirmed.
+const SENDING_MAX: usize = 1024;
+const RETRY: Duration = Duration::from_millis(200);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EventKind {
+    Connect,
+    /// The client said DISCONNECT.
+    Disconnect,
+    /// The connection ended, whatever came before.
+    TcpClean,
+}
+
+impl EventKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Disconnect => "disconnect",
+            Self::TcpClean => "tcpclean",
+        }
+    }
+}
+
+pub(crate) struct Event {
+    kind: EventKind,
+    client: ClientKey,
+    channel_id: Box<str>,
+    at_ms: u64,
+    peer: Box<str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    client_id: &'a str,
+    time: u64,
+    event_type: &'a str,
+    channel_id: &'a str,
+    client_ip: &'a str,
+}
+
+impl Event {
+    /// `None`: a client without a group has nobody who listens.
+    fn to_queue(&self) -> Option<(TopicName, queue::Message)> {
+        let topic = TopicName::parse(&format!("{}{TOPIC_SUFFIX}", self.client.group()?)).ok()?;
+        let body = Body {
+            client_id: self.client.as_str(),
+            time: self.at_ms,
+            event_type: self.kind.as_str(),
+            channel_id: &self.channel_id,
+            client_ip: &self.peer,
+        };
+        let message = queue::Message {
+            tag: Some(self.kind.as_str().to_owned()),
+            body: Bytes::from(serde_json::to_vec(&body).ok()?),
+            born_ms: self.at_ms,
+            ..queue::Message::default()
+        };
+        Some((topic, message))
+    }
+}
+
+/// Where workers leave events.
+#[derive(Clone)]
+pub(crate) struct EventSender {
+    mailbox: mpsc::Sender<Event>,
+    counts: Arc<Counts>,
+}
+
+pub(crate) fn channel(counts: Arc<Counts>) -> (EventSender, mpsc::Receiver<Event>) {
+    let (mailbox, events) = mpsc::channel(WAITING_MAX);
+    (EventSender { mailbox, counts }, events)
+}
+
+impl EventSender {
+    /// Never waits.
+    pub(crate) fn send(&self, kind: EventKind, client: &ClientKey, channel_id: &str, at_ms: u64, peer: &str) {
+        let event = Event { kind, client: client.clone(), channel_id: channel_id.into(), at_ms, peer: peer.into() };
+        if self.mailbox.try_send(event).is_err() {
+            self.counts.events_dropped.one();
+        }
+    }
+
+    /// The connections that the last run left open.
+    pub(crate) async fn send_left_open(
+        &self,
+        connections: impl IntoIterator<Item = (Box<str>, RecoveredConnection)>,
+        now_ms: u64,
+    ) {
+        for (channel_id, connection) in connections {
+            let RecoveredConnection { client_id, address, closed_ms } = connection;
+            let event = Event {
+                kind: EventKind::TcpClean,
+                client: ClientKey::new(&client_id),
+                channel_id,
+                at_ms: closed_ms.unwrap_or(now_ms),
+                peer: address,
+            };
+            if self.mailbox.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Gives events to the queue in their order, many at a time.
+pub(crate) async fn run(mut events: mpsc::Receiver<Event>, shared: Arc<Shared>) {
+    let room = Arc::new(Semaphore::new(SENDING_MAX));
+    while let Some(event) = events.recv().await {
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let Some((topic, message)) = event.to_queue() else {
+            confirm(&shared, event);
+            continue;
+        };
+        let sending = shared.queue.send_wait(&topic, message.clone());
+        let shared = shared.clone();
+        tokio::spawn(async move { finish(shared, event, topic, message, sending.await, permit).await });
+    }
+}
+
+async fn finish(
+    shared: Arc<Shared>,
+    event: Event,
+    topic: TopicName,
+    message: queue::Message,
+    first: Result<queue::MessageId, SendError>,
+    _permit: OwnedSemaphorePermit,
+) {
+    let mut result = first;
+    loop {
+        match result {
+            Ok(_) => return confirm(&shared, event),
+            Err(SendError::UnknownTopic(_)) => create(&shared, &topic).await,
+            Err(SendError::Unavailable(Unavailable::Busy | Unavailable::Full)) => tokio::time::sleep(RETRY).await,
+            Err(error) => return tracing::warn!(%error, "an online event did not get into the queue"),
+        }
+        result = shared.queue.send_wait(&topic, message.clone()).await;
+    }
+}
+
+async fn create(shared: &Shared, topic: &TopicName) {
+    if let Err(error) = shared.queue.create_topic(topic.clone()).await {
+        tracing::warn!(%error, %topic, "the topic of online events cannot be made");
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// The log may forget the connection.
+fn confirm(shared: &Shared, event: Event) {
+    if event.kind != EventKind::TcpClean {
+        return;
+    }
+    let owner = ClientKey::owner(event.client.as_str(), shared.workers.len());
+    if let Some(address) = shared.workers.get(owner) {
+        address.notify(Notice::EventSent { channel_id: event.channel_id });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_what_consumers_of_the_reference_product_expect() {
+        let event = Event {
+            kind: EventKind::Connect,
+            client: ClientKey::new("GID_XXX@@@YYYYY"),
+            channel_id: "2b9b1281046046faafe5e0b458e41234".into(),
+            at_ms: 1_212_121_212,
+            peer: "192.168.0.7:13301".into(),
+        };
+        let (topic, message) = event.to_queue().unwrap();
+        assert_eq!((topic.as_str(), message.tag.as_deref()), ("GID_XXX_MQTT", Some("connect")));
+        let expected = r#"{"clientId":"GID_XXX@@@YYYYY","time":1212121212,"eventType":"connect","channelId":"2b9b1281046046faafe5e0b458e41234","clientIp":"192.168.0.7:13301"}"#;
+        assert_eq!(message.body, expected.as_bytes());
+    }
+}

@@ -1,0 +1,217 @@
+//! The whole broker: started from a configuration and the recovered log, stopped by a reason.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use commitlog::{Durable, Log, Need};
+use mqtt::ReasonCode;
+use queue::{AdminError, Engine, Queue};
+use rustls::ServerConnection;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use crate::acceptor::{self, Acceptor, Doorkeeper};
+use crate::access::AccessView;
+use crate::bridge::{events, pump::Pumps};
+use crate::client::ClientKey;
+use crate::clock::WallClock;
+use crate::config::{Config, ConfigError};
+use crate::interest::Interest;
+use crate::login::DeviceDirectory;
+use crate::shared::{Fatal, Shared, connection_config};
+use crate::stats::{Counts, Stats};
+use crate::store::journal::{Batch, Journal};
+use crate::store::{RecoveredClient, Recovery};
+use crate::worker::post::{Arrival, Notice, WorkerAddress};
+use crate::worker::{self, Prepared};
+
+/// What the broker stands on.
+pub struct Deps {
+    /// Replayed, with every record given to `recovery`.
+    pub log: Log,
+    pub recovery: Recovery,
+    pub queue: Arc<dyn Queue>,
+    /// The engine behind `queue`, if it keeps its records in `log`.
+    pub embedded: Option<Engine>,
+    pub access: AccessView,
+    pub devices: DeviceDirectory,
+    /// Where everything runs that is not a worker.
+    pub runtime: Handle,
+    /// Called when the process has to end. On any thread; it must not block.
+    pub on_fatal: Arc<dyn Fn(Fatal) + Send + Sync>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot listen on {address}: {source}: end what uses the port, or set another one")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("a broker worker cannot be started: {0}")]
+    Worker(#[from] io::Error),
+    #[error("the queue cannot be prepared: {0}")]
+    Queue(#[from] AdminError),
+}
+
+/// The running broker.
+pub struct Broker {
+    shared: Arc<Shared>,
+    local_addrs: Vec<SocketAddr>,
+    next_worker: AtomicUsize,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    acceptor: Acceptor,
+    /// Each says whether all that it had to log is logged.
+    workers: Vec<JoinHandle<bool>>,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Broker {
+    /// Serves from when it returns.
+    ///
+    /// # Errors
+    /// Nothing is running.
+    pub async fn start(config: Config, deps: Deps) -> Result<Self, StartError> {
+        config.check()?;
+        let Config { listeners, threads, limits, urgent_parents } = config;
+        let bound = acceptor::bind(listeners).map_err(|(address, source)| StartError::Listen { address, source })?;
+        let local_addrs = bound.addresses.clone();
+        let prepared = (0..threads).map(|_| worker::prepare()).collect::<io::Result<Vec<_>>>()?;
+        let (workers, prepared): (Vec<WorkerAddress>, Vec<Prepared>) = prepared.into_iter().unzip();
+        let Deps { log, mut recovery, queue, embedded, access, devices, runtime, on_fatal } = deps;
+        let counts = Arc::new(Counts::default());
+        let (events, event_mailbox) = events::channel(counts.clone());
+        let shared = Arc::new(Shared {
+            connection_config: Arc::new(connection_config(&limits)),
+            doorkeeper: Doorkeeper::new(&limits, counts.clone()),
+            limits,
+            urgent_parents: urgent_parents.into_iter().collect(),
+            workers,
+            journal: Journal::new(log),
+            clock: WallClock::starting_at(recovery.last_ms),
+            counts,
+            interest: Interest::default(),
+            access,
+            devices,
+            queue,
+            embedded,
+            runtime,
+            events,
+            on_fatal,
+        });
+        watch_log(&shared);
+        let left_open = std::mem::take(&mut recovery.connections);
+        let workers = start_workers(&shared, prepared, recovery)?;
+        let mut tasks = vec![shared.runtime.spawn(events::run(event_mailbox, shared.clone())).abort_handle()];
+        shared.events.send_left_open(left_open, shared.clock.now_ms()).await;
+        let pumps = Pumps::start(shared.clone()).await?;
+        tasks.push(shared.runtime.spawn(pumps.run()).abort_handle());
+        let acceptor = Acceptor::start(bound, shared.clone())?;
+        let running = Mutex::new(Some(Running { acceptor, workers, tasks }));
+        Ok(Self { shared, local_addrs, next_worker: AtomicUsize::new(0), running })
+    }
+
+    /// Of the listeners, in the order of the configuration.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.counts.stats()
+    }
+
+    /// Takes over a connection that was upgraded to WebSocket with the sub-protocol `mqtt`. `read_ahead`: bytes above
+    /// TLS that were read behind the upgrade. Beyond the limits of connections it is closed.
+    pub fn adopt_websocket(&self, socket: TcpStream, tls: Option<ServerConnection>, read_ahead: Bytes) {
+        let Ok(peer) = socket.peer_addr() else { return };
+        let Some(permit) = self.shared.doorkeeper.admit(peer.ip()) else { return };
+        let worker = self.next_worker.fetch_add(1, Ordering::Relaxed) % self.shared.workers.len();
+        let (tls, websocket) = (tls.map(Box::new), Some(read_ahead.to_vec()));
+        acceptor::deal(&self.shared, worker, Arrival { socket, tls, websocket, peer, permit });
+    }
+
+    /// Closes the listeners, tells every client why, and waits until the workers have ended, at most a few seconds.
+    /// Blocks. The log is still open afterwards. A second call does nothing.
+    pub fn shutdown(&self, reason: ReasonCode) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Running { mut acceptor, workers, tasks }) = running else { return };
+        acceptor.stop();
+        self.shared.workers.iter().for_each(|worker| worker.notify(Notice::Stop(reason)));
+        let ended: Vec<bool> = workers.into_iter().map(|worker| worker.join().unwrap_or(false)).collect();
+        tasks.iter().for_each(AbortHandle::abort);
+        if ended.into_iter().all(|is_complete| is_complete) {
+            self.mark_clean_stop();
+        }
+    }
+
+    fn mark_clean_stop(&self) {
+        let mut batch = Batch::default();
+        batch.stopped(self.shared.clock.now_ms());
+        if let Err(error) = self.shared.journal.append(&batch, Need::Essential) {
+            tracing::warn!(%error, "the stop was not logged; the next start repeats more than it must");
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
+    }
+}
+
+/// After each sync the workers look at what waits for it.
+fn watch_log(shared: &Shared) {
+    let (workers, on_fatal) = (shared.workers.clone(), shared.on_fatal.clone());
+    shared.journal.watch(move |durable| match durable {
+        Durable::Up(_) => workers.iter().for_each(WorkerAddress::ring),
+        Durable::Poisoned(cause) => {
+            tracing::error!(%cause, "the log has failed: nothing is acknowledged any more");
+            workers.iter().for_each(|worker| worker.notify(Notice::Stop(ReasonCode::SERVER_SHUTTING_DOWN)));
+            on_fatal(Fatal::Log(cause));
+        }
+    });
+}
+
+fn start_workers(
+    shared: &Arc<Shared>,
+    prepared: Vec<Prepared>,
+    recovery: Recovery,
+) -> io::Result<Vec<JoinHandle<bool>>> {
+    let restart = recovery.restart();
+    let mut shares: Vec<Vec<(Box<str>, RecoveredClient)>> = prepared.iter().map(|_| Vec::new()).collect();
+    let count = shares.len();
+    for (client_id, client) in recovery.clients {
+        if let Some(share) = shares.get_mut(ClientKey::owner(&client_id, count)) {
+            share.push((client_id, client));
+        }
+    }
+    let mut threads = Vec::new();
+    for (me, (prepared, share)) in prepared.into_iter().zip(shares).enumerate() {
+        let shared = shared.clone();
+        let thread = std::thread::Builder::new().name(format!("broker-{me}")).spawn(move || {
+            let _guard = PanicGuard(shared.on_fatal.clone());
+            prepared.into_worker(me, shared, share, restart).run()
+        })?;
+        threads.push(thread);
+    }
+    Ok(threads)
+}
+
+/// A worker that panics must not leave its clients in silence.
+struct PanicGuard(Arc<dyn Fn(Fatal) + Send + Sync>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0)(Fatal::Worker);
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! What waits for one client: order, collapse, expiry and limits. Pure: no log, no socket, no clock.
+//!
+//! What it is: the entries of one client id around [`Session`], which orders them and knows what is in flight. An entry
+//! refers to a message; the caller can turn it into one. What it is not: durable. The caller writes to the log what
+//! [`Inbox::admit`] has allowed, and only then inserts it.
+//!
+//! Collapse: of the messages of one key only the highest version waits. Key and version are remembered until the
+//! message's expiry, also when it has been delivered, so that a lower version that comes late is dropped. What is in
+//! flight stays in flight [MQTT5-4.4.0-1].
+
+use std::collections::BTreeMap;
+
+use commitlog::Position;
+use mqtt::PacketId;
+use mqtt::server::{Priority, Session, SessionLimits};
+
+use crate::message::{Collapse, SharedMessage};
+
+/// Collapse keys that one inbox remembers. At the limit the key that expires first is forgotten.
+const COLLAPSE_KEYS_MAX: usize = 4096;
+
+/// Names an entry within its inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EntryId(u64);
+
+const VOLATILE: u64 = 1 << 63;
+
+impl EntryId {
+    /// An entry whose message is in the log.
+    pub(crate) fn logged(position: Position) -> Self {
+        Self(position.0)
+    }
+
+    /// An entry that lives in memory only; `number` is never used again.
+    pub(crate) fn volatile(number: u64) -> Self {
+        Self(number | VOLATILE)
+    }
+
+    /// Where its message is in the log.
+    pub(crate) fn position(self) -> Option<Position> {
+        (self.0 & VOLATILE == 0).then_some(Position(self.0))
+    }
+}
+
+/// One message for this client.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// In memory while it is fresh; otherwise it is read from the log.
+    pub(crate) message: Option<SharedMessage>,
+    pub(crate) size: u32,
+    /// The earlier of the message's own expiry and the end of the retention.
+    pub(crate) expires_at_ms: u64,
+    pub(crate) collapse: Option<Box<Collapse>>,
+    pub(crate) subscription_ids: Box<[u32]>,
+    pub(crate) urgent: bool,
+}
+
+impl Entry {
+    fn priority(&self) -> Priority {
+        if self.urgent { Priority::Urgent } else { Priority::Normal }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InboxLimits {
+    pub(crate) messages_max: usize,
+    pub(crate) bytes_max: u64,
+    pub(crate) session: SessionLimits,
+}
+
+/// Whether a message may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// `replaces` waits and goes when the new one comes.
+    Accept {
+        replaces: Option<EntryId>,
+    },
+    /// A version that is as high or higher was here.
+    Superseded,
+    Full,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    version: u64,
+    until_ms: u64,
+    entry: EntryId,
+}
+
+/// An entry that is no longer there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gone {
+    pub(crate) id: EntryId,
+    pub(crate) size: u32,
+}
+
+/// An entry that goes to the client now.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) id: EntryId,
+    pub(crate) entry: Entry,
+    pub(crate) packet_id: PacketId,
+    pub(crate) dup: bool,
+    /// Its hand-out was not known before.
+    pub(crate) is_first: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) session: Session<EntryId>,
+    entries: BTreeMap<EntryId, Entry>,
+    seen: BTreeMap<Box<str>, Seen>,
+    bytes: u64,
+    limits: InboxLimits,
+}
+
+impl Inbox {
+    pub(crate) fn new(limits: InboxLimits) -> Self {
+        let session = Session::new(limits.session);
+        Self { session, entries: BTreeMap::new(), seen: BTreeMap::new(), bytes: 0, limits }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn admit(&self, size: u32, collapse: Option<&Collapse>, now_ms: u64) -> Admission {
+        let replaces = match collapse.and_then(|wish| Some((wish, self.seen_at(wish, now_ms)?))) {
+            Some((wish, seen)) if wish.version <= seen.version => return Admission::Superseded,
+            Some((_, seen)) => Some(seen.entry).filter(|id| self.is_waiting(*id)),
+            None => None,
+        };
+        let freed = replaces.and_then(|id| self.entries.get(&id)).map(|entry| entry.size);
+        let messages = self.entries.len() - usize::from(freed.is_some());
+        let bytes = self.bytes - u64::from(freed.unwrap_or(0)) + u64::from(size);
+        if messages >= self.limits.messages_max || bytes > self.limits.bytes_max {
+            return Admission::Full;
+        }
+        Admission::Accept { replaces }
+    }
+
+    fn seen_at(&self, collapse: &Collapse, now_ms: u64) -> Option<Seen> {
+        self.seen.get(&collapse.key).copied().filter(|seen| seen.until_ms > now_ms)
+    }
+
+    fn is_waiting(&self, id: EntryId) -> bool {
+        self.entries.contains_key(&id) && !self.session.in_flight().any(|(entry, _)| entry == id)
+    }
+
+    /// Puts in what was admitted, and takes out what it replaces.
+    pub(crate) fn insert(&mut self, id: EntryId, entry: Entry, replaces: Option<EntryId>) -> Option<Gone> {
+        let gone = replaces.and_then(|old| self.drop_waiting(old));
+        if self.session.push(id, entry.priority()).is_ok() {
+            self.keep(id, entry);
+        }
+        gone
+    }
+
+    /// Puts back what the log holds; see [`Session::restore`] for the order of the calls.
+    pub(crate) fn restore(&mut self, id: EntryId, entry: Entry, packet_id: Option<PacketId>) {
+        self.session.restore(id, packet_id, entry.priority());
+        self.keep(id, entry);
+    }
+
+    /// Puts back a collapse key whose message has gone.
+    pub(crate) fn restore_seen(&mut self, id: EntryId, collapse: &Collapse, until_ms: u64) {
+        self.remember(id, collapse, until_ms);
+    }
+
+    fn keep(&mut self, id: EntryId, entry: Entry) {
+        if let Some(collapse) = entry.collapse.as_deref() {
+            self.remember(id, &collapse.clone(), entry.expires_at_ms);
+        }
+        self.bytes += u64::from(entry.size);
+        self.entries.insert(id, entry);
+    }
+
+    fn remember(&mut self, entry: EntryId, collapse: &Collapse, until_ms: u64) {
+        let known = self.seen.get(&collapse.key).is_some_and(|seen| seen.version >= collapse.version);
+        if known {
+            return;
+        }
+        if self.seen.len() >= COLLAPSE_KEYS_MAX && !self.seen.contains_key(&collapse.key) {
+            self.forget_earliest_key();
+        }
+        self.seen.insert(collapse.key.clone(), Seen { version: collapse.version, until_ms, entry });
+    }
+
+    fn forget_earliest_key(&mut self) {
+        let earliest = self.seen.iter().min_by_key(|(_, seen)| seen.until_ms).map(|(key, _)| key.clone());
+        if let Some(key) = earliest {
+            self.seen.remove(&key);
+        }
+    }
+
+    fn drop_waiting(&mut self, id: EntryId) -> Option<Gone> {
+        self.session.retain_waiting(|waiting| *waiting != id);
+        self.take(id).map(|entry| Gone { id, size: entry.size })
+    }
+
+    fn take(&mut self, id: EntryId) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        self.bytes -= u64::from(entry.size);
+        Some(entry)
+    }
+
+    /// The next entry for the client while its window is open. Entries that have expired before their first hand-out
+    /// go to `expired` instead; what was in flight is sent again whatever its age [MQTT5-4.4.0-1].
+    pub(crate) fn hand_out(&mut self, now_ms: u64, expired: &mut Vec<Gone>) -> Option<Outgoing> {
+        loop {
+            let in_flight_before = self.session.in_flight_len();
+            let out = self.session.hand_out()?;
+            let is_first = self.session.in_flight_len() > in_flight_before;
+            let entry = self.entries.get(&out.entry);
+            match entry {
+                Some(entry) if !is_first || entry.expires_at_ms > now_ms => {
+                    let (id, packet_id, dup) = (out.entry, out.packet_id, out.dup);
+                    return Some(Outgoing { id, entry: entry.clone(), packet_id, dup, is_first });
+                }
+                _ => {
+                    expired.extend(self.ack(out.packet_id));
+                }
+            }
+        }
+    }
+
+    /// The client has it, or it need not be sent: the entry is done. Returns its size too.
+    pub(crate) fn ack(&mut self, packet_id: PacketId) -> Option<Gone> {
+        let id = self.session.ack(packet_id)?;
+        let size = self.take(id).map_or(0, |entry| entry.size);
+        Some(Gone { id, size })
+    }
+
+    /// After a hand-out the message is needed again only on resume: then it is read from the log.
+    pub(crate) fn release(&mut self, id: EntryId) {
+        if let Some(entry) = self.entries.get_mut(&id).filter(|_| id.position().is_some()) {
+            entry.message = None;
+        }
+    }
+
+    /// The client is gone: nothing of the log needs to be in memory.
+    pub(crate) fn release_all(&mut self) {
+        for (_, entry) in self.entries.iter_mut().filter(|(id, _)| id.position().is_some()) {
+            entry.message = None;
+        }
+        self.session.shrink();
+    }
+
+    /// Forgets what has expired while it waited. Returns the entries that went.
+    pub(crate) fn sweep(&mut self, now_ms: u64) -> Vec<Gone> {
+        self.seen.retain(|_, seen| seen.until_ms > now_ms);
+        let (session, entries) = (&mut self.session, &self.entries);
+        let mut expired = Vec::new();
+        session.retain_waiting(|id| {
+            let is_over = entries.get(id).is_none_or(|entry| entry.expires_at_ms <= now_ms);
+            if is_over {
+                expired.push(*id);
+            }
+            !is_over
+        });
+        expired.into_iter().filter_map(|id| Some(Gone { id, size: self.take(id)?.size })).collect()
+    }
+
+    pub(crate) fn has_collapse_keys(&self) -> bool {
+        !self.seen.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: InboxLimits = InboxLimits {
+        messages_max: 4,
+        bytes_max: 100,
+        session: SessionLimits { send_window: 2, waiting_max: usize::MAX, subscriptions_max: 1 },
+    };
+
+    fn entry(size: u32, expires_at_ms: u64, collapse: Option<(&str, u64)>) -> Entry {
+        Entry {
+            message: None,
+            size,
+            expires_at_ms,
+            collapse: collapse.map(|(key, version)| Box::new(Collapse { key: key.into(), version })),
+            subscription_ids: Box::default(),
+            urgent: false,
+        }
+    }
+
+    fn id(position: u64) -> EntryId {
+        EntryId::logged(Position(position))
+    }
+
+    fn put(inbox: &mut Inbox, at: u64, entry: Entry, now_ms: u64) -> Admission {
+        let admission = inbox.admit(entry.size, entry.collapse.as_deref(), now_ms);
+        if let Admission::Accept { replaces } = admission {
+            inbox.insert(id(at), entry, replaces);
+        }
+        admission
+    }
+
+    fn drain(inbox: &mut Inbox, now_ms: u64) -> Vec<u64> {
+        let mut expired = Vec::new();
+        let mut order = Vec::new();
+        while let Some(out) = inbox.hand_out(now_ms, &mut expired) {
+            order.push(out.id.0);
+            inbox.ack(out.packet_id);
+        }
+        order
+    }
+
+    #[test]
+    fn of_one_key_only_the_highest_version_waits_whatever_order_they_come_in() {
+        for (versions, expected) in [([1, 2, 3], vec![3]), ([3, 1, 2], vec![1]), ([2, 3, 1], vec![2])] {
+            let mut inbox = Inbox::new(LIMITS);
+            for (at, version) in (1..).zip(versions) {
+                put(&mut inbox, at, entry(1, 1000, Some(("k", version))), 0);
+            }
+            inbox.session.connected(10);
+            assert_eq!(drain(&mut inbox, 0), expected, "{versions:?}");
+            assert_eq!((inbox.len(), inbox.bytes()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_delivered_key_is_remembered_until_its_expiry() {
+        let mut inbox = Inbox::new(LIMITS);
+        put(&mut inbox, 1, entry(1, 1000, Some(("k", 7))), 0);
+        inbox.session.connected(10);
+        assert_eq!(drain(&mut inbox, 0), [1]);
+        assert_eq!(put(&mut inbox, 2, entry(1, 1000, Some(("k", 7))), 999), Admission::Superseded);
+        assert_eq!(put(&mut inbox, 3, entry(1, 2000, Some(("k", 7))), 1000), Admission::Accept { replaces: None });
+    }
+
+    #[test]
+    fn what_is_in_flight_stays_in_flight_and_the_newer_version_follows() {
+        let mut inbox = Inbox::new(LIMITS);
+        put(&mut inbox, 1, entry(1, 1000, Some(("k", 1))), 0);
+        inbox.session.connected(10);
+        let first = inbox.hand_out(0, &mut Vec::new()).unwrap();
+        assert_eq!(put(&mut inbox, 2, entry(1, 1000, Some(("k", 2))), 0), Admission::Accept { replaces: None });
+        inbox.session.disconnected();
+        inbox.session.connected(10);
+        let again = inbox.hand_out(0, &mut Vec::new()).unwrap();
+        assert_eq!((again.id, again.packet_id, again.dup), (first.id, first.packet_id, true));
+        assert_eq!(inbox.hand_out(0, &mut Vec::new()).unwrap().id, id(2));
+    }
+
+    #[test]
+    fn limits_refuse_by_count_and_by_bytes_but_a_replacement_takes_the_old_place() {
+        let mut inbox = Inbox::new(LIMITS);
+        assert_eq!(put(&mut inbox, 1, entry(60, 1000, Some(("k", 1))), 0), Admission::Accept { replaces: None });
+        assert_eq!(put(&mut inbox, 2, entry(41, 1000, None), 0), Admission::Full);
+        let replaces = Some(id(1));
+        assert_eq!(put(&mut inbox, 3, entry(100, 1000, Some(("k", 2))), 0), Admission::Accept { replaces });
+        assert_eq!((inbox.len(), inbox.bytes()), (1, 100));
+        for at in 4..7 {
+            assert_eq!(put(&mut inbox, at, entry(0, 1000, None), 0), Admission::Accept { replaces: None });
+        }
+        assert_eq!(put(&mut inbox, 7, entry(0, 1000, None), 0), Admission::Full);
+    }
+
+    #[test]
+    fn expired_entries_are_skipped_and_swept_but_not_while_in_flight() {
+        let mut inbox = Inbox::new(LIMITS);
+        put(&mut inbox, 1, entry(1, 10, None), 0);
+        put(&mut inbox, 2, entry(1, 10, None), 0);
+        put(&mut inbox, 3, entry(1, 50, None), 0);
+        inbox.session.connected(1);
+        let mut expired = Vec::new();
+        assert_eq!(inbox.hand_out(5, &mut expired).unwrap().id, id(1));
+        assert_eq!(inbox.sweep(20), [Gone { id: id(2), size: 1 }]);
+        inbox.session.disconnected();
+        inbox.session.connected(2);
+        assert_eq!(inbox.hand_out(20, &mut expired).unwrap().id, id(1));
+        assert_eq!(inbox.hand_out(60, &mut expired).map(|out| out.id), None);
+        assert_eq!(expired, [Gone { id: id(3), size: 1 }]);
+        assert_eq!(inbox.len(), 1);
+    }
+
+    #[test]
+    fn urgent_entries_go_before_all_others() {
+        let mut inbox = Inbox::new(LIMITS);
+        put(&mut inbox, 1, entry(1, 10, None), 0);
+        put(&mut inbox, 2, Entry { urgent: true, ..entry(1, 10, None) }, 0);
+        inbox.session.connected(10);
+        assert_eq!(drain(&mut inbox, 0), [2, 1]);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Put(u8, u64),
+        HandOut,
+        AckOldest,
+        Reconnect,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0u8..3, 0u64..6).prop_map(|(key, version)| Step::Put(key, version)),
+            Just(Step::HandOut),
+            Just(Step::AckOldest),
+            Just(Step::Reconnect),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+        /// No waiting entry is older than another of its key, bytes add up, and versions that are handed out first
+        /// rise for each key.
+        #[test]
+        fn versions_of_a_key_rise_on_their_way_to_the_client(steps in prop::collection::vec(step(), 1..60)) {
+            let mut inbox = Inbox::new(InboxLimits { messages_max: 1000, bytes_max: 10_000, ..LIMITS });
+            let mut newest = [None::<u64>; 3];
+            inbox.session.connected(2);
+            for (at, step) in (1u64..).zip(steps) {
+                match step {
+                    Step::Put(key, version) => {
+                        let name = key.to_string();
+                        put(&mut inbox, at, entry(3, 1000, Some((name.as_str(), version))), 0);
+                    }
+                    Step::HandOut => {
+                        if let Some(out) = inbox.hand_out(0, &mut Vec::new()).filter(|out| out.is_first) {
+                            let collapse = out.entry.collapse.unwrap();
+                            let key: usize = collapse.key.parse().unwrap();
+                            prop_assert!(newest[key] < Some(collapse.version));
+                            newest[key] = Some(collapse.version);
+                        }
+                    }
+                    Step::AckOldest => {
+                        let oldest = inbox.session.in_flight().next();
+                        if let Some((_, packet_id)) = oldest {
+                            inbox.ack(packet_id);
+                        }
+                    }
+                    Step::Reconnect => {
+                        inbox.session.disconnected();
+                        inbox.session.connected(2);
+                    }
+                }
+                prop_assert_eq!(inbox.bytes(), 3 * inbox.len() as u64);
+                prop_assert_eq!(inbox.len(), inbox.session.waiting_len() + inbox.session.in_flight_len());
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! A message inside the broker: made once, referred to by every inbox and receiver.
+
+use std::sync::Arc;
+
+use mqtt::codec::{Properties, PropertiesBuf, Property, Publish};
+use mqtt::{Delivery, QoS};
+
+/// Never.
+pub(crate) const NEVER_MS: u64 = u64::MAX;
+
+/// The key and the version that collapse messages of one inbox.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Collapse {
+    pub(crate) key: Box<str>,
+    pub(crate) version: u64,
+}
+
+/// What is published, without what belongs to one hop (packet id, DUP, alias, subscription ids).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) topic: Box<str>,
+    /// Encoded PUBLISH properties as they are forwarded.
+    pub(crate) properties: Box<[u8]>,
+    pub(crate) payload: Box<[u8]>,
+    /// The QoS it was sent with; a receiver gets at most this.
+    pub(crate) qos: QoS,
+    pub(crate) arrived_ms: u64,
+    /// The sender's own expiry; [`NEVER_MS`] if there is none.
+    pub(crate) expires_at_ms: u64,
+    pub(crate) collapse: Option<Collapse>,
+}
+
+pub(crate) type SharedMessage = Arc<Message>;
+
+impl Message {
+    /// Bytes that count against an inbox.
+    pub(crate) fn size(&self) -> u32 {
+        let bytes = self.topic.len() + self.properties.len() + self.payload.len();
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+
+    /// As a PUBLISH with this delivery.
+    pub(crate) fn as_publish(&self, delivery: Delivery) -> Publish<'_> {
+        // The bytes were checked when the message was made.
+        let properties = Properties::parse_publish(&self.properties).unwrap_or_default();
+        Publish { delivery, retain: false, topic: &self.topic, properties, payload: &self.payload }
+    }
+
+    /// What is left of the sender's expiry in seconds, at least 1 [MQTT5-3.3.2-6]. `None`: it has none.
+    pub(crate) fn expiry_left_s(&self, now_ms: u64) -> Option<u32> {
+        if self.expires_at_ms == NEVER_MS {
+            return None;
+        }
+        let left = self.expires_at_ms.saturating_sub(now_ms).div_ceil(1000).max(1);
+        Some(u32::try_from(left).unwrap_or(u32::MAX))
+    }
+}
+
+/// Properties of a message that came from a client, for receivers: without the alias, which belongs to the connection.
+pub(crate) fn forwardable(properties: Properties<'_>) -> Box<[u8]> {
+    if properties.topic_alias().is_none() && properties.subscription_identifiers().next().is_none() {
+        return properties.as_bytes().into();
+    }
+    let mut kept = PropertiesBuf::new();
+    for property in properties.iter() {
+        if !matches!(property, Property::TopicAlias(_) | Property::SubscriptionIdentifier(_)) {
+            // What was decoded can be encoded.
+            let _ = kept.push(property);
+        }
+    }
+    kept.into_bytes().into()
+}
+
+/// When a message with this expiry, arrived at `arrived_ms`, is no longer delivered.
+pub(crate) fn expiry_at(arrived_ms: u64, expiry_s: Option<u32>) -> u64 {
+    expiry_s.map_or(NEVER_MS, |seconds| arrived_ms.saturating_add(u64::from(seconds) * 1000))
+}

@@ -1,0 +1,167 @@
+//! The one door from the broker to the log: `append`, `read`, and what is durable.
+
+use commitlog::{AppendError, Appended, Durable, Log, Need, NewRecord, Part, Position, ReadError};
+
+use super::record::{self, Reference, SessionRecord, SubscribedOptions, kind};
+use crate::client::ClientKey;
+use crate::message::{Message, SharedMessage};
+
+/// The log, as the workers see it.
+#[derive(Clone)]
+pub(crate) struct Journal {
+    log: Log,
+}
+
+/// A message that cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MessageError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the record at {position} is no message: {what}")]
+    NotAMessage { position: Position, what: &'static str },
+}
+
+impl Journal {
+    pub(crate) fn new(log: Log) -> Self {
+        Self { log }
+    }
+
+    /// Appends the batch as one unit. It is durable when [`Self::durable`] has reached the end that is returned.
+    pub(crate) fn append(&self, batch: &Batch, need: Need) -> Result<Appended, AppendError> {
+        let parts: Vec<Vec<Part<'_>>> = batch.records.iter().map(|record| record.body.parts()).collect();
+        let records: Vec<NewRecord<'_>> = batch
+            .records
+            .iter()
+            .zip(&parts)
+            .map(|(record, parts)| NewRecord::new(record.kind, record.owner, parts))
+            .collect();
+        self.log.append(need, &records)
+    }
+
+    pub(crate) fn read_message(&self, position: Position) -> Result<Message, MessageError> {
+        let record = self.log.read(position)?;
+        if record.kind != kind::MESSAGE {
+            return Err(MessageError::NotAMessage { position, what: "it is of another kind" });
+        }
+        record::decode_message(&record.payload).map_err(|error| MessageError::NotAMessage { position, what: error.0 })
+    }
+
+    pub(crate) fn durable(&self) -> Position {
+        self.log.durable()
+    }
+
+    pub(crate) fn watch(&self, watcher: impl Fn(Durable) + Send + Sync + 'static) {
+        self.log.watch(Box::new(watcher));
+    }
+}
+
+/// Records that become durable together.
+#[derive(Default)]
+pub(crate) struct Batch {
+    records: Vec<Prepared>,
+}
+
+struct Prepared {
+    kind: u8,
+    owner: u64,
+    body: Body,
+}
+
+enum Body {
+    Bytes(Vec<u8>),
+    Message { head: Vec<u8>, message: SharedMessage },
+    Reference { before: Vec<u8>, at: usize, after: Vec<u8> },
+}
+
+impl Body {
+    fn parts(&self) -> Vec<Part<'_>> {
+        match self {
+            Self::Bytes(bytes) => vec![Part::Bytes(bytes)],
+            Self::Message { head, message } => vec![Part::Bytes(head), Part::Bytes(&message.payload)],
+            Self::Reference { before, at, after } => {
+                vec![Part::Bytes(before), Part::PositionOf(*at), Part::Bytes(after)]
+            }
+        }
+    }
+}
+
+impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    fn push(&mut self, kind: u8, owner: u64, body: Body) -> usize {
+        self.records.push(Prepared { kind, owner, body });
+        self.records.len() - 1
+    }
+
+    fn push_bytes(&mut self, kind: u8, client_id: &str, bytes: Vec<u8>) {
+        self.push(kind, ClientKey::hash_of(client_id), Body::Bytes(bytes));
+    }
+
+    /// Returns the index of the record.
+    pub(crate) fn message(&mut self, message: &SharedMessage) -> usize {
+        let head = record::encode_message_head(message);
+        self.push(kind::MESSAGE, 0, Body::Message { head, message: message.clone() })
+    }
+
+    /// Refers to the message of this batch whose index is `message`.
+    pub(crate) fn reference(&mut self, reference: &Reference<'_>, message: usize) {
+        let (before, after) = reference.encode();
+        let body = Body::Reference { before, at: message, after };
+        self.push(kind::REFERENCE, ClientKey::hash_of(reference.client_id), body);
+    }
+
+    pub(crate) fn removed(&mut self, client_id: &str, messages: &[Position]) {
+        if !messages.is_empty() {
+            self.push_bytes(kind::REMOVED, client_id, record::encode_removed(client_id, messages));
+        }
+    }
+
+    pub(crate) fn handed_out(&mut self, client_id: &str, packets: &[(Position, mqtt::PacketId)]) {
+        if !packets.is_empty() {
+            self.push_bytes(kind::HANDED_OUT, client_id, record::encode_handed_out(client_id, packets));
+        }
+    }
+
+    pub(crate) fn session(&mut self, session: SessionRecord<'_>) {
+        self.push_bytes(kind::SESSION, session.client_id, record::encode_session(session));
+    }
+
+    pub(crate) fn session_gone(&mut self, client_id: &str) {
+        self.push_bytes(kind::SESSION_GONE, client_id, record::encode_session_gone(client_id));
+    }
+
+    pub(crate) fn subscribed(&mut self, client_id: &str, filter: &str, options: SubscribedOptions) {
+        self.push_bytes(kind::SUBSCRIBED, client_id, record::encode_subscribed(client_id, filter, options));
+    }
+
+    pub(crate) fn unsubscribed(&mut self, client_id: &str, filter: &str) {
+        self.push_bytes(kind::UNSUBSCRIBED, client_id, record::encode_unsubscribed(client_id, filter));
+    }
+
+    pub(crate) fn opened(&mut self, client_id: &str, channel_id: &str, at_ms: u64, address: &str) {
+        self.push_bytes(kind::OPENED, client_id, record::encode_opened(client_id, channel_id, at_ms, address));
+    }
+
+    pub(crate) fn closed(&mut self, client_id: &str, channel_id: &str, at_ms: u64) {
+        self.push_bytes(kind::CLOSED, client_id, record::encode_closed(client_id, channel_id, at_ms));
+    }
+
+    pub(crate) fn event_sent(&mut self, channel_id: &str) {
+        self.push(kind::EVENT_SENT, 0, Body::Bytes(record::encode_event_sent(channel_id)));
+    }
+
+    pub(crate) fn stopped(&mut self, at_ms: u64) {
+        self.push(kind::STOPPED, 0, Body::Bytes(record::encode_stopped(at_ms)));
+    }
+
+    pub(crate) fn queue_id_seen(&mut self, client_id: &str, until_ms: u64, id: &str) {
+        self.push_bytes(kind::QUEUE_ID_SEEN, client_id, record::encode_queue_id_seen(client_id, until_ms, id));
+    }
+
+    /// A record of another part that becomes durable with the rest, unchanged.
+    pub(crate) fn foreign(&mut self, kind: u8, owner: u64, payload: Vec<u8>) {
+        self.push(kind, owner, Body::Bytes(payload));
+    }
+}

@@ -1,0 +1,18 @@
+//! What the broker keeps in the log: its records, the way in ([`journal`]) and the way back ([`Recovery`]).
+
+mod bytes;
+pub(crate) mod journal;
+pub(crate) mod record;
+mod recovery;
+
+pub use record::RECORD_KINDS;
+#[cfg(test)]
+pub(crate) use recovery::RecoveredSession;
+pub use recovery::{RecoverError, Recovery};
+pub(crate) use recovery::{RecoveredClient, RecoveredConnection, RecoveredEntry};
+
+/// Whether the log records of this kind belong to the broker.
+#[must_use]
+pub fn owns(kind: u8) -> bool {
+    RECORD_KINDS.contains(&kind)
+}

@@ -1,0 +1,327 @@
+//! From the records of the log back to sessions, inboxes and the connections that the last run left open.
+//!
+//! Pure. Feed every record in the order of the log; what comes out is split by client.
+
+use std::collections::{BTreeMap, HashMap};
+
+use commitlog::{Position, ReplayedRecord};
+use mqtt::PacketId;
+use mqtt::server::Restart;
+
+use super::owns;
+use super::record::{self, Record, Reference, SubscribedOptions, kind};
+use crate::message::Collapse;
+
+/// A record of the broker that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("broker record of kind {kind:#04x} at log position {position}: {what}: was it written by a newer version?")]
+pub struct RecoverError {
+    pub kind: u8,
+    pub position: Position,
+    pub what: &'static str,
+}
+
+/// The broker while the log is replayed.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    pub(crate) clients: HashMap<Box<str>, RecoveredClient>,
+    /// By channel id; their `tcpclean` is not in the queue yet.
+    pub(crate) connections: BTreeMap<Box<str>, RecoveredConnection>,
+    /// Connections of each client that have not closed.
+    open: HashMap<Box<str>, u32>,
+    /// The latest time in the log.
+    pub(crate) last_ms: u64,
+    stopped_cleanly: bool,
+    records: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecoveredConnection {
+    pub(crate) client_id: Box<str>,
+    pub(crate) address: Box<str>,
+    /// When it ended, if that is known.
+    pub(crate) closed_ms: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct RecoveredClient {
+    pub(crate) session: Option<RecoveredSession>,
+    pub(crate) subscriptions: BTreeMap<Box<str>, SubscribedOptions>,
+    /// In the order of their arrival.
+    pub(crate) entries: BTreeMap<Position, RecoveredEntry>,
+    /// Hand-outs of entries that are not done, oldest first.
+    pub(crate) handed_out: Vec<(Position, PacketId)>,
+    pub(crate) last_handed_out: Option<PacketId>,
+    /// Collapse keys of entries that are done.
+    pub(crate) seen: Vec<(Position, Collapse, u64)>,
+    pub(crate) queue_ids: HashMap<Box<str>, u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecoveredSession {
+    pub(crate) account: Box<str>,
+    pub(crate) expiry_s: u32,
+    /// `None`: it was connected to the end.
+    pub(crate) disconnected_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecoveredEntry {
+    pub(crate) size: u32,
+    pub(crate) expires_at_ms: u64,
+    pub(crate) urgent: bool,
+    pub(crate) collapse: Option<Collapse>,
+    pub(crate) subscription_ids: Vec<u32>,
+}
+
+impl Recovery {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes records of kinds for which [`owns`] is true, and ignores all others.
+    ///
+    /// # Errors
+    /// A record of the broker that this version cannot read.
+    pub fn apply(&mut self, replayed: ReplayedRecord<'_>) -> Result<(), RecoverError> {
+        if !owns(replayed.kind) {
+            return Ok(());
+        }
+        let (kind, position) = (replayed.kind, replayed.position);
+        let record =
+            record::decode(kind, replayed.payload).map_err(|error| RecoverError { kind, position, what: error.0 })?;
+        self.records += 1;
+        self.stopped_cleanly = replayed.kind == kind::STOPPED;
+        self.apply_record(record);
+        Ok(())
+    }
+
+    /// How the last run ended. An empty log counts as a clean stop.
+    pub(crate) fn restart(&self) -> Restart {
+        if self.stopped_cleanly || self.records == 0 { Restart::Clean } else { Restart::Unclean }
+    }
+
+    fn client(&mut self, client_id: &str) -> &mut RecoveredClient {
+        if !self.clients.contains_key(client_id) {
+            self.clients.insert(client_id.into(), RecoveredClient::default());
+        }
+        self.clients.get_mut(client_id).expect("it was inserted above")
+    }
+
+    fn see_time(&mut self, at_ms: u64) {
+        self.last_ms = self.last_ms.max(at_ms);
+    }
+
+    fn apply_record(&mut self, record: Record<'_>) {
+        match record {
+            Record::Message { arrived_ms } => self.see_time(arrived_ms),
+            Record::Reference(reference) => self.client(reference.client_id).refer(&reference),
+            Record::Removed { client_id, messages } => {
+                let client = self.client(client_id);
+                messages.into_iter().for_each(|message| client.remove(message));
+            }
+            Record::HandedOut { client_id, packets } => {
+                let client = self.client(client_id);
+                packets.into_iter().for_each(|(message, id)| client.hand_out(message, id));
+            }
+            Record::Session(session) => {
+                let disconnected_ms = self.client(session.client_id).disconnected_ms();
+                self.client(session.client_id).session = Some(RecoveredSession {
+                    account: session.account.into(),
+                    expiry_s: session.expiry_s,
+                    disconnected_ms,
+                });
+            }
+            Record::SessionGone { client_id } => {
+                self.clients.remove(client_id);
+            }
+            Record::Subscribed { client_id, filter, options } => {
+                self.client(client_id).subscriptions.insert(filter.into(), options);
+            }
+            Record::Unsubscribed { client_id, filter } => {
+                self.client(client_id).subscriptions.remove(filter);
+            }
+            Record::Opened { client_id, channel_id, at_ms, address } => {
+                self.open(client_id, channel_id, at_ms, address);
+            }
+            Record::Closed { client_id, channel_id, at_ms } => self.close(client_id, channel_id, at_ms),
+            Record::EventSent { channel_id } => {
+                self.connections.remove(channel_id);
+            }
+            Record::QueueIdSeen { client_id, until_ms, id } => {
+                self.client(client_id).queue_ids.insert(id.into(), until_ms);
+            }
+            Record::Stopped { at_ms } => self.see_time(at_ms),
+        }
+    }
+
+    fn open(&mut self, client_id: &str, channel_id: &str, at_ms: u64, address: &str) {
+        self.see_time(at_ms);
+        let connection = RecoveredConnection { client_id: client_id.into(), address: address.into(), closed_ms: None };
+        self.connections.insert(channel_id.into(), connection);
+        *self.open.entry(client_id.into()).or_default() += 1;
+        if let Some(session) = self.clients.get_mut(client_id).and_then(|client| client.session.as_mut()) {
+            session.disconnected_ms = None;
+        }
+    }
+
+    /// A session is disconnected when the last of its connections has closed: a take-over closes the old one late.
+    fn close(&mut self, client_id: &str, channel_id: &str, at_ms: u64) {
+        self.see_time(at_ms);
+        let Some(connection) = self.connections.get_mut(channel_id) else { return };
+        if connection.closed_ms.replace(at_ms).is_some() {
+            return;
+        }
+        let still_open = self.open.get_mut(client_id).map_or(0, |open| {
+            *open = open.saturating_sub(1);
+            *open
+        });
+        if still_open == 0 {
+            self.open.remove(client_id);
+        }
+        if let Some(session) = self.clients.get_mut(client_id).and_then(|client| client.session.as_mut())
+            && still_open == 0
+        {
+            session.disconnected_ms = Some(at_ms);
+        }
+    }
+}
+
+impl RecoveredClient {
+    fn disconnected_ms(&self) -> Option<u64> {
+        self.session.as_ref().and_then(|session| session.disconnected_ms)
+    }
+
+    fn refer(&mut self, reference: &Reference<'_>) {
+        let collapse = reference.collapse.map(|(key, version)| Collapse { key: key.into(), version });
+        let entry = RecoveredEntry {
+            size: reference.size,
+            expires_at_ms: reference.expires_at_ms,
+            urgent: reference.urgent,
+            collapse,
+            subscription_ids: reference.subscription_ids.clone(),
+        };
+        self.entries.insert(reference.message, entry);
+        if let Some(packet_id) = reference.packet_id {
+            self.hand_out(reference.message, packet_id);
+        }
+    }
+
+    fn hand_out(&mut self, message: Position, packet_id: PacketId) {
+        self.last_handed_out = Some(packet_id);
+        if self.entries.contains_key(&message) {
+            self.handed_out.retain(|(known, _)| *known != message);
+            self.handed_out.push((message, packet_id));
+        }
+    }
+
+    fn remove(&mut self, message: Position) {
+        self.handed_out.retain(|(known, _)| *known != message);
+        let Some(entry) = self.entries.remove(&message) else { return };
+        if let Some(collapse) = entry.collapse {
+            self.seen.push((message, collapse, entry.expires_at_ms));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use crate::store::record::SessionRecord;
+
+    fn id(id: u16) -> PacketId {
+        PacketId::new(id).unwrap()
+    }
+
+    fn feed(recovery: &mut Recovery, kind: u8, payload: &[u8]) {
+        recovery.apply(ReplayedRecord { kind, owner: 0, position: Position(1), payload }).unwrap();
+    }
+
+    fn reference(at: u64, packet_id: Option<PacketId>, collapse: Option<(&'static str, u64)>) -> Vec<u8> {
+        let reference = Reference {
+            client_id: "c",
+            message: Position(at),
+            packet_id,
+            urgent: false,
+            retain_as_published: false,
+            size: 1,
+            expires_at_ms: 1000,
+            collapse,
+            subscription_ids: vec![],
+        };
+        let (before, after) = reference.encode();
+        [before, Position(at).to_bytes().to_vec(), after].concat()
+    }
+
+    fn session(expiry_s: u32) -> Vec<u8> {
+        record::encode_session(SessionRecord { client_id: "c", account: "user:c", expiry_s })
+    }
+
+    #[test]
+    fn what_was_removed_is_gone_but_its_collapse_key_is_remembered() {
+        let mut recovery = Recovery::new();
+        feed(&mut recovery, kind::REFERENCE, &reference(10, None, Some(("k", 3))));
+        feed(&mut recovery, kind::REFERENCE, &reference(20, None, None));
+        feed(&mut recovery, kind::REMOVED, &record::encode_removed("c", &[Position(10)]));
+        let client = &recovery.clients["c"];
+        assert_eq!(client.entries.keys().copied().collect::<Vec<_>>(), [Position(20)]);
+        assert_eq!(client.seen, [(Position(10), Collapse { key: "k".into(), version: 3 }, 1000)]);
+    }
+
+    #[test]
+    fn hand_outs_keep_their_ids_and_their_order() {
+        let mut recovery = Recovery::new();
+        feed(&mut recovery, kind::REFERENCE, &reference(10, None, None));
+        feed(&mut recovery, kind::REFERENCE, &reference(20, Some(id(5)), None));
+        feed(&mut recovery, kind::HANDED_OUT, &record::encode_handed_out("c", &[(Position(10), id(6))]));
+        feed(&mut recovery, kind::REFERENCE, &reference(30, Some(id(7)), None));
+        feed(&mut recovery, kind::REMOVED, &record::encode_removed("c", &[Position(30)]));
+        let client = &recovery.clients["c"];
+        assert_eq!(client.handed_out, [(Position(20), id(5)), (Position(10), id(6))]);
+        assert_eq!(client.last_handed_out, Some(id(7)));
+    }
+
+    #[test]
+    fn a_session_is_disconnected_when_its_last_connection_closed() {
+        let mut recovery = Recovery::new();
+        feed(&mut recovery, kind::SESSION, &session(60));
+        feed(&mut recovery, kind::OPENED, &record::encode_opened("c", "old", 1, "a"));
+        feed(&mut recovery, kind::OPENED, &record::encode_opened("c", "new", 2, "b"));
+        feed(&mut recovery, kind::CLOSED, &record::encode_closed("c", "old", 3));
+        assert_eq!(recovery.clients["c"].disconnected_ms(), None);
+        feed(&mut recovery, kind::CLOSED, &record::encode_closed("c", "new", 4));
+        assert_eq!(recovery.clients["c"].disconnected_ms(), Some(4));
+        feed(&mut recovery, kind::EVENT_SENT, &record::encode_event_sent("old"));
+        assert_eq!(recovery.connections.keys().map(|key| &**key).collect::<Vec<_>>(), ["new"]);
+        assert_eq!(recovery.last_ms, 4);
+    }
+
+    #[test]
+    fn a_session_that_is_gone_takes_its_inbox_with_it() {
+        let mut recovery = Recovery::new();
+        feed(&mut recovery, kind::SESSION, &session(60));
+        feed(&mut recovery, kind::REFERENCE, &reference(10, None, Some(("k", 1))));
+        feed(&mut recovery, kind::SESSION_GONE, &record::encode_session_gone("c"));
+        assert!(recovery.clients.is_empty());
+    }
+
+    #[test]
+    fn only_a_stop_that_nothing_follows_is_clean() {
+        let mut recovery = Recovery::new();
+        assert_eq!(recovery.restart(), Restart::Clean);
+        feed(&mut recovery, kind::STOPPED, &record::encode_stopped(1));
+        assert_eq!(recovery.restart(), Restart::Clean);
+        feed(&mut recovery, kind::SESSION, &session(60));
+        assert_eq!(recovery.restart(), Restart::Unclean);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_stops_the_start() {
+        let replayed = ReplayedRecord { kind: kind::SESSION, owner: 0, position: Position(9), payload: &[1] };
+        let error = Recovery::new().apply(replayed).unwrap_err();
+        assert_eq!((error.kind, error.position), (kind::SESSION, Position(9)));
+    }
+}

@@ -1,0 +1,406 @@
+//! Sockets and mailboxes: what comes in at the start of a turn, what goes out at its end.
+
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::{Events, Interest, Token};
+use mqtt::ReasonCode;
+use mqtt::server::Connection;
+
+use super::link::{Link, Moving, Stage};
+use super::post::{Arrival, LinkKey, Notice, Post};
+use super::{OUTGOING_MAX, Worker};
+use crate::mailbox::BATCH_MAX;
+use crate::transport::{Readiness, Scratch, Transport, TransportError};
+
+/// The token of the waker; slots of connections come after it.
+pub(super) const WAKE: Token = Token(0);
+/// Reads of one connection in one turn, so that nobody starves the others.
+const READS_PER_TURN: usize = 4;
+/// How long a closing connection may take to read our last words.
+const CLOSE_TAKES_MAX: Duration = Duration::from_secs(5);
+/// Batches of one turn, so that sockets get their turn too.
+const BATCHES_PER_TURN: usize = 64;
+const NOTICES_PER_TURN: usize = 4096;
+
+impl Worker {
+    pub(super) fn take_events(&mut self, events: &Events) {
+        for event in events.iter().filter(|event| event.token() != WAKE) {
+            self.take_event(event);
+        }
+    }
+
+    fn take_event(&mut self, event: &Event) {
+        let Some(key) = self.key_of(event.token().0 - 1) else { return };
+        let Some(link) = self.link(key) else { return };
+        link.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        if event.is_writable() && (!link.out.is_empty() || link.transport.has_pending() || link.is_closing()) {
+            self.mark_dirty(key);
+        }
+        self.mark_ready(key);
+    }
+
+    pub(super) fn take_posts(&mut self) {
+        for _ in 0..BATCHES_PER_TURN {
+            let Some(batch) = self.mailbox.next_batch() else { break };
+            batch.into_iter().for_each(|post| self.take_post(post));
+        }
+        let starving: Vec<usize> = self.mailbox.take_starving().collect();
+        starving.into_iter().filter_map(|worker| self.shared.workers.get(worker)).for_each(|address| address.ring());
+        // What is left is looked at in the next turn.
+        if let Some(address) = self.shared.workers.get(self.me).filter(|_| !self.mailbox.is_empty()) {
+            address.ring();
+        }
+    }
+
+    fn take_post(&mut self, post: Post) {
+        match post {
+            Post::Move(moving) => self.adopt(*moving),
+            Post::P2p(p2p) => self.accept_p2p(p2p),
+            Post::Fan { message, from, ticket } => self.accept_fan(&message, from.as_ref(), ticket),
+            Post::Answer { asker, outcome } => self.settle(asker, outcome),
+        }
+    }
+
+    pub(super) fn take_notices(&mut self) {
+        for _ in 0..NOTICES_PER_TURN {
+            let Some(notice) = self.mailbox.next_notice() else { return };
+            match notice {
+                Notice::Arrival(arrival) => self.arrive(*arrival),
+                Notice::Device { link, found } => self.finish_login(link, found),
+                Notice::Receiver { client, is_registered } => self.finish_lookup(&client, is_registered),
+                Notice::QueueSent { asker, result } => self.finish_queue_send(asker, result),
+                Notice::EventSent { channel_id } => self.lazy.event_sent(channel_id),
+                Notice::FromQueue(from_queue) => self.accept_from_queue(from_queue),
+                Notice::Stop(reason) => self.stop(reason),
+            }
+        }
+    }
+
+    fn arrive(&mut self, arrival: Arrival) {
+        let Arrival { socket, tls, websocket, peer, permit } = arrival;
+        if self.stopping.is_some() || socket.set_nonblocking(true).is_err() || socket.set_nodelay(true).is_err() {
+            return;
+        }
+        let socket = mio::net::TcpStream::from_std(socket);
+        let transport = match websocket {
+            Some(read_ahead) => Transport::upgraded(socket, tls, read_ahead),
+            None => Transport::new(socket, tls),
+        };
+        let mqtt = Connection::new(self.shared.connection_config.clone(), self.now);
+        let link = Link::new(self.next_generation(), transport, mqtt, peer, permit);
+        self.keep(link);
+    }
+
+    fn next_generation(&mut self) -> u64 {
+        self.generations += 1;
+        self.generations
+    }
+
+    /// Registers the connection; what it holds already is processed before anything is waited for.
+    fn keep(&mut self, mut link: Link) -> Option<LinkKey> {
+        let entry = self.links.vacant_entry();
+        let key = LinkKey { slot: entry.key(), generation: link.generation };
+        let (token, interest) = (Token(key.slot + 1), Interest::READABLE | Interest::WRITABLE);
+        if let Err(error) = self.poll.registry().register(link.transport.socket_mut(), token, interest) {
+            tracing::debug!(%error, "a connection cannot be watched");
+            return None;
+        }
+        entry.insert(link);
+        self.arm(key);
+        self.mark_ready(key);
+        Some(key)
+    }
+
+    /// A connection from another worker, whose client is ours.
+    fn adopt(&mut self, moving: Moving) {
+        let Moving { transport, mqtt, out, wish, peer, permit } = moving;
+        if self.stopping.is_some() {
+            return;
+        }
+        let mut link = Link::new(self.next_generation(), transport, mqtt, peer, permit);
+        (link.out, link.again) = (out, true);
+        if let Some(key) = self.keep(link) {
+            self.begin_login(key, wish);
+        }
+    }
+
+    /// Hands a connection to the owner of its client.
+    pub(super) fn move_link(&mut self, key: LinkKey, owner: usize) {
+        let Some(link) = self.links.try_remove(key.slot) else { return };
+        self.timers.forget(key);
+        let Link { mut transport, mqtt, out, stage, peer, permit, .. } = link;
+        let Stage::Moving(wish) = stage else { return };
+        if let Err(error) = self.poll.registry().deregister(transport.socket_mut()) {
+            tracing::debug!(%error, "a connection cannot be handed over");
+            return;
+        }
+        self.post(owner, Post::Move(Box::new(Moving { transport, mqtt, out, wish, peer, permit })));
+    }
+
+    pub(super) fn take_ready(&mut self) {
+        for _ in 0..self.ready.len() {
+            let Some(key) = self.ready.pop_front() else { return };
+            if let Some(link) = self.link(key) {
+                link.is_ready = false;
+                self.serve(key);
+            }
+        }
+    }
+
+    /// Reads and processes until the socket is empty or others are due.
+    fn serve(&mut self, key: LinkKey) {
+        let Some(mut scratch) = self.scratch.take() else { return };
+        for _ in 0..READS_PER_TURN {
+            if !self.serve_once(key, &mut scratch) {
+                self.scratch = Some(scratch);
+                return;
+            }
+        }
+        self.scratch = Some(scratch);
+        self.mark_ready(key);
+    }
+
+    /// `false`: nothing more for now.
+    fn serve_once(&mut self, key: LinkKey, scratch: &mut Scratch) -> bool {
+        let out_bytes_max = self.shared.limits.out_bytes_max;
+        let Some(link) = self.link(key) else { return false };
+        if link.is_closing() {
+            return self.drain(key, scratch);
+        }
+        if link.is_paused || link.out.len() >= out_bytes_max || !link.mqtt.wants_input() {
+            return false;
+        }
+        if std::mem::take(&mut link.again) {
+            self.process(key, &[]);
+            return true;
+        }
+        if !link.readable {
+            return false;
+        }
+        match link.transport.read(scratch) {
+            Ok(input) => {
+                link.readable = input.state == Readiness::More;
+                let (bytes, has_ended) = (input.bytes, input.state == Readiness::Ended);
+                self.process(key, bytes);
+                if has_ended {
+                    self.end_link(key, None);
+                }
+                self.mark_dirty(key);
+                !has_ended
+            }
+            Err(error) => {
+                self.fail_transport(key, &error);
+                false
+            }
+        }
+    }
+
+    fn fail_transport(&mut self, key: LinkKey, error: &TransportError) {
+        tracing::debug!(%error, "a connection failed");
+        if matches!(error, TransportError::Tls(_) | TransportError::WebSocket(_)) {
+            self.shared.counts.protocol_errors.one();
+        }
+        self.end_link(key, None);
+    }
+
+    /// Runs the protocol over `bytes` and over what was held before.
+    fn process(&mut self, key: LinkKey, bytes: &[u8]) {
+        let Some(link) = self.link(key) else { return };
+        let input = link.mqtt.begin(bytes);
+        loop {
+            let now = self.now;
+            let Some(link) = self.link(key).filter(|link| !link.is_closing()) else { break };
+            match link.mqtt.next(&input, now, &mut link.out) {
+                Ok(Some(request)) => self.handle(key, request),
+                Ok(None) => break,
+                Err(close) => {
+                    tracing::debug!(reason = %close.reason, detail = close.detail, "a connection broke a rule");
+                    self.shared.counts.protocol_errors.one();
+                    self.end_link(key, None);
+                    break;
+                }
+            }
+            if self.must_wait(key) {
+                break;
+            }
+        }
+        if let Some(link) = self.link(key) {
+            link.mqtt.end(input);
+        }
+        self.mark_dirty(key);
+        self.after_connect(key);
+    }
+
+    /// A mailbox is full, or the client does not read: the rest stays where it is.
+    fn must_wait(&mut self, key: LinkKey) -> bool {
+        let is_congested = self.is_congested();
+        let out_bytes_max = self.shared.limits.out_bytes_max;
+        let Some(link) = self.link(key) else { return true };
+        if is_congested {
+            (link.is_paused, link.again) = (true, true);
+            self.paused.push(key);
+            return true;
+        }
+        if link.out.len() >= out_bytes_max {
+            link.again = true;
+            return true;
+        }
+        false
+    }
+
+    pub(super) fn flush_links(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for key in dirty.drain(..) {
+            self.flush_link(key);
+        }
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
+        }
+    }
+
+    fn flush_link(&mut self, key: LinkKey) {
+        let out_bytes_max = self.shared.limits.out_bytes_max;
+        let now = self.now;
+        let Some(link) = self.link(key) else { return };
+        link.is_dirty = false;
+        if let Stage::Closing { is_finished, give_up } = &mut link.stage {
+            match link.transport.close_step(&mut link.out) {
+                Ok(finished) => *is_finished = finished,
+                Err(_) => *give_up = now,
+            }
+            if *give_up <= now {
+                self.remove_link(key);
+            }
+            return;
+        }
+        let was_full = link.out.len() >= out_bytes_max;
+        if let Err(error) = link.transport.write(&mut link.out) {
+            return self.fail_transport(key, &error);
+        }
+        let has_room = link.out.len() < out_bytes_max;
+        if has_room && (was_full || link.again) {
+            self.mark_ready(key);
+        }
+        if has_room {
+            self.refill(key);
+        }
+    }
+
+    /// Gives further waiting messages to a client that reads again.
+    fn refill(&mut self, key: LinkKey) {
+        let Some(client) = self.link(key).and_then(|link| link.live()).map(|live| live.client.clone()) else { return };
+        let has_waiting = self.seats.get(&client).is_some_and(|seat| seat.inbox.session.waiting_len() > 0);
+        if has_waiting {
+            self.deliver(&client);
+        }
+    }
+
+    /// Reads the rest of a closing connection, so that the peer gets our last words instead of a reset.
+    fn drain(&mut self, key: LinkKey, scratch: &mut Scratch) -> bool {
+        let Some(link) = self.link(key) else { return false };
+        if !link.readable {
+            return false;
+        }
+        match link.transport.read(scratch) {
+            Ok(input) if input.state != Readiness::Ended => {
+                link.readable = input.state == Readiness::More;
+                true
+            }
+            _ => {
+                self.finish_or_remove(key);
+                false
+            }
+        }
+    }
+
+    /// The peer sends nothing more: what is still to be written is tried once.
+    fn finish_or_remove(&mut self, key: LinkKey) {
+        if let Some(link) = self.link(key) {
+            // Either all is written, or nobody reads it.
+            let _ = link.transport.close_step(&mut link.out);
+        }
+        self.remove_link(key);
+    }
+
+    pub(super) fn remove_link(&mut self, key: LinkKey) {
+        if self.link(key).is_none() {
+            return;
+        }
+        let mut link = self.links.remove(key.slot);
+        self.timers.forget(key);
+        // Closing the socket deregisters it anyway.
+        let _ = self.poll.registry().deregister(link.transport.socket_mut());
+    }
+
+    /// Ends a connection: nothing of it can act any more. `reason` is said to a 5.0 client; `None`: all is said, or
+    /// there is nobody to say it to.
+    pub(super) fn end_link(&mut self, key: LinkKey, reason: Option<ReasonCode>) {
+        let give_up = self.now + CLOSE_TAKES_MAX;
+        let Some(link) = self.link(key).filter(|link| !link.is_closing()) else { return };
+        if let Some(reason) = reason {
+            link.mqtt.disconnect(reason, None, &mut link.out);
+        }
+        link.readable = true;
+        let stage = std::mem::replace(&mut link.stage, Stage::Closing { is_finished: false, give_up });
+        self.timers.arm(key, give_up);
+        self.leave(key, stage);
+        self.mark_dirty(key);
+        self.mark_ready(key);
+    }
+
+    pub(super) fn arm(&mut self, key: LinkKey) {
+        let recheck = self.now + super::TICK * 4;
+        let Some(link) = self.link(key) else { return };
+        let due = match link.stage {
+            Stage::Closing { give_up, .. } => give_up,
+            _ => link.mqtt.poll_timeout().unwrap_or(recheck),
+        };
+        self.timers.arm(key, due);
+    }
+
+    pub(super) fn take_timeouts(&mut self) {
+        while let Some(key) = self.timers.fire(self.now) {
+            let now = self.now;
+            let Some(link) = self.link(key) else { continue };
+            if let Stage::Closing { give_up, .. } = link.stage {
+                if give_up <= now {
+                    self.remove_link(key);
+                    continue;
+                }
+            } else if let Err(close) = link.mqtt.handle_timeout(now, &mut link.out) {
+                tracing::debug!(reason = %close.reason, detail = close.detail, "a connection's time is up");
+                self.end_link(key, None);
+            }
+            self.arm(key);
+        }
+    }
+
+    pub(super) fn flush_posts(&mut self) {
+        for worker in 0..self.outgoing.len() {
+            self.flush_posts_to(worker);
+        }
+        if !self.paused.is_empty() && self.outgoing.iter().all(|outgoing| outgoing.len() < OUTGOING_MAX) {
+            for key in std::mem::take(&mut self.paused) {
+                if let Some(link) = self.link(key) {
+                    link.is_paused = false;
+                    self.mark_ready(key);
+                }
+            }
+        }
+    }
+
+    fn flush_posts_to(&mut self, worker: usize) {
+        let (Some(outgoing), Some(address)) = (self.outgoing.get_mut(worker), self.shared.workers.get(worker)) else {
+            return;
+        };
+        while !outgoing.is_empty() {
+            let count = outgoing.len().min(BATCH_MAX);
+            let batch: Vec<Post> = outgoing.drain(..count).collect();
+            if let Err(batch) = address.try_post(batch, self.me) {
+                batch.into_iter().rev().for_each(|post| outgoing.push_front(post));
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What workers say to each other, and what others say to a worker.
+
+use std::net::SocketAddr;
+
+use commitlog::Position;
+use mqtt::{AckToken, ReasonCode};
+use queue::{MessageId, Receipt, SendError, TopicName};
+use rustls::ServerConnection;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::link::Moving;
+use crate::acceptor::ConnectionPermit;
+use crate::client::ClientKey;
+use crate::login::LookupError;
+use crate::mailbox::{Address, Mailbox};
+use crate::message::SharedMessage;
+
+pub(crate) type WorkerAddress = Address<Post, Notice>;
+pub(crate) type WorkerMailbox = Mailbox<Post, Notice>;
+
+/// Names one connection of a worker for as long as it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LinkKey {
+    pub(crate) slot: usize,
+    pub(crate) generation: u64,
+}
+
+/// From worker to worker.
+pub(crate) enum Post {
+    /// A connection whose client belongs to the receiving worker.
+    Move(Box<Moving>),
+    P2p(P2p),
+    /// To the subscribers of the receiving worker. `from`: who published it.
+    Fan {
+        message: SharedMessage,
+        from: Option<ClientKey>,
+        ticket: Ticket,
+    },
+    /// The answer to a ticket.
+    Answer {
+        asker: Asker,
+        outcome: Outcome,
+    },
+}
+
+/// A message for one client.
+pub(crate) struct P2p {
+    pub(crate) to: ClientKey,
+    pub(crate) message: SharedMessage,
+    /// Wait for a receiver that is off.
+    pub(crate) keep: bool,
+    pub(crate) ticket: Ticket,
+}
+
+/// Who wants to know how it went, and where they are.
+pub(crate) struct Ticket {
+    pub(crate) worker: usize,
+    pub(crate) asker: Asker,
+}
+
+pub(crate) enum Asker {
+    Nobody,
+    Publish {
+        link: LinkKey,
+        token: AckToken,
+    },
+    /// A message that went several ways.
+    Gather(u64),
+    Queue(Box<QueueJob>),
+}
+
+/// A message of the queue that has to be acknowledged there.
+pub(crate) struct QueueJob {
+    pub(crate) receipt: Receipt,
+    pub(crate) message_id: MessageId,
+    pub(crate) topic: TopicName,
+    /// For the dead letters.
+    pub(crate) original: queue::Message,
+    /// Room in the pump; given back when the job is done.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// How it went with one message at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing more to wait for.
+    Done(ReasonCode),
+    /// To be acknowledged when the log is durable up to here.
+    Durable(Position),
+    /// Not taken, and the fault is the receiver's or its absence; 3.1.1 hears nothing of it.
+    Dropped(ReasonCode),
+    /// Not taken for now: the sender keeps it and tries again.
+    Unavailable,
+    /// The sender may not do this; 3.1.1 is closed.
+    Forbidden(ReasonCode),
+}
+
+/// Answers to a worker's own questions, and news from outside.
+pub(crate) enum Notice {
+    Arrival(Box<Arrival>),
+    Device {
+        link: LinkKey,
+        found: Result<Option<catalog::Device>, LookupError>,
+    },
+    /// Whether a receiver without a session is registered.
+    Receiver {
+        client: ClientKey,
+        is_registered: Result<bool, LookupError>,
+    },
+    QueueSent {
+        asker: Asker,
+        result: Result<(), SendError>,
+    },
+    /// The `tcpclean` of this connection is in the queue.
+    EventSent {
+        channel_id: Box<str>,
+    },
+    FromQueue(FromQueue),
+    Stop(ReasonCode),
+}
+
+pub(crate) enum FromQueue {
+    P2p { to: ClientKey, message: SharedMessage, keep: bool, job: Box<QueueJob> },
+    Subscribers { message: SharedMessage, job: Box<QueueJob> },
+}
+
+/// A connection that has just been made.
+pub(crate) struct Arrival {
+    pub(crate) socket: std::net::TcpStream,
+    pub(crate) tls: Option<Box<ServerConnection>>,
+    /// Upgraded to WebSocket, with what was read behind the upgrade.
+    pub(crate) websocket: Option<Vec<u8>>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) permit: ConnectionPermit,
+}

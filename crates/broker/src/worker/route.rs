@@ -1,0 +1,317 @@
+//! A message at the worker of its receivers: into the inbox, to the client, or nowhere.
+
+use commitlog::{AppendError, Need, Position};
+use mqtt::topic::{Match, Matches, TopicName};
+use mqtt::{QoS, ReasonCode};
+
+use super::Worker;
+use super::durable::AfterDurable;
+use super::post::{Asker, Notice, Outcome, P2p, QueueJob, Ticket};
+use super::seat::Seat;
+use crate::client::ClientKey;
+use crate::inbox::{Admission, Entry, EntryId};
+use crate::login::LookupError;
+use crate::message::{Message, SharedMessage};
+use crate::store::journal::Batch;
+use crate::store::record::Reference;
+
+/// A message on its way into one inbox of the log.
+struct Storing {
+    entry: Entry,
+    replaces: Option<EntryId>,
+}
+
+impl Worker {
+    /// Takes a message for a client that is ours.
+    pub(super) fn accept_p2p(&mut self, p2p: P2p) {
+        if let Some(waiting) = self.lookups.get_mut(&p2p.to) {
+            // Behind those that wait for the same answer.
+            if self.lookups_waiting >= self.shared.limits.lookups_waiting_max {
+                return self.answer(p2p.ticket, Outcome::Unavailable);
+            }
+            self.lookups_waiting += 1;
+            waiting.push(p2p);
+            return;
+        }
+        if self.seats.contains_key(&p2p.to) {
+            self.take_p2p(p2p);
+        } else if p2p.message.qos == QoS::AtMostOnce || !p2p.keep {
+            self.miss(p2p.ticket);
+        } else {
+            self.look_up_receiver(p2p);
+        }
+    }
+
+    /// Nobody is there, and nothing waits.
+    fn miss(&mut self, ticket: Ticket) {
+        self.shared.counts.dropped_absent.one();
+        self.answer(ticket, Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS));
+    }
+
+    fn look_up_receiver(&mut self, p2p: P2p) {
+        let Some(address) = self.shared.workers.get(self.me).cloned() else { return };
+        let client = p2p.to.clone();
+        self.lookups_waiting += 1;
+        self.lookups.insert(client.clone(), vec![p2p]);
+        let asked = client.clone();
+        let done = move |found: Result<Option<catalog::Device>, LookupError>| {
+            let is_registered = found.map(|device| device.is_some());
+            address.notify(Notice::Receiver { client, is_registered });
+        };
+        self.shared.devices.lookup(asked.as_str(), Box::new(done));
+    }
+
+    pub(super) fn finish_lookup(&mut self, client: &ClientKey, is_registered: Result<bool, LookupError>) {
+        let Some(waiting) = self.lookups.remove(client) else { return };
+        self.lookups_waiting -= waiting.len();
+        if is_registered == Ok(true) && !self.seats.contains_key(client) {
+            self.seats.insert(client.clone(), Seat::new(self.shared.inbox_limits()));
+        }
+        for p2p in waiting {
+            match is_registered {
+                _ if self.seats.contains_key(client) => self.take_p2p(p2p),
+                Ok(_) => self.refuse_unknown(p2p.ticket),
+                Err(_) => self.answer(p2p.ticket, Outcome::Unavailable),
+            }
+        }
+    }
+
+    /// The receiver does not exist. A service is told; the queue keeps it among the dead letters.
+    fn refuse_unknown(&mut self, ticket: Ticket) {
+        self.shared.counts.dropped_absent.one();
+        match ticket.asker {
+            Asker::Queue(job) => self.dead_letter(job, "the receiver is not registered"),
+            asker => {
+                let outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
+                self.answer(Ticket { worker: ticket.worker, asker }, outcome);
+            }
+        }
+    }
+
+    fn take_p2p(&mut self, p2p: P2p) {
+        let P2p { to, message, keep, ticket } = p2p;
+        let Some(seat) = self.seats.get(&to) else { return };
+        let (is_live, is_persistent) = (seat.link.is_some(), seat.is_persistent());
+        match message.qos {
+            QoS::AtMostOnce => {
+                let outcome = self.send_at_most_once(&to, &message, &[]);
+                self.answer(ticket, outcome);
+            }
+            _ if !keep && !is_live => self.miss(ticket),
+            _ if is_persistent => self.store(&to, message, ticket),
+            _ => {
+                let outcome = self.keep_in_memory(&to, &message, Box::default());
+                self.answer(ticket, outcome);
+            }
+        }
+    }
+
+    /// Message, reference, what it replaces, and the acknowledgement to the queue: one unit of the log.
+    fn store(&mut self, to: &ClientKey, message: SharedMessage, ticket: Ticket) {
+        if let Asker::Queue(job) = &ticket.asker
+            && self.seats.get(to).is_some_and(|seat| seat.knows_queue_id(job.message_id.as_str()))
+        {
+            return self.answer(ticket, Outcome::Done(ReasonCode::SUCCESS));
+        }
+        let storing = match self.admit(to, &message, Box::default()) {
+            Ok(storing) => storing,
+            Err(outcome) => return self.answer(ticket, outcome),
+        };
+        let mut batch = Batch::default();
+        let index = batch.message(&message);
+        add_reference(&mut batch, to, &storing, index);
+        if let Asker::Queue(job) = &ticket.asker
+            && self.add_queue_side(to, job, &mut batch).is_err()
+        {
+            // It was acknowledged or handed out again: this delivery is void.
+            return;
+        }
+        match self.shared.journal.append(&batch, Need::Normal) {
+            Ok(appended) => {
+                let position = appended.positions.get(index).copied().unwrap_or_default();
+                self.put(to, position, storing);
+                self.answer_stored(ticket, appended.end);
+                self.deliver(to);
+            }
+            Err(error) => self.fail_store(ticket, &error),
+        }
+    }
+
+    fn answer_stored(&mut self, ticket: Ticket, end: Position) {
+        match ticket.asker {
+            Asker::Queue(job) => self.when_stored(job, end),
+            asker => self.answer(Ticket { worker: ticket.worker, asker }, Outcome::Durable(end)),
+        }
+    }
+
+    fn fail_store(&mut self, ticket: Ticket, error: &AppendError) {
+        self.shared.counts.refused_by_log.one();
+        tracing::debug!(%error, "a message was not stored");
+        match ticket.asker {
+            Asker::Queue(job) => self.abandon(&job),
+            asker => self.answer(Ticket { worker: ticket.worker, asker }, Outcome::Unavailable),
+        }
+    }
+
+    fn admit(&self, to: &ClientKey, message: &SharedMessage, ids: Box<[u32]>) -> Result<Storing, Outcome> {
+        let Some(seat) = self.seats.get(to) else {
+            return Err(Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS));
+        };
+        let counts = &self.shared.counts;
+        if message.expires_at_ms <= self.now_ms && seat.link.is_none() {
+            counts.expired.one();
+            return Err(Outcome::Done(ReasonCode::SUCCESS));
+        }
+        match seat.inbox.admit(message.size(), message.collapse.as_ref(), self.now_ms) {
+            Admission::Accept { replaces } => Ok(Storing { entry: self.entry_of(message, ids), replaces }),
+            Admission::Superseded => {
+                counts.superseded.one();
+                Err(Outcome::Done(ReasonCode::SUCCESS))
+            }
+            Admission::Full => {
+                counts.inbox_full.one();
+                Err(Outcome::Dropped(ReasonCode::QUOTA_EXCEEDED))
+            }
+        }
+    }
+
+    fn entry_of(&self, message: &SharedMessage, subscription_ids: Box<[u32]>) -> Entry {
+        let retention = u64::try_from(self.shared.limits.offline_retention.as_millis()).unwrap_or(u64::MAX);
+        let kept_until_ms = message.arrived_ms.max(self.now_ms).saturating_add(retention);
+        Entry {
+            message: Some(message.clone()),
+            size: message.size(),
+            expires_at_ms: message.expires_at_ms.min(kept_until_ms),
+            collapse: message.collapse.clone().map(Box::new),
+            subscription_ids,
+            urgent: self.shared.is_urgent(&message.topic),
+        }
+    }
+
+    /// Puts what is in the log now into the inbox.
+    fn put(&mut self, to: &ClientKey, position: Position, storing: Storing) {
+        let Some(seat) = self.seats.get_mut(to) else { return };
+        let Storing { mut entry, replaces } = storing;
+        if seat.link.is_none() {
+            entry.message = None;
+        }
+        self.shared.counts.stored.one();
+        self.shared.counts.inbox_messages.one();
+        self.shared.counts.inbox_bytes.add(u64::from(entry.size));
+        seat.is_logged = true;
+        if let Some(gone) = seat.inbox.insert(EntryId::logged(position), entry, replaces) {
+            self.shared.counts.superseded.one();
+            self.forget(to, gone);
+        }
+    }
+
+    /// For a client whose session ends with its connection.
+    fn keep_in_memory(&mut self, to: &ClientKey, message: &SharedMessage, ids: Box<[u32]>) -> Outcome {
+        let Storing { entry, replaces } = match self.admit(to, message, ids) {
+            Ok(storing) => storing,
+            Err(outcome) => return outcome,
+        };
+        let id = EntryId::volatile(self.number());
+        self.shared.counts.inbox_messages.one();
+        self.shared.counts.inbox_bytes.add(u64::from(entry.size));
+        let gone = self.seats.get_mut(to).and_then(|seat| seat.inbox.insert(id, entry, replaces));
+        if let Some(gone) = gone {
+            self.shared.counts.superseded.one();
+            self.forget(to, gone);
+        }
+        self.deliver(to);
+        Outcome::Done(ReasonCode::SUCCESS)
+    }
+
+    /// Takes a message for the subscribers of this worker.
+    pub(super) fn accept_fan(&mut self, message: &SharedMessage, from: Option<&ClientKey>, ticket: Ticket) {
+        let Ok(topic) = TopicName::parse(&message.topic) else { return };
+        let mut matches = std::mem::take(&mut self.matches);
+        self.subscriptions.collect_matches(topic, &mut matches);
+        let outcome = self.fan_out(message, from, &matches);
+        self.matches = matches;
+        self.answer(ticket, outcome);
+    }
+
+    fn fan_out(&mut self, message: &SharedMessage, from: Option<&ClientKey>, matches: &Matches<ClientKey>) -> Outcome {
+        let mut batch = Batch::default();
+        let mut stored = Vec::new();
+        let mut outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
+        for found in matches.iter().filter(|found| !(found.no_local && Some(&found.key) == from)) {
+            outcome = Outcome::Done(ReasonCode::SUCCESS);
+            if let Some(storing) = self.fan_to(message, found) {
+                if batch.is_empty() {
+                    batch.message(message);
+                }
+                add_reference(&mut batch, &found.key, &storing, 0);
+                stored.push((found.key.clone(), storing));
+            }
+        }
+        if stored.is_empty() { outcome } else { self.store_fan(&batch, stored) }
+    }
+
+    /// Gives it to a receiver that needs no log, or says what to log.
+    fn fan_to(&mut self, message: &SharedMessage, found: &Match<ClientKey>) -> Option<Storing> {
+        let ids: Box<[u32]> = found.subscription_ids.as_slice().into();
+        if message.qos.min(found.qos) == QoS::AtMostOnce {
+            self.send_at_most_once(&found.key, message, &ids);
+            return None;
+        }
+        if !self.seats.get(&found.key)?.is_persistent() {
+            self.keep_in_memory(&found.key, message, ids);
+            return None;
+        }
+        self.admit(&found.key, message, ids).ok()
+    }
+
+    fn store_fan(&mut self, batch: &Batch, stored: Vec<(ClientKey, Storing)>) -> Outcome {
+        match self.shared.journal.append(batch, Need::Normal) {
+            Ok(appended) => {
+                let position = appended.positions.first().copied().unwrap_or_default();
+                for (client, storing) in stored {
+                    self.put(&client, position, storing);
+                    self.deliver(&client);
+                }
+                Outcome::Durable(appended.end)
+            }
+            Err(error) => {
+                self.shared.counts.refused_by_log.one();
+                tracing::debug!(%error, "a message was not stored for its subscribers");
+                Outcome::Unavailable
+            }
+        }
+    }
+
+    /// The job's acknowledgement becomes durable with the message.
+    fn when_stored(&mut self, job: Box<QueueJob>, end: Position) {
+        let then = match self.shared.embedded {
+            Some(_) => AfterDurable::Applied(job),
+            None => AfterDurable::Acknowledge(job),
+        };
+        self.when_durable(end, then);
+    }
+}
+
+fn add_reference(batch: &mut Batch, to: &ClientKey, storing: &Storing, message: usize) {
+    let Entry { size, expires_at_ms, collapse, subscription_ids, urgent, .. } = &storing.entry;
+    let reference = Reference {
+        client_id: to.as_str(),
+        message: Position::default(),
+        packet_id: None,
+        urgent: *urgent,
+        retain_as_published: false,
+        size: *size,
+        expires_at_ms: *expires_at_ms,
+        collapse: collapse.as_ref().map(|collapse| (&*collapse.key, collapse.version)),
+        subscription_ids: subscription_ids.to_vec(),
+    };
+    batch.reference(&reference, message);
+    if let Some(old) = storing.replaces.and_then(|id| id.position()) {
+        batch.removed(to.as_str(), &[old]);
+    }
+}
+
+/// What a message is worth to somebody who is on the line now.
+pub(super) fn is_over(message: &Message, now_ms: u64) -> bool {
+    message.expires_at_ms < now_ms
+}
