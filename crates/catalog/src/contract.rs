@@ -46,6 +46,7 @@ macro_rules! catalog_contract {
                 devices_of_users_are_listed_with_their_online_state
                 api_keys_and_login_links_are_found_by_their_hash
                 numbers_beyond_a_row_are_refused
+                a_device_is_forgotten_long_after_its_credential_expired
             ]
             online [
                 a_client_is_online_from_connect_to_tcpclean

@@ -102,6 +102,7 @@ pub trait Catalog: Send + Sync {
     fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>>;
     /// How many meetings a user has created since `since_ms`.
     fn creates_since(&self, user: &str, since_ms: u64) -> CatalogFuture<'_, u32>;
-    /// Forgets handled requests and ended meetings whose time is over; returns how many rows went.
+    /// Forgets handled requests, ended meetings, and whatever else [`limits`] gives a time, once that is over; returns
+    /// how many rows went.
     fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
 }

@@ -14,3 +14,5 @@ pub const TCPCLEAN_KEEP_MS: u64 = 4 * DAY_MS;
 pub const CREATES_KEEP_MS: u64 = DAY_MS;
 /// Last seen of a client that is no registered device.
 pub const STRANGER_KEEP_MS: u64 = 30 * DAY_MS;
+/// How long a device whose credential has expired stays registered.
+pub const EXPIRED_DEVICE_KEEP_MS: u64 = 30 * DAY_MS;

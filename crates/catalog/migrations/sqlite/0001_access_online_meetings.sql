@@ -36,6 +36,7 @@ CREATE TABLE devices (
     expires_at_ms INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX devices_by_user ON devices (user_id);
+CREATE INDEX devices_by_expiry ON devices (expires_at_ms);
 
 CREATE TABLE api_keys (secret_sha256 TEXT PRIMARY KEY, label TEXT NOT NULL) STRICT;
 CREATE TABLE login_links (

@@ -1,6 +1,7 @@
 //! Users, devices, API keys, login links.
 
 use super::{Store, device, names, user, with_people};
+use crate::limits::EXPIRED_DEVICE_KEEP_MS;
 use crate::{ApiKey, Catalog, CatalogError, Device, DeviceState, LoginLink, OnlineEvent, OnlineKind, User};
 
 const PHONE: &str = "GID_test@@@phone";
@@ -105,4 +106,14 @@ pub async fn numbers_beyond_a_row_are_refused(store: &impl Store) {
     let forever = Device { expires_at_ms: u64::MAX, ..device(PHONE, "ann", "DC.1") };
     assert!(matches!(catalog.put_device(forever).await, Err(CatalogError::Invalid(_))));
     assert_eq!(catalog.device(PHONE).await.unwrap(), None);
+}
+
+pub async fn a_device_is_forgotten_long_after_its_credential_expired(store: &impl Store) {
+    let catalog = with_people(store).await;
+    catalog.put_device(device(PHONE, "ann", "DC.1")).await.unwrap();
+    assert_eq!(catalog.prune(1_000 + EXPIRED_DEVICE_KEEP_MS).await.unwrap(), 0);
+    assert!(catalog.device(PHONE).await.unwrap().is_some());
+    assert_eq!(catalog.prune(1_001 + EXPIRED_DEVICE_KEEP_MS).await.unwrap(), 1);
+    assert_eq!(catalog.device(PHONE).await.unwrap(), None);
+    assert!(catalog.user("ann").await.unwrap().is_some());
 }

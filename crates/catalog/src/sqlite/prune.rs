@@ -2,7 +2,9 @@
 
 use super::fault::Fault;
 use super::rows::to_i64;
-use crate::limits::{CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, STRANGER_KEEP_MS, TCPCLEAN_KEEP_MS};
+use crate::limits::{
+    CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, EXPIRED_DEVICE_KEEP_MS, STRANGER_KEEP_MS, TCPCLEAN_KEEP_MS,
+};
 use sqlx::{SqliteConnection, query};
 
 pub(super) async fn prune(conn: &mut SqliteConnection, now_ms: u64) -> Result<u64, Fault> {
@@ -25,10 +27,11 @@ async fn date_ended_meetings(conn: &mut SqliteConnection, now_ms: u64) -> Result
 }
 
 /// Each deletes what is older than `$1` = now less the time to keep.
-const OLD: [(&str, u64); 5] = [
+const OLD: [(&str, u64); 6] = [
     ("DELETE FROM handled WHERE keep_until_ms < $1", 0),
     ("DELETE FROM meetings WHERE ended AND forget_at_ms <= $1", 0),
     ("DELETE FROM creates WHERE at_ms < $1", CREATES_KEEP_MS),
+    ("DELETE FROM devices WHERE expires_at_ms < $1", EXPIRED_DEVICE_KEEP_MS),
     ("DELETE FROM connections WHERE cleaned AND at_ms < $1", TCPCLEAN_KEEP_MS),
     (
         "DELETE FROM presence WHERE NOT online AND since_ms < $1 \

@@ -34,7 +34,7 @@ async fn only_the_owner_may_read_the_file_and_its_side_files() {
 }
 
 #[tokio::test]
-async fn each_write_is_synced_before_it_returns() {
+async fn the_writer_keeps_a_write_ahead_log_and_syncs_each_commit() {
     let place = Place::new();
     let catalog = place.open().await;
     let [journal, synchronous] = catalog.durability().await.unwrap();
