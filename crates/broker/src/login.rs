@@ -8,8 +8,8 @@
 //! In two steps, so that a worker never waits: [`begin`] decides what needs no device and says which device it needs;
 //! [`PendingLogin::finish`] decides the rest when [`DeviceDirectory`] has answered. Nothing here looks at a clock.
 //!
-//! Unknown and wrong give one answer, after the same work: a missing key or device is checked against a secret that
-//! nobody has.
+//! Unknown and wrong give one answer, after the same hashing: a missing key or device is checked against a secret that
+//! nobody has. (That a known device is found faster than an unknown one can be measured; it tells no secret.)
 
 mod devices;
 mod password;

@@ -14,6 +14,9 @@ use utoipa::ToSchema;
 /// How long a device credential lets its terminal in: 30 days.
 pub const CREDENTIAL_VALID_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
+/// Registered devices of one user; they are forgotten some time after their credential has expired.
+pub const DEVICES_PER_USER_MAX: usize = 64;
+
 /// Where a terminal connects; what an instance does not offer is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Endpoints {
@@ -65,7 +68,11 @@ pub(super) async fn claim(
     user: &str,
 ) -> Result<String, Problem> {
     let client_id = possible(api, group, device)?;
-    refuse_taken(api, &client_id, user).await?;
+    match api.state.catalog.device(&client_id).await? {
+        Some(device) if device.user == user => {}
+        Some(_) => return Err(taken()),
+        None => refuse_too_many(api, user).await?,
+    }
     Ok(client_id)
 }
 
@@ -95,14 +102,18 @@ fn possible(api: &Api, group: Option<String>, device: Option<String>) -> Result<
     }
 }
 
-async fn refuse_taken(api: &Api, client_id: &str, user: &str) -> Result<(), Problem> {
-    match api.state.catalog.device(client_id).await? {
-        Some(device) if device.user != user => {
-            let words = "this device name is in use by another user; choose another one";
-            Err(Problem::new(Code::DeviceTaken, words))
-        }
-        _ => Ok(()),
+fn taken() -> Problem {
+    Problem::new(Code::DeviceTaken, "this device name is in use by another user; choose another one")
+}
+
+/// Whoever holds a login link may name new devices without end.
+async fn refuse_too_many(api: &Api, user: &str) -> Result<(), Problem> {
+    let devices = api.state.catalog.devices_of(&[user.to_owned()]).await?;
+    if devices.len() < DEVICES_PER_USER_MAX {
+        return Ok(());
     }
+    let words = format!("the user has {DEVICES_PER_USER_MAX} devices; name one of them again instead of a new one");
+    Err(Problem::new(Code::TooManyDevices, words))
 }
 
 fn new_device(client_id: &str, user: &str, now_ms: u64) -> Result<Device, Problem> {

@@ -53,7 +53,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         (status = 401, body = Problem, content_type = "application/problem+json",
          description = "login_refused"),
         (status = 409, body = Problem, content_type = "application/problem+json",
-         description = "device_taken"),
+         description = "device_taken, too_many_devices"),
         (status = 413, body = Problem, content_type = "application/problem+json",
          description = "body_too_large"),
         (status = 429, body = Problem, content_type = "application/problem+json",

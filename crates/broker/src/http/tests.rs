@@ -220,6 +220,17 @@ async fn a_login_link_is_redeemed_again_and_again() {
 }
 
 #[tokio::test]
+async fn the_devices_of_one_user_are_bounded_and_known_ones_may_come_again() {
+    let desk = Desk::new().await;
+    for n in 0..DEVICES_PER_USER_MAX {
+        assert_eq!(desk.device("ann", json!({"device": n.to_string()})).await.status, StatusCode::OK);
+    }
+    assert_eq!(desk.device("ann", json!({"device": "more"})).await.refused(), (409, "too_many_devices"));
+    assert_eq!(desk.device("ann", json!({"device": "0"})).await.status, StatusCode::OK);
+    assert_eq!(desk.device("bob", json!({"device": "more"})).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_login_link_needs_its_user() {
     let desk = Desk::new().await;
     let refused = desk.post("/api/v1/users/nobody/login-links", Some(KEY), Value::Null).await;

@@ -96,7 +96,7 @@ pub(super) async fn put_user(
         (status = 401, body = Problem, content_type = "application/problem+json",
          description = "api_key_required"),
         (status = 409, body = Problem, content_type = "application/problem+json",
-         description = "device_taken"),
+         description = "device_taken, too_many_devices"),
         (status = 413, body = Problem, content_type = "application/problem+json",
          description = "body_too_large"),
         (status = 429, body = Problem, content_type = "application/problem+json",
