@@ -138,7 +138,7 @@ impl<E: Copy> Session<E> {
     /// start make a new session instead.
     pub fn connected(&mut self, client_receive_maximum: u16) {
         let setting = self.limits.send_window.clamp(1, SEND_WINDOW_MAX);
-        // [MQTT5-3.3.4-7]
+        // [MQTT5-3.3.4-7] [MQTT5-3.3.4-9]
         self.window = setting.min(client_receive_maximum.max(1));
         self.sent = 0;
     }
@@ -190,7 +190,7 @@ impl<E: Copy> Session<E> {
         Some(HandOut { entry, packet_id, dup })
     }
 
-    /// The next free id [MQTT5-2.2.1-4] [MQTT311-2.3.1-3].
+    /// The next free id [MQTT5-2.2.1-3] [MQTT5-2.2.1-4] [MQTT311-2.3.1-2] [MQTT311-2.3.1-4].
     fn allocate_id(&mut self) -> PacketId {
         let mut id = self.next_id;
         // Ends: far fewer ids are in flight than exist.

@@ -175,7 +175,7 @@ impl Header {
         let Some((body_len, varint_len)) = varint(rest)? else { return Ok(None) };
         let header = Self { kind, flags, header_len: 1 + varint_len, body_len: body_len as usize };
         if header.packet_len() > max_packet_size as usize {
-            // [MQTT5-3.1.2-24]
+            // [MQTT5-3.2.2-15]
             return Err(DecodeError { reason: ReasonCode::PACKET_TOO_LARGE, detail: "packet too large" });
         }
         Ok(Some(header))

@@ -12,7 +12,7 @@ use crate::topic::TopicName;
 /// More user properties than this in one packet are refused.
 pub const USER_PROPERTIES_MAX: usize = 256;
 
-/// One property [MQTT5-2.2.2].
+/// One property (5.0 section 2.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Property<'a> {
     PayloadFormatIndicator(bool),

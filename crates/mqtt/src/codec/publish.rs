@@ -32,6 +32,11 @@ pub(super) fn check_flags(flags: u8) -> Result<QoS, DecodeError> {
 }
 
 impl<'a> Publish<'a> {
+    /// The topic of a decoded message, without checking it again; `None` where a Topic Alias stands for it.
+    pub fn topic_name(&self) -> Option<TopicName<'a>> {
+        (!self.topic.is_empty()).then_some(TopicName::checked(self.topic))
+    }
+
     pub(crate) fn read(flags: u8, r: &mut Reader<'a>, version: Version) -> Result<Self, DecodeError> {
         let qos = check_flags(flags)?;
         let dup = flags & DUP != 0;

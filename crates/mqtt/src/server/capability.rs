@@ -8,7 +8,7 @@ use crate::{QoS, ReasonCode, SubscriptionOptions, Version};
 /// The highest QoS of a PUBLISH in either direction.
 pub const MAXIMUM_QOS: QoS = QoS::AtLeastOnce;
 
-/// The QoS that a subscription is granted [MQTT5-3.8.4-8] [MQTT311-3.8.4-6].
+/// The QoS that a subscription is granted [MQTT5-3.8.4-7] [MQTT311-3.8.4-6].
 pub fn granted_qos(requested: QoS) -> QoS {
     requested.min(MAXIMUM_QOS)
 }
@@ -16,7 +16,7 @@ pub fn granted_qos(requested: QoS) -> QoS {
 /// The filter and the options to subscribe with.
 ///
 /// # Errors
-/// The code for the SUBACK: 0x8F for what is no filter, 0x9E for a shared subscription [MQTT5-3.2.2-21].
+/// The code for the SUBACK: 0x8F for what is no filter, 0x9E for a shared subscription.
 pub fn check_subscribe(wish: SubscribeFilter<'_>) -> Result<(TopicFilter<'_>, SubscriptionOptions), ReasonCode> {
     let filter = TopicFilter::parse(wish.filter).map_err(|_| ReasonCode::TOPIC_FILTER_INVALID)?;
     if filter.share_name().is_some() {

@@ -12,7 +12,7 @@ pub struct ConnectionConfig {
     /// The largest packet in bytes after that; told to 5.0 clients.
     pub packet_size_max: u32,
     /// The most PUBLISHes of a client that we leave unacknowledged. A 5.0 client that sends more has broken a rule
-    /// [MQTT5-3.3.4-9]; a 3.1.1 client cannot know it, so its further packets wait.
+    /// [MQTT5-3.3.4-7]; a 3.1.1 client cannot know it, so its further packets wait.
     pub receive_maximum: u16,
     /// The longest keep alive in seconds; 0 is no limit. A client that asks for more, or for none, gets this one.
     pub keep_alive_max_s: u16,

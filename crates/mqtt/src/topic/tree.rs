@@ -180,7 +180,7 @@ pub struct Match<K> {
     pub no_local: bool,
     /// True if any matching subscription asks for it.
     pub retain_as_published: bool,
-    /// The identifiers of all matching subscriptions [MQTT5-3.3.4-3] [MQTT5-3.3.4-5].
+    /// The identifiers of all matching subscriptions [MQTT5-3.3.4-3] [MQTT5-3.3.4-4].
     pub subscription_ids: Vec<u32>,
 }
 
@@ -265,7 +265,7 @@ mod tests {
         matches.iter().cloned().collect()
     }
 
-    /// [MQTT5-3.3.4-2] [MQTT5-3.3.4-3]
+    /// [MQTT5-3.3.4-2] [MQTT5-3.3.4-3] [MQTT5-3.3.4-4]
     #[test]
     fn overlapping_filters_give_one_copy_with_the_highest_qos_and_all_identifiers() {
         let mut tree = SubscriptionTree::new();

@@ -312,7 +312,7 @@ fn a_packet_id_again_before_its_puback_is_the_same_message_with_dup_and_an_error
     assert!(peer.out.is_empty());
 }
 
-/// [MQTT5-3.3.4-9]
+/// [MQTT5-3.3.4-7]
 #[test]
 fn a_5_0_client_that_exceeds_the_receive_maximum_is_disconnected() {
     let config = ConnectionConfig { receive_maximum: 2, ..ConnectionConfig::default() };

@@ -474,7 +474,7 @@ fn pubacks_leave_in_the_order_of_the_messages_whatever_the_app_releases_first() 
     assert_eq!(pair.broker.acked, [1, 2, 3]);
 }
 
-/// [MQTT5-3.3.4-7]
+/// [MQTT5-3.3.4-9]
 #[test]
 fn a_server_sends_no_more_than_the_clients_receive_maximum() {
     let mut pair = Pair::new(Options { receive_maximum: 2, ..options(V5) });
@@ -494,7 +494,7 @@ fn a_server_sends_no_more_than_the_clients_receive_maximum() {
     assert!(pair.client.is_connected());
 }
 
-/// [MQTT5-3.3.4-9]
+/// [MQTT5-3.3.4-7]
 #[test]
 fn a_client_sends_no_more_than_the_servers_receive_maximum() {
     let mut pair = Pair::new(Options { send_window: 100, ..options(V5) });
@@ -617,7 +617,7 @@ fn a_shared_subscription_is_refused_by_itself() {
     }
 }
 
-/// [MQTT5-3.2.2-4]
+/// [MQTT5-3.1.2-4] [MQTT5-3.2.2-2] [MQTT311-3.1.2-6] [MQTT311-3.2.2-1]
 #[test]
 fn a_clean_start_forgets_the_session() {
     let mut pair = Pair::connected(V5);

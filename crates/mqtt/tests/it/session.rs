@@ -27,7 +27,7 @@ fn hand_outs(session: &mut Session<u32>) -> Vec<(u32, u16, bool)> {
         .collect()
 }
 
-/// [MQTT5-3.3.4-7]
+/// [MQTT5-3.3.4-7] [MQTT5-3.3.4-9]
 #[test]
 fn the_window_is_the_smaller_of_the_clients_and_ours() {
     let mut session = session(3, 0..10);
@@ -81,7 +81,7 @@ fn an_ack_counts_only_for_what_was_sent_on_this_connection() {
     assert_eq!(session.unknown_acks(), 4);
 }
 
-/// [MQTT5-2.2.1-4] [MQTT311-2.3.1-3]
+/// [MQTT5-2.2.1-3] [MQTT5-2.2.1-4] [MQTT311-2.3.1-2] [MQTT311-2.3.1-4]
 #[test]
 fn packet_ids_wrap_and_leave_out_those_in_flight() {
     let mut session = session(2, []);

@@ -134,7 +134,7 @@ impl Connection {
     }
 
     fn check_receive_maximum(&mut self, out: &mut Vec<u8>) -> Result<(), Close> {
-        // [MQTT5-3.3.4-9]; a 3.1.1 client is held back before it can come here.
+        // [MQTT5-3.3.4-7]; a 3.1.1 client is held back before it can come here.
         if self.acks.len() >= usize::from(self.config.receive_maximum.max(1)) {
             return Err(self.fail(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED, "more than the Receive Maximum", out));
         }
@@ -171,7 +171,7 @@ impl Connection {
     }
 }
 
-/// [MQTT5-3.2.2-21]; 0 asks for none, and means "no limit" as the maximum.
+/// [MQTT5-3.2.2-22]; 0 asks for none, and means "no limit" as the maximum.
 const fn keep_alive_in_force(asked_s: u16, max_s: u16) -> u16 {
     if max_s > 0 && (asked_s == 0 || asked_s > max_s) { max_s } else { asked_s }
 }
