@@ -14,6 +14,9 @@ use str0m::crypto::{
     SupportedAeadAes128Gcm, SupportedAeadAes256Gcm, SupportedAes128CmSha1_80, from_feature_flags,
 };
 
+/// What is said of a peer whose profile nobody saw.
+pub(crate) const UNKNOWN_CIPHER: &str = "unknown";
+
 thread_local! {
     static AUTHENTICATED: Cell<bool> = const { Cell::new(false) };
     static PROFILE: Cell<Option<SrtpProfile>> = const { Cell::new(None) };

@@ -13,7 +13,7 @@ pub enum DropReason {
     Malformed,
     /// The source is muted.
     Muted,
-    /// The right to publish or to receive is missing.
+    /// The right to publish is missing.
     NoRight,
     /// The sender still waits to be admitted.
     Waiting,

@@ -71,12 +71,19 @@ impl Rtc {
             starting.push(ShardThread::prepare(shard, socket).map_err(|cause| StartError::Thread { cause })?);
         }
         let shards = Arc::new(Shards { mailboxes: starting.iter().map(ShardThread::mailbox).collect() });
-        let spawn = |shard: ShardThread| shard.spawn(shards.mailboxes.clone());
-        let threads: Result<Vec<_>, _> = starting.into_iter().map(spawn).collect();
-        let threads = threads.map_err(|cause| StartError::Thread { cause })?;
         let door = Arc::new(door_of(config, candidates, &shards, &metrics)?);
-        tracing::info!(%local_addr, shards = threads.len(), "media port open");
-        Ok(Self { local_addr, shards, door, metrics, events, threads: Mutex::new(threads) })
+        let server = Self { local_addr, shards, door, metrics, events, threads: Mutex::default() };
+        server.spawn(starting).map_err(|cause| StartError::Thread { cause })?;
+        tracing::info!(%local_addr, shards = server.shards.mailboxes.len(), "media port open");
+        Ok(server)
+    }
+
+    fn spawn(&self, starting: Vec<ShardThread>) -> std::io::Result<()> {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for shard in starting {
+            threads.push(shard.spawn(self.shards.mailboxes.clone())?);
+        }
+        Ok(())
     }
 
     /// Where media is received.
@@ -102,7 +109,8 @@ impl Rtc {
         self.metrics.snapshot()
     }
 
-    /// Tells every peer that it is over, and waits until the media threads have ended. Repeated calls do nothing.
+    /// Tells every peer that it is over, and blocks until the media threads have ended (milliseconds). Repeated calls
+    /// do nothing.
     pub fn shutdown(&self) {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for mailbox in &self.shards.mailboxes {

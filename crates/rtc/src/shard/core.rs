@@ -281,7 +281,7 @@ impl Core {
             }
             PeerEvent::Media(media) => self.forward(id, name, &media, now),
             PeerEvent::KeyFrameWanted { slot } => channel.key_frame_wanted(id, slot, now),
-            PeerEvent::SlotsChannelOpen => {
+            PeerEvent::SlotsChannelReady => {
                 let map = channel.map(id);
                 self.with_peer(id, now, |peer, outlet| peer.send_map(map, now, outlet));
             }

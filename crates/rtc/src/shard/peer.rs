@@ -40,15 +40,25 @@ pub(super) struct Peer {
     /// When the stack wants to be called next.
     pub(super) deadline: Instant,
     unsettled: bool,
+    /// The negotiated SRTP profile.
+    cipher: Option<&'static str>,
 }
 
 /// What a peer's stack reports.
 pub(super) enum PeerEvent {
-    Connected { cipher: &'static str },
+    Connected {
+        cipher: &'static str,
+    },
     Media(Box<Media>),
-    KeyFrameWanted { slot: usize },
-    SlotsChannelOpen,
-    Quality { loss_permille: u16, rtt_ms: Option<u32> },
+    KeyFrameWanted {
+        slot: usize,
+    },
+    /// The data channel of slot maps is open, or has room again.
+    SlotsChannelReady,
+    Quality {
+        loss_permille: u16,
+        rtt_ms: Option<u32>,
+    },
     Unannounced,
     Closed,
 }
@@ -89,6 +99,7 @@ impl Peer {
             local_ip: HashMap::new(),
             deadline: now,
             unsettled: false,
+            cipher: None,
         }
     }
 
@@ -227,7 +238,9 @@ impl Peer {
 
     fn drain(&mut self, outlet: &mut Outlet<'_>) -> Result<(), RtcError> {
         loop {
-            match self.rtc.poll_output()? {
+            let output = self.rtc.poll_output()?;
+            self.cipher = crypto::take_cipher().or(self.cipher);
+            match output {
                 Output::Timeout(at) => {
                     self.deadline = at;
                     return Ok(());
@@ -243,7 +256,7 @@ impl Peer {
 
     fn translate(&mut self, event: Event) -> Option<PeerEvent> {
         match event {
-            Event::Connected => crypto::take_cipher().map(|cipher| PeerEvent::Connected { cipher }),
+            Event::Connected => Some(PeerEvent::Connected { cipher: self.cipher.unwrap_or(crypto::UNKNOWN_CIPHER) }),
             Event::RtpPacket(packet) => Some(self.media(packet)),
             Event::KeyframeRequest(request) => {
                 let slot = self.mids.iter().position(|mid| *mid == request.mid)?;
@@ -251,8 +264,9 @@ impl Peer {
             }
             Event::ChannelOpen(id, label) if label == SLOTS_CHANNEL => {
                 self.slots_channel = Some(id);
-                Some(PeerEvent::SlotsChannelOpen)
+                Some(PeerEvent::SlotsChannelReady)
             }
+            Event::ChannelBufferedAmountLow(_) => self.unsent_map.is_some().then_some(PeerEvent::SlotsChannelReady),
             Event::ChannelClose(id) => {
                 self.slots_channel = self.slots_channel.filter(|open| *open != id);
                 None

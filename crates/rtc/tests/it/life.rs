@@ -1,0 +1,176 @@
+//! Joining, being lost, coming back, leaving.
+
+use crate::client::Order;
+use crate::stage::{Stage, claims, id, the_channel};
+use rtc::ChannelEventKind::{Back, Lost};
+use rtc::{ChannelError, LeftReason};
+use signalling::{JoinClaims, Profile, Source};
+use std::time::Duration;
+
+#[test]
+fn a_removed_participation_is_told_and_its_token_joins_no_more() {
+    let mut stage = Stage::new();
+    let (alice, bob) = (stage.join("alice", 1), stage.join("bob", 2));
+    stage.expect_joined("alice");
+    stage.expect_joined("bob");
+    stage.remove("bob");
+    stage.expect_left("bob", LeftReason::Removed);
+    bob.until("the end", |seen| seen.closed);
+    let offer = crate::client::Offer::new(Profile::Call);
+    let refusal = stage.try_join(&claims("bob"), &offer.request).unwrap_err();
+    assert_eq!((refusal.status, refusal.code.as_str()), (403, "removed"));
+    assert_eq!(stage.participants().len(), 1);
+    assert!(!alice.seen().closed);
+}
+
+#[test]
+fn a_newer_participation_of_the_same_client_replaces_the_older() {
+    let mut stage = Stage::new();
+    let alice = stage.join("alice", 1);
+    let bob = stage.join("bob", 2);
+    bob.sends(Source::Camera);
+    alice.gets_more_from(2, 10);
+    let newer = stage.join_as(&JoinClaims { participation: id("bob2"), ..claims("bob") }, Profile::Call, 3);
+    newer.sends(Source::Camera);
+    bob.until("the end", |seen| seen.closed);
+    alice.gets_more_from(3, 10);
+    stage.expect_joined("alice");
+    stage.expect_joined("bob");
+    stage.expect_left("bob", LeftReason::Replaced);
+    stage.expect_joined("bob2");
+    let offer = crate::client::Offer::new(Profile::Call);
+    assert_eq!(stage.try_join(&claims("bob"), &offer.request).unwrap_err().code, "replaced");
+}
+
+#[test]
+fn the_same_participation_joins_again_after_a_crash_and_the_other_sees_it_again() {
+    let mut stage = Stage::new();
+    let alice = stage.join("alice", 1);
+    let bob = stage.join("bob", 2);
+    bob.sends(Source::Camera);
+    alice.gets_more_from(2, 10);
+    bob.order(Order::Hang(false));
+    let again = stage.join("bob", 3);
+    again.sends(Source::Camera);
+    alice.gets_more_from(3, 10);
+    stage.expect_joined("alice");
+    stage.expect_joined("bob");
+    stage.expect_joined("bob");
+    assert_eq!(stage.participants().len(), 2);
+}
+
+#[test]
+fn a_frozen_terminal_is_lost_and_back_and_one_that_stays_away_has_left() {
+    let mut stage = Stage::with(|config| {
+        config.lost_after = Duration::from_millis(600);
+        config.gone_after = Duration::from_millis(2_000);
+    });
+    let (alice, bob) = (stage.join("alice", 1), stage.join("bob", 2));
+    alice.sends(Source::Microphone);
+    bob.sends(Source::Microphone);
+    stage.expect_joined("alice");
+    stage.expect_joined("bob");
+    bob.gets_more_from(1, 10);
+    bob.order(Order::Freeze(true));
+    stage.expect("bob", Lost);
+    bob.order(Order::Freeze(false));
+    stage.expect("bob", Back);
+    bob.order(Order::Freeze(true));
+    stage.expect("bob", Lost);
+    let waited = stage.expect("bob", rtc::ChannelEventKind::Left(LeftReason::TimedOut));
+    assert!(waited >= Duration::from_millis(1_000), "{waited:?}");
+    assert_eq!(stage.participants().len(), 1);
+}
+
+#[test]
+fn a_listener_that_only_sends_reports_is_not_lost() {
+    let mut stage = Stage::with(|config| config.lost_after = Duration::from_millis(1_500));
+    let (alice, bob) = (stage.join("alice", 1), stage.join("bob", 2));
+    alice.sends(Source::Camera);
+    stage.expect_joined("alice");
+    stage.expect_joined("bob");
+    let seen = bob.until("four seconds of pictures", |seen| seen.total() >= 200);
+    assert!(seen.total() >= 200);
+    stage.remove("bob");
+    stage.expect_left("bob", LeftReason::Removed);
+}
+
+#[test]
+fn a_terminal_that_says_goodbye_has_left_at_once() {
+    let mut stage = Stage::new();
+    let (_alice, bob) = (stage.join("alice", 1), stage.join("bob", 2));
+    stage.expect_joined("alice");
+    stage.expect_joined("bob");
+    bob.order(Order::Hang(true));
+    stage.expect_left("bob", LeftReason::Gone);
+}
+
+#[test]
+fn a_join_that_never_connects_has_failed() {
+    let mut stage = Stage::with(|config| config.join_timeout = Duration::from_millis(300));
+    let offer = crate::client::Offer::new(Profile::Call);
+    stage.try_join(&claims("alice"), &offer.request).unwrap();
+    stage.expect_left("alice", LeftReason::Failed);
+    assert_eq!(stage.rtc.stats().peers, 0);
+}
+
+#[test]
+fn a_closed_channel_ends_everybody_and_its_tokens_open_nothing() {
+    let mut stage = Stage::new();
+    let (alice, bob) = (stage.join("alice", 1), stage.join("bob", 2));
+    stage.expect_joined("alice");
+    stage.expect_joined("bob");
+    stage.close();
+    stage.close();
+    stage.expect_left("alice", LeftReason::Closed);
+    stage.expect_left("bob", LeftReason::Closed);
+    for client in [&alice, &bob] {
+        client.until("the end", |seen| seen.closed);
+    }
+    let offer = crate::client::Offer::new(Profile::Call);
+    assert_eq!(stage.try_join(&claims("alice"), &offer.request).unwrap_err().code, "channel_closed");
+    assert_eq!(stage.rtc.stats().peers, 0);
+}
+
+#[test]
+fn calls_are_idempotent_and_know_open_from_closed_channels() {
+    let stage = Stage::with(|config| config.limits.channels = 1);
+    let run = |call| stage.runtime.block_on(call);
+    let other = || signalling::ChannelId::from("other");
+    assert_eq!(run(stage.channels.open(the_channel())), Ok(()));
+    assert!(matches!(run(stage.channels.open(other())), Err(ChannelError::Limit(_))));
+    assert_eq!(run(stage.channels.admit(other(), id("alice"))), Err(ChannelError::UnknownChannel));
+    assert_eq!(run(stage.channels.remove(other(), id("alice"))), Ok(()));
+    assert_eq!(run(stage.channels.close(other())), Ok(()));
+    assert_eq!(run(stage.channels.admit(the_channel(), id("alice"))), Ok(()));
+    assert_eq!(run(stage.channels.admit(the_channel(), id("alice"))), Ok(()));
+    assert_eq!(stage.runtime.block_on(stage.channels.describe(other())), Ok(None));
+}
+
+#[test]
+fn a_later_receiver_of_events_takes_over() {
+    let mut stage = Stage::new();
+    let mut later = stage.rtc.events();
+    let _alice = stage.join("alice", 1);
+    let event = stage.runtime.block_on(later.recv()).unwrap();
+    assert_eq!(event.participation, id("alice"));
+    assert!(stage.is_deaf());
+}
+
+#[test]
+fn a_stopped_server_says_goodbye_and_answers_that_it_is_gone() {
+    let stage = Stage::new();
+    let alice = stage.join("alice", 1);
+    stage.rtc.shutdown();
+    alice.until("the end", |seen| seen.closed);
+    let answer = stage.runtime.block_on(stage.channels.open(the_channel()));
+    assert!(matches!(answer, Err(ChannelError::Unavailable(_))));
+}
+
+#[test]
+fn a_media_port_in_use_is_named_with_cause_and_remedy() {
+    let stage = Stage::new();
+    let config = rtc::Config::new(stage.rtc.local_addr(), vec![stage.key.public()]);
+    let error = rtc::Rtc::start(config).err().unwrap().to_string();
+    assert!(error.contains(&stage.rtc.local_addr().to_string()) && error.contains("Stop the process"), "{error}");
+}
