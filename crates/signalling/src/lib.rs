@@ -13,6 +13,7 @@ pub mod reference;
 pub mod schema;
 pub mod signal;
 pub mod topics;
+mod wire;
 
 pub use ids::{ChannelId, ClientId, InvitationId, MeetingId, ParticipationId, SignalId, UserName};
 pub use join::{JoinAnswer, JoinClaims, JoinParameters, JoinRequest, Profile, Purpose, Rights, Slot, SlotMap, Source};

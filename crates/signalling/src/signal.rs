@@ -38,11 +38,11 @@ pub struct Up {
 }
 
 /// A signal of the service, on `ring-down/p2p/<clientId>/<type>` or `meeting-down/p2p/<clientId>/<type>`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 pub struct Down {
-    #[serde(flatten)]
+    #[schemars(flatten)]
     pub envelope: Envelope,
-    #[serde(flatten)]
+    #[schemars(flatten)]
     pub body: DownBody,
 }
 

@@ -1,9 +1,9 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
-#![expect(clippy::panic, reason = "a failed expectation is the test's failure")]
 
 mod channel;
 mod conference;
 mod generated;
 mod random;
 mod ring;
+mod wire;
 mod world;
