@@ -62,7 +62,9 @@ export class Calls {
     const call = this.all().find((other) => other.invitation === invitation);
     if (!call || reason.why === "admitted" || reason.why === "declined") return;
     if (reason.why === "ended") return call.signal(reason.signal);
-    if (call.state.phase === "incoming") call.apply({ type: "local_end", end: { reason: "no_answer" } });
+    const missed = reason.why === "deadline" || (reason.why === "gone" && reason.missed);
+    if (call.state.phase !== "incoming") return;
+    call.apply({ type: "local_end", end: { reason: missed ? "no_answer" : "failed" } });
   }
 
   /** Holds the calls against the state answer to a question of `asked_at_ms`, by this device's clock. */

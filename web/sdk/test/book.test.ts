@@ -119,25 +119,30 @@ describe("the ringer", () => {
     return { ringer, book, seen };
   }
 
-  test("stops at the deadline by itself while the service cannot be asked", async () => {
+  test("stops soon after the deadline while the service cannot be asked", async () => {
     const { ringer, book, seen } = await bob();
     (await ringer.receive(invitation(), false))();
-    await vi.advanceTimersByTimeAsync(44_999);
+    await vi.advanceTimersByTimeAsync(54_999);
     expect(seen).toEqual(["ring i1"]);
     await vi.advanceTimersByTimeAsync(1);
     expect(seen).toEqual(["ring i1", "stop i1 deadline"]);
     expect(book.entry("i1")?.phase).toBe("missed");
   });
 
-  test("goes on past the deadline that it knew if the service says so", async () => {
-    const longer = ring({ rev: 2, ring_until_ms: T0 + 90_000 });
+  test("goes on past the deadline as long as the service says that the ring stands, and not longer", async () => {
+    let standing = [ring({ rev: 2 })];
+    let asked = 0;
     const { ringer, seen } = await bob(async (self) => {
-      await self.confirm(state({ now_ms: Date.now(), rings: [longer] }));
+      asked += 1;
+      await self.confirm(state({ now_ms: Date.now(), rings: standing }));
       return true;
     });
     (await ringer.receive(invitation(), false))();
-    await vi.advanceTimersByTimeAsync(45_000);
-    expect(seen.filter((line) => line.startsWith("stop"))).toEqual([]);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([asked, seen.filter((line) => line.startsWith("stop"))]).toEqual([2, []]);
+    standing = [];
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(seen.filter((line) => line.startsWith("stop"))).toEqual(["stop i1 gone"]);
   });
 
   test("an invitation with DUP rings only once the state answer has confirmed it", async () => {

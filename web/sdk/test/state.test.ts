@@ -45,6 +45,12 @@ describe("calling", () => {
     expect(progressOf(state, "bob")).toEqual(progress);
   });
 
+  test("the end of one callee's ring is not the end of a meeting that goes on", () => {
+    const state = run(aliceCalls, admittedAlone, down({ type: "ended", user: "bob", rev: 3, reason: "no_answer" }));
+    expect(state.phase).toBe("calling");
+    expect(progressOf(state, "bob")).toEqual({ is: "over", reason: "no_answer" });
+  });
+
   test("two who call each other meet in the first one's meeting", () => {
     const state = run(aliceCalls, down({ type: "admitted", join: join(), roster: both }, { meeting: "m0" }));
     expect(state).toMatchObject({ meeting: "m0", phase: "joined" });

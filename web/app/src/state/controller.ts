@@ -1,6 +1,6 @@
 /** Lets the model follow the client and its calls, and takes what a person does to them. */
 
-import { type Call, type CallState, type Client, isHost, type Outcome, type RosterChange } from "@convoke/sdk";
+import type { Call, CallEnd, CallState, Client, Outcome, RosterChange } from "@convoke/sdk";
 import { batch } from "@preact/signals";
 import { duration } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
@@ -11,6 +11,8 @@ import type { Sounds } from "./sounds.ts";
 
 const CONTACTS_EVERY_MS = 30_000;
 const NOTICE_MS = 5_000;
+/** Ends of a ring that leave a missed call behind. */
+const MISSED = new Set<CallEnd["reason"]>(["no_answer", "cancelled", "caller_gone", "destroyed"]);
 
 export class Controller implements Actions {
   readonly #model: Model;
@@ -199,7 +201,7 @@ export class Controller implements Actions {
     const name = state.from?.name ?? "";
     if (state.end?.by === state.me) return;
     if (reason === "answered_elsewhere" || reason === "declined_elsewhere") return this.#notice(t(`end.${reason}`));
-    this.#model.spoken.value = t("live.missed", { name });
+    if (reason && MISSED.has(reason)) this.#model.spoken.value = t("live.missed", { name });
   }
 
   #showRinging(): void {
@@ -275,8 +277,4 @@ export class Controller implements Actions {
       notices.value = notices.value.filter((notice) => notice.id !== id);
     }, NOTICE_MS);
   }
-}
-
-export function mayRule(state: CallState): boolean {
-  return isHost(state);
 }

@@ -112,6 +112,7 @@ export const en = {
   "call.accepted": "Connecting…",
   "call.rejected": "Declined",
   "call.busy": "Busy in another call",
+  "call.over": "No answer",
   "call.connecting": "Connecting…",
   "call.alone": "You are the only one here",
   "call.you": "You",

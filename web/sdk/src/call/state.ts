@@ -34,7 +34,9 @@ export type Progress =
   | { is: "ringing" }
   | { is: "accepted" }
   | { is: "rejected"; reason: RejectReason }
-  | { is: "busy" };
+  | { is: "busy" }
+  /** The ring of this callee is over, the meeting is not. */
+  | { is: "over"; reason: EndReason };
 
 export interface CallEnd {
   reason: EndReason | "refused";
@@ -165,7 +167,9 @@ export function reduce(state: CallState, event: CallEvent): CallState {
     case "unmute_asked":
       return { ...state, asked: { ...state.asked, [event.track]: event.by } };
     case "ended":
-      return ended(state, { reason: event.reason, by: event.by ?? undefined });
+      return event.user
+        ? withProgress(state, event.user, { is: "over", reason: event.reason })
+        : ended(state, { reason: event.reason, by: event.by ?? undefined });
     default:
       return local(state, event);
   }
@@ -243,8 +247,7 @@ export function isHost(state: CallState): boolean {
 /** How far a callee has come, the roster included. */
 export function progressOf(state: CallState, user: UserName): Progress {
   const told = state.progress[user] ?? { is: "calling" };
-  if (told.is === "busy" || told.is === "rejected") return told;
   const member = state.roster.members.find((other) => other.user === user);
   if (member && isIn(member)) return { is: "accepted" };
-  return member?.state === "ringing" ? { is: "ringing" } : told;
+  return member?.state === "ringing" && told.is !== "over" ? { is: "ringing" } : told;
 }

@@ -48,6 +48,10 @@ export type Down1 =
       reason: EndReason;
       rev: number;
       type: "ended";
+      /**
+       * On `meeting-down` only: the callee whose ring is over. Absent: the meeting is over for the receiver.
+       */
+      user?: UserName | null;
     }
   | {
       invitation: InvitationId;
@@ -296,7 +300,8 @@ export interface Ring {
    */
   rev: number;
   /**
-   * Past this moment (service's clock) it must not ring, it is missed.
+   * Past this moment (service's clock) no ring may begin, it is missed. One that began before goes on until the
+   * service ends it.
    */
   ring_until_ms: number;
   roster: Roster;

@@ -1,4 +1,9 @@
-/** Lets stored rings ring, stop at their deadline, and be confirmed by the state answer. */
+/**
+ * Lets stored rings ring, and be confirmed by the state answer.
+ *
+ * A ring that has begun ends when the service says so. Its own deadline only makes the terminal ask; if the service
+ * cannot be reached then, the ring is missed: it must not go on for a call that nobody knows to stand.
+ */
 
 import type { ServiceClock } from "../core/clock.ts";
 import type { InvitationId, MeetingId, Ring, State } from "../wire.ts";
@@ -15,6 +20,8 @@ export interface RingerShell {
 
 /** A longer timer would fire at once. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
+/** A ring past its deadline is asked about again so often; and so long a lost connection may take to come back. */
+const ASK_AGAIN_MS = 10_000;
 
 export class Ringer {
   readonly #book: RingBook;
@@ -61,20 +68,21 @@ export class Ringer {
   }
 
   #ring(ring: Ring): void {
-    const { invitation, ring_until_ms } = ring;
-    clearTimeout(this.#deadlines.get(invitation));
-    const left_ms = Math.min(Math.max(0, ring_until_ms - this.#clock.now_ms()), TIMER_MAX_MS);
-    const timer = setTimeout(() => void this.#deadline(invitation), left_ms);
-    this.#deadlines.set(invitation, timer);
+    const left_ms = ring.ring_until_ms - this.#clock.now_ms();
+    this.#askIn(left_ms > 0 ? left_ms : ASK_AGAIN_MS, ring.invitation, true);
     this.#shell.ring(ring);
   }
 
-  /** At its deadline a ring stops, unless the service says that it stands longer. */
-  async #deadline(invitation: InvitationId): Promise<void> {
-    this.#deadlines.delete(invitation);
-    const asked = await this.#shell.refresh();
-    const until_ms = this.#book.entry(invitation)?.ring?.ring_until_ms ?? 0;
-    if (asked && until_ms > this.#clock.now_ms()) return;
+  #askIn(wait_ms: number, invitation: InvitationId, patient: boolean): void {
+    clearTimeout(this.#deadlines.get(invitation));
+    const timer = setTimeout(() => void this.#deadline(invitation, patient), Math.min(wait_ms, TIMER_MAX_MS));
+    this.#deadlines.set(invitation, timer);
+  }
+
+  /** The answer stops the ring, or lets it go on and be asked about again. */
+  async #deadline(invitation: InvitationId, patient: boolean): Promise<void> {
+    if (await this.#shell.refresh()) return;
+    if (patient) return this.#askIn(ASK_AGAIN_MS, invitation, false);
     this.#show(await this.#book.deadline(invitation));
   }
 }

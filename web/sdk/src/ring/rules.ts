@@ -47,7 +47,7 @@ export type RingStop =
   | { why: "deadline" }
   | { why: "seen" }
   /** The state answer no longer knows it. */
-  | { why: "gone" }
+  | { why: "gone"; missed: boolean }
   /** It is the call that this device is in. */
   | { why: "admitted" }
   | { why: "declined" };
@@ -154,7 +154,7 @@ function overByState(entry: RingEntry, outcome: Outcome | undefined, state: Stat
   const stop: RingEffect = {
     do: "stop",
     invitation: entry.invitation,
-    reason: mine ? { why: "admitted" } : { why: "gone" },
+    reason: mine ? { why: "admitted" } : { why: "gone", missed: outcome !== undefined },
   };
   return { store: { ...entry, phase: outcome ? "missed" : "done" }, effect: stop };
 }
