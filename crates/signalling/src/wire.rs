@@ -2,15 +2,13 @@
 //! which a derived `flatten` would write twice.
 
 use crate::signal::{Down, DownBody, Envelope};
-use serde::de::Error as _;
-use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 impl Serialize for Down {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = fields_of(&self.envelope).map_err(S::Error::custom)?;
-        fields.extend(fields_of(&self.body).map_err(S::Error::custom)?);
+        let mut fields = fields_of(&self.envelope).map_err(serde::ser::Error::custom)?;
+        fields.extend(fields_of(&self.body).map_err(serde::ser::Error::custom)?);
         fields.serialize(serializer)
     }
 }
@@ -18,8 +16,8 @@ impl Serialize for Down {
 impl<'de> Deserialize<'de> for Down {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let fields = Value::Object(Map::deserialize(deserializer)?);
-        let envelope = Envelope::deserialize(&fields).map_err(D::Error::custom)?;
-        let body = DownBody::deserialize(fields).map_err(D::Error::custom)?;
+        let envelope = Envelope::deserialize(&fields).map_err(serde::de::Error::custom)?;
+        let body = DownBody::deserialize(fields).map_err(serde::de::Error::custom)?;
         Ok(Self { envelope, body })
     }
 }
@@ -27,6 +25,6 @@ impl<'de> Deserialize<'de> for Down {
 fn fields_of(part: &impl Serialize) -> Result<Map<String, Value>, serde_json::Error> {
     match serde_json::to_value(part)? {
         Value::Object(fields) => Ok(fields),
-        other => Err(serde_json::Error::custom(format!("{other} is no object"))),
+        other => Err(serde::ser::Error::custom(format!("{other} is no object"))),
     }
 }
