@@ -1,7 +1,7 @@
 //! AUTH of 5.0.
 
 use super::connect::check_authentication;
-use super::property::{Place, Properties, read_optional};
+use super::property::{Place, Properties};
 use super::read::Reader;
 use super::write::frame;
 use super::{DecodeError, EncodeError, PacketType, malformed};
@@ -16,6 +16,7 @@ pub struct Auth<'a> {
 }
 
 impl<'a> Auth<'a> {
+    /// Reason and properties may be left out together only.
     pub(crate) fn read(r: &mut Reader<'a>) -> Result<Self, DecodeError> {
         if r.is_empty() {
             return Ok(Self { reason: ReasonCode::SUCCESS, properties: Properties::EMPTY });
@@ -23,7 +24,7 @@ impl<'a> Auth<'a> {
         // [MQTT5-3.15.2-1]
         let code = ReasonCode::from_wire(r.u8()?, ReasonPlace::Auth);
         let reason = code.ok_or(malformed("an unknown reason code"))?;
-        let properties = read_optional(r, Place::Auth)?;
+        let properties = Properties::read(r, Place::Auth)?;
         check_authentication(properties)?;
         Ok(Self { reason, properties })
     }

@@ -6,6 +6,7 @@ mod bytes;
 mod connection;
 mod golden;
 mod malformed;
+mod oracle;
 mod pair;
 mod random;
 mod session;

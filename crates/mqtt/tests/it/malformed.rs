@@ -194,6 +194,7 @@ const TABLE: &[Malformed] = &[
     bad(V5, DISCONNECT, "00 00 00", 0x81, "bytes after DISCONNECT"),
     bad(V5, DISCONNECT, "00 05 0200000001", 0x81, "Message Expiry in a DISCONNECT"),
     bad(V5, AUTH, "01", 0x81, "unknown reason in AUTH"),
+    bad(V5, AUTH, "18", 0x81, "AUTH without a property length"),
     bad(V5, AUTH, "18 04 160001 'x'", 0x82, "authentication data without a method in AUTH"),
 ];
 

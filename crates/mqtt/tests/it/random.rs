@@ -71,6 +71,7 @@ fn options() -> impl Strategy<Value = SubscriptionOptions> {
 fn assert_round_trip(packet: &Packet<'_>, version: Version) {
     let mut raw = Vec::new();
     encode(packet, version, &mut raw).unwrap();
+    crate::oracle::assert_readable(packet, &raw, version);
     assert_eq!(decode(&raw, version, PACKET_SIZE_MAX), Ok(Some((*packet, raw.len()))));
     for cut in 0..raw.len() {
         assert_eq!(decode(&raw[..cut], version, PACKET_SIZE_MAX), Ok(None), "cut at {cut}");
