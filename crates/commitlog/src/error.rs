@@ -49,7 +49,7 @@ pub enum AppendError {
     /// A kind that belongs to the log, no record at all, or a reference past the end: the caller's mistake.
     #[error("not a valid append: {0}")]
     Invalid(&'static str),
-    /// Too much waits for the disk. Try again when the watchers have been told of progress.
+    /// Too much waits for the disk, or the next segment is still being made. Try again shortly.
     #[error("too many bytes wait for the disk")]
     Busy,
     /// The disk is full. Resumes by itself once there is space.

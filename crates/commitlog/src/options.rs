@@ -31,7 +31,7 @@ pub struct Options {
     /// The largest append, headers included. An append never crosses a segment.
     pub append_bytes_max: usize,
     /// Bytes appended and not yet durable. Beyond it `Normal` appends get `Busy`; `Essential` ones may go a quarter
-    /// further.
+    /// further. `Normal` appends also get `Busy` while the segment that they need is still being made.
     pub pending_bytes_max: usize,
     /// Room in written segments that is kept for `Essential` appends when no further segment can be made.
     pub reserve_bytes: u64,

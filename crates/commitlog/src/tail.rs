@@ -127,17 +127,21 @@ impl Tail {
         if fits { Ok(()) } else { Err(AppendError::Busy) }
     }
 
+    /// What is accepted into a segment that is not ready cannot be written while the disk is full, and all behind it
+    /// waits. So only the essential may be, and not when that is known.
     fn check_room(&self, need: Need, len: u64) -> Result<(), AppendError> {
+        let rolls = self.must_roll(len);
+        let is_ready = self.segment + u64::from(rolls) <= self.ready;
         if !self.full {
-            return Ok(());
+            return if is_ready || need == Need::Essential { Ok(()) } else { Err(AppendError::Busy) };
         }
-        let here = if self.must_roll(len) { 0 } else { self.geometry.user_limit() - self.offset };
+        let here = if rolls { 0 } else { self.geometry.user_limit() - self.offset };
         let ahead = self.ready.saturating_sub(self.segment) * self.geometry.unit_max();
         let kept = match need {
             Need::Normal => self.reserve,
             Need::Essential => 0,
         };
-        if here + ahead >= len + kept { Ok(()) } else { Err(AppendError::Full) }
+        if is_ready && here + ahead >= len + kept { Ok(()) } else { Err(AppendError::Full) }
     }
 
     fn must_roll(&self, len: u64) -> bool {

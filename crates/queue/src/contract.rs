@@ -1,1 +1,321 @@
-//! What every engine must pass.
+//! What every engine must pass. Each case makes its own topics and groups, so that all can run against one engine;
+//! none relies on time being fast, only on it passing.
+//!
+//! ```ignore
+//! for case in queue::contract::cases() {
+//!     case.run(&subject).await;
+//! }
+//! ```
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{AckError, AdminError, ReceiveError, SendError};
+use crate::limits::{BODY_BYTES_MAX, INVISIBLE_MAX};
+use crate::message::{Delivery, GroupOptions, Message, Receipt, ReceiveRequest, TagFilter};
+use crate::names::{GroupName, TopicName};
+use crate::queue::{BoxFuture, Queue};
+
+/// The engine under test.
+#[derive(Clone)]
+pub struct Subject {
+    pub queue: Arc<dyn Queue>,
+    /// The shortest invisible time that it allows.
+    pub invisible_min: Duration,
+    /// Longer than anything takes: how long a case waits for what must come.
+    pub patience: Duration,
+}
+
+pub struct Case {
+    pub name: &'static str,
+    run: fn(Scene) -> BoxFuture<'static, ()>,
+}
+
+impl Case {
+    /// Panics where the engine breaks the contract.
+    pub async fn run(&self, subject: &Subject) {
+        (self.run)(Scene::new(subject, self.name).await).await;
+    }
+}
+
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => {
+        #[must_use]
+        pub fn cases() -> Vec<Case> {
+            vec![$(Case { name: stringify!($name), run: |scene| Box::pin($name(scene)) }),*]
+        }
+    };
+}
+
+cases![
+    a_message_arrives_as_it_was_sent,
+    messages_of_one_sender_arrive_in_their_order,
+    a_message_that_is_out_is_hidden_from_its_group,
+    what_is_not_acknowledged_comes_back_with_its_attempt_counted,
+    what_is_acknowledged_never_comes_back,
+    a_changed_time_ends_the_old_receipt,
+    each_group_gets_every_message,
+    a_group_that_comes_late_starts_at_the_oldest_message,
+    a_filter_leaves_out_other_tags,
+    a_waiting_receive_ends_when_a_message_comes,
+    a_receive_takes_at_most_what_it_asked_for,
+    what_fails_too_often_becomes_a_dead_letter,
+    making_what_exists_changes_nothing,
+    what_does_not_exist_is_refused_by_name,
+    what_passes_a_limit_is_refused,
+];
+
+/// A topic and a group of one case.
+struct Scene {
+    subject: Subject,
+    topic: TopicName,
+    group: GroupName,
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+
+impl Scene {
+    async fn new(subject: &Subject, case: &str) -> Self {
+        let topic = TopicName::parse(case).expect("a case's name is a topic's");
+        let scene = Self { subject: subject.clone(), topic, group: group("first", case) };
+        scene.queue().create_topic(scene.topic.clone()).await.expect("create_topic");
+        scene.make_group(&scene.group, GroupOptions::default()).await;
+        scene
+    }
+
+    fn queue(&self) -> &dyn Queue {
+        &*self.subject.queue
+    }
+
+    async fn make_group(&self, group: &GroupName, options: GroupOptions) {
+        self.queue().create_group(group.clone(), options).await.expect("create_group");
+    }
+
+    async fn send(&self, message: Message) {
+        self.queue().send_wait(&self.topic, message).await.expect("send");
+    }
+
+    fn request(&self, wait: Duration, invisible: Duration) -> ReceiveRequest {
+        ReceiveRequest {
+            group: self.group.clone(),
+            topic: self.topic.clone(),
+            filter: TagFilter::All,
+            max: 32,
+            wait,
+            invisible,
+        }
+    }
+
+    async fn receive(&self, request: ReceiveRequest) -> Vec<Delivery> {
+        self.queue().receive(request).await.expect("receive")
+    }
+
+    /// The one message that must come.
+    async fn receive_one(&self, invisible: Duration) -> Delivery {
+        let mut deliveries = self.receive(self.request(self.subject.patience, invisible)).await;
+        assert_eq!(deliveries.len(), 1, "one message, no more");
+        deliveries.remove(0)
+    }
+
+    async fn receive_bodies(&self, count: usize) -> Vec<String> {
+        let mut bodies = Vec::new();
+        while bodies.len() < count {
+            let deliveries = self.receive(self.request(self.subject.patience, LONG)).await;
+            assert!(!deliveries.is_empty(), "{} of {count} messages came", bodies.len());
+            bodies.extend(deliveries.iter().map(body));
+        }
+        bodies
+    }
+
+    async fn expect_nothing(&self) {
+        let deliveries = self.receive(self.request(Duration::ZERO, LONG)).await;
+        assert_eq!(deliveries, [], "nothing is due");
+    }
+}
+
+fn group(which: &str, case: &str) -> GroupName {
+    GroupName::parse(&format!("{which}-{case}")).expect("a case's name is a group's")
+}
+
+fn text(body: &str) -> Message {
+    Message { body: body.to_owned().into(), ..Message::default() }
+}
+
+fn body(delivery: &Delivery) -> String {
+    String::from_utf8_lossy(&delivery.message.body).into_owned()
+}
+
+async fn a_message_arrives_as_it_was_sent(scene: Scene) {
+    let message = Message {
+        keys: vec!["key one".to_owned(), "two".to_owned()],
+        tag: Some("a tag".to_owned()),
+        properties: vec![("name".to_owned(), " {\"json\": \"😀\"} ".to_owned()), ("empty".to_owned(), String::new())],
+        body: vec![0, 159, 146, 150].into(),
+        born_ms: 1_700_000_000_123,
+    };
+    let id = scene.queue().send_wait(&scene.topic, message.clone()).await.expect("send");
+    let delivery = scene.receive_one(LONG).await;
+    assert_eq!(delivery.message, message);
+    assert_eq!((delivery.message_id, delivery.topic, delivery.attempt), (id, scene.topic.clone(), 1));
+}
+
+async fn messages_of_one_sender_arrive_in_their_order(scene: Scene) {
+    let bodies: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+    for body in &bodies {
+        scene.send(text(body)).await;
+    }
+    assert_eq!(scene.receive_bodies(50).await, bodies);
+}
+
+async fn a_message_that_is_out_is_hidden_from_its_group(scene: Scene) {
+    scene.send(text("out")).await;
+    scene.receive_one(LONG).await;
+    scene.expect_nothing().await;
+}
+
+async fn what_is_not_acknowledged_comes_back_with_its_attempt_counted(scene: Scene) {
+    scene.send(text("again")).await;
+    let first = scene.receive_one(scene.subject.invisible_min).await;
+    let second = scene.receive_one(LONG).await;
+    assert_eq!((second.attempt, body(&second)), (2, "again".to_owned()));
+    assert_eq!(second.message_id, first.message_id);
+    assert_eq!(scene.queue().ack(first.receipt).await, Err(AckError::Expired));
+    assert_eq!(scene.queue().ack(second.receipt).await, Ok(()));
+}
+
+async fn what_is_acknowledged_never_comes_back(scene: Scene) {
+    scene.send(text("once")).await;
+    let delivery = scene.receive_one(LONG).await;
+    assert_eq!(scene.queue().ack(delivery.receipt.clone()).await, Ok(()));
+    assert_eq!(scene.queue().ack(delivery.receipt.clone()).await, Err(AckError::Expired), "a second time");
+    let changed = scene.queue().change_invisible(delivery.receipt, Duration::ZERO).await;
+    assert_eq!(changed, Err(AckError::Expired), "a change brings nothing back");
+    scene.expect_nothing().await;
+}
+
+async fn a_changed_time_ends_the_old_receipt(scene: Scene) {
+    scene.send(text("changed")).await;
+    let first = scene.receive_one(LONG).await;
+    let longer = scene.queue().change_invisible(first.receipt.clone(), LONG).await.expect("change");
+    assert_eq!(scene.queue().ack(first.receipt).await, Err(AckError::Expired));
+    scene.expect_nothing().await;
+    scene.queue().change_invisible(longer, Duration::ZERO).await.expect("change");
+    let second = scene.receive_one(LONG).await;
+    assert_eq!(second.attempt, 2);
+    assert_eq!(scene.queue().ack(second.receipt).await, Ok(()));
+}
+
+async fn each_group_gets_every_message(mut scene: Scene) {
+    scene.send(text("for all")).await;
+    let delivery = scene.receive_one(LONG).await;
+    scene.queue().ack(delivery.receipt).await.expect("ack");
+    scene.send(text("for all")).await;
+    scene.receive_one(LONG).await;
+    scene.group = group("second", scene.topic.as_str());
+    scene.make_group(&scene.group, GroupOptions::default()).await;
+    assert!(!scene.receive_bodies(1).await.is_empty());
+}
+
+async fn a_group_that_comes_late_starts_at_the_oldest_message(mut scene: Scene) {
+    for n in 0..3 {
+        scene.send(text(&n.to_string())).await;
+    }
+    scene.receive_bodies(3).await;
+    scene.group = group("late", scene.topic.as_str());
+    scene.make_group(&scene.group, GroupOptions::default()).await;
+    assert_eq!(scene.receive_bodies(3).await, ["0", "1", "2"]);
+}
+
+async fn a_filter_leaves_out_other_tags(scene: Scene) {
+    for tag in [Some("red"), Some("green"), None, Some("blue")] {
+        let tag = tag.map(str::to_owned);
+        scene.send(Message { tag: tag.clone(), ..text(tag.as_deref().unwrap_or("none")) }).await;
+    }
+    let filter = TagFilter::Tags(BTreeSet::from(["green".to_owned(), "blue".to_owned()]));
+    let mut bodies = Vec::new();
+    while bodies.len() < 2 {
+        let request = ReceiveRequest { filter: filter.clone(), ..scene.request(scene.subject.patience, LONG) };
+        let deliveries = scene.receive(request).await;
+        assert!(!deliveries.is_empty(), "both tags come");
+        bodies.extend(deliveries.iter().map(body));
+    }
+    assert_eq!(bodies, ["green", "blue"]);
+}
+
+async fn a_waiting_receive_ends_when_a_message_comes(scene: Scene) {
+    scene.expect_nothing().await;
+    let (queue, request) = (Arc::clone(&scene.subject.queue), scene.request(scene.subject.patience, LONG));
+    let waiting = tokio::spawn(async move { queue.receive(request).await });
+    tokio::task::yield_now().await;
+    scene.send(text("wakes")).await;
+    let deliveries = waiting.await.expect("the receive runs to its end").expect("receive");
+    assert_eq!(deliveries.iter().map(body).collect::<Vec<_>>(), ["wakes"]);
+}
+
+async fn a_receive_takes_at_most_what_it_asked_for(scene: Scene) {
+    for n in 0..5 {
+        scene.send(text(&n.to_string())).await;
+    }
+    let some = scene.receive(ReceiveRequest { max: 2, ..scene.request(scene.subject.patience, LONG) }).await;
+    assert!((1..=2).contains(&some.len()), "{} deliveries", some.len());
+    let none = scene.receive(ReceiveRequest { max: 0, ..scene.request(Duration::ZERO, LONG) }).await;
+    assert_eq!(none, []);
+}
+
+async fn what_fails_too_often_becomes_a_dead_letter(mut scene: Scene) {
+    scene.group = GroupName::parse("short-of-patience").expect("a name");
+    scene.make_group(&scene.group, GroupOptions { attempts_max: 2 }).await;
+    let message = Message {
+        tag: Some("poison".to_owned()),
+        properties: vec![("why".to_owned(), "unknown".to_owned())],
+        ..text("poison")
+    };
+    scene.send(message.clone()).await;
+    for attempt in 1..=2 {
+        assert_eq!(scene.receive_one(scene.subject.invisible_min).await.attempt, attempt);
+    }
+    // The next look moves it.
+    let gone = scene.receive(scene.request(scene.subject.invisible_min * 3, LONG)).await;
+    assert_eq!(gone, [], "it is not handed out a third time");
+
+    scene.topic = TopicName::dead_letters_of(&scene.group).expect("a name");
+    scene.group = group("dead", "letters");
+    scene.make_group(&scene.group, GroupOptions::default()).await;
+    let letter = scene.receive_one(LONG).await;
+    assert_eq!((letter.message, letter.attempt), (message, 1));
+}
+
+async fn making_what_exists_changes_nothing(scene: Scene) {
+    scene.send(text("kept")).await;
+    scene.queue().create_topic(scene.topic.clone()).await.expect("create_topic");
+    scene.make_group(&scene.group, GroupOptions::default()).await;
+    assert_eq!(body(&scene.receive_one(LONG).await), "kept");
+}
+
+async fn what_does_not_exist_is_refused_by_name(scene: Scene) {
+    let nowhere = TopicName::parse("nowhere").expect("a name");
+    let nobody = GroupName::parse("nobody").expect("a name");
+    let sent = scene.queue().send_wait(&nowhere, text("lost")).await;
+    assert_eq!(sent, Err(SendError::UnknownTopic(nowhere.clone())));
+    let request = ReceiveRequest { topic: nowhere.clone(), ..scene.request(Duration::ZERO, LONG) };
+    assert_eq!(scene.queue().receive(request).await, Err(ReceiveError::UnknownTopic(nowhere.clone())));
+    let request = ReceiveRequest { group: nobody.clone(), ..scene.request(Duration::ZERO, LONG) };
+    assert_eq!(scene.queue().receive(request).await, Err(ReceiveError::UnknownGroup(nobody)));
+    let described = scene.queue().describe(nowhere.clone()).await;
+    assert_eq!(described, Err(AdminError::UnknownTopic(nowhere)));
+    assert_eq!(scene.queue().ack(Receipt::new("not a receipt")).await, Err(AckError::Malformed));
+}
+
+async fn what_passes_a_limit_is_refused(scene: Scene) {
+    let too_large = Message { body: vec![0; BODY_BYTES_MAX + 1].into(), ..Message::default() };
+    let sent = scene.queue().send_wait(&scene.topic, too_large).await;
+    assert!(matches!(sent, Err(SendError::Invalid(_))), "{sent:?}");
+    for invisible in [Duration::ZERO, INVISIBLE_MAX + Duration::from_millis(1)] {
+        let received = scene.queue().receive(scene.request(Duration::ZERO, invisible)).await;
+        assert!(matches!(received, Err(ReceiveError::InvisibleTime { .. })), "{received:?}");
+    }
+    let largest = Message { body: vec![7; BODY_BYTES_MAX].into(), ..Message::default() };
+    scene.send(largest.clone()).await;
+    assert_eq!(scene.receive_one(LONG).await.message, largest);
+}

@@ -6,7 +6,9 @@ use std::time::Duration;
 use commitlog::testing::{Call, Lie, Nothing};
 use commitlog::{AppendError, Durable, Fault, Log, Need, NewRecord, Options, Part, WaitError};
 
-use crate::harness::{KIND, Run, append, append_durably, open, payloads, run, see, small, storage, watch_poison};
+use crate::harness::{
+    KIND, Run, append, append_durably, append_patiently, open, payloads, run, see, small, storage, watch_poison,
+};
 
 fn losses(run: &Run) -> usize {
     let checks = run.moments().map(|at| run.check(at, &mut Nothing));
@@ -135,7 +137,7 @@ fn life_until_error(storage: &commitlog::testing::ForgettingStorage) -> usize {
         }
         for _ in 0..12 {
             let bytes = payload(durable);
-            let Ok(appended) = log.append(Need::Normal, &[NewRecord::new(KIND, 0, &[Part::Bytes(&bytes)])]) else {
+            let Ok(appended) = append_patiently(&log, &[NewRecord::new(KIND, 0, &[Part::Bytes(&bytes)])]) else {
                 return durable;
             };
             if log.wait_durable(appended.end).is_err() {

@@ -7,7 +7,12 @@ use commitlog::{AppendError, Appended, Log, Need, NewRecord, OpenError, Part};
 use crate::harness::{KIND, append_durably, open, small, storage};
 
 fn try_append(log: &Log, need: Need) -> Result<Appended, AppendError> {
-    log.append(need, &[NewRecord::new(KIND, 0, &[Part::Bytes(&[1; 500])])])
+    loop {
+        match log.append(need, &[NewRecord::new(KIND, 0, &[Part::Bytes(&[1; 500])])]) {
+            Err(AppendError::Busy) => std::thread::yield_now(),
+            result => return result,
+        }
+    }
 }
 
 /// Appends until refused; all that was accepted becomes durable.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commitlog::testing::{Fate, ForgettingStorage, Op, Trace};
-use commitlog::{Durable, Fault, Log, Need, NewRecord, Options, Part, Position, Replay, SyncMode};
+use commitlog::{
+    AppendError, Appended, Durable, Fault, Log, Need, NewRecord, Options, Part, Position, Replay, SyncMode,
+};
 
 pub(crate) const KIND: u8 = 0x20;
 
@@ -25,8 +27,18 @@ pub(crate) fn open(storage: &ForgettingStorage, options: &Options) -> (Log, Vec<
     (log, seen)
 }
 
-pub(crate) fn append(log: &Log, payload: &[u8]) -> commitlog::Appended {
-    log.append(Need::Normal, &[NewRecord::new(KIND, 7, &[Part::Bytes(payload)])]).unwrap()
+pub(crate) fn append(log: &Log, payload: &[u8]) -> Appended {
+    append_patiently(log, &[NewRecord::new(KIND, 7, &[Part::Bytes(payload)])]).unwrap()
+}
+
+/// Small segments fill faster than the next one is made.
+pub(crate) fn append_patiently(log: &Log, records: &[NewRecord<'_>]) -> Result<Appended, AppendError> {
+    loop {
+        match log.append(Need::Normal, records) {
+            Err(AppendError::Busy) => std::thread::yield_now(),
+            result => return result,
+        }
+    }
 }
 
 pub(crate) fn append_durably(log: &Log, payload: &[u8]) -> Position {
@@ -70,11 +82,11 @@ fn unit(n: u64) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn append_unit(log: &Log, n: u64) -> commitlog::Appended {
+fn append_unit(log: &Log, n: u64) -> Appended {
     let payloads = unit(n);
     let parts: Vec<[Part<'_>; 1]> = payloads.iter().map(|payload| [Part::Bytes(payload)]).collect();
     let records: Vec<NewRecord<'_>> = parts.iter().map(|parts| NewRecord::new(KIND, n, parts)).collect();
-    log.append(Need::Normal, &records).unwrap()
+    append_patiently(log, &records).unwrap()
 }
 
 /// What was done, in order, with the moments at which positions were said to be durable.

@@ -1,10 +1,10 @@
 //! Random lives against a list.
 
 use commitlog::testing::{ForgettingStorage, Random};
-use commitlog::{Log, Need, NewRecord, Part, Position};
+use commitlog::{Log, NewRecord, Part, Position};
 use proptest::prelude::*;
 
-use crate::harness::{KIND, Seen, see, small};
+use crate::harness::{KIND, Seen, append_patiently, see, small};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -59,7 +59,7 @@ impl Life {
 
     fn append(&mut self, len: usize, wait: bool) {
         let payload = vec![u8::try_from(len % 251).unwrap(); len];
-        let appended = self.log.append(Need::Normal, &[NewRecord::new(KIND, 1, &[Part::Bytes(&payload)])]).unwrap();
+        let appended = append_patiently(&self.log, &[NewRecord::new(KIND, 1, &[Part::Bytes(&payload)])]).unwrap();
         self.records.push(Seen { position: appended.positions[0], owner: 1, payload });
         if wait {
             self.log.wait_durable(appended.end).unwrap();

@@ -1,0 +1,78 @@
+//! The disk fails, or is full, or the process stops.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use commitlog::Options;
+use commitlog::testing::Call;
+use queue::{AckError, Queue, ReceiveError, SendError, Unavailable};
+
+use crate::world::{LONG, World, log_options, request, text, topic};
+
+#[tokio::test]
+async fn a_failed_sync_answers_all_who_wait_with_an_error() {
+    let world = World::new().await;
+    world.send("one").await;
+    let receipt = world.receive_due().await.remove(0).receipt;
+    let engine = world.engine.clone();
+    let waiting = tokio::spawn(async move { engine.receive(request(Duration::from_secs(60), LONG)).await });
+    tokio::task::yield_now().await;
+    world.settle().await;
+    world.storage.fail(Call::Sync, 0, ErrorKind::Other);
+    let (sent, acked) = tokio::join!(world.engine.send_wait(&topic(), text("two")), world.engine.ack(receipt));
+    assert!(matches!(sent, Err(SendError::Unavailable(Unavailable::Failed(_)))), "{sent:?}");
+    assert!(matches!(acked, Err(AckError::Unavailable(Unavailable::Failed(_)))), "{acked:?}");
+    let received = waiting.await.unwrap();
+    assert!(matches!(received, Err(ReceiveError::Unavailable(Unavailable::Failed(_)))), "{received:?}");
+    let sent = world.engine.send_wait(&topic(), text("three")).await;
+    assert!(matches!(sent, Err(SendError::Unavailable(Unavailable::Failed(_)))), "{sent:?}");
+}
+
+#[tokio::test]
+async fn on_a_full_disk_sends_are_refused_and_consuming_goes_on() {
+    let world = World::with(Options { segment_size: 16 << 10, reserve_bytes: 4 << 10, ..log_options() }).await;
+    world.storage.set_full(true);
+    let mut sent = 0;
+    let refusal = loop {
+        match world.engine.send_wait(&topic(), text(&"x".repeat(400))).await {
+            Ok(_) => sent += 1,
+            // The next segment is still being made.
+            Err(SendError::Unavailable(Unavailable::Busy)) => tokio::task::yield_now().await,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refusal, SendError::Unavailable(Unavailable::Full));
+    let mut consumed = 0;
+    while consumed < sent.min(5) {
+        for delivery in world.receive(Duration::ZERO, LONG).await.into_iter().take(5) {
+            world.engine.ack(delivery.receipt).await.unwrap();
+            consumed += 1;
+        }
+    }
+    world.storage.set_full(false);
+    while world.engine.send_wait(&topic(), text("again")).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_closed_engine_lets_nobody_wait() {
+    let world = World::new().await;
+    let engine = world.engine.clone();
+    let waiting = tokio::spawn(async move { engine.receive(request(Duration::from_secs(60), LONG)).await });
+    tokio::task::yield_now().await;
+    world.engine.close();
+    let closed = ReceiveError::Unavailable(Unavailable::Closed);
+    assert_eq!(waiting.await.unwrap(), Err(closed));
+    let sent = world.engine.send_wait(&topic(), text("late")).await;
+    assert_eq!(sent, Err(SendError::Unavailable(Unavailable::Closed)));
+}
+
+#[tokio::test]
+async fn a_send_that_was_accepted_is_answered_by_the_close_of_the_log() {
+    let world = World::new().await;
+    let sent = world.engine.send_wait(&topic(), text("last"));
+    world.engine.close();
+    world.log.close().unwrap();
+    assert!(sent.await.is_ok());
+}

@@ -1,0 +1,10 @@
+//! The embedded engine on the commit log.
+
+#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+mod contract;
+mod failing;
+mod restart;
+mod shell;
+mod together;
+mod world;

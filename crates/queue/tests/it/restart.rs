@@ -1,0 +1,165 @@
+//! Stops, kills and power cuts.
+
+use commitlog::{Log, ReplayedRecord};
+use queue::{AckError, Engine, GroupOptions, Queue, TagFilter};
+
+use crate::world::{LONG, World, bodies, engine_options, group, log_options, request, text, topic};
+
+#[tokio::test]
+async fn nothing_that_was_sent_is_lost_by_a_power_cut() {
+    let mut world = World::new().await;
+    for n in 0..100 {
+        world.send(&n.to_string()).await;
+    }
+    world.cut_power();
+    let mut seen = Vec::new();
+    while seen.len() < 100 {
+        let deliveries = world.receive_due().await;
+        assert!(!deliveries.is_empty());
+        seen.extend(bodies(&deliveries));
+    }
+    assert_eq!(seen, (0..100).map(|n| (n.to_string(), 1)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_never_comes_back_after_a_power_cut() {
+    let mut world = World::new().await;
+    for n in 0..10 {
+        world.send(&n.to_string()).await;
+    }
+    for delivery in world.receive_due().await.into_iter().take(5) {
+        world.engine.ack(delivery.receipt).await.unwrap();
+    }
+    world.cut_power();
+    let due = world.receive_due().await;
+    assert_eq!(bodies(&due).iter().map(|(body, _)| body.as_str()).collect::<Vec<_>>(), ["5", "6", "7", "8", "9"]);
+    assert_eq!(world.engine.describe(topic()).await.unwrap().messages, 5);
+}
+
+#[tokio::test]
+async fn a_hand_out_is_counted_over_every_kind_of_stop() {
+    let mut world = World::new().await;
+    world.send("killer").await;
+    let stops: [fn(&mut World); 3] = [
+        |world| world.cut_power(),
+        |world| {
+            world.storage.kill_process();
+            world.restart();
+        },
+        |world| {
+            world.log.close().unwrap();
+            world.restart();
+        },
+    ];
+    for (attempt, stop) in (1..).zip(stops) {
+        assert_eq!(bodies(&world.receive_due().await), [("killer".to_owned(), attempt)]);
+        world.settle().await;
+        // A hand-out is written before it leaves, not synced: something durable behind it makes it so, too.
+        world.send("behind").await;
+        let due = world.receive_due().await;
+        world.engine.ack(due[0].receipt.clone()).await.unwrap();
+        stop(&mut world);
+    }
+    assert_eq!(bodies(&world.receive_due().await), [("killer".to_owned(), 4)]);
+}
+
+#[tokio::test]
+async fn a_message_that_always_kills_its_consumer_ends_among_the_dead_letters() {
+    let mut world = World::new().await;
+    world.engine.create_group(group(), GroupOptions { attempts_max: 3 }).await.unwrap();
+    world.send("killer").await;
+    for attempt in 1..=3 {
+        assert_eq!(bodies(&world.receive_due().await), [("killer".to_owned(), attempt)]);
+        world.log.close().unwrap();
+        world.restart();
+    }
+    assert_eq!(world.receive_due().await, []);
+    world.settle().await;
+    world.cut_power();
+    assert_eq!(world.receive_due().await, [], "it was moved for good");
+    let letters = queue::ReceiveRequest {
+        topic: queue::TopicName::dead_letters_of(&group()).unwrap(),
+        filter: TagFilter::All,
+        ..request(LONG, LONG)
+    };
+    assert_eq!(bodies(&world.engine.receive(letters).await.unwrap()), [("killer".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn a_receipt_of_an_earlier_start_is_refused_by_name() {
+    let mut world = World::new().await;
+    world.send("one").await;
+    let old = world.receive_due().await.remove(0).receipt;
+    let epoch = world.log.epoch().0;
+    world.log.close().unwrap();
+    world.restart();
+    let stale = AckError::StaleEpoch { receipt: epoch, current: epoch + 1 };
+    assert_eq!(world.engine.ack(old.clone()).await, Err(stale.clone()));
+    assert_eq!(world.engine.change_invisible(old.clone(), LONG).await, Err(stale.clone()));
+    assert_eq!(world.engine.ack_record(&old), Err(stale));
+    assert_eq!(bodies(&world.receive_due().await), [("one".to_owned(), 2)]);
+}
+
+#[tokio::test]
+async fn what_nobody_was_told_of_may_be_there_or_not_but_whole() {
+    for unsynced_is_kept in [false, true] {
+        let mut world = World::new().await;
+        world.send("told").await;
+        world.storage.hold_syncs();
+        world.engine.send(&topic(), text("untold"), Box::new(|_| {}));
+        if unsynced_is_kept {
+            let writes = world.storage.counts().writes;
+            while world.storage.counts().writes == writes && world.storage.trace().unsynced_sectors(moment(&world)) == 0
+            {
+                std::thread::yield_now();
+            }
+            world.storage.cut_power_with(&mut commitlog::testing::Everything);
+            world.restart();
+        } else {
+            world.cut_power();
+        }
+        let due = bodies(&world.receive_due().await);
+        let expected: &[&str] = if unsynced_is_kept { &["told", "untold"] } else { &["told"] };
+        assert_eq!(due.iter().map(|(body, _)| body.as_str()).collect::<Vec<_>>(), expected);
+    }
+}
+
+fn moment(world: &World) -> usize {
+    world.storage.trace().ops().len()
+}
+
+#[tokio::test]
+async fn groups_their_options_and_their_places_survive() {
+    let mut world = World::new().await;
+    world.engine.create_group(group(), GroupOptions { attempts_max: 1 }).await.unwrap();
+    world.send("one").await;
+    world.receive_due().await;
+    world.send("two").await;
+    world.log.close().unwrap();
+    world.restart();
+    let due = world.receive_due().await;
+    assert_eq!(bodies(&due), [("two".to_owned(), 1)], "one had its only attempt");
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_not_found_at_the_start() {
+    let world = World::new().await;
+    world.send("old").await;
+    world.log.close().unwrap();
+    let later = || 1_000_000_000_000 + 4 * 24 * 3600 * 1000;
+    let (log, replay) = Log::open(world.storage.handle(), log_options()).unwrap();
+    let mut recovery = Engine::recover(queue::EngineOptions { wall_ms: later, ..engine_options() });
+    replay.run(|record| recovery.apply(record)).unwrap();
+    let engine = recovery.start(log);
+    assert_eq!(engine.describe(topic()).await.unwrap().messages, 0);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_stops_the_start_and_foreign_kinds_are_ignored() {
+    let mut recovery = Engine::recover(engine_options());
+    let record = |kind, payload| ReplayedRecord { kind, owner: 1, position: commitlog::Position(99), payload };
+    assert_eq!(recovery.apply(record(0x40, b"broker")), Ok(()));
+    let error = recovery.apply(record(0x23, b"\x09")).unwrap_err().to_string();
+    assert!(error.contains("0x23") && error.contains("position 99"), "{error}");
+    assert!(recovery.apply(record(0x3f, b"")).is_err());
+}

@@ -1,0 +1,99 @@
+//! An engine on a storage that forgets, with one topic and one group.
+
+use std::time::Duration;
+
+use commitlog::testing::ForgettingStorage;
+use commitlog::{Log, Options};
+use queue::{
+    Delivery, Engine, EngineOptions, GroupName, GroupOptions, Message, MessageId, Queue, ReceiveRequest, TagFilter,
+    TopicName,
+};
+
+pub(crate) const SHORT: Duration = Duration::from_millis(20);
+pub(crate) const LONG: Duration = Duration::from_secs(3600);
+
+pub(crate) struct World {
+    pub(crate) storage: ForgettingStorage,
+    pub(crate) log: Log,
+    pub(crate) engine: Engine,
+}
+
+pub(crate) fn log_options() -> Options {
+    Options { segment_size: 1 << 20, full_retry_every: Duration::from_millis(1), ..Options::default() }
+}
+
+pub(crate) fn engine_options() -> EngineOptions {
+    EngineOptions { invisible_min: Duration::from_millis(1), wall_ms: || 1_000_000_000_000, ..EngineOptions::default() }
+}
+
+pub(crate) fn start(storage: &ForgettingStorage, options: Options) -> (Log, Engine) {
+    let (log, replay) = Log::open(storage.handle(), options).unwrap();
+    let mut recovery = Engine::recover(engine_options());
+    replay.run(|record| recovery.apply(record)).unwrap();
+    let engine = recovery.start(log.clone());
+    (log, engine)
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(log_options()).await
+    }
+
+    pub(crate) async fn with(options: Options) -> Self {
+        let storage = ForgettingStorage::new();
+        let (log, engine) = start(&storage, options);
+        let world = Self { storage, log, engine };
+        world.engine.create_topic(topic()).await.unwrap();
+        world.engine.create_group(group(), GroupOptions::default()).await.unwrap();
+        world
+    }
+
+    pub(crate) async fn send(&self, body: &str) -> MessageId {
+        self.engine.send_wait(&topic(), text(body)).await.unwrap()
+    }
+
+    pub(crate) async fn receive(&self, wait: Duration, invisible: Duration) -> Vec<Delivery> {
+        self.engine.receive(request(wait, invisible)).await.unwrap()
+    }
+
+    /// What is due now, hidden for long.
+    pub(crate) async fn receive_due(&self) -> Vec<Delivery> {
+        self.receive(Duration::ZERO, LONG).await
+    }
+
+    pub(crate) fn restart(&mut self) {
+        (self.log, self.engine) = start(&self.storage, log_options());
+    }
+
+    pub(crate) fn cut_power(&mut self) {
+        self.storage.cut_power();
+        self.restart();
+    }
+
+    /// Everything appended so far is durable.
+    pub(crate) async fn settle(&self) {
+        self.engine.create_topic(TopicName::parse("settled").unwrap()).await.unwrap();
+        self.engine.create_group(GroupName::parse("settled").unwrap(), GroupOptions::default()).await.unwrap();
+    }
+}
+
+pub(crate) fn topic() -> TopicName {
+    TopicName::parse("topic").unwrap()
+}
+
+pub(crate) fn group() -> GroupName {
+    GroupName::parse("group").unwrap()
+}
+
+pub(crate) fn text(body: &str) -> Message {
+    Message { body: body.to_owned().into(), ..Message::default() }
+}
+
+pub(crate) fn request(wait: Duration, invisible: Duration) -> ReceiveRequest {
+    ReceiveRequest { group: group(), topic: topic(), filter: TagFilter::All, max: 32, wait, invisible }
+}
+
+pub(crate) fn bodies(deliveries: &[Delivery]) -> Vec<(String, u32)> {
+    let body = |delivery: &Delivery| String::from_utf8(delivery.message.body.to_vec()).unwrap();
+    deliveries.iter().map(|delivery| (body(delivery), delivery.attempt)).collect()
+}
