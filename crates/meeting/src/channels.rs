@@ -23,7 +23,13 @@ pub trait Channels: Send + Sync {
     /// Replaces what a participation may publish and receive. A block is a right taken away.
     fn update_rights(&self, channel: ChannelId, participation: ParticipationId, rights: Rights) -> ChannelFuture<()>;
     /// Stops or starts forwarding one source of a participation, whatever its terminal sends.
-    fn mute(&self, channel: ChannelId, participation: ParticipationId, source: Source, muted: bool) -> ChannelFuture<()>;
+    fn mute(
+        &self,
+        channel: ChannelId,
+        participation: ParticipationId,
+        source: Source,
+        muted: bool,
+    ) -> ChannelFuture<()>;
     /// Ends the participation with [`LeftReason::Removed`]; its token joins no more.
     fn remove(&self, channel: ChannelId, participation: ParticipationId) -> ChannelFuture<()>;
     /// `None`: no such channel.
@@ -68,15 +74,22 @@ pub struct ChannelEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelEventKind {
     /// ICE and DTLS are done; `cipher` is the negotiated SRTP profile.
-    Joined { cipher: String },
+    Joined {
+        cipher: String,
+    },
     /// No authenticated packet for 4 s.
     Lost,
     /// Packets again after `Lost`.
     Back,
     Left(LeftReason),
     /// Every few seconds per connected participation.
-    Quality { loss_permille: u16, rtt_ms: Option<u32> },
-    Speaker { speaking: bool },
+    Quality {
+        loss_permille: u16,
+        rtt_ms: Option<u32>,
+    },
+    Speaker {
+        speaking: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

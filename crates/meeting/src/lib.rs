@@ -1,7 +1,40 @@
-//! The service that runs meetings.
+//! The service that runs meetings: it verifies requests, decides them, tells everybody, and rules the RTC server.
+//!
+//! What it is: the shell around the state machine of [`signalling::meeting`]. A consumer group on the queue topic of
+//! requests and on the status topics of all groups; one transaction in the catalog per event (document, outbox, handled
+//! id, timers, engagements, outcomes); a relay from the outbox to the queue; a reconciler that makes the RTC server do
+//! what the documents say. What it is not: it decides nothing that the machine decides, and has no door of its own.
+//!
+//! Contract. A request is handled once per id, whatever crashes: its queue receipt is acknowledged after the commit, and
+//! a second commit with the same id is refused. A message leaves at least once after the commit, in order per
+//! receiver. An event that meets a changed document is decided anew.
+//!
+//! Several services may run side by side on one queue and one catalog. The only race that the catalog does not settle
+//! then is that of two users who call each other in the same millisecond at two services: both calls ring.
 
 pub mod channels;
+mod clock;
+mod config;
+#[cfg(feature = "contract")]
+pub mod contract;
+mod deciding;
+mod handle;
+mod intake;
+mod mail;
+mod media;
+mod people;
+mod reconcile;
+mod relay;
+mod request;
+mod service;
+mod status;
+mod timers;
+mod token;
 
 pub use channels::{
     ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, ChannelFuture, Channels, LeftReason, Participant,
 };
+pub use config::Config;
+pub use service::{MeetingService, StartError};
+pub use signalling::meeting::Rules;
+pub use token::{JoinSigner, KeyError};

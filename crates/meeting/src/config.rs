@@ -1,0 +1,60 @@
+//! Settings of the service.
+
+use signalling::join::TurnServer;
+use signalling::meeting::Rules;
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Times and sizes of meetings. Any value is taken here; public limits are checked where it is configured.
+    pub rules: Rules,
+    /// Base addresses of join doors, best first.
+    pub endpoints: Vec<String>,
+    /// The instance.
+    pub app: String,
+    pub turn: Vec<TurnServer>,
+    /// Meetings that one user may create in a minute.
+    pub creates_per_minute_max: u32,
+    /// Longest life of a create, from its arrival at the broker.
+    pub create_ms: u64,
+    pub payload_bytes_max: usize,
+    /// A handled request is remembered this long beyond its expiry.
+    pub handled_kept_ms: u64,
+    /// Requests of different users that are handled side by side.
+    pub lanes: usize,
+    /// How long a request that was received may take before the queue hands it out again.
+    pub invisible: Duration,
+    pub prune_every: Duration,
+}
+
+impl Config {
+    /// Contacts that are named to a user.
+    pub(crate) const CONTACTS_MAX: u32 = 200;
+    /// Unseen outcomes in one state answer.
+    pub(crate) const OUTCOMES_MAX: u32 = 50;
+    /// Standing rings in one state answer.
+    pub(crate) const RINGS_MAX: usize = 4;
+    /// Callees that one request may name.
+    pub(crate) const CALLEES_MAX: usize = 50;
+    pub(crate) const TITLE_CHARS_MAX: usize = 200;
+    /// A request may not claim to be good for longer.
+    pub(crate) const EXPIRY_MAX_MS: u64 = 24 * 3_600_000;
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rules: Rules::default(),
+            endpoints: Vec::new(),
+            app: signalling::topics::INSTANCE.to_owned(),
+            turn: Vec::new(),
+            creates_per_minute_max: 20,
+            create_ms: 30_000,
+            payload_bytes_max: 64 * 1024,
+            handled_kept_ms: 3 * 24 * 3_600_000,
+            lanes: 8,
+            invisible: Duration::from_secs(30),
+            prune_every: Duration::from_secs(3_600),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! One event, one transaction: read the document, let the machine decide, store everything together.
+
+use crate::clock;
+use crate::config::Config;
+use crate::mail;
+use crate::reconcile::Reconciler;
+use crate::token::JoinSigner;
+use catalog::{
+    Catalog, CatalogError, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRow, OutcomeRow,
+    TimerRow,
+};
+use queue::Queue;
+use signalling::meeting::desired::Channel;
+use signalling::meeting::{Context, DocumentError, Event, Meeting, Missed, Send, Step};
+use signalling::{MeetingId, SignalId};
+use std::sync::Arc;
+use tokio::sync::{Mutex, Notify};
+use uuid::Uuid;
+
+/// A commit that meets a changed document is tried again, at most so often before the event is given back.
+pub(crate) const TRIES_MAX: usize = 50;
+
+/// What all tasks of the service share.
+pub(crate) struct Shared {
+    pub config: Config,
+    pub queue: Arc<dyn Queue>,
+    pub catalog: Arc<dyn Catalog>,
+    pub signer: JoinSigner,
+    pub reconciler: Reconciler,
+    /// Rows of the outbox that are sent and not forgotten yet.
+    pub sent: std::sync::Mutex<Vec<i64>>,
+    /// There is something in the outbox.
+    pub outbox: Notify,
+    /// The earliest deadline may have changed.
+    pub deadlines: Notify,
+    /// Creates are decided one after the other, so that two users who call each other meet.
+    pub creating: Mutex<()>,
+}
+
+/// The event was not decided; it has to come again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Undecided {
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    #[error("the RTC server cannot open a channel: {0}")]
+    Channel(#[from] crate::channels::ChannelError),
+}
+
+impl From<CatalogError> for Undecided {
+    fn from(error: CatalogError) -> Self {
+        Self::Commit(error.into())
+    }
+}
+
+/// A document with the revision that a change of it must name.
+pub(crate) struct Known {
+    pub meeting: Meeting,
+    pub revision: u64,
+}
+
+impl TryFrom<MeetingRow> for Known {
+    type Error = DocumentError;
+
+    fn try_from(row: MeetingRow) -> Result<Self, DocumentError> {
+        Ok(Self { meeting: Meeting::parse(&row.document)?, revision: row.revision })
+    }
+}
+
+/// What a request adds to the transaction.
+#[derive(Default)]
+pub(crate) struct Extra {
+    pub handled: Option<Handled>,
+    pub created_by: Option<(String, u64)>,
+    pub seen: Vec<(String, Uuid)>,
+}
+
+impl Shared {
+    pub(crate) async fn known(&self, id: Uuid) -> Result<Option<Known>, Undecided> {
+        let row = self.catalog.meeting(id).await?;
+        Ok(row.map(Known::try_from).transpose()?)
+    }
+
+    pub(crate) fn sent(&self) -> std::sync::MutexGuard<'_, Vec<i64>> {
+        self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Runs one decision of the machine now.
+    pub(crate) fn machine<T>(&self, decide: impl FnOnce(Context<'_>) -> T) -> T {
+        let mut ids = clock::new_id;
+        decide(Context { now_ms: clock::now_ms(), rules: &self.config.rules, ids: &mut ids })
+    }
+
+    /// An event that no request caused: decided on the newest document, again if that changes meanwhile.
+    pub(crate) async fn happen(&self, id: Uuid, event: Event) -> Result<Option<Meeting>, Undecided> {
+        for _ in 0..TRIES_MAX {
+            let Some(known) = self.known(id).await? else { return Ok(None) };
+            let step = self.machine(|context| known.meeting.apply(event.clone(), context));
+            match self.store(Some(known.revision), step.clone(), Extra::default()).await {
+                Err(Undecided::Commit(CommitError::Conflict)) => {}
+                done => return done.map(|()| Some(step.meeting)),
+            }
+        }
+        Err(CommitError::Conflict.into())
+    }
+
+    /// Stores a decision with all it caused, and sets everybody to work on it.
+    pub(crate) async fn store(&self, expected: Option<u64>, step: Step, extra: Extra) -> Result<(), Undecided> {
+        let Step { meeting, changed, sends, missed } = step;
+        let change = changed.then(|| self.change(&meeting, expected));
+        let nothing = change.is_none() && sends.is_empty() && extra.handled.is_none();
+        if nothing {
+            return Ok(());
+        }
+        let commit = MeetingCommit {
+            meeting: change,
+            outcomes: missed.into_iter().map(outcome_row).collect(),
+            ..self.commit_of(Some(meeting.id), sends, extra)
+        };
+        self.catalog.commit(commit).await?;
+        self.outbox.notify_one();
+        if changed {
+            self.deadlines.notify_one();
+            self.reconciler.wants(&meeting);
+        }
+        Ok(())
+    }
+
+    /// Stores an answer that changes no meeting.
+    pub(crate) async fn answer(
+        &self,
+        meeting: Option<MeetingId>,
+        sends: Vec<Send>,
+        extra: Extra,
+    ) -> Result<(), Undecided> {
+        self.catalog.commit(self.commit_of(meeting, sends, extra)).await?;
+        self.outbox.notify_one();
+        Ok(())
+    }
+
+    fn commit_of(&self, meeting: Option<MeetingId>, sends: Vec<Send>, extra: Extra) -> MeetingCommit {
+        let now_ms = clock::now_ms();
+        let rows = sends.into_iter().map(|send| self.row(send, meeting, now_ms));
+        MeetingCommit {
+            handled: extra.handled,
+            outbox: rows.collect(),
+            seen: extra.seen,
+            created_by: extra.created_by,
+            ..MeetingCommit::default()
+        }
+    }
+
+    /// Signs the token that the signal carries.
+    fn row(&self, mut send: Send, meeting: Option<MeetingId>, now_ms: u64) -> catalog::NewOutboxRow {
+        let parameters = send.ticket.as_ref().map(|ticket| self.signer.parameters(ticket, &self.config, now_ms));
+        if let (Some(join), Some(parameters)) = (send.join_mut(), parameters) {
+            *join = parameters;
+        }
+        mail::row(send, meeting, SignalId(clock::new_id()), now_ms)
+    }
+
+    fn change(&self, meeting: &Meeting, expected: Option<u64>) -> MeetingChange {
+        let id = meeting.id.0;
+        let timers = meeting.timers(&self.config.rules).into_iter();
+        let timers = timers.map(|timer| TimerRow { meeting: id, key: timer.kind.key(), due_ms: timer.due_ms });
+        let engaged = meeting.engagements().into_iter();
+        let engaged = engaged.map(|tie| Engagement { user: tie.user.0, meeting: id, exclusive: tie.exclusive });
+        MeetingChange {
+            id,
+            expected,
+            document: meeting.to_json(),
+            // Not before its channel is gone, so that a crash in between does not forget to close it.
+            ended: meeting.is_over() && meeting.closed,
+            timers: timers.collect(),
+            engaged: engaged.collect(),
+        }
+    }
+}
+
+fn outcome_row(missed: Missed) -> OutcomeRow {
+    OutcomeRow {
+        user: missed.user.0,
+        invitation: missed.outcome.invitation.0,
+        at_ms: missed.outcome.at_ms,
+        document: serde_json::to_string(&missed.outcome).expect("an outcome has string keys only"),
+    }
+}
+
+/// The channel as the document wants it; `None` when nothing is wanted any more.
+pub(crate) fn wanted(meeting: &Meeting) -> Option<Channel> {
+    (!meeting.closed).then(|| Channel::of(meeting))
+}

@@ -1,0 +1,101 @@
+//! Requests about a meeting that exists, or whose create is still on its way.
+
+use super::Asked;
+use crate::deciding::{Known, TRIES_MAX, Undecided};
+use crate::people;
+use crate::request::refusal;
+use catalog::CommitError;
+use signalling::meeting::{Actor, Event, Meeting, Request};
+use signalling::{RefusalCode, UpBody, UserName};
+use std::collections::BTreeSet;
+
+impl Asked<'_> {
+    pub(super) async fn about_meeting(&self, actor: &Actor, body: &UpBody) -> Result<(), Undecided> {
+        for _ in 0..TRIES_MAX {
+            let done = match self.shared.known(self.meeting().0).await? {
+                Some(known) => self.decide_request(actor, body, known).await,
+                None => self.without_meeting(actor, body).await,
+            };
+            match done {
+                Err(Undecided::Commit(CommitError::Conflict)) => {}
+                Err(Undecided::Commit(CommitError::Engaged { .. })) => return self.refuse_engaged().await,
+                done => return done,
+            }
+        }
+        Err(CommitError::Conflict.into())
+    }
+
+    async fn decide_request(&self, actor: &Actor, body: &UpBody, known: Known) -> Result<(), Undecided> {
+        let Some(request) = self.request(body).await? else { return self.refuse_unknown().await };
+        self.apply(actor, request, known).await
+    }
+
+    async fn apply(&self, actor: &Actor, request: Request, known: Known) -> Result<(), Undecided> {
+        let event = Event::Request { actor: actor.clone(), request };
+        let step = self.shared.machine(|context| known.meeting.apply(event, context));
+        self.shared.store(Some(known.revision), step, self.extra()).await
+    }
+
+    /// A cancel may overtake its create, or name a create that became an accept.
+    async fn without_meeting(&self, actor: &Actor, body: &UpBody) -> Result<(), Undecided> {
+        if !matches!(body, UpBody::Cancel { .. } | UpBody::Leave {}) {
+            return self.refuse_unknown().await;
+        }
+        if let Some(known) = self.taken_over(actor).await? {
+            return self.apply(actor, Request::Leave, known).await;
+        }
+        let id = self.meeting();
+        if !id.0.get_version().is_some_and(|version| version == uuid::Version::SortRand) {
+            return self.refuse(refusal(RefusalCode::Invalid, "a meeting's id is a UUIDv7 (RFC 9562)")).await;
+        }
+        let step = self.shared.machine(|context| Meeting::cancel_early(id, actor.clone(), context));
+        self.shared.store(None, step, self.extra()).await
+    }
+
+    /// The meeting that the sender is in since its own create became an accept.
+    async fn taken_over(&self, actor: &Actor) -> Result<Option<Known>, Undecided> {
+        let ties = self.shared.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
+        for tie in ties.into_iter().filter(|tie| tie.exclusive) {
+            let known = self.shared.known(tie.meeting).await?;
+            let known = known.filter(|known| known.meeting.took_over(self.meeting(), &actor.user));
+            if known.is_some() {
+                return Ok(known);
+            }
+        }
+        Ok(None)
+    }
+
+    /// `None`: it names a user who does not exist.
+    async fn request(&self, body: &UpBody) -> Result<Option<Request>, Undecided> {
+        Ok(Some(match body.clone() {
+            UpBody::Invite { callees } => {
+                let unique: BTreeSet<UserName> = callees.into_iter().collect();
+                let users: Vec<UserName> = unique.into_iter().collect();
+                match people::callees(&*self.shared.catalog, &users, self.meeting()).await? {
+                    Ok(callees) => Request::Invite { callees },
+                    Err(_) => return Ok(None),
+                }
+            }
+            UpBody::Ringing { invitation } => Request::Ringing { invitation },
+            UpBody::Accept { invitation } => Request::Accept { invitation },
+            UpBody::Reject { invitation, reason } => Request::Reject { invitation, reason },
+            UpBody::Cancel { callee } => Request::Cancel { callee },
+            UpBody::Join {} => Request::Join,
+            UpBody::Leave {} => Request::Leave,
+            UpBody::Mute { user, track } => {
+                Request::Mute { user: user.filter(|user| Some(user) != self.sender.user.as_ref()), track }
+            }
+            UpBody::Unmute { track } => Request::Unmute { track },
+            UpBody::Block { user, track } => Request::Block { user, track, blocked: true },
+            UpBody::Unblock { user, track } => Request::Block { user, track, blocked: false },
+            UpBody::AskUnmute { user, track } => Request::AskUnmute { user, track },
+            UpBody::Kick { user, ban_s } => Request::Kick { user, ban_s },
+            UpBody::Destroy {} => Request::Destroy,
+            UpBody::Roster {}
+            | UpBody::Create { .. }
+            | UpBody::State {}
+            | UpBody::Contacts {}
+            | UpBody::Seen { .. } => Request::Roster,
+        }))
+    }
+}

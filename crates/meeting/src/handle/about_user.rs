@@ -1,0 +1,100 @@
+//! Requests about the sender: its state, its contacts, what it has seen.
+
+use super::Asked;
+use crate::clock;
+use crate::config::Config;
+use crate::deciding::{Extra, Undecided};
+use crate::people;
+use signalling::meeting::{Actor, Event, Meeting, Parent, Request, Send};
+use signalling::{DownBody, InvitationId, Outcome, Ring, StandingCall, State};
+
+/// A state answer leaves out what would make it longer than this.
+const STATE_BYTES_MAX: usize = 60 * 1024;
+
+impl Asked<'_> {
+    pub(super) async fn contacts(&self, actor: &Actor) -> Result<(), Undecided> {
+        let users = people::contacts(&*self.shared.catalog, &actor.user).await?;
+        let sends = vec![self.answer(DownBody::Contacts { users })];
+        self.shared.answer(None, sends, self.extra()).await
+    }
+
+    pub(super) async fn state(&self, actor: &Actor) -> Result<(), Undecided> {
+        let meetings = self.meetings_of(actor).await?;
+        let rings = meetings.iter().filter_map(|meeting| self.ring(meeting, actor)).take(Config::RINGS_MAX);
+        let state = State {
+            now_ms: clock::now_ms(),
+            user: actor.user.clone(),
+            name: actor.name.clone(),
+            rings: rings.collect(),
+            call: meetings.iter().find_map(|meeting| self.standing(meeting, actor)),
+            outcomes: self.outcomes(actor).await?,
+        };
+        let sends = vec![self.answer(DownBody::State(Box::new(shortened(state))))];
+        self.shared.answer(None, sends, self.extra()).await
+    }
+
+    /// The sender's live meetings, with this device known to its open rings.
+    async fn meetings_of(&self, actor: &Actor) -> Result<Vec<Meeting>, Undecided> {
+        let ties = self.shared.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
+        let mut meetings = Vec::new();
+        for tie in ties {
+            let event = Event::Request { actor: actor.clone(), request: Request::State };
+            meetings.extend(self.shared.happen(tie.meeting, event).await?);
+        }
+        Ok(meetings)
+    }
+
+    fn ring(&self, meeting: &Meeting, actor: &Actor) -> Option<Ring> {
+        let (ring, ticket) = meeting.open_ring(&actor.user, &actor.client)?;
+        let join = self.shared.signer.parameters(&ticket, &self.shared.config, clock::now_ms());
+        Some(Ring { join, ..ring })
+    }
+
+    fn standing(&self, meeting: &Meeting, actor: &Actor) -> Option<StandingCall> {
+        let standing = meeting.standing(&actor.user, &actor.client)?;
+        let parameters = |ticket| self.shared.signer.parameters(ticket, &self.shared.config, clock::now_ms());
+        Some(StandingCall { join: standing.ticket.as_ref().map(parameters), ..standing.call })
+    }
+
+    async fn outcomes(&self, actor: &Actor) -> Result<Vec<Outcome>, Undecided> {
+        let rows = self.shared.catalog.outcomes(&actor.user.0, Config::OUTCOMES_MAX).await?;
+        Ok(rows.iter().filter_map(|row| serde_json::from_str(&row.document).ok()).collect())
+    }
+
+    /// Seen on one device is seen on all.
+    pub(super) async fn seen(&self, actor: &Actor, invitation: InvitationId) -> Result<(), Undecided> {
+        let rows = self.shared.catalog.outcomes(&actor.user.0, catalog::limits::OUTCOMES_PER_USER_MAX).await?;
+        let row = rows.iter().find(|row| row.invitation == invitation.0);
+        let outcome = row.and_then(|row| serde_json::from_str::<Outcome>(&row.document).ok());
+        let sends = match outcome {
+            Some(outcome) => self.seen_signals(actor, &outcome).await?,
+            None => Vec::new(),
+        };
+        let seen = vec![(actor.user.0.clone(), invitation.0)];
+        self.shared.answer(self.up.envelope.meeting, sends, Extra { seen, ..self.extra() }).await
+    }
+
+    /// To all devices; to the one that asked, too, as the answer.
+    async fn seen_signals(&self, actor: &Actor, outcome: &Outcome) -> Result<Vec<Send>, Undecided> {
+        let (invitation, rev) = (outcome.invitation, outcome.rev.saturating_add(1));
+        let devices = self.shared.catalog.devices_of(std::slice::from_ref(&actor.user.0)).await?;
+        let expires_at_ms = clock::now_ms().saturating_add(self.shared.config.rules.ring_kept_ms);
+        let signal = |client: String| Send {
+            in_reply_to: (client == actor.client.0).then_some(actor.request),
+            to: signalling::ClientId(client),
+            parent: Parent::Ring,
+            body: DownBody::Seen { invitation, rev },
+            ticket: None,
+            expires_at_ms,
+            collapse: Some((invitation, rev)),
+        };
+        Ok(devices.into_iter().map(|device| signal(device.client_id)).collect())
+    }
+}
+
+/// Without the oldest outcomes, and then the last rings, as far as it is too long.
+fn shortened(mut state: State) -> State {
+    let too_long = |state: &State| serde_json::to_vec(state).map_or(0, |bytes| bytes.len()) > STATE_BYTES_MAX;
+    while too_long(&state) && (state.outcomes.pop().is_some() || state.rings.pop().is_some()) {}
+    state
+}

@@ -1,0 +1,117 @@
+//! A create: verified, perhaps the accept of a call that rings already, else a new meeting with its channel.
+
+use super::Asked;
+use crate::channels::ChannelError;
+use crate::clock;
+use crate::deciding::{Extra, Known, TRIES_MAX, Undecided};
+use crate::people;
+use crate::request::refusal;
+use catalog::CommitError;
+use signalling::meeting::{Actor, Callee, Create, Event, Meeting, Request, Step};
+use signalling::{InvitationId, Media, RefusalCode, UserName};
+use std::collections::BTreeSet;
+
+const MINUTE_MS: u64 = 60_000;
+
+impl Asked<'_> {
+    pub(super) async fn create(
+        &self,
+        actor: &Actor,
+        callees: &[UserName],
+        media: Media,
+        title: Option<String>,
+    ) -> Result<(), Undecided> {
+        let shared = self.shared;
+        let since_ms = clock::now_ms().saturating_sub(MINUTE_MS);
+        if shared.catalog.creates_since(&actor.user.0, since_ms).await? >= shared.config.creates_per_minute_max {
+            let words = format!("{} creates a minute are the limit: wait", shared.config.creates_per_minute_max);
+            return self.refuse(refusal(RefusalCode::Limit, words)).await;
+        }
+        let unique: BTreeSet<&UserName> = callees.iter().collect();
+        let callees: Vec<UserName> = unique.into_iter().cloned().collect();
+        let _one_at_a_time = shared.creating.lock().await;
+        for _ in 0..TRIES_MAX {
+            match self.try_create(actor, &callees, media, title.clone()).await {
+                Err(Undecided::Commit(CommitError::Conflict)) => {}
+                Err(Undecided::Commit(CommitError::Engaged { .. })) => return self.refuse_engaged().await,
+                Err(Undecided::Channel(ChannelError::Limit(cause))) => return self.refuse_full(&cause).await,
+                done => return done,
+            }
+        }
+        Err(CommitError::Conflict.into())
+    }
+
+    async fn try_create(
+        &self,
+        actor: &Actor,
+        callees: &[UserName],
+        media: Media,
+        title: Option<String>,
+    ) -> Result<(), Undecided> {
+        if let Some((known, invitation)) = self.crossing(actor, callees).await? {
+            return self.accept_crossing(actor, known, invitation).await;
+        }
+        let id = self.meeting();
+        let Ok(callees) = people::callees(&*self.shared.catalog, callees, id).await? else {
+            return self.refuse_unknown().await;
+        };
+        let existing = self.shared.known(id.0).await?;
+        let step = self.decide(actor, callees, media, title, existing.as_ref());
+        self.open_and_store(actor, step, existing.map(|known| known.revision)).await
+    }
+
+    fn decide(
+        &self,
+        actor: &Actor,
+        callees: Vec<Callee>,
+        media: Media,
+        title: Option<String>,
+        existing: Option<&Known>,
+    ) -> Step {
+        let create = Create { id: self.meeting(), callees, media, title };
+        let existing = existing.map(|known| &known.meeting);
+        self.shared.machine(|context| Meeting::create(create, actor.clone(), existing, context))
+    }
+
+    /// The channel is open before anybody can learn of it.
+    async fn open_and_store(&self, actor: &Actor, step: Step, expected: Option<u64>) -> Result<(), Undecided> {
+        let (id, reconciler) = (step.meeting.id, &self.shared.reconciler);
+        let opens = step.changed && !step.meeting.is_over();
+        if opens {
+            reconciler.open_early(id).await?;
+        }
+        let created_by = step.changed.then(|| (actor.user.0.clone(), clock::now_ms()));
+        let done = self.shared.store(expected, step, Extra { created_by, ..self.extra() }).await;
+        if opens && matches!(done, Err(Undecided::Commit(CommitError::Engaged { .. }))) {
+            reconciler.close_early(id).await;
+        }
+        done
+    }
+
+    /// The open ring by which the only callee calls the sender.
+    async fn crossing(&self, actor: &Actor, callees: &[UserName]) -> Result<Option<(Known, InvitationId)>, Undecided> {
+        let [callee] = callees else { return Ok(None) };
+        let ties = self.shared.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
+        for tie in ties.into_iter().filter(|tie| !tie.exclusive) {
+            let Some(known) = self.shared.known(tie.meeting).await? else { continue };
+            let ring = known.meeting.pending_for(&actor.user);
+            let ring = ring.filter(|ring| ring.by == *callee && clock::now_ms() < ring.deadline_ms());
+            if let Some(invitation) = ring.map(|ring| ring.id) {
+                return Ok(Some((known, invitation)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn accept_crossing(&self, actor: &Actor, known: Known, invitation: InvitationId) -> Result<(), Undecided> {
+        let request = Request::CrossingCreate { spent: self.meeting(), invitation };
+        let event = Event::Request { actor: actor.clone(), request };
+        let step = self.shared.machine(|context| known.meeting.apply(event, context));
+        self.shared.store(Some(known.revision), step, self.extra()).await
+    }
+
+    async fn refuse_full(&self, cause: &str) -> Result<(), Undecided> {
+        let words = format!("no channel is free ({cause}): try later");
+        self.refuse(refusal(RefusalCode::Limit, words)).await
+    }
+}

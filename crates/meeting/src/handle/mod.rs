@@ -1,0 +1,131 @@
+//! One request, from the queue's message to the commit.
+
+mod about_meeting;
+mod about_user;
+mod create;
+
+use crate::clock;
+use crate::config::Config;
+use crate::deciding::{Extra, Shared, Undecided};
+use crate::people;
+use crate::request::{self, Refusal, Sender, Unreadable, refusal};
+use catalog::{CommitError, Handled};
+use queue::Message;
+use signalling::meeting::{Actor, Parent, Send};
+use signalling::{ClientId, DownBody, MeetingId, RefusalCode, SignalId, Up, UpBody, UserName};
+
+/// Returns when the request is decided and stored, or was before.
+pub(crate) async fn handle(shared: &Shared, message: &Message) -> Result<(), Undecided> {
+    let Some(sender) = request::sender(message) else {
+        tracing::warn!("a request without a stamped sender was dropped: only the broker may write to this topic");
+        return Ok(());
+    };
+    let done = match request::parse(&message.body, &shared.config) {
+        Ok(up) => Asked { shared, sender, up: &up }.handle().await,
+        Err(unreadable) => refuse_unreadable(shared, &sender, unreadable).await,
+    };
+    match done {
+        Err(Undecided::Commit(CommitError::AlreadyHandled)) => Ok(()),
+        done => done,
+    }
+}
+
+async fn refuse_unreadable(shared: &Shared, sender: &Sender, unreadable: Unreadable) -> Result<(), Undecided> {
+    let Unreadable { id, meeting, refusal: Refusal { code, words } } = unreadable;
+    let handled = id.map(|signal| handled(shared, signal, 0));
+    let send = to_client(shared, &sender.client, id, DownBody::Refused { code, words });
+    shared.answer(meeting, vec![send], Extra { handled, ..Extra::default() }).await
+}
+
+fn handled(shared: &Shared, signal: SignalId, expires_at_ms: u64) -> Handled {
+    let now_ms = clock::now_ms();
+    let until_ms = expires_at_ms.clamp(now_ms, now_ms.saturating_add(Config::EXPIRY_MAX_MS));
+    Handled { signal: signal.0, keep_until_ms: until_ms.saturating_add(shared.config.handled_kept_ms) }
+}
+
+/// On `meeting-down`.
+fn to_client(shared: &Shared, to: &ClientId, in_reply_to: Option<SignalId>, body: DownBody) -> Send {
+    Send {
+        to: to.clone(),
+        parent: Parent::Meeting,
+        body,
+        ticket: None,
+        expires_at_ms: clock::now_ms().saturating_add(shared.config.rules.meeting_kept_ms),
+        in_reply_to,
+        collapse: None,
+    }
+}
+
+/// A request that could be read, at work.
+struct Asked<'a> {
+    shared: &'a Shared,
+    sender: Sender,
+    up: &'a Up,
+}
+
+impl Asked<'_> {
+    async fn handle(self) -> Result<(), Undecided> {
+        if self.shared.catalog.handled(self.up.envelope.id.0).await? {
+            return Ok(());
+        }
+        if let Err(refusal) = request::check(self.up, &self.sender, &self.shared.config, clock::now_ms()) {
+            return self.refuse(refusal).await;
+        }
+        let Some(actor) = self.actor().await? else {
+            let words = "this login belongs to no user: connect with a device credential of a user";
+            return self.refuse(refusal(RefusalCode::NotAllowed, words)).await;
+        };
+        tracing::debug!(user = %actor.user, kind = self.up.body.kind(), "request");
+        match &self.up.body {
+            UpBody::State {} => self.state(&actor).await,
+            UpBody::Contacts {} => self.contacts(&actor).await,
+            UpBody::Seen { invitation } => self.seen(&actor, *invitation).await,
+            UpBody::Create { callees, media, title } => self.create(&actor, callees, *media, title.clone()).await,
+            of_meeting => self.about_meeting(&actor, of_meeting).await,
+        }
+    }
+
+    async fn actor(&self) -> Result<Option<Actor>, Undecided> {
+        let (catalog, client) = (&*self.shared.catalog, &self.sender.client);
+        let user = match &self.sender.user {
+            Some(user) => Some(user.0.clone()),
+            None => catalog.device(client.as_str()).await?.map(|device| device.user),
+        };
+        let Some(user) = user else { return Ok(None) };
+        let Some(known) = catalog.user(&user).await? else { return Ok(None) };
+        let online = people::is_online(catalog, &user, client.as_str()).await?;
+        let (user, request) = (UserName(user), self.up.envelope.id);
+        Ok(Some(Actor { user, name: known.name, client: client.clone(), online, request }))
+    }
+
+    fn extra(&self) -> Extra {
+        let Up { envelope, .. } = self.up;
+        Extra { handled: Some(handled(self.shared, envelope.id, envelope.expires_at_ms)), ..Extra::default() }
+    }
+
+    fn answer(&self, body: DownBody) -> Send {
+        to_client(self.shared, &self.sender.client, Some(self.up.envelope.id), body)
+    }
+
+    async fn refuse(&self, refusal: Refusal) -> Result<(), Undecided> {
+        let Refusal { code, words } = refusal;
+        tracing::debug!(client = %self.sender.client, kind = self.up.body.kind(), ?code, "request refused");
+        let sends = vec![self.answer(DownBody::Refused { code, words })];
+        self.shared.answer(self.up.envelope.meeting, sends, self.extra()).await
+    }
+
+    async fn refuse_engaged(&self) -> Result<(), Undecided> {
+        let words = "you are in another call: leave it first";
+        self.refuse(refusal(RefusalCode::AlreadyInCall, words)).await
+    }
+
+    async fn refuse_unknown(&self) -> Result<(), Undecided> {
+        let words = "there is no such user or meeting for you: check the name";
+        self.refuse(refusal(RefusalCode::NotAllowed, words)).await
+    }
+
+    /// `check` has seen to it that there is one.
+    fn meeting(&self) -> MeetingId {
+        self.up.envelope.meeting.unwrap_or(MeetingId(uuid::Uuid::nil()))
+    }
+}

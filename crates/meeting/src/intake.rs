@@ -1,0 +1,100 @@
+//! Requests from the queue: in order per user, users side by side.
+
+use crate::deciding::Shared;
+use crate::handle;
+use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
+use signalling::topics::property;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Requests of one lane that wait.
+const LANE_MAX: usize = 64;
+const RECEIVE_MAX: usize = 32;
+const WAIT: Duration = Duration::from_secs(20);
+const RETRY: Duration = Duration::from_secs(1);
+/// Tries at once before a request is given back to the queue.
+const TRIES: u32 = 5;
+const TRY_PAUSE: Duration = Duration::from_millis(50);
+/// When a request that was given back comes again.
+const GIVEN_BACK: Duration = Duration::from_secs(2);
+
+/// Works until it is dropped.
+pub(crate) async fn run(shared: Arc<Shared>, group: GroupName, topic: TopicName) {
+    let mut tasks = tokio::task::JoinSet::new();
+    let lanes: Vec<_> = (0..shared.config.lanes.max(1))
+        .map(|_| {
+            let (to_lane, from_intake) = mpsc::channel(LANE_MAX);
+            tasks.spawn(lane(Arc::clone(&shared), from_intake));
+            to_lane
+        })
+        .collect();
+    loop {
+        for delivery in receive(&shared, &group, &topic).await {
+            let lane = &lanes[lane_of(&delivery, lanes.len())];
+            if lane.send(delivery).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for some; empty when there were none, or after a failure and a pause.
+pub(crate) async fn receive(shared: &Shared, group: &GroupName, topic: &TopicName) -> Vec<Delivery> {
+    let request = ReceiveRequest {
+        group: group.clone(),
+        topic: topic.clone(),
+        filter: TagFilter::All,
+        max: RECEIVE_MAX,
+        wait: WAIT,
+        invisible: shared.config.invisible,
+    };
+    match shared.queue.receive(request).await {
+        Ok(deliveries) => deliveries,
+        Err(error) => {
+            tracing::warn!(%topic, %error, "nothing can be received; again");
+            tokio::time::sleep(RETRY).await;
+            Vec::new()
+        }
+    }
+}
+
+/// A user's requests are handled in the order in which they came.
+fn lane_of(delivery: &Delivery, lanes: usize) -> usize {
+    let sender = delivery.message.property(property::USER).or_else(|| delivery.message.property(property::CLIENT_ID));
+    let mut hasher = DefaultHasher::new();
+    sender.hash(&mut hasher);
+    usize::try_from(hasher.finish() % lanes as u64).unwrap_or(0)
+}
+
+async fn lane(shared: Arc<Shared>, mut deliveries: mpsc::Receiver<Delivery>) {
+    while let Some(delivery) = deliveries.recv().await {
+        if decide(&shared, &delivery).await {
+            acknowledge(&shared, delivery).await;
+        } else if let Err(error) = shared.queue.change_invisible(delivery.receipt, GIVEN_BACK).await {
+            tracing::debug!(%error, "a request comes again when its invisible time is over");
+        }
+    }
+}
+
+/// `false`: it could not be decided, again and again.
+async fn decide(shared: &Shared, delivery: &Delivery) -> bool {
+    for attempt in 0..TRIES {
+        match handle::handle(shared, &delivery.message).await {
+            Ok(()) => return true,
+            Err(error) => {
+                tracing::warn!(message = %delivery.message_id, attempt, %error, "a request could not be decided");
+                tokio::time::sleep(TRY_PAUSE * 2_u32.pow(attempt)).await;
+            }
+        }
+    }
+    false
+}
+
+/// A receipt that is not valid any more means that the message comes again; it is known then.
+pub(crate) async fn acknowledge(shared: &Shared, delivery: Delivery) {
+    if let Err(error) = shared.queue.ack(delivery.receipt).await {
+        tracing::debug!(message = %delivery.message_id, %error, "a handled message was not acknowledged");
+    }
+}

@@ -1,0 +1,62 @@
+//! A signal on its way: [`Send`] → row of the outbox → message of the queue.
+
+use bytes::Bytes;
+use catalog::{NewOutboxRow, OutboxRow};
+use queue::{Message, TopicName};
+use signalling::meeting::{Parent, Send};
+use signalling::signal::VERSION;
+use signalling::topics::{MEETING_DOWN, RING_DOWN, property};
+use signalling::{Down, Envelope, MeetingId, SignalId};
+
+/// Absolute expiry, milliseconds since 1970; only in the outbox. On the queue it is what is left, in seconds.
+const EXPIRES_AT: &str = "expiresAtMs";
+/// The receiver, by whom rows are kept in order; only in the outbox.
+const RECEIVER: &str = "receiver";
+
+/// The row of a signal. `id` is the signal's: it stays the same however often the row is sent.
+pub(crate) fn row(send: Send, meeting: Option<MeetingId>, id: SignalId, now_ms: u64) -> NewOutboxRow {
+    let kind = send.body.kind();
+    let mut properties = vec![
+        (property::SECOND_TOPIC.to_owned(), format!("/p2p/{}/{kind}", send.to)),
+        (property::QOS.to_owned(), "1".to_owned()),
+        (property::CLEAN_SESSION.to_owned(), "false".to_owned()),
+        (property::CONTENT_TYPE.to_owned(), "application/json".to_owned()),
+        (EXPIRES_AT.to_owned(), send.expires_at_ms.to_string()),
+        (RECEIVER.to_owned(), send.to.0),
+    ];
+    if let Some((invitation, rev)) = send.collapse {
+        properties.push((property::COLLAPSE_KEY.to_owned(), invitation.to_string()));
+        properties.push((property::COLLAPSE_VERSION.to_owned(), rev.to_string()));
+    }
+    let envelope = Envelope {
+        v: VERSION,
+        id,
+        meeting,
+        sent_at_ms: now_ms,
+        expires_at_ms: send.expires_at_ms,
+        in_reply_to: send.in_reply_to,
+    };
+    let body = serde_json::to_vec(&Down { envelope, body: send.body }).expect("a signal has string keys only");
+    let topic = match send.parent {
+        Parent::Ring => RING_DOWN,
+        Parent::Meeting => MEETING_DOWN,
+    };
+    NewOutboxRow { topic: topic.to_owned(), properties, body }
+}
+
+/// Rows of one receiver are sent one after the other.
+pub(crate) fn receiver(row: &OutboxRow) -> &str {
+    row.properties.iter().find(|(name, _)| name == RECEIVER).map_or("", |(_, value)| value)
+}
+
+/// `None`: expired, nobody wants it any more.
+pub(crate) fn message(row: &OutboxRow, now_ms: u64) -> Option<(TopicName, Message)> {
+    let expires_at_ms = row.properties.iter().find(|(name, _)| name == EXPIRES_AT)?.1.parse::<u64>().ok()?;
+    let left_ms = expires_at_ms.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)?;
+    let own = |name: &str| name != EXPIRES_AT && name != RECEIVER;
+    let mut properties: Vec<_> = row.properties.iter().filter(|(name, _)| own(name)).cloned().collect();
+    properties.push((property::EXPIRY_S.to_owned(), left_ms.div_ceil(1_000).to_string()));
+    let topic = TopicName::parse(&row.topic).ok()?;
+    let body = Bytes::copy_from_slice(&row.body);
+    Some((topic, Message { keys: Vec::new(), tag: None, properties, body, born_ms: now_ms }))
+}

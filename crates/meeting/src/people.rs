@@ -1,0 +1,82 @@
+//! What the catalog knows of users and their devices.
+
+use crate::config::Config;
+use catalog::{Catalog, CatalogError, DeviceState, User};
+use signalling::meeting::{Callee, Meeting};
+use signalling::{ClientId, Contact, MeetingId, Presence, UserName};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Clients of the members whose connection stands.
+pub(crate) async fn online_members(
+    catalog: &dyn Catalog,
+    meeting: &Meeting,
+) -> Result<BTreeSet<ClientId>, CatalogError> {
+    let users: Vec<String> = meeting.members.iter().map(|stay| stay.user.0.clone()).collect();
+    let devices = catalog.devices_of(&users).await?;
+    Ok(devices.into_iter().filter(|device| device.online).map(|device| ClientId(device.client_id)).collect())
+}
+
+pub(crate) async fn is_online(catalog: &dyn Catalog, user: &str, client: &str) -> Result<bool, CatalogError> {
+    let devices = catalog.devices_of(&[user.to_owned()]).await?;
+    Ok(devices.iter().any(|device| device.client_id == client && device.online))
+}
+
+/// The users to be rung into `meeting`; the error is the one that does not exist.
+pub(crate) async fn callees(
+    catalog: &dyn Catalog,
+    users: &[UserName],
+    meeting: MeetingId,
+) -> Result<Result<Vec<Callee>, UserName>, CatalogError> {
+    let names: Vec<String> = users.iter().map(|user| user.0.clone()).collect();
+    let devices = catalog.devices_of(&names).await?;
+    let ties = catalog.engagements_of(&names).await?;
+    let elsewhere = |user: &str| ties.iter().any(|tie| tie.user == user && tie.exclusive && tie.meeting != meeting.0);
+    let mut found = Vec::new();
+    for name in names {
+        let Some(user) = catalog.user(&name).await? else { return Ok(Err(UserName(name))) };
+        let own: Vec<&DeviceState> = devices.iter().filter(|device| device.user == name).collect();
+        found.push(Callee {
+            busy: elsewhere(&name),
+            online: own.iter().any(|device| device.online),
+            devices: online_first(&own),
+            name: user.name,
+            user: UserName(name),
+        });
+    }
+    Ok(Ok(found))
+}
+
+/// Only so many ring, so those that are there come first.
+fn online_first(devices: &[&DeviceState]) -> Vec<ClientId> {
+    let on = devices.iter().filter(|device| device.online);
+    let off = devices.iter().filter(|device| !device.online);
+    on.chain(off).map(|device| ClientId(device.client_id.clone())).collect()
+}
+
+/// Whom this user may call: all others of the instance.
+pub(crate) async fn contacts(catalog: &dyn Catalog, own: &UserName) -> Result<Vec<Contact>, CatalogError> {
+    let mut users = catalog.users(None, Config::CONTACTS_MAX + 1).await?;
+    users.retain(|user| user.user != own.0);
+    users.truncate(Config::CONTACTS_MAX as usize);
+    let names: Vec<String> = users.iter().map(|user| user.user.clone()).collect();
+    let ties = catalog.engagements_of(&names).await?;
+    let in_call = ties.into_iter().filter(|tie| tie.exclusive).map(|tie| tie.user).collect::<HashSet<_>>();
+    let mut devices: HashMap<String, Vec<DeviceState>> = HashMap::new();
+    for device in catalog.devices_of(&names).await? {
+        devices.entry(device.user.clone()).or_default().push(device);
+    }
+    let own = |user: &User| devices.get(&user.user).map_or(&[][..], Vec::as_slice);
+    Ok(users.iter().map(|user| contact(user, own(user), in_call.contains(&user.user))).collect())
+}
+
+fn contact(user: &User, devices: &[DeviceState], in_call: bool) -> Contact {
+    let online = devices.iter().any(|device| device.online);
+    let presence = match (in_call, online) {
+        (true, _) => Presence::InCall,
+        (false, true) => Presence::Online,
+        (false, false) => Presence::Offline,
+    };
+    let last = devices.iter().filter_map(|device| device.since_ms).max();
+    let since_ms = last.filter(|_| presence == Presence::Offline);
+    Contact { user: UserName(user.user.clone()), name: user.name.clone(), presence, since_ms }
+}

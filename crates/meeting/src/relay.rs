@@ -1,0 +1,93 @@
+//! From the outbox to the queue: at least once, in order per receiver, until the queue has said OK.
+
+use crate::clock;
+use crate::deciding::Shared;
+use crate::mail;
+use catalog::{CatalogError, OutboxRow};
+use queue::{Queue, SendError};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Rows that are on their way together.
+const WAVE_MAX: u32 = 256;
+const FORGET_EVERY: Duration = Duration::from_millis(50);
+const RETRY: Duration = Duration::from_millis(200);
+const RETRY_CATALOG: Duration = Duration::from_secs(1);
+
+/// Works until it is dropped.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut after = 0;
+    loop {
+        match wave(&shared, after).await {
+            Ok(Some(last)) => after = last,
+            Ok(None) => shared.outbox.notified().await,
+            Err(error) => {
+                tracing::warn!(%error, "the outbox cannot be read; again");
+                tokio::time::sleep(RETRY_CATALOG).await;
+                after = 0;
+            }
+        }
+    }
+}
+
+/// Sends what lies there; the id of the last row, if there was one.
+async fn wave(shared: &Arc<Shared>, after: i64) -> Result<Option<i64>, CatalogError> {
+    let rows = shared.catalog.outbox(after, WAVE_MAX).await?;
+    let Some(last) = rows.last().map(|row| row.id) else { return Ok(None) };
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let mut lanes = JoinSet::new();
+    for rows in by_receiver(rows) {
+        lanes.spawn(send_in_order(Arc::clone(&shared.queue), rows));
+    }
+    while lanes.join_next().await.is_some() {}
+    shared.sent().extend(ids);
+    Ok(Some(last))
+}
+
+/// Forgets what is sent, now and then: each time costs a write of the catalog that the next request would wait for.
+/// Rows that are sent again after a crash do no harm. Works until it is dropped.
+pub(crate) async fn forget(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(FORGET_EVERY).await;
+        let ids = std::mem::take(&mut *shared.sent());
+        if ids.is_empty() {
+            continue;
+        }
+        if let Err(error) = shared.catalog.outbox_sent(&ids).await {
+            tracing::warn!(%error, "sent messages stay in the outbox; again");
+            shared.sent().extend(ids);
+        }
+    }
+}
+
+fn by_receiver(rows: Vec<OutboxRow>) -> Vec<Vec<OutboxRow>> {
+    let mut lanes: HashMap<String, Vec<OutboxRow>> = HashMap::new();
+    for row in rows {
+        lanes.entry(mail::receiver(&row).to_owned()).or_default().push(row);
+    }
+    lanes.into_values().collect()
+}
+
+async fn send_in_order(queue: Arc<dyn Queue>, rows: Vec<OutboxRow>) {
+    for row in rows {
+        send(&*queue, &row).await;
+    }
+}
+
+/// Returns when the queue has the message, or nobody wants it any more.
+async fn send(queue: &dyn Queue, row: &OutboxRow) {
+    while let Some((topic, message)) = mail::message(row, clock::now_ms()) {
+        match queue.send_wait(&topic, message).await {
+            Ok(_) => return,
+            Err(SendError::Invalid(error)) => {
+                return tracing::error!(row = row.id, %error, "the queue refuses a signal; it is lost");
+            }
+            Err(error) => {
+                tracing::warn!(row = row.id, %error, "the queue does not take a signal; again");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}

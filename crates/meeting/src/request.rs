@@ -1,0 +1,116 @@
+//! A message of the queue as a request: who sent it, what it asks, and whether it can be read at all.
+
+use crate::config::Config;
+use queue::Message;
+use serde_json::Value;
+use signalling::signal::VERSION;
+use signalling::topics::property;
+use signalling::{ClientId, MeetingId, RefusalCode, SignalId, Up, UpBody, UserName};
+use uuid::Uuid;
+
+/// The sender, as the broker stamped it. What a payload says of its sender is never looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sender {
+    pub client: ClientId,
+    /// Absent: no end user.
+    pub user: Option<UserName>,
+    pub arrived_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub code: RefusalCode,
+    pub words: String,
+}
+
+/// A message that cannot be handled, with as much of it as can be read for the answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    pub id: Option<SignalId>,
+    pub meeting: Option<MeetingId>,
+    pub refusal: Refusal,
+}
+
+pub(crate) fn refusal(code: RefusalCode, words: impl Into<String>) -> Refusal {
+    Refusal { code, words: words.into() }
+}
+
+/// `None`: nobody to answer.
+pub(crate) fn sender(message: &Message) -> Option<Sender> {
+    let client = ClientId(message.property(property::CLIENT_ID)?.to_owned());
+    let user = message.property(property::USER).map(UserName::from);
+    let arrived_ms = message.property(property::ARRIVED_MS).and_then(|text| text.parse().ok());
+    Some(Sender { client, user, arrived_ms })
+}
+
+pub(crate) fn parse(body: &[u8], config: &Config) -> Result<Up, Unreadable> {
+    if body.len() > config.payload_bytes_max {
+        let words = format!("the request has {} bytes: send at most {}", body.len(), config.payload_bytes_max);
+        return Err(Unreadable { id: None, meeting: None, refusal: refusal(RefusalCode::Limit, words) });
+    }
+    let value = serde_json::from_slice::<Value>(body).map_err(|error| unreadable(&Value::Null, &error.to_string()))?;
+    if value["v"] != VERSION {
+        return Err(unreadable(&value, &format!("version {} is not spoken here: send {VERSION}", value["v"])));
+    }
+    serde_json::from_value(value.clone()).map_err(|error| unreadable(&value, &error.to_string()))
+}
+
+fn unreadable(value: &Value, cause: &str) -> Unreadable {
+    let id = |field: &str| value[field].as_str().and_then(|text| Uuid::try_parse(text).ok());
+    let cause: String = cause.chars().take(300).collect();
+    Unreadable {
+        id: id("id").map(SignalId),
+        meeting: id("meeting").map(MeetingId),
+        refusal: refusal(RefusalCode::Invalid, format!("the request cannot be read: {cause}")),
+    }
+}
+
+/// What can be said of a request without asking anybody.
+pub(crate) fn check(up: &Up, sender: &Sender, config: &Config, now_ms: u64) -> Result<(), Refusal> {
+    if expiry_ms(up, sender, config) < now_ms {
+        return Err(refusal(RefusalCode::Expired, "the request came too late: send it anew, with the service's clock"));
+    }
+    let without_meeting = matches!(up.body, UpBody::State {} | UpBody::Contacts {} | UpBody::Seen { .. });
+    if up.envelope.meeting.is_none() && !without_meeting {
+        return Err(refusal(RefusalCode::Invalid, "the request names no meeting: set `meeting`"));
+    }
+    match &up.body {
+        UpBody::Create { callees, title, .. } => {
+            check_title(title.as_deref())?;
+            check_callees(callees, sender)
+        }
+        UpBody::Invite { callees } => check_callees(callees, sender),
+        _ => Ok(()),
+    }
+}
+
+/// A create is good for a short time only, whatever it says.
+fn expiry_ms(up: &Up, sender: &Sender, config: &Config) -> u64 {
+    let said = up.envelope.expires_at_ms;
+    let arrived_ms = sender.arrived_ms.filter(|_| matches!(up.body, UpBody::Create { .. }));
+    arrived_ms.map_or(said, |at_ms| said.min(at_ms.saturating_add(config.create_ms)))
+}
+
+fn check_title(title: Option<&str>) -> Result<(), Refusal> {
+    let length = title.map_or(0, |title| title.chars().count());
+    if length <= Config::TITLE_CHARS_MAX {
+        return Ok(());
+    }
+    let words = format!("the title has {length} characters: use at most {}", Config::TITLE_CHARS_MAX);
+    Err(refusal(RefusalCode::Limit, words))
+}
+
+fn check_callees(callees: &[UserName], sender: &Sender) -> Result<(), Refusal> {
+    if callees.len() > Config::CALLEES_MAX {
+        let words = format!("{} callees are too many: name at most {}", callees.len(), Config::CALLEES_MAX);
+        return Err(refusal(RefusalCode::Limit, words));
+    }
+    if let Some(user) = callees.iter().find(|user| !user.is_valid()) {
+        let shown: String = user.as_str().chars().take(UserName::MAX_CHARS).collect();
+        return Err(refusal(RefusalCode::Invalid, format!("{shown:?} cannot be a user's name")));
+    }
+    if callees.iter().any(|user| sender.user.as_ref() == Some(user)) {
+        return Err(refusal(RefusalCode::Invalid, "you cannot call yourself: name others"));
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! The service as a whole: how it starts and how it stops.
+
+use crate::channels::Channels;
+use crate::config::Config;
+use crate::deciding::{Shared, Undecided};
+use crate::reconcile::{self, Reconciler};
+use crate::token::JoinSigner;
+use crate::{intake, media, people, relay, status, timers};
+use catalog::{Catalog, CatalogError};
+use queue::{AdminError, GroupName, GroupOptions, NameError, Queue, TopicName};
+use signalling::MeetingId;
+use signalling::meeting::Event;
+use signalling::topics::{MEETING_DOWN, MEETING_GROUP, MEETING_UP, RING_DOWN};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+/// The running service. Dropping it stops it where it stands, as a crash would: nothing is lost by that.
+pub struct MeetingService {
+    tasks: JoinSet<()>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the meeting service cannot use the queue: {0}")]
+    Queue(#[from] AdminError),
+    #[error("the meeting service cannot use the catalog: {0}")]
+    Catalog(#[from] CatalogError),
+    #[error("a name of the meeting service is not one of the queue: {0}")]
+    Name(#[from] NameError),
+    #[error("a living meeting cannot be taken up again: {0}")]
+    Meeting(String),
+}
+
+impl MeetingService {
+    /// Makes its topics and its group where they are missing, takes up all living meetings, then serves.
+    ///
+    /// # Errors
+    /// Queue or catalog do not answer, or a document cannot be read.
+    pub async fn start(
+        config: Config,
+        queue: Arc<dyn Queue>,
+        catalog: Arc<dyn Catalog>,
+        channels: Arc<dyn Channels>,
+        signer: JoinSigner,
+    ) -> Result<Self, StartError> {
+        let (group, requests) = prepare(&*queue).await?;
+        let events = channels.events();
+        let shared = Arc::new(Shared {
+            config,
+            queue,
+            catalog,
+            signer,
+            reconciler: Reconciler::new(channels),
+            sent: std::sync::Mutex::default(),
+            outbox: Notify::new(),
+            deadlines: Notify::new(),
+            creating: Mutex::new(()),
+        });
+        take_up(&shared).await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(reconcile::run(Arc::clone(&shared)));
+        tasks.spawn(relay::run(Arc::clone(&shared)));
+        tasks.spawn(relay::forget(Arc::clone(&shared)));
+        tasks.spawn(media::run(Arc::clone(&shared), events));
+        tasks.spawn(status::run(Arc::clone(&shared), group.clone()));
+        tasks.spawn(intake::run(Arc::clone(&shared), group, requests));
+        tasks.spawn(timers::run(Arc::clone(&shared)));
+        tasks.spawn(timers::prune(shared));
+        Ok(Self { tasks })
+    }
+
+    /// Stops, and returns when nothing of it runs any more. What was under way is taken up by the next start.
+    pub async fn shutdown(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+async fn prepare(queue: &dyn Queue) -> Result<(GroupName, TopicName), StartError> {
+    let group = GroupName::parse(MEETING_GROUP)?;
+    for topic in [MEETING_UP, RING_DOWN, MEETING_DOWN] {
+        queue.create_topic(TopicName::parse(topic)?).await?;
+    }
+    queue.create_group(group.clone(), GroupOptions::default()).await?;
+    Ok((group, TopicName::parse(MEETING_UP)?))
+}
+
+/// Channels are opened again, connections are known anew, rings keep their deadlines.
+async fn take_up(shared: &Shared) -> Result<(), StartError> {
+    let living = shared.catalog.live_meetings().await?;
+    for id in &living {
+        take_up_one(shared, *id).await.map_err(|error| StartError::Meeting(error.to_string()))?;
+    }
+    tracing::info!(meetings = living.len(), "meetings taken up");
+    Ok(())
+}
+
+async fn take_up_one(shared: &Shared, id: Uuid) -> Result<(), Undecided> {
+    let Some(known) = shared.known(id).await? else { return Ok(()) };
+    let described = shared.reconciler.channels().describe(MeetingId(id).into()).await;
+    let participants = described.ok().flatten().map(|channel| channel.participants).unwrap_or_default();
+    let there = participants.into_iter().filter(|participant| participant.connected);
+    let connected: BTreeSet<_> = there.map(|participant| participant.participation).collect();
+    let online = people::online_members(&*shared.catalog, &known.meeting).await?;
+    if let Some(meeting) = shared.happen(id, Event::Restarted { connected, online }).await? {
+        shared.reconciler.wants(&meeting);
+    }
+    Ok(())
+}

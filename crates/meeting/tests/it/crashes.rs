@@ -1,0 +1,116 @@
+//! The process ends at the worst moments, and everything comes out as if it had not.
+
+use crate::rtc::Asked;
+use crate::world::{World, channel, create, new_meeting, until};
+use catalog::Catalog as _;
+use signalling::{DownBody, EndReason, Rights, Track, UpBody};
+
+#[tokio::test]
+async fn a_request_that_was_committed_and_not_acknowledged_is_handled_once() {
+    let mut world = World::new().await;
+    world.let_acks_hang();
+    let meeting = world.call("alice.phone", &["bob"]).await;
+    world.expect("bob.phone", "invitation").await;
+    world.crash().await;
+    world.start().await;
+    world.settle().await;
+    assert_eq!(world.rest("bob.phone").await, [""; 0], "no second invitation");
+    let creates = world.catalog.creates_since("alice", 0).await.unwrap();
+    assert_eq!(creates, 1);
+    assert!(world.rtc.is_open(&channel(meeting)), "the channel is opened again");
+}
+
+#[tokio::test]
+async fn what_was_committed_and_not_sent_is_sent_by_the_next_start() {
+    let mut world = World::new().await;
+    world.let_sends_hang();
+    let meeting = world.call("alice.phone", &["bob"]).await;
+    let catalog = std::sync::Arc::clone(&world.catalog);
+    until("it is committed", async || catalog.meeting(meeting.0).await.unwrap().is_some()).await;
+    world.crash().await;
+    world.start().await;
+    world.expect("alice.phone", "admitted").await;
+    world.expect("bob.phone", "invitation").await;
+    world.expect("bob.laptop", "invitation").await;
+    assert_eq!(world.rest("bob.phone").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_request_that_came_while_the_service_was_down_is_handled_by_the_next_start() {
+    let mut world = World::new().await;
+    world.crash().await;
+    let meeting = new_meeting();
+    world.ask("alice.phone", meeting, create(&["bob"])).await;
+    world.start().await;
+    world.expect("bob.phone", "invitation").await;
+}
+
+#[tokio::test]
+async fn a_start_opens_the_channels_of_living_meetings_with_all_that_was_decided() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    world.ask("alice.phone", meeting, UpBody::Block { user: "bob".into(), track: Track::Audio }).await;
+    world.find("bob.phone", "blocked").await;
+    world.crash().await;
+    world.start().await;
+    let join = world.state("bob.phone").await.call.unwrap().join.unwrap();
+    let silent = Rights { publish_audio: false, ..Rights::ALL };
+    assert_eq!(world.claims(&join).rights, silent, "fresh tokens know of the block");
+    let who = join.participation;
+    until("all is said again", async || {
+        let asked = world.rtc.asked(&channel(meeting));
+        asked.first() == Some(&Asked::Open)
+            && asked.contains(&Asked::Admit(who))
+            && asked.contains(&Asked::Rights(who, silent))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ring_deadlines_stay_over_a_restart() {
+    let mut world = World::with(|config| config.rules.reach_ms = 400).await;
+    let (_, invitation) = world.ringing().await;
+    world.crash().await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    world.start().await;
+    let DownBody::Ended { reason, outcome, .. } = world.expect("bob.phone", "ended").await.body else { panic!() };
+    assert_eq!(reason, EndReason::NoAnswer);
+    assert_eq!(outcome.unwrap().invitation, invitation);
+    assert_eq!(world.state("bob.laptop").await.outcomes.len(), 1);
+}
+
+#[tokio::test]
+async fn gone_times_begin_anew_at_a_start() {
+    let mut world = World::with(|config| config.rules.gone_ms = 1_500).await;
+    world.in_call().await;
+    world.crash().await;
+    world.start().await;
+    world.goes("bob.phone").await;
+    let before = std::time::Instant::now();
+    world.find("alice.phone", "ended").await;
+    assert!(before.elapsed() >= std::time::Duration::from_millis(1_000), "not before its time");
+}
+
+#[tokio::test]
+async fn a_channel_that_could_not_be_closed_is_closed_by_the_next_start() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    world.rtc.fail(usize::MAX);
+    world.ask("alice.phone", meeting, UpBody::Destroy {}).await;
+    world.find("alice.phone", "ended").await;
+    assert!(world.rtc.is_open(&channel(meeting)));
+    world.crash().await;
+    world.start().await;
+    until("the close is said", async || world.rtc.asked(&channel(meeting)).contains(&Asked::Close)).await;
+    let catalog = std::sync::Arc::clone(&world.catalog);
+    until("the meeting is put away", async || catalog.live_meetings().await.unwrap().is_empty()).await;
+}
+
+#[tokio::test]
+async fn an_rtc_server_that_does_not_answer_is_asked_again() {
+    let mut world = World::new().await;
+    world.rtc.fail(3);
+    world.call("alice.phone", &["bob"]).await;
+    world.expect("alice.phone", "admitted").await;
+    world.expect("bob.phone", "invitation").await;
+}

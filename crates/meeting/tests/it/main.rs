@@ -1,0 +1,8 @@
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
+
+mod calls;
+mod crashes;
+mod people;
+mod refusals;
+mod rtc;
+mod world;

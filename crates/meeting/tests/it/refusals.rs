@@ -1,0 +1,121 @@
+//! What is refused, with which code, and that nothing else happens.
+
+use crate::world::{World, create, new_meeting, now_ms};
+use signalling::{Down, DownBody, RefusalCode, Track, UpBody};
+
+fn code(down: &Down) -> RefusalCode {
+    let DownBody::Refused { code, words } = &down.body else { panic!("{down:?}") };
+    assert!(words.len() > 10, "words that help: {words}");
+    *code
+}
+
+#[tokio::test]
+async fn an_unknown_user_and_an_unknown_meeting_are_the_same_to_whoever_asks() {
+    let mut world = World::new().await;
+    world.call("alice.phone", &["nobody"]).await;
+    assert_eq!(code(&world.next("alice.phone").await), RefusalCode::NotAllowed);
+    world.ask("alice.phone", new_meeting(), UpBody::Join {}).await;
+    assert_eq!(code(&world.next("alice.phone").await), RefusalCode::NotAllowed);
+    let meeting = world.in_call().await;
+    world.ask("carol.phone", meeting, UpBody::Roster {}).await;
+    assert_eq!(code(&world.next("carol.phone").await), RefusalCode::NotAllowed);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_as_invalid_and_answers_its_id_where_it_has_one() {
+    let mut world = World::new().await;
+    world.publish("alice.phone", b"not json".to_vec()).await;
+    assert_eq!(code(&world.next("alice.phone").await), RefusalCode::Invalid);
+    let id = "0190a1b2-c3d4-7e5f-8a6b-9c7d8e9f0a1b";
+    let odd = format!(r#"{{"v":1,"id":"{id}","type":"dance","sent_at_ms":1,"expires_at_ms":99999999999999}}"#);
+    world.publish("alice.phone", odd.into_bytes()).await;
+    let refused = world.next("alice.phone").await;
+    assert_eq!(code(&refused), RefusalCode::Invalid);
+    assert_eq!(refused.envelope.in_reply_to.unwrap().to_string(), id);
+    let mut other_version = serde_json::to_value(World::up(None, UpBody::State {})).unwrap();
+    other_version["v"] = 2.into();
+    world.publish("alice.phone", other_version.to_string().into_bytes()).await;
+    assert_eq!(code(&world.next("alice.phone").await), RefusalCode::Invalid);
+    world.ask("alice.phone", None, UpBody::Leave {}).await;
+    assert_eq!(code(&world.next("alice.phone").await), RefusalCode::Invalid);
+    world.call("alice.phone", &["alice"]).await;
+    assert_eq!(code(&world.next("alice.phone").await), RefusalCode::Invalid);
+}
+
+#[tokio::test]
+async fn too_large_a_request_is_refused() {
+    let mut world = World::new().await;
+    world.publish("alice.phone", vec![b' '; 64 * 1024 + 1]).await;
+    assert_eq!(code(&world.next("alice.phone").await), RefusalCode::Limit);
+}
+
+#[tokio::test]
+async fn a_request_past_its_expiry_does_nothing() {
+    let mut world = World::new().await;
+    let mut up = World::up(Some(new_meeting()), create(&["bob"]));
+    up.envelope.expires_at_ms = now_ms() - 1;
+    world.send("alice.phone", &up).await;
+    assert_eq!(code(&world.next("alice.phone").await), RefusalCode::Expired);
+    assert_eq!(world.rest("bob.phone").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_sender_is_who_the_broker_says_whatever_the_payload_says() {
+    let mut world = World::new().await;
+    let mut claimed = serde_json::to_value(World::up(Some(new_meeting()), create(&["bob"]))).unwrap();
+    claimed["from"] = "carol".into();
+    claimed["user"] = "carol".into();
+    world.publish("alice.phone", claimed.to_string().into_bytes()).await;
+    let DownBody::Invitation(ring) = world.expect("bob.phone", "invitation").await.body else { panic!("no ring") };
+    assert_eq!(ring.from.as_str(), "alice");
+}
+
+#[tokio::test]
+async fn a_user_has_one_live_call() {
+    let mut world = World::new().await;
+    world.ringing().await;
+    let second = world.call("alice.phone", &["carol"]).await;
+    assert_eq!(code(&world.next("alice.phone").await), RefusalCode::AlreadyInCall);
+    assert_eq!(world.rest("carol.phone").await, [""; 0]);
+    assert!(!world.rtc.is_open(&second.into()));
+}
+
+#[tokio::test]
+async fn twenty_creates_a_minute_are_the_limit() {
+    let mut world = World::new().await;
+    for _ in 0..20 {
+        let meeting = world.call("alice.phone", &[]).await;
+        world.expect("alice.phone", "admitted").await;
+        world.ask("alice.phone", meeting, UpBody::Leave {}).await;
+        world.expect("alice.phone", "ended").await;
+    }
+    world.call("alice.phone", &[]).await;
+    assert_eq!(code(&world.next("alice.phone").await), RefusalCode::Limit);
+}
+
+#[tokio::test]
+async fn a_meeting_id_is_used_once() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    world.ask("carol.phone", meeting, create(&["alice"])).await;
+    assert_eq!(code(&world.next("carol.phone").await), RefusalCode::Taken);
+}
+
+#[tokio::test]
+async fn only_the_host_rules_and_a_kicked_one_stays_out_during_the_ban() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    world.ask("bob.phone", meeting, UpBody::Block { user: "alice".into(), track: Track::Audio }).await;
+    assert_eq!(code(&world.next("bob.phone").await), RefusalCode::NotHost);
+    world.ask("alice.phone", meeting, UpBody::Invite { callees: vec!["carol".into()] }).await;
+    let DownBody::Invitation(ring) = world.expect("carol.phone", "invitation").await.body else { panic!("no ring") };
+    world.ask("carol.phone", meeting, UpBody::Accept { invitation: ring.invitation }).await;
+    world.expect("carol.phone", "admitted").await;
+    world.ask("alice.phone", meeting, UpBody::Kick { user: "carol".into(), ban_s: 600 }).await;
+    world.find("carol.phone", "ended").await;
+    world.ask("carol.phone", meeting, UpBody::Join {}).await;
+    assert_eq!(code(&world.next("carol.phone").await), RefusalCode::NotMember);
+    world.rest("bob.phone").await;
+    world.ask("bob.phone", meeting, UpBody::Invite { callees: vec!["carol".into()] }).await;
+    assert_eq!(code(&world.next("bob.phone").await), RefusalCode::NotAllowed);
+}
