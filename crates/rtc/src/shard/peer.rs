@@ -4,6 +4,7 @@
 //! [`Peer::settle`]). Whatever goes wrong inside, an error or a panic, ends this peer and nobody else.
 
 use super::socket::Egress;
+use crate::api::LeftReason;
 use crate::channel::{Packet, Write};
 use crate::connect::{Negotiated, NegotiatedMedia, mid_of};
 use crate::crypto;
@@ -42,6 +43,7 @@ pub(super) struct Peer {
     unsettled: bool,
     /// The negotiated SRTP profile.
     cipher: Option<&'static str>,
+    said_goodbye: bool,
 }
 
 /// What a peer's stack reports.
@@ -100,6 +102,7 @@ impl Peer {
             deadline: now,
             unsettled: false,
             cipher: None,
+            said_goodbye: false,
         }
     }
 
@@ -205,14 +208,21 @@ impl Peer {
     pub(super) fn close(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
         let farewell = self.settle(now, outlet).and_then(|()| {
             self.guarded(|peer| {
-                peer.rtc.close()?;
+                // Refused while SCTP is not up: then DTLS alone says it.
+                crypto::want_goodbye(peer.rtc.close().is_err());
                 peer.rtc.handle_input(Input::Timeout(now))?;
                 peer.drain(outlet)
             })
         });
+        crypto::want_goodbye(false);
         if farewell.is_err() {
             tracing::debug!("a peer ended without a farewell");
         }
+    }
+
+    /// Why it cannot go on, after [`Broken`].
+    pub(super) fn end_reason(&self) -> LeftReason {
+        if self.said_goodbye { LeftReason::Gone } else { LeftReason::Failed }
     }
 
     fn payload_type(&self, kind: MediaKind) -> Option<Pt> {
@@ -238,9 +248,10 @@ impl Peer {
 
     fn drain(&mut self, outlet: &mut Outlet<'_>) -> Result<(), RtcError> {
         loop {
-            let output = self.rtc.poll_output()?;
+            let output = self.rtc.poll_output();
             self.cipher = crypto::take_cipher().or(self.cipher);
-            match output {
+            self.said_goodbye |= crypto::take_goodbye();
+            match output? {
                 Output::Timeout(at) => {
                     self.deadline = at;
                     return Ok(());

@@ -35,6 +35,8 @@ pub struct Got {
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub connected: bool,
+    /// The data channel of slot maps is open.
+    pub listens: bool,
     pub closed: bool,
     pub maps: Vec<SlotMap>,
     /// Key frame requests that came in.
@@ -211,7 +213,6 @@ struct Worker {
     mids: Vec<(Purpose, Mid)>,
     sending: BTreeSet<Source>,
     numbers: HashMap<Source, Numbers>,
-    slots_channel: Option<str0m::channel::ChannelId>,
     next_frame: Instant,
     ignore_requests: bool,
     throw_away_one_of: u64,
@@ -248,7 +249,6 @@ impl Worker {
             mids,
             sending: BTreeSet::new(),
             numbers: HashMap::new(),
-            slots_channel: None,
             next_frame: Instant::now(),
             ignore_requests: false,
             throw_away_one_of: 0,
@@ -351,7 +351,7 @@ impl Worker {
         match event {
             Event::Connected => self.tell(|seen| seen.connected = true),
             Event::Closed => self.tell(|seen| seen.closed = true),
-            Event::ChannelOpen(id, _) => self.slots_channel = Some(id),
+            Event::ChannelOpen(..) => self.tell(|seen| seen.listens = true),
             Event::ChannelData(data) => {
                 let map = serde_json::from_slice(&data.data).unwrap();
                 self.tell(|seen| seen.maps.push(map));

@@ -96,11 +96,26 @@ fn a_listener_that_only_sends_reports_is_not_lost() {
 }
 
 #[test]
+fn who_is_removed_at_the_very_moment_of_joining_is_told_too() {
+    let mut stage = Stage::new();
+    for round in 0..5 {
+        let name = format!("bob{round}");
+        let bob = stage.begin_join(&claims(&name), Profile::Call, 2);
+        stage.expect_joined(&name);
+        stage.remove(&name);
+        stage.expect_left(&name, LeftReason::Removed);
+        bob.until("the end", |seen| seen.closed);
+    }
+}
+
+#[test]
 fn a_terminal_that_says_goodbye_has_left_at_once() {
     let mut stage = Stage::new();
     let (_alice, bob) = (stage.join("alice", 1), stage.join("bob", 2));
     stage.expect_joined("alice");
     stage.expect_joined("bob");
+    // str0m closes nothing before its data channels are up.
+    bob.until("the data channel", |seen| seen.listens);
     bob.order(Order::Hang(true));
     stage.expect_left("bob", LeftReason::Gone);
 }
