@@ -1,7 +1,34 @@
-//! SDK for Rust and the headless terminal.
+//! A terminal: the SDK for Rust, and the headless terminal made of it.
+//!
+//! ```text
+//!   Client ──orders──► driver ──inputs──► core (pure): what rings, what is missed, which call stands
+//!     ▲                  │ ▲                 │
+//!   events ◄─────────────┘ └──── effects ◄───┘
+//!                        ├── link: MQTT 5 over TLS, one session over many connections
+//!                        ├── store: what is known of each ring, on disk before its PUBACK
+//!                        └── media: one task per connection to an RTC server
+//! ```
+//!
+//! What it is: [`Client`] connects one device of one user, calls, answers, joins the media channel, plays an encoded
+//! clip into it and counts and checks what arrives. [`headless`] drives it by lines of JSON. What it is not: it encodes
+//! and decodes nothing, opens no camera, and knows of no service but through the signals of the `signalling` crate.
+//!
+//! Contract: an invitation rings once or is missed once on this device, over any crash of either side. What is
+//! acknowledged to the broker about rings is on disk. While a call lives, signalling and media come back by themselves.
 
+mod client;
 pub mod core;
 pub mod event;
 pub mod files;
+pub mod headless;
+mod link;
 pub mod media;
+mod options;
 pub mod store;
+
+pub use client::{Call, Client, Closed, Events, IncomingCall, StartError};
+pub use event::Event;
+pub use link::SetupError;
+pub use media::clip::Clip;
+pub use options::{Credentials, Endpoints, Options};
+pub use signalling::{EndReason, InvitationId, Media, MeetingId, RejectReason, Track, UserName};

@@ -1,0 +1,250 @@
+//! The one task of a terminal: feeds the core, and carries its effects out in their order.
+
+use super::now_ms;
+use crate::core::{Command, Core, Effect, Input, JoinMedia, MediaId, MediaInput, Moment};
+use crate::event::Event;
+use crate::link::{Link, LinkEvent, Published};
+use crate::media::clip::Clip;
+use crate::media::connection::{MediaConnection, MediaEvent, Setup};
+use crate::media::receiver::Senders;
+use crate::media::report::MediaReport;
+use crate::options::Options;
+use crate::store::{RingStore, StoreError};
+use signalling::{InvitationId, MeetingId, ParticipationId, SignalId, Track, UserName};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use uuid::Uuid;
+
+pub(super) enum Order {
+    Command(Command, oneshot::Sender<SignalId>),
+    Reports(oneshot::Sender<Vec<(MeetingId, MediaReport)>>),
+    Current(oneshot::Sender<(Option<MeetingId>, Option<InvitationId>)>),
+    Close(oneshot::Sender<()>),
+}
+
+pub(super) struct Driver {
+    core: Core,
+    store: RingStore,
+    link: Link,
+    setup: Setup,
+    /// False: no channel is joined.
+    media: bool,
+    clips: HashMap<UserName, Arc<Clip>>,
+    connections: BTreeMap<MediaId, Connection>,
+    events: broadcast::Sender<Event>,
+    /// Unbounded, since it is fed by tasks of ours: a report a second and a few events in the life of each.
+    media_events: (mpsc::UnboundedSender<(MediaId, MediaEvent)>, mpsc::UnboundedReceiver<(MediaId, MediaEvent)>),
+}
+
+struct Connection {
+    meeting: MeetingId,
+    media: MediaConnection,
+}
+
+/// Why the driver stops.
+enum Stop {
+    Closed(Option<oneshot::Sender<()>>),
+    Failed(String),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Driver {
+    pub(super) fn new(
+        link: Link,
+        store: RingStore,
+        setup: Setup,
+        options: &Options,
+        events: broadcast::Sender<Event>,
+    ) -> Self {
+        Self {
+            core: Core::new(store.entries().copied(), options.warm),
+            store,
+            link,
+            setup,
+            media: options.media,
+            clips: options.expect.clone(),
+            connections: BTreeMap::new(),
+            events,
+            media_events: mpsc::unbounded_channel(),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
+        let stop = loop {
+            if let Err(stop) = self.turn(&mut inbox).await {
+                break stop;
+            }
+        };
+        self.connections.clear();
+        let closing = self.link.close();
+        match stop {
+            Stop::Failed(reason) => {
+                drop(self.events.send(Event::Failed { reason }));
+                closing.await;
+            }
+            Stop::Closed(answer) => {
+                closing.await;
+                drop(answer.map(|answer| answer.send(())));
+            }
+        }
+    }
+
+    async fn turn(&mut self, inbox: &mut mpsc::Receiver<Order>) -> Result<(), Stop> {
+        let now = now_ms();
+        let wait = self
+            .core
+            .deadline_ms()
+            .map_or(Duration::from_secs(3600), |at| Duration::from_millis(at.saturating_sub(now)));
+        tokio::select! {
+            event = self.link.next() => self.handle_link(event),
+            order = inbox.recv() => self.handle_order(order.ok_or(Stop::Closed(None))?).await,
+            Some((id, event)) = self.media_events.1.recv() => self.handle_media(id, event),
+            () = tokio::time::sleep_until((Instant::now() + wait).into()) => self.apply(Input::Tick).map(drop),
+        }
+    }
+
+    fn handle_link(&mut self, event: LinkEvent) -> Result<(), Stop> {
+        let input = match event {
+            LinkEvent::Connected { session_present, endpoint, tls } => {
+                Input::Connected { session_present, endpoint, tls }
+            }
+            LinkEvent::Disconnected { reason, retry } => {
+                Input::Disconnected { reason, retry_ms: retry.as_millis() as u64 }
+            }
+            LinkEvent::Signal(signal) => Input::Signal(signal),
+            LinkEvent::Published(published) => {
+                self.tell(told(published));
+                return Ok(());
+            }
+            LinkEvent::TakenOver => {
+                return Err(Stop::Failed("open elsewhere: another connection uses this device's client id".to_owned()));
+            }
+        };
+        self.apply(input).map(drop)
+    }
+
+    async fn handle_order(&mut self, order: Order) -> Result<(), Stop> {
+        match order {
+            Order::Command(command, answer) => {
+                if let Some(signal) = self.apply(Input::Command(command))? {
+                    drop(answer.send(signal));
+                }
+            }
+            Order::Reports(answer) => drop(answer.send(self.reports().await)),
+            Order::Current(answer) => drop(answer.send((self.core.current_meeting(), self.core.ringing()))),
+            Order::Close(answer) => return Err(Stop::Closed(Some(answer))),
+        }
+        Ok(())
+    }
+
+    async fn reports(&mut self) -> Vec<(MeetingId, MediaReport)> {
+        let mut reports = Vec::new();
+        for connection in self.connections.values() {
+            reports.extend(connection.media.report().await.map(|report| (connection.meeting, report)));
+        }
+        reports
+    }
+
+    fn handle_media(&mut self, id: MediaId, event: MediaEvent) -> Result<(), Stop> {
+        let Some(meeting) = self.connections.get(&id).map(|connection| connection.meeting) else { return Ok(()) };
+        let input = match event {
+            MediaEvent::Report(report) => {
+                self.tell(Event::Media { meeting, report });
+                return Ok(());
+            }
+            MediaEvent::FirstFrame { user, source, key_frame, after_ms } => {
+                self.tell(Event::FirstFrame { meeting, user, source, key_frame, after_ms });
+                return Ok(());
+            }
+            MediaEvent::Joined { cipher, after_ms } => MediaInput::Joined { cipher, after_ms },
+            MediaEvent::Quiet => MediaInput::Quiet,
+            MediaEvent::Heard => MediaInput::Heard,
+            MediaEvent::Failed(reason) | MediaEvent::Lost(reason) => {
+                self.connections.remove(&id);
+                MediaInput::Over(reason)
+            }
+        };
+        self.apply(Input::Media(id, input)).map(drop)
+    }
+
+    /// Gives the id of the first request that was sent.
+    fn apply(&mut self, input: Input) -> Result<Option<SignalId>, Stop> {
+        let mut moment = Moment { now_ms: now_ms(), new_id: &mut Uuid::now_v7 };
+        let effects = self.core.apply(input, &mut moment);
+        let mut sent = None;
+        for effect in effects {
+            if let Effect::Publish(up) = &effect {
+                sent.get_or_insert(up.envelope.id);
+            }
+            self.carry_out(effect)?;
+        }
+        Ok(sent)
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), Stop> {
+        match effect {
+            // A few milliseconds of fdatasync, for one ring: nothing else may go on before it.
+            Effect::Store(entry) => self.store.put(entry, now_ms())?,
+            Effect::Acknowledge(delivery) => self.link.acknowledge(delivery),
+            Effect::Publish(up) => self.link.publish(&up),
+            Effect::Tell(event) => self.tell(event),
+            Effect::JoinMedia(join) => self.join(*join),
+            Effect::AdmitMedia(id) => self.with(id, MediaConnection::admit),
+            Effect::MuteMedia(id, track, muted) => self.with(id, |media| media.set_muted(track, muted)),
+            Effect::NameSenders(id, names) => {
+                let senders = self.senders(names);
+                self.with(id, |media| media.set_senders(senders));
+            }
+            Effect::CloseMedia(id) => drop(self.connections.remove(&id)),
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, JoinMedia { id, meeting, join, waiting, muted }: JoinMedia) {
+        if !self.media {
+            return;
+        }
+        let events = self.media_events.0.clone();
+        // The driver is gone: so will be the connection.
+        let sink = move |event| drop(events.send((id, event)));
+        let media = MediaConnection::start(join, self.setup.clone(), sink);
+        for (track, muted) in [(Track::Audio, muted.audio), (Track::Video, muted.video)] {
+            if muted {
+                media.set_muted(track, true);
+            }
+        }
+        if !waiting {
+            media.admit();
+        }
+        self.connections.insert(id, Connection { meeting, media });
+    }
+
+    fn senders(&self, names: Vec<(ParticipationId, UserName)>) -> Senders {
+        Senders { user_by_participation: names.into_iter().collect(), clip_by_user: self.clips.clone() }
+    }
+
+    fn with(&self, id: MediaId, tell: impl FnOnce(&MediaConnection)) {
+        if let Some(connection) = self.connections.get(&id) {
+            tell(&connection.media);
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody listens: nobody is to be told.
+        drop(self.events.send(event));
+    }
+}
+
+fn told(Published { signal, meeting, kind, after, refused }: Published) -> Event {
+    match refused {
+        None => Event::PublishAcknowledged { signal, meeting, kind, after_ms: after.as_millis() as u64 },
+        Some(reason) => Event::PublishRefused { signal, kind, reason },
+    }
+}

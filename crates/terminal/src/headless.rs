@@ -1,0 +1,296 @@
+//! A terminal without a person: one JSON command a line in, one JSON event a line out.
+//!
+//! ```text
+//!   {"do":"call","user":"bob","media":"video"}     ──►     {"event":"ringing","user":"bob",…,"at_ms":…}
+//!   {"do":"accept"}                                ──►     {"event":"admitted",…,"at_ms":…}
+//! ```
+//! Every event carries what the part that acted has reported, and `at_ms`, the local clock in milliseconds since 1970.
+//! A command that cannot be read or done gives `command_failed`. The end of the input, or `quit`, ends the terminal.
+
+use crate::client::{Call, Client, Closed, Events, StartError, now_ms};
+use crate::event::Event;
+use crate::options::Options;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use signalling::{InvitationId, Media, RejectReason, SignalId, Track, UserName};
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// A longer line is no command.
+const LINE_MAX: u64 = 64 << 10;
+
+/// What the terminal does by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Answer {
+    /// Waits for `accept` or `reject`.
+    #[default]
+    ByCommand,
+    AcceptAfter(Duration),
+    RejectAfter(Duration),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HeadlessError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("the terminal cannot go on: {0}")]
+    Failed(String),
+    #[error("events cannot be written: {0}")]
+    Output(io::Error),
+    #[error("commands cannot be read: {0}")]
+    Input(io::Error),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+enum Command {
+    Call {
+        #[serde(default)]
+        user: Option<UserName>,
+        #[serde(default)]
+        users: Vec<UserName>,
+        #[serde(default)]
+        media: Option<Media>,
+        #[serde(default)]
+        title: Option<String>,
+    },
+    Accept {
+        #[serde(default)]
+        invitation: Option<InvitationId>,
+    },
+    Reject {
+        #[serde(default)]
+        invitation: Option<InvitationId>,
+        #[serde(default)]
+        reason: Option<RejectReason>,
+    },
+    Cancel {
+        #[serde(default)]
+        user: Option<UserName>,
+    },
+    Invite {
+        user: UserName,
+    },
+    Mute {
+        #[serde(default)]
+        user: Option<UserName>,
+        track: Track,
+    },
+    Unmute {
+        track: Track,
+    },
+    Block {
+        user: UserName,
+        track: Track,
+    },
+    Unblock {
+        user: UserName,
+        track: Track,
+    },
+    AskUnmute {
+        user: UserName,
+        track: Track,
+    },
+    Kick {
+        user: UserName,
+        #[serde(default)]
+        ban_s: u32,
+    },
+    Leave {},
+    Destroy {},
+    Roster {},
+    State {},
+    Contacts {},
+    Seen {
+        invitation: InvitationId,
+    },
+    Stats {},
+    Quit {},
+}
+
+/// Runs until the input ends, `quit`, or the terminal cannot go on.
+///
+/// # Errors
+/// A terminal that cannot start or go on, or broken pipes.
+pub async fn run(
+    options: Options,
+    answer: Answer,
+    input: impl AsyncBufRead + Unpin,
+    output: impl AsyncWrite + Unpin,
+) -> Result<(), HeadlessError> {
+    let (client, events) = Client::connect(options)?;
+    let mut headless = Headless { client: client.clone(), answer, output };
+    let result = headless.run(input, events).await;
+    client.close().await;
+    result
+}
+
+struct Headless<W> {
+    client: Client,
+    answer: Answer,
+    output: W,
+}
+
+/// What a command came to.
+enum Done {
+    Sent(&'static str, SignalId),
+    Stats(Value),
+    Quit,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error("no command: {0}")]
+    Unreadable(String),
+    #[error("not in a call")]
+    NoCall,
+    #[error("nothing rings")]
+    NoRing,
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+impl<W: AsyncWrite + Unpin> Headless<W> {
+    async fn run(&mut self, mut input: impl AsyncBufRead + Unpin, mut events: Events) -> Result<(), HeadlessError> {
+        let mut line = Vec::new();
+        loop {
+            let mut limited = (&mut input).take(LINE_MAX - line.len() as u64);
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Event::Failed { reason }) => {
+                        self.print(json!({ "event": "failed", "reason": reason })).await?;
+                        return Err(HeadlessError::Failed(reason));
+                    }
+                    Some(event) => self.handle_event(event).await?,
+                    None => return Ok(()),
+                },
+                read = limited.read_until(b'\n', &mut line) => {
+                    if read.map_err(HeadlessError::Input)? == 0 && line.is_empty() {
+                        return Ok(());
+                    }
+                    let quits = self.handle_line(&line).await?;
+                    line.clear();
+                    if quits {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn handle_event(&mut self, event: Event) -> Result<(), HeadlessError> {
+        if let Event::Ring(ring) = &event {
+            self.answer_later(ring.invitation);
+        }
+        self.print(serde_json::to_value(&event).unwrap_or_default()).await
+    }
+
+    fn answer_later(&self, invitation: InvitationId) {
+        let (accept, wait) = match self.answer {
+            Answer::ByCommand => return,
+            Answer::AcceptAfter(wait) => (true, wait),
+            Answer::RejectAfter(wait) => (false, wait),
+        };
+        let client = self.client.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            // Closed by now: there is nothing to answer.
+            let _ = if accept {
+                client.accept(invitation).await
+            } else {
+                client.reject(invitation, RejectReason::Declined).await
+            };
+        });
+    }
+
+    /// True if the terminal shall end.
+    async fn handle_line(&mut self, line: &[u8]) -> Result<bool, HeadlessError> {
+        if line.trim_ascii().is_empty() {
+            return Ok(false);
+        }
+        let parsed = serde_json::from_slice(line).map_err(|error| CommandError::Unreadable(error.to_string()));
+        let done = match parsed {
+            Ok(command) => self.carry_out(command).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(Done::Quit) => return Ok(true),
+            Ok(Done::Sent(kind, signal)) => {
+                self.print(json!({ "event": "requested", "type": kind, "signal": signal })).await?;
+            }
+            Ok(Done::Stats(stats)) => self.print(json!({ "event": "stats", "calls": stats })).await?,
+            Err(error) => {
+                let command = String::from_utf8_lossy(line.trim_ascii());
+                self.print(json!({ "event": "command_failed", "reason": error.to_string(), "command": command }))
+                    .await?;
+            }
+        }
+        Ok(false)
+    }
+
+    async fn carry_out(&mut self, command: Command) -> Result<Done, CommandError> {
+        let client = &self.client;
+        let (kind, sent) = match command {
+            Command::Quit {} => return Ok(Done::Quit),
+            Command::Stats {} => return self.stats().await,
+            Command::Call { user, users, media, title } => {
+                let callees = user.into_iter().chain(users).collect();
+                let call = client.create(callees, media.unwrap_or(Media::Video), title).await?;
+                ("create", call)
+            }
+            Command::Accept { invitation } => ("accept", client.accept(self.ring(invitation).await?).await?),
+            Command::Reject { invitation, reason } => {
+                let reason = reason.unwrap_or(RejectReason::Declined);
+                ("reject", client.reject(self.ring(invitation).await?, reason).await?)
+            }
+            Command::State {} => ("state", client.state().await?),
+            Command::Contacts {} => ("contacts", client.contacts().await?),
+            Command::Seen { invitation } => ("seen", client.seen(invitation).await?),
+            command => in_call(&self.call().await?, command).await?,
+        };
+        Ok(Done::Sent(kind, sent))
+    }
+
+    async fn call(&self) -> Result<Call, CommandError> {
+        self.client.current().await?.0.ok_or(CommandError::NoCall)
+    }
+
+    async fn ring(&self, named: Option<InvitationId>) -> Result<InvitationId, CommandError> {
+        match named {
+            Some(invitation) => Ok(invitation),
+            None => self.client.current().await?.1.ok_or(CommandError::NoRing),
+        }
+    }
+
+    async fn stats(&self) -> Result<Done, CommandError> {
+        let reports = self.client.reports().await?.into_iter();
+        let calls = reports.map(|(meeting, report)| json!({ "meeting": meeting, "media": report })).collect();
+        Ok(Done::Stats(Value::Array(calls)))
+    }
+
+    async fn print(&mut self, mut event: Value) -> Result<(), HeadlessError> {
+        event["at_ms"] = now_ms().into();
+        let line = format!("{event}\n");
+        self.output.write_all(line.as_bytes()).await.map_err(HeadlessError::Output)?;
+        self.output.flush().await.map_err(HeadlessError::Output)
+    }
+}
+
+/// Commands about the call that stands.
+async fn in_call(call: &Call, command: Command) -> Result<(&'static str, SignalId), CommandError> {
+    Ok(match command {
+        Command::Cancel { user } => ("cancel", call.cancel(user).await?),
+        Command::Invite { user } => ("invite", call.invite(user).await?),
+        Command::Mute { user: None, track } => ("mute", call.mute(track).await?),
+        Command::Mute { user: Some(user), track } => ("mute", call.mute_other(user, track).await?),
+        Command::Unmute { track } => ("unmute", call.unmute(track).await?),
+        Command::Block { user, track } => ("block", call.block(user, track).await?),
+        Command::Unblock { user, track } => ("unblock", call.unblock(user, track).await?),
+        Command::AskUnmute { user, track } => ("ask_unmute", call.ask_unmute(user, track).await?),
+        Command::Kick { user, ban_s } => ("kick", call.kick(user, ban_s).await?),
+        Command::Leave {} => ("leave", call.leave().await?),
+        Command::Destroy {} => ("destroy", call.destroy().await?),
+        _ => ("roster", call.roster().await?),
+    })
+}

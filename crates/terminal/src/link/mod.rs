@@ -1,0 +1,341 @@
+//! Signalling over MQTT 5: one session that outlives its connections.
+//!
+//! Clean start off, the session kept for 3 days, QoS 1 both ways. It connects again by itself, for ever. Requests that
+//! were not acknowledged go out again on the next connection, by the MQTT client; they are not kept over a restart of
+//! the process. A PUBACK leaves when the owner says so, on the connection that brought the message.
+//!
+//! Contract: [`Link::next`] may be dropped at any await and called again.
+
+mod backoff;
+mod transport;
+
+pub use transport::SetupError;
+pub(crate) use transport::tls_config;
+
+use crate::core::{Delivery, SignalIn};
+use crate::options::Credentials;
+use backoff::Backoff;
+use mqtt::client::{AckHandle, Client, Event, Message, Options, Publication, PublishId};
+use mqtt::codec::{PropertiesBuf, Property};
+use mqtt::{QoS, ReasonCode, Version};
+use rustls::ClientConfig;
+use signalling::topics::{self, MEETING_DOWN, RING_DOWN};
+use signalling::{Down, MeetingId, SignalId, Up};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::task::JoinHandle;
+use transport::{Endpoint, Stream, Transport};
+
+const SESSION_EXPIRY_S: u32 = 3 * 24 * 60 * 60;
+const KEEP_ALIVE_S: u16 = 30;
+/// Unacknowledged messages that the broker may leave with us: more than invitations are held for a state answer.
+const RECEIVE_MAX: u16 = 128;
+const PACKET_MAX: u32 = 256 << 10;
+const REQUESTS_WAITING_MAX: usize = 256;
+const READ_BYTES: usize = 16 << 10;
+
+pub(crate) enum LinkEvent {
+    Connected {
+        session_present: bool,
+        endpoint: String,
+        tls: Option<String>,
+    },
+    /// It comes back by itself after the pause.
+    Disconnected {
+        reason: String,
+        retry: Duration,
+    },
+    Signal(SignalIn),
+    /// A request is done: the broker has it, or refuses it for good.
+    Published(Published),
+    /// Another connection with this client id has taken the session over; this one does not come back.
+    TakenOver,
+}
+
+pub(crate) struct Published {
+    pub(crate) signal: SignalId,
+    pub(crate) meeting: Option<MeetingId>,
+    pub(crate) kind: &'static str,
+    pub(crate) after: Duration,
+    /// The broker's word if it refused.
+    pub(crate) refused: Option<String>,
+}
+
+struct Pending {
+    signal: SignalId,
+    meeting: Option<MeetingId>,
+    kind: &'static str,
+    since: Instant,
+}
+
+pub(crate) struct Link {
+    mqtt: Client,
+    endpoint: Endpoint,
+    tls: Arc<ClientConfig>,
+    state: State,
+    backoff: Backoff,
+    pending: HashMap<PublishId, Pending>,
+    /// At most [`RECEIVE_MAX`]; emptied with the connection.
+    deliveries: HashMap<Delivery, AckHandle>,
+    next_delivery: u64,
+    out: Vec<u8>,
+    needs_flush: bool,
+    events: VecDeque<LinkEvent>,
+}
+
+enum State {
+    Waiting(Instant),
+    Opening(JoinHandle<io::Result<Transport>>),
+    Open(Open),
+    Over,
+}
+
+struct Open {
+    read: ReadHalf<Box<dyn Stream>>,
+    write: WriteHalf<Box<dyn Stream>>,
+    tls: Option<String>,
+}
+
+impl Link {
+    pub(crate) fn new(credentials: &Credentials, tls: Arc<ClientConfig>) -> Result<Self, SetupError> {
+        let now = Instant::now();
+        let options = Options {
+            username: Some(credentials.username.clone()),
+            password: Some(credentials.password.clone().into_bytes()),
+            session_expiry_interval: SESSION_EXPIRY_S,
+            keep_alive_s: KEEP_ALIVE_S,
+            receive_maximum: RECEIVE_MAX,
+            packet_size_max: PACKET_MAX,
+            waiting_max: REQUESTS_WAITING_MAX,
+            ..Options::new(Version::V5, credentials.client_id.clone())
+        };
+        Ok(Self {
+            mqtt: Client::new(options, now),
+            endpoint: Endpoint::choose(&credentials.endpoints)?,
+            tls,
+            state: State::Waiting(now),
+            backoff: Backoff::default(),
+            pending: HashMap::new(),
+            deliveries: HashMap::new(),
+            next_delivery: 0,
+            out: Vec::new(),
+            needs_flush: false,
+            events: VecDeque::new(),
+        })
+    }
+
+    /// Sends a request now, or when the connection is back.
+    pub(crate) fn publish(&mut self, up: &Up) {
+        let kind = up.body.kind();
+        let since = Instant::now();
+        let (signal, meeting) = (up.envelope.id, up.envelope.meeting);
+        let payload = serde_json::to_vec(up).expect("a signal is plain data");
+        let expiry = up.envelope.expires_at_ms.saturating_sub(up.envelope.sent_at_ms).div_ceil(1000);
+        let properties = PropertiesBuf::new()
+            .with(Property::MessageExpiryInterval(u32::try_from(expiry).unwrap_or(u32::MAX)))
+            .expect("a number always fits");
+        let topic = topics::up(kind);
+        let publication =
+            Publication { properties: properties.view(), ..Publication::new(&topic, QoS::AtLeastOnce, &payload) };
+        match self.mqtt.publish(publication, since) {
+            Ok(id) => drop(self.pending.insert(id, Pending { signal, meeting, kind, since })),
+            Err(error) => {
+                let refused = Some(error.to_string());
+                let published = Published { signal, meeting, kind, after: Duration::ZERO, refused };
+                self.events.push_back(LinkEvent::Published(published));
+            }
+        }
+        self.collect();
+    }
+
+    /// Lets a PUBACK go; nothing happens if its connection is gone.
+    pub(crate) fn acknowledge(&mut self, delivery: Delivery) {
+        if let Some(handle) = self.deliveries.remove(&delivery) {
+            self.mqtt.ack(handle, Instant::now());
+            self.collect();
+        }
+    }
+
+    /// Says good-bye to the broker and sends what is left; the session stays.
+    pub(crate) async fn close(mut self) {
+        self.mqtt.disconnect(None);
+        self.out.extend(self.mqtt.take_output());
+        if let State::Open(open) = &mut self.state {
+            let farewell = async {
+                open.write.write_all(&self.out).await?;
+                open.write.shutdown().await
+            };
+            // The broker finds out by itself if this does not get through.
+            let _ = tokio::time::timeout(Duration::from_secs(1), farewell).await;
+        }
+    }
+
+    pub(crate) async fn next(&mut self) -> LinkEvent {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            match &mut self.state {
+                State::Waiting(until) => {
+                    tokio::time::sleep_until((*until).into()).await;
+                    self.state = State::Opening(tokio::spawn(self.endpoint.clone().open(self.tls.clone())));
+                }
+                State::Opening(opening) => {
+                    let opened = opening.await.unwrap_or_else(|_| Err(io::Error::other("the attempt was stopped")));
+                    self.handle_opened(opened);
+                }
+                State::Open(_) => self.run_open().await,
+                State::Over => std::future::pending().await,
+            }
+        }
+    }
+
+    fn handle_opened(&mut self, opened: io::Result<Transport>) {
+        match opened {
+            Ok(Transport { stream, tls }) => {
+                let (read, write) = split(stream);
+                self.state = State::Open(Open { read, write, tls });
+                self.out.clear();
+                self.mqtt.connect(Instant::now());
+                self.collect();
+            }
+            Err(error) => self.lose(format!("{} cannot be reached: {error}", self.endpoint.url)),
+        }
+    }
+
+    /// Writes, reads, or waits for a deadline: one of them.
+    async fn run_open(&mut self) {
+        let State::Open(open) = &mut self.state else { return };
+        let mut buffer = [0; READ_BYTES];
+        let deadline = self.mqtt.poll_timeout().unwrap_or_else(|| Instant::now() + Duration::from_secs(1));
+        let (unsent, needs_flush) = (&self.out, self.needs_flush);
+        let done = tokio::select! {
+            done = write(&mut open.write, unsent, needs_flush) => done,
+            read = open.read.read(&mut buffer) => Done::Read(read),
+            () = tokio::time::sleep_until(deadline.into()) => Done::Timeout,
+        };
+        match done {
+            Done::Wrote(Ok(count)) => {
+                self.out.drain(..count);
+                self.needs_flush = true;
+            }
+            Done::Flushed(Ok(())) => self.needs_flush = false,
+            Done::Read(Ok(0)) => self.lose("the broker closed the connection".to_owned()),
+            Done::Read(Ok(count)) => self.mqtt.handle_input(&buffer[..count], Instant::now()),
+            Done::Timeout => self.mqtt.handle_timeout(Instant::now()),
+            Done::Wrote(Err(error)) | Done::Flushed(Err(error)) | Done::Read(Err(error)) => {
+                self.lose(format!("the connection broke: {error}"));
+            }
+        }
+        self.collect();
+    }
+
+    /// Takes what the MQTT client has to say and to send.
+    fn collect(&mut self) {
+        while let Some(event) = self.mqtt.poll_event() {
+            self.handle_event(event);
+        }
+        self.out.extend(self.mqtt.take_output());
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Connected { session_present, .. } => self.handle_connected(session_present),
+            Event::Refused { reason, .. } => {
+                self.backoff.slow_down();
+                self.lose(format!("the broker refused the login: {reason}; check the credentials"));
+            }
+            Event::Message(message) => self.handle_message(message),
+            Event::Published { id, reason } => self.handle_published(id, reason),
+            Event::Disconnected { reason: ReasonCode::SESSION_TAKEN_OVER, .. } => {
+                self.forget_connection();
+                self.state = State::Over;
+                self.events.push_back(LinkEvent::TakenOver);
+            }
+            Event::Disconnected { reason, .. } => self.lose(format!("the broker ended the connection: {reason}")),
+            Event::Closed { reason, detail } => self.lose(format!("{detail} ({reason})")),
+            Event::Subscribed { .. } | Event::Unsubscribed { .. } => {}
+        }
+    }
+
+    fn handle_connected(&mut self, session_present: bool) {
+        self.backoff.reset();
+        let State::Open(open) = &self.state else { return };
+        let (endpoint, tls) = (self.endpoint.url.clone(), open.tls.clone());
+        self.events.push_back(LinkEvent::Connected { session_present, endpoint, tls });
+    }
+
+    fn handle_published(&mut self, id: PublishId, reason: ReasonCode) {
+        let Some(Pending { signal, meeting, kind, since }) = self.pending.remove(&id) else { return };
+        let refused = reason.is_error().then(|| reason.to_string());
+        let published = Published { signal, meeting, kind, after: since.elapsed(), refused };
+        self.events.push_back(LinkEvent::Published(published));
+    }
+
+    fn handle_message(&mut self, message: Message) {
+        let delivery = message.ack.map(|handle| {
+            self.next_delivery += 1;
+            self.deliveries.insert(Delivery(self.next_delivery), handle);
+            Delivery(self.next_delivery)
+        });
+        match parse(&message) {
+            Some(down) => self.events.push_back(LinkEvent::Signal(SignalIn { down, dup: message.dup, delivery })),
+            None => {
+                tracing::debug!(topic = message.topic, "a message that is no signal of ours");
+                if let Some(delivery) = delivery {
+                    self.acknowledge(delivery);
+                }
+            }
+        }
+    }
+
+    fn lose(&mut self, reason: String) {
+        self.forget_connection();
+        let retry = self.backoff.next(random());
+        self.state = State::Waiting(Instant::now() + retry);
+        self.events.push_back(LinkEvent::Disconnected { reason, retry });
+    }
+
+    fn forget_connection(&mut self) {
+        self.mqtt.connection_lost();
+        self.deliveries.clear();
+        self.out.clear();
+        self.needs_flush = false;
+    }
+}
+
+/// Writes what is unsent, or flushes what is written; waits for ever if there is neither.
+async fn write(stream: &mut WriteHalf<Box<dyn Stream>>, unsent: &[u8], needs_flush: bool) -> Done {
+    if !unsent.is_empty() {
+        Done::Wrote(stream.write(unsent).await)
+    } else if needs_flush {
+        Done::Flushed(stream.flush().await)
+    } else {
+        std::future::pending().await
+    }
+}
+
+enum Done {
+    Wrote(io::Result<usize>),
+    Flushed(io::Result<()>),
+    Read(io::Result<usize>),
+    Timeout,
+}
+
+/// A signal of the service. Of an unknown type: none, newer services may have more.
+fn parse(message: &Message) -> Option<Down> {
+    let parent = message.topic.split('/').next()?;
+    let ours = parent == RING_DOWN || parent == MEETING_DOWN;
+    ours.then(|| serde_json::from_slice(&message.payload).ok())?
+}
+
+/// In 0..1.
+fn random() -> f64 {
+    let mut bytes = [0; 4];
+    // Without randomness everybody waits equally long, which is worse for the server but right.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
