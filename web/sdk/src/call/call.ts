@@ -208,7 +208,6 @@ export class Call extends Emitter<CallEvents> {
   goOn({ roster, join }: StandingCall): void {
     this.apply({ type: "local_admitted", roster });
     if (join) this.#session.start(join);
-    void this.#session.probe();
   }
 
   /** @internal */

@@ -17,6 +17,8 @@ export type SendPurpose = Extract<Purpose, "microphone" | "camera" | "screen">;
 export interface ConnectionEvents {
   path(state: RTCPeerConnectionState): void;
   slots(): void;
+  /** The server has closed the connection. */
+  closed(): void;
 }
 
 export class MediaConnection {
@@ -24,13 +26,16 @@ export class MediaConnection {
   readonly slots = new SlotTable();
   answer_sdp = "";
   readonly #pc: RTCPeerConnection;
+  readonly #channel: RTCDataChannel;
   readonly #senders = new Map<SendPurpose, RTCRtpSender>();
 
   constructor(join: JoinParameters, events: ConnectionEvents) {
     this.join = join;
     this.#pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers: join.turn ?? [] });
     this.#pc.onconnectionstatechange = () => events.path(this.#pc.connectionState);
-    this.#pc.createDataChannel(SLOTS_CHANNEL).onmessage = ({ data }) => {
+    this.#channel = this.#pc.createDataChannel(SLOTS_CHANNEL);
+    this.#channel.onclose = () => events.closed();
+    this.#channel.onmessage = ({ data }) => {
       const map = decodeSlotMap(data);
       if (map && this.slots.apply(map)) events.slots();
     };
@@ -73,18 +78,20 @@ export class MediaConnection {
     return receiver?.getSynchronizationSources()[0]?.audioLevel ?? 0;
   }
 
-  /** Bytes that have come in on the path, checks of the path included. */
-  async received_bytes(): Promise<number> {
-    let bytes = 0;
-    for (const report of (await this.#pc.getStats()).values()) {
-      if (report.type === "transport") bytes += report.bytesReceived ?? 0;
-      if (report.type === "candidate-pair") bytes += report.responsesReceived ?? 0;
+  /** Rises as long as anything comes in on the path: media, or answers to the browser's own checks (RFC 7675). */
+  async signs_of_life(): Promise<number> {
+    const reports = await this.#senders.get("microphone")?.getStats();
+    let signs = 0;
+    for (const report of reports?.values() ?? []) {
+      if (report.type === "transport") signs += report.bytesReceived ?? 0;
+      if (report.type === "candidate-pair") signs += report.responsesReceived ?? 0;
     }
-    return bytes;
+    return signs;
   }
 
   close(): void {
     this.#pc.onconnectionstatechange = null;
+    this.#channel.onclose = null;
     this.#pc.close();
   }
 

@@ -21,7 +21,9 @@ export interface SessionShell {
 const CONNECT_TIMEOUT_MS = 12_000;
 /** A path that is merely disturbed may come back by itself this long. */
 const DISTURBED_MS = 2_500;
-const PROBE_MS = 3_000;
+/** A path is looked at so often; after so many looks without a sign of life it is lost, whatever the browser says. */
+const LOOK_EVERY_MS = 1_500;
+const LOOKS_IN_VAIN = 4;
 const FAILED_AFTER_ATTEMPTS = 3;
 
 export class MediaSession {
@@ -32,6 +34,11 @@ export class MediaSession {
   /** The one that is being made. */
   #next: MediaConnection | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Fresh parameters are being asked for. */
+  #asking = false;
+  /** Counts connections, so that parameters that were asked for before the last one come to nothing. */
+  #turn = 0;
+  #looks: ReturnType<typeof setInterval> | undefined;
   #stopped = false;
   /** Nothing is forwarded yet, and a failure is no reason for another attempt. */
   #warming = false;
@@ -81,34 +88,27 @@ export class MediaSession {
 
   /** The network may be back: do not wait any longer. */
   hint(): void {
-    if (!this.#timer || this.#current?.path === "connected") return;
+    if (!this.#timer || this.#next || this.#asking || this.#current?.path === "connected") return;
     this.#later(0);
-  }
-
-  /** Looks whether a path that seems to stand does; the server may have been restarted behind it. */
-  async probe(): Promise<void> {
-    const probed = this.#current;
-    if (probed?.path !== "connected" || this.#next) return;
-    const before = await probed.received_bytes();
-    await new Promise((resolve) => setTimeout(resolve, PROBE_MS));
-    if (this.#stopped || probed !== this.#current || this.#next) return;
-    if ((await probed.received_bytes()) === before) this.#lost(0);
   }
 
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    clearInterval(this.#looks);
     this.#current?.close();
     this.#next?.close();
     this.#current = this.#next = undefined;
   }
 
   async #connect(join: JoinParameters): Promise<void> {
+    this.#turn += 1;
     clearTimeout(this.#timer);
     this.#next?.close();
     const connection = new MediaConnection(join, {
       path: (state) => this.#pathChanged(connection, state),
       slots: () => connection === this.#current && this.#shell.changed(),
+      closed: () => connection === this.#current && !this.#next && this.#lost(0),
     });
     this.#next = connection;
     this.#shell.path(this.#current ? "lost" : "connecting");
@@ -137,7 +137,20 @@ export class MediaSession {
     this.#current = connection;
     this.#next = undefined;
     this.#backoff.reset();
+    this.#watch(connection);
     this.#tell();
+  }
+
+  /** The server may have been killed or started again behind a path that seems to stand. */
+  #watch(connection: MediaConnection): void {
+    clearInterval(this.#looks);
+    let [last, inVain] = [0, 0];
+    this.#looks = setInterval(async () => {
+      const signs = await connection.signs_of_life();
+      inVain = signs === last ? inVain + 1 : 0;
+      last = signs;
+      if (inVain >= LOOKS_IN_VAIN && connection === this.#current && !this.#next && !this.#timer) this.#lost(0);
+    }, LOOK_EVERY_MS);
   }
 
   #recovered(): void {
@@ -165,12 +178,13 @@ export class MediaSession {
 
   #lost(patience_ms: number): void {
     if (this.#warming) {
+      clearInterval(this.#looks);
       this.#current?.close();
       this.#current = undefined;
       return;
     }
     this.#shell.path("lost");
-    this.#later(patience_ms);
+    if (!this.#asking) this.#later(patience_ms);
   }
 
   #later(wait_ms: number): void {
@@ -180,12 +194,13 @@ export class MediaSession {
 
   async #again(): Promise<void> {
     this.#timer = undefined;
-    try {
-      const join = await this.#shell.parameters();
-      if (!this.#stopped) await this.#connect(join);
-    } catch {
-      if (!this.#stopped) this.#later(this.#backoff.next_ms());
-    }
+    this.#asking = true;
+    const turn = this.#turn;
+    const join = await this.#shell.parameters().catch(() => undefined);
+    this.#asking = false;
+    if (this.#stopped || turn !== this.#turn) return;
+    if (join) await this.#connect(join);
+    else this.#later(this.#backoff.next_ms());
   }
 }
 
