@@ -11,7 +11,8 @@ use std::collections::VecDeque;
 
 use crate::{PacketId, ReasonCode};
 
-/// Names one owed answer of one connection. A token of an earlier connection means nothing on a later one.
+/// Names one owed answer of one connection. Tokens of different server connections may be equal: keep them with
+/// their connection, and drop them with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AckToken(u32);
 

@@ -10,10 +10,7 @@ pub struct PublishId(pub(super) u64);
 /// Releases the PUBACK of one received message. It belongs to the connection that brought the message: on a later
 /// one it does nothing, and the server sends the message again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AckHandle {
-    pub(super) generation: u32,
-    pub(super) token: AckToken,
-}
+pub struct AckHandle(pub(super) AckToken);
 
 /// A received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +43,8 @@ impl Message {
     }
 }
 
-/// In the order in which it happened.
+/// In the order in which it happened. The queue is bounded by what one `handle_input` was given: poll it dry
+/// before the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The server accepted. Without `session_present` it knows no subscription of ours: subscribe again.

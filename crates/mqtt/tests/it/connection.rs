@@ -516,3 +516,12 @@ fn an_idle_connection_is_small_and_holds_no_buffer() {
     peer.feed(&[0x30]).unwrap();
     assert_eq!((peer.connection.held_len(), peer.connection.has_held_input()), (1, false));
 }
+
+#[test]
+fn both_halves_can_move_to_another_thread() {
+    fn assert_send<T: Send>() {}
+    assert_send::<Connection>();
+    assert_send::<mqtt::server::Session<u64>>();
+    assert_send::<mqtt::client::Client>();
+    assert!(size_of::<mqtt::server::Session<u64>>() <= 256, "{} bytes", size_of::<mqtt::server::Session<u64>>());
+}

@@ -97,9 +97,7 @@ impl Client {
             Delivery::AtLeastOnce { .. } if self.receives_too_many() => {
                 return self.close(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED, "more than the Receive Maximum");
             }
-            Delivery::AtLeastOnce { packet_id, .. } => {
-                Some(AckHandle { generation: self.generation, token: self.acks.open(packet_id) })
-            }
+            Delivery::AtLeastOnce { packet_id, .. } => Some(AckHandle(self.acks.open(packet_id))),
         };
         self.events.push_back(Event::Message(Message::new(publish, ack)));
     }

@@ -75,13 +75,11 @@ struct ServerLimits {
 pub struct Client {
     options: Options,
     state: State,
-    /// Counts connections; see [`AckHandle`].
-    generation: u32,
     server: ServerLimits,
     held: Vec<u8>,
     out: Vec<u8>,
     events: VecDeque<Event>,
-    /// What we owe.
+    /// What we owe on this connection; emptied with it, which makes handles given out so far void.
     acks: AckQueue,
     /// What we are owed.
     sending: Session<PublishId>,
@@ -104,7 +102,6 @@ impl Client {
             },
             options,
             state: State::Disconnected,
-            generation: 0,
             held: Vec::new(),
             out: Vec::new(),
             events: VecDeque::new(),
@@ -136,7 +133,6 @@ impl Client {
     /// Starts on a new transport; an earlier one is given up.
     pub fn connect(&mut self, now: Instant) {
         self.connection_lost();
-        self.generation = self.generation.wrapping_add(1);
         self.state = State::Connecting;
         (self.last_sent, self.last_received) = (now, now);
         let options = self.options.clone();

@@ -135,8 +135,7 @@ impl Client {
     /// the message came on an earlier connection: the PUBACK is dropped, since on this one its packet id may name
     /// another message.
     pub fn ack(&mut self, handle: AckHandle, now: Instant) -> bool {
-        let is_ours = self.is_connected() && handle.generation == self.generation;
-        if !is_ours || !self.acks.complete(handle.token, ReasonCode::SUCCESS) {
+        if !self.acks.complete(handle.0, ReasonCode::SUCCESS) {
             return false;
         }
         while let Some((packet_id, reason)) = self.acks.pop_ready() {
