@@ -28,12 +28,12 @@ pub(crate) async fn callees(
     meeting: MeetingId,
 ) -> Result<Result<Vec<Callee>, UserName>, CatalogError> {
     let names: Vec<String> = users.iter().map(|user| user.0.clone()).collect();
-    let devices = catalog.devices_of(&names).await?;
-    let ties = catalog.engagements_of(&names).await?;
+    let known = known_users(catalog, &names);
+    let (known, devices, ties) = tokio::try_join!(known, catalog.devices_of(&names), catalog.engagements_of(&names))?;
     let elsewhere = |user: &str| ties.iter().any(|tie| tie.user == user && tie.exclusive && tie.meeting != meeting.0);
     let mut found = Vec::new();
-    for name in names {
-        let Some(user) = catalog.user(&name).await? else { return Ok(Err(UserName(name))) };
+    for (name, user) in names.into_iter().zip(known) {
+        let Some(user) = user else { return Ok(Err(UserName(name))) };
         let own: Vec<&DeviceState> = devices.iter().filter(|device| device.user == name).collect();
         found.push(Callee {
             busy: elsewhere(&name),
@@ -44,6 +44,14 @@ pub(crate) async fn callees(
         });
     }
     Ok(Ok(found))
+}
+
+async fn known_users(catalog: &dyn Catalog, names: &[String]) -> Result<Vec<Option<User>>, CatalogError> {
+    let mut known = Vec::new();
+    for name in names {
+        known.push(catalog.user(name).await?);
+    }
+    Ok(known)
 }
 
 /// Only so many ring, so those that are there come first.

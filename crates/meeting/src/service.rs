@@ -72,6 +72,15 @@ impl MeetingService {
         Ok(Self { tasks })
     }
 
+    /// Waits until a part of the service has stopped by itself, which only a defect can cause: the process should end
+    /// then and start again. Until then it waits for ever.
+    pub async fn failure(&mut self) -> String {
+        match self.tasks.join_next().await {
+            Some(Err(error)) => format!("a task of the meeting service failed: {error}"),
+            Some(Ok(())) | None => "a task of the meeting service stopped".to_owned(),
+        }
+    }
+
     /// Stops, and returns when nothing of it runs any more. What was under way is taken up by the next start.
     pub async fn shutdown(mut self) {
         self.tasks.shutdown().await;

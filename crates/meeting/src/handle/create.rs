@@ -52,10 +52,9 @@ impl Asked<'_> {
             return self.accept_crossing(actor, known, invitation).await;
         }
         let id = self.meeting();
-        let Ok(callees) = people::callees(&*self.shared.catalog, callees, id).await? else {
-            return self.refuse_unknown().await;
-        };
-        let existing = self.shared.known(id.0).await?;
+        let callees = async { Ok(people::callees(&*self.shared.catalog, callees, id).await?) };
+        let (callees, existing) = tokio::try_join!(callees, self.shared.known(id.0))?;
+        let Ok(callees) = callees else { return self.refuse_unknown().await };
         let step = self.decide(actor, callees, media, title, existing.as_ref());
         self.open_and_store(actor, step, existing.map(|known| known.revision)).await
     }

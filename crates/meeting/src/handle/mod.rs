@@ -65,13 +65,15 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     async fn handle(self) -> Result<(), Undecided> {
-        if self.shared.catalog.handled(self.up.envelope.id.0).await? {
+        let handled = async { Ok(self.shared.catalog.handled(self.up.envelope.id.0).await?) };
+        let (handled, actor) = tokio::try_join!(handled, self.actor())?;
+        if handled {
             return Ok(());
         }
         if let Err(refusal) = request::check(self.up, &self.sender, &self.shared.config, clock::now_ms()) {
             return self.refuse(refusal).await;
         }
-        let Some(actor) = self.actor().await? else {
+        let Some(actor) = actor else {
             let words = "this login belongs to no user: connect with a device credential of a user";
             return self.refuse(refusal(RefusalCode::NotAllowed, words)).await;
         };
@@ -92,8 +94,9 @@ impl Asked<'_> {
             None => catalog.device(client.as_str()).await?.map(|device| device.user),
         };
         let Some(user) = user else { return Ok(None) };
-        let Some(known) = catalog.user(&user).await? else { return Ok(None) };
-        let online = people::is_online(catalog, &user, client.as_str()).await?;
+        let online = people::is_online(catalog, &user, client.as_str());
+        let (known, online) = tokio::try_join!(catalog.user(&user), online)?;
+        let Some(known) = known else { return Ok(None) };
         let (user, request) = (UserName(user), self.up.envelope.id);
         Ok(Some(Actor { user, name: known.name, client: client.clone(), online, request }))
     }

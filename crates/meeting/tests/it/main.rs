@@ -2,6 +2,7 @@
 
 mod calls;
 mod crashes;
+mod gaps;
 mod people;
 mod refusals;
 mod rtc;
