@@ -123,13 +123,20 @@ export class Client extends Emitter<ClientEvents> {
     return this.#clock.now_ms();
   }
 
-  /** Claims a device slot, signs in and keeps connected until `disconnect`. What comes of it is in `state`. */
+  /**
+   * Claims a device slot, signs in and keeps connected until `disconnect`. Resolves when first online, however long that
+   * takes; what happens meanwhile and later is in `state`.
+   *
+   * # Errors
+   * Rejects if signing in is refused for good.
+   */
   async connect(): Promise<void> {
     if (this.#state.is !== "idle") return;
     this.#change({ is: "signing_in" });
     this.#slot = await claimSlot(this.#options.account, browserShell(), () => this.#takenOver());
     this.#watchNetwork();
     this.#link.start();
+    return this.#whenOnline();
   }
 
   disconnect(): void {
@@ -146,8 +153,9 @@ export class Client extends Emitter<ClientEvents> {
     this.#link.start();
   }
 
-  /** Calls one or more users. The call is handed out at once; its `state` says how it goes. */
+  /** Calls one or more users, once `connect` has signed in. The call is handed out at once; its `state` says how it goes. */
   call(user: UserName | readonly UserName[], { video = false, title }: { video?: boolean; title?: string } = {}): Call {
+    if (!this.#identity) throw new Error("nobody is signed in yet: await connect() before call()");
     const callees = typeof user === "string" ? [user] : [...user];
     return this.#calls.create(callees, video ? "video" : "audio", title);
   }
@@ -163,6 +171,17 @@ export class Client extends Emitter<ClientEvents> {
     const outcome = this.#missed.find((missed) => missed.invitation === invitation);
     this.#setMissed(this.#missed.filter((missed) => missed.invitation !== invitation));
     await this.#requests.tell({ type: "seen", invitation }, outcome?.meeting);
+  }
+
+  #whenOnline(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const off = this.on("state", (state) => {
+        if (state.is === "online") resolve();
+        else if (state.is === "refused") reject(state.error);
+        else return;
+        off();
+      });
+    });
   }
 
   async #signIn(): Promise<Credentials> {

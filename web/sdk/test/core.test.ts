@@ -100,6 +100,10 @@ describe("login", () => {
     await expect(login("http://h", "s", "d", answer(status))).rejects.toMatchObject({ code: "server_unreachable" });
   });
 
+  test("a user may have too many devices", async () => {
+    await expect(login("http://h", "s", "d", answer(409))).rejects.toMatchObject({ code: "too_many_devices" });
+  });
+
   test("two secrets name two accounts", () => {
     expect(accountKey("alice-secret")).not.toBe(accountKey("bob-secret"));
   });

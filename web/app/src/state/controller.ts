@@ -46,7 +46,9 @@ export class Controller implements Actions {
     this.#client.on("call", (call) => this.#enter(call));
     setInterval(() => void this.#askContacts(), CONTACTS_EVERY_MS);
     document.addEventListener("visibilitychange", () => void this.#askContacts());
-    void this.#client.connect();
+    this.#client.connect().catch(() => {
+      // The state says why, and its screen what helps.
+    });
   }
 
   useHere(): void {

@@ -5,6 +5,8 @@ import type { ErrorCode } from "@convoke/sdk";
 const errors = {
   "error.link_invalid": "This link is not valid any more.",
   "remedy.link_invalid": "Ask whoever gave it to you for a new one.",
+  "error.too_many_devices": "You have too many devices.",
+  "remedy.too_many_devices": "Ask your administrator to remove old ones.",
   "error.server_unreachable": "The server cannot be reached.",
   "remedy.server_unreachable": "Check your connection. Convoke keeps trying.",
   "error.page_insecure": "Your browser gives camera and microphone only to secure pages.",

@@ -1,7 +1,7 @@
 /** A call, from the first ring to its end: pictures, what is wrong, and what can be done. */
 
 import { type CallState, isIn, type Member } from "@convoke/sdk";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { duration, names } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
@@ -35,10 +35,14 @@ export function Stage({ call }: { call: CallState }) {
 }
 
 function StageHeader({ call }: { call: CallState }) {
-  const list = others(call).map((person) => person.name);
+  const list = useOthers(call).map((person) => person.name);
+  const title = useRef<HTMLHeadingElement>(null);
+  useEffect(() => title.current?.focus(), []);
   return (
     <header class="stage-header">
-      <h1>{list.length > 0 ? t("call.with", { names: names(list) }) : t("call.alone")}</h1>
+      <h1 ref={title} tabIndex={-1}>
+        {list.length > 0 ? t("call.with", { names: names(list) }) : t("call.alone")}
+      </h1>
       <span class="stage-state" data-testid="state" role="status">
         {stateWords(call)}
       </span>
@@ -89,7 +93,7 @@ function Grid({ call, members, withSelf }: { call: CallState; members: readonly 
 }
 
 function Calling({ call }: { call: CallState }) {
-  const people = others(call);
+  const people = useOthers(call);
   return (
     <div class="calling" data-testid="calling">
       {people.map(({ user, name }) => (
@@ -108,9 +112,10 @@ function Calling({ call }: { call: CallState }) {
 }
 
 /** Everybody else whom this call is about: callees and members, and who rang. */
-function others(call: CallState): { user: string; name: string }[] {
+function useOthers(call: CallState): { user: string; name: string }[] {
+  const contacts = new Map(useApp().model.contacts.value?.map(({ user, name }) => [user, name]));
   const known = new Map(call.roster.members.map((member) => [member.user, member.name]));
   if (call.from && !known.has(call.from.user)) known.set(call.from.user, call.from.name);
-  for (const user of Object.keys(call.progress)) if (!known.has(user)) known.set(user, user);
+  for (const user of Object.keys(call.progress)) if (!known.has(user)) known.set(user, contacts.get(user) ?? user);
   return [...known].filter(([user]) => user !== call.me).map(([user, name]) => ({ user, name }));
 }

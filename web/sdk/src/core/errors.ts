@@ -16,6 +16,7 @@ export type ErrorCategory =
 
 export type ErrorCode =
   | "link_invalid"
+  | "too_many_devices"
   | "server_unreachable"
   | "page_insecure"
   | "taken_over"
@@ -32,6 +33,7 @@ export type ErrorCode =
 
 const CATEGORIES: Partial<Record<ErrorCode, ErrorCategory>> = {
   link_invalid: "login",
+  too_many_devices: "login",
   server_unreachable: "network",
   page_insecure: "browser",
   taken_over: "login",

@@ -1,6 +1,6 @@
 /** Signing in with the secret of a login link. An application with a server of its own hands credentials over instead. */
 
-import { ConvokeError } from "./errors.ts";
+import { ConvokeError, type ErrorCode } from "./errors.ts";
 
 /** What the device API and the login answer: one credential for exactly one client id. */
 export interface Credentials {
@@ -19,7 +19,8 @@ const LOGIN_TIMEOUT_MS = 10_000;
  * Exchanges a login link's secret for the credential of `device`.
  *
  * # Errors
- * `link_invalid` if the server does not know the secret, `server_unreachable` if it cannot be asked.
+ * `link_invalid` if the server does not know the secret, `too_many_devices` if it gives this user no more,
+ * `server_unreachable` if it cannot be asked.
  */
 export async function login(server: string, secret: string, device: string, fetcher = fetch): Promise<Credentials> {
   const answer = await fetcher(new URL("/api/v1/login", server), {
@@ -31,7 +32,12 @@ export async function login(server: string, secret: string, device: string, fetc
     throw new ConvokeError("server_unreachable", "login", cause);
   });
   if (answer.ok) return (await answer.json()) as Credentials;
-  throw new ConvokeError(isFinal(answer.status) ? "link_invalid" : "server_unreachable", `status ${answer.status}`);
+  throw new ConvokeError(codeOf(answer.status), `status ${answer.status}`);
+}
+
+function codeOf(status: number): ErrorCode {
+  if (status === 409) return "too_many_devices";
+  return isFinal(status) ? "link_invalid" : "server_unreachable";
 }
 
 /** A 4xx means that asking again will not help, except where the server asks for patience. */
