@@ -81,7 +81,7 @@ impl MeetingService {
         }
     }
 
-    /// Stops, and returns when nothing of it runs any more. What was under way is taken up by the next start.
+    /// Stops where it stands: what was under way is taken up by the next start.
     pub async fn shutdown(mut self) {
         self.tasks.shutdown().await;
     }

@@ -1,7 +1,8 @@
 //! Requests about a meeting that exists, or whose create is still on its way.
 
 use super::Asked;
-use crate::deciding::{Known, TRIES_MAX, Undecided};
+use crate::clock;
+use crate::deciding::{Extra, Known, TRIES_MAX, Undecided};
 use crate::people;
 use crate::request::refusal;
 use catalog::CommitError;
@@ -48,8 +49,12 @@ impl Asked<'_> {
         if !id.0.get_version().is_some_and(|version| version == uuid::Version::SortRand) {
             return self.refuse(refusal(RefusalCode::Invalid, "a meeting's id is a UUIDv7 (RFC 9562)")).await;
         }
+        if self.creates_too_much(actor).await? {
+            return self.refuse_too_many().await;
+        }
         let step = self.shared.machine(|context| Meeting::cancel_early(id, actor.clone(), context));
-        self.shared.store(None, step, self.extra()).await
+        let created_by = Some((actor.user.0.clone(), clock::now_ms()));
+        self.shared.store(None, step, Extra { created_by, ..self.extra() }).await
     }
 
     /// The meeting that the sender is in since its own create became an accept.

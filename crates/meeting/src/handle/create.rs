@@ -21,15 +21,12 @@ impl Asked<'_> {
         media: Media,
         title: Option<String>,
     ) -> Result<(), Undecided> {
-        let shared = self.shared;
-        let since_ms = clock::now_ms().saturating_sub(MINUTE_MS);
-        if shared.catalog.creates_since(&actor.user.0, since_ms).await? >= shared.config.creates_per_minute_max {
-            let words = format!("{} creates a minute are the limit: wait", shared.config.creates_per_minute_max);
-            return self.refuse(refusal(RefusalCode::Limit, words)).await;
+        if self.creates_too_much(actor).await? {
+            return self.refuse_too_many().await;
         }
         let unique: BTreeSet<&UserName> = callees.iter().collect();
         let callees: Vec<UserName> = unique.into_iter().cloned().collect();
-        let _one_at_a_time = shared.creating.lock().await;
+        let _one_at_a_time = self.shared.creating.lock().await;
         for _ in 0..TRIES_MAX {
             match self.try_create(actor, &callees, media, title.clone()).await {
                 Err(Undecided::Commit(CommitError::Conflict)) => {}
@@ -39,6 +36,18 @@ impl Asked<'_> {
             }
         }
         Err(CommitError::Conflict.into())
+    }
+
+    /// A cancel that is remembered for its create counts as one.
+    pub(super) async fn creates_too_much(&self, actor: &Actor) -> Result<bool, Undecided> {
+        let since_ms = clock::now_ms().saturating_sub(MINUTE_MS);
+        let creates = self.shared.catalog.creates_since(&actor.user.0, since_ms).await?;
+        Ok(creates >= self.shared.config.creates_per_minute_max)
+    }
+
+    pub(super) async fn refuse_too_many(&self) -> Result<(), Undecided> {
+        let words = format!("{} creates a minute are the limit: wait", self.shared.config.creates_per_minute_max);
+        self.refuse(refusal(RefusalCode::Limit, words)).await
     }
 
     async fn try_create(

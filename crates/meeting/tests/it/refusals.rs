@@ -94,6 +94,17 @@ async fn twenty_creates_a_minute_are_the_limit() {
 }
 
 #[tokio::test]
+async fn cancels_that_are_remembered_count_as_creates() {
+    let mut world = World::with(|config| config.creates_per_minute_max = 2).await;
+    for _ in 0..2 {
+        world.ask("alice.phone", new_meeting(), UpBody::Cancel { callee: None }).await;
+        world.expect("alice.phone", "ended").await;
+    }
+    world.ask("alice.phone", new_meeting(), UpBody::Cancel { callee: None }).await;
+    assert_eq!(code(&world.next("alice.phone").await), RefusalCode::Limit);
+}
+
+#[tokio::test]
 async fn a_meeting_id_is_used_once() {
     let mut world = World::new().await;
     let meeting = world.in_call().await;
