@@ -104,9 +104,6 @@ impl Worker {
 
     fn settle_publish(&mut self, link: LinkKey, token: AckToken, outcome: Outcome) {
         match outcome {
-            Outcome::Durable(end) if self.shared.journal.durable() >= end => {
-                self.puback(link, token, ReasonCode::SUCCESS);
-            }
             Outcome::Durable(end) => self.when_durable(end, AfterDurable::Puback { link, token }),
             Outcome::Done(reason) | Outcome::Dropped(reason) => self.puback(link, token, reason),
             Outcome::Unavailable => self.refuse_publish(link, token, ReasonCode::QUOTA_EXCEEDED),

@@ -135,6 +135,11 @@ impl Link {
         }
     }
 
+    /// All is said, and FIN is sent.
+    pub(crate) fn is_finished(&self) -> bool {
+        matches!(self.stage, Stage::Closing { is_finished: true, .. })
+    }
+
     pub(crate) fn is_closing(&self) -> bool {
         matches!(self.stage, Stage::Closing { .. })
     }

@@ -49,6 +49,9 @@ pub(crate) use start::{Prepared, prepare};
 const TICK: Duration = Duration::from_millis(500);
 /// Posts to one worker that wait for room before their publishers are paused.
 const OUTGOING_MAX: usize = 1024;
+/// A stop waits this long for peers that have been told everything, and for those that read slowly.
+const STOP_LINGERS: Duration = Duration::from_millis(200);
+const STOP_TAKES_MAX: Duration = Duration::from_secs(3);
 const EVENTS_PER_TURN: usize = 1024;
 
 pub(crate) struct Worker {
@@ -92,6 +95,8 @@ pub(crate) struct Worker {
 }
 
 struct Stopping {
+    /// Until then peers may read our last words and close.
+    linger_until: Instant,
     give_up: Instant,
 }
 
@@ -134,14 +139,16 @@ impl Worker {
             return if self.ready.is_empty() { Duration::from_millis(1) } else { Duration::ZERO };
         }
         let now = Instant::now();
-        let due = self.timers.next_due().unwrap_or(self.next_tick).min(self.next_tick);
+        let stop = self.stopping.as_ref().map_or(self.next_tick, |stopping| stopping.linger_until);
+        let due = self.timers.next_due().unwrap_or(self.next_tick).min(self.next_tick).min(stop.max(now));
         due.saturating_duration_since(now)
     }
 
     fn is_finished(&self) -> bool {
         let Some(stopping) = &self.stopping else { return false };
-        let is_quiet = self.links.is_empty() && self.waiting.is_empty() && self.lazy.is_empty();
-        is_quiet || self.now >= stopping.give_up
+        let is_over = self.now >= stopping.linger_until && self.links.iter().all(|(_, link)| link.is_finished());
+        let is_logged = self.waiting.is_empty() && self.lazy.is_empty();
+        (is_logged && (is_over || self.links.is_empty())) || self.now >= stopping.give_up
     }
 
     fn number(&mut self) -> u64 {
@@ -189,7 +196,7 @@ impl Worker {
         if self.stopping.is_some() {
             return;
         }
-        self.stopping = Some(Stopping { give_up: self.now + Duration::from_secs(3) });
+        self.stopping = Some(Stopping { linger_until: self.now + STOP_LINGERS, give_up: self.now + STOP_TAKES_MAX });
         let keys: Vec<LinkKey> =
             self.links.iter().map(|(slot, link)| LinkKey { slot, generation: link.generation }).collect();
         keys.into_iter().for_each(|key| self.end_link(key, Some(reason)));

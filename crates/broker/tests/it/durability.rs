@@ -1,0 +1,158 @@
+//! What is acknowledged is on disk.
+
+use std::time::Duration;
+
+use broker::Fatal;
+use commitlog::testing::Call;
+use mqtt::codec::PropertiesBuf;
+use mqtt::{QoS, ReasonCode, Version};
+
+use crate::pipe::{Stream, tcp};
+use crate::terminal::{Profile, Said, Terminal, publish_bytes, subscribe_bytes};
+use crate::world::{ALICE, BOB, CAROL, SERVICE, World};
+
+fn to(client_id: &str) -> String {
+    format!("chat/p2p/{client_id}/note")
+}
+
+fn none() -> PropertiesBuf {
+    PropertiesBuf::new()
+}
+
+#[test]
+fn a_clean_restart_keeps_sessions_subscriptions_and_inboxes() {
+    let mut world = World::new();
+    let mut service = world.connect(Profile::of(SERVICE));
+    service.subscribe(&["chat/room/#"]);
+    let mut bob = world.connect(Profile::of(BOB));
+    service.publish(&to(BOB), "in flight");
+    let in_flight = bob.take();
+    bob.ping();
+    drop(bob);
+    service.publish(&to(BOB), "waiting");
+    service.publish(&to(CAROL), "never connected");
+    world.restart();
+    let mut bob = world.connect(Profile::of(BOB));
+    assert!(bob.session_present);
+    let (first, second) = (bob.receive(), bob.receive());
+    assert_eq!((first.payload.as_str(), first.dup, first.id), ("in flight", true, in_flight.id));
+    assert_eq!((second.payload.as_str(), second.dup), ("waiting", false));
+    bob.expect_nothing();
+    assert_eq!(world.connect(Profile::of(CAROL)).receive().payload, "never connected");
+    let mut service = world.connect(Profile::of(SERVICE));
+    assert!(service.session_present);
+    service.publish("chat/room/1", "still subscribed");
+    assert_eq!(service.receive().payload, "still subscribed");
+    world.restart();
+    world.connect(Profile::of(BOB)).expect_nothing();
+}
+
+#[test]
+fn a_power_cut_loses_nothing_that_was_acknowledged_and_resends_with_dup() {
+    let mut world = World::new();
+    world.connect(Profile::of(BOB)).disconnect();
+    let mut service = world.connect(Profile::of(SERVICE));
+    for number in 0..20 {
+        assert_eq!(service.publish(&to(BOB), &number.to_string()), ReasonCode::SUCCESS);
+    }
+    world.cut_power();
+    let mut bob = world.connect(Profile::of(BOB));
+    assert!(bob.session_present);
+    for number in 0..20 {
+        let received = bob.receive();
+        assert_eq!((received.payload, received.dup), (number.to_string(), true));
+    }
+    bob.expect_nothing();
+    assert_eq!(world.stats().inbox_messages, 0);
+}
+
+#[test]
+fn new_packet_ids_after_a_power_cut_meet_none_that_may_be_known() {
+    let mut world = World::new();
+    let mut bob = world.connect(Profile::of(BOB));
+    let mut service = world.connect(Profile::of(SERVICE));
+    service.publish(&to(BOB), "before");
+    let before = bob.take();
+    world.cut_power();
+    let mut service = world.connect(Profile::of(SERVICE));
+    service.publish(&to(BOB), "after");
+    let mut bob = world.connect(Profile::of(BOB));
+    let (again, after) = (bob.receive(), bob.receive());
+    assert_eq!((again.payload.as_str(), again.dup), ("before", true));
+    assert_eq!(after.payload, "after");
+    assert_ne!(after.id, before.id);
+}
+
+#[test]
+fn a_puback_waits_for_the_disk_but_the_live_receiver_does_not() {
+    let world = World::new();
+    let mut bob = world.connect(Profile::of(BOB));
+    let mut service = world.connect(Profile::of(SERVICE));
+    world.storage.hold_syncs();
+    service.send(&publish_bytes(Version::V5, Some(77), &to(BOB), b"fast", &none()));
+    assert_eq!(bob.take().payload, "fast");
+    // A round trip of the service: its PUBACK would have come before the answer.
+    service.ping();
+    world.storage.release_syncs();
+    assert_eq!(service.next(), Said::Puback { id: 77, reason: ReasonCode::SUCCESS });
+}
+
+#[test]
+fn the_connack_of_a_new_session_and_the_suback_wait_for_the_disk() {
+    let world = World::new();
+    let mut known = world.connect(Profile::of(SERVICE));
+    let mut other = world.connect(Profile::of(ALICE));
+    world.storage.hold_syncs();
+    let mut fresh = Terminal::open(Stream(tcp(world.address())), Version::V5);
+    fresh.send(&Profile::of(BOB).to_bytes());
+    known.send(&subscribe_bytes(Version::V5, 5, &["chat/#"], &none(), QoS::AtLeastOnce));
+    world.until("the session is made", |stats| stats.sessions == 3);
+    known.ping();
+    other.ping();
+    world.storage.release_syncs();
+    fresh.expect_connack().unwrap();
+    assert_eq!(known.next(), Said::Suback { id: 5, codes: vec![ReasonCode::GRANTED_QOS_1] });
+}
+
+#[test]
+fn a_full_disk_refuses_new_messages_delivers_old_ones_and_resumes_by_itself() {
+    let world = World::new();
+    let mut service = world.connect(Profile::of(SERVICE));
+    let mut old = world.connect(Profile::v311("GID_dev@@@service-2"));
+    let mut bob = world.connect(Profile::of(BOB));
+    assert_eq!(service.publish(&to(BOB), "kept"), ReasonCode::SUCCESS);
+    let kept = bob.take();
+    bob.ping();
+    drop(bob);
+    world.storage.set_full(true);
+    let payload = "x".repeat(60_000);
+    for payload in [payload.as_str(), "x"] {
+        let mut sent = 0;
+        while service.publish(&to(CAROL), payload) == ReasonCode::SUCCESS {
+            sent += 1;
+            assert!(sent < 5000, "the disk is not full");
+        }
+    }
+    assert_eq!(service.publish(&to(CAROL), "x"), ReasonCode::QUOTA_EXCEEDED);
+    old.send(&publish_bytes(Version::V311, Some(3), &to(CAROL), b"x", &none()));
+    assert_eq!(old.expect_end(), Said::Closed);
+    let mut bob = world.connect(Profile::of(BOB));
+    assert_eq!(bob.receive(), crate::terminal::Received { dup: true, ..kept });
+    bob.ping();
+    world.storage.set_full(false);
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while service.publish(&to(BOB), "again") != ReasonCode::SUCCESS {
+        assert!(std::time::Instant::now() < deadline, "it does not resume");
+    }
+    assert_eq!(bob.receive().payload, "again");
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_acknowledged_and_the_process_is_told_to_end() {
+    let world = World::new();
+    let mut service = world.connect(Profile::of(SERVICE));
+    world.storage.fail(Call::Sync, 0, std::io::ErrorKind::Other);
+    service.send(&publish_bytes(Version::V5, Some(77), &to(BOB), b"lost", &none()));
+    assert_eq!(service.expect_end(), Said::Disconnect(ReasonCode::SERVER_SHUTTING_DOWN));
+    assert!(matches!(world.fatal.lock().unwrap().first(), Some(Fatal::Log(_))));
+}

@@ -1,0 +1,58 @@
+//! Who gets in, and what those hear who do not.
+
+use mqtt::{ReasonCode, Version};
+
+use crate::terminal::{Profile, Said, Terminal};
+use crate::world::{ALICE, BOB, SERVICE, World, credentials};
+
+fn refusal(world: &World, profile: Profile) -> ReasonCode {
+    match Terminal::connect(world.address(), profile) {
+        Err(Said::Connack { reason, session_present: false, .. }) => reason,
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("it got in"),
+    }
+}
+
+#[test]
+fn a_service_and_a_device_log_in_with_both_versions() {
+    let world = World::new();
+    for client_id in [SERVICE, ALICE] {
+        for profile in [Profile::of(client_id), Profile::v311(client_id)] {
+            world.connect(profile).disconnect();
+        }
+    }
+}
+
+#[test]
+fn a_wrong_password_an_unknown_group_and_a_foreign_client_id_are_refused() {
+    let world = World::new();
+    let (bobs_name, bobs_password) = credentials(BOB);
+    let unknown_group = "GID_none@@@x";
+    let table = [
+        (Profile { password: Some("d3Jvbmc=".into()), ..Profile::of(ALICE) }, ReasonCode::BAD_USER_NAME_OR_PASSWORD),
+        (Profile { password: None, ..Profile::of(ALICE) }, ReasonCode::BAD_USER_NAME_OR_PASSWORD),
+        (Profile::of(unknown_group), ReasonCode::BAD_USER_NAME_OR_PASSWORD),
+        (
+            Profile { username: Some(bobs_name), password: Some(bobs_password), ..Profile::of(ALICE) },
+            ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+        ),
+        (Profile { client_id: "alice".into(), ..Profile::of(ALICE) }, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID),
+    ];
+    let count = table.len() as u64 * 2;
+    for (profile, reason) in table {
+        assert_eq!(refusal(&world, profile.clone()), reason, "{}", profile.client_id);
+        let v311 = Profile { version: Version::V311, session_expiry_s: None, ..profile };
+        assert_eq!(refusal(&world, v311), reason, "3.1.1");
+    }
+    world.until("refusals are counted", |stats| stats.refused_connects == count);
+    world.until("no refused connection stays", |stats| stats.connections == 0);
+}
+
+#[test]
+fn a_service_may_not_take_the_client_id_of_a_user() {
+    let world = World::new();
+    let (service_name, _) = credentials(SERVICE);
+    let password = broker::login::sign("SecretForTestsOnly123456789012", ALICE);
+    let profile = Profile { username: Some(service_name), password: Some(password), ..Profile::of(ALICE) };
+    assert_eq!(refusal(&world, profile), ReasonCode::NOT_AUTHORIZED);
+}

@@ -1,0 +1,14 @@
+//! The whole broker over real sockets: real log, real queue, real catalog.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
+
+mod abuse;
+mod durability;
+mod login;
+mod p2p;
+mod pipe;
+mod queue_bridge;
+mod sessions;
+mod subscriptions;
+mod terminal;
+mod transports;
+mod world;

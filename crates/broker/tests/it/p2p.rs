@@ -1,0 +1,172 @@
+//! To one client, without a subscription.
+
+use std::time::Duration;
+
+use mqtt::ReasonCode;
+use mqtt::codec::{PropertiesBuf, Property};
+
+use crate::terminal::{Profile, Said};
+use crate::world::{ALICE, BOB, CAROL, SERVICE, World};
+
+fn to(client_id: &str) -> String {
+    format!("chat/p2p/{client_id}/note")
+}
+
+fn collapse(key: &str, version: u64) -> PropertiesBuf {
+    PropertiesBuf::new()
+        .with(Property::UserProperty("collapseKey", key))
+        .unwrap()
+        .with(Property::UserProperty("collapseVersion", &version.to_string()))
+        .unwrap()
+}
+
+#[test]
+fn a_message_reaches_a_client_that_is_on_the_line() {
+    let world = World::new();
+    for receiver in [ALICE, BOB, CAROL] {
+        let mut terminal = world.connect(Profile::of(receiver));
+        let mut service = world.connect(Profile::passing(SERVICE));
+        assert_eq!(service.publish(&to(receiver), "hello"), ReasonCode::SUCCESS);
+        let received = terminal.receive();
+        assert_eq!((received.topic, received.payload, received.dup), (to(receiver), "hello".to_owned(), false));
+        service.publish_qos0(&to(receiver), "and gone");
+        let received = terminal.receive();
+        assert_eq!((received.payload.as_str(), received.id), ("and gone", None));
+    }
+}
+
+#[test]
+fn messages_wait_in_their_order_for_a_client_that_is_off() {
+    let world = World::new();
+    world.connect(Profile::of(BOB)).disconnect();
+    let mut service = world.connect(Profile::passing(SERVICE));
+    for number in 0..100 {
+        assert_eq!(service.publish(&to(BOB), &number.to_string()), ReasonCode::SUCCESS);
+    }
+    let mut bob = world.connect(Profile::of(BOB));
+    assert!(bob.session_present);
+    assert_eq!(bob.receive_payloads(100), (0..100).map(|number| number.to_string()).collect::<Vec<_>>());
+    bob.expect_nothing();
+    world.until("the inbox is empty", |stats| (stats.inbox_messages, stats.inbox_bytes) == (0, 0));
+}
+
+#[test]
+fn a_registered_device_that_never_connected_gets_what_was_sent_before() {
+    let world = World::new();
+    let mut service = world.connect(Profile::passing(SERVICE));
+    assert_eq!(service.publish(&to(CAROL), "first"), ReasonCode::SUCCESS);
+    let mut carol = world.connect(Profile::of(CAROL));
+    assert!(!carol.session_present);
+    assert_eq!(carol.receive().payload, "first");
+}
+
+#[test]
+fn a_service_is_told_that_nobody_has_the_client_id() {
+    let world = World::new();
+    let mut service = world.connect(Profile::passing(SERVICE));
+    assert_eq!(service.publish(&to("GID_dev@@@nobody"), "x"), ReasonCode::NO_MATCHING_SUBSCRIBERS);
+    let mut old = world.connect(Profile { clean_start: true, ..Profile::v311("GID_dev@@@service-2") });
+    assert_eq!(old.publish(&to("GID_dev@@@nobody"), "x"), ReasonCode::SUCCESS);
+    assert_eq!(world.stats().dropped_absent, 2);
+}
+
+#[test]
+fn a_client_whose_session_ends_with_its_connection_gets_only_what_comes_meanwhile() {
+    let world = World::new();
+    let mut service = world.connect(Profile::passing(SERVICE));
+    let other = "GID_dev@@@service-3";
+    let mut passing = world.connect(Profile::passing(other));
+    assert_eq!(service.publish(&to(other), "live"), ReasonCode::SUCCESS);
+    assert_eq!(passing.receive().payload, "live");
+    passing.disconnect();
+    assert_eq!(service.publish(&to(other), "late"), ReasonCode::NO_MATCHING_SUBSCRIBERS);
+}
+
+#[test]
+fn of_one_collapse_key_only_the_highest_version_comes() {
+    let world = World::new();
+    world.connect(Profile::of(BOB)).disconnect();
+    let mut service = world.connect(Profile::passing(SERVICE));
+    for (version, payload) in [(2, "two"), (1, "one"), (3, "three"), (3, "again")] {
+        assert_eq!(service.publish_with(&to(BOB), payload, &collapse("call", version)), ReasonCode::SUCCESS);
+    }
+    service.publish_with(&to(BOB), "other", &collapse("else", 1));
+    let mut bob = world.connect(Profile::of(BOB));
+    assert_eq!(bob.receive_payloads(2), ["three", "other"]);
+    // Remembered after delivery.
+    service.publish_with(&to(BOB), "late", &collapse("call", 2));
+    bob.expect_nothing();
+    assert_eq!(world.stats().superseded, 4);
+}
+
+#[test]
+fn urgent_parents_are_delivered_before_everything_else() {
+    let world = World::new();
+    world.connect(Profile::of(BOB)).disconnect();
+    let mut service = world.connect(Profile::passing(SERVICE));
+    service.publish(&to(BOB), "chat");
+    service.publish(&format!("ring-down/p2p/{BOB}/invitation"), "ring");
+    let mut bob = world.connect(Profile::of(BOB));
+    assert_eq!(bob.receive_payloads(2), ["ring", "chat"]);
+}
+
+#[test]
+fn a_message_carries_what_is_left_of_its_expiry_and_dies_with_it() {
+    let world = World::new();
+    world.connect(Profile::of(BOB)).disconnect();
+    let mut service = world.connect(Profile::passing(SERVICE));
+    let expiry = |seconds| PropertiesBuf::new().with(Property::MessageExpiryInterval(seconds)).unwrap();
+    service.publish_with(&to(BOB), "long", &expiry(100));
+    service.publish_with(&to(BOB), "short", &expiry(1));
+    let begin = std::time::Instant::now();
+    // Time itself is what is tested.
+    std::thread::sleep(Duration::from_millis(1100));
+    let mut bob = world.connect(Profile::of(BOB));
+    let received = bob.receive();
+    assert_eq!(received.payload, "long");
+    let gone = u32::try_from(begin.elapsed().as_secs()).unwrap();
+    assert!((100 - gone - 1..100).contains(&received.expiry_s.unwrap()), "{:?}", received.expiry_s);
+    bob.expect_nothing();
+    assert_eq!(world.stats().expired, 1);
+}
+
+#[test]
+fn a_full_inbox_refuses_and_counts() {
+    let world = World::with(|limits| limits.inbox_messages_max = 2);
+    let mut service = world.connect(Profile::passing(SERVICE));
+    for expected in [ReasonCode::SUCCESS, ReasonCode::SUCCESS, ReasonCode::QUOTA_EXCEEDED] {
+        assert_eq!(service.publish(&to(BOB), "x"), expected);
+    }
+    assert_eq!(world.stats().inbox_full, 1);
+    assert_eq!(world.stats().inbox_messages, 2);
+}
+
+#[test]
+fn a_window_that_is_full_holds_back_until_there_is_an_acknowledgement() {
+    let world = World::new();
+    let mut bob = world.connect(Profile { receive_maximum: Some(2), ..Profile::of(BOB) });
+    let mut service = world.connect(Profile::passing(SERVICE));
+    for number in 0..4 {
+        service.publish(&to(BOB), &number.to_string());
+    }
+    let (first, second) = (bob.take(), bob.take());
+    bob.expect_nothing();
+    bob.ack(&second);
+    assert_eq!(bob.take().payload, "2");
+    bob.expect_nothing();
+    bob.ack(&first);
+    assert_eq!(bob.take().payload, "3");
+}
+
+#[test]
+fn end_users_may_not_write_to_each_other() {
+    let world = World::new();
+    let mut alice = world.connect(Profile::of(ALICE));
+    for client_id in [BOB, "GID_dev@@@nobody"] {
+        assert_eq!(alice.publish(&to(client_id), "x"), ReasonCode::NOT_AUTHORIZED);
+    }
+    let mut old = world.connect(Profile::v311(BOB));
+    old.send(&crate::terminal::publish_bytes(mqtt::Version::V311, Some(7), &to(ALICE), b"x", &PropertiesBuf::new()));
+    assert_eq!(old.expect_end(), Said::Closed);
+    alice.expect_nothing();
+}

@@ -1,0 +1,175 @@
+//! Messages to the queue and from it, online events, dead letters.
+
+use std::time::Duration;
+
+use mqtt::codec::{PropertiesBuf, Property};
+use mqtt::{ReasonCode, Version};
+
+use crate::terminal::{Profile, Said, publish_bytes};
+use crate::world::{ALICE, BOB, CAROL, SERVICE, World, now_ms};
+
+fn second(client_id: &str) -> String {
+    format!("/p2p/{client_id}/invitation")
+}
+
+#[test]
+fn a_request_of_a_device_is_in_the_queue_before_its_puback() {
+    let world = World::new();
+    let mut alice = world.connect(Profile::of(ALICE));
+    let before = now_ms();
+    let properties = PropertiesBuf::new().with(Property::UserProperty("clientId", BOB)).unwrap();
+    assert_eq!(alice.publish_with("meeting-up/create", r#"{"from":"bob"}"#, &properties), ReasonCode::SUCCESS);
+    let delivery = world.receive("meeting-up");
+    let property = |name| delivery.message.property(name).unwrap_or_default().to_owned();
+    assert_eq!(property("mqttSecondTopic"), "/create");
+    assert_eq!((property("clientId"), property("convokeUser")), (ALICE.to_owned(), "alice".to_owned()));
+    let arrived: u64 = property("convokeArrivedMs").parse().unwrap();
+    assert!((before..=now_ms()).contains(&arrived));
+    assert_eq!(delivery.message.body, br#"{"from":"bob"}"#.as_slice());
+}
+
+#[test]
+fn a_message_of_the_queue_reaches_a_client_that_is_on_the_line_and_one_that_is_off() {
+    let world = World::new();
+    let mut alice = world.connect(Profile::of(ALICE));
+    world.send("ring-down", &[("mqttSecondTopic", &second(ALICE))], "for alice");
+    let received = alice.receive();
+    assert_eq!((received.topic, received.payload), (format!("ring-down{}", second(ALICE)), "for alice".to_owned()));
+    world.send("ring-down", &[("mqttSecondTopic", &second(BOB))], "for bob");
+    world.until("both are stored", |stats| stats.stored == 2);
+    assert_eq!(world.connect(Profile::of(BOB)).receive().payload, "for bob");
+}
+
+#[test]
+fn messages_of_one_client_keep_their_order() {
+    let world = World::new();
+    for number in 0..200 {
+        world.send("meeting-down", &[("mqttSecondTopic", &second(BOB))], &number.to_string());
+    }
+    let mut bob = world.connect(Profile::of(BOB));
+    assert_eq!(bob.receive_payloads(200), (0..200).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_inbox_takes_over_what_the_queue_had_and_a_crash_repeats_or_loses_nothing() {
+    let mut world = World::new();
+    world.send("ring-down", &[("mqttSecondTopic", &second(BOB))], "ring");
+    world.until("it is in the inbox", |stats| stats.stored == 1);
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while world.left_in("ring-down") != (0, 0) {
+        assert!(std::time::Instant::now() < deadline, "{:?}", world.left_in("ring-down"));
+    }
+    world.cut_power();
+    assert_eq!(world.left_in("ring-down"), (0, 0));
+    let mut bob = world.connect(Profile::of(BOB));
+    assert_eq!(bob.receive().payload, "ring");
+    bob.expect_nothing();
+}
+
+#[test]
+fn a_message_that_is_not_to_be_kept_is_not_kept() {
+    let world = World::new();
+    let off = second(BOB);
+    world.send("meeting-down", &[("mqttSecondTopic", &off), ("cleansessionflag", "true")], "now or never");
+    world.send("meeting-down", &[("mqttSecondTopic", &off)], "kept");
+    let mut bob = world.connect(Profile::of(BOB));
+    assert_eq!(bob.receive().payload, "kept");
+    bob.expect_nothing();
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while world.left_in("meeting-down") != (0, 0) {
+        assert!(std::time::Instant::now() < deadline);
+    }
+}
+
+#[test]
+fn what_reaches_nobody_is_among_the_dead_letters_with_its_reason() {
+    let world = World::new();
+    world.send("ring-down", &[("mqttSecondTopic", "/p2p/GID_dev@@@nobody/x")], "to nobody");
+    let letter = world.receive("%DLQ%convoke-broker");
+    assert_eq!(letter.message.property("deadLetterReason"), Some("the receiver is not registered"));
+    assert_eq!(letter.message.property("deadLetterTopic"), Some("ring-down"));
+    assert_eq!(letter.message.body, "to nobody");
+    world.send("ring-down", &[("mqttSecondTopic", &second(BOB)), ("qoslevel", "7")], "bad");
+    let letter = world.receive("%DLQ%convoke-broker");
+    assert_eq!(letter.message.property("deadLetterReason"), Some("qoslevel is not 0, 1 or 2"));
+    assert_eq!(world.stats().dead_letters, 2);
+}
+
+#[test]
+fn collapse_and_expiry_come_with_the_message() {
+    let world = World::new();
+    let to_bob = second(BOB);
+    for (version, payload) in [("2", "ended"), ("1", "invitation")] {
+        let collapse = [("collapseKey", "call-1"), ("collapseVersion", version)];
+        world.send("ring-down", &[&[("mqttSecondTopic", to_bob.as_str())][..], &collapse].concat(), payload);
+    }
+    let old = [("mqttSecondTopic", to_bob.as_str()), ("mqtt5MsgExpireInterval", "0")];
+    world.send("ring-down", &old, "too late");
+    world.send("ring-down", &[("mqttSecondTopic", &to_bob), ("mqtt5MsgExpireInterval", "60")], "in time");
+    world.until("all have come", |stats| stats.from_queue == 4 && stats.stored == 2);
+    let mut bob = world.connect(Profile::of(BOB));
+    assert_eq!(bob.receive().payload, "ended");
+    let received = bob.receive();
+    assert_eq!(received.payload, "in time");
+    assert!((50..=60).contains(&received.expiry_s.unwrap()));
+    bob.expect_nothing();
+}
+
+#[test]
+fn subscribers_of_a_parent_that_comes_from_the_queue_get_its_messages() {
+    let world = World::new();
+    let mut service = world.connect(Profile::of(SERVICE));
+    service.subscribe(&["meeting-down/#"]);
+    world.send("meeting-down", &[("mqttSecondTopic", "/news")], "to all");
+    assert_eq!(service.receive().topic, "meeting-down/news");
+}
+
+#[test]
+fn devices_publish_to_their_granted_parents_only() {
+    let world = World::new();
+    let mut alice = world.connect(Profile::of(ALICE));
+    let refused = ReasonCode::NOT_AUTHORIZED;
+    for topic in ["ring-down/x", "meeting-down/x", "chat/x", "none/x", "$SYS/x"] {
+        assert_eq!(alice.publish(topic, "x"), refused, "{topic}");
+    }
+    assert_eq!(alice.publish("meeting-up/ok", "x"), ReasonCode::SUCCESS);
+    let mut old = world.connect(Profile::v311(BOB));
+    old.send(&publish_bytes(Version::V311, Some(9), "chat/x", b"x", &PropertiesBuf::new()));
+    assert_eq!(old.expect_end(), Said::Closed);
+}
+
+#[test]
+fn coming_and_going_is_told_to_the_queue() {
+    let world = World::new();
+    let bob = world.connect(Profile::of(BOB));
+    let event = |world: &World| -> serde_json::Value {
+        let delivery = world.receive("GID_dev_MQTT");
+        let event: serde_json::Value = serde_json::from_slice(&delivery.message.body).unwrap();
+        assert_eq!(delivery.message.tag.as_deref(), event["eventType"].as_str());
+        event
+    };
+    let came = event(&world);
+    assert_eq!((&came["clientId"], &came["eventType"]), (&BOB.into(), &"connect".into()));
+    assert_eq!(came["channelId"].as_str().unwrap().len(), 32);
+    bob.disconnect();
+    let (left, gone) = (event(&world), event(&world));
+    assert_eq!((&left["eventType"], &gone["eventType"]), (&"disconnect".into(), &"tcpclean".into()));
+    assert_eq!((&left["channelId"], &gone["channelId"]), (&came["channelId"], &came["channelId"]));
+}
+
+#[test]
+fn a_start_tells_first_who_was_cut_off_by_the_last_end() {
+    let mut world = World::new();
+    let _carol = world.connect(Profile::of(CAROL));
+    let came = world.receive("GID_dev_MQTT");
+    assert_eq!(came.message.tag.as_deref(), Some("connect"));
+    world.cut_power();
+    let _bob = world.connect(Profile::of(BOB));
+    let gone = world.receive("GID_dev_MQTT");
+    let (came, gone): (serde_json::Value, serde_json::Value) =
+        (serde_json::from_slice(&came.message.body).unwrap(), serde_json::from_slice(&gone.message.body).unwrap());
+    assert_eq!((&gone["eventType"], &gone["channelId"]), (&"tcpclean".into(), &came["channelId"]));
+    assert_eq!(world.receive("GID_dev_MQTT").message.tag.as_deref(), Some("connect"));
+    world.restart();
+    assert_eq!(world.receive("GID_dev_MQTT").message.tag.as_deref(), Some("tcpclean"));
+}

@@ -1,0 +1,275 @@
+//! A broker with everything it stands on, on a disk that can be cut off.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use broker::access::{AccessConfig, AccessView};
+use broker::login::{DeviceDirectory, sign};
+use broker::{Bind, Broker, Config, Deps, Fatal, Limits, Listener, Recovery, Stats};
+use catalog::{AccessKey, Catalog, Device, Grant, Group, ParentTopic, Rule, SqliteCatalog, User};
+use commitlog::testing::ForgettingStorage;
+use commitlog::{Log, Options};
+use mqtt::ReasonCode;
+use queue::{
+    Delivery, Engine, EngineOptions, GroupName, GroupOptions, Message, Queue, ReceiveRequest, TagFilter, TopicName,
+};
+use rustls::ServerConfig;
+use tokio::runtime::Runtime;
+
+use crate::terminal::{Profile, Terminal};
+
+pub(crate) const ALICE: &str = "GID_dev@@@alice-1";
+pub(crate) const BOB: &str = "GID_dev@@@bob-1";
+pub(crate) const CAROL: &str = "GID_dev@@@carol-1";
+/// A service's client id.
+pub(crate) const SERVICE: &str = "GID_dev@@@service-1";
+const KEY: (&str, &str) = ("LTAItest", "SecretForTestsOnly123456789012");
+
+/// What outlives a restart.
+pub(crate) struct World {
+    pub(crate) storage: ForgettingStorage,
+    folder: tempfile::TempDir,
+    pub(crate) limits: Limits,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) runtime: Runtime,
+    pub(crate) fatal: Arc<Mutex<Vec<Fatal>>>,
+    running: Option<Running>,
+}
+
+struct Running {
+    broker: Broker,
+    engine: Engine,
+    log: Log,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        let mut world = Self {
+            storage: ForgettingStorage::new(),
+            folder: tempfile::tempdir().unwrap(),
+            limits,
+            tls: None,
+            runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
+            fatal: Arc::default(),
+            running: None,
+        };
+        world.start();
+        world
+    }
+
+    pub(crate) fn with_tls(tls: Arc<ServerConfig>) -> Self {
+        let mut world = Self::new();
+        world.stop();
+        world.tls = Some(tls);
+        world.start();
+        world
+    }
+
+    pub(crate) fn start(&mut self) {
+        let options = Options {
+            segment_size: 4 << 20,
+            append_bytes_max: 1 << 20,
+            reserve_bytes: 1 << 20,
+            full_retry_every: Duration::from_millis(20),
+            ..Options::default()
+        };
+        let (log, replay) = Log::open(self.storage.handle(), options).unwrap();
+        let engine_options = EngineOptions { invisible_min: Duration::from_millis(1), ..EngineOptions::default() };
+        let mut queue_recovery = Engine::recover(engine_options);
+        let mut recovery = Recovery::new();
+        replay
+            .run(|record| {
+                queue_recovery.apply(record).unwrap();
+                recovery.apply(record)
+            })
+            .unwrap();
+        let handle = self.runtime.handle().clone();
+        let _inside = handle.enter();
+        let engine = queue_recovery.start(log.clone());
+        let fatal = self.fatal.clone();
+        let (path, tls, limits) = (self.folder.path().join("catalog.sqlite"), self.tls.clone(), self.limits.clone());
+        let (deps_log, deps_engine) = (log.clone(), engine.clone());
+        let broker = handle.block_on(async move {
+            let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(path).await.unwrap());
+            seed(&*catalog).await;
+            let access = AccessView::follow(catalog.clone(), AccessConfig::default()).await.unwrap();
+            let runtime = tokio::runtime::Handle::current();
+            let config = Config {
+                listeners: vec![Listener { bind: Bind::Address(([127, 0, 0, 1], 0).into()), tls }],
+                threads: 2,
+                limits,
+                urgent_parents: vec!["ring-down".to_owned()],
+            };
+            let deps = Deps {
+                log: deps_log,
+                recovery,
+                queue: Arc::new(deps_engine.clone()),
+                embedded: Some(deps_engine),
+                access,
+                devices: DeviceDirectory::start(catalog, &runtime),
+                runtime,
+                on_fatal: Arc::new(move |why| fatal.lock().unwrap().push(why)),
+            };
+            Broker::start(config, deps).await.unwrap()
+        });
+        self.running = Some(Running { broker, engine, log });
+    }
+
+    /// Stops as an operator would.
+    pub(crate) fn stop(&mut self) {
+        let Running { broker, engine, log } = self.running.take().unwrap();
+        broker.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
+        engine.close();
+        log.close().unwrap();
+    }
+
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        self.start();
+    }
+
+    /// The power goes and comes back: what was not synced is gone.
+    pub(crate) fn cut_power(&mut self) {
+        self.storage.cut_power();
+        let Running { broker, engine, log } = self.running.take().unwrap();
+        broker.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
+        engine.close();
+        assert!(log.close().is_err(), "the disk was gone before the log was closed");
+        drop((broker, engine, log));
+        self.start();
+    }
+
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.running.as_ref().unwrap().broker
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.broker().local_addrs()[0]
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.broker().stats()
+    }
+
+    /// Waits until the numbers are as they should be, at most some seconds.
+    pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut(&Stats) -> bool) {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        while !is_so(&self.stats()) {
+            assert!(Instant::now() < give_up, "{what}: {:?}", self.stats());
+            std::thread::yield_now();
+        }
+    }
+
+    // Queue.
+
+    pub(crate) fn queue(&self) -> Arc<dyn Queue> {
+        Arc::new(self.running.as_ref().unwrap().engine.clone())
+    }
+
+    pub(crate) fn send(&self, topic: &str, properties: &[(&str, &str)], body: &str) {
+        let message = Message {
+            properties: properties.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+            body: body.to_owned().into(),
+            born_ms: now_ms(),
+            ..Message::default()
+        };
+        let topic = TopicName::parse(topic).unwrap();
+        self.runtime.block_on(self.queue().send_wait(&topic, message)).unwrap();
+    }
+
+    /// The next message of a topic for the group `tests`, acknowledged.
+    pub(crate) fn receive(&self, topic: &str) -> Delivery {
+        self.try_receive(topic, Duration::from_secs(10)).unwrap_or_else(|| panic!("no message in {topic}"))
+    }
+
+    pub(crate) fn try_receive(&self, topic: &str, wait: Duration) -> Option<Delivery> {
+        let (group, topic) = (GroupName::parse("tests").unwrap(), TopicName::parse(topic).unwrap());
+        let queue = self.queue();
+        self.runtime.block_on(async move {
+            queue.create_group(group.clone(), GroupOptions::default()).await.unwrap();
+            queue.create_topic(topic.clone()).await.unwrap();
+            let invisible = Duration::from_secs(30);
+            let request = ReceiveRequest { group, topic, filter: TagFilter::All, max: 1, wait, invisible };
+            let delivery = queue.receive(request).await.unwrap().pop()?;
+            queue.ack(delivery.receipt.clone()).await.unwrap();
+            Some(delivery)
+        })
+    }
+
+    /// What the broker's group has left of a topic: never handed out, and handed out without an acknowledgement.
+    pub(crate) fn left_in(&self, topic: &str) -> (u64, u64) {
+        let description = self.runtime.block_on(self.queue().describe(TopicName::parse(topic).unwrap())).unwrap();
+        let group = description.groups.iter().find(|progress| progress.group.as_str() == broker::GROUP);
+        group.map_or((0, 0), |progress| (progress.waiting, progress.in_flight + progress.due_again))
+    }
+
+    // Terminals.
+
+    pub(crate) fn connect(&self, profile: Profile) -> Terminal {
+        Terminal::connect(self.address(), profile).unwrap_or_else(|refused| panic!("refused: {refused:?}"))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(Running { broker, engine, log }) = self.running.take() {
+            broker.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
+            engine.close();
+            // A test may have broken the log on purpose.
+            let _ = log.close();
+        }
+    }
+}
+
+pub(crate) fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+async fn seed(catalog: &dyn Catalog) {
+    catalog.put_group(Group { group: "GID_dev".into() }).await.unwrap();
+    let parents = [
+        ("meeting-up", Rule::ToQueue),
+        ("ring-down", Rule::FromQueue),
+        ("meeting-down", Rule::FromQueue),
+        ("chat", Rule::None),
+    ];
+    for (parent, rule) in parents {
+        catalog.put_parent(ParentTopic { parent: parent.into(), rule }).await.unwrap();
+    }
+    let (key_id, secret) = KEY;
+    let key = AccessKey { key_id: key_id.into(), secret: secret.into(), instance: "convoke".into() };
+    catalog.put_access_key(key).await.unwrap();
+    catalog.put_grant(Grant { group: "GID_dev".into(), parent: "meeting-up".into() }).await.unwrap();
+    for (client_id, user) in [(ALICE, "alice"), (BOB, "bob"), (CAROL, "carol")] {
+        catalog.put_user(User { user: user.into(), name: user.into() }).await.unwrap();
+        let device = Device {
+            client_id: client_id.into(),
+            user: user.into(),
+            group: "GID_dev".into(),
+            name: None,
+            key_id: format!("DC.{user}"),
+            secret: format!("DC.secret-of-{user}"),
+            expires_at_ms: u64::MAX >> 1,
+        };
+        catalog.put_device(device).await.unwrap();
+    }
+}
+
+/// Username and password of a seeded device or, for any other client id, of the service.
+pub(crate) fn credentials(client_id: &str) -> (String, String) {
+    for (device, user) in [(ALICE, "alice"), (BOB, "bob"), (CAROL, "carol")] {
+        if device == client_id {
+            let password = sign(&format!("DC.secret-of-{user}"), client_id);
+            return (format!("DeviceCredential|DC.{user}|convoke"), password);
+        }
+    }
+    (format!("Signature|{}|convoke", KEY.0), sign(KEY.1, client_id))
+}
