@@ -10,13 +10,13 @@ use std::path::PathBuf;
     version,
     after_help = "Examples:\n  convoke serve --dev        a server for trying out, with a link for each of three people\n  convoke demo               watch one whole call, with kills\n  convoke serve --config convoke.toml"
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the server.
     Serve(Serve),
     /// Watch one whole call between separate processes: a killed callee, a killed server, one ring, encrypted media.
@@ -32,7 +32,7 @@ pub enum Command {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Document {
+pub(crate) enum Document {
     /// The OpenAPI document of the HTTP API.
     Openapi,
     /// The reference of the configuration, in Markdown.
@@ -40,7 +40,7 @@ pub enum Document {
 }
 
 #[derive(Debug, Args)]
-pub struct Serve {
+pub(crate) struct Serve {
     /// For trying out: loopback only, next free ports, three users with a link each.
     #[arg(long)]
     pub dev: bool,
@@ -59,7 +59,7 @@ pub struct Serve {
 }
 
 #[derive(Debug, Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// One JSON object a step instead of a timeline.
     #[arg(long)]
     pub json: bool,
@@ -69,7 +69,7 @@ pub struct Demo {
 }
 
 #[derive(Debug, Args)]
-pub struct Terminal {
+pub(crate) struct Terminal {
     /// The answer of the devices API, as a JSON file; it holds the secret, so it is not a flag.
     #[arg(long, value_name = "FILE")]
     pub credentials: PathBuf,
@@ -79,4 +79,19 @@ pub struct Terminal {
     /// Where rings are remembered.
     #[arg(long, value_name = "DIR")]
     pub store: PathBuf,
+    /// Picture to play: VP8 in IVF. Without it the built-in clip of the user's name, if there is one.
+    #[arg(long, value_name = "FILE")]
+    pub play_video: Option<PathBuf>,
+    /// Speech to play: Opus in Ogg.
+    #[arg(long, value_name = "FILE")]
+    pub play_audio: Option<PathBuf>,
+    /// Records what is received, one file per source.
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
+    /// Signalling only: joins no channel.
+    #[arg(long)]
+    pub no_media: bool,
+    /// Accepts every call after so many milliseconds.
+    #[arg(long, value_name = "MS")]
+    pub accept_after_ms: Option<u64>,
 }

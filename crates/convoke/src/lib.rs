@@ -4,4 +4,5 @@ pub mod config;
 pub mod demo;
 pub mod http;
 pub mod keys;
+pub mod serve;
 mod sys;

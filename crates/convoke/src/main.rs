@@ -1,1 +1,93 @@
-fn main() {}
+//! The command line of Convoke.
+
+mod cli;
+mod terminal;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+use cli::{Cli, Command, Document, Serve};
+use convoke::config::{Config, ConfigError, Layers, Origin};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Exit codes of sysexits(3).
+const BAD_CONFIGURATION: u8 = 78;
+const FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("convoke: a TLS provider is installed already");
+        return ExitCode::from(FAILED);
+    }
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("convoke: {error:#}");
+            let configuration = error.chain().any(|cause| cause.is::<ConfigError>());
+            ExitCode::from(if configuration { BAD_CONFIGURATION } else { FAILED })
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Serve(serve) => {
+            let config = configure(&serve)?;
+            start_logs(serve.log_json)?;
+            runtime()?.block_on(convoke::serve::run(config))
+        }
+        Command::Demo(demo) => runtime()?.block_on(convoke::demo::run(demo.json, demo.keep)),
+        Command::Terminal(terminal) => {
+            start_logs(true)?;
+            runtime()?.block_on(terminal::run(terminal))
+        }
+        Command::Print { document } => {
+            print!("{}", text_of(document)?);
+            Ok(())
+        }
+    }
+}
+
+fn text_of(document: Document) -> Result<String> {
+    match document {
+        Document::Openapi => Ok(format!("{}\n", broker::http::openapi().to_pretty_json()?)),
+        Document::Configuration => Ok(convoke::config::markdown()),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the run time")
+}
+
+/// Flag over environment over file over default.
+fn configure(serve: &Serve) -> Result<Config> {
+    let mut layers = Layers::default();
+    if let Some(file) = &serve.config {
+        layers.add_file(file)?;
+    }
+    layers.add_environment(std::env::vars())?;
+    if let Some(data) = &serve.data {
+        layers.set_text("server.data_dir", data, Origin::Flag("--data".into()))?;
+    }
+    for setting in &serve.set {
+        let (key, value) = setting
+            .split_once('=')
+            .ok_or_else(|| anyhow!("--set {setting} has no `=`\n  remedy: --set section.key=value"))?;
+        layers.set_text(key, value, Origin::Flag(format!("--set {key}")))?;
+    }
+    Ok(Config::check(&layers, serve.dev)?)
+}
+
+/// To standard error; what is logged is chosen by `CONVOKE_LOG` (default `info`).
+fn start_logs(json: bool) -> Result<()> {
+    let filter = EnvFilter::builder()
+        .with_default_directive(tracing::Level::INFO.into())
+        .with_env_var("CONVOKE_LOG")
+        .from_env()?;
+    let colours = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let started = if json { logs.json().try_init() } else { logs.try_init() };
+    started.map_err(|error| anyhow!("cannot start logging: {error}"))
+}

@@ -28,6 +28,8 @@ pub struct Config {
     pub names: Vec<String>,
     pub sync_always: bool,
     pub times: MeetingTimes,
+    /// A seeded bug of the log; none but in builds for tests.
+    pub fault: commitlog::Fault,
     /// Loopback only, next free port, seeded users.
     pub dev: bool,
 }
@@ -65,9 +67,24 @@ impl Config {
             certificate: check.certificate(&raw)?,
             sync_always: check.sync(&raw.log.sync)?,
             times: check.times(&raw)?,
+            fault: fault(&raw),
             names: raw.tls.names,
             dev,
         })
+    }
+}
+
+#[cfg(not(feature = "faults"))]
+fn fault(_: &Raw) -> commitlog::Fault {
+    commitlog::Fault::None
+}
+
+#[cfg(feature = "faults")]
+fn fault(raw: &Raw) -> commitlog::Fault {
+    match raw.test.fault.as_str() {
+        "ack_before_write" => commitlog::Fault::AckBeforeWrite { delay: Duration::from_millis(100) },
+        "skip_sync" => commitlog::Fault::SkipSync,
+        _ => commitlog::Fault::None,
     }
 }
 

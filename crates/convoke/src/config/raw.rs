@@ -14,6 +14,17 @@ pub struct Raw {
     pub tls: Tls,
     pub log: Log,
     pub meeting: Meeting,
+    #[cfg(feature = "faults")]
+    pub test: Test,
+}
+
+/// Seeded bugs.
+#[cfg(feature = "faults")]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Test {
+    /// `ack_before_write`, `skip_sync` or nothing.
+    pub fault: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

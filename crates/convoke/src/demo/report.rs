@@ -69,17 +69,28 @@ impl Traffic {
     }
 }
 
-/// Whether a media report shows a good run of both of `user`'s sources.
+/// Whether a media report shows a good run of both of `user`'s sources, every frame as it was sent.
 pub(super) fn is_flowing(media: &Value, user: &str) -> bool {
     const FRAMES: u64 = 30;
     const PACKETS: u64 = 50;
-    let number = |source: &str, name: &str| source_of(media, user, source).and_then(|s| s[name].as_u64()).unwrap_or(0);
-    number("camera", "frames_ok") >= FRAMES && number("microphone", "packets") >= PACKETS
+    let matched = |source: &str| source_of(media, user, source).map_or(0, |s| number(s, "frames_ok"));
+    matched("camera") >= FRAMES && matched("microphone") >= PACKETS
 }
 
-/// What was received, by source.
-pub(super) fn received(media: &Value) -> Value {
-    media.clone()
+/// What was received of `user`, by source.
+pub(super) fn received(media: &Value, user: &str) -> Value {
+    let (camera, microphone) = (source_of(media, user, "camera"), source_of(media, user, "microphone"));
+    let of = |source: Option<&Value>, name: &str| source.map_or(0, |s| number(s, name));
+    json!({
+        "pictures": of(camera, "frames_ok"), "altered": of(camera, "frames_bad") + of(microphone, "frames_bad"),
+        "packets": of(camera, "packets") + of(microphone, "packets"),
+        "lost": of(camera, "lost") + of(microphone, "lost"),
+        "speech": of(microphone, "frames_ok"), "cipher": media["cipher"],
+    })
+}
+
+fn number(of: &Value, name: &str) -> u64 {
+    of[name].as_u64().unwrap_or(0)
 }
 
 fn source_of<'a>(media: &'a Value, user: &str, source: &str) -> Option<&'a Value> {

@@ -251,7 +251,7 @@ impl<'a> Script<'a> {
         ensure!(first["key_frame"] == true, "the first frame of {source} is no key frame: {first}");
         let media = self.flowing(viewer, source).await?;
         let mut facts = report::pick(&first, &["after_ms"]);
-        report::add(&mut facts, report::received(&media));
+        report::add(&mut facts, report::received(&media, source));
         let name = self.cast[viewer].name;
         self.line(name, &format!("sees and hears {source}: encoded VP8 and Opus over SRTP"), facts).await
     }

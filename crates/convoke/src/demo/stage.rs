@@ -171,7 +171,8 @@ impl Stage {
     /// Registers a device of `user` and makes its terminal, not yet started.
     pub async fn actor(&self, user: &'static str, device: &str, flags: &[String]) -> Result<Actor> {
         let path = format!("/api/v1/users/{user}/devices");
-        let credentials = self.api(reqwest::Method::POST, &path, Some(json!({ "device": device }))).await?;
+        let credentials =
+            self.api(reqwest::Method::POST, &path, Some(json!({ "device": format!("{user}-{device}") }))).await?;
         let folder = self.folder.join(format!("{user}-{device}"));
         fs::create_dir_all(&folder)?;
         let file = folder.join("credentials.json");

@@ -50,6 +50,13 @@ impl Listener {
     }
 }
 
+impl Listener {
+    /// For a role that has its own event loop.
+    pub fn into_std(self) -> std::io::Result<std::net::TcpListener> {
+        self.socket.into_std()
+    }
+}
+
 fn refusal(address: SocketAddr, key: &str) -> String {
     format!("cannot listen on {address} for {key}\n  remedy: end what uses the port, or set another one in {key}")
 }

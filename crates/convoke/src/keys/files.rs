@@ -20,7 +20,7 @@ pub(super) fn read_or_make(path: &Path, make: impl FnOnce() -> Result<String>) -
 }
 
 /// Written whole or not at all: temporary file, sync, rename, sync of the folder.
-pub(super) fn write_secret(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {
     let folder = path.parent().expect("secrets lie in a folder");
     let temporary = path.with_extension("new");
     let write = || -> std::io::Result<()> {

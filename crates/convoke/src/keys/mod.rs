@@ -5,6 +5,7 @@
 mod files;
 mod tls;
 
+pub(crate) use files::write_secret;
 pub use tls::Certificate;
 
 use anyhow::{Context, Result, bail};

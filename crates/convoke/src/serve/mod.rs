@@ -1,0 +1,264 @@
+//! `convoke serve`: all roles in one process, wired by their seams only.
+
+mod banner;
+mod channels;
+mod endpoints;
+mod inspect;
+mod roles;
+mod seed;
+mod storage;
+
+pub use channels::InProcess;
+pub use endpoints::{Bound, Endpoints};
+
+use crate::config::Config;
+use crate::http::{AdoptWebSocket, Health, Listener, Pages, mqtt_route, serve};
+use crate::keys::{ApiKey, Certificate, JoinKey};
+use anyhow::{Context, Result, bail};
+use axum::Router;
+use broker::Broker;
+use broker::http::{ApiKeys, HttpState};
+use catalog::Catalog;
+use mqtt::ReasonCode;
+use roles::Directory;
+use rtc::Rtc;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info};
+
+/// Called once by whoever cannot go on; the process ends.
+pub type Fatal = Arc<dyn Fn(String) + Send + Sync>;
+
+/// After SIGTERM, connections that are still served get so long.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// Serves until SIGTERM or SIGINT, or until something fatal happened.
+pub async fn run(config: Config) -> Result<()> {
+    let (fatal, mut failed) = fatal_channel();
+    let keys = Keys::load(&config)?;
+    let server = Server::start(&config, keys, fatal).await?;
+    info!(mqtt = %server.bound.mqtt, http = %server.bound.http, media = %server.bound.media, "serving");
+    let failure = tokio::select! {
+        () = stop_signal() => None,
+        failure = failed.recv() => failure,
+    };
+    match failure {
+        Some(cause) => {
+            error!(%cause, "cannot go on");
+            bail!("{cause}")
+        }
+        None => server.stop().await,
+    }
+}
+
+fn fatal_channel() -> (Fatal, mpsc::Receiver<String>) {
+    let (sender, receiver) = mpsc::channel(1);
+    let fatal: Fatal = Arc::new(move |cause| drop(sender.try_send(cause)));
+    (fatal, receiver)
+}
+
+async fn stop_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+struct Keys {
+    api: ApiKey,
+    join: JoinKey,
+    certificate: Certificate,
+}
+
+impl Keys {
+    fn load(config: &Config) -> Result<Self> {
+        let certificate = match &config.certificate {
+            Some((chain, key)) => Certificate::from_files(chain, key)?,
+            None => Certificate::built_in(&config.data_dir, &config.names)?,
+        };
+        Ok(Self {
+            api: ApiKey::load_or_make(&config.data_dir)?,
+            join: JoinKey::load_or_make(&config.data_dir)?,
+            certificate,
+        })
+    }
+}
+
+struct Server {
+    bound: Bound,
+    storage: storage::Storage,
+    rtc: Arc<Rtc>,
+    broker: Arc<Broker>,
+    meeting: meeting::MeetingService,
+    health: Health,
+    stop: watch::Sender<bool>,
+    http: Vec<tokio::task::JoinHandle<()>>,
+}
+
+/// Every socket is bound before anything is served, so that a port in use is known at once.
+struct Sockets {
+    mqtt: TcpListener,
+    mqtts: TcpListener,
+    http: Listener,
+    https: Listener,
+}
+
+impl Sockets {
+    fn bind(config: &Config) -> Result<Self> {
+        let (mqtt, mqtts) = roles::bind_mqtt(config)?;
+        Ok(Self {
+            mqtt,
+            mqtts,
+            http: Listener::bind(config.http, config.dev, "http.listen")?,
+            https: Listener::bind(config.https, config.dev, "http.tls_listen")?,
+        })
+    }
+}
+
+impl Server {
+    async fn start(config: &Config, keys: Keys, fatal: Fatal) -> Result<Self> {
+        let mut storage = storage::open(config).await?;
+        let sockets = Sockets::bind(config)?;
+        let rtc = roles::rtc(config, &keys.join)?;
+        let bound = Bound {
+            mqtt: sockets.mqtt.local_addr()?,
+            mqtts: sockets.mqtts.local_addr()?,
+            http: sockets.http.address,
+            https: sockets.https.address,
+            media: rtc.local_addr(),
+        };
+        let endpoints = Endpoints::new(config, &bound);
+        let links = seed_names(config, &storage, &keys).await?;
+        watch_catalog(&storage, &fatal);
+        let catalog = Arc::clone(&storage.catalog) as Arc<dyn Catalog>;
+        let directory = Directory::follow(config, &catalog).await?;
+        directory.access.reached(catalog.access().await?.revision).await;
+        let mqtt = [sockets.mqtt, sockets.mqtts];
+        let broker = roles::broker(config, &mut storage, directory.clone(), mqtt, &keys.certificate, fatal).await?;
+        let meeting = roles::meeting(config, &storage, &rtc, &keys.join, &endpoints).await?;
+        let health = Health::default();
+        let default_group = config.groups.first().cloned().unwrap_or_default();
+        let mounts = Mounts {
+            keys: &keys,
+            catalog,
+            directory,
+            broker: &broker,
+            rtc: &rtc,
+            endpoints: &endpoints,
+            health: &health,
+            default_group,
+        };
+        let app = mounts.router();
+        let (stop, stopping) = watch::channel(false);
+        let tls = keys.certificate.server_config(&["h2", "http/1.1"])?;
+        let http = vec![
+            tokio::spawn(serve(sockets.http, None, app.clone(), stopping.clone())),
+            tokio::spawn(serve(sockets.https, Some(tls), app, stopping)),
+        ];
+        health.set_ready(true);
+        banner::print(config, &bound, &endpoints, keys.certificate.ca.as_deref(), &links);
+        Ok(Self { bound, storage, rtc, broker, meeting, health, stop, http })
+    }
+
+    /// No new work, then the roles from the outside in, the log last.
+    async fn stop(self) -> Result<()> {
+        info!("stopping");
+        self.health.set_ready(false);
+        let _ = self.stop.send(true);
+        self.meeting.shutdown().await;
+        let broker = Arc::clone(&self.broker);
+        tokio::task::spawn_blocking(move || broker.shutdown(ReasonCode::SERVER_SHUTTING_DOWN))
+            .await
+            .context("the broker does not stop")?;
+        self.rtc.shutdown();
+        let http = async {
+            for task in self.http {
+                let _ = task.await;
+            }
+        };
+        let _ = tokio::time::timeout(STOP_WITHIN, http).await;
+        self.storage.queue.close();
+        self.storage.catalog.close().await;
+        let log = self.storage.log.clone();
+        tokio::task::spawn_blocking(move || log.close()).await?.context("the log does not close")?;
+        info!("stopped");
+        Ok(())
+    }
+}
+
+async fn seed_names(config: &Config, storage: &storage::Storage, keys: &Keys) -> Result<Vec<(&'static str, String)>> {
+    let catalog = storage.catalog.as_ref();
+    seed::names(catalog, &config.groups, config.signalling).await?;
+    if !config.dev {
+        return Ok(Vec::new());
+    }
+    seed::dev_access_key(catalog, &keys.api, &config.data_dir).await?;
+    seed::dev_users(catalog, &keys.api).await
+}
+
+/// A catalog that cannot write any more ends the process.
+fn watch_catalog(storage: &storage::Storage, fatal: &Fatal) {
+    let (mut failure, fatal) = (storage.catalog.failure(), Arc::clone(fatal));
+    tokio::spawn(async move {
+        if let Ok(failure) = failure.wait_for(Option::is_some).await {
+            fatal(failure.clone().unwrap_or_default());
+        }
+    });
+}
+
+/// What the HTTP side mounts.
+struct Mounts<'a> {
+    keys: &'a Keys,
+    catalog: Arc<dyn Catalog>,
+    directory: Directory,
+    broker: &'a Arc<Broker>,
+    rtc: &'a Arc<Rtc>,
+    endpoints: &'a Endpoints,
+    health: &'a Health,
+    default_group: String,
+}
+
+impl Mounts<'_> {
+    fn router(self) -> Router {
+        let adopting = Arc::clone(self.broker);
+        let adopt: AdoptWebSocket =
+            Arc::new(move |stream, tls, read_ahead| adopting.adopt_websocket(stream, tls, read_ahead));
+        let api_keys = ApiKeys::new([self.keys.api.text()]);
+        let inspect = inspect::Inspect {
+            channels: self.rtc.channels(),
+            api_keys: api_keys.clone(),
+            catalog: Arc::clone(&self.catalog),
+        };
+        let pages = Pages::new(&self.endpoints.origins());
+        let router = Router::new()
+            .merge(mqtt_route(adopt))
+            .merge(self.health.router())
+            .merge(self.rtc.http_router())
+            .merge(inspect::router(inspect))
+            .merge(broker::http::router(self.api_state(api_keys)));
+        pages.mount(router)
+    }
+
+    fn api_state(self, api_keys: ApiKeys) -> HttpState {
+        HttpState {
+            catalog: self.catalog,
+            access: self.directory.access,
+            directory: self.directory.devices,
+            endpoints: self.endpoints.for_terminals(),
+            default_group: self.default_group,
+            api_keys,
+            now_ms: Arc::new(now_ms),
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

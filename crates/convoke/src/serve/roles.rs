@@ -1,0 +1,125 @@
+//! Starts the roles and stops them in the opposite order.
+
+use super::channels::InProcess;
+use super::endpoints::Endpoints;
+use super::storage::Storage;
+use crate::config::Config;
+use crate::http::Listener;
+use crate::keys::{Certificate, JoinKey};
+use anyhow::{Context, Result};
+use broker::Broker;
+use broker::access::{AccessConfig, AccessView, TopicLimit};
+use broker::login::DeviceDirectory;
+use catalog::Catalog;
+use meeting::{JoinSigner, MeetingService};
+use queue::Queue;
+use rtc::Rtc;
+use signalling::meeting::Rules;
+use signalling::topics::{INSTANCE, RING_DOWN};
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// The RTC role.
+pub(super) fn rtc(config: &Config, key: &JoinKey) -> Result<Arc<Rtc>> {
+    const NEXT_PORTS: u16 = 50;
+    let public = rtc::token::JoinKey::from_pem(&key.kid, &key.public_pem).context("keys/join.pem cannot be used")?;
+    let mut settings = rtc::Config::new(config.media, vec![public]);
+    settings.advertised.clone_from(&config.media_advertise);
+    settings.shards = config.threads;
+    settings.app = INSTANCE.to_owned();
+    settings.lost_after = config.media_lost_after;
+    settings.gone_after = config.times.gone;
+    let tries = if config.dev { NEXT_PORTS } else { 1 };
+    for left in (0..tries).rev() {
+        match Rtc::start(settings.clone()) {
+            Err(rtc::StartError::Bind { cause, .. }) if cause.kind() == ErrorKind::AddrInUse && left > 0 => {
+                settings.media_addr.set_port(settings.media_addr.port().wrapping_add(1));
+            }
+            started => return Ok(Arc::new(started.context("the RTC server does not start")?)),
+        }
+    }
+    unreachable!("the last try returns")
+}
+
+/// The broker's view of the catalog, shared with the devices API.
+#[derive(Clone)]
+pub(super) struct Directory {
+    pub(super) access: AccessView,
+    pub(super) devices: DeviceDirectory,
+}
+
+impl Directory {
+    pub(super) async fn follow(config: &Config, catalog: &Arc<dyn Catalog>) -> Result<Self> {
+        let topic_limit = u16::try_from(config.topic_chars_max).ok().and_then(TopicLimit::new).unwrap_or_default();
+        let access = AccessConfig { instance: INSTANCE.to_owned(), topic_limit };
+        let access = AccessView::follow(Arc::clone(catalog), access).await.context("cannot read the catalog")?;
+        Ok(Self { access, devices: DeviceDirectory::start(Arc::clone(catalog), &Handle::current()) })
+    }
+}
+
+/// The broker role on sockets that are bound already.
+pub(super) async fn broker(
+    config: &Config,
+    storage: &mut Storage,
+    directory: Directory,
+    sockets: [TcpListener; 2],
+    certificate: &Certificate,
+    fatal: super::Fatal,
+) -> Result<Arc<Broker>> {
+    let [plain, tls] = sockets;
+    let settings = broker::Config {
+        listeners: vec![
+            broker::Listener { bind: broker::Bind::Socket(plain), tls: None },
+            broker::Listener { bind: broker::Bind::Socket(tls), tls: Some(certificate.server_config(&[])?) },
+        ],
+        threads: config.threads,
+        limits: broker::Limits { payload_bytes_max: config.payload_bytes_max, ..broker::Limits::default() },
+        urgent_parents: vec![RING_DOWN.to_owned()],
+    };
+    let deps = broker::Deps {
+        log: storage.log.clone(),
+        recovery: std::mem::take(&mut storage.inboxes),
+        queue: Arc::new(storage.queue.clone()),
+        embedded: Some(storage.queue.clone()),
+        access: directory.access,
+        devices: directory.devices,
+        runtime: Handle::current(),
+        on_fatal: Arc::new(move |cause| fatal(cause.to_string())),
+    };
+    Ok(Arc::new(Broker::start(settings, deps).await.context("the broker does not start")?))
+}
+
+/// The meeting role, on the RTC role of this process.
+pub(super) async fn meeting(
+    config: &Config,
+    storage: &Storage,
+    rtc: &Arc<Rtc>,
+    key: &JoinKey,
+    endpoints: &Endpoints,
+) -> Result<MeetingService> {
+    let millis = |d: std::time::Duration| d.as_millis() as u64;
+    let times = &config.times;
+    let rules = Rules {
+        reach_ms: millis(times.reach),
+        ring_ms: millis(times.ring),
+        gone_ms: millis(times.gone),
+        ..Rules::default()
+    };
+    let settings = meeting::Config { rules, endpoints: endpoints.join.clone(), ..meeting::Config::default() };
+    let signer = JoinSigner::from_pem(INSTANCE, &key.kid, &key.private_pem).context("keys/join.pem cannot be used")?;
+    let events = Arc::clone(rtc);
+    let channels = Arc::new(InProcess::new(rtc.channels(), move || events.events()));
+    let queue: Arc<dyn Queue> = Arc::new(storage.queue.clone());
+    let catalog = Arc::clone(&storage.catalog) as Arc<dyn Catalog>;
+    MeetingService::start(settings, queue, catalog, channels, signer)
+        .await
+        .context("the meeting service does not start")
+}
+
+pub(super) fn bind_mqtt(config: &Config) -> Result<(TcpListener, TcpListener)> {
+    let plain = Listener::bind(config.mqtt, config.dev, "mqtt.listen")?.into_std()?;
+    let tls = Listener::bind(config.mqtts, config.dev, "mqtt.tls_listen")?.into_std()?;
+    Ok((plain, tls))
+}

@@ -1,0 +1,39 @@
+//! `convoke terminal`: the headless terminal of the SDK on standard input and output.
+
+use crate::cli::Terminal;
+use anyhow::{Context, Result};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use terminal::headless::Answer;
+use terminal::{Clip, Credentials, Options};
+use tokio::io::{BufReader, stdin, stdout};
+
+pub(crate) async fn run(flags: Terminal) -> Result<()> {
+    let answer = flags.accept_after_ms.map_or(Answer::ByCommand, |ms| Answer::AcceptAfter(Duration::from_millis(ms)));
+    let options = options(flags)?;
+    Ok(terminal::headless::run(options, answer, BufReader::new(stdin()), stdout()).await?)
+}
+
+fn options(flags: Terminal) -> Result<Options> {
+    let text = read(&flags.credentials)?;
+    let credentials: Credentials = serde_json::from_slice(&text).with_context(|| {
+        format!(
+            "{} is no answer of the devices API\n  remedy: write its JSON to the file, whole",
+            flags.credentials.display()
+        )
+    })?;
+    let mut options = Options::new(credentials, flags.store);
+    options.ca = flags.ca.as_deref().map(read).transpose()?;
+    options.media = !flags.no_media;
+    options.record = flags.record;
+    let (picture, speech) = (flags.play_video.as_deref(), flags.play_audio.as_deref());
+    if picture.is_some() || speech.is_some() {
+        options.clip = Arc::new(Clip::open(picture, speech).context("the files cannot be played")?);
+    }
+    Ok(options)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
