@@ -222,6 +222,8 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     const CALL: &str = "v=0\r\na=setup:actpass\r\n\
         m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendonly\r\n\
@@ -283,6 +285,17 @@ mod tests {
             (CALL.replace("actpass", "holdconn"), "DTLS server"),
         ] {
             assert!(read(&sdp, 10_000, 80).unwrap_err().to_string().contains(word), "{word}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_text_is_reading_it_ends_and_keeps_the_limits(lines in vec("(m=|a=|a=mid:|a=setup:)?[ -~]{0,20}", 0..40)) {
+            let text = lines.join("\r\n");
+            if let Ok(offer) = read(&text, 1_000, 5) {
+                prop_assert!(text.len() <= 1_000 && (1..=5).contains(&offer.sections.len()));
+            }
+            without_simulcast(&text);
         }
     }
 

@@ -86,6 +86,10 @@ impl Channel {
         std::mem::take(&mut self.effects)
     }
 
+    pub(crate) fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }

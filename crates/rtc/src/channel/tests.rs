@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 use super::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
 use signalling::{Slot, UserName};
 use uuid::Uuid;
 
@@ -158,6 +160,14 @@ impl Stage {
 
 fn left(name: &str, reason: LeftReason) -> (ParticipationId, ChannelEventKind) {
     (id(name), ChannelEventKind::Left(reason))
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_payload_is_it_is_a_packet_with_a_descriptor_or_nothing(payload in vec(any::<u8>(), 0..12)) {
+        let packet = Packet::vp8(1, 1, &payload);
+        prop_assert_eq!(packet.is_some(), str0m::rtp::Vp8Descriptor::parse(&payload).is_ok());
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::peer::Peer;
 use crate::api::ChannelError;
 use crate::channel::{Channel, PeerId};
 use signalling::{ChannelId, SlotMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 impl Core {
@@ -20,7 +21,7 @@ impl Core {
         };
         if joined.is_ok() {
             self.routes.expect(id, &negotiated.ice.ufrag, &negotiated.ice.pass);
-            self.add(id, Peer::new(claims.channel.clone(), negotiated, now));
+            self.add(id, Peer::new(Arc::new(claims.channel.clone()), negotiated, now));
         }
         self.answer_join(&claims.channel, reply, joined, id, now);
     }

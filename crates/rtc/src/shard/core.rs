@@ -258,9 +258,12 @@ impl Core {
             return;
         }
         self.next_tick = now + CHANNEL_TICK;
-        let busy = self.channels.iter_mut().filter(|(_, channel)| !channel.is_empty());
-        let ticked: Vec<ChannelId> = busy.map(|(id, channel)| (id, channel.tick(now)).0.clone()).collect();
-        for channel in ticked {
+        let mut changed = Vec::new();
+        for (id, channel) in self.channels.iter_mut().filter(|(_, channel)| !channel.is_empty()) {
+            channel.tick(now);
+            changed.extend(channel.has_effects().then(|| id.clone()));
+        }
+        for channel in changed {
             self.work_off_effects(&channel, now);
         }
     }

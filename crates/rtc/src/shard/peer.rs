@@ -27,7 +27,8 @@ const SSRCS_MAX: usize = 64;
 
 pub(super) struct Peer {
     rtc: Rtc,
-    pub(super) channel: ChannelId,
+    /// Shared, since every packet asks for it.
+    pub(super) channel: Arc<ChannelId>,
     pub(super) ufrag: String,
     media: NegotiatedMedia,
     mids: Vec<Mid>,
@@ -86,7 +87,7 @@ pub(super) struct Outlet<'a> {
 }
 
 impl Peer {
-    pub(super) fn new(channel: ChannelId, negotiated: Negotiated, now: Instant) -> Self {
+    pub(super) fn new(channel: Arc<ChannelId>, negotiated: Negotiated, now: Instant) -> Self {
         let Negotiated { rtc, ice, media, .. } = negotiated;
         let mids = media.plan.slots.iter().map(|(_, mid)| mid_of(mid)).collect();
         Self {

@@ -17,7 +17,7 @@ use str0m::{Candidate, Event, Input, Output, Rtc};
 
 /// Long enough for a busy machine; a wait that succeeds takes no longer than what it waits for.
 pub const PATIENCE: Duration = Duration::from_secs(20);
-const FRAME: Duration = Duration::from_millis(20);
+const FRAME: Duration = Duration::from_millis(10);
 const PAYLOAD_BYTES: usize = 400;
 
 /// One media packet as it arrived.
@@ -406,9 +406,9 @@ impl Worker {
 
     fn send_frame(&mut self, source: Source, now: Instant) {
         let (purpose, codec, ticks) = match source {
-            Source::Microphone => (Purpose::Microphone, Codec::Opus, 960),
-            Source::Camera => (Purpose::Camera, Codec::Vp8, 1_800),
-            Source::Screen => (Purpose::Screen, Codec::Vp8, 1_800),
+            Source::Microphone => (Purpose::Microphone, Codec::Opus, 480),
+            Source::Camera => (Purpose::Camera, Codec::Vp8, 900),
+            Source::Screen => (Purpose::Screen, Codec::Vp8, 900),
         };
         let mid = self.mids.iter().find(|(of, _)| *of == purpose).unwrap().1;
         let pt: Pt = self.rtc.codec_config().find(|params| params.spec().codec == codec).unwrap().pt();

@@ -1,8 +1,8 @@
 //! Who hears and sees whom.
 
-use crate::client::{Client, Got, Order};
+use crate::client::{Client, Got, Offer, Order};
 use crate::stage::{Stage, claims, id};
-use signalling::{JoinClaims, Profile, Purpose, Rights, Source};
+use signalling::{JoinAnswer, JoinClaims, Profile, Purpose, Rights, Source};
 use std::time::Duration;
 
 fn waiting(name: &str) -> JoinClaims {
@@ -170,6 +170,24 @@ fn a_terminal_that_moves_to_another_address_goes_on() {
     bob.gets_more_from(1, 10);
     bob.order(Order::Move);
     alice.order(Order::Move);
+    bob.gets_more_from(1, 20);
+}
+
+#[test]
+fn behind_address_translation_the_advertised_address_is_enough() {
+    let stage = Stage::with(|config| {
+        config.media_addr = "0.0.0.0:0".parse().unwrap();
+        config.advertised = vec!["192.0.2.7".parse().unwrap()];
+    });
+    // The translation is played by the answer: what is sent to 192.0.2.7 arrives at 127.0.0.1.
+    let join = |name, number| {
+        let offer = Offer::new(Profile::Call);
+        let answer = stage.try_join(&claims(name), &offer.request).unwrap();
+        let sdp = answer.sdp.replace("192.0.2.7", "127.0.0.1");
+        offer.go(JoinAnswer { sdp, ..answer }, number)
+    };
+    let (alice, bob) = (join("alice", 1), join("bob", 2));
+    alice.sends(Source::Camera);
     bob.gets_more_from(1, 20);
 }
 
