@@ -208,6 +208,7 @@ export class Call extends Emitter<CallEvents> {
   goOn({ roster, join }: StandingCall): void {
     this.apply({ type: "local_admitted", roster });
     if (join) this.#session.start(join);
+    this.#session.suspect();
   }
 
   /** @internal */

@@ -24,6 +24,8 @@ const DISTURBED_MS = 2_500;
 /** A path is looked at so often; after so many looks without a sign of life it is lost, whatever the browser says. */
 const LOOK_EVERY_MS = 1_500;
 const LOOKS_IN_VAIN = 4;
+/** The same when signalling was lost too: the server has probably been started again. */
+const LOOKS_IN_VAIN_WHEN_SUSPECT = 2;
 const FAILED_AFTER_ATTEMPTS = 3;
 
 export class MediaSession {
@@ -38,6 +40,7 @@ export class MediaSession {
   #asking = false;
   /** Counts connections, so that parameters that were asked for before the last one come to nothing. */
   #turn = 0;
+  #looksInVain = LOOKS_IN_VAIN;
   #looks: ReturnType<typeof setInterval> | undefined;
   #stopped = false;
   /** Nothing is forwarded yet, and a failure is no reason for another attempt. */
@@ -90,6 +93,11 @@ export class MediaSession {
   hint(): void {
     if (!this.#timer || this.#next || this.#asking || this.#current?.path === "connected") return;
     this.#later(0);
+  }
+
+  /** Signalling was lost and is back: be quicker to take a silent path for dead. */
+  suspect(): void {
+    this.#looksInVain = LOOKS_IN_VAIN_WHEN_SUSPECT;
   }
 
   stop(): void {
@@ -149,7 +157,8 @@ export class MediaSession {
       const signs = await connection.signs_of_life();
       inVain = signs === last ? inVain + 1 : 0;
       last = signs;
-      if (inVain >= LOOKS_IN_VAIN && connection === this.#current && !this.#next && !this.#timer) this.#lost(0);
+      if (inVain === 0) this.#looksInVain = LOOKS_IN_VAIN;
+      if (inVain >= this.#looksInVain && connection === this.#current && !this.#next && !this.#timer) this.#lost(0);
     }, LOOK_EVERY_MS);
   }
 
