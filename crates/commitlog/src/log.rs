@@ -171,10 +171,15 @@ fn lock(storage: &dyn Storage) -> Result<StorageLock, OpenError> {
 fn start(shared: &Shared) -> Result<(), OpenError> {
     let mut tail = shared.tail();
     let cannot = |action, segment| file_error(&*shared.storage, &name_of(segment), action);
-    if tail.start_must_roll(START_LEN) && tail.ready == tail.segment {
+    let must_roll = tail.must_roll(START_LEN);
+    // With little room left, the first appends should not have to wait for the next segment.
+    if tail.must_roll(shared.geometry.segment_size / 4) && tail.ready == tail.segment {
         let next = tail.segment + 1;
-        shared.prepare(next).map_err(cannot("the file cannot be made", next))?;
-        tail.ready = next;
+        match shared.prepare(next) {
+            Ok(()) => tail.ready = next,
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && !must_roll => {}
+            Err(error) => return Err(cannot("the file cannot be made", next)(error)),
+        }
     }
     tail.push_start(own::START, &[Part::Bytes(&shared.epoch.0.to_le_bytes())]);
     let Some(batch) = tail.take() else { return Ok(()) };
@@ -218,15 +223,25 @@ impl Handle {
             tail.end()
         };
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            // The last handle may be dropped by a watcher, on the writer thread itself.
-            if thread.thread().id() != thread::current().id() && thread.join().is_err() {
-                self.shared.poison("a thread of the log panicked".to_owned());
-            }
+        let shared = Arc::clone(&self.shared);
+        if threads.iter().any(|thread| thread.thread().id() == thread::current().id()) {
+            // The last handle was dropped by a watcher: the writer cannot wait for itself.
+            let closer = thread::Builder::new().name("log-closer".to_owned());
+            drop(closer.spawn(move || finish(&shared, threads)));
+        } else {
+            finish(&shared, threads);
         }
-        self.shared.release();
         end
     }
+}
+
+fn finish(shared: &Shared, threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        if thread.join().is_err() {
+            shared.poison("a thread of the log panicked".to_owned());
+        }
+    }
+    shared.release();
 }
 
 impl Drop for Handle {

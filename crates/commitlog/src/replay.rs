@@ -1,9 +1,10 @@
 //! The log's content, handed to its owners once at the start.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 
-use crate::error::ReplayError;
+use crate::error::{Damaged, ReplayError};
 use crate::format::{FIRST_RECORD, Geometry, own};
 use crate::record::ReplayedRecord;
 use crate::recover::{Files, damaged, follows};
@@ -38,16 +39,19 @@ impl Replay {
         mut apply: impl FnMut(ReplayedRecord<'_>) -> Result<(), E>,
     ) -> Result<Replayed, ReplayError<E>> {
         let mut replayed = Replayed::default();
-        let mut end_before = None;
-        for number in self.files.keys() {
-            let end = self.run_segment(*number, end_before, &mut |record| {
-                replayed.records += 1;
-                replayed.bytes += record.payload.len() as u64;
-                apply(record)
-            })?;
-            end_before = Some(end);
+        let mut refusal = None;
+        let walked = self.walk(&mut |record| {
+            replayed.records += 1;
+            replayed.bytes += record.payload.len() as u64;
+            refusal = apply(record).err();
+            refusal.is_none()
+        });
+        match (walked, refusal) {
+            (_, Some(error)) => Err(ReplayError::Apply(error)),
+            (Ok(()), None) => Ok(replayed),
+            (Err(Failure::Damaged(damaged)), None) => Err(ReplayError::Damaged(damaged)),
+            (Err(Failure::Storage { path, source }), None) => Err(ReplayError::Storage { path, source }),
         }
-        Ok(replayed)
     }
 
     /// [`Replay::run`] for those who have nothing to refuse.
@@ -61,30 +65,40 @@ impl Replay {
         })
     }
 
-    /// Answers where the segment ends.
-    fn run_segment<E>(
+    /// Not generic, so that it is compiled and optimised here and not once for each caller.
+    fn walk(&self, apply: &mut dyn FnMut(ReplayedRecord<'_>) -> bool) -> Result<(), Failure> {
+        let mut end_before = None;
+        for number in self.files.keys() {
+            end_before = self.walk_segment(*number, end_before, apply)?;
+            if end_before.is_none() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers where the segment ends, or nothing if `apply` wants no more.
+    fn walk_segment(
         &self,
         number: u64,
         end_before: Option<Position>,
-        apply: &mut impl FnMut(ReplayedRecord<'_>) -> Result<(), E>,
-    ) -> Result<Position, ReplayError<E>> {
-        let damaged = |offset, what| ReplayError::Damaged(damaged(&*self.storage, number, offset, what));
+        apply: &mut dyn FnMut(ReplayedRecord<'_>) -> bool,
+    ) -> Result<Option<Position>, Failure> {
+        let damaged = |offset, what| Failure::Damaged(damaged(&*self.storage, number, offset, what));
         let Some(file) = self.files.get(&number) else { return Err(damaged(0, "the segment is missing")) };
         let mut reader = SegmentReader::new(Arc::clone(file), self.geometry, number);
         let mut offset = FIRST_RECORD;
         loop {
             let at = self.geometry.position(number, offset);
             if at == self.end {
-                return Ok(at);
+                return Ok(Some(at));
             }
-            let found = reader
-                .at(offset)
-                .map_err(|source| ReplayError::Storage { path: self.storage.path_of(&name_of(number)), source })?;
+            let found = reader.at(offset).map_err(|source| self.failed(number, source))?;
             let (header, payload) = match found {
                 // A clean stop for which the next start found no room to overwrite it.
-                Found::Record(header, _) if header.kind == own::STOP => return Ok(at),
+                Found::Record(header, _) if header.kind == own::STOP => return Ok(Some(at)),
                 Found::Record(header, payload) => (header, payload),
-                Found::Zero if self.geometry.split(self.end).0 != number => return Ok(at),
+                Found::Zero if self.geometry.split(self.end).0 != number => return Ok(Some(at)),
                 Found::Zero => return Err(damaged(offset, "records are missing")),
                 Found::Hole(what) => return Err(damaged(offset, what)),
             };
@@ -94,9 +108,20 @@ impl Replay {
             }
             if header.kind >= USER_KIND_MIN {
                 let (kind, owner, position) = (header.kind, header.owner, header.position);
-                apply(ReplayedRecord { kind, owner, position, payload }).map_err(ReplayError::Apply)?;
+                if !apply(ReplayedRecord { kind, owner, position, payload }) {
+                    return Ok(None);
+                }
             }
             offset += header.total();
         }
     }
+
+    fn failed(&self, number: u64, source: io::Error) -> Failure {
+        Failure::Storage { path: self.storage.path_of(&name_of(number)), source }
+    }
+}
+
+enum Failure {
+    Damaged(Damaged),
+    Storage { path: String, source: io::Error },
 }

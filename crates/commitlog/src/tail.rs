@@ -127,24 +127,26 @@ impl Tail {
         if fits { Ok(()) } else { Err(AppendError::Busy) }
     }
 
-    /// What is accepted into a segment that is not ready cannot be written while the disk is full, and all behind it
-    /// waits. So only the essential may be, and not when that is known.
+    /// Ordinary appends leave the reserve alone until the next segment is ready: it may turn out that there is no space
+    /// for one. Nor do they go into a segment that is not ready, since all behind them would have to wait for it.
     fn check_room(&self, need: Need, len: u64) -> Result<(), AppendError> {
         let rolls = self.must_roll(len);
         let is_ready = self.segment + u64::from(rolls) <= self.ready;
-        if !self.full {
-            return if is_ready || need == Need::Essential { Ok(()) } else { Err(AppendError::Busy) };
-        }
         let here = if rolls { 0 } else { self.geometry.user_limit() - self.offset };
         let ahead = self.ready.saturating_sub(self.segment) * self.geometry.unit_max();
         let kept = match need {
             Need::Normal => self.reserve,
             Need::Essential => 0,
         };
-        if is_ready && here + ahead >= len + kept { Ok(()) } else { Err(AppendError::Full) }
+        match need {
+            _ if is_ready && here + ahead >= len + kept => Ok(()),
+            _ if self.full => Err(AppendError::Full),
+            Need::Normal => Err(AppendError::Busy),
+            Need::Essential => Ok(()),
+        }
     }
 
-    fn must_roll(&self, len: u64) -> bool {
+    pub(crate) fn must_roll(&self, len: u64) -> bool {
         self.offset + len > self.geometry.user_limit()
     }
 
@@ -157,10 +159,6 @@ impl Tail {
         let epoch = self.epoch.0.to_le_bytes();
         self.push_own(own::ROLL, &[Part::Bytes(&end), Part::Bytes(&epoch)]);
         debug_assert_eq!(self.offset, FIRST_RECORD + ROLL_LEN);
-    }
-
-    pub(crate) fn start_must_roll(&self, len: u64) -> bool {
-        self.must_roll(len)
     }
 
     /// The first record of this start.

@@ -199,6 +199,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     use super::*;
 
@@ -214,7 +215,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(4), ..ProptestConfig::default() })]
 
         #[test]
         fn a_message_comes_back_as_it_went_in(message in any_message(), stored in any::<u64>()) {

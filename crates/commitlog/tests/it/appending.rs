@@ -2,16 +2,13 @@
 
 use commitlog::{AppendError, Durable, Need, NewRecord, Options, Part, Position, ReadError, WaitError};
 
-use crate::harness::{KIND, append, append_durably, open, payloads, small, storage, watch_poison};
+use crate::harness::{KIND, append, append_durably, open, payloads, small, storage, wait_until_prepared, watch_poison};
 
 #[test]
 fn all_that_arrives_during_a_sync_shares_the_next_one() {
     let storage = storage();
     let (log, _) = open(&storage, &Options { segment_size: 1 << 20, ..small() });
-    // The second segment is made in the background; its sync is not one of those that are counted here.
-    while storage.content("00000000000000000002.segment").is_err() {
-        std::thread::yield_now();
-    }
+    wait_until_prepared(&storage);
     let before = storage.counts();
     storage.hold_syncs();
     let first = append(&log, b"first");
@@ -171,6 +168,54 @@ fn a_closed_log_refuses_and_lets_the_lock_go() {
 }
 
 #[test]
+fn a_stop_at_any_distance_from_a_segments_end_is_found_again() {
+    for slack in (8..=240).step_by(8) {
+        let storage = storage();
+        let (log, _) = open(&storage, &small());
+        let start = log.durable().0 % (16 << 10);
+        let room = (16 << 10) - 120 - start - 40 - slack;
+        let filler = vec![1; usize::try_from(room).unwrap()];
+        append_durably(&log, &filler);
+        assert_eq!(log.durable().0 % (16 << 10), (16 << 10) - 120 - slack);
+        log.close().unwrap();
+        drop(log);
+        for expected in 1..4 {
+            let (log, seen) = open(&storage, &small());
+            assert_eq!(seen.len(), expected, "slack {slack}");
+            append_durably(&log, b"more");
+            if expected == 2 {
+                storage.cut_power();
+            } else {
+                log.close().unwrap();
+            }
+            drop(log);
+        }
+    }
+}
+
+#[test]
+fn a_watcher_may_drop_the_last_handle() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    let kept = std::sync::Mutex::new(None);
+    let kept = std::sync::Arc::new(kept);
+    let last = std::sync::Arc::clone(&kept);
+    log.watch(Box::new(move |_| drop(last.lock().unwrap().take())));
+    storage.hold_syncs();
+    append(&log, b"one");
+    *kept.lock().unwrap() = Some(log);
+    storage.release_syncs();
+    // The lock is let go once the threads have ended.
+    let (_, replay) = loop {
+        match commitlog::Log::open(storage.handle(), small()) {
+            Err(commitlog::OpenError::Locked { .. }) => std::thread::yield_now(),
+            opened => break opened.unwrap(),
+        }
+    };
+    assert_eq!(payloads(&crate::harness::see(replay).unwrap()), ["one"]);
+}
+
+#[test]
 fn an_existing_log_keeps_its_segment_size() {
     let storage = storage();
     let (log, _) = open(&storage, &small());
@@ -204,4 +249,23 @@ fn many_threads_append_and_each_finds_its_records() {
         let own: Vec<u8> = seen.iter().filter(|seen| seen.payload[0] == thread).map(|seen| seen.payload[1]).collect();
         assert_eq!(own, (0..50).collect::<Vec<u8>>());
     }
+}
+
+#[test]
+fn a_replay_ends_with_the_first_refusal() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    for n in 0..3 {
+        append_durably(&log, &[n]);
+    }
+    log.close().unwrap();
+    drop(log);
+    let (_log, replay) = commitlog::Log::open(storage.handle(), small()).unwrap();
+    let mut seen = 0;
+    let result = replay.run(|record| {
+        seen += 1;
+        if record.payload == [1] { Err("no ones") } else { Ok(()) }
+    });
+    assert!(matches!(result, Err(commitlog::ReplayError::Apply("no ones"))), "{result:?}");
+    assert_eq!(seen, 2);
 }

@@ -7,7 +7,8 @@ use commitlog::testing::{Call, Lie, Nothing};
 use commitlog::{AppendError, Durable, Fault, Log, Need, NewRecord, Options, Part, WaitError};
 
 use crate::harness::{
-    KIND, Run, append, append_durably, append_patiently, open, payloads, run, see, small, storage, watch_poison,
+    KIND, Run, append, append_durably, append_patiently, open, payloads, run, see, small, storage, wait_until_prepared,
+    watch_poison,
 };
 
 fn losses(run: &Run) -> usize {
@@ -57,6 +58,7 @@ fn a_failed_sync_poisons_the_log_and_tells_the_watchers() {
     let (log, _) = open(&storage, &small());
     let told = watch_poison(&log);
     append_durably(&log, b"kept");
+    wait_until_prepared(&storage);
     storage.fail(Call::Sync, 0, ErrorKind::Other);
     let lost = append(&log, b"lost");
     assert!(matches!(log.wait_durable(lost.end), Err(WaitError::Poisoned(_))));
@@ -73,6 +75,7 @@ fn a_failed_sync_poisons_the_log_and_tells_the_watchers() {
 fn who_watches_a_poisoned_log_is_told_at_once() {
     let storage = storage();
     let (log, _) = open(&storage, &small());
+    wait_until_prepared(&storage);
     storage.fail(Call::Write, 0, ErrorKind::Other);
     let lost = append(&log, b"lost");
     log.wait_durable(lost.end).unwrap_err();
@@ -84,6 +87,7 @@ fn who_watches_a_poisoned_log_is_told_at_once() {
 fn what_only_the_page_cache_has_after_a_failed_sync_is_written_again_before_it_is_served() {
     let storage = storage();
     let (log, _) = open(&storage, &small());
+    wait_until_prepared(&storage);
     storage.fail(Call::Sync, 0, ErrorKind::Other);
     let lost = append(&log, b"in the page cache only");
     log.wait_durable(lost.end).unwrap_err();

@@ -31,6 +31,13 @@ pub(crate) fn append(log: &Log, payload: &[u8]) -> Appended {
     append_patiently(log, &[NewRecord::new(KIND, 7, &[Part::Bytes(payload)])]).unwrap()
 }
 
+/// The second segment is made in the background: until it is there, its syncs are among the storage's.
+pub(crate) fn wait_until_prepared(storage: &ForgettingStorage) {
+    while storage.trace().ops().iter().filter(|op| **op == Op::SyncFolder).count() < 2 {
+        std::thread::yield_now();
+    }
+}
+
 /// Small segments fill faster than the next one is made.
 pub(crate) fn append_patiently(log: &Log, records: &[NewRecord<'_>]) -> Result<Appended, AppendError> {
     loop {
@@ -82,11 +89,21 @@ fn unit(n: u64) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn append_unit(log: &Log, n: u64) -> Appended {
+fn append_unit(storage: &ForgettingStorage, log: &Log, n: u64) -> Appended {
     let payloads = unit(n);
     let parts: Vec<[Part<'_>; 1]> = payloads.iter().map(|payload| [Part::Bytes(payload)]).collect();
     let records: Vec<NewRecord<'_>> = parts.iter().map(|parts| NewRecord::new(KIND, n, parts)).collect();
-    append_patiently(log, &records).unwrap()
+    loop {
+        match log.append(Need::Normal, &records) {
+            Err(AppendError::Busy) => {
+                // The next segment waits for its sync.
+                storage.release_syncs();
+                std::thread::yield_now();
+                storage.hold_syncs();
+            }
+            result => return result.unwrap(),
+        }
+    }
 }
 
 /// What was done, in order, with the moments at which positions were said to be durable.
@@ -113,7 +130,7 @@ pub(crate) fn run(storage: &ForgettingStorage, options: &Options, count: u64, bu
         storage.hold_syncs();
         let mut end = Position(0);
         for n in n..(n + burst).min(count) {
-            let appended = append_unit(&log, n);
+            let appended = append_unit(storage, &log, n);
             end = appended.end;
             let seen = std::iter::zip(appended.positions, unit(n));
             let seen = seen.map(|(position, payload)| Seen { position, owner: n, payload }).collect();
