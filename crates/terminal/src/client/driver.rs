@@ -91,7 +91,7 @@ impl Driver {
             }
             Stop::Closed(answer) => {
                 closing.await;
-                drop(answer.map(|answer| answer.send(())));
+                let _ = answer.map(|answer| answer.send(()));
             }
         }
     }
@@ -134,7 +134,7 @@ impl Driver {
         match order {
             Order::Command(command, answer) => {
                 if let Some(signal) = self.apply(Input::Command(command))? {
-                    drop(answer.send(signal));
+                    let _ = answer.send(signal);
                 }
             }
             Order::Reports(answer) => drop(answer.send(self.reports().await)),

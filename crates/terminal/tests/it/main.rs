@@ -1,5 +1,9 @@
 //! The terminal's parts together.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+mod call;
+mod desk;
+mod link;
 mod mirror;
 mod pair;
+mod person;

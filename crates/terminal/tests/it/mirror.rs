@@ -11,20 +11,20 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
-pub struct Mirror {
+pub(crate) struct Mirror {
     rtc: Rtc,
     local: SocketAddr,
     slot_by_source: HashMap<Mid, Mid>,
     channel: Option<ChannelId>,
-    pub deadline: Instant,
-    pub datagrams: Vec<(SocketAddr, Vec<u8>)>,
-    pub packets_from: HashMap<Source, u64>,
+    pub(crate) deadline: Instant,
+    pub(crate) datagrams: Vec<(SocketAddr, Vec<u8>)>,
+    pub(crate) packets_from: HashMap<Source, u64>,
     source_by_mid: HashMap<Mid, Source>,
 }
 
 impl Mirror {
     /// Answers the offer; what comes from microphone and camera is shown as `participation`'s.
-    pub fn answer(
+    pub(crate) fn answer(
         request: &JoinRequest,
         local: SocketAddr,
         participation: ParticipationId,
@@ -55,7 +55,7 @@ impl Mirror {
         (mirror, JoinAnswer { sdp: answer.to_sdp_string(), slots })
     }
 
-    pub fn handle_datagram(&mut self, source: SocketAddr, bytes: &[u8], now: Instant) {
+    pub(crate) fn handle_datagram(&mut self, source: SocketAddr, bytes: &[u8], now: Instant) {
         let contents = bytes.try_into().unwrap();
         let receive = Receive { proto: Protocol::Udp, source, destination: self.local, contents };
         self.rtc.handle_input(Input::Receive(now, receive)).unwrap();
@@ -63,30 +63,30 @@ impl Mirror {
         self.handle_timeout(now);
     }
 
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.rtc.handle_input(Input::Timeout(now)).unwrap();
         self.drain(now);
     }
 
-    pub fn ask_for_key_frame(&mut self, now: Instant) {
+    pub(crate) fn ask_for_key_frame(&mut self, now: Instant) {
         let camera = *self.source_by_mid.iter().find(|(_, source)| **source == Source::Camera).unwrap().0;
         let mut api = self.rtc.direct_api();
         api.stream_rx_by_mid(camera, None).unwrap().request_keyframe(KeyframeRequestKind::Pli);
         self.handle_timeout(now);
     }
 
-    pub fn send_slots(&mut self, map: &SlotMap, now: Instant) {
+    pub(crate) fn send_slots(&mut self, map: &SlotMap, now: Instant) {
         let channel = self.channel.unwrap();
         self.rtc.channel(channel).unwrap().write(false, &serde_json::to_vec(map).unwrap()).unwrap();
         self.handle_timeout(now);
     }
 
-    pub fn slot_of(&self, source: Source) -> Mid {
+    pub(crate) fn slot_of(&self, source: Source) -> Mid {
         let from = self.source_by_mid.iter().find(|(_, s)| **s == source).unwrap().0;
         self.slot_by_source[from]
     }
 
-    pub fn channel_is_open(&self) -> bool {
+    pub(crate) fn channel_is_open(&self) -> bool {
         self.channel.is_some()
     }
 

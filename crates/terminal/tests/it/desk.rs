@@ -1,0 +1,219 @@
+//! The other end of a terminal's MQTT connection, packet by packet: it says exactly what a script wants, and sees
+//! exactly when a PUBACK comes.
+
+use mqtt::codec::{self, Ack, Connack, Packet, Properties, Publish};
+use mqtt::{Delivery, PacketId, ReasonCode, Version};
+use serde_json::{Value, json};
+use signalling::signal::VERSION;
+use signalling::{Down, DownBody, Envelope, MeetingId, SignalId, State, Up, topics};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use uuid::Uuid;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+const CLIENT: &str = "GID_dev@@@phone";
+
+pub(crate) struct Desk {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// One connection.
+pub(crate) struct Line {
+    stream: Box<dyn Stream>,
+    read: Vec<u8>,
+    next_packet_id: u16,
+}
+
+/// What the terminal sent.
+#[derive(Debug)]
+pub(crate) enum Said {
+    Connect { client_id: String, clean_start: bool, session_expiry: Option<u32> },
+    Request { up: Box<Up>, topic: String, dup: bool, packet_id: PacketId },
+    Puback(PacketId),
+    Disconnect,
+    Other,
+}
+
+impl Desk {
+    pub(crate) async fn open() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), tls: None }
+    }
+
+    pub(crate) async fn open_tls(config: rustls::ServerConfig) -> Self {
+        Self { tls: Some(TlsAcceptor::from(Arc::new(config))), ..Self::open().await }
+    }
+
+    /// The answer of the devices API for a terminal that comes here.
+    pub(crate) fn credentials(&self, user: &str) -> Value {
+        let port = self.listener.local_addr().unwrap().port();
+        let scheme = if self.tls.is_some() { "mqtts" } else { "mqtt" };
+        let endpoints = json!({ scheme: format!("{scheme}://localhost:{port}"), "api": "http://localhost:1/api/v1" });
+        json!({
+            "client_id": CLIENT, "username": "DeviceCredential|x|convoke", "password": "secret",
+            "expires_at_ms": 9, "user": user, "name": user, "endpoints": endpoints,
+        })
+    }
+
+    /// The next connection that gets through, whatever it says then.
+    pub(crate) async fn accept(&self) -> Line {
+        let accept = async {
+            loop {
+                let (tcp, _) = self.listener.accept().await.unwrap();
+                if let Some(stream) = self.secure(tcp).await {
+                    return Line { stream, read: Vec::new(), next_packet_id: 0 };
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, accept).await.expect("nobody connects")
+    }
+
+    async fn secure(&self, tcp: TcpStream) -> Option<Box<dyn Stream>> {
+        match &self.tls {
+            None => Some(Box::new(tcp)),
+            Some(tls) => Some(Box::new(tls.accept(tcp).await.ok()?)),
+        }
+    }
+
+    /// The next connection, logged in, with its state request answered: nothing stands.
+    pub(crate) async fn welcome(&self) -> Line {
+        let mut line = self.accept().await;
+        line.log_in(true).await;
+        line.answer_state(|_| {}).await;
+        line
+    }
+}
+
+impl Line {
+    /// Takes the CONNECT and accepts it.
+    pub(crate) async fn log_in(&mut self, session_present: bool) -> Said {
+        let connect = self.next().await;
+        assert!(matches!(connect, Said::Connect { .. }), "{connect:?}");
+        self.connack(session_present, ReasonCode::SUCCESS).await;
+        connect
+    }
+
+    pub(crate) async fn connack(&mut self, session_present: bool, reason: ReasonCode) {
+        self.send(&Packet::Connack(Connack { session_present, reason, properties: Properties::EMPTY })).await;
+    }
+
+    pub(crate) async fn next(&mut self) -> Said {
+        tokio::time::timeout(PATIENCE, self.read_packet()).await.expect("the terminal says nothing").unwrap()
+    }
+
+    /// The next request, which must be of this kind; it is acknowledged.
+    pub(crate) async fn request(&mut self, kind: &str) -> Up {
+        let (up, packet_id, _) = self.unacknowledged(kind).await;
+        self.puback(packet_id).await;
+        up
+    }
+
+    /// The next request, not acknowledged: its packet id, and whether it is a repeat.
+    pub(crate) async fn unacknowledged(&mut self, kind: &str) -> (Up, PacketId, bool) {
+        match self.next().await {
+            Said::Request { up, topic, packet_id, dup } => {
+                assert_eq!((up.body.kind(), topic), (kind, topics::up(kind)));
+                (*up, packet_id, dup)
+            }
+            said => panic!("expected {kind}, got {said:?}"),
+        }
+    }
+
+    /// Waits for the PUBACK of one delivery, taking what comes before it.
+    pub(crate) async fn puback_of(&mut self, delivered: PacketId) -> Vec<Said> {
+        let mut before = Vec::new();
+        loop {
+            match self.next().await {
+                Said::Puback(id) if id == delivered => return before,
+                said => before.push(said),
+            }
+        }
+    }
+
+    /// Answers the next state request; `fill` says what stands.
+    pub(crate) async fn answer_state(&mut self, fill: impl FnOnce(&mut State)) -> PacketId {
+        let asked = self.request("state").await;
+        let (user, name) = ("bob".into(), "Bob".into());
+        let mut state = State { now_ms: now_ms(), user, name, rings: vec![], call: None, outcomes: vec![] };
+        fill(&mut state);
+        let down = answer(DownBody::State(Box::new(state)), None, Some(asked.envelope.id));
+        self.deliver(&down, false).await
+    }
+
+    /// Delivers a signal on the topic where it belongs; gives its packet id.
+    pub(crate) async fn deliver(&mut self, down: &Down, dup: bool) -> PacketId {
+        self.next_packet_id += 1;
+        let packet_id = PacketId::new(self.next_packet_id).unwrap();
+        let ring = matches!(down.body, DownBody::Invitation(_) | DownBody::Ended { invitation: Some(_), .. });
+        let parent = if ring { topics::RING_DOWN } else { topics::MEETING_DOWN };
+        let topic = topics::p2p(parent, &CLIENT.into(), down.body.kind());
+        let payload = serde_json::to_vec(down).unwrap();
+        let delivery = Delivery::AtLeastOnce { packet_id, dup };
+        let publish =
+            Publish { delivery, retain: false, topic: &topic, properties: Properties::EMPTY, payload: &payload };
+        self.send(&Packet::Publish(publish)).await;
+        packet_id
+    }
+
+    pub(crate) async fn puback(&mut self, packet_id: PacketId) {
+        self.send(&Packet::Puback(Ack::new(packet_id, ReasonCode::SUCCESS))).await;
+    }
+
+    pub(crate) async fn send(&mut self, packet: &Packet<'_>) {
+        let mut bytes = Vec::new();
+        codec::encode(packet, Version::V5, &mut bytes).unwrap();
+        self.stream.write_all(&bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// `None` at the end of the connection.
+    async fn read_packet(&mut self) -> Option<Said> {
+        loop {
+            if let Some((packet, length)) = codec::decode(&self.read, Version::V5, 1 << 20).unwrap() {
+                let said = said(&packet);
+                self.read.drain(..length);
+                return Some(said);
+            }
+            if self.stream.read_buf(&mut self.read).await.ok()? == 0 {
+                return None;
+            }
+        }
+    }
+}
+
+fn said(packet: &Packet<'_>) -> Said {
+    match packet {
+        Packet::Connect(connect) => Said::Connect {
+            client_id: connect.client_id.to_owned(),
+            clean_start: connect.clean_start,
+            session_expiry: connect.properties.session_expiry_interval(),
+        },
+        Packet::Publish(publish) => Said::Request {
+            up: Box::new(serde_json::from_slice(publish.payload).unwrap()),
+            topic: publish.topic.to_owned(),
+            dup: publish.delivery.dup(),
+            packet_id: publish.delivery.packet_id().unwrap(),
+        },
+        Packet::Puback(ack) => Said::Puback(ack.packet_id),
+        Packet::Disconnect(_) => Said::Disconnect,
+        _ => Said::Other,
+    }
+}
+
+/// A signal of the service, sent now.
+pub(crate) fn answer(body: DownBody, meeting: Option<MeetingId>, in_reply_to: Option<SignalId>) -> Down {
+    let sent_at_ms = now_ms();
+    let expires_at_ms = sent_at_ms + 45_000;
+    let id = SignalId(Uuid::now_v7());
+    Down { envelope: Envelope { v: VERSION, id, meeting, sent_at_ms, expires_at_ms, in_reply_to }, body }
+}
+
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
