@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 mod contract;
+mod crash;
 mod failing;
 mod restart;
 mod shell;
