@@ -59,7 +59,6 @@ impl Core {
         match command {
             Command::Call(channel, call) => self.call(channel, call, now),
             Command::Join(attempt) => self.join(*attempt, now),
-            Command::Datagram(handed) => self.handed(&handed, now),
             Command::Route(source, shard) => self.routes.learn_foreign(source, shard),
         }
     }
@@ -123,12 +122,12 @@ impl Core {
             local_ip: datagram.local_ip,
             bytes: datagram.bytes.into(),
         };
-        if mailbox.send(Command::Datagram(handed)).is_err() {
+        if mailbox.hand_over(handed).is_err() {
             self.config.metrics.discard(DropReason::ShardFull);
         }
     }
 
-    fn handed(&mut self, handed: &Handed, now: Instant) {
+    pub(super) fn handed(&mut self, handed: &Handed, now: Instant) {
         let datagram = Datagram { source: handed.source, local_ip: handed.local_ip, bytes: &handed.bytes };
         match self.routes.find(handed.source, &handed.bytes) {
             Belongs::ToPeer { peer, proven } => {

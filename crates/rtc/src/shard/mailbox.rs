@@ -1,6 +1,8 @@
 //! The bounded mailbox of a shard: what the door, the channel calls and the other shards ask of it.
 //!
-//! When it is full, calls and joins fail at once (and are repeated by their maker), datagrams are dropped.
+//! When it is full, calls and joins fail at once (and are repeated by their maker). Datagrams that other shards hand
+//! over have a compartment of their own, so that strangers who send many cannot shut calls out; when it is full, they
+//! are dropped.
 
 use crate::api::{ChannelDescription, ChannelError};
 use crate::connect::Negotiated;
@@ -14,14 +16,14 @@ use tokio::sync::oneshot;
 
 /// Commands that wait for a shard, at most.
 const MAILBOX_MAX: usize = 4_096;
+/// Handed-over datagrams that wait, at most: some milliseconds of a busy shard.
+const HANDED_MAX: usize = 1_024;
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, ChannelError>>;
 
 pub(crate) enum Command {
     Call(ChannelId, Call),
     Join(Box<JoinAttempt>),
-    /// A datagram that the kernel gave to another shard's socket.
-    Datagram(Handed),
     /// Datagrams from this address belong to that shard from now on.
     Route(SocketAddr, usize),
 }
@@ -54,6 +56,7 @@ pub(crate) enum JoinRefusal {
     ChannelFull,
 }
 
+/// A datagram that the kernel gave to another shard's socket.
 pub(crate) struct Handed {
     pub(crate) from_shard: usize,
     pub(crate) source: SocketAddr,
@@ -65,6 +68,7 @@ pub(crate) struct Handed {
 #[derive(Clone)]
 pub(crate) struct ShardMailbox {
     commands: Sender<Command>,
+    handed: Sender<Handed>,
     waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
 }
@@ -72,6 +76,7 @@ pub(crate) struct ShardMailbox {
 /// The receiving end.
 pub(crate) struct Inbox {
     pub(crate) commands: Receiver<Command>,
+    pub(crate) handed: Receiver<Handed>,
     stop: Arc<AtomicBool>,
 }
 
@@ -84,13 +89,25 @@ pub(crate) enum Refused {
 }
 
 pub(crate) fn mailbox(waker: Waker) -> (ShardMailbox, Inbox) {
-    let (commands, receiver) = bounded(MAILBOX_MAX);
+    let (commands, command_receiver) = bounded(MAILBOX_MAX);
+    let (handed, handed_receiver) = bounded(HANDED_MAX);
     let stop = Arc::new(AtomicBool::new(false));
-    let inbox = Inbox { commands: receiver, stop: stop.clone() };
-    (ShardMailbox { commands, waker: Arc::new(waker), stop }, inbox)
+    let inbox = Inbox { commands: command_receiver, handed: handed_receiver, stop: stop.clone() };
+    (ShardMailbox { commands, handed, waker: Arc::new(waker), stop }, inbox)
+}
+
+fn refused<T>(error: TrySendError<T>) -> Refused {
+    match error {
+        TrySendError::Full(_) => Refused::Full,
+        TrySendError::Disconnected(_) => Refused::Stopped,
+    }
 }
 
 impl Inbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.commands.is_empty() && self.handed.is_empty()
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
@@ -98,10 +115,13 @@ impl Inbox {
 
 impl ShardMailbox {
     pub(crate) fn send(&self, command: Command) -> Result<(), Refused> {
-        self.commands.try_send(command).map_err(|error| match error {
-            TrySendError::Full(_) => Refused::Full,
-            TrySendError::Disconnected(_) => Refused::Stopped,
-        })?;
+        self.commands.try_send(command).map_err(refused)?;
+        self.wake();
+        Ok(())
+    }
+
+    pub(crate) fn hand_over(&self, datagram: Handed) -> Result<(), Refused> {
+        self.handed.try_send(datagram).map_err(refused)?;
         self.wake();
         Ok(())
     }

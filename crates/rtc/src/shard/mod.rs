@@ -33,6 +33,7 @@ const WAKE: Token = Token(1);
 /// Batches read per turn, so that a flood cannot keep deadlines and commands waiting.
 const BATCHES_PER_TURN: usize = 8;
 const COMMANDS_PER_TURN: usize = 256;
+const HANDED_PER_TURN: usize = 256;
 
 pub(crate) struct ShardConfig {
     pub(crate) index: usize,
@@ -91,7 +92,7 @@ impl Shard {
                 tracing::error!(%error, "a media thread cannot wait for packets and ends");
                 break;
             }
-            self.take_commands();
+            self.take_mail();
             self.take_datagrams();
             self.core.finish_turn(Instant::now());
         }
@@ -99,7 +100,7 @@ impl Shard {
     }
 
     fn wait(&mut self, events: &mut mio::Events) -> io::Result<()> {
-        let busy = self.readable || !self.inbox.commands.is_empty();
+        let busy = self.readable || !self.inbox.is_empty();
         let timeout = if busy { Some(Duration::ZERO) } else { self.core.patience(Instant::now()) };
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
@@ -109,9 +110,12 @@ impl Shard {
         Ok(())
     }
 
-    fn take_commands(&mut self) {
+    fn take_mail(&mut self) {
         for command in self.inbox.commands.try_iter().take(COMMANDS_PER_TURN) {
             self.core.command(command, Instant::now());
+        }
+        for datagram in self.inbox.handed.try_iter().take(HANDED_PER_TURN) {
+            self.core.handed(&datagram, Instant::now());
         }
     }
 

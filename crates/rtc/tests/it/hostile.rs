@@ -72,6 +72,25 @@ fn a_flood_of_noise_costs_nobody_anything() {
 }
 
 #[test]
+fn a_flood_for_another_shard_does_not_shut_out_its_calls() {
+    let stage = Stage::with(|config| config.shards = 2);
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for round in 0..20_000 {
+        let ufrag = if round % 2 == 0 { "00nobody" } else { "01nobody" };
+        stranger.send_to(&unproven_binding(ufrag), stage.rtc.local_addr()).unwrap();
+        if round % 1_000 == 0 {
+            stage.admit("alice");
+        }
+    }
+    stage.until(
+        "strangers to be counted",
+        |stage| stage.rtc.stats(),
+        |stats| stats.dropped(DropReason::UnknownSource) + stats.dropped(DropReason::ShardFull) >= 1_000,
+    );
+    assert_eq!(stage.rtc.stats().peers, 0);
+}
+
+#[test]
 fn a_terminal_that_sends_nonsense_harms_at_most_itself() {
     let stage = Stage::new();
     let (alice, bob, eve) = (stage.join("alice", 1), stage.join("bob", 2), stage.join("eve", 9));

@@ -62,8 +62,8 @@ fn the_same_participation_joins_again_after_a_crash_and_the_other_sees_it_again(
 #[test]
 fn a_frozen_terminal_is_lost_and_back_and_one_that_stays_away_has_left() {
     let mut stage = Stage::with(|config| {
-        config.lost_after = Duration::from_millis(600);
-        config.gone_after = Duration::from_millis(2_000);
+        config.lost_after = Duration::from_millis(1_500);
+        config.gone_after = Duration::from_millis(3_500);
     });
     let (alice, bob) = (stage.join("alice", 1), stage.join("bob", 2));
     alice.sends(Source::Microphone);
@@ -84,7 +84,7 @@ fn a_frozen_terminal_is_lost_and_back_and_one_that_stays_away_has_left() {
 
 #[test]
 fn a_listener_that_only_sends_reports_is_not_lost() {
-    let mut stage = Stage::with(|config| config.lost_after = Duration::from_millis(1_500));
+    let mut stage = Stage::with(|config| config.lost_after = Duration::from_millis(2_000));
     let (alice, bob) = (stage.join("alice", 1), stage.join("bob", 2));
     alice.sends(Source::Camera);
     stage.expect_joined("alice");
