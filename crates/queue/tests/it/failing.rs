@@ -18,6 +18,10 @@ async fn a_failed_sync_answers_all_who_wait_with_an_error() {
     let waiting = tokio::spawn(async move { engine.receive(request(Duration::from_secs(60), LONG)).await });
     tokio::task::yield_now().await;
     world.settle().await;
+    // Made in the background: its sync is not the one that is to fail.
+    while world.storage.content("00000000000000000002.segment").is_err() {
+        tokio::task::yield_now().await;
+    }
     world.storage.fail(Call::Sync, 0, ErrorKind::Other);
     let (sent, acked) = tokio::join!(world.engine.send_wait(&topic(), text("two")), world.engine.ack(receipt));
     assert!(matches!(sent, Err(SendError::Unavailable(Unavailable::Failed(_)))), "{sent:?}");
