@@ -41,7 +41,7 @@ pub struct Seen {
     pub maps: Vec<SlotMap>,
     /// Key frame requests that came in.
     pub plis: Vec<Instant>,
-    /// RTP packets that were thrown away on purpose.
+    /// Datagrams that were thrown away on purpose.
     pub thrown_away: u64,
     by_mid: BTreeMap<String, Vec<Got>>,
 }
@@ -72,6 +72,8 @@ pub enum Order {
     IgnoreKeyFrameRequests(bool),
     /// One of so many RTP packets that arrive is thrown away; 0: none.
     ThrowAwayOneOf(u64),
+    /// DTLS application data that arrives is thrown away, so that SCTP never comes up.
+    ThrowAwayData,
     /// Neither reads nor sends, as a frozen process.
     Freeze(bool),
     /// From now on from another port, as after a change of network.
@@ -135,10 +137,18 @@ impl Offer {
     }
 
     /// Goes on with the door's answer.
-    pub fn go(mut self, answer: JoinAnswer, number: u8) -> Client {
+    pub fn go(self, answer: JoinAnswer, number: u8) -> Client {
+        self.go_with(answer, number, Vec::new())
+    }
+
+    /// Goes on with orders that hold from the first packet.
+    pub fn go_with(mut self, answer: JoinAnswer, number: u8, first: Vec<Order>) -> Client {
         let sdp = SdpAnswer::from_sdp_string(&answer.sdp).unwrap();
         self.rtc.sdp_api().accept_answer(self.pending, sdp).unwrap();
         let (orders, inbox) = channel();
+        for order in first {
+            orders.send(order).unwrap();
+        }
         let watched = Arc::new(Watched::default());
         let worker = Worker::new(self.rtc, self.socket, self.mids.clone(), watched.clone(), inbox, number);
         let thread = Some(std::thread::spawn(move || worker.run()));
@@ -216,6 +226,7 @@ struct Worker {
     next_frame: Instant,
     ignore_requests: bool,
     throw_away_one_of: u64,
+    throw_away_data: bool,
     arrived: u64,
     frozen: bool,
     known_addr: SocketAddr,
@@ -252,6 +263,7 @@ impl Worker {
             next_frame: Instant::now(),
             ignore_requests: false,
             throw_away_one_of: 0,
+            throw_away_data: false,
             arrived: 0,
             frozen: false,
             known_addr,
@@ -295,6 +307,7 @@ impl Worker {
             }
             Order::IgnoreKeyFrameRequests(ignore) => self.ignore_requests = ignore,
             Order::ThrowAwayOneOf(n) => self.throw_away_one_of = n,
+            Order::ThrowAwayData => self.throw_away_data = true,
             Order::Freeze(frozen) => self.frozen = frozen,
             Order::Move => self.socket = UdpSocket::bind("127.0.0.1:0").unwrap(),
             Order::Raw(bytes) => {
@@ -314,6 +327,10 @@ impl Worker {
 
     fn receive(&mut self, source: SocketAddr, bytes: &[u8], now: Instant) {
         self.server = Some(source);
+        const DTLS_APPLICATION_DATA: u8 = 23;
+        if self.throw_away_data && bytes[0] == DTLS_APPLICATION_DATA {
+            return self.tell(|seen| seen.thrown_away += 1);
+        }
         let is_rtp = (128..192).contains(&bytes[0]) && !(64..96).contains(&(bytes[1] & 0x7f));
         if is_rtp && self.throw_away_one_of > 0 {
             self.arrived += 1;

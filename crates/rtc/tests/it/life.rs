@@ -1,6 +1,6 @@
 //! Joining, being lost, coming back, leaving.
 
-use crate::client::Order;
+use crate::client::{Offer, Order};
 use crate::stage::{Stage, claims, id, the_channel};
 use rtc::ChannelEventKind::{Back, Lost};
 use rtc::{ChannelError, LeftReason};
@@ -16,7 +16,7 @@ fn a_removed_participation_is_told_and_its_token_joins_no_more() {
     stage.remove("bob");
     stage.expect_left("bob", LeftReason::Removed);
     bob.until("the end", |seen| seen.closed);
-    let offer = crate::client::Offer::new(Profile::Call);
+    let offer = Offer::new(Profile::Call);
     let refusal = stage.try_join(&claims("bob"), &offer.request).unwrap_err();
     assert_eq!((refusal.status, refusal.code.as_str()), (403, "removed"));
     assert_eq!(stage.participants().len(), 1);
@@ -38,7 +38,7 @@ fn a_newer_participation_of_the_same_client_replaces_the_older() {
     stage.expect_joined("bob");
     stage.expect_left("bob", LeftReason::Replaced);
     stage.expect_joined("bob2");
-    let offer = crate::client::Offer::new(Profile::Call);
+    let offer = Offer::new(Profile::Call);
     assert_eq!(stage.try_join(&claims("bob"), &offer.request).unwrap_err().code, "replaced");
 }
 
@@ -95,16 +95,17 @@ fn a_listener_that_only_sends_reports_is_not_lost() {
 }
 
 #[test]
-fn who_is_removed_at_the_very_moment_of_joining_is_told_too() {
+fn who_is_removed_before_its_data_channels_are_up_is_told_too() {
     let mut stage = Stage::new();
-    for round in 0..5 {
-        let name = format!("bob{round}");
-        let bob = stage.begin_join(&claims(&name), Profile::Call, 2);
-        stage.expect_joined(&name);
-        stage.remove(&name);
-        stage.expect_left(&name, LeftReason::Removed);
-        bob.until("the end", |seen| seen.closed);
-    }
+    let offer = Offer::new(Profile::Call);
+    let answer = stage.try_join(&claims("bob"), &offer.request).unwrap();
+    let bob = offer.go_with(answer, 2, vec![Order::ThrowAwayData]);
+    stage.expect_joined("bob");
+    bob.until("the server's half of the SCTP handshake", |seen| seen.thrown_away > 0);
+    stage.remove("bob");
+    stage.expect_left("bob", LeftReason::Removed);
+    let seen = bob.until("the end", |seen| seen.closed);
+    assert!(!seen.listens);
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn a_terminal_that_says_goodbye_has_left_at_once() {
 #[test]
 fn a_join_that_never_connects_has_failed() {
     let mut stage = Stage::with(|config| config.join_timeout = Duration::from_millis(300));
-    let offer = crate::client::Offer::new(Profile::Call);
+    let offer = Offer::new(Profile::Call);
     stage.try_join(&claims("alice"), &offer.request).unwrap();
     stage.expect_left("alice", LeftReason::Failed);
     assert_eq!(stage.rtc.stats().peers, 0);
@@ -141,7 +142,7 @@ fn a_closed_channel_ends_everybody_and_its_tokens_open_nothing() {
     for client in [&alice, &bob] {
         client.until("the end", |seen| seen.closed);
     }
-    let offer = crate::client::Offer::new(Profile::Call);
+    let offer = Offer::new(Profile::Call);
     assert_eq!(stage.try_join(&claims("alice"), &offer.request).unwrap_err().code, "channel_closed");
     assert_eq!(stage.rtc.stats().peers, 0);
 }
