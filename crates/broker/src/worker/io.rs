@@ -47,10 +47,6 @@ impl Worker {
         }
         let starving: Vec<usize> = self.mailbox.take_starving().collect();
         starving.into_iter().filter_map(|worker| self.shared.workers.get(worker)).for_each(|address| address.ring());
-        // What is left is looked at in the next turn.
-        if let Some(address) = self.shared.workers.get(self.me).filter(|_| !self.mailbox.is_empty()) {
-            address.ring();
-        }
     }
 
     fn take_post(&mut self, post: Post) {
@@ -64,7 +60,7 @@ impl Worker {
 
     pub(super) fn take_notices(&mut self) {
         for _ in 0..NOTICES_PER_TURN {
-            let Some(notice) = self.mailbox.next_notice() else { return };
+            let Some(notice) = self.mailbox.next_notice() else { break };
             match notice {
                 Notice::Arrival(arrival) => self.arrive(*arrival),
                 Notice::Device { link, found } => self.finish_login(link, found),
@@ -74,6 +70,10 @@ impl Worker {
                 Notice::FromQueue(from_queue) => self.accept_from_queue(from_queue),
                 Notice::Stop(reason) => self.stop(reason),
             }
+        }
+        // What is left is looked at in the next turn.
+        if let Some(address) = self.shared.workers.get(self.me).filter(|_| !self.mailbox.is_empty()) {
+            address.ring();
         }
     }
 
@@ -282,7 +282,7 @@ impl Worker {
         if has_room && (was_full || link.again) {
             self.mark_ready(key);
         }
-        if has_room {
+        if has_room && was_full {
             self.refill(key);
         }
     }

@@ -131,3 +131,53 @@ fn packets_in_pieces_and_many_in_one_are_the_same() {
     let expected: Vec<String> = (1..=100).map(|id| id.to_string()).collect();
     assert_eq!(world.connect(Profile::of(BOB)).receive_payloads(100), expected);
 }
+
+/// Two publishers flood one receiver as fast as the sockets go; whoever owns whom, mailboxes fill and publishers wait.
+#[test]
+fn a_flood_arrives_whole_and_in_the_order_of_each_publisher() {
+    const EACH: u32 = 5000;
+    let world = World::new();
+    let mut receiver = world.connect(Profile::passing("GID_dev@@@flooded"));
+    std::thread::scope(|scope| {
+        for publisher in ["a", "b"] {
+            let profile = Profile { clean_start: true, ..Profile::v311(&format!("GID_dev@@@flood-{publisher}")) };
+            let mut terminal = world.connect(profile);
+            scope.spawn(move || flood(&mut terminal, publisher, EACH));
+        }
+        let mut next = std::collections::HashMap::from([("a".to_owned(), 0), ("b".to_owned(), 0)]);
+        for _ in 0..2 * EACH {
+            let received = receiver.receive();
+            let (publisher, number) = received.payload.split_once(':').unwrap();
+            let expected = next.get_mut(publisher).unwrap();
+            assert_eq!(number.parse(), Ok(*expected), "{publisher}");
+            *expected += 1;
+        }
+    });
+    receiver.expect_nothing();
+    assert_eq!(world.stats().inbox_full, 0);
+}
+
+/// 3.1.1 does not know our Receive Maximum: it sends all it has, and the broker holds it back.
+fn flood(terminal: &mut Terminal, publisher: &str, count: u32) {
+    const AT_ONCE: u32 = 500;
+    for start in (0..count).step_by(AT_ONCE as usize) {
+        let bytes: Vec<u8> = (start..start + AT_ONCE)
+            .flat_map(|number| {
+                let id = u16::try_from(number % 60_000 + 1).unwrap();
+                let payload = format!("{publisher}:{number}");
+                publish_bytes(
+                    Version::V311,
+                    Some(id),
+                    &to("GID_dev@@@flooded"),
+                    payload.as_bytes(),
+                    &PropertiesBuf::new(),
+                )
+            })
+            .collect();
+        terminal.send(&bytes);
+        for number in start..start + AT_ONCE {
+            let id = u16::try_from(number % 60_000 + 1).unwrap();
+            assert_eq!(terminal.next(), Said::Puback { id, reason: ReasonCode::SUCCESS });
+        }
+    }
+}

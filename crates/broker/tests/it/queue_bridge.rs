@@ -1,7 +1,5 @@
 //! Messages to the queue and from it, online events, dead letters.
 
-use std::time::Duration;
-
 use mqtt::codec::{PropertiesBuf, Property};
 use mqtt::{ReasonCode, Version};
 
@@ -55,10 +53,7 @@ fn an_inbox_takes_over_what_the_queue_had_and_a_crash_repeats_or_loses_nothing()
     let mut world = World::new();
     world.send("ring-down", &[("mqttSecondTopic", &second(BOB))], "ring");
     world.until("it is in the inbox", |stats| stats.stored == 1);
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while world.left_in("ring-down") != (0, 0) {
-        assert!(std::time::Instant::now() < deadline, "{:?}", world.left_in("ring-down"));
-    }
+    world.until_consumed("ring-down");
     world.cut_power();
     assert_eq!(world.left_in("ring-down"), (0, 0));
     let mut bob = world.connect(Profile::of(BOB));
@@ -75,10 +70,7 @@ fn a_message_that_is_not_to_be_kept_is_not_kept() {
     let mut bob = world.connect(Profile::of(BOB));
     assert_eq!(bob.receive().payload, "kept");
     bob.expect_nothing();
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while world.left_in("meeting-down") != (0, 0) {
-        assert!(std::time::Instant::now() < deadline);
-    }
+    world.until_consumed("meeting-down");
 }
 
 #[test]
@@ -172,4 +164,29 @@ fn a_start_tells_first_who_was_cut_off_by_the_last_end() {
     assert_eq!(world.receive("GID_dev_MQTT").message.tag.as_deref(), Some("connect"));
     world.restart();
     assert_eq!(world.receive("GID_dev_MQTT").message.tag.as_deref(), Some("tcpclean"));
+}
+
+#[test]
+fn a_queue_elsewhere_is_told_when_the_inbox_has_the_message_and_a_repetition_is_known() {
+    let mut world = World::with_remote_queue();
+    let to_bob = second(BOB);
+    world.send("ring-down", &[("mqttSecondTopic", to_bob.as_str())], "ring");
+    world.until("it is in the inbox", |stats| stats.stored == 1);
+    world.until_consumed("ring-down");
+    world.cut_power();
+    let mut bob = world.connect(Profile::of(BOB));
+    assert_eq!(bob.receive().payload, "ring");
+    bob.expect_nothing();
+    assert_eq!(world.left_in("ring-down"), (0, 0));
+}
+
+#[test]
+fn what_goes_both_ways_comes_back_from_the_queue_once() {
+    let world = World::new();
+    let mut service = world.connect(Profile::of(SERVICE));
+    service.subscribe(&["both-ways/#"]);
+    assert_eq!(service.publish("both-ways/news", "there and back"), ReasonCode::SUCCESS);
+    assert_eq!(service.receive().payload, "there and back");
+    world.until_consumed("both-ways");
+    service.expect_nothing();
 }

@@ -39,6 +39,8 @@ fn a_second_connection_takes_the_session_over() {
     let mut service = world.connect(Profile::passing(SERVICE));
     service.publish(&to(BOB), "for the second");
     assert_eq!(second.receive().payload, "for the second");
+    // Its PUBACK has arrived.
+    second.ping();
     let mut third = world.connect(Profile::v311(BOB));
     assert!(third.session_present);
     assert_eq!(second.expect_end(), Said::Disconnect(ReasonCode::SESSION_TAKEN_OVER));

@@ -32,6 +32,8 @@ pub(crate) struct World {
     folder: tempfile::TempDir,
     pub(crate) limits: Limits,
     pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// The queue is treated as one that lives elsewhere.
+    pub(crate) queue_is_remote: bool,
     pub(crate) runtime: Runtime,
     pub(crate) fatal: Arc<Mutex<Vec<Fatal>>>,
     running: Option<Running>,
@@ -56,6 +58,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             limits,
             tls: None,
+            queue_is_remote: false,
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
             fatal: Arc::default(),
             running: None,
@@ -68,6 +71,14 @@ impl World {
         let mut world = Self::new();
         world.stop();
         world.tls = Some(tls);
+        world.start();
+        world
+    }
+
+    pub(crate) fn with_remote_queue() -> Self {
+        let mut world = Self::new();
+        world.stop();
+        world.queue_is_remote = true;
         world.start();
         world
     }
@@ -96,6 +107,7 @@ impl World {
         let fatal = self.fatal.clone();
         let (path, tls, limits) = (self.folder.path().join("catalog.sqlite"), self.tls.clone(), self.limits.clone());
         let (deps_log, deps_engine) = (log.clone(), engine.clone());
+        let queue_is_remote = self.queue_is_remote;
         let broker = handle.block_on(async move {
             let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(path).await.unwrap());
             seed(&*catalog).await;
@@ -111,7 +123,7 @@ impl World {
                 log: deps_log,
                 recovery,
                 queue: Arc::new(deps_engine.clone()),
-                embedded: Some(deps_engine),
+                embedded: Some(deps_engine).filter(|_| !queue_is_remote),
                 access,
                 devices: DeviceDirectory::start(catalog, &runtime),
                 runtime,
@@ -203,6 +215,14 @@ impl World {
         })
     }
 
+    /// Waits until the broker's group has nothing left of a topic.
+    pub(crate) fn until_consumed(&self, topic: &str) {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        while self.left_in(topic) != (0, 0) {
+            assert!(Instant::now() < give_up, "{:?}", self.left_in(topic));
+        }
+    }
+
     /// What the broker's group has left of a topic: never handed out, and handed out without an acknowledgement.
     pub(crate) fn left_in(&self, topic: &str) -> (u64, u64) {
         let description = self.runtime.block_on(self.queue().describe(TopicName::parse(topic).unwrap())).unwrap();
@@ -240,6 +260,7 @@ async fn seed(catalog: &dyn Catalog) {
         ("ring-down", Rule::FromQueue),
         ("meeting-down", Rule::FromQueue),
         ("chat", Rule::None),
+        ("both-ways", Rule::Both),
     ];
     for (parent, rule) in parents {
         catalog.put_parent(ParentTopic { parent: parent.into(), rule }).await.unwrap();
