@@ -22,7 +22,7 @@ use crate::clock::WallClock;
 use crate::config::{Config, ConfigError};
 use crate::interest::Interest;
 use crate::login::DeviceDirectory;
-use crate::shared::{Fatal, Shared, connection_config};
+use crate::shared::{Fatal, Shared, connection_config, inbox_limits};
 use crate::stats::{Counts, Stats};
 use crate::store::journal::{Batch, Journal};
 use crate::store::{RecoveredClient, Recovery};
@@ -89,6 +89,7 @@ impl Broker {
         let (events, event_mailbox) = events::channel(counts.clone());
         let shared = Arc::new(Shared {
             connection_config: Arc::new(connection_config(&limits)),
+            inbox_limits: inbox_limits(&limits),
             doorkeeper: Doorkeeper::new(&limits, counts.clone()),
             limits,
             urgent_parents: urgent_parents.into_iter().collect(),

@@ -111,13 +111,12 @@ pub(crate) struct Inbox {
     entries: BTreeMap<EntryId, Entry>,
     seen: BTreeMap<Box<str>, Seen>,
     bytes: u64,
-    limits: InboxLimits,
 }
 
 impl Inbox {
-    pub(crate) fn new(limits: InboxLimits) -> Self {
+    pub(crate) fn new(limits: &InboxLimits) -> Self {
         let session = Session::new(limits.session);
-        Self { session, entries: BTreeMap::new(), seen: BTreeMap::new(), bytes: 0, limits }
+        Self { session, entries: BTreeMap::new(), seen: BTreeMap::new(), bytes: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -132,7 +131,7 @@ impl Inbox {
         self.entries.is_empty()
     }
 
-    pub(crate) fn admit(&self, size: u32, collapse: Option<&Collapse>, now_ms: u64) -> Admission {
+    pub(crate) fn admit(&self, size: u32, collapse: Option<&Collapse>, limits: &InboxLimits, now_ms: u64) -> Admission {
         let replaces = match collapse.and_then(|wish| Some((wish, self.seen_at(wish, now_ms)?))) {
             Some((wish, seen)) if wish.version <= seen.version => return Admission::Superseded,
             Some((_, seen)) => Some(seen.entry).filter(|id| self.is_waiting(*id)),
@@ -141,7 +140,7 @@ impl Inbox {
         let freed = replaces.and_then(|id| self.entries.get(&id)).map(|entry| entry.size);
         let messages = self.entries.len() - usize::from(freed.is_some());
         let bytes = self.bytes - u64::from(freed.unwrap_or(0)) + u64::from(size);
-        if messages >= self.limits.messages_max || bytes > self.limits.bytes_max {
+        if messages >= limits.messages_max || bytes > limits.bytes_max {
             return Admission::Full;
         }
         Admission::Accept { replaces }
@@ -303,7 +302,7 @@ mod tests {
     }
 
     fn put(inbox: &mut Inbox, at: u64, entry: Entry, now_ms: u64) -> Admission {
-        let admission = inbox.admit(entry.size, entry.collapse.as_deref(), now_ms);
+        let admission = inbox.admit(entry.size, entry.collapse.as_deref(), &LIMITS, now_ms);
         if let Admission::Accept { replaces } = admission {
             inbox.insert(id(at), entry, replaces);
         }
@@ -323,7 +322,7 @@ mod tests {
     #[test]
     fn of_one_key_only_the_highest_version_waits_whatever_order_they_come_in() {
         for (versions, expected) in [([1, 2, 3], vec![3]), ([3, 1, 2], vec![1]), ([2, 3, 1], vec![2])] {
-            let mut inbox = Inbox::new(LIMITS);
+            let mut inbox = Inbox::new(&LIMITS);
             for (at, version) in (1..).zip(versions) {
                 put(&mut inbox, at, entry(1, 1000, Some(("k", version))), 0);
             }
@@ -335,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_delivered_key_is_remembered_until_its_expiry() {
-        let mut inbox = Inbox::new(LIMITS);
+        let mut inbox = Inbox::new(&LIMITS);
         put(&mut inbox, 1, entry(1, 1000, Some(("k", 7))), 0);
         inbox.session.connected(10);
         assert_eq!(drain(&mut inbox, 0), [1]);
@@ -345,7 +344,7 @@ mod tests {
 
     #[test]
     fn what_is_in_flight_stays_in_flight_and_the_newer_version_follows() {
-        let mut inbox = Inbox::new(LIMITS);
+        let mut inbox = Inbox::new(&LIMITS);
         put(&mut inbox, 1, entry(1, 1000, Some(("k", 1))), 0);
         inbox.session.connected(10);
         let first = inbox.hand_out(0, &mut Vec::new()).unwrap();
@@ -359,7 +358,7 @@ mod tests {
 
     #[test]
     fn limits_refuse_by_count_and_by_bytes_but_a_replacement_takes_the_old_place() {
-        let mut inbox = Inbox::new(LIMITS);
+        let mut inbox = Inbox::new(&LIMITS);
         assert_eq!(put(&mut inbox, 1, entry(60, 1000, Some(("k", 1))), 0), Admission::Accept { replaces: None });
         assert_eq!(put(&mut inbox, 2, entry(41, 1000, None), 0), Admission::Full);
         let replaces = Some(id(1));
@@ -373,7 +372,7 @@ mod tests {
 
     #[test]
     fn expired_entries_are_skipped_and_swept_but_not_while_in_flight() {
-        let mut inbox = Inbox::new(LIMITS);
+        let mut inbox = Inbox::new(&LIMITS);
         put(&mut inbox, 1, entry(1, 10, None), 0);
         put(&mut inbox, 2, entry(1, 10, None), 0);
         put(&mut inbox, 3, entry(1, 50, None), 0);
@@ -391,7 +390,7 @@ mod tests {
 
     #[test]
     fn urgent_entries_go_before_all_others() {
-        let mut inbox = Inbox::new(LIMITS);
+        let mut inbox = Inbox::new(&LIMITS);
         put(&mut inbox, 1, entry(1, 10, None), 0);
         put(&mut inbox, 2, Entry { urgent: true, ..entry(1, 10, None) }, 0);
         inbox.session.connected(10);
@@ -421,7 +420,7 @@ mod tests {
         /// rise for each key.
         #[test]
         fn versions_of_a_key_rise_on_their_way_to_the_client(steps in prop::collection::vec(step(), 1..60)) {
-            let mut inbox = Inbox::new(InboxLimits { messages_max: 1000, bytes_max: 10_000, ..LIMITS });
+            let mut inbox = Inbox::new(&LIMITS);
             let mut newest = [None::<u64>; 3];
             inbox.session.connected(2);
             for (at, step) in (1u64..).zip(steps) {

@@ -32,6 +32,7 @@ pub(crate) type OnFatal = Arc<dyn Fn(Fatal) + Send + Sync>;
 
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
+    pub(crate) inbox_limits: InboxLimits,
     pub(crate) urgent_parents: HashSet<String>,
     pub(crate) connection_config: Arc<ConnectionConfig>,
     pub(crate) workers: Vec<WorkerAddress>,
@@ -51,22 +52,22 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn inbox_limits(&self) -> InboxLimits {
-        InboxLimits {
-            messages_max: self.limits.inbox_messages_max,
-            bytes_max: self.limits.inbox_bytes_max,
-            session: SessionLimits {
-                send_window: self.limits.send_window,
-                // The inbox has its own limits, which count what is in flight too.
-                waiting_max: usize::MAX,
-                subscriptions_max: self.limits.subscriptions_max,
-            },
-        }
-    }
-
     pub(crate) fn is_urgent(&self, topic: &str) -> bool {
         let parent = topic.split('/').next().unwrap_or(topic);
         self.urgent_parents.contains(parent)
+    }
+}
+
+pub(crate) fn inbox_limits(limits: &Limits) -> InboxLimits {
+    InboxLimits {
+        messages_max: limits.inbox_messages_max,
+        bytes_max: limits.inbox_bytes_max,
+        session: SessionLimits {
+            send_window: limits.send_window,
+            // The inbox has its own limits, which count what is in flight too.
+            waiting_max: usize::MAX,
+            subscriptions_max: limits.subscriptions_max,
+        },
     }
 }
 

@@ -47,7 +47,7 @@ impl Worker {
             LoginStep::NeedsDevice(pending) => {
                 let device = pending.client_id().to_owned();
                 if let Some(link) = self.link(key) {
-                    link.stage = Stage::LoggingIn(wish, pending);
+                    link.stage = Stage::LoggingIn(Box::new((*wish, pending)));
                     self.look_up_login(key, &device);
                 }
             }
@@ -69,7 +69,8 @@ impl Worker {
         if !matches!(link.stage, Stage::LoggingIn(..)) {
             return;
         }
-        let Stage::LoggingIn(wish, pending) = std::mem::replace(&mut link.stage, Stage::Connecting) else { return };
+        let Stage::LoggingIn(parked) = std::mem::replace(&mut link.stage, Stage::Connecting) else { return };
+        let (wish, pending) = *parked;
         let result = found.map_err(login::LoginError::from).and_then(|device| pending.finish(device.as_ref(), now_ms));
         match result {
             Ok(identity) => self.open(key, &wish, identity),
@@ -180,7 +181,7 @@ impl Worker {
         if wish.clean_start {
             self.drop_seat(client);
         }
-        let limits = self.shared.inbox_limits();
+        let limits = &self.shared.inbox_limits;
         let seat = self.seats.entry(client.clone()).or_insert_with(|| Seat::new(limits));
         if let Some(ends_at_ms) = seat.ends_at_ms.take() {
             self.endings.remove(&(ends_at_ms, client.clone()));

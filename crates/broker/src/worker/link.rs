@@ -42,7 +42,7 @@ pub(crate) enum Stage {
     /// The CONNECT has come, the owner is another worker.
     Moving(Box<ConnectWish>),
     /// Waits for the directory of devices.
-    LoggingIn(Box<ConnectWish>, PendingLogin),
+    LoggingIn(Box<(ConnectWish, PendingLogin)>),
     /// The session is made; the CONNACK waits for the log.
     Opening(Box<Opening>),
     Live(Box<Live>),

@@ -202,3 +202,24 @@ impl Worker {
         keys.into_iter().for_each(|key| self.end_link(key, Some(reason)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Identity;
+    use link::Live;
+
+    /// What one idle client costs its worker, without the allocator's rounding: its connection, its session, and their
+    /// places in the maps and the timers.
+    #[test]
+    fn an_idle_connection_with_its_session_costs_less_than_a_kilobyte() {
+        let client_id = "GID_dev@@@web-0123abcd-0";
+        let strings = 4 * client_id.len() + "user:".len() + 2 * 32;
+        let timers = size_of::<(Instant, LinkKey)>() * 2;
+        let link = size_of::<Link>() + size_of::<Live>();
+        let seat = size_of::<ClientKey>() + size_of::<Seat>();
+        let total = link + seat + timers + strings;
+        eprintln!("link {link}, seat {seat}, timers {timers}, identity {}", size_of::<Identity>());
+        assert!(total < 1024, "{total} bytes: link {link}, seat {seat}");
+    }
+}

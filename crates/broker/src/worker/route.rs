@@ -65,7 +65,7 @@ impl Worker {
         let Some(waiting) = self.lookups.remove(client) else { return };
         self.lookups_waiting -= waiting.len();
         if is_registered == Ok(true) && !self.seats.contains_key(client) {
-            self.seats.insert(client.clone(), Seat::new(self.shared.inbox_limits()));
+            self.seats.insert(client.clone(), Seat::new(&self.shared.inbox_limits));
         }
         for p2p in waiting {
             match is_registered {
@@ -162,7 +162,7 @@ impl Worker {
             counts.expired.one();
             return Err(Outcome::Done(ReasonCode::SUCCESS));
         }
-        match seat.inbox.admit(message.size(), message.collapse.as_ref(), self.now_ms) {
+        match seat.inbox.admit(message.size(), message.collapse.as_ref(), &self.shared.inbox_limits, self.now_ms) {
             Admission::Accept { replaces } => Ok(Storing { entry: self.entry_of(message, ids), replaces }),
             Admission::Superseded => {
                 counts.superseded.one();

@@ -35,7 +35,7 @@ pub(crate) struct SessionInfo {
 }
 
 impl Seat {
-    pub(crate) fn new(limits: InboxLimits) -> Self {
+    pub(crate) fn new(limits: &InboxLimits) -> Self {
         Self {
             inbox: Inbox::new(limits),
             session: None,
@@ -80,7 +80,7 @@ impl Seat {
     }
 
     /// From the log; subscriptions are the caller's.
-    pub(crate) fn recover(limits: InboxLimits, recovered: RecoveredClient, restart: Restart, now_ms: u64) -> Self {
+    pub(crate) fn recover(limits: &InboxLimits, recovered: RecoveredClient, restart: Restart, now_ms: u64) -> Self {
         let mut seat = Self { is_logged: true, ..Self::new(limits) };
         let RecoveredClient { session, mut entries, handed_out, last_handed_out, seen, queue_ids, .. } = recovered;
         for (position, packet_id) in handed_out {
@@ -162,14 +162,14 @@ mod tests {
 
     #[test]
     fn after_a_clean_stop_only_what_was_in_flight_carries_dup() {
-        let mut seat = Seat::recover(LIMITS, recovered(), Restart::Clean, 6);
+        let mut seat = Seat::recover(&LIMITS, recovered(), Restart::Clean, 6);
         assert_eq!(hand_outs(&mut seat), [(20, 7, true), (10, 10, false), (30, 11, false)]);
         assert_eq!(seat.ends_at_ms, Some(60_005));
     }
 
     #[test]
     fn after_a_crash_everything_carries_dup_and_new_ids_meet_no_old_one() {
-        let mut seat = Seat::recover(LIMITS, recovered(), Restart::Unclean, 6);
+        let mut seat = Seat::recover(&LIMITS, recovered(), Restart::Unclean, 6);
         let window = mqtt::server::SEND_WINDOW_MAX;
         assert_eq!(hand_outs(&mut seat), [(20, 7, true), (10, 10 + window, true), (30, 11 + window, true)]);
     }
@@ -178,7 +178,7 @@ mod tests {
     fn a_session_that_was_connected_to_the_end_counts_from_the_start() {
         let mut client = recovered();
         client.session.as_mut().unwrap().disconnected_ms = None;
-        assert_eq!(Seat::recover(LIMITS, client, Restart::Unclean, 1000).ends_at_ms, Some(61_000));
+        assert_eq!(Seat::recover(&LIMITS, client, Restart::Unclean, 1000).ends_at_ms, Some(61_000));
         assert_eq!(ends_at(NEVER_S, 5), None);
     }
 }

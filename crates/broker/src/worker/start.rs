@@ -91,7 +91,7 @@ impl Worker {
             .iter()
             .filter_map(|(filter, options)| Some((TopicFilter::parse(filter).ok()?.to_owned(), *options)))
             .collect();
-        let mut seat = Seat::recover(self.shared.inbox_limits(), recovered, restart, self.now_ms);
+        let mut seat = Seat::recover(&self.shared.inbox_limits, recovered, restart, self.now_ms);
         if seat.is_empty() {
             return;
         }
