@@ -6,3 +6,9 @@ pub mod http;
 pub mod keys;
 pub mod serve;
 mod sys;
+
+/// Chooses the one crypto back end for TLS in this process; a second call changes nothing.
+pub fn install_crypto() {
+    // The only error is that one is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}

@@ -17,10 +17,7 @@ const FAILED: u8 = 1;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
-        eprintln!("convoke: a TLS provider is installed already");
-        return ExitCode::from(FAILED);
-    }
+    convoke::install_crypto();
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

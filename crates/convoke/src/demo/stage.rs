@@ -47,6 +47,7 @@ impl Ports {
 
 impl Stage {
     pub fn new(folder: &Path, program: &Path, settings: &[&str]) -> Result<Self> {
+        crate::install_crypto();
         fs::create_dir_all(folder.join("logs")).with_context(|| format!("cannot write to {}", folder.display()))?;
         Ok(Self {
             folder: folder.to_owned(),

@@ -1,0 +1,97 @@
+//! The demo's call with a SIGKILL in every gap between two of its lines: the outcome is always the same.
+
+use crate::support::program;
+use anyhow::{Context, Result};
+use convoke::demo::{Kill, Run, Script, Stage, Timeline, Victim};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// Scripts at a time; each is mostly waiting.
+const PARALLEL: usize = 3;
+
+fn play(folder: &Path, kill: Option<Kill>, media: bool) -> Result<Run> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let stage = Stage::new(folder, &program()?, &["meeting.reach_s=120", "meeting.ring_s=120"])?;
+    let mut timeline = Timeline::silent();
+    let script = Script::new(stage, &mut timeline);
+    let script = if media { script } else { script.without_media() };
+    let script = if let Some(kill) = kill { script.with_kill(kill) } else { script };
+    runtime.block_on(script.play())
+}
+
+/// Plays with a kill in each of the gaps, some at a time, and answers the runs in the order of the gaps.
+fn play_all(victim: Victim, gaps: &[usize]) -> Vec<(usize, Result<Run>)> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut runs = Vec::new();
+        while let Some(gap) = gaps.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let folder = tempfile::tempdir().expect("temporary folder");
+            let run = play(folder.path(), Some(Kill { victim, gap: *gap }), false);
+            let run = run.with_context(|| format!("{victim:?} killed in gap {gap}"));
+            if run.is_err() {
+                println!("logs of gap {gap} are kept in {}", folder.keep().display());
+            }
+            runs.push((*gap, run));
+        }
+        runs
+    };
+    let mut runs: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..PARALLEL).map(|_| scope.spawn(worker)).collect();
+        threads.into_iter().flat_map(|t| t.join().expect("a script does not panic")).collect()
+    });
+    runs.sort_by_key(|(gap, _)| *gap);
+    runs
+}
+
+fn assert_same_outcome(victim: Victim, gaps: &[usize], whole: &Run) {
+    for (gap, run) in play_all(victim, gaps) {
+        let run = run.unwrap_or_else(|error| panic!("{error:#}"));
+        assert!(run.killed, "the kill in gap {gap} did not happen");
+        assert_eq!(run.outcome, whole.outcome, "{victim:?} killed in gap {gap}");
+    }
+}
+
+fn whole() -> Run {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let run = play(folder.path(), None, false).unwrap_or_else(|error| panic!("without any kill: {error:#}"));
+    assert_eq!(run.outcome.rings["bob"], [1], "Bob's terminal rings once, for the first call only");
+    assert_eq!(run.outcome.rings["carol"], [1]);
+    assert_eq!(run.outcome.missed["bob"], 1);
+    run
+}
+
+#[test]
+fn a_server_killed_in_any_gap_changes_nothing() {
+    let whole = whole();
+    let gaps: Vec<usize> = (1..whole.callee_was_running.len()).collect();
+    assert_same_outcome(Victim::Server, &gaps, &whole);
+}
+
+#[test]
+fn a_callee_killed_in_any_gap_changes_nothing() {
+    let whole = whole();
+    let running = |gap: &usize| whole.callee_was_running[*gap - 1];
+    let gaps: Vec<usize> = (1..whole.callee_was_running.len()).filter(running).collect();
+    assert!(gaps.len() >= 10, "Bob's terminal runs in {} gaps only", gaps.len());
+    assert_same_outcome(Victim::Callee, &gaps, &whole);
+}
+
+#[test]
+fn with_media_a_server_killed_in_mid_call_is_survived() {
+    with_media(Victim::Server);
+}
+
+#[test]
+fn with_media_a_callee_killed_in_mid_call_is_survived() {
+    with_media(Victim::Callee);
+}
+
+/// The gap after Alice was told that Bob accepted.
+fn with_media(victim: Victim) {
+    const ACCEPTED: usize = 13;
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let run = play(folder.path(), Some(Kill { victim, gap: ACCEPTED }), true).unwrap_or_else(|e| panic!("{e:#}"));
+    assert!(run.killed);
+    assert_eq!((run.outcome.rings["bob"].as_slice(), run.outcome.missed["bob"]), ([1].as_slice(), 1));
+}
