@@ -35,8 +35,11 @@ pub(super) struct Driver {
     connections: BTreeMap<MediaId, Connection>,
     events: broadcast::Sender<Event>,
     /// Unbounded, since it is fed by tasks of ours: a report a second and a few events in the life of each.
-    media_events: (mpsc::UnboundedSender<(MediaId, MediaEvent)>, mpsc::UnboundedReceiver<(MediaId, MediaEvent)>),
+    media_events: mpsc::UnboundedReceiver<OfMedia>,
+    media_sink: mpsc::UnboundedSender<OfMedia>,
 }
+
+type OfMedia = (MediaId, MediaEvent);
 
 struct Connection {
     meeting: MeetingId,
@@ -63,6 +66,7 @@ impl Driver {
         options: &Options,
         events: broadcast::Sender<Event>,
     ) -> Self {
+        let (media_sink, media_events) = mpsc::unbounded_channel();
         Self {
             core: Core::new(store.entries().copied(), options.warm),
             store,
@@ -72,7 +76,8 @@ impl Driver {
             clips: options.expect.clone(),
             connections: BTreeMap::new(),
             events,
-            media_events: mpsc::unbounded_channel(),
+            media_events,
+            media_sink,
         }
     }
 
@@ -105,7 +110,7 @@ impl Driver {
         tokio::select! {
             event = self.link.next() => self.handle_link(event),
             order = inbox.recv() => self.handle_order(order.ok_or(Stop::Closed(None))?).await,
-            Some((id, event)) = self.media_events.1.recv() => self.handle_media(id, event),
+            Some((id, event)) = self.media_events.recv() => self.handle_media(id, event),
             () = tokio::time::sleep_until((Instant::now() + wait).into()) => self.apply(Input::Tick).map(drop),
         }
     }
@@ -211,7 +216,7 @@ impl Driver {
         if !self.media {
             return;
         }
-        let events = self.media_events.0.clone();
+        let events = self.media_sink.clone();
         // The driver is gone: so will be the connection.
         let sink = move |event| drop(events.send((id, event)));
         let media = MediaConnection::start(join, self.setup.clone(), sink);

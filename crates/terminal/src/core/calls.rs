@@ -178,19 +178,6 @@ impl Calls {
         turn.tell(Event::Ended { meeting, user: None, reason, by });
     }
 
-    /// A ring of ours ended while we were already in, which is the end of the call too.
-    pub(crate) fn handle_ring_ended(
-        &mut self,
-        turn: &mut Turn<'_, '_>,
-        meeting: Option<MeetingId>,
-        reason: EndReason,
-        by: Option<UserName>,
-    ) {
-        if let Some(meeting) = meeting.filter(|meeting| self.by_meeting.contains_key(meeting)) {
-            self.end(turn, meeting, reason, by);
-        }
-    }
-
     pub(crate) fn handle_refused(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, request: SignalId) {
         let asked = |call: &Call| {
             let join = call.rejoin.as_ref().and_then(|rejoin| rejoin.request);

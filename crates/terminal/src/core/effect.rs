@@ -19,7 +19,7 @@ pub struct MediaId(pub u64);
 pub enum Input {
     Connected { session_present: bool, endpoint: String, tls: Option<String> },
     Disconnected { reason: String, retry_ms: u64 },
-    Signal(SignalIn),
+    Signal(Box<SignalIn>),
     Command(Command),
     Media(MediaId, MediaInput),
     Tick,

@@ -84,7 +84,7 @@ impl Core {
                 self.rings.handle_disconnected();
                 turn.tell(Event::Disconnected { reason, retry_ms });
             }
-            Input::Signal(signal) => self.handle_signal(&mut turn, signal),
+            Input::Signal(signal) => self.handle_signal(&mut turn, *signal),
             Input::Command(command) => self.handle_command(&mut turn, command),
             Input::Media(media, input) => self.handle_media(&mut turn, media, input),
             Input::Tick => self.handle_tick(&mut turn),
@@ -123,6 +123,13 @@ impl Core {
     fn ask_state(&mut self, turn: &mut Turn<'_, '_>) {
         let request = turn.publish(None, UpBody::State {});
         self.asked = Some(Asked { request, at_ms: turn.now_ms() });
+    }
+
+    /// Who called while this user was busy is told by the state alone.
+    fn ask_what_was_missed(&mut self, turn: &mut Turn<'_, '_>) {
+        if self.connected {
+            self.ask_state(turn);
+        }
     }
 
     fn handle_command(&mut self, turn: &mut Turn<'_, '_>, command: Command) {
@@ -168,10 +175,9 @@ impl Core {
             DownBody::Invitation(ring) => {
                 self.rings.handle_invitation(turn, &mut self.links, *ring, &envelope, dup, delivery);
             }
-            DownBody::Ended { invitation: Some(invitation), rev, reason, outcome, by, .. } => {
+            DownBody::Ended { invitation: Some(invitation), rev, reason, outcome, .. } => {
                 let ended = rings::Ended { invitation, rev, reason, outcome, expires_at_ms: envelope.expires_at_ms };
                 self.rings.handle_ended(turn, &mut self.links, ended, delivery);
-                self.calls.handle_ring_ended(turn, envelope.meeting, reason, by);
             }
             DownBody::Seen { invitation, rev } => {
                 self.rings.handle_seen(turn, invitation, rev, envelope.expires_at_ms, delivery);
@@ -197,6 +203,7 @@ impl Core {
             DownBody::Ended { reason, by, .. } => {
                 self.links.close_meeting(turn, meeting);
                 self.calls.end(turn, meeting, reason, by);
+                self.ask_what_was_missed(turn);
             }
             DownBody::Roster(roster) => self.calls.handle_roster(turn, &self.links, meeting, roster),
             DownBody::Muted { track, by } => {

@@ -81,7 +81,7 @@ impl Device {
             in_reply_to,
         };
         let delivery = Some(Delivery(self.deliveries));
-        self.apply(Input::Signal(SignalIn { down: Down { envelope, body }, dup, delivery }))
+        self.apply(Input::Signal(Box::new(SignalIn { down: Down { envelope, body }, dup, delivery })))
     }
 
     fn service_ms(&self) -> u64 {
@@ -567,8 +567,7 @@ fn crossing_calls_meet_in_the_first_ones_meeting() {
 #[test]
 fn a_lost_media_path_asks_for_fresh_parameters_for_ever_with_pauses() {
     let mut alice = in_call();
-    let mut media = 0;
-    for pause in [0, 500, 1000, 2000, 4000, 4000, 4000] {
+    for (media, pause) in (0..).zip([0, 500, 1000, 2000, 4000, 4000, 4000]) {
         let lost = Input::Media(MediaId(media), MediaInput::Over("gone".into()));
         let did = alice.apply(lost).did();
         assert_eq!(did[0], "MEDIA_LOST gone");
@@ -582,7 +581,6 @@ fn a_lost_media_path_asks_for_fresh_parameters_for_ever_with_pauses() {
             alice.receive(admitted(), false, Some(join)).did(),
             ["puback", "ADMITTED", "join muted 00", "names"]
         );
-        media += 1;
     }
 }
 
@@ -654,13 +652,32 @@ fn leaving_closes_the_media_path_at_once_and_nothing_brings_it_back() {
     let mut alice = in_call();
     assert_eq!(alice.command(request(UpBody::Leave {})).did(), ["close", "publish leave"]);
     assert_eq!(alice.signal(admitted()).did(), ["puback"]);
-    assert_eq!(alice.signal(meeting_ended(EndReason::Left)).did(), ["puback", "ENDED left"]);
+    assert_eq!(alice.signal(meeting_ended(EndReason::Left)).did(), ["puback", "ENDED left", "publish state"]);
 }
 
 #[test]
 fn a_destroyed_meeting_is_told_and_its_path_closed() {
     let mut alice = in_call();
-    assert_eq!(alice.signal(meeting_ended(EndReason::Destroyed)).did(), ["puback", "close", "ENDED destroyed"]);
+    assert_eq!(
+        alice.signal(meeting_ended(EndReason::Destroyed)).did(),
+        ["puback", "close", "ENDED destroyed", "publish state"]
+    );
+}
+
+#[test]
+fn who_called_meanwhile_is_a_missed_call_after_the_call() {
+    let mut alice = in_call();
+    alice.signal(meeting_ended(EndReason::Left));
+    let busy = Outcome { kind: OutcomeKind::MissedBusy, ..outcome(3) };
+    assert_eq!(alice.state(vec![], None, vec![busy]).did(), ["puback", "store Missed 3", "MISSED"]);
+}
+
+#[test]
+fn a_late_end_of_an_earlier_ring_does_not_end_the_call() {
+    let mut alice = in_call();
+    let did = alice.receive(ended(1, EndReason::Cancelled, None), true, None).did();
+    assert_eq!(did, ["store Done 1", "puback"]);
+    assert_eq!(alice.core.current_meeting(), Some(MEETING));
 }
 
 #[test]

@@ -33,13 +33,13 @@ mod tests {
     fn the_first_byte_tells_the_duration() {
         let table: [(&[u8], Option<u32>); 8] = [
             (&[], None),
-            (&[0b00001_000], Some(960)),
-            (&[0b01111_000], Some(960)),
-            (&[0b10000_000], Some(120)),
-            (&[0b11111_001], Some(1920)),
-            (&[0b11111_011], None),
-            (&[0b11111_011, 3], Some(2880)),
-            (&[0b00011_011, 63], None),
+            (&[1 << 3], Some(960)),
+            (&[15 << 3], Some(960)),
+            (&[16 << 3], Some(120)),
+            (&[31 << 3 | 1], Some(1920)),
+            (&[31 << 3 | 3], None),
+            (&[31 << 3 | 3, 3], Some(2880)),
+            (&[3 << 3 | 3, 63], None),
         ];
         for (packet, expected) in table {
             assert_eq!(samples(packet), expected, "{packet:?}");

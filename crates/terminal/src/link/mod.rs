@@ -48,7 +48,7 @@ pub(crate) enum LinkEvent {
         reason: String,
         retry: Duration,
     },
-    Signal(SignalIn),
+    Signal(Box<SignalIn>),
     /// A request is done: the broker has it, or refuses it for good.
     Published(Published),
     /// Another connection with this client id has taken the session over; this one does not come back.
@@ -282,7 +282,10 @@ impl Link {
             Delivery(self.next_delivery)
         });
         match parse(&message) {
-            Some(down) => self.events.push_back(LinkEvent::Signal(SignalIn { down, dup: message.dup, delivery })),
+            Some(down) => {
+                let signal = SignalIn { down, dup: message.dup, delivery };
+                self.events.push_back(LinkEvent::Signal(Box::new(signal)));
+            }
             None => {
                 tracing::debug!(topic = message.topic, "a message that is no signal of ours");
                 if let Some(delivery) = delivery {

@@ -3,7 +3,7 @@
 use crate::media::clip::Clip;
 use crate::media::door;
 use crate::media::peer::{MediaPeer, PeerEvent};
-use crate::media::receiver::{Received, Senders};
+use crate::media::receiver::{First, Received, Senders, SourceKey};
 use crate::media::record::Recorder;
 use crate::media::report::MediaReport;
 use signalling::{JoinAnswer, JoinParameters, Source, Track, UserName};
@@ -17,6 +17,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Commands that wait for the task; more are refused, which only a stopped task can cause.
 const COMMANDS_MAX: usize = 64;
+/// A roster that does not name a source within this never will.
+const NAME_PATIENCE: Duration = Duration::from_secs(3);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const DATAGRAM_MAX: usize = 2048;
 /// Datagrams taken from the socket before sending gets its turn.
@@ -115,6 +117,14 @@ struct Task<'a, S> {
     senders: Senders,
     sink: &'a S,
     began: Instant,
+    /// First frames of sources that the roster does not name yet.
+    unnamed: Vec<Unnamed>,
+}
+
+struct Unnamed {
+    source: SourceKey,
+    first: First,
+    since: Instant,
 }
 
 /// Joins and runs to the end; gives the last event, none after a good-bye of ours.
@@ -184,7 +194,7 @@ impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
         if recorder.is_some() {
             peer.give_frames();
         }
-        Self { peer, socket, recorder, senders: Senders::default(), sink, began }
+        Self { peer, socket, recorder, senders: Senders::default(), sink, began, unnamed: Vec::new() }
     }
 
     /// Runs until the connection is lost (its reason) or the owner is gone (`None`).
@@ -258,15 +268,26 @@ impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
                 PeerEvent::Quiet => (self.sink)(MediaEvent::Quiet),
                 PeerEvent::Heard => (self.sink)(MediaEvent::Heard),
                 PeerEvent::Lost(why) => return Some(why.to_owned()),
-                PeerEvent::FirstFrame { source: (participation, source), first } => {
-                    let user = self.senders.user_by_participation.get(&participation).cloned();
-                    let (after_ms, key_frame) = (first.after.as_millis() as u64, first.key_frame);
-                    (self.sink)(MediaEvent::FirstFrame { user, source, key_frame, after_ms });
+                PeerEvent::FirstFrame { source, first } => {
+                    self.unnamed.push(Unnamed { source, first, since: Instant::now() });
                 }
                 PeerEvent::Frame(received) => self.record(&received),
             }
         }
+        self.give_first_frames();
         None
+    }
+
+    /// Pictures may be here before the roster that says whose they are.
+    fn give_first_frames(&mut self) {
+        let users = &self.senders.user_by_participation;
+        let named =
+            |unnamed: &mut Unnamed| users.contains_key(&unnamed.source.0) || unnamed.since.elapsed() > NAME_PATIENCE;
+        for Unnamed { source: (participation, source), first, .. } in self.unnamed.extract_if(.., named) {
+            let user = users.get(&participation).cloned();
+            let (after_ms, key_frame) = (first.after.as_millis() as u64, first.key_frame);
+            (self.sink)(MediaEvent::FirstFrame { user, source, key_frame, after_ms });
+        }
     }
 
     fn record(&mut self, received: &Received) {

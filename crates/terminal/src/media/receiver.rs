@@ -1,7 +1,8 @@
 //! The receiving side of one media connection: slots, order, frames, counts and checks; pure.
 //!
 //! A *slot* is a receiving m-line; the slot map says whose source is in it. Counters belong to the source, order and
-//! frames to the slot. A slot without a decodable picture asks for a key frame until one comes.
+//! frames to the slot. Media may overtake its map: what comes into an empty slot is kept for a moment. A slot without
+//! a decodable picture asks for a key frame until one comes.
 
 use crate::media::check::Checker;
 use crate::media::clip::{Checksum, Clip};
@@ -9,7 +10,7 @@ use crate::media::frames::{FrameAssembler, WholeFrame};
 use crate::media::reorder::{Reorder, Step};
 use crate::media::report::SourceReport;
 use signalling::{ParticipationId, SlotMap, Source, UserName};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,10 @@ const AUDIO_PATIENCE: Duration = Duration::from_millis(120);
 const KEY_FRAME_RETRY: Duration = Duration::from_millis(350);
 /// Sources that are counted in one connection; further ones are not.
 const SOURCES_MAX: usize = 256;
+
+/// What came into an empty slot is kept for so long, and so much of it, until a map says whose it is.
+const EARLY_MAX: Duration = Duration::from_secs(2);
+const EARLY_PACKETS_MAX: usize = 512;
 
 pub type SourceKey = (ParticipationId, Source);
 
@@ -70,8 +75,16 @@ struct Slot {
     /// For pictures only.
     assembler: Option<FrameAssembler>,
     source: Option<SourceKey>,
+    /// Came before anybody was assigned.
+    early: VecDeque<Early>,
     key_frame_asked: Option<Instant>,
     late_counted: u64,
+}
+
+struct Early {
+    at: Instant,
+    sequence: u64,
+    packet: Packet,
 }
 
 struct Counters {
@@ -123,6 +136,9 @@ impl Receiver {
         for slot in &map.slots {
             self.count((slot.participation, slot.source), now);
         }
+        for slot in self.slot_by_mid.values_mut() {
+            self.unassigned_packets -= slot.adopt(&mut self.sources, now);
+        }
     }
 
     fn count(&mut self, key: SourceKey, now: Instant) {
@@ -136,10 +152,12 @@ impl Receiver {
     pub fn handle_packet(&mut self, mid: &str, sequence: u64, packet: Packet, now: Instant) {
         let Some(slot) = self.slot_by_mid.get_mut(mid) else { return };
         match slot.source.and_then(|source| self.sources.get_mut(&source)) {
-            Some(counters) => counters.handle_arrival(packet.payload.len(), now),
-            None => self.unassigned_packets += 1,
+            Some(counters) => slot.take(counters, sequence, packet, now),
+            None => {
+                self.unassigned_packets += 1;
+                slot.keep(Early { at: now, sequence, packet });
+            }
         }
-        slot.reorder.push(sequence, packet, now);
     }
 
     /// The next whole frame; call until `None`.
@@ -175,6 +193,7 @@ impl Slot {
             reorder: Reorder::new(patience),
             assembler: pictures.then(FrameAssembler::default),
             source: None,
+            early: VecDeque::new(),
             key_frame_asked: None,
             late_counted: 0,
         }
@@ -189,6 +208,30 @@ impl Slot {
         if let Some(assembler) = &mut self.assembler {
             *assembler = FrameAssembler::default();
         }
+    }
+
+    fn keep(&mut self, early: Early) {
+        if self.early.len() >= EARLY_PACKETS_MAX {
+            self.early.pop_front();
+        }
+        self.early.push_back(early);
+    }
+
+    /// Takes what came before its source was known; gives how many packets that were.
+    fn adopt(&mut self, sources: &mut BTreeMap<SourceKey, Counters>, now: Instant) -> u64 {
+        let Some(counters) = self.source.and_then(|source| sources.get_mut(&source)) else { return 0 };
+        let fresh = |early: &Early| now.saturating_duration_since(early.at) <= EARLY_MAX;
+        let early: Vec<_> = self.early.drain(..).filter(fresh).collect();
+        let count = early.len() as u64;
+        for Early { at, sequence, packet } in early {
+            self.take(counters, sequence, packet, at);
+        }
+        count
+    }
+
+    fn take(&mut self, counters: &mut Counters, sequence: u64, packet: Packet, now: Instant) {
+        counters.handle_arrival(packet.payload.len(), now);
+        self.reorder.push(sequence, packet, now);
     }
 
     fn poll(&mut self, sources: &mut BTreeMap<SourceKey, Counters>, now: Instant) -> Option<Received> {
@@ -430,10 +473,25 @@ mod tests {
     }
 
     #[test]
-    fn packets_in_an_empty_slot_are_counted_apart() {
+    fn media_that_overtakes_its_slot_map_is_not_lost() {
         let mut room = Room::new();
         room.receiver.handle_slots(&SlotMap { epoch: 5, slots: vec![] }, room.now);
-        assert!(room.send("bob", 0, None).is_empty());
+        assert!(room.send("carol", 0, None).is_empty());
+        assert!(room.receiver.unassigned_packets > 0);
+        room.now += Duration::from_millis(50);
+        room.receiver.handle_slots(&map(6, CAROL), room.now);
+        assert!(room.poll()[0].first.unwrap().key_frame);
+        assert_eq!((room.report(CAROL).frames, room.receiver.unassigned_packets), (1, 0));
+    }
+
+    #[test]
+    fn what_lay_long_in_an_empty_slot_is_nobodys() {
+        let mut room = Room::new();
+        room.receiver.handle_slots(&SlotMap { epoch: 5, slots: vec![] }, room.now);
+        room.send("carol", 0, None);
+        room.now += EARLY_MAX + Duration::from_millis(1);
+        room.receiver.handle_slots(&map(6, CAROL), room.now);
+        assert!(room.poll().is_empty());
         assert!(room.receiver.unassigned_packets > 0);
     }
 }

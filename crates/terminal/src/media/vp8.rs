@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn the_descriptor_is_read_in_all_its_forms() {
-        let table: [(&[u8], Option<(bool, Option<u16>, usize)>); 10] = [
+        type Read = Option<(bool, Option<u16>, usize)>;
+        let table: [(&[u8], Read); 10] = [
             (&[], None),
             (&[0x10], None),
             (&[0x10, 1], Some((true, None, 1))),

@@ -5,7 +5,7 @@ use mqtt::codec::{self, Ack, Connack, Packet, Properties, Publish};
 use mqtt::{Delivery, PacketId, ReasonCode, Version};
 use serde_json::{Value, json};
 use signalling::signal::VERSION;
-use signalling::{Down, DownBody, Envelope, MeetingId, SignalId, State, Up, topics};
+use signalling::{Down, DownBody, Envelope, MeetingId, SignalId, StandingCall, State, Up, topics};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -139,6 +139,21 @@ impl Line {
     /// Answers the next state request; `fill` says what stands.
     pub(crate) async fn answer_state(&mut self, fill: impl FnOnce(&mut State)) -> PacketId {
         let asked = self.request("state").await;
+        self.answer_to(&asked, fill).await
+    }
+
+    /// Answers every state request to come with this call, until the terminal says good-bye.
+    pub(crate) async fn keep_answering(mut self, standing: StandingCall) {
+        while let Some(said) = self.read_packet().await {
+            let Said::Request { up, packet_id, .. } = said else { continue };
+            self.puback(packet_id).await;
+            if up.body.kind() == "state" {
+                self.answer_to(&up, |state| state.call = Some(standing.clone())).await;
+            }
+        }
+    }
+
+    async fn answer_to(&mut self, asked: &Up, fill: impl FnOnce(&mut State)) -> PacketId {
         let (user, name) = ("bob".into(), "Bob".into());
         let mut state = State { now_ms: now_ms(), user, name, rings: vec![], call: None, outcomes: vec![] };
         fill(&mut state);

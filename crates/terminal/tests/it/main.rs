@@ -1,5 +1,5 @@
 //! The terminal's parts together.
-#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 mod call;
 mod desk;

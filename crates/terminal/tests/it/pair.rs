@@ -86,7 +86,7 @@ impl Pair {
             assert_eq!(to, self.alice_at);
             let media = bytes[0] >> 6 == 2 && bytes[1] & 0x7f >= 90;
             self.sent_to_alice += u64::from(media);
-            let lost = self.lose_every > 0 && media && self.sent_to_alice % self.lose_every == 0;
+            let lost = self.lose_every > 0 && media && self.sent_to_alice.is_multiple_of(self.lose_every);
             if !lost && !self.cut {
                 self.network.push((arrival, true, bytes));
             }
