@@ -29,13 +29,13 @@ pub(super) struct Member {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Connection {
     /// ICE and DTLS are not done.
-    Connecting {
-        since: Instant,
-    },
+    Connecting { since: Instant },
     Connected {
         cipher: &'static str,
         heard_at: Instant,
         lost: bool,
+        /// A sign of life was asked for since.
+        probed: bool,
     },
 }
 

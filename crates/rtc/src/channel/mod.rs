@@ -49,6 +49,8 @@ pub(crate) enum Effect {
     End(PeerId),
     RequestKeyFrame(SourceKey),
     SendMap(PeerId, SlotMap),
+    /// Send the present map once more, to be acknowledged.
+    Probe(PeerId),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -161,7 +163,7 @@ impl Channel {
     /// ICE and DTLS are done.
     pub(crate) fn connected(&mut self, peer: PeerId, cipher: &'static str, now: Instant) {
         let Some(member) = self.members.get_mut(&peer) else { return };
-        member.connection = Connection::Connected { cipher, heard_at: now, lost: false };
+        member.connection = Connection::Connected { cipher, heard_at: now, lost: false, probed: false };
         let participation = member.participation;
         self.event(participation, ChannelEventKind::Joined { cipher: cipher.to_owned() });
         self.assign();
@@ -171,8 +173,9 @@ impl Channel {
     /// An authenticated packet came in.
     pub(crate) fn heard(&mut self, peer: PeerId, now: Instant) {
         let Some(member) = self.members.get_mut(&peer) else { return };
-        let Connection::Connected { heard_at, lost, .. } = &mut member.connection else { return };
+        let Connection::Connected { heard_at, lost, probed, .. } = &mut member.connection else { return };
         *heard_at = now;
+        *probed = false;
         if std::mem::take(lost) {
             let participation = member.participation;
             self.event(participation, ChannelEventKind::Back);
@@ -204,9 +207,22 @@ impl Channel {
             self.effects.push(Effect::End(peer));
             self.ended(peer, reason);
         }
+        self.probe_quiet(now);
         self.notice_lost(now);
         self.notice_silence(now);
         self.ask_key_frames(now);
+    }
+
+    /// A terminal that sends no media is heard only every few seconds (RFC 7675 asks for no more). The present map once
+    /// more makes it acknowledge something, before it is taken for lost.
+    fn probe_quiet(&mut self, now: Instant) {
+        for (peer, member) in &mut self.members {
+            let Connection::Connected { heard_at, probed, .. } = &mut member.connection else { continue };
+            let quiet = now.saturating_duration_since(*heard_at) >= self.rules.lost_after / 2;
+            if quiet && !std::mem::replace(probed, true) {
+                self.effects.push(Effect::Probe(*peer));
+            }
+        }
     }
 
     fn notice_lost(&mut self, now: Instant) {

@@ -347,6 +347,21 @@ fn lost_back_and_left_are_told_once_each() {
 }
 
 #[test]
+fn a_quiet_terminal_is_asked_for_a_sign_of_life_once_before_it_is_lost() {
+    let mut stage = Stage::new();
+    let alice = stage.enter("alice");
+    stage.pass(1_999);
+    assert_eq!(stage.channel.take_effects(), []);
+    stage.pass(1);
+    assert_eq!(stage.channel.take_effects(), [Effect::Probe(alice)]);
+    stage.pass(1_000);
+    assert_eq!(stage.channel.take_effects(), []);
+    stage.channel.heard(alice, stage.now);
+    stage.pass(2_000);
+    assert_eq!(stage.channel.take_effects(), [Effect::Probe(alice)]);
+}
+
+#[test]
 fn a_join_that_never_connects_has_failed() {
     let mut stage = Stage::new();
     stage.try_join(&claims("alice"), &plan(1, 1)).unwrap();

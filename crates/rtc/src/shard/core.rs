@@ -284,14 +284,17 @@ impl Core {
             }
             PeerEvent::Media(media) => self.forward(id, name, &media, now),
             PeerEvent::KeyFrameWanted { slot } => channel.key_frame_wanted(id, slot, now),
-            PeerEvent::SlotsChannelReady => {
-                let map = channel.map(id);
-                self.with_peer(id, now, |peer, outlet| peer.send_map(map, now, outlet));
-            }
+            PeerEvent::SlotsChannelReady => self.send_present_map(id, now),
             PeerEvent::Quality { loss_permille, rtt_ms } => channel.quality(id, loss_permille, rtt_ms),
             PeerEvent::Unannounced => self.config.metrics.discard(DropReason::Unannounced),
             PeerEvent::Closed => self.close_with(id, now),
         }
+    }
+
+    fn send_present_map(&mut self, id: PeerId, now: Instant) {
+        let channel = self.peers.get(&id).and_then(|peer| self.channels.get(&*peer.channel));
+        let Some(map) = channel.map(|channel| channel.map(id)) else { return };
+        self.with_peer(id, now, |peer, outlet| peer.send_map(map, now, outlet));
     }
 
     /// The terminal said goodbye: answer in kind, and it has left.
@@ -352,6 +355,7 @@ impl Core {
                 self.config.metrics.key_frame_requests.add(1);
                 self.with_peer(of.peer, now, |peer, outlet| peer.request_key_frame(of.source, now, outlet));
             }
+            Effect::Probe(id) => self.send_present_map(id, now),
             Effect::SendMap(id, map) => self.with_peer(id, now, |peer, outlet| peer.send_map(map, now, outlet)),
         }
     }

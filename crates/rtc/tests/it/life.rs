@@ -109,6 +109,16 @@ fn who_is_removed_before_its_data_channels_are_up_is_told_too() {
 }
 
 #[test]
+fn a_terminal_that_neither_sends_nor_receives_media_is_not_lost() {
+    let mut stage = Stage::with(|config| config.lost_after = Duration::from_millis(1_500));
+    let alice = stage.join("alice", 1);
+    stage.expect_joined("alice");
+    alice.until("five signs of life that were asked for", |seen| seen.maps.len() >= 5);
+    stage.remove("alice");
+    stage.expect_left("alice", LeftReason::Removed);
+}
+
+#[test]
 fn a_terminal_that_says_goodbye_has_left_at_once() {
     let mut stage = Stage::new();
     let (_alice, bob) = (stage.join("alice", 1), stage.join("bob", 2));
