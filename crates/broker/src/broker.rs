@@ -175,7 +175,7 @@ fn watch_log(shared: &Shared) {
         Durable::Up(_) => workers.iter().for_each(WorkerAddress::ring),
         Durable::Poisoned(cause) => {
             tracing::error!(%cause, "the log has failed: nothing is acknowledged any more");
-            workers.iter().for_each(|worker| worker.notify(Notice::Stop(ReasonCode::SERVER_SHUTTING_DOWN)));
+            workers.iter().for_each(|worker| worker.notify(Notice::LogFailed));
             on_fatal(Fatal::Log(cause));
         }
     });

@@ -69,6 +69,11 @@ impl Worker {
                 Notice::EventSent { channel_id } => self.lazy.event_sent(channel_id),
                 Notice::FromQueue(from_queue) => self.accept_from_queue(from_queue),
                 Notice::Stop(reason) => self.stop(reason),
+                Notice::LogFailed => {
+                    // What waited for the log is never acknowledged.
+                    self.log_failed = true;
+                    self.stop(ReasonCode::SERVER_SHUTTING_DOWN);
+                }
             }
         }
         // What is left is looked at in the next turn.

@@ -92,6 +92,7 @@ pub(crate) struct Worker {
     now: Instant,
     now_ms: u64,
     stopping: Option<Stopping>,
+    log_failed: bool,
 }
 
 struct Stopping {
@@ -114,7 +115,7 @@ impl Worker {
             }
             self.turn(&events);
         }
-        self.lazy.is_empty()
+        self.lazy.is_empty() && !self.log_failed
     }
 
     fn turn(&mut self, events: &Events) {
@@ -147,7 +148,7 @@ impl Worker {
     fn is_finished(&self) -> bool {
         let Some(stopping) = &self.stopping else { return false };
         let is_over = self.now >= stopping.linger_until && self.links.iter().all(|(_, link)| link.is_finished());
-        let is_logged = self.waiting.is_empty() && self.lazy.is_empty();
+        let is_logged = self.log_failed || (self.waiting.is_empty() && self.lazy.is_empty());
         (is_logged && (is_over || self.links.is_empty())) || self.now >= stopping.give_up
     }
 

@@ -118,6 +118,8 @@ pub(crate) enum Notice {
     },
     FromQueue(FromQueue),
     Stop(ReasonCode),
+    /// Nothing will become durable any more.
+    LogFailed,
 }
 
 pub(crate) enum FromQueue {

@@ -77,6 +77,7 @@ impl Prepared {
             now,
             now_ms,
             stopping: None,
+            log_failed: false,
         };
         recovered.into_iter().for_each(|(client_id, client)| worker.recover(&client_id, client, restart));
         worker

@@ -8,8 +8,8 @@ use broker::access::{AccessConfig, AccessView};
 use broker::login::{DeviceDirectory, sign};
 use broker::{Bind, Broker, Config, Deps, Fatal, Limits, Listener, Recovery, Stats};
 use catalog::{AccessKey, Catalog, Device, Grant, Group, ParentTopic, Rule, SqliteCatalog, User};
-use commitlog::testing::ForgettingStorage;
-use commitlog::{Log, Options};
+use commitlog::testing::{Fate, ForgettingStorage, Nothing};
+use commitlog::{Fault, Log, Options};
 use mqtt::ReasonCode;
 use queue::{
     Delivery, Engine, EngineOptions, GroupName, GroupOptions, Message, Queue, ReceiveRequest, TagFilter, TopicName,
@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// The queue is treated as one that lives elsewhere.
     pub(crate) queue_is_remote: bool,
+    fault: Fault,
+    is_seeded: bool,
     pub(crate) runtime: Runtime,
     pub(crate) fatal: Arc<Mutex<Vec<Fatal>>>,
     running: Option<Running>,
@@ -59,6 +61,8 @@ impl World {
             limits,
             tls: None,
             queue_is_remote: false,
+            fault: Fault::None,
+            is_seeded: false,
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
             fatal: Arc::default(),
             running: None,
@@ -71,6 +75,15 @@ impl World {
         let mut world = Self::new();
         world.stop();
         world.tls = Some(tls);
+        world.start();
+        world
+    }
+
+    /// On a log with this bug.
+    pub(crate) fn with_fault(fault: Fault) -> Self {
+        let mut world = Self::new();
+        world.stop();
+        world.fault = fault;
         world.start();
         world
     }
@@ -89,6 +102,7 @@ impl World {
             append_bytes_max: 1 << 20,
             reserve_bytes: 1 << 20,
             full_retry_every: Duration::from_millis(20),
+            fault: self.fault,
             ..Options::default()
         };
         let (log, replay) = Log::open(self.storage.handle(), options).unwrap();
@@ -108,9 +122,12 @@ impl World {
         let (path, tls, limits) = (self.folder.path().join("catalog.sqlite"), self.tls.clone(), self.limits.clone());
         let (deps_log, deps_engine) = (log.clone(), engine.clone());
         let queue_is_remote = self.queue_is_remote;
+        let is_seeded = std::mem::replace(&mut self.is_seeded, true);
         let broker = handle.block_on(async move {
             let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(path).await.unwrap());
-            seed(&*catalog).await;
+            if !is_seeded {
+                seed(&*catalog).await;
+            }
             let access = AccessView::follow(catalog.clone(), AccessConfig::default()).await.unwrap();
             let runtime = tokio::runtime::Handle::current();
             let config = Config {
@@ -149,7 +166,12 @@ impl World {
 
     /// The power goes and comes back: what was not synced is gone.
     pub(crate) fn cut_power(&mut self) {
-        self.storage.cut_power();
+        self.cut_power_with(&mut Nothing);
+    }
+
+    /// The same, but `fate` chooses what is kept of what was not synced.
+    pub(crate) fn cut_power_with(&mut self, fate: &mut dyn Fate) {
+        self.storage.cut_power_with(fate);
         let Running { broker, engine, log } = self.running.take().unwrap();
         broker.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
         engine.close();
