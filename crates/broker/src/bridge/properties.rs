@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::P2pTopic;
 use crate::client::ClientKey;
-use crate::message::{Collapse, Message, expiry_at};
+use crate::message::{Collapse, Message, expiry_at, waits};
 
 /// Names of message properties.
 pub(crate) mod name {
@@ -114,7 +114,7 @@ pub(crate) fn from_queue(
     let to = receiver(&whole)?;
     let qos = qos(message.property(name::QOS))?;
     let expiry_s = number::<u32>(message.property(name::EXPIRY_S), "mqtt5MsgExpireInterval is no number of seconds")?;
-    let keep = keep(message.property(name::CLEAN_SESSION))? && expiry_s != Some(0);
+    let keep = keep(message.property(name::CLEAN_SESSION))? && waits(expiry_s);
     let message = Message {
         topic: shown_topic(topic, message.property(name::REAL_TOPIC), whole)?,
         properties: mqtt_properties(message)?,
@@ -129,11 +129,8 @@ pub(crate) fn from_queue(
 
 /// Counted from when the message was made, but never from the future.
 fn expires_at(born_ms: u64, now_ms: u64, expiry_s: Option<u32>) -> u64 {
-    match expiry_s {
-        // Only for those who are on the line.
-        Some(0) => now_ms,
-        _ => expiry_at(born_ms.min(now_ms), expiry_s),
-    }
+    let from_ms = if waits(expiry_s) { born_ms.min(now_ms) } else { now_ms };
+    expiry_at(from_ms, expiry_s)
 }
 
 fn whole_topic(parent: &TopicName, second: Option<&str>) -> Result<String, &'static str> {
@@ -304,7 +301,7 @@ mod tests {
     #[test]
     fn an_expiry_of_zero_is_for_those_on_the_line_and_a_birth_in_the_future_counts_from_now() {
         let mapped = map(&[("mqtt5MsgExpireInterval", "0")]).unwrap();
-        assert_eq!((mapped.keep, mapped.message.expires_at_ms), (false, 1500));
+        assert_eq!((mapped.keep, mapped.message.expires_at_ms), (false, 2500));
         assert_eq!(expires_at(9000, 1500, Some(1)), 2500);
     }
 

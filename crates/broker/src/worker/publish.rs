@@ -13,7 +13,15 @@ use crate::access::{Identity, P2pTopic};
 use crate::bridge::properties::{self, Sender};
 use crate::client::ClientKey;
 use crate::interest::Workers;
-use crate::message::{Collapse, Message, SharedMessage, expiry_at, forwardable};
+use crate::message::{Collapse, Message, SharedMessage, expiry_at, forwardable, waits};
+
+/// A message that may be published.
+struct Published<'a> {
+    from: &'a ClientKey,
+    identity: &'a Identity,
+    message: SharedMessage,
+    keep: bool,
+}
 
 /// Where one message goes.
 struct Ways {
@@ -42,7 +50,8 @@ impl Worker {
             }
             Ok(rule) => {
                 let message = self.message_of(publish, &identity);
-                self.route(&client, &identity, message, rule, asker);
+                let keep = waits(publish.properties.message_expiry_interval());
+                self.route(Published { from: &client, identity: &identity, message, keep }, rule, asker);
             }
         }
     }
@@ -74,7 +83,8 @@ impl Worker {
         })
     }
 
-    fn route(&mut self, from: &ClientKey, identity: &Identity, message: SharedMessage, rule: Rule, asker: Asker) {
+    fn route(&mut self, published: Published<'_>, rule: Rule, asker: Asker) {
+        let Published { from, identity, message, keep } = published;
         let ways = self.ways(&message.topic, rule);
         let asker = match ways.len() {
             0 => return self.settle(asker, Outcome::Done(ReasonCode::NO_MATCHING_SUBSCRIBERS)),
@@ -99,7 +109,7 @@ impl Worker {
         }
         if let Some(to) = ways.p2p {
             let ticket = Ticket { worker: self.me, asker: next() };
-            self.send_p2p(P2p { to, message: message.clone(), keep: true, ticket });
+            self.send_p2p(P2p { to, message: message.clone(), keep, ticket });
         }
         for worker in ways.subscribers.iter() {
             let ticket = Ticket { worker: self.me, asker: next() };

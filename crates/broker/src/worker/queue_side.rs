@@ -1,6 +1,6 @@
 //! Messages that come from the queue: into an inbox and acknowledged in one unit, or to where dead letters go.
 
-use commitlog::Need;
+use commitlog::{Need, Position};
 use mqtt::ReasonCode;
 use mqtt::topic::TopicName;
 use queue::AckError;
@@ -46,7 +46,7 @@ impl Worker {
     ///
     /// # Errors
     /// The receipt is no longer valid: the message is somebody else's, or comes again.
-    pub(super) fn add_queue_side(&mut self, to: &ClientKey, job: &QueueJob, batch: &mut Batch) -> Result<(), AckError> {
+    pub(super) fn add_queue_side(&self, to: &ClientKey, job: &QueueJob, batch: &mut Batch) -> Result<(), AckError> {
         if let Some(engine) = &self.shared.embedded {
             let record = engine.ack_record(&job.receipt)?;
             batch.foreign(record.kind, record.owner, record.payload);
@@ -54,10 +54,19 @@ impl Worker {
         }
         let until_ms = self.now_ms.saturating_add(QUEUE_ID_KEPT_MS);
         batch.queue_id_seen(to.as_str(), until_ms, job.message_id.as_str());
-        if let Some(seat) = self.seats.get_mut(to) {
-            seat.remember_queue_id(job.message_id.as_str(), until_ms, self.now_ms);
-        }
         Ok(())
+    }
+
+    /// The message is in the inbox: it is acknowledged when that is durable, and known if it comes again.
+    pub(super) fn queue_side_stored(&mut self, to: &ClientKey, job: Box<QueueJob>, end: Position) {
+        if self.shared.embedded.is_some() {
+            return self.when_durable(end, AfterDurable::Applied(job));
+        }
+        let (now_ms, until_ms) = (self.now_ms, self.now_ms.saturating_add(QUEUE_ID_KEPT_MS));
+        if let Some(seat) = self.seats.get_mut(to) {
+            seat.remember_queue_id(job.message_id.as_str(), until_ms, end, now_ms);
+        }
+        self.when_durable(end, AfterDurable::Acknowledge(job));
     }
 
     /// Nothing was written: the queue hands the message out again.

@@ -5,8 +5,7 @@ use mqtt::topic::{Match, Matches, TopicName};
 use mqtt::{QoS, ReasonCode};
 
 use super::Worker;
-use super::durable::AfterDurable;
-use super::post::{Asker, Notice, Outcome, P2p, QueueJob, Ticket};
+use super::post::{Asker, Notice, Outcome, P2p, Ticket};
 use super::seat::Seat;
 use crate::client::ClientKey;
 use crate::inbox::{Admission, Entry, EntryId};
@@ -109,9 +108,9 @@ impl Worker {
     /// Message, reference, what it replaces, and the acknowledgement to the queue: one unit of the log.
     fn store(&mut self, to: &ClientKey, message: SharedMessage, ticket: Ticket) {
         if let Asker::Queue(job) = &ticket.asker
-            && self.seats.get(to).is_some_and(|seat| seat.knows_queue_id(job.message_id.as_str()))
+            && let Some(end) = self.seats.get(to).and_then(|seat| seat.knows_queue_id(job.message_id.as_str()))
         {
-            return self.answer(ticket, Outcome::Done(ReasonCode::SUCCESS));
+            return self.answer(ticket, Outcome::Durable(end));
         }
         let storing = match self.admit(to, &message, Box::default()) {
             Ok(storing) => storing,
@@ -130,16 +129,16 @@ impl Worker {
             Ok(appended) => {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
                 self.put(to, position, storing);
-                self.answer_stored(ticket, appended.end);
+                self.answer_stored(to, ticket, appended.end);
                 self.deliver(to);
             }
             Err(error) => self.fail_store(ticket, &error),
         }
     }
 
-    fn answer_stored(&mut self, ticket: Ticket, end: Position) {
+    fn answer_stored(&mut self, to: &ClientKey, ticket: Ticket, end: Position) {
         match ticket.asker {
-            Asker::Queue(job) => self.when_stored(job, end),
+            Asker::Queue(job) => self.queue_side_stored(to, job, end),
             asker => self.answer(Ticket { worker: ticket.worker, asker }, Outcome::Durable(end)),
         }
     }
@@ -280,15 +279,6 @@ impl Worker {
                 Outcome::Unavailable
             }
         }
-    }
-
-    /// The job's acknowledgement becomes durable with the message.
-    fn when_stored(&mut self, job: Box<QueueJob>, end: Position) {
-        let then = match self.shared.embedded {
-            Some(_) => AfterDurable::Applied(job),
-            None => AfterDurable::Acknowledge(job),
-        };
-        self.when_durable(end, then);
     }
 }
 

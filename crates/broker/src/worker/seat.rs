@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use commitlog::Position;
 use mqtt::server::Restart;
 
 use super::post::LinkKey;
@@ -23,7 +24,15 @@ pub(crate) struct Seat {
     pub(crate) ends_at_ms: Option<u64>,
     /// The log has something of it.
     pub(crate) is_logged: bool,
-    queue_ids: BTreeMap<Box<str>, u64>,
+    queue_ids: BTreeMap<Box<str>, KnownId>,
+}
+
+/// A message of a queue elsewhere that the inbox has had.
+#[derive(Clone, Copy, Debug)]
+struct KnownId {
+    until_ms: u64,
+    /// It is so when the log is durable up to here.
+    end: Position,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,22 +69,23 @@ impl Seat {
             && self.queue_ids.is_empty()
     }
 
-    pub(crate) fn knows_queue_id(&self, id: &str) -> bool {
-        self.queue_ids.contains_key(id)
+    /// Where it became durable that the inbox has had this message.
+    pub(crate) fn knows_queue_id(&self, id: &str) -> Option<Position> {
+        self.queue_ids.get(id).map(|known| known.end)
     }
 
-    pub(crate) fn remember_queue_id(&mut self, id: &str, until_ms: u64, now_ms: u64) {
+    pub(crate) fn remember_queue_id(&mut self, id: &str, until_ms: u64, end: Position, now_ms: u64) {
         if self.queue_ids.len() >= QUEUE_IDS_MAX {
-            self.queue_ids.retain(|_, until_ms| *until_ms > now_ms);
+            self.queue_ids.retain(|_, known| known.until_ms > now_ms);
         }
         if self.queue_ids.len() < QUEUE_IDS_MAX {
-            self.queue_ids.insert(id.into(), until_ms);
+            self.queue_ids.insert(id.into(), KnownId { until_ms, end });
         }
     }
 
     /// Forgets what has had its time. Returns the entries that went.
     pub(crate) fn sweep(&mut self, now_ms: u64) -> Vec<Gone> {
-        self.queue_ids.retain(|_, until_ms| *until_ms > now_ms);
+        self.queue_ids.retain(|_, known| known.until_ms > now_ms);
         self.inbox.sweep(now_ms)
     }
 
@@ -96,7 +106,7 @@ impl Seat {
             seat.inbox.restore_seen(EntryId::logged(*position), collapse, *until_ms);
         }
         for (id, until_ms) in queue_ids.iter().filter(|(_, until_ms)| **until_ms > now_ms) {
-            seat.remember_queue_id(id, *until_ms, now_ms);
+            seat.remember_queue_id(id, *until_ms, Position::default(), now_ms);
         }
         if let Some(session) = session {
             seat.ends_at_ms = ends_at(session.expiry_s, session.disconnected_ms.unwrap_or(now_ms));
@@ -128,7 +138,6 @@ mod tests {
 
     use super::*;
     use crate::store::RecoveredSession;
-    use commitlog::Position;
     use mqtt::PacketId;
     use mqtt::server::SessionLimits;
 

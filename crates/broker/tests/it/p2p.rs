@@ -131,6 +131,19 @@ fn a_message_carries_what_is_left_of_its_expiry_and_dies_with_it() {
 }
 
 #[test]
+fn an_expiry_of_zero_is_for_those_on_the_line() {
+    let world = World::new();
+    let now = PropertiesBuf::new().with(Property::MessageExpiryInterval(0)).unwrap();
+    world.connect(Profile::of(BOB)).disconnect();
+    let mut alice = world.connect(Profile::of(ALICE));
+    let mut service = world.connect(Profile::passing(SERVICE));
+    assert_eq!(service.publish_with(&to(ALICE), "now", &now), ReasonCode::SUCCESS);
+    assert_eq!(alice.receive().payload, "now");
+    assert_eq!(service.publish_with(&to(BOB), "never", &now), ReasonCode::NO_MATCHING_SUBSCRIBERS);
+    world.connect(Profile::of(BOB)).expect_nothing();
+}
+
+#[test]
 fn a_full_inbox_refuses_and_counts() {
     let world = World::with(|limits| limits.inbox_messages_max = 2);
     let mut service = world.connect(Profile::passing(SERVICE));
