@@ -83,6 +83,11 @@ impl Rings {
         self.live.iter().find(|(_, live)| live.answer.is_none()).map(|(id, _)| *id)
     }
 
+    #[cfg(test)]
+    pub(crate) fn rings_now(&self, invitation: InvitationId) -> bool {
+        self.live.contains_key(&invitation)
+    }
+
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
         self.live.values().map(|live| live.stops_at_ms).min()
     }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+mod crashes;
+
 use super::*;
 use crate::store::Known;
 use signalling::signal::VERSION;
