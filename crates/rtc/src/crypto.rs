@@ -1,8 +1,7 @@
-//! The crypto provider of the media stack, with what the stack itself does not offer: which SRTP profile DTLS
-//! negotiated, whether a datagram was authenticated (SRTP or SRTCP opened, DTLS application data accepted), whether the
-//! peer said goodbye, and saying it ourselves before SCTP is up (until then the stack refuses to close either way).
+//! The crypto provider of the media stack, with two witnesses that the stack itself does not offer: which SRTP profile
+//! DTLS negotiated, and whether a datagram was authenticated (SRTP or SRTCP opened, DTLS application data accepted).
 //!
-//! Contract: all of it belongs to the calling thread. Whoever feeds a peer asks right after, on the same thread.
+//! Contract: witnesses belong to the calling thread. Whoever feeds a peer takes them right after, on the same thread.
 
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
@@ -21,18 +20,6 @@ pub(crate) const UNKNOWN_CIPHER: &str = "unknown";
 thread_local! {
     static AUTHENTICATED: Cell<bool> = const { Cell::new(false) };
     static PROFILE: Cell<Option<SrtpProfile>> = const { Cell::new(None) };
-    static GOODBYE_HEARD: Cell<bool> = const { Cell::new(false) };
-    static GOODBYE_WANTED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a peer closed its DTLS connection on this thread since the last call.
-pub(crate) fn take_goodbye() -> bool {
-    GOODBYE_HEARD.replace(false)
-}
-
-/// The peer that is polled next on this thread closes its DTLS connection; `false` takes the wish back.
-pub(crate) fn want_goodbye(wanted: bool) {
-    GOODBYE_WANTED.set(wanted);
 }
 
 /// Whether anything was authenticated on this thread since the last call.
@@ -110,15 +97,9 @@ impl DtlsInstance for Handshake {
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        if GOODBYE_WANTED.replace(false)
-            && let Err(error) = self.0.close()
-        {
-            tracing::debug!(%error, "DTLS could not be closed");
-        }
         let output = self.0.poll_output(buf);
         match &output {
             DtlsOutput::KeyingMaterial(_, profile) => PROFILE.set(Some(*profile)),
-            DtlsOutput::CloseNotify => GOODBYE_HEARD.set(true),
             DtlsOutput::ApplicationData(_) => AUTHENTICATED.set(true),
             _ => {}
         }

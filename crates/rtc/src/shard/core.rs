@@ -199,10 +199,9 @@ impl Core {
             self.deadlines.remove(&(before, id));
             self.deadlines.insert((peer.deadline, id));
         }
-        let ended = result.is_err().then(|| peer.end_reason());
         self.reports.extend(events.into_iter().map(|event| (id, event)));
-        if let Some(reason) = ended {
-            self.lose(id, reason, now);
+        if result.is_err() {
+            self.lose(id, LeftReason::Failed, now);
         }
     }
 

@@ -4,7 +4,6 @@
 //! [`Peer::settle`]). Whatever goes wrong inside, an error or a panic, ends this peer and nobody else.
 
 use super::socket::Egress;
-use crate::api::LeftReason;
 use crate::channel::{Packet, Write};
 use crate::connect::{Negotiated, NegotiatedMedia, mid_of};
 use crate::crypto;
@@ -44,7 +43,6 @@ pub(super) struct Peer {
     unsettled: bool,
     /// The negotiated SRTP profile.
     cipher: Option<&'static str>,
-    said_goodbye: bool,
 }
 
 /// What a peer's stack reports.
@@ -103,7 +101,6 @@ impl Peer {
             deadline: now,
             unsettled: false,
             cipher: None,
-            said_goodbye: false,
         }
     }
 
@@ -209,21 +206,14 @@ impl Peer {
     pub(super) fn close(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
         let farewell = self.settle(now, outlet).and_then(|()| {
             self.guarded(|peer| {
-                // Refused while SCTP is not up: then DTLS alone says it.
-                crypto::want_goodbye(peer.rtc.close().is_err());
+                peer.rtc.close()?;
                 peer.rtc.handle_input(Input::Timeout(now))?;
                 peer.drain(outlet)
             })
         });
-        crypto::want_goodbye(false);
         if farewell.is_err() {
             tracing::debug!("a peer ended without a farewell");
         }
-    }
-
-    /// Why it cannot go on, after [`Broken`].
-    pub(super) fn end_reason(&self) -> LeftReason {
-        if self.said_goodbye { LeftReason::Gone } else { LeftReason::Failed }
     }
 
     fn payload_type(&self, kind: MediaKind) -> Option<Pt> {
@@ -249,10 +239,9 @@ impl Peer {
 
     fn drain(&mut self, outlet: &mut Outlet<'_>) -> Result<(), RtcError> {
         loop {
-            let output = self.rtc.poll_output();
+            let output = self.rtc.poll_output()?;
             self.cipher = crypto::take_cipher().or(self.cipher);
-            self.said_goodbye |= crypto::take_goodbye();
-            match output? {
+            match output {
                 Output::Timeout(at) => {
                     self.deadline = at;
                     return Ok(());

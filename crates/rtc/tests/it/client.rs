@@ -6,7 +6,7 @@ use signalling::{JoinAnswer, JoinRequest, Profile, Purpose, SlotMap, Source};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::format::Codec;
@@ -19,6 +19,8 @@ use str0m::{Candidate, Event, Input, Output, Rtc};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 const FRAME: Duration = Duration::from_millis(10);
 const PAYLOAD_BYTES: usize = 400;
+/// At the end of every payload: who, which frame, when.
+const TAIL_BYTES: usize = 13;
 
 /// One media packet as it arrived.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,8 @@ pub struct Got {
     /// Who sent it: the number that the sender's payloads carry.
     pub sender: u8,
     pub frame: u32,
+    /// From the writing of the packet to its arrival; both ends are in this process.
+    pub delay: Duration,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -382,7 +386,8 @@ impl Worker {
             }
             Event::RtpPacket(packet) => {
                 let mid = self.rtc.direct_api().stream_rx(&packet.header.ssrc).unwrap().mid();
-                let tail = &packet.payload[packet.payload.len() - 5..];
+                let tail = &packet.payload[packet.payload.len() - TAIL_BYTES..];
+                let sent_us = u64::from_be_bytes(tail[5..].try_into().unwrap());
                 let video = Vp8Descriptor::parse(&packet.payload).ok().filter(|_| packet.payload[0] == 0x90);
                 let got = Got {
                     seq: *packet.seq_no,
@@ -390,7 +395,8 @@ impl Worker {
                     picture: video.and_then(|descriptor| descriptor.picture_id()),
                     key_frame: video.is_some_and(|descriptor| descriptor.starts_keyframe(&packet.payload)),
                     sender: tail[0],
-                    frame: u32::from_be_bytes(tail[1..].try_into().unwrap()),
+                    frame: u32::from_be_bytes(tail[1..5].try_into().unwrap()),
+                    delay: since_epoch().saturating_sub(Duration::from_micros(sent_us)),
                 };
                 self.tell(|seen| seen.by_mid.entry(mid.to_string()).or_default().push(got));
             }
@@ -463,5 +469,12 @@ fn payload(source: Source, numbers: &Numbers, number: u8) -> Vec<u8> {
     };
     bytes.push(number);
     bytes.extend(numbers.frame.to_be_bytes());
+    bytes.extend((since_epoch().as_micros() as u64).to_be_bytes());
     bytes
+}
+
+/// Time that all clients of this process share.
+fn since_epoch() -> Duration {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    EPOCH.get_or_init(Instant::now).elapsed()
 }

@@ -86,6 +86,18 @@ fn a_mute_and_a_block_hold_while_the_terminal_goes_on_sending() {
 }
 
 #[test]
+fn a_packet_leaves_in_the_turn_in_which_it_came() {
+    let (_stage, alice, bob) = in_a_call();
+    alice.sends(Source::Camera);
+    let seen = bob.until("200 packets", |seen| seen.on(&bob.video()).len() >= 200);
+    let mut delays: Vec<Duration> = seen.on(&bob.video()).iter().map(|got| got.delay).collect();
+    delays.sort_unstable();
+    // Left to the next timer of the viewer's connection, half of them would wait for tens of milliseconds.
+    let median = delays[delays.len() / 2];
+    assert!(median < Duration::from_millis(15), "{median:?}");
+}
+
+#[test]
 fn a_third_is_shown_to_the_others_by_the_slot_map_and_sees_both() {
     let stage = Stage::new();
     let join = |name, number| stage.join_as(&claims(name), Profile::Meeting, number);
