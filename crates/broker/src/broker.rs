@@ -1,5 +1,6 @@
 //! The whole broker: started from a configuration and the recovered log, stopped by a reason.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,23 +10,26 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use commitlog::{Durable, Log, Need};
 use mqtt::ReasonCode;
+use mqtt::server::Restart;
 use queue::{AdminError, Engine, Queue};
 use rustls::ServerConnection;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::acceptor::{self, Acceptor, Doorkeeper};
+use crate::acceptor::{self, Acceptor, Bound, Doorkeeper};
 use crate::access::AccessView;
-use crate::bridge::{events, pump::Pumps};
+use crate::bridge::events::{self, Event};
+use crate::bridge::pump::Pumps;
 use crate::client::ClientKey;
 use crate::clock::WallClock;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Limits};
 use crate::interest::Interest;
 use crate::login::DeviceDirectory;
 use crate::shared::{Fatal, Shared, connection_config, inbox_limits};
 use crate::stats::{Counts, Stats};
 use crate::store::journal::{Batch, Journal};
-use crate::store::{RecoveredClient, Recovery};
+use crate::store::{RecoveredClient, RecoveredConnection, Recovery};
 use crate::worker::post::{Arrival, Notice, WorkerAddress};
 use crate::worker::{self, Prepared};
 
@@ -63,10 +67,13 @@ pub struct Broker {
     local_addrs: Vec<SocketAddr>,
     next_worker: AtomicUsize,
     running: Mutex<Option<Running>>,
+    /// How the run before this one ended.
+    restart: Restart,
 }
 
 struct Running {
-    acceptor: Acceptor,
+    /// Not before everything else is ready.
+    acceptor: Option<Acceptor>,
     /// Each says whether all that it had to log is logged.
     workers: Vec<JoinHandle<bool>>,
     tasks: Vec<AbortHandle>,
@@ -84,38 +91,30 @@ impl Broker {
         let local_addrs = bound.addresses.clone();
         let prepared = (0..threads).map(|_| worker::prepare()).collect::<io::Result<Vec<_>>>()?;
         let (workers, prepared): (Vec<WorkerAddress>, Vec<Prepared>) = prepared.into_iter().unzip();
-        let Deps { log, mut recovery, queue, embedded, access, devices, runtime, on_fatal } = deps;
-        let counts = Arc::new(Counts::default());
-        let (events, event_mailbox) = events::channel(counts.clone());
-        let shared = Arc::new(Shared {
-            connection_config: Arc::new(connection_config(&limits)),
-            inbox_limits: inbox_limits(&limits),
-            doorkeeper: Doorkeeper::new(&limits, counts.clone()),
-            limits,
-            urgent_parents: urgent_parents.into_iter().collect(),
-            workers,
-            journal: Journal::new(log),
-            clock: WallClock::starting_at(recovery.last_ms),
-            counts,
-            interest: Interest::default(),
-            access,
-            devices,
-            queue,
-            embedded,
-            runtime,
-            events,
-            on_fatal,
-        });
+        let (shared, mut recovery, event_mailbox) = share(limits, urgent_parents, workers, deps);
         watch_log(&shared);
+        let restart = recovery.restart();
         let left_open = std::mem::take(&mut recovery.connections);
         let workers = start_workers(&shared, prepared, recovery)?;
-        let mut tasks = vec![shared.runtime.spawn(events::run(event_mailbox, shared.clone())).abort_handle()];
+        let tasks = vec![shared.runtime.spawn(events::run(event_mailbox, shared.clone())).abort_handle()];
+        let running = Mutex::new(Some(Running { acceptor: None, workers, tasks }));
+        let broker = Self { shared, local_addrs, next_worker: AtomicUsize::new(0), running, restart };
+        broker.begin(bound, left_open).await?;
+        Ok(broker)
+    }
+
+    /// From here on a failure drops the broker, which stops what runs.
+    async fn begin(&self, bound: Bound, left_open: Connections) -> Result<(), StartError> {
+        let shared = &self.shared;
         shared.events.send_left_open(left_open, shared.clock.now_ms()).await;
         let pumps = Pumps::start(shared.clone()).await?;
-        tasks.push(shared.runtime.spawn(pumps.run()).abort_handle());
-        let acceptor = Acceptor::start(bound, shared.clone())?;
-        let running = Mutex::new(Some(Running { acceptor, workers, tasks }));
-        Ok(Self { shared, local_addrs, next_worker: AtomicUsize::new(0), running })
+        let pumps = shared.runtime.spawn(pumps.run()).abort_handle();
+        let acceptor = Acceptor::start(bound, shared.clone());
+        if let Some(running) = &mut *self.running.lock().unwrap_or_else(PoisonError::into_inner) {
+            running.tasks.push(pumps);
+            running.acceptor = Some(acceptor?);
+        }
+        Ok(())
     }
 
     /// Of the listeners, in the order of the configuration.
@@ -143,14 +142,24 @@ impl Broker {
     /// Blocks. The log is still open afterwards. A second call does nothing.
     pub fn shutdown(&self, reason: ReasonCode) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { mut acceptor, workers, tasks }) = running else { return };
-        acceptor.stop();
+        let Some(Running { acceptor, workers, tasks }) = running else { return };
+        let has_served = acceptor.is_some();
+        if let Some(mut acceptor) = acceptor {
+            acceptor.stop();
+        }
         self.shared.workers.iter().for_each(|worker| worker.notify(Notice::Stop(reason)));
         let ended: Vec<bool> = workers.into_iter().map(|worker| worker.join().unwrap_or(false)).collect();
         tasks.iter().for_each(AbortHandle::abort);
-        if ended.into_iter().all(|is_complete| is_complete) {
+        let is_complete = ended.into_iter().all(|is_complete| is_complete);
+        if is_complete && has_served && !self.is_in_doubt() {
             self.mark_clean_stop();
         }
+    }
+
+    /// What waited when the run before ended badly may have been received already. As long as some of it is left, no
+    /// later start may take it for new.
+    fn is_in_doubt(&self) -> bool {
+        self.restart == Restart::Unclean && self.stats().inbox_messages > 0
     }
 
     fn mark_clean_stop(&self) {
@@ -166,6 +175,40 @@ impl Drop for Broker {
     fn drop(&mut self) {
         self.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
     }
+}
+
+type Connections = BTreeMap<Box<str>, RecoveredConnection>;
+
+/// What workers and tasks share; what is left is the workers' and the events'.
+fn share(
+    limits: Limits,
+    urgent_parents: Vec<String>,
+    workers: Vec<WorkerAddress>,
+    deps: Deps,
+) -> (Arc<Shared>, Recovery, mpsc::Receiver<Event>) {
+    let Deps { log, recovery, queue, embedded, access, devices, runtime, on_fatal } = deps;
+    let counts = Arc::new(Counts::default());
+    let (events, event_mailbox) = events::channel(counts.clone());
+    let shared = Shared {
+        connection_config: Arc::new(connection_config(&limits)),
+        inbox_limits: inbox_limits(&limits),
+        doorkeeper: Doorkeeper::new(&limits, counts.clone()),
+        limits,
+        urgent_parents: urgent_parents.into_iter().collect(),
+        workers,
+        journal: Journal::new(log),
+        clock: WallClock::starting_at(recovery.last_ms),
+        counts,
+        interest: Interest::default(),
+        access,
+        devices,
+        queue,
+        embedded,
+        runtime,
+        events,
+        on_fatal,
+    };
+    (Arc::new(shared), recovery, event_mailbox)
 }
 
 /// After each sync the workers look at what waits for it.

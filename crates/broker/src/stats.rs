@@ -85,8 +85,10 @@ counts! {
     dropped_too_large,
     /// Messages to somebody who is not there and has nothing that waits.
     dropped_absent,
-    /// Messages that the log would not take: too much waits, or the disk is full.
+    /// What the log would not take, because the disk is full or the log has failed.
     refused_by_log,
+    /// Messages that waited because the log was busy.
+    waited_for_log,
     /// Messages that could not be read back from the log.
     unreadable,
     /// Connections that were closed for breaking a rule of the protocol.

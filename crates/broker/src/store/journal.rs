@@ -38,6 +38,14 @@ impl Journal {
         self.log.append(need, &records)
     }
 
+    /// Appends what a client waits for and what takes little room: a busy log takes it, a full one does not.
+    pub(crate) fn append_small(&self, batch: &Batch) -> Result<Appended, AppendError> {
+        match self.append(batch, Need::Normal) {
+            Err(AppendError::Busy) => self.append(batch, Need::Essential),
+            result => result,
+        }
+    }
+
     pub(crate) fn read_message(&self, position: Position) -> Result<Message, MessageError> {
         let record = self.log.read(position)?;
         if record.kind != kind::MESSAGE {

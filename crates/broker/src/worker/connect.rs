@@ -99,7 +99,11 @@ impl Worker {
         let Some(peer) = self.link(key).map(|link| link.peer.to_string()) else { return };
         let mut change = self.plan_session(wish, &info);
         change.batch.opened(client.as_str(), &channel_id, self.now_ms, &peer);
-        let end = match self.shared.journal.append(&change.batch, change.need) {
+        let appended = match change.need {
+            Need::Normal => self.shared.journal.append_small(&change.batch),
+            Need::Essential => self.shared.journal.append(&change.batch, Need::Essential),
+        };
+        let end = match appended {
             Ok(appended) => appended.end,
             Err(error) => return self.refuse_for_log(key, &error),
         };

@@ -7,9 +7,9 @@ use mio::{Events, Interest, Token};
 use mqtt::ReasonCode;
 use mqtt::server::Connection;
 
+use super::Worker;
 use super::link::{Link, Moving, Stage};
 use super::post::{Arrival, LinkKey, Notice, Post};
-use super::{OUTGOING_MAX, Worker};
 use crate::mailbox::BATCH_MAX;
 use crate::transport::{Readiness, Scratch, Transport, TransportError};
 
@@ -42,6 +42,9 @@ impl Worker {
 
     pub(super) fn take_posts(&mut self) {
         for _ in 0..BATCHES_PER_TURN {
+            if self.is_stalled() {
+                break;
+            }
             let Some(batch) = self.mailbox.next_batch() else { break };
             batch.into_iter().for_each(|post| self.take_post(post));
         }
@@ -77,7 +80,9 @@ impl Worker {
             }
         }
         // What is left is looked at in the next turn.
-        if let Some(address) = self.shared.workers.get(self.me).filter(|_| !self.mailbox.is_empty()) {
+        if let Some(address) =
+            self.shared.workers.get(self.me).filter(|_| !self.mailbox.is_empty() && !self.is_stalled())
+        {
             address.ring();
         }
     }
@@ -385,7 +390,7 @@ impl Worker {
         for worker in 0..self.outgoing.len() {
             self.flush_posts_to(worker);
         }
-        if !self.paused.is_empty() && self.outgoing.iter().all(|outgoing| outgoing.len() < OUTGOING_MAX) {
+        if !self.paused.is_empty() && !self.is_congested() {
             for key in std::mem::take(&mut self.paused) {
                 if let Some(link) = self.link(key) {
                     link.is_paused = false;

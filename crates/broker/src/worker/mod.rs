@@ -19,6 +19,7 @@ mod queue_side;
 mod requests;
 mod route;
 mod seat;
+mod stalled;
 mod start;
 mod subscribe;
 mod sweep;
@@ -42,6 +43,7 @@ use lazy::Lazy;
 use link::Link;
 use post::{LinkKey, P2p, Post, WorkerMailbox};
 use seat::Seat;
+use stalled::Stalled;
 
 pub(crate) use start::{Prepared, prepare};
 
@@ -87,6 +89,8 @@ pub(crate) struct Worker {
     /// Messages whose receiver is being looked up.
     lookups: HashMap<ClientKey, Vec<P2p>>,
     lookups_waiting: usize,
+    /// Messages that wait until the log takes them.
+    stalled: VecDeque<Stalled>,
     logins_waiting: usize,
     scratch: Option<Box<Scratch>>,
     now: Instant,
@@ -123,6 +127,7 @@ impl Worker {
         self.now_ms = self.shared.clock.now_ms();
         self.mailbox.silence();
         self.take_events(events);
+        self.retry_stalled();
         self.take_posts();
         self.take_notices();
         self.take_ready();
@@ -136,8 +141,11 @@ impl Worker {
 
     /// How long there is nothing to do unless something comes.
     fn patience(&mut self) -> Duration {
-        if !self.ready.is_empty() || !self.to_sweep.is_empty() || !self.lazy.is_empty() {
-            return if self.ready.is_empty() { Duration::from_millis(1) } else { Duration::ZERO };
+        if !self.ready.is_empty() {
+            return Duration::ZERO;
+        }
+        if !self.to_sweep.is_empty() || !self.lazy.is_empty() || !self.stalled.is_empty() {
+            return Duration::from_millis(1);
         }
         let now = Instant::now();
         let stop = self.stopping.as_ref().map_or(self.next_tick, |stopping| stopping.linger_until);
@@ -190,7 +198,7 @@ impl Worker {
     }
 
     fn is_congested(&self) -> bool {
-        self.outgoing.iter().any(|outgoing| outgoing.len() >= OUTGOING_MAX)
+        self.is_stalled() || self.outgoing.iter().any(|outgoing| outgoing.len() >= OUTGOING_MAX)
     }
 
     fn stop(&mut self, reason: ReasonCode) {
@@ -207,7 +215,6 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::Identity;
     use link::Live;
 
     /// What one idle client costs its worker, without the allocator's rounding: its connection, its session, and their
@@ -220,7 +227,6 @@ mod tests {
         let link = size_of::<Link>() + size_of::<Live>();
         let seat = size_of::<ClientKey>() + size_of::<Seat>();
         let total = link + seat + timers + strings;
-        eprintln!("link {link}, seat {seat}, timers {timers}, identity {}", size_of::<Identity>());
         assert!(total < 1024, "{total} bytes: link {link}, seat {seat}");
     }
 }

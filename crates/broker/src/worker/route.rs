@@ -1,12 +1,13 @@
 //! A message at the worker of its receivers: into the inbox, to the client, or nowhere.
 
 use commitlog::{AppendError, Need, Position};
-use mqtt::topic::{Match, Matches, TopicName};
+use mqtt::topic::{Match, TopicName};
 use mqtt::{QoS, ReasonCode};
 
 use super::Worker;
 use super::post::{Asker, Notice, Outcome, P2p, Ticket};
 use super::seat::Seat;
+use super::stalled::{LoggedFan, Stalled};
 use crate::client::ClientKey;
 use crate::inbox::{Admission, Entry, EntryId};
 use crate::login::LookupError;
@@ -97,7 +98,7 @@ impl Worker {
                 self.answer(ticket, outcome);
             }
             _ if !keep && !is_live => self.miss(ticket),
-            _ if is_persistent => self.store(&to, message, ticket),
+            _ if is_persistent => self.store(Stalled::P2p(P2p { to, message, keep, ticket })),
             _ => {
                 let outcome = self.keep_in_memory(&to, &message, Box::default());
                 self.answer(ticket, outcome);
@@ -105,50 +106,67 @@ impl Worker {
         }
     }
 
-    /// Message, reference, what it replaces, and the acknowledgement to the queue: one unit of the log.
-    fn store(&mut self, to: &ClientKey, message: SharedMessage, ticket: Ticket) {
+    /// Message, reference, what it replaces, and the acknowledgement to the queue: one unit of the log. Gives the
+    /// message back when the log is busy.
+    pub(super) fn store_p2p(&mut self, p2p: P2p) -> Option<P2p> {
+        let P2p { to, message, ticket, .. } = &p2p;
         if let Asker::Queue(job) = &ticket.asker
             && let Some(end) = self.seats.get(to).and_then(|seat| seat.knows_queue_id(job.message_id.as_str()))
         {
-            return self.answer(ticket, Outcome::Durable(end));
+            self.answer(p2p.ticket, Outcome::Durable(end));
+            return None;
         }
-        let storing = match self.admit(to, &message, Box::default()) {
+        let storing = match self.admit(to, message, Box::default()) {
             Ok(storing) => storing,
-            Err(outcome) => return self.answer(ticket, outcome),
+            Err(outcome) => {
+                self.answer(p2p.ticket, outcome);
+                return None;
+            }
         };
         let mut batch = Batch::default();
-        let index = batch.message(&message);
+        let index = batch.message(message);
         add_reference(&mut batch, to, &storing, index);
-        if let Asker::Queue(job) = &ticket.asker
-            && self.add_queue_side(to, job, &mut batch).is_err()
-        {
-            // It was acknowledged or handed out again: this delivery is void.
-            return;
+        if let Asker::Queue(job) = &ticket.asker {
+            // An error: it was acknowledged or handed out again, so that this delivery is void.
+            self.add_queue_side(to, job, &mut batch).ok()?;
         }
-        match self.shared.journal.append(&batch, Need::Normal) {
+        self.append_p2p(&batch, index, storing, p2p)
+    }
+
+    fn append_p2p(&mut self, batch: &Batch, index: usize, storing: Storing, p2p: P2p) -> Option<P2p> {
+        match self.shared.journal.append(batch, Need::Normal) {
             Ok(appended) => {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
-                self.put(to, position, storing);
-                self.answer_stored(to, ticket, appended.end);
-                self.deliver(to);
+                self.put(&p2p.to, position, storing);
+                self.answer_stored(&p2p.to, p2p.ticket, appended.end);
+                self.deliver(&p2p.to);
+                None
             }
-            Err(error) => self.fail_store(ticket, &error),
+            Err(error) => {
+                if let Asker::Queue(job) = &p2p.ticket.asker {
+                    self.abandon(job);
+                }
+                if error == AppendError::Busy {
+                    return Some(p2p);
+                }
+                self.refuse_for_full_log(&error);
+                if !matches!(p2p.ticket.asker, Asker::Queue(_)) {
+                    self.answer(p2p.ticket, Outcome::Unavailable);
+                }
+                None
+            }
         }
+    }
+
+    fn refuse_for_full_log(&self, error: &AppendError) {
+        self.shared.counts.refused_by_log.one();
+        tracing::debug!(%error, "a message was not stored");
     }
 
     fn answer_stored(&mut self, to: &ClientKey, ticket: Ticket, end: Position) {
         match ticket.asker {
             Asker::Queue(job) => self.queue_side_stored(to, job, end),
             asker => self.answer(Ticket { worker: ticket.worker, asker }, Outcome::Durable(end)),
-        }
-    }
-
-    fn fail_store(&mut self, ticket: Ticket, error: &AppendError) {
-        self.shared.counts.refused_by_log.one();
-        tracing::debug!(%error, "a message was not stored");
-        match ticket.asker {
-            Asker::Queue(job) => self.abandon(&job),
-            asker => self.answer(Ticket { worker: ticket.worker, asker }, Outcome::Unavailable),
         }
     }
 
@@ -227,30 +245,22 @@ impl Worker {
         let Ok(topic) = TopicName::parse(&message.topic) else { return };
         let mut matches = std::mem::take(&mut self.matches);
         self.subscriptions.collect_matches(topic, &mut matches);
-        let outcome = self.fan_out(message, from, &matches);
-        self.matches = matches;
-        self.answer(ticket, outcome);
-    }
-
-    fn fan_out(&mut self, message: &SharedMessage, from: Option<&ClientKey>, matches: &Matches<ClientKey>) -> Outcome {
-        let mut batch = Batch::default();
-        let mut stored = Vec::new();
         let mut outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
+        let mut receivers = Vec::new();
         for found in matches.iter().filter(|found| !(found.no_local && Some(&found.key) == from)) {
             outcome = Outcome::Done(ReasonCode::SUCCESS);
-            if let Some(storing) = self.fan_to(message, found) {
-                if batch.is_empty() {
-                    batch.message(message);
-                }
-                add_reference(&mut batch, &found.key, &storing, 0);
-                stored.push((found.key.clone(), storing));
-            }
+            receivers.extend(self.fan_to(message, found));
         }
-        if stored.is_empty() { outcome } else { self.store_fan(&batch, stored) }
+        self.matches = matches;
+        if receivers.is_empty() {
+            self.answer(ticket, outcome);
+        } else {
+            self.store(Stalled::Fan(LoggedFan { message: message.clone(), receivers, ticket }));
+        }
     }
 
-    /// Gives it to a receiver that needs no log, or says what to log.
-    fn fan_to(&mut self, message: &SharedMessage, found: &Match<ClientKey>) -> Option<Storing> {
+    /// Gives it to a receiver that needs no log, or says who needs it.
+    fn fan_to(&mut self, message: &SharedMessage, found: &Match<ClientKey>) -> Option<(ClientKey, Box<[u32]>)> {
         let ids: Box<[u32]> = found.subscription_ids.as_slice().into();
         if message.qos.min(found.qos) == QoS::AtMostOnce {
             self.send_at_most_once(&found.key, message, &ids);
@@ -260,25 +270,40 @@ impl Worker {
             self.keep_in_memory(&found.key, message, ids);
             return None;
         }
-        self.admit(&found.key, message, ids).ok()
+        Some((found.key.clone(), ids))
     }
 
-    fn store_fan(&mut self, batch: &Batch, stored: Vec<(ClientKey, Storing)>) -> Outcome {
-        match self.shared.journal.append(batch, Need::Normal) {
+    /// One copy of the message, and a reference for each inbox. Gives it back when the log is busy.
+    pub(super) fn store_fan(&mut self, fan: LoggedFan) -> Option<LoggedFan> {
+        let mut batch = Batch::default();
+        let index = batch.message(&fan.message);
+        let mut stored = Vec::new();
+        for (client, ids) in &fan.receivers {
+            if let Ok(storing) = self.admit(client, &fan.message, ids.clone()) {
+                add_reference(&mut batch, client, &storing, index);
+                stored.push((client.clone(), storing));
+            }
+        }
+        if stored.is_empty() {
+            self.answer(fan.ticket, Outcome::Done(ReasonCode::SUCCESS));
+            return None;
+        }
+        match self.shared.journal.append(&batch, Need::Normal) {
             Ok(appended) => {
-                let position = appended.positions.first().copied().unwrap_or_default();
+                let position = appended.positions.get(index).copied().unwrap_or_default();
                 for (client, storing) in stored {
                     self.put(&client, position, storing);
                     self.deliver(&client);
                 }
-                Outcome::Durable(appended.end)
+                self.answer(fan.ticket, Outcome::Durable(appended.end));
             }
+            Err(AppendError::Busy) => return Some(fan),
             Err(error) => {
-                self.shared.counts.refused_by_log.one();
-                tracing::debug!(%error, "a message was not stored for its subscribers");
-                Outcome::Unavailable
+                self.refuse_for_full_log(&error);
+                self.answer(fan.ticket, Outcome::Unavailable);
             }
         }
+        None
     }
 }
 

@@ -72,6 +72,7 @@ impl Prepared {
             lazy: super::lazy::Lazy::default(),
             lookups: HashMap::new(),
             lookups_waiting: 0,
+            stalled: VecDeque::new(),
             logins_waiting: 0,
             scratch: Some(Box::new(Scratch::new())),
             now,

@@ -5,8 +5,6 @@ use mqtt::server::check_subscribe;
 use mqtt::topic::{Subscription, TopicFilter};
 use mqtt::{PacketId, ReasonCode, SubscriptionOptions};
 
-use commitlog::Need;
-
 use super::Worker;
 use super::durable::AfterDurable;
 use super::post::LinkKey;
@@ -42,7 +40,7 @@ impl Worker {
         if !is_persistent || batch.is_empty() {
             return Ok(None);
         }
-        match self.shared.journal.append(batch, Need::Normal) {
+        match self.shared.journal.append_small(batch) {
             Ok(appended) => Ok(Some(appended.end)),
             Err(error) => {
                 tracing::debug!(%error, "a subscription was not logged");

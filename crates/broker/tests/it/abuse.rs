@@ -90,7 +90,8 @@ fn a_slow_reader_gets_all_that_was_kept_for_it_when_it_reads_again() {
     let mut service = world.connect(Profile::passing(SERVICE));
     let payload = "x".repeat(60_000);
     for number in 0..150 {
-        assert_eq!(service.publish(&to(BOB), &format!("{number}:{payload}")), ReasonCode::SUCCESS);
+        let reason = service.publish(&to(BOB), &format!("{number}:{payload}"));
+        assert_eq!(reason, ReasonCode::SUCCESS, "{number}: {:?}", world.stats());
     }
     for number in 0..150 {
         assert!(slow.receive().payload.starts_with(&format!("{number}:")));

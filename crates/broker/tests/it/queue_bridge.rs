@@ -190,3 +190,23 @@ fn what_goes_both_ways_comes_back_from_the_queue_once() {
     world.until_consumed("both-ways");
     service.expect_nothing();
 }
+
+#[test]
+fn what_goes_to_the_queue_reaches_subscribers_too() {
+    let world = World::new();
+    let mut service = world.connect(Profile::of(SERVICE));
+    service.subscribe(&["meeting-up/#"]);
+    assert_eq!(world.connect(Profile::of(ALICE)).publish("meeting-up/create", "both"), ReasonCode::SUCCESS);
+    assert_eq!(service.receive().payload, "both");
+    assert_eq!(world.receive("meeting-up").message.body, "both");
+}
+
+#[test]
+fn the_receiver_is_shown_another_topic_where_the_message_names_one() {
+    let world = World::new();
+    let mut bob = world.connect(Profile::of(BOB));
+    for (real, shown) in [("/news", "meeting-down/news"), ("elsewhere/news", "elsewhere/news")] {
+        world.send("meeting-down", &[("mqttSecondTopic", &second(BOB)), ("mqttRealTopic", real)], "x");
+        assert_eq!(bob.receive().topic, shown);
+    }
+}

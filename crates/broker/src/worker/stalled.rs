@@ -1,0 +1,57 @@
+//! Messages that the log cannot take at the moment.
+//!
+//! A log that is busy (too much waits for the disk, or the next segment is being made) refuses nobody: what comes waits
+//! here in its order and is tried again in each turn. When much waits, this worker reads no further from its publishers
+//! and from its mailbox. A *full* log is another matter: there the publisher is told.
+
+use super::Worker;
+use super::post::{P2p, Ticket};
+use crate::client::ClientKey;
+use crate::message::SharedMessage;
+
+/// Messages that wait before publishers do.
+const STALLED_MAX: usize = 1024;
+
+pub(super) enum Stalled {
+    P2p(P2p),
+    Fan(LoggedFan),
+}
+
+/// The receivers of one message that need it in the log.
+pub(super) struct LoggedFan {
+    pub(super) message: SharedMessage,
+    /// With the identifiers of their subscriptions.
+    pub(super) receivers: Vec<(ClientKey, Box<[u32]>)>,
+    pub(super) ticket: Ticket,
+}
+
+impl Worker {
+    pub(super) fn store(&mut self, message: Stalled) {
+        // Behind those that came before.
+        let message = if self.stalled.is_empty() { self.try_store(message) } else { Some(message) };
+        if let Some(message) = message {
+            self.shared.counts.waited_for_log.one();
+            self.stalled.push_back(message);
+        }
+    }
+
+    fn try_store(&mut self, message: Stalled) -> Option<Stalled> {
+        match message {
+            Stalled::P2p(p2p) => self.store_p2p(p2p).map(Stalled::P2p),
+            Stalled::Fan(fan) => self.store_fan(fan).map(Stalled::Fan),
+        }
+    }
+
+    pub(super) fn retry_stalled(&mut self) {
+        while let Some(message) = self.stalled.pop_front() {
+            if let Some(message) = self.try_store(message) {
+                self.stalled.push_front(message);
+                return;
+            }
+        }
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.len() >= STALLED_MAX
+    }
+}
