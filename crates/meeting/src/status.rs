@@ -2,13 +2,12 @@
 
 use crate::deciding::{Shared, Undecided};
 use crate::intake;
-use crate::people;
 use catalog::{CatalogError, OnlineEvent, OnlineKind};
 use queue::{Delivery, GroupName, TopicName};
 use serde::Deserialize;
-use signalling::ClientId;
 use signalling::meeting::Event;
 use signalling::topics::STATUS_SUFFIX;
+use signalling::{ClientId, UserName};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,11 +94,16 @@ async fn apply(shared: &Shared, event: OnlineEvent) -> Result<(), Undecided> {
     shared.catalog.online_event(event).await?;
     // Also when nothing changed: the event may have been stored by a run that ended before the meetings were told.
     let Some(device) = shared.catalog.device(&client).await? else { return Ok(()) };
-    let ties = shared.catalog.engagements_of(std::slice::from_ref(&device.user)).await?;
-    let inside = ties.into_iter().filter(|tie| tie.exclusive);
-    for tie in inside {
-        let online = people::is_online(&*shared.catalog, &device.user, &client).await?;
-        shared.happen(tie.meeting, Event::Online { client: ClientId(client.clone()), online }).await?;
+    let user = UserName(device.user);
+    let devices = shared.catalog.devices_of(std::slice::from_ref(&user.0)).await?;
+    let online = devices.iter().any(|device| device.client_id == client && device.online);
+    let reachable = devices.iter().any(|device| device.online);
+    for tie in shared.catalog.engagements_of(std::slice::from_ref(&user.0)).await? {
+        if tie.exclusive {
+            shared.happen(tie.meeting, Event::Online { client: ClientId(client.clone()), online }).await?;
+        } else if !reachable {
+            shared.happen(tie.meeting, Event::Unreachable { user: user.clone() }).await?;
+        }
     }
     Ok(())
 }

@@ -148,6 +148,11 @@ impl Actor {
         self.events.lock().iter_mut().for_each(|seen| seen.taken = true);
     }
 
+    /// Forgets the events of this name so far.
+    pub fn skip_all(&self, event: &str) {
+        self.events.lock().iter_mut().filter(|seen| seen.event["event"] == event).for_each(|seen| seen.taken = true);
+    }
+
     pub fn log(&self) -> &Path {
         &self.terminal.log
     }

@@ -39,8 +39,8 @@ pub struct Outcome {
 #[derive(Clone, Debug, Default)]
 pub struct Run {
     pub outcome: Outcome,
-    /// For each gap, whether the callee's terminal was running and not frozen.
-    pub callee_was_running: Vec<bool>,
+    /// For each gap, who could be killed in it.
+    pub victims: Vec<Vec<Victim>>,
     pub killed: bool,
 }
 
@@ -113,12 +113,17 @@ impl<'a> Script<'a> {
 
     async fn line(&mut self, part: &str, words: &str, facts: Value) -> Result<()> {
         self.timeline.line(part, words, facts);
-        let running = self.cast.get(BOB).is_some_and(Actor::is_running) && !self.callee_frozen;
-        self.run.callee_was_running.push(running);
+        self.run.victims.push(self.running());
         match self.kill {
             Some(kill) if kill.gap == self.timeline.count() => self.kill(kill.victim).await,
             _ => Ok(()),
         }
+    }
+
+    fn running(&self) -> Vec<Victim> {
+        let server = self.stage.is_running().then_some(Victim::Server);
+        let callee = self.cast.get(BOB).is_some_and(Actor::is_running).then_some(Victim::Callee);
+        server.into_iter().chain(callee).collect()
     }
 
     async fn kill(&mut self, victim: Victim) -> Result<()> {
@@ -131,6 +136,7 @@ impl<'a> Script<'a> {
             Victim::Callee if !self.cast[BOB].is_running() => bail!("the callee's terminal is not running in this gap"),
             Victim::Callee => {
                 self.cast[BOB].kill().await?;
+                self.cast[BOB].skip_all("synchronised");
                 if !self.callee_frozen {
                     self.cast[BOB].start().await?;
                     self.cast[BOB].wait("synchronised", SOON, |_| true).await?;

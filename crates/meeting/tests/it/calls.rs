@@ -100,6 +100,17 @@ async fn a_callee_who_is_off_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_callee_who_goes_before_it_has_rung_is_waited_for() {
+    let mut world = World::new().await;
+    world.call("alice.phone", &["carol"]).await;
+    world.expect("alice.phone", "admitted").await;
+    world.expect("carol.phone", "invitation").await;
+    world.goes("carol.phone").await;
+    let DownBody::Waiting { user, .. } = world.expect("alice.phone", "waiting").await.body else { panic!() };
+    assert_eq!(user.as_str(), "carol");
+}
+
+#[tokio::test]
 async fn nobody_answers_and_both_learn_of_it_once() {
     let mut world = World::with(|config| config.rules.reach_ms = 150).await;
     let (meeting, invitation) = world.ringing().await;

@@ -83,6 +83,9 @@ pub struct Invitation {
     #[serde(default)]
     pub ring_until_ms: Option<u64>,
     pub state: InvitationState,
+    /// The inviter was told that no device of the callee is online.
+    #[serde(default)]
+    pub waited_for: bool,
     /// The callee's devices, each with a participation of its own.
     pub devices: Vec<Device>,
 }

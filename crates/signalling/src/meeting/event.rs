@@ -106,6 +106,10 @@ pub enum Event {
         client: ClientId,
         online: bool,
     },
+    /// No device of this user is online any more.
+    Unreachable {
+        user: UserName,
+    },
     /// Some deadline may be over. `online`: the members' clients whose connection stands now.
     Due {
         online: BTreeSet<ClientId>,

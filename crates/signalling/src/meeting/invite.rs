@@ -44,6 +44,18 @@ impl Turn<'_> {
         self.meeting.invitations.push(invitation);
     }
 
+    /// The callee's last device went while none had rung yet: the inviter learns it late, but once.
+    pub(super) fn unreachable(&mut self, user: &UserName) {
+        let waits =
+            |ring: &&mut Invitation| ring.user == *user && ring.state == InvitationState::Invited && !ring.waited_for;
+        let Some(ring) = self.meeting.invitations.iter_mut().find(waits) else { return };
+        ring.waited_for = true;
+        let (by, until_ms) = (ring.by.clone(), ring.reach_until_ms);
+        if let Some(inviter) = self.meeting.member(&by).map(|stay| stay.client.clone()) {
+            self.tell(&inviter, DownBody::Waiting { user: user.clone(), until_ms });
+        }
+    }
+
     fn invitation(&mut self, actor: &Actor, callee: &Callee) -> Invitation {
         let clients = callee.devices.iter().take(if callee.busy { 0 } else { Rules::DEVICES_MAX });
         let devices = clients.map(|client| self.device(client)).collect();
@@ -55,6 +67,7 @@ impl Turn<'_> {
             by_name: actor.name.clone(),
             reach_until_ms: self.now_ms.saturating_add(self.rules.reach_ms),
             ring_until_ms: None,
+            waited_for: !callee.online && !callee.busy,
             state: if callee.busy { InvitationState::Busy } else { InvitationState::Invited },
             devices,
         }

@@ -72,6 +72,7 @@ impl<'c> Turn<'c> {
             }
             Event::Media { participation, change } => self.media(participation, change),
             Event::Online { client, online } => self.online(&client, online),
+            Event::Unreachable { user } => self.unreachable(&user),
             Event::Due { online } => self.gone_members(&online),
             Event::Restarted { connected, online } => self.restarted(&connected, &online),
             Event::ChannelClosed => self.meeting.closed = self.meeting.is_over(),

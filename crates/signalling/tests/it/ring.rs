@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use signalling::meeting::table::{CALLEE, State};
-use signalling::meeting::{InvitationState, Request, TimerKind};
+use signalling::meeting::{Event, InvitationState, Request, TimerKind};
 use signalling::{DownBody, EndReason, MemberState, OutcomeKind, RejectReason};
 
 const DECLINED: RejectReason = RejectReason::Declined;
@@ -41,6 +41,20 @@ fn a_callee_without_an_online_device_is_waited_for() {
     assert_eq!(world.got("alice.phone"), ["waiting(bob)", "admitted"]);
     let until = |body: &DownBody| if let DownBody::Waiting { until_ms, .. } = body { Some(*until_ms) } else { None };
     assert_eq!(sends.iter().find_map(|send| until(&send.body)), Some(world.now_ms + 45_000));
+}
+
+#[test]
+fn a_callee_whose_last_device_goes_before_it_has_rung_is_waited_for_too() {
+    let mut world = World::calling();
+    world.goes("bob.phone");
+    world.goes("bob.laptop");
+    world.event(Event::Unreachable { user: "bob".into() });
+    assert_eq!(world.got("alice.phone"), ["waiting(bob)", "roster"]);
+    world.event(Event::Unreachable { user: "bob".into() });
+    assert_eq!(world.got("alice.phone"), [""; 0]);
+    world.ringing("bob.phone");
+    world.event(Event::Unreachable { user: "bob".into() });
+    assert_eq!(world.got("alice.phone"), ["ringing(bob)", "roster"]);
 }
 
 #[test]
