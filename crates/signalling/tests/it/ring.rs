@@ -49,7 +49,7 @@ fn a_callee_whose_last_device_goes_before_it_has_rung_is_waited_for_too() {
     world.goes("bob.phone");
     world.goes("bob.laptop");
     world.event(Event::Unreachable { user: "bob".into() });
-    assert_eq!(world.got("alice.phone"), ["waiting(bob)", "roster"]);
+    assert_eq!(world.got("alice.phone"), ["waiting(bob)"]);
     world.event(Event::Unreachable { user: "bob".into() });
     assert_eq!(world.got("alice.phone"), [""; 0]);
     world.ringing("bob.phone");
