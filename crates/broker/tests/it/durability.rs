@@ -210,5 +210,5 @@ fn after_a_failed_sync_nothing_is_acknowledged_and_the_process_is_told_to_end() 
         last = service.next();
     }
     assert_eq!(last, Said::Disconnect(ReasonCode::SERVER_SHUTTING_DOWN));
-    assert!(matches!(world.fatal.lock().unwrap().first(), Some(Fatal::Log(_))));
+    world.until("the process is told", |_| matches!(world.fatal.lock().unwrap().first(), Some(Fatal::Log(_))));
 }
