@@ -4,8 +4,11 @@ pub mod config;
 pub mod demo;
 pub mod http;
 pub mod keys;
+mod say;
 pub mod serve;
 mod sys;
+
+pub use say::say;
 
 /// Chooses the one crypto back end for TLS in this process; a second call changes nothing.
 pub fn install_crypto() {

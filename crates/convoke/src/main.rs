@@ -41,7 +41,7 @@ fn dispatch(command: Command) -> Result<()> {
             runtime()?.block_on(terminal::run(terminal))
         }
         Command::Print { document } => {
-            print!("{}", text_of(document)?);
+            convoke::say(text_of(document)?.trim_end());
             Ok(())
         }
     }

@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 /// Requests of one lane that wait.
 const LANE_MAX: usize = 64;
@@ -81,7 +82,8 @@ async fn lane(shared: Arc<Shared>, mut deliveries: mpsc::Receiver<Delivery>) {
 /// `false`: it could not be decided, again and again.
 async fn decide(shared: &Shared, delivery: &Delivery) -> bool {
     for attempt in 0..TRIES {
-        match handle::handle(shared, &delivery.message).await {
+        let span = tracing::debug_span!("request", queue_message = %delivery.message_id);
+        match handle::handle(shared, &delivery.message).instrument(span).await {
             Ok(()) => return true,
             Err(error) => {
                 tracing::warn!(message = %delivery.message_id, attempt, %error, "a request could not be decided");

@@ -16,13 +16,12 @@ pub(super) fn add(to: &mut Value, more: Value) {
     }
 }
 
-/// What the server's log says of a request that it has put on the queue: its message id there.
+/// What the meeting service logged of a request: its message id on the queue, which is its log position in hex.
 pub(super) fn queued(log: &Path, signal: &Value) -> Value {
     let Ok(text) = std::fs::read_to_string(log) else { return json!({}) };
-    let lines = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let fields =
-        lines.map(|line| line["fields"].clone()).find(|f| f["signal"] == *signal && !f["queue_message"].is_null());
-    fields.map_or(json!({}), |f| pick(&f, &["queue_message"]))
+    let mut lines = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let line = lines.find(|line| line["fields"]["signal"] == *signal);
+    line.map_or(json!({}), |line| pick(&line["span"], &["queue_message"]))
 }
 
 pub(super) fn names(roster: &Value) -> Vec<String> {

@@ -183,11 +183,11 @@ impl<'a> Script<'a> {
         self.cast[ALICE].tell(json!({ "do": "call", "user": "bob", "media": "video" })).await?;
         let acknowledged = self.cast[ALICE].wait("publish_acknowledged", SOON, |e| e["type"] == "create").await?;
         self.meeting = acknowledged["meeting"].as_str().context("the create names no meeting")?.to_owned();
-        let mut facts = report::pick(&acknowledged, &["signal", "meeting"]);
-        report::add(&mut facts, report::queued(&self.stage.server_log(), &acknowledged["signal"]));
+        let facts = report::pick(&acknowledged, &["signal", "meeting", "after_ms"]);
         self.line("broker", "has Alice's create on disk and says so (PUBACK after fdatasync)", facts).await?;
         let waiting = self.cast[ALICE].wait("waiting", SOON, |_| true).await?;
-        let facts = report::pick(&waiting, &["user", "until_ms"]);
+        let mut facts = report::pick(&waiting, &["user", "until_ms"]);
+        report::add(&mut facts, report::queued(&self.stage.server_log(), &acknowledged["signal"]));
         self.line("meeting", "tells Alice that Bob is offline, and until when it will ring", facts).await
     }
 

@@ -99,6 +99,7 @@ impl Stage {
     fn server_command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["serve", "--dev", "--log-json", "--data"]).arg(self.data());
+        command.env("CONVOKE_LOG", "info,meeting=debug");
         command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
         let Ports { mqtt, mqtts, http, https, media } = self.ports;
         for (key, port) in [

@@ -1,5 +1,6 @@
 //! The lines that a person sees, or one JSON object a line.
 
+use crate::say;
 use serde_json::{Map, Value, json};
 use std::time::Instant;
 
@@ -46,22 +47,23 @@ impl Timeline {
         self.count += 1;
         let at_ms = self.began.elapsed().as_millis();
         match self.form {
-            Form::Text => println!("{at_ms:>7} ms  {part:<PART_WIDTH$} {words}{}", facts_text(&facts)),
-            Form::Json => println!(
-                "{}",
-                json!({ "step": self.count, "at_ms": at_ms, "part": part, "words": words, "facts": facts })
-            ),
+            Form::Text => {
+                say(format_args!("{at_ms:>7} ms  {part:<PART_WIDTH$} {words}{}", facts_text(&facts)));
+            }
+            Form::Json => {
+                say(json!({ "step": self.count, "at_ms": at_ms, "part": part, "words": words, "facts": facts }));
+            }
             Form::Silent => {}
         }
     }
 
     pub fn end(&self) {
         match self.form {
-            Form::Text => println!(
+            Form::Text => say(
                 "\n`make run` starts a server with the web terminal and prints a link for each of Alice, Bob and Carol:\n\
-                 open two of them in two tabs and call.\n\ndemo: ok"
+                 open two of them in two tabs and call.\n\ndemo: ok",
             ),
-            Form::Json => println!("{}", json!({ "demo": "ok", "steps": self.count })),
+            Form::Json => say(json!({ "demo": "ok", "steps": self.count })),
             Form::Silent => {}
         }
     }

@@ -1,5 +1,7 @@
 //! What a person reads on standard output once the server is ready.
 
+use crate::say;
+
 use super::endpoints::{Bound, Endpoints};
 use crate::config::Config;
 use std::path::Path;
@@ -11,19 +13,19 @@ pub(super) fn print(
     ca: Option<&Path>,
     links: &[(&str, String)],
 ) {
-    println!("Convoke is ready.");
-    println!("  MQTT           {} (TLS: {})", bound.mqtt, bound.mqtts);
-    println!("  HTTP           {} (TLS: {})", bound.http, bound.https);
-    println!("  media          {}/udp", bound.media);
-    println!("  data           {}", config.data_dir.display());
+    say("Convoke is ready.");
+    say(format_args!("  MQTT           {} (TLS: {})", bound.mqtt, bound.mqtts));
+    say(format_args!("  HTTP           {} (TLS: {})", bound.http, bound.https));
+    say(format_args!("  media          {}/udp", bound.media));
+    say(format_args!("  data           {}", config.data_dir.display()));
     if let Some(ca) = ca {
-        println!("  authority      {}", ca.display());
+        say(format_args!("  authority      {}", ca.display()));
     }
     for (user, secret) in links {
-        println!("{user:<8} {}", link(endpoints, user, secret));
+        say(format_args!("{user:<8} {}", link(endpoints, user, secret)));
     }
     if !links.is_empty() {
-        println!("Open two links in two tabs and call. End with Ctrl-C.");
+        say("Open two links in two tabs and call. End with Ctrl-C.");
     }
 }
 

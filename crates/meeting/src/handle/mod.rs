@@ -77,7 +77,7 @@ impl Asked<'_> {
             let words = "this login belongs to no user: connect with a device credential of a user";
             return self.refuse(refusal(RefusalCode::NotAllowed, words)).await;
         };
-        tracing::debug!(user = %actor.user, kind = self.up.body.kind(), "request");
+        tracing::debug!(signal = %self.up.envelope.id, user = %actor.user, kind = self.up.body.kind(), "request");
         match &self.up.body {
             UpBody::State {} => self.state(&actor).await,
             UpBody::Contacts {} => self.contacts(&actor).await,

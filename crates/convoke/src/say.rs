@@ -1,0 +1,9 @@
+//! Lines for people on standard output; whoever closed it does not want more.
+
+use std::fmt::Display;
+use std::io::Write;
+
+pub fn say(line: impl Display) {
+    // A closed pipe (`| head`) is no failure.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
