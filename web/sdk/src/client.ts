@@ -59,6 +59,8 @@ export interface ClientEvents {
 
 /** How long a ring waits for the state answer before it rings unconfirmed. */
 const CONFIRM_MS = 3_000;
+/** A call on another device ends without a word to this one, so it is asked for this often while it stands. */
+const ELSEWHERE_EVERY_MS = 10_000;
 
 /** A client for the holder of a login link. */
 export function createClient(options: { server: string; secret: string; mqtt?: () => Promise<MqttConnect> }): Client {
@@ -79,6 +81,7 @@ export class Client extends Emitter<ClientEvents> {
   #ringer: Ringer | undefined;
   #missed: readonly Outcome[] = [];
   #identity: { user: UserName; name: string } | undefined;
+  #elsewhere: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ClientOptions) {
     super();
@@ -259,8 +262,14 @@ export class Client extends Emitter<ClientEvents> {
     await this.#ringer?.confirm(state);
     const standing = state.call ?? undefined;
     this.#calls.standing(standing?.here ? standing : undefined, asked_at_ms);
-    this.emit("elsewhere", standing?.here ? undefined : standing);
+    this.#standsElsewhere(standing?.here ? undefined : standing);
     this.#change(this.#state);
+  }
+
+  #standsElsewhere(call: StandingCall | undefined): void {
+    clearTimeout(this.#elsewhere);
+    if (call) this.#elsewhere = setTimeout(() => void this.#refresh(), ELSEWHERE_EVERY_MS);
+    this.emit("elsewhere", call);
   }
 
   /** Stores what must be kept, and returns what is to be done after the acknowledgement. */
@@ -278,6 +287,7 @@ export class Client extends Emitter<ClientEvents> {
 
   #followOutcome(down: Down): void {
     if (down.type === "seen") this.#setMissed(this.#missed.filter((missed) => missed.invitation !== down.invitation));
+    if (down.type === "ended" && down.reason === "answered_elsewhere") void this.#refresh();
     if (down.type !== "ended" || !down.outcome) return;
     const outcome = down.outcome;
     this.#setMissed([outcome, ...this.#missed.filter((missed) => missed.invitation !== outcome.invitation)]);
