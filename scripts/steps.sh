@@ -25,18 +25,32 @@ step() {
   exit 1
 }
 
-# show WORDS COMMAND…: the same, with its output shown.
+# show WORDS COMMAND…: the same, with its output shown too.
 show() {
-  local words=$1 began=$SECONDS
+  local words=$1 log began=$SECONDS
   shift
   STEP=$((STEP + 1))
+  log="$LOGS/$(basename "$0")-$STEP.log"
   printf '[%d/%d] %s …\n' "$STEP" "$STEPS" "$words"
-  if ! "$@"; then
-    printf '%s failed after %d s (see above).\n' "$words" $((SECONDS - began))
+  if ! "$@" 2>&1 | tee "$log"; then
+    printf '%s failed after %d s (see above).\n  log: %s\n' "$words" $((SECONDS - began)) "$log"
     exit 1
   fi
   printf '      %s: %d s\n' "$words" $((SECONDS - began))
+  count_tests "$log"
 }
+
+PASSED=0
+
+# Adds up what the runners say of themselves: cargo test, node --test, vitest, unittest.
+count_tests() {
+  local plain
+  plain=$(sed 's/\x1b\[[0-9;]*m//g' "$1")
+  sum() { grep -oE "$1" <<<"$plain" | grep -oE '[0-9]+' | awk '{ n += $1 } END { print n + 0 }'; }
+  PASSED=$((PASSED + $(sum '^test result: ok\. [0-9]+ passed') + $(sum '^(#|ℹ) pass [0-9]+') + $(sum '^ *Tests  [0-9]+ passed') + $(sum '^Ran [0-9]+ tests?')))
+}
+
+total() { printf 'tests: %d passed, 0 failed\n' "$PASSED"; }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
