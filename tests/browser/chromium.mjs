@@ -1,0 +1,27 @@
+// Chromium as these tests want it. Flags that a person's browser would not have are named for what they lift.
+
+import { chromium } from "playwright-core";
+
+const EXECUTABLE = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+const ALWAYS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--disable-features=WebRtcHideLocalIpsWithMdns",
+];
+/** Grants camera and microphone without a question, and makes up both. */
+const DEVICES = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream=fps=30"];
+const LIFTED = ["--allow-loopback-in-peer-connection", "--autoplay-policy=no-user-gesture-required"];
+
+/**
+ * A browser of its own process. `camera`: a .y4m or .mjpeg file instead of Chromium's test picture. `devices: false`: a
+ * machine without camera and microphone. `bare`: the rules for loopback media and for sound before a touch stay.
+ */
+export function launch({ camera, devices = true, bare = false } = {}) {
+  const args = [...ALWAYS, ...(devices ? DEVICES : []), ...(bare ? [] : LIFTED)];
+  if (camera) args.push(`--use-file-for-fake-video-capture=${camera}`);
+  return chromium.launch({ executablePath: EXECUTABLE, args });
+}

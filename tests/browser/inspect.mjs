@@ -1,0 +1,68 @@
+// Holds a page against what every screen must keep: nothing wider than the window, nothing that axe objects to, and every
+// control within reach of the Tab key.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+export async function inspect(page, screen) {
+  assert.deepEqual(await page.evaluate(tooWide), [], `${screen} overflows`);
+  assert.deepEqual(await objections(page), [], `axe objects to ${screen}`);
+  const { controls, missed, unmarked } = await reachByTab(page);
+  assert.deepEqual(missed, [], `the Tab key does not reach on ${screen}`);
+  assert.deepEqual(unmarked, [], `nothing shows where the keyboard is on ${screen}`);
+  return controls;
+}
+
+async function objections(page) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => window.axe.run(document));
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`);
+}
+
+/** In the page: what is wider than the window, or lies partly beside it. */
+function tooWide() {
+  const root = document.documentElement;
+  const wide = root.scrollWidth > root.clientWidth ? [`the page is ${root.scrollWidth} wide`] : [];
+  for (const element of document.querySelectorAll("button, a:not(.skip), h1, h2, p, dialog")) {
+    const { left, right, width } = element.getBoundingClientRect();
+    const seen = width > 1 && element.checkVisibility() && !element.closest(".hidden");
+    if (seen && (left < -0.5 || right > root.clientWidth + 0.5)) wide.push(`${element.outerHTML.slice(0, 80)}: ${left} to ${right}`);
+  }
+  return wide;
+}
+
+/** Presses Tab until the focus has been everywhere, and compares with the controls that there are. */
+async function reachByTab(page) {
+  const controls = await page.evaluate(listControls);
+  const [reached, unmarked] = [new Set(), new Set()];
+  // Focus may start anywhere, and passes through the browser's own bar once around.
+  for (let presses = 0; presses < 2 * controls.length + 4 && reached.size < controls.length; presses += 1) {
+    await page.keyboard.press("Tab");
+    const { label, marked } = await page.evaluate(focused);
+    if (label === undefined) continue;
+    reached.add(label);
+    if (!marked) unmarked.add(label);
+  }
+  return { controls, missed: controls.filter((label) => !reached.has(label)), unmarked: [...unmarked] };
+}
+
+/** In the page: every control that can be used now; behind a modal dialog nothing can. */
+function listControls() {
+  window.labelOf = (element) => {
+    const name = element.getAttribute("aria-label") ?? element.textContent.trim();
+    return `${element.localName}#${element.dataset.testid ?? ""} ${name}`;
+  };
+  const within = document.querySelector("dialog:modal") ?? document;
+  const all = within.querySelectorAll("button, a[href], input, select, textarea, [tabindex='0']");
+  return [...all].filter((element) => element.checkVisibility() && !element.disabled).map(window.labelOf);
+}
+
+function focused() {
+  const element = document.activeElement;
+  if (!element || element === document.body || element.tabIndex < 0) return {};
+  const { outlineStyle, boxShadow } = getComputedStyle(element);
+  return { label: window.labelOf(element), marked: outlineStyle !== "none" || boxShadow !== "none" };
+}

@@ -1,0 +1,228 @@
+// People at their pages: what they do, and what they are to see and hear. Every wait is for something to happen.
+
+import { setTimeout as pause } from "node:timers/promises";
+import { observe } from "./observe.mjs";
+
+export const PHONE = { width: 390, height: 844 };
+export const LAPTOP = { width: 1280, height: 800 };
+
+const WITHIN_MS = 15_000;
+const LOOK_EVERY_MS = 50;
+/** How long nothing must come for it to have stopped; a sound packet comes every 20 ms. */
+const STILL_MS = 1_000;
+
+/** Lets `user` open their link in a browser, or in one of its contexts (a profile, with its own storage). */
+export async function open(browser, server, user, { link = "", ...options } = {}) {
+  const context = browser.newContext ? await browser.newContext({ viewport: LAPTOP, ...options }) : browser;
+  return new Person(context, server, user).opens(await server.link(user, link));
+}
+
+export class Person {
+  /** What the page threw. */
+  errors = [];
+
+  constructor(context, server, user) {
+    Object.assign(this, { context, server, user });
+  }
+
+  async opens(url) {
+    this.url = url;
+    this.page = await this.context.newPage();
+    this.page.setDefaultTimeout(WITHIN_MS);
+    this.page.on("pageerror", (error) => this.errors.push(error));
+    this.page.on("console", (message) => {
+      if (message.text().includes("Content Security Policy")) this.errors.push(new Error(message.text()));
+    });
+    await this.page.addInitScript(observe);
+    await this.page.goto(url);
+    return this;
+  }
+
+  /** A further tab of the same person in the same browser. */
+  async opensAnotherTab() {
+    return new Person(this.context, this.server, this.user).opens(this.url);
+  }
+
+  find(id) {
+    return this.page.getByTestId(id);
+  }
+
+  async findsEverybody() {
+    await this.find("contacts").waitFor();
+    return this;
+  }
+
+  tile(user) {
+    return this.find(`tile-${user}`);
+  }
+
+  async calls(user, { video = true } = {}) {
+    await this.find(`contact-${user}`).getByTestId(video ? "call" : "call-audio").click();
+  }
+
+  /** Presses the button of a video call even if a ring has just covered it. */
+  async callsAtOnce(user) {
+    await this.find(`contact-${user}`).getByTestId("call").evaluate((button) => button.click());
+  }
+
+  async reads(words) {
+    await this.page.getByText(words).first().waitFor();
+  }
+
+  async isRung() {
+    await this.find("incoming").waitFor();
+  }
+
+  async isNotRung() {
+    await this.find("incoming").waitFor({ state: "detached" });
+  }
+
+  async answers() {
+    await this.find("accept").click();
+  }
+
+  async presses(id) {
+    await this.find(id).click();
+  }
+
+  async isOnline() {
+    await this.find("state").getByText("Online").waitFor();
+  }
+
+  /** Looks at the list of people again and again, as a tab does that comes to the front. */
+  async findsThatIs(words, user) {
+    const presence = this.find(`contact-${user}`).getByTestId("presence");
+    const found = async () => {
+      await this.page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+      return (await presence.textContent()).startsWith(words);
+    };
+    await this.until(found, `${user} is ${words}`, 250);
+  }
+
+  /** Does something to a member from the list of people in the call. */
+  async asHost(action, user) {
+    const member = this.find(`member-${user}`);
+    if (!(await member.isVisible())) await this.presses("people");
+    await member.getByTestId(action).click();
+  }
+
+  async invites(user) {
+    await this.presses("invite");
+    await this.find(`invite-${user}`).getByTestId("ring").click();
+  }
+
+  async hangsUp() {
+    await this.presses("leave");
+  }
+
+  async isBackHome() {
+    await this.find("contacts").waitFor();
+  }
+
+  /** Pictures of `user` are decoded and shown, from now on. */
+  async sees(user) {
+    await this.page.waitForFunction(
+      (id) => {
+        const video = document.querySelector(`[data-testid=tile-${id}] video`);
+        if (!video || video.videoWidth === 0) return false;
+        const frames = video.getVideoPlaybackQuality().totalVideoFrames;
+        video.framesAtFirst ??= frames;
+        return frames > video.framesAtFirst + 5 && getComputedStyle(video).opacity === "1";
+      },
+      user,
+      { polling: 50 },
+    );
+  }
+
+  async doesNotSee(user) {
+    await this.tile(user).locator("video").waitFor({ state: "detached" });
+  }
+
+  /** Sound that is not silence is decoded, from now on. */
+  async hears() {
+    await this.rises("inbound-rtp", "audio", "totalAudioEnergy");
+  }
+
+  /** One of the numbers that the browser keeps of its media, over all connections that stand. */
+  total(type, kind, field) {
+    return this.page.evaluate((of) => window.observed.total(...of), [type, kind, field]);
+  }
+
+  /** Waits until a number has risen above what it is now. */
+  async rises(type, kind, field) {
+    const before = await this.total(type, kind, field);
+    await this.until(async () => (await this.total(type, kind, field)) > before, `${field} of ${kind} rises above ${before}`);
+  }
+
+  /** Waits until a number has stood still for a while. */
+  async stops(type, kind, field) {
+    let [last, since] = [Number.NaN, 0];
+    const still = async () => {
+      const now = await this.total(type, kind, field);
+      if (now !== last) [last, since] = [now, performance.now()];
+      return performance.now() - since > STILL_MS;
+    };
+    await this.until(still, `${field} of ${kind} stands still`);
+  }
+
+  /** Asks again and again, since the browser's statistics tell nobody when they change. */
+  async until(holds, what, every_ms = LOOK_EVERY_MS) {
+    const late = performance.now() + WITHIN_MS;
+    while (!(await holds())) {
+      if (performance.now() > late) throw new Error(`at ${this.user}'s page, not within ${WITHIN_MS} ms: ${what}`);
+      await pause(every_ms);
+    }
+  }
+
+  /** How many media connections this page has made. */
+  connections() {
+    return this.page.evaluate(() => window.observed.connections.length);
+  }
+
+  /** How often this page has begun to ring since it was opened. */
+  rings() {
+    return this.page.evaluate(() => window.observed.rings);
+  }
+
+  async reloads() {
+    await this.page.reload();
+  }
+
+  async closes() {
+    await this.page.close();
+  }
+
+  /** The page's process dies, and the tab with it. */
+  async crashes() {
+    const crashed = this.page.waitForEvent("crash");
+    const session = await this.context.newCDPSession(this.page);
+    session.send("Page.crash").catch(() => {});
+    await crashed;
+    await this.page.close();
+  }
+
+  /** Opens the same link again after the page was closed or has died. */
+  async comesBack() {
+    return this.opens(this.url);
+  }
+}
+
+/** A call of two that both see. */
+export async function connect(caller, callee, options) {
+  await caller.calls(callee.user, options);
+  await callee.isRung();
+  await callee.answers();
+  await Promise.all([caller.sees(callee.user), callee.sees(caller.user)]);
+}
+
+/** Whatever the last test left, everybody is at the list of people again. */
+export function everybodyHome(...people) {
+  return Promise.all(people.map(({ page }) => page.waitForFunction(closeWhatIsOpen)));
+}
+
+/** In the page: takes the way out of whatever it shows; true once that is nothing but people. */
+function closeWhatIsOpen() {
+  const out = document.querySelector(["leave", "decline", "close-ended"].map((id) => `[data-testid=${id}]`).join());
+  out?.click();
+  return !out && document.querySelector("[data-testid=contacts]") !== null;
+}
