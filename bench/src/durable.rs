@@ -23,7 +23,7 @@ const PAYLOAD_BYTES: usize = 256;
 const RECORD_BYTES: usize = 512;
 const OPEN_LOOP_PER_SECOND: u64 = 5_000;
 
-pub fn measure(folder: &Path, program: &Path, seconds: u64) -> Result<()> {
+pub(crate) fn measure(folder: &Path, program: &Path, seconds: u64) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let mut stage = Stage::new(folder, program, &[])?;
     runtime.block_on(stage.start_server())?;

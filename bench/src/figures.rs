@@ -3,30 +3,30 @@
 use std::time::Duration;
 
 #[derive(Default)]
-pub struct Latencies(Vec<Duration>);
+pub(crate) struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    pub fn push(&mut self, latency: Duration) {
+    pub(crate) fn push(&mut self, latency: Duration) {
         self.0.push(latency);
     }
 
-    pub fn extend(&mut self, other: Self) {
+    pub(crate) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
     /// In milliseconds; `share` from 0 to 1.
-    pub fn percentile_ms(&mut self, share: f64) -> f64 {
+    pub(crate) fn percentile_ms(&mut self, share: f64) -> f64 {
         self.0.sort_unstable();
         let last = self.0.len().saturating_sub(1);
         let index = ((last as f64) * share).round() as usize;
         self.0.get(index).map_or(f64::NAN, |d| d.as_secs_f64() * 1_000.0)
     }
 
-    pub fn describe(&mut self) -> String {
+    pub(crate) fn describe(&mut self) -> String {
         format!(
             "p50 {:.2} ms, p95 {:.2} ms, p99 {:.2} ms, of {}",
             self.percentile_ms(0.50),

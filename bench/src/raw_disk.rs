@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 const FILE_BYTES: usize = 64 << 20;
 
-pub struct RawDisk {
+pub(crate) struct RawDisk {
     file: File,
     offset: u64,
 }
 
 impl RawDisk {
-    pub fn prepare(folder: &Path) -> Result<Self> {
+    pub(crate) fn prepare(folder: &Path) -> Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).open(folder.join("raw"))?;
         file.write_all_at(&vec![0; FILE_BYTES], 0)?;
         file.sync_all()?;
@@ -32,7 +32,7 @@ impl RawDisk {
     }
 
     /// Syncs per second with `bytes` in each, one after the other.
-    pub fn rate(&mut self, bytes: usize, seconds: u64) -> Result<(f64, Latencies)> {
+    pub(crate) fn rate(&mut self, bytes: usize, seconds: u64) -> Result<(f64, Latencies)> {
         let (block, began, mut latencies) = (vec![7; bytes], Instant::now(), Latencies::default());
         while began.elapsed() < Duration::from_secs(seconds) {
             let at = Instant::now();
@@ -44,7 +44,7 @@ impl RawDisk {
 
     /// Records that fall due at `per_second`; each turn writes all that are due and syncs once. A record's latency
     /// runs from its due time to the end of the sync: what group commit cannot beat.
-    pub fn open_loop(&mut self, per_second: u64, record_bytes: usize, seconds: u64) -> Result<Latencies> {
+    pub(crate) fn open_loop(&mut self, per_second: u64, record_bytes: usize, seconds: u64) -> Result<Latencies> {
         let (began, mut latencies, mut written) = (Instant::now(), Latencies::default(), 0);
         let due = |n: u64| began + Duration::from_secs_f64(n as f64 / per_second as f64);
         while began.elapsed() < Duration::from_secs(seconds) {

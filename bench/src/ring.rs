@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const PAIRS: usize = 100;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-pub fn measure(folder: &Path, program: &Path, calls: usize) -> Result<()> {
+pub(crate) fn measure(folder: &Path, program: &Path, calls: usize) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let mut stage = Stage::new(folder, program, &[])?;
     runtime.block_on(stage.start_server())?;

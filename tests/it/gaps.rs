@@ -58,7 +58,9 @@ fn difference(gap: usize, run: Result<Run>, whole: &Run) -> Option<String> {
     match run {
         Err(error) => Some(format!("{error:#}")),
         Ok(run) if !run.killed => Some(format!("the kill in gap {gap} did not happen")),
-        Ok(run) if run.outcome != whole.outcome => Some(format!("gap {gap}: {:?}, not {:?}", run.outcome, whole.outcome)),
+        Ok(run) if run.outcome != whole.outcome => {
+            Some(format!("gap {gap}: {:?}, not {:?}", run.outcome, whole.outcome))
+        }
         Ok(_) => None,
     }
 }

@@ -1,4 +1,5 @@
 //! Scenarios of the whole system. Each starts real processes on free loopback ports.
+#![expect(clippy::panic, reason = "a failed expectation is the test's failure")]
 
 mod dependency_rule;
 mod gaps;
