@@ -34,10 +34,10 @@ pub enum Identity {
 }
 
 impl Identity {
-    /// Who owns the client ids that this identity uses; no key and user share one.
+    /// Who owns the client ids that this identity uses: an account, not one password or key.
     pub fn account(&self) -> String {
         match self {
-            Self::Service { key_id, .. } => format!("key:{key_id}"),
+            Self::Service { instance, .. } => format!("service:{instance}"),
             Self::Device { user, .. } => format!("user:{user}"),
         }
     }

@@ -1,6 +1,7 @@
 //! Who is on the line: `connect`, `disconnect` and `tcpclean` of each connection, to the queue topic `<GroupID>_MQTT`.
 //!
-//! Events go out in their order, may be repeated, and never make a worker wait. A `tcpclean` that does not get into the
+//! Events may be repeated and overtake each other (one that the queue did not take is tried again by itself), and never
+//! make a worker wait: consumers go by `channelId`. A `tcpclean` that does not get into the
 //! queue is sent at the next start: the log holds every connection until then.
 
 use std::sync::Arc;

@@ -3,10 +3,10 @@
 //! | kind | name | payload |
 //! |---|---|---|
 //! | 0x40 | message | arrived_ms u64, expires_at_ms u64, QoS u8, flags u8, topic, [collapse key, version u64], properties (u32 length), payload to the end |
-//! | 0x41 | reference | client id, message position u64, packet id u16 (0: none), flags u8, size u32, expires_at_ms u64, [collapse key, version u64] |
+//! | 0x41 | reference | client id, message position u64, packet id u16 (0: none), flags u8, size u32, expires_at_ms u64, [collapse key, version u64], subscription ids |
 //! | 0x42 | removed | client id, then message positions u64 to the end |
 //! | 0x43 | handed out | client id, then message position u64 + packet id u16 to the end |
-//! | 0x44 | session | client id, account, expiry_s u32, protocol level u8 |
+//! | 0x44 | session | client id, account, expiry_s u32 |
 //! | 0x45 | session gone | client id |
 //! | 0x46 | subscribed | client id, filter, options u8, subscription id u32 (0: none) |
 //! | 0x47 | unsubscribed | client id, filter |

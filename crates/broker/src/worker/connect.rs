@@ -16,14 +16,6 @@ use crate::login::{self, LoginStep, LookupError};
 use crate::store::journal::Batch;
 use crate::store::record::SessionRecord;
 
-/// Client ids belong to accounts, not to one password or key.
-fn account_of(identity: &Identity) -> Box<str> {
-    match identity {
-        Identity::Service { instance, .. } => format!("service:{instance}").into(),
-        Identity::Device { user, .. } => format!("user:{user}").into(),
-    }
-}
-
 /// What a CONNECT changes in the log.
 struct Change {
     batch: Batch,
@@ -89,7 +81,7 @@ impl Worker {
     /// Gives the client its session, once nothing of an older connection can act any more.
     fn open(&mut self, key: LinkKey, wish: &ConnectWish, identity: Identity) {
         let client = &wish.client;
-        let account = account_of(&identity);
+        let account = identity.account().into_boxed_str();
         if !self.owns(client, &account) {
             return self.refuse(key, ReasonCode::NOT_AUTHORIZED);
         }
@@ -299,12 +291,12 @@ mod tests {
     #[test]
     fn a_client_id_belongs_to_the_account_and_not_to_a_key() {
         let service = |key_id: &str| Identity::Service { key_id: key_id.to_owned(), instance: "convoke".to_owned() };
-        assert_eq!(account_of(&service("a")), account_of(&service("b")));
+        assert_eq!(service("a").account(), service("b").account());
         let device = Identity::Device {
             client_id: "GID_dev@@@a".to_owned(),
             user: "alice".to_owned(),
             group: "GID_dev".to_owned(),
         };
-        assert_eq!(&*account_of(&device), "user:alice");
+        assert_eq!(device.account(), "user:alice");
     }
 }
