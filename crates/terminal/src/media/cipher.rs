@@ -1,7 +1,7 @@
-//! The crypto provider of the media stack, with one witness that the stack does not offer: which SRTP profile DTLS
-//! negotiated.
+//! The crypto provider of the media stack, with what the stack does not offer: which SRTP profile DTLS negotiated, and
+//! saying good-bye before SCTP is up (until then the stack refuses to close).
 //!
-//! Contract: the witness belongs to the calling thread. Whoever drains a peer takes it right after, on the same thread.
+//! Contract: both belong to the calling thread. Whoever drains a peer asks right before or after, on the same thread.
 
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
@@ -13,6 +13,12 @@ use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
 
 thread_local! {
     static PROFILE: Cell<Option<SrtpProfile>> = const { Cell::new(None) };
+    static GOODBYE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The peer that is polled next on this thread closes its DTLS connection; `false` takes the wish back.
+pub(crate) fn want_goodbye(wanted: bool) {
+    GOODBYE.set(wanted);
 }
 
 /// IANA name of the SRTP profile that was negotiated on this thread since the last call.
@@ -71,6 +77,11 @@ impl DtlsInstance for Handshake {
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+        if GOODBYE.take()
+            && let Err(error) = self.0.close()
+        {
+            tracing::debug!(%error, "DTLS could not be closed");
+        }
         let output = self.0.poll_output(buf);
         if let DtlsOutput::KeyingMaterial(_, profile) = &output {
             PROFILE.set(Some(*profile));

@@ -202,9 +202,14 @@ impl MediaPeer {
 
     /// Says good-bye; what is left to send must still be taken.
     pub fn close(&mut self, now: Instant) {
-        if !std::mem::replace(&mut self.over, true) && self.rtc.close().is_ok() {
-            self.drain(now);
+        if std::mem::replace(&mut self.over, true) {
+            return;
         }
+        // Refused while SCTP is not up: then DTLS alone says it.
+        cipher::want_goodbye(self.rtc.close().is_err());
+        self.input(Input::Timeout(now));
+        self.drain(now);
+        cipher::want_goodbye(false);
     }
 
     pub fn poll_datagram(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
