@@ -2,12 +2,14 @@
 
 pub mod config;
 pub mod demo;
+mod explain;
 pub mod http;
 pub mod keys;
 mod say;
 pub mod serve;
 mod sys;
 
+pub use explain::explain;
 pub use say::say;
 
 /// Chooses the one crypto back end for TLS in this process; a second call changes nothing.

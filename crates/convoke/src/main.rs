@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("convoke: {error:#}");
+            eprintln!("convoke: {}", convoke::explain(&error));
             let configuration = error.chain().any(|cause| cause.is::<ConfigError>());
             ExitCode::from(if configuration { BAD_CONFIGURATION } else { FAILED })
         }

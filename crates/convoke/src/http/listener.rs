@@ -42,11 +42,14 @@ impl Listener {
                 Err(e) if e.kind() == ErrorKind::AddrInUse && next_free => {
                     address.set_port(address.port().wrapping_add(1))
                 }
-                Err(e) => return Err(e).with_context(|| refusal(wanted, key)),
+                Err(e) => {
+                    let words = refusal(wanted, key, e.kind());
+                    return Err(e).context(words);
+                }
             }
         }
         Err(anyhow::anyhow!("ports {} to {} are all in use", wanted.port(), address.port()))
-            .with_context(|| refusal(wanted, key))
+            .with_context(|| refusal(wanted, key, ErrorKind::AddrInUse))
     }
 }
 
@@ -57,8 +60,13 @@ impl Listener {
     }
 }
 
-fn refusal(address: SocketAddr, key: &str) -> String {
-    format!("cannot listen on {address} for {key}\n  remedy: end what uses the port, or set another one in {key}")
+fn refusal(address: SocketAddr, key: &str, cause: ErrorKind) -> String {
+    let remedy = match cause {
+        ErrorKind::AddrNotAvailable => "name an address of this machine",
+        ErrorKind::PermissionDenied => "let the process open ports below 1024, or set a higher one",
+        _ => "end what uses the port, or set another one",
+    };
+    format!("cannot listen on {address} for {key}\n  remedy: {remedy} in {key}")
 }
 
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {

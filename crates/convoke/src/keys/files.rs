@@ -34,6 +34,6 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {
     write().with_context(|| format!("cannot write {}\n  {}", path.display(), remedy_for(path)))
 }
 
-pub(super) fn remedy_for(path: &Path) -> String {
+fn remedy_for(path: &Path) -> String {
     format!("remedy: let the user that runs convoke read and write {}", path.display())
 }

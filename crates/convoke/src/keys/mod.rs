@@ -11,7 +11,7 @@ pub use tls::Certificate;
 use anyhow::{Context, Result, bail};
 use aws_lc_rs::digest;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use files::{read_or_make, remedy_for};
+use files::read_or_make;
 use rcgen::{KeyPair, PKCS_ED25519};
 use std::path::Path;
 
@@ -55,7 +55,11 @@ impl JoinKey {
         let path = data.join("keys").join("join.pem");
         let private_pem = read_or_make(&path, || Ok(KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem()))?;
         let pair = KeyPair::from_pem(&private_pem).with_context(|| {
-            format!("{} holds no Ed25519 key in PKCS#8 PEM\n  {}", path.display(), remedy_for(&path))
+            format!(
+                "{} holds no Ed25519 key in PKCS#8 PEM\n  remedy: restore it from a copy, or remove it: a new one is \
+                 made at the next start, and join tokens of the old one are void",
+                path.display()
+            )
         })?;
         let public = rcgen::PublicKeyData::der_bytes(&pair);
         Ok(Self { kid: sha256_hex(public)[..32].to_owned(), public_pem: pair.public_key_pem(), private_pem })

@@ -20,15 +20,16 @@ pub struct Certificate {
     key: PrivateKeyDer<'static>,
     /// The authority that terminals must trust, if it is ours.
     pub ca: Option<PathBuf>,
+    /// What to do if chain and key turn out to be of no use.
+    remedy: String,
 }
 
 impl Certificate {
     pub fn from_files(chain: &Path, key: &Path) -> Result<Self> {
-        let read = |path: &Path| {
-            fs::read(path)
-                .with_context(|| format!("cannot read {}\n  remedy: check tls.certificate and tls.key", path.display()))
-        };
-        Self::parse(&read(chain)?, &read(key)?, None)
+        let remedy = "check tls.certificate and tls.key";
+        let read =
+            |path: &Path| fs::read(path).with_context(|| format!("cannot read {}\n  remedy: {remedy}", path.display()));
+        Self::parse(&read(chain)?, &read(key)?, None, remedy.to_owned())
     }
 
     /// The built-in authority lives in `tls/ca.pem` and `tls/ca-key.pem`; the server's certificate is made anew when
@@ -37,19 +38,33 @@ impl Certificate {
         let folder = data.join("tls");
         let (ca_path, ca_key_path) = (folder.join("ca.pem"), folder.join("ca-key.pem"));
         let ca_key_pem = read_or_make(&ca_key_path, || Ok(KeyPair::generate()?.serialize_pem()))?;
-        let ca_key =
-            KeyPair::from_pem(&ca_key_pem).with_context(|| format!("{} holds no key", ca_key_path.display()))?;
-        read_or_make(&ca_path, || Ok(authority()?.self_signed(&ca_key)?.pem()))?;
+        let ca_key = KeyPair::from_pem(&ca_key_pem).with_context(|| {
+            format!(
+                "{} holds no key in PKCS#8 PEM\n  remedy: restore it from a copy, or remove the folder {}: a new \
+                 authority is made at the next start, and terminals must be told to trust it",
+                ca_key_path.display(),
+                folder.display()
+            )
+        })?;
+        let ca_pem = read_or_make(&ca_path, || Ok(authority()?.self_signed(&ca_key)?.pem()))?;
+        CertificateDer::from_pem_slice(ca_pem.as_bytes()).with_context(|| {
+            let path = ca_path.display();
+            format!(
+                "{path} holds no certificate in PEM\n  remedy: restore it from a copy, or remove it: it is made anew"
+            )
+        })?;
         let server = server_certificate(&folder, names, ca_key)?;
-        Self::parse(server.0.as_bytes(), server.1.as_bytes(), Some(ca_path))
+        let remedy = format!("remove {}: a new certificate is made at the next start", folder.join("names").display());
+        Self::parse(server.0.as_bytes(), server.1.as_bytes(), Some(ca_path), remedy)
     }
 
-    fn parse(chain: &[u8], key: &[u8], ca: Option<PathBuf>) -> Result<Self> {
+    fn parse(chain: &[u8], key: &[u8], ca: Option<PathBuf>, remedy: String) -> Result<Self> {
         let chain = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<Vec<_>, _>>()
-            .context("the certificate chain is no PEM\n  remedy: check tls.certificate")?;
-        let key = PrivateKeyDer::from_pem_slice(key).context("the key is no PEM\n  remedy: check tls.key")?;
-        Ok(Self { chain, key, ca })
+            .with_context(|| format!("the server's certificate chain is no PEM\n  remedy: {remedy}"))?;
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .with_context(|| format!("the key of the server's certificate is no PEM\n  remedy: {remedy}"))?;
+        Ok(Self { chain, key, ca, remedy })
     }
 
     /// `protocols`: what ALPN offers; none for MQTT.
@@ -57,7 +72,7 @@ impl Certificate {
         let mut config = rustls::ServerConfig::builder()
             .with_no_client_auth()
             .with_single_cert(self.chain.clone(), self.key.clone_key())
-            .context("certificate and key do not belong together\n  remedy: check tls.certificate and tls.key")?;
+            .with_context(|| format!("the server's certificate cannot be used\n  remedy: {}", self.remedy))?;
         config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
         Ok(Arc::new(config))
     }

@@ -24,7 +24,9 @@ pub(super) fn router(inspect: Inspect) -> Router {
 
 async fn channel(State(inspect): State<Inspect>, Path(channel): Path<String>, headers: HeaderMap) -> Response {
     if !inspect.may(&headers).await {
-        return problem(StatusCode::UNAUTHORIZED, "unauthorized", "send the API key as Authorization: Bearer");
+        let refusal =
+            problem(StatusCode::UNAUTHORIZED, "api_key_required", "send the API key as Authorization: Bearer");
+        return ([(header::WWW_AUTHENTICATE, "Bearer")], refusal).into_response();
     }
     match inspect.channels.describe(ChannelId(channel)).await {
         Ok(description) => Json(description.map(describe)).into_response(),

@@ -38,8 +38,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// Serves until SIGTERM or SIGINT, or until something fatal happened.
 pub async fn run(config: Config) -> Result<()> {
     let (fatal, mut failed) = fatal_channel();
-    let keys = Keys::load(&config)?;
-    let server = Server::start(&config, keys, fatal).await?;
+    let server = Server::start(&config, fatal).await?;
     info!(mqtt = %server.bound.mqtt, http = %server.bound.http, media = %server.bound.media, "serving");
     let failure = tokio::select! {
         () = stop_signal() => None,
@@ -123,8 +122,10 @@ impl Sockets {
 }
 
 impl Server {
-    async fn start(config: &Config, keys: Keys, fatal: Fatal) -> Result<Self> {
+    async fn start(config: &Config, fatal: Fatal) -> Result<Self> {
         let mut storage = storage::open(config).await?;
+        // Under the lock of the data directory: two first starts at once must not make two sets of keys.
+        let keys = Keys::load(config)?;
         let sockets = Sockets::bind(config)?;
         let rtc = roles::rtc(config, &keys.join)?;
         let bound = Bound {

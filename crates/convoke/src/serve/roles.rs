@@ -37,7 +37,7 @@ pub(super) fn rtc(config: &Config, key: &JoinKey) -> Result<Arc<Rtc>> {
             Err(rtc::StartError::Bind { cause, .. }) if cause.kind() == ErrorKind::AddrInUse && left > 0 => {
                 settings.media_addr.set_port(settings.media_addr.port().wrapping_add(1));
             }
-            started => return Ok(Arc::new(started.context("the RTC server does not start")?)),
+            started => return Ok(Arc::new(started.context("the RTC server does not start on media.listen")?)),
         }
     }
     unreachable!("the last try returns")

@@ -22,8 +22,7 @@ pub(super) struct Storage {
 pub(super) async fn open(config: &Config) -> Result<Storage> {
     fs::create_dir_all(&config.data_dir).with_context(|| unusable(&config.data_dir))?;
     let (log, queue, inboxes) = replay(config)?;
-    let catalog =
-        SqliteCatalog::open(config.data_dir.join("catalog.sqlite")).await.context("cannot open the catalog")?;
+    let catalog = SqliteCatalog::open(config.data_dir.join("catalog.sqlite")).await?;
     Ok(Storage { log, queue, inboxes, catalog: Arc::new(catalog) })
 }
 
