@@ -60,7 +60,7 @@ export interface ClientEvents {
 /** How long a ring waits for the state answer before it rings unconfirmed. */
 const CONFIRM_MS = 3_000;
 /** A call on another device ends without a word to this one, so it is asked for this often while it stands. */
-const ELSEWHERE_EVERY_MS = 10_000;
+const ELSEWHERE_EVERY_MS = 5_000;
 
 /** A client for the holder of a login link. */
 export function createClient(options: { server: string; secret: string; mqtt?: () => Promise<MqttConnect> }): Client {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { capture, type MediaDevicesLike } from "../src/media/capture.ts";
 import { candidateAddresses, diagnose } from "../src/media/diagnose.ts";
 import { joinAt } from "../src/media/door.ts";
-import { isForwarded, offeredLines } from "../src/media/profile.ts";
+import { isForwarded, offeredLines, startSharp } from "../src/media/profile.ts";
 import { decodeSlotMap, SlotTable } from "../src/media/slots.ts";
 import { join } from "./fixtures.ts";
 
@@ -39,6 +39,15 @@ describe("the offer", () => {
   test("names only codecs that are forwarded", () => {
     const offered = ["audio/opus", "video/VP8", "video/rtx", "video/AV1", "audio/PCMU"];
     expect(offered.filter((mimeType) => isForwarded({ mimeType }))).toEqual(["audio/opus", "video/VP8", "video/rtx"]);
+  });
+});
+
+describe("the answer", () => {
+  test("begins each VP8 picture sharp and leaves all else as it is", () => {
+    const sdp = "a=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n";
+    const hinted = startSharp(sdp);
+    expect(hinted).toContain("a=rtpmap:96 VP8/90000\r\na=fmtp:96 x-google-start-bitrate=1000\r\n");
+    expect(hinted.replace("a=fmtp:96 x-google-start-bitrate=1000\r\n", "")).toBe(sdp);
   });
 });
 

@@ -11,6 +11,8 @@ import type { Sounds } from "./sounds.ts";
 
 const CONTACTS_EVERY_MS = 30_000;
 const NOTICE_MS = 5_000;
+/** In about so long the service has ended a call that was left. */
+const ENDED_MS = 1_000;
 /** Ends of a ring that leave a missed call behind. */
 const MISSED = new Set<CallEnd["reason"]>(["no_answer", "cancelled", "caller_gone", "destroyed"]);
 
@@ -186,6 +188,11 @@ export class Controller implements Actions {
     if (contacts) this.#model.contacts.value = contacts;
   }
 
+  /** A call that ends here has not yet ended at the service. */
+  #askContactsSoon(): void {
+    setTimeout(() => void this.#askContacts(), ENDED_MS);
+  }
+
   #rings(call: Call): void {
     const key = call.meeting;
     this.#ringing.set(key, call);
@@ -201,6 +208,7 @@ export class Controller implements Actions {
   #ringEnded(state: CallState): void {
     const reason = state.end?.reason;
     const name = state.from?.name ?? "";
+    this.#askContactsSoon();
     if (state.end?.by === state.me) return;
     if (reason === "answered_elsewhere" || reason === "declined_elsewhere") return this.#notice(t(`end.${reason}`));
     if (reason && MISSED.has(reason)) this.#model.spoken.value = t("live.missed", { name });
@@ -217,6 +225,7 @@ export class Controller implements Actions {
     batch(() => {
       this.#model.ended.value = undefined;
       this.#model.problems.value = [];
+      this.#model.notices.value = [];
       this.#model.media.value = call;
       this.#showRinging();
       this.#follow(call.state, call);
@@ -245,12 +254,13 @@ export class Controller implements Actions {
       this.#model.call.value = undefined;
       this.#model.media.value = undefined;
       this.#model.panel.value = undefined;
+      this.#model.notices.value = [];
       if (staysOpen(state)) this.#model.ended.value = { end, state };
     });
     this.#sounds.ended(state);
     this.#sounds.follow(this.#model);
     if (!staysOpen(state)) this.#notice(this.#farewell(state));
-    void this.#askContacts();
+    this.#askContactsSoon();
   }
 
   #farewell(state: CallState): string {

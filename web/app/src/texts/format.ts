@@ -11,8 +11,9 @@ export function when(at_ms: number, now_ms: number = Date.now()): string {
   return new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" }).format(at);
 }
 
+/** Never broken between its parts. */
 function time(at: Date): string {
-  return new Intl.DateTimeFormat(undefined, { timeStyle: "short" }).format(at);
+  return new Intl.DateTimeFormat(undefined, { timeStyle: "short" }).format(at).replaceAll(" ", "\u00a0");
 }
 
 /** `3:07`, `1:02:09`. */

@@ -32,10 +32,15 @@ export function AppRoot(app: App) {
       </a>
       <Screen />
       <IncomingDialog />
-      <Notices />
+      <HomeNotices />
       <Live />
     </AppContext.Provider>
   );
+}
+
+/** In a call notices stand among its banners, away from one's own picture and from buttons. */
+function HomeNotices() {
+  return useApp().model.call.value ? null : <Notices />;
 }
 
 function Screen() {

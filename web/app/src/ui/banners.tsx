@@ -6,6 +6,7 @@ import type { Problem } from "../state/model.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Close } from "./icons.tsx";
+import { Notices } from "./notices.tsx";
 
 interface BannerProps {
   id: string;
@@ -63,6 +64,7 @@ export function Banners({ call }: { call: CallState }) {
       {model.problems.value.map((problem) => (
         <ProblemBanner key={`${problem.device}-${problem.error.code}`} problem={problem} />
       ))}
+      <Notices />
     </div>
   );
 }

@@ -5,7 +5,7 @@
 
 import type { JoinAnswer, JoinParameters, Profile, Purpose } from "../wire.ts";
 import { joinAt } from "./door.ts";
-import { isForwarded, offeredLines } from "./profile.ts";
+import { isForwarded, offeredLines, startSharp } from "./profile.ts";
 import { decodeSlotMap, SlotTable } from "./slots.ts";
 
 /** Label of the data channel that carries slot maps. */
@@ -52,7 +52,7 @@ export class MediaConnection {
     const request = { sdp: this.#localSdp(), profile: this.join.profile, purposes: purposes() };
     const answer: JoinAnswer = await joinAt(this.join, request);
     this.answer_sdp = answer.sdp;
-    await this.#pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    await this.#pc.setRemoteDescription({ type: "answer", sdp: startSharp(answer.sdp) });
     this.slots.apply(answer.slots);
   }
 
