@@ -14,6 +14,8 @@ const ALWAYS = [
 ];
 /** Grants camera and microphone without a question, and makes up both. */
 const DEVICES = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream=fps=30"];
+/** What a browser with a window has by default. */
+const BARE = ["--autoplay-policy=document-user-activation-required"];
 const LIFTED = ["--allow-loopback-in-peer-connection", "--autoplay-policy=no-user-gesture-required"];
 
 /**
@@ -21,7 +23,7 @@ const LIFTED = ["--allow-loopback-in-peer-connection", "--autoplay-policy=no-use
  * machine without camera and microphone. `bare`: the rules for loopback media and for sound before a touch stay.
  */
 export function launch({ camera, devices = true, bare = false } = {}) {
-  const args = [...ALWAYS, ...(devices ? DEVICES : []), ...(bare ? [] : LIFTED)];
+  const args = [...ALWAYS, ...(devices ? DEVICES : []), ...(bare ? BARE : LIFTED)];
   if (camera) args.push(`--use-file-for-fake-video-capture=${camera}`);
   return chromium.launch({ executablePath: EXECUTABLE, args });
 }

@@ -12,6 +12,7 @@ import { inspect } from "./inspect.mjs";
 import { connect, everybodyHome, LAPTOP, open, PHONE } from "./people.mjs";
 import { LOOKS, writePortrait } from "./portrait.mjs";
 
+const SIZES = [PHONE, LAPTOP];
 const PICTURES = fileURLToPath(new URL("../../build/pictures", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "convoke-portraits-"));
 let server, browsers, alice, bob, carol;
@@ -39,17 +40,21 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Takes a picture of a page in both sizes, and holds it against what every screen must keep. */
+/** Takes a picture of a page in both sizes, then holds it against what every screen must keep. */
 async function look({ page }, screen, controls) {
-  for (const size of [PHONE, LAPTOP]) {
+  for (const size of SIZES) {
     await page.setViewportSize(size);
     await page.screenshot({ path: join(PICTURES, `${screen}-${size.width}.png`) });
+  }
+  for (const size of SIZES) {
+    await page.setViewportSize(size);
     const found = await inspect(page, `${screen} at ${size.width} px`);
     for (const control of controls) assert.ok(found.some((label) => label.includes(control)), `${control} on ${screen}: ${found}`);
   }
 }
 
 test("the list of people", async () => {
+  await alice.findsThatIs("Online", "bob");
   await look(alice, "contacts", ["Skip to content", "ready for calls", "Video call with Bob", "Audio call with Carol"]);
   await look(bob, "contacts-speaker-off", ["Turn speaker on"]);
 });

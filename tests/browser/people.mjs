@@ -143,6 +143,14 @@ export class Person {
     await this.rises("inbound-rtp", "audio", "totalAudioEnergy");
   }
 
+  /** What is decoded is also played: no voice is muted or held back. */
+  async plays() {
+    await this.page.waitForFunction(() => {
+      const voices = [...document.querySelectorAll("[data-testid=voice]")];
+      return voices.length > 0 && voices.every(({ muted, paused, currentTime }) => !muted && !paused && currentTime > 0);
+    });
+  }
+
   /** One of the numbers that the browser keeps of its media, over all connections that stand. */
   total(type, kind, field) {
     return this.page.evaluate((of) => window.observed.total(...of), [type, kind, field]);

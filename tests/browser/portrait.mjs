@@ -10,8 +10,8 @@ const DRAWN_EVERY = 3;
 const BLINKS_FROM = 42;
 
 export const LOOKS = {
-  alice: { wall: ["#f3dcc5", "#c98f72"], skin: "#e8b593", shade: "#d49a78", hair: "#4a2c23", shirt: "#2f6f6a", plant: "#5f7f57", long: true },
-  bob: { wall: ["#cfe0ea", "#6d8fa8"], skin: "#9c6a49", shade: "#84563a", hair: "#221a18", shirt: "#d9a441", plant: "#47705f", long: false },
+  alice: { wall: "#eccbb0", skin: "#e8b593", shade: "#d49a78", hair: "#4a2c23", shirt: "#2f6f6a", plant: "#5f7f57", long: true },
+  bob: { wall: "#b9cfdd", skin: "#9c6a49", shade: "#84563a", hair: "#221a18", shirt: "#d9a441", plant: "#47705f", long: false },
 };
 
 /** Draws the pictures in a browser of its own and writes them to `file`. */
@@ -33,13 +33,10 @@ function draw(look, n) {
   const [x, y] = [7 * Math.sin(turn), 3 * Math.sin(2 * turn)];
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 1280 720">
     <defs>
-      <linearGradient id="wall" x2="1" y2="1"><stop stop-color="${look.wall[0]}"/><stop offset="1" stop-color="${look.wall[1]}"/></linearGradient>
-      <radialGradient id="light" cx=".3" cy=".25" r=".8"><stop stop-color="#fff" stop-opacity=".45"/><stop offset="1" stop-color="#fff" stop-opacity="0"/></radialGradient>
       <filter id="far"><feGaussianBlur stdDeviation="9"/></filter>
     </defs>
-    <rect width="1280" height="720" fill="url(#wall)"/>
+    <rect width="1280" height="720" fill="${look.wall}"/>
     ${room(look)}
-    <rect width="1280" height="720" fill="url(#light)"/>
     <g transform="translate(${640 + x / 2} 0)">${body(look)}</g>
     <g transform="translate(${640 + x} ${y}) rotate(${x / 5} 0 420)">${head(look, n >= BLINKS_FROM && n < BLINKS_FROM + DRAWN_EVERY, turn)}</g>
   </svg>`;
@@ -70,7 +67,8 @@ function head({ skin, shade, hair, long }, blinks, turn) {
       ? `<path d="M${x - 15} 322h30" stroke="#3a2a24" stroke-width="5" stroke-linecap="round"/>`
       : `<ellipse cx="${x}" cy="321" rx="17" ry="12" fill="#fff"/><circle cx="${x}" cy="321" r="9" fill="#3a2a24"/><circle cx="${x + 3}" cy="318" r="3" fill="#fff"/>`;
   const open = 9 + 7 * Math.abs(Math.sin(3 * turn));
-  return `${long ? `<path d="M-158 330C-175 120 175 120 158 330c4 90 14 140 34 190-60 30-100-10-110-60h-164c-10 50-50 90-110 60 20-50 30-100 34-190z" fill="${hair}"/>` : ""}
+  return `<ellipse cy="292" rx="133" ry="112" fill="${hair}"/>
+    ${long ? `<path d="M-158 330C-175 120 175 120 158 330c4 90 14 140 34 190-60 30-100-10-110-60h-164c-10 50-50 90-110 60 20-50 30-100 34-190z" fill="${hair}"/>` : ""}
     <ellipse cx="-128" cy="335" rx="20" ry="34" fill="${shade}"/><ellipse cx="128" cy="335" rx="20" ry="34" fill="${shade}"/>
     <path d="M-128 300C-128 170 128 170 128 300c0 110-50 190-128 190S-128 410-128 300z" fill="${skin}"/>
     ${long ? `<path d="M-134 320C-150 150-20 150 30 190c60 10 100 50 104 130-30-40-70-66-110-92-40 40-110 40-158 92z" fill="${hair}"/>` : `<path d="M-134 318C-158 140 158 140 134 318c-6-24-8-50-20-72q-18-28-44-36-70 18-140 0-26 8-44 36c-12 22-14 48-20 72z" fill="${hair}"/>`}

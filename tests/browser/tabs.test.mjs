@@ -37,7 +37,7 @@ test("a tab whose link turned its speaker off plays nothing until it is turned o
   const silent = () => bob.find("voice").evaluateAll((voices) => voices.map(({ muted }) => muted));
   assert.ok((await silent()).every(Boolean));
   await bob.presses("speaker-on");
-  await bob.page.waitForFunction(() => [...document.querySelectorAll("audio")].every(({ muted, paused }) => !muted && !paused));
+  await bob.plays();
 });
 
 test("the secret is gone from the address bar, and a reload stays signed in", async () => {
