@@ -1,6 +1,7 @@
 //! Scenarios of the whole system. Each starts real processes on free loopback ports.
 #![expect(clippy::panic, reason = "a failed expectation is the test's failure")]
 
+mod bad_input;
 mod channels_contract;
 mod dependency_rule;
 mod gaps;

@@ -2,6 +2,7 @@
 
 pub mod history;
 pub mod link;
+pub mod wire;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;

@@ -73,9 +73,10 @@ impl HttpAnswer {
 pub fn http(server: SocketAddr, request_line: &str, head: &[&str], body: &[u8]) -> Result<HttpAnswer> {
     let lines: String = head.iter().map(|line| format!("{line}\r\n")).collect();
     let length = body.len();
-    let mut bytes =
-        format!("{request_line} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\ncontent-length: {length}\r\n{lines}\r\n")
-            .into_bytes();
+    let mut bytes = format!(
+        "{request_line} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\ncontent-length: {length}\r\n{lines}\r\n"
+    )
+    .into_bytes();
     bytes.extend_from_slice(body);
     parse(&exchange(server, &bytes)?)
 }
@@ -85,7 +86,8 @@ fn parse(bytes: &[u8]) -> Result<HttpAnswer> {
     let (head, body) = text.split_once("\r\n\r\n").with_context(|| format!("no HTTP answer: {text:?}"))?;
     let mut lines = head.split("\r\n");
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
-    let content_type = lines.find_map(|line| line.to_ascii_lowercase().strip_prefix("content-type: ").map(str::to_owned));
+    let content_type =
+        lines.find_map(|line| line.to_ascii_lowercase().strip_prefix("content-type: ").map(str::to_owned));
     Ok(HttpAnswer {
         status: status.with_context(|| format!("no status: {head:?}"))?,
         content_type: content_type.unwrap_or_default(),
