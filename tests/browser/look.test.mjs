@@ -65,6 +65,8 @@ test("ringing, at the one who is called and at the one who calls", async () => {
   await alice.reads("Ringing…");
   await look(bob, "ringing", ["Accept with video", "Accept with audio", "Decline"]);
   await look(alice, "calling", ["Mute", "Stop video", "Cancel"]);
+  await bob.presses("decline");
+  await alice.reads("Bob declined");
 });
 
 test("a call of two, with the list of people and of whom to invite", async () => {

@@ -230,7 +230,7 @@ export function everybodyHome(...people) {
 
 /** In the page: takes the way out of whatever it shows; true once that is nothing but people. */
 function closeWhatIsOpen() {
-  const out = document.querySelector(["leave", "decline", "close-ended"].map((id) => `[data-testid=${id}]`).join());
+  const out = document.querySelector(["leave", "decline", "close-ended", "dismiss-missed"].map((id) => `[data-testid=${id}]`).join());
   out?.click();
   return !out && document.querySelector("[data-testid=contacts]") !== null;
 }
