@@ -271,8 +271,8 @@ impl<'a> Properties<'a> {
         }
     }
 
-    /// Reads the length and the properties, and checks each: known, allowed here [MQTT5-2.2.2-2], at most once
-    /// unless it may repeat, its value in range.
+    /// Reads the length and the properties, and checks each: known, allowed here, at most once unless it may
+    /// repeat, its value in range (5.0 section 2.2.2.2).
     pub(crate) fn read(reader: &mut Reader<'a>, place: Place) -> Result<Self, DecodeError> {
         let len = reader.varint()?;
         Self::check(reader.take(len as usize)?, place)

@@ -187,6 +187,22 @@ fn what_is_not_supported_is_refused_with_its_code() {
     }
 }
 
+/// [MQTT5-3.2.2-8]
+#[test]
+fn an_end_before_the_connack_is_said_with_a_code_that_a_connack_may_carry() {
+    let table = [
+        ("0004 'MQTT' 05 02 003c 00 0001 'a'", ReasonCode::SESSION_TAKEN_OVER, "20 03 0088 00"),
+        ("0004 'MQTT' 05 02 003c 00 0001 'a'", ReasonCode::SERVER_BUSY, "20 03 0089 00"),
+        ("0004 'MQTT' 04 02 003c 0001 'a'", ReasonCode::SERVER_SHUTTING_DOWN, "20 02 0003"),
+    ];
+    for (connect, reason, answer) in table {
+        let mut peer = Peer::new(ConnectionConfig::default());
+        peer.feed(&packet(0x10, connect)).unwrap();
+        peer.connection.disconnect(reason, None, &mut peer.out);
+        assert_eq!(peer.out, bytes(answer), "{reason}");
+    }
+}
+
 #[test]
 fn mqtt_3_1_is_spoken_where_it_is_accepted() {
     let config = ConnectionConfig { accept_3_1: true, ..ConnectionConfig::default() };

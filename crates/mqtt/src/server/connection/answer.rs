@@ -7,6 +7,7 @@ use crate::codec::{
     self, Ack, Connack, Disconnect, EncodeError, EncodedPublish, ForwardedProperties, Packet, Properties,
     PropertiesBuf, Property, Publish,
 };
+use crate::reason::ReasonPlace;
 use crate::server::{Close, capability};
 use crate::{AckToken, PacketId, ReasonCode, Version};
 
@@ -168,7 +169,12 @@ impl Connection {
     /// CONNACK this refuses the CONNECT.
     pub fn disconnect(&mut self, reason: ReasonCode, reason_string: Option<&str>, out: &mut Vec<u8>) {
         match self.state {
-            State::Connecting => self.refuse(reason, reason_string, out),
+            // Not every reason to end a connection may stand in a CONNACK [MQTT5-3.2.2-8].
+            State::Connecting => {
+                let may_be_said = reason.is_valid_in(ReasonPlace::Connack);
+                let said = if may_be_said { reason } else { ReasonCode::SERVER_UNAVAILABLE };
+                self.refuse(said, reason_string, out);
+            }
             State::Open if self.version.has_properties() => {
                 self.write_with_reason_string(reason_string, out, |properties| {
                     Packet::Disconnect(Disconnect { reason, properties })
