@@ -203,11 +203,12 @@ impl Handle {
 
     fn spawn(&self, name: &str, run: fn(&Shared)) -> Result<(), OpenError> {
         let shared = Arc::clone(&self.shared);
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared)).map_err(file_error(
-            &*self.shared.storage,
-            "",
-            "a thread cannot be started",
-        ))?;
+        let work = move || {
+            let guard = PanicGuard(shared);
+            run(&guard.0);
+        };
+        let cannot = file_error(&*self.shared.storage, "", "a thread cannot be started");
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(work).map_err(cannot)?;
         self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         Ok(())
     }
@@ -235,11 +236,23 @@ impl Handle {
     }
 }
 
+/// Without its threads the log would keep everybody waiting: a panic in one of them is a failure of the log.
+struct PanicGuard(Arc<Shared>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let reason = "a thread of the log panicked";
+            self.0.poison(reason.to_owned());
+            self.0.tell_poisoned(reason);
+        }
+    }
+}
+
 fn finish(shared: &Shared, threads: Vec<JoinHandle<()>>) {
     for thread in threads {
-        if thread.join().is_err() {
-            shared.poison("a thread of the log panicked".to_owned());
-        }
+        // Its guard has said that it panicked.
+        drop(thread.join());
     }
     shared.release();
 }

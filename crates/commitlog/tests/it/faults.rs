@@ -53,6 +53,21 @@ fn the_checker_finds_a_disk_that_syncs_after_it_said_so() {
 }
 
 #[test]
+fn a_watcher_that_panics_is_a_failure_of_the_log_and_leaves_nobody_waiting() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    let told = watch_poison(&log);
+    log.watch(Box::new(|news| assert!(!matches!(news, Durable::Up(_)), "a bug in a watcher")));
+    // What the watcher was told of is durable; nothing after it will be.
+    append(&log, b"durable");
+    // Ends when the threads have ended, and says nothing of what was durable before.
+    let _ = log.close();
+    assert!(matches!(told.lock().unwrap().last(), Some(Durable::Poisoned(_))));
+    let refusal = log.append(Need::Normal, &[NewRecord::new(KIND, 7, &[Part::Bytes(b"later")])]);
+    assert!(matches!(refusal, Err(AppendError::Poisoned(_))));
+}
+
+#[test]
 fn a_failed_sync_poisons_the_log_and_tells_the_watchers() {
     let storage = storage();
     let (log, _) = open(&storage, &small());
