@@ -99,12 +99,20 @@ pub(crate) struct FromQueue {
     pub(crate) keep: bool,
 }
 
+/// In the broker's own time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) now_ms: u64,
+    /// When the message was made.
+    pub(crate) born_ms: u64,
+}
+
 /// # Errors
 /// Why it can reach nobody, in words for the dead letters.
 pub(crate) fn from_queue(
     topic: &TopicName,
     message: &queue::Message,
-    now_ms: u64,
+    times: Times,
     payload_bytes_max: usize,
 ) -> Result<FromQueue, &'static str> {
     if message.body.len() > payload_bytes_max {
@@ -120,15 +128,15 @@ pub(crate) fn from_queue(
         properties: mqtt_properties(message)?,
         payload: message.body.as_ref().into(),
         qos,
-        arrived_ms: now_ms,
-        expires_at_ms: expires_at(message.born_ms, now_ms, expiry_s),
+        arrived_ms: times.now_ms,
+        expires_at_ms: expires_at(times, expiry_s),
         collapse: collapse(message)?,
     };
     Ok(FromQueue { to, message, keep })
 }
 
 /// Counted from when the message was made, but never from the future.
-fn expires_at(born_ms: u64, now_ms: u64, expiry_s: Option<u32>) -> u64 {
+fn expires_at(Times { now_ms, born_ms }: Times, expiry_s: Option<u32>) -> u64 {
     let from_ms = if waits(expiry_s) { born_ms.min(now_ms) } else { now_ms };
     expiry_at(from_ms, expiry_s)
 }
@@ -229,8 +237,10 @@ mod tests {
         queue::Message { properties, body: Bytes::from_static(b"{}"), born_ms: 1000, ..queue::Message::default() }
     }
 
+    const TIMES: Times = Times { now_ms: 1500, born_ms: 1000 };
+
     fn map(properties: &[(&str, &str)]) -> Result<FromQueue, &'static str> {
-        from_queue(&topic("ring-down"), &queued(properties), 1500, 100)
+        from_queue(&topic("ring-down"), &queued(properties), TIMES, 100)
     }
 
     #[test]
@@ -302,7 +312,7 @@ mod tests {
     fn an_expiry_of_zero_is_for_those_on_the_line_and_a_birth_in_the_future_counts_from_now() {
         let mapped = map(&[("mqtt5MsgExpireInterval", "0")]).unwrap();
         assert_eq!((mapped.keep, mapped.message.expires_at_ms), (false, 2500));
-        assert_eq!(expires_at(9000, 1500, Some(1)), 2500);
+        assert_eq!(expires_at(Times { born_ms: 9000, ..TIMES }, Some(1)), 2500);
     }
 
     #[test]
@@ -323,6 +333,6 @@ mod tests {
             assert!(reason.contains(words), "{properties:?}: {reason}");
         }
         let large = queue::Message { body: Bytes::from_static(&[0; 101]), ..queued(&[]) };
-        assert!(from_queue(&topic("a-b"), &large, 0, 100).unwrap_err().contains("larger"));
+        assert!(from_queue(&topic("a-b"), &large, TIMES, 100).unwrap_err().contains("larger"));
     }
 }

@@ -13,7 +13,7 @@ use queue::{AdminError, Delivery, GroupName, GroupOptions, ReceiveRequest, TagFi
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
-use super::properties;
+use super::properties::{self, Times};
 use crate::client::ClientKey;
 use crate::shared::Shared;
 use crate::worker::post::{FromQueue, Notice, QueueJob};
@@ -128,8 +128,8 @@ async fn pass_on_all(shared: &Arc<Shared>, deliveries: Vec<Delivery>, room: &Arc
 
 fn pass_on(shared: &Arc<Shared>, delivery: Delivery, permit: OwnedSemaphorePermit) {
     let Delivery { message_id, topic, message, receipt, .. } = delivery;
-    let (now_ms, payload_bytes_max) = (shared.clock.now_ms(), shared.limits.payload_bytes_max);
-    let mapped = properties::from_queue(&topic, &message, now_ms, payload_bytes_max);
+    let times = Times { now_ms: shared.clock.now_ms(), born_ms: shared.clock.of_system(message.born_ms) };
+    let mapped = properties::from_queue(&topic, &message, times, shared.limits.payload_bytes_max);
     let job = Box::new(QueueJob { receipt, message_id, topic, original: message, permit });
     let mapped = match mapped {
         Ok(mapped) => mapped,
