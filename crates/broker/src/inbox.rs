@@ -75,8 +75,10 @@ pub(crate) enum Admission {
     Accept {
         replaces: Option<EntryId>,
     },
-    /// A version that is as high or higher was here.
-    Superseded,
+    /// A version that is as high or higher was here: this one.
+    Superseded {
+        by: EntryId,
+    },
     Full,
 }
 
@@ -133,7 +135,7 @@ impl Inbox {
 
     pub(crate) fn admit(&self, size: u32, collapse: Option<&Collapse>, limits: &InboxLimits, now_ms: u64) -> Admission {
         let replaces = match collapse.and_then(|wish| Some((wish, self.seen_at(wish, now_ms)?))) {
-            Some((wish, seen)) if wish.version <= seen.version => return Admission::Superseded,
+            Some((wish, seen)) if wish.version <= seen.version => return Admission::Superseded { by: seen.entry },
             Some((_, seen)) => Some(seen.entry).filter(|id| self.is_waiting(*id)),
             None => None,
         };
@@ -183,8 +185,8 @@ impl Inbox {
     }
 
     fn remember(&mut self, entry: EntryId, collapse: &Collapse, until_ms: u64) {
-        let known = self.seen.get(&collapse.key).is_some_and(|seen| seen.version >= collapse.version);
-        if known {
+        // Ids rise with each admission, and only a higher version or one after the expiry was admitted.
+        if self.seen.get(&collapse.key).is_some_and(|seen| seen.entry > entry) {
             return;
         }
         if self.seen.len() >= COLLAPSE_KEYS_MAX && !self.seen.contains_key(&collapse.key) {
@@ -338,8 +340,20 @@ mod tests {
         put(&mut inbox, 1, entry(1, 1000, Some(("k", 7))), 0);
         inbox.session.connected(10);
         assert_eq!(drain(&mut inbox, 0), [1]);
-        assert_eq!(put(&mut inbox, 2, entry(1, 1000, Some(("k", 7))), 999), Admission::Superseded);
-        assert_eq!(put(&mut inbox, 3, entry(1, 2000, Some(("k", 7))), 1000), Admission::Accept { replaces: None });
+        assert_eq!(put(&mut inbox, 2, entry(1, 1000, Some(("k", 7))), 999), Admission::Superseded { by: id(1) });
+        assert_eq!(put(&mut inbox, 3, entry(1, 2000, Some(("k", 6))), 1000), Admission::Accept { replaces: None });
+        assert_eq!(put(&mut inbox, 4, entry(1, 2000, Some(("k", 6))), 1001), Admission::Superseded { by: id(3) });
+    }
+
+    #[test]
+    fn what_was_admitted_last_is_remembered_whatever_order_it_is_restored_in() {
+        let mut inbox = Inbox::new(&LIMITS);
+        inbox.restore(id(2), entry(1, 1000, Some(("k", 8))), None);
+        inbox.restore_seen(id(1), &Collapse { key: "k".into(), version: 7 }, 1000);
+        inbox.restore_seen(id(4), &Collapse { key: "l".into(), version: 2 }, 1000);
+        inbox.restore(id(3), entry(1, 1000, Some(("l", 1))), None);
+        assert_eq!(put(&mut inbox, 5, entry(1, 1000, Some(("k", 8))), 0), Admission::Superseded { by: id(2) });
+        assert_eq!(put(&mut inbox, 6, entry(1, 1000, Some(("l", 2))), 0), Admission::Superseded { by: id(4) });
     }
 
     #[test]

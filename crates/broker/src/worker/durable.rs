@@ -37,7 +37,7 @@ pub(super) struct Gather {
 }
 
 /// The one answer for two places: whoever refused decides; else the disk; else somebody who took it.
-fn merge(a: Outcome, b: Outcome) -> Outcome {
+pub(super) fn merge(a: Outcome, b: Outcome) -> Outcome {
     fn weight(outcome: Outcome) -> u8 {
         match outcome {
             Outcome::Dropped(_) => 0,

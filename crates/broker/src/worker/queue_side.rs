@@ -86,6 +86,8 @@ impl Worker {
     pub(super) fn settle_queue(&mut self, job: Box<QueueJob>, outcome: Outcome) {
         match outcome {
             Outcome::Done(_) | Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS) => self.finish_queue_job(job),
+            // In one log the acknowledgement stands behind what it waits for.
+            Outcome::Durable(_) if self.shared.embedded.is_some() => self.finish_queue_job(job),
             Outcome::Durable(end) => self.when_durable(end, AfterDurable::Acknowledge(job)),
             // It stays in the queue and is handed out again, until the queue counts it among the dead letters.
             Outcome::Dropped(_) | Outcome::Unavailable | Outcome::Forbidden(_) => {}

@@ -5,6 +5,7 @@ use mqtt::topic::{Match, TopicName};
 use mqtt::{QoS, ReasonCode};
 
 use super::Worker;
+use super::durable::merge;
 use super::post::{Asker, Notice, Outcome, P2p, Ticket};
 use super::seat::Seat;
 use super::stalled::{LoggedFan, Stalled};
@@ -181,9 +182,11 @@ impl Worker {
         }
         match seat.inbox.admit(message.size(), message.collapse.as_ref(), &self.shared.inbox_limits, self.now_ms) {
             Admission::Accept { replaces } => Ok(Storing { entry: self.entry_of(message, ids), replaces }),
-            Admission::Superseded => {
+            Admission::Superseded { by } => {
                 counts.superseded.one();
-                Err(Outcome::Done(ReasonCode::SUCCESS))
+                // Whoever is told that it is done must not lose both: the newer one may not be on the disk yet.
+                let newer = by.position().map(|at| Outcome::Durable(Position(at.0 + 1)));
+                Err(newer.unwrap_or(Outcome::Done(ReasonCode::SUCCESS)))
             }
             Admission::Full => {
                 counts.inbox_full.one();
@@ -278,14 +281,18 @@ impl Worker {
         let mut batch = Batch::default();
         let index = batch.message(&fan.message);
         let mut stored = Vec::new();
+        let mut outcome = Outcome::Done(ReasonCode::SUCCESS);
         for (client, ids) in &fan.receivers {
-            if let Ok(storing) = self.admit(client, &fan.message, ids.clone()) {
-                add_reference(&mut batch, client, &storing, index);
-                stored.push((client.clone(), storing));
+            match self.admit(client, &fan.message, ids.clone()) {
+                Ok(storing) => {
+                    add_reference(&mut batch, client, &storing, index);
+                    stored.push((client.clone(), storing));
+                }
+                Err(other) => outcome = merge(outcome, other),
             }
         }
         if stored.is_empty() {
-            self.answer(fan.ticket, Outcome::Done(ReasonCode::SUCCESS));
+            self.answer(fan.ticket, outcome);
             return None;
         }
         match self.shared.journal.append(&batch, Need::Normal) {
