@@ -15,7 +15,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::config::{Bind, Limits, Listener};
-use crate::shared::Shared;
+use crate::shared::{Fatal, PanicGuard, Shared};
 use crate::stats::Counts;
 use crate::worker::post::{Arrival, Notice};
 
@@ -135,7 +135,10 @@ impl Acceptor {
             listeners.push((socket, tls));
         }
         let accepting = Accepting { poll, listeners, shared, is_stopping: is_stopping.clone(), next_worker: 0 };
-        let thread = std::thread::Builder::new().name("broker-accept".into()).spawn(move || accepting.run())?;
+        let thread = std::thread::Builder::new().name("broker-accept".into()).spawn(move || {
+            let _guard = PanicGuard(accepting.shared.on_fatal.clone());
+            accepting.run();
+        })?;
         Ok(Self { waker, is_stopping, thread: Some(thread) })
     }
 
@@ -167,7 +170,7 @@ impl Accepting {
                 && error.kind() != ErrorKind::Interrupted
             {
                 tracing::error!(%error, "MQTT connections can no longer be accepted");
-                return;
+                return (self.shared.on_fatal)(Fatal::Worker);
             }
             let ready: Vec<usize> = events.iter().map(|event| event.token().0).collect();
             ready.into_iter().for_each(|number| self.accept_all(number));

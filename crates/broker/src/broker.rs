@@ -26,7 +26,7 @@ use crate::clock::WallClock;
 use crate::config::{Config, ConfigError, Limits};
 use crate::interest::Interest;
 use crate::login::DeviceDirectory;
-use crate::shared::{Fatal, Shared, connection_config, inbox_limits};
+use crate::shared::{Fatal, PanicGuard, Shared, connection_config, inbox_limits};
 use crate::stats::{Counts, Stats};
 use crate::store::journal::{Batch, Journal};
 use crate::store::{RecoveredClient, RecoveredConnection, Recovery};
@@ -106,6 +106,7 @@ impl Broker {
     /// From here on a failure drops the broker, which stops what runs.
     async fn begin(&self, bound: Bound, left_open: Connections) -> Result<(), StartError> {
         let shared = &self.shared;
+        self.mark_start().await;
         shared.events.send_left_open(left_open, shared.clock.now_ms()).await;
         let pumps = Pumps::start(shared.clone()).await?;
         let pumps = shared.runtime.spawn(pumps.run()).abort_handle();
@@ -115,6 +116,23 @@ impl Broker {
             running.acceptor = Some(acceptor?);
         }
         Ok(())
+    }
+
+    /// On the disk before anybody is served: what is handed out from here on and forgotten by a power cut may be known.
+    async fn mark_start(&self) {
+        let mut batch = Batch::default();
+        batch.started(self.shared.clock.now_ms());
+        match self.shared.journal.append(&batch, Need::Essential) {
+            Ok(appended) => {
+                let journal = self.shared.journal.clone();
+                let waited = self.shared.runtime.spawn_blocking(move || journal.wait_durable(appended.end)).await;
+                if let Ok(Err(error)) = waited {
+                    tracing::warn!(%error, "the start was not logged");
+                }
+            }
+            // A log that takes not even this takes no client either, until there is space again.
+            Err(error) => tracing::warn!(%error, "the start was not logged"),
+        }
     }
 
     /// Of the listeners, in the order of the configuration.
@@ -247,15 +265,4 @@ fn start_workers(
         threads.push(thread);
     }
     Ok(threads)
-}
-
-/// A worker that panics must not leave its clients in silence.
-struct PanicGuard(Arc<dyn Fn(Fatal) + Send + Sync>);
-
-impl Drop for PanicGuard {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            (self.0)(Fatal::Worker);
-        }
-    }
 }

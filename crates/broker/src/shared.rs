@@ -24,11 +24,22 @@ use crate::worker::post::WorkerAddress;
 pub enum Fatal {
     #[error("the log has failed: {0}: start again, which recovers from the file")]
     Log(String),
-    #[error("a broker worker ended in a panic")]
+    #[error("a broker thread has ended, by a panic or because it can no longer wait for its sockets")]
     Worker,
 }
 
 pub(crate) type OnFatal = Arc<dyn Fn(Fatal) + Send + Sync>;
+
+/// A thread that panics must not leave its clients in silence.
+pub(crate) struct PanicGuard(pub(crate) OnFatal);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0)(Fatal::Worker);
+        }
+    }
+}
 
 pub(crate) struct Shared {
     pub(crate) limits: Limits,

@@ -1,6 +1,6 @@
 //! The one door from the broker to the log: `append`, `read`, and what is durable.
 
-use commitlog::{AppendError, Appended, Durable, Log, Need, NewRecord, Part, Position, ReadError};
+use commitlog::{AppendError, Appended, Durable, Log, Need, NewRecord, Part, Position, ReadError, WaitError};
 
 use super::record::{self, Reference, SessionRecord, SubscribedOptions, kind};
 use crate::client::ClientKey;
@@ -56,6 +56,11 @@ impl Journal {
 
     pub(crate) fn durable(&self) -> Position {
         self.log.durable()
+    }
+
+    /// Blocks, so never on a worker.
+    pub(crate) fn wait_durable(&self, end: Position) -> Result<(), WaitError> {
+        self.log.wait_durable(end)
     }
 
     pub(crate) fn watch(&self, watcher: impl Fn(Durable) + Send + Sync + 'static) {
@@ -162,6 +167,10 @@ impl Batch {
 
     pub(crate) fn stopped(&mut self, at_ms: u64) {
         self.push(kind::STOPPED, 0, Body::Bytes(record::encode_stopped(at_ms)));
+    }
+
+    pub(crate) fn started(&mut self, at_ms: u64) {
+        self.push(kind::STARTED, 0, Body::Bytes(record::encode_started(at_ms)));
     }
 
     pub(crate) fn queue_id_seen(&mut self, client_id: &str, until_ms: u64, id: &str) {

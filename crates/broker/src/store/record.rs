@@ -15,6 +15,7 @@
 //! | 0x4a | event sent | channel id (its `tcpclean` is in the queue) |
 //! | 0x4b | queue id seen | client id, until_ms u64, queue message id |
 //! | 0x4c | stopped | at_ms u64: everything before it is complete, the last record of a clean stop |
+//! | 0x4d | started | at_ms u64: all that was open before has ended; on the disk before anybody is served |
 //!
 //! Integers are little-endian; texts have a u16 length before them. A message is written once; the
 //! inboxes refer to it by its position, which is also the name of the entry in each inbox.
@@ -42,6 +43,7 @@ pub(crate) mod kind {
     pub(crate) const EVENT_SENT: u8 = 0x4a;
     pub(crate) const QUEUE_ID_SEEN: u8 = 0x4b;
     pub(crate) const STOPPED: u8 = 0x4c;
+    pub(crate) const STARTED: u8 = 0x4d;
 }
 
 /// A record of the broker, decoded. Borrows the bytes of the log.
@@ -93,6 +95,9 @@ pub(crate) enum Record<'a> {
         id: &'a str,
     },
     Stopped {
+        at_ms: u64,
+    },
+    Started {
         at_ms: u64,
     },
 }
@@ -241,6 +246,10 @@ pub(crate) fn encode_stopped(at_ms: u64) -> Vec<u8> {
     Writer::default().u64(at_ms).0
 }
 
+pub(crate) fn encode_started(at_ms: u64) -> Vec<u8> {
+    Writer::default().u64(at_ms).0
+}
+
 /// Reads a record of the broker.
 pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, Unreadable> {
     let mut reader = Reader(payload);
@@ -269,6 +278,7 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, Unreadable>
         kind::EVENT_SENT => Record::EventSent { channel_id: r.text()? },
         kind::QUEUE_ID_SEEN => Record::QueueIdSeen { client_id: r.text()?, until_ms: r.u64()?, id: r.text()? },
         kind::STOPPED => Record::Stopped { at_ms: r.u64()? },
+        kind::STARTED => Record::Started { at_ms: r.u64()? },
         _ => return Err(Unreadable("an unknown kind")),
     };
     reader.end()?;
@@ -403,6 +413,7 @@ mod tests {
                 Record::Closed { client_id: "c", channel_id: "ab12", at_ms: 6 },
             ),
             (kind::STOPPED, encode_stopped(8), Record::Stopped { at_ms: 8 }),
+            (kind::STARTED, encode_started(9), Record::Started { at_ms: 9 }),
             (kind::EVENT_SENT, encode_event_sent("ab12"), Record::EventSent { channel_id: "ab12" }),
             (
                 kind::QUEUE_ID_SEEN,

@@ -52,8 +52,8 @@ pub(crate) struct RecoveredClient {
     /// Hand-outs of entries that are not done, oldest first.
     pub(crate) handed_out: Vec<(Position, PacketId)>,
     pub(crate) last_handed_out: Option<PacketId>,
-    /// Collapse keys of entries that are done.
-    pub(crate) seen: Vec<(Position, Collapse, u64)>,
+    /// Of the entries that are done, what was admitted last under each collapse key.
+    pub(crate) seen: BTreeMap<Box<str>, RecoveredSeen>,
     pub(crate) queue_ids: HashMap<Box<str>, u64>,
 }
 
@@ -64,6 +64,16 @@ pub(crate) struct RecoveredSession {
     /// `None`: it was connected to the end.
     pub(crate) disconnected_ms: Option<u64>,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecoveredSeen {
+    pub(crate) entry: Position,
+    pub(crate) version: u64,
+    pub(crate) until_ms: u64,
+}
+
+/// Collapse keys of one client that are held before those that are past their time are dropped.
+const SEEN_MAX: usize = 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RecoveredEntry {
@@ -118,8 +128,9 @@ impl Recovery {
             Record::Message { arrived_ms } => self.see_time(arrived_ms),
             Record::Reference(reference) => self.client(reference.client_id).refer(&reference),
             Record::Removed { client_id, messages } => {
+                let now_ms = self.last_ms;
                 let client = self.client(client_id);
-                messages.into_iter().for_each(|message| client.remove(message));
+                messages.into_iter().for_each(|message| client.remove(message, now_ms));
             }
             Record::HandedOut { client_id, packets } => {
                 let client = self.client(client_id);
@@ -153,6 +164,19 @@ impl Recovery {
                 self.client(client_id).queue_ids.insert(id.into(), until_ms);
             }
             Record::Stopped { at_ms } => self.see_time(at_ms),
+            Record::Started { at_ms } => self.start(at_ms),
+        }
+    }
+
+    /// What the run before left open ended at the latest now.
+    fn start(&mut self, at_ms: u64) {
+        self.see_time(at_ms);
+        self.open.clear();
+        for connection in self.connections.values_mut() {
+            connection.closed_ms.get_or_insert(at_ms);
+        }
+        for session in self.clients.values_mut().filter_map(|client| client.session.as_mut()) {
+            session.disconnected_ms.get_or_insert(at_ms);
         }
     }
 
@@ -216,11 +240,15 @@ impl RecoveredClient {
         }
     }
 
-    fn remove(&mut self, message: Position) {
+    fn remove(&mut self, message: Position, now_ms: u64) {
         self.handed_out.retain(|(known, _)| *known != message);
         let Some(entry) = self.entries.remove(&message) else { return };
-        if let Some(collapse) = entry.collapse {
-            self.seen.push((message, collapse, entry.expires_at_ms));
+        let Some(Collapse { key, version }) = entry.collapse else { return };
+        if self.seen.len() >= SEEN_MAX {
+            self.seen.retain(|_, seen| seen.until_ms > now_ms);
+        }
+        if self.seen.get(&key).is_none_or(|seen| seen.entry < message) {
+            self.seen.insert(key, RecoveredSeen { entry: message, version, until_ms: entry.expires_at_ms });
         }
     }
 }
@@ -268,7 +296,35 @@ mod tests {
         feed(&mut recovery, kind::REMOVED, &record::encode_removed("c", &[Position(10)]));
         let client = &recovery.clients["c"];
         assert_eq!(client.entries.keys().copied().collect::<Vec<_>>(), [Position(20)]);
-        assert_eq!(client.seen, [(Position(10), Collapse { key: "k".into(), version: 3 }, 1000)]);
+        let seen = RecoveredSeen { entry: Position(10), version: 3, until_ms: 1000 };
+        assert_eq!(client.seen, BTreeMap::from([("k".into(), seen)]));
+    }
+
+    #[test]
+    fn collapse_keys_that_are_past_their_time_take_no_memory_while_the_log_is_read() {
+        let mut recovery = Recovery::new();
+        feed(&mut recovery, kind::STARTED, &record::encode_started(2000));
+        for at in 1..10_000 {
+            let key: &'static str = format!("k{at}").leak();
+            feed(&mut recovery, kind::REFERENCE, &reference(at, None, Some((key, 1))));
+            feed(&mut recovery, kind::REMOVED, &record::encode_removed("c", &[Position(at)]));
+        }
+        assert!(recovery.clients["c"].seen.len() <= SEEN_MAX);
+    }
+
+    #[test]
+    fn a_start_ends_what_the_run_before_left_open() {
+        let mut recovery = Recovery::new();
+        feed(&mut recovery, kind::SESSION, &session(60));
+        feed(&mut recovery, kind::OPENED, &record::encode_opened("c", "lost", 1, "a"));
+        feed(&mut recovery, kind::STARTED, &record::encode_started(50));
+        assert_eq!(recovery.clients["c"].disconnected_ms(), Some(50));
+        assert_eq!(recovery.connections["lost"].closed_ms, Some(50));
+        feed(&mut recovery, kind::EVENT_SENT, &record::encode_event_sent("lost"));
+        feed(&mut recovery, kind::OPENED, &record::encode_opened("c", "new", 60, "a"));
+        assert_eq!(recovery.clients["c"].disconnected_ms(), None);
+        feed(&mut recovery, kind::CLOSED, &record::encode_closed("c", "new", 70));
+        assert_eq!(recovery.clients["c"].disconnected_ms(), Some(70));
     }
 
     #[test]
@@ -314,7 +370,7 @@ mod tests {
         assert_eq!(recovery.restart(), Restart::Clean);
         feed(&mut recovery, kind::STOPPED, &record::encode_stopped(1));
         assert_eq!(recovery.restart(), Restart::Clean);
-        feed(&mut recovery, kind::SESSION, &session(60));
+        feed(&mut recovery, kind::STARTED, &record::encode_started(2));
         assert_eq!(recovery.restart(), Restart::Unclean);
     }
 

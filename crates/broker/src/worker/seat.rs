@@ -12,7 +12,7 @@ use crate::store::{RecoveredClient, RecoveredEntry};
 
 /// Message ids of the queue that one client's inbox remembers.
 const QUEUE_IDS_MAX: usize = 10_000;
-/// A session that never ends [MQTT5-3.1.2-11].
+/// A session that never ends (5.0 section 3.1.2.11.2).
 pub(crate) const NEVER_S: u32 = u32::MAX;
 
 pub(crate) struct Seat {
@@ -102,8 +102,9 @@ impl Seat {
             seat.inbox.restore(EntryId::logged(position), revive(entry), None);
         }
         seat.inbox.session.restored(last_handed_out, restart);
-        for (position, collapse, until_ms) in seen.iter().filter(|(_, _, until_ms)| *until_ms > now_ms) {
-            seat.inbox.restore_seen(EntryId::logged(*position), collapse, *until_ms);
+        for (key, seen) in seen.into_iter().filter(|(_, seen)| seen.until_ms > now_ms) {
+            let collapse = Collapse { key, version: seen.version };
+            seat.inbox.restore_seen(EntryId::logged(seen.entry), &collapse, seen.until_ms);
         }
         for (id, until_ms) in queue_ids.iter().filter(|(_, until_ms)| **until_ms > now_ms) {
             seat.remember_queue_id(id, *until_ms, Position::default(), now_ms);

@@ -264,6 +264,8 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if let Some(Running { broker, engine, log }) = self.running.take() {
+            // A test that failed must not wait for a disk that it holds.
+            self.storage.release_syncs();
             broker.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
             engine.close();
             // A test may have broken the log on purpose.
