@@ -44,7 +44,7 @@ pub enum LoginError {
 }
 
 impl LoginError {
-    /// For CONNACK of 5.0 [MQTT5-3.2.2.2].
+    /// For CONNACK (5.0 section 3.2.2.2).
     pub const fn reason(self) -> ReasonCode {
         match self {
             Self::BadClientId => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,

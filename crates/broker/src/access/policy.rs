@@ -22,7 +22,7 @@ pub enum PublishRefusal {
 }
 
 impl PublishRefusal {
-    /// For PUBACK and PUBREC of 5.0 [MQTT5-3.4.2.1].
+    /// For PUBACK and PUBREC (5.0 section 3.4.2.1).
     pub const fn reason(self) -> ReasonCode {
         match self {
             Self::TooLong | Self::BadLevel | Self::BadReceiver => ReasonCode::TOPIC_NAME_INVALID,
@@ -51,7 +51,7 @@ pub enum SubscribeRefusal {
 }
 
 impl SubscribeRefusal {
-    /// For SUBACK of 5.0 [MQTT5-3.9.3]; 3.1.1 has 0x80 alone.
+    /// For SUBACK (5.0 section 3.9.3); 3.1.1 has 0x80 alone.
     pub const fn reason(self) -> ReasonCode {
         match self {
             Self::TooLong | Self::WildcardParent | Self::BadLevel => ReasonCode::TOPIC_FILTER_INVALID,
@@ -138,7 +138,7 @@ fn is_wildcard(level: &str) -> bool {
     matches!(level, "+" | "#")
 }
 
-/// `$share/<name>/<filter>` [MQTT5-4.8.2].
+/// `$share/<name>/<filter>` (5.0 section 4.8.2).
 fn unshared(filter: &str) -> &str {
     let shared = filter.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
     shared.map_or(filter, |(_, inner)| inner)

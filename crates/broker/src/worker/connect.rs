@@ -147,7 +147,7 @@ impl Worker {
         asked_s.min(seconds(self.shared.limits.session_expiry_max))
     }
 
-    /// [MQTT5-3.2.2.3.2]: only if it is not what was asked for.
+    /// 5.0 section 3.2.2.3.2: only if it is not what was asked for.
     fn expiry_to_tell(&self, wish: &ConnectWish) -> Option<u32> {
         let in_force = self.expiry_of(wish);
         (wish.version == Version::V5 && in_force != wish.session_expiry_s.unwrap_or(0)).then_some(in_force)

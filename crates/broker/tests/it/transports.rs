@@ -29,7 +29,7 @@ fn speaks_in_one_breath<P: Pipe + 'static>(mut connect: impl FnMut() -> P) {
         terminal.send(&bytes);
         terminal.expect_connack().unwrap();
         assert_eq!(terminal.session_present, round > 0);
-        // A matching message may come before the SUBACK [MQTT5-3.8.4].
+        // A matching message may come before the SUBACK (5.0 section 3.8.4).
         let (mut answers, mut received) = (Vec::new(), None);
         while answers.len() < 2 || received.is_none() {
             match terminal.next() {
