@@ -22,7 +22,7 @@ async function browserOf(user) {
 /** Waits until the encoder's estimate has risen and notices are gone: a call as it looks most of the time. */
 async function settled(person) {
   await person.until(async () => (await person.total("inbound-rtp", "video", "frameHeight")) >= 720, "pictures are sharp");
-  await person.reads("0:15");
+  await person.reads("0:12");
 }
 
 const server = await Server.start();
