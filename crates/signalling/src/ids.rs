@@ -64,7 +64,7 @@ uuid_id!(
     ParticipationId
 );
 text_id!(
-    /// The account that owns devices: 1 to 64 characters of `[A-Za-z0-9_.@-]`.
+    /// The account that owns devices: 1 to 64 characters of `[A-Za-z0-9_.@+-]`.
     UserName
 );
 text_id!(
@@ -81,7 +81,7 @@ impl UserName {
 
     /// Whether the text may name a user.
     pub fn is_valid(&self) -> bool {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'@' | b'-');
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'@' | b'+' | b'-');
         (1..=Self::MAX_CHARS).contains(&self.0.len()) && self.0.bytes().all(allowed)
     }
 }

@@ -22,7 +22,8 @@ pub struct Envelope {
     pub meeting: Option<MeetingId>,
     /// Milliseconds since 1970 by the sender's clock.
     pub sent_at_ms: u64,
-    /// Milliseconds since 1970 by the service's clock; a request that arrives later is refused.
+    /// Milliseconds since 1970 by the service's clock; a request about a meeting that arrives later is refused. `state`,
+    /// `contacts` and `seen` are handled whenever they come: a terminal learns that clock from the answer to `state`.
     pub expires_at_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_reply_to: Option<SignalId>,

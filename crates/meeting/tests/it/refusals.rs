@@ -130,3 +130,15 @@ async fn only_the_host_rules_and_a_kicked_one_stays_out_during_the_ban() {
     world.ask("bob.phone", meeting, UpBody::Invite { callees: vec!["carol".into()] }).await;
     assert_eq!(code(&world.next("bob.phone").await), RefusalCode::NotAllowed);
 }
+
+#[tokio::test]
+async fn a_terminal_whose_clock_is_behind_still_learns_the_time_and_who_is_there() {
+    let mut world = World::new().await;
+    for question in [UpBody::State {}, UpBody::Contacts {}] {
+        let kind = question.kind();
+        let mut up = World::up(None, question);
+        up.envelope.expires_at_ms = now_ms() - 3_600_000;
+        world.send("alice.phone", &up).await;
+        assert_eq!(world.next("alice.phone").await.body.kind(), kind);
+    }
+}

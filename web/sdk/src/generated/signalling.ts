@@ -5,7 +5,8 @@
  */
 export type Down = {
   /**
-   * Milliseconds since 1970 by the service's clock; a request that arrives later is refused.
+   * Milliseconds since 1970 by the service's clock; a request about a meeting that arrives later is refused. `state`,
+   * `contacts` and `seen` are handled whenever they come: a terminal learns that clock from the answer to `state`.
    */
   expires_at_ms: number;
   id: SignalId;
@@ -120,7 +121,7 @@ export type Down1 =
       users: Contact[];
     };
 /**
- * The account that owns devices: 1 to 64 characters of `[A-Za-z0-9_.@-]`.
+ * The account that owns devices: 1 to 64 characters of `[A-Za-z0-9_.@+-]`.
  */
 export type UserName = string;
 /**
@@ -168,7 +169,8 @@ export type Purpose = "microphone" | "camera" | "screen" | "audio_slot" | "video
  */
 export type Up = {
   /**
-   * Milliseconds since 1970 by the service's clock; a request that arrives later is refused.
+   * Milliseconds since 1970 by the service's clock; a request about a meeting that arrives later is refused. `state`,
+   * `contacts` and `seen` are handled whenever they come: a terminal learns that clock from the answer to `state`.
    */
   expires_at_ms: number;
   id: SignalId;
