@@ -15,6 +15,9 @@ pub struct Config {
     pub turn: Vec<TurnServer>,
     /// Meetings that one user may create in a minute.
     pub creates_per_minute_max: u32,
+    /// Requests that one user may make at once, and how many more each second; what is beyond is not handled.
+    pub requests_burst_max: u32,
+    pub requests_per_second_max: u32,
     /// Longest life of a create, from its arrival at the broker.
     pub create_ms: u64,
     pub payload_bytes_max: usize,
@@ -49,6 +52,8 @@ impl Default for Config {
             app: signalling::topics::INSTANCE.to_owned(),
             turn: Vec::new(),
             creates_per_minute_max: 20,
+            requests_burst_max: 200,
+            requests_per_second_max: 20,
             create_ms: 30_000,
             payload_bytes_max: 64 * 1024,
             handled_kept_ms: 3 * 24 * 3_600_000,

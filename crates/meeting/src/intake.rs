@@ -1,13 +1,15 @@
-//! Requests from the queue: in order per user, users side by side.
+//! Requests from the queue: in order per user, users side by side, each within its budget.
 
+use crate::budget::{Budgets, Verdict};
 use crate::deciding::Shared;
 use crate::handle;
 use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
 use signalling::topics::property;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tracing::Instrument;
 
 /// Requests of one lane that wait.
@@ -23,7 +25,9 @@ const GIVEN_BACK: Duration = Duration::from_secs(2);
 
 /// Works until it is dropped.
 pub(crate) async fn run(shared: Arc<Shared>, group: GroupName, topic: TopicName) {
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
+    let mut discarded = JoinSet::new();
+    let mut budgets = Budgets::new(shared.config.requests_burst_max, shared.config.requests_per_second_max);
     let lanes: Vec<_> = (0..shared.config.lanes.max(1))
         .map(|_| {
             let (to_lane, from_intake) = mpsc::channel(LANE_MAX);
@@ -33,12 +37,30 @@ pub(crate) async fn run(shared: Arc<Shared>, group: GroupName, topic: TopicName)
         .collect();
     loop {
         for delivery in receive(&shared, &group, &topic).await {
+            let verdict = budgets.take(sender_of(&delivery).unwrap_or_default(), Instant::now());
+            if verdict != Verdict::Handle {
+                discarded.spawn(discard(Arc::clone(&shared), delivery, verdict));
+                continue;
+            }
             let lane = &lanes[lane_of(&delivery, lanes.len())];
             if lane.send(delivery).await.is_err() {
                 return;
             }
         }
+        // At most one batch: the queue writes all their acknowledgements together.
+        while discarded.join_next().await.is_some() {}
     }
+}
+
+/// Too many of one sender.
+async fn discard(shared: Arc<Shared>, delivery: Delivery, verdict: Verdict) {
+    if verdict == Verdict::Refuse {
+        tracing::warn!(sender = sender_of(&delivery), "a sender makes too many requests; some are not handled");
+        if let Err(error) = handle::refuse_flood(&shared, &delivery.message).await {
+            tracing::debug!(%error, "a flood could not be refused");
+        }
+    }
+    acknowledge(&shared, delivery).await;
 }
 
 /// Waits for some; empty when there were none, or after a failure and a pause.
@@ -63,10 +85,13 @@ pub(crate) async fn receive(shared: &Shared, group: &GroupName, topic: &TopicNam
 
 /// A user's requests are handled in the order in which they came.
 fn lane_of(delivery: &Delivery, lanes: usize) -> usize {
-    let sender = delivery.message.property(property::USER).or_else(|| delivery.message.property(property::CLIENT_ID));
     let mut hasher = DefaultHasher::new();
-    sender.hash(&mut hasher);
+    sender_of(delivery).hash(&mut hasher);
     usize::try_from(hasher.finish() % lanes as u64).unwrap_or(0)
+}
+
+fn sender_of(delivery: &Delivery) -> Option<&str> {
+    delivery.message.property(property::USER).or_else(|| delivery.message.property(property::CLIENT_ID))
 }
 
 async fn lane(shared: Arc<Shared>, mut deliveries: mpsc::Receiver<Delivery>) {

@@ -12,6 +12,7 @@
 //! Several services may run side by side on one queue and one catalog. The only race that the catalog does not settle
 //! then is that of two users who call each other in the same millisecond at two services: both calls ring.
 
+mod budget;
 pub mod channels;
 mod clock;
 mod config;

@@ -37,6 +37,18 @@ async fn refuse_unreadable(shared: &Shared, sender: &Sender, unreadable: Unreada
     shared.answer(meeting, vec![send], Extra { handled, ..Extra::default() }).await
 }
 
+/// Says once that requests are dropped. The request is remembered as handled: that is its answer.
+pub(crate) async fn refuse_flood(shared: &Shared, message: &Message) -> Result<(), Undecided> {
+    let Some(sender) = request::sender(message) else { return Ok(()) };
+    let envelope = request::parse(&message.body, &shared.config).ok().map(|up| up.envelope);
+    let (id, meeting) = envelope.map_or((None, None), |envelope| (Some(envelope.id), envelope.meeting));
+    let words = format!(
+        "more than {} requests a second are too many, this and others are not handled: wait",
+        shared.config.requests_per_second_max
+    );
+    refuse_unreadable(shared, &sender, Unreadable { id, meeting, refusal: refusal(RefusalCode::Limit, words) }).await
+}
+
 fn handled(shared: &Shared, signal: SignalId, expires_at_ms: u64) -> Handled {
     let now_ms = clock::now_ms();
     let until_ms = expires_at_ms.clamp(now_ms, now_ms.saturating_add(Config::EXPIRY_MAX_MS));

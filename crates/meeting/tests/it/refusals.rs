@@ -142,3 +142,15 @@ async fn a_terminal_whose_clock_is_behind_still_learns_the_time_and_who_is_there
         assert_eq!(world.next("alice.phone").await.body.kind(), kind);
     }
 }
+
+#[tokio::test]
+async fn a_flood_of_one_user_is_refused_once_and_delays_nobody() {
+    let mut world = World::with(|config| (config.requests_burst_max, config.requests_per_second_max) = (3, 1)).await;
+    for _ in 0..200 {
+        world.ask("alice.phone", None, UpBody::Contacts {}).await;
+    }
+    world.state("bob.phone").await;
+    let answers = world.rest("alice.phone").await;
+    let refused = answers.iter().filter(|kind| **kind == "refused").count();
+    assert!((1..5).contains(&refused) && answers.len() < 12, "{answers:?}");
+}

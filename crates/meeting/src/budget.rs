@@ -1,0 +1,98 @@
+//! How many requests one sender may make, so that a flood of one is no silence for the others. Pure: time is given.
+//!
+//! A token bucket per sender. Who has used it up is refused once, then not heard at all until a request is due again;
+//! so a flood costs an acknowledgement a request, and neither a transaction nor an answer.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Senders that are remembered; past it those whose bucket is full again are forgotten.
+const SENDERS_MAX: usize = 10_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Handle,
+    /// The first one too many.
+    Refuse,
+    Drop,
+}
+
+pub(crate) struct Budgets {
+    burst: f64,
+    per_second: f64,
+    by_sender: HashMap<String, Bucket>,
+}
+
+struct Bucket {
+    left: f64,
+    at: Instant,
+    refused: bool,
+}
+
+impl Budgets {
+    pub(crate) fn new(burst: u32, per_second: u32) -> Self {
+        Self { burst: f64::from(burst), per_second: f64::from(per_second), by_sender: HashMap::new() }
+    }
+
+    pub(crate) fn take(&mut self, sender: &str, now: Instant) -> Verdict {
+        if !self.by_sender.contains_key(sender) {
+            self.make_room(now);
+            self.by_sender.insert(sender.to_owned(), Bucket { left: self.burst, at: now, refused: false });
+        }
+        let (burst, per_second) = (self.burst, self.per_second);
+        self.by_sender.get_mut(sender).map_or(Verdict::Drop, |bucket| bucket.take(burst, per_second, now))
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        if self.by_sender.len() < SENDERS_MAX {
+            return;
+        }
+        let full_after = Duration::from_secs_f64(self.burst / self.per_second.max(f64::MIN_POSITIVE));
+        self.by_sender.retain(|_, bucket| now.saturating_duration_since(bucket.at) < full_after);
+    }
+}
+
+impl Bucket {
+    fn take(&mut self, burst: f64, per_second: f64, now: Instant) -> Verdict {
+        let since = now.saturating_duration_since(self.at).as_secs_f64();
+        self.left = since.mul_add(per_second, self.left).min(burst);
+        self.at = now;
+        if self.left >= 1.0 {
+            self.left -= 1.0;
+            self.refused = false;
+            return Verdict::Handle;
+        }
+        if std::mem::replace(&mut self.refused, true) { Verdict::Drop } else { Verdict::Refuse }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdicts(budgets: &mut Budgets, sender: &str, count: usize, now: Instant) -> Vec<Verdict> {
+        (0..count).map(|_| budgets.take(sender, now)).collect()
+    }
+
+    #[test]
+    fn a_flood_is_refused_once_and_dropped_until_a_request_is_due_again() {
+        use Verdict::{Drop, Handle, Refuse};
+        let (mut budgets, start) = (Budgets::new(3, 2), Instant::now());
+        assert_eq!(verdicts(&mut budgets, "mallory", 6, start), [Handle, Handle, Handle, Refuse, Drop, Drop]);
+        assert_eq!(verdicts(&mut budgets, "alice", 3, start), [Handle, Handle, Handle]);
+        let later = start + Duration::from_millis(500);
+        assert_eq!(verdicts(&mut budgets, "mallory", 3, later), [Handle, Refuse, Drop]);
+        let rested = start + Duration::from_secs(60);
+        assert_eq!(verdicts(&mut budgets, "mallory", 4, rested), [Handle, Handle, Handle, Refuse]);
+    }
+
+    #[test]
+    fn senders_who_rest_are_forgotten_when_there_are_too_many() {
+        let (mut budgets, start) = (Budgets::new(1, 1), Instant::now());
+        for sender in 0..SENDERS_MAX {
+            budgets.take(&sender.to_string(), start);
+        }
+        budgets.take("one more", start + Duration::from_secs(5));
+        assert_eq!(budgets.by_sender.len(), 1);
+    }
+}
