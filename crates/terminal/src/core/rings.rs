@@ -14,7 +14,8 @@ use super::turn::Turn;
 use crate::event::{Event, MissedTold, RingTold};
 use crate::store::{Entry, Known};
 use signalling::{
-    EndReason, Envelope, InvitationId, MeetingId, Outcome, OutcomeKind, RejectReason, Ring, SignalId, State, UpBody,
+    EndReason, Envelope, InvitationId, MeetingId, Member, MemberState, Outcome, OutcomeKind, RejectReason, Ring,
+    SignalId, State, UpBody,
 };
 use std::collections::BTreeMap;
 
@@ -319,9 +320,12 @@ impl Rings {
         let held = self.take_held(ring.invitation);
         let delivery = held.as_ref().and_then(|held| held.delivery);
         let known = self.known.get(&ring.invitation).copied();
-        if known.is_some_and(|entry| entry.is != Known::Ring) || self.live.contains_key(&ring.invitation) {
-            turn.acknowledge(delivery);
-            return;
+        if known.is_some_and(|entry| entry.is != Known::Ring) {
+            return turn.acknowledge(delivery);
+        }
+        if self.live.contains_key(&ring.invitation) {
+            self.say_again_that_it_rings(turn, ring);
+            return turn.acknowledge(delivery);
         }
         let expires_at_ms = known.map_or(ring.ring_until_ms, |entry| entry.expires_at_ms);
         let made = Envelope {
@@ -336,6 +340,16 @@ impl Rings {
         let envelope = held.map_or(made, |held| held.envelope);
         let (ring, resumed) = (ring.clone(), known.is_some());
         self.start(turn, links, Start { ring, envelope: &envelope, delivery, resumed, dup });
+    }
+
+    /// The service waits for a first ringing although it rings here: what said so was lost with its connection, or refused
+    /// for this machine's clock.
+    fn say_again_that_it_rings(&self, turn: &mut Turn<'_, '_>, ring: &Ring) {
+        let unheard = |member: &Member| member.user == ring.join.user && member.state == MemberState::Invited;
+        let answered = self.live.get(&ring.invitation).is_some_and(|live| live.answer.is_some());
+        if !answered && ring.roster.members.iter().any(unheard) {
+            turn.publish(Some(ring.meeting), UpBody::Ringing { invitation: ring.invitation });
+        }
     }
 
     /// What rang here and does not stand any more has ended without our hearing of it.

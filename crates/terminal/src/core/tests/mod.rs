@@ -342,6 +342,24 @@ fn after_a_kill_a_standing_ring_goes_on_as_the_same_ring() {
     assert_eq!(bob.state(vec![ring(2)], None, vec![]).did()[2], "RING resumed");
 }
 
+/// As the state shows it while the service has heard of no ringing.
+fn unheard() -> Ring {
+    let mut ring = ring(2);
+    let alice = ring.roster.members[0].clone();
+    ring.roster.members.push(Member { user: "bob".into(), state: MemberState::Invited, participation: None, ..alice });
+    ring
+}
+
+#[test]
+fn a_ring_of_which_the_service_has_not_heard_says_so_again() {
+    let mut bob = Device::new();
+    bob.connect().signal(invitation(1));
+    assert_eq!(bob.state(vec![unheard()], None, vec![]).did(), ["puback", "publish ringing"]);
+    assert_eq!(bob.connect().state(vec![ring(3)], None, vec![]).did(), ["puback"]);
+    bob.command(ACCEPT);
+    assert_eq!(bob.connect().state(vec![unheard()], None, vec![]).did(), ["puback"], "the answer says more");
+}
+
 #[test]
 fn after_a_kill_a_ring_that_ended_is_missed_once_or_ends_in_silence() {
     for (outcomes, expected) in [(vec![outcome(5)], "MISSED"), (vec![], "RING_ENDED")] {
