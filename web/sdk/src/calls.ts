@@ -13,7 +13,8 @@ export interface CallsShell {
   me(): UserName;
   now_ms(): number;
   declined(invitation: InvitationId): Promise<void>;
-  admitted(invitation: InvitationId): void;
+  /** This ring has its answer, whatever came of it. */
+  settled(invitation: InvitationId): void;
   began(call: Call): void;
   rings(call: Call): void;
 }
@@ -45,7 +46,8 @@ export class Calls {
   signal(down: Down): void {
     const call = this.#byMeeting.get(down.meeting ?? "");
     const answered = this.#shell.requests.answer(down);
-    if (down.type === "admitted" && call?.invitation) this.#shell.admitted(call.invitation);
+    const refused = down.type === "refused" && call?.state.phase === "accepting";
+    if ((down.type === "admitted" || refused) && call?.invitation) this.#shell.settled(call.invitation);
     if (!answered || (down.type !== "admitted" && down.type !== "refused")) call?.signal(down);
   }
 
@@ -63,7 +65,9 @@ export class Calls {
     if (!call || reason.why === "admitted" || reason.why === "declined") return;
     if (reason.why === "ended") return call.signal(reason.signal);
     const missed = reason.why === "deadline" || (reason.why === "gone" && reason.missed);
-    if (call.state.phase !== "incoming") return;
+    // Whose accept has no answer, and who is neither rung nor in the call by the state, has missed how it ended.
+    const unanswered = call.state.phase === "accepting" && reason.why === "gone";
+    if (call.state.phase !== "incoming" && !unanswered) return;
     call.apply({ type: "local_end", end: { reason: missed ? "no_answer" : "failed" } });
   }
 
@@ -118,7 +122,7 @@ export class Calls {
   /** Two people who call each other meet in the first one's meeting: this call becomes that one. */
   #crossed(call: Call, meeting: MeetingId): void {
     const ringing = this.#byMeeting.get(meeting);
-    if (ringing?.invitation) this.#shell.admitted(ringing.invitation);
+    if (ringing?.invitation) this.#shell.settled(ringing.invitation);
     ringing?.apply({ type: "local_end", end: { reason: "answered_elsewhere" } });
     this.#byMeeting.delete(call.meeting);
     this.#byMeeting.set(meeting, call);

@@ -102,7 +102,7 @@ export class Client extends Emitter<ClientEvents> {
       me: () => this.#identity?.user ?? "",
       now_ms: () => this.#clock.now_ms(),
       declined: async (invitation) => this.#ringer?.declined(invitation),
-      admitted: (invitation) => void this.#ringer?.admitted(invitation),
+      settled: (invitation) => void this.#ringer?.settled(invitation),
       began: (call) => this.emit("call", call),
       rings: (call) => this.emit("incoming", call),
     });

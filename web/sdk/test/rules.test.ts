@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import {
   KEPT_AFTER_EXPIRY_MS,
-  onAdmitted,
   onDeadline,
   onDeclined,
   onEnded,
   onInvitation,
   onSeen,
+  onSettled,
   onState,
   type RingEntry,
 } from "../src/ring/rules.ts";
@@ -90,7 +90,7 @@ describe("what happens here", () => {
   });
 
   test("an admission is the end of the ring", () => {
-    expect(onAdmitted(entry()).store?.phase).toBe("done");
+    expect(onSettled(entry()).store?.phase).toBe("done");
   });
 });
 

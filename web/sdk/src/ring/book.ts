@@ -8,12 +8,12 @@
 import type { ServiceClock } from "../core/clock.ts";
 import type { Down, DownOf, InvitationId, Ring, State } from "../wire.ts";
 import {
-  onAdmitted,
   onDeadline,
   onDeclined,
   onEnded,
   onInvitation,
   onSeen,
+  onSettled,
   onState,
   type RingEffect,
   type RingEntry,
@@ -66,8 +66,8 @@ export class RingBook {
     return this.#change(invitation, onDeclined);
   }
 
-  admitted(invitation: InvitationId): Promise<RingEffect> {
-    return this.#change(invitation, onAdmitted);
+  settled(invitation: InvitationId): Promise<RingEffect> {
+    return this.#change(invitation, onSettled);
   }
 
   deadline(invitation: InvitationId): Promise<RingEffect> {

@@ -49,8 +49,8 @@ export class Ringer {
     this.#show(await this.#book.declined(invitation));
   }
 
-  async admitted(invitation: InvitationId): Promise<void> {
-    this.#show(await this.#book.admitted(invitation));
+  async settled(invitation: InvitationId): Promise<void> {
+    this.#show(await this.#book.settled(invitation));
   }
 
   /** The service does not answer: rings that are on time ring, rather than none. */

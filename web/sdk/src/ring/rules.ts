@@ -123,7 +123,8 @@ export function onDeclined(entry: RingEntry): RingVerdict {
   return { store: { ...entry, phase: "done", answer: "declined" }, effect: stop };
 }
 
-export function onAdmitted(entry: RingEntry): RingVerdict {
+/** The service has answered this device's accept: with an admission or a refusal. */
+export function onSettled(entry: RingEntry): RingVerdict {
   if (entry.phase === "done") return NOTHING;
   const stop: RingEffect = { do: "stop", invitation: entry.invitation, reason: { why: "admitted" } };
   return { store: { ...entry, phase: "done" }, effect: stop };
