@@ -5,15 +5,17 @@ use crate::clock;
 use crate::config::Config;
 use crate::deciding::{Extra, Undecided};
 use crate::people;
+use serde::Serialize;
 use signalling::meeting::{Actor, Event, Meeting, Parent, Request, Send};
 use signalling::{DownBody, InvitationId, Outcome, Ring, StandingCall, State};
 
-/// A state answer leaves out what would make it longer than this.
-const STATE_BYTES_MAX: usize = 60 * 1024;
+/// An answer leaves out what would make it longer than this.
+const ANSWER_BYTES_MAX: usize = 60 * 1024;
 
 impl Asked<'_> {
     pub(super) async fn contacts(&self, actor: &Actor) -> Result<(), Undecided> {
-        let users = people::contacts(&*self.shared.catalog, &actor.user).await?;
+        let mut users = people::contacts(&*self.shared.catalog, &actor.user).await?;
+        while is_too_long(&users) && users.pop().is_some() {}
         let sends = vec![self.answer(DownBody::Contacts { users })];
         self.shared.answer(None, sends, self.extra()).await
     }
@@ -76,7 +78,9 @@ impl Asked<'_> {
 
     /// To all devices; to the one that asked, too, as the answer.
     async fn seen_signals(&self, actor: &Actor, outcome: &Outcome) -> Result<Vec<Send>, Undecided> {
-        let (invitation, rev) = (outcome.invitation, outcome.rev.saturating_add(1));
+        // The meeting may have gone on, and told a device that came late with a later revision.
+        let told = self.shared.known(outcome.meeting.0).await?.map_or(0, |known| known.meeting.rev);
+        let (invitation, rev) = (outcome.invitation, outcome.rev.max(told).saturating_add(1));
         let devices = self.shared.catalog.devices_of(std::slice::from_ref(&actor.user.0)).await?;
         let expires_at_ms = clock::now_ms().saturating_add(self.shared.config.rules.ring_kept_ms);
         let signal = |client: String| Send {
@@ -94,7 +98,10 @@ impl Asked<'_> {
 
 /// Without the oldest outcomes, and then the last rings, as far as it is too long.
 fn shortened(mut state: State) -> State {
-    let too_long = |state: &State| serde_json::to_vec(state).map_or(0, |bytes| bytes.len()) > STATE_BYTES_MAX;
-    while too_long(&state) && (state.outcomes.pop().is_some() || state.rings.pop().is_some()) {}
+    while is_too_long(&state) && (state.outcomes.pop().is_some() || state.rings.pop().is_some()) {}
     state
+}
+
+fn is_too_long(answer: &impl Serialize) -> bool {
+    serde_json::to_vec(answer).map_or(0, |bytes| bytes.len()) > ANSWER_BYTES_MAX
 }

@@ -294,3 +294,21 @@ async fn requests_of_one_user_are_handled_in_their_order() {
     let call = world.state("bob.phone").await.call.unwrap();
     assert!(call.roster.members.iter().find(|member| member.user == "bob".into()).unwrap().muted.video);
 }
+
+#[tokio::test]
+async fn seen_is_newer_than_all_that_was_told_of_the_ring() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    world.ask("alice.phone", meeting, UpBody::Invite { callees: vec!["carol".into()] }).await;
+    let DownBody::Invitation(ring) = world.find("carol.phone", "invitation").await.body else { panic!("no ring") };
+    world.ask("alice.phone", meeting, UpBody::Cancel { callee: None }).await;
+    world.find("carol.phone", "ended").await;
+    world.ask("alice.phone", meeting, UpBody::Mute { user: None, track: Track::Audio }).await;
+    world.find("bob.phone", "roster").await;
+    world.settle().await;
+    world.ask("carol.phone", meeting, UpBody::Ringing { invitation: ring.invitation }).await;
+    let DownBody::Ended { rev: late, .. } = world.find("carol.phone", "ended").await.body else { panic!("no end") };
+    world.ask("carol.phone", None, UpBody::Seen { invitation: ring.invitation }).await;
+    let DownBody::Seen { rev, .. } = world.find("carol.phone", "seen").await.body else { panic!("not seen") };
+    assert!(rev > late, "{rev} after {late}");
+}

@@ -49,3 +49,18 @@ async fn a_group_that_is_made_later_is_followed() {
     world.catalog.put_group(Group { group: "GID_later".to_owned() }).await.unwrap();
     world.until_topic(&TopicName::parse("GID_later_MQTT").unwrap()).await;
 }
+
+#[tokio::test]
+async fn contacts_fit_into_one_message_however_long_their_names_are() {
+    use catalog::{Catalog as _, User};
+    let mut world = World::new().await;
+    for n in 0..200 {
+        let user = User { user: format!("{n:064}"), name: "💬".repeat(64) };
+        world.catalog.put_user(user).await.unwrap();
+    }
+    world.ask("alice.phone", None, UpBody::Contacts {}).await;
+    let contacts = world.find("alice.phone", "contacts").await;
+    assert!(serde_json::to_vec(&contacts).unwrap().len() <= 64 * 1024);
+    let DownBody::Contacts { users } = contacts.body else { panic!("no contacts") };
+    assert!(users.len() > 100, "as many as fit: {}", users.len());
+}

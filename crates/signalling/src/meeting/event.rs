@@ -29,6 +29,8 @@ pub struct Rules {
 impl Rules {
     /// Invitations of one meeting that are remembered; the oldest ended ones are forgotten first.
     pub const INVITATIONS_MAX: usize = 200;
+    /// Rings of one user in one meeting, among those that are remembered: nobody is rung without end.
+    pub const RINGS_PER_USER_MAX: usize = 20;
     /// Devices of one callee that ring.
     pub const DEVICES_MAX: usize = 32;
     /// Removed participations that are remembered while their tokens live.

@@ -16,7 +16,14 @@ impl Turn<'_> {
         if callees.iter().any(|callee| self.meeting.is_banned(&callee.user, self.now_ms)) {
             return self.refuse(RefusalCode::NotAllowed, "the host has banned this user for a time: invite later");
         }
+        if callees.iter().any(|callee| self.was_rung_enough(&callee.user)) {
+            return self.refuse(RefusalCode::Limit, "this user was rung too often in this meeting: create a new one");
+        }
         self.ring(actor, callees);
+    }
+
+    fn was_rung_enough(&self, user: &UserName) -> bool {
+        self.meeting.invitations.iter().filter(|ring| ring.user == *user).count() >= Rules::RINGS_PER_USER_MAX
     }
 
     pub(super) fn ring(&mut self, actor: &Actor, callees: Vec<Callee>) {

@@ -1,7 +1,7 @@
 //! Members, the host's powers, and how meetings go on and end.
 
 use crate::world::World;
-use signalling::meeting::{Event, MediaChange, Request};
+use signalling::meeting::{Event, MediaChange, Request, Rules};
 use signalling::{DownBody, MemberState, Muted, Track};
 use std::collections::BTreeSet;
 
@@ -324,4 +324,17 @@ fn a_meeting_has_room_for_as_many_as_the_rules_say() {
     world.forget();
     world.invite("alice.phone", "carol");
     assert_eq!(world.got("alice.phone"), ["refused(limit)"]);
+}
+
+#[test]
+fn nobody_is_rung_without_end() {
+    let mut world = World::in_call();
+    for _ in 0..Rules::RINGS_PER_USER_MAX {
+        world.invite("alice.phone", "carol");
+        world.request("alice.phone", Request::Cancel { callee: None });
+    }
+    world.forget();
+    world.invite("alice.phone", "carol");
+    assert_eq!(world.got("alice.phone"), ["refused(limit)"]);
+    assert_eq!(world.got("carol.phone"), [""; 0]);
 }
