@@ -20,7 +20,8 @@ use crate::store::record::SessionRecord;
 struct Change {
     batch: Batch,
     need: Need,
-    /// It makes, changes or discards a persistent session: the CONNACK waits.
+    /// It makes, changes or discards a persistent session, or an earlier CONNECT did and the disk does not have it yet:
+    /// the CONNACK waits.
     waits: bool,
     session_present: bool,
 }
@@ -107,6 +108,9 @@ impl Worker {
             link.stage = Stage::Opening(Box::new(Opening { live, session_present, session_expiry_s }));
         }
         if change.waits {
+            if let Some(seat) = self.seats.get_mut(client) {
+                seat.settled_at = end;
+            }
             self.when_durable(end, AfterDurable::Accept(key));
         } else {
             self.accept(key);
@@ -169,7 +173,8 @@ impl Worker {
             batch.session(SessionRecord { client_id, account: &info.account, expiry_s: info.expiry_s });
         }
         let need = if changes { Need::Normal } else { Need::Essential };
-        Change { batch, need, waits: discards || changes, session_present: known.is_some() }
+        let is_settled = kept.is_none_or(|seat| seat.settled_at <= self.shared.journal.durable());
+        Change { batch, need, waits: discards || changes || !is_settled, session_present: known.is_some() }
     }
 
     fn seat_client(&mut self, key: LinkKey, wish: &ConnectWish, info: SessionInfo) {

@@ -110,6 +110,11 @@ impl Worker {
     /// Message, reference, what it replaces, and the acknowledgement to the queue: one unit of the log. Gives the
     /// message back when the log is busy.
     pub(super) fn store_p2p(&mut self, p2p: P2p) -> Option<P2p> {
+        if !self.seats.contains_key(&p2p.to) {
+            // Its session ended while the log was busy; whether it is registered is asked again.
+            self.accept_p2p(p2p);
+            return None;
+        }
         let P2p { to, message, ticket, .. } = &p2p;
         if let Asker::Queue(job) = &ticket.asker
             && let Some(end) = self.seats.get(to).and_then(|seat| seat.knows_queue_id(job.message_id.as_str()))

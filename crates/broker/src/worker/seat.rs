@@ -24,6 +24,8 @@ pub(crate) struct Seat {
     pub(crate) ends_at_ms: Option<u64>,
     /// The log has something of it.
     pub(crate) is_logged: bool,
+    /// The session is as the log has it when that is durable up to here.
+    pub(crate) settled_at: Position,
     queue_ids: BTreeMap<Box<str>, KnownId>,
 }
 
@@ -51,6 +53,7 @@ impl Seat {
             link: None,
             ends_at_ms: None,
             is_logged: false,
+            settled_at: Position::default(),
             queue_ids: BTreeMap::new(),
         }
     }

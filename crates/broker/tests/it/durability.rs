@@ -132,6 +132,29 @@ fn the_connack_of_a_new_session_and_the_suback_wait_for_the_disk() {
 }
 
 #[test]
+fn a_session_that_is_not_on_the_disk_yet_is_not_said_to_be_present_either() {
+    let world = World::new();
+    let mut other = world.connect(Profile::of(ALICE));
+    world.storage.hold_syncs();
+    let mut first = Terminal::open(Stream(tcp(world.address())), Version::V5);
+    first.send(&Profile::of(BOB).to_bytes());
+    world.until("the session is made", |stats| stats.sessions == 2);
+    let socket = tcp(world.address());
+    let ear = socket.try_clone().unwrap();
+    let mut second = Terminal::open(Stream(socket), Version::V5);
+    second.send(&Profile::of(BOB).to_bytes());
+    // The turn that ended the first one would have answered the second.
+    assert!(first.expect_connack().is_err());
+    other.ping();
+    ear.set_nonblocking(true).unwrap();
+    assert_eq!(ear.peek(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    ear.set_nonblocking(false).unwrap();
+    world.storage.release_syncs();
+    second.expect_connack().unwrap();
+    assert!(second.session_present);
+}
+
+#[test]
 fn a_log_that_is_busy_makes_publishers_wait_and_refuses_nobody() {
     const COUNT: u16 = 60;
     let world = World::new();
@@ -163,6 +186,30 @@ fn a_log_that_is_busy_makes_publishers_wait_and_refuses_nobody() {
         assert!(bob.receive().payload.starts_with(&format!("{id}:")));
     }
     assert_eq!(world.stats().refused_by_log, 0);
+}
+
+#[test]
+fn a_message_that_waited_for_a_busy_log_outlives_the_session_of_its_receiver() {
+    const COUNT: u16 = 60;
+    let world = World::new();
+    let bob = world.connect(Profile::of(BOB));
+    let mut service = world.connect(Profile::of(SERVICE));
+    world.storage.hold_syncs();
+    let payload = "x".repeat(40_000);
+    for id in 1..=COUNT {
+        service.send(&publish_bytes(Version::V5, Some(id), &to(BOB), payload.as_bytes(), &none()));
+    }
+    let count = u64::from(COUNT);
+    world.until("the log is busy", |stats| stats.received == count && stats.waited_for_log > 0);
+    service.ping();
+    let waiting = world.stats().waited_for_log;
+    bob.end_session();
+    world.until("the session has ended", |stats| stats.sessions == 1);
+    world.storage.release_syncs();
+    for id in 1..=COUNT {
+        assert_eq!(service.next(), Said::Puback { id, reason: ReasonCode::SUCCESS });
+    }
+    assert_eq!(world.stats().inbox_messages, waiting);
 }
 
 #[test]

@@ -324,6 +324,13 @@ impl Terminal {
         }
     }
 
+    /// Goes, and wants nothing kept.
+    pub(crate) fn end_session(mut self) {
+        let properties = PropertiesBuf::new().with(Property::SessionExpiryInterval(0)).unwrap();
+        let disconnect = Disconnect { reason: ReasonCode::SUCCESS, properties: properties.view() };
+        self.send(&encode(self.version, &Packet::Disconnect(disconnect)));
+    }
+
     pub(crate) fn disconnect(mut self) {
         self.send(&encode(self.version, &Packet::Disconnect(Disconnect::new(ReasonCode::SUCCESS))));
         assert_eq!(self.next_answer(), Said::Closed);
