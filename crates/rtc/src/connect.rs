@@ -55,13 +55,13 @@ impl Connector {
 
     /// Answers an offer for a peer on `shard`.
     pub(crate) fn answer(&self, sdp: &str, plan: MediaPlan, shard: usize) -> Result<Negotiated, OfferError> {
-        let offer = SdpOffer::from_sdp_string(&without_simulcast(sdp)).map_err(|error| bad(error.to_string()))?;
         // The media stack asserts in a few places that only strange offers reach: they end the offer, not the server.
-        let attempt = catch_unwind(AssertUnwindSafe(|| self.negotiate(offer, plan, shard)));
+        let attempt = catch_unwind(AssertUnwindSafe(|| self.negotiate(sdp, plan, shard)));
         attempt.unwrap_or_else(|_| Err(bad("the media stack cannot make sense of it")))
     }
 
-    fn negotiate(&self, offer: SdpOffer, plan: MediaPlan, shard: usize) -> Result<Negotiated, OfferError> {
+    fn negotiate(&self, sdp: &str, plan: MediaPlan, shard: usize) -> Result<Negotiated, OfferError> {
+        let offer = SdpOffer::from_sdp_string(&without_simulcast(sdp)).map_err(|error| bad(error.to_string()))?;
         let ice = ice_credentials(shard)?;
         let mut rtc = self.configuration(&ice).build(Instant::now());
         for address in &self.candidates {

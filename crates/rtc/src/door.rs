@@ -3,7 +3,7 @@
 //! Contract: the bearer token is all that is needed, from any origin (no cookies are looked at). Refusals are
 //! problem+json (RFC 9457) with a stable `code`. The answer leaves only when the shard has taken the peer in.
 
-use crate::connect::Connector;
+use crate::connect::{Connector, Negotiated};
 use crate::metrics::Metrics;
 use crate::offer::{self, OfferError};
 use crate::server::Shards;
@@ -19,10 +19,17 @@ use serde::Serialize;
 use signalling::{JoinAnswer, JoinClaims, JoinRequest, SlotMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 
 /// A shard that takes longer is not well.
 const SHARD_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// A body that takes longer is not worth waiting for.
+const BODY_WITHIN: Duration = Duration::from_secs(5);
+/// Offers that are negotiated at a time; each takes a thread for milliseconds, the others wait in their order.
+pub(crate) const NEGOTIATIONS_AT_ONCE: usize = 8;
+/// How long an offer waits for its turn; then its terminal is told to try again.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
 /// JSON around the offer, and purposes.
 const BODY_BYTES_BESIDE_OFFER: usize = 64 * 1024;
 
@@ -34,6 +41,7 @@ pub(crate) struct Door {
     pub(crate) offer_bytes: usize,
     pub(crate) media_sections: usize,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) turns: Semaphore,
 }
 
 pub(crate) fn router(door: Arc<Door>) -> Router {
@@ -84,9 +92,8 @@ impl Door {
     async fn join(self: &Arc<Self>, headers: &HeaderMap, body: Body) -> Result<JoinAnswer, Problem> {
         let claims = self.claims(headers)?;
         let request = self.request(body).await?;
-        let (door, shard) = (self.clone(), self.shards.index_of(&claims.channel));
-        let negotiation = tokio::task::spawn_blocking(move || door.negotiate(&request, shard));
-        let negotiated = negotiation.await.map_err(|_| Problem::unavailable("the offer could not be read"))??;
+        let shard = self.shards.index_of(&claims.channel);
+        let negotiated = self.negotiated(request, shard).await?;
         let sdp = negotiated.answer.clone();
         let (reply, answer) = oneshot::channel();
         let attempt = JoinAttempt { claims, negotiated, reply };
@@ -107,12 +114,21 @@ impl Door {
     async fn request(&self, body: Body) -> Result<JoinRequest, Problem> {
         // Every byte of an offer may become two in JSON (\r, \n).
         let bytes_max = 2 * self.offer_bytes + BODY_BYTES_BESIDE_OFFER;
-        let bytes: Bytes =
-            to_bytes(body, bytes_max).await.map_err(|_| Problem::from(OfferError::TooLarge(self.offer_bytes)))?;
+        let read = timeout(BODY_WITHIN, to_bytes(body, bytes_max)).await;
+        let read = read.map_err(|_| Problem::new(408, "slow_body", "the request took too long to arrive"))?;
+        let bytes: Bytes = read.map_err(|_| Problem::from(OfferError::TooLarge(self.offer_bytes)))?;
         serde_json::from_slice(&bytes).map_err(|error| Problem::new(400, "bad_request", error.to_string()))
     }
 
-    fn negotiate(&self, request: &JoinRequest, shard: usize) -> Result<crate::connect::Negotiated, Problem> {
+    async fn negotiated(self: &Arc<Self>, request: JoinRequest, shard: usize) -> Result<Negotiated, Problem> {
+        let turn = timeout(TURN_WITHIN, self.turns.acquire()).await;
+        let _turn = turn.map_err(|_| Problem::unavailable("too many join at once"))?;
+        let door = self.clone();
+        let negotiation = tokio::task::spawn_blocking(move || door.negotiate(&request, shard));
+        negotiation.await.map_err(|_| Problem::unavailable("the offer could not be read"))?
+    }
+
+    fn negotiate(&self, request: &JoinRequest, shard: usize) -> Result<Negotiated, Problem> {
         let offer = offer::read(&request.sdp, self.offer_bytes, self.media_sections)?;
         let plan = offer.plan(request.profile, &request.purposes)?;
         Ok(self.connector.answer(&request.sdp, plan, shard)?)
@@ -120,7 +136,7 @@ impl Door {
 }
 
 async fn await_slots(answer: oneshot::Receiver<Result<SlotMap, JoinRefusal>>) -> Result<SlotMap, Problem> {
-    let in_time = tokio::time::timeout(SHARD_ANSWER_MAX, answer).await;
+    let in_time = timeout(SHARD_ANSWER_MAX, answer).await;
     let answer = in_time.map_err(|_| Problem::unavailable("the media thread does not answer"))?;
     answer.map_err(|_| Problem::unavailable("it is shutting down"))?.map_err(Problem::from)
 }

@@ -8,14 +8,14 @@ use crate::door::{self, Door};
 use crate::metrics::{Metrics, Stats};
 use crate::shard::events::Events;
 use crate::shard::mailbox::ShardMailbox;
-use crate::shard::{MAX_SHARDS, ShardConfig, ShardThread, socket};
+use crate::shard::{Failed, MAX_SHARDS, ShardConfig, ShardThread, socket};
 use crate::sys;
 use signalling::ChannelId;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// A running RTC server. Dropping it stops it.
 pub struct Rtc {
@@ -25,6 +25,7 @@ pub struct Rtc {
     metrics: Arc<Metrics>,
     events: Arc<Events>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    failed: Failed,
 }
 
 /// The mailboxes of all shards. A channel always hashes to the same one.
@@ -72,7 +73,8 @@ impl Rtc {
         }
         let shards = Arc::new(Shards { mailboxes: starting.iter().map(ShardThread::mailbox).collect() });
         let door = Arc::new(door_of(config, candidates, &shards, &metrics)?);
-        let server = Self { local_addr, shards, door, metrics, events, threads: Mutex::default() };
+        let server =
+            Self { local_addr, shards, door, metrics, events, threads: Mutex::default(), failed: Failed::new(None) };
         server.spawn(starting).map_err(|cause| StartError::Thread { cause })?;
         tracing::info!(%local_addr, shards = server.shards.mailboxes.len(), "media port open");
         Ok(server)
@@ -81,7 +83,7 @@ impl Rtc {
     fn spawn(&self, starting: Vec<ShardThread>) -> std::io::Result<()> {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for shard in starting {
-            threads.push(shard.spawn(self.shards.mailboxes.clone())?);
+            threads.push(shard.spawn(self.shards.mailboxes.clone(), self.failed.clone())?);
         }
         Ok(())
     }
@@ -103,6 +105,17 @@ impl Rtc {
     /// The events of all channels, to one receiver; a later call takes over from an earlier one.
     pub fn events(&self) -> mpsc::Receiver<ChannelEvent> {
         self.events.take_over()
+    }
+
+    /// Waits until a media thread has ended by itself, which only a defect can cause: its channels are dead, so the
+    /// process should end then and start again. Until then it waits for ever.
+    pub async fn failure(&self) -> String {
+        let mut failed = self.failed.subscribe();
+        match failed.wait_for(Option::is_some).await {
+            Ok(cause) => cause.clone().unwrap_or_default(),
+            // Not before the server itself is gone.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     pub fn stats(&self) -> Stats {
@@ -168,6 +181,7 @@ fn door_of(
         offer_bytes: config.limits.offer_bytes,
         media_sections: config.limits.media_sections,
         metrics: metrics.clone(),
+        turns: Semaphore::new(door::NEGOTIATIONS_AT_ONCE),
     })
 }
 

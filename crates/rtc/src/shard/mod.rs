@@ -22,9 +22,11 @@ use mio::{Interest, Poll, Token, Waker};
 use socket::{Egress, Ingress};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// The user fragment has two hexadecimal digits for the shard; more threads than this make no sense on one port.
 pub(crate) const MAX_SHARDS: usize = 64;
@@ -34,6 +36,9 @@ const WAKE: Token = Token(1);
 const BATCHES_PER_TURN: usize = 8;
 const COMMANDS_PER_TURN: usize = 256;
 const HANDED_PER_TURN: usize = 256;
+
+/// Where a media thread leaves why it ended by itself.
+pub(crate) type Failed = watch::Sender<Option<String>>;
 
 pub(crate) struct ShardConfig {
     pub(crate) index: usize,
@@ -67,12 +72,23 @@ impl ShardThread {
         self.mailbox.clone()
     }
 
-    pub(crate) fn spawn(self, shards: Vec<ShardMailbox>) -> io::Result<JoinHandle<()>> {
+    pub(crate) fn spawn(self, shards: Vec<ShardMailbox>, failed: Failed) -> io::Result<JoinHandle<()>> {
         let name = format!("rtc-{}", self.config.index);
         let Self { config, poll, ingress, egress, inbox, .. } = self;
         let shard = Shard { poll, ingress, inbox, readable: true, core: Core::new(config, egress, shards) };
-        std::thread::Builder::new().name(name).spawn(move || shard.run())
+        std::thread::Builder::new().name(name).spawn(move || report_end(&failed, || shard.run()))
     }
+}
+
+/// A thread that ends otherwise than by [`ShardMailbox::stop`] says why: its channels are dead from then on.
+fn report_end(failed: &Failed, run: impl FnOnce() -> io::Result<()>) {
+    let cause = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => format!("a media thread cannot wait for packets: {error}"),
+        Err(_) => "a media thread panicked".to_owned(),
+    };
+    tracing::error!(%cause, "a media thread has ended");
+    failed.send_replace(Some(cause));
 }
 
 struct Shard {
@@ -85,18 +101,16 @@ struct Shard {
 }
 
 impl Shard {
-    fn run(mut self) {
+    fn run(mut self) -> io::Result<()> {
         let mut events = mio::Events::with_capacity(16);
         while !self.inbox.is_stopped() {
-            if let Err(error) = self.wait(&mut events) {
-                tracing::error!(%error, "a media thread cannot wait for packets and ends");
-                break;
-            }
+            self.wait(&mut events)?;
             self.take_mail();
             self.take_datagrams();
             self.core.finish_turn(Instant::now());
         }
         self.core.farewell(Instant::now());
+        Ok(())
     }
 
     fn wait(&mut self, events: &mut mio::Events) -> io::Result<()> {
@@ -139,5 +153,23 @@ impl Shard {
                 self.core.datagram(&datagram, now);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(run: impl FnOnce() -> io::Result<()>) -> Option<String> {
+        let failed = Failed::new(None);
+        report_end(&failed, run);
+        failed.borrow().clone()
+    }
+
+    #[test]
+    fn a_thread_that_ends_by_itself_says_why_and_one_that_was_stopped_says_nothing() {
+        assert_eq!(end(|| Ok(())), None);
+        assert!(end(|| Err(io::ErrorKind::OutOfMemory.into())).is_some_and(|cause| cause.contains("cannot wait")));
+        assert!(end(|| unreachable!("a defect")).is_some_and(|cause| cause.contains("panicked")));
     }
 }

@@ -1,10 +1,13 @@
-//! Strangers at the media port.
+//! Strangers at the media port, and hostile guests at the join door.
 
-use crate::client::Order;
-use crate::stage::Stage;
+use crate::client::{Offer, Order};
+use crate::stage::{Stage, claims};
 use rtc::DropReason;
-use signalling::Source;
-use std::net::UdpSocket;
+use signalling::{JoinRequest, Profile, Source};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
 
 /// A small generator with a fixed seed: the same noise every time.
 struct Noise(u64);
@@ -105,4 +108,119 @@ fn a_terminal_that_sends_nonsense_harms_at_most_itself() {
     bob.gets_more_from(1, 100);
     assert_eq!(eve.seen().from(9), 0);
     assert!(stage.participants().len() >= 2);
+}
+
+#[test]
+fn a_stranger_gets_not_a_single_byte_back() {
+    let stage = Stage::new();
+    let offer = Offer::new(Profile::Call);
+    let answer = stage.try_join(&claims("alice"), &offer.request).unwrap();
+    let ufrag = answer.sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).unwrap().trim();
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut noise = Noise(0xec_0000);
+    for first in [0, 1, 20, 22, 63, 128, 191].repeat(50) {
+        stranger.send_to(&noise.datagram(first), stage.rtc.local_addr()).unwrap();
+        stranger.send_to(&unproven_binding(ufrag), stage.rtc.local_addr()).unwrap();
+    }
+    let stats = stage.until(
+        "strangers to be counted",
+        |stage| stage.rtc.stats(),
+        |stats| stats.dropped(DropReason::Unauthenticated) >= 100,
+    );
+    assert_eq!(stats.packets_out, 0);
+}
+
+/// One change that a hostile terminal might make to a line of its offer.
+fn twist(line: &str, noise: &mut Noise) -> String {
+    let number = noise.next();
+    match number % 12 {
+        0 => String::new(),
+        1 => format!("{line}\r\n{line}"),
+        2 => line.chars().rev().collect(),
+        3 => line[..line.len() / 2].to_owned(),
+        4 => format!("{line} {}", u64::MAX),
+        5 => line.replace(|c: char| c.is_ascii_digit(), "9"),
+        6 => line.replace(|c: char| c.is_ascii_digit(), "0"),
+        7 => line.replace(':', "::"),
+        8 => format!("{line}{}", "x".repeat(3_000)),
+        9 => format!("a=rtpmap:{} VP8/90000", number % 300),
+        10 => format!("a=fmtp:{} apt={}", number % 300, number % 7),
+        _ => format!("a=ssrc-group:FID {number} {number}\r\na=extmap:{} urn:x\r\n{line}", number % 300),
+    }
+}
+
+#[test]
+fn whatever_an_offer_says_it_is_answered_or_refused_and_nothing_breaks() {
+    let stage = Stage::new();
+    let good = Offer::new(Profile::Call).request;
+    let mut noise = Noise(0x5d9_0ffe);
+    let mut outcomes = BTreeMap::<u16, usize>::new();
+    for _ in 0..400 {
+        let mut lines: Vec<String> = good.sdp.lines().map(str::to_owned).collect();
+        for _ in 0..=noise.next() % 3 {
+            let at = noise.next() as usize % lines.len();
+            lines[at] = twist(&lines[at], &mut noise);
+        }
+        let offer = JoinRequest { sdp: lines.join("\r\n") + "\r\n", ..good.clone() };
+        let status = stage.try_join(&claims("eve"), &offer).map_or_else(|refusal| refusal.status, |_| 200);
+        *outcomes.entry(status).or_default() += 1;
+    }
+    let known = outcomes.keys().all(|status| [200, 400, 413].contains(status));
+    assert!(known && outcomes[&200] > 20 && outcomes[&400] > 20, "{outcomes:?}");
+    let (alice, bob) = (stage.join("alice", 1), stage.join("bob", 2));
+    alice.sends(Source::Microphone);
+    bob.gets_more_from(1, 10);
+}
+
+#[test]
+fn the_longest_offers_take_no_longer_than_a_moment() {
+    let stage = Stage::new();
+    let good = Offer::new(Profile::Call).request;
+    for line in [
+        "a=x",
+        "a=rtpmap:96 VP8/90000",
+        "a=fmtp:96 apt=96",
+        "a=extmap:1 urn:x",
+        "a=ssrc:1 cname:x",
+        "a=candidate:1 1 udp 1 10.0.0.1 1 typ host",
+        "a=rid:1 send",
+        "a=group:BUNDLE 0 1 2 3 4 5 6",
+        "a=fingerprint:sha-256 00:00",
+        "a=ice-options:trickle renomination a b c",
+        "((((((((((((((((((((((",
+    ] {
+        let room = 127 * 1024 - good.sdp.len();
+        let many = format!("{line}\r\n").repeat(room / (line.len() + 2));
+        let offer = JoinRequest { sdp: format!("{}{many}", good.sdp), ..good.clone() };
+        let began = Instant::now();
+        let status = stage.try_join(&claims("eve"), &offer).map_or_else(|refusal| refusal.status, |_| 200);
+        println!("{line}: {status} after {} ms", began.elapsed().as_millis());
+        assert!([200, 400].contains(&status), "{line}: {status}");
+        assert!(began.elapsed() < Duration::from_secs(2), "{line}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn joins_at_once_take_turns_and_a_slow_body_is_refused() {
+    let stage = Stage::new();
+    let request = serde_json::to_vec(&Offer::new(Profile::Call).request).unwrap();
+    let url = format!("http://{}/rtc/v1/join", stage.http);
+    let client = reqwest::Client::new();
+    let post = |name: &str| client.post(&url).bearer_auth(stage.token(&claims(name))).body(request.clone()).send();
+    let all = (0..60).map(|number| post(&format!("guest {number}")));
+    let all: Vec<_> = stage.runtime.block_on(async { all.map(tokio::spawn).collect() });
+    for answer in all {
+        assert_eq!(stage.runtime.block_on(answer).unwrap().unwrap().status(), 200);
+    }
+    let mut slow = TcpStream::connect(stage.http).unwrap();
+    let token = stage.token(&claims("eve"));
+    write!(
+        slow,
+        "POST /rtc/v1/join HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: 9\r\n\r\n{{"
+    )
+    .unwrap();
+    let mut answer = [0; 12];
+    slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    slow.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
 }
