@@ -6,4 +6,5 @@ mod channels_contract;
 mod dependency_rule;
 mod gaps;
 mod kill_under_load;
+mod serve;
 mod support;

@@ -40,6 +40,9 @@ pub(crate) enum Document {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Every key: docs/configuration.md. As environment variable: CONVOKE_SECTION__KEY, for example\nCONVOKE_MQTT__LISTEN=0.0.0.0:1883. CONVOKE_LOG=debug logs more. End with Ctrl-C or SIGTERM."
+)]
 pub(crate) struct Serve {
     /// For trying out: loopback only, next free ports, three users with a link each.
     #[arg(long)]

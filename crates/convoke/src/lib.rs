@@ -11,6 +11,7 @@ mod sys;
 
 pub use explain::explain;
 pub use say::say;
+pub use sys::make_files_private;
 
 /// Chooses the one crypto back end for TLS in this process; a second call changes nothing.
 pub fn install_crypto() {

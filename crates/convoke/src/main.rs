@@ -33,6 +33,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Serve(serve) => {
             let config = configure(&serve)?;
             start_logs(serve.log_json)?;
+            convoke::make_files_private();
             runtime()?.block_on(convoke::serve::run(config))
         }
         Command::Demo(demo) => runtime()?.block_on(convoke::demo::run(demo.json, demo.keep)),

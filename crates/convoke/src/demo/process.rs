@@ -49,6 +49,10 @@ impl Process {
     /// SIGTERM, and waits for its exit status.
     pub(super) async fn terminate(&mut self) -> Result<std::process::ExitStatus> {
         self.signal(libc::SIGTERM)?;
+        self.wait().await
+    }
+
+    pub(super) async fn wait(&mut self) -> Result<std::process::ExitStatus> {
         self.child.wait().await.context("cannot wait for a process of ours")
     }
 

@@ -146,6 +146,11 @@ impl Stage {
         self.server.take().ok_or_else(|| anyhow!("the server is not running"))?.terminate().await
     }
 
+    /// Waits until the server has ended by itself.
+    pub async fn ended(&mut self) -> Result<std::process::ExitStatus> {
+        self.server.take().ok_or_else(|| anyhow!("the server is not running"))?.wait().await
+    }
+
     pub fn is_running(&self) -> bool {
         self.server.is_some()
     }

@@ -2,13 +2,18 @@
 
 use anyhow::{Context, Result};
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -20,8 +25,14 @@ use tracing::debug;
 /// Open HTTP connections per listener; further ones wait in the backlog.
 const CONNECTIONS_MAX: usize = 4_096;
 const BACKLOG: u32 = 1_024;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 const HEADERS_MAX: Duration = Duration::from_secs(10);
+/// A connection that has asked nothing by then is closed: the protocol itself starts no clock before its first byte.
+const FIRST_REQUEST_MAX: Duration = Duration::from_secs(10);
+/// From the headers of a request to those of its answer.
+const REQUEST_MAX: Duration = Duration::from_secs(30);
+const STREAMS_PER_CONNECTION_MAX: u32 = 32;
 /// How far from the wanted port `--dev` looks for a free one.
 const NEXT_PORTS: u16 = 50;
 
@@ -76,7 +87,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until `stop` is true; connections in the middle of a request get to its end.
+/// Serves until `stop` is true, then until every request that had begun is answered.
 pub async fn serve(
     listener: Listener,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -89,15 +100,20 @@ pub async fn serve(
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.socket.accept() => accepted,
-            () = stopped(&mut stop) => return,
+            () = stopped(&mut stop) => break,
         };
-        let Ok((stream, peer)) = accepted else { continue };
+        let Ok((stream, peer)) = accepted else {
+            // No descriptors left, most likely: they come back as connections end.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let (acceptor, app, stop) = (acceptor.clone(), app.clone(), stop.clone());
         tokio::spawn(async move {
             connection(stream, peer, acceptor, app, stop).await;
             drop(permit);
         });
     }
+    drop(room.acquire_many(CONNECTIONS_MAX as u32).await);
 }
 
 /// Completes when serving is to stop, also if whoever says so is gone.
@@ -127,14 +143,22 @@ async fn requests<S>(stream: S, peer: SocketAddr, app: Router, mut stop: watch::
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = TowerToHyperService::new(AddExtension::new(app, ConnectInfo(peer)));
+    let asked = Arc::new(AtomicBool::new(false));
+    let app = app.layer(middleware::from_fn(in_time));
+    let app = TowerToHyperService::new(AddExtension::new(app, ConnectInfo(peer)));
+    let service = service_fn(|request| {
+        asked.store(true, Ordering::Relaxed);
+        app.call(request)
+    });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEADERS_MAX));
+    builder.http2().max_concurrent_streams(STREAMS_PER_CONNECTION_MAX);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     let result = tokio::select! {
         result = serving.as_mut() => result,
+        () = nothing_asked(&asked) => return debug!(%peer, "closed: it asked nothing"),
         () = stopped(&mut stop) => {
             serving.as_mut().graceful_shutdown();
             serving.await
@@ -143,4 +167,18 @@ where
     if let Err(error) = result {
         debug!(%peer, %error, "HTTP connection ended");
     }
+}
+
+/// Completes only if there is no request in time.
+async fn nothing_asked(asked: &AtomicBool) {
+    tokio::time::sleep(FIRST_REQUEST_MAX).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A request whose body trickles in, or whose answer does not come, ends.
+async fn in_time(request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(REQUEST_MAX, next.run(request)).await;
+    answer.unwrap_or_else(|_| (StatusCode::REQUEST_TIMEOUT, "The request took too long.\n").into_response())
 }

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine as _;
@@ -20,12 +20,17 @@ use tracing::debug;
 pub type AdoptWebSocket = Arc<dyn Fn(TcpStream, Option<rustls::ServerConnection>, Bytes) + Send + Sync>;
 
 const PROTOCOL: &str = "mqtt";
+/// RFC 6455 §4.1.
+const NONCE_BYTES: usize = 16;
 
 pub fn mqtt_route(adopt: AdoptWebSocket) -> Router {
     Router::new().route("/mqtt", get(move |request| upgrade(request, adopt)))
 }
 
 async fn upgrade(mut request: Request, adopt: AdoptWebSocket) -> Response {
+    if request.version() != Version::HTTP_11 {
+        return refuse("send it over HTTP/1.1");
+    }
     let accept = match accept_key(request.headers()) {
         Ok(accept) => accept,
         Err(cause) => return refuse(cause),
@@ -63,6 +68,9 @@ fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, &'static str> {
         return Err("send Sec-WebSocket-Protocol mqtt");
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or("send Sec-WebSocket-Key")?;
+    if !STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == NONCE_BYTES) {
+        return Err("send 16 bytes in Base64 as Sec-WebSocket-Key");
+    }
     HeaderValue::from_str(&derive_accept(key.as_bytes())).map_err(|_| "send a Base64 Sec-WebSocket-Key")
 }
 
@@ -127,6 +135,16 @@ mod tests {
     #[test]
     fn the_sample_key_of_rfc_6455_gets_its_accept() {
         assert_eq!(handshake(|_| ()).expect("accepted"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn a_key_that_is_no_nonce_is_refused() {
+        for key in ["x", "", "dGhlIHNhbXBsZQ==", "dGhlIHNhbXBsZSBub25jZQ==="] {
+            let cause = handshake(|headers| {
+                headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_static(key));
+            });
+            assert!(cause.expect_err("refused").contains("16 bytes"), "{key}");
+        }
     }
 
     #[test]

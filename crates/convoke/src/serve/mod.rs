@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Called once by whoever cannot go on; the process ends.
 pub type Fatal = Arc<dyn Fn(String) + Send + Sync>;
@@ -35,21 +35,29 @@ pub type Fatal = Arc<dyn Fn(String) + Send + Sync>;
 /// After SIGTERM, connections that are still served get so long.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
+/// Exit status after a second signal.
+const ENDED_AT_ONCE: i32 = 1;
+
 /// Serves until SIGTERM or SIGINT, or until something fatal happened.
 pub async fn run(config: Config) -> Result<()> {
     let (fatal, mut failed) = fatal_channel();
-    let server = Server::start(&config, fatal).await?;
+    let mut server = Server::start(&config, fatal).await?;
     info!(mqtt = %server.bound.mqtt, http = %server.bound.http, media = %server.bound.media, "serving");
     let failure = tokio::select! {
         () = stop_signal() => None,
         failure = failed.recv() => failure,
+        failure = server.meeting.failure() => Some(failure),
+        failure = server.rtc.failure() => Some(failure),
     };
     match failure {
         Some(cause) => {
             error!(%cause, "cannot go on");
             bail!("{cause}")
         }
-        None => server.stop().await,
+        None => {
+            end_at_next_signal();
+            server.stop().await
+        }
     }
 }
 
@@ -68,6 +76,15 @@ async fn stop_signal() {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+}
+
+/// Who asks twice does not want to wait; what was acknowledged is on disk.
+fn end_at_next_signal() {
+    tokio::spawn(async {
+        stop_signal().await;
+        warn!("ended at once by a second signal");
+        std::process::exit(ENDED_AT_ONCE);
+    });
 }
 
 struct Keys {
