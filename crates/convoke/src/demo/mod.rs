@@ -17,30 +17,43 @@ pub use script::{Kill, Outcome, Run, Script, Victim};
 pub use stage::Stage;
 pub use timeline::Timeline;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use std::path::{Path, PathBuf};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Times of the demo's server: short enough to watch.
 const SETTINGS: &[&str] = &["meeting.reach_s=60", "meeting.ring_s=45"];
 
 /// Plays the call and prints it; an error names the step that was not seen.
 pub async fn run(json: bool, keep: Option<PathBuf>) -> Result<()> {
-    let temporary = tempfile_folder()?;
-    let folder = keep.unwrap_or_else(|| temporary.clone());
+    let temporary = keep.is_none();
+    let folder = keep.map_or_else(temporary_folder, Ok)?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut timeline = if json { Timeline::json() } else { Timeline::text() };
-    let played = play(&folder, &program, &mut timeline).await;
-    match played {
-        Ok(_) => {
-            timeline.end();
-            let _ = std::fs::remove_dir_all(&temporary);
-            Ok(())
+    let played = tokio::select! {
+        played = play(&folder, &program, &mut timeline) => played,
+        // Whatever was started is dropped, and killed by that.
+        () = interruption() => Err(anyhow!("it was interrupted")),
+    };
+    let Err(error) = played else {
+        timeline.end();
+        if temporary {
+            let _ = std::fs::remove_dir_all(&folder);
         }
-        Err(error) => Err(error.context(format!(
-            "the demo stopped after line {}\n  logs: {}",
-            timeline.count(),
-            folder.join("logs").display()
-        ))),
+        return Ok(());
+    };
+    let logs = folder.join("logs");
+    let error = error.context(format!("the demo stopped after line {}\n  logs: {}", timeline.count(), logs.display()));
+    timeline.fail(&crate::explain(&error));
+    Err(error)
+}
+
+/// SIGINT or SIGTERM.
+async fn interruption() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
     }
 }
 
@@ -49,7 +62,7 @@ async fn play(folder: &Path, program: &Path, timeline: &mut Timeline) -> Result<
     Script::new(stage, timeline).play().await
 }
 
-fn tempfile_folder() -> Result<PathBuf> {
+fn temporary_folder() -> Result<PathBuf> {
     let folder = std::env::temp_dir().join(format!("convoke-demo-{}", crate::keys::random_hex::<6>()));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot write to {}", folder.display()))?;
     Ok(folder)

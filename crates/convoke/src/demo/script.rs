@@ -105,7 +105,8 @@ impl<'a> Script<'a> {
         self.meeting_is_destroyed().await.context("Alice ends the meeting for all")?;
         self.callee_misses_a_call().await.context("Bob misses a call")?;
         self.collect_outcome();
-        self.stage.stop_server().await.context("the server stops")?;
+        let status = self.stage.stop_server().await.context("the server stops")?;
+        ensure!(status.success(), "the server stopped with {status}");
         Ok(self.run)
     }
 
@@ -198,7 +199,7 @@ impl<'a> Script<'a> {
             let joined = self.cast[ALICE].wait("media_joined", SOON, |_| true).await?;
             report::add(&mut facts, report::pick(&joined, &["cipher", "after_ms"]));
         }
-        self.line("rtc", "has opened the channel, Alice is in it", facts).await
+        self.line("alice", "is admitted, and in the channel that the RTC server has opened", facts).await
     }
 
     async fn server_is_killed(&mut self) -> Result<()> {
@@ -256,7 +257,7 @@ impl<'a> Script<'a> {
         let first = self.cast[viewer].wait("first_frame", LONGER, |e| e["user"] == source).await?;
         ensure!(first["key_frame"] == true, "the first frame of {source} is no key frame: {first}");
         let media = self.flowing(viewer, source).await?;
-        let mut facts = report::pick(&first, &["after_ms"]);
+        let mut facts = json!({ "first_picture_after_ms": first["after_ms"] });
         report::add(&mut facts, report::received(&media, source));
         let name = self.cast[viewer].name;
         self.line(name, &format!("sees and hears {source}: encoded VP8 and Opus over SRTP"), facts).await
@@ -330,7 +331,11 @@ impl<'a> Script<'a> {
         for who in [ALICE, BOB, CAROL] {
             let ended = self.cast[who].wait("ended", LONGER, |e| e["reason"] == "destroyed").await?;
             self.run.outcome.ended.insert(self.cast[who].name.into(), "destroyed".into());
-            let facts = report::pick(&ended, &["reason", "by"]);
+            let mut facts = report::pick(&ended, &["reason", "by"]);
+            if who != ALICE {
+                let rings: usize = report::per_invitation(&self.cast[who].all("ring")).iter().sum();
+                report::add(&mut facts, json!({ "rings_in_all": rings }));
+            }
             self.line(self.cast[who].name, "is told that Alice has ended the meeting", facts).await?;
         }
         self.channel_is_gone().await
@@ -360,12 +365,12 @@ impl<'a> Script<'a> {
             self.cast[BOB].kill().await?;
         }
         self.callee_frozen = false;
-        self.line("bob", "is killed", json!({})).await?;
+        self.line("bob", "is killed with SIGKILL", json!({})).await?;
         self.cast[BOB].start().await?;
         let missed = self.cast[BOB].wait("missed", LONGER, |_| true).await?;
+        self.no_ring_for(&missed["invitation"])?;
         let facts = report::pick(&missed, &["invitation", "from"]);
-        self.line("bob", "comes back: one missed call, no ring", facts).await?;
-        self.no_ring_for(&missed["invitation"])
+        self.line("bob", "comes back: one missed call, no ring", facts).await
     }
 
     fn no_ring_for(&self, invitation: &Value) -> Result<()> {

@@ -57,6 +57,13 @@ impl Timeline {
         }
     }
 
+    /// The last object of `--json`; for people the program's own error says it.
+    pub fn fail(&self, why: &str) {
+        if self.form == Form::Json {
+            say(json!({ "demo": "failed", "steps": self.count, "cause": why }));
+        }
+    }
+
     pub fn end(&self) {
         match self.form {
             Form::Text => say(
@@ -76,6 +83,42 @@ fn facts_text(facts: &Value) -> String {
 }
 
 fn join(facts: &Map<String, Value>) -> String {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    facts.iter().map(|(key, value)| format!("{key} {}", text(value))).collect::<Vec<_>>().join(" · ")
+    facts.iter().map(|(name, value)| fact(name, value)).collect::<Vec<_>>().join(" · ")
+}
+
+/// For people: a name in words, times with their unit, a moment as time of day.
+fn fact(name: &str, value: &Value) -> String {
+    let words = |name: &str| name.replace('_', " ");
+    match (name.strip_suffix("_ms"), value) {
+        (Some("until"), Value::Number(at)) => format!("until {}", time_of_day(at.as_u64().unwrap_or_default())),
+        (Some(name), value) => format!("{} {} ms", words(name), text(value)),
+        (None, value) => format!("{} {}", words(name), text(value)),
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+fn time_of_day(at_ms: u64) -> String {
+    const DAY_S: u64 = 24 * 60 * 60;
+    let s = at_ms / 1_000 % DAY_S;
+    format!("{:02}:{:02}:{:02} UTC", s / 3_600, s / 60 % 60, s % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_read_as_words_with_units() {
+        let facts =
+            json!({ "after_start_ms": 76, "dup": true, "roster": ["alice", "bob"], "until_ms": 1_795_507_905_557_u64 });
+        let facts = facts.as_object().expect("an object");
+        assert_eq!(join(facts), "after start 76 ms · dup true · roster alice, bob · until 08:11:45 UTC");
+    }
 }
