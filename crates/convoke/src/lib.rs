@@ -5,11 +5,13 @@ pub mod demo;
 mod explain;
 pub mod http;
 pub mod keys;
+mod openapi;
 mod say;
 pub mod serve;
 mod sys;
 
 pub use explain::explain;
+pub use openapi::document as openapi;
 pub use say::say;
 pub use sys::make_files_private;
 

@@ -50,7 +50,7 @@ fn dispatch(command: Command) -> Result<()> {
 
 fn text_of(document: Document) -> Result<String> {
     match document {
-        Document::Openapi => Ok(format!("{}\n", broker::http::openapi().to_pretty_json()?)),
+        Document::Openapi => Ok(serde_json::to_string_pretty(&convoke::openapi())?),
         Document::Configuration => Ok(convoke::config::markdown()),
     }
 }
