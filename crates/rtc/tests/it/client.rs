@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::channel::ChannelConfig;
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive};
@@ -82,6 +83,8 @@ pub enum Order {
     Freeze(bool),
     /// From now on from another port, as after a change of network.
     Move,
+    /// Opens so many more data channels, all with the name of the one for slot maps.
+    OpenChannels(usize),
     /// Bytes as they are, from the terminal's own socket.
     Raw(Vec<u8>),
     Hang(bool),
@@ -314,6 +317,13 @@ impl Worker {
             Order::ThrowAwayData => self.throw_away_data = true,
             Order::Freeze(frozen) => self.frozen = frozen,
             Order::Move => self.socket = UdpSocket::bind("127.0.0.1:0").unwrap(),
+            Order::OpenChannels(count) => {
+                for _ in 0..count {
+                    let config = ChannelConfig { label: SLOTS_CHANNEL.to_owned(), ..ChannelConfig::default() };
+                    self.rtc.direct_api().create_data_channel(config);
+                }
+                self.input(Input::Timeout(Instant::now()));
+            }
             Order::Raw(bytes) => {
                 self.socket.send_to(&bytes, self.server.unwrap()).unwrap();
             }

@@ -224,3 +224,20 @@ fn joins_at_once_take_turns_and_a_slow_body_is_refused() {
     slow.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.1 408");
 }
+
+#[test]
+fn a_guest_that_opens_thousands_of_data_channels_harms_at_most_itself() {
+    let stage = Stage::new();
+    let (alice, bob, eve) = (stage.join("alice", 1), stage.join("bob", 2), stage.join("eve", 9));
+    alice.sends(Source::Microphone);
+    bob.gets_more_from(1, 10);
+    eve.until("its first data channel", |seen| seen.listens);
+    let before = stage.rtc.stats().packets_in;
+    eve.order(Order::OpenChannels(5_000));
+    for _ in 0..20 {
+        bob.gets_more_from(1, 20);
+    }
+    assert!(stage.rtc.stats().packets_in > before + 1_000);
+    let there: Vec<_> = stage.participants().into_iter().map(|participant| participant.user).collect();
+    assert!(there.iter().any(|user| user.as_str() == "alice") && there.iter().any(|user| user.as_str() == "bob"));
+}

@@ -223,3 +223,27 @@ fn peers_of_several_shards_find_theirs() {
     assert_eq!(stage.rtc.stats().dropped(rtc::DropReason::ShardFull), 0);
     assert_eq!(calls[0].0.mid(Purpose::AudioSlot, 0), calls[0].0.audio());
 }
+
+#[test]
+fn of_eleven_cameras_nine_are_shown_and_the_next_one_when_a_shown_one_leaves() {
+    let stage = Stage::new();
+    let viewer = stage.join_as(&claims("viewer"), Profile::Meeting, 100);
+    let mut cameras: Vec<Client> = Vec::new();
+    for number in 1..=11 {
+        let camera = stage.join(&format!("camera {number}"), number);
+        camera.sends(Source::Camera);
+        viewer.until("as many pictures as fit", |seen| {
+            let shown = (1..=number).filter(|sender| seen.from(*sender) > 0).count();
+            shown == usize::from(number.min(9))
+        });
+        cameras.push(camera);
+    }
+    assert_eq!((viewer.seen().from(10), viewer.seen().from(11)), (0, 0));
+    let map = viewer.seen().maps.last().cloned().unwrap();
+    let videos: std::collections::BTreeSet<_> = map.slots.iter().map(|slot| slot.participation).collect();
+    assert_eq!(videos.len(), 9, "nobody has two slots");
+    stage.remove("camera 4");
+    viewer.gets_more_from(10, 5);
+    stage.mute("camera 1", Source::Camera, true);
+    viewer.gets_more_from(11, 5);
+}
