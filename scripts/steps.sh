@@ -70,6 +70,29 @@ needs() {
   exit 1
 }
 
-needs_rust() { needs cargo "Convoke is built with Rust 1.95 or newer" "install it by rustup, then open a new shell"; }
-needs_node() { needs npm "the web terminal is built with Node 20 or newer" "install Node.js with npm"; }
+# not_older WHAT HAVE WANT REMEDY: compares versions.
+not_older() {
+  [ "$(printf '%s\n' "$3" "$2" | sort -V | head -n 1)" = "$3" ] && return
+  printf '%s is too old.\n  cause: this is %s, Convoke needs %s or newer\n  remedy: %s\n' "$1" "${2:-of no known version}" "$3" "$4"
+  exit 1
+}
+
+needs_rust() {
+  local remedy="install Rust 1.95 or newer by rustup (https://rustup.rs), then open a new shell"
+  needs cargo "Convoke is built with Rust" "$remedy"
+  not_older cargo "$(cargo --version | cut -d ' ' -f 2)" 1.95 "$remedy"
+}
+
+needs_node() {
+  local remedy="install Node.js 20 or newer with npm (https://nodejs.org)"
+  needs npm "the web terminal is built with Node" "$remedy"
+  not_older node "$(node --version | tr -d v)" 20 "$remedy"
+}
+
+needs_python() {
+  local remedy="install Python 3.9 or newer"
+  needs python3 "one foreign MQTT client is Eclipse Paho for Python" "$remedy"
+  not_older python3 "$(python3 --version | cut -d ' ' -f 2)" 3.9 "$remedy"
+}
+
 needs_cc() { apt_for cc gcc libc6-dev make; }
