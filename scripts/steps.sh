@@ -84,9 +84,9 @@ needs_rust() {
 }
 
 needs_node() {
-  local remedy="install Node.js 20 or newer with npm (https://nodejs.org)"
+  local remedy="install Node.js 20.19 or newer with npm (https://nodejs.org)"
   needs npm "the web terminal is built with Node" "$remedy"
-  not_older node "$(node --version | tr -d v)" 20 "$remedy"
+  not_older node "$(node --version | tr -d v)" 20.19 "$remedy"
 }
 
 needs_python() {
