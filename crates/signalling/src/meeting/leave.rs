@@ -9,13 +9,12 @@ use crate::signal::EndReason;
 use std::collections::BTreeSet;
 
 impl Turn<'_> {
+    /// A late leave of a device from which the stay has moved is answered, and ends nothing elsewhere.
     pub(super) fn leave(&mut self, actor: &Actor) {
-        self.depart(&actor.user, EndReason::Left, table::Event::Cancelled);
-        self.answer_leaver(actor);
-    }
-
-    /// A leave from a device that is not the one in the meeting is answered too.
-    fn answer_leaver(&mut self, actor: &Actor) {
+        let here = |stay: &Stay| stay.client == actor.client;
+        if self.meeting.member(&actor.user).is_some_and(here) {
+            self.depart(&actor.user, EndReason::Left, table::Event::Cancelled);
+        }
         if !self.answered {
             self.tell_over(&actor.client, EndReason::Left, Some(actor.user.clone()));
         }

@@ -80,6 +80,17 @@ fn only_who_invited_or_the_host_may_call_an_invitation_off() {
 }
 
 #[test]
+fn a_late_leave_of_the_device_that_the_stay_has_left_ends_nothing() {
+    let mut world = World::in_call();
+    world.request("bob.laptop", Request::Join);
+    world.forget();
+    world.request("bob.phone", Request::Leave);
+    assert_eq!(world.inside(), ["alice.phone", "bob.laptop"]);
+    assert_eq!(world.got("bob.phone"), ["ended(left)"]);
+    assert_eq!(world.got("bob.laptop"), [""; 0]);
+}
+
+#[test]
 fn a_call_ends_for_the_other_when_one_of_two_leaves() {
     let mut world = World::in_call();
     world.request("bob.phone", Request::Leave);
