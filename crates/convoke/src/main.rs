@@ -83,7 +83,9 @@ fn start_logs(json: bool) -> Result<()> {
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::Level::INFO.into())
         .with_env_var("CONVOKE_LOG")
-        .from_env()?;
+        .from_env()?
+        // On `debug` the ICE agent writes passwords of peers.
+        .add_directive("is=info".parse()?);
     let colours = std::io::stderr().is_terminal();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let started = if json { logs.json().try_init() } else { logs.try_init() };
