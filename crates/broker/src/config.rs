@@ -1,5 +1,6 @@
 //! What an operator may set, and every limit that the network can run into.
 
+use crate::pace::Rate;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub struct Limits {
     /// PUBLISHes of one client without an answer.
     pub receive_maximum: u16,
     pub subscriptions_max: usize,
+    /// Messages that one connection of an end user publishes; beyond it the connection is read more slowly.
+    pub user_publishes: Rate,
     /// Messages in flight to one client.
     pub send_window: u16,
     /// Bytes that wait for one slow reader; beyond it QoS 0 is dropped and QoS 1 stays in the inbox.
@@ -87,6 +90,7 @@ impl Default for Limits {
             packet_bytes_max: 128 << 10,
             receive_maximum: 128,
             subscriptions_max: 30,
+            user_publishes: Rate { burst: 200, per_second: 50 },
             send_window: 32,
             out_bytes_max: 256 << 10,
             inbox_messages_max: 10_000,

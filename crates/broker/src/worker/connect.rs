@@ -13,6 +13,7 @@ use crate::access::Identity;
 use crate::bridge::events::EventKind;
 use crate::client::ClientKey;
 use crate::login::{self, LoginStep, LookupError};
+use crate::pace::Pace;
 use crate::store::journal::Batch;
 use crate::store::record::SessionRecord;
 
@@ -101,7 +102,7 @@ impl Worker {
             Err(error) => return self.refuse_for_log(key, &error),
         };
         self.seat_client(key, wish, info);
-        let live = Live { client: client.clone(), identity, channel_id, said_goodbye: false };
+        let live = Live { client: client.clone(), identity, channel_id, said_goodbye: false, pace: Pace::default() };
         let session_expiry_s = self.expiry_to_tell(wish);
         if let Some(link) = self.link(key) {
             let session_present = change.session_present;

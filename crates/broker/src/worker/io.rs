@@ -5,7 +5,7 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Events, Interest, Token};
 use mqtt::ReasonCode;
-use mqtt::server::Connection;
+use mqtt::server::{Connection, Request};
 
 use super::Worker;
 use super::link::{Link, Moving, Stage};
@@ -178,7 +178,7 @@ impl Worker {
         if link.is_closing() {
             return self.drain(key, scratch);
         }
-        if link.is_paused || link.out.len() >= out_bytes_max || !link.mqtt.wants_input() {
+        if link.is_paused || link.is_slowed || link.out.len() >= out_bytes_max || !link.mqtt.wants_input() {
             return false;
         }
         if std::mem::take(&mut link.again) {
@@ -222,7 +222,13 @@ impl Worker {
             let now = self.now;
             let Some(link) = self.link(key).filter(|link| !link.is_closing()) else { break };
             match link.mqtt.next(&input, now, &mut link.out) {
-                Ok(Some(request)) => self.handle(key, request),
+                Ok(Some(request)) => {
+                    let is_publish = matches!(request, Request::Publish { .. });
+                    self.handle(key, request);
+                    if is_publish {
+                        self.pace_publisher(key);
+                    }
+                }
                 Ok(None) => break,
                 Err(close) => {
                     tracing::debug!(reason = %close.reason, detail = close.detail, "a connection broke a rule");
@@ -242,7 +248,31 @@ impl Worker {
         self.after_connect(key);
     }
 
-    /// A mailbox is full, or the client does not read: the rest stays where it is.
+    /// An end user that publishes too fast is read again when there is room.
+    fn pace_publisher(&mut self, key: LinkKey) {
+        let (rate, now_ms) = (self.shared.limits.user_publishes, self.now_ms);
+        let Some(link) = self.link(key) else { return };
+        let Stage::Live(live) = &mut link.stage else { return };
+        if live.identity.is_service() {
+            return;
+        }
+        link.is_slowed = live.pace.spend(rate, now_ms).is_some();
+        if link.is_slowed {
+            self.arm(key);
+        }
+    }
+
+    /// A slowed connection whose time is over is read again.
+    fn end_slowing(&mut self, key: LinkKey) {
+        let (rate, now_ms) = (self.shared.limits.user_publishes, self.now_ms);
+        let Some(link) = self.link(key).filter(|link| link.is_slowed) else { return };
+        if link.live().is_none_or(|live| live.pace.wait(rate, now_ms).is_none()) {
+            link.is_slowed = false;
+            self.mark_ready(key);
+        }
+    }
+
+    /// A mailbox is full, the client publishes too fast or does not read: the rest stays where it is.
     fn must_wait(&mut self, key: LinkKey) -> bool {
         let is_congested = self.is_congested();
         let out_bytes_max = self.shared.limits.out_bytes_max;
@@ -252,7 +282,7 @@ impl Worker {
             self.paused.push(key);
             return true;
         }
-        if link.out.len() >= out_bytes_max {
+        if link.out.len() >= out_bytes_max || link.is_slowed {
             link.again = true;
             return true;
         }
@@ -360,18 +390,25 @@ impl Worker {
     }
 
     pub(super) fn arm(&mut self, key: LinkKey) {
-        let recheck = self.now + super::TICK * 4;
+        let (now, now_ms, rate) = (self.now, self.now_ms, self.shared.limits.user_publishes);
+        let recheck = now + super::TICK * 4;
         let Some(link) = self.link(key) else { return };
-        let due = match link.stage {
+        let mut due = match link.stage {
             Stage::Closing { give_up, .. } => give_up,
             _ => link.mqtt.poll_timeout().unwrap_or(recheck),
         };
+        if link.is_slowed
+            && let Some(wait) = link.live().and_then(|live| live.pace.wait(rate, now_ms))
+        {
+            due = due.min(now + wait);
+        }
         self.timers.arm(key, due);
     }
 
     pub(super) fn take_timeouts(&mut self) {
         while let Some(key) = self.timers.fire(self.now) {
             let now = self.now;
+            self.end_slowing(key);
             let Some(link) = self.link(key) else { continue };
             if let Stage::Closing { give_up, .. } = link.stage {
                 if give_up <= now {

@@ -15,6 +15,7 @@ use crate::acceptor::ConnectionPermit;
 use crate::access::Identity;
 use crate::client::ClientKey;
 use crate::login::PendingLogin;
+use crate::pace::Pace;
 use crate::transport::Transport;
 
 pub(crate) struct Link {
@@ -34,6 +35,8 @@ pub(crate) struct Link {
     pub(crate) is_ready: bool,
     /// A mailbox that it publishes to is full.
     pub(crate) is_paused: bool,
+    /// It has published too fast; its pace says how long it is not read.
+    pub(crate) is_slowed: bool,
 }
 
 pub(crate) enum Stage {
@@ -92,6 +95,7 @@ pub(crate) struct Live {
     pub(crate) channel_id: Box<str>,
     /// The client sent DISCONNECT.
     pub(crate) said_goodbye: bool,
+    pub(crate) pace: Pace,
 }
 
 /// A connection between two workers, with everything that was read.
@@ -125,6 +129,7 @@ impl Link {
             is_dirty: false,
             is_ready: false,
             is_paused: false,
+            is_slowed: false,
         }
     }
 

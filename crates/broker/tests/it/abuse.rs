@@ -2,7 +2,9 @@
 
 use std::io::Write as _;
 use std::net::Shutdown;
+use std::time::{Duration, Instant};
 
+use broker::Rate;
 use mqtt::codec::PropertiesBuf;
 use mqtt::{ReasonCode, Version};
 
@@ -61,6 +63,23 @@ fn a_payload_or_a_topic_that_is_too_large_is_refused_by_itself() {
     let mut new = world.connect(Profile::of(ALICE));
     new.send(&publish_bytes(Version::V5, Some(1), "meeting-up/x", &vec![0; 140_000], &PropertiesBuf::new()));
     assert_eq!(new.expect_end(), Said::Disconnect(ReasonCode::PACKET_TOO_LARGE));
+}
+
+#[test]
+fn an_end_user_who_floods_is_read_at_its_pace_and_loses_nothing() {
+    let world = World::with(|limits| limits.user_publishes = Rate { burst: 4, per_second: 20 });
+    let mut alice = world.connect(Profile::of(ALICE));
+    let began = Instant::now();
+    let flood: Vec<u8> = (1..=12)
+        .flat_map(|id| publish_bytes(Version::V5, Some(id), "meeting-up/create", b"x", &PropertiesBuf::new()))
+        .collect();
+    alice.send(&flood);
+    for id in 1..=12 {
+        assert_eq!(alice.next(), Said::Puback { id, reason: ReasonCode::SUCCESS });
+    }
+    // Eight messages beyond the burst, one each 50 ms: they cannot have been taken sooner.
+    assert!(began.elapsed() >= Duration::from_millis(350), "{:?}", began.elapsed());
+    alice.ping();
 }
 
 #[test]
