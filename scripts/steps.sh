@@ -46,7 +46,7 @@ PASSED=0
 count_tests() {
   local plain
   plain=$(sed 's/\x1b\[[0-9;]*m//g' "$1")
-  sum() { grep -oE "$1" <<<"$plain" | grep -oE '[0-9]+' | awk '{ n += $1 } END { print n + 0 }'; }
+  sum() { { grep -oE "$1" <<<"$plain" || true; } | { grep -oE '[0-9]+' || true; } | awk '{ n += $1 } END { print n + 0 }'; }
   PASSED=$((PASSED + $(sum '^test result: ok\. [0-9]+ passed') + $(sum '^(#|ℹ) pass [0-9]+') + $(sum '^ *Tests  [0-9]+ passed') + $(sum '^Ran [0-9]+ tests?')))
 }
 
