@@ -70,9 +70,7 @@ fn configure(serve: &Serve) -> Result<Config> {
         layers.set_text("server.data_dir", data, Origin::Flag("--data".into()))?;
     }
     for setting in &serve.set {
-        let (key, value) = setting
-            .split_once('=')
-            .ok_or_else(|| anyhow!("--set {setting} has no `=`\n  remedy: --set section.key=value"))?;
+        let (key, value) = setting.split_once('=').ok_or_else(|| ConfigError::Setting(setting.clone()))?;
         layers.set_text(key, value, Origin::Flag(format!("--set {key}")))?;
     }
     Ok(Config::check(&layers, serve.dev)?)

@@ -90,7 +90,7 @@ fn a_request_that_cannot_be_granted_is_refused_with_a_code_and_words() {
         }
         Ok(())
     };
-    scene.costs_nothing(12, wrong).expect("nobody is harmed");
+    scene.costs_nothing(6, wrong).expect("nobody is harmed");
 }
 
 #[test]
@@ -108,5 +108,5 @@ fn what_is_no_request_at_all_is_refused_as_invalid() {
         }
         Ok(())
     };
-    scene.costs_nothing(25, wrong).expect("nobody is harmed");
+    scene.costs_nothing(12, wrong).expect("nobody is harmed");
 }

@@ -19,6 +19,8 @@ pub enum ConfigError {
     Unreadable { path: String, cause: std::io::Error },
     #[error("{origin} is not valid TOML: {cause}")]
     Syntax { origin: Origin, cause: String },
+    #[error("--set {0} has no `=`\n  remedy: --set section.key=value")]
+    Setting(String),
     #[error("unknown key `{key}` in {origin}{}", nearest.as_ref().map(|n| format!("\n  remedy: did you mean `{n}`?")).unwrap_or_default())]
     UnknownKey { key: String, origin: Origin, nearest: Option<String> },
     #[error("`{key}` in {origin} cannot be used: {cause}\n  remedy: {remedy}")]
