@@ -1,6 +1,7 @@
 //! QoS 1 publishes to receivers that are away: PUBACK leaves after fdatasync.
 
 use crate::figures::Latencies;
+use crate::open_loop::{self, Schedule};
 use crate::raw_disk::RawDisk;
 use anyhow::{Context, Result, ensure};
 use convoke::demo::{Method, Stage};
@@ -15,7 +16,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const RECEIVERS: usize = 100;
+/// So many that no inbox fills up.
+const RECEIVERS: usize = 1_000;
 const PUBLISHERS: usize = 10;
 const WINDOW: usize = 64;
 const PAYLOAD_BYTES: usize = 256;
@@ -94,22 +96,12 @@ fn closed_loop(server: SocketAddr, login: &Value, topics: &Arc<Vec<String>>, sec
 }
 
 fn open_loop(server: SocketAddr, login: &Value, topics: &Arc<Vec<String>>, seconds: u64) -> Result<Latencies> {
-    let began = Instant::now();
     let every = Duration::from_secs_f64(PUBLISHERS as f64 / OPEN_LOOP_PER_SECOND as f64);
+    let count = (seconds * OPEN_LOOP_PER_SECOND) as u32 / PUBLISHERS as u32;
+    let began = Instant::now() + Duration::from_millis(100);
     in_parallel(server, login, topics, move |link, topics, n| {
-        let (mut due_at, mut latencies, mut sent) = (HashMap::new(), Latencies::default(), 0_u32);
-        let first = began + every.mul_f64(n as f64 / PUBLISHERS as f64);
-        while began.elapsed() < Duration::from_secs(seconds) {
-            let due = first + every * sent;
-            if Instant::now() >= due {
-                sent += 1;
-                let topic = &topics[(sent as usize + n) % topics.len()];
-                due_at.insert(link.publish(topic, &[7; PAYLOAD_BYTES])?, due);
-                continue;
-            }
-            take_acks(link, &mut due_at, &mut latencies, due.saturating_duration_since(Instant::now()))?;
-        }
-        Ok(latencies)
+        let schedule = Schedule { first: began + every.mul_f64(n as f64 / PUBLISHERS as f64), every, count };
+        open_loop::run(link.stream(), topics, &[7; PAYLOAD_BYTES], schedule)
     })
 }
 

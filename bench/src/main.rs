@@ -6,6 +6,7 @@
 
 mod durable;
 mod figures;
+mod open_loop;
 mod raw_disk;
 mod ring;
 

@@ -71,6 +71,11 @@ impl Link {
         self.flush()
     }
 
+    /// For those who go on without the client; nothing of it must be under way.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     pub fn unacknowledged(&self) -> usize {
         self.client.unacknowledged()
     }
