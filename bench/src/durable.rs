@@ -81,7 +81,7 @@ fn publisher(server: SocketAddr, login: &Value, n: usize) -> Result<Link> {
 
 fn closed_loop(server: SocketAddr, login: &Value, topics: &Arc<Vec<String>>, seconds: u64) -> Result<(f64, Latencies)> {
     let began = Instant::now();
-    let latencies = in_parallel(server, login, topics, move |link, topics, n| {
+    let latencies = in_parallel(server, login, topics, move |link, topics, n, _| {
         let (mut sent_at, mut latencies, mut next) = (HashMap::new(), Latencies::default(), n);
         while began.elapsed() < Duration::from_secs(seconds) {
             while sent_at.len() < WINDOW {
@@ -98,9 +98,8 @@ fn closed_loop(server: SocketAddr, login: &Value, topics: &Arc<Vec<String>>, sec
 fn open_loop(server: SocketAddr, login: &Value, topics: &Arc<Vec<String>>, seconds: u64) -> Result<Latencies> {
     let every = Duration::from_secs_f64(PUBLISHERS as f64 / OPEN_LOOP_PER_SECOND as f64);
     let count = (seconds * OPEN_LOOP_PER_SECOND) as u32 / PUBLISHERS as u32;
-    let began = Instant::now() + Duration::from_millis(100);
-    in_parallel(server, login, topics, move |link, topics, n| {
-        let schedule = Schedule { first: began + every.mul_f64(n as f64 / PUBLISHERS as f64), every, count };
+    in_parallel(server, login, topics, move |link, topics, n, start| {
+        let schedule = Schedule { first: start + every.mul_f64(n as f64 / PUBLISHERS as f64), every, count };
         open_loop::run(link.stream(), topics, &[7; PAYLOAD_BYTES], schedule)
     })
 }
@@ -129,15 +128,16 @@ fn in_parallel(
     server: SocketAddr,
     login: &Value,
     topics: &Arc<Vec<String>>,
-    work: impl Fn(&mut Link, &[String], usize) -> Result<Latencies> + Send + Sync + Copy + 'static,
+    work: impl Fn(&mut Link, &[String], usize, Instant) -> Result<Latencies> + Send + Sync + Copy + 'static,
 ) -> Result<Latencies> {
     let links = (0..PUBLISHERS).map(|n| publisher(server, login, n)).collect::<Result<Vec<_>>>()?;
+    let start = Instant::now() + Duration::from_millis(100);
     let threads: Vec<_> = links
         .into_iter()
         .enumerate()
         .map(|(n, mut link)| {
             let topics = Arc::clone(topics);
-            thread::spawn(move || work(&mut link, &topics, n))
+            thread::spawn(move || work(&mut link, &topics, n, start))
         })
         .collect();
     let mut all = Latencies::default();
