@@ -37,6 +37,13 @@ pub(crate) fn measure(folder: &Path, program: &Path, seconds: u64) -> Result<()>
     let (raw_rate, mut raw) = disk.rate(4_096, seconds.min(5))?;
     println!("raw disk, 4 KiB a sync: {raw_rate:.0} syncs/s, {}", raw.describe());
 
+    let mut raw = disk.open_loop(OPEN_LOOP_PER_SECOND, RECORD_BYTES, seconds)?;
+    println!("raw writer at {OPEN_LOOP_PER_SECOND} records/s: {}", raw.describe());
+    let mut open = open_loop(server, &login, &topics, seconds)?;
+    println!("durable QoS 1, open loop at {OPEN_LOOP_PER_SECOND}/s: {}", open.describe());
+    let ratio = open.percentile_ms(0.99) / raw.percentile_ms(0.99);
+    println!("  bar: p99 at most 3 × the raw writer's; here {ratio:.2} ×");
+
     let (rate, mut closed) = closed_loop(server, &login, &topics, seconds)?;
     println!("durable QoS 1, closed loop, {PUBLISHERS} × window {WINDOW}: {rate:.0}/s, {}", closed.describe());
     println!(
@@ -44,12 +51,8 @@ pub(crate) fn measure(folder: &Path, program: &Path, seconds: u64) -> Result<()>
         rate / raw_rate
     );
 
-    let mut raw = disk.open_loop(OPEN_LOOP_PER_SECOND, RECORD_BYTES, seconds)?;
-    println!("raw writer at {OPEN_LOOP_PER_SECOND} records/s: {}", raw.describe());
-    let mut open = open_loop(server, &login, &topics, seconds)?;
-    println!("durable QoS 1, open loop at {OPEN_LOOP_PER_SECOND}/s: {}", open.describe());
-    let ratio = open.percentile_ms(0.99) / raw.percentile_ms(0.99);
-    println!("  bar: p99 at most 3 × the raw writer's; here {ratio:.2} ×");
+    let mut after = open_loop(server, &login, &topics, seconds)?;
+    println!("open loop again, after {} messages: {}", closed.count(), after.describe());
     runtime.block_on(stage.stop_server())?;
     Ok(())
 }
