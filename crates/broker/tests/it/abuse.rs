@@ -77,8 +77,9 @@ fn an_end_user_who_floods_is_read_at_its_pace_and_loses_nothing() {
     for id in 1..=12 {
         assert_eq!(alice.next(), Said::Puback { id, reason: ReasonCode::SUCCESS });
     }
-    // Eight messages beyond the burst, one each 50 ms: they cannot have been taken sooner.
-    assert!(began.elapsed() >= Duration::from_millis(350), "{:?}", began.elapsed());
+    // Eight messages beyond the burst, the first of them at once, then one each 50 ms: 350, less the millisecond to which
+    // the server's clock is cut.
+    assert!(began.elapsed() >= Duration::from_millis(349), "{:?}", began.elapsed());
     alice.ping();
 }
 
