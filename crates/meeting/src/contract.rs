@@ -9,11 +9,10 @@
 //! A case panics where the contract is broken. All can run against one server: each makes its own channel.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
-use crate::channels::{
-    ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, Channels, LeftReason, Participant,
-};
+use crate::channels::Channels;
 use signalling::join::{Profile, Rights};
 use signalling::meeting::Ticket;
+use signalling::{ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, LeftReason, Participant};
 use signalling::{ChannelId, ClientId, MeetingId, ParticipationId, Source, UserName};
 use std::future::Future;
 use std::pin::Pin;

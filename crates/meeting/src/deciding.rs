@@ -45,7 +45,7 @@ pub(crate) enum Undecided {
     #[error(transparent)]
     Document(#[from] DocumentError),
     #[error("the RTC server cannot open a channel: {0}")]
-    Channel(#[from] crate::channels::ChannelError),
+    Channel(#[from] signalling::ChannelError),
 }
 
 impl From<CatalogError> for Undecided {

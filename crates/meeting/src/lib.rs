@@ -32,10 +32,11 @@ mod status;
 mod timers;
 mod token;
 
-pub use channels::{
-    ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, ChannelFuture, Channels, LeftReason, Participant,
-};
+pub use channels::Channels;
 pub use config::Config;
 pub use service::{MeetingService, StartError};
 pub use signalling::meeting::Rules;
+pub use signalling::{
+    ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, ChannelFuture, LeftReason, Participant,
+};
 pub use token::{JoinSigner, KeyError};

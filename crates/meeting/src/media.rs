@@ -1,8 +1,8 @@
 //! What the RTC server reports, told to the meetings.
 
-use crate::channels::{ChannelEvent, ChannelEventKind, LeftReason};
 use crate::deciding::Shared;
 use signalling::meeting::{Event, MediaChange};
+use signalling::{ChannelEvent, ChannelEventKind, LeftReason};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use uuid::Uuid;

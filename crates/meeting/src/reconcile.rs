@@ -4,8 +4,9 @@
 //! other, in order per channel, channels side by side. After a failed call nothing is known and everything is said
 //! again, which the seam allows because its calls are idempotent.
 
-use crate::channels::{ChannelError, Channels};
+use crate::channels::Channels;
 use crate::deciding::{Shared, wanted};
+use signalling::ChannelError;
 use signalling::meeting::desired::{Call, Channel};
 use signalling::meeting::{Event, Meeting};
 use signalling::{ChannelId, MeetingId, ParticipationId};

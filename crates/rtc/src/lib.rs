@@ -28,10 +28,11 @@ mod shard;
 mod sys;
 pub mod token;
 
-pub use api::{
-    ChannelApi, ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, ChannelFuture, LeftReason,
-    Participant, SourceTraffic,
-};
+pub use api::ChannelApi;
 pub use config::{Config, Limits, StartError};
 pub use metrics::{CipherCount, DropReason, Stats};
 pub use server::Rtc;
+pub use signalling::{
+    ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, ChannelFuture, LeftReason, Participant,
+    SourceTraffic,
+};

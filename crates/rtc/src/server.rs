@@ -1,6 +1,6 @@
 //! Starts, hands out and stops the RTC server: sockets, shards, door.
 
-use crate::api::{ChannelApi, ChannelEvent};
+use crate::api::ChannelApi;
 use crate::channel::Rules;
 use crate::config::{Config, StartError};
 use crate::connect::Connector;
@@ -10,6 +10,7 @@ use crate::shard::events::Events;
 use crate::shard::mailbox::ShardMailbox;
 use crate::shard::{Failed, MAX_SHARDS, ShardConfig, ShardThread, socket};
 use crate::sys;
+use signalling::ChannelEvent;
 use signalling::ChannelId;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};

@@ -1,11 +1,12 @@
 //! Signals between terminal and service, and the states of a meeting.
 //!
 //! What it is: the one schema of call signalling (JSON, [`Up`] and [`Down`]), the join parameters and token claims
-//! that a terminal carries to the RTC server, the slot messages of the media connection, and the pure state machine
-//! of a meeting. What it is not: it does no I/O, reads no clock and makes no ids; time and ids reach it as parameters.
+//! that a terminal carries to the RTC server, the slot messages of the media connection, what service and RTC server
+//! tell each other of a channel, and the pure state machine of a meeting. What it is not: it does no I/O, reads no clock and makes no ids; time and ids reach it as parameters.
 //!
 //! `signalling.schema.json` is generated from these types; the TypeScript types are generated from that file.
 
+pub mod channel;
 pub mod ids;
 pub mod join;
 pub mod meeting;
@@ -15,6 +16,10 @@ pub mod signal;
 pub mod topics;
 mod wire;
 
+pub use channel::{
+    ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, ChannelFuture, LeftReason, Participant,
+    SourceTraffic,
+};
 pub use ids::{ChannelId, ClientId, InvitationId, MeetingId, ParticipationId, SignalId, UserName};
 pub use join::{JoinAnswer, JoinClaims, JoinParameters, JoinRequest, Profile, Purpose, Rights, Slot, SlotMap, Source};
 pub use signal::{

@@ -1,12 +1,12 @@
 //! A create: verified, perhaps the accept of a call that rings already, else a new meeting with its channel.
 
 use super::Asked;
-use crate::channels::ChannelError;
 use crate::clock;
 use crate::deciding::{Extra, Known, TRIES_MAX, Undecided};
 use crate::people;
 use crate::request::refusal;
 use catalog::CommitError;
+use signalling::ChannelError;
 use signalling::meeting::{Actor, Callee, Create, Event, Meeting, Request, Step};
 use signalling::{InvitationId, Media, RefusalCode, UserName};
 use std::collections::BTreeSet;

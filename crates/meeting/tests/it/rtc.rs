@@ -195,6 +195,8 @@ impl Rig for Recorder {
             waiting: ticket.waiting && !known.admitted.contains(&who),
             connected: true,
             publishing: Vec::new(),
+            cipher: Some("none".to_owned()),
+            traffic: Vec::new(),
         };
         known.joined.insert(who, (participant, ticket.client));
         if let Some(older) = older {

@@ -4,9 +4,9 @@
 use super::rewriter::Numbers;
 use super::slots::{Offered, Taken};
 use super::{Channel, Effect, PeerId, SourceKey};
-use crate::api::ChannelEventKind;
 use crate::metrics::DropReason;
 use crate::offer::{MediaKind, kind_of};
+use signalling::ChannelEventKind;
 use std::time::Instant;
 use str0m::rtp::Vp8Descriptor;
 

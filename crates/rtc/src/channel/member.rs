@@ -4,10 +4,10 @@ use super::keyframes::KeyFrames;
 use super::slots::Slot;
 use super::speaker::Speaker;
 use super::{PeerId, SourceKey};
-use crate::api::{Participant, SourceTraffic};
 use crate::metrics::DropReason;
 use crate::offer::{MediaKind, MediaPlan, kind_of};
 use signalling::{JoinClaims, ParticipationId, Rights, Source, UserName};
+use signalling::{Participant, SourceTraffic};
 use std::time::{Duration, Instant};
 
 /// A source without packets for so long leaves its slots (a camera that was switched off).

@@ -21,10 +21,10 @@ mod tests;
 
 pub(crate) use forward::{Forwarded, Packet, Write};
 
-use crate::api::{ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, LeftReason};
 use crate::offer::{MediaKind, MediaPlan, kind_of};
 use crate::shard::mailbox::JoinRefusal;
 use member::{Connection, Member};
+use signalling::{ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, LeftReason};
 use signalling::{ChannelId, JoinClaims, ParticipationId, Rights, SlotMap, Source};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

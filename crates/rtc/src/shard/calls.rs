@@ -3,8 +3,8 @@
 use super::core::Core;
 use super::mailbox::{Call, JoinAttempt, JoinRefusal, Reply};
 use super::peer::Peer;
-use crate::api::ChannelError;
 use crate::channel::{Channel, PeerId};
+use signalling::ChannelError;
 use signalling::{ChannelId, SlotMap};
 use std::sync::Arc;
 use std::time::Instant;

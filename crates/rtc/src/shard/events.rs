@@ -1,7 +1,7 @@
 //! The way of channel events to whoever receives them now.
 
-use crate::api::ChannelEvent;
 use crate::metrics::{DropReason, Metrics};
+use signalling::ChannelEvent;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 

@@ -4,10 +4,10 @@
 //! over have a compartment of their own, so that strangers who send many cannot shut calls out; when it is full, they
 //! are dropped.
 
-use crate::api::{ChannelDescription, ChannelError};
 use crate::connect::Negotiated;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::Waker;
+use signalling::{ChannelDescription, ChannelError};
 use signalling::{ChannelId, JoinClaims, ParticipationId, Rights, SlotMap, Source};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
