@@ -7,7 +7,7 @@
 //! The last record of an invitation counts. [`RingStore::put`] returns after `fdatasync`: the entry survives a power
 //! cut. A line that is not whole (a torn tail) is left out when the store is opened, and the file is then written
 //! anew, as it is when most of its records are out of date. Entries are kept until 3 days after the invitation's
-//! expiry; the broker keeps nothing longer.
+//! expiry; the broker keeps nothing longer. A missed call is kept until it is seen, since the service lists it as long.
 
 use crate::media::clip::Checksum;
 use serde::{Deserialize, Serialize};
@@ -132,7 +132,7 @@ fn is_plain(c: char) -> bool {
 }
 
 fn is_over(entry: &Entry, now_ms: u64) -> bool {
-    entry.expires_at_ms.saturating_add(KEPT_PAST_EXPIRY_MS) < now_ms
+    entry.is != Known::Missed && entry.expires_at_ms.saturating_add(KEPT_PAST_EXPIRY_MS) < now_ms
 }
 
 fn failed(path: &Path, doing: &'static str, error: io::Error) -> StoreError {
@@ -263,6 +263,18 @@ mod tests {
         let last = NOW + 45_000 + KEPT_PAST_EXPIRY_MS;
         assert_eq!(RingStore::open(folder.path(), CLIENT, last).unwrap().entries().count(), 1);
         assert_eq!(RingStore::open(folder.path(), CLIENT, last + 1).unwrap().entries().count(), 0);
+    }
+
+    #[test]
+    fn a_missed_call_is_known_as_long_as_it_may_be_unseen() {
+        let folder = tempfile::tempdir().unwrap();
+        RingStore::open(folder.path(), CLIENT, NOW).unwrap().put(entry(1, 1, Known::Missed), NOW).unwrap();
+        let later = NOW + 30 * KEPT_PAST_EXPIRY_MS;
+        let mut store = RingStore::open(folder.path(), CLIENT, later).unwrap();
+        assert_eq!(entries(&store), [entry(1, 1, Known::Missed)]);
+        store.put(entry(1, 2, Known::Done), later).unwrap();
+        drop(store);
+        assert_eq!(RingStore::open(folder.path(), CLIENT, later).unwrap().entries().count(), 0, "seen");
     }
 
     #[test]

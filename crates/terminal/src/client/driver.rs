@@ -125,8 +125,10 @@ impl Driver {
             }
             LinkEvent::Signal(signal) => Input::Signal(signal),
             LinkEvent::Published(published) => {
+                let not_sent = published.refused.is_some().then_some(published.signal);
                 self.tell(told(published));
-                return Ok(());
+                let Some(request) = not_sent else { return Ok(()) };
+                Input::NotSent(request)
             }
             LinkEvent::TakenOver => {
                 return Err(Stop::Failed("open elsewhere: another connection uses this device's client id".to_owned()));

@@ -7,6 +7,10 @@
 //! ```
 //! While a call lives, its media path is made again for ever: a lost path asks for fresh parameters (`join`), a state
 //! answer brings them too.
+//!
+//! Answers may be lost with their connection, so the state answer decides about every call: what it does not know is over.
+//! The service takes the requests of one user in their order, so an answer knows of everything that was asked for before
+//! its own request, and says nothing about what came later.
 
 use super::links::Links;
 use super::turn::Turn;
@@ -37,8 +41,8 @@ struct Call {
     muted: Muted,
     roster: Roster,
     create: Option<SignalId>,
-    /// By the service's clock.
-    since_ms: u64,
+    /// It has changed since the last state request: the answer to that one says nothing about it.
+    newer: bool,
     rejoin: Option<Rejoin>,
     attempts: usize,
 }
@@ -59,10 +63,19 @@ struct Rejoin {
 }
 
 impl Call {
-    fn new(phase: Phase, media: Media, since_ms: u64) -> Self {
-        let muted = Muted { audio: false, video: media == Media::Audio };
-        Self { phase, muted, roster: Roster::default(), create: None, since_ms, rejoin: None, attempts: 0 }
+    fn new(phase: Phase, muted: Muted) -> Self {
+        Self { phase, muted, roster: Roster::default(), create: None, newer: true, rejoin: None, attempts: 0 }
     }
+
+    /// How it is over when the service does not know it any more.
+    fn unheard_end(&self) -> EndReason {
+        if self.phase == Phase::Leaving { EndReason::Left } else { EndReason::Failed }
+    }
+}
+
+/// A call begins with its video off if it is an audio call.
+fn muted_at_first(media: Media) -> Muted {
+    Muted { audio: false, video: media == Media::Audio }
 }
 
 impl Calls {
@@ -86,7 +99,7 @@ impl Calls {
     ) {
         let create = turn.publish(Some(meeting), UpBody::Create { callees, media, title });
         if self.by_meeting.len() < CALLS_MAX {
-            let call = Call { create: Some(create), ..Call::new(Phase::Creating, media, turn.service_ms()) };
+            let call = Call { create: Some(create), ..Call::new(Phase::Creating, muted_at_first(media)) };
             self.by_meeting.insert(meeting, call);
         }
     }
@@ -94,6 +107,7 @@ impl Calls {
     pub(crate) fn leave(&mut self, meeting: MeetingId) {
         if let Some(call) = self.by_meeting.get_mut(&meeting) {
             call.phase = Phase::Leaving;
+            call.newer = true;
             call.rejoin = None;
         }
     }
@@ -107,26 +121,26 @@ impl Calls {
         }
     }
 
+    /// `rang`: the media of the ring that this admission answers.
     pub(crate) fn handle_admitted(
         &mut self,
         turn: &mut Turn<'_, '_>,
         links: &mut Links,
         envelope: &Envelope,
-        meeting: MeetingId,
+        (meeting, rang): (MeetingId, Option<Media>),
         join: JoinParameters,
         roster: Roster,
     ) {
         self.follow_crossing(envelope.in_reply_to, meeting);
-        let service_ms = turn.service_ms();
-        let call =
-            self.by_meeting.entry(meeting).or_insert_with(|| Call::new(Phase::Creating, Media::Video, service_ms));
+        let muted = muted_at_first(rang.unwrap_or(Media::Video));
+        let call = self.by_meeting.entry(meeting).or_insert_with(|| Call::new(Phase::Creating, muted));
         if call.phase == Phase::Leaving {
             return;
         }
         let rejoined = call.phase == Phase::In;
         let asked = call.rejoin.as_ref().is_some_and(|r| r.request.is_some() && r.request == envelope.in_reply_to);
         call.phase = Phase::In;
-        call.since_ms = service_ms;
+        call.newer = true;
         if !rejoined || asked || !links.is_healthy(meeting) {
             self.enter(turn, links, meeting, join, roster, rejoined);
         } else {
@@ -136,8 +150,20 @@ impl Calls {
 
     /// Two people who call each other meet: the second create is answered by the first one's meeting.
     fn follow_crossing(&mut self, create: Option<SignalId>, meeting: MeetingId) {
-        let spent = |(id, call): &(&MeetingId, &Call)| **id != meeting && create.is_some() && call.create == create;
-        let Some(old) = self.by_meeting.iter().find(spent).map(|(id, _)| *id) else { return };
+        let spent = |call: &Call| create.is_some() && call.create == create;
+        self.become_meeting(meeting, spent);
+    }
+
+    /// The same, where the admission was lost: the state knows this device in a meeting that it has not entered yet.
+    fn follow_unheard_crossing(&mut self, meeting: MeetingId) {
+        if !self.by_meeting.contains_key(&meeting) {
+            self.become_meeting(meeting, |call| call.phase == Phase::Creating && !call.newer);
+        }
+    }
+
+    fn become_meeting(&mut self, meeting: MeetingId, spent: impl Fn(&Call) -> bool) {
+        let mut others = self.by_meeting.iter().filter(|(id, _)| **id != meeting);
+        let Some(old) = others.find(|(_, call)| spent(call)).map(|(id, _)| *id) else { return };
         if let Some(call) = self.by_meeting.remove(&old) {
             self.by_meeting.entry(meeting).or_insert(call);
         }
@@ -160,6 +186,9 @@ impl Calls {
             links.join(turn, meeting, join, call.muted, &roster);
         }
         call.roster = roster;
+        if !rejoined {
+            say_what_is_off(turn, meeting, call.muted);
+        }
     }
 
     pub(crate) fn handle_roster(&mut self, turn: &mut Turn<'_, '_>, links: &Links, meeting: MeetingId, roster: Roster) {
@@ -178,6 +207,15 @@ impl Calls {
         turn.tell(Event::Ended { meeting, user: None, reason, by });
     }
 
+    pub(crate) fn is_known(&self, meeting: MeetingId) -> bool {
+        self.by_meeting.contains_key(&meeting)
+    }
+
+    /// A state request is on its way.
+    pub(crate) fn handle_asked(&mut self) {
+        self.by_meeting.values_mut().for_each(|call| call.newer = false);
+    }
+
     pub(crate) fn handle_refused(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, request: SignalId) {
         let asked = |call: &Call| {
             let join = call.rejoin.as_ref().and_then(|rejoin| rejoin.request);
@@ -188,45 +226,66 @@ impl Calls {
         self.end(turn, meeting, EndReason::Failed, None);
     }
 
-    pub(crate) fn handle_state(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, state: &State) {
-        let standing = state.call.as_ref().map(|call| call.meeting);
-        let over = |id: &MeetingId, call: &Call| {
-            call.phase == Phase::In && call.since_ms < state.now_ms && Some(*id) != standing
-        };
-        let gone: Vec<_> = self.by_meeting.iter().filter(|(id, call)| over(id, call)).map(|(id, _)| *id).collect();
-        for meeting in gone {
-            links.close_meeting(turn, meeting);
+    /// A create that did not get away is a call that never began.
+    pub(crate) fn handle_not_sent(&mut self, turn: &mut Turn<'_, '_>, request: SignalId) {
+        let made = |call: &Call| call.create == Some(request) && call.phase == Phase::Creating;
+        if let Some(meeting) = self.by_meeting.iter().find(|(_, call)| made(call)).map(|(id, _)| *id) {
             self.end(turn, meeting, EndReason::Failed, None);
         }
+    }
+
+    pub(crate) fn handle_state(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, state: &State) {
+        let here = state.call.as_ref().filter(|call| call.here);
+        if let Some(call) = here {
+            self.follow_unheard_crossing(call.meeting);
+        }
+        self.end_unknown(turn, links, state.call.as_ref().map(|call| call.meeting), here.is_some());
         match &state.call {
             Some(call) if call.here => self.stand_here(turn, links, call),
-            Some(call) => self.stand_elsewhere(turn, links, call.meeting, state.now_ms),
+            Some(call) => self.stand_elsewhere(turn, links, call.meeting),
             None => self.elsewhere = None,
+        }
+    }
+
+    /// Ends what the service does not know any more. A create is taken back: one that the service could not decide at once
+    /// must ring nobody now. In a call that may be the one that this create became, by crossing: then not.
+    fn end_unknown(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, standing: Option<MeetingId>, here: bool) {
+        let over = |(id, call): &(&MeetingId, &Call)| !call.newer && Some(**id) != standing;
+        let gone: Vec<_> = self.by_meeting.iter().filter(over).map(|(id, c)| (*id, c.phase, c.unheard_end())).collect();
+        for (meeting, phase, reason) in gone {
+            if phase == Phase::Creating && !here {
+                turn.publish(Some(meeting), UpBody::Cancel { callee: None });
+            }
+            links.close_meeting(turn, meeting);
+            self.end(turn, meeting, reason, None);
         }
     }
 
     /// The service says that this device is in the call: it goes on, with fresh parameters if its path is gone.
     fn stand_here(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, standing: &StandingCall) {
         let meeting = standing.meeting;
-        let (media, service_ms) = (standing.media, turn.service_ms());
-        let call = self.by_meeting.entry(meeting).or_insert_with(|| Call::new(Phase::In, media, service_ms));
+        let call = self.by_meeting.entry(meeting).or_insert_with(|| Call::new(Phase::In, muted_by_roster(standing)));
         if call.phase == Phase::Leaving {
+            if !call.newer {
+                turn.publish(Some(meeting), UpBody::Leave {});
+            }
             return;
         }
+        let rejoined = call.phase == Phase::In;
         call.phase = Phase::In;
         match &standing.join {
             Some(join) if !links.is_healthy(meeting) => {
-                self.enter(turn, links, meeting, join.clone(), standing.roster.clone(), true);
+                self.enter(turn, links, meeting, join.clone(), standing.roster.clone(), rejoined);
             }
             _ => self.handle_roster(turn, links, meeting, standing.roster.clone()),
         }
     }
 
-    fn stand_elsewhere(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, meeting: MeetingId, now_ms: u64) {
-        let here = self.by_meeting.get(&meeting);
-        if here.is_some_and(|call| call.phase == Phase::In && call.since_ms < now_ms) {
+    fn stand_elsewhere(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, meeting: MeetingId) {
+        if let Some(call) = self.by_meeting.get(&meeting).filter(|call| !call.newer) {
+            let left = call.phase == Phase::Leaving;
             links.close_meeting(turn, meeting);
-            self.end(turn, meeting, EndReason::AnsweredElsewhere, None);
+            self.end(turn, meeting, if left { EndReason::Left } else { EndReason::AnsweredElsewhere }, None);
         }
         if self.elsewhere.replace(meeting) != Some(meeting) {
             turn.tell(Event::InCallElsewhere { meeting });
@@ -265,5 +324,19 @@ impl Calls {
                 rejoin.at_ms = now + JOIN_RETRY_MS;
             }
         }
+    }
+}
+
+/// What was off when this device was in the call before, by the service's word.
+fn muted_by_roster(standing: &StandingCall) -> Muted {
+    let me = standing.join.as_ref().map(|join| &join.user);
+    let member = standing.roster.members.iter().find(|member| Some(&member.user) == me);
+    member.map_or_else(|| muted_at_first(standing.media), |member| member.muted)
+}
+
+/// Others are to see in the roster what does not come from here.
+fn say_what_is_off(turn: &mut Turn<'_, '_>, meeting: MeetingId, muted: Muted) {
+    for (track, _) in [(Track::Audio, muted.audio), (Track::Video, muted.video)].into_iter().filter(|(_, off)| *off) {
+        turn.publish(Some(meeting), UpBody::Mute { user: None, track });
     }
 }

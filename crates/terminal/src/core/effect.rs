@@ -3,8 +3,8 @@
 use crate::event::Event;
 use crate::store::Entry;
 use signalling::{
-    Down, InvitationId, JoinParameters, Media, MeetingId, Muted, ParticipationId, RejectReason, Track, Up, UpBody,
-    UserName,
+    Down, InvitationId, JoinParameters, Media, MeetingId, Muted, ParticipationId, RejectReason, SignalId, Track, Up,
+    UpBody, UserName,
 };
 
 /// Names one received message until its PUBACK; it means nothing on another connection.
@@ -17,11 +17,20 @@ pub struct MediaId(pub u64);
 
 #[derive(Clone, Debug)]
 pub enum Input {
-    Connected { session_present: bool, endpoint: String, tls: Option<String> },
-    Disconnected { reason: String, retry_ms: u64 },
+    Connected {
+        session_present: bool,
+        endpoint: String,
+        tls: Option<String>,
+    },
+    Disconnected {
+        reason: String,
+        retry_ms: u64,
+    },
     Signal(Box<SignalIn>),
     Command(Command),
     Media(MediaId, MediaInput),
+    /// The broker has refused this request for good.
+    NotSent(SignalId),
     Tick,
 }
 

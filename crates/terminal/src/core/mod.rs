@@ -3,7 +3,7 @@
 //! ```text
 //!   Connected, Disconnected ──┐                    ┌── Store ─► Acknowledge ─► Tell     (rings)
 //!   Signal (with its PUBACK) ─┤                    ├── Publish
-//!   Command ──────────────────┼──► Core::apply ────┤
+//!   Command, NotSent ─────────┼──► Core::apply ────┤
 //!   Media ────────────────────┤                    ├── JoinMedia, AdmitMedia, MuteMedia, NameSenders, CloseMedia
 //!   Tick (at the deadline) ───┘                    └── Tell
 //! ```
@@ -87,6 +87,7 @@ impl Core {
             Input::Signal(signal) => self.handle_signal(&mut turn, *signal),
             Input::Command(command) => self.handle_command(&mut turn, command),
             Input::Media(media, input) => self.handle_media(&mut turn, media, input),
+            Input::NotSent(request) => self.handle_not_sent(&mut turn, request),
             Input::Tick => self.handle_tick(&mut turn),
         }
         turn.effects
@@ -111,9 +112,12 @@ impl Core {
     }
 
     fn handle_tick(&mut self, turn: &mut Turn<'_, '_>) {
-        self.rings.expire(turn, &mut self.links);
+        let ask = self.rings.expire(turn, &mut self.links);
         if self.connected {
             self.calls.rejoin_due(turn);
+        }
+        if ask && self.connected {
+            self.ask_state(turn);
         }
         if self.asked.as_ref().is_some_and(|asked| asked.at_ms + STATE_RETRY_MS <= turn.now_ms()) {
             self.ask_state(turn);
@@ -122,7 +126,12 @@ impl Core {
 
     fn ask_state(&mut self, turn: &mut Turn<'_, '_>) {
         let request = turn.publish(None, UpBody::State {});
+        self.note_asked(turn, request);
+    }
+
+    fn note_asked(&mut self, turn: &Turn<'_, '_>, request: SignalId) {
         self.asked = Some(Asked { request, at_ms: turn.now_ms() });
+        self.calls.handle_asked();
     }
 
     /// Who called while this user was busy is told by the state alone.
@@ -142,7 +151,7 @@ impl Core {
                 let is_state = matches!(body, UpBody::State {});
                 let request = turn.publish(meeting, body);
                 if is_state {
-                    self.asked = Some(Asked { request, at_ms: turn.now_ms() });
+                    self.note_asked(turn, request);
                 }
             }
         }
@@ -194,12 +203,14 @@ impl Core {
         let Some(meeting) = envelope.meeting else { return };
         match body {
             DownBody::Admitted { join, roster } => {
-                self.rings.handle_admitted(turn, meeting);
-                self.calls.handle_admitted(turn, &mut self.links, envelope, meeting, join, roster);
+                let rang = self.rings.handle_admitted(turn, meeting);
+                self.calls.handle_admitted(turn, &mut self.links, envelope, (meeting, rang), join, roster);
             }
             DownBody::Ended { user: user @ Some(_), reason, by, .. } => {
                 turn.tell(Event::Ended { meeting, user, reason, by });
             }
+            // The answer to a request about a call that is over here already.
+            DownBody::Ended { .. } if envelope.in_reply_to.is_some() && !self.calls.is_known(meeting) => {}
             DownBody::Ended { reason, by, .. } => {
                 self.links.close_meeting(turn, meeting);
                 self.calls.end(turn, meeting, reason, by);
@@ -227,6 +238,12 @@ impl Core {
         let Some(request) = request else { return };
         self.rings.handle_refused(turn, &mut self.links, request);
         self.calls.handle_refused(turn, &mut self.links, request);
+    }
+
+    /// What the broker does not take never reaches the service.
+    fn handle_not_sent(&mut self, turn: &mut Turn<'_, '_>, request: SignalId) {
+        self.rings.handle_not_sent(request);
+        self.calls.handle_not_sent(turn, request);
     }
 
     fn handle_state(&mut self, turn: &mut Turn<'_, '_>, envelope: &Envelope, state: State) {

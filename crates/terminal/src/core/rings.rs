@@ -6,6 +6,9 @@
 //!       │           └── ended with an outcome, or past its time ──► Missed ──seen──► Done
 //!       └── past its time when it comes, or known by its outcome alone ──► Missed
 //! ```
+//! A ring ends when the service says so. At its deadline the terminal asks, and again every 10 s as long as it stands; if no
+//! answer comes within 10 s the ring is missed (docs/terminals.md).
+//!
 //! A change needs a higher `rev` than the stored one; each is stored before its PUBACK and before anybody is told.
 
 use super::effect::Delivery;
@@ -14,7 +17,7 @@ use super::turn::Turn;
 use crate::event::{Event, MissedTold, RingTold};
 use crate::store::{Entry, Known};
 use signalling::{
-    EndReason, Envelope, InvitationId, MeetingId, Member, MemberState, Outcome, OutcomeKind, RejectReason, Ring,
+    EndReason, Envelope, InvitationId, Media, MeetingId, Member, MemberState, Outcome, OutcomeKind, RejectReason, Ring,
     SignalId, State, UpBody,
 };
 use std::collections::BTreeMap;
@@ -23,8 +26,10 @@ use std::collections::BTreeMap;
 const HELD_MAX: usize = 64;
 /// Invitations that are remembered; past it the oldest are forgotten.
 const KNOWN_MAX: usize = 10_000;
-/// The longest that the service lets it ring. A ring whose end was never heard stops by itself.
-const RING_MAX_MS: u64 = 180_000;
+/// The service is asked about a ring that is past its deadline; again after this if it still stands.
+const ASK_AGAIN_MS: u64 = 10_000;
+/// Without an answer for this long such a ring is missed: it must not go on for a call that nobody knows to stand.
+const PATIENCE_MS: u64 = 10_000;
 /// An accept without an answer for this long was lost if the state knows nothing of it.
 const ACCEPT_PATIENCE_MS: u64 = 3_000;
 
@@ -38,10 +43,30 @@ pub(crate) struct Rings {
 /// A ring that rings now.
 struct Live {
     ring: Ring,
-    /// By the service's clock: when it was sent, and when it stops at the latest.
+    /// By the service's clock: when it was sent, when the service is asked whether it still stands, and since then when
+    /// it is missed if no answer has come.
     sent_at_ms: u64,
-    stops_at_ms: u64,
+    asks_at_ms: u64,
+    missed_at_ms: Option<u64>,
     answer: Option<Answer>,
+}
+
+impl Live {
+    /// The service has said just now that it stands.
+    fn stands(&mut self, ring: Ring, now_ms: u64) {
+        self.asks_at_ms = asks_at_ms(&ring, now_ms);
+        self.missed_at_ms = None;
+        self.ring = ring;
+    }
+
+    /// What is answered rings no more: it waits for the service's word.
+    fn deadline_ms(&self) -> Option<u64> {
+        self.answer.is_none().then(|| self.missed_at_ms.unwrap_or(self.asks_at_ms))
+    }
+}
+
+fn asks_at_ms(ring: &Ring, now_ms: u64) -> u64 {
+    if now_ms < ring.ring_until_ms { ring.ring_until_ms } else { now_ms + ASK_AGAIN_MS }
 }
 
 struct Answer {
@@ -90,7 +115,7 @@ impl Rings {
     }
 
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
-        self.live.values().map(|live| live.stops_at_ms).min()
+        self.live.values().filter_map(Live::deadline_ms).min()
     }
 
     /// PUBACKs belong to their connection; the broker sends again what was held.
@@ -131,7 +156,7 @@ impl Rings {
         *entry = turn.store(ring.invitation, ring.rev, Known::Ring, entry.expires_at_ms);
         turn.acknowledge(delivery);
         if let Some(live) = self.live.get_mut(&ring.invitation) {
-            live.ring = ring;
+            live.stands(ring, turn.service_ms());
         }
     }
 
@@ -152,8 +177,8 @@ impl Rings {
         if self.warm {
             links.warm(turn, ring.meeting, ring.join.clone());
         }
-        let stops_at_ms = ring.ring_until_ms.max(turn.service_ms() + RING_MAX_MS);
-        let live = Live { sent_at_ms: envelope.sent_at_ms, stops_at_ms, ring, answer: None };
+        let asks_at_ms = asks_at_ms(&ring, turn.service_ms());
+        let live = Live { sent_at_ms: envelope.sent_at_ms, asks_at_ms, missed_at_ms: None, ring, answer: None };
         self.live.insert(live.ring.invitation, live);
     }
 
@@ -240,16 +265,18 @@ impl Rings {
         turn.tell(Event::Seen { invitation });
     }
 
-    /// This device is in the meeting now: its ring is answered.
-    pub(crate) fn handle_admitted(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId) {
+    /// This device is in the meeting now: its ring is answered. Gives what kind of call rang.
+    pub(crate) fn handle_admitted(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId) -> Option<Media> {
         let of_meeting = |live: &&Live| live.ring.meeting == meeting;
         let answered: Vec<_> = self.live.values().filter(of_meeting).map(|live| live.ring.invitation).collect();
+        let mut media = None;
         for invitation in answered {
-            self.live.remove(&invitation);
+            media = self.live.remove(&invitation).map(|live| live.ring.media);
             if let Some(entry) = self.known.get_mut(&invitation) {
                 *entry = turn.store(invitation, entry.rev, Known::Done, entry.expires_at_ms);
             }
         }
+        media
     }
 
     /// An accept or reject was refused: what it answered is gone.
@@ -287,16 +314,31 @@ impl Rings {
         }
     }
 
-    /// Stops what nobody ended: the person missed it.
-    pub(crate) fn expire(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links) {
+    /// An answer that did not get away may be given again.
+    pub(crate) fn handle_not_sent(&mut self, request: SignalId) {
+        for live in self.live.values_mut() {
+            live.answer.take_if(|answer| answer.request == request);
+        }
+    }
+
+    /// Past its deadline a ring is asked about, and missed if no answer comes. True if the service is to be asked.
+    pub(crate) fn expire(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links) -> bool {
         let now = turn.service_ms();
-        let over = |live: &&Live| live.stops_at_ms <= now;
-        let expired: Vec<_> = self.live.values().filter(over).map(|live| missed(&live.ring)).collect();
+        let due = |live: &&mut Live| live.deadline_ms().is_some_and(|at_ms| at_ms <= now);
+        let (mut ask, mut expired) = (false, Vec::new());
+        for live in self.live.values_mut().filter(due) {
+            match live.missed_at_ms {
+                Some(_) => expired.push(missed(&live.ring)),
+                None => live.missed_at_ms = Some(now + PATIENCE_MS),
+            }
+            ask |= live.missed_at_ms.is_some_and(|at_ms| at_ms > now);
+        }
         for outcome in expired {
             self.silence(turn, links, outcome.invitation);
             let expires_at_ms = self.expiry(outcome.invitation, now);
             self.miss(turn, &outcome, expires_at_ms, None);
         }
+        ask
     }
 
     /// Takes the service's word on everything older than its answer. True if an invitation is newer, so that one more
@@ -323,7 +365,8 @@ impl Rings {
         if known.is_some_and(|entry| entry.is != Known::Ring) {
             return turn.acknowledge(delivery);
         }
-        if self.live.contains_key(&ring.invitation) {
+        if let Some(live) = self.live.get_mut(&ring.invitation) {
+            live.stands(ring.clone(), now_ms);
             self.say_again_that_it_rings(turn, ring);
             return turn.acknowledge(delivery);
         }

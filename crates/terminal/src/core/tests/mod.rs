@@ -109,6 +109,10 @@ impl Device {
         self.apply(Input::Tick)
     }
 
+    fn wait_until(&mut self, now_ms: u64) -> &mut Self {
+        self.wait(now_ms - self.now_ms)
+    }
+
     fn command(&mut self, command: Command) -> &mut Self {
         self.apply(Input::Command(command))
     }
@@ -447,14 +451,47 @@ fn an_end_that_overtakes_the_held_invitation_decides() {
 }
 
 #[test]
-fn a_ring_whose_end_was_never_heard_stops_by_itself() {
+fn a_ring_whose_end_was_never_heard_stops_ten_seconds_past_its_deadline() {
     let mut bob = Device::new();
     bob.synchronised().signal(invitation(1));
-    let stops = bob.core.deadline_ms().unwrap();
     bob.disconnect();
-    assert!(bob.wait(stops - bob.now_ms - 1).did().is_empty());
+    bob.wait_until(START + 45_001);
+    assert!(bob.wait(9_999).did().is_empty());
     assert_eq!(bob.wait(1).did(), ["close", "store Missed 1", "MISSED"]);
     assert_eq!(bob.connect().state(vec![], None, vec![outcome(6)]).did(), ["puback", "store Missed 6"], "told once");
+}
+
+#[test]
+fn a_ring_past_its_deadline_is_asked_about_and_goes_on_as_long_as_it_stands() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(1));
+    assert_eq!(bob.wait_until(START + 45_001).did(), ["publish state"]);
+    for _ in 0..2 {
+        assert_eq!(bob.state(vec![ring(2)], None, vec![]).did(), ["puback"]);
+        assert!(bob.wait(9_999).did().is_empty());
+        assert_eq!(bob.wait(1).did(), ["publish state"]);
+    }
+    assert_eq!(bob.state(vec![], None, vec![outcome(3)]).did(), ["puback", "close", "store Missed 3", "MISSED"]);
+}
+
+#[test]
+fn a_ring_that_was_answered_waits_for_the_services_word_however_long_it_is_away() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(1));
+    bob.command(ACCEPT).disconnect();
+    assert!(bob.wait(120_000).did().is_empty());
+    let did = bob.connect().state(vec![], standing(), vec![]).did();
+    assert_eq!(did, ["puback", "close", "store Done 1", "RING_ENDED", "ADMITTED", "join muted 00", "names"]);
+}
+
+#[test]
+fn an_answer_that_the_broker_refused_may_be_given_again() {
+    let mut bob = Device::new();
+    bob.synchronised().signal(invitation(1));
+    let accept = bob.command(ACCEPT).asked("accept");
+    assert_eq!(bob.core.ringing(), None);
+    bob.apply(Input::NotSent(accept));
+    assert_eq!(bob.core.ringing(), Some(INVITATION));
 }
 
 #[test]
@@ -555,12 +592,91 @@ fn in_call() -> Device {
 
 #[test]
 fn a_caller_is_admitted_and_joins() {
-    for (media, expected) in [(Media::Video, "join muted 00"), (Media::Audio, "join muted 01")] {
-        let mut alice = Device::new();
-        let create = alice.synchronised().command(call(media)).asked("create");
-        let did = alice.receive(admitted(), false, Some(create)).did();
-        assert_eq!(did, ["puback", "ADMITTED", expected, "names"]);
-    }
+    let mut alice = Device::new();
+    let create = alice.synchronised().command(call(Media::Video)).asked("create");
+    let did = alice.receive(admitted(), false, Some(create)).did();
+    assert_eq!(did, ["puback", "ADMITTED", "join muted 00", "names"]);
+}
+
+#[test]
+fn in_an_audio_call_video_is_off_on_both_sides_and_the_roster_is_to_say_so() {
+    let mut alice = Device::new();
+    let create = alice.synchronised().command(call(Media::Audio)).asked("create");
+    let did = alice.receive(admitted(), false, Some(create)).did();
+    assert_eq!(did, ["puback", "ADMITTED", "join muted 01", "names", "publish mute"]);
+    let mut bob = Device::new();
+    bob.synchronised().signal(DownBody::Invitation(Box::new(Ring { media: Media::Audio, ..ring(1) })));
+    bob.command(ACCEPT);
+    let did = bob.signal(admitted()).did();
+    assert_eq!(did[2..], ["ADMITTED", "mute Video true", "admit", "names", "publish mute"]);
+}
+
+#[test]
+fn a_terminal_that_was_killed_comes_back_as_muted_as_the_roster_says() {
+    let mut call = standing().unwrap();
+    call.roster.members[0].user = "bob".into();
+    call.roster.members[0].muted = Muted { audio: true, video: false };
+    let mut bob = Device::new();
+    assert_eq!(bob.connect().state(vec![], Some(call), vec![]).did()[2], "join muted 10");
+}
+
+#[test]
+fn a_create_whose_answer_was_lost_ends_by_the_state_that_does_not_know_it_and_is_taken_back() {
+    let mut alice = Device::new();
+    let create = alice.synchronised().command(call(Media::Video)).asked("create");
+    alice.disconnect().connect();
+    assert_eq!(alice.state(vec![], None, vec![]).did(), ["puback", "publish cancel", "ENDED failed"]);
+    assert_eq!(alice.core.current_meeting(), None);
+    let cancel = alice.asked("cancel");
+    assert_eq!(alice.receive(meeting_ended(EndReason::CallerGone), false, Some(cancel)).did(), ["puback"], "told once");
+    assert_ne!(create, cancel);
+}
+
+#[test]
+fn a_create_whose_answer_was_lost_goes_on_if_the_state_knows_it() {
+    let mut alice = Device::new();
+    alice.synchronised().command(call(Media::Audio));
+    let did = alice.disconnect().connect().state(vec![], standing(), vec![]).did();
+    assert_eq!(did, ["puback", "ADMITTED", "join muted 01", "names", "publish mute"]);
+    let rejoined = |e: &Effect| matches!(e, Effect::Tell(Event::Admitted { rejoined: true, .. }));
+    assert!(!alice.effects.iter().any(rejoined));
+}
+
+#[test]
+fn a_state_that_was_asked_for_before_the_create_says_nothing_about_it() {
+    let mut alice = Device::new();
+    alice.connect().command(call(Media::Video));
+    assert_eq!(alice.state(vec![], None, vec![]).did(), ["puback"]);
+    assert_eq!(alice.core.current_meeting(), Some(MEETING));
+}
+
+#[test]
+fn a_create_that_became_an_accept_goes_on_as_the_other_call_though_its_answer_was_lost() {
+    let mut alice = Device::new();
+    let other = MeetingId(Uuid::from_u128(0x99));
+    let create = Command::Call { meeting: other, callees: vec!["bob".into()], media: Media::Video, title: None };
+    alice.synchronised().command(create).disconnect().connect();
+    let did = alice.state(vec![], standing(), vec![]).did();
+    assert_eq!(did, ["puback", "ADMITTED", "join muted 00", "names"], "nothing is taken back");
+    assert_eq!(alice.core.current_meeting(), Some(MEETING));
+}
+
+#[test]
+fn a_create_that_the_broker_refused_ends_the_call() {
+    let mut alice = Device::new();
+    let create = alice.synchronised().command(call(Media::Video)).asked("create");
+    assert_eq!(alice.apply(Input::NotSent(create)).did(), ["ENDED failed"]);
+    assert_eq!(alice.core.current_meeting(), None);
+}
+
+#[test]
+fn leaving_whose_answer_was_lost_is_over_by_the_state_and_said_again_if_the_service_has_not_heard_it() {
+    let mut alice = in_call();
+    alice.command(request(UpBody::Leave {})).disconnect().connect();
+    assert_eq!(alice.state(vec![], standing(), vec![]).did(), ["puback", "publish leave"]);
+    alice.disconnect().connect();
+    assert_eq!(alice.state(vec![], None, vec![]).did(), ["puback", "ENDED left"]);
+    assert_eq!(alice.core.current_meeting(), None);
 }
 
 #[test]
@@ -580,7 +696,7 @@ fn crossing_calls_meet_in_the_first_ones_meeting() {
     let create = alice.synchronised().command(create).asked("create");
     alice.signal(invitation(1));
     let did = alice.receive(admitted(), false, Some(create)).did();
-    assert_eq!(did, ["puback", "store Done 1", "ADMITTED", "mute Video true", "admit", "names"]);
+    assert_eq!(did[..6], ["puback", "store Done 1", "ADMITTED", "mute Video true", "admit", "names"]);
     assert_eq!(alice.core.current_meeting(), Some(MEETING));
 }
 
