@@ -17,7 +17,7 @@ run: ## build with the web terminal, start a server for trying out, print a link
 test: ## every test, browsers and foreign clients included
 	@scripts/test
 
-check: ## formatting, lints, dependency rule, generated files
+check: ## formatting, lints, types, sizes of the web, generated files
 	@scripts/check
 
 bench: ## measure against the bars: ring latency, durable publishing beside the raw disk
