@@ -27,6 +27,8 @@ use crate::access::AccessView;
 use crate::login::DeviceDirectory;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::map_response;
+use axum::routing::options;
 use catalog::Catalog;
 use failures::Failures;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -90,7 +92,14 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(users::put_user))
         .routes(routes!(users::register_device))
         .routes(routes!(users::make_login_link))
+        .merge(login_door())
+}
+
+fn login_door() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
         .routes(routes!(login::log_in))
+        .route("/api/v1/login", options(login::preflight))
+        .layer(map_response(login::for_any_origin))
 }
 
 #[derive(OpenApi)]

@@ -8,6 +8,8 @@ use super::failures::{Source, caller, too_many};
 use super::problem::{Code, Problem};
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
 use catalog::User;
 use serde::Deserialize;
 use std::convert::Infallible;
@@ -42,7 +44,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Redeems a login link, as often as wanted.
+/// Redeems a login link, as often as wanted. From any origin.
 #[utoipa::path(
     post, path = "/api/v1/login", tag = "login",
     request_body = LoginRequest,
@@ -77,6 +79,23 @@ pub(super) async fn log_in(
     };
     let client_id = claim(&api, None, Some(request.device), &user.user).await?;
     Ok(Secret(issue(&api, &client_id, user).await?))
+}
+
+/// What a browser asks before a page of another origin may log in.
+pub(super) async fn preflight() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// Pages of any origin may read the answer: it takes the secret to get one, and no cookie is looked at.
+pub(super) async fn for_any_origin(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value| headers.insert(name, HeaderValue::from_static(value));
+    set(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    set(header::ACCESS_CONTROL_ALLOW_METHODS, "POST");
+    set(header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type");
+    set(header::ACCESS_CONTROL_EXPOSE_HEADERS, "retry-after");
+    set(header::ACCESS_CONTROL_MAX_AGE, "86400");
+    response
 }
 
 async fn holder(api: &Api, hash: &str) -> Result<Option<User>, Problem> {

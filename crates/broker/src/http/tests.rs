@@ -220,6 +220,29 @@ async fn a_login_link_is_redeemed_again_and_again() {
 }
 
 #[tokio::test]
+async fn a_page_of_any_origin_may_log_in_by_a_link_and_no_page_may_use_the_api_key() {
+    let desk = Desk::new().await;
+    desk.device("ann", json!({"device": "phone"})).await;
+    let link = desk.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
+    let asked = desk.call(request("OPTIONS", "/api/v1/login", None, Value::Null)).await;
+    assert_eq!(asked.status, StatusCode::NO_CONTENT);
+    assert_eq!(asked.headers[header::ACCESS_CONTROL_ALLOW_METHODS], "POST");
+    assert_eq!(asked.headers[header::ACCESS_CONTROL_ALLOW_HEADERS], "content-type");
+    let large = json!({"secret": "x".repeat(BODY_BYTES_MAX), "device": "d"});
+    let too_large = desk.post("/api/v1/login", None, large).await;
+    assert_eq!(too_large.refused(), (413, "body_too_large"));
+    for answer in [asked, desk.login(link.text("secret"), "web").await, desk.login("wrong", "web").await, too_large] {
+        assert_eq!(answer.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        assert!(!answer.headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
+    }
+    for (method, path) in [("PUT", "/api/v1/users/ann"), ("POST", "/api/v1/users/ann/devices")] {
+        for answer in [request("OPTIONS", path, None, Value::Null), request(method, path, Some(KEY), Value::Null)] {
+            assert!(!desk.call(answer).await.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_devices_of_one_user_are_bounded_and_known_ones_may_come_again() {
     let desk = Desk::new().await;
     for n in 0..DEVICES_PER_USER_MAX {
