@@ -60,9 +60,21 @@ pub struct AccessSnapshot {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
+    /// See [`may_be_called`](Self::may_be_called).
     pub user: String,
     /// As shown to others.
     pub name: String,
+}
+
+impl User {
+    pub const CHARS_MAX: usize = 64;
+
+    /// Whether the text may be a user's id: 1 to 64 characters of `[A-Za-z0-9_.@+-]`. Whoever takes ids from outside
+    /// asks.
+    pub fn may_be_called(user: &str) -> bool {
+        let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'@' | b'+' | b'-');
+        (1..=Self::CHARS_MAX).contains(&user.len()) && user.bytes().all(good)
+    }
 }
 
 /// A registered device with its DeviceCredential.
@@ -123,4 +135,20 @@ pub struct OnlineEvent {
 pub enum OnlineKind {
     Connect,
     TcpClean,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_may_be_a_user_has_a_plain_id() {
+        let longest = "x".repeat(User::CHARS_MAX);
+        for good in ["a", "Bob.B-9_z", "bob+work@example.org", &longest] {
+            assert!(User::may_be_called(good), "{good}");
+        }
+        for bad in ["", "an n", "李", "a/b", &format!("{longest}x")] {
+            assert!(!User::may_be_called(bad), "{bad}");
+        }
+    }
 }

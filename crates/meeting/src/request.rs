@@ -1,6 +1,7 @@
 //! A message of the queue as a request: who sent it, what it asks, and whether it can be read at all.
 
 use crate::config::Config;
+use catalog::User;
 use queue::Message;
 use serde_json::Value;
 use signalling::signal::VERSION;
@@ -106,8 +107,8 @@ fn check_callees(callees: &[UserName], sender: &Sender) -> Result<(), Refusal> {
         let words = format!("{} callees are too many: name at most {}", callees.len(), Config::CALLEES_MAX);
         return Err(refusal(RefusalCode::Limit, words));
     }
-    if let Some(user) = callees.iter().find(|user| !user.is_valid()) {
-        let shown: String = user.as_str().chars().take(UserName::MAX_CHARS).collect();
+    if let Some(user) = callees.iter().find(|user| !User::may_be_called(user.as_str())) {
+        let shown: String = user.as_str().chars().take(User::CHARS_MAX).collect();
         return Err(refusal(RefusalCode::Invalid, format!("{shown:?} cannot be a user's name")));
     }
     if callees.iter().any(|user| sender.user.as_ref() == Some(user)) {

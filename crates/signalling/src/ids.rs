@@ -76,16 +76,6 @@ text_id!(
     ChannelId
 );
 
-impl UserName {
-    pub const MAX_CHARS: usize = 64;
-
-    /// Whether the text may name a user.
-    pub fn is_valid(&self) -> bool {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'@' | b'+' | b'-');
-        (1..=Self::MAX_CHARS).contains(&self.0.len()) && self.0.bytes().all(allowed)
-    }
-}
-
 impl From<MeetingId> for ChannelId {
     fn from(meeting: MeetingId) -> Self {
         Self(meeting.to_string())

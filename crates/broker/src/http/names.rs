@@ -1,4 +1,4 @@
-//! The grammar of users and names, with words for what breaks it.
+//! Users and names in requests, with words for what breaks their grammar.
 
 use super::Api;
 use super::problem::{Code, Problem};
@@ -6,8 +6,6 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use std::sync::Arc;
 
-/// Characters of a user's id.
-pub const USER_CHARS_MAX: usize = 64;
 /// Characters of a shown name.
 pub const NAME_CHARS_MAX: usize = 64;
 
@@ -27,8 +25,7 @@ impl FromRequestParts<Arc<Api>> for UserPath {
 }
 
 pub(super) fn check_user(user: &str) -> Result<(), Problem> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | '+');
-    if !user.is_empty() && user.len() <= USER_CHARS_MAX && user.chars().all(good) {
+    if catalog::User::may_be_called(user) {
         return Ok(());
     }
     let words = "the user's id must have 1 to 64 characters of A-Z a-z 0-9 - _ . @ +; use the id that the application \

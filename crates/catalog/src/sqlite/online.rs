@@ -13,10 +13,7 @@ use sqlx::{SqliteConnection, query, query_scalar};
 /// `true` if the client came or went by this event.
 pub(super) async fn apply(conn: &mut SqliteConnection, event: &OnlineEvent) -> Result<bool, Fault> {
     let was = is_online(conn, &event.client_id).await?;
-    match event.kind {
-        OnlineKind::Connect => note_connect(conn, event).await?,
-        OnlineKind::TcpClean => note_clean(conn, event).await?,
-    }
+    note(conn, event).await?;
     forget_oldest(conn, &event.client_id).await?;
     let is = is_online(conn, &event.client_id).await?;
     if was != is || !is {
@@ -32,29 +29,18 @@ async fn is_online(conn: &mut SqliteConnection, client_id: &str) -> Result<bool,
         .await
 }
 
-async fn note_connect(conn: &mut SqliteConnection, event: &OnlineEvent) -> Result<(), Fault> {
-    query(
-        "INSERT INTO connections (client_id, channel_id, cleaned, at_ms) VALUES ($1, $2, 0, $3) \
-         ON CONFLICT (client_id, channel_id) DO NOTHING",
-    )
-    .bind(&event.client_id)
-    .bind(&event.channel_id)
-    .bind(to_i64(event.at_ms)?)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-async fn note_clean(conn: &mut SqliteConnection, event: &OnlineEvent) -> Result<(), Fault> {
-    query(
-        "INSERT INTO connections (client_id, channel_id, cleaned, at_ms) VALUES ($1, $2, 1, $3) \
-         ON CONFLICT (client_id, channel_id) DO UPDATE SET cleaned = 1, at_ms = excluded.at_ms",
-    )
-    .bind(&event.client_id)
-    .bind(&event.channel_id)
-    .bind(to_i64(event.at_ms)?)
-    .execute(conn)
-    .await?;
+async fn note(conn: &mut SqliteConnection, event: &OnlineEvent) -> Result<(), Fault> {
+    let sql = match event.kind {
+        OnlineKind::Connect => {
+            "INSERT INTO connections (client_id, channel_id, cleaned, at_ms) VALUES ($1, $2, 0, $3) \
+             ON CONFLICT (client_id, channel_id) DO NOTHING"
+        }
+        OnlineKind::TcpClean => {
+            "INSERT INTO connections (client_id, channel_id, cleaned, at_ms) VALUES ($1, $2, 1, $3) \
+             ON CONFLICT (client_id, channel_id) DO UPDATE SET cleaned = 1, at_ms = excluded.at_ms"
+        }
+    };
+    query(sql).bind(&event.client_id).bind(&event.channel_id).bind(to_i64(event.at_ms)?).execute(conn).await?;
     Ok(())
 }
 

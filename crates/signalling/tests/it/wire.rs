@@ -1,7 +1,7 @@
 //! Signals as text.
 
 use crate::world::World;
-use signalling::{Down, DownBody, Envelope, SignalId, Up, UpBody, UserName};
+use signalling::{Down, DownBody, Envelope, SignalId, Up, UpBody};
 use uuid::Uuid;
 
 fn down(body: DownBody) -> Down {
@@ -50,15 +50,4 @@ fn unknown_fields_are_ignored_and_unknown_types_are_not_read() {
     assert_eq!(serde_json::from_str::<Up>(&text("state")).unwrap().body, UpBody::State {});
     assert!(serde_json::from_str::<Up>(&text("dance")).is_err());
     assert!(serde_json::from_str::<Down>(&text("dance")).is_err());
-}
-
-#[test]
-fn whoever_may_be_a_user_may_be_named_in_a_request() {
-    let longest = "x".repeat(UserName::MAX_CHARS);
-    for name in ["a", "Bob.B-9_z", "bob+work@example.org", &longest] {
-        assert!(UserName::from(name).is_valid(), "{name}");
-    }
-    for name in ["", "an n", "李", "a/b", &format!("{longest}x")] {
-        assert!(!UserName::from(name).is_valid(), "{name}");
-    }
 }
