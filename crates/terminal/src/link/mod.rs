@@ -287,7 +287,7 @@ impl Link {
                 self.events.push_back(LinkEvent::Signal(Box::new(signal)));
             }
             None => {
-                tracing::debug!(topic = message.topic, "a message that is no signal of ours");
+                tracing::debug!("a message that is no signal of ours");
                 if let Some(delivery) = delivery {
                     self.acknowledge(delivery);
                 }
