@@ -26,8 +26,11 @@ after(async () => {
 test("a call goes on by itself after the server was killed and started again", async (t) => {
   await connect(alice, bob);
   const before = await Promise.all([alice, bob].map((person) => person.connections()));
+  await Promise.all([alice, bob].map((person) => person.writesDown("banner-down")));
   await server.kill();
   await Promise.all([alice, bob].map((person) => person.find("banner-down").waitFor()));
+  // Long enough for a page to have looked at its media path again.
+  await Promise.all([alice, bob].map((person) => person.stops("inbound-rtp", "audio", "packetsReceived")));
   const began = performance.now();
   await server.run();
   await Promise.all([alice, bob].map((person) => person.find("banner-down").waitFor({ state: "detached" })));
@@ -36,6 +39,9 @@ test("a call goes on by itself after the server was killed and started again", a
   const after = await Promise.all([alice, bob].map((person) => person.connections()));
   assert.ok(after.every((count, n) => count > before[n]), "the server knows nothing of the connections before it");
   assert.equal(await bob.rings(), 1);
+  for (const person of [alice, bob]) {
+    assert.deepEqual((await person.wroteDown()).filter((words) => words.includes("go on")), [], "media died with the server");
+  }
 });
 
 test("an invitation that waits for somebody who is away outlives the server, and rings once", async () => {

@@ -192,6 +192,20 @@ export class Person {
     return this.page.evaluate(() => window.observed.rings);
   }
 
+  /** Keeps all words that an element shows from now on, however briefly. */
+  async writesDown(id) {
+    await this.page.evaluate((wanted) => {
+      const words = new Set();
+      window.writtenDown = words;
+      const look = () => words.add(document.querySelector(`[data-testid=${wanted}]`)?.textContent ?? "");
+      new MutationObserver(look).observe(document.body, { childList: true, subtree: true, characterData: true });
+    }, id);
+  }
+
+  wroteDown() {
+    return this.page.evaluate(() => [...window.writtenDown]);
+  }
+
   async reloads() {
     await this.page.reload();
   }

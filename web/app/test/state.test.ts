@@ -4,6 +4,7 @@ import { watchKeys } from "../src/state/keyboard.ts";
 import { readLink } from "../src/state/link.ts";
 import { type Actions, createModel } from "../src/state/model.ts";
 import { endWords, staysOpen } from "../src/state/outcome.ts";
+import { downWords } from "../src/state/trouble.ts";
 
 function ended(more: Partial<CallState>): CallState {
   const members = [
@@ -48,6 +49,20 @@ describe("how a call ended", () => {
     [{ direction: "in", end: { reason: "answered_elsewhere" } }],
   ])("%o only passes by", (more) => {
     expect(staysOpen(ended(more))).toBe(false);
+  });
+});
+
+describe("what is down", () => {
+  test.each<[CallState["signalling"], CallState["path"], CallState["phase"], string | undefined]>([
+    ["up", "up", "joined", undefined],
+    ["up", "doubtful", "joined", undefined],
+    ["up", "lost", "joined", "Pictures and sound interrupted. Reconnecting…"],
+    ["down", "up", "joined", "Connection to the service lost. Pictures and sound go on; reconnecting…"],
+    ["down", "doubtful", "joined", "Connection lost. Reconnecting…"],
+    ["down", "lost", "joined", "Connection lost. Reconnecting…"],
+    ["down", "up", "calling", "Connection lost. Reconnecting…"],
+  ])("signalling %s, media %s, %s: %s", (signalling, path, phase, words) => {
+    expect(downWords(ended({ signalling, path, phase }))).toBe(words);
   });
 });
 

@@ -19,9 +19,14 @@ export interface CallsShell {
   rings(call: Call): void;
 }
 
+/** Calls that were left here and may still be known to the service; the oldest are forgotten first. */
+const LEFT_MAX = 100;
+
 export class Calls {
   readonly #shell: CallsShell;
   readonly #byMeeting = new Map<MeetingId, Call>();
+  /** When each was left, by this device's clock. */
+  readonly #left = new Map<MeetingId, number>();
 
   constructor(shell: CallsShell) {
     this.#shell = shell;
@@ -53,10 +58,10 @@ export class Calls {
 
   ring(ring: Ring): void {
     const known = this.#byMeeting.get(ring.meeting);
-    if (known) return known.apply({ type: "local_roster", roster: ring.roster });
+    if (known) return known.stillRings(ring.roster);
     const call = this.#adopt(new Call(incoming(this.#shell.me(), ring), this.#services(), ring));
     this.#shell.rings(call);
-    void this.#shell.requests.tell({ type: "ringing", invitation: ring.invitation }, ring.meeting).catch(() => {});
+    call.sayThatItRings();
     call.warm();
   }
 
@@ -71,16 +76,19 @@ export class Calls {
     call.apply({ type: "local_end", end: { reason: missed ? "no_answer" : "failed" } });
   }
 
-  /** Holds the calls against the state answer to a question of `asked_at_ms`, by this device's clock. */
-  standing(here: StandingCall | undefined, asked_at_ms: number): void {
-    for (const call of this.all()) {
-      const old = call.state.admitted && call.admitted_at_ms < asked_at_ms;
-      if (old && call.meeting !== here?.meeting) call.apply({ type: "local_end", end: { reason: "failed" } });
+  /**
+   * Holds the calls against the state answer to a question of `asked_at_ms`, by this device's clock. The service takes the
+   * requests of one user in their order: the answer knows of everything before its question and of nothing after it.
+   */
+  standing(standing: StandingCall | undefined, asked_at_ms: number): void {
+    const here = standing?.here ? standing : undefined;
+    const earlier = this.all().filter((call) => call.changed_at_ms < asked_at_ms && isUnderWay(call));
+    const crossed = here && !this.#isIn(here.meeting) && earlier.find((call) => !call.state.admitted);
+    if (crossed && crossed.meeting !== here.meeting) this.#crossed(crossed, here.meeting);
+    for (const call of earlier) {
+      if (call !== crossed && call.meeting !== here?.meeting) this.#unknown(call, standing);
     }
-    if (!here) return;
-    const known = this.#byMeeting.get(here.meeting);
-    if (known) known.goOn(here);
-    else this.#resume(here);
+    if (here) this.#standsHere(here, asked_at_ms);
   }
 
   /** This device is another tab now: the calls go on there. */
@@ -89,11 +97,39 @@ export class Calls {
   }
 
   signalling(state: "up" | "down"): void {
-    for (const call of this.all()) call.apply({ type: "local_signalling", signalling: state });
+    for (const call of this.all()) call.signalling(state);
   }
 
   hint(): void {
     for (const call of this.all()) call.hint();
+  }
+
+  #isIn(meeting: MeetingId): boolean {
+    return this.#byMeeting.get(meeting)?.state.admitted === true;
+  }
+
+  /**
+   * The service does not know it any more. A create is taken back: one that could not be decided at once must ring nobody
+   * now. In another call that may be the one that this create became, by crossing: then not.
+   */
+  #unknown(call: Call, standing: StandingCall | undefined): void {
+    const reason = call.meeting === standing?.meeting ? "answered_elsewhere" : "failed";
+    const { admitted } = call.state;
+    call.apply({ type: "local_end", end: { reason } });
+    if (!admitted && !standing) this.#takeBack(call);
+  }
+
+  #takeBack(call: Call): void {
+    void this.#shell.requests.tell({ type: "cancel" }, call.meeting).catch(() => {});
+  }
+
+  #standsHere(here: StandingCall, asked_at_ms: number): void {
+    const known = this.#byMeeting.get(here.meeting);
+    const left_at_ms = this.#left.get(here.meeting);
+    if (known) return known.goOn(here);
+    if (left_at_ms === undefined) return this.#resume(here);
+    // Who has hung up is not brought back, and the service is told again if it should know by now.
+    if (left_at_ms < asked_at_ms) void this.#shell.requests.tell({ type: "leave" }, here.meeting).catch(() => {});
   }
 
   #resume(here: StandingCall): void {
@@ -111,12 +147,15 @@ export class Calls {
     call.signal(answer);
   }
 
-  /** Nobody knows whether the service will still handle the request: an early cancel is remembered there. */
+  /**
+   * Nobody knows whether the service will still handle the request: an early cancel is remembered there. A state answer may
+   * have told how the call stands before.
+   */
   #notCreated(call: Call, error: unknown): void {
+    if (call.state.admitted || call.state.phase === "ended") return;
     const typed = error instanceof ConvokeError ? error : new ConvokeError("server_unreachable", undefined, error);
     call.apply({ type: "local_end", end: { reason: "refused", error: typed } });
-    if (typed.category === "refused") return;
-    void this.#shell.requests.tell({ type: "cancel" }, call.meeting).catch(() => {});
+    if (typed.category !== "refused") this.#takeBack(call);
   }
 
   /** Two people who call each other meet in the first one's meeting: this call becomes that one. */
@@ -130,10 +169,19 @@ export class Calls {
 
   #adopt(call: Call): Call {
     this.#byMeeting.set(call.meeting, call);
-    call.on("state", ({ phase }) => {
-      if (phase === "ended" && this.#byMeeting.get(call.meeting) === call) this.#byMeeting.delete(call.meeting);
+    this.#left.delete(call.meeting);
+    call.on("state", ({ phase, end, me }) => {
+      if (phase !== "ended" || this.#byMeeting.get(call.meeting) !== call) return;
+      this.#byMeeting.delete(call.meeting);
+      if (end?.by === me && end.reason !== "answered_elsewhere") this.#remember(call.meeting);
     });
     return call;
+  }
+
+  #remember(left: MeetingId): void {
+    this.#left.set(left, Date.now());
+    const [oldest] = this.#left.keys();
+    if (oldest !== undefined && this.#left.size > LEFT_MAX) this.#left.delete(oldest);
   }
 
   #services(): CallServices {
@@ -150,4 +198,9 @@ export class Calls {
     if (answer.type !== "admitted") throw new ConvokeError("no_answer_from_service", "join");
     return answer.join;
   }
+}
+
+/** Made here or in it: what rings is told by the rings of the state answer. */
+function isUnderWay({ state }: Call): boolean {
+  return state.phase === "calling" || state.phase === "joined";
 }

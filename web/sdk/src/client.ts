@@ -57,8 +57,8 @@ export interface ClientEvents {
   elsewhere: StandingCall | undefined;
 }
 
-/** How long a ring waits for the state answer before it rings unconfirmed. */
-const CONFIRM_MS = 3_000;
+/** The first state request of a connection is repeated until it is answered, after this pause. */
+const STATE_RETRY_MS = 2_000;
 /** A call on another device ends without a word to this one, so it is asked for this often while it stands. */
 const ELSEWHERE_EVERY_MS = 5_000;
 
@@ -82,6 +82,9 @@ export class Client extends Emitter<ClientEvents> {
   #missed: readonly Outcome[] = [];
   #identity: { user: UserName; name: string } | undefined;
   #elsewhere: ReturnType<typeof setTimeout> | undefined;
+  /** Counts connections: only the last one goes on asking. */
+  #connections = 0;
+  #watching = false;
 
   constructor(options: ClientOptions) {
     super();
@@ -172,6 +175,7 @@ export class Client extends Emitter<ClientEvents> {
   /** A missed call was seen here; then it is seen on all devices. */
   async seen(invitation: InvitationId): Promise<void> {
     const outcome = this.#missed.find((missed) => missed.invitation === invitation);
+    if (outcome) await this.#ringer?.seen(outcome);
     this.#setMissed(this.#missed.filter((missed) => missed.invitation !== invitation));
     await this.#requests.tell({ type: "seen", invitation }, outcome?.meeting);
   }
@@ -205,7 +209,7 @@ export class Client extends Emitter<ClientEvents> {
       declineAgain: (invitation, meeting) => {
         void this.#requests.tell({ type: "reject", invitation, reason: "declined" }, meeting).catch(() => {});
       },
-      refresh: () => this.#refresh(),
+      refresh: () => void this.#refresh(),
     });
   }
 
@@ -235,35 +239,44 @@ export class Client extends Emitter<ClientEvents> {
 
   async #online(): Promise<void> {
     void this.#outbox.flush();
-    const unconfirmed = setTimeout(() => this.#ringer?.ringUnconfirmed(), CONFIRM_MS);
-    if (await this.#refresh()) clearTimeout(unconfirmed);
+    this.#connections += 1;
+    const connection = this.#connections;
+    while (!(await this.#refresh())) {
+      await new Promise((resolve) => setTimeout(resolve, STATE_RETRY_MS));
+      if (connection !== this.#connections || this.#link.state.is !== "up") return;
+    }
   }
 
   /** Asks for everything that stands; false if no answer came. */
   async #refresh(): Promise<boolean> {
     if (this.#link.state.is !== "up") return false;
     const asked_at_ms = this.#clock.local_now_ms();
-    try {
-      const answer = await this.#requests.ask({ type: "state" });
-      if (answer.type !== "state") return false;
-      this.#clock.learn(answer.now_ms, asked_at_ms, this.#clock.local_now_ms());
-      await this.#apply(answer, asked_at_ms);
-      return true;
-    } catch (error) {
-      if (error instanceof ConvokeError) return false;
-      throw error;
-    }
+    const answer = await this.#requests.ask({ type: "state" }).catch(ignoreKnown);
+    if (answer?.type !== "state") return false;
+    this.#clock.learn(answer.now_ms, asked_at_ms, this.#clock.local_now_ms());
+    await this.#apply(answer, asked_at_ms);
+    return true;
   }
 
   async #apply(state: DownOf<"state">, asked_at_ms: number): Promise<void> {
     this.#identity = { user: state.user, name: state.name };
     await this.#store?.putOffset(this.#clock.offset_ms ?? 0);
-    this.#setMissed([...state.outcomes].sort((a, b) => b.at_ms - a.at_ms));
+    this.#setMissed(this.#unseen(state.outcomes).sort((a, b) => b.at_ms - a.at_ms));
     await this.#ringer?.confirm(state);
     const standing = state.call ?? undefined;
-    this.#calls.standing(standing?.here ? standing : undefined, asked_at_ms);
+    this.#calls.standing(standing, asked_at_ms);
     this.#standsElsewhere(standing?.here ? undefined : standing);
     this.#change(this.#state);
+  }
+
+  /** Without those that were seen here; what the service has not heard of that is said again. */
+  #unseen(outcomes: readonly Outcome[]): Outcome[] {
+    return outcomes.filter((outcome) => {
+      const known = this.#ringer?.knows(outcome) ?? "unseen";
+      const { invitation, meeting } = outcome;
+      if (known === "seen") this.#requests.tell({ type: "seen", invitation }, meeting).catch(ignoreKnown);
+      return known === "unseen";
+    });
   }
 
   #standsElsewhere(call: StandingCall | undefined): void {
@@ -290,6 +303,7 @@ export class Client extends Emitter<ClientEvents> {
     if (down.type === "ended" && down.reason === "answered_elsewhere") void this.#refresh();
     if (down.type !== "ended" || !down.outcome) return;
     const outcome = down.outcome;
+    if (this.#ringer?.knows(outcome) !== "unseen") return;
     this.#setMissed([outcome, ...this.#missed.filter((missed) => missed.invitation !== outcome.invitation)]);
   }
 
@@ -305,11 +319,16 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   #watchNetwork(): void {
+    if (this.#watching) return;
+    this.#watching = true;
     const hint = () => {
       this.#link.hint();
       this.#calls.hint();
     };
-    globalThis.addEventListener?.("online", hint);
+    globalThis.addEventListener?.("online", () => {
+      this.#link.renew();
+      hint();
+    });
     globalThis.document?.addEventListener("visibilitychange", () => document.visibilityState === "visible" && hint());
   }
 
@@ -321,4 +340,9 @@ export class Client extends Emitter<ClientEvents> {
 
 function browserShell(): SlotShell {
   return { locks: navigator.locks, session: sessionStorage, local: localStorage };
+}
+
+/** The next state answer makes good what a request without an answer leaves undone. */
+function ignoreKnown(error: unknown): undefined {
+  if (!(error instanceof ConvokeError)) throw error;
 }

@@ -106,7 +106,7 @@ describe("the ringer", () => {
   beforeEach(() => void vi.useFakeTimers({ now: T0 }));
   afterEach(() => void vi.useRealTimers());
 
-  async function bob(refresh: (ringer: Ringer) => Promise<boolean> = async () => false) {
+  async function bob(refresh: (ringer: Ringer) => void = () => {}) {
     const clock = clockAt(Date.now);
     const seen: string[] = [];
     const book = await RingBook.open(memoryStore(), clock);
@@ -119,7 +119,7 @@ describe("the ringer", () => {
     return { ringer, book, seen };
   }
 
-  test("stops soon after the deadline while the service cannot be asked", async () => {
+  test("stops ten seconds past the deadline if no answer comes", async () => {
     const { ringer, book, seen } = await bob();
     (await ringer.receive(invitation(), false))();
     await vi.advanceTimersByTimeAsync(54_999);
@@ -132,10 +132,9 @@ describe("the ringer", () => {
   test("goes on past the deadline as long as the service says that the ring stands, and not longer", async () => {
     let standing = [ring({ rev: 2 })];
     let asked = 0;
-    const { ringer, seen } = await bob(async (self) => {
+    const { ringer, seen } = await bob((self) => {
       asked += 1;
-      await self.confirm(state({ now_ms: Date.now(), rings: standing }));
-      return true;
+      void self.confirm(state({ now_ms: Date.now(), rings: standing }));
     });
     (await ringer.receive(invitation(), false))();
     await vi.advanceTimersByTimeAsync(60_000);
@@ -159,6 +158,26 @@ describe("the ringer", () => {
     await ringer.confirm(state({ outcomes: [outcome()] }));
     expect(seen).toEqual(["stop i1 gone"]);
     expect(book.entry("i1")?.phase).toBe("missed");
+  });
+
+  test("an invitation with DUP does not ring while no answer comes, however long that takes", async () => {
+    const { ringer, seen } = await bob();
+    (await ringer.receive(invitation(), true))();
+    await vi.advanceTimersByTimeAsync(40_000);
+    expect(seen).toEqual([]);
+  });
+
+  test("a missed call that was seen here is not told again, whether the service has heard it or not", async () => {
+    const { ringer } = await bob();
+    (await ringer.receive(ended(3, { outcome: outcome() }), false))();
+    expect(ringer.knows(outcome())).toBe("unseen");
+    await ringer.seen(outcome());
+    expect(ringer.knows(outcome())).toBe("seen");
+    (await ringer.receive(ended(3, { outcome: outcome() }), true))();
+    expect(ringer.knows(outcome())).toBe("seen");
+    expect(ringer.knows(outcome({ invitation: "i2" }))).toBe("unseen");
+    await ringer.seen(outcome({ invitation: "i2" }));
+    expect(ringer.knows(outcome({ invitation: "i2" }))).toBe("seen");
   });
 
   test("an answered ring has no deadline any more", async () => {

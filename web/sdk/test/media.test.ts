@@ -1,8 +1,9 @@
-import { describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { capture, type MediaDevicesLike } from "../src/media/capture.ts";
 import { candidateAddresses, diagnose } from "../src/media/diagnose.ts";
 import { joinAt } from "../src/media/door.ts";
 import { isForwarded, offeredLines, startSharp } from "../src/media/profile.ts";
+import { LOOK_EVERY_MS, LOOKS_IN_VAIN, LOOKS_IN_VAIN_WHEN_SUSPECT, Pulse } from "../src/media/pulse.ts";
 import { decodeSlotMap, SlotTable } from "../src/media/slots.ts";
 import { join } from "./fixtures.ts";
 
@@ -123,5 +124,62 @@ describe("capture", () => {
   test("a page without devices says why, and does not throw", async () => {
     const captured = await capture(["microphone", "camera"], undefined);
     expect(captured.problems.map(({ error }) => error.code)).toEqual(["page_insecure", "page_insecure"]);
+  });
+});
+
+describe("the pulse of a media path", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  function path() {
+    const seen: string[] = [];
+    const wire = { bytes: 0, alive: true };
+    const pulse = new Pulse({
+      signs: async () => {
+        if (wire.alive) wire.bytes += 100;
+        return wire.bytes;
+      },
+      flows: (flows) => seen.push(flows ? "flows" : "still"),
+      dead: () => seen.push("dead"),
+    });
+    const looks = (count: number) => vi.advanceTimersByTimeAsync(count * LOOK_EVERY_MS);
+    return { pulse, wire, seen, looks };
+  }
+
+  test("says at every look whether something has come in since the last one", async () => {
+    const { pulse, wire, seen, looks } = path();
+    pulse.start();
+    await looks(1);
+    wire.alive = false;
+    await looks(1);
+    wire.alive = true;
+    await looks(1);
+    expect(seen).toEqual(["flows", "still", "flows"]);
+  });
+
+  test("is dead after a few looks in vain, and after fewer when signalling was lost too", async () => {
+    const { pulse, wire, seen, looks } = path();
+    pulse.start();
+    await looks(1);
+    wire.alive = false;
+    await looks(LOOKS_IN_VAIN - 1);
+    expect(seen).not.toContain("dead");
+    await looks(1);
+    expect(seen).toContain("dead");
+    seen.length = 0;
+    pulse.suspect();
+    await looks(LOOKS_IN_VAIN_WHEN_SUSPECT);
+    expect(seen).toEqual(["still", "still", "still", "dead"]);
+  });
+
+  test("what came in before it was suspected does not speak for it", async () => {
+    const { pulse, wire, seen, looks } = path();
+    pulse.start();
+    await looks(1);
+    wire.bytes += 5_000;
+    wire.alive = false;
+    pulse.suspect();
+    await looks(1);
+    expect(seen).toEqual(["flows", "still", "still"]);
   });
 });

@@ -221,6 +221,16 @@ describe("the link", () => {
     expect(server.count("connect")).toBe(2);
   });
 
+  test("connects anew on another network, where the old connection only seems to stand", async () => {
+    const server = await peer();
+    const { link: made, reached, states } = link(server);
+    await reached("up");
+    made.renew();
+    await server.expect("connect", 2);
+    await reached("up");
+    expect(states.map((state) => state.is)).toEqual(["connecting", "up", "connecting", "up"]);
+  });
+
   test("does not come back after another tab has taken the device over", async () => {
     const server = await peer();
     const { reached, states } = link(server);

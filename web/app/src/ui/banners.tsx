@@ -3,6 +3,7 @@
 import type { CallState } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";
 import type { Problem } from "../state/model.ts";
+import { downWords } from "../state/trouble.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Close } from "./icons.tsx";
@@ -67,14 +68,6 @@ export function Banners({ call }: { call: CallState }) {
       <Notices />
     </div>
   );
-}
-
-/** Names what is down: the way to the service, the way of pictures and sound, or both. */
-function downWords(call: CallState): string | undefined {
-  const media = call.path === "lost" || call.path === "failed";
-  if (call.path === "failed" && call.path_error) return `${t(call.path_error.text)} ${t(call.path_error.remedy)}`;
-  if (call.signalling === "down") return t(media ? "banner.both" : "banner.signalling");
-  return media ? t("banner.media") : undefined;
 }
 
 function Asked({ call, track }: { call: CallState; track: "audio" | "video" }) {

@@ -15,6 +15,7 @@ import type {
   MeetingId,
   ParticipationId,
   Ring,
+  Roster,
   Source,
   StandingCall,
   Track,
@@ -22,7 +23,7 @@ import type {
   UserName,
 } from "../wire.ts";
 import { type RosterChange, rosterChanges } from "./changes.ts";
-import { type CallEvent, type CallState, reduce } from "./state.ts";
+import { type CallEvent, type CallState, reduce, self } from "./state.ts";
 
 /** What a call asks of its client. */
 export interface CallServices {
@@ -45,13 +46,15 @@ export interface CallEvents {
 
 export class Call extends Emitter<CallEvents> {
   readonly invitation: InvitationId | undefined;
-  /** @internal When this device was let in, by its own clock. */
-  admitted_at_ms = 0;
+  /** @internal When it was made or this device was let in, by its own clock: earlier questions do not know of that. */
+  changed_at_ms = Date.now();
   readonly #services: CallServices;
   readonly #session: MediaSession;
   readonly #own: Partial<Record<Device, MediaStreamTrack>> = {};
   #state: CallState;
   #warm: JoinParameters | undefined;
+  /** An accept is on its way to the broker. */
+  #answering = false;
 
   constructor(state: CallState, services: CallServices, ring?: Ring) {
     super();
@@ -79,8 +82,7 @@ export class Call extends Emitter<CallEvents> {
     if (this.#state.phase !== "incoming" || !this.invitation) return;
     this.apply({ type: "local_accept" });
     this.apply({ type: "local_mute", track: "video", muted: !video });
-    const told = this.#tell({ type: "accept", invitation: this.invitation });
-    await Promise.all([told, this.openDevices(video ? ["microphone", "camera"] : ["microphone"])]);
+    await Promise.all([this.#answer(), this.openDevices(video ? ["microphone", "camera"] : ["microphone"])]);
   }
 
   /** Declines a ring. */
@@ -121,7 +123,7 @@ export class Call extends Emitter<CallEvents> {
     this.apply({ type: "local_asked_answered", track });
     const device = DEVICE_BY_TRACK[track];
     if (!this.#own[device]) await this.openDevices([device]);
-    if (!this.#own[device]) return this.mute(track);
+    if (this.#state.muted[track] || !this.#own[device]) return;
     if (this.#state.admitted) await this.#tell({ type: "unmute", track });
   }
 
@@ -204,11 +206,33 @@ export class Call extends Emitter<CallEvents> {
     if (down.type === "admitted" && this.#state.phase !== "ended") this.#admitted(down.join, before.admitted);
   }
 
-  /** @internal The call goes on after a reconnect or a reload. */
-  goOn({ roster, join }: StandingCall): void {
-    this.apply({ type: "local_admitted", roster });
+  /** @internal The call goes on after a reconnect or a reload; or begins, where the admission was lost. */
+  goOn({ meeting, roster, join }: StandingCall): void {
+    const again = this.#state.admitted;
+    this.apply({ type: "local_admitted", meeting, roster });
     if (join) this.#session.start(join);
     this.#session.suspect();
+    if (!again) this.#entered();
+  }
+
+  /** @internal The service says that the ring stands, and perhaps that it has not heard what was said here. */
+  stillRings(roster: Roster): void {
+    const { phase, me } = this.#state;
+    this.apply({ type: "local_roster", roster });
+    if (phase === "accepting" && !this.#answering) void this.#answer();
+    if (phase === "incoming" && self(roster, me)?.state === "invited") this.sayThatItRings();
+  }
+
+  /** @internal */
+  sayThatItRings(): void {
+    const { invitation } = this;
+    if (invitation) this.#services.tell({ type: "ringing", invitation }, this.meeting).catch(() => {});
+  }
+
+  /** @internal */
+  signalling(signalling: "up" | "down"): void {
+    this.apply({ type: "local_signalling", signalling });
+    if (signalling === "down") this.#session.suspect();
   }
 
   /** @internal */
@@ -236,9 +260,13 @@ export class Call extends Emitter<CallEvents> {
   }
 
   #admitted(join: JoinParameters, again: boolean): void {
-    this.admitted_at_ms = Date.now();
     this.#session.start(join);
-    if (again) return;
+    if (!again) this.#entered();
+  }
+
+  /** Others are to see in the roster what does not come from here. */
+  #entered(): void {
+    this.changed_at_ms = Date.now();
     for (const track of ["audio", "video"] as const) {
       if (this.#state.muted[track]) void this.#tell({ type: "mute", track });
     }
@@ -255,7 +283,19 @@ export class Call extends Emitter<CallEvents> {
     this.emit("media", undefined);
   }
 
+  async #answer(): Promise<void> {
+    const { invitation } = this;
+    if (!invitation) return;
+    this.#answering = true;
+    await this.#tell({ type: "accept", invitation });
+    this.#answering = false;
+  }
+
+  /** A track that has ended never comes back: turning it on again opens the device anew. */
   #unplugged(device: Device): void {
+    delete this.#own[device];
+    void this.#session.setTrack(device, undefined);
+    this.emit("media", undefined);
     this.emit("problem", { device, error: new ConvokeError("device_failed", "the device went away") });
     void this.mute(TRACK_BY_DEVICE[device]);
   }

@@ -44,8 +44,11 @@ export interface CallEnd {
   error?: ConvokeError;
 }
 
-/** The media path: `failed` means that several attempts came to nothing; it is still being tried. */
-export type PathState = "idle" | "connecting" | "up" | "lost" | "failed";
+/**
+ * The media path. `doubtful`: it seems to stand, but nothing has come in on it lately. `failed`: several attempts came to
+ * nothing; it is still being tried.
+ */
+export type PathState = "idle" | "connecting" | "up" | "doubtful" | "lost" | "failed";
 
 export interface Tracks<T> {
   audio: T;
@@ -83,7 +86,7 @@ export type LocalEvent =
   | { type: "local_accept" }
   | { type: "local_roster"; roster: Roster }
   /** The state answer says that this device is in. */
-  | { type: "local_admitted"; roster: Roster }
+  | { type: "local_admitted"; meeting: MeetingId; roster: Roster }
   | { type: "local_invite"; users: readonly UserName[] }
   | { type: "local_mute"; track: Track; muted: boolean }
   | { type: "local_asked_answered"; track: Track }
@@ -180,7 +183,7 @@ function local(state: CallState, event: CallEvent): CallState {
     case "local_accept":
       return state.phase === "incoming" ? { ...state, phase: "accepting" } : state;
     case "local_admitted":
-      return admitted(state, event.roster, state.meeting, event.at_ms);
+      return admitted(state, event.roster, event.meeting, event.at_ms);
     case "local_roster":
       return withRoster(state, event.roster, event.at_ms);
     case "local_invite":

@@ -9,6 +9,7 @@ import { ConvokeError } from "../core/errors.ts";
 import type { JoinParameters, ParticipationId, Source } from "../wire.ts";
 import { MediaConnection, type SendPurpose } from "./connection.ts";
 import { diagnose } from "./diagnose.ts";
+import { Pulse } from "./pulse.ts";
 
 export interface SessionShell {
   /** Fresh parameters from the service; rejects while there are none to be had. */
@@ -21,11 +22,6 @@ export interface SessionShell {
 const CONNECT_TIMEOUT_MS = 12_000;
 /** A path that is merely disturbed may come back by itself this long. */
 const DISTURBED_MS = 2_500;
-/** A path is looked at so often; after so many looks without a sign of life it is lost, whatever the browser says. */
-const LOOK_EVERY_MS = 1_500;
-const LOOKS_IN_VAIN = 4;
-/** The same when signalling was lost too: the server has probably been started again. */
-const LOOKS_IN_VAIN_WHEN_SUSPECT = 2;
 const FAILED_AFTER_ATTEMPTS = 3;
 
 export class MediaSession {
@@ -40,8 +36,15 @@ export class MediaSession {
   #asking = false;
   /** Counts connections, so that parameters that were asked for before the last one come to nothing. */
   #turn = 0;
-  #looksInVain = LOOKS_IN_VAIN;
-  #looks: ReturnType<typeof setInterval> | undefined;
+  readonly #pulse = new Pulse({
+    signs: async () => (await this.#current?.signs_of_life()) ?? 0,
+    flows: (flows) => this.#flows(flows),
+    dead: () => !this.#next && !this.#timer && this.#lost(0),
+  });
+  /** Nothing came in on the path when it was last looked at. */
+  #doubtful = false;
+  /** The path is to be replaced, though the browser may still call it connected. */
+  #broken = false;
   #stopped = false;
   /** Nothing is forwarded yet, and a failure is no reason for another attempt. */
   #warming = false;
@@ -63,7 +66,7 @@ export class MediaSession {
     this.#warming = false;
     const warmed = this.#current ?? this.#next;
     if (wasWarm && warmed?.join.participation === join.participation && isAlive(warmed)) return this.#tell();
-    if (this.#current && this.#current.path === "connected" && !wasWarm) return;
+    if (this.#current?.path === "connected" && !this.#broken && !wasWarm) return;
     void this.#connect(join);
   }
 
@@ -95,15 +98,15 @@ export class MediaSession {
     this.#later(0);
   }
 
-  /** Signalling was lost and is back: be quicker to take a silent path for dead. */
+  /** Signalling was lost, or is back: the path is doubtful until something comes in on it. */
   suspect(): void {
-    this.#looksInVain = LOOKS_IN_VAIN_WHEN_SUSPECT;
+    this.#pulse.suspect();
   }
 
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    clearInterval(this.#looks);
+    this.#pulse.stop();
     this.#current?.close();
     this.#next?.close();
     this.#current = this.#next = undefined;
@@ -145,21 +148,8 @@ export class MediaSession {
     this.#current = connection;
     this.#next = undefined;
     this.#backoff.reset();
-    this.#watch(connection);
+    this.#pulse.start();
     this.#tell();
-  }
-
-  /** The server may have been killed or started again behind a path that seems to stand. */
-  #watch(connection: MediaConnection): void {
-    clearInterval(this.#looks);
-    let [last, inVain] = [0, 0];
-    this.#looks = setInterval(async () => {
-      const signs = await connection.signs_of_life();
-      inVain = signs === last ? inVain + 1 : 0;
-      last = signs;
-      if (inVain === 0) this.#looksInVain = LOOKS_IN_VAIN;
-      if (inVain >= this.#looksInVain && connection === this.#current && !this.#next && !this.#timer) this.#lost(0);
-    }, LOOK_EVERY_MS);
   }
 
   #recovered(): void {
@@ -169,8 +159,20 @@ export class MediaSession {
   }
 
   #tell(): void {
-    if (this.#current?.path === "connected") this.#shell.path("up");
+    if (this.#current?.path === "connected") {
+      this.#broken = this.#doubtful = false;
+      this.#shell.path("up");
+    }
     this.#shell.changed();
+  }
+
+  #flows(flows: boolean): void {
+    if (this.#current?.path !== "connected" || this.#next || this.#warming) return;
+    const doubted = this.#broken || this.#doubtful;
+    if (flows && doubted) return this.#recovered();
+    if (flows || doubted) return;
+    this.#doubtful = true;
+    this.#shell.path("doubtful");
   }
 
   #failed(connection: MediaConnection, error: ConvokeError): void {
@@ -187,11 +189,12 @@ export class MediaSession {
 
   #lost(patience_ms: number): void {
     if (this.#warming) {
-      clearInterval(this.#looks);
+      this.#pulse.stop();
       this.#current?.close();
       this.#current = undefined;
       return;
     }
+    this.#broken = true;
     this.#shell.path("lost");
     if (!this.#asking) this.#later(patience_ms);
   }
@@ -207,7 +210,8 @@ export class MediaSession {
     const turn = this.#turn;
     const join = await this.#shell.parameters().catch(() => undefined);
     this.#asking = false;
-    if (this.#stopped || turn !== this.#turn) return;
+    const recovered = this.#current?.path === "connected" && !this.#broken;
+    if (this.#stopped || turn !== this.#turn || recovered) return;
     if (join) await this.#connect(join);
     else this.#later(this.#backoff.next_ms());
   }

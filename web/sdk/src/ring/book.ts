@@ -6,13 +6,14 @@
  */
 
 import type { ServiceClock } from "../core/clock.ts";
-import type { Down, DownOf, InvitationId, Ring, State } from "../wire.ts";
+import type { Down, DownOf, InvitationId, Outcome, Ring, State } from "../wire.ts";
 import {
   onDeadline,
   onDeclined,
   onEnded,
   onInvitation,
   onSeen,
+  onSeenHere,
   onSettled,
   onState,
   type RingEffect,
@@ -74,11 +75,10 @@ export class RingBook {
     return this.#change(invitation, onDeadline);
   }
 
-  /** Rings that wait for the state answer and are not too late, for when no answer comes. */
-  standing(): Ring[] {
-    const now_ms = this.#clock.now_ms();
-    return [...this.#entries.values()].flatMap(({ phase, ring }) =>
-      phase === "ring" && ring && ring.ring_until_ms > now_ms ? [ring] : [],
+  /** Also of a missed call that is known by the state answer alone. */
+  seen(outcome: Outcome): Promise<RingEffect> {
+    return this.#next(() =>
+      this.#apply(onSeenHere(this.#entries.get(outcome.invitation), outcome, this.#clock.now_ms())),
     );
   }
 

@@ -1,12 +1,12 @@
 /**
  * Lets stored rings ring, and be confirmed by the state answer.
  *
- * A ring that has begun ends when the service says so. Its own deadline only makes the terminal ask; if the service
- * cannot be reached then, the ring is missed: it must not go on for a call that nobody knows to stand.
+ * A ring that has begun ends when the service says so. At its deadline the terminal asks, and again every 10 s as long as
+ * the ring stands; if no answer comes within 10 s the ring is missed: it must not go on for a call that nobody knows to stand.
  */
 
 import type { ServiceClock } from "../core/clock.ts";
-import type { InvitationId, MeetingId, Ring, State } from "../wire.ts";
+import type { InvitationId, MeetingId, Outcome, Ring, State } from "../wire.ts";
 import type { RingBook, RingSignal } from "./book.ts";
 import type { RingEffect, RingStop } from "./rules.ts";
 
@@ -14,14 +14,16 @@ export interface RingerShell {
   ring(ring: Ring): void;
   stop(invitation: InvitationId, reason: RingStop): void;
   declineAgain(invitation: InvitationId, meeting: MeetingId): void;
-  /** Asks the service what stands and confirms by it; false if it does not answer. */
-  refresh(): Promise<boolean>;
+  /** Asks the service what stands; `confirm` is called with the answer, if one comes. */
+  refresh(): void;
 }
 
 /** A longer timer would fire at once. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
-/** A ring past its deadline is asked about again so often; and so long a lost connection may take to come back. */
+/** A ring past its deadline that stands is asked about again after this. */
 const ASK_AGAIN_MS = 10_000;
+/** Without an answer for this long it is missed. */
+const PATIENCE_MS = 10_000;
 
 export class Ringer {
   readonly #book: RingBook;
@@ -53,9 +55,16 @@ export class Ringer {
     this.#show(await this.#book.settled(invitation));
   }
 
-  /** The service does not answer: rings that are on time ring, rather than none. */
-  ringUnconfirmed(): void {
-    for (const ring of this.#book.standing()) this.#ring(ring);
+  /** Stored before the service is told, so that it is not told as missed again. */
+  async seen(outcome: Outcome): Promise<void> {
+    await this.#book.seen(outcome);
+  }
+
+  /** How a missed call stands here: `seen` here and perhaps not yet heard by the service, `over` for another reason. */
+  knows(outcome: Outcome): "seen" | "over" | "unseen" {
+    const entry = this.#book.entry(outcome.invitation);
+    if (entry?.phase !== "done" || entry.rev < outcome.rev) return "unseen";
+    return entry.answer === "seen" ? "seen" : "over";
   }
 
   #show(effect: RingEffect): void {
@@ -69,20 +78,18 @@ export class Ringer {
 
   #ring(ring: Ring): void {
     const left_ms = ring.ring_until_ms - this.#clock.now_ms();
-    this.#askIn(left_ms > 0 ? left_ms : ASK_AGAIN_MS, ring.invitation, true);
+    this.#at(left_ms > 0 ? left_ms : ASK_AGAIN_MS, ring.invitation, () => this.#ask(ring.invitation));
     this.#shell.ring(ring);
   }
 
-  #askIn(wait_ms: number, invitation: InvitationId, patient: boolean): void {
-    clearTimeout(this.#deadlines.get(invitation));
-    const timer = setTimeout(() => void this.#deadline(invitation, patient), Math.min(wait_ms, TIMER_MAX_MS));
-    this.#deadlines.set(invitation, timer);
+  /** The answer stops the ring, or lets it go on and be asked about again. */
+  #ask(invitation: InvitationId): void {
+    this.#at(PATIENCE_MS, invitation, async () => this.#show(await this.#book.deadline(invitation)));
+    this.#shell.refresh();
   }
 
-  /** The answer stops the ring, or lets it go on and be asked about again. */
-  async #deadline(invitation: InvitationId, patient: boolean): Promise<void> {
-    if (await this.#shell.refresh()) return;
-    if (patient) return this.#askIn(ASK_AGAIN_MS, invitation, false);
-    this.#show(await this.#book.deadline(invitation));
+  #at(wait_ms: number, invitation: InvitationId, run: () => void): void {
+    clearTimeout(this.#deadlines.get(invitation));
+    this.#deadlines.set(invitation, setTimeout(run, Math.min(wait_ms, TIMER_MAX_MS)));
   }
 }

@@ -25,8 +25,8 @@ export interface RingEntry {
   keep_until_ms: number;
   /** Present in phase `ring`, and in `missed` until the service lists the missed call itself. */
   ring?: Ring;
-  /** What the person answered here. */
-  answer?: "declined";
+  /** What the person answered here; the service may not have heard it. */
+  answer?: "declined" | "seen";
 }
 
 /** How long an entry outlives its invitation: as long as the broker may deliver it again. */
@@ -109,6 +109,17 @@ export function onSeen(entry: RingEntry | undefined, signal: DownOf<"seen">): Ri
   const { invitation } = signal;
   const store = ended(entry, invitation, "done", signal.rev, signal.sent_at_ms, signal.expires_at_ms);
   return { store, effect: { do: "stop", invitation, reason: { why: "seen" } } };
+}
+
+/** The person has seen this missed call here. */
+export function onSeenHere(
+  entry: RingEntry | undefined,
+  { invitation, rev, at_ms }: Outcome,
+  now_ms: number,
+): RingVerdict {
+  const last_rev = Math.max(rev, entry?.rev ?? 0);
+  const store = ended(entry, invitation, "done", last_rev, entry?.sent_at_ms ?? at_ms, now_ms);
+  return { store: { ...store, answer: "seen" }, effect: { do: "nothing" } };
 }
 
 /** The deadline of a ring has passed and the service could not be asked, or says the same. */

@@ -68,6 +68,18 @@ export class Link {
     void this.#attempt(this.#life);
   }
 
+  /**
+   * This device has come to another network: the connection of the old one is gone, though nothing says so until the keep
+   * alive fails. The session stays.
+   */
+  renew(): void {
+    if (this.#state.is !== "up") return;
+    this.#life += 1;
+    this.#connection?.close();
+    this.#connection = undefined;
+    void this.#attempt(this.#life);
+  }
+
   publish(topic: string, payload: string): Promise<void> {
     const connection = this.#state.is === "up" ? this.#connection : undefined;
     return connection ? connection.publish(topic, payload) : Promise.reject(new Error("the link is down"));
