@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Contract: what the service said of a participation (admitted, rights, mutes, removed) outlives its connections and
-//! may come before the first one. A participation that was removed or replaced joins no more.
+//! may come before the first one. A participation that was removed or replaced joins no more; only when there are more
+//! to remember than may be, the oldest of those is forgotten, first among them who had never been admitted.
 
 mod forward;
 mod keyframes;
@@ -67,12 +68,15 @@ pub(crate) struct Channel {
     rules: Rules,
     members: BTreeMap<PeerId, Member>,
     standings: HashMap<ParticipationId, Standing>,
+    next_standing: u64,
     effects: Vec<Effect>,
 }
 
 /// What the service, or time, has said of a participation.
 #[derive(Clone, Debug, Default)]
 struct Standing {
+    /// Rises with each that is made.
+    number: u64,
     admitted: bool,
     rights: Option<Rights>,
     muted: BTreeSet<Source>,
@@ -81,7 +85,8 @@ struct Standing {
 
 impl Channel {
     pub(crate) fn new(id: ChannelId, rules: Rules) -> Self {
-        Self { id, rules, members: BTreeMap::new(), standings: HashMap::new(), effects: Vec::new() }
+        let (members, standings) = (BTreeMap::new(), HashMap::new());
+        Self { id, rules, members, standings, next_standing: 0, effects: Vec::new() }
     }
 
     pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
@@ -320,14 +325,27 @@ impl Channel {
 
     /// What is remembered of a participation, made on first mention.
     fn standing(&mut self, participation: ParticipationId) -> Result<&mut Standing, ChannelError> {
-        let full = self.standings.len() >= self.rules.participations_max;
-        if full && !self.standings.contains_key(&participation) {
-            return Err(ChannelError::Limit(format!(
-                "{} participations in one channel",
-                self.rules.participations_max
-            )));
+        if !self.standings.contains_key(&participation) {
+            self.make_room()?;
+            let fresh = Standing { number: self.next_standing, ..Standing::default() };
+            self.next_standing += 1;
+            self.standings.insert(participation, fresh);
         }
         Ok(self.standings.entry(participation).or_default())
+    }
+
+    /// Whoever invites and cancels without end must not use up what blocks and removals are remembered with. A token
+    /// that had never been admitted opens nothing but a place to wait.
+    fn make_room(&mut self) -> Result<(), ChannelError> {
+        let max = self.rules.participations_max;
+        if self.standings.len() < max {
+            return Ok(());
+        }
+        let over = self.standings.iter().filter(|(_, standing)| standing.over.is_some());
+        let oldest = over.min_by_key(|(_, standing)| (standing.admitted, standing.number)).map(|(of, _)| *of);
+        let oldest = oldest.ok_or_else(|| ChannelError::Limit(format!("{max} participations in one channel")))?;
+        self.standings.remove(&oldest);
+        Ok(())
     }
 
     fn restate(&mut self, participation: ParticipationId, now: Instant) {

@@ -431,6 +431,25 @@ fn a_full_channel_takes_a_rejoin_but_nobody_new_and_remembers_no_more_than_it_ma
 }
 
 #[test]
+fn invitations_called_off_without_end_use_up_nothing_that_blocks_and_removals_need() {
+    let mut stage = Stage::new();
+    let bob = stage.enter("bob");
+    stage.channel.admit(id("bob"), stage.now).unwrap();
+    stage.enter("mallory");
+    stage.channel.admit(id("mallory"), stage.now).unwrap();
+    stage.channel.remove(id("mallory")).unwrap();
+    for index in 0..100 {
+        stage.channel.remove(id(&format!("called off {index}"))).unwrap();
+    }
+    assert!(stage.channel.standings.len() <= 16);
+    stage.channel.mute(id("bob"), Source::Microphone, true, stage.now).unwrap();
+    assert_eq!(stage.send(bob, Source::Microphone, false).1, Forwarded::Dropped(crate::DropReason::Muted));
+    for name in ["mallory", "called off 99"] {
+        assert_eq!(stage.try_join(&claims(name), &plan(1, 1)), Err(JoinRefusal::Removed), "{name}");
+    }
+}
+
+#[test]
 fn a_camera_that_is_switched_off_leaves_its_slot() {
     let mut stage = Stage::new();
     let (alice, bob) = (stage.enter("alice"), stage.enter("bob"));
