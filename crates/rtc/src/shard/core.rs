@@ -1,6 +1,7 @@
 //! Peers, channels and deadlines of one shard: datagrams and commands in, datagrams and events out.
 
 use super::ShardConfig;
+use super::events::is_minor;
 use super::mailbox::{Command, Handed, ShardMailbox};
 use super::peer::{Broken, Media, Outlet, Peer, PeerEvent};
 use super::routes::{Belongs, Routes};
@@ -8,8 +9,7 @@ use super::socket::{Datagram, Egress};
 use crate::channel::{Channel, Effect, Forwarded, PeerId, SourceKey, Write};
 use crate::crypto;
 use crate::metrics::DropReason;
-use signalling::ChannelId;
-use signalling::{ChannelEventKind, LeftReason};
+use signalling::{ChannelId, LeftReason};
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -344,7 +344,7 @@ impl Core {
     pub(super) fn effect(&mut self, effect: Effect, now: Instant) {
         match effect {
             Effect::Event(event) => {
-                if !matches!(event.kind, ChannelEventKind::Quality { .. } | ChannelEventKind::Speaker { .. }) {
+                if !is_minor(&event) {
                     tracing::info!(channel = %event.channel, participation = %event.participation, kind = ?event.kind, "participation");
                 }
                 self.config.events.send(event);

@@ -1,12 +1,14 @@
 //! The way of channel events to whoever receives them now.
 
 use crate::metrics::{DropReason, Metrics};
-use signalling::ChannelEvent;
+use signalling::{ChannelEvent, ChannelEventKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 /// Events that wait for the receiver; later ones are dropped and counted.
 const EVENTS_MAX: usize = 8_192;
+/// Room for who came and went: reports of quality and speakers, which come again, take no more than the rest.
+const ROOM_FOR_LIFE: usize = EVENTS_MAX / 2;
 
 pub(crate) struct Events {
     receiver: Mutex<Option<mpsc::Sender<ChannelEvent>>>,
@@ -26,8 +28,41 @@ impl Events {
 
     pub(crate) fn send(&self, event: ChannelEvent) {
         let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
-        if receiver.as_ref().is_none_or(|sender| sender.try_send(event).is_err()) {
+        let sender = receiver.as_ref().filter(|sender| !is_minor(&event) || sender.capacity() > ROOM_FOR_LIFE);
+        if sender.is_none_or(|sender| sender.try_send(event).is_err()) {
             self.metrics.discard(DropReason::Event);
         }
+    }
+}
+
+/// Another of its kind follows soon.
+pub(crate) fn is_minor(event: &ChannelEvent) -> bool {
+    matches!(event.kind, ChannelEventKind::Quality { .. } | ChannelEventKind::Speaker { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use signalling::{ChannelId, LeftReason, ParticipationId};
+
+    fn event(kind: ChannelEventKind) -> ChannelEvent {
+        ChannelEvent { channel: ChannelId::from("c"), participation: ParticipationId(uuid::Uuid::nil()), kind }
+    }
+
+    #[test]
+    fn reports_of_quality_never_take_the_room_of_who_has_left() {
+        let events = Events::new(Arc::default());
+        let mut receiver = events.take_over();
+        for _ in 0..EVENTS_MAX {
+            events.send(event(ChannelEventKind::Quality { loss_permille: 0, rtt_ms: None }));
+        }
+        let left = event(ChannelEventKind::Left(LeftReason::Gone));
+        events.send(left.clone());
+        let mut got = Vec::new();
+        while let Ok(event) = receiver.try_recv() {
+            got.push(event);
+        }
+        assert_eq!(got.last(), Some(&left));
+        assert_eq!(events.metrics.snapshot().dropped(DropReason::Event), ROOM_FOR_LIFE as u64);
     }
 }
