@@ -51,5 +51,5 @@ pub use message::{
     Delivery, GroupOptions, GroupProgress, Message, MessageId, Receipt, ReceiveRequest, TagFilter, TopicDescription,
 };
 pub use names::{DEAD_LETTER_PREFIX, GroupName, NAME_BYTES_MAX, NameError, TopicName};
-pub use queue::{BoxFuture, Queue, SendDone};
+pub use queue::{BoxFuture, NotTaken, Queue, SendDone};
 pub use records::{RECORD_KINDS, owns};

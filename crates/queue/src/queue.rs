@@ -15,11 +15,28 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Called once, on a thread of the engine: it must not block.
 pub type SendDone = Box<dyn FnOnce(Result<MessageId, SendError>) + Send>;
 
+/// A message that a busy queue has not taken, with what would have been called.
+pub struct NotTaken {
+    pub message: Message,
+    pub done: SendDone,
+}
+
 /// See the crate's head for what every engine promises.
 pub trait Queue: Send + Sync {
     /// Returns at once; `done` is called when the message is durable, or will never be. It may be called before this
     /// returns.
     fn send(&self, topic: &TopicName, message: Message, done: SendDone);
+
+    /// [`Queue::send`] for those who keep what a busy queue cannot take, and try again: what would be answered with
+    /// [`Unavailable::Busy`] comes back instead, so that nothing overtakes it. An engine that cannot know at once takes
+    /// it and answers by `done`.
+    ///
+    /// # Errors
+    /// The queue is busy; `done` was not called.
+    fn try_send(&self, topic: &TopicName, message: Message, done: SendDone) -> Result<(), Box<NotTaken>> {
+        self.send(topic, message, done);
+        Ok(())
+    }
 
     /// Durable messages, hidden from the rest of the group until acknowledged or due again. Empty after `wait`.
     /// Dropping the future loses nothing: what it had taken is due again after its invisible time.

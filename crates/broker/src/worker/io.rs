@@ -178,7 +178,7 @@ impl Worker {
         if link.is_closing() {
             return self.drain(key, scratch);
         }
-        if link.is_paused || link.is_slowed || link.out.len() >= out_bytes_max || !link.mqtt.wants_input() {
+        if link.is_unread() || link.out.len() >= out_bytes_max || !link.mqtt.wants_input() {
             return false;
         }
         if std::mem::take(&mut link.again) {
@@ -272,7 +272,7 @@ impl Worker {
         }
     }
 
-    /// A mailbox is full, the client publishes too fast or does not read: the rest stays where it is.
+    /// A mailbox is full, the queue is busy, the client publishes too fast or does not read: the rest stays where it is.
     fn must_wait(&mut self, key: LinkKey) -> bool {
         let is_congested = self.is_congested();
         let out_bytes_max = self.shared.limits.out_bytes_max;
@@ -282,7 +282,7 @@ impl Worker {
             self.paused.push(key);
             return true;
         }
-        if link.out.len() >= out_bytes_max || link.is_slowed {
+        if link.out.len() >= out_bytes_max || link.is_unread() {
             link.again = true;
             return true;
         }
@@ -395,6 +395,7 @@ impl Worker {
         let Some(link) = self.link(key) else { return };
         let mut due = match link.stage {
             Stage::Closing { give_up, .. } => give_up,
+            Stage::Live(_) if link.is_unread() => recheck,
             _ => link.mqtt.poll_timeout().unwrap_or(recheck),
         };
         if link.is_slowed
@@ -408,6 +409,7 @@ impl Worker {
     pub(super) fn take_timeouts(&mut self) {
         while let Some(key) = self.timers.fire(self.now) {
             let now = self.now;
+            let was_unread = self.link(key).is_some_and(|link| link.live().is_some() && link.is_unread());
             self.end_slowing(key);
             let Some(link) = self.link(key) else { continue };
             if let Stage::Closing { give_up, .. } = link.stage {
@@ -415,7 +417,7 @@ impl Worker {
                     self.remove_link(key);
                     continue;
                 }
-            } else if let Err(close) = link.mqtt.handle_timeout(now, &mut link.out) {
+            } else if !was_unread && let Err(close) = link.mqtt.handle_timeout(now, &mut link.out) {
                 tracing::debug!(reason = %close.reason, detail = close.detail, "a connection's time is up");
                 self.end_link(key, None);
             }

@@ -37,6 +37,8 @@ pub(crate) struct Link {
     pub(crate) is_paused: bool,
     /// It has published too fast; its pace says how long it is not read.
     pub(crate) is_slowed: bool,
+    /// Its last message waits until the queue takes it.
+    pub(crate) waits_for_queue: bool,
 }
 
 pub(crate) enum Stage {
@@ -130,7 +132,13 @@ impl Link {
             is_ready: false,
             is_paused: false,
             is_slowed: false,
+            waits_for_queue: false,
         }
+    }
+
+    /// What it sends is left where it is, so that its silence says nothing.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.is_paused || self.is_slowed || self.waits_for_queue
     }
 
     pub(crate) fn live(&self) -> Option<&Live> {

@@ -9,6 +9,7 @@ use mqtt::{AckToken, ReasonCode};
 
 use super::Worker;
 use super::post::{Asker, LinkKey, Notice, Outcome, P2p, Post, Ticket};
+use super::stalled::{Stalled, ToQueue};
 use crate::access::{Identity, P2pTopic};
 use crate::bridge::properties::{self, Sender};
 use crate::client::ClientKey;
@@ -17,8 +18,9 @@ use crate::message::{Collapse, Message, SharedMessage, expiry_at, forwardable, w
 
 /// A message that may be published.
 struct Published<'a> {
+    link: LinkKey,
     from: &'a ClientKey,
-    identity: &'a Identity,
+    user: Option<&'a str>,
     message: SharedMessage,
     keep: bool,
 }
@@ -51,7 +53,11 @@ impl Worker {
             Ok(rule) => {
                 let message = self.message_of(publish, &identity);
                 let keep = waits(publish.properties.message_expiry_interval());
-                self.route(Published { from: &client, identity: &identity, message, keep }, rule, asker);
+                let user = match &identity {
+                    Identity::Device { user, .. } => Some(user.as_str()),
+                    Identity::Service { .. } => None,
+                };
+                self.route(Published { link: key, from: &client, user, message, keep }, rule, asker);
             }
         }
     }
@@ -84,7 +90,7 @@ impl Worker {
     }
 
     fn route(&mut self, published: Published<'_>, rule: Rule, asker: Asker) {
-        let Published { from, identity, message, keep } = published;
+        let Published { link, from, user, message, keep } = published;
         let ways = self.ways(&message.topic, rule);
         let asker = match ways.len() {
             0 => return self.settle(asker, Outcome::Done(ReasonCode::NO_MATCHING_SUBSCRIBERS)),
@@ -105,7 +111,7 @@ impl Worker {
             None => single.take().unwrap_or(Asker::Nobody),
         };
         if ways.queue {
-            self.send_to_queue(from, identity, &message, next());
+            self.send_to_queue(link, &Sender { client_id: from.as_str(), user }, &message, next());
         }
         if let Some(to) = ways.p2p {
             let ticket = Ticket { worker: self.me, asker: next() };
@@ -142,20 +148,16 @@ impl Worker {
         }
     }
 
-    fn send_to_queue(&mut self, from: &ClientKey, identity: &Identity, message: &SharedMessage, asker: Asker) {
+    fn send_to_queue(&mut self, from: LinkKey, sender: &Sender<'_>, message: &SharedMessage, asker: Asker) {
         let Some(address) = self.shared.workers.get(self.me).cloned() else { return };
-        let user = match identity {
-            Identity::Device { user, .. } => Some(user.as_str()),
-            Identity::Service { .. } => None,
-        };
-        let Some((topic, queued)) = properties::to_queue(message, &Sender { client_id: from.as_str(), user }) else {
+        let Some((topic, message)) = properties::to_queue(message, sender) else {
             return self.settle(asker, Outcome::Forbidden(ReasonCode::TOPIC_NAME_INVALID));
         };
         self.shared.counts.to_queue.one();
         let done = move |result: Result<queue::MessageId, queue::SendError>| {
             address.notify(Notice::QueueSent { asker, result: result.map(drop) });
         };
-        self.shared.queue.send(&topic, queued, Box::new(done));
+        self.store(Stalled::ToQueue(ToQueue { from, topic, message, done: Box::new(done) }));
     }
 
     pub(super) fn finish_queue_send(&mut self, asker: Asker, result: Result<(), queue::SendError>) {

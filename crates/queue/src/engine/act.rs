@@ -19,13 +19,13 @@ use crate::receipt::HandOutId;
 use crate::records::{Entry, encode_group, encode_message_head, kind};
 
 impl Inner {
-    pub(super) fn send(&self, topic: &TopicName, message: &Message, done: SendDone) {
-        if let Err((error, done)) = self.try_send(topic, message, done) {
-            done(Err(error));
-        }
-    }
-
-    fn try_send(&self, topic: &TopicName, message: &Message, done: SendDone) -> Result<(), (SendError, SendDone)> {
+    /// Gives `done` back with the reason why the message was not taken.
+    pub(super) fn try_send(
+        &self,
+        topic: &TopicName,
+        message: &Message,
+        done: SendDone,
+    ) -> Result<(), (SendError, SendDone)> {
         if let Err(error) = check(message) {
             return Err((SendError::Invalid(error), done));
         }

@@ -11,12 +11,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use commitlog::{Durable, Log};
 use tokio::time::Instant;
 
-use crate::error::{AckError, AdminError, ReceiveError, Unavailable};
+use crate::error::{AckError, AdminError, ReceiveError, SendError, Unavailable};
 use crate::ids::{Now, WallMs};
 use crate::limits::INVISIBLE_MIN;
 use crate::message::{Delivery, GroupOptions, Message, Receipt, ReceiveRequest, TopicDescription};
 use crate::names::{GroupName, TopicName};
-use crate::queue::{BoxFuture, Queue, SendDone};
+use crate::queue::{BoxFuture, NotTaken, Queue, SendDone};
 use crate::receipt::HandOutId;
 use crate::records::kind;
 
@@ -113,7 +113,20 @@ impl Engine {
 
 impl Queue for Engine {
     fn send(&self, topic: &TopicName, message: Message, done: SendDone) {
-        self.inner.send(topic, &message, done);
+        if let Err((error, done)) = self.inner.try_send(topic, &message, done) {
+            done(Err(error));
+        }
+    }
+
+    fn try_send(&self, topic: &TopicName, message: Message, done: SendDone) -> Result<(), Box<NotTaken>> {
+        match self.inner.try_send(topic, &message, done) {
+            Err((SendError::Unavailable(Unavailable::Busy), done)) => Err(Box::new(NotTaken { message, done })),
+            Err((error, done)) => {
+                done(Err(error));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     fn receive(&self, request: ReceiveRequest) -> BoxFuture<'_, Result<Vec<Delivery>, ReceiveError>> {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use commitlog::Options;
 use commitlog::testing::Call;
 use queue::{AckError, Queue, ReceiveError, SendError, Unavailable};
+use tokio::sync::oneshot;
 
-use crate::world::{LONG, World, log_options, request, text, topic};
+use crate::world::{LONG, World, bodies, log_options, request, text, topic};
 
 #[tokio::test]
 async fn a_failed_sync_answers_all_who_wait_with_an_error() {
@@ -57,6 +58,39 @@ async fn on_a_full_disk_sends_are_refused_and_consuming_goes_on() {
     while world.engine.send_wait(&topic(), text("again")).await.is_err() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn what_a_busy_queue_does_not_take_comes_back_and_can_be_tried_again() {
+    let world = World::with(Options { pending_bytes_max: 4 << 10, ..log_options() }).await;
+    world.storage.hold_syncs();
+    let mut answers = Vec::new();
+    let not_taken = loop {
+        let (answer, answered) = oneshot::channel();
+        let done = Box::new(move |result| answer.send(result).unwrap());
+        match world.engine.try_send(&topic(), text(&format!("{}:{}", answers.len(), "x".repeat(1000))), done) {
+            Ok(()) => answers.push(answered),
+            Err(not_taken) => {
+                answers.push(answered);
+                break not_taken;
+            }
+        }
+    };
+    assert!(answers.len() > 1, "an idle queue takes a message");
+    world.storage.release_syncs();
+    let mut waiting = Some(not_taken);
+    while let Some(again) = waiting.take() {
+        waiting = world.engine.try_send(&topic(), again.message, again.done).err();
+        tokio::task::yield_now().await;
+    }
+    let count = answers.len();
+    for answer in answers {
+        answer.await.unwrap().unwrap();
+    }
+    let received = world.receive_due().await;
+    let number = |(body, _): &(String, u32)| body.split(':').next().unwrap().parse().unwrap();
+    let numbers: Vec<usize> = bodies(&received).iter().map(number).collect();
+    assert_eq!(numbers, (0..count).collect::<Vec<_>>());
 }
 
 #[tokio::test]
