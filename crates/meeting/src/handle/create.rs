@@ -8,7 +8,7 @@ use crate::request::refusal;
 use catalog::CommitError;
 use signalling::ChannelError;
 use signalling::meeting::{Actor, Callee, Create, Event, Meeting, Request, Step};
-use signalling::{InvitationId, Media, RefusalCode, UserName};
+use signalling::{InvitationId, Media, MeetingId, RefusalCode, UserName};
 use std::collections::BTreeSet;
 
 const MINUTE_MS: u64 = 60_000;
@@ -90,10 +90,15 @@ impl Asked<'_> {
         }
         let created_by = step.changed.then(|| (actor.user.0.clone(), clock::now_ms()));
         let done = self.shared.store(expected, step, Extra { created_by, ..self.extra() }).await;
-        if opens && matches!(done, Err(Undecided::Commit(CommitError::Engaged { .. }))) {
+        if opens && done.is_err() && !self.lives(id).await? {
             reconciler.close_early(id).await;
         }
         done
+    }
+
+    /// Whether somebody needs the channel, whoever made the meeting.
+    async fn lives(&self, id: MeetingId) -> Result<bool, Undecided> {
+        Ok(self.shared.known(id.0).await?.is_some_and(|known| !known.meeting.is_over()))
     }
 
     /// The open ring by which the only callee calls the sender.

@@ -1,6 +1,6 @@
 //! What is refused, with which code, and that nothing else happens.
 
-use crate::world::{World, create, new_meeting, now_ms};
+use crate::world::{World, channel, create, new_meeting, now_ms, until};
 use signalling::{Down, DownBody, RefusalCode, Track, UpBody};
 
 fn code(down: &Down) -> RefusalCode {
@@ -153,4 +153,18 @@ async fn a_flood_of_one_user_is_refused_once_and_delays_nobody() {
     let answers = world.rest("alice.phone").await;
     let refused = answers.iter().filter(|kind| **kind == "refused").count();
     assert!((1..5).contains(&refused) && answers.len() < 12, "{answers:?}");
+}
+
+#[tokio::test]
+async fn the_channel_of_a_meeting_whose_id_was_taken_meanwhile_is_closed_again() {
+    let mut world = World::new().await;
+    let open = world.rtc.hold_opens();
+    let meeting = world.call("alice.phone", &["bob"]).await;
+    until("the channel is open", async || world.rtc.is_open(&channel(meeting))).await;
+    world.ask("carol.phone", meeting, UpBody::Cancel { callee: None }).await;
+    world.expect("carol.phone", "ended").await;
+    open.send(true).unwrap();
+    assert_eq!(code(&world.next("alice.phone").await), RefusalCode::Taken);
+    until("the channel is closed", async || !world.rtc.is_open(&channel(meeting))).await;
+    assert_eq!(world.rest("bob.phone").await, [""; 0]);
 }

@@ -10,7 +10,7 @@ use signalling::{ChannelId, ClientId, ParticipationId, Rights, Source};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -36,6 +36,8 @@ struct State {
     events: Option<mpsc::Sender<ChannelEvent>>,
     /// So many calls fail from now on.
     failing: usize,
+    /// Opens are not answered before it says so.
+    opens_go_on: Option<watch::Receiver<bool>>,
 }
 
 /// Clones are the same server.
@@ -114,6 +116,13 @@ impl Recorder {
         self.state.lock().unwrap().failing = calls;
     }
 
+    /// Opens take effect, and are answered when the sender says so.
+    pub(crate) fn hold_opens(&self) -> watch::Sender<bool> {
+        let (go_on, held) = watch::channel(false);
+        self.state.lock().unwrap().opens_go_on = Some(held);
+        go_on
+    }
+
     /// As after a restart: no channel, no connection, no report of it.
     pub(crate) fn lose_everything(&self) {
         *self.state.lock().unwrap() = State::default();
@@ -130,7 +139,14 @@ impl Recorder {
 
 impl Channels for Recorder {
     fn open(&self, channel: ChannelId) -> ChannelFuture<()> {
-        self.ask(channel, Asked::Open)
+        let answer = self.ask(channel, Asked::Open);
+        let held = self.state.lock().unwrap().opens_go_on.clone();
+        Box::pin(async move {
+            if let Some(mut held) = held {
+                held.wait_for(|go_on| *go_on).await.unwrap();
+            }
+            answer.await
+        })
     }
 
     fn close(&self, channel: ChannelId) -> ChannelFuture<()> {
