@@ -39,7 +39,8 @@ pub enum CatalogError {
     Unavailable(String),
     #[error("the catalog holds a row that cannot be understood: {0}")]
     Damaged(String),
-    /// A name or value that no row may have; nothing was written.
+    /// A name or value that no row may have; nothing was written. The words name no user and no device: they may be
+    /// logged.
     #[error("{0}")]
     Invalid(String),
 }

@@ -100,7 +100,7 @@ pub enum CommitError {
     #[error("this request was handled before")]
     AlreadyHandled,
     /// An exclusive engagement of this user in another live meeting stands against it.
-    #[error("{user} is in another meeting ({meeting})")]
+    #[error("one of its users is in another meeting ({meeting})")]
     Engaged { user: String, meeting: Uuid },
     #[error(transparent)]
     Catalog(#[from] CatalogError),

@@ -3,6 +3,8 @@
 use crate::budget::{Budgets, Verdict};
 use crate::deciding::Shared;
 use crate::handle;
+use crate::request;
+use crate::token::alias;
 use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
 use signalling::topics::property;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -55,7 +57,8 @@ pub(crate) async fn run(shared: Arc<Shared>, group: GroupName, topic: TopicName)
 /// Too many of one sender.
 async fn discard(shared: Arc<Shared>, delivery: Delivery, verdict: Verdict) {
     if verdict == Verdict::Refuse {
-        tracing::warn!(sender = sender_of(&delivery), "a sender makes too many requests; some are not handled");
+        let client = request::sender(&delivery.message).map(|sender| alias(&sender.client));
+        tracing::warn!(client, "a sender makes too many requests; some are not handled");
         if let Err(error) = handle::refuse_flood(&shared, &delivery.message).await {
             tracing::debug!(%error, "a flood could not be refused");
         }

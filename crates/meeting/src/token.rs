@@ -52,7 +52,7 @@ impl JoinSigner {
             channel: ticket.meeting.into(),
             participation: ticket.participation,
             user: ticket.user.clone(),
-            client: client_claim(&ticket.client),
+            client: alias(&ticket.client),
             rights: ticket.rights,
             waiting: ticket.waiting,
         };
@@ -69,7 +69,7 @@ impl std::fmt::Debug for JoinSigner {
     }
 }
 
-/// A stable name of the client that does not give its client id away.
-fn client_claim(client: &ClientId) -> String {
+/// A stable name of the client that does not give its client id away: for tokens, and for logs.
+pub(crate) fn alias(client: &ClientId) -> String {
     digest(&SHA256, client.as_str().as_bytes()).as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

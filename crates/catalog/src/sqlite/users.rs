@@ -60,15 +60,12 @@ pub(super) async fn put_device(conn: &mut SqliteConnection, device: &Device) -> 
     .bind(to_i64(device.expires_at_ms)?)
     .execute(conn)
     .await
-    .map_err(|error| unknown_owner(error, &format!("device {}", device.client_id)))?;
+    .map_err(|error| unknown_owner(error, "a device"))?;
     if done.rows_affected() == 0 {
-        return Err(Fault::Rule(owned_by_another(device)));
+        let words = "the device belongs to another user; choose another device name";
+        return Err(Fault::Rule(CatalogError::Invalid(words.to_owned())));
     }
     Ok(())
-}
-
-fn owned_by_another(device: &Device) -> CatalogError {
-    CatalogError::Invalid(format!("device {} belongs to another user; choose another device name", device.client_id))
 }
 
 fn unknown_owner(error: sqlx::Error, thing: &str) -> Fault {
@@ -160,7 +157,7 @@ pub(super) async fn put_login_link(conn: &mut SqliteConnection, link: &LoginLink
     .bind(&link.user)
     .execute(conn)
     .await
-    .map_err(|error| unknown_owner(error, &format!("a login link for {}", link.user)))?;
+    .map_err(|error| unknown_owner(error, "a login link"))?;
     Ok(())
 }
 

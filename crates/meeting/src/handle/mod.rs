@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::deciding::{Extra, Shared, Undecided};
 use crate::people;
 use crate::request::{self, Refusal, Sender, Unreadable, refusal};
+use crate::token::alias;
 use catalog::{CommitError, Handled};
 use queue::Message;
 use signalling::meeting::{Actor, Parent, Send};
@@ -89,7 +90,7 @@ impl Asked<'_> {
             let words = "this login belongs to no user: connect with a device credential of a user";
             return self.refuse(refusal(RefusalCode::NotAllowed, words)).await;
         };
-        tracing::debug!(signal = %self.up.envelope.id, user = %actor.user, kind = self.up.body.kind(), "request");
+        tracing::debug!(signal = %self.up.envelope.id, client = alias(&actor.client), kind = self.up.body.kind(), "request");
         match &self.up.body {
             UpBody::State {} => self.state(&actor).await,
             UpBody::Contacts {} => self.contacts(&actor).await,
@@ -124,7 +125,7 @@ impl Asked<'_> {
 
     async fn refuse(&self, refusal: Refusal) -> Result<(), Undecided> {
         let Refusal { code, words } = refusal;
-        tracing::debug!(client = %self.sender.client, kind = self.up.body.kind(), ?code, "request refused");
+        tracing::debug!(client = alias(&self.sender.client), kind = self.up.body.kind(), ?code, "request refused");
         let sends = vec![self.answer(DownBody::Refused { code, words })];
         self.shared.answer(self.up.envelope.meeting, sends, self.extra()).await
     }

@@ -3,6 +3,7 @@
 mod calls;
 mod crashes;
 mod gaps;
+mod logs;
 mod people;
 mod refusals;
 mod rtc;
