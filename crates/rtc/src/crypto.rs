@@ -27,6 +27,11 @@ pub(crate) fn take_authenticated() -> bool {
     AUTHENTICATED.replace(false)
 }
 
+/// The same, and the answer stands for the next who asks.
+pub(crate) fn is_authenticated() -> bool {
+    AUTHENTICATED.get()
+}
+
 /// The IANA name of the SRTP profile that was negotiated on this thread since the last call.
 pub(crate) fn take_cipher() -> Option<&'static str> {
     let [aes_256_gcm, aes_128_gcm, aes_cm] = crate::metrics::CIPHERS;

@@ -10,7 +10,7 @@ use crate::crypto;
 use crate::offer::{MediaKind, kind_of};
 use signalling::join::SLOTS_CHANNEL;
 use signalling::{ChannelId, SlotMap, Source};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,8 +21,10 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor};
 use str0m::{Event, Input, Output, Rtc, RtcError};
 
-/// SSRCs whose source is remembered; a peer that uses more pays with a slower look-up.
-const SSRCS_MAX: usize = 64;
+/// SSRCs that a peer may send from in its stay (two per source are usual): the stack remembers each of them.
+const SSRCS_MAX: usize = 256;
+/// Addresses of its own that are remembered with the one of ours that they reached.
+const LOCAL_IPS_MAX: usize = 64;
 
 pub(super) struct Peer {
     rtc: Rtc,
@@ -32,6 +34,8 @@ pub(super) struct Peer {
     media: NegotiatedMedia,
     mids: Vec<Mid>,
     source_by_ssrc: HashMap<Ssrc, Source>,
+    /// All that authenticated packets came from, also those of retransmissions.
+    ssrcs: HashSet<u32>,
     /// The data channel of slot maps, once the terminal has opened it.
     slots_channel: Option<DataChannelId>,
     /// The newest map, if it could not be written yet.
@@ -95,6 +99,7 @@ impl Peer {
             media,
             mids,
             source_by_ssrc: HashMap::new(),
+            ssrcs: HashSet::new(),
             slots_channel: None,
             unsent_map: None,
             local_ip: HashMap::new(),
@@ -119,12 +124,24 @@ impl Peer {
             let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else { return Ok(()) };
             peer.rtc.handle_input(Input::Receive(now, receive))?;
             peer.drain(outlet)
-        })
+        })?;
+        self.count_ssrc(bytes)
+    }
+
+    fn count_ssrc(&mut self, datagram: &[u8]) -> Result<(), Broken> {
+        if let Some(ssrc) = rtp_ssrc(datagram).filter(|_| crypto::is_authenticated()) {
+            self.ssrcs.insert(ssrc);
+        }
+        if self.ssrcs.len() <= SSRCS_MAX {
+            return Ok(());
+        }
+        tracing::debug!("a peer ended because it sent from too many SSRCs");
+        Err(Broken)
     }
 
     /// Answers to `destination` leave from this address of ours.
     pub(super) fn remember_local_ip(&mut self, destination: SocketAddr, local_ip: Option<IpAddr>) {
-        if self.local_ip.len() >= SSRCS_MAX {
+        if self.local_ip.len() >= LOCAL_IPS_MAX {
             self.local_ip.clear();
         }
         if let Some(ip) = local_ip {
@@ -295,9 +312,6 @@ impl Peer {
         }
         let mid = self.rtc.direct_api().stream_rx(&ssrc)?.mid();
         let source = self.media.plan.sources.iter().find(|(_, of)| mid_of(of) == mid)?.0;
-        if self.source_by_ssrc.len() >= SSRCS_MAX {
-            self.source_by_ssrc.clear();
-        }
         self.source_by_ssrc.insert(ssrc, source);
         Some(source)
     }
@@ -340,6 +354,13 @@ impl Media {
             None => copy,
         }
     }
+}
+
+/// The SSRC of an RTP packet (RFC 3550 §5.1); RTCP is told apart by its packet types (RFC 5761 §4).
+fn rtp_ssrc(datagram: &[u8]) -> Option<u32> {
+    let is_rtp = matches!(datagram, [128..=191, kind, ..] if !(192..=223).contains(kind));
+    let ssrc = datagram.get(8..12).filter(|_| is_rtp)?;
+    Some(u32::from_be_bytes(ssrc.try_into().ok()?))
 }
 
 /// The worse of both directions.

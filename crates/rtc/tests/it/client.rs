@@ -85,6 +85,8 @@ pub enum Order {
     Move,
     /// Opens so many more data channels, all with the name of the one for slot maps.
     OpenChannels(usize),
+    /// Sends so many pictures, each from an SSRC of its own.
+    ChangeSsrc(usize),
     /// Bytes as they are, from the terminal's own socket.
     Raw(Vec<u8>),
     Hang(bool),
@@ -324,6 +326,7 @@ impl Worker {
                 }
                 self.input(Input::Timeout(Instant::now()));
             }
+            Order::ChangeSsrc(times) => (0..times).for_each(|_| self.send_from_another_ssrc()),
             Order::Raw(bytes) => {
                 self.socket.send_to(&bytes, self.server.unwrap()).unwrap();
             }
@@ -434,6 +437,18 @@ impl Worker {
         for source in self.sending.clone() {
             self.send_frame(source, now);
         }
+        self.input(Input::Timeout(now));
+    }
+
+    fn send_from_another_ssrc(&mut self) {
+        let mid = self.mids.iter().find(|(of, _)| *of == Purpose::Camera).unwrap().1;
+        let mut api = self.rtc.direct_api();
+        let before = api.stream_tx_by_mid(mid, None).unwrap().ssrc();
+        let next = api.new_ssrc();
+        api.remove_stream_tx(before);
+        api.declare_stream_tx(next, None, mid, None);
+        let now = Instant::now();
+        self.send_frame(Source::Camera, now);
         self.input(Input::Timeout(now));
     }
 

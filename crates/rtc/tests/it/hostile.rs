@@ -2,7 +2,7 @@
 
 use crate::client::{Offer, Order};
 use crate::stage::{Stage, claims};
-use rtc::DropReason;
+use rtc::{DropReason, LeftReason};
 use signalling::{JoinRequest, Profile, Source};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -240,4 +240,17 @@ fn a_guest_that_opens_thousands_of_data_channels_harms_at_most_itself() {
     assert!(stage.rtc.stats().packets_in > before + 1_000);
     let there: Vec<_> = stage.participants().into_iter().map(|participant| participant.user).collect();
     assert!(there.iter().any(|user| user.as_str() == "alice") && there.iter().any(|user| user.as_str() == "bob"));
+}
+
+#[test]
+fn a_guest_that_sends_from_ever_new_ssrcs_is_ended_and_a_few_are_taken() {
+    let mut stage = Stage::new();
+    let (alice, eve) = (stage.join("alice", 1), stage.join("eve", 9));
+    stage.expect_joined("alice");
+    stage.expect_joined("eve");
+    eve.order(Order::ChangeSsrc(20)).sends(Source::Camera);
+    alice.gets_more_from(9, 40);
+    eve.order(Order::ChangeSsrc(1_000));
+    stage.expect_left("eve", LeftReason::Failed);
+    assert_eq!(stage.participants().len(), 1);
 }
