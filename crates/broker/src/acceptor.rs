@@ -15,6 +15,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::config::{Bind, Limits, Listener};
+use crate::network::Network;
 use crate::shared::{Fatal, PanicGuard, Shared};
 use crate::stats::Counts;
 use crate::worker::post::{Arrival, Notice};
@@ -23,7 +24,7 @@ const WAKE: Token = Token(usize::MAX);
 /// How long the acceptor rests when the process has no descriptors left.
 const REST: Duration = Duration::from_millis(50);
 
-/// Connections by address and in all.
+/// Connections by network and in all.
 #[derive(Debug)]
 pub(crate) struct Doorkeeper {
     connections_max: usize,
@@ -35,14 +36,14 @@ pub(crate) struct Doorkeeper {
 #[derive(Debug, Default)]
 struct Open {
     all: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_network: HashMap<Network, usize>,
 }
 
 /// The right to one connection; given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     keeper: Arc<Doorkeeper>,
-    address: IpAddr,
+    network: Network,
 }
 
 impl Doorkeeper {
@@ -57,25 +58,26 @@ impl Doorkeeper {
 
     /// `None`: there are too many.
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionPermit> {
+        let network = Network::of(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let from_there = open.by_address.get(&address).copied().unwrap_or(0);
+        let from_there = open.by_network.get(&network).copied().unwrap_or(0);
         if open.all >= self.connections_max || from_there >= self.per_address_max {
             self.counts.refused_connections.one();
             return None;
         }
         open.all += 1;
-        open.by_address.insert(address, from_there + 1);
+        open.by_network.insert(network, from_there + 1);
         self.counts.connections.one();
-        Some(ConnectionPermit { keeper: self.clone(), address })
+        Some(ConnectionPermit { keeper: self.clone(), network })
     }
 
-    fn leave(&self, address: IpAddr) {
+    fn leave(&self, network: Network) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.all -= 1;
-        if let Some(from_there) = open.by_address.get_mut(&address) {
+        if let Some(from_there) = open.by_network.get_mut(&network) {
             *from_there -= 1;
             if *from_there == 0 {
-                open.by_address.remove(&address);
+                open.by_network.remove(&network);
             }
         }
         self.counts.connections.less(1);
@@ -84,7 +86,7 @@ impl Doorkeeper {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.keeper.leave(self.address);
+        self.keeper.leave(self.network);
     }
 }
 
@@ -136,7 +138,7 @@ impl Acceptor {
         }
         let accepting = Accepting { poll, listeners, shared, is_stopping: is_stopping.clone(), next_worker: 0 };
         let thread = std::thread::Builder::new().name("broker-accept".into()).spawn(move || {
-            let _guard = PanicGuard(accepting.shared.on_fatal.clone());
+            let _guard = PanicGuard { on_fatal: accepting.shared.on_fatal.clone(), fatal: Fatal::Worker };
             accepting.run();
         })?;
         Ok(Self { waker, is_stopping, thread: Some(thread) })
@@ -232,14 +234,14 @@ mod tests {
         let limits = Limits { connections_max: 3, connections_per_address_max: 2, ..Limits::default() };
         let counts = Arc::new(Counts::default());
         let keeper = Doorkeeper::new(&limits, counts.clone());
-        let (a, b): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
-        let first = keeper.admit(a).unwrap();
-        let _second = keeper.admit(a).unwrap();
-        assert!(keeper.admit(a).is_none());
-        let _third = keeper.admit(b).unwrap();
-        assert!(keeper.admit(b).is_none());
+        let admit = |address: &str| keeper.admit(address.parse().unwrap());
+        let first = admit("2001:db8::1").unwrap();
+        let _second = admit("2001:db8::2:1").unwrap();
+        assert!(admit("2001:db8::3").is_none(), "a host has a /64");
+        let _third = admit("10.0.0.2").unwrap();
+        assert!(admit("10.0.0.2").is_none());
         drop(first);
-        assert!(keeper.admit(b).is_some());
+        assert!(admit("10.0.0.2").is_some());
         assert_eq!((counts.connections.value(), counts.refused_connections.value()), (2, 2));
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread;
 
 use bytes::Bytes;
 use commitlog::{Durable, Log, Need};
@@ -15,7 +15,7 @@ use queue::{AdminError, Engine, Queue};
 use rustls::ServerConnection;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::acceptor::{self, Acceptor, Bound, Doorkeeper};
 use crate::access::AccessView;
@@ -75,7 +75,7 @@ struct Running {
     /// Not before everything else is ready.
     acceptor: Option<Acceptor>,
     /// Each says whether all that it had to log is logged.
-    workers: Vec<JoinHandle<bool>>,
+    workers: Vec<thread::JoinHandle<bool>>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -96,7 +96,7 @@ impl Broker {
         let restart = recovery.restart();
         let left_open = std::mem::take(&mut recovery.connections);
         let workers = start_workers(&shared, prepared, recovery)?;
-        let tasks = vec![shared.runtime.spawn(events::run(event_mailbox, shared.clone())).abort_handle()];
+        let tasks = start_tasks(&shared, event_mailbox);
         let running = Mutex::new(Some(Running { acceptor: None, workers, tasks }));
         let broker = Self { shared, local_addrs, next_worker: AtomicUsize::new(0), running, restart };
         broker.begin(bound, left_open).await?;
@@ -109,7 +109,7 @@ impl Broker {
         self.mark_start().await;
         shared.events.send_left_open(left_open, shared.clock.now_ms()).await;
         let pumps = Pumps::start(shared.clone()).await?;
-        let pumps = shared.runtime.spawn(pumps.run()).abort_handle();
+        let pumps = shared.spawn_endless("the pumps of the queue", pumps.run()).abort_handle();
         let acceptor = Acceptor::start(bound, shared.clone());
         if let Some(running) = &mut *self.running.lock().unwrap_or_else(PoisonError::into_inner) {
             running.tasks.push(pumps);
@@ -242,11 +242,22 @@ fn watch_log(shared: &Shared) {
     });
 }
 
+/// Those that are there from the beginning, and those that watch tasks which others have started.
+fn start_tasks(shared: &Arc<Shared>, events: mpsc::Receiver<Event>) -> Vec<AbortHandle> {
+    let (devices, access) = (shared.devices.clone(), shared.access.clone());
+    let tasks = [
+        shared.spawn_endless("online events", events::run(events, shared.clone())),
+        shared.spawn_endless("looking devices up", async move { devices.ended().await }),
+        shared.spawn_endless("the rules of access", async move { access.ended().await }),
+    ];
+    tasks.iter().map(JoinHandle::abort_handle).collect()
+}
+
 fn start_workers(
     shared: &Arc<Shared>,
     prepared: Vec<Prepared>,
     recovery: Recovery,
-) -> io::Result<Vec<JoinHandle<bool>>> {
+) -> io::Result<Vec<thread::JoinHandle<bool>>> {
     let restart = recovery.restart();
     let mut shares: Vec<Vec<(Box<str>, RecoveredClient)>> = prepared.iter().map(|_| Vec::new()).collect();
     let count = shares.len();
@@ -258,8 +269,8 @@ fn start_workers(
     let mut threads = Vec::new();
     for (me, (prepared, share)) in prepared.into_iter().zip(shares).enumerate() {
         let shared = shared.clone();
-        let thread = std::thread::Builder::new().name(format!("broker-{me}")).spawn(move || {
-            let _guard = PanicGuard(shared.on_fatal.clone());
+        let thread = thread::Builder::new().name(format!("broker-{me}")).spawn(move || {
+            let _guard = PanicGuard { on_fatal: shared.on_fatal.clone(), fatal: Fatal::Worker };
             prepared.into_worker(me, shared, share, restart).run()
         })?;
         threads.push(thread);

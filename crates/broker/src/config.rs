@@ -42,12 +42,10 @@ pub enum Bind {
 pub struct Limits {
     /// Connections in all, those before their CONNECT included.
     pub connections_max: usize,
-    /// Connections from one address.
+    /// Connections from one IPv4 address or one IPv6 /64.
     pub connections_per_address_max: usize,
     /// From the accept to the CONNACK, TLS included.
     pub connect_deadline: Duration,
-    /// Logins of one worker that wait for the catalog.
-    pub logins_waiting_max: usize,
     /// The longest keep alive; a client that asks for more, or for none, gets this one.
     pub keep_alive_max: Duration,
     pub payload_bytes_max: usize,
@@ -84,7 +82,6 @@ impl Default for Limits {
             connections_max: 1_000_000,
             connections_per_address_max: 20_000,
             connect_deadline: Duration::from_secs(10),
-            logins_waiting_max: 4096,
             keep_alive_max: Duration::from_secs(480),
             payload_bytes_max: 64 << 10,
             packet_bytes_max: 128 << 10,

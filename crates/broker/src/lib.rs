@@ -38,6 +38,7 @@ mod interest;
 pub mod login;
 mod mailbox;
 mod message;
+mod network;
 mod pace;
 mod shared;
 mod stats;

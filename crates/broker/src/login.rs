@@ -12,10 +12,12 @@
 //! nobody has. (That a known device is found faster than an unknown one can be measured; it tells no secret.)
 
 mod devices;
+mod line;
 mod password;
 pub(crate) mod recent;
 
-pub use devices::{DEVICES_CACHED_MAX, DeviceDirectory, LOOKUPS_WAITING_MAX, LookupDone, LookupError};
+pub(crate) use devices::Asker;
+pub use devices::{DEVICES_CACHED_MAX, DeviceDirectory, LookupError};
 pub use password::sign;
 
 use crate::access::{Access, ClientId, Identity};

@@ -203,3 +203,12 @@ async fn the_view_follows_the_catalog() {
     assert_eq!(view.load().may_publish(&device("GID_test"), "meeting-up/create"), Ok(()));
     assert_eq!(view.load().rule_of("meeting-up"), Some(Rule::Both));
 }
+
+#[tokio::test]
+async fn a_view_whose_task_has_died_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = Arc::new(SqliteCatalog::open(folder.path().join("catalog.db")).await.unwrap());
+    let view = AccessView::follow(catalog, AccessConfig::default()).await.unwrap();
+    view.abort();
+    view.ended().await;
+}

@@ -21,7 +21,8 @@ pub struct AccessView {
 #[derive(Debug)]
 struct Shared {
     current: ArcSwap<Access>,
-    revision: watch::Sender<u64>,
+    /// Of what is in force. Its sender is the following task's.
+    revision: watch::Receiver<u64>,
 }
 
 #[derive(Debug)]
@@ -41,9 +42,9 @@ impl AccessView {
     pub async fn follow(catalog: Arc<dyn Catalog>, config: AccessConfig) -> Result<Self, CatalogError> {
         let revisions = catalog.access_revision();
         let first = Access::new(config.clone(), catalog.access().await?);
-        let shared =
-            Arc::new(Shared { revision: watch::Sender::new(first.revision()), current: ArcSwap::from_pointee(first) });
-        let follower = tokio::spawn(follow(catalog, config, revisions, shared.clone()));
+        let (in_force, revision) = watch::channel(first.revision());
+        let shared = Arc::new(Shared { revision, current: ArcSwap::from_pointee(first) });
+        let follower = tokio::spawn(follow(catalog, config, revisions, shared.clone(), in_force));
         Ok(Self { shared, _follower: Arc::new(Follower(follower)) })
     }
 
@@ -54,8 +55,22 @@ impl AccessView {
 
     /// Waits until this revision of the catalog, or a later one, is in force.
     pub async fn reached(&self, revision: u64) {
-        // The sender lives in `shared`, so this cannot fail while `self` is borrowed.
-        let _ = self.shared.revision.subscribe().wait_for(|seen| *seen >= revision).await;
+        let mut seen = self.shared.revision.clone();
+        if seen.wait_for(|seen| *seen >= revision).await.is_err() {
+            // Nobody follows any more, so it is never reached.
+            std::future::pending().await
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn abort(&self) {
+        self._follower.0.abort();
+    }
+
+    /// Its task has ended, by a panic or with the catalog: new rules come into force no more.
+    pub(crate) async fn ended(&self) {
+        let mut seen = self.shared.revision.clone();
+        while seen.changed().await.is_ok() {}
     }
 }
 
@@ -64,24 +79,25 @@ async fn follow(
     config: AccessConfig,
     mut revisions: watch::Receiver<u64>,
     shared: Arc<Shared>,
+    in_force: watch::Sender<u64>,
 ) {
     loop {
         let wanted = *revisions.borrow_and_update();
         if shared.current.load().revision() < wanted {
-            refresh(&*catalog, &config, &shared).await;
+            refresh(&*catalog, &config, &shared, &in_force).await;
         } else if revisions.changed().await.is_err() {
             return;
         }
     }
 }
 
-async fn refresh(catalog: &dyn Catalog, config: &AccessConfig, shared: &Shared) {
+async fn refresh(catalog: &dyn Catalog, config: &AccessConfig, shared: &Shared, in_force: &watch::Sender<u64>) {
     match catalog.access().await {
         Ok(snapshot) => {
             let access = Access::new(config.clone(), snapshot);
             let revision = access.revision();
             shared.current.store(Arc::new(access));
-            shared.revision.send_replace(revision);
+            in_force.send_replace(revision);
         }
         Err(error) => {
             tracing::warn!(%error, "cannot read the rules of access; the last ones stay in force");

@@ -137,8 +137,8 @@ pub(crate) async fn run(mut events: mpsc::Receiver<Event>, shared: Arc<Shared>) 
             continue;
         };
         let sending = shared.queue.send_wait(&topic, message.clone());
-        let shared = shared.clone();
-        tokio::spawn(async move { finish(shared, event, topic, message, sending.await, permit).await });
+        let work = finish(shared.clone(), event, topic, message, sending, permit);
+        shared.spawn("an online event", work);
     }
 }
 
@@ -147,10 +147,10 @@ async fn finish(
     event: Event,
     topic: TopicName,
     message: queue::Message,
-    first: Result<queue::MessageId, SendError>,
+    first: impl Future<Output = Result<queue::MessageId, SendError>>,
     _permit: OwnedSemaphorePermit,
 ) {
-    let mut result = first;
+    let mut result = first.await;
     loop {
         match result {
             Ok(_) => return confirm(&shared, event),

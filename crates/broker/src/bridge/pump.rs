@@ -88,7 +88,8 @@ impl Pumps {
         if !matches!(rule, Rule::FromQueue | Rule::Both) {
             self.pumps.remove(&parent);
         } else if !self.pumps.contains_key(&parent) {
-            let pump = tokio::spawn(pump(self.shared.clone(), self.group.clone(), topic));
+            let work = pump(self.shared.clone(), self.group.clone(), topic);
+            let pump = self.shared.spawn_endless("a pump of the queue", work);
             self.pumps.insert(parent, Pump(pump));
         }
     }
@@ -135,8 +136,7 @@ fn pass_on(shared: &Arc<Shared>, delivery: Delivery, permit: OwnedSemaphorePermi
         Ok(mapped) => mapped,
         Err(reason) => {
             shared.counts.dead_letters.one();
-            tokio::spawn(super::dead_letter(shared.queue.clone(), job, reason));
-            return;
+            return shared.spawn("a dead letter", super::dead_letter(shared.queue.clone(), job, reason));
         }
     };
     let key = mapped.to.as_ref().map_or(job.topic.as_str(), ClientKey::as_str);

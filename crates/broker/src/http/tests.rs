@@ -102,7 +102,8 @@ impl Desk {
             LoginStep::Decided(decided) => decided,
             LoginStep::NeedsDevice(pending) => {
                 let (done, found) = oneshot::channel();
-                self.directory.lookup(pending.client_id(), Box::new(move |device| done.send(device).unwrap()));
+                let answer = Box::new(move |device| done.send(device).unwrap());
+                self.directory.lookup(login::Asker::Senders, pending.client_id(), answer);
                 pending.finish(found.await.unwrap().unwrap().as_ref(), self.clock.load(Ordering::Relaxed))
             }
         }

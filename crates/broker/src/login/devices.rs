@@ -1,24 +1,29 @@
 //! The devices that the broker knows at the moment.
 //!
 //! A bounded cache over the catalog. A hit is answered at once, in the caller's thread. A miss goes to the tokio run
-//! time through a bounded mailbox and is answered there, within the deadline; a full mailbox is answered
-//! [`LookupError::Busy`] at once. Misses are never cached, so that a device may log in as soon as it is registered.
+//! time through a bounded line and is answered there, within the deadline. In the line every network has its turn; what
+//! has no place in a full one is answered [`LookupError::Busy`] at once, first of the network that asks for most. So who
+//! floods with client ids that nobody has keeps its own devices waiting. Misses are never cached, so that a device may
+//! log in as soon as it is registered.
 //!
 //! Who replaces a device calls [`DeviceDirectory::invalidate`] after the catalog has it. Where another process did, the
 //! old row may be used for at most [`ROW_TRUSTED`].
 
+use super::line::Line;
 use super::recent::Recent;
+use crate::network::Network;
 use catalog::{Catalog, Device};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 /// Devices in the cache; those unused longest go first.
 pub const DEVICES_CACHED_MAX: usize = 65_536;
-/// Lookups that wait for the catalog; the next one is refused.
-pub const LOOKUPS_WAITING_MAX: usize = 4_096;
+/// Lookups that wait for the catalog; beyond it one is refused.
+pub(super) const LOOKUPS_WAITING_MAX: usize = 4_096;
 /// Lookups that the catalog works on at once.
 const LOOKUPS_RUNNING_MAX: usize = 16;
 /// From the call to its answer.
@@ -27,7 +32,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const ROW_TRUSTED: Duration = Duration::from_secs(30);
 
 /// Called once, from any thread; it must not wait.
-pub type LookupDone = Box<dyn FnOnce(Result<Option<Device>, LookupError>) + Send>;
+pub(crate) type LookupDone = Box<dyn FnOnce(Result<Option<Device>, LookupError>) + Send>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum LookupError {
@@ -39,11 +44,27 @@ pub enum LookupError {
     Unavailable,
 }
 
+/// Who asks; each has its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Asker {
+    /// A login from there.
+    Login(Network),
+    /// Whoever sends to devices that have no session.
+    Senders,
+}
+
 /// Cheap to clone; all clones share one cache.
 #[derive(Clone, Debug)]
 pub struct DeviceDirectory {
-    cache: Arc<Mutex<Cache>>,
-    mailbox: mpsc::Sender<Lookup>,
+    desk: Arc<Desk>,
+    /// There is something in the line.
+    bell: mpsc::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Desk {
+    cache: Mutex<Cache>,
+    line: Mutex<Line<Asker, Lookup>>,
 }
 
 #[derive(Debug)]
@@ -83,58 +104,80 @@ struct Lookup {
     done: LookupDone,
 }
 
+impl std::fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lookup").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
 impl DeviceDirectory {
     /// Its task runs on `runtime` and ends with the last clone.
     pub fn start(catalog: Arc<dyn Catalog>, runtime: &Handle) -> Self {
-        let cache = Arc::new(Mutex::new(Cache::new(DEVICES_CACHED_MAX)));
-        let (mailbox, lookups) = mpsc::channel(LOOKUPS_WAITING_MAX);
-        runtime.spawn(serve(catalog, cache.clone(), lookups));
-        Self { cache, mailbox }
+        let cache = Mutex::new(Cache::new(DEVICES_CACHED_MAX));
+        let desk = Arc::new(Desk { cache, line: Mutex::new(Line::new(LOOKUPS_WAITING_MAX)) });
+        let (bell, rings) = mpsc::channel(1);
+        runtime.spawn(serve(catalog, desk.clone(), rings));
+        Self { desk, bell }
     }
 
     /// Answers `done` with the device of this client id, `None` if it is not registered.
-    pub fn lookup(&self, client_id: &str, done: LookupDone) {
+    pub(crate) fn lookup(&self, asker: Asker, client_id: &str, done: LookupDone) {
         if let Some(device) = self.cached(client_id) {
             return done(Ok(Some(device)));
         }
+        if self.bell.is_closed() {
+            return done(Err(LookupError::Unavailable));
+        }
         let lookup = Lookup { client_id: client_id.to_owned(), deadline: Instant::now() + DEADLINE, done };
-        match self.mailbox.try_send(lookup) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(lookup)) => (lookup.done)(Err(LookupError::Busy)),
-            Err(mpsc::error::TrySendError::Closed(lookup)) => (lookup.done)(Err(LookupError::Unavailable)),
+        let refused = lock(&self.desk.line).push(asker, lookup);
+        // Full: it has been rung already, and nobody has looked since.
+        let _ = self.bell.try_send(());
+        if let Some(refused) = refused {
+            (refused.done)(Err(LookupError::Busy));
         }
     }
 
     /// The device, if it is known without asking the catalog.
     pub fn cached(&self, client_id: &str) -> Option<Device> {
-        lock(&self.cache).find(client_id)
+        lock(&self.desk.cache).find(client_id)
     }
 
     /// Forgets what it knows of this client id.
     pub fn invalidate(&self, client_id: &str) {
-        lock(&self.cache).invalidate(client_id);
+        lock(&self.desk.cache).invalidate(client_id);
+    }
+
+    /// Its task has ended, by a panic: who waits for an answer waits in vain.
+    pub(crate) async fn ended(&self) {
+        self.bell.closed().await;
     }
 }
 
-/// A thread that panicked with the lock held left the cache whole: each change of it is one call.
-pub(super) fn lock(cache: &Mutex<Cache>) -> MutexGuard<'_, Cache> {
-    cache.lock().unwrap_or_else(PoisonError::into_inner)
+/// A thread that panicked with the lock held left the value whole: each change of it is one call.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(catalog: Arc<dyn Catalog>, cache: Arc<Mutex<Cache>>, mut lookups: mpsc::Receiver<Lookup>) {
-    let running = Arc::new(Semaphore::new(LOOKUPS_RUNNING_MAX));
-    while let Some(lookup) = lookups.recv().await {
-        let Ok(turn) = timeout_at(lookup.deadline, running.clone().acquire_owned()).await else {
-            (lookup.done)(Err(LookupError::TimedOut));
-            continue;
-        };
-        let (catalog, cache) = (catalog.clone(), cache.clone());
-        tokio::spawn(async move {
-            let answer = read(&*catalog, &cache, &lookup.client_id, lookup.deadline).await;
-            drop(turn);
-            (lookup.done)(answer);
-        });
+async fn serve(catalog: Arc<dyn Catalog>, desk: Arc<Desk>, mut rings: mpsc::Receiver<()>) {
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < LOOKUPS_RUNNING_MAX
+            && let Some(lookup) = lock(&desk.line).pop()
+        {
+            running.spawn(answer(catalog.clone(), desk.clone(), lookup));
+        }
+        tokio::select! {
+            rung = rings.recv() => if rung.is_none() { return },
+            // One that panicked has left somebody without an answer.
+            Some(ended) = running.join_next() => if ended.is_err() { return },
+        }
     }
+}
+
+async fn answer(catalog: Arc<dyn Catalog>, desk: Arc<Desk>, lookup: Lookup) {
+    let Lookup { client_id, deadline, done } = lookup;
+    let is_late = Instant::now() >= deadline;
+    done(if is_late { Err(LookupError::TimedOut) } else { read(&*catalog, &desk.cache, &client_id, deadline).await });
 }
 
 async fn read(

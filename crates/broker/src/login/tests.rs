@@ -1,12 +1,14 @@
-#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
 use super::*;
 use crate::access::AccessConfig;
+use crate::network::Network;
 use catalog::{AccessKey, AccessSnapshot, Catalog, Group, SqliteCatalog, User};
+use devices::LOOKUPS_WAITING_MAX;
 use std::sync::Arc;
 use std::sync::mpsc;
 use tempfile::TempDir;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 
 const KEY: &str = "SecretForTestsOnly123456789012";
 const CLIENT: &str = "GID_Test@@@0001";
@@ -205,7 +207,7 @@ impl Desk {
     /// As a worker asks: from a thread that knows no runtime.
     fn lookup(&self) -> Result<Option<Device>, LookupError> {
         let (answer, answers) = mpsc::channel();
-        self.directory.lookup(CLIENT, Box::new(move |found| answer.send(found).unwrap()));
+        self.directory.lookup(Asker::Senders, CLIENT, Box::new(move |found| answer.send(found).unwrap()));
         answers.recv().unwrap()
     }
 }
@@ -254,18 +256,44 @@ fn a_row_that_was_read_before_an_invalidation_is_not_kept_after_it() {
 }
 
 #[test]
-fn a_full_mailbox_is_answered_busy_at_once() {
-    let idle = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let opening = Runtime::new().unwrap();
-    let catalog = Arc::new(opening.block_on(SqliteCatalog::open(folder.path().join("catalog.db"))).unwrap());
-    let handle: &Handle = idle.handle();
-    let directory = DeviceDirectory::start(catalog, handle);
+fn a_flood_of_unknown_client_ids_from_one_address_keeps_nobody_else_waiting() {
+    let desk = Desk::new();
+    desk.put(device("one"));
+    // Its task does not run until it is told to.
+    let idle = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let directory = DeviceDirectory::start(desk.catalog.clone(), idle.handle());
     let (answer, answers) = mpsc::channel();
-    for _ in 0..=LOOKUPS_WAITING_MAX {
-        let answer = answer.clone();
-        directory.lookup(CLIENT, Box::new(move |found| answer.send(found).unwrap()));
+    let ask = |address: &str, client_id: &str| {
+        let (answer, asker) = (answer.clone(), Asker::Login(Network::of(address.parse().unwrap())));
+        let client_id = client_id.to_owned();
+        let asked = client_id.clone();
+        directory.lookup(asker, &asked, Box::new(move |found| answer.send((client_id, found)).unwrap()));
+    };
+    for number in 0..=LOOKUPS_WAITING_MAX {
+        ask(&format!("2001:db8::{number:x}"), &format!("GID_Test@@@{number}"));
     }
-    assert_eq!(answers.try_recv(), Ok(Err(LookupError::Busy)));
+    let nobody = |number: usize| format!("GID_Test@@@{number}");
+    assert_eq!(answers.try_recv(), Ok((nobody(LOOKUPS_WAITING_MAX), Err(LookupError::Busy))));
     assert!(answers.try_recv().is_err(), "the others wait");
+    ask("192.0.2.1", CLIENT);
+    assert_eq!(answers.try_recv(), Ok((nobody(LOOKUPS_WAITING_MAX - 1), Err(LookupError::Busy))));
+    let mut before = 0;
+    idle.block_on(async {
+        loop {
+            match answers.try_recv() {
+                Ok((client_id, found)) if client_id == CLIENT => break assert_eq!(found, Ok(Some(device("one")))),
+                Ok(_) => before += 1,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    });
+    assert!(before < LOOKUPS_WAITING_MAX / 4, "{before} were answered before it");
+}
+
+#[test]
+fn a_directory_whose_task_has_died_says_so() {
+    let desk = Desk::new();
+    desk.directory.lookup(Asker::Senders, CLIENT, Box::new(|_| panic!("as a bug would")));
+    desk.runtime.block_on(desk.directory.ended());
+    assert_eq!(desk.lookup(), Err(LookupError::Unavailable));
 }

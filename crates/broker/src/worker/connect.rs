@@ -12,7 +12,8 @@ use super::seat::{NEVER_S, Seat, SessionInfo, ends_at};
 use crate::access::Identity;
 use crate::bridge::events::EventKind;
 use crate::client::ClientKey;
-use crate::login::{self, LoginStep, LookupError};
+use crate::login::{self, Asker, LoginStep, LookupError};
+use crate::network::Network;
 use crate::pace::Pace;
 use crate::store::journal::Batch;
 use crate::store::record::SessionRecord;
@@ -30,9 +31,6 @@ struct Change {
 impl Worker {
     /// First step of the login; a miss parks the connection.
     pub(super) fn begin_login(&mut self, key: LinkKey, wish: Box<ConnectWish>) {
-        if self.logins_waiting >= self.shared.limits.logins_waiting_max {
-            return self.refuse(key, ReasonCode::SERVER_BUSY);
-        }
         let (client_id, username) = (wish.client.as_str(), wish.username.as_deref());
         let step = login::begin(&self.shared.access.load(), client_id, username, wish.password.as_deref());
         match step {
@@ -50,14 +48,13 @@ impl Worker {
 
     fn look_up_login(&mut self, key: LinkKey, device: &str) {
         let Some(address) = self.shared.workers.get(self.me).cloned() else { return };
-        self.logins_waiting += 1;
+        let Some(asker) = self.link(key).map(|link| Asker::Login(Network::of(link.peer.ip()))) else { return };
         let done = move |found| address.notify(Notice::Device { link: key, found });
-        self.shared.devices.lookup(device, Box::new(done));
+        self.shared.devices.lookup(asker, device, Box::new(done));
     }
 
     /// Second step of the login.
     pub(super) fn finish_login(&mut self, key: LinkKey, found: Result<Option<catalog::Device>, LookupError>) {
-        self.logins_waiting -= 1;
         let now_ms = self.now_ms;
         let Some(link) = self.link(key) else { return };
         if !matches!(link.stage, Stage::LoggingIn(..)) {

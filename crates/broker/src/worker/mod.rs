@@ -91,7 +91,6 @@ pub(crate) struct Worker {
     lookups_waiting: usize,
     /// Messages that wait until the log takes them.
     stalled: VecDeque<Stalled>,
-    logins_waiting: usize,
     scratch: Option<Box<Scratch>>,
     now: Instant,
     now_ms: u64,

@@ -11,7 +11,7 @@ use super::seat::Seat;
 use super::stalled::{LoggedFan, Stalled};
 use crate::client::ClientKey;
 use crate::inbox::{Admission, Entry, EntryId};
-use crate::login::LookupError;
+use crate::login::{self, LookupError};
 use crate::message::{Message, SharedMessage};
 use crate::store::journal::Batch;
 use crate::store::record::Reference;
@@ -25,19 +25,13 @@ struct Storing {
 impl Worker {
     /// Takes a message for a client that is ours.
     pub(super) fn accept_p2p(&mut self, p2p: P2p) {
-        if let Some(waiting) = self.lookups.get_mut(&p2p.to) {
-            // Behind those that wait for the same answer.
-            if self.lookups_waiting >= self.shared.limits.lookups_waiting_max {
-                return self.answer(p2p.ticket, Outcome::Unavailable);
-            }
-            self.lookups_waiting += 1;
-            waiting.push(p2p);
-            return;
-        }
-        if self.seats.contains_key(&p2p.to) {
+        let is_looked_up = self.lookups.contains_key(&p2p.to);
+        if self.seats.contains_key(&p2p.to) && !is_looked_up {
             self.take_p2p(p2p);
-        } else if p2p.message.qos == QoS::AtMostOnce || !p2p.keep {
+        } else if !is_looked_up && (p2p.message.qos == QoS::AtMostOnce || !p2p.keep) {
             self.miss(p2p.ticket);
+        } else if self.lookups_waiting >= self.shared.limits.lookups_waiting_max {
+            self.answer(p2p.ticket, Outcome::Unavailable);
         } else {
             self.look_up_receiver(p2p);
         }
@@ -50,16 +44,20 @@ impl Worker {
     }
 
     fn look_up_receiver(&mut self, p2p: P2p) {
+        self.lookups_waiting += 1;
+        if let Some(waiting) = self.lookups.get_mut(&p2p.to) {
+            // Behind those that wait for the same answer.
+            return waiting.push(p2p);
+        }
         let Some(address) = self.shared.workers.get(self.me).cloned() else { return };
         let client = p2p.to.clone();
-        self.lookups_waiting += 1;
         self.lookups.insert(client.clone(), vec![p2p]);
         let asked = client.clone();
         let done = move |found: Result<Option<catalog::Device>, LookupError>| {
             let is_registered = found.map(|device| device.is_some());
             address.notify(Notice::Receiver { client, is_registered });
         };
-        self.shared.devices.lookup(asked.as_str(), Box::new(done));
+        self.shared.devices.lookup(login::Asker::Senders, asked.as_str(), Box::new(done));
     }
 
     pub(super) fn finish_lookup(&mut self, client: &ClientKey, is_registered: Result<bool, LookupError>) {

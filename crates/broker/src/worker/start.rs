@@ -73,7 +73,6 @@ impl Prepared {
             lookups: HashMap::new(),
             lookups_waiting: 0,
             stalled: VecDeque::new(),
-            logins_waiting: 0,
             scratch: Some(Box::new(Scratch::new())),
             now,
             now_ms,

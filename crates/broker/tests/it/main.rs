@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
 mod abuse;
+mod brittle;
 mod busy;
 mod crashes;
 mod durability;

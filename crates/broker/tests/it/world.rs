@@ -17,6 +17,7 @@ use queue::{
 use rustls::ServerConfig;
 use tokio::runtime::Runtime;
 
+use crate::brittle::{Breaks, Brittle};
 use crate::terminal::{Profile, Terminal};
 
 pub(crate) const ALICE: &str = "GID_dev@@@alice-1";
@@ -34,6 +35,7 @@ pub(crate) struct World {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// The queue is treated as one that lives elsewhere.
     pub(crate) queue_is_remote: bool,
+    pub(crate) breaks: Breaks,
     fault: Fault,
     is_seeded: bool,
     pub(crate) runtime: Runtime,
@@ -61,6 +63,7 @@ impl World {
             limits,
             tls: None,
             queue_is_remote: false,
+            breaks: Breaks::default(),
             fault: Fault::None,
             is_seeded: false,
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
@@ -122,7 +125,7 @@ impl World {
         let fatal = self.fatal.clone();
         let (path, tls, limits) = (self.folder.path().join("catalog.sqlite"), self.tls.clone(), self.limits.clone());
         let (deps_log, deps_engine) = (log.clone(), engine.clone());
-        let queue_is_remote = self.queue_is_remote;
+        let (queue_is_remote, breaks) = (self.queue_is_remote, self.breaks.clone());
         let is_seeded = std::mem::replace(&mut self.is_seeded, true);
         let broker = handle.block_on(async move {
             let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(path).await.unwrap());
@@ -140,7 +143,7 @@ impl World {
             let deps = Deps {
                 log: deps_log,
                 recovery,
-                queue: Arc::new(deps_engine.clone()),
+                queue: Arc::new(Brittle { engine: deps_engine.clone(), breaks }),
                 embedded: Some(deps_engine).filter(|_| !queue_is_remote),
                 access,
                 devices: DeviceDirectory::start(catalog, &runtime),
@@ -158,6 +161,9 @@ impl World {
         broker.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
         engine.close();
         log.close().unwrap();
+        // A log whose power was cut has failed.
+        let fatal = self.fatal.lock().unwrap();
+        assert!(fatal.iter().all(|fatal| matches!(fatal, Fatal::Log(_))), "a stop is no failure: {fatal:?}");
     }
 
     pub(crate) fn restart(&mut self) {

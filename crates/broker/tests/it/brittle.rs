@@ -1,0 +1,120 @@
+//! A queue that panics where a test says, to see that the death of a task is noticed.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use broker::Fatal;
+use queue::{
+    AckError, AdminError, BoxFuture, Delivery, Engine, GroupName, GroupOptions, Message, NotTaken, Queue, Receipt,
+    ReceiveError, ReceiveRequest, SendDone, TopicDescription, TopicName,
+};
+
+use crate::terminal::Profile;
+use crate::world::{ALICE, BOB, World};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Send,
+    Receive,
+    Ack,
+    CreateTopic,
+}
+
+/// The call that panics from now on.
+pub(crate) type Breaks = Arc<Mutex<Option<Call>>>;
+
+/// The real engine, until it breaks.
+pub(crate) struct Brittle {
+    pub(crate) engine: Engine,
+    pub(crate) breaks: Breaks,
+}
+
+impl Brittle {
+    fn enter(&self, call: Call) -> &Engine {
+        let breaks = *self.breaks.lock().unwrap();
+        assert_ne!(breaks, Some(call), "as a bug would");
+        &self.engine
+    }
+}
+
+impl Queue for Brittle {
+    fn send(&self, topic: &TopicName, message: Message, done: SendDone) {
+        self.enter(Call::Send).send(topic, message, done);
+    }
+
+    fn try_send(&self, topic: &TopicName, message: Message, done: SendDone) -> Result<(), Box<NotTaken>> {
+        self.enter(Call::Send).try_send(topic, message, done)
+    }
+
+    fn receive(&self, request: ReceiveRequest) -> BoxFuture<'_, Result<Vec<Delivery>, ReceiveError>> {
+        self.enter(Call::Receive).receive(request)
+    }
+
+    fn ack(&self, receipt: Receipt) -> BoxFuture<'_, Result<(), AckError>> {
+        self.enter(Call::Ack).ack(receipt)
+    }
+
+    fn change_invisible(&self, receipt: Receipt, invisible: Duration) -> BoxFuture<'_, Result<Receipt, AckError>> {
+        self.engine.change_invisible(receipt, invisible)
+    }
+
+    fn create_topic(&self, topic: TopicName) -> BoxFuture<'_, Result<(), AdminError>> {
+        self.enter(Call::CreateTopic).create_topic(topic)
+    }
+
+    fn create_group(&self, group: GroupName, options: GroupOptions) -> BoxFuture<'_, Result<(), AdminError>> {
+        self.engine.create_group(group, options)
+    }
+
+    fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>> {
+        self.engine.describe(topic)
+    }
+}
+
+fn expect_fatal(world: &World, purpose: &'static str) {
+    let expected = Fatal::Task(purpose);
+    world.until("the process is told", |_| world.fatal.lock().unwrap().first() == Some(&expected));
+}
+
+fn broken(call: Call) -> World {
+    let world = World::new();
+    *world.breaks.lock().unwrap() = Some(call);
+    world
+}
+
+#[test]
+fn a_pump_that_dies_ends_the_broker() {
+    let world = broken(Call::Receive);
+    // The receive that waits gives it, the next one panics.
+    world.send("ring-down", &[("mqttSecondTopic", &format!("/p2p/{BOB}/invitation"))], "ring");
+    expect_fatal(&world, "a pump of the queue");
+}
+
+#[test]
+fn the_death_of_the_task_for_online_events_ends_the_broker() {
+    let world = broken(Call::Send);
+    let _alice = world.connect(Profile::of(ALICE));
+    expect_fatal(&world, "online events");
+}
+
+#[test]
+fn an_online_event_that_dies_in_its_second_attempt_ends_the_broker() {
+    let world = broken(Call::CreateTopic);
+    let _alice = world.connect(Profile::of(ALICE));
+    expect_fatal(&world, "an online event");
+}
+
+#[test]
+fn a_dead_letter_that_dies_on_its_way_ends_the_broker() {
+    let world = broken(Call::Send);
+    world.send("ring-down", &[("mqttSecondTopic", "/p2p/nobody/invitation")], "lost");
+    expect_fatal(&world, "a dead letter");
+}
+
+#[test]
+fn an_acknowledgement_that_dies_on_its_way_ends_the_broker() {
+    let world = World::with_remote_queue();
+    *world.breaks.lock().unwrap() = Some(Call::Ack);
+    world.send("ring-down", &[("mqttSecondTopic", &format!("/p2p/{BOB}/invitation"))], "ring");
+    expect_fatal(&world, "an acknowledgement to the queue");
+}
