@@ -20,6 +20,9 @@ pub(crate) struct Numbers {
 /// The least step of time between two sources: two frames never share a time.
 const SWITCH_GAP_MIN: Duration = Duration::from_millis(10);
 const FIRST_SEQ_MASK: u64 = 0x3fff;
+/// A viewer that misses a leap by half of 65,536 or more would guess the rollover count of the slot wrongly, and open
+/// nothing in it any more, whoever is shown there (RFC 3711 §3.3.1).
+const LEAP_MAX: u64 = 4_096;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Rewriter {
@@ -68,6 +71,13 @@ impl Rewriter {
         let picture = last.picture.map_or(0, |(id, _)| id.wrapping_add(1));
         let tl0 = last.tl0.map_or(0, |tl0| tl0.wrapping_add(1));
         (last.seq + 1, last.time.wrapping_add(ticks as u32), picture, tl0)
+    }
+
+    /// Whether the source has left out so much that it must be anchored anew.
+    pub(crate) fn is_leap(&self, packet: &Numbers) -> bool {
+        let (Some(anchor), Some((last, _))) = (self.anchor, self.last) else { return false };
+        let out = packet.seq.checked_sub(anchor.seq_in).map(|ahead| anchor.seq_out + ahead);
+        out.is_some_and(|seq| seq > last.seq + LEAP_MAX)
     }
 
     /// `None`: nothing is anchored, or the packet is older than the switch to its source.

@@ -3,7 +3,7 @@
 //! ```text
 //!   assigned = shown, anchored   ── the source is forwarded
 //!   assigned ≠ shown             ── shown goes on until a key frame of assigned begins (audio: at once), then the map
-//!   assigned = shown, not anchored ── first key frame awaited, or packets were left out on purpose
+//!   assigned = shown, not anchored ── first key frame awaited, or packets were left out on purpose, or too many lost
 //! ```
 
 use super::rewriter::{Numbers, Rewriter};
@@ -59,8 +59,8 @@ impl Slot {
     }
 
     pub(super) fn offer(&mut self, packet: &Offered, now: Instant) -> Taken {
-        let flows = self.shown == Some(packet.from) && self.anchored == Some(packet.run);
-        if flows {
+        let same = self.shown == Some(packet.from) && self.anchored == Some(packet.run);
+        if same && !self.rewriter.is_leap(&packet.numbers) {
             return self.write(packet, false, now);
         }
         if self.assigned != Some(packet.from) {
@@ -213,6 +213,23 @@ mod tests {
             unreachable!("the same source is no switch");
         };
         assert_eq!(after.seq, before.seq + 1);
+    }
+
+    #[test]
+    fn a_source_that_leaps_ahead_waits_for_its_key_frame_and_takes_the_slot_no_further_than_a_viewer_can_follow() {
+        let now = Instant::now();
+        let mut slots = slots(1);
+        assign(&mut slots, MediaKind::Video, &[camera(1)]);
+        let mut offer = |seq, key| match slots[0].offer(&packet(camera(1), seq, key), now) {
+            Taken::Write { numbers, .. } => Ok(numbers.seq),
+            refused => Err(refused),
+        };
+        let first = offer(10, true).unwrap();
+        assert_eq!(offer(4_000, false), Ok(first + 3_990));
+        assert_eq!(offer(40_000, false), Err(Taken::Gate));
+        assert_eq!(offer(40_001, true), Ok(first + 3_991));
+        assert_eq!(offer(40_000, false), Err(Taken::Nothing));
+        assert_eq!(offer(40_002, false), Ok(first + 3_992));
     }
 
     #[test]

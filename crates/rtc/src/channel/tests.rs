@@ -347,6 +347,25 @@ fn lost_back_and_left_are_told_once_each() {
 }
 
 #[test]
+fn with_the_defaults_whose_network_is_gone_is_lost_within_five_seconds_and_has_left_after_twenty() {
+    let config = crate::Config::new(([127, 0, 0, 1], 0).into(), Vec::new());
+    let mut stage = Stage::new();
+    stage.channel.rules.lost_after = config.lost_after;
+    stage.channel.rules.gone_after = config.gone_after;
+    let (alice, bob) = (stage.enter("alice"), stage.enter("bob"));
+    stage.pass_heard(60_000, &[alice, bob]);
+    assert!(stage.events().is_empty());
+    stage.pass_heard(3_900, &[alice]);
+    assert!(stage.events().is_empty());
+    stage.pass_heard(1_000, &[alice]);
+    assert_eq!(stage.events(), [(id("bob"), ChannelEventKind::Lost)]);
+    stage.pass_heard(15_000, &[alice]);
+    assert!(stage.events().is_empty());
+    stage.pass_heard(200, &[alice]);
+    assert_eq!(stage.events(), [left("bob", LeftReason::TimedOut)]);
+}
+
+#[test]
 fn a_quiet_terminal_is_asked_for_a_sign_of_life_once_before_it_is_lost() {
     let mut stage = Stage::new();
     let alice = stage.enter("alice");
