@@ -232,9 +232,17 @@ export class Person {
 /** A call of two that both see. */
 export async function connect(caller, callee, options) {
   await caller.calls(callee.user, options);
-  await callee.isRung();
+  while ((await firstOf({ rung: callee.find("incoming"), over: caller.find("call-again") })) === "over") {
+    // Who has hung up a moment ago may still be busy for the service.
+    await caller.presses("call-again");
+  }
   await callee.answers();
   await Promise.all([caller.sees(callee.user), callee.sees(caller.user)]);
+}
+
+/** The name of the element that is there first. */
+function firstOf(elements) {
+  return Promise.race(Object.entries(elements).map(([name, element]) => element.waitFor().then(() => name)));
 }
 
 /** Whatever the last test left, everybody is at the list of people again. */

@@ -6,7 +6,7 @@ import type { Actions } from "../src/state/model.ts";
 import { AppRoot } from "../src/ui/app.tsx";
 import { stories } from "./fixtures.ts";
 
-const nothing = new Proxy({}, { get: () => () => {} }) as Actions;
+const nothing = new Proxy({}, { get: (_, name) => (name === "now_ms" ? Date.now : () => {}) }) as Actions;
 const story = stories[new URLSearchParams(location.search).get("story") ?? ""];
 const root = document.getElementById("app");
 

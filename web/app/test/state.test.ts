@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { watchKeys } from "../src/state/keyboard.ts";
 import { readLink } from "../src/state/link.ts";
 import { type Actions, createModel } from "../src/state/model.ts";
-import { endWords, staysOpen } from "../src/state/outcome.ts";
+import { endWords, invitationNews, staysOpen } from "../src/state/outcome.ts";
 import { downWords } from "../src/state/trouble.ts";
 
 function ended(more: Partial<CallState>): CallState {
@@ -35,6 +35,7 @@ describe("how a call ended", () => {
     [{ progress: { bob: { is: "busy" } }, end: { reason: "failed" } }, "Bob is in another call"],
     [{ progress: { bob: { is: "rejected", reason: "declined" } }, end: { reason: "declined" } }, "Bob declined"],
     [{ end: { reason: "refused", error: new ConvokeError("refused_limit") } }, "That was too often."],
+    [{ end: { reason: "refused", error: new ConvokeError("server_unreachable") } }, "The call could not be started"],
     [{ end: { reason: "kicked" } }, "You were removed from the call"],
   ])("%o is told as %s and stays until it is read", (more, title) => {
     const state = ended(more);
@@ -49,6 +50,26 @@ describe("how a call ended", () => {
     [{ direction: "in", end: { reason: "answered_elsewhere" } }],
   ])("%o only passes by", (more) => {
     expect(staysOpen(ended(more))).toBe(false);
+  });
+});
+
+describe("who was rung into a call", () => {
+  const joined = (progress: CallState["progress"]) => ended({ phase: "joined", progress });
+
+  test.each<[CallState["progress"][string], string[]]>([
+    [{ is: "busy" }, ["Bob is in another call"]],
+    [{ is: "rejected", reason: "declined" }, ["Bob declined"]],
+    [{ is: "over", reason: "no_answer" }, ["Bob did not answer."]],
+    [{ is: "over", reason: "cancelled" }, []],
+    [{ is: "ringing" }, []],
+  ])("and came to %o is told once", (progress, words) => {
+    const after = joined({ bob: progress });
+    expect(invitationNews(joined({ bob: { is: "calling" } }), after)).toEqual(words);
+    expect(invitationNews(after, { ...after, path: "up" })).toEqual([]);
+  });
+
+  test("is told on the screen of its end if nobody else is in", () => {
+    expect(invitationNews(ended({ phase: "calling" }), ended({ progress: { bob: { is: "busy" } } }))).toEqual([]);
   });
 });
 

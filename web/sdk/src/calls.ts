@@ -12,6 +12,7 @@ export interface CallsShell {
   requests: Requests;
   me(): UserName;
   now_ms(): number;
+  isUp(): boolean;
   declined(invitation: InvitationId): Promise<void>;
   /** This ring has its answer, whatever came of it. */
   settled(invitation: InvitationId): void;
@@ -38,6 +39,7 @@ export class Calls {
 
   create(callees: UserName[], media: Media, title: string | undefined): Call {
     const call = this.#adopt(new Call(outgoing(this.#shell.me(), uuidv7(), callees, media), this.#services()));
+    if (!this.#shell.isUp()) call.signalling("down");
     this.#shell.began(call);
     void call.openDevices(media === "video" ? ["microphone", "camera"] : ["microphone"]);
     this.#shell.requests.ask({ type: "create", callees, media, title }, call.meeting).then(

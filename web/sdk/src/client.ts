@@ -104,6 +104,7 @@ export class Client extends Emitter<ClientEvents> {
       requests: this.#requests,
       me: () => this.#identity?.user ?? "",
       now_ms: () => this.#clock.now_ms(),
+      isUp: () => this.#link.state.is === "up",
       declined: async (invitation) => this.#ringer?.declined(invitation),
       settled: (invitation) => void this.#ringer?.settled(invitation),
       began: (call) => this.emit("call", call),

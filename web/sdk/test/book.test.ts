@@ -152,6 +152,18 @@ describe("the ringer", () => {
     expect(seen).toEqual(["ring i1"]);
   });
 
+  test("what was sent after the state answer was made waits for one more answer", async () => {
+    let asked = 0;
+    const { ringer, seen } = await bob(() => {
+      asked += 1;
+    });
+    (await ringer.receive({ ...invitation(), sent_at_ms: T0 + 2_000 }, true))();
+    await ringer.confirm(state({ now_ms: T0 + 1_000 }));
+    expect([asked, seen]).toEqual([1, []]);
+    await ringer.confirm(state({ now_ms: T0 + 3_000, rings: [ring()] }));
+    expect([asked, seen]).toEqual([1, ["ring i1"]]);
+  });
+
   test("an invitation with DUP that the state answer does not know never rings", async () => {
     const { ringer, book, seen } = await bob();
     (await ringer.receive(invitation(), true))();

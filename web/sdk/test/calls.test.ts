@@ -11,7 +11,7 @@ import type { Down, StandingCall, State, Up } from "../src/wire.ts";
 import { envelope, invitation, member, ring, roster, state, T0 } from "./fixtures.ts";
 
 /** Bob's device without a browser: rings and calls as the client wires them; nothing is captured or joined. */
-async function bob() {
+async function bob(up = true) {
   const clock = new ServiceClock(() => T0);
   clock.learn(T0, T0, T0);
   const rings: Call[] = [];
@@ -23,6 +23,7 @@ async function bob() {
     requests,
     me: () => "bob",
     now_ms: () => clock.now_ms(),
+    isUp: () => up,
     declined: async (id) => ringer.declined(id),
     settled: (id) => void ringer.settled(id),
     began: (call) => began.push(call),
@@ -99,6 +100,11 @@ describe("a call whose admission was lost with its connection", () => {
     calls.standing(undefined, later);
     await vi.advanceTimersByTimeAsync(0);
     expect([call.state.end?.reason, types()]).toEqual(["failed", ["create", "cancel"]]);
+  });
+
+  test("is shown as cut off from the start if it is made while the service is away", async () => {
+    const { calls } = await bob(false);
+    expect(calls.create(["alice"], "audio", undefined).state.signalling).toBe("down");
   });
 
   test("is not judged by a state that was asked for before it was made", async () => {

@@ -57,6 +57,24 @@ describe("calling", () => {
   });
 });
 
+describe("an invitation in mid-call", () => {
+  const joined = run(aliceCalls, admittedAlone, down({ type: "roster", ...both }));
+  const invited = run(joined, { type: "local_invite", users: ["carol"] });
+  const refused = down({ type: "refused", code: "limit", words: "too many" });
+
+  test("that was refused, or did not get away, rings nobody", () => {
+    expect(invited.progress.carol).toEqual({ is: "calling" });
+    for (const event of [refused, { type: "local_not_invited" } as const]) {
+      expect(run(invited, event).progress.carol).toBeUndefined();
+    }
+  });
+
+  test("outlives the refusal of something else once the roster knows it", () => {
+    const known = roster(5, ...both.members, member("carol", "invited"));
+    expect(run(invited, down({ type: "roster", ...known }), refused).progress.carol).toEqual({ is: "calling" });
+  });
+});
+
 describe("being called", () => {
   test("connected is shown only after admitted", () => {
     const accepting = run(bobRings, { type: "local_accept" });

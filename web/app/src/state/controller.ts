@@ -6,7 +6,7 @@ import { duration } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { rememberSpeaker } from "./link.ts";
 import type { Actions, Model, Problem } from "./model.ts";
-import { endWords, staysOpen } from "./outcome.ts";
+import { endWords, invitationNews, staysOpen } from "./outcome.ts";
 import type { Sounds } from "./sounds.ts";
 
 const CONTACTS_EVERY_MS = 30_000;
@@ -51,6 +51,10 @@ export class Controller implements Actions {
     this.#client.connect().catch(() => {
       // The state says why, and its screen what helps.
     });
+  }
+
+  now_ms(): number {
+    return this.#client.now_ms();
   }
 
   useHere(): void {
@@ -115,7 +119,8 @@ export class Controller implements Actions {
   }
 
   silence(): void {
-    this.#sounds.silence();
+    this.#model.silenced.value = true;
+    this.#sounds.follow(this.#model);
   }
 
   leave(): void {
@@ -216,6 +221,7 @@ export class Controller implements Actions {
 
   #showRinging(): void {
     this.#model.ringing.value = [...this.#ringing].map(([key, call]) => ({ key, state: call.state }));
+    if (this.#ringing.size === 0) this.#model.silenced.value = false;
     this.#sounds.follow(this.#model);
   }
 
@@ -235,7 +241,7 @@ export class Controller implements Actions {
       this.#model.media_turn.value += 1;
     });
     call.on("roster", (changes) => this.#tell(changes));
-    call.on("problem", (problem) => this.#problem(problem));
+    call.on("problem", (problem) => call === this.#call && this.#problem(problem));
   }
 
   #follow(state: CallState, call: Call): void {
@@ -243,6 +249,7 @@ export class Controller implements Actions {
     const before = this.#model.call.value;
     if (state.phase === "ended") return this.#ended(state);
     this.#model.call.value = state;
+    for (const words of invitationNews(before, state)) this.#notice(words);
     if (before?.phase !== "joined" && state.phase === "joined") this.#model.spoken.value = t("live.connected");
     this.#sounds.follow(this.#model);
   }

@@ -43,6 +43,8 @@ export interface Model {
   /** Rises when tracks have come or gone. */
   media_turn: Signal<number>;
   ringing: Signal<readonly Ringing[]>;
+  /** The ring is not heard any more; it still shows. */
+  silenced: Signal<boolean>;
   /** How the last call from here ended, until it is closed. */
   ended: Signal<Ended | undefined>;
   problems: Signal<readonly Problem[]>;
@@ -70,6 +72,7 @@ export function createModel(has_link: boolean, speaker_off: boolean): Model {
     media: signal(undefined),
     media_turn: signal(0),
     ringing: signal([]),
+    silenced: signal(false),
     ended: signal(undefined),
     problems: signal([]),
     panel: signal(undefined),
@@ -84,6 +87,8 @@ export function createModel(has_link: boolean, speaker_off: boolean): Model {
 
 /** What a person can do. */
 export interface Actions {
+  /** By the service's clock. */
+  now_ms(): number;
   useHere(): void;
   ready(): void;
   testRing(): void;

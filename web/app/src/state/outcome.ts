@@ -20,6 +20,7 @@ export function endWords(state: CallState): EndWords {
   const name = calleeName(state);
   const user = Object.keys(state.progress)[0];
   const progress = user && !state.joined_at_ms ? progressOf(state, user) : undefined;
+  if (end.error?.category === "network") return { title: t("end.refused"), detail: t(end.error.text) };
   if (end.error) return { title: t(end.error.text), detail: t(end.error.remedy) };
   if (progress?.is === "busy") return { title: t("end.busy", { name }), detail: t("end.busy_why") };
   if (progress?.is === "rejected" || (end.reason === "declined" && end.by !== state.me)) {
@@ -29,6 +30,19 @@ export function endWords(state: CallState): EndWords {
     return { title: t("end.no_answer"), detail: t("end.no_answer_why", { name }) };
   }
   return end.reason === "declined" ? { title: t("end.left") } : { title: t(`end.${end.reason}`) };
+}
+
+/** What has become of those who were rung into a call that goes on without them. */
+export function invitationNews(before: CallState | undefined, { phase, progress, roster, me }: CallState): string[] {
+  if (phase !== "joined" || before?.phase !== "joined") return [];
+  const names = new Map([...before.roster.members, ...roster.members].map(({ user, name }) => [user, name]));
+  return Object.entries(progress).flatMap(([user, told]) => {
+    const name = names.get(user) ?? user;
+    if (user === me || before.progress[user] === told) return [];
+    if (told.is === "busy") return [t("end.busy", { name })];
+    if (told.is === "rejected") return [t("end.declined", { name })];
+    return told.is === "over" && told.reason === "no_answer" ? [t("live.no_answer", { name })] : [];
+  });
 }
 
 /** An end that the person did not bring about stays until it has been read. */

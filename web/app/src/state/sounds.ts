@@ -43,7 +43,6 @@ export class Sounds {
   #playing: TuneName | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
   #out: GainNode | undefined;
-  #silenced = false;
 
   /** Called from a touch; true if the browser lets the page sound. */
   async unlock(): Promise<boolean> {
@@ -56,17 +55,9 @@ export class Sounds {
     return this.#context.state === "running";
   }
 
-  /** The ring that goes on at present is not heard any more. */
-  silence(): void {
-    this.#silenced = true;
-    this.#play(undefined);
-  }
-
   /** Plays what fits the model. */
   follow(model: Model): void {
-    const rings = model.ringing.value.length > 0;
-    if (!rings) this.#silenced = false;
-    this.#play(tuneOf(model, this.#silenced));
+    this.#play(tuneOf(model));
   }
 
   ended(state: CallState): void {
@@ -95,8 +86,8 @@ export class Sounds {
   }
 }
 
-function tuneOf(model: Model, silenced: boolean): TuneName | undefined {
-  if (model.ringing.value.length > 0) return silenced ? undefined : "ring";
+function tuneOf(model: Model): TuneName | undefined {
+  if (model.ringing.value.length > 0) return model.silenced.value ? undefined : "ring";
   if (model.test_rings.value) return "ring";
   const call = model.call.value;
   if (call?.phase !== "calling") return undefined;

@@ -106,7 +106,9 @@ export const en = {
   "incoming.accept_video": "Accept with video",
   "incoming.accept_audio": "Accept with audio",
   "incoming.decline": "Decline",
-  "incoming.hint": "Esc silences the ring",
+  "incoming.silence": "Silence the ring",
+  "incoming.silenced": "The ring is silent",
+  "incoming.leaves": "Accepting leaves the call that you are in.",
 
   "call.calling": "Calling…",
   "call.ringing": "Ringing…",
@@ -199,6 +201,7 @@ export const en = {
   "live.left": "{name} left.",
   "live.lost": "{name} lost the connection.",
   "live.back": "{name} is back.",
+  "live.no_answer": "{name} did not answer.",
   "live.muted": "Your microphone is off.",
   "live.unmuted": "Your microphone is on.",
   "live.connected": "Connected.",

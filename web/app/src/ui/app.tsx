@@ -1,7 +1,7 @@
 /** Which screen is shown. Screens only render the model and pass on what a person does. */
 
 import { createContext } from "preact";
-import { useContext } from "preact/hooks";
+import { useContext, useEffect, useRef } from "preact/hooks";
 import type { Actions, Model } from "../state/model.ts";
 import { t } from "../texts/t.ts";
 import { EndedScreen } from "./ended.tsx";
@@ -43,8 +43,18 @@ function HomeNotices() {
   return useApp().model.call.value ? null : <Notices />;
 }
 
+/** Who comes out of a call goes on at the list of people: what had the focus is gone. */
+function useFocusAfterCall(inCall: boolean): void {
+  const before = useRef(inCall);
+  useEffect(() => {
+    if (before.current && !inCall) document.getElementById("people-title")?.focus();
+    before.current = inCall;
+  }, [inCall]);
+}
+
 function Screen() {
   const { model } = useApp();
+  useFocusAfterCall(model.call.value !== undefined || model.ended.value !== undefined);
   const client = model.client.value;
   if (!model.has_link) return <NoLink />;
   if (client.is === "refused") return <Refused error={client.error} />;

@@ -1,5 +1,6 @@
 /** How a call from here came out, until it has been read. */
 
+import { useEffect, useRef } from "preact/hooks";
 import type { Ended } from "../state/model.ts";
 import { calleeName, endWords } from "../state/outcome.ts";
 import { t } from "../texts/t.ts";
@@ -11,11 +12,15 @@ export function EndedScreen({ state }: Ended) {
   const { actions } = useApp();
   const { title, detail } = endWords(state);
   const user = Object.keys(state.progress)[0];
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => heading.current?.focus(), []);
   return (
     <main id="main" class="gate" data-testid="ended">
       <div class="gate-card">
         {user ? <Avatar user={user} name={calleeName(state)} size="large" /> : <Logo />}
-        <h1 data-testid="end-title">{title}</h1>
+        <h1 ref={heading} tabIndex={-1} data-testid="end-title">
+          {title}
+        </h1>
         {detail ? <p>{detail}</p> : null}
         <div class="gate-actions">
           {user ? (

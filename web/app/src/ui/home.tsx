@@ -152,7 +152,9 @@ function Contacts() {
   const contacts = useApp().model.contacts.value;
   return (
     <section class="people" aria-labelledby="people-title">
-      <h1 id="people-title">{t("people.title")}</h1>
+      <h1 id="people-title" tabIndex={-1}>
+        {t("people.title")}
+      </h1>
       {contacts === undefined ? <p class="quiet-text">{t("people.loading")}</p> : null}
       {contacts?.length === 0 ? (
         <div class="card empty">

@@ -15,9 +15,14 @@ export function IncomingDialog() {
 }
 
 function Incoming({ ringing: { key, state } }: { ringing: Ringing }) {
-  const { actions } = useApp();
+  const { model, actions } = useApp();
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => {
+    const element = dialog.current;
+    element?.showModal();
+    // Closing gives the focus back to where it was.
+    return () => element?.close();
+  }, []);
   const name = state.from?.name ?? "";
   const video = state.media === "video";
   const known = [state.from?.user, state.me];
@@ -41,13 +46,31 @@ function Incoming({ ringing: { key, state } }: { ringing: Ringing }) {
       <h2 id="incoming-title">{t("incoming.calls", { name })}</h2>
       {state.title ? <p>{state.title}</p> : null}
       {others.length > 0 ? <p>{t("incoming.with", { names: names(others.map((member) => member.name)) })}</p> : null}
+      {model.call.value ? <p class="hint">{t("incoming.leaves")}</p> : null}
       <Answers
         video={video}
         answer={(withVideo) => actions.accept(key, withVideo)}
         decline={() => actions.decline(key)}
       />
-      <p class="hint">{t("incoming.hint")}</p>
+      <Silence />
     </dialog>
+  );
+}
+
+function Silence() {
+  const { model, actions } = useApp();
+  if (model.silenced.value) return <p class="hint">{t("incoming.silenced")}</p>;
+  return (
+    <button
+      type="button"
+      class="button text"
+      data-testid="silence"
+      aria-keyshortcuts="Escape"
+      title={`${t("incoming.silence")} (Esc)`}
+      onClick={() => actions.silence()}
+    >
+      {t("incoming.silence")}
+    </button>
   );
 }
 

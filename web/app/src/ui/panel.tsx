@@ -1,6 +1,6 @@
 /** Beside a call: who is in it, with what the host may do, and who may be invited. */
 
-import { type CallState, isHost, type Member } from "@convoke/sdk";
+import { type CallState, type Contact, isHost, type Member } from "@convoke/sdk";
 import { useEffect, useRef } from "preact/hooks";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
@@ -14,7 +14,13 @@ export function SidePanel({ call }: { call: CallState }) {
   const panel = model.panel.value;
   const title = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
-    if (panel) title.current?.focus();
+    if (!panel) return;
+    title.current?.focus();
+    return () => {
+      // What had the focus went with the panel: it goes on at the button that opened it.
+      if (document.activeElement !== document.body) return;
+      document.querySelector<HTMLElement>(`[data-testid=${panel}]`)?.focus();
+    };
   }, [panel]);
   if (!panel) return null;
   return (
@@ -107,30 +113,40 @@ function HostActions({ member }: { member: Member }) {
 }
 
 function InviteList({ call }: { call: CallState }) {
-  const { model, actions } = useApp();
+  const { model } = useApp();
   const here = new Set(call.roster.members.map((member) => member.user));
   const free = (model.contacts.value ?? []).filter((contact) => !here.has(contact.user) && contact.user !== call.me);
   if (free.length === 0) return <p class="quiet-text">{t("panel.invite_none")}</p>;
   return (
     <ul class="rows" data-testid="invitable">
       {free.map((contact) => (
-        <li class="row" key={contact.user} data-testid={`invite-${contact.user}`}>
-          <Avatar user={contact.user} name={contact.name} presence={contact.presence} />
-          <span class="row-text">
-            <strong>{contact.name}</strong>
-            <span>{presenceWords(contact)}</span>
-          </span>
-          <button
-            type="button"
-            class="button small primary"
-            data-testid="ring"
-            aria-label={t("panel.ring_named", { name: contact.name })}
-            onClick={() => actions.invite(contact.user)}
-          >
-            {t("panel.ring")}
-          </button>
-        </li>
+        <InviteRow key={contact.user} contact={contact} call={call} />
       ))}
     </ul>
+  );
+}
+
+function InviteRow({ contact, call }: { contact: Contact; call: CallState }) {
+  const { actions } = useApp();
+  const { user, name, presence } = contact;
+  const asked = call.progress[user]?.is === "calling";
+  return (
+    <li class="row" data-testid={`invite-${user}`}>
+      <Avatar user={user} name={name} presence={presence} />
+      <span class="row-text">
+        <strong>{name}</strong>
+        <span>{asked ? t("call.calling") : presenceWords(contact)}</span>
+      </span>
+      <button
+        type="button"
+        class="button small primary"
+        data-testid="ring"
+        aria-label={t("panel.ring_named", { name })}
+        aria-disabled={asked}
+        onClick={() => asked || actions.invite(user)}
+      >
+        {t("panel.ring")}
+      </button>
+    </li>
   );
 }

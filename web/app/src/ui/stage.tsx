@@ -59,11 +59,12 @@ function stateWords(call: CallState): string {
 }
 
 function Clock({ since_ms }: { since_ms: number }) {
-  const [now_ms, setNow] = useState(Date.now());
+  const { actions } = useApp();
+  const [now_ms, setNow] = useState(actions.now_ms());
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 1_000);
+    const timer = setInterval(() => setNow(actions.now_ms()), 1_000);
     return () => clearInterval(timer);
-  }, []);
+  }, [actions]);
   return (
     <span class="clock" role="timer" aria-label={t("call.duration")}>
       {duration(now_ms - since_ms)}

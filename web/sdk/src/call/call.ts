@@ -135,7 +135,8 @@ export class Call extends Emitter<CallEvents> {
   /** Rings more people into the call. */
   async invite(...users: UserName[]): Promise<void> {
     this.apply({ type: "local_invite", users });
-    await this.#tell({ type: "invite", callees: users });
+    const told = await this.#tell({ type: "invite", callees: users });
+    if (!told) this.apply({ type: "local_not_invited" });
   }
 
   /** The host mutes a member, who may unmute. */
@@ -322,13 +323,15 @@ export class Call extends Emitter<CallEvents> {
     }
   }
 
-  /** A request that fails is a problem to show; what stands is what the service says. */
-  async #tell(body: UpBody): Promise<void> {
+  /** False if it fails, which is a problem to show; what stands is what the service says. */
+  async #tell(body: UpBody): Promise<boolean> {
     try {
       await this.#services.tell(body, this.#state.meeting);
+      return true;
     } catch (error) {
-      if (error instanceof ConvokeError) this.emit("problem", { error });
-      else throw error;
+      if (!(error instanceof ConvokeError)) throw error;
+      this.emit("problem", { error });
+      return false;
     }
   }
 }

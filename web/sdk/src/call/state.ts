@@ -88,6 +88,8 @@ export type LocalEvent =
   /** The state answer says that this device is in. */
   | { type: "local_admitted"; meeting: MeetingId; roster: Roster }
   | { type: "local_invite"; users: readonly UserName[] }
+  /** The last invitation did not reach the service. */
+  | { type: "local_not_invited" }
   | { type: "local_mute"; track: Track; muted: boolean }
   | { type: "local_asked_answered"; track: Track }
   | { type: "local_path"; path: PathState; error?: ConvokeError }
@@ -163,6 +165,8 @@ export function reduce(state: CallState, event: CallEvent): CallState {
       return withProgress(state, event.user, { is: "rejected", reason: event.reason });
     case "busy":
       return withProgress(state, event.user, { is: "busy" });
+    case "refused":
+      return withoutUnheard(state);
     case "muted":
       return { ...state, muted: { ...state.muted, [event.track]: true } };
     case "blocked":
@@ -188,6 +192,8 @@ function local(state: CallState, event: CallEvent): CallState {
       return withRoster(state, event.roster, event.at_ms);
     case "local_invite":
       return event.users.reduce((next, user) => withProgress(next, user, { is: "calling" }), state);
+    case "local_not_invited":
+      return withoutUnheard(state);
     case "local_mute":
       return { ...state, muted: { ...state.muted, [event.track]: event.muted } };
     case "local_asked_answered":
@@ -228,6 +234,13 @@ function joinedOnce(state: CallState, at_ms: number | undefined): CallState {
 
 function withProgress(state: CallState, user: UserName, progress: Progress): CallState {
   return { ...state, progress: { ...state.progress, [user]: progress } };
+}
+
+/** An invitation that came to nothing: nobody is rung. */
+function withoutUnheard(state: CallState): CallState {
+  const rung = new Set(state.roster.members.map((member) => member.user));
+  const heard = Object.entries(state.progress).filter(([user, { is }]) => is !== "calling" || rung.has(user));
+  return state.phase === "joined" ? { ...state, progress: Object.fromEntries(heard) } : state;
 }
 
 function ended(state: CallState, end: CallEnd): CallState {

@@ -63,6 +63,11 @@ export class RingBook {
     });
   }
 
+  /** Whether there is an invitation that was sent after this answer was made: it says nothing about that one. */
+  isNewerThan({ now_ms }: State): boolean {
+    return [...this.#entries.values()].some(({ phase, sent_at_ms }) => phase === "ring" && sent_at_ms > now_ms);
+  }
+
   declined(invitation: InvitationId): Promise<RingEffect> {
     return this.#change(invitation, onDeclined);
   }
