@@ -175,7 +175,7 @@ impl RecordHeader {
 
     /// Bytes from this header to the next.
     pub(crate) fn total(&self) -> u64 {
-        aligned(RECORD_HEADER_LEN + self.len as usize) as u64
+        record_bytes(self.len as usize) as u64
     }
 
     pub(crate) fn payload_is_whole(&self, geometry: &Geometry, at: Position, payload: &[u8]) -> bool {
@@ -215,7 +215,7 @@ impl UnitPlan {
         let mut end = 0;
         for record in records {
             offsets.push(end);
-            end += aligned(RECORD_HEADER_LEN + payload_len(record, records.len())?) as u64;
+            end += record_bytes(payload_len(record, records.len())?) as u64;
         }
         offsets.push(end);
         Ok(Self { offsets })
@@ -275,6 +275,12 @@ pub(crate) fn encode_unit(
         out[begin..begin + RECORD_HEADER_LEN].copy_from_slice(&header.encode(geometry, *at));
         out.resize(begin + aligned(out.len() - begin), 0);
     }
+}
+
+/// Bytes that a record with a payload of this length takes of an append.
+#[must_use]
+pub fn record_bytes(payload_len: usize) -> usize {
+    aligned(RECORD_HEADER_LEN + payload_len)
 }
 
 fn aligned(len: usize) -> usize {

@@ -65,6 +65,7 @@ mod threads;
 
 pub use disk::DiskStorage;
 pub use error::{AppendError, Damaged, OpenError, ReadError, ReplayError, WaitError};
+pub use format::record_bytes;
 pub use log::Log;
 pub use options::{Fault, Options, SyncMode};
 pub use position::{Epoch, Position};

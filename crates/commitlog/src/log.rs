@@ -128,6 +128,12 @@ impl Log {
         }
     }
 
+    /// The largest append, headers included.
+    #[must_use]
+    pub fn append_bytes_max(&self) -> usize {
+        usize::try_from(self.shared().tail().append_max()).unwrap_or(usize::MAX)
+    }
+
     /// The number of this start.
     #[must_use]
     pub fn epoch(&self) -> Epoch {

@@ -244,6 +244,10 @@ impl Tail {
         batches.filter_map(|batch| batch.bytes_at(at)).next().map(read)
     }
 
+    pub(crate) fn append_max(&self) -> u64 {
+        self.append_max
+    }
+
     pub(crate) fn end(&self) -> Position {
         self.geometry.position(self.segment, self.offset)
     }

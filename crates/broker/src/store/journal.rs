@@ -1,6 +1,8 @@
 //! The one door from the broker to the log: `append`, `read`, and what is durable.
 
-use commitlog::{AppendError, Appended, Durable, Log, Need, NewRecord, Part, Position, ReadError, WaitError};
+use commitlog::{
+    AppendError, Appended, Durable, Log, Need, NewRecord, Part, Position, ReadError, WaitError, record_bytes,
+};
 
 use super::record::{self, Reference, SessionRecord, SubscribedOptions, kind};
 use crate::client::ClientKey;
@@ -10,6 +12,7 @@ use crate::message::{Message, SharedMessage};
 #[derive(Clone)]
 pub(crate) struct Journal {
     log: Log,
+    unit_bytes_max: usize,
 }
 
 /// A message that cannot be read back.
@@ -23,14 +26,41 @@ pub(crate) enum MessageError {
 
 impl Journal {
     pub(crate) fn new(log: Log) -> Self {
-        Self { log }
+        Self { unit_bytes_max: log.append_bytes_max(), log }
+    }
+
+    /// What one [`Self::append`] takes.
+    pub(crate) fn unit_bytes_max(&self) -> usize {
+        self.unit_bytes_max
     }
 
     /// Appends the batch as one unit. It is durable when [`Self::durable`] has reached the end that is returned.
     pub(crate) fn append(&self, batch: &Batch, need: Need) -> Result<Appended, AppendError> {
-        let parts: Vec<Vec<Part<'_>>> = batch.records.iter().map(|record| record.body.parts()).collect();
-        let records: Vec<NewRecord<'_>> = batch
-            .records
+        self.append_records(&batch.records, need)
+    }
+
+    /// Appends records that do not refer to each other, as many at a time as fit into one unit. After an error a part
+    /// of them may be in the log.
+    pub(crate) fn append_independent(&self, batch: &Batch, need: Need) -> Result<(), AppendError> {
+        let mut rest = batch.records.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |record: &Prepared| {
+                bytes += record.bytes();
+                bytes <= self.unit_bytes_max
+            };
+            // One that is too large by itself is the log's to refuse.
+            let count = rest.iter().map(fits).take_while(|fits| *fits).count().max(1);
+            let (unit, after) = rest.split_at(count);
+            self.append_records(unit, need)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn append_records(&self, records: &[Prepared], need: Need) -> Result<Appended, AppendError> {
+        let parts: Vec<Vec<Part<'_>>> = records.iter().map(|record| record.body.parts()).collect();
+        let records: Vec<NewRecord<'_>> = records
             .iter()
             .zip(&parts)
             .map(|(record, parts)| NewRecord::new(record.kind, record.owner, parts))
@@ -86,6 +116,17 @@ enum Body {
     Reference { before: Vec<u8>, at: usize, after: Vec<u8> },
 }
 
+impl Prepared {
+    /// What it takes of a unit.
+    fn bytes(&self) -> usize {
+        record_bytes(match &self.body {
+            Body::Bytes(bytes) => bytes.len(),
+            Body::Message { head, message } => head.len() + message.payload.len(),
+            Body::Reference { before, after, .. } => before.len() + size_of::<Position>() + after.len(),
+        })
+    }
+}
+
 impl Body {
     fn parts(&self) -> Vec<Part<'_>> {
         match self {
@@ -101,6 +142,16 @@ impl Body {
 impl Batch {
     pub(crate) fn is_empty(&self) -> bool {
         self.records.is_empty()
+    }
+
+    /// What it takes of a unit.
+    pub(crate) fn bytes(&self) -> usize {
+        self.records.iter().map(Prepared::bytes).sum()
+    }
+
+    /// Adds records that refer to none of their own.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.records.extend(other.records);
     }
 
     fn push(&mut self, kind: u8, owner: u64, body: Body) -> usize {
@@ -180,5 +231,51 @@ impl Batch {
     /// A record of another part that becomes durable with the rest, unchanged.
     pub(crate) fn foreign(&mut self, kind: u8, owner: u64, payload: Vec<u8>) {
         self.push(kind, owner, Body::Bytes(payload));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use commitlog::Options;
+    use commitlog::testing::ForgettingStorage;
+
+    #[test]
+    fn records_beyond_what_one_append_takes_are_appended_in_several() {
+        let storage = ForgettingStorage::new();
+        let options = Options { segment_size: 1 << 20, append_bytes_max: 16 << 10, ..Options::default() };
+        let (log, _) = Log::open(storage.handle(), options.clone()).unwrap();
+        let journal = Journal::new(log.clone());
+        let mut batch = Batch::default();
+        (0..1000).for_each(|number| batch.closed("c", &format!("channel {number}"), number));
+        assert!(batch.bytes() > 3 * journal.unit_bytes_max());
+        assert!(matches!(journal.append(&batch, Need::Essential), Err(AppendError::TooLarge { .. })));
+        journal.append_independent(&batch, Need::Essential).unwrap();
+        log.close().unwrap();
+        drop((journal, log));
+
+        let (_log, replay) = Log::open(storage.handle(), options).unwrap();
+        let mut times = Vec::new();
+        replay
+            .for_each(|replayed| {
+                if let Ok(record::Record::Closed { at_ms, .. }) = record::decode(replayed.kind, replayed.payload) {
+                    times.push(at_ms);
+                }
+            })
+            .unwrap();
+        assert_eq!(times, (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_batch_knows_what_it_takes_of_a_unit() {
+        let (log, _) = Log::open(ForgettingStorage::new().handle(), Options::default()).unwrap();
+        let mut batch = Batch::default();
+        batch.closed("client", "channel", 7);
+        batch.removed("client", &[Position(1), Position(2)]);
+        let begin = Journal::new(log.clone()).append(&batch, Need::Essential).unwrap();
+        let taken = begin.end.0 - begin.positions[0].0;
+        assert_eq!(batch.bytes() as u64, taken);
     }
 }

@@ -80,9 +80,10 @@ impl Worker {
         if self.lazy.is_empty() {
             return;
         }
-        match self.shared.journal.append(&self.lazy.to_batch(), Need::Essential) {
-            Ok(_) => self.lazy = Lazy::default(),
-            // The next turn tries again; what comes meanwhile is bounded by what may be in flight.
+        match self.shared.journal.append_independent(&self.lazy.to_batch(), Need::Essential) {
+            Ok(()) => self.lazy = Lazy::default(),
+            // The next turn tries again: what was logged already means the same twice, and what comes meanwhile is
+            // bounded by what may be in flight.
             Err(AppendError::Busy | AppendError::Full) => {}
             Err(error) => {
                 tracing::debug!(%error, "acknowledgements of clients were not logged; they will be repeated");

@@ -1,5 +1,7 @@
 //! A message at the worker of its receivers: into the inbox, to the client, or nowhere.
 
+use std::collections::VecDeque;
+
 use commitlog::{AppendError, Need, Position};
 use mqtt::topic::{Match, TopicName};
 use mqtt::{QoS, ReasonCode};
@@ -252,7 +254,7 @@ impl Worker {
         let mut matches = std::mem::take(&mut self.matches);
         self.subscriptions.collect_matches(topic, &mut matches);
         let mut outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
-        let mut receivers = Vec::new();
+        let mut receivers = VecDeque::new();
         for found in matches.iter().filter(|found| !(found.no_local && Some(&found.key) == from)) {
             outcome = Outcome::Done(ReasonCode::SUCCESS);
             receivers.extend(self.fan_to(message, found));
@@ -261,7 +263,7 @@ impl Worker {
         if receivers.is_empty() {
             self.answer(ticket, outcome);
         } else {
-            self.store(Stalled::Fan(LoggedFan { message: message.clone(), receivers, ticket }));
+            self.store(Stalled::Fan(LoggedFan { message: message.clone(), receivers, outcome, ticket }));
         }
     }
 
@@ -279,41 +281,74 @@ impl Worker {
         Some((found.key.clone(), ids))
     }
 
-    /// One copy of the message, and a reference for each inbox. Gives it back when the log is busy.
-    pub(super) fn store_fan(&mut self, fan: LoggedFan) -> Option<LoggedFan> {
-        let mut batch = Batch::default();
-        let index = batch.message(&fan.message);
-        let mut stored = Vec::new();
-        let mut outcome = Outcome::Done(ReasonCode::SUCCESS);
-        for (client, ids) in &fan.receivers {
-            match self.admit(client, &fan.message, ids.clone()) {
-                Ok(storing) => {
-                    add_reference(&mut batch, client, &storing, index);
-                    stored.push((client.clone(), storing));
+    /// Gives it back, with those that it is not stored for, when the log is busy.
+    pub(super) fn store_fan(&mut self, mut fan: LoggedFan) -> Option<LoggedFan> {
+        while !fan.receivers.is_empty() {
+            match self.store_for_some(&mut fan) {
+                Ok(()) => {}
+                Err(AppendError::Busy) => return Some(fan),
+                Err(error) => {
+                    self.refuse_for_full_log(&error);
+                    self.answer(fan.ticket, Outcome::Unavailable);
+                    return None;
                 }
-                Err(other) => outcome = merge(outcome, other),
             }
         }
+        self.answer(fan.ticket, fan.outcome);
+        None
+    }
+
+    /// One copy of the message, and a reference for each inbox as far as one unit of the log goes.
+    fn store_for_some(&mut self, fan: &mut LoggedFan) -> Result<(), AppendError> {
+        let mut unit = Batch::default();
+        let index = unit.message(&fan.message);
+        let stored = self.add_receivers(fan, &mut unit, index);
         if stored.is_empty() {
-            self.answer(fan.ticket, outcome);
-            return None;
+            return Ok(());
         }
-        match self.shared.journal.append(&batch, Need::Normal) {
+        match self.shared.journal.append(&unit, Need::Normal) {
             Ok(appended) => {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
                 for (client, storing) in stored {
                     self.put(&client, position, storing);
                     self.deliver(&client);
                 }
-                self.answer(fan.ticket, Outcome::Durable(appended.end));
+                fan.outcome = merge(fan.outcome, Outcome::Durable(appended.end));
+                Ok(())
             }
-            Err(AppendError::Busy) => return Some(fan),
             Err(error) => {
-                self.refuse_for_full_log(&error);
-                self.answer(fan.ticket, Outcome::Unavailable);
+                for (client, storing) in stored.into_iter().rev() {
+                    fan.receivers.push_front((client, storing.entry.subscription_ids));
+                }
+                Err(error)
             }
         }
-        None
+    }
+
+    /// Moves receivers from `fan` to `unit` until that is full.
+    fn add_receivers(&self, fan: &mut LoggedFan, unit: &mut Batch, message: usize) -> Vec<(ClientKey, Storing)> {
+        let mut stored = Vec::new();
+        let mut room = self.shared.journal.unit_bytes_max().saturating_sub(unit.bytes());
+        while let Some((client, ids)) = fan.receivers.pop_front() {
+            let storing = match self.admit(&client, &fan.message, ids) {
+                Ok(storing) => storing,
+                Err(other) => {
+                    fan.outcome = merge(fan.outcome, other);
+                    continue;
+                }
+            };
+            let mut records = Batch::default();
+            add_reference(&mut records, &client, &storing, message);
+            let bytes = records.bytes();
+            if bytes > room && !stored.is_empty() {
+                fan.receivers.push_front((client, storing.entry.subscription_ids));
+                break;
+            }
+            room = room.saturating_sub(bytes);
+            unit.extend(records);
+            stored.push((client, storing));
+        }
+        stored
     }
 }
 

@@ -5,10 +5,12 @@
 //! meanwhile. When much waits, this worker reads no further from all its publishers and from its mailbox. A *full* log
 //! is another matter: there the publisher is told.
 
+use std::collections::VecDeque;
+
 use queue::{NotTaken, SendDone, TopicName};
 
 use super::Worker;
-use super::post::{LinkKey, P2p, Ticket};
+use super::post::{LinkKey, Outcome, P2p, Ticket};
 use crate::client::ClientKey;
 use crate::message::SharedMessage;
 
@@ -32,8 +34,9 @@ pub(super) struct ToQueue {
 /// The receivers of one message that need it in the log.
 pub(super) struct LoggedFan {
     pub(super) message: SharedMessage,
-    /// With the identifiers of their subscriptions.
-    pub(super) receivers: Vec<(ClientKey, Box<[u32]>)>,
+    /// Those that it is not stored for yet, with the identifiers of their subscriptions.
+    pub(super) receivers: VecDeque<(ClientKey, Box<[u32]>)>,
+    pub(super) outcome: Outcome,
     pub(super) ticket: Ticket,
 }
 

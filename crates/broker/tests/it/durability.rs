@@ -303,3 +303,26 @@ fn what_was_handed_out_after_a_clean_start_and_forgotten_by_a_power_cut_carries_
     world.cut_power();
     assert!(world.connect(Profile::of(BOB)).receive().dup);
 }
+
+/// More than the log takes in one append.
+#[test]
+fn a_message_for_more_subscribers_than_one_append_holds_reaches_them_all() {
+    const SUBSCRIBERS: usize = 60;
+    let mut world = World::new();
+    let name = |number: usize| format!("GID_dev@@@subscriber-{number}");
+    for number in 0..SUBSCRIBERS {
+        world.connect(Profile::of(&name(number))).subscribe(&["chat/room"]);
+    }
+    // It is part of each reference.
+    let key = "k".repeat(60_000);
+    let properties = none().with(Property::UserProperty("collapseKey", &key)).unwrap();
+    let properties = properties.with(Property::UserProperty("collapseVersion", "1")).unwrap();
+    let mut service = world.connect(Profile::of(SERVICE));
+    assert_eq!(service.publish_with("chat/room", "for all", &properties), ReasonCode::SUCCESS);
+    world.cut_power();
+    for number in 0..SUBSCRIBERS {
+        let mut subscriber = world.connect(Profile::of(&name(number)));
+        assert_eq!(subscriber.receive().payload, "for all");
+        subscriber.expect_nothing();
+    }
+}
