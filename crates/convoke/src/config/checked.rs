@@ -42,6 +42,10 @@ pub struct MeetingTimes {
 }
 
 const PAYLOAD_BYTES_CEILING: usize = 256 * 1024;
+/// What the broker and the RTC server can number.
+const THREADS_MAX: usize = 64;
+const LOST_AFTER_MS_MIN: u64 = 100;
+const LOST_AFTER_MS_MAX: u64 = 60_000;
 
 impl Config {
     pub fn check(layers: &Layers, dev: bool) -> Result<Self, ConfigError> {
@@ -49,10 +53,12 @@ impl Config {
         let check = Check { layers };
         check.range("mqtt.topic_chars_max", raw.mqtt.topic_chars_max as u64, 64, 128)?;
         check.range("mqtt.payload_bytes_max", raw.mqtt.payload_bytes_max as u64, 1, PAYLOAD_BYTES_CEILING as u64)?;
+        check.range("server.threads", raw.server.threads as u64, 0, THREADS_MAX as u64)?;
+        check.range("media.lost_after_ms", raw.media.lost_after_ms, LOST_AFTER_MS_MIN, LOST_AFTER_MS_MAX)?;
         let address = |key: &str, text: &str| check.address(key, text).map(|a| if dev { loopback(a) } else { a });
         Ok(Self {
             data_dir: PathBuf::from(&raw.server.data_dir),
-            threads: threads(raw.server.threads),
+            threads: threads(raw.server.threads, std::thread::available_parallelism().map_or(1, usize::from)),
             groups: check.groups(&raw.names.groups, dev)?,
             signalling: raw.names.signalling || dev,
             mqtt: address("mqtt.listen", &raw.mqtt.listen)?,
@@ -88,11 +94,9 @@ fn fault(raw: &Raw) -> commitlog::Fault {
     }
 }
 
-fn threads(configured: usize) -> usize {
-    if configured > 0 {
-        return configured;
-    }
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// As configured; 0: one per core, as far as they can be numbered.
+pub(super) fn threads(configured: usize, cores: usize) -> usize {
+    if configured > 0 { configured } else { cores.min(THREADS_MAX) }
 }
 
 fn loopback(address: SocketAddr) -> SocketAddr {

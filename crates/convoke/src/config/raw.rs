@@ -32,7 +32,7 @@ pub struct Test {
 pub struct Server {
     /// Where everything that must survive is kept.
     pub data_dir: String,
-    /// Broker workers and media shards, each; 0 = one per core.
+    /// Broker workers and media shards, each, at most 64; 0 = one per core.
     pub threads: usize,
 }
 
@@ -74,7 +74,7 @@ pub struct Media {
     pub listen: String,
     /// Addresses that terminals can reach; empty: those of this machine's interfaces.
     pub advertise: Vec<String>,
-    /// Without an authenticated packet for so long a connection counts as lost.
+    /// Without an authenticated packet for so long a connection counts as lost; 100 to 60000.
     pub lost_after_ms: u64,
 }
 

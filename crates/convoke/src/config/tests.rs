@@ -45,6 +45,8 @@ fn values_out_of_range_say_the_range() {
     for (text, range) in [
         ("[meeting]\nring_s = 181\n", "1 to 180"),
         ("[mqtt]\ntopic_chars_max = 10\n", "64 to 128"),
+        ("[server]\nthreads = 65\n", "0 to 64"),
+        ("[media]\nlost_after_ms = 0\n", "100 to 60000"),
         ("[log]\nsync = \"never\"\n", "\"always\" or \"os\""),
         ("[tls]\nkey = \"x.pem\"\n", "set both or none"),
         ("[names]\ngroups = [\"app\"]\n", "7 to 64"),
@@ -53,6 +55,11 @@ fn values_out_of_range_say_the_range() {
         let words = refusal(Config::check(&layers(text, &[]).expect("known keys"), false));
         assert!(words.contains(range), "{text}: {words}");
     }
+}
+
+#[test]
+fn a_machine_with_more_cores_than_can_be_numbered_gets_as_many_threads_as_can() {
+    assert_eq!([(0, 2), (0, 96), (3, 96)].map(|(configured, cores)| checked::threads(configured, cores)), [2, 64, 3]);
 }
 
 #[test]
