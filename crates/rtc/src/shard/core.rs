@@ -2,7 +2,7 @@
 
 use super::ShardConfig;
 use super::events::is_minor;
-use super::mailbox::{Command, Handed, ShardMailbox};
+use super::mailbox::{Command, Handed, HandedDatagram, ShardMailbox};
 use super::peer::{Broken, Media, Outlet, Peer, PeerEvent};
 use super::routes::{Belongs, Routes};
 use super::socket::{Datagram, Egress};
@@ -59,7 +59,6 @@ impl Core {
         match command {
             Command::Call(channel, call) => self.call(channel, call, now),
             Command::Join(attempt) => self.join(*attempt, now),
-            Command::Route(source, shard) => self.routes.learn_foreign(source, shard),
         }
     }
 
@@ -116,18 +115,25 @@ impl Core {
         let Some(mailbox) = self.shards.get(shard) else {
             return self.config.metrics.discard(DropReason::UnknownSource);
         };
-        let handed = Handed {
+        let handed = HandedDatagram {
             from_shard: self.config.index,
             source: datagram.source,
             local_ip: datagram.local_ip,
             bytes: datagram.bytes.into(),
         };
-        if mailbox.hand_over(handed).is_err() {
+        if mailbox.hand_over(Handed::Datagram(handed)).is_err() {
             self.config.metrics.discard(DropReason::ShardFull);
         }
     }
 
     pub(super) fn handed(&mut self, handed: &Handed, now: Instant) {
+        match handed {
+            Handed::Datagram(datagram) => self.handed_datagram(datagram, now),
+            Handed::Route(source, shard) => self.routes.learn_foreign(*source, *shard),
+        }
+    }
+
+    fn handed_datagram(&mut self, handed: &HandedDatagram, now: Instant) {
         let datagram = Datagram { source: handed.source, local_ip: handed.local_ip, bytes: &handed.bytes };
         match self.routes.find(handed.source, &handed.bytes) {
             Belongs::ToPeer { peer, proven } => {
@@ -146,7 +152,7 @@ impl Core {
     /// Tells the shard whose socket gets them that the datagrams of this address are ours.
     fn claim(&self, source: SocketAddr, of: usize) {
         if let Some(mailbox) = self.shards.get(of)
-            && mailbox.send(Command::Route(source, self.config.index)).is_err()
+            && mailbox.hand_over(Handed::Route(source, self.config.index)).is_err()
         {
             // The next binding request claims it again.
             self.config.metrics.discard(DropReason::ShardFull);

@@ -1,8 +1,8 @@
 //! The bounded mailbox of a shard: what the door, the channel calls and the other shards ask of it.
 //!
-//! When it is full, calls and joins fail at once (and are repeated by their maker). Datagrams that other shards hand
-//! over have a compartment of their own, so that strangers who send many cannot shut calls out; when it is full, they
-//! are dropped.
+//! When it is full, calls and joins fail at once (and are repeated by their maker). What datagrams make other shards
+//! hand over has a compartment of its own, so that whoever sends many cannot shut calls out; when it is full, it is
+//! dropped.
 
 use crate::connect::Negotiated;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 /// Commands that wait for a shard, at most.
 const MAILBOX_MAX: usize = 4_096;
-/// Handed-over datagrams that wait, at most: some milliseconds of a busy shard.
+/// Handed-over datagrams and routes that wait, at most: some milliseconds of a busy shard.
 const HANDED_MAX: usize = 1_024;
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, ChannelError>>;
@@ -24,8 +24,6 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, ChannelError>>;
 pub(crate) enum Command {
     Call(ChannelId, Call),
     Join(Box<JoinAttempt>),
-    /// Datagrams from this address belong to that shard from now on.
-    Route(SocketAddr, usize),
 }
 
 pub(crate) enum Call {
@@ -56,8 +54,14 @@ pub(crate) enum JoinRefusal {
     ChannelFull,
 }
 
+pub(crate) enum Handed {
+    Datagram(HandedDatagram),
+    /// Datagrams from this address belong to that shard from now on.
+    Route(SocketAddr, usize),
+}
+
 /// A datagram that the kernel gave to another shard's socket.
-pub(crate) struct Handed {
+pub(crate) struct HandedDatagram {
     pub(crate) from_shard: usize,
     pub(crate) source: SocketAddr,
     pub(crate) local_ip: Option<IpAddr>,
@@ -120,8 +124,8 @@ impl ShardMailbox {
         Ok(())
     }
 
-    pub(crate) fn hand_over(&self, datagram: Handed) -> Result<(), Refused> {
-        self.handed.try_send(datagram).map_err(refused)?;
+    pub(crate) fn hand_over(&self, handed: Handed) -> Result<(), Refused> {
+        self.handed.try_send(handed).map_err(refused)?;
         self.wake();
         Ok(())
     }
@@ -137,5 +141,24 @@ impl ShardMailbox {
         if let Err(error) = self.waker.wake() {
             tracing::warn!(%error, "waking a media shard failed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+
+    #[test]
+    fn what_is_handed_over_leaves_the_room_of_calls() {
+        let poll = mio::Poll::new().unwrap();
+        let (mailbox, inbox) = mailbox(Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let route = || Handed::Route(SocketAddr::from(([192, 0, 2, 1], 1)), 0);
+        let taken = (0..2 * MAILBOX_MAX).filter(|_| mailbox.hand_over(route()).is_ok()).count();
+        assert_eq!((taken, mailbox.hand_over(route()).err()), (HANDED_MAX, Some(Refused::Full)));
+        let (reply, _answer) = oneshot::channel();
+        assert!(mailbox.send(Command::Call(ChannelId::from("c"), Call::Open(reply))).is_ok());
+        assert_eq!(inbox.commands.len(), 1);
     }
 }
