@@ -2,7 +2,7 @@
 
 use crate::support::program;
 use anyhow::{Context, Result};
-use convoke::demo::{Kill, Run, Script, Stage, Timeline, Victim};
+use convoke::demo::{Gap, Kill, Run, Script, Stage, Timeline, Victim};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -27,7 +27,7 @@ fn play_all(victim: Victim, gaps: &[usize]) -> Vec<(usize, Result<Run>)> {
         let mut runs = Vec::new();
         while let Some(gap) = gaps.get(next.fetch_add(1, Ordering::Relaxed)) {
             let folder = tempfile::tempdir().expect("temporary folder");
-            let run = play(folder.path(), Some(Kill { victim, gap: *gap }), false);
+            let run = play(folder.path(), Some(Kill { victim, gap: Gap::Lines(*gap) }), false);
             let run = run.with_context(|| format!("{victim:?} killed in gap {gap}"));
             if run.is_err() {
                 println!("logs of gap {gap} are kept in {}", folder.keep().display());
@@ -71,6 +71,9 @@ fn whole() -> Run {
     assert_eq!(run.outcome.rings["bob"], [1], "Bob's terminal rings once, for the first call only");
     assert_eq!(run.outcome.rings["carol"], [1]);
     assert_eq!(run.outcome.missed["bob"], 1);
+    let ended: Vec<_> = run.outcome.ended.iter().map(|(who, how)| (who.as_str(), how.as_str())).collect();
+    let by_alice = r#"{"by":"alice","reason":"destroyed"}"#;
+    assert_eq!(ended, [("alice", by_alice), ("bob", by_alice), ("carol", by_alice)]);
     run
 }
 
@@ -94,11 +97,10 @@ fn with_media_a_callee_killed_in_mid_call_is_survived() {
     with_media(Victim::Callee);
 }
 
-/// The gap after Alice was told that Bob accepted.
 fn with_media(victim: Victim) {
-    const ACCEPTED: usize = 13;
+    let gap = Gap::After("is told that he accepted");
     let folder = tempfile::tempdir().expect("temporary folder");
-    let run = play(folder.path(), Some(Kill { victim, gap: ACCEPTED }), true).unwrap_or_else(|e| panic!("{e:#}"));
-    assert!(run.killed);
+    let run = play(folder.path(), Some(Kill { victim, gap }), true).unwrap_or_else(|e| panic!("{e:#}"));
+    assert!(run.killed, "the script has no such line");
     assert_eq!((run.outcome.rings["bob"].as_slice(), run.outcome.missed["bob"]), ([1].as_slice(), 1));
 }

@@ -75,7 +75,7 @@ impl Scene {
     }
 
     fn kill(&mut self) -> Result<()> {
-        self.runtime.block_on(self.stage.kill_server())
+        self.runtime.block_on(self.stage.kill_server()).map(drop)
     }
 
     /// On the same data and ports; service and witness connect again.

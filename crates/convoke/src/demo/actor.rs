@@ -1,7 +1,7 @@
 //! A headless terminal as a separate process: JSON commands in, JSON events out.
 
 use super::process::Process;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -27,6 +27,7 @@ pub struct Actor {
     pub name: &'static str,
     terminal: Terminal,
     process: Option<(Process, ChildStdin)>,
+    end: Value,
     events: Arc<Events>,
 }
 
@@ -62,7 +63,7 @@ impl Events {
 
 impl Actor {
     pub fn new(name: &'static str, terminal: Terminal) -> Self {
-        Self { name, terminal, process: None, events: Arc::default() }
+        Self { name, terminal, process: None, end: Value::Null, events: Arc::default() }
     }
 
     pub fn is_running(&self) -> bool {
@@ -87,12 +88,20 @@ impl Actor {
 
     /// SIGKILL: nothing is said, nothing is flushed.
     pub async fn kill(&mut self) -> Result<()> {
-        let Some((mut process, _)) = self.process.take() else { bail!("{} is not running", self.name) };
-        process.kill().await
+        let name = self.name;
+        let (mut process, _) = self.process.take().with_context(|| format!("{name}'s terminal is not running"))?;
+        self.end = process.kill().await.with_context(|| format!("{name}'s terminal, log: {}", self.log().display()))?;
+        Ok(())
     }
 
-    pub fn freeze(&self) -> Result<()> {
-        self.running()?.0.stop()
+    /// What the system said of its last end.
+    pub fn end(&self) -> Value {
+        self.end.clone()
+    }
+
+    /// SIGSTOP; answers what the system says of it then.
+    pub async fn freeze(&self) -> Result<Value> {
+        self.running()?.0.stop().await
     }
 
     fn running(&self) -> Result<&(Process, ChildStdin)> {

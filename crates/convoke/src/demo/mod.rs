@@ -6,6 +6,7 @@
 
 mod actor;
 mod process;
+mod received;
 mod report;
 mod script;
 mod stage;
@@ -13,11 +14,11 @@ mod timeline;
 
 pub use actor::Actor;
 pub use reqwest::Method;
-pub use script::{Kill, Outcome, Run, Script, Victim};
+pub use script::{Gap, Kill, Outcome, Run, Script, Victim};
 pub use stage::Stage;
 pub use timeline::Timeline;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -57,9 +58,13 @@ async fn interruption() {
     }
 }
 
-async fn play(folder: &Path, program: &Path, timeline: &mut Timeline) -> Result<Run> {
+async fn play(folder: &Path, program: &Path, timeline: &mut Timeline) -> Result<()> {
     let stage = Stage::new(folder, program, SETTINGS)?;
-    Script::new(stage, timeline).play().await
+    let outcome = Script::new(stage, timeline).play().await?.outcome;
+    let rang_once = |who: &str| outcome.rings.get(who).is_some_and(|rings| rings == &[1]);
+    let is_as_told = rang_once("bob") && rang_once("carol") && outcome.missed.get("bob") == Some(&1);
+    ensure!(is_as_told, "Bob and Carol ring once each, and Bob misses one call; instead: {outcome:?}");
+    Ok(())
 }
 
 fn temporary_folder() -> Result<PathBuf> {

@@ -1,10 +1,16 @@
-//! A child process that is never left behind, and signals to it.
+//! A child process that is never left behind, signals to it, and what the system says of it.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
+use serde_json::{Value, json};
 use std::fs::OpenOptions;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+const STOPPED_WITHIN: Duration = Duration::from_secs(15);
+const STOPPED_POLL: Duration = Duration::from_millis(5);
 
 pub(super) struct Process {
     child: Child,
@@ -36,14 +42,32 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
-    /// SIGKILL, and waits until it is gone.
-    pub(super) async fn kill(&mut self) -> Result<()> {
-        self.child.kill().await.context("cannot kill a process of ours")
+    /// SIGKILL, and waits until it is gone; answers what its exit status says.
+    ///
+    /// # Errors
+    /// It had ended by itself.
+    pub(super) async fn kill(&mut self) -> Result<Value> {
+        let process = self.running()?;
+        self.child.start_kill().context("cannot kill a process of ours")?;
+        let status = self.wait().await?;
+        ensure!(status.signal() == Some(libc::SIGKILL), "process {process} had ended before it was killed: {status}");
+        Ok(json!({ "process": process, "signal": status.signal() }))
     }
 
-    /// SIGSTOP: it is there, but does nothing.
-    pub(super) fn stop(&self) -> Result<()> {
-        self.signal(libc::SIGSTOP)
+    /// SIGSTOP: it is there, but does nothing. Answers what the system says of it then.
+    pub(super) async fn stop(&self) -> Result<Value> {
+        let process = self.running()?;
+        self.signal(libc::SIGSTOP)?;
+        let began = Instant::now();
+        loop {
+            let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+            let status = status.context("the system does not say how a process of ours is")?;
+            match state(&status) {
+                Some(state) if state.starts_with('T') => return Ok(json!({ "process": process, "state": state })),
+                other => ensure!(began.elapsed() < STOPPED_WITHIN, "process {process} does not stop: {other:?}"),
+            }
+            tokio::time::sleep(STOPPED_POLL).await;
+        }
     }
 
     /// SIGTERM, and waits for its exit status.
@@ -57,7 +81,42 @@ impl Process {
     }
 
     fn signal(&self, signal: i32) -> Result<()> {
-        let id = self.child.id().ok_or_else(|| anyhow!("the process has ended"))?;
-        crate::sys::signal(id, signal).context("cannot signal a process of ours")
+        crate::sys::signal(self.running()?, signal).context("cannot signal a process of ours")
+    }
+
+    fn running(&self) -> Result<u32> {
+        self.id().ok_or_else(|| anyhow!("the process has ended"))
+    }
+}
+
+/// The state in `/proc/<id>/status`, such as `T (stopped)`.
+fn state(status: &str) -> Option<&str> {
+    status.lines().find_map(|line| line.strip_prefix("State:")).map(str::trim)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+mod tests {
+    use super::*;
+
+    fn spawn(program: &str, argument: &str) -> Process {
+        let mut command = Command::new(program);
+        command.arg(argument);
+        Process::spawn(command, Path::new("/dev/null")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_process_is_reported_as_the_system_sees_it() {
+        let mut process = spawn("sleep", "600");
+        let id = process.id().unwrap();
+        assert_eq!(process.stop().await.unwrap(), json!({ "process": id, "state": "T (stopped)" }));
+        assert_eq!(process.kill().await.unwrap(), json!({ "process": id, "signal": 9 }));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ended_by_itself_was_not_killed() {
+        let mut process = spawn("sh", "-c");
+        process.wait().await.unwrap();
+        assert!(process.kill().await.is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Picks facts out of what parts reported.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -18,10 +18,28 @@ pub(super) fn add(to: &mut Value, more: Value) {
 
 /// What the meeting service logged of a request: its message id on the queue, which is its log position in hex.
 pub(super) fn queued(log: &Path, signal: &Value) -> Value {
-    let Ok(text) = std::fs::read_to_string(log) else { return json!({}) };
-    let mut lines = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let line = lines.find(|line| line["fields"]["signal"] == *signal);
-    line.map_or(json!({}), |line| pick(&line["span"], &["queue_message"]))
+    let line = last_line(log, |line| line["fields"]["signal"] == *signal);
+    pick(&line["span"], &["queue_message"])
+}
+
+/// What the server logged when it rebuilt its state at its last start.
+pub(super) fn recovered(log: &Path) -> Value {
+    let of = |message: &str| last_line(log, |line| line["fields"]["message"] == message)["fields"].take();
+    let mut facts = pick(&of("log replayed"), &["records", "bytes"]);
+    add(&mut facts, pick(&of("meetings taken up"), &["meetings"]));
+    facts
+}
+
+/// Where the server said that it takes media.
+pub(super) fn media_address(log: &Path) -> Value {
+    last_line(log, |line| line["fields"]["message"] == "media port open")["fields"]["local_addr"].take()
+}
+
+/// The last wanted line of a log in JSON; null if there is none.
+fn last_line(log: &Path, wanted: impl Fn(&Value) -> bool) -> Value {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let mut lines = text.lines().rev().filter_map(|line| serde_json::from_str(line).ok());
+    lines.find(wanted).unwrap_or_default()
 }
 
 pub(super) fn names(roster: &Value) -> Vec<String> {
@@ -66,32 +84,4 @@ impl Traffic {
             dropped_blocked: self.dropped_blocked.saturating_sub(before.dropped_blocked),
         }
     }
-}
-
-/// Whether a media report shows a good run of both of `user`'s sources, every frame as it was sent.
-pub(super) fn is_flowing(media: &Value, user: &str) -> bool {
-    const FRAMES: u64 = 30;
-    const PACKETS: u64 = 50;
-    let matched = |source: &str| source_of(media, user, source).map_or(0, |s| number(s, "frames_ok"));
-    matched("camera") >= FRAMES && matched("microphone") >= PACKETS
-}
-
-/// What was received of `user`, by source.
-pub(super) fn received(media: &Value, user: &str) -> Value {
-    let (camera, microphone) = (source_of(media, user, "camera"), source_of(media, user, "microphone"));
-    let of = |source: Option<&Value>, name: &str| source.map_or(0, |s| number(s, name));
-    json!({
-        "pictures": of(camera, "frames_ok"), "altered": of(camera, "frames_bad") + of(microphone, "frames_bad"),
-        "packets": of(camera, "packets") + of(microphone, "packets"),
-        "lost": of(camera, "lost") + of(microphone, "lost"),
-        "speech": of(microphone, "frames_ok"), "cipher": media["cipher"],
-    })
-}
-
-fn number(of: &Value, name: &str) -> u64 {
-    of[name].as_u64().unwrap_or(0)
-}
-
-fn source_of<'a>(media: &'a Value, user: &str, source: &str) -> Option<&'a Value> {
-    media["sources"].as_array()?.iter().find(|s| s["user"] == user && s["source"] == source)
 }

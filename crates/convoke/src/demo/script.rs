@@ -1,6 +1,7 @@
 //! The call, step by step.
 
 use super::actor::Actor;
+use super::received::{self, Received};
 use super::report;
 use super::stage::Stage;
 use super::timeline::Timeline;
@@ -16,11 +17,19 @@ pub enum Victim {
     Callee,
 }
 
-/// A SIGKILL in the gap after line `gap` (from 1), and a new start at once.
+/// A SIGKILL in a gap between two lines, and a new start at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Kill {
     pub victim: Victim,
-    pub gap: usize,
+    pub gap: Gap,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Gap {
+    /// After so many lines.
+    Lines(usize),
+    /// After the line with these words.
+    After(&'static str),
 }
 
 /// What all runs must have in common, and what a test needs to know of this one.
@@ -31,7 +40,7 @@ pub struct Outcome {
     pub rings: BTreeMap<String, Vec<usize>>,
     /// Entries in the list of missed calls, by person.
     pub missed: BTreeMap<String, usize>,
-    /// How the first meeting ended, by person.
+    /// How the first meeting ended and through whom, as each person's terminal reported it.
     pub ended: BTreeMap<String, String>,
 }
 
@@ -118,8 +127,12 @@ impl<'a> Script<'a> {
     async fn line(&mut self, part: &str, words: &str, facts: Value) -> Result<()> {
         self.timeline.line(part, words, facts);
         self.run.victims.push(self.running());
+        let is_here = |gap| match gap {
+            Gap::Lines(lines) => lines == self.timeline.count(),
+            Gap::After(line) => line == words,
+        };
         match self.kill {
-            Some(kill) if kill.gap == self.timeline.count() => self.kill(kill.victim).await,
+            Some(kill) if is_here(kill.gap) => self.kill(kill.victim).await,
             _ => Ok(()),
         }
     }
@@ -161,7 +174,7 @@ impl<'a> Script<'a> {
         }
         let facts = json!({
             "ready_after_ms": took.as_millis() as u64, "process": self.stage.server_id(),
-            "mqtts_port": self.stage.mqtts_port(), "media_port": self.stage.media_port(),
+            "media": report::media_address(&self.stage.server_log()),
         });
         self.line("server", "is up: broker, queue, meeting service and RTC server in one process", facts).await
     }
@@ -174,11 +187,10 @@ impl<'a> Script<'a> {
         self.cast[BOB].start().await?;
         let connected = self.cast[BOB].wait("connected", SOON, |_| true).await?;
         self.cast[BOB].wait("synchronised", SOON, |_| true).await?;
-        self.line("bob", "connects over TLS", report::pick(&connected, &["session_present", "tls"])).await?;
-        if self.cast[BOB].is_running() {
-            self.cast[BOB].kill().await?;
-        }
-        self.line("bob", "is killed with SIGKILL: the phone is off", json!({})).await
+        self.line("bob", "connects over TLS", report::pick(&connected, &["session_present", "tls", "endpoint"]))
+            .await?;
+        self.cast[BOB].kill().await?;
+        self.line("bob", "is killed with SIGKILL: the phone is off", self.cast[BOB].end()).await
     }
 
     async fn caller_calls(&mut self) -> Result<()> {
@@ -207,15 +219,12 @@ impl<'a> Script<'a> {
 
     async fn server_is_killed(&mut self) -> Result<()> {
         self.cast[ALICE].skip();
-        self.stage.kill_server().await?;
-        self.line("server", "is killed with SIGKILL while the invitation waits", json!({})).await?;
-        if !self.stage.is_running() {
-            let took = self.stage.start_server().await?;
-            let facts = json!({ "ready_after_ms": took.as_millis() as u64, "process": self.stage.server_id() });
-            self.line("server", "is started again on the same data", facts).await?;
-        } else {
-            self.line("server", "runs again on the same data", json!({})).await?;
-        }
+        let end = self.stage.kill_server().await?;
+        self.line("server", "is killed with SIGKILL while the invitation waits", end).await?;
+        let took = self.stage.start_server().await?;
+        let mut facts = json!({ "ready_after_ms": took.as_millis() as u64, "process": self.stage.server_id() });
+        report::add(&mut facts, report::recovered(&self.stage.server_log()));
+        self.line("server", "is started again on the same data", facts).await?;
         let connected = self.cast[ALICE].wait("connected", LONGER, |_| true).await?;
         let mut facts = report::pick(&connected, &["session_present"]);
         if self.media {
@@ -258,20 +267,23 @@ impl<'a> Script<'a> {
 
     /// `viewer` gets whole frames and speech of `source`, checked against the file that it plays.
     async fn sees(&mut self, viewer: usize, source: &str) -> Result<()> {
-        let first = self.cast[viewer].wait("first_frame", LONGER, |e| e["user"] == source).await?;
-        ensure!(first["key_frame"] == true, "the first frame of {source} is no key frame: {first}");
-        let media = self.flowing(viewer, source).await?;
+        let is_picture = |e: &Value| e["user"] == source && e["source"] == "camera";
+        let first = self.cast[viewer].wait("first_frame", LONGER, is_picture).await?;
+        ensure!(first["key_frame"] == true, "the first picture of {source} is no key frame: {first}");
+        let received = self.flowing(viewer, source).await?;
+        let name = self.cast[viewer].name;
+        received.check().with_context(|| format!("what {name} receives of {source}"))?;
         let first_at_ms = first["at_ms"].as_u64().unwrap_or(0);
         let mut facts = json!({ "picture_after_admission_ms": first_at_ms.saturating_sub(self.admitted_at_ms) });
-        report::add(&mut facts, report::received(&media, source));
-        let name = self.cast[viewer].name;
+        report::add(&mut facts, received.facts());
         self.line(name, &format!("sees and hears {source}: encoded VP8 and Opus over SRTP"), facts).await
     }
 
-    /// Waits for a report with a good run of checked frames and audio.
-    async fn flowing(&mut self, viewer: usize, source: &str) -> Result<Value> {
-        let good = |e: &Value| report::is_flowing(e, source);
-        self.cast[viewer].wait("media", LONGER, good).await
+    /// Waits for a report of enough frames to judge.
+    async fn flowing(&self, viewer: usize, source: &str) -> Result<Received> {
+        let received = |e: &Value| Received::of(e, source).filter(Received::is_enough);
+        let event = self.cast[viewer].wait("media", LONGER, |e| received(e).is_some()).await?;
+        received(&event).context("a report was judged twice, and differently")
     }
 
     async fn caller_blocks_the_callee(&mut self) -> Result<()> {
@@ -280,8 +292,7 @@ impl<'a> Script<'a> {
             let watched = self.watch_callee_audio().await?;
             ensure!(watched.received > 0, "Bob's terminal does not send audio while blocked: {watched:?}");
             ensure!(watched.forwarded == 0, "the RTC server still forwards Bob's audio: {watched:?}");
-            let facts =
-                json!({ "received": watched.received, "forwarded": 0, "dropped_blocked": watched.dropped_blocked });
+            let facts = json!({ "received": watched.received, "forwarded": watched.forwarded, "dropped_blocked": watched.dropped_blocked });
             self.line("rtc", "forwards none of Bob's audio although his terminal goes on sending", facts).await?;
         }
         self.block("unblock", false).await?;
@@ -333,18 +344,31 @@ impl<'a> Script<'a> {
     }
 
     async fn meeting_is_destroyed(&mut self) -> Result<()> {
+        self.nothing_was_altered()?;
         self.cast[ALICE].say("destroy").await?;
         for who in [ALICE, BOB, CAROL] {
-            let ended = self.cast[who].wait("ended", LONGER, |e| e["reason"] == "destroyed").await?;
-            self.run.outcome.ended.insert(self.cast[who].name.into(), "destroyed".into());
+            let is_it = |e: &Value| e["meeting"] == *self.meeting && e["user"].is_null();
+            let ended = self.cast[who].wait("ended", LONGER, is_it).await?;
             let mut facts = report::pick(&ended, &["reason", "by"]);
+            self.run.outcome.ended.insert(self.cast[who].name.into(), facts.to_string());
+            ensure!(ended["reason"] == "destroyed", "the meeting ended in another way: {ended}");
             if who != ALICE {
                 let rings: usize = report::per_invitation(&self.cast[who].all("ring")).iter().sum();
                 report::add(&mut facts, json!({ "rings_in_all": rings }));
             }
-            self.line(self.cast[who].name, "is told that Alice has ended the meeting", facts).await?;
+            let words = if who == ALICE { "has ended it for all" } else { "is told that Alice has ended the meeting" };
+            self.line(self.cast[who].name, words, facts).await?;
         }
         self.channel_is_gone().await
+    }
+
+    /// Also in what nobody waited for.
+    fn nothing_was_altered(&self) -> Result<()> {
+        for actor in &self.cast {
+            let bad = actor.all("media").into_iter().find(|report| received::altered(report) > 0);
+            ensure!(bad.is_none(), "{} received altered frames: {}", actor.name, bad.unwrap_or_default());
+        }
+        Ok(())
     }
 
     async fn channel_is_gone(&mut self) -> Result<()> {
@@ -353,13 +377,14 @@ impl<'a> Script<'a> {
             ensure!(began.elapsed() < SOON, "the channel is still there: {channel}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.line("rtc", "has closed the channel", json!({ "channel": self.meeting })).await
+        let facts = json!({ "channel": self.meeting, "api_answer": null });
+        self.line("rtc", "has closed the channel: the API knows it no more", facts).await
     }
 
     async fn callee_misses_a_call(&mut self) -> Result<()> {
-        self.cast[BOB].freeze()?;
+        let frozen = self.cast[BOB].freeze().await?;
         self.callee_frozen = true;
-        self.line("bob", "is frozen with SIGSTOP: connected, but dead to the world", json!({})).await?;
+        self.line("bob", "is frozen with SIGSTOP: connected, but dead to the world", frozen).await?;
         self.cast[ALICE].tell(json!({ "do": "call", "user": "bob", "media": "audio" })).await?;
         let create = self.cast[ALICE].wait("publish_acknowledged", LONGER, |e| e["type"] == "create").await?;
         self.cast[ALICE].wait("admitted", LONGER, |_| true).await?;
@@ -371,7 +396,7 @@ impl<'a> Script<'a> {
             self.cast[BOB].kill().await?;
         }
         self.callee_frozen = false;
-        self.line("bob", "is killed with SIGKILL", json!({})).await?;
+        self.line("bob", "is killed with SIGKILL", self.cast[BOB].end()).await?;
         self.cast[BOB].start().await?;
         let missed = self.cast[BOB].wait("missed", LONGER, |_| true).await?;
         self.no_ring_for(&missed["invitation"])?;

@@ -137,7 +137,8 @@ impl Stage {
         }
     }
 
-    pub async fn kill_server(&mut self) -> Result<()> {
+    /// SIGKILL; answers what the system says of its end.
+    pub async fn kill_server(&mut self) -> Result<Value> {
         self.server.take().ok_or_else(|| anyhow!("the server is not running"))?.kill().await
     }
 
