@@ -100,12 +100,6 @@ impl History {
         self.acknowledged.len()
     }
 
-    /// Acknowledged messages that have not arrived (yet).
-    pub fn missing(&self, receiver: u32) -> usize {
-        let there: BTreeSet<Id> = self.received.get(&receiver).into_iter().flatten().copied().collect();
-        self.acknowledged.iter().filter(|id| id.receiver == receiver && !there.contains(id)).count()
-    }
-
     pub fn violations(&self) -> Vec<Violation> {
         let mut violations = self.lost();
         for (at, ids) in &self.received {
