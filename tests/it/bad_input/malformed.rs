@@ -7,7 +7,7 @@ use scenarios::wire;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[test]
 fn a_first_packet_that_is_no_connect_closes_its_connection() {
@@ -140,11 +140,11 @@ fn garbage_on_the_tls_and_http_ports_ends_with_an_alert_or_a_400() {
     scene.costs_nothing(25, garbage).expect("nobody is harmed");
 }
 
-/// Longer than any deadline for strangers.
-const STRANGERS_GONE_WITHIN: Duration = Duration::from_secs(15);
+/// So long after its own deadline a server does not mean to end a connection, however busy it is.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
-fn who_never_finishes_a_first_packet_is_gone_within_fifteen_seconds() {
+fn who_never_finishes_a_first_packet_is_put_out() {
     let mut scene = Scene::start().expect("the server starts");
     let bob = scene.device("bob").expect("bob");
     let Doors { mqtt, mqtts, http, .. } = scene.doors().expect("addresses");
@@ -160,21 +160,18 @@ fn who_never_finishes_a_first_packet_is_gone_within_fifteen_seconds() {
         ("half a header", http, b"GET / HTTP/1.1\r\nhost".to_vec()),
     ]
     .into_iter()
-    .map(|(name, server, bytes)| (name, thread::spawn(move || ended_after(server, &bytes))))
+    .map(|(name, server, bytes)| (name, thread::spawn(move || is_put_out(server, &bytes))))
     .collect();
     for (name, waiting) in slow {
-        let took = waiting.join().expect("it does not panic").expect("a connection");
-        assert!(took < STRANGERS_GONE_WITHIN, "{name} was kept for {took:?}");
+        waiting.join().expect("it does not panic").unwrap_or_else(|error| panic!("{name}: {error:#}"));
     }
     scene.witness_is_unharmed().expect("nobody is harmed");
     scene.returns_to(before).expect("all is as it was");
 }
 
-fn ended_after(server: SocketAddr, bytes: &[u8]) -> Result<Duration> {
-    let began = Instant::now();
+fn is_put_out(server: SocketAddr, bytes: &[u8]) -> Result<()> {
     let mut stream = wire::dial(server)?;
     stream.write_all(bytes)?;
-    stream.set_read_timeout(Some(STRANGERS_GONE_WITHIN))?;
-    wire::finish(&mut stream, b"")?;
-    Ok(began.elapsed())
+    stream.set_read_timeout(Some(PATIENCE))?;
+    wire::finish(&mut stream, b"").map(drop)
 }
