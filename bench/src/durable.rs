@@ -83,10 +83,10 @@ fn publisher(server: SocketAddr, login: &Value, n: usize) -> Result<Link> {
 }
 
 fn closed_loop(server: SocketAddr, login: &Value, topics: &Arc<Vec<String>>, seconds: u64) -> Result<(f64, Latencies)> {
-    let began = Instant::now();
-    let latencies = in_parallel(server, login, topics, move |link, topics, n, _| {
+    let (latencies, took) = in_parallel(server, login, topics, move |link, topics, n, start| {
         let (mut sent_at, mut latencies, mut next) = (HashMap::new(), Latencies::default(), n);
-        while began.elapsed() < Duration::from_secs(seconds) {
+        thread::sleep(start.saturating_duration_since(Instant::now()));
+        while start.elapsed() < Duration::from_secs(seconds) {
             while sent_at.len() < WINDOW {
                 next += 1;
                 sent_at.insert(link.publish(&topics[next % topics.len()], &[7; PAYLOAD_BYTES])?, Instant::now());
@@ -95,7 +95,7 @@ fn closed_loop(server: SocketAddr, login: &Value, topics: &Arc<Vec<String>>, sec
         }
         Ok(latencies)
     })?;
-    Ok((latencies.count() as f64 / began.elapsed().as_secs_f64(), latencies))
+    Ok((latencies.count() as f64 / took.as_secs_f64(), latencies))
 }
 
 fn open_loop(server: SocketAddr, login: &Value, topics: &Arc<Vec<String>>, seconds: u64) -> Result<Latencies> {
@@ -105,6 +105,7 @@ fn open_loop(server: SocketAddr, login: &Value, topics: &Arc<Vec<String>>, secon
         let schedule = Schedule { first: start + every.mul_f64(n as f64 / PUBLISHERS as f64), every, count };
         open_loop::run(link.stream(), topics, &[7; PAYLOAD_BYTES], schedule)
     })
+    .map(|(latencies, _)| latencies)
 }
 
 /// Waits for one acknowledgement, then takes all that are there.
@@ -127,12 +128,13 @@ fn take_acks(
     Ok(())
 }
 
+/// Connects all publishers, then lets each work from one common start on; answers also how long that took.
 fn in_parallel(
     server: SocketAddr,
     login: &Value,
     topics: &Arc<Vec<String>>,
     work: impl Fn(&mut Link, &[String], usize, Instant) -> Result<Latencies> + Send + Sync + Copy + 'static,
-) -> Result<Latencies> {
+) -> Result<(Latencies, Duration)> {
     let links = (0..PUBLISHERS).map(|n| publisher(server, login, n)).collect::<Result<Vec<_>>>()?;
     let start = Instant::now() + Duration::from_millis(100);
     let threads: Vec<_> = links
@@ -147,5 +149,5 @@ fn in_parallel(
     for thread in threads {
         all.extend(thread.join().map_err(|_| anyhow::anyhow!("a publisher panicked"))??);
     }
-    Ok(all)
+    Ok((all, start.elapsed()))
 }
