@@ -41,16 +41,25 @@ show() {
 }
 
 PASSED=0
+SKIPPED=0
 
-# Adds up what the runners say of themselves: cargo test, node --test, vitest, unittest.
+# Adds up what the runners say of themselves: cargo test, node --test, vitest, unittest (which counts skipped ones as run).
 count_tests() {
-  local plain
+  local plain skipped_of_run
   plain=$(sed 's/\x1b\[[0-9;]*m//g' "$1")
-  sum() { { grep -oE "$1" <<<"$plain" || true; } | { grep -oE '[0-9]+' || true; } | awk '{ n += $1 } END { print n + 0 }'; }
-  PASSED=$((PASSED + $(sum '^test result: ok\. [0-9]+ passed') + $(sum '^(#|ℹ) pass [0-9]+') + $(sum '^ *Tests  [0-9]+ passed') + $(sum '^Ran [0-9]+ tests?')))
+  # The last number of each match, added up.
+  sum() { { grep -oE "$1" <<<"$plain" || true; } | { grep -oE '[0-9]+[^0-9]*$' || true; } | awk '{ n += $1 } END { print n + 0 }'; }
+  skipped_of_run=$(sum '^OK \(.*skipped=[0-9]+')
+  PASSED=$((PASSED + $(sum '^test result: ok\. [0-9]+ passed') + $(sum '^(#|ℹ) pass [0-9]+') + $(sum '^ *Tests  [0-9]+ passed') + $(sum '^Ran [0-9]+ tests?') - skipped_of_run))
+  SKIPPED=$((SKIPPED + $(sum '^test result: ok\. .* [0-9]+ ignored') + $(sum '^(#|ℹ) skipped [0-9]+') + $(sum '^ *Tests  .*[0-9]+ skipped') + skipped_of_run))
 }
 
-total() { printf 'tests: %d passed, 0 failed\n' "$PASSED"; }
+# The closing line of all tests; skipped ones are named only if there are any.
+total() {
+  local skipped=
+  [ "$SKIPPED" = 0 ] || skipped="$SKIPPED skipped, "
+  printf 'tests: %d passed, %s0 failed\n' "$PASSED" "$skipped"
+}
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
