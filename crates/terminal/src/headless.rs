@@ -27,7 +27,6 @@ pub enum Answer {
     #[default]
     ByCommand,
     AcceptAfter(Duration),
-    RejectAfter(Duration),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -187,20 +186,12 @@ impl<W: AsyncWrite + Unpin> Headless<W> {
     }
 
     fn answer_later(&self, invitation: InvitationId) {
-        let (accept, wait) = match self.answer {
-            Answer::ByCommand => return,
-            Answer::AcceptAfter(wait) => (true, wait),
-            Answer::RejectAfter(wait) => (false, wait),
-        };
+        let Answer::AcceptAfter(wait) = self.answer else { return };
         let client = self.client.clone();
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             // Closed by now: there is nothing to answer.
-            let _ = if accept {
-                client.accept(invitation).await
-            } else {
-                client.reject(invitation, RejectReason::Declined).await
-            };
+            let _ = client.accept(invitation).await;
         });
     }
 

@@ -254,16 +254,17 @@ export class Client extends Emitter<ClientEvents> {
     const asked_at_ms = this.#clock.local_now_ms();
     const answer = await this.#requests.ask({ type: "state" }).catch(ignoreKnown);
     if (answer?.type !== "state") return false;
-    this.#clock.learn(answer.now_ms, asked_at_ms, this.#clock.local_now_ms());
-    await this.#apply(answer, asked_at_ms);
+    const answered_at_ms = this.#clock.local_now_ms();
+    this.#clock.learn(answer.now_ms, asked_at_ms, answered_at_ms);
+    await this.#apply(answer, asked_at_ms, answered_at_ms - asked_at_ms);
     return true;
   }
 
-  async #apply(state: DownOf<"state">, asked_at_ms: number): Promise<void> {
+  async #apply(state: DownOf<"state">, asked_at_ms: number, took_ms: number): Promise<void> {
     this.#identity = { user: state.user, name: state.name };
     await this.#store?.putOffset(this.#clock.offset_ms ?? 0);
     this.#setMissed(this.#unseen(state.outcomes).sort((a, b) => b.at_ms - a.at_ms));
-    await this.#ringer?.confirm(state);
+    await this.#ringer?.confirm(state, took_ms);
     const standing = state.call ?? undefined;
     this.#calls.standing(standing, asked_at_ms);
     this.#standsElsewhere(standing?.here ? undefined : standing);

@@ -41,7 +41,7 @@ async function bob(up = true) {
     call.apply({ type: "local_accept" });
     return call;
   };
-  const confirm = (answer: Partial<State>) => ringer.confirm(state(answer));
+  const confirm = (answer: Partial<State>) => ringer.confirm(state(answer), 0);
   const types = () => sent.map((up) => up.type);
   const leaving = () => types().filter((type) => type !== "mute");
   return { rings, began, rung, confirm, calls, types, leaving, signal: (down: Down) => calls.signal(down) };
@@ -141,11 +141,11 @@ describe("a call that was left here", () => {
     await vi.advanceTimersByTimeAsync(10);
     await began[0]?.leave();
     calls.standing(here, T0 + 5);
-    expect([began.length, leaving()]).toEqual([1, ["cancel", "leave"]]);
+    expect([began.length, leaving()]).toEqual([1, ["leave"]]);
     await vi.advanceTimersByTimeAsync(10);
     calls.standing(here, Date.now());
     await vi.advanceTimersByTimeAsync(0);
-    expect([began.length, leaving()]).toEqual([1, ["cancel", "leave", "leave"]]);
+    expect([began.length, leaving()]).toEqual([1, ["leave", "leave"]]);
   });
 
   test("or goes on elsewhere is told apart from one that broke", async () => {

@@ -96,38 +96,38 @@ describe("what happens here", () => {
 
 describe("the state answer", () => {
   test("rings what was held, as the same ring", () => {
-    const [verdict] = onState([entry()], state({ rings: [ring({ rev: 2 })] }));
+    const [verdict] = onState([entry()], state({ rings: [ring({ rev: 2 })] }), 0);
     expect([verdict?.effect.do, verdict?.store?.rev]).toEqual(["ring", 2]);
   });
 
   test("rings what this device has never heard of", () => {
-    const [verdict] = onState([], state({ rings: [ring()] }));
+    const [verdict] = onState([], state({ rings: [ring()] }), 0);
     expect([verdict?.effect.do, verdict?.store?.phase]).toEqual(["ring", "ring"]);
   });
 
   test.each(["missed", "done"] as const)("does not ring what is %s here", (phase) => {
-    expect(onState([entry({ phase })], state({ rings: [ring()] }))).toEqual([{ effect: { do: "nothing" } }]);
+    expect(onState([entry({ phase })], state({ rings: [ring()] }), 0)).toEqual([{ effect: { do: "nothing" } }]);
   });
 
   test("says again that a ring was declined if the service has not heard it", () => {
     const declined = onDeclined(entry()).store;
-    const [verdict] = onState(declined ? [declined] : [], state({ rings: [ring()] }));
+    const [verdict] = onState(declined ? [declined] : [], state({ rings: [ring()] }), 0);
     expect(verdict?.effect.do).toBe("decline_again");
   });
 
   test("ends a ring that it does not know: missed if it lists the outcome, done if not", () => {
-    const [missed] = onState([entry()], state({ outcomes: [outcome()] }));
-    const [done] = onState([entry()], state());
+    const [missed] = onState([entry()], state({ outcomes: [outcome()] }), 0);
+    const [done] = onState([entry()], state(), 0);
     expect([missed?.store?.phase, done?.store?.phase]).toEqual(["missed", "done"]);
   });
 
   test("does not end a ring that was sent after it was made", () => {
-    expect(onState([entry({ sent_at_ms: T0 + 2_000 })], state({ now_ms: T0 + 1_000 }))).toEqual([]);
+    expect(onState([entry({ sent_at_ms: T0 + 2_000 })], state({ now_ms: T0 + 1_000 }), 0)).toEqual([]);
   });
 
   test("knows the call that this device is in", () => {
     const call = { meeting: "m1", media: "video", here: true, roster: ring().roster } as const;
-    const [verdict] = onState([entry()], state({ call }));
+    const [verdict] = onState([entry()], state({ call }), 0);
     expect(verdict?.effect).toMatchObject({ do: "stop", reason: { why: "admitted" } });
   });
 });

@@ -249,11 +249,10 @@ impl Core {
     fn handle_state(&mut self, turn: &mut Turn<'_, '_>, envelope: &Envelope, state: State) {
         self.clock.learn(state.now_ms, turn.now_ms());
         turn.set_clock(self.clock);
-        if self.asked.as_ref().is_none_or(|asked| Some(asked.request) != envelope.in_reply_to) {
-            return;
-        }
-        self.asked = None;
-        let unclear = self.rings.handle_state(turn, &mut self.links, &state);
+        let Some(asked) = self.asked.take_if(|asked| Some(asked.request) == envelope.in_reply_to) else { return };
+        // What the service sent after the question may be missing in the answer.
+        let knows_until_ms = state.now_ms.saturating_sub(turn.now_ms().saturating_sub(asked.at_ms));
+        let unclear = self.rings.handle_state(turn, &mut self.links, &state, knows_until_ms);
         self.calls.handle_state(turn, &mut self.links, &state);
         turn.tell(Event::State(Box::new(state)));
         if !std::mem::replace(&mut self.synchronised, true) {

@@ -341,9 +341,15 @@ impl Rings {
         ask
     }
 
-    /// Takes the service's word on everything older than its answer. True if an invitation is newer, so that one more
-    /// answer is needed.
-    pub(crate) fn handle_state(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, state: &State) -> bool {
+    /// Takes the service's word on everything that was sent before `knows_until_ms`. True if an invitation is newer, so
+    /// that one more answer is needed.
+    pub(crate) fn handle_state(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        links: &mut Links,
+        state: &State,
+        knows_until_ms: u64,
+    ) -> bool {
         for ring in &state.rings {
             self.confirm(turn, links, ring, state.now_ms);
         }
@@ -353,8 +359,8 @@ impl Rings {
             self.silence(turn, links, outcome.invitation);
             self.miss(turn, outcome, expires_at_ms, held.and_then(|held| held.delivery));
         }
-        self.end_unconfirmed(turn, links, state);
-        self.release_held(turn, state.now_ms)
+        self.end_unconfirmed(turn, links, state, knows_until_ms);
+        self.release_held(turn, knows_until_ms)
     }
 
     /// It stands: rings on as the same ring, or begins.
@@ -396,13 +402,13 @@ impl Rings {
     }
 
     /// What rang here and does not stand any more has ended without our hearing of it.
-    fn end_unconfirmed(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, state: &State) {
+    fn end_unconfirmed(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, state: &State, knows_until_ms: u64) {
         let stands = |id: &InvitationId| state.rings.iter().any(|ring| ring.invitation == *id);
         let rang = self.known.values().filter(|entry| entry.is == Known::Ring && !stands(&entry.invitation));
         let over: Vec<_> = rang.map(|entry| (entry.invitation, entry.rev)).collect();
         for (invitation, rev) in over {
             let live = self.live.get(&invitation);
-            let newer = live.is_some_and(|live| live.sent_at_ms >= state.now_ms);
+            let newer = live.is_some_and(|live| live.sent_at_ms >= knows_until_ms);
             let pending = live.and_then(|live| live.answer.as_ref());
             let answering = pending.is_some_and(|answer| turn.now_ms() < answer.at_ms + ACCEPT_PATIENCE_MS);
             if !newer && !answering {
@@ -418,8 +424,9 @@ impl Rings {
     }
 
     /// Lets go what the answer knows nothing of; keeps what was sent after it.
-    fn release_held(&mut self, turn: &mut Turn<'_, '_>, now_ms: u64) -> bool {
-        let (newer, over): (Vec<_>, Vec<_>) = self.held.drain(..).partition(|held| held.envelope.sent_at_ms >= now_ms);
+    fn release_held(&mut self, turn: &mut Turn<'_, '_>, knows_until_ms: u64) -> bool {
+        let newer = |held: &Held| held.envelope.sent_at_ms >= knows_until_ms;
+        let (newer, over): (Vec<_>, Vec<_>) = self.held.drain(..).partition(newer);
         self.held = newer;
         for held in over {
             let key = (held.ring.invitation, held.ring.rev);

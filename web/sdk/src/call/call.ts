@@ -102,7 +102,6 @@ export class Call extends Emitter<CallEvents> {
   async leave(): Promise<void> {
     const alone = this.#state.phase === "calling";
     this.apply({ type: "local_end", end: { reason: alone ? "cancelled" : "left", by: this.#state.me } });
-    if (alone) await this.#tell({ type: "cancel" });
     await this.#tell({ type: "leave" });
   }
 

@@ -8,6 +8,7 @@
 import type { ServiceClock } from "../core/clock.ts";
 import type { Down, DownOf, InvitationId, Outcome, Ring, State } from "../wire.ts";
 import {
+  isNewer,
   onDeadline,
   onDeclined,
   onEnded,
@@ -54,18 +55,20 @@ export class RingBook {
   }
 
   /** Holds the entries against the state answer. */
-  confirm(state: State): Promise<RingEffect[]> {
+  confirm(state: State, took_ms: number): Promise<RingEffect[]> {
     return this.#next(async () => {
       const effects: RingEffect[] = [];
-      for (const verdict of onState(this.#entries.values(), state)) effects.push(await this.#apply(verdict));
+      for (const verdict of onState(this.#entries.values(), state, took_ms)) effects.push(await this.#apply(verdict));
       await this.#prune();
       return effects;
     });
   }
 
-  /** Whether there is an invitation that was sent after this answer was made: it says nothing about that one. */
-  isNewerThan({ now_ms }: State): boolean {
-    return [...this.#entries.values()].some(({ phase, sent_at_ms }) => phase === "ring" && sent_at_ms > now_ms);
+  /** Whether there is an invitation of which this answer neither says that it stands nor can say that it does not. */
+  leavesOpen(state: State, took_ms: number): boolean {
+    const standing = new Set(state.rings.map((ring) => ring.invitation));
+    const open = (entry: RingEntry) => entry.phase === "ring" && !standing.has(entry.invitation);
+    return [...this.#entries.values()].some((entry) => open(entry) && isNewer(entry, state, took_ms));
   }
 
   declined(invitation: InvitationId): Promise<RingEffect> {

@@ -43,10 +43,10 @@ export class Ringer {
     return () => this.#show(effect);
   }
 
-  /** What came after the answer was made needs one more answer: it may be held for it. */
-  async confirm(state: State): Promise<void> {
-    for (const effect of await this.#book.confirm(state)) this.#show(effect);
-    if (this.#book.isNewerThan(state)) this.#shell.refresh();
+  /** `took_ms`: from the question to this answer. What it leaves open needs one more: it may be held for that. */
+  async confirm(state: State, took_ms: number): Promise<void> {
+    for (const effect of await this.#book.confirm(state, took_ms)) this.#show(effect);
+    if (this.#book.leavesOpen(state, took_ms)) this.#shell.refresh();
   }
 
   async declined(invitation: InvitationId): Promise<void> {

@@ -141,16 +141,24 @@ export function onSettled(entry: RingEntry): RingVerdict {
   return { store: { ...entry, phase: "done" }, effect: stop };
 }
 
-/** The state answer is the truth: what stands in it rings, what does not stand in it any more is over. */
-export function onState(entries: Iterable<RingEntry>, state: State): RingVerdict[] {
+/**
+ * The state answer is the truth: what stands in it rings, what does not stand in it any more is over. That is sure for what
+ * was sent before the question, which took `took_ms` to be answered: what came later may be missing.
+ */
+export function onState(entries: Iterable<RingEntry>, state: State, took_ms: number): RingVerdict[] {
   const known = new Map([...entries].map((entry) => [entry.invitation, entry]));
   const standing = new Set(state.rings.map((ring) => ring.invitation));
   const rings = state.rings.map((ring) => confirmed(known.get(ring.invitation), ring, state.now_ms));
   const outcomes = new Map(state.outcomes.map((outcome) => [outcome.invitation, outcome]));
   const over = [...known.values()]
-    .filter((entry) => entry.phase === "ring" && !standing.has(entry.invitation) && entry.sent_at_ms <= state.now_ms)
+    .filter((entry) => entry.phase === "ring" && !standing.has(entry.invitation) && !isNewer(entry, state, took_ms))
     .map((entry) => overByState(entry, outcomes.get(entry.invitation), state));
   return [...rings, ...over];
+}
+
+/** The answer may not know of it. */
+export function isNewer({ sent_at_ms }: RingEntry, { now_ms }: State, took_ms: number): boolean {
+  return sent_at_ms >= now_ms - took_ms;
 }
 
 function confirmed(entry: RingEntry | undefined, ring: Ring, now_ms: number): RingVerdict {
