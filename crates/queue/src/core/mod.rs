@@ -146,9 +146,9 @@ impl Core {
         picked
     }
 
-    pub(crate) fn take_back(&mut self, id: SubscriptionId, hand_outs: &[HandOut]) {
+    pub(crate) fn take_back(&mut self, id: SubscriptionId, picked: &Picked) {
         if let Some(subscribed) = self.subscriptions.get_mut(&id) {
-            subscribed.state.take_back(hand_outs);
+            subscribed.state.take_back(picked);
         }
     }
 

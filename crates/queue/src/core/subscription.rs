@@ -237,17 +237,20 @@ impl Subscription {
         position < self.cursor && !self.flights.contains_key(&position)
     }
 
-    /// Undoes hand-outs that could not be logged.
-    pub(crate) fn take_back(&mut self, hand_outs: &[HandOut]) {
-        for hand_out in hand_outs {
-            if let Some(Flight { state: State::Hidden { until, .. }, .. }) = self.flights.get(&hand_out.position) {
-                self.deadlines.remove(&(*until, hand_out.position));
+    /// Undoes a pick whose hand-outs could not be logged. What had never been handed out is so again: left behind the
+    /// cursor, it would be lost with the next start as soon as anything after it was logged.
+    pub(crate) fn take_back(&mut self, picked: &Picked) {
+        for HandOut { position, attempt, .. } in &picked.hand_outs {
+            if let Some(Flight { state: State::Hidden { until, .. }, .. }) = self.flights.remove(position) {
+                self.deadlines.remove(&(until, *position));
             }
-            if let Some(flight) = self.flights.get_mut(&hand_out.position) {
-                flight.attempt = hand_out.attempt - 1;
+            if *attempt == 1 {
+                self.cursor = self.cursor.min(*position);
+            } else {
+                self.replay_hand_out(*position, attempt - 1);
             }
-            self.make_ready(hand_out.position);
         }
+        picked.dead.iter().for_each(|dead| self.make_ready(dead.position));
     }
 
     /// A hand-out of an earlier start: due again, with its attempt counted.

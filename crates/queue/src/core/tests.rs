@@ -184,8 +184,45 @@ fn hand_outs_that_could_not_be_logged_are_taken_back() {
     let mut core = core();
     send(&mut core, 10, None);
     let picked = pick_from(&mut core, SUBSCRIPTION, &TagFilter::All, 1, at(0));
-    core.take_back(SUBSCRIPTION, &picked.hand_outs);
+    core.take_back(SUBSCRIPTION, &picked);
     assert_eq!(pick(&mut core, 1, at(0)), [(10, 1, 2)]);
+}
+
+#[test]
+fn a_pick_that_was_taken_back_is_picked_again_whole() {
+    let mut core = core();
+    for position in [10, 20, 30, 40] {
+        send(&mut core, position, Some(if position == 30 { "other" } else { "tag" }));
+    }
+    core.replay_hand_out(SUBSCRIPTION, Position(10), 3);
+    core.replay_hand_out(SUBSCRIPTION, Position(20), 1);
+    let filter = TagFilter::Tags(BTreeSet::from(["tag".to_owned()]));
+    let attempts =
+        |picked: &Picked| picked.hand_outs.iter().map(|out| (out.position.0, out.attempt)).collect::<Vec<_>>();
+    let first = pick_from(&mut core, SUBSCRIPTION, &filter, 9, at(0));
+    assert_eq!((attempts(&first), first.dead[0].position.0), (vec![(20, 2), (40, 1)], 10));
+    core.take_back(SUBSCRIPTION, &first);
+    let again = pick_from(&mut core, SUBSCRIPTION, &filter, 9, at(0));
+    assert_eq!((attempts(&again), again.dead[0].position.0), (vec![(20, 2), (40, 1)], 10));
+}
+
+#[test]
+fn what_was_taken_back_is_not_lost_when_only_what_follows_it_was_logged() {
+    let mut core = core();
+    let large = Entry { tag: None, bytes: RECEIVE_BYTES_MAX, stored: WallMs(0) };
+    core.replay_hand_out(SUBSCRIPTION, Position(10), 1);
+    send(&mut core, 10, None);
+    core.add_message(TOPIC, Position(20), large.clone());
+    send(&mut core, 30, None);
+    let first = pick_from(&mut core, SUBSCRIPTION, &TagFilter::All, 1, at(0));
+    assert_eq!(pick(&mut core, 1, at(0)), [(20, 1, 2)]);
+    let lost =
+        Picked { hand_outs: vec![HandOut { position: Position(20), attempt: 1, serial: 2 }], ..Picked::default() };
+    core.take_back(SUBSCRIPTION, &lost);
+    core.take_back(SUBSCRIPTION, &first);
+    // The first is small, the second has no room behind it, and the third must not overtake it.
+    let logged = pick(&mut core, 9, at(0));
+    assert_eq!(logged, [(10, 2, 3)]);
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Inner {
             notified.as_mut().enable();
             let look = self.look(&ticket, &request)?;
             self.bury(&ticket, &look);
-            let deliveries = self.deliver(&ticket, &look)?;
+            let deliveries = self.deliver(&ticket, &look);
             let look_again = look.picked.more || !look.picked.hand_outs.is_empty();
             if !deliveries.is_empty() || (!look_again && Instant::now() >= end) {
                 return Ok(deliveries);
@@ -117,7 +117,7 @@ impl Inner {
         };
         let picked = state.core.pick(ticket.subscription, &want);
         if !picked.hand_outs.is_empty() {
-            self.log_hand_outs(&mut state, ticket.subscription, &picked.hand_outs)?;
+            self.log_hand_outs(&mut state, ticket.subscription, &picked)?;
             // Those who wait do so until the next message is due.
             state.wake(ticket.subscription);
         }
@@ -129,30 +129,34 @@ impl Inner {
         &self,
         state: &mut State,
         subscription: SubscriptionId,
-        hand_outs: &[HandOut],
+        picked: &Picked,
     ) -> Result<(), Unavailable> {
-        let payload = encode_hand_outs(hand_outs.iter().map(|out| (out.position, out.attempt)));
+        let payload = encode_hand_outs(picked.hand_outs.iter().map(|out| (out.position, out.attempt)));
         let payload = [Part::Bytes(&payload)];
         let record = NewRecord::new(kind::HAND_OUT, subscription.0, &payload);
         let logged = state.append(&self.log, Need::Essential, &[record]);
         if logged.is_err() {
-            state.core.take_back(subscription, hand_outs);
+            state.core.take_back(subscription, picked);
         }
         logged.map(drop)
     }
 
-    fn deliver(&self, ticket: &Ticket, look: &Look) -> Result<Vec<Delivery>, ReceiveError> {
+    /// A message that cannot be read keeps none of the others back.
+    fn deliver(&self, ticket: &Ticket, look: &Look) -> Vec<Delivery> {
         let deliver = |out: &HandOut| {
+            let message = self.read(out.position);
+            let message =
+                message.inspect_err(|error| tracing::error!(%error, "a message cannot be handed out")).ok()?;
             let id = HandOutId { subscription: ticket.subscription, position: out.position, serial: out.serial };
-            Ok(Delivery {
+            Some(Delivery {
                 message_id: message_id(out.position),
                 topic: look.facts.topic.clone(),
-                message: self.read(out.position)?,
+                message,
                 receipt: id.receipt(self.log.epoch()),
                 attempt: out.attempt,
             })
         };
-        look.picked.hand_outs.iter().map(deliver).collect()
+        look.picked.hand_outs.iter().filter_map(deliver).collect()
     }
 
     fn read(&self, position: Position) -> Result<Message, Unavailable> {

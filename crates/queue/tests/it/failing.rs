@@ -94,6 +94,21 @@ async fn what_a_busy_queue_does_not_take_comes_back_and_can_be_tried_again() {
 }
 
 #[tokio::test]
+async fn a_message_that_the_disk_has_damaged_keeps_no_other_back() {
+    let world = World::new().await;
+    for body in ["before", "damaged", "after"] {
+        world.send(body).await;
+    }
+    let damage = |bytes: &mut Vec<u8>| {
+        let at = bytes.windows(7).position(|window| window == b"damaged").unwrap();
+        bytes[at] = b'D';
+    };
+    world.storage.corrupt("00000000000000000001.segment", damage).unwrap();
+    assert_eq!(bodies(&world.receive_due().await), [("before".to_owned(), 1), ("after".to_owned(), 1)]);
+    assert_eq!(bodies(&world.receive_due().await), []);
+}
+
+#[tokio::test]
 async fn a_closed_engine_lets_nobody_wait() {
     let world = World::new().await;
     let engine = world.engine.clone();
