@@ -229,7 +229,9 @@ impl Handle {
             self.shared.wake_all();
             tail.end()
         };
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        // Held to the end: who closes the log at the same time waits for the same threads.
+        let mut running = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads = std::mem::take(&mut *running);
         let shared = Arc::clone(&self.shared);
         if threads.iter().any(|thread| thread.thread().id() == thread::current().id()) {
             // The last handle was dropped by a watcher: the writer cannot wait for itself.

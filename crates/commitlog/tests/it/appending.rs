@@ -269,3 +269,27 @@ fn a_replay_ends_with_the_first_refusal() {
     assert!(matches!(result, Err(commitlog::ReplayError::Apply("no ones"))), "{result:?}");
     assert_eq!(seen, 2);
 }
+
+#[test]
+fn who_closes_a_log_that_another_one_is_closing_waits_for_it() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    wait_until_prepared(&storage);
+    storage.hold_syncs();
+    append(&log, b"last");
+    let record = [NewRecord::new(KIND, 7, &[])];
+    let (first, second) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| log.close());
+        while log.append(Need::Normal, &record) != Err(AppendError::Closed) {
+            std::thread::yield_now();
+        }
+        let second = scope.spawn(|| log.close());
+        // Long enough for a close that does not wait to be over.
+        (0..1000).for_each(|_| std::thread::yield_now());
+        storage.release_syncs();
+        (first.join().unwrap(), second.join().unwrap())
+    });
+    assert_eq!((first, second), (Ok(()), Ok(())));
+    let (_, seen) = open(&storage, &small());
+    assert!(payloads(&seen).iter().any(|payload| payload == "last"));
+}
