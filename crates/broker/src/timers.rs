@@ -1,12 +1,15 @@
 //! Deadlines of one worker, earliest first.
 //!
-//! Each key has at most one entry. Moving a deadline later costs nothing: the entry stays where it is, fires early, and
-//! the owner says when it is really due.
+//! Moving a deadline later costs nothing: the entry stays where it is, fires early, and the owner says when it is really
+//! due. Moving it earlier leaves an entry behind that counts no longer; when those are the most, they are thrown out.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::hash::Hash;
 use std::time::Instant;
+
+/// Entries that count no longer, beyond as many as there are keys.
+const STALE_MAX: usize = 64;
 
 /// Lazy timers: `fire` may come early, never late.
 #[derive(Debug)]
@@ -27,6 +30,9 @@ impl<K: Copy + Eq + Hash + Ord> Timers<K> {
         }
         self.armed.insert(key, due);
         self.heap.push(Reverse((due, key)));
+        if self.heap.len() > 2 * self.armed.len() + STALE_MAX {
+            self.heap = self.armed.iter().map(|(key, due)| Reverse((*due, *key))).collect();
+        }
     }
 
     pub(crate) fn forget(&mut self, key: K) {
@@ -82,5 +88,21 @@ mod tests {
         assert_eq!(timers.fire(at(50)), Some(1));
         assert_eq!(timers.fire(at(50)), None);
         assert_eq!(timers.next_due(), None);
+    }
+
+    #[test]
+    fn a_deadline_that_goes_back_and_forth_takes_no_more_and_more_memory() {
+        let start = Instant::now();
+        let far = start + Duration::from_secs(3600);
+        let mut timers = Timers::new();
+        timers.arm(0, far);
+        for ms in 0..10_000 {
+            let near = start + Duration::from_millis(ms);
+            timers.arm(1, near);
+            assert_eq!(timers.fire(near), Some(1));
+            timers.arm(1, far);
+        }
+        assert!(timers.heap.len() <= 2 * 2 + STALE_MAX, "{}", timers.heap.len());
+        assert_eq!((timers.fire(far), timers.fire(far), timers.fire(far)), (Some(0), Some(1), None));
     }
 }
