@@ -34,6 +34,7 @@ impl Worker {
         let Some(key) = self.key_of(event.token().0 - 1) else { return };
         let Some(link) = self.link(key) else { return };
         link.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        link.peer_has_ended |= event.is_read_closed();
         if event.is_writable() && (!link.out.is_empty() || link.transport.has_pending() || link.is_closing()) {
             self.mark_dirty(key);
         }
@@ -190,7 +191,7 @@ impl Worker {
         }
         match link.transport.read(scratch) {
             Ok(input) => {
-                link.readable = input.state == Readiness::More;
+                link.note_read(input.state);
                 let (bytes, has_ended) = (input.bytes, input.state == Readiness::Ended);
                 self.process(key, bytes);
                 if has_ended {
@@ -344,7 +345,7 @@ impl Worker {
         }
         match link.transport.read(scratch) {
             Ok(input) if input.state != Readiness::Ended => {
-                link.readable = input.state == Readiness::More;
+                link.note_read(input.state);
                 true
             }
             _ => {

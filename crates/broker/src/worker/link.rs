@@ -16,7 +16,7 @@ use crate::access::Identity;
 use crate::client::ClientKey;
 use crate::login::PendingLogin;
 use crate::pace::Pace;
-use crate::transport::Transport;
+use crate::transport::{Readiness, Transport};
 
 pub(crate) struct Link {
     pub(crate) generation: u64,
@@ -29,6 +29,8 @@ pub(crate) struct Link {
     pub(crate) permit: ConnectionPermit,
     /// The socket may hold bytes.
     pub(crate) readable: bool,
+    /// The peer sends nothing more; the end is behind what the socket still holds, and no further event tells of it.
+    pub(crate) peer_has_ended: bool,
     /// Bytes that were read before are to be looked at again.
     pub(crate) again: bool,
     pub(crate) is_dirty: bool,
@@ -127,6 +129,7 @@ impl Link {
             peer,
             permit,
             readable: true,
+            peer_has_ended: false,
             again: false,
             is_dirty: false,
             is_ready: false,
@@ -134,6 +137,11 @@ impl Link {
             is_slowed: false,
             waits_for_queue: false,
         }
+    }
+
+    /// After a read.
+    pub(crate) fn note_read(&mut self, state: Readiness) {
+        self.readable = state == Readiness::More || self.peer_has_ended;
     }
 
     /// What it sends is left where it is, so that its silence says nothing.

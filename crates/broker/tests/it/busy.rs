@@ -1,8 +1,11 @@
 //! The log takes nothing for a while: who publishes waits, and nobody is refused or disturbed.
 
+use std::net::Shutdown;
+
 use mqtt::codec::PropertiesBuf;
 use mqtt::{ReasonCode, Version};
 
+use crate::pipe::{Stream, tcp};
 use crate::terminal::{Profile, Said, Terminal, publish_bytes};
 use crate::world::{ALICE, BOB, CAROL, SERVICE, World};
 
@@ -83,4 +86,31 @@ fn a_publisher_that_is_not_read_is_not_taken_for_silent() {
         world.storage.release_syncs();
         alice.join().unwrap();
     });
+}
+
+#[test]
+fn the_end_of_a_connection_is_seen_behind_what_it_sent_last() {
+    let world = World::new();
+    let mut service = world.connect(Profile::of(SERVICE));
+    let socket = tcp(world.address());
+    let end = socket.try_clone().unwrap();
+    let mut alice = Terminal::open(Stream(socket), Version::V5);
+    alice.send(&Profile::of(ALICE).to_bytes());
+    alice.expect_connack().unwrap();
+    world.storage.hold_syncs();
+    for id in 1..=COUNT {
+        let payload = "x".repeat(PAYLOAD_BYTES);
+        let topic = format!("chat/p2p/{BOB}/note");
+        service.send(&publish_bytes(Version::V5, Some(id), &topic, payload.as_bytes(), &PropertiesBuf::new()));
+    }
+    world.until("the log is busy", |stats| stats.waited_for_log > 0 && stats.received == u64::from(COUNT));
+    let (waiting, large) = (world.stats().waited_for_log, "x".repeat(PAYLOAD_BYTES));
+    alice.send(&publish_bytes(Version::V5, Some(1), "meeting-up/last", large.as_bytes(), &PropertiesBuf::new()));
+    world.until("she waits", |stats| stats.waited_for_log == waiting + 1);
+    // Both are there when she is read again.
+    alice.send(&publish_bytes(Version::V5, None, "meeting-up/last", b"last", &PropertiesBuf::new()));
+    end.shutdown(Shutdown::Write).unwrap();
+    world.storage.release_syncs();
+    world.until("her connection has ended", |stats| stats.connections == 1);
+    assert_eq!([large.as_str(), "last"].map(|_| world.receive("meeting-up").message.body), [large.as_str(), "last"]);
 }
