@@ -31,11 +31,6 @@ pub enum Call {
     Close,
 }
 
-impl Admitted {
-    /// As a participation is that has just been admitted with a token of full rights.
-    const FRESH: Self = Self { rights: Rights::ALL, muted: Muted { audio: false, video: false } };
-}
-
 impl Channel {
     pub fn of(meeting: &Meeting) -> Self {
         if meeting.is_over() {
@@ -52,7 +47,8 @@ impl Channel {
         }
     }
 
-    /// The calls that lead here. `None`: nothing is known of how the channel is, so everything is said.
+    /// The calls that lead here. `None`: nothing is known of how the channel is, so everything is said. The same holds
+    /// for a participation that `before` does not have: its token, or what was said before, may say otherwise.
     pub fn calls_from(&self, before: Option<&Self>) -> Vec<Call> {
         if !self.open {
             return if before.is_none_or(|before| before.open) { vec![Call::Close] } else { Vec::new() };
@@ -64,9 +60,9 @@ impl Channel {
         calls.extend(self.removed.iter().filter(gone).map(|participation| Call::Remove(*participation)));
         for (participation, wanted) in &self.admitted {
             let known = opened.and_then(|was| was.admitted.get(participation));
-            let from = if before.is_none() { None } else { Some(known.copied().unwrap_or(Admitted::FRESH)) };
+            calls.extend(wanted.calls_from(*participation, known.copied()));
+            // Last, so that nothing flows before it is known whether it may.
             calls.extend(known.is_none().then_some(Call::Admit(*participation)));
-            calls.extend(wanted.calls_from(*participation, from));
         }
         calls
     }

@@ -3,7 +3,7 @@
 use crate::world::World;
 use signalling::meeting::Request;
 use signalling::meeting::desired::{Call, Channel};
-use signalling::{Rights, Source, Track};
+use signalling::{ParticipationId, Rights, Source, Track};
 
 const NO_AUDIO: Rights = Rights { publish_audio: false, publish_video: true, subscribe: true };
 
@@ -14,11 +14,22 @@ fn calls(world: &mut World, act: impl FnOnce(&mut World)) -> Vec<Call> {
     Channel::of(world.document()).calls_from(Some(&before))
 }
 
+/// What is said of somebody of whom nothing is known, and who may do everything.
+fn admitted(who: ParticipationId) -> [Call; 4] {
+    [
+        Call::UpdateRights(who, Rights::ALL),
+        Call::Mute(who, Source::Microphone, false),
+        Call::Mute(who, Source::Camera, false),
+        Call::Admit(who),
+    ]
+}
+
 #[test]
 fn a_create_opens_the_channel_and_admits_the_caller() {
     let mut world = World::new();
     let made = calls(&mut world, |world| drop(world.create("alice.phone", &["bob"])));
-    assert_eq!(made, [Call::Open, Call::Admit(world.participation("alice.phone"))]);
+    assert_eq!(made[..1], [Call::Open]);
+    assert_eq!(made[1..], admitted(world.participation("alice.phone")));
 }
 
 #[test]
@@ -26,7 +37,20 @@ fn an_accept_admits_one_device_and_removes_the_others() {
     let mut world = World::calling();
     let (phone, laptop) = (world.participation("bob.phone"), world.participation("bob.laptop"));
     let made = calls(&mut world, |world| drop(world.accept("bob.phone")));
-    assert_eq!(made, [Call::Remove(laptop), Call::Admit(phone)]);
+    assert_eq!(made[..1], [Call::Remove(laptop)]);
+    assert_eq!(made[1..], admitted(phone));
+}
+
+#[test]
+fn who_joins_again_is_told_also_that_a_mute_or_a_block_is_over() {
+    let mut world = World::in_call();
+    let bob = world.participation("bob.phone");
+    let mute = Request::Mute { user: None, track: Track::Audio };
+    world.request("bob.phone", mute);
+    let mut before = Channel::of(world.document());
+    before.admitted.remove(&bob);
+    world.request("bob.phone", Request::Unmute { track: Track::Audio });
+    assert_eq!(Channel::of(world.document()).calls_from(Some(&before)), admitted(bob));
 }
 
 #[test]
