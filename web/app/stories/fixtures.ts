@@ -150,6 +150,11 @@ export const stories: Record<string, () => Model> = {
   "calling-ringing": () => inCall(calling({ is: "ringing" })),
   ringing: () => with_(base(), (m) => (m.ringing.value = [{ key: "m1", state: ringing("video") }])),
   "ringing-audio": () => with_(base(), (m) => (m.ringing.value = [{ key: "m1", state: ringing("audio") }])),
+  "ringing-in-call": () =>
+    with_(inCall(call({ me: "bob" })), (m) => {
+      m.silenced.value = true;
+      m.ringing.value = [{ key: "m2", state: ringing("video") }];
+    }),
   "in-call": () => inCall(call()),
   "three-in-call": () => inCall(call({ roster: { rev: 4, host: "alice", members: many.slice(0, 3) } })),
   conference: () => inCall(conference()),
