@@ -24,7 +24,7 @@ pub struct Config {
     /// A handled request is remembered this long beyond its expiry.
     pub handled_kept_ms: u64,
     /// Requests of different users that are handled side by side.
-    pub lanes: usize,
+    pub requests_at_once_max: usize,
     /// How long a request that was received may take before the queue hands it out again.
     pub invisible: Duration,
     pub prune_every: Duration,
@@ -57,7 +57,7 @@ impl Default for Config {
             create_ms: 30_000,
             payload_bytes_max: 64 * 1024,
             handled_kept_ms: 3 * 24 * 3_600_000,
-            lanes: 8,
+            requests_at_once_max: 8,
             invisible: Duration::from_secs(30),
             prune_every: Duration::from_secs(3_600),
         }

@@ -1,21 +1,19 @@
-//! Requests from the queue: in order per user, users side by side, each within its budget.
+//! Requests from the queue: in order per user, users side by side and in turn, each within its budget.
 
 use crate::budget::{Budgets, Verdict};
 use crate::deciding::Shared;
 use crate::handle;
 use crate::request;
 use crate::token::alias;
+use crate::turns::Turns;
 use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
 use signalling::topics::property;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-/// Requests of one lane that wait.
-const LANE_MAX: usize = 64;
 const RECEIVE_MAX: usize = 32;
 const WAIT: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_secs(1);
@@ -27,30 +25,85 @@ const GIVEN_BACK: Duration = Duration::from_secs(2);
 
 /// Works until it is dropped.
 pub(crate) async fn run(shared: Arc<Shared>, group: GroupName, topic: TopicName) {
-    let mut tasks = JoinSet::new();
-    let mut discarded = JoinSet::new();
-    let mut budgets = Budgets::new(shared.config.requests_burst_max, shared.config.requests_per_second_max);
-    let lanes: Vec<_> = (0..shared.config.lanes.max(1))
-        .map(|_| {
-            let (to_lane, from_intake) = mpsc::channel(LANE_MAX);
-            tasks.spawn(lane(Arc::clone(&shared), from_intake));
-            to_lane
-        })
-        .collect();
+    let (to_intake, mut received) = mpsc::channel(RECEIVE_MAX);
+    let mut intake = Intake::new(&shared);
+    let mut receiver = JoinSet::new();
+    receiver.spawn(receive_all(shared, group, topic, to_intake));
+    loop {
+        intake.begin();
+        tokio::select! {
+            delivery = received.recv(), if intake.turns.has_room() => match delivery {
+                Some(delivery) => intake.take(delivery).await,
+                None => return,
+            },
+            Some(done) = intake.handled.join_next() => match done {
+                Ok(sender) => intake.turns.done(sender),
+                Err(_) => return,
+            },
+        }
+    }
+}
+
+async fn receive_all(shared: Arc<Shared>, group: GroupName, topic: TopicName, to_intake: mpsc::Sender<Delivery>) {
     loop {
         for delivery in receive(&shared, &group, &topic).await {
-            let verdict = budgets.take(sender_of(&delivery).unwrap_or_default(), Instant::now());
-            if verdict != Verdict::Handle {
-                discarded.spawn(discard(Arc::clone(&shared), delivery, verdict));
-                continue;
-            }
-            let lane = &lanes[lane_of(&delivery, lanes.len())];
-            if lane.send(delivery).await.is_err() {
+            if to_intake.send(delivery).await.is_err() {
                 return;
             }
         }
-        // At most one batch: the queue writes all their acknowledgements together.
-        while discarded.join_next().await.is_some() {}
+    }
+}
+
+struct Intake {
+    shared: Arc<Shared>,
+    budgets: Budgets,
+    turns: Turns<Delivery>,
+    handled: JoinSet<String>,
+    discarded: JoinSet<()>,
+}
+
+impl Intake {
+    fn new(shared: &Arc<Shared>) -> Self {
+        let (burst, per_second) = (shared.config.requests_burst_max, shared.config.requests_per_second_max);
+        Self {
+            shared: Arc::clone(shared),
+            budgets: Budgets::new(burst, per_second),
+            turns: Turns::default(),
+            handled: JoinSet::new(),
+            discarded: JoinSet::new(),
+        }
+    }
+
+    async fn take(&mut self, delivery: Delivery) {
+        let sender = sender_of(&delivery).unwrap_or_default().to_owned();
+        match self.budgets.take(&sender, Instant::now()) {
+            Verdict::Handle => {
+                if let Some(excess) = self.turns.push(&sender, delivery) {
+                    self.discard(excess, Verdict::Refuse).await;
+                }
+            }
+            verdict => self.discard(delivery, verdict).await,
+        }
+    }
+
+    async fn discard(&mut self, delivery: Delivery, verdict: Verdict) {
+        self.discarded.spawn(discard(Arc::clone(&self.shared), delivery, verdict));
+        // The queue writes the acknowledgements of some together.
+        if self.discarded.len() >= RECEIVE_MAX {
+            while self.discarded.join_next().await.is_some() {}
+        }
+    }
+
+    /// As many at once as the configuration says.
+    fn begin(&mut self) {
+        while self.handled.len() < self.shared.config.requests_at_once_max.max(1) {
+            let Some((sender, delivery)) = self.turns.next() else { return };
+            let shared = Arc::clone(&self.shared);
+            self.handled.spawn(async move {
+                settle(&shared, delivery).await;
+                sender
+            });
+        }
     }
 }
 
@@ -86,24 +139,15 @@ pub(crate) async fn receive(shared: &Shared, group: &GroupName, topic: &TopicNam
     }
 }
 
-/// A user's requests are handled in the order in which they came.
-fn lane_of(delivery: &Delivery, lanes: usize) -> usize {
-    let mut hasher = DefaultHasher::new();
-    sender_of(delivery).hash(&mut hasher);
-    usize::try_from(hasher.finish() % lanes as u64).unwrap_or(0)
-}
-
 fn sender_of(delivery: &Delivery) -> Option<&str> {
     delivery.message.property(property::USER).or_else(|| delivery.message.property(property::CLIENT_ID))
 }
 
-async fn lane(shared: Arc<Shared>, mut deliveries: mpsc::Receiver<Delivery>) {
-    while let Some(delivery) = deliveries.recv().await {
-        if decide(&shared, &delivery).await {
-            acknowledge(&shared, delivery).await;
-        } else if let Err(error) = shared.queue.change_invisible(delivery.receipt, GIVEN_BACK).await {
-            tracing::debug!(%error, "a request comes again when its invisible time is over");
-        }
+async fn settle(shared: &Shared, delivery: Delivery) {
+    if decide(shared, &delivery).await {
+        acknowledge(shared, delivery).await;
+    } else if let Err(error) = shared.queue.change_invisible(delivery.receipt, GIVEN_BACK).await {
+        tracing::debug!(%error, "a request comes again when its invisible time is over");
     }
 }
 

@@ -31,6 +31,7 @@ mod service;
 mod status;
 mod timers;
 mod token;
+mod turns;
 
 pub use channels::Channels;
 pub use config::Config;
