@@ -33,6 +33,8 @@ pub(crate) struct Calls {
     by_meeting: BTreeMap<MeetingId, Call>,
     /// The call elsewhere that was told last.
     elsewhere: Option<MeetingId>,
+    /// The cancel of the last create that was taken back; its call is over here.
+    taken_back: Option<SignalId>,
 }
 
 struct Call {
@@ -207,8 +209,9 @@ impl Calls {
         turn.tell(Event::Ended { meeting, user: None, reason, by });
     }
 
-    pub(crate) fn is_known(&self, meeting: MeetingId) -> bool {
-        self.by_meeting.contains_key(&meeting)
+    /// Whether this answers the cancel of a create that was taken back: that call was told as ended.
+    pub(crate) fn is_told(&self, in_reply_to: Option<SignalId>) -> bool {
+        in_reply_to.is_some() && in_reply_to == self.taken_back
     }
 
     /// A state request is on its way.
@@ -254,7 +257,7 @@ impl Calls {
         let gone: Vec<_> = self.by_meeting.iter().filter(over).map(|(id, c)| (*id, c.phase, c.unheard_end())).collect();
         for (meeting, phase, reason) in gone {
             if phase == Phase::Creating && !here {
-                turn.publish(Some(meeting), UpBody::Cancel { callee: None });
+                self.taken_back = Some(turn.publish(Some(meeting), UpBody::Cancel { callee: None }));
             }
             links.close_meeting(turn, meeting);
             self.end(turn, meeting, reason, None);

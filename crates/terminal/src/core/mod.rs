@@ -209,8 +209,7 @@ impl Core {
             DownBody::Ended { user: user @ Some(_), reason, by, .. } => {
                 turn.tell(Event::Ended { meeting, user, reason, by });
             }
-            // The answer to a request about a call that is over here already.
-            DownBody::Ended { .. } if envelope.in_reply_to.is_some() && !self.calls.is_known(meeting) => {}
+            DownBody::Ended { .. } if self.calls.is_told(envelope.in_reply_to) => {}
             DownBody::Ended { reason, by, .. } => {
                 self.links.close_meeting(turn, meeting);
                 self.calls.end(turn, meeting, reason, by);
