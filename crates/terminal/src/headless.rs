@@ -6,6 +6,7 @@
 //! ```
 //! Every event carries what the part that acted has reported, and `at_ms`, the local clock in milliseconds since 1970.
 //! A command that cannot be read or done gives `command_failed`. The end of the input, or `quit`, ends the terminal.
+//! All commands and events are in `docs/headless.md`.
 
 use crate::client::{Call, Client, Closed, Events, StartError, now_ms};
 use crate::event::Event;
@@ -284,4 +285,60 @@ async fn in_call(call: &Call, command: Command) -> Result<(&'static str, SignalI
         Command::Destroy {} => ("destroy", call.destroy().await?),
         _ => ("roster", call.roster().await?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const PAGE: &str = include_str!("../../../docs/headless.md");
+
+    /// The names of all events; a new one does not compile until it is here.
+    macro_rules! events {
+        ($($name:ident)*) => {{
+            fn _all(event: &Event) {
+                match event {
+                    $(Event::$name { .. } => {})*
+                }
+            }
+            [$(snake_case(stringify!($name))),*]
+        }};
+    }
+
+    fn snake_case(name: &str) -> String {
+        let words =
+            name.chars().flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain([c.to_ascii_lowercase()]));
+        words.collect::<String>().trim_start_matches('_').to_owned()
+    }
+
+    /// The names in the first column of the tables under a heading.
+    fn rows(heading: &str) -> BTreeSet<&'static str> {
+        let (_, section) = PAGE.split_once(&format!("\n## {heading}\n")).expect("the heading is there");
+        let section = section.split("\n## ").next().unwrap_or_default().split("\n### ").next().unwrap_or_default();
+        let columns = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+        columns.flat_map(|column| column.trim_end_matches('`').split("`, `")).collect()
+    }
+
+    #[test]
+    fn the_page_names_every_command() {
+        let refusal = serde_json::from_value::<Command>(json!({ "do": "?" })).expect_err("there is no such command");
+        let refusal = refusal.to_string();
+        let known: BTreeSet<&str> = refusal.split('`').skip(1).step_by(2).filter(|name| *name != "?").collect();
+        let answers = BTreeSet::from(["do", "event", "requested", "command_failed"]);
+        let named: BTreeSet<&str> = rows("Commands").difference(&answers).copied().collect();
+        assert_eq!(named, known);
+    }
+
+    #[test]
+    fn the_page_names_every_event() {
+        let known = events!(
+            Connected Disconnected Synchronised PublishAcknowledged PublishRefused Ring RingEnded Missed Seen Waiting
+            Ringing Accepted Rejected Busy Refused Admitted MediaJoined MediaLost FirstFrame Media Roster Muted Blocked
+            UnmuteAsked Ended InCallElsewhere State Contacts Failed
+        );
+        let mut named = rows("Events");
+        named.remove("event");
+        assert_eq!(named, known.iter().map(String::as_str).collect());
+    }
 }
