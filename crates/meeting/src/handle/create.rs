@@ -5,7 +5,7 @@ use crate::clock;
 use crate::deciding::{Extra, Known, TRIES_MAX, Undecided};
 use crate::people;
 use crate::request::refusal;
-use catalog::CommitError;
+use catalog::{CommitError, Engagement};
 use signalling::ChannelError;
 use signalling::meeting::{Actor, Callee, Create, Event, Meeting, Request, Step};
 use signalling::{InvitationId, Media, MeetingId, RefusalCode, UserName};
@@ -57,10 +57,15 @@ impl Asked<'_> {
         media: Media,
         title: Option<String>,
     ) -> Result<(), Undecided> {
-        if let Some((known, invitation)) = self.crossing(actor, callees).await? {
+        let id = self.meeting();
+        let ties = self.shared.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
+        if let Some((known, invitation)) = self.crossing(actor, callees, &ties).await? {
             return self.accept_crossing(actor, known, invitation).await;
         }
-        let id = self.meeting();
+        // Here too, for a meeting that ends as it begins binds nobody, and the commit would not mind.
+        if ties.iter().any(|tie| tie.exclusive && tie.meeting != id.0) {
+            return self.refuse_engaged().await;
+        }
         let callees = async { Ok(people::callees(&*self.shared.catalog, callees, id).await?) };
         let (callees, existing) = tokio::try_join!(callees, self.shared.known(id.0))?;
         let Ok(callees) = callees else { return self.refuse_unknown().await };
@@ -102,10 +107,14 @@ impl Asked<'_> {
     }
 
     /// The open ring by which the only callee calls the sender.
-    async fn crossing(&self, actor: &Actor, callees: &[UserName]) -> Result<Option<(Known, InvitationId)>, Undecided> {
+    async fn crossing(
+        &self,
+        actor: &Actor,
+        callees: &[UserName],
+        ties: &[Engagement],
+    ) -> Result<Option<(Known, InvitationId)>, Undecided> {
         let [callee] = callees else { return Ok(None) };
-        let ties = self.shared.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
-        for tie in ties.into_iter().filter(|tie| !tie.exclusive) {
+        for tie in ties.iter().filter(|tie| !tie.exclusive) {
             let Some(known) = self.shared.known(tie.meeting).await? else { continue };
             let ring = known.meeting.pending_for(&actor.user);
             let ring = ring.filter(|ring| ring.by == *callee && clock::now_ms() < ring.deadline_ms());

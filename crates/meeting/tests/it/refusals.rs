@@ -81,6 +81,15 @@ async fn a_user_has_one_live_call() {
 }
 
 #[tokio::test]
+async fn who_is_in_a_call_is_told_so_whether_the_callee_is_busy_or_not() {
+    let mut world = World::new().await;
+    world.in_call().await;
+    world.call("alice.phone", &["bob"]).await;
+    assert_eq!(code(&world.next("alice.phone").await), RefusalCode::AlreadyInCall);
+    assert_eq!(world.state("bob.phone").await.outcomes, []);
+}
+
+#[tokio::test]
 async fn twenty_creates_a_minute_are_the_limit() {
     let mut world = World::new().await;
     for _ in 0..20 {
