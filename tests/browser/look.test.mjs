@@ -1,4 +1,4 @@
-// Every screen in real states, on a phone and on a laptop. The pictures are for people to look at: build/pictures.
+// Every screen in real states, on a phone and on a laptop, light and dark. The pictures are for people to look at: build/pictures.
 
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -13,6 +13,7 @@ import { connect, everybodyHome, LAPTOP, open, PHONE } from "./people.mjs";
 import { LOOKS, writePortrait } from "./portrait.mjs";
 
 const SIZES = [PHONE, LAPTOP];
+const THEMES = ["light", "dark"];
 const PICTURES = fileURLToPath(new URL("../../build/pictures", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "convoke-portraits-"));
 let server, browsers, alice, bob, carol;
@@ -40,15 +41,18 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Takes a picture of a page in both sizes, then holds it against what every screen must keep. */
+/** Takes pictures of a page in both sizes and themes, then holds it against what every screen must keep. */
 async function look({ page }, screen, controls) {
-  for (const size of SIZES) {
+  const looks = THEMES.flatMap((colorScheme) => SIZES.map((size) => ({ colorScheme, size })));
+  for (const { colorScheme, size } of looks) {
+    await page.emulateMedia({ colorScheme });
     await page.setViewportSize(size);
-    await page.screenshot({ path: join(PICTURES, `${screen}-${size.width}.png`) });
+    await page.screenshot({ path: join(PICTURES, `${screen}-${size.width}-${colorScheme}.png`) });
   }
-  for (const size of SIZES) {
+  for (const { colorScheme, size } of looks) {
+    await page.emulateMedia({ colorScheme });
     await page.setViewportSize(size);
-    const found = await inspect(page, `${screen} at ${size.width} px`);
+    const found = await inspect(page, `${screen} at ${size.width} px, ${colorScheme}`);
     for (const control of controls) assert.ok(found.some((label) => label.includes(control)), `${control} on ${screen}: ${found}`);
   }
 }
