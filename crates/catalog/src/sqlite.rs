@@ -3,7 +3,8 @@
 //! One writer connection (writes are served one after the other), a few readers that see the last commit. WAL with
 //! `synchronous = FULL`: a write that has returned survives a power cut. After an I/O error nothing is known about the
 //! file any more: every later call fails, and [`SqliteCatalog::failure`] tells the program to exit and recover from the
-//! file. A full disk is no such error: that write alone is refused, nothing of it is kept.
+//! file. A full disk is no such error: writes are refused and nothing of them is kept until there is space again
+//! ([`SqliteCatalog::refusing`]).
 
 mod access;
 mod commit;
@@ -12,6 +13,7 @@ mod meetings;
 mod migrate;
 mod online;
 mod open;
+mod probe;
 mod prune;
 mod rows;
 mod users;
@@ -54,6 +56,22 @@ impl SqliteCatalog {
         self.health.watch()
     }
 
+    /// `Some(reason)` from a write that was not taken, through no fault of its own, to the next that is: the disk is full,
+    /// another program holds the file. The program stays; [`try_write`](Self::try_write) tells when it is over.
+    pub fn refusing(&self) -> watch::Receiver<Option<String>> {
+        self.health.watch_refusing()
+    }
+
+    /// A write that leaves nothing behind.
+    ///
+    /// # Errors
+    /// As every write.
+    pub async fn try_write(&self) -> Result<(), CatalogError> {
+        let mut tx = self.begin().await?;
+        let done = probe::write(&mut tx).await;
+        self.end(tx, done).await
+    }
+
     /// Waits for running calls and closes the file; later calls fail.
     pub async fn close(&self) {
         self.readers.close().await;
@@ -78,7 +96,8 @@ impl SqliteCatalog {
 
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, CatalogError> {
         self.health.check()?;
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(|error| self.health.judge(error))
+        let begun = self.writer.begin_with("BEGIN IMMEDIATE").await;
+        begun.map_err(|error| self.refused(self.health.judge(error)))
     }
 
     /// Commits what was done, or takes it back and says why.
@@ -88,13 +107,26 @@ impl SqliteCatalog {
         done: Result<T, Fault<E>>,
     ) -> Result<T, E> {
         match done {
-            Ok(value) => tx.commit().await.map(|()| value).map_err(|error| self.health.judge_commit(error).into()),
+            Ok(value) => {
+                let committed = tx.commit().await.map_err(|error| self.health.judge_commit(error));
+                self.health.note_write(&committed);
+                Ok(committed.map(|()| value)?)
+            }
             Err(fault) => {
-                // A rollback that fails leaves nothing behind either: the connection is given up.
+                // It fails where SQLite has done it by itself; the pool then replaces the connection.
                 let _ = tx.rollback().await;
-                Err(self.explain(fault))
+                Err(match fault {
+                    Fault::Sql(error) => self.refused(self.health.judge(error)).into(),
+                    Fault::Rule(rule) => rule,
+                })
             }
         }
+    }
+
+    fn refused(&self, error: CatalogError) -> CatalogError {
+        let refused = Err(error.clone());
+        self.health.note_write(&refused);
+        error
     }
 
     async fn reader(&self) -> Result<PoolConnection<Sqlite>, CatalogError> {
@@ -287,3 +319,6 @@ impl Catalog for SqliteCatalog {
         write!(self, conn => prune::prune(conn, now_ms))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,19 +34,29 @@ impl From<CommitError> for Fault<CommitError> {
     }
 }
 
+/// What to do about a file that is not what was written.
+pub(super) const DAMAGE_REMEDY: &str =
+    "restore it from a backup, or move it away with its -wal and -shm and begin anew";
+
 /// Whether the file may still be used. Once it is not, it never is again in this process.
 #[derive(Debug)]
 pub(super) struct Health {
     failed: watch::Sender<Option<String>>,
+    /// Why the last write was not taken, if that was not its own fault.
+    refusing: watch::Sender<Option<String>>,
 }
 
 impl Health {
     pub(super) fn new() -> Self {
-        Self { failed: watch::Sender::new(None) }
+        Self { failed: watch::Sender::new(None), refusing: watch::Sender::new(None) }
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<Option<String>> {
         self.failed.subscribe()
+    }
+
+    pub(super) fn watch_refusing(&self) -> watch::Receiver<Option<String>> {
+        self.refusing.subscribe()
     }
 
     pub(super) fn check(&self) -> Result<(), CatalogError> {
@@ -58,58 +68,91 @@ impl Health {
 
     /// For any statement but COMMIT.
     pub(super) fn judge(&self, error: sqlx::Error) -> CatalogError {
-        if is_io(&error) {
-            return self.fail(&error);
+        match kind_of(&error) {
+            Kind::Io | Kind::Damaged | Kind::NotADatabase => self.fail(&error),
+            _ => translate(error),
         }
-        translate(error)
     }
 
     /// A COMMIT that failed for another reason than these leaves it open what is on disk.
     pub(super) fn judge_commit(&self, error: sqlx::Error) -> CatalogError {
-        match primary_code(&error) {
-            Some(SQLITE_BUSY | SQLITE_FULL | SQLITE_CONSTRAINT) => translate(error),
+        match kind_of(&error) {
+            Kind::Busy | Kind::Full | Kind::Constraint => translate(error),
             _ => self.fail(&error),
         }
     }
 
+    /// Remembers whether the writer takes anything. A row that broke a rule says nothing of it.
+    pub(super) fn note_write(&self, result: &Result<(), CatalogError>) {
+        match result {
+            Ok(()) => _ = self.refusing.send_if_modified(|refusing| refusing.take().is_some()),
+            Err(CatalogError::Unavailable(why)) => _ = self.refusing.send_replace(Some(why.clone())),
+            Err(_) => {}
+        }
+    }
+
     fn fail(&self, error: &sqlx::Error) -> CatalogError {
-        let reason = format!("an earlier error ended its use ({error}); restart the program to recover from the file");
+        let remedy = match kind_of(error) {
+            Kind::Damaged | Kind::NotADatabase => DAMAGE_REMEDY,
+            _ => "check the disk, then restart the program, which recovers from the file",
+        };
+        let reason = format!("the catalog can be used no more: {error}; {remedy}");
         let newly = self.failed.send_if_modified(|failed| failed.is_none() && failed.replace(reason).is_none());
         if newly {
-            tracing::error!(%error, "the catalog failed and is used no more; check the disk, then restart");
+            tracing::error!(%error, remedy, "the catalog failed and is used no more");
         }
         CatalogError::Unavailable(error.to_string())
     }
 }
 
-// Primary result codes, https://www.sqlite.org/rescode.html
+/// What is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Somebody else holds the file.
+    Busy,
+    Full,
+    /// The row breaks a rule of the schema.
+    Constraint,
+    Io,
+    Damaged,
+    NotADatabase,
+    Other,
+}
+
+// https://www.sqlite.org/rescode.html
 const SQLITE_BUSY: i32 = 5;
 const SQLITE_IOERR: i32 = 10;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_CONSTRAINT: i32 = 19;
 const SQLITE_NOTADB: i32 = 26;
+/// The index of the write-ahead log finds no room to grow; what was written is not used.
+const SQLITE_IOERR_SHMSIZE: i32 = SQLITE_IOERR | (19 << 8);
 
-pub(super) fn is_not_a_database(error: &sqlx::Error) -> bool {
-    primary_code(error) == Some(SQLITE_NOTADB)
+pub(super) fn kind_of(error: &sqlx::Error) -> Kind {
+    if matches!(error, sqlx::Error::WorkerCrashed) {
+        return Kind::Io;
+    }
+    let Some(code) = result_code(error) else { return Kind::Other };
+    match (code, code & 0xff) {
+        (SQLITE_IOERR_SHMSIZE, _) | (_, SQLITE_FULL) => Kind::Full,
+        (_, SQLITE_BUSY) => Kind::Busy,
+        (_, SQLITE_CONSTRAINT) => Kind::Constraint,
+        (_, SQLITE_IOERR) => Kind::Io,
+        (_, SQLITE_CORRUPT) => Kind::Damaged,
+        (_, SQLITE_NOTADB) => Kind::NotADatabase,
+        _ => Kind::Other,
+    }
 }
 
-fn is_io(error: &sqlx::Error) -> bool {
-    matches!(primary_code(error), Some(SQLITE_IOERR | SQLITE_CORRUPT | SQLITE_NOTADB))
-        || matches!(error, sqlx::Error::WorkerCrashed)
-}
-
-fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(extended & 0xff)
+fn result_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
 }
 
 fn translate(error: sqlx::Error) -> CatalogError {
-    match primary_code(&error) {
-        Some(SQLITE_CONSTRAINT) => CatalogError::Invalid(format!("a rule of the catalog forbids this row: {error}")),
-        Some(SQLITE_FULL) => {
-            CatalogError::Unavailable(format!("the disk is full ({error}); make room, then try again"))
-        }
+    match kind_of(&error) {
+        Kind::Constraint => CatalogError::Invalid(format!("a rule of the catalog forbids this row: {error}")),
+        Kind::Full => CatalogError::Unavailable(format!("the disk is full ({error}); make room, then try again")),
         _ => CatalogError::Unavailable(error.to_string()),
     }
 }

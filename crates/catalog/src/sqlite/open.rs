@@ -1,11 +1,11 @@
 //! Opening the file: one writer, a few readers, and words for what can go wrong.
 
-use super::fault::{Health, is_not_a_database};
+use super::fault::{DAMAGE_REMEDY, Health, Kind, kind_of};
 use super::migrate::{SCHEMA_VERSION, migrate};
 use super::rows::to_u64;
 use super::{SqliteCatalog, access};
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -33,6 +33,10 @@ pub(super) enum Trouble {
     File(#[source] io::Error),
     #[error("it is no SQLite file; move it away, or name another file")]
     NotADatabase,
+    #[error("it is damaged ({0}); {DAMAGE_REMEDY}")]
+    Damaged(#[source] sqlx::Error),
+    #[error("the disk is full ({0}); make room, then start again")]
+    Full(#[source] sqlx::Error),
     #[error(
         "its schema has version {found}, this program knows up to {SCHEMA_VERSION}; \
          start the newer program that made it, or restore a backup"
@@ -50,7 +54,12 @@ impl From<Trouble> for OpenError {
 
 impl From<sqlx::Error> for OpenError {
     fn from(error: sqlx::Error) -> Self {
-        if is_not_a_database(&error) { Trouble::NotADatabase.into() } else { Trouble::Sql(error).into() }
+        match kind_of(&error) {
+            Kind::NotADatabase => Trouble::NotADatabase.into(),
+            Kind::Damaged => Trouble::Damaged(error).into(),
+            Kind::Full => Trouble::Full(error).into(),
+            _ => Trouble::Sql(error).into(),
+        }
     }
 }
 
@@ -100,6 +109,14 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(std::future::ready(Ok(is_usable(connection)))))
+}
+
+/// SQLite may take a transaction back by itself (full, out of memory, I/O error: <https://sqlite.org/lang_transaction.html>
+/// section 2.4). The ROLLBACK that follows fails then, and the connection counts as within a transaction for ever: it is
+/// closed, and a new one is opened in its place.
+fn is_usable(connection: &SqliteConnection) -> bool {
+    !connection.is_in_transaction()
 }
 
 async fn read_revision(readers: &SqlitePool) -> Result<u64, OpenError> {

@@ -81,10 +81,21 @@ async fn after_damage_every_call_fails_and_the_program_is_told() {
     overwrite_all_but_the_first_page(&place);
     assert_eq!(*failure.borrow(), None);
     assert!(matches!(catalog.put_group(group("GID_more")).await, Err(CatalogError::Unavailable(_))));
-    assert!(failure.borrow().as_deref().unwrap().contains("restart"));
+    let words = failure.borrow().clone().unwrap();
+    assert!(words.contains("malformed") && words.contains("restore it from a backup"), "{words}");
     assert!(matches!(catalog.access().await, Err(CatalogError::Unavailable(_))));
     assert!(matches!(catalog.user("ann").await, Err(CatalogError::Unavailable(_))));
     assert!(matches!(catalog.prune(1).await, Err(CatalogError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused_at_the_start_with_its_remedy() {
+    let place = Place::new();
+    place.open().await.close().await;
+    overwrite_all_but_the_first_page(&place);
+    let words = refusal(&place).await;
+    let expected = ["catalog.db", "it is damaged", "malformed", "restore it from a backup"];
+    assert!(expected.iter().all(|part| words.contains(part)), "{words}");
 }
 
 fn overwrite_all_but_the_first_page(place: &Place) {

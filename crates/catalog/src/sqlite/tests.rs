@@ -1,0 +1,122 @@
+//! A full file, played by a limit on the pages of the writer's connection: SQLite itself then says `SQLITE_FULL`, as it
+//! does for a full disk, and takes the transaction back by itself.
+
+#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+use super::SqliteCatalog;
+use crate::{Catalog, CatalogError, Group, Handled, MeetingCommit, NewOutboxRow, User};
+use sqlx::{query, query_scalar};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+struct Scene {
+    catalog: SqliteCatalog,
+    #[expect(dead_code, reason = "held for its drop")]
+    folder: TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = SqliteCatalog::open(folder.path().join("catalog.db")).await.unwrap();
+        Self { catalog, folder }
+    }
+
+    /// The file grows no more: SQLite takes its present size for the smallest limit.
+    async fn fill(&self) {
+        self.limit_pages(1).await;
+    }
+
+    async fn make_room(&self) {
+        self.limit_pages(1 << 30).await;
+    }
+
+    async fn limit_pages(&self, pages: u32) {
+        let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        query(limit).execute(&mut *self.catalog.writer.acquire().await.unwrap()).await.unwrap();
+    }
+
+    async fn pragma(&self, sql: &'static str) -> i64 {
+        query_scalar(sql).fetch_one(&mut *self.catalog.writer.acquire().await.unwrap()).await.unwrap()
+    }
+}
+
+/// More than the free part of any page.
+const LARGE: usize = 100_000;
+
+fn large_user() -> User {
+    User { user: "large".to_owned(), name: "n".repeat(LARGE) }
+}
+
+fn large_commit(signal: Uuid) -> MeetingCommit {
+    let message = NewOutboxRow { topic: "t".to_owned(), properties: Vec::new(), body: vec![7; LARGE] };
+    let handled = Some(Handled { signal, keep_until_ms: 1 });
+    MeetingCommit { handled, outbox: vec![message], ..MeetingCommit::default() }
+}
+
+fn is_full(error: &CatalogError) -> bool {
+    matches!(error, CatalogError::Unavailable(words) if words.contains("the disk is full"))
+}
+
+#[tokio::test]
+async fn the_writer_goes_on_by_itself_when_a_full_disk_has_room_again() {
+    let scene = Scene::new().await;
+    for _ in 0..3 {
+        scene.fill().await;
+        let error = scene.catalog.put_user(large_user()).await.unwrap_err();
+        assert!(is_full(&error), "{error}");
+        scene.make_room().await;
+        scene.catalog.put_group(Group { group: "GID_test".to_owned() }).await.unwrap();
+    }
+    scene.catalog.put_user(large_user()).await.unwrap();
+    assert_eq!(scene.catalog.user("large").await.unwrap(), Some(large_user()));
+    assert_eq!(*scene.catalog.failure().borrow(), None);
+}
+
+#[tokio::test]
+async fn a_transaction_that_finds_the_disk_full_leaves_nothing_and_is_taken_when_it_comes_again() {
+    let scene = Scene::new().await;
+    let signal = Uuid::from_u128(7);
+    scene.fill().await;
+    let refused = scene.catalog.commit(large_commit(signal)).await;
+    assert!(matches!(&refused, Err(crate::CommitError::Catalog(error)) if is_full(error)), "{refused:?}");
+    assert!(!scene.catalog.handled(signal).await.unwrap());
+    scene.make_room().await;
+    scene.catalog.commit(large_commit(signal)).await.unwrap();
+    assert_eq!(scene.catalog.outbox(0, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_writer_that_was_opened_in_mid_run_keeps_the_same_promises() {
+    let scene = Scene::new().await;
+    let promises = ["SELECT foreign_keys FROM pragma_foreign_keys", "SELECT timeout FROM pragma_busy_timeout"];
+    let before = [scene.pragma(promises[0]).await, scene.pragma(promises[1]).await];
+    scene.fill().await;
+    let first = scene.pragma("SELECT max_page_count FROM pragma_max_page_count").await;
+    scene.catalog.put_user(large_user()).await.unwrap_err();
+    assert!(scene.pragma("SELECT max_page_count FROM pragma_max_page_count").await > first, "it is a new one");
+    assert_eq!([scene.pragma(promises[0]).await, scene.pragma(promises[1]).await], before);
+    assert_eq!(scene.catalog.durability().await.unwrap(), ["wal", "2"]);
+}
+
+#[tokio::test]
+async fn whoever_asks_is_told_that_writes_are_refused_until_one_is_taken() {
+    let scene = Scene::new().await;
+    let refusing = scene.catalog.refusing();
+    scene.catalog.try_write().await.unwrap();
+    assert_eq!(*refusing.borrow(), None);
+    scene.fill().await;
+    scene.catalog.put_user(large_user()).await.unwrap_err();
+    assert!(refusing.borrow().as_deref().unwrap().contains("the disk is full"));
+    scene.make_room().await;
+    scene.catalog.try_write().await.unwrap();
+    assert_eq!(*refusing.borrow(), None);
+}
+
+#[tokio::test]
+async fn a_row_that_breaks_a_rule_does_not_look_like_a_full_disk() {
+    let scene = Scene::new().await;
+    let stray = crate::Grant { group: "GID_none".to_owned(), parent: "none".to_owned() };
+    scene.catalog.put_grant(stray).await.unwrap_err();
+    assert_eq!(*scene.catalog.refusing().borrow(), None);
+}
