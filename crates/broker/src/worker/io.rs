@@ -8,7 +8,7 @@ use mqtt::ReasonCode;
 use mqtt::server::{Connection, Request};
 
 use super::Worker;
-use super::link::{Link, Moving, Stage};
+use super::link::{Link, Moving, Socket, Stage};
 use super::post::{Arrival, LinkKey, Notice, Post};
 use crate::mailbox::BATCH_MAX;
 use crate::transport::{Readiness, Scratch, Transport, TransportError};
@@ -33,8 +33,11 @@ impl Worker {
     fn take_event(&mut self, event: &Event) {
         let Some(key) = self.key_of(event.token().0 - 1) else { return };
         let Some(link) = self.link(key) else { return };
-        link.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-        link.peer_has_ended |= event.is_read_closed();
+        if event.is_read_closed() {
+            link.socket = Socket::HoldsEnd;
+        } else if event.is_readable() || event.is_error() {
+            link.socket = link.socket.max(Socket::MayHoldBytes);
+        }
         if event.is_writable() && (!link.out.is_empty() || link.transport.has_pending() || link.is_closing()) {
             self.mark_dirty(key);
         }
@@ -186,7 +189,7 @@ impl Worker {
             self.process(key, &[]);
             return true;
         }
-        if !link.readable {
+        if link.socket == Socket::Empty {
             return false;
         }
         match link.transport.read(scratch) {
@@ -277,17 +280,15 @@ impl Worker {
     fn must_wait(&mut self, key: LinkKey) -> bool {
         let is_congested = self.is_congested();
         let out_bytes_max = self.shared.limits.out_bytes_max;
-        let Some(link) = self.link(key) else { return true };
         if is_congested {
-            (link.is_paused, link.again) = (true, true);
             self.paused.push(key);
-            return true;
         }
-        if link.out.len() >= out_bytes_max || link.is_unread() {
-            link.again = true;
-            return true;
-        }
-        false
+        let Some(link) = self.link(key) else { return true };
+        link.is_paused |= is_congested;
+        link.was_unread |= link.is_unread();
+        let must_wait = link.is_unread() || link.out.len() >= out_bytes_max;
+        link.again |= must_wait;
+        must_wait
     }
 
     pub(super) fn flush_links(&mut self) {
@@ -340,7 +341,7 @@ impl Worker {
     /// Reads the rest of a closing connection, so that the peer gets our last words instead of a reset.
     fn drain(&mut self, key: LinkKey, scratch: &mut Scratch) -> bool {
         let Some(link) = self.link(key) else { return false };
-        if !link.readable {
+        if link.socket == Socket::Empty {
             return false;
         }
         match link.transport.read(scratch) {
@@ -382,7 +383,7 @@ impl Worker {
         if let Some(reason) = reason {
             link.mqtt.disconnect(reason, None, &mut link.out);
         }
-        link.readable = true;
+        link.socket = link.socket.max(Socket::MayHoldBytes);
         let stage = std::mem::replace(&mut link.stage, Stage::Closing { is_finished: false, give_up });
         self.timers.arm(key, give_up);
         self.leave(key, stage);
@@ -396,8 +397,8 @@ impl Worker {
         let Some(link) = self.link(key) else { return };
         let mut due = match link.stage {
             Stage::Closing { give_up, .. } => give_up,
-            Stage::Live(_) if link.is_unread() => recheck,
-            _ => link.mqtt.poll_timeout().unwrap_or(recheck),
+            // In the past: it is not over, because its silence was ours.
+            _ => link.mqtt.poll_timeout().filter(|due| *due > now).unwrap_or(recheck),
         };
         if link.is_slowed
             && let Some(wait) = link.live().and_then(|live| live.pace.wait(rate, now_ms))
@@ -410,9 +411,10 @@ impl Worker {
     pub(super) fn take_timeouts(&mut self) {
         while let Some(key) = self.timers.fire(self.now) {
             let now = self.now;
-            let was_unread = self.link(key).is_some_and(|link| link.live().is_some() && link.is_unread());
             self.end_slowing(key);
             let Some(link) = self.link(key) else { continue };
+            let is_unread = link.is_unread();
+            let was_unread = std::mem::replace(&mut link.was_unread, is_unread);
             if let Stage::Closing { give_up, .. } = link.stage {
                 if give_up <= now {
                     self.remove_link(key);

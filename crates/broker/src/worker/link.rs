@@ -27,10 +27,7 @@ pub(crate) struct Link {
     pub(crate) stage: Stage,
     pub(crate) peer: SocketAddr,
     pub(crate) permit: ConnectionPermit,
-    /// The socket may hold bytes.
-    pub(crate) readable: bool,
-    /// The peer sends nothing more; the end is behind what the socket still holds, and no further event tells of it.
-    pub(crate) peer_has_ended: bool,
+    pub(crate) socket: Socket,
     /// Bytes that were read before are to be looked at again.
     pub(crate) again: bool,
     pub(crate) is_dirty: bool,
@@ -41,6 +38,17 @@ pub(crate) struct Link {
     pub(crate) is_slowed: bool,
     /// Its last message waits until the queue takes it.
     pub(crate) waits_for_queue: bool,
+    /// Since its timer was last looked at.
+    pub(crate) was_unread: bool,
+}
+
+/// What a read of the socket may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Socket {
+    Empty,
+    MayHoldBytes,
+    /// The peer's end is behind what it still holds, and no further event tells of it.
+    HoldsEnd,
 }
 
 pub(crate) enum Stage {
@@ -128,20 +136,22 @@ impl Link {
             stage: Stage::Connecting,
             peer,
             permit,
-            readable: true,
-            peer_has_ended: false,
+            socket: Socket::MayHoldBytes,
             again: false,
             is_dirty: false,
             is_ready: false,
             is_paused: false,
             is_slowed: false,
             waits_for_queue: false,
+            was_unread: false,
         }
     }
 
     /// After a read.
     pub(crate) fn note_read(&mut self, state: Readiness) {
-        self.readable = state == Readiness::More || self.peer_has_ended;
+        if state != Readiness::More && self.socket == Socket::MayHoldBytes {
+            self.socket = Socket::Empty;
+        }
     }
 
     /// What it sends is left where it is, so that its silence says nothing.
