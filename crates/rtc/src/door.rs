@@ -9,6 +9,7 @@ use crate::offer::{self, OfferError};
 use crate::server::Shards;
 use crate::shard::mailbox::{Command, JoinAttempt, JoinRefusal};
 use crate::token::{self, JoinKey, TokenError};
+use crate::turns::Turns;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
@@ -16,20 +17,16 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::Serialize;
-use signalling::{JoinAnswer, JoinClaims, JoinRequest, SlotMap};
+use signalling::{JoinAnswer, JoinClaims, JoinRequest, ParticipationId, SlotMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// A shard that takes longer is not well.
 const SHARD_ANSWER_MAX: Duration = Duration::from_secs(5);
 /// A body that takes longer is not worth waiting for.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
-/// Offers that are negotiated at a time; each takes a thread for milliseconds, the others wait in their order.
-pub(crate) const NEGOTIATIONS_AT_ONCE: usize = 8;
-/// How long an offer waits for its turn; then its terminal is told to try again.
-const TURN_WITHIN: Duration = Duration::from_secs(5);
 /// JSON around the offer, and purposes.
 const BODY_BYTES_BESIDE_OFFER: usize = 64 * 1024;
 
@@ -41,7 +38,7 @@ pub(crate) struct Door {
     pub(crate) offer_bytes: usize,
     pub(crate) media_sections: usize,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) turns: Semaphore,
+    pub(crate) turns: Arc<Turns>,
 }
 
 pub(crate) fn router(door: Arc<Door>) -> Router {
@@ -93,7 +90,7 @@ impl Door {
         let claims = self.claims(headers)?;
         let request = self.request(body).await?;
         let shard = self.shards.index_of(&claims.channel);
-        let negotiated = self.negotiated(request, shard).await?;
+        let negotiated = self.negotiated(claims.participation, request, shard).await?;
         let sdp = negotiated.answer.clone();
         let (reply, answer) = oneshot::channel();
         let attempt = JoinAttempt { claims, negotiated, reply };
@@ -120,11 +117,19 @@ impl Door {
         serde_json::from_slice(&bytes).map_err(|error| Problem::new(400, "bad_request", error.to_string()))
     }
 
-    async fn negotiated(self: &Arc<Self>, request: JoinRequest, shard: usize) -> Result<Negotiated, Problem> {
-        let turn = timeout(TURN_WITHIN, self.turns.acquire()).await;
-        let _turn = turn.map_err(|_| Problem::unavailable("too many join at once"))?;
+    async fn negotiated(
+        self: &Arc<Self>,
+        who: ParticipationId,
+        request: JoinRequest,
+        shard: usize,
+    ) -> Result<Negotiated, Problem> {
+        let turn = self.turns.take(who).await.map_err(|none| Problem::unavailable(&none.to_string()))?;
         let door = self.clone();
-        let negotiation = tokio::task::spawn_blocking(move || door.negotiate(&request, shard));
+        let negotiation = tokio::task::spawn_blocking(move || {
+            let negotiated = door.negotiate(&request, shard);
+            drop(turn);
+            negotiated
+        });
         negotiation.await.map_err(|_| Problem::unavailable("the offer could not be read"))?
     }
 

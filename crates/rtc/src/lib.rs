@@ -27,6 +27,7 @@ mod server;
 mod shard;
 mod sys;
 pub mod token;
+mod turns;
 
 pub use api::ChannelApi;
 pub use config::{Config, Limits, StartError};

@@ -10,13 +10,14 @@ use crate::shard::events::Events;
 use crate::shard::mailbox::ShardMailbox;
 use crate::shard::{Failed, MAX_SHARDS, ShardConfig, ShardThread, socket};
 use crate::sys;
+use crate::turns::Turns;
 use signalling::ChannelEvent;
 use signalling::ChannelId;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 /// A running RTC server. Dropping it stops it.
 pub struct Rtc {
@@ -182,7 +183,7 @@ fn door_of(
         offer_bytes: config.limits.offer_bytes,
         media_sections: config.limits.media_sections,
         metrics: metrics.clone(),
-        turns: Semaphore::new(door::NEGOTIATIONS_AT_ONCE),
+        turns: Turns::new(),
     })
 }
 
