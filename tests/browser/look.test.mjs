@@ -140,6 +140,7 @@ test("a call whose server is away, and the list of people then", async () => {
   await look(alice, "server-away", ["Leave"]);
   await alice.hangsUp();
   await alice.reads("Reconnecting…");
+  await alice.findsThatIs("Unknown", "bob");
   await look(alice, "contacts-server-away", ["Video call with Bob"]);
   await server.run();
   await alice.isOnline();

@@ -136,6 +136,7 @@ export const stories: Record<string, () => Model> = {
     ),
   elsewhere: () => with_(createModel(true, false), (m) => (m.client.value = { is: "elsewhere" })),
   contacts: base,
+  "service-away": () => with_(base(), (m) => (m.client.value = { is: "offline" })),
   missed: () =>
     with_(base(), (m) => {
       m.sound_ready.value = true;

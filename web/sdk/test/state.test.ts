@@ -69,6 +69,13 @@ describe("an invitation in mid-call", () => {
     }
   });
 
+  test("is over if the state answer does not know it any more", () => {
+    const known = roster(5, ...both.members, member("carol", "invited"));
+    const rung = run(invited, down({ type: "roster", ...known }));
+    const after = run(rung, { type: "local_admitted", meeting: "m1", roster: { ...both, rev: 7 } });
+    expect(after.progress.carol).toBeUndefined();
+  });
+
   test("outlives the refusal of something else once the roster knows it", () => {
     const known = roster(5, ...both.members, member("carol", "invited"));
     expect(run(invited, down({ type: "roster", ...known }), refused).progress.carol).toEqual({ is: "calling" });
@@ -123,6 +130,13 @@ describe("in a call", () => {
     const asked = run(joined, down({ type: "unmute_asked", track: "audio", by: "bob" }));
     expect(asked.asked.audio).toBe("bob");
     expect(run(asked, { type: "local_asked_answered", track: "audio" }).asked.audio).toBeUndefined();
+  });
+
+  test("goes on after a reload as ringing whom it rings", () => {
+    const rings = roster(4, member("alice", "in"), member("bob", "ringing"));
+    const state = resumed("alice", { meeting: "m1", media: "video", here: true, roster: rings, join: join() });
+    expect(Object.keys(state.progress)).toEqual(["bob"]);
+    expect(progressOf(state, "bob")).toEqual({ is: "ringing" });
   });
 
   test("goes on after a reload with what was muted", () => {

@@ -90,6 +90,7 @@ export const en = {
   "presence.offline": "Offline",
   "presence.offline_since": "Offline since {when}",
   "presence.never": "Not seen yet",
+  "presence.unknown": "Unknown for now",
 
   "missed.title": "Missed calls",
   "missed.audio": "Audio call · {when}",

@@ -175,13 +175,14 @@ function Contacts() {
 
 function ContactRow({ contact }: { contact: Contact }) {
   const { actions } = useApp();
-  const { user, name, presence } = contact;
+  const { user, name } = contact;
+  const { dot, words } = usePresence(contact);
   return (
     <li class="row contact" data-testid={`contact-${user}`}>
-      <Avatar user={user} name={name} presence={presence} />
+      <Avatar user={user} name={name} presence={dot} />
       <span class="row-text">
         <strong>{name}</strong>
-        <span data-testid="presence">{presenceWords(contact)}</span>
+        <span data-testid="presence">{words}</span>
       </span>
       <button
         type="button"
@@ -207,7 +208,13 @@ function ContactRow({ contact }: { contact: Contact }) {
   );
 }
 
-export function presenceWords({ presence, since_ms }: Contact): string {
+/** What was last heard is not told as if it still held while the service is away. */
+export function usePresence(contact: Contact): { dot?: Contact["presence"]; words: string } {
+  if (useApp().model.client.value.is !== "online") return { words: t("presence.unknown") };
+  return { dot: contact.presence, words: presenceWords(contact) };
+}
+
+function presenceWords({ presence, since_ms }: Contact): string {
   if (presence !== "offline") return t(`presence.${presence}`);
   return since_ms ? t("presence.offline_since", { when: when(since_ms) }) : t("presence.never");
 }

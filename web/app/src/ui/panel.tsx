@@ -5,7 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
-import { presenceWords } from "./home.tsx";
+import { usePresence } from "./home.tsx";
 import { Close } from "./icons.tsx";
 import { memberWords } from "./tile.tsx";
 
@@ -128,14 +128,15 @@ function InviteList({ call }: { call: CallState }) {
 
 function InviteRow({ contact, call }: { contact: Contact; call: CallState }) {
   const { actions } = useApp();
-  const { user, name, presence } = contact;
+  const { user, name } = contact;
+  const { dot, words } = usePresence(contact);
   const asked = call.progress[user]?.is === "calling";
   return (
     <li class="row" data-testid={`invite-${user}`}>
-      <Avatar user={user} name={name} presence={presence} />
+      <Avatar user={user} name={name} presence={dot} />
       <span class="row-text">
         <strong>{name}</strong>
-        <span>{asked ? t("call.calling") : presenceWords(contact)}</span>
+        <span>{asked ? t("call.calling") : words}</span>
       </span>
       <button
         type="button"

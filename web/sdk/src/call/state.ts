@@ -126,6 +126,7 @@ export function resumed(me: UserName, call: StandingCall): CallState {
     direction: "out",
     phase: "calling",
     admitted: true,
+    progress: Object.fromEntries(call.roster.members.filter(isRung).map(({ user }) => [user, { is: "calling" }])),
   };
   const muted = self(call.roster, me)?.muted;
   const state = withRoster(base, call.roster, undefined);
@@ -187,7 +188,7 @@ function local(state: CallState, event: CallEvent): CallState {
     case "local_accept":
       return state.phase === "incoming" ? { ...state, phase: "accepting" } : state;
     case "local_admitted":
-      return admitted(state, event.roster, event.meeting, event.at_ms);
+      return withoutUnheard(admitted(state, event.roster, event.meeting, event.at_ms));
     case "local_roster":
       return withRoster(state, event.roster, event.at_ms);
     case "local_invite":
@@ -245,6 +246,10 @@ function withoutUnheard(state: CallState): CallState {
 
 function ended(state: CallState, end: CallEnd): CallState {
   return { ...state, phase: "ended", end };
+}
+
+function isRung({ state }: Member): boolean {
+  return state === "invited" || state === "ringing";
 }
 
 /** Whether a member has been let in, and may be heard now or again. */
