@@ -81,7 +81,8 @@ fn start_logs(json: bool) -> Result<()> {
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::Level::INFO.into())
         .with_env_var("CONVOKE_LOG")
-        .from_env()?
+        .from_env()
+        .context("CONVOKE_LOG cannot be used\n  remedy: give a level or `target=level`, for example info,broker=debug")?
         // On `debug` the ICE agent writes passwords of peers.
         .add_directive("is=info".parse()?);
     let colours = std::io::stderr().is_terminal();

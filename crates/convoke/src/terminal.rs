@@ -29,7 +29,11 @@ fn options(flags: Terminal) -> Result<Options> {
     options.record = flags.record;
     let (picture, speech) = (flags.play_video.as_deref(), flags.play_audio.as_deref());
     if picture.is_some() || speech.is_some() {
-        options.clip = Arc::new(Clip::open(picture, speech).context("the files cannot be played")?);
+        let clip = Clip::open(picture, speech);
+        options.clip = Arc::new(clip.with_context(|| {
+            let names: Vec<_> = picture.into_iter().chain(speech).map(|file| file.display().to_string()).collect();
+            format!("cannot play {}", names.join(" and "))
+        })?);
     }
     Ok(options)
 }

@@ -86,7 +86,7 @@ fn a_configuration_that_is_not_right_is_told_from_other_failures_and_touches_not
     for (setting, words) in [
         ("mqtt.lisen=127.0.0.1:1", ["`mqtt.lisen`", "--set", "did you mean `mqtt.listen`?"]),
         ("mqtt.listen=localhost", ["`mqtt.listen`", "no address", "remedy: give address:port"]),
-        ("meeting.ring_s=1000", ["`meeting.ring_s`", "out of range", "remedy: give 1 to 180"]),
+        ("meeting.ring_s=1000", ["`meeting.ring_s`", "out of range", "remedy: give 5 to 180"]),
         ("server.threads=many", ["`server.threads`", "integer", "remedy: give a"]),
     ] {
         refuses(&data, &[setting], BAD_CONFIGURATION, &words).expect(setting);

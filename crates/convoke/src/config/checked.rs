@@ -1,6 +1,7 @@
 //! Checked values: addresses parsed, numbers in range, files named.
 
 use super::{ConfigError, Layers, Raw};
+use rustls::pki_types::ServerName;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -41,7 +42,10 @@ pub struct MeetingTimes {
     pub gone: Duration,
 }
 
-const PAYLOAD_BYTES_CEILING: usize = 256 * 1024;
+const PAYLOAD_BYTES_MIN: u64 = 1024;
+/// The largest that the service of meetings sends.
+const PAYLOAD_BYTES_MIN_SIGNALLING: u64 = 64 * 1024;
+const PAYLOAD_BYTES_CEILING: u64 = 256 * 1024;
 /// What the broker and the RTC server can number.
 const THREADS_MAX: usize = 64;
 const LOST_AFTER_MS_MIN: u64 = 100;
@@ -52,15 +56,17 @@ impl Config {
         let raw = layers.merge()?;
         let check = Check { layers };
         check.range("mqtt.topic_chars_max", raw.mqtt.topic_chars_max as u64, 64, 128)?;
-        check.range("mqtt.payload_bytes_max", raw.mqtt.payload_bytes_max as u64, 1, PAYLOAD_BYTES_CEILING as u64)?;
+        let signalling = raw.names.signalling || dev;
+        let least = if signalling { PAYLOAD_BYTES_MIN_SIGNALLING } else { PAYLOAD_BYTES_MIN };
+        check.range("mqtt.payload_bytes_max", raw.mqtt.payload_bytes_max as u64, least, PAYLOAD_BYTES_CEILING)?;
         check.range("server.threads", raw.server.threads as u64, 0, THREADS_MAX as u64)?;
         check.range("media.lost_after_ms", raw.media.lost_after_ms, LOST_AFTER_MS_MIN, LOST_AFTER_MS_MAX)?;
         let address = |key: &str, text: &str| check.address(key, text).map(|a| if dev { loopback(a) } else { a });
         Ok(Self {
-            data_dir: PathBuf::from(&raw.server.data_dir),
+            data_dir: check.data_dir(&raw.server.data_dir)?,
             threads: threads(raw.server.threads, std::thread::available_parallelism().map_or(1, usize::from)),
             groups: check.groups(&raw.names.groups, dev)?,
-            signalling: raw.names.signalling || dev,
+            signalling,
             mqtt: address("mqtt.listen", &raw.mqtt.listen)?,
             mqtts: address("mqtt.tls_listen", &raw.mqtt.tls_listen)?,
             http: address("http.listen", &raw.http.listen)?,
@@ -74,7 +80,7 @@ impl Config {
             sync_always: check.sync(&raw.log.sync)?,
             times: check.times(&raw)?,
             fault: fault(&raw),
-            names: raw.tls.names,
+            names: check.names(raw.tls.names)?,
             dev,
         })
     }
@@ -100,6 +106,9 @@ pub(super) fn threads(configured: usize, cores: usize) -> usize {
 }
 
 fn loopback(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_loopback() {
+        return address;
+    }
     SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port())
 }
 
@@ -137,10 +146,16 @@ impl Check<'_> {
     }
 
     fn addresses(&self, key: &str, texts: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
-        let parse = |text: &String| {
-            IpAddr::from_str(text).map_err(|e| {
-                self.refuse(key, format!("`{text}` is no IP address ({e})"), "give addresses without port")
-            })
+        let refuse = |text: &String, why: &str| {
+            self.refuse(
+                key,
+                format!("`{text}` is no IP address that can be reached{why}"),
+                "give addresses without port",
+            )
+        };
+        let parse = |text: &String| match IpAddr::from_str(text) {
+            Ok(address) if address.is_unspecified() || address.is_multicast() => Err(refuse(text, "")),
+            parsed => parsed.map_err(|error| refuse(text, &format!(" ({error})"))),
         };
         texts.iter().map(parse).collect()
     }
@@ -152,6 +167,21 @@ impl Check<'_> {
         }
         let made = if dev { vec![signalling::topics::DEV_GROUP.to_owned()] } else { Vec::new() };
         Ok(made.into_iter().chain(configured.iter().cloned()).collect())
+    }
+
+    fn data_dir(&self, text: &str) -> Result<PathBuf, ConfigError> {
+        if text.is_empty() {
+            return Err(self.refuse("server.data_dir", "it is empty", "name a directory"));
+        }
+        Ok(PathBuf::from(text))
+    }
+
+    fn names(&self, names: Vec<String>) -> Result<Vec<String>, ConfigError> {
+        let wrong = names.iter().find(|name| ServerName::try_from(name.as_str()).is_err());
+        let refuse =
+            |name| self.refuse("tls.names", format!("`{name}` is no host name"), "give host names or addresses");
+        wrong.map_or(Ok(()), |name| Err(refuse(name)))?;
+        Ok(names)
     }
 
     fn certificate(&self, raw: &Raw) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {
@@ -174,7 +204,7 @@ impl Check<'_> {
     fn times(&self, raw: &Raw) -> Result<MeetingTimes, ConfigError> {
         const DAY_S: u64 = 24 * 3600;
         self.range("meeting.reach_s", raw.meeting.reach_s, 1, DAY_S)?;
-        self.range("meeting.ring_s", raw.meeting.ring_s, 1, 180)?;
+        self.range("meeting.ring_s", raw.meeting.ring_s, 5, 180)?;
         self.range("meeting.gone_s", raw.meeting.gone_s, 1, 600)?;
         Ok(MeetingTimes {
             reach: Duration::from_secs(raw.meeting.reach_s),

@@ -91,9 +91,10 @@ impl Layers {
         self.values.get(key).map(|(_, origin)| origin.clone()).unwrap_or_default()
     }
 
-    /// The merged raw configuration.
+    /// The merged raw configuration. Read anew after each value, so that an error names the one that is wrong.
     pub fn merge(&self) -> Result<Raw, ConfigError> {
         let mut table = Table::try_from(Raw::default()).expect("the defaults are a table");
+        let mut merged = Raw::default();
         for (key, (value, origin)) in &self.values {
             let (section, name) = key.split_once('.').expect("known keys have a section");
             let keys = table[section].as_table_mut().expect("sections are tables");
@@ -102,16 +103,19 @@ impl Layers {
                 return Err(wrong_type(key, origin, value, expected));
             }
             keys.insert(name.to_owned(), value.clone());
+            merged = table.clone().try_into().map_err(|error| unfit(key, origin, value, &error))?;
         }
-        Raw::deserialize_table(table)
+        Ok(merged)
     }
 }
 
-impl Raw {
-    fn deserialize_table(table: Table) -> Result<Self, ConfigError> {
-        table
-            .try_into()
-            .map_err(|e: toml::de::Error| ConfigError::Syntax { origin: Origin::Default, cause: e.to_string() })
+/// Of the right type, but negative, or with something else inside.
+fn unfit(key: &str, origin: &Origin, value: &Value, error: &toml::de::Error) -> ConfigError {
+    ConfigError::Value {
+        key: key.to_owned(),
+        origin: origin.clone(),
+        cause: format!("{value} does not fit ({})", error.message()),
+        remedy: "docs/configuration.md says what fits".to_owned(),
     }
 }
 

@@ -52,7 +52,7 @@ pub struct Mqtt {
     pub listen: String,
     /// MQTT over TLS.
     pub tls_listen: String,
-    /// Largest PUBLISH payload, 1 to 262144 bytes.
+    /// Largest PUBLISH payload, 1024 to 262144 bytes; with signalling at least 65536.
     pub payload_bytes_max: usize,
     /// Longest topic, 64 to 128.
     pub topic_chars_max: usize,
@@ -101,7 +101,7 @@ pub struct Log {
 pub struct Meeting {
     /// Create to first ringing, 1 to 86400.
     pub reach_s: u64,
-    /// Ringing to answer, 1 to 180.
+    /// Ringing to answer, 5 to 180.
     pub ring_s: u64,
     /// Without media and without signalling for so long a member has left, 1 to 600.
     pub gone_s: u64,

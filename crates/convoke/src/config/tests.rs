@@ -43,7 +43,7 @@ fn a_value_of_the_wrong_type_names_the_variable_that_set_it() {
 #[test]
 fn values_out_of_range_say_the_range() {
     for (text, range) in [
-        ("[meeting]\nring_s = 181\n", "1 to 180"),
+        ("[meeting]\nring_s = 181\n", "5 to 180"),
         ("[mqtt]\ntopic_chars_max = 10\n", "64 to 128"),
         ("[server]\nthreads = 65\n", "0 to 64"),
         ("[media]\nlost_after_ms = 0\n", "100 to 60000"),
@@ -51,6 +51,13 @@ fn values_out_of_range_say_the_range() {
         ("[tls]\nkey = \"x.pem\"\n", "set both or none"),
         ("[names]\ngroups = [\"app\"]\n", "7 to 64"),
         ("[media]\nadvertise = [\"host\"]\n", "addresses without port"),
+        ("[media]\nadvertise = [\"0.0.0.0\"]\n", "addresses without port"),
+        ("[media]\nadvertise = [7]\n", "`media.advertise` in the file convoke.toml"),
+        ("[server]\nthreads = -1\n", "`server.threads` in the file convoke.toml"),
+        ("[server]\ndata_dir = \"\"\n", "name a directory"),
+        ("[tls]\nnames = [\"exa mple.org\"]\n", "host names"),
+        ("[mqtt]\npayload_bytes_max = 1023\n", "1024 to 262144"),
+        ("[mqtt]\npayload_bytes_max = 65535\n[names]\nsignalling = true\n", "65536 to 262144"),
     ] {
         let words = refusal(Config::check(&layers(text, &[]).expect("known keys"), false));
         assert!(words.contains(range), "{text}: {words}");

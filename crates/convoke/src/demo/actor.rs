@@ -1,9 +1,11 @@
 //! A headless terminal as a separate process: JSON commands in, JSON events out.
 
 use super::process::Process;
+use super::report;
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -26,9 +28,17 @@ pub struct Terminal {
 pub struct Actor {
     pub name: &'static str,
     terminal: Terminal,
-    process: Option<(Process, ChildStdin)>,
+    life: Option<Life>,
     end: Value,
     events: Arc<Events>,
+}
+
+/// From a start to a kill.
+struct Life {
+    process: Process,
+    stdin: ChildStdin,
+    /// It says nothing more, so it has ended.
+    ended: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -63,11 +73,11 @@ impl Events {
 
 impl Actor {
     pub fn new(name: &'static str, terminal: Terminal) -> Self {
-        Self { name, terminal, process: None, end: Value::Null, events: Arc::default() }
+        Self { name, terminal, life: None, end: Value::Null, events: Arc::default() }
     }
 
     pub fn is_running(&self) -> bool {
-        self.process.is_some()
+        self.life.is_some()
     }
 
     pub async fn start(&mut self) -> Result<()> {
@@ -81,16 +91,18 @@ impl Actor {
         ]);
         command.args(&self.terminal.flags);
         let (process, stdin, stdout) = Process::spawn_piped(command, &self.terminal.log)?;
-        tokio::spawn(collect(stdout, Arc::clone(&self.events)));
-        self.process = Some((process, stdin));
+        let ended = Arc::<AtomicBool>::default();
+        tokio::spawn(collect(stdout, Arc::clone(&self.events), Arc::clone(&ended)));
+        self.life = Some(Life { process, stdin, ended });
         Ok(())
     }
 
     /// SIGKILL: nothing is said, nothing is flushed.
     pub async fn kill(&mut self) -> Result<()> {
         let name = self.name;
-        let (mut process, _) = self.process.take().with_context(|| format!("{name}'s terminal is not running"))?;
-        self.end = process.kill().await.with_context(|| format!("{name}'s terminal, log: {}", self.log().display()))?;
+        let mut life = self.life.take().with_context(|| format!("{name}'s terminal is not running"))?;
+        self.end =
+            life.process.kill().await.with_context(|| format!("{name}'s terminal, log: {}", self.log().display()))?;
         Ok(())
     }
 
@@ -101,19 +113,16 @@ impl Actor {
 
     /// SIGSTOP; answers what the system says of it then.
     pub async fn freeze(&self) -> Result<Value> {
-        self.running()?.0.stop().await
-    }
-
-    fn running(&self) -> Result<&(Process, ChildStdin)> {
-        self.process.as_ref().ok_or_else(|| anyhow!("{}'s terminal is not running", self.name))
+        let life = self.life.as_ref().with_context(|| format!("{}'s terminal is not running", self.name))?;
+        life.process.stop().await
     }
 
     /// Tells the terminal what its person does.
     pub async fn tell(&mut self, command: Value) -> Result<()> {
         let name = self.name;
-        let (_, stdin) = self.process.as_mut().ok_or_else(|| anyhow!("{name}'s terminal is not running"))?;
+        let life = self.life.as_mut().with_context(|| format!("{name}'s terminal is not running"))?;
         let line = format!("{command}\n");
-        stdin.write_all(line.as_bytes()).await.with_context(|| format!("{name}'s terminal takes no commands"))
+        life.stdin.write_all(line.as_bytes()).await.with_context(|| format!("{name}'s terminal takes no commands"))
     }
 
     pub async fn say(&mut self, what: &str) -> Result<()> {
@@ -126,24 +135,28 @@ impl Actor {
         let search = async {
             loop {
                 let arrived = self.events.arrived.notified();
-                if let Some(found) = self.events.take(&matches) {
-                    return found;
+                let has_ended = self.life.as_ref().is_some_and(|life| life.ended.load(Ordering::Acquire));
+                match self.events.take(&matches) {
+                    Some(found) => return Ok(found),
+                    None if has_ended => return Err(self.missing(event, "before it ended")),
+                    None => arrived.await,
                 }
-                arrived.await;
             }
         };
-        tokio::time::timeout(within, search).await.map_err(|_| self.missing(event, within))
+        let found = tokio::time::timeout(within, search).await;
+        found.unwrap_or_else(|_| Err(self.missing(event, &format!("within {} s", within.as_secs()))))
     }
 
-    fn missing(&self, event: &str, within: Duration) -> anyhow::Error {
+    fn missing(&self, event: &str, when: &str) -> anyhow::Error {
         let seen = self.events.lock();
         let last: Vec<&str> = seen.iter().rev().take(8).filter_map(|s| s.event["event"].as_str()).collect();
+        let log = &self.terminal.log;
         anyhow!(
-            "{}'s terminal did not report `{event}` within {} s; its last events, newest first: {}\n  log: {}",
+            "{}'s terminal did not report `{event}` {when}: {}\n  its last events, newest first: {}\n  log: {}",
             self.name,
-            within.as_secs(),
+            report::last_words(log).unwrap_or_else(|| "it did not say why".into()),
             last.join(", "),
-            self.terminal.log.display()
+            log.display()
         )
     }
 
@@ -167,10 +180,32 @@ impl Actor {
     }
 }
 
-async fn collect(stdout: ChildStdout, events: Arc<Events>) {
+async fn collect(stdout: ChildStdout, events: Arc<Events>, ended: Arc<AtomicBool>) {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let event = serde_json::from_str(&line).unwrap_or_else(|_| json!({ "event": "unreadable", "line": line }));
         events.push(event);
+    }
+    ended.store(true, Ordering::Release);
+    events.arrived.notify_waiters();
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_terminal_that_has_ended_is_not_waited_for_and_its_last_words_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        std::fs::write(&log, "{}\nconvoke: the store is locked\n  remedy: end the other\n").unwrap();
+        let [program, file] = ["/bin/false", "/dev/null"].map(PathBuf::from);
+        let (credentials, ca, store) = (file.clone(), file.clone(), file);
+        let mut actor = Actor::new("bob", Terminal { program, credentials, ca, store, log, flags: Vec::new() });
+        actor.start().await.unwrap();
+        let error = actor.wait("connected", Duration::MAX, |_| true).await.unwrap_err().to_string();
+        let words = "bob's terminal did not report `connected` before it ended: the store is locked\n  remedy: end";
+        assert!(error.starts_with(words), "{error}");
     }
 }

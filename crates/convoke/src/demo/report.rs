@@ -35,6 +35,13 @@ pub(super) fn media_address(log: &Path) -> Value {
     last_line(log, |line| line["fields"]["message"] == "media port open")["fields"]["local_addr"].take()
 }
 
+/// Why the program of this log could not go on, as it said itself at the end, remedy included.
+pub(super) fn last_words(log: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(log).ok()?;
+    let at = text.rfind("convoke: ").filter(|at| text[..*at].is_empty() || text[..*at].ends_with('\n'))?;
+    Some(text[at..].trim_start_matches("convoke: ").trim_end().to_owned())
+}
+
 /// The last wanted line of a log in JSON; null if there is none.
 fn last_line(log: &Path, wanted: impl Fn(&Value) -> bool) -> Value {
     let text = std::fs::read_to_string(log).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use super::actor::{Actor, Terminal};
 use super::process::Process;
+use super::report;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::fs;
@@ -131,7 +132,9 @@ impl Stage {
                 );
             }
             if let Some(status) = self.server.as_mut().and_then(Process::ended) {
-                bail!("the server ended ({status}) before it was ready\n  log: {}", self.server_log().display());
+                let log = self.server_log();
+                let words = report::last_words(&log).unwrap_or_else(|| "it did not say why".into());
+                bail!("the server ended before it was ready ({status}): {words}\n  log: {}", log.display());
             }
             tokio::time::sleep(READY_POLL).await;
         }

@@ -5,13 +5,21 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Health {
     ready: Arc<AtomicBool>,
+    /// Why the catalog takes no writes at the moment.
+    refusing: watch::Receiver<Option<String>>,
 }
 
 impl Health {
+    /// Not ready yet. `refusing`: as long as it says why writes are refused, the server is not ready either.
+    pub fn new(refusing: watch::Receiver<Option<String>>) -> Self {
+        Self { ready: Arc::default(), refusing }
+    }
+
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Release);
     }
@@ -21,11 +29,18 @@ impl Health {
         Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(move || health.clone().readyz()))
     }
 
-    async fn readyz(self) -> (StatusCode, &'static str) {
-        if self.ready.load(Ordering::Acquire) {
-            (StatusCode::OK, "ready\n")
-        } else {
-            (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n")
+    async fn readyz(self) -> (StatusCode, String) {
+        match self.trouble() {
+            None => (StatusCode::OK, "ready\n".to_owned()),
+            Some(words) => (StatusCode::SERVICE_UNAVAILABLE, words),
         }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        if !self.ready.load(Ordering::Acquire) {
+            return Some("starting or stopping\n".to_owned());
+        }
+        let refusing = self.refusing.borrow();
+        refusing.as_ref().map(|why| format!("the catalog takes no writes: {why}\n"))
     }
 }

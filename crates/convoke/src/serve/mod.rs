@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use axum::Router;
 use broker::Broker;
 use broker::http::{ApiKeys, HttpState};
-use catalog::Catalog;
+use catalog::{Catalog, SqliteCatalog};
 use mqtt::ReasonCode;
 use roles::Directory;
 use rtc::Rtc;
@@ -35,10 +35,13 @@ pub type Fatal = Arc<dyn Fn(String) + Send + Sync>;
 /// After SIGTERM, connections that are still served get so long.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
+/// While the catalog refuses writes.
+const TRY_WRITES_EVERY: Duration = Duration::from_secs(1);
+
 /// Exit status after a second signal.
 const ENDED_AT_ONCE: i32 = 1;
 
-/// Serves until SIGTERM or SIGINT, or until something fatal happened.
+/// Serves until SIGTERM, SIGINT or SIGHUP (a closed terminal window), or until something fatal happened.
 pub async fn run(config: Config) -> Result<()> {
     let (fatal, mut failed) = fatal_channel();
     let mut server = Server::start(&config, fatal).await?;
@@ -68,13 +71,14 @@ fn fatal_channel() -> (Fatal, mpsc::Receiver<String>) {
 }
 
 async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds.map(signal) else {
         return std::future::pending().await;
     };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        _ = hangup.recv() => {}
     }
 }
 
@@ -161,7 +165,7 @@ impl Server {
         let mqtt = [sockets.mqtt, sockets.mqtts];
         let broker = roles::broker(config, &mut storage, directory.clone(), mqtt, &keys.certificate, fatal).await?;
         let meeting = roles::meeting(config, &storage, &rtc, &keys.join, &endpoints).await?;
-        let health = Health::default();
+        let health = Health::new(storage.catalog.refusing());
         let default_group = config.groups.first().cloned().unwrap_or_default();
         let mounts = Mounts {
             keys: &keys,
@@ -221,7 +225,7 @@ async fn seed_names(config: &Config, storage: &storage::Storage, keys: &Keys) ->
     seed::dev_users(catalog, &keys.api).await
 }
 
-/// A catalog that cannot write any more ends the process.
+/// A catalog that cannot be trusted any more ends the process; one that only refuses is tried again.
 fn watch_catalog(storage: &storage::Storage, fatal: &Fatal) {
     let (mut failure, fatal) = (storage.catalog.failure(), Arc::clone(fatal));
     tokio::spawn(async move {
@@ -229,6 +233,16 @@ fn watch_catalog(storage: &storage::Storage, fatal: &Fatal) {
             fatal(failure.clone().unwrap_or_default());
         }
     });
+    tokio::spawn(try_writes_again(Arc::clone(&storage.catalog)));
+}
+
+/// Writes may be refused for a while, as by a full disk. Nobody may come to write, so whether it is over is found out here.
+async fn try_writes_again(catalog: Arc<SqliteCatalog>) {
+    let mut refusing = catalog.refusing();
+    while refusing.wait_for(Option::is_some).await.is_ok() {
+        tokio::time::sleep(TRY_WRITES_EVERY).await;
+        let _ = catalog.try_write().await;
+    }
 }
 
 /// What the HTTP side mounts.

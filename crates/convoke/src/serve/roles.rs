@@ -59,6 +59,17 @@ impl Directory {
     }
 }
 
+/// Topic and properties of a packet get as much beside the payload as by default.
+fn limits(config: &Config) -> broker::Limits {
+    let default = broker::Limits::default();
+    let more = config.payload_bytes_max.saturating_sub(default.payload_bytes_max) as u32;
+    broker::Limits {
+        payload_bytes_max: config.payload_bytes_max,
+        packet_bytes_max: default.packet_bytes_max + more,
+        ..default
+    }
+}
+
 /// The broker role on sockets that are bound already.
 pub(super) async fn broker(
     config: &Config,
@@ -75,7 +86,7 @@ pub(super) async fn broker(
             broker::Listener { bind: broker::Bind::Socket(tls), tls: Some(certificate.server_config(&[])?) },
         ],
         threads: config.threads,
-        limits: broker::Limits { payload_bytes_max: config.payload_bytes_max, ..broker::Limits::default() },
+        limits: limits(config),
         urgent_parents: vec![RING_DOWN.to_owned()],
     };
     let deps = broker::Deps {
