@@ -49,8 +49,10 @@ pub enum LookupError {
 pub(crate) enum Asker {
     /// A login from there.
     Login(Network),
-    /// Whoever sends to devices that have no session.
+    /// Clients that send to devices which have no session.
     Senders,
+    /// The queue, for messages to such devices.
+    Queue,
 }
 
 /// Cheap to clone; all clones share one cache.

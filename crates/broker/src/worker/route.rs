@@ -53,13 +53,17 @@ impl Worker {
         }
         let Some(address) = self.shared.workers.get(self.me).cloned() else { return };
         let client = p2p.to.clone();
+        let from = match p2p.ticket.asker {
+            Asker::Queue(_) => login::Asker::Queue,
+            _ => login::Asker::Senders,
+        };
         self.lookups.insert(client.clone(), vec![p2p]);
         let asked = client.clone();
         let done = move |found: Result<Option<catalog::Device>, LookupError>| {
             let is_registered = found.map(|device| device.is_some());
             address.notify(Notice::Receiver { client, is_registered });
         };
-        self.shared.devices.lookup(login::Asker::Senders, asked.as_str(), Box::new(done));
+        self.shared.devices.lookup(from, asked.as_str(), Box::new(done));
     }
 
     pub(super) fn finish_lookup(&mut self, client: &ClientKey, is_registered: Result<bool, LookupError>) {
@@ -140,7 +144,9 @@ impl Worker {
     }
 
     fn append_p2p(&mut self, batch: &Batch, index: usize, storing: Storing, p2p: P2p) -> Option<P2p> {
-        match self.shared.journal.append(batch, Need::Normal) {
+        // What the queue has already and is only moved may use the reserve: refused, it would become a dead letter in time.
+        let need = if matches!(p2p.ticket.asker, Asker::Queue(_)) { Need::Essential } else { Need::Normal };
+        match self.shared.journal.append(batch, need) {
             Ok(appended) => {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
                 self.put(&p2p.to, position, storing);

@@ -7,6 +7,7 @@ use commitlog::testing::Call;
 use mqtt::codec::{PropertiesBuf, Property};
 use mqtt::{QoS, ReasonCode, Version};
 
+use crate::brittle;
 use crate::pipe::{Stream, tcp};
 use crate::terminal::{Profile, Said, Terminal, publish_bytes, subscribe_bytes};
 use crate::world::{ALICE, BOB, CAROL, SERVICE, World};
@@ -223,14 +224,7 @@ fn a_full_disk_refuses_new_messages_delivers_old_ones_and_resumes_by_itself() {
     bob.ping();
     drop(bob);
     world.storage.set_full(true);
-    let payload = "x".repeat(60_000);
-    for payload in [payload.as_str(), "x"] {
-        let mut sent = 0;
-        while service.publish(&to(CAROL), payload) == ReasonCode::SUCCESS {
-            sent += 1;
-            assert!(sent < 5000, "the disk is not full");
-        }
-    }
+    fill(&mut service);
     assert_eq!(service.publish(&to(CAROL), "x"), ReasonCode::QUOTA_EXCEEDED);
     old.send(&publish_bytes(Version::V311, Some(3), &to(CAROL), b"x", &none()));
     assert_eq!(old.expect_end(), Said::Closed);
@@ -243,6 +237,37 @@ fn a_full_disk_refuses_new_messages_delivers_old_ones_and_resumes_by_itself() {
         assert!(std::time::Instant::now() < deadline, "it does not resume");
     }
     assert_eq!(bob.receive().payload, "again");
+}
+
+/// Until nothing more is taken.
+fn fill(service: &mut Terminal) {
+    let payload = "x".repeat(60_000);
+    for payload in [payload.as_str(), "x"] {
+        let mut sent = 0;
+        while service.publish(&to(CAROL), payload) == ReasonCode::SUCCESS {
+            sent += 1;
+            assert!(sent < 5000, "the disk is not full");
+        }
+    }
+}
+
+#[test]
+fn what_is_in_the_queue_goes_on_to_its_receiver_while_the_disk_is_full() {
+    let mut world = World::new();
+    let ring = [("mqttSecondTopic", format!("/p2p/{BOB}/invitation"))];
+    let ring = ring.each_ref().map(|(name, value)| (*name, value.as_str()));
+    // The pump takes one more message and ends, so that the next one stays in the queue.
+    *world.breaks.lock().unwrap() = Some(brittle::Call::Receive);
+    world.send("ring-down", &ring, "first");
+    world.until("the pump has ended", |stats| stats.stored == 1 && !world.fatal.lock().unwrap().is_empty());
+    world.send("ring-down", &ring, "second");
+    world.storage.set_full(true);
+    fill(&mut world.connect(Profile::of(SERVICE)));
+    *world.breaks.lock().unwrap() = None;
+    world.fatal.lock().unwrap().clear();
+    world.restart();
+    world.until("it is stored", |stats| stats.stored == 1);
+    world.until_consumed("ring-down");
 }
 
 #[test]
