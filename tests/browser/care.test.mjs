@@ -82,12 +82,14 @@ test("the keyboard goes on where it was: at the button of a panel, and at the li
   await alice.find("panel").waitFor();
   await alice.page.keyboard.press("Escape");
   await alice.find("panel").waitFor({ state: "detached" });
-  assert.equal(await focused(alice), "people");
+  await hasTheFocus(alice, "people");
   await alice.hangsUp();
   await alice.isBackHome();
-  assert.equal(await focused(alice), "people-title");
+  await hasTheFocus(alice, "people-title");
 });
 
-function focused({ page }) {
-  return page.evaluate(() => document.activeElement?.dataset.testid ?? document.activeElement?.id);
+/** The page moves the focus after it has painted. */
+function hasTheFocus(person, id) {
+  const focused = () => document.activeElement?.dataset.testid ?? document.activeElement?.id;
+  return person.until(async () => (await person.page.evaluate(focused)) === id, `the focus is at ${id}`);
 }
