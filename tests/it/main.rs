@@ -6,5 +6,6 @@ mod channels_contract;
 mod dependency_rule;
 mod gaps;
 mod kill_under_load;
+mod property_names;
 mod serve;
 mod support;
