@@ -85,8 +85,16 @@ impl Health {
     /// Remembers whether the writer takes anything. A row that broke a rule says nothing of it.
     pub(super) fn note_write(&self, result: &Result<(), CatalogError>) {
         match result {
-            Ok(()) => _ = self.refusing.send_if_modified(|refusing| refusing.take().is_some()),
-            Err(CatalogError::Unavailable(why)) => _ = self.refusing.send_replace(Some(why.clone())),
+            Ok(()) => {
+                if self.refusing.send_if_modified(|refusing| refusing.take().is_some()) {
+                    tracing::info!("the catalog takes writes again");
+                }
+            }
+            Err(CatalogError::Unavailable(why)) => {
+                if self.refusing.send_replace(Some(why.clone())).is_none() {
+                    tracing::warn!(why, "the catalog takes no writes at the moment");
+                }
+            }
             Err(_) => {}
         }
     }
