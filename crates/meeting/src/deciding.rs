@@ -48,6 +48,13 @@ pub(crate) enum Undecided {
     Channel(#[from] signalling::ChannelError),
 }
 
+impl Undecided {
+    /// The store takes nothing at the moment, whatever the request.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self, Self::Commit(CommitError::Catalog(CatalogError::Unavailable(_))))
+    }
+}
+
 impl From<CatalogError> for Undecided {
     fn from(error: CatalogError) -> Self {
         Self::Commit(error.into())

@@ -1,7 +1,7 @@
 //! Requests from the queue: in order per user, users side by side and in turn, each within its budget.
 
 use crate::budget::{Budgets, Verdict};
-use crate::deciding::Shared;
+use crate::deciding::{Shared, Undecided};
 use crate::handle;
 use crate::request;
 use crate::token::alias;
@@ -20,6 +20,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Tries at once before a request is given back to the queue.
 const TRIES: u32 = 5;
 const TRY_PAUSE: Duration = Duration::from_millis(50);
+/// While the catalog takes nothing, a request is tried again for so long without being given back.
+const HELD_MAX: Duration = Duration::from_secs(600);
 /// When a request that was given back comes again.
 const GIVEN_BACK: Duration = Duration::from_secs(2);
 
@@ -143,27 +145,38 @@ fn sender_of(delivery: &Delivery) -> Option<&str> {
     delivery.message.property(property::USER).or_else(|| delivery.message.property(property::CLIENT_ID))
 }
 
-async fn settle(shared: &Shared, delivery: Delivery) {
-    if decide(shared, &delivery).await {
-        acknowledge(shared, delivery).await;
-    } else if let Err(error) = shared.queue.change_invisible(delivery.receipt, GIVEN_BACK).await {
-        tracing::debug!(%error, "a request comes again when its invisible time is over");
-    }
-}
-
-/// `false`: it could not be decided, again and again.
-async fn decide(shared: &Shared, delivery: &Delivery) -> bool {
-    for attempt in 0..TRIES {
-        let span = tracing::debug_span!("request", queue_message = %delivery.message_id);
-        match handle::handle(shared, &delivery.message).instrument(span).await {
-            Ok(()) => return true,
+async fn settle(shared: &Shared, mut delivery: Delivery) {
+    let give_up = Instant::now() + HELD_MAX;
+    loop {
+        let held_for = match decide(shared, &delivery).await {
+            Ok(()) => return acknowledge(shared, delivery).await,
+            // Nobody's request can be decided now: it is kept, and no hand-out is used up.
+            Err(error) if error.is_outage() && Instant::now() < give_up => shared.config.invisible,
+            Err(_) => GIVEN_BACK,
+        };
+        match shared.queue.change_invisible(delivery.receipt, held_for).await {
+            Ok(receipt) if held_for != GIVEN_BACK => delivery.receipt = receipt,
+            Ok(_) => return,
             Err(error) => {
-                tracing::warn!(message = %delivery.message_id, attempt, %error, "a request could not be decided");
-                tokio::time::sleep(TRY_PAUSE * 2_u32.pow(attempt)).await;
+                return tracing::debug!(%error, "a request comes again when its invisible time is over");
             }
         }
     }
-    false
+}
+
+/// The error: it could not be decided, again and again.
+async fn decide(shared: &Shared, delivery: &Delivery) -> Result<(), Undecided> {
+    let mut attempt = 0;
+    loop {
+        let span = tracing::debug_span!("request", queue_message = %delivery.message_id);
+        let Err(error) = handle::handle(shared, &delivery.message).instrument(span).await else { return Ok(()) };
+        tracing::warn!(message = %delivery.message_id, attempt, %error, "a request could not be decided");
+        tokio::time::sleep(TRY_PAUSE * 2_u32.pow(attempt)).await;
+        attempt += 1;
+        if attempt == TRIES {
+            return Err(error);
+        }
+    }
 }
 
 /// A receipt that is not valid any more means that the message comes again; it is known then.
