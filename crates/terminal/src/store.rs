@@ -5,8 +5,9 @@
 //! <client id>.lock    locked while a process has the store
 //! ```
 //! The last record of an invitation counts. [`RingStore::put`] returns after `fdatasync`: the entry survives a power
-//! cut. A line that is not whole (a torn tail) is left out when the store is opened, and the file is then written
-//! anew, as it is when most of its records are out of date. Entries are kept until 3 days after the invitation's
+//! cut. A last line that is not whole (a torn tail) is left out when the store is opened, and the file is then written
+//! anew, as it is when most of its records are out of date. If others are not whole, the file is damaged: it is put
+//! aside as `<client id>.damaged`, and what can be read is kept. Entries are kept until 3 days after the invitation's
 //! expiry; the broker keeps nothing longer. A missed call is kept until it is seen, since the service lists it as long.
 
 use crate::media::clip::Checksum;
@@ -21,6 +22,8 @@ use std::path::{Path, PathBuf};
 pub const KEPT_PAST_EXPIRY_MS: u64 = 3 * 24 * 60 * 60 * 1000;
 /// Entries of one device; past it the oldest go.
 const ENTRIES_MAX: usize = 10_000;
+/// No record is longer.
+const LINE_BYTES_MAX: usize = 1_000;
 /// Records out of date that are not worth writing the file anew.
 const STALE_RECORDS_MAX: usize = 256;
 
@@ -75,10 +78,13 @@ impl RingStore {
         std::fs::create_dir_all(folder).map_err(|error| failed(&path, "made", error))?;
         let lock = lock(&folder.join(format!("{name}.lock")))?;
         let text = read(&path)?;
-        let (mut entries, records, whole) = recover(&text);
+        let Recovered { mut entries, records, torn, damaged } = recover(&text);
+        if damaged {
+            set_aside(&path)?;
+        }
         entries.retain(|_, entry| !is_over(entry, now_ms));
         let mut store = Self { path, file: None, entries, records, _lock: lock };
-        if !whole || store.is_stale() || text.is_empty() {
+        if torn || damaged || store.is_stale() || text.is_empty() {
             store.rewrite()?;
         } else {
             let file = OpenOptions::new().append(true).open(&store.path);
@@ -173,21 +179,36 @@ fn line(entry: &Entry) -> String {
     format!("{} {json}\n", Checksum::of(json.as_bytes()))
 }
 
-/// The newest entry of each invitation, the number of records, and whether every line was whole.
-fn recover(text: &[u8]) -> (BTreeMap<InvitationId, Entry>, usize, bool) {
-    let mut entries = BTreeMap::new();
-    let mut records = 0;
-    let mut whole = true;
+fn set_aside(path: &Path) -> Result<(), StoreError> {
+    let aside = path.with_extension("damaged");
+    tracing::warn!(store = %path.display(), "the ring store is damaged: a call may ring again or be missed again; the file is kept as {}", aside.display());
+    std::fs::rename(path, aside).map_err(|error| failed(path, "put aside", error))
+}
+
+#[derive(Default)]
+struct Recovered {
+    /// The newest of each invitation.
+    entries: BTreeMap<InvitationId, Entry>,
+    records: usize,
+    /// The last line has no end.
+    torn: bool,
+    /// Something else cannot be read.
+    damaged: bool,
+}
+
+fn recover(text: &[u8]) -> Recovered {
+    let mut recovered = Recovered::default();
     for line in text.split_inclusive(|&byte| byte == b'\n') {
-        match parse(line) {
-            Some(entry) => {
-                entries.insert(entry.invitation, entry);
-                records += 1;
-            }
-            None => whole = false,
-        }
+        let Some(entry) = parse(line) else {
+            let is_torn = !line.ends_with(b"\n") && line.len() < LINE_BYTES_MAX;
+            recovered.torn |= is_torn;
+            recovered.damaged |= !is_torn;
+            continue;
+        };
+        recovered.entries.insert(entry.invitation, entry);
+        recovered.records += 1;
     }
-    (entries, records, whole)
+    recovered
 }
 
 fn parse(line: &[u8]) -> Option<Entry> {
@@ -254,6 +275,10 @@ mod tests {
         std::fs::write(folder.path().join("GID_dev@@@bob.rings"), &bytes).unwrap();
         let store = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
         assert_eq!(entries(&store), [entry(2, 2, Known::Missed)]);
+        assert_eq!(std::fs::read(folder.path().join("GID_dev@@@bob.damaged")).unwrap(), bytes, "kept to be looked at");
+        drop(store);
+        let again = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+        assert_eq!(entries(&again), [entry(2, 2, Known::Missed)], "written anew");
     }
 
     #[test]

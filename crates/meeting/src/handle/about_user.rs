@@ -21,10 +21,12 @@ impl Asked<'_> {
     }
 
     pub(super) async fn state(&self, actor: &Actor) -> Result<(), Undecided> {
+        // Before the meetings: the answer must not claim to know what came after they were read.
+        let now_ms = clock::now_ms();
         let meetings = self.meetings_of(actor).await?;
         let rings = meetings.iter().filter_map(|meeting| self.ring(meeting, actor)).take(Config::RINGS_MAX);
         let state = State {
-            now_ms: clock::now_ms(),
+            now_ms,
             user: actor.user.clone(),
             name: actor.name.clone(),
             rings: rings.collect(),

@@ -279,7 +279,7 @@ impl MediaPeer {
                 }
             }
             Event::KeyframeRequest(request) if request.mid == self.lines.camera => {
-                self.sender.handle_key_frame_request(now);
+                self.sender.handle_key_frame_request();
             }
             Event::RtpPacket(packet) => self.handle_packet(packet, now),
             _ => {}

@@ -1,7 +1,8 @@
 //! When which frame of a clip is sent; pure.
 //!
 //! Both lanes tick in real time from [`Playback::start`] and go round the clip for ever; RTP times go on. A muted
-//! lane ticks on without giving frames. A key frame request moves the pictures to the clip's next key frame.
+//! lane ticks on without giving frames. A key frame request moves the pictures to the clip's next key frame; one that
+//! comes right after a key frame, which may not have reached whoever asks, does so a little later.
 //! After a long stop (the process was frozen) the missed ticks are left out, not sent in a burst.
 
 use crate::media::clip::{Clip, Frame, SPEECH_INTERVAL};
@@ -11,8 +12,8 @@ use std::time::{Duration, Instant};
 
 /// A lane that is later than this leaves out what it missed.
 const LATE_MAX: Duration = Duration::from_millis(500);
-/// A key frame that is this young answers a request, too.
-const KEY_FRAME_FRESH: Duration = Duration::from_millis(100);
+/// After a key frame there is no other for so long, however many ask.
+const KEY_FRAME_EVERY: Duration = Duration::from_millis(100);
 const VIDEO_CLOCK_HZ: u128 = 90_000;
 const AUDIO_CLOCK_HZ: u128 = crate::files::opus::CLOCK_HZ as u128;
 
@@ -32,6 +33,7 @@ pub struct Playback {
     pictures: Lane,
     speech: Lane,
     last_key: Option<Instant>,
+    key_requested: bool,
 }
 
 /// One clock of frames.
@@ -52,7 +54,7 @@ impl Playback {
     pub fn new(clip: Arc<Clip>) -> Self {
         let pictures = Lane::new(clip.pictures.len(), clip.picture_interval);
         let speech = Lane::new(clip.speech.len(), SPEECH_INTERVAL);
-        Self { clip, pictures, speech, last_key: None }
+        Self { clip, pictures, speech, last_key: None, key_requested: false }
     }
 
     /// Starts both lanes; a second call changes nothing.
@@ -70,9 +72,8 @@ impl Playback {
         lane.muted = muted;
     }
 
-    pub fn handle_key_frame_request(&mut self, now: Instant) {
-        let fresh = self.last_key.is_some_and(|at| now.duration_since(at) < KEY_FRAME_FRESH);
-        self.pictures.key_wanted |= !fresh;
+    pub fn handle_key_frame_request(&mut self) {
+        self.key_requested = true;
     }
 
     /// When [`Playback::poll`] has something next.
@@ -92,7 +93,8 @@ impl Playback {
             self.pictures.advance(1);
             return self.poll(now);
         }
-        if std::mem::take(&mut self.pictures.key_wanted) {
+        let rested = self.last_key.is_none_or(|at| now.duration_since(at) >= KEY_FRAME_EVERY);
+        if std::mem::take(&mut self.pictures.key_wanted) || (self.key_requested && rested) {
             self.pictures.at = self.clip.next_key(self.pictures.at);
         }
         let position = self.pictures.advance(1);
@@ -100,6 +102,7 @@ impl Playback {
         let due = self.due(Track::Video, frame, at, tick, VIDEO_CLOCK_HZ);
         if due.frame.key {
             self.last_key = Some(now);
+            self.key_requested = false;
         }
         Some(due)
     }
@@ -194,7 +197,7 @@ mod tests {
         let mut player = Player::new();
         assert!(player.frames(0, Track::Video)[0].frame.key);
         let before = player.frames(200, Track::Video);
-        player.playback.handle_key_frame_request(player.start + Duration::from_millis(200));
+        player.playback.handle_key_frame_request();
         let after = player.frames(267, Track::Video);
         assert!(before.iter().all(|due| !due.frame.key));
         assert!(after[0].frame.key);
@@ -202,11 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn a_request_right_after_a_key_frame_is_answered_by_it() {
+    fn requests_right_after_a_key_frame_are_answered_by_one_other_a_little_later() {
         let mut player = Player::new();
         assert!(player.frames(0, Track::Video)[0].frame.key);
-        player.playback.handle_key_frame_request(player.start + Duration::from_millis(50));
+        player.playback.handle_key_frame_request();
         assert!(!player.frames(70, Track::Video)[0].frame.key);
+        player.playback.handle_key_frame_request();
+        let keys: Vec<_> = [140, 210, 280].map(|at| player.frames(at, Track::Video)[0].frame.key).to_vec();
+        assert_eq!(keys, [true, false, false]);
     }
 
     #[test]

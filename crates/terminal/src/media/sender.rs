@@ -48,9 +48,9 @@ impl Sender {
         }
     }
 
-    pub(crate) fn handle_key_frame_request(&mut self, now: Instant) {
+    pub(crate) fn handle_key_frame_request(&mut self) {
         self.report.key_frame_requests += 1;
-        self.playback.handle_key_frame_request(now);
+        self.playback.handle_key_frame_request();
     }
 
     /// Queues all that is due; it leaves with the next input of time.
