@@ -22,7 +22,7 @@ pub enum OpenError {
 /// Bytes that had been durable are no longer what was written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "{path} is damaged at offset {offset}: {what}: restore the file from a copy, or move the data directory away to start empty"
+    "{path} is damaged at offset {offset}: {what}: restore its folder from a backup, or move the folder away and lose what waited in it"
 )]
 pub struct Damaged {
     pub path: String,

@@ -115,8 +115,8 @@ fn a_spoiled_file_of_the_data_directory_is_named_with_its_remedy_and_left_as_it_
         ("tls/ca-key.pem", Spoil::Garbage, &["holds no key", "remedy: restore it from a copy"]),
         ("tls/ca.pem", Spoil::Garbage, &["holds no certificate", "remedy: restore it from a copy"]),
         ("catalog.sqlite", Spoil::Garbage, &["it is no SQLite file", "move it away"]),
-        ("catalog.sqlite", Spoil::AllButTheHead, &["malformed", "check that"]),
-        ("log/00000000000000000001.segment", Spoil::Garbage, &["is damaged at offset", "restore the file from a copy"]),
+        ("catalog.sqlite", Spoil::AllButTheHead, &["it is damaged", "malformed", "restore it from a backup"]),
+        ("log/00000000000000000001.segment", Spoil::Garbage, &["is damaged at offset", "restore its folder from a backup"]),
     ] {
         let path = scene.stage.data().join(name);
         let whole = fs::read(&path).expect(name);
@@ -167,7 +167,7 @@ fn a_damaged_log_stops_the_start_with_file_and_offset_and_a_restored_one_has_eve
         let mut damaged = whole.clone();
         damaged[at] ^= 1;
         fs::write(&segment, damaged).expect("a damaged log");
-        let words = [&segment.display().to_string(), "is damaged at offset", "restore the file from a copy"];
+        let words = [&segment.display().to_string(), "is damaged at offset", "move the folder away"];
         refuses(&scene.stage.data(), &[], FAILED, &words).expect("refused");
         fs::write(&segment, whole).expect("a restored log");
         scene.start_again().expect("the server starts");
