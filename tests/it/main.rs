@@ -4,6 +4,7 @@
 mod bad_input;
 mod channels_contract;
 mod dependency_rule;
+mod full_disk;
 mod gaps;
 mod kill_under_load;
 mod property_names;

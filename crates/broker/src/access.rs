@@ -38,13 +38,17 @@ impl Identity {
     pub fn account(&self) -> String {
         match self {
             Self::Service { instance, .. } => format!("service:{instance}"),
-            Self::Device { user, .. } => format!("user:{user}"),
+            Self::Device { user, .. } => account_of_user(user),
         }
     }
 
     pub fn is_service(&self) -> bool {
         matches!(self, Self::Service { .. })
     }
+}
+
+pub(crate) fn account_of_user(user: &str) -> String {
+    format!("user:{user}")
 }
 
 /// What is the same for every revision.

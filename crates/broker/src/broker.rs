@@ -14,7 +14,7 @@ use mqtt::server::Restart;
 use queue::{AdminError, Engine, Queue};
 use rustls::ServerConnection;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::acceptor::{self, Acceptor, Bound, Doorkeeper};
@@ -144,6 +144,17 @@ impl Broker {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.counts.stats()
+    }
+
+    /// Asks for the account that has a session under this client id, connected or not; `None`: nobody has. Without an
+    /// answer the broker has stopped.
+    pub fn holder_of(&self, client_id: &str) -> oneshot::Receiver<Option<Box<str>>> {
+        let (answer, answered) = oneshot::channel();
+        let workers = &self.shared.workers;
+        if let Some(owner) = workers.get(ClientKey::owner(client_id, workers.len())) {
+            owner.notify(Notice::Holder { client: ClientKey::new(client_id), answer });
+        }
+        answered
     }
 
     /// Takes over a connection that was upgraded to WebSocket with the sub-protocol `mqtt`. `read_ahead`: bytes above

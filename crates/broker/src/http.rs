@@ -11,6 +11,7 @@ mod api_keys;
 mod body;
 mod credentials;
 mod failures;
+mod gate;
 mod login;
 mod names;
 mod problem;
@@ -18,6 +19,7 @@ mod users;
 
 pub use api_keys::{ApiKeys, sha256_hex};
 pub use credentials::{CREDENTIAL_VALID_MS, DEVICES_PER_USER_MAX, Endpoints, Terminal};
+pub use gate::Gate;
 pub use login::LoginRequest;
 pub use names::NAME_CHARS_MAX;
 pub use problem::{Code, Problem};
@@ -30,8 +32,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
 use axum::routing::options;
 use catalog::Catalog;
-use failures::Failures;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use tokio::sync::{Mutex, oneshot};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
@@ -42,6 +44,9 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Milliseconds since 1970.
 pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Answers with the account that has a session under a client id; `None`: nobody has.
+pub type HolderOf = Arc<dyn Fn(&str) -> oneshot::Receiver<Option<Box<str>>> + Send + Sync>;
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -54,30 +59,28 @@ pub struct HttpState {
     pub endpoints: Endpoints,
     /// The Group ID of devices that name none.
     pub default_group: String,
-    pub api_keys: ApiKeys,
+    pub gate: Gate,
+    /// Whose session a client id has.
+    pub holder_of: HolderOf,
     pub now_ms: Now,
 }
 
 /// Shared by all requests.
 struct Api {
     state: HttpState,
-    failures: Mutex<Failures>,
+    /// From looking whether a device may be made to its making; the catalog serves its writers one by one anyway.
+    registering: Mutex<()>,
 }
 
 impl Api {
     fn now_ms(&self) -> u64 {
         (self.state.now_ms)()
     }
-
-    /// A thread that panicked with the lock held left it whole: each change is one call.
-    fn failures(&self) -> MutexGuard<'_, Failures> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Everything below `/api/v1/users` and `/api/v1/login`.
 pub fn router(state: HttpState) -> Router {
-    let api = Arc::new(Api { state, failures: Mutex::new(Failures::new()) });
+    let api = Arc::new(Api { state, registering: Mutex::new(()) });
     let (router, _) = described().split_for_parts();
     router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(api)
 }

@@ -63,6 +63,7 @@ fn paths(request: &Value, answer: &Value) -> Map<String, Value> {
             "200": { "description": "`null` if no such channel is open.",
                      "content": { "application/json": { "schema": channel_schema() } } },
             "401": refusal("api_key_required"),
+            "429": refusal("too_many_failures"),
             "503": refusal("unavailable"),
         },
     } });

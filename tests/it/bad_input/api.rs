@@ -23,6 +23,12 @@ fn the_api_names_each_mistake_by_a_stable_code() {
         ("a field that does not exist", devices, b"{\"devices\": \"x\"}", 400, "invalid_body"),
         ("a body too large", devices, large.as_bytes(), 413, "body_too_large"),
         ("somebody's device", "POST /api/v1/users/bob/devices", b"{\"device\":\"witness-phone\"}", 409, "device_taken"),
+        ("a connected service's client id", devices, b"{\"device\": \"service\"}", 409, "device_taken"),
+        ("a path that does not exist", "GET /api/v1/everything", b"", 404, "not_found"),
+        ("a door that does not exist", "POST /rtc/v2/join", b"", 404, "not_found"),
+        ("a device that is asked for", "GET /api/v1/users/alice/devices", b"", 405, "method_not_allowed"),
+        ("a channel that is written", "PUT /api/v1/channels/x", b"", 405, "method_not_allowed"),
+        ("a join that is asked for", "GET /rtc/v1/join", b"", 405, "method_not_allowed"),
         ("a link for nobody", "POST /api/v1/users/nobody/login-links", b"", 404, "unknown_user"),
     ];
     let wrong = || {
@@ -55,6 +61,12 @@ fn without_a_valid_key_or_secret_nothing_is_answered_and_guessing_is_slowed_down
         || wire::http(server, "POST /api/v1/login", &[], b"{\"secret\":\"guess\",\"device\":\"web-1\"}")?.problem();
     let answers: Vec<_> = (0..60).map(|_| guess().expect("a problem")).collect();
     assert_eq!(answers[0], (401, "login_refused".to_owned()));
-    assert!(answers.contains(&(429, "too_many_failures".to_owned())), "{answers:?}");
+    let slowed = (429, "too_many_failures".to_owned());
+    assert!(answers.contains(&slowed), "{answers:?}");
+    let wrong_key = wire::http(server, "GET /api/v1/channels/x", &["authorization: Bearer 0000"], b"");
+    assert_eq!(wrong_key.expect("an answer").problem().expect("a problem"), slowed);
+    let key = format!("authorization: Bearer {}", scene.api_key().expect("an API key"));
+    let right_key = wire::http(server, "GET /api/v1/channels/x", &[&key], b"").expect("an answer");
+    assert_eq!(right_key.status, 200, "from the same address");
     scene.costs_nothing(200, || guess().map(drop)).expect("nobody is harmed");
 }

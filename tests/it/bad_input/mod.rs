@@ -17,13 +17,14 @@ use mqtt::Version;
 use mqtt::client::{Event, Options};
 use scenarios::link::Link;
 use serde_json::{Value, json};
+pub(crate) use signalling::request;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 /// What allocators and caches may keep after a flood of offences.
 const KEPT_KIB_MAX: u64 = 2 * 1024;

@@ -116,7 +116,11 @@ fn a_spoiled_file_of_the_data_directory_is_named_with_its_remedy_and_left_as_it_
         ("tls/ca.pem", Spoil::Garbage, &["holds no certificate", "remedy: restore it from a copy"]),
         ("catalog.sqlite", Spoil::Garbage, &["it is no SQLite file", "move it away"]),
         ("catalog.sqlite", Spoil::AllButTheHead, &["it is damaged", "malformed", "restore it from a backup"]),
-        ("log/00000000000000000001.segment", Spoil::Garbage, &["is damaged at offset", "restore its folder from a backup"]),
+        (
+            "log/00000000000000000001.segment",
+            Spoil::Garbage,
+            &["is damaged at offset", "restore its folder from a backup"],
+        ),
     ] {
         let path = scene.stage.data().join(name);
         let whole = fs::read(&path).expect(name);

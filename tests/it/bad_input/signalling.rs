@@ -16,7 +16,7 @@ pub(super) fn id(number: u64) -> String {
 }
 
 /// A request that can be read; `body` adds to it or changes it.
-pub(super) fn request(number: u64, kind: &str, body: &Value) -> Value {
+pub(crate) fn request(number: u64, kind: &str, body: &Value) -> Value {
     let now_ms = now_ms();
     let mut request = json!({
         "v": 1, "id": id(number), "meeting": id(number + 0xA000_0000), "type": kind,

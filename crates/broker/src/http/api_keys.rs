@@ -1,14 +1,12 @@
 //! Who may administer the instance: `Authorization: Bearer <key>`.
 
 use super::Api;
-use super::failures::{caller, too_many};
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use catalog::{Catalog, CatalogError};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -24,17 +22,13 @@ impl ApiKeys {
         Self { hashes: keys.into_iter().map(sha256).collect() }
     }
 
-    /// In constant time for each key that is known here; the catalog is asked by hash, which tells nothing of a key.
-    ///
-    /// # Errors
-    /// The catalog cannot be asked.
-    pub async fn check(&self, catalog: &dyn Catalog, key: &str) -> Result<bool, CatalogError> {
-        let hash = sha256(key);
+    /// In constant time for each of them.
+    pub(super) fn contain(&self, hash: &[u8; 32]) -> bool {
         let mut known = false;
         for other in self.hashes.iter() {
-            known |= verify_slices_are_equal(&hash, other).is_ok();
+            known |= verify_slices_are_equal(hash, other).is_ok();
         }
-        Ok(known || catalog.api_key(&hex(&hash)).await?.is_some())
+        known
     }
 }
 
@@ -43,7 +37,7 @@ pub fn sha256_hex(secret: &str) -> String {
     hex(&sha256(secret))
 }
 
-fn sha256(text: &str) -> [u8; 32] {
+pub(super) fn sha256(text: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
     hash
@@ -64,28 +58,11 @@ impl FromRequestParts<Arc<Api>> for ApiKeyHolder {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        let caller = caller(parts);
-        let blocked = api.failures().blocked_s(&caller, api.now_ms());
-        if let Some(seconds) = blocked {
-            return Err(too_many(seconds));
-        }
-        let key = bearer(parts).ok_or_else(missing)?;
-        if api.state.api_keys.check(&*api.state.catalog, key).await? {
-            return Ok(Self);
-        }
-        api.failures().charge(caller, api.now_ms());
-        Err(Problem::new(
-            Code::ApiKeyRequired,
-            "the API key is not known here; take it from the data directory's file api-key",
-        ))
+        api.state.gate.admit(parts).await.map(|()| Self)
     }
 }
 
-fn missing() -> Problem {
-    Problem::new(Code::ApiKeyRequired, "the request has no API key; send it as Authorization: Bearer <key>")
-}
-
-fn bearer(parts: &Parts) -> Option<&str> {
+pub(super) fn bearer(parts: &Parts) -> Option<&str> {
     let (scheme, key) = parts.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let key = key.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)

@@ -3,12 +3,14 @@
 use super::Api;
 use super::api_keys::hex;
 use super::problem::{Code, Problem};
-use crate::access::ClientId;
+use crate::access::{ClientId, account_of_user};
 use crate::login::sign;
 use aws_lc_rs::rand;
 use catalog::{Device, User};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 /// How long a device credential lets its terminal in: 30 days.
@@ -16,6 +18,9 @@ pub const CREDENTIAL_VALID_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// Registered devices of one user; they are forgotten some time after their credential has expired.
 pub const DEVICES_PER_USER_MAX: usize = 64;
+
+/// A broker that takes longer is stopping.
+const HOLDER_KNOWN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where a terminal connects; what an instance does not offer is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -60,7 +65,8 @@ impl fmt::Debug for Terminal {
     }
 }
 
-/// The client id of a device that this user has or may have.
+/// The client id of a device that this user has or may have. It stays so for as long as `Api::registering` is held,
+/// but for a service that takes it up in that moment: the device's login is refused then.
 pub(super) async fn claim(
     api: &Api,
     group: Option<String>,
@@ -73,7 +79,20 @@ pub(super) async fn claim(
         Some(_) => return Err(taken()),
         None => refuse_too_many(api, user).await?,
     }
+    refuse_held(api, &client_id, user).await?;
     Ok(client_id)
+}
+
+/// A service's client id is registered nowhere: it is the service's for as long as it has a session.
+async fn refuse_held(api: &Api, client_id: &str, user: &str) -> Result<(), Problem> {
+    let answer = timeout(HOLDER_KNOWN_WITHIN, (api.state.holder_of)(client_id)).await;
+    let Ok(Ok(holder)) = answer else {
+        return Err(Problem::new(Code::Unavailable, "the broker did not answer; try again in a moment").retry_after(1));
+    };
+    match holder {
+        Some(account) if *account != *account_of_user(user) => Err(taken()),
+        _ => Ok(()),
+    }
 }
 
 /// Registers the device; the credential that it had before is void from now on.
@@ -103,7 +122,7 @@ fn possible(api: &Api, group: Option<String>, device: Option<String>) -> Result<
 }
 
 fn taken() -> Problem {
-    Problem::new(Code::DeviceTaken, "this device name is in use by another user; choose another one")
+    Problem::new(Code::DeviceTaken, "this device name is in use by another user or by a service; choose another one")
 }
 
 /// Whoever holds a login link may name new devices without end.

@@ -1,16 +1,14 @@
 //! For pages without a server of their own: a login link's secret becomes a device credential.
 
 use super::Api;
-use super::api_keys::sha256_hex;
 use super::body::{Body, Secret};
 use super::credentials::{Terminal, claim, issue};
-use super::failures::{Source, caller, too_many};
-use super::problem::{Code, Problem};
+use super::failures::Source;
+use super::problem::Problem;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use catalog::User;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::fmt;
@@ -40,7 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(caller(parts)))
+        Ok(Self(Source::of(parts)))
     }
 }
 
@@ -66,17 +64,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 )]
 pub(super) async fn log_in(
     State(api): State<Arc<Api>>,
-    Caller(address): Caller,
+    Caller(source): Caller,
     Body(request): Body<LoginRequest>,
 ) -> Result<Secret<Terminal>, Problem> {
-    let hash = sha256_hex(&request.secret);
-    let sources = [address, Source::Secret(hash.clone())];
-    refuse_blocked(&api, &sources)?;
-    let Some(user) = holder(&api, &hash).await? else {
-        charge(&api, sources);
-        let words = "the secret of this login link is not known; ask for a new link";
-        return Err(Problem::new(Code::LoginRefused, words));
-    };
+    let user = api.state.gate.holder(source, &request.secret).await?;
+    let _turn = api.registering.lock().await;
     let client_id = claim(&api, None, Some(request.device), &user.user).await?;
     Ok(Secret(issue(&api, &client_id, user).await?))
 }
@@ -96,22 +88,4 @@ pub(super) async fn for_any_origin(mut response: Response) -> Response {
     set(header::ACCESS_CONTROL_EXPOSE_HEADERS, "retry-after");
     set(header::ACCESS_CONTROL_MAX_AGE, "86400");
     response
-}
-
-async fn holder(api: &Api, hash: &str) -> Result<Option<User>, Problem> {
-    let Some(link) = api.state.catalog.login_link(hash).await? else { return Ok(None) };
-    Ok(api.state.catalog.user(&link.user).await?)
-}
-
-fn refuse_blocked(api: &Api, sources: &[Source]) -> Result<(), Problem> {
-    let mut failures = api.failures();
-    let longest = sources.iter().filter_map(|source| failures.blocked_s(source, api.now_ms())).max();
-    longest.map_or(Ok(()), |seconds| Err(too_many(seconds)))
-}
-
-fn charge(api: &Api, sources: [Source; 2]) {
-    let mut failures = api.failures();
-    for source in sources {
-        failures.charge(source, api.now_ms());
-    }
 }

@@ -18,6 +18,9 @@ pub enum Code {
     InvalidDevice,
     UnknownGroup,
     UnknownUser,
+    NotFound,
+    MethodNotAllowed,
+    SlowRequest,
     DeviceTaken,
     TooManyDevices,
     ApiKeyRequired,
@@ -33,7 +36,9 @@ impl Code {
                 StatusCode::BAD_REQUEST
             }
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnknownUser => StatusCode::NOT_FOUND,
+            Self::UnknownUser | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
             Self::DeviceTaken | Self::TooManyDevices => StatusCode::CONFLICT,
             Self::ApiKeyRequired | Self::LoginRefused => StatusCode::UNAUTHORIZED,
             Self::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
@@ -50,7 +55,10 @@ impl Code {
             Self::InvalidDevice => "This cannot be a device's name",
             Self::UnknownGroup => "The group does not exist",
             Self::UnknownUser => "The user does not exist",
-            Self::DeviceTaken => "The device belongs to another user",
+            Self::NotFound => "There is nothing at this path",
+            Self::MethodNotAllowed => "This path does not take this method",
+            Self::SlowRequest => "The request took too long",
+            Self::DeviceTaken => "The device name is in use",
             Self::TooManyDevices => "The user has too many devices",
             Self::ApiKeyRequired => "A valid API key is needed",
             Self::LoginRefused => "The login was refused",
@@ -74,7 +82,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let (title, status) = (code.title(), code.status().as_u16());
         Self { code, title, status, detail: detail.into(), retry_after_s: None }
     }

@@ -8,6 +8,7 @@ use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
 use catalog::{ApiKey, Group, SqliteCatalog};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
@@ -18,12 +19,16 @@ use tower::ServiceExt;
 const KEY: &str = "the-api-key";
 const START_MS: u64 = 1_000_000;
 
+type Holders = Arc<std::sync::Mutex<HashMap<String, Box<str>>>>;
+
 /// The router on a real catalog, with a clock that stands until it is moved.
 struct Desk {
     router: Router,
     catalog: Arc<SqliteCatalog>,
     access: AccessView,
     directory: DeviceDirectory,
+    /// Who has a session at the broker.
+    holders: Holders,
     clock: Arc<AtomicU64>,
     _folder: TempDir,
 }
@@ -57,19 +62,29 @@ impl Desk {
         let access = AccessView::follow(catalog.clone(), AccessConfig::default()).await.unwrap();
         let directory = DeviceDirectory::start(catalog.clone(), &Handle::current());
         let clock = Arc::new(AtomicU64::new(START_MS));
+        let now_ms: Now = {
+            let clock = clock.clone();
+            Arc::new(move || clock.load(Ordering::Relaxed))
+        };
+        let holders = Holders::default();
         let state = HttpState {
             catalog: catalog.clone(),
             access: access.clone(),
             directory: directory.clone(),
             endpoints: endpoints(),
             default_group: "GID_dev".to_owned(),
-            api_keys: ApiKeys::new([KEY]),
-            now_ms: {
-                let clock = clock.clone();
-                Arc::new(move || clock.load(Ordering::Relaxed))
+            gate: Gate::new(ApiKeys::new([KEY]), catalog.clone(), now_ms.clone()),
+            holder_of: {
+                let holders = holders.clone();
+                Arc::new(move |client_id| {
+                    let (answer, answered) = oneshot::channel();
+                    answer.send(holders.lock().unwrap().get(client_id).cloned()).unwrap();
+                    answered
+                })
             },
+            now_ms,
         };
-        Self { router: router(state), catalog, access, directory, clock, _folder: folder }
+        Self { router: router(state), catalog, access, directory, holders, clock, _folder: folder }
     }
 
     async fn call(&self, request: Request<Body>) -> Answer {
@@ -320,41 +335,92 @@ async fn a_large_body_is_refused() {
     assert_eq!(desk.device("ann", large).await.refused(), (413, "body_too_large"));
 }
 
-#[tokio::test]
-async fn failed_logins_of_an_address_are_slowed_down_and_others_are_not() {
-    let desk = Desk::new().await;
-    let from = |address: &str, secret: String| {
-        let mut request = request("POST", "/api/v1/login", None, json!({"secret": secret, "device": "d"}));
-        let peer: SocketAddr = format!("{address}:1234").parse().unwrap();
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request
-    };
-    let mut failures = 0;
-    let blocked = loop {
-        let answer = desk.call(from("192.0.2.1", format!("guess {failures}"))).await;
-        if answer.refused() != (401, "login_refused") {
-            break answer;
+fn from(address: &str, mut request: Request<Body>) -> Request<Body> {
+    let peer: SocketAddr = format!("{address}:1234").parse().unwrap();
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request
+}
+
+fn guess(n: usize) -> Request<Body> {
+    request("POST", "/api/v1/login", None, json!({"secret": format!("guess {n}"), "device": "d"}))
+}
+
+impl Desk {
+    /// Fails until it is told to wait; the last answer.
+    async fn fail_from(&self, address: &str) -> Answer {
+        let mut answer = self.call(from(address, guess(0))).await;
+        for n in 1..100 {
+            if answer.refused() == (429, "too_many_failures") {
+                break;
+            }
+            answer = self.call(from(address, guess(n))).await;
         }
-        failures += 1;
-        assert!(failures < 100, "never slowed down");
-    };
-    assert_eq!(blocked.refused(), (429, "too_many_failures"));
-    assert_eq!(blocked.headers[header::RETRY_AFTER], "1");
-    assert_eq!(desk.call(from("192.0.2.2", "other".to_owned())).await.refused(), (401, "login_refused"));
-    desk.clock.fetch_add(1_000, Ordering::Relaxed);
-    assert_eq!(desk.call(from("192.0.2.1", "again".to_owned())).await.refused(), (401, "login_refused"));
+        answer
+    }
 }
 
 #[tokio::test]
-async fn one_secret_cannot_be_tried_from_many_addresses_for_ever() {
+async fn failed_logins_of_an_address_are_slowed_down_and_others_are_not() {
     let desk = Desk::new().await;
-    let mut codes = Vec::new();
-    for n in 0..40 {
-        let mut request = request("POST", "/api/v1/login", None, json!({"secret": "guess", "device": "d"}));
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, n], 1))));
-        codes.push(desk.call(request).await.status.as_u16());
+    let blocked = desk.fail_from("192.0.2.1").await;
+    assert_eq!(blocked.refused(), (429, "too_many_failures"));
+    assert_eq!(blocked.headers[header::RETRY_AFTER], "1");
+    let wrong_key = request("PUT", "/api/v1/users/ann", Some("wrong"), json!({"name": "Ann"}));
+    assert_eq!(desk.call(from("192.0.2.1", wrong_key)).await.refused(), (429, "too_many_failures"));
+    assert_eq!(desk.call(from("192.0.2.2", guess(0))).await.refused(), (401, "login_refused"));
+    desk.clock.fetch_add(1_000, Ordering::Relaxed);
+    assert_eq!(desk.call(from("192.0.2.1", guess(0))).await.refused(), (401, "login_refused"));
+}
+
+#[tokio::test]
+async fn a_right_key_and_a_right_secret_open_whatever_others_at_the_address_have_tried() {
+    let desk = Desk::new().await;
+    desk.device("ann", json!({"device": "phone"})).await;
+    let link = desk.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
+    let stored = ApiKey { secret_sha256: sha256_hex("second"), label: "the app".to_owned() };
+    desk.catalog.put_api_key(stored).await.unwrap();
+    assert_eq!(desk.fail_from("192.0.2.1").await.refused(), (429, "too_many_failures"));
+    let body = json!({"secret": link.text("secret"), "device": "phone"});
+    let login = desk.call(from("192.0.2.1", request("POST", "/api/v1/login", None, body))).await;
+    assert_eq!((login.status, login.text("user")), (StatusCode::OK, "ann"));
+    for key in [KEY, "second"] {
+        let renamed = request("PUT", "/api/v1/users/ann", Some(key), json!({"name": "Ann"}));
+        assert_eq!(desk.call(from("192.0.2.1", renamed)).await.status, StatusCode::OK);
     }
-    assert_eq!((codes[0], codes[39]), (401, 429));
+}
+
+#[tokio::test]
+async fn a_client_id_that_a_service_uses_is_no_users_device() {
+    let desk = Desk::new().await;
+    desk.device("ann", json!({"device": "phone"})).await;
+    let link = desk.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
+    let hold = |account: &str| desk.holders.lock().unwrap().insert("GID_dev@@@billing".to_owned(), account.into());
+    for account in ["service:convoke", "user:bob"] {
+        hold(account);
+        assert_eq!(desk.login(link.text("secret"), "billing").await.refused(), (409, "device_taken"), "{account}");
+        assert_eq!(desk.device("ann", json!({"device": "billing"})).await.refused(), (409, "device_taken"));
+        assert_eq!(desk.device("new", json!({"device": "billing"})).await.refused(), (409, "device_taken"));
+    }
+    assert_eq!(desk.catalog.device("GID_dev@@@billing").await.unwrap(), None);
+    assert_eq!(desk.catalog.user("new").await.unwrap(), None);
+    hold("user:ann");
+    assert_eq!(desk.login(link.text("secret"), "billing").await.status, StatusCode::OK, "her own session");
+}
+
+#[tokio::test]
+async fn logins_at_once_do_not_pass_the_bound_of_devices_nor_share_a_name() {
+    let desk = Desk::new().await;
+    for n in 0..DEVICES_PER_USER_MAX - 1 {
+        assert_eq!(desk.device("ann", json!({"device": n.to_string()})).await.status, StatusCode::OK);
+    }
+    let (a, b) = tokio::join!(desk.device("ann", json!({"device": "a"})), desk.device("ann", json!({"device": "b"})));
+    let mut codes = [a.status.as_u16(), b.status.as_u16()];
+    codes.sort_unstable();
+    assert_eq!(codes, [200, 409]);
+    let (bobs, carols) =
+        tokio::join!(desk.device("bob", json!({"device": "same"})), desk.device("carol", json!({"device": "same"})));
+    let refused = if bobs.status == StatusCode::OK { carols } else { bobs };
+    assert_eq!(refused.refused(), (409, "device_taken"));
 }
 
 #[tokio::test]

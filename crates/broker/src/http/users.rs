@@ -112,6 +112,7 @@ pub(super) async fn register_device(
     Body(request): Body<DeviceRequest>,
 ) -> Result<Secret<Terminal>, Problem> {
     let name = request.name.as_deref().map(check_name).transpose()?;
+    let _turn = api.registering.lock().await;
     // Before the user is made: a refused request leaves nothing behind.
     let client_id = claim(&api, request.group, request.device, &user).await?;
     let user = settle_user(&api, &user, name).await?;

@@ -126,8 +126,13 @@ impl Worker {
     }
 
     fn owns(&self, client: &ClientKey, account: &str) -> bool {
-        let session = self.seats.get(client).and_then(|seat| seat.session.as_ref());
-        session.is_none_or(|session| &*session.account == account)
+        self.holder_of(client).is_none_or(|holder| holder == account)
+    }
+
+    /// The account that has a session under this client id.
+    pub(super) fn holder_of(&self, client: &ClientKey) -> Option<&str> {
+        let session = self.seats.get(client)?.session.as_ref()?;
+        Some(&session.account)
     }
 
     fn take_over(&mut self, client: &ClientKey) {

@@ -72,6 +72,8 @@ impl Worker {
                 Notice::Arrival(arrival) => self.arrive(*arrival),
                 Notice::Device { link, found } => self.finish_login(link, found),
                 Notice::Receiver { client, is_registered } => self.finish_lookup(&client, is_registered),
+                // Whoever asked may be gone.
+                Notice::Holder { client, answer } => _ = answer.send(self.holder_of(&client).map(Into::into)),
                 Notice::QueueSent { asker, result } => self.finish_queue_send(asker, result),
                 Notice::EventSent { channel_id } => self.lazy.event_sent(channel_id),
                 Notice::FromQueue(from_queue) => self.accept_from_queue(from_queue),

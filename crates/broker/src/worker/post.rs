@@ -6,7 +6,7 @@ use commitlog::Position;
 use mqtt::{AckToken, ReasonCode};
 use queue::{MessageId, Receipt, SendError, TopicName};
 use rustls::ServerConnection;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::link::Moving;
 use crate::acceptor::ConnectionPermit;
@@ -107,6 +107,11 @@ pub(crate) enum Notice {
     Receiver {
         client: ClientKey,
         is_registered: Result<bool, LookupError>,
+    },
+    /// Whose session this client id has.
+    Holder {
+        client: ClientKey,
+        answer: oneshot::Sender<Option<Box<str>>>,
     },
     QueueSent {
         asker: Asker,

@@ -56,3 +56,21 @@ fn a_service_may_not_take_the_client_id_of_a_user() {
     let profile = Profile { username: Some(service_name), password: Some(password), ..Profile::of(ALICE) };
     assert_eq!(refusal(&world, profile), ReasonCode::NOT_AUTHORIZED);
 }
+
+#[test]
+fn who_holds_a_client_id_is_known_as_long_as_there_is_a_session() {
+    let world = World::new();
+    let holder = |client_id| world.broker().holder_of(client_id).blocking_recv().unwrap().map(String::from);
+    assert_eq!(holder(SERVICE), None);
+    let service = world.connect(Profile::passing(SERVICE));
+    assert_eq!(holder(SERVICE).as_deref(), Some("service:convoke"));
+    service.disconnect();
+    world.until("the session ends with its connection", |stats| stats.sessions == 0);
+    assert_eq!(holder(SERVICE), None);
+    for client_id in [SERVICE, ALICE] {
+        world.connect(Profile::of(client_id)).disconnect();
+    }
+    world.until("both are off", |stats| stats.connections == 0);
+    assert_eq!(holder(SERVICE).as_deref(), Some("service:convoke"));
+    assert_eq!(holder(ALICE).as_deref(), Some("user:alice"));
+}

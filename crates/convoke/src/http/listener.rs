@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use broker::http::{Code, Problem};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -32,6 +32,7 @@ const HEADERS_MAX: Duration = Duration::from_secs(10);
 const FIRST_REQUEST_MAX: Duration = Duration::from_secs(10);
 /// From the headers of a request to those of its answer.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
+const TOO_SLOW: &str = "the request or its answer took over 30 s; try again";
 const STREAMS_PER_CONNECTION_MAX: u32 = 32;
 /// How far from the wanted port `--dev` looks for a free one.
 const NEXT_PORTS: u16 = 50;
@@ -180,5 +181,5 @@ async fn nothing_asked(asked: &AtomicBool) {
 /// A request whose body trickles in, or whose answer does not come, ends.
 async fn in_time(request: Request, next: Next) -> Response {
     let answer = tokio::time::timeout(REQUEST_MAX, next.run(request)).await;
-    answer.unwrap_or_else(|_| (StatusCode::REQUEST_TIMEOUT, "The request took too long.\n").into_response())
+    answer.unwrap_or_else(|_| Problem::new(Code::SlowRequest, TOO_SLOW).into_response())
 }

@@ -4,6 +4,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use broker::http::{Code, Problem};
 
 /// One embedded file.
 pub(super) struct Page {
@@ -37,14 +38,22 @@ impl Pages {
 
     /// Answers what no other route takes.
     pub fn mount(self, router: Router) -> Router {
+        let router = router.method_not_allowed_fallback(|method: Method| async move { wrong_method(&method) });
         router.fallback(move |request: Request| async move {
             self.answer(request.method(), request.uri().path(), request.headers())
         })
     }
 
     fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response {
+        if is_for_programs(path) {
+            return Problem::new(
+                Code::NotFound,
+                format!("there is nothing at {path}; docs/openapi.json names what is there"),
+            )
+            .into_response();
+        }
         if method != Method::GET && method != Method::HEAD {
-            return StatusCode::METHOD_NOT_ALLOWED.into_response();
+            return ([(header::ALLOW, "GET, HEAD")], wrong_method(method)).into_response();
         }
         if PAGES.is_empty() {
             return (StatusCode::SERVICE_UNAVAILABLE, MISSING).into_response();
@@ -76,6 +85,17 @@ impl Pages {
         headers.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
         response
     }
+}
+
+/// Where no person looks.
+fn is_for_programs(path: &str) -> bool {
+    path.starts_with("/api/") || path.starts_with("/rtc/")
+}
+
+/// The path is known; which methods it takes stands in the header `Allow`.
+fn wrong_method(method: &Method) -> Problem {
+    let words = format!("{method} is not for this path; use a method that the header Allow names");
+    Problem::new(Code::MethodNotAllowed, words)
 }
 
 fn accepts_brotli(headers: &HeaderMap) -> bool {

@@ -17,7 +17,7 @@ use crate::keys::{ApiKey, Certificate, JoinKey};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use broker::Broker;
-use broker::http::{ApiKeys, HttpState};
+use broker::http::{ApiKeys, Gate, HttpState};
 use catalog::{Catalog, SqliteCatalog};
 use mqtt::ReasonCode;
 use roles::Directory;
@@ -263,29 +263,28 @@ impl Mounts<'_> {
         let adopt: AdoptWebSocket =
             Arc::new(move |stream, tls, read_ahead| adopting.adopt_websocket(stream, tls, read_ahead));
         let api_keys = ApiKeys::new([self.keys.api.text()]);
-        let inspect = inspect::Inspect {
-            channels: self.rtc.channels(),
-            api_keys: api_keys.clone(),
-            catalog: Arc::clone(&self.catalog),
-        };
+        let gate = Gate::new(api_keys, Arc::clone(&self.catalog), Arc::new(now_ms));
+        let inspect = inspect::Inspect { channels: self.rtc.channels(), gate: gate.clone() };
         let pages = Pages::new(&self.endpoints.origins());
         let router = Router::new()
             .merge(mqtt_route(adopt))
             .merge(self.health.router())
             .merge(self.rtc.http_router())
             .merge(inspect::router(inspect))
-            .merge(broker::http::router(self.api_state(api_keys)));
+            .merge(broker::http::router(self.api_state(gate)));
         pages.mount(router)
     }
 
-    fn api_state(self, api_keys: ApiKeys) -> HttpState {
+    fn api_state(self, gate: Gate) -> HttpState {
+        let broker = Arc::clone(self.broker);
         HttpState {
             catalog: self.catalog,
             access: self.directory.access,
             directory: self.directory.devices,
             endpoints: self.endpoints.for_terminals(),
             default_group: self.default_group,
-            api_keys,
+            gate,
+            holder_of: Arc::new(move |client_id| broker.holder_of(client_id)),
             now_ms: Arc::new(now_ms),
         }
     }

@@ -1,0 +1,89 @@
+//! Who may come in: holders of an API key or of a login link's secret.
+//!
+//! Contract. A right key or secret always opens, whatever others at the same address (a NAT, a reverse proxy) have
+//! tried. They have 128 bits or more, so nobody guesses them; only failures are slowed down. What a failure costs is
+//! bounded: a hash, and one look into the catalog, one at a time for all callers together.
+
+use super::Now;
+use super::api_keys::{ApiKeys, bearer, hex, sha256};
+use super::failures::{Failures, Source};
+use super::problem::{Code, Problem};
+use axum::http::request::Parts;
+use catalog::{Catalog, CatalogError, User};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
+
+/// Catalog lookups of keys and secrets that run at once; the others wait in their order. Fewer than the catalog has
+/// readers, so that whoever floods keeps no part of the server waiting but this one.
+const LOOKUPS_AT_ONCE: usize = 1;
+
+/// Cheap to clone; all clones count together.
+#[derive(Clone)]
+pub struct Gate(Arc<Inner>);
+
+struct Inner {
+    keys: ApiKeys,
+    catalog: Arc<dyn Catalog>,
+    now_ms: Now,
+    lookups: Semaphore,
+    failures: Mutex<Failures>,
+}
+
+impl Gate {
+    pub fn new(keys: ApiKeys, catalog: Arc<dyn Catalog>, now_ms: Now) -> Self {
+        let (lookups, failures) = (Semaphore::new(LOOKUPS_AT_ONCE), Mutex::new(Failures::new()));
+        Self(Arc::new(Inner { keys, catalog, now_ms, lookups, failures }))
+    }
+
+    /// Lets a request in that carries a valid API key.
+    ///
+    /// # Errors
+    /// The answer to the request.
+    pub async fn admit(&self, parts: &Parts) -> Result<(), Problem> {
+        let key = bearer(parts).ok_or_else(|| Problem::new(Code::ApiKeyRequired, KEY_MISSING))?;
+        if self.is_key(key).await? {
+            Ok(())
+        } else {
+            Err(self.failed(Source::of(parts), Code::ApiKeyRequired, KEY_UNKNOWN))
+        }
+    }
+
+    /// Whom the secret of a login link logs in.
+    pub(super) async fn holder(&self, source: Source, secret: &str) -> Result<User, Problem> {
+        let user = self.user_of(&hex(&sha256(secret))).await?;
+        user.ok_or_else(|| self.failed(source, Code::LoginRefused, SECRET_UNKNOWN))
+    }
+
+    async fn is_key(&self, key: &str) -> Result<bool, CatalogError> {
+        let hash = sha256(key);
+        if self.0.keys.contain(&hash) {
+            return Ok(true);
+        }
+        let _turn = self.0.lookups.acquire().await;
+        Ok(self.0.catalog.api_key(&hex(&hash)).await?.is_some())
+    }
+
+    async fn user_of(&self, secret_sha256: &str) -> Result<Option<User>, CatalogError> {
+        let _turn = self.0.lookups.acquire().await;
+        let Some(link) = self.0.catalog.login_link(secret_sha256).await? else { return Ok(None) };
+        self.0.catalog.user(&link.user).await
+    }
+
+    /// Says so, or that there were too many.
+    fn failed(&self, source: Source, code: Code, words: &str) -> Problem {
+        // A thread that panicked with the lock held left it whole: each change is one call.
+        let mut failures = self.0.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        match failures.charge(source, (self.0.now_ms)()) {
+            Ok(()) => Problem::new(code, words),
+            Err(seconds) => Problem::new(
+                Code::TooManyFailures,
+                format!("too many attempts from here failed; wait {seconds} s, or use a valid key or secret"),
+            )
+            .retry_after(seconds),
+        }
+    }
+}
+
+const KEY_MISSING: &str = "the request has no API key; send it as Authorization: Bearer <key>";
+const KEY_UNKNOWN: &str = "the API key is not known here; take it from the data directory's file api-key";
+const SECRET_UNKNOWN: &str = "the secret of this login link is not known; ask for a new link";

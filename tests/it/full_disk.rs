@@ -1,0 +1,144 @@
+//! A disk that is full for a while: a small file system in a mount namespace of the server's own.
+
+use crate::bad_input::{SOON, request};
+use crate::support::program;
+use anyhow::{Context, Result, ensure};
+use convoke::demo::Stage;
+use mqtt::Version;
+use scenarios::link::Link;
+use scenarios::wire::{self, HttpAnswer};
+use serde_json::{Value, json};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// Two segments of the log, the catalog, and something to fill.
+const MIB: u32 = 192;
+
+/// Without root: the user's own namespace. Some machines forbid it.
+fn may_mount() -> bool {
+    let tried = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).output();
+    tried.is_ok_and(|output| output.status.success())
+}
+
+/// Runs the server with a small file system in the place of its data directory.
+fn program_on_a_small_disk(folder: &Path) -> Result<PathBuf> {
+    let (script, data) = (folder.join("convoke-on-a-small-disk"), folder.join("server"));
+    fs::create_dir_all(&data)?;
+    let (program, data) = (program()?, data.display().to_string());
+    let inner = format!("mount -t tmpfs -o size={MIB}m,mode=700 tmpfs {data} && exec {} \"$@\"", program.display());
+    let text = format!("#!/bin/sh\nexec unshare --user --map-root-user --mount sh -c '{inner}' sh \"$@\"\n");
+    fs::write(&script, text)?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
+    Ok(script)
+}
+
+struct Server {
+    stage: Stage,
+    http: SocketAddr,
+    /// The data directory as the server sees it.
+    data: PathBuf,
+    key: String,
+}
+
+impl Server {
+    async fn start(folder: &Path) -> Result<Self> {
+        let mut stage = Stage::new(folder, &program_on_a_small_disk(folder)?, &[])?;
+        stage.start_server().await?;
+        let id = stage.server_id().context("the server runs")?;
+        let data = PathBuf::from(format!("/proc/{id}/root{}", stage.data().display()));
+        let key = format!("authorization: Bearer {}", fs::read_to_string(data.join("api-key"))?.trim());
+        let port = stage.url("").rsplit(':').next().context("a port")?.parse()?;
+        Ok(Self { stage, http: SocketAddr::from(([127, 0, 0, 1], port)), data, key })
+    }
+
+    fn ask(&self, request: &str, body: &Value) -> Result<HttpAnswer> {
+        wire::http(self.http, request, &[&self.key], body.to_string().as_bytes())
+    }
+
+    fn device(&self, user: &str) -> Result<Value> {
+        let device = json!({ "device": format!("{user}-phone") });
+        let answer = self.ask(&format!("POST /api/v1/users/{user}/devices"), &device)?;
+        Ok(serde_json::from_str(&answer.body)?)
+    }
+
+    fn link(&self, device: &Value) -> Result<Link> {
+        Link::open(SocketAddr::from(([127, 0, 0, 1], self.stage.mqtt_port())), Version::V5, device)
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.data.join("filler")
+    }
+
+    /// Until nothing more can be written.
+    fn fill(&self) -> Result<()> {
+        let mut filler = OpenOptions::new().create(true).append(true).open(self.filler())?;
+        for size in [1 << 20, 4096, 1] {
+            let block = vec![1; size];
+            while filler.write_all(&block).is_ok() {}
+        }
+        Ok(())
+    }
+
+    /// Pages that SQLite has already are used up by names that grow, until the first is refused.
+    fn write_until_refused(&self) -> Result<HttpAnswer> {
+        for n in 0..10_000 {
+            let answer = self.ask(&format!("PUT /api/v1/users/filler-{n}"), &json!({ "name": "n".repeat(64) }))?;
+            if answer.status != 200 {
+                return Ok(answer);
+            }
+        }
+        anyhow::bail!("nothing is refused")
+    }
+
+    fn until_ready(&self) -> Result<()> {
+        let deadline = Instant::now() + SOON;
+        while wire::http(self.http, "GET /readyz", &[], b"")?.status != 200 {
+            ensure!(Instant::now() < deadline, "it does not get ready again");
+        }
+        Ok(())
+    }
+}
+
+/// The first signal that answers this request.
+fn answer_to(link: &mut Link, request: &Value) -> Result<Value> {
+    loop {
+        let said: Value = serde_json::from_slice(&link.message(SOON)?.payload)?;
+        if said["in_reply_to"] == request["id"] {
+            return Ok(said);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_said_and_what_came_meanwhile_is_answered_when_there_is_room() -> Result<()> {
+    if !may_mount() {
+        println!("skipped: this machine lets nobody but root mount a file system");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let server = Server::start(folder.path()).await?;
+    let (alice, _bob) = (server.device("alice")?, server.device("bob")?);
+    let mut link = server.link(&alice)?;
+    server.fill()?;
+    assert_eq!(server.write_until_refused()?.problem()?, (503, "unavailable".to_owned()));
+    let ready = wire::http(server.http, "GET /readyz", &[], b"")?;
+    ensure!(ready.status == 503 && ready.body.contains("the disk is full"), "{ready:?}");
+
+    let create = request(1, "create", &json!({ "callees": ["bob"], "media": "audio" }));
+    link.publish("meeting-up/create", create.to_string().as_bytes())?;
+    link.wait(SOON, |event| matches!(event, mqtt::client::Event::Published { .. }))?;
+    assert_eq!(server.ask("PUT /api/v1/users/late", &json!({ "name": "Late" }))?.status, 503);
+
+    fs::remove_file(server.filler())?;
+    server.until_ready()?;
+    assert_eq!(server.ask("PUT /api/v1/users/late", &json!({ "name": "Late" }))?.status, 200);
+    let answer = answer_to(&mut link, &create).context("the create is not answered")?;
+    // On a machine that takes its time the request may be too old by now, which is an answer too.
+    ensure!(answer["type"] == "waiting" || answer["code"] == "expired", "{answer}");
+    Ok(())
+}
