@@ -18,6 +18,16 @@ describe("texts", () => {
   test("are never empty", () => {
     expect(Object.entries(en).filter(([, text]) => text.trim() === "")).toEqual([]);
   });
+
+  test("are all used, by their key or by one that is put together", () => {
+    const sources = import.meta.glob<string>("../src/**/*.{ts,tsx}", { query: "?raw", import: "default", eager: true });
+    const code = Object.entries(sources).flatMap(([path, text]) => (path.endsWith("/en.ts") ? [] : [text]));
+    const isError = (key: string) => /^(error|remedy)\./.test(key);
+    const isUsed = (key: string) => code.some((text) => text.includes(`"${key}"`) || text.includes(family(key)));
+    const family = (key: string) => `\`${key.split(".")[0]}.$\{`;
+    expect(code.length).toBeGreaterThan(20);
+    expect(Object.keys(en).filter((key) => !isError(key) && !isUsed(key))).toEqual([]);
+  });
 });
 
 describe("formats", () => {

@@ -197,12 +197,12 @@ export class Client extends Emitter<ClientEvents> {
     if (!slot) throw new Error("no device slot is claimed");
     const credentials = await this.#options.credentials(slot.device);
     this.#identity = { user: credentials.user, name: credentials.name };
-    if (!this.#ringer) await this.#openRings(credentials.user, slot.slot);
+    if (!this.#ringer) await this.#openRings(credentials.client_id);
     return credentials;
   }
 
-  async #openRings(user: UserName, slot: number): Promise<void> {
-    this.#store = await openRingStore(user, slot);
+  async #openRings(client_id: string): Promise<void> {
+    this.#store = await openRingStore(client_id);
     this.#clock.restore(await this.#store.offset());
     this.#ringer = new Ringer(await RingBook.open(this.#store, this.#clock), this.#clock, {
       ring: (ring) => this.#calls.ring(ring),

@@ -16,46 +16,46 @@ describe("the ring store", () => {
   test("an invitation that rang before the page was killed does not ring again", async () => {
     const disk = new IDBFactory();
     const before = await RingBook.open(
-      await openRingStore("bob", 0, disk),
+      await openRingStore("GID_dev@@@bob", disk),
       clockAt(() => T0),
     );
     expect((await before.receive(invitation(), false)).do).toBe("ring");
     const after = await RingBook.open(
-      await openRingStore("bob", 0, disk),
+      await openRingStore("GID_dev@@@bob", disk),
       clockAt(() => T0),
     );
     expect((await after.receive(invitation(), false)).do).toBe("nothing");
   });
 
-  test("users and slots do not see each other's rings", async () => {
+  test("devices do not see each other's rings", async () => {
     const disk = new IDBFactory();
     const bob = await RingBook.open(
-      await openRingStore("bob", 0, disk),
+      await openRingStore("GID_dev@@@bob", disk),
       clockAt(() => T0),
     );
     await bob.receive(invitation(), false);
-    const other = await openRingStore("bob", 1, disk);
-    const alice = await openRingStore("alice", 0, disk);
+    const other = await openRingStore("GID_dev@@@bob2", disk);
+    const alice = await openRingStore("GID_dev@@@alice", disk);
     expect([await other.all(), await alice.all()]).toEqual([[], []]);
   });
 
   test("keeps what was learnt of the service's clock", async () => {
     const disk = new IDBFactory();
-    await (await openRingStore("bob", 0, disk)).putOffset(-1_234);
-    expect(await (await openRingStore("bob", 0, disk)).offset()).toBe(-1_234);
+    await (await openRingStore("GID_dev@@@bob", disk)).putOffset(-1_234);
+    expect(await (await openRingStore("GID_dev@@@bob", disk)).offset()).toBe(-1_234);
   });
 
   test("forgets entries three days past their expiry", async () => {
     const disk = new IDBFactory();
     let now_ms = T0;
     const book = await RingBook.open(
-      await openRingStore("bob", 0, disk),
+      await openRingStore("GID_dev@@@bob", disk),
       clockAt(() => now_ms),
     );
     await book.receive(ended(2), false);
     now_ms += 4 * 24 * 3_600_000;
     await book.confirm(state({ now_ms }), 0);
-    expect(await (await openRingStore("bob", 0, disk)).all()).toEqual([]);
+    expect(await (await openRingStore("GID_dev@@@bob", disk)).all()).toEqual([]);
   });
 });
 

@@ -72,8 +72,18 @@ describe("the join door", () => {
     await expect(joinAt(doors, request, fetcher)).rejects.toMatchObject({ code: "media_refused" });
   });
 
+  test("that is full is told from one that cannot be reached", async () => {
+    const fetcher = async (url: RequestInfo | URL) => {
+      if (String(url).startsWith("http://two")) throw new TypeError("refused");
+      return new Response("", { status: 503 });
+    };
+    await expect(joinAt(doors, request, fetcher as typeof fetch)).rejects.toMatchObject({ code: "media_busy" });
+  });
+
   test("that nobody opens is a media path that cannot be reached", async () => {
-    const fetcher = async () => new Response("", { status: 503 });
+    const fetcher = async () => {
+      throw new TypeError("refused");
+    };
     await expect(joinAt(doors, request, fetcher)).rejects.toMatchObject({ code: "media_unreachable" });
   });
 });

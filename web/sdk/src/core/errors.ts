@@ -28,6 +28,7 @@ export type ErrorCode =
   | "media_unreachable"
   | "media_loopback_firefox"
   | "media_refused"
+  | "media_busy"
   | "media_unsupported"
   | `refused_${RefusalCode}`;
 
@@ -41,6 +42,7 @@ const CATEGORIES: Partial<Record<ErrorCode, ErrorCategory>> = {
   media_unreachable: "network",
   media_loopback_firefox: "browser",
   media_refused: "network",
+  media_busy: "network",
   media_unsupported: "browser",
 };
 

@@ -1,5 +1,5 @@
 /**
- * Where ring entries are kept: IndexedDB, one database per user and device slot.
+ * Where ring entries are kept: IndexedDB, one database per client id.
  *
  * A write resolves when the browser says that it is on disk (`durability: "strict"`): only then may the broker be told.
  */
@@ -22,14 +22,18 @@ const RINGS = "rings";
 const FACTS = "facts";
 const OFFSET = "clock_offset_ms";
 
-/** Opens the store of one user and slot; where the browser has no IndexedDB, entries live as long as the page. */
+/**
+ * Opens the store of one device. Where the browser keeps nothing (a private window, a full disk), entries live as long
+ * as the page: rather a ring that may come twice than none.
+ */
 export async function openRingStore(
-  user: string,
-  slot: number,
+  client_id: string,
   factory: IDBFactory | undefined = globalThis.indexedDB,
 ): Promise<RingStore> {
   if (!factory) return memoryStore();
-  const db = await open(factory, `convoke.${user}.${slot}`).catch(() => undefined);
+  const db = await open(factory, `convoke.${client_id}`).catch((cause: unknown) => {
+    console.warn("Convoke: this browser keeps no rings; a call may ring again after a reload.", cause);
+  });
   return db ? databaseStore(db) : memoryStore();
 }
 

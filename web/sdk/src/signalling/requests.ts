@@ -43,19 +43,23 @@ export class Requests {
    */
   ask(body: UpBody, meeting?: MeetingId): Promise<Answer> {
     const up = this.#envelop(body, meeting);
-    const answered = new Promise<Answer>((resolve, reject) => {
+    return new Promise<Answer>((resolve, reject) => {
       this.#waiting.set(up.id, { resolve, reject });
-      const silence = () => reject(new ConvokeError("no_answer_from_service", body.type));
-      setTimeout(silence, ttl_ms(body));
-      this.#post(up).catch(reject);
+      const giveUp = (error: unknown) => {
+        this.#waiting.delete(up.id);
+        reject(error);
+      };
+      setTimeout(() => giveUp(new ConvokeError("no_answer_from_service", body.type)), ttl_ms(body));
+      this.#post(up).catch(giveUp);
     });
-    return answered.finally(() => this.#waiting.delete(up.id));
   }
 
-  /** Takes an answer to where it is waited for; false if nobody waits. */
+  /** Takes an answer to where it is waited for; false if nobody waits, or not any more: one request may have several. */
   answer(signal: Down): boolean {
-    const waiting = signal.in_reply_to ? this.#waiting.get(signal.in_reply_to) : undefined;
-    if (!waiting) return false;
+    const request = signal.in_reply_to;
+    const waiting = request ? this.#waiting.get(request) : undefined;
+    if (!request || !waiting) return false;
+    this.#waiting.delete(request);
     if (signal.type === "refused") waiting.reject(refusal(signal.code, signal.words));
     else waiting.resolve(signal);
     return true;
