@@ -92,10 +92,10 @@ async fn a_callee_who_is_off_is_waited_for() {
     let mut world = World::new().await;
     world.goes("carol.phone").await;
     world.call("alice.phone", &["carol"]).await;
+    world.expect("alice.phone", "admitted").await;
     let DownBody::Waiting { user, until_ms } = world.expect("alice.phone", "waiting").await.body else { panic!() };
     assert_eq!(user.as_str(), "carol");
     assert!(until_ms > now_ms() + 40_000);
-    world.expect("alice.phone", "admitted").await;
     world.expect("carol.phone", "invitation").await;
 }
 

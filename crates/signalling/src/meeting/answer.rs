@@ -2,7 +2,8 @@
 
 use crate::ids::{ClientId, InvitationId, MeetingId};
 use crate::meeting::document::{Device, Invitation, InvitationState, MediaState, Spent, Stay};
-use crate::meeting::event::{Actor, Rules};
+use crate::meeting::event::Actor;
+use crate::meeting::rules::Rules;
 use crate::meeting::table::{self, Told, Transition};
 use crate::meeting::turn::{CalleeOver, Turn};
 use crate::signal::{DownBody, EndReason, Muted, OutcomeKind, RefusalCode, RejectReason};

@@ -2,7 +2,8 @@
 
 use crate::ids::{MeetingId, ParticipationId};
 use crate::meeting::document::{End, MediaState, Meeting, Stay, VERSION};
-use crate::meeting::event::{Actor, Context, Create, Rules, Step};
+use crate::meeting::event::{Actor, Context, Create, Step};
+use crate::meeting::rules::Rules;
 use crate::meeting::turn::Turn;
 use crate::signal::{EndReason, Media, Muted, RefusalCode};
 use std::collections::BTreeMap;
@@ -99,6 +100,8 @@ impl Turn<'_> {
             self.meeting.closed = true;
         } else if let Some(ticket) = self.meeting.ticket_of(&actor.user) {
             self.tell_admitted(ticket);
+            // Who calls hears first that the meeting stands, then how it rings.
+            self.sends.rotate_right(1);
         }
     }
 

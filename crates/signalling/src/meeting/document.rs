@@ -1,7 +1,7 @@
 //! The document: everything that is known of one meeting, and what follows from it.
 
 use crate::ids::{ClientId, InvitationId, MeetingId, ParticipationId, UserName};
-use crate::meeting::event::Rules;
+use crate::meeting::rules::Rules;
 use crate::signal::{EndReason, Media, Muted, RejectReason, Track};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ pub struct Meeting {
     pub closed: bool,
 }
 
-/// A user's stay in the meeting, on one device.
+/// A user's stay in the meeting, on one device at a time: it may move to another, with another participation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stay {
     pub user: UserName,
@@ -215,6 +215,10 @@ impl Meeting {
 
     pub fn is_banned(&self, user: &UserName, now_ms: u64) -> bool {
         self.bans.iter().any(|ban| ban.user == *user && now_ms < ban.until_ms)
+    }
+
+    pub(super) fn forget_bans(&mut self, now_ms: u64) {
+        self.bans.retain(|ban| now_ms < ban.until_ms);
     }
 
     pub fn blocked(&self, user: &UserName) -> Muted {

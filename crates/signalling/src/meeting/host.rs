@@ -2,7 +2,8 @@
 
 use crate::ids::UserName;
 use crate::meeting::document::{Ban, set_track};
-use crate::meeting::event::{Actor, Request, Rules};
+use crate::meeting::event::{Actor, Request};
+use crate::meeting::rules::Rules;
 use crate::meeting::table;
 use crate::meeting::turn::Turn;
 use crate::signal::{DownBody, EndReason, Muted, RefusalCode, Track};
@@ -40,6 +41,11 @@ impl Turn<'_> {
     }
 
     fn block(&mut self, actor: &Actor, user: &UserName, track: Track, blocked: bool) {
+        let more = blocked && !self.meeting.blocked.contains_key(user);
+        if more && self.meeting.blocked.len() >= Rules::BLOCKED_MAX {
+            let words = "the meeting has blocked as many users as it can: lift a block, or kick the user";
+            return self.refuse(RefusalCode::Limit, words);
+        }
         if self.tell_member(user, DownBody::Blocked { track, blocked, by: actor.user.clone() }) {
             let mut now = self.meeting.blocked(user);
             set_track(&mut now, track, blocked);
@@ -56,7 +62,10 @@ impl Turn<'_> {
         if ring.is_none() && self.meeting.member(user).is_none() {
             return self.refuse(RefusalCode::NotAllowed, "this user is not in the meeting");
         }
-        self.ban(user, ban_s);
+        if !self.ban(user, ban_s) {
+            let words = "the meeting has banned as many users as it can: kick without a ban, or wait until one is over";
+            return self.refuse(RefusalCode::Limit, words);
+        }
         self.depart(user, EndReason::Kicked, table::Event::Cancelled);
         if let Some(ring) = ring {
             self.cause.by = Some(actor.user.clone());
@@ -65,11 +74,18 @@ impl Turn<'_> {
         }
     }
 
-    fn ban(&mut self, user: &UserName, ban_s: u32) {
+    /// `false`: there are too many.
+    fn ban(&mut self, user: &UserName, ban_s: u32) -> bool {
+        if ban_s == 0 {
+            return true;
+        }
+        self.meeting.forget_bans(self.now_ms);
         let until_ms = self.now_ms.saturating_add(u64::from(ban_s) * 1_000);
-        if self.meeting.bans.len() < Rules::BANS_MAX {
+        let has_room = self.meeting.bans.len() < Rules::BANS_MAX;
+        if has_room {
             self.meeting.bans.push(Ban { user: user.clone(), until_ms });
         }
+        has_room
     }
 
     /// `false` (and refused): the user is not in the meeting.

@@ -2,7 +2,8 @@
 
 use crate::ids::{ClientId, InvitationId, ParticipationId, UserName};
 use crate::meeting::document::{Device, Invitation, InvitationState, Meeting};
-use crate::meeting::event::{Actor, Callee, Missed, Parent, Rules, Send};
+use crate::meeting::event::{Actor, Callee, Missed, Parent, Send};
+use crate::meeting::rules::Rules;
 use crate::meeting::table;
 use crate::meeting::turn::Turn;
 use crate::signal::{DownBody, EndReason, Outcome, OutcomeKind, RefusalCode};

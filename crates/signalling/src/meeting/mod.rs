@@ -19,6 +19,7 @@ mod host;
 mod invite;
 mod leave;
 mod media;
+mod rules;
 pub mod table;
 mod turn;
 mod view;
@@ -26,7 +27,6 @@ mod view;
 pub use document::{
     Device, DocumentError, End, Engagement, Invitation, InvitationState, MediaState, Meeting, Stay, Timer, TimerKind,
 };
-pub use event::{
-    Actor, Callee, Context, Create, Event, MediaChange, Missed, Parent, Request, Rules, Send, Step, Ticket,
-};
+pub use event::{Actor, Callee, Context, Create, Event, MediaChange, Missed, Parent, Request, Send, Step, Ticket};
+pub use rules::Rules;
 pub use view::Standing;

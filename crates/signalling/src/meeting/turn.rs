@@ -2,7 +2,8 @@
 
 use crate::ids::{ClientId, InvitationId, ParticipationId, UserName};
 use crate::meeting::document::{End, Invitation, Meeting, Removed, Stay};
-use crate::meeting::event::{Actor, Context, Event, Missed, Parent, Request, Rules, Send, Step, Ticket};
+use crate::meeting::event::{Actor, Context, Event, Missed, Parent, Request, Send, Step, Ticket};
+use crate::meeting::rules::Rules;
 use crate::meeting::table;
 use crate::signal::{DownBody, EndReason, RefusalCode, Roster};
 use uuid::Uuid;
@@ -237,7 +238,7 @@ impl<'c> Turn<'c> {
     fn forget_old(&mut self) {
         let now_ms = self.now_ms;
         self.meeting.removed.retain(|removed| now_ms < removed.until_ms);
-        self.meeting.bans.retain(|ban| now_ms < ban.until_ms);
+        self.meeting.forget_bans(now_ms);
     }
 
     /// A changed roster goes to all members; an unchanged one answers a request that has no other answer.

@@ -233,6 +233,44 @@ fn a_banned_user_is_not_invited_again_before_the_ban_is_over() {
 }
 
 #[test]
+fn a_ban_that_cannot_be_kept_is_refused_and_nobody_is_kicked() {
+    let mut world = three();
+    for number in 0..Rules::BANS_MAX {
+        let guest = format!("guest{number}");
+        world.invite("alice.phone", &guest);
+        world.request("alice.phone", Request::Kick { user: guest.as_str().into(), ban_s: 60 });
+    }
+    world.forget();
+    world.request("alice.phone", Request::Kick { user: "carol".into(), ban_s: 60 });
+    assert_eq!(world.got("alice.phone"), ["refused(limit)"]);
+    assert_eq!(world.inside(), ["alice.phone", "bob.phone", "carol.phone"]);
+    world.request("alice.phone", Request::Kick { user: "carol".into(), ban_s: 0 });
+    assert_eq!(world.got("carol.phone"), ["ended(kicked)"]);
+    world.pass(60);
+    world.request("alice.phone", Request::Kick { user: "bob".into(), ban_s: 60 });
+    assert_eq!(world.got("bob.phone").last().unwrap(), "ended(kicked)", "bans that are over make room");
+}
+
+#[test]
+fn more_users_than_the_limit_are_not_blocked_and_blocks_can_be_lifted() {
+    let mut world = three();
+    let block = |user: &str, blocked| Request::Block { user: user.into(), track: Track::Audio, blocked };
+    for number in 0..Rules::BLOCKED_MAX {
+        let guest = format!("guest{number}.phone");
+        let user = format!("guest{number}");
+        world.invite("alice.phone", &user);
+        world.accept(&guest);
+        world.request("alice.phone", block(&user, true));
+        world.request(&guest, Request::Leave);
+    }
+    world.request("alice.phone", block("bob", true));
+    assert_eq!(world.got("alice.phone").last().unwrap(), "refused(limit)");
+    assert!(!world.document().blocked(&"bob".into()).audio);
+    world.request("alice.phone", block("bob", false));
+    assert_eq!(world.got("alice.phone"), ["roster"]);
+}
+
+#[test]
 fn a_kick_ends_the_ring_of_a_callee() {
     let mut world = World::in_call();
     world.invite("bob.phone", "carol");

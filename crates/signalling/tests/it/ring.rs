@@ -27,7 +27,7 @@ fn each_device_has_a_participation_of_its_own_and_a_waiting_token() {
     let mut world = World::new();
     let sends = world.create("alice.phone", &["bob"]);
     let tickets: Vec<_> = sends.iter().filter_map(|send| send.ticket.clone()).collect();
-    assert_eq!(tickets.iter().map(|ticket| ticket.waiting).collect::<Vec<_>>(), [true, true, false]);
+    assert_eq!(tickets.iter().map(|ticket| ticket.waiting).collect::<Vec<_>>(), [false, true, true]);
     let mut participations: Vec<_> = tickets.iter().map(|ticket| ticket.participation).collect();
     participations.dedup();
     assert_eq!(participations.len(), 3);
@@ -38,9 +38,22 @@ fn a_callee_without_an_online_device_is_waited_for() {
     let mut world = World::new();
     world.offline = ["bob.phone".into(), "bob.laptop".into()].into();
     let sends = world.create("alice.phone", &["bob"]);
-    assert_eq!(world.got("alice.phone"), ["waiting(bob)", "admitted"]);
+    assert_eq!(world.got("alice.phone"), ["admitted", "waiting(bob)"]);
     let until = |body: &DownBody| if let DownBody::Waiting { until_ms, .. } = body { Some(*until_ms) } else { None };
     assert_eq!(sends.iter().find_map(|send| until(&send.body)), Some(world.now_ms + 45_000));
+}
+
+#[test]
+fn the_caller_is_admitted_first_and_sees_who_is_being_rung() {
+    let mut world = World::new();
+    world.offline = ["carol.phone".into()].into();
+    world.busy = ["dave".to_owned()].into();
+    let sends = world.create("alice.phone", &["bob", "carol", "dave"]);
+    assert_eq!(world.got("alice.phone"), ["admitted", "waiting(carol)", "busy(dave)"]);
+    let DownBody::Admitted { roster, .. } = &sends[0].body else { panic!("{:?}", sends[0]) };
+    let shown: Vec<_> = roster.members.iter().map(|member| (member.user.as_str(), member.state)).collect();
+    let (joining, invited) = (MemberState::Joining, MemberState::Invited);
+    assert_eq!(shown, [("alice", joining), ("bob", invited), ("carol", invited)]);
 }
 
 #[test]

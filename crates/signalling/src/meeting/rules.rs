@@ -1,0 +1,49 @@
+//! The times of a meeting, and how large its document may become.
+
+/// Times and limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Create → first ringing.
+    pub reach_ms: u64,
+    /// Ringing → answer.
+    pub ring_ms: u64,
+    /// Without media and without signalling until a member counts as gone.
+    pub gone_ms: u64,
+    /// Life of a join token.
+    pub token_ms: u64,
+    /// How long a terminal that is off is kept informed of rings and their ends.
+    pub ring_kept_ms: u64,
+    /// The same for everything else.
+    pub meeting_kept_ms: u64,
+    /// In, ringing or within reach.
+    pub members_max: usize,
+}
+
+impl Rules {
+    /// Invitations of one meeting that are remembered; the oldest ended ones are forgotten first.
+    pub const INVITATIONS_MAX: usize = 200;
+    /// Rings of one user in one meeting, among those that are remembered: nobody is rung without end.
+    pub const RINGS_PER_USER_MAX: usize = 20;
+    /// Devices of one callee that ring.
+    pub const DEVICES_MAX: usize = 32;
+    /// Removed participations that are remembered while their tokens live.
+    pub const REMOVED_MAX: usize = 1_000;
+    pub const BANS_MAX: usize = 200;
+    /// Users from whom the host has taken something.
+    pub const BLOCKED_MAX: usize = 200;
+    pub const SPENT_MAX: usize = 50;
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            reach_ms: 45_000,
+            ring_ms: 45_000,
+            gone_ms: 20_000,
+            token_ms: 600_000,
+            ring_kept_ms: 3 * 24 * 3_600_000,
+            meeting_kept_ms: 20_000,
+            members_max: 50,
+        }
+    }
+}
