@@ -48,19 +48,19 @@ macro_rules! text_id {
 }
 
 uuid_id!(
-    /// One signal. A request is handled once per id, however often it is delivered (UUIDv7, RFC 9562).
+    /// The id of one signal: a UUIDv7 (RFC 9562). A request is handled once per id, however often it is delivered.
     SignalId
 );
 uuid_id!(
-    /// One meeting; made by the terminal that creates it, refused if taken (UUIDv7).
+    /// The id of one meeting: a UUIDv7, made by the terminal that creates it; refused if taken.
     MeetingId
 );
 uuid_id!(
-    /// One ring of one callee: one per user and ring, never used again (UUIDv7). It is the collapse key.
+    /// The id of one ring of one callee, for all devices of that user: a UUIDv7, never used again. It is the collapse key.
     InvitationId
 );
 uuid_id!(
-    /// One stay of one client in a channel (UUIDv7).
+    /// The id of one stay of one client in a channel: a UUIDv7.
     ParticipationId
 );
 text_id!(

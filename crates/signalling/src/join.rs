@@ -15,9 +15,12 @@ pub struct JoinParameters {
     pub channel: ChannelId,
     pub user: UserName,
     pub participation: ParticipationId,
-    /// JWT (EdDSA) with [`JoinClaims`]; a callee's is *waiting* until its accept is decided.
+    /// The key to the join door, shown as `Authorization: Bearer`: opaque to the terminal, good for ten minutes by
+    /// default. A callee's is *waiting* until its accept is decided: it connects, and nothing flows.
     pub token: String,
+    /// The largest profile that the terminal needs to offer.
     pub profile: Profile,
+    /// For networks from which the media port cannot be reached; absent where the operator named none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub turn: Vec<TurnServer>,
 }
@@ -25,12 +28,13 @@ pub struct JoinParameters {
 /// A TURN server that the operator named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TurnServer {
+    /// `turn:` and `turns:` addresses (RFC 7065).
     pub urls: Vec<String>,
     pub username: String,
     pub credential: String,
 }
 
-/// The fixed number of receive slots of one media connection.
+/// The fixed number of receive slots of one media connection: at most so many may be offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
@@ -113,13 +117,15 @@ pub struct JoinRequest {
     /// The one SDP offer of this stay.
     pub sdp: String,
     pub profile: Profile,
-    /// Offered mid → purpose; camera against screen is not visible in SDP.
+    /// What each offered section is for, by its `a=mid`: camera against screen is not visible in SDP. A section that is
+    /// not named (the data channel's) has no purpose.
     pub purposes: BTreeMap<String, Purpose>,
 }
 
 /// Answer of the join door.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JoinAnswer {
+    /// The SDP answer.
     pub sdp: String,
     /// The first slot map; later ones come on the data channel `slots` at the actual switch.
     pub slots: SlotMap,
@@ -128,6 +134,7 @@ pub struct JoinAnswer {
 /// Who is in which slot. A map with a lower epoch than the last one seen is ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SlotMap {
+    /// Rises with each map of one connection.
     pub epoch: u64,
     pub slots: Vec<Slot>,
 }
@@ -135,11 +142,14 @@ pub struct SlotMap {
 /// One filled slot; a slot that is not named is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Slot {
+    /// The section (`a=mid`) that carries it.
     pub mid: String,
+    /// Whose it is; the roster says whose participation that is.
     pub participation: ParticipationId,
     pub source: Source,
 }
 
+/// What a participation sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {

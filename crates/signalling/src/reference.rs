@@ -8,18 +8,22 @@ use std::fmt::Write as _;
 const HEAD: &str = "\
 # Signalling
 
-How a terminal and the meeting service talk. This page is generated
-(`cargo run -p signalling --example reference > docs/signalling.md`): the messages from the types, the states from the
-table that the service follows. The exact fields are in `crates/signalling/signalling.schema.json`.
-
-A signal is one flat JSON object: the fields of the envelope (`v`, `id`, `meeting`, `sent_at_ms`, `expires_at_ms`,
-`in_reply_to`), `type`, and the fields of that type. Unknown fields are ignored.
+How a terminal and the meeting service talk, with all that a terminal's author needs. This page is generated
+(`scripts/generate`): the messages from the types, the states from the table that the service follows. The same as a
+schema for programs: `crates/signalling/signalling.schema.json`.
 
 | topic | way | while the receiver is off |
 |---|---|---|
 | `meeting-up/<type>` | terminal → service | – |
 | `ring-down/p2p/<clientId>/<type>` | service → terminal: rings and what ends them | kept to the expiry, collapsed by `invitation` and `rev` |
 | `meeting-down/p2p/<clientId>/<type>` | service → terminal: everything else | kept 20 s; a `state` request brings it all back |
+
+Signals are published and received with QoS 1. Nothing has to be subscribed to: what goes to `…/p2p/<clientId>/…`
+reaches that client by itself. The broker stamps the sender; no field says who sent a signal.
+
+A signal is one flat JSON object: the fields of the envelope, `type`, and the fields of that type. Unknown fields are
+ignored. A field that is *optional* may be absent, or `null`, which is the same. Fields that end in `_ms` are
+milliseconds, those in `_s` seconds. Other types than text, numbers and truth values are described [below](#types).
 
 A request is handled once per `id`, however often it is delivered. What succeeds and has no answer of its own is answered
 by a newer `roster`; what fails, by `refused` with a code and words.
@@ -38,8 +42,8 @@ const RULES: &str = "
 What the table does not show:
 
 - The *caller* is the inviter, on the device with which the inviter is in the meeting. The caller of a `create` is told
-  `admitted` first, and `waiting` for each callee of whom no device is online. A callee in another call is `busy` at
-  once: no device rings, a missed entry is kept.
+  `admitted` first, then `waiting` for each callee of whom no device is online. A callee in another call is `busy` at
+  once: no device rings, a missed entry is kept. If so nobody rings, there is no admission: `busy`, then `ended`.
 - When too few are left (a meeting that began by calling somebody needs two who are in, ringing or within reach), it
   ends, and everybody who is in is told `ended` on `meeting-down`, after the message of the table.
 - While it goes on, the end of one callee's ring reaches the inviter as `ended` with `user`.
@@ -50,21 +54,69 @@ What the table does not show:
 
 ";
 
+/// What signals and each other's fields are made of, in the order in which a reader meets them.
+const TYPES: [&str; 18] = [
+    "Ring",
+    "Roster",
+    "Member",
+    "MemberState",
+    "Muted",
+    "Track",
+    "Media",
+    "RejectReason",
+    "State",
+    "StandingCall",
+    "Outcome",
+    "OutcomeKind",
+    "Contact",
+    "Presence",
+    "JoinParameters",
+    "Profile",
+    "TurnServer",
+    "Source",
+];
+
+/// Bodies at the join door and on the data channel.
+const DOOR: [&str; 5] = ["JoinRequest", "Purpose", "JoinAnswer", "SlotMap", "Slot"];
+
+const TYPES_HEAD: &str = "## Types
+
+Ids and names are text:
+
+";
+
+const DOOR_HEAD: &str = "
+## The way into the channel
+
+A terminal posts a `JoinRequest` to `<endpoint>/rtc/v1/join`, with the token of its `JoinParameters` as
+`Authorization: Bearer <token>`, and gets a `JoinAnswer`. There is one offer and one answer for the whole stay. Who is in
+which slot changes by `SlotMap`s, which come as JSON on the data channel `slots`; the terminal opens it. Refusals of the
+door are in [wire.md](wire.md).
+";
+
 /// The whole page.
 pub fn page() -> String {
     let schema: Value = serde_json::from_str(&crate::schema::document()).expect("the schema is JSON");
+    let types = &schema["definitions"];
     let mut page = HEAD.to_owned();
-    page.push_str(&messages("## Requests (terminal → service)", &schema["definitions"]["Up"]));
-    page.push('\n');
-    page.push_str(&messages("## Answers and news (service → terminal)", &schema["definitions"]["Down"]));
-    page.push('\n');
-    page.push_str(&words("## Codes of `refused`", &schema["definitions"]["RefusalCode"]));
+    page.push_str("## The envelope\n\n");
+    page.push_str(&fields(&types["Up"]));
+    page.push_str(&messages("\n## Requests (terminal → service)\n", &types["Up"]));
+    page.push_str(&messages("\n## Answers and news (service → terminal)\n", &types["Down"]));
+    page.push_str("\n## Codes of `refused`\n\n");
+    page.push_str(&values(&types["RefusalCode"]));
+    page.push_str("\n## Reasons of `ended`\n\n");
+    page.push_str(&values(&types["EndReason"]));
     page.push_str(RING);
     page.push_str(&diagram());
     page.push('\n');
     page.push_str(&table());
     page.push_str(RULES);
-    page.push_str(&words("## Reasons of `ended`", &schema["definitions"]["EndReason"]));
+    page.push_str(TYPES_HEAD);
+    page.push_str(&texts(types));
+    page.extend(TYPES.iter().map(|name| definition(name, &types[name])));
+    page.push_str(DOOR_HEAD);
+    page.extend(DOOR.iter().map(|name| definition(name, &types[name])));
     page
 }
 
@@ -73,27 +125,91 @@ fn one_line(schema: &Value) -> String {
 }
 
 fn messages(title: &str, schema: &Value) -> String {
-    let mut out = format!("{title}\n\n| type | fields | |\n|---|---|---|\n");
+    let mut out = title.to_owned();
     for kind in schema["oneOf"].as_array().into_iter().flatten() {
         let name = kind["properties"]["type"]["const"].as_str().unwrap_or_default();
-        let own = kind["properties"].as_object().into_iter().flatten().map(|(field, _)| field.as_str());
-        let mut fields: Vec<String> = own.filter(|field| *field != "type").map(|field| format!("`{field}`")).collect();
-        fields.extend(references(kind));
-        let _ = writeln!(out, "| `{name}` | {} | {} |", fields.join(" "), one_line(kind));
+        let _ = write!(out, "\n### `{name}`\n\n{}\n", one_line(kind));
+        let own = fields(kind);
+        if !own.is_empty() {
+            let _ = write!(out, "\n{own}");
+        }
+        if let Some(whole) = whole(kind) {
+            let _ = write!(out, "\nFields: those of {}.\n", link(whole));
+        }
     }
     out
 }
 
-/// Names of the types whose fields a kind has.
-fn references(kind: &Value) -> Vec<String> {
+/// The type whose fields are all that a kind has.
+fn whole(kind: &Value) -> Option<&str> {
     let all_of = kind["allOf"].as_array().into_iter().flatten();
-    let targets = all_of.chain([kind]).filter_map(|part| part["$ref"].as_str());
-    targets.filter_map(|target| target.rsplit('/').next()).map(|name| format!("those of `{name}`")).collect()
+    all_of.chain([kind]).find_map(|part| part["$ref"].as_str()).and_then(name_of)
+}
+
+fn name_of(target: &str) -> Option<&str> {
+    target.rsplit('/').next()
+}
+
+/// A table of the fields that a type has; empty if there are none.
+fn fields(schema: &Value) -> String {
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    let own: Vec<_> = properties.filter(|(name, field)| *name != "type" || field["const"].is_null()).collect();
+    if own.is_empty() {
+        return String::new();
+    }
+    let mut out = "| field | type | |\n|---|---|---|\n".to_owned();
+    let is_required = |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
+    for (name, field) in own {
+        let optional = if is_required(name) { "" } else { ", optional" };
+        let _ = writeln!(out, "| `{name}` | {}{optional} | {} |", type_of(field), one_line(field));
+    }
+    out
+}
+
+fn type_of(field: &Value) -> String {
+    let named = field["$ref"].as_str().and_then(name_of).map(link);
+    let parts = ["anyOf", "allOf"].into_iter().filter_map(|way| field[way].as_array()).flatten();
+    let one_of = || parts.filter(|part| part["type"] != "null").map(type_of).next();
+    named.or_else(one_of).unwrap_or_else(|| plain_type(field))
+}
+
+fn plain_type(field: &Value) -> String {
+    let names = field["type"].as_array().map_or(std::slice::from_ref(&field["type"]), Vec::as_slice);
+    match names.iter().filter_map(Value::as_str).find(|name| *name != "null") {
+        Some("string") => "text".to_owned(),
+        Some("integer") => "number".to_owned(),
+        Some("boolean") => "true or false".to_owned(),
+        Some("array") => format!("list of {}", type_of(&field["items"])),
+        Some("object") => format!("object: text → {}", type_of(&field["additionalProperties"])),
+        other => other.unwrap_or("anything").to_owned(),
+    }
+}
+
+fn link(name: &str) -> String {
+    match name {
+        "RefusalCode" => "[code](#codes-of-refused)".to_owned(),
+        "EndReason" => "[reason](#reasons-of-ended)".to_owned(),
+        name if TYPES.contains(&name) || DOOR.contains(&name) => format!("[{name}](#type-{})", name.to_lowercase()),
+        name => format!("[{name}](#types)"),
+    }
+}
+
+/// The types that are text, each in a line.
+fn texts(types: &Value) -> String {
+    let all = types.as_object().into_iter().flatten();
+    let texts = all.filter(|(_, schema)| schema["type"] == "string" && schema["enum"].is_null());
+    texts.map(|(name, schema)| format!("- `{name}`: {}\n", one_line(schema))).collect()
+}
+
+fn definition(name: &str, schema: &Value) -> String {
+    let own = fields(schema);
+    let content = if own.is_empty() { values(schema) } else { own };
+    format!("\n### Type {name}\n\n{}\n\n{content}", one_line(schema))
 }
 
 /// The values of an enumeration, with what is said of them.
-fn words(title: &str, schema: &Value) -> String {
-    let mut out = format!("{title}\n\n");
+fn values(schema: &Value) -> String {
+    let mut out = String::new();
     for value in schema["oneOf"].as_array().into_iter().flatten() {
         let said = one_line(value);
         for word in value["const"].as_str().into_iter().chain(enumerated(value)) {

@@ -9,10 +9,16 @@ export type Down = {
    * `contacts` and `seen` are handled whenever they come: a terminal learns that clock from the answer to `state`.
    */
   expires_at_ms: number;
+  /**
+   * Made anew for each signal; a request that is sent again keeps its id.
+   */
   id: SignalId;
+  /**
+   * The `id` of the request that this answers; absent from requests and news.
+   */
   in_reply_to?: SignalId | null;
   /**
-   * Absent only where a signal is about no meeting (`state`, `contacts` and their answers).
+   * Absent only where a signal is about no meeting (`state`, `contacts`, `seen` and their answers).
    */
   meeting?: MeetingId | null;
   /**
@@ -25,11 +31,11 @@ export type Down = {
   v: number;
 } & Down1;
 /**
- * One signal. A request is handled once per id, however often it is delivered (UUIDv7, RFC 9562).
+ * The id of one signal: a UUIDv7 (RFC 9562). A request is handled once per id, however often it is delivered.
  */
 export type SignalId = string;
 /**
- * One meeting; made by the terminal that creates it, refused if taken (UUIDv7).
+ * The id of one meeting: a UUIDv7, made by the terminal that creates it; refused if taken.
  */
 export type MeetingId = string;
 export type Down1 =
@@ -41,12 +47,18 @@ export type Down1 =
        * Who ended it, where a person did.
        */
       by?: UserName | null;
+      /**
+       * The ring that is over. Absent: the meeting is over for the receiver.
+       */
       invitation?: InvitationId | null;
       /**
        * Present when the user has missed a call by this.
        */
       outcome?: Outcome | null;
       reason: EndReason;
+      /**
+       * The meeting's revision, as in `invitation`.
+       */
       rev: number;
       type: "ended";
       /**
@@ -56,6 +68,9 @@ export type Down1 =
     }
   | {
       invitation: InvitationId;
+      /**
+       * Above that of the outcome.
+       */
       rev: number;
       type: "seen";
     }
@@ -68,12 +83,15 @@ export type Down1 =
       code: RefusalCode;
       type: "refused";
       /**
-       * The thing, the cause and the remedy in English.
+       * The thing, the cause and the remedy in English, for logs and developers; programs go by `code`.
        */
       words: string;
     }
   | {
       type: "waiting";
+      /**
+       * Milliseconds since 1970, service's clock.
+       */
       until_ms: number;
       user: UserName;
     }
@@ -103,6 +121,9 @@ export type Down1 =
       type: "muted";
     }
   | {
+      /**
+       * `false`: lifted.
+       */
       blocked: boolean;
       by: UserName;
       track: Track;
@@ -125,7 +146,7 @@ export type Down1 =
  */
 export type UserName = string;
 /**
- * One ring of one callee: one per user and ring, never used again (UUIDv7). It is the collapse key.
+ * The id of one ring of one callee, for all devices of that user: a UUIDv7, never used again. It is the collapse key.
  */
 export type InvitationId = string;
 /**
@@ -133,16 +154,28 @@ export type InvitationId = string;
  */
 export type ChannelId = string;
 /**
- * One stay of one client in a channel (UUIDv7).
+ * The id of one stay of one client in a channel: a UUIDv7.
  */
 export type ParticipationId = string;
 /**
- * The fixed number of receive slots of one media connection.
+ * The fixed number of receive slots of one media connection: at most so many may be offered.
  */
 export type Profile = "call" | "meeting" | "large";
+/**
+ * What a call is announced as. It binds nobody: each person chooses what to send.
+ */
 export type Media = "audio" | "video";
-export type MemberState = ("ringing" | "in") | "invited" | "joining" | "lost";
+/**
+ * How far a member is.
+ */
+export type MemberState = "invited" | "ringing" | "joining" | "in" | "lost";
+/**
+ * How a call was missed.
+ */
 export type OutcomeKind = "missed" | "missed_busy";
+/**
+ * How a ring or a meeting ended.
+ */
 export type EndReason =
   | "cancelled"
   | "no_answer"
@@ -154,11 +187,26 @@ export type EndReason =
   | "kicked"
   | "destroyed"
   | "failed";
+/**
+ * Why a request was refused.
+ */
 export type RefusalCode =
-  ("expired" | "not_member" | "not_host" | "already_in_call" | "limit") | "invalid" | "not_allowed" | "taken";
+  "invalid" | "expired" | "not_allowed" | "taken" | "not_member" | "not_host" | "already_in_call" | "limit";
+/**
+ * Why a callee does not take a call.
+ */
 export type RejectReason = "declined" | "busy";
+/**
+ * What is muted or blocked.
+ */
 export type Track = "audio" | "video";
+/**
+ * Whether a user can be reached now.
+ */
 export type Presence = "online" | "in_call" | "offline";
+/**
+ * What a participation sends.
+ */
 export type Source = "microphone" | "camera" | "screen";
 /**
  * What an offered m-line is for.
@@ -173,10 +221,16 @@ export type Up = {
    * `contacts` and `seen` are handled whenever they come: a terminal learns that clock from the answer to `state`.
    */
   expires_at_ms: number;
+  /**
+   * Made anew for each signal; a request that is sent again keeps its id.
+   */
   id: SignalId;
+  /**
+   * The `id` of the request that this answers; absent from requests and news.
+   */
   in_reply_to?: SignalId | null;
   /**
-   * Absent only where a signal is about no meeting (`state`, `contacts` and their answers).
+   * Absent only where a signal is about no meeting (`state`, `contacts`, `seen` and their answers).
    */
   meeting?: MeetingId | null;
   /**
@@ -190,15 +244,24 @@ export type Up = {
 } & Up1;
 export type Up1 =
   | {
+      /**
+       * At most 50, not the sender. Empty: a meeting that rings nobody and waits for invites.
+       */
       callees: UserName[];
+      /**
+       * What the callees are told that the call is.
+       */
       media: Media;
       /**
-       * Shown to the callees.
+       * Shown to the callees; at most 200 characters.
        */
       title?: string | null;
       type: "create";
     }
   | {
+      /**
+       * At most 50; who is in or is being rung already is left alone.
+       */
       callees: UserName[];
       type: "invite";
     }
@@ -216,6 +279,9 @@ export type Up1 =
       type: "reject";
     }
   | {
+      /**
+       * Absent: all whom the sender has invited; the host means everybody's invitations.
+       */
       callee?: UserName | null;
       type: "cancel";
     }
@@ -228,6 +294,9 @@ export type Up1 =
   | {
       track: Track;
       type: "mute";
+      /**
+       * Absent: oneself. Another member: only the host may.
+       */
       user?: UserName | null;
     }
   | {
@@ -251,7 +320,7 @@ export type Up1 =
     }
   | {
       /**
-       * 0 = may come back at once.
+       * Seconds for which nobody may invite the user into this meeting again. 0: at once.
        */
       ban_s?: number;
       type: "kick";
@@ -288,7 +357,13 @@ export interface Signalling {
  * An invitation as a callee's device gets it.
  */
 export interface Ring {
+  /**
+   * The inviter.
+   */
   from: UserName;
+  /**
+   * The inviter's name for people.
+   */
   from_name: string;
   invitation: InvitationId;
   /**
@@ -296,16 +371,22 @@ export interface Ring {
    */
   join: JoinParameters;
   media: Media;
+  /**
+   * The same as in the envelope.
+   */
   meeting: MeetingId;
   /**
    * Rises with each transaction of the meeting; a lower one than the last seen for this invitation is ignored.
    */
   rev: number;
   /**
-   * Past this moment (service's clock) no ring may begin, it is missed. One that began before goes on until the
+   * Milliseconds since 1970, service's clock. Past this moment no ring may begin, it is missed. One that began before goes on until the
    * service ends it.
    */
   ring_until_ms: number;
+  /**
+   * Who is in the meeting already.
+   */
   roster: Roster;
   title?: string | null;
 }
@@ -323,11 +404,18 @@ export interface JoinParameters {
    */
   endpoints: string[];
   participation: ParticipationId;
+  /**
+   * The largest profile that the terminal needs to offer.
+   */
   profile: Profile;
   /**
-   * JWT (EdDSA) with [`JoinClaims`]; a callee's is *waiting* until its accept is decided.
+   * The key to the join door, shown as `Authorization: Bearer`: opaque to the terminal, good for ten minutes by
+   * default. A callee's is *waiting* until its accept is decided: it connects, and nothing flows.
    */
   token: string;
+  /**
+   * For networks from which the media port cannot be reached; absent where the operator named none.
+   */
   turn?: TurnServer[];
   user: UserName;
 }
@@ -336,6 +424,9 @@ export interface JoinParameters {
  */
 export interface TurnServer {
   credential: string;
+  /**
+   * `turn:` and `turns:` addresses (RFC 7065).
+   */
   urls: string[];
   username: string;
 }
@@ -345,22 +436,37 @@ export interface TurnServer {
 export interface Roster {
   host?: UserName | null;
   members: Member[];
+  /**
+   * The meeting's revision: a roster with a lower one than the last seen is ignored.
+   */
   rev: number;
 }
+/**
+ * A user who is in the meeting or is being rung.
+ */
 export interface Member {
   /**
-   * By the host.
+   * By the host, until the host lifts it.
    */
   blocked?: Muted;
+  /**
+   * By the member, or by the host until the member unmutes.
+   */
   muted?: Muted;
+  /**
+   * The user's name for people.
+   */
   name: string;
   /**
-   * Present for whoever has been admitted.
+   * By which slots name this member; present for whoever has been admitted.
    */
   participation?: ParticipationId | null;
   state: MemberState;
   user: UserName;
 }
+/**
+ * Which tracks do not leave the RTC server.
+ */
 export interface Muted {
   audio?: boolean;
   video?: boolean;
@@ -369,13 +475,25 @@ export interface Muted {
  * A call that the user has missed and not seen yet.
  */
 export interface Outcome {
+  /**
+   * When it was missed: milliseconds since 1970, service's clock.
+   */
   at_ms: number;
+  /**
+   * Who called.
+   */
   from: UserName;
+  /**
+   * The caller's name for people.
+   */
   from_name: string;
   invitation: InvitationId;
   kind: OutcomeKind;
   media: Media;
   meeting: MeetingId;
+  /**
+   * As in `invitation`.
+   */
   rev: number;
 }
 /**
@@ -386,18 +504,30 @@ export interface State {
    * The call that this user is in, on which device, with parameters to join again from here.
    */
   call?: StandingCall | null;
+  /**
+   * The user's name for people.
+   */
   name: string;
   /**
    * The service's clock, milliseconds since 1970: terminals correct theirs by it.
    */
   now_ms: number;
+  /**
+   * The newest first, as many as fit into one message.
+   */
   outcomes: Outcome[];
   /**
    * Calls that still ring for this user.
    */
   rings: Ring[];
+  /**
+   * Who the asking device's user is.
+   */
   user: UserName;
 }
+/**
+ * A call that goes on.
+ */
 export interface StandingCall {
   /**
    * Whether the asking device is the one that is in the call.
@@ -411,7 +541,13 @@ export interface StandingCall {
   meeting: MeetingId;
   roster: Roster;
 }
+/**
+ * A user whom one may call.
+ */
 export interface Contact {
+  /**
+   * The user's name for people.
+   */
   name: string;
   presence: Presence;
   /**
@@ -424,6 +560,9 @@ export interface Contact {
  * Answer of the join door.
  */
 export interface JoinAnswer {
+  /**
+   * The SDP answer.
+   */
   sdp: string;
   /**
    * The first slot map; later ones come on the data channel `slots` at the actual switch.
@@ -434,6 +573,9 @@ export interface JoinAnswer {
  * Who is in which slot. A map with a lower epoch than the last one seen is ignored.
  */
 export interface SlotMap {
+  /**
+   * Rises with each map of one connection.
+   */
   epoch: number;
   slots: Slot[];
 }
@@ -441,7 +583,13 @@ export interface SlotMap {
  * One filled slot; a slot that is not named is empty.
  */
 export interface Slot {
+  /**
+   * The section (`a=mid`) that carries it.
+   */
   mid: string;
+  /**
+   * Whose it is; the roster says whose participation that is.
+   */
   participation: ParticipationId;
   source: Source;
 }
@@ -451,7 +599,8 @@ export interface Slot {
 export interface JoinRequest {
   profile: Profile;
   /**
-   * Offered mid → purpose; camera against screen is not visible in SDP.
+   * What each offered section is for, by its `a=mid`: camera against screen is not visible in SDP. A section that is
+   * not named (the data channel's) has no purpose.
    */
   purposes: {
     [k: string]: Purpose;
