@@ -2,7 +2,7 @@
 
 use crate::cli::Terminal;
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use terminal::headless::Answer;
@@ -26,7 +26,7 @@ fn options(flags: Terminal) -> Result<Options> {
     let mut options = Options::new(credentials, flags.store);
     options.ca = flags.ca.as_deref().map(read).transpose()?;
     options.media = !flags.no_media;
-    options.record = flags.record;
+    options.record = flags.record.map(folder).transpose()?;
     let (picture, speech) = (flags.play_video.as_deref(), flags.play_audio.as_deref());
     if picture.is_some() || speech.is_some() {
         let clip = Clip::open(picture, speech);
@@ -36,6 +36,13 @@ fn options(flags: Terminal) -> Result<Options> {
         })?);
     }
     Ok(options)
+}
+
+/// Made before the first call, which could not be recorded any more.
+fn folder(path: PathBuf) -> Result<PathBuf> {
+    std::fs::create_dir_all(&path)
+        .with_context(|| format!("cannot record to {}\n  remedy: name a folder that can be made", path.display()))?;
+    Ok(path)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -202,7 +202,7 @@ impl Link {
                 self.mqtt.connect(Instant::now());
                 self.collect();
             }
-            Err(error) => self.lose(format!("{} cannot be reached: {error}", self.endpoint.url)),
+            Err(error) => self.lose(unreachable(&self.endpoint.url, &error)),
         }
     }
 
@@ -341,4 +341,15 @@ fn random() -> f64 {
     // Without randomness everybody waits equally long, which is worse for the server but right.
     let _ = aws_lc_rs::rand::fill(&mut bytes);
     f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+/// A certificate that nobody vouches for stays so, however often it is tried.
+fn unreachable(url: &str, error: &io::Error) -> String {
+    let hint = match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            "; trust the authority of the server (its tls/ca.pem) and use a name of the certificate"
+        }
+        _ => "",
+    };
+    format!("{url} cannot be reached: {error}{hint}")
 }
