@@ -47,6 +47,18 @@ async fn a_request_that_came_while_the_service_was_down_is_handled_by_the_next_s
 }
 
 #[tokio::test]
+async fn a_request_that_the_catalog_does_not_take_is_kept_and_uses_up_no_hand_out() {
+    let mut world = World::new().await;
+    world.catalog.close().await;
+    world.ask("alice.phone", new_meeting(), create(&["bob"])).await;
+    until("it was tried and is hidden again", async || !world.hidden_for().is_empty()).await;
+    assert_eq!(world.hidden_for()[0], world.config.invisible, "whoever gives it back lets it come again soon");
+    world.crash().await;
+    world.start().await;
+    world.expect("bob.phone", "invitation").await;
+}
+
+#[tokio::test]
 async fn a_start_opens_the_channels_of_living_meetings_with_all_that_was_decided() {
     let mut world = World::new().await;
     let meeting = world.in_call().await;

@@ -49,6 +49,7 @@ struct Gate {
     engine: Engine,
     acks_hang: Arc<AtomicBool>,
     sends_hang: Arc<AtomicBool>,
+    hidden_for: Arc<Mutex<Vec<Duration>>>,
     hanging: Mutex<Vec<SendDone>>,
 }
 
@@ -70,6 +71,7 @@ impl Queue for Gate {
     }
 
     fn change_invisible(&self, receipt: Receipt, invisible: Duration) -> BoxFuture<'_, Result<Receipt, AckError>> {
+        self.hidden_for.lock().unwrap().push(invisible);
         self.engine.change_invisible(receipt, invisible)
     }
 
@@ -99,6 +101,8 @@ pub(crate) struct World {
     service: Option<MeetingService>,
     acks_hang: Arc<AtomicBool>,
     sends_hang: Arc<AtomicBool>,
+    /// The times for which the service has hidden requests anew.
+    hidden_for: Arc<Mutex<Vec<Duration>>>,
     inboxes: HashMap<String, VecDeque<Down>>,
     seen: HashSet<SignalId>,
     /// Every message, also repeated ones, with its properties.
@@ -155,6 +159,7 @@ impl World {
             service: None,
             acks_hang: Arc::default(),
             sends_hang: Arc::default(),
+            hidden_for: Arc::default(),
             inboxes: HashMap::new(),
             seen: HashSet::new(),
             delivered: Vec::new(),
@@ -198,6 +203,7 @@ impl World {
             engine: self.engine.clone(),
             acks_hang: Arc::clone(&self.acks_hang),
             sends_hang: Arc::clone(&self.sends_hang),
+            hidden_for: Arc::clone(&self.hidden_for),
             hanging: Mutex::default(),
         };
         let signer = JoinSigner::from_pem("convoke", "test", &self.key_pem).unwrap();
@@ -214,6 +220,10 @@ impl World {
     /// Nothing is sent to terminals any more.
     pub(crate) fn let_sends_hang(&self) {
         self.sends_hang.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn hidden_for(&self) -> Vec<Duration> {
+        self.hidden_for.lock().unwrap().clone()
     }
 
     /// The process ends here: what was not synced is gone, and with it all channels and connections.
