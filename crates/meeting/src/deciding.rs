@@ -10,8 +10,7 @@ use catalog::{
     TimerRow,
 };
 use queue::Queue;
-use signalling::meeting::desired::Channel;
-use signalling::meeting::{Context, DocumentError, Event, Meeting, Missed, Send, Step};
+use signalling::meeting::{Context, DocumentError, Event, Meeting, Missed, Outgoing, Step};
 use signalling::{MeetingId, SignalId};
 use std::sync::Arc;
 use tokio::sync::{Mutex, Notify};
@@ -138,7 +137,7 @@ impl Shared {
     pub(crate) async fn answer(
         &self,
         meeting: Option<MeetingId>,
-        sends: Vec<Send>,
+        sends: Vec<Outgoing>,
         extra: Extra,
     ) -> Result<(), Undecided> {
         self.catalog.commit(self.commit_of(meeting, sends, extra)).await?;
@@ -146,7 +145,7 @@ impl Shared {
         Ok(())
     }
 
-    fn commit_of(&self, meeting: Option<MeetingId>, sends: Vec<Send>, extra: Extra) -> MeetingCommit {
+    fn commit_of(&self, meeting: Option<MeetingId>, sends: Vec<Outgoing>, extra: Extra) -> MeetingCommit {
         let now_ms = clock::now_ms();
         let rows = sends.into_iter().map(|send| self.row(send, meeting, now_ms));
         MeetingCommit {
@@ -159,7 +158,7 @@ impl Shared {
     }
 
     /// Signs the token that the signal carries.
-    fn row(&self, mut send: Send, meeting: Option<MeetingId>, now_ms: u64) -> catalog::NewOutboxRow {
+    fn row(&self, mut send: Outgoing, meeting: Option<MeetingId>, now_ms: u64) -> catalog::NewOutboxRow {
         let parameters = send.ticket.as_ref().map(|ticket| self.signer.parameters(ticket, &self.config, now_ms));
         if let (Some(join), Some(parameters)) = (send.join_mut(), parameters) {
             *join = parameters;
@@ -192,9 +191,4 @@ fn outcome_row(missed: Missed) -> OutcomeRow {
         at_ms: missed.outcome.at_ms,
         document: serde_json::to_string(&missed.outcome).expect("an outcome has string keys only"),
     }
-}
-
-/// The channel as the document wants it; `None` when nothing is wanted any more.
-pub(crate) fn wanted(meeting: &Meeting) -> Option<Channel> {
-    (!meeting.closed).then(|| Channel::of(meeting))
 }

@@ -9,8 +9,10 @@
 //! a second commit with the same id is refused. A message leaves at least once after the commit, in order per
 //! receiver. An event that meets a changed document is decided anew.
 //!
-//! Several services may run side by side on one queue and one catalog. The only race that the catalog does not settle
-//! then is that of two users who call each other in the same millisecond at two services: both calls ring.
+//! Several services may run side by side on one queue and one catalog, which settles what is decided. Two things it does
+//! not settle. Two users who call each other in the same millisecond at two services both ring. And each service leads
+//! the RTC server by the newest document that it has decided itself: a call that one of them makes late (`update_rights`,
+//! `mute`) may undo a newer one of another, until the meeting changes again or the participation joins anew.
 
 mod budget;
 pub mod channels;
@@ -21,6 +23,7 @@ pub mod contract;
 mod deciding;
 mod handle;
 mod intake;
+mod lead;
 mod mail;
 mod media;
 mod people;

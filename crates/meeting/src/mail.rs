@@ -1,9 +1,9 @@
-//! A signal on its way: [`Send`] → row of the outbox → message of the queue.
+//! A signal on its way: [`Outgoing`] → row of the outbox → message of the queue.
 
 use bytes::Bytes;
 use catalog::{NewOutboxRow, OutboxRow};
 use queue::{Message, TopicName};
-use signalling::meeting::{Parent, Send};
+use signalling::meeting::{Outgoing, Parent};
 use signalling::signal::VERSION;
 use signalling::topics::{MEETING_DOWN, RING_DOWN, property};
 use signalling::{Down, Envelope, MeetingId, SignalId};
@@ -14,7 +14,7 @@ const EXPIRES_AT: &str = "expiresAtMs";
 const RECEIVER: &str = "receiver";
 
 /// The row of a signal. `id` is the signal's: it stays the same however often the row is sent.
-pub(crate) fn row(send: Send, meeting: Option<MeetingId>, id: SignalId, now_ms: u64) -> NewOutboxRow {
+pub(crate) fn row(send: Outgoing, meeting: Option<MeetingId>, id: SignalId, now_ms: u64) -> NewOutboxRow {
     let kind = send.body.kind();
     let mut properties = vec![
         (property::SECOND_TOPIC.to_owned(), format!("/p2p/{}/{kind}", send.to)),

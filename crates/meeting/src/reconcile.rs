@@ -1,20 +1,17 @@
-//! Makes the RTC server do what the documents say.
+//! What the RTC server has to do, so that it does what the documents say: the book of it. `lead` carries it out.
 //!
-//! For each channel it knows what is wanted and, as far as it can, what is; it makes the calls that lead from one to the
-//! other, in order per channel, channels side by side. After a failed call nothing is known and everything is said
+//! For each channel it knows what is wanted and, as far as it can, what is; the calls that lead from one to the other
+//! are made in order per channel, channels side by side. After a failed call nothing is known and everything is said
 //! again, which the seam allows because its calls are idempotent.
 
 use crate::channels::Channels;
-use crate::deciding::{Shared, wanted};
-use signalling::ChannelError;
-use signalling::meeting::desired::{Call, Channel};
-use signalling::meeting::{Event, Meeting};
-use signalling::{ChannelId, MeetingId, ParticipationId};
+use signalling::meeting::Meeting;
+use signalling::meeting::desired::Channel;
+use signalling::{ChannelError, MeetingId, ParticipationId};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -41,14 +38,25 @@ struct Entry {
 pub(crate) struct Reconciler {
     channels: Arc<dyn Channels>,
     book: Mutex<Book>,
-    changed: Notify,
+    /// There may be work.
+    pub(crate) changed: Notify,
 }
 
-/// One run for one channel.
-struct Run {
-    id: Uuid,
-    wanted: Channel,
-    result: Result<(), ChannelError>,
+/// What there is to do on one channel.
+pub(crate) struct Work {
+    pub id: Uuid,
+    pub wanted: Channel,
+    /// `None`: not known.
+    pub applied: Option<Channel>,
+    /// Before it is begun.
+    pub pause: Duration,
+}
+
+/// Work that was done, or failed.
+pub(crate) struct Done {
+    pub id: Uuid,
+    pub wanted: Channel,
+    pub result: Result<(), ChannelError>,
 }
 
 impl Reconciler {
@@ -56,13 +64,16 @@ impl Reconciler {
         Self { channels, book: Mutex::default(), changed: Notify::new() }
     }
 
-    pub(crate) fn channels(&self) -> &dyn Channels {
-        &*self.channels
+    pub(crate) fn channels(&self) -> &Arc<dyn Channels> {
+        &self.channels
     }
 
     /// The document says so now; an older one that comes later is ignored.
     pub(crate) fn wants(&self, meeting: &Meeting) {
-        let Some(channel) = wanted(meeting) else { return };
+        if meeting.closed {
+            return;
+        }
+        let channel = Channel::of(meeting);
         self.with(|book| {
             let entry = book.entries.entry(meeting.id.0).or_insert_with(Entry::unknown);
             if entry.rev <= meeting.rev {
@@ -108,7 +119,7 @@ impl Reconciler {
     }
 
     /// Channels on which there is something to do and nobody does it.
-    fn take_work(&self) -> Vec<(Uuid, Channel, Option<Channel>, Duration)> {
+    pub(crate) fn take_work(&self) -> Vec<Work> {
         self.with(|book| {
             let entries = &book.entries;
             let free = |id: &&Uuid| entries.get(*id).is_none_or(|entry| !entry.running);
@@ -118,7 +129,7 @@ impl Reconciler {
     }
 
     /// `true`: the channel is closed and forgotten.
-    fn finish(&self, run: &Run) -> bool {
+    pub(crate) fn finish(&self, run: &Done) -> bool {
         self.with(|book| {
             let Some(entry) = book.entries.get_mut(&run.id) else { return false };
             entry.running = false;
@@ -135,14 +146,13 @@ impl Reconciler {
 }
 
 impl Book {
-    fn start(&mut self, id: Uuid) -> Option<(Uuid, Channel, Option<Channel>, Duration)> {
+    fn start(&mut self, id: Uuid) -> Option<Work> {
         self.dirty.remove(&id);
         let entry = self.entries.get_mut(&id)?;
         entry.running = true;
-        let applied = entry.applied.clone();
         let pause = RETRY_FIRST * 2_u32.saturating_pow(entry.failures.saturating_sub(1)).min(64);
         let pause = if entry.failures == 0 { Duration::ZERO } else { pause.min(RETRY_MAX) };
-        Some((id, entry.wanted.clone(), applied, pause))
+        Some(Work { id, wanted: entry.wanted.clone(), applied: entry.applied.clone(), pause })
     }
 }
 
@@ -160,7 +170,7 @@ impl Entry {
         }
     }
 
-    fn take_result(&mut self, run: &Run) {
+    fn take_result(&mut self, run: &Done) {
         match &run.result {
             Ok(()) => {
                 self.failures = 0;
@@ -176,57 +186,5 @@ impl Entry {
                 tracing::warn!(channel = %run.id, %error, "the RTC server does not do what the meeting needs; again");
             }
         }
-    }
-}
-
-/// Works until it is dropped.
-pub(crate) async fn run(shared: Arc<Shared>) {
-    let mut runs = JoinSet::new();
-    loop {
-        for (id, wanted, applied, pause) in shared.reconciler.take_work() {
-            let channels = Arc::clone(&shared.reconciler.channels);
-            runs.spawn(async move {
-                tokio::time::sleep(pause).await;
-                let result = lead(&*channels, id, &wanted, applied.as_ref()).await;
-                Run { id, wanted, result }
-            });
-        }
-        tokio::select! {
-            () = shared.reconciler.changed.notified() => {}
-            Some(Ok(run)) = runs.join_next() => {
-                if shared.reconciler.finish(&run) {
-                    closed(&shared, run.id).await;
-                }
-            }
-        }
-    }
-}
-
-async fn closed(shared: &Shared, id: Uuid) {
-    if let Err(error) = shared.happen(id, Event::ChannelClosed).await {
-        tracing::warn!(meeting = %id, %error, "an ended meeting could not be put away; the next start does it");
-    }
-}
-
-async fn lead(
-    channels: &dyn Channels,
-    id: Uuid,
-    wanted: &Channel,
-    applied: Option<&Channel>,
-) -> Result<(), ChannelError> {
-    for call in wanted.calls_from(applied) {
-        perform(channels, MeetingId(id).into(), call).await?;
-    }
-    Ok(())
-}
-
-async fn perform(channels: &dyn Channels, channel: ChannelId, call: Call) -> Result<(), ChannelError> {
-    match call {
-        Call::Open => channels.open(channel).await,
-        Call::Close => channels.close(channel).await,
-        Call::Admit(who) => channels.admit(channel, who).await,
-        Call::Remove(who) => channels.remove(channel, who).await,
-        Call::UpdateRights(who, rights) => channels.update_rights(channel, who, rights).await,
-        Call::Mute(who, source, muted) => channels.mute(channel, who, source, muted).await,
     }
 }

@@ -41,7 +41,8 @@ async fn wave(shared: &Arc<Shared>, after: i64) -> Result<Option<i64>, CatalogEr
     for rows in by_receiver(rows) {
         lanes.spawn(send_in_order(Arc::clone(&shared.queue), rows));
     }
-    while lanes.join_next().await.is_some() {}
+    // Panics if one of them has: its messages are not sent, and must not be forgotten.
+    lanes.join_all().await;
     shared.sent().extend(ids);
     Ok(Some(last))
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use signalling::signal::VERSION;
 use signalling::topics::property;
 use signalling::{ClientId, MeetingId, RefusalCode, SignalId, Up, UpBody, UserName};
-use uuid::Uuid;
+use uuid::{Uuid, Variant, Version};
 
 /// The sender, as the broker stamped it. What a payload says of its sender is never looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,12 +78,22 @@ pub(crate) fn check(up: &Up, sender: &Sender, config: &Config, now_ms: u64) -> R
     }
     match &up.body {
         UpBody::Create { callees, title, .. } => {
+            check_new_meeting(up.envelope.meeting)?;
             check_title(title.as_deref())?;
             check_callees(callees, sender)
         }
         UpBody::Invite { callees } => check_callees(callees, sender),
         _ => Ok(()),
     }
+}
+
+/// Of an id that terminals make.
+pub(crate) fn check_new_meeting(meeting: Option<MeetingId>) -> Result<(), Refusal> {
+    let is_v7 = |id: Uuid| id.get_version() == Some(Version::SortRand) && matches!(id.get_variant(), Variant::RFC4122);
+    if meeting.is_some_and(|meeting| is_v7(meeting.0)) {
+        return Ok(());
+    }
+    Err(refusal(RefusalCode::Invalid, "a meeting's id is a UUIDv7 (RFC 9562): make a new one for each meeting"))
 }
 
 /// A create is good for a short time only, whatever it says.

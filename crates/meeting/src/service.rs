@@ -3,9 +3,9 @@
 use crate::channels::Channels;
 use crate::config::Config;
 use crate::deciding::{Shared, Undecided};
-use crate::reconcile::{self, Reconciler};
+use crate::reconcile::Reconciler;
 use crate::token::JoinSigner;
-use crate::{intake, media, people, relay, status, timers};
+use crate::{intake, lead, media, people, relay, status, timers};
 use catalog::{Catalog, CatalogError};
 use queue::{AdminError, GroupName, GroupOptions, NameError, Queue, TopicName};
 use signalling::MeetingId;
@@ -61,7 +61,7 @@ impl MeetingService {
         });
         take_up(&shared).await?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(reconcile::run(Arc::clone(&shared)));
+        tasks.spawn(lead::run(Arc::clone(&shared)));
         tasks.spawn(relay::run(Arc::clone(&shared)));
         tasks.spawn(relay::forget(Arc::clone(&shared)));
         tasks.spawn(media::run(Arc::clone(&shared), events));

@@ -25,7 +25,7 @@ struct Status {
     channel_id: String,
 }
 
-/// One consumer per group of the catalog; works until it is dropped.
+/// One consumer per group of the catalog; works until it is dropped, or a consumer has panicked.
 pub(crate) async fn run(shared: Arc<Shared>, consumer: GroupName) {
     let mut revision = shared.catalog.access_revision();
     let (mut known, mut consumers) = (BTreeSet::new(), JoinSet::new());
@@ -36,8 +36,12 @@ pub(crate) async fn run(shared: Arc<Shared>, consumer: GroupName) {
                 for topic in topics {
                     consumers.spawn(consume(Arc::clone(&shared), consumer.clone(), topic));
                 }
-                if revision.changed().await.is_err() {
-                    return std::future::pending().await;
+                tokio::select! {
+                    changed = revision.changed() => if changed.is_err() {
+                        return std::future::pending().await;
+                    },
+                    // Consumers end only by a panic.
+                    Some(_) = consumers.join_next() => return,
                 }
             }
             Err(error) => {

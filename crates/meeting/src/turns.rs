@@ -72,6 +72,8 @@ impl<T> Turns<T> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
     use super::*;
 
     fn taken(turns: &mut Turns<u32>) -> Vec<(String, u32)> {

@@ -16,8 +16,6 @@ pub const DEV_GROUP: &str = "GID_dev";
 pub const INSTANCE: &str = "convoke";
 /// Consumer group of the meeting service.
 pub const MEETING_GROUP: &str = "convoke-meeting";
-/// Consumer group of the broker.
-pub const BROKER_GROUP: &str = "convoke-broker";
 
 /// Message properties on the queue and, where MQTT 5 has room, on the wire.
 pub mod property {

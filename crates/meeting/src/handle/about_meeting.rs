@@ -4,10 +4,10 @@ use super::Asked;
 use crate::clock;
 use crate::deciding::{Extra, Known, TRIES_MAX, Undecided};
 use crate::people;
-use crate::request::refusal;
+use crate::request::check_new_meeting;
 use catalog::CommitError;
 use signalling::meeting::{Actor, Event, Meeting, Request};
-use signalling::{RefusalCode, UpBody, UserName};
+use signalling::{UpBody, UserName};
 use std::collections::BTreeSet;
 
 impl Asked<'_> {
@@ -45,13 +45,13 @@ impl Asked<'_> {
         if let Some(known) = self.taken_over(actor).await? {
             return self.apply(actor, Request::Leave, known).await;
         }
-        let id = self.meeting();
-        if !id.0.get_version().is_some_and(|version| version == uuid::Version::SortRand) {
-            return self.refuse(refusal(RefusalCode::Invalid, "a meeting's id is a UUIDv7 (RFC 9562)")).await;
+        if let Err(refusal) = check_new_meeting(self.up.envelope.meeting) {
+            return self.refuse(refusal).await;
         }
         if self.creates_too_much(actor).await? {
             return self.refuse_too_many().await;
         }
+        let id = self.meeting();
         let step = self.shared.machine(|context| Meeting::cancel_early(id, actor.clone(), context));
         let created_by = Some((actor.user.0.clone(), clock::now_ms()));
         self.shared.store(None, step, Extra { created_by, ..self.extra() }).await
@@ -70,7 +70,7 @@ impl Asked<'_> {
         Ok(None)
     }
 
-    /// `None`: it names a user who does not exist.
+    /// `None`: it names a user who does not exist, or is no request about a meeting.
     async fn request(&self, body: &UpBody) -> Result<Option<Request>, Undecided> {
         Ok(Some(match body.clone() {
             UpBody::Invite { callees } => {
@@ -96,11 +96,8 @@ impl Asked<'_> {
             UpBody::AskUnmute { user, track } => Request::AskUnmute { user, track },
             UpBody::Kick { user, ban_s } => Request::Kick { user, ban_s },
             UpBody::Destroy {} => Request::Destroy,
-            UpBody::Roster {}
-            | UpBody::Create { .. }
-            | UpBody::State {}
-            | UpBody::Contacts {}
-            | UpBody::Seen { .. } => Request::Roster,
+            UpBody::Roster {} => Request::Roster,
+            UpBody::Create { .. } | UpBody::State {} | UpBody::Contacts {} | UpBody::Seen { .. } => return Ok(None),
         }))
     }
 }

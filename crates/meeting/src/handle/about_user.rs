@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::deciding::{Extra, Undecided};
 use crate::people;
 use serde::Serialize;
-use signalling::meeting::{Actor, Event, Meeting, Parent, Request, Send};
+use signalling::meeting::{Actor, Event, Meeting, Outgoing, Parent, Request};
 use signalling::{DownBody, InvitationId, Outcome, Ring, StandingCall, State};
 
 /// An answer leaves out what would make it longer than this.
@@ -79,13 +79,13 @@ impl Asked<'_> {
     }
 
     /// To all devices; to the one that asked, too, as the answer.
-    async fn seen_signals(&self, actor: &Actor, outcome: &Outcome) -> Result<Vec<Send>, Undecided> {
+    async fn seen_signals(&self, actor: &Actor, outcome: &Outcome) -> Result<Vec<Outgoing>, Undecided> {
         // The meeting may have gone on, and told a device that came late with a later revision.
         let told = self.shared.known(outcome.meeting.0).await?.map_or(0, |known| known.meeting.rev);
         let (invitation, rev) = (outcome.invitation, outcome.rev.max(told).saturating_add(1));
         let devices = self.shared.catalog.devices_of(std::slice::from_ref(&actor.user.0)).await?;
         let expires_at_ms = clock::now_ms().saturating_add(self.shared.config.rules.ring_kept_ms);
-        let signal = |client: String| Send {
+        let signal = |client: String| Outgoing {
             in_reply_to: (client == actor.client.0).then_some(actor.request),
             to: signalling::ClientId(client),
             parent: Parent::Ring,

@@ -12,7 +12,7 @@ use crate::request::{self, Refusal, Sender, Unreadable, refusal};
 use crate::token::alias;
 use catalog::{CommitError, Handled};
 use queue::Message;
-use signalling::meeting::{Actor, Parent, Send};
+use signalling::meeting::{Actor, Outgoing, Parent};
 use signalling::{ClientId, DownBody, MeetingId, RefusalCode, SignalId, Up, UpBody, UserName};
 
 /// Returns when the request is decided and stored, or was before.
@@ -57,8 +57,8 @@ fn handled(shared: &Shared, signal: SignalId, expires_at_ms: u64) -> Handled {
 }
 
 /// On `meeting-down`.
-fn to_client(shared: &Shared, to: &ClientId, in_reply_to: Option<SignalId>, body: DownBody) -> Send {
-    Send {
+fn to_client(shared: &Shared, to: &ClientId, in_reply_to: Option<SignalId>, body: DownBody) -> Outgoing {
+    Outgoing {
         to: to.clone(),
         parent: Parent::Meeting,
         body,
@@ -119,7 +119,7 @@ impl Asked<'_> {
         Extra { handled: Some(handled(self.shared, envelope.id, envelope.expires_at_ms)), ..Extra::default() }
     }
 
-    fn answer(&self, body: DownBody) -> Send {
+    fn answer(&self, body: DownBody) -> Outgoing {
         to_client(self.shared, &self.sender.client, Some(self.up.envelope.id), body)
     }
 

@@ -6,6 +6,15 @@ use catalog::Catalog as _;
 use signalling::{DownBody, EndReason, Rights, Track, UpBody};
 
 #[tokio::test]
+async fn a_panic_of_the_rtc_server_stops_the_service_and_is_named() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    world.rtc.break_down();
+    world.ask("bob.phone", meeting, UpBody::Mute { user: None, track: Track::Audio }).await;
+    assert!(world.failure().await.contains("task of the meeting service"));
+}
+
+#[tokio::test]
 async fn a_request_that_was_committed_and_not_acknowledged_is_handled_once() {
     let mut world = World::new().await;
     world.let_acks_hang();

@@ -1,7 +1,8 @@
 //! What is refused, with which code, and that nothing else happens.
 
 use crate::world::{World, channel, create, new_meeting, now_ms, until};
-use signalling::{Down, DownBody, RefusalCode, Track, UpBody};
+use signalling::{Down, DownBody, MeetingId, RefusalCode, Track, UpBody};
+use uuid::Uuid;
 
 fn code(down: &Down) -> RefusalCode {
     let DownBody::Refused { code, words } = &down.body else { panic!("{down:?}") };
@@ -40,6 +41,25 @@ async fn what_cannot_be_read_is_refused_as_invalid_and_answers_its_id_where_it_h
     assert_eq!(code(&world.next("alice.phone").await), RefusalCode::Invalid);
     world.call("alice.phone", &["alice"]).await;
     assert_eq!(code(&world.next("alice.phone").await), RefusalCode::Invalid);
+}
+
+#[tokio::test]
+async fn a_meeting_whose_id_is_no_uuid_v7_is_not_made() {
+    let mut world = World::new().await;
+    let of_the_ncs = "0190a1b2-c3d4-7e5f-0a6b-9c7d8e9f0a1b".parse().unwrap();
+    for id in [
+        Uuid::nil(),
+        Uuid::max(),
+        Uuid::from_u128(7),
+        "f47ac10b-58cc-4372-a567-0e02b2c3d479".parse().unwrap(),
+        of_the_ncs,
+    ] {
+        for body in [create(&["bob"]), UpBody::Cancel { callee: None }] {
+            world.ask("alice.phone", MeetingId(id), body).await;
+            assert_eq!(code(&world.next("alice.phone").await), RefusalCode::Invalid, "{id}");
+        }
+    }
+    assert_eq!(world.rest("bob.phone").await, [""; 0]);
 }
 
 #[tokio::test]

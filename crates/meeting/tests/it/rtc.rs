@@ -36,6 +36,8 @@ struct State {
     events: Option<mpsc::Sender<ChannelEvent>>,
     /// So many calls fail from now on.
     failing: usize,
+    /// Every call panics from now on.
+    broken: bool,
     /// Opens are not answered before it says so.
     opens_go_on: Option<watch::Receiver<bool>>,
 }
@@ -92,6 +94,9 @@ impl State {
 impl Recorder {
     fn ask(&self, channel: ChannelId, asked: Asked) -> ChannelFuture<()> {
         let mut state = self.state.lock().unwrap();
+        if state.broken {
+            return Box::pin(async { panic!("a defect of the RTC server") });
+        }
         let result = if state.failing > 0 {
             state.failing -= 1;
             Err(ChannelError::Unavailable("a test".to_owned()))
@@ -114,6 +119,10 @@ impl Recorder {
 
     pub(crate) fn fail(&self, calls: usize) {
         self.state.lock().unwrap().failing = calls;
+    }
+
+    pub(crate) fn break_down(&self) {
+        self.state.lock().unwrap().broken = true;
     }
 
     /// Opens take effect, and are answered when the sender says so.

@@ -222,6 +222,12 @@ impl World {
         self.sends_hang.store(true, Ordering::SeqCst);
     }
 
+    /// Why the service has stopped by itself.
+    pub(crate) async fn failure(&mut self) -> String {
+        let failure = self.service.as_mut().unwrap().failure();
+        tokio::time::timeout(PATIENCE, failure).await.expect("the service goes on")
+    }
+
     pub(crate) fn hidden_for(&self) -> Vec<Duration> {
         self.hidden_for.lock().unwrap().clone()
     }

@@ -150,7 +150,7 @@ pub struct Step {
     /// Whether `meeting` must be stored.
     pub changed: bool,
     /// In the order of sending.
-    pub sends: Vec<Send>,
+    pub sends: Vec<Outgoing>,
     pub missed: Vec<Missed>,
 }
 
@@ -164,7 +164,7 @@ pub enum Parent {
 
 /// A signal to one client. Where the body holds [`JoinParameters`], they are blank but for what the ticket says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Send {
+pub struct Outgoing {
     pub to: ClientId,
     pub parent: Parent,
     pub body: DownBody,
@@ -210,7 +210,7 @@ impl Ticket {
     }
 }
 
-impl Send {
+impl Outgoing {
     /// Where the join parameters go, if the body has any.
     pub fn join_mut(&mut self) -> Option<&mut JoinParameters> {
         match &mut self.body {

@@ -2,7 +2,7 @@
 
 use crate::ids::{ClientId, InvitationId, ParticipationId, UserName};
 use crate::meeting::document::{Device, Invitation, InvitationState, Meeting};
-use crate::meeting::event::{Actor, Callee, Missed, Parent, Send};
+use crate::meeting::event::{Actor, Callee, Missed, Outgoing, Parent};
 use crate::meeting::rules::Rules;
 use crate::meeting::table;
 use crate::meeting::turn::Turn;
@@ -98,7 +98,7 @@ impl Turn<'_> {
     fn send_ring(&mut self, invitation: InvitationId, to: &ClientId, body: DownBody, expires_at_ms: u64) {
         let request = self.actor.as_ref().filter(|actor| actor.client == *to).map(|actor| actor.request);
         self.answered |= request.is_some();
-        self.sends.push(Send {
+        self.sends.push(Outgoing {
             to: to.clone(),
             parent: Parent::Ring,
             body,

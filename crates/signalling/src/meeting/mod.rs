@@ -27,6 +27,6 @@ mod view;
 pub use document::{
     Device, DocumentError, End, Engagement, Invitation, InvitationState, MediaState, Meeting, Stay, Timer, TimerKind,
 };
-pub use event::{Actor, Callee, Context, Create, Event, MediaChange, Missed, Parent, Request, Send, Step, Ticket};
+pub use event::{Actor, Callee, Context, Create, Event, MediaChange, Missed, Outgoing, Parent, Request, Step, Ticket};
 pub use rules::Rules;
 pub use view::Standing;

@@ -2,7 +2,7 @@
 
 use crate::ids::{ClientId, InvitationId, ParticipationId, UserName};
 use crate::meeting::document::{End, Invitation, Meeting, Removed, Stay};
-use crate::meeting::event::{Actor, Context, Event, Missed, Parent, Request, Send, Step, Ticket};
+use crate::meeting::event::{Actor, Context, Event, Missed, Outgoing, Parent, Request, Step, Ticket};
 use crate::meeting::rules::Rules;
 use crate::meeting::table;
 use crate::signal::{DownBody, EndReason, RefusalCode, Roster};
@@ -45,7 +45,7 @@ pub(super) struct Turn<'c> {
     pub answered: bool,
     /// Callees whose end the inviter hears of, should the meeting go on.
     pub callees_over: Vec<CalleeOver>,
-    pub sends: Vec<Send>,
+    pub sends: Vec<Outgoing>,
     pub missed: Vec<Missed>,
 }
 
@@ -154,7 +154,7 @@ impl<'c> Turn<'c> {
     fn push(&mut self, to: &ClientId, body: DownBody, ticket: Option<Ticket>) {
         let request = self.actor.as_ref().filter(|actor| actor.client == *to).map(|actor| actor.request);
         self.answered |= request.is_some();
-        self.sends.push(Send {
+        self.sends.push(Outgoing {
             to: to.clone(),
             parent: Parent::Meeting,
             body,
@@ -247,7 +247,7 @@ impl<'c> Turn<'c> {
         let news = before.is_none_or(|before| members(before) != members(&self.meeting));
         let clients: Vec<ClientId> = self.meeting.members.iter().map(|stay| stay.client.clone()).collect();
         for client in clients.iter().filter(|_| news) {
-            let has_it = |send: &Send| send.to == *client && matches!(send.body, DownBody::Admitted { .. });
+            let has_it = |send: &Outgoing| send.to == *client && matches!(send.body, DownBody::Admitted { .. });
             if !self.sends.iter().any(has_it) {
                 self.tell(client, DownBody::Roster(Roster::default()));
             }
@@ -258,7 +258,7 @@ impl<'c> Turn<'c> {
     }
 }
 
-impl Send {
+impl Outgoing {
     /// Puts in what is known only when the turn is over.
     fn stamp(&mut self, rev_now: u64, roster_now: &Roster) {
         if let Some((_, version)) = &mut self.collapse {

@@ -3,7 +3,7 @@
 use crate::world::{World, user_of, words};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use signalling::meeting::{Event, InvitationState, MediaChange, Parent, Request, Send};
+use signalling::meeting::{Event, InvitationState, MediaChange, Outgoing, Parent, Request};
 use signalling::{ClientId, DownBody, EndReason, InvitationId, MeetingId, RejectReason, Track};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +44,7 @@ struct Checker {
 }
 
 impl Checker {
-    fn check(&mut self, world: &World, sends: &[Send]) {
+    fn check(&mut self, world: &World, sends: &[Outgoing]) {
         for send in sends {
             self.check_send(send);
         }
@@ -65,7 +65,7 @@ impl Checker {
         self.destroyed |= meeting.end.as_ref().is_some_and(|end| end.reason == EndReason::Destroyed);
     }
 
-    fn check_send(&mut self, send: &Send) {
+    fn check_send(&mut self, send: &Outgoing) {
         if let DownBody::Invitation(ring) = &send.body {
             let count = self.invitations.entry((send.to.clone(), ring.invitation)).or_default();
             *count += 1;
@@ -145,7 +145,7 @@ fn media(world: &mut World, who: usize, change: u8) {
 }
 
 /// All that clients got since the last look.
-fn drain(world: &mut World) -> Vec<Send> {
+fn drain(world: &mut World) -> Vec<Outgoing> {
     std::mem::take(&mut world.inboxes).into_values().flatten().collect()
 }
 

@@ -1,7 +1,7 @@
 //! A meeting on virtual time with the inboxes of all clients. Clients are written `user.device`.
 
 use signalling::meeting::{
-    Actor, Callee, Context, Create, Event, MediaChange, Meeting, Parent, Request, Rules, Send, Step, TimerKind,
+    Actor, Callee, Context, Create, Event, MediaChange, Meeting, Outgoing, Parent, Request, Rules, Step, TimerKind,
 };
 use signalling::{
     ClientId, DownBody, EndReason, InvitationId, Media, MeetingId, ParticipationId, RefusalCode, SignalId, UserName,
@@ -14,7 +14,7 @@ pub(crate) struct World {
     pub(crate) rules: Rules,
     pub(crate) meeting: Option<Meeting>,
     /// Everything that was sent to a client and not taken yet.
-    pub(crate) inboxes: BTreeMap<ClientId, Vec<Send>>,
+    pub(crate) inboxes: BTreeMap<ClientId, Vec<Outgoing>>,
     /// Users with their kinds of missed calls.
     pub(crate) missed: Vec<(String, signalling::Outcome)>,
     /// user → devices
@@ -91,7 +91,7 @@ impl World {
         result
     }
 
-    fn take_step(&mut self, step: Step) -> Vec<Send> {
+    fn take_step(&mut self, step: Step) -> Vec<Outgoing> {
         if step.changed {
             self.meeting = Some(step.meeting);
         }
@@ -102,7 +102,7 @@ impl World {
         step.sends
     }
 
-    pub(crate) fn create(&mut self, client: &str, callees: &[&str]) -> Vec<Send> {
+    pub(crate) fn create(&mut self, client: &str, callees: &[&str]) -> Vec<Outgoing> {
         let actor = self.actor(client);
         let callees = callees.iter().map(|user| self.callee(user)).collect();
         let create = Create { id: MeetingId(Uuid::from_u128(7)), callees, media: Media::Video, title: None };
@@ -110,23 +110,23 @@ impl World {
         self.take_step(step)
     }
 
-    pub(crate) fn cancel_early(&mut self, client: &str) -> Vec<Send> {
+    pub(crate) fn cancel_early(&mut self, client: &str) -> Vec<Outgoing> {
         let actor = self.actor(client);
         let step = self.with(|_, context| Meeting::cancel_early(MeetingId(Uuid::from_u128(7)), actor, context));
         self.take_step(step)
     }
 
-    pub(crate) fn event(&mut self, event: Event) -> Vec<Send> {
+    pub(crate) fn event(&mut self, event: Event) -> Vec<Outgoing> {
         let step = self.with(|meeting, context| meeting.unwrap().apply(event, context));
         self.take_step(step)
     }
 
-    pub(crate) fn request(&mut self, client: &str, request: Request) -> Vec<Send> {
+    pub(crate) fn request(&mut self, client: &str, request: Request) -> Vec<Outgoing> {
         let actor = self.actor(client);
         self.event(Event::Request { actor, request })
     }
 
-    pub(crate) fn invite(&mut self, client: &str, user: &str) -> Vec<Send> {
+    pub(crate) fn invite(&mut self, client: &str, user: &str) -> Vec<Outgoing> {
         let callees = vec![self.callee(user)];
         self.request(client, Request::Invite { callees })
     }
@@ -137,12 +137,12 @@ impl World {
         self.document().invitations.iter().rev().find(|ring| ring.user == user).unwrap().id
     }
 
-    pub(crate) fn ringing(&mut self, client: &str) -> Vec<Send> {
+    pub(crate) fn ringing(&mut self, client: &str) -> Vec<Outgoing> {
         let invitation = self.invitation_of(client);
         self.request(client, Request::Ringing { invitation })
     }
 
-    pub(crate) fn accept(&mut self, client: &str) -> Vec<Send> {
+    pub(crate) fn accept(&mut self, client: &str) -> Vec<Outgoing> {
         let invitation = self.invitation_of(client);
         self.request(client, Request::Accept { invitation })
     }
@@ -182,7 +182,7 @@ impl World {
         self.event(Event::Online { client: client.into(), online: false });
     }
 
-    pub(crate) fn media(&mut self, client: &str, change: MediaChange) -> Vec<Send> {
+    pub(crate) fn media(&mut self, client: &str, change: MediaChange) -> Vec<Outgoing> {
         let participation = self.participation(client);
         self.event(Event::Media { participation, change })
     }
@@ -216,7 +216,7 @@ impl World {
 }
 
 /// `topic: type(detail)`, the topic only for rings.
-pub(crate) fn words(send: &Send) -> String {
+pub(crate) fn words(send: &Outgoing) -> String {
     let ring = if send.parent == Parent::Ring { "ring " } else { "" };
     let detail = match &send.body {
         DownBody::Ended { user: Some(user), reason, .. } => format!("({user} {})", reason_word(*reason)),

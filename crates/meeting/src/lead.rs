@@ -1,0 +1,65 @@
+//! Makes the calls to the RTC server that the reconciler's book asks for, and tells it how they went.
+
+use crate::channels::Channels;
+use crate::deciding::Shared;
+use crate::reconcile::{Done, Work};
+use signalling::meeting::Event;
+use signalling::meeting::desired::{Call, Channel};
+use signalling::{ChannelError, ChannelId, MeetingId};
+use std::sync::Arc;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+/// Works until it is dropped, or a run has panicked.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut runs = JoinSet::new();
+    loop {
+        for Work { id, wanted, applied, pause } in shared.reconciler.take_work() {
+            let channels = Arc::clone(shared.reconciler.channels());
+            runs.spawn(async move {
+                tokio::time::sleep(pause).await;
+                let result = lead(&*channels, id, &wanted, applied.as_ref()).await;
+                Done { id, wanted, result }
+            });
+        }
+        tokio::select! {
+            () = shared.reconciler.changed.notified() => {}
+            Some(done) = runs.join_next() => {
+                // A run that panicked: its channel is led by nobody any more.
+                let Ok(run) = done else { return };
+                if shared.reconciler.finish(&run) {
+                    closed(&shared, run.id).await;
+                }
+            }
+        }
+    }
+}
+
+async fn closed(shared: &Shared, id: Uuid) {
+    if let Err(error) = shared.happen(id, Event::ChannelClosed).await {
+        tracing::warn!(meeting = %id, %error, "an ended meeting could not be put away; the next start does it");
+    }
+}
+
+async fn lead(
+    channels: &dyn Channels,
+    id: Uuid,
+    wanted: &Channel,
+    applied: Option<&Channel>,
+) -> Result<(), ChannelError> {
+    for call in wanted.calls_from(applied) {
+        perform(channels, MeetingId(id).into(), call).await?;
+    }
+    Ok(())
+}
+
+async fn perform(channels: &dyn Channels, channel: ChannelId, call: Call) -> Result<(), ChannelError> {
+    match call {
+        Call::Open => channels.open(channel).await,
+        Call::Close => channels.close(channel).await,
+        Call::Admit(who) => channels.admit(channel, who).await,
+        Call::Remove(who) => channels.remove(channel, who).await,
+        Call::UpdateRights(who, rights) => channels.update_rights(channel, who, rights).await,
+        Call::Mute(who, source, muted) => channels.mute(channel, who, source, muted).await,
+    }
+}
