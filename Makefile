@@ -1,6 +1,6 @@
 # The front door of Convoke. Each target installs what it needs and says so; what is there is left alone.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench web pictures generate clean
+.PHONY: help demo run test check audit bench web pictures generate clean
 SHELL := /bin/bash
 
 help: ## this list
@@ -17,8 +17,11 @@ run: ## build with the web terminal, start a server for trying out, print a link
 test: ## every test, browsers and foreign clients included
 	@scripts/test
 
-check: ## formatting, lints, types, sizes of the web, generated files
+check: ## formatting, lints, licenses, types, sizes of the web, generated files
 	@scripts/check
+
+audit: ## known vulnerabilities of dependencies (needs the internet)
+	@scripts/audit
 
 bench: ## measure against the bars: ring latency, durable publishing beside the raw disk
 	@scripts/bench

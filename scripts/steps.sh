@@ -104,4 +104,13 @@ needs_python() {
   not_older python3 "$(python3 --version | cut -d ' ' -f 2)" 3.9 "$remedy"
 }
 
+TOOLS=build/tools
+
+# Built without optimization: it runs for seconds.
+install_deny() {
+  [ -x "$TOOLS/bin/cargo-deny" ] || cargo install cargo-deny --version 0.20.2 --locked --debug --no-default-features --root "$TOOLS"
+}
+
+deny() { "$TOOLS/bin/cargo-deny" "$@"; }
+
 needs_cc() { apt_for cc gcc libc6-dev make; }
