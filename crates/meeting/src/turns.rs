@@ -105,7 +105,7 @@ mod tests {
         let mut turns = Turns::default();
         turns.push("alice", 1);
         turns.push("alice", 2);
-        let (alice, first) = turns.next().expect("a turn");
+        let (alice, first) = turns.next().unwrap();
         assert_eq!((first, turns.next()), (1, None));
         turns.push("alice", 3);
         assert_eq!(turns.next(), None);
