@@ -4,8 +4,8 @@
 //! call is made when its function is called, not when its future is polled. Events are hints: delivered at most once,
 //! in order per channel, dropped when nobody receives them.
 
-use crate::server::Shards;
 use crate::shard::mailbox::{Call, Command, Reply};
+use crate::shards::Shards;
 use signalling::{ChannelDescription, ChannelError, ChannelFuture, ChannelId, ParticipationId, Rights, Source};
 use std::sync::Arc;
 use tokio::sync::oneshot;

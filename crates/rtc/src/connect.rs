@@ -56,19 +56,21 @@ impl Connector {
     /// Answers an offer for a peer on `shard`.
     pub(crate) fn answer(&self, sdp: &str, plan: MediaPlan, shard: usize) -> Result<Negotiated, OfferError> {
         // The media stack asserts in a few places that only strange offers reach: they end the offer, not the server.
-        let attempt = catch_unwind(AssertUnwindSafe(|| self.negotiate(sdp, plan, shard)));
-        attempt.unwrap_or_else(|_| Err(bad("the media stack cannot make sense of it")))
+        let attempt = quietly(|| catch_unwind(AssertUnwindSafe(|| self.negotiate(sdp, plan, shard))));
+        attempt.unwrap_or_else(|_| Err(not_answered("a panic".to_owned())))
     }
 
     fn negotiate(&self, sdp: &str, plan: MediaPlan, shard: usize) -> Result<Negotiated, OfferError> {
-        let offer = SdpOffer::from_sdp_string(&without_simulcast(sdp)).map_err(|error| bad(error.to_string()))?;
+        let offer =
+            SdpOffer::from_sdp_string(&without_simulcast(sdp)).map_err(|error| unreadable(error.to_string()))?;
         let ice = ice_credentials(shard)?;
         let mut rtc = self.configuration(&ice).build(Instant::now());
         for address in &self.candidates {
-            let candidate = Candidate::host(*address, "udp").map_err(|error| bad(error.to_string()))?;
+            let candidate = Candidate::host(*address, "udp").map_err(|error| not_answered(error.to_string()))?;
             rtc.add_local_candidate(candidate);
         }
-        let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| bad(error.to_string()))?.to_sdp_string();
+        let answer =
+            rtc.sdp_api().accept_offer(offer).map_err(|error| not_answered(error.to_string()))?.to_sdp_string();
         let media = NegotiatedMedia { plan, opus: payload(&rtc, Codec::Opus), vp8: payload(&rtc, Codec::Vp8) };
         media.check(&rtc)?;
         Ok(Negotiated { rtc, ice, media, answer, seed: random_u64()? })
@@ -143,6 +145,59 @@ fn random_u64() -> Result<u64, OfferError> {
     Ok(u64::from_be_bytes(bytes))
 }
 
+/// What the media stack warns of here, only the sender of the offer can mend: it is answered, and not logged.
+fn quietly<T>(act: impl FnOnce() -> T) -> T {
+    tracing::dispatcher::with_default(&tracing::Dispatch::none(), act)
+}
+
+fn unreadable(cause: String) -> OfferError {
+    OfferError::Stack { words: "it is no SDP (RFC 8866): send the offer as the peer connection made it", cause }
+}
+
+fn not_answered(cause: String) -> OfferError {
+    let words = "the media stack cannot answer it: offer sections in one BUNDLE group with rtcp-mux, as browsers do";
+    OfferError::Stack { words, cause }
+}
+
 fn bad(why: impl Into<String>) -> OfferError {
     OfferError::Bad(why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Said(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The parser warns of its section, which has no mid.
+    const BAD: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n";
+
+    #[test]
+    fn a_bad_offer_is_refused_in_our_words_and_makes_no_line_in_the_log() {
+        let said = Said::default();
+        let (connector, to_log) = (Connector::new(Vec::new()).unwrap(), said.clone());
+        let logs = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || to_log.clone());
+        let answer =
+            tracing::subscriber::with_default(logs.finish(), || connector.answer(BAD, MediaPlan::default(), 0));
+        let refusal = answer.err().unwrap();
+        assert!(refusal.to_string().contains("it is no SDP"), "{refusal}");
+        assert!(matches!(refusal, OfferError::Stack { cause, .. } if cause.contains("parse")));
+        assert_eq!(String::from_utf8(said.0.lock().unwrap().clone()).unwrap(), "");
+    }
 }

@@ -14,8 +14,8 @@ use str0m::crypto::{
     SupportedAeadAes128Gcm, SupportedAeadAes256Gcm, SupportedAes128CmSha1_80, from_feature_flags,
 };
 
-/// What is said of a peer whose profile nobody saw.
-pub(crate) const UNKNOWN_CIPHER: &str = "unknown";
+/// What is said of a peer without media, which needs none.
+pub(crate) const NO_CIPHER: &str = "none";
 
 thread_local! {
     static AUTHENTICATED: Cell<bool> = const { Cell::new(false) };

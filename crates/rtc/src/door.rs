@@ -6,8 +6,8 @@
 use crate::connect::{Connector, Negotiated};
 use crate::metrics::Metrics;
 use crate::offer::{self, OfferError};
-use crate::server::Shards;
 use crate::shard::mailbox::{Command, JoinAttempt, JoinRefusal};
+use crate::shards::Shards;
 use crate::token::{self, JoinKey, TokenError};
 use crate::turns::Turns;
 use axum::Router;
@@ -103,7 +103,7 @@ impl Door {
 
     fn claims(&self, headers: &HeaderMap) -> Result<JoinClaims, Problem> {
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+        let token = bearer.and_then(bearer_token);
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         token::verify(token.unwrap_or_default(), &self.keys, &self.issuer, now_s).map_err(Problem::from)
     }
@@ -114,7 +114,10 @@ impl Door {
         let read = timeout(BODY_WITHIN, to_bytes(body, bytes_max)).await;
         let read = read.map_err(|_| Problem::new(408, "slow_body", "the request took too long to arrive"))?;
         let bytes: Bytes = read.map_err(|_| Problem::from(OfferError::TooLarge(self.offer_bytes)))?;
-        serde_json::from_slice(&bytes).map_err(|error| Problem::new(400, "bad_request", error.to_string()))
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let detail = format!("the body is no join request ({error}): send JSON with sdp, profile and purposes");
+            Problem::new(400, "bad_request", detail)
+        })
     }
 
     async fn negotiated(
@@ -136,8 +139,18 @@ impl Door {
     fn negotiate(&self, request: &JoinRequest, shard: usize) -> Result<Negotiated, Problem> {
         let offer = offer::read(&request.sdp, self.offer_bytes, self.media_sections)?;
         let plan = offer.plan(request.profile, &request.purposes)?;
-        Ok(self.connector.answer(&request.sdp, plan, shard)?)
+        let answered = self.connector.answer(&request.sdp, plan, shard);
+        if let Err(OfferError::Stack { cause, .. }) = &answered {
+            tracing::debug!(%cause, "an offer was refused by the media stack");
+        }
+        Ok(answered?)
     }
+}
+
+/// The scheme's name has no case (RFC 9110 §11.1).
+fn bearer_token(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 async fn await_slots(answer: oneshot::Receiver<Result<SlotMap, JoinRefusal>>) -> Result<SlotMap, Problem> {
@@ -173,7 +186,7 @@ impl From<OfferError> for Problem {
         let (status, code) = match error {
             OfferError::TooLarge(_) => (413, "offer_too_large"),
             OfferError::TooManyMedia(_) => (413, "too_many_media"),
-            OfferError::Bad(_) => (400, "bad_offer"),
+            OfferError::Bad(_) | OfferError::Stack { .. } => (400, "bad_offer"),
         };
         Self::new(status, code, error.to_string())
     }
@@ -182,15 +195,19 @@ impl From<OfferError> for Problem {
 impl From<JoinRefusal> for Problem {
     fn from(refusal: JoinRefusal) -> Self {
         match refusal {
-            JoinRefusal::ChannelClosed => Self::new(410, "channel_closed", "the channel of this token is not open"),
-            JoinRefusal::Removed => Self::new(403, "removed", "this participation was removed from the channel"),
+            JoinRefusal::ChannelClosed => {
+                Self::new(410, "channel_closed", "the channel of this token is not open: ask for your state")
+            }
+            JoinRefusal::Removed => {
+                Self::new(403, "removed", "this participation was removed from the channel: ask for your state")
+            }
             JoinRefusal::Replaced => Self::new(
                 409,
                 "replaced",
                 "a newer participation of the same client took this one's place: ask for fresh join parameters",
             ),
             JoinRefusal::ChannelFull => {
-                Self::new(503, "channel_full", "the channel has all the peers that it may have")
+                Self::new(503, "channel_full", "the channel has all the peers that it may have: try later")
             }
         }
     }

@@ -25,6 +25,7 @@ mod metrics;
 mod offer;
 mod server;
 mod shard;
+mod shards;
 mod sys;
 pub mod token;
 mod turns;

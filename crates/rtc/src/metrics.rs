@@ -1,6 +1,11 @@
 //! Counters of the RTC server, defined once: what came in, what went out, what was dropped and why.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Between two log lines of what was dropped.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
 
 /// Why a datagram or a media packet went no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +49,18 @@ impl DropReason {
         Self::Event,
     ];
 
-    /// The label value of `rtc_dropped_total{reason=…}`.
+    /// What a healthy call does not cause; the others are how muting, blocks and switches of slots work.
+    const UNUSUAL: [Self; 7] = [
+        Self::UnknownSource,
+        Self::Unauthenticated,
+        Self::Malformed,
+        Self::Unannounced,
+        Self::ShardFull,
+        Self::SendFailed,
+        Self::Event,
+    ];
+
+    /// As the log spells it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::UnknownSource => "unknown_source",
@@ -136,9 +152,35 @@ pub(crate) struct Metrics {
     pub(crate) peers: Count,
     ciphers: [Count; CIPHERS.len()],
     dropped: [Count; DropReason::ALL.len()],
+    told: Mutex<Told>,
+}
+
+/// What the log has said of drops.
+#[derive(Debug, Default)]
+struct Told {
+    at: Option<Instant>,
+    dropped: [u64; DropReason::ALL.len()],
 }
 
 impl Metrics {
+    /// What was dropped and why since it was last said, if there is anything to say and a minute has passed.
+    pub(crate) fn unusual_drops(&self, now: Instant) -> Option<String> {
+        // Another shard that holds it says the same.
+        let mut told = self.told.try_lock().ok()?;
+        if told.at.is_some_and(|at| now < at + REPORT_EVERY) {
+            return None;
+        }
+        let dropped: [u64; DropReason::ALL.len()] = std::array::from_fn(|index| self.dropped[index].read());
+        let more = |reason: &DropReason| dropped[*reason as usize] - told.dropped[*reason as usize];
+        let news = DropReason::UNUSUAL.iter().filter(|reason| more(reason) > 0);
+        let news: Vec<String> = news.map(|reason| format!("{}={}", reason.name(), more(reason))).collect();
+        if news.is_empty() {
+            return None;
+        }
+        *told = Told { at: Some(now), dropped };
+        Some(news.join(" "))
+    }
+
     pub(crate) fn discard(&self, reason: DropReason) {
         self.dropped[reason as usize].add(1);
     }
@@ -165,5 +207,25 @@ impl Metrics {
             ciphers: ciphers.map(|(cipher, peers)| CipherCount { cipher, peers: peers.read() }).collect(),
             dropped: std::array::from_fn(|index| self.dropped[index].read()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unusual_drops_are_told_once_and_at_most_every_minute() {
+        let (metrics, start) = (Metrics::default(), Instant::now());
+        metrics.discard(DropReason::Muted);
+        assert_eq!(metrics.unusual_drops(start), None);
+        metrics.discard(DropReason::Malformed);
+        assert_eq!(metrics.unusual_drops(start).as_deref(), Some("malformed=1"));
+        metrics.discard(DropReason::Malformed);
+        metrics.discard(DropReason::Malformed);
+        metrics.discard(DropReason::Event);
+        assert_eq!(metrics.unusual_drops(start + REPORT_EVERY / 2), None);
+        assert_eq!(metrics.unusual_drops(start + REPORT_EVERY).as_deref(), Some("malformed=2 event=1"));
+        assert_eq!(metrics.unusual_drops(start + REPORT_EVERY * 9), None);
     }
 }

@@ -8,12 +8,15 @@ const MID_CHARS_MAX: usize = 16;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OfferError {
-    #[error("the offer has more than {0} bytes")]
+    #[error("the offer has more than {0} bytes: offer fewer sections and codecs")]
     TooLarge(usize),
-    #[error("the offer has more than {0} media sections")]
+    #[error("the offer has more than {0} media sections: offer fewer")]
     TooManyMedia(usize),
     #[error("{0}")]
     Bad(String),
+    /// The media stack's own words are `cause`: not for the terminal.
+    #[error("{words}")]
+    Stack { words: &'static str, cause: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +62,7 @@ pub(crate) fn read(sdp: &str, bytes_max: usize, sections_max: usize) -> Result<O
     if sdp.len() > bytes_max {
         return Err(OfferError::TooLarge(bytes_max));
     }
+    check_connection(sdp)?;
     let mut sections: Vec<Section> = Vec::new();
     for line in sdp.lines() {
         if let Some(media) = line.strip_prefix("m=") {
@@ -83,6 +87,17 @@ pub(crate) fn without_simulcast(sdp: &str) -> String {
     sdp.lines().filter(kept).flat_map(|line| [line, "\r\n"]).collect()
 }
 
+/// What ICE and DTLS need, in the session or in its sections.
+fn check_connection(sdp: &str) -> Result<(), OfferError> {
+    for attribute in ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:"] {
+        if !sdp.lines().any(|line| line.starts_with(attribute)) {
+            let name = attribute.trim_end_matches(':');
+            return Err(bad(format!("{name} is missing: send the offer as the peer connection made it")));
+        }
+    }
+    Ok(())
+}
+
 /// The server is always the DTLS server, so that its order of ciphers counts.
 fn check_role(attribute: &str) -> Result<(), OfferError> {
     match attribute.strip_prefix("setup:").map(str::trim) {
@@ -93,15 +108,15 @@ fn check_role(attribute: &str) -> Result<(), OfferError> {
 
 fn check_sections(sections: &[Section]) -> Result<(), OfferError> {
     if sections.is_empty() {
-        return Err(bad("no media section (m=)"));
+        return Err(bad("no media section (m=): offer what you send, slots to receive, and a data channel"));
     }
     let mut mids = BTreeSet::new();
     for section in sections {
         if !is_plain(&section.mid) {
-            return Err(bad("a=mid is missing, or is not 1 to 16 of A-Z, a-z, 0-9 and _"));
+            return Err(bad("a=mid is missing, or is not 1 to 16 of A-Z, a-z, 0-9 and _: name every section so"));
         }
         if !mids.insert(&section.mid) {
-            return Err(bad(format!("a=mid:{} is used twice", section.mid)));
+            return Err(bad(format!("a=mid:{} is used twice: name every section differently", section.mid)));
         }
     }
     Ok(())
@@ -159,7 +174,7 @@ impl Offer {
     pub(crate) fn plan(&self, profile: Profile, purposes: &BTreeMap<String, Purpose>) -> Result<MediaPlan, OfferError> {
         let known: BTreeSet<&str> = self.sections.iter().map(|section| section.mid.as_str()).collect();
         if let Some(unknown) = purposes.keys().find(|mid| !known.contains(mid.as_str())) {
-            return Err(bad(format!("purposes name mid {unknown}, which is not in the offer")));
+            return Err(bad(format!("purposes name mid {unknown}, which is not in the offer: name its a=mid values")));
         }
         let mut plan = MediaPlan::default();
         for section in &self.sections {
@@ -173,9 +188,18 @@ impl Offer {
 }
 
 impl MediaPlan {
+    /// Neither sends nor receives media.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sources.is_empty() && self.slots.is_empty()
+    }
+
     fn add(&mut self, section: &Section, purpose: Purpose) -> Result<(), OfferError> {
         if !section.fits(purpose) {
-            return Err(bad(format!("mid {} cannot be a {purpose:?}: wrong kind or direction", section.mid)));
+            let purpose = word(purpose);
+            let mid = &section.mid;
+            return Err(bad(format!(
+                "mid {mid} cannot be a {purpose}: wrong kind or direction; give each section a purpose that fits it"
+            )));
         }
         let mid = section.mid.clone();
         match (source_of(purpose), purpose) {
@@ -189,15 +213,22 @@ impl MediaPlan {
     fn check(&self, profile: Profile) -> Result<(), OfferError> {
         let sources: BTreeSet<Source> = self.sources.iter().map(|(source, _)| *source).collect();
         if sources.len() < self.sources.len() {
-            return Err(bad("two sections have the same sending purpose"));
+            return Err(bad("two sections have the same sending purpose: send each source once"));
         }
         let count = |kind| self.slots.iter().filter(|(of, _)| *of == kind).count();
         let (video, audio) = profile.slots();
         if count(MediaKind::Video) > video || count(MediaKind::Audio) > audio {
-            return Err(bad(format!("more slots than the profile has ({video} video, {audio} audio)")));
+            return Err(bad(format!(
+                "more slots than the profile has ({video} video, {audio} audio): offer fewer, or join with a larger one"
+            )));
         }
         Ok(())
     }
+}
+
+/// As the request spells it.
+fn word(purpose: Purpose) -> String {
+    serde_json::to_value(purpose).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// The source that a sending purpose stands for; `None` for slots.
@@ -225,7 +256,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    const CALL: &str = "v=0\r\na=setup:actpass\r\n\
+    const CALL: &str = "v=0\r\na=setup:actpass\r\na=ice-ufrag:u\r\na=ice-pwd:p\r\na=fingerprint:sha-256 00\r\n\
         m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=sendonly\r\n\
         m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na=sendonly\r\na=rid:l send\r\na=simulcast:send l\r\n\
         m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:2\r\na=recvonly\r\n\
@@ -277,7 +308,10 @@ mod tests {
         assert_eq!(read(CALL, 100, 80), Err(OfferError::TooLarge(100)));
         assert_eq!(read(CALL, 10_000, 4), Err(OfferError::TooManyMedia(4)));
         for (sdp, word) in [
-            ("v=0\r\n".to_owned(), "no media section"),
+            (CALL.split("m=").next().unwrap().to_owned(), "no media section"),
+            (CALL.replace("a=ice-ufrag", "a=x"), "a=ice-ufrag is missing"),
+            (CALL.replace("a=ice-pwd", "a=x"), "a=ice-pwd is missing"),
+            (CALL.replace("a=fingerprint", "a=x"), "a=fingerprint is missing"),
             (CALL.replace("a=mid:1", "a=mid:0"), "used twice"),
             (CALL.replace("a=mid:1\r\n", ""), "missing"),
             (CALL.replace("a=mid:1", "a=mid:12345678901234567"), "1 to 16"),

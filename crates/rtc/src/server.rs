@@ -7,13 +7,11 @@ use crate::connect::Connector;
 use crate::door::{self, Door};
 use crate::metrics::{Metrics, Stats};
 use crate::shard::events::Events;
-use crate::shard::mailbox::ShardMailbox;
 use crate::shard::{Failed, MAX_SHARDS, ShardConfig, ShardThread, socket};
+use crate::shards::Shards;
 use crate::sys;
 use crate::turns::Turns;
 use signalling::ChannelEvent;
-use signalling::ChannelId;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -28,28 +26,6 @@ pub struct Rtc {
     events: Arc<Events>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     failed: Failed,
-}
-
-/// The mailboxes of all shards. A channel always hashes to the same one.
-pub(crate) struct Shards {
-    mailboxes: Vec<ShardMailbox>,
-}
-
-impl Shards {
-    pub(crate) fn index_of(&self, channel: &ChannelId) -> usize {
-        // The default keys are fixed: the same channel is on the same shard all the time.
-        let mut hasher = DefaultHasher::new();
-        channel.hash(&mut hasher);
-        (hasher.finish() % self.mailboxes.len() as u64) as usize
-    }
-
-    pub(crate) fn at(&self, index: usize) -> &ShardMailbox {
-        &self.mailboxes[index]
-    }
-
-    pub(crate) fn of(&self, channel: &ChannelId) -> &ShardMailbox {
-        self.at(self.index_of(channel))
-    }
 }
 
 impl Rtc {

@@ -1,6 +1,7 @@
 //! Join tokens: JWT (RFC 7519) signed with EdDSA (RFC 8037), the key named by `kid`.
 //!
-//! The meeting service signs with a [`SigningKey`], the RTC server verifies with [`JoinKey`]s; the clock is a parameter.
+//! The meeting service signs, the RTC server verifies with [`JoinKey`]s; the clock is a parameter. A [`SigningKey`] signs
+//! in place of the meeting service: for tests, and for a service that somebody writes in Rust.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -23,11 +24,13 @@ pub struct JoinKey {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    #[error("the token is not one of ours: its form, its key or its signature is wrong")]
+    #[error(
+        "the token is not one of ours (its form, its key or its signature is wrong): ask for fresh join parameters"
+    )]
     Invalid,
     #[error("the token has expired: ask for fresh join parameters")]
     Expired,
-    #[error("the token is for another purpose or another instance")]
+    #[error("the token is for another purpose or another instance: use the one of the join parameters")]
     Foreign,
 }
 

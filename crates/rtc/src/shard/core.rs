@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Rounds in which peers' reports may cause more reports; the rest waits for the next turn.
 const ROUNDS_PER_TURN: usize = 4;
+/// How often is looked whether there are drops to tell.
+const DROPS_CHECKED_EVERY: Duration = Duration::from_secs(1);
 /// How finely channels notice time: losses, leavings, key frames to ask for again.
 const CHANNEL_TICK: Duration = Duration::from_millis(50);
 
@@ -30,6 +32,7 @@ pub(super) struct Core {
     /// One entry per peer: when its stack wants to be called.
     deadlines: BTreeSet<(Instant, PeerId)>,
     next_tick: Instant,
+    next_check_of_drops: Instant,
     /// What peers reported and nobody has looked at.
     reports: Vec<(PeerId, PeerEvent)>,
     /// Peers that were written to in this turn.
@@ -49,6 +52,7 @@ impl Core {
             next_peer: 1,
             deadlines: BTreeSet::new(),
             next_tick: Instant::now(),
+            next_check_of_drops: Instant::now(),
             reports: Vec::new(),
             written: BTreeSet::new(),
             writes: Vec::new(),
@@ -84,6 +88,17 @@ impl Core {
             self.work_off_reports(now);
         }
         self.egress.flush();
+        self.tell_drops(now);
+    }
+
+    fn tell_drops(&mut self, now: Instant) {
+        if now < self.next_check_of_drops {
+            return;
+        }
+        self.next_check_of_drops = now + DROPS_CHECKED_EVERY;
+        if let Some(dropped) = self.config.metrics.unusual_drops(now) {
+            tracing::info!(dropped, "datagrams or packets were dropped");
+        }
     }
 
     /// The server stops: everybody is told.
@@ -286,6 +301,10 @@ impl Core {
             PeerEvent::Connected { cipher } => {
                 self.config.metrics.joined(cipher);
                 channel.connected(id, cipher, now);
+            }
+            PeerEvent::Unprotected => {
+                tracing::info!(channel = %name, "a peer is ended: it speaks no SRTP profile of ours (AES-GCM, AES-CM)");
+                self.lose(id, LeftReason::Failed, now);
             }
             PeerEvent::Media(media) => self.forward(id, name, &media, now),
             PeerEvent::KeyFrameWanted { slot } => channel.key_frame_wanted(id, slot, now),

@@ -54,6 +54,8 @@ pub(super) enum PeerEvent {
     Connected {
         cipher: &'static str,
     },
+    /// Connected without SRTP, though it offered media.
+    Unprotected,
     Media(Box<Media>),
     KeyFrameWanted {
         slot: usize,
@@ -274,7 +276,7 @@ impl Peer {
 
     fn translate(&mut self, event: Event) -> Option<PeerEvent> {
         match event {
-            Event::Connected => Some(PeerEvent::Connected { cipher: self.cipher.unwrap_or(crypto::UNKNOWN_CIPHER) }),
+            Event::Connected => Some(self.connected()),
             Event::RtpPacket(packet) => Some(self.media(packet)),
             Event::KeyframeRequest(request) => {
                 let slot = self.mids.iter().position(|mid| *mid == request.mid)?;
@@ -295,6 +297,14 @@ impl Peer {
             }),
             Event::Closed => Some(PeerEvent::Closed),
             _ => None,
+        }
+    }
+
+    fn connected(&self) -> PeerEvent {
+        match self.cipher {
+            Some(cipher) => PeerEvent::Connected { cipher },
+            None if self.media.plan.is_empty() => PeerEvent::Connected { cipher: crypto::NO_CIPHER },
+            None => PeerEvent::Unprotected,
         }
     }
 
@@ -367,4 +377,40 @@ fn rtp_ssrc(datagram: &[u8]) -> Option<u32> {
 fn permille(egress: Option<f32>, ingress: Option<f32>) -> u16 {
     let worst = egress.unwrap_or(0.0).max(ingress.unwrap_or(0.0));
     (worst.clamp(0.0, 1.0) * 1000.0) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use crate::connect::Connector;
+    use crate::offer::{self, MediaPlan};
+    use signalling::{Profile, Purpose};
+    use str0m::media::{Direction, MediaKind as Kind};
+
+    /// It has offered one microphone.
+    fn peer() -> Peer {
+        let mut terminal = Rtc::new(Instant::now());
+        let mut changes = terminal.sdp_api();
+        let mid = changes.add_media(Kind::Audio, Direction::SendOnly, None, None, None).to_string();
+        let sdp = changes.apply().unwrap().0.to_sdp_string();
+        let purposes = [(mid, Purpose::Microphone)].into();
+        let plan = offer::read(&sdp, sdp.len(), 8).unwrap().plan(Profile::Call, &purposes).unwrap();
+        let connector = Connector::new(vec![([127, 0, 0, 1], 7700).into()]).unwrap();
+        let negotiated = connector.answer(&sdp, plan, 0).ok().unwrap();
+        Peer::new(Arc::new(ChannelId::from("c")), negotiated, Instant::now())
+    }
+
+    #[test]
+    fn a_peer_whose_handshake_brought_no_srtp_is_not_taken_as_joined_if_it_offered_media() {
+        let mut peer = peer();
+        assert!(matches!(peer.translate(Event::Connected), Some(PeerEvent::Unprotected)));
+        peer.cipher = Some("AEAD_AES_128_GCM");
+        let connected = peer.translate(Event::Connected);
+        assert!(matches!(connected, Some(PeerEvent::Connected { cipher: "AEAD_AES_128_GCM" })));
+        (peer.cipher, peer.media.plan) = (None, MediaPlan::default());
+        let connected = peer.translate(Event::Connected);
+        assert!(matches!(connected, Some(PeerEvent::Connected { cipher: crypto::NO_CIPHER })));
+    }
 }
