@@ -131,7 +131,11 @@ impl Actor {
 
     /// Waits for an event that no earlier wait has taken.
     pub async fn wait(&self, event: &str, within: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let matches = |value: &Value| value["event"] == event && wanted(value);
+        self.wait_any(event, within, |value| value["event"] == event && wanted(value)).await
+    }
+
+    /// The same for events of several names; `event` is the one that an error names.
+    pub async fn wait_any(&self, event: &str, within: Duration, matches: impl Fn(&Value) -> bool) -> Result<Value> {
         let search = async {
             loop {
                 let arrived = self.events.arrived.notified();
