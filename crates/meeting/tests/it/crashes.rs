@@ -15,6 +15,18 @@ async fn a_panic_of_the_rtc_server_stops_the_service_and_is_named() {
 }
 
 #[tokio::test]
+async fn a_panic_while_sending_stops_the_service_and_no_message_is_lost_by_it() {
+    let mut world = World::new().await;
+    world.let_sends_panic();
+    world.call("alice.phone", &["bob"]).await;
+    assert!(world.failure().await.contains("task of the meeting service"));
+    world.crash().await;
+    world.start().await;
+    world.expect("alice.phone", "admitted").await;
+    world.expect("bob.phone", "invitation").await;
+}
+
+#[tokio::test]
 async fn a_request_that_was_committed_and_not_acknowledged_is_handled_once() {
     let mut world = World::new().await;
     world.let_acks_hang();

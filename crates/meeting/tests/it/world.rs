@@ -49,12 +49,14 @@ struct Gate {
     engine: Engine,
     acks_hang: Arc<AtomicBool>,
     sends_hang: Arc<AtomicBool>,
+    sends_panic: Arc<AtomicBool>,
     hidden_for: Arc<Mutex<Vec<Duration>>>,
     hanging: Mutex<Vec<SendDone>>,
 }
 
 impl Queue for Gate {
     fn send(&self, topic: &TopicName, message: Message, done: SendDone) {
+        assert!(!self.sends_panic.load(Ordering::SeqCst), "a defect of the queue");
         if self.sends_hang.load(Ordering::SeqCst) {
             self.hanging.lock().unwrap().push(done);
         } else {
@@ -101,6 +103,7 @@ pub(crate) struct World {
     service: Option<MeetingService>,
     acks_hang: Arc<AtomicBool>,
     sends_hang: Arc<AtomicBool>,
+    sends_panic: Arc<AtomicBool>,
     /// The times for which the service has hidden requests anew.
     hidden_for: Arc<Mutex<Vec<Duration>>>,
     inboxes: HashMap<String, VecDeque<Down>>,
@@ -159,6 +162,7 @@ impl World {
             service: None,
             acks_hang: Arc::default(),
             sends_hang: Arc::default(),
+            sends_panic: Arc::default(),
             hidden_for: Arc::default(),
             inboxes: HashMap::new(),
             seen: HashSet::new(),
@@ -203,6 +207,7 @@ impl World {
             engine: self.engine.clone(),
             acks_hang: Arc::clone(&self.acks_hang),
             sends_hang: Arc::clone(&self.sends_hang),
+            sends_panic: Arc::clone(&self.sends_panic),
             hidden_for: Arc::clone(&self.hidden_for),
             hanging: Mutex::default(),
         };
@@ -232,6 +237,11 @@ impl World {
         self.hidden_for.lock().unwrap().clone()
     }
 
+    /// The queue breaks down with the next that is sent to a terminal.
+    pub(crate) fn let_sends_panic(&self) {
+        self.sends_panic.store(true, Ordering::SeqCst);
+    }
+
     /// The process ends here: what was not synced is gone, and with it all channels and connections.
     pub(crate) async fn crash(&mut self) {
         self.service.take().unwrap().shutdown().await;
@@ -242,6 +252,7 @@ impl World {
         self.rtc.lose_everything();
         self.acks_hang.store(false, Ordering::SeqCst);
         self.sends_hang.store(false, Ordering::SeqCst);
+        self.sends_panic.store(false, Ordering::SeqCst);
     }
 
     async fn stamp_and_send(&self, topic: &str, properties: Vec<(String, String)>, body: Vec<u8>) {
