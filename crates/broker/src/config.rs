@@ -61,6 +61,8 @@ pub struct Limits {
     pub out_bytes_max: usize,
     pub inbox_messages_max: usize,
     pub inbox_bytes_max: u64,
+    /// The same for a session that ends with its connection, which waits in memory and not in the log.
+    pub memory_inbox_bytes_max: u64,
     /// How long a message waits at most.
     pub offline_retention: Duration,
     /// How long a 3.1.1 session waits for its client.
@@ -92,6 +94,7 @@ impl Default for Limits {
             out_bytes_max: 256 << 10,
             inbox_messages_max: 10_000,
             inbox_bytes_max: 64 << 20,
+            memory_inbox_bytes_max: 4 << 20,
             offline_retention: 3 * DAY,
             session_expiry_v311: 30 * DAY,
             session_expiry_max: 30 * DAY,

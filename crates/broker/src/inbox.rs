@@ -45,7 +45,7 @@ impl EntryId {
 /// One message for this client.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// In memory while it is fresh; otherwise it is read from the log.
+    /// Of an entry that lives in memory only; every other message is read from the log.
     pub(crate) message: Option<SharedMessage>,
     pub(crate) size: u32,
     /// The earlier of the message's own expiry and the end of the retention.
@@ -176,7 +176,10 @@ impl Inbox {
         self.remember(id, collapse, until_ms);
     }
 
-    fn keep(&mut self, id: EntryId, entry: Entry) {
+    fn keep(&mut self, id: EntryId, mut entry: Entry) {
+        if id.position().is_some() {
+            entry.message = None;
+        }
         if let Some(collapse) = entry.collapse.as_deref() {
             self.remember(id, &collapse.clone(), entry.expires_at_ms);
         }
@@ -240,21 +243,6 @@ impl Inbox {
         Some(Gone { id, size })
     }
 
-    /// After a hand-out the message is needed again only on resume: then it is read from the log.
-    pub(crate) fn release(&mut self, id: EntryId) {
-        if let Some(entry) = self.entries.get_mut(&id).filter(|_| id.position().is_some()) {
-            entry.message = None;
-        }
-    }
-
-    /// The client is gone: nothing of the log needs to be in memory.
-    pub(crate) fn release_all(&mut self) {
-        for (_, entry) in self.entries.iter_mut().filter(|(id, _)| id.position().is_some()) {
-            entry.message = None;
-        }
-        self.session.shrink();
-    }
-
     /// Forgets what has expired while it waited. Returns the entries that went.
     pub(crate) fn sweep(&mut self, now_ms: u64) -> Vec<Gone> {
         self.seen.retain(|_, seen| seen.until_ms > now_ms);
@@ -280,6 +268,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use super::*;
+    use crate::message::Message;
     use proptest::prelude::*;
 
     const LIMITS: InboxLimits = InboxLimits {
@@ -409,6 +398,28 @@ mod tests {
         put(&mut inbox, 2, Entry { urgent: true, ..entry(1, 10, None) }, 0);
         inbox.session.connected(10);
         assert_eq!(drain(&mut inbox, 0), [2, 1]);
+    }
+
+    #[test]
+    fn what_the_log_holds_is_not_held_in_memory_while_it_waits_or_is_in_flight() {
+        let mut inbox = Inbox::new(&LIMITS);
+        inbox.session.connected(1);
+        let message = SharedMessage::new(Message {
+            topic: "a".into(),
+            properties: Box::default(),
+            payload: Box::default(),
+            qos: mqtt::QoS::AtLeastOnce,
+            arrived_ms: 0,
+            expires_at_ms: 1000,
+            collapse: None,
+        });
+        let entry = || Entry { message: Some(message.clone()), ..entry(1, 1000, None) };
+        put(&mut inbox, 1, entry(), 0);
+        put(&mut inbox, 2, entry(), 0);
+        assert!(inbox.hand_out(0, &mut Vec::new()).is_some());
+        assert_eq!(SharedMessage::strong_count(&message), 1);
+        inbox.insert(EntryId::volatile(3), entry(), None);
+        assert_eq!(SharedMessage::strong_count(&message), 2, "nothing else has it");
     }
 
     #[derive(Clone, Debug)]

@@ -239,7 +239,7 @@ impl Worker {
         let Some(seat) = self.seats.get_mut(&live.client).filter(|seat| seat.link == Some(key)) else { return };
         seat.link = None;
         seat.inbox.session.disconnected();
-        seat.inbox.release_all();
+        seat.inbox.session.shrink();
         let expiry_s = seat.session.as_ref().map_or(0, |session| session.expiry_s);
         if expiry_s == 0 {
             return self.end_session(&live.client);

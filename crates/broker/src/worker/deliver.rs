@@ -1,5 +1,6 @@
 //! From the inbox to the client, as far as its window and its socket go.
 
+use commitlog::Position;
 use mqtt::codec::{ForwardedProperties, Properties};
 use mqtt::server::Sent;
 use mqtt::{Delivery, ReasonCode};
@@ -10,16 +11,31 @@ use crate::client::ClientKey;
 use crate::inbox::{Gone, Outgoing};
 use crate::message::{Message, SharedMessage};
 
+/// A message that has just been put into inboxes, so that who reads at once costs no read of the log.
+#[derive(Clone, Copy)]
+pub(super) struct Fresh<'a> {
+    pub(super) position: Position,
+    pub(super) message: &'a SharedMessage,
+}
+
 impl Worker {
     /// Sends what waits until the window is closed or the client does not read.
     pub(super) fn deliver(&mut self, client: &ClientKey) {
+        self.deliver_with(client, None);
+    }
+
+    pub(super) fn deliver_fresh(&mut self, client: &ClientKey, fresh: Fresh<'_>) {
+        self.deliver_with(client, Some(fresh));
+    }
+
+    fn deliver_with(&mut self, client: &ClientKey, fresh: Option<Fresh<'_>>) {
         let Some(key) = self.live_link_of(client) else { return };
         let mut expired = Vec::new();
         while self.has_room(key) {
             let now_ms = self.now_ms;
             let Some(seat) = self.seats.get_mut(client) else { break };
             let Some(outgoing) = seat.inbox.hand_out(now_ms, &mut expired) else { break };
-            self.send(key, client, outgoing);
+            self.send(key, client, outgoing, fresh);
         }
         self.shared.counts.expired.add(expired.len() as u64);
         expired.into_iter().for_each(|gone| self.forget(client, gone));
@@ -35,9 +51,9 @@ impl Worker {
         self.link(key).is_some_and(|link| link.out.len() < out_bytes_max)
     }
 
-    fn send(&mut self, key: LinkKey, client: &ClientKey, outgoing: Outgoing) {
+    fn send(&mut self, key: LinkKey, client: &ClientKey, outgoing: Outgoing, fresh: Option<Fresh<'_>>) {
         let Outgoing { id, entry, packet_id, dup, is_first } = outgoing;
-        let Some(message) = self.message_for(client, &entry.message, id.position()) else {
+        let Some(message) = entry.message.or_else(|| self.message_at(client, id.position()?, fresh)) else {
             return self.give_up(client, packet_id);
         };
         let delivery = Delivery::AtLeastOnce { packet_id, dup };
@@ -46,9 +62,6 @@ impl Worker {
                 self.shared.counts.sent.one();
                 if let Some(position) = id.position().filter(|_| is_first) {
                     self.lazy.handed_out(client, position, packet_id);
-                }
-                if let Some(seat) = self.seats.get_mut(client) {
-                    seat.inbox.release(id);
                 }
             }
             Sent::TooLarge => {
@@ -61,16 +74,11 @@ impl Worker {
         }
     }
 
-    fn message_for(
-        &self,
-        client: &ClientKey,
-        in_memory: &Option<SharedMessage>,
-        position: Option<commitlog::Position>,
-    ) -> Option<SharedMessage> {
-        if in_memory.is_some() {
-            return in_memory.clone();
+    fn message_at(&self, client: &ClientKey, at: Position, fresh: Option<Fresh<'_>>) -> Option<SharedMessage> {
+        if let Some(fresh) = fresh.filter(|fresh| fresh.position == at) {
+            return Some(fresh.message.clone());
         }
-        match self.shared.journal.read_message(position?) {
+        match self.shared.journal.read_message(at) {
             Ok(message) => Some(message.into()),
             Err(error) => {
                 tracing::error!(%error, client_group = client.group(), "a waiting message cannot be read");

@@ -7,12 +7,13 @@ use mqtt::topic::{Match, TopicName};
 use mqtt::{QoS, ReasonCode};
 
 use super::Worker;
+use super::deliver::Fresh;
 use super::durable::merge;
 use super::post::{Asker, Notice, Outcome, P2p, Ticket};
 use super::seat::Seat;
 use super::stalled::{LoggedFan, Stalled};
 use crate::client::ClientKey;
-use crate::inbox::{Admission, Entry, EntryId};
+use crate::inbox::{Admission, Entry, EntryId, InboxLimits};
 use crate::login::{self, LookupError};
 use crate::message::{Message, SharedMessage};
 use crate::store::journal::Batch;
@@ -149,9 +150,10 @@ impl Worker {
         match self.shared.journal.append(batch, need) {
             Ok(appended) => {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
-                self.put(&p2p.to, position, storing);
-                self.answer_stored(&p2p.to, p2p.ticket, appended.end);
-                self.deliver(&p2p.to);
+                let P2p { to, message, ticket, .. } = p2p;
+                self.put(&to, position, storing);
+                self.answer_stored(&to, ticket, appended.end);
+                self.deliver_fresh(&to, Fresh { position, message: &message });
                 None
             }
             Err(error) => {
@@ -191,7 +193,8 @@ impl Worker {
             counts.expired.one();
             return Err(Outcome::Done(ReasonCode::SUCCESS));
         }
-        match seat.inbox.admit(message.size(), message.collapse.as_ref(), &self.shared.inbox_limits, self.now_ms) {
+        let limits = self.limits_of(seat);
+        match seat.inbox.admit(message.size(), message.collapse.as_ref(), &limits, self.now_ms) {
             Admission::Accept { replaces } => Ok(Storing { entry: self.entry_of(message, ids), replaces }),
             Admission::Superseded { by } => {
                 counts.superseded.one();
@@ -204,6 +207,14 @@ impl Worker {
                 Err(Outcome::Dropped(ReasonCode::QUOTA_EXCEEDED))
             }
         }
+    }
+
+    fn limits_of(&self, seat: &Seat) -> InboxLimits {
+        let limits = self.shared.inbox_limits;
+        if seat.is_persistent() {
+            return limits;
+        }
+        InboxLimits { bytes_max: self.shared.limits.memory_inbox_bytes_max, ..limits }
     }
 
     fn entry_of(&self, message: &SharedMessage, subscription_ids: Box<[u32]>) -> Entry {
@@ -222,10 +233,7 @@ impl Worker {
     /// Puts what is in the log now into the inbox.
     fn put(&mut self, to: &ClientKey, position: Position, storing: Storing) {
         let Some(seat) = self.seats.get_mut(to) else { return };
-        let Storing { mut entry, replaces } = storing;
-        if seat.link.is_none() {
-            entry.message = None;
-        }
+        let Storing { entry, replaces } = storing;
         self.shared.counts.stored.one();
         self.shared.counts.inbox_messages.one();
         self.shared.counts.inbox_bytes.add(u64::from(entry.size));
@@ -317,7 +325,7 @@ impl Worker {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
                 for (client, storing) in stored {
                     self.put(&client, position, storing);
-                    self.deliver(&client);
+                    self.deliver_fresh(&client, Fresh { position, message: &fan.message });
                 }
                 fan.outcome = merge(fan.outcome, Outcome::Durable(appended.end));
                 Ok(())

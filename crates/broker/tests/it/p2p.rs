@@ -155,6 +155,24 @@ fn a_full_inbox_refuses_and_counts() {
 }
 
 #[test]
+fn what_waits_in_memory_for_a_slow_client_has_its_own_bound() {
+    let world = World::with(|limits| limits.memory_inbox_bytes_max = 100);
+    let mut passing = world.connect(Profile { receive_maximum: Some(1), ..Profile::passing(BOB) });
+    let _kept = world.connect(Profile { receive_maximum: Some(1), ..Profile::of(CAROL) });
+    let mut service = world.connect(Profile::passing(SERVICE));
+    let payload = "x".repeat(60);
+    assert_eq!(service.publish(&to(BOB), &payload), ReasonCode::SUCCESS);
+    assert_eq!(service.publish(&to(BOB), &payload), ReasonCode::QUOTA_EXCEEDED);
+    let received = passing.receive();
+    assert_eq!(received.payload, payload);
+    passing.ping();
+    assert_eq!(service.publish(&to(BOB), &payload), ReasonCode::SUCCESS);
+    for _ in 0..3 {
+        assert_eq!(service.publish(&to(CAROL), &payload), ReasonCode::SUCCESS, "it waits in the log");
+    }
+}
+
+#[test]
 fn a_window_that_is_full_holds_back_until_there_is_an_acknowledgement() {
     let world = World::new();
     let mut bob = world.connect(Profile { receive_maximum: Some(2), ..Profile::of(BOB) });
