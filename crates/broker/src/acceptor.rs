@@ -1,94 +1,26 @@
-//! Listeners, and how many connections there may be.
-//!
-//! One thread accepts for all listeners and deals the connections out to the workers in turn. A connection beyond a
-//! limit is closed at once.
+//! Listeners: one thread accepts for all of them and deals the connections out to the workers in turn. A connection
+//! that the [doorkeeper](crate::doorkeeper) does not admit is closed at once.
 
-use std::collections::HashMap;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::config::{Bind, Limits, Listener};
-use crate::network::Network;
-use crate::shared::{Fatal, PanicGuard, Shared};
-use crate::stats::Counts;
+use crate::config::{Bind, Listener};
+use crate::fatal::{Fatal, PanicGuard};
+use crate::shared::Shared;
 use crate::worker::post::{Arrival, Notice};
 
 const WAKE: Token = Token(usize::MAX);
 /// How long the acceptor rests when the process has no descriptors left.
 const REST: Duration = Duration::from_millis(50);
-
-/// Connections by network and in all.
-#[derive(Debug)]
-pub(crate) struct Doorkeeper {
-    connections_max: usize,
-    per_address_max: usize,
-    open: Mutex<Open>,
-    counts: Arc<Counts>,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    all: usize,
-    by_network: HashMap<Network, usize>,
-}
-
-/// The right to one connection; given back when it is dropped.
-#[derive(Debug)]
-pub(crate) struct ConnectionPermit {
-    keeper: Arc<Doorkeeper>,
-    network: Network,
-}
-
-impl Doorkeeper {
-    pub(crate) fn new(limits: &Limits, counts: Arc<Counts>) -> Arc<Self> {
-        Arc::new(Self {
-            connections_max: limits.connections_max,
-            per_address_max: limits.connections_per_address_max,
-            open: Mutex::default(),
-            counts,
-        })
-    }
-
-    /// `None`: there are too many.
-    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionPermit> {
-        let network = Network::of(address);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let from_there = open.by_network.get(&network).copied().unwrap_or(0);
-        if open.all >= self.connections_max || from_there >= self.per_address_max {
-            self.counts.refused_connections.one();
-            return None;
-        }
-        open.all += 1;
-        open.by_network.insert(network, from_there + 1);
-        self.counts.connections.one();
-        Some(ConnectionPermit { keeper: self.clone(), network })
-    }
-
-    fn leave(&self, network: Network) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.all -= 1;
-        if let Some(from_there) = open.by_network.get_mut(&network) {
-            *from_there -= 1;
-            if *from_there == 0 {
-                open.by_network.remove(&network);
-            }
-        }
-        self.counts.connections.less(1);
-    }
-}
-
-impl Drop for ConnectionPermit {
-    fn drop(&mut self) {
-        self.keeper.leave(self.network);
-    }
-}
+/// How often it says so.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Bound sockets that nobody accepts from yet.
 pub(crate) struct Bound {
@@ -136,9 +68,16 @@ impl Acceptor {
             poll.registry().register(&mut socket, Token(number), Interest::READABLE)?;
             listeners.push((socket, tls));
         }
-        let accepting = Accepting { poll, listeners, shared, is_stopping: is_stopping.clone(), next_worker: 0 };
+        let accepting = Accepting {
+            poll,
+            listeners,
+            shared,
+            is_stopping: is_stopping.clone(),
+            next_worker: 0,
+            complaint: Complaint::default(),
+        };
         let thread = std::thread::Builder::new().name("broker-accept".into()).spawn(move || {
-            let _guard = PanicGuard { on_fatal: accepting.shared.on_fatal.clone(), fatal: Fatal::Worker };
+            let _guard = PanicGuard { on_fatal: accepting.shared.tasks.on_fatal.clone(), fatal: Fatal::Worker };
             accepting.run();
         })?;
         Ok(Self { waker, is_stopping, thread: Some(thread) })
@@ -162,6 +101,26 @@ struct Accepting {
     shared: Arc<Shared>,
     is_stopping: Arc<AtomicBool>,
     next_worker: usize,
+    complaint: Complaint,
+}
+
+/// The same again and again, said rarely.
+#[derive(Debug, Default)]
+struct Complaint {
+    said_at: Option<Instant>,
+    times: u64,
+}
+
+impl Complaint {
+    /// How often it happened since it was last said, if it is to be said now.
+    fn note(&mut self, now: Instant) -> Option<u64> {
+        self.times += 1;
+        if self.said_at.is_some_and(|at| now.duration_since(at) < COMPLAIN_EVERY) {
+            return None;
+        }
+        self.said_at = Some(now);
+        Some(std::mem::take(&mut self.times))
+    }
 }
 
 impl Accepting {
@@ -172,7 +131,7 @@ impl Accepting {
                 && error.kind() != ErrorKind::Interrupted
             {
                 tracing::error!(%error, "MQTT connections can no longer be accepted");
-                return (self.shared.on_fatal)(Fatal::Worker);
+                return (self.shared.tasks.on_fatal)(Fatal::Worker);
             }
             let ready: Vec<usize> = events.iter().map(|event| event.token().0).collect();
             ready.into_iter().for_each(|number| self.accept_all(number));
@@ -189,7 +148,9 @@ impl Accepting {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // No descriptors: the rest waits in the backlog until some are free.
                 Err(error) if is_exhausted(&error) => {
-                    tracing::warn!(%error, "no further MQTT connection can be accepted for a moment");
+                    if let Some(times) = self.complaint.note(Instant::now()) {
+                        tracing::warn!(%error, times, "no further MQTT connection can be accepted for a moment");
+                    }
                     std::thread::sleep(REST);
                 }
                 // The peer has gone already.
@@ -225,23 +186,16 @@ pub(crate) fn deal(shared: &Shared, worker: usize, arrival: Arrival) {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
-
     use super::*;
 
     #[test]
-    fn connections_are_limited_by_address_and_in_all_and_come_back() {
-        let limits = Limits { connections_max: 3, connections_per_address_max: 2, ..Limits::default() };
-        let counts = Arc::new(Counts::default());
-        let keeper = Doorkeeper::new(&limits, counts.clone());
-        let admit = |address: &str| keeper.admit(address.parse().unwrap());
-        let first = admit("2001:db8::1").unwrap();
-        let _second = admit("2001:db8::2:1").unwrap();
-        assert!(admit("2001:db8::3").is_none(), "a host has a /64");
-        let _third = admit("10.0.0.2").unwrap();
-        assert!(admit("10.0.0.2").is_none());
-        drop(first);
-        assert!(admit("10.0.0.2").is_some());
-        assert_eq!((counts.connections.value(), counts.refused_connections.value()), (2, 2));
+    fn a_complaint_is_said_at_once_and_then_rarely_with_how_often_it_happened() {
+        let (begin, mut complaint) = (Instant::now(), Complaint::default());
+        let mut said = Vec::new();
+        for turn in 0..500_u32 {
+            let now = begin + REST * turn;
+            said.extend(complaint.note(now).map(|times| ((now - begin).as_secs(), times)));
+        }
+        assert_eq!(said, [(0, 1), (10, 200), (20, 200)]);
     }
 }

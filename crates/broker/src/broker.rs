@@ -17,16 +17,18 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 
-use crate::acceptor::{self, Acceptor, Bound, Doorkeeper};
+use crate::acceptor::{self, Acceptor, Bound};
 use crate::access::AccessView;
 use crate::bridge::events::{self, Event};
 use crate::bridge::pump::Pumps;
 use crate::client::ClientKey;
 use crate::clock::WallClock;
 use crate::config::{Config, ConfigError, Limits};
+use crate::doorkeeper::Doorkeeper;
+use crate::fatal::{Fatal, PanicGuard, Tasks};
 use crate::interest::Interest;
 use crate::login::DeviceDirectory;
-use crate::shared::{Fatal, PanicGuard, Shared, connection_config, inbox_limits};
+use crate::shared::{Shared, connection_config, inbox_limits};
 use crate::stats::{Counts, Stats};
 use crate::store::journal::{Batch, Journal};
 use crate::store::{RecoveredClient, RecoveredConnection, Recovery};
@@ -109,7 +111,7 @@ impl Broker {
         self.mark_start().await;
         shared.events.send_left_open(left_open, shared.clock.now_ms()).await;
         let pumps = Pumps::start(shared.clone()).await?;
-        let pumps = shared.spawn_endless("the pumps of the queue", pumps.run()).abort_handle();
+        let pumps = shared.tasks.spawn_endless("the pumps of the queue", pumps.run()).abort_handle();
         let acceptor = Acceptor::start(bound, shared.clone());
         if let Some(running) = &mut *self.running.lock().unwrap_or_else(PoisonError::into_inner) {
             running.tasks.push(pumps);
@@ -125,7 +127,7 @@ impl Broker {
         match self.shared.journal.append(&batch, Need::Essential) {
             Ok(appended) => {
                 let journal = self.shared.journal.clone();
-                let waited = self.shared.runtime.spawn_blocking(move || journal.wait_durable(appended.end)).await;
+                let waited = self.shared.tasks.runtime.spawn_blocking(move || journal.wait_durable(appended.end)).await;
                 if let Ok(Err(error)) = waited {
                     tracing::warn!(%error, "the start was not logged");
                 }
@@ -217,7 +219,7 @@ fn share(
 ) -> (Arc<Shared>, Recovery, mpsc::Receiver<Event>) {
     let Deps { log, recovery, queue, embedded, access, devices, runtime, on_fatal } = deps;
     let counts = Arc::new(Counts::default());
-    let (events, event_mailbox) = events::channel(counts.clone());
+    let (events, event_mailbox) = events::channel(queue.clone(), workers.clone(), counts.clone());
     let shared = Shared {
         connection_config: Arc::new(connection_config(&limits)),
         inbox_limits: inbox_limits(&limits),
@@ -233,16 +235,15 @@ fn share(
         devices,
         queue,
         embedded,
-        runtime,
+        tasks: Tasks { runtime, on_fatal },
         events,
-        on_fatal,
     };
     (Arc::new(shared), recovery, event_mailbox)
 }
 
 /// After each sync the workers look at what waits for it.
 fn watch_log(shared: &Shared) {
-    let (workers, on_fatal) = (shared.workers.clone(), shared.on_fatal.clone());
+    let (workers, on_fatal) = (shared.workers.clone(), shared.tasks.on_fatal.clone());
     shared.journal.watch(move |durable| match durable {
         Durable::Up(_) => workers.iter().for_each(WorkerAddress::ring),
         Durable::Poisoned(cause) => {
@@ -257,9 +258,9 @@ fn watch_log(shared: &Shared) {
 fn start_tasks(shared: &Arc<Shared>, events: mpsc::Receiver<Event>) -> Vec<AbortHandle> {
     let (devices, access) = (shared.devices.clone(), shared.access.clone());
     let tasks = [
-        shared.spawn_endless("online events", events::run(events, shared.clone())),
-        shared.spawn_endless("looking devices up", async move { devices.ended().await }),
-        shared.spawn_endless("the rules of access", async move { access.ended().await }),
+        shared.tasks.spawn_endless("online events", shared.events.clone().run(events, shared.tasks.clone())),
+        shared.tasks.spawn_endless("looking devices up", async move { devices.ended().await }),
+        shared.tasks.spawn_endless("the rules of access", async move { access.ended().await }),
     ];
     tasks.iter().map(JoinHandle::abort_handle).collect()
 }
@@ -281,7 +282,7 @@ fn start_workers(
     for (me, (prepared, share)) in prepared.into_iter().zip(shares).enumerate() {
         let shared = shared.clone();
         let thread = thread::Builder::new().name(format!("broker-{me}")).spawn(move || {
-            let _guard = PanicGuard { on_fatal: shared.on_fatal.clone(), fatal: Fatal::Worker };
+            let _guard = PanicGuard { on_fatal: shared.tasks.on_fatal.clone(), fatal: Fatal::Worker };
             prepared.into_worker(me, shared, share, restart).run()
         })?;
         threads.push(thread);

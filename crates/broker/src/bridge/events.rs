@@ -1,28 +1,29 @@
 //! Who is on the line: `connect`, `disconnect` and `tcpclean` of each connection, to the queue topic `<GroupID>_MQTT`.
 //!
+//! A `connect` is given to the queue before its CONNACK leaves, so that it stands before whatever the client publishes.
 //! Events may be repeated and overtake each other (one that the queue did not take is tried again by itself), and never
-//! make a worker wait: consumers go by `channelId`. A `tcpclean` that does not get into the
-//! queue is sent at the next start: the log holds every connection until then.
+//! make a worker wait: consumers go by `channelId`. A `tcpclean` that does not get into the queue is sent at the next
+//! start: the log holds every connection until then.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use queue::{SendError, TopicName, Unavailable};
+use queue::{MessageId, NotTaken, Queue, SendError, TopicName, Unavailable};
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::client::ClientKey;
-use crate::shared::Shared;
+use crate::fatal::Tasks;
 use crate::stats::Counts;
 use crate::store::RecoveredConnection;
-use crate::worker::post::Notice;
+use crate::worker::post::{Notice, WorkerAddress};
 
 /// After the Group ID.
 const TOPIC_SUFFIX: &str = "_MQTT";
 /// Events that wait to be given to the queue; at the limit they are dropped and counted.
 const WAITING_MAX: usize = 65_536;
-/// Events that the queue has and has not confirmed.
+/// Of these, what the queue has and has not confirmed.
 const SENDING_MAX: usize = 1024;
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -45,6 +46,7 @@ impl EventKind {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Event {
     kind: EventKind,
     client: ClientKey,
@@ -87,22 +89,46 @@ impl Event {
 /// Where workers leave events.
 #[derive(Clone)]
 pub(crate) struct EventSender {
-    mailbox: mpsc::Sender<Event>,
+    queue: Arc<dyn Queue>,
+    desk: Arc<Desk>,
+}
+
+/// Events that the queue has not taken yet, and who is told when it has.
+pub(crate) struct Desk {
+    waiting: mpsc::Sender<Event>,
+    workers: Vec<WorkerAddress>,
     counts: Arc<Counts>,
 }
 
-pub(crate) fn channel(counts: Arc<Counts>) -> (EventSender, mpsc::Receiver<Event>) {
-    let (mailbox, events) = mpsc::channel(WAITING_MAX);
-    (EventSender { mailbox, counts }, events)
+pub(crate) fn channel(
+    queue: Arc<dyn Queue>,
+    workers: Vec<WorkerAddress>,
+    counts: Arc<Counts>,
+) -> (EventSender, mpsc::Receiver<Event>) {
+    let (waiting, events) = mpsc::channel(WAITING_MAX);
+    (EventSender { queue, desk: Arc::new(Desk { waiting, workers, counts }) }, events)
 }
 
 impl EventSender {
-    /// Never waits.
+    /// Never waits. What the queue takes at once stands there before anything that is sent to it afterwards.
     pub(crate) fn send(&self, kind: EventKind, client: &ClientKey, channel_id: &str, at_ms: u64, peer: &str) {
         let event = Event { kind, client: client.clone(), channel_id: channel_id.into(), at_ms, peer: peer.into() };
-        if self.mailbox.try_send(event).is_err() {
-            self.counts.events_dropped.one();
+        if let Err(not_taken) = self.offer(event) {
+            (not_taken.done)(Err(Unavailable::Busy.into()));
         }
+    }
+
+    fn offer(&self, event: Event) -> Result<(), Box<NotTaken>> {
+        let desk = self.desk.clone();
+        let Some((topic, message)) = event.to_queue() else {
+            desk.confirm(event);
+            return Ok(());
+        };
+        let done = move |result: Result<MessageId, SendError>| match result {
+            Ok(_) => desk.confirm(event),
+            Err(_) => desk.keep(event),
+        };
+        self.queue.try_send(&topic, message, Box::new(done))
     }
 
     /// The connections that the last run left open.
@@ -120,63 +146,61 @@ impl EventSender {
                 at_ms: closed_ms.unwrap_or(now_ms),
                 peer: address,
             };
-            if self.mailbox.send(event).await.is_err() {
+            if self.offer(event.clone()).is_err() && self.desk.waiting.send(event).await.is_err() {
                 return;
             }
         }
     }
-}
 
-/// Gives events to the queue in their order, many at a time.
-pub(crate) async fn run(mut events: mpsc::Receiver<Event>, shared: Arc<Shared>) {
-    let room = Arc::new(Semaphore::new(SENDING_MAX));
-    while let Some(event) = events.recv().await {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let Some((topic, message)) = event.to_queue() else {
-            confirm(&shared, event);
-            continue;
-        };
-        let sending = shared.queue.send_wait(&topic, message.clone());
-        let work = finish(shared.clone(), event, topic, message, sending, permit);
-        shared.spawn("an online event", work);
-    }
-}
-
-async fn finish(
-    shared: Arc<Shared>,
-    event: Event,
-    topic: TopicName,
-    message: queue::Message,
-    first: impl Future<Output = Result<queue::MessageId, SendError>>,
-    _permit: OwnedSemaphorePermit,
-) {
-    let mut result = first.await;
-    loop {
-        match result {
-            Ok(_) => return confirm(&shared, event),
-            Err(SendError::UnknownTopic(_)) => create(&shared, &topic).await,
-            Err(SendError::Unavailable(Unavailable::Busy | Unavailable::Full)) => tokio::time::sleep(RETRY).await,
-            Err(error) => return tracing::warn!(%error, "an online event did not get into the queue"),
+    /// Gives the queue what it did not take at once, many at a time.
+    pub(crate) async fn run(self, mut waiting: mpsc::Receiver<Event>, tasks: Tasks) {
+        let room = Arc::new(Semaphore::new(SENDING_MAX));
+        while let Some(event) = waiting.recv().await {
+            let Ok(permit) = room.clone().acquire_owned().await else { return };
+            let sender = self.clone();
+            tasks.spawn("an online event", async move {
+                sender.insist(event).await;
+                drop(permit);
+            });
         }
-        result = shared.queue.send_wait(&topic, message.clone()).await;
+    }
+
+    async fn insist(&self, event: Event) {
+        let Some((topic, message)) = event.to_queue() else { return };
+        loop {
+            match self.queue.send_wait(&topic, message.clone()).await {
+                Ok(_) => return self.desk.confirm(event),
+                Err(SendError::UnknownTopic(_)) => self.create(&topic).await,
+                Err(SendError::Unavailable(Unavailable::Busy | Unavailable::Full)) => tokio::time::sleep(RETRY).await,
+                Err(error) => return tracing::warn!(%error, "an online event did not get into the queue"),
+            }
+        }
+    }
+
+    async fn create(&self, topic: &TopicName) {
+        if let Err(error) = self.queue.create_topic(topic.clone()).await {
+            tracing::warn!(%error, %topic, "the topic of online events cannot be made");
+            tokio::time::sleep(RETRY).await;
+        }
     }
 }
 
-async fn create(shared: &Shared, topic: &TopicName) {
-    if let Err(error) = shared.queue.create_topic(topic.clone()).await {
-        tracing::warn!(%error, %topic, "the topic of online events cannot be made");
-        tokio::time::sleep(RETRY).await;
+impl Desk {
+    fn keep(&self, event: Event) {
+        if self.waiting.try_send(event).is_err() {
+            self.counts.events_dropped.one();
+        }
     }
-}
 
-/// The log may forget the connection.
-fn confirm(shared: &Shared, event: Event) {
-    if event.kind != EventKind::TcpClean {
-        return;
-    }
-    let owner = ClientKey::owner(event.client.as_str(), shared.workers.len());
-    if let Some(address) = shared.workers.get(owner) {
-        address.notify(Notice::EventSent { channel_id: event.channel_id });
+    /// The log may forget the connection.
+    fn confirm(&self, event: Event) {
+        if event.kind != EventKind::TcpClean {
+            return;
+        }
+        let owner = ClientKey::owner(event.client.as_str(), self.workers.len());
+        if let Some(address) = self.workers.get(owner) {
+            address.notify(Notice::EventSent { channel_id: event.channel_id });
+        }
     }
 }
 

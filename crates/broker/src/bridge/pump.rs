@@ -89,7 +89,7 @@ impl Pumps {
             self.pumps.remove(&parent);
         } else if !self.pumps.contains_key(&parent) {
             let work = pump(self.shared.clone(), self.group.clone(), topic);
-            let pump = self.shared.spawn_endless("a pump of the queue", work);
+            let pump = self.shared.tasks.spawn_endless("a pump of the queue", work);
             self.pumps.insert(parent, Pump(pump));
         }
     }
@@ -136,7 +136,7 @@ fn pass_on(shared: &Arc<Shared>, delivery: Delivery, permit: OwnedSemaphorePermi
         Ok(mapped) => mapped,
         Err(reason) => {
             shared.counts.dead_letters.one();
-            return shared.spawn("a dead letter", super::dead_letter(shared.queue.clone(), job, reason));
+            return shared.tasks.spawn("a dead letter", super::dead_letter(shared.queue.clone(), job, reason));
         }
     };
     let key = mapped.to.as_ref().map_or(job.topic.as_str(), ClientKey::as_str);

@@ -1,6 +1,6 @@
 //! From a CONNECT to a session, and from the end of a connection to the end of a session.
 
-use commitlog::{AppendError, Need};
+use commitlog::{AppendError, Appended, Need, Position};
 use mqtt::server::Accept;
 use mqtt::{ReasonCode, Version};
 
@@ -90,29 +90,31 @@ impl Worker {
         let Some(peer) = self.link(key).map(|link| link.peer.to_string()) else { return };
         let mut change = self.plan_session(wish, &info);
         change.batch.opened(client.as_str(), &channel_id, self.now_ms, &peer);
-        let appended = match change.need {
-            Need::Normal => self.shared.journal.append_small(&change.batch),
-            Need::Essential => self.shared.journal.append(&change.batch, Need::Essential),
-        };
-        let end = match appended {
+        let end = match self.append_change(&change) {
             Ok(appended) => appended.end,
             Err(error) => return self.refuse_for_log(key, &error),
         };
         self.seat_client(key, wish, info);
         let live = Live { client: client.clone(), identity, channel_id, said_goodbye: false, pace: Pace::default() };
-        let session_expiry_s = self.expiry_to_tell(wish);
+        let (session_present, session_expiry_s) = (change.session_present, self.expiry_to_tell(wish));
         if let Some(link) = self.link(key) {
-            let session_present = change.session_present;
             link.stage = Stage::Opening(Box::new(Opening { live, session_present, session_expiry_s }));
         }
-        if change.waits {
-            if let Some(seat) = self.seats.get_mut(client) {
-                seat.settled_at = end;
-            }
-            self.when_durable(end, AfterDurable::Accept(key));
-        } else {
-            self.accept(key);
+        if change.waits { self.accept_when_durable(key, client, end) } else { self.accept(key) }
+    }
+
+    fn append_change(&self, change: &Change) -> Result<Appended, AppendError> {
+        match change.need {
+            Need::Normal => self.shared.journal.append_small(&change.batch),
+            Need::Essential => self.shared.journal.append(&change.batch, Need::Essential),
         }
+    }
+
+    fn accept_when_durable(&mut self, key: LinkKey, client: &ClientKey, end: Position) {
+        if let Some(seat) = self.seats.get_mut(client) {
+            seat.settled_at = end;
+        }
+        self.when_durable(end, AfterDurable::Accept(key));
     }
 
     fn refuse_for_log(&mut self, key: LinkKey, error: &AppendError) {
@@ -211,6 +213,7 @@ impl Worker {
         let accepted = link.mqtt.accept(&accept, now, &mut link.out);
         let receive_maximum = link.mqtt.client_receive_maximum();
         let (client, peer) = (live.client.clone(), link.peer);
+        // The CONNACK leaves at the end of the turn.
         self.shared.events.send(EventKind::Connect, &client, &live.channel_id, self.now_ms, &peer.to_string());
         let Some(link) = self.link(key) else { return };
         link.stage = Stage::Live(Box::new(live));

@@ -11,9 +11,9 @@ use mqtt::Version;
 use mqtt::codec::Connect;
 use mqtt::server::Connection;
 
-use crate::acceptor::ConnectionPermit;
 use crate::access::Identity;
 use crate::client::ClientKey;
+use crate::doorkeeper::ConnectionPermit;
 use crate::login::PendingLogin;
 use crate::pace::Pace;
 use crate::transport::{Readiness, Transport};

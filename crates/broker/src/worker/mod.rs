@@ -35,7 +35,8 @@ use mqtt::topic::{Matches, SubscriptionTree};
 use slab::Slab;
 
 use crate::client::ClientKey;
-use crate::shared::{Fatal, Shared};
+use crate::fatal::Fatal;
+use crate::shared::Shared;
 use crate::timers::Timers;
 use crate::transport::Scratch;
 use durable::{AfterDurable, Gather};
@@ -114,7 +115,7 @@ impl Worker {
                 && error.kind() != std::io::ErrorKind::Interrupted
             {
                 tracing::error!(%error, "a broker worker cannot wait for its sockets");
-                (self.shared.on_fatal)(Fatal::Worker);
+                (self.shared.tasks.on_fatal)(Fatal::Worker);
                 return false;
             }
             self.turn(&events);

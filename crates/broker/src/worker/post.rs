@@ -9,8 +9,8 @@ use rustls::ServerConnection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::link::Moving;
-use crate::acceptor::ConnectionPermit;
 use crate::client::ClientKey;
+use crate::doorkeeper::ConnectionPermit;
 use crate::login::LookupError;
 use crate::mailbox::{Address, Mailbox};
 use crate::message::SharedMessage;

@@ -108,7 +108,7 @@ impl Worker {
 
     pub(super) fn acknowledge_queue(&mut self, job: Box<QueueJob>) {
         let queue = self.shared.queue.clone();
-        self.shared.spawn("an acknowledgement to the queue", async move {
+        self.shared.tasks.spawn("an acknowledgement to the queue", async move {
             if let Err(error) = queue.ack(job.receipt.clone()).await {
                 tracing::debug!(%error, "a message of the queue was not acknowledged; it comes again and is known");
             }
@@ -117,6 +117,6 @@ impl Worker {
 
     pub(super) fn dead_letter(&mut self, job: Box<QueueJob>, reason: &'static str) {
         self.shared.counts.dead_letters.one();
-        self.shared.spawn("a dead letter", bridge::dead_letter(self.shared.queue.clone(), job, reason));
+        self.shared.tasks.spawn("a dead letter", bridge::dead_letter(self.shared.queue.clone(), job, reason));
     }
 }

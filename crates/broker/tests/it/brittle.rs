@@ -9,12 +9,13 @@ use queue::{
     ReceiveError, ReceiveRequest, SendDone, TopicDescription, TopicName,
 };
 
-use crate::terminal::Profile;
-use crate::world::{ALICE, BOB, World};
+use crate::terminal::{Profile, Said, Terminal};
+use crate::world::{ALICE, BOB, SERVICE, World};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Send,
+    TrySend,
     Receive,
     Ack,
     CreateTopic,
@@ -43,7 +44,7 @@ impl Queue for Brittle {
     }
 
     fn try_send(&self, topic: &TopicName, message: Message, done: SendDone) -> Result<(), Box<NotTaken>> {
-        self.enter(Call::Send).try_send(topic, message, done)
+        self.enter(Call::TrySend).try_send(topic, message, done)
     }
 
     fn receive(&self, request: ReceiveRequest) -> BoxFuture<'_, Result<Vec<Delivery>, ReceiveError>> {
@@ -91,10 +92,10 @@ fn a_pump_that_dies_ends_the_broker() {
 }
 
 #[test]
-fn the_death_of_the_task_for_online_events_ends_the_broker() {
-    let world = broken(Call::Send);
-    let _alice = world.connect(Profile::of(ALICE));
-    expect_fatal(&world, "online events");
+fn a_worker_that_dies_ends_the_broker() {
+    let world = broken(Call::TrySend);
+    assert_eq!(Terminal::connect(world.address(), Profile::passing(SERVICE)).err(), Some(Said::Closed));
+    world.until("the process is told", |_| world.fatal.lock().unwrap().first() == Some(&Fatal::Worker));
 }
 
 #[test]

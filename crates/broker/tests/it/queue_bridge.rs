@@ -1,7 +1,10 @@
 //! Messages to the queue and from it, online events, dead letters.
 
+use std::sync::{Arc, Mutex, mpsc};
+
 use mqtt::codec::{PropertiesBuf, Property};
 use mqtt::{ReasonCode, Version};
+use queue::{Message, TopicName};
 
 use crate::terminal::{Profile, Said, publish_bytes};
 use crate::world::{ALICE, BOB, CAROL, SERVICE, World, now_ms};
@@ -147,6 +150,34 @@ fn coming_and_going_is_told_to_the_queue() {
     let (left, gone) = (event(&world), event(&world));
     assert_eq!((&left["eventType"], &gone["eventType"]), (&"disconnect".into(), &"tcpclean".into()));
     assert_eq!((&left["channelId"], &gone["channelId"]), (&came["channelId"], &came["channelId"]));
+}
+
+#[test]
+fn a_connect_is_in_the_queue_before_whatever_follows_its_connack() {
+    let world = World::new();
+    let (queue, topic) = (world.queue(), TopicName::parse("GID_dev_MQTT").unwrap());
+    // From here on the device is known.
+    world.connect(Profile::of(ALICE)).disconnect();
+    for _ in ["connect", "disconnect", "tcpclean"] {
+        world.receive("GID_dev_MQTT");
+    }
+    // Nothing runs on the run time until the client has its CONNACK, and something follows.
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap();
+    let (held, all_held) = mpsc::channel();
+    for _ in 0..2 {
+        let (gate, held) = (gate.clone(), held.clone());
+        world.runtime.spawn(async move {
+            held.send(()).unwrap();
+            drop(gate.lock());
+        });
+    }
+    assert_eq!(all_held.iter().take(2).count(), 2);
+    let _alice = world.connect(Profile::of(ALICE));
+    queue.send(&topic, Message { body: "next".into(), ..Message::default() }, Box::new(|_| ()));
+    drop(closed);
+    assert_eq!(world.receive("GID_dev_MQTT").message.tag.as_deref(), Some("connect"));
+    assert_eq!(world.receive("GID_dev_MQTT").message.body, "next");
 }
 
 #[test]

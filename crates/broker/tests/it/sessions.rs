@@ -1,5 +1,7 @@
 //! What outlives a connection.
 
+use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mqtt::ReasonCode;
@@ -94,6 +96,33 @@ fn silence_beyond_the_keep_alive_ends_the_connection() {
     assert_eq!(silent.expect_end(), Said::Disconnect(ReasonCode::KEEP_ALIVE_TIMEOUT));
     assert_eq!(old.expect_end(), Said::Closed);
     other.ping();
+}
+
+/// [MQTT5-3.1.2-22]: what counts are packets.
+#[test]
+fn a_trickle_of_bytes_that_makes_no_packet_is_silence() {
+    let world = World::new();
+    let socket = crate::pipe::tcp(world.address());
+    let mut trickle = socket.try_clone().unwrap();
+    let mut bob = Terminal::open(crate::pipe::Stream(socket), mqtt::Version::V5);
+    bob.send(&Profile { keep_alive_s: 1, ..Profile::of(BOB) }.to_bytes());
+    bob.expect_connack().unwrap();
+    let has_ended = AtomicBool::new(false);
+    let said = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // A PUBLISH that never becomes whole.
+            let mut bytes = [0x30, 0xff, 0x7f].into_iter().chain(std::iter::repeat(b'a'));
+            while !has_ended.load(Ordering::SeqCst)
+                && bytes.next().is_some_and(|byte| trickle.write_all(&[byte]).is_ok())
+            {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let said = bob.next();
+        has_ended.store(true, Ordering::SeqCst);
+        said
+    });
+    assert_eq!(said, Said::Disconnect(ReasonCode::KEEP_ALIVE_TIMEOUT));
 }
 
 #[test]
