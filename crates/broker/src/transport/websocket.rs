@@ -20,6 +20,8 @@ pub(crate) enum CloseCode {
     Protocol = 1002,
     /// A text frame: MQTT is carried by binary frames only [MQTT5-6.0.0-1] [MQTT311-6.0.0-1].
     Unsupported = 1003,
+    /// The reason of a close frame is not UTF-8.
+    InvalidPayload = 1007,
 }
 
 /// What the decoder wants done.
@@ -142,7 +144,8 @@ impl Decoder {
             Opcode::Pong => self.control = Vec::new(),
             Opcode::Close => {
                 self.ended = true;
-                controls.push(Control::Close);
+                let said = std::mem::take(&mut self.control);
+                controls.push(check_close(&said).map_or_else(Control::Fail, |()| Control::Close));
             }
             Opcode::Binary | Opcode::Continuation => {}
         }
@@ -177,6 +180,21 @@ fn parse_header(bytes: &[u8]) -> Result<Option<Header>, CloseCode> {
     }
     let Ok(mask) = <[u8; 4]>::try_from(mask) else { return Ok(None) };
     Ok(Some(Header { opcode, fin, mask, length }))
+}
+
+/// A close frame says nothing, or a code and perhaps a reason in UTF-8 (RFC 6455 §5.5.1, §7.4).
+fn check_close(payload: &[u8]) -> Result<(), CloseCode> {
+    match payload.split_first_chunk::<2>() {
+        None if payload.is_empty() => Ok(()),
+        None => Err(CloseCode::Protocol),
+        Some((code, _)) if !may_be_sent(u16::from_be_bytes(*code)) => Err(CloseCode::Protocol),
+        Some((_, reason)) => std::str::from_utf8(reason).map(drop).map_err(|_| CloseCode::InvalidPayload),
+    }
+}
+
+/// Registered codes without those that no frame carries (1004–1006, 1015), and those of applications.
+fn may_be_sent(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// The minimal number of bytes must be used, and the highest bit must be 0 (RFC 6455 §5.2).
@@ -294,6 +312,23 @@ mod tests {
     fn a_new_message_may_not_start_before_the_last_one_ended() {
         let bytes = [client_frame(0x02, b"a"), client_frame(0x82, b"b")].concat();
         assert_eq!(decode_all(&bytes, 64), (b"a".to_vec(), vec![Control::Fail(CloseCode::Protocol)]));
+    }
+
+    #[test]
+    fn a_close_frame_is_judged_by_its_code_and_its_reason() {
+        let said = |code: u16, reason: &[u8]| client_frame(0x88, &[&code.to_be_bytes()[..], reason].concat());
+        for good in
+            [client_frame(0x88, b""), said(1000, b""), said(1001, "gr\u{fc}\u{df}e".as_bytes()), said(4999, b"x")]
+        {
+            assert_eq!(decode_all(&good, 3), (vec![], vec![Control::Close]), "{good:?}");
+        }
+        let protocol = Control::Fail(CloseCode::Protocol);
+        assert_eq!(decode_all(&client_frame(0x88, &[3]), 1), (vec![], vec![protocol.clone()]));
+        for code in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, u16::MAX] {
+            assert_eq!(decode_all(&said(code, b""), 2), (vec![], vec![protocol.clone()]), "{code}");
+        }
+        let broken = decode_all(&said(1000, b"\xff"), 2);
+        assert_eq!(broken, (vec![], vec![Control::Fail(CloseCode::InvalidPayload)]));
     }
 
     #[test]

@@ -166,5 +166,10 @@ fn a_websocket_is_pinged_and_closed_as_the_protocol_says() {
     client.write_frame(0x81, b"text").unwrap();
     assert_eq!(client.read_frame().unwrap(), Some((0x88, 1003u16.to_be_bytes().to_vec())));
     assert_eq!(client.read_frame().unwrap(), None);
-    world.until("both are gone", |stats| stats.connections == 0);
+    let mut client = WebSocket::new(Stream(tcp(door.address())));
+    door.hand_over_plain(&world, Vec::new());
+    client.write_frame(0x88, &1005u16.to_be_bytes()).unwrap();
+    assert_eq!(client.read_frame().unwrap(), Some((0x88, 1002u16.to_be_bytes().to_vec())));
+    assert_eq!(client.read_frame().unwrap(), None);
+    world.until("all are gone", |stats| stats.connections == 0);
 }
