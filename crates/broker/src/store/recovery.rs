@@ -9,7 +9,7 @@ use mqtt::PacketId;
 use mqtt::server::Restart;
 
 use super::owns;
-use super::record::{self, Record, Reference, SubscribedOptions, kind};
+use super::record::{self, Record, Reference, SessionRecord, SubscribedOptions, kind};
 use crate::message::Collapse;
 
 /// A record of the broker that cannot be read.
@@ -127,26 +127,13 @@ impl Recovery {
         match record {
             Record::Message { arrived_ms } => self.see_time(arrived_ms),
             Record::Reference(reference) => self.client(reference.client_id).refer(&reference),
-            Record::Removed { client_id, messages } => {
-                let now_ms = self.last_ms;
-                let client = self.client(client_id);
-                messages.into_iter().for_each(|message| client.remove(message, now_ms));
-            }
+            Record::Removed { client_id, messages } => self.remove(client_id, messages),
             Record::HandedOut { client_id, packets } => {
                 let client = self.client(client_id);
                 packets.into_iter().for_each(|(message, id)| client.hand_out(message, id));
             }
-            Record::Session(session) => {
-                let disconnected_ms = self.client(session.client_id).disconnected_ms();
-                self.client(session.client_id).session = Some(RecoveredSession {
-                    account: session.account.into(),
-                    expiry_s: session.expiry_s,
-                    disconnected_ms,
-                });
-            }
-            Record::SessionGone { client_id } => {
-                self.clients.remove(client_id);
-            }
+            Record::Session(session) => self.client(session.client_id).set_session(session),
+            Record::SessionGone { client_id } => drop(self.clients.remove(client_id)),
             Record::Subscribed { client_id, filter, options } => {
                 self.client(client_id).subscriptions.insert(filter.into(), options);
             }
@@ -157,15 +144,19 @@ impl Recovery {
                 self.open(client_id, channel_id, at_ms, address);
             }
             Record::Closed { client_id, channel_id, at_ms } => self.close(client_id, channel_id, at_ms),
-            Record::EventSent { channel_id } => {
-                self.connections.remove(channel_id);
-            }
+            Record::EventSent { channel_id } => drop(self.connections.remove(channel_id)),
             Record::QueueIdSeen { client_id, until_ms, id } => {
                 self.client(client_id).queue_ids.insert(id.into(), until_ms);
             }
             Record::Stopped { at_ms } => self.see_time(at_ms),
             Record::Started { at_ms } => self.start(at_ms),
         }
+    }
+
+    fn remove(&mut self, client_id: &str, messages: Vec<Position>) {
+        let now_ms = self.last_ms;
+        let client = self.client(client_id);
+        messages.into_iter().for_each(|message| client.remove(message, now_ms));
     }
 
     /// What the run before left open ended at the latest now.
@@ -217,6 +208,11 @@ impl RecoveredClient {
         self.session.as_ref().and_then(|session| session.disconnected_ms)
     }
 
+    fn set_session(&mut self, session: SessionRecord<'_>) {
+        let (account, disconnected_ms) = (session.account.into(), self.disconnected_ms());
+        self.session = Some(RecoveredSession { account, expiry_s: session.expiry_s, disconnected_ms });
+    }
+
     fn refer(&mut self, reference: &Reference<'_>) {
         let collapse = reference.collapse.map(|(key, version)| Collapse { key: key.into(), version });
         let entry = RecoveredEntry {
@@ -258,7 +254,6 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use super::*;
-    use crate::store::record::SessionRecord;
 
     fn id(id: u16) -> PacketId {
         PacketId::new(id).unwrap()

@@ -4,7 +4,7 @@ use commitlog::Position;
 use mqtt::{AckToken, PacketId, ReasonCode, Version};
 
 use super::Worker;
-use super::post::{Asker, LinkKey, Outcome, Post, QueueJob, Ticket};
+use super::post::{Asker, LinkKey, Outcome, Post, QueueJob, ReplyTo};
 
 /// To be done once the log is durable up to some position.
 pub(super) enum AfterDurable {
@@ -84,8 +84,8 @@ impl Worker {
     }
 
     /// Brings the answer to whoever asked, on whatever worker.
-    pub(super) fn answer(&mut self, ticket: Ticket, outcome: Outcome) {
-        let Ticket { worker, asker } = ticket;
+    pub(super) fn answer(&mut self, reply_to: ReplyTo, outcome: Outcome) {
+        let ReplyTo { worker, asker } = reply_to;
         if worker == self.me || matches!(asker, Asker::Queue(_)) {
             self.settle(asker, outcome);
         } else if !matches!(asker, Asker::Nobody) {
@@ -133,7 +133,7 @@ impl Worker {
         }
     }
 
-    /// A ticket for each of `parts` places.
+    /// One answer for `parts` places; each is told this number.
     pub(super) fn gather(&mut self, asker: Asker, parts: usize) -> u64 {
         let number = self.number();
         let outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);

@@ -60,7 +60,7 @@ impl Worker {
         match post {
             Post::Move(moving) => self.adopt(*moving),
             Post::P2p(p2p) => self.accept_p2p(p2p),
-            Post::Fan { message, from, ticket } => self.accept_fan(&message, from.as_ref(), ticket),
+            Post::Fan { message, from, reply_to } => self.accept_fan(&message, from.as_ref(), reply_to),
             Post::Answer { asker, outcome } => self.settle(asker, outcome),
         }
     }

@@ -34,9 +34,9 @@ pub(crate) enum Post {
     Fan {
         message: SharedMessage,
         from: Option<ClientKey>,
-        ticket: Ticket,
+        reply_to: ReplyTo,
     },
-    /// The answer to a ticket.
+    /// The answer to what was posted.
     Answer {
         asker: Asker,
         outcome: Outcome,
@@ -49,11 +49,11 @@ pub(crate) struct P2p {
     pub(crate) message: SharedMessage,
     /// Wait for a receiver that is off.
     pub(crate) keep: bool,
-    pub(crate) ticket: Ticket,
+    pub(crate) reply_to: ReplyTo,
 }
 
 /// Who wants to know how it went, and where they are.
-pub(crate) struct Ticket {
+pub(crate) struct ReplyTo {
     pub(crate) worker: usize,
     pub(crate) asker: Asker,
 }

@@ -8,7 +8,7 @@ use mqtt::topic::TopicName;
 use mqtt::{AckToken, ReasonCode};
 
 use super::Worker;
-use super::post::{Asker, LinkKey, Notice, Outcome, P2p, Post, Ticket};
+use super::post::{Asker, LinkKey, Notice, Outcome, P2p, Post, ReplyTo};
 use super::stalled::{Stalled, ToQueue};
 use crate::access::{Identity, P2pTopic};
 use crate::bridge::properties::{self, Sender};
@@ -114,12 +114,12 @@ impl Worker {
             self.send_to_queue(link, &Sender { client_id: from.as_str(), user }, &message, next());
         }
         if let Some(to) = ways.p2p {
-            let ticket = Ticket { worker: self.me, asker: next() };
-            self.send_p2p(P2p { to, message: message.clone(), keep, ticket });
+            let reply_to = ReplyTo { worker: self.me, asker: next() };
+            self.send_p2p(P2p { to, message: message.clone(), keep, reply_to });
         }
         for worker in ways.subscribers.iter() {
-            let ticket = Ticket { worker: self.me, asker: next() };
-            self.send_fan(worker, message.clone(), Some(from.clone()), ticket);
+            let reply_to = ReplyTo { worker: self.me, asker: next() };
+            self.send_fan(worker, message.clone(), Some(from.clone()), reply_to);
         }
     }
 
@@ -140,11 +140,17 @@ impl Worker {
         if owner == self.me { self.accept_p2p(p2p) } else { self.post(owner, Post::P2p(p2p)) }
     }
 
-    pub(super) fn send_fan(&mut self, worker: usize, message: SharedMessage, from: Option<ClientKey>, ticket: Ticket) {
+    pub(super) fn send_fan(
+        &mut self,
+        worker: usize,
+        message: SharedMessage,
+        from: Option<ClientKey>,
+        reply_to: ReplyTo,
+    ) {
         if worker == self.me {
-            self.accept_fan(&message, from.as_ref(), ticket);
+            self.accept_fan(&message, from.as_ref(), reply_to);
         } else {
-            self.post(worker, Post::Fan { message, from, ticket });
+            self.post(worker, Post::Fan { message, from, reply_to });
         }
     }
 

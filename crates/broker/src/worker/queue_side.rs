@@ -7,7 +7,7 @@ use queue::AckError;
 
 use super::Worker;
 use super::durable::AfterDurable;
-use super::post::{Asker, FromQueue, Outcome, P2p, QueueJob, Ticket};
+use super::post::{Asker, FromQueue, Outcome, P2p, QueueJob, ReplyTo};
 use crate::bridge;
 use crate::client::ClientKey;
 use crate::message::SharedMessage;
@@ -21,8 +21,8 @@ impl Worker {
         self.shared.counts.from_queue.one();
         match from_queue {
             FromQueue::P2p { to, message, keep, job } => {
-                let ticket = Ticket { worker: self.me, asker: Asker::Queue(job) };
-                self.accept_p2p(P2p { to, message, keep, ticket });
+                let reply_to = ReplyTo { worker: self.me, asker: Asker::Queue(job) };
+                self.accept_p2p(P2p { to, message, keep, reply_to });
             }
             FromQueue::Subscribers { message, job } => self.fan_from_queue(message, job),
         }
@@ -37,8 +37,8 @@ impl Worker {
         }
         let number = self.gather(asker, workers.len());
         for worker in workers.iter() {
-            let ticket = Ticket { worker: self.me, asker: Asker::Gather(number) };
-            self.send_fan(worker, message.clone(), None, ticket);
+            let reply_to = ReplyTo { worker: self.me, asker: Asker::Gather(number) };
+            self.send_fan(worker, message.clone(), None, reply_to);
         }
     }
 

@@ -9,7 +9,7 @@ use mqtt::{QoS, ReasonCode};
 use super::Worker;
 use super::deliver::Fresh;
 use super::durable::merge;
-use super::post::{Asker, Notice, Outcome, P2p, Ticket};
+use super::post::{Asker, Notice, Outcome, P2p, ReplyTo};
 use super::seat::Seat;
 use super::stalled::{LoggedFan, Stalled};
 use crate::client::ClientKey;
@@ -32,18 +32,18 @@ impl Worker {
         if self.seats.contains_key(&p2p.to) && !is_looked_up {
             self.take_p2p(p2p);
         } else if !is_looked_up && (p2p.message.qos == QoS::AtMostOnce || !p2p.keep) {
-            self.miss(p2p.ticket);
+            self.miss(p2p.reply_to);
         } else if self.lookups_waiting >= self.shared.limits.lookups_waiting_max {
-            self.answer(p2p.ticket, Outcome::Unavailable);
+            self.answer(p2p.reply_to, Outcome::Unavailable);
         } else {
             self.look_up_receiver(p2p);
         }
     }
 
     /// Nobody is there, and nothing waits.
-    fn miss(&mut self, ticket: Ticket) {
+    fn miss(&mut self, reply_to: ReplyTo) {
         self.shared.counts.dropped_absent.one();
-        self.answer(ticket, Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS));
+        self.answer(reply_to, Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS));
     }
 
     fn look_up_receiver(&mut self, p2p: P2p) {
@@ -54,7 +54,7 @@ impl Worker {
         }
         let Some(address) = self.shared.workers.get(self.me).cloned() else { return };
         let client = p2p.to.clone();
-        let from = match p2p.ticket.asker {
+        let from = match p2p.reply_to.asker {
             Asker::Queue(_) => login::Asker::Queue,
             _ => login::Asker::Senders,
         };
@@ -76,38 +76,38 @@ impl Worker {
         for p2p in waiting {
             match is_registered {
                 _ if self.seats.contains_key(client) => self.take_p2p(p2p),
-                Ok(_) => self.refuse_unknown(p2p.ticket),
-                Err(_) => self.answer(p2p.ticket, Outcome::Unavailable),
+                Ok(_) => self.refuse_unknown(p2p.reply_to),
+                Err(_) => self.answer(p2p.reply_to, Outcome::Unavailable),
             }
         }
     }
 
     /// The receiver does not exist. A service is told; the queue keeps it among the dead letters.
-    fn refuse_unknown(&mut self, ticket: Ticket) {
+    fn refuse_unknown(&mut self, reply_to: ReplyTo) {
         self.shared.counts.dropped_absent.one();
-        match ticket.asker {
+        match reply_to.asker {
             Asker::Queue(job) => self.dead_letter(job, "the receiver is not registered"),
             asker => {
                 let outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
-                self.answer(Ticket { worker: ticket.worker, asker }, outcome);
+                self.answer(ReplyTo { worker: reply_to.worker, asker }, outcome);
             }
         }
     }
 
     fn take_p2p(&mut self, p2p: P2p) {
-        let P2p { to, message, keep, ticket } = p2p;
+        let P2p { to, message, keep, reply_to } = p2p;
         let Some(seat) = self.seats.get(&to) else { return };
         let (is_live, is_persistent) = (seat.link.is_some(), seat.is_persistent());
         match message.qos {
             QoS::AtMostOnce => {
                 let outcome = self.send_at_most_once(&to, &message, &[]);
-                self.answer(ticket, outcome);
+                self.answer(reply_to, outcome);
             }
-            _ if !keep && !is_live => self.miss(ticket),
-            _ if is_persistent => self.store(Stalled::P2p(P2p { to, message, keep, ticket })),
+            _ if !keep && !is_live => self.miss(reply_to),
+            _ if is_persistent => self.store(Stalled::P2p(P2p { to, message, keep, reply_to })),
             _ => {
                 let outcome = self.keep_in_memory(&to, &message, Box::default());
-                self.answer(ticket, outcome);
+                self.answer(reply_to, outcome);
             }
         }
     }
@@ -120,24 +120,24 @@ impl Worker {
             self.accept_p2p(p2p);
             return None;
         }
-        let P2p { to, message, ticket, .. } = &p2p;
-        if let Asker::Queue(job) = &ticket.asker
+        let P2p { to, message, reply_to, .. } = &p2p;
+        if let Asker::Queue(job) = &reply_to.asker
             && let Some(end) = self.seats.get(to).and_then(|seat| seat.knows_queue_id(job.message_id.as_str()))
         {
-            self.answer(p2p.ticket, Outcome::Durable(end));
+            self.answer(p2p.reply_to, Outcome::Durable(end));
             return None;
         }
         let storing = match self.admit(to, message, Box::default()) {
             Ok(storing) => storing,
             Err(outcome) => {
-                self.answer(p2p.ticket, outcome);
+                self.answer(p2p.reply_to, outcome);
                 return None;
             }
         };
         let mut batch = Batch::default();
         let index = batch.message(message);
         add_reference(&mut batch, to, &storing, index);
-        if let Asker::Queue(job) = &ticket.asker {
+        if let Asker::Queue(job) = &reply_to.asker {
             // An error: it was acknowledged or handed out again, so that this delivery is void.
             self.add_queue_side(to, job, &mut batch).ok()?;
         }
@@ -146,26 +146,26 @@ impl Worker {
 
     fn append_p2p(&mut self, batch: &Batch, index: usize, storing: Storing, p2p: P2p) -> Option<P2p> {
         // What the queue has already and is only moved may use the reserve: refused, it would become a dead letter in time.
-        let need = if matches!(p2p.ticket.asker, Asker::Queue(_)) { Need::Essential } else { Need::Normal };
+        let need = if matches!(p2p.reply_to.asker, Asker::Queue(_)) { Need::Essential } else { Need::Normal };
         match self.shared.journal.append(batch, need) {
             Ok(appended) => {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
-                let P2p { to, message, ticket, .. } = p2p;
+                let P2p { to, message, reply_to, .. } = p2p;
                 self.put(&to, position, storing);
-                self.answer_stored(&to, ticket, appended.end);
+                self.answer_stored(&to, reply_to, appended.end);
                 self.deliver_fresh(&to, Fresh { position, message: &message });
                 None
             }
             Err(error) => {
-                if let Asker::Queue(job) = &p2p.ticket.asker {
+                if let Asker::Queue(job) = &p2p.reply_to.asker {
                     self.abandon(job);
                 }
                 if error == AppendError::Busy {
                     return Some(p2p);
                 }
                 self.refuse_for_full_log(&error);
-                if !matches!(p2p.ticket.asker, Asker::Queue(_)) {
-                    self.answer(p2p.ticket, Outcome::Unavailable);
+                if !matches!(p2p.reply_to.asker, Asker::Queue(_)) {
+                    self.answer(p2p.reply_to, Outcome::Unavailable);
                 }
                 None
             }
@@ -177,10 +177,10 @@ impl Worker {
         tracing::debug!(%error, "a message was not stored");
     }
 
-    fn answer_stored(&mut self, to: &ClientKey, ticket: Ticket, end: Position) {
-        match ticket.asker {
+    fn answer_stored(&mut self, to: &ClientKey, reply_to: ReplyTo, end: Position) {
+        match reply_to.asker {
             Asker::Queue(job) => self.queue_side_stored(to, job, end),
-            asker => self.answer(Ticket { worker: ticket.worker, asker }, Outcome::Durable(end)),
+            asker => self.answer(ReplyTo { worker: reply_to.worker, asker }, Outcome::Durable(end)),
         }
     }
 
@@ -263,7 +263,7 @@ impl Worker {
     }
 
     /// Takes a message for the subscribers of this worker.
-    pub(super) fn accept_fan(&mut self, message: &SharedMessage, from: Option<&ClientKey>, ticket: Ticket) {
+    pub(super) fn accept_fan(&mut self, message: &SharedMessage, from: Option<&ClientKey>, reply_to: ReplyTo) {
         let Ok(topic) = TopicName::parse(&message.topic) else { return };
         let mut matches = std::mem::take(&mut self.matches);
         self.subscriptions.collect_matches(topic, &mut matches);
@@ -275,9 +275,9 @@ impl Worker {
         }
         self.matches = matches;
         if receivers.is_empty() {
-            self.answer(ticket, outcome);
+            self.answer(reply_to, outcome);
         } else {
-            self.store(Stalled::Fan(LoggedFan { message: message.clone(), receivers, outcome, ticket }));
+            self.store(Stalled::Fan(LoggedFan { message: message.clone(), receivers, outcome, reply_to }));
         }
     }
 
@@ -303,12 +303,12 @@ impl Worker {
                 Err(AppendError::Busy) => return Some(fan),
                 Err(error) => {
                     self.refuse_for_full_log(&error);
-                    self.answer(fan.ticket, Outcome::Unavailable);
+                    self.answer(fan.reply_to, Outcome::Unavailable);
                     return None;
                 }
             }
         }
-        self.answer(fan.ticket, fan.outcome);
+        self.answer(fan.reply_to, fan.outcome);
         None
     }
 

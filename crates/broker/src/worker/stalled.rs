@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use queue::{NotTaken, SendDone, TopicName};
 
 use super::Worker;
-use super::post::{LinkKey, Outcome, P2p, Ticket};
+use super::post::{LinkKey, Outcome, P2p, ReplyTo};
 use crate::client::ClientKey;
 use crate::message::SharedMessage;
 
@@ -37,7 +37,7 @@ pub(super) struct LoggedFan {
     /// Those that it is not stored for yet, with the identifiers of their subscriptions.
     pub(super) receivers: VecDeque<(ClientKey, Box<[u32]>)>,
     pub(super) outcome: Outcome,
-    pub(super) ticket: Ticket,
+    pub(super) reply_to: ReplyTo,
 }
 
 impl Worker {

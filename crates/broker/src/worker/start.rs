@@ -43,10 +43,17 @@ impl Prepared {
         recovered: Vec<(Box<str>, RecoveredClient)>,
         restart: Restart,
     ) -> Worker {
+        let mut worker = self.into_idle(me, shared);
+        recovered.into_iter().for_each(|(client_id, client)| worker.recover(&client_id, client, restart));
+        worker
+    }
+
+    /// Nobody's owner yet.
+    fn into_idle(self, me: usize, shared: Arc<Shared>) -> Worker {
         let now = Instant::now();
         let now_ms = shared.clock.now_ms();
         let outgoing = shared.workers.iter().map(|_| VecDeque::new()).collect();
-        let mut worker = Worker {
+        Worker {
             me,
             shared,
             poll: self.poll,
@@ -78,9 +85,7 @@ impl Prepared {
             now_ms,
             stopping: None,
             log_failed: false,
-        };
-        recovered.into_iter().for_each(|(client_id, client)| worker.recover(&client_id, client, restart));
-        worker
+        }
     }
 }
 
