@@ -99,10 +99,6 @@ impl AckQueue {
         self.first = self.first.wrapping_add(self.owed.len() as u32);
         self.owed = VecDeque::new();
     }
-
-    pub(crate) fn shrink(&mut self) {
-        self.owed.shrink_to_fit();
-    }
 }
 
 #[cfg(test)]

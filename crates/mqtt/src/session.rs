@@ -260,22 +260,12 @@ impl<E: Copy> Session<E> {
         before - self.waiting_len()
     }
 
-    /// The oldest waiting normal entry, else the oldest urgent one: for a policy that drops the oldest.
-    pub fn drop_oldest_waiting(&mut self) -> Option<E> {
-        self.normal.pop_front().or_else(|| self.urgent.pop_front()).map(|waiting| waiting.entry)
-    }
-
     pub fn waiting_len(&self) -> usize {
         self.urgent.len() + self.normal.len()
     }
 
     pub fn in_flight_len(&self) -> usize {
         self.in_flight.len()
-    }
-
-    /// Nothing waits and nothing is in flight.
-    pub fn is_drained(&self) -> bool {
-        self.waiting_len() == 0 && self.in_flight.is_empty()
     }
 
     /// The entries in flight with their ids, in the order of their first hand-out.

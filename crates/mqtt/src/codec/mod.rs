@@ -19,7 +19,7 @@ pub use auth::Auth;
 pub use connect::{Connack, Connect, Will};
 pub use disconnect::Disconnect;
 pub use property::{Properties, PropertiesBuf, Property, USER_PROPERTIES_MAX};
-pub use publish::{EncodedPublish, ForwardedProperties, Publish};
+pub use publish::{ForwardedProperties, Publish};
 pub use subscribe::{
     ReasonCodes, Suback, Subscribe, SubscribeFilter, SubscribeFilters, SubscribeFiltersBuf, Unsuback, Unsubscribe,
     UnsubscribeFilters, UnsubscribeFiltersBuf,

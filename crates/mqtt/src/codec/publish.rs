@@ -8,7 +8,7 @@ use super::read::{Reader, VARINT_MAX};
 use super::write::{put_binary, put_packet_id, put_varint, varint_len};
 use super::{DecodeError, EncodeError, PacketType, malformed, protocol_error};
 use crate::topic::{TopicError, TopicName};
-use crate::{Delivery, PacketId, QoS, Version};
+use crate::{Delivery, QoS, Version};
 
 const RETAIN: u8 = 1 << 0;
 const DUP: u8 = 1 << 3;
@@ -32,11 +32,6 @@ pub(super) fn check_flags(flags: u8) -> Result<QoS, DecodeError> {
 }
 
 impl<'a> Publish<'a> {
-    /// The topic of a decoded message, without checking it again; `None` where a Topic Alias stands for it.
-    pub fn topic_name(&self) -> Option<TopicName<'a>> {
-        (!self.topic.is_empty()).then_some(TopicName::checked(self.topic))
-    }
-
     pub(crate) fn read(flags: u8, r: &mut Reader<'a>, version: Version) -> Result<Self, DecodeError> {
         let qos = check_flags(flags)?;
         let dup = flags & DUP != 0;
@@ -163,65 +158,5 @@ impl<'a> ForwardedProperties<'a> {
             put_message_expiry(out, seconds);
         }
         self.subscription_ids.iter().for_each(|&id| put_subscription_id(out, id));
-    }
-}
-
-/// One message encoded for many receivers of the same version and QoS: only the packet id and DUP differ.
-#[derive(Clone, Debug)]
-pub struct EncodedPublish {
-    version: Version,
-    bytes: Vec<u8>,
-    /// Where the packet id stands; `None` at QoS 0.
-    id_at: Option<usize>,
-}
-
-impl EncodedPublish {
-    /// # Errors
-    /// [`EncodeError`] when it does not fit into a packet.
-    pub fn new(
-        message: &Publish<'_>,
-        properties: &ForwardedProperties<'_>,
-        version: Version,
-        qos: QoS,
-    ) -> Result<Self, EncodeError> {
-        let packet_id = PacketId::MIN;
-        let delivery = match qos {
-            QoS::AtMostOnce => Delivery::AtMostOnce,
-            QoS::AtLeastOnce => Delivery::AtLeastOnce { packet_id, dup: false },
-            QoS::ExactlyOnce => Delivery::ExactlyOnce { packet_id, dup: false },
-        };
-        let message = Publish { delivery, ..*message };
-        let mut bytes = Vec::new();
-        message.write_forwarded(version, properties, &mut bytes)?;
-        let header_len = 1 + varint_len(message.body_len(version, properties)?);
-        let id_at = delivery.packet_id().map(|_| header_len + 2 + message.topic.len());
-        Ok(Self { version, bytes, id_at })
-    }
-
-    pub const fn version(&self) -> Version {
-        self.version
-    }
-
-    /// The size of the packet, the same for every receiver.
-    pub const fn packet_len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    pub const fn qos(&self) -> QoS {
-        // The first byte was made from a QoS, so it holds one.
-        match QoS::from_bits(self.bytes.as_slice()[0] >> 1 & 0b11) {
-            Some(qos) => qos,
-            None => QoS::AtMostOnce,
-        }
-    }
-
-    /// Appends the packet for one receiver. `id` is ignored at QoS 0.
-    pub(crate) fn write(&self, id: PacketId, dup: bool, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(&self.bytes);
-        if let Some(at) = self.id_at {
-            out[start + at..start + at + 2].copy_from_slice(&id.get().to_be_bytes());
-            out[start] |= if dup { DUP } else { 0 };
-        }
     }
 }

@@ -39,11 +39,6 @@ impl<'a> TopicFilter<'a> {
         self.levels.split('/')
     }
 
-    /// Whether it holds `+` or `#`.
-    pub fn has_wildcard(self) -> bool {
-        self.levels.contains(['+', '#'])
-    }
-
     /// Whether a message to `topic` belongs to this filter.
     pub fn matches(self, topic: TopicName<'_>) -> bool {
         let mut filter = self.levels();

@@ -17,11 +17,6 @@ impl<'a> TopicName<'a> {
         Ok(Self(text))
     }
 
-    /// For text that was checked before.
-    pub(crate) const fn checked(text: &'a str) -> Self {
-        Self(text)
-    }
-
     pub const fn as_str(self) -> &'a str {
         self.0
     }

@@ -115,12 +115,6 @@ impl Client {
         }
     }
 
-    /// What the next `connect` will use: a renewed password, another clean start. The limits of messages that
-    /// wait stay as they were.
-    pub const fn options_mut(&mut self) -> &mut Options {
-        &mut self.options
-    }
-
     pub const fn is_connected(&self) -> bool {
         matches!(self.state, State::Connected)
     }

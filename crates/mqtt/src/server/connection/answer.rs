@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::{Accept, Connection, Sent, State};
 use crate::codec::{
-    self, Ack, Connack, Disconnect, EncodeError, EncodedPublish, ForwardedProperties, Packet, Properties,
-    PropertiesBuf, Property, Publish,
+    self, Ack, Connack, Disconnect, EncodeError, ForwardedProperties, Packet, Properties, PropertiesBuf, Property,
+    Publish,
 };
 use crate::reason::ReasonPlace;
 use crate::server::{Close, capability};
@@ -143,26 +143,6 @@ impl Connection {
         let fits = message.packet_len(self.version, properties).is_ok_and(|len| self.fits(len));
         let written = fits && message.write_forwarded(self.version, properties, out).is_ok();
         self.sent(written)
-    }
-
-    /// Sends a message that was encoded once for many receivers. It must have been encoded for this version;
-    /// `packet_id` and `dup` are not looked at if it is of QoS 0.
-    pub fn publish_encoded(
-        &mut self,
-        message: &EncodedPublish,
-        packet_id: PacketId,
-        dup: bool,
-        out: &mut Vec<u8>,
-    ) -> Sent {
-        debug_assert_eq!(message.version(), self.version, "encoded for another version");
-        if !self.is_open() {
-            return Sent::NotOpen;
-        }
-        let fits = self.fits(message.packet_len());
-        if fits {
-            message.write(packet_id, dup, out);
-        }
-        self.sent(fits)
     }
 
     /// Ends the connection from our side; 3.1.1 has no word for it, the transport is just closed. Before the

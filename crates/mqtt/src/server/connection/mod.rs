@@ -137,11 +137,6 @@ impl Connection {
         matches!(self.state, State::Closed)
     }
 
-    /// The received PUBLISHes without an answer.
-    pub fn acks_pending(&self) -> usize {
-        self.acks.len()
-    }
-
     /// Whether another turn could yield something. While false, leave the transport unread.
     pub fn wants_input(&self) -> bool {
         match self.state {
@@ -160,12 +155,6 @@ impl Connection {
     /// The bytes that are held for incomplete or waiting packets.
     pub fn held_len(&self) -> usize {
         self.held.len()
-    }
-
-    /// Gives memory of past traffic back; for a connection that has been quiet for a while.
-    pub fn shrink(&mut self) {
-        self.held.shrink_to_fit();
-        self.acks.shrink();
     }
 
     /// Starts a turn with what was just read from the transport; may be empty.
