@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::{Damaged, ReplayError};
-use crate::format::{FIRST_RECORD, Geometry, own};
+use crate::format::{FIRST_RECORD, Geometry, RecordHeader, own};
 use crate::record::ReplayedRecord;
 use crate::recover::{Files, damaged, follows};
 use crate::segment::{Found, SegmentReader, name_of};
@@ -84,36 +84,47 @@ impl Replay {
         end_before: Option<Position>,
         apply: &mut dyn FnMut(ReplayedRecord<'_>) -> bool,
     ) -> Result<Option<Position>, Failure> {
-        let damaged = |offset, what| Failure::Damaged(damaged(&*self.storage, number, offset, what));
-        let Some(file) = self.files.get(&number) else { return Err(damaged(0, "the segment is missing")) };
+        let begin = self.geometry.position(number, 0);
+        let Some(file) = self.files.get(&number) else { return Err(self.damaged(begin, "the segment is missing")) };
         let mut reader = SegmentReader::new(Arc::clone(file), self.geometry, number);
         let mut offset = FIRST_RECORD;
         loop {
             let at = self.geometry.position(number, offset);
-            if at == self.end {
-                return Ok(Some(at));
+            let Some((header, payload)) = self.record_at(&mut reader, at)? else { return Ok(Some(at)) };
+            if offset == FIRST_RECORD && end_before.is_some_and(|end| !follows(&header, payload, end)) {
+                return Err(self.damaged(at, "the end of the segment before is missing"));
             }
-            let found = reader.at(offset).map_err(|source| self.failed(number, source))?;
-            let (header, payload) = match found {
-                // A clean stop for which the next start found no room to overwrite it.
-                Found::Record(header, _) if header.kind == own::STOP => return Ok(Some(at)),
-                Found::Record(header, payload) => (header, payload),
-                Found::Zero if self.geometry.split(self.end).0 != number => return Ok(Some(at)),
-                Found::Zero => return Err(damaged(offset, "records are missing")),
-                Found::Hole(what) => return Err(damaged(offset, what)),
-            };
-            let goes_on = end_before.is_none_or(|end| offset > FIRST_RECORD || follows(&header, payload, end));
-            if !goes_on {
-                return Err(damaged(offset, "the end of the segment before is missing"));
-            }
-            if header.kind >= USER_KIND_MIN {
-                let (kind, owner, position) = (header.kind, header.owner, header.position);
-                if !apply(ReplayedRecord { kind, owner, position, payload }) {
-                    return Ok(None);
-                }
+            let RecordHeader { kind, owner, position, .. } = header;
+            if kind >= USER_KIND_MIN && !apply(ReplayedRecord { kind, owner, position, payload }) {
+                return Ok(None);
             }
             offset += header.total();
         }
+    }
+
+    /// Nothing: the segment ends here.
+    fn record_at<'r>(
+        &self,
+        reader: &'r mut SegmentReader,
+        at: Position,
+    ) -> Result<Option<(RecordHeader, &'r [u8])>, Failure> {
+        let (number, offset) = self.geometry.split(at);
+        if at == self.end {
+            return Ok(None);
+        }
+        match reader.at(offset).map_err(|source| self.failed(number, source))? {
+            // A clean stop for which the next start found no room to overwrite it.
+            Found::Record(header, _) if header.kind == own::STOP => Ok(None),
+            Found::Record(header, payload) => Ok(Some((header, payload))),
+            Found::Zero if self.geometry.split(self.end).0 != number => Ok(None),
+            Found::Zero => Err(self.damaged(at, "records are missing")),
+            Found::Hole(what) => Err(self.damaged(at, what)),
+        }
+    }
+
+    fn damaged(&self, at: Position, what: &str) -> Failure {
+        let (number, offset) = self.geometry.split(at);
+        Failure::Damaged(damaged(&*self.storage, number, offset, what))
     }
 
     fn failed(&self, number: u64, source: io::Error) -> Failure {

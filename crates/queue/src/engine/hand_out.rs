@@ -20,7 +20,7 @@ use crate::receipt::HandOutId;
 use crate::records::{Entry, decode_message, encode_hand_outs, encode_message_head, kind};
 
 /// The place of a receive among those of its group.
-struct Ticket {
+struct Waiter {
     subscription: SubscriptionId,
     notify: Arc<Notify>,
     _place: Arc<()>,
@@ -40,14 +40,14 @@ impl Inner {
             return Ok(Vec::new());
         }
         let end = Instant::now() + request.wait.min(WAIT_MAX);
-        let ticket = self.ticket(&request)?;
+        let waiter = self.waiter(&request)?;
         loop {
-            let mut notified = pin!(ticket.notify.notified());
+            let mut notified = pin!(waiter.notify.notified());
             // From here on no wake-up is missed, although the look comes first.
             notified.as_mut().enable();
-            let look = self.look(&ticket, &request)?;
-            self.bury(&ticket, &look);
-            let deliveries = self.deliver(&ticket, &look);
+            let look = self.look(&waiter, &request)?;
+            self.bury(&waiter, &look);
+            let deliveries = self.deliver(&waiter, &look);
             let look_again = look.picked.more || !look.picked.hand_outs.is_empty();
             if !deliveries.is_empty() || (!look_again && Instant::now() >= end) {
                 return Ok(deliveries);
@@ -73,7 +73,7 @@ impl Inner {
     }
 
     /// Finds the group's subscription, or makes it.
-    fn ticket(&self, request: &ReceiveRequest) -> Result<Ticket, ReceiveError> {
+    fn waiter(&self, request: &ReceiveRequest) -> Result<Waiter, ReceiveError> {
         let mut state = self.state();
         state.check_up()?;
         let topic = state.core.topic_id(&request.topic);
@@ -93,20 +93,20 @@ impl Inner {
             }
         };
         let waiting = state.waiting(subscription);
-        if Arc::strong_count(&waiting.tickets) > WAITERS_MAX {
+        if Arc::strong_count(&waiting.places) > WAITERS_MAX {
             let (group, topic) = (request.group.clone(), request.topic.clone());
             return Err(ReceiveError::TooManyWaiters { group, topic, max: WAITERS_MAX });
         }
-        Ok(Ticket { subscription, notify: Arc::clone(&waiting.notify), _place: Arc::clone(&waiting.tickets) })
+        Ok(Waiter { subscription, notify: Arc::clone(&waiting.notify), _place: Arc::clone(&waiting.places) })
     }
 
     /// Picks messages, and appends that they were handed out before anybody sees them.
-    fn look(&self, ticket: &Ticket, request: &ReceiveRequest) -> Result<Look, ReceiveError> {
+    fn look(&self, waiter: &Waiter, request: &ReceiveRequest) -> Result<Look, ReceiveError> {
         let now = self.now();
         let mut state = self.state();
         state.check_up()?;
         let unknown = || ReceiveError::UnknownTopic(request.topic.clone());
-        let facts = state.core.facts(ticket.subscription).ok_or_else(unknown)?;
+        let facts = state.core.facts(waiter.subscription).ok_or_else(unknown)?;
         let want = Want {
             filter: &request.filter,
             max: request.max.min(RECEIVE_MAX),
@@ -115,13 +115,13 @@ impl Inner {
             attempts_max: facts.attempts_max,
             now,
         };
-        let picked = state.core.pick(ticket.subscription, &want);
+        let picked = state.core.pick(waiter.subscription, &want);
         if !picked.hand_outs.is_empty() {
-            self.log_hand_outs(&mut state, ticket.subscription, &picked)?;
+            self.log_hand_outs(&mut state, waiter.subscription, &picked)?;
             // Those who wait do so until the next message is due.
-            state.wake(ticket.subscription);
+            state.wake(waiter.subscription);
         }
-        let next_due = state.core.next_deadline(ticket.subscription);
+        let next_due = state.core.next_deadline(waiter.subscription);
         Ok(Look { facts, picked, next_due })
     }
 
@@ -142,12 +142,12 @@ impl Inner {
     }
 
     /// A message that cannot be read keeps none of the others back.
-    fn deliver(&self, ticket: &Ticket, look: &Look) -> Vec<Delivery> {
+    fn deliver(&self, waiter: &Waiter, look: &Look) -> Vec<Delivery> {
         let deliver = |out: &HandOut| {
             let message = self.read(out.position);
             let message =
                 message.inspect_err(|error| tracing::error!(%error, "a message cannot be handed out")).ok()?;
-            let id = HandOutId { subscription: ticket.subscription, position: out.position, serial: out.serial };
+            let id = HandOutId { subscription: waiter.subscription, position: out.position, serial: out.serial };
             Some(Delivery {
                 message_id: message_id(out.position),
                 topic: look.facts.topic.clone(),
@@ -166,16 +166,16 @@ impl Inner {
     }
 
     /// Moves what was handed out too often to the group's dead letters. What cannot be moved now is due again.
-    fn bury(&self, ticket: &Ticket, look: &Look) {
+    fn bury(&self, waiter: &Waiter, look: &Look) {
         for dead in &look.picked.dead {
-            if let Err(error) = self.bury_one(ticket, look, dead) {
+            if let Err(error) = self.bury_one(waiter, look, dead) {
                 tracing::warn!(%error, "a message could not be moved to the dead letters; it is tried again");
-                self.state().core.release(ticket.subscription, dead.position, dead.serial);
+                self.state().core.release(waiter.subscription, dead.position, dead.serial);
             }
         }
     }
 
-    fn bury_one(&self, ticket: &Ticket, look: &Look, dead: &HandOut) -> Result<(), Unavailable> {
+    fn bury_one(&self, waiter: &Waiter, look: &Look, dead: &HandOut) -> Result<(), Unavailable> {
         let message = self.read(dead.position)?;
         let stored = self.wall();
         let head = encode_message_head(&message, stored);
@@ -188,12 +188,12 @@ impl Inner {
         let topic = self.dead_letters(&mut state, look)?;
         let records = [
             NewRecord::new(kind::MESSAGE, topic.0, &letter),
-            NewRecord::new(kind::ACK, ticket.subscription.0, &consumed),
+            NewRecord::new(kind::ACK, waiter.subscription.0, &consumed),
         ];
         let appended = state.append(&self.log, Need::Essential, &records)?;
         let position = appended.positions[0];
         state.when_durable(appended.end, Then::Message { topic, position, entry, done: None });
-        let consumed = Then::Consumed { subscription: ticket.subscription, position: dead.position };
+        let consumed = Then::Consumed { subscription: waiter.subscription, position: dead.position };
         state.when_durable(appended.end, consumed);
         Ok(())
     }

@@ -50,7 +50,7 @@ pub(super) enum Then {
 pub(super) struct Waiting {
     pub(super) notify: Arc<Notify>,
     /// One for each receive that waits.
-    pub(super) tickets: Arc<()>,
+    pub(super) places: Arc<()>,
 }
 
 impl State {
