@@ -1,9 +1,9 @@
 //! What survives: the data directory with the log and the catalog, opened and replayed.
 
 use crate::config::Config;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use catalog::SqliteCatalog;
-use commitlog::{DiskStorage, Log, Options, ReplayError, SyncMode};
+use commitlog::{DiskStorage, Log, Options, ReplayError, ReplayedRecord, SyncMode};
 use queue::{Engine, EngineOptions};
 use std::fs;
 use std::path::Path;
@@ -39,14 +39,7 @@ fn replay(config: &Config) -> Result<(Log, Engine, broker::Recovery)> {
     let (log, replay) = Log::open(storage, options(config)).context("cannot open the log")?;
     let mut queue = Engine::recover(EngineOptions::default());
     let mut inboxes = broker::Recovery::default();
-    let replayed = replay.run(|record| -> Result<()> {
-        if queue::owns(record.kind) {
-            queue.apply(record)?;
-        } else {
-            inboxes.apply(record)?;
-        }
-        Ok(())
-    });
+    let replayed = replay.run(|record| apply(record, &mut queue, &mut inboxes));
     let replayed = replayed.map_err(|error| match error {
         ReplayError::Apply(error) => error,
         other => anyhow::anyhow!("{other}"),
@@ -62,7 +55,43 @@ fn replay(config: &Config) -> Result<(Log, Engine, broker::Recovery)> {
     Ok((log, engine, inboxes))
 }
 
+/// Each part has its kinds; a record that nobody has would be lost without a word.
+fn apply(record: ReplayedRecord<'_>, queue: &mut queue::Recovery, inboxes: &mut broker::Recovery) -> Result<()> {
+    let (kind, position) = (record.kind, record.position);
+    if queue::owns(kind) {
+        queue.apply(record)?;
+    } else if broker::owns(kind) {
+        inboxes.apply(record)?;
+    } else {
+        bail!(
+            "log record of kind {kind:#04x} at log position {position}: no part of this program has such records: \
+             was it written by a newer version? Then start that version"
+        );
+    }
+    Ok(())
+}
+
 fn options(config: &Config) -> Options {
     let sync = if config.sync_always { SyncMode::Always } else { SyncMode::Os };
     Options { sync, fault: config.fault, ..Options::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use commitlog::Position;
+
+    #[test]
+    fn a_record_that_no_part_knows_ends_the_start_whatever_its_kind() {
+        for kind in [0x2f, 0x3f, 0x5f, 0x7f, 0x80, 0xff] {
+            let (mut queue, mut inboxes) = (Engine::recover(EngineOptions::default()), broker::Recovery::default());
+            let record = ReplayedRecord { kind, owner: 0, position: Position(77), payload: b"from later" };
+            let error = apply(record, &mut queue, &mut inboxes).unwrap_err().to_string();
+            for part in [format!("kind {kind:#04x} at log position 77"), "by a newer version?".to_owned()] {
+                assert!(error.contains(&part), "{error}");
+            }
+        }
+    }
 }
