@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use broker::Rate;
-use mqtt::codec::PropertiesBuf;
+use mqtt::codec::{PropertiesBuf, Property, USER_PROPERTIES_MAX};
 use mqtt::{ReasonCode, Version};
 
 use crate::pipe::{Stream, tcp};
@@ -63,6 +63,26 @@ fn a_payload_or_a_topic_that_is_too_large_is_refused_by_itself() {
     let mut new = world.connect(Profile::of(ALICE));
     new.send(&publish_bytes(Version::V5, Some(1), "meeting-up/x", &vec![0; 140_000], &PropertiesBuf::new()));
     assert_eq!(new.expect_end(), Said::Disconnect(ReasonCode::PACKET_TOO_LARGE));
+}
+
+/// As docs/wire.md says.
+#[test]
+fn what_is_no_topic_name_or_has_too_many_properties_ends_the_connection() {
+    let world = World::new();
+    let mut properties = PropertiesBuf::new();
+    (0..=USER_PROPERTIES_MAX).for_each(|_| properties.push(Property::UserProperty("k", "v")).unwrap());
+    let (none, end) = (PropertiesBuf::new(), Said::Disconnect);
+    let table = [
+        ("meeting-up/+", &none, end(ReasonCode::TOPIC_NAME_INVALID)),
+        ("#", &none, end(ReasonCode::TOPIC_NAME_INVALID)),
+        ("", &none, end(ReasonCode::PROTOCOL_ERROR)),
+        ("meeting-up/x", &properties, end(ReasonCode::QUOTA_EXCEEDED)),
+    ];
+    for (topic, properties, expected) in table {
+        let mut alice = world.connect(Profile::of(ALICE));
+        alice.send(&publish_bytes(Version::V5, Some(1), topic, b"x", properties));
+        assert_eq!(alice.expect_end(), expected, "{topic}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use mqtt::codec::{PropertiesBuf, Property};
 use mqtt::{QoS, ReasonCode};
 
-use crate::terminal::{Profile, Terminal};
+use crate::terminal::{Profile, Said, Terminal};
 use crate::world::{ALICE, World};
 
 fn services(world: &World, count: usize) -> Vec<Terminal> {
@@ -81,6 +81,16 @@ fn nobody_subscribes_to_p2p_or_beyond_a_parent_and_devices_subscribe_to_nothing(
     service.publish(&format!("chat/p2p/{ALICE}"), "private");
     service.expect_nothing();
     old.expect_nothing();
+}
+
+#[test]
+fn to_unsubscribe_what_is_no_filter_is_refused_for_this_filter() {
+    let world = World::new();
+    let mut service = world.connect(Profile::of("GID_dev@@@svc-0"));
+    let filters: &[u8] = b"\x00\x02a#\x00\x01a";
+    service.send(&[&[0xa2, 10, 0, 7, 0][..], filters].concat());
+    let codes = vec![ReasonCode::TOPIC_FILTER_INVALID, ReasonCode::NO_SUBSCRIPTION_EXISTED];
+    assert_eq!(service.next(), Said::Unsuback { id: 7, codes });
 }
 
 #[test]
