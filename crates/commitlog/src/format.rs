@@ -7,6 +7,9 @@ use crate::{Epoch, Position, USER_KIND_MIN};
 pub(crate) const SEGMENT_HEADER_LEN: usize = 64;
 pub(crate) const RECORD_HEADER_LEN: usize = 40;
 pub(crate) const FIRST_RECORD: u64 = SEGMENT_HEADER_LEN as u64;
+pub(crate) const SEGMENT_SIZE_UNIT: u64 = 4096;
+pub(crate) const SEGMENT_SIZE_MIN: u64 = 4 * SEGMENT_SIZE_UNIT;
+pub(crate) const SEGMENT_SIZE_MAX: u64 = 1 << 30;
 const ALIGN: usize = 8;
 const MAGIC: [u8; 8] = *b"CNVKLOG\n";
 const VERSION: u32 = 1;
@@ -24,6 +27,11 @@ pub(crate) mod own {
     pub(crate) const MARK: u8 = 0x03;
     /// First in every segment but the log's first: where the segment before ends, and the epoch.
     pub(crate) const ROLL: u8 = 0x04;
+}
+
+/// Whether segments may have this size.
+pub(crate) fn is_segment_size(size: u64) -> bool {
+    (SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(&size) && size.is_multiple_of(SEGMENT_SIZE_UNIT)
 }
 
 /// What all segments of one log have in common.
@@ -104,6 +112,9 @@ impl SegmentHeader {
         }
         if u32_at(bytes, 8) != VERSION {
             return Err("the segment has a format version that this program does not know");
+        }
+        if !is_segment_size(u64_at(bytes, 40)) {
+            return Err("the segment header's size is none that a segment has");
         }
         let mut log_id = [0; 16];
         log_id.copy_from_slice(&bytes[16..32]);

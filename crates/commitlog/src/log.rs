@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::error::{AppendError, OpenError, ReadError, WaitError};
-use crate::format::{Geometry, RECORD_HEADER_LEN, RecordHeader, START_LEN, Slot, own};
+use crate::format::{
+    Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_UNIT, START_LEN, Slot,
+    is_segment_size, own,
+};
 use crate::record::{Appended, Durable, Need, NewRecord, Part, Record};
 use crate::recover::{damaged, file_error, recover};
 use crate::replay::Replay;
@@ -16,9 +19,6 @@ use crate::tail::{Phase, Tail};
 use crate::threads::{prepare_segments, write_batches};
 use crate::{Epoch, Options, Position, USER_KIND_MIN};
 
-const SEGMENT_SIZE_UNIT: u64 = 4096;
-const SEGMENT_SIZE_MIN: u64 = 4 * SEGMENT_SIZE_UNIT;
-const SEGMENT_SIZE_MAX: u64 = 1 << 30;
 /// Read at once with a header: most records are not larger.
 const FIRST_READ: usize = 1024;
 
@@ -46,7 +46,7 @@ impl Log {
         let lock = lock(&*storage)?;
         let recovered = recover(&*storage, options.segment_size)?;
         let geometry = recovered.geometry;
-        let epoch = Epoch(recovered.last_epoch.0 + 1);
+        let epoch = Epoch(recovered.last_epoch.0.saturating_add(1));
         let end = geometry.position(recovered.segment, recovered.cut);
         let mut replay_files = recovered.files.clone();
         replay_files.retain(|number, _| *number <= recovered.segment);
@@ -156,8 +156,7 @@ impl Log {
 
 fn check(options: &Options) -> Result<(), OpenError> {
     let size = options.segment_size;
-    let fits = (SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(&size) && size.is_multiple_of(SEGMENT_SIZE_UNIT);
-    if fits {
+    if is_segment_size(size) {
         return Ok(());
     }
     let reason = format!(

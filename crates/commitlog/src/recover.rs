@@ -72,12 +72,12 @@ fn open_existing(storage: &dyn Storage, numbers: &[u64]) -> Result<Recovered, Op
     Ok(Recovered { geometry, files, segment, cut: last.cut, last_epoch: last.epoch.max(header_epoch) })
 }
 
-/// Opens all segments; they must follow each other and belong to one log.
+/// Opens all segments; they must follow each other from the first one on and belong to one log.
 fn open_files(storage: &dyn Storage, numbers: &[u64]) -> Result<(Geometry, Files, Epoch), OpenError> {
     let mut files = Files::new();
     let mut geometry = None;
     let mut epoch = Epoch(0);
-    for (number, expected) in numbers.iter().zip(numbers[0]..) {
+    for (number, expected) in numbers.iter().zip(FIRST_SEGMENT..) {
         let name = name_of(expected);
         if *number != expected {
             return Err(damaged(storage, expected, 0, "the segment is missing").into());

@@ -124,7 +124,8 @@ fn an_older_segment_that_lost_its_end_stops_the_replay() {
 
 #[test]
 fn a_missing_or_foreign_or_short_segment_stops_the_start() {
-    let changes: [fn(&ForgettingStorage); 3] = [
+    let changes: [fn(&ForgettingStorage); 4] = [
+        |storage| storage.handle().remove(FIRST).unwrap(),
         |storage| storage.handle().remove("00000000000000000002.segment").unwrap(),
         |storage| storage.corrupt(FIRST, |bytes| bytes[20] ^= 1).unwrap(),
         |storage| storage.corrupt(FIRST, |bytes| bytes[40] ^= 1).unwrap(),
