@@ -121,8 +121,9 @@ fn read_protocol(r: &mut Reader<'_>) -> Result<(Version, bool), DecodeError> {
 /// The protocol level that the body of a CONNECT names, also one that nobody knows; `None` if the protocol name is
 /// another. It decides in which form a refusal can be read.
 pub(crate) fn peek_level(packet: &[u8]) -> Option<u8> {
-    let (_, header_len) = super::varint(packet.get(1..)?).ok()??;
-    let mut r = Reader::new(&packet[1 + header_len..]);
+    let (body_len, header_len) = super::varint(packet.get(1..)?).ok()??;
+    let rest = &packet[1 + header_len..];
+    let mut r = Reader::new(&rest[..rest.len().min(body_len as usize)]);
     let name = r.binary().ok()?;
     (name == NAME || name == NAME_3_1).then(|| r.u8().ok()).flatten()
 }

@@ -164,6 +164,13 @@ fn an_unknown_protocol_level_is_answered_in_a_form_that_its_client_can_read() {
 }
 
 #[test]
+fn the_protocol_level_is_not_sought_behind_the_connect() {
+    let mut peer = Peer::new(ConnectionConfig::default());
+    peer.feed(&bytes("10 01 00 04 'MQTT' 05")).expect_err("a CONNECT of one byte");
+    assert!(peer.out.is_empty(), "it named no version in whose words it could be answered");
+}
+
+#[test]
 fn a_malformed_connect_is_answered_where_the_version_has_a_word_for_it() {
     let malformed_5 = "0004 'MQTT' 05 03 003c 00 0001 'a'";
     assert_eq!(connect_answer(ConnectionConfig::default(), malformed_5), bytes("20 03 0081 00"));
