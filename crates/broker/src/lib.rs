@@ -34,6 +34,9 @@ mod clock;
 mod config;
 mod doorkeeper;
 mod fatal;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 mod inbox;
 mod interest;

@@ -17,6 +17,9 @@
 mod acks;
 pub mod client;
 pub mod codec;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod reason;
 pub mod server;
 mod session;

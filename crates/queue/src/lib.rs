@@ -37,6 +37,9 @@ pub mod contract;
 mod core;
 mod engine;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod ids;
 pub mod limits;
 mod message;

@@ -21,6 +21,9 @@ mod config;
 mod connect;
 mod crypto;
 mod door;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod metrics;
 mod offer;
 mod server;

@@ -7,6 +7,9 @@
 //! `signalling.schema.json` is generated from these types; the TypeScript types are generated from that file.
 
 pub mod channel;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ids;
 pub mod join;
 pub mod meeting;

@@ -20,6 +20,9 @@ mod client;
 pub mod core;
 pub mod event;
 pub mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod headless;
 mod link;
 pub mod media;

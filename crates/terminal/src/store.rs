@@ -10,6 +10,8 @@
 //! aside as `<client id>.damaged`, and what can be read is kept. Entries are kept until 3 days after the invitation's
 //! expiry; the broker keeps nothing longer. A missed call is kept until it is seen, since the service lists it as long.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 use crate::media::clip::Checksum;
 use serde::{Deserialize, Serialize};
 use signalling::InvitationId;

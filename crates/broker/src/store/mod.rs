@@ -1,6 +1,8 @@
 //! What the broker keeps in the log: its records, the way in ([`journal`]) and the way back ([`Recovery`]).
 
 mod bytes;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub(crate) mod journal;
 pub(crate) mod record;
 mod recovery;

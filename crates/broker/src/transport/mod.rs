@@ -4,6 +4,8 @@
 //! read buffer (the worker lends its [`Scratch`]) and a write buffer only while bytes are pending. It knows nothing of
 //! MQTT, and it never blocks: the socket is non-blocking.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod tls;
 pub(crate) mod websocket;
 

@@ -3,6 +3,7 @@
 mod channel;
 mod conference;
 mod generated;
+mod play;
 mod random;
 mod ring;
 mod wire;

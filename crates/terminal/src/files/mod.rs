@@ -3,6 +3,8 @@
 //! Readers take a whole file from memory (sources are small and may be embedded); writers append one frame at a
 //! time, so that a recording that ends by a kill is readable up to its last whole frame.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub mod ivf;
 pub mod ogg;
 pub mod opus;

@@ -10,8 +10,8 @@ use super::{FileError, opus, take, take_slice};
 use std::io::Write;
 
 const MAGIC: &[u8; 4] = b"OggS";
-const CRC_AT: usize = 22;
-const HEADER_BYTES: usize = 27;
+pub(super) const CRC_AT: usize = 22;
+pub(super) const HEADER_BYTES: usize = 27;
 const SEGMENT: usize = 255;
 const CONTINUED: u8 = 1;
 const FIRST: u8 = 2;
@@ -88,7 +88,7 @@ impl Page<'_> {
 }
 
 /// CRC-32 with polynomial 0x04c11db7, not reflected, over the page with a zeroed checksum field (RFC 3533 §6).
-fn crc(page: &[u8]) -> u32 {
+pub(super) fn crc(page: &[u8]) -> u32 {
     let mut crc = 0u32;
     for (at, &byte) in page.iter().enumerate() {
         let byte = if (CRC_AT..CRC_AT + 4).contains(&at) { 0 } else { byte };

@@ -9,6 +9,8 @@ pub mod clip;
 pub mod connection;
 pub mod door;
 pub mod frames;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod lines;
 pub mod peer;
 pub mod playback;

@@ -1,0 +1,67 @@
+//! The body of the fuzz target: any bytes as the queue's records.
+//!
+//! Only with the feature `fuzzing`. `fuzz/` calls it; the test below plays its corpus.
+
+use commitlog::{Position, ReplayedRecord};
+
+use crate::records::{
+    decode_acks, decode_entry, decode_group, decode_hand_outs, decode_message, decode_name, decode_topic_id,
+    encode_group, encode_hand_outs, encode_message_head, kind, owns,
+};
+use crate::{Engine, EngineOptions};
+
+/// The bytes are records: kind, owner, payload length (u16, big-endian), payload. What is read of each is what would
+/// have been written, and whatever their order, a recovery takes them or refuses them.
+pub fn records(bytes: &[u8]) {
+    let mut recovery = Engine::recover(EngineOptions::default());
+    let (mut position, mut rest) = (Position(64), bytes);
+    while let [kind, owner, high, low, after @ ..] = rest {
+        let len = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
+        let (payload, after) = after.split_at(len);
+        check(*kind, payload);
+        let record = ReplayedRecord { kind: *kind, owner: u64::from(*owner) * 64, position, payload };
+        let applied = recovery.apply(record);
+        assert!(applied.is_ok() || owns(*kind), "what belongs to others is ignored");
+        // So that small owners name the first records.
+        (position, rest) = (Position(position.0 + 64), after);
+    }
+}
+
+/// Reading and writing are inverse.
+fn check(kind: u8, payload: &[u8]) {
+    let written = match kind {
+        kind::TOPIC => decode_name(payload).map(|name| name.as_bytes().to_vec()),
+        kind::GROUP => decode_group(payload).map(|(options, name)| encode_group(options, name)),
+        kind::SUBSCRIPTION => decode_topic_id(payload).map(|id| id.0.to_le_bytes().to_vec()),
+        kind::MESSAGE => return check_message(payload),
+        kind::HAND_OUT => decode_hand_outs(payload).map(|list| encode_hand_outs(list.into_iter())),
+        kind::ACK => decode_acks(payload).map(|list| list.into_iter().flat_map(Position::to_bytes).collect()),
+        _ => return,
+    };
+    // A topic id is eight bytes, whatever follows.
+    assert!(written.is_err() || written.is_ok_and(|written| payload.starts_with(&written)), "{kind:#x}");
+}
+
+fn check_message(payload: &[u8]) {
+    let entry = decode_entry(payload);
+    let Ok(message) = decode_message(payload.to_vec()) else { return };
+    let entry = entry.expect("the entry is the beginning of the message");
+    assert_eq!((entry.tag.as_deref(), entry.bytes), (message.tag.as_deref(), payload.len()));
+    let mut written = encode_message_head(&message, entry.stored);
+    written.extend_from_slice(&message.body);
+    assert_eq!(written, payload);
+}
+
+#[cfg(test)]
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_records_keep_their_word_on_their_corpus() {
+        replay::corpus("queue_records", 500, records);
+    }
+}

@@ -1,0 +1,89 @@
+//! Bodies of the fuzz targets: any bytes as a signal, as what the join door and the data channel carry, as a document.
+//!
+//! Only with the feature `fuzzing`. `fuzz/` calls them; the tests below play their corpus. (Any events in any order are
+//! `tests/it/play.rs`.)
+
+use crate::meeting::desired::Channel;
+use crate::meeting::{Context, Event, Meeting, Rules};
+use crate::{Down, JoinAnswer, JoinClaims, JoinRequest, SlotMap, Up};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// What is read says the same when it is written and read again.
+pub fn signals(bytes: &[u8]) {
+    round_trip::<Up>(bytes);
+    round_trip::<Down>(bytes);
+    round_trip::<JoinRequest>(bytes);
+    round_trip::<JoinAnswer>(bytes);
+    round_trip::<JoinClaims>(bytes);
+    round_trip::<SlotMap>(bytes);
+}
+
+fn round_trip<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
+    let Ok(read) = serde_json::from_slice::<T>(bytes) else { return };
+    let written = serde_json::to_string(&read).expect("a signal is plain data");
+    assert_eq!(serde_json::from_str::<T>(&written).expect("what is written is read"), read, "{written}");
+}
+
+/// A document that is read says the same when it is written and read again, and whatever it says, the machine goes on
+/// from it: `rev` never falls, and no change goes by without a new one.
+pub fn document(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(meeting) = Meeting::parse(text) else { return };
+    assert_eq!(Meeting::parse(&meeting.to_json()).expect("what is written is read"), meeting);
+    for event in events(&meeting) {
+        for now_ms in [0, 1_000_000, 1 << 52] {
+            check_step(&meeting, event.clone(), now_ms);
+        }
+    }
+}
+
+fn events(meeting: &Meeting) -> Vec<Event> {
+    let (none, connected) = (BTreeSet::new(), meeting.members.iter().map(|stay| stay.participation).collect());
+    let online: BTreeSet<_> = meeting.members.iter().map(|stay| stay.client.clone()).collect();
+    let gone = online.iter().map(|client| Event::Online { client: client.clone(), online: false });
+    let rung = meeting.invitations.iter().map(|ring| Event::Unreachable { user: ring.user.clone() });
+    let whole = [
+        Event::Due { online: none.clone() },
+        Event::Due { online: online.clone() },
+        Event::Restarted { connected: BTreeSet::new(), online: none },
+        Event::Restarted { connected, online: online.clone() },
+        Event::ChannelClosed,
+    ];
+    gone.chain(rung).take(8).chain(whole).collect()
+}
+
+fn check_step(meeting: &Meeting, event: Event, now_ms: u64) {
+    let (rules, mut last) = (Rules::default(), 0);
+    let mut ids = || {
+        last += 1;
+        Uuid::from_u128(last)
+    };
+    let step = meeting.apply(event, Context { now_ms, rules: &rules, ids: &mut ids });
+    let after = &step.meeting;
+    assert!(after.rev >= meeting.rev, "rev never falls");
+    assert!(step.changed || after == meeting, "what is not stored has not changed");
+    assert!(!after.is_over() || after.timers(&rules).is_empty() && after.engagements().is_empty());
+    drop(Channel::of(after));
+}
+
+#[cfg(test)]
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signals_keep_their_word_on_their_corpus() {
+        replay::corpus("signalling_signals", 100, signals);
+    }
+
+    #[test]
+    fn the_document_keeps_its_word_on_its_corpus() {
+        replay::corpus("signalling_document", 100, document);
+    }
+}
