@@ -86,4 +86,24 @@ mod tests {
     fn the_document_keeps_its_word_on_its_corpus() {
         replay::corpus("signalling_document", 100, document);
     }
+
+    /// Else the corpus would reach nothing.
+    #[test]
+    fn the_seeds_that_are_signals_are_read() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/signalling_signals");
+        for entry in std::fs::read_dir(corpus).expect("the corpus is there") {
+            let path = entry.expect("it can be listed").path();
+            let (name, text) = (path.display().to_string(), std::fs::read(&path).expect("it can be read"));
+            assert!(!name.contains("/up-") || serde_json::from_slice::<Up>(&text).is_ok(), "{name}");
+            assert!(!name.contains("/down-") || serde_json::from_slice::<Down>(&text).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_seeds_that_are_documents_are_read() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/signalling_document");
+        let seeds = std::fs::read_dir(corpus).expect("the corpus is there");
+        let texts = seeds.map(|seed| std::fs::read_to_string(seed.expect("it can be listed").path()).expect("text"));
+        assert_eq!(texts.filter(|text| Meeting::parse(text).is_err()).count(), 3, "a newer one and two damaged ones");
+    }
 }
