@@ -320,6 +320,8 @@ def queue():
         "acks-first": begin + record(0x25, 3, u64(256, 256)) + record(0x24, 3, u64(256) + u32(1)) + record(0x23, 1, plain),
         "hand-out-last-attempt": begin + record(0x23, 1, plain) + record(0x24, 3, u64(256) + u32(0xFFFFFFFF)),
         "hand-out-cut": record(0x24, 3, u64(256)),
+        "ack-of-largest-position": begin + record(0x25, 3, u64((1 << 64) - 1)) + record(0x23, 1, plain),
+        "hand-out-of-largest-position": begin + record(0x24, 3, u64((1 << 64) - 1) + u32(1)),
         "subscription-of-nothing": record(0x22, 9, u64(640)) + record(0x23, 1, plain),
         "same-name-twice": record(0x20, 0, b"meeting") * 2 + record(0x21, 0, u32(1) + b"service") * 2,
         "unknown-kind": record(0x3F, 0, b"x"),
@@ -401,12 +403,11 @@ def member(user="alice", state="in"):
         "state": state,
         "muted": {"audio": True, "video": False},
         "blocked": {"audio": False, "video": False},
-        "connected": True,
     }
 
 
 def signals():
-    roster = {"rev": 3, "members": [member(), member("bob", "ringing")], "rev_of": 1}
+    roster = {"rev": 3, "host": "alice", "members": [member(), member("bob", "ringing")]}
     ups = {
         "create": {"callees": ["bob", "carol"], "media": "video", "title": "tea"},
         "invite": {"callees": ["bob"]},
@@ -420,26 +421,39 @@ def signals():
         "unmute": {"track": "video"},
         "block": {"user": "bob", "track": "audio"},
         "unblock": {"user": "bob", "track": "audio"},
+        "ask_unmute": {"user": "bob", "track": "audio"},
         "kick": {"user": "bob", "ban_s": 30},
         "destroy": {},
         "roster": {},
         "state": {},
         "contacts": {},
-        "seen": {"invitations": [UUIDS[5]]},
+        "seen": {"invitation": UUIDS[5]},
     }
     for kind, body in ups.items():
         write("signalling_signals", f"up-{kind}", json.dumps(envelope(kind, **body)))
+    turn = {"urls": ["turn:h:3478"], "username": "u", "credential": "c"}
+    ring = {"invitation": UUIDS[5], "rev": 1, "meeting": UUIDS[0], "from": "alice", "from_name": "Alice", "media": "video"}
+    ring |= {"ring_until_ms": NOW, "join": join(turn=[turn]), "roster": roster}
+    outcome = {"invitation": UUIDS[5], "meeting": UUIDS[0], "rev": 2, "from": "alice", "from_name": "Alice"}
+    outcome |= {"media": "audio", "kind": "missed_busy", "at_ms": NOW}
+    call = {"meeting": UUIDS[0], "media": "video", "here": True, "join": join(), "roster": roster}
     downs = {
-        "invitation": {"invitation": UUIDS[5], "from": "alice", "from_name": "Alice", "media": "video", "rev": 1, "join": join(turn=[{"urls": ["turn:h:3478"], "username": "u", "credential": "c"}])},
-        "admitted": {"join": join(), "roster": roster, "rev": 4},
-        "ended": {"reason": "cancelled", "invitation": UUIDS[5], "rev": 2},
-        "refused": {"code": "not_found", "detail": "no such meeting"},
+        "invitation": ring,
+        "admitted": {"join": join(), "roster": roster},
+        "ended": {"reason": "cancelled", "invitation": UUIDS[5], "rev": 2, "outcome": outcome},
+        "refused": {"code": "not_member", "words": "you are not in this meeting"},
         "rejected": {"user": "bob", "reason": "declined"},
         "waiting": {"user": "bob", "until_ms": NOW},
         "ringing": {"user": "bob"},
         "accepted": {"user": "bob"},
         "busy": {"user": "bob"},
         "roster": roster,
+        "muted": {"track": "audio", "by": "alice"},
+        "blocked": {"track": "video", "blocked": True, "by": "alice"},
+        "unmute_asked": {"track": "audio", "by": "alice"},
+        "seen": {"invitation": UUIDS[5], "rev": 1},
+        "state": {"now_ms": NOW, "user": "bob", "name": "Bob", "rings": [ring], "call": call, "outcomes": [outcome]},
+        "contacts": {"users": [{"user": "alice", "name": "Alice", "presence": "in_call", "since_ms": NOW}]},
     }
     for kind, body in downs.items():
         write("signalling_signals", f"down-{kind}", json.dumps(envelope(kind, True, **body)))

@@ -278,7 +278,7 @@ impl Subscription {
 }
 
 fn after(position: Position) -> Position {
-    Position(position.0 + 1)
+    Position(position.0.saturating_add(1))
 }
 
 /// How much a receive may still take.
