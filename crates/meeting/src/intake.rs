@@ -1,4 +1,7 @@
 //! Requests from the queue: in order per user, users side by side and in turn, each within its budget.
+//!
+//! While the catalog takes nothing, nothing is received: whatever was, is given back once, so that an outage of any
+//! length costs a request one of its hand-outs. A request that is given back may come behind the next of its sender.
 
 use crate::budget::{Budgets, Verdict};
 use crate::deciding::{Shared, Undecided};
@@ -20,8 +23,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Tries at once before a request is given back to the queue.
 const TRIES: u32 = 5;
 const TRY_PAUSE: Duration = Duration::from_millis(50);
-/// While the catalog takes nothing, a request is tried again for so long without being given back.
-const HELD_MAX: Duration = Duration::from_secs(600);
+/// While the catalog takes nothing, it is tried so often.
+const TRY_WRITE_EVERY: Duration = Duration::from_secs(1);
 /// When a request that was given back comes again.
 const GIVEN_BACK: Duration = Duration::from_secs(2);
 
@@ -32,16 +35,20 @@ pub(crate) async fn run(shared: Arc<Shared>, group: GroupName, topic: TopicName)
     let mut receiver = JoinSet::new();
     receiver.spawn(receive_all(shared, group, topic, to_intake));
     loop {
-        intake.begin();
+        let is_open = intake.outage.is_empty();
+        if is_open {
+            intake.begin();
+        }
         tokio::select! {
-            delivery = received.recv(), if intake.turns.has_room() => match delivery {
+            delivery = received.recv(), if is_open && intake.turns.has_room() => match delivery {
                 Some(delivery) => intake.take(delivery).await,
                 None => return,
             },
             Some(done) = intake.handled.join_next() => match done {
-                Ok(sender) => intake.turns.done(sender),
+                Ok((sender, undecided)) => intake.settled(sender, undecided),
                 Err(_) => return,
             },
+            Some(over) = intake.outage.join_next() => if over.is_err() { return },
         }
     }
 }
@@ -60,8 +67,12 @@ struct Intake {
     shared: Arc<Shared>,
     budgets: Budgets,
     turns: Turns<Delivery>,
-    handled: JoinSet<String>,
-    discarded: JoinSet<()>,
+    /// With the sender; and the request, if the catalog took nothing.
+    handled: JoinSet<(String, Option<Delivery>)>,
+    /// Refused, dropped or given back.
+    set_aside: JoinSet<()>,
+    /// Ends with the outage of the catalog.
+    outage: JoinSet<()>,
 }
 
 impl Intake {
@@ -72,7 +83,8 @@ impl Intake {
             budgets: Budgets::new(burst, per_second),
             turns: Turns::default(),
             handled: JoinSet::new(),
-            discarded: JoinSet::new(),
+            set_aside: JoinSet::new(),
+            outage: JoinSet::new(),
         }
     }
 
@@ -81,19 +93,45 @@ impl Intake {
         match self.budgets.take(&sender, Instant::now()) {
             Verdict::Handle => {
                 if let Some(excess) = self.turns.push(&sender, delivery) {
-                    self.discard(excess, Verdict::Refuse).await;
+                    let words = "too many requests wait, this one is not handled: try again".to_owned();
+                    self.set_aside(refuse(Arc::clone(&self.shared), excess, words)).await;
                 }
             }
-            verdict => self.discard(delivery, verdict).await,
+            Verdict::Refuse => {
+                let rate = self.shared.config.requests_per_second_max;
+                let words =
+                    format!("more than {rate} requests a second are too many, this and others are not handled: wait");
+                self.set_aside(refuse(Arc::clone(&self.shared), delivery, words)).await;
+            }
+            Verdict::Drop => {
+                let shared = Arc::clone(&self.shared);
+                self.set_aside(async move { acknowledge(&shared, delivery).await }).await;
+            }
         }
     }
 
-    async fn discard(&mut self, delivery: Delivery, verdict: Verdict) {
-        self.discarded.spawn(discard(Arc::clone(&self.shared), delivery, verdict));
+    async fn set_aside(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.set_aside.spawn(work);
         // The queue writes the acknowledgements of some together.
-        if self.discarded.len() >= RECEIVE_MAX {
-            while self.discarded.join_next().await.is_some() {}
+        if self.set_aside.len() >= RECEIVE_MAX {
+            while self.set_aside.join_next().await.is_some() {}
         }
+    }
+
+    fn settled(&mut self, sender: String, undecided: Option<Delivery>) {
+        self.turns.done(sender);
+        let Some(undecided) = undecided else { return };
+        if self.outage.is_empty() {
+            tracing::warn!("the catalog takes nothing: requests wait on the queue");
+            self.outage.spawn(until_written(Arc::clone(&self.shared)));
+        }
+        let shared = Arc::clone(&self.shared);
+        let all: Vec<_> = std::iter::once(undecided).chain(self.turns.drain()).collect();
+        self.set_aside.spawn(async move {
+            for delivery in all {
+                give_back(&shared, delivery).await;
+            }
+        });
     }
 
     /// As many at once as the configuration says.
@@ -101,24 +139,32 @@ impl Intake {
         while self.handled.len() < self.shared.config.requests_at_once_max.max(1) {
             let Some((sender, delivery)) = self.turns.next() else { return };
             let shared = Arc::clone(&self.shared);
-            self.handled.spawn(async move {
-                settle(&shared, delivery).await;
-                sender
-            });
+            self.handled.spawn(async move { (sender, settle(&shared, delivery).await) });
         }
     }
 }
 
-/// Too many of one sender.
-async fn discard(shared: Arc<Shared>, delivery: Delivery, verdict: Verdict) {
-    if verdict == Verdict::Refuse {
-        let client = request::sender(&delivery.message).map(|sender| alias(&sender.client));
-        tracing::warn!(client, "a sender makes too many requests; some are not handled");
-        if let Err(error) = handle::refuse_flood(&shared, &delivery.message).await {
+/// A request that cannot even be refused now comes again.
+async fn refuse(shared: Arc<Shared>, delivery: Delivery, words: String) {
+    let client = request::sender(&delivery.message).map(|sender| alias(&sender.client));
+    tracing::warn!(client, "a sender makes too many requests; some are not handled");
+    match handle::refuse_limit(&shared, &delivery.message, words).await {
+        Ok(()) => acknowledge(&shared, delivery).await,
+        Err(error) => {
             tracing::debug!(%error, "a flood could not be refused");
+            give_back(&shared, delivery).await;
         }
     }
-    acknowledge(&shared, delivery).await;
+}
+
+async fn until_written(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(TRY_WRITE_EVERY).await;
+        match shared.try_write().await {
+            Ok(()) => return tracing::info!("the catalog takes requests again"),
+            Err(error) => tracing::debug!(%error, "the catalog takes nothing still"),
+        }
+    }
 }
 
 /// Waits for some; empty when there were none, or after a failure and a pause.
@@ -145,37 +191,34 @@ fn sender_of(delivery: &Delivery) -> Option<&str> {
     delivery.message.property(property::USER).or_else(|| delivery.message.property(property::CLIENT_ID))
 }
 
-async fn settle(shared: &Shared, mut delivery: Delivery) {
-    let give_up = Instant::now() + HELD_MAX;
-    loop {
-        let held_for = match decide(shared, &delivery).await {
-            Ok(()) => return acknowledge(shared, delivery).await,
-            // Nobody's request can be decided now: it is kept, and no hand-out is used up.
-            Err(error) if error.is_outage() && Instant::now() < give_up => shared.config.invisible,
-            Err(_) => GIVEN_BACK,
-        };
-        match shared.queue.change_invisible(delivery.receipt, held_for).await {
-            Ok(receipt) if held_for != GIVEN_BACK => delivery.receipt = receipt,
-            Ok(_) => return,
-            Err(error) => {
-                return tracing::debug!(%error, "a request comes again when its invisible time is over");
-            }
-        }
+/// Answers the request back if nobody's can be decided now.
+async fn settle(shared: &Shared, delivery: Delivery) -> Option<Delivery> {
+    match decide(shared, &delivery).await {
+        Ok(()) => acknowledge(shared, delivery).await,
+        Err(error) if error.is_outage() => return Some(delivery),
+        Err(_) => give_back(shared, delivery).await,
     }
+    None
 }
 
-/// The error: it could not be decided, again and again.
+/// The error: it could not be decided, again and again; or the catalog takes nothing.
 async fn decide(shared: &Shared, delivery: &Delivery) -> Result<(), Undecided> {
     let mut attempt = 0;
     loop {
         let span = tracing::debug_span!("request", queue_message = %delivery.message_id);
         let Err(error) = handle::handle(shared, &delivery.message).instrument(span).await else { return Ok(()) };
         tracing::warn!(message = %delivery.message_id, attempt, %error, "a request could not be decided");
-        tokio::time::sleep(TRY_PAUSE * 2_u32.pow(attempt)).await;
         attempt += 1;
-        if attempt == TRIES {
+        if attempt == TRIES || error.is_outage() {
             return Err(error);
         }
+        tokio::time::sleep(TRY_PAUSE * 2_u32.pow(attempt - 1)).await;
+    }
+}
+
+async fn give_back(shared: &Shared, delivery: Delivery) {
+    if let Err(error) = shared.queue.change_invisible(delivery.receipt, GIVEN_BACK).await {
+        tracing::debug!(%error, "a request comes again when its invisible time is over");
     }
 }
 

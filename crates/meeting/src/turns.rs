@@ -62,6 +62,15 @@ impl<T> Turns<T> {
         }
     }
 
+    /// All that waits, of each sender in its order.
+    pub(crate) fn drain(&mut self) -> Vec<T> {
+        let mut all: Vec<T> =
+            self.ready.drain(..).filter_map(|sender| self.by_sender.remove(&sender)).flatten().collect();
+        all.extend(self.by_sender.values_mut().flat_map(|queue| queue.drain(..)));
+        self.waiting = 0;
+        all
+    }
+
     fn give_up(&mut self) -> Option<T> {
         let longest =
             self.by_sender.values_mut().max_by_key(|queue| queue.len()).filter(|queue| queue.len() > SHARE)?;
@@ -111,6 +120,23 @@ mod tests {
         assert_eq!(turns.next(), None);
         turns.done(alice);
         assert_eq!(taken(&mut turns), said(&[("alice", 2), ("alice", 3)]));
+    }
+
+    #[test]
+    fn what_waits_can_be_taken_out_while_something_is_handled() {
+        let mut turns = Turns::default();
+        for (sender, request) in [("alice", 1), ("alice", 2), ("alice", 3), ("bob", 10)] {
+            turns.push(sender, request);
+        }
+        let (alice, _) = turns.next().unwrap();
+        let mut drained = turns.drain();
+        drained.sort_unstable();
+        assert_eq!(drained, [2, 3, 10]);
+        turns.push("alice", 4);
+        assert_eq!(turns.next(), None, "she has her turn still");
+        turns.done(alice);
+        assert_eq!(taken(&mut turns), said(&[("alice", 4)]));
+        assert!(turns.by_sender.is_empty() && turns.waiting == 0);
     }
 
     #[test]

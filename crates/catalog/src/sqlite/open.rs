@@ -15,9 +15,10 @@ use tokio::sync::watch;
 
 const READERS: u32 = 3;
 /// Another process (a backup, a shell) may hold the file this long.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// A call that waits longer for its turn fails as unavailable.
-const TURN_TIMEOUT: Duration = Duration::from_secs(30);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A call that waits longer for its turn fails as unavailable. Together with the time above well below the 20 s that an
+/// answer lives from its making, which is before it waits here.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The catalog could not be opened: which file, why, and what to do.
 #[derive(Debug, thiserror::Error)]

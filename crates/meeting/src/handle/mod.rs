@@ -38,15 +38,11 @@ async fn refuse_unreadable(shared: &Shared, sender: &Sender, unreadable: Unreada
     shared.answer(meeting, vec![send], Extra { handled, ..Extra::default() }).await
 }
 
-/// Says once that requests are dropped. The request is remembered as handled: that is its answer.
-pub(crate) async fn refuse_flood(shared: &Shared, message: &Message) -> Result<(), Undecided> {
+/// There are too many. The request is remembered as handled: that is its answer.
+pub(crate) async fn refuse_limit(shared: &Shared, message: &Message, words: String) -> Result<(), Undecided> {
     let Some(sender) = request::sender(message) else { return Ok(()) };
     let envelope = request::parse(&message.body, &shared.config).ok().map(|up| up.envelope);
     let (id, meeting) = envelope.map_or((None, None), |envelope| (Some(envelope.id), envelope.meeting));
-    let words = format!(
-        "more than {} requests a second are too many, this and others are not handled: wait",
-        shared.config.requests_per_second_max
-    );
     refuse_unreadable(shared, &sender, Unreadable { id, meeting, refusal: refusal(RefusalCode::Limit, words) }).await
 }
 

@@ -68,15 +68,19 @@ async fn a_request_that_came_while_the_service_was_down_is_handled_by_the_next_s
 }
 
 #[tokio::test]
-async fn a_request_that_the_catalog_does_not_take_is_kept_and_uses_up_no_hand_out() {
+async fn while_the_catalog_takes_nothing_requests_stay_on_the_queue() {
     let mut world = World::new().await;
     world.catalog.close().await;
     world.ask("alice.phone", new_meeting(), create(&["bob"])).await;
-    until("it was tried and is hidden again", async || !world.hidden_for().is_empty()).await;
-    assert_eq!(world.hidden_for()[0], world.config.invisible, "whoever gives it back lets it come again soon");
+    until("it was tried and given back", async || !world.hidden_for().is_empty()).await;
+    world.ask("carol.phone", None, UpBody::State {}).await;
+    // Longer than a request that was given back is hidden.
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    assert_eq!(world.hidden_for().len(), 1, "nothing is received, so no hand-out is used up");
     world.crash().await;
     world.start().await;
     world.expect("bob.phone", "invitation").await;
+    world.expect("carol.phone", "state").await;
 }
 
 #[tokio::test]
