@@ -104,13 +104,14 @@ needs_python() {
   not_older python3 "$(python3 --version | cut -d ' ' -f 2)" 3.9 "$remedy"
 }
 
-TOOLS=build/tools
+DENY_VERSION=0.20.2
+DENY=build/tools/cargo-deny-$DENY_VERSION
 
 # Built without optimization: it runs for seconds.
 install_deny() {
-  [ -x "$TOOLS/bin/cargo-deny" ] || cargo install cargo-deny --version 0.20.2 --locked --debug --no-default-features --root "$TOOLS"
+  [ -x "$DENY/bin/cargo-deny" ] || cargo install cargo-deny --version "$DENY_VERSION" --locked --debug --no-default-features --root "$DENY"
 }
 
-deny() { "$TOOLS/bin/cargo-deny" "$@"; }
+deny() { "$DENY/bin/cargo-deny" "$@"; }
 
 needs_cc() { apt_for cc gcc libc6-dev make; }

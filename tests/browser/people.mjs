@@ -232,12 +232,14 @@ export class Person {
 /** A call of two that both see. */
 export async function connect(caller, callee, options) {
   await caller.calls(callee.user, options);
-  while ((await firstOf({ rung: callee.find("incoming"), over: caller.find("call-again") })) === "over") {
-    // Who has hung up a moment ago may still be busy for the service.
-    await caller.presses("call-again");
-  }
+  // Who has hung up a moment ago may still be busy for the service.
+  for (let again = 0; again < 3 && !(await ringsUnlessOver(caller, callee)); again++) await caller.presses("call-again");
   await callee.answers();
   await Promise.all([caller.sees(callee.user), callee.sees(caller.user)]);
+}
+
+async function ringsUnlessOver(caller, callee) {
+  return (await firstOf({ rung: callee.find("incoming"), over: caller.find("call-again") })) === "rung";
 }
 
 /** The name of the element that is there first. */

@@ -18,20 +18,24 @@ use std::time::Instant;
 
 /// Two segments of the log, the catalog, and something to fill.
 const MIB: u32 = 192;
+/// More than the service handles at once.
+const OTHERS: u64 = 12;
 
-/// Without root: the user's own namespace. Some machines forbid it.
-fn may_mount() -> bool {
-    let tried = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).output();
-    tried.is_ok_and(|output| output.status.success())
+/// As root a mount namespace will do; without, the user's own one besides. Some machines forbid both.
+fn may_mount() -> Option<&'static str> {
+    ["unshare --mount", "unshare --user --map-root-user --mount"].into_iter().find(|unshare| {
+        let script = format!("{unshare} sh -c 'mount -t tmpfs tmpfs /mnt'");
+        Command::new("sh").args(["-c", &script]).output().is_ok_and(|output| output.status.success())
+    })
 }
 
 /// Runs the server with a small file system in the place of its data directory.
-fn program_on_a_small_disk(folder: &Path) -> Result<PathBuf> {
+fn program_on_a_small_disk(folder: &Path, unshare: &str) -> Result<PathBuf> {
     let (script, data) = (folder.join("convoke-on-a-small-disk"), folder.join("server"));
     fs::create_dir_all(&data)?;
     let (program, data) = (program()?, data.display().to_string());
     let inner = format!("mount -t tmpfs -o size={MIB}m,mode=700 tmpfs {data} && exec {} \"$@\"", program.display());
-    let text = format!("#!/bin/sh\nexec unshare --user --map-root-user --mount sh -c '{inner}' sh \"$@\"\n");
+    let text = format!("#!/bin/sh\nexec {unshare} sh -c '{inner}' sh \"$@\"\n");
     fs::write(&script, text)?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
     Ok(script)
@@ -46,8 +50,8 @@ struct Server {
 }
 
 impl Server {
-    async fn start(folder: &Path) -> Result<Self> {
-        let mut stage = Stage::new(folder, &program_on_a_small_disk(folder)?, &[])?;
+    async fn start(folder: &Path, unshare: &str) -> Result<Self> {
+        let mut stage = Stage::new(folder, &program_on_a_small_disk(folder, unshare)?, &[])?;
         stage.start_server().await?;
         let id = stage.server_id().context("the server runs")?;
         let data = PathBuf::from(format!("/proc/{id}/root{}", stage.data().display()));
@@ -64,6 +68,11 @@ impl Server {
         let device = json!({ "device": format!("{user}-phone") });
         let answer = self.ask(&format!("POST /api/v1/users/{user}/devices"), &device)?;
         Ok(serde_json::from_str(&answer.body)?)
+    }
+
+    fn device_of_a_new(&self, user: &str) -> Result<Value> {
+        self.ask(&format!("PUT /api/v1/users/{user}"), &json!({ "name": user }))?;
+        self.device(user)
     }
 
     fn link(&self, device: &Value) -> Result<Link> {
@@ -116,14 +125,16 @@ fn answer_to(link: &mut Link, request: &Value) -> Result<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_said_and_what_came_meanwhile_is_answered_when_there_is_room() -> Result<()> {
-    if !may_mount() {
-        println!("skipped: this machine lets nobody but root mount a file system");
+    let Some(unshare) = may_mount() else {
+        println!("skipped: this machine lets nobody mount a file system");
         return Ok(());
-    }
+    };
     let folder = tempfile::tempdir()?;
-    let server = Server::start(folder.path()).await?;
+    let server = Server::start(folder.path(), unshare).await?;
     let (alice, _bob) = (server.device("alice")?, server.device("bob")?);
     let mut link = server.link(&alice)?;
+    let others: Vec<_> = (0..OTHERS).map(|n| server.device_of_a_new(&format!("user-{n}"))).collect::<Result<_>>()?;
+    let mut others: Vec<_> = others.iter().map(|device| server.link(device)).collect::<Result<_>>()?;
     server.fill()?;
     assert_eq!(server.write_until_refused()?.problem()?, (503, "unavailable".to_owned()));
     let ready = wire::http(server.http, "GET /readyz", &[], b"")?;
@@ -132,6 +143,11 @@ async fn a_full_disk_is_said_and_what_came_meanwhile_is_answered_when_there_is_r
     let create = request(1, "create", &json!({ "callees": ["bob"], "media": "audio" }));
     link.publish("meeting-up/create", create.to_string().as_bytes())?;
     link.wait(SOON, |event| matches!(event, mqtt::client::Event::Published { .. }))?;
+    let asked: Vec<_> = (0..OTHERS).map(|n| request(10 + n, "state", &json!({}))).collect();
+    for (link, state) in others.iter_mut().zip(&asked) {
+        link.publish("meeting-up/state", state.to_string().as_bytes())?;
+        link.wait(SOON, |event| matches!(event, mqtt::client::Event::Published { .. }))?;
+    }
     assert_eq!(server.ask("PUT /api/v1/users/late", &json!({ "name": "Late" }))?.status, 503);
 
     fs::remove_file(server.filler())?;
@@ -140,5 +156,9 @@ async fn a_full_disk_is_said_and_what_came_meanwhile_is_answered_when_there_is_r
     let answer = answer_to(&mut link, &create).context("the create is not answered")?;
     // On a machine that takes its time the request may be too old by now, which is an answer too.
     ensure!(answer["type"] == "admitted" || answer["code"] == "expired", "{answer}");
+    for (link, state) in others.iter_mut().zip(&asked) {
+        let answer = answer_to(link, state).context("a state is not answered")?;
+        ensure!(answer["type"] == "state", "{answer}");
+    }
     Ok(())
 }

@@ -112,13 +112,13 @@ export class Calls {
 
   /**
    * The service does not know it any more. A create is taken back: one that could not be decided at once must ring nobody
-   * now. In another call that may be the one that this create became, by crossing: then not.
+   * now. In a call here that may be the one that this create became, by crossing: then not.
    */
   #unknown(call: Call, standing: StandingCall | undefined): void {
     const reason = call.meeting === standing?.meeting ? "answered_elsewhere" : "failed";
     const { admitted } = call.state;
     call.apply({ type: "local_end", end: { reason } });
-    if (!admitted && !standing) this.#takeBack(call);
+    if (!admitted && !standing?.here) this.#takeBack(call);
   }
 
   #takeBack(call: Call): void {

@@ -71,8 +71,8 @@ fn a_publish_to_the_queue_waits_while_the_log_is_busy_and_keeps_its_order() {
 #[test]
 fn a_publisher_that_is_not_read_is_not_taken_for_silent() {
     let world = World::new();
-    let mut alice = world.connect(Profile { keep_alive_s: 2, ..Profile::of(ALICE) });
-    let mut silent = world.connect(Profile { keep_alive_s: 2, ..Profile::passing(BOB) });
+    let mut alice = world.connect(Profile { keep_alive_s: 5, ..Profile::of(ALICE) });
+    let mut silent = world.connect(Profile { keep_alive_s: 5, ..Profile::passing(BOB) });
     world.storage.hold_syncs();
     std::thread::scope(|scope| {
         let alice = scope.spawn(|| {

@@ -177,7 +177,8 @@ impl Check<'_> {
     }
 
     fn names(&self, names: Vec<String>) -> Result<Vec<String>, ConfigError> {
-        let wrong = names.iter().find(|name| ServerName::try_from(name.as_str()).is_err());
+        let host = |name: &str| name.strip_prefix("*.").unwrap_or(name).to_owned();
+        let wrong = names.iter().find(|name| ServerName::try_from(host(name)).is_err());
         let refuse =
             |name| self.refuse("tls.names", format!("`{name}` is no host name"), "give host names or addresses");
         wrong.map_or(Ok(()), |name| Err(refuse(name)))?;

@@ -41,7 +41,7 @@ const TRY_WRITES_EVERY: Duration = Duration::from_secs(1);
 /// Exit status after a second signal.
 const ENDED_AT_ONCE: i32 = 1;
 
-/// Serves until SIGTERM, SIGINT or SIGHUP (a closed terminal window), or until something fatal happened.
+/// Serves until SIGTERM or SIGINT, or until something fatal happened.
 pub async fn run(config: Config) -> Result<()> {
     let (fatal, mut failed) = fatal_channel();
     let mut server = Server::start(&config, fatal).await?;
@@ -71,14 +71,13 @@ fn fatal_channel() -> (Fatal, mpsc::Receiver<String>) {
 }
 
 async fn stop_signal() {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds.map(signal) else {
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
+    let [Ok(mut terminate), Ok(mut interrupt)] = kinds.map(signal) else {
         return std::future::pending().await;
     };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
     }
 }
 
