@@ -1,18 +1,19 @@
 //! How many requests one sender may make, so that a flood of one is no silence for the others. Pure: time is given.
 //!
-//! A token bucket per sender. Who has used it up is refused once, then not heard at all until a request is due again;
-//! so a flood costs an acknowledgement a request, and neither a transaction nor an answer.
+//! A token bucket per sender. Who has used it up is refused, at most once a second, and otherwise not heard until a
+//! request is due again; so a flood costs an acknowledgement a request, and neither a transaction nor an answer.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Senders that are remembered; past it those whose bucket is full again are forgotten.
 const SENDERS_MAX: usize = 10_000;
+const REFUSE_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Handle,
-    /// The first one too many.
+    /// One too many, and the sender has not been told lately.
     Refuse,
     Drop,
 }
@@ -26,7 +27,7 @@ pub(crate) struct Budgets {
 struct Bucket {
     left: f64,
     at: Instant,
-    refused: bool,
+    refused_at: Option<Instant>,
 }
 
 impl Budgets {
@@ -37,10 +38,18 @@ impl Budgets {
     pub(crate) fn take(&mut self, sender: &str, now: Instant) -> Verdict {
         if !self.by_sender.contains_key(sender) {
             self.make_room(now);
-            self.by_sender.insert(sender.to_owned(), Bucket { left: self.burst, at: now, refused: false });
+            self.by_sender.insert(sender.to_owned(), Bucket { left: self.burst, at: now, refused_at: None });
         }
         let (burst, per_second) = (self.burst, self.per_second);
         self.by_sender.get_mut(sender).map_or(Verdict::Drop, |bucket| bucket.take(burst, per_second, now))
+    }
+
+    /// There is no room for what was let through: the sender's budget is over for now.
+    pub(crate) fn exceed(&mut self, sender: &str, now: Instant) -> Verdict {
+        self.by_sender.get_mut(sender).map_or(Verdict::Drop, |bucket| {
+            bucket.left = 0.0;
+            bucket.refuse(now)
+        })
     }
 
     fn make_room(&mut self, now: Instant) {
@@ -59,10 +68,17 @@ impl Bucket {
         self.at = now;
         if self.left >= 1.0 {
             self.left -= 1.0;
-            self.refused = false;
             return Verdict::Handle;
         }
-        if std::mem::replace(&mut self.refused, true) { Verdict::Drop } else { Verdict::Refuse }
+        self.refuse(now)
+    }
+
+    fn refuse(&mut self, now: Instant) -> Verdict {
+        if self.refused_at.is_some_and(|at| now.saturating_duration_since(at) < REFUSE_EVERY) {
+            return Verdict::Drop;
+        }
+        self.refused_at = Some(now);
+        Verdict::Refuse
     }
 }
 
@@ -75,15 +91,27 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_refused_once_and_dropped_until_a_request_is_due_again() {
+    fn a_flood_is_refused_once_a_second_and_otherwise_dropped_until_a_request_is_due_again() {
         use Verdict::{Drop, Handle, Refuse};
         let (mut budgets, start) = (Budgets::new(3, 2), Instant::now());
         assert_eq!(verdicts(&mut budgets, "mallory", 6, start), [Handle, Handle, Handle, Refuse, Drop, Drop]);
         assert_eq!(verdicts(&mut budgets, "alice", 3, start), [Handle, Handle, Handle]);
         let later = start + Duration::from_millis(500);
-        assert_eq!(verdicts(&mut budgets, "mallory", 3, later), [Handle, Refuse, Drop]);
+        assert_eq!(verdicts(&mut budgets, "mallory", 3, later), [Handle, Drop, Drop]);
         let rested = start + Duration::from_secs(60);
         assert_eq!(verdicts(&mut budgets, "mallory", 4, rested), [Handle, Handle, Handle, Refuse]);
+    }
+
+    #[test]
+    fn whoever_has_filled_the_room_is_not_heard_for_a_while() {
+        use Verdict::{Drop, Handle, Refuse};
+        let (mut budgets, start) = (Budgets::new(200, 2), Instant::now());
+        assert_eq!(verdicts(&mut budgets, "mallory", 2, start), [Handle, Handle]);
+        assert_eq!(budgets.exceed("mallory", start), Refuse);
+        assert_eq!(verdicts(&mut budgets, "mallory", 2, start), [Drop, Drop]);
+        let later = start + Duration::from_millis(500);
+        assert_eq!(verdicts(&mut budgets, "mallory", 2, later), [Handle, Drop]);
+        assert_eq!(budgets.exceed("mallory", later), Drop);
     }
 
     #[test]

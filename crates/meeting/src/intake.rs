@@ -93,21 +93,33 @@ impl Intake {
         match self.budgets.take(&sender, Instant::now()) {
             Verdict::Handle => {
                 if let Some(excess) = self.turns.push(&sender, delivery) {
-                    let words = "too many requests wait, this one is not handled: try again".to_owned();
-                    self.set_aside(refuse(Arc::clone(&self.shared), excess, words)).await;
+                    self.give_up(excess).await;
                 }
             }
-            Verdict::Refuse => {
+            verdict => {
                 let rate = self.shared.config.requests_per_second_max;
                 let words =
                     format!("more than {rate} requests a second are too many, this and others are not handled: wait");
-                self.set_aside(refuse(Arc::clone(&self.shared), delivery, words)).await;
-            }
-            Verdict::Drop => {
-                let shared = Arc::clone(&self.shared);
-                self.set_aside(async move { acknowledge(&shared, delivery).await }).await;
+                self.discard(delivery, verdict, words).await;
             }
         }
+    }
+
+    async fn give_up(&mut self, excess: Delivery) {
+        let verdict = self.budgets.exceed(sender_of(&excess).unwrap_or_default(), Instant::now());
+        let words = "too many requests wait, this and others of yours are not handled: wait";
+        self.discard(excess, verdict, words.to_owned()).await;
+    }
+
+    async fn discard(&mut self, delivery: Delivery, verdict: Verdict, words: String) {
+        let shared = Arc::clone(&self.shared);
+        self.set_aside(async move {
+            match verdict {
+                Verdict::Refuse => refuse(&shared, delivery, words).await,
+                _ => acknowledge(&shared, delivery).await,
+            }
+        })
+        .await;
     }
 
     async fn set_aside(&mut self, work: impl Future<Output = ()> + Send + 'static) {
@@ -145,14 +157,14 @@ impl Intake {
 }
 
 /// A request that cannot even be refused now comes again.
-async fn refuse(shared: Arc<Shared>, delivery: Delivery, words: String) {
+async fn refuse(shared: &Shared, delivery: Delivery, words: String) {
     let client = request::sender(&delivery.message).map(|sender| alias(&sender.client));
     tracing::warn!(client, "a sender makes too many requests; some are not handled");
-    match handle::refuse_limit(&shared, &delivery.message, words).await {
-        Ok(()) => acknowledge(&shared, delivery).await,
+    match handle::refuse_limit(shared, &delivery.message, words).await {
+        Ok(()) => acknowledge(shared, delivery).await,
         Err(error) => {
             tracing::debug!(%error, "a flood could not be refused");
-            give_back(&shared, delivery).await;
+            give_back(shared, delivery).await;
         }
     }
 }
