@@ -84,6 +84,8 @@ impl Playback {
     /// The next frame that is due at `now`; call until `None`.
     pub fn poll(&mut self, now: Instant) -> Option<Due> {
         if let Some((at, tick)) = self.speech.tick(now) {
+            // What leaves out speech begins the pictures anew too: a receiver can tell a halt from a loss.
+            self.pictures.key_wanted |= std::mem::take(&mut self.speech.key_wanted);
             let position = self.speech.advance(1);
             let due = self.due(Track::Audio, &self.clip.speech[position], at, tick, AUDIO_CLOCK_HZ);
             return if self.speech.muted { self.poll(now) } else { Some(due) };
@@ -225,6 +227,15 @@ mod tests {
         let first = &player.frames(600, Track::Video)[0];
         assert!(first.frame.key);
         assert!((40_000..54_100).contains(&first.rtp_time), "time went on: {}", first.rtp_time);
+    }
+
+    #[test]
+    fn a_stop_that_is_long_for_speech_alone_begins_the_pictures_anew_too() {
+        let mut player = Player::new();
+        player.frames(110, Track::Video);
+        let picture = &player.frames(630, Track::Video)[0];
+        assert!(picture.rtp_time < 12_010, "none was left out: {}", picture.rtp_time);
+        assert!(picture.frame.key);
     }
 
     #[test]
