@@ -35,6 +35,7 @@ pub(crate) fn row(send: Outgoing, meeting: Option<MeetingId>, id: SignalId, now_
         sent_at_ms: now_ms,
         expires_at_ms: send.expires_at_ms,
         in_reply_to: send.in_reply_to,
+        rev: send.rev,
     };
     let body = serde_json::to_vec(&Down { envelope, body: send.body }).expect("a signal has string keys only");
     let topic = match send.parent {

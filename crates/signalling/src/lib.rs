@@ -26,6 +26,6 @@ pub use channel::{
 pub use ids::{ChannelId, ClientId, InvitationId, MeetingId, ParticipationId, SignalId, UserName};
 pub use join::{JoinAnswer, JoinClaims, JoinParameters, JoinRequest, Profile, Purpose, Rights, Slot, SlotMap, Source};
 pub use signal::{
-    Contact, Down, DownBody, EndReason, Envelope, Media, Member, MemberState, Muted, Outcome, OutcomeKind, Presence,
-    RefusalCode, RejectReason, Ring, Roster, StandingCall, State, Track, Up, UpBody,
+    Contact, Down, DownBody, EndReason, Envelope, Joinable, Media, Member, MemberState, Muted, Outcome, OutcomeKind,
+    Presence, RefusalCode, RejectReason, Ring, Roster, RosterChange, StandingCall, State, Track, Up, UpBody,
 };

@@ -55,9 +55,10 @@ What the table does not show:
 ";
 
 /// What signals and each other's fields are made of, in the order in which a reader meets them.
-const TYPES: [&str; 18] = [
+const TYPES: [&str; 20] = [
     "Ring",
     "Roster",
+    "RosterChange",
     "Member",
     "MemberState",
     "Muted",
@@ -66,6 +67,7 @@ const TYPES: [&str; 18] = [
     "RejectReason",
     "State",
     "StandingCall",
+    "Joinable",
     "Outcome",
     "OutcomeKind",
     "Contact",

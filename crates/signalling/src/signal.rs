@@ -29,6 +29,10 @@ pub struct Envelope {
     /// The `id` of the request that this answers; absent from requests and news.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_reply_to: Option<SignalId>,
+    /// The meeting's revision by the decision that caused this signal; absent from requests, and from answers that no
+    /// decision caused (in `state` each call and ring has its own).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rev: Option<u64>,
 }
 
 /// A request of a terminal, on `meeting-up/<type>`.
@@ -114,7 +118,12 @@ pub enum UpBody {
     /// Everything about the sender: standing calls and rings with fresh join parameters, unseen outcomes.
     State {},
     /// Whom the sender may call, with presence; at most 200.
-    Contacts {},
+    Contacts {
+        /// Seconds, at most 120, for which changes of their presence are told by `presence`; each such request begins
+        /// them anew, 0 ends them. Absent: asked once, nothing else is told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        watch_s: Option<u32>,
+    },
     /// An outcome was seen on this device; then it is seen on all.
     Seen { invitation: InvitationId },
 }
@@ -173,8 +182,11 @@ pub enum DownBody {
     Rejected { user: UserName, reason: RejectReason },
     /// To the inviter: the callee is in another call; no device rang, a missed call is kept.
     Busy { user: UserName },
-    /// The roster changed, or a request succeeded that has no answer of its own.
+    /// Who is in the meeting: answers `roster`, and any request that has no answer of its own where the sender may have
+    /// missed a change.
     Roster(Roster),
+    /// What of the roster changed; also the answer to a request that succeeded and has no other.
+    RosterChanged(RosterChange),
     /// The host muted the receiver's track; unmuting is up to the person.
     Muted { track: Track, by: UserName },
     /// The host blocked the receiver's track or lifted the block.
@@ -190,6 +202,8 @@ pub enum DownBody {
     State(Box<State>),
     /// Answers `contacts`.
     Contacts { users: Vec<Contact> },
+    /// Those of the watched contacts whose presence changed, as it is now; at most one a second.
+    Presence { users: Vec<Contact> },
 }
 
 /// An invitation as a callee's device gets it.
@@ -212,8 +226,14 @@ pub struct Ring {
     pub ring_until_ms: u64,
     /// Token waiting: the media path may be warmed while it rings.
     pub join: JoinParameters,
-    /// Who is in the meeting already.
-    pub roster: Roster,
+    /// The service has heard of a device of this user that rings.
+    #[serde(default)]
+    pub ringing: bool,
+    /// How many are in the meeting already.
+    pub members: u32,
+    /// The names for people of those who are in, the longest first; at most ten.
+    #[serde(default)]
+    pub names: Vec<String>,
 }
 
 /// What a call is announced as. It binds nobody: each person chooses what to send.
@@ -302,6 +322,22 @@ pub struct Roster {
     pub members: Vec<Member>,
 }
 
+/// What makes a roster of `base` (or of any revision from there up to `rev`) the roster of `rev`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RosterChange {
+    /// The revision of the roster before the change. Above the one that the receiver knows: something is missing, it asks
+    /// for the `roster`.
+    pub base: u64,
+    pub rev: u64,
+    pub host: UserName,
+    /// Who came or changed, whole; each replaces what was known of the same user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
+    /// Who is neither in nor being rung any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<UserName>,
+}
+
 /// A user who is in the meeting or is being rung.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Member {
@@ -313,10 +349,10 @@ pub struct Member {
     pub participation: Option<ParticipationId>,
     pub state: MemberState,
     /// By the member, or by the host until the member unmutes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Muted::is_nothing")]
     pub muted: Muted,
     /// By the host, until the host lifts it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Muted::is_nothing")]
     pub blocked: Muted,
 }
 
@@ -359,6 +395,9 @@ pub struct State {
     /// The call that this user is in, on which device, with parameters to join again from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<StandingCall>,
+    /// Living meetings that the user has left, or lost, and may `join` again; the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joinable: Vec<Joinable>,
     /// The newest first, as many as fit into one message.
     pub outcomes: Vec<Outcome>,
 }
@@ -374,6 +413,21 @@ pub struct StandingCall {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<JoinParameters>,
     pub roster: Roster,
+}
+
+/// A meeting that goes on without the user, who was a member and may come back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Joinable {
+    pub meeting: MeetingId,
+    pub rev: u64,
+    pub media: Media,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// How many are in.
+    pub members: u32,
+    /// As in an invitation.
+    #[serde(default)]
+    pub names: Vec<String>,
 }
 
 /// A call that the user has missed and not seen yet.
@@ -427,6 +481,12 @@ pub enum Presence {
     Offline,
 }
 
+impl Muted {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl UpBody {
     /// The last level of its topic.
     pub fn kind(&self) -> &'static str {
@@ -448,7 +508,7 @@ impl UpBody {
             Self::Destroy {} => "destroy",
             Self::Roster {} => "roster",
             Self::State {} => "state",
-            Self::Contacts {} => "contacts",
+            Self::Contacts { .. } => "contacts",
             Self::Seen { .. } => "seen",
         }
     }
@@ -469,11 +529,13 @@ impl DownBody {
             Self::Rejected { .. } => "rejected",
             Self::Busy { .. } => "busy",
             Self::Roster(_) => "roster",
+            Self::RosterChanged(_) => "roster_changed",
             Self::Muted { .. } => "muted",
             Self::Blocked { .. } => "blocked",
             Self::UnmuteAsked { .. } => "unmute_asked",
             Self::State(_) => "state",
             Self::Contacts { .. } => "contacts",
+            Self::Presence { .. } => "presence",
         }
     }
 }

@@ -164,6 +164,10 @@ pub enum Event {
     Contacts {
         users: Vec<Contact>,
     },
+    /// Watched contacts whose presence changed, as it is now.
+    Presence {
+        users: Vec<Contact>,
+    },
     /// The terminal cannot go on; nothing comes after this.
     Failed {
         reason: String,
@@ -180,7 +184,9 @@ pub struct RingTold {
     pub media: Media,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    pub roster: Roster,
+    /// How many are in, and the names of some of them.
+    pub members: u32,
+    pub names: Vec<String>,
     pub resumed: bool,
     /// The broker may have delivered the invitation before.
     pub dup: bool,
@@ -196,7 +202,8 @@ impl RingTold {
             from_name: ring.from_name.clone(),
             media: ring.media,
             title: ring.title.clone(),
-            roster: ring.roster.clone(),
+            members: ring.members,
+            names: ring.names.clone(),
             resumed,
             dup,
         }

@@ -101,7 +101,10 @@ enum Command {
     Destroy {},
     Roster {},
     State {},
-    Contacts {},
+    Contacts {
+        #[serde(default)]
+        watch_s: Option<u32>,
+    },
     Seen {
         invitation: InvitationId,
     },
@@ -237,7 +240,7 @@ impl<W: AsyncWrite + Unpin> Headless<W> {
                 ("reject", client.reject(self.ring(invitation).await?, reason).await?)
             }
             Command::State {} => ("state", client.state().await?),
-            Command::Contacts {} => ("contacts", client.contacts().await?),
+            Command::Contacts { watch_s } => ("contacts", client.contacts(watch_s).await?),
             Command::Seen { invitation } => ("seen", client.seen(invitation).await?),
             command => in_call(&self.call().await?, command).await?,
         };
@@ -335,7 +338,7 @@ mod tests {
         let known = events!(
             Connected Disconnected Synchronised PublishAcknowledged PublishRefused Ring RingEnded Missed Seen Waiting
             Ringing Accepted Rejected Busy Refused Admitted MediaJoined MediaLost FirstFrame Media Roster Muted Blocked
-            UnmuteAsked Ended InCallElsewhere State Contacts Failed
+            UnmuteAsked Ended InCallElsewhere State Contacts Presence Failed
         );
         let mut named = rows("Events");
         named.remove("event");

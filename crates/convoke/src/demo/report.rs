@@ -49,11 +49,6 @@ fn last_line(log: &Path, wanted: impl Fn(&Value) -> bool) -> Value {
     lines.find(wanted).unwrap_or_default()
 }
 
-pub(super) fn names(roster: &Value) -> Vec<String> {
-    let members = roster["members"].as_array().into_iter().flatten();
-    members.filter_map(|m| m["user"].as_str().map(str::to_owned)).collect()
-}
-
 /// How often each invitation occurs among events; the same ring that goes on counts once.
 pub(super) fn per_invitation(events: &[Value]) -> Vec<usize> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();

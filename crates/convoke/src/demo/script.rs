@@ -329,8 +329,8 @@ impl<'a> Script<'a> {
         self.cast[CAROL].wait("synchronised", SOON, |_| true).await?;
         self.cast[ALICE].tell(json!({ "do": "invite", "user": "carol" })).await?;
         let ring = self.cast[CAROL].wait("ring", LONGER, |_| true).await?;
-        let facts = json!({ "invitation": ring["invitation"], "roster": report::names(&ring["roster"]) });
-        self.line("carol", "is invited in mid-call, rings and sees the roster", facts).await?;
+        let facts = json!({ "invitation": ring["invitation"], "in": ring["names"] });
+        self.line("carol", "is invited in mid-call, rings and sees who is in", facts).await?;
         self.cast[CAROL].say("accept").await?;
         let admitted = self.cast[CAROL].wait("admitted", LONGER, |_| true).await?;
         self.admitted_at_ms = admitted["at_ms"].as_u64().unwrap_or(0);

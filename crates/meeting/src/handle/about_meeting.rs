@@ -97,7 +97,9 @@ impl Asked<'_> {
             UpBody::Kick { user, ban_s } => Request::Kick { user, ban_s },
             UpBody::Destroy {} => Request::Destroy,
             UpBody::Roster {} => Request::Roster,
-            UpBody::Create { .. } | UpBody::State {} | UpBody::Contacts {} | UpBody::Seen { .. } => return Ok(None),
+            UpBody::Create { .. } | UpBody::State {} | UpBody::Contacts { .. } | UpBody::Seen { .. } => {
+                return Ok(None);
+            }
         }))
     }
 }

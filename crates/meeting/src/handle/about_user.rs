@@ -31,6 +31,7 @@ impl Asked<'_> {
             name: actor.name.clone(),
             rings: rings.collect(),
             call: meetings.iter().find_map(|meeting| self.standing(meeting, actor)),
+            joinable: Vec::new(),
             outcomes: self.outcomes(actor).await?,
         };
         let sends = vec![self.answer(DownBody::State(Box::new(shortened(state))))];
@@ -90,6 +91,7 @@ impl Asked<'_> {
             to: signalling::ClientId(client),
             parent: Parent::Ring,
             body: DownBody::Seen { invitation, rev },
+            rev: None,
             ticket: None,
             expires_at_ms,
             collapse: Some((invitation, rev)),

@@ -58,6 +58,7 @@ fn to_client(shared: &Shared, to: &ClientId, in_reply_to: Option<SignalId>, body
         to: to.clone(),
         parent: Parent::Meeting,
         body,
+        rev: None,
         ticket: None,
         expires_at_ms: clock::now_ms().saturating_add(shared.config.rules.meeting_kept_ms),
         in_reply_to,
@@ -89,7 +90,7 @@ impl Asked<'_> {
         tracing::debug!(signal = %self.up.envelope.id, client = alias(&actor.client), kind = self.up.body.kind(), "request");
         match &self.up.body {
             UpBody::State {} => self.state(&actor).await,
-            UpBody::Contacts {} => self.contacts(&actor).await,
+            UpBody::Contacts { .. } => self.contacts(&actor).await,
             UpBody::Seen { invitation } => self.seen(&actor, *invitation).await,
             UpBody::Create { callees, media, title } => self.create(&actor, callees, *media, title.clone()).await,
             of_meeting => self.about_meeting(&actor, of_meeting).await,

@@ -8,7 +8,7 @@ async fn contacts_are_all_others_with_their_presence() {
     let mut world = World::new().await;
     world.in_call().await;
     world.goes("carol.phone").await;
-    world.ask("alice.phone", None, UpBody::Contacts {}).await;
+    world.ask("alice.phone", None, UpBody::Contacts { watch_s: None }).await;
     let DownBody::Contacts { users } = world.find("alice.phone", "contacts").await.body else { panic!("no contacts") };
     let shown: Vec<_> = users.iter().map(|user| (user.user.as_str(), user.name.as_str(), user.presence)).collect();
     assert_eq!(shown, [("bob", "BOB", Presence::InCall), ("carol", "CAROL", Presence::Offline)]);
@@ -58,7 +58,7 @@ async fn contacts_fit_into_one_message_however_long_their_names_are() {
         let user = User { user: format!("{n:064}"), name: "💬".repeat(64) };
         world.catalog.put_user(user).await.unwrap();
     }
-    world.ask("alice.phone", None, UpBody::Contacts {}).await;
+    world.ask("alice.phone", None, UpBody::Contacts { watch_s: None }).await;
     let contacts = world.find("alice.phone", "contacts").await;
     assert!(serde_json::to_vec(&contacts).unwrap().len() <= 64 * 1024);
     let DownBody::Contacts { users } = contacts.body else { panic!("no contacts") };

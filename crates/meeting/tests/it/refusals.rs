@@ -163,7 +163,7 @@ async fn only_the_host_rules_and_a_kicked_one_stays_out_during_the_ban() {
 #[tokio::test]
 async fn a_terminal_whose_clock_is_behind_still_learns_the_time_and_who_is_there() {
     let mut world = World::new().await;
-    for question in [UpBody::State {}, UpBody::Contacts {}] {
+    for question in [UpBody::State {}, UpBody::Contacts { watch_s: None }] {
         let kind = question.kind();
         let mut up = World::up(None, question);
         up.envelope.expires_at_ms = now_ms() - 3_600_000;
@@ -176,7 +176,7 @@ async fn a_terminal_whose_clock_is_behind_still_learns_the_time_and_who_is_there
 async fn a_flood_of_one_user_is_refused_once_and_delays_nobody() {
     let mut world = World::with(|config| (config.requests_burst_max, config.requests_per_second_max) = (3, 1)).await;
     for _ in 0..200 {
-        world.ask("alice.phone", None, UpBody::Contacts {}).await;
+        world.ask("alice.phone", None, UpBody::Contacts { watch_s: None }).await;
     }
     world.state("bob.phone").await;
     let answers = world.rest("alice.phone").await;

@@ -273,7 +273,8 @@ impl World {
 
     pub(crate) fn up(meeting: Option<MeetingId>, body: UpBody) -> Up {
         let (id, now) = (SignalId(Uuid::now_v7()), now_ms());
-        let envelope = Envelope { v: 1, id, meeting, sent_at_ms: now, expires_at_ms: now + 30_000, in_reply_to: None };
+        let envelope =
+            Envelope { v: 1, id, meeting, sent_at_ms: now, expires_at_ms: now + 30_000, in_reply_to: None, rev: None };
         Up { envelope, body }
     }
 

@@ -168,6 +168,8 @@ pub struct Outgoing {
     pub to: ClientId,
     pub parent: Parent,
     pub body: DownBody,
+    /// The meeting's revision by the decision; absent where no decision caused it.
+    pub rev: Option<u64>,
     pub ticket: Option<Ticket>,
     pub expires_at_ms: u64,
     pub in_reply_to: Option<SignalId>,

@@ -102,6 +102,7 @@ impl Turn<'_> {
             to: to.clone(),
             parent: Parent::Ring,
             body,
+            rev: None,
             ticket: None,
             expires_at_ms,
             in_reply_to: request,

@@ -158,6 +158,7 @@ impl<'c> Turn<'c> {
             to: to.clone(),
             parent: Parent::Meeting,
             body,
+            rev: None,
             ticket,
             expires_at_ms: self.now_ms.saturating_add(self.rules.meeting_kept_ms),
             in_reply_to: request,
@@ -261,13 +262,13 @@ impl<'c> Turn<'c> {
 impl Outgoing {
     /// Puts in what is known only when the turn is over.
     fn stamp(&mut self, rev_now: u64, roster_now: &Roster) {
+        self.rev = Some(rev_now);
         if let Some((_, version)) = &mut self.collapse {
             *version = rev_now;
         }
         match &mut self.body {
             DownBody::Invitation(ring) => {
                 ring.rev = rev_now;
-                ring.roster = roster_now.clone();
             }
             DownBody::Ended { rev, outcome, .. } => {
                 *rev = rev_now;

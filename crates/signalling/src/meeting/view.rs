@@ -17,11 +17,23 @@ pub struct Standing {
 impl Meeting {
     /// Every terminal may invite, so each joins with room for a meeting: growing later would need a second join.
     const PROFILE: Profile = Profile::Meeting;
+    /// Members that an invitation names.
+    const NAMES_MAX: usize = 10;
 
     pub fn roster(&self) -> Roster {
         let inside = self.members.iter().map(|stay| self.shown(stay));
         let members = inside.chain(self.pending().map(Invitation::shown)).collect();
         Roster { rev: self.rev, host: Some(self.host.clone()), members }
+    }
+
+    /// How many are in.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.members.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The names of those who are in, as far as an invitation has room for them.
+    pub fn names(&self) -> Vec<String> {
+        self.members.iter().take(Self::NAMES_MAX).map(|stay| stay.name.clone()).collect()
     }
 
     fn shown(&self, stay: &Stay) -> Member {
@@ -79,7 +91,9 @@ impl Meeting {
             title: self.title.clone(),
             ring_until_ms: invitation.deadline_ms(),
             join: ticket.blank(),
-            roster: self.roster(),
+            ringing: invitation.state == InvitationState::Ringing,
+            members: self.count(),
+            names: self.names(),
         };
         (ring, ticket)
     }

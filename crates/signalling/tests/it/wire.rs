@@ -12,6 +12,7 @@ fn down(body: DownBody) -> Down {
         sent_at_ms: 1,
         expires_at_ms: 2,
         in_reply_to: None,
+        rev: None,
     };
     Down { envelope, body }
 }

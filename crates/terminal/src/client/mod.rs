@@ -152,12 +152,13 @@ impl Client {
         self.request(None, UpBody::State {}).await
     }
 
-    /// Asks whom this user may call; [`Event::Contacts`] answers.
+    /// Asks whom this user may call; [`Event::Contacts`] answers. With `watch_s` (at most 120), changes of their presence
+    /// are told for so long by [`Event::Presence`].
     ///
     /// # Errors
     /// [`Closed`]
-    pub async fn contacts(&self) -> Result<SignalId, Closed> {
-        self.request(None, UpBody::Contacts {}).await
+    pub async fn contacts(&self, watch_s: Option<u32>) -> Result<SignalId, Closed> {
+        self.request(None, UpBody::Contacts { watch_s }).await
     }
 
     /// The person has seen this missed call.

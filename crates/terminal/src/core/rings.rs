@@ -17,8 +17,8 @@ use super::turn::Turn;
 use crate::event::{Event, MissedTold, RingTold};
 use crate::store::{Entry, Known};
 use signalling::{
-    EndReason, Envelope, InvitationId, Media, MeetingId, Member, MemberState, Outcome, OutcomeKind, RejectReason, Ring,
-    SignalId, State, UpBody,
+    EndReason, Envelope, InvitationId, Media, MeetingId, Outcome, OutcomeKind, RejectReason, Ring, SignalId, State,
+    UpBody,
 };
 use std::collections::BTreeMap;
 
@@ -384,6 +384,7 @@ impl Rings {
             sent_at_ms: now_ms,
             expires_at_ms,
             in_reply_to: None,
+            rev: Some(ring.rev),
         };
         let dup = held.is_some();
         let envelope = held.map_or(made, |held| held.envelope);
@@ -394,9 +395,8 @@ impl Rings {
     /// The service waits for a first ringing although it rings here: what said so was lost with its connection, or refused
     /// for this machine's clock.
     fn say_again_that_it_rings(&self, turn: &mut Turn<'_, '_>, ring: &Ring) {
-        let unheard = |member: &Member| member.user == ring.join.user && member.state == MemberState::Invited;
         let answered = self.live.get(&ring.invitation).is_some_and(|live| live.answer.is_some());
-        if !answered && ring.roster.members.iter().any(unheard) {
+        if !answered && !ring.ringing {
             turn.publish(Some(ring.meeting), UpBody::Ringing { invitation: ring.invitation });
         }
     }

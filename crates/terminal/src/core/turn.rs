@@ -69,6 +69,7 @@ impl<'t, 'm> Turn<'t, 'm> {
             sent_at_ms: self.moment.now_ms,
             expires_at_ms: self.service_ms() + REQUEST_EXPIRY_MS,
             in_reply_to: None,
+            rev: None,
         };
         self.effects.push(Effect::Publish(Up { envelope, body }));
         id

@@ -178,7 +178,9 @@ fn invitation(server: &Server) -> DownBody {
         title: None,
         ring_until_ms: now_ms() + 45_000,
         join: server.join("bob", BOB, true),
-        roster: roster(1),
+        ringing: false,
+        members: 1,
+        names: vec!["Alice".into()],
     }))
 }
 

@@ -155,7 +155,8 @@ impl Line {
 
     async fn answer_to(&mut self, asked: &Up, fill: impl FnOnce(&mut State)) -> PacketId {
         let (user, name) = ("bob".into(), "Bob".into());
-        let mut state = State { now_ms: now_ms(), user, name, rings: vec![], call: None, outcomes: vec![] };
+        let mut state =
+            State { now_ms: now_ms(), user, name, rings: vec![], call: None, joinable: vec![], outcomes: vec![] };
         fill(&mut state);
         let down = answer(DownBody::State(Box::new(state)), None, Some(asked.envelope.id));
         self.deliver(&down, false).await
@@ -226,7 +227,7 @@ pub(crate) fn answer(body: DownBody, meeting: Option<MeetingId>, in_reply_to: Op
     let sent_at_ms = now_ms();
     let expires_at_ms = sent_at_ms + 45_000;
     let id = SignalId(Uuid::now_v7());
-    Down { envelope: Envelope { v: VERSION, id, meeting, sent_at_ms, expires_at_ms, in_reply_to }, body }
+    Down { envelope: Envelope { v: VERSION, id, meeting, sent_at_ms, expires_at_ms, in_reply_to, rev: None }, body }
 }
 
 pub(crate) fn now_ms() -> u64 {

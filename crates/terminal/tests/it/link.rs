@@ -7,9 +7,7 @@ use mqtt::codec::{Disconnect, Packet};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::json;
-use signalling::{
-    Down, DownBody, InvitationId, JoinParameters, Media, MeetingId, ParticipationId, Profile, Ring, Roster,
-};
+use signalling::{Down, DownBody, InvitationId, JoinParameters, Media, MeetingId, ParticipationId, Profile, Ring};
 use std::sync::Arc;
 use terminal::headless::{Answer, HeadlessError};
 use uuid::Uuid;
@@ -38,7 +36,9 @@ fn ring() -> Ring {
         title: None,
         ring_until_ms: now_ms() + 45_000,
         join,
-        roster: Roster::default(),
+        ringing: false,
+        members: 1,
+        names: vec!["Alice".into()],
     }
 }
 

@@ -22,6 +22,11 @@ export type Down = {
    */
   meeting?: MeetingId | null;
   /**
+   * The meeting's revision by the decision that caused this signal; absent from requests, and from answers that no
+   * decision caused (in `state` each call and ring has its own).
+   */
+  rev?: number | null;
+  /**
    * Milliseconds since 1970 by the sender's clock.
    */
   sent_at_ms: number;
@@ -115,6 +120,9 @@ export type Down1 =
   | (Roster & {
       type: "roster";
     })
+  | (RosterChange & {
+      type: "roster_changed";
+    })
   | {
       by: UserName;
       track: Track;
@@ -139,6 +147,10 @@ export type Down1 =
     })
   | {
       type: "contacts";
+      users: Contact[];
+    }
+  | {
+      type: "presence";
       users: Contact[];
     };
 /**
@@ -166,10 +178,6 @@ export type Profile = "call" | "meeting" | "large";
  */
 export type Media = "audio" | "video";
 /**
- * How far a member is.
- */
-export type MemberState = "invited" | "ringing" | "joining" | "in" | "lost";
-/**
  * How a call was missed.
  */
 export type OutcomeKind = "missed" | "missed_busy";
@@ -187,6 +195,10 @@ export type EndReason =
   | "kicked"
   | "destroyed"
   | "failed";
+/**
+ * How far a member is.
+ */
+export type MemberState = "invited" | "ringing" | "joining" | "in" | "lost";
 /**
  * Why a request was refused.
  */
@@ -233,6 +245,11 @@ export type Up = {
    * Absent only where a signal is about no meeting (`state`, `contacts`, `seen` and their answers).
    */
   meeting?: MeetingId | null;
+  /**
+   * The meeting's revision by the decision that caused this signal; absent from requests, and from answers that no
+   * decision caused (in `state` each call and ring has its own).
+   */
+  rev?: number | null;
   /**
    * Milliseconds since 1970 by the sender's clock.
    */
@@ -337,6 +354,11 @@ export type Up1 =
     }
   | {
       type: "contacts";
+      /**
+       * Seconds, at most 120, for which changes of their presence are told by `presence`; each such request begins
+       * them anew, 0 ends them. Absent: asked once, nothing else is told.
+       */
+      watch_s?: number | null;
     }
   | {
       invitation: InvitationId;
@@ -376,6 +398,14 @@ export interface Ring {
    */
   meeting: MeetingId;
   /**
+   * How many are in the meeting already.
+   */
+  members: number;
+  /**
+   * The names for people of those who are in, the longest first; at most ten.
+   */
+  names?: string[];
+  /**
    * Rises with each transaction of the meeting; a lower one than the last seen for this invitation is ignored.
    */
   rev: number;
@@ -385,9 +415,9 @@ export interface Ring {
    */
   ring_until_ms: number;
   /**
-   * Who is in the meeting already.
+   * The service has heard of a device of this user that rings.
    */
-  roster: Roster;
+  ringing?: boolean;
   title?: string | null;
 }
 /**
@@ -431,6 +461,31 @@ export interface TurnServer {
   username: string;
 }
 /**
+ * A call that the user has missed and not seen yet.
+ */
+export interface Outcome {
+  /**
+   * When it was missed: milliseconds since 1970, service's clock.
+   */
+  at_ms: number;
+  /**
+   * Who called.
+   */
+  from: UserName;
+  /**
+   * The caller's name for people.
+   */
+  from_name: string;
+  invitation: InvitationId;
+  kind: OutcomeKind;
+  media: Media;
+  meeting: MeetingId;
+  /**
+   * As in `invitation`.
+   */
+  rev: number;
+}
+/**
  * Who is in the meeting and who is being rung.
  */
 export interface Roster {
@@ -472,28 +527,23 @@ export interface Muted {
   video?: boolean;
 }
 /**
- * A call that the user has missed and not seen yet.
+ * What makes a roster of `base` (or of any revision from there up to `rev`) the roster of `rev`.
  */
-export interface Outcome {
+export interface RosterChange {
   /**
-   * When it was missed: milliseconds since 1970, service's clock.
+   * The revision of the roster before the change. Above the one that the receiver knows: something is missing, it asks
+   * for the `roster`.
    */
-  at_ms: number;
+  base: number;
   /**
-   * Who called.
+   * Who is neither in nor being rung any more.
    */
-  from: UserName;
+  gone?: UserName[];
+  host: UserName;
   /**
-   * The caller's name for people.
+   * Who came or changed, whole; each replaces what was known of the same user.
    */
-  from_name: string;
-  invitation: InvitationId;
-  kind: OutcomeKind;
-  media: Media;
-  meeting: MeetingId;
-  /**
-   * As in `invitation`.
-   */
+  members?: Member[];
   rev: number;
 }
 /**
@@ -504,6 +554,10 @@ export interface State {
    * The call that this user is in, on which device, with parameters to join again from here.
    */
   call?: StandingCall | null;
+  /**
+   * Living meetings that the user has left, or lost, and may `join` again; the newest first.
+   */
+  joinable?: Joinable[];
   /**
    * The user's name for people.
    */
@@ -540,6 +594,23 @@ export interface StandingCall {
   media: Media;
   meeting: MeetingId;
   roster: Roster;
+}
+/**
+ * A meeting that goes on without the user, who was a member and may come back.
+ */
+export interface Joinable {
+  media: Media;
+  meeting: MeetingId;
+  /**
+   * How many are in.
+   */
+  members: number;
+  /**
+   * As in an invitation.
+   */
+  names?: string[];
+  rev: number;
+  title?: string | null;
 }
 /**
  * A user whom one may call.

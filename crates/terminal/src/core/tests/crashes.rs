@@ -5,7 +5,7 @@
 use super::super::*;
 use crate::store::Known;
 use signalling::signal::VERSION;
-use signalling::{EndReason, JoinParameters, Media, Outcome, OutcomeKind, ParticipationId, Profile, Ring, Roster};
+use signalling::{EndReason, JoinParameters, Media, Outcome, OutcomeKind, ParticipationId, Profile, Ring};
 use std::collections::{BTreeMap, VecDeque};
 use uuid::Uuid;
 
@@ -163,6 +163,7 @@ impl World {
             name: "Bob".into(),
             rings: rings.collect(),
             call: None,
+            joinable: vec![],
             outcomes: outcomes.collect(),
         };
         let down = self.down(None, Some(request), DownBody::State(Box::new(state)));
@@ -310,7 +311,7 @@ impl World {
     fn down(&self, meeting: Option<MeetingId>, in_reply_to: Option<SignalId>, body: DownBody) -> Down {
         let (sent_at_ms, expires_at_ms) = (self.now_ms, self.now_ms + 3_600_000);
         let id = SignalId(Uuid::from_u128(1));
-        Down { envelope: Envelope { v: VERSION, id, meeting, sent_at_ms, expires_at_ms, in_reply_to }, body }
+        Down { envelope: Envelope { v: VERSION, id, meeting, sent_at_ms, expires_at_ms, in_reply_to, rev: None }, body }
     }
 
     fn ring(&self, invitation: u128, rev: u64) -> Ring {
@@ -334,7 +335,9 @@ impl World {
             title: None,
             ring_until_ms: 1_000_000_000,
             join,
-            roster: Roster::default(),
+            ringing: true,
+            members: 1,
+            names: vec![],
         }
     }
 
