@@ -61,7 +61,13 @@ function missed(from: string, from_name: string, ago_ms: number, more: Partial<O
 
 function ringing(media: "audio" | "video"): CallState {
   const from = { user: "alice", name: "Alice Marsh" };
-  const roster = { rev: 1, host: "alice", members: [alice, member("carol", "Carol Núñez")] };
+  const inside =
+    media === "video"
+      ? {
+          members: 9,
+          names: ["Alice Marsh", "Carol Núñez", "Dmitri Halonen", "Esmé Fairweather-Castellanos", "Farid Rahimi"],
+        }
+      : { members: 2, names: ["Alice Marsh", "Carol Núñez"] };
   return call({
     me: "bob",
     direction: "in",
@@ -69,7 +75,8 @@ function ringing(media: "audio" | "video"): CallState {
     admitted: false,
     from,
     media,
-    roster,
+    inside,
+    roster: { rev: 0, members: [] },
     joined_at_ms: undefined,
   });
 }

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { watchKeys } from "../src/state/keyboard.ts";
 import { readLink } from "../src/state/link.ts";
 import { type Actions, createModel } from "../src/state/model.ts";
+import { alsoThere } from "../src/state/others.ts";
 import { endWords, invitationNews, staysOpen } from "../src/state/outcome.ts";
 import { downWords } from "../src/state/trouble.ts";
 
@@ -153,5 +154,21 @@ describe("keys", () => {
     model.call.value = undefined;
     press("m");
     expect(done).toEqual([]);
+  });
+});
+
+describe("who is in a call that rings", () => {
+  const ringing = (count: number, ...names: string[]) =>
+    alsoThere({ from: { user: "alice", name: "Alice" }, inside: { members: count, names } });
+
+  test("is named without the caller, and counted past three", () => {
+    expect(ringing(1, "Alice")).toBeUndefined();
+    expect(ringing(2, "Alice", "Bob")).toBe("Bob");
+    expect(ringing(12, "Alice", "Bob", "Carol", "Dmitri", "Esmé")).toBe("Bob, Carol, Dmitri, and 8 more");
+  });
+
+  test("is counted without the caller who is not among the names, unless all are named", () => {
+    expect(ringing(12, "Bob", "Carol", "Dmitri", "Esmé")).toBe("Bob, Carol, Dmitri, and 8 more");
+    expect(ringing(2, "Bob", "Carol")).toBe("Bob and Carol");
   });
 });

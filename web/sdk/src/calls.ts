@@ -60,7 +60,7 @@ export class Calls {
 
   ring(ring: Ring): void {
     const known = this.#byMeeting.get(ring.meeting);
-    if (known) return known.stillRings(ring.roster);
+    if (known) return known.stillRings(ring);
     const call = this.#adopt(new Call(incoming(this.#shell.me(), ring), this.#services(), ring));
     this.#shell.rings(call);
     call.sayThatItRings();

@@ -27,7 +27,8 @@ export function ring(more: Partial<Ring> = {}): Ring {
     media: "video",
     ring_until_ms: T0 + 45_000,
     join: join(),
-    roster: roster(1, member("alice", "in"), member("bob", "invited")),
+    members: 1,
+    names: ["Alice"],
     ...more,
   };
 }

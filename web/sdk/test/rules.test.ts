@@ -10,7 +10,7 @@ import {
   onState,
   type RingEntry,
 } from "../src/ring/rules.ts";
-import { ended, envelope, invitation, outcome, ring, state, T0 } from "./fixtures.ts";
+import { ended, envelope, invitation, member, outcome, ring, roster, state, T0 } from "./fixtures.ts";
 
 const fresh = { sent_at_ms: T0, expires_at_ms: T0 + 45_000, dup: false };
 const onTime = { now_ms: T0 + 10, clock_known: true };
@@ -126,7 +126,12 @@ describe("the state answer", () => {
   });
 
   test("knows the call that this device is in", () => {
-    const call = { meeting: "m1", media: "video", here: true, roster: ring().roster } as const;
+    const call = {
+      meeting: "m1",
+      media: "video",
+      here: true,
+      roster: roster(4, member("alice", "in"), member("bob", "in")),
+    } as const;
     const [verdict] = onState([entry()], state({ call }), 0);
     expect(verdict?.effect).toMatchObject({ do: "stop", reason: { why: "admitted" } });
   });

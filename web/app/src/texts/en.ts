@@ -105,6 +105,7 @@ export const en = {
   "incoming.audio": "Audio call",
   "incoming.calls": "{name} is calling",
   "incoming.with": "Also there: {names}",
+  "incoming.more": "{count} more",
   "incoming.accept_video": "Accept with video",
   "incoming.accept_audio": "Accept with audio",
   "incoming.decline": "Decline",

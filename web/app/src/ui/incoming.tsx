@@ -1,9 +1,8 @@
 /** A ring: a native dialog over whatever is on the screen. The first one that rings is shown first. */
 
-import { isIn } from "@convoke/sdk";
 import { useEffect, useRef } from "preact/hooks";
 import type { Ringing } from "../state/model.ts";
-import { names } from "../texts/format.ts";
+import { alsoThere } from "../state/others.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
@@ -25,8 +24,7 @@ function Incoming({ ringing: { key, state } }: { ringing: Ringing }) {
   }, []);
   const name = state.from?.name ?? "";
   const video = state.media === "video";
-  const known = [state.from?.user, state.me];
-  const others = state.roster.members.filter((member) => isIn(member) && !known.includes(member.user));
+  const others = alsoThere(state);
   return (
     <dialog
       ref={dialog}
@@ -45,7 +43,7 @@ function Incoming({ ringing: { key, state } }: { ringing: Ringing }) {
       <p class="eyebrow">{t(video ? "incoming.video" : "incoming.audio")}</p>
       <h2 id="incoming-title">{t("incoming.calls", { name })}</h2>
       {state.title ? <p>{state.title}</p> : null}
-      {others.length > 0 ? <p>{t("incoming.with", { names: names(others.map((member) => member.name)) })}</p> : null}
+      {others ? <p>{t("incoming.with", { names: others })}</p> : null}
       {model.call.value ? <p class="hint">{t("incoming.leaves")}</p> : null}
       <Answers
         video={video}

@@ -15,7 +15,6 @@ import type {
   MeetingId,
   ParticipationId,
   Ring,
-  Roster,
   Source,
   StandingCall,
   Track,
@@ -23,7 +22,7 @@ import type {
   UserName,
 } from "../wire.ts";
 import { type RosterChange, rosterChanges } from "./changes.ts";
-import { type CallEvent, type CallState, reduce, self } from "./state.ts";
+import { type CallEvent, type CallState, reduce } from "./state.ts";
 
 /** What a call asks of its client. */
 export interface CallServices {
@@ -216,11 +215,10 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /** @internal The service says that the ring stands, and perhaps that it has not heard what was said here. */
-  stillRings(roster: Roster): void {
-    const { phase, me } = this.#state;
-    this.apply({ type: "local_roster", roster });
+  stillRings({ ringing }: Ring): void {
+    const { phase } = this.#state;
     if (phase === "accepting" && !this.#answering) void this.#answer();
-    if (phase === "incoming" && self(roster, me)?.state === "invited") this.sayThatItRings();
+    if (phase === "incoming" && !ringing) this.sayThatItRings();
   }
 
   /** @internal */

@@ -9,7 +9,9 @@ export type RosterChange =
   | { what: "lost"; user: UserName; name: string }
   | { what: "back"; user: UserName; name: string };
 
+/** The first roster of a call is no news. */
 export function rosterChanges(before: Roster, after: Roster, me: UserName): RosterChange[] {
+  if (before.rev === 0) return [];
   const earlier = new Map(before.members.map((member) => [member.user, member]));
   const later = new Set(after.members.filter(isIn).map((member) => member.user));
   const come = after.members.flatMap((member): RosterChange[] => {

@@ -63,6 +63,8 @@ export interface CallState {
   title?: string;
   /** Who rings here. */
   from?: { user: UserName; name: string };
+  /** Who was in when it rang here: how many, and some of their names, the caller's among them. */
+  inside?: { members: number; names: readonly string[] };
   phase: CallPhase;
   /** The service has let this device in. */
   admitted: boolean;
@@ -84,7 +86,6 @@ export interface CallState {
 /** What happens on this side. */
 export type LocalEvent =
   | { type: "local_accept" }
-  | { type: "local_roster"; roster: Roster }
   /** The state answer says that this device is in. */
   | { type: "local_admitted"; meeting: MeetingId; roster: Roster }
   | { type: "local_invite"; users: readonly UserName[] }
@@ -115,7 +116,7 @@ export function incoming(me: UserName, ring: Ring): CallState {
     phase: "incoming",
     from,
     title,
-    roster: ring.roster,
+    inside: { members: ring.members, names: ring.names ?? [] },
   };
 }
 
@@ -189,8 +190,6 @@ function local(state: CallState, event: CallEvent): CallState {
       return state.phase === "incoming" ? { ...state, phase: "accepting" } : state;
     case "local_admitted":
       return withoutUnheard(admitted(state, event.roster, event.meeting, event.at_ms));
-    case "local_roster":
-      return withRoster(state, event.roster, event.at_ms);
     case "local_invite":
       return event.users.reduce((next, user) => withProgress(next, user, { is: "calling" }), state);
     case "local_not_invited":

@@ -135,6 +135,7 @@ export function isRingSignal(signal: Down): signal is RingSignal {
 }
 
 function ringOf(signal: DownOf<"invitation">): Ring {
-  const { invitation, rev, meeting, from, from_name, media, title, ring_until_ms, join, roster } = signal;
-  return { invitation, rev, meeting, from, from_name, media, title, ring_until_ms, join, roster };
+  const { invitation, rev, meeting, from, from_name, media, title, ring_until_ms, join, members, names, ringing } =
+    signal;
+  return { invitation, rev, meeting, from, from_name, media, title, ring_until_ms, join, members, names, ringing };
 }
