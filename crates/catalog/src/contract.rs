@@ -61,10 +61,12 @@ macro_rules! catalog_contract {
                 a_new_meeting_has_revision_1_and_rises_by_1
                 a_meeting_that_exists_cannot_be_made_again
                 of_many_commits_on_one_revision_one_wins_and_the_others_conflict
+                a_commit_that_only_read_a_meeting_conflicts_with_a_newer_revision
                 a_request_is_handled_once
                 a_refused_commit_leaves_nothing_behind
                 timers_are_replaced_and_come_earliest_first
                 engagements_are_replaced
+                a_user_may_be_rung_and_have_left_while_in_another_meeting
                 a_user_has_one_exclusive_engagement_over_live_meetings
                 of_two_meetings_that_want_a_user_at_once_one_gets_it
                 the_end_of_a_meeting_frees_its_people

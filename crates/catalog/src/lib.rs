@@ -19,8 +19,8 @@ pub use access::{
     ParentTopic, Rule, User,
 };
 pub use meetings::{
-    CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow,
-    TimerRow,
+    CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow, NewOutboxRow, OutboxRow,
+    OutcomeRow, Tie, TimerRow,
 };
 
 pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};
@@ -89,7 +89,7 @@ pub trait Catalog: Send + Sync {
     /// [`CommitError::Conflict`]. A meeting that ends engages nobody.
     fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError>;
     fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
-    /// The live meetings in which a user is engaged (in, rung, or calling).
+    /// The ties of these users to live meetings, of all kinds.
     fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>>;
     /// Timers that are due at `now_ms`, earliest first.
     fn due_timers(&self, now_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;

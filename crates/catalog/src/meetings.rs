@@ -27,6 +27,15 @@ pub struct MeetingCommit {
     pub seen: Vec<(String, Uuid)>,
     /// Counted for [`creates_since`](crate::Catalog::creates_since).
     pub created_by: Option<(String, u64)>,
+    /// A meeting that stays as it is, and was read to decide this.
+    pub read: Option<MeetingRead>,
+}
+
+/// What a decision that changes nothing was made from: at another revision it fails with [`CommitError::Conflict`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeetingRead {
+    pub id: Uuid,
+    pub revision: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +52,21 @@ pub struct MeetingChange {
     pub engaged: Vec<Engagement>,
 }
 
-/// A user's tie to a live meeting. At most one *exclusive* one per user over all meetings.
+/// A user's tie to a live meeting; one per user and meeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engagement {
     pub user: String,
     pub meeting: Uuid,
-    /// In the call or calling; false while only being rung.
-    pub exclusive: bool,
+    pub kind: Tie,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tie {
+    /// In the call or calling. Exclusive: a user has at most one over all meetings.
+    In,
+    Rung,
+    /// A former member, who may come back.
+    Left,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +116,7 @@ pub enum CommitError {
     Conflict,
     #[error("this request was handled before")]
     AlreadyHandled,
-    /// An exclusive engagement of this user in another live meeting stands against it.
+    /// This user is [`Tie::In`] another live meeting.
     #[error("one of its users is in another meeting ({meeting})")]
     Engaged { user: String, meeting: Uuid },
     #[error(transparent)]

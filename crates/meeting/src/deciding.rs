@@ -6,11 +6,11 @@ use crate::mail;
 use crate::reconcile::Reconciler;
 use crate::token::JoinSigner;
 use catalog::{
-    Catalog, CatalogError, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRow, OutcomeRow,
-    TimerRow,
+    Catalog, CatalogError, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow,
+    OutcomeRow, TimerRow,
 };
 use queue::Queue;
-use signalling::meeting::{Context, DocumentError, Event, Meeting, Missed, Outgoing, Step};
+use signalling::meeting::{Context, DocumentError, Event, Meeting, Missed, Outgoing, Step, Tie};
 use signalling::{MeetingId, SignalId};
 use std::sync::Arc;
 use tokio::sync::{Mutex, Notify};
@@ -111,7 +111,8 @@ impl Shared {
         Err(CommitError::Conflict.into())
     }
 
-    /// Stores a decision with all it caused, and sets everybody to work on it.
+    /// Stores a decision with all it caused, and sets everybody to work on it. It is stored only while the document is the
+    /// one that it was made from, also where it changes nothing: its answers would come after those of a newer one.
     pub(crate) async fn store(&self, expected: Option<u64>, step: Step, extra: Extra) -> Result<(), Undecided> {
         let Step { meeting, changed, sends, missed } = step;
         let change = changed.then(|| self.change(&meeting, expected));
@@ -119,8 +120,10 @@ impl Shared {
         if nothing {
             return Ok(());
         }
+        let read = expected.filter(|_| !changed).map(|revision| MeetingRead { id: meeting.id.0, revision });
         let commit = MeetingCommit {
             meeting: change,
+            read,
             outcomes: missed.into_iter().map(outcome_row).collect(),
             ..self.commit_of(Some(meeting.id), sends, extra)
         };
@@ -178,7 +181,7 @@ impl Shared {
         let timers = meeting.timers(&self.config.rules).into_iter();
         let timers = timers.map(|timer| TimerRow { meeting: id, key: timer.kind.key(), due_ms: timer.due_ms });
         let engaged = meeting.engagements().into_iter();
-        let engaged = engaged.map(|tie| Engagement { user: tie.user.0, meeting: id, exclusive: tie.exclusive });
+        let engaged = engaged.map(|tie| Engagement { user: tie.user.0, meeting: id, kind: row_kind(tie.kind) });
         MeetingChange {
             id,
             expected,
@@ -188,6 +191,14 @@ impl Shared {
             timers: timers.collect(),
             engaged: engaged.collect(),
         }
+    }
+}
+
+fn row_kind(tie: Tie) -> catalog::Tie {
+    match tie {
+        Tie::In => catalog::Tie::In,
+        Tie::Rung => catalog::Tie::Rung,
+        Tie::Left => catalog::Tie::Left,
     }
 }
 

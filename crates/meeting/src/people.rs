@@ -1,7 +1,7 @@
 //! What the catalog knows of users and their devices.
 
 use crate::config::Config;
-use catalog::{Catalog, CatalogError, DeviceState, User};
+use catalog::{Catalog, CatalogError, DeviceState, Tie, User};
 use signalling::meeting::{Callee, Meeting};
 use signalling::{ClientId, Contact, MeetingId, Presence, UserName};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -30,7 +30,8 @@ pub(crate) async fn callees(
     let names: Vec<String> = users.iter().map(|user| user.0.clone()).collect();
     let known = known_users(catalog, &names);
     let (known, devices, ties) = tokio::try_join!(known, catalog.devices_of(&names), catalog.engagements_of(&names))?;
-    let elsewhere = |user: &str| ties.iter().any(|tie| tie.user == user && tie.exclusive && tie.meeting != meeting.0);
+    let elsewhere =
+        |user: &str| ties.iter().any(|tie| tie.user == user && tie.kind == Tie::In && tie.meeting != meeting.0);
     let mut found = Vec::new();
     for (name, user) in names.into_iter().zip(known) {
         let Some(user) = user else { return Ok(Err(UserName(name))) };
@@ -68,7 +69,7 @@ pub(crate) async fn contacts(catalog: &dyn Catalog, own: &UserName) -> Result<Ve
     users.truncate(Config::CONTACTS_MAX as usize);
     let names: Vec<String> = users.iter().map(|user| user.user.clone()).collect();
     let ties = catalog.engagements_of(&names).await?;
-    let in_call = ties.into_iter().filter(|tie| tie.exclusive).map(|tie| tie.user).collect::<HashSet<_>>();
+    let in_call = ties.into_iter().filter(|tie| tie.kind == Tie::In).map(|tie| tie.user).collect::<HashSet<_>>();
     let mut devices: HashMap<String, Vec<DeviceState>> = HashMap::new();
     for device in catalog.devices_of(&names).await? {
         devices.entry(device.user.clone()).or_default().push(device);

@@ -2,7 +2,7 @@
 
 use crate::deciding::{Shared, Undecided};
 use crate::intake;
-use catalog::{CatalogError, OnlineEvent, OnlineKind};
+use catalog::{CatalogError, OnlineEvent, OnlineKind, Tie};
 use queue::{Delivery, GroupName, TopicName};
 use serde::Deserialize;
 use signalling::meeting::Event;
@@ -103,11 +103,12 @@ async fn apply(shared: &Shared, event: OnlineEvent) -> Result<(), Undecided> {
     let online = devices.iter().any(|device| device.client_id == client && device.online);
     let reachable = devices.iter().any(|device| device.online);
     for tie in shared.catalog.engagements_of(std::slice::from_ref(&user.0)).await? {
-        if tie.exclusive {
-            shared.happen(tie.meeting, Event::Online { client: ClientId(client.clone()), online }).await?;
-        } else if !reachable {
-            shared.happen(tie.meeting, Event::Unreachable { user: user.clone() }).await?;
-        }
+        let event = match tie.kind {
+            Tie::In => Event::Online { client: ClientId(client.clone()), online },
+            Tie::Rung if !reachable => Event::Unreachable { user: user.clone() },
+            Tie::Rung | Tie::Left => continue,
+        };
+        shared.happen(tie.meeting, event).await?;
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 use super::{Store, change, commit, id, names};
 use crate::limits::{CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, OUTCOMES_PER_USER_MAX};
 use crate::{
-    Catalog, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRow, NewOutboxRow, OutcomeRow,
-    TimerRow,
+    Catalog, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow, NewOutboxRow,
+    OutcomeRow, Tie, TimerRow,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -14,8 +14,8 @@ fn timer(meeting: u128, key: &str, due_ms: u64) -> TimerRow {
     TimerRow { meeting: id(meeting), key: key.to_owned(), due_ms }
 }
 
-fn tie(user: &str, meeting: u128, exclusive: bool) -> Engagement {
-    Engagement { user: user.to_owned(), meeting: id(meeting), exclusive }
+fn tie(user: &str, meeting: u128, kind: Tie) -> Engagement {
+    Engagement { user: user.to_owned(), meeting: id(meeting), kind }
 }
 
 fn message(topic: &str) -> NewOutboxRow {
@@ -33,7 +33,7 @@ fn handled(signal: u128, keep_until_ms: u64) -> Option<Handled> {
 
 /// A meeting that says whom it engages exclusively.
 fn engaging(meeting: u128, expected: Option<u64>, users: &[&str]) -> MeetingChange {
-    let engaged = users.iter().map(|user| tie(user, meeting, true)).collect();
+    let engaged = users.iter().map(|user| tie(user, meeting, Tie::In)).collect();
     MeetingChange { engaged, ..change(meeting, expected) }
 }
 
@@ -98,6 +98,26 @@ async fn at_once<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>
     .await
 }
 
+pub async fn a_commit_that_only_read_a_meeting_conflicts_with_a_newer_revision(store: &impl Store) {
+    let catalog = store.open().await;
+    catalog.commit(commit(change(1, None))).await.unwrap();
+    let read = |meeting, revision| MeetingCommit {
+        read: Some(MeetingRead { id: id(meeting), revision }),
+        handled: handled(70, 1_000),
+        outbox: vec![message("answer")],
+        ..MeetingCommit::default()
+    };
+    catalog.commit(commit(change(1, Some(1)))).await.unwrap();
+    for stale in [read(1, 1), read(1, 3), read(2, 1)] {
+        assert_eq!(catalog.commit(stale).await, Err(CommitError::Conflict));
+    }
+    assert!(catalog.outbox(0, 10).await.unwrap().is_empty() && !catalog.handled(id(70)).await.unwrap());
+    catalog.commit(read(1, 2)).await.unwrap();
+    assert_eq!(catalog.meeting(id(1)).await.unwrap().unwrap().revision, 2);
+    assert_eq!(catalog.commit(read(1, 1)).await, Err(CommitError::AlreadyHandled), "a repetition wins over a conflict");
+    assert_eq!(topics(&catalog, 0, 10).await, ["answer"]);
+}
+
 pub async fn a_request_is_handled_once(store: &impl Store) {
     let catalog = store.open().await;
     let request = MeetingCommit { handled: handled(70, 1_000), outbox: vec![message("answer")], ..Default::default() };
@@ -118,8 +138,8 @@ pub async fn a_refused_commit_leaves_nothing_behind(store: &impl Store) {
         handled: handled(70, 1_000),
         outbox: vec![message("never")],
         outcomes: vec![outcome("ann", 5, 1, "{}")],
-        seen: Vec::new(),
         created_by: Some(("ann".to_owned(), 1)),
+        ..MeetingCommit::default()
     };
     let conflict = MeetingChange { timers: vec![timer(1, "ring", 5)], ..change(1, Some(7)) };
     assert_eq!(catalog.commit(loaded(conflict)).await, Err(CommitError::Conflict));
@@ -131,7 +151,7 @@ pub async fn a_refused_commit_leaves_nothing_behind(store: &impl Store) {
     assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 0);
     assert!(catalog.outcomes("ann", 10).await.unwrap().is_empty());
     assert!(catalog.outbox(0, 10).await.unwrap().is_empty());
-    assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [tie("ann", 1, true)]);
+    assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [tie("ann", 1, Tie::In)]);
 }
 
 pub async fn timers_are_replaced_and_come_earliest_first(store: &impl Store) {
@@ -152,13 +172,27 @@ pub async fn timers_are_replaced_and_come_earliest_first(store: &impl Store) {
 
 pub async fn engagements_are_replaced(store: &impl Store) {
     let catalog = store.open().await;
-    let ties = vec![tie("ann", 1, true), tie("bob", 1, false)];
+    let ties = vec![tie("ann", 1, Tie::In), tie("bob", 1, Tie::Rung)];
     catalog.commit(commit(MeetingChange { engaged: ties, ..change(1, None) })).await.unwrap();
     let both = names(&["ann", "bob"]);
-    assert_eq!(catalog.engagements_of(&both).await.unwrap(), [tie("ann", 1, true), tie("bob", 1, false)]);
+    assert_eq!(catalog.engagements_of(&both).await.unwrap(), [tie("ann", 1, Tie::In), tie("bob", 1, Tie::Rung)]);
     catalog.commit(commit(engaging(1, Some(1), &["bob"]))).await.unwrap();
-    assert_eq!(catalog.engagements_of(&both).await.unwrap(), [tie("bob", 1, true)]);
+    assert_eq!(catalog.engagements_of(&both).await.unwrap(), [tie("bob", 1, Tie::In)]);
     assert!(catalog.engagements_of(&[]).await.unwrap().is_empty());
+}
+
+pub async fn a_user_may_be_rung_and_have_left_while_in_another_meeting(store: &impl Store) {
+    let catalog = store.open().await;
+    catalog.commit(commit(engaging(1, None, &["ann"]))).await.unwrap();
+    for (meeting, kind) in [(2, Tie::Rung), (3, Tie::Left), (4, Tie::Left)] {
+        let engaged = vec![tie("ann", meeting, kind)];
+        catalog.commit(commit(MeetingChange { engaged, ..change(meeting, None) })).await.unwrap();
+    }
+    let found = catalog.engagements_of(&names(&["ann"])).await.unwrap();
+    let kinds: Vec<Tie> = found.iter().map(|tie| tie.kind).collect();
+    assert_eq!(kinds, [Tie::In, Tie::Rung, Tie::Left, Tie::Left]);
+    let back = catalog.commit(commit(engaging(3, Some(1), &["ann"]))).await;
+    assert!(matches!(back, Err(CommitError::Engaged { meeting, .. }) if meeting == id(1)), "{back:?}");
 }
 
 pub async fn a_user_has_one_exclusive_engagement_over_live_meetings(store: &impl Store) {
@@ -166,11 +200,11 @@ pub async fn a_user_has_one_exclusive_engagement_over_live_meetings(store: &impl
     catalog.commit(commit(engaging(1, None, &["ann"]))).await.unwrap();
     let refused = catalog.commit(commit(engaging(2, None, &["bob", "ann"]))).await;
     assert_eq!(refused, Err(CommitError::Engaged { user: "ann".to_owned(), meeting: id(1) }));
-    let rung = MeetingChange { engaged: vec![tie("ann", 2, false), tie("bob", 2, true)], ..change(2, None) };
+    let rung = MeetingChange { engaged: vec![tie("ann", 2, Tie::Rung), tie("bob", 2, Tie::In)], ..change(2, None) };
     catalog.commit(commit(rung)).await.unwrap();
     let mut found = catalog.engagements_of(&names(&["ann"])).await.unwrap();
     found.sort_by_key(|tie| tie.meeting);
-    assert_eq!(found, [tie("ann", 1, true), tie("ann", 2, false)]);
+    assert_eq!(found, [tie("ann", 1, Tie::In), tie("ann", 2, Tie::Rung)]);
     catalog.commit(commit(engaging(1, Some(1), &["ann"]))).await.unwrap();
 }
 
@@ -196,7 +230,7 @@ pub async fn the_end_of_a_meeting_frees_its_people(store: &impl Store) {
 pub async fn rows_of_another_meeting_are_refused(store: &impl Store) {
     let catalog = store.open().await;
     let stray_timer = MeetingChange { timers: vec![timer(2, "ring", 1)], ..change(1, None) };
-    let stray_tie = MeetingChange { engaged: vec![tie("ann", 2, true)], ..change(1, None) };
+    let stray_tie = MeetingChange { engaged: vec![tie("ann", 2, Tie::In)], ..change(1, None) };
     for stray in [stray_timer, stray_tie] {
         assert!(matches!(catalog.commit(commit(stray)).await, Err(CommitError::Catalog(_))));
     }
@@ -294,15 +328,15 @@ pub async fn all_of_a_commit_survives_a_crash(store: &impl Store) {
         handled: handled(70, 1_000),
         outbox: vec![message("a"), message("b")],
         outcomes: vec![outcome("bob", 5, 1, "{}")],
-        seen: Vec::new(),
         created_by: Some(("ann".to_owned(), 3)),
+        ..MeetingCommit::default()
     };
     catalog.commit(all.clone()).await.unwrap();
     drop(catalog);
     let catalog = store.open().await;
     assert_eq!(catalog.meeting(id(1)).await.unwrap().unwrap().revision, 1);
     assert_eq!(catalog.due_timers(9, 9).await.unwrap(), [timer(1, "ring", 9)]);
-    assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [tie("ann", 1, true)]);
+    assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [tie("ann", 1, Tie::In)]);
     assert_eq!(topics(&catalog, 0, 9).await, ["a", "b"]);
     assert_eq!(catalog.outcomes("bob", 9).await.unwrap(), [outcome("bob", 5, 1, "{}")]);
     assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 1);

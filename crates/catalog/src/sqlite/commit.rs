@@ -1,13 +1,14 @@
 //! The one transaction of the meeting service.
 
 use super::fault::Fault;
-use super::rows::{to_i64, to_uuid};
+use super::rows::{tie_name, to_i64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
 use crate::limits::OUTCOMES_PER_USER_MAX;
 use crate::{
-    CatalogError, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, NewOutboxRow, OutcomeRow, TimerRow,
+    CatalogError, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, NewOutboxRow,
+    OutcomeRow, Tie, TimerRow,
 };
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_scalar};
 use uuid::Uuid;
 
 type Done = Result<(), Fault<CommitError>>;
@@ -15,6 +16,9 @@ type Done = Result<(), Fault<CommitError>>;
 pub(super) async fn apply(conn: &mut SqliteConnection, commit: &MeetingCommit) -> Done {
     if let Some(handled) = &commit.handled {
         remember_handled(conn, handled).await?;
+    }
+    if let Some(read) = &commit.read {
+        expect_revision(conn, read).await?;
     }
     if let Some(change) = &commit.meeting {
         change_meeting(conn, change).await?;
@@ -41,6 +45,14 @@ async fn remember_handled(conn: &mut SqliteConnection, handled: &Handled) -> Don
         .execute(conn)
         .await?;
     if done.rows_affected() == 0 { Err(CommitError::AlreadyHandled.into()) } else { Ok(()) }
+}
+
+async fn expect_revision(conn: &mut SqliteConnection, read: &MeetingRead) -> Done {
+    let now: Option<i64> = query_scalar("SELECT revision FROM meetings WHERE id = $1")
+        .bind(read.id.to_string())
+        .fetch_optional(conn)
+        .await?;
+    if now == Some(to_i64(read.revision)?) { Ok(()) } else { Err(CommitError::Conflict.into()) }
 }
 
 async fn change_meeting(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
@@ -101,9 +113,9 @@ async fn put_timers(conn: &mut SqliteConnection, timers: &[TimerRow]) -> Done {
 async fn put_engagements(conn: &mut SqliteConnection, engaged: &[Engagement]) -> Done {
     for some in engaged.chunks(NAMES_PER_QUERY) {
         refuse_engaged(conn, some).await?;
-        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO engagements (meeting, user_id, exclusive) ");
+        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO engagements (meeting, user_id, kind) ");
         sql.push_values(some, |mut row, tie| {
-            row.push_bind(tie.meeting.to_string()).push_bind(tie.user.clone()).push_bind(tie.exclusive);
+            row.push_bind(tie.meeting.to_string()).push_bind(tie.user.clone()).push_bind(tie_name(tie.kind));
         });
         sql.build().execute(&mut *conn).await?;
     }
@@ -112,11 +124,11 @@ async fn put_engagements(conn: &mut SqliteConnection, engaged: &[Engagement]) ->
 
 /// Says who stands against it, where the unique index would only say that somebody does.
 async fn refuse_engaged(conn: &mut SqliteConnection, engaged: &[Engagement]) -> Done {
-    let users: Vec<String> = engaged.iter().filter(|tie| tie.exclusive).map(|tie| tie.user.clone()).collect();
+    let users: Vec<String> = engaged.iter().filter(|tie| tie.kind == Tie::In).map(|tie| tie.user.clone()).collect();
     if users.is_empty() {
         return Ok(());
     }
-    let mut sql = QueryBuilder::new("SELECT user_id, meeting FROM engagements WHERE exclusive AND user_id IN (");
+    let mut sql = QueryBuilder::new("SELECT user_id, meeting FROM engagements WHERE kind = 'in' AND user_id IN (");
     push_list(&mut sql, &users);
     sql.push(" ORDER BY user_id LIMIT 1");
     let holder: Option<(String, String)> = sql.build_query_as().fetch_optional(conn).await?;

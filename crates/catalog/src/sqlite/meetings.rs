@@ -1,7 +1,7 @@
 //! What the meeting service reads, and the outbox.
 
 use super::fault::Fault;
-use super::rows::{to_i64, to_u64, to_uuid};
+use super::rows::{to_i64, to_tie, to_u64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
 use crate::{CatalogError, Engagement, MeetingRow, OutboxRow, OutcomeRow, TimerRow};
 use sqlx::{QueryBuilder, SqliteConnection, query_as, query_scalar};
@@ -32,12 +32,12 @@ pub(super) async fn handled(conn: &mut SqliteConnection, signal: Uuid) -> Result
 pub(super) async fn engagements_of(conn: &mut SqliteConnection, users: &[String]) -> Result<Vec<Engagement>, Fault> {
     let mut found = Vec::new();
     for some in users.chunks(NAMES_PER_QUERY) {
-        let mut sql = QueryBuilder::new("SELECT user_id, meeting, exclusive FROM engagements WHERE user_id IN (");
+        let mut sql = QueryBuilder::new("SELECT user_id, meeting, kind FROM engagements WHERE user_id IN (");
         push_list(&mut sql, some);
         sql.push(" ORDER BY user_id, meeting");
-        let rows: Vec<(String, String, bool)> = sql.build_query_as().fetch_all(&mut *conn).await?;
-        for (user, meeting, exclusive) in rows {
-            found.push(Engagement { user, meeting: to_uuid(&meeting)?, exclusive });
+        let rows: Vec<(String, String, String)> = sql.build_query_as().fetch_all(&mut *conn).await?;
+        for (user, meeting, kind) in rows {
+            found.push(Engagement { user, meeting: to_uuid(&meeting)?, kind: to_tie(&kind)? });
         }
     }
     Ok(found)

@@ -4,7 +4,10 @@ use super::open::{OpenError, Trouble};
 use sqlx::{Connection, SqliteConnection, query, query_scalar, raw_sql};
 
 /// In order; the version of a schema is how many were applied. A script that was released never changes.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_access_online_meetings.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_access_online_meetings.sql"),
+    include_str!("../../migrations/sqlite/0002_kinds_of_engagement.sql"),
+];
 
 /// The schema that this program reads and writes.
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;

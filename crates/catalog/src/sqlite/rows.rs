@@ -1,6 +1,6 @@
 //! Rust values as columns and back. SQL has no unsigned 64 bit numbers and no type for a UUID that all engines share.
 
-use crate::{CatalogError, Rule};
+use crate::{CatalogError, Rule, Tie};
 use uuid::Uuid;
 
 pub(super) fn to_i64(value: u64) -> Result<i64, CatalogError> {
@@ -31,5 +31,22 @@ pub(super) fn to_rule(name: &str) -> Result<Rule, CatalogError> {
         "from_queue" => Ok(Rule::FromQueue),
         "both" => Ok(Rule::Both),
         _ => Err(CatalogError::Damaged(format!("{name:?} is no rule of a parent topic"))),
+    }
+}
+
+pub(super) fn tie_name(tie: Tie) -> &'static str {
+    match tie {
+        Tie::In => "in",
+        Tie::Rung => "rung",
+        Tie::Left => "left",
+    }
+}
+
+pub(super) fn to_tie(name: &str) -> Result<Tie, CatalogError> {
+    match name {
+        "in" => Ok(Tie::In),
+        "rung" => Ok(Tie::Rung),
+        "left" => Ok(Tie::Left),
+        _ => Err(CatalogError::Damaged(format!("{name:?} is no kind of engagement"))),
     }
 }

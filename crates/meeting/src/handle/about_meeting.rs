@@ -5,7 +5,7 @@ use crate::clock;
 use crate::deciding::{Extra, Known, TRIES_MAX, Undecided};
 use crate::people;
 use crate::request::check_new_meeting;
-use catalog::CommitError;
+use catalog::{CommitError, Tie};
 use signalling::meeting::{Actor, Event, Meeting, Request};
 use signalling::{UpBody, UserName};
 use std::collections::BTreeSet;
@@ -60,7 +60,7 @@ impl Asked<'_> {
     /// The meeting that the sender is in since its own create became an accept.
     async fn taken_over(&self, actor: &Actor) -> Result<Option<Known>, Undecided> {
         let ties = self.shared.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
-        for tie in ties.into_iter().filter(|tie| tie.exclusive) {
+        for tie in ties.into_iter().filter(|tie| tie.kind == Tie::In) {
             let known = self.shared.known(tie.meeting).await?;
             let known = known.filter(|known| known.meeting.took_over(self.meeting(), &actor.user));
             if known.is_some() {

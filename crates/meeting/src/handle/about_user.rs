@@ -5,6 +5,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::deciding::{Extra, Undecided};
 use crate::people;
+use catalog::Tie;
 use serde::Serialize;
 use signalling::meeting::{Actor, Event, Meeting, Outgoing, Parent, Request};
 use signalling::{DownBody, InvitationId, Outcome, Ring, StandingCall, State};
@@ -42,7 +43,7 @@ impl Asked<'_> {
     async fn meetings_of(&self, actor: &Actor) -> Result<Vec<Meeting>, Undecided> {
         let ties = self.shared.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
         let mut meetings = Vec::new();
-        for tie in ties {
+        for tie in ties.into_iter().filter(|tie| tie.kind != Tie::Left) {
             let event = Event::Request { actor: actor.clone(), request: Request::State };
             meetings.extend(self.shared.happen(tie.meeting, event).await?);
         }

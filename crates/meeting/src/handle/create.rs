@@ -5,7 +5,7 @@ use crate::clock;
 use crate::deciding::{Extra, Known, TRIES_MAX, Undecided};
 use crate::people;
 use crate::request::refusal;
-use catalog::{CommitError, Engagement};
+use catalog::{CommitError, Engagement, Tie};
 use signalling::ChannelError;
 use signalling::meeting::{Actor, Callee, Create, Event, Meeting, Request, Step};
 use signalling::{InvitationId, Media, MeetingId, RefusalCode, UserName};
@@ -63,7 +63,7 @@ impl Asked<'_> {
             return self.accept_crossing(actor, known, invitation).await;
         }
         // Here too, for a meeting that ends as it begins binds nobody, and the commit would not mind.
-        if ties.iter().any(|tie| tie.exclusive && tie.meeting != id.0) {
+        if ties.iter().any(|tie| tie.kind == Tie::In && tie.meeting != id.0) {
             return self.refuse_engaged().await;
         }
         let callees = async { Ok(people::callees(&*self.shared.catalog, callees, id).await?) };
@@ -114,7 +114,7 @@ impl Asked<'_> {
         ties: &[Engagement],
     ) -> Result<Option<(Known, InvitationId)>, Undecided> {
         let [callee] = callees else { return Ok(None) };
-        for tie in ties.iter().filter(|tie| !tie.exclusive) {
+        for tie in ties.iter().filter(|tie| tie.kind == Tie::Rung) {
             let Some(known) = self.shared.known(tie.meeting).await? else { continue };
             let ring = known.meeting.pending_for(&actor.user);
             let ring = ring.filter(|ring| ring.by == *callee && clock::now_ms() < ring.deadline_ms());

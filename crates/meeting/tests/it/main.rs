@@ -3,8 +3,10 @@
 mod calls;
 mod crashes;
 mod gaps;
+mod held;
 mod logs;
 mod people;
+mod races;
 mod refusals;
 mod rtc;
 mod world;

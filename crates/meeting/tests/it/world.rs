@@ -1,5 +1,6 @@
 //! The service on the real queue and the real catalog, with terminals that stand where the broker is.
 
+use crate::held::{Held, Hold};
 use crate::rtc::Recorder;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use bytes::Bytes;
@@ -96,6 +97,7 @@ pub(crate) struct World {
     log: Log,
     engine: Engine,
     pub(crate) catalog: Arc<SqliteCatalog>,
+    pub(crate) hold: Arc<Hold>,
     pub(crate) rtc: Recorder,
     pub(crate) config: Config,
     key_pem: String,
@@ -155,6 +157,7 @@ impl World {
             log,
             engine,
             catalog,
+            hold: Arc::default(),
             rtc: Recorder::default(),
             config,
             key_pem,
@@ -212,7 +215,8 @@ impl World {
             hanging: Mutex::default(),
         };
         let signer = JoinSigner::from_pem("convoke", "test", &self.key_pem).unwrap();
-        let (catalog, rtc) = (Arc::clone(&self.catalog), Arc::new(self.rtc.clone()));
+        let catalog = Held { catalog: Arc::clone(&self.catalog), hold: Arc::clone(&self.hold) };
+        let (catalog, rtc) = (Arc::new(catalog), Arc::new(self.rtc.clone()));
         let started = MeetingService::start(self.config.clone(), Arc::new(gate), catalog, rtc, signer).await;
         self.service = Some(started.unwrap());
     }

@@ -148,12 +148,21 @@ pub struct End {
     pub early: bool,
 }
 
-/// A user's tie to the meeting.
+/// A user's tie to the meeting; one per user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engagement {
     pub user: UserName,
-    /// In the call or calling; false while only being rung.
-    pub exclusive: bool,
+    pub kind: Tie,
+}
+
+/// The greatest counts where a user has several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tie {
+    /// A former member, who may come back.
+    Left,
+    Rung,
+    /// In the call or calling: in one meeting at a time.
+    In,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,9 +254,13 @@ impl Meeting {
         if self.is_over() {
             return Vec::new();
         }
-        let inside = self.members.iter().map(|stay| Engagement { user: stay.user.clone(), exclusive: true });
-        let rung = self.pending().map(|rung| Engagement { user: rung.user.clone(), exclusive: false });
-        inside.chain(rung).collect()
+        let inside = self.members.iter().map(|stay| (&stay.user, Tie::In));
+        let rung = self.pending().map(|rung| (&rung.user, Tie::Rung));
+        let mut ties: BTreeMap<&UserName, Tie> = BTreeMap::new();
+        for (user, kind) in inside.chain(rung) {
+            ties.entry(user).and_modify(|tie| *tie = kind.max(*tie)).or_insert(kind);
+        }
+        ties.into_iter().map(|(user, kind)| Engagement { user: user.clone(), kind }).collect()
     }
 }
 

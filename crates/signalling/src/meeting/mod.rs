@@ -25,7 +25,8 @@ mod turn;
 mod view;
 
 pub use document::{
-    Device, DocumentError, End, Engagement, Invitation, InvitationState, MediaState, Meeting, Stay, Timer, TimerKind,
+    Device, DocumentError, End, Engagement, Invitation, InvitationState, MediaState, Meeting, Stay, Tie, Timer,
+    TimerKind,
 };
 pub use event::{Actor, Callee, Context, Create, Event, MediaChange, Missed, Outgoing, Parent, Request, Step, Ticket};
 pub use rules::Rules;

@@ -26,7 +26,8 @@ fn every_message_of_a_call_is_read_as_it_was_written() {
     sends.extend(world.request("alice.phone", signalling::meeting::Request::Destroy));
     assert!(sends.len() > 7);
     for send in sends {
-        let signal = down(send.body);
+        let mut signal = down(send.body);
+        signal.envelope.rev = send.rev;
         let text = serde_json::to_string(&signal).unwrap();
         assert_eq!(serde_json::from_str::<Down>(&text).unwrap(), signal, "{text}");
     }

@@ -1,0 +1,92 @@
+//! The real catalog, in which the commit of one request can be held up while others pass.
+
+use catalog::*;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+pub(crate) struct Held {
+    pub(crate) catalog: Arc<SqliteCatalog>,
+    pub(crate) hold: Arc<Hold>,
+}
+
+/// Which commit waits, and for what.
+#[derive(Default)]
+pub(crate) struct Hold {
+    request: Mutex<Option<Uuid>>,
+    waits: Notify,
+    go_on: Notify,
+}
+
+impl Hold {
+    /// The commit of this request waits, once.
+    pub(crate) fn request(&self, signal: Uuid) {
+        *self.request.lock().unwrap() = Some(signal);
+    }
+
+    /// Returns when it does.
+    pub(crate) async fn until_it_waits(&self) {
+        self.waits.notified().await;
+    }
+
+    pub(crate) fn let_it_pass(&self) {
+        self.go_on.notify_one();
+    }
+
+    async fn pass(&self, commit: &MeetingCommit) {
+        let is_held =
+            self.request.lock().unwrap().take_if(|id| commit.handled.as_ref().is_some_and(|h| h.signal == *id));
+        if is_held.is_some() {
+            self.waits.notify_one();
+            self.go_on.notified().await;
+        }
+    }
+}
+
+macro_rules! pass_on {
+    ($(fn $name:ident(&self $(, $arg:ident: $type:ty)*) -> $result:ty;)*) => {
+        $(fn $name(&self $(, $arg: $type)*) -> $result {
+            self.catalog.$name($($arg),*)
+        })*
+    };
+}
+
+impl Catalog for Held {
+    fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError> {
+        Box::pin(async move {
+            self.hold.pass(&commit).await;
+            self.catalog.commit(commit).await
+        })
+    }
+
+    pass_on! {
+        fn access(&self) -> CatalogFuture<'_, AccessSnapshot>;
+        fn access_revision(&self) -> watch::Receiver<u64>;
+        fn put_group(&self, group: Group) -> CatalogFuture<'_, ()>;
+        fn put_parent(&self, parent: ParentTopic) -> CatalogFuture<'_, ()>;
+        fn put_access_key(&self, key: AccessKey) -> CatalogFuture<'_, ()>;
+        fn put_grant(&self, grant: Grant) -> CatalogFuture<'_, ()>;
+        fn put_user(&self, user: User) -> CatalogFuture<'_, ()>;
+        fn user(&self, user: &str) -> CatalogFuture<'_, Option<User>>;
+        fn users(&self, after: Option<&str>, limit: u32) -> CatalogFuture<'_, Vec<User>>;
+        fn put_device(&self, device: Device) -> CatalogFuture<'_, ()>;
+        fn device(&self, client_id: &str) -> CatalogFuture<'_, Option<Device>>;
+        fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>>;
+        fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()>;
+        fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<ApiKey>>;
+        fn put_login_link(&self, link: LoginLink) -> CatalogFuture<'_, ()>;
+        fn login_link(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<LoginLink>>;
+        fn online_event(&self, event: OnlineEvent) -> CatalogFuture<'_, bool>;
+        fn meeting(&self, id: Uuid) -> CatalogFuture<'_, Option<MeetingRow>>;
+        fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
+        fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
+        fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>>;
+        fn due_timers(&self, now_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
+        fn next_timer(&self) -> CatalogFuture<'_, Option<u64>>;
+        fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
+        fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()>;
+        fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>>;
+        fn creates_since(&self, user: &str, since_ms: u64) -> CatalogFuture<'_, u32>;
+        fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
+    }
+}
