@@ -23,7 +23,7 @@ check: ## formatting, lints, licenses, types, sizes of the web, generated files
 audit: ## known vulnerabilities of dependencies (needs the internet)
 	@scripts/audit
 
-bench: ## measure against the bars: ring latency, durable publishing beside the raw disk
+bench: ## measure against the bars: rings, storms, presence, meetings, durable publishing
 	@scripts/bench
 
 fuzz: ## feed parsers with random bytes, 30 s each (needs nightly Rust and cargo-fuzz)

@@ -2,17 +2,28 @@
 //! may be shared, so ratios count, not absolute figures.
 //!
 //! - `ring`: invite → ring between two online terminals, everything durable.
+//! - `storm`: terminals that all reconnect at once, until each has its state.
+//! - `presence`: how late watchers learn who came and went, and what it costs.
+//! - `meeting`: what it costs to fill a meeting: payload, disk, CPU.
 //! - `durable`: QoS 1 publishes to absent receivers (PUBACK after fdatasync), beside a raw writer on the same disk.
 
+mod crowd;
 mod durable;
 mod figures;
+mod large;
 mod open_loop;
+mod presence;
 mod raw_disk;
 mod ring;
+mod rows;
+mod signals;
+mod storm;
+mod usage;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Parser)]
 struct Cli {
@@ -32,6 +43,29 @@ enum What {
         #[arg(long, default_value_t = 1_000)]
         calls: usize,
     },
+    Storm {
+        /// At most about 19,000: each takes a descriptor of a process.
+        #[arg(long, default_value_t = 5_000)]
+        terminals: usize,
+    },
+    Presence {
+        /// At most about 19,000, as above.
+        #[arg(long, default_value_t = 10_000)]
+        watchers: usize,
+        /// Users who go and come back.
+        #[arg(long, default_value_t = 5)]
+        changes: usize,
+        /// Every watcher asks so often, in seconds, instead of being told.
+        #[arg(long)]
+        poll_s: Option<u64>,
+    },
+    Meeting {
+        #[arg(long, value_delimiter = ',', default_value = "10,50")]
+        members: Vec<usize>,
+        /// Callees of one invite.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=50))]
+        at_once: u8,
+    },
     Durable {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
@@ -44,6 +78,14 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir_in(&cli.folder)?;
     match cli.what {
         What::Ring { calls } => ring::measure(folder.path(), &cli.program, calls),
+        What::Storm { terminals } => storm::measure(folder.path(), &cli.program, terminals),
+        What::Presence { watchers, changes, poll_s } => {
+            let plan = presence::Plan { watchers, changes, poll: poll_s.map(Duration::from_secs) };
+            presence::measure(folder.path(), &cli.program, plan)
+        }
+        What::Meeting { members, at_once } => members.into_iter().try_for_each(|members| {
+            large::measure(folder.path(), &cli.program, large::Plan { members, at_once: at_once.into() })
+        }),
         What::Durable { seconds } => durable::measure(folder.path(), &cli.program, seconds),
     }
 }

@@ -1,6 +1,7 @@
 //! Invite → ring: from the caller's PUBLISH of `create` to the invitation at the callee's terminal, both online.
 
 use crate::figures::Latencies;
+use crate::signals::request;
 use anyhow::{Context, Result, ensure};
 use convoke::demo::{Method, Stage};
 use mqtt::Version;
@@ -9,7 +10,7 @@ use scenarios::link::Link;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// A user may create 20 meetings a minute, so the calls are spread over many.
 const PAIRS: usize = 100;
@@ -52,30 +53,18 @@ impl Pair {
     /// One call: created, rung, given up. Answers the time from PUBLISH to invitation.
     fn call(&mut self) -> Result<Duration> {
         let meeting = uuid::Uuid::now_v7();
-        let create = request("create", meeting, json!({ "callees": [self.callee_user], "media": "audio" }));
+        let create = request("create", Some(meeting), json!({ "callees": [self.callee_user], "media": "audio" }));
         let began = Instant::now();
         self.caller.publish("meeting-up/create", create.to_string().as_bytes())?;
         let invitation = expect(&mut self.callee, "invitation")?;
         let latency = began.elapsed();
         ensure!(invitation["meeting"] == meeting.to_string(), "an invitation of another meeting came: {invitation}");
-        let cancel = request("cancel", meeting, json!({}));
+        let cancel = request("cancel", Some(meeting), json!({}));
         self.caller.publish("meeting-up/cancel", cancel.to_string().as_bytes())?;
         expect(&mut self.callee, "ended")?;
         expect(&mut self.caller, "ended")?;
         Ok(latency)
     }
-}
-
-fn request(kind: &str, meeting: uuid::Uuid, fields: Value) -> Value {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
-    let mut request = json!({
-        "v": 1, "id": uuid::Uuid::now_v7(), "type": kind, "meeting": meeting,
-        "sent_at_ms": now, "expires_at_ms": now + 30_000,
-    });
-    if let (Some(all), Value::Object(fields)) = (request.as_object_mut(), fields) {
-        all.extend(fields);
-    }
-    request
 }
 
 fn expect(link: &mut Link, kind: &str) -> Result<Value> {
