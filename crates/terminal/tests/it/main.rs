@@ -7,3 +7,4 @@ mod link;
 mod mirror;
 mod pair;
 mod person;
+mod scenarios;
