@@ -131,6 +131,17 @@ pub struct OnlineEvent {
     pub at_ms: u64,
 }
 
+/// A client after some events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientOnline {
+    pub client_id: String,
+    /// Whose device it is; `None`: no registered one.
+    pub user: Option<String>,
+    pub online: bool,
+    /// It came or went by the events.
+    pub changed: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OnlineKind {
     Connect,

@@ -53,6 +53,8 @@ macro_rules! catalog_contract {
                 a_tcpclean_cancels_only_its_own_connection
                 a_tcpclean_that_overtook_its_connect_wins
                 events_in_any_order_and_repeated_lead_to_the_same_state
+                events_that_come_together_lead_to_the_same_state_as_one_by_one
+                events_of_many_clients_are_told_for_each
                 the_latest_sign_of_absence_counts
                 online_state_survives_a_crash
                 old_tcpcleans_are_pruned_and_open_connections_are_not
@@ -75,6 +77,7 @@ macro_rules! catalog_contract {
                 the_number_of_a_sent_message_is_never_given_again
                 outcomes_stay_until_they_are_seen
                 outcomes_of_one_user_are_bounded
+                what_stands_for_a_user_is_read_together
                 created_meetings_are_counted_in_a_window
                 pruning_forgets_what_is_over_and_nothing_else
                 all_of_a_commit_survives_a_crash

@@ -15,12 +15,12 @@ pub mod meetings;
 mod sqlite;
 
 pub use access::{
-    AccessKey, AccessSnapshot, ApiKey, Device, DeviceState, Grant, Group, LoginLink, OnlineEvent, OnlineKind,
+    AccessKey, AccessSnapshot, ApiKey, ClientOnline, Device, DeviceState, Grant, Group, LoginLink, OnlineEvent, OnlineKind,
     ParentTopic, Rule, User,
 };
 pub use meetings::{
     CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow, NewOutboxRow, OutboxRow,
-    OutcomeRow, Tie, TimerRow,
+    OutcomeRow, Tie, TimerRow, UserState,
 };
 
 pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};
@@ -77,8 +77,9 @@ pub trait Catalog: Send + Sync {
 
     // Online state, kept by the meeting service from the broker's events.
 
-    /// Applies an event; may be repeated and overtake others ([`limits`] says for how long). `true` if the client's online state changed by it.
-    fn online_event(&self, event: OnlineEvent) -> CatalogFuture<'_, bool>;
+    /// Applies events together; they may be repeated and overtake others ([`limits`] says for how long). Names each of
+    /// their clients once, as it is after all of them.
+    fn online_events(&self, events: &[OnlineEvent]) -> CatalogFuture<'_, Vec<ClientOnline>>;
 
     // Meetings.
 
@@ -99,6 +100,8 @@ pub trait Catalog: Send + Sync {
     fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
     /// Forgets sent messages.
     fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()>;
+    /// What stands for a user, of one moment, with at most `outcomes` unseen outcomes; nobody: `None`.
+    fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>>;
     /// Unseen outcomes of a user, newest first.
     fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>>;
     /// How many meetings a user has created since `since_ms`.

@@ -1,6 +1,6 @@
 //! Rows of meetings and the one transaction that changes them.
 
-use crate::CatalogError;
+use crate::{CatalogError, DeviceState, User};
 use uuid::Uuid;
 
 /// A meeting is one document with a revision.
@@ -107,6 +107,16 @@ pub struct OutcomeRow {
     pub at_ms: u64,
     /// JSON, opaque here.
     pub document: String,
+}
+
+/// What stands for a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserState {
+    pub user: User,
+    pub devices: Vec<DeviceState>,
+    pub engagements: Vec<Engagement>,
+    /// The newest first.
+    pub outcomes: Vec<OutcomeRow>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

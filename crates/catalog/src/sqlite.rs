@@ -22,9 +22,9 @@ pub use migrate::SCHEMA_VERSION;
 pub use open::OpenError;
 
 use crate::{
-    AccessKey, AccessSnapshot, ApiKey, Catalog, CatalogError, CatalogFuture, CommitError, Device, DeviceState,
+    AccessKey, AccessSnapshot, ApiKey, Catalog, CatalogError, CatalogFuture, ClientOnline, CommitError, Device, DeviceState,
     Engagement, Grant, Group, LoginLink, MeetingCommit, MeetingRow, OnlineEvent, OutboxRow, OutcomeRow, ParentTopic,
-    TimerRow, User,
+    TimerRow, User, UserState,
 };
 use fault::{Fault, Health};
 use sqlx::pool::PoolConnection;
@@ -162,6 +162,18 @@ macro_rules! read {
     };
 }
 
+/// The same for a function that reads several things of one moment.
+macro_rules! read_at_once {
+    ($self:ident, $conn:ident => $work:expr) => {
+        Box::pin(async move {
+            $self.health.check()?;
+            let mut tx = $self.readers.begin().await.map_err(|error| $self.health.judge(error))?;
+            let $conn = &mut *tx;
+            $work.await.map_err(|fault| $self.explain(fault))
+        })
+    };
+}
+
 /// Runs one function of this module in a transaction of the writer.
 macro_rules! write {
     ($self:ident, $conn:ident => $work:expr) => {
@@ -190,11 +202,7 @@ macro_rules! write_access {
 
 impl Catalog for SqliteCatalog {
     fn access(&self) -> CatalogFuture<'_, AccessSnapshot> {
-        Box::pin(async move {
-            self.health.check()?;
-            let mut tx = self.readers.begin().await.map_err(|error| self.health.judge(error))?;
-            access::snapshot(&mut tx).await.map_err(|fault| self.explain(fault))
-        })
+        read_at_once!(self, conn => access::snapshot(conn))
     }
 
     fn access_revision(&self) -> watch::Receiver<u64> {
@@ -263,8 +271,9 @@ impl Catalog for SqliteCatalog {
         read!(self, conn => users::login_link(conn, &hash))
     }
 
-    fn online_event(&self, event: OnlineEvent) -> CatalogFuture<'_, bool> {
-        write!(self, conn => online::apply(conn, &event))
+    fn online_events(&self, events: &[OnlineEvent]) -> CatalogFuture<'_, Vec<ClientOnline>> {
+        let events = events.to_vec();
+        write!(self, conn => online::apply(conn, &events))
     }
 
     fn meeting(&self, id: Uuid) -> CatalogFuture<'_, Option<MeetingRow>> {
@@ -303,6 +312,11 @@ impl Catalog for SqliteCatalog {
     fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()> {
         let ids = ids.to_vec();
         write!(self, conn => meetings::outbox_sent(conn, &ids))
+    }
+
+    fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>> {
+        let user = user.to_owned();
+        read_at_once!(self, conn => meetings::user_state(conn, &user, outcomes))
     }
 
     fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>> {

@@ -1,6 +1,6 @@
 //! The transaction of the meeting service and what it reads.
 
-use super::{Store, change, commit, id, names};
+use super::{Store, change, commit, device, id, names, with_people};
 use crate::limits::{CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, OUTCOMES_PER_USER_MAX};
 use crate::{
     Catalog, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow, NewOutboxRow,
@@ -287,6 +287,21 @@ pub async fn outcomes_of_one_user_are_bounded(store: &impl Store) {
     let left = catalog.outcomes("ann", u32::MAX).await.unwrap();
     assert_eq!(left.len() as u64, kept);
     assert_eq!((left[0].at_ms, left[left.len() - 1].at_ms), (kept + 3, 4));
+}
+
+pub async fn what_stands_for_a_user_is_read_together(store: &impl Store) {
+    let catalog = with_people(store).await;
+    assert_eq!(catalog.user_state("nobody", 10).await.unwrap(), None);
+    catalog.put_device(device("GID_test@@@phone", "ann", "DC.1")).await.unwrap();
+    let missed = (1..=3).map(|n| outcome("ann", n, n as u64, "{}")).collect();
+    let change = MeetingCommit { outcomes: missed, ..commit(engaging(1, None, &["ann", "bob"])) };
+    catalog.commit(change).await.unwrap();
+    let state = catalog.user_state("ann", 2).await.unwrap().unwrap();
+    assert_eq!(state.user, catalog.user("ann").await.unwrap().unwrap());
+    assert_eq!(state.devices, catalog.devices_of(&names(&["ann"])).await.unwrap());
+    assert_eq!(state.engagements, [tie("ann", 1, Tie::In)]);
+    assert_eq!(state.outcomes, catalog.outcomes("ann", 2).await.unwrap());
+    assert_eq!(state.outcomes.len(), 2);
 }
 
 pub async fn created_meetings_are_counted_in_a_window(store: &impl Store) {

@@ -2,7 +2,7 @@
 
 use super::{Store, device, names, with_people};
 use crate::limits::TCPCLEAN_KEEP_MS;
-use crate::{Catalog, DeviceState, OnlineEvent, OnlineKind};
+use crate::{Catalog, ClientOnline, DeviceState, OnlineEvent, OnlineKind};
 
 const PHONE: &str = "GID_test@@@phone";
 
@@ -24,6 +24,12 @@ async fn with_phone<S: Store>(store: &S) -> S::Engine {
     catalog
 }
 
+/// Whether the client came or went by it.
+async fn tell(catalog: &impl Catalog, event: OnlineEvent) -> bool {
+    let [client] = catalog.online_events(&[event]).await.unwrap().try_into().unwrap();
+    client.changed
+}
+
 async fn state(catalog: &impl Catalog) -> DeviceState {
     catalog.devices_of(&names(&["ann"])).await.unwrap().remove(0)
 }
@@ -31,26 +37,26 @@ async fn state(catalog: &impl Catalog) -> DeviceState {
 pub async fn a_client_is_online_from_connect_to_tcpclean(store: &impl Store) {
     let catalog = with_phone(store).await;
     assert_eq!((state(&catalog).await.online, state(&catalog).await.since_ms), (false, None));
-    assert!(catalog.online_event(connect("one", 10)).await.unwrap());
+    assert!(tell(&catalog, connect("one", 10)).await);
     assert_eq!((state(&catalog).await.online, state(&catalog).await.since_ms), (true, Some(10)));
-    assert!(catalog.online_event(tcpclean("one", 20)).await.unwrap());
+    assert!(tell(&catalog, tcpclean("one", 20)).await);
     assert_eq!((state(&catalog).await.online, state(&catalog).await.since_ms), (false, Some(20)));
 }
 
 pub async fn a_tcpclean_cancels_only_its_own_connection(store: &impl Store) {
     let catalog = with_phone(store).await;
-    assert!(catalog.online_event(connect("old", 10)).await.unwrap());
-    assert!(!catalog.online_event(connect("new", 20)).await.unwrap());
-    assert!(!catalog.online_event(tcpclean("old", 30)).await.unwrap());
+    assert!(tell(&catalog, connect("old", 10)).await);
+    assert!(!tell(&catalog, connect("new", 20)).await);
+    assert!(!tell(&catalog, tcpclean("old", 30)).await);
     assert!(state(&catalog).await.online);
-    assert!(catalog.online_event(tcpclean("new", 40)).await.unwrap());
+    assert!(tell(&catalog, tcpclean("new", 40)).await);
     assert!(!state(&catalog).await.online);
 }
 
 pub async fn a_tcpclean_that_overtook_its_connect_wins(store: &impl Store) {
     let catalog = with_phone(store).await;
-    assert!(!catalog.online_event(tcpclean("one", 20)).await.unwrap());
-    assert!(!catalog.online_event(connect("one", 10)).await.unwrap());
+    assert!(!tell(&catalog, tcpclean("one", 20)).await);
+    assert!(!tell(&catalog, connect("one", 10)).await);
     assert!(!state(&catalog).await.online);
 }
 
@@ -60,15 +66,45 @@ pub async fn events_in_any_order_and_repeated_lead_to_the_same_state(store: &imp
         let [gone, stays] = [format!("gone {round}"), format!("stays {round}")];
         let events = [connect(&gone, 10), tcpclean(&gone, 20), connect(&stays, 30), connect(&gone, 10)];
         for index in order {
-            catalog.online_event(events[index].clone()).await.unwrap();
+            tell(&catalog, events[index].clone()).await;
         }
         assert!(state(&catalog).await.online, "order {order:?}");
-        assert!(catalog.online_event(tcpclean(&stays, 40)).await.unwrap(), "order {order:?}");
+        assert!(tell(&catalog, tcpclean(&stays, 40)).await, "order {order:?}");
         for repeated in events {
-            catalog.online_event(repeated).await.unwrap();
+            tell(&catalog, repeated).await;
         }
         assert!(!state(&catalog).await.online, "repeated after order {order:?}");
     }
+}
+
+pub async fn events_that_come_together_lead_to_the_same_state_as_one_by_one(store: &impl Store) {
+    let catalog = with_phone(store).await;
+    for (round, order) in orders_of_four().into_iter().enumerate() {
+        let [gone, stays] = [format!("gone {round}"), format!("stays {round}")];
+        let events = [connect(&gone, 10), tcpclean(&gone, 20), connect(&stays, 30), tcpclean(&gone, 20)];
+        let events = order.map(|index| events[index].clone());
+        let told = catalog.online_events(&events).await.unwrap();
+        assert_eq!(told, [client(true, true)], "order {order:?}");
+        assert_eq!(state(&catalog).await.since_ms, Some(30), "order {order:?}");
+        let told = catalog.online_events(&[tcpclean(&stays, 40)]).await.unwrap();
+        assert_eq!((told, state(&catalog).await.since_ms), (vec![client(false, true)], Some(40)), "order {order:?}");
+        let told = catalog.online_events(&events).await.unwrap();
+        assert_eq!((told, state(&catalog).await.since_ms), (vec![client(false, false)], Some(40)), "order {order:?}");
+    }
+}
+
+fn client(online: bool, changed: bool) -> ClientOnline {
+    ClientOnline { client_id: PHONE.to_owned(), user: Some("ann".to_owned()), online, changed }
+}
+
+pub async fn events_of_many_clients_are_told_for_each(store: &impl Store) {
+    let catalog = with_phone(store).await;
+    let of = |client: usize| OnlineEvent { client_id: format!("GID_test@@@{client:04}"), ..connect("one", 10) };
+    let events: Vec<_> = (0..1_200).map(of).chain([connect("one", 10)]).collect();
+    let told = catalog.online_events(&events).await.unwrap();
+    assert_eq!((told.len(), told.iter().filter(|client| client.changed && client.online).count()), (1_201, 1_201));
+    let owned: Vec<_> = told.iter().filter(|client| client.user.is_some()).collect();
+    assert_eq!(owned, [&client(true, true)]);
 }
 
 fn orders_of_four() -> Vec<[usize; 4]> {
@@ -79,26 +115,26 @@ fn orders_of_four() -> Vec<[usize; 4]> {
 pub async fn the_latest_sign_of_absence_counts(store: &impl Store) {
     let catalog = with_phone(store).await;
     for event in [tcpclean("two", 200), tcpclean("one", 100), connect("two", 150)] {
-        assert!(!catalog.online_event(event).await.unwrap());
+        assert!(!tell(&catalog, event).await);
     }
     assert_eq!(state(&catalog).await.since_ms, Some(200));
 }
 
 pub async fn online_state_survives_a_crash(store: &impl Store) {
     let catalog = with_phone(store).await;
-    catalog.online_event(tcpclean("one", 20)).await.unwrap();
-    catalog.online_event(connect("two", 30)).await.unwrap();
+    tell(&catalog, tcpclean("one", 20)).await;
+    tell(&catalog, connect("two", 30)).await;
     drop(catalog);
     let catalog = store.open().await;
-    assert!(!catalog.online_event(connect("one", 10)).await.unwrap());
-    assert!(catalog.online_event(tcpclean("two", 40)).await.unwrap());
+    assert!(!tell(&catalog, connect("one", 10)).await);
+    assert!(tell(&catalog, tcpclean("two", 40)).await);
     assert!(!state(&catalog).await.online);
 }
 
 pub async fn old_tcpcleans_are_pruned_and_open_connections_are_not(store: &impl Store) {
     let catalog = with_phone(store).await;
-    catalog.online_event(connect("open", 10)).await.unwrap();
-    catalog.online_event(tcpclean("gone", 20)).await.unwrap();
+    tell(&catalog, connect("open", 10)).await;
+    tell(&catalog, tcpclean("gone", 20)).await;
     assert_eq!(catalog.prune(20 + TCPCLEAN_KEEP_MS).await.unwrap(), 0);
     assert_eq!(catalog.prune(21 + TCPCLEAN_KEEP_MS).await.unwrap(), 1);
     assert!(state(&catalog).await.online);

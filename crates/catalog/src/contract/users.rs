@@ -75,7 +75,7 @@ pub async fn devices_of_users_are_listed_with_their_online_state(store: &impl St
     catalog.put_device(device("GID_test@@@bob", "bob", "DC.3")).await.unwrap();
     let connect =
         OnlineEvent { client_id: PHONE.to_owned(), channel_id: "c1".to_owned(), kind: OnlineKind::Connect, at_ms: 77 };
-    catalog.online_event(connect).await.unwrap();
+    catalog.online_events(&[connect]).await.unwrap();
     let state = |client_id: &str, online, since_ms| DeviceState {
         client_id: client_id.to_owned(),
         user: "ann".to_owned(),

@@ -2,8 +2,8 @@
 
 use super::fault::Fault;
 use super::rows::{to_i64, to_tie, to_u64, to_uuid};
-use super::users::{NAMES_PER_QUERY, push_list};
-use crate::{CatalogError, Engagement, MeetingRow, OutboxRow, OutcomeRow, TimerRow};
+use super::users::{self, NAMES_PER_QUERY, push_list};
+use crate::{CatalogError, Engagement, MeetingRow, OutboxRow, OutcomeRow, TimerRow, UserState};
 use sqlx::{QueryBuilder, SqliteConnection, query_as, query_scalar};
 use uuid::Uuid;
 
@@ -86,6 +86,21 @@ pub(super) async fn outbox_sent(conn: &mut SqliteConnection, ids: &[i64]) -> Res
         sql.push(")").build().execute(&mut *conn).await?;
     }
     Ok(())
+}
+
+pub(super) async fn user_state(
+    conn: &mut SqliteConnection,
+    user: &str,
+    outcomes: u32,
+) -> Result<Option<UserState>, Fault> {
+    let Some(known) = users::user(conn, user).await? else { return Ok(None) };
+    let name = [user.to_owned()];
+    Ok(Some(UserState {
+        user: known,
+        devices: users::devices_of(conn, &name).await?,
+        engagements: engagements_of(conn, &name).await?,
+        outcomes: self::outcomes(conn, user, outcomes).await?,
+    }))
 }
 
 pub(super) async fn outcomes(conn: &mut SqliteConnection, user: &str, limit: u32) -> Result<Vec<OutcomeRow>, Fault> {

@@ -3,70 +3,126 @@
 //! A client is online while one of its connections has a `connect` and no `tcpclean`. Both are kept per connection, so
 //! that order and repetition do not matter: a connection that was cleaned once stays cleaned, also when its `connect`
 //! comes later or again. What is remembered is bounded per client, and in time by pruning.
+//!
+//! Events that came together are applied together: what is asked and said of many clients is one statement each.
 
 use super::fault::Fault;
 use super::rows::to_i64;
+use super::users::{NAMES_PER_QUERY, push_list};
 use crate::limits::CONNECTIONS_REMEMBERED_MAX;
-use crate::{OnlineEvent, OnlineKind};
-use sqlx::{SqliteConnection, query, query_scalar};
+use crate::{ClientOnline, OnlineEvent, OnlineKind};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// `true` if the client came or went by this event.
-pub(super) async fn apply(conn: &mut SqliteConnection, event: &OnlineEvent) -> Result<bool, Fault> {
-    let was = is_online(conn, &event.client_id).await?;
-    note(conn, event).await?;
-    forget_oldest(conn, &event.client_id).await?;
-    let is = is_online(conn, &event.client_id).await?;
-    if was != is || !is {
-        note_presence(conn, event, is).await?;
-    }
-    Ok(was != is)
-}
-
-async fn is_online(conn: &mut SqliteConnection, client_id: &str) -> Result<bool, sqlx::Error> {
-    query_scalar("SELECT EXISTS (SELECT 1 FROM connections WHERE client_id = $1 AND NOT cleaned)")
-        .bind(client_id)
-        .fetch_one(conn)
-        .await
-}
-
-async fn note(conn: &mut SqliteConnection, event: &OnlineEvent) -> Result<(), Fault> {
-    let sql = match event.kind {
-        OnlineKind::Connect => {
-            "INSERT INTO connections (client_id, channel_id, cleaned, at_ms) VALUES ($1, $2, 0, $3) \
-             ON CONFLICT (client_id, channel_id) DO NOTHING"
-        }
-        OnlineKind::TcpClean => {
-            "INSERT INTO connections (client_id, channel_id, cleaned, at_ms) VALUES ($1, $2, 1, $3) \
-             ON CONFLICT (client_id, channel_id) DO UPDATE SET cleaned = 1, at_ms = excluded.at_ms"
-        }
+/// Each client of the events once, as it is after all of them.
+pub(super) async fn apply(conn: &mut SqliteConnection, events: &[OnlineEvent]) -> Result<Vec<ClientOnline>, Fault> {
+    let clients: BTreeSet<&str> = events.iter().map(|event| event.client_id.as_str()).collect();
+    let clients: Vec<String> = clients.into_iter().map(str::to_owned).collect();
+    let was = online_among(conn, &clients).await?;
+    note(conn, events).await?;
+    forget_oldest(conn, &clients).await?;
+    let is = online_among(conn, &clients).await?;
+    note_presence(conn, &signs(events, &was, &is)).await?;
+    let mut owners = owners_of(conn, &clients).await?;
+    let state = |client_id: String| ClientOnline {
+        changed: was.contains(&client_id) != is.contains(&client_id),
+        online: is.contains(&client_id),
+        user: owners.remove(&client_id),
+        client_id,
     };
-    query(sql).bind(&event.client_id).bind(&event.channel_id).bind(to_i64(event.at_ms)?).execute(conn).await?;
+    Ok(clients.into_iter().map(state).collect())
+}
+
+async fn online_among(conn: &mut SqliteConnection, clients: &[String]) -> Result<HashSet<String>, sqlx::Error> {
+    let mut online = HashSet::new();
+    for some in clients.chunks(NAMES_PER_QUERY) {
+        let mut sql = QueryBuilder::new("SELECT DISTINCT client_id FROM connections WHERE NOT cleaned AND client_id IN (");
+        push_list(&mut sql, some);
+        online.extend(sql.build_query_scalar::<String>().fetch_all(&mut *conn).await?);
+    }
+    Ok(online)
+}
+
+async fn owners_of(conn: &mut SqliteConnection, clients: &[String]) -> Result<HashMap<String, String>, sqlx::Error> {
+    let mut owners = HashMap::new();
+    for some in clients.chunks(NAMES_PER_QUERY) {
+        let mut sql = QueryBuilder::new("SELECT client_id, user_id FROM devices WHERE client_id IN (");
+        push_list(&mut sql, some);
+        owners.extend(sql.build_query_as::<(String, String)>().fetch_all(&mut *conn).await?);
+    }
+    Ok(owners)
+}
+
+/// In the order of the events, which decides what is forgotten first.
+async fn note(conn: &mut SqliteConnection, events: &[OnlineEvent]) -> Result<(), Fault> {
+    for some in events.chunk_by(|one, next| one.kind == next.kind).flat_map(|same| same.chunks(NAMES_PER_QUERY)) {
+        let cleans = some.first().is_some_and(|event| event.kind == OnlineKind::TcpClean);
+        let times: Vec<i64> = some.iter().map(|event| to_i64(event.at_ms)).collect::<Result<_, _>>()?;
+        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO connections (client_id, channel_id, cleaned, at_ms) ");
+        sql.push_values(some.iter().zip(times), |mut row, (event, at_ms)| {
+            row.push_bind(event.client_id.clone()).push_bind(event.channel_id.clone()).push_bind(cleans);
+            row.push_bind(at_ms);
+        });
+        sql.push(if cleans {
+            " ON CONFLICT (client_id, channel_id) DO UPDATE SET cleaned = 1, at_ms = excluded.at_ms"
+        } else {
+            " ON CONFLICT (client_id, channel_id) DO NOTHING"
+        });
+        sql.build().execute(&mut *conn).await?;
+    }
     Ok(())
 }
 
-async fn forget_oldest(conn: &mut SqliteConnection, client_id: &str) -> Result<(), sqlx::Error> {
-    query(
-        "DELETE FROM connections WHERE client_id = $1 AND id <= \
-         (SELECT id FROM connections WHERE client_id = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)",
-    )
-    .bind(client_id)
-    .bind(CONNECTIONS_REMEMBERED_MAX)
-    .execute(conn)
-    .await?;
+async fn forget_oldest(conn: &mut SqliteConnection, clients: &[String]) -> Result<(), sqlx::Error> {
+    for some in clients.chunks(NAMES_PER_QUERY) {
+        let mut sql = QueryBuilder::new(
+            "DELETE FROM connections WHERE id IN (SELECT id FROM (SELECT id, \
+             ROW_NUMBER() OVER (PARTITION BY client_id ORDER BY id DESC) AS place \
+             FROM connections WHERE client_id IN (",
+        );
+        push_list(&mut sql, some);
+        sql.push(") WHERE place > ").push_bind(CONNECTIONS_REMEMBERED_MAX).push(")");
+        sql.build().execute(&mut *conn).await?;
+    }
     Ok(())
+}
+
+/// What to note of clients that came or went, and of those that are still away.
+fn signs<'e>(
+    events: &'e [OnlineEvent],
+    was: &HashSet<String>,
+    is: &HashSet<String>,
+) -> BTreeMap<&'e str, (bool, u64)> {
+    let mut signs: BTreeMap<&str, (bool, u64)> = BTreeMap::new();
+    for event in events {
+        let client = event.client_id.as_str();
+        let online = is.contains(client);
+        // There since the beginning of a connection, away since the end of one.
+        let counts = online == (event.kind == OnlineKind::Connect);
+        if counts && (was.contains(client) != online || !online) {
+            let (_, since_ms) = signs.entry(client).or_insert((online, event.at_ms));
+            *since_ms = (*since_ms).max(event.at_ms);
+        }
+    }
+    signs
 }
 
 /// Of several signs of absence the latest counts, whatever order they came in; a change counts always.
-async fn note_presence(conn: &mut SqliteConnection, event: &OnlineEvent, online: bool) -> Result<(), Fault> {
-    query(
-        "INSERT INTO presence (client_id, online, since_ms) VALUES ($1, $2, $3) \
-         ON CONFLICT (client_id) DO UPDATE SET online = excluded.online, since_ms = excluded.since_ms \
-         WHERE presence.online <> excluded.online OR presence.since_ms < excluded.since_ms",
-    )
-    .bind(&event.client_id)
-    .bind(online)
-    .bind(to_i64(event.at_ms)?)
-    .execute(conn)
-    .await?;
+async fn note_presence(conn: &mut SqliteConnection, signs: &BTreeMap<&str, (bool, u64)>) -> Result<(), Fault> {
+    let mut rows = Vec::new();
+    for (client, (online, since_ms)) in signs {
+        rows.push(((*client).to_owned(), *online, to_i64(*since_ms)?));
+    }
+    for some in rows.chunks(NAMES_PER_QUERY) {
+        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO presence (client_id, online, since_ms) ");
+        sql.push_values(some, |mut row, (client, online, since_ms)| {
+            row.push_bind(client.clone()).push_bind(*online).push_bind(*since_ms);
+        });
+        sql.push(
+            " ON CONFLICT (client_id) DO UPDATE SET online = excluded.online, since_ms = excluded.since_ms \
+             WHERE presence.online <> excluded.online OR presence.since_ms < excluded.since_ms",
+        );
+        sql.build().execute(&mut *conn).await?;
+    }
     Ok(())
 }

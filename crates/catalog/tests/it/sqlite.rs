@@ -138,7 +138,7 @@ async fn what_is_remembered_of_one_clients_connections_is_bounded() {
     for n in 0..u64::from(CONNECTIONS_REMEMBERED_MAX) + 5 {
         let kind = if n % 2 == 0 { OnlineKind::TcpClean } else { OnlineKind::Connect };
         let event = OnlineEvent { client_id: "GID_test@@@a".to_owned(), channel_id: n.to_string(), kind, at_ms: n };
-        catalog.online_event(event).await.unwrap();
+        catalog.online_events(&[event]).await.unwrap();
     }
     let kept: u32 = query_scalar("SELECT COUNT(*) FROM connections").fetch_one(&mut raw(&place).await).await.unwrap();
     assert_eq!(kept, CONNECTIONS_REMEMBERED_MAX);
