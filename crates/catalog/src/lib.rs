@@ -15,8 +15,8 @@ pub mod meetings;
 mod sqlite;
 
 pub use access::{
-    AccessKey, AccessSnapshot, ApiKey, ClientOnline, Device, DeviceState, Grant, Group, LoginLink, OnlineEvent, OnlineKind,
-    ParentTopic, Rule, User,
+    AccessKey, AccessSnapshot, ApiKey, ClientOnline, Device, DeviceState, Grant, Group, LoginLink, OnlineEvent,
+    OnlineKind, ParentTopic, Rule, User,
 };
 pub use meetings::{
     CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow, NewOutboxRow, OutboxRow,

@@ -94,9 +94,8 @@ pub struct NewOutboxRow {
 pub struct OutboxRow {
     /// Rising in the order of making.
     pub id: i64,
-    pub topic: String,
-    pub properties: Vec<(String, String)>,
-    pub body: Vec<u8>,
+    /// The error: why the row cannot be read.
+    pub message: Result<NewOutboxRow, String>,
 }
 
 /// What a user has missed; kept until it is seen.

@@ -22,9 +22,9 @@ pub use migrate::SCHEMA_VERSION;
 pub use open::OpenError;
 
 use crate::{
-    AccessKey, AccessSnapshot, ApiKey, Catalog, CatalogError, CatalogFuture, ClientOnline, CommitError, Device, DeviceState,
-    Engagement, Grant, Group, LoginLink, MeetingCommit, MeetingRow, OnlineEvent, OutboxRow, OutcomeRow, ParentTopic,
-    TimerRow, User, UserState,
+    AccessKey, AccessSnapshot, ApiKey, Catalog, CatalogError, CatalogFuture, ClientOnline, CommitError, Device,
+    DeviceState, Engagement, Grant, Group, LoginLink, MeetingCommit, MeetingRow, OnlineEvent, OutboxRow, OutcomeRow,
+    ParentTopic, TimerRow, User, UserState,
 };
 use fault::{Fault, Health};
 use sqlx::pool::PoolConnection;

@@ -57,7 +57,7 @@ impl Default for Config {
             create_ms: 30_000,
             payload_bytes_max: 64 * 1024,
             handled_kept_ms: 3 * 24 * 3_600_000,
-            requests_at_once_max: 8,
+            requests_at_once_max: 32,
             invisible: Duration::from_secs(30),
             prune_every: Duration::from_secs(3_600),
         }

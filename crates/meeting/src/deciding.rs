@@ -3,7 +3,9 @@
 use crate::clock;
 use crate::config::Config;
 use crate::mail;
+use crate::outage::Gate;
 use crate::reconcile::Reconciler;
+use crate::relay;
 use crate::token::JoinSigner;
 use catalog::{
     Catalog, CatalogError, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow,
@@ -26,6 +28,7 @@ pub(crate) struct Shared {
     pub catalog: Arc<dyn Catalog>,
     pub signer: JoinSigner,
     pub reconciler: Reconciler,
+    pub gate: Gate,
     /// Rows of the outbox that are sent and not forgotten yet.
     pub sent: std::sync::Mutex<Vec<i64>>,
     /// There is something in the outbox.
@@ -45,6 +48,8 @@ pub(crate) enum Undecided {
     Document(#[from] DocumentError),
     #[error("the RTC server cannot open a channel: {0}")]
     Channel(#[from] signalling::ChannelError),
+    #[error("the queue did not take the answer for as long as it is good")]
+    Unsent,
 }
 
 impl Undecided {
@@ -146,6 +151,12 @@ impl Shared {
         self.catalog.commit(self.commit_of(meeting, sends, extra)).await?;
         self.outbox.notify_one();
         Ok(())
+    }
+
+    /// Sends what no decision caused, without the outbox: the answer of a read, news that nobody misses.
+    pub(crate) async fn send_straight(&self, send: Outgoing, meeting: Option<MeetingId>) -> Result<(), Undecided> {
+        let row = self.row(send, meeting, clock::now_ms());
+        relay::send_straight(&*self.queue, &row).await
     }
 
     /// Whether the catalog takes anything: a row that is forgotten with the next ones.

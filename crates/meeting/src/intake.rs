@@ -5,11 +5,12 @@
 
 use crate::budget::{Budgets, Verdict};
 use crate::deciding::{Shared, Undecided};
+use crate::deliveries::{RECEIVE_MAX, acknowledge, give_back, give_back_all, receive};
 use crate::handle;
 use crate::request;
 use crate::token::alias;
 use crate::turns::Turns;
-use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
+use queue::{Delivery, GroupName, TopicName};
 use signalling::topics::property;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,38 +18,37 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-const RECEIVE_MAX: usize = 32;
-const WAIT: Duration = Duration::from_secs(20);
-const RETRY: Duration = Duration::from_secs(1);
 /// Tries at once before a request is given back to the queue.
 const TRIES: u32 = 5;
 const TRY_PAUSE: Duration = Duration::from_millis(50);
-/// While the catalog takes nothing, it is tried so often.
-const TRY_WRITE_EVERY: Duration = Duration::from_secs(1);
-/// When a request that was given back comes again.
-const GIVEN_BACK: Duration = Duration::from_secs(2);
+/// Acknowledgements and refusals that are under way; past it, nothing is taken until one is done.
+const SET_ASIDE_MAX: usize = 256;
 
 /// Works until it is dropped.
 pub(crate) async fn run(shared: Arc<Shared>, group: GroupName, topic: TopicName) {
     let (to_intake, mut received) = mpsc::channel(RECEIVE_MAX);
+    let mut gate = shared.gate.watch();
     let mut intake = Intake::new(&shared);
     let mut receiver = JoinSet::new();
     receiver.spawn(receive_all(shared, group, topic, to_intake));
     loop {
-        let is_open = intake.outage.is_empty();
+        let is_open = *gate.borrow_and_update();
         if is_open {
             intake.begin();
+        } else {
+            intake.give_back_waiting().await;
         }
         tokio::select! {
-            delivery = received.recv(), if is_open && intake.turns.has_room() => match delivery {
-                Some(delivery) => intake.take(delivery).await,
+            delivery = received.recv(), if !is_open || intake.turns.has_room() => match delivery {
+                Some(delivery) if is_open => intake.take(delivery).await,
+                Some(delivery) => intake.give_back(vec![delivery]).await,
                 None => return,
             },
             Some(done) = intake.handled.join_next() => match done {
-                Ok((sender, undecided)) => intake.settled(sender, undecided),
+                Ok((sender, delivery, fate)) => intake.settled(sender, delivery, fate).await,
                 Err(_) => return,
             },
-            Some(over) = intake.outage.join_next() => if over.is_err() { return },
+            _ = gate.changed() => {}
         }
     }
 }
@@ -63,16 +63,21 @@ async fn receive_all(shared: Arc<Shared>, group: GroupName, topic: TopicName, to
     }
 }
 
+/// What becomes of a request's hand-out.
+enum Fate {
+    Decided,
+    /// It could not be decided, again and again; or the catalog takes nothing.
+    Again,
+}
+
 struct Intake {
     shared: Arc<Shared>,
     budgets: Budgets,
     turns: Turns<Delivery>,
-    /// With the sender; and the request, if the catalog took nothing.
-    handled: JoinSet<(String, Option<Delivery>)>,
-    /// Refused, dropped or given back.
+    /// With the sender.
+    handled: JoinSet<(String, Delivery, Fate)>,
+    /// Acknowledged, refused or given back.
     set_aside: JoinSet<()>,
-    /// Ends with the outage of the catalog.
-    outage: JoinSet<()>,
 }
 
 impl Intake {
@@ -84,7 +89,6 @@ impl Intake {
             turns: Turns::default(),
             handled: JoinSet::new(),
             set_aside: JoinSet::new(),
-            outage: JoinSet::new(),
         }
     }
 
@@ -124,26 +128,30 @@ impl Intake {
 
     async fn set_aside(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         self.set_aside.spawn(work);
-        // The queue writes the acknowledgements of some together.
-        if self.set_aside.len() >= RECEIVE_MAX {
-            while self.set_aside.join_next().await.is_some() {}
+        while self.set_aside.try_join_next().is_some() {}
+        while self.set_aside.len() >= SET_ASIDE_MAX && self.set_aside.join_next().await.is_some() {}
+    }
+
+    /// The next of its sender need not wait for the acknowledgement, which the queue writes together with others.
+    async fn settled(&mut self, sender: String, delivery: Delivery, fate: Fate) {
+        self.turns.done(sender);
+        let shared = Arc::clone(&self.shared);
+        match fate {
+            Fate::Decided => self.set_aside(async move { acknowledge(&shared, delivery).await }).await,
+            Fate::Again => self.give_back(vec![delivery]).await,
         }
     }
 
-    fn settled(&mut self, sender: String, undecided: Option<Delivery>) {
-        self.turns.done(sender);
-        let Some(undecided) = undecided else { return };
-        if self.outage.is_empty() {
-            tracing::warn!("the catalog takes nothing: requests wait on the queue");
-            self.outage.spawn(until_written(Arc::clone(&self.shared)));
-        }
+    async fn give_back(&mut self, deliveries: Vec<Delivery>) {
         let shared = Arc::clone(&self.shared);
-        let all: Vec<_> = std::iter::once(undecided).chain(self.turns.drain()).collect();
-        self.set_aside.spawn(async move {
-            for delivery in all {
-                give_back(&shared, delivery).await;
-            }
-        });
+        self.set_aside(async move { give_back_all(&shared, deliveries).await }).await;
+    }
+
+    async fn give_back_waiting(&mut self) {
+        let waiting = self.turns.drain();
+        if !waiting.is_empty() {
+            self.give_back(waiting).await;
+        }
     }
 
     /// As many at once as the configuration says.
@@ -151,7 +159,10 @@ impl Intake {
         while self.handled.len() < self.shared.config.requests_at_once_max.max(1) {
             let Some((sender, delivery)) = self.turns.next() else { return };
             let shared = Arc::clone(&self.shared);
-            self.handled.spawn(async move { (sender, settle(&shared, delivery).await) });
+            self.handled.spawn(async move {
+                let fate = settle(&shared, &delivery).await;
+                (sender, delivery, fate)
+            });
         }
     }
 }
@@ -169,48 +180,20 @@ async fn refuse(shared: &Shared, delivery: Delivery, words: String) {
     }
 }
 
-async fn until_written(shared: Arc<Shared>) {
-    loop {
-        tokio::time::sleep(TRY_WRITE_EVERY).await;
-        match shared.try_write().await {
-            Ok(()) => return tracing::info!("the catalog takes requests again"),
-            Err(error) => tracing::debug!(%error, "the catalog takes nothing still"),
-        }
-    }
-}
-
-/// Waits for some; empty when there were none, or after a failure and a pause.
-pub(crate) async fn receive(shared: &Shared, group: &GroupName, topic: &TopicName) -> Vec<Delivery> {
-    let request = ReceiveRequest {
-        group: group.clone(),
-        topic: topic.clone(),
-        filter: TagFilter::All,
-        max: RECEIVE_MAX,
-        wait: WAIT,
-        invisible: shared.config.invisible,
-    };
-    match shared.queue.receive(request).await {
-        Ok(deliveries) => deliveries,
-        Err(error) => {
-            tracing::warn!(%topic, %error, "nothing can be received; again");
-            tokio::time::sleep(RETRY).await;
-            Vec::new()
-        }
-    }
-}
-
 fn sender_of(delivery: &Delivery) -> Option<&str> {
     delivery.message.property(property::USER).or_else(|| delivery.message.property(property::CLIENT_ID))
 }
 
-/// Answers the request back if nobody's can be decided now.
-async fn settle(shared: &Shared, delivery: Delivery) -> Option<Delivery> {
-    match decide(shared, &delivery).await {
-        Ok(()) => acknowledge(shared, delivery).await,
-        Err(error) if error.is_outage() => return Some(delivery),
-        Err(_) => give_back(shared, delivery).await,
+async fn settle(shared: &Shared, delivery: &Delivery) -> Fate {
+    match decide(shared, delivery).await {
+        Ok(()) => Fate::Decided,
+        Err(error) => {
+            if error.is_outage() {
+                shared.gate.close();
+            }
+            Fate::Again
+        }
     }
-    None
 }
 
 /// The error: it could not be decided, again and again; or the catalog takes nothing.
@@ -221,22 +204,9 @@ async fn decide(shared: &Shared, delivery: &Delivery) -> Result<(), Undecided> {
         let Err(error) = handle::handle(shared, &delivery.message).instrument(span).await else { return Ok(()) };
         tracing::warn!(message = %delivery.message_id, attempt, %error, "a request could not be decided");
         attempt += 1;
-        if attempt == TRIES || error.is_outage() {
+        if attempt == TRIES || error.is_outage() || matches!(error, Undecided::Unsent) {
             return Err(error);
         }
         tokio::time::sleep(TRY_PAUSE * 2_u32.pow(attempt - 1)).await;
-    }
-}
-
-async fn give_back(shared: &Shared, delivery: Delivery) {
-    if let Err(error) = shared.queue.change_invisible(delivery.receipt, GIVEN_BACK).await {
-        tracing::debug!(%error, "a request comes again when its invisible time is over");
-    }
-}
-
-/// A receipt that is not valid any more means that the message comes again; it is known then.
-pub(crate) async fn acknowledge(shared: &Shared, delivery: Delivery) {
-    if let Err(error) = shared.queue.ack(delivery.receipt).await {
-        tracing::debug!(message = %delivery.message_id, %error, "a handled message was not acknowledged");
     }
 }

@@ -21,11 +21,13 @@ mod config;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod deciding;
+mod deliveries;
 mod handle;
 mod intake;
 mod lead;
 mod mail;
 mod media;
+mod outage;
 mod people;
 mod reconcile;
 mod relay;

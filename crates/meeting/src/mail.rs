@@ -1,7 +1,7 @@
 //! A signal on its way: [`Outgoing`] → row of the outbox → message of the queue.
 
 use bytes::Bytes;
-use catalog::{NewOutboxRow, OutboxRow};
+use catalog::NewOutboxRow;
 use queue::{Message, TopicName};
 use signalling::meeting::{Outgoing, Parent};
 use signalling::signal::VERSION;
@@ -46,12 +46,12 @@ pub(crate) fn row(send: Outgoing, meeting: Option<MeetingId>, id: SignalId, now_
 }
 
 /// Rows of one receiver are sent one after the other.
-pub(crate) fn receiver(row: &OutboxRow) -> &str {
+pub(crate) fn receiver(row: &NewOutboxRow) -> &str {
     row.properties.iter().find(|(name, _)| name == RECEIVER).map_or("", |(_, value)| value)
 }
 
 /// `None`: expired, nobody wants it any more.
-pub(crate) fn message(row: &OutboxRow, now_ms: u64) -> Option<(TopicName, Message)> {
+pub(crate) fn message(row: &NewOutboxRow, now_ms: u64) -> Option<(TopicName, Message)> {
     let expires_at_ms = row.properties.iter().find(|(name, _)| name == EXPIRES_AT)?.1.parse::<u64>().ok()?;
     let left_ms = expires_at_ms.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)?;
     let own = |name: &str| name != EXPIRES_AT && name != RECEIVER;

@@ -16,11 +16,6 @@ pub(crate) async fn online_members(
     Ok(devices.into_iter().filter(|device| device.online).map(|device| ClientId(device.client_id)).collect())
 }
 
-pub(crate) async fn is_online(catalog: &dyn Catalog, user: &str, client: &str) -> Result<bool, CatalogError> {
-    let devices = catalog.devices_of(&[user.to_owned()]).await?;
-    Ok(devices.iter().any(|device| device.client_id == client && device.online))
-}
-
 /// The users to be rung into `meeting`; the error is the one that does not exist.
 pub(crate) async fn callees(
     catalog: &dyn Catalog,

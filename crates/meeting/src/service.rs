@@ -3,6 +3,7 @@
 use crate::channels::Channels;
 use crate::config::Config;
 use crate::deciding::{Shared, Undecided};
+use crate::outage::{self, Gate};
 use crate::reconcile::Reconciler;
 use crate::token::JoinSigner;
 use crate::{intake, lead, media, people, relay, status, timers};
@@ -54,6 +55,7 @@ impl MeetingService {
             catalog,
             signer,
             reconciler: Reconciler::new(channels),
+            gate: Gate::default(),
             sent: std::sync::Mutex::default(),
             outbox: Notify::new(),
             deadlines: Notify::new(),
@@ -62,6 +64,7 @@ impl MeetingService {
         take_up(&shared).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(lead::run(Arc::clone(&shared)));
+        tasks.spawn(outage::run(Arc::clone(&shared)));
         tasks.spawn(relay::run(Arc::clone(&shared)));
         tasks.spawn(relay::forget(Arc::clone(&shared)));
         tasks.spawn(media::run(Arc::clone(&shared), events));

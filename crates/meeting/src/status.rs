@@ -1,8 +1,8 @@
 //! Online state: the broker's events of all groups, kept in the catalog and told to the meetings concerned.
 
 use crate::deciding::{Shared, Undecided};
-use crate::intake;
-use catalog::{CatalogError, OnlineEvent, OnlineKind, Tie};
+use crate::deliveries;
+use catalog::{CatalogError, ClientOnline, DeviceState, OnlineEvent, OnlineKind, Tie};
 use queue::{Delivery, GroupName, TopicName};
 use serde::Deserialize;
 use signalling::meeting::Event;
@@ -12,7 +12,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
+/// Events that are kept together, at most about.
+const BATCH_MAX: usize = 512;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Body of an event.
@@ -65,20 +68,23 @@ async fn consume(shared: Arc<Shared>, consumer: GroupName, topic: TopicName) {
         tokio::time::sleep(RETRY).await;
     }
     loop {
-        for delivery in intake::receive(&shared, &consumer, &topic).await {
-            take(&shared, delivery).await;
-        }
+        take(&shared, deliveries::receive_many(&shared, &consumer, &topic, BATCH_MAX).await).await;
     }
 }
 
-async fn take(shared: &Shared, delivery: Delivery) {
-    let done = match event(&delivery) {
-        Some(event) => apply(shared, event).await,
-        None => Ok(()),
-    };
+/// What came together is kept together. During an outage it is given back once.
+async fn take(shared: &Arc<Shared>, batch: Vec<Delivery>) {
+    let events: Vec<OnlineEvent> = batch.iter().filter_map(event).collect();
+    let done = if events.is_empty() { Ok(()) } else { apply(shared, &events).await };
     match done {
-        Ok(()) => intake::acknowledge(shared, delivery).await,
-        Err(error) => tracing::warn!(%error, "a client's online state could not be kept; its event comes again"),
+        Ok(()) => deliveries::acknowledge_all(shared, batch).await,
+        Err(error) => {
+            if error.is_outage() {
+                shared.gate.close();
+            }
+            tracing::warn!(events = events.len(), %error, "clients' online state could not be kept; it comes again");
+            deliveries::give_back_all(shared, batch).await;
+        }
     }
 }
 
@@ -90,25 +96,54 @@ fn event(delivery: &Delivery) -> Option<OnlineEvent> {
         "tcpclean" => OnlineKind::TcpClean,
         _ => return None,
     };
-    Some(OnlineEvent { client_id: status.client_id, channel_id: status.channel_id, kind, at_ms: status.time })
+    // No row holds a later time.
+    let at_ms = status.time.min(i64::MAX as u64);
+    Some(OnlineEvent { client_id: status.client_id, channel_id: status.channel_id, kind, at_ms })
 }
 
-async fn apply(shared: &Shared, event: OnlineEvent) -> Result<(), Undecided> {
-    let client = event.client_id.clone();
-    shared.catalog.online_event(event).await?;
-    // Also when nothing changed: the event may have been stored by a run that ended before the meetings were told.
-    let Some(device) = shared.catalog.device(&client).await? else { return Ok(()) };
-    let user = UserName(device.user);
-    let devices = shared.catalog.devices_of(std::slice::from_ref(&user.0)).await?;
-    let online = devices.iter().any(|device| device.client_id == client && device.online);
-    let reachable = devices.iter().any(|device| device.online);
-    for tie in shared.catalog.engagements_of(std::slice::from_ref(&user.0)).await? {
-        let event = match tie.kind {
-            Tie::In => Event::Online { client: ClientId(client.clone()), online },
-            Tie::Rung if !reachable => Event::Unreachable { user: user.clone() },
-            Tie::Rung | Tie::Left => continue,
-        };
-        shared.happen(tie.meeting, event).await?;
+async fn apply(shared: &Shared, events: &[OnlineEvent]) -> Result<(), Undecided> {
+    let clients = shared.catalog.online_events(events).await?;
+    tell_meetings(shared, &clients).await
+}
+
+/// Also of clients that did not change: the event may have been stored by a run that ended before the meetings were told.
+async fn tell_meetings(shared: &Shared, clients: &[ClientOnline]) -> Result<(), Undecided> {
+    let users: BTreeSet<&String> = clients.iter().filter_map(|client| client.user.as_ref()).collect();
+    let users: Vec<String> = users.into_iter().cloned().collect();
+    let ties = shared.catalog.engagements_of(&users).await?;
+    let engaged: BTreeSet<&String> = ties.iter().map(|tie| &tie.user).collect();
+    let engaged: Vec<String> = engaged.into_iter().cloned().collect();
+    let reachable: BTreeSet<String> =
+        shared.catalog.devices_of(&engaged).await?.into_iter().filter_map(if_online).collect();
+    for tie in ties {
+        let own = clients.iter().filter(|client| client.user.as_ref() == Some(&tie.user));
+        match tie.kind {
+            Tie::In => {
+                for client in own {
+                    let (client, online) = (ClientId(client.client_id.clone()), client.online);
+                    happen(shared, tie.meeting, Event::Online { client, online }).await?;
+                }
+            }
+            Tie::Rung if !reachable.contains(&tie.user) => {
+                happen(shared, tie.meeting, Event::Unreachable { user: UserName(tie.user) }).await?;
+            }
+            Tie::Rung | Tie::Left => {}
+        }
     }
     Ok(())
+}
+
+fn if_online(device: DeviceState) -> Option<String> {
+    device.online.then_some(device.user)
+}
+
+/// A meeting that cannot be told keeps no other from being told.
+async fn happen(shared: &Shared, meeting: Uuid, event: Event) -> Result<(), Undecided> {
+    match shared.happen(meeting, event).await {
+        Err(error) if !error.is_outage() => {
+            tracing::error!(%meeting, %error, "a meeting does not learn that a client came or went");
+            Ok(())
+        }
+        done => done.map(drop),
+    }
 }

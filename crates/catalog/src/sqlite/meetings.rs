@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use super::rows::{to_i64, to_tie, to_u64, to_uuid};
 use super::users::{self, NAMES_PER_QUERY, push_list};
-use crate::{CatalogError, Engagement, MeetingRow, OutboxRow, OutcomeRow, TimerRow, UserState};
+use crate::{Engagement, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow, TimerRow, UserState};
 use sqlx::{QueryBuilder, SqliteConnection, query_as, query_scalar};
 use uuid::Uuid;
 
@@ -69,11 +69,10 @@ pub(super) async fn outbox(conn: &mut SqliteConnection, after: i64, limit: u32) 
             .fetch_all(conn)
             .await?;
     let messages = rows.into_iter().map(|(id, topic, properties, body)| {
-        let properties = serde_json::from_str(&properties)
-            .map_err(|error| CatalogError::Damaged(format!("properties of message {id}: {error}")))?;
-        Ok(OutboxRow { id, topic, properties, body })
+        let properties = serde_json::from_str(&properties).map_err(|error| format!("its properties: {error}"));
+        OutboxRow { id, message: properties.map(|properties| NewOutboxRow { topic, properties, body }) }
     });
-    messages.collect()
+    Ok(messages.collect())
 }
 
 pub(super) async fn outbox_sent(conn: &mut SqliteConnection, ids: &[i64]) -> Result<(), Fault> {

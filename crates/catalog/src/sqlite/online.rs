@@ -36,7 +36,8 @@ pub(super) async fn apply(conn: &mut SqliteConnection, events: &[OnlineEvent]) -
 async fn online_among(conn: &mut SqliteConnection, clients: &[String]) -> Result<HashSet<String>, sqlx::Error> {
     let mut online = HashSet::new();
     for some in clients.chunks(NAMES_PER_QUERY) {
-        let mut sql = QueryBuilder::new("SELECT DISTINCT client_id FROM connections WHERE NOT cleaned AND client_id IN (");
+        let mut sql =
+            QueryBuilder::new("SELECT DISTINCT client_id FROM connections WHERE NOT cleaned AND client_id IN (");
         push_list(&mut sql, some);
         online.extend(sql.build_query_scalar::<String>().fetch_all(&mut *conn).await?);
     }
@@ -88,11 +89,7 @@ async fn forget_oldest(conn: &mut SqliteConnection, clients: &[String]) -> Resul
 }
 
 /// What to note of clients that came or went, and of those that are still away.
-fn signs<'e>(
-    events: &'e [OnlineEvent],
-    was: &HashSet<String>,
-    is: &HashSet<String>,
-) -> BTreeMap<&'e str, (bool, u64)> {
+fn signs<'e>(events: &'e [OnlineEvent], was: &HashSet<String>, is: &HashSet<String>) -> BTreeMap<&'e str, (bool, u64)> {
     let mut signs: BTreeMap<&str, (bool, u64)> = BTreeMap::new();
     for event in events {
         let client = event.client_id.as_str();

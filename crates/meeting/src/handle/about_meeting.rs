@@ -6,7 +6,7 @@ use crate::deciding::{Extra, Known, TRIES_MAX, Undecided};
 use crate::people;
 use crate::request::check_new_meeting;
 use catalog::{CommitError, Tie};
-use signalling::meeting::{Actor, Event, Meeting, Request};
+use signalling::meeting::{Actor, Event, Meeting, Request, Step};
 use signalling::{UpBody, UserName};
 use std::collections::BTreeSet;
 
@@ -34,7 +34,17 @@ impl Asked<'_> {
     async fn apply(&self, actor: &Actor, request: Request, known: Known) -> Result<(), Undecided> {
         let event = Event::Request { actor: actor.clone(), request };
         let step = self.shared.machine(|context| known.meeting.apply(event, context));
+        if self.is_read() && !step.changed {
+            return self.answer_read(step).await;
+        }
         self.shared.store(Some(known.revision), step, self.extra()).await
+    }
+
+    async fn answer_read(&self, step: Step) -> Result<(), Undecided> {
+        for send in step.sends {
+            self.shared.send_straight(send, Some(step.meeting.id)).await?;
+        }
+        Ok(())
     }
 
     /// A cancel may overtake its create, or name a create that became an accept.

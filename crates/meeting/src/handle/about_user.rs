@@ -5,7 +5,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::deciding::{Extra, Undecided};
 use crate::people;
-use catalog::Tie;
+use catalog::{Engagement, Tie, UserState};
 use serde::Serialize;
 use signalling::meeting::{Actor, Event, Meeting, Outgoing, Parent, Request};
 use signalling::{DownBody, InvitationId, Outcome, Ring, StandingCall, State};
@@ -17,14 +17,11 @@ impl Asked<'_> {
     pub(super) async fn contacts(&self, actor: &Actor) -> Result<(), Undecided> {
         let mut users = people::contacts(&*self.shared.catalog, &actor.user).await?;
         while is_too_long(&users) && users.pop().is_some() {}
-        let sends = vec![self.answer(DownBody::Contacts { users })];
-        self.shared.answer(None, sends, self.extra()).await
+        self.shared.send_straight(self.answer(DownBody::Contacts { users }), None).await
     }
 
-    pub(super) async fn state(&self, actor: &Actor) -> Result<(), Undecided> {
-        // Before the meetings: the answer must not claim to know what came after they were read.
-        let now_ms = clock::now_ms();
-        let meetings = self.meetings_of(actor).await?;
+    pub(super) async fn state(&self, actor: &Actor, known: UserState, now_ms: u64) -> Result<(), Undecided> {
+        let meetings = self.meetings_of(actor, &known.engagements).await?;
         let rings = meetings.iter().filter_map(|meeting| self.ring(meeting, actor)).take(Config::RINGS_MAX);
         let state = State {
             now_ms,
@@ -33,17 +30,15 @@ impl Asked<'_> {
             rings: rings.collect(),
             call: meetings.iter().find_map(|meeting| self.standing(meeting, actor)),
             joinable: Vec::new(),
-            outcomes: self.outcomes(actor).await?,
+            outcomes: self.outcomes(actor, known).await?,
         };
-        let sends = vec![self.answer(DownBody::State(Box::new(shortened(state))))];
-        self.shared.answer(None, sends, self.extra()).await
+        self.shared.send_straight(self.answer(DownBody::State(Box::new(shortened(state)))), None).await
     }
 
     /// The sender's live meetings, with this device known to its open rings.
-    async fn meetings_of(&self, actor: &Actor) -> Result<Vec<Meeting>, Undecided> {
-        let ties = self.shared.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
+    async fn meetings_of(&self, actor: &Actor, ties: &[Engagement]) -> Result<Vec<Meeting>, Undecided> {
         let mut meetings = Vec::new();
-        for tie in ties.into_iter().filter(|tie| tie.kind != Tie::Left) {
+        for tie in ties.iter().filter(|tie| tie.kind != Tie::Left) {
             let event = Event::Request { actor: actor.clone(), request: Request::State };
             meetings.extend(self.shared.happen(tie.meeting, event).await?);
         }
@@ -62,8 +57,13 @@ impl Asked<'_> {
         Some(StandingCall { join: standing.ticket.as_ref().map(parameters), ..standing.call })
     }
 
-    async fn outcomes(&self, actor: &Actor) -> Result<Vec<Outcome>, Undecided> {
-        let rows = self.shared.catalog.outcomes(&actor.user.0, Config::OUTCOMES_MAX).await?;
+    /// A ring may have ended while its meeting was read: its outcome must not be missing beside it.
+    async fn outcomes(&self, actor: &Actor, known: UserState) -> Result<Vec<Outcome>, Undecided> {
+        let rows = if known.engagements.is_empty() {
+            known.outcomes
+        } else {
+            self.shared.catalog.outcomes(&actor.user.0, Config::OUTCOMES_MAX).await?
+        };
         Ok(rows.iter().filter_map(|row| serde_json::from_str(&row.document).ok()).collect())
     }
 

@@ -7,10 +7,9 @@ mod create;
 use crate::clock;
 use crate::config::Config;
 use crate::deciding::{Extra, Shared, Undecided};
-use crate::people;
 use crate::request::{self, Refusal, Sender, Unreadable, refusal};
 use crate::token::alias;
-use catalog::{CommitError, Handled};
+use catalog::{CommitError, Handled, UserState};
 use queue::Message;
 use signalling::meeting::{Actor, Outgoing, Parent};
 use signalling::{ClientId, DownBody, MeetingId, RefusalCode, SignalId, Up, UpBody, UserName};
@@ -75,40 +74,67 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     async fn handle(self) -> Result<(), Undecided> {
+        if self.is_read() {
+            return self.read().await;
+        }
         let handled = async { Ok(self.shared.catalog.handled(self.up.envelope.id.0).await?) };
-        let (handled, actor) = tokio::try_join!(handled, self.actor())?;
+        let (handled, person) = tokio::try_join!(handled, self.person(0))?;
         if handled {
             return Ok(());
         }
-        if let Err(refusal) = request::check(self.up, &self.sender, &self.shared.config, clock::now_ms()) {
-            return self.refuse(refusal).await;
-        }
-        let Some(actor) = actor else {
-            let words = "this login belongs to no user: connect with a device credential of a user";
-            return self.refuse(refusal(RefusalCode::NotAllowed, words)).await;
+        let actor = match self.admit(person) {
+            Ok((actor, _)) => actor,
+            Err(refusal) => return self.refuse(refusal).await,
         };
-        tracing::debug!(signal = %self.up.envelope.id, client = alias(&actor.client), kind = self.up.body.kind(), "request");
         match &self.up.body {
-            UpBody::State {} => self.state(&actor).await,
-            UpBody::Contacts { .. } => self.contacts(&actor).await,
             UpBody::Seen { invitation } => self.seen(&actor, *invitation).await,
             UpBody::Create { callees, media, title } => self.create(&actor, callees, *media, title.clone()).await,
             of_meeting => self.about_meeting(&actor, of_meeting).await,
         }
     }
 
-    async fn actor(&self) -> Result<Option<Actor>, Undecided> {
-        let (catalog, client) = (&*self.shared.catalog, &self.sender.client);
+    /// It changes nothing: it is not remembered, and its answer goes straight to the queue. Asked again, it is answered
+    /// again.
+    fn is_read(&self) -> bool {
+        matches!(self.up.body, UpBody::State {} | UpBody::Contacts { .. } | UpBody::Roster {})
+    }
+
+    async fn read(self) -> Result<(), Undecided> {
+        // Before everything that is read: no answer claims to know what came after.
+        let now_ms = clock::now_ms();
+        let outcomes = if matches!(self.up.body, UpBody::State {}) { Config::OUTCOMES_MAX } else { 0 };
+        let (actor, known) = match self.admit(self.person(outcomes).await?) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return self.refuse(refusal).await,
+        };
+        match &self.up.body {
+            UpBody::State {} => self.state(&actor, known, now_ms).await,
+            UpBody::Contacts { .. } => self.contacts(&actor).await,
+            of_meeting => self.about_meeting(&actor, of_meeting).await,
+        }
+    }
+
+    /// Who asks, if the request may be handled.
+    fn admit(&self, person: Option<UserState>) -> Result<(Actor, UserState), Refusal> {
+        request::check(self.up, &self.sender, &self.shared.config, clock::now_ms())?;
+        let words = "this login belongs to no user: connect with a device credential of a user";
+        let known = person.ok_or_else(|| refusal(RefusalCode::NotAllowed, words))?;
+        let client = self.sender.client.clone();
+        tracing::debug!(signal = %self.up.envelope.id, client = alias(&client), kind = self.up.body.kind(), "request");
+        let online = known.devices.iter().any(|device| device.client_id == client.0 && device.online);
+        let (user, name) = (UserName(known.user.user.clone()), known.user.name.clone());
+        Ok((Actor { user, name, client, online, request: self.up.envelope.id }, known))
+    }
+
+    /// What stands for the sender, with at most so many outcomes.
+    async fn person(&self, outcomes: u32) -> Result<Option<UserState>, Undecided> {
+        let catalog = &self.shared.catalog;
         let user = match &self.sender.user {
             Some(user) => Some(user.0.clone()),
-            None => catalog.device(client.as_str()).await?.map(|device| device.user),
+            None => catalog.device(self.sender.client.as_str()).await?.map(|device| device.user),
         };
         let Some(user) = user else { return Ok(None) };
-        let online = people::is_online(catalog, &user, client.as_str());
-        let (known, online) = tokio::try_join!(catalog.user(&user), online)?;
-        let Some(known) = known else { return Ok(None) };
-        let (user, request) = (UserName(user), self.up.envelope.id);
-        Ok(Some(Actor { user, name: known.name, client: client.clone(), online, request }))
+        Ok(catalog.user_state(&user, outcomes).await?)
     }
 
     fn extra(&self) -> Extra {
@@ -123,8 +149,11 @@ impl Asked<'_> {
     async fn refuse(&self, refusal: Refusal) -> Result<(), Undecided> {
         let Refusal { code, words } = refusal;
         tracing::debug!(client = alias(&self.sender.client), kind = self.up.body.kind(), ?code, "request refused");
-        let sends = vec![self.answer(DownBody::Refused { code, words })];
-        self.shared.answer(self.up.envelope.meeting, sends, self.extra()).await
+        let answer = self.answer(DownBody::Refused { code, words });
+        if self.is_read() {
+            return self.shared.send_straight(answer, self.up.envelope.meeting).await;
+        }
+        self.shared.answer(self.up.envelope.meeting, vec![answer], self.extra()).await
     }
 
     async fn refuse_engaged(&self) -> Result<(), Undecided> {

@@ -16,6 +16,14 @@ pub(crate) struct Hold {
     request: Mutex<Option<Uuid>>,
     waits: Notify,
     go_on: Notify,
+    written: Mutex<Vec<Write>>,
+}
+
+/// What wrote to the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    Commit,
+    OnlineEvents(usize),
 }
 
 impl Hold {
@@ -33,7 +41,17 @@ impl Hold {
         self.go_on.notify_one();
     }
 
+    /// What was written since this was asked last.
+    pub(crate) fn written(&self) -> Vec<Write> {
+        std::mem::take(&mut self.written.lock().unwrap())
+    }
+
+    fn note(&self, write: Write) {
+        self.written.lock().unwrap().push(write);
+    }
+
     async fn pass(&self, commit: &MeetingCommit) {
+        self.note(Write::Commit);
         let is_held =
             self.request.lock().unwrap().take_if(|id| commit.handled.as_ref().is_some_and(|h| h.signal == *id));
         if is_held.is_some() {
@@ -59,6 +77,11 @@ impl Catalog for Held {
         })
     }
 
+    fn online_events(&self, events: &[OnlineEvent]) -> CatalogFuture<'_, Vec<ClientOnline>> {
+        self.hold.note(Write::OnlineEvents(events.len()));
+        self.catalog.online_events(events)
+    }
+
     pass_on! {
         fn access(&self) -> CatalogFuture<'_, AccessSnapshot>;
         fn access_revision(&self) -> watch::Receiver<u64>;
@@ -76,7 +99,6 @@ impl Catalog for Held {
         fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<ApiKey>>;
         fn put_login_link(&self, link: LoginLink) -> CatalogFuture<'_, ()>;
         fn login_link(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<LoginLink>>;
-        fn online_event(&self, event: OnlineEvent) -> CatalogFuture<'_, bool>;
         fn meeting(&self, id: Uuid) -> CatalogFuture<'_, Option<MeetingRow>>;
         fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
         fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
@@ -85,6 +107,7 @@ impl Catalog for Held {
         fn next_timer(&self) -> CatalogFuture<'_, Option<u64>>;
         fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
         fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()>;
+        fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>>;
         fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>>;
         fn creates_since(&self, user: &str, since_ms: u64) -> CatalogFuture<'_, u32>;
         fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;

@@ -7,6 +7,7 @@ mod held;
 mod logs;
 mod people;
 mod races;
+mod reads;
 mod refusals;
 mod rtc;
 mod world;

@@ -309,8 +309,12 @@ impl World {
     /// Connects, and waits until the catalog knows.
     pub(crate) async fn comes(&self, client: &str) {
         self.until_status_topic().await;
-        self.status(client, "connect", &format!("{client}-1")).await;
+        self.connects(client).await;
         self.until_online(client, true).await;
+    }
+
+    pub(crate) async fn connects(&self, client: &str) {
+        self.status(client, "connect", &format!("{client}-1")).await;
     }
 
     pub(crate) async fn goes(&self, client: &str) {
@@ -326,7 +330,7 @@ impl World {
         until("the service makes the topic", async || self.engine.describe(topic.clone()).await.is_ok()).await;
     }
 
-    async fn until_online(&self, client: &str, online: bool) {
+    pub(crate) async fn until_online(&self, client: &str, online: bool) {
         let (client, user) = (client_id(client), user_of(client).to_owned());
         until("the catalog knows who is online", async || {
             let devices = self.catalog.devices_of(std::slice::from_ref(&user)).await.unwrap();

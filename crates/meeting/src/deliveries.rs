@@ -1,0 +1,87 @@
+//! What the queue hands out to the service: received while the gate is open, acknowledged or given back.
+
+use crate::deciding::Shared;
+use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+pub(crate) use queue::limits::RECEIVE_MAX;
+
+const WAIT: Duration = Duration::from_secs(20);
+const RETRY: Duration = Duration::from_secs(1);
+/// When a delivery that was given back comes again.
+const GIVEN_BACK: Duration = Duration::from_secs(2);
+
+/// Waits for some; empty when there were none, after a failure and a pause, or when the catalog takes nothing any more.
+pub(crate) async fn receive(shared: &Shared, group: &GroupName, topic: &TopicName) -> Vec<Delivery> {
+    shared.gate.until_open().await;
+    tokio::select! {
+        biased;
+        deliveries = once(shared, group, topic, WAIT) => deliveries,
+        () = shared.gate.until_closed() => Vec::new(),
+    }
+}
+
+/// As many as there are, at most about `max`; waits for the first.
+pub(crate) async fn receive_many(shared: &Shared, group: &GroupName, topic: &TopicName, max: usize) -> Vec<Delivery> {
+    let mut all = receive(shared, group, topic).await;
+    let mut last = all.len();
+    while last >= RECEIVE_MAX && all.len() < max {
+        let more = once(shared, group, topic, Duration::ZERO).await;
+        last = more.len();
+        all.extend(more);
+    }
+    all
+}
+
+async fn once(shared: &Shared, group: &GroupName, topic: &TopicName, wait: Duration) -> Vec<Delivery> {
+    let request = ReceiveRequest {
+        group: group.clone(),
+        topic: topic.clone(),
+        filter: TagFilter::All,
+        max: RECEIVE_MAX,
+        wait,
+        invisible: shared.config.invisible,
+    };
+    match shared.queue.receive(request).await {
+        Ok(deliveries) => deliveries,
+        Err(error) => {
+            tracing::warn!(%topic, %error, "nothing can be received; again");
+            tokio::time::sleep(RETRY).await;
+            Vec::new()
+        }
+    }
+}
+
+pub(crate) async fn give_back(shared: &Shared, delivery: Delivery) {
+    if let Err(error) = shared.queue.change_invisible(delivery.receipt, GIVEN_BACK).await {
+        tracing::debug!(%error, "a message comes again when its invisible time is over");
+    }
+}
+
+/// A receipt that is not valid any more means that the message comes again; it is known then.
+pub(crate) async fn acknowledge(shared: &Shared, delivery: Delivery) {
+    if let Err(error) = shared.queue.ack(delivery.receipt).await {
+        tracing::debug!(message = %delivery.message_id, %error, "a handled message was not acknowledged");
+    }
+}
+
+/// Side by side, since the queue writes many of them together.
+pub(crate) async fn acknowledge_all(shared: &Arc<Shared>, deliveries: Vec<Delivery>) {
+    let mut work = JoinSet::new();
+    for delivery in deliveries {
+        let shared = Arc::clone(shared);
+        work.spawn(async move { acknowledge(&shared, delivery).await });
+    }
+    work.join_all().await;
+}
+
+pub(crate) async fn give_back_all(shared: &Arc<Shared>, deliveries: Vec<Delivery>) {
+    let mut work = JoinSet::new();
+    for delivery in deliveries {
+        let shared = Arc::clone(shared);
+        work.spawn(async move { give_back(&shared, delivery).await });
+    }
+    work.join_all().await;
+}

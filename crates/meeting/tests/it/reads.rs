@@ -1,0 +1,66 @@
+//! Questions cost no write, and may be asked again.
+
+use crate::held::Write;
+use crate::world::{World, new_meeting};
+use signalling::UpBody;
+
+#[tokio::test]
+async fn a_question_writes_nothing_to_the_catalog() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    world.hold.written();
+    for (client, about, question, answer) in [
+        ("alice.phone", None, UpBody::State {}, "state"),
+        ("carol.phone", None, UpBody::State {}, "state"),
+        ("alice.phone", None, UpBody::Contacts { watch_s: None }, "contacts"),
+        ("bob.phone", Some(meeting), UpBody::Roster {}, "roster"),
+        ("carol.phone", Some(meeting), UpBody::Roster {}, "refused"),
+        ("carol.phone", Some(new_meeting()), UpBody::Roster {}, "refused"),
+        ("carol.phone", None, UpBody::Roster {}, "refused"),
+    ] {
+        let asked = world.ask(client, about, question).await;
+        assert_eq!(world.expect(client, answer).await.envelope.in_reply_to, Some(asked));
+    }
+    assert_eq!(world.hold.written(), []);
+}
+
+#[tokio::test]
+async fn a_device_that_its_ring_does_not_know_is_entered_by_its_question_once() {
+    let mut world = World::new().await;
+    world.ringing().await;
+    world.add_device("bob", "tablet").await;
+    world.settle().await;
+    world.hold.written();
+    for _ in 0..2 {
+        assert_eq!(world.state("bob.tablet").await.rings.len(), 1);
+    }
+    assert_eq!(world.hold.written(), [Write::Commit]);
+}
+
+#[tokio::test]
+async fn a_question_that_comes_twice_is_answered_twice() {
+    let mut world = World::new().await;
+    let question = World::up(None, UpBody::State {});
+    for _ in 0..2 {
+        world.send("alice.phone", &question).await;
+        let answer = world.expect("alice.phone", "state").await;
+        assert_eq!(answer.envelope.in_reply_to, Some(question.envelope.id));
+    }
+}
+
+#[tokio::test]
+async fn who_came_while_nobody_looked_is_entered_together() {
+    let mut world = World::new().await;
+    world.crash().await;
+    for n in 0..100 {
+        world.add_device("bob", &format!("device{n}")).await;
+        world.connects(&format!("bob.device{n}")).await;
+    }
+    world.hold.written();
+    world.start().await;
+    world.until_online("bob.device99", true).await;
+    let written = world.hold.written();
+    let entered = |write: &Write| if let Write::OnlineEvents(events) = write { *events } else { 0 };
+    assert_eq!(written.iter().map(entered).sum::<usize>(), 100, "{written:?}");
+    assert!(written.len() <= 2, "{written:?}");
+}
