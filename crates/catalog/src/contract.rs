@@ -66,8 +66,9 @@ macro_rules! catalog_contract {
                 a_commit_that_only_read_a_meeting_conflicts_with_a_newer_revision
                 a_request_is_handled_once
                 a_refused_commit_leaves_nothing_behind
-                timers_are_replaced_and_come_earliest_first
-                engagements_are_replaced
+                timers_are_put_and_dropped_by_their_keys_and_come_earliest_first
+                engagements_are_put_and_dropped_by_their_users
+                parts_are_put_and_dropped_by_their_names
                 a_user_may_be_rung_and_have_left_while_in_another_meeting
                 a_user_has_one_exclusive_engagement_over_live_meetings
                 of_two_meetings_that_want_a_user_at_once_one_gets_it
@@ -80,6 +81,7 @@ macro_rules! catalog_contract {
                 what_stands_for_a_user_is_read_together
                 created_meetings_are_counted_in_a_window
                 pruning_forgets_what_is_over_and_nothing_else
+                pruning_forgets_any_number_of_rows
                 all_of_a_commit_survives_a_crash
             ]
         }
@@ -149,9 +151,7 @@ fn change(meeting: u128, expected: Option<u64>) -> MeetingChange {
         id: id(meeting),
         expected,
         document: format!("{{\"after\":{}}}", expected.unwrap_or(0)),
-        ended: false,
-        timers: Vec::new(),
-        engaged: Vec::new(),
+        ..MeetingChange::default()
     }
 }
 

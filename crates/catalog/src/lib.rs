@@ -20,7 +20,7 @@ pub use access::{
 };
 pub use meetings::{
     CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow, NewOutboxRow, OutboxRow,
-    OutcomeRow, Tie, TimerRow, UserState,
+    OutcomeRow, Part, PartName, Tie, TimerRow, UserState,
 };
 
 pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};
@@ -84,10 +84,12 @@ pub trait Catalog: Send + Sync {
     // Meetings.
 
     fn meeting(&self, id: Uuid) -> CatalogFuture<'_, Option<MeetingRow>>;
+    /// The same without the documents.
+    fn meeting_revision(&self, id: Uuid) -> CatalogFuture<'_, Option<u64>>;
     /// Ids of all meetings that have not ended.
     fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
     /// The one transaction of the meeting service. Of several refusals [`CommitError::AlreadyHandled`] comes first, then
-    /// [`CommitError::Conflict`]. A meeting that ends engages nobody.
+    /// [`CommitError::Conflict`]. A meeting that ends has no timers and engages nobody.
     fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError>;
     fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
     /// The ties of these users to live meetings, of all kinds.

@@ -3,14 +3,30 @@
 use crate::{CatalogError, DeviceState, User};
 use uuid::Uuid;
 
-/// A meeting is one document with a revision.
+/// A meeting is a document with a revision, and parts: of a large one, a change writes what it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeetingRow {
     pub id: Uuid,
     pub revision: u64,
     /// JSON, opaque here.
     pub document: String,
+    /// Of each kind in the order of their places.
+    pub parts: Vec<Part>,
     pub ended: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub name: PartName,
+    /// JSON, opaque here.
+    pub document: String,
+}
+
+/// Unique within the meeting.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PartName {
+    pub kind: String,
+    pub place: u64,
 }
 
 /// What one event of a meeting changes. Fields that are empty change nothing, except where said.
@@ -38,7 +54,7 @@ pub struct MeetingRead {
     pub revision: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MeetingChange {
     pub id: Uuid,
     /// The revision that the change was computed from; `None`: the meeting must not exist yet.
@@ -46,10 +62,16 @@ pub struct MeetingChange {
     /// The new revision is `expected + 1`, or 1.
     pub document: String,
     pub ended: bool,
-    /// All timers of the meeting from now on; those not named are gone.
+    /// Parts that are new, or stand instead of what has their names.
+    pub parts: Vec<Part>,
+    pub parts_gone: Vec<PartName>,
+    /// Timers that are new, or stand instead of what has their keys.
     pub timers: Vec<TimerRow>,
-    /// All engagements of the meeting from now on; those not named are gone.
+    pub timers_gone: Vec<String>,
+    /// Users whose tie is new or of another kind now.
     pub engaged: Vec<Engagement>,
+    /// Users who have no tie any more.
+    pub freed: Vec<String>,
 }
 
 /// A user's tie to a live meeting; one per user and meeting.

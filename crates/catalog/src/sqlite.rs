@@ -129,6 +129,18 @@ impl SqliteCatalog {
         error
     }
 
+    async fn date_ended_meetings(&self, now_ms: u64) -> Result<(), CatalogError> {
+        let mut tx = self.begin().await?;
+        let done = prune::date_ended_meetings(&mut tx, now_ms).await;
+        self.end(tx, done).await
+    }
+
+    async fn prune_some(&self, now_ms: u64) -> Result<(u64, bool), CatalogError> {
+        let mut tx = self.begin().await?;
+        let done = prune::some(&mut tx, now_ms).await;
+        self.end(tx, done).await
+    }
+
     async fn reader(&self) -> Result<PoolConnection<Sqlite>, CatalogError> {
         self.health.check()?;
         self.readers.acquire().await.map_err(|error| self.health.judge(error))
@@ -280,6 +292,10 @@ impl Catalog for SqliteCatalog {
         read!(self, conn => meetings::meeting(conn, id))
     }
 
+    fn meeting_revision(&self, id: Uuid) -> CatalogFuture<'_, Option<u64>> {
+        read!(self, conn => meetings::revision(conn, id))
+    }
+
     fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>> {
         read!(self, conn => meetings::live(conn))
     }
@@ -330,7 +346,17 @@ impl Catalog for SqliteCatalog {
     }
 
     fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64> {
-        write!(self, conn => prune::prune(conn, now_ms))
+        Box::pin(async move {
+            self.date_ended_meetings(now_ms).await?;
+            let mut gone = 0;
+            loop {
+                let (rows, all) = self.prune_some(now_ms).await?;
+                gone += rows;
+                if all {
+                    return Ok(gone);
+                }
+            }
+        })
     }
 }
 

@@ -1,18 +1,17 @@
 //! One event, one transaction: read the document, let the machine decide, store everything together.
 
+use crate::change::change;
 use crate::clock;
 use crate::config::Config;
+use crate::known::{Known, Memory};
 use crate::mail;
 use crate::outage::Gate;
 use crate::reconcile::Reconciler;
 use crate::relay;
 use crate::token::JoinSigner;
-use catalog::{
-    Catalog, CatalogError, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow,
-    OutcomeRow, TimerRow,
-};
+use catalog::{Catalog, CatalogError, CommitError, Handled, MeetingCommit, MeetingRead, OutcomeRow, TimerRow};
 use queue::Queue;
-use signalling::meeting::{Context, DocumentError, Event, Meeting, Missed, Outgoing, Step, Tie};
+use signalling::meeting::{Context, DocumentError, Event, Meeting, Missed, Outgoing, Step};
 use signalling::{MeetingId, SignalId};
 use std::sync::Arc;
 use tokio::sync::{Mutex, Notify};
@@ -29,6 +28,7 @@ pub(crate) struct Shared {
     pub signer: JoinSigner,
     pub reconciler: Reconciler,
     pub gate: Gate,
+    pub memory: Memory,
     /// Rows of the outbox that are sent and not forgotten yet.
     pub sent: std::sync::Mutex<Vec<i64>>,
     /// There is something in the outbox.
@@ -65,32 +65,27 @@ impl From<CatalogError> for Undecided {
     }
 }
 
-/// A document with the revision that a change of it must name.
-pub(crate) struct Known {
-    pub meeting: Meeting,
-    pub revision: u64,
-}
-
-impl TryFrom<MeetingRow> for Known {
-    type Error = DocumentError;
-
-    fn try_from(row: MeetingRow) -> Result<Self, DocumentError> {
-        Ok(Self { meeting: Meeting::parse(&row.document)?, revision: row.revision })
-    }
-}
-
 /// What a request adds to the transaction.
 #[derive(Default)]
 pub(crate) struct Extra {
     pub handled: Option<Handled>,
     pub created_by: Option<(String, u64)>,
     pub seen: Vec<(String, Uuid)>,
+    /// Timers that stand in the catalog, as they were read: they are replaced by what the document says now.
+    pub timers: Vec<TimerRow>,
 }
 
 impl Shared {
     pub(crate) async fn known(&self, id: Uuid) -> Result<Option<Known>, Undecided> {
-        let row = self.catalog.meeting(id).await?;
-        Ok(row.map(Known::try_from).transpose()?)
+        if let Some(known) = self.memory.find(id)
+            && self.catalog.meeting_revision(id).await? == Some(known.revision)
+        {
+            return Ok(Some(known));
+        }
+        let Some(row) = self.catalog.meeting(id).await? else { return Ok(None) };
+        let known = Known::try_from(row)?;
+        self.memory.keep(&known);
+        Ok(Some(known))
     }
 
     pub(crate) fn sent(&self) -> std::sync::MutexGuard<'_, Vec<i64>> {
@@ -104,13 +99,13 @@ impl Shared {
     }
 
     /// An event that no request caused: decided on the newest document, again if that changes meanwhile.
-    pub(crate) async fn happen(&self, id: Uuid, event: Event) -> Result<Option<Meeting>, Undecided> {
+    pub(crate) async fn happen(&self, id: Uuid, event: Event) -> Result<Option<Arc<Meeting>>, Undecided> {
         for _ in 0..TRIES_MAX {
             let Some(known) = self.known(id).await? else { return Ok(None) };
             let step = self.machine(|context| known.meeting.apply(event.clone(), context));
-            match self.store(Some(known.revision), step.clone(), Extra::default()).await {
+            match self.store(Some(&known), step, Extra::default()).await {
                 Err(Undecided::Commit(CommitError::Conflict)) => {}
-                done => return done.map(|()| Some(step.meeting)),
+                done => return done.map(Some),
             }
         }
         Err(CommitError::Conflict.into())
@@ -118,27 +113,46 @@ impl Shared {
 
     /// Stores a decision with all it caused, and sets everybody to work on it. It is stored only while the document is the
     /// one that it was made from, also where it changes nothing: its answers would come after those of a newer one.
-    pub(crate) async fn store(&self, expected: Option<u64>, step: Step, extra: Extra) -> Result<(), Undecided> {
-        let Step { meeting, changed, sends, missed } = step;
-        let change = changed.then(|| self.change(&meeting, expected));
-        let nothing = change.is_none() && sends.is_empty() && extra.handled.is_none();
-        if nothing {
-            return Ok(());
+    pub(crate) async fn store(
+        &self,
+        before: Option<&Known>,
+        step: Step,
+        extra: Extra,
+    ) -> Result<Arc<Meeting>, Undecided> {
+        if step.changed {
+            self.store_change(before, step, extra).await
+        } else {
+            self.store_answers(before, step, extra).await
         }
-        let read = expected.filter(|_| !changed).map(|revision| MeetingRead { id: meeting.id.0, revision });
+    }
+
+    async fn store_change(&self, before: Option<&Known>, step: Step, extra: Extra) -> Result<Arc<Meeting>, Undecided> {
+        let Step { meeting, sends, missed, .. } = step;
+        let (change, places) = change(before, &meeting, &self.config.rules, &extra.timers);
+        let revision = change.expected.unwrap_or(0) + 1;
         let commit = MeetingCommit {
-            meeting: change,
-            read,
+            meeting: Some(change),
             outcomes: missed.into_iter().map(outcome_row).collect(),
             ..self.commit_of(Some(meeting.id), sends, extra)
         };
         self.catalog.commit(commit).await?;
+        let known = Known { meeting: Arc::new(meeting), revision, places: Arc::new(places) };
+        self.memory.keep(&known);
         self.outbox.notify_one();
-        if changed {
-            self.deadlines.notify_one();
-            self.reconciler.wants(&meeting);
+        self.deadlines.notify_one();
+        self.reconciler.wants(&known.meeting);
+        Ok(known.meeting)
+    }
+
+    async fn store_answers(&self, before: Option<&Known>, step: Step, extra: Extra) -> Result<Arc<Meeting>, Undecided> {
+        let Step { meeting, sends, .. } = step;
+        if !sends.is_empty() || extra.handled.is_some() {
+            let read = before.map(|known| MeetingRead { id: meeting.id.0, revision: known.revision });
+            let commit = MeetingCommit { read, ..self.commit_of(Some(meeting.id), sends, extra) };
+            self.catalog.commit(commit).await?;
+            self.outbox.notify_one();
         }
-        Ok(())
+        Ok(before.map_or_else(|| Arc::new(meeting), |known| Arc::clone(&known.meeting)))
     }
 
     /// Stores an answer that changes no meeting.
@@ -185,31 +199,6 @@ impl Shared {
             *join = parameters;
         }
         mail::row(send, meeting, SignalId(clock::new_id()), now_ms)
-    }
-
-    fn change(&self, meeting: &Meeting, expected: Option<u64>) -> MeetingChange {
-        let id = meeting.id.0;
-        let timers = meeting.timers(&self.config.rules).into_iter();
-        let timers = timers.map(|timer| TimerRow { meeting: id, key: timer.kind.key(), due_ms: timer.due_ms });
-        let engaged = meeting.engagements().into_iter();
-        let engaged = engaged.map(|tie| Engagement { user: tie.user.0, meeting: id, kind: row_kind(tie.kind) });
-        MeetingChange {
-            id,
-            expected,
-            document: meeting.to_json(),
-            // Not before its channel is gone, so that a crash in between does not forget to close it.
-            ended: meeting.is_over() && meeting.closed,
-            timers: timers.collect(),
-            engaged: engaged.collect(),
-        }
-    }
-}
-
-fn row_kind(tie: Tie) -> catalog::Tie {
-    match tie {
-        Tie::In => catalog::Tie::In,
-        Tie::Rung => catalog::Tie::Rung,
-        Tie::Left => catalog::Tie::Left,
     }
 }
 

@@ -15,6 +15,7 @@
 //! `mute`) may undo a newer one of another, until the meeting changes again or the participation joins anew.
 
 mod budget;
+mod change;
 pub mod channels;
 mod clock;
 mod config;
@@ -24,6 +25,7 @@ mod deciding;
 mod deliveries;
 mod handle;
 mod intake;
+mod known;
 mod lead;
 mod mail;
 mod media;

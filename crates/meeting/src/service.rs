@@ -3,6 +3,7 @@
 use crate::channels::Channels;
 use crate::config::Config;
 use crate::deciding::{Shared, Undecided};
+use crate::known::Memory;
 use crate::outage::{self, Gate};
 use crate::reconcile::Reconciler;
 use crate::token::JoinSigner;
@@ -56,6 +57,7 @@ impl MeetingService {
             signer,
             reconciler: Reconciler::new(channels),
             gate: Gate::default(),
+            memory: Memory::default(),
             sent: std::sync::Mutex::default(),
             outbox: Notify::new(),
             deadlines: Notify::new(),

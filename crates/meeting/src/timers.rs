@@ -1,11 +1,11 @@
 //! Deadlines: rows of the catalog, one task that sleeps until the next; and the daily forgetting.
 
 use crate::clock;
-use crate::deciding::{Shared, TRIES_MAX, Undecided};
+use crate::deciding::{Extra, Shared, TRIES_MAX, Undecided};
 use crate::people;
-use catalog::{CatalogError, CommitError};
+use catalog::{CatalogError, CommitError, TimerRow};
 use signalling::meeting::Event;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -29,10 +29,13 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 /// Fires what is due, then sleeps until the next deadline or until one is added.
 async fn once(shared: &Shared) -> Result<(), CatalogError> {
     let due = shared.catalog.due_timers(clock::now_ms(), DUE_MAX).await?;
-    let meetings: BTreeSet<Uuid> = due.iter().map(|timer| timer.meeting).collect();
+    let mut meetings: BTreeMap<Uuid, Vec<TimerRow>> = BTreeMap::new();
+    for timer in due {
+        meetings.entry(timer.meeting).or_default().push(timer);
+    }
     let mut failed = false;
-    for id in meetings {
-        if let Err(error) = fire(shared, id).await {
+    for (id, due) in meetings {
+        if let Err(error) = fire(shared, id, due).await {
             failed = true;
             tracing::warn!(meeting = %id, %error, "a deadline could not be kept; again");
         }
@@ -47,16 +50,16 @@ async fn once(shared: &Shared) -> Result<(), CatalogError> {
     Ok(())
 }
 
-async fn fire(shared: &Shared, id: Uuid) -> Result<(), Undecided> {
+async fn fire(shared: &Shared, id: Uuid, due: Vec<TimerRow>) -> Result<(), Undecided> {
     for _ in 0..TRIES_MAX {
         let Some(known) = shared.known(id).await? else { return Ok(()) };
         let online = people::online_members(&*shared.catalog, &known.meeting).await?;
         let mut step = shared.machine(|context| known.meeting.apply(Event::Due { online }, context));
-        // Stored in any case, so that the row that woke us is replaced by what the document says now.
+        // Stored in any case, so that the rows that woke us are replaced by what the document says now.
         step.changed = true;
-        match shared.store(Some(known.revision), step, Default::default()).await {
+        match shared.store(Some(&known), step, Extra { timers: due.clone(), ..Extra::default() }).await {
             Err(Undecided::Commit(CommitError::Conflict)) => {}
-            done => return done,
+            done => return done.map(drop),
         }
     }
     Err(CommitError::Conflict.into())

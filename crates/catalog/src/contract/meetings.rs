@@ -4,7 +4,7 @@ use super::{Store, change, commit, device, id, names, with_people};
 use crate::limits::{CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, OUTCOMES_PER_USER_MAX};
 use crate::{
     Catalog, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow, NewOutboxRow,
-    OutcomeRow, Tie, TimerRow,
+    OutcomeRow, Part, PartName, Tie, TimerRow,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -49,9 +49,16 @@ pub async fn a_new_meeting_has_revision_1_and_rises_by_1(store: &impl Store) {
     let catalog = store.open().await;
     assert_eq!(catalog.meeting(id(1)).await.unwrap(), None);
     catalog.commit(commit(change(1, None))).await.unwrap();
-    let row =
-        |revision, document: &str| MeetingRow { id: id(1), revision, document: document.to_owned(), ended: false };
+    let row = |revision, document: &str| MeetingRow {
+        id: id(1),
+        revision,
+        document: document.to_owned(),
+        parts: Vec::new(),
+        ended: false,
+    };
     assert_eq!(catalog.meeting(id(1)).await.unwrap(), Some(row(1, "{\"after\":0}")));
+    assert_eq!(catalog.meeting_revision(id(1)).await.unwrap(), Some(1));
+    assert_eq!(catalog.meeting_revision(id(2)).await.unwrap(), None);
     catalog.commit(commit(change(1, Some(1)))).await.unwrap();
     assert_eq!(catalog.meeting(id(1)).await.unwrap(), Some(row(2, "{\"after\":1}")));
     assert_eq!(catalog.live_meetings().await.unwrap(), [id(1)]);
@@ -96,6 +103,29 @@ async fn at_once<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>
         Poll::Ready(results.iter_mut().filter_map(Option::take).collect())
     })
     .await
+}
+
+pub async fn parts_are_put_and_dropped_by_their_names(store: &impl Store) {
+    let catalog = store.open().await;
+    let name = |kind: &str, place| PartName { kind: kind.to_owned(), place };
+    let part = |kind: &str, place, document: &str| Part { name: name(kind, place), document: document.to_owned() };
+    let first = vec![part("ring", 2, "r2"), part("member", 10, "m10"), part("member", 9, "m9"), part("ring", 1, "r1")];
+    catalog.commit(commit(MeetingChange { parts: first, ..change(1, None) })).await.unwrap();
+    catalog.commit(commit(MeetingChange { parts: vec![part("member", 9, "other")], ..change(2, None) })).await.unwrap();
+    let parts = async |meeting| catalog.meeting(id(meeting)).await.unwrap().unwrap().parts;
+    let expected = [part("member", 9, "m9"), part("member", 10, "m10"), part("ring", 1, "r1"), part("ring", 2, "r2")];
+    assert_eq!(parts(1).await, expected, "in the order of their places");
+    let changed = MeetingChange {
+        parts: vec![part("ring", 3, "r3"), part("member", 9, "new")],
+        parts_gone: vec![name("member", 10), name("ring", 1), name("ring", 99)],
+        ..change(1, Some(1))
+    };
+    catalog.commit(commit(changed.clone())).await.unwrap();
+    assert_eq!(catalog.commit(commit(changed)).await, Err(CommitError::Conflict));
+    assert_eq!(parts(1).await, [part("member", 9, "new"), part("ring", 2, "r2"), part("ring", 3, "r3")]);
+    assert_eq!(parts(2).await, [part("member", 9, "other")]);
+    catalog.commit(commit(ended(1, 2))).await.unwrap();
+    assert_eq!(parts(1).await.len(), 3, "what came late is answered from them");
 }
 
 pub async fn a_commit_that_only_read_a_meeting_conflicts_with_a_newer_revision(store: &impl Store) {
@@ -154,7 +184,7 @@ pub async fn a_refused_commit_leaves_nothing_behind(store: &impl Store) {
     assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [tie("ann", 1, Tie::In)]);
 }
 
-pub async fn timers_are_replaced_and_come_earliest_first(store: &impl Store) {
+pub async fn timers_are_put_and_dropped_by_their_keys_and_come_earliest_first(store: &impl Store) {
     let catalog = store.open().await;
     assert_eq!(catalog.next_timer().await.unwrap(), None);
     let first = vec![timer(1, "ring", 30), timer(1, "reach", 10), timer(1, "gone", 40)];
@@ -165,19 +195,30 @@ pub async fn timers_are_replaced_and_come_earliest_first(store: &impl Store) {
     assert_eq!(due, [timer(1, "reach", 10), timer(2, "ring", 20), timer(1, "ring", 30)]);
     assert_eq!(catalog.due_timers(30, 1).await.unwrap(), [timer(1, "reach", 10)]);
     assert!(catalog.due_timers(9, 10).await.unwrap().is_empty());
-    let moved = MeetingChange { timers: vec![timer(1, "ring", 50)], ..change(1, Some(1)) };
+    let timers_gone = vec!["gone".to_owned(), "never".to_owned()];
+    let moved = MeetingChange { timers: vec![timer(1, "ring", 50)], timers_gone, ..change(1, Some(1)) };
     catalog.commit(commit(moved)).await.unwrap();
-    assert_eq!(catalog.due_timers(100, 10).await.unwrap(), [timer(2, "ring", 20), timer(1, "ring", 50)]);
+    let left = [timer(1, "reach", 10), timer(2, "ring", 20), timer(1, "ring", 50)];
+    assert_eq!(catalog.due_timers(100, 10).await.unwrap(), left);
+    catalog.commit(commit(ended(1, 2))).await.unwrap();
+    assert_eq!(catalog.due_timers(100, 10).await.unwrap(), [timer(2, "ring", 20)]);
 }
 
-pub async fn engagements_are_replaced(store: &impl Store) {
+pub async fn engagements_are_put_and_dropped_by_their_users(store: &impl Store) {
     let catalog = store.open().await;
     let ties = vec![tie("ann", 1, Tie::In), tie("bob", 1, Tie::Rung)];
     catalog.commit(commit(MeetingChange { engaged: ties, ..change(1, None) })).await.unwrap();
     let both = names(&["ann", "bob"]);
     assert_eq!(catalog.engagements_of(&both).await.unwrap(), [tie("ann", 1, Tie::In), tie("bob", 1, Tie::Rung)]);
-    catalog.commit(commit(engaging(1, Some(1), &["bob"]))).await.unwrap();
+    let freed = vec!["ann".to_owned(), "carol".to_owned()];
+    catalog.commit(commit(MeetingChange { freed, ..engaging(1, Some(1), &["bob"]) })).await.unwrap();
     assert_eq!(catalog.engagements_of(&both).await.unwrap(), [tie("bob", 1, Tie::In)]);
+    catalog.commit(commit(change(1, Some(2)))).await.unwrap();
+    assert_eq!(
+        catalog.engagements_of(&both).await.unwrap(),
+        [tie("bob", 1, Tie::In)],
+        "who is not named keeps the tie"
+    );
     assert!(catalog.engagements_of(&[]).await.unwrap().is_empty());
 }
 
@@ -333,6 +374,21 @@ pub async fn pruning_forgets_what_is_over_and_nothing_else(store: &impl Store) {
     assert_eq!(catalog.prune(forgotten).await.unwrap(), 1);
     assert_eq!(catalog.meeting(id(2)).await.unwrap(), None);
     assert_eq!(catalog.live_meetings().await.unwrap(), [id(1)]);
+}
+
+pub async fn pruning_forgets_any_number_of_rows(store: &impl Store) {
+    let catalog = store.open().await;
+    for signal in 0..1_100_u32 {
+        let created_by = Some(("ann".to_owned(), 1));
+        catalog
+            .commit(MeetingCommit { handled: handled(signal.into(), 5), created_by, ..Default::default() })
+            .await
+            .unwrap();
+    }
+    assert_eq!(catalog.prune(6).await.unwrap(), 1_100);
+    assert!(!catalog.handled(id(1_099)).await.unwrap());
+    assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 1_100);
+    assert_eq!(catalog.prune(2 + CREATES_KEEP_MS).await.unwrap(), 1_100);
 }
 
 pub async fn all_of_a_commit_survives_a_crash(store: &impl Store) {

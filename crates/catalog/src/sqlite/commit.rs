@@ -58,13 +58,18 @@ async fn expect_revision(conn: &mut SqliteConnection, read: &MeetingRead) -> Don
 async fn change_meeting(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
     refuse_strangers(change)?;
     put_document(conn, change).await?;
-    drop_ties(conn, change.id).await?;
+    drop_parts(conn, change).await?;
+    put_parts(conn, change).await?;
+    if change.ended {
+        return drop_ties(conn, change.id).await;
+    }
+    drop_timers(conn, change).await?;
     put_timers(conn, &change.timers).await?;
-    // The end of a meeting unties everybody, whoever is still named.
-    if change.ended { Ok(()) } else { put_engagements(conn, &change.engaged).await }
+    drop_engagements(conn, change).await?;
+    put_engagements(conn, change).await
 }
 
-/// Timers and engagements of one change belong to its meeting.
+/// Timers and engagements that a change names belong to its meeting.
 fn refuse_strangers(change: &MeetingChange) -> Result<(), CatalogError> {
     let mut named = change.timers.iter().map(|timer| timer.meeting).chain(change.engaged.iter().map(|e| e.meeting));
     match named.find(|meeting| *meeting != change.id) {
@@ -98,6 +103,56 @@ async fn drop_ties(conn: &mut SqliteConnection, meeting: Uuid) -> Done {
     Ok(())
 }
 
+async fn drop_parts(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
+    for name in &change.parts_gone {
+        query("DELETE FROM meeting_parts WHERE meeting = $1 AND kind = $2 AND place = $3")
+            .bind(change.id.to_string())
+            .bind(&name.kind)
+            .bind(to_i64(name.place)?)
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn put_parts(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
+    for some in change.parts.chunks(NAMES_PER_QUERY) {
+        let places: Vec<i64> = some.iter().map(|part| to_i64(part.name.place)).collect::<Result<_, _>>()?;
+        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO meeting_parts (meeting, kind, place, document) ");
+        sql.push_values(some.iter().zip(places), |mut row, (part, place)| {
+            row.push_bind(change.id.to_string()).push_bind(part.name.kind.clone()).push_bind(place);
+            row.push_bind(part.document.clone());
+        });
+        sql.push(" ON CONFLICT (meeting, kind, place) DO UPDATE SET document = excluded.document");
+        sql.build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+async fn drop_timers(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
+    drop_named(conn, "DELETE FROM timers WHERE meeting = ", " AND key IN (", change.id, &change.timers_gone).await
+}
+
+async fn drop_engagements(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
+    drop_named(conn, "DELETE FROM engagements WHERE meeting = ", " AND user_id IN (", change.id, &change.freed).await
+}
+
+async fn drop_named(
+    conn: &mut SqliteConnection,
+    of_meeting: &'static str,
+    named: &'static str,
+    meeting: Uuid,
+    names: &[String],
+) -> Done {
+    for some in names.chunks(NAMES_PER_QUERY) {
+        let mut sql = QueryBuilder::<Sqlite>::new(of_meeting);
+        sql.push_bind(meeting.to_string()).push(named);
+        push_list(&mut sql, some);
+        sql.build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
 async fn put_timers(conn: &mut SqliteConnection, timers: &[TimerRow]) -> Done {
     for some in timers.chunks(NAMES_PER_QUERY) {
         let dues: Vec<i64> = some.iter().map(|timer| to_i64(timer.due_ms)).collect::<Result<_, _>>()?;
@@ -105,30 +160,33 @@ async fn put_timers(conn: &mut SqliteConnection, timers: &[TimerRow]) -> Done {
         sql.push_values(some.iter().zip(dues), |mut row, (timer, due)| {
             row.push_bind(timer.meeting.to_string()).push_bind(timer.key.clone()).push_bind(due);
         });
+        sql.push(" ON CONFLICT (meeting, key) DO UPDATE SET due_ms = excluded.due_ms");
         sql.build().execute(&mut *conn).await?;
     }
     Ok(())
 }
 
-async fn put_engagements(conn: &mut SqliteConnection, engaged: &[Engagement]) -> Done {
-    for some in engaged.chunks(NAMES_PER_QUERY) {
-        refuse_engaged(conn, some).await?;
+async fn put_engagements(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
+    for some in change.engaged.chunks(NAMES_PER_QUERY) {
+        refuse_engaged(conn, change.id, some).await?;
         let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO engagements (meeting, user_id, kind) ");
         sql.push_values(some, |mut row, tie| {
             row.push_bind(tie.meeting.to_string()).push_bind(tie.user.clone()).push_bind(tie_name(tie.kind));
         });
+        sql.push(" ON CONFLICT (meeting, user_id) DO UPDATE SET kind = excluded.kind");
         sql.build().execute(&mut *conn).await?;
     }
     Ok(())
 }
 
 /// Says who stands against it, where the unique index would only say that somebody does.
-async fn refuse_engaged(conn: &mut SqliteConnection, engaged: &[Engagement]) -> Done {
+async fn refuse_engaged(conn: &mut SqliteConnection, meeting: Uuid, engaged: &[Engagement]) -> Done {
     let users: Vec<String> = engaged.iter().filter(|tie| tie.kind == Tie::In).map(|tie| tie.user.clone()).collect();
     if users.is_empty() {
         return Ok(());
     }
-    let mut sql = QueryBuilder::new("SELECT user_id, meeting FROM engagements WHERE kind = 'in' AND user_id IN (");
+    let mut sql = QueryBuilder::new("SELECT user_id, meeting FROM engagements WHERE kind = 'in' AND meeting <> ");
+    sql.push_bind(meeting.to_string()).push(" AND user_id IN (");
     push_list(&mut sql, &users);
     sql.push(" ORDER BY user_id LIMIT 1");
     let holder: Option<(String, String)> = sql.build_query_as().fetch_optional(conn).await?;

@@ -3,17 +3,35 @@
 use super::fault::Fault;
 use super::rows::{to_i64, to_tie, to_u64, to_uuid};
 use super::users::{self, NAMES_PER_QUERY, push_list};
-use crate::{Engagement, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow, TimerRow, UserState};
+use crate::{
+    CatalogError, Engagement, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow, Part, PartName, TimerRow, UserState,
+};
 use sqlx::{QueryBuilder, SqliteConnection, query_as, query_scalar};
 use uuid::Uuid;
 
 pub(super) async fn meeting(conn: &mut SqliteConnection, id: Uuid) -> Result<Option<MeetingRow>, Fault> {
-    let row: Option<(i64, String, bool)> = query_as("SELECT revision, document, ended FROM meetings WHERE id = $1")
-        .bind(id.to_string())
-        .fetch_optional(conn)
-        .await?;
-    let Some((revision, document, ended)) = row else { return Ok(None) };
-    Ok(Some(MeetingRow { id, revision: to_u64(revision)?, document, ended }))
+    // One statement, so that document and parts are of one moment. The document comes first: no kind is empty.
+    let rows: Vec<(String, i64, String, bool)> = query_as(
+        "SELECT '' AS kind, revision AS place, document, ended FROM meetings WHERE id = $1 \
+         UNION ALL SELECT kind, place, document, FALSE FROM meeting_parts WHERE meeting = $1 ORDER BY kind, place",
+    )
+    .bind(id.to_string())
+    .fetch_all(conn)
+    .await?;
+    let mut rows = rows.into_iter();
+    let Some((_, revision, document, ended)) = rows.next() else { return Ok(None) };
+    let parts = rows.map(|(kind, place, document, _)| {
+        let name = PartName { kind, place: to_u64(place)? };
+        Ok(Part { name, document })
+    });
+    let parts = parts.collect::<Result<_, CatalogError>>()?;
+    Ok(Some(MeetingRow { id, revision: to_u64(revision)?, document, parts, ended }))
+}
+
+pub(super) async fn revision(conn: &mut SqliteConnection, id: Uuid) -> Result<Option<u64>, Fault> {
+    let revision: Option<i64> =
+        query_scalar("SELECT revision FROM meetings WHERE id = $1").bind(id.to_string()).fetch_optional(conn).await?;
+    Ok(revision.map(to_u64).transpose()?)
 }
 
 pub(super) async fn live(conn: &mut SqliteConnection) -> Result<Vec<Uuid>, Fault> {

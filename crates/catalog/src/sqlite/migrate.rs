@@ -7,6 +7,7 @@ use sqlx::{Connection, SqliteConnection, query, query_scalar, raw_sql};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_access_online_meetings.sql"),
     include_str!("../../migrations/sqlite/0002_kinds_of_engagement.sql"),
+    include_str!("../../migrations/sqlite/0003_parts_of_meetings.sql"),
 ];
 
 /// The schema that this program reads and writes.

@@ -3,11 +3,15 @@
 use crate::Place;
 use catalog::contract::Store;
 use catalog::limits::CONNECTIONS_REMEMBERED_MAX;
-use catalog::{Catalog, CatalogError, Group, OnlineEvent, OnlineKind, SCHEMA_VERSION, SqliteCatalog};
+use catalog::{
+    Catalog, CatalogError, CommitError, Engagement, Group, MeetingChange, MeetingCommit, OnlineEvent, OnlineKind,
+    SCHEMA_VERSION, SqliteCatalog, Tie,
+};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, SqliteConnection, query, query_scalar};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection, query, query_scalar, raw_sql};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
+use uuid::Uuid;
 
 async fn raw(place: &Place) -> SqliteConnection {
     SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(place.file())).await.unwrap()
@@ -142,4 +146,35 @@ async fn what_is_remembered_of_one_clients_connections_is_bounded() {
     }
     let kept: u32 = query_scalar("SELECT COUNT(*) FROM connections").fetch_one(&mut raw(&place).await).await.unwrap();
     assert_eq!(kept, CONNECTIONS_REMEMBERED_MAX);
+}
+
+#[tokio::test]
+async fn what_the_first_schema_kept_is_there_after_the_migration() {
+    let place = Place::new();
+    let options = SqliteConnectOptions::new().filename(place.file()).create_if_missing(true);
+    let mut old = SqliteConnection::connect_with(&options).await.unwrap();
+    let first = include_str!("../../migrations/sqlite/0001_access_online_meetings.sql");
+    let rows = format!(
+        "CREATE TABLE catalog_schema (version INTEGER PRIMARY KEY) STRICT; INSERT INTO catalog_schema VALUES (1); {first}
+         INSERT INTO meetings (id, revision, document, ended) VALUES ('{0}', 7, '{{\"whole\":1}}', 0);
+         INSERT INTO timers VALUES ('{0}', 'ring', 5);
+         INSERT INTO engagements VALUES ('{0}', 'ann', 1), ('{0}', 'bob', 0);",
+        id(1)
+    );
+    raw_sql(AssertSqlSafe(rows)).execute(&mut old).await.unwrap();
+    old.close().await.unwrap();
+    let catalog = place.open().await;
+    let row = catalog.meeting(id(1)).await.unwrap().unwrap();
+    assert_eq!((row.revision, row.document.as_str(), row.parts.len(), row.ended), (7, "{\"whole\":1}", 0, false));
+    assert_eq!(catalog.next_timer().await.unwrap(), Some(5));
+    let ties = catalog.engagements_of(&["ann".to_owned(), "bob".to_owned()]).await.unwrap();
+    assert_eq!(ties.iter().map(|tie| tie.kind).collect::<Vec<_>>(), [Tie::In, Tie::Rung]);
+    let engaged = vec![Engagement { user: "ann".to_owned(), meeting: id(2), kind: Tie::In }];
+    let rival = MeetingChange { id: id(2), engaged, ..MeetingChange::default() };
+    let refused = catalog.commit(MeetingCommit { meeting: Some(rival), ..MeetingCommit::default() }).await;
+    assert!(matches!(refused, Err(CommitError::Engaged { meeting, .. }) if meeting == id(1)), "{refused:?}");
+}
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
 }

@@ -2,7 +2,8 @@
 
 use super::Asked;
 use crate::clock;
-use crate::deciding::{Extra, Known, TRIES_MAX, Undecided};
+use crate::deciding::{Extra, TRIES_MAX, Undecided};
+use crate::known::Known;
 use crate::people;
 use crate::request::check_new_meeting;
 use catalog::{CommitError, Tie};
@@ -37,7 +38,7 @@ impl Asked<'_> {
         if self.is_read() && !step.changed {
             return self.answer_read(step).await;
         }
-        self.shared.store(Some(known.revision), step, self.extra()).await
+        self.shared.store(Some(&known), step, self.extra()).await.map(drop)
     }
 
     async fn answer_read(&self, step: Step) -> Result<(), Undecided> {
@@ -64,7 +65,7 @@ impl Asked<'_> {
         let id = self.meeting();
         let step = self.shared.machine(|context| Meeting::cancel_early(id, actor.clone(), context));
         let created_by = Some((actor.user.0.clone(), clock::now_ms()));
-        self.shared.store(None, step, Extra { created_by, ..self.extra() }).await
+        self.shared.store(None, step, Extra { created_by, ..self.extra() }).await.map(drop)
     }
 
     /// The meeting that the sender is in since its own create became an accept.

@@ -9,6 +9,7 @@ use catalog::{Engagement, Tie, UserState};
 use serde::Serialize;
 use signalling::meeting::{Actor, Event, Meeting, Outgoing, Parent, Request};
 use signalling::{DownBody, InvitationId, Outcome, Ring, StandingCall, State};
+use std::sync::Arc;
 
 /// An answer leaves out what would make it longer than this.
 const ANSWER_BYTES_MAX: usize = 60 * 1024;
@@ -36,7 +37,7 @@ impl Asked<'_> {
     }
 
     /// The sender's live meetings, with this device known to its open rings.
-    async fn meetings_of(&self, actor: &Actor, ties: &[Engagement]) -> Result<Vec<Meeting>, Undecided> {
+    async fn meetings_of(&self, actor: &Actor, ties: &[Engagement]) -> Result<Vec<Arc<Meeting>>, Undecided> {
         let mut meetings = Vec::new();
         for tie in ties.iter().filter(|tie| tie.kind != Tie::Left) {
             let event = Event::Request { actor: actor.clone(), request: Request::State };

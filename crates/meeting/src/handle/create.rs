@@ -2,7 +2,8 @@
 
 use super::Asked;
 use crate::clock;
-use crate::deciding::{Extra, Known, TRIES_MAX, Undecided};
+use crate::deciding::{Extra, TRIES_MAX, Undecided};
+use crate::known::Known;
 use crate::people;
 use crate::request::refusal;
 use catalog::{CommitError, Engagement, Tie};
@@ -70,7 +71,7 @@ impl Asked<'_> {
         let (callees, existing) = tokio::try_join!(callees, self.shared.known(id.0))?;
         let Ok(callees) = callees else { return self.refuse_unknown().await };
         let step = self.decide(actor, callees, media, title, existing.as_ref());
-        self.open_and_store(actor, step, existing.map(|known| known.revision)).await
+        self.open_and_store(actor, step, existing.as_ref()).await
     }
 
     fn decide(
@@ -82,23 +83,23 @@ impl Asked<'_> {
         existing: Option<&Known>,
     ) -> Step {
         let create = Create { id: self.meeting(), callees, media, title };
-        let existing = existing.map(|known| &known.meeting);
+        let existing = existing.map(|known| &*known.meeting);
         self.shared.machine(|context| Meeting::create(create, actor.clone(), existing, context))
     }
 
     /// The channel is open before anybody can learn of it.
-    async fn open_and_store(&self, actor: &Actor, step: Step, expected: Option<u64>) -> Result<(), Undecided> {
+    async fn open_and_store(&self, actor: &Actor, step: Step, existing: Option<&Known>) -> Result<(), Undecided> {
         let (id, reconciler) = (step.meeting.id, &self.shared.reconciler);
         let opens = step.changed && !step.meeting.is_over();
         if opens {
             reconciler.open_early(id).await?;
         }
         let created_by = step.changed.then(|| (actor.user.0.clone(), clock::now_ms()));
-        let done = self.shared.store(expected, step, Extra { created_by, ..self.extra() }).await;
+        let done = self.shared.store(existing, step, Extra { created_by, ..self.extra() }).await;
         if opens && done.is_err() && !self.lives(id).await? {
             reconciler.close_early(id).await;
         }
-        done
+        done.map(drop)
     }
 
     /// Whether somebody needs the channel, whoever made the meeting.
@@ -129,7 +130,7 @@ impl Asked<'_> {
         let request = Request::CrossingCreate { spent: self.meeting(), invitation };
         let event = Event::Request { actor: actor.clone(), request };
         let step = self.shared.machine(|context| known.meeting.apply(event, context));
-        self.shared.store(Some(known.revision), step, self.extra()).await
+        self.shared.store(Some(&known), step, self.extra()).await.map(drop)
     }
 
     async fn refuse_full(&self, cause: &str) -> Result<(), Undecided> {

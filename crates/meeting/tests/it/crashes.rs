@@ -2,8 +2,9 @@
 
 use crate::rtc::Asked;
 use crate::world::{World, channel, create, new_meeting, until};
-use catalog::Catalog as _;
-use signalling::{DownBody, EndReason, Rights, Track, UpBody};
+use catalog::{Catalog as _, MeetingChange, MeetingCommit};
+use serde_json::Value;
+use signalling::{DownBody, EndReason, MeetingId, Rights, Track, UpBody};
 
 #[tokio::test]
 async fn a_panic_of_the_rtc_server_stops_the_service_and_is_named() {
@@ -151,4 +152,41 @@ async fn an_rtc_server_that_does_not_answer_is_asked_again() {
     world.call("alice.phone", &["bob"]).await;
     world.expect("alice.phone", "admitted").await;
     world.expect("bob.phone", "invitation").await;
+}
+
+/// The meeting as programs before this one wrote it: one document with everything in it.
+async fn make_old(world: &World, meeting: MeetingId) {
+    let row = world.catalog.meeting(meeting.0).await.unwrap().unwrap();
+    let mut document: Value = serde_json::from_str(&row.document).unwrap();
+    document["v"] = 1.into();
+    for (kind, list) in [("member", "members"), ("invitation", "invitations"), ("removed", "removed")] {
+        let parts = row.parts.iter().filter(|part| part.name.kind == kind);
+        document[list] = parts.map(|part| serde_json::from_str::<Value>(&part.document).unwrap()).collect();
+    }
+    let change = MeetingChange {
+        id: meeting.0,
+        expected: Some(row.revision),
+        document: document.to_string(),
+        parts_gone: row.parts.into_iter().map(|part| part.name).collect(),
+        ..MeetingChange::default()
+    };
+    world.catalog.commit(MeetingCommit { meeting: Some(change), ..MeetingCommit::default() }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_meeting_that_an_older_program_stored_goes_on() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    world.crash().await;
+    make_old(&world, meeting).await;
+    assert_eq!(world.catalog.meeting(meeting.0).await.unwrap().unwrap().parts.len(), 0);
+    world.start().await;
+    assert_eq!(world.state("bob.phone").await.call.unwrap().roster.members.len(), 2);
+    world.ask("alice.phone", meeting, UpBody::Invite { callees: vec!["carol".into()] }).await;
+    world.find("carol.phone", "invitation").await;
+    let row = world.catalog.meeting(meeting.0).await.unwrap().unwrap();
+    assert!(row.parts.len() >= 4 && !row.document.contains("members"), "{row:?}");
+    world.ask("alice.phone", meeting, UpBody::Destroy {}).await;
+    world.find("bob.phone", "ended").await;
+    world.until_closed(meeting).await;
 }

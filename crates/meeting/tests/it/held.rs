@@ -100,6 +100,7 @@ impl Catalog for Held {
         fn put_login_link(&self, link: LoginLink) -> CatalogFuture<'_, ()>;
         fn login_link(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<LoginLink>>;
         fn meeting(&self, id: Uuid) -> CatalogFuture<'_, Option<MeetingRow>>;
+        fn meeting_revision(&self, id: Uuid) -> CatalogFuture<'_, Option<u64>>;
         fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
         fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
         fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>>;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of the document.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meeting {
@@ -22,18 +22,20 @@ pub struct Meeting {
     pub title: Option<String>,
     /// It ends when fewer than this many are in, ringing or within reach: 2 if it began by calling somebody, else 1.
     pub ends_below: usize,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Stay>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub invitations: Vec<Invitation>,
     /// What the host took from a user; it outlives the user's stay.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub blocked: BTreeMap<UserName, Muted>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bans: Vec<Ban>,
     /// Participations whose tokens must open nothing any more, until the tokens are void by themselves.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<Removed>,
     /// Meeting ids of creates that became accepts of this meeting.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spent: Vec<Spent>,
     #[serde(default)]
     pub end: Option<End>,
@@ -121,19 +123,19 @@ pub enum InvitationState {
     },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Ban {
     pub user: UserName,
     pub until_ms: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Removed {
     pub participation: ParticipationId,
     pub until_ms: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Spent {
     pub meeting: MeetingId,
     pub user: UserName,
@@ -190,15 +192,10 @@ impl TimerKind {
 }
 
 impl Meeting {
-    /// # Errors
-    /// The text is not a document, or one of a newer version.
-    pub fn parse(text: &str) -> Result<Self, DocumentError> {
+    /// A head, or a whole document of version 1.
+    pub(super) fn parse(text: &str) -> Result<Self, DocumentError> {
         let meeting: Self = serde_json::from_str(text)?;
-        if meeting.v > VERSION { Err(DocumentError::Version(meeting.v)) } else { Ok(meeting) }
-    }
-
-    pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a document has string keys only")
+        if meeting.v > VERSION { Err(DocumentError::Version(meeting.v)) } else { Ok(Self { v: VERSION, ..meeting }) }
     }
 
     pub fn is_over(&self) -> bool {
@@ -270,6 +267,8 @@ pub enum DocumentError {
     Json(#[from] serde_json::Error),
     #[error("the meeting's document has version {0}, this program knows up to {VERSION}: run the newer program")]
     Version(u32),
+    #[error("the meeting has a row of the kind {0:?}, which this program does not know: run the newer program")]
+    Row(String),
 }
 
 impl Stay {

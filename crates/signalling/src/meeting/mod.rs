@@ -19,6 +19,7 @@ mod host;
 mod invite;
 mod leave;
 mod media;
+mod rows;
 mod rules;
 pub mod table;
 mod turn;
@@ -29,5 +30,6 @@ pub use document::{
     TimerKind,
 };
 pub use event::{Actor, Callee, Context, Create, Event, MediaChange, Missed, Outgoing, Parent, Request, Step, Ticket};
+pub use rows::{Places, Row, RowChanges, RowName};
 pub use rules::Rules;
 pub use view::Standing;

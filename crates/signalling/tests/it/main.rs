@@ -6,5 +6,6 @@ mod generated;
 mod play;
 mod random;
 mod ring;
+mod rows;
 mod wire;
 mod world;

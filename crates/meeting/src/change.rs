@@ -1,0 +1,70 @@
+//! What a decision changes in the catalog: the rows by which the meeting before and after it differ.
+
+use crate::known::Known;
+use catalog::{Engagement, MeetingChange, Part, PartName, TimerRow};
+use signalling::meeting::{Meeting, Places, RowName, Rules, Tie};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+/// `standing`: timers that are known to stand in the catalog, whatever the document before said of them.
+pub(crate) fn change(
+    before: Option<&Known>,
+    after: &Meeting,
+    rules: &Rules,
+    standing: &[TimerRow],
+) -> (MeetingChange, Places) {
+    let id = after.id.0;
+    let had = before.map(|known| (&*known.meeting, &*known.places));
+    let (rows, places) = after.rows_since(had);
+    let mut had_timers = had.map(|(meeting, _)| timers(meeting, rules)).unwrap_or_default();
+    had_timers.extend(standing.iter().map(|timer| (timer.key.clone(), timer.due_ms)));
+    let (timers, timers_gone) = difference(&had_timers, timers(after, rules));
+    let had_ties = had.map(|(meeting, _)| ties(meeting)).unwrap_or_default();
+    let (engaged, freed) = difference(&had_ties, ties(after));
+    let put = rows.put.into_iter().map(|(name, document)| Part { name: part_name(name), document });
+    let change = MeetingChange {
+        id,
+        expected: before.map(|known| known.revision),
+        document: after.head(),
+        // Not before its channel is gone, so that a crash in between does not forget to close it.
+        ended: after.is_over() && after.closed,
+        parts: put.collect(),
+        parts_gone: rows.gone.into_iter().map(part_name).collect(),
+        timers: timers.into_iter().map(|(key, due_ms)| TimerRow { meeting: id, key, due_ms }).collect(),
+        timers_gone,
+        engaged: engaged.into_iter().map(|(user, kind)| engagement(user, id, kind)).collect(),
+        freed,
+    };
+    (change, places)
+}
+
+fn part_name((kind, place): RowName) -> PartName {
+    PartName { kind: kind.to_owned(), place }
+}
+
+fn timers(meeting: &Meeting, rules: &Rules) -> BTreeMap<String, u64> {
+    meeting.timers(rules).into_iter().map(|timer| (timer.kind.key(), timer.due_ms)).collect()
+}
+
+fn ties(meeting: &Meeting) -> BTreeMap<String, Tie> {
+    meeting.engagements().into_iter().map(|tie| (tie.user.0, tie.kind)).collect()
+}
+
+fn engagement(user: String, meeting: Uuid, kind: Tie) -> Engagement {
+    let kind = match kind {
+        Tie::In => catalog::Tie::In,
+        Tie::Rung => catalog::Tie::Rung,
+        Tie::Left => catalog::Tie::Left,
+    };
+    Engagement { user, meeting, kind }
+}
+
+/// What is new or another than before; whose names are gone.
+fn difference<T: PartialEq>(
+    before: &BTreeMap<String, T>,
+    after: BTreeMap<String, T>,
+) -> (Vec<(String, T)>, Vec<String>) {
+    let gone = before.keys().filter(|name| !after.contains_key(*name)).cloned().collect();
+    let put = after.into_iter().filter(|(name, value)| before.get(name) != Some(value)).collect();
+    (put, gone)
+}

@@ -1,0 +1,157 @@
+//! Meetings as they are stored. The last ones that were read or decided stay in memory, so that an event on a large one
+//! does not read all its rows; they are taken only while the catalog has the same revision, whoever raises it.
+
+use catalog::MeetingRow;
+use signalling::meeting::{DocumentError, Meeting, Places, Row};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
+
+/// Documents, members and invitations that are remembered, of all meetings together: some 10 MB.
+const ENTRIES_MAX: usize = 20_000;
+
+/// A document with the revision that a change of it must name.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub meeting: Arc<Meeting>,
+    pub revision: u64,
+    /// Where its rows are.
+    pub places: Arc<Places>,
+}
+
+impl TryFrom<MeetingRow> for Known {
+    type Error = DocumentError;
+
+    fn try_from(row: MeetingRow) -> Result<Self, DocumentError> {
+        let rows = row.parts.into_iter().map(|part| Row {
+            kind: part.name.kind,
+            place: part.name.place,
+            entry: part.document,
+        });
+        let (meeting, places) = Meeting::from_rows(&row.document, rows)?;
+        Ok(Self { meeting: Arc::new(meeting), revision: row.revision, places: Arc::new(places) })
+    }
+}
+
+impl Known {
+    fn entries(&self) -> usize {
+        1 + self.meeting.members.len() + self.meeting.invitations.len()
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Memory {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    by_id: HashMap<Uuid, Entry>,
+    entries: usize,
+    /// Rises with each use.
+    uses: u64,
+}
+
+struct Entry {
+    known: Known,
+    used: u64,
+}
+
+impl Memory {
+    pub(crate) fn find(&self, id: Uuid) -> Option<Known> {
+        self.with(|kept| {
+            kept.uses += 1;
+            let entry = kept.by_id.get_mut(&id)?;
+            entry.used = kept.uses;
+            Some(entry.known.clone())
+        })
+    }
+
+    /// Of two, the newer stays. One whose work is done is forgotten.
+    pub(crate) fn keep(&self, known: &Known) {
+        let id = known.meeting.id.0;
+        self.with(|kept| {
+            if kept.by_id.get(&id).is_some_and(|entry| entry.known.revision > known.revision) {
+                return;
+            }
+            kept.forget(id);
+            if !known.meeting.closed {
+                kept.uses += 1;
+                kept.entries += known.entries();
+                kept.by_id.insert(id, Entry { known: known.clone(), used: kept.uses });
+                kept.make_room();
+            }
+        });
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Kept) -> T) -> T {
+        act(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Kept {
+    fn forget(&mut self, id: Uuid) {
+        if let Some(entry) = self.by_id.remove(&id) {
+            self.entries -= entry.known.entries();
+        }
+    }
+
+    /// Those that were not used for longest go until half is left: seldom, so that it may look at all.
+    fn make_room(&mut self) {
+        if self.entries <= ENTRIES_MAX {
+            return;
+        }
+        let mut by_use: Vec<(u64, Uuid)> = self.by_id.iter().map(|(id, entry)| (entry.used, *id)).collect();
+        by_use.sort_unstable();
+        for (_, id) in by_use {
+            if self.entries <= ENTRIES_MAX / 2 {
+                return;
+            }
+            self.forget(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+
+    fn known(number: u128, revision: u64, closed: bool) -> Known {
+        let id = Uuid::from_u128(number);
+        let head =
+            format!(r#"{{"v":2,"id":"{id}","rev":1,"host":"u","media":"audio","ends_below":1,"closed":{closed}}}"#);
+        let row = MeetingRow { id, revision, document: head, parts: Vec::new(), ended: closed };
+        Known::try_from(row).unwrap()
+    }
+
+    fn revision(memory: &Memory, number: u128) -> Option<u64> {
+        memory.find(Uuid::from_u128(number)).map(|known| known.revision)
+    }
+
+    #[test]
+    fn the_newest_revision_stays_and_a_closed_meeting_is_forgotten() {
+        let memory = Memory::default();
+        for revision in [2, 3, 1] {
+            memory.keep(&known(1, revision, false));
+        }
+        assert_eq!(revision(&memory, 1), Some(3));
+        memory.keep(&known(1, 4, true));
+        assert_eq!(revision(&memory, 1), None);
+        assert_eq!(memory.with(|kept| kept.entries), 0);
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_makes_room() {
+        let memory = Memory::default();
+        let max = ENTRIES_MAX as u128;
+        for number in 0..max {
+            memory.keep(&known(number, 1, false));
+        }
+        assert_eq!(revision(&memory, 0), Some(1));
+        memory.keep(&known(max, 1, false));
+        assert_eq!(memory.with(|kept| (kept.entries, kept.by_id.len())), (ENTRIES_MAX / 2, ENTRIES_MAX / 2));
+        assert_eq!((revision(&memory, 0), revision(&memory, 1), revision(&memory, max)), (Some(1), None, Some(1)));
+    }
+}
