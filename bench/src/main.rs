@@ -47,6 +47,10 @@ enum What {
         /// At most about 19,000: each takes a descriptor of a process.
         #[arg(long, default_value_t = 5_000)]
         terminals: usize,
+        /// How long the connections stand before they are lost, in seconds: longer than the server trusts what it has
+        /// read of a device.
+        #[arg(long, default_value_t = 35)]
+        rest_s: u64,
     },
     Presence {
         /// At most about 19,000, as above.
@@ -78,7 +82,9 @@ fn main() -> Result<()> {
     let folder = tempfile::tempdir_in(&cli.folder)?;
     match cli.what {
         What::Ring { calls } => ring::measure(folder.path(), &cli.program, calls),
-        What::Storm { terminals } => storm::measure(folder.path(), &cli.program, terminals),
+        What::Storm { terminals, rest_s } => {
+            storm::measure(folder.path(), &cli.program, terminals, Duration::from_secs(rest_s))
+        }
         What::Presence { watchers, changes, poll_s } => {
             let plan = presence::Plan { watchers, changes, poll: poll_s.map(Duration::from_secs) };
             presence::measure(folder.path(), &cli.program, plan)

@@ -86,6 +86,7 @@ struct Counts {
     news_in_a_second_max: u32,
     refused: u64,
     lost: u64,
+    lost_because: String,
     /// Messages about presence and their bytes.
     bytes: u64,
 }
@@ -235,7 +236,7 @@ impl Watching {
             wanted - latencies.count()
         );
         self.settle_asking(stage)?;
-        println!("    watchers with a wrong last word on one of the subjects: {}", self.wrong());
+        println!("    watchers with a wrong last word: {}", self.last_words());
         Ok(())
     }
 
@@ -245,14 +246,16 @@ impl Watching {
         if self.plan.poll.is_some() { self.settle(stage) } else { Ok(()) }
     }
 
-    fn wrong(&self) -> usize {
-        let truth = |subject: usize| self.crowd.is_connected(subject);
-        let is_wrong = |(who, watcher): (usize, &Watcher)| {
-            let told = watcher.subjects.iter().enumerate();
-            let others = told.filter(|(subject, _)| *subject != who);
-            self.crowd.is_connected(who) && { others }.any(|(subject, told)| *told != Some(truth(subject)))
+    /// For each subject: whether it is connected, how many watchers were told otherwise or nothing.
+    fn last_words(&self) -> String {
+        let subject = |subject: usize| {
+            let is_there = self.crowd.is_connected(subject);
+            let others =
+                self.watchers.iter().enumerate().filter(|(who, _)| *who != subject && self.crowd.is_connected(*who));
+            let wrong = others.filter(|(_, watcher)| watcher.subjects[subject] != Some(is_there)).count();
+            format!("{wrong} of one that is {}", if is_there { "there" } else { "gone" })
         };
-        self.watchers.iter().enumerate().filter(|one| is_wrong(*one)).count()
+        (0..self.plan.changes + STAY_AWAY).map(subject).collect::<Vec<_>>().join(", ")
     }
 
     fn describe(&self, what: &str, stage: &Stage, before: &Usage, counts: &Counts, began: Instant) -> Result<()> {
@@ -270,6 +273,9 @@ impl Watching {
             now.refused - counts.refused,
             now.lost - counts.lost
         );
+        if now.lost > counts.lost {
+            println!("    the last connection was lost because: {}", now.lost_because);
+        }
         Ok(())
     }
 
@@ -277,8 +283,9 @@ impl Watching {
         for Happened { who, at, what } in self.crowd.turn(TURN)? {
             match what {
                 Seen::Connected => self.ask(who)?,
-                Seen::Lost(_) => {
+                Seen::Lost(words) => {
                     self.counts.lost += 1;
+                    self.counts.lost_because = words;
                     self.crowd.connect(who)?;
                 }
                 Seen::Signal { kind, payload } => self.take(who, at, &kind, &payload)?,

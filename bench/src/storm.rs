@@ -18,7 +18,7 @@ const QUIET_WITHIN: Duration = Duration::from_secs(180);
 /// On their way at a time when all connect for the first time.
 const AT_ONCE: usize = 200;
 
-pub(crate) fn measure(folder: &Path, program: &Path, terminals: usize) -> Result<()> {
+pub(crate) fn measure(folder: &Path, program: &Path, terminals: usize, rest: Duration) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let mut stage = Stage::new(folder, program, &[])?;
     runtime.block_on(stage.start_server())?;
@@ -26,6 +26,10 @@ pub(crate) fn measure(folder: &Path, program: &Path, terminals: usize) -> Result
     let mut crowd = Crowd::register(&runtime, &stage, &users)?;
     crowd.connect_all(AT_ONCE)?;
     settle(&mut crowd, &stage)?;
+    let rested = Instant::now();
+    while rested.elapsed() < rest {
+        crowd.turn(Duration::from_millis(100))?;
+    }
 
     let before = Usage::of(&stage)?;
     let mut storm = Storm::break_out(&mut crowd)?;
@@ -45,6 +49,9 @@ pub(crate) fn measure(folder: &Path, program: &Path, terminals: usize) -> Result
         storm.asked_again,
         storm.missing()
     );
+    if storm.lost > 0 {
+        println!("  the last connection was lost because: {}", storm.lost_because);
+    }
     println!("  up to the last answer: {}", at_the_end.describe());
     println!("  with what came after:  {}", in_all.describe());
     println!("  bar: all within {} s, none refused; here {}", BAR.as_secs(), storm.verdict());
@@ -77,6 +84,7 @@ struct Storm {
     connected: Latencies,
     answered: Latencies,
     lost: u32,
+    lost_because: String,
     refused: u32,
     asked_again: u32,
 }
@@ -94,6 +102,7 @@ impl Storm {
             connected: Latencies::default(),
             answered: Latencies::default(),
             lost: 0,
+            lost_because: String::new(),
             refused: 0,
             asked_again: 0,
         })
@@ -115,8 +124,9 @@ impl Storm {
                 self.connected.push(at - self.began);
                 self.ask(crowd, who)?;
             }
-            Seen::Lost(_) => {
+            Seen::Lost(words) => {
                 self.lost += 1;
+                self.lost_because = words;
                 self.terminals[who] = Terminal::Down(at);
             }
             Seen::Signal { kind, .. } if kind == "refused" => self.refused += 1,
