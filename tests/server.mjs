@@ -3,24 +3,115 @@
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { createServer } from "node:net";
-import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-const PROGRAM = process.env.CONVOKE ?? fileURLToPath(new URL("../target/debug/convoke", import.meta.url));
-const READY_WITHIN_MS = 30_000;
+export const PROGRAM = process.env.CONVOKE ?? fileURLToPath(new URL("../target/debug/convoke", import.meta.url));
+/** What the server prints when it is ready. */
+export const READY = "Convoke is ready.";
+const READY_WITHIN_MS = 60_000;
+const CHOICES_OF_PORTS = 10;
+/** Below are the ports of known services. */
+const PORTS_FROM = 10_000;
+const PORTS_PER_PROCESS = 64;
 
-async function freePorts(count) {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () => new Promise((done) => {
-      const server = createServer().listen(0, "127.0.0.1", () => done(server));
-    })),
-  );
-  const ports = servers.map((server) => server.address().port);
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
+/** From such a port on, the kernel deals ports to whoever asks for any. */
+const DEALT_FROM = Number(readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8").split(/\s+/)[0]);
+const ROOM = DEALT_FROM - PORTS_FROM;
+let chosen = 0;
+
+/** Whether somebody listens there at this moment. */
+const isFree = (port) =>
+  new Promise((done) => {
+    const server = createServer().once("error", () => done(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
+  });
+
+/**
+ * Ports that are free at this moment, and that nobody gets who does not name them: not between choice and bind, nor
+ * while a killed server is down. Each process of the tests begins elsewhere.
+ */
+export async function freePorts(count) {
+  const ports = [];
+  while (ports.length < count) {
+    const port = PORTS_FROM + ((process.pid * PORTS_PER_PROCESS + chosen++) % ROOM);
+    if (await isFree(port)) ports.push(port);
+  }
   return ports;
+}
+
+/** Somebody else named the same port first. */
+class PortTaken extends Error {}
+
+/** Starts what `begin` begins on ports of its choice, and chooses anew when one of them was taken meanwhile. */
+export async function onFreePorts(count, begin) {
+  for (let left = CHOICES_OF_PORTS; ; left--) {
+    const ports = await freePorts(count);
+    try {
+      return await begin(ports);
+    } catch (error) {
+      if (left === 1 || !(error instanceof PortTaken)) throw error;
+    }
+  }
+}
+
+/** A program whose output goes to a file; it is ended by its process id. */
+export class Program {
+  constructor(command, args, log, options = {}) {
+    this.log = log;
+    const out = openSync(log, "a");
+    this.process = spawn(command, args, { ...options, stdio: ["ignore", "pipe", out] });
+    this.ended = new Promise((done) => this.process.once("exit", done));
+    this.process.stdout.on("data", (said) => appendFileSync(out, said));
+    this.process.once("close", () => closeSync(out));
+  }
+
+  /** Until it has printed `words`. */
+  says(words) {
+    let said = "";
+    return this.#ready(new Promise((done) => {
+      this.process.stdout.on("data", (more) => {
+        said += more;
+        if (said.includes(words)) done();
+      });
+    }));
+  }
+
+  /** Until `url` is answered well. */
+  answers(url) {
+    const isWell = () => fetch(url).then((answer) => answer.ok, () => false);
+    const isOver = () => this.process.exitCode ?? this.process.signalCode;
+    return this.#ready((async () => {
+      while (isOver() === null && !(await isWell())) await pause(20);
+    })());
+  }
+
+  /** Rejects as soon as it has ended before; one that is not ready in time is ended. */
+  async #ready(ready) {
+    const timer = setTimeout(() => this.process.kill("SIGKILL"), READY_WITHIN_MS);
+    const isReady = await Promise.race([this.ended.then(() => false), ready.then(() => true)]);
+    clearTimeout(timer);
+    if (isReady) return;
+    const log = readFileSync(this.log, "utf8");
+    const Cause = /cannot listen on|EADDRINUSE/.test(log) ? PortTaken : Error;
+    throw new Cause(`it ended before it was ready:\n${log}`);
+  }
+
+  async end(signal = "SIGTERM") {
+    this.process.kill(signal);
+    await this.ended;
+  }
+}
+
+const LISTENERS = ["mqtt.listen", "mqtt.tls_listen", "http.listen", "http.tls_listen"];
+
+/** The arguments of a server on these ports; media on any. */
+export function listening(ports) {
+  const given = LISTENERS.map((key, n) => `${key}=127.0.0.1:${ports[n]}`);
+  return [...given, "media.listen=127.0.0.1:0"].flatMap((setting) => ["--set", setting]);
 }
 
 export class Server {
@@ -28,22 +119,18 @@ export class Server {
     const server = new Server();
     server.folder = mkdtempSync(join(tmpdir(), "convoke-test-"));
     server.settings = settings;
-    [server.mqtt, server.mqtts, server.http, server.https, server.media] = await freePorts(5);
-    await server.run();
+    await onFreePorts(LISTENERS.length, (ports) => {
+      [server.mqtt, server.mqtts, server.http, server.https] = server.ports = ports;
+      return server.run();
+    });
     return server;
   }
 
   async run() {
-    const keys = ["mqtt.listen", "mqtt.tls_listen", "http.listen", "http.tls_listen", "media.listen"];
-    const ports = [this.mqtt, this.mqtts, this.http, this.https, this.media];
-    const addresses = keys.flatMap((key, n) => ["--set", `${key}=127.0.0.1:${ports[n]}`]);
     const settings = this.settings.flatMap((setting) => ["--set", setting]);
-    const log = openSync(this.logFile, "a");
-    this.process = spawn(PROGRAM, ["serve", "--dev", "--data", join(this.folder, "data"), ...addresses, ...settings], {
-      stdio: ["ignore", log, log],
-    });
-    this.ended = new Promise((done) => this.process.once("exit", done));
-    await this.ready();
+    const args = ["serve", "--dev", "--data", join(this.folder, "data"), ...listening(this.ports), ...settings];
+    this.program = new Program(PROGRAM, args, this.logFile);
+    await this.program.says(READY);
   }
 
   get logFile() {
@@ -58,25 +145,12 @@ export class Server {
     return readFileSync(this.logFile, "utf8");
   }
 
-  async ready() {
-    const until = Date.now() + READY_WITHIN_MS;
-    while (Date.now() < until) {
-      const ready = await fetch(`${this.url}/readyz`).then((answer) => answer.ok, () => false);
-      if (ready) return;
-      if (this.process.exitCode !== null) break;
-      await pause(20);
-    }
-    throw new Error(`the server was not ready:\n${this.log}`);
-  }
-
-  async kill() {
-    this.process.kill("SIGKILL");
-    await this.ended;
+  kill() {
+    return this.program.end("SIGKILL");
   }
 
   async stop() {
-    this.process.kill("SIGTERM");
-    await this.ended;
+    await this.program.end();
     rmSync(this.folder, { recursive: true, force: true });
   }
 

@@ -2,19 +2,15 @@
 // a real Convoke server, and two pages in Chromium make a call.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
-import { Server } from "../server.mjs";
+import { listening, onFreePorts, Program, PROGRAM, READY, Server } from "../server.mjs";
 
 const HOW_TO = new URL("../../docs/how-to/add-calls-to-your-app.md", import.meta.url);
-const PROGRAM = process.env.CONVOKE ?? fileURLToPath(new URL("../../target/debug/convoke", import.meta.url));
 const LINES_MAX = 60;
 const WITHIN_MS = 20_000;
 const FLAGS = [
@@ -36,40 +32,11 @@ function filesOf(markdown) {
 const files = filesOf(readFileSync(HOW_TO, "utf8"));
 const isApp = (name) => !name.endsWith(".toml");
 
-async function freePort() {
-  const server = await new Promise((done) => {
-    const server = createServer().listen(0, "127.0.0.1", () => done(server));
-  });
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
-}
-
-async function answers(url, isWell = (answer) => answer.ok) {
-  const until = Date.now() + WITHIN_MS;
-  while (Date.now() < until) {
-    if (await fetch(url).then(isWell, () => false)) return;
-    await pause(20);
-  }
-  throw new Error(`${url} does not answer`);
-}
-
-/** Starts a program whose output goes to `log`; the returned function ends it. */
-function start(program, args, options, log) {
-  const out = openSync(log, "a");
-  const child = spawn(program, args, { ...options, stdio: ["ignore", out, out] });
-  const ended = new Promise((done) => child.once("exit", done));
-  return async () => {
-    child.kill("SIGTERM");
-    await ended;
-  };
-}
-
 let folder;
 let convoke;
 let browser;
 let page;
-const stops = [];
+let app;
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "convoke-howto-"));
@@ -81,17 +48,20 @@ before(async () => {
   symlinkSync(fileURLToPath(new URL("../../web/sdk", import.meta.url)), join(folder, "node_modules/@convoke/sdk"));
   symlinkSync(fileURLToPath(new URL("../node_modules/mqtt", import.meta.url)), join(folder, "node_modules/mqtt"));
   convoke = await Server.start();
-  const port = await freePort();
-  const env = { ...process.env, PORT: String(port), CONVOKE_URL: convoke.url, CONVOKE_API_KEY: convoke.read("api-key") };
-  stops.push(start(process.execPath, ["server.mjs"], { cwd: folder, env }, join(folder, "app.log")));
-  page = `http://localhost:${port}/page/call.html`;
-  await answers(page);
+  const env = { ...process.env, CONVOKE_URL: convoke.url, CONVOKE_API_KEY: convoke.read("api-key") };
+  app = await onFreePorts(1, async ([port]) => {
+    const options = { cwd: folder, env: { ...env, PORT: String(port) } };
+    const app = new Program(process.execPath, ["server.mjs"], join(folder, "app.log"), options);
+    page = `http://localhost:${port}/page/call.html`;
+    await app.answers(page);
+    return app;
+  });
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
 });
 
 after(async () => {
   await browser?.close();
-  for (const stop of stops) await stop();
+  await app?.end();
   await convoke?.stop();
   if (folder) rmSync(folder, { recursive: true, force: true });
 });
@@ -180,13 +150,16 @@ test("a person whose tab was closed finds the call that still waits, and may dec
 });
 
 test("the configuration for others is one that the server starts with", async () => {
-  const ports = await Promise.all(Array.from({ length: 5 }, freePort));
-  const keys = ["mqtt.listen", "mqtt.tls_listen", "http.listen", "http.tls_listen", "media.listen"];
-  const own = [...keys.map((key, n) => `${key}=127.0.0.1:${ports[n]}`), "tls.certificate=", "tls.key="];
-  const args = ["serve", "--config", "convoke.toml", "--data", "data", ...own.flatMap((setting) => ["--set", setting])];
-  const stop = start(PROGRAM, args, { cwd: folder }, join(folder, "convoke.log"));
+  let ports;
+  const program = await onFreePorts(4, async (chosen) => {
+    ports = chosen;
+    const own = [...listening(ports), "--set", "tls.certificate=", "--set", "tls.key="];
+    const args = ["serve", "--config", "convoke.toml", "--data", "data", ...own];
+    const program = new Program(PROGRAM, args, join(folder, "convoke.log"), { cwd: folder });
+    await program.says(READY);
+    return program;
+  });
   try {
-    await answers(`http://localhost:${ports[2]}/readyz`);
     const key = readFileSync(join(folder, "data/api-key"), "utf8").trim();
     const answer = await fetch(`http://localhost:${ports[2]}/api/v1/users/alice/devices`, {
       method: "POST",
@@ -196,6 +169,6 @@ test("the configuration for others is one that the server starts with", async ()
     assert.match(terminal.client_id, /^GID_app@@@/);
     assert.equal(terminal.endpoints.mqtt_ws, `wss://calls.example.org:${ports[3]}/mqtt`);
   } finally {
-    await stop();
+    await program.end();
   }
 });

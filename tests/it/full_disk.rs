@@ -56,8 +56,8 @@ impl Server {
         let id = stage.server_id().context("the server runs")?;
         let data = PathBuf::from(format!("/proc/{id}/root{}", stage.data().display()));
         let key = format!("authorization: Bearer {}", fs::read_to_string(data.join("api-key"))?.trim());
-        let port = stage.url("").rsplit(':').next().context("a port")?.parse()?;
-        Ok(Self { stage, http: SocketAddr::from(([127, 0, 0, 1], port)), data, key })
+        let http = SocketAddr::from(([127, 0, 0, 1], stage.http_port()));
+        Ok(Self { stage, http, data, key })
     }
 
     fn ask(&self, request: &str, body: &Value) -> Result<HttpAnswer> {

@@ -1,11 +1,11 @@
 //! The server as a process: what it leaves on disk, whom it lets wait, and how it ends.
 
 use crate::support::program;
-use anyhow::{Context, Result, ensure};
-use convoke::demo::Stage;
+use anyhow::{Context, Result, bail, ensure};
+use convoke::demo::{Method, Stage};
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -21,9 +21,7 @@ async fn started(folder: &Path) -> Result<Stage> {
 }
 
 fn connect(stage: &Stage, says: &str) -> Result<TcpStream> {
-    let url = stage.url("");
-    let port = url.rsplit(':').next().context("a port")?.parse::<u16>()?;
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    let mut stream = TcpStream::connect(("127.0.0.1", stage.http_port()))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(says.as_bytes())?;
     Ok(stream)
@@ -127,6 +125,39 @@ async fn a_stop_waits_for_a_request_that_has_begun_but_not_for_open_sockets() ->
     ensure!(answer.starts_with("HTTP/1.1 40"), "{answer}");
     let status = stage.ended().await?;
     assert!(status.success(), "{status}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stage_whose_port_is_taken_between_choice_and_bind_comes_up_on_another() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut stage = Stage::new(folder.path(), &program()?, &[])?;
+    let chosen = stage.http_port();
+    let _taken = TcpListener::bind(("127.0.0.1", chosen))?;
+    stage.start_server().await?;
+    assert_ne!(stage.http_port(), chosen);
+    stage.api(Method::GET, "/api/v1/channels/none", None).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_server_that_is_given_a_port_ends_at_once_when_it_is_taken_in_dev_too() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut stage = started(folder.path()).await?;
+    stage.kill_server().await?;
+    let _taken = TcpListener::bind(("127.0.0.1", stage.mqtt_port()))?;
+    let Err(error) = stage.start_server().await else { bail!("its terminals would not find it any more") };
+    let words = format!("cannot listen on 127.0.0.1:{} for mqtt.listen", stage.mqtt_port());
+    ensure!(error.to_string().contains(&words), "{error:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stages_ports_are_its_own_while_its_server_is_down() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let stage = Stage::new(folder.path(), &program()?, &[])?;
+    let others: Vec<_> = (0..2_000).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    let dealt: Vec<u16> = others.iter().map(|o| o.local_addr().map(|a| a.port())).collect::<Result<_, _>>()?;
+    assert!(![stage.http_port(), stage.mqtt_port(), stage.mqtts_port()].iter().any(|own| dealt.contains(own)));
     Ok(())
 }
 

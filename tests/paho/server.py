@@ -9,49 +9,69 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
+import threading
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.environ.get("CONVOKE", os.path.join(ROOT, "target", "debug", "convoke"))
-READY_WITHIN_S = 30
+READY_WITHIN_S = 60
+CHOICES_OF_PORTS = 10
+LISTENERS = ["mqtt.listen", "mqtt.tls_listen", "http.listen", "http.tls_listen"]
 
 
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+def held_port():
+    """A port held by a socket that does not listen: only who names it can get it, as the server does."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
 
 
 class Server:
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="convoke-paho-")
         self.data = os.path.join(self.folder.name, "data")
-        self.mqtt, self.mqtts, self.http, self.https, self.media = free_ports(5)
-        self.process = None
+        self.process, self.was_ready = None, False
+        self._choose_ports()
+
+    def _choose_ports(self):
+        self.held = [held_port() for _ in LISTENERS]
+        self.mqtt, self.mqtts, self.http, self.https = [held.getsockname()[1] for held in self.held]
 
     def start(self):
-        command = [PROGRAM, "serve", "--dev", "--data", self.data]
-        keys = ["mqtt.listen", "mqtt.tls_listen", "http.listen", "http.tls_listen", "media.listen"]
-        for key, port in zip(keys, [self.mqtt, self.mqtts, self.http, self.https, self.media]):
-            command += ["--set", f"{key}=127.0.0.1:{port}"]
-        with open(os.path.join(self.folder.name, "server.log"), "a") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self._wait_until_ready()
+        for _ in range(1 if self.was_ready else CHOICES_OF_PORTS):
+            self._run()
+            if self._is_ready():
+                self.was_ready = True
+                return
+            log = self.log()
+            if "cannot listen on" not in log:
+                break
+            self._release_ports()
+            self._choose_ports()
+        raise AssertionError("the server ended before it was ready:\n" + log)
 
-    def _wait_until_ready(self):
-        until = time.monotonic() + READY_WITHIN_S
-        while time.monotonic() < until:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/readyz", timeout=1):
-                    return
-            except OSError:
-                time.sleep(0.02)
-        raise AssertionError("the server was not ready in time:\n" + self.log())
+    def _run(self):
+        command = [PROGRAM, "serve", "--dev", "--data", self.data, "--set", "media.listen=127.0.0.1:0"]
+        for key, held in zip(LISTENERS, self.held):
+            command += ["--set", f"{key}=127.0.0.1:{held.getsockname()[1]}"]
+        with open(os.path.join(self.folder.name, "server.log"), "a") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+
+    def _is_ready(self):
+        """False when it has ended before."""
+        timer = threading.Timer(READY_WITHIN_S, self.process.kill)
+        timer.start()
+        with self.process.stdout as said:
+            is_ready = b"Convoke is ready.\n" in said
+        timer.cancel()
+        if not is_ready:
+            self.process.wait()
+        return is_ready
+
+    def _release_ports(self):
+        for held in self.held:
+            held.close()
 
     def log(self):
         with open(os.path.join(self.folder.name, "server.log")) as file:
@@ -64,6 +84,7 @@ class Server:
     def stop(self):
         self.process.terminate()
         self.process.wait()
+        self._release_ports()
         self.folder.cleanup()
 
     @property

@@ -44,7 +44,7 @@ pub(crate) enum Document {
     after_help = "Every key: docs/configuration.md. As environment variable: CONVOKE_SECTION__KEY, for example\nCONVOKE_MQTT__LISTEN=0.0.0.0:1883. CONVOKE_LOG=debug logs more. End with Ctrl-C or SIGTERM."
 )]
 pub(crate) struct Serve {
-    /// For trying out: loopback only, next free ports, three users with a link each.
+    /// For trying out: loopback only, the next free port for each that is not set, three users with a link each.
     #[arg(long)]
     pub dev: bool,
     /// TOML file.

@@ -88,12 +88,11 @@ impl Scene {
     }
 
     fn doors(&self) -> Result<Doors> {
-        let http = self.stage.url("").rsplit(':').next().and_then(|port| port.parse().ok()).context("no HTTP port")?;
         Ok(Doors {
             mqtt: loopback(self.stage.mqtt_port()),
             mqtts: loopback(self.stage.mqtts_port()),
-            http: loopback(http),
-            media: loopback(self.stage.media_port()),
+            http: loopback(self.stage.http_port()),
+            media: self.stage.media().context("the server was never ready")?,
         })
     }
 

@@ -1,7 +1,8 @@
 //! Checked values: addresses parsed, numbers in range, files named.
 
-use super::{ConfigError, Layers, Raw};
+use super::{ConfigError, Layers, Origin, Raw};
 use rustls::pki_types::ServerName;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -15,11 +16,11 @@ pub struct Config {
     /// Never empty in `dev`.
     pub groups: Vec<String>,
     pub signalling: bool,
-    pub mqtt: SocketAddr,
-    pub mqtts: SocketAddr,
-    pub http: SocketAddr,
-    pub https: SocketAddr,
-    pub media: SocketAddr,
+    pub mqtt: Listen,
+    pub mqtts: Listen,
+    pub http: Listen,
+    pub https: Listen,
+    pub media: Listen,
     pub media_advertise: Vec<IpAddr>,
     pub media_lost_after: Duration,
     pub payload_bytes_max: usize,
@@ -31,8 +32,45 @@ pub struct Config {
     pub times: MeetingTimes,
     /// A seeded bug of the log; none but in builds for tests.
     pub fault: commitlog::Fault,
-    /// Loopback only, next free port, seeded users.
+    /// Loopback only, seeded users; ports that nobody chose may move.
     pub dev: bool,
+}
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub address: SocketAddr,
+    /// Where the port is in use, a free one of the next [`Listen::PORTS`] may be taken instead. Never true of an
+    /// address that somebody chose.
+    pub may_move: bool,
+}
+
+impl Listen {
+    const PORTS: u16 = 50;
+
+    /// What `open` returns for the first address that is not in use, or for the last that may be tried.
+    pub fn open<T, E>(
+        self,
+        mut open: impl FnMut(SocketAddr) -> Result<T, E>,
+        is_in_use: impl Fn(&E) -> bool,
+    ) -> Result<T, E> {
+        let mut address = self.address;
+        let more = if self.may_move { Self::PORTS - 1 } else { 0 };
+        for _ in 0..more {
+            match open(address) {
+                Err(error) if is_in_use(&error) => address.set_port(address.port().wrapping_add(1)),
+                opened => return opened,
+            }
+        }
+        open(address)
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let further = if self.may_move { format!(" or on the next {} ports", Self::PORTS - 1) } else { String::new() };
+        write!(f, "{}{further}", self.address)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,17 +99,17 @@ impl Config {
         check.range("mqtt.payload_bytes_max", raw.mqtt.payload_bytes_max as u64, least, PAYLOAD_BYTES_CEILING)?;
         check.range("server.threads", raw.server.threads as u64, 0, THREADS_MAX as u64)?;
         check.range("media.lost_after_ms", raw.media.lost_after_ms, LOST_AFTER_MS_MIN, LOST_AFTER_MS_MAX)?;
-        let address = |key: &str, text: &str| check.address(key, text).map(|a| if dev { loopback(a) } else { a });
+        let listen = |key: &str, text: &str| check.listen(key, text, dev);
         Ok(Self {
             data_dir: check.data_dir(&raw.server.data_dir)?,
             threads: threads(raw.server.threads, std::thread::available_parallelism().map_or(1, usize::from)),
             groups: check.groups(&raw.names.groups, dev)?,
             signalling,
-            mqtt: address("mqtt.listen", &raw.mqtt.listen)?,
-            mqtts: address("mqtt.tls_listen", &raw.mqtt.tls_listen)?,
-            http: address("http.listen", &raw.http.listen)?,
-            https: address("http.tls_listen", &raw.http.tls_listen)?,
-            media: address("media.listen", &raw.media.listen)?,
+            mqtt: listen("mqtt.listen", &raw.mqtt.listen)?,
+            mqtts: listen("mqtt.tls_listen", &raw.mqtt.tls_listen)?,
+            http: listen("http.listen", &raw.http.listen)?,
+            https: listen("http.tls_listen", &raw.http.tls_listen)?,
+            media: listen("media.listen", &raw.media.listen)?,
             media_advertise: check.addresses("media.advertise", &raw.media.advertise)?,
             media_lost_after: Duration::from_millis(raw.media.lost_after_ms),
             payload_bytes_max: raw.mqtt.payload_bytes_max,
@@ -143,6 +181,15 @@ impl Check<'_> {
     fn address(&self, key: &str, text: &str) -> Result<SocketAddr, ConfigError> {
         let remedy = "give address:port, for example 0.0.0.0:1883";
         SocketAddr::from_str(text).map_err(|e| self.refuse(key, format!("`{text}` is no address ({e})"), remedy))
+    }
+
+    /// In `dev` on loopback, and movable unless it was chosen.
+    fn listen(&self, key: &str, text: &str, dev: bool) -> Result<Listen, ConfigError> {
+        let address = self.address(key, text)?;
+        Ok(Listen {
+            address: if dev { loopback(address) } else { address },
+            may_move: dev && self.layers.origin(key) == Origin::Default,
+        })
     }
 
     fn addresses(&self, key: &str, texts: &[String]) -> Result<Vec<IpAddr>, ConfigError> {

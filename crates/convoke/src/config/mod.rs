@@ -8,7 +8,7 @@ mod layers;
 mod raw;
 mod reference;
 
-pub use checked::{Config, MeetingTimes};
+pub use checked::{Config, Listen, MeetingTimes};
 pub use layers::{Layers, Origin};
 pub use raw::Raw;
 pub use reference::markdown;

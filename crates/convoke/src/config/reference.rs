@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 const HEAD: &str = "# Configuration\n\n\
     One TOML file, `convoke serve --config FILE`. Every key can also be given as `--set section.key=value` or as the\n\
     environment variable `CONVOKE_SECTION__KEY`. Flag wins over environment, environment over file, file over default;\n\
-    an unknown key is refused. This page is generated.\n";
+    an unknown key is refused. In an address port 0 is any free one; what was taken is printed when the server is ready.\n\
+    This page is generated.\n";
 
 /// One table a section.
 pub fn markdown() -> String {

@@ -15,9 +15,9 @@ fn refusal(result: Result<impl Sized, ConfigError>) -> String {
 fn an_environment_variable_wins_over_the_file_and_a_flag_over_both() {
     let mut layers =
         layers("[mqtt]\nlisten = \"10.0.0.1:1\"\n", &[("CONVOKE_MQTT__LISTEN", "10.0.0.2:2")]).expect("valid");
-    assert_eq!(Config::check(&layers, false).expect("valid").mqtt.to_string(), "10.0.0.2:2");
+    assert_eq!(Config::check(&layers, false).expect("valid").mqtt.address.to_string(), "10.0.0.2:2");
     layers.set_text("mqtt.listen", "10.0.0.3:3", Origin::Flag("--mqtt".into())).expect("valid");
-    assert_eq!(Config::check(&layers, false).expect("valid").mqtt.to_string(), "10.0.0.3:3");
+    assert_eq!(Config::check(&layers, false).expect("valid").mqtt.address.to_string(), "10.0.0.3:3");
 }
 
 #[test]
@@ -73,8 +73,30 @@ fn a_machine_with_more_cores_than_can_be_numbered_gets_as_many_threads_as_can() 
 fn dev_binds_loopback_only() {
     let config = Config::check(&Layers::default(), true).expect("defaults are valid");
     for address in [config.mqtt, config.mqtts, config.http, config.https, config.media] {
-        assert!(address.ip().is_loopback(), "{address}");
+        assert!(address.address.ip().is_loopback(), "{address}");
     }
+}
+
+#[test]
+fn in_dev_a_port_that_nobody_chose_may_move_and_a_given_one_may_not() {
+    for (file, environment) in
+        [("[mqtt]\nlisten = \"127.0.0.1:1883\"\n", [].as_slice()), ("", &[("CONVOKE_MQTT__LISTEN", "127.0.0.1:1883")])]
+    {
+        let config = Config::check(&layers(file, environment).expect("valid"), true).expect("valid");
+        assert_eq!((config.mqtt.may_move, config.http.may_move), (false, true));
+    }
+    assert!(!Config::check(&Layers::default(), false).expect("valid").http.may_move);
+}
+
+#[test]
+fn a_port_that_may_move_does_so_while_it_is_in_use_and_other_failures_end_the_search() {
+    let wanted = Listen { address: ([127, 0, 0, 1], 7700).into(), may_move: true };
+    let open =
+        |free: u16| wanted.open(|a| if a.port() < free { Err("in use") } else { Ok(a.port()) }, |e| *e == "in use");
+    assert_eq!([open(7700), open(7702), open(7749), open(7750)], [Ok(7700), Ok(7702), Ok(7749), Err("in use")]);
+    assert_eq!(wanted.open(|a| Err::<(), _>(a.port()), |_| false), Err(7700));
+    let chosen = Listen { may_move: false, ..wanted };
+    assert_eq!(chosen.open(|a| Err::<(), _>(a.port()), |_| true), Err(7700));
 }
 
 #[test]

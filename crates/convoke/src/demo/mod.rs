@@ -5,6 +5,7 @@
 //! line carries what a terminal, the API or the server's log said.
 
 mod actor;
+mod ports;
 mod process;
 mod received;
 mod report;

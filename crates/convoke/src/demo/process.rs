@@ -25,6 +25,14 @@ impl Process {
         Ok(Self { child: child.with_context(|| format!("cannot start {:?}", command.as_std().get_program()))? })
     }
 
+    /// With nothing to read, and heard on standard output.
+    pub(super) fn spawn_heard(mut command: Command, log: &Path) -> Result<(Self, ChildStdout)> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = Self::spawn(command, log)?;
+        let stdout = process.child.stdout.take().expect("it is piped");
+        Ok((process, stdout))
+    }
+
     pub(super) fn spawn_piped(mut command: Command, log: &Path) -> Result<(Self, ChildStdin, ChildStdout)> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Self::spawn(command, log)?;
@@ -35,11 +43,6 @@ impl Process {
 
     pub(super) fn id(&self) -> Option<u32> {
         self.child.id()
-    }
-
-    /// The exit status, if it has ended.
-    pub(super) fn ended(&mut self) -> Option<std::process::ExitStatus> {
-        self.child.try_wait().ok().flatten()
     }
 
     /// SIGKILL, and waits until it is gone; answers what its exit status says.

@@ -1,49 +1,33 @@
-//! What a scenario plays on: a folder, free ports, the server as a process, and terminals with credentials.
+//! What a scenario plays on: a folder, ports, the server as a process, and terminals with credentials.
 
 use super::actor::{Actor, Terminal};
+use super::ports::Ports;
 use super::process::Process;
 use super::report;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::fs;
-use std::net::{TcpListener, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{ChildStdout, Command};
 
-const READY_WITHIN: Duration = Duration::from_secs(30);
-const READY_POLL: Duration = Duration::from_millis(10);
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const CHOICES_OF_PORTS: usize = 10;
+const SERVER_LOG: &str = "logs/server.log";
 
 /// The server of a scenario; it may be killed and started again on the same data and ports.
 pub struct Stage {
     pub folder: PathBuf,
     program: PathBuf,
     ports: Ports,
+    /// Once a server of this stage was ready.
+    media: Option<SocketAddr>,
     /// Configuration keys other than addresses (`section.key=value`).
     settings: Vec<String>,
     server: Option<Process>,
     http: reqwest::Client,
-}
-
-struct Ports {
-    mqtt: u16,
-    mqtts: u16,
-    http: u16,
-    https: u16,
-    media: u16,
-}
-
-impl Ports {
-    /// Free at this moment; held together so that they differ.
-    fn free() -> Result<Self> {
-        let tcp: Vec<TcpListener> = (0..4)
-            .map(|_| TcpListener::bind(("127.0.0.1", 0)))
-            .collect::<Result<_, _>>()
-            .context("no free TCP port")?;
-        let udp = UdpSocket::bind(("127.0.0.1", 0)).context("no free UDP port")?;
-        let port = |i: usize| tcp[i].local_addr().map(|a| a.port());
-        Ok(Self { mqtt: port(0)?, mqtts: port(1)?, http: port(2)?, https: port(3)?, media: udp.local_addr()?.port() })
-    }
 }
 
 impl Stage {
@@ -53,7 +37,8 @@ impl Stage {
         Ok(Self {
             folder: folder.to_owned(),
             program: program.to_owned(),
-            ports: Ports::free()?,
+            ports: Ports::hold()?,
+            media: None,
             settings: settings.iter().map(|s| (*s).to_owned()).collect(),
             server: None,
             http: reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?,
@@ -65,7 +50,7 @@ impl Stage {
     }
 
     pub fn server_log(&self) -> PathBuf {
-        self.folder.join("logs/server.log")
+        self.folder.join(SERVER_LOG)
     }
 
     pub fn mqtt_port(&self) -> u16 {
@@ -76,8 +61,13 @@ impl Stage {
         self.ports.mqtts
     }
 
-    pub fn media_port(&self) -> u16 {
-        self.ports.media
+    /// Of the server that was ready last; another one after each start.
+    pub fn media(&self) -> Option<SocketAddr> {
+        self.media
+    }
+
+    pub fn http_port(&self) -> u16 {
+        self.ports.http
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -89,26 +79,51 @@ impl Stage {
     }
 
     /// Starts the server and waits until it is ready; answers how long that took.
+    ///
+    /// # Errors
+    /// It ended, with its last words; or a port was taken away from a stage whose terminals know it already.
     pub async fn start_server(&mut self) -> Result<Duration> {
         let began = Instant::now();
-        let process = Process::spawn(self.server_command(), &self.server_log())?;
-        self.server = Some(process);
-        self.ready(began).await?;
-        Ok(began.elapsed())
+        let mut tries = if self.media.is_none() { CHOICES_OF_PORTS } else { 1 };
+        loop {
+            tries -= 1;
+            match self.try_start().await {
+                Err(error) if tries > 0 && is_lost_port(&error) => self.ports = Ports::hold()?,
+                started => return started.map(|()| began.elapsed()),
+            }
+        }
+    }
+
+    async fn try_start(&mut self) -> Result<()> {
+        let (process, stdout) = Process::spawn_heard(self.server_command(), &self.server_log())?;
+        let server = self.server.insert(process);
+        let ready = tokio::time::timeout(READY_WITHIN, media_of_banner(stdout)).await;
+        let log = self.folder.join(SERVER_LOG);
+        let Ok(media) = ready else {
+            bail!("the server was not ready within {} s\n  log: {}", READY_WITHIN.as_secs(), log.display());
+        };
+        if media.is_none() {
+            let status = server.wait().await?;
+            self.server = None;
+            let words = report::last_words(&log).unwrap_or_else(|| "it did not say why".into());
+            bail!("the server ended before it was ready ({status}): {words}\n  log: {}", log.display());
+        }
+        self.media = media;
+        Ok(())
     }
 
     fn server_command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["serve", "--dev", "--log-json", "--data"]).arg(self.data());
         command.env("CONVOKE_LOG", "info,meeting=debug");
-        command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
-        let Ports { mqtt, mqtts, http, https, media } = self.ports;
+        let Ports { mqtt, mqtts, http, https, .. } = self.ports;
         for (key, port) in [
             ("mqtt.listen", mqtt),
             ("mqtt.tls_listen", mqtts),
             ("http.listen", http),
             ("http.tls_listen", https),
-            ("media.listen", media),
+            // Terminals are told it anew at each join.
+            ("media.listen", 0),
         ] {
             command.args(["--set".to_owned(), format!("{key}=127.0.0.1:{port}")]);
         }
@@ -116,28 +131,6 @@ impl Stage {
             command.args(["--set", setting]);
         }
         command
-    }
-
-    async fn ready(&mut self, began: Instant) -> Result<()> {
-        loop {
-            let answer = self.http.get(self.url("/readyz")).send().await;
-            if answer.is_ok_and(|a| a.status().is_success()) {
-                return Ok(());
-            }
-            if began.elapsed() > READY_WITHIN {
-                bail!(
-                    "the server was not ready within {} s\n  log: {}",
-                    READY_WITHIN.as_secs(),
-                    self.server_log().display()
-                );
-            }
-            if let Some(status) = self.server.as_mut().and_then(Process::ended) {
-                let log = self.server_log();
-                let words = report::last_words(&log).unwrap_or_else(|| "it did not say why".into());
-                bail!("the server ended before it was ready ({status}): {words}\n  log: {}", log.display());
-            }
-            tokio::time::sleep(READY_POLL).await;
-        }
     }
 
     /// SIGKILL; answers what the system says of its end.
@@ -206,4 +199,21 @@ impl Stage {
         let answer = self.api(reqwest::Method::GET, &format!("/api/v1/channels/{meeting}"), None).await?;
         Ok((!answer.is_null()).then_some(answer))
     }
+}
+
+/// Reads what the server prints when it is ready, up to its media address; `None` if it ended before.
+async fn media_of_banner(stdout: ChildStdout) -> Option<SocketAddr> {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let mut words = line.split_whitespace();
+        if words.next() == Some("media") {
+            return words.next()?.trim_end_matches("/udp").parse().ok();
+        }
+    }
+    None
+}
+
+/// Between its choice and the server's bind somebody else took it by its number.
+fn is_lost_port(error: &anyhow::Error) -> bool {
+    error.to_string().contains("cannot listen on")
 }

@@ -1,5 +1,6 @@
 //! Accepts HTTP connections, plain or TLS, HTTP/1.1 or HTTP/2, with a bound on their number and on their patience.
 
+use crate::config::Listen;
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
@@ -34,8 +35,6 @@ const FIRST_REQUEST_MAX: Duration = Duration::from_secs(10);
 const REQUEST_MAX: Duration = Duration::from_secs(30);
 const TOO_SLOW: &str = "the request or its answer took over 30 s; try again";
 const STREAMS_PER_CONNECTION_MAX: u32 = 32;
-/// How far from the wanted port `--dev` looks for a free one.
-const NEXT_PORTS: u16 = 50;
 
 /// A bound socket.
 pub struct Listener {
@@ -44,24 +43,14 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// `next_free`: where the port is in use, take the next free one.
-    pub fn bind(wanted: SocketAddr, next_free: bool, key: &str) -> Result<Self> {
-        let tries = if next_free { NEXT_PORTS } else { 1 };
-        let mut address = wanted;
-        for _ in 0..tries {
-            match bind(address) {
-                Ok(socket) => return Ok(Self { address: socket.local_addr()?, socket }),
-                Err(e) if e.kind() == ErrorKind::AddrInUse && next_free => {
-                    address.set_port(address.port().wrapping_add(1))
-                }
-                Err(e) => {
-                    let words = refusal(wanted, key, e.kind());
-                    return Err(e).context(words);
-                }
-            }
-        }
-        Err(anyhow::anyhow!("ports {} to {} are all in use", wanted.port(), address.port()))
-            .with_context(|| refusal(wanted, key, ErrorKind::AddrInUse))
+    /// `key` is the configuration's, for the error.
+    pub fn bind(wanted: Listen, key: &str) -> Result<Self> {
+        let socket = wanted.open(bind, |error| error.kind() == ErrorKind::AddrInUse);
+        let socket = socket.or_else(|error| {
+            let words = refusal(wanted, key, error.kind());
+            Err(error).context(words)
+        })?;
+        Ok(Self { address: socket.local_addr()?, socket })
     }
 }
 
@@ -72,13 +61,13 @@ impl Listener {
     }
 }
 
-fn refusal(address: SocketAddr, key: &str, cause: ErrorKind) -> String {
+fn refusal(wanted: Listen, key: &str, cause: ErrorKind) -> String {
     let remedy = match cause {
         ErrorKind::AddrNotAvailable => "name an address of this machine",
         ErrorKind::PermissionDenied => "let the process open ports below 1024, or set a higher one",
         _ => "end what uses the port, or set another one",
     };
-    format!("cannot listen on {address} for {key}\n  remedy: {remedy} in {key}")
+    format!("cannot listen on {wanted} for {key}\n  remedy: {remedy} in {key}")
 }
 
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {

@@ -4,15 +4,18 @@ use crate::say;
 
 use super::endpoints::{Bound, Endpoints};
 use crate::config::Config;
-use std::path::Path;
+use std::path::PathBuf;
 
-pub(super) fn print(
-    config: &Config,
-    bound: &Bound,
-    endpoints: &Endpoints,
-    ca: Option<&Path>,
-    links: &[(&str, String)],
-) {
+/// What a person is told besides the addresses.
+pub(super) struct Told {
+    pub endpoints: Endpoints,
+    pub ca: Option<PathBuf>,
+    /// Users and the secrets of their login links.
+    pub links: Vec<(&'static str, String)>,
+}
+
+pub(super) fn print(config: &Config, bound: &Bound, told: &Told) {
+    let Told { endpoints, ca, links } = told;
     say("Convoke is ready.");
     say(format_args!("  MQTT           {} (TLS: {})", bound.mqtt, bound.mqtts));
     say(format_args!("  HTTP           {} (TLS: {})", bound.http, bound.https));

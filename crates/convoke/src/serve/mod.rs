@@ -25,7 +25,7 @@ use rtc::Rtc;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
@@ -45,9 +45,12 @@ const ENDED_AT_ONCE: i32 = 1;
 pub async fn run(config: Config) -> Result<()> {
     let (fatal, mut failed) = fatal_channel();
     let mut server = Server::start(&config, fatal).await?;
+    // Before anybody is told that the server is ready: who knows may end it.
+    let mut signals = Signals::listen();
+    banner::print(&config, &server.bound, &server.told);
     info!(mqtt = %server.bound.mqtt, http = %server.bound.http, media = %server.bound.media, "serving");
     let failure = tokio::select! {
-        () = stop_signal() => None,
+        () = signals.next() => None,
         failure = failed.recv() => failure,
         failure = server.meeting.failure() => Some(failure),
         failure = server.rtc.failure() => Some(failure),
@@ -58,7 +61,7 @@ pub async fn run(config: Config) -> Result<()> {
             bail!("{cause}")
         }
         None => {
-            end_at_next_signal();
+            end_at_next(signals);
             server.stop().await
         }
     }
@@ -70,21 +73,30 @@ fn fatal_channel() -> (Fatal, mpsc::Receiver<String>) {
     (fatal, receiver)
 }
 
-async fn stop_signal() {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
-    let [Ok(mut terminate), Ok(mut interrupt)] = kinds.map(signal) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT from [`Signals::listen`] on; none is missed between two of [`Signals::next`].
+struct Signals(Option<[Signal; 2]>);
+
+impl Signals {
+    fn listen() -> Self {
+        let [Ok(terminate), Ok(interrupt)] = [SignalKind::terminate(), SignalKind::interrupt()].map(signal) else {
+            return Self(None);
+        };
+        Self(Some([terminate, interrupt]))
+    }
+
+    async fn next(&mut self) {
+        let Some([terminate, interrupt]) = &mut self.0 else { return std::future::pending().await };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
 
 /// Who asks twice does not want to wait; what was acknowledged is on disk.
-fn end_at_next_signal() {
-    tokio::spawn(async {
-        stop_signal().await;
+fn end_at_next(mut signals: Signals) {
+    tokio::spawn(async move {
+        signals.next().await;
         warn!("ended at once by a second signal");
         std::process::exit(ENDED_AT_ONCE);
     });
@@ -112,6 +124,7 @@ impl Keys {
 
 struct Server {
     bound: Bound,
+    told: banner::Told,
     storage: storage::Storage,
     rtc: Arc<Rtc>,
     broker: Arc<Broker>,
@@ -135,8 +148,8 @@ impl Sockets {
         Ok(Self {
             mqtt,
             mqtts,
-            http: Listener::bind(config.http, config.dev, "http.listen")?,
-            https: Listener::bind(config.https, config.dev, "http.tls_listen")?,
+            http: Listener::bind(config.http, "http.listen")?,
+            https: Listener::bind(config.https, "http.tls_listen")?,
         })
     }
 }
@@ -184,8 +197,9 @@ impl Server {
             tokio::spawn(serve(sockets.https, Some(tls), app, stopping)),
         ];
         health.set_ready(true);
-        banner::print(config, &bound, &endpoints, keys.certificate.ca.as_deref(), &links);
-        Ok(Self { bound, storage, rtc, broker, meeting, health, stop, http })
+        let ca = keys.certificate.ca;
+        let told = banner::Told { endpoints, ca, links };
+        Ok(Self { bound, told, storage, rtc, broker, meeting, health, stop, http })
     }
 
     /// No new work, then the roles from the outside in, the log last.

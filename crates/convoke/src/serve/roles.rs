@@ -13,7 +13,7 @@ use broker::login::DeviceDirectory;
 use catalog::Catalog;
 use meeting::{JoinSigner, MeetingService};
 use queue::Queue;
-use rtc::Rtc;
+use rtc::{Rtc, StartError};
 use signalling::meeting::Rules;
 use signalling::topics::{INSTANCE, RING_DOWN};
 use std::io::ErrorKind;
@@ -23,24 +23,18 @@ use tokio::runtime::Handle;
 
 /// The RTC role.
 pub(super) fn rtc(config: &Config, key: &JoinKey) -> Result<Arc<Rtc>> {
-    const NEXT_PORTS: u16 = 50;
     let public = rtc::token::JoinKey::from_pem(&key.kid, &key.public_pem).context("keys/join.pem cannot be used")?;
-    let mut settings = rtc::Config::new(config.media, vec![public]);
+    let mut settings = rtc::Config::new(config.media.address, vec![public]);
     settings.advertised.clone_from(&config.media_advertise);
     settings.shards = config.threads;
     settings.app = INSTANCE.to_owned();
     settings.lost_after = config.media_lost_after;
     settings.gone_after = config.times.gone;
-    let tries = if config.dev { NEXT_PORTS } else { 1 };
-    for left in (0..tries).rev() {
-        match Rtc::start(settings.clone()) {
-            Err(rtc::StartError::Bind { cause, .. }) if cause.kind() == ErrorKind::AddrInUse && left > 0 => {
-                settings.media_addr.set_port(settings.media_addr.port().wrapping_add(1));
-            }
-            started => return Ok(Arc::new(started.context("the RTC server does not start on media.listen")?)),
-        }
-    }
-    unreachable!("the last try returns")
+    let start = |media_addr| Rtc::start(rtc::Config { media_addr, ..settings.clone() });
+    let is_in_use =
+        |error: &StartError| matches!(error, StartError::Bind { cause, .. } if cause.kind() == ErrorKind::AddrInUse);
+    let started = config.media.open(start, is_in_use);
+    Ok(Arc::new(started.context("the RTC server does not start on media.listen")?))
 }
 
 /// The broker's view of the catalog, shared with the devices API.
@@ -130,7 +124,7 @@ pub(super) async fn meeting(
 }
 
 pub(super) fn bind_mqtt(config: &Config) -> Result<(TcpListener, TcpListener)> {
-    let plain = Listener::bind(config.mqtt, config.dev, "mqtt.listen")?.into_std()?;
-    let tls = Listener::bind(config.mqtts, config.dev, "mqtt.tls_listen")?.into_std()?;
+    let plain = Listener::bind(config.mqtt, "mqtt.listen")?.into_std()?;
+    let tls = Listener::bind(config.mqtts, "mqtt.tls_listen")?.into_std()?;
     Ok((plain, tls))
 }

@@ -18,6 +18,18 @@ const GSO_SEGMENTS_MAX: usize = 64;
 
 /// Opens `count` sockets on one address; several share the port, the kernel spreads the senders over them.
 pub(crate) fn bind(addr: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
+    const CHOICES_OF_PORTS: usize = 10;
+    for _ in 1..CHOICES_OF_PORTS {
+        match bind_once(addr, count) {
+            // The kernel's choice was taken by somebody else before it was shared.
+            Err(error) if addr.port() == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound,
+        }
+    }
+    bind_once(addr, count)
+}
+
+fn bind_once(addr: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
     // The first socket does not share: so a port that another process uses is noticed, even if that one shares.
     let probe = open(addr, false)?;
     if count == 1 {

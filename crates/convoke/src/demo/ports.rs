@@ -1,0 +1,29 @@
+//! TCP ports that stay a stage's own, while no server runs on them too.
+
+use anyhow::{Context, Result};
+use tokio::net::TcpSocket;
+
+/// Each is held by a socket that is bound but does not listen: the kernel gives such a port to nobody who asks for any
+/// port, and lets a server listen on it that names it. Only somebody else who names it may take it away.
+pub(super) struct Ports {
+    pub mqtt: u16,
+    pub mqtts: u16,
+    pub http: u16,
+    pub https: u16,
+    _held: [TcpSocket; 4],
+}
+
+impl Ports {
+    pub(super) fn hold() -> Result<Self> {
+        let held = [hold()?, hold()?, hold()?, hold()?];
+        let port = |n: usize| held[n].local_addr().map(|address| address.port());
+        Ok(Self { mqtt: port(0)?, mqtts: port(1)?, http: port(2)?, https: port(3)?, _held: held })
+    }
+}
+
+fn hold() -> Result<TcpSocket> {
+    let socket = TcpSocket::new_v4().context("no socket")?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(([127, 0, 0, 1], 0).into()).context("no free TCP port")?;
+    Ok(socket)
+}
