@@ -86,6 +86,7 @@ function base(): Model {
   model.client.value = { is: "online" };
   model.name.value = "Alice Marsh";
   model.user.value = "alice";
+  model.contacts_known.value = true;
   model.contacts.value = [
     { user: "bob", name: "Bob Okafor", presence: "online" },
     { user: "carol", name: "Carol Núñez", presence: "in_call" },
@@ -143,7 +144,24 @@ export const stories: Record<string, () => Model> = {
     ),
   elsewhere: () => with_(createModel(true, false), (m) => (m.client.value = { is: "elsewhere" })),
   contacts: base,
-  "service-away": () => with_(base(), (m) => (m.client.value = { is: "offline" })),
+  "service-away": () =>
+    with_(base(), (m) => {
+      m.client.value = { is: "offline" };
+      m.contacts_known.value = false;
+    }),
+  "go-back": () =>
+    with_(base(), (m) => {
+      m.sound_ready.value = true;
+      m.joinable.value = [
+        {
+          meeting: "m1",
+          media: "video",
+          rev: 4,
+          members: 6,
+          names: ["Bob Okafor", "Carol Núñez", "Dmitri Halonen", "Farid Rahimi"],
+        },
+      ];
+    }),
   missed: () =>
     with_(base(), (m) => {
       m.sound_ready.value = true;

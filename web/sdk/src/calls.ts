@@ -1,12 +1,26 @@
 /** The live calls of a device: takes signals to the call that they are about, and makes calls of rings and of what stands. */
 
 import { Call, type CallServices } from "./call/call.ts";
-import { incoming, outgoing, resumed } from "./call/state.ts";
+import { incoming, outgoing, resumed, returning } from "./call/state.ts";
+import { LOCAL } from "./core/clock.ts";
 import { ConvokeError } from "./core/errors.ts";
 import { uuidv7 } from "./core/ids.ts";
 import type { RingStop } from "./ring/rules.ts";
 import type { Requests } from "./signalling/requests.ts";
-import type { Down, InvitationId, JoinParameters, Media, MeetingId, Ring, StandingCall, UserName } from "./wire.ts";
+import type {
+  Down,
+  DownOf,
+  InvitationId,
+  Joinable,
+  JoinParameters,
+  Media,
+  MeetingId,
+  Ring,
+  Roster,
+  StandingCall,
+  UpBody,
+  UserName,
+} from "./wire.ts";
 
 export interface CallsShell {
   requests: Requests;
@@ -26,8 +40,10 @@ const LEFT_MAX = 100;
 export class Calls {
   readonly #shell: CallsShell;
   readonly #byMeeting = new Map<MeetingId, Call>();
-  /** When each was left, by this device's clock. */
+  /** When each was left, by this device's monotonic clock. */
   readonly #left = new Map<MeetingId, number>();
+  /** Left here, and not yet heard of by the service. */
+  readonly #leaving = new Map<MeetingId, Call>();
 
   constructor(shell: CallsShell) {
     this.#shell = shell;
@@ -52,10 +68,29 @@ export class Calls {
   /** Takes a signal of `meeting-down`, or the end of a ring, to its call. */
   signal(down: Down): void {
     const call = this.#byMeeting.get(down.meeting ?? "");
-    const answered = this.#shell.requests.answer(down);
-    const refused = down.type === "refused" && call?.state.phase === "accepting";
-    if ((down.type === "admitted" || refused) && call?.invitation) this.#shell.settled(call.invitation);
-    if (!answered || (down.type !== "admitted" && down.type !== "refused")) call?.signal(down);
+    if (down.type === "ended" && !down.user) this.#heard(down.meeting ?? "");
+    const { isDone, request } = this.#shell.requests.answer(down);
+    if (call?.invitation && isAnswerTo(call, down, isDone, request)) this.#shell.settled(call.invitation);
+    if (!isDone || (down.type !== "admitted" && down.type !== "refused")) call?.signal(down, request);
+  }
+
+  /** Of the roster that is known of this meeting; 0 if none is. */
+  rosterRev(meeting: MeetingId | null | undefined): number {
+    return this.#byMeeting.get(meeting ?? "")?.state.roster.rev ?? 0;
+  }
+
+  /** Comes back to a meeting that goes on without this user. */
+  rejoin(joinable: Joinable, video: boolean): Call {
+    const call = this.#adopt(new Call(returning(this.#shell.me(), joinable), this.#services()));
+    this.#makeWayFor(call);
+    this.#shell.began(call);
+    call.apply({ type: "local_mute", track: "video", muted: !video });
+    void call.openDevices(video ? ["microphone", "camera"] : ["microphone"]);
+    this.#shell.requests.ask({ type: "join" }, call.meeting).then(
+      (answer) => call.signal(answer),
+      (error) => this.#notBack(call, error),
+    );
+    return call;
   }
 
   ring(ring: Ring): void {
@@ -79,13 +114,13 @@ export class Calls {
   }
 
   /**
-   * Holds the calls against the state answer to a question of `asked_at_ms`, by this device's clock. The service takes the
+   * Holds the calls against the state answer to a question of `asked_at_ms`, by this device's monotonic clock. The service takes the
    * requests of one user in their order: the answer knows of everything before its question and of nothing after it.
    */
   standing(standing: StandingCall | undefined, asked_at_ms: number): void {
     const here = standing?.here ? standing : undefined;
     const earlier = this.all().filter((call) => call.changed_at_ms < asked_at_ms && isUnderWay(call));
-    const crossed = here && !this.#isIn(here.meeting) && earlier.find((call) => !call.state.admitted);
+    const crossed = here && !this.#isIn(here.meeting) && earlier.find(({ state }) => !state.admitted);
     if (crossed && crossed.meeting !== here.meeting) this.#crossed(crossed, here.meeting);
     for (const call of earlier) {
       if (call !== crossed && call.meeting !== here?.meeting) this.#unknown(call, standing);
@@ -104,6 +139,11 @@ export class Calls {
 
   hint(): void {
     for (const call of this.all()) call.hint();
+  }
+
+  /** The page goes away, or sleeps: the calls stand, their media paths do not. */
+  suspend(): void {
+    for (const call of this.all()) call.suspend();
   }
 
   #isIn(meeting: MeetingId): boolean {
@@ -145,8 +185,32 @@ export class Calls {
   #created(call: Call, answer: Down): void {
     if (answer.type !== "admitted") return;
     const meeting = answer.meeting ?? call.meeting;
+    if (call.state.end?.reason === "met") return this.#gaveWay(call, answer);
     if (meeting !== call.meeting) this.#crossed(call, meeting);
     call.signal(answer);
+  }
+
+  /** The create of a call that gave way to the ring of the one whom it called: they have met there, or not. */
+  #gaveWay(call: Call, answer: DownOf<"admitted">): void {
+    const { meeting } = answer;
+    if (meeting === call.meeting) void this.#shell.requests.tell({ type: "leave" }, call.meeting).catch(() => {});
+    else this.#byMeeting.get(meeting ?? "")?.signal(answer);
+  }
+
+  /**
+   * A call that is being made to the very person whose ring is answered becomes that call at the service. To leave it
+   * would be to leave the one that was answered.
+   */
+  #makeWayFor(answered: Call): void {
+    const from = answered.state.from?.user;
+    for (const call of this.all()) {
+      if (call === answered || call.state.phase === "incoming") continue;
+      const { admitted, phase, progress, me } = call.state;
+      const callees = Object.keys(progress);
+      const crosses = phase === "calling" && !admitted && callees.length === 1 && callees[0] === from;
+      if (crosses) call.apply({ type: "local_end", end: { reason: "met", by: me } });
+      else void call.leave();
+    }
   }
 
   /**
@@ -155,16 +219,24 @@ export class Calls {
    */
   #notCreated(call: Call, error: unknown): void {
     if (call.state.admitted || call.state.phase === "ended") return;
-    const typed = error instanceof ConvokeError ? error : new ConvokeError("server_unreachable", undefined, error);
+    const typed = asTyped(error);
     call.apply({ type: "local_end", end: { reason: "refused", error: typed } });
     if (typed.category !== "refused") this.#takeBack(call);
+  }
+
+  /** Nobody knows whether the service will still handle the request. */
+  #notBack(call: Call, error: unknown): void {
+    if (call.state.admitted || call.state.phase === "ended") return;
+    const typed = asTyped(error);
+    call.apply({ type: "local_end", end: { reason: "refused", error: typed } });
+    if (typed.category !== "refused") void this.#shell.requests.tell({ type: "leave" }, call.meeting).catch(() => {});
   }
 
   /** Two people who call each other meet in the first one's meeting: this call becomes that one. */
   #crossed(call: Call, meeting: MeetingId): void {
     const ringing = this.#byMeeting.get(meeting);
     if (ringing?.invitation) this.#shell.settled(ringing.invitation);
-    ringing?.apply({ type: "local_end", end: { reason: "answered_elsewhere" } });
+    ringing?.apply({ type: "local_end", end: { reason: "met" } });
     this.#byMeeting.delete(call.meeting);
     this.#byMeeting.set(meeting, call);
   }
@@ -175,21 +247,31 @@ export class Calls {
     call.on("state", ({ phase, end, me }) => {
       if (phase !== "ended" || this.#byMeeting.get(call.meeting) !== call) return;
       this.#byMeeting.delete(call.meeting);
-      if (end?.by === me && end.reason !== "answered_elsewhere") this.#remember(call.meeting);
+      if (end?.by === me && end.reason !== "answered_elsewhere" && end.reason !== "met") this.#remember(call);
     });
     return call;
   }
 
-  #remember(left: MeetingId): void {
-    this.#left.set(left, Date.now());
+  #remember(call: Call): void {
+    this.#left.set(call.meeting, LOCAL.monotonic_ms());
+    this.#leaving.set(call.meeting, call);
     const [oldest] = this.#left.keys();
-    if (oldest !== undefined && this.#left.size > LEFT_MAX) this.#left.delete(oldest);
+    if (oldest === undefined || this.#left.size <= LEFT_MAX) return;
+    this.#left.delete(oldest);
+    this.#leaving.delete(oldest);
+  }
+
+  #heard(left: MeetingId): void {
+    this.#leaving.get(left)?.isOver();
+    this.#leaving.delete(left);
   }
 
   #services(): CallServices {
     return {
       tell: (body, meeting) => this.#shell.requests.tell(body, meeting),
       join: (meeting) => this.#join(meeting),
+      roster: (meeting) => this.#roster(meeting),
+      makeWayFor: (call) => this.#makeWayFor(call),
       declined: (invitation) => this.#shell.declined(invitation),
       now_ms: () => this.#shell.now_ms(),
     };
@@ -200,6 +282,23 @@ export class Calls {
     if (answer.type !== "admitted") throw new ConvokeError("no_answer_from_service", "join");
     return answer.join;
   }
+
+  async #roster(meeting: MeetingId): Promise<Roster> {
+    const answer = await this.#shell.requests.ask({ type: "roster" }, meeting);
+    if (answer.type !== "roster") throw new ConvokeError("no_answer_from_service", "roster");
+    return answer;
+  }
+}
+
+/** Whether a signal says what has come of the accept of a ring; one that was refused as expired may still be heard. */
+function isAnswerTo({ state }: Call, down: Down, isDone: boolean, request: UpBody["type"] | undefined): boolean {
+  if (down.type === "admitted") return true;
+  if (down.type !== "refused" || isDone || down.code === "expired") return false;
+  return state.phase === "accepting" && (request ?? "accept") === "accept";
+}
+
+function asTyped(error: unknown): ConvokeError {
+  return error instanceof ConvokeError ? error : new ConvokeError("server_unreachable", undefined, error);
 }
 
 /** Made here or in it: what rings is told by the rings of the state answer. */

@@ -11,20 +11,22 @@
 
 import type { Call } from "./call/call.ts";
 import { Calls } from "./calls.ts";
-import { ServiceClock } from "./core/clock.ts";
+import { ContactWatch } from "./contacts.ts";
+import { type Asked, ServiceClock } from "./core/clock.ts";
 import { Emitter } from "./core/emitter.ts";
 import { ConvokeError } from "./core/errors.ts";
 import { accountKey, type Credentials, login } from "./core/login.ts";
 import { type ClaimedSlot, claimSlot, type SlotShell, takeSlot } from "./core/slot.ts";
-import { isRingSignal, RingBook } from "./ring/book.ts";
+import { isRingSignal, RingBook, type StateAnswer } from "./ring/book.ts";
 import { Ringer } from "./ring/ringer.ts";
 import { openRingStore, type RingStore } from "./ring/store.ts";
 import type { Incoming, MqttConnect } from "./signalling/connection.ts";
 import { decodeDown } from "./signalling/decode.ts";
+import { Freshness } from "./signalling/freshness.ts";
 import { Link, type LinkState } from "./signalling/link.ts";
 import { Outbox } from "./signalling/outbox.ts";
 import { Requests } from "./signalling/requests.ts";
-import type { Contact, Down, DownOf, InvitationId, Outcome, StandingCall, UserName } from "./wire.ts";
+import type { Contact, Down, InvitationId, Joinable, MeetingId, Outcome, StandingCall, UserName } from "./wire.ts";
 
 export interface ClientOptions {
   /** Names the account in this browser's storage before its user is known. */
@@ -55,12 +57,20 @@ export interface ClientEvents {
   missed: readonly Outcome[];
   /** The call that this user is in on another device. */
   elsewhere: StandingCall | undefined;
+  /** Meetings that go on without this user, who may come back by `rejoin`; the newest first. */
+  joinable: readonly Joinable[];
+  /** Whom this user may call, while `watchContacts` is on; undefined while it is not known how they stand. */
+  contacts: readonly Contact[] | undefined;
 }
 
 /** The first state request of a connection is repeated until it is answered, after this pause. */
 const STATE_RETRY_MS = 2_000;
 /** A call on another device ends without a word to this one, so it is asked for this often while it stands. */
 const ELSEWHERE_EVERY_MS = 5_000;
+/** So does a meeting that one might come back to. */
+const JOINABLE_EVERY_MS = 15_000;
+/** How often this device's clocks are held against each other. */
+const CLOCKS_EVERY_MS = 1_000;
 
 /** A client for the holder of a login link. */
 export function createClient(options: { server: string; secret: string; mqtt?: () => Promise<MqttConnect> }): Client {
@@ -75,16 +85,24 @@ export class Client extends Emitter<ClientEvents> {
   readonly #outbox: Outbox;
   readonly #requests: Requests;
   readonly #calls: Calls;
+  readonly #fresh = new Freshness(this.#clock);
+  readonly #contacts: ContactWatch;
   #state: ClientState = { is: "idle" };
   #slot: ClaimedSlot | undefined;
   #store: RingStore | undefined;
   #ringer: Ringer | undefined;
   #missed: readonly Outcome[] = [];
+  #joinable: readonly Joinable[] = [];
   #identity: { user: UserName; name: string } | undefined;
   #elsewhere: ReturnType<typeof setTimeout> | undefined;
+  #joinableAgain: ReturnType<typeof setTimeout> | undefined;
   /** Counts connections: only the last one goes on asking. */
   #connections = 0;
+  /** The state question of this connection that has no answer yet. */
+  #question: Promise<boolean> | undefined;
+  #asked: Asked | undefined;
   #watching = false;
+  #clockwork: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: ClientOptions) {
     super();
@@ -99,7 +117,8 @@ export class Client extends Emitter<ClientEvents> {
       publish: (topic, payload) => this.#link.publish(topic, payload),
       isUp: () => this.#link.state.is === "up",
     });
-    this.#requests = new Requests(this.#outbox, this.#clock);
+    this.#requests = new Requests(this.#outbox, this.#clock, () => this.#learnTime());
+    this.#contacts = new ContactWatch(this.#requests, (contacts) => this.emit("contacts", contacts));
     this.#calls = new Calls({
       requests: this.#requests,
       me: () => this.#identity?.user ?? "",
@@ -141,13 +160,17 @@ export class Client extends Emitter<ClientEvents> {
     if (this.#state.is !== "idle") return;
     this.#change({ is: "signing_in" });
     this.#slot = await claimSlot(this.#options.account, browserShell(), () => this.#takenOver());
-    this.#watchNetwork();
+    this.#watchPage();
+    this.#clockwork = setInterval(() => this.#lookAtClocks(), CLOCKS_EVERY_MS);
     this.#link.start();
     return this.#whenOnline();
   }
 
+  /** Says so to the service: a call of this device ends in some seconds, as if its page had been closed. */
   disconnect(): void {
-    this.#link.stop();
+    this.#link.leave();
+    this.#calls.suspend();
+    clearInterval(this.#clockwork);
     this.#slot?.release();
     this.#change({ is: "idle" });
   }
@@ -167,10 +190,32 @@ export class Client extends Emitter<ClientEvents> {
     return this.#calls.create(callees, video ? "video" : "audio", title);
   }
 
-  /** Whom this user may call, with presence. */
+  get joinable(): readonly Joinable[] {
+    return this.#joinable;
+  }
+
+  /** Comes back to a meeting that goes on without this user, and leaves the call that this device is in. */
+  rejoin(meeting: MeetingId, { video }: { video?: boolean } = {}): Call {
+    const joinable = this.#joinable.find((other) => other.meeting === meeting);
+    if (!joinable) throw new Error("there is no such meeting to come back to");
+    this.#setJoinable(this.#joinable.filter((other) => other !== joinable));
+    return this.#calls.rejoin(joinable, video ?? joinable.media === "video");
+  }
+
+  /** Whom this user may call, with presence, asked once. */
   async contacts(): Promise<Contact[]> {
     const answer = await this.#requests.ask({ type: "contacts" });
     return answer.type === "contacts" ? answer.users : [];
+  }
+
+  /** Whom this user may call, and each change of it, as `contacts` events; asks at once, also if it is on already. */
+  watchContacts(on: boolean): void {
+    this.#contacts.watch(on);
+  }
+
+  /** Asks the service for everything that stands; what is new comes as events. */
+  refresh(): void {
+    void this.#refresh();
   }
 
   /** A missed call was seen here; then it is seen on all devices. */
@@ -215,6 +260,8 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   #linkChanged(state: LinkState): void {
+    this.#question = undefined;
+    this.#contacts.signalling(state.is === "up");
     if (state.is === "up") void this.#online();
     else this.#outbox.interrupted();
     if (state.is === "taken_over") this.#calls.takenOver();
@@ -239,6 +286,7 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   async #online(): Promise<void> {
+    this.#clock.doubt();
     void this.#outbox.flush();
     this.#connections += 1;
     const connection = this.#connections;
@@ -248,26 +296,49 @@ export class Client extends Emitter<ClientEvents> {
     }
   }
 
-  /** Asks for everything that stands; false if no answer came. */
-  async #refresh(): Promise<boolean> {
-    if (this.#link.state.is !== "up") return false;
-    const asked_at_ms = this.#clock.local_now_ms();
+  /** Asks for everything that stands, unless that has just been asked; false if no answer came. */
+  #refresh(): Promise<boolean> {
+    if (this.#link.state.is !== "up") return Promise.resolve(false);
+    this.#question ??= this.#ask();
+    return this.#question;
+  }
+
+  async #ask(): Promise<boolean> {
+    const connection = this.#connections;
+    const asked = this.#clock.ask();
+    const known = this.#ringer?.known ?? 0;
+    this.#asked = asked;
     const answer = await this.#requests.ask({ type: "state" }).catch(ignoreKnown);
+    // What is asked from now on may be more than this answer knows.
+    if (this.#asked === asked) this.#question = undefined;
     if (answer?.type !== "state") return false;
-    const answered_at_ms = this.#clock.local_now_ms();
-    this.#clock.learn(answer.now_ms, asked_at_ms, answered_at_ms);
-    await this.#apply(answer, asked_at_ms, answered_at_ms - asked_at_ms);
+    const took_ms =
+      connection === this.#connections ? this.#clock.learn(answer.now_ms, asked) : this.#clock.since(asked);
+    await this.#apply({ state: answer, took_ms, known }, asked.at_ms);
     return true;
   }
 
-  async #apply(state: DownOf<"state">, asked_at_ms: number, took_ms: number): Promise<void> {
+  /** The clocks of this device have jumped apart, or the service says that what was learnt is wrong. */
+  #learnTime(): Promise<boolean> {
+    this.#clock.doubt();
+    return this.#refresh();
+  }
+
+  #lookAtClocks(): void {
+    if (this.#asked && this.#clock.hasJumpedSince(this.#asked)) void this.#refresh();
+  }
+
+  async #apply(answer: StateAnswer, asked_at_ms: number): Promise<void> {
+    const { state } = answer;
     this.#identity = { user: state.user, name: state.name };
     await this.#store?.putOffset(this.#clock.offset_ms ?? 0);
     this.#setMissed(this.#unseen(state.outcomes).sort((a, b) => b.at_ms - a.at_ms));
-    await this.#ringer?.confirm(state, took_ms);
-    const standing = state.call ?? undefined;
+    await this.#ringer?.confirm(answer);
+    const call = state.call ?? undefined;
+    const standing = call && this.#fresh.isOver(call.meeting, call.roster.rev) ? undefined : call;
     this.#calls.standing(standing, asked_at_ms);
     this.#standsElsewhere(standing?.here ? undefined : standing);
+    this.#setJoinable((state.joinable ?? []).filter(({ meeting, rev }) => !this.#fresh.isOver(meeting, rev)));
     this.#change(this.#state);
   }
 
@@ -292,12 +363,21 @@ export class Client extends Emitter<ClientEvents> {
     const signal = decodeDown(topic, payload);
     if (!signal) return () => {};
     const { down, ring } = signal;
-    if (!ring || !isRingSignal(down) || !this.#ringer) return () => this.#calls.signal(down);
+    if (!ring) return () => this.#tell(down);
+    if (!isRingSignal(down) || !this.#ringer) return () => this.#calls.signal(down);
     const show = await this.#ringer.receive(down, dup);
     return () => {
       this.#followOutcome(down);
       show();
     };
+  }
+
+  #tell(down: Down): void {
+    // What this device waits for is not too old for it.
+    const known_rev = this.#requests.waitsFor(down) ? 0 : this.#calls.rosterRev(down.meeting);
+    if (!this.#fresh.isNews(down, known_rev)) return;
+    if (down.type === "presence") this.#contacts.told(down);
+    this.#calls.signal(down);
   }
 
   #followOutcome(down: Down): void {
@@ -314,15 +394,31 @@ export class Client extends Emitter<ClientEvents> {
     this.emit("missed", missed);
   }
 
+  #setJoinable(joinable: readonly Joinable[]): void {
+    clearTimeout(this.#joinableAgain);
+    if (joinable.length > 0) this.#joinableAgain = setTimeout(() => this.refresh(), JOINABLE_EVERY_MS);
+    if (joinable.length === 0 && this.#joinable.length === 0) return;
+    this.#joinable = joinable;
+    this.emit("joinable", joinable);
+  }
+
   #takenOver(): void {
     this.#link.stop();
     this.#calls.takenOver();
     this.#change({ is: "elsewhere" });
   }
 
-  #watchNetwork(): void {
+  #watchPage(): void {
     if (this.#watching) return;
     this.#watching = true;
+    // A page that is kept for the way back wakes up; any other has said good-bye.
+    globalThis.addEventListener?.("pagehide", () => {
+      this.#link.leave();
+      this.#calls.suspend();
+    });
+    globalThis.addEventListener?.("pageshow", ({ persisted }) => {
+      if (persisted && this.#link.state.is === "stopped" && this.#state.is !== "elsewhere") this.#link.start();
+    });
     const hint = () => {
       this.#link.hint();
       this.#calls.hint();

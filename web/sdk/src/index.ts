@@ -1,7 +1,7 @@
 /** Convoke for browsers: calls that always ring. See `client.ts` for the first lines to write. */
 
 export { Call, type CallEvents } from "./call/call.ts";
-export type { RosterChange } from "./call/changes.ts";
+export type { RosterNews } from "./call/changes.ts";
 export {
   type CallEnd,
   type CallPhase,
@@ -22,6 +22,7 @@ export type { MqttConnect } from "./signalling/connection.ts";
 export type {
   Contact,
   EndReason,
+  Joinable,
   Media,
   Member,
   MemberState,

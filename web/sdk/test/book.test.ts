@@ -1,16 +1,9 @@
 import { IDBFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { ServiceClock } from "../src/core/clock.ts";
 import { RingBook } from "../src/ring/book.ts";
 import { Ringer } from "../src/ring/ringer.ts";
 import { memoryStore, openRingStore, type RingStore } from "../src/ring/store.ts";
-import { ended, invitation, outcome, ring, state, T0 } from "./fixtures.ts";
-
-function clockAt(now_ms: () => number): ServiceClock {
-  const clock = new ServiceClock(now_ms);
-  clock.learn(now_ms(), now_ms(), now_ms());
-  return clock;
-}
+import { clockAt, ended, invitation, outcome, ring, state, T0 } from "./fixtures.ts";
 
 describe("the ring store", () => {
   test("an invitation that rang before the page was killed does not ring again", async () => {
@@ -54,7 +47,7 @@ describe("the ring store", () => {
     );
     await book.receive(ended(2), false);
     now_ms += 4 * 24 * 3_600_000;
-    await book.confirm(state({ now_ms }), 0);
+    await book.confirm({ state: state({ now_ms }), took_ms: 0, known: 0 });
     expect(await (await openRingStore("GID_dev@@@bob", disk)).all()).toEqual([]);
   });
 });
@@ -134,7 +127,7 @@ describe("the ringer", () => {
     let asked = 0;
     const { ringer, seen } = await bob((self) => {
       asked += 1;
-      void self.confirm(state({ now_ms: Date.now(), rings: standing }), 0);
+      void self.confirm({ state: state({ now_ms: Date.now(), rings: standing }), took_ms: 0, known: 0 });
     });
     (await ringer.receive(invitation(), false))();
     await vi.advanceTimersByTimeAsync(60_000);
@@ -148,7 +141,7 @@ describe("the ringer", () => {
     const { ringer, seen } = await bob();
     (await ringer.receive(invitation(), true))();
     expect(seen).toEqual([]);
-    await ringer.confirm(state({ rings: [ring()] }), 0);
+    await ringer.confirm({ state: state({ rings: [ring()] }), took_ms: 0, known: 0 });
     expect(seen).toEqual(["ring i1"]);
   });
 
@@ -158,18 +151,18 @@ describe("the ringer", () => {
       asked += 1;
     });
     (await ringer.receive({ ...invitation(), sent_at_ms: T0 + 2_000 }, true))();
-    await ringer.confirm(state({ now_ms: T0 + 1_000 }), 0);
-    expect([asked, seen]).toEqual([1, []]);
-    await ringer.confirm(state({ now_ms: T0 + 2_100 }), 200);
-    expect([asked, seen], "it may have been sent between the question and the answer").toEqual([2, []]);
-    await ringer.confirm(state({ now_ms: T0 + 3_000, rings: [ring()] }), 200);
-    expect([asked, seen]).toEqual([2, ["ring i1"]]);
+    await ringer.confirm({ state: state({ now_ms: T0 + 1_000 }), took_ms: 0, known: 0 });
+    expect([asked, seen], "once since it is held, once since the answer is older").toEqual([2, []]);
+    await ringer.confirm({ state: state({ now_ms: T0 + 2_100 }), took_ms: 200, known: 0 });
+    expect([asked, seen], "it may have been sent between the question and the answer").toEqual([3, []]);
+    await ringer.confirm({ state: state({ now_ms: T0 + 3_000, rings: [ring()] }), took_ms: 200, known: 0 });
+    expect([asked, seen]).toEqual([3, ["ring i1"]]);
   });
 
   test("an invitation with DUP that the state answer does not know never rings", async () => {
     const { ringer, book, seen } = await bob();
     (await ringer.receive(invitation(), true))();
-    await ringer.confirm(state({ outcomes: [outcome()] }), 0);
+    await ringer.confirm({ state: state({ outcomes: [outcome()] }), took_ms: 0, known: 0 });
     expect(seen).toEqual(["stop i1 gone"]);
     expect(book.entry("i1")?.phase).toBe("missed");
   });

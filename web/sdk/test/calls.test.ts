@@ -1,19 +1,17 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Call } from "../src/call/call.ts";
 import { Calls } from "../src/calls.ts";
-import { ServiceClock } from "../src/core/clock.ts";
 import { RingBook } from "../src/ring/book.ts";
 import { Ringer } from "../src/ring/ringer.ts";
 import { memoryStore } from "../src/ring/store.ts";
 import { Outbox } from "../src/signalling/outbox.ts";
 import { Requests } from "../src/signalling/requests.ts";
 import type { Down, StandingCall, State, Up } from "../src/wire.ts";
-import { envelope, invitation, member, ring, roster, state, T0 } from "./fixtures.ts";
+import { clockAt, envelope, invitation, member, ring, roster, state, T0 } from "./fixtures.ts";
 
 /** Bob's device without a browser: rings and calls as the client wires them; nothing is captured or joined. */
 async function bob(up = true) {
-  const clock = new ServiceClock(() => T0);
-  clock.learn(T0, T0, T0);
+  const clock = clockAt(() => T0);
   const rings: Call[] = [];
   const began: Call[] = [];
   const sent: Up[] = [];
@@ -41,7 +39,7 @@ async function bob(up = true) {
     call.apply({ type: "local_accept" });
     return call;
   };
-  const confirm = (answer: Partial<State>) => ringer.confirm(state(answer), 0);
+  const confirm = (answer: Partial<State>) => ringer.confirm({ state: state(answer), took_ms: 0, known: 0 });
   const types = () => sent.map((up) => up.type);
   const leaving = () => types().filter((type) => type !== "mute");
   return { rings, began, rung, confirm, calls, types, leaving, signal: (down: Down) => calls.signal(down) };
@@ -92,7 +90,7 @@ describe("a call whose admission was lost with its connection", () => {
     const device = await bob();
     const call = device.calls.create(["alice"], "audio", undefined);
     await vi.advanceTimersByTimeAsync(10);
-    return { ...device, call, later: Date.now() };
+    return { ...device, call, later: performance.now() };
   }
 
   test("ends by the state that does not know it, and is taken back", async () => {
@@ -108,8 +106,8 @@ describe("a call whose admission was lost with its connection", () => {
   });
 
   test("is not judged by a state that was asked for before it was made", async () => {
-    const { calls, call } = await calling();
-    calls.standing(undefined, T0);
+    const { calls, call, later } = await calling();
+    calls.standing(undefined, later - 10);
     expect(call.state.phase).toBe("calling");
   });
 
@@ -137,13 +135,13 @@ describe("a call that was left here", () => {
   test("is not brought back by a state answer, and the service is told again if it should know", async () => {
     const { calls, began, leaving } = await bob();
     const here: StandingCall = { meeting: "m1", media: "audio", here: true, roster: roster(4, member("bob", "in")) };
-    calls.standing(here, T0);
+    calls.standing(here, performance.now());
     await vi.advanceTimersByTimeAsync(10);
     await began[0]?.leave();
-    calls.standing(here, T0 + 5);
+    calls.standing(here, performance.now());
     expect([began.length, leaving()]).toEqual([1, ["leave"]]);
     await vi.advanceTimersByTimeAsync(10);
-    calls.standing(here, Date.now());
+    calls.standing(here, performance.now());
     await vi.advanceTimersByTimeAsync(0);
     expect([began.length, leaving()]).toEqual([1, ["leave", "leave"]]);
   });
@@ -151,8 +149,8 @@ describe("a call that was left here", () => {
   test("or goes on elsewhere is told apart from one that broke", async () => {
     const { calls, began } = await bob();
     const here: StandingCall = { meeting: "m1", media: "audio", here: true, roster: roster(4, member("bob", "in")) };
-    calls.standing(here, T0);
-    calls.standing({ ...here, here: false }, T0 + 5);
+    calls.standing(here, performance.now());
+    calls.standing({ ...here, here: false }, performance.now() + 5);
     expect(began[0]?.state.end?.reason).toBe("answered_elsewhere");
   });
 });

@@ -41,22 +41,92 @@ describe("back-off", () => {
 });
 
 describe("the service's clock", () => {
+  /** A device whose wall clock reads 5,000 when its monotonic clock reads 0. */
+  function device() {
+    const local = { wall: 5_000, monotonic: 0 };
+    const clock = new ServiceClock({ wall_ms: () => local.wall, monotonic_ms: () => local.monotonic });
+    const pass = (ms: number) => {
+      local.wall += ms;
+      local.monotonic += ms;
+    };
+    const answered = (service_now_ms: number, took_ms: number) => {
+      const asked = clock.ask();
+      pass(took_ms);
+      return clock.learn(service_now_ms, asked);
+    };
+    return { clock, local, pass, answered };
+  }
+
   test("is this device's until the service has told its own", () => {
-    const clock = new ServiceClock(() => 5_000);
+    const { clock } = device();
     expect([clock.isKnown, clock.now_ms()]).toEqual([false, 5_000]);
   });
 
   test("is learnt from the middle of an answer's way", () => {
-    const clock = new ServiceClock(() => 5_000);
-    clock.learn(65_000, 4_900, 5_000);
+    const { clock, answered } = device();
+    expect(answered(65_000, 100)).toBe(100);
     expect([clock.isKnown, clock.now_ms()]).toEqual([true, 65_050]);
   });
 
-  test("what an earlier page has learnt does not replace better knowledge", () => {
-    const clock = new ServiceClock(() => 0);
-    clock.learn(1_000, 0, 0);
+  test("is learnt best from the shortest round trip, until that is ten minutes old", () => {
+    const { clock, answered, pass } = device();
+    answered(65_000, 100);
+    answered(99_000, 200);
+    expect(clock.now_ms()).toBe(65_250);
+    answered(70_000, 50);
+    expect(clock.now_ms()).toBe(70_025);
+    pass(600_001);
+    answered(700_000, 200);
+    expect(clock.now_ms()).toBe(700_100);
+  });
+
+  test("is guessed, not known, from an answer that took more than two seconds", () => {
+    const { clock, answered } = device();
+    answered(65_000, 2_100);
+    expect([clock.isKnown, clock.now_ms()]).toEqual([false, 66_050]);
+  });
+
+  test("what an earlier page has learnt is a guess, and does not replace better knowledge", () => {
+    const { clock, answered } = device();
     clock.restore(7);
-    expect(clock.offset_ms).toBe(1_000);
+    expect([clock.isKnown, clock.now_ms()]).toEqual([false, 5_007]);
+    answered(65_000, 0);
+    clock.restore(9);
+    expect(clock.offset_ms).toBe(60_000);
+  });
+
+  test.each([30_000, -30_000, 120_000, -120_000, 3_600_000, -3_600_000, 86_400_000, -86_400_000])(
+    "a wall clock that is set by %i ms makes it a guess that is not late, until the next answer",
+    (step_ms) => {
+      const { clock, local, answered } = device();
+      answered(65_000, 0);
+      const asked = clock.ask();
+      local.wall += step_ms;
+      expect([clock.hasJumpedSince(asked), clock.isKnown]).toEqual([true, false]);
+      expect(clock.now_ms()).toBe(65_000 + Math.max(0, step_ms));
+      clock.learn(65_000, asked);
+      expect(clock.isKnown, "an answer over the jump says nothing").toBe(false);
+      answered(66_000, 0);
+      expect([clock.isKnown, clock.now_ms()]).toEqual([true, 66_000]);
+    },
+  );
+
+  test("sleep, in which the monotonic clock stood, makes it a guess that is not late", () => {
+    const { clock, local, answered } = device();
+    answered(65_000, 0);
+    local.wall += 600_000;
+    expect([clock.isKnown, clock.now_ms()]).toEqual([false, 665_000]);
+  });
+
+  test("goes on by the monotonic clock where the wall clock is only slewed", () => {
+    const { clock, local, answered, pass } = device();
+    answered(65_000, 0);
+    for (let i = 0; i < 10; i++) {
+      pass(1_000);
+      local.wall += 500;
+      clock.now_ms();
+    }
+    expect([clock.isKnown, clock.now_ms()]).toEqual([true, 75_000]);
   });
 });
 

@@ -1,5 +1,6 @@
 /** Signals as the service sends them, with only what a test is about spelled out. */
 
+import { ServiceClock } from "../src/core/clock.ts";
 import type { DownOf, JoinParameters, Member, MemberState, Outcome, Ring, Roster, State } from "../src/wire.ts";
 
 export const T0 = 1_700_000_000_000;
@@ -70,4 +71,11 @@ export function state(more: Partial<State> = {}): DownOf<"state"> {
     outcomes: [],
     ...more,
   };
+}
+
+/** The service's clock, known, on a device whose two clocks go as `now_ms` says. */
+export function clockAt(now_ms: () => number): ServiceClock {
+  const clock = new ServiceClock({ wall_ms: now_ms, monotonic_ms: now_ms });
+  clock.learn(now_ms(), clock.ask());
+  return clock;
 }

@@ -306,15 +306,17 @@ describe("the outbox", () => {
 });
 
 describe("requests", () => {
+  let learnt = 0;
   function requests() {
+    learnt = 0;
     const sent: { topic: string; up: { id: string; expires_at_ms: number; type: string } }[] = [];
-    const clock = new ServiceClock(() => 1_000);
-    clock.learn(61_000, 1_000, 1_000);
+    const clock = new ServiceClock({ wall_ms: () => 1_000, monotonic_ms: () => 1_000 });
+    clock.learn(61_000, clock.ask());
     const box = new Outbox({
       publish: async (topic, payload) => void sent.push({ topic, up: JSON.parse(payload) }),
       isUp: () => true,
     });
-    return { requests: new Requests(box, clock), sent };
+    return { requests: new Requests(box, clock, async () => void learnt++), sent };
   }
 
   test("expire by the service's clock and go to the topic of their type", async () => {
@@ -329,9 +331,21 @@ describe("requests", () => {
   test("get the answer that names them", async () => {
     const { requests: made, sent } = requests();
     const asked = made.ask({ type: "state" });
-    expect(made.answer(state({}))).toBe(false);
-    expect(made.answer({ ...state({}), in_reply_to: sent[0]?.up.id })).toBe(true);
+    expect(made.answer(state({})).isDone).toBe(false);
+    expect(made.answer({ ...state({}), in_reply_to: sent[0]?.up.id })).toEqual({ isDone: true, request: "state" });
     expect((await asked).type).toBe("state");
+  });
+
+  test("that were refused as expired go once more under another id, with what was learnt of the clock meanwhile", async () => {
+    const { requests: made, sent } = requests();
+    const asked = made.ask({ type: "create", callees: ["bob"], media: "audio" }, "m1");
+    const expired = { ...state({}), type: "refused", code: "expired", words: "…" } as const;
+    expect(made.answer({ ...expired, in_reply_to: sent[0]?.up.id } as never).isDone).toBe(true);
+    await vi.waitFor(() => expect(sent).toHaveLength(2));
+    expect([learnt, sent[1]?.topic, sent[1]?.up.id === sent[0]?.up.id]).toEqual([1, "meeting-up/create", false]);
+    made.answer({ ...expired, in_reply_to: sent[1]?.up.id } as never);
+    await expect(asked).rejects.toMatchObject({ code: "refused_expired" });
+    expect(sent).toHaveLength(2);
   });
 
   test("are refused with the service's code", async () => {

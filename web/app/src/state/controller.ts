@@ -1,6 +1,14 @@
 /** Lets the model follow the client and its calls, and takes what a person does to them. */
 
-import type { Call, CallEnd, CallState, Client, Outcome, RosterChange } from "@convoke/sdk";
+import {
+  type Call,
+  type CallEnd,
+  type CallState,
+  type Client,
+  isIn,
+  type Outcome,
+  type RosterNews,
+} from "@convoke/sdk";
 import { batch } from "@preact/signals";
 import { duration } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
@@ -9,7 +17,6 @@ import type { Actions, Model, Problem } from "./model.ts";
 import { endWords, invitationNews, staysOpen } from "./outcome.ts";
 import type { Sounds } from "./sounds.ts";
 
-const CONTACTS_EVERY_MS = 30_000;
 const NOTICE_MS = 5_000;
 /** In about so long the service has ended a call that was left. */
 const ENDED_MS = 1_000;
@@ -31,12 +38,18 @@ export class Controller implements Actions {
   }
 
   start(): void {
-    const { client, missed, busy_elsewhere } = this.#model;
+    const { client, contacts, contacts_known, joinable, missed, busy_elsewhere } = this.#model;
     this.#client.on("state", (state) => {
       client.value = state;
       this.#model.name.value = this.#client.identity?.name ?? "";
       this.#model.user.value = this.#client.identity?.user ?? "";
-      if (state.is === "online") void this.#askContacts();
+    });
+    this.#client.on("contacts", (list) => {
+      contacts_known.value = list !== undefined;
+      if (list) contacts.value = list;
+    });
+    this.#client.on("joinable", (list) => {
+      joinable.value = list;
     });
     this.#client.on("missed", (list) => {
       missed.value = list;
@@ -46,8 +59,12 @@ export class Controller implements Actions {
     });
     this.#client.on("incoming", (call) => this.#rings(call));
     this.#client.on("call", (call) => this.#enter(call));
-    setInterval(() => void this.#askContacts(), CONTACTS_EVERY_MS);
-    document.addEventListener("visibilitychange", () => void this.#askContacts());
+    this.#client.watchContacts(true);
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState !== "visible") return;
+      this.#client.watchContacts(true);
+      this.#client.refresh();
+    });
     this.#client.connect().catch(() => {
       // The state says why, and its screen what helps.
     });
@@ -108,10 +125,15 @@ export class Controller implements Actions {
   accept(key: string, video: boolean): void {
     const call = this.#ringing.get(key);
     if (!call) return;
-    this.#call?.leave();
     this.#ringing.delete(key);
     this.#enter(call);
     void call.accept({ video });
+  }
+
+  rejoin(meeting: string): void {
+    if (this.#call) return;
+    this.ready();
+    this.#client.rejoin(meeting);
   }
 
   decline(key: string): void {
@@ -143,7 +165,6 @@ export class Controller implements Actions {
 
   panel(panel: Model["panel"]["value"]): void {
     this.#model.panel.value = panel;
-    if (panel) void this.#askContacts();
   }
 
   invite(user: string): void {
@@ -187,17 +208,6 @@ export class Controller implements Actions {
     problems.value = problems.value.filter((other) => other !== problem);
   }
 
-  async #askContacts(): Promise<void> {
-    if (document.visibilityState !== "visible" || this.#client.state.is !== "online") return;
-    const contacts = await this.#client.contacts().catch(() => undefined);
-    if (contacts) this.#model.contacts.value = contacts;
-  }
-
-  /** A call that ends here has not yet ended at the service. */
-  #askContactsSoon(): void {
-    setTimeout(() => void this.#askContacts(), ENDED_MS);
-  }
-
   #rings(call: Call): void {
     const key = call.meeting;
     this.#ringing.set(key, call);
@@ -213,7 +223,6 @@ export class Controller implements Actions {
   #ringEnded(state: CallState): void {
     const reason = state.end?.reason;
     const name = state.from?.name ?? "";
-    this.#askContactsSoon();
     if (state.end?.by === state.me) return;
     if (reason === "answered_elsewhere" || reason === "declined_elsewhere") return this.#notice(t(`end.${reason}`));
     if (reason && MISSED.has(reason)) this.#model.spoken.value = t("live.missed", { name });
@@ -267,7 +276,8 @@ export class Controller implements Actions {
     this.#sounds.ended(state);
     this.#sounds.follow(this.#model);
     if (!staysOpen(state)) this.#notice(this.#farewell(state));
-    this.#askContactsSoon();
+    // It may go on without this person, who may want to go back.
+    if (state.roster.members.filter(isIn).length > 2) setTimeout(() => this.#client.refresh(), ENDED_MS);
   }
 
   #farewell(state: CallState): string {
@@ -276,7 +286,7 @@ export class Controller implements Actions {
     return t("end.duration", { what, duration: duration(this.#client.now_ms() - state.joined_at_ms) });
   }
 
-  #tell(changes: readonly RosterChange[]): void {
+  #tell(changes: readonly RosterNews[]): void {
     for (const { what, name } of changes) this.#notice(t(`live.${what}`, { name }));
   }
 

@@ -1,6 +1,16 @@
 /** Everything that the screens show, as signals. Only `controller.ts` writes; a story fills one by hand. */
 
-import type { Call, CallEnd, CallState, ClientState, Contact, ConvokeError, Device, Outcome } from "@convoke/sdk";
+import type {
+  Call,
+  CallEnd,
+  CallState,
+  ClientState,
+  Contact,
+  ConvokeError,
+  Device,
+  Joinable,
+  Outcome,
+} from "@convoke/sdk";
 import { type Signal, signal } from "@preact/signals";
 
 /** What a screen needs of a call besides its state. */
@@ -35,6 +45,10 @@ export interface Model {
   name: Signal<string>;
   user: Signal<string>;
   contacts: Signal<readonly Contact[] | undefined>;
+  /** What the contacts are said to do is what they do now. */
+  contacts_known: Signal<boolean>;
+  /** Calls that go on without this person, who may go back. */
+  joinable: Signal<readonly Joinable[]>;
   missed: Signal<readonly Outcome[]>;
   /** The user is in a call on another device. */
   busy_elsewhere: Signal<boolean>;
@@ -66,6 +80,8 @@ export function createModel(has_link: boolean, speaker_off: boolean): Model {
     name: signal(""),
     user: signal(""),
     contacts: signal(undefined),
+    contacts_known: signal(false),
+    joinable: signal([]),
     missed: signal([]),
     busy_elsewhere: signal(false),
     call: signal(undefined),
@@ -99,6 +115,7 @@ export interface Actions {
   callBack(outcome: Outcome): void;
   dismissMissed(outcome: Outcome): void;
   accept(key: string, video: boolean): void;
+  rejoin(meeting: string): void;
   decline(key: string): void;
   silence(): void;
   leave(): void;

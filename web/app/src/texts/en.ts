@@ -90,8 +90,12 @@ export const en = {
   "presence.in_call": "In a call",
   "presence.offline": "Offline",
   "presence.offline_since": "Offline since {when}",
-  "presence.never": "Not seen yet",
   "presence.unknown": "Unknown for now",
+
+  "joinable.title": "A call goes on without you",
+  "joinable.who": "In it: {names}",
+  "joinable.nobody": "Nobody is in it at present.",
+  "joinable.back": "Go back to the call",
 
   "missed.title": "Missed calls",
   "missed.audio": "Audio call · {when}",
@@ -189,6 +193,7 @@ export const en = {
   "end.left": "Call ended",
   "end.kicked": "You were removed from the call",
   "end.destroyed": "The host ended the call",
+  "end.met": "You are in the same call",
   "end.failed": "The call was interrupted",
   "end.refused": "The call could not be started",
   "end.duration": "{what} · {duration}",

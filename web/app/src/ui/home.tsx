@@ -1,6 +1,7 @@
 /** Who is there, who called, and whether this tab is ready to ring. */
 
 import type { Contact, Outcome } from "@convoke/sdk";
+import { people } from "../state/others.ts";
 import { when } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
@@ -15,6 +16,7 @@ export function Home() {
       <main id="main" class="home-grid">
         <div class="side">
           {model.busy_elsewhere.value ? <p class="card note">{t("banner.elsewhere")}</p> : null}
+          <GoBack />
           <Ready />
           {model.speaker_off.value ? <SpeakerCard /> : null}
           <MissedList />
@@ -46,6 +48,26 @@ function Header() {
         <Avatar user={model.user.value} name={name} />
       </span>
     </header>
+  );
+}
+
+/** The newest call that goes on without this person. */
+function GoBack() {
+  const { model, actions } = useApp();
+  const call = model.joinable.value[0];
+  if (!call || model.client.value.is !== "online") return null;
+  const who = people(call.names ?? [], call.members);
+  return (
+    <section class="card go-back" aria-labelledby="go-back-title" data-testid="joinable">
+      <span class="card-icon">{call.media === "video" ? <Camera /> : <Phone />}</span>
+      <div>
+        <h2 id="go-back-title">{call.title || t("joinable.title")}</h2>
+        <p>{who ? t("joinable.who", { names: who }) : t("joinable.nobody")}</p>
+        <button type="button" class="button primary" data-testid="rejoin" onClick={() => actions.rejoin(call.meeting)}>
+          {t("joinable.back")}
+        </button>
+      </div>
+    </section>
   );
 }
 
@@ -208,13 +230,13 @@ function ContactRow({ contact }: { contact: Contact }) {
   );
 }
 
-/** What was last heard is not told as if it still held while the service is away. */
+/** What was last heard is not told as if it still held while the service is away, or has not said so again since. */
 export function usePresence(contact: Contact): { dot?: Contact["presence"]; words: string } {
-  if (useApp().model.client.value.is !== "online") return { words: t("presence.unknown") };
+  if (!useApp().model.contacts_known.value) return { words: t("presence.unknown") };
   return { dot: contact.presence, words: presenceWords(contact) };
 }
 
 function presenceWords({ presence, since_ms }: Contact): string {
   if (presence !== "offline") return t(`presence.${presence}`);
-  return since_ms ? t("presence.offline_since", { when: when(since_ms) }) : t("presence.never");
+  return since_ms ? t("presence.offline_since", { when: when(since_ms) }) : t("presence.offline");
 }

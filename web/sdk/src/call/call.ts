@@ -3,6 +3,7 @@
  * (`state`), and keeps microphone, camera and the media path in step with it.
  */
 
+import { LOCAL } from "../core/clock.ts";
 import { Emitter } from "../core/emitter.ts";
 import { ConvokeError, refusal } from "../core/errors.ts";
 import { type Captured, capture, type Device } from "../media/capture.ts";
@@ -15,20 +16,26 @@ import type {
   MeetingId,
   ParticipationId,
   Ring,
+  Roster,
+  RosterChange,
   Source,
   StandingCall,
   Track,
   UpBody,
   UserName,
 } from "../wire.ts";
-import { type RosterChange, rosterChanges } from "./changes.ts";
-import { type CallEvent, type CallState, reduce } from "./state.ts";
+import { type RosterNews, rosterChanges } from "./changes.ts";
+import { type CallEvent, type CallState, isGap, reduce } from "./state.ts";
 
 /** What a call asks of its client. */
 export interface CallServices {
   tell(body: UpBody, meeting: MeetingId): Promise<void>;
   /** Fresh parameters for a member. */
   join(meeting: MeetingId): Promise<JoinParameters>;
+  /** The roster as the service has it. */
+  roster(meeting: MeetingId): Promise<Roster>;
+  /** Whoever answers a ring is in one call: leaves the others, or lets one that calls the same person become this one. */
+  makeWayFor(call: Call): void;
   /** Stores that this ring was declined here, before the service is told. */
   declined(invitation: InvitationId): Promise<void>;
   now_ms(): number;
@@ -38,15 +45,15 @@ export interface CallEvents {
   state: CallState;
   /** Tracks of this side or another have come, gone or changed places. */
   media: undefined;
-  roster: RosterChange[];
+  roster: RosterNews[];
   /** A request failed, or a device could not be opened; the call goes on. */
   problem: { device?: Device; error: ConvokeError };
 }
 
 export class Call extends Emitter<CallEvents> {
   readonly invitation: InvitationId | undefined;
-  /** @internal When it was made or this device was let in, by its own clock: earlier questions do not know of that. */
-  changed_at_ms = Date.now();
+  /** @internal When it was made or this device was let in, by its monotonic clock: earlier questions do not know of that. */
+  changed_at_ms = LOCAL.monotonic_ms();
   readonly #services: CallServices;
   readonly #session: MediaSession;
   readonly #own: Partial<Record<Device, MediaStreamTrack>> = {};
@@ -54,6 +61,11 @@ export class Call extends Emitter<CallEvents> {
   #warm: JoinParameters | undefined;
   /** An accept is on its way to the broker. */
   #answering = false;
+  /** The roster is being asked for, since a change of it was missed. */
+  #catchingUp = false;
+  /** Resolves when the service has heard that this call was left. */
+  #left: Promise<void> | undefined;
+  #leftIsHeard = () => {};
 
   constructor(state: CallState, services: CallServices, ring?: Ring) {
     super();
@@ -76,9 +88,13 @@ export class Call extends Emitter<CallEvents> {
     return this.#state.meeting;
   }
 
-  /** Answers a ring. `video` opens the camera too. Connected is what `state` says, not this promise. */
+  /**
+   * Answers a ring, and leaves the call that this device is in. `video` opens the camera too. Connected is what `state`
+   * says, not this promise.
+   */
   async accept({ video = this.#state.media === "video" } = {}): Promise<void> {
     if (this.#state.phase !== "incoming" || !this.invitation) return;
+    this.#services.makeWayFor(this);
     this.apply({ type: "local_accept" });
     this.apply({ type: "local_mute", track: "video", muted: !video });
     await Promise.all([this.#answer(), this.openDevices(video ? ["microphone", "camera"] : ["microphone"])]);
@@ -100,8 +116,12 @@ export class Call extends Emitter<CallEvents> {
   /** Hangs up: leaves the call, or gives it up if nobody has answered. */
   async leave(): Promise<void> {
     const alone = this.#state.phase === "calling";
+    const told = this.#tell({ type: "leave" });
+    this.#left = new Promise((resolve) => {
+      this.#leftIsHeard = resolve;
+    });
     this.apply({ type: "local_end", end: { reason: alone ? "cancelled" : "left", by: this.#state.me } });
-    await this.#tell({ type: "leave" });
+    await told;
   }
 
   /** Ends the call for everybody; only the host may. */
@@ -197,11 +217,12 @@ export class Call extends Emitter<CallEvents> {
     if (this.#warm) this.#session.warm(this.#warm);
   }
 
-  /** @internal */
-  signal(down: Down): void {
+  /** @internal `request`: what it answers, where that is known. */
+  signal(down: Down, request?: UpBody["type"]): void {
     const before = this.#state;
     this.apply(down);
-    if (down.type === "refused") this.#refused(down);
+    if (down.type === "refused") this.#refused(down, request);
+    if (down.type === "roster_changed" && before.admitted && isGap(before, down)) void this.#catchUp(down);
     if (down.type === "admitted" && this.#state.phase !== "ended") this.#admitted(down.join, before.admitted);
   }
 
@@ -238,6 +259,16 @@ export class Call extends Emitter<CallEvents> {
     this.#session.hint();
   }
 
+  /** @internal The service says that it is over, though it has ended here before. */
+  isOver(): void {
+    this.#leftIsHeard();
+  }
+
+  /** @internal */
+  suspend(): void {
+    this.#session.suspend();
+  }
+
   /** @internal */
   apply(event: CallEvent): void {
     const before = this.#state;
@@ -250,11 +281,31 @@ export class Call extends Emitter<CallEvents> {
     if (changes.length > 0) this.emit("roster", changes);
   }
 
-  /** A refused accept is the end of the ring; any other refusal is a problem to show. */
-  #refused({ code, words }: DownOf<"refused">): void {
+  /**
+   * A refused accept is the end of the ring, unless it came too late by a clock that is wrong: the state answer says what
+   * stands. Any other refusal is a problem to show.
+   */
+  #refused({ code, words }: DownOf<"refused">, request: UpBody["type"] | undefined): void {
     const error = refusal(code, words);
-    if (this.#state.phase === "accepting") this.apply({ type: "local_end", end: { reason: "refused", error } });
+    const isAnswer = this.#state.phase === "accepting" && (request ?? "accept") === "accept";
+    if (isAnswer && code !== "expired") this.apply({ type: "local_end", end: { reason: "refused", error } });
     else this.emit("problem", { error });
+  }
+
+  /** Asks for the whole roster until it covers what was missed. */
+  async #catchUp(missed: RosterChange): Promise<void> {
+    if (this.#catchingUp) return;
+    this.#catchingUp = true;
+    while (this.#state.phase !== "ended" && isGap(this.#state, missed)) {
+      try {
+        this.apply({ type: "local_roster", roster: await this.#services.roster(this.#state.meeting) });
+        break;
+      } catch (error) {
+        if (!(error instanceof ConvokeError)) throw error;
+        if (error.category === "refused") break;
+      }
+    }
+    this.#catchingUp = false;
   }
 
   #admitted(join: JoinParameters, again: boolean): void {
@@ -264,7 +315,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** Others are to see in the roster what does not come from here. */
   #entered(): void {
-    this.changed_at_ms = Date.now();
+    this.changed_at_ms = LOCAL.monotonic_ms();
     for (const track of ["audio", "video"] as const) {
       if (this.#state.muted[track]) void this.#tell({ type: "mute", track });
     }
@@ -312,8 +363,9 @@ export class Call extends Emitter<CallEvents> {
     this.emit("media", undefined);
   }
 
+  /** The media path of a call that was left stands until the service knows: nobody is to read that it broke. */
   #end(): void {
-    this.#session.stop();
+    this.#session.stop(this.#left);
     for (const device of ["microphone", "camera"] as const) {
       this.#own[device]?.stop();
       delete this.#own[device];

@@ -3,18 +3,18 @@
 import type { Roster, UserName } from "../wire.ts";
 import { isIn } from "./state.ts";
 
-export type RosterChange =
+export type RosterNews =
   | { what: "joined"; user: UserName; name: string }
   | { what: "left"; user: UserName; name: string }
   | { what: "lost"; user: UserName; name: string }
   | { what: "back"; user: UserName; name: string };
 
 /** The first roster of a call is no news. */
-export function rosterChanges(before: Roster, after: Roster, me: UserName): RosterChange[] {
+export function rosterChanges(before: Roster, after: Roster, me: UserName): RosterNews[] {
   if (before.rev === 0) return [];
   const earlier = new Map(before.members.map((member) => [member.user, member]));
   const later = new Set(after.members.filter(isIn).map((member) => member.user));
-  const come = after.members.flatMap((member): RosterChange[] => {
+  const come = after.members.flatMap((member): RosterNews[] => {
     const { user, name, state } = member;
     const old = earlier.get(user);
     if (user === me || !isIn(member)) return [];
@@ -24,6 +24,6 @@ export function rosterChanges(before: Roster, after: Roster, me: UserName): Rost
   });
   const gone = before.members
     .filter((member) => isIn(member) && member.user !== me && !later.has(member.user))
-    .map(({ user, name }): RosterChange => ({ what: "left", user, name }));
+    .map(({ user, name }): RosterNews => ({ what: "left", user, name }));
   return [...come, ...gone];
 }

@@ -12,13 +12,16 @@
 import type { ConvokeError } from "../core/errors.ts";
 import type {
   Down,
+  DownOf,
   EndReason,
+  Joinable,
   Media,
   MeetingId,
   Member,
   RejectReason,
   Ring,
   Roster,
+  RosterChange,
   StandingCall,
   Track,
   UserName,
@@ -39,7 +42,8 @@ export type Progress =
   | { is: "over"; reason: EndReason };
 
 export interface CallEnd {
-  reason: EndReason | "refused";
+  /** `met`: it goes on as another call here, since the two called each other. */
+  reason: EndReason | "refused" | "met";
   by?: UserName;
   error?: ConvokeError;
 }
@@ -86,6 +90,7 @@ export interface CallState {
 /** What happens on this side. */
 export type LocalEvent =
   | { type: "local_accept" }
+  | { type: "local_roster"; roster: Roster }
   /** The state answer says that this device is in. */
   | { type: "local_admitted"; meeting: MeetingId; roster: Roster }
   | { type: "local_invite"; users: readonly UserName[] }
@@ -134,6 +139,11 @@ export function resumed(me: UserName, call: StandingCall): CallState {
   return { ...state, muted: { audio: muted?.audio ?? false, video: muted?.video ?? call.media === "audio" } };
 }
 
+/** A meeting to which this user comes back. */
+export function returning(me: UserName, { meeting, media, title }: Joinable): CallState {
+  return { ...blank(me, meeting, media), direction: "out", phase: "accepting", title: title ?? undefined };
+}
+
 function blank(me: UserName, meeting: MeetingId, media: Media): Omit<CallState, "direction" | "phase"> {
   return {
     me,
@@ -157,6 +167,8 @@ export function reduce(state: CallState, event: CallEvent): CallState {
       return admitted(state, event.roster, event.meeting ?? state.meeting, event.at_ms);
     case "roster":
       return withRoster(state, event, event.at_ms);
+    case "roster_changed":
+      return withChange(state, event, event.at_ms);
     case "waiting":
       return withProgress(state, event.user, { is: "waiting", until_ms: event.until_ms });
     case "ringing":
@@ -170,7 +182,7 @@ export function reduce(state: CallState, event: CallEvent): CallState {
     case "refused":
       return withoutUnheard(state);
     case "muted":
-      return { ...state, muted: { ...state.muted, [event.track]: true } };
+      return hushed(state, event);
     case "blocked":
       return { ...state, blocked: { ...state.blocked, [event.track]: event.blocked } };
     case "unmute_asked":
@@ -190,6 +202,8 @@ function local(state: CallState, event: CallEvent): CallState {
       return state.phase === "incoming" ? { ...state, phase: "accepting" } : state;
     case "local_admitted":
       return withoutUnheard(admitted(state, event.roster, event.meeting, event.at_ms));
+    case "local_roster":
+      return withRoster(state, event.roster, event.at_ms);
     case "local_invite":
       return event.users.reduce((next, user) => withProgress(next, user, { is: "calling" }), state);
     case "local_not_invited":
@@ -226,6 +240,29 @@ function withRoster(state: CallState, roster: Roster, at_ms: number | undefined)
   const blocked = { ...NO_TRACK, ...self(roster, state.me)?.blocked };
   const next = { ...state, roster: { rev, host, members }, blocked };
   return members.some((member) => member.user !== state.me && isIn(member)) ? joinedOnce(next, at_ms) : next;
+}
+
+/** Whether something is missing between the roster that is known and the one that this changes. */
+export function isGap({ roster }: CallState, { base, rev }: RosterChange): boolean {
+  return rev > roster.rev && base > roster.rev;
+}
+
+function withChange(state: CallState, change: RosterChange, at_ms: number | undefined): CallState {
+  if (change.rev <= state.roster.rev || isGap(state, change)) return state;
+  const changed = new Map(change.members?.map((member) => [member.user, member]));
+  const gone = new Set(change.gone);
+  const stay = state.roster.members.map((member) => changed.get(member.user) ?? member);
+  const known = new Set(stay.map(({ user }) => user));
+  const come = [...changed.values()].filter(({ user }) => !known.has(user));
+  const members = [...stay, ...come].filter(({ user }) => !gone.has(user));
+  return withRoster(state, { rev: change.rev, host: change.host, members }, at_ms);
+}
+
+/** A mute from before the roster that is known counts only if that one knows it too: the person may have unmuted since. */
+function hushed(state: CallState, { track, rev }: DownOf<"muted">): CallState {
+  const isOlder = rev != null && rev < state.roster.rev;
+  if (isOlder && !self(state.roster, state.me)?.muted?.[track]) return state;
+  return { ...state, muted: { ...state.muted, [track]: true } };
 }
 
 function joinedOnce(state: CallState, at_ms: number | undefined): CallState {

@@ -23,6 +23,8 @@ const CONNECT_TIMEOUT_MS = 12_000;
 /** A path that is merely disturbed may come back by itself this long. */
 const DISTURBED_MS = 2_500;
 const FAILED_AFTER_ATTEMPTS = 3;
+/** Without a word from the service a call that was left is closed after this. */
+const LINGER_MS = 2_000;
 
 export class MediaSession {
   readonly #shell: SessionShell;
@@ -103,10 +105,26 @@ export class MediaSession {
     this.#pulse.suspect();
   }
 
-  stop(): void {
+  /** For good. The connections that stand may do so until `over`, and not for long: nothing comes of them any more. */
+  stop(over?: Promise<unknown>): void {
+    if (this.#stopped) return;
     this.#stopped = true;
     clearTimeout(this.#timer);
     this.#pulse.stop();
+    if (over) void Promise.race([over, pause(LINGER_MS)]).then(() => this.#close());
+    else this.#close();
+  }
+
+  /** The page goes away, or sleeps: what comes after that begins anew. */
+  suspend(): void {
+    this.#turn += 1;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#pulse.stop();
+    this.#close();
+  }
+
+  #close(): void {
     this.#current?.close();
     this.#next?.close();
     this.#current = this.#next = undefined;
@@ -119,7 +137,7 @@ export class MediaSession {
     const connection = new MediaConnection(join, {
       path: (state) => this.#pathChanged(connection, state),
       slots: () => connection === this.#current && this.#shell.changed(),
-      closed: () => connection === this.#current && !this.#next && this.#lost(0),
+      closed: () => connection === this.#current && !this.#next && !this.#stopped && this.#lost(0),
     });
     this.#next = connection;
     this.#shell.path(this.#current ? "lost" : "connecting");
@@ -133,6 +151,7 @@ export class MediaSession {
   }
 
   #pathChanged(connection: MediaConnection, state: RTCPeerConnectionState): void {
+    if (this.#stopped) return;
     if (connection === this.#next && state === "connected") return this.#arrived(connection);
     if (connection === this.#next && state === "failed") return this.#failed(connection, diagnosis(connection));
     if (connection !== this.#current || this.#next) return;
@@ -215,6 +234,10 @@ export class MediaSession {
     if (join) await this.#connect(join);
     else this.#later(this.#backoff.next_ms());
   }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function isAlive(connection: MediaConnection): boolean {

@@ -8,7 +8,6 @@
 import type { ServiceClock } from "../core/clock.ts";
 import type { Down, DownOf, InvitationId, Outcome, Ring, State } from "../wire.ts";
 import {
-  isNewer,
   onDeadline,
   onDeclined,
   onEnded,
@@ -28,10 +27,19 @@ const ENTRIES_MAX = 2_000;
 
 export type RingSignal = DownOf<"invitation"> | DownOf<"ended"> | DownOf<"seen">;
 
+/** A state, how long it took to come, and how many invitations had come when it was asked for. */
+export interface StateAnswer {
+  state: State;
+  took_ms: number;
+  known: number;
+}
+
 export class RingBook {
   readonly #store: RingStore;
   readonly #clock: ServiceClock;
   readonly #entries = new Map<InvitationId, RingEntry>();
+  /** How many invitations had come when each one came, in this life of the page. */
+  readonly #came = new Map<InvitationId, number>();
   #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(store: RingStore, clock: ServiceClock) {
@@ -49,26 +57,36 @@ export class RingBook {
     return this.#entries.get(invitation);
   }
 
+  /** How many invitations have come; a question that is asked now knows of them all. */
+  get count(): number {
+    return this.#came.size;
+  }
+
   /** Stores what a signal changes and returns what is to be shown; rejects if it could not be stored. */
   receive(signal: RingSignal, dup: boolean): Promise<RingEffect> {
+    const { invitation } = signal;
+    if (invitation && !this.#entries.has(invitation) && !this.#came.has(invitation))
+      this.#came.set(invitation, this.count + 1);
     return this.#next(() => this.#apply(this.#judge(signal, dup)));
   }
 
   /** Holds the entries against the state answer. */
-  confirm(state: State, took_ms: number): Promise<RingEffect[]> {
+  confirm(answer: StateAnswer): Promise<RingEffect[]> {
     return this.#next(async () => {
       const effects: RingEffect[] = [];
-      for (const verdict of onState(this.#entries.values(), state, took_ms)) effects.push(await this.#apply(verdict));
-      await this.#prune();
+      const { state } = answer;
+      const isNewer = (entry: RingEntry) => this.#isNewer(entry, answer);
+      for (const verdict of onState(this.#entries.values(), state, isNewer)) effects.push(await this.#apply(verdict));
+      await this.#prune(state.now_ms);
       return effects;
     });
   }
 
   /** Whether there is an invitation of which this answer neither says that it stands nor can say that it does not. */
-  leavesOpen(state: State, took_ms: number): boolean {
-    const standing = new Set(state.rings.map((ring) => ring.invitation));
+  leavesOpen(answer: StateAnswer): boolean {
+    const standing = new Set(answer.state.rings.map((ring) => ring.invitation));
     const open = (entry: RingEntry) => entry.phase === "ring" && !standing.has(entry.invitation);
-    return [...this.#entries.values()].some((entry) => open(entry) && isNewer(entry, state, took_ms));
+    return [...this.#entries.values()].some((entry) => open(entry) && this.#isNewer(entry, answer));
   }
 
   declined(invitation: InvitationId): Promise<RingEffect> {
@@ -88,6 +106,11 @@ export class RingBook {
     return this.#next(() =>
       this.#apply(onSeenHere(this.#entries.get(outcome.invitation), outcome, this.#clock.now_ms())),
     );
+  }
+
+  /** It came here after the question, and may have been sent after that was answered. */
+  #isNewer({ invitation, sent_at_ms }: RingEntry, { state, took_ms, known }: StateAnswer): boolean {
+    return (this.#came.get(invitation) ?? 0) > known && sent_at_ms >= state.now_ms - took_ms;
   }
 
   #judge(signal: RingSignal, dup: boolean): RingVerdict {
@@ -113,8 +136,7 @@ export class RingBook {
     return effect;
   }
 
-  async #prune(): Promise<void> {
-    const now_ms = this.#clock.now_ms();
+  async #prune(now_ms: number): Promise<void> {
     const oldest = [...this.#entries.values()].sort((a, b) => a.keep_until_ms - b.keep_until_ms);
     const excess = Math.max(0, oldest.length - ENTRIES_MAX);
     const gone = oldest.filter((entry, i) => i < excess || entry.keep_until_ms < now_ms);

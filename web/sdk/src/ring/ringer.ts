@@ -6,8 +6,8 @@
  */
 
 import type { ServiceClock } from "../core/clock.ts";
-import type { InvitationId, MeetingId, Outcome, Ring, State } from "../wire.ts";
-import type { RingBook, RingSignal } from "./book.ts";
+import type { InvitationId, MeetingId, Outcome, Ring } from "../wire.ts";
+import type { RingBook, RingSignal, StateAnswer } from "./book.ts";
 import type { RingEffect, RingStop } from "./rules.ts";
 
 export interface RingerShell {
@@ -40,13 +40,18 @@ export class Ringer {
   /** Resolves once stored, with what is to be shown after the acknowledgement. */
   async receive(signal: RingSignal, dup: boolean): Promise<() => void> {
     const effect = await this.#book.receive(signal, dup);
-    return () => this.#show(effect);
+    return () => this.#show(effect, this.#clock.now_ms());
   }
 
-  /** `took_ms`: from the question to this answer. What it leaves open needs one more: it may be held for that. */
-  async confirm(state: State, took_ms: number): Promise<void> {
-    for (const effect of await this.#book.confirm(state, took_ms)) this.#show(effect);
-    if (this.#book.leavesOpen(state, took_ms)) this.#shell.refresh();
+  /** Goes into a question for the state, to come back with its answer. */
+  get known(): number {
+    return this.#book.count;
+  }
+
+  /** What the answer leaves open needs one more: it may be held for that. */
+  async confirm(answer: StateAnswer): Promise<void> {
+    for (const effect of await this.#book.confirm(answer)) this.#show(effect, answer.state.now_ms);
+    if (this.#book.leavesOpen(answer)) this.#shell.refresh();
   }
 
   async declined(invitation: InvitationId): Promise<void> {
@@ -69,8 +74,9 @@ export class Ringer {
     return entry.answer === "seen" ? "seen" : "over";
   }
 
-  #show(effect: RingEffect): void {
-    if (effect.do === "ring") this.#ring(effect.ring);
+  #show(effect: RingEffect, now_ms = this.#clock.now_ms()): void {
+    if (effect.do === "ring") this.#ring(effect.ring, now_ms);
+    if (effect.do === "hold") this.#shell.refresh();
     if (effect.do === "decline_again") this.#shell.declineAgain(effect.ring.invitation, effect.ring.meeting);
     if (effect.do !== "stop") return;
     clearTimeout(this.#deadlines.get(effect.invitation));
@@ -78,8 +84,8 @@ export class Ringer {
     this.#shell.stop(effect.invitation, effect.reason);
   }
 
-  #ring(ring: Ring): void {
-    const left_ms = ring.ring_until_ms - this.#clock.now_ms();
+  #ring(ring: Ring, now_ms: number): void {
+    const left_ms = ring.ring_until_ms - now_ms;
     this.#at(left_ms > 0 ? left_ms : ASK_AGAIN_MS, ring.invitation, () => this.#ask(ring.invitation));
     this.#shell.ring(ring);
   }

@@ -2,8 +2,8 @@
  * What a terminal does with what it hears about a ring: pure rules over one stored entry per invitation.
  *
  * ```
- *  (none) --invitation--> ring --ended/deadline--> missed | done
- *     \------ended / invitation past its time---> missed | done     missed --seen--> done
+ *  (none) --invitation--> ring --ended/deadline/state--> missed | done
+ *     \----------------------ended--------------------> missed | done     missed --seen--> done
  * ```
  *
  * Nothing leads back to `ring`, so a person sees one ring or one missed call for an invitation, whatever is delivered
@@ -36,7 +36,7 @@ export type RingEffect =
   | { do: "nothing" }
   /** Rings, unless it rings already. */
   | { do: "ring"; ring: Ring }
-  /** Rings only when the state answer confirms it. */
+  /** Rings only when the state answer confirms it: it may be over, by a clock that may be wrong. */
   | { do: "hold" }
   | { do: "stop"; invitation: InvitationId; reason: RingStop }
   /** The person declined here and the service has not heard it. */
@@ -70,7 +70,7 @@ export interface Delivery {
 export interface Now {
   /** By the service's clock. */
   now_ms: number;
-  /** Whether the service's clock is known; until then nothing can be called on time. */
+  /** Whether the service's clock is known, not guessed; until then nothing can be called on time. */
   clock_known: boolean;
 }
 
@@ -82,11 +82,8 @@ export function onInvitation(entry: RingEntry | undefined, ring: Ring, delivery:
     phase: entry?.phase ?? "ring",
   };
   if (next.phase !== "ring") return { store: next, effect: { do: "nothing" } };
-  if (now.clock_known && now.now_ms >= ring.ring_until_ms) {
-    return { store: { ...next, phase: "missed" }, effect: { do: "nothing" } };
-  }
-  const held = delivery.dup || !now.clock_known;
-  return { store: next, effect: held ? { do: "hold" } : { do: "ring", ring } };
+  const isOnTime = now.clock_known && now.now_ms < ring.ring_until_ms;
+  return { store: next, effect: isOnTime && !delivery.dup ? { do: "ring", ring } : { do: "hold" } };
 }
 
 export function onEnded(entry: RingEntry | undefined, signal: DownOf<"ended">): RingVerdict {
@@ -143,22 +140,21 @@ export function onSettled(entry: RingEntry): RingVerdict {
 
 /**
  * The state answer is the truth: what stands in it rings, what does not stand in it any more is over. That is sure for what
- * was sent before the question, which took `took_ms` to be answered: what came later may be missing.
+ * was sent before the question: what is `newer` may be missing.
  */
-export function onState(entries: Iterable<RingEntry>, state: State, took_ms: number): RingVerdict[] {
+export function onState(
+  entries: Iterable<RingEntry>,
+  state: State,
+  isNewer: (entry: RingEntry) => boolean,
+): RingVerdict[] {
   const known = new Map([...entries].map((entry) => [entry.invitation, entry]));
   const standing = new Set(state.rings.map((ring) => ring.invitation));
   const rings = state.rings.map((ring) => confirmed(known.get(ring.invitation), ring, state.now_ms));
   const outcomes = new Map(state.outcomes.map((outcome) => [outcome.invitation, outcome]));
   const over = [...known.values()]
-    .filter((entry) => entry.phase === "ring" && !standing.has(entry.invitation) && !isNewer(entry, state, took_ms))
+    .filter((entry) => entry.phase === "ring" && !standing.has(entry.invitation) && !isNewer(entry))
     .map((entry) => overByState(entry, outcomes.get(entry.invitation), state));
   return [...rings, ...over];
-}
-
-/** The answer may not know of it. */
-export function isNewer({ sent_at_ms }: RingEntry, { now_ms }: State, took_ms: number): boolean {
-  return sent_at_ms >= now_ms - took_ms;
 }
 
 function confirmed(entry: RingEntry | undefined, ring: Ring, now_ms: number): RingVerdict {

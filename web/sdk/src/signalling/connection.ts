@@ -26,7 +26,10 @@ export interface ConnectionHooks {
 export interface Connection {
   /** Resolves at the PUBACK; rejects with {@link PublishRefused} if the server refuses this message. */
   publish(topic: string, payload: string): Promise<void>;
+  /** Ends it without a word, as a network does that breaks. */
   close(): void;
+  /** Ends it with a DISCONNECT, at once: the page may be gone in a moment. */
+  leave(): void;
 }
 
 export class PublishRefused extends Error {
@@ -43,6 +46,8 @@ export type MqttConnect = (url: string, options: IClientOptions) => MqttClient;
 const SESSION_EXPIRY_S = 3 * 24 * 3_600;
 const KEEP_ALIVE_S = 10;
 const CONNECT_TIMEOUT_MS = 8_000;
+/** [MQTT5-3.14] with reason code 0, normal disconnection. */
+const DISCONNECT = Uint8Array.of(0xe0, 0x00);
 
 export function openConnection(
   connect: MqttConnect,
@@ -52,8 +57,11 @@ export function openConnection(
 ): Connection {
   let alive = true;
   let code: number | undefined;
+  let socket: WebSocket | undefined;
   const client = connect(credentials.endpoints.mqtt_ws, {
     ...optionsOf(credentials, timer),
+    // Outside of pages MQTT.js has another kind of socket.
+    createWebsocket: globalThis.document && ((url, protocols) => (socket = new WebSocket(url, protocols))),
     customHandleAcks: (topic, payload, packet, done) => {
       const dup = (packet as IPublishPacket).dup;
       hooks.receive({ topic, payload, dup }).then(
@@ -71,6 +79,11 @@ export function openConnection(
     client.end(true);
     hooks.down(code);
   };
+  const leave = () => {
+    // MQTT.js would send it in a later turn, which a page that goes away does not have.
+    if (alive && client.connected && socket?.readyState === WebSocket.OPEN) socket.send(DISCONNECT);
+    end();
+  };
   client.on("connect", () => hooks.up());
   client.on("disconnect", (packet) => {
     code = packet.reasonCode;
@@ -80,7 +93,7 @@ export function openConnection(
     end();
   });
   client.on("close", end);
-  return { publish: (topic, payload) => publish(client, topic, payload), close: end };
+  return { publish: (topic, payload) => publish(client, topic, payload), close: end, leave };
 }
 
 function optionsOf(

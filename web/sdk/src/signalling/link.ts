@@ -54,11 +54,12 @@ export class Link {
   }
 
   stop(): void {
-    this.#life += 1;
-    clearTimeout(this.#retry);
-    this.#connection?.close();
-    this.#connection = undefined;
-    this.#change({ is: "stopped" });
+    this.#stop((connection) => connection.close());
+  }
+
+  /** Stops, and lets the service know that this device means to be gone. */
+  leave(): void {
+    this.#stop((connection) => connection.leave());
   }
 
   /** The network may be back: do not wait any longer. */
@@ -83,6 +84,14 @@ export class Link {
   publish(topic: string, payload: string): Promise<void> {
     const connection = this.#state.is === "up" ? this.#connection : undefined;
     return connection ? connection.publish(topic, payload) : Promise.reject(new Error("the link is down"));
+  }
+
+  #stop(end: (connection: Connection) => void): void {
+    this.#life += 1;
+    clearTimeout(this.#retry);
+    if (this.#connection) end(this.#connection);
+    this.#connection = undefined;
+    this.#change({ is: "stopped" });
   }
 
   async #attempt(life: number): Promise<void> {

@@ -9,8 +9,14 @@ import type { Outbox } from "./outbox.ts";
 const SCHEMA_VERSION = 1;
 const REQUEST_TTL_MS = 30_000;
 /** For questions whose answer is stale by then anyway. */
-const QUESTION_TTL_MS = 8_000;
-const QUESTIONS = new Set<UpBody["type"]>(["state", "contacts", "roster", "join"]);
+const QUESTION_TTL_MS: Partial<Record<UpBody["type"], number>> = {
+  state: 8_000,
+  contacts: 8_000,
+  join: 8_000,
+  roster: 5_000,
+};
+/** Requests whose refusal can still be told apart. */
+const SENT_MAX = 256;
 
 type Answer = Exclude<Down, DownOf<"refused">>;
 
@@ -19,20 +25,37 @@ interface Waiting {
   reject(error: ConvokeError): void;
 }
 
+/** What was sent under one signal id. */
+interface Sent {
+  body: UpBody;
+  meeting: MeetingId | undefined;
+  /** It takes the place of one that was refused as expired. */
+  again: boolean;
+}
+
+/** What became of a signal: whose answer it is, and whether that has been seen to. */
+export interface Taken {
+  request?: UpBody["type"];
+  isDone: boolean;
+}
+
 export class Requests {
   readonly #outbox: Outbox;
   readonly #clock: ServiceClock;
+  /** Learns the service's clock anew; resolves when that is done or was in vain. */
+  readonly #learnTime: () => Promise<unknown>;
   readonly #waiting = new Map<SignalId, Waiting>();
+  readonly #sent = new Map<SignalId, Sent>();
 
-  constructor(outbox: Outbox, clock: ServiceClock) {
+  constructor(outbox: Outbox, clock: ServiceClock, learnTime: () => Promise<unknown> = async () => {}) {
     this.#outbox = outbox;
     this.#clock = clock;
+    this.#learnTime = learnTime;
   }
 
   /** Resolves when the service's broker has the request; what follows comes as signals. */
   tell(body: UpBody, meeting?: MeetingId): Promise<void> {
-    const up = this.#envelop(body, meeting);
-    return this.#post(up);
+    return this.#post(this.#envelop({ body, meeting, again: false }));
   }
 
   /**
@@ -42,33 +65,67 @@ export class Requests {
    * `refused_…` as the service says, `no_answer_from_service`, or what the way there raises.
    */
   ask(body: UpBody, meeting?: MeetingId): Promise<Answer> {
-    const up = this.#envelop(body, meeting);
-    return new Promise<Answer>((resolve, reject) => {
-      this.#waiting.set(up.id, { resolve, reject });
-      const giveUp = (error: unknown) => {
-        this.#waiting.delete(up.id);
-        reject(error);
-      };
-      setTimeout(() => giveUp(new ConvokeError("no_answer_from_service", body.type)), ttl_ms(body));
-      this.#post(up).catch(giveUp);
-    });
+    return new Promise<Answer>((resolve, reject) => this.#ask({ body, meeting, again: false }, { resolve, reject }));
   }
 
-  /** Takes an answer to where it is waited for; false if nobody waits, or not any more: one request may have several. */
-  answer(signal: Down): boolean {
-    const request = signal.in_reply_to;
-    const waiting = request ? this.#waiting.get(request) : undefined;
-    if (!request || !waiting) return false;
-    this.#waiting.delete(request);
+  /**
+   * Takes an answer to where it is waited for. One request may have several. What was refused as expired is sent again,
+   * once and under another id, with what is learnt of the service's clock.
+   */
+  answer(signal: Down): Taken {
+    const id = signal.in_reply_to ?? undefined;
+    const sent = id ? this.#sent.get(id) : undefined;
+    if (!id || !sent) return { isDone: false };
+    const request = sent.body.type;
+    if (signal.type === "refused" && signal.code === "expired" && !sent.again) {
+      this.#sent.delete(id);
+      void this.#again(id, sent);
+      return { request, isDone: true };
+    }
+    return { request, isDone: this.#settle(id, signal) };
+  }
+
+  waitsFor(answer: Down): boolean {
+    return this.#waiting.has(answer.in_reply_to ?? "");
+  }
+
+  /** False if nobody waits, or not any more. */
+  #settle(id: SignalId, signal: Down): boolean {
+    const waiting = this.#waiting.get(id);
+    if (!waiting) return false;
+    this.#waiting.delete(id);
     if (signal.type === "refused") waiting.reject(refusal(signal.code, signal.words));
     else waiting.resolve(signal);
     return true;
   }
 
-  #envelop(body: UpBody, meeting: MeetingId | undefined): Up {
-    const sent_at_ms = this.#clock.local_now_ms();
+  #ask(sent: Sent, waiting: Waiting): void {
+    const up = this.#envelop(sent);
+    this.#waiting.set(up.id, waiting);
+    const giveUp = (error: ConvokeError) => this.#waiting.delete(up.id) && waiting.reject(error);
+    setTimeout(() => giveUp(new ConvokeError("no_answer_from_service", up.type)), ttl_ms(up));
+    this.#post(up).catch(giveUp);
+  }
+
+  async #again(id: SignalId, sent: Sent): Promise<void> {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    await this.#learnTime();
+    const again = { ...sent, again: true };
+    if (waiting) return this.#ask(again, waiting);
+    // What becomes of it is told by signals, or not at all: nobody waits for its PUBACK any more.
+    await this.#post(this.#envelop(again)).catch(() => {});
+  }
+
+  #envelop(sent: Sent): Up {
+    const { body, meeting } = sent;
+    const sent_at_ms = this.#clock.wall_ms();
     const expires_at_ms = this.#clock.now_ms() + ttl_ms(body);
-    return { v: SCHEMA_VERSION, id: uuidv7(), meeting, sent_at_ms, expires_at_ms, ...body };
+    const up = { v: SCHEMA_VERSION, id: uuidv7(), meeting, sent_at_ms, expires_at_ms, ...body };
+    this.#sent.set(up.id, sent);
+    const [oldest] = this.#sent.keys();
+    if (oldest !== undefined && this.#sent.size > SENT_MAX) this.#sent.delete(oldest);
+    return up;
   }
 
   #post(up: Up): Promise<void> {
@@ -77,5 +134,5 @@ export class Requests {
 }
 
 function ttl_ms(body: UpBody): number {
-  return QUESTIONS.has(body.type) ? QUESTION_TTL_MS : REQUEST_TTL_MS;
+  return QUESTION_TTL_MS[body.type] ?? REQUEST_TTL_MS;
 }

@@ -1,0 +1,81 @@
+/**
+ * Whom this user may call and how they stand, kept up to date: asked for after each connect and again before the service
+ * forgets that it is watched, and changed by what it tells meanwhile.
+ */
+
+import type { Requests } from "./signalling/requests.ts";
+import type { Contact, DownOf, UserName } from "./wire.ts";
+
+const WATCH_S = 120;
+const RENEW_EVERY_MS = 60_000;
+/** Without an answer it is asked again after this. */
+const RETRY_MS = 2_000;
+
+export class ContactWatch {
+  readonly #requests: Requests;
+  readonly #changed: (contacts: readonly Contact[] | undefined) => void;
+  #contacts: Map<UserName, Contact> | undefined;
+  /** When the service said what is known, by its clock. */
+  #as_of_ms = 0;
+  #on = false;
+  #up = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Counts questions: only the last one's answer counts. */
+  #turn = 0;
+
+  constructor(requests: Requests, changed: (contacts: readonly Contact[] | undefined) => void) {
+    this.#requests = requests;
+    this.#changed = changed;
+  }
+
+  watch(on: boolean): void {
+    const was = this.#on;
+    this.#on = on;
+    if (was && !on && this.#up) this.#requests.ask({ type: "contacts", watch_s: 0 }).catch(() => {});
+    if (was && on) this.#renew();
+    else this.#begin();
+  }
+
+  /** While the way to the service is cut nobody knows how they stand. */
+  signalling(up: boolean): void {
+    if (up === this.#up) return;
+    this.#up = up;
+    this.#begin();
+  }
+
+  told({ users, sent_at_ms }: DownOf<"presence">): void {
+    if (!this.#contacts || sent_at_ms < this.#as_of_ms) return;
+    this.#as_of_ms = sent_at_ms;
+    for (const contact of users) this.#contacts.set(contact.user, contact);
+    this.#tell();
+  }
+
+  #begin(): void {
+    if (this.#contacts) {
+      this.#contacts = undefined;
+      this.#tell();
+    }
+    this.#renew();
+  }
+
+  #renew(): void {
+    this.#turn += 1;
+    clearTimeout(this.#timer);
+    if (this.#on && this.#up) void this.#ask();
+  }
+
+  async #ask(): Promise<void> {
+    const turn = this.#turn;
+    const answer = await this.#requests.ask({ type: "contacts", watch_s: WATCH_S }).catch(() => undefined);
+    if (turn !== this.#turn) return;
+    this.#timer = setTimeout(() => void this.#ask(), answer ? RENEW_EVERY_MS : RETRY_MS);
+    if (answer?.type !== "contacts") return;
+    this.#as_of_ms = answer.sent_at_ms;
+    this.#contacts = new Map(answer.users.map((contact) => [contact.user, contact]));
+    this.#tell();
+  }
+
+  #tell(): void {
+    this.#changed(this.#contacts && [...this.#contacts.values()]);
+  }
+}
