@@ -134,7 +134,8 @@ pub enum DownBody {
     /// On `ring-down`: rings, once per invitation and device.
     Invitation(Box<Ring>),
     /// On `ring-down` (with `invitation` and `rev`) it ends a ring; on `meeting-down` it ends the meeting for a member,
-    /// or, with `user`, tells the inviter that this callee's ring is over while the meeting goes on.
+    /// or, with `user`, tells the inviter that this callee's ring is over while the meeting goes on, or, with
+    /// `invitation` alone, answers what came after the end of that ring.
     Ended {
         /// The ring that is over. Absent: the meeting is over for the receiver.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,7 +175,7 @@ pub enum DownBody {
         /// Milliseconds since 1970, service's clock.
         until_ms: u64,
     },
-    /// To the inviter: the callee's first device rings.
+    /// To the inviter: the callee's first device rings. To each device that says `ringing` it is the answer.
     Ringing { user: UserName },
     /// To the inviter: the callee answered and is being admitted.
     Accepted { user: UserName },

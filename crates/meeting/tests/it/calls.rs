@@ -36,6 +36,7 @@ async fn a_call_rings_is_answered_and_ends() {
     let invitation = ring.invitation;
     world.ask("bob.phone", meeting, UpBody::Ringing { invitation }).await;
     world.expect("alice.phone", "ringing").await;
+    world.expect("bob.phone", "ringing").await;
     world.ask("bob.phone", meeting, UpBody::Accept { invitation }).await;
     let bob = world.expect("bob.phone", "admitted").await;
     world.find("alice.phone", "accepted").await;

@@ -27,7 +27,6 @@ impl Turn<'_> {
         if !known {
             return self.refuse(RefusalCode::NotAllowed, "there is no such invitation for you: ask for your state");
         }
-        self.answered |= event == table::Event::Rings;
         self.introduce(actor);
         let reason = reason.unwrap_or(RejectReason::Declined);
         self.cause.reason = EndReason::Declined;
@@ -129,21 +128,25 @@ impl Turn<'_> {
         let actor = acting.actor;
         match row.acting {
             Told::Admitted => self.admit(ring, actor),
-            Told::Ended(reason) => self.end_ring(ring, &actor.client, reason, Some(actor.user.clone()), false),
+            Told::Ended(reason) => self.answer_ring_end(ring, reason),
             Told::AsDecided => self.tell_decided(ring, actor),
-            _ => {}
+            Told::Ringing => self.answer(DownBody::Ringing { user: actor.user.clone() }),
+            Told::Nothing | Told::Accepted | Told::Rejected => {}
         }
     }
 
     fn tell_decided(&mut self, ring: &Invitation, actor: &Actor) {
-        let here = self.meeting.member(&actor.user).is_some_and(|stay| stay.client == actor.client);
+        let stay = self.meeting.member(&actor.user);
+        let here = stay.is_some_and(|stay| stay.client == actor.client);
+        // It answered here, and the user is in it elsewhere by now, or out.
+        let gone = if stay.is_some() { EndReason::AnsweredElsewhere } else { EndReason::Left };
         match ring.state.end_for(&actor.client) {
             Some(reason) => {
                 let missed = matches!(ring.state, InvitationState::Ended { .. });
-                self.end_ring(ring, &actor.client, reason, None, missed);
+                self.answer_ring_is_over(ring, reason, missed);
             }
             None if here => self.admit_again(actor),
-            None => self.end_ring(ring, &actor.client, EndReason::Left, None, false),
+            None => self.answer_ring_is_over(ring, gone, false),
         }
     }
 
@@ -176,7 +179,7 @@ impl Turn<'_> {
 
     pub(super) fn admit_again(&mut self, actor: &Actor) {
         if let Some(ticket) = self.meeting.ticket_of(&actor.user) {
-            self.tell_admitted(ticket);
+            self.answer_admitted(ticket);
         }
     }
 

@@ -99,7 +99,7 @@ impl Turn<'_> {
         if self.meeting.is_over() {
             self.meeting.closed = true;
         } else if let Some(ticket) = self.meeting.ticket_of(&actor.user) {
-            self.tell_admitted(ticket);
+            self.answer_admitted(ticket);
             // Who calls hears first that the meeting stands, then how it rings.
             self.sends.rotate_right(1);
         }
@@ -112,7 +112,7 @@ impl Turn<'_> {
 
     fn answer_cancelled(&mut self) {
         let Some(actor) = self.actor.clone() else { return };
-        self.tell_over(&actor.client, EndReason::Cancelled, Some(actor.user));
+        self.answer_over(EndReason::Cancelled, Some(actor.user));
     }
 }
 

@@ -96,8 +96,6 @@ impl Turn<'_> {
 
     /// On `ring-down`.
     fn send_ring(&mut self, invitation: InvitationId, to: &ClientId, body: DownBody, expires_at_ms: u64) {
-        let request = self.actor.as_ref().filter(|actor| actor.client == *to).map(|actor| actor.request);
-        self.answered |= request.is_some();
         self.sends.push(Outgoing {
             to: to.clone(),
             parent: Parent::Ring,
@@ -105,7 +103,7 @@ impl Turn<'_> {
             rev: None,
             ticket: None,
             expires_at_ms,
-            in_reply_to: request,
+            in_reply_to: None,
             collapse: Some((invitation, 0)),
         });
     }
@@ -118,9 +116,19 @@ impl Turn<'_> {
         by: Option<UserName>,
         missed: bool,
     ) {
-        let outcome = missed.then(|| self.meeting.outcome_of(ring, OutcomeKind::Missed, self.now_ms));
-        let body = DownBody::Ended { invitation: Some(ring.id), user: None, rev: 0, reason, by, outcome };
+        let body = self.ring_end(ring, reason, by, missed);
         self.send_ring(ring.id, to, body, self.now_ms.saturating_add(self.rules.ring_kept_ms));
+    }
+
+    pub(super) fn ring_end(
+        &self,
+        ring: &Invitation,
+        reason: EndReason,
+        by: Option<UserName>,
+        missed: bool,
+    ) -> DownBody {
+        let outcome = missed.then(|| self.meeting.outcome_of(ring, OutcomeKind::Missed, self.now_ms));
+        DownBody::Ended { invitation: Some(ring.id), user: None, rev: 0, reason, by, outcome }
     }
 
     pub(super) fn miss(&mut self, ring: &Invitation, kind: OutcomeKind) {

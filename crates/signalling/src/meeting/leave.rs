@@ -15,9 +15,7 @@ impl Turn<'_> {
         if self.meeting.member(&actor.user).is_some_and(here) {
             self.depart(&actor.user, EndReason::Left, table::Event::Cancelled);
         }
-        if !self.answered {
-            self.tell_over(&actor.client, EndReason::Left, Some(actor.user.clone()));
-        }
+        self.answer_over(EndReason::Left, Some(actor.user.clone()));
     }
 
     /// Members with neither media nor signalling for too long.
@@ -41,9 +39,9 @@ impl Turn<'_> {
         let stay = self.meeting.members.remove(at);
         self.remove(stay.participation);
         self.cause.reason = EndReason::Left;
-        self.cause.by = Some(user.clone());
-        self.cause.rings = rings;
         let by = self.actor.as_ref().map(|actor| actor.user.clone());
+        self.cause.by = by.clone().or(Some(user.clone()));
+        self.cause.rings = rings;
         self.tell_over(&stay.client, reason, by);
     }
 

@@ -19,6 +19,7 @@ mod host;
 mod invite;
 mod leave;
 mod media;
+mod reply;
 mod rows;
 mod rules;
 pub mod table;

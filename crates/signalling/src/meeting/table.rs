@@ -98,14 +98,13 @@ const fn reject(from: State) -> Transition {
 }
 
 const fn ring(from: State, caller: Told) -> Transition {
-    let nothing = Told::Nothing;
     Transition {
         from,
         event: Event::Rings,
         to: State::Ringing,
         caller,
-        acting: nothing,
-        others: nothing,
+        acting: Told::Ringing,
+        others: Told::Nothing,
         missed: false,
     }
 }

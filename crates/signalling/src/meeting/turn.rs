@@ -41,7 +41,7 @@ pub(super) struct Turn<'c> {
     ids: &'c mut dyn FnMut() -> Uuid,
     pub actor: Option<Actor>,
     pub cause: Cause,
-    /// The sender of the request has its answer, or needs none.
+    /// The sender of the request has its answer, or gets it from the service.
     pub answered: bool,
     /// Callees whose end the inviter hears of, should the meeting go on.
     pub callees_over: Vec<CalleeOver>,
@@ -109,7 +109,7 @@ impl<'c> Turn<'c> {
             Request::Mute { user: None, track } => self.mute_self(actor, track, true),
             Request::Unmute { track } => self.mute_self(actor, track, false),
             Request::AskUnmute { user, track } => self.ask_unmute(actor, &user, track),
-            Request::Roster => {}
+            Request::Roster => self.answer(DownBody::Roster(Roster::default())),
             of_host if self.meeting.host == actor.user => self.host_request(actor, of_host),
             _ => self.refuse(RefusalCode::NotHost, "only the host of the meeting may do this: ask the host"),
         }
@@ -122,7 +122,7 @@ impl<'c> Turn<'c> {
         match &self.meeting.end {
             Some(end) if known => {
                 let reason = end.reason;
-                self.tell_over(&actor.client, reason, None);
+                self.answer_over(reason, None);
             }
             None if known => self.refuse(
                 RefusalCode::NotMember,
@@ -136,7 +136,7 @@ impl<'c> Turn<'c> {
         (self.ids)()
     }
 
-    /// On `meeting-down`; to the sender of the request it is the answer.
+    /// On `meeting-down`.
     pub(super) fn tell(&mut self, to: &ClientId, body: DownBody) {
         self.push(to, body, None);
     }
@@ -152,8 +152,6 @@ impl<'c> Turn<'c> {
     }
 
     fn push(&mut self, to: &ClientId, body: DownBody, ticket: Option<Ticket>) {
-        let request = self.actor.as_ref().filter(|actor| actor.client == *to).map(|actor| actor.request);
-        self.answered |= request.is_some();
         self.sends.push(Outgoing {
             to: to.clone(),
             parent: Parent::Meeting,
@@ -161,15 +159,9 @@ impl<'c> Turn<'c> {
             rev: None,
             ticket,
             expires_at_ms: self.now_ms.saturating_add(self.rules.meeting_kept_ms),
-            in_reply_to: request,
+            in_reply_to: None,
             collapse: None,
         });
-    }
-
-    pub(super) fn refuse(&mut self, code: RefusalCode, words: &str) {
-        if let Some(actor) = self.actor.clone() {
-            self.tell(&actor.client, DownBody::Refused { code, words: words.to_owned() });
-        }
     }
 
     /// The participation's token must open nothing any more.
@@ -213,6 +205,7 @@ impl<'c> Turn<'c> {
         if !self.meeting.is_over() {
             self.spread_roster(before);
         }
+        self.answer_by_what_is();
         self.meeting.rev += u64::from(changed);
         let (rev, roster) = (self.meeting.rev, self.meeting.roster());
         self.sends.iter_mut().for_each(|send| send.stamp(rev, &roster));
@@ -242,19 +235,19 @@ impl<'c> Turn<'c> {
         self.meeting.forget_bans(now_ms);
     }
 
-    /// A changed roster goes to all members; an unchanged one answers a request that has no other answer.
+    /// A changed roster goes to all members; to the sender of the request that has no other answer it is that.
     fn spread_roster(&mut self, before: Option<&Meeting>) {
         let members = |meeting: &Meeting| meeting.roster().members;
         let news = before.is_none_or(|before| members(before) != members(&self.meeting));
         let clients: Vec<ClientId> = self.meeting.members.iter().map(|stay| stay.client.clone()).collect();
-        for client in clients.iter().filter(|_| news) {
-            let has_it = |send: &Outgoing| send.to == *client && matches!(send.body, DownBody::Admitted { .. });
+        let asks = self.actor.as_ref().filter(|_| !self.answered).map(|actor| actor.client.clone());
+        for client in clients.iter().filter(|client| news && asks.as_ref() != Some(client)) {
+            let has_it = |send: &Outgoing| {
+                send.to == *client && matches!(send.body, DownBody::Admitted { .. } | DownBody::Roster(_))
+            };
             if !self.sends.iter().any(has_it) {
                 self.tell(client, DownBody::Roster(Roster::default()));
             }
-        }
-        if let Some(actor) = self.actor.clone().filter(|_| !self.answered) {
-            self.tell(&actor.client, DownBody::Roster(Roster::default()));
         }
     }
 }
@@ -262,7 +255,8 @@ impl<'c> Turn<'c> {
 impl Outgoing {
     /// Puts in what is known only when the turn is over.
     fn stamp(&mut self, rev_now: u64, roster_now: &Roster) {
-        self.rev = Some(rev_now);
+        // A refusal says nothing of the meeting: also whoever may not know of it gets one.
+        self.rev = (!matches!(self.body, DownBody::Refused { .. })).then_some(rev_now);
         if let Some((_, version)) = &mut self.collapse {
             *version = rev_now;
         }

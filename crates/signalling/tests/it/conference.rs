@@ -31,7 +31,7 @@ fn a_guest_of_a_running_call_sees_who_is_in_it() {
     world.ringing("carol.phone");
     assert_eq!(world.got("bob.phone"), ["ringing(carol)", "roster"], "the inviter is told");
     world.accept("carol.phone");
-    assert_eq!(world.got("carol.phone"), ["ring invitation", "admitted"]);
+    assert_eq!(world.got("carol.phone"), ["ring invitation", "ringing(carol)", "admitted"]);
     assert_eq!(world.got("bob.phone"), ["accepted(carol)", "roster"]);
     assert_eq!(world.inside(), ["alice.phone", "bob.phone", "carol.phone"]);
 }
@@ -386,4 +386,21 @@ fn nobody_is_rung_without_end() {
     world.invite("alice.phone", "carol");
     assert_eq!(world.got("alice.phone"), ["refused(limit)"]);
     assert_eq!(world.got("carol.phone"), [""; 0]);
+}
+
+#[test]
+fn a_request_that_ends_the_meeting_is_answered_on_the_other_device_that_sent_it() {
+    let kick = Request::Kick { user: "bob".into(), ban_s: 0 };
+    for (request, phone, laptop) in
+        [(Request::Destroy, "ended(destroyed)", "ended(destroyed)"), (kick, "ended(left)", "ended(left)")]
+    {
+        let mut world = World::in_call();
+        world.request("alice.laptop", request);
+        assert_eq!((world.got("alice.phone"), world.got("alice.laptop")), (vec![phone.into()], vec![laptop.into()]));
+        assert!(world.document().is_over());
+    }
+    let mut world = World::calling();
+    world.request("alice.laptop", Request::Cancel { callee: None });
+    assert_eq!(world.got("alice.laptop"), ["ended(cancelled)"]);
+    assert_eq!(world.got("alice.phone"), ["ended(cancelled)"]);
 }

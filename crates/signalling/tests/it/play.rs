@@ -2,7 +2,7 @@
 
 use crate::world::{World, words};
 use signalling::meeting::{Event, InvitationState, MediaChange, Outgoing, Parent, Request};
-use signalling::{ClientId, DownBody, EndReason, InvitationId, MeetingId, RejectReason, Track};
+use signalling::{ClientId, DownBody, EndReason, InvitationId, MeetingId, RejectReason, SignalId, Track};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) const CLIENTS: [&str; 6] =
@@ -117,7 +117,14 @@ fn perform(world: &mut World, act: &Act) {
     match act {
         Act::Ask { client, what, user, ring } => {
             let request = request(world, *what, *user, *ring);
-            world.request(CLIENTS[*client], request);
+            let due = usize::from(request != Request::State);
+            let words = format!("{request:?} from {}", CLIENTS[*client]);
+            let sends = world.request(CLIENTS[*client], request);
+            let answers = answers_to(world.last_request(), &sends);
+            let said: Vec<String> =
+                answers.iter().map(|answer| format!("{} gets {}", answer.to, crate::world::words(answer))).collect();
+            assert_eq!(answers.len(), due, "{words} is answered once: {said:?}");
+            assert!(answers.iter().all(|answer| answer.to == CLIENTS[*client].into()), "{words}: {said:?}");
         }
         Act::Media { who, change } => media(world, *who, *change),
         Act::Comes(client) => world.comes(CLIENTS[*client]),
@@ -134,6 +141,12 @@ fn perform(world: &mut World, act: &Act) {
             }
         }
     }
+}
+
+/// What answers this request among all that was sent; nothing else names a request.
+pub(crate) fn answers_to(request: SignalId, sends: &[Outgoing]) -> Vec<&Outgoing> {
+    assert!(sends.iter().all(|send| send.in_reply_to.is_none_or(|id| id == request)), "{sends:?}");
+    sends.iter().filter(|send| send.in_reply_to.is_some()).collect()
 }
 
 fn media(world: &mut World, who: usize, change: u8) {

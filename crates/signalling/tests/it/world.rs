@@ -21,6 +21,7 @@ pub(crate) struct World {
     pub(crate) devices: BTreeMap<String, Vec<&'static str>>,
     pub(crate) offline: BTreeSet<ClientId>,
     pub(crate) busy: BTreeSet<String>,
+    last_request: SignalId,
     ids: u128,
 }
 
@@ -41,6 +42,7 @@ impl World {
             devices: devices.map(|(user, devices)| (user.to_owned(), devices)).into(),
             offline: BTreeSet::new(),
             busy: BTreeSet::new(),
+            last_request: SignalId(Uuid::nil()),
             ids: 1 << 64,
         }
     }
@@ -70,7 +72,13 @@ impl World {
         let user = user_of(client);
         let online = !self.offline.contains(&ClientId::from(client));
         let request = SignalId(self.id());
+        self.last_request = request;
         Actor { name: user.as_str().to_uppercase(), user, client: client.into(), online, request }
+    }
+
+    /// The id of the last request that was made.
+    pub(crate) fn last_request(&self) -> SignalId {
+        self.last_request
     }
 
     pub(crate) fn callee(&self, user: &str) -> Callee {

@@ -224,6 +224,8 @@ impl Core {
             DownBody::Blocked { track, blocked, by } => turn.tell(Event::Blocked { meeting, track, blocked, by }),
             DownBody::UnmuteAsked { track, by } => turn.tell(Event::UnmuteAsked { meeting, track, by }),
             DownBody::Waiting { user, until_ms } => turn.tell(Event::Waiting { meeting, user, until_ms }),
+            // The service has heard that it rings here.
+            DownBody::Ringing { .. } if envelope.in_reply_to.is_some() => {}
             DownBody::Ringing { user } => turn.tell(Event::Ringing { meeting, user }),
             DownBody::Accepted { user } => turn.tell(Event::Accepted { meeting, user }),
             DownBody::Rejected { user, reason } => turn.tell(Event::Rejected { meeting, user, reason }),

@@ -172,6 +172,8 @@ export function reduce(state: CallState, event: CallEvent): CallState {
     case "waiting":
       return withProgress(state, event.user, { is: "waiting", until_ms: event.until_ms });
     case "ringing":
+      // As an answer: the service has heard that it rings here.
+      if (event.in_reply_to) return state;
       return withProgress(state, event.user, { is: "ringing" });
     case "accepted":
       return withProgress(joinedOnce(state, event.at_ms), event.user, { is: "accepted" });
