@@ -13,18 +13,27 @@ const RETRY: Duration = Duration::from_secs(1);
 /// When a delivery that was given back comes again.
 const GIVEN_BACK: Duration = Duration::from_secs(2);
 
-/// Waits for some; empty when there were none, after a failure and a pause, or when the catalog takes nothing any more.
-pub(crate) async fn receive(shared: &Shared, group: &GroupName, topic: &TopicName) -> Vec<Delivery> {
+/// Waits for some; empty when there were none, or after a failure and a pause. What comes as the catalog ceases to take
+/// anything is kept for as long as it is hidden, and then given back.
+pub(crate) async fn receive(shared: &Arc<Shared>, group: &GroupName, topic: &TopicName) -> Vec<Delivery> {
     shared.gate.until_open().await;
-    tokio::select! {
-        biased;
-        deliveries = once(shared, group, topic, WAIT) => deliveries,
-        () = shared.gate.until_closed() => Vec::new(),
+    let deliveries = once(shared, group, topic, WAIT).await;
+    // The other half of the time is for handling it.
+    let kept = tokio::time::timeout(shared.config.invisible / 2, shared.gate.until_open());
+    if kept.await.is_ok() {
+        return deliveries;
     }
+    give_back_all(shared, deliveries).await;
+    Vec::new()
 }
 
 /// As many as there are, at most about `max`; waits for the first.
-pub(crate) async fn receive_many(shared: &Shared, group: &GroupName, topic: &TopicName, max: usize) -> Vec<Delivery> {
+pub(crate) async fn receive_many(
+    shared: &Arc<Shared>,
+    group: &GroupName,
+    topic: &TopicName,
+    max: usize,
+) -> Vec<Delivery> {
     let mut all = receive(shared, group, topic).await;
     let mut last = all.len();
     while last >= RECEIVE_MAX && all.len() < max {

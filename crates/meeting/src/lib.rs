@@ -33,6 +33,7 @@ mod outage;
 mod people;
 mod reconcile;
 mod relay;
+mod reports;
 mod request;
 mod service;
 mod status;

@@ -1,32 +1,70 @@
-//! What the RTC server reports, told to the meetings.
+//! What the RTC server reports, told to the meetings: in order per channel, channels side by side.
+//!
+//! A report comes once. While the catalog takes nothing it waits in memory. Where some may be missing (there was no room,
+//! an outage is over, the receiver has ended because the RTC server started again) the RTC server is asked what is.
 
-use crate::deciding::Shared;
+use crate::deciding::{Shared, Undecided};
+use crate::reports::{Change, Reports, Told};
 use signalling::meeting::{Event, MediaChange};
-use signalling::{ChannelEvent, ChannelEventKind, LeftReason};
+use signalling::{ChannelEvent, ChannelEventKind, LeftReason, MeetingId, ParticipationId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
-/// Works until the events end or it is dropped.
+/// Meetings that are told at the same time.
+const AT_ONCE_MAX: usize = 16;
+/// Tries before a report is given up that finds no outage and is not taken.
+const TRIES: u32 = 5;
+const RETRY: Duration = Duration::from_millis(200);
+/// Between two questions to an RTC server that does not answer, and before another receiver is asked for.
+const RETRY_SERVER: Duration = Duration::from_secs(1);
+
+/// Works until it is dropped, or a task of it has panicked.
 pub(crate) async fn run(shared: Arc<Shared>, mut events: mpsc::Receiver<ChannelEvent>) {
-    while let Some(event) = events.recv().await {
-        take(&shared, event).await;
+    let mut gate = shared.gate.watch();
+    let (mut reports, mut telling, mut asking) = (Reports::default(), JoinSet::new(), JoinSet::new());
+    loop {
+        while telling.len() < AT_ONCE_MAX
+            && let Some(told) = reports.next()
+        {
+            telling.spawn(tell(Arc::clone(&shared), told));
+        }
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => note(&shared, &mut reports, &event),
+                None => {
+                    tracing::warn!("the RTC server reports no more events; asking it anew");
+                    tokio::time::sleep(RETRY_SERVER).await;
+                    events = shared.reconciler.channels().events();
+                    asking.spawn(living(Arc::clone(&shared)));
+                }
+            },
+            Some(done) = telling.join_next() => match done {
+                Ok(meeting) => reports.done(meeting),
+                Err(_) => return,
+            },
+            Some(meetings) = asking.join_next() => match meetings {
+                Ok(meetings) => meetings.into_iter().for_each(|meeting| reports.ask(meeting)),
+                Err(_) => return,
+            },
+            _ = gate.changed() => if *gate.borrow_and_update() {
+                asking.spawn(living(Arc::clone(&shared)));
+            },
+        }
     }
-    tracing::warn!("the RTC server reports no more events");
-    std::future::pending().await
 }
 
-async fn take(shared: &Shared, event: ChannelEvent) {
+fn note(shared: &Shared, reports: &mut Reports, event: &ChannelEvent) {
     let Some(change) = change(&event.kind) else { return };
     let Ok(meeting) = Uuid::try_parse(event.channel.as_str()) else { return };
     tracing::debug!(channel = %event.channel, participation = %event.participation, ?change, "media");
     if change == MediaChange::Joined {
         shared.reconciler.joined(meeting, event.participation);
     }
-    let media = Event::Media { participation: event.participation, change };
-    if let Err(error) = shared.happen(meeting, media).await {
-        tracing::warn!(%meeting, %error, "a report of the RTC server was lost");
-    }
+    reports.push(meeting, (event.participation, change));
 }
 
 /// `None`: of no concern to the life of a meeting.
@@ -39,4 +77,76 @@ fn change(kind: &ChannelEventKind) -> Option<MediaChange> {
         ChannelEventKind::Left(_) => Some(MediaChange::Left),
         ChannelEventKind::Quality { .. } | ChannelEventKind::Speaker { .. } => None,
     }
+}
+
+/// All meetings whose channels are to be asked about.
+async fn living(shared: Arc<Shared>) -> Vec<Uuid> {
+    loop {
+        shared.gate.until_open().await;
+        match shared.catalog.live_meetings().await {
+            Ok(meetings) => return meetings,
+            Err(error) => {
+                tracing::warn!(%error, "living meetings cannot be read; again");
+                tokio::time::sleep(RETRY_SERVER).await;
+            }
+        }
+    }
+}
+
+async fn tell(shared: Arc<Shared>, told: Told) -> Uuid {
+    let Told { meeting, ask, changes } = told;
+    if ask {
+        let connected = connected(&shared, meeting).await;
+        insist(&shared, meeting, Event::Connected { connected }).await;
+    }
+    for (participation, change) in changes {
+        insist(&shared, meeting, event_of((participation, change))).await;
+    }
+    meeting
+}
+
+fn event_of((participation, change): Change) -> Event {
+    Event::Media { participation, change }
+}
+
+/// Who is connected now. What was told to the channel is told again: it may be a new one.
+async fn connected(shared: &Shared, meeting: Uuid) -> BTreeSet<ParticipationId> {
+    shared.reconciler.say_again(meeting);
+    loop {
+        match shared.reconciler.channels().describe(MeetingId(meeting).into()).await {
+            Ok(described) => {
+                let participants = described.map(|channel| channel.participants).unwrap_or_default();
+                let there = participants.into_iter().filter(|participant| participant.connected);
+                return there.map(|participant| participant.participation).collect();
+            }
+            Err(error) => {
+                tracing::warn!(%meeting, %error, "the RTC server does not say who is connected; again");
+                tokio::time::sleep(RETRY_SERVER).await;
+            }
+        }
+    }
+}
+
+/// Returns when it is stored; an outage is waited for.
+async fn insist(shared: &Shared, meeting: Uuid, event: Event) {
+    let mut attempt = 0;
+    while let Err(error) = shared.happen(meeting, event.clone()).await {
+        if wait_for_outage(shared, &error).await {
+            continue;
+        }
+        attempt += 1;
+        if attempt == TRIES {
+            return tracing::error!(%meeting, %error, "a report of the RTC server was lost");
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// `false`: it is none.
+async fn wait_for_outage(shared: &Shared, error: &Undecided) -> bool {
+    if error.is_outage() {
+        shared.gate.close();
+        shared.gate.until_open().await;
+    }
+    error.is_outage()
 }

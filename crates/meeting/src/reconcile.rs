@@ -32,6 +32,8 @@ struct Entry {
     running: bool,
     /// Joined while it ran.
     joined: Vec<ParticipationId>,
+    /// Everything is to be said again, which was found while it ran.
+    doubted: bool,
     failures: u32,
 }
 
@@ -114,6 +116,16 @@ impl Reconciler {
         self.changed.notify_one();
     }
 
+    /// Nothing is known of what was done on the channel.
+    pub(crate) fn say_again(&self, meeting: Uuid) {
+        self.with(|book| {
+            let Some(entry) = book.entries.get_mut(&meeting) else { return };
+            entry.forget_all();
+            book.dirty.insert(meeting);
+        });
+        self.changed.notify_one();
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut Book) -> T) -> T {
         act(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -158,7 +170,20 @@ impl Book {
 
 impl Entry {
     fn unknown() -> Self {
-        Self { rev: 0, wanted: Channel::default(), applied: None, running: false, joined: Vec::new(), failures: 0 }
+        Self {
+            rev: 0,
+            wanted: Channel::default(),
+            applied: None,
+            running: false,
+            joined: Vec::new(),
+            doubted: false,
+            failures: 0,
+        }
+    }
+
+    fn forget_all(&mut self) {
+        self.applied = None;
+        self.doubted = self.running;
     }
 
     fn forget(&mut self, participation: ParticipationId) {
@@ -171,10 +196,11 @@ impl Entry {
     }
 
     fn take_result(&mut self, run: &Done) {
+        let doubted = std::mem::take(&mut self.doubted);
         match &run.result {
             Ok(()) => {
                 self.failures = 0;
-                self.applied = Some(run.wanted.clone());
+                self.applied = Some(run.wanted.clone()).filter(|_| !doubted);
                 for participation in std::mem::take(&mut self.joined) {
                     self.forget(participation);
                 }

@@ -49,7 +49,8 @@ fn rewritten(meeting: &Meeting) -> Meeting {
 }
 
 fn events(meeting: &Meeting) -> Vec<Event> {
-    let (none, connected) = (BTreeSet::new(), meeting.members.iter().map(|stay| stay.participation).collect());
+    let none = BTreeSet::new();
+    let connected: BTreeSet<_> = meeting.members.iter().map(|stay| stay.participation).collect();
     let online: BTreeSet<_> = meeting.members.iter().map(|stay| stay.client.clone()).collect();
     let gone = online.iter().map(|client| Event::Online { client: client.clone(), online: false });
     let rung = meeting.invitations.iter().map(|ring| Event::Unreachable { user: ring.user.clone() });
@@ -57,6 +58,7 @@ fn events(meeting: &Meeting) -> Vec<Event> {
         Event::Due { online: none.clone() },
         Event::Due { online: online.clone() },
         Event::Restarted { connected: BTreeSet::new(), online: none },
+        Event::Connected { connected: connected.clone() },
         Event::Restarted { connected, online: online.clone() },
         Event::ChannelClosed,
     ];

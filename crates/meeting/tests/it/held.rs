@@ -1,6 +1,7 @@
 //! The real catalog, in which the commit of one request can be held up while others pass.
 
 use catalog::*;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
@@ -17,6 +18,7 @@ pub(crate) struct Hold {
     waits: Notify,
     go_on: Notify,
     written: Mutex<Vec<Write>>,
+    refuses: AtomicBool,
 }
 
 /// What wrote to the catalog.
@@ -46,18 +48,27 @@ impl Hold {
         std::mem::take(&mut self.written.lock().unwrap())
     }
 
-    fn note(&self, write: Write) {
-        self.written.lock().unwrap().push(write);
+    /// Whether writes are refused from now on, as with a full disk.
+    pub(crate) fn refuse_writes(&self, refuse: bool) {
+        self.written();
+        self.refuses.store(refuse, Ordering::SeqCst);
     }
 
-    async fn pass(&self, commit: &MeetingCommit) {
-        self.note(Write::Commit);
+    fn note(&self, write: Write) -> Result<(), CatalogError> {
+        self.written.lock().unwrap().push(write);
+        let refuses = self.refuses.load(Ordering::SeqCst);
+        if refuses { Err(CatalogError::Unavailable("a test".to_owned())) } else { Ok(()) }
+    }
+
+    async fn pass(&self, commit: &MeetingCommit) -> Result<(), CatalogError> {
+        self.note(Write::Commit)?;
         let is_held =
             self.request.lock().unwrap().take_if(|id| commit.handled.as_ref().is_some_and(|h| h.signal == *id));
         if is_held.is_some() {
             self.waits.notify_one();
             self.go_on.notified().await;
         }
+        Ok(())
     }
 }
 
@@ -72,14 +83,18 @@ macro_rules! pass_on {
 impl Catalog for Held {
     fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError> {
         Box::pin(async move {
-            self.hold.pass(&commit).await;
+            self.hold.pass(&commit).await?;
             self.catalog.commit(commit).await
         })
     }
 
     fn online_events(&self, events: &[OnlineEvent]) -> CatalogFuture<'_, Vec<ClientOnline>> {
-        self.hold.note(Write::OnlineEvents(events.len()));
-        self.catalog.online_events(events)
+        let noted = self.hold.note(Write::OnlineEvents(events.len()));
+        let done = self.catalog.online_events(events);
+        Box::pin(async move {
+            noted?;
+            done.await
+        })
     }
 
     pass_on! {

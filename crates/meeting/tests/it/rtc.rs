@@ -137,6 +137,24 @@ impl Recorder {
         *self.state.lock().unwrap() = State::default();
     }
 
+    /// Its connection ends.
+    pub(crate) fn hang_up(&self, channel: &ChannelId, who: ParticipationId) {
+        self.state.lock().unwrap().leave(channel, who, LeftReason::TimedOut);
+    }
+
+    /// The same, and the report of it is lost.
+    pub(crate) fn hang_up_unheard(&self, channel: &ChannelId, who: ParticipationId) {
+        let mut state = self.state.lock().unwrap();
+        let events = state.events.take();
+        state.leave(channel, who, LeftReason::TimedOut);
+        state.events = events;
+    }
+
+    /// The receiver of the events ends; what is reported until there is another is lost.
+    pub(crate) fn lose_receiver(&self) {
+        self.state.lock().unwrap().events = None;
+    }
+
     pub(crate) fn is_open(&self, channel: &ChannelId) -> bool {
         self.state.lock().unwrap().channels.contains_key(channel)
     }

@@ -318,8 +318,12 @@ impl World {
     }
 
     pub(crate) async fn goes(&self, client: &str) {
-        self.status(client, "tcpclean", &format!("{client}-1")).await;
+        self.disconnects(client).await;
         self.until_online(client, false).await;
+    }
+
+    pub(crate) async fn disconnects(&self, client: &str) {
+        self.status(client, "tcpclean", &format!("{client}-1")).await;
     }
 
     async fn until_status_topic(&self) {

@@ -71,6 +71,10 @@ pub enum Event {
     Due {
         online: BTreeSet<ClientId>,
     },
+    /// The RTC server was asked, since reports of it may be missing: all that is connected now.
+    Connected {
+        connected: BTreeSet<ParticipationId>,
+    },
     /// The service starts again: all that is connected now.
     Restarted {
         connected: BTreeSet<ParticipationId>,

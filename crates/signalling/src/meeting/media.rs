@@ -28,6 +28,15 @@ impl Turn<'_> {
         }
     }
 
+    /// What is connected now, whatever was reported: who is in the same state as before is so since the same moment.
+    pub(super) fn connected(&mut self, connected: &BTreeSet<ParticipationId>) {
+        let stays = self.meeting.members.iter().map(|stay| stay.participation);
+        let devices = self.meeting.pending().flat_map(|ring| &ring.devices).map(|device| device.participation);
+        for participation in stays.chain(devices).collect::<Vec<_>>() {
+            self.set_media(participation, connected.contains(&participation));
+        }
+    }
+
     pub(super) fn online(&mut self, client: &ClientId, online: bool) {
         let now_ms = self.now_ms;
         for stay in self.meeting.members.iter_mut().filter(|stay| stay.client == *client) {

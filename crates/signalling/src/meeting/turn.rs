@@ -75,6 +75,7 @@ impl<'c> Turn<'c> {
             Event::Online { client, online } => self.online(&client, online),
             Event::Unreachable { user } => self.unreachable(&user),
             Event::Due { online } => self.gone_members(&online),
+            Event::Connected { connected } => self.connected(&connected),
             Event::Restarted { connected, online } => self.restarted(&connected, &online),
             Event::ChannelClosed => self.meeting.closed = self.meeting.is_over(),
         }

@@ -341,6 +341,29 @@ fn a_restart_of_the_service_begins_gone_times_anew_and_keeps_ring_deadlines() {
 }
 
 #[test]
+fn asking_who_is_connected_begins_no_time_anew_for_who_is_known_to_be_away() {
+    let mut world = World::in_call();
+    world.media("bob.phone", MediaChange::Joined);
+    world.media("bob.phone", MediaChange::Lost);
+    world.goes("bob.phone");
+    world.pass(15);
+    world.event(Event::Connected { connected: BTreeSet::new() });
+    world.forget();
+    world.pass(5);
+    assert_eq!(world.got("alice.phone"), ["ended(left)"]);
+}
+
+#[test]
+fn who_is_found_connected_is_in_and_who_is_not_is_lost() {
+    let mut world = World::in_call();
+    let bob = world.participation("bob.phone");
+    world.event(Event::Connected { connected: [bob].into() });
+    assert_eq!((state_of(&world, "alice"), state_of(&world, "bob")), (MemberState::Joining, MemberState::In));
+    world.event(Event::Connected { connected: BTreeSet::new() });
+    assert_eq!((state_of(&world, "alice"), state_of(&world, "bob")), (MemberState::Joining, MemberState::Lost));
+}
+
+#[test]
 fn a_join_gives_fresh_parameters_for_the_same_stay() {
     let mut world = World::in_call();
     let before = world.participation("bob.phone");

@@ -1,0 +1,176 @@
+//! Reports of the RTC server that wait to be told. Pure.
+//!
+//! Those of one channel keep their order and are told one after the other, channels in turn. Where too many wait, those
+//! of that channel are given up, and the RTC server is to be asked instead.
+
+use signalling::ParticipationId;
+use signalling::meeting::MediaChange;
+use std::collections::{HashMap, VecDeque};
+use uuid::Uuid;
+
+/// Reports of all channels that wait.
+const WAITING_MAX: usize = 16_384;
+const OF_A_CHANNEL_MAX: usize = 1_024;
+
+pub(crate) type Change = (ParticipationId, MediaChange);
+
+/// What is to be told to one meeting.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub meeting: Uuid,
+    /// First the RTC server is asked what is.
+    pub ask: bool,
+    pub changes: VecDeque<Change>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    ask: bool,
+    changes: VecDeque<Change>,
+    /// Something is being told to this meeting.
+    busy: bool,
+}
+
+pub(crate) struct Reports {
+    by_meeting: HashMap<Uuid, Waiting>,
+    ready: VecDeque<Uuid>,
+    waiting: usize,
+    max: usize,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Self::holding(WAITING_MAX)
+    }
+}
+
+impl Reports {
+    fn holding(max: usize) -> Self {
+        Self { by_meeting: HashMap::new(), ready: VecDeque::new(), waiting: 0, max }
+    }
+
+    pub(crate) fn push(&mut self, meeting: Uuid, change: Change) {
+        let is_full = self.waiting >= self.max;
+        let waiting = self.waiting_of(meeting);
+        if !is_full && waiting.changes.len() < OF_A_CHANNEL_MAX {
+            waiting.changes.push_back(change);
+            self.waiting += 1;
+        } else {
+            self.ask(meeting);
+        }
+    }
+
+    /// Whatever was reported, what is now is to be asked: what waits says less.
+    pub(crate) fn ask(&mut self, meeting: Uuid) {
+        let waiting = self.waiting_of(meeting);
+        waiting.ask = true;
+        let given_up = std::mem::take(&mut waiting.changes).len();
+        self.waiting -= given_up;
+    }
+
+    /// Until `done` says so, nothing else is told to its meeting.
+    pub(crate) fn next(&mut self) -> Option<Told> {
+        let meeting = self.ready.pop_front()?;
+        let waiting = self.by_meeting.get_mut(&meeting)?;
+        waiting.busy = true;
+        let told = Told { meeting, ask: waiting.ask, changes: std::mem::take(&mut waiting.changes) };
+        waiting.ask = false;
+        self.waiting -= told.changes.len();
+        Some(told)
+    }
+
+    pub(crate) fn done(&mut self, meeting: Uuid) {
+        let Some(waiting) = self.by_meeting.get_mut(&meeting) else { return };
+        waiting.busy = false;
+        if waiting.ask || !waiting.changes.is_empty() {
+            self.ready.push_back(meeting);
+        } else {
+            self.by_meeting.remove(&meeting);
+        }
+    }
+
+    fn waiting_of(&mut self, meeting: Uuid) -> &mut Waiting {
+        let waiting = self.by_meeting.entry(meeting).or_default();
+        if !waiting.busy && !waiting.ask && waiting.changes.is_empty() {
+            self.ready.push_back(meeting);
+        }
+        waiting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use MediaChange::{Back, Joined, Lost};
+
+    const ANN: ParticipationId = ParticipationId(Uuid::from_u128(100));
+
+    fn told(meeting: u128, ask: bool, changes: &[MediaChange]) -> Told {
+        let changes = changes.iter().map(|change| (ANN, *change)).collect();
+        Told { meeting: Uuid::from_u128(meeting), ask, changes }
+    }
+
+    fn push(reports: &mut Reports, meeting: u128, change: MediaChange) {
+        reports.push(Uuid::from_u128(meeting), (ANN, change));
+    }
+
+    fn drained(reports: &mut Reports) -> Vec<Told> {
+        let all = std::iter::from_fn(|| {
+            let told = reports.next()?;
+            reports.done(told.meeting);
+            Some(told)
+        });
+        all.collect()
+    }
+
+    #[test]
+    fn a_channel_is_told_in_order_and_one_at_a_time() {
+        let mut reports = Reports::default();
+        push(&mut reports, 1, Joined);
+        push(&mut reports, 2, Joined);
+        push(&mut reports, 1, Lost);
+        assert_eq!(reports.next().unwrap(), told(1, false, &[Joined, Lost]));
+        push(&mut reports, 1, Back);
+        assert_eq!(reports.next().unwrap(), told(2, false, &[Joined]));
+        assert_eq!(reports.next(), None, "the first is still being told");
+        reports.done(Uuid::from_u128(1));
+        reports.done(Uuid::from_u128(2));
+        assert_eq!(drained(&mut reports), [told(1, false, &[Back])]);
+        assert!(reports.by_meeting.is_empty() && reports.waiting == 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_asked_for_and_what_comes_after_it_is_told() {
+        let mut reports = Reports::holding(2);
+        for (meeting, change) in [(1, Joined), (2, Joined), (1, Lost)] {
+            push(&mut reports, meeting, change);
+        }
+        push(&mut reports, 1, Back);
+        push(&mut reports, 3, Joined);
+        assert_eq!(drained(&mut reports), [told(1, true, &[Back]), told(2, false, &[Joined]), told(3, true, &[])]);
+        assert!(reports.by_meeting.is_empty() && reports.waiting == 0);
+    }
+
+    #[test]
+    fn one_channel_does_not_fill_the_room_of_the_others() {
+        let mut reports = Reports::default();
+        for _ in 0..=OF_A_CHANNEL_MAX {
+            push(&mut reports, 1, Lost);
+        }
+        assert_eq!(drained(&mut reports), [told(1, true, &[])]);
+        assert_eq!(reports.waiting, 0);
+    }
+
+    #[test]
+    fn asking_while_something_is_told_is_done_after_it() {
+        let mut reports = Reports::default();
+        push(&mut reports, 1, Joined);
+        let first = reports.next().unwrap();
+        reports.ask(first.meeting);
+        assert_eq!(reports.next(), None);
+        reports.done(first.meeting);
+        assert_eq!(drained(&mut reports), [told(1, true, &[])]);
+    }
+}

@@ -1,0 +1,116 @@
+//! The catalog takes nothing for a while, or reports of the RTC server are missing: in the end everything is as if nothing
+//! had been.
+
+use crate::held::Write;
+use crate::world::{World, channel, until};
+use meeting::contract::Rig as _;
+use signalling::meeting::Ticket;
+use signalling::{ClientId, DownBody, MeetingId, MemberState, UpBody};
+
+impl World {
+    /// Joins the channel as the answer to `state` says.
+    async fn joins(
+        &mut self,
+        client: &str,
+        meeting: MeetingId,
+    ) -> (signalling::ChannelId, signalling::ParticipationId) {
+        let join = self.state(client).await.call.unwrap().join.unwrap();
+        let ticket = Ticket {
+            meeting,
+            user: join.user.clone(),
+            client: ClientId(crate::world::client_id(client)),
+            participation: join.participation,
+            waiting: false,
+            rights: self.claims(&join).rights,
+            profile: join.profile,
+        };
+        let connection = self.rtc.join(ticket).await.unwrap();
+        self.until_shown(client, meeting, MemberState::In).await;
+        connection
+    }
+
+    async fn shown(&mut self, client: &str, meeting: MeetingId) -> MemberState {
+        let user = client.split('.').next().unwrap();
+        self.ask("alice.phone", meeting, UpBody::Roster {}).await;
+        loop {
+            let answer = self.next("alice.phone").await;
+            if let (DownBody::Roster(roster), Some(_)) = (answer.body, answer.envelope.in_reply_to) {
+                return roster.members.iter().find(|member| member.user.as_str() == user).unwrap().state;
+            }
+        }
+    }
+
+    async fn until_shown(&mut self, client: &str, meeting: MeetingId, state: MemberState) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while self.shown(client, meeting).await != state {
+            assert!(std::time::Instant::now() < deadline, "{client} is not shown as {state:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        }
+    }
+
+    async fn until_refused(&self, write: impl Fn(&Write) -> bool) {
+        until("a write is refused", async || self.hold.written().iter().any(&write)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_goes_while_the_catalog_takes_nothing_is_offline_after_it() {
+    let mut world = World::new().await;
+    world.hold.refuse_writes(true);
+    world.disconnects("carol.phone").await;
+    world.until_refused(|write| matches!(write, Write::OnlineEvents(_))).await;
+    until("it is given back", async || !world.hidden_for().is_empty()).await;
+    world.disconnects("bob.laptop").await;
+    // Longer than what was given back is hidden.
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    assert_eq!(world.hidden_for().len(), 1, "nothing is received, so no hand-out is used up");
+    world.hold.refuse_writes(false);
+    world.until_online("carol.phone", false).await;
+    world.until_online("bob.laptop", false).await;
+    world.state("alice.phone").await;
+}
+
+#[tokio::test]
+async fn media_that_is_lost_while_the_catalog_takes_nothing_is_shown_as_lost_after_it() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    let (channel, participation) = world.joins("bob.phone", meeting).await;
+    world.hold.refuse_writes(true);
+    world.rtc.report(&channel, participation, meeting::ChannelEventKind::Lost);
+    world.until_refused(|write| *write == Write::Commit).await;
+    world.rtc.hang_up(&channel, participation);
+    world.hold.refuse_writes(false);
+    world.until_shown("bob.phone", meeting, MemberState::Lost).await;
+}
+
+#[tokio::test]
+async fn who_joined_while_nobody_heard_the_rtc_server_is_found_by_asking_it() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    world.rtc.lose_receiver();
+    world.joins("bob.phone", meeting).await;
+}
+
+#[tokio::test]
+async fn an_rtc_server_that_has_forgotten_a_channel_is_told_all_of_it_again() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    world.joins("bob.phone", meeting).await;
+    world.rtc.lose_everything();
+    world.until_shown("bob.phone", meeting, MemberState::Lost).await;
+    until("its channel is open", async || world.rtc.is_open(&channel(meeting))).await;
+    world.joins("bob.phone", meeting).await;
+}
+
+#[tokio::test]
+async fn after_an_outage_the_rtc_server_is_asked_what_was_not_heard() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    let (channel, participation) = world.joins("bob.phone", meeting).await;
+    world.hold.refuse_writes(true);
+    world.disconnects("carol.phone").await;
+    world.until_refused(|write| matches!(write, Write::OnlineEvents(_))).await;
+    world.rtc.hang_up_unheard(&channel, participation);
+    world.hold.refuse_writes(false);
+    world.until_shown("bob.phone", meeting, MemberState::Lost).await;
+}
