@@ -58,7 +58,9 @@ export class Calls {
     if (!this.#shell.isUp()) call.signalling("down");
     this.#shell.began(call);
     void call.openDevices(media === "video" ? ["microphone", "camera"] : ["microphone"]);
-    this.#shell.requests.ask({ type: "create", callees, media, title }, call.meeting).then(
+    // What is asked from its connection on, and no earlier, may be expected to know of it.
+    const posted = () => call.changes();
+    this.#shell.requests.ask({ type: "create", callees, media, title }, call.meeting, posted).then(
       (answer) => this.#created(call, answer),
       (error) => this.#notCreated(call, error),
     );
@@ -95,7 +97,7 @@ export class Calls {
 
   ring(ring: Ring): void {
     const known = this.#byMeeting.get(ring.meeting);
-    if (known) return known.stillRings(ring);
+    if (known) return known.stillRings(ring, (type) => this.#shell.requests.saysAgain(type, ring.meeting));
     const call = this.#adopt(new Call(incoming(this.#shell.me(), ring), this.#services(), ring));
     this.#shell.rings(call);
     call.sayThatItRings();
@@ -105,7 +107,8 @@ export class Calls {
   stopRing(invitation: InvitationId, reason: RingStop): void {
     const call = this.all().find((other) => other.invitation === invitation);
     if (!call || reason.why === "admitted" || reason.why === "declined") return;
-    if (reason.why === "ended") return call.signal(reason.signal);
+    // Where a ring has become a call, its end says nothing of that one.
+    if (reason.why === "ended") return call.state.admitted ? undefined : call.signal(reason.signal);
     const missed = reason.why === "deadline" || (reason.why === "gone" && reason.missed);
     // Whose accept has no answer, and who is neither rung nor in the call by the state, has missed how it ended.
     const unanswered = call.state.phase === "accepting" && reason.why === "gone";
@@ -119,7 +122,9 @@ export class Calls {
    */
   standing(standing: StandingCall | undefined, asked_at_ms: number): void {
     const here = standing?.here ? standing : undefined;
-    const earlier = this.all().filter((call) => call.changed_at_ms < asked_at_ms && isUnderWay(call));
+    const saysAgain = ({ meeting }: Call) => this.#shell.requests.saysAgain("create", meeting);
+    const isJudged = (call: Call) => call.changed_at_ms < asked_at_ms && isUnderWay(call) && !saysAgain(call);
+    const earlier = this.all().filter(isJudged);
     const crossed = here && !this.#isIn(here.meeting) && earlier.find(({ state }) => !state.admitted);
     if (crossed && crossed.meeting !== here.meeting) this.#crossed(crossed, here.meeting);
     for (const call of earlier) {

@@ -198,7 +198,6 @@ export class Client extends Emitter<ClientEvents> {
   rejoin(meeting: MeetingId, { video }: { video?: boolean } = {}): Call {
     const joinable = this.#joinable.find((other) => other.meeting === meeting);
     if (!joinable) throw new Error("there is no such meeting to come back to");
-    this.#setJoinable(this.#joinable.filter((other) => other !== joinable));
     return this.#calls.rejoin(joinable, video ?? joinable.media === "video");
   }
 

@@ -125,9 +125,9 @@ export class Controller implements Actions {
   accept(key: string, video: boolean): void {
     const call = this.#ringing.get(key);
     if (!call) return;
+    void call.accept({ video });
     this.#ringing.delete(key);
     this.#enter(call);
-    void call.accept({ video });
   }
 
   rejoin(meeting: string): void {
@@ -214,10 +214,21 @@ export class Controller implements Actions {
     this.#model.spoken.value = t("live.rings", { name: call.state.from?.name ?? "" });
     this.#showRinging();
     call.on("state", (state) => {
-      if (state.phase === "incoming") return this.#showRinging();
+      if (state.phase === "incoming") return this.#ringsOn(key, call);
       if (this.#ringing.delete(key)) this.#showRinging();
       if (state.phase === "ended" && call !== this.#call) this.#ringEnded(state);
     });
+  }
+
+  /** Also after an accept that came to nothing. */
+  #ringsOn(key: string, call: Call): void {
+    this.#ringing.set(key, call);
+    if (call === this.#call) {
+      this.#call = undefined;
+      this.#model.call.value = this.#model.media.value = undefined;
+      this.#notice(t("error.refused_expired"));
+    }
+    this.#showRinging();
   }
 
   #ringEnded(state: CallState): void {

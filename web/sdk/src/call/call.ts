@@ -212,6 +212,11 @@ export class Call extends Emitter<CallEvents> {
     }
   }
 
+  /** @internal Questions that were asked until now do not know how it stands. */
+  changes(): void {
+    this.changed_at_ms = LOCAL.monotonic_ms();
+  }
+
   /** @internal */
   warm(): void {
     if (this.#warm) this.#session.warm(this.#warm);
@@ -236,10 +241,10 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /** @internal The service says that the ring stands, and perhaps that it has not heard what was said here. */
-  stillRings({ ringing }: Ring): void {
+  stillRings({ ringing }: Ring, saysAgain: (type: UpBody["type"]) => boolean): void {
     const { phase } = this.#state;
-    if (phase === "accepting" && !this.#answering) void this.#answer();
-    if (phase === "incoming" && !ringing) this.sayThatItRings();
+    if (phase === "accepting" && !this.#answering && !saysAgain("accept")) void this.#answer();
+    if (phase === "incoming" && !ringing && !saysAgain("ringing")) this.sayThatItRings();
   }
 
   /** @internal */
@@ -282,14 +287,20 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /**
-   * A refused accept is the end of the ring, unless it came too late by a clock that is wrong: the state answer says what
-   * stands. Any other refusal is a problem to show.
+   * A refused accept is the end of the ring, unless it came too late by a clock that is wrong: then it rings on. Any other
+   * refusal is a problem to show.
    */
   #refused({ code, words }: DownOf<"refused">, request: UpBody["type"] | undefined): void {
     const error = refusal(code, words);
     const isAnswer = this.#state.phase === "accepting" && (request ?? "accept") === "accept";
-    if (isAnswer && code !== "expired") this.apply({ type: "local_end", end: { reason: "refused", error } });
-    else this.emit("problem", { error });
+    if (isAnswer && code !== "expired") return this.apply({ type: "local_end", end: { reason: "refused", error } });
+    if (isAnswer && this.invitation) this.#ringsOn();
+    this.emit("problem", { error });
+  }
+
+  #ringsOn(): void {
+    this.#closeDevices();
+    this.apply({ type: "local_unanswered" });
   }
 
   /** Asks for the whole roster until it covers what was missed. */
@@ -315,7 +326,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** Others are to see in the roster what does not come from here. */
   #entered(): void {
-    this.changed_at_ms = LOCAL.monotonic_ms();
+    this.changes();
     for (const track of ["audio", "video"] as const) {
       if (this.#state.muted[track]) void this.#tell({ type: "mute", track });
     }
@@ -366,6 +377,10 @@ export class Call extends Emitter<CallEvents> {
   /** The media path of a call that was left stands until the service knows: nobody is to read that it broke. */
   #end(): void {
     this.#session.stop(this.#left);
+    this.#closeDevices();
+  }
+
+  #closeDevices(): void {
     for (const device of ["microphone", "camera"] as const) {
       this.#own[device]?.stop();
       delete this.#own[device];

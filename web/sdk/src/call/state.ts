@@ -4,6 +4,7 @@
  * ```
  *  calling --another one is in--> joined --ended/leave--> ended
  *  incoming --accept--> accepting --admitted--> joined        (any) --ended/refused--> ended
+ *     ^----expired--------/
  * ```
  *
  * Nothing here is asked of a method's return value: the service's signals decide.
@@ -90,6 +91,8 @@ export interface CallState {
 /** What happens on this side. */
 export type LocalEvent =
   | { type: "local_accept" }
+  /** The accept came to nothing, and the ring stands. */
+  | { type: "local_unanswered" }
   | { type: "local_roster"; roster: Roster }
   /** The state answer says that this device is in. */
   | { type: "local_admitted"; meeting: MeetingId; roster: Roster }
@@ -202,6 +205,8 @@ function local(state: CallState, event: CallEvent): CallState {
   switch (event.type) {
     case "local_accept":
       return state.phase === "incoming" ? { ...state, phase: "accepting" } : state;
+    case "local_unanswered":
+      return state.phase === "accepting" ? { ...state, phase: "incoming" } : state;
     case "local_admitted":
       return withoutUnheard(admitted(state, event.roster, event.meeting, event.at_ms));
     case "local_roster":

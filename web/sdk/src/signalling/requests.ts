@@ -23,6 +23,7 @@ type Answer = Exclude<Down, DownOf<"refused">>;
 interface Waiting {
   resolve(answer: Answer): void;
   reject(error: ConvokeError): void;
+  posted(): void;
 }
 
 /** What was sent under one signal id. */
@@ -46,6 +47,8 @@ export class Requests {
   readonly #learnTime: () => Promise<unknown>;
   readonly #waiting = new Map<SignalId, Waiting>();
   readonly #sent = new Map<SignalId, Sent>();
+  /** To be sent again, once the clock is learnt. */
+  readonly #late = new Set<Sent>();
 
   constructor(outbox: Outbox, clock: ServiceClock, learnTime: () => Promise<unknown> = async () => {}) {
     this.#outbox = outbox;
@@ -59,13 +62,13 @@ export class Requests {
   }
 
   /**
-   * Resolves with the answer.
+   * Resolves with the answer. `posted` is called when the service's broker has the request.
    *
    * # Errors
    * `refused_…` as the service says, `no_answer_from_service`, or what the way there raises.
    */
-  ask(body: UpBody, meeting?: MeetingId): Promise<Answer> {
-    return new Promise<Answer>((resolve, reject) => this.#ask({ body, meeting, again: false }, { resolve, reject }));
+  ask(body: UpBody, meeting?: MeetingId, posted: () => void = () => {}): Promise<Answer> {
+    return new Promise((resolve, reject) => this.#ask({ body, meeting, again: false }, { resolve, reject, posted }));
   }
 
   /**
@@ -83,6 +86,11 @@ export class Requests {
       return { request, isDone: true };
     }
     return { request, isDone: this.#settle(id, signal) };
+  }
+
+  /** Whether such a request is to be sent again. */
+  saysAgain(type: UpBody["type"], meeting: MeetingId): boolean {
+    return [...this.#late].some((sent) => sent.body.type === type && sent.meeting === meeting);
   }
 
   waitsFor(answer: Down): boolean {
@@ -104,13 +112,15 @@ export class Requests {
     this.#waiting.set(up.id, waiting);
     const giveUp = (error: ConvokeError) => this.#waiting.delete(up.id) && waiting.reject(error);
     setTimeout(() => giveUp(new ConvokeError("no_answer_from_service", up.type)), ttl_ms(up));
-    this.#post(up).catch(giveUp);
+    this.#post(up).then(waiting.posted, giveUp);
   }
 
   async #again(id: SignalId, sent: Sent): Promise<void> {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
+    this.#late.add(sent);
     await this.#learnTime();
+    this.#late.delete(sent);
     const again = { ...sent, again: true };
     if (waiting) return this.#ask(again, waiting);
     // What becomes of it is told by signals, or not at all: nobody waits for its PUBACK any more.

@@ -88,6 +88,8 @@ export class Person {
     if (state.admitted) return this.follows(call);
     if (state.phase !== "ended" || !this.#rings.delete(invitation)) return;
     const reason = state.end?.reason ?? "";
+    // It has become the call that was made here.
+    if (reason === "met") return;
     if (reason === "no_answer" && state.end?.by === undefined) this.#miss(invitation);
     this.#over.push({ invitation, reason });
   }

@@ -162,7 +162,10 @@ export class Player {
       case "join":
         return this.#person.follows(this.#client.rejoin(meeting()));
       case "mute":
-        return void this.#person.call(meeting())?.mute(track);
+        this.#person.mutes = true;
+        void this.#person.call(meeting())?.mute(track);
+        this.#person.mutes = false;
+        return;
       case "unmute":
         return void this.#person.call(meeting())?.unmute(track);
       default:

@@ -38,7 +38,8 @@ export class World {
   #wire: Wire | undefined;
   #connected = false;
   readonly #listeners = new Map<string, (() => void)[]>();
-  readonly #began_ms = performance.now();
+  /** True time when the present page began, and that page's own clock then. */
+  #life = { at_ms: START_MS, page_ms: performance.now() };
 
   constructor(scenario: Scenario) {
     this.#window = scenario.window;
@@ -51,7 +52,7 @@ export class World {
 
   /** True time, which is the service's. */
   get now_ms(): number {
-    return Math.round(START_MS + performance.now() - this.#began_ms);
+    return Math.round(this.#life.at_ms + performance.now() - this.#life.page_ms);
   }
 
   /** Makes connections that stay unanswered until `connect`. */
@@ -86,7 +87,10 @@ export class World {
     this.#cut();
     this.#wire = undefined;
     this.#listeners.clear();
+    const [at_ms, wall_ms] = [this.now_ms, Date.now()];
     vi.clearAllTimers();
+    this.#life = { at_ms, page_ms: performance.now() };
+    vi.setSystemTime(wall_ms);
   }
 
   send(step: Step): void {
