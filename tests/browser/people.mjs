@@ -11,9 +11,14 @@ const LOOK_EVERY_MS = 50;
 /** How long nothing must come for it to have stopped; a sound packet comes every 20 ms. */
 const STILL_MS = 1_000;
 
-/** Lets `user` open their link in a browser, or in one of its contexts (a profile, with its own storage). */
-export async function open(browser, server, user, { link = "", ...options } = {}) {
+/**
+ * Lets `user` open their link in a browser, or in one of its contexts (a profile, with its own storage). `init` runs in its
+ * pages before their own code, `route` may come between them and the network.
+ */
+export async function open(browser, server, user, { link = "", init, route, ...options } = {}) {
   const context = browser.newContext ? await browser.newContext({ viewport: LAPTOP, ...options }) : browser;
+  if (init) await context.addInitScript(init);
+  if (route) await route(context);
   return new Person(context, server, user).opens(await server.link(user, link));
 }
 
@@ -192,12 +197,16 @@ export class Person {
     return this.page.evaluate(() => window.observed.rings);
   }
 
-  /** Keeps all words that an element shows from now on, however briefly. */
+  /** Keeps all words that an element comes to show from now on, however briefly. */
   async writesDown(id) {
     await this.page.evaluate((wanted) => {
       const words = new Set();
       window.writtenDown = words;
-      const look = () => words.add(document.querySelector(`[data-testid=${wanted}]`)?.textContent ?? "");
+      const shown = () => document.querySelector(`[data-testid=${wanted}]`)?.textContent ?? "";
+      let last = shown();
+      const look = () => {
+        if (shown() !== last) words.add((last = shown()));
+      };
       new MutationObserver(look).observe(document.body, { childList: true, subtree: true, characterData: true });
     }, id);
   }

@@ -97,6 +97,31 @@ for (const [name, transport] of Object.entries(transports)) {
   }
 }
 
+for (const receiveMaximum of [1, 2, 32, 1_000]) {
+  test(`who was called by more than fit into a window of ${receiveMaximum} is answered what stands`, async () => {
+    const CALLERS = 34;
+    const url = `ws://localhost:${server.http}/mqtt`;
+    const away = await server.register(`wanted-${receiveMaximum}`, "js");
+    for (let n = 0; n < CALLERS; n++) {
+      const caller = await connect(url, await server.register(`caller-${receiveMaximum}-${n}`, "js"));
+      const create = { meeting: uuid7(), callees: [`wanted-${receiveMaximum}`], media: "audio" };
+      await caller.publishAsync("meeting-up/create", request("create", create), { qos: 1 });
+      await nextOf(caller, "admitted");
+    }
+    const properties = { sessionExpiryInterval: 3600, receiveMaximum };
+    const callee = await connect(url, away, { properties });
+    await callee.publishAsync("meeting-up/state", request("state", {}), { qos: 1 });
+    const { rings } = JSON.parse((await nextOf(callee, "state")).payload);
+    assert.ok(rings.length > 0);
+  });
+}
+
+/** The next message of one type. */
+async function nextOf(client, type) {
+  const message = await client.next();
+  return message.topic.endsWith(`/${type}`) ? message : nextOf(client, type);
+}
+
 test("a message to a device that is off arrives when it connects, with its user properties", async () => {
   const device = await server.register("away", "js");
   const service = await connect(`mqtt://localhost:${server.mqtt}`, { client_id: "GID_dev@@@js-service", ...server.service("GID_dev@@@js-service") });

@@ -6,10 +6,11 @@ import { ServiceClock } from "../src/core/clock.ts";
 import type { Credentials } from "../src/core/login.ts";
 import { type Incoming, type MqttConnect, openConnection } from "../src/signalling/connection.ts";
 import { decodeDown } from "../src/signalling/decode.ts";
+import { Freshness } from "../src/signalling/freshness.ts";
 import { Link, type LinkState } from "../src/signalling/link.ts";
 import { Outbox } from "../src/signalling/outbox.ts";
 import { Requests } from "../src/signalling/requests.ts";
-import { state } from "./fixtures.ts";
+import { clockAt, state } from "./fixtures.ts";
 
 /** The other end of MQTT.js: a socket that shows every packet and sends what the test says. */
 class Peer {
@@ -173,6 +174,24 @@ describe("a connection", () => {
     await server.expect("puback", 1);
     expect(server.packets.filter((packet) => packet.cmd === "puback")).toMatchObject([{ messageId: 8 }]);
   });
+
+  test.each([1, 2, 32, 1_000])(
+    "lets each PUBACK go as its message is stored: a window of %i never closes",
+    async (window) => {
+      const server = await peer();
+      const { connected } = open(server, async () => {
+        await new Promise((resolve) => setImmediate(resolve));
+        return () => {};
+      });
+      await connected;
+      const messages = 1_100;
+      for (let sent = 0; sent < messages; sent++) {
+        await server.expect("puback", sent - window + 1);
+        server.invite((sent % 60_000) + 1, true);
+      }
+      await server.expect("puback", messages);
+    },
+  );
 
   test("closes without a PUBACK if the message could not be stored", async () => {
     const server = await peer();
@@ -375,5 +394,59 @@ describe("decoding", () => {
 
   test.each(["", "{", "[]", '{"type":"state"}', "\u0000"])("drops %j", (text) => {
     expect(decodeDown("meeting-down/p2p/c/state", bytes(text))).toBeUndefined();
+  });
+});
+
+describe("what of meeting-down is news", () => {
+  const T = 1_000_000;
+  const signal = (type: string, more = {}) =>
+    ({
+      v: 1,
+      id: `${type}-${JSON.stringify(more)}`,
+      meeting: "m1",
+      sent_at_ms: T,
+      expires_at_ms: T + 20_000,
+      type,
+      ...more,
+    }) as never;
+  const fresh = (now_ms = T) => new Freshness(clockAt(() => now_ms));
+
+  test("is each signal once, as long as a thousand others have not come since", () => {
+    const made = fresh();
+    expect([made.isNews(signal("ringing"), 0), made.isNews(signal("ringing"), 0)]).toEqual([true, false]);
+    for (let i = 0; i < 1_000; i++) made.isNews(signal("ringing", { i }), 0);
+    expect(made.isNews(signal("ringing"), 0)).toBe(false);
+  });
+
+  test.each(["muted", "blocked", "roster", "roster_changed", "state"])("is no %s that has expired", (type) => {
+    expect(fresh(T + 20_000).isNews(signal(type, { rev: 5 }), 0)).toBe(false);
+  });
+
+  test("is whatever has come while the service's clock is a guess", () => {
+    const local = { wall_ms: () => T + 60_000, monotonic_ms: () => 0 };
+    expect(new Freshness(new ServiceClock(local)).isNews(signal("muted", { rev: 5 }), 0)).toBe(true);
+  });
+
+  test.each(["ended", "rejected", "busy", "unmute_asked"])("is %s, however old", (type) => {
+    expect(fresh(T + 60_000).isNews(signal(type, { rev: 1 }), 9)).toBe(true);
+  });
+
+  test.each(["blocked", "roster", "roster_changed", "admitted"])(
+    "is no %s older than the roster that is known",
+    (type) => {
+      const made = fresh();
+      expect(made.isNews(signal(type, { rev: 4, roster: { rev: 4 } }), 5)).toBe(false);
+      expect(made.isNews(signal(type, { rev: 5, roster: { rev: 5 } }), 5)).toBe(true);
+    },
+  );
+
+  test("is no admission or roster below the end of their meeting; the end of one callee's ring is none", () => {
+    const made = fresh();
+    made.isNews(signal("ended", { rev: 9, user: "carol" }), 0);
+    expect(made.isNews(signal("roster", { rev: 8 }), 0)).toBe(true);
+    made.isNews(signal("ended", { rev: 9 }), 0);
+    expect(made.isNews(signal("admitted", { rev: 8, roster: { rev: 8 } }), 0)).toBe(false);
+    expect([made.isOver("m1", 8), made.isOver("m1", 9), made.isOver("m2", 1)]).toEqual([true, false, false]);
+    expect(made.isNews(signal("admitted", { rev: 11, roster: { rev: 11 } }), 0)).toBe(true);
   });
 });
