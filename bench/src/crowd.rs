@@ -101,6 +101,8 @@ impl Crowd {
     /// Starts to connect; [`Seen::Connected`] or [`Seen::Lost`] follows.
     pub(crate) fn connect(&mut self, who: usize) -> Result<()> {
         let mut stream = TcpStream::connect(self.server).context("no connection to the server")?;
+        // A terminal that says two things at once must not wait for the first one's TCP acknowledgement.
+        stream.set_nodelay(true)?;
         self.poll.registry().register(&mut stream, Token(who), Interest::READABLE | Interest::WRITABLE)?;
         let seat = &mut self.seats[who];
         seat.unsent.clear();
