@@ -3,6 +3,7 @@
 use crate::change::change;
 use crate::clock;
 use crate::config::Config;
+use crate::contacts::Contacts;
 use crate::known::{Known, Memory};
 use crate::mail;
 use crate::outage::Gate;
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub reconciler: Reconciler,
     pub gate: Gate,
     pub memory: Memory,
+    pub contacts: Contacts,
     /// Rows of the outbox that are sent and not forgotten yet.
     pub sent: std::sync::Mutex<Vec<i64>>,
     /// There is something in the outbox.

@@ -19,6 +19,7 @@ mod change;
 pub mod channels;
 mod clock;
 mod config;
+mod contacts;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod deciding;

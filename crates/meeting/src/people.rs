@@ -1,6 +1,5 @@
 //! What the catalog knows of users and their devices.
 
-use crate::config::Config;
 use catalog::{Catalog, CatalogError, DeviceState, Tie, User};
 use signalling::meeting::{Callee, Meeting};
 use signalling::{ClientId, Contact, MeetingId, Presence, UserName};
@@ -57,11 +56,9 @@ fn online_first(devices: &[&DeviceState]) -> Vec<ClientId> {
     on.chain(off).map(|device| ClientId(device.client_id.clone())).collect()
 }
 
-/// Whom this user may call: all others of the instance.
-pub(crate) async fn contacts(catalog: &dyn Catalog, own: &UserName) -> Result<Vec<Contact>, CatalogError> {
-    let mut users = catalog.users(None, Config::CONTACTS_MAX + 1).await?;
-    users.retain(|user| user.user != own.0);
-    users.truncate(Config::CONTACTS_MAX as usize);
+/// The first users of the instance, with their presence.
+pub(crate) async fn first_by_name(catalog: &dyn Catalog, count: u32) -> Result<Vec<Contact>, CatalogError> {
+    let users = catalog.users(None, count).await?;
     let names: Vec<String> = users.iter().map(|user| user.user.clone()).collect();
     let ties = catalog.engagements_of(&names).await?;
     let in_call = ties.into_iter().filter(|tie| tie.kind == Tie::In).map(|tie| tie.user).collect::<HashSet<_>>();

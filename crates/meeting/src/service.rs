@@ -2,6 +2,7 @@
 
 use crate::channels::Channels;
 use crate::config::Config;
+use crate::contacts::Contacts;
 use crate::deciding::{Shared, Undecided};
 use crate::known::Memory;
 use crate::outage::{self, Gate};
@@ -58,6 +59,7 @@ impl MeetingService {
             reconciler: Reconciler::new(channels),
             gate: Gate::default(),
             memory: Memory::default(),
+            contacts: Contacts::default(),
             sent: std::sync::Mutex::default(),
             outbox: Notify::new(),
             deadlines: Notify::new(),

@@ -4,7 +4,6 @@ use super::Asked;
 use crate::clock;
 use crate::config::Config;
 use crate::deciding::{Extra, Undecided};
-use crate::people;
 use catalog::{Engagement, Tie, UserState};
 use serde::Serialize;
 use signalling::meeting::{Actor, Event, Meeting, Outgoing, Parent, Request};
@@ -16,7 +15,7 @@ const ANSWER_BYTES_MAX: usize = 60 * 1024;
 
 impl Asked<'_> {
     pub(super) async fn contacts(&self, actor: &Actor) -> Result<(), Undecided> {
-        let mut users = people::contacts(&*self.shared.catalog, &actor.user).await?;
+        let mut users = self.shared.contacts.of(&*self.shared.catalog, &actor.user).await?;
         while is_too_long(&users) && users.pop().is_some() {}
         self.shared.send_straight(self.answer(DownBody::Contacts { users }), None).await
     }

@@ -1,0 +1,82 @@
+//! Whom a user may call: all others of the instance, the first ones by name.
+//!
+//! All users are shown the same ones, and after an outage all ask at once. Whoever asks while the catalog is being read
+//! waits for the next reading, and shares it with all who wait: an answer is never older than its question.
+
+use crate::config::Config;
+use crate::people;
+use catalog::{Catalog, CatalogError};
+use signalling::{Contact, UserName};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Mutex;
+
+#[derive(Default)]
+pub(crate) struct Contacts {
+    questions: AtomicU64,
+    last: Mutex<Reading>,
+}
+
+#[derive(Default)]
+struct Reading {
+    /// How many questions had been asked when it began.
+    questions: u64,
+    /// One more than is shown, since nobody is shown to oneself.
+    people: Arc<[Contact]>,
+}
+
+impl Contacts {
+    pub(crate) async fn of(&self, catalog: &dyn Catalog, own: &UserName) -> Result<Vec<Contact>, CatalogError> {
+        let people = self.shared(people::first_by_name(catalog, Config::CONTACTS_MAX + 1)).await?;
+        let others = people.iter().filter(|contact| contact.user != *own);
+        Ok(others.take(Config::CONTACTS_MAX as usize).cloned().collect())
+    }
+
+    /// What `read` answers, or another reading that began after this question.
+    async fn shared<E>(&self, read: impl Future<Output = Result<Vec<Contact>, E>>) -> Result<Arc<[Contact]>, E> {
+        let question = self.questions.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut last = self.last.lock().await;
+        if last.questions < question {
+            let questions = self.questions.load(Ordering::SeqCst);
+            *last = Reading { questions, people: read.await?.into() };
+        }
+        Ok(Arc::clone(&last.people))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use std::convert::Infallible;
+    use tokio::sync::Semaphore;
+    use tokio::task::JoinSet;
+
+    #[tokio::test]
+    async fn who_asks_while_it_is_read_shares_the_next_reading() {
+        let (contacts, readings, go_on) =
+            (Arc::new(Contacts::default()), Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
+        let ask = || {
+            let (contacts, readings, go_on) = (Arc::clone(&contacts), Arc::clone(&readings), Arc::clone(&go_on));
+            let read = async move {
+                readings.fetch_add(1, Ordering::SeqCst);
+                go_on.acquire().await.unwrap().forget();
+                Ok::<_, Infallible>(Vec::new())
+            };
+            async move { contacts.shared(read).await.unwrap().len() }
+        };
+        let mut asking = JoinSet::new();
+        asking.spawn(ask());
+        while readings.load(Ordering::SeqCst) < 1 {
+            tokio::task::yield_now().await;
+        }
+        (0..10).for_each(|_| drop(asking.spawn(ask())));
+        while contacts.questions.load(Ordering::SeqCst) < 11 {
+            tokio::task::yield_now().await;
+        }
+        go_on.add_permits(11);
+        asking.join_all().await;
+        assert_eq!(readings.load(Ordering::SeqCst), 2, "one that was under way, one for all who asked meanwhile");
+    }
+}
