@@ -121,6 +121,24 @@ describe("in a call", () => {
     expect([unmuted.muted.audio, unmuted.blocked.audio]).toEqual([false, true]);
   });
 
+  test("a mute from before the roster that is known counts if that one knows it too", () => {
+    const muted = (rev: number) => down({ type: "muted", track: "audio", by: "alice" }, { rev });
+    const knows = roster(6, member("alice", "in", { muted: { audio: true } }), member("bob", "in"));
+    const now = run(joined, down({ type: "roster", ...knows }));
+    expect(run(now, muted(5)).muted.audio).toBe(true);
+    const since = run(now, down({ type: "roster", ...both, rev: 7 }));
+    expect([run(since, muted(5)).muted.audio, run(since, muted(7)).muted.audio]).toEqual([false, true]);
+  });
+
+  test("changes of the roster are put in, in order, and not over a gap", () => {
+    const change = (base: number, rev: number, more: object) =>
+      down({ type: "roster_changed", base, rev, host: "bob", ...more } as DownBody);
+    const carol = member("carol", "in");
+    const after = run(joined, change(4, 6, { members: [carol] }), change(5, 7, { gone: ["bob"] }));
+    expect(after.roster).toEqual({ rev: 7, host: "bob", members: [both.members[0], carol] });
+    expect(run(after, change(8, 9, { gone: ["carol"] }), change(4, 7, { gone: ["carol"] }))).toBe(after);
+  });
+
   test("a roster knows of a block whose signal was lost", () => {
     const blocked = roster(6, member("alice", "in", { blocked: { audio: true } }), member("bob", "in"));
     expect(run(joined, down({ type: "roster", ...blocked })).blocked.audio).toBe(true);

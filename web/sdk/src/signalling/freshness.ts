@@ -32,7 +32,9 @@ export class Freshness {
     // Each entry of a state has a revision of its own.
     if (down.type === "state") return true;
     const rev = revOf(down);
-    return rev >= known_rev && !this.isOver(down.meeting, rev);
+    // Whether a mute still holds is what the roster says.
+    const isOld = down.type !== "muted" && rev < known_rev;
+    return !isOld && !this.isOver(down.meeting, rev);
   }
 
   /** Whether the meeting has ended here by a decision after `rev`. */
@@ -55,7 +57,7 @@ export class Freshness {
   }
 }
 
-/** Of the decision that caused it; a signal that names none is as new as anything. A `muted` is held against the roster. */
+/** Of the decision that caused it; a signal that names none is as new as anything. */
 function revOf(down: Down): number {
   if (down.type === "roster" || down.type === "roster_changed") return down.rev;
   if (down.type === "admitted") return down.rev ?? down.roster.rev;
