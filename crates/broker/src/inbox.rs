@@ -274,7 +274,7 @@ mod tests {
     const LIMITS: InboxLimits = InboxLimits {
         messages_max: 4,
         bytes_max: 100,
-        session: SessionLimits { send_window: 2, waiting_max: usize::MAX, subscriptions_max: 1 },
+        session: SessionLimits { send_window: 2, kept_for_normal: 0, waiting_max: usize::MAX, subscriptions_max: 1 },
     };
 
     fn entry(size: u32, expires_at_ms: u64, collapse: Option<(&str, u64)>) -> Entry {

@@ -46,12 +46,17 @@ impl Shared {
     }
 }
 
+/// Places of a receiver's window that urgent messages (rings) leave free. A terminal that acknowledges no invitation before
+/// it has the answer to its `state` request gets that answer, however many invitations wait.
+const KEPT_FOR_NORMAL: u16 = 8;
+
 pub(crate) fn inbox_limits(limits: &Limits) -> InboxLimits {
     InboxLimits {
         messages_max: limits.inbox_messages_max,
         bytes_max: limits.inbox_bytes_max,
         session: SessionLimits {
             send_window: limits.send_window,
+            kept_for_normal: KEPT_FOR_NORMAL,
             // The inbox has its own limits, which count what is in flight too.
             waiting_max: usize::MAX,
             subscriptions_max: limits.subscriptions_max,

@@ -27,6 +27,9 @@ pub const SEND_WINDOW_MAX: u16 = 1024;
 pub struct SessionLimits {
     /// The most entries in flight, whatever the client would take; 1 to [`SEND_WINDOW_MAX`].
     pub send_window: u16,
+    /// So many places of the window, at most half of it, urgent entries leave free: a client that does not acknowledge
+    /// those, since it waits for something normal first, still gets that. A window of one has no such place.
+    pub kept_for_normal: u16,
     /// The most entries that wait. What happens at the limit is the caller's policy.
     pub waiting_max: usize,
     pub subscriptions_max: usize,
@@ -34,7 +37,7 @@ pub struct SessionLimits {
 
 impl Default for SessionLimits {
     fn default() -> Self {
-        Self { send_window: 32, waiting_max: 10_000, subscriptions_max: 30 }
+        Self { send_window: 32, kept_for_normal: 0, waiting_max: 10_000, subscriptions_max: 30 }
     }
 }
 
@@ -79,6 +82,7 @@ struct Waiting<E> {
 struct InFlight<E> {
     entry: E,
     packet_id: PacketId,
+    priority: Priority,
 }
 
 /// What a subscribe did.
@@ -172,22 +176,31 @@ impl<E: Copy> Session<E> {
         }
     }
 
-    /// The next entry to send, while the client's window is open. First what was in flight, then the urgent line,
-    /// then the normal one. An entry that need not be sent after all (expired, too large) is ended with
+    /// The next entry to send, while the client's window is open. First what was in flight, then the urgent line
+    /// as far as it may go, then the normal one. An entry that need not be sent after all (expired, too large) is ended with
     /// [`Self::ack`].
     pub fn hand_out(&mut self) -> Option<HandOut<E>> {
         if self.sent >= usize::from(self.window) {
             return None;
         }
-        if let Some(&InFlight { entry, packet_id }) = self.in_flight.get(self.sent) {
+        if let Some(&InFlight { entry, packet_id, .. }) = self.in_flight.get(self.sent) {
             self.sent += 1;
             return Some(HandOut { entry, packet_id, dup: true });
         }
-        let Waiting { entry, dup } = self.urgent.pop_front().or_else(|| self.normal.pop_front())?;
+        let (Waiting { entry, dup }, priority) = self.next_waiting()?;
         let packet_id = self.allocate_id();
-        self.in_flight.push_back(InFlight { entry, packet_id });
+        self.in_flight.push_back(InFlight { entry, packet_id, priority });
         self.sent += 1;
         Some(HandOut { entry, packet_id, dup })
+    }
+
+    fn next_waiting(&mut self) -> Option<(Waiting<E>, Priority)> {
+        let kept = self.limits.kept_for_normal.min(self.window / 2);
+        let urgent_in_flight = self.in_flight.iter().filter(|slot| slot.priority == Priority::Urgent).count();
+        let may_be_urgent = urgent_in_flight < usize::from(self.window - kept);
+        let urgent = may_be_urgent.then(|| self.urgent.pop_front()).flatten();
+        let urgent = urgent.map(|waiting| (waiting, Priority::Urgent));
+        urgent.or_else(|| Some((self.normal.pop_front()?, Priority::Normal)))
     }
 
     /// The next free id [MQTT5-2.2.1-3] [MQTT5-2.2.1-4] [MQTT311-2.3.1-2] [MQTT311-2.3.1-4].
@@ -282,7 +295,7 @@ impl<E: Copy> Session<E> {
     /// order of their hand-outs. Without one call in the order of their arrival. End with [`Self::restored`].
     pub fn restore(&mut self, entry: E, packet_id: Option<PacketId>, priority: Priority) {
         match packet_id {
-            Some(packet_id) => self.in_flight.push_back(InFlight { entry, packet_id }),
+            Some(packet_id) => self.in_flight.push_back(InFlight { entry, packet_id, priority }),
             None => self.line(priority).push_back(Waiting { entry, dup: false }),
         }
     }

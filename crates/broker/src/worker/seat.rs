@@ -148,7 +148,7 @@ mod tests {
     const LIMITS: InboxLimits = InboxLimits {
         messages_max: 10,
         bytes_max: 1000,
-        session: SessionLimits { send_window: 4, waiting_max: usize::MAX, subscriptions_max: 1 },
+        session: SessionLimits { send_window: 4, kept_for_normal: 0, waiting_max: usize::MAX, subscriptions_max: 1 },
     };
 
     fn entry() -> RecoveredEntry {

@@ -201,3 +201,35 @@ fn end_users_may_not_write_to_each_other() {
     assert_eq!(old.expect_end(), Said::Closed);
     alice.expect_nothing();
 }
+
+#[test]
+fn a_terminal_that_acknowledges_no_invitation_before_its_answer_gets_the_answer() {
+    for count in [34, 1_000] {
+        let world = World::new();
+        world.connect(Profile::of(BOB)).disconnect();
+        let mut service = world.connect(Profile::passing(SERVICE));
+        let ring = format!("ring-down/p2p/{BOB}/invitation");
+        for number in 0..count {
+            assert_eq!(service.publish(&ring, &number.to_string()), ReasonCode::SUCCESS);
+        }
+        // A second connection, since what is in flight comes again whatever waits.
+        for answer in ["first", "second"] {
+            let mut bob = world.connect(Profile::of(BOB));
+            assert_eq!(service.publish(&to(BOB), answer), ReasonCode::SUCCESS);
+            let mut held = Vec::new();
+            let answered = loop {
+                match bob.take() {
+                    received if received.payload == answer => break received,
+                    received => held.push(received),
+                }
+            };
+            bob.ack(&answered);
+            assert_eq!(held[0].payload, "0", "{count}: rings come first all the same");
+            if answer == "second" {
+                held.iter().for_each(|received| bob.ack(received));
+                let rest: Vec<_> = (held.len()..count).map(|number| number.to_string()).collect();
+                assert_eq!(bob.receive_payloads(rest.len()), rest);
+            }
+        }
+    }
+}

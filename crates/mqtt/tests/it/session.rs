@@ -6,7 +6,7 @@ use mqtt::{PacketId, QoS, SubscriptionOptions};
 use proptest::prelude::*;
 
 fn limits(send_window: u16) -> SessionLimits {
-    SessionLimits { send_window, waiting_max: 100, subscriptions_max: 2 }
+    SessionLimits { send_window, kept_for_normal: 0, waiting_max: 100, subscriptions_max: 2 }
 }
 
 fn session(send_window: u16, entries: impl IntoIterator<Item = u32>) -> Session<u32> {
@@ -229,5 +229,25 @@ proptest! {
             prop_assert!(order.is_sorted());
         }
         prop_assert_eq!(done.len() + session.waiting_len() + session.in_flight_len(), pushed as usize);
+    }
+}
+
+#[test]
+fn urgent_entries_that_nobody_acknowledges_leave_room_for_normal_ones() {
+    for (window, urgent, normal) in [(8, 5, 3), (4, 2, 2), (2, 1, 1), (1, 1, 0)] {
+        let mut session = Session::new(SessionLimits { kept_for_normal: 3, ..limits(8) });
+        session.connected(window);
+        (0..20).for_each(|entry| session.push(entry, Priority::Urgent).unwrap());
+        let mut handed_out = 0;
+        while session.hand_out().is_some() {
+            handed_out += 1;
+        }
+        assert_eq!(handed_out, urgent, "of a window of {window}");
+        session.disconnected();
+        session.connected(window);
+        (100..120).for_each(|entry| session.push(entry, Priority::Normal).unwrap());
+        let again: Vec<_> = std::iter::from_fn(|| session.hand_out()).map(|out| (out.entry, out.dup)).collect();
+        let expected = (0..urgent).map(|entry| (entry, true)).chain((100..100 + normal).map(|entry| (entry, false)));
+        assert_eq!(again, expected.collect::<Vec<_>>(), "of a window of {window}, connected again");
     }
 }

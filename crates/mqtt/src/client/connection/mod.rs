@@ -92,8 +92,12 @@ pub struct Client {
 
 impl Client {
     pub fn new(options: Options, now: Instant) -> Self {
-        let limits =
-            SessionLimits { send_window: options.send_window, waiting_max: options.waiting_max, subscriptions_max: 0 };
+        let limits = SessionLimits {
+            send_window: options.send_window,
+            kept_for_normal: 0,
+            waiting_max: options.waiting_max,
+            subscriptions_max: 0,
+        };
         Self {
             server: ServerLimits {
                 packet_size_max: u32::MAX,
