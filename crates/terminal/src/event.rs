@@ -88,6 +88,11 @@ pub enum Event {
         code: RefusalCode,
         words: String,
     },
+    /// A request was refused for the clock of this machine, and has gone out once more as `signal`.
+    Repeated {
+        request: SignalId,
+        signal: SignalId,
+    },
     /// This device is in the meeting. `rejoined`: it was before.
     Admitted {
         meeting: MeetingId,

@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::options::Options;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use signalling::{InvitationId, Media, RejectReason, SignalId, Track, UserName};
+use signalling::{InvitationId, Media, MeetingId, RejectReason, SignalId, Track, UpBody, UserName};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -96,6 +96,9 @@ enum Command {
         user: UserName,
         #[serde(default)]
         ban_s: u32,
+    },
+    Join {
+        meeting: MeetingId,
     },
     Leave {},
     Destroy {},
@@ -240,6 +243,7 @@ impl<W: AsyncWrite + Unpin> Headless<W> {
                 ("reject", client.reject(self.ring(invitation).await?, reason).await?)
             }
             Command::State {} => ("state", client.state().await?),
+            Command::Join { meeting } => ("join", client.request(Some(meeting), UpBody::Join {}).await?),
             Command::Contacts { watch_s } => ("contacts", client.contacts(watch_s).await?),
             Command::Seen { invitation } => ("seen", client.seen(invitation).await?),
             command => in_call(&self.call().await?, command).await?,
@@ -337,7 +341,7 @@ mod tests {
     fn the_page_names_every_event() {
         let known = events!(
             Connected Disconnected Synchronised PublishAcknowledged PublishRefused Ring RingEnded Missed Seen Waiting
-            Ringing Accepted Rejected Busy Refused Admitted MediaJoined MediaLost FirstFrame Media Roster Muted Blocked
+            Ringing Accepted Rejected Busy Refused Repeated Admitted MediaJoined MediaLost FirstFrame Media Roster Muted Blocked
             UnmuteAsked Ended InCallElsewhere State Contacts Presence Failed
         );
         let mut named = rows("Events");

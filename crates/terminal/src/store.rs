@@ -8,7 +8,7 @@
 //! cut. A last line that is not whole (a torn tail) is left out when the store is opened, and the file is then written
 //! anew, as it is when most of its records are out of date. If others are not whole, the file is damaged: it is put
 //! aside as `<client id>.damaged`, and what can be read is kept. Entries are kept until 3 days after the invitation's
-//! expiry; the broker keeps nothing longer. A missed call is kept until it is seen, since the service lists it as long.
+//! expiry by the service's clock; the broker keeps nothing longer. A missed call is kept until it is seen, since the service lists it as long.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
@@ -33,12 +33,21 @@ const STALE_RECORDS_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Known {
+    /// It came in doubt, and rings only if the service says that it stands.
+    Held,
     /// It rings, or rang when the process ended.
     Ring,
     /// The person was told of a missed call.
     Missed,
     /// Answered, declined, ended elsewhere, or seen.
     Done,
+}
+
+impl Known {
+    /// The service's word on it is still to come.
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Self::Held | Self::Ring)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,17 +83,16 @@ impl RingStore {
     ///
     /// # Errors
     /// It is in use, or the folder or file cannot be read and written.
-    pub fn open(folder: &Path, client_id: &str, now_ms: u64) -> Result<Self, StoreError> {
+    pub fn open(folder: &Path, client_id: &str) -> Result<Self, StoreError> {
         let name: String = client_id.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
         let path = folder.join(format!("{name}.rings"));
         std::fs::create_dir_all(folder).map_err(|error| failed(&path, "made", error))?;
         let lock = lock(&folder.join(format!("{name}.lock")))?;
         let text = read(&path)?;
-        let Recovered { mut entries, records, torn, damaged } = recover(&text);
+        let Recovered { entries, records, torn, damaged } = recover(&text);
         if damaged {
             set_aside(&path)?;
         }
-        entries.retain(|_, entry| !is_over(entry, now_ms));
         let mut store = Self { path, file: None, entries, records, _lock: lock };
         if torn || damaged || store.is_stale() || text.is_empty() {
             store.rewrite()?;
@@ -99,22 +107,29 @@ impl RingStore {
         self.entries.values()
     }
 
-    /// Keeps an entry; when this returns, it is on disk.
+    /// Keeps entries; when this returns, they are on disk.
     ///
     /// # Errors
-    /// The entry may or may not be on disk; every later `put` fails too.
-    pub fn put(&mut self, entry: Entry, now_ms: u64) -> Result<(), StoreError> {
+    /// Each of them may or may not be on disk; every later `put` fails too.
+    pub fn put(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         let mut file = self.file.take().ok_or_else(|| StoreError::Failed(self.path.clone()))?;
-        let written = file.write_all(line(&entry).as_bytes()).and_then(|()| file.sync_data());
+        let lines: String = entries.iter().map(line).collect();
+        let written = file.write_all(lines.as_bytes()).and_then(|()| file.sync_data());
         written.map_err(|error| failed(&self.path, "written", error))?;
         self.file = Some(file);
-        self.entries.insert(entry.invitation, entry);
-        self.records += 1;
-        if self.is_stale() {
-            self.entries.retain(|_, entry| !is_over(entry, now_ms));
-            self.rewrite()?;
-        }
-        Ok(())
+        self.entries.extend(entries.iter().map(|entry| (entry.invitation, *entry)));
+        self.records += entries.len();
+        if self.is_stale() { self.rewrite() } else { Ok(()) }
+    }
+
+    /// Forgets what is over by the service's clock. A local clock that is wrong by a week must not forget a ring that may
+    /// come again.
+    ///
+    /// # Errors
+    /// As of `put`.
+    pub fn forget_over(&mut self, service_ms: u64) -> Result<(), StoreError> {
+        self.entries.retain(|_, entry| !is_over(entry, service_ms));
+        if self.is_stale() { self.rewrite() } else { Ok(()) }
     }
 
     fn is_stale(&self) -> bool {
@@ -239,12 +254,12 @@ mod tests {
     #[test]
     fn the_last_word_on_an_invitation_survives() {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
-        store.put(entry(1, 1, Known::Ring), NOW).unwrap();
-        store.put(entry(2, 4, Known::Ring), NOW).unwrap();
-        store.put(entry(1, 3, Known::Missed), NOW).unwrap();
+        let mut store = RingStore::open(folder.path(), CLIENT).unwrap();
+        store.put(&[entry(1, 1, Known::Ring)]).unwrap();
+        store.put(&[entry(2, 4, Known::Ring)]).unwrap();
+        store.put(&[entry(1, 3, Known::Missed)]).unwrap();
         drop(store);
-        let store = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+        let store = RingStore::open(folder.path(), CLIENT).unwrap();
         assert_eq!(entries(&store), [entry(1, 3, Known::Missed), entry(2, 4, Known::Ring)]);
     }
 
@@ -257,13 +272,13 @@ mod tests {
             std::fs::write(folder.path().join("GID_dev@@@bob.rings"), &text[..cut]).unwrap();
             let whole = text[..cut].matches('\n').count();
             let mut expected: BTreeMap<_, _> = records[..whole].iter().map(|e| (e.invitation, *e)).collect();
-            let mut store = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+            let mut store = RingStore::open(folder.path(), CLIENT).unwrap();
             assert_eq!(entries(&store), expected.values().copied().collect::<Vec<_>>(), "cut at {cut}");
             let next = entry(9, 9, Known::Missed);
-            store.put(next, NOW).unwrap();
+            store.put(&[next]).unwrap();
             drop(store);
             expected.insert(next.invitation, next);
-            let store = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+            let store = RingStore::open(folder.path(), CLIENT).unwrap();
             assert_eq!(entries(&store), expected.into_values().collect::<Vec<_>>(), "cut at {cut}, then one more");
         }
     }
@@ -275,56 +290,59 @@ mod tests {
         let mut bytes = text.into_bytes();
         bytes[30] ^= 1;
         std::fs::write(folder.path().join("GID_dev@@@bob.rings"), &bytes).unwrap();
-        let store = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+        let store = RingStore::open(folder.path(), CLIENT).unwrap();
         assert_eq!(entries(&store), [entry(2, 2, Known::Missed)]);
         assert_eq!(std::fs::read(folder.path().join("GID_dev@@@bob.damaged")).unwrap(), bytes, "kept to be looked at");
         drop(store);
-        let again = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+        let again = RingStore::open(folder.path(), CLIENT).unwrap();
         assert_eq!(entries(&again), [entry(2, 2, Known::Missed)], "written anew");
     }
 
     #[test]
     fn entries_go_three_days_after_the_expiry() {
         let folder = tempfile::tempdir().unwrap();
-        RingStore::open(folder.path(), CLIENT, NOW).unwrap().put(entry(1, 1, Known::Done), NOW).unwrap();
+        RingStore::open(folder.path(), CLIENT).unwrap().put(&[entry(1, 1, Known::Done)]).unwrap();
         let last = NOW + 45_000 + KEPT_PAST_EXPIRY_MS;
-        assert_eq!(RingStore::open(folder.path(), CLIENT, last).unwrap().entries().count(), 1);
-        assert_eq!(RingStore::open(folder.path(), CLIENT, last + 1).unwrap().entries().count(), 0);
+        let mut store = RingStore::open(folder.path(), CLIENT).unwrap();
+        store.forget_over(last).unwrap();
+        assert_eq!(store.entries().count(), 1);
+        store.forget_over(last + 1).unwrap();
+        assert_eq!(store.entries().count(), 0);
     }
 
     #[test]
     fn a_missed_call_is_known_as_long_as_it_may_be_unseen() {
         let folder = tempfile::tempdir().unwrap();
-        RingStore::open(folder.path(), CLIENT, NOW).unwrap().put(entry(1, 1, Known::Missed), NOW).unwrap();
+        RingStore::open(folder.path(), CLIENT).unwrap().put(&[entry(1, 1, Known::Missed)]).unwrap();
         let later = NOW + 30 * KEPT_PAST_EXPIRY_MS;
-        let mut store = RingStore::open(folder.path(), CLIENT, later).unwrap();
+        let mut store = RingStore::open(folder.path(), CLIENT).unwrap();
+        store.forget_over(later).unwrap();
         assert_eq!(entries(&store), [entry(1, 1, Known::Missed)]);
-        store.put(entry(1, 2, Known::Done), later).unwrap();
-        drop(store);
-        assert_eq!(RingStore::open(folder.path(), CLIENT, later).unwrap().entries().count(), 0, "seen");
+        store.put(&[entry(1, 2, Known::Done)]).unwrap();
+        store.forget_over(later).unwrap();
+        assert_eq!(store.entries().count(), 0, "seen");
     }
 
     #[test]
     fn the_file_is_written_anew_before_it_grows_without_end() {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
+        let mut store = RingStore::open(folder.path(), CLIENT).unwrap();
         for rev in 0..1000 {
-            store.put(entry(u128::from(rev % 3), rev, Known::Ring), NOW).unwrap();
+            store.put(&[entry(u128::from(rev % 3), rev, Known::Ring)]).unwrap();
         }
         let length = std::fs::metadata(folder.path().join("GID_dev@@@bob.rings")).unwrap().len();
         assert!(length < 300 * 200, "{length}");
         drop(store);
-        let revs: Vec<_> =
-            entries(&RingStore::open(folder.path(), CLIENT, NOW).unwrap()).iter().map(|e| e.rev).collect();
+        let revs: Vec<_> = entries(&RingStore::open(folder.path(), CLIENT).unwrap()).iter().map(|e| e.rev).collect();
         assert_eq!(revs, [999, 997, 998]);
     }
 
     #[test]
     fn a_second_process_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let first = RingStore::open(folder.path(), CLIENT, NOW).unwrap();
-        assert!(matches!(RingStore::open(folder.path(), CLIENT, NOW), Err(StoreError::InUse(_))));
+        let first = RingStore::open(folder.path(), CLIENT).unwrap();
+        assert!(matches!(RingStore::open(folder.path(), CLIENT), Err(StoreError::InUse(_))));
         drop(first);
-        assert!(RingStore::open(folder.path(), CLIENT, NOW).is_ok());
+        assert!(RingStore::open(folder.path(), CLIENT).is_ok());
     }
 }

@@ -9,7 +9,7 @@ use crate::media::connection::{MediaConnection, MediaEvent, Setup};
 use crate::media::receiver::Senders;
 use crate::media::report::MediaReport;
 use crate::options::Options;
-use crate::store::{RingStore, StoreError};
+use crate::store::{Entry, RingStore, StoreError};
 use signalling::{InvitationId, MeetingId, ParticipationId, SignalId, Track, UserName};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub(super) enum Order {
 
 pub(super) struct Driver {
     core: Core,
+    /// The monotonic clock counts from here.
+    began: Instant,
     store: RingStore,
     link: Link,
     setup: Setup,
@@ -69,6 +71,7 @@ impl Driver {
         let (media_sink, media_events) = mpsc::unbounded_channel();
         Self {
             core: Core::new(store.entries().copied(), options.warm),
+            began: Instant::now(),
             store,
             link,
             setup,
@@ -102,7 +105,7 @@ impl Driver {
     }
 
     async fn turn(&mut self, inbox: &mut mpsc::Receiver<Order>) -> Result<(), Stop> {
-        let now = now_ms();
+        let now = self.mono_ms();
         let wait = self
             .core
             .deadline_ms()
@@ -181,27 +184,55 @@ impl Driver {
         self.apply(Input::Media(id, input)).map(drop)
     }
 
+    fn mono_ms(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+
     /// Gives the id of the first request that was sent.
     fn apply(&mut self, input: Input) -> Result<Option<SignalId>, Stop> {
-        let mut moment = Moment { now_ms: now_ms(), new_id: &mut Uuid::now_v7 };
+        let mut moment = Moment { wall_ms: now_ms(), mono_ms: self.mono_ms(), new_id: &mut Uuid::now_v7 };
         let effects = self.core.apply(input, &mut moment);
         let mut sent = None;
+        let mut to_store = Vec::new();
         for effect in effects {
-            if let Effect::Publish(up) = &effect {
-                sent.get_or_insert(up.envelope.id);
+            match effect {
+                // Those in a row are one write.
+                Effect::Store(entry) => {
+                    to_store.push(entry);
+                    continue;
+                }
+                Effect::Publish(ref up) => drop(sent.get_or_insert(up.envelope.id)),
+                _ => {}
             }
+            self.store(&mut to_store)?;
             self.carry_out(effect)?;
         }
+        self.store(&mut to_store)?;
         Ok(sent)
+    }
+
+    /// A few milliseconds of fdatasync: nothing else may go on before it.
+    fn store(&mut self, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
+        if !entries.is_empty() {
+            self.store.put(entries)?;
+            entries.clear();
+        }
+        Ok(())
     }
 
     fn carry_out(&mut self, effect: Effect) -> Result<(), Stop> {
         match effect {
-            // A few milliseconds of fdatasync, for one ring: nothing else may go on before it.
-            Effect::Store(entry) => self.store.put(entry, now_ms())?,
+            Effect::Store(entry) => self.store.put(&[entry])?,
             Effect::Acknowledge(delivery) => self.link.acknowledge(delivery),
             Effect::Publish(up) => self.link.publish(&up),
-            Effect::Tell(event) => self.tell(event),
+            Effect::Tell(event) => {
+                if matches!(event, Event::Synchronised {})
+                    && let Some(service_ms) = self.core.known_service_ms(self.mono_ms())
+                {
+                    self.store.forget_over(service_ms)?;
+                }
+                self.tell(event);
+            }
             Effect::JoinMedia(join) => self.join(*join),
             Effect::AdmitMedia(id) => self.with(id, MediaConnection::admit),
             Effect::MuteMedia(id, track, muted) => self.with(id, |media| media.set_muted(track, muted)),

@@ -90,7 +90,7 @@ impl Client {
         let http = reqwest::Client::builder().tls_backend_preconfigured((*tls).clone()).build();
         let http = http.map_err(SetupError::from)?;
         let link = Link::new(&options.credentials, tls)?;
-        let store = RingStore::open(&options.store, &options.credentials.client_id, now_ms())?;
+        let store = RingStore::open(&options.store, &options.credentials.client_id)?;
         let setup = Setup { http, clip: options.clip.clone(), record: options.record.clone() };
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         let (events, reader) = broadcast::channel(EVENTS_MAX);
@@ -159,6 +159,25 @@ impl Client {
     /// [`Closed`]
     pub async fn contacts(&self, watch_s: Option<u32>) -> Result<SignalId, Closed> {
         self.request(None, UpBody::Contacts { watch_s }).await
+    }
+
+    /// Is told by [`Event::Presence`] of every change of presence of those whom this user may call, from now on or no
+    /// more; first [`Event::Contacts`] tells how they are, and again now and then.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn watch_contacts(&self, watches: bool) -> Result<SignalId, Closed> {
+        self.command(Command::Watch(watches)).await
+    }
+
+    /// Comes back to a meeting that this user has left and that goes on; the `joinable` of [`Event::State`] names them.
+    /// [`Event::Admitted`] answers.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn join(&self, meeting: MeetingId) -> Result<Call, Closed> {
+        self.request(Some(meeting), UpBody::Join {}).await?;
+        Ok(self.call_of(meeting))
     }
 
     /// The person has seen this missed call.

@@ -3,6 +3,7 @@
 //! ```text
 //!   create ──► Creating ──admitted──► In ──ended──► (gone)
 //!                  └────refused──────────────────────┘
+//!   join ──► Joining (a meeting that was left), then as Creating
 //!   admitted after an accept, or a state that says "here" ──► In
 //! ```
 //! While a call lives, its media path is made again for ever: a lost path asks for fresh parameters (`join`), a state
@@ -16,8 +17,8 @@ use super::links::Links;
 use super::turn::Turn;
 use crate::event::Event;
 use signalling::{
-    EndReason, Envelope, JoinParameters, Media, MeetingId, Muted, Roster, SignalId, StandingCall, State, Track, UpBody,
-    UserName,
+    EndReason, Envelope, JoinParameters, Media, MeetingId, Muted, Roster, RosterChange, SignalId, StandingCall, State,
+    Track, UpBody, UserName,
 };
 use std::collections::BTreeMap;
 
@@ -25,8 +26,9 @@ use std::collections::BTreeMap;
 const CALLS_MAX: usize = 16;
 /// Pauses before the fresh parameters are asked for: the first at once, then longer.
 const REJOIN_PAUSES_MS: [u64; 5] = [0, 500, 1_000, 2_000, 4_000];
-/// A `join` request without an answer is repeated after this.
+/// A `join` or `roster` request without an answer is repeated after this.
 const JOIN_RETRY_MS: u64 = 5_000;
+const ROSTER_RETRY_MS: u64 = 5_000;
 
 #[derive(Default)]
 pub(crate) struct Calls {
@@ -42,7 +44,10 @@ struct Call {
     /// What is not sent from here.
     muted: Muted,
     roster: Roster,
-    create: Option<SignalId>,
+    /// A change of the roster was missed: when to ask for it whole again.
+    roster_asked_at_ms: Option<u64>,
+    /// The create, or the join, that makes this call.
+    request: Option<SignalId>,
     /// It has changed since the last state request: the answer to that one says nothing about it.
     newer: bool,
     rejoin: Option<Rejoin>,
@@ -52,6 +57,8 @@ struct Call {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Creating,
+    /// A meeting that was left is joined again.
+    Joining,
     In,
     /// We have said that we go.
     Leaving,
@@ -59,14 +66,36 @@ enum Phase {
 
 /// The media path is gone.
 struct Rejoin {
-    /// When to ask for fresh parameters, by the local clock.
+    /// When to ask for fresh parameters.
     at_ms: u64,
     request: Option<SignalId>,
 }
 
 impl Call {
     fn new(phase: Phase, muted: Muted) -> Self {
-        Self { phase, muted, roster: Roster::default(), create: None, newer: true, rejoin: None, attempts: 0 }
+        Self {
+            phase,
+            muted,
+            roster: Roster::default(),
+            roster_asked_at_ms: None,
+            request: None,
+            newer: true,
+            rejoin: None,
+            attempts: 0,
+        }
+    }
+
+    fn ask_roster(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId) {
+        turn.publish(Some(meeting), UpBody::Roster {});
+        self.roster_asked_at_ms = Some(turn.now_ms() + ROSTER_RETRY_MS);
+    }
+
+    fn is_beginning(&self) -> bool {
+        matches!(self.phase, Phase::Creating | Phase::Joining)
+    }
+
+    fn rejoins_by(&self, request: Option<SignalId>) -> bool {
+        request.is_some() && self.rejoin.as_ref().is_some_and(|rejoin| rejoin.request == request)
     }
 
     /// How it is over when the service does not know it any more.
@@ -88,7 +117,17 @@ impl Calls {
     }
 
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
-        self.by_meeting.values().filter_map(|call| call.rejoin.as_ref()).map(|rejoin| rejoin.at_ms).min()
+        let rejoin = |call: &Call| call.rejoin.as_ref().map(|rejoin| rejoin.at_ms);
+        self.by_meeting.values().flat_map(|call| [rejoin(call), call.roster_asked_at_ms]).flatten().min()
+    }
+
+    /// The revision of the roster that is known.
+    pub(crate) fn known_rev(&self, meeting: MeetingId) -> Option<u64> {
+        self.by_meeting.get(&meeting).map(|call| call.roster.rev)
+    }
+
+    pub(crate) fn rejoins_by(&self, meeting: MeetingId, request: Option<SignalId>) -> bool {
+        self.by_meeting.get(&meeting).is_some_and(|call| call.rejoins_by(request))
     }
 
     pub(crate) fn create(
@@ -100,9 +139,25 @@ impl Calls {
         title: Option<String>,
     ) {
         let create = turn.publish(Some(meeting), UpBody::Create { callees, media, title });
+        self.begin(meeting, Phase::Creating, create, muted_at_first(media));
+    }
+
+    /// Comes back to a meeting that was left. A call that stands here is asked for fresh parameters alone.
+    pub(crate) fn join(&mut self, meeting: MeetingId, request: SignalId) {
+        match self.by_meeting.get_mut(&meeting) {
+            Some(call) if call.phase == Phase::Leaving => {
+                call.phase = Phase::Joining;
+                call.request = Some(request);
+                call.newer = true;
+            }
+            Some(_) => {}
+            None => self.begin(meeting, Phase::Joining, request, Muted::default()),
+        }
+    }
+
+    fn begin(&mut self, meeting: MeetingId, phase: Phase, request: SignalId, muted: Muted) {
         if self.by_meeting.len() < CALLS_MAX {
-            let call = Call { create: Some(create), ..Call::new(Phase::Creating, muted_at_first(media)) };
-            self.by_meeting.insert(meeting, call);
+            self.by_meeting.insert(meeting, Call { request: Some(request), ..Call::new(phase, muted) });
         }
     }
 
@@ -111,6 +166,7 @@ impl Calls {
             call.phase = Phase::Leaving;
             call.newer = true;
             call.rejoin = None;
+            call.roster_asked_at_ms = None;
         }
     }
 
@@ -140,7 +196,7 @@ impl Calls {
             return;
         }
         let rejoined = call.phase == Phase::In;
-        let asked = call.rejoin.as_ref().is_some_and(|r| r.request.is_some() && r.request == envelope.in_reply_to);
+        let asked = call.rejoins_by(envelope.in_reply_to);
         call.phase = Phase::In;
         call.newer = true;
         if !rejoined || asked || !links.is_healthy(meeting) {
@@ -152,7 +208,7 @@ impl Calls {
 
     /// Two people who call each other meet: the second create is answered by the first one's meeting.
     fn follow_crossing(&mut self, create: Option<SignalId>, meeting: MeetingId) {
-        let spent = |call: &Call| create.is_some() && call.create == create;
+        let spent = |call: &Call| create.is_some() && call.request == create;
         self.become_meeting(meeting, spent);
     }
 
@@ -187,21 +243,42 @@ impl Calls {
         if !links.admit(turn, meeting, participation, call.muted, &roster) {
             links.join(turn, meeting, join, call.muted, &roster);
         }
-        call.roster = roster;
+        if roster.rev >= call.roster.rev {
+            call.roster = roster;
+            call.roster_asked_at_ms = None;
+        }
         if !rejoined {
             say_what_is_off(turn, meeting, call.muted);
         }
     }
 
     pub(crate) fn handle_roster(&mut self, turn: &mut Turn<'_, '_>, links: &Links, meeting: MeetingId, roster: Roster) {
-        if let Some(call) = self.by_meeting.get_mut(&meeting) {
-            if roster.rev < call.roster.rev || roster == call.roster {
-                return;
-            }
+        let Some(call) = self.by_meeting.get_mut(&meeting).filter(|call| call.roster.rev <= roster.rev) else { return };
+        call.roster_asked_at_ms = None;
+        if call.roster != roster {
             call.roster = roster.clone();
+            links.name_senders(turn, meeting, &roster);
+            turn.tell(Event::Roster { meeting, roster });
         }
-        links.name_senders(turn, meeting, &roster);
-        turn.tell(Event::Roster { meeting, roster });
+    }
+
+    /// What changed. One that begins above what is known here leaves a gap: the roster is asked for, whole.
+    pub(crate) fn handle_roster_changed(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        links: &Links,
+        meeting: MeetingId,
+        change: RosterChange,
+    ) {
+        let Some(call) = self.by_meeting.get_mut(&meeting).filter(|call| call.roster.rev < change.rev) else { return };
+        if call.roster.rev < change.base {
+            if call.phase == Phase::In && call.roster_asked_at_ms.is_none() {
+                call.ask_roster(turn, meeting);
+            }
+            return;
+        }
+        let roster = changed(&call.roster, change);
+        self.handle_roster(turn, links, meeting, roster);
     }
 
     pub(crate) fn end(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId, reason: EndReason, by: Option<UserName>) {
@@ -220,10 +297,8 @@ impl Calls {
     }
 
     pub(crate) fn handle_refused(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, request: SignalId) {
-        let asked = |call: &Call| {
-            let join = call.rejoin.as_ref().and_then(|rejoin| rejoin.request);
-            call.create == Some(request) && call.phase == Phase::Creating || join == Some(request)
-        };
+        let asked =
+            |call: &Call| call.request == Some(request) && call.is_beginning() || call.rejoins_by(Some(request));
         let Some(meeting) = self.by_meeting.iter().find(|(_, call)| asked(call)).map(|(id, _)| *id) else { return };
         links.close_meeting(turn, meeting);
         self.end(turn, meeting, EndReason::Failed, None);
@@ -231,9 +306,33 @@ impl Calls {
 
     /// A create that did not get away is a call that never began.
     pub(crate) fn handle_not_sent(&mut self, turn: &mut Turn<'_, '_>, request: SignalId) {
-        let made = |call: &Call| call.create == Some(request) && call.phase == Phase::Creating;
+        let made = |call: &Call| call.request == Some(request) && call.is_beginning();
         if let Some(meeting) = self.by_meeting.iter().find(|(_, call)| made(call)).map(|(id, _)| *id) {
             self.end(turn, meeting, EndReason::Failed, None);
+        }
+    }
+
+    /// Whether this request still makes a call.
+    pub(crate) fn is_made_by(&self, request: SignalId) -> bool {
+        self.by_meeting.values().any(|call| call.request == Some(request) && call.is_beginning())
+    }
+
+    /// This request goes out once more after the next state answer, which then knows nothing of it.
+    pub(crate) fn handle_repeat_due(&mut self, meeting: MeetingId) {
+        if let Some(call) = self.by_meeting.get_mut(&meeting) {
+            call.newer = true;
+        }
+    }
+
+    /// The request has gone out once more under another id.
+    pub(crate) fn handle_repeated(&mut self, request: SignalId, again: SignalId) {
+        for call in self.by_meeting.values_mut() {
+            let rejoin = call.rejoin.as_mut().map(|rejoin| &mut rejoin.request);
+            let ids = [Some(&mut call.request), rejoin];
+            ids.into_iter().flatten().filter(|id| **id == Some(request)).for_each(|id| *id = Some(again));
+        }
+        if self.taken_back == Some(request) {
+            self.taken_back = Some(again);
         }
     }
 
@@ -315,19 +414,35 @@ impl Calls {
         call.attempts += 1;
         call.rejoin = Some(Rejoin { at_ms: turn.now_ms() + pause, request: None });
         if connected {
-            self.rejoin_due(turn);
+            self.ask_what_is_due(turn);
         }
     }
 
-    pub(crate) fn rejoin_due(&mut self, turn: &mut Turn<'_, '_>) {
+    pub(crate) fn ask_what_is_due(&mut self, turn: &mut Turn<'_, '_>) {
         let now = turn.now_ms();
         for (meeting, call) in &mut self.by_meeting {
+            if call.roster_asked_at_ms.is_some_and(|at_ms| at_ms <= now) {
+                call.ask_roster(turn, *meeting);
+            }
             if let Some(rejoin) = call.rejoin.as_mut().filter(|rejoin| rejoin.at_ms <= now) {
                 rejoin.request = Some(turn.publish(Some(*meeting), UpBody::Join {}));
                 rejoin.at_ms = now + JOIN_RETRY_MS;
             }
         }
     }
+}
+
+/// The roster with what has changed.
+fn changed(before: &Roster, RosterChange { rev, host, members, gone, .. }: RosterChange) -> Roster {
+    let mut roster = Roster { rev, host: Some(host), members: before.members.clone() };
+    roster.members.retain(|member| !gone.contains(&member.user));
+    for member in members {
+        match roster.members.iter_mut().find(|known| known.user == member.user) {
+            Some(known) => *known = member,
+            None => roster.members.push(member),
+        }
+    }
+    roster
 }
 
 /// What was off when this device was in the call before, by the service's word.

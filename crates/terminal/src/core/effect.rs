@@ -59,6 +59,8 @@ pub enum Command {
         invitation: InvitationId,
         reason: RejectReason,
     },
+    /// Is told of the presence of those whom this user may call, from now on or no more.
+    Watch(bool),
     /// Any other request; `Leave`, `Mute` and `Unmute` also act on the media path at once.
     Request {
         meeting: Option<MeetingId>,

@@ -10,30 +10,38 @@
 //! Contract: the shell carries the effects out in their order, and stops at a `Store` that fails: what is
 //! acknowledged to the broker is on disk. It calls with `Tick` at [`Core::deadline_ms`].
 //!
-//! Rings follow three rules. An invitation that was never seen rings at once. One that the broker may have delivered
-//! before (DUP) is held, without its PUBACK, until the service has said what stands. After a connect or a restart the
-//! state answer decides about everything older than itself.
+//! Rings follow three rules. An invitation that was never seen rings at once. One in doubt, which the broker may have
+//! delivered before (DUP) or whose time seems to be over, is stored as held until the service has said what stands. After
+//! a connect or a restart the state answer decides about everything older than itself.
+//!
+//! Everything is acknowledged as soon as it is stored, so that nothing that waits for an answer keeps the answer out.
 
 mod calls;
 mod clock;
 mod effect;
+mod heard;
 mod links;
+mod requests;
 mod rings;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod watch;
 
 pub use effect::{Command, Delivery, Effect, Input, JoinMedia, MediaId, MediaInput, SignalIn};
-pub use turn::Moment;
+pub use turn::{Moment, REQUEST_EXPIRY};
 
 use crate::event::Event;
 use crate::store::Entry;
 use calls::Calls;
 use clock::Clock;
+use heard::Heard;
 use links::Links;
+use requests::Requests;
 use rings::Rings;
 use signalling::{Down, DownBody, Envelope, InvitationId, MeetingId, RefusalCode, SignalId, State, Track, UpBody};
 use turn::Turn;
+use watch::Watch;
 
 /// A state request without an answer is repeated after this.
 const STATE_RETRY_MS: u64 = 5_000;
@@ -48,6 +56,9 @@ pub struct Core {
     rings: Rings,
     calls: Calls,
     links: Links,
+    heard: Heard,
+    requests: Requests,
+    watch: Watch,
 }
 
 struct Asked {
@@ -66,22 +77,30 @@ impl Core {
             rings: Rings::new(known, warm),
             calls: Calls::default(),
             links: Links::default(),
+            heard: Heard::default(),
+            requests: Requests::default(),
+            watch: Watch::default(),
         }
     }
 
     pub fn apply(&mut self, input: Input, moment: &mut Moment<'_>) -> Vec<Effect> {
+        let jumped = self.clock.has_jumped(moment.wall_ms, moment.mono_ms);
         let mut turn = Turn::new(moment, self.clock);
+        if jumped && self.connected {
+            self.ask_state(&mut turn);
+        }
         match input {
             Input::Connected { session_present, endpoint, tls } => {
                 self.connected = true;
+                self.clock.handle_connected();
                 turn.tell(Event::Connected { session_present, endpoint, tls });
                 self.synchronised = false;
                 self.ask_state(&mut turn);
+                self.watch.handle_connected(&mut turn);
             }
             Input::Disconnected { reason, retry_ms } => {
                 self.connected = false;
                 self.asked = None;
-                self.rings.handle_disconnected();
                 turn.tell(Event::Disconnected { reason, retry_ms });
             }
             Input::Signal(signal) => self.handle_signal(&mut turn, *signal),
@@ -90,15 +109,31 @@ impl Core {
             Input::NotSent(request) => self.handle_not_sent(&mut turn, request),
             Input::Tick => self.handle_tick(&mut turn),
         }
+        self.finish(turn)
+    }
+
+    fn finish(&mut self, turn: Turn<'_, '_>) -> Vec<Effect> {
+        let now_ms = turn.now_ms();
+        for effect in &turn.effects {
+            if let Effect::Publish(up) = effect {
+                self.requests.note(up, now_ms);
+            }
+        }
         turn.effects
     }
 
-    /// When a [`Input::Tick`] is due, by the local clock.
+    /// When a [`Input::Tick`] is due, by the monotonic clock.
     pub fn deadline_ms(&self) -> Option<u64> {
         let state = self.asked.as_ref().map(|asked| asked.at_ms + STATE_RETRY_MS);
-        let rejoin = self.calls.deadline_ms().filter(|_| self.connected);
-        let ring = self.rings.deadline_ms().map(|service| self.clock.local_ms(service));
-        [state, rejoin, ring].into_iter().flatten().min()
+        let calls = self.calls.deadline_ms().filter(|_| self.connected);
+        let watch = self.watch.deadline_ms().filter(|_| self.connected);
+        let ring = self.rings.deadline_ms(self.clock);
+        [state, calls, watch, ring].into_iter().flatten().min()
+    }
+
+    /// The service's clock in milliseconds since 1970, unless it is a guess.
+    pub fn known_service_ms(&self, mono_ms: u64) -> Option<u64> {
+        self.clock.is_known().then(|| self.clock.service_ms(mono_ms))
     }
 
     /// The meeting that this terminal is in, if any.
@@ -114,7 +149,8 @@ impl Core {
     fn handle_tick(&mut self, turn: &mut Turn<'_, '_>) {
         let ask = self.rings.expire(turn, &mut self.links);
         if self.connected {
-            self.calls.rejoin_due(turn);
+            self.calls.ask_what_is_due(turn);
+            self.watch.handle_tick(turn);
         }
         if ask && self.connected {
             self.ask_state(turn);
@@ -134,6 +170,12 @@ impl Core {
         self.calls.handle_asked();
     }
 
+    fn ask_state_once(&mut self, turn: &mut Turn<'_, '_>) {
+        if self.connected && self.asked.is_none() {
+            self.ask_state(turn);
+        }
+    }
+
     /// Who called while this user was busy is told by the state alone.
     fn ask_what_was_missed(&mut self, turn: &mut Turn<'_, '_>) {
         if self.connected {
@@ -148,12 +190,16 @@ impl Core {
             Command::Reject { invitation, reason } => self.rings.reject(turn, &mut self.links, invitation, reason),
             Command::Request { meeting, body } => {
                 self.note_request(turn, meeting, &body);
-                let is_state = matches!(body, UpBody::State {});
+                let (is_state, is_join) = (matches!(body, UpBody::State {}), matches!(body, UpBody::Join {}));
                 let request = turn.publish(meeting, body);
                 if is_state {
                     self.note_asked(turn, request);
                 }
+                if let Some(meeting) = meeting.filter(|_| is_join) {
+                    self.calls.join(meeting, request);
+                }
             }
+            Command::Watch(watches) => self.watch.set(turn, watches),
         }
     }
 
@@ -177,12 +223,20 @@ impl Core {
 
     fn handle_signal(&mut self, turn: &mut Turn<'_, '_>, signal: SignalIn) {
         let SignalIn { down: Down { envelope, body }, dup, delivery } = signal;
+        if let Some(request) = envelope.in_reply_to.filter(|_| !matches!(body, DownBody::Refused { .. })) {
+            self.requests.handle_answered(request);
+        }
         if !body.is_kept_for_rings() {
             turn.acknowledge(delivery);
+            if !self.heard.is_new(envelope.id) || self.is_outdated(turn, &envelope, &body) {
+                return;
+            }
         }
         match body {
             DownBody::Invitation(ring) => {
-                self.rings.handle_invitation(turn, &mut self.links, *ring, &envelope, dup, delivery);
+                if self.rings.handle_invitation(turn, &mut self.links, *ring, &envelope, dup, delivery) {
+                    self.ask_state_once(turn);
+                }
             }
             DownBody::Ended { invitation: Some(invitation), rev, reason, outcome, .. } => {
                 let ended = rings::Ended { invitation, rev, reason, outcome, expires_at_ms: envelope.expires_at_ms };
@@ -199,6 +253,26 @@ impl Core {
         }
     }
 
+    /// Whether it is too old to be believed. What ended or was decided for good never is.
+    fn is_outdated(&mut self, turn: &mut Turn<'_, '_>, envelope: &Envelope, body: &DownBody) -> bool {
+        let rev = match body {
+            DownBody::Admitted { roster, .. } | DownBody::Roster(roster) => Some(roster.rev),
+            DownBody::RosterChanged(change) => Some(change.rev),
+            DownBody::Muted { .. } | DownBody::Blocked { .. } => envelope.rev,
+            DownBody::State(_) => None,
+            _ => return false,
+        };
+        if turn.is_past(envelope.expires_at_ms) {
+            // What it said is in the state, if it still holds.
+            self.ask_state_once(turn);
+            return true;
+        }
+        let Some((meeting, rev)) = envelope.meeting.zip(rev) else { return false };
+        let answers = self.calls.rejoins_by(meeting, envelope.in_reply_to);
+        let is_known = self.calls.known_rev(meeting).is_some_and(|known| rev < known) && !answers;
+        is_known || self.heard.is_before_end(meeting, rev)
+    }
+
     /// Signals that are about the meeting that their envelope names.
     fn handle_meeting_signal(&mut self, turn: &mut Turn<'_, '_>, envelope: &Envelope, body: DownBody) {
         let Some(meeting) = envelope.meeting else { return };
@@ -211,12 +285,14 @@ impl Core {
                 turn.tell(Event::Ended { meeting, user, reason, by });
             }
             DownBody::Ended { .. } if self.calls.is_told(envelope.in_reply_to) => {}
-            DownBody::Ended { reason, by, .. } => {
+            DownBody::Ended { reason, by, rev, .. } => {
+                self.heard.note_ended(meeting, rev);
                 self.links.close_meeting(turn, meeting);
                 self.calls.end(turn, meeting, reason, by);
                 self.ask_what_was_missed(turn);
             }
             DownBody::Roster(roster) => self.calls.handle_roster(turn, &self.links, meeting, roster),
+            DownBody::RosterChanged(change) => self.calls.handle_roster_changed(turn, &self.links, meeting, change),
             DownBody::Muted { track, by } => {
                 self.set_muted(turn, meeting, track, true);
                 turn.tell(Event::Muted { meeting, track, by });
@@ -236,10 +312,43 @@ impl Core {
 
     fn handle_refused(&mut self, turn: &mut Turn<'_, '_>, envelope: &Envelope, code: RefusalCode, words: String) {
         let (request, meeting) = (envelope.in_reply_to, envelope.meeting);
+        if code == RefusalCode::Expired && self.repeats(turn, request) {
+            return;
+        }
         turn.tell(Event::Refused { request, meeting, code, words });
         let Some(request) = request else { return };
-        self.rings.handle_refused(turn, &mut self.links, request);
+        self.requests.handle_answered(request);
+        self.rings.handle_refused(turn, &mut self.links, request, code);
         self.calls.handle_refused(turn, &mut self.links, request);
+    }
+
+    /// Refused for the time on it: the clock is learnt anew, and the request goes out once more. False if it will not.
+    fn repeats(&mut self, turn: &mut Turn<'_, '_>, request: Option<SignalId>) -> bool {
+        let Some(request) = request else { return false };
+        let Some(meeting) = self.requests.handle_expired(request, turn.now_ms()) else { return false };
+        self.clock.doubt();
+        turn.clock = self.clock;
+        self.ask_state_once(turn);
+        self.calls.handle_repeat_due(meeting);
+        true
+    }
+
+    fn repeat_requests(&mut self, turn: &mut Turn<'_, '_>) {
+        for request in self.requests.take_due() {
+            let still_wanted = match request.body {
+                UpBody::Accept { .. } | UpBody::Reject { .. } => self.rings.is_answered_by(request.id),
+                UpBody::Create { .. } => self.calls.is_made_by(request.id),
+                _ => true,
+            };
+            if !still_wanted {
+                continue;
+            }
+            let before = request.id;
+            let again = self.requests.repeat(turn, request);
+            self.rings.handle_repeated(turn, before, again);
+            self.calls.handle_repeated(before, again);
+            turn.tell(Event::Repeated { request: before, signal: again });
+        }
     }
 
     /// What the broker does not take never reaches the service.
@@ -249,9 +358,13 @@ impl Core {
     }
 
     fn handle_state(&mut self, turn: &mut Turn<'_, '_>, envelope: &Envelope, state: State) {
-        self.clock.learn(state.now_ms, turn.now_ms());
-        turn.set_clock(self.clock);
         let Some(asked) = self.asked.take_if(|asked| Some(asked.request) == envelope.in_reply_to) else { return };
+        self.clock.learn(state.now_ms, asked.at_ms, turn.now_ms());
+        turn.clock = self.clock;
+        let state = self.heard.without_ended(state);
+        if let Some(here) = state.call.as_ref().filter(|call| call.here) {
+            self.rings.handle_admitted(turn, here.meeting);
+        }
         // What the service sent after the question may be missing in the answer.
         let knows_until_ms = state.now_ms.saturating_sub(turn.now_ms().saturating_sub(asked.at_ms));
         let unclear = self.rings.handle_state(turn, &mut self.links, &state, knows_until_ms);
@@ -260,6 +373,7 @@ impl Core {
         if !std::mem::replace(&mut self.synchronised, true) {
             turn.tell(Event::Synchronised {});
         }
+        self.repeat_requests(turn);
         if unclear {
             self.ask_state(turn);
         }

@@ -3,70 +3,91 @@
 //! ```text
 //!             new                        answered, declined, ended elsewhere, seen
 //!   (nothing) ──► Ring ──────────────────────────────────────────────────────────► Done
-//!       │           └── ended with an outcome, or past its time ──► Missed ──seen──► Done
-//!       └── past its time when it comes, or known by its outcome alone ──► Missed
+//!       │          ▲└── ended with an outcome, or unheard past its time ──► Missed ──seen──► Done
+//!       │          └─────── the state says that it stands
+//!       ├── in doubt ──► Held ── the state says nothing of it ──► Done
+//!       └── known by its outcome alone ──► Missed
 //! ```
+//! An invitation is in doubt if the broker may have delivered it before (DUP), or if its time is over by the clock of this
+//! terminal, which may be wrong. What is held is stored and acknowledged like everything else, so it blocks nothing.
+//!
 //! A ring ends when the service says so. At its deadline the terminal asks, and again every 10 s as long as it stands; if no
-//! answer comes within 10 s the ring is missed (docs/terminals.md).
+//! answer comes within 10 s the ring is missed (docs/terminals.md). All this runs on the monotonic clock.
 //!
 //! A change needs a higher `rev` than the stored one; each is stored before its PUBACK and before anybody is told.
 
+use super::clock::Clock;
 use super::effect::Delivery;
 use super::links::Links;
 use super::turn::Turn;
 use crate::event::{Event, MissedTold, RingTold};
 use crate::store::{Entry, Known};
 use signalling::{
-    EndReason, Envelope, InvitationId, Media, MeetingId, Outcome, OutcomeKind, RejectReason, Ring, SignalId, State,
-    UpBody,
+    EndReason, Envelope, InvitationId, Media, MeetingId, Outcome, OutcomeKind, RefusalCode, RejectReason, Ring,
+    SignalId, State, UpBody,
 };
 use std::collections::BTreeMap;
 
-/// Invitations that wait for a state answer; the broker keeps further ones, they are not acknowledged.
-const HELD_MAX: usize = 64;
 /// Invitations that are remembered; past it the oldest are forgotten.
 const KNOWN_MAX: usize = 10_000;
 /// The service is asked about a ring that is past its deadline; again after this if it still stands.
 const ASK_AGAIN_MS: u64 = 10_000;
 /// Without an answer for this long such a ring is missed: it must not go on for a call that nobody knows to stand.
 const PATIENCE_MS: u64 = 10_000;
+/// No call rings longer: with a clock that is a guess, this much on the monotonic clock has to pass before a ring that
+/// nobody answers for is missed.
+const RING_MAX_MS: u64 = 180_000;
 /// An accept without an answer for this long was lost if the state knows nothing of it.
 const ACCEPT_PATIENCE_MS: u64 = 3_000;
 
 pub(crate) struct Rings {
     known: BTreeMap<InvitationId, Entry>,
     live: BTreeMap<InvitationId, Live>,
-    held: Vec<Held>,
+    /// When what is held was sent, by the service's clock; of this life alone: what a life before it left is older than
+    /// every question of this one.
+    held: BTreeMap<InvitationId, u64>,
     warm: bool,
 }
 
 /// A ring that rings now.
 struct Live {
     ring: Ring,
-    /// By the service's clock: when it was sent, when the service is asked whether it still stands, and since then when
-    /// it is missed if no answer has come.
+    /// By the service's clock.
     sent_at_ms: u64,
-    asks_at_ms: u64,
+    begun_ms: u64,
+    asks: Asks,
+    /// The service was asked and has not answered: it is missed then.
     missed_at_ms: Option<u64>,
     answer: Option<Answer>,
 }
 
+/// When the service is asked whether the ring still stands.
+#[derive(Clone, Copy)]
+enum Asks {
+    AtItsDeadline,
+    At(u64),
+}
+
 impl Live {
     /// The service has said just now that it stands.
-    fn stands(&mut self, ring: Ring, now_ms: u64) {
-        self.asks_at_ms = asks_at_ms(&ring, now_ms);
+    fn stands(&mut self, turn: &Turn<'_, '_>, ring: Ring) {
+        self.asks = asks(turn, &ring);
         self.missed_at_ms = None;
         self.ring = ring;
     }
 
     /// What is answered rings no more: it waits for the service's word.
-    fn deadline_ms(&self) -> Option<u64> {
-        self.answer.is_none().then(|| self.missed_at_ms.unwrap_or(self.asks_at_ms))
+    fn deadline_ms(&self, clock: Clock) -> Option<u64> {
+        let asks_at_ms = match self.asks {
+            Asks::AtItsDeadline => clock.mono_ms(self.ring.ring_until_ms),
+            Asks::At(at_ms) => at_ms,
+        };
+        self.answer.is_none().then(|| self.missed_at_ms.unwrap_or(asks_at_ms))
     }
 }
 
-fn asks_at_ms(ring: &Ring, now_ms: u64) -> u64 {
-    if now_ms < ring.ring_until_ms { ring.ring_until_ms } else { now_ms + ASK_AGAIN_MS }
+fn asks(turn: &Turn<'_, '_>, ring: &Ring) -> Asks {
+    if turn.service_ms() < ring.ring_until_ms { Asks::AtItsDeadline } else { Asks::At(turn.now_ms() + ASK_AGAIN_MS) }
 }
 
 struct Answer {
@@ -74,17 +95,11 @@ struct Answer {
     at_ms: u64,
 }
 
-/// May have been delivered before.
-struct Held {
-    ring: Ring,
-    envelope: Envelope,
-    delivery: Option<Delivery>,
-}
-
 /// The beginning of a ring, or of its going on.
-struct Start<'a> {
+struct Start {
     ring: Ring,
-    envelope: &'a Envelope,
+    sent_at_ms: u64,
+    expires_at_ms: u64,
     delivery: Option<Delivery>,
     resumed: bool,
     dup: bool,
@@ -102,7 +117,7 @@ pub(crate) struct Ended {
 impl Rings {
     pub(crate) fn new(known: impl IntoIterator<Item = Entry>, warm: bool) -> Self {
         let known = known.into_iter().map(|entry| (entry.invitation, entry)).collect();
-        Self { known, live: BTreeMap::new(), held: Vec::new(), warm }
+        Self { known, live: BTreeMap::new(), held: BTreeMap::new(), warm }
     }
 
     pub(crate) fn ringing(&self) -> Option<InvitationId> {
@@ -114,15 +129,11 @@ impl Rings {
         self.live.contains_key(&invitation)
     }
 
-    pub(crate) fn deadline_ms(&self) -> Option<u64> {
-        self.live.values().filter_map(Live::deadline_ms).min()
+    pub(crate) fn deadline_ms(&self, clock: Clock) -> Option<u64> {
+        self.live.values().filter_map(|live| live.deadline_ms(clock)).min()
     }
 
-    /// PUBACKs belong to their connection; the broker sends again what was held.
-    pub(crate) fn handle_disconnected(&mut self) {
-        self.held.clear();
-    }
-
+    /// True if it is in doubt, so that the service is to be asked.
     pub(crate) fn handle_invitation(
         &mut self,
         turn: &mut Turn<'_, '_>,
@@ -131,23 +142,32 @@ impl Rings {
         envelope: &Envelope,
         dup: bool,
         delivery: Option<Delivery>,
-    ) {
-        match self.known.get(&ring.invitation) {
-            Some(entry) if ring.rev <= entry.rev || entry.is != Known::Ring => turn.acknowledge(delivery),
-            Some(_) => self.update(turn, ring, delivery),
-            None if dup => self.hold(Held { ring, envelope: envelope.clone(), delivery }),
-            None if turn.known_service_ms().is_some_and(|now| now >= ring.ring_until_ms) => {
-                let outcome = missed(&ring);
-                self.miss(turn, &outcome, envelope.expires_at_ms, delivery);
+    ) -> bool {
+        let known = self.known.get(&ring.invitation).copied();
+        let in_doubt = dup || turn.service_ms() >= ring.ring_until_ms;
+        match known.map(|entry| entry.is) {
+            Some(Known::Missed | Known::Done) => turn.acknowledge(delivery),
+            Some(_) if known.is_some_and(|entry| ring.rev <= entry.rev) => turn.acknowledge(delivery),
+            Some(Known::Ring) => self.update(turn, ring, delivery),
+            None | Some(Known::Held) if in_doubt => {
+                self.hold(turn, &ring, envelope, delivery);
+                return true;
             }
-            None => self.start(turn, links, Start { ring, envelope, delivery, resumed: false, dup }),
+            None | Some(Known::Held) => {
+                self.held.remove(&ring.invitation);
+                let (sent_at_ms, expires_at_ms) = (envelope.sent_at_ms, envelope.expires_at_ms);
+                let start = Start { ring, sent_at_ms, expires_at_ms, delivery, resumed: false, dup };
+                self.start(turn, links, start);
+            }
         }
+        false
     }
 
-    fn hold(&mut self, held: Held) {
-        if self.held.len() < HELD_MAX {
-            self.held.push(held);
-        }
+    fn hold(&mut self, turn: &mut Turn<'_, '_>, ring: &Ring, envelope: &Envelope, delivery: Option<Delivery>) {
+        let entry = turn.store(ring.invitation, ring.rev, Known::Held, envelope.expires_at_ms);
+        self.remember(entry);
+        self.held.insert(ring.invitation, envelope.sent_at_ms);
+        turn.acknowledge(delivery);
     }
 
     /// A newer copy of what rings already.
@@ -156,7 +176,7 @@ impl Rings {
         *entry = turn.store(ring.invitation, ring.rev, Known::Ring, entry.expires_at_ms);
         turn.acknowledge(delivery);
         if let Some(live) = self.live.get_mut(&ring.invitation) {
-            live.stands(ring, turn.service_ms());
+            live.stands(turn, ring);
         }
     }
 
@@ -164,11 +184,11 @@ impl Rings {
         &mut self,
         turn: &mut Turn<'_, '_>,
         links: &mut Links,
-        Start { ring, envelope, delivery, resumed, dup }: Start<'_>,
+        Start { ring, sent_at_ms, expires_at_ms, delivery, resumed, dup }: Start,
     ) {
-        let stored = self.known.get(&ring.invitation).map(|entry| entry.rev);
-        if stored != Some(ring.rev) {
-            let entry = turn.store(ring.invitation, ring.rev, Known::Ring, envelope.expires_at_ms);
+        let stored = self.known.get(&ring.invitation).map(|entry| (entry.is, entry.rev));
+        if stored != Some((Known::Ring, ring.rev)) {
+            let entry = turn.store(ring.invitation, ring.rev, Known::Ring, expires_at_ms);
             self.remember(entry);
         }
         turn.acknowledge(delivery);
@@ -177,15 +197,15 @@ impl Rings {
         if self.warm {
             links.warm(turn, ring.meeting, ring.join.clone());
         }
-        let asks_at_ms = asks_at_ms(&ring, turn.service_ms());
-        let live = Live { sent_at_ms: envelope.sent_at_ms, asks_at_ms, missed_at_ms: None, ring, answer: None };
+        let (begun_ms, asks) = (turn.now_ms(), asks(turn, &ring));
+        let live = Live { ring, sent_at_ms, begun_ms, asks, missed_at_ms: None, answer: None };
         self.live.insert(live.ring.invitation, live);
     }
 
     /// Stores and tells a missed call, unless it was told before.
     fn miss(&mut self, turn: &mut Turn<'_, '_>, outcome: &Outcome, expires_at_ms: u64, delivery: Option<Delivery>) {
         let before = self.known.get(&outcome.invitation).copied();
-        if before.is_some_and(|entry| outcome.rev <= entry.rev && entry.is != Known::Ring) {
+        if before.is_some_and(|entry| outcome.rev <= entry.rev && !entry.is.is_open()) {
             turn.acknowledge(delivery);
             return;
         }
@@ -217,8 +237,12 @@ impl Rings {
 
     fn remember(&mut self, entry: Entry) {
         self.known.insert(entry.invitation, entry);
+        if entry.is != Known::Held {
+            self.held.remove(&entry.invitation);
+        }
         if self.known.len() > KNOWN_MAX {
-            self.known.pop_first();
+            let forgotten = self.known.pop_first();
+            forgotten.and_then(|(invitation, _)| self.held.remove(&invitation));
         }
     }
 
@@ -236,7 +260,6 @@ impl Rings {
         delivery: Option<Delivery>,
     ) {
         let Ended { invitation, rev, reason, outcome, expires_at_ms } = ended;
-        self.held.retain(|held| held.ring.invitation != invitation || acknowledge_held(turn, held));
         if self.known.get(&invitation).is_some_and(|entry| rev <= entry.rev) {
             turn.acknowledge(delivery);
             return;
@@ -279,13 +302,36 @@ impl Rings {
         media
     }
 
-    /// An accept or reject was refused: what it answered is gone.
-    pub(crate) fn handle_refused(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, request: SignalId) {
-        let asked = |live: &&Live| live.answer.as_ref().is_some_and(|answer| answer.request == request);
-        let Some((invitation, rev)) = self.live.values().find(asked).map(|l| (l.ring.invitation, l.ring.rev)) else {
-            return;
-        };
-        self.end_unheard(turn, links, invitation, rev);
+    /// An accept or reject was refused: what it answered is gone, unless it came too late by the service's clock.
+    pub(crate) fn handle_refused(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        links: &mut Links,
+        request: SignalId,
+        code: RefusalCode,
+    ) {
+        if code == RefusalCode::Expired {
+            return self.handle_not_sent(request);
+        }
+        if let Some((invitation, rev)) = self.answered_by(request).map(|live| (live.ring.invitation, live.ring.rev)) {
+            self.end_unheard(turn, links, invitation, rev);
+        }
+    }
+
+    fn answered_by(&mut self, request: SignalId) -> Option<&mut Live> {
+        self.live.values_mut().find(|live| live.answer.as_ref().is_some_and(|answer| answer.request == request))
+    }
+
+    /// Whether an answer still waits for its answer.
+    pub(crate) fn is_answered_by(&mut self, request: SignalId) -> bool {
+        self.answered_by(request).is_some()
+    }
+
+    /// The request has gone out once more under another id.
+    pub(crate) fn handle_repeated(&mut self, turn: &Turn<'_, '_>, request: SignalId, again: SignalId) {
+        if let Some(live) = self.answered_by(request) {
+            live.answer = Some(Answer { request: again, at_ms: turn.now_ms() });
+        }
     }
 
     pub(crate) fn accept(&mut self, turn: &mut Turn<'_, '_>, invitation: InvitationId) {
@@ -323,19 +369,24 @@ impl Rings {
 
     /// Past its deadline a ring is asked about, and missed if no answer comes. True if the service is to be asked.
     pub(crate) fn expire(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links) -> bool {
-        let now = turn.service_ms();
-        let due = |live: &&mut Live| live.deadline_ms().is_some_and(|at_ms| at_ms <= now);
+        let (now, clock) = (turn.now_ms(), turn.clock);
+        let due = |live: &&mut Live| live.deadline_ms(clock).is_some_and(|at_ms| at_ms <= now);
         let (mut ask, mut expired) = (false, Vec::new());
         for live in self.live.values_mut().filter(due) {
-            match live.missed_at_ms {
-                Some(_) => expired.push(missed(&live.ring)),
-                None => live.missed_at_ms = Some(now + PATIENCE_MS),
+            if live.missed_at_ms.is_some() {
+                expired.push(missed(&live.ring));
+                continue;
             }
-            ask |= live.missed_at_ms.is_some_and(|at_ms| at_ms > now);
+            ask = true;
+            if clock.is_known() || live.begun_ms + RING_MAX_MS <= now {
+                live.missed_at_ms = Some(now + PATIENCE_MS);
+            } else {
+                live.asks = Asks::At(now + ASK_AGAIN_MS);
+            }
         }
         for outcome in expired {
             self.silence(turn, links, outcome.invitation);
-            let expires_at_ms = self.expiry(outcome.invitation, now);
+            let expires_at_ms = self.expiry(outcome.invitation, turn.service_ms());
             self.miss(turn, &outcome, expires_at_ms, None);
         }
         ask
@@ -354,42 +405,29 @@ impl Rings {
             self.confirm(turn, links, ring, state.now_ms);
         }
         for outcome in &state.outcomes {
-            let held = self.take_held(outcome.invitation);
-            let expires_at_ms = held.as_ref().map_or(state.now_ms, |held| held.envelope.expires_at_ms);
             self.silence(turn, links, outcome.invitation);
-            self.miss(turn, outcome, expires_at_ms, held.and_then(|held| held.delivery));
+            let expires_at_ms = self.expiry(outcome.invitation, state.now_ms);
+            self.miss(turn, outcome, expires_at_ms, None);
         }
         self.end_unconfirmed(turn, links, state, knows_until_ms);
-        self.release_held(turn, knows_until_ms)
+        !self.held.is_empty()
     }
 
     /// It stands: rings on as the same ring, or begins.
     fn confirm(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, ring: &Ring, now_ms: u64) {
-        let held = self.take_held(ring.invitation);
-        let delivery = held.as_ref().and_then(|held| held.delivery);
         let known = self.known.get(&ring.invitation).copied();
-        if known.is_some_and(|entry| entry.is != Known::Ring) {
-            return turn.acknowledge(delivery);
+        if known.is_some_and(|entry| !entry.is.is_open()) {
+            return;
         }
         if let Some(live) = self.live.get_mut(&ring.invitation) {
-            live.stands(ring.clone(), now_ms);
-            self.say_again_that_it_rings(turn, ring);
-            return turn.acknowledge(delivery);
+            live.stands(turn, ring.clone());
+            return self.say_again_that_it_rings(turn, ring);
         }
         let expires_at_ms = known.map_or(ring.ring_until_ms, |entry| entry.expires_at_ms);
-        let made = Envelope {
-            v: signalling::signal::VERSION,
-            id: SignalId(ring.invitation.0),
-            meeting: Some(ring.meeting),
-            sent_at_ms: now_ms,
-            expires_at_ms,
-            in_reply_to: None,
-            rev: Some(ring.rev),
-        };
-        let dup = held.is_some();
-        let envelope = held.map_or(made, |held| held.envelope);
-        let (ring, resumed) = (ring.clone(), known.is_some());
-        self.start(turn, links, Start { ring, envelope: &envelope, delivery, resumed, dup });
+        let sent_at_ms = self.held.remove(&ring.invitation).unwrap_or(now_ms);
+        let is = known.map(|entry| entry.is);
+        let (resumed, dup) = (is == Some(Known::Ring), is == Some(Known::Held));
+        self.start(turn, links, Start { ring: ring.clone(), sent_at_ms, expires_at_ms, delivery: None, resumed, dup });
     }
 
     /// The service waits for a first ringing although it rings here: what said so was lost with its connection, or refused
@@ -401,14 +439,15 @@ impl Rings {
         }
     }
 
-    /// What rang here and does not stand any more has ended without our hearing of it.
+    /// What rang here, or was held, and does not stand any more has ended without our hearing of it.
     fn end_unconfirmed(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, state: &State, knows_until_ms: u64) {
         let stands = |id: &InvitationId| state.rings.iter().any(|ring| ring.invitation == *id);
-        let rang = self.known.values().filter(|entry| entry.is == Known::Ring && !stands(&entry.invitation));
-        let over: Vec<_> = rang.map(|entry| (entry.invitation, entry.rev)).collect();
+        let open = self.known.values().filter(|entry| entry.is.is_open() && !stands(&entry.invitation));
+        let over: Vec<_> = open.map(|entry| (entry.invitation, entry.rev)).collect();
         for (invitation, rev) in over {
             let live = self.live.get(&invitation);
-            let newer = live.is_some_and(|live| live.sent_at_ms >= knows_until_ms);
+            let sent_at_ms = live.map(|live| live.sent_at_ms).or_else(|| self.held.get(&invitation).copied());
+            let newer = sent_at_ms.is_some_and(|sent_at_ms| sent_at_ms >= knows_until_ms);
             let pending = live.and_then(|live| live.answer.as_ref());
             let answering = pending.is_some_and(|answer| turn.now_ms() < answer.at_ms + ACCEPT_PATIENCE_MS);
             if !newer && !answering {
@@ -423,32 +462,9 @@ impl Rings {
         self.finish(turn, (invitation, rev), None, expires_at_ms, None);
     }
 
-    /// Lets go what the answer knows nothing of; keeps what was sent after it.
-    fn release_held(&mut self, turn: &mut Turn<'_, '_>, knows_until_ms: u64) -> bool {
-        let newer = |held: &Held| held.envelope.sent_at_ms >= knows_until_ms;
-        let (newer, over): (Vec<_>, Vec<_>) = self.held.drain(..).partition(newer);
-        self.held = newer;
-        for held in over {
-            let key = (held.ring.invitation, held.ring.rev);
-            self.finish(turn, key, None, held.envelope.expires_at_ms, held.delivery);
-        }
-        !self.held.is_empty()
-    }
-
-    fn take_held(&mut self, invitation: InvitationId) -> Option<Held> {
-        let at = self.held.iter().position(|held| held.ring.invitation == invitation)?;
-        Some(self.held.swap_remove(at))
-    }
-
     fn expiry(&self, invitation: InvitationId, otherwise: u64) -> u64 {
         self.known.get(&invitation).map_or(otherwise, |entry| entry.expires_at_ms)
     }
-}
-
-/// Its end arrived: what was held is done. Always false, so that it is let go.
-fn acknowledge_held(turn: &mut Turn<'_, '_>, held: &Held) -> bool {
-    turn.acknowledge(held.delivery);
-    false
 }
 
 /// The outcome of a ring that ended by time alone.

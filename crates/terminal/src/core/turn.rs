@@ -6,22 +6,25 @@ use crate::event::Event;
 use crate::store::{Entry, Known};
 use signalling::signal::VERSION;
 use signalling::{Envelope, InvitationId, MeetingId, SignalId, Up, UpBody};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A request that was not handled within this is refused by the service.
-const REQUEST_EXPIRY_MS: u64 = 30_000;
+pub const REQUEST_EXPIRY: Duration = Duration::from_secs(30);
 
 /// Time and identifiers, given from outside.
 pub struct Moment<'a> {
-    /// Local clock, milliseconds since 1970.
-    pub now_ms: u64,
+    /// The wall clock, milliseconds since 1970. It may be wrong, and may be set at any time.
+    pub wall_ms: u64,
+    /// A clock that only goes forward, milliseconds since any moment. All deadlines run on it.
+    pub mono_ms: u64,
     /// Makes a new UUIDv7.
     pub new_id: &'a mut dyn FnMut() -> Uuid,
 }
 
 pub(crate) struct Turn<'t, 'm> {
     moment: &'t mut Moment<'m>,
-    clock: Clock,
+    pub(crate) clock: Clock,
     pub(crate) effects: Vec<Effect>,
 }
 
@@ -30,20 +33,19 @@ impl<'t, 'm> Turn<'t, 'm> {
         Self { moment, clock, effects: Vec::new() }
     }
 
-    pub(crate) fn set_clock(&mut self, clock: Clock) {
-        self.clock = clock;
-    }
-
+    /// By the monotonic clock.
     pub(crate) fn now_ms(&self) -> u64 {
-        self.moment.now_ms
+        self.moment.mono_ms
     }
 
+    /// By the service's clock, as far as it is known or guessed.
     pub(crate) fn service_ms(&self) -> u64 {
-        self.clock.service_ms(self.moment.now_ms)
+        self.clock.service_ms(self.moment.mono_ms)
     }
 
-    pub(crate) fn known_service_ms(&self) -> Option<u64> {
-        self.clock.known_service_ms(self.moment.now_ms)
+    /// Certainly past this moment of the service's clock.
+    pub(crate) fn is_past(&self, service_ms: u64) -> bool {
+        self.clock.is_known() && service_ms <= self.service_ms()
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
@@ -66,8 +68,8 @@ impl<'t, 'm> Turn<'t, 'm> {
             v: VERSION,
             id,
             meeting,
-            sent_at_ms: self.moment.now_ms,
-            expires_at_ms: self.service_ms() + REQUEST_EXPIRY_MS,
+            sent_at_ms: self.moment.wall_ms,
+            expires_at_ms: self.service_ms() + REQUEST_EXPIRY.as_millis() as u64,
             in_reply_to: None,
             rev: None,
         };

@@ -12,7 +12,7 @@ mod transport;
 pub use transport::SetupError;
 pub(crate) use transport::tls_config;
 
-use crate::core::{Delivery, SignalIn};
+use crate::core::{Delivery, REQUEST_EXPIRY, SignalIn};
 use crate::options::Credentials;
 use backoff::Backoff;
 use mqtt::client::{AckHandle, Client, Event, Message, Options, Publication, PublishId};
@@ -31,7 +31,8 @@ use transport::{Endpoint, Stream, Transport};
 
 const SESSION_EXPIRY_S: u32 = 3 * 24 * 60 * 60;
 const KEEP_ALIVE_S: u16 = 30;
-/// Unacknowledged messages that the broker may leave with us: more than invitations are held for a state answer.
+/// Messages that the broker may have on their way to us. Each is acknowledged as soon as it is stored, so this bounds what
+/// waits in memory and nothing else.
 const RECEIVE_MAX: u16 = 128;
 const PACKET_MAX: u32 = 256 << 10;
 const REQUESTS_WAITING_MAX: usize = 256;
@@ -133,10 +134,10 @@ impl Link {
         let since = Instant::now();
         let (signal, meeting) = (up.envelope.id, up.envelope.meeting);
         let payload = serde_json::to_vec(up).expect("a signal is plain data");
-        let expiry = up.envelope.expires_at_ms.saturating_sub(up.envelope.sent_at_ms).div_ceil(1000);
-        let properties = PropertiesBuf::new()
-            .with(Property::MessageExpiryInterval(u32::try_from(expiry).unwrap_or(u32::MAX)))
-            .expect("a number always fits");
+        // Not the difference of the two moments on it, which are by different clocks.
+        let expiry = u32::try_from(REQUEST_EXPIRY.as_secs()).unwrap_or(u32::MAX);
+        let properties =
+            PropertiesBuf::new().with(Property::MessageExpiryInterval(expiry)).expect("a number always fits");
         let topic = topics::up(kind);
         let publication =
             Publication { properties: properties.view(), ..Publication::new(&topic, QoS::AtLeastOnce, &payload) };

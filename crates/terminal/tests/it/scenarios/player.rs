@@ -33,6 +33,7 @@ pub(super) struct Player {
     /// What the person has before the eyes.
     rosters: BTreeMap<MeetingId, Vec<String>>,
     inside: BTreeSet<MeetingId>,
+    ringing: BTreeSet<InvitationId>,
     missed: BTreeSet<InvitationId>,
     joinable: Vec<MeetingId>,
 }
@@ -68,6 +69,7 @@ impl Player {
             shown: Vec::new(),
             rosters: BTreeMap::new(),
             inside: BTreeSet::new(),
+            ringing: BTreeSet::new(),
             missed: BTreeSet::new(),
             joinable: Vec::new(),
         }
@@ -168,6 +170,7 @@ impl Player {
         self.unsent.clear();
         self.rosters.clear();
         self.inside.clear();
+        self.ringing.clear();
         self.joinable.clear();
         self.core = Core::new(self.disk.values().copied(), true);
     }
@@ -175,7 +178,7 @@ impl Player {
     fn wait(&mut self, ms: u64) {
         let until = self.now_ms + ms;
         self.run();
-        while let Some(due) = self.core.deadline_ms().map(|local| local.saturating_add_signed(-self.ahead_ms))
+        while let Some(due) = self.core.deadline_ms().map(|mono_ms| START_MS + mono_ms)
             && due <= until
         {
             self.now_ms = due.max(self.now_ms);
@@ -290,8 +293,9 @@ impl Player {
     fn apply(&mut self, input: Input) {
         let names = &mut self.names;
         let mut new_id = || names.new_id();
-        let now_ms = self.now_ms.saturating_add_signed(self.ahead_ms);
-        let effects = self.core.apply(input, &mut Moment { now_ms, new_id: &mut new_id });
+        let wall_ms = self.now_ms.saturating_add_signed(self.ahead_ms);
+        let mono_ms = self.now_ms - START_MS;
+        let effects = self.core.apply(input, &mut Moment { wall_ms, mono_ms, new_id: &mut new_id });
         effects.into_iter().for_each(|effect| self.carry_out(effect));
     }
 
@@ -312,9 +316,11 @@ impl Player {
     fn tell(&mut self, event: Event) {
         let shown = match event {
             Event::Ring(ring) => {
+                self.ringing.insert(ring.invitation);
                 json!({ "shows": "ring", "invitation": ring.invitation, "resumed": ring.resumed })
             }
-            Event::RingEnded { invitation, reason } => {
+            // A program that was restarted is told of the end of what rang before; the person has not seen it since.
+            Event::RingEnded { invitation, reason } if self.ringing.remove(&invitation) => {
                 json!({ "shows": "ring_over", "invitation": invitation, "reason": reason })
             }
             Event::Missed(missed) => {
