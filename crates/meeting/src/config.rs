@@ -37,6 +37,9 @@ impl Config {
     pub(crate) const OUTCOMES_MAX: u32 = 50;
     /// Standing rings in one state answer.
     pub(crate) const RINGS_MAX: usize = 4;
+    /// Meetings that a user has left and may join again, in one state answer; and how many are looked at for it.
+    pub(crate) const JOINABLE_MAX: usize = 10;
+    pub(crate) const LEFT_MAX: usize = 50;
     /// Callees that one request may name.
     pub(crate) const CALLEES_MAX: usize = 50;
     pub(crate) const TITLE_CHARS_MAX: usize = 200;

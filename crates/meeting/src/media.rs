@@ -74,6 +74,7 @@ fn change(kind: &ChannelEventKind) -> Option<MediaChange> {
         ChannelEventKind::Lost => Some(MediaChange::Lost),
         ChannelEventKind::Back => Some(MediaChange::Back),
         ChannelEventKind::Left(LeftReason::Replaced) => Some(MediaChange::Replaced),
+        ChannelEventKind::Left(LeftReason::Gone) => Some(MediaChange::Closed),
         ChannelEventKind::Left(_) => Some(MediaChange::Left),
         ChannelEventKind::Quality { .. } | ChannelEventKind::Speaker { .. } => None,
     }

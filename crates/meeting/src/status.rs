@@ -8,7 +8,7 @@ use serde::Deserialize;
 use signalling::meeting::Event;
 use signalling::topics::STATUS_SUFFIX;
 use signalling::{ClientId, UserName};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -17,6 +17,8 @@ use uuid::Uuid;
 /// Events that are kept together, at most about.
 const BATCH_MAX: usize = 512;
 const RETRY: Duration = Duration::from_secs(1);
+/// Connections that are remembered for having been ended by their clients; the oldest are forgotten first.
+const GOODBYES_MAX: usize = 4_096;
 
 /// Body of an event.
 #[derive(Deserialize)]
@@ -67,17 +69,23 @@ async fn consume(shared: Arc<Shared>, consumer: GroupName, topic: TopicName) {
         tracing::warn!(%topic, %error, "a status topic cannot be made; again");
         tokio::time::sleep(RETRY).await;
     }
+    let mut goodbyes = Goodbyes::default();
     loop {
-        take(&shared, deliveries::receive_many(&shared, &consumer, &topic, BATCH_MAX).await).await;
+        take(&shared, deliveries::receive_many(&shared, &consumer, &topic, BATCH_MAX).await, &mut goodbyes).await;
     }
 }
 
 /// What came together is kept together. During an outage it is given back once.
-async fn take(shared: &Arc<Shared>, batch: Vec<Delivery>) {
-    let events: Vec<OnlineEvent> = batch.iter().filter_map(event).collect();
-    let done = if events.is_empty() { Ok(()) } else { apply(shared, &events).await };
+async fn take(shared: &Arc<Shared>, batch: Vec<Delivery>, goodbyes: &mut Goodbyes) {
+    let said: Vec<Status> = batch.iter().filter_map(status).collect();
+    goodbyes.note(&said);
+    let events: Vec<OnlineEvent> = said.iter().filter_map(event).collect();
+    let done = if events.is_empty() { Ok(()) } else { apply(shared, &events, &goodbyes.among(&events)).await };
     match done {
-        Ok(()) => deliveries::acknowledge_all(shared, batch).await,
+        Ok(()) => {
+            goodbyes.forget(&events);
+            deliveries::acknowledge_all(shared, batch).await;
+        }
         Err(error) => {
             if error.is_outage() {
                 shared.gate.close();
@@ -88,9 +96,40 @@ async fn take(shared: &Arc<Shared>, batch: Vec<Delivery>) {
     }
 }
 
-/// `disconnect` says nothing that `tcpclean` does not say.
-fn event(delivery: &Delivery) -> Option<OnlineEvent> {
-    let status: Status = serde_json::from_slice(&delivery.message.body).ok()?;
+/// Connections whose client said DISCONNECT and of whose end is not known yet. In memory: `tcpclean` follows at once, and
+/// where it does not find its `disconnect` the client counts as lost, which only takes longer.
+#[derive(Default)]
+struct Goodbyes(VecDeque<String>);
+
+impl Goodbyes {
+    fn note(&mut self, said: &[Status]) {
+        self.0.extend(
+            said.iter().filter(|status| status.event_type == "disconnect").map(|status| status.channel_id.clone()),
+        );
+        let excess = self.0.len().saturating_sub(GOODBYES_MAX);
+        self.0.drain(..excess);
+    }
+
+    /// The clients among those whose connection ended that ended it by themselves.
+    fn among(&self, events: &[OnlineEvent]) -> BTreeSet<String> {
+        let ends = events.iter().filter(|event| event.kind == OnlineKind::TcpClean);
+        ends.filter(|event| self.0.contains(&event.channel_id)).map(|event| event.client_id.clone()).collect()
+    }
+
+    fn forget(&mut self, events: &[OnlineEvent]) {
+        let over = |channel: &String| {
+            events.iter().any(|event| event.kind == OnlineKind::TcpClean && event.channel_id == *channel)
+        };
+        self.0.retain(|channel| !over(channel));
+    }
+}
+
+fn status(delivery: &Delivery) -> Option<Status> {
+    serde_json::from_slice(&delivery.message.body).ok()
+}
+
+/// `disconnect` says how a connection ends, `tcpclean` that it has ended.
+fn event(status: &Status) -> Option<OnlineEvent> {
     let kind = match status.event_type.as_str() {
         "connect" => OnlineKind::Connect,
         "tcpclean" => OnlineKind::TcpClean,
@@ -98,16 +137,17 @@ fn event(delivery: &Delivery) -> Option<OnlineEvent> {
     };
     // No row holds a later time.
     let at_ms = status.time.min(i64::MAX as u64);
-    Some(OnlineEvent { client_id: status.client_id, channel_id: status.channel_id, kind, at_ms })
+    Some(OnlineEvent { client_id: status.client_id.clone(), channel_id: status.channel_id.clone(), kind, at_ms })
 }
 
-async fn apply(shared: &Shared, events: &[OnlineEvent]) -> Result<(), Undecided> {
+/// `gone`: clients that have ended a connection by themselves.
+async fn apply(shared: &Shared, events: &[OnlineEvent], gone: &BTreeSet<String>) -> Result<(), Undecided> {
     let clients = shared.catalog.online_events(events).await?;
-    tell_meetings(shared, &clients).await
+    tell_meetings(shared, &clients, gone).await
 }
 
 /// Also of clients that did not change: the event may have been stored by a run that ended before the meetings were told.
-async fn tell_meetings(shared: &Shared, clients: &[ClientOnline]) -> Result<(), Undecided> {
+async fn tell_meetings(shared: &Shared, clients: &[ClientOnline], gone: &BTreeSet<String>) -> Result<(), Undecided> {
     let users: BTreeSet<&String> = clients.iter().filter_map(|client| client.user.as_ref()).collect();
     let users: Vec<String> = users.into_iter().cloned().collect();
     let ties = shared.catalog.engagements_of(&users).await?;
@@ -120,8 +160,7 @@ async fn tell_meetings(shared: &Shared, clients: &[ClientOnline]) -> Result<(), 
         match tie.kind {
             Tie::In => {
                 for client in own {
-                    let (client, online) = (ClientId(client.client_id.clone()), client.online);
-                    happen(shared, tie.meeting, Event::Online { client, online }).await?;
+                    happen(shared, tie.meeting, line_event(client, gone)).await?;
                 }
             }
             Tie::Rung if !reachable.contains(&tie.user) => {
@@ -131,6 +170,12 @@ async fn tell_meetings(shared: &Shared, clients: &[ClientOnline]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+fn line_event(client: &ClientOnline, gone: &BTreeSet<String>) -> Event {
+    let (online, said_goodbye) = (client.online, gone.contains(&client.client_id));
+    let client = ClientId(client.client_id.clone());
+    if said_goodbye && !online { Event::SaidGoodbye { client } } else { Event::Online { client, online } }
 }
 
 fn if_online(device: DeviceState) -> Option<String> {

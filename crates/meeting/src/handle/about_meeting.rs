@@ -8,7 +8,7 @@ use crate::people;
 use crate::request::check_new_meeting;
 use catalog::{CommitError, Tie};
 use signalling::meeting::{Actor, Event, Meeting, Request, Step};
-use signalling::{UpBody, UserName};
+use signalling::{DownBody, EndReason, UpBody, UserName};
 use std::collections::BTreeSet;
 
 impl Asked<'_> {
@@ -53,7 +53,11 @@ impl Asked<'_> {
         if !matches!(body, UpBody::Cancel { .. } | UpBody::Leave {}) {
             return self.refuse_unknown().await;
         }
-        if let Some(known) = self.taken_over(actor).await? {
+        if let Some((known, answered)) = self.taken_over(actor).await? {
+            // Whoever has answered the ring besides is in the call by that, and what is over is the create.
+            if answered {
+                return self.end_spent(actor).await;
+            }
             return self.apply(actor, Request::Leave, known).await;
         }
         if let Err(refusal) = check_new_meeting(self.up.envelope.meeting) {
@@ -68,14 +72,19 @@ impl Asked<'_> {
         self.shared.store(None, step, Extra { created_by, ..self.extra() }).await.map(drop)
     }
 
-    /// The meeting that the sender is in since its own create became an accept.
-    async fn taken_over(&self, actor: &Actor) -> Result<Option<Known>, Undecided> {
+    async fn end_spent(&self, actor: &Actor) -> Result<(), Undecided> {
+        let (reason, by) = (EndReason::Cancelled, Some(actor.user.clone()));
+        let ended = DownBody::Ended { invitation: None, user: None, rev: 0, reason, by, outcome: None };
+        self.shared.answer(self.up.envelope.meeting, vec![self.answer(ended)], self.extra()).await
+    }
+
+    /// The meeting that the sender is in since its own create became an accept; and whether it was accepted as well.
+    async fn taken_over(&self, actor: &Actor) -> Result<Option<(Known, bool)>, Undecided> {
         let ties = self.shared.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
         for tie in ties.into_iter().filter(|tie| tie.kind == Tie::In) {
-            let known = self.shared.known(tie.meeting).await?;
-            let known = known.filter(|known| known.meeting.took_over(self.meeting(), &actor.user));
-            if known.is_some() {
-                return Ok(known);
+            let Some(known) = self.shared.known(tie.meeting).await? else { continue };
+            if let Some(answered) = known.meeting.took_over(self.meeting(), &actor.user).map(|spent| spent.answered) {
+                return Ok(Some((known, answered)));
             }
         }
         Ok(None)

@@ -7,7 +7,7 @@ use crate::deciding::{Extra, Undecided};
 use catalog::{Engagement, Tie, UserState};
 use serde::Serialize;
 use signalling::meeting::{Actor, Event, Meeting, Outgoing, Parent, Request};
-use signalling::{DownBody, InvitationId, Outcome, Ring, StandingCall, State};
+use signalling::{DownBody, InvitationId, Joinable, Outcome, Ring, StandingCall, State};
 use std::sync::Arc;
 
 /// An answer leaves out what would make it longer than this.
@@ -29,7 +29,7 @@ impl Asked<'_> {
             name: actor.name.clone(),
             rings: rings.collect(),
             call: meetings.iter().find_map(|meeting| self.standing(meeting, actor)),
-            joinable: Vec::new(),
+            joinable: self.joinable(actor, &known.engagements).await?,
             outcomes: self.outcomes(actor, known).await?,
         };
         self.shared.send_straight(self.answer(DownBody::State(Box::new(shortened(state)))), None).await
@@ -43,6 +43,18 @@ impl Asked<'_> {
             meetings.extend(self.shared.happen(tie.meeting, event).await?);
         }
         Ok(meetings)
+    }
+
+    /// Living meetings to which the sender may come back, the newest first.
+    async fn joinable(&self, actor: &Actor, ties: &[Engagement]) -> Result<Vec<Joinable>, Undecided> {
+        let mut found = Vec::new();
+        for tie in ties.iter().filter(|tie| tie.kind == Tie::Left).take(Config::LEFT_MAX) {
+            let Some(known) = self.shared.known(tie.meeting).await? else { continue };
+            let left_at_ms = known.meeting.former(&actor.user).map(|former| former.left_at_ms);
+            found.extend(known.meeting.joinable(&actor.user).map(|joinable| (left_at_ms, joinable)));
+        }
+        found.sort_by_key(|(left_at_ms, _)| std::cmp::Reverse(*left_at_ms));
+        Ok(found.into_iter().take(Config::JOINABLE_MAX).map(|(_, joinable)| joinable).collect())
     }
 
     fn ring(&self, meeting: &Meeting, actor: &Actor) -> Option<Ring> {
@@ -72,10 +84,14 @@ impl Asked<'_> {
         let rows = self.shared.catalog.outcomes(&actor.user.0, catalog::limits::OUTCOMES_PER_USER_MAX).await?;
         let row = rows.iter().find(|row| row.invitation == invitation.0);
         let outcome = row.and_then(|row| serde_json::from_str::<Outcome>(&row.document).ok());
-        let sends = match outcome {
+        let mut sends = match outcome {
             Some(outcome) => self.seen_signals(actor, &outcome).await?,
             None => Vec::new(),
         };
+        if sends.iter().all(|send| send.in_reply_to.is_none()) {
+            // Nothing to be seen (any more): on `meeting-down`, since the inbox has newer of this ring.
+            sends.push(self.answer(DownBody::Seen { invitation, rev: 0 }));
+        }
         let seen = vec![(actor.user.0.clone(), invitation.0)];
         self.shared.answer(self.up.envelope.meeting, sends, Extra { seen, ..self.extra() }).await
     }
@@ -101,9 +117,12 @@ impl Asked<'_> {
     }
 }
 
-/// Without the oldest outcomes, and then the last rings, as far as it is too long.
+/// Without the oldest outcomes, then the oldest that may be joined, then the last rings, as far as it is too long.
 fn shortened(mut state: State) -> State {
-    while is_too_long(&state) && (state.outcomes.pop().is_some() || state.rings.pop().is_some()) {}
+    let drop_one = |state: &mut State| {
+        state.outcomes.pop().is_some() || state.joinable.pop().is_some() || state.rings.pop().is_some()
+    };
+    while is_too_long(&state) && drop_one(&mut state) {}
     state
 }
 

@@ -130,6 +130,10 @@ impl Asked<'_> {
         let request = Request::CrossingCreate { spent: self.meeting(), invitation };
         let event = Event::Request { actor: actor.clone(), request };
         let step = self.shared.machine(|context| known.meeting.apply(event, context));
+        if step.meeting.member(&actor.user).is_none() {
+            // Its time was over in this moment: the create is one of its own.
+            return Err(CommitError::Conflict.into());
+        }
         self.shared.store(Some(&known), step, self.extra()).await.map(drop)
     }
 

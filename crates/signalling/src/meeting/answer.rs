@@ -1,12 +1,12 @@
 //! What a callee does with a ring, and what others do to it: the table at work.
 
 use crate::ids::{ClientId, InvitationId, MeetingId};
-use crate::meeting::document::{Device, Invitation, InvitationState, MediaState, Spent, Stay};
+use crate::meeting::document::{Invitation, InvitationState, Spent};
 use crate::meeting::event::Actor;
 use crate::meeting::rules::Rules;
 use crate::meeting::table::{self, Told, Transition};
 use crate::meeting::turn::{CalleeOver, Turn};
-use crate::signal::{DownBody, EndReason, Muted, OutcomeKind, RefusalCode, RejectReason};
+use crate::signal::{DownBody, EndReason, OutcomeKind, RefusalCode, RejectReason};
 
 /// Who did it, when a device of the callee did.
 struct Acting<'a> {
@@ -38,8 +38,14 @@ impl Turn<'_> {
     pub(super) fn crossing(&mut self, actor: &Actor, spent: MeetingId, invitation: InvitationId) {
         self.callee(actor, invitation, table::Event::Accepts, None);
         if self.meeting.member(&actor.user).is_some() && self.meeting.spent.len() < Rules::SPENT_MAX {
-            self.meeting.spent.push(Spent { meeting: spent, user: actor.user.clone() });
+            self.meeting.spent.push(Spent { meeting: spent, user: actor.user.clone(), answered: false });
         }
+    }
+
+    /// The person has answered the ring that a create of its own had answered before.
+    fn note_answered(&mut self, actor: &Actor) {
+        let own = self.meeting.spent.iter_mut().filter(|spent| spent.user == actor.user);
+        own.for_each(|spent| spent.answered = true);
     }
 
     /// Makes the acting device one of those that the open ring of its user knows.
@@ -71,7 +77,7 @@ impl Turn<'_> {
     fn decide(&mut self, id: InvitationId, event: table::Event, acting: Option<&Acting<'_>>) {
         let Some(before) = self.meeting.invitation(id).cloned() else { return };
         let Some(row) = table::transition(before.state.kind(), event) else { return };
-        self.enter(id, row, acting);
+        self.set_state(id, row, acting);
         let Some(ring) = self.meeting.invitation(id).cloned() else { return };
         self.tell_caller(&ring, row, acting);
         if let Some(acting) = acting {
@@ -87,7 +93,7 @@ impl Turn<'_> {
     }
 
     /// Puts the ring into the state that the row names.
-    fn enter(&mut self, id: InvitationId, row: &Transition, acting: Option<&Acting<'_>>) {
+    fn set_state(&mut self, id: InvitationId, row: &Transition, acting: Option<&Acting<'_>>) {
         let ring_until_ms = self.now_ms.saturating_add(self.rules.ring_ms);
         let Some(ring) = self.ring_mut(id) else { return };
         match (row.to, acting, row.others) {
@@ -145,7 +151,10 @@ impl Turn<'_> {
                 let missed = matches!(ring.state, InvitationState::Ended { .. });
                 self.answer_ring_is_over(ring, reason, missed);
             }
-            None if here => self.admit_again(actor),
+            None if here => {
+                self.note_answered(actor);
+                self.admit_again(actor);
+            }
             None => self.answer_ring_is_over(ring, gone, false),
         }
     }
@@ -160,20 +169,8 @@ impl Turn<'_> {
 
     /// The callee becomes a member, on the device that answered.
     fn admit(&mut self, ring: &Invitation, actor: &Actor) {
-        let Device { client, participation, warm } =
-            ring.device(&actor.client).cloned().unwrap_or_else(|| self.device(&actor.client));
-        let now_ms = self.now_ms;
-        self.meeting.members.push(Stay {
-            user: ring.user.clone(),
-            name: ring.name.clone(),
-            client,
-            participation,
-            media: if warm { MediaState::There } else { MediaState::Absent },
-            media_since_ms: now_ms,
-            online: actor.online,
-            online_since_ms: now_ms,
-            muted: Muted::default(),
-        });
+        let device = ring.device(&actor.client).cloned().unwrap_or_else(|| self.device(&actor.client));
+        self.enter(actor, ring.name.clone(), device);
         self.admit_again(actor);
     }
 

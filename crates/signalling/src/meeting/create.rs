@@ -1,11 +1,11 @@
 //! How a meeting begins, also before it begins.
 
-use crate::ids::{MeetingId, ParticipationId};
-use crate::meeting::document::{End, MediaState, Meeting, Stay, VERSION};
+use crate::ids::MeetingId;
+use crate::meeting::document::{End, Meeting, VERSION};
 use crate::meeting::event::{Actor, Context, Create, Step};
 use crate::meeting::rules::Rules;
 use crate::meeting::turn::Turn;
-use crate::signal::{EndReason, Media, Muted, RefusalCode};
+use crate::signal::{EndReason, Media, RefusalCode};
 use std::collections::BTreeMap;
 
 impl Meeting {
@@ -71,6 +71,7 @@ impl Meeting {
             bans: Vec::new(),
             removed: Vec::new(),
             spent: Vec::new(),
+            former: Vec::new(),
             end: None,
             closed: false,
         }
@@ -79,19 +80,8 @@ impl Meeting {
 
 impl Turn<'_> {
     fn enter_host(&mut self, actor: &Actor) {
-        let participation = ParticipationId(self.new_id());
-        let now_ms = self.now_ms;
-        self.meeting.members.push(Stay {
-            user: actor.user.clone(),
-            name: actor.name.clone(),
-            client: actor.client.clone(),
-            participation,
-            media: MediaState::Absent,
-            media_since_ms: now_ms,
-            online: actor.online,
-            online_since_ms: now_ms,
-            muted: Muted::default(),
-        });
+        let device = self.device(&actor.client);
+        self.enter(actor, actor.name.clone(), device);
     }
 
     /// A meeting that nobody could be rung into is over before it had a channel.

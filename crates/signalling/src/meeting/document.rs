@@ -15,12 +15,13 @@ pub struct Meeting {
     pub id: MeetingId,
     /// Rises with each change.
     pub rev: u64,
-    /// The creator.
+    /// The creator, until it goes; then who has been in longest.
     pub host: UserName,
     pub media: Media,
     #[serde(default)]
     pub title: Option<String>,
-    /// It ends when fewer than this many are in, ringing or within reach: 2 if it began by calling somebody, else 1.
+    /// It ends when fewer than this many are in, ringing or within reach: 2 for a call, which began by calling somebody
+    /// and has had no third in it; else 1.
     pub ends_below: usize,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Stay>,
@@ -37,6 +38,9 @@ pub struct Meeting {
     /// Meeting ids of creates that became accepts of this meeting.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spent: Vec<Spent>,
+    /// Who was in, went without being taken out, and may come back; the longest gone first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Former>,
     #[serde(default)]
     pub end: Option<End>,
     /// The RTC server has closed the channel; nothing is left to do.
@@ -57,6 +61,9 @@ pub struct Stay {
     /// Signalling: the client's MQTT connection.
     pub online: bool,
     pub online_since_ms: u64,
+    /// The client ended its connection by itself; false as soon as it is online again.
+    #[serde(default)]
+    pub said_goodbye: bool,
     pub muted: Muted,
 }
 
@@ -68,6 +75,9 @@ pub enum MediaState {
     There,
     /// It was there.
     Lost,
+    /// The terminal has closed it. For a short time it is shown as if it were there still: a page may be loading anew, or
+    /// a `leave` be on its way.
+    Closed,
 }
 
 /// One ring of one callee.
@@ -139,6 +149,15 @@ pub struct Removed {
 pub struct Spent {
     pub meeting: MeetingId,
     pub user: UserName,
+    /// The person has answered the ring as well: who takes the create back does not mean this call.
+    #[serde(default)]
+    pub answered: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Former {
+    pub user: UserName,
+    pub left_at_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +197,8 @@ pub enum TimerKind {
     Reach(InvitationId),
     Ring(InvitationId),
     Gone(ParticipationId),
+    /// Media that the terminal has closed is shown as not there.
+    Closed(ParticipationId),
 }
 
 impl TimerKind {
@@ -187,6 +208,7 @@ impl TimerKind {
             Self::Reach(invitation) => format!("reach:{invitation}"),
             Self::Ring(invitation) => format!("ring:{invitation}"),
             Self::Gone(participation) => format!("gone:{participation}"),
+            Self::Closed(participation) => format!("closed:{participation}"),
         }
     }
 }
@@ -231,9 +253,13 @@ impl Meeting {
         self.blocked.get(user).copied().unwrap_or_default()
     }
 
-    /// Whether `spent` is the id of a create of this user that became an accept of this meeting.
-    pub fn took_over(&self, spent: MeetingId, user: &UserName) -> bool {
-        self.spent.iter().any(|entry| entry.meeting == spent && entry.user == *user)
+    /// The create of this user under the id `spent`, if it became an accept of this meeting.
+    pub fn took_over(&self, spent: MeetingId, user: &UserName) -> Option<&Spent> {
+        self.spent.iter().find(|entry| entry.meeting == spent && entry.user == *user)
+    }
+
+    pub fn former(&self, user: &UserName) -> Option<&Former> {
+        self.former.iter().find(|former| former.user == *user)
     }
 
     /// All deadlines from now on.
@@ -242,8 +268,8 @@ impl Meeting {
             return Vec::new();
         }
         let rings = self.pending().map(Invitation::timer);
-        let gone = self.members.iter().filter_map(|stay| stay.gone_timer(rules));
-        rings.chain(gone).collect()
+        let stays = self.members.iter().flat_map(|stay| [stay.gone_timer(rules), stay.closed_timer(rules)]);
+        rings.chain(stays.flatten()).collect()
     }
 
     /// All ties from now on.
@@ -253,8 +279,9 @@ impl Meeting {
         }
         let inside = self.members.iter().map(|stay| (&stay.user, Tie::In));
         let rung = self.pending().map(|rung| (&rung.user, Tie::Rung));
+        let left = self.former.iter().map(|former| (&former.user, Tie::Left));
         let mut ties: BTreeMap<&UserName, Tie> = BTreeMap::new();
-        for (user, kind) in inside.chain(rung) {
+        for (user, kind) in inside.chain(rung).chain(left) {
             ties.entry(user).and_modify(|tie| *tie = kind.max(*tie)).or_insert(kind);
         }
         ties.into_iter().map(|(user, kind)| Engagement { user: user.clone(), kind }).collect()
@@ -272,10 +299,21 @@ pub enum DocumentError {
 }
 
 impl Stay {
-    /// When the member counts as gone: some time with neither media nor signalling.
+    /// When the member counts as gone: some time with neither media nor signalling, a short one for who went by itself.
     pub fn gone_at_ms(&self, rules: &Rules) -> Option<u64> {
         let down = self.media != MediaState::There && !self.online;
-        down.then(|| self.media_since_ms.max(self.online_since_ms).saturating_add(rules.gone_ms))
+        let grace_ms = if self.said_goodbye { rules.clean_gone_ms.min(rules.gone_ms) } else { rules.gone_ms };
+        down.then(|| self.media_since_ms.max(self.online_since_ms).saturating_add(grace_ms))
+    }
+
+    /// When closed media is shown as not there.
+    pub fn shown_closed_at_ms(&self, rules: &Rules) -> Option<u64> {
+        (self.media == MediaState::Closed).then(|| self.media_since_ms.saturating_add(rules.clean_gone_ms))
+    }
+
+    fn closed_timer(&self, rules: &Rules) -> Option<Timer> {
+        let due_ms = self.shown_closed_at_ms(rules)?;
+        Some(Timer { kind: TimerKind::Closed(self.participation), due_ms })
     }
 
     fn gone_timer(&self, rules: &Rules) -> Option<Timer> {
@@ -295,6 +333,7 @@ impl Stay {
             self.online = online;
             self.online_since_ms = now_ms;
         }
+        self.said_goodbye &= !online;
     }
 }
 

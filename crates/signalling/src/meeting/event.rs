@@ -63,6 +63,10 @@ pub enum Event {
         client: ClientId,
         online: bool,
     },
+    /// A client is offline, and has ended its connection by itself (DISCONNECT).
+    SaidGoodbye {
+        client: ClientId,
+    },
     /// No device of this user is online any more.
     Unreachable {
         user: UserName,
@@ -91,6 +95,8 @@ pub enum MediaChange {
     Back,
     /// The connection is over, the stay is not.
     Left,
+    /// The same, and the terminal has closed it.
+    Closed,
     /// The same client joined again.
     Replaced,
 }

@@ -59,13 +59,15 @@ impl Turn<'_> {
             return self.refuse(RefusalCode::Invalid, "you cannot kick yourself: leave, or destroy the meeting");
         }
         let ring = self.meeting.pending_for(user).map(|ring| ring.id);
-        if ring.is_none() && self.meeting.member(user).is_none() {
+        let former = self.meeting.former(user).is_some();
+        if ring.is_none() && !former && self.meeting.member(user).is_none() {
             return self.refuse(RefusalCode::NotAllowed, "this user is not in the meeting");
         }
         if !self.ban(user, ban_s) {
             let words = "the meeting has banned as many users as it can: kick without a ban, or wait until one is over";
             return self.refuse(RefusalCode::Limit, words);
         }
+        self.forget_former(user);
         self.depart(user, EndReason::Kicked, table::Event::Cancelled);
         if let Some(ring) = ring {
             self.cause.by = Some(actor.user.clone());

@@ -1,11 +1,12 @@
 //! Going: by oneself, without a word, or moving to another device; and coming back.
 
 use crate::ids::{ClientId, ParticipationId, UserName};
-use crate::meeting::document::{MediaState, Stay};
+use crate::meeting::document::{Device, Former, MediaState, Stay};
 use crate::meeting::event::Actor;
+use crate::meeting::rules::Rules;
 use crate::meeting::table;
 use crate::meeting::turn::Turn;
-use crate::signal::EndReason;
+use crate::signal::{EndReason, Muted, RefusalCode};
 use std::collections::BTreeSet;
 
 impl Turn<'_> {
@@ -38,11 +39,71 @@ impl Turn<'_> {
         let Some(at) = self.meeting.members.iter().position(|stay| stay.user == *user) else { return };
         let stay = self.meeting.members.remove(at);
         self.remove(stay.participation);
+        self.meeting.spent.retain(|spent| spent.user != *user);
+        if reason != EndReason::Kicked {
+            self.remember_former(user.clone());
+        }
+        self.hand_over(user);
         self.cause.reason = EndReason::Left;
         let by = self.actor.as_ref().map(|actor| actor.user.clone());
         self.cause.by = by.clone().or(Some(user.clone()));
         self.cause.rings = rings;
         self.tell_over(&stay.client, reason, by);
+    }
+
+    /// The host's role passes to who has been in longest; with nobody in it stays where it is.
+    fn hand_over(&mut self, gone: &UserName) {
+        if self.meeting.host == *gone
+            && let Some(next) = self.meeting.members.first()
+        {
+            self.meeting.host = next.user.clone();
+        }
+    }
+
+    pub(super) fn remember_former(&mut self, user: UserName) {
+        self.forget_former(&user);
+        self.meeting.former.push(Former { user, left_at_ms: self.now_ms });
+        let excess = self.meeting.former.len().saturating_sub(Rules::FORMER_MAX);
+        self.meeting.former.drain(..excess);
+    }
+
+    pub(super) fn forget_former(&mut self, user: &UserName) {
+        self.meeting.former.retain(|former| former.user != *user);
+    }
+
+    /// A former member comes in again, with another participation. Who is being rung meanwhile answers that.
+    pub(super) fn come_back(&mut self, actor: &Actor) {
+        if let Some(ring) = self.meeting.pending_for(&actor.user).map(|ring| ring.id) {
+            return self.callee(actor, ring, table::Event::Accepts, None);
+        }
+        let engaged = self.meeting.members.len() + self.meeting.pending().count();
+        if !self.rules.has_room(engaged, 1) {
+            return self.refuse(RefusalCode::Limit, "the meeting has no room now: come back later");
+        }
+        let device = self.device(&actor.client);
+        self.enter(actor, actor.name.clone(), device);
+        self.admit_again(actor);
+    }
+
+    /// The user is a member from now on, on the device that asked for it. A third one makes a meeting of a call.
+    pub(super) fn enter(&mut self, actor: &Actor, name: String, device: Device) {
+        let now_ms = self.now_ms;
+        self.meeting.members.push(Stay {
+            user: actor.user.clone(),
+            name,
+            client: device.client,
+            participation: device.participation,
+            media: if device.warm { MediaState::There } else { MediaState::Absent },
+            media_since_ms: now_ms,
+            online: actor.online,
+            online_since_ms: now_ms,
+            said_goodbye: false,
+            muted: Muted::default(),
+        });
+        self.forget_former(&actor.user);
+        if self.meeting.members.len() > 2 {
+            self.meeting.ends_below = 1;
+        }
     }
 
     /// Fresh parameters. From another device of the member, the stay moves there.
@@ -68,6 +129,7 @@ impl Turn<'_> {
         stay.media_since_ms = now_ms;
         stay.online = actor.online;
         stay.online_since_ms = now_ms;
+        stay.said_goodbye = false;
         self.remove(old);
         self.tell_over(&client, EndReason::AnsweredElsewhere, Some(actor.user.clone()));
     }

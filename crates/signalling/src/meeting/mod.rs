@@ -27,8 +27,8 @@ mod turn;
 mod view;
 
 pub use document::{
-    Device, DocumentError, End, Engagement, Invitation, InvitationState, MediaState, Meeting, Stay, Tie, Timer,
-    TimerKind,
+    Device, DocumentError, End, Engagement, Former, Invitation, InvitationState, MediaState, Meeting, Spent, Stay, Tie,
+    Timer, TimerKind,
 };
 pub use event::{Actor, Callee, Context, Create, Event, MediaChange, Missed, Outgoing, Parent, Request, Step, Ticket};
 pub use rows::{Places, Row, RowChanges, RowName};

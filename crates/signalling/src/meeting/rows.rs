@@ -43,6 +43,7 @@ const BLOCKED: &str = "blocked";
 const BAN: &str = "ban";
 const REMOVED: &str = "removed";
 const SPENT: &str = "spent";
+const FORMER: &str = "former";
 
 impl Meeting {
     /// The document of a head and its rows, which come in the order of their places.
@@ -60,6 +61,7 @@ impl Meeting {
                 BAN => read(BAN, &mut meeting.bans, entry)?,
                 REMOVED => read(REMOVED, &mut meeting.removed, entry)?,
                 SPENT => read(SPENT, &mut meeting.spent, entry)?,
+                FORMER => read(FORMER, &mut meeting.former, entry)?,
                 _ => return Err(DocumentError::Row(kind)),
             };
             places.0.entry(kind).or_default().push(place);
@@ -83,6 +85,7 @@ impl Meeting {
             bans: Vec::new(),
             removed: Vec::new(),
             spent: Vec::new(),
+            former: Vec::new(),
             end: self.end.clone(),
             closed: self.closed,
         };
@@ -100,6 +103,7 @@ impl Meeting {
         work.list(BAN, &before.bans, &self.bans, |ban| ban);
         work.list(REMOVED, &before.removed, &self.removed, |removed| removed);
         work.list(SPENT, &before.spent, &self.spent, |spent| spent);
+        work.list(FORMER, &before.former, &self.former, |former| &former.user);
         (work.changes, work.now)
     }
 }

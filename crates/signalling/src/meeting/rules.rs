@@ -9,6 +9,9 @@ pub struct Rules {
     pub ring_ms: u64,
     /// Without media and without signalling until a member counts as gone.
     pub gone_ms: u64,
+    /// The same for a client that has ended its connection by itself, as a page does that is closed; and how long media
+    /// that was closed is still shown as there. A page that loads anew is back within it.
+    pub clean_gone_ms: u64,
     /// Life of a join token.
     pub token_ms: u64,
     /// How long a terminal that is off is kept informed of rings and their ends.
@@ -32,6 +35,8 @@ impl Rules {
     /// Users from whom the host has taken something.
     pub const BLOCKED_MAX: usize = 200;
     pub const SPENT_MAX: usize = 50;
+    /// Former members who may come back; the longest gone are forgotten first.
+    pub const FORMER_MAX: usize = 200;
 }
 
 impl Default for Rules {
@@ -40,6 +45,7 @@ impl Default for Rules {
             reach_ms: 45_000,
             ring_ms: 45_000,
             gone_ms: 20_000,
+            clean_gone_ms: 4_000,
             token_ms: 600_000,
             ring_kept_ms: 3 * 24 * 3_600_000,
             meeting_kept_ms: 20_000,

@@ -73,8 +73,12 @@ impl<'c> Turn<'c> {
             }
             Event::Media { participation, change } => self.media(participation, change),
             Event::Online { client, online } => self.online(&client, online),
+            Event::SaidGoodbye { client } => self.said_goodbye(&client),
             Event::Unreachable { user } => self.unreachable(&user),
-            Event::Due { online } => self.gone_members(&online),
+            Event::Due { online } => {
+                self.gone_members(&online);
+                self.show_closed();
+            }
             Event::Connected { connected } => self.connected(&connected),
             Event::Restarted { connected, online } => self.restarted(&connected, &online),
             Event::ChannelClosed => self.meeting.closed = self.meeting.is_over(),
@@ -100,7 +104,7 @@ impl<'c> Turn<'c> {
     /// Requests that only a member may make.
     fn member_request(&mut self, actor: &Actor, request: Request) {
         if self.meeting.member(&actor.user).is_none() {
-            return self.refuse_stranger(actor);
+            return self.former_request(actor, &request);
         }
         match request {
             Request::Invite { callees } => self.invite(actor, callees),
@@ -116,10 +120,21 @@ impl<'c> Turn<'c> {
         }
     }
 
+    /// Who was in may come back, and may say once more that it goes.
+    fn former_request(&mut self, actor: &Actor, request: &Request) {
+        let former = !self.meeting.is_over() && self.meeting.former(&actor.user).is_some();
+        match request {
+            Request::Join if former => self.come_back(actor),
+            Request::Leave if former => self.answer_over(EndReason::Left, Some(actor.user.clone())),
+            _ => self.refuse_stranger(actor),
+        }
+    }
+
     /// Someone who is not in the meeting: told how it ended if it concerned them, else nothing of its existence.
     fn refuse_stranger(&mut self, actor: &Actor) {
         let user = &actor.user;
-        let known = self.meeting.host == *user || self.meeting.invitations.iter().any(|ring| ring.user == *user);
+        let was_in = self.meeting.host == *user || self.meeting.former(user).is_some();
+        let known = was_in || self.meeting.invitations.iter().any(|ring| ring.user == *user);
         match &self.meeting.end {
             Some(end) if known => {
                 let reason = end.reason;
@@ -193,6 +208,7 @@ impl<'c> Turn<'c> {
         let by = self.cause.by.clone();
         for stay in std::mem::take(&mut self.meeting.members) {
             self.tell_over(&stay.client, reason, by.clone());
+            self.remember_former(stay.user);
         }
         self.meeting.spent.clear();
         self.meeting.bans.clear();

@@ -4,7 +4,7 @@ use crate::ids::{ClientId, UserName};
 use crate::join::{Profile, Rights};
 use crate::meeting::document::{Device, Invitation, InvitationState, MediaState, Meeting, Stay};
 use crate::meeting::event::Ticket;
-use crate::signal::{Member, MemberState, Muted, Ring, Roster, StandingCall};
+use crate::signal::{Joinable, Member, MemberState, Muted, Ring, Roster, StandingCall};
 
 /// A call that stands, with the ticket of the device that is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Meeting {
             participation: Some(stay.participation),
             state: match stay.media {
                 MediaState::Absent => MemberState::Joining,
-                MediaState::There => MemberState::In,
+                MediaState::There | MediaState::Closed => MemberState::In,
                 MediaState::Lost => MemberState::Lost,
             },
             muted: stay.muted,
@@ -102,6 +102,19 @@ impl Meeting {
     pub fn open_ring(&self, user: &UserName, client: &ClientId) -> Option<(Ring, Ticket)> {
         let invitation = self.pending_for(user)?;
         Some(self.ring_of(invitation, invitation.device(client)?))
+    }
+
+    /// The meeting as this user, who is not in it any more, may come back to it.
+    pub fn joinable(&self, user: &UserName) -> Option<Joinable> {
+        let may = !self.is_over() && self.member(user).is_none() && self.former(user).is_some();
+        may.then(|| Joinable {
+            meeting: self.id,
+            rev: self.rev,
+            media: self.media,
+            title: self.title.clone(),
+            members: self.count(),
+            names: self.names(),
+        })
     }
 
     /// The call that this user is in.

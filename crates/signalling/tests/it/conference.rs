@@ -159,7 +159,7 @@ fn a_stranger_learns_nothing_and_a_former_member_is_told_so() {
     assert_eq!(world.got("mallory.phone"), ["refused(not_allowed)"]);
     world.request("carol.phone", Request::Leave);
     world.forget();
-    world.request("carol.phone", Request::Join);
+    world.request("carol.phone", Request::Roster);
     assert_eq!(world.got("carol.phone"), ["refused(not_member)"]);
 }
 

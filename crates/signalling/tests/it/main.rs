@@ -1,8 +1,10 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 mod channel;
+mod coming_back;
 mod conference;
 mod generated;
+mod going;
 mod play;
 mod random;
 mod ring;

@@ -15,6 +15,7 @@ pub(crate) enum Act {
     Media { who: usize, change: u8 },
     Comes(usize),
     Goes(usize),
+    SaysGoodbye(usize),
     Pass(u64),
     Restart,
     Busy(usize),
@@ -25,10 +26,11 @@ pub(crate) fn acts_of(bytes: &[u8]) -> Vec<Act> {
     let pick = |byte: u8, count: usize| usize::from(byte) % count;
     let acts = bytes.as_chunks::<4>().0.iter().map(|&[kind, a, b, c]| match kind % 16 {
         0..8 => Act::Ask { client: pick(a, 6), what: b % 18, user: pick(c, 4), ring: pick(c / 4, 8) },
-        8 | 9 => Act::Media { who: pick(a, 12), change: b % 5 },
+        8 | 9 => Act::Media { who: pick(a, 12), change: b % 6 },
         10 => Act::Comes(pick(a, 6)),
         11 => Act::Goes(pick(a, 6)),
-        12 | 13 => Act::Pass(u64::from(a % 50)),
+        12 => Act::SaysGoodbye(pick(a, 6)),
+        13 => Act::Pass(u64::from(a % 50)),
         14 => Act::Restart,
         _ => Act::Busy(pick(a, 4)),
     });
@@ -63,6 +65,10 @@ impl Checker {
         let users: BTreeSet<_> = meeting.members.iter().map(|stay| &stay.user).collect();
         assert_eq!(users.len(), meeting.members.len(), "one stay a user");
         assert!(meeting.is_over() || !meeting.members.is_empty(), "a meeting with nobody in it is over");
+        let hosted = meeting.members.iter().any(|stay| stay.user == meeting.host);
+        assert!(meeting.is_over() || hosted, "the host is in");
+        let back = meeting.former.iter().any(|former| users.contains(&former.user));
+        assert!(!back, "who is in has not left");
         assert!(!meeting.is_over() || meeting.pending().next().is_none(), "an ended meeting rings nobody");
         self.destroyed |= meeting.end.as_ref().is_some_and(|end| end.reason == EndReason::Destroyed);
     }
@@ -129,6 +135,7 @@ fn perform(world: &mut World, act: &Act) {
         Act::Media { who, change } => media(world, *who, *change),
         Act::Comes(client) => world.comes(CLIENTS[*client]),
         Act::Goes(client) => world.goes(CLIENTS[*client]),
+        Act::SaysGoodbye(client) => world.says_goodbye(CLIENTS[*client]),
         Act::Pass(seconds) => world.pass(*seconds),
         Act::Restart => {
             let (connected, online) = (BTreeSet::new(), world.online());
@@ -153,7 +160,14 @@ fn media(world: &mut World, who: usize, change: u8) {
     let meeting = world.document();
     let devices = meeting.invitations.iter().flat_map(|ring| &ring.devices).map(|device| device.participation);
     let known: Vec<_> = meeting.members.iter().map(|stay| stay.participation).chain(devices).collect();
-    let changes = [MediaChange::Joined, MediaChange::Lost, MediaChange::Back, MediaChange::Left, MediaChange::Replaced];
+    let changes = [
+        MediaChange::Joined,
+        MediaChange::Lost,
+        MediaChange::Back,
+        MediaChange::Left,
+        MediaChange::Closed,
+        MediaChange::Replaced,
+    ];
     if let Some(participation) = known.get(who % known.len().max(1)) {
         world.event(Event::Media { participation: *participation, change: changes[usize::from(change)] });
     }

@@ -11,9 +11,10 @@ mod replay;
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         8 => (0..6_usize, 0..18_u8, 0..4_usize, 0..8_usize).prop_map(|(client, what, user, ring)| Act::Ask { client, what, user, ring }),
-        2 => (0..12_usize, 0..5_u8).prop_map(|(who, change)| Act::Media { who, change }),
+        2 => (0..12_usize, 0..6_u8).prop_map(|(who, change)| Act::Media { who, change }),
         1 => (0..6_usize).prop_map(Act::Comes),
         1 => (0..6_usize).prop_map(Act::Goes),
+        1 => (0..6_usize).prop_map(Act::SaysGoodbye),
         2 => (0..50_u64).prop_map(Act::Pass),
         1 => Just(Act::Restart),
         1 => (0..4_usize).prop_map(Act::Busy),

@@ -190,6 +190,12 @@ impl World {
         self.event(Event::Online { client: client.into(), online: false });
     }
 
+    /// Its page is closed: DISCONNECT.
+    pub(crate) fn says_goodbye(&mut self, client: &str) {
+        self.offline.insert(client.into());
+        self.event(Event::SaidGoodbye { client: client.into() });
+    }
+
     pub(crate) fn media(&mut self, client: &str, change: MediaChange) -> Vec<Outgoing> {
         let participation = self.participation(client);
         self.event(Event::Media { participation, change })
