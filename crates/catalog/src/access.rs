@@ -142,6 +142,16 @@ pub struct ClientOnline {
     pub changed: bool,
 }
 
+/// Users whose presence may have changed: a device of theirs came or went, or they entered or left a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PresenceChanges {
+    pub users: Vec<String>,
+    /// The number of the last of them; without any, of the last change of all.
+    pub last: u64,
+    /// There are more after it.
+    pub more: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OnlineKind {
     Connect,

@@ -55,6 +55,7 @@ macro_rules! catalog_contract {
                 events_in_any_order_and_repeated_lead_to_the_same_state
                 events_that_come_together_lead_to_the_same_state_as_one_by_one
                 events_of_many_clients_are_told_for_each
+                who_came_or_went_is_among_the_changes_of_presence_once
                 the_latest_sign_of_absence_counts
                 online_state_survives_a_crash
                 old_tcpcleans_are_pruned_and_open_connections_are_not
@@ -79,6 +80,9 @@ macro_rules! catalog_contract {
                 outcomes_stay_until_they_are_seen
                 outcomes_of_one_user_are_bounded
                 what_stands_for_a_user_is_read_together
+                a_meeting_that_is_set_aside_is_found_no_more_and_kept
+                a_message_that_is_set_aside_is_sent_no_more_and_kept
+                who_enters_or_leaves_a_call_changes_presence_and_who_is_rung_does_not
                 created_meetings_are_counted_in_a_window
                 pruning_forgets_what_is_over_and_nothing_else
                 pruning_forgets_any_number_of_rows

@@ -16,11 +16,11 @@ mod sqlite;
 
 pub use access::{
     AccessKey, AccessSnapshot, ApiKey, ClientOnline, Device, DeviceState, Grant, Group, LoginLink, OnlineEvent,
-    OnlineKind, ParentTopic, Rule, User,
+    OnlineKind, ParentTopic, PresenceChanges, Rule, User,
 };
 pub use meetings::{
     CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow, NewOutboxRow, OutboxRow,
-    OutcomeRow, Part, PartName, Tie, TimerRow, UserState,
+    OutcomeRow, Part, PartName, SetAside, Tie, TimerRow, UserState,
 };
 
 pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};
@@ -102,6 +102,13 @@ pub trait Catalog: Send + Sync {
     fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
     /// Forgets sent messages.
     fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()>;
+    /// The meeting cannot be read: it is found no more, engages nobody, has no timers, and is kept for an operator.
+    fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()>;
+    /// The message of the outbox cannot be sent: it is there no more, and kept for an operator.
+    fn set_message_aside(&self, id: i64, reason: &str) -> CatalogFuture<'_, ()>;
+    fn set_aside(&self) -> CatalogFuture<'_, SetAside>;
+    /// Whose presence may have changed after the change of this number, the oldest first.
+    fn presence_changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, PresenceChanges>;
     /// What stands for a user, of one moment, with at most `outcomes` unseen outcomes; nobody: `None`.
     fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>>;
     /// Unseen outcomes of a user, newest first.

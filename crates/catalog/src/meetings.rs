@@ -130,6 +130,13 @@ pub struct OutcomeRow {
     pub document: String,
 }
 
+/// How much was set aside for an operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetAside {
+    pub meetings: u64,
+    pub messages: u64,
+}
+
 /// What stands for a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserState {

@@ -7,6 +7,7 @@
 //! ([`SqliteCatalog::refusing`]).
 
 mod access;
+mod aside;
 mod commit;
 mod fault;
 mod meetings;
@@ -24,7 +25,7 @@ pub use open::OpenError;
 use crate::{
     AccessKey, AccessSnapshot, ApiKey, Catalog, CatalogError, CatalogFuture, ClientOnline, CommitError, Device,
     DeviceState, Engagement, Grant, Group, LoginLink, MeetingCommit, MeetingRow, OnlineEvent, OutboxRow, OutcomeRow,
-    ParentTopic, TimerRow, User, UserState,
+    ParentTopic, PresenceChanges, SetAside, TimerRow, User, UserState,
 };
 use fault::{Fault, Health};
 use sqlx::pool::PoolConnection;
@@ -328,6 +329,24 @@ impl Catalog for SqliteCatalog {
     fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()> {
         let ids = ids.to_vec();
         write!(self, conn => meetings::outbox_sent(conn, &ids))
+    }
+
+    fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()> {
+        let reason = reason.to_owned();
+        write!(self, conn => aside::meeting(conn, id, &reason))
+    }
+
+    fn set_message_aside(&self, id: i64, reason: &str) -> CatalogFuture<'_, ()> {
+        let reason = reason.to_owned();
+        write!(self, conn => aside::message(conn, id, &reason))
+    }
+
+    fn set_aside(&self) -> CatalogFuture<'_, SetAside> {
+        read!(self, conn => aside::count(conn))
+    }
+
+    fn presence_changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, PresenceChanges> {
+        read_at_once!(self, conn => online::changes(conn, after, limit))
     }
 
     fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>> {

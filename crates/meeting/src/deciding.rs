@@ -1,5 +1,6 @@
 //! One event, one transaction: read the document, let the machine decide, store everything together.
 
+use crate::aside;
 use crate::change::change;
 use crate::clock;
 use crate::config::Config;
@@ -10,12 +11,14 @@ use crate::outage::Gate;
 use crate::reconcile::Reconciler;
 use crate::relay;
 use crate::token::JoinSigner;
-use catalog::{Catalog, CatalogError, CommitError, Handled, MeetingCommit, MeetingRead, OutcomeRow, TimerRow};
+use catalog::{
+    Catalog, CatalogError, CommitError, Handled, MeetingCommit, MeetingRead, OutcomeRow, SetAside, TimerRow,
+};
 use queue::Queue;
 use signalling::meeting::{Context, DocumentError, Event, Meeting, Missed, Outgoing, Step};
 use signalling::{MeetingId, SignalId};
 use std::sync::Arc;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 use uuid::Uuid;
 
 /// A commit that meets a changed document is tried again, at most so often before the event is given back.
@@ -31,6 +34,8 @@ pub(crate) struct Shared {
     pub gate: Gate,
     pub memory: Memory,
     pub contacts: Contacts,
+    /// How much is set aside for an operator.
+    pub set_aside: watch::Sender<SetAside>,
     /// Rows of the outbox that are sent and not forgotten yet.
     pub sent: std::sync::Mutex<Vec<i64>>,
     /// There is something in the outbox.
@@ -55,6 +60,11 @@ pub(crate) enum Undecided {
 }
 
 impl Undecided {
+    /// What was read is no document.
+    fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Document(_) | Self::Commit(CommitError::Catalog(CatalogError::Damaged(_))))
+    }
+
     /// The store takes nothing at the moment, whatever the request.
     pub(crate) fn is_outage(&self) -> bool {
         matches!(self, Self::Commit(CommitError::Catalog(CatalogError::Unavailable(_))))
@@ -78,16 +88,29 @@ pub(crate) struct Extra {
 }
 
 impl Shared {
+    /// One that cannot be read is set aside, and known no more.
     pub(crate) async fn known(&self, id: Uuid) -> Result<Option<Known>, Undecided> {
         if let Some(known) = self.memory.find(id)
             && self.catalog.meeting_revision(id).await? == Some(known.revision)
         {
             return Ok(Some(known));
         }
+        match self.read(id).await {
+            Ok(Some(known)) => {
+                self.memory.keep(&known);
+                Ok(Some(known))
+            }
+            Err(error) if error.is_unreadable() => {
+                aside::meeting(self, id, &error.to_string()).await?;
+                Ok(None)
+            }
+            done => done,
+        }
+    }
+
+    async fn read(&self, id: Uuid) -> Result<Option<Known>, Undecided> {
         let Some(row) = self.catalog.meeting(id).await? else { return Ok(None) };
-        let known = Known::try_from(row)?;
-        self.memory.keep(&known);
-        Ok(Some(known))
+        Ok(Some(Known::try_from(row)?))
     }
 
     pub(crate) fn sent(&self) -> std::sync::MutexGuard<'_, Vec<i64>> {

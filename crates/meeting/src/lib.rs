@@ -14,6 +14,7 @@
 //! the RTC server by the newest document that it has decided itself: a call that one of them makes late (`update_rights`,
 //! `mute`) may undo a newer one of another, until the meeting changes again or the participation joins anew.
 
+mod aside;
 mod budget;
 mod change;
 pub mod channels;

@@ -50,14 +50,19 @@ pub(crate) fn receiver(row: &NewOutboxRow) -> &str {
     row.properties.iter().find(|(name, _)| name == RECEIVER).map_or("", |(_, value)| value)
 }
 
-/// `None`: expired, nobody wants it any more.
-pub(crate) fn message(row: &NewOutboxRow, now_ms: u64) -> Option<(TopicName, Message)> {
-    let expires_at_ms = row.properties.iter().find(|(name, _)| name == EXPIRES_AT)?.1.parse::<u64>().ok()?;
-    let left_ms = expires_at_ms.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)?;
+/// `None`: expired, nobody wants it any more. The error: why it is no message at all.
+pub(crate) fn message(row: &NewOutboxRow, now_ms: u64) -> Result<Option<(TopicName, Message)>, String> {
+    let expires_at = row.properties.iter().find(|(name, _)| name == EXPIRES_AT);
+    let expires_at_ms: Option<u64> = expires_at.and_then(|(_, value)| value.parse().ok());
+    let expires_at_ms = expires_at_ms.ok_or_else(|| format!("it has no {EXPIRES_AT}"))?;
+    let topic = TopicName::parse(&row.topic).map_err(|error| error.to_string())?;
+    let left_ms = expires_at_ms.saturating_sub(now_ms);
+    if left_ms == 0 {
+        return Ok(None);
+    }
     let own = |name: &str| name != EXPIRES_AT && name != RECEIVER;
     let mut properties: Vec<_> = row.properties.iter().filter(|(name, _)| own(name)).cloned().collect();
     properties.push((property::EXPIRY_S.to_owned(), left_ms.div_ceil(1_000).to_string()));
-    let topic = TopicName::parse(&row.topic).ok()?;
     let body = Bytes::copy_from_slice(&row.body);
-    Some((topic, Message { keys: Vec::new(), tag: None, properties, body, born_ms: now_ms }))
+    Ok(Some((topic, Message { keys: Vec::new(), tag: None, properties, body, born_ms: now_ms })))
 }

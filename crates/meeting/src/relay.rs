@@ -1,51 +1,141 @@
-//! From the outbox to the queue: at least once, in order per receiver, until the queue has said OK.
+//! From the outbox to the queue: at least once, in order per receiver and topic, until the queue has said OK.
+//!
+//! Each receiver and topic is a lane of its own: one that the queue does not take at the moment holds up no other. A
+//! message that no queue ever takes is set aside for an operator, and its lane goes on.
 
+use crate::aside;
 use crate::clock;
 use crate::deciding::{Shared, Undecided};
 use crate::mail;
-use catalog::{CatalogError, NewOutboxRow, OutboxRow};
-use queue::{InvalidMessage, Queue, SendError};
-use std::collections::HashMap;
+use catalog::{NewOutboxRow, OutboxRow};
+use queue::{Queue, SendError};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// Rows that are on their way together.
-const WAVE_MAX: u32 = 256;
+/// Rows that are read together.
+const READ_MAX: u32 = 256;
+/// Rows in memory; past it nothing is read until some are sent.
+const HELD_MAX: usize = 8_192;
 const FORGET_EVERY: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_millis(200);
 const RETRY_CATALOG: Duration = Duration::from_secs(1);
 
-/// Works until it is dropped.
+/// Works until it is dropped, or a lane has panicked: its messages are not sent, and must not be forgotten.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let mut after = 0;
+    let mut relay = Relay::new(shared);
+    let mut look = true;
     loop {
-        match wave(&shared, after).await {
-            Ok(Some(last)) => after = last,
-            Ok(None) => shared.outbox.notified().await,
-            Err(error) => {
-                tracing::warn!(%error, "the outbox cannot be read; again");
-                tokio::time::sleep(RETRY_CATALOG).await;
-                after = 0;
-            }
+        if look && relay.has_room() {
+            look = relay.read().await;
+        }
+        tokio::select! {
+            biased;
+            Some(done) = relay.sending.join_next() => match done {
+                Ok(done) => relay.done(done),
+                Err(_) => return,
+            },
+            () = relay.shared.outbox.notified() => look = true,
+            () = std::future::ready(()), if look && relay.has_room() => {}
         }
     }
 }
 
-/// Sends what lies there; the id of the last row, if there was one.
-async fn wave(shared: &Arc<Shared>, after: i64) -> Result<Option<i64>, CatalogError> {
-    let rows = shared.catalog.outbox(after, WAVE_MAX).await?;
-    let Some(last) = rows.last().map(|row| row.id) else { return Ok(None) };
-    let rows: Vec<(i64, NewOutboxRow)> = rows.into_iter().filter_map(readable).collect();
-    let ids: Vec<i64> = rows.iter().map(|(id, _)| *id).collect();
-    let mut lanes = JoinSet::new();
-    for rows in by_receiver(rows) {
-        lanes.spawn(send_in_order(Arc::clone(&shared.queue), rows));
+/// Receiver and topic.
+type Lane = (String, String);
+
+/// The error: why it cannot be read.
+type Row = (i64, Result<NewOutboxRow, String>);
+
+struct Relay {
+    shared: Arc<Shared>,
+    /// The last row that was read.
+    after: i64,
+    waiting: HashMap<Lane, Vec<Row>>,
+    busy: HashSet<Lane>,
+    /// Rows that wait or are being sent.
+    held: usize,
+    sending: JoinSet<Done>,
+}
+
+/// A lane has sent, or set aside, so many rows.
+struct Done {
+    lane: Lane,
+    rows: usize,
+}
+
+impl Relay {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, after: 0, waiting: HashMap::new(), busy: HashSet::new(), held: 0, sending: JoinSet::new() }
     }
-    // Panics if one of them has: its messages are not sent, and must not be forgotten.
-    lanes.join_all().await;
-    shared.sent().extend(ids);
-    Ok(Some(last))
+
+    fn has_room(&self) -> bool {
+        self.held < HELD_MAX
+    }
+
+    /// Whether there is more.
+    async fn read(&mut self) -> bool {
+        match self.shared.catalog.outbox(self.after, READ_MAX).await {
+            Ok(rows) => {
+                let more = rows.len() >= READ_MAX as usize;
+                self.take(rows);
+                more
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the outbox cannot be read; again");
+                tokio::time::sleep(RETRY_CATALOG).await;
+                true
+            }
+        }
+    }
+
+    fn take(&mut self, rows: Vec<OutboxRow>) {
+        self.held += rows.len();
+        let mut lanes = HashSet::new();
+        for OutboxRow { id, message } in rows {
+            self.after = id;
+            let lane = message.as_ref().map_or_else(|_| Lane::default(), lane_of);
+            self.waiting.entry(lane.clone()).or_default().push((id, message));
+            lanes.insert(lane);
+        }
+        lanes.into_iter().for_each(|lane| self.begin(lane));
+    }
+
+    /// One run of a lane at a time.
+    fn begin(&mut self, lane: Lane) {
+        if self.busy.contains(&lane) {
+            return;
+        }
+        let Some(rows) = self.waiting.remove(&lane) else { return };
+        self.busy.insert(lane.clone());
+        self.sending.spawn(send_in_order(Arc::clone(&self.shared), lane, rows));
+    }
+
+    fn done(&mut self, Done { lane, rows }: Done) {
+        self.held -= rows;
+        self.busy.remove(&lane);
+        self.begin(lane);
+    }
+}
+
+fn lane_of(row: &NewOutboxRow) -> Lane {
+    (mail::receiver(row).to_owned(), row.topic.clone())
+}
+
+async fn send_in_order(shared: Arc<Shared>, lane: Lane, rows: Vec<Row>) -> Done {
+    let done = Done { lane, rows: rows.len() };
+    for (id, row) in rows {
+        let sent = match row {
+            Ok(row) => send_while_good(&*shared.queue, &row).await,
+            Err(reason) => Sent::Never(reason),
+        };
+        match sent {
+            Sent::Yes | Sent::TooLate => shared.sent().push(id),
+            Sent::Never(reason) => aside::message(&shared, id, &reason).await,
+        }
+    }
+    done
 }
 
 /// Forgets what is sent, now and then: each time costs a write of the catalog that the next request would wait for.
@@ -64,54 +154,31 @@ pub(crate) async fn forget(shared: Arc<Shared>) {
     }
 }
 
-fn readable(row: OutboxRow) -> Option<(i64, NewOutboxRow)> {
-    match row.message {
-        Ok(message) => Some((row.id, message)),
-        Err(reason) => {
-            tracing::error!(row = row.id, reason, "a row of the outbox cannot be read; it stays there");
-            None
-        }
-    }
-}
-
-fn by_receiver(rows: Vec<(i64, NewOutboxRow)>) -> Vec<Vec<(i64, NewOutboxRow)>> {
-    let mut lanes: HashMap<String, Vec<(i64, NewOutboxRow)>> = HashMap::new();
-    for (id, row) in rows {
-        lanes.entry(mail::receiver(&row).to_owned()).or_default().push((id, row));
-    }
-    lanes.into_values().collect()
-}
-
-async fn send_in_order(queue: Arc<dyn Queue>, rows: Vec<(i64, NewOutboxRow)>) {
-    for (id, row) in rows {
-        match send_while_good(&*queue, &row).await {
-            Sent::Yes | Sent::TooLate => {}
-            Sent::Refused(error) => tracing::error!(row = id, %error, "the queue refuses a signal; it is lost"),
-        }
-    }
-}
-
 enum Sent {
     Yes,
     /// Nobody wants it any more.
     TooLate,
-    /// It is none that the queue takes, ever.
-    Refused(InvalidMessage),
+    /// It is none that a queue ever takes.
+    Never(String),
 }
 
 /// Again and again, as long as the signal is good.
 async fn send_while_good(queue: &dyn Queue, row: &NewOutboxRow) -> Sent {
-    while let Some((topic, message)) = mail::message(row, clock::now_ms()) {
+    loop {
+        let (topic, message) = match mail::message(row, clock::now_ms()) {
+            Ok(Some(mail)) => mail,
+            Ok(None) => return Sent::TooLate,
+            Err(reason) => return Sent::Never(reason),
+        };
         match queue.send_wait(&topic, message).await {
             Ok(_) => return Sent::Yes,
-            Err(SendError::Invalid(error)) => return Sent::Refused(error),
+            Err(SendError::Invalid(error)) => return Sent::Never(error.to_string()),
             Err(error) => {
                 tracing::warn!(%topic, %error, "the queue does not take a signal; again");
                 tokio::time::sleep(RETRY).await;
             }
         }
     }
-    Sent::TooLate
 }
 
 /// Without the outbox: the caller waits, and may ask again if it was too late.
@@ -119,8 +186,8 @@ pub(crate) async fn send_straight(queue: &dyn Queue, row: &NewOutboxRow) -> Resu
     match send_while_good(queue, row).await {
         Sent::Yes => Ok(()),
         Sent::TooLate => Err(Undecided::Unsent),
-        Sent::Refused(error) => {
-            tracing::error!(%error, "the queue refuses an answer; it is lost");
+        Sent::Never(reason) => {
+            tracing::error!(reason, "the queue refuses an answer; it is lost");
             Ok(())
         }
     }

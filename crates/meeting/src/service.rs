@@ -8,21 +8,22 @@ use crate::known::Memory;
 use crate::outage::{self, Gate};
 use crate::reconcile::Reconciler;
 use crate::token::JoinSigner;
-use crate::{intake, lead, media, people, relay, status, timers};
-use catalog::{Catalog, CatalogError};
+use crate::{aside, intake, lead, media, people, relay, status, timers};
+use catalog::{Catalog, CatalogError, SetAside};
 use queue::{AdminError, GroupName, GroupOptions, NameError, Queue, TopicName};
 use signalling::MeetingId;
 use signalling::meeting::Event;
 use signalling::topics::{MEETING_DOWN, MEETING_GROUP, MEETING_UP, RING_DOWN};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// The running service. Dropping it stops it where it stands, as a crash would: nothing is lost by that.
 pub struct MeetingService {
     tasks: JoinSet<()>,
+    set_aside: watch::Receiver<SetAside>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +42,7 @@ impl MeetingService {
     /// Makes its topics and its group where they are missing, takes up all living meetings, then serves.
     ///
     /// # Errors
-    /// Queue or catalog do not answer, or a document cannot be read.
+    /// Queue or catalog do not answer.
     pub async fn start(
         config: Config,
         queue: Arc<dyn Queue>,
@@ -60,12 +61,15 @@ impl MeetingService {
             gate: Gate::default(),
             memory: Memory::default(),
             contacts: Contacts::default(),
+            set_aside: watch::Sender::default(),
             sent: std::sync::Mutex::default(),
             outbox: Notify::new(),
             deadlines: Notify::new(),
             creating: Mutex::new(()),
         });
         take_up(&shared).await?;
+        tell_set_aside(&shared).await;
+        let set_aside = shared.set_aside.subscribe();
         let mut tasks = JoinSet::new();
         tasks.spawn(lead::run(Arc::clone(&shared)));
         tasks.spawn(outage::run(Arc::clone(&shared)));
@@ -76,7 +80,12 @@ impl MeetingService {
         tasks.spawn(intake::run(Arc::clone(&shared), group, requests));
         tasks.spawn(timers::run(Arc::clone(&shared)));
         tasks.spawn(timers::prune(shared));
-        Ok(Self { tasks })
+        Ok(Self { tasks, set_aside })
+    }
+
+    /// How many meetings and messages are set aside for an operator, as it changes.
+    pub fn set_aside(&self) -> watch::Receiver<SetAside> {
+        self.set_aside.clone()
     }
 
     /// Waits until a part of the service has stopped by itself, which only a defect can cause: the process should end
@@ -107,10 +116,22 @@ async fn prepare(queue: &dyn Queue) -> Result<(GroupName, TopicName), StartError
 async fn take_up(shared: &Shared) -> Result<(), StartError> {
     let living = shared.catalog.live_meetings().await?;
     for id in &living {
-        take_up_one(shared, *id).await.map_err(|error| StartError::Meeting(error.to_string()))?;
+        match take_up_one(shared, *id).await {
+            Err(error) if error.is_outage() => return Err(StartError::Meeting(error.to_string())),
+            Err(error) => tracing::error!(meeting = %id, %error, "a living meeting is not taken up again"),
+            Ok(()) => {}
+        }
     }
     tracing::info!(meetings = living.len(), "meetings taken up");
     Ok(())
+}
+
+async fn tell_set_aside(shared: &Shared) {
+    aside::count(shared).await;
+    let SetAside { meetings, messages } = *shared.set_aside.borrow();
+    if meetings + messages > 0 {
+        tracing::warn!(meetings, messages, "some are set aside for an operator");
+    }
 }
 
 async fn take_up_one(shared: &Shared, id: Uuid) -> Result<(), Undecided> {

@@ -4,7 +4,7 @@ use super::{Store, change, commit, device, id, names, with_people};
 use crate::limits::{CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, OUTCOMES_PER_USER_MAX};
 use crate::{
     Catalog, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow, NewOutboxRow,
-    OutcomeRow, Part, PartName, Tie, TimerRow,
+    OutcomeRow, Part, PartName, SetAside, Tie, TimerRow,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -328,6 +328,57 @@ pub async fn outcomes_of_one_user_are_bounded(store: &impl Store) {
     let left = catalog.outcomes("ann", u32::MAX).await.unwrap();
     assert_eq!(left.len() as u64, kept);
     assert_eq!((left[0].at_ms, left[left.len() - 1].at_ms), (kept + 3, 4));
+}
+
+pub async fn a_meeting_that_is_set_aside_is_found_no_more_and_kept(store: &impl Store) {
+    let catalog = store.open().await;
+    let first = MeetingChange { timers: vec![timer(1, "ring", 5)], ..engaging(1, None, &["ann"]) };
+    catalog.commit(commit(first)).await.unwrap();
+    catalog.commit(commit(engaging(2, None, &["bob"]))).await.unwrap();
+    catalog.set_meeting_aside(id(1), "a test").await.unwrap();
+    assert_eq!(catalog.live_meetings().await.unwrap(), [id(2)]);
+    assert_eq!((catalog.meeting(id(1)).await.unwrap(), catalog.meeting_revision(id(1)).await.unwrap()), (None, None));
+    assert_eq!(catalog.next_timer().await.unwrap(), None);
+    catalog.commit(commit(engaging(3, None, &["ann"]))).await.unwrap();
+    assert_eq!(catalog.commit(commit(change(1, None))).await, Err(CommitError::Conflict), "its id stays taken");
+    catalog.prune(u64::MAX / 4).await.unwrap();
+    assert_eq!(catalog.set_aside().await.unwrap(), SetAside { meetings: 1, messages: 0 });
+}
+
+pub async fn a_message_that_is_set_aside_is_sent_no_more_and_kept(store: &impl Store) {
+    let catalog = store.open().await;
+    let outbox = ["a", "b"].map(message).into();
+    catalog.commit(MeetingCommit { outbox, ..Default::default() }).await.unwrap();
+    let first = catalog.outbox(0, 1).await.unwrap()[0].id;
+    for _ in 0..2 {
+        catalog.set_message_aside(first, "a test").await.unwrap();
+    }
+    assert_eq!(topics(&catalog, 0, 10).await, ["b"]);
+    assert_eq!(catalog.set_aside().await.unwrap(), SetAside { meetings: 0, messages: 1 });
+}
+
+pub async fn who_enters_or_leaves_a_call_changes_presence_and_who_is_rung_does_not(store: &impl Store) {
+    let catalog = store.open().await;
+    let mut after = catalog.presence_changes(0, 10).await.unwrap().last;
+    let mut changed = async || {
+        let changes = catalog.presence_changes(after, 10).await.unwrap();
+        after = changes.last;
+        changes.users
+    };
+    let ties = vec![tie("ann", 1, Tie::In), tie("bob", 1, Tie::Rung)];
+    catalog.commit(commit(MeetingChange { engaged: ties, ..change(1, None) })).await.unwrap();
+    assert_eq!(changed().await, ["ann"]);
+    catalog.commit(commit(engaging(1, Some(1), &["bob"]))).await.unwrap();
+    assert_eq!(changed().await, ["bob"]);
+    catalog.commit(commit(MeetingChange { freed: names(&["ann"]), ..change(1, Some(2)) })).await.unwrap();
+    assert_eq!(changed().await, ["ann"]);
+    catalog.commit(commit(ended(1, 3))).await.unwrap();
+    assert_eq!(changed().await, ["bob"]);
+    catalog.commit(commit(engaging(2, None, &["ann"]))).await.unwrap();
+    changed().await;
+    catalog.set_meeting_aside(id(2), "a test").await.unwrap();
+    assert_eq!(changed().await, ["ann"]);
+    assert_eq!(changed().await, [""; 0]);
 }
 
 pub async fn what_stands_for_a_user_is_read_together(store: &impl Store) {

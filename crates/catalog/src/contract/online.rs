@@ -107,6 +107,20 @@ pub async fn events_of_many_clients_are_told_for_each(store: &impl Store) {
     assert_eq!(owned, [&client(true, true)]);
 }
 
+pub async fn who_came_or_went_is_among_the_changes_of_presence_once(store: &impl Store) {
+    let catalog = with_phone(store).await;
+    let stranger = OnlineEvent { client_id: "GID_test@@@stranger".to_owned(), ..connect("one", 10) };
+    catalog.online_events(&[connect("one", 10), stranger]).await.unwrap();
+    let first = catalog.presence_changes(0, 10).await.unwrap();
+    assert_eq!((first.users.clone(), first.more), (names(&["ann"]), false));
+    catalog.online_events(&[connect("two", 20)]).await.unwrap();
+    let none = catalog.presence_changes(first.last, 10).await.unwrap();
+    assert_eq!((none.users, none.last), (names(&[]), first.last), "she was there before");
+    catalog.online_events(&[tcpclean("one", 30), tcpclean("two", 30)]).await.unwrap();
+    let second = catalog.presence_changes(0, 10).await.unwrap();
+    assert_eq!((second.users, second.last > first.last), (names(&["ann"]), true));
+}
+
 fn orders_of_four() -> Vec<[usize; 4]> {
     let all = (0..256).map(|n| [n / 64, n / 16 % 4, n / 4 % 4, n % 4]);
     all.filter(|order| (0..4).all(|index| order.contains(&index))).collect()

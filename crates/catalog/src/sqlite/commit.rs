@@ -1,6 +1,7 @@
 //! The one transaction of the meeting service.
 
 use super::fault::Fault;
+use super::online;
 use super::rows::{tie_name, to_i64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
 use crate::limits::OUTCOMES_PER_USER_MAX;
@@ -61,12 +62,14 @@ async fn change_meeting(conn: &mut SqliteConnection, change: &MeetingChange) -> 
     drop_parts(conn, change).await?;
     put_parts(conn, change).await?;
     if change.ended {
-        return drop_ties(conn, change.id).await;
+        return Ok(drop_ties(conn, change.id).await?);
     }
     drop_timers(conn, change).await?;
     put_timers(conn, &change.timers).await?;
     drop_engagements(conn, change).await?;
-    put_engagements(conn, change).await
+    put_engagements(conn, change).await?;
+    let told = change.engaged.iter().filter(|tie| tie.kind != Tie::Rung).map(|tie| &tie.user);
+    Ok(online::note_changes(conn, told.chain(&change.freed)).await?)
 }
 
 /// Timers and engagements that a change names belong to its meeting.
@@ -96,11 +99,16 @@ async fn put_document(conn: &mut SqliteConnection, change: &MeetingChange) -> Do
     if done.rows_affected() == 0 { Err(CommitError::Conflict.into()) } else { Ok(()) }
 }
 
-async fn drop_ties(conn: &mut SqliteConnection, meeting: Uuid) -> Done {
+/// The meeting binds nobody and wakes nobody any more.
+pub(super) async fn drop_ties(conn: &mut SqliteConnection, meeting: Uuid) -> Result<(), sqlx::Error> {
     let meeting = meeting.to_string();
+    let freed: Vec<String> = query_scalar("SELECT user_id FROM engagements WHERE meeting = $1 AND kind = 'in'")
+        .bind(&meeting)
+        .fetch_all(&mut *conn)
+        .await?;
     query("DELETE FROM timers WHERE meeting = $1").bind(&meeting).execute(&mut *conn).await?;
-    query("DELETE FROM engagements WHERE meeting = $1").bind(&meeting).execute(conn).await?;
-    Ok(())
+    query("DELETE FROM engagements WHERE meeting = $1").bind(&meeting).execute(&mut *conn).await?;
+    online::note_changes(conn, &freed).await
 }
 
 async fn drop_parts(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {

@@ -12,14 +12,15 @@ use uuid::Uuid;
 pub(super) async fn meeting(conn: &mut SqliteConnection, id: Uuid) -> Result<Option<MeetingRow>, Fault> {
     // One statement, so that document and parts are of one moment. The document comes first: no kind is empty.
     let rows: Vec<(String, i64, String, bool)> = query_as(
-        "SELECT '' AS kind, revision AS place, document, ended FROM meetings WHERE id = $1 \
+        "SELECT '' AS kind, revision AS place, document, ended FROM meetings WHERE id = $1 AND set_aside IS NULL \
          UNION ALL SELECT kind, place, document, FALSE FROM meeting_parts WHERE meeting = $1 ORDER BY kind, place",
     )
     .bind(id.to_string())
     .fetch_all(conn)
     .await?;
     let mut rows = rows.into_iter();
-    let Some((_, revision, document, ended)) = rows.next() else { return Ok(None) };
+    let first = rows.next().filter(|(kind, ..)| kind.is_empty());
+    let Some((_, revision, document, ended)) = first else { return Ok(None) };
     let parts = rows.map(|(kind, place, document, _)| {
         let name = PartName { kind, place: to_u64(place)? };
         Ok(Part { name, document })
@@ -29,13 +30,17 @@ pub(super) async fn meeting(conn: &mut SqliteConnection, id: Uuid) -> Result<Opt
 }
 
 pub(super) async fn revision(conn: &mut SqliteConnection, id: Uuid) -> Result<Option<u64>, Fault> {
-    let revision: Option<i64> =
-        query_scalar("SELECT revision FROM meetings WHERE id = $1").bind(id.to_string()).fetch_optional(conn).await?;
+    let revision: Option<i64> = query_scalar("SELECT revision FROM meetings WHERE id = $1 AND set_aside IS NULL")
+        .bind(id.to_string())
+        .fetch_optional(conn)
+        .await?;
     Ok(revision.map(to_u64).transpose()?)
 }
 
 pub(super) async fn live(conn: &mut SqliteConnection) -> Result<Vec<Uuid>, Fault> {
-    let rows: Vec<String> = query_scalar("SELECT id FROM meetings WHERE NOT ended ORDER BY id").fetch_all(conn).await?;
+    let rows: Vec<String> = query_scalar("SELECT id FROM meetings WHERE NOT ended AND set_aside IS NULL ORDER BY id")
+        .fetch_all(conn)
+        .await?;
     rows.iter().map(|id| Ok(to_uuid(id)?)).collect()
 }
 

@@ -7,11 +7,11 @@
 //! Events that came together are applied together: what is asked and said of many clients is one statement each.
 
 use super::fault::Fault;
-use super::rows::to_i64;
+use super::rows::{to_i64, to_u64};
 use super::users::{NAMES_PER_QUERY, push_list};
 use crate::limits::CONNECTIONS_REMEMBERED_MAX;
-use crate::{ClientOnline, OnlineEvent, OnlineKind};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use crate::{ClientOnline, OnlineEvent, OnlineKind, PresenceChanges};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_as, query_scalar};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Each client of the events once, as it is after all of them.
@@ -24,6 +24,9 @@ pub(super) async fn apply(conn: &mut SqliteConnection, events: &[OnlineEvent]) -
     let is = online_among(conn, &clients).await?;
     note_presence(conn, &signs(events, &was, &is)).await?;
     let mut owners = owners_of(conn, &clients).await?;
+    let changed = |client: &&String| was.contains(*client) != is.contains(*client);
+    let users: BTreeSet<&String> = clients.iter().filter(changed).filter_map(|client| owners.get(client)).collect();
+    note_changes(conn, users).await?;
     let state = |client_id: String| ClientOnline {
         changed: was.contains(&client_id) != is.contains(&client_id),
         online: is.contains(&client_id),
@@ -122,4 +125,34 @@ async fn note_presence(conn: &mut SqliteConnection, signs: &BTreeMap<&str, (bool
         sql.build().execute(&mut *conn).await?;
     }
     Ok(())
+}
+
+/// The presence of these users may be another now.
+pub(super) async fn note_changes(
+    conn: &mut SqliteConnection,
+    users: impl IntoIterator<Item = &String>,
+) -> Result<(), sqlx::Error> {
+    let users: Vec<&String> = users.into_iter().collect();
+    for some in users.chunks(NAMES_PER_QUERY) {
+        let mut sql = QueryBuilder::<Sqlite>::new("INSERT OR REPLACE INTO presence_changes (user_id) ");
+        sql.push_values(some, |mut row, user| {
+            row.push_bind((*user).clone());
+        });
+        sql.build().execute(&mut *conn).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn changes(conn: &mut SqliteConnection, after: u64, limit: u32) -> Result<PresenceChanges, Fault> {
+    let rows: Vec<(i64, String)> =
+        query_as("SELECT number, user_id FROM presence_changes WHERE number > $1 ORDER BY number LIMIT $2")
+            .bind(to_i64(after)?)
+            .bind(limit)
+            .fetch_all(&mut *conn)
+            .await?;
+    let newest: i64 =
+        query_scalar("SELECT COALESCE(MAX(number), 0) FROM presence_changes").fetch_one(&mut *conn).await?;
+    let last = rows.last().map_or(newest, |(number, _)| *number);
+    let users = rows.into_iter().map(|(_, user)| user).collect();
+    Ok(PresenceChanges { users, last: to_u64(last)?, more: last < newest })
 }

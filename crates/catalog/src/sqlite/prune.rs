@@ -65,7 +65,7 @@ macro_rules! old {
 
 const OLD: [Old; 6] = [
     old!("handled", "signal", "keep_until_ms < $1", 0, ROWS_AT_ONCE),
-    old!("meetings", "id", "ended AND forget_at_ms <= $1", 0, MEETINGS_AT_ONCE),
+    old!("meetings", "id", "ended AND forget_at_ms <= $1 AND set_aside IS NULL", 0, MEETINGS_AT_ONCE),
     old!("creates", "id", "at_ms < $1", CREATES_KEEP_MS, ROWS_AT_ONCE),
     old!("devices", "client_id", "expires_at_ms < $1", EXPIRED_DEVICE_KEEP_MS, ROWS_AT_ONCE),
     old!("connections", "id", "cleaned AND at_ms < $1", TCPCLEAN_KEEP_MS, ROWS_AT_ONCE),

@@ -4,8 +4,8 @@ use crate::Place;
 use catalog::contract::Store;
 use catalog::limits::CONNECTIONS_REMEMBERED_MAX;
 use catalog::{
-    Catalog, CatalogError, CommitError, Engagement, Group, MeetingChange, MeetingCommit, OnlineEvent, OnlineKind,
-    SCHEMA_VERSION, SqliteCatalog, Tie,
+    Catalog, CatalogError, CommitError, Engagement, Group, MeetingChange, MeetingCommit, NewOutboxRow, OnlineEvent,
+    OnlineKind, SCHEMA_VERSION, SqliteCatalog, Tie,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, query, query_scalar, raw_sql};
@@ -177,4 +177,16 @@ async fn what_the_first_schema_kept_is_there_after_the_migration() {
 
 fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)
+}
+
+#[tokio::test]
+async fn a_message_whose_row_cannot_be_read_says_so_and_hides_no_other() {
+    let place = Place::new();
+    let catalog = place.open().await;
+    let message = NewOutboxRow { topic: "t".to_owned(), properties: Vec::new(), body: Vec::new() };
+    let outbox = vec![message.clone(), message.clone()];
+    catalog.commit(MeetingCommit { outbox, ..MeetingCommit::default() }).await.unwrap();
+    query("UPDATE outbox SET properties = 'none' WHERE id = 1").execute(&mut raw(&place).await).await.unwrap();
+    let rows = catalog.outbox(0, 10).await.unwrap();
+    assert!(rows[0].message.is_err() && rows[1].message == Ok(message));
 }

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use catalog::SetAside;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
@@ -12,12 +13,13 @@ pub struct Health {
     ready: Arc<AtomicBool>,
     /// Why the catalog takes no writes at the moment.
     refusing: watch::Receiver<Option<String>>,
+    set_aside: watch::Receiver<SetAside>,
 }
 
 impl Health {
     /// Not ready yet. `refusing`: as long as it says why writes are refused, the server is not ready either.
-    pub fn new(refusing: watch::Receiver<Option<String>>) -> Self {
-        Self { ready: Arc::default(), refusing }
+    pub fn new(refusing: watch::Receiver<Option<String>>, set_aside: watch::Receiver<SetAside>) -> Self {
+        Self { ready: Arc::default(), refusing, set_aside }
     }
 
     pub fn set_ready(&self, ready: bool) {
@@ -31,8 +33,17 @@ impl Health {
 
     async fn readyz(self) -> (StatusCode, String) {
         match self.trouble() {
-            None => (StatusCode::OK, "ready\n".to_owned()),
+            None => (StatusCode::OK, format!("ready\n{}", self.notice())),
             Some(words) => (StatusCode::SERVICE_UNAVAILABLE, words),
+        }
+    }
+
+    /// What an operator should look at, although the server serves.
+    fn notice(&self) -> String {
+        let SetAside { meetings, messages } = *self.set_aside.borrow();
+        match meetings + messages {
+            0 => String::new(),
+            _ => format!("set aside for an operator: meetings {meetings}, messages {messages}\n"),
         }
     }
 

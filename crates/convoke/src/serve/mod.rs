@@ -177,7 +177,7 @@ impl Server {
         let mqtt = [sockets.mqtt, sockets.mqtts];
         let broker = roles::broker(config, &mut storage, directory.clone(), mqtt, &keys.certificate, fatal).await?;
         let meeting = roles::meeting(config, &storage, &rtc, &keys.join, &endpoints).await?;
-        let health = Health::new(storage.catalog.refusing());
+        let health = Health::new(storage.catalog.refusing(), meeting.set_aside());
         let default_group = config.groups.first().cloned().unwrap_or_default();
         let mounts = Mounts {
             keys: &keys,

@@ -123,6 +123,10 @@ impl Catalog for Held {
         fn next_timer(&self) -> CatalogFuture<'_, Option<u64>>;
         fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
         fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()>;
+        fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()>;
+        fn set_message_aside(&self, id: i64, reason: &str) -> CatalogFuture<'_, ()>;
+        fn set_aside(&self) -> CatalogFuture<'_, SetAside>;
+        fn presence_changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, PresenceChanges>;
         fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>>;
         fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>>;
         fn creates_since(&self, user: &str, since_ms: u64) -> CatalogFuture<'_, u32>;

@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use meeting::{Config, JoinSigner, MeetingService};
 use queue::{
     AckError, AdminError, BoxFuture, Delivery, Engine, EngineOptions, GroupName, GroupOptions, Message, Queue, Receipt,
-    ReceiveError, ReceiveRequest, SendDone, TagFilter, TopicDescription, TopicName,
+    ReceiveError, ReceiveRequest, SendDone, SendError, TagFilter, TopicDescription, TopicName,
 };
 use signalling::topics::{MEETING_DOWN, MEETING_UP, RING_DOWN, property};
 use signalling::{
@@ -21,6 +21,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// Longer than anything takes that must come.
@@ -51,6 +52,7 @@ struct Gate {
     acks_hang: Arc<AtomicBool>,
     sends_hang: Arc<AtomicBool>,
     sends_panic: Arc<AtomicBool>,
+    full_topic: Arc<Mutex<Option<&'static str>>>,
     hidden_for: Arc<Mutex<Vec<Duration>>>,
     hanging: Mutex<Vec<SendDone>>,
 }
@@ -58,7 +60,9 @@ struct Gate {
 impl Queue for Gate {
     fn send(&self, topic: &TopicName, message: Message, done: SendDone) {
         assert!(!self.sends_panic.load(Ordering::SeqCst), "a defect of the queue");
-        if self.sends_hang.load(Ordering::SeqCst) {
+        if *self.full_topic.lock().unwrap() == Some(topic.as_str()) {
+            done(Err(SendError::TopicFull(topic.clone())));
+        } else if self.sends_hang.load(Ordering::SeqCst) {
             self.hanging.lock().unwrap().push(done);
         } else {
             self.engine.send(topic, message, done);
@@ -106,6 +110,7 @@ pub(crate) struct World {
     acks_hang: Arc<AtomicBool>,
     sends_hang: Arc<AtomicBool>,
     sends_panic: Arc<AtomicBool>,
+    full_topic: Arc<Mutex<Option<&'static str>>>,
     /// The times for which the service has hidden requests anew.
     hidden_for: Arc<Mutex<Vec<Duration>>>,
     inboxes: HashMap<String, VecDeque<Down>>,
@@ -166,6 +171,7 @@ impl World {
             acks_hang: Arc::default(),
             sends_hang: Arc::default(),
             sends_panic: Arc::default(),
+            full_topic: Arc::default(),
             hidden_for: Arc::default(),
             inboxes: HashMap::new(),
             seen: HashSet::new(),
@@ -211,6 +217,7 @@ impl World {
             acks_hang: Arc::clone(&self.acks_hang),
             sends_hang: Arc::clone(&self.sends_hang),
             sends_panic: Arc::clone(&self.sends_panic),
+            full_topic: Arc::clone(&self.full_topic),
             hidden_for: Arc::clone(&self.hidden_for),
             hanging: Mutex::default(),
         };
@@ -239,6 +246,15 @@ impl World {
 
     pub(crate) fn hidden_for(&self) -> Vec<Duration> {
         self.hidden_for.lock().unwrap().clone()
+    }
+
+    /// The topic that the queue takes nothing for, from now on.
+    pub(crate) fn fill_topic(&self, topic: Option<&'static str>) {
+        *self.full_topic.lock().unwrap() = topic;
+    }
+
+    pub(crate) fn set_aside(&self) -> watch::Receiver<catalog::SetAside> {
+        self.service.as_ref().unwrap().set_aside()
     }
 
     /// The queue breaks down with the next that is sent to a terminal.

@@ -1,0 +1,40 @@
+//! What cannot be read or sent: out of everybody's way, and kept for an operator.
+
+use super::commit;
+use super::fault::Fault;
+use super::rows::to_u64;
+use crate::SetAside;
+use sqlx::{SqliteConnection, query, query_as};
+use uuid::Uuid;
+
+/// It binds nobody and wakes nobody any more.
+pub(super) async fn meeting(conn: &mut SqliteConnection, id: Uuid, reason: &str) -> Result<(), Fault> {
+    query("UPDATE meetings SET set_aside = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(reason)
+        .execute(&mut *conn)
+        .await?;
+    Ok(commit::drop_ties(conn, id).await?)
+}
+
+pub(super) async fn message(conn: &mut SqliteConnection, id: i64, reason: &str) -> Result<(), Fault> {
+    query(
+        "INSERT OR IGNORE INTO outbox_set_aside (id, topic, properties, body, reason) \
+         SELECT id, topic, properties, body, $2 FROM outbox WHERE id = $1",
+    )
+    .bind(id)
+    .bind(reason)
+    .execute(&mut *conn)
+    .await?;
+    query("DELETE FROM outbox WHERE id = $1").bind(id).execute(conn).await?;
+    Ok(())
+}
+
+pub(super) async fn count(conn: &mut SqliteConnection) -> Result<SetAside, Fault> {
+    let (meetings, messages): (i64, i64) = query_as(
+        "SELECT (SELECT COUNT(*) FROM meetings WHERE set_aside IS NOT NULL), (SELECT COUNT(*) FROM outbox_set_aside)",
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(SetAside { meetings: to_u64(meetings)?, messages: to_u64(messages)? })
+}
