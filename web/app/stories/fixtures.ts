@@ -181,6 +181,18 @@ export const stories: Record<string, () => Model> = {
       m.silenced.value = true;
       m.ringing.value = [{ key: "m2", state: ringing("video") }];
     }),
+  "going-back": () =>
+    inCall(
+      call({
+        phase: "accepting",
+        admitted: false,
+        progress: {},
+        roster: { rev: 0, members: [] },
+        inside: { members: 6, names: ["Bob Okafor", "Carol Núñez", "Dmitri Halonen", "Farid Rahimi"] },
+        path: "idle",
+        joined_at_ms: undefined,
+      }),
+    ),
   "in-call": () => inCall(call()),
   "three-in-call": () => inCall(call({ roster: { rev: 4, host: "alice", members: many.slice(0, 3) } })),
   conference: () => inCall(conference()),

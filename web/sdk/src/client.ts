@@ -416,7 +416,8 @@ export class Client extends Emitter<ClientEvents> {
       this.#calls.suspend();
     });
     globalThis.addEventListener?.("pageshow", ({ persisted }) => {
-      if (persisted && this.#link.state.is === "stopped" && this.#state.is !== "elsewhere") this.#link.start();
+      const wasOn = this.#state.is === "online" || this.#state.is === "offline";
+      if (persisted && wasOn && this.#link.state.is === "stopped") this.#link.start();
     });
     const hint = () => {
       this.#link.hint();

@@ -15,6 +15,12 @@ export function alsoThere({ inside, from }: Pick<CallState, "inside" | "from">):
   return people(others, inside.members - (callerIsIn ? 1 : 0));
 }
 
+/** Whom one finds in a call to which one comes back. */
+export function inIt({ inside }: Pick<CallState, "inside">): string | undefined {
+  const who = inside && people(inside.names, inside.members);
+  return who && t("joinable.who", { names: who });
+}
+
 /** `Bob, Carol, and 4 more` of `count` people of whom some are named. */
 export function people(named: readonly string[], count: number): string | undefined {
   const shown = named.slice(0, NAMES_SHOWN);

@@ -95,6 +95,7 @@ export const en = {
   "joinable.title": "A call goes on without you",
   "joinable.who": "In it: {names}",
   "joinable.nobody": "Nobody is in it at present.",
+  "joinable.going": "Going back to the call…",
   "joinable.back": "Go back to the call",
 
   "missed.title": "Missed calls",

@@ -2,6 +2,7 @@
 
 import { type CallState, isIn, type Member } from "@convoke/sdk";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { inIt } from "../state/others.ts";
 import { duration, names } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
@@ -41,7 +42,7 @@ function StageHeader({ call }: { call: CallState }) {
   return (
     <header class="stage-header">
       <h1 ref={title} tabIndex={-1}>
-        {list.length > 0 ? t("call.with", { names: names(list) }) : t("call.alone")}
+        {headWords(call, list)}
       </h1>
       <span class="stage-state" data-testid="state" role="status">
         {stateWords(call)}
@@ -49,6 +50,11 @@ function StageHeader({ call }: { call: CallState }) {
       {call.joined_at_ms ? <Clock since_ms={call.joined_at_ms} /> : null}
     </header>
   );
+}
+
+function headWords(call: CallState, others: readonly string[]): string {
+  if (others.length > 0) return t("call.with", { names: names(others) });
+  return call.phase === "accepting" ? (inIt(call) ?? t("call.connecting")) : t("call.alone");
 }
 
 function stateWords(call: CallState): string {
@@ -94,20 +100,29 @@ function Grid({ call, members, withSelf }: { call: CallState; members: readonly 
 }
 
 function Calling({ call }: { call: CallState }) {
+  const { model } = useApp();
   const people = useOthers(call);
+  const words = (user: string) => (call.phase === "accepting" ? t("call.connecting") : progressWords(call, user));
   return (
     <div class="calling" data-testid="calling">
+      {people.length === 0 ? (
+        <Callee user={model.user.value} name={model.name.value} title={t("joinable.going")} />
+      ) : null}
       {people.map(({ user, name }) => (
-        <div class="callee" key={user}>
-          <span class="halo">
-            <Avatar user={user} name={name} size="large" />
-          </span>
-          <h2>{name}</h2>
-          <p data-testid={`progress-${user}`}>
-            {call.phase === "accepting" ? t("call.connecting") : progressWords(call, user)}
-          </p>
-        </div>
+        <Callee key={user} user={user} name={name} title={name} words={words(user)} />
       ))}
+    </div>
+  );
+}
+
+function Callee({ user, name, title, words }: { user: string; name: string; title: string; words?: string }) {
+  return (
+    <div class="callee">
+      <span class="halo">
+        <Avatar user={user} name={name} size="large" />
+      </span>
+      <h2>{title}</h2>
+      {words ? <p data-testid={`progress-${user}`}>{words}</p> : null}
     </div>
   );
 }

@@ -68,7 +68,7 @@ export interface CallState {
   title?: string;
   /** Who rings here. */
   from?: { user: UserName; name: string };
-  /** Who was in when it rang here: how many, and some of their names, the caller's among them. */
+  /** Who was in when it rang here, or before coming back: how many, and some of their names, the caller's among them. */
   inside?: { members: number; names: readonly string[] };
   phase: CallPhase;
   /** The service has let this device in. */
@@ -143,8 +143,9 @@ export function resumed(me: UserName, call: StandingCall): CallState {
 }
 
 /** A meeting to which this user comes back. */
-export function returning(me: UserName, { meeting, media, title }: Joinable): CallState {
-  return { ...blank(me, meeting, media), direction: "out", phase: "accepting", title: title ?? undefined };
+export function returning(me: UserName, { meeting, media, title, members, names }: Joinable): CallState {
+  const inside = { members, names: names ?? [] };
+  return { ...blank(me, meeting, media), direction: "out", phase: "accepting", title: title ?? undefined, inside };
 }
 
 function blank(me: UserName, meeting: MeetingId, media: Media): Omit<CallState, "direction" | "phase"> {
