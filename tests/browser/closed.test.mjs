@@ -1,5 +1,6 @@
 // Tabs that are closed while it rings and in a call: the others are told some seconds later, not at a time-out.
 
+import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { Server } from "../server.mjs";
 import { launch } from "./chromium.mjs";
@@ -45,5 +46,7 @@ test("a tab is closed in a call: the other is told", async (t) => {
   const began = performance.now();
   await alice.closes();
   await bob.isBackHome();
+  const words = (await bob.wroteDown()).filter((said) => /lost|left|ended/.test(said));
+  assert.equal(words.length, 1, JSON.stringify(words));
   t.diagnostic(`the peer was told ${Math.round(performance.now() - began)} ms after the tab was closed`);
 });

@@ -30,8 +30,11 @@ test("who has left a call that goes on is offered the way back, and takes it", a
   await carol.isRung();
   await carol.answers();
   await Promise.all([carol.sees("alice"), bob.sees("carol")]);
+  await bob.writesDown("live");
   await carol.hangsUp();
   await bob.tile("carol").waitFor({ state: "detached" });
+  await bob.reads("Carol left.");
+  assert.deepEqual((await bob.wroteDown()).filter((words) => /lost/.test(words)), []);
   await carol.presses("rejoin");
   await Promise.all([carol.sees("alice"), carol.sees("bob"), alice.sees("carol"), bob.sees("carol")]);
 });
