@@ -10,13 +10,14 @@ use crate::mail;
 use crate::outage::Gate;
 use crate::reconcile::Reconciler;
 use crate::relay;
+use crate::rosters::Rosters;
 use crate::token::JoinSigner;
 use catalog::{
     Catalog, CatalogError, CommitError, Handled, MeetingCommit, MeetingRead, OutcomeRow, SetAside, TimerRow,
 };
 use queue::Queue;
 use signalling::meeting::{Context, DocumentError, Event, Meeting, Missed, Outgoing, Step};
-use signalling::{MeetingId, SignalId};
+use signalling::{ClientId, DownBody, MeetingId, SignalId};
 use std::sync::Arc;
 use tokio::sync::{Mutex, Notify, watch};
 use uuid::Uuid;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub gate: Gate,
     pub memory: Memory,
     pub contacts: Contacts,
+    pub rosters: Rosters,
     /// How much is set aside for an operator.
     pub set_aside: watch::Sender<SetAside>,
     /// Rows of the outbox that are sent and not forgotten yet.
@@ -152,7 +154,8 @@ impl Shared {
     }
 
     async fn store_change(&self, before: Option<&Known>, step: Step, extra: Extra) -> Result<Arc<Meeting>, Undecided> {
-        let Step { meeting, sends, missed, .. } = step;
+        let Step { meeting, mut sends, missed, .. } = step;
+        let told = self.fit_rosters(&meeting, &mut sends);
         let (change, places) = change(before, &meeting, &self.config.rules, &extra.timers);
         let revision = change.expected.unwrap_or(0) + 1;
         let commit = MeetingCommit {
@@ -166,18 +169,32 @@ impl Shared {
         self.outbox.notify_one();
         self.deadlines.notify_one();
         self.reconciler.wants(&known.meeting);
+        self.rosters.take(&known.meeting, &told);
         Ok(known.meeting)
     }
 
     async fn store_answers(&self, before: Option<&Known>, step: Step, extra: Extra) -> Result<Arc<Meeting>, Undecided> {
-        let Step { meeting, sends, .. } = step;
+        let Step { meeting, mut sends, .. } = step;
+        let told = self.fit_rosters(&meeting, &mut sends);
         if !sends.is_empty() || extra.handled.is_some() {
             let read = before.map(|known| MeetingRead { id: meeting.id.0, revision: known.revision });
             let commit = MeetingCommit { read, ..self.commit_of(Some(meeting.id), sends, extra) };
             self.catalog.commit(commit).await?;
             self.outbox.notify_one();
+            if let Some(known) = before {
+                self.rosters.take(&known.meeting, &told);
+            }
         }
         Ok(before.map_or_else(|| Arc::new(meeting), |known| Arc::clone(&known.meeting)))
+    }
+
+    /// The clients that learn the roster of this decision by it.
+    fn fit_rosters(&self, after: &Meeting, sends: &mut [Outgoing]) -> Vec<ClientId> {
+        sends.iter_mut().for_each(|send| self.rosters.fit(after, send));
+        let told = |send: &&Outgoing| {
+            matches!(send.body, DownBody::Admitted { .. } | DownBody::Roster(_) | DownBody::RosterChanged(_))
+        };
+        sends.iter().filter(told).map(|send| send.to.clone()).collect()
     }
 
     /// Stores an answer that changes no meeting.

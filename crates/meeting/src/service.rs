@@ -7,8 +7,9 @@ use crate::deciding::{Shared, Undecided};
 use crate::known::Memory;
 use crate::outage::{self, Gate};
 use crate::reconcile::Reconciler;
+use crate::rosters::Rosters;
 use crate::token::JoinSigner;
-use crate::{aside, intake, lead, media, people, relay, status, timers};
+use crate::{aside, intake, lead, media, people, relay, spread, status, timers};
 use catalog::{Catalog, CatalogError, SetAside};
 use queue::{AdminError, GroupName, GroupOptions, NameError, Queue, TopicName};
 use signalling::MeetingId;
@@ -61,6 +62,7 @@ impl MeetingService {
             gate: Gate::default(),
             memory: Memory::default(),
             contacts: Contacts::default(),
+            rosters: Rosters::default(),
             set_aside: watch::Sender::default(),
             sent: std::sync::Mutex::default(),
             outbox: Notify::new(),
@@ -75,6 +77,7 @@ impl MeetingService {
         tasks.spawn(outage::run(Arc::clone(&shared)));
         tasks.spawn(relay::run(Arc::clone(&shared)));
         tasks.spawn(relay::forget(Arc::clone(&shared)));
+        tasks.spawn(spread::run(Arc::clone(&shared)));
         tasks.spawn(media::run(Arc::clone(&shared), events));
         tasks.spawn(status::run(Arc::clone(&shared), group.clone()));
         tasks.spawn(intake::run(Arc::clone(&shared), group, requests));
@@ -143,6 +146,7 @@ async fn take_up_one(shared: &Shared, id: Uuid) -> Result<(), Undecided> {
     let online = people::online_members(&*shared.catalog, &known.meeting).await?;
     if let Some(meeting) = shared.happen(id, Event::Restarted { connected, online }).await? {
         shared.reconciler.wants(&meeting);
+        shared.rosters.take(&meeting, &[]);
     }
     Ok(())
 }

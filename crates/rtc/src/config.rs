@@ -58,6 +58,14 @@ pub struct Limits {
     pub media_sections: usize,
 }
 
+impl Limits {
+    /// Each member may be joining anew, or a callee that warms its path; and each has a history of some devices.
+    pub fn for_meetings_of(members: usize) -> Self {
+        let (peers_per_channel, participations_per_channel) = (2 * members, (40 * members).max(2_000));
+        Self { peers_per_channel, participations_per_channel, ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -26,7 +26,7 @@ ignored. A field that is *optional* may be absent, or `null`, which is the same.
 milliseconds, those in `_s` seconds. Other types than text, numbers and truth values are described [below](#types).
 
 A request is handled once per `id`, however often it is delivered. What succeeds and has no answer of its own is answered
-by a newer `roster`; what fails, by `refused` with a code and words.
+by a `roster_changed` (a `roster` where the sender may have missed one); what fails, by `refused` with a code and words.
 
 ";
 
@@ -47,7 +47,10 @@ What the table does not show:
 - When too few are left (a meeting that began by calling somebody needs two who are in, ringing or within reach), it
   ends, and everybody who is in is told `ended` on `meeting-down`, after the message of the table.
 - While it goes on, the end of one callee's ring reaches the inviter as `ended` with `user`.
-- Every change of the roster goes to all members as `roster`.
+- A change of the roster goes to all members as `roster_changed`, to each at most once in 200 ms: what changed
+  meanwhile comes together. `base` is the revision of the roster that the service told this member last (or an older
+  one); a terminal that knows less has missed something, and asks for the `roster`. After a start of the service each
+  member gets one whole `roster`.
 - Two people who call each other meet: the second create is the accept of the first.
 - A request that comes when all is decided changes nothing; its sender is told how it was decided.
 - A missed call is kept until a device of the user has `seen` it.

@@ -324,7 +324,7 @@ pub struct Roster {
 }
 
 /// What makes a roster of `base` (or of any revision from there up to `rev`) the roster of `rev`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RosterChange {
     /// The revision of the roster before the change. Above the one that the receiver knows: something is missing, it asks
     /// for the `roster`.

@@ -2,6 +2,7 @@
 
 use super::{ConfigError, Layers, Origin, Raw};
 use rustls::pki_types::ServerName;
+use signalling::meeting::Rules;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub struct Config {
     pub names: Vec<String>,
     pub sync_always: bool,
     pub times: MeetingTimes,
+    pub members_max: usize,
     /// A seeded bug of the log; none but in builds for tests.
     pub fault: commitlog::Fault,
     /// Loopback only, seeded users; ports that nobody chose may move.
@@ -98,6 +100,7 @@ impl Config {
         let least = if signalling { PAYLOAD_BYTES_MIN_SIGNALLING } else { PAYLOAD_BYTES_MIN };
         check.range("mqtt.payload_bytes_max", raw.mqtt.payload_bytes_max as u64, least, PAYLOAD_BYTES_CEILING)?;
         check.range("server.threads", raw.server.threads as u64, 0, THREADS_MAX as u64)?;
+        check.range("meeting.members_max", raw.meeting.members_max as u64, 2, Rules::MEMBERS_MAX as u64)?;
         check.range("media.lost_after_ms", raw.media.lost_after_ms, LOST_AFTER_MS_MIN, LOST_AFTER_MS_MAX)?;
         let listen = |key: &str, text: &str| check.listen(key, text, dev);
         Ok(Self {
@@ -117,6 +120,7 @@ impl Config {
             certificate: check.certificate(&raw)?,
             sync_always: check.sync(&raw.log.sync)?,
             times: check.times(&raw)?,
+            members_max: raw.meeting.members_max,
             fault: fault(&raw),
             names: check.names(raw.tls.names)?,
             dev,

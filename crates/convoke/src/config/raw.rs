@@ -105,6 +105,8 @@ pub struct Meeting {
     pub ring_s: u64,
     /// Without media and without signalling for so long a member has left, 1 to 600.
     pub gone_s: u64,
+    /// In, ringing or within reach in one meeting, 2 to 200. One request still names at most 50 callees.
+    pub members_max: usize,
 }
 
 impl Default for Server {
@@ -144,6 +146,6 @@ impl Default for Log {
 
 impl Default for Meeting {
     fn default() -> Self {
-        Self { reach_s: 45, ring_s: 45, gone_s: 20 }
+        Self { reach_s: 45, ring_s: 45, gone_s: 20, members_max: 50 }
     }
 }

@@ -44,6 +44,7 @@ fn a_value_of_the_wrong_type_names_the_variable_that_set_it() {
 fn values_out_of_range_say_the_range() {
     for (text, range) in [
         ("[meeting]\nring_s = 181\n", "5 to 180"),
+        ("[meeting]\nmembers_max = 201\n", "2 to 200"),
         ("[mqtt]\ntopic_chars_max = 10\n", "64 to 128"),
         ("[server]\nthreads = 65\n", "0 to 64"),
         ("[media]\nlost_after_ms = 0\n", "100 to 60000"),

@@ -30,6 +30,7 @@ pub(super) fn rtc(config: &Config, key: &JoinKey) -> Result<Arc<Rtc>> {
     settings.app = INSTANCE.to_owned();
     settings.lost_after = config.media_lost_after;
     settings.gone_after = config.times.gone;
+    settings.limits = rtc::Limits::for_meetings_of(config.members_max);
     let start = |media_addr| Rtc::start(rtc::Config { media_addr, ..settings.clone() });
     let is_in_use =
         |error: &StartError| matches!(error, StartError::Bind { cause, .. } if cause.kind() == ErrorKind::AddrInUse);
@@ -110,6 +111,7 @@ pub(super) async fn meeting(
         reach_ms: millis(times.reach),
         ring_ms: millis(times.ring),
         gone_ms: millis(times.gone),
+        members_max: config.members_max,
         ..Rules::default()
     };
     let settings = meeting::Config { rules, endpoints: endpoints.join.clone(), ..meeting::Config::default() };

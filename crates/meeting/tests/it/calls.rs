@@ -6,7 +6,7 @@ use meeting::contract::Rig as _;
 use meeting::{ChannelEventKind, LeftReason};
 use signalling::meeting::Ticket;
 use signalling::topics::property;
-use signalling::{DownBody, EndReason, JoinParameters, MemberState, Profile, Rights, Source, Track, UpBody};
+use signalling::{DownBody, EndReason, JoinParameters, Profile, Rights, Source, Track, UpBody};
 
 fn joining(down: signalling::Down) -> JoinParameters {
     match down.body {
@@ -191,12 +191,8 @@ async fn a_block_is_enforced_and_lifted() {
     let meeting = world.in_call().await;
     let (user, track) = ("bob".into(), Track::Audio);
     world.ask("alice.phone", meeting, UpBody::Block { user, track }).await;
-    let roster = loop {
-        if let DownBody::Roster(roster) = world.next("alice.phone").await.body {
-            break roster;
-        }
-    };
-    let bob = roster.members.iter().find(|member| member.user == "bob".into()).unwrap();
+    let DownBody::RosterChanged(change) = world.find("alice.phone", "roster_changed").await.body else { panic!() };
+    let bob = change.members.iter().find(|member| member.user == "bob".into()).unwrap();
     assert!(bob.blocked.audio);
     let silent = Rights { publish_audio: false, ..Rights::ALL };
     let who = bob.participation.unwrap();
@@ -213,7 +209,7 @@ async fn media_events_show_in_the_roster_and_a_new_connection_is_told_all_again(
     let meeting = world.in_call().await;
     let bob = world.state("bob.phone").await.call.unwrap().join.unwrap();
     world.ask("bob.phone", meeting, UpBody::Mute { user: None, track: Track::Audio }).await;
-    world.find("bob.phone", "roster").await;
+    world.find("bob.phone", "roster_changed").await;
     let muted = Asked::Mute(bob.participation, Source::Microphone, true);
     until("the mute is enforced", async || world.rtc.asked(&channel(meeting)).contains(&muted)).await;
     world.rtc.forget();
@@ -228,24 +224,14 @@ async fn media_events_show_in_the_roster_and_a_new_connection_is_told_all_again(
     };
     world.rtc.join(ticket).await.unwrap();
     until("the mute is said again", async || world.rtc.asked(&channel(meeting)).contains(&muted)).await;
-    for (kind, state) in [
-        (None, MemberState::In),
-        (Some(ChannelEventKind::Lost), MemberState::Lost),
-        (Some(ChannelEventKind::Back), MemberState::In),
-        (Some(ChannelEventKind::Left(LeftReason::TimedOut)), MemberState::Lost),
+    for (kind, shown) in [
+        (None, "alice~ bob+!"),
+        (Some(ChannelEventKind::Lost), "alice~ bob~!"),
+        (Some(ChannelEventKind::Back), "alice~ bob+!"),
+        (Some(ChannelEventKind::Left(LeftReason::TimedOut)), "alice~ bob~!"),
     ] {
         kind.into_iter().for_each(|kind| world.rtc.report(&channel(meeting), bob.participation, kind));
-        until_shown(&mut world, "alice.phone", state).await;
-    }
-}
-
-/// Until the roster shows Bob like this.
-async fn until_shown(world: &mut World, client: &str, state: MemberState) {
-    loop {
-        let DownBody::Roster(roster) = world.find(client, "roster").await.body else { continue };
-        if roster.members.iter().any(|member| member.user == "bob".into() && member.state == state) {
-            return;
-        }
+        world.until_roster("alice.phone", shown).await;
     }
 }
 
@@ -305,7 +291,7 @@ async fn seen_is_newer_than_all_that_was_told_of_the_ring() {
     world.ask("alice.phone", meeting, UpBody::Cancel { callee: None }).await;
     world.find("carol.phone", "ended").await;
     world.ask("alice.phone", meeting, UpBody::Mute { user: None, track: Track::Audio }).await;
-    world.find("bob.phone", "roster").await;
+    world.until_roster("bob.phone", "alice~! bob~").await;
     world.settle().await;
     world.ask("carol.phone", meeting, UpBody::Ringing { invitation: ring.invitation }).await;
     let DownBody::Ended { rev: late, .. } = world.find("carol.phone", "ended").await.body else { panic!("no end") };

@@ -3,6 +3,7 @@
 mod aside;
 mod calls;
 mod crashes;
+mod followed;
 mod gaps;
 mod held;
 mod logs;
@@ -11,5 +12,6 @@ mod people;
 mod races;
 mod reads;
 mod refusals;
+mod rosters;
 mod rtc;
 mod world;

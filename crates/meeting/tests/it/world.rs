@@ -1,5 +1,6 @@
 //! The service on the real queue and the real catalog, with terminals that stand where the broker is.
 
+use crate::followed::Followed;
 use crate::held::{Held, Hold};
 use crate::rtc::Recorder;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -115,6 +116,8 @@ pub(crate) struct World {
     hidden_for: Arc<Mutex<Vec<Duration>>>,
     inboxes: HashMap<String, VecDeque<Down>>,
     seen: HashSet<SignalId>,
+    /// What clients know of the roster of their meeting; news of it are not in the inboxes.
+    pub(crate) rosters: HashMap<String, Followed>,
     /// Every message, also repeated ones, with its properties.
     pub(crate) delivered: Vec<Message>,
 }
@@ -175,6 +178,7 @@ impl World {
             hidden_for: Arc::default(),
             inboxes: HashMap::new(),
             seen: HashSet::new(),
+            rosters: HashMap::new(),
             delivered: Vec::new(),
         };
         world.register().await;
@@ -395,14 +399,19 @@ impl World {
         rest.iter().map(|down| down.body.kind()).collect()
     }
 
-    /// Everything that was sent before is handled, and what it caused is delivered.
-    pub(crate) async fn settle(&mut self) {
+    /// Every request that was sent before is decided and stored.
+    pub(crate) async fn until_handled(&self) {
         let topic = TopicName::parse(MEETING_UP).unwrap();
         until("all requests are handled", async || {
             let groups = self.engine.describe(topic.clone()).await.unwrap().groups;
             groups.iter().all(|group| group.waiting + group.in_flight + group.due_again == 0)
         })
         .await;
+    }
+
+    /// Everything that was sent before is handled, and what it caused is delivered.
+    pub(crate) async fn settle(&mut self) {
+        self.until_handled().await;
         let catalog = Arc::clone(&self.catalog);
         until("the outbox is sent", async || catalog.outbox(0, 1).await.unwrap().is_empty()).await;
         while self.fetch(Duration::ZERO).await {}
@@ -438,8 +447,26 @@ impl World {
         self.delivered.push(delivery.message.clone());
         if self.seen.insert(down.envelope.id) {
             let client = client.strip_prefix("GID_test@@@").unwrap().replace('-', ".");
-            self.inboxes.entry(client).or_default().push_back(down);
+            let followed = self.rosters.entry(client.clone()).or_default();
+            let is_news = followed.take(&down) && down.envelope.in_reply_to.is_none();
+            if !is_news {
+                self.inboxes.entry(client).or_default().push_back(down);
+            }
         }
+    }
+
+    /// Waits until the client knows such a roster, as people are shown: `alice+ bob~`.
+    pub(crate) async fn until_roster(&mut self, client: &str, roster: &str) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.roster(client) != roster {
+            let shown = self.roster(client);
+            assert!(tokio::time::Instant::now() < deadline, "{client} sees {shown:?}, not {roster:?}");
+            self.fetch(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) fn roster(&self, client: &str) -> String {
+        self.rosters.get(client).map(Followed::shown).unwrap_or_default()
     }
 
     pub(crate) fn claims(&self, join: &JoinParameters) -> JoinClaims {

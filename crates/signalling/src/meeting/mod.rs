@@ -5,7 +5,7 @@
 //! signs no token. Effects are data, and whoever commits the document carries them out.
 //!
 //! Contract. The outcome of a race is the order in which events are committed. `rev` rises with each change; every
-//! message of one change carries that change's `rev` and its final roster. What timers are due, which users are
+//! message of one change carries that change's `rev`. Who has to be told of a changed roster ([`RosterHistory`]), what timers are due, which users are
 //! engaged and what the RTC server must do are derived from the document ([`Meeting::timers`],
 //! [`Meeting::engagements`], [`desired`]), so that they can be derived again after a crash. Any event may come in any
 //! state, also twice.
@@ -20,6 +20,7 @@ mod invite;
 mod leave;
 mod media;
 mod reply;
+mod roster;
 mod rows;
 mod rules;
 pub mod table;
@@ -31,6 +32,7 @@ pub use document::{
     Timer, TimerKind,
 };
 pub use event::{Actor, Callee, Context, Create, Event, MediaChange, Missed, Outgoing, Parent, Request, Step, Ticket};
+pub use roster::RosterHistory;
 pub use rows::{Places, Row, RowChanges, RowName};
 pub use rules::Rules;
 pub use view::Standing;

@@ -8,7 +8,7 @@ use crate::ids::{InvitationId, UserName};
 use crate::meeting::document::Invitation;
 use crate::meeting::event::{Outgoing, Parent, Ticket};
 use crate::meeting::turn::Turn;
-use crate::signal::{DownBody, EndReason, RefusalCode, Roster};
+use crate::signal::{DownBody, EndReason, RefusalCode, RosterChange};
 
 impl Turn<'_> {
     /// On `meeting-down`.
@@ -60,7 +60,9 @@ impl Turn<'_> {
         let Some(user) = self.actor.as_ref().filter(|_| !self.answered).map(|actor| actor.user.clone()) else { return };
         match &self.meeting.end {
             Some(end) => self.answer_over(end.reason, self.cause.by.clone()),
-            None if self.meeting.member(&user).is_some() => self.answer(DownBody::Roster(Roster::default())),
+            None if self.meeting.member(&user).is_some() => {
+                self.answer(DownBody::RosterChanged(RosterChange::default()))
+            }
             None => self.refuse(RefusalCode::NotMember, "you are not in this meeting any more"),
         }
     }

@@ -23,18 +23,20 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// The largest `members_max` for which the other bounds are made.
+    pub const MEMBERS_MAX: usize = 200;
     /// Invitations of one meeting that are remembered; the oldest ended ones are forgotten first.
-    pub const INVITATIONS_MAX: usize = 200;
+    pub const INVITATIONS_MAX: usize = 500;
     /// Rings of one user in one meeting, among those that are remembered: nobody is rung without end.
     pub const RINGS_PER_USER_MAX: usize = 20;
     /// Devices of one callee that ring.
     pub const DEVICES_MAX: usize = 32;
     /// Removed participations that are remembered while their tokens live.
-    pub const REMOVED_MAX: usize = 1_000;
+    pub const REMOVED_MAX: usize = 4_000;
     pub const BANS_MAX: usize = 200;
     /// Users from whom the host has taken something.
     pub const BLOCKED_MAX: usize = 200;
-    pub const SPENT_MAX: usize = 50;
+    pub const SPENT_MAX: usize = 200;
     /// Former members who may come back; the longest gone are forgotten first.
     pub const FORMER_MAX: usize = 200;
 }

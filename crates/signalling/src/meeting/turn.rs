@@ -5,7 +5,7 @@ use crate::meeting::document::{End, Invitation, Meeting, Removed, Stay};
 use crate::meeting::event::{Actor, Context, Event, Missed, Outgoing, Parent, Request, Step, Ticket};
 use crate::meeting::rules::Rules;
 use crate::meeting::table;
-use crate::signal::{DownBody, EndReason, RefusalCode, Roster};
+use crate::signal::{DownBody, EndReason, RefusalCode, Roster, RosterChange};
 use uuid::Uuid;
 
 impl Meeting {
@@ -219,15 +219,22 @@ impl<'c> Turn<'c> {
         self.tell_inviters();
         self.forget_old();
         let changed = before != Some(&self.meeting);
-        if !self.meeting.is_over() {
-            self.spread_roster(before);
-        }
         self.answer_by_what_is();
         self.meeting.rev += u64::from(changed);
         let (rev, roster) = (self.meeting.rev, self.meeting.roster());
         self.sends.iter_mut().for_each(|send| send.stamp(rev, &roster));
+        self.stamp_change(before);
         self.missed.iter_mut().for_each(|missed| missed.outcome.rev = rev);
         Step { meeting: self.meeting, changed, sends: self.sends, missed: self.missed }
+    }
+
+    /// The answer that is a change of the roster.
+    fn stamp_change(&mut self, before: Option<&Meeting>) {
+        for send in &mut self.sends {
+            if let (DownBody::RosterChanged(change), Some(before)) = (&mut send.body, before) {
+                *change = RosterChange::between(before, &self.meeting);
+            }
+        }
     }
 
     fn tell_inviters(&mut self) {
@@ -250,22 +257,6 @@ impl<'c> Turn<'c> {
         let now_ms = self.now_ms;
         self.meeting.removed.retain(|removed| now_ms < removed.until_ms);
         self.meeting.forget_bans(now_ms);
-    }
-
-    /// A changed roster goes to all members; to the sender of the request that has no other answer it is that.
-    fn spread_roster(&mut self, before: Option<&Meeting>) {
-        let members = |meeting: &Meeting| meeting.roster().members;
-        let news = before.is_none_or(|before| members(before) != members(&self.meeting));
-        let clients: Vec<ClientId> = self.meeting.members.iter().map(|stay| stay.client.clone()).collect();
-        let asks = self.actor.as_ref().filter(|_| !self.answered).map(|actor| actor.client.clone());
-        for client in clients.iter().filter(|client| news && asks.as_ref() != Some(client)) {
-            let has_it = |send: &Outgoing| {
-                send.to == *client && matches!(send.body, DownBody::Admitted { .. } | DownBody::Roster(_))
-            };
-            if !self.sends.iter().any(has_it) {
-                self.tell(client, DownBody::Roster(Roster::default()));
-            }
-        }
     }
 }
 

@@ -19,10 +19,18 @@ impl Meeting {
     const PROFILE: Profile = Profile::Meeting;
     /// Members that an invitation names.
     const NAMES_MAX: usize = 10;
+    /// Of all names of a roster: with everything else of 200 members less than 64 KiB.
+    const NAMES_BYTES_MAX: usize = 16 * 1024;
 
+    /// It fits into one message: of very many very long names the ends are left out.
     pub fn roster(&self) -> Roster {
         let inside = self.members.iter().map(|stay| self.shown(stay));
-        let members = inside.chain(self.pending().map(Invitation::shown)).collect();
+        let mut members: Vec<Member> = inside.chain(self.pending().map(Invitation::shown)).collect();
+        let bytes: usize = members.iter().map(|member| member.name.len()).sum();
+        if bytes > Self::NAMES_BYTES_MAX {
+            let each = Self::NAMES_BYTES_MAX / members.len();
+            members.iter_mut().for_each(|member| shorten(&mut member.name, each));
+        }
         Roster { rev: self.rev, host: Some(self.host.clone()), members }
     }
 
@@ -125,6 +133,11 @@ impl Meeting {
         let call = StandingCall { meeting: self.id, media: self.media, here, join, roster: self.roster() };
         Some(Standing { call, ticket: here.then_some(ticket) })
     }
+}
+
+fn shorten(name: &mut String, bytes: usize) {
+    let end = (0..=bytes.min(name.len())).rev().find(|at| name.is_char_boundary(*at));
+    name.truncate(end.unwrap_or(0));
 }
 
 impl Invitation {

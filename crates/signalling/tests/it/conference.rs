@@ -1,7 +1,7 @@
 //! Members, the host's powers, and how meetings go on and end.
 
 use crate::world::World;
-use signalling::meeting::{Event, MediaChange, Request, Rules};
+use signalling::meeting::{Actor, Callee, Event, MediaChange, Request, Rules};
 use signalling::{DownBody, MemberState, Muted, Track};
 use std::collections::BTreeSet;
 
@@ -26,13 +26,13 @@ fn a_guest_of_a_running_call_sees_who_is_in_it() {
     let ring = ring.unwrap();
     assert_eq!((ring.members, ring.names.len()), (2, 2));
     assert_eq!(ring.from, "bob".into());
-    assert_eq!(world.got("alice.phone"), ["roster"]);
-    assert_eq!(world.got("bob.phone"), ["roster"]);
+    assert_eq!(world.got("alice.phone"), [""; 0]);
+    assert_eq!(world.got("bob.phone"), ["roster_changed"]);
     world.ringing("carol.phone");
-    assert_eq!(world.got("bob.phone"), ["ringing(carol)", "roster"], "the inviter is told");
+    assert_eq!(world.got("bob.phone"), ["ringing(carol)"], "the inviter is told");
     world.accept("carol.phone");
     assert_eq!(world.got("carol.phone"), ["ring invitation", "ringing(carol)", "admitted"]);
-    assert_eq!(world.got("bob.phone"), ["accepted(carol)", "roster"]);
+    assert_eq!(world.got("bob.phone"), ["accepted(carol)"]);
     assert_eq!(world.inside(), ["alice.phone", "bob.phone", "carol.phone"]);
 }
 
@@ -42,8 +42,8 @@ fn a_guest_who_does_not_answer_ends_nothing_and_the_inviter_is_told() {
     world.invite("bob.phone", "carol");
     world.forget();
     world.pass(45);
-    assert_eq!(world.got("bob.phone"), ["ended(carol no_answer)", "roster"]);
-    assert_eq!(world.got("alice.phone"), ["roster"]);
+    assert_eq!(world.got("bob.phone"), ["ended(carol no_answer)"]);
+    assert_eq!(world.got("alice.phone"), [""; 0]);
     assert_eq!(world.got("carol.phone"), ["ring ended(no_answer, missed)"]);
     assert!(!world.document().is_over());
 }
@@ -52,7 +52,7 @@ fn a_guest_who_does_not_answer_ends_nothing_and_the_inviter_is_told() {
 fn inviting_somebody_who_is_in_or_rung_rings_nobody() {
     let mut world = World::in_call();
     world.invite("alice.phone", "bob");
-    assert_eq!(world.got("alice.phone"), ["roster"]);
+    assert_eq!(world.got("alice.phone"), ["roster_changed"]);
     assert_eq!(world.got("bob.laptop"), [""; 0]);
 }
 
@@ -106,7 +106,7 @@ fn a_meeting_of_three_goes_on_with_two() {
     let mut world = three();
     world.request("alice.phone", Request::Leave);
     assert_eq!(world.got("alice.phone"), ["ended(left)"]);
-    assert_eq!(world.got("bob.phone"), ["roster"]);
+    assert_eq!(world.got("bob.phone"), [""; 0]);
     assert_eq!(world.inside(), ["bob.phone", "carol.phone"]);
 }
 
@@ -168,13 +168,13 @@ fn a_mute_is_lifted_by_the_person_and_a_block_by_the_host_only() {
     let mut world = World::in_call();
     let bob = signalling::UserName::from("bob");
     world.request("alice.phone", Request::Mute { user: Some(bob.clone()), track: Track::Audio });
-    assert_eq!(world.got("bob.phone"), ["muted", "roster"]);
-    assert_eq!(world.got("alice.phone"), ["roster"]);
+    assert_eq!(world.got("bob.phone"), ["muted"]);
+    assert_eq!(world.got("alice.phone"), ["roster_changed"]);
     world.request("bob.phone", Request::Unmute { track: Track::Audio });
     assert!(!world.document().member(&bob).unwrap().muted.audio);
     world.forget();
     world.request("alice.phone", Request::Block { user: bob.clone(), track: Track::Audio, blocked: true });
-    assert_eq!(world.got("bob.phone"), ["blocked", "roster"]);
+    assert_eq!(world.got("bob.phone"), ["blocked"]);
     world.request("bob.phone", Request::Unmute { track: Track::Audio });
     assert_eq!(world.document().blocked(&bob), Muted { audio: true, video: false });
     assert!(!world.document().ticket_of(&bob).unwrap().rights.publish_audio, "fresh tokens know of the block");
@@ -198,7 +198,7 @@ fn a_request_that_changes_nothing_is_answered_by_the_roster() {
     let rev = world.document().rev;
     let sends = world.request("bob.phone", Request::Unmute { track: Track::Video });
     assert!(sends[0].in_reply_to.is_some());
-    assert_eq!(world.got("bob.phone"), ["roster"]);
+    assert_eq!(world.got("bob.phone"), ["roster_changed"]);
     assert_eq!(world.got("alice.phone"), [""; 0]);
     assert_eq!(world.document().rev, rev);
 }
@@ -210,7 +210,7 @@ fn asking_to_unmute_opens_nothing() {
     world.forget();
     world.request("alice.phone", Request::AskUnmute { user: "bob".into(), track: Track::Audio });
     assert_eq!(world.got("bob.phone"), ["unmute_asked"]);
-    assert_eq!(world.got("alice.phone"), ["roster"]);
+    assert_eq!(world.got("alice.phone"), ["roster_changed"]);
     assert!(world.document().member(&"bob".into()).unwrap().muted.audio);
     world.request("alice.phone", Request::AskUnmute { user: "carol".into(), track: Track::Audio });
     assert_eq!(world.got("alice.phone"), ["refused(not_allowed)"]);
@@ -221,7 +221,7 @@ fn a_banned_user_is_not_invited_again_before_the_ban_is_over() {
     let mut world = three();
     world.request("alice.phone", Request::Kick { user: "carol".into(), ban_s: 60 });
     assert_eq!(world.got("carol.phone"), ["ended(kicked)"]);
-    assert_eq!(world.got("bob.phone"), ["roster"]);
+    assert_eq!(world.got("bob.phone"), [""; 0]);
     world.forget();
     world.invite("bob.phone", "carol");
     assert_eq!(world.got("bob.phone"), ["refused(not_allowed)"]);
@@ -267,7 +267,7 @@ fn more_users_than_the_limit_are_not_blocked_and_blocks_can_be_lifted() {
     assert_eq!(world.got("alice.phone").last().unwrap(), "refused(limit)");
     assert!(!world.document().blocked(&"bob".into()).audio);
     world.request("alice.phone", block("bob", false));
-    assert_eq!(world.got("alice.phone"), ["roster"]);
+    assert_eq!(world.got("alice.phone"), ["roster_changed"]);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn a_lost_connection_is_shown_and_may_come_back() {
     assert_eq!(state_of(&world, "bob"), MemberState::In);
     world.forget();
     world.media("bob.phone", MediaChange::Lost);
-    assert_eq!(world.got("alice.phone"), ["roster"]);
+    assert_eq!(world.got("alice.phone"), [""; 0]);
     assert_eq!(state_of(&world, "bob"), MemberState::Lost);
     world.media("bob.phone", MediaChange::Back);
     assert_eq!(state_of(&world, "bob"), MemberState::In);
@@ -380,7 +380,7 @@ fn a_join_from_another_device_moves_the_stay() {
     world.request("bob.laptop", Request::Join);
     assert_eq!(world.got("bob.phone"), ["ended(answered_elsewhere)"]);
     assert_eq!(world.got("bob.laptop"), ["admitted"]);
-    assert_eq!(world.got("alice.phone"), ["roster"]);
+    assert_eq!(world.got("alice.phone"), [""; 0]);
     assert_eq!(world.inside(), ["alice.phone", "bob.laptop"]);
     assert_ne!(world.participation("bob.laptop"), before);
 }
@@ -426,4 +426,40 @@ fn a_request_that_ends_the_meeting_is_answered_on_the_other_device_that_sent_it(
     world.request("alice.laptop", Request::Cancel { callee: None });
     assert_eq!(world.got("alice.laptop"), ["ended(cancelled)"]);
     assert_eq!(world.got("alice.phone"), ["ended(cancelled)"]);
+}
+
+#[test]
+fn a_meeting_holds_two_hundred_if_it_may_and_its_roster_fits_into_one_message() {
+    let mut world = World::new();
+    world.rules.members_max = Rules::MEMBERS_MAX;
+    world.create("alice.phone", &[]);
+    let guest = |n: usize| Callee {
+        user: format!("{n:064}").as_str().into(),
+        name: "💬".repeat(64),
+        devices: vec![format!("{n}.phone").as_str().into()],
+        online: true,
+        busy: false,
+    };
+    for first in (0..199).step_by(50) {
+        let callees = (first..(first + 50).min(199)).map(guest).collect();
+        world.request("alice.phone", Request::Invite { callees });
+    }
+    for n in 0..199 {
+        let ring = world.document().invitations.iter().find(|ring| ring.user == guest(n).user).unwrap();
+        let (user, name, client) = (ring.user.clone(), ring.name.clone(), ring.devices[0].client.clone());
+        let (invitation, request) = (ring.id, signalling::SignalId(world.id()));
+        let actor = Actor { user, name, client, online: true, request };
+        world.event(Event::Request { actor, request: Request::Accept { invitation } });
+    }
+    let everything = Muted { audio: true, video: true };
+    let mut meeting = world.document().clone();
+    assert_eq!(meeting.members.len(), 200);
+    meeting.members.iter_mut().for_each(|stay| stay.muted = everything);
+    meeting.blocked = meeting.members.iter().map(|stay| (stay.user.clone(), everything)).collect();
+    let roster = meeting.roster();
+    assert!(roster.members[1..].iter().all(|member| member.name.starts_with('💬')));
+    let bytes = serde_json::to_vec(&roster).unwrap().len();
+    assert!(bytes < 63 * 1024, "{bytes}");
+    world.invite("alice.phone", "bob");
+    assert_eq!(world.got("alice.phone").last().unwrap(), "refused(limit)");
 }

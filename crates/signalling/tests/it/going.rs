@@ -1,8 +1,8 @@
 //! How a member goes: what the others see of it, and when.
 
 use crate::world::World;
+use signalling::MemberState;
 use signalling::meeting::{MediaChange, Request};
-use signalling::{DownBody, MemberState};
 
 /// Alice, Bob and Carol are in, with media.
 fn three() -> World {
@@ -18,12 +18,8 @@ fn three() -> World {
 
 /// The states in which Alice has been shown Bob; the last one `None` if she saw him go.
 fn seen_of_bob(world: &mut World) -> Vec<Option<MemberState>> {
-    let sends = world.inboxes.remove(&"alice.phone".into()).unwrap_or_default();
-    let state = |send: &signalling::meeting::Outgoing| {
-        let DownBody::Roster(roster) = &send.body else { return None };
-        Some(roster.members.iter().find(|member| member.user == "bob".into()).map(|member| member.state))
-    };
-    sends.iter().filter_map(state).collect()
+    let bob = |roster: &signalling::Roster| roster.members.iter().find(|member| member.user == "bob".into()).cloned();
+    std::mem::take(&mut world.rosters).iter().map(|roster| bob(roster).map(|member| member.state)).collect()
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod going;
 mod play;
 mod random;
 mod ring;
+mod rosters;
 mod rows;
 mod wire;
 mod world;

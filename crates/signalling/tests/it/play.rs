@@ -1,5 +1,6 @@
 //! A meeting on virtual time to which anything happens, and what must hold all the same.
 
+use crate::rosters::Followers;
 use crate::world::{World, words};
 use signalling::meeting::{Event, InvitationState, MediaChange, Outgoing, Parent, Request};
 use signalling::{ClientId, DownBody, EndReason, InvitationId, MeetingId, RejectReason, SignalId, Track};
@@ -45,6 +46,7 @@ struct Checker {
     finals: BTreeMap<InvitationId, InvitationState>,
     destroyed: bool,
     rev: u64,
+    followers: Followers,
 }
 
 impl Checker {
@@ -62,6 +64,7 @@ impl Checker {
                 self.check_end_was_told(&ring.state, &device.client, ring.id);
             }
         }
+        self.followers.take(meeting);
         let users: BTreeSet<_> = meeting.members.iter().map(|stay| &stay.user).collect();
         assert_eq!(users.len(), meeting.members.len(), "one stay a user");
         assert!(meeting.is_over() || !meeting.members.is_empty(), "a meeting with nobody in it is over");

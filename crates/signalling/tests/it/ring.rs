@@ -69,7 +69,7 @@ fn a_callee_whose_last_device_goes_before_it_has_rung_is_waited_for_too() {
     assert_eq!(world.got("alice.phone"), [""; 0]);
     world.ringing("bob.phone");
     world.event(Event::Unreachable { user: "bob".into() });
-    assert_eq!(world.got("alice.phone"), ["ringing(bob)", "roster"]);
+    assert_eq!(world.got("alice.phone"), ["ringing(bob)"]);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn the_invitation_expires_at_its_reach_deadline_and_collapses_by_invitation_and_
 fn the_first_ringing_is_told_to_the_caller_and_later_ones_are_not() {
     let mut world = World::calling();
     world.ringing("bob.phone");
-    assert_eq!(world.got("alice.phone"), ["ringing(bob)", "roster"]);
+    assert_eq!(world.got("alice.phone"), ["ringing(bob)"]);
     world.ringing("bob.laptop");
     assert_eq!(world.got("alice.phone"), [""; 0]);
     assert_eq!(world.got("bob.phone"), ["ringing(bob)"]);
@@ -102,7 +102,7 @@ fn the_accept_that_wins_is_admitted_and_the_other_devices_are_told() {
     world.ringing("bob.phone");
     world.forget();
     world.accept("bob.laptop");
-    assert_eq!(world.got("alice.phone"), ["accepted(bob)", "roster"]);
+    assert_eq!(world.got("alice.phone"), ["accepted(bob)"]);
     assert_eq!(world.got("bob.laptop"), ["admitted"]);
     assert_eq!(world.got("bob.phone"), ["ring ended(answered_elsewhere)"]);
     assert!(world.missed.is_empty());
@@ -230,7 +230,7 @@ fn an_accept_after_a_cancel_loses() {
 fn a_cancel_after_an_accept_changes_nothing_and_is_answered() {
     let mut world = World::in_call();
     world.request("alice.phone", Request::Cancel { callee: None });
-    assert_eq!(world.got("alice.phone"), ["roster"]);
+    assert_eq!(world.got("alice.phone"), ["roster_changed"]);
     assert_eq!(world.inside().len(), 2);
 }
 
@@ -281,7 +281,7 @@ fn two_who_call_each_other_meet_in_the_first_meeting() {
     let sends = world.request("bob.phone", Request::CrossingCreate { spent, invitation });
     let admitted = sends.iter().find(|send| matches!(send.body, DownBody::Admitted { .. })).unwrap();
     assert!(admitted.in_reply_to.is_some(), "it is the answer to the create");
-    assert_eq!(world.got("alice.phone"), ["accepted(bob)", "roster"]);
+    assert_eq!(world.got("alice.phone"), ["accepted(bob)"]);
     assert_eq!(world.got("bob.laptop"), ["ring ended(answered_elsewhere)"]);
     assert!(world.document().took_over(spent, &"bob".into()).is_some());
 }

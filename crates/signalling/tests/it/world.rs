@@ -4,7 +4,8 @@ use signalling::meeting::{
     Actor, Callee, Context, Create, Event, MediaChange, Meeting, Outgoing, Parent, Request, Rules, Step, TimerKind,
 };
 use signalling::{
-    ClientId, DownBody, EndReason, InvitationId, Media, MeetingId, ParticipationId, RefusalCode, SignalId, UserName,
+    ClientId, DownBody, EndReason, InvitationId, Media, MeetingId, ParticipationId, RefusalCode, Roster, SignalId,
+    UserName,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -15,6 +16,8 @@ pub(crate) struct World {
     pub(crate) meeting: Option<Meeting>,
     /// Everything that was sent to a client and not taken yet.
     pub(crate) inboxes: BTreeMap<ClientId, Vec<Outgoing>>,
+    /// Each roster that was another than the one before.
+    pub(crate) rosters: Vec<Roster>,
     /// Users with their kinds of missed calls.
     pub(crate) missed: Vec<(String, signalling::Outcome)>,
     /// user → devices
@@ -38,6 +41,7 @@ impl World {
             rules: Rules::default(),
             meeting: None,
             inboxes: BTreeMap::new(),
+            rosters: Vec::new(),
             missed: Vec::new(),
             devices: devices.map(|(user, devices)| (user.to_owned(), devices)).into(),
             offline: BTreeSet::new(),
@@ -101,6 +105,7 @@ impl World {
 
     fn take_step(&mut self, step: Step) -> Vec<Outgoing> {
         if step.changed {
+            self.note_roster(&step.meeting);
             self.meeting = Some(step.meeting);
         }
         self.missed.extend(step.missed.into_iter().map(|missed| (missed.user.0, missed.outcome)));
@@ -108,6 +113,13 @@ impl World {
             self.inboxes.entry(send.to.clone()).or_default().push(send.clone());
         }
         step.sends
+    }
+
+    fn note_roster(&mut self, now: &Meeting) {
+        let (before, now) = (self.meeting.as_ref().map(Meeting::roster), now.roster());
+        if before.is_none_or(|before| before.members != now.members) {
+            self.rosters.push(now);
+        }
     }
 
     pub(crate) fn create(&mut self, client: &str, callees: &[&str]) -> Vec<Outgoing> {
@@ -216,6 +228,7 @@ impl World {
 
     pub(crate) fn forget(&mut self) {
         self.inboxes.clear();
+        self.rosters.clear();
     }
 
     /// What a client has got since it was last asked, in short words.

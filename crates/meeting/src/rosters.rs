@@ -1,0 +1,193 @@
+//! Who knows which roster: the book of it. `spread` tells what is missing.
+//!
+//! Each member is told what changed since what it was told last, at once if that was not just now, else when
+//! [`EVERY`] is over, and everything together. Nothing of this is stored. After a start, and where another service has
+//! admitted a member, nothing is known of what was told: such a member gets the whole roster once. What another service
+//! tells besides does no harm: a terminal ignores what it knows.
+
+use signalling::meeting::{Meeting, Outgoing, RosterHistory};
+use signalling::{ClientId, DownBody, MeetingId};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// A member is told of changes at most once in this time.
+pub(crate) const EVERY: Duration = Duration::from_millis(200);
+
+/// One entry per living meeting, so its size is bounded by theirs.
+#[derive(Default)]
+pub(crate) struct Rosters {
+    book: Mutex<Book>,
+    /// There may be something to tell.
+    pub(crate) changed: Notify,
+}
+
+#[derive(Default)]
+struct Book {
+    entries: HashMap<Uuid, Entry>,
+    /// Meetings in which somebody may have to be told something.
+    stirred: BTreeSet<Uuid>,
+}
+
+struct Entry {
+    history: RosterHistory,
+    members: HashMap<ClientId, Told>,
+}
+
+/// What a member was told.
+struct Told {
+    /// The revision of its roster. `None`: not known.
+    rev: Option<u64>,
+    /// Not before then again.
+    next_at: Instant,
+    /// Something is on its way to the queue.
+    sending: bool,
+}
+
+/// A roster, or a change of it, for one member.
+#[derive(Clone, Debug)]
+pub(crate) struct News {
+    pub meeting: MeetingId,
+    pub to: ClientId,
+    pub rev: u64,
+    pub body: DownBody,
+}
+
+impl Rosters {
+    /// The meeting is so now. `told`: clients that the same decision gives a roster of this revision.
+    pub(crate) fn take(&self, meeting: &Meeting, told: &[ClientId]) {
+        let now = Instant::now();
+        self.with(|book| book.take(meeting, told, now));
+        self.changed.notify_one();
+    }
+
+    /// Makes the answer of a decision a change of what its receiver knows, or a whole roster where that is not known.
+    pub(crate) fn fit(&self, after: &Meeting, send: &mut Outgoing) {
+        if let DownBody::RosterChanged(_) = send.body {
+            let change = self.with(|book| book.change_for(after, &send.to));
+            send.body = change.unwrap_or_else(|| DownBody::Roster(after.roster()));
+        }
+    }
+
+    /// All that is to be told now, and when to look again.
+    pub(crate) fn due(&self, now: Instant) -> (Vec<News>, Option<Instant>) {
+        self.with(|book| book.due(now))
+    }
+
+    /// The queue has it, or does not take it.
+    pub(crate) fn done(&self, news: &News, sent: bool) {
+        let now = Instant::now();
+        self.with(|book| book.done(news, sent, now));
+        self.changed.notify_one();
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Book) -> T) -> T {
+        act(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Book {
+    fn take(&mut self, meeting: &Meeting, told: &[ClientId], now: Instant) {
+        let id = meeting.id.0;
+        if meeting.is_over() {
+            self.entries.remove(&id);
+            self.stirred.remove(&id);
+            return;
+        }
+        let fresh = || Entry { history: RosterHistory::new(meeting), members: HashMap::new() };
+        let entry = self.entries.entry(id).or_insert_with(fresh);
+        if meeting.rev >= entry.history.roster().rev {
+            entry.history.take(meeting);
+            entry.take_members(meeting, now);
+        }
+        for client in told {
+            entry.tell(client, meeting.rev, now);
+        }
+        self.stirred.insert(id);
+    }
+
+    fn change_for(&self, after: &Meeting, client: &ClientId) -> Option<DownBody> {
+        let entry = self.entries.get(&after.id.0)?;
+        let base = entry.members.get(client)?.rev?;
+        let mut history = entry.history.clone();
+        history.take(after);
+        history.since(base).map(DownBody::RosterChanged)
+    }
+
+    fn due(&mut self, now: Instant) -> (Vec<News>, Option<Instant>) {
+        let (mut news, mut next) = (Vec::new(), None::<Instant>);
+        let entries = &mut self.entries;
+        self.stirred.retain(|id| {
+            let Some(entry) = entries.get_mut(id) else { return false };
+            news.extend(entry.due(MeetingId(*id), now));
+            let at = entry.next_at();
+            next = next.into_iter().chain(at).min();
+            at.is_some()
+        });
+        (news, next)
+    }
+
+    fn done(&mut self, news: &News, sent: bool, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&news.meeting.0) else { return };
+        let Some(told) = entry.members.get_mut(&news.to) else { return };
+        told.sending = false;
+        told.next_at = now + EVERY;
+        if sent {
+            told.rev = told.rev.max(Some(news.rev));
+        }
+        self.stirred.insert(news.meeting.0);
+    }
+}
+
+impl Entry {
+    /// Whoever has left is told nothing more; of whoever is new it is not known what was told.
+    fn take_members(&mut self, meeting: &Meeting, now: Instant) {
+        let clients: BTreeSet<&ClientId> = meeting.members.iter().map(|stay| &stay.client).collect();
+        self.members.retain(|client, _| clients.contains(client));
+        for client in clients {
+            let unknown = || Told { rev: None, next_at: now, sending: false };
+            self.members.entry(client.clone()).or_insert_with(unknown);
+        }
+    }
+
+    fn tell(&mut self, client: &ClientId, rev: u64, now: Instant) {
+        if let Some(told) = self.members.get_mut(client) {
+            told.rev = told.rev.max(Some(rev));
+            told.next_at = now + EVERY;
+        }
+    }
+
+    fn due(&mut self, meeting: MeetingId, now: Instant) -> Vec<News> {
+        let (history, rev) = (&self.history, self.history.roster().rev);
+        // Most know the same, so it is made once.
+        let mut made: HashMap<Option<u64>, DownBody> = HashMap::new();
+        let waiting = self.members.iter_mut().filter(|(_, told)| told.waits(history) && told.next_at <= now);
+        let news = waiting.map(|(client, told)| {
+            told.sending = true;
+            let body = made.entry(told.rev).or_insert_with(|| missing(history, told.rev)).clone();
+            News { meeting, to: client.clone(), rev, body }
+        });
+        news.collect()
+    }
+
+    /// When the next member that lacks something may be told.
+    fn next_at(&self) -> Option<Instant> {
+        let waiting = self.members.values().filter(|told| told.waits(&self.history));
+        waiting.map(|told| told.next_at).min()
+    }
+}
+
+impl Told {
+    fn waits(&self, history: &RosterHistory) -> bool {
+        !self.sending && self.rev.is_none_or(|rev| rev < history.news())
+    }
+}
+
+/// What whoever was told the roster of `base` lacks.
+fn missing(history: &RosterHistory, base: Option<u64>) -> DownBody {
+    let change = base.and_then(|base| history.since(base));
+    change.map_or_else(|| DownBody::Roster(history.roster().clone()), DownBody::RosterChanged)
+}
