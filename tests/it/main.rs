@@ -10,3 +10,4 @@ mod kill_under_load;
 mod property_names;
 mod serve;
 mod support;
+mod terminal;

@@ -39,7 +39,11 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Demo(demo) => runtime()?.block_on(convoke::demo::run(demo.json, demo.keep)),
         Command::Terminal(terminal) => {
             start_logs(true)?;
-            runtime()?.block_on(terminal::run(terminal))
+            let runtime = runtime()?;
+            let end = runtime.block_on(terminal::run(terminal));
+            // Standard input is read by a thread that ends with a line; nobody may ever write one.
+            runtime.shutdown_background();
+            end
         }
         Command::Print { document } => {
             convoke::say(text_of(document)?.trim_end());

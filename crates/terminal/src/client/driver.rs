@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
+/// What a good-bye may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 pub(super) enum Order {
     Command(Command, oneshot::Sender<SignalId>),
     Reports(oneshot::Sender<Vec<(MeetingId, MediaReport)>>),
@@ -90,8 +93,17 @@ impl Driver {
                 break stop;
             }
         };
-        self.connections.clear();
-        let closing = self.link.close();
+        let media = std::mem::take(&mut self.connections);
+        let media: Vec<_> = media.into_values().map(|connection| connection.media.close()).collect();
+        let closing = async {
+            let farewell = async {
+                for task in media {
+                    // One that has ended by itself has nobody to say good-bye to.
+                    let _ = task.await;
+                }
+            };
+            let (_, ()) = tokio::join!(tokio::time::timeout(FAREWELL, farewell), self.link.close());
+        };
         match stop {
             Stop::Failed(reason) => {
                 drop(self.events.send(Event::Failed { reason }));

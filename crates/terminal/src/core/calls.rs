@@ -44,6 +44,8 @@ struct Call {
     /// What is not sent from here.
     muted: Muted,
     roster: Roster,
+    /// Who this user is in it.
+    me: Option<UserName>,
     /// A change of the roster was missed: when to ask for it whole again.
     roster_asked_at_ms: Option<u64>,
     /// The create, or the join, that makes this call.
@@ -77,6 +79,7 @@ impl Call {
             phase,
             muted,
             roster: Roster::default(),
+            me: None,
             roster_asked_at_ms: None,
             request: None,
             newer: true,
@@ -124,6 +127,15 @@ impl Calls {
     /// The revision of the roster that is known.
     pub(crate) fn known_rev(&self, meeting: MeetingId) -> Option<u64> {
         self.by_meeting.get(&meeting).map(|call| call.roster.rev)
+    }
+
+    pub(crate) fn is_muted_by_roster(&self, meeting: MeetingId, track: Track) -> bool {
+        let Some(call) = self.by_meeting.get(&meeting) else { return false };
+        let mine = call.roster.members.iter().find(|member| Some(&member.user) == call.me.as_ref());
+        mine.is_some_and(|member| match track {
+            Track::Audio => member.muted.audio,
+            Track::Video => member.muted.video,
+        })
     }
 
     pub(crate) fn rejoins_by(&self, meeting: MeetingId, request: Option<SignalId>) -> bool {
@@ -238,6 +250,7 @@ impl Calls {
     ) {
         let Some(call) = self.by_meeting.get_mut(&meeting) else { return };
         call.rejoin = None;
+        call.me = Some(join.user.clone());
         let (channel, participation) = (join.channel.clone(), join.participation);
         turn.tell(Event::Admitted { meeting, channel, participation, rejoined, roster: roster.clone() });
         if !links.admit(turn, meeting, participation, call.muted, &roster) {

@@ -263,14 +263,21 @@ impl Core {
             _ => return false,
         };
         if turn.is_past(envelope.expires_at_ms) {
-            // What it said is in the state, if it still holds.
-            self.ask_state_once(turn);
+            // Whether somebody is in is told by the state; the rest is in the next roster.
+            if matches!(body, DownBody::Admitted { .. }) {
+                self.ask_state_once(turn);
+            }
             return true;
         }
         let Some((meeting, rev)) = envelope.meeting.zip(rev) else { return false };
-        let answers = self.calls.rejoins_by(meeting, envelope.in_reply_to);
-        let is_known = self.calls.known_rev(meeting).is_some_and(|known| rev < known) && !answers;
-        is_known || self.heard.is_before_end(meeting, rev)
+        let still_holds = match body {
+            DownBody::Admitted { .. } => self.calls.rejoins_by(meeting, envelope.in_reply_to),
+            // The person may have unmuted since: the roster says.
+            DownBody::Muted { track, .. } => self.calls.is_muted_by_roster(meeting, *track),
+            _ => false,
+        };
+        let is_older = self.calls.known_rev(meeting).is_some_and(|known| rev < known);
+        is_older && !still_holds || self.heard.is_before_end(meeting, rev)
     }
 
     /// Signals that are about the meeting that their envelope names.

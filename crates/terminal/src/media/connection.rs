@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 /// Commands that wait for the task; more are refused, which only a stopped task can cause.
 const COMMANDS_MAX: usize = 64;
@@ -68,19 +69,25 @@ enum Command {
 /// A running media connection; dropping it says good-bye.
 pub struct MediaConnection {
     commands: mpsc::Sender<Command>,
+    task: JoinHandle<()>,
 }
 
 impl MediaConnection {
     /// Starts to join. Events are given to `sink`, which must not block.
     pub fn start(join: JoinParameters, setup: Setup, sink: impl Fn(MediaEvent) + Send + Sync + 'static) -> Self {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let end = run(&join, setup, inbox, &sink).await;
             if let Some(event) = end {
                 sink(event);
             }
         });
-        Self { commands }
+        Self { commands, task }
+    }
+
+    /// Says good-bye; the task ends when that is sent.
+    pub fn close(self) -> JoinHandle<()> {
+        self.task
     }
 
     /// Media may flow.

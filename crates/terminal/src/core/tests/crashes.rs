@@ -1,5 +1,5 @@
-//! Random lives of a terminal, a broker and a service: deliveries, repeats, lost connections, late answers, and kills
-//! between any two effects. What must hold in all of them: one ring or one missed call per invitation, never a stale
+//! Random lives of a terminal, a broker and a service: deliveries, repeats, lost connections, late answers, clocks that
+//! are set, and kills between any two effects. What must hold in all of them: one ring or one missed call per invitation, never a stale
 //! ring, nothing acknowledged that is not on disk, and nothing that stands is forgotten.
 
 use super::super::*;
@@ -51,6 +51,8 @@ struct Seen {
 struct World {
     dice: Dice,
     now_ms: u64,
+    /// What the wall clock of the terminal is ahead.
+    ahead_ms: i64,
     rev: u64,
     truth: BTreeMap<u128, Truth>,
     inbox: VecDeque<Kept>,
@@ -81,7 +83,8 @@ impl World {
     fn new(seed: u64) -> Self {
         Self {
             dice: Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
-            now_ms: 1_000_000,
+            now_ms: 100_000_000_000,
+            ahead_ms: 0,
             rev: 0,
             truth: BTreeMap::new(),
             inbox: VecDeque::new(),
@@ -110,6 +113,7 @@ impl World {
             11 => self.network_breaks(),
             12 => self.tick(),
             13 => self.kill_now(),
+            14 => self.ahead_ms = [0, 30_000, -30_000, 86_400_000, -86_400_000][self.dice.below(5) as usize],
             _ if !self.connected => self.connect(),
             _ => {}
         }
@@ -234,8 +238,14 @@ impl World {
             *ids += 1;
             Uuid::from_u128(*ids)
         };
-        let effects =
-            self.core.apply(input, &mut Moment { wall_ms: self.now_ms, mono_ms: self.now_ms, new_id: &mut new_id });
+        let effects = self.core.apply(
+            input,
+            &mut Moment {
+                wall_ms: self.now_ms.saturating_add_signed(self.ahead_ms),
+                mono_ms: self.now_ms,
+                new_id: &mut new_id,
+            },
+        );
         let killed_before = if self.dice.below(16) == 0 { self.dice.below(5) as usize } else { usize::MAX };
         for (at, effect) in effects.into_iter().enumerate() {
             if at == killed_before {
@@ -334,7 +344,7 @@ impl World {
             from_name: "Alice".into(),
             media: Media::Video,
             title: None,
-            ring_until_ms: 1_000_000_000,
+            ring_until_ms: 200_000_000_000,
             join,
             ringing: true,
             members: 1,

@@ -30,6 +30,10 @@ struct Device {
     disk: BTreeMap<InvitationId, Entry>,
     effects: Vec<Effect>,
     deliveries: u64,
+    wall_ahead_ms: u64,
+    /// On signals to come; as usual if `None`.
+    rev: Option<u64>,
+    expires_at_ms: Option<u64>,
 }
 
 impl Device {
@@ -39,7 +43,17 @@ impl Device {
 
     fn with_disk(disk: BTreeMap<InvitationId, Entry>) -> Self {
         let core = Core::new(disk.values().copied(), true);
-        Self { core, now_ms: START, ids: 0x1000, disk, effects: Vec::new(), deliveries: 0 }
+        Self {
+            core,
+            now_ms: START,
+            ids: 0x1000,
+            disk,
+            effects: Vec::new(),
+            deliveries: 0,
+            wall_ahead_ms: 0,
+            rev: None,
+            expires_at_ms: None,
+        }
     }
 
     /// SIGKILL: only the disk is left.
@@ -53,8 +67,10 @@ impl Device {
             *ids += 1;
             Uuid::from_u128(*ids)
         };
-        let effects =
-            self.core.apply(input, &mut Moment { wall_ms: self.now_ms, mono_ms: self.now_ms, new_id: &mut new_id });
+        let effects = self.core.apply(
+            input,
+            &mut Moment { wall_ms: self.now_ms + self.wall_ahead_ms, mono_ms: self.now_ms, new_id: &mut new_id },
+        );
         let stores = effects.iter().filter_map(|e| if let Effect::Store(entry) = e { Some(*entry) } else { None });
         self.disk.extend(stores.map(|entry| (entry.invitation, entry)));
         self.effects = effects;
@@ -92,9 +108,9 @@ impl Device {
             id: SignalId(Uuid::from_u128(u128::from(self.deliveries))),
             meeting: Some(MEETING),
             sent_at_ms,
-            expires_at_ms: self.service_ms() + 45_000,
+            expires_at_ms: self.expires_at_ms.unwrap_or(self.service_ms() + 45_000),
             in_reply_to,
-            rev: None,
+            rev: self.rev,
         };
         let delivery = Some(Delivery(self.deliveries));
         self.apply(Input::Signal(Box::new(SignalIn { down: Down { envelope, body }, dup, delivery })))
@@ -916,4 +932,70 @@ fn requests_expire_by_the_services_clock() {
     alice.synchronised().command(call(Media::Video));
     let Effect::Publish(up) = &alice.effects[0] else { unreachable!("a create") };
     assert!(alice.service_ms() + 30_000 - up.envelope.expires_at_ms <= 1, "the answer took 1 ms");
+}
+
+// Clocks, repeats and watches.
+
+#[test]
+fn a_ring_that_begins_while_the_clock_is_a_guess_is_not_missed_by_that_guess() {
+    let mut bob = Device::new();
+    bob.connect().signal(invitation(1));
+    bob.disconnect();
+    for _ in 0..12 {
+        assert!(bob.wait(10_000).did().is_empty());
+    }
+    assert_eq!(bob.core.ringing(), Some(INVITATION), "nobody has said that it is over");
+    bob.wait(60_000);
+    assert_eq!(bob.wait(10_000).did().last().unwrap(), "MISSED", "no call rings that long");
+}
+
+#[test]
+fn a_step_of_the_wall_clock_asks_for_the_state_and_moves_no_deadline() {
+    let mut bob = Device::new();
+    bob.synchronised();
+    let deadline = bob.signal(invitation(1)).core.deadline_ms();
+    bob.wall_ahead_ms = 86_400_000;
+    assert_eq!(bob.apply(Input::Tick).did(), ["publish state"]);
+    bob.state(vec![ring(1)], None, vec![]);
+    assert_eq!(bob.core.deadline_ms(), deadline);
+}
+
+#[test]
+fn an_admission_that_expired_on_its_way_is_asked_about() {
+    let mut alice = Device::new();
+    let create = alice.synchronised().command(call(Media::Video)).asked("create");
+    alice.now_ms += 60_000;
+    let late = alice.service_ms() - 10;
+    alice.expires_at_ms = Some(late);
+    assert_eq!(alice.receive(admitted(), false, Some(create)).did(), ["puback", "publish state"]);
+    alice.expires_at_ms = None;
+    assert_eq!(alice.state(vec![], standing(), vec![]).did()[1], "ADMITTED");
+}
+
+#[test]
+fn a_late_mute_counts_if_the_roster_that_is_known_says_so_too() {
+    for (audio, expected) in [(true, vec!["puback", "mute Audio true", "MUTED"]), (false, vec!["puback"])] {
+        let mut alice = in_call();
+        let mut roster = roster(6);
+        roster.members[0].user = "bob".into();
+        roster.members[0].muted = Muted { audio, video: false };
+        alice.signal(DownBody::Roster(roster));
+        alice.rev = Some(5);
+        assert_eq!(alice.signal(DownBody::Muted { track: Track::Audio, by: "x".into() }).did(), expected);
+    }
+}
+
+#[test]
+fn contacts_are_watched_until_they_are_not() {
+    let mut bob = Device::new();
+    assert_eq!(bob.synchronised().command(Command::Watch(true)).did(), ["publish contacts"]);
+    assert!(bob.wait(59_999).did().is_empty());
+    assert_eq!(bob.wait(1).did(), ["publish contacts"]);
+    bob.disconnect();
+    assert!(bob.wait(60_000).did().is_empty());
+    assert_eq!(bob.connect().did(), ["CONNECTED", "publish state", "publish contacts"]);
+    bob.state(vec![], None, vec![]);
+    let Effect::Publish(up) = bob.command(Command::Watch(false)).effects.remove(0) else { unreachable!("a request") };
+    assert_eq!(up.body, UpBody::Contacts { watch_s: Some(0) });
+    assert_eq!(bob.core.deadline_ms(), None);
 }
