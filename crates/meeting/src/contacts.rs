@@ -21,27 +21,42 @@ pub(crate) struct Contacts {
 struct Reading {
     /// How many questions had been asked when it began.
     questions: u64,
+    people: People,
+}
+
+#[derive(Clone, Default)]
+struct People {
     /// One more than is shown, since nobody is shown to oneself.
-    people: Arc<[Contact]>,
+    all: Arc<[Contact]>,
+    /// All changes of presence up to this number are in it.
+    number: u64,
 }
 
 impl Contacts {
-    pub(crate) async fn of(&self, catalog: &dyn Catalog, own: &UserName) -> Result<Vec<Contact>, CatalogError> {
-        let people = self.shared(people::first_by_name(catalog, Config::CONTACTS_MAX + 1)).await?;
-        let others = people.iter().filter(|contact| contact.user != *own);
-        Ok(others.take(Config::CONTACTS_MAX as usize).cloned().collect())
+    /// With the number of the last change of presence that is in it for sure.
+    pub(crate) async fn of(&self, catalog: &dyn Catalog, own: &UserName) -> Result<(Vec<Contact>, u64), CatalogError> {
+        let People { all, number } = self.shared(read(catalog)).await?;
+        let others = all.iter().filter(|contact| contact.user != *own);
+        Ok((others.take(Config::CONTACTS_MAX as usize).cloned().collect(), number))
     }
 
     /// What `read` answers, or another reading that began after this question.
-    async fn shared<E>(&self, read: impl Future<Output = Result<Vec<Contact>, E>>) -> Result<Arc<[Contact]>, E> {
+    async fn shared<E>(&self, read: impl Future<Output = Result<People, E>>) -> Result<People, E> {
         let question = self.questions.fetch_add(1, Ordering::SeqCst) + 1;
         let mut last = self.last.lock().await;
         if last.questions < question {
             let questions = self.questions.load(Ordering::SeqCst);
-            *last = Reading { questions, people: read.await?.into() };
+            *last = Reading { questions, people: read.await? };
         }
-        Ok(Arc::clone(&last.people))
+        Ok(last.people.clone())
     }
+}
+
+async fn read(catalog: &dyn Catalog) -> Result<People, CatalogError> {
+    // Before the users: what changes meanwhile is told to those who watch.
+    let number = catalog.presence_changes(i64::MAX as u64, 1).await?.last;
+    let all = people::first_by_name(catalog, Config::CONTACTS_MAX + 1).await?.into();
+    Ok(People { all, number })
 }
 
 #[cfg(test)]
@@ -62,9 +77,9 @@ mod tests {
             let read = async move {
                 readings.fetch_add(1, Ordering::SeqCst);
                 go_on.acquire().await.unwrap().forget();
-                Ok::<_, Infallible>(Vec::new())
+                Ok::<_, Infallible>(People::default())
             };
-            async move { contacts.shared(read).await.unwrap().len() }
+            async move { contacts.shared(read).await.unwrap().all.len() }
         };
         let mut asking = JoinSet::new();
         asking.spawn(ask());

@@ -8,6 +8,7 @@ use crate::contacts::Contacts;
 use crate::known::{Known, Memory};
 use crate::mail;
 use crate::outage::Gate;
+use crate::presence::Watching;
 use crate::reconcile::Reconciler;
 use crate::relay;
 use crate::rosters::Rosters;
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub memory: Memory,
     pub contacts: Contacts,
     pub rosters: Rosters,
+    pub watching: Watching,
     /// How much is set aside for an operator.
     pub set_aside: watch::Sender<SetAside>,
     /// Rows of the outbox that are sent and not forgotten yet.

@@ -9,6 +9,10 @@
 //! a second commit with the same id is refused. A message leaves at least once after the commit, in order per
 //! receiver. An event that meets a changed document is decided anew.
 //!
+//! Questions change nothing: they are answered straight to the queue, and so is presence told to those who watch it.
+//! While the catalog takes nothing, nothing is received and reports of the RTC server wait in memory; what cannot be read
+//! or sent is set aside. Neither stops the rest.
+//!
 //! Several services may run side by side on one queue and one catalog, which settles what is decided. Two things it does
 //! not settle. Two users who call each other in the same millisecond at two services both ring. And each service leads
 //! the RTC server by the newest document that it has decided itself: a call that one of them makes late (`update_rights`,
@@ -33,6 +37,7 @@ mod mail;
 mod media;
 mod outage;
 mod people;
+mod presence;
 mod reconcile;
 mod relay;
 mod reports;
@@ -44,6 +49,7 @@ mod status;
 mod timers;
 mod token;
 mod turns;
+mod watches;
 
 pub use channels::Channels;
 pub use config::Config;

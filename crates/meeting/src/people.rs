@@ -59,25 +59,42 @@ fn online_first(devices: &[&DeviceState]) -> Vec<ClientId> {
 /// The first users of the instance, with their presence.
 pub(crate) async fn first_by_name(catalog: &dyn Catalog, count: u32) -> Result<Vec<Contact>, CatalogError> {
     let users = catalog.users(None, count).await?;
-    let names: Vec<String> = users.iter().map(|user| user.user.clone()).collect();
+    let unknown = |user: User| Contact {
+        user: UserName(user.user),
+        name: user.name,
+        presence: Presence::Offline,
+        since_ms: None,
+    };
+    as_they_are(catalog, users.into_iter().map(unknown).collect()).await
+}
+
+/// The same users with their presence of now.
+pub(crate) async fn as_they_are(
+    catalog: &dyn Catalog,
+    mut contacts: Vec<Contact>,
+) -> Result<Vec<Contact>, CatalogError> {
+    let names: Vec<String> = contacts.iter().map(|contact| contact.user.0.clone()).collect();
     let ties = catalog.engagements_of(&names).await?;
     let in_call = ties.into_iter().filter(|tie| tie.kind == Tie::In).map(|tie| tie.user).collect::<HashSet<_>>();
     let mut devices: HashMap<String, Vec<DeviceState>> = HashMap::new();
     for device in catalog.devices_of(&names).await? {
         devices.entry(device.user.clone()).or_default().push(device);
     }
-    let own = |user: &User| devices.get(&user.user).map_or(&[][..], Vec::as_slice);
-    Ok(users.iter().map(|user| contact(user, own(user), in_call.contains(&user.user))).collect())
+    for contact in &mut contacts {
+        let user = contact.user.as_str();
+        let own = devices.get(user).map_or(&[][..], Vec::as_slice);
+        (contact.presence, contact.since_ms) = presence(own, in_call.contains(user));
+    }
+    Ok(contacts)
 }
 
-fn contact(user: &User, devices: &[DeviceState], in_call: bool) -> Contact {
-    let online = devices.iter().any(|device| device.online);
-    let presence = match (in_call, online) {
-        (true, _) => Presence::InCall,
-        (false, true) => Presence::Online,
-        (false, false) => Presence::Offline,
-    };
-    let last = devices.iter().filter_map(|device| device.since_ms).max();
-    let since_ms = last.filter(|_| presence == Presence::Offline);
-    Contact { user: UserName(user.user.clone()), name: user.name.clone(), presence, since_ms }
+/// With the moment since when, where nobody is there and somebody was.
+fn presence(devices: &[DeviceState], in_call: bool) -> (Presence, Option<u64>) {
+    if in_call {
+        return (Presence::InCall, None);
+    }
+    if devices.iter().any(|device| device.online) {
+        return (Presence::Online, None);
+    }
+    (Presence::Offline, devices.iter().filter_map(|device| device.since_ms).max())
 }

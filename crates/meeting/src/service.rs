@@ -6,6 +6,7 @@ use crate::contacts::Contacts;
 use crate::deciding::{Shared, Undecided};
 use crate::known::Memory;
 use crate::outage::{self, Gate};
+use crate::presence::{self, Watching};
 use crate::reconcile::Reconciler;
 use crate::rosters::Rosters;
 use crate::token::JoinSigner;
@@ -63,6 +64,7 @@ impl MeetingService {
             memory: Memory::default(),
             contacts: Contacts::default(),
             rosters: Rosters::default(),
+            watching: Watching::default(),
             set_aside: watch::Sender::default(),
             sent: std::sync::Mutex::default(),
             outbox: Notify::new(),
@@ -80,6 +82,7 @@ impl MeetingService {
         tasks.spawn(spread::run(Arc::clone(&shared)));
         tasks.spawn(media::run(Arc::clone(&shared), events));
         tasks.spawn(status::run(Arc::clone(&shared), group.clone()));
+        tasks.spawn(presence::run(Arc::clone(&shared)));
         tasks.spawn(intake::run(Arc::clone(&shared), group, requests));
         tasks.spawn(timers::run(Arc::clone(&shared)));
         tasks.spawn(timers::prune(shared));

@@ -143,6 +143,9 @@ fn event(status: &Status) -> Option<OnlineEvent> {
 /// `gone`: clients that have ended a connection by themselves.
 async fn apply(shared: &Shared, events: &[OnlineEvent], gone: &BTreeSet<String>) -> Result<(), Undecided> {
     let clients = shared.catalog.online_events(events).await?;
+    for client in clients.iter().filter(|client| !client.online) {
+        shared.watching.end(&ClientId(client.client_id.clone()));
+    }
     tell_meetings(shared, &clients, gone).await
 }
 

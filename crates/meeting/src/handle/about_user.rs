@@ -14,10 +14,16 @@ use std::sync::Arc;
 const ANSWER_BYTES_MAX: usize = 60 * 1024;
 
 impl Asked<'_> {
-    pub(super) async fn contacts(&self, actor: &Actor) -> Result<(), Undecided> {
-        let mut users = self.shared.contacts.of(&*self.shared.catalog, &actor.user).await?;
+    /// Who watches is told of changes only when it has the answer.
+    pub(super) async fn contacts(&self, actor: &Actor, watch_s: Option<u32>) -> Result<(), Undecided> {
+        let (mut users, number) = self.shared.contacts.of(&*self.shared.catalog, &actor.user).await?;
         while is_too_long(&users) && users.pop().is_some() {}
-        self.shared.send_straight(self.answer(DownBody::Contacts { users }), None).await
+        let answer = self.answer(DownBody::Contacts { users: users.clone() });
+        self.shared.send_straight(answer, None).await?;
+        if let Some(watch_s) = watch_s {
+            self.shared.watching.watch(&actor.client, &users, number, watch_s);
+        }
+        Ok(())
     }
 
     pub(super) async fn state(&self, actor: &Actor, known: UserState, now_ms: u64) -> Result<(), Undecided> {

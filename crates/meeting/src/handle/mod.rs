@@ -109,7 +109,7 @@ impl Asked<'_> {
         };
         match &self.up.body {
             UpBody::State {} => self.state(&actor, known, now_ms).await,
-            UpBody::Contacts { .. } => self.contacts(&actor).await,
+            UpBody::Contacts { watch_s } => self.contacts(&actor, *watch_s).await,
             of_meeting => self.about_meeting(&actor, of_meeting).await,
         }
     }

@@ -9,6 +9,7 @@ mod held;
 mod logs;
 mod outages;
 mod people;
+mod presence;
 mod races;
 mod reads;
 mod refusals;

@@ -333,6 +333,12 @@ impl World {
         self.until_online(client, true).await;
     }
 
+    /// On another connection than before, and waits until the catalog knows.
+    pub(crate) async fn connects_anew(&self, client: &str, number: u32) {
+        self.status(client, "connect", &format!("{client}-{number}")).await;
+        self.until_online(client, true).await;
+    }
+
     pub(crate) async fn connects(&self, client: &str) {
         self.status(client, "connect", &format!("{client}-1")).await;
     }

@@ -1,0 +1,118 @@
+//! Tells those who watch their contacts whose presence has changed.
+//!
+//! What changed, by whichever service, has a rising number in the catalog, and is read a few times a second while somebody
+//! watches. Watches are in memory alone: after a restart they are forgotten, and terminals renew them with their next
+//! connect or after a minute. News are no decision: they go straight to the queue, and expire like an answer.
+
+use crate::clock;
+use crate::deciding::Shared;
+use crate::people;
+use crate::watches::{SLOTS, Watches};
+use catalog::CatalogError;
+use signalling::meeting::{Outgoing, Parent};
+use signalling::{ClientId, Contact, DownBody};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+const TURN: Duration = Duration::from_millis(1_000 / SLOTS as u64);
+/// Changes are read every so many turns.
+const READ_EVERY: usize = 4;
+/// Users whose changes are read together.
+const READ_MAX: u32 = 1_000;
+/// A watch may not be asked for longer.
+const WATCH_S_MAX: u32 = 120;
+
+#[derive(Default)]
+pub(crate) struct Watching {
+    watches: Mutex<Watches>,
+    /// Somebody watches.
+    begun: Notify,
+}
+
+impl Watching {
+    fn with<T>(&self, act: impl FnOnce(&mut Watches) -> T) -> T {
+        act(&mut self.watches.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The client was told this, with all changes up to `number`; it watches from now on for so long, or no more.
+    pub(crate) fn watch(&self, client: &ClientId, told: &[Contact], number: u64, watch_s: u32) {
+        if watch_s == 0 {
+            return self.end(client);
+        }
+        let until_ms = clock::now_ms() + u64::from(watch_s.min(WATCH_S_MAX)) * 1_000;
+        self.with(|watches| watches.watch(client, told, number, until_ms));
+        self.begun.notify_one();
+    }
+
+    pub(crate) fn end(&self, client: &ClientId) {
+        self.with(|watches| watches.end(client));
+    }
+}
+
+/// Works until it is dropped, or a send has panicked.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(TURN);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut sending = JoinSet::new();
+    for turn in (0..SLOTS * READ_EVERY).cycle() {
+        if shared.watching.with(|watches| watches.is_empty()) {
+            shared.watching.begun.notified().await;
+        }
+        ticks.tick().await;
+        if turn % READ_EVERY == 0
+            && let Err(error) = read(&shared).await
+        {
+            tracing::debug!(%error, "changes of presence cannot be read; again");
+        }
+        let news = shared.watching.with(|watches| {
+            watches.pass(clock::now_ms());
+            watches.take_turn(turn)
+        });
+        for (client, contacts) in news {
+            sending.spawn(tell(Arc::clone(&shared), client, contacts));
+        }
+        while let Some(sent) = sending.try_join_next() {
+            if sent.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// All that changed since it was read last, as it is now.
+async fn read(shared: &Shared) -> Result<(), CatalogError> {
+    loop {
+        let after = shared.watching.with(|watches| watches.after);
+        let changes = shared.catalog.presence_changes(after, READ_MAX).await?;
+        let known = shared.watching.with(|watches| watches.watched(&changes.users));
+        let now = people::as_they_are(&*shared.catalog, known).await?;
+        shared.watching.with(|watches| {
+            now.into_iter().for_each(|contact| watches.is_now(contact, clock::now_ms()));
+            // Meanwhile somebody may have been told of an earlier moment.
+            if watches.after == after {
+                watches.after = changes.last;
+            }
+        });
+        if !changes.more {
+            return Ok(());
+        }
+    }
+}
+
+async fn tell(shared: Arc<Shared>, client: ClientId, contacts: Vec<Contact>) {
+    let news = Outgoing {
+        to: client.clone(),
+        parent: Parent::Meeting,
+        body: DownBody::Presence { users: contacts.clone() },
+        rev: None,
+        ticket: None,
+        expires_at_ms: clock::now_ms().saturating_add(shared.config.rules.meeting_kept_ms),
+        in_reply_to: None,
+        collapse: None,
+    };
+    let lost = shared.send_straight(news, None).await.is_err();
+    shared.watching.with(|watches| watches.sent(&client, if lost { &contacts } else { &[] }));
+}

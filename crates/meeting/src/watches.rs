@@ -1,0 +1,371 @@
+//! Who is told of whose presence. Pure: times are given, in milliseconds.
+//!
+//! A watcher is a client that has asked for contacts; it knows of each what it was told last. A change makes news for
+//! those who were told otherwise, and news are taken out by turns: each watcher has one of [`SLOTS`] turns a second, so
+//! that it gets at most one message a second, with the newest state only, and all together are spread over the second.
+//!
+//! Absence counts after [`ABSENT_MS`]: who comes back within it was never away.
+
+use signalling::{ClientId, Contact, Presence};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Turns in a second.
+pub(crate) const SLOTS: usize = 20;
+const ABSENT_MS: u64 = 3_000;
+/// Past these limits those go whose watch ends first.
+const WATCHERS_MAX: usize = 100_000;
+/// Watchers × users whom they watch.
+const PAIRS_MAX: usize = 4_000_000;
+
+type WatcherId = u32;
+type UserId = u32;
+
+#[derive(Default)]
+pub(crate) struct Watches {
+    /// Changes of presence up to this number are known here.
+    pub after: u64,
+    watchers: HashMap<WatcherId, Watcher>,
+    watcher_by_client: HashMap<ClientId, WatcherId>,
+    users: HashMap<UserId, Watched>,
+    user_by_name: HashMap<String, UserId>,
+    /// When each watch ends.
+    ends: BTreeSet<(u64, WatcherId)>,
+    /// When each absence counts.
+    absences: BTreeSet<(u64, UserId)>,
+    /// Watchers with news, by their turns.
+    turns: [HashSet<WatcherId>; SLOTS],
+    pairs: usize,
+    next_id: u32,
+}
+
+struct Watcher {
+    client: ClientId,
+    until_ms: u64,
+    told: HashMap<UserId, Presence>,
+    news: HashSet<UserId>,
+    /// A message is on its way to the queue: the next must not overtake it.
+    sending: bool,
+}
+
+struct Watched {
+    now: Contact,
+    watchers: HashSet<WatcherId>,
+    /// Not there, which does not count before then.
+    absent_at_ms: Option<u64>,
+}
+
+impl Watches {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.watchers.is_empty()
+    }
+
+    /// `told`: what the client was told of everybody whom it watches; `number`: of the last change that is in it for sure.
+    pub(crate) fn watch(&mut self, client: &ClientId, told: &[Contact], number: u64, until_ms: u64) {
+        self.after = if self.is_empty() { number } else { self.after.min(number) };
+        self.end(client);
+        let id = self.new_id();
+        let mut watcher =
+            Watcher { client: client.clone(), until_ms, told: HashMap::new(), news: HashSet::new(), sending: false };
+        for contact in told {
+            let user = self.user_id(contact);
+            if let Some(watched) = self.users.get_mut(&user) {
+                watched.watchers.insert(id);
+            }
+            watcher.told.insert(user, contact.presence);
+        }
+        self.pairs += watcher.told.len();
+        self.watchers.insert(id, watcher);
+        self.watcher_by_client.insert(client.clone(), id);
+        self.ends.insert((until_ms, id));
+        self.keep_limits();
+    }
+
+    pub(crate) fn end(&mut self, client: &ClientId) {
+        if let Some(id) = self.watcher_by_client.get(client).copied() {
+            self.drop_watcher(id);
+        }
+    }
+
+    /// Those of these users who are watched, as they are known.
+    pub(crate) fn watched(&self, names: &[String]) -> Vec<Contact> {
+        let ids = names.iter().filter_map(|name| self.user_by_name.get(name));
+        ids.filter_map(|id| self.users.get(id)).map(|watched| watched.now.clone()).collect()
+    }
+
+    /// A watched user is this now.
+    pub(crate) fn is_now(&mut self, contact: Contact, now_ms: u64) {
+        let Some(id) = self.user_by_name.get(contact.user.as_str()).copied() else { return };
+        let Some(watched) = self.users.get_mut(&id) else { return };
+        let is_away = contact.presence == Presence::Offline;
+        watched.now = contact;
+        match (is_away, watched.absent_at_ms) {
+            (true, None) => {
+                watched.absent_at_ms = Some(now_ms + ABSENT_MS);
+                self.absences.insert((now_ms + ABSENT_MS, id));
+            }
+            (true, Some(at_ms)) if at_ms <= now_ms => self.make_news(id),
+            (true, Some(_)) => {}
+            (false, absent_at_ms) => {
+                watched.absent_at_ms = None;
+                absent_at_ms.map(|at_ms| self.absences.remove(&(at_ms, id)));
+                self.make_news(id);
+            }
+        }
+    }
+
+    /// Absences that count now become news, and watches that are over end.
+    pub(crate) fn pass(&mut self, now_ms: u64) {
+        while let Some((at_ms, id)) = self.absences.first().copied().filter(|(at_ms, _)| *at_ms <= now_ms) {
+            self.absences.remove(&(at_ms, id));
+            self.make_news(id);
+        }
+        while let Some((_, id)) = self.ends.first().copied().filter(|(until_ms, _)| *until_ms <= now_ms) {
+            self.drop_watcher(id);
+        }
+    }
+
+    /// The news of those whose turn it is. Until `sent` says so, a watcher gets no others.
+    pub(crate) fn take_turn(&mut self, slot: usize) -> Vec<(ClientId, Vec<Contact>)> {
+        let Some(turn) = self.turns.get_mut(slot % SLOTS) else { return Vec::new() };
+        let ids = std::mem::take(turn);
+        ids.into_iter().filter_map(|id| self.take_news(id)).collect()
+    }
+
+    /// The queue has the message; if not, all of it is news again.
+    pub(crate) fn sent(&mut self, client: &ClientId, lost: &[Contact]) {
+        let Some(id) = self.watcher_by_client.get(client).copied() else { return };
+        let users: Vec<UserId> =
+            lost.iter().filter_map(|contact| self.user_by_name.get(contact.user.as_str())).copied().collect();
+        let Some(watcher) = self.watchers.get_mut(&id) else { return };
+        watcher.sending = false;
+        watcher.news.extend(users.iter().filter(|user| watcher.told.contains_key(user)));
+        if !watcher.news.is_empty() {
+            turn_of(&mut self.turns, id).insert(id);
+        }
+    }
+
+    fn take_news(&mut self, id: WatcherId) -> Option<(ClientId, Vec<Contact>)> {
+        let watcher = self.watchers.get_mut(&id).filter(|watcher| !watcher.sending)?;
+        let mut contacts = Vec::new();
+        for user in std::mem::take(&mut watcher.news) {
+            let Some(watched) = self.users.get(&user) else { continue };
+            watcher.told.insert(user, watched.now.presence);
+            contacts.push(watched.now.clone());
+        }
+        watcher.sending = !contacts.is_empty();
+        contacts.sort_by(|one, other| one.user.cmp(&other.user));
+        watcher.sending.then(|| (watcher.client.clone(), contacts))
+    }
+
+    /// For those who were told otherwise. Whoever was told the same needs nothing any more.
+    fn make_news(&mut self, user: UserId) {
+        let Some(watched) = self.users.get(&user) else { return };
+        for id in &watched.watchers {
+            let Some(watcher) = self.watchers.get_mut(id) else { continue };
+            if watcher.told.get(&user) == Some(&watched.now.presence) {
+                watcher.news.remove(&user);
+            } else {
+                watcher.news.insert(user);
+                turn_of(&mut self.turns, *id).insert(*id);
+            }
+        }
+    }
+
+    fn keep_limits(&mut self) {
+        let mut dropped = 0;
+        while self.watchers.len() > WATCHERS_MAX || self.pairs > PAIRS_MAX {
+            let Some((_, id)) = self.ends.first().copied() else { break };
+            self.drop_watcher(id);
+            dropped += 1;
+        }
+        if dropped > 0 {
+            tracing::warn!(dropped, watchers = self.watchers.len(), "too many watch others' presence; some do no more");
+        }
+    }
+
+    fn drop_watcher(&mut self, id: WatcherId) {
+        let Some(watcher) = self.watchers.remove(&id) else { return };
+        self.watcher_by_client.remove(&watcher.client);
+        self.ends.remove(&(watcher.until_ms, id));
+        turn_of(&mut self.turns, id).remove(&id);
+        self.pairs -= watcher.told.len();
+        for user in watcher.told.into_keys() {
+            self.drop_pair(user, id);
+        }
+    }
+
+    fn drop_pair(&mut self, user: UserId, watcher: WatcherId) {
+        let Some(watched) = self.users.get_mut(&user) else { return };
+        watched.watchers.remove(&watcher);
+        if !watched.watchers.is_empty() {
+            return;
+        }
+        let Some(watched) = self.users.remove(&user) else { return };
+        self.user_by_name.remove(watched.now.user.as_str());
+        watched.absent_at_ms.map(|at_ms| self.absences.remove(&(at_ms, user)));
+    }
+
+    fn user_id(&mut self, contact: &Contact) -> UserId {
+        if let Some(id) = self.user_by_name.get(contact.user.as_str()) {
+            return *id;
+        }
+        let id = self.new_id();
+        // Whoever is away by the answer was away before it.
+        let absent_at_ms = (contact.presence == Presence::Offline).then_some(0);
+        let watched = Watched { now: contact.clone(), watchers: HashSet::new(), absent_at_ms };
+        self.users.insert(id, watched);
+        self.user_by_name.insert(contact.user.0.clone(), id);
+        id
+    }
+
+    fn new_id(&mut self) -> u32 {
+        loop {
+            self.next_id = self.next_id.wrapping_add(1);
+            if !self.watchers.contains_key(&self.next_id) && !self.users.contains_key(&self.next_id) {
+                return self.next_id;
+            }
+        }
+    }
+}
+
+fn turn_of(turns: &mut [HashSet<WatcherId>; SLOTS], id: WatcherId) -> &mut HashSet<WatcherId> {
+    &mut turns[id as usize % SLOTS]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Presence::{InCall, Offline, Online};
+
+    fn contact(user: &str, presence: Presence) -> Contact {
+        let since_ms = (presence == Offline).then_some(1);
+        Contact { user: user.into(), name: user.to_uppercase(), presence, since_ms }
+    }
+
+    fn client(number: usize) -> ClientId {
+        ClientId(format!("watcher-{number}"))
+    }
+
+    /// Everybody's turn once; the queue takes everything.
+    fn second(watches: &mut Watches) -> Vec<(ClientId, Vec<Contact>)> {
+        let all: Vec<_> = (0..SLOTS).flat_map(|slot| watches.take_turn(slot)).collect();
+        all.iter().for_each(|(client, _)| watches.sent(client, &[]));
+        all
+    }
+
+    fn watching(told: &[(&str, Presence)]) -> Watches {
+        let mut watches = Watches::default();
+        let told: Vec<_> = told.iter().map(|(user, presence)| contact(user, *presence)).collect();
+        watches.watch(&client(0), &told, 0, 100_000);
+        watches
+    }
+
+    #[test]
+    fn a_watcher_is_told_what_is_otherwise_than_it_was_told_and_only_once() {
+        let mut watches = watching(&[("ann", Online), ("bob", Offline)]);
+        watches.is_now(contact("ann", Online), 10);
+        assert_eq!(second(&mut watches), []);
+        watches.is_now(contact("ann", InCall), 20);
+        watches.is_now(contact("bob", Online), 20);
+        watches.is_now(contact("nobody", Online), 20);
+        assert_eq!(second(&mut watches), [(client(0), vec![contact("ann", InCall), contact("bob", Online)])]);
+        assert_eq!(second(&mut watches), []);
+    }
+
+    #[test]
+    fn of_several_states_within_a_turn_the_newest_is_told_and_none_if_it_is_the_old_one() {
+        let mut watches = watching(&[("ann", Online), ("bob", Online)]);
+        for (user, presence) in [("ann", InCall), ("bob", InCall), ("ann", Online)] {
+            watches.is_now(contact(user, presence), 10);
+        }
+        assert_eq!(second(&mut watches), [(client(0), vec![contact("bob", InCall)])]);
+    }
+
+    #[test]
+    fn an_absence_is_told_after_three_seconds_and_one_within_them_is_no_news() {
+        let mut watches = watching(&[("ann", Online), ("bob", Online)]);
+        watches.is_now(contact("ann", Offline), 1_000);
+        watches.is_now(contact("bob", Offline), 1_000);
+        watches.is_now(contact("bob", Online), 3_999);
+        watches.pass(3_999);
+        assert_eq!(second(&mut watches), []);
+        watches.pass(4_000);
+        assert_eq!(second(&mut watches), [(client(0), vec![contact("ann", Offline)])]);
+        watches.is_now(contact("ann", Offline), 5_000);
+        watches.pass(60_000);
+        assert_eq!(second(&mut watches), []);
+    }
+
+    #[test]
+    fn who_was_answered_while_somebody_is_away_for_a_moment_hears_of_the_return() {
+        let mut watches = watching(&[("ann", Online)]);
+        watches.is_now(contact("ann", Offline), 1_000);
+        watches.watch(&client(1), &[contact("ann", Offline)], 0, 100_000);
+        watches.is_now(contact("ann", Online), 2_000);
+        assert_eq!(second(&mut watches), [(client(1), vec![contact("ann", Online)])]);
+    }
+
+    #[test]
+    fn a_message_that_the_queue_did_not_take_is_told_again_as_it_is_then_and_none_overtakes_it() {
+        let mut watches = watching(&[("ann", Online)]);
+        watches.is_now(contact("ann", InCall), 10);
+        let lost: Vec<_> = (0..SLOTS).flat_map(|slot| watches.take_turn(slot)).collect();
+        watches.is_now(contact("ann", Online), 20);
+        assert_eq!(second(&mut watches), [], "the first is on its way");
+        watches.sent(&client(0), &lost[0].1);
+        assert_eq!(second(&mut watches), [(client(0), vec![contact("ann", Online)])]);
+    }
+
+    #[test]
+    fn a_watch_ends_by_time_by_its_client_and_leaves_nothing_behind() {
+        let mut watches = watching(&[("ann", Online), ("bob", Offline)]);
+        watches.watch(&client(1), &[contact("ann", Online)], 0, 50_000);
+        watches.is_now(contact("ann", Offline), 10);
+        watches.pass(50_000);
+        assert!(!watches.watcher_by_client.contains_key(&client(1)));
+        watches.end(&client(0));
+        assert!(watches.is_empty() && watches.users.is_empty() && watches.user_by_name.is_empty());
+        assert!(watches.ends.is_empty() && watches.absences.is_empty() && watches.pairs == 0);
+        assert!(watches.turns.iter().all(HashSet::is_empty));
+    }
+
+    #[test]
+    fn a_watch_that_is_renewed_takes_the_place_of_the_old_one_and_reads_changes_from_its_answer_on() {
+        let mut watches = watching(&[("ann", Online), ("bob", Online)]);
+        watches.after = 50;
+        watches.watch(&client(0), &[contact("ann", InCall)], 40, 200_000);
+        assert_eq!((watches.pairs, watches.after, watches.ends.len()), (1, 40, 1));
+        watches.is_now(contact("ann", InCall), 10);
+        assert_eq!(second(&mut watches), []);
+    }
+
+    #[test]
+    fn when_too_many_watch_those_go_whose_watch_ends_first() {
+        let mut watches = Watches::default();
+        for number in 0..=WATCHERS_MAX {
+            let until_ms = if number == 7 { 1 } else { 1_000 };
+            watches.watch(&client(number), &[contact("ann", Online)], 0, until_ms);
+        }
+        assert_eq!((watches.watchers.len(), watches.pairs), (WATCHERS_MAX, WATCHERS_MAX));
+        assert!(!watches.watcher_by_client.contains_key(&client(7)));
+    }
+
+    #[test]
+    fn when_everybody_reconnects_at_once_nobody_is_told_anything() {
+        let users: Vec<String> = (0..200).map(|user| format!("user-{user}")).collect();
+        let all = |presence| users.iter().map(|user| contact(user, presence)).collect::<Vec<_>>();
+        let mut watches = Watches::default();
+        for number in 0..1_000 {
+            watches.watch(&client(number), &all(Online), 0, 100_000);
+        }
+        all(Offline).into_iter().for_each(|contact| watches.is_now(contact, 1_000));
+        all(Online).into_iter().for_each(|contact| watches.is_now(contact, 2_000));
+        watches.pass(10_000);
+        assert_eq!(second(&mut watches), []);
+        all(Offline).into_iter().for_each(|contact| watches.is_now(contact, 11_000));
+        watches.pass(14_000);
+        let told: Vec<usize> = (0..SLOTS).map(|slot| watches.take_turn(slot).len()).collect();
+        assert_eq!(told.iter().sum::<usize>(), 1_000, "one message each");
+        assert!(told.iter().all(|turn| *turn < 200), "spread over the second: {told:?}");
+    }
+}
