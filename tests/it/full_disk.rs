@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Two segments of the log, the catalog, and something to fill.
 const MIB: u32 = 192;
@@ -123,6 +123,22 @@ fn answer_to(link: &mut Link, request: &Value) -> Result<Value> {
     }
 }
 
+fn until_shown(link: &mut Link, user: &str, presence: &str) -> Result<()> {
+    let deadline = Instant::now() + SOON;
+    for n in 1_000.. {
+        let contacts = request(n, "contacts", &json!({}));
+        link.publish("meeting-up/contacts", contacts.to_string().as_bytes())?;
+        let answer = answer_to(link, &contacts)?;
+        let users = answer["users"].as_array().context("no contacts")?;
+        if users.iter().any(|contact| contact["user"] == user && contact["presence"] == presence) {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "{user} is not shown as {presence}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_said_and_what_came_meanwhile_is_answered_when_there_is_room() -> Result<()> {
     let Some(unshare) = may_mount() else {
@@ -132,8 +148,10 @@ async fn a_full_disk_is_said_and_what_came_meanwhile_is_answered_when_there_is_r
     };
     let folder = tempfile::tempdir()?;
     let server = Server::start(folder.path(), unshare).await?;
-    let (alice, _bob) = (server.device("alice")?, server.device("bob")?);
+    let (alice, bob) = (server.device("alice")?, server.device("bob")?);
     let mut link = server.link(&alice)?;
+    let bobs_link = server.link(&bob)?;
+    until_shown(&mut link, "bob", "online")?;
     let others: Vec<_> = (0..OTHERS).map(|n| server.device_of_a_new(&format!("user-{n}"))).collect::<Result<_>>()?;
     let mut others: Vec<_> = others.iter().map(|device| server.link(device)).collect::<Result<_>>()?;
     server.fill()?;
@@ -150,6 +168,7 @@ async fn a_full_disk_is_said_and_what_came_meanwhile_is_answered_when_there_is_r
         link.wait(SOON, |event| matches!(event, mqtt::client::Event::Published { .. }))?;
     }
     assert_eq!(server.ask("PUT /api/v1/users/late", &json!({ "name": "Late" }))?.status, 503);
+    drop(bobs_link);
 
     fs::remove_file(server.filler())?;
     server.until_ready()?;
@@ -161,5 +180,5 @@ async fn a_full_disk_is_said_and_what_came_meanwhile_is_answered_when_there_is_r
         let answer = answer_to(link, state).context("a state is not answered")?;
         ensure!(answer["type"] == "state", "{answer}");
     }
-    Ok(())
+    until_shown(&mut link, "bob", "offline")
 }
