@@ -64,7 +64,7 @@ enum What {
         poll_s: Option<u64>,
     },
     Meeting {
-        #[arg(long, value_delimiter = ',', default_value = "10,50")]
+        #[arg(long, value_delimiter = ',', default_value = "10,50,200")]
         members: Vec<usize>,
         /// Callees of one invite.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=50))]

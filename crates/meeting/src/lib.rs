@@ -9,7 +9,8 @@
 //! a second commit with the same id is refused. A message leaves at least once after the commit, in order per
 //! receiver. An event that meets a changed document is decided anew.
 //!
-//! Questions change nothing: they are answered straight to the queue, and so is presence told to those who watch it.
+//! Questions change nothing: they are answered straight to the queue, and so are presence told to those who watch it and
+//! changes of the roster to members.
 //! While the catalog takes nothing, nothing is received and reports of the RTC server wait in memory; what cannot be read
 //! or sent is set aside. Neither stops the rest.
 //!
