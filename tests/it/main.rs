@@ -11,3 +11,4 @@ mod property_names;
 mod serve;
 mod support;
 mod terminal;
+mod walk;

@@ -22,6 +22,15 @@ pub(crate) fn seed(name: &str) -> Random {
 }
 
 impl Random {
+    pub(crate) fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Below `limit`, which is not 0.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.next(limit as u64) as usize
+    }
+
     /// Below `limit`.
     pub(crate) fn next(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -2,6 +2,8 @@
 
 pub mod history;
 pub mod link;
+pub mod lives;
+pub mod relay;
 pub mod wire;
 
 use aws_lc_rs::hmac;

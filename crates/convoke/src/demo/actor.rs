@@ -80,6 +80,7 @@ impl Actor {
         self.life.is_some()
     }
 
+    /// Each life begins with the event `started` among [`Actor::events`].
     pub async fn start(&mut self) -> Result<()> {
         let mut command = Command::new(&self.terminal.program);
         command.arg("terminal").args(["--credentials".as_ref(), self.terminal.credentials.as_os_str()]);
@@ -92,17 +93,24 @@ impl Actor {
         command.args(&self.terminal.flags);
         let (process, stdin, stdout) = Process::spawn_piped(command, &self.terminal.log)?;
         let ended = Arc::<AtomicBool>::default();
+        self.events.push(json!({ "event": "started" }));
         tokio::spawn(collect(stdout, Arc::clone(&self.events), Arc::clone(&ended)));
         self.life = Some(Life { process, stdin, ended });
         Ok(())
     }
 
-    /// SIGKILL: nothing is said, nothing is flushed.
+    /// SIGKILL: nothing is said, nothing is flushed. What it had said before is among its events afterwards.
     pub async fn kill(&mut self) -> Result<()> {
         let name = self.name;
         let mut life = self.life.take().with_context(|| format!("{name}'s terminal is not running"))?;
         self.end =
             life.process.kill().await.with_context(|| format!("{name}'s terminal, log: {}", self.log().display()))?;
+        while !life.ended.load(Ordering::Acquire) {
+            let arrived = self.events.arrived.notified();
+            if !life.ended.load(Ordering::Acquire) {
+                arrived.await;
+            }
+        }
         Ok(())
     }
 
@@ -167,6 +175,11 @@ impl Actor {
     /// Every event of this name in all lives of the terminal.
     pub fn all(&self, event: &str) -> Vec<Value> {
         self.events.lock().iter().map(|s| &s.event).filter(|e| e["event"] == event).cloned().collect()
+    }
+
+    /// All events of all lives, in their order.
+    pub fn events(&self) -> Vec<Value> {
+        self.events.lock().iter().map(|seen| seen.event.clone()).collect()
     }
 
     /// Forgets events that nobody waited for, so that a later wait sees only later ones.
