@@ -367,6 +367,23 @@ describe("requests", () => {
     expect(sent).toHaveLength(2);
   });
 
+  test("to ring somebody are not sent again when they are older than half a minute", async () => {
+    vi.useFakeTimers();
+    const { requests: made, sent } = requests();
+    await made.tell({ type: "invite", callees: ["bob"] }, "m1");
+    vi.advanceTimersByTime(30_001);
+    const expired = {
+      ...state({}),
+      type: "refused",
+      code: "expired",
+      words: "…",
+      in_reply_to: sent[0]?.up.id,
+    } as const;
+    expect(made.answer(expired as never)).toEqual({ isDone: false, request: "invite" });
+    vi.useRealTimers();
+    expect([learnt, sent.length]).toEqual([0, 1]);
+  });
+
   test("are refused with the service's code", async () => {
     const { requests: made, sent } = requests();
     const asked = made.ask({ type: "create", callees: ["nobody"], media: "audio" }, "m1");

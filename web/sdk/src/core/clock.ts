@@ -25,7 +25,7 @@ export interface Asked {
 /** An answer that took longer says too little about when it was made. */
 const ROUND_TRIP_MAX_MS = 2_000;
 /** The two clocks drift apart by less than this between two looks. */
-const JUMP_MS = 1_000;
+const JUMP_MS = 2_000;
 /** Clocks drift: after so long any short round trip is better than the shortest. */
 const GOOD_FOR_MS = 600_000;
 

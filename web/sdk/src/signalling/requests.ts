@@ -1,6 +1,6 @@
 /** Requests and their answers: puts on the envelope, posts, and pairs what comes back by `in_reply_to`. */
 
-import type { ServiceClock } from "../core/clock.ts";
+import { LOCAL, type ServiceClock } from "../core/clock.ts";
 import { ConvokeError, refusal } from "../core/errors.ts";
 import { uuidv7 } from "../core/ids.ts";
 import type { Down, DownOf, MeetingId, SignalId, Up, UpBody } from "../wire.ts";
@@ -15,6 +15,8 @@ const QUESTION_TTL_MS: Partial<Record<UpBody["type"], number>> = {
   join: 8_000,
   roster: 5_000,
 };
+/** Nobody wants these any more when they are older than they may be. */
+const SOON_OR_NEVER = new Set<UpBody["type"]>(["create", "invite"]);
 /** Requests whose refusal can still be told apart. */
 const SENT_MAX = 256;
 
@@ -32,6 +34,8 @@ interface Sent {
   meeting: MeetingId | undefined;
   /** It takes the place of one that was refused as expired. */
   again: boolean;
+  /** When the person wanted it, by the monotonic clock. */
+  made_ms: number;
 }
 
 /** What became of a signal: whose answer it is, and whether that has been seen to. */
@@ -58,7 +62,7 @@ export class Requests {
 
   /** Resolves when the service's broker has the request; what follows comes as signals. */
   tell(body: UpBody, meeting?: MeetingId): Promise<void> {
-    return this.#post(this.#envelop({ body, meeting, again: false }));
+    return this.#post(this.#envelop(made(body, meeting)));
   }
 
   /**
@@ -68,7 +72,7 @@ export class Requests {
    * `refused_…` as the service says, `no_answer_from_service`, or what the way there raises.
    */
   ask(body: UpBody, meeting?: MeetingId, posted: () => void = () => {}): Promise<Answer> {
-    return new Promise((resolve, reject) => this.#ask({ body, meeting, again: false }, { resolve, reject, posted }));
+    return new Promise((resolve, reject) => this.#ask(made(body, meeting), { resolve, reject, posted }));
   }
 
   /**
@@ -80,7 +84,7 @@ export class Requests {
     const sent = id ? this.#sent.get(id) : undefined;
     if (!id || !sent) return { isDone: false };
     const request = sent.body.type;
-    if (signal.type === "refused" && signal.code === "expired" && !sent.again) {
+    if (signal.type === "refused" && signal.code === "expired" && mayGoAgain(sent)) {
       this.#sent.delete(id);
       void this.#again(id, sent);
       return { request, isDone: true };
@@ -141,6 +145,15 @@ export class Requests {
   #post(up: Up): Promise<void> {
     return this.#outbox.post(`meeting-up/${up.type}`, JSON.stringify(up), ttl_ms(up));
   }
+}
+
+function made(body: UpBody, meeting: MeetingId | undefined): Sent {
+  return { body, meeting, again: false, made_ms: LOCAL.monotonic_ms() };
+}
+
+function mayGoAgain({ body, again, made_ms }: Sent): boolean {
+  const isOld = SOON_OR_NEVER.has(body.type) && LOCAL.monotonic_ms() - made_ms > ttl_ms(body);
+  return !again && !isOld;
 }
 
 function ttl_ms(body: UpBody): number {
