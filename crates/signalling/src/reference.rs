@@ -1,7 +1,8 @@
 //! `docs/signalling.md`, written from the schema and from the table of a ring, so that it cannot differ from them.
 
+use crate::meeting::answers::{ANSWERS, Answer, Asked};
 use crate::meeting::table::{CALLEE, Event, State, Told, Transition};
-use crate::signal::EndReason;
+use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -25,8 +26,18 @@ A signal is one flat JSON object: the fields of the envelope, `type`, and the fi
 ignored. A field that is *optional* may be absent, or `null`, which is the same. Fields that end in `_ms` are
 milliseconds, those in `_s` seconds. Other types than text, numbers and truth values are described [below](#types).
 
-A request is handled once per `id`, however often it is delivered. What succeeds and has no answer of its own is answered
-by a `roster_changed` (a `roster` where the sender may have missed one); what fails, by `refused` with a code and words.
+A request is handled once per `id`, however often it is delivered, and answered once, on the device that sent it, with
+its `id` in `in_reply_to`: [what answers what](#what-answers-what). (`state`, `contacts` and `roster` are answered as
+often as they are delivered.)
+
+";
+
+const WHAT_ANSWERS: &str = "
+## What answers what
+
+One answer to each request. It comes to the device that sent it, also where its user is in the meeting on another one;
+what other devices and members are told besides names no request. *About a meeting* are all requests but `create`, those
+that name an invitation, and `state`, `contacts` and `seen`.
 
 ";
 
@@ -44,15 +55,23 @@ What the table does not show:
 - The *caller* is the inviter, on the device with which the inviter is in the meeting. The caller of a `create` is told
   `admitted` first, then `waiting` for each callee of whom no device is online. A callee in another call is `busy` at
   once: no device rings, a missed entry is kept. If so nobody rings, there is no admission: `busy`, then `ended`.
-- When too few are left (a meeting that began by calling somebody needs two who are in, ringing or within reach), it
-  ends, and everybody who is in is told `ended` on `meeting-down`, after the message of the table.
+- When too few are left, it ends, and everybody who is in is told `ended` on `meeting-down`, after the message of the
+  table. A call needs two who are in, ringing or within reach. A meeting in which three have been at once, or that began
+  with nobody called, ends when nobody is in.
+- Who has left, or was gone for too long, may `join` again while the meeting goes on; who was taken out may not. The
+  host's role passes to who has been in longest when the host goes, and does not come back with it.
+- A client that ends its connection by itself (DISCONNECT) and has no media has left after 4 s, one that is lost after
+  20 s. Media that the terminal closes is shown as there for 4 s more: a page that loads anew in that time changes nothing.
 - While it goes on, the end of one callee's ring reaches the inviter as `ended` with `user`.
 - A change of the roster goes to all members as `roster_changed`, to each at most once in 200 ms: what changed
   meanwhile comes together. `base` is the revision of the roster that the service told this member last (or an older
   one); a terminal that knows less has missed something, and asks for the `roster`. After a start of the service each
   member gets one whole `roster`.
-- Two people who call each other meet: the second create is the accept of the first.
-- A request that comes when all is decided changes nothing; its sender is told how it was decided.
+- Two people who call each other meet: the second create is the accept of the first. An `accept` of that ring besides,
+  from the same device, is answered by `admitted` again; after it a `cancel` or `leave` that names the spent create
+  leaves nothing.
+- A request that comes when all is decided changes nothing; its sender is told how it was decided, on `meeting-down`:
+  on `ring-down` the inbox drops what is not newer than the end of the ring.
 - A missed call is kept until a device of the user has `seen` it.
 
 ";
@@ -112,6 +131,8 @@ pub fn page() -> String {
     page.push_str(&values(&types["RefusalCode"]));
     page.push_str("\n## Reasons of `ended`\n\n");
     page.push_str(&values(&types["EndReason"]));
+    page.push_str(WHAT_ANSWERS);
+    page.push_str(&answers());
     page.push_str(RING);
     page.push_str(&diagram());
     page.push('\n');
@@ -259,6 +280,34 @@ fn table() -> String {
     out
 }
 
+fn answers() -> String {
+    let mut out = "| request | when | answer |\n|---|---|---|\n".to_owned();
+    for row in &ANSWERS {
+        let asked = match row.asked {
+            Asked::Any => "any".to_owned(),
+            Asked::AboutMeeting => "about a meeting".to_owned(),
+            Asked::Of(kinds) => kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(" "),
+        };
+        let _ = writeln!(out, "| {asked} | {} | {} |", row.when, answer(row.answer));
+    }
+    out
+}
+
+fn answer(answer: Answer) -> String {
+    match answer {
+        Answer::Admitted => "`admitted`".to_owned(),
+        Answer::Ended(reason) => format!("`ended({})`", word(reason)),
+        Answer::EndedAsDecided => "`ended`, as decided before".to_owned(),
+        Answer::Refused(code) => format!("`refused({})`", word(code)),
+        Answer::Ringing => "`ringing`".to_owned(),
+        Answer::Roster => "`roster`".to_owned(),
+        Answer::WhatChanged => "`roster_changed`, or a `roster` where the sender may have missed a change".to_owned(),
+        Answer::Seen => "`seen`".to_owned(),
+        Answer::State => "`state`".to_owned(),
+        Answer::Contacts => "`contacts`".to_owned(),
+    }
+}
+
 fn event(event: Event) -> &'static str {
     match event {
         Event::Rings => "a device rings",
@@ -284,6 +333,6 @@ fn told(told: Told) -> String {
     }
 }
 
-fn word(reason: EndReason) -> String {
-    serde_json::to_value(reason).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+fn word(word: impl Serialize) -> String {
+    serde_json::to_value(word).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -56,7 +56,7 @@ pub struct Down {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum UpBody {
-    /// Opens the meeting that the envelope names and rings the callees. The sender is host.
+    /// Opens the meeting that the envelope names and rings the callees. The sender is host until it goes.
     Create {
         /// At most 50, not the sender. Empty: a meeting that rings nobody and waits for invites.
         callees: Vec<UserName>,
@@ -84,8 +84,8 @@ pub enum UpBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         callee: Option<UserName>,
     },
-    /// Asks for fresh join parameters, answered by `admitted`; members only. From another device of the member it moves
-    /// the call there.
+    /// Asks for fresh join parameters, answered by `admitted`; for members, and for those who have left and were not taken
+    /// out. From another device of the member it moves the call there.
     Join {},
     /// Goes out of the meeting, answered by `ended` (`left`). Of a call of two it is the end.
     Leave {},
@@ -157,7 +157,7 @@ pub enum DownBody {
     /// is the answer.
     Seen {
         invitation: InvitationId,
-        /// Above that of the outcome.
+        /// Above that of the outcome; 0 in the answer (on `meeting-down`) where there is nothing to be seen (any more).
         rev: u64,
     },
     /// The receiver is a member and may join now: answers `create`, `accept` and `join`. Its `meeting` counts: of two who

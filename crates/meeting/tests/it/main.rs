@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
+mod answers;
 mod aside;
 mod calls;
 mod crashes;

@@ -348,6 +348,12 @@ impl World {
         self.until_online(client, false).await;
     }
 
+    /// Its page is closed: DISCONNECT, and the end of the connection.
+    pub(crate) async fn says_goodbye(&self, client: &str) {
+        self.status(client, "disconnect", &format!("{client}-1")).await;
+        self.goes(client).await;
+    }
+
     pub(crate) async fn disconnects(&self, client: &str) {
         self.status(client, "tcpclean", &format!("{client}-1")).await;
     }
@@ -396,6 +402,11 @@ impl World {
                 return down;
             }
         }
+    }
+
+    /// All that is there for the client now.
+    pub(crate) fn take_all(&mut self, client: &str) -> Vec<Down> {
+        self.inboxes.remove(client).unwrap_or_default().into()
     }
 
     /// All that is there for the client after everything that was asked is answered.

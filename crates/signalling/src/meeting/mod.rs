@@ -11,6 +11,7 @@
 //! state, also twice.
 
 mod answer;
+pub mod answers;
 mod create;
 pub mod desired;
 mod document;

@@ -1,5 +1,5 @@
 //! The answer to a request: each gets one, on the device that sent it. What it is for which request and when, says
-//! [`answers`](super::answers).
+//! [`answers`](crate::meeting::answers).
 //!
 //! What the sender is told anyway may be the answer; what is left without one when all is decided is answered by how the
 //! meeting is now.

@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+mod answering;
 mod channel;
 mod coming_back;
 mod conference;

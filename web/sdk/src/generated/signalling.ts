@@ -74,7 +74,7 @@ export type Down1 =
   | {
       invitation: InvitationId;
       /**
-       * Above that of the outcome.
+       * Above that of the outcome; 0 in the answer (on `meeting-down`) where there is nothing to be seen (any more).
        */
       rev: number;
       type: "seen";
