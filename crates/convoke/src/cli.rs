@@ -94,6 +94,10 @@ pub(crate) struct Terminal {
     /// Signalling only: joins no channel.
     #[arg(long)]
     pub no_media: bool,
+    /// A seeded bug: `doubt_unacknowledged` or `repeats_believed`.
+    #[cfg(feature = "faults")]
+    #[arg(long, hide = true)]
+    pub fault: Option<String>,
     /// Accepts every call after so many milliseconds.
     #[arg(long, value_name = "MS")]
     pub accept_after_ms: Option<u64>,

@@ -26,6 +26,10 @@ fn options(flags: Terminal) -> Result<Options> {
     let mut options = Options::new(credentials, flags.store);
     options.ca = flags.ca.as_deref().map(read).transpose()?;
     options.media = !flags.no_media;
+    #[cfg(feature = "faults")]
+    {
+        options.fault = fault(flags.fault.as_deref())?;
+    }
     options.record = flags.record.map(folder).transpose()?;
     let (picture, speech) = (flags.play_video.as_deref(), flags.play_audio.as_deref());
     if picture.is_some() || speech.is_some() {
@@ -36,6 +40,16 @@ fn options(flags: Terminal) -> Result<Options> {
         })?);
     }
     Ok(options)
+}
+
+#[cfg(feature = "faults")]
+fn fault(name: Option<&str>) -> Result<terminal::Fault> {
+    Ok(match name {
+        None => terminal::Fault::None,
+        Some("doubt_unacknowledged") => terminal::Fault::DoubtUnacknowledged,
+        Some("repeats_believed") => terminal::Fault::RepeatsBelieved,
+        Some(other) => anyhow::bail!("there is no fault {other}"),
+    })
 }
 
 /// Made before the first call, which could not be recorded any more.

@@ -4,6 +4,27 @@ use signalling::join::TurnServer;
 use signalling::meeting::Rules;
 use std::time::Duration;
 
+/// A bug that is switched on to show that a checker can fail. Only builds with the feature `faults` have any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    #[default]
+    None,
+    /// A decision that changes nothing is stored some time later, whatever has changed meanwhile.
+    #[cfg(feature = "faults")]
+    AnswersLate { delay: Duration },
+}
+
+impl Fault {
+    /// By how much answers are late, and unchecked.
+    pub(crate) fn answers_late(self) -> Option<Duration> {
+        match self {
+            Self::None => None,
+            #[cfg(feature = "faults")]
+            Self::AnswersLate { delay } => Some(delay),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Times and sizes of meetings. Any value is taken here; public limits are checked where it is configured.
@@ -28,6 +49,7 @@ pub struct Config {
     /// How long a request that was received may take before the queue hands it out again.
     pub invisible: Duration,
     pub prune_every: Duration,
+    pub fault: Fault,
 }
 
 impl Config {
@@ -64,6 +86,7 @@ impl Default for Config {
             requests_at_once_max: 32,
             invisible: Duration::from_secs(30),
             prune_every: Duration::from_secs(3_600),
+            fault: Fault::None,
         }
     }
 }

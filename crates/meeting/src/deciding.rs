@@ -179,7 +179,11 @@ impl Shared {
         let Step { meeting, mut sends, .. } = step;
         let told = self.fit_rosters(&meeting, &mut sends);
         if !sends.is_empty() || extra.handled.is_some() {
-            let read = before.map(|known| MeetingRead { id: meeting.id.0, revision: known.revision });
+            let mut read = before.map(|known| MeetingRead { id: meeting.id.0, revision: known.revision });
+            if let Some(delay) = self.config.fault.answers_late() {
+                tokio::time::sleep(delay).await;
+                read = None;
+            }
             let commit = MeetingCommit { read, ..self.commit_of(Some(meeting.id), sends, extra) };
             self.catalog.commit(commit).await?;
             self.outbox.notify_one();

@@ -53,7 +53,7 @@ mod turns;
 mod watches;
 
 pub use channels::Channels;
-pub use config::Config;
+pub use config::{Config, Fault};
 pub use service::{MeetingService, StartError};
 pub use signalling::meeting::Rules;
 pub use signalling::{

@@ -33,5 +33,5 @@ pub use client::{Call, Client, Closed, Events, IncomingCall, StartError};
 pub use event::Event;
 pub use link::SetupError;
 pub use media::clip::Clip;
-pub use options::{Credentials, Endpoints, Options};
+pub use options::{Credentials, Endpoints, Fault, Options};
 pub use signalling::{EndReason, InvitationId, Media, MeetingId, RejectReason, Track, UserName};

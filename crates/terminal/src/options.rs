@@ -48,6 +48,36 @@ pub struct Options {
     pub media: bool,
     /// Prepare the media path while it rings.
     pub warm: bool,
+    pub fault: Fault,
+}
+
+/// A bug that is switched on to show that a checker can fail. Only builds with the feature `faults` have any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fault {
+    #[default]
+    None,
+    /// An invitation in doubt is not acknowledged.
+    #[cfg(feature = "faults")]
+    DoubtUnacknowledged,
+    /// Signals that come again, or that are older than what is known, are believed.
+    #[cfg(feature = "faults")]
+    RepeatsBelieved,
+}
+
+impl Fault {
+    pub(crate) fn leaves_doubt_unacknowledged(self) -> bool {
+        #[cfg(feature = "faults")]
+        return self == Self::DoubtUnacknowledged;
+        #[cfg(not(feature = "faults"))]
+        false
+    }
+
+    pub(crate) fn believes_repeats(self) -> bool {
+        #[cfg(feature = "faults")]
+        return self == Self::RepeatsBelieved;
+        #[cfg(not(feature = "faults"))]
+        false
+    }
 }
 
 impl Options {
@@ -58,6 +88,6 @@ impl Options {
             built_in.into_iter().filter_map(|(name, clip)| Some((name, Arc::new(clip?)))).collect();
         let own = credentials.user.as_ref().and_then(|user| expect.get(user)).cloned();
         let clip = own.unwrap_or_else(|| Arc::new(Clip::silent()));
-        Self { credentials, ca: None, store, clip, expect, record: None, media: true, warm: true }
+        Self { credentials, ca: None, store, clip, expect, record: None, media: true, warm: true, fault: Fault::None }
     }
 }

@@ -34,6 +34,8 @@ pub struct Config {
     pub members_max: usize,
     /// A seeded bug of the log; none but in builds for tests.
     pub fault: commitlog::Fault,
+    /// The same of the meeting service.
+    pub meeting_fault: meeting::Fault,
     /// Loopback only, seeded users; ports that nobody chose may move.
     pub dev: bool,
 }
@@ -122,6 +124,7 @@ impl Config {
             times: check.times(&raw)?,
             members_max: raw.meeting.members_max,
             fault: fault(&raw),
+            meeting_fault: meeting_fault(&raw),
             names: check.names(raw.tls.names)?,
             dev,
         })
@@ -139,6 +142,19 @@ fn fault(raw: &Raw) -> commitlog::Fault {
         "ack_before_write" => commitlog::Fault::AckBeforeWrite { delay: Duration::from_millis(100) },
         "skip_sync" => commitlog::Fault::SkipSync,
         _ => commitlog::Fault::None,
+    }
+}
+
+#[cfg(not(feature = "faults"))]
+fn meeting_fault(_: &Raw) -> meeting::Fault {
+    meeting::Fault::None
+}
+
+#[cfg(feature = "faults")]
+fn meeting_fault(raw: &Raw) -> meeting::Fault {
+    match raw.test.fault.as_str() {
+        "answers_late" => meeting::Fault::AnswersLate { delay: Duration::from_millis(100) },
+        _ => meeting::Fault::None,
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Raw {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Test {
-    /// `ack_before_write`, `skip_sync` or nothing.
+    /// `ack_before_write`, `skip_sync`, `answers_late` or nothing.
     pub fault: String,
 }
 

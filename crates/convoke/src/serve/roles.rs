@@ -114,7 +114,12 @@ pub(super) async fn meeting(
         members_max: config.members_max,
         ..Rules::default()
     };
-    let settings = meeting::Config { rules, endpoints: endpoints.join.clone(), ..meeting::Config::default() };
+    let settings = meeting::Config {
+        rules,
+        endpoints: endpoints.join.clone(),
+        fault: config.meeting_fault,
+        ..meeting::Config::default()
+    };
     let signer = JoinSigner::from_pem(INSTANCE, &key.kid, &key.private_pem).context("keys/join.pem cannot be used")?;
     let events = Arc::clone(rtc);
     let channels = Arc::new(InProcess::new(rtc.channels(), move || events.events()));

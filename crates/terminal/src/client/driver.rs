@@ -73,7 +73,7 @@ impl Driver {
     ) -> Self {
         let (media_sink, media_events) = mpsc::unbounded_channel();
         Self {
-            core: Core::new(store.entries().copied(), options.warm),
+            core: Core::new(store.entries().copied(), options.warm).with_fault(options.fault),
             began: Instant::now(),
             store,
             link,

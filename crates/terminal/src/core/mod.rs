@@ -32,6 +32,7 @@ pub use effect::{Command, Delivery, Effect, Input, JoinMedia, MediaId, MediaInpu
 pub use turn::{Moment, REQUEST_EXPIRY};
 
 use crate::event::Event;
+use crate::options::Fault;
 use crate::store::Entry;
 use calls::Calls;
 use clock::Clock;
@@ -59,6 +60,7 @@ pub struct Core {
     heard: Heard,
     requests: Requests,
     watch: Watch,
+    fault: Fault,
 }
 
 struct Asked {
@@ -80,7 +82,12 @@ impl Core {
             heard: Heard::default(),
             requests: Requests::default(),
             watch: Watch::default(),
+            fault: Fault::None,
         }
+    }
+
+    pub(crate) fn with_fault(self, fault: Fault) -> Self {
+        Self { fault, ..self }
     }
 
     pub fn apply(&mut self, input: Input, moment: &mut Moment<'_>) -> Vec<Effect> {
@@ -228,12 +235,14 @@ impl Core {
         }
         if !body.is_kept_for_rings() {
             turn.acknowledge(delivery);
-            if !self.heard.is_new(envelope.id) || self.is_outdated(turn, &envelope, &body) {
+            let is_old = !self.heard.is_new(envelope.id) || self.is_outdated(turn, &envelope, &body);
+            if is_old && !self.fault.believes_repeats() {
                 return;
             }
         }
         match body {
             DownBody::Invitation(ring) => {
+                let delivery = delivery.filter(|_| !(dup && self.fault.leaves_doubt_unacknowledged()));
                 if self.rings.handle_invitation(turn, &mut self.links, *ring, &envelope, dup, delivery) {
                     self.ask_state_once(turn);
                 }
