@@ -30,7 +30,7 @@ pub struct Participant {
     pub participation: ParticipationId,
     pub user: UserName,
     pub waiting: bool,
-    /// ICE and DTLS are done.
+    /// ICE and DTLS are done, and it is not lost.
     pub connected: bool,
     /// Sources that are being received from it.
     pub publishing: Vec<Source>,

@@ -76,9 +76,8 @@ async fn media_that_is_lost_while_the_catalog_takes_nothing_is_shown_as_lost_aft
     let meeting = world.in_call().await;
     let (channel, participation) = world.joins("bob.phone", meeting).await;
     world.hold.refuse_writes(true);
-    world.rtc.report(&channel, participation, meeting::ChannelEventKind::Lost);
+    world.rtc.lose(&channel, participation);
     world.until_refused(|write| *write == Write::Commit).await;
-    world.rtc.hang_up(&channel, participation);
     world.hold.refuse_writes(false);
     world.until_shown("bob.phone", meeting, MemberState::Lost).await;
 }

@@ -137,12 +137,16 @@ impl Recorder {
         *self.state.lock().unwrap() = State::default();
     }
 
-    /// Its connection ends.
-    pub(crate) fn hang_up(&self, channel: &ChannelId, who: ParticipationId) {
-        self.state.lock().unwrap().leave(channel, who, LeftReason::TimedOut);
+    /// Nothing is heard of it any more; its connection stands for now.
+    pub(crate) fn lose(&self, channel: &ChannelId, who: ParticipationId) {
+        let mut state = self.state.lock().unwrap();
+        if let Some((participant, _)) = state.channels.get_mut(channel).and_then(|known| known.joined.get_mut(&who)) {
+            participant.connected = false;
+        }
+        state.report(channel, who, ChannelEventKind::Lost);
     }
 
-    /// The same, and the report of it is lost.
+    /// Its connection ends, and the report of it is lost.
     pub(crate) fn hang_up_unheard(&self, channel: &ChannelId, who: ParticipationId) {
         let mut state = self.state.lock().unwrap();
         let events = state.events.take();

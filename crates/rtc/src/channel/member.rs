@@ -124,7 +124,7 @@ impl Member {
             participation: self.participation,
             user: self.user.clone(),
             waiting: self.waiting,
-            connected: self.is_connected(),
+            connected: matches!(self.connection, Connection::Connected { lost: false, .. }),
             publishing: self.tracks.iter().filter(|track| track.active).map(|track| track.source).collect(),
             cipher,
             traffic: self.tracks.iter().map(|track| track.traffic).collect(),

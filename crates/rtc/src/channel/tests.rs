@@ -347,6 +347,20 @@ fn lost_back_and_left_are_told_once_each() {
 }
 
 #[test]
+fn who_is_lost_is_described_as_not_connected_until_it_is_back() {
+    let mut stage = Stage::new();
+    let (alice, bob) = (stage.enter("alice"), stage.enter("bob"));
+    let connected = |stage: &Stage| {
+        let all = stage.channel.describe().participants;
+        all.into_iter().filter(|one| one.connected).map(|one| one.participation).collect::<Vec<_>>()
+    };
+    stage.pass_heard(5_000, &[alice]);
+    assert_eq!(connected(&stage), [id("alice")]);
+    stage.channel.heard(bob, stage.now);
+    assert_eq!(connected(&stage).len(), 2);
+}
+
+#[test]
 fn with_the_defaults_whose_network_is_gone_is_lost_within_five_seconds_and_has_left_after_twenty() {
     let config = crate::Config::new(([127, 0, 0, 1], 0).into(), Vec::new());
     let mut stage = Stage::new();
