@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 const ADMITTED_PER_SECOND: f64 = 20.0;
 const HOST: usize = 0;
+const TABLES_SHOWN: usize = 5;
 const AT_ONCE: usize = 50;
 const QUIET_WITHIN: Duration = Duration::from_secs(60);
 /// After the last invitation.
@@ -48,7 +49,8 @@ pub(crate) fn measure(folder: &Path, program: &Path, plan: Plan) -> Result<()> {
     );
     println!("  {}", timed.usage.describe());
     println!("  {} messages to the members, {} of payload", timed.messages, usage::bytes(timed.message_bytes));
-    let (log, rows) = (counted.usage.log.bytes(), counted.row_bytes);
+    let log = counted.usage.log.bytes();
+    let rows: u64 = counted.rows.iter().map(|(_, bytes)| bytes).sum();
     let (payload, bar) = (log + rows, bar(plan.members as u64));
     println!(
         "  payload of log and SQL: {} (records {}, rows {})",
@@ -56,6 +58,9 @@ pub(crate) fn measure(folder: &Path, program: &Path, plan: Plan) -> Result<()> {
         usage::bytes(log),
         usage::bytes(rows)
     );
+    let tables = counted.rows.iter().take(TABLES_SHOWN);
+    let tables: Vec<String> = tables.map(|(table, count)| format!("{table} {}", usage::bytes(*count))).collect();
+    println!("  {}; rows of {}", counted.usage.log.describe_kinds(), tables.join(", "));
     println!(
         "  bar: at most 30 kB × n + 800 B × n² = {}; here {:.2} × that: {}",
         usage::bytes(bar),
@@ -74,7 +79,7 @@ struct Run {
     took: Duration,
     latencies: Latencies,
     usage: Usage,
-    row_bytes: u64,
+    rows: Vec<(String, u64)>,
     messages: u64,
     message_bytes: u64,
     /// Members that do not know everybody in the end.
@@ -102,11 +107,11 @@ impl Run {
         let took = meeting.fill_up()?;
         meeting.settle(&stage)?;
         let usage = Usage::of(&stage)?.since(&before);
-        let row_bytes = rows.as_mut().map_or(Ok(0), |rows| runtime.block_on(rows.bytes()))?;
+        let rows = rows.as_mut().map_or(Ok(Vec::new()), |rows| runtime.block_on(rows.bytes()))?;
         runtime.block_on(stage.stop_server())?;
         let unaware = meeting.members.iter().filter(|member| member.roster.len() < plan.members).count();
         let Meeting { latencies, messages, message_bytes, .. } = meeting;
-        Ok(Self { took, latencies, usage, row_bytes, messages, message_bytes, unaware })
+        Ok(Self { took, latencies, usage, rows, messages, message_bytes, unaware })
     }
 }
 

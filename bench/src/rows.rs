@@ -6,7 +6,7 @@
 use anyhow::{Context, Result};
 use convoke::demo::Stage;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, SqliteConnection, query_as, query_scalar};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection, query_as};
 use std::time::Duration;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,15 +23,15 @@ impl Rows {
             SqliteConnectOptions::new().filename(stage.data().join("catalog.sqlite")).busy_timeout(BUSY_TIMEOUT);
         let mut connection = SqliteConnection::connect_with(&options).await.context("cannot open the catalog")?;
         let tables = tables(&mut connection).await?;
-        let mut sql = "BEGIN IMMEDIATE; CREATE TABLE bench_rows (bytes INTEGER NOT NULL);\
-                       INSERT INTO bench_rows (bytes) VALUES (0);"
-            .to_owned();
+        let mut sql =
+            "BEGIN IMMEDIATE; CREATE TABLE bench_rows (name TEXT PRIMARY KEY, bytes INTEGER NOT NULL);".to_owned();
         for table in tables {
             let size = row_size(&mut connection, &table).await?;
+            sql.push_str(&format!("INSERT INTO bench_rows (name, bytes) VALUES ('{table}', 0);"));
             for event in ["INSERT", "UPDATE"] {
                 sql.push_str(&format!(
                     "CREATE TRIGGER bench_{event}_{table} AFTER {event} ON {table} BEGIN \
-                     UPDATE bench_rows SET bytes = bytes + {size}; END;"
+                     UPDATE bench_rows SET bytes = bytes + {size} WHERE name = '{table}'; END;"
                 ));
             }
         }
@@ -40,9 +40,11 @@ impl Rows {
         Ok(Self { connection })
     }
 
-    pub(crate) async fn bytes(&mut self) -> Result<u64> {
-        let bytes: i64 = query_scalar("SELECT bytes FROM bench_rows").fetch_one(&mut self.connection).await?;
-        Ok(bytes.unsigned_abs())
+    /// Bytes by table, the largest first.
+    pub(crate) async fn bytes(&mut self) -> Result<Vec<(String, u64)>> {
+        let rows = query_as("SELECT name, bytes FROM bench_rows WHERE bytes > 0 ORDER BY bytes DESC");
+        let rows: Vec<(String, i64)> = rows.fetch_all(&mut self.connection).await?;
+        Ok(rows.into_iter().map(|(table, bytes)| (table, bytes.unsigned_abs())).collect())
     }
 }
 

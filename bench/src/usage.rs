@@ -121,6 +121,16 @@ impl LogUse {
         self.by_kind.values().map(|records| records.bytes).sum()
     }
 
+    /// The largest first.
+    pub(crate) fn describe_kinds(&self) -> String {
+        let mut kinds: Vec<_> = self.by_kind.iter().filter(|(_, records)| records.count > 0).collect();
+        kinds.sort_by_key(|(_, records)| std::cmp::Reverse(records.bytes));
+        let kind = |(kind, records): (&u8, &Records)| {
+            format!("{} of kind {kind:#04x} {}", records.count, bytes(records.bytes))
+        };
+        format!("records: {}", kinds.into_iter().map(kind).collect::<Vec<_>>().join(", "))
+    }
+
     fn describe(&self) -> String {
         let of = |kind| self.by_kind.get(&kind).copied().unwrap_or_default();
         let (queue, inboxes) = (of(QUEUE_MESSAGE), of(INBOX_MESSAGE));
