@@ -393,6 +393,9 @@ pub struct State {
     pub name: String,
     /// Calls that still ring for this user.
     pub rings: Vec<Ring>,
+    /// More calls ring than found room: one that is not named may stand. The terminal ends none for that, and asks again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rings_left_out: bool,
     /// The call that this user is in, on which device, with parameters to join again from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<StandingCall>,

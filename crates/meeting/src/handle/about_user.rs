@@ -28,12 +28,15 @@ impl Asked<'_> {
 
     pub(super) async fn state(&self, actor: &Actor, known: UserState, now_ms: u64) -> Result<(), Undecided> {
         let meetings = self.meetings_of(actor, &known.engagements).await?;
-        let rings = meetings.iter().filter_map(|meeting| self.ring(meeting, actor)).take(Config::RINGS_MAX);
+        let mut rings: Vec<Ring> = meetings.iter().filter_map(|meeting| self.ring(meeting, actor)).collect();
+        let rings_left_out = rings.len() > Config::RINGS_MAX;
+        rings.truncate(Config::RINGS_MAX);
         let state = State {
             now_ms,
             user: actor.user.clone(),
             name: actor.name.clone(),
-            rings: rings.collect(),
+            rings,
+            rings_left_out,
             call: meetings.iter().find_map(|meeting| self.standing(meeting, actor)),
             joinable: self.joinable(actor, &known.engagements).await?,
             outcomes: self.outcomes(actor, known).await?,
@@ -125,10 +128,10 @@ impl Asked<'_> {
 
 /// Without the oldest outcomes, then the oldest that may be joined, then the last rings, as far as it is too long.
 fn shortened(mut state: State) -> State {
-    let drop_one = |state: &mut State| {
-        state.outcomes.pop().is_some() || state.joinable.pop().is_some() || state.rings.pop().is_some()
-    };
-    while is_too_long(&state) && drop_one(&mut state) {}
+    while is_too_long(&state) && (state.outcomes.pop().is_some() || state.joinable.pop().is_some()) {}
+    while is_too_long(&state) && state.rings.pop().is_some() {
+        state.rings_left_out = true;
+    }
     state
 }
 

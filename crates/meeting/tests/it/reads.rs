@@ -2,6 +2,7 @@
 
 use crate::held::Write;
 use crate::world::{World, new_meeting};
+use catalog::{Catalog, User};
 use signalling::UpBody;
 
 #[tokio::test]
@@ -64,4 +65,23 @@ async fn who_came_while_nobody_looked_is_entered_together() {
     // Some that the first run had not acknowledged may come again.
     assert!(written.iter().map(entered).sum::<usize>() >= 100, "{written:?}");
     assert!(written.len() <= 2, "{written:?}");
+}
+
+#[tokio::test]
+async fn an_answer_without_room_for_all_that_rings_says_so() {
+    let mut world = World::new().await;
+    world.ringing().await;
+    assert!(!world.state("bob.phone").await.rings_left_out);
+    for n in 0..45 {
+        let caller = format!("caller{n}");
+        world.catalog.put_user(User { user: caller.clone(), name: caller.clone() }).await.unwrap();
+        world.add_device(&caller, "phone").await;
+        let client = format!("{caller}.phone");
+        world.connects(&client).await;
+        world.call(&client, &["bob"]).await;
+        world.find(&client, "admitted").await;
+    }
+    world.settle().await;
+    let state = world.state("bob.phone").await;
+    assert!(state.rings_left_out && (20..=40).contains(&state.rings.len()), "{} rings", state.rings.len());
 }

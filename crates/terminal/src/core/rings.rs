@@ -46,6 +46,8 @@ pub(crate) struct Rings {
     /// When what is held was sent, by the service's clock; of this life alone: what a life before it left is older than
     /// every question of this one.
     held: BTreeMap<InvitationId, u64>,
+    /// When the service is asked again about what does not ring here (yet), because its last answer left rings out.
+    asks_again_ms: Option<u64>,
     warm: bool,
 }
 
@@ -117,7 +119,7 @@ pub(crate) struct Ended {
 impl Rings {
     pub(crate) fn new(known: impl IntoIterator<Item = Entry>, warm: bool) -> Self {
         let known = known.into_iter().map(|entry| (entry.invitation, entry)).collect();
-        Self { known, live: BTreeMap::new(), held: BTreeMap::new(), warm }
+        Self { known, live: BTreeMap::new(), held: BTreeMap::new(), asks_again_ms: None, warm }
     }
 
     pub(crate) fn ringing(&self) -> Option<InvitationId> {
@@ -130,7 +132,7 @@ impl Rings {
     }
 
     pub(crate) fn deadline_ms(&self, clock: Clock) -> Option<u64> {
-        self.live.values().filter_map(|live| live.deadline_ms(clock)).min()
+        self.live.values().filter_map(|live| live.deadline_ms(clock)).chain(self.asks_again_ms).min()
     }
 
     /// True if it is in doubt, so that the service is to be asked.
@@ -371,7 +373,8 @@ impl Rings {
     pub(crate) fn expire(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links) -> bool {
         let (now, clock) = (turn.now_ms(), turn.clock);
         let due = |live: &&mut Live| live.deadline_ms(clock).is_some_and(|at_ms| at_ms <= now);
-        let (mut ask, mut expired) = (false, Vec::new());
+        let mut ask = self.asks_again_ms.take_if(|at_ms| *at_ms <= now).is_some();
+        let mut expired = Vec::new();
         for live in self.live.values_mut().filter(due) {
             if live.missed_at_ms.is_some() {
                 expired.push(missed(&live.ring));
@@ -409,6 +412,11 @@ impl Rings {
             let expires_at_ms = self.expiry(outcome.invitation, state.now_ms);
             self.miss(turn, outcome, expires_at_ms, None);
         }
+        if state.rings_left_out {
+            self.doubt_unnamed(turn, state);
+            return false;
+        }
+        self.asks_again_ms = None;
         self.end_unconfirmed(turn, links, state, knows_until_ms);
         !self.held.is_empty()
     }
@@ -437,6 +445,18 @@ impl Rings {
         if !answered && !ring.ringing {
             turn.publish(Some(ring.meeting), UpBody::Ringing { invitation: ring.invitation });
         }
+    }
+
+    /// The answer had no room for all that stands: what it does not name is asked about again.
+    fn doubt_unnamed(&mut self, turn: &Turn<'_, '_>, state: &State) {
+        let again_ms = turn.now_ms() + ASK_AGAIN_MS;
+        let unnamed = |id: &InvitationId| state.rings.iter().all(|ring| ring.invitation != *id);
+        for (_, live) in self.live.iter_mut().filter(|(id, _)| unnamed(id)) {
+            live.asks = Asks::At(again_ms);
+            live.missed_at_ms = None;
+        }
+        let waits = |entry: &Entry| entry.is.is_open() && !self.live.contains_key(&entry.invitation);
+        self.asks_again_ms = self.known.values().any(waits).then_some(again_ms);
     }
 
     /// What rang here, or was held, and does not stand any more has ended without our hearing of it.

@@ -155,8 +155,16 @@ impl Line {
 
     async fn answer_to(&mut self, asked: &Up, fill: impl FnOnce(&mut State)) -> PacketId {
         let (user, name) = ("bob".into(), "Bob".into());
-        let mut state =
-            State { now_ms: now_ms(), user, name, rings: vec![], call: None, joinable: vec![], outcomes: vec![] };
+        let mut state = State {
+            now_ms: now_ms(),
+            user,
+            name,
+            rings: vec![],
+            rings_left_out: false,
+            call: None,
+            joinable: vec![],
+            outcomes: vec![],
+        };
         fill(&mut state);
         let down = answer(DownBody::State(Box::new(state)), None, Some(asked.envelope.id));
         self.deliver(&down, false).await

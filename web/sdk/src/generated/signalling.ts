@@ -575,6 +575,10 @@ export interface State {
    */
   rings: Ring[];
   /**
+   * More calls ring than found room: one that is not named may stand. The terminal ends none for that, and asks again.
+   */
+  rings_left_out?: boolean;
+  /**
    * Who the asking device's user is.
    */
   user: UserName;

@@ -84,9 +84,17 @@ export class RingBook {
 
   /** Whether there is an invitation of which this answer neither says that it stands nor can say that it does not. */
   leavesOpen(answer: StateAnswer): boolean {
-    const standing = new Set(answer.state.rings.map((ring) => ring.invitation));
-    const open = (entry: RingEntry) => entry.phase === "ring" && !standing.has(entry.invitation);
-    return [...this.#entries.values()].some((entry) => open(entry) && this.#isNewer(entry, answer));
+    return this.#unnamed(answer.state).some((entry) => this.#isNewer(entry, answer));
+  }
+
+  /** What may stand without being named, where an answer had no room for all. */
+  leftOut(state: State): InvitationId[] {
+    return state.rings_left_out ? this.#unnamed(state).map((entry) => entry.invitation) : [];
+  }
+
+  #unnamed(state: State): RingEntry[] {
+    const standing = new Set(state.rings.map((ring) => ring.invitation));
+    return [...this.#entries.values()].filter((entry) => entry.phase === "ring" && !standing.has(entry.invitation));
   }
 
   declined(invitation: InvitationId): Promise<RingEffect> {

@@ -30,6 +30,7 @@ export class Ringer {
   readonly #clock: ServiceClock;
   readonly #shell: RingerShell;
   readonly #deadlines = new Map<InvitationId, ReturnType<typeof setTimeout>>();
+  #again: ReturnType<typeof setTimeout> | undefined;
 
   constructor(book: RingBook, clock: ServiceClock, shell: RingerShell) {
     this.#book = book;
@@ -51,7 +52,9 @@ export class Ringer {
   /** What the answer leaves open needs one more: it may be held for that. */
   async confirm(answer: StateAnswer): Promise<void> {
     for (const effect of await this.#book.confirm(answer)) this.#show(effect, answer.state.now_ms);
-    if (this.#book.leavesOpen(answer)) this.#shell.refresh();
+    const leftOut = this.#book.leftOut(answer.state);
+    this.#askAgainAbout(leftOut);
+    if (leftOut.length === 0 && this.#book.leavesOpen(answer)) this.#shell.refresh();
   }
 
   async declined(invitation: InvitationId): Promise<void> {
@@ -88,6 +91,14 @@ export class Ringer {
     const left_ms = ring.ring_until_ms - now_ms;
     this.#at(left_ms > 0 ? left_ms : ASK_AGAIN_MS, ring.invitation, () => this.#ask(ring.invitation));
     this.#shell.ring(ring);
+  }
+
+  /** What rings goes on ringing, what is held stays held. */
+  #askAgainAbout(leftOut: readonly InvitationId[]): void {
+    clearTimeout(this.#again);
+    if (leftOut.length > 0) this.#again = setTimeout(() => this.#shell.refresh(), ASK_AGAIN_MS);
+    for (const invitation of leftOut.filter((one) => this.#deadlines.has(one)))
+      this.#at(ASK_AGAIN_MS, invitation, () => this.#ask(invitation));
   }
 
   /** The answer stops the ring, or lets it go on and be asked about again. */

@@ -151,8 +151,11 @@ export function onState(
   const standing = new Set(state.rings.map((ring) => ring.invitation));
   const rings = state.rings.map((ring) => confirmed(known.get(ring.invitation), ring, state.now_ms));
   const outcomes = new Map(state.outcomes.map((outcome) => [outcome.invitation, outcome]));
+  // An answer that had no room for all says nothing of what it does not name.
+  const isSaid = (entry: RingEntry) => !state.rings_left_out || outcomes.has(entry.invitation);
+  const isOver = (entry: RingEntry) => !isNewer(entry) && isSaid(entry);
   const over = [...known.values()]
-    .filter((entry) => entry.phase === "ring" && !standing.has(entry.invitation) && !isNewer(entry))
+    .filter((entry) => entry.phase === "ring" && !standing.has(entry.invitation) && isOver(entry))
     .map((entry) => overByState(entry, outcomes.get(entry.invitation), state));
   return [...rings, ...over];
 }

@@ -178,7 +178,16 @@ export class Names {
     });
     const now = now_ms - number(step, "read_ago_ms", 0);
     const call = step.call ? this.#standing(step.call as Step) : null;
-    return { now_ms: now, user: this.#me, name: this.#me, rings, call, joinable, outcomes };
+    return {
+      now_ms: now,
+      user: this.#me,
+      name: this.#me,
+      rings,
+      rings_left_out: step.left_out === true,
+      call,
+      joinable,
+      outcomes,
+    };
   }
 
   #standing(call: Step): Step {

@@ -168,6 +168,7 @@ impl World {
             user: "bob".into(),
             name: "Bob".into(),
             rings: rings.collect(),
+            rings_left_out: false,
             call: None,
             joinable: vec![],
             outcomes: outcomes.collect(),

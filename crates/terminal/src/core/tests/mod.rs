@@ -124,7 +124,16 @@ impl Device {
     fn state(&mut self, rings: Vec<Ring>, call: Option<StandingCall>, outcomes: Vec<Outcome>) -> &mut Self {
         let asked = self.core.asked.as_ref().unwrap().request;
         let now_ms = self.service_ms();
-        let state = State { now_ms, user: "bob".into(), name: "Bob".into(), rings, call, joinable: vec![], outcomes };
+        let state = State {
+            now_ms,
+            user: "bob".into(),
+            name: "Bob".into(),
+            rings,
+            rings_left_out: false,
+            call,
+            joinable: vec![],
+            outcomes,
+        };
         self.now_ms += 1;
         self.receive(DownBody::State(Box::new(state)), false, Some(asked))
     }
@@ -359,6 +368,7 @@ fn a_repeat_that_is_newer_than_the_answer_waits_for_another_answer() {
         user: "bob".into(),
         name: "Bob".into(),
         rings: vec![],
+        rings_left_out: false,
         call: None,
         joinable: vec![],
         outcomes: vec![],
@@ -394,6 +404,7 @@ fn a_state_answer_says_nothing_about_an_invitation_that_was_sent_after_it() {
         user: "bob".into(),
         name: "Bob".into(),
         rings: vec![],
+        rings_left_out: false,
         call: None,
         joinable: vec![],
         outcomes: vec![],

@@ -218,7 +218,8 @@ impl Names {
             _ => Value::Null,
         };
         Ok(json!({
-            "now_ms": read_ms, "user": self.me, "name": self.me, "rings": rings, "call": call, "joinable": joinable,
+            "now_ms": read_ms, "user": self.me, "name": self.me, "rings": rings, "rings_left_out": step.get("left_out") == Some(&json!(true)),
+            "call": call, "joinable": joinable,
             "outcomes": outcomes,
         }))
     }
