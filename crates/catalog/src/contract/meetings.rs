@@ -341,6 +341,11 @@ pub async fn a_meeting_that_is_set_aside_is_found_no_more_and_kept(store: &impl 
     assert_eq!(catalog.next_timer().await.unwrap(), None);
     catalog.commit(commit(engaging(3, None, &["ann"]))).await.unwrap();
     assert_eq!(catalog.commit(commit(change(1, None))).await, Err(CommitError::Conflict), "its id stays taken");
+    let late = MeetingChange { timers: vec![timer(1, "ring", 5)], ..engaging(1, Some(1), &["bea"]) };
+    assert_eq!(catalog.commit(commit(late)).await, Err(CommitError::Conflict), "it binds nobody anew");
+    let answer = MeetingCommit { read: Some(MeetingRead { id: id(1), revision: 1 }), ..Default::default() };
+    assert_eq!(catalog.commit(answer).await, Err(CommitError::Conflict));
+    assert_eq!(catalog.next_timer().await.unwrap(), None);
     catalog.prune(u64::MAX / 4).await.unwrap();
     assert_eq!(catalog.set_aside().await.unwrap(), SetAside { meetings: 1, messages: 0 });
 }

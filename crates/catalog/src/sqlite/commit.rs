@@ -49,7 +49,7 @@ async fn remember_handled(conn: &mut SqliteConnection, handled: &Handled) -> Don
 }
 
 async fn expect_revision(conn: &mut SqliteConnection, read: &MeetingRead) -> Done {
-    let now: Option<i64> = query_scalar("SELECT revision FROM meetings WHERE id = $1")
+    let now: Option<i64> = query_scalar("SELECT revision FROM meetings WHERE id = $1 AND set_aside IS NULL")
         .bind(read.id.to_string())
         .fetch_optional(conn)
         .await?;
@@ -87,7 +87,10 @@ async fn put_document(conn: &mut SqliteConnection, change: &MeetingChange) -> Do
             "INSERT INTO meetings (id, document, ended, revision) VALUES ($1, $2, $3, $4 + 1) \
              ON CONFLICT (id) DO NOTHING"
         }
-        Some(_) => "UPDATE meetings SET document = $2, ended = $3, revision = $4 + 1 WHERE id = $1 AND revision = $4",
+        Some(_) => {
+            "UPDATE meetings SET document = $2, ended = $3, revision = $4 + 1 \
+             WHERE id = $1 AND revision = $4 AND set_aside IS NULL"
+        }
     };
     let done = query(sql)
         .bind(change.id.to_string())
