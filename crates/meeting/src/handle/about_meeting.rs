@@ -69,7 +69,15 @@ impl Asked<'_> {
         let id = self.meeting();
         let step = self.shared.machine(|context| Meeting::cancel_early(id, actor.clone(), context));
         let created_by = Some((actor.user.0.clone(), clock::now_ms()));
-        self.shared.store(None, step, Extra { created_by, ..self.extra() }).await.map(drop)
+        match self.shared.store(None, step, Extra { created_by, ..self.extra() }).await {
+            Err(Undecided::Commit(CommitError::Conflict)) if self.is_set_aside().await? => self.refuse_unknown().await,
+            done => done.map(drop),
+        }
+    }
+
+    /// The id is in use, and there is no such meeting: it could not be read.
+    pub(super) async fn is_set_aside(&self) -> Result<bool, Undecided> {
+        Ok(self.shared.known(self.meeting().0).await?.is_none())
     }
 
     async fn end_spent(&self, actor: &Actor) -> Result<(), Undecided> {

@@ -99,7 +99,12 @@ impl Asked<'_> {
         if opens && done.is_err() && !self.lives(id).await? {
             reconciler.close_early(id).await;
         }
-        done.map(drop)
+        match done {
+            Err(Undecided::Commit(CommitError::Conflict)) if existing.is_none() && self.is_set_aside().await? => {
+                self.refuse(refusal(RefusalCode::Taken, "this meeting id is in use: make a new one (UUIDv7)")).await
+            }
+            done => done.map(drop),
+        }
     }
 
     /// Whether somebody needs the channel, whoever made the meeting.

@@ -3,7 +3,7 @@
 use crate::world::{World, client_id, now_ms, until};
 use catalog::{Catalog as _, MeetingChange, MeetingCommit, NewOutboxRow, SetAside};
 use signalling::topics::{MEETING_DOWN, RING_DOWN, property};
-use signalling::{MeetingId, UpBody};
+use signalling::{DownBody, Media, MeetingId, RefusalCode, UpBody};
 
 impl World {
     /// What stands in the catalog for the meeting is no document any more.
@@ -51,6 +51,22 @@ async fn a_meeting_that_becomes_unreadable_ends_for_all_who_were_in() {
     world.until_closed(meeting).await;
     world.until_set_aside(1, 0).await;
     world.in_call().await;
+}
+
+#[tokio::test]
+async fn who_leaves_or_creates_a_meeting_that_is_set_aside_gets_an_answer() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    world.spoil(meeting).await;
+    assert!(world.state("bob.phone").await.call.is_none());
+    for request in [UpBody::Leave {}, UpBody::Cancel { callee: None }] {
+        world.ask("bob.phone", meeting, request).await;
+        let answer = world.find("bob.phone", "refused").await;
+        assert!(matches!(answer.body, DownBody::Refused { code: RefusalCode::NotAllowed, .. }), "{answer:?}");
+    }
+    world.ask("bob.phone", meeting, UpBody::Create { callees: Vec::new(), media: Media::Audio, title: None }).await;
+    let answer = world.find("bob.phone", "refused").await;
+    assert!(matches!(answer.body, DownBody::Refused { code: RefusalCode::Taken, .. }), "{answer:?}");
 }
 
 #[tokio::test]
