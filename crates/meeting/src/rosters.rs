@@ -7,7 +7,7 @@
 
 use signalling::meeting::{Meeting, Outgoing, RosterHistory};
 use signalling::{ClientId, DownBody, MeetingId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -16,6 +16,9 @@ use uuid::Uuid;
 
 /// A member is told of changes at most once in this time.
 pub(crate) const EVERY: Duration = Duration::from_millis(200);
+
+/// Meetings that ended last: what was stored before the end may come here after it.
+const OVER_MAX: usize = 1_024;
 
 /// One entry per living meeting, so its size is bounded by theirs.
 #[derive(Default)]
@@ -30,6 +33,8 @@ struct Book {
     entries: HashMap<Uuid, Entry>,
     /// Meetings in which somebody may have to be told something.
     stirred: BTreeSet<Uuid>,
+    /// At most [`OVER_MAX`], the newest last.
+    over: VecDeque<Uuid>,
 }
 
 struct Entry {
@@ -93,8 +98,9 @@ impl Book {
     fn take(&mut self, meeting: &Meeting, told: &[ClientId], now: Instant) {
         let id = meeting.id.0;
         if meeting.is_over() {
-            self.entries.remove(&id);
-            self.stirred.remove(&id);
+            return self.end(id);
+        }
+        if self.over.contains(&id) {
             return;
         }
         let fresh = || Entry { history: RosterHistory::new(meeting), members: HashMap::new() };
@@ -107,6 +113,16 @@ impl Book {
             entry.tell(client, meeting.rev, now);
         }
         self.stirred.insert(id);
+    }
+
+    fn end(&mut self, id: Uuid) {
+        self.entries.remove(&id);
+        self.stirred.remove(&id);
+        if !self.over.contains(&id) {
+            self.over.push_back(id);
+        }
+        let excess = self.over.len().saturating_sub(OVER_MAX);
+        self.over.drain(..excess);
     }
 
     fn change_for(&self, after: &Meeting, client: &ClientId) -> Option<DownBody> {
@@ -190,4 +206,26 @@ impl Told {
 fn missing(history: &RosterHistory, base: Option<u64>) -> DownBody {
     let change = base.and_then(|base| history.since(base));
     change.map_or_else(|| DownBody::Roster(history.roster().clone()), DownBody::RosterChanged)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+
+    fn meeting(rev: u64, end: &str) -> Meeting {
+        let id = Uuid::from_u128(1);
+        let head = format!(r#"{{"v":2,"id":"{id}","rev":{rev},"host":"u","media":"audio","ends_below":1{end}}}"#);
+        Meeting::from_rows(&head, []).unwrap().0
+    }
+
+    #[test]
+    fn what_was_stored_before_the_end_and_comes_after_it_makes_no_entry() {
+        let rosters = Rosters::default();
+        rosters.take(&meeting(1, ""), &[]);
+        rosters.take(&meeting(3, r#","end":{"reason":"left","at_ms":1}"#), &[]);
+        rosters.take(&meeting(2, ""), &[]);
+        assert!(rosters.with(|book| book.entries.is_empty() && book.stirred.is_empty()));
+    }
 }
