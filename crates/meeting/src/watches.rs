@@ -49,6 +49,8 @@ struct Watcher {
 
 struct Watched {
     now: Contact,
+    /// What counts: of an absence that does not count yet, what was before it.
+    shown: Contact,
     watchers: HashSet<WatcherId>,
     /// Not there, which does not count before then.
     absent_at_ms: Option<u64>,
@@ -103,12 +105,12 @@ impl Watches {
                 watched.absent_at_ms = Some(now_ms + ABSENT_MS);
                 self.absences.insert((now_ms + ABSENT_MS, id));
             }
-            (true, Some(at_ms)) if at_ms <= now_ms => self.make_news(id),
+            (true, Some(at_ms)) if at_ms <= now_ms => self.show(id),
             (true, Some(_)) => {}
             (false, absent_at_ms) => {
                 watched.absent_at_ms = None;
                 absent_at_ms.map(|at_ms| self.absences.remove(&(at_ms, id)));
-                self.make_news(id);
+                self.show(id);
             }
         }
     }
@@ -117,7 +119,7 @@ impl Watches {
     pub(crate) fn pass(&mut self, now_ms: u64) {
         while let Some((at_ms, id)) = self.absences.first().copied().filter(|(at_ms, _)| *at_ms <= now_ms) {
             self.absences.remove(&(at_ms, id));
-            self.make_news(id);
+            self.show(id);
         }
         while let Some((_, id)) = self.ends.first().copied().filter(|(until_ms, _)| *until_ms <= now_ms) {
             self.drop_watcher(id);
@@ -149,20 +151,21 @@ impl Watches {
         let mut contacts = Vec::new();
         for user in std::mem::take(&mut watcher.news) {
             let Some(watched) = self.users.get(&user) else { continue };
-            watcher.told.insert(user, watched.now.presence);
-            contacts.push(watched.now.clone());
+            watcher.told.insert(user, watched.shown.presence);
+            contacts.push(watched.shown.clone());
         }
         watcher.sending = !contacts.is_empty();
         contacts.sort_by(|one, other| one.user.cmp(&other.user));
         watcher.sending.then(|| (watcher.client.clone(), contacts))
     }
 
-    /// For those who were told otherwise. Whoever was told the same needs nothing any more.
-    fn make_news(&mut self, user: UserId) {
-        let Some(watched) = self.users.get(&user) else { return };
+    /// What is now counts: news for those who were told otherwise. Whoever was told the same needs nothing any more.
+    fn show(&mut self, user: UserId) {
+        let Some(watched) = self.users.get_mut(&user) else { return };
+        watched.shown = watched.now.clone();
         for id in &watched.watchers {
             let Some(watcher) = self.watchers.get_mut(id) else { continue };
-            if watcher.told.get(&user) == Some(&watched.now.presence) {
+            if watcher.told.get(&user) == Some(&watched.shown.presence) {
                 watcher.news.remove(&user);
             } else {
                 watcher.news.insert(user);
@@ -212,7 +215,7 @@ impl Watches {
         let id = self.new_id();
         // Whoever is away by the answer was away before it.
         let absent_at_ms = (contact.presence == Presence::Offline).then_some(0);
-        let watched = Watched { now: contact.clone(), watchers: HashSet::new(), absent_at_ms };
+        let watched = Watched { now: contact.clone(), shown: contact.clone(), watchers: HashSet::new(), absent_at_ms };
         self.users.insert(id, watched);
         self.user_by_name.insert(contact.user.0.clone(), id);
         id
@@ -293,6 +296,17 @@ mod tests {
         assert_eq!(second(&mut watches), [(client(0), vec![contact("ann", Offline)])]);
         watches.is_now(contact("ann", Offline), 5_000);
         watches.pass(60_000);
+        assert_eq!(second(&mut watches), []);
+    }
+
+    #[test]
+    fn news_that_wait_for_their_turn_do_not_tell_an_absence_before_it_counts() {
+        let mut watches = watching(&[("ann", InCall)]);
+        watches.is_now(contact("ann", Online), 1_000);
+        watches.is_now(contact("ann", Offline), 1_100);
+        watches.pass(1_200);
+        assert_eq!(second(&mut watches), [(client(0), vec![contact("ann", Online)])]);
+        watches.is_now(contact("ann", Online), 2_000);
         assert_eq!(second(&mut watches), []);
     }
 
