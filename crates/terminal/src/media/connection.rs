@@ -309,7 +309,7 @@ impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
         (self.sink)(MediaEvent::Report(self.peer.report(Instant::now())));
         self.peer.close(Instant::now());
         self.send().await;
-        if let Some(Err(error)) = self.recorder.take().map(Recorder::finish) {
+        if let Some(Err(error)) = self.recorder.take().map(|recorder| recorder.finish(&self.senders)) {
             tracing::warn!(%error, "a recording was not completed");
         }
         end.map(MediaEvent::Lost)

@@ -49,25 +49,28 @@ impl Recorder {
         }
     }
 
-    /// Completes the files.
+    /// Completes the files. A sender whose name came after its first frame gives its file its name now.
     ///
     /// # Errors
     /// Those of the files.
-    pub fn finish(self) -> Result<(), FileError> {
-        self.file_by_source.into_values().try_for_each(Recording::finish)
+    pub fn finish(self, senders: &Senders) -> Result<(), FileError> {
+        for (key, recording) in self.file_by_source {
+            recording.finish()?;
+            let unnamed = path(&self.folder, key, &Senders::default());
+            if senders.user_by_participation.contains_key(&key.0) && unnamed.exists() {
+                std::fs::rename(unnamed, path(&self.folder, key, senders))?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Recording {
     fn create(folder: &Path, key: SourceKey, senders: &Senders, first: &WholeFrame) -> Result<Self, FileError> {
-        let (participation, source) = key;
-        let user = senders.user_by_participation.get(&participation);
-        let who = user.map_or_else(|| participation.to_string(), |user| user.to_string());
-        let path = |what: &str| folder.join(format!("{who}-{what}"));
-        Ok(match source {
-            Source::Microphone => Self::Speech(ogg::Writer::new(File::create(path("microphone.ogg"))?, 1)?),
-            Source::Camera => Self::pictures(File::create(path("camera.ivf"))?, first)?,
-            Source::Screen => Self::pictures(File::create(path("screen.ivf"))?, first)?,
+        let file = File::create(path(folder, key, senders))?;
+        Ok(match key.1 {
+            Source::Microphone => Self::Speech(ogg::Writer::new(file, 1)?),
+            Source::Camera | Source::Screen => Self::pictures(file, first)?,
         })
     }
 
@@ -90,6 +93,18 @@ impl Recording {
             Self::Speech(file) => file.finish().map(drop),
         }
     }
+}
+
+/// By the participation as long as its user is not known.
+fn path(folder: &Path, (participation, source): SourceKey, senders: &Senders) -> PathBuf {
+    let user = senders.user_by_participation.get(&participation);
+    let who = user.map_or_else(|| participation.to_string(), |user| user.to_string());
+    let what = match source {
+        Source::Microphone => "microphone.ogg",
+        Source::Camera => "camera.ivf",
+        Source::Screen => "screen.ivf",
+    };
+    folder.join(format!("{who}-{what}"))
 }
 
 /// Width and height of a key frame (RFC 6386 §9.1).
@@ -120,7 +135,7 @@ mod tests {
                 recorder.record(&Received { source: (bob, source), frame, first: None }, &senders).unwrap();
             }
         }
-        recorder.finish().unwrap();
+        recorder.finish(&senders).unwrap();
         let (format, pictures) =
             ivf::read(&std::fs::read(folder.path().join("calls/bob-camera.ivf")).unwrap()).unwrap();
         assert_eq!((format.width, format.height), (320, 180));
@@ -129,5 +144,20 @@ mod tests {
         let speech = ogg::read(&std::fs::read(folder.path().join("calls/bob-microphone.ogg")).unwrap()).unwrap();
         assert!(speech.iter().zip(&clip.speech).all(|(read, sent)| read[..] == sent.data[..]));
         assert_eq!(speech.len(), 20);
+    }
+
+    #[test]
+    fn a_recording_that_began_before_its_sender_had_a_name_has_it_in_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let bob = ParticipationId(Uuid::from_u128(7));
+        let mut senders = Senders::default();
+        let picture = &Clip::built_in("bob").unwrap().pictures[0];
+        let frame = WholeFrame { rtp_time: 500, key: picture.key, data: picture.data.to_vec() };
+        let mut recorder = Recorder::new(folder.path().to_owned()).unwrap();
+        recorder.record(&Received { source: (bob, Source::Camera), frame, first: None }, &senders).unwrap();
+        senders.user_by_participation.insert(bob, "bob".into());
+        recorder.finish(&senders).unwrap();
+        let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(files, ["bob-camera.ivf"]);
     }
 }
