@@ -57,7 +57,7 @@ impl Asked<'_> {
     /// Living meetings to which the sender may come back, the newest first.
     async fn joinable(&self, actor: &Actor, ties: &[Engagement]) -> Result<Vec<Joinable>, Undecided> {
         let mut found = Vec::new();
-        for tie in ties.iter().filter(|tie| tie.kind == Tie::Left).take(Config::LEFT_MAX) {
+        for tie in ties.iter().rev().filter(|tie| tie.kind == Tie::Left).take(Config::LEFT_MAX) {
             let Some(known) = self.shared.known(tie.meeting).await? else { continue };
             let left_at_ms = known.meeting.former(&actor.user).map(|former| former.left_at_ms);
             found.extend(known.meeting.joinable(&actor.user).map(|joinable| (left_at_ms, joinable)));

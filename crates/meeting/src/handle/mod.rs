@@ -24,10 +24,7 @@ pub(crate) async fn handle(shared: &Shared, message: &Message) -> Result<(), Und
         Ok(up) => Asked { shared, sender, up: &up }.handle().await,
         Err(unreadable) => refuse_unreadable(shared, &sender, unreadable).await,
     };
-    match done {
-        Err(Undecided::Commit(CommitError::AlreadyHandled)) => Ok(()),
-        done => done,
-    }
+    or_handled_before(done)
 }
 
 async fn refuse_unreadable(shared: &Shared, sender: &Sender, unreadable: Unreadable) -> Result<(), Undecided> {
@@ -42,7 +39,16 @@ pub(crate) async fn refuse_limit(shared: &Shared, message: &Message, words: Stri
     let Some(sender) = request::sender(message) else { return Ok(()) };
     let envelope = request::parse(&message.body, &shared.config).ok().map(|up| up.envelope);
     let (id, meeting) = envelope.map_or((None, None), |envelope| (Some(envelope.id), envelope.meeting));
-    refuse_unreadable(shared, &sender, Unreadable { id, meeting, refusal: refusal(RefusalCode::Limit, words) }).await
+    let unreadable = Unreadable { id, meeting, refusal: refusal(RefusalCode::Limit, words) };
+    or_handled_before(refuse_unreadable(shared, &sender, unreadable).await)
+}
+
+/// A request that comes again has its answer.
+fn or_handled_before(done: Result<(), Undecided>) -> Result<(), Undecided> {
+    match done {
+        Err(Undecided::Commit(CommitError::AlreadyHandled)) => Ok(()),
+        done => done,
+    }
 }
 
 fn handled(shared: &Shared, signal: SignalId, expires_at_ms: u64) -> Handled {
