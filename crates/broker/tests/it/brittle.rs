@@ -1,5 +1,6 @@
 //! A queue that panics where a test says, to see that the death of a task is noticed.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,10 +25,14 @@ pub(crate) enum Call {
 /// The call that panics from now on.
 pub(crate) type Breaks = Arc<Mutex<Option<Call>>>;
 
+/// Topics of which somebody has begun to receive; once begun, the next message is taken also when the call breaks.
+pub(crate) type Receiving = Arc<Mutex<BTreeSet<String>>>;
+
 /// The real engine, until it breaks.
 pub(crate) struct Brittle {
     pub(crate) engine: Engine,
     pub(crate) breaks: Breaks,
+    pub(crate) receiving: Receiving,
 }
 
 impl Brittle {
@@ -48,7 +53,9 @@ impl Queue for Brittle {
     }
 
     fn receive(&self, request: ReceiveRequest) -> BoxFuture<'_, Result<Vec<Delivery>, ReceiveError>> {
-        self.enter(Call::Receive).receive(request)
+        let engine = self.enter(Call::Receive);
+        self.receiving.lock().unwrap().insert(request.topic.to_string());
+        engine.receive(request)
     }
 
     fn ack(&self, receipt: Receipt) -> BoxFuture<'_, Result<(), AckError>> {

@@ -256,7 +256,8 @@ fn what_is_in_the_queue_goes_on_to_its_receiver_while_the_disk_is_full() {
     let mut world = World::new();
     let ring = [("mqttSecondTopic", format!("/p2p/{BOB}/invitation"))];
     let ring = ring.each_ref().map(|(name, value)| (*name, value.as_str()));
-    // The pump takes one more message and ends, so that the next one stays in the queue.
+    // The pump, which waits for it, takes one more message and ends, so that the next one stays in the queue.
+    world.until("the pump waits", |_| world.receiving.lock().unwrap().contains("ring-down"));
     *world.breaks.lock().unwrap() = Some(brittle::Call::Receive);
     world.send("ring-down", &ring, "first");
     world.until("the pump has ended", |stats| stats.stored == 1 && !world.fatal.lock().unwrap().is_empty());

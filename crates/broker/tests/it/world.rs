@@ -17,7 +17,7 @@ use queue::{
 use rustls::ServerConfig;
 use tokio::runtime::Runtime;
 
-use crate::brittle::{Breaks, Brittle};
+use crate::brittle::{Breaks, Brittle, Receiving};
 use crate::terminal::{Profile, Terminal};
 
 pub(crate) const ALICE: &str = "GID_dev@@@alice-1";
@@ -36,6 +36,7 @@ pub(crate) struct World {
     /// The queue is treated as one that lives elsewhere.
     pub(crate) queue_is_remote: bool,
     pub(crate) breaks: Breaks,
+    pub(crate) receiving: Receiving,
     fault: Fault,
     is_seeded: bool,
     pub(crate) runtime: Runtime,
@@ -64,6 +65,7 @@ impl World {
             tls: None,
             queue_is_remote: false,
             breaks: Breaks::default(),
+            receiving: Receiving::default(),
             fault: Fault::None,
             is_seeded: false,
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
@@ -126,6 +128,7 @@ impl World {
         let (path, tls, limits) = (self.folder.path().join("catalog.sqlite"), self.tls.clone(), self.limits.clone());
         let (deps_log, deps_engine) = (log.clone(), engine.clone());
         let (queue_is_remote, breaks) = (self.queue_is_remote, self.breaks.clone());
+        let receiving = Arc::clone(&self.receiving);
         let is_seeded = std::mem::replace(&mut self.is_seeded, true);
         let broker = handle.block_on(async move {
             let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(path).await.unwrap());
@@ -143,7 +146,7 @@ impl World {
             let deps = Deps {
                 log: deps_log,
                 recovery,
-                queue: Arc::new(Brittle { engine: deps_engine.clone(), breaks }),
+                queue: Arc::new(Brittle { engine: deps_engine.clone(), breaks, receiving }),
                 embedded: Some(deps_engine).filter(|_| !queue_is_remote),
                 access,
                 devices: DeviceDirectory::start(catalog, &runtime),
