@@ -227,7 +227,9 @@ fn a_terminal_that_acknowledges_no_invitation_before_its_answer_gets_the_answer(
             assert_eq!(held[0].payload, "0", "{count}: rings come first all the same");
             if answer == "second" {
                 held.iter().for_each(|received| bob.ack(received));
-                let rest: Vec<_> = (held.len()..count).map(|number| number.to_string()).collect();
+                // The first answer comes again if its acknowledgement did not get through.
+                let rings = held.iter().filter(|received| received.payload != "first").count();
+                let rest: Vec<_> = (rings..count).map(|number| number.to_string()).collect();
                 assert_eq!(bob.receive_payloads(rest.len()), rest);
             }
         }
