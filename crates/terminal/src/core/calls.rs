@@ -48,6 +48,9 @@ struct Call {
     me: Option<UserName>,
     /// A change of the roster was missed: when to ask for it whole again.
     roster_asked_at_ms: Option<u64>,
+    /// Of the latest change that could not be followed, and of that when the roster was asked for.
+    missed_rev: u64,
+    asked_rev: u64,
     /// The create, or the join, that makes this call.
     request: Option<SignalId>,
     /// It has changed since the last state request: the answer to that one says nothing about it.
@@ -81,6 +84,8 @@ impl Call {
             roster: Roster::default(),
             me: None,
             roster_asked_at_ms: None,
+            missed_rev: 0,
+            asked_rev: 0,
             request: None,
             newer: true,
             rejoin: None,
@@ -91,6 +96,16 @@ impl Call {
     fn ask_roster(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId) {
         turn.publish(Some(meeting), UpBody::Roster {});
         self.roster_asked_at_ms = Some(turn.now_ms() + ROSTER_RETRY_MS);
+        self.asked_rev = self.missed_rev;
+    }
+
+    /// A roster of `rev` has come. One that was read before a change that has been missed since is asked for once more.
+    fn follow_up(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId, rev: u64) {
+        if self.missed_rev <= rev {
+            self.roster_asked_at_ms = None;
+        } else if self.asked_rev < self.missed_rev {
+            self.ask_roster(turn, meeting);
+        }
     }
 
     fn is_beginning(&self) -> bool {
@@ -257,8 +272,8 @@ impl Calls {
             links.join(turn, meeting, join, call.muted, &roster);
         }
         if roster.rev >= call.roster.rev {
+            call.follow_up(turn, meeting, roster.rev);
             call.roster = roster;
-            call.roster_asked_at_ms = None;
         }
         if !rejoined {
             say_what_is_off(turn, meeting, call.muted);
@@ -267,7 +282,7 @@ impl Calls {
 
     pub(crate) fn handle_roster(&mut self, turn: &mut Turn<'_, '_>, links: &Links, meeting: MeetingId, roster: Roster) {
         let Some(call) = self.by_meeting.get_mut(&meeting).filter(|call| call.roster.rev <= roster.rev) else { return };
-        call.roster_asked_at_ms = None;
+        call.follow_up(turn, meeting, roster.rev);
         if call.roster != roster {
             call.roster = roster.clone();
             links.name_senders(turn, meeting, &roster);
@@ -285,6 +300,9 @@ impl Calls {
     ) {
         let Some(call) = self.by_meeting.get_mut(&meeting).filter(|call| call.roster.rev < change.rev) else { return };
         if call.roster.rev < change.base {
+            if call.phase == Phase::In {
+                call.missed_rev = change.rev.max(call.missed_rev);
+            }
             if call.phase == Phase::In && call.roster_asked_at_ms.is_none() {
                 call.ask_roster(turn, meeting);
             }

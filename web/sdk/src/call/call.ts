@@ -63,6 +63,8 @@ export class Call extends Emitter<CallEvents> {
   #answering = false;
   /** The roster is being asked for, since a change of it was missed. */
   #catchingUp = false;
+  /** Of the latest change that could not be followed. */
+  #missed_rev = 0;
   /** Resolves when the service has heard that this call was left. */
   #left: Promise<void> | undefined;
   #leftIsHeard = () => {};
@@ -303,14 +305,16 @@ export class Call extends Emitter<CallEvents> {
     this.apply({ type: "local_unanswered" });
   }
 
-  /** Asks for the whole roster until it covers what was missed. */
-  async #catchUp(missed: RosterChange): Promise<void> {
+  /** Asks for the whole roster until an answer covers what was missed, also while it was asked for. */
+  async #catchUp({ rev }: RosterChange): Promise<void> {
+    this.#missed_rev = Math.max(rev, this.#missed_rev);
     if (this.#catchingUp) return;
     this.#catchingUp = true;
-    while (this.#state.phase !== "ended" && isGap(this.#state, missed)) {
+    while (this.#state.phase !== "ended" && this.#state.roster.rev < this.#missed_rev) {
+      const asked_rev = this.#missed_rev;
       try {
         this.apply({ type: "local_roster", roster: await this.#services.roster(this.#state.meeting) });
-        break;
+        if (asked_rev === this.#missed_rev) break;
       } catch (error) {
         if (!(error instanceof ConvokeError)) throw error;
         if (error.category === "refused") break;
