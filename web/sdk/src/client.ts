@@ -63,7 +63,7 @@ export interface ClientEvents {
   contacts: readonly Contact[] | undefined;
 }
 
-/** The first state request of a connection is repeated until it is answered, after this pause. */
+/** A state request is repeated until it is answered, after this pause. */
 const STATE_RETRY_MS = 2_000;
 /** A call on another device ends without a word to this one, so it is asked for this often while it stands. */
 const ELSEWHERE_EVERY_MS = 5_000;
@@ -96,11 +96,13 @@ export class Client extends Emitter<ClientEvents> {
   #identity: { user: UserName; name: string } | undefined;
   #elsewhere: ReturnType<typeof setTimeout> | undefined;
   #joinableAgain: ReturnType<typeof setTimeout> | undefined;
-  /** Counts connections: only the last one goes on asking. */
+  /** Counts connections: the time of an answer to another one says nothing. */
   #connections = 0;
   /** The state question of this connection that has no answer yet. */
   #question: Promise<boolean> | undefined;
   #asked: Asked | undefined;
+  /** What is held, and what is to be polled, waits for an answer. */
+  #askedAgain: ReturnType<typeof setTimeout> | undefined;
   #watching = false;
   #clockwork: ReturnType<typeof setInterval> | undefined;
 
@@ -261,7 +263,7 @@ export class Client extends Emitter<ClientEvents> {
   #linkChanged(state: LinkState): void {
     this.#question = undefined;
     this.#contacts.signalling(state.is === "up");
-    if (state.is === "up") void this.#online();
+    if (state.is === "up") this.#online();
     else this.#outbox.interrupted();
     if (state.is === "taken_over") this.#calls.takenOver();
     this.#calls.signalling(state.is === "up" ? "up" : "down");
@@ -284,15 +286,11 @@ export class Client extends Emitter<ClientEvents> {
     }
   }
 
-  async #online(): Promise<void> {
+  #online(): void {
     this.#clock.doubt();
     void this.#outbox.flush();
     this.#connections += 1;
-    const connection = this.#connections;
-    while (!(await this.#refresh())) {
-      await new Promise((resolve) => setTimeout(resolve, STATE_RETRY_MS));
-      if (connection !== this.#connections || this.#link.state.is !== "up") return;
-    }
+    void this.#refresh();
   }
 
   /** Asks for everything that stands, unless that has just been asked; false if no answer came. */
@@ -303,6 +301,7 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   async #ask(): Promise<boolean> {
+    clearTimeout(this.#askedAgain);
     const connection = this.#connections;
     const asked = this.#clock.ask();
     const known = this.#ringer?.known ?? 0;
@@ -310,7 +309,10 @@ export class Client extends Emitter<ClientEvents> {
     const answer = await this.#requests.ask({ type: "state" }).catch(ignoreKnown);
     // What is asked from now on may be more than this answer knows.
     if (this.#asked === asked) this.#question = undefined;
-    if (answer?.type !== "state") return false;
+    if (answer?.type !== "state") {
+      if (this.#asked === asked) this.#askedAgain = setTimeout(() => void this.#refresh(), STATE_RETRY_MS);
+      return false;
+    }
     const took_ms =
       connection === this.#connections ? this.#clock.learn(answer.now_ms, asked) : this.#clock.since(asked);
     await this.#apply({ state: answer, took_ms, known }, asked.at_ms);
