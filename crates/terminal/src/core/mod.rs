@@ -39,7 +39,7 @@ use clock::Clock;
 use heard::Heard;
 use links::Links;
 use requests::Requests;
-use rings::Rings;
+use rings::{Knows, Rings};
 use signalling::{Down, DownBody, Envelope, InvitationId, MeetingId, RefusalCode, SignalId, State, Track, UpBody};
 use turn::Turn;
 use watch::Watch;
@@ -66,6 +66,8 @@ pub struct Core {
 struct Asked {
     request: SignalId,
     at_ms: u64,
+    /// Invitations that had come.
+    came: u64,
 }
 
 impl Core {
@@ -173,7 +175,7 @@ impl Core {
     }
 
     fn note_asked(&mut self, turn: &Turn<'_, '_>, request: SignalId) {
-        self.asked = Some(Asked { request, at_ms: turn.now_ms() });
+        self.asked = Some(Asked { request, at_ms: turn.now_ms(), came: self.rings.came() });
         self.calls.handle_asked();
     }
 
@@ -382,8 +384,9 @@ impl Core {
             self.rings.handle_admitted(turn, here.meeting);
         }
         // What the service sent after the question may be missing in the answer.
-        let knows_until_ms = state.now_ms.saturating_sub(turn.now_ms().saturating_sub(asked.at_ms));
-        let unclear = self.rings.handle_state(turn, &mut self.links, &state, knows_until_ms);
+        let until_ms = state.now_ms.saturating_sub(turn.now_ms().saturating_sub(asked.at_ms));
+        let knows = Knows { until_ms, came: asked.came };
+        let unclear = self.rings.handle_state(turn, &mut self.links, &state, knows);
         self.calls.handle_state(turn, &mut self.links, &state);
         turn.tell(Event::State(Box::new(state)));
         if !std::mem::replace(&mut self.synchronised, true) {

@@ -43,19 +43,43 @@ const ACCEPT_PATIENCE_MS: u64 = 3_000;
 pub(crate) struct Rings {
     known: BTreeMap<InvitationId, Entry>,
     live: BTreeMap<InvitationId, Live>,
-    /// When what is held was sent, by the service's clock; of this life alone: what a life before it left is older than
-    /// every question of this one.
-    held: BTreeMap<InvitationId, u64>,
+    /// How what is held came; of this life alone: what a life before it left is older than every question of this one.
+    held: BTreeMap<InvitationId, Came>,
+    /// Invitations that have come in this life.
+    came: u64,
     /// When the service is asked again about what does not ring here (yet), because its last answer left rings out.
     asks_again_ms: Option<u64>,
     warm: bool,
 }
 
+/// How an invitation came: whether an answer knows it cannot be told by the service's clock alone, which may be set.
+#[derive(Clone, Copy)]
+struct Came {
+    /// By the service's clock.
+    sent_at_ms: u64,
+    /// How many had come then; 0 if it is known by the state.
+    number: u64,
+}
+
+/// What a state answer knows.
+#[derive(Clone, Copy)]
+pub(crate) struct Knows {
+    /// What was sent before, by the service's clock.
+    pub(crate) until_ms: u64,
+    /// So many invitations had come when it was asked for.
+    pub(crate) came: u64,
+}
+
+impl Knows {
+    fn knows(self, came: Came) -> bool {
+        came.number <= self.came || came.sent_at_ms < self.until_ms
+    }
+}
+
 /// A ring that rings now.
 struct Live {
     ring: Ring,
-    /// By the service's clock.
-    sent_at_ms: u64,
+    came: Came,
     begun_ms: u64,
     asks: Asks,
     /// The service was asked and has not answered: it is missed then.
@@ -100,7 +124,7 @@ struct Answer {
 /// The beginning of a ring, or of its going on.
 struct Start {
     ring: Ring,
-    sent_at_ms: u64,
+    came: Came,
     expires_at_ms: u64,
     delivery: Option<Delivery>,
     resumed: bool,
@@ -119,7 +143,7 @@ pub(crate) struct Ended {
 impl Rings {
     pub(crate) fn new(known: impl IntoIterator<Item = Entry>, warm: bool) -> Self {
         let known = known.into_iter().map(|entry| (entry.invitation, entry)).collect();
-        Self { known, live: BTreeMap::new(), held: BTreeMap::new(), asks_again_ms: None, warm }
+        Self { known, live: BTreeMap::new(), held: BTreeMap::new(), came: 0, asks_again_ms: None, warm }
     }
 
     pub(crate) fn ringing(&self) -> Option<InvitationId> {
@@ -135,6 +159,11 @@ impl Rings {
         self.live.values().filter_map(|live| live.deadline_ms(clock)).chain(self.asks_again_ms).min()
     }
 
+    /// How many invitations have come; a question that is asked now knows of them all.
+    pub(crate) fn came(&self) -> u64 {
+        self.came
+    }
+
     /// True if it is in doubt, so that the service is to be asked.
     pub(crate) fn handle_invitation(
         &mut self,
@@ -145,6 +174,8 @@ impl Rings {
         dup: bool,
         delivery: Option<Delivery>,
     ) -> bool {
+        self.came += 1;
+        let came = Came { sent_at_ms: envelope.sent_at_ms, number: self.came };
         let known = self.known.get(&ring.invitation).copied();
         let in_doubt = dup || turn.service_ms() >= ring.ring_until_ms;
         match known.map(|entry| entry.is) {
@@ -152,23 +183,30 @@ impl Rings {
             Some(_) if known.is_some_and(|entry| ring.rev <= entry.rev) => turn.acknowledge(delivery),
             Some(Known::Ring) => self.update(turn, ring, delivery),
             None | Some(Known::Held) if in_doubt => {
-                self.hold(turn, &ring, envelope, delivery);
+                self.hold(turn, &ring, came, envelope.expires_at_ms, delivery);
                 return true;
             }
             None | Some(Known::Held) => {
                 self.held.remove(&ring.invitation);
-                let (sent_at_ms, expires_at_ms) = (envelope.sent_at_ms, envelope.expires_at_ms);
-                let start = Start { ring, sent_at_ms, expires_at_ms, delivery, resumed: false, dup };
+                let expires_at_ms = envelope.expires_at_ms;
+                let start = Start { ring, came, expires_at_ms, delivery, resumed: false, dup };
                 self.start(turn, links, start);
             }
         }
         false
     }
 
-    fn hold(&mut self, turn: &mut Turn<'_, '_>, ring: &Ring, envelope: &Envelope, delivery: Option<Delivery>) {
-        let entry = turn.store(ring.invitation, ring.rev, Known::Held, envelope.expires_at_ms);
+    fn hold(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        ring: &Ring,
+        came: Came,
+        expires_at_ms: u64,
+        delivery: Option<Delivery>,
+    ) {
+        let entry = turn.store(ring.invitation, ring.rev, Known::Held, expires_at_ms);
         self.remember(entry);
-        self.held.insert(ring.invitation, envelope.sent_at_ms);
+        self.held.insert(ring.invitation, came);
         turn.acknowledge(delivery);
     }
 
@@ -186,7 +224,7 @@ impl Rings {
         &mut self,
         turn: &mut Turn<'_, '_>,
         links: &mut Links,
-        Start { ring, sent_at_ms, expires_at_ms, delivery, resumed, dup }: Start,
+        Start { ring, came, expires_at_ms, delivery, resumed, dup }: Start,
     ) {
         let stored = self.known.get(&ring.invitation).map(|entry| (entry.is, entry.rev));
         if stored != Some((Known::Ring, ring.rev)) {
@@ -200,7 +238,7 @@ impl Rings {
             links.warm(turn, ring.meeting, ring.join.clone());
         }
         let (begun_ms, asks) = (turn.now_ms(), asks(turn, &ring));
-        let live = Live { ring, sent_at_ms, begun_ms, asks, missed_at_ms: None, answer: None };
+        let live = Live { ring, came, begun_ms, asks, missed_at_ms: None, answer: None };
         self.live.insert(live.ring.invitation, live);
     }
 
@@ -395,14 +433,14 @@ impl Rings {
         ask
     }
 
-    /// Takes the service's word on everything that was sent before `knows_until_ms`. True if an invitation is newer, so
-    /// that one more answer is needed.
+    /// Takes the service's word on everything that it knows. True if an invitation is newer, so that one more answer is
+    /// needed.
     pub(crate) fn handle_state(
         &mut self,
         turn: &mut Turn<'_, '_>,
         links: &mut Links,
         state: &State,
-        knows_until_ms: u64,
+        knows: Knows,
     ) -> bool {
         for ring in &state.rings {
             self.confirm(turn, links, ring, state.now_ms);
@@ -417,7 +455,7 @@ impl Rings {
             return false;
         }
         self.asks_again_ms = None;
-        self.end_unconfirmed(turn, links, state, knows_until_ms);
+        self.end_unconfirmed(turn, links, state, knows);
         !self.held.is_empty()
     }
 
@@ -432,10 +470,10 @@ impl Rings {
             return self.say_again_that_it_rings(turn, ring);
         }
         let expires_at_ms = known.map_or(ring.ring_until_ms, |entry| entry.expires_at_ms);
-        let sent_at_ms = self.held.remove(&ring.invitation).unwrap_or(now_ms);
+        let came = self.held.remove(&ring.invitation).unwrap_or(Came { sent_at_ms: now_ms, number: 0 });
         let is = known.map(|entry| entry.is);
         let (resumed, dup) = (is == Some(Known::Ring), is == Some(Known::Held));
-        self.start(turn, links, Start { ring: ring.clone(), sent_at_ms, expires_at_ms, delivery: None, resumed, dup });
+        self.start(turn, links, Start { ring: ring.clone(), came, expires_at_ms, delivery: None, resumed, dup });
     }
 
     /// The service waits for a first ringing although it rings here: what said so was lost with its connection, or refused
@@ -460,14 +498,14 @@ impl Rings {
     }
 
     /// What rang here, or was held, and does not stand any more has ended without our hearing of it.
-    fn end_unconfirmed(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, state: &State, knows_until_ms: u64) {
+    fn end_unconfirmed(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, state: &State, knows: Knows) {
         let stands = |id: &InvitationId| state.rings.iter().any(|ring| ring.invitation == *id);
         let open = self.known.values().filter(|entry| entry.is.is_open() && !stands(&entry.invitation));
         let over: Vec<_> = open.map(|entry| (entry.invitation, entry.rev)).collect();
         for (invitation, rev) in over {
             let live = self.live.get(&invitation);
-            let sent_at_ms = live.map(|live| live.sent_at_ms).or_else(|| self.held.get(&invitation).copied());
-            let newer = sent_at_ms.is_some_and(|sent_at_ms| sent_at_ms >= knows_until_ms);
+            let came = live.map(|live| live.came).or_else(|| self.held.get(&invitation).copied());
+            let newer = came.is_some_and(|came| !knows.knows(came));
             let pending = live.and_then(|live| live.answer.as_ref());
             let answering = pending.is_some_and(|answer| turn.now_ms() < answer.at_ms + ACCEPT_PATIENCE_MS);
             if !newer && !answering {
