@@ -356,6 +356,12 @@ impl Core {
             let still_wanted = match request.body {
                 UpBody::Accept { .. } | UpBody::Reject { .. } => self.rings.is_answered_by(request.id),
                 UpBody::Create { .. } => self.calls.is_made_by(request.id),
+                UpBody::Invite { .. } if request.is_too_old(turn.now_ms()) => {
+                    let (request, meeting) = (Some(request.id), Some(request.meeting));
+                    let words = "it waited too long for the service's time: send it anew".into();
+                    turn.tell(Event::Refused { request, meeting, code: RefusalCode::Expired, words });
+                    false
+                }
                 _ => true,
             };
             if !still_wanted {

@@ -25,7 +25,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// What a person wanted half a minute ago is not begun now.
-    fn is_too_old(&self, now_ms: u64) -> bool {
+    pub(crate) fn is_too_old(&self, now_ms: u64) -> bool {
         let begins = matches!(self.body, UpBody::Create { .. } | UpBody::Invite { .. });
         begins && self.made_ms + REQUEST_EXPIRY.as_millis() as u64 <= now_ms
     }

@@ -984,6 +984,20 @@ fn an_admission_that_expired_on_its_way_is_asked_about() {
 }
 
 #[test]
+fn who_was_to_be_rung_ten_minutes_ago_is_not_rung_by_a_repeated_request() {
+    for (away_ms, expected) in [(1_000, "publish invite"), (600_000, "REFUSED")] {
+        let mut alice = in_call();
+        let invite = alice.command(request(UpBody::Invite { callees: vec!["carol".into()] })).asked("invite");
+        let late = DownBody::Refused { code: RefusalCode::Expired, words: String::new() };
+        assert_eq!(alice.receive(late, false, Some(invite)).did(), ["puback", "publish state"]);
+        alice.disconnect().now_ms += away_ms;
+        alice.connect().state(vec![], standing(), vec![]);
+        assert!(alice.did().contains(&expected.into()), "{:?}", alice.did());
+        assert_eq!(alice.did().contains(&"publish invite".into()), away_ms == 1_000);
+    }
+}
+
+#[test]
 fn a_late_mute_counts_if_the_roster_that_is_known_says_so_too() {
     for (audio, expected) in [(true, vec!["puback", "mute Audio true", "MUTED"]), (false, vec!["puback"])] {
         let mut alice = in_call();
