@@ -26,7 +26,7 @@ pub const KEPT_PAST_EXPIRY_MS: u64 = 3 * 24 * 60 * 60 * 1000;
 const ENTRIES_MAX: usize = 10_000;
 /// No record is longer.
 const LINE_BYTES_MAX: usize = 1_000;
-/// Records out of date that are not worth writing the file anew.
+/// Records out of date, or entries too many, that are not worth writing the file anew.
 const STALE_RECORDS_MAX: usize = 256;
 
 /// What an invitation has become on this device.
@@ -133,7 +133,8 @@ impl RingStore {
     }
 
     fn is_stale(&self) -> bool {
-        self.records > 2 * self.entries.len() + STALE_RECORDS_MAX
+        let count = self.entries.len();
+        self.records > 2 * count + STALE_RECORDS_MAX || count > ENTRIES_MAX + STALE_RECORDS_MAX
     }
 
     /// Writes all entries into a new file and puts it in the old one's place.
@@ -335,6 +336,18 @@ mod tests {
         drop(store);
         let revs: Vec<_> = entries(&RingStore::open(folder.path(), CLIENT).unwrap()).iter().map(|e| e.rev).collect();
         assert_eq!(revs, [999, 997, 998]);
+    }
+
+    #[test]
+    fn the_oldest_go_where_each_has_a_record_or_two() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = RingStore::open(folder.path(), CLIENT).unwrap();
+        let many: Vec<_> =
+            (0..=(ENTRIES_MAX + STALE_RECORDS_MAX) as u128).map(|id| entry(id, 1, Known::Done)).collect();
+        store.put(&many).unwrap();
+        assert_eq!(entries(&store), many[many.len() - ENTRIES_MAX..]);
+        drop(store);
+        assert_eq!(entries(&RingStore::open(folder.path(), CLIENT).unwrap()), many[many.len() - ENTRIES_MAX..]);
     }
 
     #[test]
