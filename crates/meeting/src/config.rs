@@ -57,8 +57,7 @@ impl Config {
     pub(crate) const CONTACTS_MAX: u32 = 200;
     /// Unseen outcomes in one state answer.
     pub(crate) const OUTCOMES_MAX: u32 = 50;
-    /// Standing rings in one state answer: more than the broker sends at once, since a terminal takes what is not named as
-    /// over.
+    /// Standing rings in one state answer: more than the broker sends at once. It says if further ones stand.
     pub(crate) const RINGS_MAX: usize = 40;
     /// Meetings that a user has left and may join again, in one state answer; and how many are looked at for it.
     pub(crate) const JOINABLE_MAX: usize = 10;

@@ -138,3 +138,46 @@ fn shortened(mut state: State) -> State {
 fn is_too_long(answer: &impl Serialize) -> bool {
     serde_json::to_vec(answer).map_or(0, |bytes| bytes.len()) > ANSWER_BYTES_MAX
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const ID: &str = "00000000-0000-7000-8000-000000000001";
+
+    /// Each ring takes more than 1 KiB.
+    fn state(rings: usize, outcomes: usize) -> serde_json::Result<State> {
+        let join = json!({
+            "endpoints": [], "app": "convoke", "channel": ID, "user": "bob", "participation": ID, "token": "t".repeat(1024),
+            "profile": "call", "turn": [],
+        });
+        let ring = json!({
+            "invitation": ID, "rev": 1, "meeting": ID, "from": "alice", "from_name": "Alice", "media": "video",
+            "ring_until_ms": 0, "join": join, "ringing": true, "members": 1, "names": [],
+        });
+        let outcome = json!({
+            "invitation": ID, "meeting": ID, "rev": 1, "from": "alice", "from_name": "A".repeat(1024), "media": "video",
+            "kind": "missed", "at_ms": 0,
+        });
+        let state = json!({
+            "now_ms": 0, "user": "bob", "name": "Bob", "rings": vec![ring; rings], "outcomes": vec![outcome; outcomes],
+        });
+        serde_json::from_value(state)
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_says_that_rings_were_left_out() -> serde_json::Result<()> {
+        let cut = shortened(state(100, 0)?);
+        assert!(cut.rings_left_out && (1..100).contains(&cut.rings.len()), "{} rings", cut.rings.len());
+        assert!(!is_too_long(&cut));
+        Ok(())
+    }
+
+    #[test]
+    fn an_answer_loses_its_outcomes_before_a_ring() -> serde_json::Result<()> {
+        let cut = shortened(state(20, 100)?);
+        assert!(!cut.rings_left_out && cut.rings.len() == 20 && cut.outcomes.len() < 100);
+        Ok(())
+    }
+}
