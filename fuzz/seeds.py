@@ -433,7 +433,7 @@ def signals():
         write("signalling_signals", f"up-{kind}", json.dumps(envelope(kind, **body)))
     turn = {"urls": ["turn:h:3478"], "username": "u", "credential": "c"}
     ring = {"invitation": UUIDS[5], "rev": 1, "meeting": UUIDS[0], "from": "alice", "from_name": "Alice", "media": "video"}
-    ring |= {"ring_until_ms": NOW, "join": join(turn=[turn]), "roster": roster}
+    ring |= {"ring_until_ms": NOW, "join": join(turn=[turn]), "ringing": False, "members": 1, "names": ["Alice"]}
     outcome = {"invitation": UUIDS[5], "meeting": UUIDS[0], "rev": 2, "from": "alice", "from_name": "Alice"}
     outcome |= {"media": "audio", "kind": "missed_busy", "at_ms": NOW}
     call = {"meeting": UUIDS[0], "media": "video", "here": True, "join": join(), "roster": roster}
@@ -505,7 +505,7 @@ def documents():
         "host-is-away": document(members=[bob], ends_below=1),
         "largest-numbers": document(rev=(1 << 64) - 2, ends_below=(1 << 63), members=[{**lost, "media_since_ms": (1 << 64) - 1}]),
         "same-ring-twice": document(invitations=[ring, ring]),
-        "newer": document(v=2),
+        "newer": document(v=99),
         "rev-negative": document(rev=-1),
         "lacks-members": {key: value for key, value in whole.items() if key != "members"},
     }.items():
