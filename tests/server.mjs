@@ -1,4 +1,5 @@
-// A Convoke server of its own for a test file, on free loopback ports, ended by its process id.
+// A Convoke server of its own for a test file, on free ports of loopback or at a host of the test's network, ended by its
+// process id.
 
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
@@ -109,27 +110,35 @@ export class Program {
 const LISTENERS = ["mqtt.listen", "mqtt.tls_listen", "http.listen", "http.tls_listen"];
 
 /** The arguments of a server on these ports; media on any. */
-export function listening(ports) {
-  const given = LISTENERS.map((key, n) => `${key}=127.0.0.1:${ports[n]}`);
-  return [...given, "media.listen=127.0.0.1:0"].flatMap((setting) => ["--set", setting]);
+export function listening(ports, address = "127.0.0.1") {
+  const given = LISTENERS.map((key, n) => `${key}=${address}:${ports[n]}`);
+  return [...given, `media.listen=${address}:0`].flatMap((setting) => ["--set", setting]);
 }
 
+/** What `--dev` has of its own, for a server that others are to reach: that one needs a name in its certificate besides. */
+const reachable = (address) => ["names.signalling=true", 'names.groups=["GID_test"]', `tls.names=["${address}"]`];
+const PEOPLE = { alice: "Alice", bob: "Bob", carol: "Carol" };
+
 export class Server {
-  static async start(settings = []) {
+  /** With `--dev` on loopback; at a `host` as an operator starts it, with the same three people. */
+  static async start(settings = [], host) {
     const server = new Server();
     server.folder = mkdtempSync(join(tmpdir(), "convoke-test-"));
-    server.settings = settings;
+    server.host = host;
+    server.settings = host ? [...reachable(host.address), ...settings] : settings;
     await onFreePorts(LISTENERS.length, (ports) => {
       [server.mqtt, server.mqtts, server.http, server.https] = server.ports = ports;
       return server.run();
     });
+    if (host) for (const [user, name] of Object.entries(PEOPLE)) await server.api("PUT", `/api/v1/users/${user}`, { name });
     return server;
   }
 
   async run() {
     const settings = this.settings.flatMap((setting) => ["--set", setting]);
-    const args = ["serve", "--dev", "--data", join(this.folder, "data"), ...listening(this.ports), ...settings];
-    this.program = new Program(PROGRAM, args, this.logFile);
+    const listeners = listening(this.ports, this.host?.address);
+    const args = ["serve", ...(this.host ? [] : ["--dev"]), "--data", join(this.folder, "data"), ...listeners, ...settings];
+    this.program = new Program(this.host?.starter(PROGRAM) ?? PROGRAM, args, this.logFile);
     await this.program.says(READY);
   }
 
@@ -137,8 +146,14 @@ export class Server {
     return join(this.folder, "server.log");
   }
 
+  /** Where the API is, and `--dev`'s pages. */
+  get plainUrl() {
+    return `http://${this.host?.address ?? "localhost"}:${this.http}`;
+  }
+
+  /** Where people open its pages. */
   get url() {
-    return `http://localhost:${this.http}`;
+    return this.host ? `https://${this.host.address}:${this.https}` : this.plainUrl;
   }
 
   get log() {
@@ -159,7 +174,7 @@ export class Server {
   }
 
   async api(method, path, body) {
-    const answer = await fetch(this.url + path, {
+    const answer = await fetch(this.plainUrl + path, {
       method,
       headers: { authorization: `Bearer ${this.read("api-key")}`, "content-type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),

@@ -20,10 +20,11 @@ const LIFTED = ["--allow-loopback-in-peer-connection", "--autoplay-policy=no-use
 
 /**
  * A browser of its own process. `camera`: a .y4m or .mjpeg file instead of Chromium's test picture. `devices: false`: a
- * machine without camera and microphone. `bare`: the rules for loopback media and for sound before a touch stay.
+ * machine without camera and microphone. `bare`: the rules for loopback media and for sound before a touch stay. `host`: where
+ * in a test's network it runs.
  */
-export function launch({ camera, devices = true, bare = false } = {}) {
+export function launch({ camera, devices = true, bare = false, host } = {}) {
   const args = [...ALWAYS, ...(devices ? DEVICES : []), ...(bare ? BARE : LIFTED)];
   if (camera) args.push(`--use-file-for-fake-video-capture=${camera}`);
-  return chromium.launch({ executablePath: EXECUTABLE, args });
+  return chromium.launch({ executablePath: host?.starter(EXECUTABLE) ?? EXECUTABLE, args });
 }

@@ -121,17 +121,8 @@ export class Person {
 
   /** Pictures of `user` are decoded and shown, from now on. */
   async sees(user) {
-    await this.page.waitForFunction(
-      (id) => {
-        const video = document.querySelector(`[data-testid=tile-${id}] video`);
-        if (!video || video.videoWidth === 0) return false;
-        const frames = video.getVideoPlaybackQuality().totalVideoFrames;
-        video.framesAtFirst ??= frames;
-        return frames > video.framesAtFirst + 5 && getComputedStyle(video).opacity === "1";
-      },
-      user,
-      { polling: 50 },
-    );
+    this.looks = (this.looks ?? 0) + 1;
+    await this.page.waitForFunction(showsPictures, { user, look: this.looks }, { polling: 50 });
   }
 
   async doesNotSee(user) {
@@ -231,6 +222,22 @@ export class Person {
   async comesBack() {
     return this.opens(this.url);
   }
+}
+
+/** In the page: some pictures have been shown since this look began. */
+function showsPictures({ user, look }) {
+  const video = document.querySelector(`[data-testid=tile-${user}] video`);
+  if (!video || video.videoWidth === 0) return false;
+  if (video.look !== look) {
+    Object.assign(video, { look, shown: 0 });
+    const count = () => {
+      if (video.look !== look) return;
+      video.shown += 1;
+      video.requestVideoFrameCallback(count);
+    };
+    video.requestVideoFrameCallback(count);
+  }
+  return video.shown > 5 && getComputedStyle(video).opacity === "1";
 }
 
 /** A call of two that both see. */
