@@ -21,7 +21,6 @@ pub use api_keys::{ApiKeys, sha256_hex};
 pub use credentials::{CREDENTIAL_VALID_MS, DEVICES_PER_USER_MAX, Endpoints, Terminal};
 pub use gate::Gate;
 pub use login::LoginRequest;
-pub use names::NAME_CHARS_MAX;
 pub use problem::{Code, Problem};
 pub use users::{DeviceRequest, LoginLinkAnswer, UserAnswer, UserRequest};
 

@@ -1,5 +1,7 @@
 //! Rows of access: who exists, what may connect, what may be published.
 
+use crate::text;
+use std::borrow::Cow;
 use std::fmt;
 
 /// A Group ID, `GID_…` or `GID-…`, 7 to 64 characters.
@@ -62,12 +64,17 @@ pub struct AccessSnapshot {
 pub struct User {
     /// See [`may_be_called`](Self::may_be_called).
     pub user: String,
-    /// As shown to others.
+    /// As it was given; others see [`shown_name`](Self::shown_name).
     pub name: String,
 }
 
 impl User {
     pub const CHARS_MAX: usize = 64;
+
+    /// The name without what disturbs, for one that is older than the rule; the id, if nothing is left of it.
+    pub fn shown_name(&self) -> Cow<'_, str> {
+        text::shown(&self.name).unwrap_or(Cow::Borrowed(&self.user))
+    }
 
     /// Whether the text may be a user's id: 1 to 64 characters of `[A-Za-z0-9_.@+-]`. Whoever takes ids from outside
     /// asks.
@@ -161,6 +168,14 @@ pub enum OnlineKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stored_name_that_breaks_the_rule_is_shown_without_what_disturbs_or_as_the_id() {
+        let shown = |name: &str| User { user: "ann".to_owned(), name: name.to_owned() }.shown_name().into_owned();
+        assert_eq!(shown("Ann 李"), "Ann 李");
+        assert_eq!(shown("\u{202E}nnA"), "nnA");
+        assert_eq!(shown("\u{200B}\u{200B}"), "ann");
+    }
 
     #[test]
     fn whoever_may_be_a_user_has_a_plain_id() {

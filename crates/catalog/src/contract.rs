@@ -38,6 +38,7 @@ macro_rules! catalog_contract {
             ]
             users [
                 a_user_is_made_then_renamed
+                a_name_that_others_cannot_be_shown_is_refused
                 users_come_in_pages_in_the_order_of_their_names
                 a_device_is_registered_and_its_credential_replaced
                 a_device_of_another_user_is_refused

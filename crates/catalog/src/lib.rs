@@ -13,6 +13,7 @@ pub mod contract;
 pub mod limits;
 pub mod meetings;
 mod sqlite;
+pub mod text;
 
 pub use access::{
     AccessKey, AccessSnapshot, ApiKey, ClientOnline, Device, DeviceState, Grant, Group, LoginLink, OnlineEvent,
@@ -59,7 +60,7 @@ pub trait Catalog: Send + Sync {
 
     // Users and their devices.
 
-    /// Makes the user or renames it.
+    /// Makes the user or renames it. A name that breaks [`text::check_name`] is [`CatalogError::Invalid`].
     fn put_user(&self, user: User) -> CatalogFuture<'_, ()>;
     fn user(&self, user: &str) -> CatalogFuture<'_, Option<User>>;
     /// Users in the order of their names, at most `limit`, from the one after the user `after` (nobody: none).

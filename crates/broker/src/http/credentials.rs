@@ -101,7 +101,7 @@ pub(super) async fn issue(api: &Api, client_id: &str, user: User) -> Result<Term
     let done = api.state.catalog.put_device(device.clone()).await;
     api.state.directory.invalidate(client_id);
     done?;
-    Ok(terminal(api, device, user.name))
+    Ok(terminal(api, device, user.shown_name().into_owned()))
 }
 
 fn possible(api: &Api, group: Option<String>, device: Option<String>) -> Result<String, Problem> {

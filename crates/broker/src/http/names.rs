@@ -6,9 +6,6 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use std::sync::Arc;
 
-/// Characters of a shown name.
-pub const NAME_CHARS_MAX: usize = 64;
-
 /// The user in the path.
 pub(super) struct UserPath(pub(super) String);
 
@@ -36,11 +33,8 @@ pub(super) fn check_user(user: &str) -> Result<(), Problem> {
 /// The name without white space around it.
 pub(super) fn check_name(name: &str) -> Result<&str, Problem> {
     let name = name.trim();
-    let refused = |cause: &str| Err(Problem::new(Code::InvalidName, format!("the name {cause}")));
-    match name.chars().count() {
-        0 => refused("is empty; give one, or leave the field out"),
-        count if count > NAME_CHARS_MAX => refused("has more than 64 characters; shorten it"),
-        _ if name.chars().any(char::is_control) => refused("has control characters; remove them"),
-        _ => Ok(name),
+    match catalog::text::check_name(name) {
+        Ok(()) => Ok(name),
+        Err(error) => Err(Problem::new(Code::InvalidName, format!("the name {error}"))),
     }
 }

@@ -311,6 +311,8 @@ async fn what_breaks_a_name_is_refused_and_leaves_nothing_behind() {
         ("ann", json!({"name": "  "}), "invalid_name"),
         ("ann", json!({"name": long}), "invalid_name"),
         ("ann", json!({"name": "a\u{0}b"}), "invalid_name"),
+        ("ann", json!({"name": "\u{202E}ecilA"}), "invalid_name"),
+        ("ann", json!({"name": "\u{200B}\u{200B}"}), "invalid_name"),
         ("ann", json!({"device": ""}), "invalid_device"),
         ("ann", json!({"device": "a b"}), "invalid_device"),
         ("ann", json!({"device": "a@@@b"}), "invalid_device"),

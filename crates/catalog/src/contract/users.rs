@@ -16,6 +16,16 @@ pub async fn a_user_is_made_then_renamed(store: &impl Store) {
     assert_eq!(catalog.users(None, 10).await.unwrap().len(), 1);
 }
 
+pub async fn a_name_that_others_cannot_be_shown_is_refused(store: &impl Store) {
+    let catalog = store.open().await;
+    catalog.put_user(user("ann")).await.unwrap();
+    for name in ["", "\u{200B}\u{200B}", "\u{202E}ecilA", "An\nn", &"n".repeat(65)] {
+        let refused = catalog.put_user(User { user: "ann".to_owned(), name: name.to_owned() }).await;
+        assert!(matches!(refused, Err(CatalogError::Invalid(_))), "{name:?}");
+    }
+    assert_eq!(catalog.user("ann").await.unwrap(), Some(user("ann")));
+}
+
 pub async fn users_come_in_pages_in_the_order_of_their_names(store: &impl Store) {
     let catalog = store.open().await;
     for (id, name) in [("u4", "Dora"), ("u1", "Zoe"), ("u3", "Ann"), ("u2", "Ann")] {

@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 use super::SqliteCatalog;
-use crate::{Catalog, CatalogError, Group, Handled, MeetingCommit, NewOutboxRow, User};
+use crate::{ApiKey, Catalog, CatalogError, Group, Handled, MeetingCommit, NewOutboxRow};
 use sqlx::{query, query_scalar};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -44,8 +44,8 @@ impl Scene {
 /// More than the free part of any page.
 const LARGE: usize = 100_000;
 
-fn large_user() -> User {
-    User { user: "large".to_owned(), name: "n".repeat(LARGE) }
+fn large_key() -> ApiKey {
+    ApiKey { secret_sha256: "large".to_owned(), label: "n".repeat(LARGE) }
 }
 
 fn large_commit(signal: Uuid) -> MeetingCommit {
@@ -63,13 +63,13 @@ async fn the_writer_goes_on_by_itself_when_a_full_disk_has_room_again() {
     let scene = Scene::new().await;
     for _ in 0..3 {
         scene.fill().await;
-        let error = scene.catalog.put_user(large_user()).await.unwrap_err();
+        let error = scene.catalog.put_api_key(large_key()).await.unwrap_err();
         assert!(is_full(&error), "{error}");
         scene.make_room().await;
         scene.catalog.put_group(Group { group: "GID_test".to_owned() }).await.unwrap();
     }
-    scene.catalog.put_user(large_user()).await.unwrap();
-    assert_eq!(scene.catalog.user("large").await.unwrap(), Some(large_user()));
+    scene.catalog.put_api_key(large_key()).await.unwrap();
+    assert_eq!(scene.catalog.api_key("large").await.unwrap(), Some(large_key()));
     assert_eq!(*scene.catalog.failure().borrow(), None);
 }
 
@@ -93,7 +93,7 @@ async fn a_writer_that_was_opened_in_mid_run_keeps_the_same_promises() {
     let before = [scene.pragma(promises[0]).await, scene.pragma(promises[1]).await];
     scene.fill().await;
     let first = scene.pragma("SELECT max_page_count FROM pragma_max_page_count").await;
-    scene.catalog.put_user(large_user()).await.unwrap_err();
+    scene.catalog.put_api_key(large_key()).await.unwrap_err();
     assert!(scene.pragma("SELECT max_page_count FROM pragma_max_page_count").await > first, "it is a new one");
     assert_eq!([scene.pragma(promises[0]).await, scene.pragma(promises[1]).await], before);
     assert_eq!(scene.catalog.durability().await.unwrap(), ["wal", "2"]);
@@ -106,7 +106,7 @@ async fn whoever_asks_is_told_that_writes_are_refused_until_one_is_taken() {
     scene.catalog.try_write().await.unwrap();
     assert_eq!(*refusing.borrow(), None);
     scene.fill().await;
-    scene.catalog.put_user(large_user()).await.unwrap_err();
+    scene.catalog.put_api_key(large_key()).await.unwrap_err();
     assert!(refusing.borrow().as_deref().unwrap().contains("the disk is full"));
     scene.make_room().await;
     scene.catalog.try_write().await.unwrap();

@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::rows::{to_i64, to_u64};
+use crate::text::check_name;
 use crate::{ApiKey, CatalogError, Device, DeviceState, LoginLink, User};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as};
 
@@ -9,6 +10,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as};
 pub(super) const NAMES_PER_QUERY: usize = 500;
 
 pub(super) async fn put_user(conn: &mut SqliteConnection, user: &User) -> Result<(), Fault> {
+    check_name(&user.name).map_err(|error| CatalogError::Invalid(format!("the name {error}")))?;
     query(
         "INSERT INTO users (user_id, name) VALUES ($1, $2) \
          ON CONFLICT (user_id) DO UPDATE SET name = excluded.name",

@@ -2,13 +2,13 @@
 
 use crate::Place;
 use catalog::contract::Store;
-use catalog::{Catalog, CatalogError, SqliteCatalog, User};
+use catalog::{ApiKey, Catalog, CatalogError, SqliteCatalog};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 const FILE: &str = "CATALOG_TEST_FILE";
-/// Names this long fill a page each.
-const NAME_BYTES: usize = 4_000;
+/// Labels this long fill a page each.
+const LABEL_BYTES: usize = 4_000;
 
 /// Runs the ignored test `name` with the place's file, after `shell` was done.
 fn child(place: &Place, shell: &str, name: &str) -> Child {
@@ -30,8 +30,8 @@ async fn open_file_of_parent() -> SqliteCatalog {
 
 async fn put_until_refused(catalog: &SqliteCatalog) -> CatalogError {
     for number in 0_u32.. {
-        let user = User { user: number.to_string(), name: "n".repeat(NAME_BYTES) };
-        if let Err(error) = catalog.put_user(user).await {
+        let key = ApiKey { secret_sha256: number.to_string(), label: "n".repeat(LABEL_BYTES) };
+        if let Err(error) = catalog.put_api_key(key).await {
             return error;
         }
         println!("acknowledged {number}");
@@ -42,7 +42,7 @@ async fn put_until_refused(catalog: &SqliteCatalog) -> CatalogError {
 async fn expect_all(place: &Place, count: u32) {
     let catalog = place.open().await;
     for number in 0..count {
-        assert!(catalog.user(&number.to_string()).await.unwrap().is_some(), "{number} was acknowledged and is lost");
+        assert!(catalog.api_key(&number.to_string()).await.unwrap().is_some(), "{number} was acknowledged and is lost");
     }
 }
 
@@ -66,7 +66,7 @@ async fn child_that_meets_a_file_size_limit() {
     let error = put_until_refused(&catalog).await;
     assert!(matches!(error, CatalogError::Unavailable(_)), "{error}");
     assert!(failure.borrow().is_some(), "{error}");
-    assert!(catalog.user("0").await.is_err() && catalog.prune(0).await.is_err());
+    assert!(catalog.api_key("0").await.is_err() && catalog.prune(0).await.is_err());
 }
 
 #[tokio::test]
