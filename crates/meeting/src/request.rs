@@ -68,8 +68,9 @@ fn unreadable(value: &Value, cause: &str) -> Unreadable {
 
 /// What can be said of a request without asking anybody.
 pub(crate) fn check(up: &Up, sender: &Sender, config: &Config, now_ms: u64) -> Result<(), Refusal> {
-    // Whose clock is wrong learns the service's by `state`: none of these three is refused for the clock's sake.
-    let about_user = matches!(up.body, UpBody::State {} | UpBody::Contacts { .. } | UpBody::Seen { .. });
+    // Whose clock is wrong learns the service's by `state`: none of these is refused for the clock's sake.
+    let about_user =
+        matches!(up.body, UpBody::State {} | UpBody::Contacts { .. } | UpBody::History { .. } | UpBody::Seen { .. });
     if !about_user && expiry_ms(up, sender, config) < now_ms {
         return Err(refusal(RefusalCode::Expired, "the request came too late: send it anew, with the service's clock"));
     }

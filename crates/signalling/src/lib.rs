@@ -26,6 +26,7 @@ pub use channel::{
 pub use ids::{ChannelId, ClientId, InvitationId, MeetingId, ParticipationId, SignalId, UserName};
 pub use join::{JoinAnswer, JoinClaims, JoinParameters, JoinRequest, Profile, Purpose, Rights, Slot, SlotMap, Source};
 pub use signal::{
-    Contact, Down, DownBody, EndReason, Envelope, Joinable, Media, Member, MemberState, Muted, Outcome, OutcomeKind,
-    Presence, RefusalCode, RejectReason, Ring, Roster, RosterChange, StandingCall, State, Track, Up, UpBody,
+    CallResult, Contact, Direction, Down, DownBody, EndReason, Envelope, Joinable, Media, Member, MemberState, Muted,
+    Outcome, OutcomeKind, PastCall, Person, Presence, RefusalCode, RejectReason, Ring, Roster, RosterChange,
+    StandingCall, State, Track, Up, UpBody,
 };

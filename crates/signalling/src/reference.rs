@@ -27,8 +27,8 @@ ignored. A field that is *optional* may be absent, or `null`, which is the same.
 milliseconds, those in `_s` seconds. Other types than text, numbers and truth values are described [below](#types).
 
 A request is handled once per `id`, however often it is delivered, and answered once, on the device that sent it, with
-its `id` in `in_reply_to`: [what answers what](#what-answers-what). (`state`, `contacts` and `roster` are answered as
-often as they are delivered.)
+its `id` in `in_reply_to`: [what answers what](#what-answers-what). (`state`, `contacts`, `history` and `roster` are
+answered as often as they are delivered.)
 
 ";
 
@@ -37,7 +37,7 @@ const WHAT_ANSWERS: &str = "
 
 One answer to each request. It comes to the device that sent it, also where its user is in the meeting on another one;
 what other devices and members are told besides names no request. *About a meeting* are all requests but `create`, those
-that name an invitation, and `state`, `contacts` and `seen`.
+that name an invitation, and `state`, `contacts`, `history` and `seen`.
 
 ";
 
@@ -77,7 +77,7 @@ What the table does not show:
 ";
 
 /// What signals and each other's fields are made of, in the order in which a reader meets them.
-const TYPES: [&str; 20] = [
+const TYPES: [&str; 24] = [
     "Ring",
     "Roster",
     "RosterChange",
@@ -92,6 +92,10 @@ const TYPES: [&str; 20] = [
     "Joinable",
     "Outcome",
     "OutcomeKind",
+    "PastCall",
+    "Direction",
+    "CallResult",
+    "Person",
     "Contact",
     "Presence",
     "JoinParameters",
@@ -305,6 +309,7 @@ fn answer(answer: Answer) -> String {
         Answer::Seen => "`seen`".to_owned(),
         Answer::State => "`state`".to_owned(),
         Answer::Contacts => "`contacts`".to_owned(),
+        Answer::History => "`history`".to_owned(),
     }
 }
 

@@ -18,13 +18,14 @@ pub struct Envelope {
     pub v: u32,
     /// Made anew for each signal; a request that is sent again keeps its id.
     pub id: SignalId,
-    /// Absent only where a signal is about no meeting (`state`, `contacts`, `seen` and their answers).
+    /// Absent only where a signal is about no meeting (`state`, `contacts`, `history`, `seen` and
+    /// their answers).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meeting: Option<MeetingId>,
     /// Milliseconds since 1970 by the sender's clock.
     pub sent_at_ms: u64,
     /// Milliseconds since 1970 by the service's clock; a request about a meeting that arrives later is refused. `state`,
-    /// `contacts` and `seen` are handled whenever they come: a terminal learns that clock from the answer to `state`.
+    /// `contacts`, `history` and `seen` are handled whenever they come: a terminal learns that clock from the answer to `state`.
     pub expires_at_ms: u64,
     /// The `id` of the request that this answers; absent from requests and news.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,6 +125,15 @@ pub enum UpBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         watch_s: Option<u32>,
     },
+    /// The sender's own calls that are over, the newest first; kept for 90 days.
+    History {
+        /// The `next` of the page before. Absent: the newest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<String>,
+        /// How many at most, 1 to 50. Absent: 20.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    },
     /// An outcome was seen on this device; then it is seen on all.
     Seen { invitation: InvitationId },
 }
@@ -205,6 +215,13 @@ pub enum DownBody {
     Contacts { users: Vec<Contact> },
     /// Those of the watched contacts whose presence changed, as it is now; at most one a second.
     Presence { users: Vec<Contact> },
+    /// Answers `history`: a page, the newest first.
+    History {
+        calls: Vec<PastCall>,
+        /// What asks for the next page, as `before`; opaque. Absent: there are no older ones.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    },
 }
 
 /// An invitation as a callee's device gets it.
@@ -371,6 +388,9 @@ pub enum MemberState {
     In,
     /// The media connection was lost; it may come back.
     Lost,
+    /// There has been no media connection for 8 s, though the terminal can be reached: the network may not let media pass.
+    /// It may still come about.
+    NoMedia,
 }
 
 /// Which tracks do not leave the RTC server.
@@ -461,6 +481,64 @@ pub enum OutcomeKind {
     MissedBusy,
 }
 
+/// A call that is over for this user: one entry for each meeting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PastCall {
+    pub meeting: MeetingId,
+    pub direction: Direction,
+    /// With whom, at most ten, named as they were at the time: who called first, or else those who were called.
+    pub with: Vec<Person>,
+    /// How many more there were.
+    pub others: u32,
+    pub media: Media,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    pub result: CallResult,
+    /// When it was made, or first rang for this user: milliseconds since 1970, service's clock.
+    pub started_at_ms: u64,
+    /// When `answered`: for how long this user was in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+}
+
+/// A user by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Person {
+    pub user: UserName,
+    /// The user's name for people.
+    pub name: String,
+}
+
+/// Who called whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// The user called.
+    Made,
+    /// The user was called.
+    Received,
+}
+
+/// What became of a call, for one user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallResult {
+    /// The user was in it with somebody.
+    Answered,
+    /// Received, and not answered; also while the user was in another call.
+    Missed,
+    /// Received: the user declined. Made: all who could answer declined.
+    Declined,
+    /// Made: nobody answered in time.
+    NoAnswer,
+    /// Made: who was called is in another call.
+    Busy,
+    /// Made: the user gave up before there was an answer.
+    Cancelled,
+    /// It came to nothing without anybody's doing.
+    Failed,
+}
+
 /// A user whom one may call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contact {
@@ -513,6 +591,7 @@ impl UpBody {
             Self::Roster {} => "roster",
             Self::State {} => "state",
             Self::Contacts { .. } => "contacts",
+            Self::History { .. } => "history",
             Self::Seen { .. } => "seen",
         }
     }
@@ -540,6 +619,7 @@ impl DownBody {
             Self::State(_) => "state",
             Self::Contacts { .. } => "contacts",
             Self::Presence { .. } => "presence",
+            Self::History { .. } => "history",
         }
     }
 }

@@ -3,8 +3,8 @@
 use crate::media::report::MediaReport;
 use serde::Serialize;
 use signalling::{
-    ChannelId, Contact, EndReason, InvitationId, Media, MeetingId, Outcome, OutcomeKind, ParticipationId, RefusalCode,
-    RejectReason, Ring, Roster, SignalId, Source, State, Track, UserName,
+    ChannelId, Contact, EndReason, InvitationId, Media, MeetingId, Outcome, OutcomeKind, ParticipationId, PastCall,
+    RefusalCode, RejectReason, Ring, Roster, SignalId, Source, State, Track, UserName,
 };
 
 /// Something happened, in the order in which it happened.
@@ -172,6 +172,13 @@ pub enum Event {
     /// Watched contacts whose presence changed, as it is now.
     Presence {
         users: Vec<Contact>,
+    },
+    /// A page of this user's calls that are over, the newest first.
+    History {
+        calls: Vec<PastCall>,
+        /// Asks for the next page; absent after the oldest.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
     },
     /// The terminal cannot go on; nothing comes after this.
     Failed {

@@ -108,6 +108,12 @@ enum Command {
         #[serde(default)]
         watch_s: Option<u32>,
     },
+    History {
+        #[serde(default)]
+        before: Option<String>,
+        #[serde(default)]
+        limit: Option<u32>,
+    },
     Seen {
         invitation: InvitationId,
     },
@@ -245,6 +251,7 @@ impl<W: AsyncWrite + Unpin> Headless<W> {
             Command::State {} => ("state", client.state().await?),
             Command::Join { meeting } => ("join", client.request(Some(meeting), UpBody::Join {}).await?),
             Command::Contacts { watch_s } => ("contacts", client.contacts(watch_s).await?),
+            Command::History { before, limit } => ("history", client.history(before, limit).await?),
             Command::Seen { invitation } => ("seen", client.seen(invitation).await?),
             command => in_call(&self.call().await?, command).await?,
         };
@@ -342,7 +349,7 @@ mod tests {
         let known = events!(
             Connected Disconnected Synchronised PublishAcknowledged PublishRefused Ring RingEnded Missed Seen Waiting
             Ringing Accepted Rejected Busy Refused Repeated Admitted MediaJoined MediaLost FirstFrame Media Roster Muted Blocked
-            UnmuteAsked Ended InCallElsewhere State Contacts Presence Failed
+            UnmuteAsked Ended InCallElsewhere State Contacts Presence History Failed
         );
         let mut named = rows("Events");
         named.remove("event");

@@ -20,7 +20,9 @@ export { accountKey, type Credentials, login } from "./core/login.ts";
 export type { Device } from "./media/capture.ts";
 export type { MqttConnect } from "./signalling/connection.ts";
 export type {
+  CallResult,
   Contact,
+  Direction,
   EndReason,
   Joinable,
   Media,
@@ -28,6 +30,8 @@ export type {
   MemberState,
   Outcome,
   ParticipationId,
+  PastCall,
+  Person,
   Presence,
   Roster,
   StandingCall,

@@ -3,7 +3,9 @@
 import type { Down, Down1, Up1 } from "./generated/signalling.ts";
 
 export type {
+  CallResult,
   Contact,
+  Direction,
   Down,
   EndReason,
   InvitationId,
@@ -17,6 +19,8 @@ export type {
   MemberState,
   Outcome,
   ParticipationId,
+  PastCall,
+  Person,
   Presence,
   Profile,
   Purpose,

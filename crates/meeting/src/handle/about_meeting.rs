@@ -125,7 +125,11 @@ impl Asked<'_> {
             UpBody::Kick { user, ban_s } => Request::Kick { user, ban_s },
             UpBody::Destroy {} => Request::Destroy,
             UpBody::Roster {} => Request::Roster,
-            UpBody::Create { .. } | UpBody::State {} | UpBody::Contacts { .. } | UpBody::Seen { .. } => {
+            UpBody::Create { .. }
+            | UpBody::State {}
+            | UpBody::Contacts { .. }
+            | UpBody::History { .. }
+            | UpBody::Seen { .. } => {
                 return Ok(None);
             }
         }))

@@ -26,6 +26,11 @@ impl Asked<'_> {
         Ok(())
     }
 
+    pub(super) async fn history(&self) -> Result<(), Undecided> {
+        let answer = self.answer(DownBody::History { calls: Vec::new(), next: None });
+        self.shared.send_straight(answer, None).await
+    }
+
     pub(super) async fn state(&self, actor: &Actor, known: UserState, now_ms: u64) -> Result<(), Undecided> {
         let meetings = self.meetings_of(actor, &known.engagements).await?;
         let mut rings: Vec<Ring> = meetings.iter().filter_map(|meeting| self.ring(meeting, actor)).collect();

@@ -102,7 +102,7 @@ impl Asked<'_> {
     /// It changes nothing: it is not remembered, and its answer goes straight to the queue. Asked again, it is answered
     /// again.
     fn is_read(&self) -> bool {
-        matches!(self.up.body, UpBody::State {} | UpBody::Contacts { .. } | UpBody::Roster {})
+        matches!(self.up.body, UpBody::State {} | UpBody::Contacts { .. } | UpBody::History { .. } | UpBody::Roster {})
     }
 
     async fn read(self) -> Result<(), Undecided> {
@@ -116,6 +116,7 @@ impl Asked<'_> {
         match &self.up.body {
             UpBody::State {} => self.state(&actor, known, now_ms).await,
             UpBody::Contacts { watch_s } => self.contacts(&actor, *watch_s).await,
+            UpBody::History { .. } => self.history().await,
             of_meeting => self.about_meeting(&actor, of_meeting).await,
         }
     }

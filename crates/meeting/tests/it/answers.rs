@@ -60,6 +60,7 @@ async fn every_kind_of_request_is_answered_once_also_when_it_comes_again() {
     for (body, due) in [
         (UpBody::State {}, "state"),
         (UpBody::Contacts { watch_s: None }, "contacts"),
+        (UpBody::History { before: None, limit: None }, "history"),
         (UpBody::Seen { invitation: unknown }, "seen"),
         (UpBody::Seen { invitation }, "seen"),
     ] {

@@ -72,7 +72,7 @@ impl Followed {
         let members = self.members.values().map(|member| {
             let state = match member.state {
                 MemberState::Invited | MemberState::Ringing => '?',
-                MemberState::Joining | MemberState::Lost => '~',
+                MemberState::Joining | MemberState::Lost | MemberState::NoMedia => '~',
                 MemberState::In => '+',
             };
             let off = [member.muted.audio, member.muted.video, member.blocked.audio, member.blocked.video];

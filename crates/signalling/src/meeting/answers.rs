@@ -29,6 +29,7 @@ pub enum Answer {
     Seen,
     State,
     Contacts,
+    History,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ const OF_HOST: &[&str] = &["block", "unblock", "kick", "destroy", "mute"];
 const OF_OTHERS: &[&str] = &["mute", "block", "unblock", "ask_unmute", "kick"];
 
 /// The rows about one request are read in their order; those about many come first.
-pub static ANSWERS: [Row; 49] = [
+pub static ANSWERS: [Row; 50] = [
     Row {
         asked: Asked::Any,
         when: "it cannot be read, or asks what makes no sense",
@@ -129,5 +130,6 @@ pub static ANSWERS: [Row; 49] = [
     row(&["roster"], "the sender is in", Answer::Roster),
     row(&["state"], "always", Answer::State),
     row(&["contacts"], "always", Answer::Contacts),
+    row(&["history"], "always", Answer::History),
     row(&["seen"], "always, also when there is nothing to be seen (any more)", Answer::Seen),
 ];

@@ -161,6 +161,15 @@ impl Client {
         self.request(None, UpBody::Contacts { watch_s }).await
     }
 
+    /// Asks for this user's calls that are over, the newest first, 20 or `limit` (at most 50) of them; [`Event::History`]
+    /// answers. `before` is the `next` of the page before.
+    ///
+    /// # Errors
+    /// [`Closed`]
+    pub async fn history(&self, before: Option<String>, limit: Option<u32>) -> Result<SignalId, Closed> {
+        self.request(None, UpBody::History { before, limit }).await
+    }
+
     /// Is told by [`Event::Presence`] of every change of presence of those whom this user may call, from now on or no
     /// more; first [`Event::Contacts`] tells how they are, and again now and then.
     ///

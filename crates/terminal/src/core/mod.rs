@@ -259,6 +259,7 @@ impl Core {
             DownBody::State(state) => self.handle_state(turn, &envelope, *state),
             DownBody::Contacts { users } => turn.tell(Event::Contacts { users }),
             DownBody::Presence { users } => turn.tell(Event::Presence { users }),
+            DownBody::History { calls, next } => turn.tell(Event::History { calls, next }),
             DownBody::Refused { code, words } => self.handle_refused(turn, &envelope, code, words),
             body => self.handle_meeting_signal(turn, &envelope, body),
         }

@@ -298,7 +298,7 @@ function isRung({ state }: Member): boolean {
 
 /** Whether a member has been let in, and may be heard now or again. */
 export function isIn(member: Member): boolean {
-  return member.state === "joining" || member.state === "in" || member.state === "lost";
+  return !isRung(member);
 }
 
 export function self(roster: Roster, me: UserName): Member | undefined {

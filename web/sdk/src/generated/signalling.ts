@@ -6,7 +6,7 @@
 export type Down = {
   /**
    * Milliseconds since 1970 by the service's clock; a request about a meeting that arrives later is refused. `state`,
-   * `contacts` and `seen` are handled whenever they come: a terminal learns that clock from the answer to `state`.
+   * `contacts`, `history` and `seen` are handled whenever they come: a terminal learns that clock from the answer to `state`.
    */
   expires_at_ms: number;
   /**
@@ -18,7 +18,8 @@ export type Down = {
    */
   in_reply_to?: SignalId | null;
   /**
-   * Absent only where a signal is about no meeting (`state`, `contacts`, `seen` and their answers).
+   * Absent only where a signal is about no meeting (`state`, `contacts`, `history`, `seen` and
+   * their answers).
    */
   meeting?: MeetingId | null;
   /**
@@ -152,6 +153,14 @@ export type Down1 =
   | {
       type: "presence";
       users: Contact[];
+    }
+  | {
+      calls: PastCall[];
+      /**
+       * What asks for the next page, as `before`; opaque. Absent: there are no older ones.
+       */
+      next?: string | null;
+      type: "history";
     };
 /**
  * The account that owns devices: 1 to 64 characters of `[A-Za-z0-9_.@+-]`.
@@ -198,7 +207,7 @@ export type EndReason =
 /**
  * How far a member is.
  */
-export type MemberState = "invited" | "ringing" | "joining" | "in" | "lost";
+export type MemberState = "invited" | "ringing" | "joining" | "in" | "lost" | "no_media";
 /**
  * Why a request was refused.
  */
@@ -217,6 +226,14 @@ export type Track = "audio" | "video";
  */
 export type Presence = "online" | "in_call" | "offline";
 /**
+ * Who called whom.
+ */
+export type Direction = "made" | "received";
+/**
+ * What became of a call, for one user.
+ */
+export type CallResult = "answered" | "missed" | "declined" | "no_answer" | "busy" | "cancelled" | "failed";
+/**
  * What a participation sends.
  */
 export type Source = "microphone" | "camera" | "screen";
@@ -230,7 +247,7 @@ export type Purpose = "microphone" | "camera" | "screen" | "audio_slot" | "video
 export type Up = {
   /**
    * Milliseconds since 1970 by the service's clock; a request about a meeting that arrives later is refused. `state`,
-   * `contacts` and `seen` are handled whenever they come: a terminal learns that clock from the answer to `state`.
+   * `contacts`, `history` and `seen` are handled whenever they come: a terminal learns that clock from the answer to `state`.
    */
   expires_at_ms: number;
   /**
@@ -242,7 +259,8 @@ export type Up = {
    */
   in_reply_to?: SignalId | null;
   /**
-   * Absent only where a signal is about no meeting (`state`, `contacts`, `seen` and their answers).
+   * Absent only where a signal is about no meeting (`state`, `contacts`, `history`, `seen` and
+   * their answers).
    */
   meeting?: MeetingId | null;
   /**
@@ -359,6 +377,17 @@ export type Up1 =
        * them anew, 0 ends them. Absent: asked once, nothing else is told.
        */
       watch_s?: number | null;
+    }
+  | {
+      /**
+       * The `next` of the page before. Absent: the newest.
+       */
+      before?: string | null;
+      /**
+       * How many at most, 1 to 50. Absent: 20.
+       */
+      limit?: number | null;
+      type: "history";
     }
   | {
       invitation: InvitationId;
@@ -629,6 +658,42 @@ export interface Contact {
    * When `offline`: since when, milliseconds since 1970; absent if never seen.
    */
   since_ms?: number | null;
+  user: UserName;
+}
+/**
+ * A call that is over for this user: one entry for each meeting.
+ */
+export interface PastCall {
+  direction: Direction;
+  /**
+   * When `answered`: for how long this user was in.
+   */
+  duration_ms?: number | null;
+  media: Media;
+  meeting: MeetingId;
+  /**
+   * How many more there were.
+   */
+  others: number;
+  result: CallResult;
+  /**
+   * When it was made, or first rang for this user: milliseconds since 1970, service's clock.
+   */
+  started_at_ms: number;
+  title?: string | null;
+  /**
+   * With whom, at most ten, named as they were at the time: who called first, or else those who were called.
+   */
+  with: Person[];
+}
+/**
+ * A user by name.
+ */
+export interface Person {
+  /**
+   * The user's name for people.
+   */
+  name: string;
   user: UserName;
 }
 /**

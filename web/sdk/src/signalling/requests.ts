@@ -12,6 +12,7 @@ const REQUEST_TTL_MS = 30_000;
 const QUESTION_TTL_MS: Partial<Record<UpBody["type"], number>> = {
   state: 8_000,
   contacts: 8_000,
+  history: 8_000,
   join: 8_000,
   roster: 5_000,
 };

@@ -180,6 +180,7 @@ impl Names {
                         "ringing" => "ringing",
                         "joining" => "joining",
                         "lost" => "lost",
+                        "no_media" => "no_media",
                         _ => "in",
                     }
                 }
