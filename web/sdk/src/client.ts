@@ -61,6 +61,8 @@ export interface ClientEvents {
   joinable: readonly Joinable[];
   /** Whom this user may call, while `watchContacts` is on; undefined while it is not known how they stand. */
   contacts: readonly Contact[] | undefined;
+  /** Whether what is known of rings outlives the page; told at each change, and first if it does not. */
+  kept: boolean;
 }
 
 /** A state request is repeated until it is answered, after this pause. */
@@ -248,7 +250,7 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   async #openRings(client_id: string): Promise<void> {
-    this.#store = await openRingStore(client_id);
+    this.#store = await openRingStore(client_id, { kept: (kept) => this.emit("kept", kept) });
     this.#clock.restore(await this.#store.offset());
     this.#ringer = new Ringer(await RingBook.open(this.#store, this.#clock), this.#clock, {
       ring: (ring) => this.#calls.ring(ring),

@@ -193,13 +193,18 @@ describe("a connection", () => {
     },
   );
 
-  test("closes without a PUBACK if the message could not be stored", async () => {
+  test("a message that this program cannot handle is acknowledged, told, and not asked for again and again", async () => {
     const server = await peer();
-    const { connected, ended } = open(server, () => Promise.reject(new Error("disk full")));
+    const told = vi.fn();
+    vi.stubGlobal("reportError", told);
+    const { connected } = open(server, () => Promise.reject(new Error("a fault")));
     await connected;
     server.invite(7);
-    await ended;
-    expect(server.count("puback")).toBe(0);
+    await server.expect("puback", 1);
+    server.invite(8);
+    await server.expect("puback", 2);
+    expect(told).toHaveBeenCalledTimes(2);
+    vi.unstubAllGlobals();
   });
 
   test("tells the code with which the server ended it", async () => {

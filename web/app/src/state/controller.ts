@@ -30,6 +30,7 @@ export class Controller implements Actions {
   readonly #ringing = new Map<string, Call>();
   #call: Call | undefined;
   #lastNotice = 0;
+  #saidNotKept = false;
 
   constructor(model: Model, client: Client, sounds: Sounds) {
     this.#model = model;
@@ -57,6 +58,7 @@ export class Controller implements Actions {
     this.#client.on("elsewhere", (call) => {
       busy_elsewhere.value = call !== undefined;
     });
+    this.#client.on("kept", (kept) => this.#keeps(kept));
     this.#client.on("incoming", (call) => this.#rings(call));
     this.#client.on("call", (call) => this.#enter(call));
     this.#client.watchContacts(true);
@@ -305,6 +307,11 @@ export class Controller implements Actions {
     const { problems } = this.#model;
     const others = problems.value.filter((other) => other.device !== problem.device || !problem.device);
     problems.value = [...others.slice(-2), problem];
+  }
+
+  #keeps(kept: boolean): void {
+    if (!kept && !this.#saidNotKept) this.#notice(t("live.not_kept"));
+    this.#saidNotKept ||= !kept;
   }
 
   #notice(text: string): void {

@@ -211,6 +211,7 @@ export const en = {
   "live.muted": "Your microphone is off.",
   "live.unmuted": "Your microphone is on.",
   "live.connected": "Connected.",
+  "live.not_kept": "This browser keeps nothing just now: a call may ring again after a reload.",
 
   "title.rings": "☎ {name} is calling",
   "title.call": "In a call · Convoke",

@@ -62,7 +62,7 @@ export class RingBook {
     return this.#came.size;
   }
 
-  /** Stores what a signal changes and returns what is to be shown; rejects if it could not be stored. */
+  /** Stores what a signal changes, and then returns what is to be shown. */
   receive(signal: RingSignal, dup: boolean): Promise<RingEffect> {
     const { invitation } = signal;
     if (invitation && !this.#entries.has(invitation) && !this.#came.has(invitation))

@@ -1,9 +1,13 @@
 /**
- * Where ring entries are kept: IndexedDB, one database per client id.
+ * Where ring entries are kept: IndexedDB, one database per client id, with all of it in memory beside.
  *
- * A write resolves when the browser says that it is on disk (`durability: "strict"`): only then may the broker be told.
+ * A write resolves when the browser says that it is on disk: only then may the broker be told. Where the browser keeps
+ * nothing, or stops to (a full disk, a database that is closed or does not answer), memory takes over with all that was
+ * known: rather a ring that may come twice after a reload than none. The database is tried again now and then, and gets
+ * the whole when it is back.
  */
 
+import { browserDatabases, Database, PATIENCE_MS, within } from "../core/database.ts";
 import type { InvitationId } from "../wire.ts";
 import type { RingEntry } from "./rules.ts";
 
@@ -17,81 +21,160 @@ export interface RingStore {
   close(): void;
 }
 
-const VERSION = 1;
+export interface RingStoreOptions {
+  factory?: IDBFactory;
+  /** Whether what is stored outlives the page: told at each change, and at the start if it does not. */
+  kept?: (kept: boolean) => void;
+}
+
 const RINGS = "rings";
 const FACTS = "facts";
 const OFFSET = "clock_offset_ms";
+/** How long a database that has failed is left alone. */
+const TRY_AGAIN_MS = 30_000;
 
-/**
- * Opens the store of one device. Where the browser keeps nothing (a private window, a full disk), entries live as long
- * as the page: rather a ring that may come twice than none.
- */
-export async function openRingStore(
-  client_id: string,
-  factory: IDBFactory | undefined = globalThis.indexedDB,
-): Promise<RingStore> {
-  if (!factory) return memoryStore();
-  const db = await open(factory, `convoke.${client_id}`).catch((cause: unknown) => {
-    console.warn("Convoke: this browser keeps no rings; a call may ring again after a reload.", cause);
-  });
-  return db ? databaseStore(db) : memoryStore();
+/** The name of the database of one device. */
+export function ringDatabase(client_id: string): string {
+  return `convoke.${client_id}`;
+}
+
+/** Opens the store of one device. It never rejects, and none of its methods does. */
+export async function openRingStore(client_id: string, options: RingStoreOptions = {}): Promise<RingStore> {
+  const { factory = browserDatabases(), kept = () => {} } = options;
+  const store = new KeptStore(ringDatabase(client_id), factory, kept);
+  await store.open();
+  return store;
 }
 
 export function memoryStore(): RingStore {
-  const rings = new Map<InvitationId, RingEntry>();
-  let offset_ms: number | undefined;
-  return {
-    all: async () => [...rings.values()],
-    put: async (entry) => void rings.set(entry.invitation, entry),
-    remove: async (invitations) => invitations.forEach((invitation) => void rings.delete(invitation)),
-    offset: async () => offset_ms,
-    putOffset: async (value) => {
-      offset_ms = value;
-    },
-    close: () => {},
-  };
+  return new KeptStore("", undefined, () => {});
 }
 
-function databaseStore(db: IDBDatabase): RingStore {
-  return {
-    all: () => read<RingEntry[]>(db, RINGS, (store) => store.getAll()),
-    put: (entry) => write(db, RINGS, (store) => store.put(entry)),
-    remove: (invitations) =>
-      write(db, RINGS, (store) => {
-        for (const invitation of invitations) store.delete(invitation);
-      }),
-    offset: () => read<number | undefined>(db, FACTS, (store) => store.get(OFFSET)),
-    putOffset: (offset_ms) => write(db, FACTS, (store) => store.put(offset_ms, OFFSET)),
-    close: () => db.close(),
-  };
-}
+class KeptStore implements RingStore {
+  readonly #name: string;
+  readonly #factory: IDBFactory | undefined;
+  readonly #kept: (kept: boolean) => void;
+  readonly #rings = new Map<InvitationId, RingEntry>();
+  #offset_ms: number | undefined;
+  #db: Database | undefined;
+  /** One at a time: a browser that does not answer is not asked again meanwhile. */
+  #opening: Promise<Database> | undefined;
+  #isKept = true;
+  #again: ReturnType<typeof setTimeout> | undefined;
+  #isClosed = false;
 
-function open(factory: IDBFactory, name: string): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const request = factory.open(name, VERSION);
-    request.onupgradeneeded = () => {
-      request.result.createObjectStore(RINGS, { keyPath: "invitation" });
-      request.result.createObjectStore(FACTS);
+  constructor(name: string, factory: IDBFactory | undefined, kept: (kept: boolean) => void) {
+    this.#name = name;
+    this.#factory = factory;
+    this.#kept = kept;
+  }
+
+  async open(): Promise<void> {
+    try {
+      const db = await this.#connect();
+      this.#db = db;
+      const rings = await db.read<RingEntry[]>(RINGS, (store) => store.getAll());
+      for (const entry of rings) this.#rings.set(entry.invitation, entry);
+      this.#offset_ms = await db.read<number | undefined>(FACTS, (store) => store.get(OFFSET));
+    } catch (cause) {
+      this.#lose(cause);
+    }
+  }
+
+  async all(): Promise<RingEntry[]> {
+    return [...this.#rings.values()];
+  }
+
+  async put(entry: RingEntry): Promise<void> {
+    this.#rings.set(entry.invitation, entry);
+    await this.#write((store) => store(RINGS).put(entry));
+  }
+
+  async remove(invitations: readonly InvitationId[]): Promise<void> {
+    for (const invitation of invitations) this.#rings.delete(invitation);
+    await this.#write((store) => {
+      for (const invitation of invitations) store(RINGS).delete(invitation);
+    });
+  }
+
+  async offset(): Promise<number | undefined> {
+    return this.#offset_ms;
+  }
+
+  async putOffset(offset_ms: number): Promise<void> {
+    this.#offset_ms = offset_ms;
+    await this.#write((store) => store(FACTS).put(offset_ms, OFFSET));
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#again);
+    this.#db?.close();
+    this.#db = undefined;
+  }
+
+  async #write(change: (store: (name: string) => IDBObjectStore) => unknown): Promise<void> {
+    const db = this.#db;
+    try {
+      await db?.write([RINGS, FACTS], change);
+    } catch (cause) {
+      // Another write may have found out before, and the database may even be back.
+      if (db === this.#db) this.#lose(cause);
+    }
+  }
+
+  #connect(): Promise<Database> {
+    if (!this.#factory) return Promise.reject(new Error("there is no IndexedDB here"));
+    this.#opening ??= this.#open(this.#factory).finally(() => {
+      this.#opening = undefined;
+    });
+    return within(PATIENCE_MS, this.#opening, (late) => void this.#regain(late));
+  }
+
+  #open(factory: IDBFactory): Promise<Database> {
+    const create = (db: IDBDatabase) => {
+      db.createObjectStore(RINGS, { keyPath: "invitation" });
+      db.createObjectStore(FACTS);
     };
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-    request.onblocked = () => reject(new Error(`${name} is held by an older page`));
-  });
-}
+    return Database.open(factory, this.#name, create, (db) => {
+      if (db === this.#db) this.#lose(new Error("the browser has closed the database"));
+    });
+  }
 
-function read<T>(db: IDBDatabase, name: string, ask: (store: IDBObjectStore) => IDBRequest): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const request = ask(db.transaction(name, "readonly").objectStore(name));
-    request.onsuccess = () => resolve(request.result as T);
-    request.onerror = () => reject(request.error);
-  });
-}
+  #lose(cause: unknown): void {
+    this.#db?.close();
+    this.#db = undefined;
+    if (this.#isClosed) return;
+    this.#setKept(false, cause);
+    if (this.#factory) this.#again = setTimeout(() => void this.#tryAgain(), TRY_AGAIN_MS);
+  }
 
-function write(db: IDBDatabase, name: string, change: (store: IDBObjectStore) => unknown): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const transaction = db.transaction(name, "readwrite", { durability: "strict" });
-    transaction.oncomplete = () => resolve();
-    transaction.onabort = () => reject(transaction.error);
-    change(transaction.objectStore(name));
-  });
+  async #tryAgain(): Promise<void> {
+    try {
+      await this.#regain(await this.#connect());
+    } catch (cause) {
+      this.#lose(cause);
+    }
+  }
+
+  /** Everything is written again; what comes meanwhile is written after it. */
+  async #regain(db: Database): Promise<void> {
+    if (db === this.#db) return;
+    if (this.#db || this.#isClosed) return db.close();
+    clearTimeout(this.#again);
+    this.#db = db;
+    await this.#write((store) => {
+      for (const entry of this.#rings.values()) store(RINGS).put(entry);
+      if (this.#offset_ms !== undefined) store(FACTS).put(this.#offset_ms, OFFSET);
+    });
+    if (db === this.#db) this.#setKept(true);
+  }
+
+  #setKept(kept: boolean, cause?: unknown): void {
+    if (kept === this.#isKept) return;
+    this.#isKept = kept;
+    if (!kept)
+      console.warn("Convoke: this browser keeps no rings just now; a call may ring again after a reload.", cause);
+    this.#kept(kept);
+  }
 }

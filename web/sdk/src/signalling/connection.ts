@@ -19,7 +19,10 @@ export interface ConnectionHooks {
   up(): void;
   /** The end, once. `code` is the reason code of the server's CONNACK or DISCONNECT, if it gave one. */
   down(code: number | undefined): void;
-  /** Resolves once the message is stored, with what is to be done after its acknowledgement. */
+  /**
+   * Resolves once the message is stored, with what is to be done after its acknowledgement. A rejection is a fault of
+   * this program: the message is acknowledged all the same, since it would come again for ever.
+   */
   receive(message: Incoming): Promise<() => void>;
 }
 
@@ -64,13 +67,11 @@ export function openConnection(
     createWebsocket: globalThis.document && ((url, protocols) => (socket = new WebSocket(url, protocols))),
     customHandleAcks: (topic, payload, packet, done) => {
       const dup = (packet as IPublishPacket).dup;
-      hooks.receive({ topic, payload, dup }).then(
-        (after) => {
-          if (alive) done(0);
-          after();
-        },
-        () => end(),
-      );
+      const stored = hooks.receive({ topic, payload, dup }).catch((fault: unknown) => () => reportError(fault));
+      void stored.then((after) => {
+        if (alive) done(0);
+        after();
+      });
     },
   });
   const end = () => {
