@@ -102,8 +102,8 @@ class Host {
     const old = this.address;
     this.#last = this.#last < 128 ? this.#last + 128 : this.#last - 128;
     this.address = this.#addressOf(this.#last);
-    run("ip", "-n", this.name, "address", "add", `${this.address}/${BITS}`, "dev", "eth0");
     run("ip", "-n", this.name, "address", "delete", `${old}/${BITS}`, "dev", "eth0");
+    run("ip", "-n", this.name, "address", "add", `${this.address}/${BITS}`, "dev", "eth0");
   }
 
   remove() {

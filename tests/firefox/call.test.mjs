@@ -2,32 +2,20 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { launch } from "../browser/chromium.mjs";
-import { connect, everybodyHome, open } from "../browser/people.mjs";
-import { Network, noNetwork } from "../network.mjs";
-import { Server } from "../server.mjs";
-import { CONTEXT, launchFirefox, noFirefox } from "./firefox.mjs";
+import { connect, everybodyHome } from "../browser/people.mjs";
+import { skip, Stage } from "./stage.mjs";
 
-const skip = noFirefox || noNetwork;
-let network, serverHost, server, firefox, chromium, alice, bob;
+let stage, alice, bob;
 
 before(async () => {
   if (skip) return;
-  network = new Network();
-  serverHost = network.host();
-  server = await Server.start([], serverHost);
-  [firefox, chromium] = await Promise.all([launchFirefox(network.host()), launch({ host: network.host() })]);
-  [alice, bob] = await Promise.all([open(firefox, server, "alice", CONTEXT), open(chromium, server, "bob", CONTEXT)]);
-  await Promise.all([alice.findsEverybody(), bob.findsEverybody()]);
+  stage = await Stage.set();
+  ({ alice, bob } = stage);
 });
 
 afterEach(() => skip || everybodyHome(alice, bob));
 
-after(async () => {
-  await Promise.all([firefox?.close(), chromium?.close()]);
-  await server?.stop();
-  network?.remove();
-});
+after(() => stage?.clear());
 
 test("Firefox calls Chromium: both see and hear each other", { skip }, async () => {
   await connect(alice, bob);
@@ -37,4 +25,27 @@ test("Firefox calls Chromium: both see and hear each other", { skip }, async () 
 test("Chromium calls Firefox: both see and hear each other", { skip }, async () => {
   await connect(bob, alice);
   await Promise.all([alice.hears(), bob.hears()]);
+});
+
+test("Firefox mutes, stops its picture and shows it again on one connection", { skip }, async () => {
+  await connect(alice, bob);
+  const connections = await alice.connections();
+  await alice.presses("mic");
+  await bob.tile("alice").getByTestId("mark-muted").waitFor();
+  await bob.stops("inbound-rtp", "audio", "packetsReceived");
+  await alice.presses("camera");
+  await bob.doesNotSee("alice");
+  await alice.presses("camera");
+  await bob.sees("alice");
+  assert.equal(await alice.connections(), connections);
+});
+
+test("a page in Firefox that is reloaded in mid-call is in the call again by itself", { skip }, async () => {
+  await connect(alice, bob);
+  await alice.reloads();
+  await Promise.all([alice.sees("bob"), bob.sees("alice"), alice.hears(), bob.hears()]);
+});
+
+test("neither page has thrown, or broken its content security policy", { skip }, () => {
+  assert.deepEqual([alice, bob].flatMap((person) => person.errors), []);
 });
