@@ -52,7 +52,8 @@ async function reachByTab(page) {
 /** In the page: every control that can be used now; behind a modal dialog nothing can. */
 function listControls() {
   window.labelOf = (element) => {
-    const name = element.getAttribute("aria-label") ?? element.textContent.trim();
+    const words = element.getAttribute("aria-label") ?? element.textContent.trim();
+    const name = words.replace(/[\u2066-\u2069]/g, "");
     return `${element.localName}#${element.dataset.testid ?? ""} ${name}`;
   };
   const within = document.querySelector("dialog:modal") ?? document;

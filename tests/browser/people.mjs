@@ -2,6 +2,7 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 import { observe } from "./observe.mjs";
+import { asRead, read } from "./words.mjs";
 
 export const PHONE = { width: 390, height: 844 };
 export const LAPTOP = { width: 1280, height: 800 };
@@ -71,7 +72,7 @@ export class Person {
   }
 
   async reads(words) {
-    await this.page.getByText(words).first().waitFor();
+    await this.page.getByText(asRead(words)).first().waitFor();
   }
 
   async isRung() {
@@ -96,7 +97,7 @@ export class Person {
 
   /** The list of people says so, by itself. */
   async findsThatIs(words, user) {
-    await this.find(`contact-${user}`).getByTestId("presence").getByText(words).waitFor();
+    await this.find(`contact-${user}`).getByTestId("presence").getByText(asRead(words)).waitFor();
   }
 
   /** Does something to a member from the list of people in the call. */
@@ -197,8 +198,8 @@ export class Person {
     }, id);
   }
 
-  wroteDown() {
-    return this.page.evaluate(() => [...window.writtenDown]);
+  async wroteDown() {
+    return (await this.page.evaluate(() => [...window.writtenDown])).map(read);
   }
 
   async reloads() {

@@ -97,6 +97,15 @@ function base(): Model {
   return model;
 }
 
+/** Names of people who write from right to left, and one that would turn round what follows it. */
+const written = [member("layla", "ليلى حداد"), member("noa", "נועה לוי (3)"), member("mallory", "ecilA \u202e!")];
+
+function withNamesOfAllDirections(model: Model): Model {
+  model.contacts.value = written.map(({ user, name }) => ({ user, name, presence: "online" }));
+  model.missed.value = written.map(({ user, name }) => missed(user, name, MINUTE_MS));
+  return model;
+}
+
 function inCall(state: CallState): Model {
   const model = base();
   const tracks = new Map<string, MediaStreamTrack | undefined>();
@@ -228,6 +237,17 @@ export const stories: Record<string, () => Model> = {
     with_(base(), (m) => {
       const state = { ...calling({ is: "ringing" }), phase: "ended", end: { reason: "no_answer" } } as const;
       m.ended.value = { end: state.end, state };
+    }),
+  "names-of-all-directions": () => withNamesOfAllDirections(base()),
+  "ringing-right-to-left": () =>
+    with_(base(), (m) => {
+      const inside = { members: 6, names: written.map(({ name }) => name) };
+      const from = { user: "layla", name: "ليلى حداد" };
+      m.ringing.value = [{ key: "m1", state: { ...ringing("video"), from, inside, title: "اجتماع الفريق (3)" } }];
+    }),
+  "in-call-names-of-all-directions": () =>
+    with_(inCall(call({ roster: { rev: 5, host: "alice", members: [alice, ...written] } })), (m) => {
+      m.panel.value = "people";
     }),
   empty: () => with_(base(), (m) => (m.contacts.value = [])),
 };

@@ -6,6 +6,7 @@ import { type Actions, createModel } from "../src/state/model.ts";
 import { alsoThere } from "../src/state/others.ts";
 import { endWords, invitationNews, staysOpen } from "../src/state/outcome.ts";
 import { downWords } from "../src/state/trouble.ts";
+import { read } from "./read.ts";
 
 function ended(more: Partial<CallState>): CallState {
   const members = [
@@ -40,7 +41,7 @@ describe("how a call ended", () => {
     [{ end: { reason: "kicked" } }, "You were removed from the call"],
   ])("%o is told as %s and stays until it is read", (more, title) => {
     const state = ended(more);
-    expect(endWords(state).title).toBe(title);
+    expect(read(endWords(state).title)).toBe(title);
     expect(staysOpen(state)).toBe(true);
   });
 
@@ -65,7 +66,7 @@ describe("who was rung into a call", () => {
     [{ is: "ringing" }, []],
   ])("and came to %o is told once", (progress, words) => {
     const after = joined({ bob: progress });
-    expect(invitationNews(joined({ bob: { is: "calling" } }), after)).toEqual(words);
+    expect(invitationNews(joined({ bob: { is: "calling" } }), after).map(read)).toEqual(words);
     expect(invitationNews(after, { ...after, path: "up" })).toEqual([]);
   });
 
@@ -159,7 +160,7 @@ describe("keys", () => {
 
 describe("who is in a call that rings", () => {
   const ringing = (count: number, ...names: string[]) =>
-    alsoThere({ from: { user: "alice", name: "Alice" }, inside: { members: count, names } });
+    read(alsoThere({ from: { user: "alice", name: "Alice" }, inside: { members: count, names } }));
 
   test("is named without the caller, and counted past three", () => {
     expect(ringing(1, "Alice")).toBeUndefined();

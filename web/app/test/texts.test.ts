@@ -1,11 +1,16 @@
 import { describe, expect, test } from "vitest";
 import { en } from "../src/texts/en.ts";
-import { duration, initials, tint, when } from "../src/texts/format.ts";
+import { duration, initials, names, tint, when } from "../src/texts/format.ts";
 import { t } from "../src/texts/t.ts";
 
 describe("texts", () => {
   test("take their values", () => {
     expect(t("presence.offline_since", { when: "12:31" })).toBe("Offline since 12:31");
+  });
+
+  test.each(["Alice", "ليلى", "\u202eecilA", "נועה 1"])("keep the name %j in its own direction", (name) => {
+    expect(t("live.rings", { name })).toBe(`\u2068${name}\u2069 is calling.`);
+    expect(names([name, "Bob"])).toBe(`\u2068${name}\u2069 and \u2068Bob\u2069`);
   });
 
   test("want their values at compile time", () => {
@@ -54,6 +59,14 @@ describe("formats", () => {
     ["Alice Marsh", "AM"],
     ["bob", "B"],
     ["Ana María de la Cruz", "AC"],
+    ["\u200b\u200bbob", "B"],
+    ["e\u0301mile zola", "E\u0301Z"],
+    ["(Bob) Smith", "BS"],
+    ["👩‍👩‍👧 👍🏽", "👩‍👩‍👧"],
+    ["नेहा", "ने"],
+    ["נועה לוי (3)", "נל"],
+    ["(3)", "("],
+    ["ليلى حداد", "ل\u200cح"],
     ["", ""],
   ])("%s has the initials %s", (name, shown) => {
     expect(initials(name)).toBe(shown);

@@ -16,6 +16,7 @@ import { type Asked, ServiceClock } from "./core/clock.ts";
 import { Emitter } from "./core/emitter.ts";
 import { ConvokeError } from "./core/errors.ts";
 import { accountKey, type Credentials, login } from "./core/login.ts";
+import { shownName } from "./core/shown.ts";
 import { type ClaimedSlot, claimSlot, type SlotShell, takeSlot } from "./core/slot.ts";
 import { isRingSignal, RingBook, type StateAnswer } from "./ring/book.ts";
 import { Ringer } from "./ring/ringer.ts";
@@ -244,7 +245,7 @@ export class Client extends Emitter<ClientEvents> {
     const slot = this.#slot;
     if (!slot) throw new Error("no device slot is claimed");
     const credentials = await this.#options.credentials(slot.device);
-    this.#identity = { user: credentials.user, name: credentials.name };
+    this.#identity = { user: credentials.user, name: shownName(credentials.name, credentials.user) };
     if (!this.#ringer) await this.#openRings(credentials.client_id);
     return credentials;
   }

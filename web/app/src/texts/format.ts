@@ -24,15 +24,27 @@ export function duration(ms: number): string {
   return shown.map((part, i) => (i === 0 ? String(part) : String(part).padStart(2, "0"))).join(":");
 }
 
-export function names(list: readonly string[]): string {
-  return new Intl.ListFormat(undefined, { type: "conjunction" }).format(list);
+/** In its own direction, which is that of its first letter, whatever stands around it (U+2068, U+2069). */
+export function isolated(name: string): string {
+  return `\u2068${name}\u2069`;
 }
 
-/** One or two letters for who has no picture. */
+export function names(list: readonly string[]): string {
+  return new Intl.ListFormat(undefined, { type: "conjunction" }).format(list.map(isolated));
+}
+
+/** One or two letters for who has no picture; of a name without letters, the first one that is to be seen. */
 export function initials(name: string): string {
-  const words = name.trim().split(/\s+/);
-  const letters = [words[0], words.length > 1 ? words.at(-1) : undefined].map((word) => [...(word ?? "")][0] ?? "");
-  return letters.join("").toUpperCase();
+  const letters = name.split(/\s+/).flatMap((word) => characters(word).find((one) => /\p{L}/u.test(one)) ?? []);
+  const [first = characters(name).find((one) => /[\p{N}\p{P}\p{S}]/u.test(one)) ?? "", ...rest] = letters;
+  // Letters of a script that joins them would make a word of their own.
+  const between = /\p{Script=Arabic}/u.test(first) ? "\u200c" : "";
+  return [first, ...rest.slice(-1)].join(between).toUpperCase();
+}
+
+/** As a person counts them. */
+function characters(text: string): string[] {
+  return [...new Intl.Segmenter(undefined, { granularity: "grapheme" }).segment(text)].map(({ segment }) => segment);
 }
 
 /** One of six tints, always the same for the same user. */

@@ -43,7 +43,7 @@ function Header() {
         </span>
         <span class="me-name" data-testid="me">
           <span class="hidden">{t("state.signed_in_as", { name })}</span>
-          <span aria-hidden="true">{name}</span>
+          <bdi aria-hidden="true">{name}</bdi>
         </span>
         <Avatar user={model.user.value} name={name} />
       </span>
@@ -61,7 +61,7 @@ function GoBack() {
     <section class="card go-back" aria-labelledby="go-back-title" data-testid="joinable">
       <span class="card-icon">{call.media === "video" ? <Camera /> : <Phone />}</span>
       <div>
-        <h2 id="go-back-title">{call.title || t("joinable.title")}</h2>
+        <h2 id="go-back-title">{call.title ? <bdi>{call.title}</bdi> : t("joinable.title")}</h2>
         <p>{who ? t("joinable.who", { names: who }) : t("joinable.nobody")}</p>
         <button type="button" class="button primary" data-testid="rejoin" onClick={() => actions.rejoin(call.meeting)}>
           {t("joinable.back")}
@@ -145,7 +145,9 @@ function MissedRow({ outcome }: { outcome: Outcome }) {
         <Missed />
       </span>
       <span class="row-text">
-        <strong>{name}</strong>
+        <strong>
+          <bdi>{name}</bdi>
+        </strong>
         <span>{t(key, { when: when(at_ms) })}</span>
       </span>
       <button
@@ -203,7 +205,9 @@ function ContactRow({ contact }: { contact: Contact }) {
     <li class="row contact" data-testid={`contact-${user}`}>
       <Avatar user={user} name={name} presence={dot} />
       <span class="row-text">
-        <strong>{name}</strong>
+        <strong>
+          <bdi>{name}</bdi>
+        </strong>
         <span data-testid="presence">{words}</span>
       </span>
       <button

@@ -42,7 +42,11 @@ function Incoming({ ringing: { key, state } }: { ringing: Ringing }) {
       </span>
       <p class="eyebrow">{t(video ? "incoming.video" : "incoming.audio")}</p>
       <h2 id="incoming-title">{t("incoming.calls", { name })}</h2>
-      {state.title ? <p>{state.title}</p> : null}
+      {state.title ? (
+        <p>
+          <bdi>{state.title}</bdi>
+        </p>
+      ) : null}
       {others ? <p>{t("incoming.with", { names: others })}</p> : null}
       {model.call.value ? <p class="hint">{t("incoming.leaves")}</p> : null}
       <Answers

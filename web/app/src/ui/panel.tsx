@@ -60,7 +60,7 @@ function MemberRow({ member, call }: { member: Member; call: CallState }) {
     <li class="row member" data-testid={`member-${user}`}>
       <Avatar user={user} name={name} />
       <span class="row-text">
-        <strong>{me ? t("call.you_named", { name }) : name}</strong>
+        <strong>{me ? t("call.you_named", { name }) : <bdi>{name}</bdi>}</strong>
         <span>{details(member, call)}</span>
       </span>
       {isHost(call) && !me && member.participation ? <HostActions member={member} /> : null}
@@ -135,7 +135,9 @@ function InviteRow({ contact, call }: { contact: Contact; call: CallState }) {
     <li class="row" data-testid={`invite-${user}`}>
       <Avatar user={user} name={name} presence={dot} />
       <span class="row-text">
-        <strong>{name}</strong>
+        <strong>
+          <bdi>{name}</bdi>
+        </strong>
         <span>{asked ? t("call.calling") : words}</span>
       </span>
       <button

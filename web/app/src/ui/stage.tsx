@@ -121,7 +121,9 @@ function Callee({ user, name, title, words }: { user: string; name: string; titl
       <span class="halo">
         <Avatar user={user} name={name} size="large" />
       </span>
-      <h2>{title}</h2>
+      <h2>
+        <bdi>{title}</bdi>
+      </h2>
       {words ? <p data-testid={`progress-${user}`}>{words}</p> : null}
     </div>
   );

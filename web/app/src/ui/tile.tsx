@@ -55,7 +55,7 @@ export function SelfTile({ call, apart }: { call: CallState; apart?: boolean }) 
 function Caption({ name, children }: { name: string; children: ComponentChildren }) {
   return (
     <p class="caption">
-      <span class="caption-name">{name}</span>
+      <bdi class="caption-name">{name}</bdi>
       {children}
     </p>
   );

@@ -1,11 +1,12 @@
 /** Reads a signal of the service. What cannot be read is dropped: a terminal has nobody to complain to. */
 
+import { withShownTexts } from "../core/shown.ts";
 import type { Down } from "../wire.ts";
 
 const RING_DOWN = "ring-down/p2p/";
 const MEETING_DOWN = "meeting-down/p2p/";
 
-/** A signal and the parent topic that it came on; undefined for anything else. */
+/** A signal, its names and titles fit to be shown, and the parent topic that it came on; undefined for anything else. */
 export function decodeDown(topic: string, payload: Uint8Array): { down: Down; ring: boolean } | undefined {
   const ring = topic.startsWith(RING_DOWN);
   if (!ring && !topic.startsWith(MEETING_DOWN)) return undefined;
@@ -15,7 +16,7 @@ export function decodeDown(topic: string, payload: Uint8Array): { down: Down; ri
 
 function parse(payload: Uint8Array): Down | undefined {
   try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
+    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload), withShownTexts);
     return isSignal(value) ? value : undefined;
   } catch {
     return undefined;
