@@ -1,6 +1,6 @@
 # The front door of Convoke. Each target installs what it needs and says so; what is there is left alone.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check audit bench fuzz web pictures generate clean
+.PHONY: help demo run test check audit bench healing fuzz web pictures generate clean
 SHELL := /bin/bash
 
 help: ## this list
@@ -25,6 +25,9 @@ audit: ## known vulnerabilities of dependencies (needs the internet)
 
 bench: ## measure against the bars: rings, storms, presence, meetings, durable publishing
 	@scripts/bench
+
+healing: ## measure how long a call takes to heal after kills and cut links (needs root; half an hour)
+	@scripts/healing
 
 fuzz: ## feed parsers with random bytes, 30 s each (needs nightly Rust and cargo-fuzz)
 	@scripts/fuzz

@@ -21,6 +21,8 @@ const CONTEXT = { ignoreHTTPSErrors: true, init: record };
 const SETTLED_MS = 4_000;
 const HEALED_WITHIN_MS = 90_000;
 const LOOK_EVERY_MS = 20;
+/** How long the other scenes last. */
+const AWAY_MS = 20_000;
 
 /** What is done to a call: `breaks` until, `for_s` later, `mends`, which is over when the way is there again. */
 const kill = { breaks: ({ server }) => server.kill(), mends: ({ server }) => server.run() };
@@ -34,16 +36,21 @@ const moved = {
 };
 const silent = { breaks: ({ hosts }) => hosts.server.drop(), mends: ({ hosts }) => hosts.server.pass() };
 
-const OUTAGES = {
-  "kill-1": { ...kill, for_s: 1, words: "server killed, 1 s" },
-  "kill-5": { ...kill, for_s: 5, words: "server killed, 5 s" },
-  "kill-20": { ...kill, for_s: 20, words: "server killed, 20 s" },
-  "kill-60": { ...kill, for_s: 60, words: "server killed, 60 s" },
-  "silent-20": { ...silent, for_s: 20, words: "server silent, 20 s" },
-  "link-5": { ...link, for_s: 5, words: "one link silent, 5 s" },
-  "link-20": { ...link, for_s: 20, words: "one link silent, 20 s" },
-  "moved-5": { ...moved, for_s: 5, words: "one at another address after 5 s" },
-  "moved-20": { ...moved, for_s: 20, words: "one at another address after 20 s" },
+const seen = (way, for_s, words) => ({ ...way, measure: outage, for_s, words: `${words}, ${for_s} s` });
+
+const SCENES = {
+  "kill-1": seen(kill, 1, "server killed"),
+  "kill-5": seen(kill, 5, "server killed"),
+  "kill-20": seen(kill, 20, "server killed"),
+  "kill-60": seen(kill, 60, "server killed"),
+  "silent-20": seen(silent, 20, "server's packets dropped"),
+  "link-5": seen(link, 5, "one page's packets dropped"),
+  "link-20": seen(link, 20, "one page's packets dropped"),
+  "moved-5": seen(moved, 5, "one page's packets dropped, then another address"),
+  "moved-20": seen(moved, 20, "one page's packets dropped, then another address"),
+  "home-kill": { ...kill, measure: atHome, words: "at home, server killed" },
+  "home-silent": { ...silent, measure: atHome, words: "at home, server's packets dropped" },
+  blocked: { measure: blocked, words: "no UDP at the callee" },
 };
 
 /** Two people, each in a browser at a host of their own, and their server. */
@@ -78,9 +85,16 @@ class Pair {
 }
 
 const recorded = (person) => person.page.evaluate(() => window.recorded);
-const firstAfter = (times, when_ms) => times.find((at) => at > when_ms);
+const never = Number.POSITIVE_INFINITY;
 
-/** What each page showed of an outage, in ms: since it began until words, since it was over until a picture. */
+/** How long after `since_ms` something was first written down that `holds`. */
+const delay = (written, since_ms, holds) => (written.find((each) => each.at > since_ms && holds(each))?.at ?? never) - since_ms;
+const says = ({ words }) => words !== "";
+
+/**
+ * What the two pages showed of an outage, in ms: from its end until both had a new picture; from its beginning until both had
+ * words in a banner, and one had words on a tile.
+ */
 async function outage(pair, { breaks, mends, for_s }) {
   await pair.talks();
   const broken_ms = Date.now();
@@ -90,10 +104,12 @@ async function outage(pair, { breaks, mends, for_s }) {
   const mended_ms = Date.now();
   await shown(pair, mended_ms);
   const pages = await Promise.all(pair.people.map(recorded));
+  const words = (where) => pages.map((page) => delay(page.words[where], broken_ms, says));
   return {
-    picture_ms: Math.max(...pages.map(({ shown }) => (firstAfter(shown, mended_ms) ?? Number.POSITIVE_INFINITY) - mended_ms)),
-    words_ms: Math.max(...pages.map(({ words }) => (firstAfter(words.map(({ at }) => at), broken_ms) ?? Number.NaN) - broken_ms)),
-    changes: Math.max(...pages.map(({ words }) => words.filter(({ at }) => at > broken_ms).length)),
+    picture_ms: Math.max(...pages.map(({ shown }) => (shown.find((at) => at > mended_ms) ?? never) - mended_ms)),
+    banner_ms: Math.max(...words("banner")),
+    tile_ms: Math.min(...words("tile")),
+    changes: Math.max(...pages.map((page) => page.words.banner.filter(({ at }) => at > broken_ms).length)),
   };
 }
 
@@ -104,7 +120,21 @@ async function shown({ people }, since_ms) {
   while (Date.now() < late && !(await Promise.all(people.map(hasShown))).every(Boolean)) await pause(LOOK_EVERY_MS);
 }
 
-/** A callee to whom no UDP gets: until its page gives a reason, and until the caller's page has other words for it than before. */
+/** Nobody is in a call: until both pages say in their header that the server is away. */
+async function atHome(pair, { breaks, mends }) {
+  await everybodyHome(...pair.people);
+  await Promise.all(pair.people.map((person) => person.isOnline()));
+  await pause(SETTLED_MS);
+  const broken_ms = Date.now();
+  await breaks(pair);
+  await pause(AWAY_MS);
+  await mends(pair);
+  const pages = await Promise.all(pair.people.map(recorded));
+  await Promise.all(pair.people.map((person) => person.until(() => person.find("state").getByText("Online").isVisible(), "is online")));
+  return { header_ms: Math.max(...pages.map(({ words }) => delay(words.header, broken_ms, () => true))) };
+}
+
+/** No UDP gets to the callee: until its page gives a reason, how often that changes then, and until the caller's page says more. */
 async function blocked(pair) {
   await everybodyHome(...pair.people);
   pair.hosts.bob.drop("udp");
@@ -113,13 +143,15 @@ async function blocked(pair) {
     await pair.bob.isRung();
     await pair.bob.answers();
     const answered_ms = Date.now();
-    await pause(20_000);
+    await pause(AWAY_MS);
     const [alice, bob] = await Promise.all(pair.people.map(recorded));
-    const since = ({ words }) => words.filter(({ at }) => at > answered_ms).map(({ at, words }) => `${at - answered_ms} ms: ${words}`);
-    return { alice: since(alice), bob: since(bob) };
+    return {
+      reason_ms: delay(bob.words.banner, answered_ms, says),
+      reasons: bob.words.banner.filter(({ at }) => at > answered_ms).length,
+      other_ms: delay(alice.words.tile, answered_ms, ({ words }) => !/^(Joining…|Ringing…|Calling…|)$/.test(words)),
+    };
   } finally {
     pair.hosts.bob.pass();
-    await everybodyHome(...pair.people);
   }
 }
 
@@ -129,37 +161,51 @@ function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-const seconds = (ms) => (Number.isFinite(ms) ? (ms / 1_000).toFixed(2) : "never").padStart(6);
+const seconds = (ms) => (Number.isFinite(ms) ? `${(ms / 1_000).toFixed(2)} s` : "never");
+const show = (field, value) => (field.endsWith("_ms") ? seconds(value) : String(value));
+
+/** The columns: a field of what was measured, and its words. */
+const COLUMNS = {
+  picture_ms: "until both have a new picture",
+  banner_ms: "both have a banner",
+  tile_ms: "words on a tile",
+  changes: "changes of a banner",
+  header_ms: "both headers say so",
+  reason_ms: "the reason is on the screen",
+  reasons: "changes of the reason",
+  other_ms: "the other side is told",
+};
 
 function table(results) {
-  console.log("\n| outage | times | picture: median s | worst s | words: median s | worst s | changes of words: most |");
-  console.log("|---|---|---|---|---|---|---|");
+  const used = Object.keys(COLUMNS).filter((field) => [...results.values()].flat().some((each) => field in each));
+  console.log(`\n| median (worst) | times | ${used.map((field) => COLUMNS[field]).join(" | ")} |`);
+  console.log(`|---|---|${used.map(() => "---|").join("")}`);
   for (const [name, measured] of results) {
-    const of = (field) => measured.map((each) => each[field]);
-    const both = (field) => `${seconds(median(of(field)))} | ${seconds(Math.max(...of(field)))}`;
-    console.log(`| ${OUTAGES[name].words} | ${measured.length} | ${both("picture_ms")} | ${both("words_ms")} | ${Math.max(...of("changes"))} |`);
+    const cells = used.map((field) => {
+      const values = measured.map((each) => each[field]).filter((value) => value !== undefined);
+      return values.length === 0 ? "" : `${show(field, median(values))} (${show(field, Math.max(...values))})`;
+    });
+    console.log(`| ${SCENES[name].words} | ${measured.length} | ${cells.join(" | ")} |`);
   }
 }
 
 if (noNetwork) throw new Error(noNetwork);
-const names = given.only?.split(",") ?? [...Object.keys(OUTAGES), "blocked"];
-const results = new Map(names.filter((name) => name in OUTAGES).map((name) => [name, []]));
+const names = given.only?.split(",") ?? Object.keys(SCENES);
+const results = new Map(names.map((name) => [name, []]));
 const tasks = names.flatMap((name) => Array.from({ length: Number(given.times) }, () => name));
 const network = new Network();
 
-/** One pair after another of its tasks; a pair that something goes wrong with is replaced. */
+/** One scene after another; a pair with which something goes wrong is replaced. */
 async function work() {
   let pair = await Pair.make(network);
   for (let name = tasks.shift(); name; name = tasks.shift()) {
+    const { measure, words } = SCENES[name];
     try {
-      if (name === "blocked") console.log(JSON.stringify(await blocked(pair), null, 1));
-      else {
-        const measured = await outage(pair, OUTAGES[name]);
-        results.get(name).push(measured);
-        console.log(`${OUTAGES[name].words}: picture ${seconds(measured.picture_ms)} s, words ${seconds(measured.words_ms)} s, ${measured.changes} changes`);
-      }
+      const measured = await measure(pair, SCENES[name]);
+      results.get(name).push(measured);
+      console.log(`${words}: ${Object.entries(measured).map(([field, value]) => `${field.replace("_ms", "")} ${show(field, value)}`).join(", ")}`);
     } catch (error) {
-      console.log(`${name}: not measured: ${error.message}`);
+      console.log(`${words}: not measured: ${error.message}`);
       await pair.end();
       pair = await Pair.make(network);
     }

@@ -1,8 +1,9 @@
-// Runs in a page before its own code: writes down when a picture of somebody else was shown, and when which words came up.
+// Runs in a page before its own code: writes down when a picture of somebody else was shown, and which words came up when,
+// apart for banners, tiles and the header.
 
 export function record() {
-  const WORDS = "[data-testid^=banner-] p, [data-testid=state], .tile-state";
-  const recorded = { shown: [], words: [] };
+  const WORDS = { banner: "[data-testid^=banner-] p", tile: "[data-testid^=tile-] .tile-state", header: "[data-testid=state]" };
+  const recorded = { shown: [], words: { banner: [], tile: [], header: [] } };
   window.recorded = recorded;
 
   const watched = new WeakSet();
@@ -15,12 +16,13 @@ export function record() {
     video.requestVideoFrameCallback(seen);
   }
 
-  let last = "";
   function look() {
     for (const video of document.querySelectorAll("[data-testid^=tile-] video")) if (!watched.has(video)) watch(video);
-    const words = [...document.querySelectorAll(WORDS)].map((element) => element.textContent).join(" | ");
-    if (words !== last) recorded.words.push({ at: Date.now(), words });
-    last = words;
+    for (const [where, selector] of Object.entries(WORDS)) {
+      const words = [...document.querySelectorAll(selector)].map((element) => element.textContent).join(" | ");
+      const all = recorded.words[where];
+      if (words !== (all.at(-1)?.words ?? "")) all.push({ at: Date.now(), words });
+    }
   }
   new MutationObserver(look).observe(document, { childList: true, subtree: true, characterData: true });
 }
