@@ -1,7 +1,8 @@
 /** One model for each story. */
 
-import { type CallState, ConvokeError, type Member, type Outcome } from "@convoke/sdk";
+import { type CallState, type Contact, ConvokeError, type Member, type Outcome, type PastCall } from "@convoke/sdk";
 import { createModel, type Model } from "../src/state/model.ts";
+import type { Past } from "../src/state/past.ts";
 import { paintedTrack } from "./pictures.ts";
 
 const NOW_MS = Date.now();
@@ -104,6 +105,43 @@ function withNamesOfAllDirections(model: Model): Model {
   model.contacts.value = written.map(({ user, name }) => ({ user, name, presence: "online" }));
   model.missed.value = written.map(({ user, name }) => missed(user, name, MINUTE_MS));
   return model;
+}
+
+const FIRST = ["Amara", "Bao", "Chidi", "Dmitri", "Esmé", "Farid", "Greta", "Hinata", "Ines", "Jonas"];
+const LAST = ["Okafor", "Núñez", "Halonen", "Rahimi", "Lindqvist"];
+
+function crowd(i: number): Contact {
+  const name = `${FIRST[i % FIRST.length]} ${LAST[(i * 7) % LAST.length]}`;
+  return { user: `user-${i}`, name, presence: i % 4 === 1 ? "online" : "offline", since_ms: NOW_MS - i * MINUTE_MS };
+}
+
+function past(): Past {
+  const call = (hours_ago: number, more: Partial<PastCall>, ...who: [string, string][]): PastCall => ({
+    meeting: `m-${hours_ago}`,
+    direction: "received",
+    media: "video",
+    result: "answered",
+    duration_ms: 187_000,
+    others: 0,
+    started_at_ms: NOW_MS - hours_ago * 60 * MINUTE_MS,
+    with: who.map(([user, name]) => ({ user, name })),
+    ...more,
+  });
+  const bob: [string, string] = ["bob", "Bob Okafor"];
+  const esme: [string, string] = ["esme", "Esmé Fairweather-Castellanos"];
+  const layla: [string, string] = ["layla", "ليلى حداد"];
+  return {
+    is: "known",
+    next: "older",
+    calls: [
+      call(0.2, { result: "missed" }, bob),
+      call(0.5, { direction: "made", media: "audio" }, layla),
+      call(24, { direction: "made", result: "busy" }, esme),
+      call(25, { others: 3, title: "Weekly planning", duration_ms: 3_930_000 }, esme, bob, layla),
+      call(170, { direction: "made", result: "no_answer", media: "audio" }, bob),
+      call(171, { result: "declined" }, ["dmitri", "Dmitri Halonen"]),
+    ],
+  };
 }
 
 function inCall(state: CallState): Model {
@@ -248,6 +286,28 @@ export const stories: Record<string, () => Model> = {
   "in-call-names-of-all-directions": () =>
     with_(inCall(call({ roster: { rev: 5, host: "alice", members: [alice, ...written] } })), (m) => {
       m.panel.value = "people";
+    }),
+  "many-people": () =>
+    with_(base(), (m) => {
+      m.sound_ready.value = true;
+      m.contacts.value = Array.from({ length: 200 }, (_, i) => crowd(i));
+      m.history.value = past();
+    }),
+  "recent-calls": () =>
+    with_(base(), (m) => {
+      m.sound_ready.value = true;
+      m.view.value = "recent";
+      m.history.value = past();
+    }),
+  "recent-calls-none": () =>
+    with_(base(), (m) => {
+      m.view.value = "recent";
+      m.history.value = { is: "known", calls: [] };
+    }),
+  "recent-calls-failed": () =>
+    with_(base(), (m) => {
+      m.view.value = "recent";
+      m.history.value = { is: "failed", calls: [] };
     }),
   empty: () => with_(base(), (m) => (m.contacts.value = [])),
 };

@@ -27,7 +27,17 @@ import { Freshness } from "./signalling/freshness.ts";
 import { Link, type LinkState } from "./signalling/link.ts";
 import { Outbox } from "./signalling/outbox.ts";
 import { Requests } from "./signalling/requests.ts";
-import type { Contact, Down, InvitationId, Joinable, MeetingId, Outcome, StandingCall, UserName } from "./wire.ts";
+import type {
+  Contact,
+  Down,
+  InvitationId,
+  Joinable,
+  MeetingId,
+  Outcome,
+  PastCall,
+  StandingCall,
+  UserName,
+} from "./wire.ts";
 
 export interface ClientOptions {
   /** Names the account in this browser's storage before its user is known. */
@@ -36,6 +46,12 @@ export interface ClientOptions {
   credentials(device: string): Promise<Credentials>;
   /** Where to take MQTT.js from; by default it is imported when first needed. */
   mqtt?: () => Promise<MqttConnect>;
+}
+
+/** A page of calls that are over. */
+export interface History {
+  calls: readonly PastCall[];
+  next?: string;
 }
 
 export type ClientState =
@@ -210,6 +226,18 @@ export class Client extends Emitter<ClientEvents> {
   async contacts(): Promise<Contact[]> {
     const answer = await this.#requests.ask({ type: "contacts" });
     return answer.type === "contacts" ? answer.users : [];
+  }
+
+  /**
+   * The user's calls that are over, newest first, kept for 90 days: a page of `limit` (1 to 50), from `before` on, which
+   * is the `next` of the page before. Without a `next` there are no older ones.
+   *
+   * # Errors
+   * `no_answer_from_service`, or what the way there raises.
+   */
+  async history({ before, limit }: { before?: string; limit?: number } = {}): Promise<History> {
+    const answer = await this.#requests.ask({ type: "history", before, limit });
+    return answer.type === "history" ? { calls: answer.calls, next: answer.next ?? undefined } : { calls: [] };
   }
 
   /** Whom this user may call, and each change of it, as `contacts` events; asks at once, also if it is on already. */

@@ -14,7 +14,14 @@ export {
   self,
   type Tracks,
 } from "./call/state.ts";
-export { Client, type ClientEvents, type ClientOptions, type ClientState, createClient } from "./client.ts";
+export {
+  Client,
+  type ClientEvents,
+  type ClientOptions,
+  type ClientState,
+  createClient,
+  type History,
+} from "./client.ts";
 export { ConvokeError, type ErrorCategory, type ErrorCode } from "./core/errors.ts";
 export { accountKey, type Credentials, login } from "./core/login.ts";
 export type { Device } from "./media/capture.ts";

@@ -15,6 +15,7 @@ import { t } from "../texts/t.ts";
 import { rememberSpeaker } from "./link.ts";
 import type { Actions, Model, Problem } from "./model.ts";
 import { endWords, invitationNews, staysOpen } from "./outcome.ts";
+import { withNewest, withOlder } from "./past.ts";
 import type { Sounds } from "./sounds.ts";
 
 const NOTICE_MS = 5_000;
@@ -42,6 +43,7 @@ export class Controller implements Actions {
     const { client, contacts, contacts_known, joinable, missed, busy_elsewhere } = this.#model;
     this.#client.on("state", (state) => {
       client.value = state;
+      if (state.is === "online" && this.#model.history.value.is === "unknown") void this.#readHistory();
       this.#model.name.value = this.#client.identity?.name ?? "";
       this.#model.user.value = this.#client.identity?.user ?? "";
     });
@@ -53,6 +55,7 @@ export class Controller implements Actions {
       joinable.value = list;
     });
     this.#client.on("missed", (list) => {
+      if (list.length > missed.value.length) void this.#readHistory();
       missed.value = list;
     });
     this.#client.on("elsewhere", (call) => {
@@ -107,21 +110,37 @@ export class Controller implements Actions {
     this.ready();
   }
 
-  call(user: string, video: boolean): void {
+  call(users: readonly string[], video: boolean): void {
     if (this.#call) return;
     void this.#sounds.unlock().then((ready) => {
       this.#model.sound_ready.value = ready;
     });
-    this.#client.call(user, { video });
+    this.#client.call(users, { video });
   }
 
   callBack(outcome: Outcome): void {
     this.dismissMissed(outcome);
-    this.call(outcome.from, outcome.media === "video");
+    this.call([outcome.from], outcome.media === "video");
   }
 
   dismissMissed(outcome: Outcome): void {
     this.#client.seen(outcome.invitation).catch(() => {});
+  }
+
+  view(view: Model["view"]["value"]): void {
+    this.#model.view.value = view;
+  }
+
+  showHistory(): void {
+    const { missed } = this.#model;
+    void this.#readHistory().then((read) => {
+      if (read) for (const outcome of missed.value) this.dismissMissed(outcome);
+    });
+  }
+
+  olderCalls(): void {
+    const { next } = this.#model.history.value;
+    if (next) void this.#readHistory(next);
   }
 
   accept(key: string, video: boolean): void {
@@ -202,12 +221,27 @@ export class Controller implements Actions {
     const ended = this.#model.ended.value;
     this.closeEnded();
     const user = ended && Object.keys(ended.state.progress)[0];
-    if (user) this.call(user, ended.state.media === "video");
+    if (user) this.call([user], ended.state.media === "video");
   }
 
   dismissProblem(problem: Problem): void {
     const { problems } = this.#model;
     problems.value = problems.value.filter((other) => other !== problem);
+  }
+
+  /** The page that begins at `before`, or the newest; false if it cannot be had. */
+  async #readHistory(before?: string): Promise<boolean> {
+    const { history } = this.#model;
+    if (history.value.is === "loading") return false;
+    history.value = { ...history.value, is: "loading" };
+    try {
+      const page = await this.#client.history({ before });
+      history.value = before ? withOlder(history.value, page) : withNewest(history.value, page);
+      return true;
+    } catch {
+      history.value = { ...history.value, is: "failed" };
+      return false;
+    }
   }
 
   #rings(call: Call): void {
@@ -286,6 +320,7 @@ export class Controller implements Actions {
       this.#model.notices.value = [];
       if (staysOpen(state)) this.#model.ended.value = { end, state };
     });
+    void this.#readHistory();
     this.#sounds.ended(state);
     this.#sounds.follow(this.#model);
     if (!staysOpen(state)) this.#notice(this.#farewell(state));

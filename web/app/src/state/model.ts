@@ -12,6 +12,7 @@ import type {
   Outcome,
 } from "@convoke/sdk";
 import { type Signal, signal } from "@preact/signals";
+import type { Past } from "./past.ts";
 
 /** What a screen needs of a call besides its state. */
 export type CallMedia = Pick<Call, "track" | "own" | "audioTracks" | "level">;
@@ -37,6 +38,9 @@ export interface Problem {
   error: ConvokeError;
 }
 
+/** What the list at home is of. */
+export type HomeView = "people" | "recent";
+
 export type Panel = "people" | "invite" | undefined;
 
 export interface Model {
@@ -50,6 +54,8 @@ export interface Model {
   /** Calls that go on without this person, who may go back. */
   joinable: Signal<readonly Joinable[]>;
   missed: Signal<readonly Outcome[]>;
+  history: Signal<Past>;
+  view: Signal<HomeView>;
   /** The user is in a call on another device. */
   busy_elsewhere: Signal<boolean>;
   call: Signal<CallState | undefined>;
@@ -83,6 +89,8 @@ export function createModel(has_link: boolean, speaker_off: boolean): Model {
     contacts_known: signal(false),
     joinable: signal([]),
     missed: signal([]),
+    history: signal<Past>({ is: "unknown", calls: [] }),
+    view: signal<HomeView>("people"),
     busy_elsewhere: signal(false),
     call: signal(undefined),
     media: signal(undefined),
@@ -111,9 +119,13 @@ export interface Actions {
   speaker(off: boolean): void;
   unblockSound(): void;
   soundBlocked(): void;
-  call(user: string, video: boolean): void;
+  call(users: readonly string[], video: boolean): void;
   callBack(outcome: Outcome): void;
   dismissMissed(outcome: Outcome): void;
+  view(view: HomeView): void;
+  /** Reads the newest calls; those that were missed are seen then. */
+  showHistory(): void;
+  olderCalls(): void;
   accept(key: string, video: boolean): void;
   rejoin(meeting: string): void;
   decline(key: string): void;

@@ -1,5 +1,8 @@
 /** Times and names in the words of this browser's language. */
 
+import { isolated } from "./isolated.ts";
+import { t } from "./t.ts";
+
 const DAY_MS = 24 * 3_600_000;
 
 /** `12:31` today, `Mon 12:31` within a week, else the date. */
@@ -24,9 +27,32 @@ export function duration(ms: number): string {
   return shown.map((part, i) => (i === 0 ? String(part) : String(part).padStart(2, "0"))).join(":");
 }
 
-/** In its own direction, which is that of its first letter, whatever stands around it (U+2068, U+2069). */
-export function isolated(name: string): string {
-  return `\u2068${name}\u2069`;
+/** `Today`, `Yesterday`, `Monday, 23 November`; with the year if it is another one. */
+export function day(at_ms: number, now_ms: number = Date.now()): string {
+  const [at, now] = [new Date(at_ms), new Date(now_ms)];
+  const yesterday = new Date(now.getFullYear(), now.getMonth(), now.getDate() - 1);
+  if (at.toDateString() === now.toDateString()) return t("recent.today");
+  if (at.toDateString() === yesterday.toDateString()) return t("recent.yesterday");
+  const year = at.getFullYear() === now.getFullYear() ? undefined : "numeric";
+  return new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year }).format(at);
+}
+
+export function clockTime(at_ms: number): string {
+  return time(new Date(at_ms));
+}
+
+/** `42 sec`, `3 min`, `1 hr 5 min`. */
+export function lasting(ms: number): string {
+  const seconds = Math.max(1, Math.round(ms / 1_000));
+  if (seconds < 60) return unit(seconds, "second");
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return unit(minutes, "minute");
+  const rest = minutes % 60;
+  return [unit(Math.floor(minutes / 60), "hour"), ...(rest > 0 ? [unit(rest, "minute")] : [])].join(" ");
+}
+
+function unit(count: number, of: "second" | "minute" | "hour"): string {
+  return new Intl.NumberFormat(undefined, { style: "unit", unit: of, unitDisplay: "short" }).format(count);
 }
 
 export function names(list: readonly string[]): string {

@@ -1,7 +1,7 @@
 /** The words of a key. A missing key or a missing value is a compile error. */
 
 import { en } from "./en.ts";
-import { isolated } from "./format.ts";
+import { isolated } from "./isolated.ts";
 
 export type Catalogue = typeof en;
 export type TextKey = keyof Catalogue;

@@ -1,12 +1,15 @@
 /** Who is there, who called, and whether this tab is ready to ring. */
 
-import type { Contact, Outcome } from "@convoke/sdk";
+import type { Outcome } from "@convoke/sdk";
+import type { HomeView } from "../state/model.ts";
 import { people } from "../state/others.ts";
 import { when } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
 import { Bell, Camera, Check, Close, Logo, Missed, Phone, SpeakerOff } from "./icons.tsx";
+import { Contacts } from "./people.tsx";
+import { Recent } from "./recent.tsx";
 
 export function Home() {
   const { model } = useApp();
@@ -21,7 +24,7 @@ export function Home() {
           {model.speaker_off.value ? <SpeakerCard /> : null}
           <MissedList />
         </div>
-        <Contacts />
+        <Lists />
       </main>
     </div>
   );
@@ -172,75 +175,36 @@ function MissedRow({ outcome }: { outcome: Outcome }) {
   );
 }
 
-function Contacts() {
-  const contacts = useApp().model.contacts.value;
+/** People, or the calls with them that are over. */
+function Lists() {
+  const view = useApp().model.view.value;
   return (
     <section class="people" aria-labelledby="people-title">
-      <h1 id="people-title" tabIndex={-1}>
-        {t("people.title")}
-      </h1>
-      {contacts === undefined ? <p class="quiet-text">{t("people.loading")}</p> : null}
-      {contacts?.length === 0 ? (
-        <div class="card empty">
-          <h2>{t("people.none")}</h2>
-          <p>{t("people.none_why")}</p>
-        </div>
-      ) : null}
-      {contacts?.length ? (
-        <ul class="rows contacts" data-testid="contacts">
-          {contacts.map((contact) => (
-            <ContactRow key={contact.user} contact={contact} />
-          ))}
-        </ul>
-      ) : null}
+      <div class="lists-head">
+        <h1 id="people-title" tabIndex={-1}>
+          {t(view === "people" ? "people.title" : "recent.title")}
+        </h1>
+        <nav class="views" aria-label={t("recent.views")}>
+          <View view="people" label={t("people.title")} />
+          <View view="recent" label={t("recent.short")} />
+        </nav>
+      </div>
+      {view === "people" ? <Contacts /> : <Recent />}
     </section>
   );
 }
 
-function ContactRow({ contact }: { contact: Contact }) {
-  const { actions } = useApp();
-  const { user, name } = contact;
-  const { dot, words } = usePresence(contact);
+function View({ view, label }: { view: HomeView; label: string }) {
+  const { model, actions } = useApp();
   return (
-    <li class="row contact" data-testid={`contact-${user}`}>
-      <Avatar user={user} name={name} presence={dot} />
-      <span class="row-text">
-        <strong>
-          <bdi>{name}</bdi>
-        </strong>
-        <span data-testid="presence">{words}</span>
-      </span>
-      <button
-        type="button"
-        class="icon-button"
-        data-testid="call-audio"
-        aria-label={t("people.audio_call", { name })}
-        title={t("people.audio_call", { name })}
-        onClick={() => actions.call(user, false)}
-      >
-        <Phone />
-      </button>
-      <button
-        type="button"
-        class="icon-button accent"
-        data-testid="call"
-        aria-label={t("people.video_call", { name })}
-        title={t("people.video_call", { name })}
-        onClick={() => actions.call(user, true)}
-      >
-        <Camera />
-      </button>
-    </li>
+    <button
+      type="button"
+      class="view"
+      data-testid={`view-${view}`}
+      aria-current={model.view.value === view ? "page" : undefined}
+      onClick={() => actions.view(view)}
+    >
+      {label}
+    </button>
   );
-}
-
-/** What was last heard is not told as if it still held while the service is away, or has not said so again since. */
-export function usePresence(contact: Contact): { dot?: Contact["presence"]; words: string } {
-  if (!useApp().model.contacts_known.value) return { words: t("presence.unknown") };
-  return { dot: contact.presence, words: presenceWords(contact) };
-}
-
-function presenceWords({ presence, since_ms }: Contact): string {
-  if (presence !== "offline") return t(`presence.${presence}`);
-  return since_ms ? t("presence.offline_since", { when: when(since_ms) }) : t("presence.offline");
 }

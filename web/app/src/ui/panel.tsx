@@ -5,8 +5,8 @@ import { useEffect, useRef } from "preact/hooks";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
-import { usePresence } from "./home.tsx";
 import { Close } from "./icons.tsx";
+import { usePresence } from "./people.tsx";
 import { memberWords } from "./tile.tsx";
 
 export function SidePanel({ call }: { call: CallState }) {
