@@ -1,27 +1,38 @@
-/** The page: reads its link, makes the client, renders. MQTT.js is fetched beside the first paint, not before it. */
+/** The page: reads its link, signs in, makes the client, renders. MQTT.js is fetched beside the first paint, not before it. */
 
 import "./styles/index.css";
-import { createClient } from "@convoke/sdk";
+import { createClient, type Login } from "@convoke/sdk";
 import { render } from "preact";
 import { Controller } from "./state/controller.ts";
+import { Entrance } from "./state/entrance.ts";
 import { watchKeys } from "./state/keyboard.ts";
 import { readLink } from "./state/link.ts";
-import { createModel } from "./state/model.ts";
+import { type Actions, createModel } from "./state/model.ts";
 import { Sounds } from "./state/sounds.ts";
 import { followTitle } from "./state/title.ts";
-import { AppRoot } from "./ui/app.tsx";
+import { Page } from "./ui/app.tsx";
 
 const link = readLink(location.hash);
-history.replaceState(null, "", location.pathname + location.search);
 addEventListener("hashchange", () => location.hash.includes("login=") && location.reload());
 
-const model = createModel(link.secret !== undefined, link.speaker_off);
+const model = createModel(link.speaker_off);
 const mqtt = import("mqtt").then(({ default: { connect } }) => connect);
-const client = createClient({ server: location.origin, secret: link.secret ?? "", mqtt: () => mqtt });
-const controller = new Controller(model, client, new Sounds());
-
-followTitle(model);
-watchKeys(model, controller);
 const root = document.getElementById("app");
-if (root) render(<AppRoot model={model} actions={controller} />, root);
-if (link.secret) controller.start();
+let leave = () => {};
+
+const show = (actions?: Actions) => root && render(<Page model={model} entrance={entrance} actions={actions} />, root);
+
+function enter(login: Login): void {
+  const client = createClient({ login, mqtt: () => mqtt });
+  const controller = new Controller(model, client, new Sounds());
+  watchKeys(model, controller);
+  leave = () => client.disconnect();
+  show(controller);
+  controller.start();
+}
+
+const entrance = new Entrance(model, enter, () => leave());
+followTitle(model);
+show();
+// In the address bar the secret would be seen in every screen that is shared.
+void entrance.start(link.secret, () => history.replaceState(null, "", location.pathname + location.search));

@@ -1,7 +1,7 @@
 /** One model for each story. */
 
 import { type CallState, type Contact, ConvokeError, type Member, type Outcome, type PastCall } from "@convoke/sdk";
-import { createModel, type Model } from "../src/state/model.ts";
+import { createModel, type Entry, type Model } from "../src/state/model.ts";
 import type { Past } from "../src/state/past.ts";
 import { paintedTrack } from "./pictures.ts";
 
@@ -82,8 +82,17 @@ function ringing(media: "audio" | "video"): CallState {
   });
 }
 
+function entry(entry: Entry): Model {
+  return with_(createModel(false), (model) => (model.entry.value = entry));
+}
+
+const remembered = [
+  { account: "0a1b2c3d", user: "alice", name: "Alice Marsh" },
+  { account: "4e5f6a7b", user: "esme", name: "Esmé Fairweather-Castellanos" },
+];
+
 function base(): Model {
-  const model = createModel(true, false);
+  const model = entry({ is: "in" });
   model.client.value = { is: "online" };
   model.name.value = "Alice Marsh";
   model.user.value = "alice";
@@ -177,19 +186,19 @@ function with_(model: Model, change: (model: Model) => unknown): Model {
 }
 
 export const stories: Record<string, () => Model> = {
-  "no-link": () => createModel(false, false),
-  "signing-in": () => with_(createModel(true, false), (m) => (m.client.value = { is: "signing_in" })),
-  unreachable: () =>
-    with_(
-      createModel(true, false),
-      (m) => (m.client.value = { is: "signing_in", error: new ConvokeError("server_unreachable") }),
-    ),
-  "link-invalid": () =>
-    with_(
-      createModel(true, false),
-      (m) => (m.client.value = { is: "refused", error: new ConvokeError("link_invalid") }),
-    ),
-  elsewhere: () => with_(createModel(true, false), (m) => (m.client.value = { is: "elsewhere" })),
+  "no-link": () => entry({ is: "no_link" }),
+  insecure: () => entry({ is: "insecure", go_to: "https://calls.example.org:8443/" }),
+  "insecure-nowhere": () => entry({ is: "insecure" }),
+  choose: () => with_(entry({ is: "choose" }), (m) => (m.logins.value = remembered)),
+  "signed-out": () => with_(entry({ is: "signed_out", told: false }), (m) => (m.logins.value = remembered)),
+  "signing-in": () => entry({ is: "signing_in" }),
+  unreachable: () => entry({ is: "signing_in", error: new ConvokeError("server_unreachable") }),
+  "link-invalid": () => entry({ is: "refused", error: new ConvokeError("link_invalid") }),
+  "login-ended": () =>
+    with_(base(), (m) => (m.client.value = { is: "refused", error: new ConvokeError("login_ended") })),
+  "login-expired": () =>
+    with_(base(), (m) => (m.client.value = { is: "refused", error: new ConvokeError("login_expired") })),
+  elsewhere: () => with_(base(), (m) => (m.client.value = { is: "elsewhere" })),
   contacts: base,
   "service-away": () =>
     with_(base(), (m) => {

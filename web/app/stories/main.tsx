@@ -2,11 +2,13 @@
 
 import "../src/styles/index.css";
 import { render } from "preact";
+import type { EntranceActions } from "../src/state/entrance.ts";
 import type { Actions } from "../src/state/model.ts";
-import { AppRoot } from "../src/ui/app.tsx";
+import { Page } from "../src/ui/app.tsx";
 import { stories } from "./fixtures.ts";
 
 const nothing = new Proxy({}, { get: (_, name) => (name === "now_ms" ? Date.now : () => {}) }) as Actions;
+const outside: EntranceActions = { signInAs() {}, leave() {}, signOut() {}, tabs: async () => 2 };
 const story = stories[new URLSearchParams(location.search).get("story") ?? ""];
 const root = document.getElementById("app");
 
@@ -22,4 +24,4 @@ function List() {
   );
 }
 
-if (root) render(story ? <AppRoot model={story()} actions={nothing} /> : <List />, root);
+if (root) render(story ? <Page model={story()} actions={nothing} entrance={outside} /> : <List />, root);

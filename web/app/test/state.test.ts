@@ -1,7 +1,7 @@
 import { type CallState, ConvokeError } from "@convoke/sdk";
 import { describe, expect, test } from "vitest";
 import { watchKeys } from "../src/state/keyboard.ts";
-import { readLink } from "../src/state/link.ts";
+import { readLink, rememberAccount, tabAccount } from "../src/state/link.ts";
 import { type Actions, createModel } from "../src/state/model.ts";
 import { alsoThere } from "../src/state/others.ts";
 import { endWords, invitationNews, staysOpen } from "../src/state/outcome.ts";
@@ -95,21 +95,26 @@ describe("the page's link", () => {
     return {
       getItem: (key: string) => values.get(key) ?? null,
       setItem: (key: string, value: string) => void values.set(key, value),
+      removeItem: (key: string) => void values.delete(key),
     };
   }
 
-  test("signs in, and a reload without it does so again", () => {
+  test("is not remembered; that the speaker is off is", () => {
     const tab = session();
     expect(readLink("#login=s3cret&speaker=off", tab)).toEqual({ secret: "s3cret", speaker_off: true });
-    expect(readLink("", tab)).toEqual({ secret: "s3cret", speaker_off: true });
+    expect(readLink("", tab)).toEqual({ secret: undefined, speaker_off: true });
   });
 
   test("without speaker=off leaves the speaker on", () => {
     expect(readLink("#login=s3cret", session()).speaker_off).toBe(false);
   });
 
-  test("is missing in a fresh tab", () => {
-    expect(readLink("", session()).secret).toBeUndefined();
+  test("belongs to an account, which the tab remembers until it leaves", () => {
+    const tab = session();
+    rememberAccount("0a1b2c3d", tab);
+    expect(tabAccount(tab)).toBe("0a1b2c3d");
+    rememberAccount(undefined, tab);
+    expect(tabAccount(tab)).toBeUndefined();
   });
 });
 
@@ -120,7 +125,7 @@ describe("keys", () => {
       {},
       { get: (_, name) => (value: unknown) => done.push(`${String(name)} ${value ?? ""}`.trim()) },
     );
-    const model = createModel(true, false);
+    const model = createModel(false);
     model.call.value = ended({ phase: "joined" });
     let listener = (_event: Partial<KeyboardEvent>) => {};
     const target = { addEventListener: (_: string, it: never) => (listener = it) };

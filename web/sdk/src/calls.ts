@@ -133,9 +133,9 @@ export class Calls {
     if (here) this.#standsHere(here, asked_at_ms);
   }
 
-  /** This device is another tab now: the calls go on there. */
-  takenOver(): void {
-    for (const call of this.all()) call.apply({ type: "local_end", end: { reason: "answered_elsewhere" } });
+  /** Nothing rings and no call goes on here any more, whatever the service says. */
+  end(reason: "answered_elsewhere" | "failed" | "left"): void {
+    for (const call of this.all()) call.apply({ type: "local_end", end: { reason } });
   }
 
   signalling(state: "up" | "down"): void {

@@ -15,9 +15,10 @@ import { ContactWatch } from "./contacts.ts";
 import { type Asked, ServiceClock } from "./core/clock.ts";
 import { Emitter } from "./core/emitter.ts";
 import { ConvokeError } from "./core/errors.ts";
-import { accountKey, type Credentials, login } from "./core/login.ts";
 import { shownName } from "./core/shown.ts";
-import { type ClaimedSlot, claimSlot, type SlotShell, takeSlot } from "./core/slot.ts";
+import { browserOf, type ClaimedSlot, claimSlot, type SlotShell, takeSlot } from "./core/slot.ts";
+import type { Login } from "./login/logins.ts";
+import { accountKey, type Credentials, login } from "./login/requests.ts";
 import { isRingSignal, RingBook, type StateAnswer } from "./ring/book.ts";
 import { Ringer } from "./ring/ringer.ts";
 import { openRingStore, type RingStore } from "./ring/store.ts";
@@ -42,8 +43,13 @@ import type {
 export interface ClientOptions {
   /** Names the account in this browser's storage before its user is known. */
   account: string;
-  /** A credential for `device`, from the application's own server or a login link. */
-  credentials(device: string): Promise<Credentials>;
+  /** Stands for this browser and account in the names of its devices, 8 hex digits; by default made, and kept for `account`. */
+  browser?: string;
+  /**
+   * A credential for `device`, from the application's own server or a login link. `refused` is the one that the server
+   * has just refused. What rejects with an error of category `login` is final.
+   */
+  credentials(device: string, refused?: Credentials): Promise<Credentials>;
   /** Where to take MQTT.js from; by default it is imported when first needed. */
   mqtt?: () => Promise<MqttConnect>;
 }
@@ -91,9 +97,17 @@ const JOINABLE_EVERY_MS = 15_000;
 /** How often this device's clocks are held against each other. */
 const CLOCKS_EVERY_MS = 1_000;
 
-/** A client for the holder of a login link. */
-export function createClient(options: { server: string; secret: string; mqtt?: () => Promise<MqttConnect> }): Client {
-  const { server, secret, mqtt } = options;
+type Mqtt = Pick<ClientOptions, "mqtt">;
+
+/** A client for a login that this browser remembers, or for who holds the secret of a login link at each load. */
+export function createClient(options: Mqtt & ({ login: Login } | { server: string; secret: string })): Client {
+  const { mqtt } = options;
+  if ("login" in options) {
+    const { account } = options.login;
+    const credentials = (device: string, refused?: Credentials) => options.login.credentials(device, refused);
+    return new Client({ account, browser: account, credentials, mqtt });
+  }
+  const { server, secret } = options;
   return new Client({ account: accountKey(secret), credentials: (device) => login(server, secret, device), mqtt });
 }
 
@@ -129,7 +143,7 @@ export class Client extends Emitter<ClientEvents> {
     super();
     this.#options = options;
     this.#link = new Link({
-      credentials: () => this.#signIn(),
+      credentials: (refused) => this.#signIn(refused),
       mqtt: options.mqtt ?? (async () => (await import("mqtt")).default.connect),
       receive: (message) => this.#receive(message),
       changed: (state) => this.#linkChanged(state),
@@ -180,7 +194,7 @@ export class Client extends Emitter<ClientEvents> {
   async connect(): Promise<void> {
     if (this.#state.is !== "idle") return;
     this.#change({ is: "signing_in" });
-    this.#slot = await claimSlot(this.#options.account, browserShell(), () => this.#takenOver());
+    this.#slot = await claimSlot(this.#browser, browserShell(), () => this.#takenOver());
     this.#watchPage();
     this.#clockwork = setInterval(() => this.#lookAtClocks(), CLOCKS_EVERY_MS);
     this.#link.start();
@@ -190,16 +204,18 @@ export class Client extends Emitter<ClientEvents> {
   /** Says so to the service: a call of this device ends in some seconds, as if its page had been closed. */
   disconnect(): void {
     this.#link.leave();
-    this.#calls.suspend();
+    this.#calls.end("left");
     clearInterval(this.#clockwork);
     this.#slot?.release();
+    this.#store?.close();
+    this.#ringer = undefined;
     this.#change({ is: "idle" });
   }
 
   /** Takes this device back from the tab that took it over. */
   async useHere(): Promise<void> {
     const slot = this.#slot?.slot ?? 0;
-    this.#slot = await takeSlot(this.#options.account, slot, browserShell(), () => this.#takenOver());
+    this.#slot = await takeSlot(this.#browser, slot, browserShell(), () => this.#takenOver());
     this.#change({ is: "offline" });
     this.#link.start();
   }
@@ -269,10 +285,14 @@ export class Client extends Emitter<ClientEvents> {
     });
   }
 
-  async #signIn(): Promise<Credentials> {
+  get #browser(): string {
+    return this.#options.browser ?? browserOf(this.#options.account, browserShell().local);
+  }
+
+  async #signIn(refused?: Credentials): Promise<Credentials> {
     const slot = this.#slot;
     if (!slot) throw new Error("no device slot is claimed");
-    const credentials = await this.#options.credentials(slot.device);
+    const credentials = await this.#options.credentials(slot.device, refused);
     this.#identity = { user: credentials.user, name: shownName(credentials.name, credentials.user) };
     if (!this.#ringer) await this.#openRings(credentials.client_id);
     return credentials;
@@ -296,7 +316,8 @@ export class Client extends Emitter<ClientEvents> {
     this.#contacts.signalling(state.is === "up");
     if (state.is === "up") this.#online();
     else this.#outbox.interrupted();
-    if (state.is === "taken_over") this.#calls.takenOver();
+    if (state.is === "taken_over") this.#calls.end("answered_elsewhere");
+    if (state.is === "refused") this.#calls.end("failed");
     this.#calls.signalling(state.is === "up" ? "up" : "down");
     this.#change(this.#stateOf(state));
   }
@@ -436,7 +457,7 @@ export class Client extends Emitter<ClientEvents> {
 
   #takenOver(): void {
     this.#link.stop();
-    this.#calls.takenOver();
+    this.#calls.end("answered_elsewhere");
     this.#change({ is: "elsewhere" });
   }
 
@@ -470,7 +491,16 @@ export class Client extends Emitter<ClientEvents> {
 }
 
 function browserShell(): SlotShell {
-  return { locks: navigator.locks, session: sessionStorage, local: localStorage };
+  return { locks: navigator.locks, session: storage(() => sessionStorage), local: storage(() => localStorage) };
+}
+
+/** Some browsers throw at the mere question, where a person lets a page keep nothing. */
+function storage(ask: () => SlotShell["local"]): SlotShell["local"] {
+  try {
+    return ask();
+  } catch {
+    return { getItem: () => null, setItem: () => {} };
+  }
 }
 
 /** The next state answer makes good what a request without an answer leaves undone. */

@@ -23,7 +23,8 @@ export {
   type History,
 } from "./client.ts";
 export { ConvokeError, type ErrorCategory, type ErrorCode } from "./core/errors.ts";
-export { accountKey, type Credentials, login } from "./core/login.ts";
+export { Login, Logins, type RememberedLogin } from "./login/logins.ts";
+export { accountKey, type Credentials, login } from "./login/requests.ts";
 export type { Device } from "./media/capture.ts";
 export type { MqttConnect } from "./signalling/connection.ts";
 export type {

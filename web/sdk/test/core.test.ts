@@ -4,8 +4,8 @@ import { ServiceClock } from "../src/core/clock.ts";
 import { Emitter } from "../src/core/emitter.ts";
 import { deviceError, refusal } from "../src/core/errors.ts";
 import { uuidv7 } from "../src/core/ids.ts";
-import { accountKey, login } from "../src/core/login.ts";
 import { timerOver } from "../src/core/timer.ts";
+import { accountKey, login } from "../src/login/requests.ts";
 
 describe("ids", () => {
   test("carry time, version and variant where RFC 9562 puts them", () => {
@@ -171,7 +171,9 @@ describe("login", () => {
   });
 
   test("a user may have too many devices", async () => {
-    await expect(login("http://h", "s", "d", answer(409))).rejects.toMatchObject({ code: "too_many_devices" });
+    await expect(login("http://h", "s", "d", answer(409, { code: "too_many_devices" }))).rejects.toMatchObject({
+      code: "too_many_devices",
+    });
   });
 
   test("two secrets name two accounts", () => {

@@ -3,7 +3,7 @@ import mqtt from "mqtt";
 import mqttPacket, { type Packet } from "mqtt-packet";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { ServiceClock } from "../src/core/clock.ts";
-import type { Credentials } from "../src/core/login.ts";
+import type { Credentials } from "../src/login/requests.ts";
 import { type Incoming, type MqttConnect, openConnection } from "../src/signalling/connection.ts";
 import { decodeDown } from "../src/signalling/decode.ts";
 import { Freshness } from "../src/signalling/freshness.ts";

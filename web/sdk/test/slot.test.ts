@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { claimSlot, type SlotShell, slotOrder, takeSlot } from "../src/core/slot.ts";
+import { browserOf, claimSlot, type SlotShell, slotOrder, takeSlot } from "../src/core/slot.ts";
 
 /** Web Locks of one browser, as far as slots use them (w3c/web-locks: exclusive, ifAvailable, steal, signal). */
 class Locks {
@@ -50,7 +50,7 @@ describe("device slots", () => {
     for (let i = 0; i < 4; i++) claims.push(await claimSlot("alice", browser.tab(), never));
     expect(claims.map((claim) => claim.slot)).toEqual([0, 1, 2, 3]);
     expect(new Set(claims.map((claim) => claim.device.replace(/-\d$/, ""))).size).toBe(1);
-    expect(claims[0]?.device).toMatch(/^web-[0-9a-f]{8}-0$/);
+    expect(claims[0]?.device).toBe("web-alice-0");
   });
 
   test("a fifth tab takes slot 0 over, and its holder is told", async () => {
@@ -60,6 +60,13 @@ describe("device slots", () => {
     const fifth = await claimSlot("alice", browser.tab(), never);
     await Promise.resolve();
     expect([fifth.slot, lost]).toEqual([0, [0]]);
+  });
+
+  test("an account has one name for its devices in a browser, and another has another", () => {
+    const local = storage();
+    expect(browserOf("alice", local)).toMatch(/^[0-9a-f]{8}$/);
+    expect(browserOf("alice", local)).toBe(browserOf("alice", local));
+    expect(browserOf("bob", local)).not.toBe(browserOf("alice", local));
   });
 
   test("two people in one browser do not share slots", async () => {

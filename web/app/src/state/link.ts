@@ -1,26 +1,44 @@
 /**
- * What the page's address says: `#login=<secret>[&speaker=off]`. The secret is kept for this tab's reloads and taken out
- * of the address bar, where it would be seen in every screen that is shared.
+ * What the page's address says: `#login=<secret>[&speaker=off]`, and what a tab remembers for its reloads: whose it is
+ * and whether its speaker is off. The secret is not among it.
  */
 
-const SECRET = "convoke.secret";
 const SPEAKER = "convoke.speaker";
+const ACCOUNT = "convoke.account";
 
 export interface PageLink {
   secret: string | undefined;
   speaker_off: boolean;
 }
 
-export function readLink(hash: string, session: Pick<Storage, "getItem" | "setItem"> = sessionStorage): PageLink {
+type Session = Pick<Storage, "getItem" | "setItem" | "removeItem">;
+
+export function readLink(hash: string, session: Session = tab()): PageLink {
   const named = new URLSearchParams(hash.replace(/^#/, ""));
-  const secret = named.get("login");
-  if (secret) {
-    session.setItem(SECRET, secret);
-    session.setItem(SPEAKER, named.get("speaker") ?? "on");
-  }
-  return { secret: session.getItem(SECRET) ?? undefined, speaker_off: session.getItem(SPEAKER) === "off" };
+  const secret = named.get("login") ?? undefined;
+  if (secret) session.setItem(SPEAKER, named.get("speaker") ?? "on");
+  return { secret, speaker_off: session.getItem(SPEAKER) === "off" };
 }
 
 export function rememberSpeaker(off: boolean): void {
-  sessionStorage.setItem(SPEAKER, off ? "off" : "on");
+  tab().setItem(SPEAKER, off ? "off" : "on");
+}
+
+/** Whose tab this is. */
+export function tabAccount(session: Session = tab()): string | undefined {
+  return session.getItem(ACCOUNT) ?? undefined;
+}
+
+export function rememberAccount(account: string | undefined, session: Session = tab()): void {
+  if (account === undefined) session.removeItem(ACCOUNT);
+  else session.setItem(ACCOUNT, account);
+}
+
+/** Some browsers throw at the mere question, where a person lets a page keep nothing. */
+function tab(): Session {
+  try {
+    return sessionStorage;
+  } catch {
+    return { getItem: () => null, setItem: () => {}, removeItem: () => {} };
+  }
 }

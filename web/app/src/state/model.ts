@@ -10,6 +10,7 @@ import type {
   Device,
   Joinable,
   Outcome,
+  RememberedLogin,
 } from "@convoke/sdk";
 import { type Signal, signal } from "@preact/signals";
 import type { Past } from "./past.ts";
@@ -43,8 +44,22 @@ export type HomeView = "people" | "recent";
 
 export type Panel = "people" | "invite" | undefined;
 
+/** What stands before the terminal. */
+export type Entry =
+  | { is: "opening" }
+  | { is: "insecure"; go_to?: string }
+  | { is: "signing_in"; error?: ConvokeError }
+  | { is: "choose" }
+  | { is: "no_link" }
+  | { is: "refused"; error: ConvokeError }
+  /** `told`: whether the server has ended the devices; undefined while it is asked. */
+  | { is: "signed_out"; told: boolean | undefined }
+  | { is: "in" };
+
 export interface Model {
-  has_link: boolean;
+  entry: Signal<Entry>;
+  /** Who could sign in in this browser without a link. */
+  logins: Signal<readonly RememberedLogin[]>;
   client: Signal<ClientState>;
   name: Signal<string>;
   user: Signal<string>;
@@ -79,9 +94,10 @@ export interface Model {
   sound_blocked: Signal<boolean>;
 }
 
-export function createModel(has_link: boolean, speaker_off: boolean): Model {
+export function createModel(speaker_off: boolean): Model {
   return {
-    has_link,
+    entry: signal<Entry>({ is: "opening" }),
+    logins: signal([]),
     client: signal<ClientState>({ is: "idle" }),
     name: signal(""),
     user: signal(""),

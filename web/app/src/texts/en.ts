@@ -7,6 +7,14 @@ const errors = {
   "remedy.link_invalid": "Ask whoever gave it to you for a new one.",
   "error.too_many_devices": "You have too many devices.",
   "remedy.too_many_devices": "Ask your administrator to remove old ones.",
+  "error.device_taken": "This browser is somebody else’s device.",
+  "remedy.device_taken": "Open your personal link once more.",
+  "error.login_ended": "You were signed out.",
+  "remedy.login_ended":
+    "You, or an administrator, removed this browser. To sign in again, open your personal link or ask for a new one.",
+  "error.login_expired": "Your login has expired.",
+  "remedy.login_expired":
+    "This browser was not used for too long. Open your personal link again, or ask for a new one.",
   "error.server_unreachable": "The server cannot be reached.",
   "remedy.server_unreachable": "Check your connection. Convoke keeps trying.",
   "error.page_insecure": "Your browser gives camera and microphone only to secure pages.",
@@ -59,13 +67,35 @@ export const en = {
   "gate.signing_in": "Signing you in…",
   "gate.no_link": "Open your personal link",
   "gate.no_link_why": "You sign in with a link of your own. Ask whoever runs this server for it.",
+  "gate.insecure": "This page needs a secure connection",
+  "gate.insecure_why": "Browsers allow calls on pages with https only. This one was opened with http.",
+  "gate.insecure_go": "Open the secure page",
+  "gate.insecure_warns":
+    "It is at {host}. If your browser warns about its certificate, ask whoever runs this server whether that is expected.",
+  "gate.insecure_nowhere":
+    "This server has no secure address. Open it at localhost on its own machine, or ask whoever runs it.",
+  "gate.choose": "Who is calling?",
+  "gate.choose_other": "Not in the list? Open your personal link.",
+  "gate.signed_out": "You are signed out",
+  "gate.signed_out_why": "This browser rings for you no more. To sign in again, open your personal link.",
+  "gate.signed_out_not_told":
+    "The server could not be reached. It is told as soon as Convoke is opened in this browser again.",
+  "gate.others": "Others can sign in here:",
   "gate.elsewhere": "Convoke is open elsewhere",
   "gate.elsewhere_why": "Another tab rings for this device now, so this one keeps quiet.",
   "gate.use_here": "Use it here",
 
   "state.online": "Online",
   "state.offline": "Reconnecting…",
-  "state.signed_in_as": "Signed in as {name}",
+
+  "me.open": "Signed in as {name}: sign out",
+  "me.title": "Signed in as {name}",
+  "me.stays": "This browser stays signed in, also after you have closed it.",
+  "me.sign_out": "Sign out",
+  "me.sign_out_why": "This browser rings for you no more. To come back you need your personal link.",
+  "me.tabs": "Your other open tabs are signed out, too.",
+  "me.call": "The call that you are in ends.",
+  "me.stay": "Stay",
 
   "ready.title": "Ready for calls?",
   "ready.why": "Browsers keep a page silent until you touch it. Turn sound on, so that you hear it ring.",

@@ -2,21 +2,34 @@
 
 import { createContext } from "preact";
 import { useContext, useEffect, useRef } from "preact/hooks";
+import type { EntranceActions } from "../state/entrance.ts";
 import type { Actions, Model } from "../state/model.ts";
 import { t } from "../texts/t.ts";
 import { EndedScreen } from "./ended.tsx";
-import { Elsewhere, NoLink, Refused, SigningIn } from "./gate.tsx";
+import { Elsewhere, EntryScreen, Refused, SigningIn } from "./gate.tsx";
 import { Home } from "./home.tsx";
 import { IncomingDialog } from "./incoming.tsx";
 import { Live, Notices } from "./notices.tsx";
 import { Stage } from "./stage.tsx";
 
-export interface App {
+/** What stands at the entrance. */
+export interface AtEntrance {
   model: Model;
+  entrance: EntranceActions;
+}
+
+export interface App extends AtEntrance {
   actions: Actions;
 }
 
+const EntranceContext = createContext<AtEntrance | undefined>(undefined);
 const AppContext = createContext<App | undefined>(undefined);
+
+export function useEntrance(): AtEntrance {
+  const at = useContext(EntranceContext);
+  if (!at) throw new Error("a screen stands outside of the page");
+  return at;
+}
 
 export function useApp(): App {
   const app = useContext(AppContext);
@@ -24,12 +37,23 @@ export function useApp(): App {
   return app;
 }
 
-export function AppRoot(app: App) {
+/** The whole page; without `actions` nobody is in yet. */
+export function Page({ model, entrance, actions }: AtEntrance & { actions?: Actions }) {
+  const entry = model.entry.value;
   return (
-    <AppContext.Provider value={app}>
+    <EntranceContext.Provider value={{ model, entrance }}>
       <a class="skip" href="#main">
         {t("app.skip")}
       </a>
+      {entry.is !== "in" ? <EntryScreen entry={entry} /> : null}
+      {entry.is === "in" && actions ? <AppRoot model={model} entrance={entrance} actions={actions} /> : null}
+    </EntranceContext.Provider>
+  );
+}
+
+function AppRoot(app: App) {
+  return (
+    <AppContext.Provider value={app}>
       <Screen />
       <IncomingDialog />
       <HomeNotices />
@@ -56,10 +80,10 @@ function Screen() {
   const { model } = useApp();
   useFocusAfterCall(model.call.value !== undefined || model.ended.value !== undefined);
   const client = model.client.value;
-  if (!model.has_link) return <NoLink />;
   if (client.is === "refused") return <Refused error={client.error} />;
   if (client.is === "elsewhere") return <Elsewhere />;
-  if (client.is === "idle" || client.is === "signing_in") return <SigningIn />;
+  if (client.is === "idle") return <SigningIn error={undefined} />;
+  if (client.is === "signing_in") return <SigningIn error={client.error} />;
   if (model.call.value) return <Stage call={model.call.value} />;
   if (model.ended.value) return <EndedScreen {...model.ended.value} />;
   return <Home />;

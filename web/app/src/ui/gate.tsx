@@ -1,9 +1,11 @@
-/** What stands before the terminal: signing in, no link, a link that is not valid, open elsewhere. */
+/** What stands before the terminal: whose page it is, signing in, what keeps from it, open elsewhere. */
 
 import type { ConvokeError } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";
+import type { Entry } from "../state/model.ts";
 import { t } from "../texts/t.ts";
-import { useApp } from "./app.tsx";
+import { useApp, useEntrance } from "./app.tsx";
+import { Avatar } from "./avatar.tsx";
 import { Logo } from "./icons.tsx";
 
 function Gate({ title, children, id }: { title: string; children?: ComponentChildren; id: string }) {
@@ -18,9 +20,24 @@ function Gate({ title, children, id }: { title: string; children?: ComponentChil
   );
 }
 
-export function SigningIn() {
-  const { client } = useApp().model;
-  const error = client.value.is === "signing_in" ? client.value.error : undefined;
+export function EntryScreen({ entry }: { entry: Exclude<Entry, { is: "in" }> }) {
+  switch (entry.is) {
+    case "insecure":
+      return <Insecure go_to={entry.go_to} />;
+    case "refused":
+      return <Refused error={entry.error} />;
+    case "choose":
+      return <Choose />;
+    case "no_link":
+      return <NoLink />;
+    case "signed_out":
+      return <SignedOut told={entry.told} />;
+    default:
+      return <SigningIn error={entry.is === "signing_in" ? entry.error : undefined} />;
+  }
+}
+
+export function SigningIn({ error }: { error: ConvokeError | undefined }) {
   return (
     <Gate title={error ? t(error.text) : t("gate.signing_in")} id="signing-in">
       {error ? <p>{t(error.remedy)}</p> : null}
@@ -29,10 +46,47 @@ export function SigningIn() {
   );
 }
 
-export function NoLink() {
+function NoLink() {
   return (
     <Gate title={t("gate.no_link")} id="no-link">
       <p>{t("gate.no_link_why")}</p>
+    </Gate>
+  );
+}
+
+function Insecure({ go_to }: { go_to: string | undefined }) {
+  return (
+    <Gate title={t("gate.insecure")} id="insecure">
+      <p>{t("gate.insecure_why")}</p>
+      {go_to ? (
+        <>
+          <a class="button primary" data-testid="go-secure" href={go_to}>
+            {t("gate.insecure_go")}
+          </a>
+          <p>{t("gate.insecure_warns", { host: new URL(go_to).host })}</p>
+        </>
+      ) : (
+        <p>{t("gate.insecure_nowhere")}</p>
+      )}
+    </Gate>
+  );
+}
+
+function Choose() {
+  return (
+    <Gate title={t("gate.choose")} id="choose">
+      <Remembered />
+      <p>{t("gate.choose_other")}</p>
+    </Gate>
+  );
+}
+
+function SignedOut({ told }: { told: boolean | undefined }) {
+  return (
+    <Gate title={t("gate.signed_out")} id="signed-out">
+      <p>{t("gate.signed_out_why")}</p>
+      {told === false ? <p data-testid="not-told">{t("gate.signed_out_not_told")}</p> : null}
+      <Others />
     </Gate>
   );
 }
@@ -41,7 +95,41 @@ export function Refused({ error }: { error: ConvokeError }) {
   return (
     <Gate title={t(error.text)} id="refused">
       <p>{t(error.remedy)}</p>
+      <Others />
     </Gate>
+  );
+}
+
+/** Those who need no link here, if there are any. */
+function Others() {
+  const { logins, user } = useEntrance().model;
+  if (!logins.value.some((login) => login.user !== user.value)) return null;
+  return (
+    <>
+      <p>{t("gate.others")}</p>
+      <Remembered />
+    </>
+  );
+}
+
+function Remembered() {
+  const { model, entrance } = useEntrance();
+  return (
+    <ul class="rows remembered" data-testid="remembered">
+      {model.logins.value.map(({ account, user, name }) => (
+        <li key={account}>
+          <button type="button" class="row" data-testid={`as-${user}`} onClick={() => entrance.signInAs(account)}>
+            <Avatar user={user} name={name} />
+            <span class="row-text">
+              <strong>
+                <bdi>{name}</bdi>
+              </strong>
+              {name === user ? null : <span>{user}</span>}
+            </span>
+          </button>
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -6,8 +6,8 @@ import { people } from "../state/others.ts";
 import { when } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
-import { Avatar } from "./avatar.tsx";
 import { Bell, Camera, Check, Close, Logo, Missed, Phone, SpeakerOff } from "./icons.tsx";
+import { Me } from "./me.tsx";
 import { Contacts } from "./people.tsx";
 import { Recent } from "./recent.tsx";
 
@@ -33,7 +33,6 @@ export function Home() {
 function Header() {
   const { model } = useApp();
   const online = model.client.value.is === "online";
-  const name = model.name.value;
   return (
     <header class="header">
       <span class="brand">
@@ -44,11 +43,7 @@ function Header() {
         <span class={`state ${online ? "online" : "offline"}`} data-testid="state" role="status">
           {t(online ? "state.online" : "state.offline")}
         </span>
-        <span class="me-name" data-testid="me">
-          <span class="hidden">{t("state.signed_in_as", { name })}</span>
-          <bdi aria-hidden="true">{name}</bdi>
-        </span>
-        <Avatar user={model.user.value} name={name} />
+        <Me />
       </span>
     </header>
   );

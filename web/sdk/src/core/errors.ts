@@ -17,6 +17,10 @@ export type ErrorCategory =
 export type ErrorCode =
   | "link_invalid"
   | "too_many_devices"
+  | "device_taken"
+  /** The device was removed, here or by an administrator. */
+  | "login_ended"
+  | "login_expired"
   | "server_unreachable"
   | "page_insecure"
   | "taken_over"
@@ -35,6 +39,9 @@ export type ErrorCode =
 const CATEGORIES: Partial<Record<ErrorCode, ErrorCategory>> = {
   link_invalid: "login",
   too_many_devices: "login",
+  device_taken: "login",
+  login_ended: "login",
+  login_expired: "login",
   server_unreachable: "network",
   page_insecure: "browser",
   taken_over: "login",

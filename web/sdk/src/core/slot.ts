@@ -27,26 +27,24 @@ export interface ClaimedSlot {
   release(): void;
 }
 
-/** Claims a slot for `account`; `onLost` is called when another tab takes it over. */
-export async function claimSlot(account: string, shell: SlotShell, onLost: () => void): Promise<ClaimedSlot> {
-  const browser = browserId(account, shell.local);
+/** Claims a slot of `browser`, as {@link browserOf} names it; `onLost` is called when another tab takes it over. */
+export async function claimSlot(browser: string, shell: SlotShell, onLost: () => void): Promise<ClaimedSlot> {
   const key = `convoke.slot.${browser}`;
   const remembered = rememberedSlot(shell.session.getItem(key));
-  const { slot, release } = await claimAny(`convoke-${browser}`, shell.locks, remembered, onLost);
+  const { slot, release } = await claimAny(browser, shell.locks, remembered, onLost);
   shell.session.setItem(key, String(slot));
-  return { slot, device: `web-${browser}-${slot}`, release };
+  return { slot, device: deviceName(browser, slot), release };
 }
 
 /** Takes one certain slot from whoever holds it. */
 export async function takeSlot(
-  account: string,
+  browser: string,
   slot: number,
   shell: SlotShell,
   onLost: () => void,
 ): Promise<ClaimedSlot> {
-  const browser = browserId(account, shell.local);
-  const release = await hold(shell.locks, lockName(`convoke-${browser}`, slot), { steal: true }, onLost);
-  return { slot, device: `web-${browser}-${slot}`, release: release ?? (() => {}) };
+  const release = await hold(shell.locks, lockName(browser, slot), { steal: true }, onLost);
+  return { slot, device: deviceName(browser, slot), release: release ?? (() => {}) };
 }
 
 /** The order in which slots are tried. */
@@ -60,7 +58,8 @@ function rememberedSlot(text: string | null): number | undefined {
   return Number.isInteger(slot) && slot >= 0 && slot < SLOT_COUNT ? slot : undefined;
 }
 
-function browserId(account: string, local: SlotShell["local"]): string {
+/** The name that this browser has for the devices of `account`: 8 hex digits, made once and kept. */
+export function browserOf(account: string, local: SlotShell["local"]): string {
   const key = `convoke.browser.${account}`;
   const known = local.getItem(key);
   if (known && /^[0-9a-f]{8}$/.test(known)) return known;
@@ -69,23 +68,34 @@ function browserId(account: string, local: SlotShell["local"]): string {
   return made;
 }
 
+export function deviceName(browser: string, slot: number): string {
+  return `web-${browser}-${slot}`;
+}
+
+/** How many tabs are devices of `browser` now. */
+export async function countTabs(browser: string, locks: LockManager | undefined): Promise<number> {
+  const { held = [] } = (await locks?.query()) ?? {};
+  const names = new Set(Array.from({ length: SLOT_COUNT }, (_, slot) => lockName(browser, slot)));
+  return held.filter(({ name }) => names.has(name ?? "")).length;
+}
+
 async function claimAny(
-  prefix: string,
+  browser: string,
   locks: LockManager | undefined,
   remembered: number | undefined,
   onLost: () => void,
 ): Promise<{ slot: number; release: () => void }> {
   for (const slot of slotOrder(remembered)) {
     const wait = slot === remembered ? { signal: AbortSignal.timeout(RELOAD_WAIT_MS) } : { ifAvailable: true };
-    const release = await hold(locks, lockName(prefix, slot), wait, onLost);
+    const release = await hold(locks, lockName(browser, slot), wait, onLost);
     if (release) return { slot, release };
   }
-  const release = await hold(locks, lockName(prefix, 0), { steal: true }, onLost);
+  const release = await hold(locks, lockName(browser, 0), { steal: true }, onLost);
   return { slot: 0, release: release ?? (() => {}) };
 }
 
-function lockName(prefix: string, slot: number): string {
-  return `${prefix}-${slot}`;
+function lockName(browser: string, slot: number): string {
+  return `convoke-${browser}-${slot}`;
 }
 
 /** Holds a lock until the returned function is called; undefined if it is not to be had. */

@@ -6,8 +6,8 @@
  */
 
 import type { IClientOptions, IPublishPacket, MqttClient } from "mqtt";
-import type { Credentials } from "../core/login.ts";
 import type { Timer } from "../core/timer.ts";
+import type { Credentials } from "../login/requests.ts";
 
 export interface Incoming {
   topic: string;

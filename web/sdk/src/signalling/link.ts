@@ -5,8 +5,8 @@
 
 import { Backoff, SIGNALLING_STEPS } from "../core/backoff.ts";
 import { ConvokeError } from "../core/errors.ts";
-import type { Credentials } from "../core/login.ts";
 import { steadyTimer } from "../core/timer.ts";
+import type { Credentials } from "../login/requests.ts";
 import { type Connection, type Incoming, type MqttConnect, openConnection } from "./connection.ts";
 
 export type LinkState =
@@ -18,8 +18,8 @@ export type LinkState =
   | { is: "taken_over" };
 
 export interface LinkShell {
-  /** A credential for this device; asked again when the server refuses the last one. */
-  credentials(): Promise<Credentials>;
+  /** A credential for this device; asked again, with the last one, when the server refuses that. */
+  credentials(refused?: Credentials): Promise<Credentials>;
   /** MQTT.js, loaded when first needed. */
   mqtt(): Promise<MqttConnect>;
   receive(message: Incoming): Promise<() => void>;
@@ -27,12 +27,14 @@ export interface LinkShell {
 }
 
 const SESSION_TAKEN_OVER = 0x8e;
-const CREDENTIAL_REFUSED = new Set([0x84, 0x86, 0x87]);
+/** Bad user name or password, not authorized, administrative action: what has become of it, the server's login says. */
+const CREDENTIAL_REFUSED = new Set([0x84, 0x86, 0x87, 0x98]);
 
 export class Link {
   readonly #shell: LinkShell;
   readonly #backoff = new Backoff(SIGNALLING_STEPS);
   #credentials: Credentials | undefined;
+  #refused: Credentials | undefined;
   #connection: Connection | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
   /** Counts starts and stops, so that what an earlier one still awaits comes to nothing. */
@@ -98,7 +100,8 @@ export class Link {
     this.#change({ is: "connecting" });
     try {
       const mqtt = await this.#shell.mqtt();
-      const credentials = this.#credentials ?? (await this.#shell.credentials());
+      const credentials = this.#credentials ?? (await this.#shell.credentials(this.#refused));
+      this.#refused = undefined;
       this.#credentials = credentials;
       if (life === this.#life) this.#open(mqtt, credentials, life);
     } catch (error) {
@@ -123,7 +126,10 @@ export class Link {
   #down(code: number | undefined): void {
     this.#connection = undefined;
     if (code === SESSION_TAKEN_OVER) return this.#change({ is: "taken_over" });
-    if (code !== undefined && CREDENTIAL_REFUSED.has(code)) this.#credentials = undefined;
+    if (code !== undefined && CREDENTIAL_REFUSED.has(code)) {
+      this.#refused = this.#credentials;
+      this.#credentials = undefined;
+    }
     this.#wait();
   }
 

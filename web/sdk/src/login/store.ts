@@ -1,0 +1,211 @@
+/**
+ * What a browser remembers of those who have signed in: one record for each account, and the devices that the server is
+ * still to be told to end. All tabs share it, so each change reads and writes in one transaction.
+ *
+ * Where the browser keeps nothing, the records live as long as the page.
+ */
+
+import { browserDatabases, Database, PATIENCE_MS, within } from "../core/database.ts";
+import type { ConvokeError } from "../core/errors.ts";
+import type { UserName } from "../wire.ts";
+import type { Credentials } from "./requests.ts";
+
+/**
+ * ```
+ *  secret ──first credential: user──► secret, some slots ──all four──► four slots (no secret)
+ *                                                                        │ the server has ended one: `gone`
+ *                                                              a new link ◄┘
+ * ```
+ */
+export interface LoginRecord {
+  /** 8 hex digits: the part of the devices' names that stands for this browser and account. */
+  account: string;
+  server: string;
+  /** Absent until the server has said whose link it is. */
+  user?: UserName;
+  name?: string;
+  /** Names the link that was opened last, without telling its secret. */
+  link: string;
+  /** Until each slot has its credential. */
+  secret?: string;
+  slots: Partial<Record<number, Credentials>>;
+  /** Why a slot has lost its credential. */
+  gone?: ConvokeError["code"];
+  used_at_ms: number;
+}
+
+/** A device that is signed out here, and perhaps not yet at the server. */
+export interface Ending {
+  client_id: string;
+  server: string;
+  credentials: Credentials;
+}
+
+export interface LoginStore {
+  all(): Promise<LoginRecord[]>;
+  /** Replaces a record by what `change` makes of it; `undefined` leaves it as it is. Returns what then stands. */
+  change(
+    account: string,
+    change: (record: LoginRecord | undefined) => LoginRecord | undefined,
+  ): Promise<LoginRecord | undefined>;
+  /** Forgets an account; its devices are to be ended. Returns what was forgotten. */
+  end(account: string): Promise<LoginRecord | undefined>;
+  endings(): Promise<Ending[]>;
+  addEnding(ending: Ending): Promise<void>;
+  ended(client_id: string): Promise<void>;
+}
+
+const NAME = "convoke-logins";
+const LOGINS = "logins";
+const ENDINGS = "endings";
+
+export async function openLoginStore(factory: IDBFactory | undefined = browserDatabases()): Promise<LoginStore> {
+  const memory = new MemoryLogins();
+  try {
+    if (!factory) throw new Error("there is no IndexedDB here");
+    const db = await within(PATIENCE_MS, Database.open(factory, NAME, create), (late) => late.close());
+    return new SafeLogins(new DatabaseLogins(db), memory);
+  } catch (cause) {
+    console.warn("Convoke: this browser keeps no login; it is gone with the page.", cause);
+    return memory;
+  }
+}
+
+function create(db: IDBDatabase): void {
+  db.createObjectStore(LOGINS, { keyPath: "account" });
+  db.createObjectStore(ENDINGS, { keyPath: "client_id" });
+}
+
+function endingsOf({ server, slots }: LoginRecord): Ending[] {
+  return Object.values(slots).flatMap((credentials) =>
+    credentials ? [{ client_id: credentials.client_id, server, credentials }] : [],
+  );
+}
+
+class MemoryLogins implements LoginStore {
+  #logins = new Map<string, LoginRecord>();
+  #endings = new Map<string, Ending>();
+
+  async take(other: LoginStore): Promise<void> {
+    this.#logins = new Map((await other.all()).map((record) => [record.account, record]));
+    this.#endings = new Map((await other.endings()).map((ending) => [ending.client_id, ending]));
+  }
+
+  async all(): Promise<LoginRecord[]> {
+    return [...this.#logins.values()];
+  }
+
+  async change(
+    account: string,
+    change: (record: LoginRecord | undefined) => LoginRecord | undefined,
+  ): Promise<LoginRecord | undefined> {
+    const next = change(this.#logins.get(account));
+    if (next) this.#logins.set(account, next);
+    return this.#logins.get(account);
+  }
+
+  async end(account: string): Promise<LoginRecord | undefined> {
+    const record = this.#logins.get(account);
+    this.#logins.delete(account);
+    for (const ending of record ? endingsOf(record) : []) this.#endings.set(ending.client_id, ending);
+    return record;
+  }
+
+  async endings(): Promise<Ending[]> {
+    return [...this.#endings.values()];
+  }
+
+  async addEnding(ending: Ending): Promise<void> {
+    this.#endings.set(ending.client_id, ending);
+  }
+
+  async ended(client_id: string): Promise<void> {
+    this.#endings.delete(client_id);
+  }
+}
+
+class DatabaseLogins implements LoginStore {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  all(): Promise<LoginRecord[]> {
+    return this.#db.read(LOGINS, (store) => store.getAll());
+  }
+
+  async change(
+    account: string,
+    change: (record: LoginRecord | undefined) => LoginRecord | undefined,
+  ): Promise<LoginRecord | undefined> {
+    let stands: LoginRecord | undefined;
+    await this.#db.write([LOGINS], (store) => {
+      const request = store(LOGINS).get(account);
+      request.onsuccess = () => {
+        const before = request.result as LoginRecord | undefined;
+        const next = change(before);
+        if (next) store(LOGINS).put(next);
+        stands = next ?? before;
+      };
+    });
+    return stands;
+  }
+
+  async end(account: string): Promise<LoginRecord | undefined> {
+    let record: LoginRecord | undefined;
+    await this.#db.write([LOGINS, ENDINGS], (store) => {
+      const request = store(LOGINS).get(account);
+      request.onsuccess = () => {
+        record = request.result as LoginRecord | undefined;
+        store(LOGINS).delete(account);
+        for (const ending of record ? endingsOf(record) : []) store(ENDINGS).put(ending);
+      };
+    });
+    return record;
+  }
+
+  endings(): Promise<Ending[]> {
+    return this.#db.read(ENDINGS, (store) => store.getAll());
+  }
+
+  addEnding(ending: Ending): Promise<void> {
+    return this.#db.write([ENDINGS], (store) => store(ENDINGS).put(ending));
+  }
+
+  ended(client_id: string): Promise<void> {
+    return this.#db.write([ENDINGS], (store) => store(ENDINGS).delete(client_id));
+  }
+}
+
+/** The database as long as it works; from its first failure on what was known then, for the life of the page. */
+class SafeLogins implements LoginStore {
+  #db: DatabaseLogins | undefined;
+  readonly #memory: MemoryLogins;
+
+  constructor(db: DatabaseLogins, memory: MemoryLogins) {
+    this.#db = db;
+    this.#memory = memory;
+  }
+
+  all = () => this.#on((store) => store.all());
+  change: LoginStore["change"] = (account, change) => this.#on((store) => store.change(account, change));
+  end = (account: string) => this.#on((store) => store.end(account));
+  endings = () => this.#on((store) => store.endings());
+  addEnding = (ending: Ending) => this.#on((store) => store.addEnding(ending));
+  ended = (client_id: string) => this.#on((store) => store.ended(client_id));
+
+  async #on<T>(work: (store: LoginStore) => Promise<T>): Promise<T> {
+    const db = this.#db;
+    if (!db) return work(this.#memory);
+    try {
+      const done = await work(db);
+      await this.#memory.take(db);
+      return done;
+    } catch (cause) {
+      console.warn("Convoke: this browser keeps no login just now; what changes is gone with the page.", cause);
+      this.#db = undefined;
+      return work(this.#memory);
+    }
+  }
+}

@@ -1,0 +1,411 @@
+/** Who has signed in in a browser: against a server that is away, loses answers, and ends devices. */
+
+import { IDBFactory } from "fake-indexeddb";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { type Login, type LoginShell, Logins } from "../src/login/logins.ts";
+import type { Credentials } from "../src/login/requests.ts";
+
+const SERVER = "http://convoke.test";
+const DAY_MS = 24 * 3_600_000;
+const DEVICES_MAX = 8;
+
+interface Device {
+  user: string;
+  password: string;
+  expires_at_ms: number;
+}
+
+/** The login part of the API, as far as pages use it. */
+class Server {
+  now_ms = 1_700_000_000_000;
+  away = false;
+  /** Does what it is asked, and its answer is lost. */
+  losesAnswers = false;
+  readonly links = new Map([
+    ["alice-link", "alice"],
+    ["bob-link", "bob"],
+  ]);
+  readonly devices = new Map<string, Device>();
+  readonly asked: string[] = [];
+  #made = 0;
+
+  readonly fetch: typeof fetch = async (input, { method = "GET", body, headers } = {}) => {
+    const { pathname } = new URL(String(input));
+    if (this.away) throw new TypeError("failed to fetch");
+    this.asked.push(`${method} ${pathname}`);
+    const [status, answer] = this.#answer(`${method} ${pathname}`, String(body ?? ""), new Headers(headers));
+    if (this.losesAnswers) throw new TypeError("failed to fetch");
+    return new Response(status === 204 ? null : JSON.stringify(answer), { status });
+  };
+
+  #answer(request: string, body: string, headers: Headers): [status: number, answer?: unknown] {
+    if (request === "POST /api/v1/login") return this.#logIn(JSON.parse(body));
+    const [client_id = "", password] = atob(headers.get("authorization")?.replace("Basic ", "") ?? "").split(":");
+    const device = this.devices.get(client_id);
+    if (!device || device.password !== password) return [401, { code: "login_ended" }];
+    if (request === "DELETE /api/v1/login") {
+      this.devices.delete(client_id);
+      return [204];
+    }
+    if (device.expires_at_ms < this.now_ms) return [401, { code: "login_expired" }];
+    device.expires_at_ms = this.now_ms + 30 * DAY_MS;
+    return [200, this.#terminal(client_id, device)];
+  }
+
+  #logIn({ secret, device: name }: { secret: string; device: string }): [status: number, answer?: unknown] {
+    const user = this.links.get(secret);
+    if (!user) return [401, { code: "login_refused" }];
+    const client_id = `GID_dev@@@${name}`;
+    const known = this.devices.get(client_id);
+    if (known && known.user !== user) return [409, { code: "device_taken" }];
+    if (!known && this.devicesOf(user).length >= DEVICES_MAX) return [409, { code: "too_many_devices" }];
+    const device = { user, password: `p${++this.#made}`, expires_at_ms: this.now_ms + 30 * DAY_MS };
+    this.devices.set(client_id, device);
+    return [200, this.#terminal(client_id, device)];
+  }
+
+  #terminal(client_id: string, { user, password, expires_at_ms }: Device): Credentials {
+    const endpoints = { mqtt_ws: "ws://localhost:1/mqtt" };
+    return { client_id, username: "u", password, expires_at_ms, endpoints, user, name: user.toUpperCase() };
+  }
+
+  devicesOf(user: string): string[] {
+    return [...this.devices].filter(([, device]) => device.user === user).map(([client_id]) => client_id);
+  }
+}
+
+/** Web Locks, as far as logins use them: one after the other. */
+class Locks {
+  #turn: Promise<unknown> = Promise.resolve();
+  request = (_name: string, work: () => unknown) => {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  };
+  query = async () => ({ held: [] });
+}
+
+class Browser {
+  readonly databases: IDBFactory | undefined;
+  readonly #locks = new Locks() as unknown as LockManager;
+  readonly #server: Server;
+
+  constructor(server: Server, databases: IDBFactory | undefined = new IDBFactory()) {
+    this.#server = server;
+    this.databases = databases;
+  }
+
+  /** What a page that is opened now has of logins. */
+  page(more: Partial<LoginShell> = {}): Promise<Logins> {
+    const { fetch } = this.#server;
+    const now_ms = () => this.#server.now_ms;
+    return Logins.open(SERVER, { fetch, databases: this.databases, locks: this.#locks, now_ms, ...more });
+  }
+
+  /** Everything that is stored, as text. */
+  async stored(): Promise<string> {
+    const db = await new Promise<IDBDatabase>((resolve) => {
+      const request = (this.databases as IDBFactory).open("convoke-logins");
+      request.onsuccess = () => resolve(request.result);
+    });
+    const read = (name: string) =>
+      new Promise<unknown[]>((resolve) => {
+        const request = db.transaction(name).objectStore(name).getAll();
+        request.onsuccess = () => resolve(request.result);
+      });
+    const text = JSON.stringify([await read("logins"), await read("endings")]);
+    db.close();
+    return text;
+  }
+}
+
+let server: Server;
+let browser: Browser;
+const stops: (() => void)[] = [];
+
+beforeEach(() => {
+  server = new Server();
+  browser = new Browser(server);
+  vi.stubGlobal("BroadcastChannel", undefined);
+  vi.spyOn(console, "warn").mockImplementation(() => {});
+});
+
+afterEach(() => {
+  for (const stop of stops.splice(0)) stop();
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+
+/** Opens a link in a new page. */
+async function opens(secret: string, logins?: Logins): Promise<Login> {
+  const page = logins ?? (await browser.page());
+  return page.signIn(await page.keep(secret));
+}
+
+/** Until all four credentials are there, or cannot be had. */
+async function completes(login: Login): Promise<void> {
+  stops.push(login.keepFresh());
+  await vi.waitFor(async () => expect(await browser.stored()).not.toContain("-link"));
+}
+
+const device = ({ account }: Login, slot: number) => `web-${account}-${slot}`;
+
+describe("a link that is opened", () => {
+  test("signs in with the first device, gets the other three, and is forgotten then", async () => {
+    const alice = await opens("alice-link");
+    expect([alice.user, alice.name]).toEqual(["alice", "ALICE"]);
+    expect(server.devicesOf("alice")).toEqual([`GID_dev@@@web-${alice.account}-0`]);
+    expect(await browser.stored(), "until the rest is there").toContain("alice-link");
+    await completes(alice);
+    expect(server.devicesOf("alice").length).toBe(4);
+    expect((await alice.credentials(device(alice, 3))).client_id).toBe(`GID_dev@@@web-${alice.account}-3`);
+  });
+
+  test("is not needed by the pages after it", async () => {
+    await completes(await opens("alice-link"));
+    const later = await browser.page();
+    expect(await later.remembered()).toMatchObject([{ user: "alice", name: "ALICE" }]);
+    const account = await later.only();
+    server.away = true;
+    const alice = await later.signIn(account ?? "");
+    expect((await alice.credentials(device(alice, 1))).user).toBe("alice");
+  });
+
+  test("waits, over a reload too, for a server that is away", async () => {
+    server.away = true;
+    const account = await (await browser.page()).keep("alice-link");
+    const later = await browser.page();
+    expect(await later.only()).toBe(account);
+    const failures: string[] = [];
+    const signing = later.signIn(account, ({ code }) => {
+      failures.push(code);
+      server.away = false;
+    });
+    expect((await signing).user).toBe("alice");
+    expect(failures).toEqual(["server_unreachable"]);
+  });
+
+  test("that is not valid says so and is forgotten", async () => {
+    await expect(opens("stolen")).rejects.toMatchObject({ code: "link_invalid" });
+    expect(await browser.stored()).toBe("[[],[]]");
+  });
+
+  test("whose answers are lost leaves no other devices than its four", async () => {
+    server.losesAnswers = true;
+    const page = await browser.page();
+    const account = await page.keep("alice-link");
+    const login = await page.signIn(account, () => {
+      server.losesAnswers = false;
+    });
+    await completes(login);
+    expect(server.devicesOf("alice").length).toBe(4);
+  });
+
+  test("gives what it can where the user has too many devices, and the rest later", async () => {
+    for (let n = 0; n < DEVICES_MAX - 2; n++)
+      server.devices.set(`other-${n}`, { user: "alice", password: "", expires_at_ms: 0 });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const alice = await opens("alice-link");
+    stops.push(alice.keepFresh());
+    await vi.waitFor(() => expect(server.devicesOf("alice").length).toBe(DEVICES_MAX));
+    await expect(alice.credentials(device(alice, 2))).rejects.toMatchObject({ code: "too_many_devices" });
+    expect((await alice.credentials(device(alice, 1))).user).toBe("alice");
+    server.devices.delete("other-0");
+    server.devices.delete("other-1");
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    await vi.waitFor(async () => expect(await browser.stored()).not.toContain("-link"));
+  });
+
+  test("in two tabs at once is one account with four devices", async () => {
+    const pages = await Promise.all([browser.page(), browser.page()]);
+    const logins = await Promise.all(pages.map((page) => opens("alice-link", page)));
+    await Promise.all(logins.map(completes));
+    expect(new Set(logins.map(({ account }) => account)).size).toBe(1);
+    expect(server.devicesOf("alice").length).toBe(4);
+  });
+
+  test("again does not touch credentials that are good", async () => {
+    const first = await opens("alice-link");
+    await completes(first);
+    const before = await first.credentials(device(first, 0));
+    const again = await opens("alice-link");
+    expect(await again.credentials(device(again, 0))).toEqual(before);
+    expect(server.asked.filter((request) => request === "POST /api/v1/login").length).toBe(4);
+  });
+
+  test("again makes those anew that the server has ended", async () => {
+    const first = await opens("alice-link");
+    await completes(first);
+    server.devices.delete(`GID_dev@@@${device(first, 0)}`);
+    server.devices.delete(`GID_dev@@@${device(first, 2)}`);
+    const again = await opens("alice-link");
+    await completes(again);
+    expect(again.account).toBe(first.account);
+    const held = await again.credentials(device(again, 2));
+    expect(server.devices.get(held.client_id)?.password).toBe(held.password);
+  });
+
+  test("for a user who is known here goes on with the same devices", async () => {
+    const first = await opens("alice-link");
+    await completes(first);
+    await completes(await opens("bob-link"));
+    server.links.delete("alice-link");
+    server.links.set("new-link", "alice");
+    const again = await opens("new-link");
+    await completes(again);
+    expect(again.account).toBe(first.account);
+    expect([server.devicesOf("alice").length, server.devicesOf("bob").length]).toEqual([4, 4]);
+    expect((await (await browser.page()).remembered()).map(({ user }) => user).sort()).toEqual(["alice", "bob"]);
+  });
+
+  test("for a new user takes no device name of one who was forgotten by the server", async () => {
+    const alice = await opens("alice-link");
+    await completes(alice);
+    server.devices.clear();
+    const bob = await opens("bob-link");
+    await completes(bob);
+    expect(bob.account).not.toBe(alice.account);
+    await vi.waitFor(() => expect(server.devicesOf("bob").length).toBe(4));
+    expect(server.devicesOf("bob").every((client_id) => client_id.includes(bob.account))).toBe(true);
+  });
+});
+
+describe("several users in one browser", () => {
+  test("are remembered, who was here last first, and none is chosen for a tab that names none", async () => {
+    await completes(await opens("alice-link"));
+    server.now_ms += 1;
+    await completes(await opens("bob-link"));
+    const page = await browser.page();
+    expect((await page.remembered()).map(({ user }) => user)).toEqual(["bob", "alice"]);
+    expect(await page.only()).toBeUndefined();
+  });
+});
+
+describe("a login that is renewed", () => {
+  test("has 30 more days from the day on that less than 20 are left, all four devices", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const alice = await opens("alice-link");
+    await completes(alice);
+    const before = await alice.credentials(device(alice, 2));
+    server.now_ms += 9 * DAY_MS;
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    expect(server.asked.includes("POST /api/v1/login/renew")).toBe(false);
+    server.now_ms += 2 * DAY_MS;
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    await vi.waitFor(() => expect(server.asked.filter((request) => request.endsWith("renew")).length).toBe(4));
+    await vi.waitFor(async () =>
+      expect(await alice.credentials(device(alice, 2))).toEqual({
+        ...before,
+        expires_at_ms: server.now_ms + 30 * DAY_MS,
+      }),
+    );
+  });
+
+  test("loses nothing when answers are lost or the server is away, and tries again within minutes", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const alice = await opens("alice-link");
+    await completes(alice);
+    server.now_ms += 25 * DAY_MS;
+    server.losesAnswers = true;
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    expect((await alice.credentials(device(alice, 0))).user).toBe("alice");
+    server.losesAnswers = false;
+    await vi.advanceTimersByTimeAsync(120_000);
+    await vi.waitFor(async () =>
+      expect((await alice.credentials(device(alice, 3))).expires_at_ms).toBe(server.now_ms + 30 * DAY_MS),
+    );
+  });
+
+  test.each([404, 403, 500])("is not ended by an answer with status %i, whoever gave it", async (status) => {
+    const alice = await opens("alice-link");
+    await completes(alice);
+    const held = await alice.credentials(device(alice, 0));
+    const page = await browser.page({ fetch: async () => new Response("<html>", { status }) });
+    const again = await page.signIn(alice.account);
+    await expect(again.credentials(device(again, 0), held)).rejects.toMatchObject({ code: "server_unreachable" });
+    expect(await again.credentials(device(again, 0))).toEqual(held);
+  });
+});
+
+describe("a credential that the broker refuses", () => {
+  test("is asked about once, and used again if the server knows it", async () => {
+    const alice = await opens("alice-link");
+    await completes(alice);
+    const held = await alice.credentials(device(alice, 0));
+    expect((await alice.credentials(device(alice, 0), held)).password).toBe(held.password);
+  });
+
+  test.each(["login_ended", "login_expired"] as const)("says %s, also to the pages after it", async (code) => {
+    const alice = await opens("alice-link");
+    await completes(alice);
+    const held = await alice.credentials(device(alice, 0));
+    if (code === "login_ended") server.devices.delete(held.client_id);
+    else server.now_ms += 31 * DAY_MS;
+    await expect(alice.credentials(device(alice, 0), held)).rejects.toMatchObject({ code });
+    const later = await browser.page();
+    const again = await later.signIn((await later.only()) ?? "");
+    await expect(again.credentials(device(again, 0))).rejects.toMatchObject({ code });
+  });
+
+  test("is replaced by what another tab has got meanwhile", async () => {
+    const alice = await opens("alice-link");
+    await completes(alice);
+    const held = await alice.credentials(device(alice, 0));
+    server.devices.delete(held.client_id);
+    const other = await opens("alice-link");
+    const fresh = await other.credentials(device(other, 0));
+    expect(fresh.password).not.toBe(held.password);
+    expect(await alice.credentials(device(alice, 0), held)).toEqual(fresh);
+  });
+});
+
+describe("signing out", () => {
+  test("ends the four devices at the server and forgets everything here", async () => {
+    const alice = await opens("alice-link");
+    await completes(alice);
+    expect(await alice.signOut()).toBe(true);
+    expect(server.devices.size).toBe(0);
+    expect(await browser.stored()).toBe("[[],[]]");
+    await expect(alice.credentials(device(alice, 0))).rejects.toMatchObject({ code: "login_ended" });
+  });
+
+  test("while the server is away is told to it by the next page", async () => {
+    const alice = await opens("alice-link");
+    await completes(alice);
+    server.away = true;
+    expect(await alice.signOut()).toBe(false);
+    const later = await browser.page();
+    expect(await later.remembered()).toEqual([]);
+    expect(server.devices.size).toBe(4);
+    server.away = false;
+    await browser.page();
+    await vi.waitFor(async () => expect([server.devices.size, await browser.stored()]).toEqual([0, "[[],[]]"]));
+  });
+
+  test("while a device is being fetched ends that one too", async () => {
+    const alice = await opens("alice-link");
+    await Promise.allSettled([alice.credentials(device(alice, 1)), alice.signOut()]);
+    await vi.waitFor(async () => expect([server.devices.size, await browser.stored()]).toEqual([0, "[[],[]]"]));
+  });
+
+  test("leaves the other users of this browser as they are", async () => {
+    const alice = await opens("alice-link");
+    await completes(alice);
+    await completes(await opens("bob-link"));
+    await alice.signOut();
+    expect(await (await browser.page()).remembered()).toMatchObject([{ user: "bob" }]);
+    expect(server.devicesOf("bob").length).toBe(4);
+  });
+});
+
+describe("a browser that keeps nothing", () => {
+  test("signs in for the life of the page", async () => {
+    browser = new Browser(server, undefined);
+    const page = await browser.page({ databases: undefined });
+    const alice = await opens("alice-link", page);
+    expect((await alice.credentials(device(alice, 0))).user).toBe("alice");
+    expect(await alice.signOut()).toBe(true);
+    expect(server.devices.size).toBe(0);
+  });
+});
