@@ -1,7 +1,8 @@
-// Runs in each page before the page's own code: remembers its peer connections and counts its rings. It changes nothing.
+// Runs in each page before the page's own code: remembers its peer connections and its tones, and counts its rings. It
+// changes nothing.
 
 export function observe() {
-  const observed = { connections: [], rings: 0 };
+  const observed = { connections: [], rings: 0, tones: [] };
   window.observed = observed;
 
   const Connection = window.RTCPeerConnection;
@@ -10,6 +11,13 @@ export function observe() {
       super(...options);
       observed.connections.push(this);
     }
+  };
+
+  /** In hertz, as they were begun. */
+  const { start } = OscillatorNode.prototype;
+  OscillatorNode.prototype.start = function (...when) {
+    observed.tones.push(this.frequency.value);
+    return start.apply(this, when);
   };
 
   const RING = "[data-testid=incoming]";

@@ -234,8 +234,19 @@ export const stories: Record<string, () => Model> = {
   "ringing-audio": () => with_(base(), (m) => (m.ringing.value = [{ key: "m1", state: ringing("audio") }])),
   "ringing-in-call": () =>
     with_(inCall(call({ me: "bob" })), (m) => {
-      m.silenced.value = true;
       m.ringing.value = [{ key: "m2", state: ringing("video") }];
+    }),
+  "ringing-twice": () =>
+    with_(base(), (m) => {
+      const second = { ...ringing("audio"), from: { user: "esme", name: "Esmé Fairweather-Castellanos" } };
+      m.ringing.value = [
+        { key: "m1", state: ringing("video") },
+        { key: "m2", state: second },
+      ];
+    }),
+  "called-in-call": () =>
+    with_(inCall(call({ me: "bob" })), (m) => {
+      m.missed.value = [missed("carol", "Carol Núñez", 0, { kind: "missed_busy" })];
     }),
   "going-back": () =>
     inCall(

@@ -152,9 +152,10 @@ describe("keys", () => {
     expect(done).toEqual([]);
   });
 
-  test("do nothing outside of a call, and while it rings", () => {
+  test("do nothing outside of a call, and while a ring covers the one that is being made", () => {
     const { press, done, model } = keyboard();
     model.ringing.value = [{ key: "m2", state: ended({ phase: "incoming" }) }];
+    model.call.value = ended({ phase: "calling" });
     press("m");
     model.ringing.value = [];
     model.call.value = undefined;

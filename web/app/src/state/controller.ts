@@ -17,6 +17,7 @@ import type { Actions, Model, Problem } from "./model.ts";
 import { endWords, invitationNews, staysOpen } from "./outcome.ts";
 import { withNewest, withOlder } from "./past.ts";
 import type { Sounds } from "./sounds.ts";
+import { Tabs } from "./tabs.ts";
 
 const NOTICE_MS = 5_000;
 /** In about so long the service has ended a call that was left. */
@@ -29,6 +30,7 @@ export class Controller implements Actions {
   readonly #client: Client;
   readonly #sounds: Sounds;
   readonly #ringing = new Map<string, Call>();
+  readonly #tabs: Tabs;
   #call: Call | undefined;
   #lastNotice = 0;
   #saidNotKept = false;
@@ -37,6 +39,7 @@ export class Controller implements Actions {
     this.#model = model;
     this.#client = client;
     this.#sounds = sounds;
+    this.#tabs = new Tabs(model);
   }
 
   start(): void {
@@ -65,6 +68,8 @@ export class Controller implements Actions {
     this.#client.on("incoming", (call) => this.#rings(call));
     this.#client.on("call", (call) => this.#enter(call));
     this.#client.watchContacts(true);
+    this.#tabs.follow();
+    this.#sounds.follow(this.#model);
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState !== "visible") return;
       this.#client.watchContacts(true);
@@ -86,14 +91,12 @@ export class Controller implements Actions {
   ready(): void {
     void this.#sounds.unlock().then((ready) => {
       this.#model.sound_ready.value = ready;
-      this.#sounds.follow(this.#model);
     });
   }
 
   testRing(): void {
     const { test_rings } = this.#model;
     test_rings.value = !test_rings.value;
-    this.#sounds.follow(this.#model);
   }
 
   speaker(off: boolean): void {
@@ -120,6 +123,7 @@ export class Controller implements Actions {
 
   callBack(outcome: Outcome): void {
     this.dismissMissed(outcome);
+    this.leave();
     this.call([outcome.from], outcome.media === "video");
   }
 
@@ -162,8 +166,7 @@ export class Controller implements Actions {
   }
 
   silence(): void {
-    this.#model.silenced.value = true;
-    this.#sounds.follow(this.#model);
+    this.#tabs.silence([...this.#ringing.keys()]);
   }
 
   leave(): void {
@@ -277,8 +280,7 @@ export class Controller implements Actions {
 
   #showRinging(): void {
     this.#model.ringing.value = [...this.#ringing].map(([key, call]) => ({ key, state: call.state }));
-    if (this.#ringing.size === 0) this.#model.silenced.value = false;
-    this.#sounds.follow(this.#model);
+    if (this.#ringing.size === 0) this.#model.silenced.value = new Set();
   }
 
   /** This call fills the screen from now on. */
@@ -289,6 +291,7 @@ export class Controller implements Actions {
       this.#model.problems.value = [];
       this.#model.notices.value = [];
       this.#model.media.value = call;
+      this.#model.call_since_ms.value = this.#client.now_ms();
       this.#showRinging();
       this.#follow(call.state, call);
     });
@@ -307,7 +310,6 @@ export class Controller implements Actions {
     this.#model.call.value = state;
     for (const words of invitationNews(before, state)) this.#notice(words);
     if (before?.phase !== "joined" && state.phase === "joined") this.#model.spoken.value = t("live.connected");
-    this.#sounds.follow(this.#model);
   }
 
   #ended(state: CallState): void {
@@ -322,7 +324,6 @@ export class Controller implements Actions {
     });
     void this.#readHistory();
     this.#sounds.ended(state);
-    this.#sounds.follow(this.#model);
     if (!staysOpen(state)) this.#notice(this.#farewell(state));
     // It may go on without this person, who may want to go back.
     if (state.roster.members.filter(isIn).length > 2) setTimeout(() => this.#client.refresh(), ENDED_MS);

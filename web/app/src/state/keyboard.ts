@@ -1,12 +1,13 @@
 /** Keys of a call: M microphone, V camera, P people, I invite, Esc closes the panel. Off while text is being written. */
 
 import type { Actions, Model } from "./model.ts";
+import { isTalking } from "./others.ts";
 
 export function watchKeys(model: Model, actions: Actions, target: Pick<Document, "addEventListener"> = document): void {
   target.addEventListener("keydown", (event) => {
     const { key, target: focused } = event as KeyboardEvent;
-    if (!model.call.value || model.ringing.value.length > 0 || isModified(event as KeyboardEvent) || writes(focused))
-      return;
+    const isRung = model.ringing.value.length > 0 && !isTalking(model.call.value);
+    if (!model.call.value || isRung || isModified(event as KeyboardEvent) || writes(focused)) return;
     const action = actionOf(key, model, actions);
     if (!action) return;
     (event as KeyboardEvent).preventDefault();

@@ -74,12 +74,16 @@ export interface Model {
   /** The user is in a call on another device. */
   busy_elsewhere: Signal<boolean>;
   call: Signal<CallState | undefined>;
+  /** When the call began to fill this screen, by the service's clock. */
+  call_since_ms: Signal<number>;
   media: Signal<CallMedia | undefined>;
   /** Rises when tracks have come or gone. */
   media_turn: Signal<number>;
   ringing: Signal<readonly Ringing[]>;
-  /** The ring is not heard any more; it still shows. */
-  silenced: Signal<boolean>;
+  /** Rings that are not heard any more, in any tab; they still show. */
+  silenced: Signal<ReadonlySet<string>>;
+  /** Among the tabs of this user, this is the one that is heard when it rings. */
+  loud: Signal<boolean>;
   /** How the last call from here ended, until it is closed. */
   ended: Signal<Ended | undefined>;
   problems: Signal<readonly Problem[]>;
@@ -109,10 +113,12 @@ export function createModel(speaker_off: boolean): Model {
     view: signal<HomeView>("people"),
     busy_elsewhere: signal(false),
     call: signal(undefined),
+    call_since_ms: signal(0),
     media: signal(undefined),
     media_turn: signal(0),
     ringing: signal([]),
-    silenced: signal(false),
+    silenced: signal<ReadonlySet<string>>(new Set()),
+    loud: signal(false),
     ended: signal(undefined),
     problems: signal([]),
     panel: signal(undefined),

@@ -6,6 +6,11 @@ import { t } from "../texts/t.ts";
 
 const NAMES_SHOWN = 3;
 
+/** With others, or about to be; who is still calling them is not yet. */
+export function isTalking(call: Pick<CallState, "phase"> | undefined): boolean {
+  return call?.phase === "joined" || call?.phase === "accepting";
+}
+
 /** Whom one will meet besides the caller; undefined if nobody. */
 export function alsoThere({ inside, from }: Pick<CallState, "inside" | "from">): string | undefined {
   if (!inside) return undefined;

@@ -5,7 +5,9 @@
 
 import type { CallState } from "@convoke/sdk";
 import { progressOf } from "@convoke/sdk";
+import { effect } from "@preact/signals";
 import type { Model } from "./model.ts";
+import { isTalking } from "./others.ts";
 
 interface Note {
   at_s: number;
@@ -21,6 +23,7 @@ interface Tune {
 }
 
 const bell = (at_s: number, hz: number): Note => ({ at_s, for_s: 0.55, hz, gain: 0.22 });
+const knock = (at_s: number): Note => ({ at_s, for_s: 0.3, hz: 587, gain: 0.1 });
 const tone = (at_s: number, for_s: number): Note => ({ at_s, for_s, hz: 425, gain: 0.09 });
 
 const TUNES = {
@@ -33,6 +36,8 @@ const TUNES = {
   wait: { notes: [tone(0, 0.12)], every_s: 6 },
 } satisfies Record<string, Tune>;
 
+/** A second ring beside the first, or one in a call. */
+const KNOCK: readonly Note[] = [knock(0), knock(0.2)];
 const BUSY: readonly Note[] = [tone(0, 0.3), tone(0.6, 0.3), tone(1.2, 0.3)];
 const FAREWELL: readonly Note[] = [bell(0, 660), bell(0.13, 494)];
 
@@ -41,6 +46,7 @@ type TuneName = keyof typeof TUNES;
 export class Sounds {
   #context: AudioContext | undefined;
   #playing: TuneName | undefined;
+  #knocked: ReadonlySet<string> = new Set();
   #timer: ReturnType<typeof setInterval> | undefined;
   #out: GainNode | undefined;
 
@@ -55,14 +61,24 @@ export class Sounds {
     return this.#context.state === "running";
   }
 
-  /** Plays what fits the model. */
+  /** Plays what fits the model, from now on. */
   follow(model: Model): void {
-    this.#play(tuneOf(model));
+    effect(() => this.#play(tuneOf(model)));
+    effect(() => this.#knock(model));
   }
 
   ended(state: CallState): void {
     const refused = state.end?.reason === "declined" || Object.values(state.progress).some(({ is }) => is === "busy");
     this.#once(refused && !state.joined_at_ms ? BUSY : FAREWELL);
+  }
+
+  /** A ring that is to disturb nobody is heard once. */
+  #knock(model: Model): void {
+    const ringing = model.ringing.value.map(({ key }) => key);
+    const quiet = isSpared(model) ? ringing : ringing.slice(1);
+    const isHeard = model.loud.value && quiet.some((key) => !this.#knocked.has(key));
+    if (isHeard) this.#once(KNOCK);
+    this.#knocked = new Set(isHeard ? quiet : quiet.filter((key) => this.#knocked.has(key)));
   }
 
   #play(name: TuneName | undefined): void {
@@ -86,8 +102,14 @@ export class Sounds {
   }
 }
 
+/** Whoever is in a call, here or elsewhere, is not to be rung aloud. */
+function isSpared({ call, busy_elsewhere }: Model): boolean {
+  return isTalking(call.value) || busy_elsewhere.value;
+}
+
 function tuneOf(model: Model): TuneName | undefined {
-  if (model.ringing.value.length > 0) return model.silenced.value ? undefined : "ring";
+  const first = model.ringing.value[0];
+  if (first && !isSpared(model)) return model.loud.value && !model.silenced.value.has(first.key) ? "ring" : undefined;
   if (model.test_rings.value) return "ring";
   const call = model.call.value;
   if (call?.phase !== "calling") return undefined;

@@ -3,11 +3,13 @@
 import type { CallState } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";
 import type { Problem } from "../state/model.ts";
+import { isTalking } from "../state/others.ts";
 import { downWords } from "../state/trouble.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Close } from "./icons.tsx";
 import { Notices } from "./notices.tsx";
+import { CalledMeanwhile, RingCards } from "./rings.tsx";
 
 interface BannerProps {
   id: string;
@@ -41,6 +43,8 @@ export function Banners({ call }: { call: CallState }) {
   const down = downWords(call);
   return (
     <div class="banners">
+      <RingCards rings={isTalking(call) ? model.ringing.value : []} />
+      <CalledMeanwhile />
       {down ? <Banner id="down">{down}</Banner> : null}
       {call.blocked.audio ? <Banner id="blocked">{t("banner.blocked")}</Banner> : null}
       <Asked call={call} track="audio" />

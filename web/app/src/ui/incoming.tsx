@@ -1,19 +1,22 @@
-/** A ring: a native dialog over whatever is on the screen. The first one that rings is shown first. */
+/** A ring: a native dialog over whatever is on the screen but a call. The first one that rings is shown first. */
 
+import type { CallState } from "@convoke/sdk";
 import { useEffect, useRef } from "preact/hooks";
 import type { Ringing } from "../state/model.ts";
-import { alsoThere } from "../state/others.ts";
+import { alsoThere, isTalking } from "../state/others.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
 import { Camera, HangUp, Phone } from "./icons.tsx";
+import { RingCards } from "./rings.tsx";
 
 export function IncomingDialog() {
-  const first = useApp().model.ringing.value[0];
-  return first ? <Incoming key={first.key} ringing={first} /> : null;
+  const { ringing, call } = useApp().model;
+  const [first, ...others] = ringing.value;
+  return first && !isTalking(call.value) ? <Incoming key={first.key} ringing={first} others={others} /> : null;
 }
 
-function Incoming({ ringing: { key, state } }: { ringing: Ringing }) {
+function Incoming({ ringing: { key, state }, others }: { ringing: Ringing; others: readonly Ringing[] }) {
   const { model, actions } = useApp();
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
@@ -24,7 +27,7 @@ function Incoming({ ringing: { key, state } }: { ringing: Ringing }) {
   }, []);
   const name = state.from?.name ?? "";
   const video = state.media === "video";
-  const others = alsoThere(state);
+  const there = alsoThere(state);
   return (
     <dialog
       ref={dialog}
@@ -47,21 +50,27 @@ function Incoming({ ringing: { key, state } }: { ringing: Ringing }) {
           <bdi>{state.title}</bdi>
         </p>
       ) : null}
-      {others ? <p>{t("incoming.with", { names: others })}</p> : null}
-      {model.call.value ? <p class="hint">{t("incoming.leaves")}</p> : null}
+      {model.call.value && !crosses(model.call.value, state) ? <p class="hint">{t("incoming.leaves")}</p> : null}
+      {there ? <p>{t("incoming.with", { names: there })}</p> : null}
       <Answers
         video={video}
         answer={(withVideo) => actions.accept(key, withVideo)}
         decline={() => actions.decline(key)}
       />
-      <Silence />
+      <Silence ringing={key} />
+      <RingCards rings={others} />
     </dialog>
   );
 }
 
-function Silence() {
+/** Two who call each other meet: nothing is left. */
+function crosses({ progress }: CallState, { from }: CallState): boolean {
+  return from !== undefined && Object.keys(progress).join() === from.user;
+}
+
+function Silence({ ringing }: { ringing: string }) {
   const { model, actions } = useApp();
-  if (model.silenced.value) return <p class="hint">{t("incoming.silenced")}</p>;
+  if (model.silenced.value.has(ringing)) return <p class="hint">{t("incoming.silenced")}</p>;
   return (
     <button
       type="button"

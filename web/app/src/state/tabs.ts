@@ -1,0 +1,52 @@
+/** What the tabs of one user in one browser settle between them. Tabs of other users hear nothing of it. */
+
+import { effect } from "@preact/signals";
+import { Lead } from "./lead.ts";
+import type { Model } from "./model.ts";
+
+/** Of a silenced ring: no tab is to ring it on. */
+interface Silenced {
+  silenced: readonly string[];
+}
+
+export class Tabs {
+  readonly #model: Model;
+  readonly #loud: Lead;
+  #channel: BroadcastChannel | undefined;
+
+  constructor(model: Model) {
+    this.#model = model;
+    this.#loud = new Lead(() => {
+      model.loud.value = this.#loud.leads;
+    });
+  }
+
+  /** A tab that cannot be heard, or hears of no ring, leaves ringing to the others. */
+  follow(): void {
+    const { user, client, sound_ready } = this.#model;
+    effect(() => this.#listen(user.value));
+    effect(() => {
+      const rings = user.value && sound_ready.value && client.value.is === "online";
+      this.#loud.standFor(rings ? `convoke-loud-${user.value}` : undefined);
+    });
+  }
+
+  silence(keys: readonly string[]): void {
+    this.#silenced(keys);
+    const silenced: Silenced = { silenced: keys };
+    this.#channel?.postMessage(silenced);
+  }
+
+  #listen(user: string): void {
+    this.#channel?.close();
+    this.#channel = undefined;
+    if (!user || !globalThis.BroadcastChannel) return;
+    this.#channel = new BroadcastChannel(`convoke-${user}`);
+    this.#channel.onmessage = ({ data }: MessageEvent<Silenced>) => this.#silenced(data.silenced);
+  }
+
+  #silenced(keys: readonly string[]): void {
+    const { silenced } = this.#model;
+    silenced.value = new Set([...silenced.value, ...keys]);
+  }
+}
