@@ -14,6 +14,7 @@ import { duration } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { rememberSpeaker } from "./link.ts";
 import type { Actions, Model, Problem } from "./model.ts";
+import { Notifier } from "./notify.ts";
 import { endWords, invitationNews, staysOpen } from "./outcome.ts";
 import { withNewest, withOlder } from "./past.ts";
 import type { Sounds } from "./sounds.ts";
@@ -31,6 +32,7 @@ export class Controller implements Actions {
   readonly #sounds: Sounds;
   readonly #ringing = new Map<string, Call>();
   readonly #tabs: Tabs;
+  readonly #notifier: Notifier;
   #call: Call | undefined;
   #lastNotice = 0;
   #saidNotKept = false;
@@ -40,6 +42,7 @@ export class Controller implements Actions {
     this.#client = client;
     this.#sounds = sounds;
     this.#tabs = new Tabs(model);
+    this.#notifier = new Notifier(model);
   }
 
   start(): void {
@@ -60,6 +63,7 @@ export class Controller implements Actions {
     this.#client.on("missed", (list) => {
       if (list.length > missed.value.length) void this.#readHistory();
       missed.value = list;
+      this.#notifier.missed(list);
     });
     this.#client.on("elsewhere", (call) => {
       busy_elsewhere.value = call !== undefined;
@@ -69,6 +73,7 @@ export class Controller implements Actions {
     this.#client.on("call", (call) => this.#enter(call));
     this.#client.watchContacts(true);
     this.#tabs.follow();
+    this.#notifier.follow();
     this.#sounds.follow(this.#model);
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState !== "visible") return;
@@ -89,6 +94,11 @@ export class Controller implements Actions {
   }
 
   ready(): void {
+    this.#notifier.ask();
+    this.#unlock();
+  }
+
+  #unlock(): void {
     void this.#sounds.unlock().then((ready) => {
       this.#model.sound_ready.value = ready;
     });
@@ -110,14 +120,12 @@ export class Controller implements Actions {
 
   unblockSound(): void {
     this.#model.sound_blocked.value = false;
-    this.ready();
+    this.#unlock();
   }
 
   call(users: readonly string[], video: boolean): void {
     if (this.#call) return;
-    void this.#sounds.unlock().then((ready) => {
-      this.#model.sound_ready.value = ready;
-    });
+    this.#unlock();
     this.#client.call(users, { video });
   }
 
@@ -157,7 +165,7 @@ export class Controller implements Actions {
 
   rejoin(meeting: string): void {
     if (this.#call) return;
-    this.ready();
+    this.#unlock();
     this.#client.rejoin(meeting);
   }
 

@@ -1,16 +1,34 @@
 /**
- * One tab among those that want to does what all would do at once. It leads until it is closed or does not want to any
- * more; then the next one does. The browser keeps order (Web Locks); where it cannot, every tab leads.
+ * What tabs settle by the browser's locks. Where it has none, each tab is on its own.
  */
 
+type Locks = LockManager | undefined;
+
+/** Asks for a lock, and holds it until the returned function is called. */
+export function holdLock(locks: LockManager, name: string, mode: LockMode, held: () => void): () => void {
+  const left = new AbortController();
+  const { signal } = left;
+  const untilLeft = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+  const hold = () => {
+    if (!signal.aborted) held();
+    return untilLeft;
+  };
+  locks.request(name, { signal, mode }, hold).catch(() => {});
+  return () => left.abort();
+}
+
+/**
+ * One tab among those that want to does what all would do at once. It leads until it is closed or does not want to any
+ * more; then the next one does.
+ */
 export class Lead {
   readonly #changed: () => void;
-  readonly #locks: LockManager | undefined;
+  readonly #locks: Locks;
   #name: string | undefined;
   #leads = false;
   #leave = () => {};
 
-  constructor(changed: () => void, locks: LockManager | undefined = globalThis.navigator?.locks) {
+  constructor(changed: () => void = () => {}, locks: Locks = globalThis.navigator?.locks) {
     this.#changed = changed;
     this.#locks = locks;
   }
@@ -24,21 +42,9 @@ export class Lead {
     if (name === this.#name) return;
     this.#name = name;
     this.#leave();
-    this.#set(false);
-    this.#leave = name ? this.#stand(name) : () => {};
-  }
-
-  #stand(name: string): () => void {
-    const left = new AbortController();
-    const { signal } = left;
-    const untilLeft = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
-    const lead = () => {
-      if (!signal.aborted) this.#set(true);
-      return untilLeft;
-    };
-    if (this.#locks) this.#locks.request(name, { signal }, lead).catch(() => {});
-    else void lead();
-    return () => left.abort();
+    this.#leave = () => {};
+    this.#set(name !== undefined && !this.#locks);
+    if (name && this.#locks) this.#leave = holdLock(this.#locks, name, "exclusive", () => this.#set(true));
   }
 
   #set(leads: boolean): void {

@@ -69,6 +69,8 @@ export interface Model {
   /** Calls that go on without this person, who may go back. */
   joinable: Signal<readonly Joinable[]>;
   missed: Signal<readonly Outcome[]>;
+  /** The missed call whose notification was pressed: calling back is at hand. */
+  offered: Signal<string | undefined>;
   history: Signal<Past>;
   view: Signal<HomeView>;
   /** The user is in a call on another device. */
@@ -109,6 +111,7 @@ export function createModel(speaker_off: boolean): Model {
     contacts_known: signal(false),
     joinable: signal([]),
     missed: signal([]),
+    offered: signal(undefined),
     history: signal<Past>({ is: "unknown", calls: [] }),
     view: signal<HomeView>("people"),
     busy_elsewhere: signal(false),

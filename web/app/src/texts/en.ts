@@ -98,7 +98,8 @@ export const en = {
   "me.stay": "Stay",
 
   "ready.title": "Ready for calls?",
-  "ready.why": "Browsers keep a page silent until you touch it. Turn sound on, so that you hear it ring.",
+  "ready.why":
+    "Browsers keep a page silent until you touch it. Turn sound on, so that you hear it ring. Allow notifications, so that you see it from other tabs.",
   "ready.button": "I’m ready for calls",
   "ready.done": "Ready for calls",
   "ready.done_why": "You will hear it ring.",
@@ -165,6 +166,9 @@ export const en = {
   "past.received_missed": "Missed",
   "past.received_declined": "You declined",
   "past.received_failed": "Called you · interrupted",
+
+  "notify.rings": "{name} is calling",
+  "notify.missed": "Missed call from {name}",
 
   "incoming.video": "Video call",
   "incoming.audio": "Audio call",

@@ -8,6 +8,7 @@ import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Bell, Camera, Check, Close, Logo, Missed, Phone, SpeakerOff } from "./icons.tsx";
 import { Me } from "./me.tsx";
+import { useOffered } from "./offered.ts";
 import { Contacts } from "./people.tsx";
 import { Recent } from "./recent.tsx";
 
@@ -151,6 +152,7 @@ function MissedRow({ outcome }: { outcome: Outcome }) {
       <button
         type="button"
         class="button small"
+        ref={useOffered(outcome)}
         data-testid="call-back"
         aria-label={t("missed.call_back", { name })}
         onClick={() => actions.callBack(outcome)}

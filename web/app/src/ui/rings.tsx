@@ -7,6 +7,7 @@ import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
 import { Close } from "./icons.tsx";
+import { useOffered } from "./offered.ts";
 
 export function RingCards({ rings }: { rings: readonly Ringing[] }) {
   if (rings.length === 0) return null;
@@ -72,6 +73,7 @@ export function CalledMeanwhile() {
 function CalledCard({ outcome }: { outcome: Outcome }) {
   const { actions } = useApp();
   const [asks, setAsks] = useState(false);
+  const offered = useOffered(outcome);
   const { from, from_name: name, media } = outcome;
   return (
     <li class="ring-card" data-testid={`called-${from}`}>
@@ -100,6 +102,7 @@ function CalledCard({ outcome }: { outcome: Outcome }) {
             <button
               type="button"
               class="button small"
+              ref={offered}
               data-testid="call-back"
               aria-label={t("missed.call_back", { name })}
               onClick={() => setAsks(true)}
