@@ -25,7 +25,7 @@ after(async () => {
 });
 
 async function end(host, guest) {
-  await host.presses("end-all");
+  await host.endsForAll();
   await Promise.all([host, guest].map((person) => person.isBackHome()));
   await Promise.all([host, guest].map((person) => person.context.close()));
 }

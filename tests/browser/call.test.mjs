@@ -139,7 +139,7 @@ test("a third person is rung into the call, all see all, and the host removes an
   await alice.asHost("kick", "carol");
   await carol.reads("You were removed from the call");
   await bob.tile("carol").waitFor({ state: "detached" });
-  await alice.presses("end-all");
+  await alice.endsForAll();
   await bob.isBackHome();
   await bob.reads("The host ended the call");
   await alice.isBackHome();

@@ -105,6 +105,13 @@ export class Person {
     const member = this.find(`member-${user}`);
     if (!(await member.isVisible())) await this.presses("people");
     await member.getByTestId(action).click();
+    if (action === "kick") await this.presses("confirm-yes");
+  }
+
+  async endsForAll() {
+    if (!(await this.find("end-all").isVisible())) await this.presses("people");
+    await this.presses("end-all");
+    await this.presses("confirm-yes");
   }
 
   async invites(user) {

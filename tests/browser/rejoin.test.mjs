@@ -47,7 +47,7 @@ test("a call that is over by then is offered no more", async () => {
   await Promise.all([carol.sees("alice"), bob.sees("carol")]);
   await carol.hangsUp();
   await carol.find("rejoin").waitFor();
-  await alice.presses("end-all");
+  await alice.endsForAll();
   await bob.isBackHome();
   await carol.page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
   await carol.find("rejoin").waitFor({ state: "detached" });

@@ -203,6 +203,10 @@ export class Controller implements Actions {
     void this.#call?.invite(user);
   }
 
+  cancelInvite(user: string): void {
+    void this.#call?.cancel(user);
+  }
+
   muteMember(user: string): void {
     void this.#call?.muteMember(user);
   }

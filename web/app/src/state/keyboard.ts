@@ -6,8 +6,7 @@ import { isTalking } from "./others.ts";
 export function watchKeys(model: Model, actions: Actions, target: Pick<Document, "addEventListener"> = document): void {
   target.addEventListener("keydown", (event) => {
     const { key, target: focused } = event as KeyboardEvent;
-    const isRung = model.ringing.value.length > 0 && !isTalking(model.call.value);
-    if (!model.call.value || isRung || isModified(event as KeyboardEvent) || writes(focused)) return;
+    if (!model.call.value || isModified(event as KeyboardEvent) || writes(focused) || isAsked(model, focused)) return;
     const action = actionOf(key, model, actions);
     if (!action) return;
     (event as KeyboardEvent).preventDefault();
@@ -35,6 +34,12 @@ function actionOf(key: string, model: Model, actions: Actions): (() => void) | u
 
 function isModified({ ctrlKey, metaKey, altKey, repeat }: KeyboardEvent): boolean {
   return ctrlKey || metaKey || altKey || repeat;
+}
+
+/** A ring or a question has the keys to itself. */
+function isAsked(model: Model, target: EventTarget | null): boolean {
+  const isRung = model.ringing.value.length > 0 && !isTalking(model.call.value);
+  return isRung || Boolean((target as Partial<Element> | null)?.closest?.("dialog"));
 }
 
 function writes(target: EventTarget | null): boolean {

@@ -161,6 +161,7 @@ export interface Actions {
   toggleCamera(): void;
   panel(panel: Panel): void;
   invite(user: string): void;
+  cancelInvite(user: string): void;
   muteMember(user: string): void;
   askUnmute(user: string): void;
   block(user: string, blocked: boolean): void;

@@ -242,6 +242,15 @@ export const en = {
   "panel.kick": "Remove",
   "panel.kick_named": "Remove {name} from the call",
   "panel.in": "In the call",
+  "panel.cancel": "Cancel",
+  "panel.cancel_named": "Cancel ringing {name}",
+
+  "confirm.end_all": "End the call for everybody?",
+  "confirm.end_all_why": "Nobody can go on with it. To go alone, press Leave.",
+  "confirm.end_all_no": "Keep the call",
+  "confirm.kick": "Remove {name} from the call?",
+  "confirm.kick_why": "You can invite them again.",
+  "confirm.kick_no": "Keep in the call",
 
   "banner.signalling": "Connection to the service lost. Pictures and sound go on; reconnecting…",
   "banner.media": "Pictures and sound interrupted. Reconnecting…",

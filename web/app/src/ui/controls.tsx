@@ -1,6 +1,6 @@
 /** The bar of a call. Each button says what pressing it does. */
 
-import { type CallState, isHost } from "@convoke/sdk";
+import type { CallState } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
@@ -85,15 +85,6 @@ export function Controls({ call }: { call: CallState }) {
         kind="danger"
         press={() => actions.leave()}
       />
-      {joined && isHost(call) ? (
-        <Control
-          id="end-all"
-          label={t("control.end_all")}
-          icon={<HangUp />}
-          kind="danger-quiet"
-          press={() => actions.endForAll()}
-        />
-      ) : null}
     </nav>
   );
 }

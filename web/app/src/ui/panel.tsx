@@ -1,13 +1,14 @@
 /** Beside a call: who is in it, with what the host may do, and who may be invited. */
 
-import { type CallState, type Contact, isHost, type Member } from "@convoke/sdk";
-import { useEffect, useRef } from "preact/hooks";
+import { type CallState, type Contact, isHost, isIn, type Member } from "@convoke/sdk";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
+import { Confirm } from "./confirm.tsx";
 import { Close } from "./icons.tsx";
 import { usePresence } from "./people.tsx";
-import { memberWords } from "./tile.tsx";
+import { memberWords, progressWords } from "./tile.tsx";
 
 export function SidePanel({ call }: { call: CallState }) {
   const { model, actions } = useApp();
@@ -22,9 +23,10 @@ export function SidePanel({ call }: { call: CallState }) {
       document.querySelector<HTMLElement>(`[data-testid=${panel}]`)?.focus();
     };
   }, [panel]);
+  const keepFocus = useFocusKept(title);
   if (!panel) return null;
   return (
-    <aside class="panel" data-testid="panel" aria-labelledby="panel-title">
+    <aside class="panel" {...keepFocus} data-testid="panel" aria-labelledby="panel-title">
       <header>
         <h2 id="panel-title" ref={title} tabIndex={-1}>
           {t(panel === "people" ? "panel.people" : "panel.invite")}
@@ -43,13 +45,55 @@ export function SidePanel({ call }: { call: CallState }) {
   );
 }
 
+/** A button that goes with its row takes the focus along: then it goes on at the panel's title. */
+function useFocusKept(title: { current: HTMLElement | null }) {
+  const inside = useRef(false);
+  useEffect(() => {
+    if (inside.current && document.activeElement === document.body) title.current?.focus();
+  });
+  return {
+    onFocusIn: () => {
+      inside.current = true;
+    },
+    onFocusOut: ({ relatedTarget }: FocusEvent) => {
+      inside.current = relatedTarget === null;
+    },
+  };
+}
+
 function Members({ call }: { call: CallState }) {
   return (
-    <ul class="rows" data-testid="members">
-      {call.roster.members.map((member) => (
-        <MemberRow key={member.user} member={member} call={call} />
-      ))}
-    </ul>
+    <>
+      <ul class="rows" data-testid="members">
+        {call.roster.members.map((member) => (
+          <MemberRow key={member.user} member={member} call={call} />
+        ))}
+      </ul>
+      {isHost(call) ? <EndForAll /> : null}
+    </>
+  );
+}
+
+/** Far from *Leave*, which does no harm to others. */
+function EndForAll() {
+  const { actions } = useApp();
+  const [asks, setAsks] = useState(false);
+  return (
+    <div class="panel-end">
+      <button type="button" class="button quiet destroys" data-testid="end-all" onClick={() => setAsks(true)}>
+        {t("control.end_all")}
+      </button>
+      {asks ? (
+        <Confirm
+          title={t("confirm.end_all")}
+          detail={t("confirm.end_all_why")}
+          yes={t("control.end_all")}
+          no={t("confirm.end_all_no")}
+          act={() => actions.endForAll()}
+          close={() => setAsks(false)}
+        />
+      ) : null}
+    </div>
   );
 }
 
@@ -60,9 +104,10 @@ function MemberRow({ member, call }: { member: Member; call: CallState }) {
     <li class="row member" data-testid={`member-${user}`}>
       <Avatar user={user} name={name} />
       <span class="row-text">
-        <strong>{me ? t("call.you_named", { name }) : <bdi>{name}</bdi>}</strong>
+        <strong title={name}>{me ? t("call.you_named", { name }) : <bdi>{name}</bdi>}</strong>
         <span>{details(member, call)}</span>
       </span>
+      {isRung(member) && mayCancel(call, user) ? <CancelRing user={user} name={name} /> : null}
       {isHost(call) && !me && member.participation ? <HostActions member={member} /> : null}
     </li>
   );
@@ -77,8 +122,32 @@ function details(member: Member, call: CallState): string {
   return words.filter(Boolean).join(" · ");
 }
 
+function isRung({ state }: Member): boolean {
+  return state === "invited" || state === "ringing";
+}
+
+/** The host, and who rings them. */
+function mayCancel(call: CallState, user: string): boolean {
+  return isHost(call) || call.progress[user] !== undefined;
+}
+
+function CancelRing({ user, name }: { user: string; name: string }) {
+  const { actions } = useApp();
+  return (
+    <button
+      type="button"
+      class="button small"
+      data-testid="cancel-ring"
+      aria-label={t("panel.cancel_named", { name })}
+      onClick={() => actions.cancelInvite(user)}
+    >
+      {t("panel.cancel")}
+    </button>
+  );
+}
+
 interface HostAction {
-  id: "ask" | "mute" | "block" | "unblock" | "kick";
+  id: "ask" | "mute" | "block" | "unblock";
   press: () => void;
 }
 
@@ -92,7 +161,6 @@ function HostActions({ member }: { member: Member }) {
     blocked?.audio
       ? { id: "unblock", press: () => actions.block(user, false) }
       : { id: "block", press: () => actions.block(user, true) },
-    { id: "kick", press: () => actions.kick(user) },
   ];
   return (
     <span class="row-actions">
@@ -108,13 +176,42 @@ function HostActions({ member }: { member: Member }) {
           {t(`panel.${id}`)}
         </button>
       ))}
+      <Remove user={user} name={name} />
     </span>
+  );
+}
+
+function Remove({ user, name }: { user: string; name: string }) {
+  const { actions } = useApp();
+  const [asks, setAsks] = useState(false);
+  return (
+    <>
+      <button
+        type="button"
+        class="button small destroys"
+        data-testid="kick"
+        aria-label={t("panel.kick_named", { name })}
+        onClick={() => setAsks(true)}
+      >
+        {t("panel.kick")}
+      </button>
+      {asks ? (
+        <Confirm
+          title={t("confirm.kick", { name })}
+          detail={t("confirm.kick_why")}
+          yes={t("panel.kick")}
+          no={t("confirm.kick_no")}
+          act={() => actions.kick(user)}
+          close={() => setAsks(false)}
+        />
+      ) : null}
+    </>
   );
 }
 
 function InviteList({ call }: { call: CallState }) {
   const { model } = useApp();
-  const here = new Set(call.roster.members.map((member) => member.user));
+  const here = new Set(call.roster.members.filter(isIn).map((member) => member.user));
   const free = (model.contacts.value ?? []).filter((contact) => !here.has(contact.user) && contact.user !== call.me);
   if (free.length === 0) return <p class="quiet-text">{t("panel.invite_none")}</p>;
   return (
@@ -130,26 +227,30 @@ function InviteRow({ contact, call }: { contact: Contact; call: CallState }) {
   const { actions } = useApp();
   const { user, name } = contact;
   const { dot, words } = usePresence(contact);
-  const asked = call.progress[user]?.is === "calling";
+  const rung = call.roster.members.some((member) => member.user === user && isRung(member));
+  const asked = !rung && call.progress[user]?.is === "calling";
+  const press = () => (rung ? actions.cancelInvite(user) : actions.invite(user));
   return (
     <li class="row" data-testid={`invite-${user}`}>
       <Avatar user={user} name={name} presence={dot} />
       <span class="row-text">
-        <strong>
+        <strong title={name}>
           <bdi>{name}</bdi>
         </strong>
-        <span>{asked ? t("call.calling") : words}</span>
+        <span>{rung || asked ? progressWords(call, user) : words}</span>
       </span>
-      <button
-        type="button"
-        class="button small primary"
-        data-testid="ring"
-        aria-label={t("panel.ring_named", { name })}
-        aria-disabled={asked}
-        onClick={() => asked || actions.invite(user)}
-      >
-        {t("panel.ring")}
-      </button>
+      {rung && !mayCancel(call, user) ? null : (
+        <button
+          type="button"
+          class={`button small ${rung ? "" : "primary"}`}
+          data-testid={rung ? "cancel-ring" : "ring"}
+          aria-label={t(rung ? "panel.cancel_named" : "panel.ring_named", { name })}
+          aria-disabled={asked}
+          onClick={() => asked || press()}
+        >
+          {t(rung ? "panel.cancel" : "panel.ring")}
+        </button>
+      )}
     </li>
   );
 }

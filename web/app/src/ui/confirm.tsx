@@ -1,0 +1,54 @@
+/** Asks before what cannot be taken back. Escape means no; the focus goes back to where it was. */
+
+import { useEffect, useRef } from "preact/hooks";
+
+export interface Question {
+  title: string;
+  detail: string;
+  /** What the two buttons do, as verbs. */
+  yes: string;
+  no: string;
+}
+
+interface ConfirmProps extends Question {
+  act: () => void;
+  close: () => void;
+}
+
+export function Confirm({ title, detail, yes, no, act, close }: ConfirmProps) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const element = dialog.current;
+    element?.showModal();
+    return () => element?.close();
+  }, []);
+  const confirm = () => {
+    close();
+    act();
+  };
+  return (
+    <dialog
+      ref={dialog}
+      class="confirm"
+      role="alertdialog"
+      data-testid="confirm"
+      aria-labelledby="confirm-title"
+      aria-describedby="confirm-detail"
+      onCancel={(event) => {
+        event.preventDefault();
+        close();
+      }}
+    >
+      <h2 id="confirm-title">{title}</h2>
+      <p id="confirm-detail">{detail}</p>
+      <div class="confirm-answers">
+        <button type="button" class="button quiet" data-testid="confirm-no" onClick={close}>
+          {no}
+        </button>
+        <button type="button" class="button danger" data-testid="confirm-yes" onClick={confirm}>
+          {yes}
+        </button>
+      </div>
+    </dialog>
+  );
+}
