@@ -17,6 +17,8 @@ const DEVICES = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-
 /** What a browser with a window has by default. */
 const BARE = ["--autoplay-policy=document-user-activation-required"];
 const LIFTED = ["--allow-loopback-in-peer-connection", "--autoplay-policy=no-user-gesture-required"];
+/** Scroll bars take room in a person's browser, so they do here. */
+const SHOWN = ["--hide-scrollbars"];
 
 /**
  * A browser of its own process. `camera`: a .y4m or .mjpeg file instead of Chromium's test picture. `devices: false`: a
@@ -26,5 +28,6 @@ const LIFTED = ["--allow-loopback-in-peer-connection", "--autoplay-policy=no-use
 export function launch({ camera, devices = true, bare = false, host } = {}) {
   const args = [...ALWAYS, ...(devices ? DEVICES : []), ...(bare ? BARE : LIFTED)];
   if (camera) args.push(`--use-file-for-fake-video-capture=${camera}`);
-  return chromium.launch({ executablePath: host?.starter(EXECUTABLE) ?? EXECUTABLE, args });
+  const executablePath = host?.starter(EXECUTABLE) ?? EXECUTABLE;
+  return chromium.launch({ executablePath, args, ignoreDefaultArgs: SHOWN });
 }

@@ -1,14 +1,15 @@
-// Holds a page against what every screen must keep: nothing wider than the window, nothing that axe objects to, and every
-// control within reach of the Tab key.
+// Holds a page against what every screen must keep: nothing cut, covered or out of sight, nothing that axe objects to, and
+// every control within reach of the Tab key.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { faultsOf } from "./geometry.mjs";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 export async function inspect(page, screen) {
-  assert.deepEqual(await page.evaluate(tooWide), [], `${screen} overflows`);
+  assert.deepEqual(await faultsOf(page), [], `the shape of ${screen}`);
   assert.deepEqual(await objections(page), [], `axe objects to ${screen}`);
   const { controls, missed, unmarked } = await reachByTab(page);
   assert.deepEqual(missed, [], `the Tab key does not reach on ${screen}`);
@@ -16,22 +17,11 @@ export async function inspect(page, screen) {
   return controls;
 }
 
-async function objections(page) {
+/** What axe says, by all its rules or by those that are named. */
+export async function objections(page, rules) {
   await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => window.axe.run(document));
+  const { violations } = await page.evaluate((only) => window.axe.run(document, only ? { runOnly: only } : {}), rules);
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`);
-}
-
-/** In the page: what is wider than the window, or lies partly beside it. */
-function tooWide() {
-  const root = document.documentElement;
-  const wide = root.scrollWidth > root.clientWidth ? [`the page is ${root.scrollWidth} wide`] : [];
-  for (const element of document.querySelectorAll("button, a:not(.skip), h1, h2, p, dialog")) {
-    const { left, right, width } = element.getBoundingClientRect();
-    const seen = width > 1 && element.checkVisibility() && !element.closest(".hidden");
-    if (seen && (left < -0.5 || right > root.clientWidth + 0.5)) wide.push(`${element.outerHTML.slice(0, 80)}: ${left} to ${right}`);
-  }
-  return wide;
 }
 
 /** Presses Tab until the focus has been everywhere, and compares with the controls that there are. */

@@ -1,4 +1,5 @@
-// Every screen in real states, on a phone and on a laptop, light and dark. The pictures are for people to look at: build/pictures.
+// Every screen in real states, on a phone and on a laptop, light and dark; a call in every size, since nobody may have to
+// look for its buttons. The pictures are for people to look at: build/pictures. Made-up states: stories.test.mjs.
 
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -8,12 +9,15 @@ import { after, afterEach, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Server } from "../server.mjs";
 import { launch } from "./chromium.mjs";
+import { drawn } from "./geometry.mjs";
 import { inspect } from "./inspect.mjs";
 import { connect, everybodyHome, LAPTOP, open, PHONE } from "./people.mjs";
 import { LOOKS, writePortrait } from "./portrait.mjs";
+import { SIZES, THEMES } from "./sizes.mjs";
 
-const SIZES = [PHONE, LAPTOP];
-const THEMES = ["light", "dark"];
+const TWO_LOOKS = THEMES.flatMap((colorScheme) => [PHONE, LAPTOP].map((size) => ({ colorScheme, size })));
+/** A call is dark in either theme. */
+const ALL_SIZES = SIZES.map((size) => ({ colorScheme: "light", size }));
 const PICTURES = fileURLToPath(new URL("../../build/pictures", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "convoke-portraits-"));
 let server, browsers, alice, bob, carol;
@@ -41,18 +45,18 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Takes pictures of a page in both sizes and themes, then holds it against what every screen must keep. */
-async function look({ page }, screen, controls) {
-  const looks = THEMES.flatMap((colorScheme) => SIZES.map((size) => ({ colorScheme, size })));
+/** Takes pictures of a page, then holds it against what every screen must keep. */
+async function look({ page }, screen, controls, looks = TWO_LOOKS) {
   for (const { colorScheme, size } of looks) {
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize(size);
-    await page.screenshot({ path: join(PICTURES, `${screen}-${size.width}-${colorScheme}.png`) });
+    await drawn(page);
+    await page.screenshot({ path: join(PICTURES, `${screen}-${size.width}x${size.height}-${colorScheme}.png`) });
   }
   for (const { colorScheme, size } of looks) {
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize(size);
-    const found = await inspect(page, `${screen} at ${size.width} px, ${colorScheme}`);
+    const found = await inspect(page, `${screen} at ${size.width} × ${size.height}, ${colorScheme}`);
     for (const control of controls) assert.ok(found.some((label) => label.includes(control)), `${control} on ${screen}: ${found}`);
   }
 }
@@ -68,17 +72,21 @@ test("ringing, at the one who is called and at the one who calls", async () => {
   await bob.isRung();
   await alice.reads("Ringing…");
   await look(bob, "ringing", ["Accept with video", "Accept with audio", "Decline"]);
-  await look(alice, "calling", ["Mute", "Stop video", "Cancel"]);
+  await look(bob, "ringing", ["Accept with video", "Accept with audio", "Decline"], ALL_SIZES);
+  await look(alice, "calling", ["Mute", "Stop video", "Cancel"], ALL_SIZES);
   await bob.presses("decline");
   await alice.reads("Bob declined");
 });
 
 test("a call of two, with the list of people and of whom to invite", async () => {
   await connect(alice, bob);
-  await look(alice, "in-call", ["Mute", "Stop video", "Speaker off", "People", "Invite", "Leave", "End for all"]);
+  await look(alice, "in-call", ["Mute", "Stop video", "Speaker off", "People", "Invite", "Leave"], ALL_SIZES);
   await look(bob, "in-call-speaker-off", ["Turn speaker on", "Leave"]);
   await alice.presses("people");
-  await look(alice, "in-call-people", ["Block speech: Bob", "Remove Bob from the call", "Close"]);
+  await look(alice, "in-call-people", ["Block speech: Bob", "Remove Bob from the call", "End for all", "Close"]);
+  await alice.presses("end-all");
+  await look(alice, "in-call-end-all", ["Keep the call", "End for all"]);
+  await alice.page.keyboard.press("Escape");
   await alice.presses("invite");
   await look(alice, "in-call-invite", ["Ring Carol", "Close"]);
 });
@@ -90,7 +98,7 @@ test("a call of three", async () => {
   await carol.answers();
   await Promise.all([alice.sees("carol"), alice.sees("bob"), carol.sees("alice")]);
   await alice.page.keyboard.press("Escape");
-  await look(alice, "three-in-call", ["Leave", "End for all"]);
+  await look(alice, "three-in-call", ["Leave"], ALL_SIZES);
 });
 
 test("a call that was blocked and muted", async () => {

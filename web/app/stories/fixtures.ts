@@ -170,6 +170,23 @@ function inCall(state: CallState): Model {
   return model;
 }
 
+/** 64 characters, without a place to break it and with. */
+const LONG = "Wolfeschlegelsteinhausenbergerdorffwelchevoralternwarengewissens";
+const LONG_2 = "Maria Antónia de Vasconcelos-Albuquerque e Castro do Rio Pequeno";
+
+const gathering = (count: number) =>
+  Array.from({ length: count }, (_, i) => [alice, bob, ...more][i] ?? member(`guest-${i}`, `Guest number ${i}`));
+
+const more = [
+  member("carol", "Carol Núñez", { muted: { audio: true } }),
+  member("farid", "Farid Rahimi"),
+  member("long", LONG, { muted: { audio: true }, blocked: { audio: true } }),
+  member("layla", "ليلى الحداد"),
+  member("yael", "יעל כהן", { state: "lost" }),
+  member("long-2", LONG_2),
+  member("esme", "Esmé Fairweather-Castellanos", { state: "ringing", participation: undefined }),
+];
+
 const many = [
   alice,
   bob,
@@ -184,6 +201,12 @@ function with_(model: Model, change: (model: Model) => unknown): Model {
   change(model);
   return model;
 }
+
+/** What is pressed before the picture. */
+export const presses: Record<string, readonly string[]> = {
+  "confirm-end": ["end-all"],
+  "confirm-remove": ["kick"],
+};
 
 export const stories: Record<string, () => Model> = {
   "no-link": () => entry({ is: "no_link" }),
@@ -262,7 +285,46 @@ export const stories: Record<string, () => Model> = {
     ),
   "in-call": () => inCall(call()),
   "three-in-call": () => inCall(call({ roster: { rev: 4, host: "alice", members: many.slice(0, 3) } })),
+  "five-in-call": () => inCall(call({ roster: { rev: 4, host: "alice", members: gathering(5) } })),
+  "nine-in-call": () => inCall(call({ roster: { rev: 4, host: "alice", members: gathering(9) } })),
+  "thirty-in-call": () => inCall(call({ roster: { rev: 4, host: "alice", members: gathering(30) } })),
+  "long-names": () =>
+    inCall(
+      call({ roster: { rev: 4, host: "alice", members: [alice, member("long", LONG), member("long-2", LONG_2)] } }),
+    ),
+  "long-name": () => inCall(call({ roster: { rev: 4, host: "alice", members: [alice, member("long", LONG)] } })),
+  "long-name-people": () =>
+    with_(
+      inCall(call({ roster: { rev: 4, host: "alice", members: gathering(9) } })),
+      (m) => (m.panel.value = "people"),
+    ),
+  "long-name-ringing": () =>
+    with_(base(), (m) => {
+      const state = {
+        ...ringing("video"),
+        from: { user: "long", name: LONG_2 },
+        title: "The weekly look at all. ".repeat(8),
+      };
+      m.ringing.value = [{ key: "m1", state }];
+    }),
+  "long-name-calling": () =>
+    inCall({
+      ...calling({ is: "waiting", until_ms: NOW_MS + 40_000 }),
+      roster: {
+        rev: 1,
+        host: "alice",
+        members: [alice, member("bob", LONG, { state: "invited", participation: undefined })],
+      },
+    }),
+  "confirm-end": () => with_(inCall(conference()), (m) => (m.panel.value = "people")),
+  "confirm-remove": () =>
+    with_(inCall(call({ roster: { rev: 4, host: "alice", members: [alice, member("long", LONG)] } })), (m) => {
+      m.panel.value = "people";
+    }),
+  "news-at-home": () => with_(base(), (m) => (m.notices.value = [{ id: 1, text: `Missed call from ${LONG_2}.` }])),
+  news: () => with_(inCall(conference()), (m) => (m.notices.value = [{ id: 1, text: `${LONG_2} did not answer.` }])),
   conference: () => inCall(conference()),
+  "invite-ringing": () => with_(inCall(conference()), (m) => (m.panel.value = "invite")),
   people: () => with_(inCall(conference()), (m) => (m.panel.value = "people")),
   invite: () => with_(inCall(call({ muted: { audio: true, video: true } })), (m) => (m.panel.value = "invite")),
   trouble: () =>

@@ -5,12 +5,17 @@ import { render } from "preact";
 import type { EntranceActions } from "../src/state/entrance.ts";
 import type { Actions } from "../src/state/model.ts";
 import { Page } from "../src/ui/app.tsx";
-import { stories } from "./fixtures.ts";
+import { presses, stories } from "./fixtures.ts";
 
 const nothing = new Proxy({}, { get: (_, name) => (name === "now_ms" ? Date.now : () => {}) }) as Actions;
 const outside: EntranceActions = { signInAs() {}, leave() {}, signOut() {}, tabs: async () => 2 };
-const story = stories[new URLSearchParams(location.search).get("story") ?? ""];
+const name = new URLSearchParams(location.search).get("story") ?? "";
+const story = stories[name];
 const root = document.getElementById("app");
+
+function press(id: string): void {
+  document.querySelector<HTMLElement>(`[data-testid=${id}]`)?.click();
+}
 
 function List() {
   return (
@@ -25,3 +30,4 @@ function List() {
 }
 
 if (root) render(story ? <Page model={story()} actions={nothing} entrance={outside} /> : <List />, root);
+for (const id of presses[name] ?? []) requestAnimationFrame(() => press(id));

@@ -4,14 +4,15 @@ const HUES = [28, 160, 262, 205, 340, 96];
 
 export function paintedTrack(seed: number): MediaStreamTrack | undefined {
   const canvas = document.createElement("canvas");
-  canvas.width = 960;
-  canvas.height = 540;
+  canvas.width = 640;
+  canvas.height = 360;
   const pen = canvas.getContext("2d");
   if (!pen) return undefined;
+  pen.scale(2 / 3, 2 / 3);
   let turn = 0;
-  setInterval(() => paint(pen, seed, turn++), 100);
+  setInterval(() => paint(pen, seed, turn++), 500);
   paint(pen, seed, turn);
-  return canvas.captureStream(10).getVideoTracks()[0];
+  return canvas.captureStream(2).getVideoTracks()[0];
 }
 
 function paint(pen: CanvasRenderingContext2D, seed: number, turn: number): void {

@@ -9,7 +9,7 @@ import { EndedScreen } from "./ended.tsx";
 import { Elsewhere, EntryScreen, Refused, SigningIn } from "./gate.tsx";
 import { Home } from "./home.tsx";
 import { IncomingDialog } from "./incoming.tsx";
-import { Live, Notices } from "./notices.tsx";
+import { Live } from "./notices.tsx";
 import { Stage } from "./stage.tsx";
 
 /** What stands at the entrance. */
@@ -56,15 +56,9 @@ function AppRoot(app: App) {
     <AppContext.Provider value={app}>
       <Screen />
       <IncomingDialog />
-      <HomeNotices />
       <Live />
     </AppContext.Provider>
   );
-}
-
-/** In a call notices stand among its banners, away from one's own picture and from buttons. */
-function HomeNotices() {
-  return useApp().model.call.value ? null : <Notices />;
 }
 
 /** Who comes out of a call goes on at the list of people: what had the focus is gone. */

@@ -8,7 +8,6 @@ import { downWords } from "../state/trouble.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Close } from "./icons.tsx";
-import { Notices } from "./notices.tsx";
 import { CalledMeanwhile, RingCards } from "./rings.tsx";
 
 interface BannerProps {
@@ -69,7 +68,6 @@ export function Banners({ call }: { call: CallState }) {
       {model.problems.value.map((problem) => (
         <ProblemBanner key={`${problem.device}-${problem.error.code}`} problem={problem} />
       ))}
-      <Notices />
     </div>
   );
 }

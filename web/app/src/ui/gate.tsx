@@ -121,7 +121,7 @@ function Remembered() {
           <button type="button" class="row" data-testid={`as-${user}`} onClick={() => entrance.signInAs(account)}>
             <Avatar user={user} name={name} />
             <span class="row-text">
-              <strong>
+              <strong title={name}>
                 <bdi>{name}</bdi>
               </strong>
               {name === user ? null : <span>{user}</span>}

@@ -8,6 +8,7 @@ import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Bell, Camera, Check, Close, Logo, Missed, Phone, SpeakerOff } from "./icons.tsx";
 import { Me } from "./me.tsx";
+import { Notices } from "./notices.tsx";
 import { useOffered } from "./offered.ts";
 import { Contacts } from "./people.tsx";
 import { Recent } from "./recent.tsx";
@@ -40,6 +41,7 @@ function Header() {
         <Logo />
         {t("app.name")}
       </span>
+      <Notices />
       <span class="me">
         <span class={`state ${online ? "online" : "offline"}`} data-testid="state" role="status">
           {t(online ? "state.online" : "state.offline")}
@@ -144,30 +146,32 @@ function MissedRow({ outcome }: { outcome: Outcome }) {
         <Missed />
       </span>
       <span class="row-text">
-        <strong>
+        <strong title={name}>
           <bdi>{name}</bdi>
         </strong>
         <span>{t(key, { when: when(at_ms) })}</span>
       </span>
-      <button
-        type="button"
-        class="button small"
-        ref={useOffered(outcome)}
-        data-testid="call-back"
-        aria-label={t("missed.call_back", { name })}
-        onClick={() => actions.callBack(outcome)}
-      >
-        {t("missed.call_back_short")}
-      </button>
-      <button
-        type="button"
-        class="icon-button bare"
-        data-testid="dismiss-missed"
-        aria-label={t("missed.dismiss", { name })}
-        onClick={() => actions.dismissMissed(outcome)}
-      >
-        <Close />
-      </button>
+      <span class="row-buttons">
+        <button
+          type="button"
+          class="button small"
+          ref={useOffered(outcome)}
+          data-testid="call-back"
+          aria-label={t("missed.call_back", { name })}
+          onClick={() => actions.callBack(outcome)}
+        >
+          {t("missed.call_back_short")}
+        </button>
+        <button
+          type="button"
+          class="icon-button bare"
+          data-testid="dismiss-missed"
+          aria-label={t("missed.dismiss", { name })}
+          onClick={() => actions.dismissMissed(outcome)}
+        >
+          <Close />
+        </button>
+      </span>
     </li>
   );
 }

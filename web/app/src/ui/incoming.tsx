@@ -40,24 +40,30 @@ function Incoming({ ringing: { key, state }, others }: { ringing: Ringing; other
       }}
       onClose={() => dialog.current?.isConnected && dialog.current.showModal()}
     >
-      <span class="halo">
-        <Avatar user={state.from?.user ?? ""} name={name} size="large" />
-      </span>
-      <p class="eyebrow">{t(video ? "incoming.video" : "incoming.audio")}</p>
-      <h2 id="incoming-title">{t("incoming.calls", { name })}</h2>
-      {state.title ? (
-        <p>
-          <bdi>{state.title}</bdi>
-        </p>
-      ) : null}
-      {model.call.value && !crosses(model.call.value, state) ? <p class="hint">{t("incoming.leaves")}</p> : null}
-      {there ? <p>{t("incoming.with", { names: there })}</p> : null}
-      <Answers
-        video={video}
-        answer={(withVideo) => actions.accept(key, withVideo)}
-        decline={() => actions.decline(key)}
-      />
-      <Silence ringing={key} />
+      <div class="incoming-who">
+        <span class="halo">
+          <Avatar user={state.from?.user ?? ""} name={name} size="large" />
+        </span>
+        <p class="eyebrow">{t(video ? "incoming.video" : "incoming.audio")}</p>
+        <h2 id="incoming-title" title={name}>
+          {t("incoming.calls", { name })}
+        </h2>
+        {state.title ? (
+          <p class="incoming-title" title={state.title}>
+            <bdi>{state.title}</bdi>
+          </p>
+        ) : null}
+        {model.call.value && !crosses(model.call.value, state) ? <p class="hint">{t("incoming.leaves")}</p> : null}
+        {there ? <p>{t("incoming.with", { names: there })}</p> : null}
+      </div>
+      <div class="answers">
+        <Answers
+          video={video}
+          answer={(withVideo) => actions.accept(key, withVideo)}
+          decline={() => actions.decline(key)}
+        />
+        <Silence ringing={key} />
+      </div>
       <RingCards rings={others} />
     </dialog>
   );
@@ -99,7 +105,7 @@ function Answers(props: { video: boolean; answer: (video: boolean) => void; decl
     </button>
   );
   return (
-    <div class="answers">
+    <>
       {video ? (
         <button type="button" class="button primary" data-testid="accept" onClick={() => answer(true)}>
           <Camera />
@@ -111,6 +117,6 @@ function Answers(props: { video: boolean; answer: (video: boolean) => void; decl
         <HangUp />
         {t("incoming.decline")}
       </button>
-    </div>
+    </>
   );
 }

@@ -1,4 +1,4 @@
-/** What passes by: short notices to be seen, and the same to be spoken. */
+/** What passes by: short notices to be seen, in a header that keeps room for them, and the same to be spoken. */
 
 import { useApp } from "./app.tsx";
 
@@ -7,7 +7,7 @@ export function Notices() {
   return (
     <div class="notices" aria-hidden="true">
       {model.notices.value.map(({ id, text }) => (
-        <p class="notice" key={id} data-testid="notice">
+        <p class="notice" key={id} title={text} data-testid="notice">
           {text}
         </p>
       ))}
@@ -18,7 +18,7 @@ export function Notices() {
 export function Live() {
   const { model } = useApp();
   return (
-    <div class="hidden" role="status" aria-live="assertive" data-testid="live">
+    <div class="live hidden" role="status" aria-live="assertive" data-testid="live">
       {model.spoken.value}
     </div>
   );

@@ -10,8 +10,10 @@ import { Avatar } from "./avatar.tsx";
 import { Banners } from "./banners.tsx";
 import { Controls } from "./controls.tsx";
 import { Voices } from "./media.tsx";
+import { Notices } from "./notices.tsx";
 import { SidePanel } from "./panel.tsx";
 import { progressWords, SelfTile, Tile } from "./tile.tsx";
+import { Tiles } from "./tiles.tsx";
 
 /** With fewer others one's own picture stands apart, in a corner of theirs. */
 const SELF_IN_GRID_FROM = 2;
@@ -23,13 +25,15 @@ export function Stage({ call }: { call: CallState }) {
   return (
     <div class={`stage ${model.panel.value ? "with-panel" : ""}`}>
       <StageHeader call={call} />
-      <Banners call={call} />
-      <main id="main" class="stage-main" aria-label={t("call.stage")}>
-        {call.phase === "joined" ? <Grid call={call} members={members} withSelf={!apart} /> : <Calling call={call} />}
-        {apart ? <SelfTile call={call} apart /> : null}
-      </main>
-      <Controls call={call} />
+      <div class="stage-body">
+        <Banners call={call} />
+        <main id="main" class="stage-main" aria-label={t("call.stage")}>
+          {call.phase === "joined" ? <Grid call={call} members={members} withSelf={!apart} /> : <Calling call={call} />}
+          {apart ? <SelfTile call={call} apart /> : null}
+        </main>
+      </div>
       <SidePanel call={call} />
+      <Controls call={call} />
       <Voices />
     </div>
   );
@@ -39,14 +43,18 @@ function StageHeader({ call }: { call: CallState }) {
   const list = useOthers(call).map((person) => person.name);
   const title = useRef<HTMLHeadingElement>(null);
   useEffect(() => title.current?.focus(), []);
+  const words = headWords(call, list);
   return (
     <header class="stage-header">
-      <h1 ref={title} tabIndex={-1}>
-        {headWords(call, list)}
+      <h1 ref={title} tabIndex={-1} title={words}>
+        {words}
       </h1>
-      <span class="stage-state" data-testid="state" role="status">
-        {stateWords(call)}
-      </span>
+      <div class="stage-news">
+        <span class="stage-state" data-testid="state" role="status">
+          {stateWords(call)}
+        </span>
+        <Notices />
+      </div>
       {call.joined_at_ms ? <Clock since_ms={call.joined_at_ms} /> : null}
     </header>
   );
@@ -90,12 +98,12 @@ function Grid({ call, members, withSelf }: { call: CallState; members: readonly 
     );
   }
   return (
-    <div class={`grid of-${Math.min(shown.length + (withSelf ? 1 : 0), 9)}`} data-testid="grid">
+    <Tiles count={shown.length + (withSelf ? 1 : 0)}>
       {shown.map((member) => (
         <Tile key={member.user} member={member} call={call} />
       ))}
       {withSelf ? <SelfTile call={call} /> : null}
-    </div>
+    </Tiles>
   );
 }
 
@@ -121,7 +129,7 @@ function Callee({ user, name, title, words }: { user: string; name: string; titl
       <span class="halo">
         <Avatar user={user} name={name} size="large" />
       </span>
-      <h2>
+      <h2 class="long-name" title={title}>
         <bdi>{title}</bdi>
       </h2>
       {words ? <p data-testid={`progress-${user}`}>{words}</p> : null}

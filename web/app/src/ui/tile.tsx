@@ -55,7 +55,9 @@ export function SelfTile({ call, apart }: { call: CallState; apart?: boolean }) 
 function Caption({ name, children }: { name: string; children: ComponentChildren }) {
   return (
     <p class="caption">
-      <bdi class="caption-name">{name}</bdi>
+      <bdi class="caption-name" title={name}>
+        {name}
+      </bdi>
       {children}
     </p>
   );
