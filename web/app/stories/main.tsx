@@ -8,7 +8,7 @@ import { Page } from "../src/ui/app.tsx";
 import { presses, stories } from "./fixtures.ts";
 
 const nothing = new Proxy({}, { get: (_, name) => (name === "now_ms" ? Date.now : () => {}) }) as Actions;
-const outside: EntranceActions = { signInAs() {}, leave() {}, signOut() {}, tabs: async () => 2 };
+const outside: EntranceActions = { signInAs() {}, signOut() {}, tabs: async () => 2 };
 const name = new URLSearchParams(location.search).get("story") ?? "";
 const story = stories[name];
 const root = document.getElementById("app");

@@ -15,6 +15,7 @@ import { ContactWatch } from "./contacts.ts";
 import { type Asked, ServiceClock } from "./core/clock.ts";
 import { Emitter } from "./core/emitter.ts";
 import { ConvokeError } from "./core/errors.ts";
+import { socketOf } from "./core/reach.ts";
 import { shownName } from "./core/shown.ts";
 import { browserOf, type ClaimedSlot, claimSlot, type SlotShell, takeSlot } from "./core/slot.ts";
 import type { Login } from "./login/logins.ts";
@@ -45,6 +46,8 @@ export interface ClientOptions {
   account: string;
   /** Stands for this browser and account in the names of its devices, 8 hex digits; by default made, and kept for `account`. */
   browser?: string;
+  /** Where this page reaches the server; by default where the server says. */
+  server?: string;
   /**
    * A credential for `device`, from the application's own server or a login link. `refused` is the one that the server
    * has just refused. What rejects with an error of category `login` is final.
@@ -103,12 +106,13 @@ type Mqtt = Pick<ClientOptions, "mqtt">;
 export function createClient(options: Mqtt & ({ login: Login } | { server: string; secret: string })): Client {
   const { mqtt } = options;
   if ("login" in options) {
-    const { account } = options.login;
+    const { account, server } = options.login;
     const credentials = (device: string, refused?: Credentials) => options.login.credentials(device, refused);
-    return new Client({ account, browser: account, credentials, mqtt });
+    return new Client({ account, browser: account, server, credentials, mqtt });
   }
   const { server, secret } = options;
-  return new Client({ account: accountKey(secret), credentials: (device) => login(server, secret, device), mqtt });
+  const credentials = (device: string) => login(server, secret, device);
+  return new Client({ account: accountKey(secret), server, credentials, mqtt });
 }
 
 export class Client extends Emitter<ClientEvents> {
@@ -295,7 +299,9 @@ export class Client extends Emitter<ClientEvents> {
     const credentials = await this.#options.credentials(slot.device, refused);
     this.#identity = { user: credentials.user, name: shownName(credentials.name, credentials.user) };
     if (!this.#ringer) await this.#openRings(credentials.client_id);
-    return credentials;
+    const { server } = this.#options;
+    if (!server) return credentials;
+    return { ...credentials, endpoints: { ...credentials.endpoints, mqtt_ws: socketOf(server) } };
   }
 
   async #openRings(client_id: string): Promise<void> {
@@ -413,7 +419,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Stores what must be kept, and returns what is to be done after the acknowledgement. */
   async #receive({ topic, payload, dup }: Incoming): Promise<() => void> {
-    const signal = decodeDown(topic, payload);
+    const signal = decodeDown(topic, payload, this.#options.server);
     if (!signal) return () => {};
     const { down, ring } = signal;
     if (!ring) return () => this.#tell(down);

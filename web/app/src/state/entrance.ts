@@ -17,8 +17,6 @@ import { secureAddress } from "./secure.ts";
 /** What a person can do about it. */
 export interface EntranceActions {
   signInAs(account: string): void;
-  /** Lets this tab choose anew. */
-  leave(): void;
   signOut(): void;
   /** How many tabs a sign-out ends. */
   tabs(): Promise<number>;
@@ -48,6 +46,7 @@ export class Entrance implements EntranceActions {
     const logins = await Logins.open(location.origin);
     this.#logins = logins;
     const account = secret ? await logins.keep(secret) : (tabAccount() ?? (await logins.only()));
+    rememberAccount(account);
     taken();
     await this.#list();
     if (account) return this.#signIn(account);
@@ -56,11 +55,6 @@ export class Entrance implements EntranceActions {
 
   signInAs(account: string): void {
     rememberAccount(account);
-    location.reload();
-  }
-
-  leave(): void {
-    rememberAccount(undefined);
     location.reload();
   }
 

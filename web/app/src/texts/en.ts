@@ -74,7 +74,7 @@ export const en = {
     "It is at {host}. If your browser warns about its certificate, ask whoever runs this server whether that is expected.",
   "gate.insecure_nowhere":
     "This server has no secure address. Open it at localhost on its own machine, or ask whoever runs it.",
-  "gate.choose": "Who is calling?",
+  "gate.choose": "Who are you?",
   "gate.choose_other": "Not in the list? Open your personal link.",
   "gate.signed_out": "You are signed out",
   "gate.signed_out_why": "This browser rings for you no more. To sign in again, open your personal link.",

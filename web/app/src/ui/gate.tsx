@@ -1,6 +1,6 @@
 /** What stands before the terminal: whose page it is, signing in, what keeps from it, open elsewhere. */
 
-import type { ConvokeError } from "@convoke/sdk";
+import type { ConvokeError, RememberedLogin } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";
 import type { Entry } from "../state/model.ts";
 import { t } from "../texts/t.ts";
@@ -75,7 +75,7 @@ function Insecure({ go_to }: { go_to: string | undefined }) {
 function Choose() {
   return (
     <Gate title={t("gate.choose")} id="choose">
-      <Remembered />
+      <Remembered logins={useEntrance().model.logins.value} />
       <p>{t("gate.choose_other")}</p>
     </Gate>
   );
@@ -103,20 +103,21 @@ export function Refused({ error }: { error: ConvokeError }) {
 /** Those who need no link here, if there are any. */
 function Others() {
   const { logins, user } = useEntrance().model;
-  if (!logins.value.some((login) => login.user !== user.value)) return null;
+  const others = logins.value.filter((login) => login.user !== user.value);
+  if (others.length === 0) return null;
   return (
     <>
       <p>{t("gate.others")}</p>
-      <Remembered />
+      <Remembered logins={others} />
     </>
   );
 }
 
-function Remembered() {
-  const { model, entrance } = useEntrance();
+function Remembered({ logins }: { logins: readonly RememberedLogin[] }) {
+  const { entrance } = useEntrance();
   return (
     <ul class="rows remembered" data-testid="remembered">
-      {model.logins.value.map(({ account, user, name }) => (
+      {logins.map(({ account, user, name }) => (
         <li key={account}>
           <button type="button" class="row" data-testid={`as-${user}`} onClick={() => entrance.signInAs(account)}>
             <Avatar user={user} name={name} />

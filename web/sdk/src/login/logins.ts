@@ -212,7 +212,7 @@ export class Login implements RememberedLogin {
   readonly account: string;
   readonly user: UserName;
   readonly name: string;
-  readonly #server: string;
+  readonly server: string;
   readonly #shell: LoginShell;
   readonly #store: LoginStore;
   readonly #tellEndings: () => Promise<boolean>;
@@ -222,7 +222,7 @@ export class Login implements RememberedLogin {
     this.account = record.account;
     this.user = record.user ?? "";
     this.name = shownName(record.name ?? "", this.user);
-    this.#server = record.server;
+    this.server = record.server;
     this.#shell = shell;
     this.#store = store;
     this.#tellEndings = tellEndings;
@@ -251,6 +251,7 @@ export class Login implements RememberedLogin {
     let isOver = false;
     const turn = async () => {
       clearTimeout(timer);
+      void this.#tellEndings();
       const done = await this.#freshen().catch(() => false);
       if (!isOver) timer = setTimeout(turn, done ? LOOK_EVERY_MS : LOOK_AGAIN_MS);
     };
@@ -294,7 +295,7 @@ export class Login implements RememberedLogin {
 
   async #renew(slot: number, held: Credentials): Promise<Credentials> {
     try {
-      return await this.#learn(slot, await renewLogin(this.#server, held, this.#shell.fetch));
+      return await this.#learn(slot, await renewLogin(this.server, held, this.#shell.fetch));
     } catch (error) {
       if (error instanceof ConvokeError && error.category === "login") await this.#lose(slot, held, error.code);
       throw error;
@@ -303,7 +304,7 @@ export class Login implements RememberedLogin {
 
   async #fetch(slot: number, secret: string): Promise<Credentials> {
     const device = deviceName(this.account, slot);
-    const fetched = await login(this.#server, secret, device, this.#shell.fetch).catch(async (error: ConvokeError) => {
+    const fetched = await login(this.server, secret, device, this.#shell.fetch).catch(async (error: ConvokeError) => {
       if (error.code === "link_invalid")
         await this.#store.change(this.account, (now) => now && { ...now, secret: undefined });
       throw error;
@@ -315,7 +316,7 @@ export class Login implements RememberedLogin {
   async #learn(slot: number, credentials: Credentials): Promise<Credentials> {
     const record = await this.#store.change(this.account, (now) => now && learnt(now, slot, credentials));
     if (record) return credentials;
-    await this.#store.addEnding({ client_id: credentials.client_id, server: this.#server, credentials });
+    await this.#store.addEnding({ client_id: credentials.client_id, server: this.server, credentials });
     void this.#tellEndings();
     throw new ConvokeError("login_ended");
   }

@@ -1,22 +1,34 @@
 /** Reads a signal of the service. What cannot be read is dropped: a terminal has nobody to complain to. */
 
+import { doorsFrom } from "../core/reach.ts";
 import { withShownTexts } from "../core/shown.ts";
 import type { Down } from "../wire.ts";
 
 const RING_DOWN = "ring-down/p2p/";
 const MEETING_DOWN = "meeting-down/p2p/";
 
-/** A signal, its names and titles fit to be shown, and the parent topic that it came on; undefined for anything else. */
-export function decodeDown(topic: string, payload: Uint8Array): { down: Down; ring: boolean } | undefined {
+/**
+ * A signal, its names and titles fit to be shown, its join doors as they are reached from a page of `server`, and the parent
+ * topic that it came on; undefined for anything else.
+ */
+export function decodeDown(
+  topic: string,
+  payload: Uint8Array,
+  server?: string,
+): { down: Down; ring: boolean } | undefined {
   const ring = topic.startsWith(RING_DOWN);
   if (!ring && !topic.startsWith(MEETING_DOWN)) return undefined;
-  const down = parse(payload);
+  const down = parse(payload, server);
   return down && { down, ring };
 }
 
-function parse(payload: Uint8Array): Down | undefined {
+function parse(payload: Uint8Array, server: string | undefined): Down | undefined {
   try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload), withShownTexts);
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(payload);
+    const value: unknown = JSON.parse(text, function (this: unknown, key: string, value: unknown) {
+      const isDoors = server && key === "endpoints" && Array.isArray(value);
+      return isDoors ? doorsFrom(value.map(String), server) : withShownTexts.call(this, key, value);
+    });
     return isSignal(value) ? value : undefined;
   } catch {
     return undefined;

@@ -1,0 +1,22 @@
+import { describe, expect, test } from "vitest";
+import { doorsFrom, socketOf } from "../src/core/reach.ts";
+
+describe("where a page reaches its server", () => {
+  test.each([
+    ["https://192.0.2.7:8443", "wss://192.0.2.7:8443/mqtt"],
+    ["http://localhost:8080/", "ws://localhost:8080/mqtt"],
+  ])("the broker of %s is at %s", (origin, socket) => {
+    expect(socketOf(origin)).toBe(socket);
+  });
+
+  test.each([
+    [["https://calls.example.org:8443"], "https://calls.example.org:8443", ["https://calls.example.org:8443"]],
+    [["https://calls.example.org"], "https://192.0.2.7:8443", ["https://calls.example.org", "https://192.0.2.7:8443"]],
+    [["https://localhost:8443"], "https://192.0.2.7:8443", ["https://192.0.2.7:8443"]],
+    [["https://127.0.0.1:8443", "https://[::1]:8443"], "https://192.0.2.7", ["https://192.0.2.7"]],
+    [["http://localhost:8080"], "http://localhost:3000", ["http://localhost:8080", "http://localhost:3000"]],
+    [["no address"], "https://192.0.2.7", ["no address", "https://192.0.2.7"]],
+  ])("the doors %j of a page from %s are tried as %j", (named, origin, doors) => {
+    expect(doorsFrom(named, origin)).toEqual(doors);
+  });
+});
