@@ -25,9 +25,17 @@ const SHOWN = ["--hide-scrollbars"];
  * machine without camera and microphone. `bare`: the rules for loopback media and for sound before a touch stay. `host`: where
  * in a test's network it runs.
  */
-export function launch({ camera, devices = true, bare = false, host } = {}) {
+export function launch(options = {}) {
+  return chromium.launch(settings(options));
+}
+
+/** A browser whose one profile is kept in `folder`, over its end and next start. Returns the profile, as a context. */
+export function launchProfile(folder, options = {}) {
+  return chromium.launchPersistentContext(folder, settings(options));
+}
+
+function settings({ camera, devices = true, bare = false, host }) {
   const args = [...ALWAYS, ...(devices ? DEVICES : []), ...(bare ? BARE : LIFTED)];
   if (camera) args.push(`--use-file-for-fake-video-capture=${camera}`);
-  const executablePath = host?.starter(EXECUTABLE) ?? EXECUTABLE;
-  return chromium.launch({ executablePath, args, ignoreDefaultArgs: SHOWN });
+  return { executablePath: host?.starter(EXECUTABLE) ?? EXECUTABLE, args, ignoreDefaultArgs: SHOWN };
 }

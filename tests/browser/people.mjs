@@ -44,6 +44,11 @@ export class Person {
     return this;
   }
 
+  /** The plain address, without a link: as whom this browser remembers. */
+  async opensWithoutLink() {
+    return this.opens(this.server.url);
+  }
+
   /** A further tab of the same person in the same browser. */
   async opensAnotherTab() {
     return new Person(this.context, this.server, this.user).opens(this.url);

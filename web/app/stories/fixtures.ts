@@ -206,6 +206,7 @@ function with_(model: Model, change: (model: Model) => unknown): Model {
 export const presses: Record<string, readonly string[]> = {
   "confirm-end": ["end-all"],
   "confirm-remove": ["kick"],
+  "confirm-sign-out": ["me"],
 };
 
 export const stories: Record<string, () => Model> = {
@@ -223,6 +224,7 @@ export const stories: Record<string, () => Model> = {
     with_(base(), (m) => (m.client.value = { is: "refused", error: new ConvokeError("login_expired") })),
   elsewhere: () => with_(base(), (m) => (m.client.value = { is: "elsewhere" })),
   contacts: base,
+  "confirm-sign-out": base,
   "service-away": () =>
     with_(base(), (m) => {
       m.client.value = { is: "offline" };

@@ -90,11 +90,11 @@ export const en = {
 
   "me.open": "Signed in as {name}: sign out",
   "me.title": "Signed in as {name}",
-  "me.stays": "This browser stays signed in, also after you have closed it.",
+  "me.stays": "This browser stays signed in, also when it was closed.",
   "me.sign_out": "Sign out",
-  "me.sign_out_why": "This browser rings for you no more. To come back you need your personal link.",
-  "me.tabs": "Your other open tabs are signed out, too.",
-  "me.call": "The call that you are in ends.",
+  "me.sign_out_why": "If you sign out, it rings for you no more, and you need your personal link to come back.",
+  "me.tabs": "Your other tabs here are signed out, too.",
+  "me.call": "If you are in a call in one of them, it ends.",
   "me.stay": "Stay",
 
   "ready.title": "Ready for calls?",

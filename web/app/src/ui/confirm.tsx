@@ -39,7 +39,9 @@ export function Confirm({ title, detail, yes, no, act, close }: ConfirmProps) {
         close();
       }}
     >
-      <h2 id="confirm-title">{title}</h2>
+      <h2 id="confirm-title" title={title}>
+        {title}
+      </h2>
       <p id="confirm-detail">{detail}</p>
       <div class="confirm-answers">
         <button type="button" class="button quiet" data-testid="confirm-no" onClick={close}>
