@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { SIZES } from "../browser/sizes.mjs";
 import { listening, onFreePorts, Program, PROGRAM, READY, Server } from "../server.mjs";
 
 const HOW_TO = new URL("../../docs/how-to/add-calls-to-your-app.md", import.meta.url);
@@ -56,7 +57,7 @@ before(async () => {
     await app.answers(page);
     return app;
   });
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS, ignoreDefaultArgs: ["--hide-scrollbars"] });
 });
 
 after(async () => {
@@ -87,7 +88,18 @@ async function open(user) {
 }
 
 const until = (tab, check, value) => tab.waitForFunction(check, value, { timeout: WITHIN_MS, polling: 50 });
-const says = (tab, words) => until(tab, (words) => document.getElementById("status").textContent === words, words);
+/** What stands around a name to isolate it is not looked at. */
+const says = (tab, words) =>
+  until(tab, (words) => document.getElementById("status").textContent.replace(/[\u2068\u2069]/g, "") === words, words);
+
+/** Buttons that one would have to scroll to, or that a finger misses. */
+const buttonsOutOfReach = (tab) =>
+  tab.evaluate(() => {
+    const isInReach = ({ left, top, right, bottom, height }) =>
+      left >= 0 && top >= 0 && right <= document.documentElement.clientWidth && bottom <= innerHeight && height >= 44;
+    const buttons = [...document.querySelectorAll("button")];
+    return buttons.filter((button) => !isInReach(button.getBoundingClientRect())).map(({ textContent }) => textContent);
+  });
 
 /** So many pictures are there, and each moves. */
 const shows = (tab, count) =>
@@ -135,6 +147,29 @@ test("two people call each other: it rings, both see and hear, mute shows, the e
   await Promise.all([says(alice, "ended"), says(bob, "ended"), shows(alice, 0), shows(bob, 0)]);
   assert.deepEqual([...alice.faults, ...bob.faults], []);
   await Promise.all([alice.context().close(), bob.context().close()]);
+});
+
+test("in a call the buttons stay in view in every size", async () => {
+  const [alice, bob] = [await open("alice"), await open("bob")];
+  await alice.click("#call");
+  await says(bob, "Alice calls");
+  await bob.click("#accept");
+  await Promise.all([shows(alice, 2), shows(bob, 2)]);
+  for (const size of SIZES) {
+    await alice.setViewportSize(size);
+    assert.deepEqual(await buttonsOutOfReach(alice), [], `${size.width} × ${size.height}`);
+  }
+  await alice.click("#leave");
+  await says(bob, "ended");
+  await Promise.all([alice.context().close(), bob.context().close()]);
+});
+
+test("who calls somebody that does not exist reads why nobody rings", async () => {
+  const alice = await open("alice");
+  await alice.fill("#who", "nobody-has-this-name");
+  await alice.click("#call");
+  await until(alice, () => document.getElementById("status").textContent.startsWith("refused_not_allowed: "));
+  await alice.context().close();
 });
 
 test("a person whose tab was closed finds the call that still waits, and may decline it", async () => {
