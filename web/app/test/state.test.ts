@@ -41,8 +41,22 @@ describe("how a call ended", () => {
     [{ end: { reason: "kicked" } }, "You were removed from the call"],
   ])("%o is told as %s and stays until it is read", (more, title) => {
     const state = ended(more);
-    expect(read(endWords(state).title)).toBe(title);
+    expect(read(endWords(state, undefined).title)).toBe(title);
     expect(staysOpen(state)).toBe(true);
+  });
+
+  const callOfSomebody: Partial<CallState> = { roster: { rev: 0, members: [] }, progress: { bob: { is: "busy" } } };
+
+  test("somebody whom the roster does not name is named as in the list of people", () => {
+    const state = ended({ ...callOfSomebody, end: { reason: "failed" } });
+    expect(read(endWords(state, [{ user: "bob", name: "Bob Okafor" }]).title)).toBe("Bob Okafor is in another call");
+  });
+
+  test("a call of somebody who does not exist says that there is no such person, and what helps", () => {
+    const error = new ConvokeError("refused_not_allowed");
+    const words = endWords(ended({ ...callOfSomebody, end: { reason: "refused", error } }), undefined);
+    expect(read(words.title)).toBe("There is no bob whom you may call");
+    expect(words.detail).toContain("Ask your administrator.");
   });
 
   test.each<[Partial<CallState>]>([
@@ -66,12 +80,14 @@ describe("who was rung into a call", () => {
     [{ is: "ringing" }, []],
   ])("and came to %o is told once", (progress, words) => {
     const after = joined({ bob: progress });
-    expect(invitationNews(joined({ bob: { is: "calling" } }), after).map(read)).toEqual(words);
-    expect(invitationNews(after, { ...after, path: "up" })).toEqual([]);
+    expect(invitationNews(joined({ bob: { is: "calling" } }), after, undefined).map(read)).toEqual(words);
+    expect(invitationNews(after, { ...after, path: "up" }, undefined)).toEqual([]);
   });
 
   test("is told on the screen of its end if nobody else is in", () => {
-    expect(invitationNews(ended({ phase: "calling" }), ended({ progress: { bob: { is: "busy" } } }))).toEqual([]);
+    expect(
+      invitationNews(ended({ phase: "calling" }), ended({ progress: { bob: { is: "busy" } } }), undefined),
+    ).toEqual([]);
   });
 });
 

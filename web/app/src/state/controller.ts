@@ -320,7 +320,7 @@ export class Controller implements Actions {
     const before = this.#model.call.value;
     if (state.phase === "ended") return this.#ended(state);
     this.#model.call.value = state;
-    for (const words of invitationNews(before, state)) this.#notice(words);
+    for (const words of invitationNews(before, state, this.#model.contacts.value)) this.#notice(words);
     if (before?.phase !== "joined" && state.phase === "joined") this.#model.spoken.value = t("live.connected");
   }
 
@@ -342,7 +342,7 @@ export class Controller implements Actions {
   }
 
   #farewell(state: CallState): string {
-    const what = endWords(state).title;
+    const what = endWords(state, this.#model.contacts.value).title;
     if (!state.joined_at_ms) return what;
     return t("end.duration", { what, duration: duration(this.#client.now_ms() - state.joined_at_ms) });
   }

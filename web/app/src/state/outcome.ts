@@ -3,6 +3,7 @@
 import type { CallState } from "@convoke/sdk";
 import { progressOf } from "@convoke/sdk";
 import { t } from "../texts/t.ts";
+import { type Contacts, nameOf } from "./named.ts";
 
 export interface EndWords {
   title: string;
@@ -10,21 +11,23 @@ export interface EndWords {
 }
 
 /** The callee of a call of two, or who stands first in the list. */
-export function calleeName(state: CallState): string {
-  const user = Object.keys(state.progress)[0] ?? "";
-  return state.roster.members.find((member) => member.user === user)?.name ?? user;
+export function calleeOf(state: CallState): string | undefined {
+  return Object.keys(state.progress)[0];
 }
 
-export function endWords(state: CallState): EndWords {
+export function endWords(state: CallState, contacts: Contacts): EndWords {
   const end = state.end ?? { reason: "left" as const };
-  const name = calleeName(state);
-  const user = Object.keys(state.progress)[0];
+  const user = calleeOf(state);
+  const name = user ? nameOf(user, state, contacts) : "";
   const progress = user && !state.joined_at_ms ? progressOf(state, user) : undefined;
   if (end.error?.category === "network") return { title: t("end.refused"), detail: t(end.error.text) };
+  if (end.error?.code === "refused_not_allowed" && user && !state.joined_at_ms) {
+    return { title: t("end.unknown", { name }), detail: t("end.unknown_why") };
+  }
   if (end.error) return { title: t(end.error.text), detail: t(end.error.remedy) };
   if (progress?.is === "busy") return { title: t("end.busy", { name }), detail: t("end.busy_why") };
   if (progress?.is === "rejected" || (end.reason === "declined" && end.by !== state.me)) {
-    return { title: t("end.declined", { name: name || (end.by ?? "") }) };
+    return { title: t("end.declined", { name: name || nameOf(end.by ?? "", state, contacts) }) };
   }
   if (end.reason === "no_answer" && state.direction === "out") {
     return { title: t("end.no_answer"), detail: t("end.no_answer_why", { name }) };
@@ -33,12 +36,12 @@ export function endWords(state: CallState): EndWords {
 }
 
 /** What has become of those who were rung into a call that goes on without them. */
-export function invitationNews(before: CallState | undefined, { phase, progress, roster, me }: CallState): string[] {
-  if (phase !== "joined" || before?.phase !== "joined") return [];
-  const names = new Map([...before.roster.members, ...roster.members].map(({ user, name }) => [user, name]));
-  return Object.entries(progress).flatMap(([user, told]) => {
-    const name = names.get(user) ?? user;
-    if (user === me || before.progress[user] === told) return [];
+export function invitationNews(before: CallState | undefined, state: CallState, contacts: Contacts): string[] {
+  if (state.phase !== "joined" || before?.phase !== "joined") return [];
+  return Object.entries(state.progress).flatMap(([user, told]) => {
+    // Who has just gone from the roster still stands in the one before.
+    const name = nameOf(user, state, [...before.roster.members, ...(contacts ?? [])]);
+    if (user === state.me || before.progress[user] === told) return [];
     if (told.is === "busy") return [t("end.busy", { name })];
     if (told.is === "rejected") return [t("end.declined", { name })];
     return told.is === "over" && told.reason === "no_answer" ? [t("live.no_answer", { name })] : [];

@@ -269,6 +269,8 @@ export const en = {
   "end.no_answer_why": "{name} will find a missed call.",
   "end.declined": "{name} declined",
   "end.busy": "{name} is in another call",
+  "end.unknown": "There is no {name} whom you may call",
+  "end.unknown_why": "The account may have been removed. Ask your administrator.",
   "end.busy_why": "They will find a missed call.",
   "end.answered_elsewhere": "Answered on another device",
   "end.declined_elsewhere": "Declined on another device",

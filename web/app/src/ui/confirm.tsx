@@ -1,6 +1,6 @@
 /** Asks before what cannot be taken back. Escape means no; the focus goes back to where it was. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useModal } from "./modal.ts";
 
 export interface Question {
   title: string;
@@ -16,12 +16,7 @@ interface ConfirmProps extends Question {
 }
 
 export function Confirm({ title, detail, yes, no, act, close }: ConfirmProps) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    const element = dialog.current;
-    element?.showModal();
-    return () => element?.close();
-  }, []);
+  const dialog = useModal();
   const confirm = () => {
     close();
     act();
@@ -34,10 +29,7 @@ export function Confirm({ title, detail, yes, no, act, close }: ConfirmProps) {
       data-testid="confirm"
       aria-labelledby="confirm-title"
       aria-describedby="confirm-detail"
-      onCancel={(event) => {
-        event.preventDefault();
-        close();
-      }}
+      onClose={close}
     >
       <h2 id="confirm-title" title={title}>
         {title}

@@ -2,23 +2,25 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import type { Ended } from "../state/model.ts";
-import { calleeName, endWords } from "../state/outcome.ts";
+import { nameOf } from "../state/named.ts";
+import { calleeOf, endWords } from "../state/outcome.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
 import { Logo } from "./icons.tsx";
 
 export function EndedScreen({ state }: Ended) {
-  const { actions } = useApp();
-  const { title, detail } = endWords(state);
-  const user = Object.keys(state.progress)[0];
+  const { model, actions } = useApp();
+  const contacts = model.contacts.value;
+  const { title, detail } = endWords(state, contacts);
+  const user = calleeOf(state);
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => heading.current?.focus(), []);
   return (
     <main id="main" class="gate" data-testid="ended">
       <div class="gate-card">
-        {user ? <Avatar user={user} name={calleeName(state)} size="large" /> : <Logo />}
-        <h1 ref={heading} tabIndex={-1} data-testid="end-title">
+        {user ? <Avatar user={user} name={nameOf(user, state, contacts)} size="large" /> : <Logo />}
+        <h1 ref={heading} class="end-title" tabIndex={-1} title={title} data-testid="end-title">
           {title}
         </h1>
         {detail ? <p>{detail}</p> : null}

@@ -1,13 +1,13 @@
 /** A ring: a native dialog over whatever is on the screen but a call. The first one that rings is shown first. */
 
 import type { CallState } from "@convoke/sdk";
-import { useEffect, useRef } from "preact/hooks";
 import type { Ringing } from "../state/model.ts";
 import { alsoThere, isTalking } from "../state/others.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
 import { Camera, HangUp, Phone } from "./icons.tsx";
+import { useModal } from "./modal.ts";
 import { RingCards } from "./rings.tsx";
 
 export function IncomingDialog() {
@@ -18,13 +18,7 @@ export function IncomingDialog() {
 
 function Incoming({ ringing: { key, state }, others }: { ringing: Ringing; others: readonly Ringing[] }) {
   const { model, actions } = useApp();
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    const element = dialog.current;
-    element?.showModal();
-    // Closing gives the focus back to where it was.
-    return () => element?.close();
-  }, []);
+  const dialog = useModal();
   const name = state.from?.name ?? "";
   const video = state.media === "video";
   const there = alsoThere(state);

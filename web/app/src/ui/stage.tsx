@@ -2,6 +2,7 @@
 
 import { type CallState, isIn, type Member } from "@convoke/sdk";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { nameOf } from "../state/named.ts";
 import { inIt } from "../state/others.ts";
 import { duration, names } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
@@ -139,9 +140,9 @@ function Callee({ user, name, title, words }: { user: string; name: string; titl
 
 /** Everybody else whom this call is about: callees and members, and who rang. */
 function useOthers(call: CallState): { user: string; name: string }[] {
-  const contacts = new Map(useApp().model.contacts.value?.map(({ user, name }) => [user, name]));
-  const known = new Map(call.roster.members.map((member) => [member.user, member.name]));
-  if (call.from && !known.has(call.from.user)) known.set(call.from.user, call.from.name);
-  for (const user of Object.keys(call.progress)) if (!known.has(user)) known.set(user, contacts.get(user) ?? user);
-  return [...known].filter(([user]) => user !== call.me).map(([user, name]) => ({ user, name }));
+  const contacts = useApp().model.contacts.value;
+  const members = call.roster.members.map(({ user }) => user);
+  const users = new Set([...members, ...(call.from ? [call.from.user] : []), ...Object.keys(call.progress)]);
+  users.delete(call.me);
+  return [...users].map((user) => ({ user, name: nameOf(user, call, contacts) }));
 }
