@@ -377,6 +377,11 @@ export const stories: Record<string, () => Model> = {
       m.contacts.value = Array.from({ length: 200 }, (_, i) => crowd(i));
       m.history.value = past();
     }),
+  "invite-many": () =>
+    with_(inCall(call()), (m) => {
+      m.contacts.value = Array.from({ length: 40 }, (_, i) => crowd(i));
+      m.panel.value = "invite";
+    }),
   "recent-calls": () =>
     with_(base(), (m) => {
       m.sound_ready.value = true;

@@ -59,7 +59,7 @@ describe("a call that is over", () => {
     [{ direction: "made", result: "failed" }, "You called · interrupted"],
     [{ result: "failed" }, "Called you · interrupted"],
   ])("%o is told as %s", (more, words) => {
-    expect(pastWords(past("m", more))).toBe(words);
+    expect(read(pastWords(past("m", more)))).toBe(words);
   });
 
   test("names with whom it was, and counts the rest", () => {
@@ -87,7 +87,7 @@ test.each([
   [3_599_000, "1 hr"],
   [3_900_000, "1 hr 5 min"],
 ])("%d ms are told as %s", (ms, words) => {
-  expect(lasting(ms)).toBe(words);
+  expect(read(lasting(ms))).toBe(words);
 });
 
 test.each([

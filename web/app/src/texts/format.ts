@@ -14,9 +14,13 @@ export function when(at_ms: number, now_ms: number = Date.now()): string {
   return new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" }).format(at);
 }
 
-/** Never broken between its parts. */
+/** Stays in one line. */
+function unbroken(text: string): string {
+  return text.replaceAll(" ", "\u00a0");
+}
+
 function time(at: Date): string {
-  return new Intl.DateTimeFormat(undefined, { timeStyle: "short" }).format(at).replaceAll(" ", "\u00a0");
+  return unbroken(new Intl.DateTimeFormat(undefined, { timeStyle: "short" }).format(at));
 }
 
 /** `3:07`, `1:02:09`. */
@@ -52,7 +56,7 @@ export function lasting(ms: number): string {
 }
 
 function unit(count: number, of: "second" | "minute" | "hour"): string {
-  return new Intl.NumberFormat(undefined, { style: "unit", unit: of, unitDisplay: "short" }).format(count);
+  return unbroken(new Intl.NumberFormat(undefined, { style: "unit", unit: of, unitDisplay: "short" }).format(count));
 }
 
 export function names(list: readonly string[]): string {

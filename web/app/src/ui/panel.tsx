@@ -7,7 +7,7 @@ import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
 import { Confirm } from "./confirm.tsx";
 import { Close } from "./icons.tsx";
-import { usePresence } from "./people.tsx";
+import { usePresence, useSearched } from "./people.tsx";
 import { memberWords, progressWords } from "./tile.tsx";
 
 export function SidePanel({ call }: { call: CallState }) {
@@ -214,12 +214,21 @@ function InviteList({ call }: { call: CallState }) {
   const here = new Set(call.roster.members.filter(isIn).map((member) => member.user));
   const free = (model.contacts.value ?? []).filter((contact) => !here.has(contact.user) && contact.user !== call.me);
   if (free.length === 0) return <p class="quiet-text">{t("panel.invite_none")}</p>;
+  return <Invitable contacts={free} call={call} />;
+}
+
+function Invitable({ contacts, call }: { contacts: readonly Contact[]; call: CallState }) {
+  const { shown, search, hold } = useSearched(contacts);
   return (
-    <ul class="rows" data-testid="invitable">
-      {free.map((contact) => (
-        <InviteRow key={contact.user} contact={contact} call={call} />
-      ))}
-    </ul>
+    <>
+      {search}
+      {shown.length === 0 ? <p class="quiet-text">{t("people.none_found")}</p> : null}
+      <ul class="rows" data-testid="invitable" {...hold}>
+        {shown.map((contact) => (
+          <InviteRow key={contact.user} contact={contact} call={call} />
+        ))}
+      </ul>
+    </>
   );
 }
 

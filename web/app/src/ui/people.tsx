@@ -25,14 +25,11 @@ export function Contacts() {
 }
 
 function ContactList({ contacts }: { contacts: readonly Contact[] }) {
-  const { model } = useApp();
-  const [wanted, setWanted] = useState("");
-  const { list, hold } = useStillOrder(inOrder(contacts, recentUsers(model.history.value.calls)));
-  const shown = found(list, wanted);
+  const { shown, wanted, search, hold } = useSearched(contacts);
   const isWhole = contacts.length < LISTED_MAX;
   return (
     <>
-      {contacts.length > FEW ? <Search wanted={wanted} search={setWanted} count={shown.length} /> : null}
+      {search}
       {shown.length > 0 ? (
         <ul class="rows contacts" data-testid="contacts" {...hold}>
           {shown.map((contact) => (
@@ -47,6 +44,16 @@ function ContactList({ contacts }: { contacts: readonly Contact[] }) {
       {isWhole ? null : <Unlisted user={shown.length === 0 ? wanted.trim() : ""} />}
     </>
   );
+}
+
+/** What is shown of people: in their order, still under a finger, and where they are many, what a search finds. */
+export function useSearched(contacts: readonly Contact[]) {
+  const { model } = useApp();
+  const [wanted, setWanted] = useState("");
+  const { list, hold } = useStillOrder(inOrder(contacts, recentUsers(model.history.value.calls)));
+  const shown = found(list, wanted);
+  const search = contacts.length > FEW ? <Search wanted={wanted} search={setWanted} count={shown.length} /> : null;
+  return { shown, wanted, search, hold };
 }
 
 /** The service has named only the first: others are found by their whole id. */
@@ -65,7 +72,7 @@ function Unlisted({ user }: { user: string }) {
 }
 
 /** `/` brings the keyboard here, from anywhere but another field. */
-export function Search({ wanted, search, count }: { wanted: string; search: (text: string) => void; count: number }) {
+function Search({ wanted, search, count }: { wanted: string; search: (text: string) => void; count: number }) {
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => {
     const focus = (event: KeyboardEvent) => {
@@ -101,7 +108,7 @@ export function Search({ wanted, search, count }: { wanted: string; search: (tex
 }
 
 /** As long as the pointer or the focus is in the list, its rows stay where they are. */
-export function useStillOrder(now: readonly Contact[]) {
+function useStillOrder(now: readonly Contact[]) {
   const [held, setHeld] = useState(false);
   const before = useRef(now);
   const list = held ? asBefore(before.current, now) : now;
