@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { Server } from "../server.mjs";
 import { launch } from "./chromium.mjs";
-import { connect, everybodyHome, open } from "./people.mjs";
+import { everybodyHome, open } from "./people.mjs";
 
-/** The highest note of the ring, twice in each tune; the note of a ring that disturbs nobody; the busy tone. */
-const [RING_HZ, KNOCK_HZ, BUSY_HZ] = [1175, 587, 425];
+/** The highest note of the ring, twice in each tune; the note of a ring that disturbs nobody. */
+const [RING_HZ, KNOCK_HZ] = [1175, 587];
 let server, browser, profile, alice, carol, bob;
 
 before(async () => {
@@ -93,14 +93,18 @@ test("a second ring is a short tone and a card; it may be declined, and becomes 
   await carol.reads("Bob declined");
 });
 
-test("a second ring may be answered from its card", async () => {
+test("a second ring is answered from its card, and the first goes on as a card in that call", async () => {
   const [first] = bob;
   await alice.calls("bob");
   await first.isRung();
   await carol.calls("bob");
   await first.presses("accept-other");
   await Promise.all([first.sees("carol"), carol.sees("bob")]);
+  await first.find("ring-alice").waitFor();
   assert.equal(await first.find("incoming").count(), 0, "no dialog covers the call");
+  await first.find("ring-alice").getByTestId("accept-other").click();
+  await Promise.all([first.sees("alice"), alice.sees("bob")]);
+  await carol.isBackHome();
 });
 
 test("two people in one browser are each heard, by their own ring", async (t) => {

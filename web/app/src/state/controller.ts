@@ -35,6 +35,7 @@ export class Controller implements Actions {
   readonly #notifier: Notifier;
   #call: Call | undefined;
   #lastNotice = 0;
+  #reading = Promise.resolve(true);
   #saidNotKept = false;
 
   constructor(model: Model, client: Client, sounds: Sounds) {
@@ -151,8 +152,8 @@ export class Controller implements Actions {
   }
 
   olderCalls(): void {
-    const { next } = this.#model.history.value;
-    if (next) void this.#readHistory(next);
+    const { is, next } = this.#model.history.value;
+    if (next && is !== "loading") void this.#readHistory(next);
   }
 
   accept(key: string, video: boolean): void {
@@ -244,10 +245,14 @@ export class Controller implements Actions {
     problems.value = problems.value.filter((other) => other !== problem);
   }
 
-  /** The page that begins at `before`, or the newest; false if it cannot be had. */
-  async #readHistory(before?: string): Promise<boolean> {
+  /** The page that begins at `before`, or the newest, one after the other; false if it cannot be had. */
+  #readHistory(before?: string): Promise<boolean> {
+    this.#reading = this.#reading.then(() => this.#readPage(before));
+    return this.#reading;
+  }
+
+  async #readPage(before: string | undefined): Promise<boolean> {
     const { history } = this.#model;
-    if (history.value.is === "loading") return false;
     history.value = { ...history.value, is: "loading" };
     try {
       const page = await this.#client.history({ before });

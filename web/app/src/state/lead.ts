@@ -2,7 +2,7 @@
  * What tabs settle by the browser's locks. Where it has none, each tab is on its own.
  */
 
-type Locks = LockManager | undefined;
+type Locks = LockManager | null | undefined;
 
 /** Asks for a lock, and holds it until the returned function is called. */
 export function holdLock(locks: LockManager, name: string, mode: LockMode, held: () => void): () => void {

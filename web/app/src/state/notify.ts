@@ -41,6 +41,9 @@ export class Notifier {
     const { user, client, ringing } = this.#model;
     effect(() => {
       const shows = this.#allowed.value && user.value && client.value.is === "online";
+      // Signed out, or another tab is this device now: nothing stands here any more.
+      if (client.value.is === "idle" || client.value.is === "elsewhere")
+        this.#closeAllBut(this.#shown.keys(), new Set());
       this.#lead.standFor(shows ? `convoke-notify-${user.value}` : undefined);
     });
     effect(() => this.#ringing(ringing.value));
