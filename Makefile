@@ -1,6 +1,6 @@
 # The front door of Convoke. Each target installs what it needs and says so; what is there is left alone.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check audit bench healing fuzz web pictures generate clean
+.PHONY: help demo run release test check audit bench healing fuzz web pictures generate clean
 SHELL := /bin/bash
 
 help: ## this list
@@ -13,6 +13,9 @@ demo: ## build, then watch one whole call: killed callee, killed server, one rin
 
 run: ## build with the web terminal, start a server for trying out, print a link for each of three people
 	@scripts/run
+
+release: ## build target/release/convoke for a server, with the pages in it
+	@scripts/release
 
 test: ## every test, browsers and foreign clients included
 	@scripts/test

@@ -1,8 +1,14 @@
 //! Writes the table of embedded pages: every file of `web/app/dist`, beside it its `.br` form where there is one.
+//!
+//! One rule for all profiles: what is there is embedded. Without it the program is built all the same, so that nobody
+//! needs Node who wants no pages, and build, start and each page say so in the same words.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
+
+const WORDS: &str = "the web pages are not part of this build: build them with `make web`, then build convoke again (`make release` \
+                     and `make run` do both)";
 
 fn main() -> io::Result<()> {
     let dist = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../../web/app/dist");
@@ -25,6 +31,11 @@ fn main() -> io::Result<()> {
         let _ = writeln!(table, "    Page {{ path: {path:?}, body: include_bytes!({body:?}), brotli: {brotli} }},");
     }
     table.push_str("];\n");
+    if files.is_empty() {
+        println!("cargo::warning={WORDS}");
+    }
+    let missing = files.is_empty().then_some(WORDS);
+    let _ = writeln!(table, "const PAGES_MISSING: Option<&str> = {missing:?};");
     fs::write(Path::new(&env::var("OUT_DIR").expect("cargo sets it")).join("pages.rs"), table)
 }
 

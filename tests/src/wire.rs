@@ -78,7 +78,15 @@ pub fn http(server: SocketAddr, request_line: &str, head: &[&str], body: &[u8]) 
     )
     .into_bytes();
     bytes.extend_from_slice(body);
-    parse(&exchange(server, &bytes)?)
+    http_of(server, &bytes)
+}
+
+/// Bytes that may or may not be a request, on a connection of their own.
+///
+/// # Errors
+/// No whole answer of HTTP came.
+pub fn http_of(server: SocketAddr, bytes: &[u8]) -> Result<HttpAnswer> {
+    parse(&exchange(server, bytes)?)
 }
 
 fn parse(bytes: &[u8]) -> Result<HttpAnswer> {

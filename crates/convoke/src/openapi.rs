@@ -67,7 +67,16 @@ fn paths(request: &Value, answer: &Value) -> Map<String, Value> {
             "503": refusal("unavailable"),
         },
     } });
-    let entries = [("/rtc/v1/join", join), ("/api/v1/channels/{channel}", channel)];
+    let server = json!({ "get": {
+        "tags": ["login"],
+        "operationId": "server",
+        "summary": "What a page may know of its server before a login: the port of HTTPS, on the same host. From any origin.",
+        "responses": {
+            "200": { "description": "Of this server.",
+                     "content": { "application/json": { "schema": object(&[("https_port", json!({ "type": "integer" }))]) } } },
+        },
+    } });
+    let entries = [("/rtc/v1/join", join), ("/api/v1/channels/{channel}", channel), ("/api/v1/server", server)];
     entries.into_iter().map(|(path, item)| (path.to_owned(), item)).collect()
 }
 

@@ -3,6 +3,7 @@
 mod api;
 mod door;
 mod floods;
+mod hosts;
 mod login;
 mod malformed;
 mod packets;

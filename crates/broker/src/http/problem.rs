@@ -18,6 +18,7 @@ pub enum Code {
     InvalidDevice,
     UnknownGroup,
     UnknownUser,
+    InvalidHost,
     NotFound,
     MethodNotAllowed,
     SlowRequest,
@@ -25,6 +26,8 @@ pub enum Code {
     TooManyDevices,
     ApiKeyRequired,
     LoginRefused,
+    LoginEnded,
+    LoginExpired,
     TooManyFailures,
     Unavailable,
 }
@@ -32,15 +35,20 @@ pub enum Code {
 impl Code {
     const fn status(self) -> StatusCode {
         match self {
-            Self::InvalidBody | Self::InvalidUser | Self::InvalidName | Self::InvalidDevice | Self::UnknownGroup => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::InvalidBody
+            | Self::InvalidUser
+            | Self::InvalidName
+            | Self::InvalidDevice
+            | Self::InvalidHost
+            | Self::UnknownGroup => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownUser | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
             Self::DeviceTaken | Self::TooManyDevices => StatusCode::CONFLICT,
-            Self::ApiKeyRequired | Self::LoginRefused => StatusCode::UNAUTHORIZED,
+            Self::ApiKeyRequired | Self::LoginRefused | Self::LoginEnded | Self::LoginExpired => {
+                StatusCode::UNAUTHORIZED
+            }
             Self::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -55,6 +63,7 @@ impl Code {
             Self::InvalidDevice => "This cannot be a device's name",
             Self::UnknownGroup => "The group does not exist",
             Self::UnknownUser => "The user does not exist",
+            Self::InvalidHost => "The request names no host, or more than one",
             Self::NotFound => "There is nothing at this path",
             Self::MethodNotAllowed => "This path does not take this method",
             Self::SlowRequest => "The request took too long",
@@ -62,6 +71,8 @@ impl Code {
             Self::TooManyDevices => "The user has too many devices",
             Self::ApiKeyRequired => "A valid API key is needed",
             Self::LoginRefused => "The login was refused",
+            Self::LoginEnded => "The login has ended",
+            Self::LoginExpired => "The login has expired",
             Self::TooManyFailures => "Too many failed attempts",
             Self::Unavailable => "The service cannot answer at the moment",
         }

@@ -1,5 +1,6 @@
 //! Accepts HTTP connections, plain or TLS, HTTP/1.1 or HTTP/2, with a bound on their number and on their patience.
 
+use super::host;
 use crate::config::Listen;
 use anyhow::{Context, Result};
 use axum::Router;
@@ -134,7 +135,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let asked = Arc::new(AtomicBool::new(false));
-    let app = app.layer(middleware::from_fn(in_time));
+    let app = app.layer(middleware::from_fn(in_time)).layer(middleware::from_fn(host::is_named));
     let app = TowerToHyperService::new(AddExtension::new(app, ConnectInfo(peer)));
     let service = service_fn(|request| {
         asked.store(true, Ordering::Relaxed);

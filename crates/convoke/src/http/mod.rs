@@ -2,12 +2,20 @@
 //!
 //! Role crates bring their own routers; this module mounts them, bounds them and terminates TLS.
 
+mod about;
 mod health;
+mod host;
 mod listener;
 mod pages;
 mod upgrade;
 
+pub use about::about_route;
 pub use health::Health;
 pub use listener::{Listener, serve};
-pub use pages::Pages;
+pub use pages::{MISSING as PAGES_MISSING, Pages};
 pub use upgrade::{AdoptWebSocket, mqtt_route};
+
+/// Where no person looks.
+fn is_for_programs(path: &str) -> bool {
+    path.starts_with("/api/") || path.starts_with("/rtc/")
+}

@@ -1,5 +1,7 @@
-//! The web terminal, embedded at build time from `web/app/dist`; without it every page says how to build it.
+//! The web terminal, embedded at build time from `web/app/dist`, in every profile; without it every page says how to build
+//! it, in the words of the build itself.
 
+use super::is_for_programs;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -16,13 +18,14 @@ pub(super) struct Page {
 
 include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
-const MISSING: &str =
-    "The web pages are not part of this build.\nBuild them with `make web`, then build convoke again.\n";
+/// What the build has warned of, if it embedded no pages.
+pub const MISSING: Option<&str> = PAGES_MISSING;
 
 /// Serves the pages under a policy that lets nothing else in.
 #[derive(Clone)]
 pub struct Pages {
     policy: HeaderValue,
+    missing: Option<&'static str>,
 }
 
 impl Pages {
@@ -33,7 +36,7 @@ impl Pages {
              worker-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
             reach.join(" ")
         );
-        Self { policy: HeaderValue::from_str(&policy).expect("origins are printable") }
+        Self { policy: HeaderValue::from_str(&policy).expect("origins are printable"), missing: MISSING }
     }
 
     /// Answers what no other route takes.
@@ -55,8 +58,8 @@ impl Pages {
         if method != Method::GET && method != Method::HEAD {
             return ([(header::ALLOW, "GET, HEAD")], wrong_method(method)).into_response();
         }
-        if PAGES.is_empty() {
-            return (StatusCode::SERVICE_UNAVAILABLE, MISSING).into_response();
+        if let Some(words) = self.missing {
+            return (StatusCode::SERVICE_UNAVAILABLE, format!("{words}\n")).into_response();
         }
         let name = path.trim_start_matches('/');
         let name = if name.is_empty() { "index.html" } else { name };
@@ -87,11 +90,6 @@ impl Pages {
     }
 }
 
-/// Where no person looks.
-fn is_for_programs(path: &str) -> bool {
-    path.starts_with("/api/") || path.starts_with("/rtc/")
-}
-
 /// The path is known; which methods it takes stands in the header `Allow`.
 fn wrong_method(method: &Method) -> Problem {
     let words = format!("{method} is not for this path; use a method that the header Allow names");
@@ -113,5 +111,25 @@ fn content_type(path: &str) -> &'static str {
         Some("woff2") => "font/woff2",
         Some("json" | "webmanifest" | "map") => "application/json",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use axum::body::to_bytes;
+
+    #[tokio::test]
+    async fn a_build_without_pages_says_on_each_page_which_command_builds_them() {
+        let words = "build them with `make web`, then build convoke again";
+        let pages = Pages { missing: Some(words), ..Pages::new(&[]) };
+        for path in ["/", "/index.html", "/assets/none.js"] {
+            let answer = pages.answer(&Method::GET, path, &HeaderMap::new());
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(to_bytes(answer.into_body(), 1_000).await.unwrap(), format!("{words}\n"));
+        }
+        assert_eq!(pages.answer(&Method::GET, "/api/v1/none", &HeaderMap::new()).status(), StatusCode::NOT_FOUND);
     }
 }

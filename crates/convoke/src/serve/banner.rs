@@ -4,6 +4,7 @@ use crate::say;
 
 use super::endpoints::{Bound, Endpoints};
 use crate::config::Config;
+use crate::http::PAGES_MISSING;
 use std::path::PathBuf;
 
 /// What a person is told besides the addresses.
@@ -21,6 +22,9 @@ pub(super) fn print(config: &Config, bound: &Bound, told: &Told) {
     say(format_args!("  HTTP           {} (TLS: {})", bound.http, bound.https));
     say(format_args!("  media          {}/udp", bound.media));
     say(format_args!("  data           {}", config.data_dir.display()));
+    if let Some(words) = PAGES_MISSING {
+        say(format_args!("  pages          none: {words}"));
+    }
     if let Some(ca) = ca {
         say(format_args!("  authority      {}", ca.display()));
     }

@@ -12,7 +12,7 @@ pub use channels::InProcess;
 pub use endpoints::{Bound, Endpoints};
 
 use crate::config::Config;
-use crate::http::{AdoptWebSocket, Health, Listener, Pages, mqtt_route, serve};
+use crate::http::{AdoptWebSocket, Health, Listener, Pages, about_route, mqtt_route, serve};
 use crate::keys::{ApiKey, Certificate, JoinKey};
 use anyhow::{Context, Result, bail};
 use axum::Router;
@@ -188,6 +188,7 @@ impl Server {
             endpoints: &endpoints,
             health: &health,
             default_group,
+            https_port: bound.https.port(),
         };
         let app = mounts.router();
         let (stop, stopping) = watch::channel(false);
@@ -268,6 +269,7 @@ struct Mounts<'a> {
     endpoints: &'a Endpoints,
     health: &'a Health,
     default_group: String,
+    https_port: u16,
 }
 
 impl Mounts<'_> {
@@ -281,6 +283,7 @@ impl Mounts<'_> {
         let pages = Pages::new(&self.endpoints.origins());
         let router = Router::new()
             .merge(mqtt_route(adopt))
+            .merge(about_route(self.https_port))
             .merge(self.health.router())
             .merge(self.rtc.http_router())
             .merge(inspect::router(inspect))

@@ -1,0 +1,23 @@
+//! `GET /api/v1/server`: what a page may know of its server before anybody has logged in.
+//!
+//! A page over plain HTTP gets neither camera nor microphone, but on this machine. So it is told the port of HTTPS, and
+//! keeps the host by which it was found: no redirect, which a proxy that ends TLS itself would turn in circles.
+
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+
+pub fn about_route(https_port: u16) -> Router {
+    let answer = move || async move { about(https_port) };
+    Router::new().route("/api/v1/server", get(answer))
+}
+
+fn about(https_port: u16) -> impl IntoResponse {
+    let headers = [
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+    ];
+    (headers, Json(json!({ "https_port": https_port })))
+}
