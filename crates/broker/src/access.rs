@@ -47,6 +47,10 @@ impl Identity {
     }
 }
 
+pub(crate) fn is_account_of_service(account: &str) -> bool {
+    account.starts_with("service:")
+}
+
 pub(crate) fn account_of_user(user: &str) -> String {
     format!("user:{user}")
 }

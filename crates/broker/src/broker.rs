@@ -32,7 +32,7 @@ use crate::shared::{Shared, connection_config, inbox_limits};
 use crate::stats::{Counts, Stats};
 use crate::store::journal::{Batch, Journal};
 use crate::store::{RecoveredClient, RecoveredConnection, Recovery};
-use crate::worker::post::{Arrival, Notice, WorkerAddress};
+use crate::worker::post::{Arrival, Notice, Removal, WorkerAddress};
 use crate::worker::{self, Prepared};
 
 /// What the broker stands on.
@@ -44,6 +44,8 @@ pub struct Deps {
     /// The engine behind `queue`, if it keeps its records in `log`.
     pub embedded: Option<Engine>,
     pub access: AccessView,
+    /// Client ids of devices that were removed and not registered again: what the log has of them ends with the start.
+    pub removed_devices: Vec<String>,
     pub devices: DeviceDirectory,
     /// Where everything runs that is not a worker.
     pub runtime: Handle,
@@ -86,8 +88,9 @@ impl Broker {
     ///
     /// # Errors
     /// Nothing is running.
-    pub async fn start(config: Config, deps: Deps) -> Result<Self, StartError> {
+    pub async fn start(config: Config, mut deps: Deps) -> Result<Self, StartError> {
         config.check()?;
+        let removed = std::mem::take(&mut deps.removed_devices);
         let Config { listeners, threads, limits, urgent_parents } = config;
         let bound = acceptor::bind(listeners).map_err(|(address, source)| StartError::Listen { address, source })?;
         let local_addrs = bound.addresses.clone();
@@ -96,6 +99,7 @@ impl Broker {
         let (shared, mut recovery, event_mailbox) = share(limits, urgent_parents, workers, deps);
         watch_log(&shared);
         let restart = recovery.restart();
+        end_removed(&shared, &mut recovery, removed);
         let left_open = std::mem::take(&mut recovery.connections);
         let workers = start_workers(&shared, prepared, recovery)?;
         let tasks = start_tasks(&shared, event_mailbox);
@@ -159,6 +163,20 @@ impl Broker {
         answered
     }
 
+    /// Ends the connection, the session and the inbox that a user's device has under this client id, for good. `key_id`:
+    /// of its credential, if that is void from now on, so that a login which has begun with it does not come about.
+    /// Answers when nothing of it is left on the disk, or with the account of a service that has the client id and keeps
+    /// it. Without an answer the broker has stopped, or its log takes nothing.
+    pub fn end_device(&self, client_id: &str, key_id: Option<&str>) -> oneshot::Receiver<Option<Box<str>>> {
+        let (answer, answered) = oneshot::channel();
+        let workers = &self.shared.workers;
+        if let Some(owner) = workers.get(ClientKey::owner(client_id, workers.len())) {
+            let (client, key_id) = (ClientKey::new(client_id), key_id.map(Into::into));
+            owner.notify(Notice::EndDevice(Removal { client, key_id, answer }));
+        }
+        answered
+    }
+
     /// Takes over a connection that was upgraded to WebSocket with the sub-protocol `mqtt`. `read_ahead`: bytes above
     /// TLS that were read behind the upgrade. Beyond the limits of connections it is closed.
     pub fn adopt_websocket(&self, socket: TcpStream, tls: Option<ServerConnection>, read_ahead: Bytes) {
@@ -217,7 +235,7 @@ fn share(
     workers: Vec<WorkerAddress>,
     deps: Deps,
 ) -> (Arc<Shared>, Recovery, mpsc::Receiver<Event>) {
-    let Deps { log, recovery, queue, embedded, access, devices, runtime, on_fatal } = deps;
+    let Deps { log, recovery, queue, embedded, access, devices, runtime, on_fatal, .. } = deps;
     let counts = Arc::new(Counts::default());
     let (events, event_mailbox) = events::channel(queue.clone(), workers.clone(), counts.clone());
     let shared = Shared {
@@ -239,6 +257,17 @@ fn share(
         events,
     };
     (Arc::new(shared), recovery, event_mailbox)
+}
+
+/// The run before may have ended between the catalog, which has no such device any more, and the log.
+fn end_removed(shared: &Shared, recovery: &mut Recovery, removed: Vec<String>) {
+    let mut batch = Batch::default();
+    for client_id in removed.iter().filter(|client_id| recovery.end_user(client_id)) {
+        batch.session_gone(client_id);
+    }
+    if let Err(error) = shared.journal.append_independent(&batch, Need::Essential) {
+        tracing::warn!(%error, "the ends of removed devices' sessions were not logged; the next start tries again");
+    }
 }
 
 /// After each sync the workers look at what waits for it.

@@ -10,6 +10,7 @@
 mod api_keys;
 mod body;
 mod credentials;
+mod device_login;
 mod failures;
 mod gate;
 mod login;
@@ -47,6 +48,9 @@ pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// Answers with the account that has a session under a client id; `None`: nobody has.
 pub type HolderOf = Arc<dyn Fn(&str) -> oneshot::Receiver<Option<Box<str>>> + Send + Sync>;
 
+/// Ends what a user's device has at the broker under a client id; see [`Broker::end_device`](crate::Broker::end_device).
+pub type EndDevice = Arc<dyn Fn(&str, Option<&str>) -> oneshot::Receiver<Option<Box<str>>> + Send + Sync>;
+
 /// What the handlers work with.
 #[derive(Clone)]
 pub struct HttpState {
@@ -61,6 +65,7 @@ pub struct HttpState {
     pub gate: Gate,
     /// Whose session a client id has.
     pub holder_of: HolderOf,
+    pub end_device: EndDevice,
     pub now_ms: Now,
 }
 
@@ -99,32 +104,39 @@ fn described() -> OpenApiRouter<Arc<Api>> {
 
 fn login_door() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
-        .routes(routes!(login::log_in))
+        .routes(routes!(login::log_in, login::log_out))
+        .routes(routes!(login::renew))
         .route("/api/v1/login", options(login::preflight))
+        .route("/api/v1/login/renew", options(login::preflight))
         .layer(map_response(login::for_any_origin))
 }
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Convoke", description = "Users, devices and logins."),
-    modifiers(&BearerKey),
+    modifiers(&Schemes),
     tags(
         (name = "users", description = "For the application's server, with an API key."),
-        (name = "login", description = "For pages without a server of their own.")
+        (name = "login", description = "For terminals, from any origin.")
     )
 )]
 struct Document;
 
-struct BearerKey;
+struct Schemes;
 
-impl Modify for BearerKey {
+impl Modify for Schemes {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("`Authorization: Bearer <API key>`"))
             .build();
+        let basic = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Basic)
+            .description(Some("`Authorization: Basic base64(<client id>:<password>)` (RFC 7617)"))
+            .build();
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("api_key", SecurityScheme::Http(bearer));
+        components.add_security_scheme("device_credential", SecurityScheme::Http(basic));
     }
 }
 

@@ -18,12 +18,12 @@ pub(crate) mod recent;
 
 pub(crate) use devices::Asker;
 pub use devices::{DEVICES_CACHED_MAX, DeviceDirectory, LookupError};
+pub(crate) use password::matches;
 pub use password::sign;
 
 use crate::access::{Access, ClientId, Identity};
 use catalog::Device;
 use mqtt::ReasonCode;
-use password::matches;
 
 /// Why a login is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]

@@ -142,7 +142,7 @@ pub struct OnlineEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientOnline {
     pub client_id: String,
-    /// Whose device it is; `None`: no registered one.
+    /// Whose device it is, or was until it was removed; `None`: no registered one.
     pub user: Option<String>,
     pub online: bool,
     /// It came or went by the events.

@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 pub mod access;
+pub mod devices;
 pub mod meetings;
 pub mod online;
 pub mod users;
@@ -48,6 +49,15 @@ macro_rules! catalog_contract {
                 api_keys_and_login_links_are_found_by_their_hash
                 numbers_beyond_a_row_are_refused
                 a_device_is_forgotten_long_after_its_credential_expired
+            ]
+            devices [
+                a_credential_is_extended_and_never_shortened
+                a_credential_that_was_replaced_is_neither_extended_nor_removed
+                a_removed_device_takes_its_online_state_with_it
+                news_of_a_removed_device_are_its_users
+                a_removed_device_may_be_registered_by_anybody
+                of_an_extension_and_a_removal_at_once_the_removal_stands
+                removed_devices_are_remembered_for_a_while_and_over_a_crash
             ]
             online [
                 a_client_is_online_from_connect_to_tcpclean

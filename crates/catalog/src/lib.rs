@@ -69,6 +69,14 @@ pub trait Catalog: Send + Sync {
     /// belongs to another user is [`CatalogError::Invalid`].
     fn put_device(&self, device: Device) -> CatalogFuture<'_, ()>;
     fn device(&self, client_id: &str) -> CatalogFuture<'_, Option<Device>>;
+    /// Lets the credential `key_id` of a device last until then, never shorter than before; returns until when it does.
+    /// `None`: the device has no such credential (any more).
+    fn extend_device(&self, client_id: &str, key_id: &str, expires_at_ms: u64) -> CatalogFuture<'_, Option<u64>>;
+    /// Removes the device that has the credential `key_id`, with its online state; its user's presence may have changed.
+    /// `false`: there is no such device (any more).
+    fn remove_device(&self, client_id: &str, key_id: &str, at_ms: u64) -> CatalogFuture<'_, bool>;
+    /// Client ids of removed devices that were not registered again, as long as [`limits::REMOVED_DEVICE_KEEP_MS`] says.
+    fn removed_devices(&self) -> CatalogFuture<'_, Vec<String>>;
     /// Devices of these users with their online state.
     fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>>;
     fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()>;
@@ -79,7 +87,7 @@ pub trait Catalog: Send + Sync {
     // Online state, kept by the meeting service from the broker's events.
 
     /// Applies events together; they may be repeated and overtake others ([`limits`] says for how long). Names each of
-    /// their clients once, as it is after all of them.
+    /// their clients once, as it is after all of them, with whose device it is or was until it was removed.
     fn online_events(&self, events: &[OnlineEvent]) -> CatalogFuture<'_, Vec<ClientOnline>>;
 
     // Meetings.

@@ -10,6 +10,8 @@ pub const OUTCOMES_PER_USER_MAX: u32 = 200;
 pub const ENDED_MEETING_KEEP_MS: u64 = 7 * DAY_MS;
 /// How long a `tcpclean` wins over its `connect`: longer than an event can be delivered again.
 pub const TCPCLEAN_KEEP_MS: u64 = 4 * DAY_MS;
+/// How long a removed device is remembered: as long as news of its connections may come.
+pub const REMOVED_DEVICE_KEEP_MS: u64 = TCPCLEAN_KEEP_MS;
 /// Longer than any window in which created meetings are counted.
 pub const CREATES_KEEP_MS: u64 = DAY_MS;
 /// Last seen of a client that is no registered device.

@@ -9,6 +9,7 @@
 mod access;
 mod aside;
 mod commit;
+mod devices;
 mod fault;
 mod meetings;
 mod migrate;
@@ -253,17 +254,31 @@ impl Catalog for SqliteCatalog {
     }
 
     fn put_device(&self, device: Device) -> CatalogFuture<'_, ()> {
-        write!(self, conn => users::put_device(conn, &device))
+        write!(self, conn => devices::put(conn, &device))
     }
 
     fn device(&self, client_id: &str) -> CatalogFuture<'_, Option<Device>> {
         let client_id = client_id.to_owned();
-        read!(self, conn => users::device(conn, &client_id))
+        read!(self, conn => devices::device(conn, &client_id))
+    }
+
+    fn extend_device(&self, client_id: &str, key_id: &str, expires_at_ms: u64) -> CatalogFuture<'_, Option<u64>> {
+        let (client_id, key_id) = (client_id.to_owned(), key_id.to_owned());
+        write!(self, conn => devices::extend(conn, &client_id, &key_id, expires_at_ms))
+    }
+
+    fn remove_device(&self, client_id: &str, key_id: &str, at_ms: u64) -> CatalogFuture<'_, bool> {
+        let (client_id, key_id) = (client_id.to_owned(), key_id.to_owned());
+        write!(self, conn => devices::remove(conn, &client_id, &key_id, at_ms))
+    }
+
+    fn removed_devices(&self) -> CatalogFuture<'_, Vec<String>> {
+        read!(self, conn => devices::removed(conn))
     }
 
     fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>> {
         let users = users.to_vec();
-        read!(self, conn => users::devices_of(conn, &users))
+        read!(self, conn => devices::of_users(conn, &users))
     }
 
     fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()> {

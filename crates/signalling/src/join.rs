@@ -20,12 +20,12 @@ pub struct JoinParameters {
     pub token: String,
     /// The largest profile that the terminal needs to offer.
     pub profile: Profile,
-    /// For networks from which the media port cannot be reached; absent where the operator named none.
+    /// For networks from which the media port cannot be reached. No configuration names any yet: absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub turn: Vec<TurnServer>,
 }
 
-/// A TURN server that the operator named.
+/// A TURN server. A terminal uses those that it is told; no configuration names any yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TurnServer {
     /// `turn:` and `turns:` addresses (RFC 7065).

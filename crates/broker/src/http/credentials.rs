@@ -10,6 +10,7 @@ use catalog::{Device, User};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -20,7 +21,7 @@ pub const CREDENTIAL_VALID_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 pub const DEVICES_PER_USER_MAX: usize = 64;
 
 /// A broker that takes longer is stopping.
-const HOLDER_KNOWN_WITHIN: Duration = Duration::from_secs(5);
+const BROKER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where a terminal connects; what an instance does not offer is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -74,24 +75,26 @@ pub(super) async fn claim(
     user: &str,
 ) -> Result<String, Problem> {
     let client_id = possible(api, group, device)?;
-    match api.state.catalog.device(&client_id).await? {
-        Some(device) if device.user == user => {}
+    let holder = match api.state.catalog.device(&client_id).await? {
+        Some(device) if device.user == user => (api.state.holder_of)(&client_id),
         Some(_) => return Err(taken()),
-        None => refuse_too_many(api, user).await?,
+        None => {
+            refuse_too_many(api, user).await?;
+            // Of a device that was registered before; a new one begins with nothing.
+            (api.state.end_device)(&client_id, None)
+        }
+    };
+    // A service's client id is registered nowhere: it is the service's for as long as it has a session.
+    match answered(holder).await? {
+        Some(account) if *account != *account_of_user(user) => Err(taken()),
+        _ => Ok(client_id),
     }
-    refuse_held(api, &client_id, user).await?;
-    Ok(client_id)
 }
 
-/// A service's client id is registered nowhere: it is the service's for as long as it has a session.
-async fn refuse_held(api: &Api, client_id: &str, user: &str) -> Result<(), Problem> {
-    let answer = timeout(HOLDER_KNOWN_WITHIN, (api.state.holder_of)(client_id)).await;
-    let Ok(Ok(holder)) = answer else {
-        return Err(Problem::new(Code::Unavailable, "the broker did not answer; try again in a moment").retry_after(1));
-    };
-    match holder {
-        Some(account) if *account != *account_of_user(user) => Err(taken()),
-        _ => Ok(()),
+async fn answered<T>(answer: oneshot::Receiver<T>) -> Result<T, Problem> {
+    match timeout(BROKER_ANSWERS_WITHIN, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        _ => Err(Problem::new(Code::Unavailable, "the broker did not answer; try again in a moment").retry_after(1)),
     }
 }
 
@@ -102,6 +105,34 @@ pub(super) async fn issue(api: &Api, client_id: &str, user: User) -> Result<Term
     api.state.directory.invalidate(client_id);
     done?;
     Ok(terminal(api, device, user.shown_name().into_owned()))
+}
+
+/// Lets the credential last 30 days from now. The key stays: an answer that is lost costs nothing. `None`: the device was
+/// removed or logged in anew meanwhile.
+pub(super) async fn extend(api: &Api, device: Device) -> Result<Option<Terminal>, Problem> {
+    let Device { client_id, key_id, .. } = &device;
+    let until = api.state.catalog.extend_device(client_id, key_id, api.now_ms() + CREDENTIAL_VALID_MS).await;
+    api.state.directory.invalidate(client_id);
+    let (Some(expires_at_ms), Some(user)) = (until?, api.state.catalog.user(&device.user).await?) else {
+        return Ok(None);
+    };
+    Ok(Some(terminal(api, Device { expires_at_ms, ..device }, user.shown_name().into_owned())))
+}
+
+/// Removes the device and ends what it has at the broker. `false`: it was removed or logged in anew meanwhile.
+pub(super) async fn remove(api: &Api, device: &Device) -> Result<bool, Problem> {
+    let Device { client_id, key_id, .. } = device;
+    // Until all of it is gone nobody is given the client id.
+    let _turn = api.registering.lock().await;
+    let removed = api.state.catalog.remove_device(client_id, key_id, api.now_ms()).await;
+    api.state.directory.invalidate(client_id);
+    if removed == Ok(false) {
+        return Ok(false);
+    }
+    if answered((api.state.end_device)(client_id, Some(key_id))).await.is_err() {
+        tracing::warn!("the broker has not ended a removed device; the next start does");
+    }
+    Ok(removed?)
 }
 
 fn possible(api: &Api, group: Option<String>, device: Option<String>) -> Result<String, Problem> {

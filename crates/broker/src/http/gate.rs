@@ -1,4 +1,4 @@
-//! Who may come in: holders of an API key or of a login link's secret.
+//! Who may come in: holders of an API key, of a login link's secret, or of a device credential.
 //!
 //! Contract. A right key or secret always opens, whatever others at the same address (a NAT, a reverse proxy) have
 //! tried. They have 128 bits or more, so nobody guesses them; only failures are slowed down. What a failure costs is
@@ -6,10 +6,12 @@
 
 use super::Now;
 use super::api_keys::{ApiKeys, bearer, hex, sha256};
+use super::device_login::DeviceLogin;
 use super::failures::{Failures, Source};
 use super::problem::{Code, Problem};
+use crate::login::matches;
 use axum::http::request::Parts;
-use catalog::{Catalog, CatalogError, User};
+use catalog::{Catalog, CatalogError, Device, User};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
@@ -54,6 +56,21 @@ impl Gate {
         user.ok_or_else(|| self.failed(source, Code::LoginRefused, SECRET_UNKNOWN))
     }
 
+    /// The device of this credential, whether or not it has expired.
+    pub(super) async fn device(&self, source: Source, login: &DeviceLogin) -> Result<Device, Problem> {
+        let turn = self.0.lookups.acquire().await;
+        let device = self.0.catalog.device(&login.client_id).await?;
+        drop(turn);
+        let secret = device.as_ref().map(|device| device.secret.as_str());
+        let fits = matches(secret, &login.client_id, login.password.as_bytes());
+        device.filter(|_| fits).ok_or_else(|| self.ended(source))
+    }
+
+    /// The credential is none, or none any more.
+    pub(super) fn ended(&self, source: Source) -> Problem {
+        self.failed(source, Code::LoginEnded, LOGIN_ENDED)
+    }
+
     async fn is_key(&self, key: &str) -> Result<bool, CatalogError> {
         let hash = sha256(key);
         if self.0.keys.contain(&hash) {
@@ -86,4 +103,6 @@ impl Gate {
 
 const KEY_MISSING: &str = "the request has no API key; send it as Authorization: Bearer <key>";
 const KEY_UNKNOWN: &str = "the API key is not known here; take it from the data directory's file api-key";
+const LOGIN_ENDED: &str = "this login has ended: the device was removed or logged in anew, or its password is wrong; \
+                           open your login link again";
 const SECRET_UNKNOWN: &str = "the secret of this login link is not known; ask for a new link";

@@ -1,10 +1,11 @@
-//! For pages without a server of their own: a login link's secret becomes a device credential.
+//! For terminals: a login link's secret becomes a device credential, which is renewed and ended by itself.
 
 use super::Api;
 use super::body::{Body, Secret};
-use super::credentials::{Terminal, claim, issue};
+use super::credentials::{Terminal, claim, extend, issue, remove};
+use super::device_login::DeviceLogin;
 use super::failures::Source;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -73,6 +74,60 @@ pub(super) async fn log_in(
     Ok(Secret(issue(&api, &client_id, user).await?))
 }
 
+/// Lets a device credential last 30 days from now. User name and password stay: it may be asked again and again.
+#[utoipa::path(
+    post, path = "/api/v1/login/renew", tag = "login", security(("device_credential" = [])),
+    responses(
+        (status = 200, body = Terminal),
+        (status = 401, body = Problem, content_type = "application/problem+json",
+         description = "login_refused (no credential in the request), login_ended, login_expired"),
+        (status = 429, body = Problem, content_type = "application/problem+json",
+         description = "too_many_failures"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+         description = "unavailable")
+    )
+)]
+pub(super) async fn renew(
+    State(api): State<Arc<Api>>,
+    Caller(source): Caller,
+    login: DeviceLogin,
+) -> Result<Secret<Terminal>, Problem> {
+    let device = api.state.gate.device(source.clone(), &login).await?;
+    if device.expires_at_ms <= api.now_ms() {
+        return Err(Problem::new(Code::LoginExpired, EXPIRED));
+    }
+    extend(&api, device).await?.map(Secret).ok_or_else(|| api.state.gate.ended(source))
+}
+
+const EXPIRED: &str = "this login has expired: it was not renewed in time; open your login link again";
+
+/// Ends a login: removes the device with its session and what waits for it, and ends its connection. An expired credential
+/// may, too.
+#[utoipa::path(
+    delete, path = "/api/v1/login", tag = "login", security(("device_credential" = [])),
+    responses(
+        (status = 204, description = "The device is removed."),
+        (status = 401, body = Problem, content_type = "application/problem+json",
+         description = "login_refused (no credential in the request), login_ended"),
+        (status = 429, body = Problem, content_type = "application/problem+json",
+         description = "too_many_failures"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+         description = "unavailable")
+    )
+)]
+pub(super) async fn log_out(
+    State(api): State<Arc<Api>>,
+    Caller(source): Caller,
+    login: DeviceLogin,
+) -> Result<StatusCode, Problem> {
+    let device = api.state.gate.device(source.clone(), &login).await?;
+    let worker = Arc::clone(&api);
+    // It is finished also if the caller hangs up.
+    let removed = tokio::spawn(async move { remove(&worker, &device).await }).await;
+    let removed = removed.map_err(|_| Problem::new(Code::Unavailable, "the device was not removed; try again"))??;
+    if removed { Ok(StatusCode::NO_CONTENT) } else { Err(api.state.gate.ended(source)) }
+}
+
 /// What a browser asks before a page of another origin may log in.
 pub(super) async fn preflight() -> StatusCode {
     StatusCode::NO_CONTENT
@@ -83,8 +138,8 @@ pub(super) async fn for_any_origin(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let mut set = |name: HeaderName, value| headers.insert(name, HeaderValue::from_static(value));
     set(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-    set(header::ACCESS_CONTROL_ALLOW_METHODS, "POST");
-    set(header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type");
+    set(header::ACCESS_CONTROL_ALLOW_METHODS, "POST, DELETE");
+    set(header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type");
     set(header::ACCESS_CONTROL_EXPOSE_HEADERS, "retry-after");
     set(header::ACCESS_CONTROL_MAX_AGE, "86400");
     response

@@ -1,5 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+mod logins;
+
 use super::*;
 use crate::access::{AccessConfig, Identity};
 use crate::login::{self, LoginError, LoginStep};
@@ -19,6 +21,7 @@ use tower::ServiceExt;
 const KEY: &str = "the-api-key";
 const START_MS: u64 = 1_000_000;
 
+type Ended = Arc<std::sync::Mutex<Vec<(String, Option<String>)>>>;
 type Holders = Arc<std::sync::Mutex<HashMap<String, Box<str>>>>;
 
 /// The router on a real catalog, with a clock that stands until it is moved.
@@ -29,6 +32,8 @@ struct Desk {
     directory: DeviceDirectory,
     /// Who has a session at the broker.
     holders: Holders,
+    /// What the broker was told to end: client ids, with the keys that are void.
+    ended: Ended,
     clock: Arc<AtomicU64>,
     _folder: TempDir,
 }
@@ -66,7 +71,7 @@ impl Desk {
             let clock = clock.clone();
             Arc::new(move || clock.load(Ordering::Relaxed))
         };
-        let holders = Holders::default();
+        let (holders, ended) = (Holders::default(), Ended::default());
         let state = HttpState {
             catalog: catalog.clone(),
             access: access.clone(),
@@ -82,9 +87,23 @@ impl Desk {
                     answered
                 })
             },
+            end_device: {
+                let (holders, ended) = (holders.clone(), ended.clone());
+                Arc::new(move |client_id, key_id| {
+                    let (answer, answered) = oneshot::channel();
+                    let mut holders = holders.lock().unwrap();
+                    let service = holders.get(client_id).filter(|account| account.starts_with("service:")).cloned();
+                    if service.is_none() {
+                        holders.remove(client_id);
+                        ended.lock().unwrap().push((client_id.to_owned(), key_id.map(str::to_owned)));
+                    }
+                    answer.send(service).unwrap();
+                    answered
+                })
+            },
             now_ms,
         };
-        Self { router: router(state), catalog, access, directory, holders, clock, _folder: folder }
+        Self { router: router(state), catalog, access, directory, holders, ended, clock, _folder: folder }
     }
 
     async fn call(&self, request: Request<Body>) -> Answer {
@@ -242,8 +261,8 @@ async fn a_page_of_any_origin_may_log_in_by_a_link_and_no_page_may_use_the_api_k
     let link = desk.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
     let asked = desk.call(request("OPTIONS", "/api/v1/login", None, Value::Null)).await;
     assert_eq!(asked.status, StatusCode::NO_CONTENT);
-    assert_eq!(asked.headers[header::ACCESS_CONTROL_ALLOW_METHODS], "POST");
-    assert_eq!(asked.headers[header::ACCESS_CONTROL_ALLOW_HEADERS], "content-type");
+    assert_eq!(asked.headers[header::ACCESS_CONTROL_ALLOW_METHODS], "POST, DELETE");
+    assert_eq!(asked.headers[header::ACCESS_CONTROL_ALLOW_HEADERS], "authorization, content-type");
     let large = json!({"secret": "x".repeat(BODY_BYTES_MAX), "device": "d"});
     let too_large = desk.post("/api/v1/login", None, large).await;
     assert_eq!(too_large.refused(), (413, "body_too_large"));
@@ -397,16 +416,23 @@ async fn a_client_id_that_a_service_uses_is_no_users_device() {
     desk.device("ann", json!({"device": "phone"})).await;
     let link = desk.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
     let hold = |account: &str| desk.holders.lock().unwrap().insert("GID_dev@@@billing".to_owned(), account.into());
-    for account in ["service:convoke", "user:bob"] {
-        hold(account);
-        assert_eq!(desk.login(link.text("secret"), "billing").await.refused(), (409, "device_taken"), "{account}");
-        assert_eq!(desk.device("ann", json!({"device": "billing"})).await.refused(), (409, "device_taken"));
-        assert_eq!(desk.device("new", json!({"device": "billing"})).await.refused(), (409, "device_taken"));
-    }
+    hold("service:convoke");
+    assert_eq!(desk.login(link.text("secret"), "billing").await.refused(), (409, "device_taken"));
+    assert_eq!(desk.device("ann", json!({"device": "billing"})).await.refused(), (409, "device_taken"));
+    assert_eq!(desk.device("new", json!({"device": "billing"})).await.refused(), (409, "device_taken"));
     assert_eq!(desk.catalog.device("GID_dev@@@billing").await.unwrap(), None);
     assert_eq!(desk.catalog.user("new").await.unwrap(), None);
     hold("user:ann");
     assert_eq!(desk.login(link.text("secret"), "billing").await.status, StatusCode::OK, "her own session");
+}
+
+#[tokio::test]
+async fn what_a_user_left_under_a_client_id_that_is_registered_no_more_ends_before_another_has_it() {
+    let desk = Desk::new().await;
+    let client_id = "GID_dev@@@tablet".to_owned();
+    desk.holders.lock().unwrap().insert(client_id.clone(), "user:bob".into());
+    assert_eq!(desk.device("ann", json!({"device": "tablet"})).await.status, StatusCode::OK);
+    assert_eq!(*desk.ended.lock().unwrap(), [(client_id, None)]);
 }
 
 #[tokio::test]
@@ -439,15 +465,25 @@ fn the_document_names_every_route_with_its_answers() {
     let document = serde_json::to_value(openapi()).unwrap();
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
-    let expected =
-        ["/api/v1/login", "/api/v1/users/{user}", "/api/v1/users/{user}/devices", "/api/v1/users/{user}/login-links"];
+    let expected = [
+        "/api/v1/login",
+        "/api/v1/login/renew",
+        "/api/v1/users/{user}",
+        "/api/v1/users/{user}/devices",
+        "/api/v1/users/{user}/login-links",
+    ];
     assert_eq!(paths.keys().map(String::as_str).collect::<Vec<_>>(), expected);
     let devices = &paths["/api/v1/users/{user}/devices"]["post"];
     assert_eq!(devices["security"], json!([{"api_key": []}]));
     assert!(devices["responses"]["409"]["content"]["application/problem+json"].is_object());
+    assert_eq!(paths["/api/v1/login"]["delete"]["security"], json!([{"device_credential": []}]));
     let schemas = document["components"]["schemas"].as_object().unwrap();
     for name in ["Terminal", "Endpoints", "Problem", "Code", "DeviceRequest", "LoginRequest"] {
         assert!(schemas.contains_key(name), "{name}");
     }
-    assert_eq!(document["components"]["securitySchemes"]["api_key"]["scheme"], "bearer");
+    let schemes = &document["components"]["securitySchemes"];
+    assert_eq!(
+        (&schemes["api_key"]["scheme"], &schemes["device_credential"]["scheme"]),
+        (&json!("bearer"), &json!("basic"))
+    );
 }

@@ -13,7 +13,7 @@ pub fn sign(secret: &str, client_id: &str) -> String {
 }
 
 /// In constant time for all passwords of the right form.
-pub(super) fn matches(secret: Option<&str>, client_id: &str, password: &[u8]) -> bool {
+pub(crate) fn matches(secret: Option<&str>, client_id: &str, password: &[u8]) -> bool {
     let tag = STANDARD.decode(password).unwrap_or_default();
     let verified = hmac::verify(&key(secret.unwrap_or(NOBODYS_SECRET)), client_id.as_bytes(), &tag);
     verified.is_ok() && secret.is_some()

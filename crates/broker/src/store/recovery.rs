@@ -10,6 +10,7 @@ use mqtt::server::Restart;
 
 use super::owns;
 use super::record::{self, Record, Reference, SessionRecord, SubscribedOptions, kind};
+use crate::access::is_account_of_service;
 use crate::message::Collapse;
 
 /// A record of the broker that cannot be read.
@@ -110,6 +111,13 @@ impl Recovery {
     /// How the last run ended. An empty log counts as a clean stop.
     pub(crate) fn restart(&self) -> Restart {
         if self.stopped_cleanly || self.records == 0 { Restart::Clean } else { Restart::Unclean }
+    }
+
+    /// Forgets what a user has under this client id; `false`: nothing, or it is a service's.
+    pub(crate) fn end_user(&mut self, client_id: &str) -> bool {
+        let session = self.clients.get(client_id).and_then(|client| client.session.as_ref());
+        let is_service = session.is_some_and(|session| is_account_of_service(&session.account));
+        !is_service && self.clients.remove(client_id).is_some()
     }
 
     fn client(&mut self, client_id: &str) -> &mut RecoveredClient {

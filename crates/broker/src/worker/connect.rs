@@ -56,6 +56,7 @@ impl Worker {
     /// Second step of the login.
     pub(super) fn finish_login(&mut self, key: LinkKey, found: Result<Option<catalog::Device>, LookupError>) {
         let now_ms = self.now_ms;
+        let found = found.map(|device| device.filter(|device| !self.is_removed(device)));
         let Some(link) = self.link(key) else { return };
         if !matches!(link.stage, Stage::LoggingIn(..)) {
             return;
@@ -273,7 +274,7 @@ impl Worker {
     }
 
     /// Forgets a client in memory; `true`: the log still has something of it.
-    fn drop_seat(&mut self, client: &ClientKey) -> bool {
+    pub(super) fn drop_seat(&mut self, client: &ClientKey) -> bool {
         let Some(seat) = self.seats.remove(client) else { return false };
         if let Some(ends_at_ms) = seat.ends_at_ms {
             self.endings.remove(&(ends_at_ms, client.clone()));

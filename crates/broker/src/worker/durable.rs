@@ -2,6 +2,7 @@
 
 use commitlog::Position;
 use mqtt::{AckToken, PacketId, ReasonCode, Version};
+use tokio::sync::oneshot;
 
 use super::Worker;
 use super::post::{Asker, LinkKey, Outcome, Post, QueueJob, ReplyTo};
@@ -23,6 +24,8 @@ pub(super) enum AfterDurable {
         link: LinkKey,
         token: AckToken,
     },
+    /// Nothing is left of a user's device.
+    Ended(oneshot::Sender<Option<Box<str>>>),
     /// The acknowledgement to the embedded queue was part of what is durable now.
     Applied(Box<QueueJob>),
     /// Another queue is told now.
@@ -78,6 +81,8 @@ impl Worker {
             AfterDurable::Suback { link, packet_id, codes } => self.suback(link, packet_id, &codes),
             AfterDurable::Unsuback { link, packet_id, codes } => self.unsuback(link, packet_id, &codes),
             AfterDurable::Puback { link, token } => self.puback(link, token, ReasonCode::SUCCESS),
+            // Whoever asked may be gone.
+            AfterDurable::Ended(answer) => _ = answer.send(None),
             AfterDurable::Applied(job) => self.applied(&job),
             AfterDurable::Acknowledge(job) => self.acknowledge_queue(job),
         }

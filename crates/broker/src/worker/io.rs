@@ -74,6 +74,7 @@ impl Worker {
                 Notice::Receiver { client, is_registered } => self.finish_lookup(&client, is_registered),
                 // Whoever asked may be gone.
                 Notice::Holder { client, answer } => _ = answer.send(self.holder_of(&client).map(Into::into)),
+                Notice::EndDevice(removal) => self.end_device(removal),
                 Notice::QueueSent { asker, result } => self.finish_queue_send(asker, result),
                 Notice::EventSent { channel_id } => self.lazy.event_sent(channel_id),
                 Notice::FromQueue(from_queue) => self.accept_from_queue(from_queue),
@@ -380,10 +381,19 @@ impl Worker {
     /// Ends a connection: nothing of it can act any more. `reason` is said to a 5.0 client; `None`: all is said, or
     /// there is nobody to say it to.
     pub(super) fn end_link(&mut self, key: LinkKey, reason: Option<ReasonCode>) {
+        self.end_link_with(key, reason.map(|reason| (reason, None)));
+    }
+
+    /// The same with words for the person behind it.
+    pub(super) fn end_link_saying(&mut self, key: LinkKey, reason: ReasonCode, words: &str) {
+        self.end_link_with(key, Some((reason, Some(words))));
+    }
+
+    fn end_link_with(&mut self, key: LinkKey, said: Option<(ReasonCode, Option<&str>)>) {
         let give_up = self.now + CLOSE_TAKES_MAX;
         let Some(link) = self.link(key).filter(|link| !link.is_closing()) else { return };
-        if let Some(reason) = reason {
-            link.mqtt.disconnect(reason, None, &mut link.out);
+        if let Some((reason, words)) = said {
+            link.mqtt.disconnect(reason, words, &mut link.out);
         }
         link.socket = link.socket.max(Socket::MayHoldBytes);
         let stage = std::mem::replace(&mut link.stage, Stage::Closing { is_finished: false, give_up });

@@ -16,6 +16,7 @@ pub(crate) mod link;
 pub(crate) mod post;
 mod publish;
 mod queue_side;
+mod removal;
 mod requests;
 mod route;
 mod seat;
@@ -90,6 +91,8 @@ pub(crate) struct Worker {
     /// Messages whose receiver is being looked up.
     lookups: HashMap<ClientKey, Vec<P2p>>,
     lookups_waiting: usize,
+    /// Credentials of devices that were removed a moment ago, and when.
+    removed_keys: HashMap<Box<str>, Instant>,
     /// Messages that wait until the log takes them.
     stalled: VecDeque<Stalled>,
     scratch: Option<Box<Scratch>>,

@@ -113,6 +113,7 @@ pub(crate) enum Notice {
         client: ClientKey,
         answer: oneshot::Sender<Option<Box<str>>>,
     },
+    EndDevice(Removal),
     QueueSent {
         asker: Asker,
         result: Result<(), SendError>,
@@ -125,6 +126,15 @@ pub(crate) enum Notice {
     Stop(ReasonCode),
     /// Nothing will become durable any more.
     LogFailed,
+}
+
+/// What a user has under this client id is to end.
+pub(crate) struct Removal {
+    pub(crate) client: ClientKey,
+    /// Of the credential that is void from now on.
+    pub(crate) key_id: Option<Box<str>>,
+    /// Gets the account of a service that has the client id: nothing was ended then.
+    pub(crate) answer: oneshot::Sender<Option<Box<str>>>,
 }
 
 pub(crate) enum FromQueue {

@@ -79,6 +79,7 @@ impl Prepared {
             lazy: super::lazy::Lazy::default(),
             lookups: HashMap::new(),
             lookups_waiting: 0,
+            removed_keys: HashMap::new(),
             stalled: VecDeque::new(),
             scratch: Some(Box::new(Scratch::new())),
             now,

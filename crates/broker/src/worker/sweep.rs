@@ -17,6 +17,7 @@ impl Worker {
         }
         self.next_tick = self.now + TICK;
         self.end_sessions();
+        self.forget_removed_keys();
         if self.now >= self.next_sweep && self.to_sweep.is_empty() {
             self.next_sweep = self.now + SWEEP_EVERY;
             self.to_sweep.extend(self.seats.keys().cloned());

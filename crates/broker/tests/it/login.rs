@@ -5,7 +5,7 @@ use mqtt::{ReasonCode, Version};
 use crate::terminal::{Profile, Said, Terminal};
 use crate::world::{ALICE, BOB, SERVICE, World, credentials};
 
-fn refusal(world: &World, profile: Profile) -> ReasonCode {
+pub(crate) fn refusal(world: &World, profile: Profile) -> ReasonCode {
     match Terminal::connect(world.address(), profile) {
         Err(Said::Connack { reason, session_present: false, .. }) => reason,
         Err(other) => panic!("{other:?}"),

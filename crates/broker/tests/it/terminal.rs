@@ -147,6 +147,8 @@ pub(crate) struct Terminal {
     next_id: u16,
     pub(crate) session_present: bool,
     pub(crate) session_expiry_s: Option<u32>,
+    /// The reason string of a DISCONNECT.
+    pub(crate) last_words: Option<String>,
 }
 
 impl Terminal {
@@ -160,6 +162,7 @@ impl Terminal {
             next_id: 1,
             session_present: false,
             session_expiry_s: None,
+            last_words: None,
         }
     }
 
@@ -193,6 +196,9 @@ impl Terminal {
         loop {
             if let Some((packet, length)) = codec::decode(&self.raw, self.version, PACKET_SIZE_MAX).unwrap() {
                 let said = owned(&packet);
+                if let Packet::Disconnect(disconnect) = &packet {
+                    self.last_words = disconnect.properties.reason_string().map(str::to_owned);
+                }
                 self.raw.drain(..length);
                 return said;
             }

@@ -45,6 +45,8 @@ pub(crate) struct World {
 }
 
 struct Running {
+    catalog: Arc<dyn Catalog>,
+    devices: DeviceDirectory,
     broker: Broker,
     engine: Engine,
     log: Log,
@@ -130,13 +132,14 @@ impl World {
         let (queue_is_remote, breaks) = (self.queue_is_remote, self.breaks.clone());
         let receiving = Arc::clone(&self.receiving);
         let is_seeded = std::mem::replace(&mut self.is_seeded, true);
-        let broker = handle.block_on(async move {
+        let (broker, catalog, devices) = handle.block_on(async move {
             let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(path).await.unwrap());
             if !is_seeded {
                 seed(&*catalog).await;
             }
             let access = AccessView::follow(catalog.clone(), AccessConfig::default()).await.unwrap();
             let runtime = tokio::runtime::Handle::current();
+            let devices = DeviceDirectory::start(catalog.clone(), &runtime);
             let config = Config {
                 listeners: vec![Listener { bind: Bind::Address(([127, 0, 0, 1], 0).into()), tls }],
                 threads: 2,
@@ -149,18 +152,19 @@ impl World {
                 queue: Arc::new(Brittle { engine: deps_engine.clone(), breaks, receiving }),
                 embedded: Some(deps_engine).filter(|_| !queue_is_remote),
                 access,
-                devices: DeviceDirectory::start(catalog, &runtime),
+                removed_devices: catalog.removed_devices().await.unwrap(),
+                devices: devices.clone(),
                 runtime,
                 on_fatal: Arc::new(move |why| fatal.lock().unwrap().push(why)),
             };
-            Broker::start(config, deps).await.unwrap()
+            (Broker::start(config, deps).await.unwrap(), catalog, devices)
         });
-        self.running = Some(Running { broker, engine, log });
+        self.running = Some(Running { catalog, devices, broker, engine, log });
     }
 
     /// Stops as an operator would.
     pub(crate) fn stop(&mut self) {
-        let Running { broker, engine, log } = self.running.take().unwrap();
+        let Running { broker, engine, log, .. } = self.running.take().unwrap();
         broker.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
         engine.close();
         log.close().unwrap();
@@ -182,7 +186,7 @@ impl World {
     /// The same, but `fate` chooses what is kept of what was not synced.
     pub(crate) fn cut_power_with(&mut self, fate: &mut dyn Fate) {
         self.storage.cut_power_with(fate);
-        let Running { broker, engine, log } = self.running.take().unwrap();
+        let Running { broker, engine, log, .. } = self.running.take().unwrap();
         broker.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
         engine.close();
         // Its disk is gone; there may have been nothing to write.
@@ -210,6 +214,23 @@ impl World {
             assert!(Instant::now() < give_up, "{what}: {:?}", self.stats());
             std::thread::yield_now();
         }
+    }
+
+    // Catalog.
+
+    /// As the API does before it tells the broker.
+    pub(crate) fn remove_from_catalog(&self, client_id: &str, user: &str) {
+        let Running { catalog, devices, .. } = self.running.as_ref().unwrap();
+        assert!(self.runtime.block_on(catalog.remove_device(client_id, &key_id_of(user), now_ms())).unwrap());
+        devices.invalidate(client_id);
+    }
+
+    pub(crate) fn register(&self, client_id: &str, user: &str) {
+        let Running { catalog, devices, .. } = self.running.as_ref().unwrap();
+        let named = User { user: user.into(), name: user.into() };
+        self.runtime.block_on(catalog.put_user(named)).unwrap();
+        self.runtime.block_on(catalog.put_device(device(client_id, user))).unwrap();
+        devices.invalidate(client_id);
     }
 
     // Queue.
@@ -272,7 +293,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if let Some(Running { broker, engine, log }) = self.running.take() {
+        if let Some(Running { broker, engine, log, .. }) = self.running.take() {
             // A test that failed must not wait for a disk that it holds.
             self.storage.release_syncs();
             broker.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
@@ -306,17 +327,24 @@ async fn seed(catalog: &dyn Catalog) {
     catalog.put_grant(Grant { group: "GID_dev".into(), parent: "meeting-up".into() }).await.unwrap();
     for (client_id, user) in [(ALICE, "alice"), (BOB, "bob"), (CAROL, "carol")] {
         catalog.put_user(User { user: user.into(), name: user.into() }).await.unwrap();
-        let device = Device {
-            client_id: client_id.into(),
-            user: user.into(),
-            group: "GID_dev".into(),
-            name: None,
-            key_id: format!("DC.{user}"),
-            secret: format!("DC.secret-of-{user}"),
-            expires_at_ms: u64::MAX >> 1,
-        };
-        catalog.put_device(device).await.unwrap();
+        catalog.put_device(device(client_id, user)).await.unwrap();
     }
+}
+
+fn device(client_id: &str, user: &str) -> Device {
+    Device {
+        client_id: client_id.into(),
+        user: user.into(),
+        group: "GID_dev".into(),
+        name: None,
+        key_id: key_id_of(user),
+        secret: format!("DC.secret-of-{user}"),
+        expires_at_ms: u64::MAX >> 1,
+    }
+}
+
+pub(crate) fn key_id_of(user: &str) -> String {
+    format!("DC.{user}")
 }
 
 /// Username and password of a seeded device or, for any other client id, of the service.

@@ -1,5 +1,6 @@
 //! What the meeting service reads, and the outbox.
 
+use super::devices;
 use super::fault::Fault;
 use super::rows::{to_i64, to_tie, to_u64, to_uuid};
 use super::users::{self, NAMES_PER_QUERY, push_list};
@@ -119,7 +120,7 @@ pub(super) async fn user_state(
     let name = [user.to_owned()];
     Ok(Some(UserState {
         user: known,
-        devices: users::devices_of(conn, &name).await?,
+        devices: devices::of_users(conn, &name).await?,
         engagements: engagements_of(conn, &name).await?,
         outcomes: self::outcomes(conn, user, outcomes).await?,
     }))

@@ -9,6 +9,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_kinds_of_engagement.sql"),
     include_str!("../../migrations/sqlite/0003_parts_of_meetings.sql"),
     include_str!("../../migrations/sqlite/0004_set_aside_and_presence_changes.sql"),
+    include_str!("../../migrations/sqlite/0005_removed_devices.sql"),
 ];
 
 /// The schema that this program reads and writes.

@@ -50,7 +50,10 @@ async fn online_among(conn: &mut SqliteConnection, clients: &[String]) -> Result
 async fn owners_of(conn: &mut SqliteConnection, clients: &[String]) -> Result<HashMap<String, String>, sqlx::Error> {
     let mut owners = HashMap::new();
     for some in clients.chunks(NAMES_PER_QUERY) {
-        let mut sql = QueryBuilder::new("SELECT client_id, user_id FROM devices WHERE client_id IN (");
+        let mut sql = QueryBuilder::new(
+            "SELECT client_id, user_id FROM (SELECT client_id, user_id FROM devices \
+             UNION ALL SELECT client_id, user_id FROM removed_devices) WHERE client_id IN (",
+        );
         push_list(&mut sql, some);
         owners.extend(sql.build_query_as::<(String, String)>().fetch_all(&mut *conn).await?);
     }

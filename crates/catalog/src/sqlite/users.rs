@@ -1,9 +1,8 @@
-//! Users, their devices with credentials and online state, API keys, login links.
+//! Users, API keys, login links.
 
 use super::fault::Fault;
-use super::rows::{to_i64, to_u64};
 use crate::text::check_name;
-use crate::{ApiKey, CatalogError, Device, DeviceState, LoginLink, User};
+use crate::{ApiKey, CatalogError, LoginLink, User};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as};
 
 /// Names in one `IN (…)`; SQLite takes at most 32,766 parameters.
@@ -45,76 +44,6 @@ fn to_user((user, name): (String, String)) -> User {
     User { user, name }
 }
 
-pub(super) async fn put_device(conn: &mut SqliteConnection, device: &Device) -> Result<(), Fault> {
-    let done = query(
-        "INSERT INTO devices (client_id, user_id, group_id, name, key_id, secret, expires_at_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) \
-         ON CONFLICT (client_id) DO UPDATE SET group_id = excluded.group_id, name = excluded.name, \
-         key_id = excluded.key_id, secret = excluded.secret, expires_at_ms = excluded.expires_at_ms \
-         WHERE devices.user_id = excluded.user_id",
-    )
-    .bind(&device.client_id)
-    .bind(&device.user)
-    .bind(&device.group)
-    .bind(&device.name)
-    .bind(&device.key_id)
-    .bind(&device.secret)
-    .bind(to_i64(device.expires_at_ms)?)
-    .execute(conn)
-    .await
-    .map_err(|error| unknown_owner(error, "a device"))?;
-    if done.rows_affected() == 0 {
-        let words = "the device belongs to another user; choose another device name";
-        return Err(Fault::Rule(CatalogError::Invalid(words.to_owned())));
-    }
-    Ok(())
-}
-
-fn unknown_owner(error: sqlx::Error, thing: &str) -> Fault {
-    if !error.as_database_error().is_some_and(|error| error.is_foreign_key_violation()) {
-        return error.into();
-    }
-    Fault::Rule(CatalogError::Invalid(format!("{thing} needs its user and its group to exist; make them first")))
-}
-
-type DeviceColumns = (String, String, String, Option<String>, String, String, i64);
-
-fn to_device((client_id, user, group, name, key_id, secret, expires): DeviceColumns) -> Result<Device, CatalogError> {
-    Ok(Device { client_id, user, group, name, key_id, secret, expires_at_ms: to_u64(expires)? })
-}
-
-pub(super) async fn device(conn: &mut SqliteConnection, client_id: &str) -> Result<Option<Device>, Fault> {
-    let row: Option<DeviceColumns> = query_as(
-        "SELECT client_id, user_id, group_id, name, key_id, secret, expires_at_ms FROM devices WHERE client_id = $1",
-    )
-    .bind(client_id)
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(to_device).transpose()?)
-}
-
-pub(super) async fn devices_of(conn: &mut SqliteConnection, users: &[String]) -> Result<Vec<DeviceState>, Fault> {
-    let mut found = Vec::new();
-    for some in users.chunks(NAMES_PER_QUERY) {
-        let rows: Vec<(String, String, bool, Option<i64>)> =
-            states_of(some).build_query_as().fetch_all(&mut *conn).await?;
-        for row in rows {
-            found.push(to_state(row)?);
-        }
-    }
-    Ok(found)
-}
-
-fn states_of(users: &[String]) -> QueryBuilder<Sqlite> {
-    let mut sql = QueryBuilder::new(
-        "SELECT d.client_id, d.user_id, COALESCE(p.online, 0), p.since_ms \
-         FROM devices d LEFT JOIN presence p ON p.client_id = d.client_id WHERE d.user_id IN (",
-    );
-    push_list(&mut sql, users);
-    sql.push(" ORDER BY d.user_id, d.client_id");
-    sql
-}
-
 /// `$1, $2, …)`
 pub(super) fn push_list(sql: &mut QueryBuilder<Sqlite>, names: &[String]) {
     let mut list = sql.separated(", ");
@@ -122,12 +51,6 @@ pub(super) fn push_list(sql: &mut QueryBuilder<Sqlite>, names: &[String]) {
         list.push_bind(name.clone());
     }
     sql.push(")");
-}
-
-fn to_state(
-    (client_id, user, online, since): (String, String, bool, Option<i64>),
-) -> Result<DeviceState, CatalogError> {
-    Ok(DeviceState { client_id, user, online, since_ms: since.map(to_u64).transpose()? })
 }
 
 pub(super) async fn put_api_key(conn: &mut SqliteConnection, key: &ApiKey) -> Result<(), Fault> {
@@ -170,4 +93,12 @@ pub(super) async fn login_link(conn: &mut SqliteConnection, hash: &str) -> Resul
             .fetch_optional(conn)
             .await?;
     Ok(row.map(|(secret_sha256, user)| LoginLink { secret_sha256, user }))
+}
+
+/// Rows refer to users and groups.
+pub(super) fn unknown_owner(error: sqlx::Error, thing: &str) -> Fault {
+    if !error.as_database_error().is_some_and(|error| error.is_foreign_key_violation()) {
+        return error.into();
+    }
+    Fault::Rule(CatalogError::Invalid(format!("{thing} needs its user and its group to exist; make them first")))
 }

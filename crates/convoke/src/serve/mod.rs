@@ -292,7 +292,7 @@ impl Mounts<'_> {
     }
 
     fn api_state(self, gate: Gate) -> HttpState {
-        let broker = Arc::clone(self.broker);
+        let (broker, ending) = (Arc::clone(self.broker), Arc::clone(self.broker));
         HttpState {
             catalog: self.catalog,
             access: self.directory.access,
@@ -301,6 +301,7 @@ impl Mounts<'_> {
             default_group: self.default_group,
             gate,
             holder_of: Arc::new(move |client_id| broker.holder_of(client_id)),
+            end_device: Arc::new(move |client_id, key_id| ending.end_device(client_id, key_id)),
             now_ms: Arc::new(now_ms),
         }
     }

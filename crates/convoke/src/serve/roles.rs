@@ -90,6 +90,7 @@ pub(super) async fn broker(
         queue: Arc::new(storage.queue.clone()),
         embedded: Some(storage.queue.clone()),
         access: directory.access,
+        removed_devices: storage.catalog.removed_devices().await.context("cannot read the catalog")?,
         devices: directory.devices,
         runtime: Handle::current(),
         on_fatal: Arc::new(move |cause| fatal(cause.to_string())),

@@ -109,6 +109,9 @@ impl Catalog for Held {
         fn users(&self, after: Option<&str>, limit: u32) -> CatalogFuture<'_, Vec<User>>;
         fn put_device(&self, device: Device) -> CatalogFuture<'_, ()>;
         fn device(&self, client_id: &str) -> CatalogFuture<'_, Option<Device>>;
+        fn extend_device(&self, client_id: &str, key_id: &str, expires_at_ms: u64) -> CatalogFuture<'_, Option<u64>>;
+        fn remove_device(&self, client_id: &str, key_id: &str, at_ms: u64) -> CatalogFuture<'_, bool>;
+        fn removed_devices(&self) -> CatalogFuture<'_, Vec<String>>;
         fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>>;
         fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()>;
         fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<ApiKey>>;

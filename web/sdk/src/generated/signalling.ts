@@ -473,13 +473,13 @@ export interface JoinParameters {
    */
   token: string;
   /**
-   * For networks from which the media port cannot be reached; absent where the operator named none.
+   * For networks from which the media port cannot be reached. No configuration names any yet: absent.
    */
   turn?: TurnServer[];
   user: UserName;
 }
 /**
- * A TURN server that the operator named.
+ * A TURN server. A terminal uses those that it is told; no configuration names any yet.
  */
 export interface TurnServer {
   credential: string;

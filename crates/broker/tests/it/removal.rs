@@ -1,0 +1,115 @@
+//! Devices that are removed.
+
+use mqtt::{ReasonCode, Version};
+use tokio::sync::oneshot;
+
+use crate::login::refusal;
+use crate::terminal::{Profile, Said};
+use crate::world::{BOB, SERVICE, World, key_id_of};
+
+fn to(client_id: &str) -> String {
+    format!("chat/p2p/{client_id}/note")
+}
+
+/// As the API does. The account of a service that keeps the client id.
+fn remove(world: &World, client_id: &str, user: &str) -> Option<String> {
+    world.remove_from_catalog(client_id, user);
+    answer(world.broker().end_device(client_id, Some(&key_id_of(user))))
+}
+
+fn answer(answer: oneshot::Receiver<Option<Box<str>>>) -> Option<String> {
+    answer.blocking_recv().unwrap().map(String::from)
+}
+
+#[test]
+fn a_removed_device_is_told_why_and_may_not_come_back() {
+    let world = World::new();
+    let mut bob = world.connect(Profile::of(BOB));
+    assert_eq!(remove(&world, BOB, "bob"), None);
+    assert_eq!(bob.expect_end(), Said::Disconnect(ReasonCode::ADMINISTRATIVE_ACTION));
+    assert_eq!(bob.last_words.as_deref(), Some("the login of this device has ended: log in again"));
+    for profile in [Profile::of(BOB), Profile::v311(BOB)] {
+        assert_eq!(refusal(&world, profile), ReasonCode::BAD_USER_NAME_OR_PASSWORD);
+    }
+    world.until("nothing of it is left", |stats| (stats.connections, stats.sessions) == (0, 0));
+}
+
+#[test]
+fn a_removed_device_that_speaks_3_1_1_is_closed() {
+    let world = World::new();
+    let mut bob = world.connect(Profile::v311(BOB));
+    assert_eq!(remove(&world, BOB, "bob"), None);
+    assert_eq!(bob.expect_end(), Said::Closed);
+    world.until("nothing of it is left", |stats| (stats.connections, stats.sessions) == (0, 0));
+}
+
+#[test]
+fn whoever_registers_the_client_id_of_a_removed_device_finds_an_empty_inbox() {
+    for was_connected in [true, false] {
+        let mut world = World::new();
+        if was_connected {
+            world.connect(Profile::of(BOB)).disconnect();
+        }
+        let mut service = world.connect(Profile::passing(SERVICE));
+        assert_eq!(service.publish(&to(BOB), "for the first"), ReasonCode::SUCCESS);
+        assert_eq!(remove(&world, BOB, "bob"), None);
+        assert_eq!(service.publish(&to(BOB), "for nobody"), ReasonCode::NO_MATCHING_SUBSCRIBERS);
+        assert_eq!(world.stats().inbox_messages, 0);
+        world.register(BOB, "dave");
+        world.cut_power();
+        let bob = world.connect(daves());
+        assert!(!bob.session_present);
+        assert_eq!(world.stats().inbox_messages, 0);
+    }
+}
+
+/// The credential of the next owner of Bob's client id.
+fn daves() -> Profile {
+    let password = broker::login::sign("DC.secret-of-dave", BOB);
+    Profile { username: Some("DeviceCredential|DC.dave|convoke".into()), password: Some(password), ..Profile::of(BOB) }
+}
+
+#[test]
+fn a_power_cut_between_catalog_and_log_leaves_nothing_of_a_removed_device() {
+    for clean in [true, false] {
+        let mut world = World::new();
+        world.connect(Profile::of(BOB)).disconnect();
+        let mut service = world.connect(Profile::passing(SERVICE));
+        assert_eq!(service.publish(&to(BOB), "for the first"), ReasonCode::SUCCESS);
+        world.remove_from_catalog(BOB, "bob");
+        if clean {
+            world.restart();
+        } else {
+            world.cut_power();
+        }
+        assert_eq!(world.broker().holder_of(BOB).blocking_recv().unwrap(), None);
+        assert_eq!(world.stats().inbox_messages, 0);
+        assert_eq!(refusal(&world, Profile::of(BOB)), ReasonCode::BAD_USER_NAME_OR_PASSWORD);
+        // The end is in the log: once the client id is another's, the next start has nothing to take up.
+        world.register(BOB, "dave");
+        world.cut_power();
+        let bob = world.connect(daves());
+        assert!(!bob.session_present);
+        assert_eq!(world.stats().inbox_messages, 0);
+    }
+}
+
+#[test]
+fn a_login_that_began_before_the_removal_does_not_come_about() {
+    let world = World::new();
+    // The row is still in the cache, as for a login that has just found it.
+    world.connect(Profile::of(BOB)).end_session();
+    world.until("it is off", |stats| stats.connections == 0);
+    assert_eq!(answer(world.broker().end_device(BOB, Some(&key_id_of("bob")))), None);
+    for profile in [Profile::of(BOB), Profile { version: Version::V311, ..Profile::of(BOB) }] {
+        assert_eq!(refusal(&world, profile), ReasonCode::BAD_USER_NAME_OR_PASSWORD);
+    }
+}
+
+#[test]
+fn a_service_keeps_its_client_id() {
+    let world = World::new();
+    let mut service = world.connect(Profile::of(SERVICE));
+    assert_eq!(answer(world.broker().end_device(SERVICE, None)).as_deref(), Some("service:convoke"));
+    service.ping();
+}

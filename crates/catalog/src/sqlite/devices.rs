@@ -1,0 +1,126 @@
+//! Devices with their credentials and online state.
+
+use super::fault::Fault;
+use super::online::note_changes;
+use super::rows::{to_i64, to_u64};
+use super::users::{NAMES_PER_QUERY, push_list, unknown_owner};
+use crate::{CatalogError, Device, DeviceState};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as, query_scalar};
+
+pub(super) async fn put(conn: &mut SqliteConnection, device: &Device) -> Result<(), Fault> {
+    let done = query(
+        "INSERT INTO devices (client_id, user_id, group_id, name, key_id, secret, expires_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) \
+         ON CONFLICT (client_id) DO UPDATE SET group_id = excluded.group_id, name = excluded.name, \
+         key_id = excluded.key_id, secret = excluded.secret, expires_at_ms = excluded.expires_at_ms \
+         WHERE devices.user_id = excluded.user_id",
+    )
+    .bind(&device.client_id)
+    .bind(&device.user)
+    .bind(&device.group)
+    .bind(&device.name)
+    .bind(&device.key_id)
+    .bind(&device.secret)
+    .bind(to_i64(device.expires_at_ms)?)
+    .execute(&mut *conn)
+    .await
+    .map_err(|error| unknown_owner(error, "a device"))?;
+    if done.rows_affected() == 0 {
+        let words = "the device belongs to another user; choose another device name";
+        return Err(Fault::Rule(CatalogError::Invalid(words.to_owned())));
+    }
+    query("DELETE FROM removed_devices WHERE client_id = $1").bind(&device.client_id).execute(conn).await?;
+    Ok(())
+}
+
+type DeviceColumns = (String, String, String, Option<String>, String, String, i64);
+
+fn to_device((client_id, user, group, name, key_id, secret, expires): DeviceColumns) -> Result<Device, CatalogError> {
+    Ok(Device { client_id, user, group, name, key_id, secret, expires_at_ms: to_u64(expires)? })
+}
+
+pub(super) async fn device(conn: &mut SqliteConnection, client_id: &str) -> Result<Option<Device>, Fault> {
+    let row: Option<DeviceColumns> = query_as(
+        "SELECT client_id, user_id, group_id, name, key_id, secret, expires_at_ms FROM devices WHERE client_id = $1",
+    )
+    .bind(client_id)
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(to_device).transpose()?)
+}
+
+pub(super) async fn extend(
+    conn: &mut SqliteConnection,
+    client_id: &str,
+    key_id: &str,
+    expires_at_ms: u64,
+) -> Result<Option<u64>, Fault> {
+    let until: Option<i64> = query_scalar(
+        "UPDATE devices SET expires_at_ms = MAX(expires_at_ms, $3) WHERE client_id = $1 AND key_id = $2 \
+         RETURNING expires_at_ms",
+    )
+    .bind(client_id)
+    .bind(key_id)
+    .bind(to_i64(expires_at_ms)?)
+    .fetch_optional(conn)
+    .await?;
+    Ok(until.map(to_u64).transpose()?)
+}
+
+/// With all that hangs on it. Its connections are over: what is still heard of them changes nobody's presence.
+pub(super) async fn remove(
+    conn: &mut SqliteConnection,
+    client_id: &str,
+    key_id: &str,
+    at_ms: u64,
+) -> Result<bool, Fault> {
+    let user: Option<String> =
+        query_scalar("DELETE FROM devices WHERE client_id = $1 AND key_id = $2 RETURNING user_id")
+            .bind(client_id)
+            .bind(key_id)
+            .fetch_optional(&mut *conn)
+            .await?;
+    let Some(user) = user else { return Ok(false) };
+    query("DELETE FROM presence WHERE client_id = $1").bind(client_id).execute(&mut *conn).await?;
+    query("UPDATE connections SET cleaned = 1 WHERE client_id = $1").bind(client_id).execute(&mut *conn).await?;
+    query("INSERT OR REPLACE INTO removed_devices (client_id, user_id, at_ms) VALUES ($1, $2, $3)")
+        .bind(client_id)
+        .bind(&user)
+        .bind(to_i64(at_ms)?)
+        .execute(&mut *conn)
+        .await?;
+    note_changes(conn, [&user]).await?;
+    Ok(true)
+}
+
+pub(super) async fn removed(conn: &mut SqliteConnection) -> Result<Vec<String>, Fault> {
+    Ok(query_scalar("SELECT client_id FROM removed_devices").fetch_all(conn).await?)
+}
+
+pub(super) async fn of_users(conn: &mut SqliteConnection, users: &[String]) -> Result<Vec<DeviceState>, Fault> {
+    let mut found = Vec::new();
+    for some in users.chunks(NAMES_PER_QUERY) {
+        let rows: Vec<(String, String, bool, Option<i64>)> =
+            states_of(some).build_query_as().fetch_all(&mut *conn).await?;
+        for row in rows {
+            found.push(to_state(row)?);
+        }
+    }
+    Ok(found)
+}
+
+fn states_of(users: &[String]) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new(
+        "SELECT d.client_id, d.user_id, COALESCE(p.online, 0), p.since_ms \
+         FROM devices d LEFT JOIN presence p ON p.client_id = d.client_id WHERE d.user_id IN (",
+    );
+    push_list(&mut sql, users);
+    sql.push(" ORDER BY d.user_id, d.client_id");
+    sql
+}
+
+fn to_state(
+    (client_id, user, online, since): (String, String, bool, Option<i64>),
+) -> Result<DeviceState, CatalogError> {
+    Ok(DeviceState { client_id, user, online, since_ms: since.map(to_u64).transpose()? })
+}
