@@ -25,7 +25,7 @@ export async function objections(page, rules) {
 }
 
 /** Presses Tab until the focus has been everywhere, and compares with the controls that there are. */
-async function reachByTab(page) {
+export async function reachByTab(page) {
   const controls = await page.evaluate(listControls);
   const [reached, unmarked] = [new Set(), new Set()];
   // Focus may start anywhere, and passes through the browser's own bar once around.
