@@ -25,6 +25,22 @@ after(async () => {
   await server?.stop();
 });
 
+test("over plain HTTP the page says what is wrong at once, and its link leads on to signing in", { skip }, async () => {
+  const context = await browser.newContext({ ignoreHTTPSErrors: true });
+  const page = await context.newPage();
+  const complaints = [];
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  const { hash } = new URL(await server.link("alice"));
+  await page.goto(`${server.plainUrl}/${hash}`);
+  await page.getByText("This page needs a secure connection").waitFor();
+  await page.getByTestId("go-secure").click();
+  await page.getByTestId("state").getByText("Online").waitFor();
+  assert.equal(page.url(), `${server.url}/`);
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
 test("a page at an address that the server does not know of signs in there, and calls", { skip }, async () => {
   const [alice, bob] = await Promise.all(["alice", "bob"].map((user) => open(browser, server, user, { ignoreHTTPSErrors: true })));
   await alice.findsEverybody();
