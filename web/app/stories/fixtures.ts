@@ -388,15 +388,10 @@ export const stories: Record<string, () => Model> = {
       m.view.value = "recent";
       m.history.value = past();
     }),
-  "recent-calls-none": () =>
-    with_(base(), (m) => {
-      m.view.value = "recent";
-      m.history.value = { is: "known", calls: [] };
-    }),
   "recent-calls-failed": () =>
     with_(base(), (m) => {
       m.view.value = "recent";
-      m.history.value = { is: "failed", calls: [] };
+      m.history.value = { ...past(), is: "failed" };
     }),
   empty: () => with_(base(), (m) => (m.contacts.value = [])),
 };

@@ -1,6 +1,6 @@
-import type { PastCall } from "@convoke/sdk";
+import type { Outcome, PastCall } from "@convoke/sdk";
 import { describe, expect, test } from "vitest";
-import { backTo, byDay, isMissed, pastNames, pastWords, withNewest, withOlder } from "../src/state/past.ts";
+import { backTo, byDay, isMissed, missedIn, pastNames, pastWords, withNewest, withOlder } from "../src/state/past.ts";
 import { day, lasting } from "../src/texts/format.ts";
 import { read } from "./read.ts";
 
@@ -38,6 +38,11 @@ describe("the list of calls that are over", () => {
   test("begins anew where the newest page does not meet what was read", () => {
     const list = withNewest(known, { calls: [past("a"), past("b")], next: "c" });
     expect([meetings(list), list.next]).toEqual(["a b", "c"]);
+  });
+
+  test("shows the missed calls that stand in it, and no other", () => {
+    const missed = ["b", "c"].map((meeting) => ({ meeting }) as Outcome);
+    expect(missedIn(missed, known).map(({ meeting }) => meeting)).toEqual(["c"]);
   });
 
   test("has a heading for each day", () => {

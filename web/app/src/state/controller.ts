@@ -16,7 +16,7 @@ import { rememberSpeaker } from "./link.ts";
 import type { Actions, Model, Problem } from "./model.ts";
 import { Notifier } from "./notify.ts";
 import { endWords, invitationNews, staysOpen } from "./outcome.ts";
-import { withNewest, withOlder } from "./past.ts";
+import { missedIn, withNewest, withOlder } from "./past.ts";
 import type { Sounds } from "./sounds.ts";
 import { Tabs } from "./tabs.ts";
 
@@ -145,9 +145,10 @@ export class Controller implements Actions {
   }
 
   showHistory(): void {
-    const { missed } = this.#model;
+    const { missed, history } = this.#model;
     void this.#readHistory().then((read) => {
-      if (read) for (const outcome of missed.value) this.dismissMissed(outcome);
+      const listed = read ? missedIn(missed.value, history.value) : [];
+      for (const outcome of listed) this.dismissMissed(outcome);
     });
   }
 

@@ -1,6 +1,6 @@
 /** Calls that are over, as a list that grows at both ends, and in words. */
 
-import type { History, PastCall } from "@convoke/sdk";
+import type { History, Outcome, PastCall } from "@convoke/sdk";
 import { day, lasting } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { people } from "./others.ts";
@@ -23,6 +23,12 @@ export function withOlder(past: Past, page: History): Past {
   const known = new Set(past.calls.map(({ meeting }) => meeting));
   const older = page.calls.filter(({ meeting }) => !known.has(meeting));
   return { is: "known", calls: [...past.calls, ...older], next: page.next };
+}
+
+/** Whoever has the list open has seen those that stand in it. */
+export function missedIn(missed: readonly Outcome[], { calls }: Past): Outcome[] {
+  const listed = new Set(calls.map(({ meeting }) => meeting));
+  return missed.filter(({ meeting }) => listed.has(meeting));
 }
 
 /** Under the heading of its day each. */

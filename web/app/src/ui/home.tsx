@@ -176,19 +176,23 @@ function MissedRow({ outcome }: { outcome: Outcome }) {
   );
 }
 
-/** People, or the calls with them that are over. */
+/** People, or the calls with them that are over, as soon as there is one. */
 function Lists() {
-  const view = useApp().model.view.value;
+  const { history, view: chosen } = useApp().model;
+  const hasRecent = history.value.calls.length > 0;
+  const view = hasRecent ? chosen.value : "people";
   return (
     <section class="people" aria-labelledby="people-title">
       <div class="lists-head">
         <h1 id="people-title" tabIndex={-1}>
           {t(view === "people" ? "people.title" : "recent.title")}
         </h1>
-        <nav class="views" aria-label={t("recent.views")}>
-          <View view="people" label={t("people.title")} />
-          <View view="recent" label={t("recent.short")} />
-        </nav>
+        {hasRecent ? (
+          <nav class="views" aria-label={t("recent.views")}>
+            <View view="people" label={t("people.title")} />
+            <View view="recent" label={t("recent.short")} />
+          </nav>
+        ) : null}
       </div>
       {view === "people" ? <Contacts /> : <Recent />}
     </section>

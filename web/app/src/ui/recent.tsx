@@ -2,7 +2,7 @@
 
 import type { PastCall } from "@convoke/sdk";
 import { useEffect } from "preact/hooks";
-import { backTo, byDay, isMissed, type Past, pastNames, pastWords } from "../state/past.ts";
+import { backTo, byDay, isMissed, pastNames, pastWords } from "../state/past.ts";
 import { clockTime } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
@@ -14,7 +14,6 @@ export function Recent() {
   const { model, actions } = useApp();
   const { is, calls, next } = model.history.value;
   useEffect(() => actions.showHistory(), [actions]);
-  if (calls.length === 0) return <NoCalls is={is} />;
   return (
     <>
       {byDay(calls).map((day) => (
@@ -40,27 +39,6 @@ export function Recent() {
         </button>
       ) : null}
     </>
-  );
-}
-
-function NoCalls({ is }: Pick<Past, "is">) {
-  const { actions } = useApp();
-  if (is === "unknown" || is === "loading") return <p class="quiet-text">{t("recent.loading")}</p>;
-  if (is === "known") {
-    return (
-      <div class="card empty" data-testid="history">
-        <h2>{t("recent.none")}</h2>
-        <p>{t("recent.none_why")}</p>
-      </div>
-    );
-  }
-  return (
-    <div class="card empty">
-      <h2>{t("recent.failed")}</h2>
-      <button type="button" class="button quiet" data-testid="history-again" onClick={() => actions.showHistory()}>
-        {t("recent.again")}
-      </button>
-    </div>
   );
 }
 
