@@ -1,5 +1,5 @@
-// Every state of every screen, made by hand, in every size and both themes. The pictures are for people to look at:
-// build/pictures/stories. `STORIES=in-call,people` picks some.
+// Every state of every screen, made by hand, in every size and both themes. `STORIES=in-call,people` picks some;
+// `PICTURES=1` (`make pictures`) also takes them, for people to look at, into build/pictures/stories.
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { launch } from "./chromium.mjs";
 import { drawn, faultsOf } from "./geometry.mjs";
 import { objections } from "./inspect.mjs";
+import { LAPTOP, PHONE } from "./people.mjs";
 import { SIZES, THEMES } from "./sizes.mjs";
 import { serveStories } from "./stories.mjs";
 
@@ -31,6 +32,9 @@ await page.goto(stories.url);
 await page.locator("li a").first().waitFor();
 const all = await page.locator("li a").allTextContents();
 const wanted = process.env.STORIES?.split(",") ?? all;
+const takesPictures = process.env.PICTURES !== undefined;
+/** Colours depend on the theme alone, but for what only a small or a large window shows. */
+const SIZES_IN_DARK = takesPictures ? SIZES : [PHONE, LAPTOP];
 
 async function lookAt(story) {
   await page.goto(stories.at(story));
@@ -43,11 +47,11 @@ async function lookAt(story) {
   };
   for (const colorScheme of THEMES) {
     await page.emulateMedia({ colorScheme });
-    for (const size of SIZES) {
+    for (const size of colorScheme === "light" ? SIZES : SIZES_IN_DARK) {
       await page.setViewportSize(size);
       await drawn(page);
       const where = `${size.width}x${size.height}-${colorScheme}`;
-      await page.screenshot({ path: join(PICTURES, `${story}-${where}.png`) });
+      if (takesPictures) await page.screenshot({ path: join(PICTURES, `${story}-${where}.png`) });
       // A theme changes colours and nothing else.
       if (colorScheme === "light") note(await faultsOf(page), where);
       note(await objections(page, colorScheme === "light" ? undefined : ["color-contrast"]), where);
