@@ -54,7 +54,8 @@ What the table does not show:
 
 - The *caller* is the inviter, on the device with which the inviter is in the meeting. The caller of a `create` is told
   `admitted` first, then `waiting` for each callee of whom no device is online. A callee in another call is `busy` at
-  once: no device rings, a missed entry is kept. If so nobody rings, there is no admission: `busy`, then `ended`.
+  once: no device rings, each is told `ended(no_answer)` with the outcome `missed_busy`, and the entry is kept until it
+  is seen. If so nobody rings, there is no admission: `busy`, then `ended`.
 - When too few are left, it ends, and everybody who is in is told `ended` on `meeting-down`, after the message of the
   table. A call needs two who are in, ringing or within reach. A meeting in which three have been at once, or that began
   with nobody called, ends when nobody is in.

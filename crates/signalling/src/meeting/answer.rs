@@ -148,22 +148,21 @@ impl Turn<'_> {
         let gone = if stay.is_some() { EndReason::AnsweredElsewhere } else { EndReason::Left };
         match ring.state.end_for(&actor.client) {
             Some(reason) => {
-                let missed = matches!(ring.state, InvitationState::Ended { .. });
-                self.answer_ring_is_over(ring, reason, missed);
+                self.answer_ring_is_over(ring, reason, ring.state.missed());
             }
             None if here => {
                 self.note_answered(actor);
                 self.admit_again(actor);
             }
-            None => self.answer_ring_is_over(ring, gone, false),
+            None => self.answer_ring_is_over(ring, gone, None),
         }
     }
 
     fn tell_others(&mut self, ring: &Invitation, row: &Transition, acting: Option<&Acting<'_>>) {
         let Told::Ended(reason) = row.others else { return };
-        let by = self.cause.by.clone();
+        let (by, missed) = (self.cause.by.clone(), row.missed.then_some(OutcomeKind::Missed));
         for device in ring.devices.iter().filter(|device| acting.is_none_or(|by| by.actor.client != device.client)) {
-            self.end_ring(ring, &device.client, reason, by.clone(), row.missed);
+            self.end_ring(ring, &device.client, reason, by.clone(), missed);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::ids::{ClientId, InvitationId, MeetingId, ParticipationId, UserName};
 use crate::meeting::rules::Rules;
-use crate::signal::{EndReason, Media, Muted, RejectReason, Track};
+use crate::signal::{EndReason, Media, Muted, OutcomeKind, RejectReason, Track};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -358,6 +358,15 @@ impl InvitationState {
         matches!(self, Self::Invited | Self::Ringing)
     }
 
+    /// How the callee has missed a call by its end, if it has.
+    pub fn missed(&self) -> Option<OutcomeKind> {
+        match self {
+            Self::Ended { .. } => Some(OutcomeKind::Missed),
+            Self::Busy => Some(OutcomeKind::MissedBusy),
+            Self::Invited | Self::Ringing | Self::Answered { .. } | Self::Declined { .. } => None,
+        }
+    }
+
     /// How the ring ended for this device of the callee; `None` while open, and for the device that answered.
     pub fn end_for(&self, client: &ClientId) -> Option<EndReason> {
         match self {
@@ -365,7 +374,7 @@ impl InvitationState {
             Self::Answered { on } => (on != client).then_some(EndReason::AnsweredElsewhere),
             Self::Declined { on, .. } if on == client => Some(EndReason::Declined),
             Self::Declined { .. } => Some(EndReason::DeclinedElsewhere),
-            Self::Busy => Some(EndReason::Failed),
+            Self::Busy => Some(EndReason::NoAnswer),
             Self::Ended { reason } => Some(*reason),
         }
     }

@@ -42,6 +42,7 @@ impl Turn<'_> {
         if callee.busy {
             self.tell(&actor.client, DownBody::Busy { user: callee.user });
             self.miss(&invitation, OutcomeKind::MissedBusy);
+            callee.devices.iter().take(Rules::DEVICES_MAX).for_each(|client| self.tell_busy(&invitation, client));
         } else {
             if !callee.online {
                 let until_ms = invitation.reach_until_ms;
@@ -50,6 +51,11 @@ impl Turn<'_> {
             invitation.devices.iter().for_each(|device| self.send_invitation(&invitation, device));
         }
         self.meeting.invitations.push(invitation);
+    }
+
+    /// A device of a callee who is in another call learns at once who called, as a ring that is over.
+    fn tell_busy(&mut self, invitation: &Invitation, client: &ClientId) {
+        self.end_ring(invitation, client, EndReason::NoAnswer, None, Some(OutcomeKind::MissedBusy));
     }
 
     /// The callee's last device went while none had rung yet: the inviter learns it late, but once.
@@ -114,7 +120,7 @@ impl Turn<'_> {
         to: &ClientId,
         reason: EndReason,
         by: Option<UserName>,
-        missed: bool,
+        missed: Option<OutcomeKind>,
     ) {
         let body = self.ring_end(ring, reason, by, missed);
         self.send_ring(ring.id, to, body, self.now_ms.saturating_add(self.rules.ring_kept_ms));
@@ -125,9 +131,9 @@ impl Turn<'_> {
         ring: &Invitation,
         reason: EndReason,
         by: Option<UserName>,
-        missed: bool,
+        missed: Option<OutcomeKind>,
     ) -> DownBody {
-        let outcome = missed.then(|| self.meeting.outcome_of(ring, OutcomeKind::Missed, self.now_ms));
+        let outcome = missed.map(|kind| self.meeting.outcome_of(ring, kind, self.now_ms));
         DownBody::Ended { invitation: Some(ring.id), user: None, rev: 0, reason, by, outcome }
     }
 

@@ -8,7 +8,7 @@ use crate::ids::{InvitationId, UserName};
 use crate::meeting::document::Invitation;
 use crate::meeting::event::{Outgoing, Parent, Ticket};
 use crate::meeting::turn::Turn;
-use crate::signal::{DownBody, EndReason, RefusalCode, RosterChange};
+use crate::signal::{DownBody, EndReason, OutcomeKind, RefusalCode, RosterChange};
 
 impl Turn<'_> {
     /// On `meeting-down`.
@@ -42,13 +42,13 @@ impl Turn<'_> {
     /// The sender's own request ends the ring.
     pub(super) fn answer_ring_end(&mut self, ring: &Invitation, reason: EndReason) {
         if let Some(actor) = self.actor.clone() {
-            self.end_ring(ring, &actor.client, reason, Some(actor.user), false);
+            self.end_ring(ring, &actor.client, reason, Some(actor.user), None);
             self.last_is_answer();
         }
     }
 
     /// The ring had ended before. On `meeting-down`: of `ring-down` the inbox drops what is not newer than the end.
-    pub(super) fn answer_ring_is_over(&mut self, ring: &Invitation, reason: EndReason, missed: bool) {
+    pub(super) fn answer_ring_is_over(&mut self, ring: &Invitation, reason: EndReason, missed: Option<OutcomeKind>) {
         if !self.is_told(|send| send.ends_ring(ring.id)) {
             let body = self.ring_end(ring, reason, None, missed);
             self.answer(body);

@@ -141,8 +141,15 @@ fn a_callee_in_another_call_is_busy_at_once_and_has_a_missed_entry() {
     world.busy.insert("bob".to_owned());
     world.create("alice.phone", &["bob"]);
     assert_eq!(world.got("alice.phone"), ["busy(bob)", "ended(declined)"]);
-    assert_eq!(world.got("bob.phone"), [""; 0]);
-    assert_eq!(world.missed[0].1.kind, OutcomeKind::MissedBusy);
+    let told = world.inboxes[&"bob.phone".into()].clone();
+    for device in ["bob.phone", "bob.laptop"] {
+        assert_eq!(world.got(device), ["ring ended(no_answer, missed)"], "at once, on each device");
+    }
+    let [(_, missed)] = world.missed.as_slice() else { panic!("{:?}", world.missed) };
+    assert_eq!(missed.kind, OutcomeKind::MissedBusy);
+    assert_eq!(told[0].collapse, Some((missed.invitation, world.document().rev)));
+    let DownBody::Ended { outcome: Some(outcome), .. } = &told[0].body else { panic!("{told:?}") };
+    assert_eq!(outcome, missed, "the same as the state will list");
     assert!(world.document().closed, "a channel was never opened");
 }
 

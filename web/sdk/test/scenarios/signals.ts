@@ -123,6 +123,7 @@ export class Names {
     const rev = number(step, "rev", 1);
     const said = { rev, ...picked(step, ["reason", "user", "by"]) };
     if (typeof step.invitation !== "string") return said;
+    if (!this.#invitations.has(step.invitation)) this.#invitations.set(step.invitation, step);
     const outcome = step.missed === true ? this.#outcome(step.invitation, rev, now_ms) : null;
     return { ...said, invitation: this.id(step.invitation), outcome };
   }

@@ -124,6 +124,7 @@ impl Names {
         let Some(name) = step.get("invitation").and_then(Value::as_str) else {
             return Ok(json!({ "rev": rev, "reason": reason, "user": step.get("user"), "by": step.get("by") }));
         };
+        self.invitations.entry(name.to_owned()).or_insert_with(|| step.clone());
         let missed = step.get("missed") == Some(&Value::Bool(true));
         let outcome = if missed { self.outcome(name, Some(rev), now_ms)? } else { Value::Null };
         Ok(
