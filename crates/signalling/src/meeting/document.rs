@@ -58,6 +58,9 @@ pub struct Stay {
     pub media: MediaState,
     /// Since when `media` is what it is.
     pub media_since_ms: u64,
+    /// It was not there for so long that it is shown: the network may not let it pass. Only while the client is online.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_media: bool,
     /// Signalling: the client's MQTT connection.
     pub online: bool,
     pub online_since_ms: u64,
@@ -199,6 +202,8 @@ pub enum TimerKind {
     Gone(ParticipationId),
     /// Media that the terminal has closed is shown as not there.
     Closed(ParticipationId),
+    /// A member is shown as unable to get media.
+    NoMedia(ParticipationId),
 }
 
 impl TimerKind {
@@ -209,6 +214,7 @@ impl TimerKind {
             Self::Ring(invitation) => format!("ring:{invitation}"),
             Self::Gone(participation) => format!("gone:{participation}"),
             Self::Closed(participation) => format!("closed:{participation}"),
+            Self::NoMedia(participation) => format!("no_media:{participation}"),
         }
     }
 }
@@ -268,8 +274,8 @@ impl Meeting {
             return Vec::new();
         }
         let rings = self.pending().map(Invitation::timer);
-        let stays = self.members.iter().flat_map(|stay| [stay.gone_timer(rules), stay.closed_timer(rules)]);
-        rings.chain(stays.flatten()).collect()
+        let stays = self.members.iter().flat_map(|stay| stay.timers(rules));
+        rings.chain(stays).collect()
     }
 
     /// All ties from now on.
@@ -311,14 +317,20 @@ impl Stay {
         (self.media == MediaState::Closed).then(|| self.media_since_ms.saturating_add(rules.clean_gone_ms))
     }
 
-    fn closed_timer(&self, rules: &Rules) -> Option<Timer> {
-        let due_ms = self.shown_closed_at_ms(rules)?;
-        Some(Timer { kind: TimerKind::Closed(self.participation), due_ms })
+    /// When it is shown that no media comes about; `None` where there is some, and where it is shown already. Who is not
+    /// online is away altogether, and media that was closed may belong to a page that loads anew.
+    pub fn no_media_at_ms(&self, rules: &Rules) -> Option<u64> {
+        let waits = self.online && !self.no_media && matches!(self.media, MediaState::Absent | MediaState::Lost);
+        waits.then(|| self.media_since_ms.max(self.online_since_ms).saturating_add(rules.no_media_ms))
     }
 
-    fn gone_timer(&self, rules: &Rules) -> Option<Timer> {
-        let due_ms = self.gone_at_ms(rules)?;
-        Some(Timer { kind: TimerKind::Gone(self.participation), due_ms })
+    fn timers(&self, rules: &Rules) -> impl Iterator<Item = Timer> + use<> {
+        let due = [
+            (TimerKind::Gone(self.participation), self.gone_at_ms(rules)),
+            (TimerKind::Closed(self.participation), self.shown_closed_at_ms(rules)),
+            (TimerKind::NoMedia(self.participation), self.no_media_at_ms(rules)),
+        ];
+        due.into_iter().filter_map(|(kind, due_ms)| Some(Timer { kind, due_ms: due_ms? }))
     }
 
     pub(super) fn set_media(&mut self, media: MediaState, now_ms: u64) {
@@ -326,6 +338,7 @@ impl Stay {
             self.media = media;
             self.media_since_ms = now_ms;
         }
+        self.no_media &= media != MediaState::There;
     }
 
     pub(super) fn set_online(&mut self, online: bool, now_ms: u64) {
@@ -334,6 +347,7 @@ impl Stay {
             self.online_since_ms = now_ms;
         }
         self.said_goodbye &= !online;
+        self.no_media &= online;
     }
 }
 

@@ -95,6 +95,7 @@ impl Turn<'_> {
             participation: device.participation,
             media: if device.warm { MediaState::There } else { MediaState::Absent },
             media_since_ms: now_ms,
+            no_media: false,
             online: actor.online,
             online_since_ms: now_ms,
             said_goodbye: false,
@@ -127,6 +128,7 @@ impl Turn<'_> {
         stay.participation = participation;
         stay.media = MediaState::Absent;
         stay.media_since_ms = now_ms;
+        stay.no_media = false;
         stay.online = actor.online;
         stay.online_since_ms = now_ms;
         stay.said_goodbye = false;

@@ -53,14 +53,21 @@ impl Turn<'_> {
         self.meeting.members.iter_mut().filter(over).for_each(|stay| stay.media = MediaState::Absent);
     }
 
+    /// Who is online and has had no media for long.
+    pub(super) fn show_no_media(&mut self) {
+        let (now_ms, rules) = (self.now_ms, self.rules);
+        let over = |stay: &&mut Stay| stay.no_media_at_ms(rules).is_some_and(|at_ms| at_ms <= now_ms);
+        self.meeting.members.iter_mut().filter(over).for_each(|stay| stay.no_media = true);
+    }
+
     /// What was connected is known anew; times without connection begin anew, rings keep their deadlines.
     pub(super) fn restarted(&mut self, connected: &BTreeSet<ParticipationId>, online: &BTreeSet<ClientId>) {
         let now_ms = self.now_ms;
         for stay in &mut self.meeting.members {
             let there = connected.contains(&stay.participation);
-            stay.media = stay.media.after(MediaChange::found(there));
+            stay.set_media(stay.media.after(MediaChange::found(there)), now_ms);
             stay.media_since_ms = now_ms;
-            stay.online = online.contains(&stay.client);
+            stay.set_online(online.contains(&stay.client), now_ms);
             stay.online_since_ms = now_ms;
             stay.said_goodbye = false;
         }

@@ -12,6 +12,8 @@ pub struct Rules {
     /// The same for a client that has ended its connection by itself, as a page does that is closed; and how long media
     /// that was closed is still shown as there. A page that loads anew is back within it.
     pub clean_gone_ms: u64,
+    /// Without media, though the client's connection stands, until a member is shown as unable to get any.
+    pub no_media_ms: u64,
     /// Life of a join token.
     pub token_ms: u64,
     /// How long a terminal that is off is kept informed of rings and their ends.
@@ -48,6 +50,7 @@ impl Default for Rules {
             ring_ms: 45_000,
             gone_ms: 20_000,
             clean_gone_ms: 4_000,
+            no_media_ms: 8_000,
             token_ms: 600_000,
             ring_kept_ms: 3 * 24 * 3_600_000,
             meeting_kept_ms: 20_000,

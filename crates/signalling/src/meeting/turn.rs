@@ -78,6 +78,7 @@ impl<'c> Turn<'c> {
             Event::Due { online } => {
                 self.gone_members(&online);
                 self.show_closed();
+                self.show_no_media();
             }
             Event::Connected { connected } => self.connected(&connected),
             Event::Restarted { connected, online } => self.restarted(&connected, &online),

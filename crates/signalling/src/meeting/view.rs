@@ -50,6 +50,7 @@ impl Meeting {
             name: stay.name.clone(),
             participation: Some(stay.participation),
             state: match stay.media {
+                _ if stay.no_media => MemberState::NoMedia,
                 MediaState::Absent => MemberState::Joining,
                 MediaState::There | MediaState::Closed => MemberState::In,
                 MediaState::Lost => MemberState::Lost,

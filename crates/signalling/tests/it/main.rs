@@ -6,6 +6,7 @@ mod coming_back;
 mod conference;
 mod generated;
 mod going;
+mod no_media;
 mod play;
 mod random;
 mod ring;

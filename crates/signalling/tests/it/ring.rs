@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use signalling::meeting::table::{CALLEE, State};
-use signalling::meeting::{Event, InvitationState, Request, TimerKind};
+use signalling::meeting::{Event, InvitationState, MediaChange, Request, TimerKind};
 use signalling::{DownBody, EndReason, MemberState, OutcomeKind, RejectReason};
 
 const DECLINED: RejectReason = RejectReason::Declined;
@@ -189,6 +189,7 @@ fn a_meeting_id_is_used_once() {
 #[test]
 fn nobody_within_reach_is_no_answer_after_the_reach_time() {
     let mut world = World::calling();
+    world.media("alice.phone", MediaChange::Joined);
     assert_eq!(world.timer_kinds(), [TimerKind::Reach(world.invitation_of("bob.phone"))]);
     world.pass(44);
     assert_eq!(world.got("alice.phone"), [""; 0]);
