@@ -7,12 +7,15 @@ import { skip, Stage } from "./stage.mjs";
 
 /** Longer than media lasts without packets. */
 const OUTAGE_MS = 6_000;
+/** How long the pages may take here: what is a bar is measured by `make healing`. */
+const HEALS_WITHIN_MS = 30_000;
 let stage, alice, bob;
 
 before(async () => {
   if (skip) return;
   stage = await Stage.set();
   ({ alice, bob } = stage);
+  for (const { page } of [alice, bob]) page.setDefaultTimeout(HEALS_WITHIN_MS);
 });
 
 afterEach(() => skip || everybodyHome(alice, bob));
