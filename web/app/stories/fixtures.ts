@@ -290,6 +290,12 @@ export const stories: Record<string, () => Model> = {
   "five-in-call": () => inCall(call({ roster: { rev: 4, host: "alice", members: gathering(5) } })),
   "nine-in-call": () => inCall(call({ roster: { rev: 4, host: "alice", members: gathering(9) } })),
   "thirty-in-call": () => inCall(call({ roster: { rev: 4, host: "alice", members: gathering(30) } })),
+  "no-media": () =>
+    inCall(
+      call({
+        roster: { rev: 4, host: "alice", members: [alice, bob, member("carol", "Carol Núñez", { state: "no_media" })] },
+      }),
+    ),
   "long-names": () =>
     inCall(
       call({ roster: { rev: 4, host: "alice", members: [alice, member("long", LONG), member("long-2", LONG_2)] } }),

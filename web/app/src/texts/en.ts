@@ -206,6 +206,7 @@ export const en = {
   "tile.muted": "Microphone off",
   "tile.blocked": "Speech blocked",
   "tile.lost": "Connection lost…",
+  "tile.no_media": "No picture or sound gets through",
   "tile.joining": "Joining…",
   "tile.host": "Host",
 

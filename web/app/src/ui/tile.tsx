@@ -76,6 +76,7 @@ function Mark({ label, id, icon, wide }: { label: string; id: string; icon: Comp
 export function memberWords(member: Member, call: CallState): string {
   if (member.state === "joining") return t("tile.joining");
   if (member.state === "lost") return t("tile.lost");
+  if (member.state === "no_media") return t("tile.no_media");
   if (member.state === "in") return t("panel.in");
   return progressWords(call, member.user);
 }
