@@ -24,17 +24,21 @@ const LOOK_EVERY_MS = 20;
 /** How long the other scenes last. */
 const AWAY_MS = 20_000;
 
-/** What is done to a call: `breaks` until, `for_s` later, `mends`, which is over when the way is there again. */
-const kill = { breaks: ({ server }) => server.kill(), mends: ({ server }) => server.run() };
-const link = { breaks: ({ hosts }) => hosts.bob.drop(), mends: ({ hosts }) => hosts.bob.pass() };
+/**
+ * What is done to a call: it `breaks` and `for_s` later `mends`, which ends when the way is there again; `cut_off` is who has no
+ * server meanwhile.
+ */
+const BOTH = ["alice", "bob"];
+const kill = { breaks: ({ server }) => server.kill(), mends: ({ server }) => server.run(), cut_off: BOTH };
+const link = { breaks: ({ hosts }) => hosts.bob.drop(), mends: ({ hosts }) => hosts.bob.pass(), cut_off: ["bob"] };
 const moved = {
-  breaks: link.breaks,
+  ...link,
   mends: ({ hosts }) => {
     hosts.bob.moves();
     hosts.bob.pass();
   },
 };
-const silent = { breaks: ({ hosts }) => hosts.server.drop(), mends: ({ hosts }) => hosts.server.pass() };
+const silent = { breaks: ({ hosts }) => hosts.server.drop(), mends: ({ hosts }) => hosts.server.pass(), cut_off: BOTH };
 
 const seen = (way, for_s, words) => ({ ...way, measure: outage, for_s, words: `${words}, ${for_s} s` });
 
@@ -92,10 +96,10 @@ const delay = (written, since_ms, holds) => (written.find((each) => each.at > si
 const says = ({ words }) => words !== "";
 
 /**
- * What the two pages showed of an outage, in ms: from its end until both had a new picture; from its beginning until both had
- * words in a banner, and one had words on a tile.
+ * What the two pages showed of an outage, in ms: from its end until both had a new picture; from its beginning until all who
+ * are cut off had words in a banner, and one page had words on a tile.
  */
-async function outage(pair, { breaks, mends, for_s }) {
+async function outage(pair, { breaks, mends, for_s, cut_off }) {
   await pair.talks();
   const broken_ms = Date.now();
   await breaks(pair);
@@ -104,13 +108,25 @@ async function outage(pair, { breaks, mends, for_s }) {
   const mended_ms = Date.now();
   await shown(pair, mended_ms);
   const pages = await Promise.all(pair.people.map(recorded));
-  const words = (where) => pages.map((page) => delay(page.words[where], broken_ms, says));
+  if (process.env.TRACE) trace(pages, broken_ms, mended_ms);
+  const words = (where, of = pages) => of.map((page) => delay(page.words[where], broken_ms, says));
   return {
     picture_ms: Math.max(...pages.map(({ shown }) => (shown.find((at) => at > mended_ms) ?? never) - mended_ms)),
-    banner_ms: Math.max(...words("banner")),
+    banner_ms: Math.max(...words("banner", pages.filter((_, n) => cut_off.includes(pair.people[n].user)))),
     tile_ms: Math.min(...words("tile")),
     changes: Math.max(...pages.map((page) => page.words.banner.filter(({ at }) => at > broken_ms).length)),
   };
+}
+
+/** Everything that the pages showed since, in ms of the outage. */
+function trace(pages, broken_ms, mended_ms) {
+  console.log(`mended at ${mended_ms - broken_ms} ms`);
+  pages.forEach(({ shown, words }, n) => {
+    console.log(`  ${BOTH[n]}: a picture at ${(shown.find((at) => at > mended_ms) ?? never) - broken_ms} ms`);
+    for (const [where, all] of Object.entries(words)) {
+      for (const { at, words } of all) if (at > broken_ms) console.log(`    ${at - broken_ms} ms, ${where}: ${words}`);
+    }
+  });
 }
 
 /** Waits until both pages have shown a picture since then; who never does is told apart by its time. */
@@ -167,7 +183,7 @@ const show = (field, value) => (field.endsWith("_ms") ? seconds(value) : String(
 /** The columns: a field of what was measured, and its words. */
 const COLUMNS = {
   picture_ms: "until both have a new picture",
-  banner_ms: "both have a banner",
+  banner_ms: "all cut off have a banner",
   tile_ms: "words on a tile",
   changes: "changes of a banner",
   header_ms: "both headers say so",
