@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { connect } from "node:tls";
 import { listening, onFreePorts, Program, PROGRAM, READY, Server } from "./server.mjs";
 
 const listenOn = (port) =>
@@ -33,4 +34,13 @@ test("a server whose port is taken between choice and bind comes up on another",
 
 test("a server that ends at its start is noticed by its end, with its words", async () => {
   await assert.rejects(Server.start(["meeting.ring_s=1"]), /it ended before it was ready[^]*give 5 to 180/);
+});
+
+test("a browser is given HTTP/1.1 over TLS: requests do not hang together on one dead connection", async (t) => {
+  const server = await Server.start();
+  t.after(() => server.stop());
+  const socket = connect({ port: server.https, host: "127.0.0.1", rejectUnauthorized: false, ALPNProtocols: ["h2", "http/1.1"] });
+  t.after(() => socket.destroy());
+  await new Promise((done, failed) => socket.once("secureConnect", done).once("error", failed));
+  assert.equal(socket.alpnProtocol, "http/1.1");
 });

@@ -192,7 +192,9 @@ impl Server {
         };
         let app = mounts.router();
         let (stop, stopping) = watch::channel(false);
-        let tls = keys.certificate.server_config(&["h2", "http/1.1"])?;
+        // Not "h2": after a link was dead for a while, a browser would send all requests, the join too, over the one connection
+        // whose TCP still waits to try again. Of HTTP/1.1 it takes another.
+        let tls = keys.certificate.server_config(&["http/1.1"])?;
         let http = vec![
             tokio::spawn(serve(sockets.http, None, app.clone(), stopping.clone())),
             tokio::spawn(serve(sockets.https, Some(tls), app, stopping)),
