@@ -90,6 +90,9 @@ macro_rules! catalog_contract {
                 the_number_of_a_sent_message_is_never_given_again
                 outcomes_stay_until_they_are_seen
                 outcomes_of_one_user_are_bounded
+                past_calls_are_read_page_by_page_those_that_started_last_first
+                entries_of_one_user_and_meeting_are_one_past_call
+                past_calls_are_forgotten_after_their_time
                 what_stands_for_a_user_is_read_together
                 a_meeting_that_is_set_aside_is_found_no_more_and_kept
                 a_message_that_is_set_aside_is_sent_no_more_and_kept

@@ -21,7 +21,7 @@ pub use access::{
 };
 pub use meetings::{
     CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow, NewOutboxRow, OutboxRow,
-    OutcomeRow, Part, PartName, SetAside, Tie, TimerRow, UserState,
+    OutcomeRow, Part, PartName, PastCallPlace, PastCallRow, SetAside, Tie, TimerRow, UserState,
 };
 
 pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};
@@ -122,6 +122,8 @@ pub trait Catalog: Send + Sync {
     fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>>;
     /// Unseen outcomes of a user, newest first.
     fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>>;
+    /// Calls that are over for a user, those that started last first, from after the place `before`.
+    fn past_calls(&self, user: &str, before: Option<PastCallPlace>, limit: u32) -> CatalogFuture<'_, Vec<PastCallRow>>;
     /// How many meetings a user has created since `since_ms`.
     fn creates_since(&self, user: &str, since_ms: u64) -> CatalogFuture<'_, u32>;
     /// Forgets handled requests, ended meetings, and whatever else [`limits`] gives a time, once that is over; returns

@@ -16,5 +16,7 @@ pub const REMOVED_DEVICE_KEEP_MS: u64 = TCPCLEAN_KEEP_MS;
 pub const CREATES_KEEP_MS: u64 = DAY_MS;
 /// Last seen of a client that is no registered device.
 pub const STRANGER_KEEP_MS: u64 = 30 * DAY_MS;
+/// How long a call that is over stays in its users' histories, from its start.
+pub const PAST_CALL_KEEP_MS: u64 = 90 * DAY_MS;
 /// How long a device whose credential has expired stays registered.
 pub const EXPIRED_DEVICE_KEEP_MS: u64 = 30 * DAY_MS;

@@ -39,6 +39,8 @@ pub struct MeetingCommit {
     /// Messages to send, in this order.
     pub outbox: Vec<NewOutboxRow>,
     pub outcomes: Vec<OutcomeRow>,
+    /// A second of the same user and meeting is joined to the first.
+    pub past_calls: Vec<PastCallRow>,
     /// Invitations whose outcome this user has now seen.
     pub seen: Vec<(String, Uuid)>,
     /// Counted for [`creates_since`](crate::Catalog::creates_since).
@@ -128,6 +130,26 @@ pub struct OutcomeRow {
     pub at_ms: u64,
     /// JSON, opaque here.
     pub document: String,
+}
+
+/// A call that is over for a user; one for each user and meeting. Where there was one before, its start stays, durations
+/// add up, and its document stays if it alone has a duration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastCallRow {
+    pub user: String,
+    pub meeting: Uuid,
+    pub started_at_ms: u64,
+    /// For how long the user was in with somebody; `None`: never.
+    pub duration_ms: Option<u64>,
+    /// JSON, opaque here.
+    pub document: String,
+}
+
+/// Where a page of past calls ended: at the call that started then, in this meeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastCallPlace {
+    pub started_at_ms: u64,
+    pub meeting: Uuid,
 }
 
 /// How much was set aside for an operator.

@@ -26,7 +26,7 @@ pub use open::OpenError;
 use crate::{
     AccessKey, AccessSnapshot, ApiKey, Catalog, CatalogError, CatalogFuture, ClientOnline, CommitError, Device,
     DeviceState, Engagement, Grant, Group, LoginLink, MeetingCommit, MeetingRow, OnlineEvent, OutboxRow, OutcomeRow,
-    ParentTopic, PresenceChanges, SetAside, TimerRow, User, UserState,
+    ParentTopic, PastCallPlace, PastCallRow, PresenceChanges, SetAside, TimerRow, User, UserState,
 };
 use fault::{Fault, Health};
 use sqlx::pool::PoolConnection;
@@ -372,6 +372,11 @@ impl Catalog for SqliteCatalog {
     fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>> {
         let user = user.to_owned();
         read!(self, conn => meetings::outcomes(conn, &user, limit))
+    }
+
+    fn past_calls(&self, user: &str, before: Option<PastCallPlace>, limit: u32) -> CatalogFuture<'_, Vec<PastCallRow>> {
+        let user = user.to_owned();
+        read!(self, conn => meetings::past_calls(conn, &user, before, limit))
     }
 
     fn creates_since(&self, user: &str, since_ms: u64) -> CatalogFuture<'_, u32> {

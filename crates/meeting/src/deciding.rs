@@ -14,10 +14,11 @@ use crate::relay;
 use crate::rosters::Rosters;
 use crate::token::JoinSigner;
 use catalog::{
-    Catalog, CatalogError, CommitError, Handled, MeetingCommit, MeetingRead, OutcomeRow, SetAside, TimerRow,
+    Catalog, CatalogError, CommitError, Handled, MeetingCommit, MeetingRead, OutcomeRow, PastCallRow, SetAside,
+    TimerRow,
 };
 use queue::Queue;
-use signalling::meeting::{Context, DocumentError, Event, Meeting, Missed, Outgoing, Step};
+use signalling::meeting::{Context, DocumentError, Event, Meeting, Missed, Outgoing, Past, Step};
 use signalling::{ClientId, DownBody, MeetingId, SignalId};
 use std::sync::Arc;
 use tokio::sync::{Mutex, Notify, watch};
@@ -156,13 +157,14 @@ impl Shared {
     }
 
     async fn store_change(&self, before: Option<&Known>, step: Step, extra: Extra) -> Result<Arc<Meeting>, Undecided> {
-        let Step { meeting, mut sends, missed, .. } = step;
+        let Step { meeting, mut sends, missed, past, .. } = step;
         let told = self.fit_rosters(&meeting, &mut sends);
         let (change, places) = change(before, &meeting, &self.config.rules, &extra.timers);
         let revision = change.expected.unwrap_or(0) + 1;
         let commit = MeetingCommit {
             meeting: Some(change),
             outcomes: missed.into_iter().map(outcome_row).collect(),
+            past_calls: past.into_iter().map(past_call_row).collect(),
             ..self.commit_of(Some(meeting.id), sends, extra)
         };
         self.catalog.commit(commit).await?;
@@ -256,5 +258,15 @@ fn outcome_row(missed: Missed) -> OutcomeRow {
         invitation: missed.outcome.invitation.0,
         at_ms: missed.outcome.at_ms,
         document: serde_json::to_string(&missed.outcome).expect("an outcome has string keys only"),
+    }
+}
+
+fn past_call_row(Past { user, call }: Past) -> PastCallRow {
+    PastCallRow {
+        user: user.0,
+        meeting: call.meeting.0,
+        started_at_ms: call.started_at_ms,
+        duration_ms: call.duration_ms,
+        document: serde_json::to_string(&call).expect("a past call has string keys only"),
     }
 }

@@ -74,6 +74,9 @@ What the table does not show:
 - A request that comes when all is decided changes nothing; its sender is told how it was decided, on `meeting-down`:
   on `ring-down` the inbox drops what is not newer than the end of the ring.
 - A missed call is kept until a device of the user has `seen` it.
+- A call that is over for a user is in its `history`, one entry for each meeting, for 90 days from its start. A call that
+  was answered lasts from when the user was first in with somebody; who came back has one entry, with the times of all
+  stays. Who was alone in a meeting and has called nobody has made no call.
 
 ";
 

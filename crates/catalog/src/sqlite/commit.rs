@@ -7,7 +7,7 @@ use super::users::{NAMES_PER_QUERY, push_list};
 use crate::limits::OUTCOMES_PER_USER_MAX;
 use crate::{
     CatalogError, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, NewOutboxRow,
-    OutcomeRow, Tie, TimerRow,
+    OutcomeRow, PastCallRow, Tie, TimerRow,
 };
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_scalar};
 use uuid::Uuid;
@@ -29,6 +29,9 @@ pub(super) async fn apply(conn: &mut SqliteConnection, commit: &MeetingCommit) -
     }
     for outcome in &commit.outcomes {
         put_outcome(conn, outcome).await?;
+    }
+    for call in &commit.past_calls {
+        put_past_call(conn, call).await?;
     }
     for (user, invitation) in &commit.seen {
         forget_outcome(conn, user, *invitation).await?;
@@ -241,6 +244,23 @@ async fn drop_oldest_outcomes(conn: &mut SqliteConnection, user: &str) -> Done {
     )
     .bind(user)
     .bind(OUTCOMES_PER_USER_MAX)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn put_past_call(conn: &mut SqliteConnection, call: &PastCallRow) -> Done {
+    query(
+        "INSERT INTO past_calls (user_id, meeting, started_at_ms, duration_ms, document) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (user_id, meeting) DO UPDATE SET \
+         document = iif(excluded.duration_ms IS NULL AND duration_ms IS NOT NULL, document, excluded.document), \
+         duration_ms = coalesce(duration_ms + excluded.duration_ms, duration_ms, excluded.duration_ms)",
+    )
+    .bind(&call.user)
+    .bind(call.meeting.to_string())
+    .bind(to_i64(call.started_at_ms)?)
+    .bind(call.duration_ms.map(to_i64).transpose()?)
+    .bind(&call.document)
     .execute(conn)
     .await?;
     Ok(())

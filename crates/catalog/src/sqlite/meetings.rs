@@ -5,7 +5,8 @@ use super::fault::Fault;
 use super::rows::{to_i64, to_tie, to_u64, to_uuid};
 use super::users::{self, NAMES_PER_QUERY, push_list};
 use crate::{
-    CatalogError, Engagement, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow, Part, PartName, TimerRow, UserState,
+    CatalogError, Engagement, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow, Part, PartName, PastCallPlace,
+    PastCallRow, TimerRow, UserState,
 };
 use sqlx::{QueryBuilder, SqliteConnection, query_as, query_scalar};
 use uuid::Uuid;
@@ -140,6 +141,36 @@ pub(super) async fn outcomes(conn: &mut SqliteConnection, user: &str, limit: u32
         Ok(OutcomeRow { user: user.to_owned(), invitation, at_ms, document })
     });
     outcomes.collect()
+}
+
+pub(super) async fn past_calls(
+    conn: &mut SqliteConnection,
+    user: &str,
+    before: Option<PastCallPlace>,
+    limit: u32,
+) -> Result<Vec<PastCallRow>, Fault> {
+    // No id is after a row of the last moment that there is.
+    let (start, meeting) = match before {
+        Some(place) => (to_i64(place.started_at_ms)?, place.meeting.to_string()),
+        None => (i64::MAX, String::new()),
+    };
+    let rows: Vec<(String, i64, Option<i64>, String)> = query_as(
+        "SELECT meeting, started_at_ms, duration_ms, document FROM past_calls \
+         WHERE user_id = $1 AND (started_at_ms, meeting) < ($2, $3) \
+         ORDER BY started_at_ms DESC, meeting DESC LIMIT $4",
+    )
+    .bind(user)
+    .bind(start)
+    .bind(meeting)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?;
+    let calls = rows.into_iter().map(|(meeting, start, duration, document)| {
+        let (meeting, started_at_ms) = (to_uuid(&meeting)?, to_u64(start)?);
+        let duration_ms = duration.map(to_u64).transpose()?;
+        Ok(PastCallRow { user: user.to_owned(), meeting, started_at_ms, duration_ms, document })
+    });
+    calls.collect()
 }
 
 pub(super) async fn creates_since(conn: &mut SqliteConnection, user: &str, since_ms: u64) -> Result<u32, Fault> {

@@ -3,8 +3,8 @@
 use super::fault::Fault;
 use super::rows::to_i64;
 use crate::limits::{
-    CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, EXPIRED_DEVICE_KEEP_MS, REMOVED_DEVICE_KEEP_MS, STRANGER_KEEP_MS,
-    TCPCLEAN_KEEP_MS,
+    CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, EXPIRED_DEVICE_KEEP_MS, PAST_CALL_KEEP_MS, REMOVED_DEVICE_KEEP_MS,
+    STRANGER_KEEP_MS, TCPCLEAN_KEEP_MS,
 };
 use sqlx::{SqliteConnection, query};
 
@@ -64,10 +64,11 @@ macro_rules! old {
     };
 }
 
-const OLD: [Old; 7] = [
+const OLD: [Old; 8] = [
     old!("handled", "signal", "keep_until_ms < $1", 0, ROWS_AT_ONCE),
     old!("meetings", "id", "ended AND forget_at_ms <= $1 AND set_aside IS NULL", 0, MEETINGS_AT_ONCE),
     old!("creates", "id", "at_ms < $1", CREATES_KEEP_MS, ROWS_AT_ONCE),
+    old!("past_calls", "id", "started_at_ms < $1", PAST_CALL_KEEP_MS, ROWS_AT_ONCE),
     old!("devices", "client_id", "expires_at_ms < $1", EXPIRED_DEVICE_KEEP_MS, ROWS_AT_ONCE),
     old!("removed_devices", "client_id", "at_ms < $1", REMOVED_DEVICE_KEEP_MS, ROWS_AT_ONCE),
     old!("connections", "id", "cleaned AND at_ms < $1", TCPCLEAN_KEEP_MS, ROWS_AT_ONCE),

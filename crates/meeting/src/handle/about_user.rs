@@ -26,11 +26,6 @@ impl Asked<'_> {
         Ok(())
     }
 
-    pub(super) async fn history(&self) -> Result<(), Undecided> {
-        let answer = self.answer(DownBody::History { calls: Vec::new(), next: None });
-        self.shared.send_straight(answer, None).await
-    }
-
     pub(super) async fn state(&self, actor: &Actor, known: UserState, now_ms: u64) -> Result<(), Undecided> {
         let meetings = self.meetings_of(actor, &known.engagements).await?;
         let mut rings: Vec<Ring> = meetings.iter().filter_map(|meeting| self.ring(meeting, actor)).collect();
@@ -140,7 +135,7 @@ fn shortened(mut state: State) -> State {
     state
 }
 
-fn is_too_long(answer: &impl Serialize) -> bool {
+pub(super) fn is_too_long(answer: &impl Serialize) -> bool {
     serde_json::to_vec(answer).map_or(0, |bytes| bytes.len()) > ANSWER_BYTES_MAX
 }
 

@@ -3,6 +3,7 @@
 mod about_meeting;
 mod about_user;
 mod create;
+mod history;
 
 use crate::clock;
 use crate::config::Config;
@@ -116,7 +117,7 @@ impl Asked<'_> {
         match &self.up.body {
             UpBody::State {} => self.state(&actor, known, now_ms).await,
             UpBody::Contacts { watch_s } => self.contacts(&actor, *watch_s).await,
-            UpBody::History { .. } => self.history().await,
+            UpBody::History { before, limit } => self.history(&actor, before.as_deref(), *limit).await,
             of_meeting => self.about_meeting(&actor, of_meeting).await,
         }
     }

@@ -132,6 +132,7 @@ impl Catalog for Held {
         fn presence_changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, PresenceChanges>;
         fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>>;
         fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>>;
+        fn past_calls(&self, user: &str, before: Option<PastCallPlace>, limit: u32) -> CatalogFuture<'_, Vec<PastCallRow>>;
         fn creates_since(&self, user: &str, since_ms: u64) -> CatalogFuture<'_, u32>;
         fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
     }

@@ -7,6 +7,7 @@ mod crashes;
 mod followed;
 mod gaps;
 mod held;
+mod history;
 mod logs;
 mod outages;
 mod people;

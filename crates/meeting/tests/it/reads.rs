@@ -14,6 +14,7 @@ async fn a_question_writes_nothing_to_the_catalog() {
         ("alice.phone", None, UpBody::State {}, "state"),
         ("carol.phone", None, UpBody::State {}, "state"),
         ("alice.phone", None, UpBody::Contacts { watch_s: None }, "contacts"),
+        ("alice.phone", None, UpBody::History { before: None, limit: None }, "history"),
         ("bob.phone", Some(meeting), UpBody::Roster {}, "roster"),
         ("carol.phone", Some(meeting), UpBody::Roster {}, "refused"),
         ("carol.phone", Some(new_meeting()), UpBody::Roster {}, "refused"),

@@ -89,6 +89,7 @@ impl Turn<'_> {
         }
         if before.state.is_open() && !ring.state.is_open() {
             self.release_devices(&ring);
+            self.rings_over.push(ring);
         }
     }
 

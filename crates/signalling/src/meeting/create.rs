@@ -62,6 +62,7 @@ impl Meeting {
             id,
             rev: 0,
             host: host.user.clone(),
+            creator: Some(host.user.clone()),
             media,
             title,
             ends_below,
@@ -97,7 +98,7 @@ impl Turn<'_> {
 
     /// Nothing is kept but the answer.
     fn without_meeting(self) -> Step {
-        Step { meeting: self.meeting, changed: false, sends: self.sends, missed: Vec::new() }
+        Step { meeting: self.meeting, changed: false, sends: self.sends, missed: Vec::new(), past: Vec::new() }
     }
 
     fn answer_cancelled(&mut self) {

@@ -17,6 +17,9 @@ pub struct Meeting {
     pub rev: u64,
     /// The creator, until it goes; then who has been in longest.
     pub host: UserName,
+    /// Absent in what was written before it was kept: then it counts as the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creator: Option<UserName>,
     pub media: Media,
     #[serde(default)]
     pub title: Option<String>,
@@ -68,6 +71,9 @@ pub struct Stay {
     #[serde(default)]
     pub said_goodbye: bool,
     pub muted: Muted,
+    /// Since when it has been in with somebody; `None`: it has been alone so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_at_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use crate::ids::{ClientId, InvitationId, MeetingId, ParticipationId, SignalId, U
 use crate::join::{JoinParameters, Profile, Rights};
 use crate::meeting::document::Meeting;
 use crate::meeting::rules::Rules;
-use crate::signal::{DownBody, Media, Outcome, RejectReason, Track};
+use crate::signal::{DownBody, Media, Outcome, PastCall, RejectReason, Track};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -162,6 +162,8 @@ pub struct Step {
     /// In the order of sending.
     pub sends: Vec<Outgoing>,
     pub missed: Vec<Missed>,
+    /// Users for whom the call is over by this.
+    pub past: Vec<Past>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -192,6 +194,14 @@ pub struct Outgoing {
 pub struct Missed {
     pub user: UserName,
     pub outcome: Outcome,
+}
+
+/// A call that is over for a user. Of several entries of a user and a meeting (who left came back, or was rung again) one
+/// is made: the first start, all durations together, and else the last that has a duration, or the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    pub user: UserName,
+    pub call: PastCall,
 }
 
 /// What a join token has to say.

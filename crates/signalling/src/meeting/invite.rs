@@ -43,6 +43,7 @@ impl Turn<'_> {
             self.tell(&actor.client, DownBody::Busy { user: callee.user });
             self.miss(&invitation, OutcomeKind::MissedBusy);
             callee.devices.iter().take(Rules::DEVICES_MAX).for_each(|client| self.tell_busy(&invitation, client));
+            self.rings_over.push(invitation.clone());
         } else {
             if !callee.online {
                 let until_ms = invitation.reach_until_ms;

@@ -39,6 +39,7 @@ impl Turn<'_> {
         let Some(at) = self.meeting.members.iter().position(|stay| stay.user == *user) else { return };
         let stay = self.meeting.members.remove(at);
         self.remove(stay.participation);
+        self.left.push(stay.clone());
         self.meeting.spent.retain(|spent| spent.user != *user);
         if reason != EndReason::Kicked {
             self.remember_former(user.clone());
@@ -100,10 +101,22 @@ impl Turn<'_> {
             online_since_ms: now_ms,
             said_goodbye: false,
             muted: Muted::default(),
+            answered_at_ms: None,
         });
+        self.note_company();
         self.forget_former(&actor.user);
         if self.meeting.members.len() > 2 {
             self.meeting.ends_below = 1;
+        }
+    }
+
+    /// From the second on, nobody is alone in it.
+    pub(super) fn note_company(&mut self) {
+        if self.meeting.members.len() > 1 {
+            let now_ms = self.now_ms;
+            self.meeting.members.iter_mut().for_each(|stay| {
+                stay.answered_at_ms.get_or_insert(now_ms);
+            });
         }
     }
 

@@ -71,6 +71,7 @@ impl Turn<'_> {
             stay.online_since_ms = now_ms;
             stay.said_goodbye = false;
         }
+        self.note_company();
         for device in self.meeting.invitations.iter_mut().flat_map(|ring| &mut ring.devices) {
             device.warm = connected.contains(&device.participation);
         }

@@ -20,6 +20,7 @@ mod host;
 mod invite;
 mod leave;
 mod media;
+mod past;
 mod reply;
 mod roster;
 mod rows;
@@ -32,7 +33,9 @@ pub use document::{
     Device, DocumentError, End, Engagement, Former, Invitation, InvitationState, MediaState, Meeting, Spent, Stay, Tie,
     Timer, TimerKind,
 };
-pub use event::{Actor, Callee, Context, Create, Event, MediaChange, Missed, Outgoing, Parent, Request, Step, Ticket};
+pub use event::{
+    Actor, Callee, Context, Create, Event, MediaChange, Missed, Outgoing, Parent, Past, Request, Step, Ticket,
+};
 pub use roster::RosterHistory;
 pub use rows::{Places, Row, RowChanges, RowName};
 pub use rules::Rules;

@@ -76,6 +76,7 @@ impl Meeting {
             id: self.id,
             rev: self.rev,
             host: self.host.clone(),
+            creator: self.creator.clone(),
             media: self.media,
             title: self.title.clone(),
             ends_below: self.ends_below,

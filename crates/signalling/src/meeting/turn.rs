@@ -47,6 +47,10 @@ pub(super) struct Turn<'c> {
     pub callees_over: Vec<CalleeOver>,
     pub sends: Vec<Outgoing>,
     pub missed: Vec<Missed>,
+    /// Stays that ended.
+    pub left: Vec<Stay>,
+    /// Rings that ended, also by an answer.
+    pub rings_over: Vec<Invitation>,
 }
 
 impl<'c> Turn<'c> {
@@ -62,6 +66,8 @@ impl<'c> Turn<'c> {
             callees_over: Vec::new(),
             sends: Vec::new(),
             missed: Vec::new(),
+            left: Vec::new(),
+            rings_over: Vec::new(),
         }
     }
 
@@ -209,7 +215,8 @@ impl<'c> Turn<'c> {
         let by = self.cause.by.clone();
         for stay in std::mem::take(&mut self.meeting.members) {
             self.tell_over(&stay.client, reason, by.clone());
-            self.remember_former(stay.user);
+            self.remember_former(stay.user.clone());
+            self.left.push(stay);
         }
         self.meeting.spent.clear();
         self.meeting.bans.clear();
@@ -226,7 +233,8 @@ impl<'c> Turn<'c> {
         self.sends.iter_mut().for_each(|send| send.stamp(rev, &roster));
         self.stamp_change(before);
         self.missed.iter_mut().for_each(|missed| missed.outcome.rev = rev);
-        Step { meeting: self.meeting, changed, sends: self.sends, missed: self.missed }
+        let past = self.past();
+        Step { meeting: self.meeting, changed, sends: self.sends, missed: self.missed, past }
     }
 
     /// The answer that is a change of the roster.

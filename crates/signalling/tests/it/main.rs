@@ -7,6 +7,7 @@ mod conference;
 mod generated;
 mod going;
 mod no_media;
+mod past;
 mod play;
 mod random;
 mod ring;

@@ -1,7 +1,8 @@
 //! A meeting on virtual time with the inboxes of all clients. Clients are written `user.device`.
 
 use signalling::meeting::{
-    Actor, Callee, Context, Create, Event, MediaChange, Meeting, Outgoing, Parent, Request, Rules, Step, TimerKind,
+    Actor, Callee, Context, Create, Event, MediaChange, Meeting, Outgoing, Parent, Past, Request, Rules, Step,
+    TimerKind,
 };
 use signalling::{
     ClientId, DownBody, EndReason, InvitationId, Media, MeetingId, ParticipationId, RefusalCode, Roster, SignalId,
@@ -20,6 +21,8 @@ pub(crate) struct World {
     pub(crate) rosters: Vec<Roster>,
     /// Users with their kinds of missed calls.
     pub(crate) missed: Vec<(String, signalling::Outcome)>,
+    /// What became a part of somebody's history.
+    pub(crate) past: Vec<Past>,
     /// user → devices
     pub(crate) devices: BTreeMap<String, Vec<&'static str>>,
     pub(crate) offline: BTreeSet<ClientId>,
@@ -43,6 +46,7 @@ impl World {
             inboxes: BTreeMap::new(),
             rosters: Vec::new(),
             missed: Vec::new(),
+            past: Vec::new(),
             devices: devices.map(|(user, devices)| (user.to_owned(), devices)).into(),
             offline: BTreeSet::new(),
             busy: BTreeSet::new(),
@@ -109,6 +113,7 @@ impl World {
             self.meeting = Some(step.meeting);
         }
         self.missed.extend(step.missed.into_iter().map(|missed| (missed.user.0, missed.outcome)));
+        self.past.extend(step.past);
         for send in &step.sends {
             self.inboxes.entry(send.to.clone()).or_default().push(send.clone());
         }
