@@ -32,6 +32,10 @@ export interface CallsShell {
   settled(invitation: InvitationId): void;
   began(call: Call): void;
   rings(call: Call): void;
+  /** There is a call or a ring, or none any more. */
+  engaged(engaged: boolean): void;
+  /** Nothing comes in on a media path any more, or something does again. */
+  flows(flows: boolean): void;
 }
 
 /** Calls that were left here and may still be known to the service; the oldest are forgotten first. */
@@ -248,10 +252,12 @@ export class Calls {
 
   #adopt(call: Call): Call {
     this.#byMeeting.set(call.meeting, call);
+    this.#shell.engaged(true);
     this.#left.delete(call.meeting);
     call.on("state", ({ phase, end, me }) => {
       if (phase !== "ended" || this.#byMeeting.get(call.meeting) !== call) return;
       this.#byMeeting.delete(call.meeting);
+      this.#shell.engaged(this.#byMeeting.size > 0);
       if (end?.by === me && end.reason !== "answered_elsewhere" && end.reason !== "met") this.#remember(call);
     });
     return call;
@@ -278,6 +284,7 @@ export class Calls {
       roster: (meeting) => this.#roster(meeting),
       makeWayFor: (call) => this.#makeWayFor(call),
       declined: (invitation) => this.#shell.declined(invitation),
+      flows: (flows) => this.#shell.flows(flows),
       now_ms: () => this.#shell.now_ms(),
     };
   }

@@ -99,6 +99,8 @@ const ELSEWHERE_EVERY_MS = 5_000;
 const JOINABLE_EVERY_MS = 15_000;
 /** How often this device's clocks are held against each other. */
 const CLOCKS_EVERY_MS = 1_000;
+/** The browser says that there is no network: the server has so long to show that there is. */
+const OFFLINE_PATIENCE_MS = 700;
 
 type Mqtt = Pick<ClientOptions, "mqtt">;
 
@@ -167,6 +169,8 @@ export class Client extends Emitter<ClientEvents> {
       settled: (invitation) => void this.#ringer?.settled(invitation),
       began: (call) => this.emit("call", call),
       rings: (call) => this.emit("incoming", call),
+      engaged: (engaged) => this.#link.urgent(engaged),
+      flows: (flows) => (flows ? this.#link.hint() : this.#link.check()),
     });
   }
 
@@ -487,6 +491,9 @@ export class Client extends Emitter<ClientEvents> {
       this.#link.renew();
       hint();
     });
+    // A server on this machine is still there.
+    globalThis.addEventListener?.("offline", () => this.#link.check(OFFLINE_PATIENCE_MS));
+    networkInformation()?.addEventListener("change", hint);
     globalThis.document?.addEventListener("visibilitychange", () => document.visibilityState === "visible" && hint());
   }
 
@@ -494,6 +501,11 @@ export class Client extends Emitter<ClientEvents> {
     this.#state = state;
     this.emit("state", state);
   }
+}
+
+/** Of a browser that knows its network (Network Information API). */
+function networkInformation(): EventTarget | undefined {
+  return (globalThis.navigator as { connection?: EventTarget } | undefined)?.connection;
 }
 
 function browserShell(): SlotShell {

@@ -15,6 +15,7 @@ async function bob(up = true) {
   const rings: Call[] = [];
   const began: Call[] = [];
   const sent: Up[] = [];
+  const states: ("engaged" | "free")[] = [];
   const publish = async (_topic: string, payload: string) => void sent.push(JSON.parse(payload));
   const requests = new Requests(new Outbox({ publish, isUp: () => true }), clock);
   const calls: Calls = new Calls({
@@ -26,6 +27,8 @@ async function bob(up = true) {
     settled: (id) => void ringer.settled(id),
     began: (call) => began.push(call),
     rings: (call) => rings.push(call),
+    engaged: (engaged) => void states.push(engaged ? "engaged" : "free"),
+    flows: () => {},
   });
   const ringer: Ringer = new Ringer(await RingBook.open(memoryStore(), clock), clock, {
     ring: (rung) => calls.ring({ ...rung, join: undefined as never }),
@@ -42,8 +45,18 @@ async function bob(up = true) {
   const confirm = (answer: Partial<State>) => ringer.confirm({ state: state(answer), took_ms: 0, known: 0 });
   const types = () => sent.map((up) => up.type);
   const leaving = () => types().filter((type) => type !== "mute");
-  return { rings, began, rung, confirm, calls, types, leaving, signal: (down: Down) => calls.signal(down) };
+  return { states, rings, began, rung, confirm, calls, types, leaving, signal: (down: Down) => calls.signal(down) };
 }
+
+describe("a device", () => {
+  test("is engaged from the ring to its end", async () => {
+    const { states, calls } = await bob();
+    calls.ring({ ...ring(), join: undefined as never });
+    expect(states).toEqual(["engaged"]);
+    calls.all()[0]?.apply({ type: "local_end", end: { reason: "no_answer" } });
+    expect(states).toEqual(["engaged", "free"]);
+  });
+});
 
 describe("a ring that was accepted here", () => {
   test("does not ring again after the accept was refused, though the call still stands", async () => {

@@ -22,13 +22,13 @@ describe("back-off", () => {
   test("grows to its last step and stays there", () => {
     const backoff = new Backoff(SIGNALLING_STEPS, () => 0.5);
     const waits = Array.from({ length: 9 }, () => backoff.next_ms());
-    expect(waits).toEqual([300, 700, 1_500, 3_000, 6_000, 10_000, 15_000, 15_000, 15_000]);
+    expect(waits).toEqual([1_000, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000, 15_000]);
   });
 
   test("spreads each wait by its jitter, never beyond", () => {
     const low = new Backoff(SIGNALLING_STEPS, () => 0);
     const high = new Backoff(SIGNALLING_STEPS, () => 1);
-    expect([low.next_ms(), high.next_ms()]).toEqual([180, 420]);
+    expect([low.next_ms(), high.next_ms()]).toEqual([200, 1_800]);
   });
 
   test("begins anew after a success", () => {
@@ -36,7 +36,7 @@ describe("back-off", () => {
     backoff.next_ms();
     backoff.next_ms();
     backoff.reset();
-    expect(backoff.next_ms()).toBe(300);
+    expect(backoff.next_ms()).toBe(1_000);
   });
 });
 

@@ -3,7 +3,7 @@ import { capture, type MediaDevicesLike } from "../src/media/capture.ts";
 import { candidateAddresses, diagnose } from "../src/media/diagnose.ts";
 import { joinAt } from "../src/media/door.ts";
 import { isForwarded, offeredLines, startSharp } from "../src/media/profile.ts";
-import { LOOK_EVERY_MS, LOOKS_IN_VAIN, LOOKS_IN_VAIN_WHEN_SUSPECT, Pulse } from "../src/media/pulse.ts";
+import { DEAD_MS, DEAD_WHEN_SUSPECT_MS, LOOK_EVERY_MS, Pulse, STILL_MS } from "../src/media/pulse.ts";
 import { decodeSlotMap, SlotTable } from "../src/media/slots.ts";
 import { join } from "./fixtures.ts";
 
@@ -152,44 +152,51 @@ describe("the pulse of a media path", () => {
       flows: (flows) => seen.push(flows ? "flows" : "still"),
       dead: () => seen.push("dead"),
     });
-    const looks = (count: number) => vi.advanceTimersByTimeAsync(count * LOOK_EVERY_MS);
-    return { pulse, wire, seen, looks };
+    const passes = (ms: number) => vi.advanceTimersByTimeAsync(ms);
+    return { pulse, wire, seen, passes };
   }
 
-  test("says at every look whether something has come in since the last one", async () => {
-    const { pulse, wire, seen, looks } = path();
+  test("says that it flows, that it does not once nothing has come in for a second, and that it does at the next sign", async () => {
+    const { pulse, wire, seen, passes } = path();
     pulse.start();
-    await looks(1);
+    await passes(LOOK_EVERY_MS);
     wire.alive = false;
-    await looks(1);
+    await passes(STILL_MS - 1);
+    expect(new Set(seen.splice(0))).toEqual(new Set(["flows"]));
+    await passes(LOOK_EVERY_MS);
+    expect(seen.splice(0)).toEqual(["still"]);
     wire.alive = true;
-    await looks(1);
-    expect(seen).toEqual(["flows", "still", "flows"]);
+    await passes(LOOK_EVERY_MS);
+    expect(seen).toEqual(["flows"]);
   });
 
-  test("is dead after a few looks in vain, and after fewer when signalling was lost too", async () => {
-    const { pulse, wire, seen, looks } = path();
+  test("is dead after some seconds, and sooner when signalling was lost too", async () => {
+    const { pulse, wire, seen, passes } = path();
     pulse.start();
-    await looks(1);
+    await passes(LOOK_EVERY_MS);
     wire.alive = false;
-    await looks(LOOKS_IN_VAIN - 1);
+    await passes(DEAD_MS - LOOK_EVERY_MS);
     expect(seen).not.toContain("dead");
-    await looks(1);
+    await passes(2 * LOOK_EVERY_MS);
     expect(seen).toContain("dead");
+    wire.alive = true;
+    await passes(LOOK_EVERY_MS);
+    wire.alive = false;
     seen.length = 0;
     pulse.suspect();
-    await looks(LOOKS_IN_VAIN_WHEN_SUSPECT);
-    expect(seen).toEqual(["still", "still", "still", "dead"]);
+    await passes(DEAD_WHEN_SUSPECT_MS + LOOK_EVERY_MS);
+    expect(seen).toContain("dead");
   });
 
-  test("what came in before it was suspected does not speak for it", async () => {
-    const { pulse, wire, seen, looks } = path();
+  test("that was still for long before it was suspected is dead at the next look", async () => {
+    const { pulse, wire, seen, passes } = path();
     pulse.start();
-    await looks(1);
-    wire.bytes += 5_000;
+    await passes(LOOK_EVERY_MS);
     wire.alive = false;
+    await passes(DEAD_WHEN_SUSPECT_MS + LOOK_EVERY_MS);
+    expect(seen).not.toContain("dead");
     pulse.suspect();
-    await looks(1);
-    expect(seen).toEqual(["flows", "still", "still"]);
+    await passes(0);
+    expect(seen).toContain("dead");
   });
 });

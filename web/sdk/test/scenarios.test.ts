@@ -21,7 +21,7 @@ vi.mock("../src/media/session.ts", () => ({
     }
     warm() {}
     async setTrack() {}
-    suspect() {}
+    signalling() {}
     suspend() {}
     hint() {}
     stop() {}

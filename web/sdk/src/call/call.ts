@@ -38,6 +38,8 @@ export interface CallServices {
   makeWayFor(call: Call): void;
   /** Stores that this ring was declined here, before the service is told. */
   declined(invitation: InvitationId): Promise<void>;
+  /** Nothing comes in on the media path any more, or something does again. */
+  flows(flows: boolean): void;
   now_ms(): number;
 }
 
@@ -79,6 +81,7 @@ export class Call extends Emitter<CallEvents> {
       parameters: () => services.join(this.#state.meeting),
       path: (path, error) => this.apply({ type: "local_path", path, error }),
       changed: () => this.emit("media", undefined),
+      flows: (flows) => services.flows(flows),
     });
   }
 
@@ -202,6 +205,16 @@ export class Call extends Emitter<CallEvents> {
     return this.#session.level(participation);
   }
 
+  /** Whether pictures or sound of others have come in within the last second. */
+  receives(): boolean {
+    return this.#session.receives();
+  }
+
+  /** Tries at once to make the media path, where it has failed. */
+  retryMedia(): void {
+    this.#session.retry();
+  }
+
   // What follows is the client's side of a call, not an application's.
 
   /** @internal Opens devices; what cannot be had is a `problem`, and the service is told that nothing comes from it. */
@@ -238,7 +251,6 @@ export class Call extends Emitter<CallEvents> {
     const again = this.#state.admitted;
     this.apply({ type: "local_admitted", meeting, roster });
     if (join) this.#session.start(join);
-    this.#session.suspect();
     if (!again) this.#entered();
   }
 
@@ -257,8 +269,8 @@ export class Call extends Emitter<CallEvents> {
 
   /** @internal */
   signalling(signalling: "up" | "down"): void {
+    this.#session.signalling(signalling);
     this.apply({ type: "local_signalling", signalling });
-    if (signalling === "down") this.#session.suspect();
   }
 
   /** @internal */

@@ -8,10 +8,12 @@ export interface BackoffSteps {
 }
 
 export const SIGNALLING_STEPS: BackoffSteps = {
-  steps_ms: [300, 700, 1_500, 3_000, 6_000, 10_000, 15_000],
-  jitter: 0.4,
+  steps_ms: [1_000, 1_000, 2_000, 4_000, 8_000, 15_000],
+  jitter: 0.8,
 };
-export const MEDIA_STEPS: BackoffSteps = { steps_ms: [0, 500, 1_000, 2_000, 4_000, 7_000], jitter: 0.3 };
+export const MEDIA_STEPS: BackoffSteps = { steps_ms: [300, 700, 1_500, 2_000], jitter: 0.5 };
+/** Who is in a call or a ring looks this often for a way back. */
+export const URGENT_EVERY_MS = 2_000;
 
 export class Backoff {
   #attempt = 0;

@@ -9,8 +9,32 @@ let shared: Timer | undefined;
 
 /** One worker serves every connection of the page. */
 export function steadyTimer(): Timer {
-  shared ??= workerTimer() ?? pageTimer();
+  shared ??= workerTimer() ?? PAGE_TIMER;
   return shared;
+}
+
+/** One wait at a time, which a background tab does not stretch; a new one takes the place of the last. */
+export class Wait {
+  #cancel: (() => void) | undefined;
+
+  get isOn(): boolean {
+    return this.#cancel !== undefined;
+  }
+
+  start(wait_ms: number, run: () => void): void {
+    this.cancel();
+    const timer = steadyTimer();
+    const id = timer.set(() => {
+      this.cancel();
+      run();
+    }, wait_ms);
+    this.#cancel = () => timer.clear(id);
+  }
+
+  cancel(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
 }
 
 /** Timers driven by `worker`, which answers each tick with the timer's id. */
@@ -41,6 +65,7 @@ function workerTimer(): Timer | undefined {
   }
 }
 
-function pageTimer(): Timer {
-  return { set: (run, every_ms) => Number(setInterval(run, every_ms)), clear: (id) => clearInterval(id) };
-}
+const PAGE_TIMER: Timer = {
+  set: (run, every_ms) => Number(setInterval(run, every_ms)),
+  clear: (id) => clearInterval(id),
+};

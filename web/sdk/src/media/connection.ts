@@ -11,6 +11,7 @@ import { decodeSlotMap, SlotTable } from "./slots.ts";
 /** Label of the data channel that carries slot maps. */
 const SLOTS_CHANNEL = "slots";
 const CAMERA_MAX_BPS = 1_500_000;
+const RECEIVES_MS = 1_000;
 
 export type SendPurpose = Extract<Purpose, "microphone" | "camera" | "screen">;
 
@@ -78,15 +79,27 @@ export class MediaConnection {
     return receiver?.getSynchronizationSources()[0]?.audioLevel ?? 0;
   }
 
-  /** Rises as long as anything comes in on the path: media, or answers to the browser's own checks (RFC 7675). */
-  async signs_of_life(): Promise<number> {
+  /**
+   * Rises as long as anything comes in on the path. Who sends is sent reports on it all the time; who does not may get
+   * nothing but the answers to the browser's own checks (RFC 7675). For others those say too little: they come also where
+   * everything else is sent to an address that this device had before.
+   */
+  async signs_of_life(sends: boolean): Promise<number> {
     const reports = await this.#senders.get("microphone")?.getStats();
     let signs = 0;
     for (const report of reports?.values() ?? []) {
       if (report.type === "transport") signs += report.bytesReceived ?? 0;
-      if (report.type === "candidate-pair") signs += report.responsesReceived ?? 0;
+      if (report.type === "candidate-pair" && !sends) signs += report.responsesReceived ?? 0;
     }
     return signs;
+  }
+
+  /** Whether a picture or sound has come in just now. */
+  receives(): boolean {
+    const since_ms = performance.timeOrigin + performance.now() - RECEIVES_MS;
+    return this.#receivers().some(({ receiver }) =>
+      receiver.getSynchronizationSources().some(({ timestamp }) => timestamp > since_ms),
+    );
   }
 
   close(): void {

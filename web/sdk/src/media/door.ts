@@ -3,7 +3,7 @@
 import { ConvokeError } from "../core/errors.ts";
 import type { JoinAnswer, JoinParameters, JoinRequest } from "../wire.ts";
 
-const DOOR_TIMEOUT_MS = 6_000;
+const DOOR_TIMEOUT_MS = 5_000;
 
 /**
  * Posts the offer to the first end point that can be reached.

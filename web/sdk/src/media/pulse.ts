@@ -3,26 +3,32 @@
  * started again, behind a path that seems to stand.
  */
 
+import { steadyTimer } from "../core/timer.ts";
+
 export interface PulseShell {
   /** Rises as long as anything comes in. */
   signs(): Promise<number>;
-  /** Something has come in since the last look, or nothing has. */
+  /** Something comes in, or nothing has for a while. */
   flows(flows: boolean): void;
   /** Nothing has come in for so long that the path is dead, whatever the browser says. */
   dead(): void;
 }
 
-export const LOOK_EVERY_MS = 1_500;
-export const LOOKS_IN_VAIN = 4;
-/** The same when signalling was lost too: the server has probably died. */
-export const LOOKS_IN_VAIN_WHEN_SUSPECT = 2;
+export const LOOK_EVERY_MS = 400;
+/** Without a sign for so long it does not flow. */
+export const STILL_MS = 1_100;
+/** Without a sign for so long it is dead. */
+export const DEAD_MS = 3_000;
+/** The same where signalling was lost too, and is back: the server has probably died. */
+export const DEAD_WHEN_SUSPECT_MS = 900;
 
 export class Pulse {
   readonly #shell: PulseShell;
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #stop: (() => void) | undefined;
   #signs: number | undefined;
-  #inVain = 0;
-  #patience = LOOKS_IN_VAIN;
+  /** When something came in last, by this page's clock. */
+  #sign_ms = 0;
+  #patience_ms = DEAD_MS;
   /** Counts starts, so that a look that began before the last one comes to nothing. */
   #turn = 0;
 
@@ -30,27 +36,28 @@ export class Pulse {
     this.#shell = shell;
   }
 
-  /** Begins anew; what has come in until now says nothing. */
-  start(patience = LOOKS_IN_VAIN): void {
+  /** Begins anew, as if something had just come in. */
+  start(): void {
     this.stop();
-    this.#patience = patience;
+    this.#sign_ms = performance.now();
+    this.#patience_ms = DEAD_MS;
     const turn = this.#turn;
+    const timer = steadyTimer();
+    const id = timer.set(() => void this.#look(turn), LOOK_EVERY_MS);
+    this.#stop = () => timer.clear(id);
     void this.#look(turn);
-    this.#timer = setInterval(() => void this.#look(turn), LOOK_EVERY_MS);
   }
 
-  /** Doubts the path until something comes in, and sooner takes it for dead. */
+  /** Sooner takes the path for dead, until something comes in. */
   suspect(): void {
-    if (!this.#timer) return;
-    this.#shell.flows(false);
-    this.start(LOOKS_IN_VAIN_WHEN_SUSPECT);
+    this.#patience_ms = DEAD_WHEN_SUSPECT_MS;
+    if (this.#stop) void this.#look(this.#turn);
   }
 
   stop(): void {
     this.#turn += 1;
-    clearInterval(this.#timer);
-    this.#timer = this.#signs = undefined;
-    this.#inVain = 0;
+    this.#stop?.();
+    this.#stop = this.#signs = undefined;
   }
 
   async #look(turn: number): Promise<void> {
@@ -62,9 +69,13 @@ export class Pulse {
   }
 
   #judge(flows: boolean): void {
-    this.#inVain = flows ? 0 : this.#inVain + 1;
-    if (flows) this.#patience = LOOKS_IN_VAIN;
-    this.#shell.flows(flows);
-    if (this.#inVain >= this.#patience) this.#shell.dead();
+    const now_ms = performance.now();
+    if (flows) {
+      this.#sign_ms = now_ms;
+      this.#patience_ms = DEAD_MS;
+    }
+    const still_ms = now_ms - this.#sign_ms;
+    if (flows || still_ms >= STILL_MS) this.#shell.flows(flows);
+    if (still_ms >= this.#patience_ms) this.#shell.dead();
   }
 }

@@ -1,11 +1,15 @@
 /**
  * The media of one call, over as many connections as it takes. A path that breaks is replaced by a fresh join with fresh
- * parameters; until the new one is there the old one stays, so that its last pictures do. It never gives up by itself.
+ * parameters; until the new one is there the old one stays, so that its last pictures do, and goes on if it comes back. It
+ * never gives up by itself.
+ *
+ * Without signalling there are no fresh parameters: a path that breaks meanwhile waits for its return, which brings them.
  */
 
 import type { PathState } from "../call/state.ts";
 import { Backoff, MEDIA_STEPS } from "../core/backoff.ts";
 import { ConvokeError } from "../core/errors.ts";
+import { Wait } from "../core/timer.ts";
 import type { JoinParameters, ParticipationId, Source } from "../wire.ts";
 import { MediaConnection, type SendPurpose } from "./connection.ts";
 import { diagnose } from "./diagnose.ts";
@@ -17,12 +21,20 @@ export interface SessionShell {
   path(state: PathState, error?: ConvokeError): void;
   /** Who is in which slot has changed, or the connection has. */
   changed(): void;
+  /** Nothing comes in any more, or something does again. */
+  flows(flows: boolean): void;
 }
 
-const CONNECT_TIMEOUT_MS = 12_000;
+/** Time for an attempt: the second and later ones have more, for those who are slow and not cut off. */
+const CONNECT_MS = [6_000, 8_000, 12_000] as const;
+/** An attempt that has taken so long when signalling comes back began while the way was cut. */
+const YOUNG_MS = 1_000;
 /** A path that is merely disturbed may come back by itself this long. */
 const DISTURBED_MS = 2_500;
-const FAILED_AFTER_ATTEMPTS = 3;
+/** A path that does not come about, or has stood before, has failed when an attempt fails after this. */
+const FAILED_MS = { first: 2_000, again: 6_000 };
+/** Signalling that is back brings parameters; if not, they are asked for after this. */
+const ASK_MS = 1_500;
 /** Without a word from the service a call that was left is closed after this. */
 const LINGER_MS = 2_000;
 
@@ -33,20 +45,30 @@ export class MediaSession {
   #current: MediaConnection | undefined;
   /** The one that is being made. */
   #next: MediaConnection | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #attempt = new Wait();
+  readonly #retry = new Wait();
+  #began_ms = 0;
   /** Fresh parameters are being asked for. */
   #asking = false;
+  /** Those that the service has just sent of itself. */
+  #fresh: JoinParameters | undefined;
   /** Counts connections, so that parameters that were asked for before the last one come to nothing. */
   #turn = 0;
   readonly #pulse = new Pulse({
-    signs: async () => (await this.#current?.signs_of_life()) ?? 0,
+    signs: async () => (await this.#current?.signs_of_life(this.#tracks.size > 0)) ?? 0,
     flows: (flows) => this.#flows(flows),
-    dead: () => !this.#next && !this.#timer && this.#lost(0),
+    dead: () => this.#dead(),
   });
   /** Nothing came in on the path when it was last looked at. */
   #doubtful = false;
   /** The path is to be replaced, though the browser may still call it connected. */
   #broken = false;
+  #signalling: "up" | "down" | "back" = "up";
+  /** Since when there has been no path; undefined while there is one. */
+  #without_ms: number | undefined;
+  #wasUp = false;
+  /** What the last attempt came to, until there is a path. */
+  #error: ConvokeError | undefined;
   #stopped = false;
   /** Nothing is forwarded yet, and a failure is no reason for another attempt. */
   #warming = false;
@@ -62,14 +84,23 @@ export class MediaSession {
     void this.#connect(join);
   }
 
-  /** Joins. A path that was warmed for the same participation is kept. */
+  /**
+   * Joins. A path that was warmed for the same participation is kept, and so is one on which something comes in: where
+   * signalling was lost and is back, that has to show at once.
+   */
   start(join: JoinParameters): void {
     const wasWarm = this.#warming;
     this.#warming = false;
+    const isBack = this.#signalling === "back";
+    if (isBack) this.#signalling = "up";
     const warmed = this.#current ?? this.#next;
-    if (wasWarm && warmed?.join.participation === join.participation && isAlive(warmed)) return this.#tell();
-    if (this.#current?.path === "connected" && !this.#broken && !wasWarm) return;
-    void this.#connect(join);
+    if (wasWarm && warmed?.join.participation === join.participation && isAlive(warmed)) {
+      if (!isBack) return this.#tell();
+    } else if (wasWarm || !warmed) {
+      return void this.#connect(join);
+    }
+    if (isBack) this.#prove(join);
+    else if (!this.#next && (this.#broken || this.#current?.path !== "connected")) void this.#connect(join);
   }
 
   async setTrack(purpose: SendPurpose, track: MediaStreamTrack | undefined): Promise<void> {
@@ -94,23 +125,40 @@ export class MediaSession {
     return mid === undefined ? 0 : (this.#current?.level(mid) ?? 0);
   }
 
-  /** The network may be back: do not wait any longer. */
-  hint(): void {
-    if (!this.#timer || this.#next || this.#asking || this.#current?.path === "connected") return;
-    this.#later(0);
+  /** Whether pictures or sound have come in within the last moments. */
+  receives(): boolean {
+    return this.#current?.receives() ?? false;
   }
 
-  /** Signalling was lost, or is back: the path is doubtful until something comes in on it. */
-  suspect(): void {
-    this.#pulse.suspect();
+  /** The network may be back, or another: find out at once. */
+  hint(): void {
+    if (this.#isWanted() && !this.#next && !this.#asking) this.#later(0);
+    else this.#pulse.suspect();
+  }
+
+  /** The person asks for an attempt now. */
+  retry(): void {
+    if (!this.#isWanted()) return;
+    this.#dropNext();
+    this.#backoff.reset();
+    if (!this.#asking) this.#later(0);
+  }
+
+  signalling(state: "up" | "down"): void {
+    if (state === "down") {
+      this.#signalling = "down";
+      this.#fresh = undefined;
+    } else if (this.#signalling === "down") {
+      this.#signalling = "back";
+      if (this.#isWanted()) this.#later(ASK_MS);
+    }
   }
 
   /** For good. The connections that stand may do so until `over`, and not for long: nothing comes of them any more. */
   stop(over?: Promise<unknown>): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    clearTimeout(this.#timer);
-    this.#pulse.stop();
+    this.#rest();
     if (over) void Promise.race([over, pause(LINGER_MS)]).then(() => this.#close());
     else this.#close();
   }
@@ -118,10 +166,19 @@ export class MediaSession {
   /** The page goes away, or sleeps: what comes after that begins anew. */
   suspend(): void {
     this.#turn += 1;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#pulse.stop();
+    this.#rest();
     this.#close();
+  }
+
+  /** There is no path, and there is to be one. */
+  #isWanted(): boolean {
+    return this.#without_ms !== undefined && !this.#warming && !this.#stopped;
+  }
+
+  #rest(): void {
+    this.#attempt.cancel();
+    this.#retry.cancel();
+    this.#pulse.stop();
   }
 
   #close(): void {
@@ -132,16 +189,20 @@ export class MediaSession {
 
   async #connect(join: JoinParameters): Promise<void> {
     this.#turn += 1;
-    clearTimeout(this.#timer);
+    this.#fresh = undefined;
+    this.#retry.cancel();
     this.#next?.close();
     const connection = new MediaConnection(join, {
       path: (state) => this.#pathChanged(connection, state),
       slots: () => connection === this.#current && this.#shell.changed(),
-      closed: () => connection === this.#current && !this.#next && !this.#stopped && this.#lost(0),
+      closed: () => connection === this.#current && !this.#stopped && this.#lost(0),
     });
     this.#next = connection;
-    this.#shell.path(this.#current ? "lost" : "connecting");
-    this.#timer = setTimeout(() => this.#failed(connection, diagnosis(connection)), CONNECT_TIMEOUT_MS);
+    this.#began_ms = performance.now();
+    this.#without_ms ??= this.#current && !this.#broken ? undefined : this.#began_ms;
+    this.#showAttempt();
+    const patience_ms = CONNECT_MS[Math.min(this.#backoff.attempt, CONNECT_MS.length - 1)] ?? CONNECT_MS[0];
+    this.#attempt.start(patience_ms, () => this.#failed(connection, diagnosis(connection)));
     try {
       await connection.open(this.#tracks);
       for (const [purpose, track] of this.#tracks) await connection.setTrack(purpose, track);
@@ -150,60 +211,92 @@ export class MediaSession {
     }
   }
 
+  /** What failed before goes on to be shown while it is tried again. */
+  #showAttempt(): void {
+    if (this.#error) this.#shell.path("failed", this.#error);
+    else if (!this.#current) this.#shell.path("connecting");
+    else if (this.#broken) this.#shell.path("lost");
+  }
+
+  /** Signalling was away. Where nothing comes in now, path or attempt were of the time before. */
+  #prove(join: JoinParameters): void {
+    if (this.#next) {
+      if (performance.now() - this.#began_ms > YOUNG_MS) void this.#connect(join);
+    } else if (this.#broken || this.#current?.path !== "connected") {
+      void this.#connect(join);
+    } else {
+      this.#fresh = join;
+      this.#pulse.suspect();
+    }
+  }
+
   #pathChanged(connection: MediaConnection, state: RTCPeerConnectionState): void {
     if (this.#stopped) return;
     if (connection === this.#next && state === "connected") return this.#arrived(connection);
     if (connection === this.#next && state === "failed") return this.#failed(connection, diagnosis(connection));
-    if (connection !== this.#current || this.#next) return;
-    if (state === "connected") this.#recovered();
-    else if (state === "disconnected") this.#lost(DISTURBED_MS);
+    if (connection !== this.#current) return;
+    if (state === "disconnected") this.#lost(DISTURBED_MS);
     else if (state === "failed" || state === "closed") this.#lost(0);
   }
 
   #arrived(connection: MediaConnection): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#attempt.cancel();
     this.#current?.close();
     this.#current = connection;
     this.#next = undefined;
     this.#backoff.reset();
     this.#pulse.start();
     this.#tell();
+    this.#shell.flows(true);
   }
 
   #recovered(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#retry.cancel();
     this.#tell();
+    this.#shell.flows(true);
   }
 
   #tell(): void {
     if (this.#current?.path === "connected") {
       this.#broken = this.#doubtful = false;
+      this.#without_ms = this.#error = undefined;
+      this.#wasUp = true;
       this.#shell.path("up");
     }
     this.#shell.changed();
   }
 
   #flows(flows: boolean): void {
-    if (this.#current?.path !== "connected" || this.#next || this.#warming) return;
+    if (flows) this.#fresh = undefined;
+    if (this.#current?.path !== "connected" || this.#warming) return;
     const doubted = this.#broken || this.#doubtful;
     if (flows && doubted) return this.#recovered();
     if (flows || doubted) return;
     this.#doubtful = true;
     this.#shell.path("doubtful");
+    this.#shell.flows(false);
+  }
+
+  #dead(): void {
+    if (!this.#next && !this.#retry.isOn && !this.#asking) this.#lost(0);
   }
 
   #failed(connection: MediaConnection, error: ConvokeError): void {
     if (connection !== this.#next || this.#stopped) return;
-    clearTimeout(this.#timer);
-    connection.close();
-    this.#next = undefined;
-    if (this.#warming) return;
+    this.#dropNext();
+    if (this.#warming || (this.#current?.path === "connected" && !this.#broken)) return;
     const wait_ms = this.#backoff.next_ms();
-    const given = this.#backoff.attempt >= FAILED_AFTER_ATTEMPTS || error.code === "media_loopback_firefox";
-    this.#shell.path(given ? "failed" : this.#current ? "lost" : "connecting", error);
+    const without_ms = performance.now() - (this.#without_ms ?? performance.now());
+    const isFailed = without_ms >= (this.#wasUp ? FAILED_MS.again : FAILED_MS.first);
+    if (isFailed || error.code === "media_loopback_firefox") this.#error = error;
+    this.#showAttempt();
     this.#later(wait_ms);
+  }
+
+  #dropNext(): void {
+    this.#attempt.cancel();
+    this.#next?.close();
+    this.#next = undefined;
   }
 
   #lost(patience_ms: number): void {
@@ -214,25 +307,31 @@ export class MediaSession {
       return;
     }
     this.#broken = true;
-    this.#shell.path("lost");
-    if (!this.#asking) this.#later(patience_ms);
+    this.#without_ms ??= performance.now();
+    if (!this.#error) this.#shell.path("lost");
+    this.#shell.flows(false);
+    if (!this.#asking && !this.#next) this.#later(patience_ms);
   }
 
   #later(wait_ms: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#again(), wait_ms);
+    this.#retry.start(wait_ms, () => void this.#again());
   }
 
   async #again(): Promise<void> {
-    this.#timer = undefined;
-    this.#asking = true;
+    if (this.#stopped || this.#next || this.#signalling === "down") return;
     const turn = this.#turn;
-    const join = await this.#shell.parameters().catch(() => undefined);
-    this.#asking = false;
+    const join = this.#fresh ?? (await this.#ask());
     const recovered = this.#current?.path === "connected" && !this.#broken;
     if (this.#stopped || turn !== this.#turn || recovered) return;
     if (join) await this.#connect(join);
     else this.#later(this.#backoff.next_ms());
+  }
+
+  async #ask(): Promise<JoinParameters | undefined> {
+    this.#asking = true;
+    const join = await this.#shell.parameters().catch(() => undefined);
+    this.#asking = false;
+    return join;
   }
 }
 

@@ -6,7 +6,7 @@
  */
 
 import type { IClientOptions, IPublishPacket, MqttClient } from "mqtt";
-import type { Timer } from "../core/timer.ts";
+import { type Timer, Wait } from "../core/timer.ts";
 import type { Credentials } from "../login/requests.ts";
 
 export interface Incoming {
@@ -29,6 +29,8 @@ export interface ConnectionHooks {
 export interface Connection {
   /** Resolves at the PUBACK; rejects with {@link PublishRefused} if the server refuses this message. */
   publish(topic: string, payload: string): Promise<void>;
+  /** Asks the server for a sign of life, and ends the connection if nothing comes within `patience_ms`. */
+  check(patience_ms: number): void;
   /** Ends it without a word, as a network does that breaks. */
   close(): void;
   /** Ends it with a DISCONNECT, at once: the page may be gone in a moment. */
@@ -74,9 +76,11 @@ export function openConnection(
       });
     },
   });
+  const silence = new Wait();
   const end = () => {
     if (!alive) return;
     alive = false;
+    silence.cancel();
     client.end(true);
     hooks.down(code);
   };
@@ -85,7 +89,13 @@ export function openConnection(
     if (alive && client.connected && socket?.readyState === WebSocket.OPEN) socket.send(DISCONNECT);
     end();
   };
+  const check = (patience_ms: number) => {
+    if (!alive || !client.connected || silence.isOn) return;
+    silence.start(patience_ms, end);
+    client.sendPing();
+  };
   client.on("connect", () => hooks.up());
+  client.on("packetreceive", () => silence.cancel());
   client.on("disconnect", (packet) => {
     code = packet.reasonCode;
   });
@@ -94,7 +104,7 @@ export function openConnection(
     end();
   });
   client.on("close", end);
-  return { publish: (topic, payload) => publish(client, topic, payload), close: end, leave };
+  return { publish: (topic, payload) => publish(client, topic, payload), check, close: end, leave };
 }
 
 function optionsOf(

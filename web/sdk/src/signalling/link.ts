@@ -1,13 +1,17 @@
 /**
  * The way to the service, kept up: connects, waits with back-off and jitter, connects again, and never gives up, except
  * where another tab has taken the device over or the credential is refused for good.
+ *
+ * The waits are long, so that nobody burdens a server that is away. While it is *urgent*, in a call or a ring, a probe
+ * looks for the way back besides, at least every 2 s, and an answer to it is the next attempt.
  */
 
 import { Backoff, SIGNALLING_STEPS } from "../core/backoff.ts";
 import { ConvokeError } from "../core/errors.ts";
-import { steadyTimer } from "../core/timer.ts";
+import { steadyTimer, Wait } from "../core/timer.ts";
 import type { Credentials } from "../login/requests.ts";
 import { type Connection, type Incoming, type MqttConnect, openConnection } from "./connection.ts";
+import { Probe } from "./probe.ts";
 
 export type LinkState =
   | { is: "stopped" }
@@ -29,6 +33,13 @@ export interface LinkShell {
 const SESSION_TAKEN_OVER = 0x8e;
 /** Bad user name or password, not authorized, administrative action: what has become of it, the server's login says. */
 const CREDENTIAL_REFUSED = new Set([0x84, 0x86, 0x87, 0x98]);
+/** A connection that stands is asked for a sign of life this often, besides MQTT's own keep-alive. */
+const BEAT_MS = { urgent: 2_000, visible: 5_000 };
+/** It is dead if none comes within this. */
+const BEAT_PATIENCE_MS = 2_000;
+/** An attempt that is older than this hangs, if the server answers others. Each such one is given twice the time of the last. */
+const HANGS_MS = 1_500;
+const HANGS_MAX_MS = 12_000;
 
 export class Link {
   readonly #shell: LinkShell;
@@ -36,7 +47,12 @@ export class Link {
   #credentials: Credentials | undefined;
   #refused: Credentials | undefined;
   #connection: Connection | undefined;
-  #retry: ReturnType<typeof setTimeout> | undefined;
+  readonly #retry = new Wait();
+  readonly #beat = new Wait();
+  readonly #probe = new Probe({ answered: () => this.hint() });
+  #urgent = false;
+  #attempted_ms = 0;
+  #hangs_ms = HANGS_MS;
   /** Counts starts and stops, so that what an earlier one still awaits comes to nothing. */
   #life = 0;
   #state: LinkState = { is: "stopped" };
@@ -64,11 +80,23 @@ export class Link {
     this.#stop((connection) => connection.leave());
   }
 
-  /** The network may be back: do not wait any longer. */
+  /** Somebody waits for the way back, or for the end of it to be noticed. */
+  urgent(urgent: boolean): void {
+    if (urgent === this.#urgent) return;
+    this.#urgent = urgent;
+    this.#watch();
+  }
+
+  /** The server may be reached again, or not any more: do not wait any longer to find out. */
   hint(): void {
-    if (this.#state.is !== "waiting") return;
-    clearTimeout(this.#retry);
-    void this.#attempt(this.#life);
+    if (this.#state.is === "up") return this.check();
+    if (this.#state.is === "connecting") return this.#replaceIfItHangs();
+    if (this.#state.is === "waiting") void this.#attempt(this.#life);
+  }
+
+  /** A connection that stands shows a sign of life within `patience_ms`, or is taken for dead. */
+  check(patience_ms = BEAT_PATIENCE_MS): void {
+    if (this.#state.is === "up") this.#connection?.check(patience_ms);
   }
 
   /**
@@ -76,11 +104,7 @@ export class Link {
    * alive fails. The session stays.
    */
   renew(): void {
-    if (this.#state.is !== "up") return;
-    this.#life += 1;
-    this.#connection?.close();
-    this.#connection = undefined;
-    void this.#attempt(this.#life);
+    if (this.#state.is === "up") this.#anew();
   }
 
   publish(topic: string, payload: string): Promise<void> {
@@ -88,15 +112,30 @@ export class Link {
     return connection ? connection.publish(topic, payload) : Promise.reject(new Error("the link is down"));
   }
 
+  #replaceIfItHangs(): void {
+    if (performance.now() - this.#attempted_ms < this.#hangs_ms) return;
+    this.#hangs_ms = Math.min(2 * this.#hangs_ms, HANGS_MAX_MS);
+    this.#anew();
+  }
+
+  #anew(): void {
+    this.#life += 1;
+    this.#connection?.close();
+    this.#connection = undefined;
+    void this.#attempt(this.#life);
+  }
+
   #stop(end: (connection: Connection) => void): void {
     this.#life += 1;
-    clearTimeout(this.#retry);
+    this.#retry.cancel();
     if (this.#connection) end(this.#connection);
     this.#connection = undefined;
     this.#change({ is: "stopped" });
   }
 
   async #attempt(life: number): Promise<void> {
+    this.#retry.cancel();
+    this.#attempted_ms = performance.now();
     this.#change({ is: "connecting" });
     try {
       const mqtt = await this.#shell.mqtt();
@@ -114,6 +153,7 @@ export class Link {
       up: () => {
         if (life !== this.#life) return;
         this.#backoff.reset();
+        this.#hangs_ms = HANGS_MS;
         this.#change({ is: "up" });
       },
       down: (code) => {
@@ -141,13 +181,32 @@ export class Link {
 
   #wait(error?: ConvokeError): void {
     const life = this.#life;
-    this.#retry = setTimeout(() => void this.#attempt(life), this.#backoff.next_ms());
+    this.#retry.start(this.#backoff.next_ms(), () => void this.#attempt(life));
     this.#change({ is: "waiting", error });
   }
 
   #change(state: LinkState): void {
     if (state.is === this.#state.is && state.is !== "waiting") return;
     this.#state = state;
+    this.#watch();
     this.#shell.changed(state);
+  }
+
+  /** Whether a standing connection still lives, or a server that is away is back. */
+  #watch(): void {
+    const { is } = this.#state;
+    const isAway = is === "connecting" || is === "waiting";
+    if (isAway && this.#urgent && this.#credentials) this.#probe.start(this.#credentials.endpoints.mqtt_ws);
+    else this.#probe.stop();
+    this.#beat.cancel();
+    if (is === "up") this.#beatLater();
+  }
+
+  #beatLater(): void {
+    this.#beat.start(this.#urgent ? BEAT_MS.urgent : BEAT_MS.visible, () => {
+      // A page that nobody sees is left to MQTT's keep-alive.
+      if (this.#urgent || globalThis.document?.visibilityState === "visible") this.check();
+      this.#beatLater();
+    });
   }
 }

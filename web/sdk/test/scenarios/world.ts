@@ -66,7 +66,8 @@ export class World {
       done();
     };
     const on = (event: string, run: (value?: unknown) => void) => heard.set(event, run);
-    return { on, publish, end: () => {}, connected: true } as unknown as MqttClient;
+    const sendPing = () => wire === this.#wire && this.#connected && wire.say("packetreceive");
+    return { on, publish, sendPing, end: () => {}, connected: true } as unknown as MqttClient;
   };
 
   /** The way is there: who waits for it need not wait longer. */

@@ -1,0 +1,71 @@
+/**
+ * Looks for the way back to a server while somebody waits for it: one small HTTP request within every 2 s, at times of
+ * chance, so that those whom one server has lost do not return together.
+ *
+ * It does so beside the connection that is being made, since that may hang: packets that are dropped tell nobody, and a
+ * browser opens one WebSocket to a server at a time, and makes those wait that follow many failures.
+ */
+
+import { URGENT_EVERY_MS } from "../core/backoff.ts";
+import { Wait } from "../core/timer.ts";
+
+export interface ProbeShell {
+  /** The server has answered, whatever it said. */
+  answered(): void;
+  fetch?: (url: string, options: RequestInit) => Promise<unknown>;
+  random?: () => number;
+}
+
+/** A request without an answer is given up after this; the next one has gone out before. */
+const PATIENCE_MS = 4_000;
+
+export class Probe {
+  readonly #shell: ProbeShell;
+  readonly #wait = new Wait();
+  #running: AbortController | undefined;
+
+  constructor(shell: ProbeShell) {
+    this.#shell = shell;
+  }
+
+  /** Goes on until `stop`; `mqtt_url` of anything but a WebSocket cannot be asked. */
+  start(mqtt_url: string): void {
+    const url = probed(mqtt_url);
+    if (!url || this.#running) return;
+    this.#running = new AbortController();
+    this.#later(0, url);
+  }
+
+  stop(): void {
+    this.#wait.cancel();
+    this.#running?.abort();
+    this.#running = undefined;
+  }
+
+  /** The first one comes within the whole of the time, the next ones within its second half. */
+  #later(least_ms: number, url: string): void {
+    const random = this.#shell.random ?? Math.random;
+    this.#wait.start(least_ms + random() * (URGENT_EVERY_MS - least_ms), () => {
+      this.#later(URGENT_EVERY_MS / 2, url);
+      void this.#ask(url);
+    });
+  }
+
+  async #ask(url: string): Promise<void> {
+    const running = this.#running;
+    if (!running) return;
+    const ask = this.#shell.fetch ?? fetch;
+    const signal = AbortSignal.any([running.signal, AbortSignal.timeout(PATIENCE_MS)]);
+    try {
+      await ask(url, { method: "HEAD", mode: "no-cors", cache: "no-store", credentials: "omit", signal });
+    } catch {
+      return;
+    }
+    if (running === this.#running) this.#shell.answered();
+  }
+}
+
+/** Where the server that takes this WebSocket answers a plain request. */
+export function probed(mqtt_url: string): string | undefined {
+  return /^wss?:/i.test(mqtt_url) ? mqtt_url.replace(/^ws/i, "http") : undefined;
+}
