@@ -33,7 +33,7 @@ export class Probe {
     const url = probed(mqtt_url);
     if (!url || this.#running) return;
     this.#running = new AbortController();
-    this.#later(0, url);
+    this.#later(firstWait_ms, url);
   }
 
   stop(): void {
@@ -42,11 +42,9 @@ export class Probe {
     this.#running = undefined;
   }
 
-  /** The first one comes within the whole of the time, the next ones within its second half. */
-  #later(least_ms: number, url: string): void {
-    const random = this.#shell.random ?? Math.random;
-    this.#wait.start(least_ms + random() * (URGENT_EVERY_MS - least_ms), () => {
-      this.#later(URGENT_EVERY_MS / 2, url);
+  #later(wait_ms: typeof nextWait_ms, url: string): void {
+    this.#wait.start(wait_ms(this.#shell.random), () => {
+      this.#later(nextWait_ms, url);
       void this.#ask(url);
     });
   }
@@ -63,6 +61,15 @@ export class Probe {
     }
     if (running === this.#running) this.#shell.answered();
   }
+}
+
+/** Not at once: all have lost the server at the same moment. */
+export function firstWait_ms(random = Math.random): number {
+  return random() * URGENT_EVERY_MS;
+}
+
+export function nextWait_ms(random = Math.random): number {
+  return (1 + random()) * (URGENT_EVERY_MS / 2);
 }
 
 /** Where the server that takes this WebSocket answers a plain request. */
