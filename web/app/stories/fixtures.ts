@@ -3,6 +3,7 @@
 import { type CallState, type Contact, ConvokeError, type Member, type Outcome, type PastCall } from "@convoke/sdk";
 import { createModel, type Entry, type Model } from "../src/state/model.ts";
 import type { Past } from "../src/state/past.ts";
+import { type Trouble, TroubleWatch } from "../src/state/trouble.ts";
 import { paintedTrack } from "./pictures.ts";
 
 const NOW_MS = Date.now();
@@ -153,6 +154,13 @@ function past(): Past {
   };
 }
 
+/** What shows of a trouble that has stood for a while. */
+function standing(state: CallState): Trouble | undefined {
+  const watch = new TroubleWatch();
+  watch.look(state, false, 0);
+  return watch.look(state, false, MINUTE_MS);
+}
+
 function inCall(state: CallState): Model {
   const model = base();
   const tracks = new Map<string, MediaStreamTrack | undefined>();
@@ -161,11 +169,13 @@ function inCall(state: CallState): Model {
     return tracks.get(key);
   };
   model.call.value = state;
+  model.trouble.value = standing(state);
   model.media.value = {
     track: (participation) => (participation === "p-dmitri" ? undefined : track(participation)),
     own: (device) => (device === "camera" && !state.muted.video ? track("self") : undefined),
     audioTracks: () => [],
     level: (participation) => (participation === "p-bob" ? 0.2 : 0),
+    isStill: () => false,
   };
   return model;
 }

@@ -5,7 +5,7 @@ import { readLink, rememberAccount, tabAccount } from "../src/state/link.ts";
 import { type Actions, createModel } from "../src/state/model.ts";
 import { alsoThere } from "../src/state/others.ts";
 import { endWords, invitationNews, staysOpen } from "../src/state/outcome.ts";
-import { downWords } from "../src/state/trouble.ts";
+import { TroubleWatch } from "../src/state/trouble.ts";
 import { read } from "./read.ts";
 
 function ended(more: Partial<CallState>): CallState {
@@ -92,16 +92,59 @@ describe("who was rung into a call", () => {
 });
 
 describe("what is down", () => {
-  test.each<[CallState["signalling"], CallState["path"], CallState["phase"], string | undefined]>([
-    ["up", "up", "joined", undefined],
-    ["up", "doubtful", "joined", undefined],
-    ["up", "lost", "joined", "Pictures and sound interrupted. Reconnecting…"],
-    ["down", "up", "joined", "Connection to the service lost. Pictures and sound go on; reconnecting…"],
-    ["down", "doubtful", "joined", "Connection lost. Reconnecting…"],
-    ["down", "lost", "joined", "Connection lost. Reconnecting…"],
-    ["down", "up", "calling", "Connection lost. Reconnecting…"],
-  ])("signalling %s, media %s, %s: %s", (signalling, path, phase, words) => {
-    expect(downWords(ended({ signalling, path, phase }))).toBe(words);
+  type Facts = Pick<CallState, "signalling" | "path" | "phase">;
+  const fine: Facts = { signalling: "up", path: "up", phase: "joined" };
+  const GO_ON = "Connection to the service lost. Pictures and sound go on; reconnecting…";
+  const BOTH = "Connection lost. Reconnecting…";
+  const MEDIA = "Pictures and sound interrupted. Reconnecting…";
+
+  /** What shows, each time that it changes, while `at` is so; four looks a second. */
+  function shown(until_ms: number, at: (ms: number) => Partial<CallState> & { receives?: boolean }) {
+    const watch = new TroubleWatch();
+    const changes: [number, string | undefined][] = [];
+    for (let ms = 0; ms <= until_ms; ms += 250) {
+      const { receives = false, ...facts } = at(ms);
+      const words = watch.look(ended({ ...fine, ...facts }), receives, ms)?.words;
+      if (words !== changes.at(-1)?.[1]) changes.push([ms, words]);
+    }
+    return changes;
+  }
+
+  test("is said within a second, and does not say that pictures go on which have just stopped", () => {
+    const changes = shown(10_000, (ms) => ({ signalling: "down", receives: ms < 1_100 }));
+    expect(changes).toEqual([[750, BOTH]]);
+  });
+
+  test("is the service alone where pictures go on", () => {
+    const changes = shown(30_000, () => ({ signalling: "down", receives: true }));
+    expect(changes).toEqual([
+      [750, BOTH],
+      [2_000, GO_ON],
+    ]);
+  });
+
+  test("does not go to and fro while pictures come and go", () => {
+    const changes = shown(60_000, (ms) => ({ signalling: "down", receives: ms % 4_000 < 2_500 }));
+    expect(changes.map(([, words]) => words)).toEqual([BOTH, GO_ON, BOTH]);
+  });
+
+  test("is said of pictures that stop, and stands long enough to be read", () => {
+    const changes = shown(5_000, (ms) => (ms === 1_000 ? { path: "doubtful" } : {}));
+    expect(changes).toEqual([
+      [1_000, MEDIA],
+      [2_250, undefined],
+    ]);
+  });
+
+  test("is nothing if the service is away for half a second", () => {
+    expect(shown(5_000, (ms) => (ms >= 1_000 && ms < 1_500 ? { signalling: "down" } : {}))).toEqual([]);
+  });
+
+  test("keeps its reason while media that cannot connect is tried again", () => {
+    const path_error = new ConvokeError("media_unreachable");
+    const changes = shown(30_000, (ms) => (ms < 8_000 ? { path: "connecting" } : { path: "failed", path_error }));
+    expect(changes).toHaveLength(1);
+    expect(changes[0]?.[1]).toContain("Pictures and sound cannot get through");
   });
 });
 

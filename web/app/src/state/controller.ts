@@ -19,8 +19,11 @@ import { endWords, invitationNews, staysOpen } from "./outcome.ts";
 import { missedIn, withNewest, withOlder } from "./past.ts";
 import type { Sounds } from "./sounds.ts";
 import { Tabs } from "./tabs.ts";
+import { TroubleWatch } from "./trouble.ts";
 
 const NOTICE_MS = 5_000;
+/** How often it is looked whether pictures and sound still come in. */
+const LOOK_EVERY_MS = 250;
 /** In about so long the service has ended a call that was left. */
 const ENDED_MS = 1_000;
 /** Ends of a ring that leave a missed call behind. */
@@ -34,6 +37,7 @@ export class Controller implements Actions {
   readonly #tabs: Tabs;
   readonly #notifier: Notifier;
   #call: Call | undefined;
+  #trouble = new TroubleWatch();
   #lastNotice = 0;
   #reading = Promise.resolve(true);
   #saidNotKept = false;
@@ -81,6 +85,7 @@ export class Controller implements Actions {
       this.#client.watchContacts(true);
       this.#client.refresh();
     });
+    setInterval(() => this.#showTrouble(), LOOK_EVERY_MS);
     this.#client.connect().catch(() => {
       // The state says why, and its screen what helps.
     });
@@ -241,6 +246,10 @@ export class Controller implements Actions {
     if (user) this.call([user], ended.state.media === "video");
   }
 
+  retryMedia(): void {
+    this.#call?.retryMedia();
+  }
+
   dismissProblem(problem: Problem): void {
     const { problems } = this.#model;
     problems.value = problems.value.filter((other) => other !== problem);
@@ -304,6 +313,7 @@ export class Controller implements Actions {
   /** This call fills the screen from now on. */
   #enter(call: Call): void {
     this.#call = call;
+    this.#trouble = new TroubleWatch();
     batch(() => {
       this.#model.ended.value = undefined;
       this.#model.problems.value = [];
@@ -326,8 +336,15 @@ export class Controller implements Actions {
     const before = this.#model.call.value;
     if (state.phase === "ended") return this.#ended(state);
     this.#model.call.value = state;
+    this.#showTrouble();
     for (const words of invitationNews(before, state, this.#model.contacts.value)) this.#notice(words);
     if (before?.phase !== "joined" && state.phase === "joined") this.#model.spoken.value = t("live.connected");
+  }
+
+  /** A new object only where the words are new: the banner is not announced again. */
+  #showTrouble(): void {
+    const call = this.#call;
+    this.#model.trouble.value = call && this.#trouble.look(call.state, call.receives(), performance.now());
   }
 
   #ended(state: CallState): void {
@@ -336,6 +353,7 @@ export class Controller implements Actions {
     batch(() => {
       this.#model.call.value = undefined;
       this.#model.media.value = undefined;
+      this.#model.trouble.value = undefined;
       this.#model.panel.value = undefined;
       this.#model.notices.value = [];
       if (staysOpen(state)) this.#model.ended.value = { end, state };

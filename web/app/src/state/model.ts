@@ -14,9 +14,10 @@ import type {
 } from "@convoke/sdk";
 import { type Signal, signal } from "@preact/signals";
 import type { Past } from "./past.ts";
+import type { Trouble } from "./trouble.ts";
 
 /** What a screen needs of a call besides its state. */
-export type CallMedia = Pick<Call, "track" | "own" | "audioTracks" | "level">;
+export type CallMedia = Pick<Call, "track" | "own" | "audioTracks" | "level" | "isStill">;
 
 export interface Ringing {
   key: string;
@@ -76,6 +77,8 @@ export interface Model {
   /** The user is in a call on another device. */
   busy_elsewhere: Signal<boolean>;
   call: Signal<CallState | undefined>;
+  /** What of it is down. */
+  trouble: Signal<Trouble | undefined>;
   /** When the call began to fill this screen, by the service's clock. */
   call_since_ms: Signal<number>;
   media: Signal<CallMedia | undefined>;
@@ -116,6 +119,7 @@ export function createModel(speaker_off: boolean): Model {
     view: signal<HomeView>("people"),
     busy_elsewhere: signal(false),
     call: signal(undefined),
+    trouble: signal(undefined),
     call_since_ms: signal(0),
     media: signal(undefined),
     media_turn: signal(0),
@@ -169,5 +173,7 @@ export interface Actions {
   answerAsk(track: "audio" | "video", yes: boolean): void;
   closeEnded(): void;
   callAgain(): void;
+  /** Tries to make the media path now. */
+  retryMedia(): void;
   dismissProblem(problem: Problem): void;
 }

@@ -207,6 +207,7 @@ export const en = {
   "tile.blocked": "Speech blocked",
   "tile.lost": "Connection lost…",
   "tile.no_media": "No picture or sound gets through",
+  "tile.still": "Picture stopped…",
   "tile.joining": "Joining…",
   "tile.host": "Host",
 
@@ -252,6 +253,7 @@ export const en = {
   "banner.signalling": "Connection to the service lost. Pictures and sound go on; reconnecting…",
   "banner.media": "Pictures and sound interrupted. Reconnecting…",
   "banner.both": "Connection lost. Reconnecting…",
+  "banner.try_again": "Try again",
   "banner.blocked": "The host has blocked your speech. Nobody hears you.",
   "banner.asked": "{name} asks you to unmute.",
   "banner.asked_camera": "{name} asks you to start your video.",

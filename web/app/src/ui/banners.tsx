@@ -4,7 +4,7 @@ import type { CallState } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";
 import type { Problem } from "../state/model.ts";
 import { isTalking } from "../state/others.ts";
-import { downWords } from "../state/trouble.ts";
+import type { Trouble } from "../state/trouble.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Close } from "./icons.tsx";
@@ -39,12 +39,12 @@ function Banner({ id, kind = "warning", children, action, dismiss, dismissLabel 
 
 export function Banners({ call }: { call: CallState }) {
   const { model, actions } = useApp();
-  const down = downWords(call);
+  const trouble = model.trouble.value;
   return (
     <div class="banners">
       <RingCards rings={isTalking(call) ? model.ringing.value : []} />
       <CalledMeanwhile />
-      {down ? <Banner id="down">{down}</Banner> : null}
+      {trouble ? <TroubleBanner trouble={trouble} /> : null}
       {call.blocked.audio ? <Banner id="blocked">{t("banner.blocked")}</Banner> : null}
       <Asked call={call} track="audio" />
       <Asked call={call} track="video" />
@@ -69,6 +69,17 @@ export function Banners({ call }: { call: CallState }) {
         <ProblemBanner key={`${problem.device}-${problem.error.code}`} problem={problem} />
       ))}
     </div>
+  );
+}
+
+function TroubleBanner({ trouble }: { trouble: Trouble }) {
+  const { actions } = useApp();
+  if (trouble.kind !== "no_media") return <Banner id="down">{trouble.words}</Banner>;
+  const again = { label: t("banner.try_again"), press: () => actions.retryMedia(), id: "try-again" };
+  return (
+    <Banner id="no-media" action={again}>
+      {trouble.words}
+    </Banner>
   );
 }
 

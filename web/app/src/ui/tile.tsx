@@ -2,7 +2,7 @@
 
 import { type CallState, type Member, progressOf } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { when } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
@@ -11,6 +11,8 @@ import { MicOff, Shield } from "./icons.tsx";
 import { Picture } from "./media.tsx";
 
 const LEVEL_EVERY_MS = 200;
+/** A picture that was on again has so long for its first frame. */
+const SETTLED_MS = 1_500;
 const SPEAKS_ABOVE = 0.02;
 
 export function Tile({ member, call }: { member: Member; call: CallState }) {
@@ -21,12 +23,15 @@ export function Tile({ member, call }: { member: Member; call: CallState }) {
   const media = model.media.value;
   const track = participation && !muted?.video && !blocked?.video ? media?.track(participation, "camera") : undefined;
   const silent = muted?.audio || blocked?.audio;
+  const still = useStill(track, () => (participation ? (media?.isStill(participation) ?? false) : false));
   useLevel(tile, () => (participation && !silent ? (media?.level(participation) ?? 0) : 0));
   return (
-    <article ref={tile} class={`tile ${state}`} data-testid={`tile-${user}`} aria-label={name}>
+    <article ref={tile} class={`tile ${state} ${still ? "still" : ""}`} data-testid={`tile-${user}`} aria-label={name}>
       <Avatar user={user} name={name} size="large" />
       {track ? <Picture track={track} label={name} /> : null}
-      {state === "in" ? null : <p class="tile-state">{memberWords(member, call)}</p>}
+      {state === "in" && !still ? null : (
+        <p class="tile-state">{state === "in" ? t("tile.still") : memberWords(member, call)}</p>
+      )}
       <Caption name={name}>
         {muted?.audio ? <Mark label={t("tile.muted")} id="muted" icon={<MicOff />} /> : null}
         {blocked?.audio ? <Mark label={t("tile.blocked")} id="blocked" icon={<Shield />} wide /> : null}
@@ -84,6 +89,24 @@ export function memberWords(member: Member, call: CallState): string {
 export function progressWords(call: CallState, user: string): string {
   const progress = progressOf(call, user);
   return progress.is === "waiting" ? t("call.waiting", { when: when(progress.until_ms) }) : t(`call.${progress.is}`);
+}
+
+/** Whether a picture that has been there has stopped; looked up several times a second. */
+function useStill(track: MediaStreamTrack | undefined, look: () => boolean): boolean {
+  const [still, setStill] = useState(false);
+  const latest = useRef(look);
+  latest.current = look;
+  useEffect(() => {
+    setStill(false);
+    if (!track) return;
+    const shown_ms = performance.now();
+    const timer = setInterval(() => {
+      const still = latest.current();
+      setStill(still && performance.now() - shown_ms > SETTLED_MS);
+    }, LEVEL_EVERY_MS);
+    return () => clearInterval(timer);
+  }, [track]);
+  return still;
 }
 
 /** Marks who speaks, without a render for each change. */

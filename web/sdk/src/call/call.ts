@@ -205,6 +205,11 @@ export class Call extends Emitter<CallEvents> {
     return this.#session.level(participation);
   }
 
+  /** Whether the picture of a participation has come in, and has stopped for a second or more. */
+  isStill(participation: ParticipationId): boolean {
+    return this.#session.isStill(participation);
+  }
+
   /** Whether pictures or sound of others have come in within the last second. */
   receives(): boolean {
     return this.#session.receives();

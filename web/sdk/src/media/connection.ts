@@ -3,7 +3,7 @@
  * is attached and taken away without SDP. Its receive slots are filled by the RTC server.
  */
 
-import type { JoinAnswer, JoinParameters, Profile, Purpose } from "../wire.ts";
+import type { JoinAnswer, JoinParameters, ParticipationId, Profile, Purpose } from "../wire.ts";
 import { joinAt } from "./door.ts";
 import { isForwarded, offeredLines, startSharp } from "./profile.ts";
 import { decodeSlotMap, SlotTable } from "./slots.ts";
@@ -28,6 +28,8 @@ export class MediaConnection {
   answer_sdp = "";
   readonly #pc: RTCPeerConnection;
   readonly #channel: RTCDataChannel;
+  /** Whose picture has come. */
+  readonly #moved = new Set<ParticipationId>();
   readonly #senders = new Map<SendPurpose, RTCRtpSender>();
 
   constructor(join: JoinParameters, events: ConnectionEvents) {
@@ -94,9 +96,18 @@ export class MediaConnection {
     return signs;
   }
 
+  /** Whether frames of a participation have come into a receive slot, and none does now. */
+  isStill(mid: string, participation: ParticipationId): boolean {
+    const receiver = this.#receivers().find((transceiver) => transceiver.mid === mid)?.receiver;
+    const last_ms = receiver?.getSynchronizationSources()[0]?.timestamp ?? 0;
+    if (last_ms <= justNow_ms()) return this.#moved.has(participation);
+    this.#moved.add(participation);
+    return false;
+  }
+
   /** Whether a picture or sound has come in just now. */
   receives(): boolean {
-    const since_ms = performance.timeOrigin + performance.now() - RECEIVES_MS;
+    const since_ms = justNow_ms();
     return this.#receivers().some(({ receiver }) =>
       receiver.getSynchronizationSources().some(({ timestamp }) => timestamp > since_ms),
     );
@@ -127,6 +138,11 @@ export class MediaConnection {
     });
     return () => Object.fromEntries(lines.map(({ transceiver, purpose }) => [transceiver.mid ?? "", purpose]));
   }
+}
+
+/** Since when what comes in has come just now, by the clock of frames and packets. */
+function justNow_ms(): number {
+  return performance.timeOrigin + performance.now() - RECEIVES_MS;
 }
 
 function preferForwarded(transceiver: RTCRtpTransceiver, kind: "audio" | "video", direction: string): void {

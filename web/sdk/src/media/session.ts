@@ -125,6 +125,12 @@ export class MediaSession {
     return mid === undefined ? 0 : (this.#current?.level(mid) ?? 0);
   }
 
+  /** Whether the picture of a participation, which has been there, has stopped. */
+  isStill(participation: ParticipationId): boolean {
+    const mid = this.#current?.slots.midOf(participation, "camera");
+    return mid !== undefined && (this.#current?.isStill(mid, participation) ?? false);
+  }
+
   /** Whether pictures or sound have come in within the last moments. */
   receives(): boolean {
     return this.#current?.receives() ?? false;
