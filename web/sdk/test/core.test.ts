@@ -158,16 +158,41 @@ describe("login", () => {
       new Response(JSON.stringify(body), { status });
 
   test("hands the credential over", async () => {
-    const credentials = await login("http://h", "s", "web-1-0", answer(200, { client_id: "GID_dev@@@web-1-0" }));
+    const credentials = await login(
+      "http://h",
+      "s",
+      "web-1-0",
+      answer(200, { client_id: "GID_dev@@@web-1-0", password: "p" }),
+    );
     expect(credentials.client_id).toBe("GID_dev@@@web-1-0");
   });
 
-  test.each([[401], [404], [400]])("status %d means that the link is invalid", async (status) => {
-    await expect(login("http://h", "s", "d", answer(status))).rejects.toMatchObject({ code: "link_invalid" });
+  test.each([
+    [401, "login_refused"],
+    [400, "invalid_device"],
+    [400, "unknown_group"],
+  ])("status %d with %s means that the link is invalid", async (status, code) => {
+    const refused = login("http://h", "s", "d", answer(status, { code }));
+    await expect(refused).rejects.toMatchObject({ code: "link_invalid" });
   });
 
-  test.each([[429], [500], [503]])("status %d means to try again", async (status) => {
-    await expect(login("http://h", "s", "d", answer(status))).rejects.toMatchObject({ code: "server_unreachable" });
+  test.each([[200], [401], [403], [404], [407]])(
+    "status %d without the server's word means to try again",
+    async (status) => {
+      for (const body of [{}, [], "<html>"])
+        await expect(login("http://h", "s", "d", answer(status, body))).rejects.toMatchObject({
+          code: "server_unreachable",
+        });
+    },
+  );
+
+  test.each([
+    [429, "too_many_failures"],
+    [500, "internal"],
+    [503, "unavailable"],
+  ])("status %d means to try again", async (status, code) => {
+    const asked = login("http://h", "s", "d", answer(status, { code }));
+    await expect(asked).rejects.toMatchObject({ code: "server_unreachable" });
   });
 
   test("a user may have too many devices", async () => {

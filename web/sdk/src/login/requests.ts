@@ -19,7 +19,7 @@ const TIMEOUT_MS = 10_000;
  * Exchanges a login link's secret for the credential of `device`. The one that the device had before is void.
  *
  * # Errors
- * `link_invalid` if the server does not know the secret, `too_many_devices` if it gives this user no more,
+ * `link_invalid` if the server refuses the secret or the device, `too_many_devices` if it gives this user no more,
  * `device_taken` if the device is another user's, `server_unreachable` if it cannot be asked.
  */
 export async function login(server: string, secret: string, device: string, fetcher = fetch): Promise<Credentials> {
@@ -29,7 +29,8 @@ export async function login(server: string, secret: string, device: string, fetc
   if (answer.ok) return credentialsIn(answer);
   const code = await problemOf(answer);
   if (code === "too_many_devices" || code === "device_taken") throw new ConvokeError(code);
-  throw new ConvokeError(isFinal(answer.status) ? "link_invalid" : "server_unreachable", `status ${answer.status}`);
+  const isRefused = typeof code === "string" && isFinal(answer.status);
+  throw new ConvokeError(isRefused ? "link_invalid" : "server_unreachable", `status ${answer.status}`);
 }
 
 /**
@@ -60,7 +61,7 @@ export async function endLogin(server: string, credentials: Credentials, fetcher
   throw new ConvokeError("server_unreachable", `status ${answer.status}`);
 }
 
-/** Only the server's own word ends a login: whatever stands between may answer anything. */
+/** Only the server's own word ends a login: whatever stands between may answer anything, but knows no codes. */
 async function endOf(answer: Response): Promise<ErrorCode> {
   const code = answer.status === 401 ? await problemOf(answer) : undefined;
   return code === "login_ended" || code === "login_expired" ? code : "server_unreachable";
@@ -70,10 +71,10 @@ async function problemOf(answer: Response): Promise<unknown> {
   return ((await answer.json().catch(() => ({}))) as { code?: unknown }).code;
 }
 
-function credentialsIn(answer: Response): Promise<Credentials> {
-  return answer.json().catch((cause: unknown) => {
-    throw new ConvokeError("server_unreachable", "the answer is cut off", cause);
-  });
+async function credentialsIn(answer: Response): Promise<Credentials> {
+  const credentials = (await answer.json().catch(() => undefined)) as Credentials | undefined;
+  if (credentials?.client_id && credentials.password) return credentials;
+  throw new ConvokeError("server_unreachable", "the answer is cut off, or not the server's");
 }
 
 /** RFC 7617; client id and password are ASCII. */
