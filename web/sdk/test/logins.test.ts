@@ -1,6 +1,6 @@
 /** Who has signed in in a browser: against a server that is away, loses answers, and ends devices. */
 
-import { IDBFactory } from "fake-indexeddb";
+import { IDBDatabase as FDBDatabase, IDBFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Login, type LoginShell, Logins } from "../src/login/logins.ts";
 import type { Credentials } from "../src/login/requests.ts";
@@ -186,6 +186,29 @@ describe("a link that is opened", () => {
     expect(failures).toEqual(["server_unreachable"]);
   });
 
+  test("of a page that was closed while the server was away is gone after the next, whoever signs in there", async () => {
+    await completes(await opens("bob-link"));
+    server.away = true;
+    await (await browser.page()).keep("alice-link");
+    server.away = false;
+    const page = await browser.page();
+    await vi.waitFor(async () => expect((await page.remembered()).length).toBe(2));
+    await completes(await page.signIn((await page.remembered()).find(({ user }) => user === "alice")?.account ?? ""));
+    expect([server.devicesOf("alice").length, server.devicesOf("bob").length]).toEqual([4, 4]);
+  });
+
+  test.each([404, 403])("is not forgotten for an answer with status %i, whoever gave it", async (status) => {
+    let isThere = false;
+    const stranger = async () => new Response("<html>", { status });
+    const page = await browser.page({ fetch: (...request) => (isThere ? server.fetch(...request) : stranger()) });
+    const failing = vi.fn();
+    const signingIn = page.signIn(await page.keep("alice-link"), failing);
+    await vi.waitFor(() => expect(failing).toHaveBeenCalled());
+    expect(failing.mock.calls[0]?.[0]).toMatchObject({ code: "server_unreachable" });
+    isThere = true;
+    expect((await signingIn).user).toBe("alice");
+  });
+
   test("that is not valid says so and is forgotten", async () => {
     await expect(opens("stolen")).rejects.toMatchObject({ code: "link_invalid" });
     expect(await browser.stored()).toBe("[[],[]]");
@@ -283,7 +306,7 @@ describe("several users in one browser", () => {
 });
 
 describe("a login that is renewed", () => {
-  test("has 30 more days from the day on that less than 20 are left, all four devices", async () => {
+  test("has 30 more days after 10, all four devices", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const alice = await opens("alice-link");
     await completes(alice);
@@ -315,6 +338,24 @@ describe("a login that is renewed", () => {
     await vi.waitFor(async () =>
       expect((await alice.credentials(device(alice, 3))).expires_at_ms).toBe(server.now_ms + 30 * DAY_MS),
     );
+  });
+
+  test.each([-40, 40])("is renewed in time, and not all the time, by a clock that is %d days wrong", async (days) => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const page = await browser.page({ now_ms: () => server.now_ms + days * DAY_MS });
+    const alice = await opens("alice-link", page);
+    await completes(alice);
+    const renewals = () => server.asked.filter((request) => request.endsWith("renew")).length;
+    server.now_ms += 9 * DAY_MS;
+    await vi.advanceTimersByTimeAsync(3 * 3_600_000);
+    expect(renewals()).toBe(0);
+    server.now_ms += 2 * DAY_MS;
+    await vi.advanceTimersByTimeAsync(3 * 3_600_000);
+    await vi.waitFor(() => expect(renewals()).toBe(4));
+    // The clock is set right.
+    for (const stop of stops.splice(0)) stop();
+    stops.push((await (await browser.page()).signIn(alice.account)).keepFresh());
+    await vi.waitFor(() => expect(renewals()).toBe(8));
   });
 
   test.each([404, 403, 500])("is not ended by an answer with status %i, whoever gave it", async (status) => {
@@ -386,6 +427,23 @@ describe("signing out", () => {
   test("while a device is being fetched ends that one too", async () => {
     const alice = await opens("alice-link");
     await Promise.allSettled([alice.credentials(device(alice, 1)), alice.signOut()]);
+    await vi.waitFor(async () => expect([server.devices.size, await browser.stored()]).toEqual([0, "[[],[]]"]));
+  });
+
+  test("is no less final where the database has failed once", async () => {
+    const alice = await opens("alice-link");
+    await completes(alice);
+    const failure = vi.spyOn(FDBDatabase.prototype, "transaction").mockImplementationOnce(() => {
+      throw new DOMException("", "UnknownError");
+    });
+    expect(await alice.credentials(device(alice, 0))).toBeDefined();
+    expect(failure).toHaveBeenCalled();
+    server.away = true;
+    expect(await alice.signOut()).toBe(false);
+    const page = await browser.page();
+    expect(await page.remembered()).toEqual([]);
+    server.away = false;
+    await browser.page();
     await vi.waitFor(async () => expect([server.devices.size, await browser.stored()]).toEqual([0, "[[],[]]"]));
   });
 

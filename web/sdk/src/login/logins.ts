@@ -34,8 +34,8 @@ export interface LoginShell {
 }
 
 const DAY_MS = 24 * 3_600_000;
-/** A credential lives for 30 days. */
-const RENEW_BELOW_MS = 20 * DAY_MS;
+/** A credential lives for 30 days by the server's clock. This device's may be wrong by years: it only counts days. */
+const RENEW_AFTER_MS = 10 * DAY_MS;
 const LOOK_EVERY_MS = 3_600_000;
 const LOOK_AGAIN_MS = 60_000;
 /** A link that is opened waits so long for word of the credentials that are remembered. */
@@ -55,11 +55,12 @@ export class Logins {
     this.#store = store;
   }
 
-  /** Those of one server, as this browser remembers them. What the server has not heard of is ended there now. */
+  /** Those of one server, as this browser remembers them. What a page before has not brought to its end is done now. */
   static async open(server: string, shell: Partial<LoginShell> = {}): Promise<Logins> {
     const whole = { ...browserShell(), ...shell };
     const logins = new Logins(server, whole, await openLoginStore(whole.databases));
     void logins.#tellEndings();
+    void logins.#finish();
     globalThis.addEventListener?.("online", () => void logins.#tellEndings());
     return logins;
   }
@@ -137,7 +138,7 @@ export class Logins {
       await this.#drop(other, await this.#ended(other));
       const merged = await this.#store.change(
         other.account,
-        (now) => now && learnt({ ...now, link, secret }, 0, credentials),
+        (now) => now && learnt({ ...now, link, secret }, 0, credentials, this.#shell.now_ms()),
       );
       await this.#store.end(account);
       return merged ?? other;
@@ -147,7 +148,17 @@ export class Logins {
       if (error.code === "link_invalid") await this.#store.end(account);
       throw error;
     });
-    return (await this.#store.change(account, (now) => now && learnt(now, 0, credentials))) ?? record;
+    return this.#kept(account, credentials);
+  }
+
+  /** Signed out meanwhile: what the server has just given is ended too. */
+  async #kept(account: string, credentials: Credentials): Promise<LoginRecord> {
+    const now_ms = this.#shell.now_ms();
+    const record = await this.#store.change(account, (now) => now && learnt(now, 0, credentials, now_ms));
+    if (record) return record;
+    await this.#store.addEnding({ client_id: credentials.client_id, server: this.server, credentials });
+    void this.#tellEndings();
+    throw new ConvokeError("login_ended");
   }
 
   /** The first device of `other`, if the link is that user's. */
@@ -173,6 +184,13 @@ export class Logins {
     });
     const patience = new Promise<number[][]>((resolve) => setTimeout(() => resolve([]), WORD_WITHIN_MS));
     return (await Promise.race([Promise.all(asked), patience])).flat();
+  }
+
+  /** Links whose page was closed before the server said whose they are: no secret waits here for ever. */
+  async #finish(): Promise<void> {
+    const begun = (await this.#records()).filter(({ user }) => user === undefined);
+    const done = begun.map(({ account }) => this.#inTurn(() => this.#identify(account)));
+    await Promise.allSettled(done);
   }
 
   async #drop({ account }: LoginRecord, ended: readonly number[]): Promise<void> {
@@ -243,8 +261,8 @@ export class Login implements RememberedLogin {
   }
 
   /**
-   * Fetches what is missing, and renews what has less than 20 days left: now, and whenever it is time, until the returned
-   * function is called.
+   * Fetches what is missing, and renews what is 10 days old or of unknown age: now, and whenever it is time, until the
+   * returned function is called.
    */
   keepFresh(): () => void {
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -314,7 +332,8 @@ export class Login implements RememberedLogin {
 
   /** Signed out meanwhile: what the server has just given is ended too. */
   async #learn(slot: number, credentials: Credentials): Promise<Credentials> {
-    const record = await this.#store.change(this.account, (now) => now && learnt(now, slot, credentials));
+    const now_ms = this.#shell.now_ms();
+    const record = await this.#store.change(this.account, (now) => now && learnt(now, slot, credentials, now_ms));
     if (record) return credentials;
     await this.#store.addEnding({ client_id: credentials.client_id, server: this.server, credentials });
     void this.#tellEndings();
@@ -341,9 +360,11 @@ export class Login implements RememberedLogin {
   }
 
   async #freshenSlot(slot: number): Promise<void> {
-    const { slots, secret } = await this.#record();
+    const { slots, since_ms, secret } = await this.#record();
     const held = slots[slot];
-    if (held && held.expires_at_ms - this.#shell.now_ms() < RENEW_BELOW_MS) await this.#renew(slot, held);
+    const age_ms = this.#shell.now_ms() - (since_ms?.[slot] ?? 0);
+    const isFresh = age_ms >= 0 && age_ms < RENEW_AFTER_MS;
+    if (held && !isFresh) await this.#renew(slot, held);
     if (!held && secret) await this.#fetch(slot, secret);
   }
 
@@ -355,9 +376,10 @@ export class Login implements RememberedLogin {
 }
 
 /** With one more credential; the secret goes with the last. */
-function learnt(record: LoginRecord, slot: number, credentials: Credentials): LoginRecord {
+function learnt(record: LoginRecord, slot: number, credentials: Credentials, now_ms: number): LoginRecord {
   const { user, name } = credentials;
-  const next = { ...record, user, name, slots: { ...record.slots, [slot]: credentials } };
+  const since_ms = { ...record.since_ms, [slot]: now_ms };
+  const next = { ...record, user, name, slots: { ...record.slots, [slot]: credentials }, since_ms };
   if (!isComplete(next)) return next;
   const { secret: _secret, gone: _gone, ...complete } = next;
   return complete;

@@ -29,6 +29,8 @@ export interface LoginRecord {
   /** Until each slot has its credential. */
   secret?: string;
   slots: Partial<Record<number, Credentials>>;
+  /** When each slot's credential came or was renewed last, by this device's clock. */
+  since_ms?: Partial<Record<number, number>>;
   /** Why a slot has lost its credential. */
   gone?: ConvokeError["code"];
   used_at_ms: number;
@@ -181,19 +183,27 @@ class DatabaseLogins implements LoginStore {
 /** The database as long as it works; from its first failure on what was known then, for the life of the page. */
 class SafeLogins implements LoginStore {
   #db: DatabaseLogins | undefined;
+  readonly #first: DatabaseLogins;
   readonly #memory: MemoryLogins;
 
   constructor(db: DatabaseLogins, memory: MemoryLogins) {
     this.#db = db;
+    this.#first = db;
     this.#memory = memory;
   }
 
   all = () => this.#on((store) => store.all());
   change: LoginStore["change"] = (account, change) => this.#on((store) => store.change(account, change));
-  end = (account: string) => this.#on((store) => store.end(account));
   endings = () => this.#on((store) => store.endings());
   addEnding = (ending: Ending) => this.#on((store) => store.addEnding(ending));
   ended = (client_id: string) => this.#on((store) => store.ended(client_id));
+
+  /** Whoever signs out must not be signed in again by the next page: so the database is asked though it has failed. */
+  async end(account: string): Promise<LoginRecord | undefined> {
+    const record = await this.#on((store) => store.end(account));
+    if (!this.#db) await this.#first.end(account).catch(() => undefined);
+    return record;
+  }
 
   async #on<T>(work: (store: LoginStore) => Promise<T>): Promise<T> {
     const db = this.#db;
