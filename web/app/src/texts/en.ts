@@ -100,6 +100,8 @@ export const en = {
   "ready.title": "Ready for calls?",
   "ready.why":
     "Browsers keep a page silent until you touch it. Turn sound on, so that you hear it ring. Allow notifications, so that you see it from other tabs.",
+  "ready.away": "No calls right now",
+  "ready.away_why": "There is no connection to the server. Calls come again as soon as it is back.",
   "ready.button": "I’m ready for calls",
   "ready.done": "Ready for calls",
   "ready.done_why": "You will hear it ring.",

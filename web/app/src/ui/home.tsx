@@ -75,12 +75,14 @@ function GoBack() {
 function Ready() {
   const { model, actions } = useApp();
   const ready = model.sound_ready.value;
+  const reached = ready && model.client.value.is === "online";
+  const { title, why } = readyWords(ready, reached);
   return (
-    <section class={`card ready ${ready ? "done" : ""}`} aria-labelledby="ready-title">
-      <span class="card-icon">{ready ? <Check /> : <Bell />}</span>
+    <section class={`card ready ${reached ? "done" : ""}`} aria-labelledby="ready-title">
+      <span class="card-icon">{reached ? <Check /> : <Bell />}</span>
       <div>
-        <h2 id="ready-title">{t(ready ? "ready.done" : "ready.title")}</h2>
-        <p>{t(ready ? "ready.done_why" : "ready.why")}</p>
+        <h2 id="ready-title">{title}</h2>
+        <p>{why}</p>
         {ready ? (
           <button
             type="button"
@@ -99,6 +101,13 @@ function Ready() {
       </div>
     </section>
   );
+}
+
+/** The bell of this tab is of use only while the server can be reached. */
+function readyWords(ready: boolean, reached: boolean) {
+  if (reached) return { title: t("ready.done"), why: t("ready.done_why") };
+  if (ready) return { title: t("ready.away"), why: t("ready.away_why") };
+  return { title: t("ready.title"), why: t("ready.why") };
 }
 
 function SpeakerCard() {
