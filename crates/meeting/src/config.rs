@@ -64,7 +64,6 @@ impl Config {
     pub(crate) const LEFT_MAX: usize = 50;
     /// Callees that one request may name.
     pub(crate) const CALLEES_MAX: usize = 50;
-    pub(crate) const TITLE_CHARS_MAX: usize = 200;
     /// A request may not claim to be good for longer.
     pub(crate) const EXPIRY_MAX_MS: u64 = 24 * 3_600_000;
 }

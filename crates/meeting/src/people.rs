@@ -34,7 +34,7 @@ pub(crate) async fn callees(
             busy: elsewhere(&name),
             online: own.iter().any(|device| device.online),
             devices: online_first(&own),
-            name: user.name,
+            name: user.shown_name().into_owned(),
             user: UserName(name),
         });
     }
@@ -60,8 +60,8 @@ fn online_first(devices: &[&DeviceState]) -> Vec<ClientId> {
 pub(crate) async fn first_by_name(catalog: &dyn Catalog, count: u32) -> Result<Vec<Contact>, CatalogError> {
     let users = catalog.users(None, count).await?;
     let unknown = |user: User| Contact {
+        name: user.shown_name().into_owned(),
         user: UserName(user.user),
-        name: user.name,
         presence: Presence::Offline,
         since_ms: None,
     };

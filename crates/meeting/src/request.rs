@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use catalog::User;
+use catalog::text::{self, TextError};
 use queue::Message;
 use serde_json::Value;
 use signalling::signal::VERSION;
@@ -105,12 +106,9 @@ fn expiry_ms(up: &Up, sender: &Sender, config: &Config) -> u64 {
 }
 
 fn check_title(title: Option<&str>) -> Result<(), Refusal> {
-    let length = title.map_or(0, |title| title.chars().count());
-    if length <= Config::TITLE_CHARS_MAX {
-        return Ok(());
-    }
-    let words = format!("the title has {length} characters: use at most {}", Config::TITLE_CHARS_MAX);
-    Err(refusal(RefusalCode::Limit, words))
+    let Some(Err(error)) = title.map(text::check_title) else { return Ok(()) };
+    let code = if matches!(error, TextError::TooLong { .. }) { RefusalCode::Limit } else { RefusalCode::Invalid };
+    Err(refusal(code, format!("the title {error}")))
 }
 
 fn check_callees(callees: &[UserName], sender: &Sender) -> Result<(), Refusal> {

@@ -130,7 +130,7 @@ impl Asked<'_> {
         let client = self.sender.client.clone();
         tracing::debug!(signal = %self.up.envelope.id, client = alias(&client), kind = self.up.body.kind(), "request");
         let online = known.devices.iter().any(|device| device.client_id == client.0 && device.online);
-        let (user, name) = (UserName(known.user.user.clone()), known.user.name.clone());
+        let (user, name) = (UserName(known.user.user.clone()), known.user.shown_name().into_owned());
         Ok((Actor { user, name, client, online, request: self.up.envelope.id }, known))
     }
 

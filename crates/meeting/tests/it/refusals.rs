@@ -197,3 +197,15 @@ async fn the_channel_of_a_meeting_whose_id_was_taken_meanwhile_is_closed_again()
     until("the channel is closed", async || !world.rtc.is_open(&channel(meeting))).await;
     assert_eq!(world.rest("bob.phone").await, [""; 0]);
 }
+
+#[tokio::test]
+async fn a_title_that_leaves_its_line_or_cannot_be_seen_is_refused_with_words_that_help() {
+    let mut world = World::new().await;
+    for title in ["\u{1b}[2J", "a\nb", "\u{202e}abc", " ", ""] {
+        let body = UpBody::Create { callees: vec![], media: signalling::Media::Audio, title: Some(title.to_owned()) };
+        world.ask("alice.phone", new_meeting(), body).await;
+        let DownBody::Refused { code, words } = world.expect("alice.phone", "refused").await.body else { panic!() };
+        assert_eq!(code, RefusalCode::Invalid, "{words}");
+        assert!(words.starts_with("the title has ") && !words.contains(char::is_control), "{words}");
+    }
+}
