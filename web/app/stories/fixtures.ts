@@ -300,6 +300,13 @@ export const stories: Record<string, () => Model> = {
   "five-in-call": () => inCall(call({ roster: { rev: 4, host: "alice", members: gathering(5) } })),
   "nine-in-call": () => inCall(call({ roster: { rev: 4, host: "alice", members: gathering(9) } })),
   "thirty-in-call": () => inCall(call({ roster: { rev: 4, host: "alice", members: gathering(30) } })),
+  "blocked-in-call": () => inCall(call({ blocked: { audio: true, video: true } })),
+  "not-reachable": () =>
+    with_(base(), (m) => {
+      m.client.value = { is: "offline" };
+      m.contacts_known.value = false;
+      m.sound_ready.value = true;
+    }),
   "no-media": () =>
     inCall(
       call({

@@ -17,6 +17,7 @@ import type { Actions, Model, Problem } from "./model.ts";
 import { Notifier } from "./notify.ts";
 import { endWords, invitationNews, staysOpen } from "./outcome.ts";
 import { missedIn, withNewest, withOlder } from "./past.ts";
+import { since } from "./since.ts";
 import type { Sounds } from "./sounds.ts";
 import { Tabs } from "./tabs.ts";
 import { TroubleWatch } from "./trouble.ts";
@@ -193,12 +194,14 @@ export class Controller implements Actions {
   }
 
   toggleMicrophone(): void {
+    if (this.#call?.state.blocked.audio) return this.#say(t("banner.blocked"));
     const muted = this.#call?.state.muted.audio;
     this.#model.spoken.value = t(muted ? "live.unmuted" : "live.muted");
     void (muted ? this.#call?.unmute("audio") : this.#call?.mute("audio"));
   }
 
   toggleCamera(): void {
+    if (this.#call?.state.blocked.video) return this.#say(t("banner.blocked_camera"));
     void (this.#call?.state.muted.video ? this.#call.unmute("video") : this.#call?.mute("video"));
   }
 
@@ -335,7 +338,7 @@ export class Controller implements Actions {
     if (call !== this.#call) return;
     const before = this.#model.call.value;
     if (state.phase === "ended") return this.#ended(state);
-    this.#model.call.value = state;
+    this.#model.call.value = this.#timed(state);
     this.#showTrouble();
     for (const words of invitationNews(before, state, this.#model.contacts.value)) this.#notice(words);
     if (before?.phase !== "joined" && state.phase === "joined") this.#model.spoken.value = t("live.connected");
@@ -345,6 +348,12 @@ export class Controller implements Actions {
   #showTrouble(): void {
     const call = this.#call;
     this.#model.trouble.value = call && this.#trouble.look(call.state, call.receives(), performance.now());
+  }
+
+  /** A call that goes on after a reload began when it began. */
+  #timed(state: CallState): CallState {
+    const { joined_at_ms, me, meeting } = state;
+    return joined_at_ms ? { ...state, joined_at_ms: since(me, meeting, joined_at_ms) } : state;
   }
 
   #ended(state: CallState): void {
@@ -360,7 +369,7 @@ export class Controller implements Actions {
     });
     void this.#readHistory();
     this.#sounds.ended(state);
-    if (!staysOpen(state)) this.#notice(this.#farewell(state));
+    if (!staysOpen(state)) this.#notice(this.#farewell(this.#timed(state)));
     // It may go on without this person, who may want to go back.
     if (state.roster.members.filter(isIn).length > 2) setTimeout(() => this.#client.refresh(), ENDED_MS);
   }
@@ -384,6 +393,11 @@ export class Controller implements Actions {
   #keeps(kept: boolean): void {
     if (!kept && !this.#saidNotKept) this.#notice(t("live.not_kept"));
     this.#saidNotKept ||= !kept;
+  }
+
+  /** To a screen reader. */
+  #say(words: string): void {
+    this.#model.spoken.value = words;
   }
 
   #notice(text: string): void {

@@ -14,20 +14,20 @@ interface BannerProps {
   id: string;
   kind?: "warning" | "info";
   children: ComponentChildren;
-  action?: { label: string; press: () => void; id: string };
+  actions?: readonly { label: string; press: () => void; id: string }[];
   dismiss?: () => void;
   dismissLabel?: string;
 }
 
-function Banner({ id, kind = "warning", children, action, dismiss, dismissLabel }: BannerProps) {
+function Banner({ id, kind = "warning", children, actions = [], dismiss, dismissLabel }: BannerProps) {
   return (
     <div class={`banner ${kind}`} data-testid={`banner-${id}`} role="status">
       <p>{children}</p>
-      {action ? (
-        <button type="button" class="button small" data-testid={action.id} onClick={action.press}>
-          {action.label}
+      {actions.map(({ id, label, press }) => (
+        <button key={id} type="button" class="button small" data-testid={id} onClick={press}>
+          {label}
         </button>
-      ) : null}
+      ))}
       {dismiss ? (
         <button type="button" class="icon-button bare" aria-label={dismissLabel ?? t("panel.close")} onClick={dismiss}>
           <Close />
@@ -51,7 +51,7 @@ export function Banners({ call }: { call: CallState }) {
       {model.sound_blocked.value ? (
         <Banner
           id="sound"
-          action={{ label: t("speaker.unblock"), press: () => actions.unblockSound(), id: "unblock-sound" }}
+          actions={[{ label: t("speaker.unblock"), press: () => actions.unblockSound(), id: "unblock-sound" }]}
         >
           {t("speaker.blocked")}
         </Banner>
@@ -60,7 +60,7 @@ export function Banners({ call }: { call: CallState }) {
         <Banner
           id="speaker"
           kind="info"
-          action={{ label: t("speaker.on"), press: () => actions.speaker(false), id: "speaker-on" }}
+          actions={[{ label: t("speaker.on"), press: () => actions.speaker(false), id: "speaker-on" }]}
         >
           {t("speaker.off")}
         </Banner>
@@ -75,9 +75,12 @@ export function Banners({ call }: { call: CallState }) {
 function TroubleBanner({ trouble }: { trouble: Trouble }) {
   const { actions } = useApp();
   if (trouble.kind !== "no_media") return <Banner id="down">{trouble.words}</Banner>;
-  const again = { label: t("banner.try_again"), press: () => actions.retryMedia(), id: "try-again" };
+  const ways = [
+    { label: t("banner.try_again"), press: () => actions.retryMedia(), id: "try-again" },
+    { label: t("control.leave"), press: () => actions.leave(), id: "leave-without-media" },
+  ];
   return (
-    <Banner id="no-media" action={again}>
+    <Banner id="no-media" actions={ways}>
       {trouble.words}
     </Banner>
   );
@@ -92,11 +95,13 @@ function Asked({ call, track }: { call: CallState; track: "audio" | "video" }) {
     <Banner
       id={`asked-${track}`}
       kind="info"
-      action={{
-        label: t(track === "audio" ? "control.unmute" : "control.camera_on"),
-        press: () => actions.answerAsk(track, true),
-        id: "answer-ask",
-      }}
+      actions={[
+        {
+          label: t(track === "audio" ? "control.unmute" : "control.camera_on"),
+          press: () => actions.answerAsk(track, true),
+          id: "answer-ask",
+        },
+      ]}
       dismiss={() => actions.answerAsk(track, false)}
       dismissLabel={t("banner.not_now")}
     >

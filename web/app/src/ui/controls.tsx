@@ -4,7 +4,7 @@ import type { CallState } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
-import { Camera, CameraOff, HangUp, Invite, Mic, MicOff, People, Speaker, SpeakerOff } from "./icons.tsx";
+import { Camera, CameraOff, HangUp, Invite, Mic, MicOff, People, Shield, Speaker, SpeakerOff } from "./icons.tsx";
 
 interface ControlProps {
   id: string;
@@ -14,9 +14,11 @@ interface ControlProps {
   shortcut?: string;
   kind?: string;
   expanded?: boolean;
+  /** Why it can do nothing now. */
+  barred?: string;
 }
 
-function Control({ id, label, icon, press, shortcut, kind = "", expanded }: ControlProps) {
+function Control({ id, label, icon, press, shortcut, kind = "", expanded, barred }: ControlProps) {
   return (
     <button
       type="button"
@@ -24,8 +26,9 @@ function Control({ id, label, icon, press, shortcut, kind = "", expanded }: Cont
       data-testid={id}
       aria-keyshortcuts={shortcut}
       aria-expanded={expanded}
-      title={shortcut ? `${label} (${shortcut})` : label}
-      onClick={press}
+      aria-disabled={barred ? true : undefined}
+      title={barred ?? (shortcut ? `${label} (${shortcut})` : label)}
+      onClick={() => barred || press()}
     >
       <span class="control-disc">{icon}</span>
       <span class="control-label">{label}</span>
@@ -33,30 +36,46 @@ function Control({ id, label, icon, press, shortcut, kind = "", expanded }: Cont
   );
 }
 
+const NOTHING = () => {};
+
 export function Controls({ call }: { call: CallState }) {
   const { model, actions } = useApp();
   const joined = call.phase === "joined";
-  const { muted } = call;
+  const { muted, blocked } = call;
   const panel = model.panel.value;
   const toggle = (name: "people" | "invite") => () => actions.panel(panel === name ? undefined : name);
   return (
     <nav class="controls" aria-label={t("call.controls")}>
-      <Control
-        id="mic"
-        label={t(muted.audio ? "control.unmute" : "control.mute")}
-        icon={muted.audio ? <MicOff /> : <Mic />}
-        kind={muted.audio ? "off" : ""}
-        shortcut="M"
-        press={() => actions.toggleMicrophone()}
-      />
-      <Control
-        id="camera"
-        label={t(muted.video ? "control.camera_on" : "control.camera_off")}
-        icon={muted.video ? <CameraOff /> : <Camera />}
-        kind={muted.video ? "off" : ""}
-        shortcut="V"
-        press={() => actions.toggleCamera()}
-      />
+      {blocked.audio ? (
+        <Control id="mic" label={t("control.blocked")} icon={<Shield />} barred={t("banner.blocked")} press={NOTHING} />
+      ) : (
+        <Control
+          id="mic"
+          label={t(muted.audio ? "control.unmute" : "control.mute")}
+          icon={muted.audio ? <MicOff /> : <Mic />}
+          kind={muted.audio ? "off" : ""}
+          shortcut="M"
+          press={() => actions.toggleMicrophone()}
+        />
+      )}
+      {blocked.video ? (
+        <Control
+          id="camera"
+          label={t("control.blocked_camera")}
+          icon={<Shield />}
+          barred={t("banner.blocked_camera")}
+          press={NOTHING}
+        />
+      ) : (
+        <Control
+          id="camera"
+          label={t(muted.video ? "control.camera_on" : "control.camera_off")}
+          icon={muted.video ? <CameraOff /> : <Camera />}
+          kind={muted.video ? "off" : ""}
+          shortcut="V"
+          press={() => actions.toggleCamera()}
+        />
+      )}
       {joined ? <SpeakerControl /> : null}
       {joined ? (
         <>
