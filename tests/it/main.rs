@@ -7,6 +7,7 @@ mod dependency_rule;
 mod full_disk;
 mod gaps;
 mod kill_under_load;
+mod login;
 mod property_names;
 mod serve;
 mod support;

@@ -144,6 +144,8 @@ pub struct ClientOnline {
     pub client_id: String,
     /// Whose device it is, or was until it was removed; `None`: no registered one.
     pub user: Option<String>,
+    /// The device was removed and is registered no more.
+    pub removed: bool,
     pub online: bool,
     /// It came or went by the events.
     pub changed: bool,

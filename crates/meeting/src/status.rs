@@ -176,9 +176,14 @@ async fn tell_meetings(shared: &Shared, clients: &[ClientOnline], gone: &BTreeSe
 }
 
 fn line_event(client: &ClientOnline, gone: &BTreeSet<String>) -> Event {
-    let (online, said_goodbye) = (client.online, gone.contains(&client.client_id));
+    let ClientOnline { online, removed, .. } = *client;
+    let said_goodbye = gone.contains(&client.client_id);
     let client = ClientId(client.client_id.clone());
-    if said_goodbye && !online { Event::SaidGoodbye { client } } else { Event::Online { client, online } }
+    match (online, removed, said_goodbye) {
+        (_, true, _) => Event::Removed { client },
+        (false, _, true) => Event::SaidGoodbye { client },
+        _ => Event::Online { client, online },
+    }
 }
 
 fn if_online(device: DeviceState) -> Option<String> {

@@ -53,6 +53,7 @@ fn events(meeting: &Meeting) -> Vec<Event> {
     let connected: BTreeSet<_> = meeting.members.iter().map(|stay| stay.participation).collect();
     let online: BTreeSet<_> = meeting.members.iter().map(|stay| stay.client.clone()).collect();
     let gone = online.iter().map(|client| Event::Online { client: client.clone(), online: false });
+    let removed = online.iter().map(|client| Event::Removed { client: client.clone() });
     let rung = meeting.invitations.iter().map(|ring| Event::Unreachable { user: ring.user.clone() });
     let whole = [
         Event::Due { online: none.clone() },
@@ -62,7 +63,7 @@ fn events(meeting: &Meeting) -> Vec<Event> {
         Event::Restarted { connected, online: online.clone() },
         Event::ChannelClosed,
     ];
-    gone.chain(rung).take(8).chain(whole).collect()
+    gone.take(4).chain(removed.take(4)).chain(rung.take(4)).chain(whole).collect()
 }
 
 fn check_step(meeting: &Meeting, event: Event, now_ms: u64) {

@@ -9,6 +9,8 @@ use super::Worker;
 use super::durable::AfterDurable;
 use super::post::Removal;
 use crate::access::is_account_of_service;
+use crate::bridge::events::EventKind;
+use crate::client::ClientKey;
 use crate::store::journal::Batch;
 
 /// Longer than a login may take that found the device before it was removed.
@@ -19,6 +21,7 @@ impl Worker {
     /// Ends connection, session and inbox; a service keeps what it has. Answers when it is on the disk.
     pub(super) fn end_device(&mut self, removal: Removal) {
         let Removal { client, key_id, answer } = removal;
+        let is_removed = key_id.is_some();
         if let Some(key_id) = key_id {
             self.removed_keys.insert(key_id, self.now);
         }
@@ -30,6 +33,8 @@ impl Worker {
         // Without the seat: the end of the connection leaves nothing behind.
         if let Some(link) = self.seats.get_mut(&client).and_then(|seat| seat.link.take()) {
             self.end_link_saying(link, ReasonCode::ADMINISTRATIVE_ACTION, WORDS);
+        } else if is_removed {
+            self.tell_removed(&client);
         }
         if !self.drop_seat(&client) {
             let _ = answer.send(None);
@@ -44,6 +49,12 @@ impl Worker {
                 tracing::warn!(%error, "the end of a removed device's session was not logged; the next start ends it");
             }
         }
+    }
+
+    /// Whoever follows a device that is away hears that it is removed: its media may be there.
+    fn tell_removed(&self, client: &ClientKey) {
+        let channel_id = uuid::Uuid::now_v7().simple().to_string();
+        self.shared.events.send(EventKind::TcpClean, client, &channel_id, self.now_ms, "");
     }
 
     /// A login that began before the device was removed finds none.

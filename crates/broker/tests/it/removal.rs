@@ -44,6 +44,22 @@ fn a_removed_device_that_speaks_3_1_1_is_closed() {
 }
 
 #[test]
+fn the_removal_of_a_device_that_is_away_is_told_to_the_queue_too() {
+    let world = World::new();
+    world.connect(Profile::of(BOB)).disconnect();
+    let told = |due: &str| {
+        let message = world.receive("GID_dev_MQTT").message;
+        assert_eq!(message.tag.as_deref(), Some(due));
+        serde_json::from_slice::<serde_json::Value>(&message.body).unwrap()
+    };
+    let channels = ["connect", "disconnect", "tcpclean"].map(|due| told(due)["channelId"].clone());
+    assert_eq!(remove(&world, BOB, "bob"), None);
+    let removed = told("tcpclean");
+    assert_eq!(removed["clientId"], BOB);
+    assert!(!channels.contains(&removed["channelId"]), "it ends no connection twice");
+}
+
+#[test]
 fn whoever_registers_the_client_id_of_a_removed_device_finds_an_empty_inbox() {
     for was_connected in [true, false] {
         let mut world = World::new();

@@ -50,8 +50,8 @@ pub async fn news_of_a_removed_device_are_its_users(store: &impl Store) {
     catalog.online_events(&[event(OnlineKind::Connect, "c1", 5)]).await.unwrap();
     catalog.remove_device(PHONE, "DC.1", 7).await.unwrap();
     let after = catalog.online_events(&[event(OnlineKind::TcpClean, "c1", 8)]).await.unwrap();
-    let after: Vec<_> = after.iter().map(|client| (client.user.as_deref(), client.online)).collect();
-    assert_eq!(after, [(Some("ann"), false)]);
+    let after: Vec<_> = after.iter().map(|client| (client.user.as_deref(), client.removed, client.online)).collect();
+    assert_eq!(after, [(Some("ann"), true, false)]);
 }
 
 pub async fn a_removed_device_may_be_registered_by_anybody(store: &impl Store) {
@@ -66,7 +66,8 @@ pub async fn a_removed_device_may_be_registered_by_anybody(store: &impl Store) {
     assert_eq!((state.online, state.since_ms), (false, None));
     let events = [event(OnlineKind::Connect, "c2", 9), event(OnlineKind::TcpClean, "c1", 8)];
     let after = catalog.online_events(&events).await.unwrap();
-    assert_eq!((after[0].user.as_deref(), after[0].online, after[0].changed), (Some("bob"), true, true));
+    assert_eq!((after[0].user.as_deref(), after[0].removed, after[0].online), (Some("bob"), false, true));
+    assert!(after[0].changed);
     assert!(catalog.devices_of(&names(&["bob"])).await.unwrap()[0].online);
 }
 

@@ -94,7 +94,7 @@ pub async fn events_that_come_together_lead_to_the_same_state_as_one_by_one(stor
 }
 
 fn client(online: bool, changed: bool) -> ClientOnline {
-    ClientOnline { client_id: PHONE.to_owned(), user: Some("ann".to_owned()), online, changed }
+    ClientOnline { client_id: PHONE.to_owned(), user: Some("ann".to_owned()), removed: false, online, changed }
 }
 
 pub async fn events_of_many_clients_are_told_for_each(store: &impl Store) {

@@ -25,13 +25,18 @@ pub(super) async fn apply(conn: &mut SqliteConnection, events: &[OnlineEvent]) -
     note_presence(conn, &signs(events, &was, &is)).await?;
     let mut owners = owners_of(conn, &clients).await?;
     let changed = |client: &&String| was.contains(*client) != is.contains(*client);
-    let users: BTreeSet<&String> = clients.iter().filter(changed).filter_map(|client| owners.get(client)).collect();
+    let users: BTreeSet<&String> =
+        clients.iter().filter(changed).filter_map(|client| owners.get(client)).map(|(user, _)| user).collect();
     note_changes(conn, users).await?;
-    let state = |client_id: String| ClientOnline {
-        changed: was.contains(&client_id) != is.contains(&client_id),
-        online: is.contains(&client_id),
-        user: owners.remove(&client_id),
-        client_id,
+    let state = |client_id: String| {
+        let (user, removed) = owners.remove(&client_id).unzip();
+        ClientOnline {
+            changed: was.contains(&client_id) != is.contains(&client_id),
+            online: is.contains(&client_id),
+            removed: removed.unwrap_or(false),
+            user,
+            client_id,
+        }
     };
     Ok(clients.into_iter().map(state).collect())
 }
@@ -47,15 +52,20 @@ async fn online_among(conn: &mut SqliteConnection, clients: &[String]) -> Result
     Ok(online)
 }
 
-async fn owners_of(conn: &mut SqliteConnection, clients: &[String]) -> Result<HashMap<String, String>, sqlx::Error> {
+/// With whether the device was removed.
+async fn owners_of(
+    conn: &mut SqliteConnection,
+    clients: &[String],
+) -> Result<HashMap<String, (String, bool)>, sqlx::Error> {
     let mut owners = HashMap::new();
     for some in clients.chunks(NAMES_PER_QUERY) {
         let mut sql = QueryBuilder::new(
-            "SELECT client_id, user_id FROM (SELECT client_id, user_id FROM devices \
-             UNION ALL SELECT client_id, user_id FROM removed_devices) WHERE client_id IN (",
+            "SELECT client_id, user_id, removed FROM (SELECT client_id, user_id, 0 AS removed FROM devices \
+             UNION ALL SELECT client_id, user_id, 1 FROM removed_devices) WHERE client_id IN (",
         );
         push_list(&mut sql, some);
-        owners.extend(sql.build_query_as::<(String, String)>().fetch_all(&mut *conn).await?);
+        let rows = sql.build_query_as::<(String, String, bool)>().fetch_all(&mut *conn).await?;
+        owners.extend(rows.into_iter().map(|(client, user, removed)| (client, (user, removed))));
     }
     Ok(owners)
 }

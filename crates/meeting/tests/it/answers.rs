@@ -1,6 +1,8 @@
 //! Each request is answered once; who crosses, who comes back, and who closes a page.
 
-use crate::world::{World, create, new_meeting};
+use crate::world::{World, channel, client_id, create, new_meeting, now_ms};
+use catalog::Catalog as _;
+use meeting::ChannelEventKind;
 use signalling::{DownBody, EndReason, InvitationId, MeetingId, RefusalCode, RejectReason, SignalId, Track, UpBody};
 use uuid::Uuid;
 
@@ -137,4 +139,24 @@ async fn a_closed_page_is_gone_before_a_lost_connection_would_be() {
     world.find("bob.laptop", "invitation").await;
     world.says_goodbye("alice.phone").await;
     assert_eq!(reason(&world.find("bob.laptop", "ended").await.body), EndReason::CallerGone);
+}
+
+/// Her login is ended while her media is there.
+#[tokio::test]
+async fn who_is_removed_from_the_server_is_removed_from_the_channel() {
+    let mut world = World::new().await;
+    world.comes("alice.phone").await;
+    let meeting = world.in_call().await;
+    world.ask("alice.phone", meeting, UpBody::Join {}).await;
+    let DownBody::Admitted { join, .. } = world.find("alice.phone", "admitted").await.body else { panic!() };
+    let joined = ChannelEventKind::Joined { cipher: String::new() };
+    world.rtc.report(&channel(meeting), join.participation, joined);
+    world.until_handled().await;
+    let alice = client_id("alice.phone");
+    assert!(world.catalog.remove_device(&alice, &format!("DC.{alice}"), now_ms()).await.unwrap());
+    world.disconnects("alice.phone").await;
+    let left = world.find("bob.phone", "ended").await;
+    assert_eq!(reason(&left.body), EndReason::Left);
+    world.until_closed(meeting).await;
+    assert_eq!(world.rest("alice.phone").await, [""; 0]);
 }

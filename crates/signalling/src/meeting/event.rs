@@ -67,6 +67,10 @@ pub enum Event {
     SaidGoodbye {
         client: ClientId,
     },
+    /// The login of this client has ended for good: nobody else reads what it is sent.
+    Removed {
+        client: ClientId,
+    },
     /// No device of this user is online any more.
     Unreachable {
         user: UserName,

@@ -27,11 +27,22 @@ impl Turn<'_> {
         }
         let gone = |stay: &&Stay| stay.gone_at_ms(self.rules).is_some_and(|at_ms| at_ms <= now_ms);
         let users: Vec<UserName> = self.meeting.members.iter().filter(gone).map(|stay| stay.user.clone()).collect();
-        for user in users {
-            let last = self.meeting.members.len() == 1 && self.meeting.pending().next().is_some();
-            let reason = if last { EndReason::CallerGone } else { EndReason::Left };
-            self.depart(&user, reason, table::Event::CallerGone);
-        }
+        users.iter().for_each(|user| self.depart_without_word(user));
+    }
+
+    /// A member on a client that is registered no more, whose media may well be there: it ends now. A message to it would
+    /// reach nobody.
+    pub(super) fn removed_client(&mut self, client: &ClientId) {
+        let here = |stay: &&Stay| stay.client == *client;
+        let Some(user) = self.meeting.members.iter().find(here).map(|stay| stay.user.clone()) else { return };
+        self.depart_without_word(&user);
+        self.sends.retain(|send| send.to != *client);
+    }
+
+    fn depart_without_word(&mut self, user: &UserName) {
+        let last = self.meeting.members.len() == 1 && self.meeting.pending().next().is_some();
+        let reason = if last { EndReason::CallerGone } else { EndReason::Left };
+        self.depart(user, reason, table::Event::CallerGone);
     }
 
     /// Takes the user out and says so to the device. `rings`: what happens to open rings if nobody is left.

@@ -80,6 +80,7 @@ impl<'c> Turn<'c> {
             Event::Media { participation, change } => self.media(participation, change),
             Event::Online { client, online } => self.online(&client, online),
             Event::SaidGoodbye { client } => self.said_goodbye(&client),
+            Event::Removed { client } => self.removed_client(&client),
             Event::Unreachable { user } => self.unreachable(&user),
             Event::Due { online } => {
                 self.gone_members(&online);

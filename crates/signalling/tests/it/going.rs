@@ -73,6 +73,35 @@ fn a_call_of_two_ends_for_the_peer_four_seconds_after_the_page_was_closed() {
 }
 
 #[test]
+fn who_has_no_login_any_more_is_out_at_once_though_its_media_is_there() {
+    let mut world = three();
+    let before = world.participation("bob.phone");
+    world.is_removed("bob.phone");
+    assert_eq!(seen_of_bob(&mut world), [None]);
+    assert_eq!(world.got("bob.phone"), [""; 0], "nobody reads it");
+    assert!(world.document().removed.iter().any(|removed| removed.participation == before));
+    world.request("bob.laptop", Request::Join);
+    assert_eq!(world.inside(), ["alice.phone", "carol.phone", "bob.laptop"], "another login of his comes back");
+    world.is_removed("bob.phone");
+    assert_eq!(world.inside().len(), 3);
+}
+
+#[test]
+fn a_call_of_two_ends_at_once_when_the_login_of_one_is_ended() {
+    let mut world = World::in_call();
+    world.media("bob.phone", MediaChange::Joined);
+    world.forget();
+    world.is_removed("bob.phone");
+    assert_eq!(world.got("alice.phone"), ["ended(left)"]);
+    let mut world = World::calling();
+    world.media("alice.phone", MediaChange::Joined);
+    world.forget();
+    world.is_removed("alice.phone");
+    assert_eq!(world.got("bob.phone"), ["ring ended(caller_gone, missed)"]);
+    assert_eq!(world.got("alice.phone"), [""; 0]);
+}
+
+#[test]
 fn a_caller_that_closes_its_page_rings_for_four_seconds_more() {
     for media in [None, Some(MediaChange::Joined)] {
         let mut world = World::calling();

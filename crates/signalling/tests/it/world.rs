@@ -213,6 +213,12 @@ impl World {
         self.event(Event::SaidGoodbye { client: client.into() });
     }
 
+    /// Its login is ended.
+    pub(crate) fn is_removed(&mut self, client: &str) -> Vec<Outgoing> {
+        self.offline.insert(client.into());
+        self.event(Event::Removed { client: client.into() })
+    }
+
     pub(crate) fn media(&mut self, client: &str, change: MediaChange) -> Vec<Outgoing> {
         let participation = self.participation(client);
         self.event(Event::Media { participation, change })
