@@ -466,4 +466,14 @@ describe("a browser that keeps nothing", () => {
     expect(await alice.signOut()).toBe(true);
     expect(server.devices.size).toBe(0);
   });
+
+  test("gets no devices but those that are used, since each page makes others", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const alice = await opens("alice-link", await browser.page({ databases: undefined }));
+    stops.push(alice.keepFresh());
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    expect(server.devices.size).toBe(1);
+    expect((await alice.credentials(device(alice, 1))).user).toBe("alice");
+    expect(server.devices.size).toBe(2);
+  });
 });

@@ -365,7 +365,8 @@ export class Login implements RememberedLogin {
     const age_ms = this.#shell.now_ms() - (since_ms?.[slot] ?? 0);
     const isFresh = age_ms >= 0 && age_ms < RENEW_AFTER_MS;
     if (held && !isFresh) await this.#renew(slot, held);
-    if (!held && secret) await this.#fetch(slot, secret);
+    // Four devices for each page that forgets them would soon be too many.
+    if (!held && secret && this.#store.isKept) await this.#fetch(slot, secret);
   }
 
   async #record(): Promise<LoginRecord> {

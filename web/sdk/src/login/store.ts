@@ -44,6 +44,8 @@ export interface Ending {
 }
 
 export interface LoginStore {
+  /** Whether what it holds outlives the page, as far as is known. */
+  readonly isKept: boolean;
   all(): Promise<LoginRecord[]>;
   /** Replaces a record by what `change` makes of it; `undefined` leaves it as it is. Returns what then stands. */
   change(
@@ -85,6 +87,7 @@ function endingsOf({ server, slots }: LoginRecord): Ending[] {
 }
 
 class MemoryLogins implements LoginStore {
+  readonly isKept = false;
   #logins = new Map<string, LoginRecord>();
   #endings = new Map<string, Ending>();
 
@@ -127,6 +130,7 @@ class MemoryLogins implements LoginStore {
 }
 
 class DatabaseLogins implements LoginStore {
+  readonly isKept = true;
   readonly #db: Database;
 
   constructor(db: Database) {
@@ -190,6 +194,10 @@ class SafeLogins implements LoginStore {
     this.#db = db;
     this.#first = db;
     this.#memory = memory;
+  }
+
+  get isKept(): boolean {
+    return this.#db !== undefined;
   }
 
   all = () => this.#on((store) => store.all());
