@@ -272,6 +272,7 @@ describe("the media of a call", () => {
 
   async function inCall() {
     const all = session();
+    await all.made.setTrack("microphone", {} as MediaStreamTrack);
     all.made.start(join());
     await passes(0);
     all.connections[0]?.comes();
@@ -380,5 +381,21 @@ describe("the media of a call", () => {
     connections.at(-1)?.comes();
     expect(states()).not.toContain("failed");
     expect(states().at(-1)).toBe("up");
+  });
+
+  test("of whom nothing comes is left alone where nothing can come in but the browser's checks", async () => {
+    const { made, connections, states } = session();
+    made.start(join());
+    await passes(0);
+    connections[0]?.comes();
+    for (let check = 0; check < 5; check++) {
+      media.flows = true;
+      await passes(LOOK_EVERY_MS);
+      media.flows = false;
+      await passes(3_000);
+      made.hint();
+      await passes(2_000);
+    }
+    expect([connections.length, states()]).toEqual([1, ["connecting", "up"]]);
   });
 });

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { capture, type MediaDevicesLike } from "../src/media/capture.ts";
+import { signsIn } from "../src/media/connection.ts";
 import { candidateAddresses, diagnose } from "../src/media/diagnose.ts";
 import { joinAt } from "../src/media/door.ts";
 import { isForwarded, offeredLines, startSharp } from "../src/media/profile.ts";
@@ -141,7 +142,7 @@ describe("the pulse of a media path", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  function path() {
+  function path(isQuiet = false) {
     const seen: string[] = [];
     const wire = { bytes: 0, alive: true };
     const pulse = new Pulse({
@@ -149,6 +150,7 @@ describe("the pulse of a media path", () => {
         if (wire.alive) wire.bytes += 100;
         return wire.bytes;
       },
+      isQuiet: () => isQuiet,
       flows: (flows) => seen.push(flows ? "flows" : "still"),
       dead: () => seen.push("dead"),
     });
@@ -198,5 +200,34 @@ describe("the pulse of a media path", () => {
     pulse.suspect();
     await passes(0);
     expect(seen).toContain("dead");
+  });
+
+  test("is neither still nor dead between the browser's checks, where nobody sends", async () => {
+    const { pulse, wire, seen, passes } = path(true);
+    pulse.start();
+    for (let check = 0; check < 5; check++) {
+      wire.alive = true;
+      await passes(LOOK_EVERY_MS);
+      wire.alive = false;
+      await passes(6_000 - LOOK_EVERY_MS);
+    }
+    expect(new Set(seen)).toEqual(new Set(["flows"]));
+    await passes(6_000);
+    expect(seen).toContain("dead");
+  });
+});
+
+describe("what comes in on a path", () => {
+  test.each([
+    ["of a browser that counts for the transport", { type: "transport", bytesReceived: 10 }, 10],
+    ["of Firefox before 154, which counts for pairs alone", { type: "candidate-pair", bytesReceived: 10 }, 10],
+    ["but answers to checks", { type: "candidate-pair", responsesReceived: 3 }, 0],
+    ["but what is heard of a stream", { type: "inbound-rtp", bytesReceived: 10 }, 0],
+  ])("is told by statistics %s", (_, report, signs) => {
+    expect(signsIn([{ type: "transport" }, report], true)).toBe(signs);
+  });
+
+  test("is answers to checks besides, for who sends nothing", () => {
+    expect(signsIn([{ type: "candidate-pair", responsesReceived: 3, bytesReceived: 10 }], false)).toBe(13);
   });
 });

@@ -81,19 +81,10 @@ export class MediaConnection {
     return receiver?.getSynchronizationSources()[0]?.audioLevel ?? 0;
   }
 
-  /**
-   * Rises as long as anything comes in on the path. Who sends is sent reports on it all the time; who does not may get
-   * nothing but the answers to the browser's own checks (RFC 7675). For others those say too little: they come also where
-   * everything else is sent to an address that this device had before.
-   */
+  /** Rises as long as anything comes in on the path. */
   async signs_of_life(sends: boolean): Promise<number> {
     const reports = await this.#senders.get("microphone")?.getStats();
-    let signs = 0;
-    for (const report of reports?.values() ?? []) {
-      if (report.type === "transport") signs += report.bytesReceived ?? 0;
-      if (report.type === "candidate-pair" && !sends) signs += report.responsesReceived ?? 0;
-    }
-    return signs;
+    return signsIn(reports?.values() ?? [], sends);
   }
 
   /** Whether frames of a participation have come into a receive slot, and none does now. */
@@ -138,6 +129,27 @@ export class MediaConnection {
     });
     return () => Object.fromEntries(lines.map(({ transceiver, purpose }) => [transceiver.mid ?? "", purpose]));
   }
+}
+
+/** What of statistics tells of something that came in. */
+export interface Report {
+  type: string;
+  bytesReceived?: number;
+  responsesReceived?: number;
+}
+
+/**
+ * Who sends is sent reports on it all the time; who does not may get nothing but the answers to the browser's own checks
+ * (RFC 7675). For others those say too little: they come also where everything else is sent to an address that this
+ * device had before. Firefox before 154 counts the bytes of pairs alone.
+ */
+export function signsIn(reports: Iterable<Report>, sends: boolean): number {
+  let signs = 0;
+  for (const { type, bytesReceived, responsesReceived } of reports) {
+    if (type !== "transport" && type !== "candidate-pair") continue;
+    signs += (bytesReceived ?? 0) + (sends ? 0 : (responsesReceived ?? 0));
+  }
+  return signs;
 }
 
 /** Since when what comes in has come just now, by the clock of frames and packets. */

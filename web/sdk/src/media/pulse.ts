@@ -8,6 +8,8 @@ import { steadyTimer } from "../core/timer.ts";
 export interface PulseShell {
   /** Rises as long as anything comes in. */
   signs(): Promise<number>;
+  /** Nothing may come in but the answers to the browser's own checks. */
+  isQuiet?(): boolean;
   /** Something comes in, or nothing has for a while. */
   flows(flows: boolean): void;
   /** Nothing has come in for so long that the path is dead, whatever the browser says. */
@@ -21,6 +23,8 @@ export const STILL_MS = 1_100;
 export const DEAD_MS = 3_000;
 /** The same where signalling was lost too, and is back: the server has probably died. */
 export const DEAD_WHEN_SUSPECT_MS = 900;
+/** On a quiet path signs are up to 6 s apart (RFC 7675). */
+export const QUIET_MS = 6_000;
 
 export class Pulse {
   readonly #shell: PulseShell;
@@ -28,7 +32,7 @@ export class Pulse {
   #signs: number | undefined;
   /** When something came in last, by this page's clock. */
   #sign_ms = 0;
-  #patience_ms = DEAD_MS;
+  #isSuspect = false;
   /** Counts starts, so that a look that began before the last one comes to nothing. */
   #turn = 0;
 
@@ -40,7 +44,7 @@ export class Pulse {
   start(): void {
     this.stop();
     this.#sign_ms = performance.now();
-    this.#patience_ms = DEAD_MS;
+    this.#isSuspect = false;
     const turn = this.#turn;
     const timer = steadyTimer();
     const id = timer.set(() => void this.#look(turn), LOOK_EVERY_MS);
@@ -50,7 +54,7 @@ export class Pulse {
 
   /** Sooner takes the path for dead, until something comes in. */
   suspect(): void {
-    this.#patience_ms = DEAD_WHEN_SUSPECT_MS;
+    this.#isSuspect = true;
     if (this.#stop) void this.#look(this.#turn);
   }
 
@@ -72,10 +76,12 @@ export class Pulse {
     const now_ms = performance.now();
     if (flows) {
       this.#sign_ms = now_ms;
-      this.#patience_ms = DEAD_MS;
+      this.#isSuspect = false;
     }
     const still_ms = now_ms - this.#sign_ms;
-    if (flows || still_ms >= STILL_MS) this.#shell.flows(flows);
-    if (still_ms >= this.#patience_ms) this.#shell.dead();
+    const quiet_ms = this.#shell.isQuiet?.() ? QUIET_MS : 0;
+    const patience_ms = this.#isSuspect ? DEAD_WHEN_SUSPECT_MS : DEAD_MS + quiet_ms;
+    if (flows || still_ms >= STILL_MS + quiet_ms) this.#shell.flows(flows);
+    if (still_ms >= patience_ms) this.#shell.dead();
   }
 }

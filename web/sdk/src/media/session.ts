@@ -56,6 +56,7 @@ export class MediaSession {
   #turn = 0;
   readonly #pulse = new Pulse({
     signs: async () => (await this.#current?.signs_of_life(this.#tracks.size > 0)) ?? 0,
+    isQuiet: () => this.#tracks.size === 0,
     flows: (flows) => this.#flows(flows),
     dead: () => this.#dead(),
   });
@@ -139,7 +140,7 @@ export class MediaSession {
   /** The network may be back, or another: find out at once. */
   hint(): void {
     if (this.#isWanted() && !this.#next && !this.#asking) this.#later(0);
-    else this.#pulse.suspect();
+    else if (this.#tracks.size > 0) this.#pulse.suspect();
   }
 
   /** The person asks for an attempt now. */
