@@ -28,6 +28,7 @@ fn reject(world: &mut World, client: &str, reason: RejectReason) {
 
 /// A way to end a call, and what then is in the histories.
 type Way = (&'static str, fn(&mut World), [&'static str; 2]);
+type AnsweredWay = (&'static str, fn(&mut World));
 
 #[test]
 fn a_call_that_nobody_answers_leaves_one_entry_for_each_that_says_how_it_ended() {
@@ -100,7 +101,7 @@ fn who_is_in_another_call_has_missed_this_one_and_the_caller_finds_the_callee_bu
 
 #[test]
 fn a_call_that_was_answered_lasts_from_the_answer_for_both() {
-    let ways: [(&str, fn(&mut World)); 4] = [
+    let ways: [AnsweredWay; 4] = [
         ("leave", |world| drop(world.request("bob.laptop", Request::Leave))),
         ("destroy", |world| drop(world.request("alice.phone", Request::Destroy))),
         ("kick", |world| drop(world.request("alice.phone", Request::Kick { user: "bob".into(), ban_s: 60 }))),
