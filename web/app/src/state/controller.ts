@@ -35,6 +35,8 @@ export class Controller implements Actions {
   readonly #client: Client;
   readonly #sounds: Sounds;
   readonly #ringing = new Map<string, Call>();
+  /** Calls that are listened to: one whose accept came to nothing may be answered again. */
+  readonly #heard = new WeakSet<Call>();
   readonly #tabs: Tabs;
   readonly #notifier: Notifier;
   #call: Call | undefined;
@@ -54,8 +56,10 @@ export class Controller implements Actions {
   start(): void {
     const { client, contacts, contacts_known, joinable, missed, busy_elsewhere } = this.#model;
     this.#client.on("state", (state) => {
+      const wasOnline = client.value.is === "online";
       client.value = state;
-      if (state.is === "online" && this.#model.history.value.is === "unknown") void this.#readHistory();
+      if (state.is === "online") this.#knowHistory(!wasOnline);
+      else if (state.is !== "offline") this.#stopTest();
       this.#model.name.value = this.#client.identity?.name ?? "";
       this.#model.user.value = this.#client.identity?.user ?? "";
     });
@@ -114,6 +118,11 @@ export class Controller implements Actions {
   testRing(): void {
     const { test_rings } = this.#model;
     test_rings.value = !test_rings.value;
+  }
+
+  /** Where its button is not to be seen, or somebody rings in earnest. */
+  #stopTest(): void {
+    this.#model.test_rings.value = false;
   }
 
   speaker(off: boolean): void {
@@ -258,6 +267,12 @@ export class Controller implements Actions {
     problems.value = problems.value.filter((other) => other !== problem);
   }
 
+  /** What could not be had is asked for again once the server is back. */
+  #knowHistory(isBack: boolean): void {
+    const { is } = this.#model.history.value;
+    if (is === "unknown" || (is === "failed" && isBack)) void this.#readHistory();
+  }
+
   /** The page that begins at `before`, or the newest, one after the other; false if it cannot be had. */
   #readHistory(before?: string): Promise<boolean> {
     this.#reading = this.#reading.then(() => this.#readPage(before));
@@ -278,6 +293,7 @@ export class Controller implements Actions {
   }
 
   #rings(call: Call): void {
+    this.#stopTest();
     const key = call.meeting;
     this.#ringing.set(key, call);
     this.#model.spoken.value = t("live.rings", { name: call.state.from?.name ?? "" });
@@ -317,6 +333,7 @@ export class Controller implements Actions {
   #enter(call: Call): void {
     this.#call = call;
     this.#trouble = new TroubleWatch();
+    this.#stopTest();
     batch(() => {
       this.#model.ended.value = undefined;
       this.#model.problems.value = [];
@@ -326,6 +343,12 @@ export class Controller implements Actions {
       this.#showRinging();
       this.#follow(call.state, call);
     });
+    this.#hear(call);
+  }
+
+  #hear(call: Call): void {
+    if (this.#heard.has(call)) return;
+    this.#heard.add(call);
     call.on("state", (state) => this.#follow(state, call));
     call.on("media", () => {
       this.#model.media_turn.value += 1;
