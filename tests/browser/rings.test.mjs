@@ -4,10 +4,12 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { Server } from "../server.mjs";
 import { launch } from "./chromium.mjs";
-import { everybodyHome, open } from "./people.mjs";
+import { connect, everybodyHome, open } from "./people.mjs";
 
 /** The highest note of the ring, twice in each tune; the note of a ring that disturbs nobody. */
 const [RING_HZ, KNOCK_HZ] = [1175, 587];
+/** The tone that says that somebody is busy. */
+const BUSY_HZ = 425;
 let server, browser, profile, alice, carol, bob;
 
 before(async () => {
@@ -117,4 +119,25 @@ test("two people in one browser are each heard, by their own ring", async (t) =>
   await dora.isRung();
   await rings([dora], before);
   assert.deepEqual(await tonesOf(bob, RING_HZ), bobs);
+});
+
+test("who calls somebody in a call hears that they are busy, and is called back from a card in that call", async () => {
+  const [inCall] = bob;
+  await connect(alice, inCall);
+  const [busy, rung] = [await tones(carol, BUSY_HZ), await tonesOf(bob, RING_HZ)];
+  await carol.calls("bob");
+  await carol.reads("Bob is in another call");
+  await heard(carol, BUSY_HZ, busy);
+  await inCall.find("called-carol").waitFor();
+  assert.deepEqual(await tonesOf(bob, RING_HZ), rung, "a tab rings for somebody who is in a call");
+  await inCall.find("called-carol").getByTestId("call-back").click();
+  await inCall.reads("Calling back leaves this call.");
+  await inCall.presses("stay");
+  await inCall.sees("alice");
+  await inCall.find("called-carol").getByTestId("call-back").click();
+  await inCall.presses("leave-and-call");
+  await carol.isRung();
+  await carol.answers();
+  await Promise.all([inCall.sees("carol"), carol.sees("bob")]);
+  await alice.isBackHome();
 });
