@@ -7,6 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const BITS = 24;
+const LOOK_EVERY_MS = 10;
+const STILL = new Int32Array(new SharedArrayBuffer(4));
 
 const run = (program, ...args) => execFileSync(program, args, { stdio: ["ignore", "pipe", "pipe"], encoding: "utf8" });
 const quietly = (...command) => {
@@ -64,8 +66,11 @@ class Host {
     run("ip", "netns", "add", name);
     run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name);
     run("ip", "link", "set", name, "master", table, "up");
+    // No address comes by itself a moment later: a browser would drop what it is loading, since the network has changed.
+    run("ip", "-n", name, "link", "set", "eth0", "addrgenmode", "none");
     for (const device of ["lo", "eth0"]) run("ip", "-n", name, "link", "set", device, "up");
     run("ip", "-n", name, "address", "add", `${this.address}/${BITS}`, "dev", "eth0");
+    while (!/state UP/.test(run("ip", "-n", name, "link", "show", "eth0"))) Atomics.wait(STILL, 0, 0, LOOK_EVERY_MS);
     run("nft", `add chain bridge ${table} ${name}`);
     for (const way of ["iifname", "oifname"]) run("nft", `add rule bridge ${table} forward ${way} ${name} jump ${name}`);
   }

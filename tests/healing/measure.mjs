@@ -231,7 +231,7 @@ async function work() {
 
 try {
   await Promise.all(Array.from({ length: Number(given.pairs) }, work));
-  table(results);
 } finally {
+  table(results);
   network.remove();
 }
