@@ -352,6 +352,7 @@ describe("the media of a call", () => {
     await passes(60_000);
     expect(states().filter((path) => path !== "failed")).toEqual(["connecting"]);
     expect(connections.length).toBeGreaterThan(4);
+    while (connections.at(-1)?.closed) await passes(100);
     connections.at(-1)?.comes();
     expect(states().at(-1)).toBe("up");
   });
@@ -397,5 +398,25 @@ describe("the media of a call", () => {
       await passes(2_000);
     }
     expect([connections.length, states()]).toEqual([1, ["connecting", "up"]]);
+  });
+
+  test("is not made anew without a pause where the server ends each path as soon as it stands", async () => {
+    const { connections } = await inCall();
+    for (let at_ms = 0; at_ms < 30_000; at_ms += 10) {
+      const newest = connections.at(-1);
+      if (newest?.path === "new") newest.comes();
+      newest?.events.closed();
+      await passes(10);
+    }
+    expect(connections.length).toBeGreaterThan(10);
+    expect(connections.length).toBeLessThan(40);
+  });
+
+  test("that has stood is made anew at once when the server ends it", async () => {
+    const { connections } = await inCall();
+    await passes(10_000);
+    connections[0]?.events.closed();
+    await passes(0);
+    expect(connections.length).toBe(2);
   });
 });

@@ -33,6 +33,8 @@ const YOUNG_MS = 1_000;
 const DISTURBED_MS = 2_500;
 /** A path that does not come about, or has stood before, has failed when an attempt fails after this. */
 const FAILED_MS = { first: 2_000, again: 6_000 };
+/** The loss of a path that has stood for less is one more failure: it is not made anew without a pause. */
+const STOOD_MS = 3_000;
 /** Signalling that is back brings parameters; if not, they are asked for after this. */
 const ASK_MS = 1_500;
 /** Without a word from the service a call that was left is closed after this. */
@@ -48,6 +50,9 @@ export class MediaSession {
   readonly #attempt = new Wait();
   readonly #retry = new Wait();
   #began_ms = 0;
+  #arrived_ms = 0;
+  /** A path that was lost is not made anew before this. */
+  #notBefore_ms = 0;
   /** Fresh parameters are being asked for. */
   #asking = false;
   /** Those that the service has just sent of itself. */
@@ -251,7 +256,7 @@ export class MediaSession {
     this.#current?.close();
     this.#current = connection;
     this.#next = undefined;
-    this.#backoff.reset();
+    this.#arrived_ms = performance.now();
     this.#pulse.start();
     this.#tell();
     this.#shell.flows(true);
@@ -313,11 +318,19 @@ export class MediaSession {
       this.#current = undefined;
       return;
     }
+    const now_ms = performance.now();
+    if (!this.#broken) this.#notBefore_ms = now_ms + this.#pauseAfterLoss_ms();
     this.#broken = true;
-    this.#without_ms ??= performance.now();
+    this.#without_ms ??= now_ms;
     if (!this.#error) this.#shell.path("lost");
     this.#shell.flows(false);
-    if (!this.#asking && !this.#next) this.#later(patience_ms);
+    if (!this.#asking && !this.#next) this.#later(Math.max(patience_ms, this.#notBefore_ms - now_ms));
+  }
+
+  #pauseAfterLoss_ms(): number {
+    if (performance.now() - this.#arrived_ms < STOOD_MS) return this.#backoff.next_ms();
+    this.#backoff.reset();
+    return 0;
   }
 
   #later(wait_ms: number): void {
