@@ -1,6 +1,6 @@
 /** The model of a page whose client and calls are what the test says. */
 
-import type { Call, CallState, Client, ClientState } from "@convoke/sdk";
+import { type Call, type CallState, type Client, type ClientState, ConvokeError } from "@convoke/sdk";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Controller } from "../src/state/controller.ts";
 import { createModel } from "../src/state/model.ts";
@@ -101,6 +101,20 @@ describe("a page", () => {
     model.notices.value = [];
     alice.tell("roster", [{ what: "joined", name: "Carol" }]);
     expect(model.notices.value.map(({ text }) => read(text))).toEqual(["Carol joined."]);
+  });
+
+  test("shows what does not work once, however often it fails", () => {
+    const { model, tell } = page();
+    const alice = ring();
+    tell("call", alice.call);
+    const problems = [
+      { error: new ConvokeError("server_unreachable") },
+      { device: "camera", error: new ConvokeError("device_denied") },
+      { error: new ConvokeError("server_unreachable") },
+      { device: "camera", error: new ConvokeError("device_missing") },
+    ];
+    for (const problem of problems) alice.tell("problem", problem);
+    expect(model.problems.value).toEqual(problems.slice(2));
   });
 
   test("reads the calls that are over again once the server is back", async () => {

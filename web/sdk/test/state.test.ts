@@ -37,6 +37,11 @@ describe("calling", () => {
     expect(run(aliceCalls, admittedAlone, down({ type: "roster", ...both })).phase).toBe("joined");
   });
 
+  test("a path that is lost over and over is the same state, of which nobody is told again", () => {
+    const lost = run(aliceCalls, { type: "local_path", path: "lost" });
+    expect(run(lost, { type: "local_path", path: "lost", at_ms: T0 })).toBe(lost);
+  });
+
   test.each([
     [{ type: "rejected", user: "bob", reason: "declined" } as const, { is: "rejected", reason: "declined" }],
     [{ type: "busy", user: "bob" } as const, { is: "busy" }],

@@ -409,7 +409,9 @@ export class Controller implements Actions {
 
   #problem(problem: Problem): void {
     const { problems } = this.#model;
-    const others = problems.value.filter((other) => other.device !== problem.device || !problem.device);
+    const isSame = (other: Problem) =>
+      other.device === problem.device && (problem.device || other.error.code === problem.error.code);
+    const others = problems.value.filter((other) => !isSame(other));
     problems.value = [...others.slice(-2), problem];
   }
 

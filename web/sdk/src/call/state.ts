@@ -202,6 +202,12 @@ export function reduce(state: CallState, event: CallEvent): CallState {
   }
 }
 
+/** It is looked at several times a second: nobody is told of what has not changed. */
+function withPath(state: CallState, path: PathState, error: ConvokeError | undefined): CallState {
+  const path_error = path === "up" ? undefined : (error ?? state.path_error);
+  return path === state.path && path_error === state.path_error ? state : { ...state, path, path_error };
+}
+
 function local(state: CallState, event: CallEvent): CallState {
   switch (event.type) {
     case "local_accept":
@@ -221,11 +227,7 @@ function local(state: CallState, event: CallEvent): CallState {
     case "local_asked_answered":
       return { ...state, asked: { ...state.asked, [event.track]: undefined } };
     case "local_path":
-      return {
-        ...state,
-        path: event.path,
-        path_error: event.path === "up" ? undefined : (event.error ?? state.path_error),
-      };
+      return withPath(state, event.path, event.error);
     case "local_signalling":
       return { ...state, signalling: event.signalling };
     case "local_end":
