@@ -103,6 +103,13 @@ describe("a page", () => {
     expect(model.notices.value.map(({ text }) => read(text))).toEqual(["Carol joined."]);
   });
 
+  test("plays a call though the sound of the one before was blocked, until the browser says so again", () => {
+    const { model, controller, tell } = page();
+    controller.soundBlocked();
+    tell("call", ring().call);
+    expect(model.sound_blocked.value).toBe(false);
+  });
+
   test("shows what does not work once, however often it fails", () => {
     const { model, tell } = page();
     const alice = ring();

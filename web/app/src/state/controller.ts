@@ -337,6 +337,8 @@ export class Controller implements Actions {
     batch(() => {
       this.#model.ended.value = undefined;
       this.#model.problems.value = [];
+      // There may have been a touch since.
+      this.#model.sound_blocked.value = false;
       this.#model.notices.value = [];
       this.#model.media.value = call;
       this.#model.call_since_ms.value = this.#client.now_ms();
