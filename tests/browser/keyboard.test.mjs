@@ -127,6 +127,7 @@ test("invite, take the invitation back, and end for all after being asked", asyn
   await press(alice, "Enter");
   await focusIs(alice, "end-all");
   await press(alice, "Enter");
+  await focusIs(alice, "confirm-no");
   await takes(alice, "confirm-yes");
   await bob.reads("The host ended the call");
   await everybodyHome(alice, bob);

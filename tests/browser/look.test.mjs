@@ -103,10 +103,10 @@ test("a call of three", async () => {
 
 test("a call that was blocked and muted", async () => {
   await connect(alice, bob);
+  await bob.presses("mic");
   await alice.asHost("block", "bob");
   await bob.find("banner-blocked").waitFor();
-  await bob.presses("mic");
-  await look(bob, "blocked", ["Unmute", "Leave"]);
+  await look(bob, "blocked", ["Speech blocked", "Leave"]);
   await alice.page.keyboard.press("Escape");
   await alice.tile("bob").getByTestId("mark-blocked").waitFor();
   await look(alice, "in-call-blocked", ["Leave"]);
