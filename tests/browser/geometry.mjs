@@ -13,10 +13,17 @@ export async function faultsOf(page) {
   return page.evaluate(findFaults, SETTINGS);
 }
 
+const PATIENCE_MS = 3_000;
+
 /** The page has taken up its size: what watches sizes has been told, and drawn. */
 export function drawn(page) {
-  const frames = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))));
-  return page.evaluate(frames);
+  const frames = (patience_ms) =>
+    new Promise((done) => {
+      requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)));
+      // A browser on a machine that is very busy may stop to paint; what is measured is laid out all the same.
+      setTimeout(done, patience_ms);
+    });
+  return page.evaluate(frames, PATIENCE_MS);
 }
 
 function findFaults({ ALWAYS_IN_VIEW, CONTROLS, TILE_RATIO, TARGET_PX }) {
