@@ -1,7 +1,7 @@
 /** Which screen is shown. Screens only render the model and pass on what a person does. */
 
 import { createContext } from "preact";
-import { useContext, useEffect, useRef } from "preact/hooks";
+import { useContext, useLayoutEffect, useRef } from "preact/hooks";
 import type { EntranceActions } from "../state/entrance.ts";
 import type { Actions, Model } from "../state/model.ts";
 import { t } from "../texts/t.ts";
@@ -64,7 +64,7 @@ function AppRoot(app: App) {
 /** Who comes out of a call goes on at the list of people: what had the focus is gone. */
 function useFocusAfterCall(inCall: boolean): void {
   const before = useRef(inCall);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (before.current && !inCall) document.getElementById("people-title")?.focus();
     before.current = inCall;
   }, [inCall]);

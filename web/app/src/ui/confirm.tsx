@@ -16,7 +16,7 @@ interface ConfirmProps extends Question {
 }
 
 export function Confirm({ title, detail, yes, no, act, close }: ConfirmProps) {
-  const dialog = useModal();
+  const dialog = useModal(close);
   const confirm = () => {
     close();
     act();
@@ -29,7 +29,6 @@ export function Confirm({ title, detail, yes, no, act, close }: ConfirmProps) {
       data-testid="confirm"
       aria-labelledby="confirm-title"
       aria-describedby="confirm-detail"
-      onClose={close}
     >
       <h2 id="confirm-title" title={title}>
         {title}

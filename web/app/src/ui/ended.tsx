@@ -1,6 +1,6 @@
 /** How a call from here came out, until it has been read. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Ended } from "../state/model.ts";
 import { nameOf } from "../state/named.ts";
 import { calleeOf, endWords } from "../state/outcome.ts";
@@ -15,7 +15,7 @@ export function EndedScreen({ state }: Ended) {
   const { title, detail } = endWords(state, contacts);
   const user = calleeOf(state);
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => heading.current?.focus(), []);
+  useLayoutEffect(() => heading.current?.focus(), []);
   return (
     <main id="main" class="gate" data-testid="ended">
       <div class="gate-card">

@@ -18,7 +18,7 @@ export function IncomingDialog() {
 
 function Incoming({ ringing: { key, state }, others }: { ringing: Ringing; others: readonly Ringing[] }) {
   const { model, actions } = useApp();
-  const dialog = useModal();
+  const dialog = useModal(() => dialog.current?.showModal());
   const name = state.from?.name ?? "";
   const video = state.media === "video";
   const there = alsoThere(state);
@@ -32,7 +32,6 @@ function Incoming({ ringing: { key, state }, others }: { ringing: Ringing; other
         event.preventDefault();
         actions.silence();
       }}
-      onClose={() => dialog.current?.isConnected && dialog.current.showModal()}
     >
       <div class="incoming-who">
         <span class="halo">

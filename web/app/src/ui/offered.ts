@@ -1,5 +1,5 @@
 import type { Outcome } from "@convoke/sdk";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { useApp } from "./app.tsx";
 
 /** The button that calls back has the focus when the notification of this missed call was pressed. */
@@ -7,7 +7,7 @@ export function useOffered({ invitation }: Outcome) {
   const { offered } = useApp().model;
   const button = useRef<HTMLButtonElement>(null);
   const isOffered = offered.value === invitation;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!isOffered) return;
     button.current?.focus();
     offered.value = undefined;

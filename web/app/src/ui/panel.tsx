@@ -1,7 +1,7 @@
 /** Beside a call: who is in it, with what the host may do, and who may be invited. */
 
 import { type CallState, type Contact, isHost, isIn, type Member } from "@convoke/sdk";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
@@ -14,7 +14,7 @@ export function SidePanel({ call }: { call: CallState }) {
   const { model, actions } = useApp();
   const panel = model.panel.value;
   const title = useRef<HTMLHeadingElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!panel) return;
     title.current?.focus();
     return () => {
@@ -48,7 +48,7 @@ export function SidePanel({ call }: { call: CallState }) {
 /** A button that goes with its row takes the focus along: then it goes on at the panel's title. */
 function useFocusKept(title: { current: HTMLElement | null }) {
   const inside = useRef(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (inside.current && document.activeElement === document.body) title.current?.focus();
   });
   return {

@@ -1,7 +1,7 @@
 /** A call, from the first ring to its end: pictures, what is wrong, and what can be done. */
 
 import { type CallState, isIn, type Member } from "@convoke/sdk";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { nameOf } from "../state/named.ts";
 import { inIt } from "../state/others.ts";
 import { duration, names } from "../texts/format.ts";
@@ -43,7 +43,7 @@ export function Stage({ call }: { call: CallState }) {
 function StageHeader({ call }: { call: CallState }) {
   const list = useOthers(call).map((person) => person.name);
   const title = useRef<HTMLHeadingElement>(null);
-  useEffect(() => title.current?.focus(), []);
+  useLayoutEffect(() => title.current?.focus(), []);
   const words = headWords(call, list);
   return (
     <header class="stage-header">
