@@ -19,6 +19,13 @@ describe("the clock of a call", () => {
   });
 
   test("runs where the browser keeps nothing", () => {
+    const full = {
+      getItem: () => null,
+      setItem: () => {
+        throw new DOMException("full", "QuotaExceededError");
+      },
+    };
     expect(since("alice", "m1", 1_000, undefined)).toBe(1_000);
+    expect(since("alice", "m1", 1_000, full)).toBe(1_000);
   });
 });

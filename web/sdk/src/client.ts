@@ -15,6 +15,7 @@ import { ContactWatch } from "./contacts.ts";
 import { type Asked, ServiceClock } from "./core/clock.ts";
 import { Emitter } from "./core/emitter.ts";
 import { ConvokeError } from "./core/errors.ts";
+import { watchPage } from "./core/page.ts";
 import { socketOf } from "./core/reach.ts";
 import { shownName } from "./core/shown.ts";
 import { browserOf, type ClaimedSlot, claimSlot, type SlotShell, takeSlot } from "./core/slot.ts";
@@ -474,38 +475,36 @@ export class Client extends Emitter<ClientEvents> {
   #watchPage(): void {
     if (this.#watching) return;
     this.#watching = true;
-    // A page that is kept for the way back wakes up; any other has said good-bye.
-    globalThis.addEventListener?.("pagehide", () => {
-      this.#link.leave();
-      this.#calls.suspend();
-    });
-    globalThis.addEventListener?.("pageshow", ({ persisted }) => {
-      const wasOn = this.#state.is === "online" || this.#state.is === "offline";
-      if (persisted && wasOn && this.#link.state.is === "stopped") this.#link.start();
-    });
     const hint = () => {
       this.#link.hint();
       this.#calls.hint();
     };
-    globalThis.addEventListener?.("online", () => {
-      this.#link.renew();
-      hint();
+    watchPage({
+      // A page that is kept for the way back wakes up; any other has said good-bye.
+      leaves: () => {
+        this.#link.leave();
+        this.#calls.suspend();
+      },
+      wakes: () => this.#wakes(),
+      online: () => {
+        this.#link.renew();
+        hint();
+      },
+      // A server on this machine is still there.
+      offline: () => this.#link.check(OFFLINE_PATIENCE_MS),
+      hint,
     });
-    // A server on this machine is still there.
-    globalThis.addEventListener?.("offline", () => this.#link.check(OFFLINE_PATIENCE_MS));
-    networkInformation()?.addEventListener("change", hint);
-    globalThis.document?.addEventListener("visibilitychange", () => document.visibilityState === "visible" && hint());
+  }
+
+  #wakes(): void {
+    const wasOn = this.#state.is === "online" || this.#state.is === "offline";
+    if (wasOn && this.#link.state.is === "stopped") this.#link.start();
   }
 
   #change(state: ClientState): void {
     this.#state = state;
     this.emit("state", state);
   }
-}
-
-/** Of a browser that knows its network (Network Information API). */
-function networkInformation(): EventTarget | undefined {
-  return (globalThis.navigator as { connection?: EventTarget } | undefined)?.connection;
 }
 
 function browserShell(): SlotShell {

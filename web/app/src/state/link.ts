@@ -3,6 +3,8 @@
  * and whether its speaker is off. The secret is not among it.
  */
 
+import { type Keeper, ofTab } from "./storage.ts";
+
 const SPEAKER = "convoke.speaker";
 const ACCOUNT = "convoke.account";
 
@@ -11,9 +13,7 @@ export interface PageLink {
   speaker_off: boolean;
 }
 
-type Session = Pick<Storage, "getItem" | "setItem" | "removeItem">;
-
-export function readLink(hash: string, session: Session = tab()): PageLink {
+export function readLink(hash: string, session: Keeper = ofTab()): PageLink {
   const named = new URLSearchParams(hash.replace(/^#/, ""));
   const secret = named.get("login") ?? undefined;
   if (secret) session.setItem(SPEAKER, named.get("speaker") ?? "on");
@@ -21,24 +21,15 @@ export function readLink(hash: string, session: Session = tab()): PageLink {
 }
 
 export function rememberSpeaker(off: boolean): void {
-  tab().setItem(SPEAKER, off ? "off" : "on");
+  ofTab().setItem(SPEAKER, off ? "off" : "on");
 }
 
 /** Whose tab this is. */
-export function tabAccount(session: Session = tab()): string | undefined {
+export function tabAccount(session: Keeper = ofTab()): string | undefined {
   return session.getItem(ACCOUNT) ?? undefined;
 }
 
-export function rememberAccount(account: string | undefined, session: Session = tab()): void {
+export function rememberAccount(account: string | undefined, session: Keeper = ofTab()): void {
   if (account === undefined) session.removeItem(ACCOUNT);
   else session.setItem(ACCOUNT, account);
-}
-
-/** Some browsers throw at the mere question, where a person lets a page keep nothing. */
-function tab(): Session {
-  try {
-    return sessionStorage;
-  } catch {
-    return { getItem: () => null, setItem: () => {}, removeItem: () => {} };
-  }
 }

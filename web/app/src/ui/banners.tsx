@@ -9,6 +9,7 @@ import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Close } from "./icons.tsx";
 import { CalledMeanwhile, RingCards } from "./rings.tsx";
+import { SmallButton } from "./small-button.tsx";
 
 interface BannerProps {
   id: string;
@@ -24,9 +25,7 @@ function Banner({ id, kind = "warning", children, actions = [], dismiss, dismiss
     <div class={`banner ${kind}`} data-testid={`banner-${id}`} role="status">
       <p>{children}</p>
       {actions.map(({ id, label, press }) => (
-        <button key={id} type="button" class="button small" data-testid={id} onClick={press}>
-          {label}
-        </button>
+        <SmallButton key={id} id={id} words={label} press={press} />
       ))}
       {dismiss ? (
         <button type="button" class="icon-button bare" aria-label={dismissLabel ?? t("panel.close")} onClick={dismiss}>

@@ -36,46 +36,15 @@ function Control({ id, label, icon, press, shortcut, kind = "", expanded, barred
   );
 }
 
-const NOTHING = () => {};
-
 export function Controls({ call }: { call: CallState }) {
   const { model, actions } = useApp();
   const joined = call.phase === "joined";
-  const { muted, blocked } = call;
   const panel = model.panel.value;
   const toggle = (name: "people" | "invite") => () => actions.panel(panel === name ? undefined : name);
   return (
     <nav class="controls" aria-label={t("call.controls")}>
-      {blocked.audio ? (
-        <Control id="mic" label={t("control.blocked")} icon={<Shield />} barred={t("banner.blocked")} press={NOTHING} />
-      ) : (
-        <Control
-          id="mic"
-          label={t(muted.audio ? "control.unmute" : "control.mute")}
-          icon={muted.audio ? <MicOff /> : <Mic />}
-          kind={muted.audio ? "off" : ""}
-          shortcut="M"
-          press={() => actions.toggleMicrophone()}
-        />
-      )}
-      {blocked.video ? (
-        <Control
-          id="camera"
-          label={t("control.blocked_camera")}
-          icon={<Shield />}
-          barred={t("banner.blocked_camera")}
-          press={NOTHING}
-        />
-      ) : (
-        <Control
-          id="camera"
-          label={t(muted.video ? "control.camera_on" : "control.camera_off")}
-          icon={muted.video ? <CameraOff /> : <Camera />}
-          kind={muted.video ? "off" : ""}
-          shortcut="V"
-          press={() => actions.toggleCamera()}
-        />
-      )}
+      <TrackControl call={call} track="audio" press={() => actions.toggleMicrophone()} />
+      <TrackControl call={call} track="video" press={() => actions.toggleCamera()} />
       {joined ? <SpeakerControl /> : null}
       {joined ? (
         <>
@@ -106,6 +75,34 @@ export function Controls({ call }: { call: CallState }) {
       />
     </nav>
   );
+}
+
+const TRACKS = {
+  audio: {
+    id: "mic",
+    shortcut: "M",
+    on: { icon: <Mic />, label: "control.mute" },
+    off: { icon: <MicOff />, label: "control.unmute" },
+    blocked: { label: "control.blocked", why: "banner.blocked" },
+  },
+  video: {
+    id: "camera",
+    shortcut: "V",
+    on: { icon: <Camera />, label: "control.camera_off" },
+    off: { icon: <CameraOff />, label: "control.camera_on" },
+    blocked: { label: "control.blocked_camera", why: "banner.blocked_camera" },
+  },
+} as const;
+
+/** What the host has blocked is turned on and off by nobody else. */
+function TrackControl({ call, track, press }: { call: CallState; track: "audio" | "video"; press: () => void }) {
+  const { id, shortcut, on, off, blocked } = TRACKS[track];
+  if (call.blocked[track]) {
+    return <Control id={id} label={t(blocked.label)} icon={<Shield />} barred={t(blocked.why)} press={press} />;
+  }
+  const isOff = call.muted[track];
+  const { icon, label } = isOff ? off : on;
+  return <Control id={id} label={t(label)} icon={icon} kind={isOff ? "off" : ""} shortcut={shortcut} press={press} />;
 }
 
 function SpeakerControl() {

@@ -6,12 +6,13 @@ import { people } from "../state/others.ts";
 import { when } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
-import { Bell, Camera, Check, Close, Logo, Missed, Phone, SpeakerOff } from "./icons.tsx";
+import { Bell, Camera, Check, Logo, Missed, Phone, SpeakerOff } from "./icons.tsx";
 import { Me } from "./me.tsx";
 import { Notices } from "./notices.tsx";
 import { useOffered } from "./offered.ts";
 import { Contacts } from "./people.tsx";
 import { Recent } from "./recent.tsx";
+import { MissedButtons } from "./small-button.tsx";
 
 export function Home() {
   const { model } = useApp();
@@ -161,25 +162,13 @@ function MissedRow({ outcome }: { outcome: Outcome }) {
         <span>{t(key, { when: when(at_ms) })}</span>
       </span>
       <span class="row-buttons">
-        <button
-          type="button"
-          class="button small"
-          ref={useOffered(outcome)}
-          data-testid="call-back"
-          aria-label={t("missed.call_back", { name })}
-          onClick={() => actions.callBack(outcome)}
-        >
-          {t("missed.call_back_short")}
-        </button>
-        <button
-          type="button"
-          class="icon-button bare"
-          data-testid="dismiss-missed"
-          aria-label={t("missed.dismiss", { name })}
-          onClick={() => actions.dismissMissed(outcome)}
-        >
-          <Close />
-        </button>
+        <MissedButtons
+          name={name}
+          element={useOffered(outcome)}
+          callBack={() => actions.callBack(outcome)}
+          dismissId="dismiss-missed"
+          dismiss={() => actions.dismissMissed(outcome)}
+        />
       </span>
     </li>
   );

@@ -8,6 +8,7 @@ import { Avatar } from "./avatar.tsx";
 import { Confirm } from "./confirm.tsx";
 import { Close } from "./icons.tsx";
 import { usePresence, useSearched } from "./people.tsx";
+import { SmallButton } from "./small-button.tsx";
 import { memberWords, progressWords } from "./tile.tsx";
 
 export function SidePanel({ call }: { call: CallState }) {
@@ -133,16 +134,9 @@ function mayCancel(call: CallState, user: string): boolean {
 
 function CancelRing({ user, name }: { user: string; name: string }) {
   const { actions } = useApp();
+  const named = t("panel.cancel_named", { name });
   return (
-    <button
-      type="button"
-      class="button small"
-      data-testid="cancel-ring"
-      aria-label={t("panel.cancel_named", { name })}
-      onClick={() => actions.cancelInvite(user)}
-    >
-      {t("panel.cancel")}
-    </button>
+    <SmallButton id="cancel-ring" words={t("panel.cancel")} named={named} press={() => actions.cancelInvite(user)} />
   );
 }
 
@@ -165,16 +159,7 @@ function HostActions({ member }: { member: Member }) {
   return (
     <span class="row-actions">
       {doing.map(({ id, press }) => (
-        <button
-          key={id}
-          type="button"
-          class="button small"
-          data-testid={id}
-          aria-label={t(`panel.${id}_named`, { name })}
-          onClick={press}
-        >
-          {t(`panel.${id}`)}
-        </button>
+        <SmallButton key={id} id={id} words={t(`panel.${id}`)} named={t(`panel.${id}_named`, { name })} press={press} />
       ))}
       <Remove user={user} name={name} />
     </span>
@@ -186,15 +171,13 @@ function Remove({ user, name }: { user: string; name: string }) {
   const [asks, setAsks] = useState(false);
   return (
     <>
-      <button
-        type="button"
-        class="button small destroys"
-        data-testid="kick"
-        aria-label={t("panel.kick_named", { name })}
-        onClick={() => setAsks(true)}
-      >
-        {t("panel.kick")}
-      </button>
+      <SmallButton
+        id="kick"
+        kind="destroys"
+        words={t("panel.kick")}
+        named={t("panel.kick_named", { name })}
+        press={() => setAsks(true)}
+      />
       {asks ? (
         <Confirm
           title={t("confirm.kick", { name })}
@@ -249,16 +232,14 @@ function InviteRow({ contact, call }: { contact: Contact; call: CallState }) {
         <span>{rung || asked ? progressWords(call, user) : words}</span>
       </span>
       {rung && !mayCancel(call, user) ? null : (
-        <button
-          type="button"
-          class={`button small ${rung ? "" : "primary"}`}
-          data-testid={rung ? "cancel-ring" : "ring"}
-          aria-label={t(rung ? "panel.cancel_named" : "panel.ring_named", { name })}
-          aria-disabled={asked}
-          onClick={() => asked || press()}
-        >
-          {t(rung ? "panel.cancel" : "panel.ring")}
-        </button>
+        <SmallButton
+          id={rung ? "cancel-ring" : "ring"}
+          kind={rung ? undefined : "primary"}
+          words={t(rung ? "panel.cancel" : "panel.ring")}
+          named={t(rung ? "panel.cancel_named" : "panel.ring_named", { name })}
+          waits={asked}
+          press={press}
+        />
       )}
     </li>
   );

@@ -6,8 +6,8 @@ import type { Ringing } from "../state/model.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
-import { Close } from "./icons.tsx";
 import { useOffered } from "./offered.ts";
+import { MissedButtons, SmallButton } from "./small-button.tsx";
 
 export function RingCards({ rings }: { rings: readonly Ringing[] }) {
   if (rings.length === 0) return null;
@@ -32,24 +32,19 @@ function RingCard({ ringing: { key, state } }: { ringing: Ringing }) {
         <span>{t(model.call.value ? "incoming.leaves" : video ? "incoming.video" : "incoming.audio")}</span>
       </p>
       <span class="ring-answers">
-        <button
-          type="button"
-          class="button small"
-          data-testid="decline-other"
-          aria-label={t("incoming.decline_named", { name })}
-          onClick={() => actions.decline(key)}
-        >
-          {t("incoming.decline")}
-        </button>
-        <button
-          type="button"
-          class="button small primary"
-          data-testid="accept-other"
-          aria-label={t(video ? "incoming.accept_video_named" : "incoming.accept_audio_named", { name })}
-          onClick={() => actions.accept(key, video)}
-        >
-          {t("incoming.accept")}
-        </button>
+        <SmallButton
+          id="decline-other"
+          words={t("incoming.decline")}
+          named={t("incoming.decline_named", { name })}
+          press={() => actions.decline(key)}
+        />
+        <SmallButton
+          id="accept-other"
+          kind="primary"
+          words={t("incoming.accept")}
+          named={t(video ? "incoming.accept_video_named" : "incoming.accept_audio_named", { name })}
+          press={() => actions.accept(key, video)}
+        />
       </span>
     </li>
   );
@@ -85,40 +80,22 @@ function CalledCard({ outcome }: { outcome: Outcome }) {
       <span class="ring-answers">
         {asks ? (
           <>
-            <button type="button" class="button small" data-testid="stay" onClick={() => setAsks(false)}>
-              {t("meanwhile.stay")}
-            </button>
-            <button
-              type="button"
-              class="button small primary"
-              data-testid="leave-and-call"
-              onClick={() => actions.callBack(outcome)}
-            >
-              {t("meanwhile.leave_and_call")}
-            </button>
+            <SmallButton id="stay" words={t("meanwhile.stay")} press={() => setAsks(false)} />
+            <SmallButton
+              id="leave-and-call"
+              kind="primary"
+              words={t("meanwhile.leave_and_call")}
+              press={() => actions.callBack(outcome)}
+            />
           </>
         ) : (
-          <>
-            <button
-              type="button"
-              class="button small"
-              ref={offered}
-              data-testid="call-back"
-              aria-label={t("missed.call_back", { name })}
-              onClick={() => setAsks(true)}
-            >
-              {t("missed.call_back_short")}
-            </button>
-            <button
-              type="button"
-              class="icon-button bare"
-              data-testid="dismiss-called"
-              aria-label={t("missed.dismiss", { name })}
-              onClick={() => actions.dismissMissed(outcome)}
-            >
-              <Close />
-            </button>
-          </>
+          <MissedButtons
+            name={name}
+            element={offered}
+            callBack={() => setAsks(true)}
+            dismissId="dismiss-called"
+            dismiss={() => actions.dismissMissed(outcome)}
+          />
         )}
       </span>
     </li>

@@ -1,0 +1,17 @@
+/** What this tab, or this browser, keeps for the page; nothing where a person lets pages keep nothing. */
+
+export type Keeper = Pick<Storage, "getItem" | "setItem" | "removeItem">;
+
+const NOTHING: Keeper = { getItem: () => null, setItem: () => {}, removeItem: () => {} };
+
+/** Some browsers throw at the mere question. */
+function storage(ask: () => Keeper): Keeper {
+  try {
+    return ask();
+  } catch {
+    return NOTHING;
+  }
+}
+
+export const ofTab = () => storage(() => sessionStorage);
+export const ofBrowser = () => storage(() => localStorage);
