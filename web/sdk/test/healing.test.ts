@@ -276,7 +276,8 @@ describe("the media of a call", () => {
     all.made.start(join());
     await passes(0);
     all.connections[0]?.comes();
-    await passes(2 * LOOK_EVERY_MS);
+    // Longer than a path that is lost at once stands.
+    await passes(10 * LOOK_EVERY_MS);
     return all;
   }
 
