@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod devices;
+pub mod history;
 pub mod meetings;
 pub mod online;
 pub mod users;
@@ -90,9 +91,6 @@ macro_rules! catalog_contract {
                 the_number_of_a_sent_message_is_never_given_again
                 outcomes_stay_until_they_are_seen
                 outcomes_of_one_user_are_bounded
-                past_calls_are_read_page_by_page_those_that_started_last_first
-                entries_of_one_user_and_meeting_are_one_past_call
-                past_calls_are_forgotten_after_their_time
                 what_stands_for_a_user_is_read_together
                 a_meeting_that_is_set_aside_is_found_no_more_and_kept
                 a_message_that_is_set_aside_is_sent_no_more_and_kept
@@ -101,6 +99,11 @@ macro_rules! catalog_contract {
                 pruning_forgets_what_is_over_and_nothing_else
                 pruning_forgets_any_number_of_rows
                 all_of_a_commit_survives_a_crash
+            ]
+            history [
+                past_calls_are_read_page_by_page_those_that_started_last_first
+                entries_of_one_user_and_meeting_are_one_past_call
+                past_calls_are_forgotten_after_their_time
             ]
         }
     };

@@ -13,6 +13,7 @@ pub mod fuzzing;
 pub mod ids;
 pub mod join;
 pub mod meeting;
+pub mod past;
 pub mod reference;
 pub mod schema;
 pub mod signal;
@@ -25,8 +26,8 @@ pub use channel::{
 };
 pub use ids::{ChannelId, ClientId, InvitationId, MeetingId, ParticipationId, SignalId, UserName};
 pub use join::{JoinAnswer, JoinClaims, JoinParameters, JoinRequest, Profile, Purpose, Rights, Slot, SlotMap, Source};
+pub use past::{CallResult, Direction, PastCall, Person};
 pub use signal::{
-    CallResult, Contact, Direction, Down, DownBody, EndReason, Envelope, Joinable, Media, Member, MemberState, Muted,
-    Outcome, OutcomeKind, PastCall, Person, Presence, RefusalCode, RejectReason, Ring, Roster, RosterChange,
-    StandingCall, State, Track, Up, UpBody,
+    Contact, Down, DownBody, EndReason, Envelope, Joinable, Media, Member, MemberState, Muted, Outcome, OutcomeKind,
+    Presence, RefusalCode, RejectReason, Ring, Roster, RosterChange, StandingCall, State, Track, Up, UpBody,
 };

@@ -4,7 +4,8 @@ use crate::ids::{ClientId, InvitationId, MeetingId, ParticipationId, SignalId, U
 use crate::join::{JoinParameters, Profile, Rights};
 use crate::meeting::document::Meeting;
 use crate::meeting::rules::Rules;
-use crate::signal::{DownBody, Media, Outcome, PastCall, RejectReason, Track};
+use crate::past::PastCall;
+use crate::signal::{DownBody, Media, Outcome, RejectReason, Track};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 

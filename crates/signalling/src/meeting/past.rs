@@ -5,7 +5,8 @@ use crate::meeting::document::{Invitation, InvitationState, Meeting, Stay};
 use crate::meeting::event::Past;
 use crate::meeting::rules::Rules;
 use crate::meeting::turn::Turn;
-use crate::signal::{CallResult, Direction, EndReason, PastCall, Person, RejectReason};
+use crate::past::{CallResult, Direction, PastCall, Person};
+use crate::signal::{EndReason, RejectReason};
 
 /// So many are named.
 const NAMED_MAX: usize = 10;

@@ -19,8 +19,6 @@ const errors = {
   "remedy.server_unreachable": "Check your connection. Convoke keeps trying.",
   "error.page_insecure": "Your browser gives camera and microphone only to secure pages.",
   "remedy.page_insecure": "Open this page over https, or at localhost.",
-  "error.taken_over": "Convoke is open elsewhere.",
-  "remedy.taken_over": "Use it here to take it back.",
   "error.no_answer_from_service": "The service does not answer.",
   "remedy.no_answer_from_service": "Try again in a moment.",
   "error.device_denied": "The browser was not allowed to use it.",

@@ -23,7 +23,6 @@ export type ErrorCode =
   | "login_expired"
   | "server_unreachable"
   | "page_insecure"
-  | "taken_over"
   | "no_answer_from_service"
   | "device_denied"
   | "device_missing"
@@ -44,7 +43,6 @@ const CATEGORIES: Partial<Record<ErrorCode, ErrorCategory>> = {
   login_expired: "login",
   server_unreachable: "network",
   page_insecure: "browser",
-  taken_over: "login",
   no_answer_from_service: "network",
   media_unreachable: "network",
   media_loopback_firefox: "browser",
