@@ -178,10 +178,10 @@ export class Person {
   }
 
   /** Asks again and again, since the browser's statistics tell nobody when they change. */
-  async until(holds, what, every_ms = LOOK_EVERY_MS) {
-    const late = performance.now() + WITHIN_MS;
+  async until(holds, what, every_ms = LOOK_EVERY_MS, within_ms = WITHIN_MS) {
+    const late = performance.now() + within_ms;
     while (!(await holds())) {
-      if (performance.now() > late) throw new Error(`at ${this.user}'s page, not within ${WITHIN_MS} ms: ${what}`);
+      if (performance.now() > late) throw new Error(`at ${this.user}'s page, not within ${within_ms} ms: ${what}`);
       await pause(every_ms);
     }
   }

@@ -136,7 +136,7 @@ async function shown({ people }, since_ms) {
   while (Date.now() < late && !(await Promise.all(people.map(hasShown))).every(Boolean)) await pause(LOOK_EVERY_MS);
 }
 
-/** Nobody is in a call: until both pages say in their header that the server is away. */
+/** Nobody is in a call: until both pages say in their header that the server is away, and since its return that it is there. */
 async function atHome(pair, { breaks, mends }) {
   await everybodyHome(...pair.people);
   await Promise.all(pair.people.map((person) => person.isOnline()));
@@ -145,9 +145,12 @@ async function atHome(pair, { breaks, mends }) {
   await breaks(pair);
   await pause(AWAY_MS);
   await mends(pair);
+  const mended_ms = Date.now();
   const pages = await Promise.all(pair.people.map(recorded));
-  await Promise.all(pair.people.map((person) => person.until(() => person.find("state").getByText("Online").isVisible(), "is online")));
-  return { header_ms: Math.max(...pages.map(({ words }) => delay(words.header, broken_ms, () => true))) };
+  const isOnline = (person) => () => person.find("state").getByText("Online").isVisible();
+  await Promise.all(pair.people.map((person) => person.until(isOnline(person), "is online", LOOK_EVERY_MS, HEALED_WITHIN_MS)));
+  const online_ms = Date.now() - mended_ms;
+  return { header_ms: Math.max(...pages.map(({ words }) => delay(words.header, broken_ms, () => true))), online_ms };
 }
 
 /** No UDP gets to the callee: until its page gives a reason, how often that changes then, and until the caller's page says more. */
@@ -187,6 +190,7 @@ const COLUMNS = {
   tile_ms: "words on a tile",
   changes: "changes of a banner",
   header_ms: "both headers say so",
+  online_ms: "both are online again",
   reason_ms: "the reason is on the screen",
   reasons: "changes of the reason",
   other_ms: "the other side is told",
