@@ -168,6 +168,7 @@ impl Shared {
             ..self.commit_of(Some(meeting.id), sends, extra)
         };
         self.catalog.commit(commit).await?;
+        tracing::trace!(meeting = %meeting.id, "a decision is stored");
         let known = Known { meeting: Arc::new(meeting), revision, places: Arc::new(places) };
         self.memory.keep(&known);
         self.outbox.notify_one();

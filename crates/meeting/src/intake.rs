@@ -93,6 +93,7 @@ impl Intake {
     }
 
     async fn take(&mut self, delivery: Delivery) {
+        tracing::trace!(queue_message = %delivery.message_id, "a request is received");
         let sender = sender_of(&delivery).unwrap_or_default().to_owned();
         match self.budgets.take(&sender, Instant::now()) {
             Verdict::Handle => {

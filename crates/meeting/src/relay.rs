@@ -171,7 +171,10 @@ async fn send_while_good(queue: &dyn Queue, row: &NewOutboxRow) -> Sent {
             Err(reason) => return Sent::Never(reason),
         };
         match queue.send_wait(&topic, message).await {
-            Ok(_) => return Sent::Yes,
+            Ok(queue_message) => {
+                tracing::trace!(%queue_message, %topic, "a signal is durable in the queue");
+                return Sent::Yes;
+            }
             Err(SendError::Invalid(error)) => return Sent::Never(error.to_string()),
             Err(error) => {
                 tracing::warn!(%topic, %error, "the queue does not take a signal; again");

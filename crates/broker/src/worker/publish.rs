@@ -161,6 +161,9 @@ impl Worker {
         };
         self.shared.counts.to_queue.one();
         let done = move |result: Result<queue::MessageId, queue::SendError>| {
+            if let Ok(queue_message) = &result {
+                tracing::trace!(%queue_message, "a PUBLISH is durable in the queue");
+            }
             address.notify(Notice::QueueSent { asker, result: result.map(drop) });
         };
         self.store(Stalled::ToQueue(ToQueue { from, topic, message, done: Box::new(done) }));

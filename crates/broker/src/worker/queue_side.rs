@@ -59,6 +59,7 @@ impl Worker {
 
     /// The message is in the inbox: it is acknowledged when that is durable, and known if it comes again.
     pub(super) fn queue_side_stored(&mut self, to: &ClientKey, job: Box<QueueJob>, end: Position) {
+        tracing::trace!(queue_message = %job.message_id, "a message of the queue is in an inbox");
         if self.shared.embedded.is_some() {
             return self.when_durable(end, AfterDurable::Applied(job));
         }

@@ -16,6 +16,8 @@ use tokio::process::{ChildStdout, Command};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const CHOICES_OF_PORTS: usize = 10;
 const SERVER_LOG: &str = "logs/server.log";
+/// What it logs, if nothing else is wanted.
+const SERVER_LOGS: &str = "info,meeting=debug";
 
 /// The server of a scenario; it may be killed and started again on the same data and ports.
 pub struct Stage {
@@ -26,6 +28,8 @@ pub struct Stage {
     media: Option<SocketAddr>,
     /// Configuration keys other than addresses (`section.key=value`).
     settings: Vec<String>,
+    /// `CONVOKE_LOG` of the server.
+    logs: String,
     server: Option<Process>,
     http: reqwest::Client,
 }
@@ -40,9 +44,15 @@ impl Stage {
             ports: Ports::hold()?,
             media: None,
             settings: settings.iter().map(|s| (*s).to_owned()).collect(),
+            logs: SERVER_LOGS.to_owned(),
             server: None,
             http: reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?,
         })
+    }
+
+    /// What the server logs from its next start on, in the words of `CONVOKE_LOG`.
+    pub fn log(&mut self, filter: &str) {
+        filter.clone_into(&mut self.logs);
     }
 
     pub fn data(&self) -> PathBuf {
@@ -115,7 +125,7 @@ impl Stage {
     fn server_command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["serve", "--dev", "--log-json", "--data"]).arg(self.data());
-        command.env("CONVOKE_LOG", "info,meeting=debug");
+        command.env("CONVOKE_LOG", &self.logs);
         let Ports { mqtt, mqtts, http, https, .. } = self.ports;
         for (key, port) in [
             ("mqtt.listen", mqtt),
