@@ -1,4 +1,4 @@
-//! Percentiles of durations.
+//! Percentiles.
 
 use std::time::Duration;
 
@@ -35,4 +35,12 @@ impl Latencies {
             self.count()
         )
     }
+}
+
+/// `share` from 0 to 1; NaN of nothing.
+pub(crate) fn percentile(values: impl IntoIterator<Item = f64>, share: f64) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let index = (values.len().saturating_sub(1) as f64 * share).round() as usize;
+    values.get(index).copied().unwrap_or(f64::NAN)
 }

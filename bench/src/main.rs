@@ -1,7 +1,7 @@
 //! Measurements against the bars. Each figure stands beside its peer, measured in turn in the same run: this machine
 //! may be shared, so ratios count, not absolute figures.
 //!
-//! - `ring`: invite → ring between two online terminals, everything durable.
+//! - `ring`: invite → ring between two online terminals, everything durable; and the hops between.
 //! - `storm`: terminals that all reconnect at once, until each has its state.
 //! - `presence`: how late watchers learn who came and went, and what it costs.
 //! - `meeting`: what it costs to fill a meeting: payload, disk, CPU.
@@ -10,6 +10,7 @@
 mod crowd;
 mod durable;
 mod figures;
+mod hops;
 mod large;
 mod open_loop;
 mod presence;
