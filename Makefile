@@ -26,7 +26,7 @@ check: ## formatting, lints, licenses, types, sizes of the web, generated files
 audit: ## known vulnerabilities of dependencies (needs the internet)
 	@scripts/audit
 
-bench: ## measure against the bars: rings, storms, presence, meetings, durable publishing
+bench: ## measure against the bars: rings, storms, presence, meetings, MQTT traffic, durable publishing
 	@scripts/bench
 
 healing: ## measure how long a call takes to heal after kills and cut links (needs root; half an hour)

@@ -254,7 +254,9 @@ fn seats(runtime: &tokio::runtime::Runtime, stage: &Stage, users: &[String]) -> 
     users.iter().map(seat).collect()
 }
 
-fn ensure_descriptors(wanted: usize) -> Result<()> {
+/// # Errors
+/// This process may not open so many.
+pub(crate) fn ensure_descriptors(wanted: usize) -> Result<()> {
     let limits = std::fs::read_to_string("/proc/self/limits")?;
     let line = limits.lines().find(|line| line.starts_with("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().nth(3)).context("no limit of open files is told")?;

@@ -44,3 +44,7 @@ pub(crate) fn percentile(values: impl IntoIterator<Item = f64>, share: f64) -> f
     let index = (values.len().saturating_sub(1) as f64 * share).round() as usize;
     values.get(index).copied().unwrap_or(f64::NAN)
 }
+
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    percentile(values, 0.5)
+}

@@ -5,6 +5,7 @@
 //! - `storm`: terminals that all reconnect at once, until each has its state.
 //! - `presence`: how late watchers learn who came and went, and what it costs.
 //! - `meeting`: what it costs to fill a meeting: payload, disk, CPU.
+//! - `mqtt`: CPU and memory of live MQTT traffic, beside a program that only copies packets and Mosquitto.
 //! - `durable`: QoS 1 publishes to absent receivers (PUBACK after fdatasync), beside a raw writer on the same disk.
 
 mod crowd;
@@ -12,6 +13,7 @@ mod durable;
 mod figures;
 mod hops;
 mod large;
+mod mqtt_traffic;
 mod open_loop;
 mod presence;
 mod raw_disk;
@@ -23,6 +25,7 @@ mod usage;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use mqtt_traffic::Workload;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -71,6 +74,22 @@ enum What {
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=50))]
         at_once: u8,
     },
+    Mqtt {
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// How long each traffic runs in each round, in seconds.
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+        /// Connections that are opened and then stand; at most about 16,000, as above.
+        #[arg(long, default_value_t = 10_000)]
+        connections: usize,
+        /// These workloads alone.
+        #[arg(long, value_enum, value_delimiter = ',')]
+        only: Vec<Workload>,
+    },
+    /// The program that only copies packets; `mqtt` starts it.
+    #[command(hide = true)]
+    Copy,
     Durable {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
@@ -79,6 +98,9 @@ enum What {
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
+    if matches!(cli.what, What::Copy) {
+        return mqtt_traffic::copier::run();
+    }
     std::fs::create_dir_all(&cli.folder)?;
     let folder = tempfile::tempdir_in(&cli.folder)?;
     match cli.what {
@@ -93,6 +115,12 @@ fn main() -> Result<()> {
         What::Meeting { members, at_once } => members.into_iter().try_for_each(|members| {
             large::measure(folder.path(), &cli.program, large::Plan { members, at_once: at_once.into() })
         }),
+        What::Mqtt { rounds, seconds, connections, only } => {
+            let plan = mqtt_traffic::Plan { rounds, duration: Duration::from_secs(seconds), connections, only };
+            mqtt_traffic::measure(folder.path(), &cli.program, &plan)
+        }
+        // Before anything is made.
+        What::Copy => Ok(()),
         What::Durable { seconds } => durable::measure(folder.path(), &cli.program, seconds),
     }
 }

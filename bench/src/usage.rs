@@ -52,8 +52,8 @@ impl Usage {
     pub(crate) fn of(stage: &Stage) -> Result<Self> {
         let process = stage.server_id().context("the server does not run")?;
         Ok(Self {
-            cpu: cpu_of(&format!("/proc/{process}/stat"))?,
-            own_cpu: cpu_of("/proc/self/stat")?,
+            cpu: cpu_of_process(process)?,
+            own_cpu: cpu_of_process(std::process::id())?,
             written_bytes: io_field(process, "wchar:")?,
             disk_bytes: disk_bytes(&stage.data())?,
             log: LogUse::read(&stage.data().join("log"))?,
@@ -176,12 +176,23 @@ impl Quiet {
     }
 }
 
-fn cpu_of(path: &str) -> Result<Duration> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+/// User and system time, in ticks of 10 ms.
+pub(crate) fn cpu_of_process(process: u32) -> Result<Duration> {
+    let path = format!("/proc/{process}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
     // The name of the program, in brackets, may hold anything.
     let fields: Vec<&str> = text.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
     let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
     Ok(Duration::from_millis((ticks(11) + ticks(12)) * 1_000 / TICKS_PER_SECOND))
+}
+
+/// Memory of a process that is in RAM. Not `VmRSS`, which the kernel rounds by hundreds of kB.
+pub(crate) fn resident_bytes(process: u32) -> Result<u64> {
+    let path = format!("/proc/{process}/smaps_rollup");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    Ok(kilobytes.with_context(|| format!("{path} does not tell Rss"))? * 1_024)
 }
 
 /// Changes whenever a file is written to.
