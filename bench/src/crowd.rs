@@ -31,13 +31,13 @@ pub(crate) struct Crowd {
     server: SocketAddr,
     poll: Poll,
     events: Events,
-    seats: Vec<Seat>,
+    terminals: Vec<Terminal>,
     happened: Vec<Happened>,
     buffer: Vec<u8>,
     swept_at: Instant,
 }
 
-struct Seat {
+struct Terminal {
     user: String,
     client: Client,
     stream: Option<TcpStream>,
@@ -68,8 +68,8 @@ impl Crowd {
     pub(crate) fn register(runtime: &tokio::runtime::Runtime, stage: &Stage, users: &[String]) -> Result<Self> {
         ensure_descriptors(users.len() + OTHER_DESCRIPTORS)?;
         let share = users.len().div_ceil(REGISTRARS).max(1);
-        let seats = thread::scope(|scope| {
-            let parts = users.chunks(share).map(|users| scope.spawn(|| seats(runtime, stage, users)));
+        let terminals = thread::scope(|scope| {
+            let parts = users.chunks(share).map(|users| scope.spawn(|| register(runtime, stage, users)));
             let parts: Vec<_> = parts.collect();
             let parts =
                 parts.into_iter().map(|part| part.join().map_err(|_| anyhow::anyhow!("a registrar panicked"))?);
@@ -79,7 +79,7 @@ impl Crowd {
             server: SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port())),
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_MAX),
-            seats: seats.into_iter().flatten().collect(),
+            terminals: terminals.into_iter().flatten().collect(),
             happened: Vec::new(),
             buffer: vec![0; READ_BYTES],
             swept_at: Instant::now(),
@@ -87,15 +87,15 @@ impl Crowd {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.seats.len()
+        self.terminals.len()
     }
 
     pub(crate) fn user(&self, who: usize) -> &str {
-        &self.seats[who].user
+        &self.terminals[who].user
     }
 
     pub(crate) fn is_connected(&self, who: usize) -> bool {
-        self.seats[who].client.is_connected()
+        self.terminals[who].client.is_connected()
     }
 
     /// Starts to connect; [`Seen::Connected`] or [`Seen::Lost`] follows.
@@ -104,10 +104,10 @@ impl Crowd {
         // A terminal that says two things at once must not wait for the first one's TCP acknowledgement.
         stream.set_nodelay(true)?;
         self.poll.registry().register(&mut stream, Token(who), Interest::READABLE | Interest::WRITABLE)?;
-        let seat = &mut self.seats[who];
-        seat.unsent.clear();
-        seat.stream = Some(stream);
-        seat.client.connect(Instant::now());
+        let terminal = &mut self.terminals[who];
+        terminal.unsent.clear();
+        terminal.stream = Some(stream);
+        terminal.client.connect(Instant::now());
         self.flush(who);
         Ok(())
     }
@@ -133,20 +133,20 @@ impl Crowd {
 
     /// The network under a connection is gone, without a DISCONNECT.
     pub(crate) fn cut(&mut self, who: usize) {
-        self.seats[who].stream = None;
-        self.seats[who].client.connection_lost();
+        self.terminals[who].stream = None;
+        self.terminals[who].client.connection_lost();
     }
 
     pub(crate) fn send(&mut self, who: usize, kind: &str, meeting: Option<Uuid>, fields: Value) -> Result<()> {
         let payload = request(kind, meeting, fields).to_string();
         let topic = format!("meeting-up/{kind}");
         let publication = Publication::new(&topic, QoS::AtLeastOnce, payload.as_bytes());
-        self.seats[who].client.publish(publication, Instant::now())?;
+        self.terminals[who].client.publish(publication, Instant::now())?;
         self.flush(who);
         Ok(())
     }
 
-    /// Waits for at most `within`, answers what was seen.
+    /// Waits for at most `within` and returns what was seen.
     pub(crate) fn turn(&mut self, within: Duration) -> Result<Vec<Happened>> {
         if let Err(error) = self.poll.poll(&mut self.events, Some(within))
             && error.kind() != ErrorKind::Interrupted
@@ -165,14 +165,14 @@ impl Crowd {
     }
 
     fn read(&mut self, who: usize) {
-        let seat = &mut self.seats[who];
-        while let Some(stream) = &mut seat.stream {
+        let terminal = &mut self.terminals[who];
+        while let Some(stream) = &mut terminal.stream {
             match stream.read(&mut self.buffer) {
                 Ok(0) => return self.lost(who, "the server closed it".into()),
                 Ok(count) => {
                     let now = Instant::now();
-                    seat.client.handle_input(&self.buffer[..count], now);
-                    take_events(who, seat, now, &mut self.happened);
+                    terminal.client.handle_input(&self.buffer[..count], now);
+                    take_events(who, terminal, now, &mut self.happened);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
@@ -183,12 +183,12 @@ impl Crowd {
     }
 
     fn flush(&mut self, who: usize) {
-        let seat = &mut self.seats[who];
-        let Some(stream) = &mut seat.stream else { return };
-        seat.unsent.extend(seat.client.take_output());
-        while !seat.unsent.is_empty() {
-            match stream.write(&seat.unsent) {
-                Ok(count) => drop(seat.unsent.drain(..count)),
+        let terminal = &mut self.terminals[who];
+        let Some(stream) = &mut terminal.stream else { return };
+        terminal.unsent.extend(terminal.client.take_output());
+        while !terminal.unsent.is_empty() {
+            match stream.write(&terminal.unsent) {
+                Ok(count) => drop(terminal.unsent.drain(..count)),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => return,
                 Err(error) => return self.lost(who, error.to_string()),
@@ -196,15 +196,15 @@ impl Crowd {
         }
     }
 
-    /// Pings, and gives up who was not answered.
+    /// Pings, and gives up terminals whose ping was not answered.
     fn sweep(&mut self) {
         let now = Instant::now();
         self.swept_at = now;
-        for who in 0..self.seats.len() {
-            let seat = &mut self.seats[who];
-            if seat.stream.is_some() {
-                seat.client.handle_timeout(now);
-                take_events(who, seat, now, &mut self.happened);
+        for who in 0..self.terminals.len() {
+            let terminal = &mut self.terminals[who];
+            if terminal.stream.is_some() {
+                terminal.client.handle_timeout(now);
+                take_events(who, terminal, now, &mut self.happened);
                 self.flush(who);
             }
         }
@@ -216,19 +216,19 @@ impl Crowd {
     }
 }
 
-fn take_events(who: usize, seat: &mut Seat, at: Instant, happened: &mut Vec<Happened>) {
-    while let Some(event) = seat.client.poll_event() {
+fn take_events(who: usize, terminal: &mut Terminal, at: Instant, happened: &mut Vec<Happened>) {
+    while let Some(event) = terminal.client.poll_event() {
         let what = match event {
             Event::Connected { .. } => Seen::Connected,
             Event::Message(message) => {
                 if let Some(ack) = message.ack {
-                    seat.client.ack(ack, at);
+                    terminal.client.ack(ack, at);
                 }
                 let kind = message.topic.rsplit('/').next().unwrap_or_default().to_owned();
                 Seen::Signal { kind, payload: message.payload }
             }
             Event::Refused { .. } | Event::Disconnected { .. } | Event::Closed { .. } => {
-                seat.stream = None;
+                terminal.stream = None;
                 Seen::Lost(format!("{event:?}"))
             }
             Event::Published { .. } | Event::Subscribed { .. } | Event::Unsubscribed { .. } => continue,
@@ -237,8 +237,8 @@ fn take_events(who: usize, seat: &mut Seat, at: Instant, happened: &mut Vec<Happ
     }
 }
 
-fn seats(runtime: &tokio::runtime::Runtime, stage: &Stage, users: &[String]) -> Result<Vec<Seat>> {
-    let seat = |user: &String| {
+fn register(runtime: &tokio::runtime::Runtime, stage: &Stage, users: &[String]) -> Result<Vec<Terminal>> {
+    let register = |user: &String| {
         let path = format!("/api/v1/users/{user}/devices");
         let body = json!({ "device": format!("{user}-bench") });
         let credentials = runtime.block_on(stage.api(Method::POST, &path, Some(body)))?;
@@ -249,9 +249,9 @@ fn seats(runtime: &tokio::runtime::Runtime, stage: &Stage, users: &[String]) -> 
         options.keep_alive_s = KEEP_ALIVE_S;
         options.connect_timeout = Duration::from_secs(30);
         let client = Client::new(options, Instant::now());
-        Ok(Seat { user: user.clone(), client, stream: None, unsent: Vec::new() })
+        Ok(Terminal { user: user.clone(), client, stream: None, unsent: Vec::new() })
     };
-    users.iter().map(seat).collect()
+    users.iter().map(register).collect()
 }
 
 /// # Errors

@@ -57,7 +57,7 @@ pub(crate) fn measure(folder: &Path, program: &Path, seconds: u64) -> Result<()>
     Ok(())
 }
 
-/// Registers devices that never connect, and answers their P2P topics.
+/// Registers devices that never connect, and returns their P2P topics.
 async fn receivers(stage: &Stage) -> Result<Vec<String>> {
     let mut topics = Vec::new();
     for n in 0..RECEIVERS {
@@ -128,7 +128,7 @@ fn take_acks(
     Ok(())
 }
 
-/// Connects all publishers, then lets each work from one common start on; answers also how long that took.
+/// Connects all publishers, then lets each work from one common start on; returns also how long that took.
 fn in_parallel(
     server: SocketAddr,
     login: &Value,

@@ -158,7 +158,7 @@ impl Meeting {
         Ok(())
     }
 
-    /// Answers the time from the first request to the last admission.
+    /// Returns the time from the first request to the last admission.
     fn fill_up(&mut self) -> Result<Duration> {
         let began = Instant::now();
         self.members[HOST].invited_at = Some(began);
@@ -184,7 +184,7 @@ impl Meeting {
         Ok(began.elapsed())
     }
 
-    /// Answers whose turn is next.
+    /// Invites the next ones; returns who comes after them.
     fn invite(&mut self, first: usize) -> Result<usize> {
         let end = (first + self.plan.at_once).min(self.plan.members);
         let callees: Vec<&str> = (first..end).map(|who| self.crowd.user(who)).collect();

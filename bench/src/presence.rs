@@ -198,7 +198,7 @@ impl Watching {
         Ok(())
     }
 
-    /// Answers how many watchers did not see it.
+    /// Returns how many watchers did not see it.
     fn follow(&mut self, subject: usize, online: bool, at: Instant, latencies: &mut Latencies) -> Result<usize> {
         self.expect(subject, online, at);
         let within = SEEN_WITHIN + self.plan.poll.unwrap_or_default() * 2;

@@ -32,7 +32,7 @@ pub(crate) fn measure(folder: &Path, program: &Path, terminals: usize, rest: Dur
     }
 
     let before = Usage::of(&stage)?;
-    let mut storm = Storm::break_out(&mut crowd)?;
+    let mut storm = Storm::begin(&mut crowd)?;
     storm.run(&mut crowd)?;
     let took = storm.began.elapsed();
     let at_the_end = Usage::of(&stage)?.since(&before);
@@ -90,7 +90,7 @@ struct Storm {
 }
 
 impl Storm {
-    fn break_out(crowd: &mut Crowd) -> Result<Self> {
+    fn begin(crowd: &mut Crowd) -> Result<Self> {
         let began = Instant::now();
         (0..crowd.len()).for_each(|who| crowd.cut(who));
         for who in 0..crowd.len() {

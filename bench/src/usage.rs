@@ -29,7 +29,7 @@ pub(crate) struct Usage {
     pub(crate) own_cpu: Duration,
     /// What the server gave to the system to write, mostly to files: log, fresh segments of 64 MiB among it, and catalog.
     pub(crate) written_bytes: u64,
-    /// What the whole disk under the folder wrote, for whomever.
+    /// What the whole disk under the folder wrote, other programs included.
     ///
     /// Not `write_bytes` of `/proc/<pid>/io`: for a changed byte it counts a whole folio, which may have 2 MiB.
     pub(crate) disk_bytes: u64,
