@@ -5,6 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::Position;
+use crate::format::VERSION;
 
 /// The log cannot be opened. Each message names the thing, the cause and the remedy.
 #[derive(Debug, Error)]
@@ -15,6 +16,12 @@ pub enum OpenError {
     Storage { path: String, action: &'static str, remedy: &'static str, source: io::Error },
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    /// Whole, and written by another version of the program. Nothing was changed.
+    #[error(
+        "{path} has version {found} of the format, this program knows version {VERSION}: \
+         start the program that wrote it, or restore a backup of before"
+    )]
+    Version { path: String, found: u32 },
     #[error("option {option}: {reason}")]
     Options { option: &'static str, reason: String },
 }

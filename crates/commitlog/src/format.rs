@@ -12,7 +12,8 @@ pub(crate) const SEGMENT_SIZE_MIN: u64 = 4 * SEGMENT_SIZE_UNIT;
 pub(crate) const SEGMENT_SIZE_MAX: u64 = 1 << 30;
 const ALIGN: usize = 8;
 const MAGIC: [u8; 8] = *b"CNVKLOG\n";
-const VERSION: u32 = 1;
+/// The version of the format: of headers, of checksums, and of the log's own records.
+pub(crate) const VERSION: u32 = 1;
 const LAST_OF_UNIT: u8 = 1;
 /// Room at a segment's end that only the log's own records use: one mark and one stop.
 const OWN_ROOM: u64 = 2 * RECORD_HEADER_LEN as u64;
@@ -80,6 +81,15 @@ pub(crate) const ROLL_LEN: u64 = RECORD_HEADER_LEN as u64 + 16;
 /// A start record with its payload.
 pub(crate) const START_LEN: u64 = RECORD_HEADER_LEN as u64 + 8;
 
+/// Why a segment header is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderError {
+    /// What is wrong with it.
+    Damaged(&'static str),
+    /// It is whole, and of another version than [`VERSION`].
+    Version(u32),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub(crate) geometry: Geometry,
@@ -101,20 +111,20 @@ impl SegmentHeader {
         bytes
     }
 
-    pub(crate) fn decode(bytes: &[u8; SEGMENT_HEADER_LEN]) -> Result<Self, &'static str> {
+    pub(crate) fn decode(bytes: &[u8; SEGMENT_HEADER_LEN]) -> Result<Self, HeaderError> {
         if bytes[..8] != MAGIC {
-            return Err("the segment header is not one of a log");
+            return Err(HeaderError::Damaged("the segment header is not one of a log"));
         }
         let mut unsigned = *bytes;
         unsigned[12..16].fill(0);
         if crc32c::crc32c(&unsigned) != u32_at(bytes, 12) {
-            return Err("the segment header's checksum is wrong");
+            return Err(HeaderError::Damaged("the segment header's checksum is wrong"));
         }
         if u32_at(bytes, 8) != VERSION {
-            return Err("the segment has a format version that this program does not know");
+            return Err(HeaderError::Version(u32_at(bytes, 8)));
         }
         if !is_segment_size(u64_at(bytes, 40)) {
-            return Err("the segment header's size is none that a segment has");
+            return Err(HeaderError::Damaged("the segment header's size is none that a segment has"));
         }
         let mut log_id = [0; 16];
         log_id.copy_from_slice(&bytes[16..32]);

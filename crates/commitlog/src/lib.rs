@@ -42,6 +42,9 @@
 //! it), `3` mark (the empty batch that follows the last one when the log is idle), `4` roll (first in every segment
 //! but the log's first; end of the segment before: u64, epoch: u64). Epochs rise with every start.
 //!
+//! All of this is version 1, which never changes: a header field, a flag, or a kind of the log's own that is new makes
+//! version 2. The first 16 bytes of a segment mean the same in every version. `docs/disk.md` has the whole rule.
+//!
 //! # Threads
 //! The writer is the only one that writes records, syncs and calls watchers. The preparer makes the next segment while
 //! the one before is filled. Locks are held for encoding or looking up, never over a read, write or sync.
@@ -54,6 +57,8 @@ mod format;
 pub mod fuzzing;
 mod log;
 mod options;
+#[cfg(test)]
+mod pinned;
 mod position;
 mod record;
 mod recover;

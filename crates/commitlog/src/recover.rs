@@ -11,7 +11,9 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::{Damaged, OpenError};
-use crate::format::{FIRST_RECORD, Geometry, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, own, u64_at};
+use crate::format::{
+    FIRST_RECORD, Geometry, HeaderError, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, own, u64_at,
+};
 use crate::segment::{Found, SegmentReader, is_unfinished, name_of, number_of, prepare, read_exact};
 use crate::storage::{Storage, StorageFile};
 use crate::{Epoch, Position};
@@ -103,7 +105,10 @@ fn read_header(storage: &dyn Storage, file: &dyn StorageFile, number: u64) -> Re
     }
     let mut bytes = [0; SEGMENT_HEADER_LEN];
     read_exact(file, &mut bytes, 0).map_err(failed())?;
-    let header = SegmentHeader::decode(&bytes).map_err(|what| damaged(storage, number, 0, what))?;
+    let header = SegmentHeader::decode(&bytes).map_err(|error| match error {
+        HeaderError::Damaged(what) => OpenError::from(damaged(storage, number, 0, what)),
+        HeaderError::Version(found) => OpenError::Version { path: storage.path_of(&name), found },
+    })?;
     if header.number != number {
         return Err(damaged(storage, number, 32, "the segment's number is not that of its name").into());
     }
