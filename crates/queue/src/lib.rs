@@ -44,6 +44,8 @@ mod ids;
 pub mod limits;
 mod message;
 mod names;
+#[cfg(test)]
+mod pinned;
 mod queue;
 mod receipt;
 mod records;

@@ -4,6 +4,8 @@ mod bytes;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 pub(crate) mod journal;
+#[cfg(test)]
+mod pinned;
 pub(crate) mod record;
 mod recovery;
 

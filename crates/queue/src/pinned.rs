@@ -1,0 +1,62 @@
+//! Bytes of the queue's records that are on somebody's disk: they are written so, and read, for ever. A kind that says
+//! something else is a new kind.
+
+#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+use commitlog::Position;
+
+use crate::ids::WallMs;
+use crate::message::{GroupOptions, Message};
+use crate::records::{
+    RECORD_KINDS, decode_acks, decode_entry, decode_group, decode_hand_outs, decode_message, decode_topic_id,
+    encode_group, encode_hand_outs, encode_message_head, kind,
+};
+
+/// Version 1, stored at 0x0a00, made at 0x0b00, tag `t`, keys `k1` and `k2`, property `n`=`v`, and the body `body`.
+const MESSAGE: &[u8] = b"\x01\x00\x0a\0\0\0\0\0\0\x00\x0b\0\0\0\0\0\0\x01\x01\0t\
+    \x02\0\x02\0k1\x02\0k2\x01\0\x01\0n\x01\0vbody";
+/// The same without tag, keys and properties.
+const PLAIN: &[u8] = b"\x01\x00\x0a\0\0\0\0\0\0\x00\x0b\0\0\0\0\0\0\0\0\0\0\0body";
+
+fn message() -> Message {
+    let text = str::to_owned;
+    Message {
+        keys: vec![text("k1"), text("k2")],
+        tag: Some(text("t")),
+        properties: vec![(text("n"), text("v"))],
+        body: b"body".as_slice().into(),
+        born_ms: 0x0b00,
+    }
+}
+
+#[test]
+fn kinds_keep_their_numbers() {
+    assert_eq!(RECORD_KINDS, 0x20..=0x3f);
+    let kinds = [kind::TOPIC, kind::GROUP, kind::SUBSCRIPTION, kind::MESSAGE, kind::HAND_OUT, kind::ACK];
+    assert_eq!(kinds, [0x20, 0x21, 0x22, 0x23, 0x24, 0x25]);
+}
+
+#[test]
+fn a_message_keeps_its_bytes() {
+    let plain = Message { keys: vec![], tag: None, properties: vec![], ..message() };
+    for (message, bytes) in [(message(), MESSAGE), (plain, PLAIN)] {
+        let head = encode_message_head(&message, WallMs(0x0a00));
+        assert_eq!([&head[..], b"body"].concat(), bytes);
+        let entry = decode_entry(bytes).unwrap();
+        assert_eq!((entry.stored, entry.tag.as_deref()), (WallMs(0x0a00), message.tag.as_deref()));
+        assert_eq!(decode_message(bytes.to_vec()), Ok(message));
+    }
+}
+
+#[test]
+fn groups_subscriptions_hand_outs_and_acknowledgements_keep_their_bytes() {
+    let options = GroupOptions { attempts_max: 16 };
+    assert_eq!(encode_group(options, "group"), b"\x10\0\0\0group");
+    assert_eq!(decode_group(b"\x10\0\0\0group"), Ok((options, "group")));
+    assert_eq!(decode_topic_id(b"\x40\x01\0\0\0\0\0\0").unwrap().0, 0x0140);
+    let hand_outs = [(Position(0x0140), 1), (Position(0x0180), 2)];
+    let bytes = b"\x40\x01\0\0\0\0\0\0\x01\0\0\0\x80\x01\0\0\0\0\0\0\x02\0\0\0";
+    assert_eq!(encode_hand_outs(hand_outs.into_iter()), bytes);
+    assert_eq!(decode_hand_outs(bytes).unwrap(), hand_outs);
+    assert_eq!(decode_acks(b"\x40\x01\0\0\0\0\0\0").unwrap(), [Position(0x0140)]);
+}
