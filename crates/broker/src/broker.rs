@@ -26,7 +26,6 @@ use crate::clock::WallClock;
 use crate::config::{Config, ConfigError, Limits};
 use crate::doorkeeper::Doorkeeper;
 use crate::fatal::{Fatal, PanicGuard, Tasks};
-use crate::interest::Interest;
 use crate::login::DeviceDirectory;
 use crate::shared::{Shared, connection_config, inbox_limits};
 use crate::stats::{Counts, Stats};
@@ -242,13 +241,13 @@ fn share(
         connection_config: Arc::new(connection_config(&limits)),
         inbox_limits: inbox_limits(&limits),
         doorkeeper: Doorkeeper::new(&limits, counts.clone()),
-        limits,
-        urgent_parents: urgent_parents.into_iter().collect(),
+        limits: Arc::new(limits),
+        urgent_parents: Arc::new(urgent_parents.into_iter().collect()),
         workers,
         journal: Journal::new(log),
         clock: WallClock::starting_at(recovery.last_ms),
         counts,
-        interest: Interest::default(),
+        interest: Arc::default(),
         access,
         devices,
         queue,

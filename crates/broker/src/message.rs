@@ -39,6 +39,11 @@ impl Message {
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
+    /// It is worth nothing any more to a client that is on the line.
+    pub(crate) fn is_over(&self, now_ms: u64) -> bool {
+        self.expires_at_ms < now_ms
+    }
+
     /// As a PUBLISH with this delivery.
     pub(crate) fn as_publish(&self, delivery: Delivery) -> Publish<'_> {
         // The bytes were checked when the message was made.

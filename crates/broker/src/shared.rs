@@ -20,15 +20,15 @@ use crate::store::journal::Journal;
 use crate::worker::post::WorkerAddress;
 
 pub(crate) struct Shared {
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) inbox_limits: InboxLimits,
-    pub(crate) urgent_parents: HashSet<String>,
+    pub(crate) urgent_parents: Arc<HashSet<String>>,
     pub(crate) connection_config: Arc<ConnectionConfig>,
     pub(crate) workers: Vec<WorkerAddress>,
     pub(crate) journal: Journal,
     pub(crate) clock: WallClock,
     pub(crate) counts: Arc<Counts>,
-    pub(crate) interest: Interest,
+    pub(crate) interest: Arc<Interest>,
     pub(crate) access: AccessView,
     pub(crate) devices: DeviceDirectory,
     pub(crate) doorkeeper: Arc<Doorkeeper>,
@@ -37,13 +37,6 @@ pub(crate) struct Shared {
     pub(crate) embedded: Option<Engine>,
     pub(crate) tasks: Tasks,
     pub(crate) events: EventSender,
-}
-
-impl Shared {
-    pub(crate) fn is_urgent(&self, topic: &str) -> bool {
-        let parent = topic.split('/').next().unwrap_or(topic);
-        self.urgent_parents.contains(parent)
-    }
 }
 
 /// Places of a receiver's window that urgent messages (rings) leave free. A terminal that acknowledges no invitation before

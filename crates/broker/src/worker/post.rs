@@ -8,7 +8,7 @@ use queue::{MessageId, Receipt, SendError, TopicName};
 use rustls::ServerConnection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::link::Moving;
+use super::connections::Moving;
 use crate::client::ClientKey;
 use crate::doorkeeper::ConnectionPermit;
 use crate::login::LookupError;
@@ -18,11 +18,11 @@ use crate::message::SharedMessage;
 pub(crate) type WorkerAddress = Address<Post, Notice>;
 pub(crate) type WorkerMailbox = Mailbox<Post, Notice>;
 
-/// Names one connection of a worker for as long as it lives.
+/// Names one connection of a worker. A name of a connection that has gone is nobody's. Small, because every timer has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct LinkKey {
-    pub(crate) slot: usize,
-    pub(crate) generation: u64,
+pub(crate) struct ConnectionKey {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
 }
 
 /// From worker to worker.
@@ -30,15 +30,10 @@ pub(crate) enum Post {
     /// A connection whose client belongs to the receiving worker.
     Move(Box<Moving>),
     P2p(P2p),
-    /// To the subscribers of the receiving worker. `from`: who published it.
-    Fan {
-        message: SharedMessage,
-        from: Option<ClientKey>,
-        reply_to: ReplyTo,
-    },
-    /// The answer to what was posted.
-    Answer {
-        asker: Asker,
+    FanOut(FanOut),
+    /// How it went with what was posted.
+    Reply {
+        target: ReplyTarget,
         outcome: Outcome,
     },
 }
@@ -52,19 +47,27 @@ pub(crate) struct P2p {
     pub(crate) reply_to: ReplyTo,
 }
 
-/// Who wants to know how it went, and where they are.
-pub(crate) struct ReplyTo {
-    pub(crate) worker: usize,
-    pub(crate) asker: Asker,
+/// A message for the subscribers of one worker.
+pub(crate) struct FanOut {
+    pub(crate) message: SharedMessage,
+    /// The client that published it.
+    pub(crate) from: Option<ClientKey>,
+    pub(crate) reply_to: ReplyTo,
 }
 
-pub(crate) enum Asker {
+/// What waits for the outcome, and on which worker.
+pub(crate) struct ReplyTo {
+    pub(crate) worker: usize,
+    pub(crate) target: ReplyTarget,
+}
+
+pub(crate) enum ReplyTarget {
     Nobody,
     Publish {
-        link: LinkKey,
+        connection: ConnectionKey,
         token: AckToken,
     },
-    /// A message that went several ways.
+    /// A message that went to several places: the number of its pending replies.
     Gather(u64),
     Queue(Box<QueueJob>),
 }
@@ -100,7 +103,7 @@ pub(crate) enum Outcome {
 pub(crate) enum Notice {
     Arrival(Box<Arrival>),
     Device {
-        link: LinkKey,
+        connection: ConnectionKey,
         found: Result<Option<catalog::Device>, LookupError>,
     },
     /// Whether a receiver without a session is registered.
@@ -115,7 +118,7 @@ pub(crate) enum Notice {
     },
     EndDevice(Removal),
     QueueSent {
-        asker: Asker,
+        target: ReplyTarget,
         result: Result<(), SendError>,
     },
     /// The `tcpclean` of this connection is in the queue.

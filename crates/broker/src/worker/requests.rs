@@ -1,86 +1,198 @@
-//! What clients ask for, one request at a time.
+//! What a client asks for, from the socket on, one request at a time.
 
-use mqtt::PacketId;
-use mqtt::codec::Disconnect;
+use mqtt::codec::{Disconnect, Publish};
 use mqtt::server::Request;
+use mqtt::{AckToken, ReasonCode};
 
 use super::Worker;
-use super::link::{ConnectWish, Stage};
-use super::post::LinkKey;
-use super::seat::SessionInfo;
+use super::clients::Answer;
+use super::connections::{Connected, Read};
+use super::durability::AfterDurable;
+use super::durability::writes::{LogWrite, ToQueue};
+use super::post::{ConnectionKey, FanOut, Notice, Outcome, P2p, Post, ReplyTarget, ReplyTo};
+use super::publish::{self, Admitted};
 use crate::client::ClientKey;
-use crate::store::journal::Batch;
-use crate::store::record::SessionRecord;
+use crate::transport::Scratch;
+
+/// Reads of one connection in one turn, so that nobody starves the others.
+const READS_PER_TURN: usize = 4;
 
 impl Worker {
-    pub(super) fn handle(&mut self, key: LinkKey, request: Request<'_>) {
-        match request {
-            Request::Connect(connect) => {
-                let wish = Box::new(ConnectWish::of(&connect));
-                if let Some(link) = self.link(key) {
-                    link.stage = Stage::Moving(wish);
+    pub(super) fn serve_ready(&mut self) {
+        for _ in 0..self.connections.ready_len() {
+            let Some(key) = self.connections.next_ready() else { return };
+            let Some(mut scratch) = self.scratch.take() else { return };
+            self.serve(key, &mut scratch);
+            self.scratch = Some(scratch);
+        }
+    }
+
+    /// Reads and processes until the socket is empty or others are due.
+    fn serve(&mut self, key: ConnectionKey, scratch: &mut Scratch) {
+        for _ in 0..READS_PER_TURN {
+            match self.connections.read(key, scratch) {
+                Read::Nothing => return,
+                Read::Drained => {}
+                Read::Failed => return self.close(key, None),
+                Read::Input { bytes, has_ended } => {
+                    self.process(key, bytes);
+                    if has_ended {
+                        return self.close(key, None);
+                    }
                 }
             }
+        }
+        self.connections.read_later(key);
+    }
+
+    /// Runs the protocol over `bytes` and over what was held before, one request at a time.
+    fn process(&mut self, key: ConnectionKey, bytes: &[u8]) {
+        let Some(input) = self.connections.begin_input(key, bytes) else { return };
+        loop {
+            match self.connections.next_request(key, &input, self.now) {
+                Ok(Some(request)) => self.handle(key, request),
+                Ok(None) => break,
+                Err(()) => {
+                    self.close(key, None);
+                    break;
+                }
+            }
+            self.dispatch();
+            if self.connections.must_wait(key, self.is_congested()) {
+                break;
+            }
+        }
+        self.connections.end_input(key, input);
+        self.after_connect(key);
+        self.dispatch();
+    }
+
+    fn handle(&mut self, key: ConnectionKey, request: Request<'_>) {
+        match request {
+            // When all that came with it is read, its owner goes on.
+            Request::Connect(_) => {}
             Request::Publish { message, token } => self.publish(key, &message, token),
-            Request::Ack { packet_id, .. } => self.receive_ack(key, packet_id),
-            Request::Subscribe(subscribe) => self.subscribe(key, &subscribe),
-            Request::Unsubscribe(unsubscribe) => self.unsubscribe(key, &unsubscribe),
+            Request::Ack { packet_id, .. } => {
+                if let Some(Connected { client, .. }) = self.connections.connected(key) {
+                    self.clients.ack(*client, key, packet_id, &mut self.actions);
+                }
+            }
+            Request::Subscribe(subscribe) => {
+                let Some(Connected { client, identity, .. }) = self.connections.connected(key) else { return };
+                let access = self.shared.access.load();
+                let answer = self.clients.subscribe(*client, &subscribe, |filter| {
+                    access.may_subscribe(identity, filter.as_str()).map_err(|refusal| refusal.reason())
+                });
+                match answer {
+                    Answer::Now(codes) => self.connections.suback(key, subscribe.packet_id, &codes),
+                    Answer::WhenDurable(end, codes) => self
+                        .durability
+                        .wait(end, AfterDurable::Suback { connection: key, packet_id: subscribe.packet_id, codes }),
+                    Answer::NotLogged => self.close(key, Some(ReasonCode::QUOTA_EXCEEDED)),
+                }
+            }
+            Request::Unsubscribe(unsubscribe) => {
+                let Some(Connected { client, .. }) = self.connections.connected(key) else { return };
+                match self.clients.unsubscribe(*client, &unsubscribe) {
+                    Answer::Now(codes) => self.connections.unsuback(key, unsubscribe.packet_id, &codes),
+                    Answer::WhenDurable(end, codes) => self
+                        .durability
+                        .wait(end, AfterDurable::Unsuback { connection: key, packet_id: unsubscribe.packet_id, codes }),
+                    Answer::NotLogged => self.close(key, Some(ReasonCode::QUOTA_EXCEEDED)),
+                }
+            }
             Request::Disconnect(disconnect) => self.say_goodbye(key, &disconnect),
         }
     }
 
-    /// After the turn in which the CONNECT came: the owner goes on with it.
-    pub(super) fn after_connect(&mut self, key: LinkKey) {
-        let workers = self.shared.workers.len();
-        let Some(link) = self.link(key) else { return };
-        let Stage::Moving(wish) = &link.stage else { return };
-        let owner = ClientKey::owner(wish.client.as_str(), workers);
-        if owner != self.me {
-            return self.move_link(key, owner);
+    /// A message of a client, to all places that it goes to, with one reply for all of them.
+    fn publish(&mut self, key: ConnectionKey, publish: &Publish<'_>, token: Option<AckToken>) {
+        self.shared.counts.received.one();
+        let Some(connected) = self.connections.connected(key) else { return };
+        let target = token.map_or(ReplyTarget::Nobody, |token| ReplyTarget::Publish { connection: key, token });
+        let admitted = match publish::admit(&self.shared, publish, connected, self.now.ms) {
+            Ok(admitted) => admitted,
+            Err(reason) => {
+                self.shared.counts.refused_publishes.one();
+                return self.settle(target, Outcome::Forbidden(reason));
+            }
+        };
+        let Admitted { message, keep, from, routes } = admitted;
+        let mut replies = match routes.len() {
+            0 => return self.settle(target, Outcome::Done(ReasonCode::NO_MATCHING_SUBSCRIBERS)),
+            1 => Replies::One(Some(target)),
+            places => Replies::Gathered(self.durability.gather(target, places)),
+        };
+        if let Some((topic, message)) = routes.queue {
+            self.send_to_queue(key, topic, message, replies.next());
         }
-        if let Some(link) = self.link(key)
-            && let Stage::Moving(wish) = std::mem::replace(&mut link.stage, Stage::Connecting)
+        if let Some(to) = routes.p2p {
+            let reply_to = ReplyTo { worker: self.me, target: replies.next() };
+            self.send_p2p(P2p { to, message: message.clone(), keep, reply_to });
+        }
+        for worker in routes.subscribers.iter() {
+            let reply_to = ReplyTo { worker: self.me, target: replies.next() };
+            self.fan_out_to(worker, FanOut { message: message.clone(), from: Some(from.clone()), reply_to });
+        }
+    }
+
+    fn send_p2p(&mut self, p2p: P2p) {
+        let owner = ClientKey::owner(p2p.to.as_str(), self.shared.workers.len());
+        if owner == self.me {
+            self.clients.take_p2p(p2p, self.now, &mut self.actions);
+        } else {
+            self.outbox.post(owner, Post::P2p(p2p));
+        }
+    }
+
+    pub(super) fn fan_out_to(&mut self, worker: usize, fan_out: FanOut) {
+        if worker == self.me {
+            self.clients.take_fan_out(fan_out, self.now, &mut self.actions);
+        } else {
+            self.outbox.post(worker, Post::FanOut(fan_out));
+        }
+    }
+
+    fn send_to_queue(
+        &mut self,
+        from: ConnectionKey,
+        topic: queue::TopicName,
+        message: queue::Message,
+        target: ReplyTarget,
+    ) {
+        let Some(address) = self.shared.workers.get(self.me).cloned() else { return };
+        self.shared.counts.to_queue.one();
+        let done = move |result: Result<queue::MessageId, queue::SendError>| {
+            if let Ok(queue_message) = &result {
+                tracing::trace!(%queue_message, "a PUBLISH is durable in the queue");
+            }
+            address.notify(Notice::QueueSent { target, result: result.map(drop) });
+        };
+        self.write(LogWrite::ToQueue(ToQueue { from, topic, message, done: Box::new(done) }));
+    }
+
+    fn say_goodbye(&mut self, key: ConnectionKey, disconnect: &Disconnect<'_>) {
+        if let Some(expiry_s) = disconnect.properties.session_expiry_interval()
+            && let Some(Connected { client, .. }) = self.connections.connected(key)
         {
-            self.begin_login(key, wish);
+            self.clients.change_expiry(*client, expiry_s);
         }
+        self.connections.note_goodbye(key);
+        self.close(key, None);
     }
+}
 
-    /// The name of the client of a connection that is open.
-    pub(super) fn client_of(&mut self, key: LinkKey) -> Option<ClientKey> {
-        self.link(key)?.live().map(|live| live.client.clone())
-    }
+/// Who is told what became of a message: its sender, or the one reply that several places make.
+enum Replies {
+    One(Option<ReplyTarget>),
+    Gathered(u64),
+}
 
-    fn receive_ack(&mut self, key: LinkKey, packet_id: PacketId) {
-        let Some(client) = self.client_of(key) else { return };
-        let Some(seat) = self.seats.get_mut(&client) else { return };
-        let Some(gone) = seat.inbox.ack(packet_id) else { return };
-        self.forget(&client, gone);
-        self.deliver(&client);
-    }
-
-    fn say_goodbye(&mut self, key: LinkKey, disconnect: &Disconnect<'_>) {
-        if let Some(expiry_s) = disconnect.properties.session_expiry_interval() {
-            self.change_expiry(key, expiry_s);
+impl Replies {
+    fn next(&mut self) -> ReplyTarget {
+        match self {
+            Self::One(target) => target.take().unwrap_or(ReplyTarget::Nobody),
+            Self::Gathered(number) => ReplyTarget::Gather(*number),
         }
-        if let Some(link) = self.link(key)
-            && let Stage::Live(live) = &mut link.stage
-        {
-            live.said_goodbye = true;
-        }
-        self.end_link(key, None);
-    }
-
-    fn change_expiry(&mut self, key: LinkKey, asked_s: u32) {
-        let expiry_s = self.capped_expiry(asked_s);
-        let Some(client) = self.client_of(key) else { return };
-        let Some(session) = self.seats.get_mut(&client).and_then(|seat| seat.session.as_mut()) else { return };
-        if session.expiry_s == expiry_s {
-            return;
-        }
-        session.expiry_s = expiry_s;
-        let SessionInfo { account, .. } = session.clone();
-        let mut batch = Batch::default();
-        batch.session(SessionRecord { client_id: client.as_str(), account: &account, expiry_s });
-        self.append_essential(&batch);
     }
 }

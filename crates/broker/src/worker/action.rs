@@ -1,0 +1,83 @@
+//! What the machines of a worker want of each other when it does not follow from their return values.
+//!
+//! Handlers append; `Worker::dispatch` takes in order, until nothing is left.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use commitlog::Position;
+use mqtt::PacketId;
+
+use super::durability::AfterDurable;
+use super::durability::writes::LogWrite;
+use super::post::{ConnectionKey, Outcome, QueueJob, ReplyTo};
+use crate::client::ClientKey;
+use crate::login;
+use crate::message::SharedMessage;
+
+/// The time of one turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub(super) instant: Instant,
+    /// Of the broker's clock.
+    pub(super) ms: u64,
+}
+
+/// Names one client of a worker. A name of a client that was forgotten is nobody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ClientRef {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+}
+
+/// A message that has just been stored, so that a client that reads at once costs no read of the log.
+#[derive(Clone, Debug)]
+pub(super) struct Fresh {
+    pub(super) position: Position,
+    pub(super) message: SharedMessage,
+}
+
+pub(super) type Actions = VecDeque<Action>;
+
+pub(super) enum Action {
+    /// Something waits for the client.
+    Deliver { client: ClientRef, fresh: Option<Fresh> },
+    /// QoS 0: now or never.
+    SendAtMostOnce { to: ConnectionKey, message: SharedMessage, subscription_ids: Box<[u32]> },
+    /// To be done once the log is durable up to here.
+    WhenDurable { end: Position, then: AfterDurable },
+    /// How it went with a message, to the place that waits for it.
+    Reply { to: ReplyTo, outcome: Outcome },
+    /// To be written to the log, behind what waits for that already.
+    Write(LogWrite),
+    /// To be logged at the end of the turn.
+    Defer(Deferred),
+    /// Whether this receiver is registered.
+    LookUp { receiver: ClientKey, asker: login::Asker },
+    /// The queue's message has no receiver.
+    DeadLetter { job: Box<QueueJob>, reason: &'static str },
+}
+
+/// What nobody waits for: losing it costs a repetition and never a message.
+pub(super) enum Deferred {
+    HandedOut {
+        client: ClientKey,
+        message: Position,
+        packet_id: PacketId,
+    },
+    /// The entry is done.
+    Removed {
+        client: ClientKey,
+        message: Position,
+    },
+    /// The connection has ended.
+    Closed {
+        client: ClientKey,
+        channel_id: Box<str>,
+        at_ms: u64,
+    },
+    /// The `tcpclean` of a connection is in the queue.
+    EventSent {
+        channel_id: Box<str>,
+    },
+}

@@ -1,0 +1,132 @@
+//! From the inbox to the client, as far as its window goes.
+
+use commitlog::Position;
+use mqtt::server::Sent;
+use mqtt::{Delivery, PacketId};
+
+use super::Clients;
+use crate::inbox::EntryId;
+use crate::message::SharedMessage;
+use crate::worker::action::{Action, Actions, ClientRef, Deferred, Fresh};
+use crate::worker::post::ConnectionKey;
+
+/// A message that goes to a client now.
+pub(in crate::worker) struct Outbound {
+    pub(in crate::worker) message: SharedMessage,
+    pub(in crate::worker) subscription_ids: Box<[u32]>,
+    id: EntryId,
+    packet_id: PacketId,
+    dup: bool,
+    /// Its hand-out was not known before.
+    is_first: bool,
+}
+
+impl Outbound {
+    pub(in crate::worker) fn delivery(&self) -> Delivery {
+        Delivery::AtLeastOnce { packet_id: self.packet_id, dup: self.dup }
+    }
+}
+
+impl Clients {
+    /// The next message for a client while its window is open; it is in flight from now on. Ask only while its connection
+    /// has room, and tell with [`Self::sent`] what became of it.
+    pub(in crate::worker) fn hand_out(
+        &mut self,
+        client: ClientRef,
+        fresh: Option<&Fresh>,
+        now_ms: u64,
+        actions: &mut Actions,
+    ) -> Option<Outbound> {
+        loop {
+            let mut expired = Vec::new();
+            let outgoing = self.entry_mut(client)?.inbox.hand_out(now_ms, &mut expired);
+            self.ground.counts.expired.add(expired.len() as u64);
+            expired.into_iter().for_each(|gone| self.forget(client, gone, actions));
+            let outgoing = outgoing?;
+            let (id, packet_id) = (outgoing.id, outgoing.packet_id);
+            let message = outgoing.entry.message.or_else(|| self.message_at(client, id.position()?, fresh));
+            if let Some(message) = message {
+                let subscription_ids = outgoing.entry.subscription_ids;
+                let (dup, is_first) = (outgoing.dup, outgoing.is_first);
+                return Some(Outbound { message, subscription_ids, id, packet_id, dup, is_first });
+            }
+            self.skip(client, packet_id);
+        }
+    }
+
+    fn message_at(&self, client: ClientRef, at: Position, fresh: Option<&Fresh>) -> Option<SharedMessage> {
+        if let Some(fresh) = fresh.filter(|fresh| fresh.position == at) {
+            return Some(fresh.message.clone());
+        }
+        match self.ground.journal.read_message(at) {
+            Ok(message) => Some(message.into()),
+            Err(error) => {
+                let client_group = self.key_of(client).and_then(|key| key.group());
+                tracing::error!(%error, client_group, "a waiting message cannot be read");
+                None
+            }
+        }
+    }
+
+    /// A message that cannot be read is skipped; the log keeps it.
+    fn skip(&mut self, client: ClientRef, packet_id: PacketId) {
+        self.ground.counts.unreadable.one();
+        let gone = self.entry_mut(client).and_then(|entry| entry.inbox.ack(packet_id));
+        gone.into_iter().for_each(|gone| self.count_out(gone));
+    }
+
+    /// What became of a message that was handed out.
+    pub(in crate::worker) fn sent(
+        &mut self,
+        client: ClientRef,
+        outbound: &Outbound,
+        sent: Sent,
+        actions: &mut Actions,
+    ) {
+        match sent {
+            Sent::Written => {
+                self.ground.counts.sent.one();
+                if let Some(message) = outbound.id.position().filter(|_| outbound.is_first)
+                    && let Some(key) = self.key_of(client)
+                {
+                    let (client, packet_id) = (key.clone(), outbound.packet_id);
+                    actions.push_back(Action::Defer(Deferred::HandedOut { client, message, packet_id }));
+                }
+            }
+            Sent::TooLarge => {
+                // As if delivered [MQTT5-3.1.2-25].
+                self.ground.counts.dropped_too_large.one();
+                self.done(client, outbound.packet_id, actions);
+            }
+            // It stays in flight and goes out on the next connection.
+            Sent::NotOpen => {}
+        }
+    }
+
+    /// The client has what was sent under this id on this connection, so there is room for more.
+    pub(in crate::worker) fn ack(
+        &mut self,
+        client: ClientRef,
+        connection: ConnectionKey,
+        packet_id: PacketId,
+        actions: &mut Actions,
+    ) {
+        if self.entry(client).is_some_and(|entry| entry.is_attached_to(connection))
+            && self.done(client, packet_id, actions)
+        {
+            actions.push_back(Action::Deliver { client, fresh: None });
+        }
+    }
+
+    /// `false`: nothing was in flight under this id.
+    fn done(&mut self, client: ClientRef, packet_id: PacketId, actions: &mut Actions) -> bool {
+        let Some(gone) = self.entry_mut(client).and_then(|entry| entry.inbox.ack(packet_id)) else { return false };
+        self.forget(client, gone, actions);
+        true
+    }
+
+    /// Whether something waits that could be handed out.
+    pub(in crate::worker) fn has_waiting(&self, client: ClientRef) -> bool {
+        self.entry(client).is_some_and(|entry| entry.inbox.session.waiting_len() > 0)
+    }
+}

@@ -1,0 +1,147 @@
+//! A message for the subscribers of this worker.
+
+use std::collections::VecDeque;
+
+use commitlog::{AppendError, Need};
+use mqtt::topic::{Match, TopicName};
+use mqtt::{QoS, ReasonCode};
+
+use super::Clients;
+use super::storing::{Storing, add_reference};
+use crate::message::SharedMessage;
+use crate::store::journal::Batch;
+use crate::worker::action::{Action, Actions, ClientRef, Fresh, Now};
+use crate::worker::durability::merge;
+use crate::worker::durability::writes::{LogWrite, LoggedFanOut};
+use crate::worker::post::{FanOut, Outcome};
+
+impl Clients {
+    pub(in crate::worker) fn take_fan_out(&mut self, fan_out: FanOut, now: Now, actions: &mut Actions) {
+        let FanOut { message, from, reply_to } = fan_out;
+        let Ok(topic) = TopicName::parse(&message.topic) else { return };
+        let from = from.and_then(|client_id| self.find(&client_id));
+        let mut matches = std::mem::take(&mut self.matches);
+        self.subscriptions.collect_matches(topic, &mut matches);
+        let mut outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
+        let mut receivers = VecDeque::new();
+        for found in matches.iter().filter(|found| !(found.no_local && Some(found.key) == from)) {
+            outcome = Outcome::Done(ReasonCode::SUCCESS);
+            receivers.extend(self.fan_out_to(&message, found, now, actions));
+        }
+        self.matches = matches;
+        if receivers.is_empty() {
+            actions.push_back(Action::Reply { to: reply_to, outcome });
+        } else {
+            let fan_out = LoggedFanOut { message, receivers, outcome, reply_to };
+            actions.push_back(Action::Write(LogWrite::FanOut(fan_out)));
+        }
+    }
+
+    /// Gives the message to a receiver that needs no log, or returns the one that does.
+    fn fan_out_to(
+        &mut self,
+        message: &SharedMessage,
+        found: &Match<ClientRef>,
+        now: Now,
+        actions: &mut Actions,
+    ) -> Option<(ClientRef, Box<[u32]>)> {
+        let ids: Box<[u32]> = found.subscription_ids.as_slice().into();
+        if message.qos.min(found.qos) == QoS::AtMostOnce {
+            self.send_at_most_once(found.key, message, ids, actions);
+            return None;
+        }
+        if !self.entry(found.key)?.is_persistent() {
+            self.keep_in_memory(found.key, message, ids, now, actions);
+            return None;
+        }
+        Some((found.key, ids))
+    }
+
+    /// Writes one copy of the message and a reference for each inbox, as far as one unit of the log goes, then the next.
+    /// While the log is busy, gives it back with the receivers that it is not stored for.
+    pub(in crate::worker) fn write_fan_out(
+        &mut self,
+        mut fan_out: LoggedFanOut,
+        now: Now,
+        actions: &mut Actions,
+    ) -> Option<LoggedFanOut> {
+        while !fan_out.receivers.is_empty() {
+            match self.write_for_some(&mut fan_out, now, actions) {
+                Ok(()) => {}
+                Err(AppendError::Busy) => return Some(fan_out),
+                Err(error) => {
+                    self.count_refusal(&error);
+                    actions.push_back(Action::Reply { to: fan_out.reply_to, outcome: Outcome::Unavailable });
+                    return None;
+                }
+            }
+        }
+        actions.push_back(Action::Reply { to: fan_out.reply_to, outcome: fan_out.outcome });
+        None
+    }
+
+    fn write_for_some(
+        &mut self,
+        fan_out: &mut LoggedFanOut,
+        now: Now,
+        actions: &mut Actions,
+    ) -> Result<(), AppendError> {
+        let mut unit = Batch::default();
+        let index = unit.message(&fan_out.message);
+        let stored = self.add_receivers(fan_out, &mut unit, index, now);
+        if stored.is_empty() {
+            return Ok(());
+        }
+        match self.ground.journal.append(&unit, Need::Normal) {
+            Ok(appended) => {
+                let position = appended.positions.get(index).copied().unwrap_or_default();
+                for (client, storing) in stored {
+                    self.put_logged(client, position, storing, actions);
+                    let fresh = Some(Fresh { position, message: fan_out.message.clone() });
+                    actions.push_back(Action::Deliver { client, fresh });
+                }
+                fan_out.outcome = merge(fan_out.outcome, Outcome::Durable(appended.end));
+                Ok(())
+            }
+            Err(error) => {
+                for (client, storing) in stored.into_iter().rev() {
+                    fan_out.receivers.push_front((client, storing.entry.subscription_ids));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Moves receivers from `fan_out` to `unit` until that is full.
+    fn add_receivers(
+        &self,
+        fan_out: &mut LoggedFanOut,
+        unit: &mut Batch,
+        message: usize,
+        now: Now,
+    ) -> Vec<(ClientRef, Storing)> {
+        let mut stored = Vec::new();
+        let mut room = self.ground.journal.unit_bytes_max().saturating_sub(unit.bytes());
+        while let Some((client, ids)) = fan_out.receivers.pop_front() {
+            let storing = match self.admit(client, &fan_out.message, ids, now) {
+                Ok(storing) => storing,
+                Err(other) => {
+                    fan_out.outcome = merge(fan_out.outcome, other);
+                    continue;
+                }
+            };
+            let Some(key) = self.key_of(client) else { continue };
+            let mut records = Batch::default();
+            add_reference(&mut records, key, &storing, message);
+            let bytes = records.bytes();
+            if bytes > room && !stored.is_empty() {
+                fan_out.receivers.push_front((client, storing.entry.subscription_ids));
+                break;
+            }
+            room = room.saturating_sub(bytes);
+            unit.extend(records);
+            stored.push((client, storing));
+        }
+        stored
+    }
+}

@@ -1,0 +1,175 @@
+//! The clients of one worker: sessions, inboxes, subscriptions, and receivers that are being looked up.
+//!
+//! What it is: everything of a client that outlives its connection, and the one place that writes an inbox to the log.
+//! What it is not: it writes to no socket and asks nobody; what follows from a change it appends to the
+//! [`Actions`](super::action::Actions).
+
+mod delivery;
+mod entry;
+mod fan_out;
+mod lookups;
+mod session;
+mod storing;
+mod subscriptions;
+mod sweep;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use mqtt::server::Restart;
+use mqtt::topic::{Matches, SubscriptionTree};
+use slab::Slab;
+
+use super::action::{Action, Actions, ClientRef, Deferred};
+use super::post::ConnectionKey;
+use super::queue_jobs::QueueAcks;
+use crate::client::ClientKey;
+use crate::config::Limits;
+use crate::inbox::{Gone, InboxLimits};
+use crate::interest::Interest;
+use crate::stats::Counts;
+use crate::store::RecoveredClient;
+use crate::store::journal::Journal;
+use entry::ClientEntry;
+use lookups::Lookups;
+
+pub(super) use session::Ended;
+pub(super) use subscriptions::Answer;
+
+#[cfg(test)]
+pub(super) const ENTRY_BYTES: usize = size_of::<ClientEntry>() + size_of::<(ClientKey, ClientRef)>();
+
+/// What the clients of a worker stand on.
+#[derive(Clone)]
+pub(super) struct Ground {
+    pub(super) worker: usize,
+    pub(super) journal: Journal,
+    pub(super) counts: Arc<Counts>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) inbox_limits: InboxLimits,
+    /// Messages to these go before all others.
+    pub(super) urgent_parents: Arc<HashSet<String>>,
+    pub(super) interest: Arc<Interest>,
+    pub(super) queue_acks: QueueAcks,
+}
+
+pub(super) struct Clients {
+    ground: Ground,
+    entries: Slab<ClientEntry>,
+    by_id: HashMap<ClientKey, ClientRef>,
+    generations: u32,
+    subscriptions: SubscriptionTree<ClientRef>,
+    /// Subscribers of each filter here, for the shared interest.
+    subscribers_by_filter: HashMap<Box<str>, usize>,
+    /// Used again for each message.
+    matches: Matches<ClientRef>,
+    lookups: Lookups,
+    /// Sessions without a connection, by the time they end.
+    endings: BTreeSet<(u64, ClientRef)>,
+    to_sweep: VecDeque<ClientRef>,
+    next_sweep: Instant,
+    /// Of entries that are not in the log.
+    volatile_entries: u64,
+}
+
+impl Clients {
+    pub(super) fn new(ground: Ground, now: Instant) -> Self {
+        Self {
+            ground,
+            entries: Slab::new(),
+            by_id: HashMap::new(),
+            generations: 0,
+            subscriptions: SubscriptionTree::new(),
+            subscribers_by_filter: HashMap::new(),
+            matches: Matches::new(),
+            lookups: Lookups::default(),
+            endings: BTreeSet::new(),
+            to_sweep: VecDeque::new(),
+            next_sweep: now,
+            volatile_entries: 0,
+        }
+    }
+
+    /// Puts back what the log has of a client.
+    pub(super) fn recover(&mut self, client_id: &str, recovered: RecoveredClient, restart: Restart, now_ms: u64) {
+        let logged = recovered.subscriptions.clone();
+        let key = ClientKey::new(client_id);
+        let entry = ClientEntry::recover(key, &self.ground.inbox_limits, recovered, restart, now_ms);
+        if entry.is_empty() {
+            return;
+        }
+        let counts = &self.ground.counts;
+        counts.inbox_messages.add(entry.inbox.len() as u64);
+        counts.inbox_bytes.add(entry.inbox.bytes());
+        counts.sessions.add(u64::from(entry.session.is_some()));
+        let ends_at_ms = entry.ends_at_ms;
+        let client = self.insert(entry);
+        logged.iter().for_each(|(filter, options)| self.recover_subscription(client, filter, *options));
+        if let Some(ends_at_ms) = ends_at_ms {
+            self.endings.insert((ends_at_ms, client));
+        }
+    }
+
+    pub(super) fn find(&self, client_id: &ClientKey) -> Option<ClientRef> {
+        self.by_id.get(client_id).copied()
+    }
+
+    pub(super) fn key_of(&self, client: ClientRef) -> Option<&ClientKey> {
+        Some(&self.entry(client)?.key)
+    }
+
+    /// The connection that has the session of this client id.
+    pub(super) fn connection_of(&self, client_id: &ClientKey) -> Option<ConnectionKey> {
+        Some(self.entry(self.find(client_id)?)?.attachment?.connection)
+    }
+
+    /// The connection of this client that a PUBLISH may go to.
+    pub(super) fn open_connection(&self, client: ClientRef) -> Option<ConnectionKey> {
+        self.entry(client)?.open_connection()
+    }
+
+    fn entry(&self, client: ClientRef) -> Option<&ClientEntry> {
+        self.entries.get(client.slot as usize).filter(|entry| entry.generation == client.generation)
+    }
+
+    fn entry_mut(&mut self, client: ClientRef) -> Option<&mut ClientEntry> {
+        self.entries.get_mut(client.slot as usize).filter(|entry| entry.generation == client.generation)
+    }
+
+    fn insert(&mut self, mut entry: ClientEntry) -> ClientRef {
+        self.generations = self.generations.wrapping_add(1);
+        entry.generation = self.generations;
+        let (key, vacant) = (entry.key.clone(), self.entries.vacant_entry());
+        let slot = u32::try_from(vacant.key()).expect("fewer clients than fit into memory");
+        let client = ClientRef { slot, generation: entry.generation };
+        vacant.insert(entry);
+        self.by_id.insert(key, client);
+        client
+    }
+
+    fn remove(&mut self, client: ClientRef) -> Option<ClientEntry> {
+        self.entry(client)?;
+        let entry = self.entries.remove(client.slot as usize);
+        self.by_id.remove(&entry.key);
+        Some(entry)
+    }
+
+    /// An entry of an inbox is done: it is counted out, and the log will hear of it.
+    fn forget(&self, client: ClientRef, gone: Gone, actions: &mut Actions) {
+        self.count_out(gone);
+        if let Some(message) = gone.id.position()
+            && let Some(key) = self.key_of(client)
+        {
+            actions.push_back(Action::Defer(Deferred::Removed { client: key.clone(), message }));
+        }
+    }
+
+    fn count_out(&self, gone: Gone) {
+        self.ground.counts.inbox_messages.less(1);
+        self.ground.counts.inbox_bytes.less(u64::from(gone.size));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! The session of a client: from a login that was let in to its end.
+
+use std::time::Duration;
+
+use commitlog::{AppendError, Appended, Need, Position};
+use mqtt::{ReasonCode, Version};
+
+use super::Clients;
+use super::entry::{Attachment, ClientEntry, NEVER_S, SessionInfo, ends_at};
+use crate::client::ClientKey;
+use crate::store::journal::Batch;
+use crate::store::record::SessionRecord;
+use crate::worker::action::{ClientRef, Now};
+use crate::worker::connections::ConnectRequest;
+use crate::worker::post::ConnectionKey;
+
+/// A session that a connection has got.
+pub(in crate::worker) struct Opened {
+    pub(in crate::worker) client: ClientRef,
+    pub(in crate::worker) session_present: bool,
+    /// In seconds; to be told, because it is not what was asked for.
+    pub(in crate::worker) session_expiry_s: Option<u32>,
+    /// The CONNACK waits until the log is durable up to here.
+    pub(in crate::worker) waits_for: Option<Position>,
+}
+
+/// What is left in the log of a client whose entry was ended.
+pub(in crate::worker) enum Ended {
+    Nothing,
+    /// Nothing, once the log is durable up to here.
+    Logged(Position),
+    /// The log takes nothing.
+    NotLogged,
+}
+
+/// What a CONNECT changes in the log.
+struct Change {
+    batch: Batch,
+    need: Need,
+    /// It makes, changes or discards a persistent session, or an earlier CONNECT did and the disk does not have it yet:
+    /// the CONNACK waits.
+    waits: bool,
+    session_present: bool,
+}
+
+impl Clients {
+    /// The account that has a session under this client id.
+    pub(in crate::worker) fn holder_of(&self, client_id: &ClientKey) -> Option<&str> {
+        let session = self.entry(self.find(client_id)?)?.session.as_ref()?;
+        Some(&session.account)
+    }
+
+    /// Gives a client its session, on a connection whose CONNACK has not left. The caller has ended the connection that had
+    /// it before.
+    ///
+    /// # Errors
+    /// The reason to refuse the CONNECT: the log takes nothing.
+    pub(in crate::worker) fn open(
+        &mut self,
+        connection: ConnectionKey,
+        request: &ConnectRequest,
+        account: Box<str>,
+        (channel_id, peer): (&str, &str),
+        now: Now,
+    ) -> Result<Opened, ReasonCode> {
+        let info = SessionInfo { account, expiry_s: self.expiry_of(request) };
+        let mut change = self.plan(request, &info);
+        change.batch.opened(request.client.as_str(), channel_id, now.ms, peer);
+        let end = self.append_change(&change).map_err(|error| self.refusal(&error))?.end;
+        let waits_for = change.waits.then_some(end);
+        let client = self.attach(connection, request, info);
+        if let (Some(end), Some(entry)) = (waits_for, self.entry_mut(client)) {
+            entry.settled_at = end;
+        }
+        let session_expiry_s = self.expiry_to_tell(request);
+        Ok(Opened { client, session_present: change.session_present, session_expiry_s, waits_for })
+    }
+
+    fn append_change(&self, change: &Change) -> Result<Appended, AppendError> {
+        match change.need {
+            Need::Normal => self.ground.journal.append_small(&change.batch),
+            Need::Essential => self.ground.journal.append(&change.batch, Need::Essential),
+        }
+    }
+
+    fn refusal(&self, error: &AppendError) -> ReasonCode {
+        self.ground.counts.refused_by_log.one();
+        match error {
+            AppendError::Full => ReasonCode::QUOTA_EXCEEDED,
+            AppendError::Busy => ReasonCode::SERVER_BUSY,
+            _ => ReasonCode::SERVER_UNAVAILABLE,
+        }
+    }
+
+    /// The session expiry in force, in seconds.
+    fn expiry_of(&self, request: &ConnectRequest) -> u32 {
+        match (request.version, request.clean_start) {
+            (Version::V311, true) => 0,
+            (Version::V311, false) => seconds(self.ground.limits.session_expiry_v311),
+            (Version::V5, _) => self.capped_expiry(request.session_expiry_s.unwrap_or(0)),
+        }
+    }
+
+    fn capped_expiry(&self, asked_s: u32) -> u32 {
+        asked_s.min(seconds(self.ground.limits.session_expiry_max))
+    }
+
+    /// 5.0 section 3.2.2.3.2: only if it is not what was asked for.
+    fn expiry_to_tell(&self, request: &ConnectRequest) -> Option<u32> {
+        let in_force = self.expiry_of(request);
+        (request.version == Version::V5 && in_force != request.session_expiry_s.unwrap_or(0)).then_some(in_force)
+    }
+
+    fn plan(&self, request: &ConnectRequest, info: &SessionInfo) -> Change {
+        let client_id = request.client.as_str();
+        let mut batch = Batch::default();
+        let entry = self.find(&request.client).and_then(|client| self.entry(client));
+        let kept = entry.filter(|_| !request.clean_start);
+        let discards = request.clean_start && entry.is_some_and(|entry| entry.is_logged);
+        if discards {
+            batch.session_gone(client_id);
+        }
+        let known = kept.and_then(|entry| entry.session.as_ref());
+        let was_persistent = known.is_some_and(|session| session.expiry_s > 0);
+        let changes = known != Some(info) && (info.expiry_s > 0 || was_persistent);
+        if changes {
+            batch.session(SessionRecord { client_id, account: &info.account, expiry_s: info.expiry_s });
+        }
+        let need = if changes { Need::Normal } else { Need::Essential };
+        let is_settled = kept.is_none_or(|entry| entry.settled_at <= self.ground.journal.durable());
+        Change { batch, need, waits: discards || changes || !is_settled, session_present: known.is_some() }
+    }
+
+    fn attach(&mut self, connection: ConnectionKey, request: &ConnectRequest, info: SessionInfo) -> ClientRef {
+        if request.clean_start
+            && let Some(client) = self.find(&request.client)
+        {
+            self.drop_entry(client);
+        }
+        let client = match self.find(&request.client) {
+            Some(client) => client,
+            None => self.insert(ClientEntry::new(request.client.clone(), &self.ground.inbox_limits)),
+        };
+        let Some(entry) = self.entries.get_mut(client.slot as usize) else { return client };
+        if let Some(ends_at_ms) = entry.ends_at_ms.take() {
+            self.endings.remove(&(ends_at_ms, client));
+        }
+        if entry.session.is_none() {
+            self.ground.counts.sessions.one();
+        }
+        entry.is_logged |= info.expiry_s > 0;
+        entry.session = Some(info);
+        entry.attachment = Some(Attachment { connection, is_open: false });
+        client
+    }
+
+    /// The CONNACK is written: what waits may follow.
+    pub(in crate::worker) fn connected(&mut self, client: ClientRef, connection: ConnectionKey, receive_maximum: u16) {
+        if let Some(entry) = self.entry_mut(client).filter(|entry| entry.is_attached_to(connection)) {
+            entry.attachment = Some(Attachment { connection, is_open: true });
+            entry.inbox.session.connected(receive_maximum);
+        }
+    }
+
+    /// The connection has ended: its session waits for another one, or ends with it.
+    pub(in crate::worker) fn leave(&mut self, client: ClientRef, connection: ConnectionKey, now_ms: u64) {
+        let Some(entry) = self.entry_mut(client).filter(|entry| entry.is_attached_to(connection)) else { return };
+        entry.attachment = None;
+        entry.inbox.session.disconnected();
+        entry.inbox.session.shrink();
+        let expiry_s = entry.session.as_ref().map_or(0, |session| session.expiry_s);
+        if expiry_s == 0 {
+            return self.end_session(client);
+        }
+        entry.ends_at_ms = ends_at(expiry_s, now_ms);
+        if let Some(ends_at_ms) = entry.ends_at_ms {
+            self.endings.insert((ends_at_ms, client));
+        }
+    }
+
+    /// A DISCONNECT says how long the session is to last.
+    pub(in crate::worker) fn change_expiry(&mut self, client: ClientRef, asked_s: u32) {
+        let expiry_s = self.capped_expiry(asked_s);
+        let Some(entry) = self.entry_mut(client) else { return };
+        let Some(session) = entry.session.as_mut().filter(|session| session.expiry_s != expiry_s) else { return };
+        session.expiry_s = expiry_s;
+        let mut batch = Batch::default();
+        batch.session(SessionRecord { client_id: entry.key.as_str(), account: &session.account, expiry_s });
+        self.append_essential(&batch);
+    }
+
+    /// The session is over, and with it all that waits.
+    pub(super) fn end_session(&mut self, client: ClientRef) {
+        let Some(key) = self.key_of(client).cloned() else { return };
+        if self.drop_entry(client) {
+            let mut batch = Batch::default();
+            batch.session_gone(key.as_str());
+            self.append_essential(&batch);
+        }
+    }
+
+    /// Takes the session from its connection, which leaves nothing behind when it ends.
+    pub(in crate::worker) fn detach(&mut self, client_id: &ClientKey) -> Option<ConnectionKey> {
+        let entry = self.entry_mut(self.find(client_id)?)?;
+        Some(entry.attachment.take()?.connection)
+    }
+
+    /// Ends session and inbox of a client without a connection.
+    pub(in crate::worker) fn end(&mut self, client_id: &ClientKey) -> Ended {
+        let is_logged = self.find(client_id).is_some_and(|client| self.drop_entry(client));
+        if !is_logged {
+            return Ended::Nothing;
+        }
+        let mut batch = Batch::default();
+        batch.session_gone(client_id.as_str());
+        match self.ground.journal.append(&batch, Need::Essential) {
+            Ok(appended) => Ended::Logged(appended.end),
+            Err(error) => {
+                self.ground.counts.refused_by_log.one();
+                tracing::warn!(%error, "the end of a removed device's session was not logged; the next start ends it");
+                Ended::NotLogged
+            }
+        }
+    }
+
+    /// Forgets a client in memory; `true`: the log still has something of it.
+    fn drop_entry(&mut self, client: ClientRef) -> bool {
+        let Some(entry) = self.remove(client) else { return false };
+        if let Some(ends_at_ms) = entry.ends_at_ms {
+            self.endings.remove(&(ends_at_ms, client));
+        }
+        for subscription in entry.inbox.session.subscriptions() {
+            self.drop_subscription(client, subscription.filter.as_filter());
+        }
+        let counts = &self.ground.counts;
+        counts.inbox_messages.less(entry.inbox.len() as u64);
+        counts.inbox_bytes.less(entry.inbox.bytes());
+        if entry.session.is_some() {
+            counts.sessions.less(1);
+        }
+        entry.is_logged
+    }
+
+    /// Logs what nobody waits for, but what must not be lost without a word.
+    fn append_essential(&self, batch: &Batch) {
+        if let Err(error) = self.ground.journal.append(batch, Need::Essential) {
+            self.ground.counts.refused_by_log.one();
+            tracing::warn!(%error, "the end of a session was not logged; it comes back at the next start");
+        }
+    }
+}
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(NEVER_S)
+}

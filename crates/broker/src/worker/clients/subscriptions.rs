@@ -1,0 +1,155 @@
+//! SUBSCRIBE and UNSUBSCRIBE: the session, the tree of this worker, the interest of all workers.
+
+use commitlog::Position;
+use mqtt::codec::{Subscribe, SubscribeFilter, Unsubscribe};
+use mqtt::server::check_subscribe;
+use mqtt::topic::{Subscription, TopicFilter};
+use mqtt::{ReasonCode, SubscriptionOptions};
+
+use super::Clients;
+use crate::store::journal::Batch;
+use crate::store::record::SubscribedOptions;
+use crate::worker::action::ClientRef;
+
+/// What a SUBSCRIBE or an UNSUBSCRIBE is answered with.
+pub(in crate::worker) enum Answer {
+    Now(Vec<ReasonCode>),
+    /// When the log is durable up to here.
+    WhenDurable(Position, Vec<ReasonCode>),
+    /// The log takes nothing: the change is not known to be kept, so the connection ends and the client asks again.
+    NotLogged,
+}
+
+impl Clients {
+    /// `may`: whether the client may subscribe to a filter, or the reason why not.
+    pub(in crate::worker) fn subscribe(
+        &mut self,
+        client: ClientRef,
+        subscribe: &Subscribe<'_>,
+        may: impl Fn(TopicFilter<'_>) -> Result<(), ReasonCode>,
+    ) -> Answer {
+        let subscription_id = subscribe.properties.subscription_identifier();
+        let mut batch = Batch::default();
+        let codes: Vec<ReasonCode> = subscribe
+            .filters
+            .iter()
+            .map(|wish| {
+                let granted = self.subscribe_one(client, wish, subscription_id, &may, &mut batch);
+                granted.unwrap_or_else(|reason| reason)
+            })
+            .collect();
+        if codes.iter().any(|code| code.is_error()) {
+            self.ground.counts.refused_subscriptions.one();
+        }
+        self.answer(client, &batch, codes)
+    }
+
+    fn subscribe_one(
+        &mut self,
+        client: ClientRef,
+        wish: SubscribeFilter<'_>,
+        subscription_id: Option<u32>,
+        may: &impl Fn(TopicFilter<'_>) -> Result<(), ReasonCode>,
+        batch: &mut Batch,
+    ) -> Result<ReasonCode, ReasonCode> {
+        let (filter, options) = check_subscribe(wish)?;
+        may(filter)?;
+        let entry = self.entry_mut(client).ok_or(ReasonCode::UNSPECIFIED_ERROR)?;
+        entry.inbox.session.subscribe(filter, options, subscription_id).map_err(|_| ReasonCode::QUOTA_EXCEEDED)?;
+        batch.subscribed(entry.key.as_str(), filter.as_str(), logged(options, subscription_id));
+        self.add_subscription(client, filter, options, subscription_id);
+        Ok(ReasonCode::granted(options.qos))
+    }
+
+    pub(in crate::worker) fn unsubscribe(&mut self, client: ClientRef, unsubscribe: &Unsubscribe<'_>) -> Answer {
+        let mut batch = Batch::default();
+        let codes: Vec<ReasonCode> =
+            unsubscribe.filters.iter().map(|filter| self.unsubscribe_one(client, filter, &mut batch)).collect();
+        self.answer(client, &batch, codes)
+    }
+
+    fn unsubscribe_one(&mut self, client: ClientRef, text: &str, batch: &mut Batch) -> ReasonCode {
+        let Ok(filter) = TopicFilter::parse(text) else { return ReasonCode::TOPIC_FILTER_INVALID };
+        let Some(entry) = self.entry_mut(client) else { return ReasonCode::UNSPECIFIED_ERROR };
+        if !entry.inbox.session.unsubscribe(text) {
+            return ReasonCode::NO_SUBSCRIPTION_EXISTED;
+        }
+        batch.unsubscribed(entry.key.as_str(), text);
+        self.drop_subscription(client, filter);
+        ReasonCode::SUCCESS
+    }
+
+    /// A session that outlives its connection keeps its subscriptions in the log.
+    fn answer(&self, client: ClientRef, batch: &Batch, codes: Vec<ReasonCode>) -> Answer {
+        let is_persistent = self.entry(client).is_some_and(|entry| entry.is_persistent());
+        if !is_persistent || batch.is_empty() {
+            return Answer::Now(codes);
+        }
+        match self.ground.journal.append_small(batch) {
+            Ok(appended) => Answer::WhenDurable(appended.end, codes),
+            Err(error) => {
+                tracing::debug!(%error, "a subscription was not logged");
+                self.ground.counts.refused_by_log.one();
+                Answer::NotLogged
+            }
+        }
+    }
+
+    pub(super) fn recover_subscription(&mut self, client: ClientRef, filter: &str, logged: SubscribedOptions) {
+        let Ok(filter) = TopicFilter::parse(filter) else { return };
+        let options = SubscriptionOptions {
+            qos: logged.qos,
+            no_local: logged.no_local,
+            retain_as_published: logged.retain_as_published,
+            ..SubscriptionOptions::default()
+        };
+        let Some(entry) = self.entry_mut(client) else { return };
+        if entry.inbox.session.subscribe(filter, options, logged.subscription_id).is_ok() {
+            self.add_subscription(client, filter, options, logged.subscription_id);
+        }
+    }
+
+    fn add_subscription(
+        &mut self,
+        client: ClientRef,
+        filter: TopicFilter<'_>,
+        options: SubscriptionOptions,
+        subscription_id: Option<u32>,
+    ) {
+        let subscription = Subscription {
+            qos: options.qos,
+            no_local: options.no_local,
+            retain_as_published: options.retain_as_published,
+            subscription_id,
+        };
+        if self.subscriptions.subscribe(filter, client, subscription).is_some() {
+            return;
+        }
+        let subscribers = self.subscribers_by_filter.entry(filter.as_str().into()).or_default();
+        *subscribers += 1;
+        if *subscribers == 1 {
+            self.ground.interest.add(filter, self.ground.worker);
+        }
+    }
+
+    pub(super) fn drop_subscription(&mut self, client: ClientRef, filter: TopicFilter<'_>) {
+        if self.subscriptions.unsubscribe(filter, &client).is_none() {
+            return;
+        }
+        let Some(subscribers) = self.subscribers_by_filter.get_mut(filter.as_str()) else { return };
+        *subscribers -= 1;
+        if *subscribers == 0 {
+            self.subscribers_by_filter.remove(filter.as_str());
+            self.ground.interest.remove(filter, self.ground.worker);
+        }
+    }
+}
+
+fn logged(options: SubscriptionOptions, subscription_id: Option<u32>) -> SubscribedOptions {
+    SubscribedOptions {
+        qos: options.qos,
+        no_local: options.no_local,
+        retain_as_published: options.retain_as_published,
+        subscription_id,
+    }
+}

@@ -1,0 +1,296 @@
+//! Scenarios of the clients of one worker alone: a log whose syncs are held, virtual time, no socket.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use commitlog::testing::ForgettingStorage;
+use commitlog::{Log, Options, Position};
+use mqtt::codec::Properties;
+use mqtt::server::Sent;
+use mqtt::{PacketId, QoS, ReasonCode, Version};
+
+use super::session::Opened;
+use super::*;
+use crate::message::{Collapse, Message, NEVER_MS, SharedMessage};
+use crate::worker::action::Now;
+use crate::worker::connections::ConnectRequest;
+use crate::worker::durability::writes::LogWrite;
+use crate::worker::post::{FanOut, Outcome, P2p, ReplyTarget, ReplyTo};
+
+const ALICE: &str = "GID_dev@@@alice";
+const BOB: &str = "GID_dev@@@bob";
+const HOUR_S: u32 = 3600;
+
+/// The clients of a worker, and what they want of the others.
+struct Bench {
+    clients: Clients,
+    actions: Actions,
+    now: Now,
+    storage: ForgettingStorage,
+    connections: u32,
+}
+
+/// What became of one write, in short.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Reply(Outcome),
+    Deliver(ClientRef),
+    SendAtMostOnce(ConnectionKey),
+    LookUp(String),
+    Removed(Position),
+    HandedOut(u16),
+}
+
+impl Bench {
+    fn new() -> Self {
+        let storage = ForgettingStorage::new();
+        let (log, _) = Log::open(storage.handle(), Options::default()).unwrap();
+        let limits = Limits::default();
+        let ground = Ground {
+            worker: 0,
+            journal: Journal::new(log),
+            counts: Arc::default(),
+            inbox_limits: crate::shared::inbox_limits(&limits),
+            limits: Arc::new(limits),
+            urgent_parents: Arc::default(),
+            interest: Arc::default(),
+            queue_acks: QueueAcks::new(None),
+        };
+        let now = Now { instant: Instant::now(), ms: 1_000_000 };
+        let clients = Clients::new(ground, now.instant);
+        Self { clients, actions: Actions::new(), now, storage, connections: 0 }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now.instant += time;
+        self.now.ms += u64::try_from(time.as_millis()).unwrap();
+    }
+
+    /// A connection whose CONNACK has not left.
+    fn open(&mut self, client_id: &str, expiry_s: u32, clean_start: bool) -> (ConnectionKey, Opened) {
+        self.connections += 1;
+        let key = ConnectionKey { slot: 0, generation: self.connections };
+        let request = ConnectRequest {
+            client: ClientKey::new(client_id),
+            username: None,
+            password: None,
+            clean_start,
+            session_expiry_s: Some(expiry_s),
+            version: Version::V5,
+        };
+        let opened = self.clients.open(key, &request, "user:x".into(), ("channel", "peer"), self.now);
+        (key, opened.unwrap())
+    }
+
+    fn connect(&mut self, client_id: &str, expiry_s: u32) -> (ConnectionKey, ClientRef) {
+        let (key, opened) = self.open(client_id, expiry_s, false);
+        self.clients.connected(opened.client, key, 10);
+        (key, opened.client)
+    }
+
+    fn send(&mut self, to: &str, message: SharedMessage) -> Vec<Seen> {
+        let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
+        let p2p = P2p { to: ClientKey::new(to), message, keep: true, reply_to };
+        self.clients.take_p2p(p2p, self.now, &mut self.actions);
+        self.drain()
+    }
+
+    /// Does the writes, as a log that takes everything; says the rest.
+    fn drain(&mut self) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        while let Some(action) = self.actions.pop_front() {
+            match action {
+                Action::Write(LogWrite::P2p(p2p)) => {
+                    assert!(self.clients.write_p2p(p2p, self.now, &mut self.actions).is_none());
+                }
+                Action::Write(LogWrite::FanOut(fan_out)) => {
+                    assert!(self.clients.write_fan_out(fan_out, self.now, &mut self.actions).is_none());
+                }
+                Action::Reply { outcome, .. } => seen.push(Seen::Reply(outcome)),
+                Action::Deliver { client, .. } => seen.push(Seen::Deliver(client)),
+                Action::SendAtMostOnce { to, .. } => seen.push(Seen::SendAtMostOnce(to)),
+                Action::LookUp { receiver, .. } => seen.push(Seen::LookUp(receiver.as_str().to_owned())),
+                Action::Defer(Deferred::Removed { message, .. }) => seen.push(Seen::Removed(message)),
+                Action::Defer(Deferred::HandedOut { packet_id, .. }) => seen.push(Seen::HandedOut(packet_id.get())),
+                _ => panic!("nothing of the queue is in these scenarios"),
+            }
+        }
+        seen
+    }
+
+    /// What is handed out now, by its payload, all of it written.
+    fn deliver(&mut self, client: ClientRef) -> Vec<String> {
+        let mut delivered = Vec::new();
+        while let Some(outbound) = self.clients.hand_out(client, None, self.now.ms, &mut self.actions) {
+            delivered.push(String::from_utf8(outbound.message.payload.to_vec()).unwrap());
+            self.clients.sent(client, &outbound, Sent::Written, &mut self.actions);
+        }
+        delivered
+    }
+
+    fn subscribe(&mut self, client: ClientRef, filter: &str) {
+        let mut bytes = u16::try_from(filter.len()).unwrap().to_be_bytes().to_vec();
+        bytes.extend_from_slice(filter.as_bytes());
+        bytes.push(1);
+        let packet = [&[0x82, u8::try_from(bytes.len() + 3).unwrap(), 0, 1, 0][..], &bytes].concat();
+        let decoded = mqtt::codec::decode(&packet, Version::V5, u32::MAX).unwrap().unwrap();
+        let mqtt::codec::Packet::Subscribe(subscribe) = decoded.0 else { panic!("it is a SUBSCRIBE") };
+        assert!(!matches!(self.clients.subscribe(client, &subscribe, |_| Ok(())), Answer::NotLogged));
+    }
+}
+
+fn message(payload: &str) -> Message {
+    Message {
+        topic: "chat/p2p/x".into(),
+        properties: Properties::EMPTY.as_bytes().into(),
+        payload: payload.as_bytes().into(),
+        qos: QoS::AtLeastOnce,
+        arrived_ms: 1_000_000,
+        expires_at_ms: NEVER_MS,
+        collapse: None,
+    }
+}
+
+fn text(payload: &str) -> SharedMessage {
+    message(payload).into()
+}
+
+fn version(version: u64) -> SharedMessage {
+    let collapse = Some(Collapse { key: "ring".into(), version });
+    Message { collapse, ..message(&version.to_string()) }.into()
+}
+
+fn durable(seen: &[Seen]) -> Position {
+    match seen {
+        [Seen::Reply(Outcome::Durable(end)), ..] => *end,
+        _ => panic!("{seen:?}"),
+    }
+}
+
+/// [MQTT5-3.2.0-1]
+#[test]
+fn nothing_comes_before_the_connack() {
+    let mut bench = Bench::new();
+    let (key, opened) = bench.open(BOB, HOUR_S, false);
+    let seen = bench.send(BOB, text("early"));
+    assert_eq!(seen.last(), Some(&Seen::Deliver(opened.client)));
+    assert_eq!(bench.clients.open_connection(opened.client), None);
+    let at_most_once = Message { qos: QoS::AtMostOnce, ..message("now or never") };
+    assert_eq!(
+        bench.send(BOB, at_most_once.into()),
+        [Seen::Reply(Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS))]
+    );
+    bench.clients.connected(opened.client, key, 10);
+    assert_eq!(bench.clients.open_connection(opened.client), Some(key));
+    assert_eq!(bench.deliver(opened.client), ["early"]);
+}
+
+#[test]
+fn a_message_is_acknowledged_at_the_end_of_its_unit_and_handed_out_before() {
+    let mut bench = Bench::new();
+    let (_, bob) = bench.connect(BOB, HOUR_S);
+    bench.storage.hold_syncs();
+    let end = durable(&bench.send(BOB, text("hello")));
+    assert!(end > bench.clients.ground.journal.durable());
+    assert_eq!(bench.deliver(bob), ["hello"]);
+    assert_eq!(bench.drain(), [Seen::HandedOut(1)]);
+    bench.storage.release_syncs();
+}
+
+#[test]
+fn what_is_superseded_is_acknowledged_with_the_newer_one() {
+    let mut bench = Bench::new();
+    bench.connect(BOB, HOUR_S);
+    bench.storage.hold_syncs();
+    let newer = durable(&bench.send(BOB, version(2)));
+    let older = durable(&bench.send(BOB, version(1)));
+    assert!(older > bench.clients.ground.journal.durable() && older <= newer, "{older:?} {newer:?}");
+    bench.storage.release_syncs();
+}
+
+#[test]
+fn messages_to_a_receiver_that_is_looked_up_wait_in_their_order() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.send(BOB, text("1")), [Seen::LookUp(BOB.to_owned())]);
+    assert_eq!(bench.send(BOB, text("2")), []);
+    let bob = ClientKey::new(BOB);
+    bench.clients.looked_up(&bob, Ok(true), bench.now, &mut bench.actions);
+    assert_eq!(bench.drain().len(), 4, "a reply and a delivery for each");
+    let (_, client) = bench.connect(BOB, HOUR_S);
+    assert_eq!(bench.deliver(client), ["1", "2"]);
+    bench.drain();
+
+    assert_eq!(bench.send(ALICE, text("1")), [Seen::LookUp(ALICE.to_owned())]);
+    bench.clients.looked_up(&ClientKey::new(ALICE), Ok(false), bench.now, &mut bench.actions);
+    assert_eq!(bench.drain(), [Seen::Reply(Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS))]);
+    assert_eq!(bench.clients.lookups_waiting(), 0);
+}
+
+#[test]
+fn a_session_ends_with_its_connection_or_when_its_time_is_over() {
+    let mut bench = Bench::new();
+    let (key, brief) = bench.connect(ALICE, 0);
+    bench.clients.leave(brief, key, bench.now.ms);
+    assert_eq!(bench.clients.find(&ClientKey::new(ALICE)), None);
+
+    let (key, _) = bench.connect(BOB, HOUR_S);
+    let bob = bench.clients.find(&ClientKey::new(BOB)).unwrap();
+    bench.clients.leave(bob, key, bench.now.ms);
+    bench.pass(Duration::from_secs(u64::from(HOUR_S) - 1));
+    bench.clients.tick(bench.now);
+    assert_eq!(bench.clients.find(&ClientKey::new(BOB)), Some(bob));
+    bench.pass(Duration::from_secs(1));
+    bench.clients.tick(bench.now);
+    assert_eq!(bench.clients.find(&ClientKey::new(BOB)), None);
+}
+
+#[test]
+fn the_end_of_an_older_connection_does_nothing_to_the_session_of_a_newer_one() {
+    let mut bench = Bench::new();
+    let (older, bob) = bench.connect(BOB, HOUR_S);
+    bench.send(BOB, text("hello"));
+    bench.deliver(bob);
+    bench.clients.leave(bob, older, bench.now.ms);
+    let (newer, _) = bench.connect(BOB, HOUR_S);
+    bench.drain();
+    bench.clients.leave(bob, older, bench.now.ms);
+    bench.clients.ack(bob, older, PacketId::new(1).unwrap(), &mut bench.actions);
+    assert_eq!(bench.drain(), []);
+    assert_eq!(bench.clients.open_connection(bob), Some(newer));
+    assert_eq!(bench.deliver(bob), ["hello"]);
+}
+
+#[test]
+fn a_name_of_a_client_that_was_forgotten_is_nobodys() {
+    let mut bench = Bench::new();
+    let (_, bob) = bench.connect(BOB, HOUR_S);
+    bench.subscribe(bob, "news/#");
+    let news = Message { topic: "news/today".into(), ..message("for bob") };
+    let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
+    let fan_out = FanOut { message: news.into(), from: None, reply_to };
+    bench.clients.take_fan_out(fan_out, bench.now, &mut bench.actions);
+    // While the write waits for the log, the session ends, and another client gets its slot.
+    bench.clients.detach(&ClientKey::new(BOB));
+    bench.clients.end(&ClientKey::new(BOB));
+    let (_, alice) = bench.connect(ALICE, HOUR_S);
+    assert_eq!(alice.slot, bob.slot);
+    assert_eq!(bench.drain(), [Seen::Reply(Outcome::Done(ReasonCode::SUCCESS))]);
+    assert_eq!(bench.deliver(alice), [] as [&str; 0]);
+    assert_eq!(bench.deliver(bob), [] as [&str; 0]);
+}
+
+#[test]
+fn an_entry_that_has_expired_is_swept_and_logged_as_gone() {
+    let mut bench = Bench::new();
+    let (key, bob) = bench.connect(BOB, HOUR_S);
+    bench.clients.leave(bob, key, bench.now.ms);
+    let brief = Message { expires_at_ms: bench.now.ms + 1000, ..message("brief") };
+    bench.send(BOB, brief.into());
+    bench.pass(Duration::from_secs(31));
+    bench.clients.tick(bench.now);
+    bench.clients.sweep_some(bench.now, &mut bench.actions);
+    assert!(matches!(bench.drain()[..], [Seen::Removed(_)]));
+    assert_eq!(bench.clients.ground.counts.stats().inbox_messages, 0);
+}

@@ -1,0 +1,188 @@
+//! One connection as its worker keeps it: transport, MQTT connection half, and how far it has come.
+//!
+//! ```text
+//!   AwaitingConnect ──CONNECT──► (moves to its owner) LoggingIn ──► AwaitingConnack ──durable──► Connected ──► Closing ──► gone
+//! ```
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mqtt::Version;
+use mqtt::codec::Connect;
+use mqtt::server::Connection;
+
+use crate::access::Identity;
+use crate::client::ClientKey;
+use crate::doorkeeper::ConnectionPermit;
+use crate::login::PendingLogin;
+use crate::pace::Pace;
+use crate::transport::{Readiness, Transport};
+use crate::worker::action::ClientRef;
+use crate::worker::post::ConnectionKey;
+
+pub(super) struct ClientConnection {
+    pub(super) key: ConnectionKey,
+    pub(super) transport: Transport,
+    pub(super) mqtt: Connection,
+    /// MQTT bytes that wait for the transport.
+    pub(super) out: Vec<u8>,
+    pub(super) stage: Stage,
+    pub(super) peer: SocketAddr,
+    pub(super) permit: ConnectionPermit,
+    pub(super) socket: Socket,
+    /// Bytes that were read before are to be looked at again.
+    pub(super) has_unprocessed: bool,
+    pub(super) is_dirty: bool,
+    pub(super) is_ready: bool,
+    /// A mailbox that it publishes to is full, or too much waits for the log.
+    pub(super) is_paused: bool,
+    /// It has published too fast; its bucket says how long it is not read.
+    pub(super) is_slowed: bool,
+    /// Its last message waits until the queue takes it.
+    pub(super) waits_for_queue: bool,
+    /// Since its timer was last looked at.
+    pub(super) was_unread: bool,
+}
+
+/// What a read of the socket may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Socket {
+    Empty,
+    MayHoldBytes,
+    /// The peer's end is behind what it still holds, and no further event tells of it.
+    HoldsEnd,
+}
+
+pub(super) enum Stage {
+    AwaitingConnect,
+    /// The CONNECT has come; the worker that owns the client id goes on with it.
+    ConnectRead(Box<ConnectRequest>),
+    /// Waits for the directory of devices.
+    LoggingIn(Box<(ConnectRequest, PendingLogin)>),
+    /// The session is made; the CONNACK waits for the log.
+    AwaitingConnack(Box<AwaitingConnack>),
+    Connected(Box<Connected>),
+    /// Nothing of it can act any more; what is in `out` goes out first.
+    Closing(Box<Closing>),
+}
+
+pub(super) struct Closing {
+    /// All is said, and FIN is sent.
+    pub(super) is_finished: bool,
+    pub(super) give_up: Instant,
+}
+
+/// What a CONNECT asks for, owned.
+pub(crate) struct ConnectRequest {
+    pub(in crate::worker) client: ClientKey,
+    pub(in crate::worker) username: Option<Box<str>>,
+    pub(in crate::worker) password: Option<Box<[u8]>>,
+    pub(in crate::worker) clean_start: bool,
+    /// As asked for, in seconds; `None`: 5.0 did not say, or it is a 3.1.1 session that is to last.
+    pub(in crate::worker) session_expiry_s: Option<u32>,
+    pub(in crate::worker) version: Version,
+}
+
+impl ConnectRequest {
+    pub(in crate::worker) fn of(connect: &Connect<'_>) -> Self {
+        Self {
+            client: ClientKey::new(connect.client_id),
+            username: connect.username.map(Box::from),
+            password: connect.password.map(Box::from),
+            clean_start: connect.clean_start,
+            session_expiry_s: connect.properties.session_expiry_interval(),
+            version: connect.version,
+        }
+    }
+}
+
+/// A client that was let in and whose CONNACK has not left.
+pub(in crate::worker) struct AwaitingConnack {
+    pub(in crate::worker) connected: Connected,
+    pub(in crate::worker) session_present: bool,
+    /// In seconds; to be told, because it is not what was asked for.
+    pub(in crate::worker) session_expiry_s: Option<u32>,
+}
+
+pub(in crate::worker) struct Connected {
+    pub(in crate::worker) client: ClientRef,
+    pub(in crate::worker) client_id: ClientKey,
+    pub(in crate::worker) identity: Identity,
+    /// Unique per connection.
+    pub(in crate::worker) channel_id: Box<str>,
+    /// The client sent DISCONNECT.
+    pub(in crate::worker) said_goodbye: bool,
+    pub(in crate::worker) publishes: Pace,
+}
+
+/// A connection between two workers, with everything that was read.
+pub(crate) struct Moving {
+    pub(super) transport: Transport,
+    pub(super) mqtt: Connection,
+    pub(super) out: Vec<u8>,
+    pub(super) request: Box<ConnectRequest>,
+    pub(super) peer: SocketAddr,
+    pub(super) permit: ConnectionPermit,
+}
+
+impl ClientConnection {
+    pub(super) fn new(
+        key: ConnectionKey,
+        transport: Transport,
+        mqtt: Connection,
+        peer: SocketAddr,
+        permit: ConnectionPermit,
+    ) -> Self {
+        Self {
+            key,
+            transport,
+            mqtt,
+            out: Vec::new(),
+            stage: Stage::AwaitingConnect,
+            peer,
+            permit,
+            socket: Socket::MayHoldBytes,
+            has_unprocessed: false,
+            is_dirty: false,
+            is_ready: false,
+            is_paused: false,
+            is_slowed: false,
+            waits_for_queue: false,
+            was_unread: false,
+        }
+    }
+
+    /// After a read.
+    pub(super) fn note_read(&mut self, state: Readiness) {
+        if state != Readiness::More && self.socket == Socket::MayHoldBytes {
+            self.socket = Socket::Empty;
+        }
+    }
+
+    /// What it sends is left where it is, so that its silence says nothing.
+    pub(super) fn is_unread(&self) -> bool {
+        self.is_paused || self.is_slowed || self.waits_for_queue
+    }
+
+    pub(super) fn connected(&self) -> Option<&Connected> {
+        match &self.stage {
+            Stage::Connected(connected) => Some(connected),
+            _ => None,
+        }
+    }
+
+    pub(super) fn connected_mut(&mut self) -> Option<&mut Connected> {
+        match &mut self.stage {
+            Stage::Connected(connected) => Some(connected),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        matches!(&self.stage, Stage::Closing(closing) if closing.is_finished)
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        matches!(self.stage, Stage::Closing(_))
+    }
+}

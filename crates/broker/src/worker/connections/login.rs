@@ -1,0 +1,139 @@
+//! Logins under way, up to the CONNACK.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mqtt::ReasonCode;
+use mqtt::server::Accept;
+
+use super::Connections;
+use super::connection::{AwaitingConnack, ConnectRequest, Stage};
+use crate::access::Identity;
+use crate::client::ClientKey;
+use crate::login::{self, Asker, LoginError, LoginStep, LookupError};
+use crate::network::Network;
+use crate::worker::action::{ClientRef, Now};
+use crate::worker::post::{ConnectionKey, Notice};
+
+/// Longer than a login may take that found the device before it was removed.
+const VOID_CREDENTIALS_REMEMBERED: Duration = Duration::from_secs(15);
+
+/// How a login ended.
+pub(in crate::worker) struct LoggedIn {
+    pub(in crate::worker) request: Box<ConnectRequest>,
+    pub(in crate::worker) result: Result<Identity, LoginError>,
+}
+
+/// A client whose CONNACK is written.
+pub(in crate::worker) struct Accepted {
+    pub(in crate::worker) client: ClientRef,
+    pub(in crate::worker) client_id: ClientKey,
+    pub(in crate::worker) channel_id: Box<str>,
+    pub(in crate::worker) peer: SocketAddr,
+    pub(in crate::worker) receive_maximum: u16,
+    /// The CONNACK is within the client's Maximum Packet Size; otherwise the connection is to be closed.
+    pub(in crate::worker) fits: bool,
+}
+
+impl Connections {
+    /// First step of a login; `None`: a device is looked up, and the connection is parked.
+    pub(in crate::worker) fn begin_login(
+        &mut self,
+        key: ConnectionKey,
+        request: Box<ConnectRequest>,
+    ) -> Option<LoggedIn> {
+        let (client_id, username) = (request.client.as_str(), request.username.as_deref());
+        let step = login::begin(&self.shared.access.load(), client_id, username, request.password.as_deref());
+        match step {
+            LoginStep::Decided(result) => Some(LoggedIn { request, result }),
+            LoginStep::NeedsDevice(pending) => {
+                let device = pending.client_id().to_owned();
+                let address = self.shared.workers.get(self.me).cloned()?;
+                let connection = self.get_mut(key)?;
+                connection.stage = Stage::LoggingIn(Box::new((*request, pending)));
+                let asker = Asker::Login(Network::of(connection.peer.ip()));
+                let done = move |found| address.notify(Notice::Device { connection: key, found });
+                self.shared.devices.lookup(asker, &device, Box::new(done));
+                None
+            }
+        }
+    }
+
+    /// Second step of a login, with what the directory found.
+    pub(in crate::worker) fn finish_login(
+        &mut self,
+        key: ConnectionKey,
+        found: Result<Option<catalog::Device>, LookupError>,
+        now: Now,
+    ) -> Option<LoggedIn> {
+        let found = found.map(|device| device.filter(|device| !self.is_void(device)));
+        let connection = self.get_mut(key)?;
+        let (request, pending) = match std::mem::replace(&mut connection.stage, Stage::AwaitingConnect) {
+            Stage::LoggingIn(parked) => *parked,
+            stage => {
+                connection.stage = stage;
+                return None;
+            }
+        };
+        let result = found.map_err(LoginError::from).and_then(|device| pending.finish(device.as_ref(), now.ms));
+        Some(LoggedIn { request: Box::new(request), result })
+    }
+
+    /// A login that began before the device was removed finds none.
+    fn is_void(&self, device: &catalog::Device) -> bool {
+        self.void_credentials.contains_key(device.key_id.as_str())
+    }
+
+    /// No login with this credential comes about any more.
+    pub(in crate::worker) fn void_credential(&mut self, key_id: Box<str>, now: Instant) {
+        self.void_credentials.insert(key_id, now);
+    }
+
+    pub(in crate::worker) fn tick(&mut self, now: Instant) {
+        self.void_credentials.retain(|_, since| now.duration_since(*since) < VOID_CREDENTIALS_REMEMBERED);
+    }
+
+    /// Answers the CONNECT with a refusal; the caller closes the connection.
+    pub(in crate::worker) fn refuse(&mut self, key: ConnectionKey, reason: ReasonCode) {
+        self.shared.counts.refused_connects.one();
+        if let Some(connection) = self.get_mut(key) {
+            connection.mqtt.refuse(reason, None, &mut connection.out);
+        }
+    }
+
+    /// The client is let in; its CONNACK waits for [`Self::accept`].
+    pub(in crate::worker) fn await_connack(&mut self, key: ConnectionKey, awaiting: AwaitingConnack) {
+        if let Some(connection) = self.get_mut(key) {
+            connection.stage = Stage::AwaitingConnack(Box::new(awaiting));
+        }
+    }
+
+    /// Writes the CONNACK, which leaves at the end of the turn.
+    pub(in crate::worker) fn accept(&mut self, key: ConnectionKey, now: Instant) -> Option<Accepted> {
+        let connection = self.get_mut(key)?;
+        let awaiting = match std::mem::replace(&mut connection.stage, Stage::AwaitingConnect) {
+            Stage::AwaitingConnack(awaiting) => *awaiting,
+            stage => {
+                connection.stage = stage;
+                return None;
+            }
+        };
+        let AwaitingConnack { connected, session_present, session_expiry_s } = awaiting;
+        let accept = Accept { session_present, assigned_client_id: None, session_expiry_interval: session_expiry_s };
+        let fits = connection.mqtt.accept(&accept, now, &mut connection.out).is_ok();
+        let accepted = Accepted {
+            client: connected.client,
+            client_id: connected.client_id.clone(),
+            channel_id: connected.channel_id.clone(),
+            peer: connection.peer,
+            receive_maximum: connection.mqtt.client_receive_maximum(),
+            fits,
+        };
+        connection.stage = Stage::Connected(Box::new(connected));
+        connection.has_unprocessed = true;
+        self.arm(key, now);
+        self.mark_dirty(key);
+        self.mark_ready(key);
+        Some(accepted)
+    }
+}

@@ -1,0 +1,244 @@
+//! The connections of one worker: table, I/O, timers, and logins under way.
+//!
+//! What it is: everything that ends with a connection. What it is not: it knows no session and no inbox; a connection that
+//! is through its login has the [`ClientRef`](super::action::ClientRef) that its requests are for.
+
+mod close;
+mod connection;
+mod login;
+mod read;
+mod timers;
+mod write;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::event::Event;
+use mio::{Interest, Registry, Token};
+use mqtt::server::Connection;
+use slab::Slab;
+
+use super::post::{Arrival, ConnectionKey};
+use crate::client::ClientKey;
+use crate::shared::Shared;
+use crate::timers::Timers;
+use crate::transport::Transport;
+use connection::{ClientConnection, Socket, Stage};
+
+pub(super) use close::Left;
+pub(super) use connection::{AwaitingConnack, Connected};
+pub(crate) use connection::{ConnectRequest, Moving};
+pub(super) use login::{Accepted, LoggedIn};
+pub(super) use read::Read;
+pub(super) use timers::TimedOut;
+pub(super) use write::Flushed;
+
+/// The token of the waker; slots of connections come after it.
+pub(super) const WAKE: Token = Token(0);
+
+#[cfg(test)]
+pub(super) const CONNECTION_BYTES: usize =
+    size_of::<ClientConnection>() + size_of::<Connected>() + 2 * size_of::<(Instant, ConnectionKey)>();
+
+pub(super) struct Connections {
+    me: usize,
+    shared: Arc<Shared>,
+    registry: Registry,
+    table: Slab<ClientConnection>,
+    generations: u32,
+    timers: Timers<ConnectionKey>,
+    /// Those that have something to do without a new event.
+    ready: VecDeque<ConnectionKey>,
+    /// Those that have bytes to write at the end of the turn.
+    dirty: Vec<ConnectionKey>,
+    paused: Vec<ConnectionKey>,
+    /// Credentials of devices that were removed a moment ago, and when.
+    void_credentials: HashMap<Box<str>, Instant>,
+}
+
+impl Connections {
+    pub(super) fn new(me: usize, shared: Arc<Shared>, registry: Registry) -> Self {
+        Self {
+            me,
+            shared,
+            registry,
+            table: Slab::new(),
+            generations: 0,
+            timers: Timers::new(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            paused: Vec::new(),
+            void_credentials: HashMap::new(),
+        }
+    }
+
+    /// Takes a connection that has just been made.
+    pub(super) fn arrive(&mut self, arrival: Arrival, now: Instant) {
+        let Arrival { socket, tls, websocket, peer, permit } = arrival;
+        if socket.set_nonblocking(true).is_err() || socket.set_nodelay(true).is_err() {
+            return;
+        }
+        let socket = mio::net::TcpStream::from_std(socket);
+        let transport = match websocket {
+            Some(read_ahead) => Transport::upgraded(socket, tls, read_ahead),
+            None => Transport::new(socket, tls),
+        };
+        let mqtt = Connection::new(self.shared.connection_config.clone(), now);
+        self.keep(|key| ClientConnection::new(key, transport, mqtt, peer, permit), now);
+    }
+
+    /// Takes a connection from another worker, whose client is ours.
+    pub(super) fn adopt(&mut self, moving: Moving, now: Instant) -> Option<(ConnectionKey, Box<ConnectRequest>)> {
+        let Moving { transport, mqtt, out, request, peer, permit } = moving;
+        let key = self.keep(
+            |key| {
+                let connection = ClientConnection::new(key, transport, mqtt, peer, permit);
+                ClientConnection { out, has_unprocessed: true, ..connection }
+            },
+            now,
+        )?;
+        Some((key, request))
+    }
+
+    /// Registers the connection; what it holds already is processed before anything is waited for.
+    fn keep(&mut self, create: impl FnOnce(ConnectionKey) -> ClientConnection, now: Instant) -> Option<ConnectionKey> {
+        self.generations = self.generations.wrapping_add(1);
+        let vacant = self.table.vacant_entry();
+        let key = ConnectionKey { slot: u32::try_from(vacant.key()).ok()?, generation: self.generations };
+        let mut connection = create(key);
+        let (token, interest) = (Token(vacant.key() + 1), Interest::READABLE | Interest::WRITABLE);
+        if let Err(error) = self.registry.register(connection.transport.socket_mut(), token, interest) {
+            tracing::debug!(%error, "a connection cannot be watched");
+            return None;
+        }
+        vacant.insert(connection);
+        self.arm(key, now);
+        self.mark_ready(key);
+        Some(key)
+    }
+
+    /// The client id of a CONNECT that has just been read.
+    pub(super) fn connect_read(&self, key: ConnectionKey) -> Option<&ClientKey> {
+        match &self.get(key)?.stage {
+            Stage::ConnectRead(request) => Some(&request.client),
+            _ => None,
+        }
+    }
+
+    /// The CONNECT itself, for this worker to go on with.
+    pub(super) fn take_connect(&mut self, key: ConnectionKey) -> Option<Box<ConnectRequest>> {
+        let connection = self.get_mut(key)?;
+        match std::mem::replace(&mut connection.stage, Stage::AwaitingConnect) {
+            Stage::ConnectRead(request) => Some(request),
+            stage => {
+                connection.stage = stage;
+                None
+            }
+        }
+    }
+
+    /// Lets go of a connection, for the worker that owns its client.
+    pub(super) fn release(&mut self, key: ConnectionKey) -> Option<Moving> {
+        self.get(key)?;
+        let ClientConnection { mut transport, mqtt, out, stage, peer, permit, .. } =
+            self.table.remove(key.slot as usize);
+        self.timers.forget(key);
+        let Stage::ConnectRead(request) = stage else { return None };
+        if let Err(error) = self.registry.deregister(transport.socket_mut()) {
+            tracing::debug!(%error, "a connection cannot be handed over");
+            return None;
+        }
+        Some(Moving { transport, mqtt, out, request, peer, permit })
+    }
+
+    pub(super) fn take_event(&mut self, event: &Event) {
+        let Some(key) = self.table.get(event.token().0 - 1).map(|connection| connection.key) else { return };
+        let Some(connection) = self.get_mut(key) else { return };
+        if event.is_read_closed() {
+            connection.socket = Socket::HoldsEnd;
+        } else if event.is_readable() || event.is_error() {
+            connection.socket = connection.socket.max(Socket::MayHoldBytes);
+        }
+        let wants_write = !connection.out.is_empty() || connection.transport.has_pending() || connection.is_closing();
+        if event.is_writable() && wants_write {
+            self.mark_dirty(key);
+        }
+        self.mark_ready(key);
+    }
+
+    /// How many are ready; as often [`Self::next_ready`] may be asked in one turn.
+    pub(super) fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
+    pub(super) fn next_ready(&mut self) -> Option<ConnectionKey> {
+        let key = self.ready.pop_front()?;
+        if let Some(connection) = self.get_mut(key) {
+            connection.is_ready = false;
+        }
+        Some(key)
+    }
+
+    pub(super) fn connected(&self, key: ConnectionKey) -> Option<&Connected> {
+        self.get(key)?.connected()
+    }
+
+    pub(super) fn peer_of(&self, key: ConnectionKey) -> Option<SocketAddr> {
+        Some(self.get(key)?.peer)
+    }
+
+    pub(super) fn keys(&self) -> Vec<ConnectionKey> {
+        self.table.iter().map(|(_, connection)| connection.key).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Each has said everything, and sent FIN.
+    pub(super) fn are_finished(&self) -> bool {
+        self.table.iter().all(|(_, connection)| connection.is_finished())
+    }
+
+    /// A publisher whose mailbox was full, or whose messages waited for the log, is read again.
+    pub(super) fn resume_paused(&mut self) {
+        for key in std::mem::take(&mut self.paused) {
+            if let Some(connection) = self.get_mut(key) {
+                connection.is_paused = false;
+                self.mark_ready(key);
+            }
+        }
+    }
+
+    pub(super) fn has_paused(&self) -> bool {
+        !self.paused.is_empty()
+    }
+
+    fn get(&self, key: ConnectionKey) -> Option<&ClientConnection> {
+        self.table.get(key.slot as usize).filter(|connection| connection.key == key)
+    }
+
+    fn get_mut(&mut self, key: ConnectionKey) -> Option<&mut ClientConnection> {
+        self.table.get_mut(key.slot as usize).filter(|connection| connection.key == key)
+    }
+
+    /// There are bytes to write at the end of the turn.
+    fn mark_dirty(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.get_mut(key)
+            && !std::mem::replace(&mut connection.is_dirty, true)
+        {
+            self.dirty.push(key);
+        }
+    }
+
+    /// It may go on with what it holds or with what its socket has.
+    fn mark_ready(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.get_mut(key)
+            && !std::mem::replace(&mut connection.is_ready, true)
+        {
+            self.ready.push_back(key);
+        }
+    }
+}

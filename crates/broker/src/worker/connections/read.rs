@@ -1,0 +1,148 @@
+//! From the socket to requests.
+
+use mqtt::server::{Input, Request};
+
+use super::Connections;
+use super::connection::{ConnectRequest, Socket, Stage};
+use crate::transport::{Readiness, Scratch, TransportError};
+use crate::worker::action::Now;
+use crate::worker::post::ConnectionKey;
+
+/// What one look at a connection brings.
+pub(in crate::worker) enum Read<'s> {
+    /// Nothing for now.
+    Nothing,
+    /// Something that no longer counts: look again.
+    Drained,
+    /// Bytes to process, behind what is held from before; may be none.
+    Input { bytes: &'s [u8], has_ended: bool },
+    /// The transport has failed.
+    Failed,
+}
+
+impl Connections {
+    pub(in crate::worker) fn read<'s>(&mut self, key: ConnectionKey, scratch: &'s mut Scratch) -> Read<'s> {
+        let out_bytes_max = self.shared.limits.out_bytes_max;
+        let Some(connection) = self.get_mut(key) else { return Read::Nothing };
+        if connection.is_closing() {
+            return if self.drain(key, scratch) { Read::Drained } else { Read::Nothing };
+        }
+        if connection.is_unread() || connection.out.len() >= out_bytes_max || !connection.mqtt.wants_input() {
+            return Read::Nothing;
+        }
+        if std::mem::take(&mut connection.has_unprocessed) {
+            return Read::Input { bytes: &[], has_ended: false };
+        }
+        if connection.socket == Socket::Empty {
+            return Read::Nothing;
+        }
+        match connection.transport.read(scratch) {
+            Ok(input) => {
+                connection.note_read(input.state);
+                Read::Input { bytes: input.bytes, has_ended: input.state == Readiness::Ended }
+            }
+            Err(error) => {
+                self.count_failure(&error);
+                Read::Failed
+            }
+        }
+    }
+
+    pub(super) fn count_failure(&self, error: &TransportError) {
+        tracing::debug!(%error, "a connection failed");
+        if matches!(error, TransportError::Tls(_) | TransportError::WebSocket(_)) {
+            self.shared.counts.protocol_errors.one();
+        }
+    }
+
+    /// There may be more than one turn is to take: the connection is looked at again in the next one.
+    pub(in crate::worker) fn read_later(&mut self, key: ConnectionKey) {
+        self.mark_ready(key);
+    }
+
+    /// Starts to process bytes; [`Self::end_input`] ends it.
+    pub(in crate::worker) fn begin_input<'b>(&mut self, key: ConnectionKey, bytes: &'b [u8]) -> Option<Input<'b>> {
+        Some(self.get_mut(key)?.mqtt.begin(bytes))
+    }
+
+    /// The next request, `None`: there is none for now.
+    ///
+    /// # Errors
+    /// The client broke a rule: the connection is to be closed.
+    pub(in crate::worker) fn next_request<'i>(
+        &mut self,
+        key: ConnectionKey,
+        input: &'i Input<'_>,
+        now: Now,
+    ) -> Result<Option<Request<'i>>, ()> {
+        let Some(connection) = self.get_mut(key).filter(|connection| !connection.is_closing()) else { return Ok(None) };
+        match connection.mqtt.next(input, now.instant, &mut connection.out) {
+            Ok(request) => {
+                match &request {
+                    Some(Request::Publish { .. }) => self.spend_publish(key, now),
+                    Some(Request::Connect(connect)) => {
+                        connection.stage = Stage::ConnectRead(Box::new(ConnectRequest::of(connect)));
+                    }
+                    _ => {}
+                }
+                Ok(request)
+            }
+            Err(close) => {
+                tracing::debug!(reason = %close.reason, detail = close.detail, "a connection broke a rule");
+                self.shared.counts.protocol_errors.one();
+                Err(())
+            }
+        }
+    }
+
+    /// An end user that publishes too fast is read again when there is room.
+    fn spend_publish(&mut self, key: ConnectionKey, now: Now) {
+        let rate = self.shared.limits.user_publishes;
+        let Some(connection) = self.get_mut(key) else { return };
+        let Some(connected) = connection.connected_mut().filter(|connected| !connected.identity.is_service()) else {
+            return;
+        };
+        let is_slowed = connected.publishes.spend(rate, now.ms).is_some();
+        connection.is_slowed = is_slowed;
+        if is_slowed {
+            self.arm_at(key, now);
+        }
+    }
+
+    /// Whether the rest of the input stays where it is: a mailbox is full, the log or the queue is busy, the client publishes
+    /// too fast or does not read.
+    pub(in crate::worker) fn must_wait(&mut self, key: ConnectionKey, is_congested: bool) -> bool {
+        let out_bytes_max = self.shared.limits.out_bytes_max;
+        if is_congested {
+            self.paused.push(key);
+        }
+        let Some(connection) = self.get_mut(key) else { return true };
+        connection.is_paused |= is_congested;
+        connection.was_unread |= connection.is_unread();
+        let must_wait = connection.is_unread() || connection.out.len() >= out_bytes_max;
+        connection.has_unprocessed |= must_wait;
+        must_wait
+    }
+
+    pub(in crate::worker) fn end_input(&mut self, key: ConnectionKey, input: Input<'_>) {
+        if let Some(connection) = self.get_mut(key) {
+            connection.mqtt.end(input);
+        }
+        self.mark_dirty(key);
+    }
+
+    /// Its last message waits for the queue: it is not read meanwhile.
+    pub(in crate::worker) fn hold_for_queue(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.get_mut(key) {
+            connection.waits_for_queue = true;
+        }
+    }
+
+    /// The queue has taken its message.
+    pub(in crate::worker) fn resume_from_queue(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.get_mut(key).filter(|connection| connection.waits_for_queue) {
+            connection.waits_for_queue = false;
+            self.mark_ready(key);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What the machines want of each other, and what follows from it.
+
+use mqtt::{AckToken, ReasonCode};
+use queue::NotTaken;
+
+use super::action::{Action, ClientRef, Fresh};
+use super::durability::AfterDurable;
+use super::durability::writes::{LogWrite, ToQueue};
+use super::post::{ConnectionKey, Notice, Outcome, Post, ReplyTarget, ReplyTo};
+use super::{Worker, queue_jobs};
+use crate::client::ClientKey;
+
+impl Worker {
+    /// Does what was asked for, in its order, and what follows from it, until nothing is left.
+    pub(super) fn dispatch(&mut self) {
+        while let Some(action) = self.actions.pop_front() {
+            match action {
+                Action::Deliver { client, fresh } => self.deliver(client, fresh.as_ref()),
+                Action::SendAtMostOnce { to, message, subscription_ids } => {
+                    self.connections.send_at_most_once(to, &message, &subscription_ids, self.now);
+                }
+                Action::WhenDurable { end, then } => self.durability.wait(end, then),
+                Action::Reply { to, outcome } => self.reply(to, outcome),
+                Action::Write(write) => self.write(write),
+                Action::Defer(deferred) => self.durability.defer(deferred),
+                Action::LookUp { receiver, asker } => self.look_up(receiver, asker),
+                Action::DeadLetter { job, reason } => queue_jobs::dead_letter(&self.shared, job, reason),
+            }
+        }
+    }
+
+    /// Sends what waits until the client's window is closed or the client does not read.
+    pub(super) fn deliver(&mut self, client: ClientRef, fresh: Option<&Fresh>) {
+        let Some(key) = self.clients.open_connection(client) else { return };
+        while self.connections.has_room(key) {
+            let Some(outbound) = self.clients.hand_out(client, fresh, self.now.ms, &mut self.actions) else { break };
+            let (message, ids) = (&outbound.message, &outbound.subscription_ids);
+            let sent = self.connections.send(key, message, outbound.delivery(), ids, self.now);
+            self.clients.sent(client, &outbound, sent, &mut self.actions);
+        }
+    }
+
+    /// Writes to the log or to the queue, behind those writes that came before and wait.
+    pub(super) fn write(&mut self, write: LogWrite) {
+        let not_taken = if self.durability.has_writes() { Some(write) } else { self.try_write(write) };
+        if let Some(write) = not_taken {
+            if let LogWrite::ToQueue(ToQueue { from, .. }) = &write {
+                self.connections.hold_for_queue(*from);
+            }
+            self.durability.hold(write);
+        }
+    }
+
+    pub(super) fn retry_writes(&mut self) {
+        while let Some(write) = self.durability.next_write() {
+            if let Some(write) = self.try_write(write) {
+                self.durability.hold_first(write);
+                break;
+            }
+            self.dispatch();
+        }
+    }
+
+    /// Gives the write back if it is not taken now.
+    fn try_write(&mut self, write: LogWrite) -> Option<LogWrite> {
+        match write {
+            LogWrite::P2p(p2p) => self.clients.write_p2p(p2p, self.now, &mut self.actions).map(LogWrite::P2p),
+            LogWrite::FanOut(fan_out) => {
+                self.clients.write_fan_out(fan_out, self.now, &mut self.actions).map(LogWrite::FanOut)
+            }
+            LogWrite::ToQueue(ToQueue { from, topic, message, done }) => {
+                match self.shared.queue.try_send(&topic, message, done) {
+                    Ok(()) => {
+                        self.connections.resume_from_queue(from);
+                        None
+                    }
+                    Err(not_taken) => {
+                        let NotTaken { message, done } = *not_taken;
+                        Some(LogWrite::ToQueue(ToQueue { from, topic, message, done }))
+                    }
+                }
+            }
+        }
+    }
+
+    fn look_up(&self, receiver: ClientKey, asker: crate::login::Asker) {
+        let Some(address) = self.shared.workers.get(self.me).cloned() else { return };
+        let client = receiver.clone();
+        let done = move |found: Result<Option<catalog::Device>, _>| {
+            let is_registered = found.map(|device| device.is_some());
+            address.notify(Notice::Receiver { client, is_registered });
+        };
+        self.shared.devices.lookup(asker, receiver.as_str(), Box::new(done));
+    }
+
+    /// Brings an outcome to the place that waits for it, on whatever worker.
+    fn reply(&mut self, to: ReplyTo, outcome: Outcome) {
+        let ReplyTo { worker, target } = to;
+        match target {
+            ReplyTarget::Nobody => {}
+            ReplyTarget::Queue(_) => self.settle(target, outcome),
+            _ if worker == self.me => self.settle(target, outcome),
+            _ => self.outbox.post(worker, Post::Reply { target, outcome }),
+        }
+    }
+
+    pub(super) fn settle(&mut self, target: ReplyTarget, outcome: Outcome) {
+        let settled = match target {
+            // The last of several places brings the outcome of them all.
+            ReplyTarget::Gather(number) => self.durability.part(number, outcome),
+            target => Some((target, outcome)),
+        };
+        match settled {
+            Some((ReplyTarget::Publish { connection, token }, outcome)) => {
+                self.settle_publish(connection, token, outcome);
+            }
+            Some((ReplyTarget::Queue(job), outcome)) => {
+                if let Some(job) = self.durability.settle_job(job, outcome) {
+                    queue_jobs::acknowledge(&self.shared, job);
+                }
+            }
+            Some((ReplyTarget::Nobody | ReplyTarget::Gather(_), _)) | None => {}
+        }
+    }
+
+    fn settle_publish(&mut self, connection: ConnectionKey, token: AckToken, outcome: Outcome) {
+        match outcome {
+            Outcome::Durable(end) => self.durability.wait(end, AfterDurable::Puback { connection, token }),
+            Outcome::Done(reason) | Outcome::Dropped(reason) => self.connections.puback(connection, token, reason),
+            Outcome::Unavailable => self.refuse_publish(connection, token, ReasonCode::QUOTA_EXCEEDED),
+            Outcome::Forbidden(reason) => self.refuse_publish(connection, token, reason),
+        }
+    }
+
+    fn refuse_publish(&mut self, connection: ConnectionKey, token: AckToken, reason: ReasonCode) {
+        if !self.connections.refuse_publish(connection, token, reason) {
+            self.close(connection, Some(reason));
+        }
+    }
+
+    pub(super) fn after_durable(&mut self, then: AfterDurable) {
+        match then {
+            AfterDurable::Accept(connection) => self.accept(connection),
+            AfterDurable::Suback { connection, packet_id, codes } => {
+                self.connections.suback(connection, packet_id, &codes);
+            }
+            AfterDurable::Unsuback { connection, packet_id, codes } => {
+                self.connections.unsuback(connection, packet_id, &codes);
+            }
+            AfterDurable::Puback { connection, token } => {
+                self.connections.puback(connection, token, ReasonCode::SUCCESS);
+            }
+            // Whoever asked may be gone.
+            AfterDurable::Ended(answer) => _ = answer.send(None),
+            AfterDurable::Applied(job) => self.queue_acks.applied(&job),
+            AfterDurable::Acknowledge(job) => queue_jobs::acknowledge(&self.shared, job),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What waits for the disk, and how the replies of several places become one.
+//!
+//! What it is: the order in which promises may be kept. What it is not: the log itself, which is asked only how far it is
+//! durable, nor what is done then: `Worker` does that.
+
+mod deferred;
+mod replies;
+pub(super) mod writes;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use commitlog::{Need, Position};
+use mqtt::{AckToken, PacketId, ReasonCode};
+use tokio::sync::oneshot;
+
+use super::action::Deferred;
+use super::post::{ConnectionKey, Outcome, QueueJob, ReplyTarget};
+use super::queue_jobs::QueueAcks;
+use crate::stats::Counts;
+use crate::store::journal::{Batch, Journal};
+use deferred::DeferredRecords;
+use replies::PendingReplies;
+use writes::LogWrite;
+
+pub(super) use replies::merge;
+
+/// Writes that wait for a busy log before publishers and other workers do.
+const WRITES_MAX: usize = 1024;
+
+/// To be done once the log is durable up to some position.
+pub(super) enum AfterDurable {
+    Accept(ConnectionKey),
+    Suback {
+        connection: ConnectionKey,
+        packet_id: PacketId,
+        codes: Vec<ReasonCode>,
+    },
+    Unsuback {
+        connection: ConnectionKey,
+        packet_id: PacketId,
+        codes: Vec<ReasonCode>,
+    },
+    Puback {
+        connection: ConnectionKey,
+        token: AckToken,
+    },
+    /// Nothing is left of a user's device.
+    Ended(oneshot::Sender<Option<Box<str>>>),
+    /// The acknowledgement to the embedded queue was part of what is durable now.
+    Applied(Box<QueueJob>),
+    /// Another queue is told now.
+    Acknowledge(Box<QueueJob>),
+}
+
+pub(super) struct Durability {
+    journal: Journal,
+    counts: Arc<Counts>,
+    queue_acks: QueueAcks,
+    /// By position, and then in the order they came.
+    waiting: BTreeMap<(Position, u64), AfterDurable>,
+    /// Number of the next that waits.
+    next_number: u64,
+    replies: PendingReplies,
+    /// Writes that a busy log, or a busy queue, did not take, oldest first.
+    writes: VecDeque<LogWrite>,
+    deferred: DeferredRecords,
+    /// Nothing will become durable any more.
+    has_failed: bool,
+}
+
+impl Durability {
+    pub(super) fn new(journal: Journal, counts: Arc<Counts>, queue_acks: QueueAcks) -> Self {
+        Self {
+            journal,
+            counts,
+            queue_acks,
+            waiting: BTreeMap::new(),
+            next_number: 0,
+            replies: PendingReplies::default(),
+            writes: VecDeque::new(),
+            deferred: DeferredRecords::default(),
+            has_failed: false,
+        }
+    }
+
+    pub(super) fn wait(&mut self, end: Position, then: AfterDurable) {
+        self.waiting.insert((end, self.next_number), then);
+        self.next_number += 1;
+    }
+
+    /// What is to be done now, one at a time, lowest position first.
+    pub(super) fn next_durable(&mut self) -> Option<AfterDurable> {
+        let first = self.waiting.first_entry()?;
+        if first.key().0 > self.journal.durable() {
+            return None;
+        }
+        Some(first.remove())
+    }
+
+    /// One reply to `target` for `parts` places; each of them is given this number.
+    pub(super) fn gather(&mut self, target: ReplyTarget, parts: usize) -> u64 {
+        self.replies.open(target, parts)
+    }
+
+    /// How it went at one of several places. The last one brings the outcome of them all.
+    pub(super) fn part(&mut self, number: u64, outcome: Outcome) -> Option<(ReplyTarget, Outcome)> {
+        self.replies.part(number, outcome)
+    }
+
+    /// Keeps a write that the log did not take, behind those that came before.
+    pub(super) fn hold(&mut self, write: LogWrite) {
+        self.counts.waited_for_log.one();
+        self.writes.push_back(write);
+    }
+
+    /// It was tried again in vain.
+    pub(super) fn hold_first(&mut self, write: LogWrite) {
+        self.writes.push_front(write);
+    }
+
+    /// The oldest write that waits, to be tried again.
+    pub(super) fn next_write(&mut self) -> Option<LogWrite> {
+        self.writes.pop_front()
+    }
+
+    pub(super) fn has_writes(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
+    /// So much waits that nothing more is to be read from publishers and from other workers.
+    pub(super) fn is_congested(&self) -> bool {
+        self.writes.len() >= WRITES_MAX
+    }
+
+    pub(super) fn defer(&mut self, deferred: Deferred) {
+        self.deferred.add(deferred);
+    }
+
+    /// Logs what was deferred.
+    pub(super) fn flush(&mut self) {
+        self.deferred.flush(&self.journal);
+    }
+
+    /// Something is to be tried again soon, though nothing new comes.
+    pub(super) fn is_restless(&self) -> bool {
+        !self.deferred.is_empty() || self.has_writes()
+    }
+
+    pub(super) fn fail(&mut self) {
+        self.has_failed = true;
+    }
+
+    /// Nothing waits for the log, or nothing that waits will ever be durable.
+    pub(super) fn is_settled(&self) -> bool {
+        self.has_failed || (self.waiting.is_empty() && self.deferred.is_empty())
+    }
+
+    /// All that was to be logged is logged.
+    pub(super) fn is_complete(&self) -> bool {
+        self.deferred.is_empty() && !self.has_failed
+    }
+
+    /// What became of a message of the queue that was not stored with its acknowledgement. Returns the job where another
+    /// queue is to be told now.
+    pub(super) fn settle_job(&mut self, job: Box<QueueJob>, outcome: Outcome) -> Option<Box<QueueJob>> {
+        match outcome {
+            Outcome::Done(_) | Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS) => self.finish_job(job),
+            // In one log the acknowledgement stands behind what it waits for.
+            Outcome::Durable(_) if self.queue_acks.are_records() => self.finish_job(job),
+            Outcome::Durable(end) => {
+                self.wait(end, AfterDurable::Acknowledge(job));
+                None
+            }
+            // It stays in the queue and is handed out again, until the queue counts it among the dead letters.
+            Outcome::Dropped(_) | Outcome::Unavailable | Outcome::Forbidden(_) => None,
+        }
+    }
+
+    /// The message is done without a trace in any inbox.
+    fn finish_job(&mut self, job: Box<QueueJob>) -> Option<Box<QueueJob>> {
+        if !self.queue_acks.are_records() {
+            return Some(job);
+        }
+        let mut batch = Batch::default();
+        // An error: the delivery is void, and the message is somebody else's.
+        self.queue_acks.add_to(&mut batch, &job).ok()?;
+        match self.journal.append(&batch, Need::Essential) {
+            Ok(appended) => self.wait(appended.end, AfterDurable::Applied(job)),
+            Err(_) => self.queue_acks.abandon(&job),
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use commitlog::testing::ForgettingStorage;
+    use commitlog::{Log, Options};
+
+    fn connection(generation: u32) -> ConnectionKey {
+        ConnectionKey { slot: 0, generation }
+    }
+
+    #[test]
+    fn what_waits_is_done_by_position_and_not_before_the_disk_has_it() {
+        let storage = ForgettingStorage::new();
+        let (log, _) = Log::open(storage.handle(), Options::default()).unwrap();
+        let journal = Journal::new(log);
+        let append = |at_ms| {
+            let mut batch = Batch::default();
+            batch.started(at_ms);
+            journal.append(&batch, Need::Essential).unwrap().end
+        };
+        let mut durability = Durability::new(journal.clone(), Arc::default(), QueueAcks::new(None));
+        let (first, second) = (append(1), append(2));
+        journal.wait_durable(second).unwrap();
+        storage.hold_syncs();
+        let third = append(3);
+        durability.wait(third, AfterDurable::Accept(connection(3)));
+        durability.wait(second, AfterDurable::Accept(connection(2)));
+        durability.wait(first, AfterDurable::Accept(connection(1)));
+        durability.wait(first, AfterDurable::Accept(connection(11)));
+        let mut done = Vec::new();
+        while let Some(AfterDurable::Accept(key)) = durability.next_durable() {
+            done.push(key.generation);
+        }
+        assert_eq!(done, [1, 11, 2]);
+        assert!(!durability.is_settled());
+        storage.release_syncs();
+        journal.wait_durable(third).unwrap();
+        assert!(matches!(durability.next_durable(), Some(AfterDurable::Accept(key)) if key == connection(3)));
+        assert!(durability.is_settled());
+    }
+
+    #[test]
+    fn after_the_log_has_failed_nothing_is_waited_for() {
+        let (log, _) = Log::open(ForgettingStorage::new().handle(), Options::default()).unwrap();
+        let mut durability = Durability::new(Journal::new(log), Arc::default(), QueueAcks::new(None));
+        durability.wait(Position(u64::MAX), AfterDurable::Accept(connection(1)));
+        assert!(!durability.is_settled());
+        durability.fail();
+        assert!(durability.is_settled() && !durability.is_complete());
+    }
+}

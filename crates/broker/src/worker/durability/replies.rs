@@ -1,0 +1,97 @@
+//! One reply for a message that went to several places.
+
+use std::collections::HashMap;
+
+use mqtt::ReasonCode;
+
+use crate::worker::post::{Outcome, ReplyTarget};
+
+#[derive(Default)]
+pub(super) struct PendingReplies {
+    by_number: HashMap<u64, Pending>,
+    next_number: u64,
+}
+
+struct Pending {
+    target: ReplyTarget,
+    remaining: usize,
+    outcome: Outcome,
+}
+
+impl PendingReplies {
+    pub(super) fn open(&mut self, target: ReplyTarget, parts: usize) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        let outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
+        self.by_number.insert(number, Pending { target, remaining: parts, outcome });
+        number
+    }
+
+    pub(super) fn part(&mut self, number: u64, outcome: Outcome) -> Option<(ReplyTarget, Outcome)> {
+        let pending = self.by_number.get_mut(&number)?;
+        pending.outcome = merge(pending.outcome, outcome);
+        pending.remaining -= 1;
+        if pending.remaining > 0 {
+            return None;
+        }
+        let Pending { target, outcome, .. } = self.by_number.remove(&number)?;
+        Some((target, outcome))
+    }
+}
+
+/// The one outcome of two places: a refusal decides; else the disk; else a place that took it.
+pub(in crate::worker) fn merge(a: Outcome, b: Outcome) -> Outcome {
+    fn weight(outcome: Outcome) -> u8 {
+        match outcome {
+            Outcome::Dropped(_) => 0,
+            Outcome::Done(reason) if reason != ReasonCode::SUCCESS => 1,
+            Outcome::Done(_) => 2,
+            Outcome::Durable(_) => 3,
+            Outcome::Unavailable => 4,
+            Outcome::Forbidden(_) => 5,
+        }
+    }
+    match (a, b) {
+        (Outcome::Durable(a), Outcome::Durable(b)) => Outcome::Durable(a.max(b)),
+        (a, b) if weight(a) >= weight(b) => a,
+        (_, b) => b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use commitlog::Position;
+
+    #[test]
+    fn one_reply_speaks_for_all_places() {
+        let durable = |at| Outcome::Durable(Position(at));
+        let (success, nobody) = (ReasonCode::SUCCESS, ReasonCode::NO_MATCHING_SUBSCRIBERS);
+        let table = [
+            (durable(3), durable(9), durable(9)),
+            (durable(3), Outcome::Done(success), durable(3)),
+            (Outcome::Dropped(nobody), Outcome::Done(success), Outcome::Done(success)),
+            (Outcome::Done(nobody), Outcome::Done(success), Outcome::Done(success)),
+            (Outcome::Unavailable, durable(3), Outcome::Unavailable),
+            (Outcome::Dropped(nobody), Outcome::Dropped(nobody), Outcome::Dropped(nobody)),
+        ];
+        for (a, b, expected) in table {
+            assert_eq!(merge(a, b), expected);
+            assert_eq!(merge(b, a), expected);
+        }
+    }
+
+    #[test]
+    fn the_last_place_brings_the_reply_and_a_later_one_nothing() {
+        let mut replies = PendingReplies::default();
+        let (first, second) = (replies.open(ReplyTarget::Nobody, 2), replies.open(ReplyTarget::Nobody, 1));
+        assert!(replies.part(first, Outcome::Durable(Position(7))).is_none());
+        let outcome = |reply: Option<(ReplyTarget, Outcome)>| reply.map(|(_, outcome)| outcome);
+        assert_eq!(outcome(replies.part(second, Outcome::Unavailable)), Some(Outcome::Unavailable));
+        assert_eq!(
+            outcome(replies.part(first, Outcome::Done(ReasonCode::SUCCESS))),
+            Some(Outcome::Durable(Position(7)))
+        );
+        assert!(replies.part(first, Outcome::Unavailable).is_none());
+    }
+}

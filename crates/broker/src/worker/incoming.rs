@@ -1,0 +1,112 @@
+//! What comes from other workers and from outside.
+
+use mqtt::ReasonCode;
+use mqtt::topic::TopicName;
+
+use super::Worker;
+use super::action::Deferred;
+use super::post::{FanOut, FromQueue, Notice, Outcome, P2p, Post, QueueJob, ReplyTarget, ReplyTo};
+use crate::message::SharedMessage;
+
+/// Batches of one turn, so that sockets get their turn too.
+const BATCHES_PER_TURN: usize = 64;
+const NOTICES_PER_TURN: usize = 4096;
+
+impl Worker {
+    pub(super) fn take_posts(&mut self) {
+        for _ in 0..BATCHES_PER_TURN {
+            if self.durability.is_congested() {
+                break;
+            }
+            let Some(batch) = self.mailbox.next_batch() else { break };
+            batch.into_iter().for_each(|post| self.take_post(post));
+        }
+        let starving: Vec<usize> = self.mailbox.take_starving().collect();
+        starving.into_iter().filter_map(|worker| self.shared.workers.get(worker)).for_each(|address| address.ring());
+    }
+
+    fn take_post(&mut self, post: Post) {
+        match post {
+            Post::Move(moving) => self.adopt(*moving),
+            Post::P2p(p2p) => self.clients.take_p2p(p2p, self.now, &mut self.actions),
+            Post::FanOut(fan_out) => self.clients.take_fan_out(fan_out, self.now, &mut self.actions),
+            Post::Reply { target, outcome } => self.settle(target, outcome),
+        }
+        self.dispatch();
+    }
+
+    pub(super) fn take_notices(&mut self) {
+        for _ in 0..NOTICES_PER_TURN {
+            let Some(notice) = self.mailbox.next_notice() else { break };
+            self.take_notice(notice);
+            self.dispatch();
+        }
+        // What is left is looked at in the next turn.
+        if !self.mailbox.is_empty()
+            && !self.durability.is_congested()
+            && let Some(address) = self.shared.workers.get(self.me)
+        {
+            address.ring();
+        }
+    }
+
+    fn take_notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Arrival(arrival) if self.stopping.is_none() => self.connections.arrive(*arrival, self.now.instant),
+            Notice::Arrival(_) => {}
+            Notice::Device { connection, found } => {
+                let logged_in = self.connections.finish_login(connection, found, self.now);
+                self.logged_in(connection, logged_in);
+            }
+            Notice::Receiver { client, is_registered } => {
+                self.clients.looked_up(&client, is_registered, self.now, &mut self.actions);
+            }
+            // Whoever asked may be gone.
+            Notice::Holder { client, answer } => _ = answer.send(self.clients.holder_of(&client).map(Into::into)),
+            Notice::EndDevice(removal) => self.end_device(removal),
+            Notice::QueueSent { target, result } => {
+                let outcome = match result {
+                    Ok(()) => Outcome::Done(ReasonCode::SUCCESS),
+                    Err(error) => {
+                        tracing::warn!(%error, "a published message did not get into the queue");
+                        Outcome::Unavailable
+                    }
+                };
+                self.settle(target, outcome);
+            }
+            Notice::EventSent { channel_id } => self.durability.defer(Deferred::EventSent { channel_id }),
+            Notice::FromQueue(from_queue) => self.take_from_queue(from_queue),
+            Notice::Stop(reason) => self.stop(reason),
+            Notice::LogFailed => {
+                // What waited for the log is never acknowledged.
+                self.durability.fail();
+                self.stop(ReasonCode::SERVER_SHUTTING_DOWN);
+            }
+        }
+    }
+
+    fn take_from_queue(&mut self, from_queue: FromQueue) {
+        self.shared.counts.from_queue.one();
+        match from_queue {
+            FromQueue::P2p { to, message, keep, job } => {
+                let reply_to = ReplyTo { worker: self.me, target: ReplyTarget::Queue(job) };
+                self.clients.take_p2p(P2p { to, message, keep, reply_to }, self.now, &mut self.actions);
+            }
+            FromQueue::Subscribers { message, job } => self.fan_out_from_queue(&message, job),
+        }
+    }
+
+    fn fan_out_from_queue(&mut self, message: &SharedMessage, job: Box<QueueJob>) {
+        let workers = TopicName::parse(&message.topic).map(|topic| self.shared.interest.workers(topic));
+        let workers = workers.unwrap_or_default();
+        let target = ReplyTarget::Queue(job);
+        if workers.len() == 0 {
+            return self.settle(target, Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS));
+        }
+        let number = self.durability.gather(target, workers.len());
+        for worker in workers.iter() {
+            let reply_to = ReplyTo { worker: self.me, target: ReplyTarget::Gather(number) };
+            self.fan_out_to(worker, FanOut { message: message.clone(), from: None, reply_to });
+        }
+    }
+}

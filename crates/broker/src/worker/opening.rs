@@ -1,0 +1,149 @@
+//! From a CONNECT to a session, and from the end of a connection to the end of a session.
+
+use mqtt::ReasonCode;
+
+use super::Worker;
+use super::action::{Action, Deferred};
+use super::clients::Ended;
+use super::connections::{Accepted, AwaitingConnack, Connected, Left, LoggedIn, Moving};
+use super::durability::AfterDurable;
+use super::post::{ConnectionKey, Post, Removal};
+use crate::access::is_account_of_service;
+use crate::bridge::events::EventKind;
+use crate::client::ClientKey;
+use crate::pace::Pace;
+
+/// What the person behind a removed device reads.
+const REMOVED: &str = "the login of this device has ended: log in again";
+
+impl Worker {
+    /// The CONNECT has been read: the worker that owns the client id goes on with it.
+    pub(super) fn after_connect(&mut self, key: ConnectionKey) {
+        let Some(client_id) = self.connections.connect_read(key) else { return };
+        let owner = ClientKey::owner(client_id.as_str(), self.shared.workers.len());
+        if owner != self.me {
+            if let Some(moving) = self.connections.release(key) {
+                self.outbox.post(owner, Post::Move(Box::new(moving)));
+            }
+        } else if let Some(request) = self.connections.take_connect(key) {
+            let logged_in = self.connections.begin_login(key, request);
+            self.logged_in(key, logged_in);
+        }
+    }
+
+    pub(super) fn adopt(&mut self, moving: Moving) {
+        if self.stopping.is_some() {
+            return;
+        }
+        if let Some((key, request)) = self.connections.adopt(moving, self.now.instant) {
+            let logged_in = self.connections.begin_login(key, request);
+            self.logged_in(key, logged_in);
+        }
+    }
+
+    /// A login that has ended: the client gets its session, once nothing of an older connection can act any more.
+    pub(super) fn logged_in(&mut self, key: ConnectionKey, logged_in: Option<LoggedIn>) {
+        let Some(LoggedIn { request, result }) = logged_in else { return };
+        let identity = match result {
+            Ok(identity) => identity,
+            Err(error) => return self.refuse(key, error.reason()),
+        };
+        // 1. The client id is not another account's.
+        let (client_id, account) = (request.client.clone(), identity.account().into_boxed_str());
+        if self.clients.holder_of(&client_id).is_some_and(|holder| holder != &*account) {
+            return self.refuse(key, ReasonCode::NOT_AUTHORIZED);
+        }
+        // 2. Take-over.
+        if let Some(old) = self.clients.connection_of(&client_id) {
+            self.shared.counts.taken_over.one();
+            self.close(old, Some(ReasonCode::SESSION_TAKEN_OVER));
+        }
+        // 3. The session, and in the log what changes.
+        let Some(peer) = self.connections.peer_of(key) else { return };
+        let channel_id: Box<str> = uuid::Uuid::now_v7().simple().to_string().into();
+        let opened = self.clients.open(key, &request, account, (&channel_id, &peer.to_string()), self.now);
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(reason) => return self.refuse(key, reason),
+        };
+        // 4. The CONNACK, at once or when the log is durable.
+        let connected = Connected {
+            client: opened.client,
+            client_id,
+            identity,
+            channel_id,
+            said_goodbye: false,
+            publishes: Pace::default(),
+        };
+        let (session_present, session_expiry_s) = (opened.session_present, opened.session_expiry_s);
+        self.connections.await_connack(key, AwaitingConnack { connected, session_present, session_expiry_s });
+        match opened.waits_for {
+            Some(end) => self.durability.wait(end, AfterDurable::Accept(key)),
+            None => self.accept(key),
+        }
+    }
+
+    fn refuse(&mut self, key: ConnectionKey, reason: ReasonCode) {
+        self.connections.refuse(key, reason);
+        self.close(key, None);
+    }
+
+    /// The CONNACK leaves, and then what waits.
+    pub(super) fn accept(&mut self, key: ConnectionKey) {
+        let Some(accepted) = self.connections.accept(key, self.now.instant) else { return };
+        let Accepted { client, client_id, channel_id, peer, receive_maximum, fits } = accepted;
+        self.shared.events.send(EventKind::Connect, &client_id, &channel_id, self.now.ms, &peer.to_string());
+        if !fits {
+            return self.close(key, None);
+        }
+        self.clients.connected(client, key, receive_maximum);
+        self.actions.push_back(Action::Deliver { client, fresh: None });
+    }
+
+    /// Ends a connection. `reason` is said to a 5.0 client; `None`: all is said, or there is nobody to say it to.
+    pub(super) fn close(&mut self, key: ConnectionKey, reason: Option<ReasonCode>) {
+        let left = self.connections.close(key, reason.map(|reason| (reason, None)), self.now.instant);
+        self.left(key, left);
+    }
+
+    /// The end of a connection is told before the session that ends with it is forgotten.
+    fn left(&mut self, key: ConnectionKey, left: Option<Left>) {
+        let Some(Left { client, client_id, channel_id, said_goodbye, peer }) = left else { return };
+        let (events, peer, at_ms) = (&self.shared.events, peer.to_string(), self.now.ms);
+        if said_goodbye {
+            events.send(EventKind::Disconnect, &client_id, &channel_id, at_ms, &peer);
+        }
+        events.send(EventKind::TcpClean, &client_id, &channel_id, at_ms, &peer);
+        self.durability.defer(Deferred::Closed { client: client_id, channel_id, at_ms });
+        self.clients.leave(client, key, at_ms);
+    }
+
+    /// A device was removed, or its client id is given to somebody else: what a user had under it ends. A service keeps what
+    /// it has. Answers when it is on the disk.
+    pub(super) fn end_device(&mut self, removal: Removal) {
+        let Removal { client: client_id, key_id, answer } = removal;
+        let is_removed = key_id.is_some();
+        if let Some(key_id) = key_id {
+            self.connections.void_credential(key_id, self.now.instant);
+        }
+        if let Some(service) = self.clients.holder_of(&client_id).filter(|account| is_account_of_service(account)) {
+            // Whoever asked may be gone, here and below.
+            let _ = answer.send(Some(service.into()));
+            return;
+        }
+        if let Some(connection) = self.clients.detach(&client_id) {
+            let farewell = Some((ReasonCode::ADMINISTRATIVE_ACTION, Some(REMOVED)));
+            let left = self.connections.close(connection, farewell, self.now.instant);
+            self.left(connection, left);
+        } else if is_removed {
+            // Whoever follows a device that is away hears that it is removed: its media may be there.
+            let channel_id = uuid::Uuid::now_v7().simple().to_string();
+            self.shared.events.send(EventKind::TcpClean, &client_id, &channel_id, self.now.ms, "");
+        }
+        match self.clients.end(&client_id) {
+            Ended::Nothing => _ = answer.send(None),
+            Ended::Logged(end) => self.durability.wait(end, AfterDurable::Ended(answer)),
+            Ended::NotLogged => {}
+        }
+    }
+}
