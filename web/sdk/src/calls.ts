@@ -101,7 +101,7 @@ export class Calls {
 
   ring(ring: Ring): void {
     const known = this.#byMeeting.get(ring.meeting);
-    if (known) return known.stillRings(ring, (type) => this.#shell.requests.saysAgain(type, ring.meeting));
+    if (known) return known.confirmRinging(ring, (type) => this.#shell.requests.saysAgain(type, ring.meeting));
     const call = this.#adopt(new Call(incoming(this.#shell.me(), ring), this.#services(), ring));
     this.#shell.rings(call);
     call.sayThatItRings();
@@ -146,8 +146,8 @@ export class Calls {
     for (const call of this.all()) call.signalling(state);
   }
 
-  hint(): void {
-    for (const call of this.all()) call.hint();
+  retryNow(): void {
+    for (const call of this.all()) call.retryNow();
   }
 
   /** The page goes away, or sleeps: the calls stand, their media paths do not. */
@@ -177,7 +177,7 @@ export class Calls {
   #standsHere(here: StandingCall, asked_at_ms: number): void {
     const known = this.#byMeeting.get(here.meeting);
     const left_at_ms = this.#left.get(here.meeting);
-    if (known) return known.goOn(here);
+    if (known) return known.resume(here);
     if (left_at_ms === undefined) return this.#resume(here);
     // Who has hung up is not brought back, and the service is told again if it should know by now.
     if (left_at_ms < asked_at_ms) void this.#shell.requests.tell({ type: "leave" }, here.meeting).catch(() => {});
@@ -188,7 +188,7 @@ export class Calls {
     const { audio, video } = call.state.muted;
     this.#shell.began(call);
     void call.openDevices([...(audio ? [] : (["microphone"] as const)), ...(video ? [] : (["camera"] as const))]);
-    call.goOn(here);
+    call.resume(here);
   }
 
   #created(call: Call, answer: Down): void {

@@ -171,7 +171,7 @@ export class Client extends Emitter<ClientEvents> {
       began: (call) => this.emit("call", call),
       rings: (call) => this.emit("incoming", call),
       engaged: (engaged) => this.#link.urgent(engaged),
-      flows: (flows) => (flows ? this.#link.hint() : this.#link.check()),
+      flows: (flows) => (flows ? this.#link.retryNow() : this.#link.check()),
     });
   }
 
@@ -475,9 +475,9 @@ export class Client extends Emitter<ClientEvents> {
   #watchPage(): void {
     if (this.#watching) return;
     this.#watching = true;
-    const hint = () => {
-      this.#link.hint();
-      this.#calls.hint();
+    const retryNow = () => {
+      this.#link.retryNow();
+      this.#calls.retryNow();
     };
     watchPage({
       // A page that is kept for the way back wakes up; any other has said good-bye.
@@ -488,11 +488,11 @@ export class Client extends Emitter<ClientEvents> {
       wakes: () => this.#wakes(),
       online: () => {
         this.#link.renew();
-        hint();
+        retryNow();
       },
       // A server on this machine is still there.
       offline: () => this.#link.check(OFFLINE_PATIENCE_MS),
-      hint,
+      retryNow,
     });
   }
 

@@ -395,7 +395,7 @@ describe("the media of a call", () => {
       await passes(LOOK_EVERY_MS);
       media.flows = false;
       await passes(3_000);
-      made.hint();
+      made.retryNow();
       await passes(2_000);
     }
     expect([connections.length, states()]).toEqual([1, ["connecting", "up"]]);

@@ -4,7 +4,7 @@ import { signsIn } from "../src/media/connection.ts";
 import { candidateAddresses, diagnose } from "../src/media/diagnose.ts";
 import { joinAt } from "../src/media/door.ts";
 import { isForwarded, offeredLines, startSharp } from "../src/media/profile.ts";
-import { DEAD_MS, DEAD_WHEN_SUSPECT_MS, LOOK_EVERY_MS, Pulse, STILL_MS } from "../src/media/pulse.ts";
+import { DEAD_MS, DEAD_WHEN_PROBED_MS, LOOK_EVERY_MS, Pulse, STILL_MS } from "../src/media/pulse.ts";
 import { decodeSlotMap, SlotTable } from "../src/media/slots.ts";
 import { join } from "./fixtures.ts";
 
@@ -185,19 +185,19 @@ describe("the pulse of a media path", () => {
     await passes(LOOK_EVERY_MS);
     wire.alive = false;
     seen.length = 0;
-    pulse.suspect();
-    await passes(DEAD_WHEN_SUSPECT_MS + LOOK_EVERY_MS);
+    pulse.probe();
+    await passes(DEAD_WHEN_PROBED_MS + LOOK_EVERY_MS);
     expect(seen).toContain("dead");
   });
 
-  test("that was still for long before it was suspected is dead at the next look", async () => {
+  test("that was still for long before it was probed is dead at the next look", async () => {
     const { pulse, wire, seen, passes } = path();
     pulse.start();
     await passes(LOOK_EVERY_MS);
     wire.alive = false;
-    await passes(DEAD_WHEN_SUSPECT_MS + LOOK_EVERY_MS);
+    await passes(DEAD_WHEN_PROBED_MS + LOOK_EVERY_MS);
     expect(seen).not.toContain("dead");
-    pulse.suspect();
+    pulse.probe();
     await passes(0);
     expect(seen).toContain("dead");
   });

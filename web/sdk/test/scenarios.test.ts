@@ -23,7 +23,7 @@ vi.mock("../src/media/session.ts", () => ({
     async setTrack() {}
     signalling() {}
     suspend() {}
-    hint() {}
+    retryNow() {}
     stop() {}
   },
 }));

@@ -252,7 +252,7 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /** @internal The call goes on after a reconnect or a reload; or begins, where the admission was lost. */
-  goOn({ meeting, roster, join }: StandingCall): void {
+  resume({ meeting, roster, join }: StandingCall): void {
     const again = this.#state.admitted;
     this.apply({ type: "local_admitted", meeting, roster });
     if (join) this.#session.start(join);
@@ -260,7 +260,7 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /** @internal The service says that the ring stands, and perhaps that it has not heard what was said here. */
-  stillRings({ ringing }: Ring, saysAgain: (type: UpBody["type"]) => boolean): void {
+  confirmRinging({ ringing }: Ring, saysAgain: (type: UpBody["type"]) => boolean): void {
     const { phase } = this.#state;
     if (phase === "accepting" && !this.#answering && !saysAgain("accept")) void this.#answer();
     if (phase === "incoming" && !ringing && !saysAgain("ringing")) this.sayThatItRings();
@@ -279,8 +279,8 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /** @internal */
-  hint(): void {
-    this.#session.hint();
+  retryNow(): void {
+    this.#session.retryNow();
   }
 
   /** @internal The service says that it is over, though it has ended here before. */

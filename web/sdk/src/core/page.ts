@@ -9,7 +9,7 @@ export interface PageHooks {
   online(): void;
   offline(): void;
   /** The network may be another, or the page is looked at again: do not wait any longer. */
-  hint(): void;
+  retryNow(): void;
 }
 
 /** For the life of the page; outside of pages there is nothing to watch. */
@@ -18,10 +18,10 @@ export function watchPage(hooks: PageHooks): void {
   globalThis.addEventListener?.("pageshow", ({ persisted }) => persisted && hooks.wakes());
   globalThis.addEventListener?.("online", () => hooks.online());
   globalThis.addEventListener?.("offline", () => hooks.offline());
-  networkInformation()?.addEventListener("change", () => hooks.hint());
+  networkInformation()?.addEventListener("change", () => hooks.retryNow());
   globalThis.document?.addEventListener(
     "visibilitychange",
-    () => document.visibilityState === "visible" && hooks.hint(),
+    () => document.visibilityState === "visible" && hooks.retryNow(),
   );
 }
 

@@ -22,7 +22,7 @@ export const STILL_MS = 1_100;
 /** Without a sign for so long it is dead. */
 export const DEAD_MS = 3_000;
 /** The same where signalling was lost too, and is back: the server has probably died. */
-export const DEAD_WHEN_SUSPECT_MS = 900;
+export const DEAD_WHEN_PROBED_MS = 900;
 /** On a quiet path signs are up to 6 s apart (RFC 7675). */
 export const QUIET_MS = 6_000;
 
@@ -32,7 +32,7 @@ export class Pulse {
   #signs: number | undefined;
   /** When something came in last, by this page's clock. */
   #sign_ms = 0;
-  #isSuspect = false;
+  #isProbing = false;
   /** Counts starts, so that a look that began before the last one comes to nothing. */
   #turn = 0;
 
@@ -44,7 +44,7 @@ export class Pulse {
   start(): void {
     this.stop();
     this.#sign_ms = performance.now();
-    this.#isSuspect = false;
+    this.#isProbing = false;
     const turn = this.#turn;
     const timer = steadyTimer();
     const id = timer.set(() => void this.#look(turn), LOOK_EVERY_MS);
@@ -53,8 +53,8 @@ export class Pulse {
   }
 
   /** Sooner takes the path for dead, until something comes in. */
-  suspect(): void {
-    this.#isSuspect = true;
+  probe(): void {
+    this.#isProbing = true;
     if (this.#stop) void this.#look(this.#turn);
   }
 
@@ -76,11 +76,11 @@ export class Pulse {
     const now_ms = performance.now();
     if (flows) {
       this.#sign_ms = now_ms;
-      this.#isSuspect = false;
+      this.#isProbing = false;
     }
     const still_ms = now_ms - this.#sign_ms;
     const quiet_ms = this.#shell.isQuiet?.() ? QUIET_MS : 0;
-    const patience_ms = this.#isSuspect ? DEAD_WHEN_SUSPECT_MS : DEAD_MS + quiet_ms;
+    const patience_ms = this.#isProbing ? DEAD_WHEN_PROBED_MS : DEAD_MS + quiet_ms;
     if (flows || still_ms >= STILL_MS + quiet_ms) this.#shell.flows(flows);
     if (still_ms >= patience_ms) this.#shell.dead();
   }

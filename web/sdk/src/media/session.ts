@@ -143,9 +143,9 @@ export class MediaSession {
   }
 
   /** The network may be back, or another: find out at once. */
-  hint(): void {
+  retryNow(): void {
     if (this.#isWanted() && !this.#next && !this.#asking) this.#later(0);
-    else if (this.#tracks.size > 0) this.#pulse.suspect();
+    else if (this.#tracks.size > 0) this.#pulse.probe();
   }
 
   /** The person asks for an attempt now. */
@@ -238,7 +238,7 @@ export class MediaSession {
       void this.#connect(join);
     } else {
       this.#fresh = join;
-      this.#pulse.suspect();
+      this.#pulse.probe();
     }
   }
 

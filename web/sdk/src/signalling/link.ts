@@ -49,7 +49,7 @@ export class Link {
   #connection: Connection | undefined;
   readonly #retry = new Wait();
   readonly #beat = new Wait();
-  readonly #probe = new Probe({ answered: () => this.hint() });
+  readonly #probe = new Probe({ answered: () => this.retryNow() });
   #urgent = false;
   #attempted_ms = 0;
   #hangs_ms = HANGS_MS;
@@ -88,7 +88,7 @@ export class Link {
   }
 
   /** The server may be reached again, or not any more: do not wait any longer to find out. */
-  hint(): void {
+  retryNow(): void {
     if (this.#state.is === "up") return this.check();
     if (this.#state.is === "connecting") return this.#replaceIfItHangs();
     if (this.#state.is === "waiting") void this.#attempt(this.#life);
