@@ -24,7 +24,7 @@ function call(more: Partial<CallState> = {}): CallState {
     media: "video",
     phase: "joined",
     admitted: true,
-    progress: { bob: { is: "accepted" } },
+    progress: { bob: { type: "accepted" } },
     roster: { rev: 3, host: "alice", members: [alice, bob] },
     path: "up",
     signalling: "up",
@@ -93,8 +93,8 @@ const remembered = [
 ];
 
 function base(): Model {
-  const model = entry({ is: "in" });
-  model.client.value = { is: "online" };
+  const model = entry({ type: "in" });
+  model.client.value = { type: "online" };
   model.name.value = "Alice Marsh";
   model.user.value = "alice";
   model.contacts_known.value = true;
@@ -141,7 +141,7 @@ function past(): Past {
   const esme: [string, string] = ["esme", "Esmé Fairweather-Castellanos"];
   const layla: [string, string] = ["layla", "ليلى حداد"];
   return {
-    is: "known",
+    status: "known",
     next: "older",
     calls: [
       call(0.2, { result: "missed" }, bob),
@@ -220,24 +220,24 @@ export const presses: Record<string, readonly string[]> = {
 };
 
 export const stories: Record<string, () => Model> = {
-  "no-link": () => entry({ is: "no_link" }),
-  insecure: () => entry({ is: "insecure", go_to: "https://calls.example.org:8443/" }),
-  "insecure-nowhere": () => entry({ is: "insecure" }),
-  choose: () => with_(entry({ is: "choose" }), (m) => (m.logins.value = remembered)),
-  "signed-out": () => with_(entry({ is: "signed_out", told: false }), (m) => (m.logins.value = remembered)),
-  "signing-in": () => entry({ is: "signing_in" }),
-  unreachable: () => entry({ is: "signing_in", error: new ConvokeError("server_unreachable") }),
-  "link-invalid": () => entry({ is: "refused", error: new ConvokeError("link_invalid") }),
+  "no-link": () => entry({ type: "no_link" }),
+  insecure: () => entry({ type: "insecure", go_to: "https://calls.example.org:8443/" }),
+  "insecure-nowhere": () => entry({ type: "insecure" }),
+  choose: () => with_(entry({ type: "choose" }), (m) => (m.logins.value = remembered)),
+  "signed-out": () => with_(entry({ type: "signed_out", told: false }), (m) => (m.logins.value = remembered)),
+  "signing-in": () => entry({ type: "signing_in" }),
+  unreachable: () => entry({ type: "signing_in", error: new ConvokeError("server_unreachable") }),
+  "link-invalid": () => entry({ type: "refused", error: new ConvokeError("link_invalid") }),
   "login-ended": () =>
-    with_(base(), (m) => (m.client.value = { is: "refused", error: new ConvokeError("login_ended") })),
+    with_(base(), (m) => (m.client.value = { type: "refused", error: new ConvokeError("login_ended") })),
   "login-expired": () =>
-    with_(base(), (m) => (m.client.value = { is: "refused", error: new ConvokeError("login_expired") })),
-  elsewhere: () => with_(base(), (m) => (m.client.value = { is: "elsewhere" })),
+    with_(base(), (m) => (m.client.value = { type: "refused", error: new ConvokeError("login_expired") })),
+  elsewhere: () => with_(base(), (m) => (m.client.value = { type: "elsewhere" })),
   contacts: base,
   "confirm-sign-out": base,
   "service-away": () =>
     with_(base(), (m) => {
-      m.client.value = { is: "offline" };
+      m.client.value = { type: "offline" };
       m.contacts_known.value = false;
     }),
   "go-back": () =>
@@ -262,9 +262,9 @@ export const stories: Record<string, () => Model> = {
         missed("esme", "Esmé Fairweather-Castellanos", 26 * 60 * MINUTE_MS, { media: "audio", kind: "missed_busy" }),
       ];
     }),
-  offline: () => with_(inCall(calling({ is: "waiting", until_ms: NOW_MS + 40_000 })), () => {}),
-  calling: () => inCall(calling({ is: "calling" })),
-  "calling-ringing": () => inCall(calling({ is: "ringing" })),
+  offline: () => with_(inCall(calling({ type: "waiting", until_ms: NOW_MS + 40_000 })), () => {}),
+  calling: () => inCall(calling({ type: "calling" })),
+  "calling-ringing": () => inCall(calling({ type: "ringing" })),
   ringing: () => with_(base(), (m) => (m.ringing.value = [{ key: "m1", state: ringing("video") }])),
   "ringing-audio": () => with_(base(), (m) => (m.ringing.value = [{ key: "m1", state: ringing("audio") }])),
   "ringing-in-call": () =>
@@ -303,7 +303,7 @@ export const stories: Record<string, () => Model> = {
   "blocked-in-call": () => inCall(call({ blocked: { audio: true, video: true } })),
   "not-reachable": () =>
     with_(base(), (m) => {
-      m.client.value = { is: "offline" };
+      m.client.value = { type: "offline" };
       m.contacts_known.value = false;
       m.sound_ready.value = true;
     }),
@@ -334,7 +334,7 @@ export const stories: Record<string, () => Model> = {
     }),
   "long-name-calling": () =>
     inCall({
-      ...calling({ is: "waiting", until_ms: NOW_MS + 40_000 }),
+      ...calling({ type: "waiting", until_ms: NOW_MS + 40_000 }),
       roster: {
         rev: 1,
         host: "alice",
@@ -372,7 +372,7 @@ export const stories: Record<string, () => Model> = {
   declined: () =>
     with_(base(), (m) => {
       const state = {
-        ...calling({ is: "rejected", reason: "declined" }),
+        ...calling({ type: "rejected", reason: "declined" }),
         phase: "ended",
         end: { reason: "declined", by: "bob" },
       } as const;
@@ -380,7 +380,7 @@ export const stories: Record<string, () => Model> = {
     }),
   "no-answer": () =>
     with_(base(), (m) => {
-      const state = { ...calling({ is: "ringing" }), phase: "ended", end: { reason: "no_answer" } } as const;
+      const state = { ...calling({ type: "ringing" }), phase: "ended", end: { reason: "no_answer" } } as const;
       m.ended.value = { end: state.end, state };
     }),
   "names-of-all-directions": () => withNamesOfAllDirections(base()),
@@ -414,7 +414,7 @@ export const stories: Record<string, () => Model> = {
   "recent-calls-failed": () =>
     with_(base(), (m) => {
       m.view.value = "recent";
-      m.history.value = { ...past(), is: "failed" };
+      m.history.value = { ...past(), status: "failed" };
     }),
   empty: () => with_(base(), (m) => (m.contacts.value = [])),
 };

@@ -74,7 +74,7 @@ function page() {
   const model = createModel(false);
   const controller = new Controller(model, client as unknown as Client, sounds as unknown as Sounds);
   controller.start();
-  const is = (state: ClientState["is"]) => tell("state", { is: state });
+  const is = (type: ClientState["type"]) => tell("state", { type });
   return { model, controller, tell, is, history };
 }
 
@@ -99,7 +99,7 @@ describe("a page", () => {
     alice.becomes({ phase: "incoming" });
     controller.accept("m1", false);
     model.notices.value = [];
-    alice.tell("roster", [{ what: "joined", name: "Carol" }]);
+    alice.tell("roster", [{ type: "joined", name: "Carol" }]);
     expect(model.notices.value.map(({ text }) => read(text))).toEqual(["Carol joined."]);
   });
 
@@ -129,10 +129,10 @@ describe("a page", () => {
     history.mockRejectedValueOnce(new Error("no answer"));
     is("online");
     await settle();
-    expect(model.history.value.is).toBe("failed");
+    expect(model.history.value.status).toBe("failed");
     is("offline");
     is("online");
     await settle();
-    expect(model.history.value.is).toBe("known");
+    expect(model.history.value.status).toBe("known");
   });
 });

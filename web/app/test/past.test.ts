@@ -21,7 +21,7 @@ function past(meeting: string, more: Partial<PastCall> = {}): PastCall {
 const meetings = ({ calls }: { calls: readonly PastCall[] }) => calls.map(({ meeting }) => meeting).join(" ");
 
 describe("the list of calls that are over", () => {
-  const known = { is: "known", calls: [past("c"), past("d")], next: "e" } as const;
+  const known = { status: "known", calls: [past("c"), past("d")], next: "e" } as const;
 
   test("grows at its end by an older page", () => {
     const list = withOlder(known, { calls: [past("d"), past("e")], next: "f" });

@@ -20,7 +20,7 @@ function ended(more: Partial<CallState>): CallState {
     media: "video",
     phase: "ended",
     admitted: true,
-    progress: { bob: { is: "calling" } },
+    progress: { bob: { type: "calling" } },
     roster: { rev: 1, host: "alice", members },
     path: "idle",
     signalling: "up",
@@ -34,8 +34,8 @@ function ended(more: Partial<CallState>): CallState {
 describe("how a call ended", () => {
   test.each<[Partial<CallState>, string]>([
     [{ end: { reason: "no_answer" } }, "No answer"],
-    [{ progress: { bob: { is: "busy" } }, end: { reason: "failed" } }, "Bob is in another call"],
-    [{ progress: { bob: { is: "rejected", reason: "declined" } }, end: { reason: "declined" } }, "Bob declined"],
+    [{ progress: { bob: { type: "busy" } }, end: { reason: "failed" } }, "Bob is in another call"],
+    [{ progress: { bob: { type: "rejected", reason: "declined" } }, end: { reason: "declined" } }, "Bob declined"],
     [{ end: { reason: "refused", error: new ConvokeError("refused_limit") } }, "That was too often."],
     [{ end: { reason: "refused", error: new ConvokeError("server_unreachable") } }, "The call could not be started"],
     [{ end: { reason: "kicked" } }, "You were removed from the call"],
@@ -45,7 +45,7 @@ describe("how a call ended", () => {
     expect(staysOpen(state)).toBe(true);
   });
 
-  const callOfSomebody: Partial<CallState> = { roster: { rev: 0, members: [] }, progress: { bob: { is: "busy" } } };
+  const callOfSomebody: Partial<CallState> = { roster: { rev: 0, members: [] }, progress: { bob: { type: "busy" } } };
 
   test("somebody whom the roster does not name is named as in the list of people", () => {
     const state = ended({ ...callOfSomebody, end: { reason: "failed" } });
@@ -73,20 +73,20 @@ describe("who was rung into a call", () => {
   const joined = (progress: CallState["progress"]) => ended({ phase: "joined", progress });
 
   test.each<[CallState["progress"][string], string[]]>([
-    [{ is: "busy" }, ["Bob is in another call"]],
-    [{ is: "rejected", reason: "declined" }, ["Bob declined"]],
-    [{ is: "over", reason: "no_answer" }, ["Bob did not answer."]],
-    [{ is: "over", reason: "cancelled" }, []],
-    [{ is: "ringing" }, []],
+    [{ type: "busy" }, ["Bob is in another call"]],
+    [{ type: "rejected", reason: "declined" }, ["Bob declined"]],
+    [{ type: "over", reason: "no_answer" }, ["Bob did not answer."]],
+    [{ type: "over", reason: "cancelled" }, []],
+    [{ type: "ringing" }, []],
   ])("and came to %o is told once", (progress, words) => {
     const after = joined({ bob: progress });
-    expect(invitationNews(joined({ bob: { is: "calling" } }), after, undefined).map(read)).toEqual(words);
+    expect(invitationNews(joined({ bob: { type: "calling" } }), after, undefined).map(read)).toEqual(words);
     expect(invitationNews(after, { ...after, path: "up" }, undefined)).toEqual([]);
   });
 
   test("is told on the screen of its end if nobody else is in", () => {
     expect(
-      invitationNews(ended({ phase: "calling" }), ended({ progress: { bob: { is: "busy" } } }), undefined),
+      invitationNews(ended({ phase: "calling" }), ended({ progress: { bob: { type: "busy" } } }), undefined),
     ).toEqual([]);
   });
 });

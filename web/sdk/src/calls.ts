@@ -110,12 +110,12 @@ export class Calls {
 
   stopRing(invitation: InvitationId, reason: RingStop): void {
     const call = this.all().find((other) => other.invitation === invitation);
-    if (!call || reason.why === "admitted" || reason.why === "declined") return;
+    if (!call || reason.type === "admitted" || reason.type === "declined") return;
     // Where a ring has become a call, its end says nothing of that one.
-    if (reason.why === "ended") return call.state.admitted ? undefined : call.signal(reason.signal);
-    const missed = reason.why === "deadline" || (reason.why === "gone" && reason.missed);
+    if (reason.type === "ended") return call.state.admitted ? undefined : call.signal(reason.signal);
+    const missed = reason.type === "deadline" || (reason.type === "gone" && reason.missed);
     // Whose accept has no answer, and who is neither rung nor in the call by the state, has missed how it ended.
-    const unanswered = call.state.phase === "accepting" && reason.why === "gone";
+    const unanswered = call.state.phase === "accepting" && reason.type === "gone";
     if (call.state.phase !== "incoming" && !unanswered) return;
     call.apply({ type: "local_end", end: { reason: missed ? "no_answer" : "failed" } });
   }

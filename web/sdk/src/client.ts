@@ -65,14 +65,14 @@ export interface History {
 }
 
 export type ClientState =
-  | { is: "idle" }
-  | { is: "signing_in"; error?: ConvokeError }
+  | { type: "idle" }
+  | { type: "signing_in"; error?: ConvokeError }
   /** Signed in; the way to the service is being made, or made again. */
-  | { is: "offline"; error?: ConvokeError }
-  | { is: "online" }
+  | { type: "offline"; error?: ConvokeError }
+  | { type: "online" }
   /** Another tab is this device now; `useHere` takes it back. */
-  | { is: "elsewhere" }
-  | { is: "refused"; error: ConvokeError };
+  | { type: "elsewhere" }
+  | { type: "refused"; error: ConvokeError };
 
 export interface ClientEvents {
   state: ClientState;
@@ -127,7 +127,7 @@ export class Client extends Emitter<ClientEvents> {
   readonly #calls: Calls;
   readonly #fresh = new Freshness(this.#clock);
   readonly #contacts: ContactWatch;
-  #state: ClientState = { is: "idle" };
+  #state: ClientState = { type: "idle" };
   #slot: ClaimedSlot | undefined;
   #store: RingStore | undefined;
   #ringer: Ringer | undefined;
@@ -157,7 +157,7 @@ export class Client extends Emitter<ClientEvents> {
     });
     this.#outbox = new Outbox({
       publish: (topic, payload) => this.#link.publish(topic, payload),
-      isUp: () => this.#link.state.is === "up",
+      isUp: () => this.#link.state.type === "up",
     });
     this.#requests = new Requests(this.#outbox, this.#clock, () => this.#learnTime());
     this.#contacts = new ContactWatch(this.#requests, (contacts) => this.emit("contacts", contacts));
@@ -165,7 +165,7 @@ export class Client extends Emitter<ClientEvents> {
       requests: this.#requests,
       me: () => this.#identity?.user ?? "",
       now_ms: () => this.#clock.now_ms(),
-      isUp: () => this.#link.state.is === "up",
+      isUp: () => this.#link.state.type === "up",
       declined: async (invitation) => this.#ringer?.declined(invitation),
       settled: (invitation) => void this.#ringer?.settled(invitation),
       began: (call) => this.emit("call", call),
@@ -201,8 +201,8 @@ export class Client extends Emitter<ClientEvents> {
    * Rejects if signing in is refused for good.
    */
   async connect(): Promise<void> {
-    if (this.#state.is !== "idle") return;
-    this.#change({ is: "signing_in" });
+    if (this.#state.type !== "idle") return;
+    this.#change({ type: "signing_in" });
     this.#slot = await claimSlot(this.#browser, browserShell(), () => this.#takenOver());
     this.#watchPage();
     this.#clockwork = setInterval(() => this.#lookAtClocks(), CLOCKS_EVERY_MS);
@@ -218,14 +218,14 @@ export class Client extends Emitter<ClientEvents> {
     this.#slot?.release();
     this.#store?.close();
     this.#ringer = undefined;
-    this.#change({ is: "idle" });
+    this.#change({ type: "idle" });
   }
 
   /** Takes this device back from the tab that took it over. */
   async useHere(): Promise<void> {
     const slot = this.#slot?.slot ?? 0;
     this.#slot = await takeSlot(this.#browser, slot, browserShell(), () => this.#takenOver());
-    this.#change({ is: "offline" });
+    this.#change({ type: "offline" });
     this.#link.start();
   }
 
@@ -286,8 +286,8 @@ export class Client extends Emitter<ClientEvents> {
   #whenOnline(): Promise<void> {
     return new Promise((resolve, reject) => {
       const off = this.on("state", (state) => {
-        if (state.is === "online") resolve();
-        else if (state.is === "refused") reject(state.error);
+        if (state.type === "online") resolve();
+        else if (state.type === "refused") reject(state.error);
         else return;
         off();
       });
@@ -324,28 +324,28 @@ export class Client extends Emitter<ClientEvents> {
 
   #linkChanged(state: LinkState): void {
     this.#question = undefined;
-    this.#contacts.signalling(state.is === "up");
-    if (state.is === "up") this.#online();
+    this.#contacts.signalling(state.type === "up");
+    if (state.type === "up") this.#online();
     else this.#outbox.interrupted();
-    if (state.is === "taken_over") this.#calls.end("answered_elsewhere");
-    if (state.is === "refused") this.#calls.end("failed");
-    this.#calls.signalling(state.is === "up" ? "up" : "down");
+    if (state.type === "taken_over") this.#calls.end("answered_elsewhere");
+    if (state.type === "refused") this.#calls.end("failed");
+    this.#calls.signalling(state.type === "up" ? "up" : "down");
     this.#change(this.#stateOf(state));
   }
 
   #stateOf(link: LinkState): ClientState {
-    const error = link.is === "waiting" ? link.error : undefined;
-    switch (link.is) {
+    const error = link.type === "waiting" ? link.error : undefined;
+    switch (link.type) {
       case "up":
-        return { is: "online" };
+        return { type: "online" };
       case "refused":
-        return { is: "refused", error: link.error };
+        return { type: "refused", error: link.error };
       case "taken_over":
-        return { is: "elsewhere" };
+        return { type: "elsewhere" };
       case "stopped":
         return this.#state;
       default:
-        return this.#identity ? { is: "offline", error } : { is: "signing_in", error };
+        return this.#identity ? { type: "offline", error } : { type: "signing_in", error };
     }
   }
 
@@ -358,7 +358,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Asks for everything that stands, unless that has just been asked; false if no answer came. */
   #refresh(): Promise<boolean> {
-    if (this.#link.state.is !== "up") return Promise.resolve(false);
+    if (this.#link.state.type !== "up") return Promise.resolve(false);
     this.#question ??= this.#ask();
     return this.#question;
   }
@@ -469,7 +469,7 @@ export class Client extends Emitter<ClientEvents> {
   #takenOver(): void {
     this.#link.stop();
     this.#calls.end("answered_elsewhere");
-    this.#change({ is: "elsewhere" });
+    this.#change({ type: "elsewhere" });
   }
 
   #watchPage(): void {
@@ -497,8 +497,8 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   #wakes(): void {
-    const wasOn = this.#state.is === "online" || this.#state.is === "offline";
-    if (wasOn && this.#link.state.is === "stopped") this.#link.start();
+    const wasOn = this.#state.type === "online" || this.#state.type === "offline";
+    if (wasOn && this.#link.state.type === "stopped") this.#link.start();
   }
 
   #change(state: ClientState): void {

@@ -12,12 +12,12 @@ describe("the ring store", () => {
       await openRingStore("GID_dev@@@bob", { factory: disk }),
       clockAt(() => T0),
     );
-    expect((await before.receive(invitation(), false)).do).toBe("ring");
+    expect((await before.receive(invitation(), false)).type).toBe("ring");
     const after = await RingBook.open(
       await openRingStore("GID_dev@@@bob", { factory: disk }),
       clockAt(() => T0),
     );
-    expect((await after.receive(invitation(), false)).do).toBe("nothing");
+    expect((await after.receive(invitation(), false)).type).toBe("nothing");
   });
 
   test("devices do not see each other's rings", async () => {
@@ -63,7 +63,7 @@ describe("the ring book", () => {
       clockAt(() => T0),
     );
     const shown: string[] = [];
-    const received = book.receive(invitation(), false).then((effect) => shown.push(effect.do));
+    const received = book.receive(invitation(), false).then((effect) => shown.push(effect.type));
     await new Promise((resolve) => setTimeout(resolve));
     expect(shown).toEqual([]);
     written();
@@ -77,7 +77,7 @@ describe("the ring book", () => {
       clockAt(() => T0),
     );
     const effects = await Promise.all([book.receive(invitation(), false), book.receive(invitation(), false)]);
-    expect(effects.map((effect) => effect.do)).toEqual(["ring", "nothing"]);
+    expect(effects.map((effect) => effect.type)).toEqual(["ring", "nothing"]);
   });
 });
 
@@ -91,7 +91,7 @@ describe("the ringer", () => {
     const book = await RingBook.open(memoryStore(), clock);
     const ringer: Ringer = new Ringer(book, clock, {
       ring: ({ invitation }) => seen.push(`ring ${invitation}`),
-      stop: (invitation, { why }) => seen.push(`stop ${invitation} ${why}`),
+      stop: (invitation, { type }) => seen.push(`stop ${invitation} ${type}`),
       declineAgain: (invitation) => seen.push(`decline ${invitation}`),
       refresh: () => refresh(ringer),
     });

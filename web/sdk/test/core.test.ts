@@ -219,7 +219,11 @@ test("a worker's ticks reach the timer that they belong to until it is cleared",
   timer.clear(first);
   tick(first);
   expect(ticks).toEqual(["second", "first"]);
-  expect(orders).toEqual([{ set: { id: 1, every_ms: 10 } }, { set: { id: 2, every_ms: 20 } }, { clear: 1 }]);
+  expect(orders).toEqual([
+    { type: "set", id: 1, every_ms: 10 },
+    { type: "set", id: 2, every_ms: 20 },
+    { type: "clear", id: 1 },
+  ]);
 });
 
 test("a listener is not called after it has been taken off", () => {

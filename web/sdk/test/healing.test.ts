@@ -124,12 +124,12 @@ describe("a link", () => {
       } as unknown as MqttClient;
     };
     vi.stubGlobal("fetch", () => (net.answers ? Promise.resolve(new Response()) : new Promise(() => {})));
-    const states: LinkState["is"][] = [];
+    const states: LinkState["type"][] = [];
     const made = new Link({
       credentials: async () => credentials,
       mqtt: async () => mqtt,
       receive: async () => () => {},
-      changed: ({ is }) => states.push(is),
+      changed: ({ type }) => states.push(type),
     });
     made.start();
     return { made, attempts, net, states };

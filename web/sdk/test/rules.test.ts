@@ -23,40 +23,40 @@ function entry(more: Partial<RingEntry> = {}): RingEntry {
 describe("an invitation", () => {
   test("rings, and is kept three days past its expiry", () => {
     const verdict = onInvitation(undefined, ring(), fresh, onTime);
-    expect(verdict.effect).toEqual({ do: "ring", ring: ring() });
+    expect(verdict.effect).toEqual({ type: "ring", ring: ring() });
     expect(verdict.store?.keep_until_ms).toBe(T0 + 45_000 + KEPT_AFTER_EXPIRY_MS);
   });
 
   test("delivered again with the same or a lower revision does nothing", () => {
-    expect(onInvitation(entry({ rev: 5 }), ring({ rev: 5 }), fresh, onTime)).toEqual({ effect: { do: "nothing" } });
-    expect(onInvitation(entry({ rev: 5 }), ring({ rev: 4 }), fresh, onTime)).toEqual({ effect: { do: "nothing" } });
+    expect(onInvitation(entry({ rev: 5 }), ring({ rev: 5 }), fresh, onTime)).toEqual({ effect: { type: "nothing" } });
+    expect(onInvitation(entry({ rev: 5 }), ring({ rev: 4 }), fresh, onTime)).toEqual({ effect: { type: "nothing" } });
   });
 
   test.each(["missed", "done"] as const)("never rings again once it is %s, whatever its revision", (phase) => {
     const { store, effect } = onInvitation(entry({ phase }), ring({ rev: 9 }), fresh, onTime);
-    expect([store?.phase, store?.rev, effect.do]).toEqual([phase, 9, "nothing"]);
+    expect([store?.phase, store?.rev, effect.type]).toEqual([phase, 9, "nothing"]);
   });
 
   test("past its time by this device's reckoning waits for the state answer", () => {
     const { store, effect } = onInvitation(undefined, ring(), fresh, { now_ms: T0 + 45_000, clock_known: true });
-    expect([store?.phase, effect.do]).toEqual(["ring", "hold"]);
+    expect([store?.phase, effect.type]).toEqual(["ring", "hold"]);
   });
 
   test("with DUP is stored and waits for the state answer", () => {
     const { store, effect } = onInvitation(undefined, ring(), { ...fresh, dup: true }, onTime);
-    expect([store?.phase, effect.do]).toEqual(["ring", "hold"]);
+    expect([store?.phase, effect.type]).toEqual(["ring", "hold"]);
   });
 
   test("waits for the state answer while the service's clock is not known", () => {
     const { effect } = onInvitation(undefined, ring(), fresh, { now_ms: T0, clock_known: false });
-    expect(effect.do).toBe("hold");
+    expect(effect.type).toBe("hold");
   });
 });
 
 describe("the end of a ring", () => {
   test("with an outcome is a missed call", () => {
     const { store, effect } = onEnded(entry(), ended(2, { outcome: outcome() }));
-    expect([store?.phase, store?.rev, effect.do]).toEqual(["missed", 2, "stop"]);
+    expect([store?.phase, store?.rev, effect.type]).toEqual(["missed", 2, "stop"]);
   });
 
   test("without an outcome is done", () => {
@@ -66,11 +66,11 @@ describe("the end of a ring", () => {
 
   test("that comes before its invitation keeps that one from ringing", () => {
     const { store } = onEnded(undefined, ended(2, { outcome: outcome() }));
-    expect(onInvitation(store, ring({ rev: 1 }), fresh, onTime).effect.do).toBe("nothing");
+    expect(onInvitation(store, ring({ rev: 1 }), fresh, onTime).effect.type).toBe("nothing");
   });
 
   test("of an older revision is ignored", () => {
-    expect(onEnded(entry({ rev: 3 }), ended(2))).toEqual({ effect: { do: "nothing" } });
+    expect(onEnded(entry({ rev: 3 }), ended(2))).toEqual({ effect: { type: "nothing" } });
   });
 
   test("does not make a call missed that was declined here", () => {
@@ -87,7 +87,7 @@ describe("the end of a ring", () => {
 describe("what happens here", () => {
   test("a deadline makes a ring missed, and nothing else", () => {
     expect(onDeadline(entry()).store?.phase).toBe("missed");
-    expect(onDeadline(entry({ phase: "done" }))).toEqual({ effect: { do: "nothing" } });
+    expect(onDeadline(entry({ phase: "done" }))).toEqual({ effect: { type: "nothing" } });
   });
 
   test("an admission is the end of the ring", () => {
@@ -98,22 +98,22 @@ describe("what happens here", () => {
 describe("the state answer", () => {
   test("rings what was held, as the same ring", () => {
     const [verdict] = onState([entry()], state({ rings: [ring({ rev: 2 })] }), never);
-    expect([verdict?.effect.do, verdict?.store?.rev]).toEqual(["ring", 2]);
+    expect([verdict?.effect.type, verdict?.store?.rev]).toEqual(["ring", 2]);
   });
 
   test("rings what this device has never heard of", () => {
     const [verdict] = onState([], state({ rings: [ring()] }), never);
-    expect([verdict?.effect.do, verdict?.store?.phase]).toEqual(["ring", "ring"]);
+    expect([verdict?.effect.type, verdict?.store?.phase]).toEqual(["ring", "ring"]);
   });
 
   test.each(["missed", "done"] as const)("does not ring what is %s here", (phase) => {
-    expect(onState([entry({ phase })], state({ rings: [ring()] }), never)).toEqual([{ effect: { do: "nothing" } }]);
+    expect(onState([entry({ phase })], state({ rings: [ring()] }), never)).toEqual([{ effect: { type: "nothing" } }]);
   });
 
   test("says again that a ring was declined if the service has not heard it", () => {
     const declined = onDeclined(entry()).store;
     const [verdict] = onState(declined ? [declined] : [], state({ rings: [ring()] }), never);
-    expect(verdict?.effect.do).toBe("decline_again");
+    expect(verdict?.effect.type).toBe("decline_again");
   });
 
   test("ends a ring that it does not know: missed if it lists the outcome, done if not", () => {
@@ -134,7 +134,7 @@ describe("the state answer", () => {
       roster: roster(4, member("alice", "in"), member("bob", "in")),
     } as const;
     const [verdict] = onState([entry()], state({ call }), never);
-    expect(verdict?.effect).toMatchObject({ do: "stop", reason: { why: "admitted" } });
+    expect(verdict?.effect).toMatchObject({ type: "stop", reason: { type: "admitted" } });
   });
 });
 
@@ -148,9 +148,9 @@ test("in whatever order and however often signals come, a person sees at most on
       const verdict =
         signal.type === "ended" ? onEnded(stored, signal) : onInvitation(stored, ringOf(signal), fresh, onTime);
       stored = verdict.store ?? stored;
-      if (verdict.effect.do === "ring" && !ringing) rings += 1;
-      if (verdict.effect.do === "ring") ringing = true;
-      if (verdict.effect.do === "stop") ringing = false;
+      if (verdict.effect.type === "ring" && !ringing) rings += 1;
+      if (verdict.effect.type === "ring") ringing = true;
+      if (verdict.effect.type === "stop") ringing = false;
     }
     expect(rings).toBeLessThanOrEqual(1);
     expect([stored?.phase, ringing]).toEqual(["missed", false]);

@@ -231,7 +231,7 @@ describe("the link", () => {
     return {
       link: made,
       states,
-      reached: (is: LinkState["is"]) => vi.waitFor(() => expect(made.state.is).toBe(is), 5_000),
+      reached: (type: LinkState["type"]) => vi.waitFor(() => expect(made.state.type).toBe(type), 5_000),
     };
   }
 
@@ -252,7 +252,7 @@ describe("the link", () => {
     made.renew();
     await server.expect("connect", 2);
     await reached("up");
-    expect(states.map((state) => state.is)).toEqual(["connecting", "up", "connecting", "up"]);
+    expect(states.map((state) => state.type)).toEqual(["connecting", "up", "connecting", "up"]);
   });
 
   test("does not come back after another tab has taken the device over", async () => {
@@ -262,7 +262,7 @@ describe("the link", () => {
     server.send({ cmd: "disconnect", reasonCode: 0x8e });
     server.drop();
     await reached("taken_over");
-    expect(states.map((state) => state.is)).toEqual(["connecting", "up", "taken_over"]);
+    expect(states.map((state) => state.type)).toEqual(["connecting", "up", "taken_over"]);
   });
 
   test("asks for a new credential when the server refuses the old one", async () => {

@@ -20,12 +20,12 @@ describe("calling", () => {
 
   test("an offline callee is shown with the moment until which it rings", () => {
     const state = run(aliceCalls, admittedAlone, down({ type: "waiting", user: "bob", until_ms: T0 + 45_000 }));
-    expect(progressOf(state, "bob")).toEqual({ is: "waiting", until_ms: T0 + 45_000 });
+    expect(progressOf(state, "bob")).toEqual({ type: "waiting", until_ms: T0 + 45_000 });
   });
 
   test("ringing is what the device has said, not that something was sent", () => {
-    expect(progressOf(run(aliceCalls, admittedAlone), "bob")).toEqual({ is: "calling" });
-    expect(progressOf(run(aliceCalls, down({ type: "ringing", user: "bob" })), "bob")).toEqual({ is: "ringing" });
+    expect(progressOf(run(aliceCalls, admittedAlone), "bob")).toEqual({ type: "calling" });
+    expect(progressOf(run(aliceCalls, down({ type: "ringing", user: "bob" })), "bob")).toEqual({ type: "ringing" });
   });
 
   test("is joined at accepted, and its time begins", () => {
@@ -43,8 +43,8 @@ describe("calling", () => {
   });
 
   test.each([
-    [{ type: "rejected", user: "bob", reason: "declined" } as const, { is: "rejected", reason: "declined" }],
-    [{ type: "busy", user: "bob" } as const, { is: "busy" }],
+    [{ type: "rejected", user: "bob", reason: "declined" } as const, { type: "rejected", reason: "declined" }],
+    [{ type: "busy", user: "bob" } as const, { type: "busy" }],
   ])("%o stays to be seen when the roster goes on", (signal, progress) => {
     const state = run(aliceCalls, admittedAlone, down(signal), down({ type: "roster", ...alone, rev: 3 }));
     expect(progressOf(state, "bob")).toEqual(progress);
@@ -53,7 +53,7 @@ describe("calling", () => {
   test("the end of one callee's ring is not the end of a meeting that goes on", () => {
     const state = run(aliceCalls, admittedAlone, down({ type: "ended", user: "bob", rev: 3, reason: "no_answer" }));
     expect(state.phase).toBe("calling");
-    expect(progressOf(state, "bob")).toEqual({ is: "over", reason: "no_answer" });
+    expect(progressOf(state, "bob")).toEqual({ type: "over", reason: "no_answer" });
   });
 
   test("two who call each other meet in the first one's meeting", () => {
@@ -68,7 +68,7 @@ describe("an invitation in mid-call", () => {
   const refused = down({ type: "refused", code: "limit", words: "too many" });
 
   test("that was refused, or did not get away, rings nobody", () => {
-    expect(invited.progress.carol).toEqual({ is: "calling" });
+    expect(invited.progress.carol).toEqual({ type: "calling" });
     for (const event of [refused, { type: "local_not_invited" } as const]) {
       expect(run(invited, event).progress.carol).toBeUndefined();
     }
@@ -83,7 +83,7 @@ describe("an invitation in mid-call", () => {
 
   test("outlives the refusal of something else once the roster knows it", () => {
     const known = roster(5, ...both.members, member("carol", "invited"));
-    expect(run(invited, down({ type: "roster", ...known }), refused).progress.carol).toEqual({ is: "calling" });
+    expect(run(invited, down({ type: "roster", ...known }), refused).progress.carol).toEqual({ type: "calling" });
   });
 });
 
@@ -159,7 +159,7 @@ describe("in a call", () => {
     const rings = roster(4, member("alice", "in"), member("bob", "ringing"));
     const state = resumed("alice", { meeting: "m1", media: "video", here: true, roster: rings, join: join() });
     expect(Object.keys(state.progress)).toEqual(["bob"]);
-    expect(progressOf(state, "bob")).toEqual({ is: "ringing" });
+    expect(progressOf(state, "bob")).toEqual({ type: "ringing" });
   });
 
   test("goes on after a reload with what was muted", () => {
@@ -176,13 +176,13 @@ describe("what a person is told of a roster", () => {
     ["ringing", "joining", "joined"],
     ["in", "lost", "lost"],
     ["lost", "in", "back"],
-  ] as const)("%s → %s is %s", (before, after, what) => {
-    expect(rosterChanges(bob(before), bob(after), "alice")).toEqual([{ what, user: "bob", name: "Bob" }]);
+  ] as const)("%s → %s is %s", (before, after, type) => {
+    expect(rosterChanges(bob(before), bob(after), "alice")).toEqual([{ type, user: "bob", name: "Bob" }]);
   });
 
   test("who is no longer there has left", () => {
     const changes = rosterChanges(bob("in"), roster(2, member("alice", "in")), "alice");
-    expect(changes).toEqual([{ what: "left", user: "bob", name: "Bob" }]);
+    expect(changes).toEqual([{ type: "left", user: "bob", name: "Bob" }]);
   });
 
   test("nobody is told of oneself", () => {

@@ -76,14 +76,14 @@ describe.each(["throws", "aborts", "hangs"] as const)("a database that %s in mid
   test("is replaced by memory with all that was known, told once, and a ring still rings once", async () => {
     const disk = new Disk();
     const { book, kept } = await open(disk);
-    expect((await book.receive(invitation({ invitation: "i1" }), false)).do).toBe("ring");
+    expect((await book.receive(invitation({ invitation: "i1" }), false)).type).toBe("ring");
     disk.how = how;
     const second = book.receive(invitation({ invitation: "i2" }), false);
     await settle(second);
-    expect((await second).do).toBe("ring");
+    expect((await second).type).toBe("ring");
     await settle(book.receive(ended(2, { invitation: "i1" }), false));
-    expect((await book.receive(invitation({ invitation: "i1" }), false)).do).toBe("nothing");
-    expect((await book.receive(invitation({ invitation: "i2" }), true)).do).toBe("nothing");
+    expect((await book.receive(invitation({ invitation: "i1" }), false)).type).toBe("nothing");
+    expect((await book.receive(invitation({ invitation: "i2" }), true)).type).toBe("nothing");
     expect(kept).toEqual([false]);
     expect(console.warn).toHaveBeenCalledTimes(1);
   });
@@ -108,7 +108,7 @@ test.each(["throws", "hangs"] as const)("a database whose opening %s leaves a pa
   const disk = new Disk();
   disk.how = how;
   const { book, kept } = await open(disk);
-  expect((await book.receive(invitation(), false)).do).toBe("ring");
+  expect((await book.receive(invitation(), false)).type).toBe("ring");
   expect(kept).toEqual([false]);
 });
 
@@ -146,6 +146,6 @@ test("a page without IndexedDB rings, and says that it keeps nothing", async () 
     store,
     clockAt(() => T0),
   );
-  expect((await book.receive(invitation(), false)).do).toBe("ring");
+  expect((await book.receive(invitation(), false)).type).toBe("ring");
   expect(kept).toEqual([false]);
 });

@@ -56,10 +56,10 @@ export class Controller implements Actions {
   start(): void {
     const { client, contacts, contacts_known, joinable, missed, busy_elsewhere } = this.#model;
     this.#client.on("state", (state) => {
-      const wasOnline = client.value.is === "online";
+      const wasOnline = client.value.type === "online";
       client.value = state;
-      if (state.is === "online") this.#knowHistory(!wasOnline);
-      else if (state.is !== "offline") this.#stopTest();
+      if (state.type === "online") this.#knowHistory(!wasOnline);
+      else if (state.type !== "offline") this.#stopTest();
       this.#model.name.value = this.#client.identity?.name ?? "";
       this.#model.user.value = this.#client.identity?.user ?? "";
     });
@@ -168,8 +168,8 @@ export class Controller implements Actions {
   }
 
   olderCalls(): void {
-    const { is, next } = this.#model.history.value;
-    if (next && is !== "loading") void this.#readHistory(next);
+    const { status, next } = this.#model.history.value;
+    if (next && status !== "loading") void this.#readHistory(next);
   }
 
   accept(key: string, video: boolean): void {
@@ -269,8 +269,8 @@ export class Controller implements Actions {
 
   /** What could not be had is asked for again once the server is back. */
   #knowHistory(isBack: boolean): void {
-    const { is } = this.#model.history.value;
-    if (is === "unknown" || (is === "failed" && isBack)) void this.#readHistory();
+    const { status } = this.#model.history.value;
+    if (status === "unknown" || (status === "failed" && isBack)) void this.#readHistory();
   }
 
   /** The page that begins at `before`, or the newest, one after the other; false if it cannot be had. */
@@ -281,13 +281,13 @@ export class Controller implements Actions {
 
   async #readPage(before: string | undefined): Promise<boolean> {
     const { history } = this.#model;
-    history.value = { ...history.value, is: "loading" };
+    history.value = { ...history.value, status: "loading" };
     try {
       const page = await this.#client.history({ before });
       history.value = before ? withOlder(history.value, page) : withNewest(history.value, page);
       return true;
     } catch {
-      history.value = { ...history.value, is: "failed" };
+      history.value = { ...history.value, status: "failed" };
       return false;
     }
   }
@@ -406,7 +406,7 @@ export class Controller implements Actions {
   }
 
   #tell(changes: readonly RosterNews[]): void {
-    for (const { what, name } of changes) this.#notice(t(`live.${what}`, { name }));
+    for (const { type, name } of changes) this.#notice(t(`live.${type}`, { name }));
   }
 
   #problem(problem: Problem): void {

@@ -39,8 +39,8 @@ export class Entrance implements EntranceActions {
   /** `taken` is called once the secret is kept, and may leave the address. */
   async start(secret: string | undefined, taken: () => void): Promise<void> {
     if (!isSecureContext) {
-      this.#model.entry.value = { is: "insecure" };
-      this.#model.entry.value = { is: "insecure", go_to: await secureAddress() };
+      this.#model.entry.value = { type: "insecure" };
+      this.#model.entry.value = { type: "insecure", go_to: await secureAddress() };
       return;
     }
     const logins = await Logins.open(location.origin);
@@ -50,7 +50,7 @@ export class Entrance implements EntranceActions {
     taken();
     await this.#list();
     if (account) return this.#signIn(account);
-    this.#model.entry.value = { is: this.#model.logins.value.length > 0 ? "choose" : "no_link" };
+    this.#model.entry.value = { type: this.#model.logins.value.length > 0 ? "choose" : "no_link" };
   }
 
   signInAs(account: string): void {
@@ -64,7 +64,7 @@ export class Entrance implements EntranceActions {
     this.#leaves(undefined);
     void login.signOut().then(async (told) => {
       await this.#list();
-      this.#model.entry.value = { is: "signed_out", told };
+      this.#model.entry.value = { type: "signed_out", told };
     });
   }
 
@@ -74,17 +74,17 @@ export class Entrance implements EntranceActions {
 
   async #signIn(account: string): Promise<void> {
     const { entry } = this.#model;
-    entry.value = { is: "signing_in" };
+    entry.value = { type: "signing_in" };
     try {
       const login = await this.#logins?.signIn(account, (error) => {
-        entry.value = { is: "signing_in", error };
+        entry.value = { type: "signing_in", error };
       });
       if (login) this.#enter(login);
     } catch (error) {
       if (!(error instanceof ConvokeError)) throw error;
       rememberAccount(undefined);
       await this.#list();
-      entry.value = { is: "refused", error };
+      entry.value = { type: "refused", error };
     }
   }
 
@@ -93,7 +93,7 @@ export class Entrance implements EntranceActions {
     rememberAccount(login.account);
     login.onSignedOut(() => this.#leaves(true));
     login.keepFresh();
-    this.#model.entry.value = { is: "in" };
+    this.#model.entry.value = { type: "in" };
     this.#entered(login);
   }
 
@@ -101,7 +101,7 @@ export class Entrance implements EntranceActions {
     this.#login = undefined;
     rememberAccount(undefined);
     this.#left();
-    this.#model.entry.value = { is: "signed_out", told };
+    this.#model.entry.value = { type: "signed_out", told };
   }
 
   /** Who else could sign in here. */

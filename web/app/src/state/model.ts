@@ -47,15 +47,15 @@ export type Panel = "people" | "invite" | undefined;
 
 /** What stands before the terminal. */
 export type Entry =
-  | { is: "opening" }
-  | { is: "insecure"; go_to?: string }
-  | { is: "signing_in"; error?: ConvokeError }
-  | { is: "choose" }
-  | { is: "no_link" }
-  | { is: "refused"; error: ConvokeError }
+  | { type: "opening" }
+  | { type: "insecure"; go_to?: string }
+  | { type: "signing_in"; error?: ConvokeError }
+  | { type: "choose" }
+  | { type: "no_link" }
+  | { type: "refused"; error: ConvokeError }
   /** `told`: whether the server has ended the devices; undefined while it is asked. */
-  | { is: "signed_out"; told: boolean | undefined }
-  | { is: "in" };
+  | { type: "signed_out"; told: boolean | undefined }
+  | { type: "in" };
 
 export interface Model {
   entry: Signal<Entry>;
@@ -105,9 +105,9 @@ export interface Model {
 
 export function createModel(speaker_off: boolean): Model {
   return {
-    entry: signal<Entry>({ is: "opening" }),
+    entry: signal<Entry>({ type: "opening" }),
     logins: signal([]),
-    client: signal<ClientState>({ is: "idle" }),
+    client: signal<ClientState>({ type: "idle" }),
     name: signal(""),
     user: signal(""),
     contacts: signal(undefined),
@@ -115,7 +115,7 @@ export function createModel(speaker_off: boolean): Model {
     joinable: signal([]),
     missed: signal([]),
     offered: signal(undefined),
-    history: signal<Past>({ is: "unknown", calls: [] }),
+    history: signal<Past>({ status: "unknown", calls: [] }),
     view: signal<HomeView>("people"),
     busy_elsewhere: signal(false),
     call: signal(undefined),

@@ -40,9 +40,9 @@ export class Notifier {
   follow(): void {
     const { user, client, ringing } = this.#model;
     effect(() => {
-      const shows = this.#allowed.value && user.value && client.value.is === "online";
+      const shows = this.#allowed.value && user.value && client.value.type === "online";
       // Signed out, or another tab is this device now: nothing stands here any more.
-      if (client.value.is === "idle" || client.value.is === "elsewhere")
+      if (client.value.type === "idle" || client.value.type === "elsewhere")
         this.#closeAllBut(this.#shown.keys(), new Set());
       this.#lead.standFor(shows ? `convoke-notify-${user.value}` : undefined);
     });

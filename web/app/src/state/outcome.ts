@@ -25,8 +25,8 @@ export function endWords(state: CallState, contacts: Contacts): EndWords {
     return { title: t("end.unknown", { name }), detail: t("end.unknown_why") };
   }
   if (end.error) return { title: t(end.error.text), detail: t(end.error.remedy) };
-  if (progress?.is === "busy") return { title: t("end.busy", { name }), detail: t("end.busy_why") };
-  if (progress?.is === "rejected" || (end.reason === "declined" && end.by !== state.me)) {
+  if (progress?.type === "busy") return { title: t("end.busy", { name }), detail: t("end.busy_why") };
+  if (progress?.type === "rejected" || (end.reason === "declined" && end.by !== state.me)) {
     return { title: t("end.declined", { name: name || nameOf(end.by ?? "", state, contacts) }) };
   }
   if (end.reason === "no_answer" && state.direction === "out") {
@@ -42,9 +42,9 @@ export function invitationNews(before: CallState | undefined, state: CallState, 
     // Who has just gone from the roster still stands in the one before.
     const name = nameOf(user, state, [...before.roster.members, ...(contacts ?? [])]);
     if (user === state.me || before.progress[user] === told) return [];
-    if (told.is === "busy") return [t("end.busy", { name })];
-    if (told.is === "rejected") return [t("end.declined", { name })];
-    return told.is === "over" && told.reason === "no_answer" ? [t("live.no_answer", { name })] : [];
+    if (told.type === "busy") return [t("end.busy", { name })];
+    if (told.type === "rejected") return [t("end.declined", { name })];
+    return told.type === "over" && told.reason === "no_answer" ? [t("live.no_answer", { name })] : [];
   });
 }
 

@@ -6,7 +6,7 @@ import { t } from "../texts/t.ts";
 import { people } from "./others.ts";
 
 export interface Past extends History {
-  is: "unknown" | "loading" | "known" | "failed";
+  status: "unknown" | "loading" | "known" | "failed";
 }
 
 /** The newest page, before what was known already. */
@@ -15,14 +15,14 @@ export function withNewest(past: Past, page: History): Past {
   const older = past.calls.filter(({ meeting }) => !newest.has(meeting));
   const meets = older.length < past.calls.length;
   return meets
-    ? { ...past, is: "known", calls: [...page.calls, ...older] }
-    : { is: "known", calls: page.calls, next: page.next };
+    ? { ...past, status: "known", calls: [...page.calls, ...older] }
+    : { status: "known", calls: page.calls, next: page.next };
 }
 
 export function withOlder(past: Past, page: History): Past {
   const known = new Set(past.calls.map(({ meeting }) => meeting));
   const older = page.calls.filter(({ meeting }) => !known.has(meeting));
-  return { is: "known", calls: [...past.calls, ...older], next: page.next };
+  return { status: "known", calls: [...past.calls, ...older], next: page.next };
 }
 
 /** Whoever has the list open has seen those that stand in it. */

@@ -68,7 +68,8 @@ export class Sounds {
   }
 
   ended(state: CallState): void {
-    const refused = state.end?.reason === "declined" || Object.values(state.progress).some(({ is }) => is === "busy");
+    const refused =
+      state.end?.reason === "declined" || Object.values(state.progress).some(({ type }) => type === "busy");
     this.#once(refused && !state.joined_at_ms ? BUSY : FAREWELL);
   }
 
@@ -113,7 +114,7 @@ function tuneOf(model: Model): TuneName | undefined {
   if (model.test_rings.value) return "ring";
   const call = model.call.value;
   if (call?.phase !== "calling") return undefined;
-  const progress = Object.keys(call.progress).map((user) => progressOf(call, user).is);
+  const progress = Object.keys(call.progress).map((user) => progressOf(call, user).type);
   if (progress.includes("ringing")) return "dial";
   return progress.includes("waiting") ? "wait" : undefined;
 }

@@ -26,7 +26,7 @@ export class Tabs {
     const { user, client, sound_ready } = this.#model;
     effect(() => this.#listen(user.value));
     effect(() => {
-      const rings = user.value && sound_ready.value && client.value.is === "online";
+      const rings = user.value && sound_ready.value && client.value.type === "online";
       this.#loud.standFor(rings ? `convoke-loud-${user.value}` : undefined);
     });
   }

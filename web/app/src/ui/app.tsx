@@ -45,8 +45,8 @@ export function Page({ model, entrance, actions }: AtEntrance & { actions?: Acti
       <a class="skip" href="#main">
         {t("app.skip")}
       </a>
-      {entry.is !== "in" ? <EntryScreen entry={entry} /> : null}
-      {entry.is === "in" && actions ? <AppRoot model={model} entrance={entrance} actions={actions} /> : null}
+      {entry.type !== "in" ? <EntryScreen entry={entry} /> : null}
+      {entry.type === "in" && actions ? <AppRoot model={model} entrance={entrance} actions={actions} /> : null}
     </EntranceContext.Provider>
   );
 }
@@ -74,10 +74,10 @@ function Screen() {
   const { model } = useApp();
   useFocusAfterCall(model.call.value !== undefined || model.ended.value !== undefined);
   const client = model.client.value;
-  if (client.is === "refused") return <Refused error={client.error} />;
-  if (client.is === "elsewhere") return <Elsewhere />;
-  if (client.is === "idle") return <SigningIn error={undefined} />;
-  if (client.is === "signing_in") return <SigningIn error={client.error} />;
+  if (client.type === "refused") return <Refused error={client.error} />;
+  if (client.type === "elsewhere") return <Elsewhere />;
+  if (client.type === "idle") return <SigningIn error={undefined} />;
+  if (client.type === "signing_in") return <SigningIn error={client.error} />;
   if (model.call.value) return <Stage call={model.call.value} />;
   if (model.ended.value) return <EndedScreen {...model.ended.value} />;
   return <Home />;

@@ -20,8 +20,8 @@ function Gate({ title, children, id }: { title: string; children?: ComponentChil
   );
 }
 
-export function EntryScreen({ entry }: { entry: Exclude<Entry, { is: "in" }> }) {
-  switch (entry.is) {
+export function EntryScreen({ entry }: { entry: Exclude<Entry, { type: "in" }> }) {
+  switch (entry.type) {
     case "insecure":
       return <Insecure go_to={entry.go_to} />;
     case "refused":
@@ -33,7 +33,7 @@ export function EntryScreen({ entry }: { entry: Exclude<Entry, { is: "in" }> }) 
     case "signed_out":
       return <SignedOut told={entry.told} />;
     default:
-      return <SigningIn error={entry.is === "signing_in" ? entry.error : undefined} />;
+      return <SigningIn error={entry.type === "signing_in" ? entry.error : undefined} />;
   }
 }
 

@@ -35,7 +35,7 @@ export function Home() {
 
 function Header() {
   const { model } = useApp();
-  const online = model.client.value.is === "online";
+  const online = model.client.value.type === "online";
   return (
     <header class="header">
       <span class="brand">
@@ -57,7 +57,7 @@ function Header() {
 function GoBack() {
   const { model, actions } = useApp();
   const call = model.joinable.value[0];
-  if (!call || model.client.value.is !== "online") return null;
+  if (!call || model.client.value.type !== "online") return null;
   const who = people(call.names ?? [], call.members);
   return (
     <section class="card go-back" aria-labelledby="go-back-title" data-testid="joinable">
@@ -76,7 +76,7 @@ function GoBack() {
 function Ready() {
   const { model, actions } = useApp();
   const ready = model.sound_ready.value;
-  const reached = ready && model.client.value.is === "online";
+  const reached = ready && model.client.value.type === "online";
   const { title, why } = readyWords(ready, reached);
   return (
     <section class={`card ready ${reached ? "done" : ""}`} aria-labelledby="ready-title">

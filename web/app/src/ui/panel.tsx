@@ -220,7 +220,7 @@ function InviteRow({ contact, call }: { contact: Contact; call: CallState }) {
   const { user, name } = contact;
   const { dot, words } = usePresence(contact);
   const rung = call.roster.members.some((member) => member.user === user && isRung(member));
-  const asked = !rung && call.progress[user]?.is === "calling";
+  const asked = !rung && call.progress[user]?.type === "calling";
   const press = () => (rung ? actions.cancelInvite(user) : actions.invite(user));
   return (
     <li class="row" data-testid={`invite-${user}`}>

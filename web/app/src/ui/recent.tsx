@@ -12,7 +12,7 @@ import { CallButtons } from "./people.tsx";
 
 export function Recent() {
   const { model, actions } = useApp();
-  const { is, calls, next } = model.history.value;
+  const { status, calls, next } = model.history.value;
   useEffect(() => actions.showHistory(), [actions]);
   return (
     <>
@@ -26,13 +26,13 @@ export function Recent() {
           </ul>
         </section>
       ))}
-      {is === "failed" ? <p class="quiet-text">{t("recent.failed")}</p> : null}
+      {status === "failed" ? <p class="quiet-text">{t("recent.failed")}</p> : null}
       {next ? (
         <button
           type="button"
           class="button quiet older"
           data-testid="older"
-          aria-disabled={is === "loading"}
+          aria-disabled={status === "loading"}
           onClick={() => actions.olderCalls()}
         >
           {t("recent.older")}

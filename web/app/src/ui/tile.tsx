@@ -88,7 +88,9 @@ export function memberWords(member: Member, call: CallState): string {
 
 export function progressWords(call: CallState, user: string): string {
   const progress = progressOf(call, user);
-  return progress.is === "waiting" ? t("call.waiting", { when: when(progress.until_ms) }) : t(`call.${progress.is}`);
+  return progress.type === "waiting"
+    ? t("call.waiting", { when: when(progress.until_ms) })
+    : t(`call.${progress.type}`);
 }
 
 /** Whether a picture that has been there has stopped; looked up several times a second. */

@@ -4,10 +4,10 @@ import type { Roster, UserName } from "../wire.ts";
 import { isIn } from "./state.ts";
 
 export type RosterNews =
-  | { what: "joined"; user: UserName; name: string }
-  | { what: "left"; user: UserName; name: string }
-  | { what: "lost"; user: UserName; name: string }
-  | { what: "back"; user: UserName; name: string };
+  | { type: "joined"; user: UserName; name: string }
+  | { type: "left"; user: UserName; name: string }
+  | { type: "lost"; user: UserName; name: string }
+  | { type: "back"; user: UserName; name: string };
 
 /** The first roster of a call is no news. */
 export function rosterChanges(before: Roster, after: Roster, me: UserName): RosterNews[] {
@@ -18,12 +18,12 @@ export function rosterChanges(before: Roster, after: Roster, me: UserName): Rost
     const { user, name, state } = member;
     const old = earlier.get(user);
     if (user === me || !isIn(member)) return [];
-    if (!old || !isIn(old)) return [{ what: "joined", user, name }];
-    if (state === "lost" && old.state !== "lost") return [{ what: "lost", user, name }];
-    return state === "in" && old.state === "lost" ? [{ what: "back", user, name }] : [];
+    if (!old || !isIn(old)) return [{ type: "joined", user, name }];
+    if (state === "lost" && old.state !== "lost") return [{ type: "lost", user, name }];
+    return state === "in" && old.state === "lost" ? [{ type: "back", user, name }] : [];
   });
   const gone = before.members
     .filter((member) => isIn(member) && member.user !== me && !later.has(member.user))
-    .map(({ user, name }): RosterNews => ({ what: "left", user, name }));
+    .map(({ user, name }): RosterNews => ({ type: "left", user, name }));
   return [...come, ...gone];
 }

@@ -32,15 +32,15 @@ export type CallPhase = "calling" | "incoming" | "accepting" | "joined" | "ended
 
 /** How far a callee has come. */
 export type Progress =
-  | { is: "calling" }
+  | { type: "calling" }
   /** None of the callee's devices is online; it rings if one comes back before. */
-  | { is: "waiting"; until_ms: number }
-  | { is: "ringing" }
-  | { is: "accepted" }
-  | { is: "rejected"; reason: RejectReason }
-  | { is: "busy" }
+  | { type: "waiting"; until_ms: number }
+  | { type: "ringing" }
+  | { type: "accepted" }
+  | { type: "rejected"; reason: RejectReason }
+  | { type: "busy" }
   /** The ring of this callee is over, the meeting is not. */
-  | { is: "over"; reason: EndReason };
+  | { type: "over"; reason: EndReason };
 
 export interface CallEnd {
   /** `met`: it goes on as another call here, since the two called each other. */
@@ -111,7 +111,7 @@ const NO_TRACK: Tracks<boolean> = { audio: false, video: false };
 const EMPTY_ROSTER: Roster = { rev: 0, members: [] };
 
 export function outgoing(me: UserName, meeting: MeetingId, callees: readonly UserName[], media: Media): CallState {
-  const progress = Object.fromEntries(callees.map((user) => [user, { is: "calling" } as const]));
+  const progress = Object.fromEntries(callees.map((user) => [user, { type: "calling" } as const]));
   return { ...blank(me, meeting, media), direction: "out", phase: "calling", progress };
 }
 
@@ -135,7 +135,7 @@ export function resumed(me: UserName, call: StandingCall): CallState {
     direction: "out",
     phase: "calling",
     admitted: true,
-    progress: Object.fromEntries(call.roster.members.filter(isRung).map(({ user }) => [user, { is: "calling" }])),
+    progress: Object.fromEntries(call.roster.members.filter(isRung).map(({ user }) => [user, { type: "calling" }])),
   };
   const muted = self(call.roster, me)?.muted;
   const state = withRoster(base, call.roster, undefined);
@@ -174,17 +174,17 @@ export function reduce(state: CallState, event: CallEvent): CallState {
     case "roster_changed":
       return withChange(state, event, event.at_ms);
     case "waiting":
-      return withProgress(state, event.user, { is: "waiting", until_ms: event.until_ms });
+      return withProgress(state, event.user, { type: "waiting", until_ms: event.until_ms });
     case "ringing":
       // As an answer: the service has heard that it rings here.
       if (event.in_reply_to) return state;
-      return withProgress(state, event.user, { is: "ringing" });
+      return withProgress(state, event.user, { type: "ringing" });
     case "accepted":
-      return withProgress(joinedOnce(state, event.at_ms), event.user, { is: "accepted" });
+      return withProgress(joinedOnce(state, event.at_ms), event.user, { type: "accepted" });
     case "rejected":
-      return withProgress(state, event.user, { is: "rejected", reason: event.reason });
+      return withProgress(state, event.user, { type: "rejected", reason: event.reason });
     case "busy":
-      return withProgress(state, event.user, { is: "busy" });
+      return withProgress(state, event.user, { type: "busy" });
     case "refused":
       return withoutUnheard(state);
     case "muted":
@@ -195,7 +195,7 @@ export function reduce(state: CallState, event: CallEvent): CallState {
       return { ...state, asked: { ...state.asked, [event.track]: event.by } };
     case "ended":
       return event.user
-        ? withProgress(state, event.user, { is: "over", reason: event.reason })
+        ? withProgress(state, event.user, { type: "over", reason: event.reason })
         : ended(state, { reason: event.reason, by: event.by ?? undefined });
     default:
       return local(state, event);
@@ -219,7 +219,7 @@ function local(state: CallState, event: CallEvent): CallState {
     case "local_roster":
       return withRoster(state, event.roster, event.at_ms);
     case "local_invite":
-      return event.users.reduce((next, user) => withProgress(next, user, { is: "calling" }), state);
+      return event.users.reduce((next, user) => withProgress(next, user, { type: "calling" }), state);
     case "local_not_invited":
       return withoutUnheard(state);
     case "local_mute":
@@ -286,7 +286,7 @@ function withProgress(state: CallState, user: UserName, progress: Progress): Cal
 /** An invitation that came to nothing: nobody is rung. */
 function withoutUnheard(state: CallState): CallState {
   const rung = new Set(state.roster.members.map((member) => member.user));
-  const heard = Object.entries(state.progress).filter(([user, { is }]) => is !== "calling" || rung.has(user));
+  const heard = Object.entries(state.progress).filter(([user, { type }]) => type !== "calling" || rung.has(user));
   return state.phase === "joined" ? { ...state, progress: Object.fromEntries(heard) } : state;
 }
 
@@ -313,8 +313,8 @@ export function isHost(state: CallState): boolean {
 
 /** How far a callee has come, the roster included. */
 export function progressOf(state: CallState, user: UserName): Progress {
-  const told = state.progress[user] ?? { is: "calling" };
+  const told = state.progress[user] ?? { type: "calling" };
   const member = state.roster.members.find((other) => other.user === user);
-  if (member && isIn(member)) return { is: "accepted" };
-  return member?.state === "ringing" && told.is !== "over" ? { is: "ringing" } : told;
+  if (member && isIn(member)) return { type: "accepted" };
+  return member?.state === "ringing" && told.type !== "over" ? { type: "ringing" } : told;
 }

@@ -1,5 +1,7 @@
 /** The page's side of the timer worker; falls back to the page's own timers where no worker can be made. */
 
+import type { TimerRequest } from "./timer.worker.ts";
+
 export interface Timer {
   set(run: () => void, every_ms: number): number;
   clear(id: number): void;
@@ -41,17 +43,18 @@ export class Wait {
 export function timerOver(worker: Pick<Worker, "postMessage" | "onmessage">): Timer {
   const runs = new Map<number, () => void>();
   let lastId = 0;
+  const request = (request: TimerRequest) => worker.postMessage(request);
   worker.onmessage = ({ data }: MessageEvent<number>) => runs.get(data)?.();
   return {
     set(run, every_ms) {
       lastId += 1;
       runs.set(lastId, run);
-      worker.postMessage({ set: { id: lastId, every_ms } });
+      request({ type: "set", id: lastId, every_ms });
       return lastId;
     },
     clear(id) {
       runs.delete(id);
-      worker.postMessage({ clear: id });
+      request({ type: "clear", id });
     },
   };
 }

@@ -1,19 +1,15 @@
 /** Timers that a background tab does not slow down: the browser throttles a page's own, and keep-alive would fail. */
 
-interface Order {
-  set?: { id: number; every_ms: number };
-  clear?: number;
-}
+/** What a page asks of the worker, which answers each tick with the timer's id. */
+export type TimerRequest = { type: "set"; id: number; every_ms: number } | { type: "clear"; id: number };
 
 const running = new Map<number, number>();
 
-self.onmessage = ({ data }: MessageEvent<Order>) => {
-  if (data.set) {
-    const { id, every_ms } = data.set;
-    running.set(id, Number(setInterval(() => self.postMessage(id), every_ms)));
-  }
-  if (data.clear !== undefined) {
-    clearInterval(running.get(data.clear));
-    running.delete(data.clear);
+self.onmessage = ({ data }: MessageEvent<TimerRequest>) => {
+  if (data.type === "clear") {
+    clearInterval(running.get(data.id));
+    running.delete(data.id);
+  } else {
+    running.set(data.id, Number(setInterval(() => self.postMessage(data.id), data.every_ms)));
   }
 };

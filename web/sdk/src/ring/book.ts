@@ -132,7 +132,7 @@ export class RingBook {
   #change(invitation: InvitationId, rule: (entry: RingEntry) => RingVerdict): Promise<RingEffect> {
     return this.#next(async () => {
       const entry = this.#entries.get(invitation);
-      return entry ? this.#apply(rule(entry)) : { do: "nothing" };
+      return entry ? this.#apply(rule(entry)) : { type: "nothing" };
     });
   }
 

@@ -78,10 +78,10 @@ export class Ringer {
   }
 
   #show(effect: RingEffect, now_ms = this.#clock.now_ms()): void {
-    if (effect.do === "ring") this.#ring(effect.ring, now_ms);
-    if (effect.do === "hold") this.#shell.refresh();
-    if (effect.do === "decline_again") this.#shell.declineAgain(effect.ring.invitation, effect.ring.meeting);
-    if (effect.do !== "stop") return;
+    if (effect.type === "ring") this.#ring(effect.ring, now_ms);
+    if (effect.type === "hold") this.#shell.refresh();
+    if (effect.type === "decline_again") this.#shell.declineAgain(effect.ring.invitation, effect.ring.meeting);
+    if (effect.type !== "stop") return;
     clearTimeout(this.#deadlines.get(effect.invitation));
     this.#deadlines.delete(effect.invitation);
     this.#shell.stop(effect.invitation, effect.reason);

@@ -33,24 +33,24 @@ export interface RingEntry {
 export const KEPT_AFTER_EXPIRY_MS = 3 * 24 * 3_600_000;
 
 export type RingEffect =
-  | { do: "nothing" }
+  | { type: "nothing" }
   /** Rings, unless it rings already. */
-  | { do: "ring"; ring: Ring }
+  | { type: "ring"; ring: Ring }
   /** Rings only when the state answer confirms it: it may be over, by a clock that may be wrong. */
-  | { do: "hold" }
-  | { do: "stop"; invitation: InvitationId; reason: RingStop }
+  | { type: "hold" }
+  | { type: "stop"; invitation: InvitationId; reason: RingStop }
   /** The person declined here and the service has not heard it. */
-  | { do: "decline_again"; ring: Ring };
+  | { type: "decline_again"; ring: Ring };
 
 export type RingStop =
-  | { why: "ended"; signal: DownOf<"ended"> }
-  | { why: "deadline" }
-  | { why: "seen" }
+  | { type: "ended"; signal: DownOf<"ended"> }
+  | { type: "deadline" }
+  | { type: "seen" }
   /** The state answer no longer knows it. */
-  | { why: "gone"; missed: boolean }
+  | { type: "gone"; missed: boolean }
   /** It is the call that this device is in. */
-  | { why: "admitted" }
-  | { why: "declined" };
+  | { type: "admitted" }
+  | { type: "declined" };
 
 export interface RingVerdict {
   /** To be stored before anything is acknowledged or shown; absent if nothing changes. */
@@ -58,7 +58,7 @@ export interface RingVerdict {
   effect: RingEffect;
 }
 
-const NOTHING: RingVerdict = { effect: { do: "nothing" } };
+const NOTHING: RingVerdict = { effect: { type: "nothing" } };
 
 export interface Delivery {
   sent_at_ms: number;
@@ -81,9 +81,9 @@ export function onInvitation(entry: RingEntry | undefined, ring: Ring, delivery:
     ...entryOf(ring, delivery.sent_at_ms, delivery.expires_at_ms),
     phase: entry?.phase ?? "ring",
   };
-  if (next.phase !== "ring") return { store: next, effect: { do: "nothing" } };
+  if (next.phase !== "ring") return { store: next, effect: { type: "nothing" } };
   const isOnTime = now.clock_known && now.now_ms < ring.ring_until_ms;
-  return { store: next, effect: isOnTime && !delivery.dup ? { do: "ring", ring } : { do: "hold" } };
+  return { store: next, effect: isOnTime && !delivery.dup ? { type: "ring", ring } : { type: "hold" } };
 }
 
 export function onEnded(entry: RingEntry | undefined, signal: DownOf<"ended">): RingVerdict {
@@ -98,14 +98,14 @@ export function onEnded(entry: RingEntry | undefined, signal: DownOf<"ended">): 
     signal.sent_at_ms,
     signal.expires_at_ms,
   );
-  return { store, effect: { do: "stop", invitation, reason: { why: "ended", signal } } };
+  return { store, effect: { type: "stop", invitation, reason: { type: "ended", signal } } };
 }
 
 export function onSeen(entry: RingEntry | undefined, signal: DownOf<"seen">): RingVerdict {
   if (entry && entry.rev > signal.rev) return NOTHING;
   const { invitation } = signal;
   const store = ended(entry, invitation, "done", signal.rev, signal.sent_at_ms, signal.expires_at_ms);
-  return { store, effect: { do: "stop", invitation, reason: { why: "seen" } } };
+  return { store, effect: { type: "stop", invitation, reason: { type: "seen" } } };
 }
 
 /** The person has seen this missed call here. */
@@ -116,25 +116,25 @@ export function onSeenHere(
 ): RingVerdict {
   const last_rev = Math.max(rev, entry?.rev ?? 0);
   const store = ended(entry, invitation, "done", last_rev, entry?.sent_at_ms ?? at_ms, now_ms);
-  return { store: { ...store, answer: "seen" }, effect: { do: "nothing" } };
+  return { store: { ...store, answer: "seen" }, effect: { type: "nothing" } };
 }
 
 /** The deadline of a ring has passed and the service could not be asked, or says the same. */
 export function onDeadline(entry: RingEntry): RingVerdict {
   if (entry.phase !== "ring") return NOTHING;
-  const stop: RingEffect = { do: "stop", invitation: entry.invitation, reason: { why: "deadline" } };
+  const stop: RingEffect = { type: "stop", invitation: entry.invitation, reason: { type: "deadline" } };
   return { store: { ...entry, phase: "missed" }, effect: stop };
 }
 
 export function onDeclined(entry: RingEntry): RingVerdict {
-  const stop: RingEffect = { do: "stop", invitation: entry.invitation, reason: { why: "declined" } };
+  const stop: RingEffect = { type: "stop", invitation: entry.invitation, reason: { type: "declined" } };
   return { store: { ...entry, phase: "done", answer: "declined" }, effect: stop };
 }
 
 /** The service has answered this device's accept: with an admission or a refusal. */
 export function onSettled(entry: RingEntry): RingVerdict {
   if (entry.phase === "done") return NOTHING;
-  const stop: RingEffect = { do: "stop", invitation: entry.invitation, reason: { why: "admitted" } };
+  const stop: RingEffect = { type: "stop", invitation: entry.invitation, reason: { type: "admitted" } };
   return { store: { ...entry, phase: "done" }, effect: stop };
 }
 
@@ -163,17 +163,17 @@ export function onState(
 function confirmed(entry: RingEntry | undefined, ring: Ring, now_ms: number): RingVerdict {
   const base = { ...entry, ...entryOf(ring, entry?.sent_at_ms ?? now_ms, ring.ring_until_ms) };
   const next: RingEntry = { ...base, rev: Math.max(ring.rev, entry?.rev ?? 0), phase: entry?.phase ?? "ring" };
-  if (entry?.answer === "declined") return { effect: { do: "decline_again", ring } };
+  if (entry?.answer === "declined") return { effect: { type: "decline_again", ring } };
   if (next.phase !== "ring") return NOTHING;
-  return { store: next, effect: { do: "ring", ring } };
+  return { store: next, effect: { type: "ring", ring } };
 }
 
 function overByState(entry: RingEntry, outcome: Outcome | undefined, state: State): RingVerdict {
   const mine = state.call?.here === true && state.call.meeting === entry.ring?.meeting;
   const stop: RingEffect = {
-    do: "stop",
+    type: "stop",
     invitation: entry.invitation,
-    reason: mine ? { why: "admitted" } : { why: "gone", missed: outcome !== undefined },
+    reason: mine ? { type: "admitted" } : { type: "gone", missed: outcome !== undefined },
   };
   return { store: { ...entry, phase: outcome ? "missed" : "done" }, effect: stop };
 }

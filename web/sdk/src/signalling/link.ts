@@ -14,12 +14,12 @@ import { type Connection, type Incoming, type MqttConnect, openConnection } from
 import { Probe } from "./probe.ts";
 
 export type LinkState =
-  | { is: "stopped" }
-  | { is: "connecting" }
-  | { is: "up" }
-  | { is: "waiting"; error?: ConvokeError }
-  | { is: "refused"; error: ConvokeError }
-  | { is: "taken_over" };
+  | { type: "stopped" }
+  | { type: "connecting" }
+  | { type: "up" }
+  | { type: "waiting"; error?: ConvokeError }
+  | { type: "refused"; error: ConvokeError }
+  | { type: "taken_over" };
 
 export interface LinkShell {
   /** A credential for this device; asked again, with the last one, when the server refuses that. */
@@ -55,7 +55,7 @@ export class Link {
   #hangs_ms = HANGS_MS;
   /** Counts starts and stops, so that what an earlier one still awaits comes to nothing. */
   #life = 0;
-  #state: LinkState = { is: "stopped" };
+  #state: LinkState = { type: "stopped" };
 
   constructor(shell: LinkShell) {
     this.#shell = shell;
@@ -89,14 +89,14 @@ export class Link {
 
   /** The server may be reached again, or not any more: do not wait any longer to find out. */
   retryNow(): void {
-    if (this.#state.is === "up") return this.check();
-    if (this.#state.is === "connecting") return this.#replaceIfItHangs();
-    if (this.#state.is === "waiting") void this.#attempt(this.#life);
+    if (this.#state.type === "up") return this.check();
+    if (this.#state.type === "connecting") return this.#replaceIfItHangs();
+    if (this.#state.type === "waiting") void this.#attempt(this.#life);
   }
 
   /** A connection that stands shows a sign of life within `patience_ms`, or is taken for dead. */
   check(patience_ms = BEAT_PATIENCE_MS): void {
-    if (this.#state.is === "up") this.#connection?.check(patience_ms);
+    if (this.#state.type === "up") this.#connection?.check(patience_ms);
   }
 
   /**
@@ -104,11 +104,11 @@ export class Link {
    * alive fails. The session stays.
    */
   renew(): void {
-    if (this.#state.is === "up") this.#anew();
+    if (this.#state.type === "up") this.#anew();
   }
 
   publish(topic: string, payload: string): Promise<void> {
-    const connection = this.#state.is === "up" ? this.#connection : undefined;
+    const connection = this.#state.type === "up" ? this.#connection : undefined;
     return connection ? connection.publish(topic, payload) : Promise.reject(new Error("the link is down"));
   }
 
@@ -130,13 +130,13 @@ export class Link {
     this.#retry.cancel();
     if (this.#connection) end(this.#connection);
     this.#connection = undefined;
-    this.#change({ is: "stopped" });
+    this.#change({ type: "stopped" });
   }
 
   async #attempt(life: number): Promise<void> {
     this.#retry.cancel();
     this.#attempted_ms = performance.now();
-    this.#change({ is: "connecting" });
+    this.#change({ type: "connecting" });
     try {
       const mqtt = await this.#shell.mqtt();
       const credentials = this.#credentials ?? (await this.#shell.credentials(this.#refused));
@@ -154,7 +154,7 @@ export class Link {
         if (life !== this.#life) return;
         this.#backoff.reset();
         this.#hangs_ms = HANGS_MS;
-        this.#change({ is: "up" });
+        this.#change({ type: "up" });
       },
       down: (code) => {
         if (life === this.#life) this.#down(code);
@@ -165,7 +165,7 @@ export class Link {
 
   #down(code: number | undefined): void {
     this.#connection = undefined;
-    if (code === SESSION_TAKEN_OVER) return this.#change({ is: "taken_over" });
+    if (code === SESSION_TAKEN_OVER) return this.#change({ type: "taken_over" });
     if (code !== undefined && CREDENTIAL_REFUSED.has(code)) {
       this.#refused = this.#credentials;
       this.#credentials = undefined;
@@ -175,18 +175,18 @@ export class Link {
 
   #failed(error: unknown): void {
     const typed = error instanceof ConvokeError ? error : new ConvokeError("server_unreachable", undefined, error);
-    if (typed.category === "login") this.#change({ is: "refused", error: typed });
+    if (typed.category === "login") this.#change({ type: "refused", error: typed });
     else this.#wait(typed);
   }
 
   #wait(error?: ConvokeError): void {
     const life = this.#life;
     this.#retry.start(this.#backoff.next_ms(), () => void this.#attempt(life));
-    this.#change({ is: "waiting", error });
+    this.#change({ type: "waiting", error });
   }
 
   #change(state: LinkState): void {
-    if (state.is === this.#state.is && state.is !== "waiting") return;
+    if (state.type === this.#state.type && state.type !== "waiting") return;
     this.#state = state;
     this.#watch();
     this.#shell.changed(state);
@@ -194,12 +194,12 @@ export class Link {
 
   /** Whether a standing connection still lives, or a server that is away is back. */
   #watch(): void {
-    const { is } = this.#state;
-    const isAway = is === "connecting" || is === "waiting";
+    const { type } = this.#state;
+    const isAway = type === "connecting" || type === "waiting";
     if (isAway && this.#urgent && this.#credentials) this.#probe.start(this.#credentials.endpoints.mqtt_ws);
     else this.#probe.stop();
     this.#beat.cancel();
-    if (is === "up") this.#beatLater();
+    if (type === "up") this.#beatLater();
   }
 
   #beatLater(): void {

@@ -106,8 +106,8 @@ export class Person {
         this.shown.push({ shows: "muted", meeting, track });
       if (state.asked[track] && !before.asked[track]) this.shown.push({ shows: "unmute_asked", meeting, track });
     }
-    for (const [user, { is }] of Object.entries(state.progress)) {
-      if (before.progress[user]?.is !== is && is !== "calling")
+    for (const [user, { type: is }] of Object.entries(state.progress)) {
+      if (before.progress[user]?.type !== is && is !== "calling")
         this.shown.push({ shows: "progress", meeting, user, is });
     }
     if (state.admitted) this.#roster(call, before.admitted);
