@@ -15,7 +15,7 @@ import { Page } from "./ui/app.tsx";
 const link = readLink(location.hash);
 addEventListener("hashchange", () => location.hash.includes("login=") && location.reload());
 
-const model = createModel(link.speaker_off);
+const model = createModel(link.speakerOff);
 const mqtt = import("mqtt").then(({ default: { connect } }) => connect);
 const root = document.getElementById("app");
 let leave = () => {};

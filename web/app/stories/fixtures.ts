@@ -31,7 +31,7 @@ function call(more: Partial<CallState> = {}): CallState {
     muted: { audio: false, video: false },
     blocked: { audio: false, video: false },
     asked: {},
-    joined_at_ms: NOW_MS - 187_000,
+    joinedAtMs: NOW_MS - 187_000,
     ...more,
   };
 }
@@ -40,23 +40,23 @@ function calling(progress: CallState["progress"][string]): CallState {
   const members = [alice, member("bob", "Bob Okafor", { state: "invited", participation: undefined })];
   return call({
     phase: "calling",
-    joined_at_ms: undefined,
+    joinedAtMs: undefined,
     progress: { bob: progress },
     roster: { rev: 1, host: "alice", members },
   });
 }
 
-function missed(from: string, from_name: string, ago_ms: number, more: Partial<Outcome> = {}): Outcome {
-  const at_ms = NOW_MS - ago_ms;
+function missed(from: string, fromName: string, agoMs: number, more: Partial<Outcome> = {}): Outcome {
+  const atMs = NOW_MS - agoMs;
   return {
-    invitation: `i-${from}-${ago_ms}`,
+    invitation: `i-${from}-${agoMs}`,
     meeting: "m",
     rev: 1,
     from,
-    from_name,
+    fromName,
     media: "video",
     kind: "missed",
-    at_ms,
+    atMs,
     ...more,
   };
 }
@@ -79,7 +79,7 @@ function ringing(media: "audio" | "video"): CallState {
     media,
     inside,
     roster: { rev: 0, members: [] },
-    joined_at_ms: undefined,
+    joinedAtMs: undefined,
   });
 }
 
@@ -97,12 +97,12 @@ function base(): Model {
   model.client.value = { type: "online" };
   model.name.value = "Alice Marsh";
   model.user.value = "alice";
-  model.contacts_known.value = true;
+  model.contactsKnown.value = true;
   model.contacts.value = [
     { user: "bob", name: "Bob Okafor", presence: "online" },
     { user: "carol", name: "Carol Núñez", presence: "in_call" },
-    { user: "dmitri", name: "Dmitri Halonen", presence: "offline", since_ms: NOW_MS - 42 * MINUTE_MS },
-    { user: "esme", name: "Esmé Fairweather-Castellanos", presence: "offline", since_ms: NOW_MS - 49 * 60 * MINUTE_MS },
+    { user: "dmitri", name: "Dmitri Halonen", presence: "offline", sinceMs: NOW_MS - 42 * MINUTE_MS },
+    { user: "esme", name: "Esmé Fairweather-Castellanos", presence: "offline", sinceMs: NOW_MS - 49 * 60 * MINUTE_MS },
     { user: "farid", name: "Farid Rahimi", presence: "offline" },
   ];
   return model;
@@ -122,18 +122,18 @@ const LAST = ["Okafor", "Núñez", "Halonen", "Rahimi", "Lindqvist"];
 
 function crowd(i: number): Contact {
   const name = `${FIRST[i % FIRST.length]} ${LAST[(i * 7) % LAST.length]}`;
-  return { user: `user-${i}`, name, presence: i % 4 === 1 ? "online" : "offline", since_ms: NOW_MS - i * MINUTE_MS };
+  return { user: `user-${i}`, name, presence: i % 4 === 1 ? "online" : "offline", sinceMs: NOW_MS - i * MINUTE_MS };
 }
 
 function past(): Past {
-  const call = (hours_ago: number, more: Partial<PastCall>, ...who: [string, string][]): PastCall => ({
-    meeting: `m-${hours_ago}`,
+  const call = (hoursAgo: number, more: Partial<PastCall>, ...who: [string, string][]): PastCall => ({
+    meeting: `m-${hoursAgo}`,
     direction: "received",
     media: "video",
     result: "answered",
-    duration_ms: 187_000,
+    durationMs: 187_000,
     others: 0,
-    started_at_ms: NOW_MS - hours_ago * 60 * MINUTE_MS,
+    startedAtMs: NOW_MS - hoursAgo * 60 * MINUTE_MS,
     with: who.map(([user, name]) => ({ user, name })),
     ...more,
   });
@@ -147,7 +147,7 @@ function past(): Past {
       call(0.2, { result: "missed" }, bob),
       call(0.5, { direction: "made", media: "audio" }, layla),
       call(24, { direction: "made", result: "busy" }, esme),
-      call(25, { others: 3, title: "Weekly planning", duration_ms: 3_930_000 }, esme, bob, layla),
+      call(25, { others: 3, title: "Weekly planning", durationMs: 3_930_000 }, esme, bob, layla),
       call(170, { direction: "made", result: "no_answer", media: "audio" }, bob),
       call(171, { result: "declined" }, ["dmitri", "Dmitri Halonen"]),
     ],
@@ -221,7 +221,7 @@ export const presses: Record<string, readonly string[]> = {
 
 export const stories: Record<string, () => Model> = {
   "no-link": () => entry({ type: "no_link" }),
-  insecure: () => entry({ type: "insecure", go_to: "https://calls.example.org:8443/" }),
+  insecure: () => entry({ type: "insecure", goTo: "https://calls.example.org:8443/" }),
   "insecure-nowhere": () => entry({ type: "insecure" }),
   choose: () => with_(entry({ type: "choose" }), (m) => (m.logins.value = remembered)),
   "signed-out": () => with_(entry({ type: "signed_out", told: false }), (m) => (m.logins.value = remembered)),
@@ -238,11 +238,11 @@ export const stories: Record<string, () => Model> = {
   "service-away": () =>
     with_(base(), (m) => {
       m.client.value = { type: "offline" };
-      m.contacts_known.value = false;
+      m.contactsKnown.value = false;
     }),
   "go-back": () =>
     with_(base(), (m) => {
-      m.sound_ready.value = true;
+      m.soundReady.value = true;
       m.joinable.value = [
         {
           meeting: "m1",
@@ -255,14 +255,14 @@ export const stories: Record<string, () => Model> = {
     }),
   missed: () =>
     with_(base(), (m) => {
-      m.sound_ready.value = true;
-      m.speaker_off.value = true;
+      m.soundReady.value = true;
+      m.speakerOff.value = true;
       m.missed.value = [
         missed("bob", "Bob Okafor", 3 * MINUTE_MS),
         missed("esme", "Esmé Fairweather-Castellanos", 26 * 60 * MINUTE_MS, { media: "audio", kind: "missed_busy" }),
       ];
     }),
-  offline: () => with_(inCall(calling({ type: "waiting", until_ms: NOW_MS + 40_000 })), () => {}),
+  offline: () => with_(inCall(calling({ type: "waiting", untilMs: NOW_MS + 40_000 })), () => {}),
   calling: () => inCall(calling({ type: "calling" })),
   "calling-ringing": () => inCall(calling({ type: "ringing" })),
   ringing: () => with_(base(), (m) => (m.ringing.value = [{ key: "m1", state: ringing("video") }])),
@@ -292,7 +292,7 @@ export const stories: Record<string, () => Model> = {
         roster: { rev: 0, members: [] },
         inside: { members: 6, names: ["Bob Okafor", "Carol Núñez", "Dmitri Halonen", "Farid Rahimi"] },
         path: "idle",
-        joined_at_ms: undefined,
+        joinedAtMs: undefined,
       }),
     ),
   "in-call": () => inCall(call()),
@@ -304,8 +304,8 @@ export const stories: Record<string, () => Model> = {
   "not-reachable": () =>
     with_(base(), (m) => {
       m.client.value = { type: "offline" };
-      m.contacts_known.value = false;
-      m.sound_ready.value = true;
+      m.contactsKnown.value = false;
+      m.soundReady.value = true;
     }),
   "no-media": () =>
     inCall(
@@ -334,7 +334,7 @@ export const stories: Record<string, () => Model> = {
     }),
   "long-name-calling": () =>
     inCall({
-      ...calling({ type: "waiting", until_ms: NOW_MS + 40_000 }),
+      ...calling({ type: "waiting", untilMs: NOW_MS + 40_000 }),
       roster: {
         rev: 1,
         host: "alice",
@@ -364,11 +364,11 @@ export const stories: Record<string, () => Model> = {
         }),
       ),
       (m) => {
-        m.speaker_off.value = true;
+        m.speakerOff.value = true;
         m.problems.value = [{ device: "camera", error: new ConvokeError("device_denied") }];
       },
     ),
-  firefox: () => inCall(call({ path: "failed", path_error: new ConvokeError("media_loopback_firefox") })),
+  firefox: () => inCall(call({ path: "failed", pathError: new ConvokeError("media_loopback_firefox") })),
   declined: () =>
     with_(base(), (m) => {
       const state = {
@@ -396,7 +396,7 @@ export const stories: Record<string, () => Model> = {
     }),
   "many-people": () =>
     with_(base(), (m) => {
-      m.sound_ready.value = true;
+      m.soundReady.value = true;
       m.contacts.value = Array.from({ length: 200 }, (_, i) => crowd(i));
       m.history.value = past();
     }),
@@ -407,7 +407,7 @@ export const stories: Record<string, () => Model> = {
     }),
   "recent-calls": () =>
     with_(base(), (m) => {
-      m.sound_ready.value = true;
+      m.soundReady.value = true;
       m.view.value = "recent";
       m.history.value = past();
     }),

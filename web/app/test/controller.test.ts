@@ -66,7 +66,7 @@ function page() {
     on,
     history,
     identity: { user: "bob", name: "Bob" },
-    now_ms: () => 0,
+    nowMs: () => 0,
     connect: async () => {},
     watchContacts: () => {},
   };
@@ -88,7 +88,7 @@ describe("a page", () => {
     const all = page();
     all.controller.testRing();
     happens(all);
-    expect(all.model.test_rings.value).toBe(false);
+    expect(all.model.testRings.value).toBe(false);
   });
 
   test("tells once what happens in a call that was answered twice", () => {
@@ -107,7 +107,7 @@ describe("a page", () => {
     const { model, controller, tell } = page();
     controller.soundBlocked();
     tell("call", ring().call);
-    expect(model.sound_blocked.value).toBe(false);
+    expect(model.soundBlocked.value).toBe(false);
   });
 
   test("shows what does not work once, however often it fails", () => {

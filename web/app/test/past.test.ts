@@ -12,7 +12,7 @@ function past(meeting: string, more: Partial<PastCall> = {}): PastCall {
     media: "audio",
     result: "answered",
     others: 0,
-    started_at_ms: new Date(2026, 10, 24, 12).getTime(),
+    startedAtMs: new Date(2026, 10, 24, 12).getTime(),
     with: [bob],
     ...more,
   };
@@ -46,15 +46,15 @@ describe("the list of calls that are over", () => {
   });
 
   test("has a heading for each day", () => {
-    const at = (date: number) => past(`m${date}`, { started_at_ms: new Date(2026, 10, date, 12).getTime() });
+    const at = (date: number) => past(`m${date}`, { startedAtMs: new Date(2026, 10, date, 12).getTime() });
     expect(byDay([at(3), at(3), at(2)]).map(({ calls }) => calls.length)).toEqual([2, 1]);
   });
 });
 
 describe("a call that is over", () => {
   test.each<[Partial<PastCall>, string]>([
-    [{ duration_ms: 187_000 }, "Called you · 3 min"],
-    [{ direction: "made", duration_ms: 42_000 }, "You called · 42 sec"],
+    [{ durationMs: 187_000 }, "Called you · 3 min"],
+    [{ direction: "made", durationMs: 42_000 }, "You called · 42 sec"],
     [{ result: "missed" }, "Missed"],
     [{ result: "declined" }, "You declined"],
     [{ direction: "made", result: "declined" }, "You called · declined"],

@@ -62,7 +62,7 @@ describe("how a call ended", () => {
   test.each<[Partial<CallState>]>([
     [{ end: { reason: "left", by: "alice" } }],
     [{ end: { reason: "cancelled", by: "alice" } }],
-    [{ joined_at_ms: 1, end: { reason: "destroyed", by: "bob" } }],
+    [{ joinedAtMs: 1, end: { reason: "destroyed", by: "bob" } }],
     [{ direction: "in", end: { reason: "answered_elsewhere" } }],
   ])("%o only passes by", (more) => {
     expect(staysOpen(ended(more))).toBe(false);
@@ -99,10 +99,10 @@ describe("what is down", () => {
   const MEDIA = "Pictures and sound interrupted. Reconnecting…";
 
   /** What shows, each time that it changes, while `at` is so; four looks a second. */
-  function shown(until_ms: number, at: (ms: number) => Partial<CallState> & { receives?: boolean }) {
+  function shown(untilMs: number, at: (ms: number) => Partial<CallState> & { receives?: boolean }) {
     const watch = new TroubleWatch();
     const changes: [number, string | undefined][] = [];
-    for (let ms = 0; ms <= until_ms; ms += 250) {
+    for (let ms = 0; ms <= untilMs; ms += 250) {
       const { receives = false, ...facts } = at(ms);
       const words = watch.look(ended({ ...fine, ...facts }), receives, ms)?.words;
       if (words !== changes.at(-1)?.[1]) changes.push([ms, words]);
@@ -141,8 +141,8 @@ describe("what is down", () => {
   });
 
   test("keeps its reason while media that cannot connect is tried again", () => {
-    const path_error = new ConvokeError("media_unreachable");
-    const changes = shown(30_000, (ms) => (ms < 8_000 ? { path: "connecting" } : { path: "failed", path_error }));
+    const pathError = new ConvokeError("media_unreachable");
+    const changes = shown(30_000, (ms) => (ms < 8_000 ? { path: "connecting" } : { path: "failed", pathError }));
     expect(changes).toHaveLength(1);
     expect(changes[0]?.[1]).toContain("Pictures and sound cannot get through");
   });
@@ -160,12 +160,12 @@ describe("the page's link", () => {
 
   test("is not remembered; that the speaker is off is", () => {
     const tab = session();
-    expect(readLink("#login=s3cret&speaker=off", tab)).toEqual({ secret: "s3cret", speaker_off: true });
-    expect(readLink("", tab)).toEqual({ secret: undefined, speaker_off: true });
+    expect(readLink("#login=s3cret&speaker=off", tab)).toEqual({ secret: "s3cret", speakerOff: true });
+    expect(readLink("", tab)).toEqual({ secret: undefined, speakerOff: true });
   });
 
   test("without speaker=off leaves the speaker on", () => {
-    expect(readLink("#login=s3cret", session()).speaker_off).toBe(false);
+    expect(readLink("#login=s3cret", session()).speakerOff).toBe(false);
   });
 
   test("belongs to an account, which the tab remembers until it leaves", () => {

@@ -42,8 +42,8 @@ describe("formats", () => {
     [at + 60_000, /^12:31/],
     [at + 2 * 24 * 3_600_000, /^Tue 12:31/],
     [at + 30 * 24 * 3_600_000, /Nov|24/],
-  ])("a moment seen from %d is told as %s", (now_ms, shown) => {
-    expect(when(at, now_ms)).toMatch(shown);
+  ])("a moment seen from %d is told as %s", (nowMs, shown) => {
+    expect(when(at, nowMs)).toMatch(shown);
   });
 
   test.each([

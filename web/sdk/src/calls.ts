@@ -25,7 +25,7 @@ import type {
 export interface CallsShell {
   requests: Requests;
   me(): UserName;
-  now_ms(): number;
+  nowMs(): number;
   isUp(): boolean;
   declined(invitation: InvitationId): Promise<void>;
   /** This ring has its answer, whatever came of it. */
@@ -121,20 +121,20 @@ export class Calls {
   }
 
   /**
-   * Holds the calls against the state answer to a question of `asked_at_ms`, by this device's monotonic clock. The service takes the
+   * Holds the calls against the state answer to a question of `askedAtMs`, by this device's monotonic clock. The service takes the
    * requests of one user in their order: the answer knows of everything before its question and of nothing after it.
    */
-  standing(standing: StandingCall | undefined, asked_at_ms: number): void {
+  standing(standing: StandingCall | undefined, askedAtMs: number): void {
     const here = standing?.here ? standing : undefined;
     const saysAgain = ({ meeting }: Call) => this.#shell.requests.saysAgain("create", meeting);
-    const isJudged = (call: Call) => call.changed_at_ms < asked_at_ms && isUnderWay(call) && !saysAgain(call);
+    const isJudged = (call: Call) => call.changedAtMs < askedAtMs && isUnderWay(call) && !saysAgain(call);
     const earlier = this.all().filter(isJudged);
     const crossed = here && !this.#isIn(here.meeting) && earlier.find(({ state }) => !state.admitted);
     if (crossed && crossed.meeting !== here.meeting) this.#crossed(crossed, here.meeting);
     for (const call of earlier) {
       if (call !== crossed && call.meeting !== here?.meeting) this.#unknown(call, standing);
     }
-    if (here) this.#standsHere(here, asked_at_ms);
+    if (here) this.#standsHere(here, askedAtMs);
   }
 
   /** Nothing rings and no call goes on here any more, whatever the service says. */
@@ -174,13 +174,13 @@ export class Calls {
     void this.#shell.requests.tell({ type: "cancel" }, call.meeting).catch(() => {});
   }
 
-  #standsHere(here: StandingCall, asked_at_ms: number): void {
+  #standsHere(here: StandingCall, askedAtMs: number): void {
     const known = this.#byMeeting.get(here.meeting);
-    const left_at_ms = this.#left.get(here.meeting);
+    const leftAtMs = this.#left.get(here.meeting);
     if (known) return known.resume(here);
-    if (left_at_ms === undefined) return this.#resume(here);
+    if (leftAtMs === undefined) return this.#resume(here);
     // Who has hung up is not brought back, and the service is told again if it should know by now.
-    if (left_at_ms < asked_at_ms) void this.#shell.requests.tell({ type: "leave" }, here.meeting).catch(() => {});
+    if (leftAtMs < askedAtMs) void this.#shell.requests.tell({ type: "leave" }, here.meeting).catch(() => {});
   }
 
   #resume(here: StandingCall): void {
@@ -264,7 +264,7 @@ export class Calls {
   }
 
   #remember(call: Call): void {
-    this.#left.set(call.meeting, LOCAL.monotonic_ms());
+    this.#left.set(call.meeting, LOCAL.monotonicMs());
     this.#leaving.set(call.meeting, call);
     const [oldest] = this.#left.keys();
     if (oldest === undefined || this.#left.size <= LEFT_MAX) return;
@@ -285,7 +285,7 @@ export class Calls {
       makeWayFor: (call) => this.#makeWayFor(call),
       declined: (invitation) => this.#shell.declined(invitation),
       flows: (flows) => this.#shell.flows(flows),
-      now_ms: () => this.#shell.now_ms(),
+      nowMs: () => this.#shell.nowMs(),
     };
   }
 

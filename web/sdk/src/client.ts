@@ -20,7 +20,7 @@ import { socketOf } from "./core/reach.ts";
 import { shownName } from "./core/shown.ts";
 import { browserOf, type ClaimedSlot, claimSlot, type SlotShell, takeSlot } from "./core/slot.ts";
 import type { Login } from "./login/logins.ts";
-import { accountKey, type Credentials, login } from "./login/requests.ts";
+import { accountKey, type Credentials, type CredentialsDocument, login } from "./login/requests.ts";
 import { isRingSignal, RingBook, type StateAnswer } from "./ring/book.ts";
 import { Ringer } from "./ring/ringer.ts";
 import { openRingStore, type RingStore } from "./ring/store.ts";
@@ -30,16 +30,17 @@ import { Freshness } from "./signalling/freshness.ts";
 import { Link, type LinkState } from "./signalling/link.ts";
 import { Outbox } from "./signalling/outbox.ts";
 import { Requests } from "./signalling/requests.ts";
-import type {
-  Contact,
-  Down,
-  InvitationId,
-  Joinable,
-  MeetingId,
-  Outcome,
-  PastCall,
-  StandingCall,
-  UserName,
+import {
+  type Contact,
+  type Down,
+  fromWire,
+  type InvitationId,
+  type Joinable,
+  type MeetingId,
+  type Outcome,
+  type PastCall,
+  type StandingCall,
+  type UserName,
 } from "./wire.ts";
 
 export interface ClientOptions {
@@ -50,10 +51,11 @@ export interface ClientOptions {
   /** Where this page reaches the server; by default where the server says. */
   server?: string;
   /**
-   * A credential for `device`, from the application's own server or a login link. `refused` is the one that the server
-   * has just refused. What rejects with an error of category `login` is final.
+   * A credential for `device`: the answer of the device API, as the application's own server passes it on, or that of a
+   * login link. `refused` is the one that the server has just refused. What rejects with an error of category `login` is
+   * final.
    */
-  credentials(device: string, refused?: Credentials): Promise<Credentials>;
+  credentials(device: string, refused?: Credentials): Promise<Credentials | CredentialsDocument>;
   /** Where to take MQTT.js from; by default it is imported when first needed. */
   mqtt?: () => Promise<MqttConnect>;
 }
@@ -164,7 +166,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#calls = new Calls({
       requests: this.#requests,
       me: () => this.#identity?.user ?? "",
-      now_ms: () => this.#clock.now_ms(),
+      nowMs: () => this.#clock.nowMs(),
       isUp: () => this.#link.state.type === "up",
       declined: async (invitation) => this.#ringer?.declined(invitation),
       settled: (invitation) => void this.#ringer?.settled(invitation),
@@ -189,8 +191,8 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /** Milliseconds since 1970 by the service's clock. */
-  now_ms(): number {
-    return this.#clock.now_ms();
+  nowMs(): number {
+    return this.#clock.nowMs();
   }
 
   /**
@@ -301,16 +303,16 @@ export class Client extends Emitter<ClientEvents> {
   async #signIn(refused?: Credentials): Promise<Credentials> {
     const slot = this.#slot;
     if (!slot) throw new Error("no device slot is claimed");
-    const credentials = await this.#options.credentials(slot.device, refused);
+    const credentials = fromWire(await this.#options.credentials(slot.device, refused)) as Credentials;
     this.#identity = { user: credentials.user, name: shownName(credentials.name, credentials.user) };
-    if (!this.#ringer) await this.#openRings(credentials.client_id);
+    if (!this.#ringer) await this.#openRings(credentials.clientId);
     const { server } = this.#options;
     if (!server) return credentials;
-    return { ...credentials, endpoints: { ...credentials.endpoints, mqtt_ws: socketOf(server) } };
+    return { ...credentials, endpoints: { ...credentials.endpoints, mqttWs: socketOf(server) } };
   }
 
-  async #openRings(client_id: string): Promise<void> {
-    this.#store = await openRingStore(client_id, { kept: (kept) => this.emit("kept", kept) });
+  async #openRings(clientId: string): Promise<void> {
+    this.#store = await openRingStore(clientId, { kept: (kept) => this.emit("kept", kept) });
     this.#clock.restore(await this.#store.offset());
     this.#ringer = new Ringer(await RingBook.open(this.#store, this.#clock), this.#clock, {
       ring: (ring) => this.#calls.ring(ring),
@@ -376,9 +378,8 @@ export class Client extends Emitter<ClientEvents> {
       if (this.#asked === asked) this.#askedAgain = setTimeout(() => void this.#refresh(), STATE_RETRY_MS);
       return false;
     }
-    const took_ms =
-      connection === this.#connections ? this.#clock.learn(answer.now_ms, asked) : this.#clock.since(asked);
-    await this.#apply({ state: answer, took_ms, known }, asked.at_ms);
+    const tookMs = connection === this.#connections ? this.#clock.learn(answer.nowMs, asked) : this.#clock.since(asked);
+    await this.#apply({ state: answer, tookMs, known }, asked.atMs);
     return true;
   }
 
@@ -392,15 +393,15 @@ export class Client extends Emitter<ClientEvents> {
     if (this.#asked && this.#clock.hasJumpedSince(this.#asked)) void this.#refresh();
   }
 
-  async #apply(answer: StateAnswer, asked_at_ms: number): Promise<void> {
+  async #apply(answer: StateAnswer, askedAtMs: number): Promise<void> {
     const { state } = answer;
     this.#identity = { user: state.user, name: state.name };
-    await this.#store?.putOffset(this.#clock.offset_ms ?? 0);
-    this.#setMissed(this.#unseen(state.outcomes).sort((a, b) => b.at_ms - a.at_ms));
+    await this.#store?.putOffset(this.#clock.offsetMs ?? 0);
+    this.#setMissed(this.#unseen(state.outcomes).sort((a, b) => b.atMs - a.atMs));
     await this.#ringer?.confirm(answer);
     const call = state.call ?? undefined;
     const standing = call && this.#fresh.isOver(call.meeting, call.roster.rev) ? undefined : call;
-    this.#calls.standing(standing, asked_at_ms);
+    this.#calls.standing(standing, askedAtMs);
     this.#standsElsewhere(standing?.here ? undefined : standing);
     this.#setJoinable((state.joinable ?? []).filter(({ meeting, rev }) => !this.#fresh.isOver(meeting, rev)));
     this.#change(this.#state);
@@ -438,8 +439,8 @@ export class Client extends Emitter<ClientEvents> {
 
   #tell(down: Down): void {
     // What this device waits for is not too old for it.
-    const known_rev = this.#requests.waitsFor(down) ? 0 : this.#calls.rosterRev(down.meeting);
-    if (!this.#fresh.isNews(down, known_rev)) return;
+    const knownRev = this.#requests.waitsFor(down) ? 0 : this.#calls.rosterRev(down.meeting);
+    if (!this.#fresh.isNews(down, knownRev)) return;
     if (down.type === "presence") this.#contacts.told(down);
     this.#calls.signal(down);
   }

@@ -16,7 +16,7 @@ export class ContactWatch {
   readonly #changed: (contacts: readonly Contact[] | undefined) => void;
   #contacts: Map<UserName, Contact> | undefined;
   /** When the service said what is known, by its clock. */
-  #as_of_ms = 0;
+  #asOfMs = 0;
   #on = false;
   #up = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -31,7 +31,7 @@ export class ContactWatch {
   watch(on: boolean): void {
     const was = this.#on;
     this.#on = on;
-    if (was && !on && this.#up) this.#requests.ask({ type: "contacts", watch_s: 0 }).catch(() => {});
+    if (was && !on && this.#up) this.#requests.ask({ type: "contacts", watchS: 0 }).catch(() => {});
     if (was && on) this.#renew();
     else this.#begin();
   }
@@ -43,9 +43,9 @@ export class ContactWatch {
     this.#begin();
   }
 
-  told({ users, sent_at_ms }: DownOf<"presence">): void {
-    if (!this.#contacts || sent_at_ms < this.#as_of_ms) return;
-    this.#as_of_ms = sent_at_ms;
+  told({ users, sentAtMs }: DownOf<"presence">): void {
+    if (!this.#contacts || sentAtMs < this.#asOfMs) return;
+    this.#asOfMs = sentAtMs;
     for (const contact of users) this.#contacts.set(contact.user, contact);
     this.#tell();
   }
@@ -66,11 +66,11 @@ export class ContactWatch {
 
   async #ask(): Promise<void> {
     const turn = this.#turn;
-    const answer = await this.#requests.ask({ type: "contacts", watch_s: WATCH_S }).catch(() => undefined);
+    const answer = await this.#requests.ask({ type: "contacts", watchS: WATCH_S }).catch(() => undefined);
     if (turn !== this.#turn) return;
     this.#timer = setTimeout(() => void this.#ask(), answer ? RENEW_EVERY_MS : RETRY_MS);
     if (answer?.type !== "contacts") return;
-    this.#as_of_ms = answer.sent_at_ms;
+    this.#asOfMs = answer.sentAtMs;
     this.#contacts = new Map(answer.users.map((contact) => [contact.user, contact]));
     this.#tell();
   }

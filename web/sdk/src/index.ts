@@ -24,7 +24,7 @@ export {
 } from "./client.ts";
 export { ConvokeError, type ErrorCategory, type ErrorCode } from "./core/errors.ts";
 export { Login, Logins, type RememberedLogin } from "./login/logins.ts";
-export { accountKey, type Credentials, login } from "./login/requests.ts";
+export { accountKey, type Credentials, type CredentialsDocument, login } from "./login/requests.ts";
 export type { Device } from "./media/capture.ts";
 export type { MqttConnect } from "./signalling/connection.ts";
 export type {

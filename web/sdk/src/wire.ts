@@ -1,49 +1,78 @@
-/** The generated wire types under the names that the SDK uses. */
+/**
+ * Documents of the wire under the names that the SDK uses. This is the one place that knows of both: what is generated,
+ * sent and stored has the wire's names (`ring_until_ms`), everything else those of TypeScript (`ringUntilMs`).
+ */
 
-import type { Down, Down1, Up1 } from "./generated/signalling.ts";
+import type * as wire from "./generated/signalling.ts";
 
 export type {
   CallResult,
-  Contact,
   Direction,
-  Down,
   EndReason,
   InvitationId,
-  JoinAnswer,
-  Joinable,
-  JoinParameters,
-  JoinRequest,
   Media,
   MeetingId,
-  Member,
   MemberState,
-  Outcome,
   ParticipationId,
-  PastCall,
-  Person,
   Presence,
   Profile,
   Purpose,
   RefusalCode,
   RejectReason,
-  Ring,
-  Roster,
-  RosterChange,
   SignalId,
-  Slot,
-  SlotMap,
   Source,
-  StandingCall,
-  State,
   Track,
-  Up,
   UserName,
 } from "./generated/signalling.ts";
 
+type CamelKey<K extends string> = K extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<CamelKey<Tail>>}` : K;
+
+/** The type of a document after {@link fromWire}. */
+export type CamelCase<T> = T extends readonly (infer Item)[]
+  ? CamelCase<Item>[]
+  : T extends object
+    ? { [K in keyof T as K extends string ? CamelKey<K> : K]: CamelCase<T[K]> }
+    : T;
+
+export type Contact = CamelCase<wire.Contact>;
+export type Down = CamelCase<wire.Down>;
+export type JoinAnswer = CamelCase<wire.JoinAnswer>;
+export type Joinable = CamelCase<wire.Joinable>;
+export type JoinParameters = CamelCase<wire.JoinParameters>;
+export type JoinRequest = CamelCase<wire.JoinRequest>;
+export type Member = CamelCase<wire.Member>;
+export type Outcome = CamelCase<wire.Outcome>;
+export type PastCall = CamelCase<wire.PastCall>;
+export type Person = CamelCase<wire.Person>;
+export type Ring = CamelCase<wire.Ring>;
+export type Roster = CamelCase<wire.Roster>;
+export type RosterChange = CamelCase<wire.RosterChange>;
+export type Slot = CamelCase<wire.Slot>;
+export type SlotMap = CamelCase<wire.SlotMap>;
+export type StandingCall = CamelCase<wire.StandingCall>;
+export type State = CamelCase<wire.State>;
+export type Up = CamelCase<wire.Up>;
+
 /** What a request says, without its envelope. */
-export type UpBody = Up1;
+export type UpBody = CamelCase<wire.Up1>;
 /** What a signal of the service says, without its envelope. */
-export type DownBody = Down1;
+export type DownBody = CamelCase<wire.Down1>;
 
 /** A signal of the service of one type. */
 export type DownOf<T extends DownBody["type"]> = Extract<Down, { type: T }>;
+
+/** A parsed document, its names turned into those of the SDK; names that are so already stay. */
+export function fromWire(document: unknown): unknown {
+  return renamed(document, (name) => name.replace(/_([a-z0-9])/g, (_, first: string) => first.toUpperCase()));
+}
+
+/** A document with the names that the wire and the disk have for it. */
+export function toWire(document: unknown): unknown {
+  return renamed(document, (name) => name.replace(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`));
+}
+
+function renamed(value: unknown, rename: (name: string) => string): unknown {
+  if (Array.isArray(value)) return value.map((item) => renamed(item, rename));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, field]) => [rename(name), renamed(field, rename)]));
+}

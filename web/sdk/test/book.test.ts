@@ -40,14 +40,14 @@ describe("the ring store", () => {
 
   test("forgets entries three days past their expiry", async () => {
     const disk = new IDBFactory();
-    let now_ms = T0;
+    let nowMs = T0;
     const book = await RingBook.open(
       await openRingStore("GID_dev@@@bob", { factory: disk }),
-      clockAt(() => now_ms),
+      clockAt(() => nowMs),
     );
     await book.receive(ended(2), false);
-    now_ms += 4 * 24 * 3_600_000;
-    await book.confirm({ state: state({ now_ms }), took_ms: 0, known: 0 });
+    nowMs += 4 * 24 * 3_600_000;
+    await book.confirm({ state: state({ nowMs }), tookMs: 0, known: 0 });
     expect(await (await openRingStore("GID_dev@@@bob", { factory: disk })).all()).toEqual([]);
   });
 });
@@ -113,7 +113,7 @@ describe("the ringer", () => {
     let asked = 0;
     const { ringer, seen } = await bob((self) => {
       asked += 1;
-      void self.confirm({ state: state({ now_ms: Date.now(), rings: standing }), took_ms: 0, known: 0 });
+      void self.confirm({ state: state({ nowMs: Date.now(), rings: standing }), tookMs: 0, known: 0 });
     });
     (await ringer.receive(invitation(), false))();
     await vi.advanceTimersByTimeAsync(60_000);
@@ -127,7 +127,7 @@ describe("the ringer", () => {
     const { ringer, seen } = await bob();
     (await ringer.receive(invitation(), true))();
     expect(seen).toEqual([]);
-    await ringer.confirm({ state: state({ rings: [ring()] }), took_ms: 0, known: 0 });
+    await ringer.confirm({ state: state({ rings: [ring()] }), tookMs: 0, known: 0 });
     expect(seen).toEqual(["ring i1"]);
   });
 
@@ -136,19 +136,19 @@ describe("the ringer", () => {
     const { ringer, seen } = await bob(() => {
       asked += 1;
     });
-    (await ringer.receive({ ...invitation(), sent_at_ms: T0 + 2_000 }, true))();
-    await ringer.confirm({ state: state({ now_ms: T0 + 1_000 }), took_ms: 0, known: 0 });
+    (await ringer.receive({ ...invitation(), sentAtMs: T0 + 2_000 }, true))();
+    await ringer.confirm({ state: state({ nowMs: T0 + 1_000 }), tookMs: 0, known: 0 });
     expect([asked, seen], "once since it is held, once since the answer is older").toEqual([2, []]);
-    await ringer.confirm({ state: state({ now_ms: T0 + 2_100 }), took_ms: 200, known: 0 });
+    await ringer.confirm({ state: state({ nowMs: T0 + 2_100 }), tookMs: 200, known: 0 });
     expect([asked, seen], "it may have been sent between the question and the answer").toEqual([3, []]);
-    await ringer.confirm({ state: state({ now_ms: T0 + 3_000, rings: [ring()] }), took_ms: 200, known: 0 });
+    await ringer.confirm({ state: state({ nowMs: T0 + 3_000, rings: [ring()] }), tookMs: 200, known: 0 });
     expect([asked, seen]).toEqual([3, ["ring i1"]]);
   });
 
   test("an invitation with DUP that the state answer does not know never rings", async () => {
     const { ringer, book, seen } = await bob();
     (await ringer.receive(invitation(), true))();
-    await ringer.confirm({ state: state({ outcomes: [outcome()] }), took_ms: 0, known: 0 });
+    await ringer.confirm({ state: state({ outcomes: [outcome()] }), tookMs: 0, known: 0 });
     expect(seen).toEqual(["stop i1 gone"]);
     expect(book.entry("i1")?.phase).toBe("missed");
   });

@@ -21,7 +21,7 @@ async function bob(up = true) {
   const calls: Calls = new Calls({
     requests,
     me: () => "bob",
-    now_ms: () => clock.now_ms(),
+    nowMs: () => clock.nowMs(),
     isUp: () => up,
     declined: async (id) => ringer.declined(id),
     settled: (id) => void ringer.settled(id),
@@ -42,7 +42,7 @@ async function bob(up = true) {
     call.apply({ type: "local_accept" });
     return call;
   };
-  const confirm = (answer: Partial<State>) => ringer.confirm({ state: state(answer), took_ms: 0, known: 0 });
+  const confirm = (answer: Partial<State>) => ringer.confirm({ state: state(answer), tookMs: 0, known: 0 });
   const types = () => sent.map((up) => up.type);
   const leaving = () => types().filter((type) => type !== "mute");
   return { states, rings, began, rung, confirm, calls, types, leaving, signal: (down: Down) => calls.signal(down) };

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { ContactWatch } from "../src/contacts.ts";
+import type { Up } from "../src/generated/signalling.ts";
 import { Outbox } from "../src/signalling/outbox.ts";
 import { Requests } from "../src/signalling/requests.ts";
-import type { Contact, Presence, Up } from "../src/wire.ts";
+import type { Contact, Presence } from "../src/wire.ts";
 import { clockAt, envelope, T0 } from "./fixtures.ts";
 
 const contact = (user: string, presence: Presence): Contact => ({ user, name: user, presence });
@@ -11,16 +12,16 @@ const contact = (user: string, presence: Presence): Contact => ({ user, name: us
 function watch() {
   const asked: (number | null | undefined)[] = [];
   const shown: (string | undefined)[] = [];
-  const service = { bob: "online" as Presence, answers: true, sent_at_ms: T0 };
+  const service = { bob: "online" as Presence, answers: true, sentAtMs: T0 };
   const publish = async (_topic: string, payload: string) => {
     const up = JSON.parse(payload) as Up;
     if (up.type !== "contacts") return;
     asked.push(up.watch_s);
-    const { sent_at_ms } = service;
+    const { sentAtMs } = service;
     const answer = {
       ...envelope,
-      sent_at_ms,
-      in_reply_to: up.id,
+      sentAtMs,
+      inReplyTo: up.id,
       type: "contacts",
       users: [contact("bob", service.bob)],
     };
@@ -28,8 +29,8 @@ function watch() {
   };
   const requests = new Requests(new Outbox({ publish, isUp: () => true }), clockAt(Date.now));
   const contacts = new ContactWatch(requests, (list) => shown.push(list?.map(({ presence }) => presence).join()));
-  const told = (presence: Presence, sent_at_ms = T0 + 1) =>
-    contacts.told({ ...envelope, sent_at_ms, type: "presence", users: [contact("bob", presence)] });
+  const told = (presence: Presence, sentAtMs = T0 + 1) =>
+    contacts.told({ ...envelope, sentAtMs, type: "presence", users: [contact("bob", presence)] });
   return { asked, shown, service, contacts, told };
 }
 

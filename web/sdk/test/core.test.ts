@@ -21,22 +21,22 @@ describe("ids", () => {
 describe("back-off", () => {
   test("grows to its last step and stays there", () => {
     const backoff = new Backoff(SIGNALLING_STEPS, () => 0.5);
-    const waits = Array.from({ length: 9 }, () => backoff.next_ms());
+    const waits = Array.from({ length: 9 }, () => backoff.nextMs());
     expect(waits).toEqual([1_000, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000, 15_000]);
   });
 
   test("spreads each wait by its jitter, never beyond", () => {
     const low = new Backoff(SIGNALLING_STEPS, () => 0);
     const high = new Backoff(SIGNALLING_STEPS, () => 1);
-    expect([low.next_ms(), high.next_ms()]).toEqual([200, 1_800]);
+    expect([low.nextMs(), high.nextMs()]).toEqual([200, 1_800]);
   });
 
   test("begins anew after a success", () => {
     const backoff = new Backoff(SIGNALLING_STEPS, () => 0.5);
-    backoff.next_ms();
-    backoff.next_ms();
+    backoff.nextMs();
+    backoff.nextMs();
     backoff.reset();
-    expect(backoff.next_ms()).toBe(1_000);
+    expect(backoff.nextMs()).toBe(1_000);
   });
 });
 
@@ -44,70 +44,70 @@ describe("the service's clock", () => {
   /** A device whose wall clock reads 5,000 when its monotonic clock reads 0. */
   function device() {
     const local = { wall: 5_000, monotonic: 0 };
-    const clock = new ServiceClock({ wall_ms: () => local.wall, monotonic_ms: () => local.monotonic });
+    const clock = new ServiceClock({ wallMs: () => local.wall, monotonicMs: () => local.monotonic });
     const pass = (ms: number) => {
       local.wall += ms;
       local.monotonic += ms;
     };
-    const answered = (service_now_ms: number, took_ms: number) => {
+    const answered = (serviceNowMs: number, tookMs: number) => {
       const asked = clock.ask();
-      pass(took_ms);
-      return clock.learn(service_now_ms, asked);
+      pass(tookMs);
+      return clock.learn(serviceNowMs, asked);
     };
     return { clock, local, pass, answered };
   }
 
   test("is this device's until the service has told its own", () => {
     const { clock } = device();
-    expect([clock.isKnown, clock.now_ms()]).toEqual([false, 5_000]);
+    expect([clock.isKnown, clock.nowMs()]).toEqual([false, 5_000]);
   });
 
   test("is learnt from the middle of an answer's way", () => {
     const { clock, answered } = device();
     expect(answered(65_000, 100)).toBe(100);
-    expect([clock.isKnown, clock.now_ms()]).toEqual([true, 65_050]);
+    expect([clock.isKnown, clock.nowMs()]).toEqual([true, 65_050]);
   });
 
   test("is learnt best from the shortest round trip, until that is ten minutes old", () => {
     const { clock, answered, pass } = device();
     answered(65_000, 100);
     answered(99_000, 200);
-    expect(clock.now_ms()).toBe(65_250);
+    expect(clock.nowMs()).toBe(65_250);
     answered(70_000, 50);
-    expect(clock.now_ms()).toBe(70_025);
+    expect(clock.nowMs()).toBe(70_025);
     pass(600_001);
     answered(700_000, 200);
-    expect(clock.now_ms()).toBe(700_100);
+    expect(clock.nowMs()).toBe(700_100);
   });
 
   test("is guessed, not known, from an answer that took more than two seconds", () => {
     const { clock, answered } = device();
     answered(65_000, 2_100);
-    expect([clock.isKnown, clock.now_ms()]).toEqual([false, 66_050]);
+    expect([clock.isKnown, clock.nowMs()]).toEqual([false, 66_050]);
   });
 
   test("what an earlier page has learnt is a guess, and does not replace better knowledge", () => {
     const { clock, answered } = device();
     clock.restore(7);
-    expect([clock.isKnown, clock.now_ms()]).toEqual([false, 5_007]);
+    expect([clock.isKnown, clock.nowMs()]).toEqual([false, 5_007]);
     answered(65_000, 0);
     clock.restore(9);
-    expect(clock.offset_ms).toBe(60_000);
+    expect(clock.offsetMs).toBe(60_000);
   });
 
   test.each([30_000, -30_000, 120_000, -120_000, 3_600_000, -3_600_000, 86_400_000, -86_400_000])(
     "a wall clock that is set by %i ms makes it a guess that is not late, until the next answer",
-    (step_ms) => {
+    (stepMs) => {
       const { clock, local, answered } = device();
       answered(65_000, 0);
       const asked = clock.ask();
-      local.wall += step_ms;
+      local.wall += stepMs;
       expect([clock.hasJumpedSince(asked), clock.isKnown]).toEqual([true, false]);
-      expect(clock.now_ms()).toBe(65_000 + Math.max(0, step_ms));
+      expect(clock.nowMs()).toBe(65_000 + Math.max(0, stepMs));
       clock.learn(65_000, asked);
       expect(clock.isKnown, "an answer over the jump says nothing").toBe(false);
       answered(66_000, 0);
-      expect([clock.isKnown, clock.now_ms()]).toEqual([true, 66_000]);
+      expect([clock.isKnown, clock.nowMs()]).toEqual([true, 66_000]);
     },
   );
 
@@ -115,7 +115,7 @@ describe("the service's clock", () => {
     const { clock, local, answered } = device();
     answered(65_000, 0);
     local.wall += 600_000;
-    expect([clock.isKnown, clock.now_ms()]).toEqual([false, 665_000]);
+    expect([clock.isKnown, clock.nowMs()]).toEqual([false, 665_000]);
   });
 
   test("goes on by the monotonic clock where the wall clock is only slewed", () => {
@@ -124,9 +124,9 @@ describe("the service's clock", () => {
     for (let i = 0; i < 10; i++) {
       pass(1_000);
       local.wall += 500;
-      clock.now_ms();
+      clock.nowMs();
     }
-    expect([clock.isKnown, clock.now_ms()]).toEqual([true, 75_000]);
+    expect([clock.isKnown, clock.nowMs()]).toEqual([true, 75_000]);
   });
 });
 
@@ -164,7 +164,7 @@ describe("login", () => {
       "web-1-0",
       answer(200, { client_id: "GID_dev@@@web-1-0", password: "p" }),
     );
-    expect(credentials.client_id).toBe("GID_dev@@@web-1-0");
+    expect(credentials.clientId).toBe("GID_dev@@@web-1-0");
   });
 
   test.each([
@@ -220,8 +220,8 @@ test("a worker's ticks reach the timer that they belong to until it is cleared",
   tick(first);
   expect(ticks).toEqual(["second", "first"]);
   expect(orders).toEqual([
-    { type: "set", id: 1, every_ms: 10 },
-    { type: "set", id: 2, every_ms: 20 },
+    { type: "set", id: 1, everyMs: 10 },
+    { type: "set", id: 2, everyMs: 20 },
     { type: "clear", id: 1 },
   ]);
 });

@@ -24,9 +24,9 @@ export function ring(more: Partial<Ring> = {}): Ring {
     rev: 1,
     meeting: "m1",
     from: "alice",
-    from_name: "Alice",
+    fromName: "Alice",
     media: "video",
-    ring_until_ms: T0 + 45_000,
+    ringUntilMs: T0 + 45_000,
     join: join(),
     members: 1,
     names: ["Alice"],
@@ -34,7 +34,7 @@ export function ring(more: Partial<Ring> = {}): Ring {
   };
 }
 
-export const envelope = { v: 1, id: "s1", meeting: "m1", sent_at_ms: T0, expires_at_ms: T0 + 45_000 };
+export const envelope = { v: 1, id: "s1", meeting: "m1", sentAtMs: T0, expiresAtMs: T0 + 45_000 };
 
 export function invitation(more: Partial<Ring> = {}): DownOf<"invitation"> {
   return { ...envelope, ...ring(more), type: "invitation" };
@@ -45,16 +45,16 @@ export function ended(rev: number, more: Partial<DownOf<"ended">> = {}): DownOf<
 }
 
 export function outcome(more: Partial<Outcome> = {}): Outcome {
-  const at_ms = T0 + 45_000;
+  const atMs = T0 + 45_000;
   return {
     invitation: "i1",
     meeting: "m1",
     rev: 3,
     from: "alice",
-    from_name: "Alice",
+    fromName: "Alice",
     media: "video",
     kind: "missed",
-    at_ms,
+    atMs,
     ...more,
   };
 }
@@ -64,7 +64,7 @@ export function state(more: Partial<State> = {}): DownOf<"state"> {
     ...envelope,
     meeting: undefined,
     type: "state",
-    now_ms: T0 + 1_000,
+    nowMs: T0 + 1_000,
     user: "bob",
     name: "Bob",
     rings: [],
@@ -73,9 +73,9 @@ export function state(more: Partial<State> = {}): DownOf<"state"> {
   };
 }
 
-/** The service's clock, known, on a device whose two clocks go as `now_ms` says. */
-export function clockAt(now_ms: () => number): ServiceClock {
-  const clock = new ServiceClock({ wall_ms: now_ms, monotonic_ms: now_ms });
-  clock.learn(now_ms(), clock.ask());
+/** The service's clock, known, on a device whose two clocks go as `nowMs` says. */
+export function clockAt(nowMs: () => number): ServiceClock {
+  const clock = new ServiceClock({ wallMs: nowMs, monotonicMs: nowMs });
+  clock.learn(nowMs(), clock.ask());
   return clock;
 }

@@ -10,7 +10,7 @@ import type { ConnectionEvents } from "../src/media/connection.ts";
 import { DEAD_MS, LOOK_EVERY_MS } from "../src/media/pulse.ts";
 import { MediaSession } from "../src/media/session.ts";
 import { Link, type LinkState } from "../src/signalling/link.ts";
-import { firstWait_ms, nextWait_ms, Probe, probed } from "../src/signalling/probe.ts";
+import { firstWaitMs, nextWaitMs, Probe, probed } from "../src/signalling/probe.ts";
 import { join } from "./fixtures.ts";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -22,32 +22,32 @@ const passes = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
 describe("a probe", () => {
   function probe(random = Math.random, answers: () => Promise<unknown> = () => Promise.reject(new TypeError())) {
-    const asked_ms: number[] = [];
+    const askedMs: number[] = [];
     const answered: number[] = [];
-    const began_ms = performance.now();
-    const now_ms = () => performance.now() - began_ms;
+    const beganMs = performance.now();
+    const nowMs = () => performance.now() - beganMs;
     const made = new Probe({
-      answered: () => answered.push(now_ms()),
+      answered: () => answered.push(nowMs()),
       fetch: (url) => {
-        asked_ms.push(now_ms());
+        askedMs.push(nowMs());
         expect(url).toBe("http://there/mqtt");
         return answers();
       },
       random,
     });
     made.start("ws://there/mqtt");
-    return { made, asked_ms, answered };
+    return { made, askedMs, answered };
   }
 
   test.each([0, 0.25, 0.999])(
     "asks within every 2 s, whatever chance says (%d), though nothing answers",
     async (chance) => {
-      const { asked_ms } = probe(
+      const { askedMs } = probe(
         () => chance,
         () => new Promise(() => {}),
       );
       await passes(60_000);
-      const gaps = asked_ms.map((at_ms, i) => at_ms - (asked_ms[i - 1] ?? 0));
+      const gaps = askedMs.map((atMs, i) => atMs - (askedMs[i - 1] ?? 0));
       expect(Math.max(...gaps)).toBeLessThanOrEqual(URGENT_EVERY_MS);
       expect(Math.min(...gaps.slice(1))).toBeGreaterThanOrEqual(URGENT_EVERY_MS / 2);
     },
@@ -76,32 +76,31 @@ describe("ten thousand pages that one server has lost", () => {
   const SLICE_MS = 100;
 
   /** How many come in the fullest slice, as a multiple of what each would have if all were equal. */
-  function crowding(times_ms: readonly number[], within_ms: number): number {
-    const slices = new Array<number>(Math.ceil(within_ms / SLICE_MS)).fill(0);
-    for (const at_ms of times_ms)
-      slices[Math.floor(at_ms / SLICE_MS)] = (slices[Math.floor(at_ms / SLICE_MS)] ?? 0) + 1;
-    return Math.max(...slices) / (times_ms.length / slices.length);
+  function crowding(timesMs: readonly number[], withinMs: number): number {
+    const slices = new Array<number>(Math.ceil(withinMs / SLICE_MS)).fill(0);
+    for (const atMs of timesMs) slices[Math.floor(atMs / SLICE_MS)] = (slices[Math.floor(atMs / SLICE_MS)] ?? 0) + 1;
+    return Math.max(...slices) / (timesMs.length / slices.length);
   }
 
   test("look for it spread over two seconds, if they are in calls, and go on so", () => {
     const OVER_MS = 20_000;
-    const asked_ms: number[] = [];
+    const askedMs: number[] = [];
     for (let page = 0; page < PAGES; page++) {
-      for (let at_ms = firstWait_ms(); at_ms < OVER_MS; at_ms += nextWait_ms()) asked_ms.push(at_ms);
+      for (let atMs = firstWaitMs(); atMs < OVER_MS; atMs += nextWaitMs()) askedMs.push(atMs);
     }
-    const first_ms = asked_ms.filter((at_ms) => at_ms < URGENT_EVERY_MS / 2);
-    expect(crowding(first_ms, URGENT_EVERY_MS / 2)).toBeLessThan(1.3);
-    expect(crowding(asked_ms, OVER_MS)).toBeLessThan(2);
+    const firstMs = askedMs.filter((atMs) => atMs < URGENT_EVERY_MS / 2);
+    expect(crowding(firstMs, URGENT_EVERY_MS / 2)).toBeLessThan(1.3);
+    expect(crowding(askedMs, OVER_MS)).toBeLessThan(2);
   });
 
   test("come back spread over all of each wait, if they are idle", () => {
-    const waits_ms = Array.from({ length: PAGES }, () => new Backoff(SIGNALLING_STEPS).next_ms());
-    expect(crowding(waits_ms, Math.max(...waits_ms) + 1)).toBeLessThan(1.6);
+    const waitsMs = Array.from({ length: PAGES }, () => new Backoff(SIGNALLING_STEPS).nextMs());
+    expect(crowding(waitsMs, Math.max(...waitsMs) + 1)).toBeLessThan(1.6);
   });
 });
 
 describe("a link", () => {
-  const credentials = { endpoints: { mqtt_ws: "ws://there/mqtt" } } as Credentials;
+  const credentials = { endpoints: { mqttWs: "ws://there/mqtt" } } as Credentials;
 
   /** MQTT.js and the network below it: every attempt hangs until the test says otherwise. */
   function link() {
@@ -160,12 +159,12 @@ describe("a link", () => {
     made.urgent(true);
     attempts[0]?.say("close");
     net.answers = true;
-    const began_ms: number[] = [];
+    const beganMs: number[] = [];
     for (let ms = 0; ms < 30_000; ms += 100) {
-      if (began_ms.length < attempts.length) began_ms.push(ms);
+      if (beganMs.length < attempts.length) beganMs.push(ms);
       await passes(100);
     }
-    const [, second = 0, third = 0, fourth = 0, fifth = 0] = began_ms;
+    const [, second = 0, third = 0, fourth = 0, fifth = 0] = beganMs;
     expect(third - second).toBeGreaterThanOrEqual(1_500);
     expect(fourth - third).toBeGreaterThanOrEqual(3_000);
     expect(fifth - fourth).toBeGreaterThanOrEqual(6_000);
@@ -215,7 +214,7 @@ vi.mock("../src/media/connection.ts", () => ({
   MediaConnection: class {
     path = "new";
     closed = false;
-    answer_sdp = "";
+    answerSdp = "";
     slots = { midOf: () => undefined };
     constructor(
       readonly join: unknown,
@@ -227,7 +226,7 @@ vi.mock("../src/media/connection.ts", () => ({
       if (media.door) throw media.door;
     }
     async setTrack() {}
-    async signs_of_life() {
+    async signsOfLife() {
       if (media.flows) media.bytes += 100;
       return media.bytes;
     }
@@ -403,7 +402,7 @@ describe("the media of a call", () => {
 
   test("is not made anew without a pause where the server ends each path as soon as it stands", async () => {
     const { connections } = await inCall();
-    for (let at_ms = 0; at_ms < 30_000; at_ms += 10) {
+    for (let atMs = 0; atMs < 30_000; atMs += 10) {
       const newest = connections.at(-1);
       if (newest?.path === "new") newest.comes();
       newest?.events.closed();

@@ -3,7 +3,7 @@
 import { IDBDatabase as FDBDatabase, IDBFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Login, type LoginShell, Logins } from "../src/login/logins.ts";
-import type { Credentials } from "../src/login/requests.ts";
+import type { CredentialsDocument } from "../src/login/requests.ts";
 
 const SERVER = "http://convoke.test";
 const DAY_MS = 24 * 3_600_000;
@@ -12,12 +12,12 @@ const DEVICES_MAX = 8;
 interface Device {
   user: string;
   password: string;
-  expires_at_ms: number;
+  expiresAtMs: number;
 }
 
 /** The login part of the API, as far as pages use it. */
 class Server {
-  now_ms = 1_700_000_000_000;
+  nowMs = 1_700_000_000_000;
   away = false;
   /** Does what it is asked, and its answer is lost. */
   losesAnswers = false;
@@ -40,37 +40,38 @@ class Server {
 
   #answer(request: string, body: string, headers: Headers): [status: number, answer?: unknown] {
     if (request === "POST /api/v1/login") return this.#logIn(JSON.parse(body));
-    const [client_id = "", password] = atob(headers.get("authorization")?.replace("Basic ", "") ?? "").split(":");
-    const device = this.devices.get(client_id);
+    const [clientId = "", password] = atob(headers.get("authorization")?.replace("Basic ", "") ?? "").split(":");
+    const device = this.devices.get(clientId);
     if (!device || device.password !== password) return [401, { code: "login_ended" }];
     if (request === "DELETE /api/v1/login") {
-      this.devices.delete(client_id);
+      this.devices.delete(clientId);
       return [204];
     }
-    if (device.expires_at_ms < this.now_ms) return [401, { code: "login_expired" }];
-    device.expires_at_ms = this.now_ms + 30 * DAY_MS;
-    return [200, this.#terminal(client_id, device)];
+    if (device.expiresAtMs < this.nowMs) return [401, { code: "login_expired" }];
+    device.expiresAtMs = this.nowMs + 30 * DAY_MS;
+    return [200, this.#terminal(clientId, device)];
   }
 
   #logIn({ secret, device: name }: { secret: string; device: string }): [status: number, answer?: unknown] {
     const user = this.links.get(secret);
     if (!user) return [401, { code: "login_refused" }];
-    const client_id = `GID_dev@@@${name}`;
-    const known = this.devices.get(client_id);
+    const clientId = `GID_dev@@@${name}`;
+    const known = this.devices.get(clientId);
     if (known && known.user !== user) return [409, { code: "device_taken" }];
     if (!known && this.devicesOf(user).length >= DEVICES_MAX) return [409, { code: "too_many_devices" }];
-    const device = { user, password: `p${++this.#made}`, expires_at_ms: this.now_ms + 30 * DAY_MS };
-    this.devices.set(client_id, device);
-    return [200, this.#terminal(client_id, device)];
+    const device = { user, password: `p${++this.#made}`, expiresAtMs: this.nowMs + 30 * DAY_MS };
+    this.devices.set(clientId, device);
+    return [200, this.#terminal(clientId, device)];
   }
 
-  #terminal(client_id: string, { user, password, expires_at_ms }: Device): Credentials {
+  #terminal(client_id: string, { user, password, expiresAtMs }: Device): CredentialsDocument {
     const endpoints = { mqtt_ws: "ws://localhost:1/mqtt" };
-    return { client_id, username: "u", password, expires_at_ms, endpoints, user, name: user.toUpperCase() };
+    const name = user.toUpperCase();
+    return { client_id, username: "u", password, expires_at_ms: expiresAtMs, endpoints, user, name };
   }
 
   devicesOf(user: string): string[] {
-    return [...this.devices].filter(([, device]) => device.user === user).map(([client_id]) => client_id);
+    return [...this.devices].filter(([, device]) => device.user === user).map(([clientId]) => clientId);
   }
 }
 
@@ -98,8 +99,8 @@ class Browser {
   /** What a page that is opened now has of logins. */
   page(more: Partial<LoginShell> = {}): Promise<Logins> {
     const { fetch } = this.#server;
-    const now_ms = () => this.#server.now_ms;
-    return Logins.open(SERVER, { fetch, databases: this.databases, locks: this.#locks, now_ms, ...more });
+    const nowMs = () => this.#server.nowMs;
+    return Logins.open(SERVER, { fetch, databases: this.databases, locks: this.#locks, nowMs, ...more });
   }
 
   /** Everything that is stored, as text. */
@@ -159,7 +160,7 @@ describe("a link that is opened", () => {
     expect(await browser.stored(), "until the rest is there").toContain("alice-link");
     await completes(alice);
     expect(server.devicesOf("alice").length).toBe(4);
-    expect((await alice.credentials(device(alice, 3))).client_id).toBe(`GID_dev@@@web-${alice.account}-3`);
+    expect((await alice.credentials(device(alice, 3))).clientId).toBe(`GID_dev@@@web-${alice.account}-3`);
   });
 
   test("is not needed by the pages after it", async () => {
@@ -227,7 +228,7 @@ describe("a link that is opened", () => {
 
   test("gives what it can where the user has too many devices, and the rest later", async () => {
     for (let n = 0; n < DEVICES_MAX - 2; n++)
-      server.devices.set(`other-${n}`, { user: "alice", password: "", expires_at_ms: 0 });
+      server.devices.set(`other-${n}`, { user: "alice", password: "", expiresAtMs: 0 });
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const alice = await opens("alice-link");
     stops.push(alice.keepFresh());
@@ -266,7 +267,7 @@ describe("a link that is opened", () => {
     await completes(again);
     expect(again.account).toBe(first.account);
     const held = await again.credentials(device(again, 2));
-    expect(server.devices.get(held.client_id)?.password).toBe(held.password);
+    expect(server.devices.get(held.clientId)?.password).toBe(held.password);
   });
 
   test("for a user who is known here goes on with the same devices", async () => {
@@ -290,14 +291,14 @@ describe("a link that is opened", () => {
     await completes(bob);
     expect(bob.account).not.toBe(alice.account);
     await vi.waitFor(() => expect(server.devicesOf("bob").length).toBe(4));
-    expect(server.devicesOf("bob").every((client_id) => client_id.includes(bob.account))).toBe(true);
+    expect(server.devicesOf("bob").every((clientId) => clientId.includes(bob.account))).toBe(true);
   });
 });
 
 describe("several users in one browser", () => {
   test("are remembered, who was here last first, and none is chosen for a tab that names none", async () => {
     await completes(await opens("alice-link"));
-    server.now_ms += 1;
+    server.nowMs += 1;
     await completes(await opens("bob-link"));
     const page = await browser.page();
     expect((await page.remembered()).map(({ user }) => user)).toEqual(["bob", "alice"]);
@@ -311,16 +312,16 @@ describe("a login that is renewed", () => {
     const alice = await opens("alice-link");
     await completes(alice);
     const before = await alice.credentials(device(alice, 2));
-    server.now_ms += 9 * DAY_MS;
+    server.nowMs += 9 * DAY_MS;
     await vi.advanceTimersByTimeAsync(3_600_000);
     expect(server.asked.includes("POST /api/v1/login/renew")).toBe(false);
-    server.now_ms += 2 * DAY_MS;
+    server.nowMs += 2 * DAY_MS;
     await vi.advanceTimersByTimeAsync(3_600_000);
     await vi.waitFor(() => expect(server.asked.filter((request) => request.endsWith("renew")).length).toBe(4));
     await vi.waitFor(async () =>
       expect(await alice.credentials(device(alice, 2))).toEqual({
         ...before,
-        expires_at_ms: server.now_ms + 30 * DAY_MS,
+        expiresAtMs: server.nowMs + 30 * DAY_MS,
       }),
     );
   });
@@ -329,27 +330,27 @@ describe("a login that is renewed", () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const alice = await opens("alice-link");
     await completes(alice);
-    server.now_ms += 25 * DAY_MS;
+    server.nowMs += 25 * DAY_MS;
     server.losesAnswers = true;
     await vi.advanceTimersByTimeAsync(3_600_000);
     expect((await alice.credentials(device(alice, 0))).user).toBe("alice");
     server.losesAnswers = false;
     await vi.advanceTimersByTimeAsync(120_000);
     await vi.waitFor(async () =>
-      expect((await alice.credentials(device(alice, 3))).expires_at_ms).toBe(server.now_ms + 30 * DAY_MS),
+      expect((await alice.credentials(device(alice, 3))).expiresAtMs).toBe(server.nowMs + 30 * DAY_MS),
     );
   });
 
   test.each([-40, 40])("is renewed in time, and not all the time, by a clock that is %d days wrong", async (days) => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const page = await browser.page({ now_ms: () => server.now_ms + days * DAY_MS });
+    const page = await browser.page({ nowMs: () => server.nowMs + days * DAY_MS });
     const alice = await opens("alice-link", page);
     await completes(alice);
     const renewals = () => server.asked.filter((request) => request.endsWith("renew")).length;
-    server.now_ms += 9 * DAY_MS;
+    server.nowMs += 9 * DAY_MS;
     await vi.advanceTimersByTimeAsync(3 * 3_600_000);
     expect(renewals()).toBe(0);
-    server.now_ms += 2 * DAY_MS;
+    server.nowMs += 2 * DAY_MS;
     await vi.advanceTimersByTimeAsync(3 * 3_600_000);
     await vi.waitFor(() => expect(renewals()).toBe(4));
     // The clock is set right.
@@ -381,8 +382,8 @@ describe("a credential that the broker refuses", () => {
     const alice = await opens("alice-link");
     await completes(alice);
     const held = await alice.credentials(device(alice, 0));
-    if (code === "login_ended") server.devices.delete(held.client_id);
-    else server.now_ms += 31 * DAY_MS;
+    if (code === "login_ended") server.devices.delete(held.clientId);
+    else server.nowMs += 31 * DAY_MS;
     await expect(alice.credentials(device(alice, 0), held)).rejects.toMatchObject({ code });
     const later = await browser.page();
     const again = await later.signIn((await later.only()) ?? "");
@@ -393,7 +394,7 @@ describe("a credential that the broker refuses", () => {
     const alice = await opens("alice-link");
     await completes(alice);
     const held = await alice.credentials(device(alice, 0));
-    server.devices.delete(held.client_id);
+    server.devices.delete(held.clientId);
     const other = await opens("alice-link");
     const fresh = await other.credentials(device(other, 0));
     expect(fresh.password).not.toBe(held.password);

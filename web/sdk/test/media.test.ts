@@ -97,8 +97,8 @@ describe("a media path that does not come about", () => {
     ["Mozilla/5.0 Firefox/153.0", loopback, "media_loopback_firefox"],
     ["Mozilla/5.0 Firefox/153.0", both, "media_unreachable"],
     ["Mozilla/5.0 Chrome/156.0", loopback, "media_unreachable"],
-  ])("in %s is diagnosed", (userAgent, answer_sdp, code) => {
-    expect(diagnose({ userAgent, answer_sdp }).code).toBe(code);
+  ])("in %s is diagnosed", (userAgent, answerSdp, code) => {
+    expect(diagnose({ userAgent, answerSdp }).code).toBe(code);
   });
 
   test("is told with the addresses that were tried", () => {

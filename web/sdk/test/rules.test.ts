@@ -12,19 +12,19 @@ import {
 } from "../src/ring/rules.ts";
 import { ended, envelope, invitation, member, outcome, ring, roster, state, T0 } from "./fixtures.ts";
 
-const fresh = { sent_at_ms: T0, expires_at_ms: T0 + 45_000, dup: false };
+const fresh = { sentAtMs: T0, expiresAtMs: T0 + 45_000, dup: false };
 const never = () => false;
-const onTime = { now_ms: T0 + 10, clock_known: true };
+const onTime = { nowMs: T0 + 10, clockKnown: true };
 
 function entry(more: Partial<RingEntry> = {}): RingEntry {
-  return { invitation: "i1", rev: 1, phase: "ring", sent_at_ms: T0, keep_until_ms: T0, ring: ring(), ...more };
+  return { invitation: "i1", rev: 1, phase: "ring", sentAtMs: T0, keepUntilMs: T0, ring: ring(), ...more };
 }
 
 describe("an invitation", () => {
   test("rings, and is kept three days past its expiry", () => {
     const verdict = onInvitation(undefined, ring(), fresh, onTime);
     expect(verdict.effect).toEqual({ type: "ring", ring: ring() });
-    expect(verdict.store?.keep_until_ms).toBe(T0 + 45_000 + KEPT_AFTER_EXPIRY_MS);
+    expect(verdict.store?.keepUntilMs).toBe(T0 + 45_000 + KEPT_AFTER_EXPIRY_MS);
   });
 
   test("delivered again with the same or a lower revision does nothing", () => {
@@ -38,7 +38,7 @@ describe("an invitation", () => {
   });
 
   test("past its time by this device's reckoning waits for the state answer", () => {
-    const { store, effect } = onInvitation(undefined, ring(), fresh, { now_ms: T0 + 45_000, clock_known: true });
+    const { store, effect } = onInvitation(undefined, ring(), fresh, { nowMs: T0 + 45_000, clockKnown: true });
     expect([store?.phase, effect.type]).toEqual(["ring", "hold"]);
   });
 
@@ -48,7 +48,7 @@ describe("an invitation", () => {
   });
 
   test("waits for the state answer while the service's clock is not known", () => {
-    const { effect } = onInvitation(undefined, ring(), fresh, { now_ms: T0, clock_known: false });
+    const { effect } = onInvitation(undefined, ring(), fresh, { nowMs: T0, clockKnown: false });
     expect(effect.type).toBe("hold");
   });
 });

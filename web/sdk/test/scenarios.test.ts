@@ -39,18 +39,18 @@ vi.mock("../src/media/capture.ts", () => {
 
 /** The browser's disk outlives its pages. */
 vi.mock("../src/ring/store.ts", () => {
-  const disks = new Map<string, { rings: Map<string, RingEntry>; offset_ms?: number }>();
+  const disks = new Map<string, { rings: Map<string, RingEntry>; offsetMs?: number }>();
   return {
-    openRingStore: async (client_id: string) => {
-      const disk = disks.get(client_id) ?? { rings: new Map<string, RingEntry>(), offset_ms: undefined };
-      disks.set(client_id, disk);
+    openRingStore: async (clientId: string) => {
+      const disk = disks.get(clientId) ?? { rings: new Map<string, RingEntry>(), offsetMs: undefined };
+      disks.set(clientId, disk);
       return {
         all: async () => [...disk.rings.values()],
         put: async (entry: RingEntry) => void disk.rings.set(entry.invitation, structuredClone(entry)),
         remove: async (gone: string[]) => gone.forEach((invitation) => void disk.rings.delete(invitation)),
-        offset: async () => disk.offset_ms,
-        putOffset: async (offset_ms: number) => {
-          disk.offset_ms = offset_ms;
+        offset: async () => disk.offsetMs,
+        putOffset: async (offsetMs: number) => {
+          disk.offsetMs = offsetMs;
         },
         close: () => {},
       };

@@ -44,7 +44,7 @@ describe("a signal is read with names and titles that are fit to be shown", () =
       id: "s1",
       type: "invitation",
       from: "mallory",
-      from_name: "mallory",
+      fromName: "mallory",
       names: ["ecilA", "Bob"],
     });
   });

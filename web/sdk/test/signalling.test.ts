@@ -10,6 +10,7 @@ import { Freshness } from "../src/signalling/freshness.ts";
 import { Link, type LinkState } from "../src/signalling/link.ts";
 import { Outbox } from "../src/signalling/outbox.ts";
 import { Requests } from "../src/signalling/requests.ts";
+import { toWire } from "../src/wire.ts";
 import { clockAt, state } from "./fixtures.ts";
 
 /** The other end of MQTT.js: a socket that shows every packet and sends what the test says. */
@@ -36,12 +37,12 @@ class Peer {
   get credentials(): Credentials {
     const address = this.#server.address();
     const port = typeof address === "object" ? address?.port : 0;
-    const endpoints = { mqtt_ws: `mqtt://127.0.0.1:${port}` };
+    const endpoints = { mqttWs: `mqtt://127.0.0.1:${port}` };
     return {
-      client_id: "GID_dev@@@d",
+      clientId: "GID_dev@@@d",
       username: "u",
       password: "p",
-      expires_at_ms: 0,
+      expiresAtMs: 0,
       endpoints,
       user: "bob",
       name: "Bob",
@@ -90,7 +91,7 @@ class Peer {
 }
 
 const pageTimer = {
-  set: (run: () => void, every_ms: number) => Number(setInterval(run, every_ms)),
+  set: (run: () => void, everyMs: number) => Number(setInterval(run, everyMs)),
   clear: (id: number) => clearInterval(id),
 };
 const connect: MqttConnect = mqtt.connect;
@@ -334,7 +335,7 @@ describe("requests", () => {
   function requests() {
     learnt = 0;
     const sent: { topic: string; up: { id: string; expires_at_ms: number; type: string } }[] = [];
-    const clock = new ServiceClock({ wall_ms: () => 1_000, monotonic_ms: () => 1_000 });
+    const clock = new ServiceClock({ wallMs: () => 1_000, monotonicMs: () => 1_000 });
     clock.learn(61_000, clock.ask());
     const box = new Outbox({
       publish: async (topic, payload) => void sent.push({ topic, up: JSON.parse(payload) }),
@@ -356,7 +357,7 @@ describe("requests", () => {
     const { requests: made, sent } = requests();
     const asked = made.ask({ type: "state" });
     expect(made.answer(state({})).isDone).toBe(false);
-    expect(made.answer({ ...state({}), in_reply_to: sent[0]?.up.id })).toEqual({ isDone: true, request: "state" });
+    expect(made.answer({ ...state({}), inReplyTo: sent[0]?.up.id })).toEqual({ isDone: true, request: "state" });
     expect((await asked).type).toBe("state");
   });
 
@@ -364,10 +365,10 @@ describe("requests", () => {
     const { requests: made, sent } = requests();
     const asked = made.ask({ type: "create", callees: ["bob"], media: "audio" }, "m1");
     const expired = { ...state({}), type: "refused", code: "expired", words: "…" } as const;
-    expect(made.answer({ ...expired, in_reply_to: sent[0]?.up.id } as never).isDone).toBe(true);
+    expect(made.answer({ ...expired, inReplyTo: sent[0]?.up.id } as never).isDone).toBe(true);
     await vi.waitFor(() => expect(sent).toHaveLength(2));
     expect([learnt, sent[1]?.topic, sent[1]?.up.id === sent[0]?.up.id]).toEqual([1, "meeting-up/create", false]);
-    made.answer({ ...expired, in_reply_to: sent[1]?.up.id } as never);
+    made.answer({ ...expired, inReplyTo: sent[1]?.up.id } as never);
     await expect(asked).rejects.toMatchObject({ code: "refused_expired" });
     expect(sent).toHaveLength(2);
   });
@@ -382,7 +383,7 @@ describe("requests", () => {
       type: "refused",
       code: "expired",
       words: "…",
-      in_reply_to: sent[0]?.up.id,
+      inReplyTo: sent[0]?.up.id,
     } as const;
     expect(made.answer(expired as never)).toEqual({ isDone: false, request: "invite" });
     vi.useRealTimers();
@@ -397,7 +398,7 @@ describe("requests", () => {
       type: "refused",
       code: "not_allowed",
       words: "…",
-      in_reply_to: sent[0]?.up.id,
+      inReplyTo: sent[0]?.up.id,
     } as const;
     made.answer(refused as never);
     await expect(asked).rejects.toMatchObject({ code: "refused_not_allowed" });
@@ -408,7 +409,7 @@ describe("decoding", () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
 
   test("knows the two parents of the service", () => {
-    const text = bytes(JSON.stringify(state()));
+    const text = bytes(JSON.stringify(toWire(state())));
     expect(decodeDown("ring-down/p2p/c/invitation", text)?.ring).toBe(true);
     expect(decodeDown("meeting-down/p2p/c/state", text)?.ring).toBe(false);
     expect(decodeDown("chat/p2p/c/text", text)).toBeUndefined();
@@ -426,12 +427,12 @@ describe("what of meeting-down is news", () => {
       v: 1,
       id: `${type}-${JSON.stringify(more)}`,
       meeting: "m1",
-      sent_at_ms: T,
-      expires_at_ms: T + 20_000,
+      sentAtMs: T,
+      expiresAtMs: T + 20_000,
       type,
       ...more,
     }) as never;
-  const fresh = (now_ms = T) => new Freshness(clockAt(() => now_ms));
+  const fresh = (nowMs = T) => new Freshness(clockAt(() => nowMs));
 
   test("is each signal once, as long as a thousand others have not come since", () => {
     const made = fresh();
@@ -445,7 +446,7 @@ describe("what of meeting-down is news", () => {
   });
 
   test("is whatever has come while the service's clock is a guess", () => {
-    const local = { wall_ms: () => T + 60_000, monotonic_ms: () => 0 };
+    const local = { wallMs: () => T + 60_000, monotonicMs: () => 0 };
     expect(new Freshness(new ServiceClock(local)).isNews(signal("muted", { rev: 5 }), 0)).toBe(true);
   });
 

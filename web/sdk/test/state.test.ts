@@ -4,7 +4,7 @@ import { type CallEvent, type CallState, incoming, outgoing, progressOf, reduce,
 import type { DownBody } from "../src/wire.ts";
 import { envelope, join, member, ring, roster, T0 } from "./fixtures.ts";
 
-const down = (body: DownBody, more = {}): CallEvent => ({ ...envelope, at_ms: T0, ...more, ...body }) as CallEvent;
+const down = (body: DownBody, more = {}): CallEvent => ({ ...envelope, atMs: T0, ...more, ...body }) as CallEvent;
 const run = (state: CallState, ...events: CallEvent[]) => events.reduce(reduce, state);
 
 const aliceCalls = outgoing("alice", "m1", ["bob"], "video");
@@ -19,8 +19,8 @@ describe("calling", () => {
   });
 
   test("an offline callee is shown with the moment until which it rings", () => {
-    const state = run(aliceCalls, admittedAlone, down({ type: "waiting", user: "bob", until_ms: T0 + 45_000 }));
-    expect(progressOf(state, "bob")).toEqual({ type: "waiting", until_ms: T0 + 45_000 });
+    const state = run(aliceCalls, admittedAlone, down({ type: "waiting", user: "bob", untilMs: T0 + 45_000 }));
+    expect(progressOf(state, "bob")).toEqual({ type: "waiting", untilMs: T0 + 45_000 });
   });
 
   test("ringing is what the device has said, not that something was sent", () => {
@@ -30,7 +30,7 @@ describe("calling", () => {
 
   test("is joined at accepted, and its time begins", () => {
     const state = run(aliceCalls, admittedAlone, down({ type: "accepted", user: "bob" }));
-    expect(state).toMatchObject({ phase: "joined", joined_at_ms: T0 });
+    expect(state).toMatchObject({ phase: "joined", joinedAtMs: T0 });
   });
 
   test("is joined too if only a roster tells of the answer", () => {
@@ -39,7 +39,7 @@ describe("calling", () => {
 
   test("a path that is lost over and over is the same state, of which nobody is told again", () => {
     const lost = run(aliceCalls, { type: "local_path", path: "lost" });
-    expect(run(lost, { type: "local_path", path: "lost", at_ms: T0 })).toBe(lost);
+    expect(run(lost, { type: "local_path", path: "lost", atMs: T0 })).toBe(lost);
   });
 
   test.each([

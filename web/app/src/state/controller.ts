@@ -54,7 +54,7 @@ export class Controller implements Actions {
   }
 
   start(): void {
-    const { client, contacts, contacts_known, joinable, missed, busy_elsewhere } = this.#model;
+    const { client, contacts, contactsKnown, joinable, missed, busyElsewhere } = this.#model;
     this.#client.on("state", (state) => {
       const wasOnline = client.value.type === "online";
       client.value = state;
@@ -64,7 +64,7 @@ export class Controller implements Actions {
       this.#model.user.value = this.#client.identity?.user ?? "";
     });
     this.#client.on("contacts", (list) => {
-      contacts_known.value = list !== undefined;
+      contactsKnown.value = list !== undefined;
       if (list) contacts.value = list;
     });
     this.#client.on("joinable", (list) => {
@@ -76,7 +76,7 @@ export class Controller implements Actions {
       this.#notifier.missed(list);
     });
     this.#client.on("elsewhere", (call) => {
-      busy_elsewhere.value = call !== undefined;
+      busyElsewhere.value = call !== undefined;
     });
     this.#client.on("kept", (kept) => this.#keeps(kept));
     this.#client.on("incoming", (call) => this.#rings(call));
@@ -96,8 +96,8 @@ export class Controller implements Actions {
     });
   }
 
-  now_ms(): number {
-    return this.#client.now_ms();
+  nowMs(): number {
+    return this.#client.nowMs();
   }
 
   useHere(): void {
@@ -111,31 +111,31 @@ export class Controller implements Actions {
 
   #unlock(): void {
     void this.#sounds.unlock().then((ready) => {
-      this.#model.sound_ready.value = ready;
+      this.#model.soundReady.value = ready;
     });
   }
 
   testRing(): void {
-    const { test_rings } = this.#model;
-    test_rings.value = !test_rings.value;
+    const { testRings } = this.#model;
+    testRings.value = !testRings.value;
   }
 
   /** Where its button is not to be seen, or somebody rings in earnest. */
   #stopTest(): void {
-    this.#model.test_rings.value = false;
+    this.#model.testRings.value = false;
   }
 
   speaker(off: boolean): void {
-    this.#model.speaker_off.value = off;
+    this.#model.speakerOff.value = off;
     rememberSpeaker(off);
   }
 
   soundBlocked(): void {
-    this.#model.sound_blocked.value = true;
+    this.#model.soundBlocked.value = true;
   }
 
   unblockSound(): void {
-    this.#model.sound_blocked.value = false;
+    this.#model.soundBlocked.value = false;
     this.#unlock();
   }
 
@@ -338,10 +338,10 @@ export class Controller implements Actions {
       this.#model.ended.value = undefined;
       this.#model.problems.value = [];
       // There may have been a touch since.
-      this.#model.sound_blocked.value = false;
+      this.#model.soundBlocked.value = false;
       this.#model.notices.value = [];
       this.#model.media.value = call;
-      this.#model.call_since_ms.value = this.#client.now_ms();
+      this.#model.callSinceMs.value = this.#client.nowMs();
       this.#showRinging();
       this.#follow(call.state, call);
     });
@@ -353,7 +353,7 @@ export class Controller implements Actions {
     this.#heard.add(call);
     call.on("state", (state) => this.#follow(state, call));
     call.on("media", () => {
-      this.#model.media_turn.value += 1;
+      this.#model.mediaTurn.value += 1;
     });
     call.on("roster", (changes) => this.#tell(changes));
     call.on("problem", (problem) => call === this.#call && this.#problem(problem));
@@ -377,8 +377,8 @@ export class Controller implements Actions {
 
   /** A call that goes on after a reload began when it began. */
   #timed(state: CallState): CallState {
-    const { joined_at_ms, me, meeting } = state;
-    return joined_at_ms ? { ...state, joined_at_ms: since(me, meeting, joined_at_ms) } : state;
+    const { joinedAtMs, me, meeting } = state;
+    return joinedAtMs ? { ...state, joinedAtMs: since(me, meeting, joinedAtMs) } : state;
   }
 
   #ended(state: CallState): void {
@@ -401,8 +401,8 @@ export class Controller implements Actions {
 
   #farewell(state: CallState): string {
     const what = endWords(state, this.#model.contacts.value).title;
-    if (!state.joined_at_ms) return what;
-    return t("end.duration", { what, duration: duration(this.#client.now_ms() - state.joined_at_ms) });
+    if (!state.joinedAtMs) return what;
+    return t("end.duration", { what, duration: duration(this.#client.nowMs() - state.joinedAtMs) });
   }
 
   #tell(changes: readonly RosterNews[]): void {

@@ -40,7 +40,7 @@ export class Entrance implements EntranceActions {
   async start(secret: string | undefined, taken: () => void): Promise<void> {
     if (!isSecureContext) {
       this.#model.entry.value = { type: "insecure" };
-      this.#model.entry.value = { type: "insecure", go_to: await secureAddress() };
+      this.#model.entry.value = { type: "insecure", goTo: await secureAddress() };
       return;
     }
     const logins = await Logins.open(location.origin);

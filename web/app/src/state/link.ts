@@ -10,14 +10,14 @@ const ACCOUNT = "convoke.account";
 
 export interface PageLink {
   secret: string | undefined;
-  speaker_off: boolean;
+  speakerOff: boolean;
 }
 
 export function readLink(hash: string, session: Keeper = ofTab()): PageLink {
   const named = new URLSearchParams(hash.replace(/^#/, ""));
   const secret = named.get("login") ?? undefined;
   if (secret) session.setItem(SPEAKER, named.get("speaker") ?? "on");
-  return { secret, speaker_off: session.getItem(SPEAKER) === "off" };
+  return { secret, speakerOff: session.getItem(SPEAKER) === "off" };
 }
 
 export function rememberSpeaker(off: boolean): void {

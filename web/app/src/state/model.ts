@@ -48,7 +48,7 @@ export type Panel = "people" | "invite" | undefined;
 /** What stands before the terminal. */
 export type Entry =
   | { type: "opening" }
-  | { type: "insecure"; go_to?: string }
+  | { type: "insecure"; goTo?: string }
   | { type: "signing_in"; error?: ConvokeError }
   | { type: "choose" }
   | { type: "no_link" }
@@ -66,7 +66,7 @@ export interface Model {
   user: Signal<string>;
   contacts: Signal<readonly Contact[] | undefined>;
   /** What the contacts are said to do is what they do now. */
-  contacts_known: Signal<boolean>;
+  contactsKnown: Signal<boolean>;
   /** Calls that go on without this person, who may go back. */
   joinable: Signal<readonly Joinable[]>;
   missed: Signal<readonly Outcome[]>;
@@ -75,15 +75,15 @@ export interface Model {
   history: Signal<Past>;
   view: Signal<HomeView>;
   /** The user is in a call on another device. */
-  busy_elsewhere: Signal<boolean>;
+  busyElsewhere: Signal<boolean>;
   call: Signal<CallState | undefined>;
   /** What of it is down. */
   trouble: Signal<Trouble | undefined>;
   /** When the call began to fill this screen, by the service's clock. */
-  call_since_ms: Signal<number>;
+  callSinceMs: Signal<number>;
   media: Signal<CallMedia | undefined>;
   /** Rises when tracks have come or gone. */
-  media_turn: Signal<number>;
+  mediaTurn: Signal<number>;
   ringing: Signal<readonly Ringing[]>;
   /** Rings that are not heard any more, in any tab; they still show. */
   silenced: Signal<ReadonlySet<string>>;
@@ -96,14 +96,14 @@ export interface Model {
   notices: Signal<readonly Notice[]>;
   /** What a screen reader is to say. */
   spoken: Signal<string>;
-  sound_ready: Signal<boolean>;
-  test_rings: Signal<boolean>;
-  speaker_off: Signal<boolean>;
+  soundReady: Signal<boolean>;
+  testRings: Signal<boolean>;
+  speakerOff: Signal<boolean>;
   /** The browser does not play without a touch. */
-  sound_blocked: Signal<boolean>;
+  soundBlocked: Signal<boolean>;
 }
 
-export function createModel(speaker_off: boolean): Model {
+export function createModel(speakerOff: boolean): Model {
   return {
     entry: signal<Entry>({ type: "opening" }),
     logins: signal([]),
@@ -111,18 +111,18 @@ export function createModel(speaker_off: boolean): Model {
     name: signal(""),
     user: signal(""),
     contacts: signal(undefined),
-    contacts_known: signal(false),
+    contactsKnown: signal(false),
     joinable: signal([]),
     missed: signal([]),
     offered: signal(undefined),
     history: signal<Past>({ status: "unknown", calls: [] }),
     view: signal<HomeView>("people"),
-    busy_elsewhere: signal(false),
+    busyElsewhere: signal(false),
     call: signal(undefined),
     trouble: signal(undefined),
-    call_since_ms: signal(0),
+    callSinceMs: signal(0),
     media: signal(undefined),
-    media_turn: signal(0),
+    mediaTurn: signal(0),
     ringing: signal([]),
     silenced: signal<ReadonlySet<string>>(new Set()),
     loud: signal(false),
@@ -131,17 +131,17 @@ export function createModel(speaker_off: boolean): Model {
     panel: signal(undefined),
     notices: signal([]),
     spoken: signal(""),
-    sound_ready: signal(false),
-    test_rings: signal(false),
-    speaker_off: signal(speaker_off),
-    sound_blocked: signal(false),
+    soundReady: signal(false),
+    testRings: signal(false),
+    speakerOff: signal(speakerOff),
+    soundBlocked: signal(false),
   };
 }
 
 /** What a person can do. */
 export interface Actions {
   /** By the service's clock. */
-  now_ms(): number;
+  nowMs(): number;
   useHere(): void;
   ready(): void;
   testRing(): void;

@@ -81,8 +81,8 @@ export class Notifier {
     }
   }
 
-  #tellMissed({ invitation, from_name: name, media, at_ms }: Outcome): void {
-    const body = t(`missed.${media}`, { when: when(at_ms) });
+  #tellMissed({ invitation, fromName: name, media, atMs }: Outcome): void {
+    const body = t(`missed.${media}`, { when: when(atMs) });
     const offer = () => {
       this.#model.offered.value = invitation;
     };

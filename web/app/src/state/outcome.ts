@@ -19,9 +19,9 @@ export function endWords(state: CallState, contacts: Contacts): EndWords {
   const end = state.end ?? { reason: "left" as const };
   const user = calleeOf(state);
   const name = user ? nameOf(user, state, contacts) : "";
-  const progress = user && !state.joined_at_ms ? progressOf(state, user) : undefined;
+  const progress = user && !state.joinedAtMs ? progressOf(state, user) : undefined;
   if (end.error?.category === "network") return { title: t("end.refused"), detail: t(end.error.text) };
-  if (end.error?.code === "refused_not_allowed" && user && !state.joined_at_ms) {
+  if (end.error?.code === "refused_not_allowed" && user && !state.joinedAtMs) {
     return { title: t("end.unknown", { name }), detail: t("end.unknown_why") };
   }
   if (end.error) return { title: t(end.error.text), detail: t(end.error.remedy) };
@@ -53,5 +53,5 @@ export function staysOpen(state: CallState): boolean {
   const end = state.end;
   if (!end || end.by === state.me) return false;
   if (end.reason === "kicked" || end.reason === "refused" || end.reason === "failed") return true;
-  return state.direction === "out" && !state.joined_at_ms && end.reason !== "cancelled";
+  return state.direction === "out" && !state.joinedAtMs && end.reason !== "cancelled";
 }

@@ -35,7 +35,7 @@ export function missedIn(missed: readonly Outcome[], { calls }: Past): Outcome[]
 export function byDay(calls: readonly PastCall[]): { title: string; calls: PastCall[] }[] {
   const days: { title: string; calls: PastCall[] }[] = [];
   for (const call of calls) {
-    const title = day(call.started_at_ms);
+    const title = day(call.startedAtMs);
     const last = days.at(-1);
     if (last?.title === title) last.calls.push(call);
     else days.push({ title, calls: [call] });
@@ -48,8 +48,8 @@ export function pastNames(call: PastCall): string {
   return people(named, named.length + call.others) ?? t("past.nobody");
 }
 
-export function pastWords({ direction, result, duration_ms }: PastCall): string {
-  if (result === "answered") return t(`past.${direction}`, { duration: lasting(duration_ms ?? 0) });
+export function pastWords({ direction, result, durationMs }: PastCall): string {
+  if (result === "answered") return t(`past.${direction}`, { duration: lasting(durationMs ?? 0) });
   if (direction === "made") return t(`past.made_${result === "missed" ? "no_answer" : result}`);
   if (result === "declined" || result === "failed") return t(`past.received_${result}`);
   return t("past.received_missed");

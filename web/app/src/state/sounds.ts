@@ -10,8 +10,8 @@ import type { Model } from "./model.ts";
 import { isTalking } from "./others.ts";
 
 interface Note {
-  at_s: number;
-  for_s: number;
+  atS: number;
+  forS: number;
   hz: number;
   gain: number;
 }
@@ -19,21 +19,21 @@ interface Note {
 interface Tune {
   notes: readonly Note[];
   /** The tune begins again after this. */
-  every_s: number;
+  everyS: number;
 }
 
-const bell = (at_s: number, hz: number): Note => ({ at_s, for_s: 0.55, hz, gain: 0.22 });
-const knock = (at_s: number): Note => ({ at_s, for_s: 0.3, hz: 587, gain: 0.1 });
-const tone = (at_s: number, for_s: number): Note => ({ at_s, for_s, hz: 425, gain: 0.09 });
+const bell = (atS: number, hz: number): Note => ({ atS, forS: 0.55, hz, gain: 0.22 });
+const knock = (atS: number): Note => ({ atS, forS: 0.3, hz: 587, gain: 0.1 });
+const tone = (atS: number, forS: number): Note => ({ atS, forS, hz: 425, gain: 0.09 });
 
 const TUNES = {
   ring: {
     notes: [bell(0, 784), bell(0.16, 988), bell(0.32, 1175), bell(0.8, 784), bell(0.96, 988), bell(1.12, 1175)],
-    every_s: 3,
+    everyS: 3,
   },
-  dial: { notes: [tone(0, 1)], every_s: 4 },
+  dial: { notes: [tone(0, 1)], everyS: 4 },
   /** The callee is off: it does not ring anywhere. */
-  wait: { notes: [tone(0, 0.12)], every_s: 6 },
+  wait: { notes: [tone(0, 0.12)], everyS: 6 },
 } satisfies Record<string, Tune>;
 
 /** A second ring beside the first, or one in a call. */
@@ -70,7 +70,7 @@ export class Sounds {
   ended(state: CallState): void {
     const refused =
       state.end?.reason === "declined" || Object.values(state.progress).some(({ type }) => type === "busy");
-    this.#once(refused && !state.joined_at_ms ? BUSY : FAREWELL);
+    this.#once(refused && !state.joinedAtMs ? BUSY : FAREWELL);
   }
 
   /** A ring that is to disturb nobody is heard once. */
@@ -89,9 +89,9 @@ export class Sounds {
     this.#out?.disconnect();
     this.#out = undefined;
     if (!name) return;
-    const { notes, every_s } = TUNES[name];
+    const { notes, everyS } = TUNES[name];
     this.#once(notes);
-    this.#timer = setInterval(() => this.#once(notes), every_s * 1_000);
+    this.#timer = setInterval(() => this.#once(notes), everyS * 1_000);
   }
 
   #once(notes: readonly Note[]): void {
@@ -104,14 +104,14 @@ export class Sounds {
 }
 
 /** Whoever is in a call, here or elsewhere, is not to be rung aloud. */
-function isSpared({ call, busy_elsewhere }: Model): boolean {
-  return isTalking(call.value) || busy_elsewhere.value;
+function isSpared({ call, busyElsewhere }: Model): boolean {
+  return isTalking(call.value) || busyElsewhere.value;
 }
 
 function tuneOf(model: Model): TuneName | undefined {
   const first = model.ringing.value[0];
   if (first && !isSpared(model)) return model.loud.value && !model.silenced.value.has(first.key) ? "ring" : undefined;
-  if (model.test_rings.value) return "ring";
+  if (model.testRings.value) return "ring";
   const call = model.call.value;
   if (call?.phase !== "calling") return undefined;
   const progress = Object.keys(call.progress).map((user) => progressOf(call, user).type);
@@ -119,16 +119,16 @@ function tuneOf(model: Model): TuneName | undefined {
   return progress.includes("waiting") ? "wait" : undefined;
 }
 
-function sound(context: AudioContext, out: AudioNode, { at_s, for_s, hz, gain }: Note): void {
-  const start_s = context.currentTime + at_s + 0.02;
+function sound(context: AudioContext, out: AudioNode, { atS, forS, hz, gain }: Note): void {
+  const startS = context.currentTime + atS + 0.02;
   const oscillator = context.createOscillator();
   const envelope = context.createGain();
   oscillator.frequency.value = hz;
-  envelope.gain.setValueAtTime(0, start_s);
-  envelope.gain.linearRampToValueAtTime(gain, start_s + 0.02);
-  envelope.gain.setValueAtTime(gain, start_s + Math.max(0.02, for_s - 0.3));
-  envelope.gain.exponentialRampToValueAtTime(0.0005, start_s + for_s);
+  envelope.gain.setValueAtTime(0, startS);
+  envelope.gain.linearRampToValueAtTime(gain, startS + 0.02);
+  envelope.gain.setValueAtTime(gain, startS + Math.max(0.02, forS - 0.3));
+  envelope.gain.exponentialRampToValueAtTime(0.0005, startS + forS);
   oscillator.connect(envelope).connect(out);
-  oscillator.start(start_s);
-  oscillator.stop(start_s + for_s + 0.05);
+  oscillator.start(startS);
+  oscillator.stop(startS + forS + 0.05);
 }

@@ -23,10 +23,10 @@ export class Tabs {
 
   /** A tab that cannot be heard, or hears of no ring, leaves ringing to the others. */
   follow(): void {
-    const { user, client, sound_ready } = this.#model;
+    const { user, client, soundReady } = this.#model;
     effect(() => this.#listen(user.value));
     effect(() => {
-      const rings = user.value && sound_ready.value && client.value.type === "online";
+      const rings = user.value && soundReady.value && client.value.type === "online";
       this.#loud.standFor(rings ? `convoke-loud-${user.value}` : undefined);
     });
   }

@@ -36,8 +36,8 @@ function shaped({ width, height }: Size): Size {
 
 /** As many in a row as there is room for beside a scroll bar. */
 function scrolled(room: Size, gap: number): Tiling {
-  const width_for_all = room.width - SCROLL_BAR_PX;
-  const columns = Math.max(1, Math.floor((width_for_all + gap) / (WIDTH_MIN_PX + gap)));
-  const width = Math.max(0, Math.floor((width_for_all - gap * (columns - 1)) / columns));
+  const widthForAll = room.width - SCROLL_BAR_PX;
+  const columns = Math.max(1, Math.floor((widthForAll + gap) / (WIDTH_MIN_PX + gap)));
+  const width = Math.max(0, Math.floor((widthForAll - gap * (columns - 1)) / columns));
   return { width, height: width, scrolls: true };
 }

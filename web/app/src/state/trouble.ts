@@ -15,7 +15,7 @@ export interface Trouble {
   words: string;
 }
 
-type Facts = Pick<CallState, "path" | "path_error" | "phase" | "signalling">;
+type Facts = Pick<CallState, "path" | "pathError" | "phase" | "signalling">;
 
 /** A connection that is back sooner is no trouble. */
 const SHOWN_AFTER_MS = 600;
@@ -27,46 +27,46 @@ const GO_ON_AGAIN_MS = 6_000;
 
 export class TroubleWatch {
   #shown: Trouble | undefined;
-  #shown_ms = 0;
+  #shownMs = 0;
   /** Since when the service has been away. */
-  #away_ms: number | undefined;
+  #awayMs: number | undefined;
   /** Since when pictures or sound have come in without a break while it is away. */
-  #receives_ms: number | undefined;
+  #receivesMs: number | undefined;
   #wasWrong = false;
 
   /** To be asked several times a second, and whenever the call changes. */
-  look(call: Facts, receives: boolean, now_ms: number): Trouble | undefined {
-    this.#follow(call, receives, now_ms);
-    const trouble = this.#trouble(call, now_ms);
+  look(call: Facts, receives: boolean, nowMs: number): Trouble | undefined {
+    this.#follow(call, receives, nowMs);
+    const trouble = this.#trouble(call, nowMs);
     if (trouble?.words === this.#shown?.words) return this.#shown;
     const isWrong = this.#shown?.kind === "service" && trouble !== undefined;
     if (isWrong) this.#wasWrong = true;
-    if (this.#shown && !isWrong && now_ms - this.#shown_ms < READ_MS) return this.#shown;
+    if (this.#shown && !isWrong && nowMs - this.#shownMs < READ_MS) return this.#shown;
     this.#shown = trouble;
-    this.#shown_ms = now_ms;
+    this.#shownMs = nowMs;
     return trouble;
   }
 
-  #follow({ signalling }: Facts, receives: boolean, now_ms: number): void {
+  #follow({ signalling }: Facts, receives: boolean, nowMs: number): void {
     if (signalling === "up") {
-      this.#away_ms = this.#receives_ms = undefined;
+      this.#awayMs = this.#receivesMs = undefined;
       this.#wasWrong = false;
       return;
     }
-    this.#away_ms ??= now_ms;
-    this.#receives_ms = receives ? (this.#receives_ms ?? now_ms) : undefined;
+    this.#awayMs ??= nowMs;
+    this.#receivesMs = receives ? (this.#receivesMs ?? nowMs) : undefined;
   }
 
-  #trouble({ path, path_error, phase, signalling }: Facts, now_ms: number): Trouble | undefined {
+  #trouble({ path, pathError, phase, signalling }: Facts, nowMs: number): Trouble | undefined {
     if (signalling === "down") {
-      if (now_ms - (this.#away_ms ?? now_ms) < SHOWN_AFTER_MS) return undefined;
-      const goOn_ms = this.#wasWrong ? GO_ON_AGAIN_MS : GO_ON_MS;
-      const goesOn = this.#receives_ms !== undefined && now_ms - this.#receives_ms >= goOn_ms;
+      if (nowMs - (this.#awayMs ?? nowMs) < SHOWN_AFTER_MS) return undefined;
+      const goOnMs = this.#wasWrong ? GO_ON_AGAIN_MS : GO_ON_MS;
+      const goesOn = this.#receivesMs !== undefined && nowMs - this.#receivesMs >= goOnMs;
       if (goesOn && phase === "joined") return { kind: "service", words: t("banner.signalling") };
       return { kind: "connection", words: t("banner.both") };
     }
-    if (path === "failed" && path_error) {
-      return { kind: "no_media", words: `${t(path_error.text)} ${t(path_error.remedy)}` };
+    if (path === "failed" && pathError) {
+      return { kind: "no_media", words: `${t(pathError.text)} ${t(pathError.remedy)}` };
     }
     const isBroken = path === "lost" || path === "failed" || path === "doubtful";
     return isBroken ? { kind: "media", words: t("banner.media") } : undefined;

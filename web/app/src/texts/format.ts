@@ -6,10 +6,10 @@ import { t } from "./t.ts";
 const DAY_MS = 24 * 3_600_000;
 
 /** `12:31` today, `Mon 12:31` within a week, else the date. */
-export function when(at_ms: number, now_ms: number = Date.now()): string {
-  const at = new Date(at_ms);
-  if (at.toDateString() === new Date(now_ms).toDateString()) return time(at);
-  if (Math.abs(now_ms - at_ms) < 6 * DAY_MS)
+export function when(atMs: number, nowMs: number = Date.now()): string {
+  const at = new Date(atMs);
+  if (at.toDateString() === new Date(nowMs).toDateString()) return time(at);
+  if (Math.abs(nowMs - atMs) < 6 * DAY_MS)
     return `${new Intl.DateTimeFormat(undefined, { weekday: "short" }).format(at)} ${time(at)}`;
   return new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" }).format(at);
 }
@@ -32,8 +32,8 @@ export function duration(ms: number): string {
 }
 
 /** `Today`, `Yesterday`, `Monday, 23 November`; with the year if it is another one. */
-export function day(at_ms: number, now_ms: number = Date.now()): string {
-  const [at, now] = [new Date(at_ms), new Date(now_ms)];
+export function day(atMs: number, nowMs: number = Date.now()): string {
+  const [at, now] = [new Date(atMs), new Date(nowMs)];
   const yesterday = new Date(now.getFullYear(), now.getMonth(), now.getDate() - 1);
   if (at.toDateString() === now.toDateString()) return t("recent.today");
   if (at.toDateString() === yesterday.toDateString()) return t("recent.yesterday");
@@ -41,8 +41,8 @@ export function day(at_ms: number, now_ms: number = Date.now()): string {
   return new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year }).format(at);
 }
 
-export function clockTime(at_ms: number): string {
-  return time(new Date(at_ms));
+export function clockTime(atMs: number): string {
+  return time(new Date(atMs));
 }
 
 /** `42 sec`, `3 min`, `1 hr 5 min`. */

@@ -47,7 +47,7 @@ export function Banners({ call }: { call: CallState }) {
       {call.blocked.audio ? <Banner id="blocked">{t("banner.blocked")}</Banner> : null}
       <Asked call={call} track="audio" />
       <Asked call={call} track="video" />
-      {model.sound_blocked.value ? (
+      {model.soundBlocked.value ? (
         <Banner
           id="sound"
           actions={[{ label: t("speaker.unblock"), press: () => actions.unblockSound(), id: "unblock-sound" }]}
@@ -55,7 +55,7 @@ export function Banners({ call }: { call: CallState }) {
           {t("speaker.blocked")}
         </Banner>
       ) : null}
-      {model.speaker_off.value ? (
+      {model.speakerOff.value ? (
         <Banner
           id="speaker"
           kind="info"

@@ -107,7 +107,7 @@ function TrackControl({ call, track, press }: { call: CallState; track: "audio" 
 
 function SpeakerControl() {
   const { model, actions } = useApp();
-  const off = model.speaker_off.value;
+  const off = model.speakerOff.value;
   return (
     <Control
       id="speaker"

@@ -23,7 +23,7 @@ function Gate({ title, children, id }: { title: string; children?: ComponentChil
 export function EntryScreen({ entry }: { entry: Exclude<Entry, { type: "in" }> }) {
   switch (entry.type) {
     case "insecure":
-      return <Insecure go_to={entry.go_to} />;
+      return <Insecure goTo={entry.goTo} />;
     case "refused":
       return <Refused error={entry.error} />;
     case "choose":
@@ -54,16 +54,16 @@ function NoLink() {
   );
 }
 
-function Insecure({ go_to }: { go_to: string | undefined }) {
+function Insecure({ goTo }: { goTo: string | undefined }) {
   return (
     <Gate title={t("gate.insecure")} id="insecure">
       <p>{t("gate.insecure_why")}</p>
-      {go_to ? (
+      {goTo ? (
         <>
-          <a class="button primary" data-testid="go-secure" href={go_to}>
+          <a class="button primary" data-testid="go-secure" href={goTo}>
             {t("gate.insecure_go")}
           </a>
-          <p>{t("gate.insecure_warns", { host: new URL(go_to).host })}</p>
+          <p>{t("gate.insecure_warns", { host: new URL(goTo).host })}</p>
         </>
       ) : (
         <p>{t("gate.insecure_nowhere")}</p>

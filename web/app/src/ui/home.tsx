@@ -21,10 +21,10 @@ export function Home() {
       <Header />
       <main id="main" class="home-grid">
         <div class="side">
-          {model.busy_elsewhere.value ? <p class="card note">{t("banner.elsewhere")}</p> : null}
+          {model.busyElsewhere.value ? <p class="card note">{t("banner.elsewhere")}</p> : null}
           <GoBack />
           <Ready />
-          {model.speaker_off.value ? <SpeakerCard /> : null}
+          {model.speakerOff.value ? <SpeakerCard /> : null}
           <MissedList />
         </div>
         <Lists />
@@ -75,7 +75,7 @@ function GoBack() {
 
 function Ready() {
   const { model, actions } = useApp();
-  const ready = model.sound_ready.value;
+  const ready = model.soundReady.value;
   const reached = ready && model.client.value.type === "online";
   const { title, why } = readyWords(ready, reached);
   return (
@@ -89,10 +89,10 @@ function Ready() {
             type="button"
             class="button quiet"
             data-testid="test-ring"
-            aria-pressed={model.test_rings.value}
+            aria-pressed={model.testRings.value}
             onClick={() => actions.testRing()}
           >
-            {t(model.test_rings.value ? "ready.test_stop" : "ready.test")}
+            {t(model.testRings.value ? "ready.test_stop" : "ready.test")}
           </button>
         ) : (
           <button type="button" class="button primary" data-testid="ready" onClick={() => actions.ready()}>
@@ -148,7 +148,7 @@ function MissedList() {
 
 function MissedRow({ outcome }: { outcome: Outcome }) {
   const { actions } = useApp();
-  const { from_name: name, media, kind, at_ms } = outcome;
+  const { fromName: name, media, kind, atMs } = outcome;
   const key = kind === "missed_busy" ? "missed.busy" : (`missed.${media}` as const);
   return (
     <li class="row" data-testid={`missed-${outcome.from}`}>
@@ -159,7 +159,7 @@ function MissedRow({ outcome }: { outcome: Outcome }) {
         <strong title={name}>
           <bdi>{name}</bdi>
         </strong>
-        <span>{t(key, { when: when(at_ms) })}</span>
+        <span>{t(key, { when: when(atMs) })}</span>
       </span>
       <span class="row-buttons">
         <MissedButtons

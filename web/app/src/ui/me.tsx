@@ -24,7 +24,7 @@ export function Me() {
       {tabs === undefined ? null : (
         <Confirm
           title={t("me.title", { name })}
-          detail={consequences(tabs, model.busy_elsewhere.value)}
+          detail={consequences(tabs, model.busyElsewhere.value)}
           yes={t("me.sign_out")}
           no={t("me.stay")}
           act={() => entrance.signOut()}

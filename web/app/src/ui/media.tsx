@@ -33,7 +33,7 @@ export function Picture({ track, mirrored, label }: { track: MediaStreamTrack; m
 /** Everybody's sound: one element for each audio slot, whoever is in it. */
 export function Voices() {
   const { model } = useApp();
-  void model.media_turn.value;
+  void model.mediaTurn.value;
   const tracks = model.media.value?.audioTracks() ?? [];
   return (
     <div class="voices">
@@ -47,8 +47,8 @@ export function Voices() {
 function Voice({ track }: { track: MediaStreamTrack }) {
   const { model, actions } = useApp();
   const audio = useRef<HTMLAudioElement>(null);
-  const silent = model.speaker_off.value;
-  const blocked = model.sound_blocked.value;
+  const silent = model.speakerOff.value;
+  const blocked = model.soundBlocked.value;
   useEffect(() => {
     const element = audio.current;
     if (!element) return;

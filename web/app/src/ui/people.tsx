@@ -170,11 +170,11 @@ export function CallButtons({ name, users }: { name: string; users: readonly str
 
 /** What was last heard is not told as if it still held while the service is away, or has not said so again since. */
 export function usePresence(contact: Contact): { dot?: Contact["presence"]; words: string } {
-  if (!useApp().model.contacts_known.value) return { words: t("presence.unknown") };
+  if (!useApp().model.contactsKnown.value) return { words: t("presence.unknown") };
   return { dot: contact.presence, words: presenceWords(contact) };
 }
 
-function presenceWords({ presence, since_ms }: Contact): string {
+function presenceWords({ presence, sinceMs }: Contact): string {
   if (presence !== "offline") return t(`presence.${presence}`);
-  return since_ms ? t("presence.offline_since", { when: when(since_ms) }) : t("presence.offline");
+  return sinceMs ? t("presence.offline_since", { when: when(sinceMs) }) : t("presence.offline");
 }

@@ -61,7 +61,7 @@ function PastRow({ call }: { call: PastCall }) {
         <span class={missed ? "past-words missed" : "past-words"} data-testid="past-words">
           {missed ? <Missed /> : call.media === "video" ? <Camera /> : <Phone />}
           <span class="hidden">{t(`recent.${call.media}`)}, </span>
-          <span>{pastWords(call)}</span> <span class="past-time">{clockTime(call.started_at_ms)}</span>
+          <span>{pastWords(call)}</span> <span class="past-time">{clockTime(call.startedAtMs)}</span>
         </span>
       </span>
       {first ? <CallButtons name={who} users={backTo(call)} /> : null}

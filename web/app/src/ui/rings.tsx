@@ -52,8 +52,8 @@ function RingCard({ ringing: { key, state } }: { ringing: Ringing }) {
 
 /** Who called while this call was on and was told that it is. */
 export function CalledMeanwhile() {
-  const { missed, call_since_ms } = useApp().model;
-  const meanwhile = missed.value.filter(({ kind, at_ms }) => kind === "missed_busy" && at_ms >= call_since_ms.value);
+  const { missed, callSinceMs } = useApp().model;
+  const meanwhile = missed.value.filter(({ kind, atMs }) => kind === "missed_busy" && atMs >= callSinceMs.value);
   if (meanwhile.length === 0) return null;
   return (
     <ul class="ring-cards">
@@ -69,7 +69,7 @@ function CalledCard({ outcome }: { outcome: Outcome }) {
   const { actions } = useApp();
   const [asks, setAsks] = useState(false);
   const offered = useOffered(outcome);
-  const { from, from_name: name, media } = outcome;
+  const { from, fromName: name, media } = outcome;
   return (
     <li class="ring-card" data-testid={`called-${from}`}>
       <Avatar user={from} name={name} />

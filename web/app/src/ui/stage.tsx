@@ -56,7 +56,7 @@ function StageHeader({ call }: { call: CallState }) {
         </span>
         <Notices />
       </div>
-      {call.joined_at_ms ? <Clock since_ms={call.joined_at_ms} /> : null}
+      {call.joinedAtMs ? <Clock sinceMs={call.joinedAtMs} /> : null}
     </header>
   );
 }
@@ -73,16 +73,16 @@ function stateWords(call: CallState): string {
   return callee ? progressWords(call, callee) : t("call.calling");
 }
 
-function Clock({ since_ms }: { since_ms: number }) {
+function Clock({ sinceMs }: { sinceMs: number }) {
   const { actions } = useApp();
-  const [now_ms, setNow] = useState(actions.now_ms());
+  const [nowMs, setNow] = useState(actions.nowMs());
   useEffect(() => {
-    const timer = setInterval(() => setNow(actions.now_ms()), 1_000);
+    const timer = setInterval(() => setNow(actions.nowMs()), 1_000);
     return () => clearInterval(timer);
   }, [actions]);
   return (
     <span class="clock" role="timer" aria-label={t("call.duration")}>
-      {duration(now_ms - since_ms)}
+      {duration(nowMs - sinceMs)}
     </span>
   );
 }

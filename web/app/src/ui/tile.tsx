@@ -18,7 +18,7 @@ const SPEAKS_ABOVE = 0.02;
 export function Tile({ member, call }: { member: Member; call: CallState }) {
   const { model } = useApp();
   const tile = useRef<HTMLElement>(null);
-  void model.media_turn.value;
+  void model.mediaTurn.value;
   const { user, name, participation, state, muted, blocked } = member;
   const media = model.media.value;
   const track = participation && !muted?.video && !blocked?.video ? media?.track(participation, "camera") : undefined;
@@ -42,7 +42,7 @@ export function Tile({ member, call }: { member: Member; call: CallState }) {
 
 export function SelfTile({ call, apart }: { call: CallState; apart?: boolean }) {
   const { model } = useApp();
-  void model.media_turn.value;
+  void model.mediaTurn.value;
   const track = model.media.value?.own("camera");
   const name = model.name.value;
   return (
@@ -88,9 +88,7 @@ export function memberWords(member: Member, call: CallState): string {
 
 export function progressWords(call: CallState, user: string): string {
   const progress = progressOf(call, user);
-  return progress.type === "waiting"
-    ? t("call.waiting", { when: when(progress.until_ms) })
-    : t(`call.${progress.type}`);
+  return progress.type === "waiting" ? t("call.waiting", { when: when(progress.untilMs) }) : t(`call.${progress.type}`);
 }
 
 /** Whether a picture that has been there has stopped; looked up several times a second. */
@@ -101,10 +99,10 @@ function useStill(track: MediaStreamTrack | undefined, look: () => boolean): boo
   useEffect(() => {
     setStill(false);
     if (!track) return;
-    const shown_ms = performance.now();
+    const shownMs = performance.now();
     const timer = setInterval(() => {
       const still = latest.current();
-      setStill(still && performance.now() - shown_ms > SETTLED_MS);
+      setStill(still && performance.now() - shownMs > SETTLED_MS);
     }, LEVEL_EVERY_MS);
     return () => clearInterval(timer);
   }, [track]);

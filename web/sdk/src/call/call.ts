@@ -40,7 +40,7 @@ export interface CallServices {
   declined(invitation: InvitationId): Promise<void>;
   /** Nothing comes in on the media path any more, or something does again. */
   flows(flows: boolean): void;
-  now_ms(): number;
+  nowMs(): number;
 }
 
 export interface CallEvents {
@@ -55,7 +55,7 @@ export interface CallEvents {
 export class Call extends Emitter<CallEvents> {
   readonly invitation: InvitationId | undefined;
   /** @internal When it was made or this device was let in, by its monotonic clock: earlier questions do not know of that. */
-  changed_at_ms = LOCAL.monotonic_ms();
+  changedAtMs = LOCAL.monotonicMs();
   readonly #services: CallServices;
   readonly #session: MediaSession;
   readonly #own: Partial<Record<Device, MediaStreamTrack>> = {};
@@ -66,7 +66,7 @@ export class Call extends Emitter<CallEvents> {
   /** The roster is being asked for, since a change of it was missed. */
   #catchingUp = false;
   /** Of the latest change that could not be followed. */
-  #missed_rev = 0;
+  #missedRev = 0;
   /** Resolves when the service has heard that this call was left. */
   #left: Promise<void> | undefined;
   #leftIsHeard = () => {};
@@ -180,9 +180,9 @@ export class Call extends Emitter<CallEvents> {
     await this.#tell({ type: "unblock", user, track });
   }
 
-  /** The host removes a member, who may come back after `ban_s`. */
-  async kick(user: UserName, ban_s = 0): Promise<void> {
-    await this.#tell({ type: "kick", user, ban_s });
+  /** The host removes a member, who may come back after `banS`. */
+  async kick(user: UserName, banS = 0): Promise<void> {
+    await this.#tell({ type: "kick", user, banS });
   }
 
   /** One's own open track. */
@@ -234,7 +234,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** @internal Questions that were asked until now do not know how it stands. */
   changes(): void {
-    this.changed_at_ms = LOCAL.monotonic_ms();
+    this.changedAtMs = LOCAL.monotonicMs();
   }
 
   /** @internal */
@@ -296,7 +296,7 @@ export class Call extends Emitter<CallEvents> {
   /** @internal */
   apply(event: CallEvent): void {
     const before = this.#state;
-    this.#state = reduce(before, { ...event, at_ms: this.#services.now_ms() });
+    this.#state = reduce(before, { ...event, atMs: this.#services.nowMs() });
     if (this.#state === before) return;
     if (before.muted !== this.#state.muted) this.#followMute();
     if (this.#state.phase === "ended") this.#end();
@@ -324,14 +324,14 @@ export class Call extends Emitter<CallEvents> {
 
   /** Asks for the whole roster until an answer covers what was missed, also while it was asked for. */
   async #catchUp({ rev }: RosterChange): Promise<void> {
-    this.#missed_rev = Math.max(rev, this.#missed_rev);
+    this.#missedRev = Math.max(rev, this.#missedRev);
     if (this.#catchingUp) return;
     this.#catchingUp = true;
-    while (this.#state.phase !== "ended" && this.#state.roster.rev < this.#missed_rev) {
-      const asked_rev = this.#missed_rev;
+    while (this.#state.phase !== "ended" && this.#state.roster.rev < this.#missedRev) {
+      const askedRev = this.#missedRev;
       try {
         this.apply({ type: "local_roster", roster: await this.#services.roster(this.#state.meeting) });
-        if (asked_rev === this.#missed_rev) break;
+        if (askedRev === this.#missedRev) break;
       } catch (error) {
         if (!(error instanceof ConvokeError)) throw error;
         if (error.category === "refused") break;

@@ -34,7 +34,7 @@ export type CallPhase = "calling" | "incoming" | "accepting" | "joined" | "ended
 export type Progress =
   | { type: "calling" }
   /** None of the callee's devices is online; it rings if one comes back before. */
-  | { type: "waiting"; until_ms: number }
+  | { type: "waiting"; untilMs: number }
   | { type: "ringing" }
   | { type: "accepted" }
   | { type: "rejected"; reason: RejectReason }
@@ -77,14 +77,14 @@ export interface CallState {
   roster: Roster;
   path: PathState;
   /** What is wrong with the media path, if it is known. */
-  path_error?: ConvokeError;
+  pathError?: ConvokeError;
   signalling: "up" | "down";
   /** By the person or, until the person unmutes, by the host. */
   muted: Tracks<boolean>;
   blocked: Tracks<boolean>;
   /** Who asks this person to unmute. */
   asked: Partial<Tracks<UserName>>;
-  joined_at_ms?: number;
+  joinedAtMs?: number;
   end?: CallEnd;
 }
 
@@ -105,7 +105,7 @@ export type LocalEvent =
   | { type: "local_signalling"; signalling: "up" | "down" }
   | { type: "local_end"; end: CallEnd };
 
-export type CallEvent = (Down | LocalEvent) & { at_ms?: number };
+export type CallEvent = (Down | LocalEvent) & { atMs?: number };
 
 const NO_TRACK: Tracks<boolean> = { audio: false, video: false };
 const EMPTY_ROSTER: Roster = { rev: 0, members: [] };
@@ -116,7 +116,7 @@ export function outgoing(me: UserName, meeting: MeetingId, callees: readonly Use
 }
 
 export function incoming(me: UserName, ring: Ring): CallState {
-  const from = { user: ring.from, name: ring.from_name };
+  const from = { user: ring.from, name: ring.fromName };
   const title = ring.title ?? undefined;
   return {
     ...blank(me, ring.meeting, ring.media),
@@ -168,19 +168,19 @@ export function reduce(state: CallState, event: CallEvent): CallState {
   if (state.phase === "ended") return state;
   switch (event.type) {
     case "admitted":
-      return admitted(state, event.roster, event.meeting ?? state.meeting, event.at_ms);
+      return admitted(state, event.roster, event.meeting ?? state.meeting, event.atMs);
     case "roster":
-      return withRoster(state, event, event.at_ms);
+      return withRoster(state, event, event.atMs);
     case "roster_changed":
-      return withChange(state, event, event.at_ms);
+      return withChange(state, event, event.atMs);
     case "waiting":
-      return withProgress(state, event.user, { type: "waiting", until_ms: event.until_ms });
+      return withProgress(state, event.user, { type: "waiting", untilMs: event.untilMs });
     case "ringing":
       // As an answer: the service has heard that it rings here.
-      if (event.in_reply_to) return state;
+      if (event.inReplyTo) return state;
       return withProgress(state, event.user, { type: "ringing" });
     case "accepted":
-      return withProgress(joinedOnce(state, event.at_ms), event.user, { type: "accepted" });
+      return withProgress(joinedOnce(state, event.atMs), event.user, { type: "accepted" });
     case "rejected":
       return withProgress(state, event.user, { type: "rejected", reason: event.reason });
     case "busy":
@@ -204,8 +204,8 @@ export function reduce(state: CallState, event: CallEvent): CallState {
 
 /** It is looked at several times a second: nobody is told of what has not changed. */
 function withPath(state: CallState, path: PathState, error: ConvokeError | undefined): CallState {
-  const path_error = path === "up" ? undefined : (error ?? state.path_error);
-  return path === state.path && path_error === state.path_error ? state : { ...state, path, path_error };
+  const pathError = path === "up" ? undefined : (error ?? state.pathError);
+  return path === state.path && pathError === state.pathError ? state : { ...state, path, pathError };
 }
 
 function local(state: CallState, event: CallEvent): CallState {
@@ -215,9 +215,9 @@ function local(state: CallState, event: CallEvent): CallState {
     case "local_unanswered":
       return state.phase === "accepting" ? { ...state, phase: "incoming" } : state;
     case "local_admitted":
-      return withoutUnheard(admitted(state, event.roster, event.meeting, event.at_ms));
+      return withoutUnheard(admitted(state, event.roster, event.meeting, event.atMs));
     case "local_roster":
-      return withRoster(state, event.roster, event.at_ms);
+      return withRoster(state, event.roster, event.atMs);
     case "local_invite":
       return event.users.reduce((next, user) => withProgress(next, user, { type: "calling" }), state);
     case "local_not_invited":
@@ -237,19 +237,19 @@ function local(state: CallState, event: CallEvent): CallState {
   }
 }
 
-function admitted(state: CallState, roster: Roster, meeting: MeetingId, at_ms: number | undefined): CallState {
+function admitted(state: CallState, roster: Roster, meeting: MeetingId, atMs: number | undefined): CallState {
   const phase = state.phase === "accepting" || state.phase === "incoming" ? "joined" : state.phase;
-  const joined_at_ms = phase === "joined" ? (state.joined_at_ms ?? at_ms) : state.joined_at_ms;
-  return withRoster({ ...state, meeting, admitted: true, phase, joined_at_ms }, roster, at_ms);
+  const joinedAtMs = phase === "joined" ? (state.joinedAtMs ?? atMs) : state.joinedAtMs;
+  return withRoster({ ...state, meeting, admitted: true, phase, joinedAtMs }, roster, atMs);
 }
 
 /** A lower revision is older news. */
-function withRoster(state: CallState, roster: Roster, at_ms: number | undefined): CallState {
+function withRoster(state: CallState, roster: Roster, atMs: number | undefined): CallState {
   if (roster.rev < state.roster.rev) return state;
   const { rev, host, members } = roster;
   const blocked = { ...NO_TRACK, ...self(roster, state.me)?.blocked };
   const next = { ...state, roster: { rev, host, members }, blocked };
-  return members.some((member) => member.user !== state.me && isIn(member)) ? joinedOnce(next, at_ms) : next;
+  return members.some((member) => member.user !== state.me && isIn(member)) ? joinedOnce(next, atMs) : next;
 }
 
 /** Whether something is missing between the roster that is known and the one that this changes. */
@@ -257,7 +257,7 @@ export function isGap({ roster }: CallState, { base, rev }: RosterChange): boole
   return rev > roster.rev && base > roster.rev;
 }
 
-function withChange(state: CallState, change: RosterChange, at_ms: number | undefined): CallState {
+function withChange(state: CallState, change: RosterChange, atMs: number | undefined): CallState {
   if (change.rev <= state.roster.rev || isGap(state, change)) return state;
   const changed = new Map(change.members?.map((member) => [member.user, member]));
   const gone = new Set(change.gone);
@@ -265,7 +265,7 @@ function withChange(state: CallState, change: RosterChange, at_ms: number | unde
   const known = new Set(stay.map(({ user }) => user));
   const come = [...changed.values()].filter(({ user }) => !known.has(user));
   const members = [...stay, ...come].filter(({ user }) => !gone.has(user));
-  return withRoster(state, { rev: change.rev, host: change.host, members }, at_ms);
+  return withRoster(state, { rev: change.rev, host: change.host, members }, atMs);
 }
 
 /** A mute from before the roster that is known counts only if that one knows it too: the person may have unmuted since. */
@@ -275,8 +275,8 @@ function hushed(state: CallState, { track, rev }: DownOf<"muted">): CallState {
   return { ...state, muted: { ...state.muted, [track]: true } };
 }
 
-function joinedOnce(state: CallState, at_ms: number | undefined): CallState {
-  return state.phase === "calling" ? { ...state, phase: "joined", joined_at_ms: at_ms } : state;
+function joinedOnce(state: CallState, atMs: number | undefined): CallState {
+  return state.phase === "calling" ? { ...state, phase: "joined", joinedAtMs: atMs } : state;
 }
 
 function withProgress(state: CallState, user: UserName, progress: Progress): CallState {

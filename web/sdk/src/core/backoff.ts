@@ -2,16 +2,16 @@
 
 export interface BackoffSteps {
   /** The wait before each attempt; the last one repeats. */
-  steps_ms: readonly number[];
+  stepsMs: readonly number[];
   /** A wait is changed by at most this part of itself, up or down. */
   jitter: number;
 }
 
 export const SIGNALLING_STEPS: BackoffSteps = {
-  steps_ms: [1_000, 1_000, 2_000, 4_000, 8_000, 15_000],
+  stepsMs: [1_000, 1_000, 2_000, 4_000, 8_000, 15_000],
   jitter: 0.8,
 };
-export const MEDIA_STEPS: BackoffSteps = { steps_ms: [300, 700, 1_500, 2_000], jitter: 0.5 };
+export const MEDIA_STEPS: BackoffSteps = { stepsMs: [300, 700, 1_500, 2_000], jitter: 0.5 };
 /** Who is in a call or a ring looks this often for a way back. */
 export const URGENT_EVERY_MS = 2_000;
 
@@ -29,9 +29,9 @@ export class Backoff {
     return this.#attempt;
   }
 
-  next_ms(): number {
-    const { steps_ms, jitter } = this.#steps;
-    const base = steps_ms[Math.min(this.#attempt, steps_ms.length - 1)] ?? 0;
+  nextMs(): number {
+    const { stepsMs, jitter } = this.#steps;
+    const base = stepsMs[Math.min(this.#attempt, stepsMs.length - 1)] ?? 0;
     this.#attempt += 1;
     return Math.round(base * (1 + jitter * (2 * this.#random() - 1)));
   }

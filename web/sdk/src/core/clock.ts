@@ -7,17 +7,17 @@
  * from an earlier page, there is a guess. By a guess nothing is decided.
  */
 
-/** What this device reads of time; `monotonic_ms` counts from any moment and never back. */
+/** What this device reads of time; `monotonicMs` counts from any moment and never back. */
 export interface LocalClock {
-  wall_ms(): number;
-  monotonic_ms(): number;
+  wallMs(): number;
+  monotonicMs(): number;
 }
 
-export const LOCAL: LocalClock = { wall_ms: () => Date.now(), monotonic_ms: () => performance.now() };
+export const LOCAL: LocalClock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() };
 
 /** When a question was asked. */
 export interface Asked {
-  at_ms: number;
+  atMs: number;
   /** A jump between question and answer makes their distance unknown. */
   jumps: number;
 }
@@ -31,30 +31,30 @@ const GOOD_FOR_MS = 600_000;
 
 interface Learnt {
   /** The service's clock less the monotonic one. */
-  offset_ms: number;
-  round_trip_ms: number;
-  at_ms: number;
+  offsetMs: number;
+  roundTripMs: number;
+  atMs: number;
 }
 
 export class ServiceClock {
   readonly #local: LocalClock;
   #learnt: Learnt | undefined;
   /** The service's clock less the wall clock, as last seen. */
-  #guess_ms: number | undefined;
+  #guessMs: number | undefined;
   /** The same less the monotonic one, from before a jump or from a slow answer: one of the two guesses holds. */
-  #other_guess_ms: number | undefined;
+  #otherGuessMs: number | undefined;
   /** The wall clock less the monotonic one when last looked at. */
-  #apart_ms: number;
+  #apartMs: number;
   #jumps = 0;
 
   constructor(local: LocalClock = LOCAL) {
     this.#local = local;
-    this.#apart_ms = this.#apart();
+    this.#apartMs = this.#apart();
   }
 
   /** Takes what an earlier page has learnt, as a guess. */
-  restore(offset_ms: number | undefined): void {
-    this.#guess_ms ??= offset_ms;
+  restore(offsetMs: number | undefined): void {
+    this.#guessMs ??= offsetMs;
   }
 
   get isKnown(): boolean {
@@ -63,50 +63,50 @@ export class ServiceClock {
   }
 
   /** What the service's clock is ahead of the wall clock, for the next page to guess by. */
-  get offset_ms(): number | undefined {
-    return this.#learnt ? this.#learnt.offset_ms - this.#apart() : this.#guess_ms;
+  get offsetMs(): number | undefined {
+    return this.#learnt ? this.#learnt.offsetMs - this.#apart() : this.#guessMs;
   }
 
   /** Milliseconds since 1970; of two guesses the later one, so that what goes by it is not late. */
-  now_ms(): number {
+  nowMs(): number {
     this.#look();
-    const monotonic_ms = this.#local.monotonic_ms();
-    if (this.#learnt) return Math.round(monotonic_ms + this.#learnt.offset_ms);
-    const guess_ms = this.#local.wall_ms() + (this.#guess_ms ?? 0);
-    return Math.round(Math.max(guess_ms, monotonic_ms + (this.#other_guess_ms ?? Number.NEGATIVE_INFINITY)));
+    const monotonicMs = this.#local.monotonicMs();
+    if (this.#learnt) return Math.round(monotonicMs + this.#learnt.offsetMs);
+    const guessMs = this.#local.wallMs() + (this.#guessMs ?? 0);
+    return Math.round(Math.max(guessMs, monotonicMs + (this.#otherGuessMs ?? Number.NEGATIVE_INFINITY)));
   }
 
-  wall_ms(): number {
-    return this.#local.wall_ms();
+  wallMs(): number {
+    return this.#local.wallMs();
   }
 
   ask(): Asked {
     this.#look();
-    return { at_ms: this.#local.monotonic_ms(), jumps: this.#jumps };
+    return { atMs: this.#local.monotonicMs(), jumps: this.#jumps };
   }
 
   /** Takes the time of an answer: the middle of its way is when the service read its clock. Returns how long it took. */
-  learn(service_now_ms: number, asked: Asked): number {
+  learn(serviceNowMs: number, asked: Asked): number {
     this.#look();
-    const at_ms = this.#local.monotonic_ms();
-    const round_trip_ms = at_ms - asked.at_ms;
-    const offset_ms = service_now_ms - (asked.at_ms + at_ms) / 2;
-    if (asked.jumps !== this.#jumps) return round_trip_ms;
-    if (round_trip_ms > ROUND_TRIP_MAX_MS) this.#guess(offset_ms);
-    else if (this.#isBetter(round_trip_ms, at_ms)) this.#learnt = { offset_ms, round_trip_ms, at_ms };
-    return round_trip_ms;
+    const atMs = this.#local.monotonicMs();
+    const roundTripMs = atMs - asked.atMs;
+    const offsetMs = serviceNowMs - (asked.atMs + atMs) / 2;
+    if (asked.jumps !== this.#jumps) return roundTripMs;
+    if (roundTripMs > ROUND_TRIP_MAX_MS) this.#guess(offsetMs);
+    else if (this.#isBetter(roundTripMs, atMs)) this.#learnt = { offsetMs, roundTripMs, atMs };
+    return roundTripMs;
   }
 
   since(asked: Asked): number {
-    return this.#local.monotonic_ms() - asked.at_ms;
+    return this.#local.monotonicMs() - asked.atMs;
   }
 
   /** What was learnt is a guess again: on a new connection, or since the service says that it is wrong. */
   doubt(): void {
     if (!this.#learnt) return;
-    const { offset_ms } = this.#learnt;
+    const { offsetMs } = this.#learnt;
     this.#learnt = undefined;
-    this.#guess(offset_ms);
+    this.#guess(offsetMs);
   }
 
   /** Whether the two clocks have jumped apart since this question. */
@@ -116,33 +116,32 @@ export class ServiceClock {
   }
 
   #look(): void {
-    const apart_ms = this.#apart();
-    if (Math.abs(apart_ms - this.#apart_ms) > JUMP_MS) this.#jumped();
-    this.#apart_ms = apart_ms;
+    const apartMs = this.#apart();
+    if (Math.abs(apartMs - this.#apartMs) > JUMP_MS) this.#jumped();
+    this.#apartMs = apartMs;
   }
 
   #jumped(): void {
     this.#jumps += 1;
-    const guess_ms =
-      this.#learnt?.offset_ms ?? (this.#guess_ms === undefined ? undefined : this.#guess_ms + this.#apart_ms);
+    const guessMs = this.#learnt?.offsetMs ?? (this.#guessMs === undefined ? undefined : this.#guessMs + this.#apartMs);
     this.#learnt = undefined;
-    if (guess_ms === undefined) return;
-    this.#guess_ms = guess_ms - this.#apart_ms;
-    this.#other_guess_ms = Math.max(guess_ms, this.#other_guess_ms ?? guess_ms);
+    if (guessMs === undefined) return;
+    this.#guessMs = guessMs - this.#apartMs;
+    this.#otherGuessMs = Math.max(guessMs, this.#otherGuessMs ?? guessMs);
   }
 
-  #guess(offset_ms: number): void {
+  #guess(offsetMs: number): void {
     if (this.#learnt) return;
-    this.#guess_ms = offset_ms - this.#apart();
-    this.#other_guess_ms = undefined;
+    this.#guessMs = offsetMs - this.#apart();
+    this.#otherGuessMs = undefined;
   }
 
-  #isBetter(round_trip_ms: number, at_ms: number): boolean {
+  #isBetter(roundTripMs: number, atMs: number): boolean {
     const best = this.#learnt;
-    return !best || round_trip_ms <= best.round_trip_ms || at_ms - best.at_ms > GOOD_FOR_MS;
+    return !best || roundTripMs <= best.roundTripMs || atMs - best.atMs > GOOD_FOR_MS;
   }
 
   #apart(): number {
-    return this.#local.wall_ms() - this.#local.monotonic_ms();
+    return this.#local.wallMs() - this.#local.monotonicMs();
   }
 }

@@ -70,14 +70,14 @@ export class Database {
   }
 }
 
-/** Rejects after `limit_ms`; what comes later all the same goes to `late`. */
-export function within<T>(limit_ms: number, work: Promise<T>, late: (value: T) => void = () => {}): Promise<T> {
+/** Rejects after `limitMs`; what comes later all the same goes to `late`. */
+export function within<T>(limitMs: number, work: Promise<T>, late: (value: T) => void = () => {}): Promise<T> {
   return new Promise((resolve, reject) => {
     let over = false;
     const timer = setTimeout(() => {
       over = true;
-      reject(new Error(`the browser's storage did not answer within ${limit_ms} ms`));
-    }, limit_ms);
+      reject(new Error(`the browser's storage did not answer within ${limitMs} ms`));
+    }, limitMs);
     work.then(
       (value) => {
         clearTimeout(timer);

@@ -3,7 +3,7 @@
 import type { TimerRequest } from "./timer.worker.ts";
 
 export interface Timer {
-  set(run: () => void, every_ms: number): number;
+  set(run: () => void, everyMs: number): number;
   clear(id: number): void;
 }
 
@@ -23,13 +23,13 @@ export class Wait {
     return this.#cancel !== undefined;
   }
 
-  start(wait_ms: number, run: () => void): void {
+  start(waitMs: number, run: () => void): void {
     this.cancel();
     const timer = steadyTimer();
     const id = timer.set(() => {
       this.cancel();
       run();
-    }, wait_ms);
+    }, waitMs);
     this.#cancel = () => timer.clear(id);
   }
 
@@ -46,10 +46,10 @@ export function timerOver(worker: Pick<Worker, "postMessage" | "onmessage">): Ti
   const request = (request: TimerRequest) => worker.postMessage(request);
   worker.onmessage = ({ data }: MessageEvent<number>) => runs.get(data)?.();
   return {
-    set(run, every_ms) {
+    set(run, everyMs) {
       lastId += 1;
       runs.set(lastId, run);
-      request({ type: "set", id: lastId, every_ms });
+      request({ type: "set", id: lastId, everyMs });
       return lastId;
     },
     clear(id) {
@@ -69,6 +69,6 @@ function workerTimer(): Timer | undefined {
 }
 
 const PAGE_TIMER: Timer = {
-  set: (run, every_ms) => Number(setInterval(run, every_ms)),
+  set: (run, everyMs) => Number(setInterval(run, everyMs)),
   clear: (id) => clearInterval(id),
 };

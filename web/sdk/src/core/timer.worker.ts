@@ -1,7 +1,7 @@
 /** Timers that a background tab does not slow down: the browser throttles a page's own, and keep-alive would fail. */
 
 /** What a page asks of the worker, which answers each tick with the timer's id. */
-export type TimerRequest = { type: "set"; id: number; every_ms: number } | { type: "clear"; id: number };
+export type TimerRequest = { type: "set"; id: number; everyMs: number } | { type: "clear"; id: number };
 
 const running = new Map<number, number>();
 
@@ -10,6 +10,6 @@ self.onmessage = ({ data }: MessageEvent<TimerRequest>) => {
     clearInterval(running.get(data.id));
     running.delete(data.id);
   } else {
-    running.set(data.id, Number(setInterval(() => self.postMessage(data.id), data.every_ms)));
+    running.set(data.id, Number(setInterval(() => self.postMessage(data.id), data.everyMs)));
   }
 };

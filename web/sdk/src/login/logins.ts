@@ -30,7 +30,7 @@ export interface LoginShell {
   fetch: typeof fetch;
   databases: IDBFactory | undefined;
   locks: Pick<LockManager, "request" | "query"> | undefined;
-  now_ms(): number;
+  nowMs(): number;
 }
 
 const DAY_MS = 24 * 3_600_000;
@@ -92,7 +92,7 @@ export class Logins {
       const account = known?.account ?? randomHex(8);
       await this.#store.change(account, (record) => {
         if (record && isComplete(record)) return undefined;
-        const fresh = { account, server: this.server, slots: {}, used_at_ms: 0 };
+        const fresh = { account, server: this.server, slots: {}, usedAtMs: 0 };
         return { ...fresh, ...record, link, secret };
       });
       return account;
@@ -113,7 +113,7 @@ export class Logins {
       } catch (error) {
         if (!(error instanceof ConvokeError) || error.category !== "network") throw error;
         failing(error);
-        await new Promise((resolve) => setTimeout(resolve, backoff.next_ms()));
+        await new Promise((resolve) => setTimeout(resolve, backoff.nextMs()));
       }
     }
   }
@@ -121,7 +121,7 @@ export class Logins {
   async #signInNow(account: string): Promise<Login> {
     const record = await this.#record(account);
     const known = record?.user === undefined ? await this.#inTurn(() => this.#identify(account)) : record;
-    const used = await this.#store.change(known.account, (now) => now && { ...now, used_at_ms: this.#shell.now_ms() });
+    const used = await this.#store.change(known.account, (now) => now && { ...now, usedAtMs: this.#shell.nowMs() });
     return new Login(used ?? known, this.#shell, this.#store, () => this.#tellEndings());
   }
 
@@ -138,7 +138,7 @@ export class Logins {
       await this.#drop(other, await this.#ended(other));
       const merged = await this.#store.change(
         other.account,
-        (now) => now && learnt({ ...now, link, secret }, 0, credentials, this.#shell.now_ms()),
+        (now) => now && learnt({ ...now, link, secret }, 0, credentials, this.#shell.nowMs()),
       );
       await this.#store.end(account);
       return merged ?? other;
@@ -153,10 +153,10 @@ export class Logins {
 
   /** Signed out meanwhile: what the server has just given is ended too. */
   async #kept(account: string, credentials: Credentials): Promise<LoginRecord> {
-    const now_ms = this.#shell.now_ms();
-    const record = await this.#store.change(account, (now) => now && learnt(now, 0, credentials, now_ms));
+    const nowMs = this.#shell.nowMs();
+    const record = await this.#store.change(account, (now) => now && learnt(now, 0, credentials, nowMs));
     if (record) return record;
-    await this.#store.addEnding({ client_id: credentials.client_id, server: this.server, credentials });
+    await this.#store.addEnding({ clientId: credentials.clientId, server: this.server, credentials });
     void this.#tellEndings();
     throw new ConvokeError("login_ended");
   }
@@ -169,7 +169,7 @@ export class Logins {
     });
     if (!credentials || credentials.user === other.user) return credentials;
     // The server had forgotten that device, and has now given it to somebody else.
-    await this.#store.addEnding({ client_id: credentials.client_id, server: this.server, credentials });
+    await this.#store.addEnding({ clientId: credentials.clientId, server: this.server, credentials });
     void this.#tellEndings();
     return undefined;
   }
@@ -200,9 +200,9 @@ export class Logins {
 
   async #tellEndings(): Promise<boolean> {
     const waiting = await this.#store.endings();
-    const told = waiting.map(async ({ client_id, server, credentials }) => {
+    const told = waiting.map(async ({ clientId, server, credentials }) => {
       await endLogin(server, credentials, this.#shell.fetch);
-      await this.#store.ended(client_id);
+      await this.#store.ended(clientId);
     });
     return (await Promise.allSettled(told)).every(({ status }) => status === "fulfilled");
   }
@@ -213,7 +213,7 @@ export class Logins {
 
   async #records(): Promise<LoginRecord[]> {
     const all = (await this.#store.all()).filter(({ server }) => server === this.server);
-    return all.sort((a, b) => b.used_at_ms - a.used_at_ms);
+    return all.sort((a, b) => b.usedAtMs - a.usedAtMs);
   }
 
   async #record(account: string): Promise<LoginRecord | undefined> {
@@ -293,7 +293,7 @@ export class Login implements RememberedLogin {
     const record = await this.#store.end(this.account);
     this.#channel?.postMessage(this.account);
     for (const credentials of Object.values(record?.slots ?? {}))
-      if (credentials) this.#shell.databases?.deleteDatabase(ringDatabase(credentials.client_id));
+      if (credentials) this.#shell.databases?.deleteDatabase(ringDatabase(credentials.clientId));
     return this.#tellEndings();
   }
 
@@ -332,10 +332,10 @@ export class Login implements RememberedLogin {
 
   /** Signed out meanwhile: what the server has just given is ended too. */
   async #learn(slot: number, credentials: Credentials): Promise<Credentials> {
-    const now_ms = this.#shell.now_ms();
-    const record = await this.#store.change(this.account, (now) => now && learnt(now, slot, credentials, now_ms));
+    const nowMs = this.#shell.nowMs();
+    const record = await this.#store.change(this.account, (now) => now && learnt(now, slot, credentials, nowMs));
     if (record) return credentials;
-    await this.#store.addEnding({ client_id: credentials.client_id, server: this.server, credentials });
+    await this.#store.addEnding({ clientId: credentials.clientId, server: this.server, credentials });
     void this.#tellEndings();
     throw new ConvokeError("login_ended");
   }
@@ -360,10 +360,10 @@ export class Login implements RememberedLogin {
   }
 
   async #freshenSlot(slot: number): Promise<void> {
-    const { slots, since_ms, secret } = await this.#record();
+    const { slots, sinceMs, secret } = await this.#record();
     const held = slots[slot];
-    const age_ms = this.#shell.now_ms() - (since_ms?.[slot] ?? 0);
-    const isFresh = age_ms >= 0 && age_ms < RENEW_AFTER_MS;
+    const ageMs = this.#shell.nowMs() - (sinceMs?.[slot] ?? 0);
+    const isFresh = ageMs >= 0 && ageMs < RENEW_AFTER_MS;
     if (held && !isFresh) await this.#renew(slot, held);
     // Four devices for each page that forgets them would soon be too many.
     if (!held && secret && this.#store.isKept) await this.#fetch(slot, secret);
@@ -377,10 +377,10 @@ export class Login implements RememberedLogin {
 }
 
 /** With one more credential; the secret goes with the last. */
-function learnt(record: LoginRecord, slot: number, credentials: Credentials, now_ms: number): LoginRecord {
+function learnt(record: LoginRecord, slot: number, credentials: Credentials, nowMs: number): LoginRecord {
   const { user, name } = credentials;
-  const since_ms = { ...record.since_ms, [slot]: now_ms };
-  const next = { ...record, user, name, slots: { ...record.slots, [slot]: credentials }, since_ms };
+  const sinceMs = { ...record.sinceMs, [slot]: nowMs };
+  const next = { ...record, user, name, slots: { ...record.slots, [slot]: credentials }, sinceMs };
   if (!isComplete(next)) return next;
   const { secret: _secret, gone: _gone, ...complete } = next;
   return complete;
@@ -406,5 +406,5 @@ function inTurn<T>(locks: LoginShell["locks"], work: () => Promise<T>): Promise<
 function browserShell(): LoginShell {
   const fetcher: typeof fetch = (...request) => fetch(...request);
   const locks = globalThis.navigator?.locks;
-  return { fetch: fetcher, databases: browserDatabases(), locks, now_ms: () => Date.now() };
+  return { fetch: fetcher, databases: browserDatabases(), locks, nowMs: () => Date.now() };
 }

@@ -1,9 +1,10 @@
 /** The requests of a login. An application with a server of its own hands credentials over instead. */
 
 import { ConvokeError, type ErrorCode } from "../core/errors.ts";
+import { type CamelCase, fromWire } from "../wire.ts";
 
 /** What the device API and the login answer: one credential for exactly one client id. */
-export interface Credentials {
+export interface CredentialsDocument {
   client_id: string;
   username: string;
   password: string;
@@ -12,6 +13,8 @@ export interface Credentials {
   user: string;
   name: string;
 }
+
+export type Credentials = CamelCase<CredentialsDocument>;
 
 const TIMEOUT_MS = 10_000;
 
@@ -72,14 +75,14 @@ async function problemOf(answer: Response): Promise<unknown> {
 }
 
 async function credentialsIn(answer: Response): Promise<Credentials> {
-  const credentials = (await answer.json().catch(() => undefined)) as Credentials | undefined;
-  if (credentials?.client_id && credentials.password) return credentials;
+  const credentials = fromWire(await answer.json().catch(() => undefined)) as Credentials | undefined;
+  if (credentials?.clientId && credentials.password) return credentials;
   throw new ConvokeError("server_unreachable", "the answer is cut off, or not the server's");
 }
 
 /** RFC 7617; client id and password are ASCII. */
-function basic({ client_id, password }: Credentials): string {
-  return `Basic ${btoa(`${client_id}:${password}`)}`;
+function basic({ clientId, password }: Credentials): string {
+  return `Basic ${btoa(`${clientId}:${password}`)}`;
 }
 
 function ask(fetcher: typeof fetch, url: URL, request: RequestInit): Promise<Response> {

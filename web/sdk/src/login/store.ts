@@ -7,7 +7,7 @@
 
 import { browserDatabases, Database, PATIENCE_MS, within } from "../core/database.ts";
 import type { ConvokeError } from "../core/errors.ts";
-import type { UserName } from "../wire.ts";
+import { fromWire, toWire, type UserName } from "../wire.ts";
 import type { Credentials } from "./requests.ts";
 
 /**
@@ -30,15 +30,15 @@ export interface LoginRecord {
   secret?: string;
   slots: Partial<Record<number, Credentials>>;
   /** When each slot's credential came or was renewed last, by this device's clock. */
-  since_ms?: Partial<Record<number, number>>;
+  sinceMs?: Partial<Record<number, number>>;
   /** Why a slot has lost its credential. */
   gone?: ConvokeError["code"];
-  used_at_ms: number;
+  usedAtMs: number;
 }
 
 /** A device that is signed out here, and perhaps not yet at the server. */
 export interface Ending {
-  client_id: string;
+  clientId: string;
   server: string;
   credentials: Credentials;
 }
@@ -56,7 +56,7 @@ export interface LoginStore {
   end(account: string): Promise<LoginRecord | undefined>;
   endings(): Promise<Ending[]>;
   addEnding(ending: Ending): Promise<void>;
-  ended(client_id: string): Promise<void>;
+  ended(clientId: string): Promise<void>;
 }
 
 const NAME = "convoke-logins";
@@ -82,7 +82,7 @@ function create(db: IDBDatabase): void {
 
 function endingsOf({ server, slots }: LoginRecord): Ending[] {
   return Object.values(slots).flatMap((credentials) =>
-    credentials ? [{ client_id: credentials.client_id, server, credentials }] : [],
+    credentials ? [{ clientId: credentials.clientId, server, credentials }] : [],
   );
 }
 
@@ -93,7 +93,7 @@ class MemoryLogins implements LoginStore {
 
   async take(other: LoginStore): Promise<void> {
     this.#logins = new Map((await other.all()).map((record) => [record.account, record]));
-    this.#endings = new Map((await other.endings()).map((ending) => [ending.client_id, ending]));
+    this.#endings = new Map((await other.endings()).map((ending) => [ending.clientId, ending]));
   }
 
   async all(): Promise<LoginRecord[]> {
@@ -112,7 +112,7 @@ class MemoryLogins implements LoginStore {
   async end(account: string): Promise<LoginRecord | undefined> {
     const record = this.#logins.get(account);
     this.#logins.delete(account);
-    for (const ending of record ? endingsOf(record) : []) this.#endings.set(ending.client_id, ending);
+    for (const ending of record ? endingsOf(record) : []) this.#endings.set(ending.clientId, ending);
     return record;
   }
 
@@ -121,11 +121,11 @@ class MemoryLogins implements LoginStore {
   }
 
   async addEnding(ending: Ending): Promise<void> {
-    this.#endings.set(ending.client_id, ending);
+    this.#endings.set(ending.clientId, ending);
   }
 
-  async ended(client_id: string): Promise<void> {
-    this.#endings.delete(client_id);
+  async ended(clientId: string): Promise<void> {
+    this.#endings.delete(clientId);
   }
 }
 
@@ -137,8 +137,8 @@ class DatabaseLogins implements LoginStore {
     this.#db = db;
   }
 
-  all(): Promise<LoginRecord[]> {
-    return this.#db.read(LOGINS, (store) => store.getAll());
+  async all(): Promise<LoginRecord[]> {
+    return fromWire(await this.#db.read(LOGINS, (store) => store.getAll())) as LoginRecord[];
   }
 
   async change(
@@ -149,9 +149,9 @@ class DatabaseLogins implements LoginStore {
     await this.#db.write([LOGINS], (store) => {
       const request = store(LOGINS).get(account);
       request.onsuccess = () => {
-        const before = request.result as LoginRecord | undefined;
+        const before = fromWire(request.result) as LoginRecord | undefined;
         const next = change(before);
-        if (next) store(LOGINS).put(next);
+        if (next) store(LOGINS).put(toWire(next));
         stands = next ?? before;
       };
     });
@@ -163,24 +163,24 @@ class DatabaseLogins implements LoginStore {
     await this.#db.write([LOGINS, ENDINGS], (store) => {
       const request = store(LOGINS).get(account);
       request.onsuccess = () => {
-        record = request.result as LoginRecord | undefined;
+        record = fromWire(request.result) as LoginRecord | undefined;
         store(LOGINS).delete(account);
-        for (const ending of record ? endingsOf(record) : []) store(ENDINGS).put(ending);
+        for (const ending of record ? endingsOf(record) : []) store(ENDINGS).put(toWire(ending));
       };
     });
     return record;
   }
 
-  endings(): Promise<Ending[]> {
-    return this.#db.read(ENDINGS, (store) => store.getAll());
+  async endings(): Promise<Ending[]> {
+    return fromWire(await this.#db.read(ENDINGS, (store) => store.getAll())) as Ending[];
   }
 
   addEnding(ending: Ending): Promise<void> {
-    return this.#db.write([ENDINGS], (store) => store(ENDINGS).put(ending));
+    return this.#db.write([ENDINGS], (store) => store(ENDINGS).put(toWire(ending)));
   }
 
-  ended(client_id: string): Promise<void> {
-    return this.#db.write([ENDINGS], (store) => store(ENDINGS).delete(client_id));
+  ended(clientId: string): Promise<void> {
+    return this.#db.write([ENDINGS], (store) => store(ENDINGS).delete(clientId));
   }
 }
 
@@ -204,7 +204,7 @@ class SafeLogins implements LoginStore {
   change: LoginStore["change"] = (account, change) => this.#on((store) => store.change(account, change));
   endings = () => this.#on((store) => store.endings());
   addEnding = (ending: Ending) => this.#on((store) => store.addEnding(ending));
-  ended = (client_id: string) => this.#on((store) => store.ended(client_id));
+  ended = (clientId: string) => this.#on((store) => store.ended(clientId));
 
   /** Whoever signs out must not be signed in again by the next page: so the database is asked though it has failed. */
   async end(account: string): Promise<LoginRecord | undefined> {

@@ -25,7 +25,7 @@ export interface ConnectionEvents {
 export class MediaConnection {
   readonly join: JoinParameters;
   readonly slots = new SlotTable();
-  answer_sdp = "";
+  answerSdp = "";
   readonly #pc: RTCPeerConnection;
   readonly #channel: RTCDataChannel;
   /** Whose picture has come. */
@@ -54,7 +54,7 @@ export class MediaConnection {
     await this.#pc.setLocalDescription();
     const request = { sdp: this.#localSdp(), profile: this.join.profile, purposes: purposes() };
     const answer: JoinAnswer = await joinAt(this.join, request);
-    this.answer_sdp = answer.sdp;
+    this.answerSdp = answer.sdp;
     await this.#pc.setRemoteDescription({ type: "answer", sdp: startSharp(answer.sdp) });
     this.slots.apply(answer.slots);
   }
@@ -82,7 +82,7 @@ export class MediaConnection {
   }
 
   /** Rises as long as anything comes in on the path. */
-  async signs_of_life(sends: boolean): Promise<number> {
+  async signsOfLife(sends: boolean): Promise<number> {
     const reports = await this.#senders.get("microphone")?.getStats();
     return signsIn(reports?.values() ?? [], sends);
   }
@@ -90,17 +90,17 @@ export class MediaConnection {
   /** Whether frames of a participation have come into a receive slot, and none does now. */
   isStill(mid: string, participation: ParticipationId): boolean {
     const receiver = this.#receivers().find((transceiver) => transceiver.mid === mid)?.receiver;
-    const last_ms = receiver?.getSynchronizationSources()[0]?.timestamp ?? 0;
-    if (last_ms <= justNow_ms()) return this.#moved.has(participation);
+    const lastMs = receiver?.getSynchronizationSources()[0]?.timestamp ?? 0;
+    if (lastMs <= justNowMs()) return this.#moved.has(participation);
     this.#moved.add(participation);
     return false;
   }
 
   /** Whether a picture or sound has come in just now. */
   receives(): boolean {
-    const since_ms = justNow_ms();
+    const sinceMs = justNowMs();
     return this.#receivers().some(({ receiver }) =>
-      receiver.getSynchronizationSources().some(({ timestamp }) => timestamp > since_ms),
+      receiver.getSynchronizationSources().some(({ timestamp }) => timestamp > sinceMs),
     );
   }
 
@@ -153,7 +153,7 @@ export function signsIn(reports: Iterable<Report>, sends: boolean): number {
 }
 
 /** Since when what comes in has come just now, by the clock of frames and packets. */
-function justNow_ms(): number {
+function justNowMs(): number {
   return performance.timeOrigin + performance.now() - RECEIVES_MS;
 }
 

@@ -5,11 +5,11 @@ import { ConvokeError, type ErrorCode } from "../core/errors.ts";
 export interface PathEvidence {
   userAgent: string;
   /** The answer of the RTC server. */
-  answer_sdp: string;
+  answerSdp: string;
 }
 
-export function diagnose({ userAgent, answer_sdp }: PathEvidence): ConvokeError {
-  const addresses = candidateAddresses(answer_sdp);
+export function diagnose({ userAgent, answerSdp }: PathEvidence): ConvokeError {
+  const addresses = candidateAddresses(answerSdp);
   const loopbackOnly = addresses.length > 0 && addresses.every(isLoopback);
   const code: ErrorCode = loopbackOnly && /firefox/i.test(userAgent) ? "media_loopback_firefox" : "media_unreachable";
   return new ConvokeError(code, addresses.join(", "));

@@ -33,10 +33,10 @@ export function offeredLines(profile: Profile): OfferedLine[] {
  * The answer with a hint to Chromium's encoder, which else begins at 300 kbit/s with a quarter of the picture's width
  * and takes 20 s to find out that there is room for all of it. Its estimator still falls at once where there is not.
  */
-export function startSharp(answer_sdp: string): string {
-  return answer_sdp.replace(
+export function startSharp(answerSdp: string): string {
+  return answerSdp.replace(
     /^a=rtpmap:(\d+) VP8\/90000\r\n/gm,
-    (line, payload_type) => `${line}a=fmtp:${payload_type} x-google-start-bitrate=${CAMERA_START_KBPS}\r\n`,
+    (line, payloadType) => `${line}a=fmtp:${payloadType} x-google-start-bitrate=${CAMERA_START_KBPS}\r\n`,
   );
 }
 

@@ -31,7 +31,7 @@ export class Pulse {
   #stop: (() => void) | undefined;
   #signs: number | undefined;
   /** When something came in last, by this page's clock. */
-  #sign_ms = 0;
+  #signMs = 0;
   #isProbing = false;
   /** Counts starts, so that a look that began before the last one comes to nothing. */
   #turn = 0;
@@ -43,7 +43,7 @@ export class Pulse {
   /** Begins anew, as if something had just come in. */
   start(): void {
     this.stop();
-    this.#sign_ms = performance.now();
+    this.#signMs = performance.now();
     this.#isProbing = false;
     const turn = this.#turn;
     const timer = steadyTimer();
@@ -73,15 +73,15 @@ export class Pulse {
   }
 
   #judge(flows: boolean): void {
-    const now_ms = performance.now();
+    const nowMs = performance.now();
     if (flows) {
-      this.#sign_ms = now_ms;
+      this.#signMs = nowMs;
       this.#isProbing = false;
     }
-    const still_ms = now_ms - this.#sign_ms;
-    const quiet_ms = this.#shell.isQuiet?.() ? QUIET_MS : 0;
-    const patience_ms = this.#isProbing ? DEAD_WHEN_PROBED_MS : DEAD_MS + quiet_ms;
-    if (flows || still_ms >= STILL_MS + quiet_ms) this.#shell.flows(flows);
-    if (still_ms >= patience_ms) this.#shell.dead();
+    const stillMs = nowMs - this.#signMs;
+    const quietMs = this.#shell.isQuiet?.() ? QUIET_MS : 0;
+    const patienceMs = this.#isProbing ? DEAD_WHEN_PROBED_MS : DEAD_MS + quietMs;
+    if (flows || stillMs >= STILL_MS + quietMs) this.#shell.flows(flows);
+    if (stillMs >= patienceMs) this.#shell.dead();
   }
 }

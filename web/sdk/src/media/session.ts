@@ -49,10 +49,10 @@ export class MediaSession {
   #next: MediaConnection | undefined;
   readonly #attempt = new Wait();
   readonly #retry = new Wait();
-  #began_ms = 0;
-  #arrived_ms = 0;
+  #beganMs = 0;
+  #arrivedMs = 0;
   /** A path that was lost is not made anew before this. */
-  #notBefore_ms = 0;
+  #notBeforeMs = 0;
   /** Fresh parameters are being asked for. */
   #asking = false;
   /** Those that the service has just sent of itself. */
@@ -60,7 +60,7 @@ export class MediaSession {
   /** Counts connections, so that parameters that were asked for before the last one come to nothing. */
   #turn = 0;
   readonly #pulse = new Pulse({
-    signs: async () => (await this.#current?.signs_of_life(this.#tracks.size > 0)) ?? 0,
+    signs: async () => (await this.#current?.signsOfLife(this.#tracks.size > 0)) ?? 0,
     isQuiet: () => this.#tracks.size === 0,
     flows: (flows) => this.#flows(flows),
     dead: () => this.#dead(),
@@ -71,7 +71,7 @@ export class MediaSession {
   #broken = false;
   #signalling: "up" | "down" | "back" = "up";
   /** Since when there has been no path; undefined while there is one. */
-  #without_ms: number | undefined;
+  #withoutMs: number | undefined;
   #wasUp = false;
   /** What the last attempt came to, until there is a path. */
   #error: ConvokeError | undefined;
@@ -184,7 +184,7 @@ export class MediaSession {
 
   /** There is no path, and there is to be one. */
   #isWanted(): boolean {
-    return this.#without_ms !== undefined && !this.#warming && !this.#stopped;
+    return this.#withoutMs !== undefined && !this.#warming && !this.#stopped;
   }
 
   #rest(): void {
@@ -210,11 +210,11 @@ export class MediaSession {
       closed: () => connection === this.#current && !this.#stopped && this.#lost(0),
     });
     this.#next = connection;
-    this.#began_ms = performance.now();
-    this.#without_ms ??= this.#current && !this.#broken ? undefined : this.#began_ms;
+    this.#beganMs = performance.now();
+    this.#withoutMs ??= this.#current && !this.#broken ? undefined : this.#beganMs;
     this.#showAttempt();
-    const patience_ms = CONNECT_MS[Math.min(this.#backoff.attempt, CONNECT_MS.length - 1)] ?? CONNECT_MS[0];
-    this.#attempt.start(patience_ms, () => this.#failed(connection, diagnosis(connection)));
+    const patienceMs = CONNECT_MS[Math.min(this.#backoff.attempt, CONNECT_MS.length - 1)] ?? CONNECT_MS[0];
+    this.#attempt.start(patienceMs, () => this.#failed(connection, diagnosis(connection)));
     try {
       await connection.open(this.#tracks);
       for (const [purpose, track] of this.#tracks) await connection.setTrack(purpose, track);
@@ -233,7 +233,7 @@ export class MediaSession {
   /** Signalling was away. Where nothing comes in now, path or attempt were of the time before. */
   #prove(join: JoinParameters): void {
     if (this.#next) {
-      if (performance.now() - this.#began_ms > YOUNG_MS) void this.#connect(join);
+      if (performance.now() - this.#beganMs > YOUNG_MS) void this.#connect(join);
     } else if (this.#broken || this.#current?.path !== "connected") {
       void this.#connect(join);
     } else {
@@ -256,7 +256,7 @@ export class MediaSession {
     this.#current?.close();
     this.#current = connection;
     this.#next = undefined;
-    this.#arrived_ms = performance.now();
+    this.#arrivedMs = performance.now();
     this.#pulse.start();
     this.#tell();
     this.#shell.flows(true);
@@ -271,7 +271,7 @@ export class MediaSession {
   #tell(): void {
     if (this.#current?.path === "connected") {
       this.#broken = this.#doubtful = false;
-      this.#without_ms = this.#error = undefined;
+      this.#withoutMs = this.#error = undefined;
       this.#wasUp = true;
       this.#shell.path("up");
     }
@@ -297,12 +297,12 @@ export class MediaSession {
     if (connection !== this.#next || this.#stopped) return;
     this.#dropNext();
     if (this.#warming || (this.#current?.path === "connected" && !this.#broken)) return;
-    const wait_ms = this.#backoff.next_ms();
-    const without_ms = performance.now() - (this.#without_ms ?? performance.now());
-    const isFailed = without_ms >= (this.#wasUp ? FAILED_MS.again : FAILED_MS.first);
+    const waitMs = this.#backoff.nextMs();
+    const withoutMs = performance.now() - (this.#withoutMs ?? performance.now());
+    const isFailed = withoutMs >= (this.#wasUp ? FAILED_MS.again : FAILED_MS.first);
     if (isFailed || error.code === "media_loopback_firefox") this.#error = error;
     this.#showAttempt();
-    this.#later(wait_ms);
+    this.#later(waitMs);
   }
 
   #dropNext(): void {
@@ -311,30 +311,30 @@ export class MediaSession {
     this.#next = undefined;
   }
 
-  #lost(patience_ms: number): void {
+  #lost(patienceMs: number): void {
     if (this.#warming) {
       this.#pulse.stop();
       this.#current?.close();
       this.#current = undefined;
       return;
     }
-    const now_ms = performance.now();
-    if (!this.#broken) this.#notBefore_ms = now_ms + this.#pauseAfterLoss_ms();
+    const nowMs = performance.now();
+    if (!this.#broken) this.#notBeforeMs = nowMs + this.#pauseAfterLossMs();
     this.#broken = true;
-    this.#without_ms ??= now_ms;
+    this.#withoutMs ??= nowMs;
     if (!this.#error) this.#shell.path("lost");
     this.#shell.flows(false);
-    if (!this.#asking && !this.#next) this.#later(Math.max(patience_ms, this.#notBefore_ms - now_ms));
+    if (!this.#asking && !this.#next) this.#later(Math.max(patienceMs, this.#notBeforeMs - nowMs));
   }
 
-  #pauseAfterLoss_ms(): number {
-    if (performance.now() - this.#arrived_ms < STOOD_MS) return this.#backoff.next_ms();
+  #pauseAfterLossMs(): number {
+    if (performance.now() - this.#arrivedMs < STOOD_MS) return this.#backoff.nextMs();
     this.#backoff.reset();
     return 0;
   }
 
-  #later(wait_ms: number): void {
-    this.#retry.start(wait_ms, () => void this.#again());
+  #later(waitMs: number): void {
+    this.#retry.start(waitMs, () => void this.#again());
   }
 
   async #again(): Promise<void> {
@@ -344,7 +344,7 @@ export class MediaSession {
     const recovered = this.#current?.path === "connected" && !this.#broken;
     if (this.#stopped || turn !== this.#turn || recovered) return;
     if (join) await this.#connect(join);
-    else this.#later(this.#backoff.next_ms());
+    else this.#later(this.#backoff.nextMs());
   }
 
   async #ask(): Promise<JoinParameters | undefined> {
@@ -364,7 +364,7 @@ function isAlive(connection: MediaConnection): boolean {
 }
 
 function diagnosis(connection: MediaConnection): ConvokeError {
-  return diagnose({ userAgent: navigator.userAgent, answer_sdp: connection.answer_sdp });
+  return diagnose({ userAgent: navigator.userAgent, answerSdp: connection.answerSdp });
 }
 
 function typed(error: unknown): ConvokeError {

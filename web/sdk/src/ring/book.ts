@@ -30,7 +30,7 @@ export type RingSignal = DownOf<"invitation"> | DownOf<"ended"> | DownOf<"seen">
 /** A state, how long it took to come, and how many invitations had come when it was asked for. */
 export interface StateAnswer {
   state: State;
-  took_ms: number;
+  tookMs: number;
   known: number;
 }
 
@@ -77,7 +77,7 @@ export class RingBook {
       const { state } = answer;
       const isNewer = (entry: RingEntry) => this.#isNewer(entry, answer);
       for (const verdict of onState(this.#entries.values(), state, isNewer)) effects.push(await this.#apply(verdict));
-      await this.#prune(state.now_ms);
+      await this.#prune(state.nowMs);
       return effects;
     });
   }
@@ -89,7 +89,7 @@ export class RingBook {
 
   /** What may stand without being named, where an answer had no room for all. */
   leftOut(state: State): InvitationId[] {
-    return state.rings_left_out ? this.#unnamed(state).map((entry) => entry.invitation) : [];
+    return state.ringsLeftOut ? this.#unnamed(state).map((entry) => entry.invitation) : [];
   }
 
   #unnamed(state: State): RingEntry[] {
@@ -112,20 +112,20 @@ export class RingBook {
   /** Also of a missed call that is known by the state answer alone. */
   seen(outcome: Outcome): Promise<RingEffect> {
     return this.#next(() =>
-      this.#apply(onSeenHere(this.#entries.get(outcome.invitation), outcome, this.#clock.now_ms())),
+      this.#apply(onSeenHere(this.#entries.get(outcome.invitation), outcome, this.#clock.nowMs())),
     );
   }
 
   /** It came here after the question, and may have been sent after that was answered. */
-  #isNewer({ invitation, sent_at_ms }: RingEntry, { state, took_ms, known }: StateAnswer): boolean {
-    return (this.#came.get(invitation) ?? 0) > known && sent_at_ms >= state.now_ms - took_ms;
+  #isNewer({ invitation, sentAtMs }: RingEntry, { state, tookMs, known }: StateAnswer): boolean {
+    return (this.#came.get(invitation) ?? 0) > known && sentAtMs >= state.nowMs - tookMs;
   }
 
   #judge(signal: RingSignal, dup: boolean): RingVerdict {
     const entry = signal.invitation ? this.#entries.get(signal.invitation) : undefined;
     if (signal.type === "ended") return onEnded(entry, signal);
     if (signal.type === "seen") return onSeen(entry, signal);
-    const now = { now_ms: this.#clock.now_ms(), clock_known: this.#clock.isKnown };
+    const now = { nowMs: this.#clock.nowMs(), clockKnown: this.#clock.isKnown };
     return onInvitation(entry, ringOf(signal), { ...signal, dup }, now);
   }
 
@@ -144,10 +144,10 @@ export class RingBook {
     return effect;
   }
 
-  async #prune(now_ms: number): Promise<void> {
-    const oldest = [...this.#entries.values()].sort((a, b) => a.keep_until_ms - b.keep_until_ms);
+  async #prune(nowMs: number): Promise<void> {
+    const oldest = [...this.#entries.values()].sort((a, b) => a.keepUntilMs - b.keepUntilMs);
     const excess = Math.max(0, oldest.length - ENTRIES_MAX);
-    const gone = oldest.filter((entry, i) => i < excess || entry.keep_until_ms < now_ms);
+    const gone = oldest.filter((entry, i) => i < excess || entry.keepUntilMs < nowMs);
     if (gone.length === 0) return;
     await this.#store.remove(gone.map((entry) => entry.invitation));
     for (const entry of gone) this.#entries.delete(entry.invitation);
@@ -165,7 +165,6 @@ export function isRingSignal(signal: Down): signal is RingSignal {
 }
 
 function ringOf(signal: DownOf<"invitation">): Ring {
-  const { invitation, rev, meeting, from, from_name, media, title, ring_until_ms, join, members, names, ringing } =
-    signal;
-  return { invitation, rev, meeting, from, from_name, media, title, ring_until_ms, join, members, names, ringing };
+  const { invitation, rev, meeting, from, fromName, media, title, ringUntilMs, join, members, names, ringing } = signal;
+  return { invitation, rev, meeting, from, fromName, media, title, ringUntilMs, join, members, names, ringing };
 }

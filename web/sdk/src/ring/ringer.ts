@@ -41,7 +41,7 @@ export class Ringer {
   /** Resolves once stored, with what is to be shown after the acknowledgement. */
   async receive(signal: RingSignal, dup: boolean): Promise<() => void> {
     const effect = await this.#book.receive(signal, dup);
-    return () => this.#show(effect, this.#clock.now_ms());
+    return () => this.#show(effect, this.#clock.nowMs());
   }
 
   /** Goes into a question for the state, to come back with its answer. */
@@ -51,7 +51,7 @@ export class Ringer {
 
   /** What the answer leaves open needs one more: it may be held for that. */
   async confirm(answer: StateAnswer): Promise<void> {
-    for (const effect of await this.#book.confirm(answer)) this.#show(effect, answer.state.now_ms);
+    for (const effect of await this.#book.confirm(answer)) this.#show(effect, answer.state.nowMs);
     const leftOut = this.#book.leftOut(answer.state);
     this.#askAgainAbout(leftOut);
     if (leftOut.length === 0 && this.#book.leavesOpen(answer)) this.#shell.refresh();
@@ -77,8 +77,8 @@ export class Ringer {
     return entry.answer === "seen" ? "seen" : "over";
   }
 
-  #show(effect: RingEffect, now_ms = this.#clock.now_ms()): void {
-    if (effect.type === "ring") this.#ring(effect.ring, now_ms);
+  #show(effect: RingEffect, nowMs = this.#clock.nowMs()): void {
+    if (effect.type === "ring") this.#ring(effect.ring, nowMs);
     if (effect.type === "hold") this.#shell.refresh();
     if (effect.type === "decline_again") this.#shell.declineAgain(effect.ring.invitation, effect.ring.meeting);
     if (effect.type !== "stop") return;
@@ -87,9 +87,9 @@ export class Ringer {
     this.#shell.stop(effect.invitation, effect.reason);
   }
 
-  #ring(ring: Ring, now_ms: number): void {
-    const left_ms = ring.ring_until_ms - now_ms;
-    this.#at(left_ms > 0 ? left_ms : ASK_AGAIN_MS, ring.invitation, () => this.#ask(ring.invitation));
+  #ring(ring: Ring, nowMs: number): void {
+    const leftMs = ring.ringUntilMs - nowMs;
+    this.#at(leftMs > 0 ? leftMs : ASK_AGAIN_MS, ring.invitation, () => this.#ask(ring.invitation));
     this.#shell.ring(ring);
   }
 
@@ -107,8 +107,8 @@ export class Ringer {
     this.#shell.refresh();
   }
 
-  #at(wait_ms: number, invitation: InvitationId, run: () => void): void {
+  #at(waitMs: number, invitation: InvitationId, run: () => void): void {
     clearTimeout(this.#deadlines.get(invitation));
-    this.#deadlines.set(invitation, setTimeout(run, Math.min(wait_ms, TIMER_MAX_MS)));
+    this.#deadlines.set(invitation, setTimeout(run, Math.min(waitMs, TIMER_MAX_MS)));
   }
 }

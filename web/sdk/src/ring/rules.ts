@@ -20,9 +20,9 @@ export interface RingEntry {
   rev: number;
   phase: RingPhase;
   /** When the service sent what made this entry, by its clock. */
-  sent_at_ms: number;
+  sentAtMs: number;
   /** The entry may be forgotten after this moment, by the service's clock. */
-  keep_until_ms: number;
+  keepUntilMs: number;
   /** Present in phase `ring`, and in `missed` until the service lists the missed call itself. */
   ring?: Ring;
   /** What the person answered here; the service may not have heard it. */
@@ -61,28 +61,28 @@ export interface RingVerdict {
 const NOTHING: RingVerdict = { effect: { type: "nothing" } };
 
 export interface Delivery {
-  sent_at_ms: number;
-  expires_at_ms: number;
+  sentAtMs: number;
+  expiresAtMs: number;
   /** Delivered again: it may have been shown by an earlier life of this page, or be over. */
   dup: boolean;
 }
 
 export interface Now {
   /** By the service's clock. */
-  now_ms: number;
+  nowMs: number;
   /** Whether the service's clock is known, not guessed; until then nothing can be called on time. */
-  clock_known: boolean;
+  clockKnown: boolean;
 }
 
 export function onInvitation(entry: RingEntry | undefined, ring: Ring, delivery: Delivery, now: Now): RingVerdict {
   if (entry && entry.rev >= ring.rev) return NOTHING;
   const next: RingEntry = {
     ...entry,
-    ...entryOf(ring, delivery.sent_at_ms, delivery.expires_at_ms),
+    ...entryOf(ring, delivery.sentAtMs, delivery.expiresAtMs),
     phase: entry?.phase ?? "ring",
   };
   if (next.phase !== "ring") return { store: next, effect: { type: "nothing" } };
-  const isOnTime = now.clock_known && now.now_ms < ring.ring_until_ms;
+  const isOnTime = now.clockKnown && now.nowMs < ring.ringUntilMs;
   return { store: next, effect: isOnTime && !delivery.dup ? { type: "ring", ring } : { type: "hold" } };
 }
 
@@ -90,32 +90,25 @@ export function onEnded(entry: RingEntry | undefined, signal: DownOf<"ended">): 
   const { invitation } = signal;
   if (!invitation || (entry && entry.rev > signal.rev)) return NOTHING;
   const missed = signal.outcome != null && entry?.phase !== "done";
-  const store = ended(
-    entry,
-    invitation,
-    missed ? "missed" : "done",
-    signal.rev,
-    signal.sent_at_ms,
-    signal.expires_at_ms,
-  );
+  const store = ended(entry, invitation, missed ? "missed" : "done", signal.rev, signal.sentAtMs, signal.expiresAtMs);
   return { store, effect: { type: "stop", invitation, reason: { type: "ended", signal } } };
 }
 
 export function onSeen(entry: RingEntry | undefined, signal: DownOf<"seen">): RingVerdict {
   if (entry && entry.rev > signal.rev) return NOTHING;
   const { invitation } = signal;
-  const store = ended(entry, invitation, "done", signal.rev, signal.sent_at_ms, signal.expires_at_ms);
+  const store = ended(entry, invitation, "done", signal.rev, signal.sentAtMs, signal.expiresAtMs);
   return { store, effect: { type: "stop", invitation, reason: { type: "seen" } } };
 }
 
 /** The person has seen this missed call here. */
 export function onSeenHere(
   entry: RingEntry | undefined,
-  { invitation, rev, at_ms }: Outcome,
-  now_ms: number,
+  { invitation, rev, atMs }: Outcome,
+  nowMs: number,
 ): RingVerdict {
-  const last_rev = Math.max(rev, entry?.rev ?? 0);
-  const store = ended(entry, invitation, "done", last_rev, entry?.sent_at_ms ?? at_ms, now_ms);
+  const lastRev = Math.max(rev, entry?.rev ?? 0);
+  const store = ended(entry, invitation, "done", lastRev, entry?.sentAtMs ?? atMs, nowMs);
   return { store: { ...store, answer: "seen" }, effect: { type: "nothing" } };
 }
 
@@ -149,10 +142,10 @@ export function onState(
 ): RingVerdict[] {
   const known = new Map([...entries].map((entry) => [entry.invitation, entry]));
   const standing = new Set(state.rings.map((ring) => ring.invitation));
-  const rings = state.rings.map((ring) => confirmed(known.get(ring.invitation), ring, state.now_ms));
+  const rings = state.rings.map((ring) => confirmed(known.get(ring.invitation), ring, state.nowMs));
   const outcomes = new Map(state.outcomes.map((outcome) => [outcome.invitation, outcome]));
   // An answer that had no room for all says nothing of what it does not name.
-  const isSaid = (entry: RingEntry) => !state.rings_left_out || outcomes.has(entry.invitation);
+  const isSaid = (entry: RingEntry) => !state.ringsLeftOut || outcomes.has(entry.invitation);
   const isOver = (entry: RingEntry) => !isNewer(entry) && isSaid(entry);
   const over = [...known.values()]
     .filter((entry) => entry.phase === "ring" && !standing.has(entry.invitation) && isOver(entry))
@@ -160,8 +153,8 @@ export function onState(
   return [...rings, ...over];
 }
 
-function confirmed(entry: RingEntry | undefined, ring: Ring, now_ms: number): RingVerdict {
-  const base = { ...entry, ...entryOf(ring, entry?.sent_at_ms ?? now_ms, ring.ring_until_ms) };
+function confirmed(entry: RingEntry | undefined, ring: Ring, nowMs: number): RingVerdict {
+  const base = { ...entry, ...entryOf(ring, entry?.sentAtMs ?? nowMs, ring.ringUntilMs) };
   const next: RingEntry = { ...base, rev: Math.max(ring.rev, entry?.rev ?? 0), phase: entry?.phase ?? "ring" };
   if (entry?.answer === "declined") return { effect: { type: "decline_again", ring } };
   if (next.phase !== "ring") return NOTHING;
@@ -178,9 +171,9 @@ function overByState(entry: RingEntry, outcome: Outcome | undefined, state: Stat
   return { store: { ...entry, phase: outcome ? "missed" : "done" }, effect: stop };
 }
 
-function entryOf(ring: Ring, sent_at_ms: number, expires_at_ms: number): Omit<RingEntry, "phase"> {
-  const keep_until_ms = Math.max(ring.ring_until_ms, expires_at_ms) + KEPT_AFTER_EXPIRY_MS;
-  return { invitation: ring.invitation, rev: ring.rev, sent_at_ms, keep_until_ms, ring };
+function entryOf(ring: Ring, sentAtMs: number, expiresAtMs: number): Omit<RingEntry, "phase"> {
+  const keepUntilMs = Math.max(ring.ringUntilMs, expiresAtMs) + KEPT_AFTER_EXPIRY_MS;
+  return { invitation: ring.invitation, rev: ring.rev, sentAtMs, keepUntilMs, ring };
 }
 
 function ended(
@@ -188,9 +181,9 @@ function ended(
   invitation: InvitationId,
   phase: RingPhase,
   rev: number,
-  sent_at_ms: number,
-  expires_at_ms: number,
+  sentAtMs: number,
+  expiresAtMs: number,
 ): RingEntry {
-  const keep_until_ms = Math.max(entry?.keep_until_ms ?? 0, expires_at_ms + KEPT_AFTER_EXPIRY_MS);
-  return { ...entry, invitation, phase, rev, sent_at_ms, keep_until_ms };
+  const keepUntilMs = Math.max(entry?.keepUntilMs ?? 0, expiresAtMs + KEPT_AFTER_EXPIRY_MS);
+  return { ...entry, invitation, phase, rev, sentAtMs, keepUntilMs };
 }

@@ -8,7 +8,7 @@
  */
 
 import { browserDatabases, Database, PATIENCE_MS, within } from "../core/database.ts";
-import type { InvitationId } from "../wire.ts";
+import { fromWire, type InvitationId, toWire } from "../wire.ts";
 import type { RingEntry } from "./rules.ts";
 
 export interface RingStore {
@@ -17,7 +17,7 @@ export interface RingStore {
   remove(invitations: readonly InvitationId[]): Promise<void>;
   /** What the service's clock was ahead of this device's, as last learnt. */
   offset(): Promise<number | undefined>;
-  putOffset(offset_ms: number): Promise<void>;
+  putOffset(offsetMs: number): Promise<void>;
   close(): void;
 }
 
@@ -34,14 +34,14 @@ const OFFSET = "clock_offset_ms";
 const TRY_AGAIN_MS = 30_000;
 
 /** The name of the database of one device. */
-export function ringDatabase(client_id: string): string {
-  return `convoke.${client_id}`;
+export function ringDatabase(clientId: string): string {
+  return `convoke.${clientId}`;
 }
 
 /** Opens the store of one device. It never rejects, and none of its methods does. */
-export async function openRingStore(client_id: string, options: RingStoreOptions = {}): Promise<RingStore> {
+export async function openRingStore(clientId: string, options: RingStoreOptions = {}): Promise<RingStore> {
   const { factory = browserDatabases(), kept = () => {} } = options;
-  const store = new KeptStore(ringDatabase(client_id), factory, kept);
+  const store = new KeptStore(ringDatabase(clientId), factory, kept);
   await store.open();
   return store;
 }
@@ -55,7 +55,7 @@ class KeptStore implements RingStore {
   readonly #factory: IDBFactory | undefined;
   readonly #kept: (kept: boolean) => void;
   readonly #rings = new Map<InvitationId, RingEntry>();
-  #offset_ms: number | undefined;
+  #offsetMs: number | undefined;
   #db: Database | undefined;
   /** One at a time: a browser that does not answer is not asked again meanwhile. */
   #opening: Promise<Database> | undefined;
@@ -73,9 +73,9 @@ class KeptStore implements RingStore {
     try {
       const db = await this.#connect();
       this.#db = db;
-      const rings = await db.read<RingEntry[]>(RINGS, (store) => store.getAll());
-      for (const entry of rings) this.#rings.set(entry.invitation, entry);
-      this.#offset_ms = await db.read<number | undefined>(FACTS, (store) => store.get(OFFSET));
+      const stored = await db.read<unknown[]>(RINGS, (store) => store.getAll());
+      for (const entry of fromWire(stored) as RingEntry[]) this.#rings.set(entry.invitation, entry);
+      this.#offsetMs = await db.read<number | undefined>(FACTS, (store) => store.get(OFFSET));
     } catch (cause) {
       this.#lose(cause);
     }
@@ -87,7 +87,7 @@ class KeptStore implements RingStore {
 
   async put(entry: RingEntry): Promise<void> {
     this.#rings.set(entry.invitation, entry);
-    await this.#write((store) => store(RINGS).put(entry));
+    await this.#write((store) => store(RINGS).put(toWire(entry)));
   }
 
   async remove(invitations: readonly InvitationId[]): Promise<void> {
@@ -98,12 +98,12 @@ class KeptStore implements RingStore {
   }
 
   async offset(): Promise<number | undefined> {
-    return this.#offset_ms;
+    return this.#offsetMs;
   }
 
-  async putOffset(offset_ms: number): Promise<void> {
-    this.#offset_ms = offset_ms;
-    await this.#write((store) => store(FACTS).put(offset_ms, OFFSET));
+  async putOffset(offsetMs: number): Promise<void> {
+    this.#offsetMs = offsetMs;
+    await this.#write((store) => store(FACTS).put(offsetMs, OFFSET));
   }
 
   close(): void {
@@ -164,8 +164,8 @@ class KeptStore implements RingStore {
     clearTimeout(this.#again);
     this.#db = db;
     await this.#write((store) => {
-      for (const entry of this.#rings.values()) store(RINGS).put(entry);
-      if (this.#offset_ms !== undefined) store(FACTS).put(this.#offset_ms, OFFSET);
+      for (const entry of this.#rings.values()) store(RINGS).put(toWire(entry));
+      if (this.#offsetMs !== undefined) store(FACTS).put(this.#offsetMs, OFFSET);
     });
     if (db === this.#db) this.#setKept(true);
   }

@@ -29,8 +29,8 @@ export interface ConnectionHooks {
 export interface Connection {
   /** Resolves at the PUBACK; rejects with {@link PublishRefused} if the server refuses this message. */
   publish(topic: string, payload: string): Promise<void>;
-  /** Asks the server for a sign of life, and ends the connection if nothing comes within `patience_ms`. */
-  check(patience_ms: number): void;
+  /** Asks the server for a sign of life, and ends the connection if nothing comes within `patienceMs`. */
+  check(patienceMs: number): void;
   /** Ends it without a word, as a network does that breaks. */
   close(): void;
   /** Ends it with a DISCONNECT, at once: the page may be gone in a moment. */
@@ -56,14 +56,14 @@ const DISCONNECT = Uint8Array.of(0xe0, 0x00);
 
 export function openConnection(
   connect: MqttConnect,
-  credentials: Pick<Credentials, "client_id" | "username" | "password" | "endpoints">,
+  credentials: Pick<Credentials, "clientId" | "username" | "password" | "endpoints">,
   timer: Timer,
   hooks: ConnectionHooks,
 ): Connection {
   let alive = true;
   let code: number | undefined;
   let socket: WebSocket | undefined;
-  const client = connect(credentials.endpoints.mqtt_ws, {
+  const client = connect(credentials.endpoints.mqttWs, {
     ...optionsOf(credentials, timer),
     // Outside of pages MQTT.js has another kind of socket.
     createWebsocket: globalThis.document && ((url, protocols) => (socket = new WebSocket(url, protocols))),
@@ -89,9 +89,9 @@ export function openConnection(
     if (alive && client.connected && socket?.readyState === WebSocket.OPEN) socket.send(DISCONNECT);
     end();
   };
-  const check = (patience_ms: number) => {
+  const check = (patienceMs: number) => {
     if (!alive || !client.connected || silence.isOn) return;
-    silence.start(patience_ms, end);
+    silence.start(patienceMs, end);
     client.sendPing();
   };
   client.on("connect", () => hooks.up());
@@ -108,12 +108,12 @@ export function openConnection(
 }
 
 function optionsOf(
-  { client_id, username, password }: Pick<Credentials, "client_id" | "username" | "password">,
+  { clientId, username, password }: Pick<Credentials, "clientId" | "username" | "password">,
   timer: Timer,
 ): IClientOptions {
   return {
     protocolVersion: 5,
-    clientId: client_id,
+    clientId,
     username,
     password,
     clean: false,

@@ -2,7 +2,7 @@
 
 import { doorsFrom } from "../core/reach.ts";
 import { withShownTexts } from "../core/shown.ts";
-import type { Down } from "../wire.ts";
+import { type Down, fromWire } from "../wire.ts";
 
 const RING_DOWN = "ring-down/p2p/";
 const MEETING_DOWN = "meeting-down/p2p/";
@@ -25,10 +25,11 @@ export function decodeDown(
 function parse(payload: Uint8Array, server: string | undefined): Down | undefined {
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(payload);
-    const value: unknown = JSON.parse(text, function (this: unknown, key: string, value: unknown) {
+    const document: unknown = JSON.parse(text, function (this: unknown, key: string, value: unknown) {
       const isDoors = server && key === "endpoints" && Array.isArray(value);
       return isDoors ? doorsFrom(value.map(String), server) : withShownTexts.call(this, key, value);
     });
+    const value = fromWire(document);
     return isSignal(value) ? value : undefined;
   } catch {
     return undefined;

@@ -23,8 +23,8 @@ export class Freshness {
     this.#clock = clock;
   }
 
-  /** Remembers the signal. `known_rev`: of the roster that is known of its meeting. */
-  isNews(down: Down, known_rev: number): boolean {
+  /** Remembers the signal. `knownRev`: of the roster that is known of its meeting. */
+  isNews(down: Down, knownRev: number): boolean {
     if (this.#seen.has(down.id)) return false;
     this.#remember(down);
     if (!OF_STATE.has(down.type)) return true;
@@ -33,7 +33,7 @@ export class Freshness {
     if (down.type === "state") return true;
     const rev = revOf(down);
     // Whether a mute still holds is what the roster says.
-    const isOld = down.type !== "muted" && rev < known_rev;
+    const isOld = down.type !== "muted" && rev < knownRev;
     return !isOld && !this.isOver(down.meeting, rev);
   }
 
@@ -53,7 +53,7 @@ export class Freshness {
   }
 
   #hasExpired(down: Down): boolean {
-    return this.#clock.isKnown && this.#clock.now_ms() >= down.expires_at_ms;
+    return this.#clock.isKnown && this.#clock.nowMs() >= down.expiresAtMs;
   }
 }
 

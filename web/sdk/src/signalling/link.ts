@@ -51,8 +51,8 @@ export class Link {
   readonly #beat = new Wait();
   readonly #probe = new Probe({ answered: () => this.retryNow() });
   #urgent = false;
-  #attempted_ms = 0;
-  #hangs_ms = HANGS_MS;
+  #attemptedMs = 0;
+  #hangsMs = HANGS_MS;
   /** Counts starts and stops, so that what an earlier one still awaits comes to nothing. */
   #life = 0;
   #state: LinkState = { type: "stopped" };
@@ -94,9 +94,9 @@ export class Link {
     if (this.#state.type === "waiting") void this.#attempt(this.#life);
   }
 
-  /** A connection that stands shows a sign of life within `patience_ms`, or is taken for dead. */
-  check(patience_ms = BEAT_PATIENCE_MS): void {
-    if (this.#state.type === "up") this.#connection?.check(patience_ms);
+  /** A connection that stands shows a sign of life within `patienceMs`, or is taken for dead. */
+  check(patienceMs = BEAT_PATIENCE_MS): void {
+    if (this.#state.type === "up") this.#connection?.check(patienceMs);
   }
 
   /**
@@ -113,8 +113,8 @@ export class Link {
   }
 
   #replaceIfItHangs(): void {
-    if (performance.now() - this.#attempted_ms < this.#hangs_ms) return;
-    this.#hangs_ms = Math.min(2 * this.#hangs_ms, HANGS_MAX_MS);
+    if (performance.now() - this.#attemptedMs < this.#hangsMs) return;
+    this.#hangsMs = Math.min(2 * this.#hangsMs, HANGS_MAX_MS);
     this.#anew();
   }
 
@@ -135,7 +135,7 @@ export class Link {
 
   async #attempt(life: number): Promise<void> {
     this.#retry.cancel();
-    this.#attempted_ms = performance.now();
+    this.#attemptedMs = performance.now();
     this.#change({ type: "connecting" });
     try {
       const mqtt = await this.#shell.mqtt();
@@ -153,7 +153,7 @@ export class Link {
       up: () => {
         if (life !== this.#life) return;
         this.#backoff.reset();
-        this.#hangs_ms = HANGS_MS;
+        this.#hangsMs = HANGS_MS;
         this.#change({ type: "up" });
       },
       down: (code) => {
@@ -181,7 +181,7 @@ export class Link {
 
   #wait(error?: ConvokeError): void {
     const life = this.#life;
-    this.#retry.start(this.#backoff.next_ms(), () => void this.#attempt(life));
+    this.#retry.start(this.#backoff.nextMs(), () => void this.#attempt(life));
     this.#change({ type: "waiting", error });
   }
 
@@ -196,7 +196,7 @@ export class Link {
   #watch(): void {
     const { type } = this.#state;
     const isAway = type === "connecting" || type === "waiting";
-    if (isAway && this.#urgent && this.#credentials) this.#probe.start(this.#credentials.endpoints.mqtt_ws);
+    if (isAway && this.#urgent && this.#credentials) this.#probe.start(this.#credentials.endpoints.mqttWs);
     else this.#probe.stop();
     this.#beat.cancel();
     if (type === "up") this.#beatLater();

@@ -37,13 +37,13 @@ export class Outbox {
     this.#shell = shell;
   }
 
-  /** Resolves when the server has the request on disk; rejects when `ttl_ms` are over or it is refused. */
-  post(topic: string, payload: string, ttl_ms: number): Promise<void> {
+  /** Resolves when the server has the request on disk; rejects when `ttlMs` are over or it is refused. */
+  post(topic: string, payload: string, ttlMs: number): Promise<void> {
     if (this.#items.length >= ITEMS_MAX)
       return Promise.reject(new ConvokeError("refused_limit", "too many requests wait"));
     return new Promise((resolve, reject) => {
       const item: Item = { topic, payload, done: resolve, fail: reject, over: false };
-      const expiry = setTimeout(() => this.#drop(item, new ConvokeError("server_unreachable", topic)), ttl_ms);
+      const expiry = setTimeout(() => this.#drop(item, new ConvokeError("server_unreachable", topic)), ttlMs);
       item.done = () => {
         clearTimeout(expiry);
         resolve();

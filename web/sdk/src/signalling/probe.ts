@@ -28,12 +28,12 @@ export class Probe {
     this.#shell = shell;
   }
 
-  /** Goes on until `stop`; `mqtt_url` of anything but a WebSocket cannot be asked. */
-  start(mqtt_url: string): void {
-    const url = probed(mqtt_url);
+  /** Goes on until `stop`; `mqttUrl` of anything but a WebSocket cannot be asked. */
+  start(mqttUrl: string): void {
+    const url = probed(mqttUrl);
     if (!url || this.#running) return;
     this.#running = new AbortController();
-    this.#later(firstWait_ms, url);
+    this.#later(firstWaitMs, url);
   }
 
   stop(): void {
@@ -42,9 +42,9 @@ export class Probe {
     this.#running = undefined;
   }
 
-  #later(wait_ms: typeof nextWait_ms, url: string): void {
-    this.#wait.start(wait_ms(this.#shell.random), () => {
-      this.#later(nextWait_ms, url);
+  #later(waitMs: typeof nextWaitMs, url: string): void {
+    this.#wait.start(waitMs(this.#shell.random), () => {
+      this.#later(nextWaitMs, url);
       void this.#ask(url);
     });
   }
@@ -64,15 +64,15 @@ export class Probe {
 }
 
 /** Not at once: all have lost the server at the same moment. */
-export function firstWait_ms(random = Math.random): number {
+export function firstWaitMs(random = Math.random): number {
   return random() * URGENT_EVERY_MS;
 }
 
-export function nextWait_ms(random = Math.random): number {
+export function nextWaitMs(random = Math.random): number {
   return (1 + random()) * (URGENT_EVERY_MS / 2);
 }
 
 /** Where the server that takes this WebSocket answers a plain request. */
-export function probed(mqtt_url: string): string | undefined {
-  return /^wss?:/i.test(mqtt_url) ? mqtt_url.replace(/^ws/i, "http") : undefined;
+export function probed(mqttUrl: string): string | undefined {
+  return /^wss?:/i.test(mqttUrl) ? mqttUrl.replace(/^ws/i, "http") : undefined;
 }

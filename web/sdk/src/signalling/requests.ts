@@ -1,9 +1,9 @@
-/** Requests and their answers: puts on the envelope, posts, and pairs what comes back by `in_reply_to`. */
+/** Requests and their answers: puts on the envelope, posts, and pairs what comes back by the `inReplyTo` of the answer. */
 
 import { LOCAL, type ServiceClock } from "../core/clock.ts";
 import { ConvokeError, refusal } from "../core/errors.ts";
 import { uuidv7 } from "../core/ids.ts";
-import type { Down, DownOf, MeetingId, SignalId, Up, UpBody } from "../wire.ts";
+import { type Down, type DownOf, type MeetingId, type SignalId, toWire, type Up, type UpBody } from "../wire.ts";
 import type { Outbox } from "./outbox.ts";
 
 const SCHEMA_VERSION = 1;
@@ -36,7 +36,7 @@ interface Sent {
   /** It takes the place of one that was refused as expired. */
   again: boolean;
   /** When the person wanted it, by the monotonic clock. */
-  made_ms: number;
+  madeMs: number;
 }
 
 /** What became of a signal: whose answer it is, and whether that has been seen to. */
@@ -81,7 +81,7 @@ export class Requests {
    * once and under another id, with what is learnt of the service's clock.
    */
   answer(signal: Down): Taken {
-    const id = signal.in_reply_to ?? undefined;
+    const id = signal.inReplyTo ?? undefined;
     const sent = id ? this.#sent.get(id) : undefined;
     if (!id || !sent) return { isDone: false };
     const request = sent.body.type;
@@ -99,7 +99,7 @@ export class Requests {
   }
 
   waitsFor(answer: Down): boolean {
-    return this.#waiting.has(answer.in_reply_to ?? "");
+    return this.#waiting.has(answer.inReplyTo ?? "");
   }
 
   /** False if nobody waits, or not any more. */
@@ -116,7 +116,7 @@ export class Requests {
     const up = this.#envelop(sent);
     this.#waiting.set(up.id, waiting);
     const giveUp = (error: ConvokeError) => this.#waiting.delete(up.id) && waiting.reject(error);
-    setTimeout(() => giveUp(new ConvokeError("no_answer_from_service", up.type)), ttl_ms(up));
+    setTimeout(() => giveUp(new ConvokeError("no_answer_from_service", up.type)), ttlMs(up));
     this.#post(up).then(waiting.posted, giveUp);
   }
 
@@ -134,9 +134,9 @@ export class Requests {
 
   #envelop(sent: Sent): Up {
     const { body, meeting } = sent;
-    const sent_at_ms = this.#clock.wall_ms();
-    const expires_at_ms = this.#clock.now_ms() + ttl_ms(body);
-    const up = { v: SCHEMA_VERSION, id: uuidv7(), meeting, sent_at_ms, expires_at_ms, ...body };
+    const sentAtMs = this.#clock.wallMs();
+    const expiresAtMs = this.#clock.nowMs() + ttlMs(body);
+    const up = { v: SCHEMA_VERSION, id: uuidv7(), meeting, sentAtMs, expiresAtMs, ...body };
     this.#sent.set(up.id, sent);
     const [oldest] = this.#sent.keys();
     if (oldest !== undefined && this.#sent.size > SENT_MAX) this.#sent.delete(oldest);
@@ -144,19 +144,19 @@ export class Requests {
   }
 
   #post(up: Up): Promise<void> {
-    return this.#outbox.post(`meeting-up/${up.type}`, JSON.stringify(up), ttl_ms(up));
+    return this.#outbox.post(`meeting-up/${up.type}`, JSON.stringify(toWire(up)), ttlMs(up));
   }
 }
 
 function made(body: UpBody, meeting: MeetingId | undefined): Sent {
-  return { body, meeting, again: false, made_ms: LOCAL.monotonic_ms() };
+  return { body, meeting, again: false, madeMs: LOCAL.monotonicMs() };
 }
 
-function mayGoAgain({ body, again, made_ms }: Sent): boolean {
-  const isOld = SOON_OR_NEVER.has(body.type) && LOCAL.monotonic_ms() - made_ms > ttl_ms(body);
+function mayGoAgain({ body, again, madeMs }: Sent): boolean {
+  const isOld = SOON_OR_NEVER.has(body.type) && LOCAL.monotonicMs() - madeMs > ttlMs(body);
   return !again && !isOld;
 }
 
-function ttl_ms(body: UpBody): number {
+function ttlMs(body: UpBody): number {
   return QUESTION_TTL_MS[body.type] ?? REQUEST_TTL_MS;
 }

@@ -2,7 +2,7 @@
 
 import { vi } from "vitest";
 import { Client } from "../../src/client.ts";
-import type { Track, Up } from "../../src/wire.ts";
+import type { Track, Up } from "../../src/generated/signalling.ts";
 import { Person } from "./person.ts";
 import { type Json, replaced, type Scenario, type Step } from "./script.ts";
 import { number, text } from "./signals.ts";

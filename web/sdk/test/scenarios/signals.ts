@@ -1,6 +1,6 @@
 /** Signals of the service, made of the words of a script. */
 
-import type { Down, Member } from "../../src/wire.ts";
+import type { Down, Member } from "../../src/generated/signalling.ts";
 import type { Json, Step } from "./script.ts";
 
 /** The real ids behind the short names, and what was said of each invitation last. */
@@ -46,9 +46,9 @@ export class Names {
   }
 
   /** The message of a step at this moment of the service's clock. */
-  down(step: Step, now_ms: number): Down {
+  down(step: Step, nowMs: number): Down {
     const type = text(step, "signal");
-    const body = this.#body(type, step, now_ms);
+    const body = this.#body(type, step, nowMs);
     const onRingDown = "invitation" in body;
     const hasRevision = "rev" in step || !["state", "refused", "seen"].includes(type);
     return {
@@ -59,17 +59,17 @@ export class Names {
       id: typeof step.id === "string" ? this.id(step.id) : this.newId(),
       meeting: typeof step.meeting === "string" ? this.id(step.meeting) : (body.meeting ?? null),
       in_reply_to: typeof step.to === "string" ? this.id(step.to) : null,
-      sent_at_ms: now_ms - number(step, "sent_ago_ms", 0),
-      expires_at_ms: now_ms + number(step, "expires_in_ms", onRingDown ? 45_000 : 20_000),
+      sent_at_ms: nowMs - number(step, "sent_ago_ms", 0),
+      expires_at_ms: nowMs + number(step, "expires_in_ms", onRingDown ? 45_000 : 20_000),
     } as unknown as Down;
   }
 
-  #body(type: string, step: Step, now_ms: number): Step {
+  #body(type: string, step: Step, nowMs: number): Step {
     switch (type) {
       case "invitation":
-        return this.#ring(step, now_ms, false);
+        return this.#ring(step, nowMs, false);
       case "ended":
-        return this.#ended(step, now_ms);
+        return this.#ended(step, nowMs);
       case "seen":
         return { invitation: this.id(text(step, "invitation")), rev: number(step, "rev", 1) };
       case "admitted":
@@ -81,9 +81,9 @@ export class Names {
       case "refused":
         return { code: step.code ?? null, words: "no" };
       case "state":
-        return this.#state(step, now_ms);
+        return this.#state(step, nowMs);
       case "waiting":
-        return { user: text(step, "user"), until_ms: now_ms + 45_000 };
+        return { user: text(step, "user"), until_ms: nowMs + 45_000 };
       case "muted":
       case "blocked":
       case "unmute_asked":
@@ -97,11 +97,11 @@ export class Names {
     }
   }
 
-  #ring(given: Step, now_ms: number, ringing: boolean): Step {
+  #ring(given: Step, nowMs: number, ringing: boolean): Step {
     const name = text(given, "invitation");
     const fields: Step = { ...this.#invitations.get(name), ...given };
     if ("rings_for_ms" in given || !("until_ms" in fields))
-      fields.until_ms = now_ms + number(fields, "rings_for_ms", 45_000);
+      fields.until_ms = nowMs + number(fields, "rings_for_ms", 45_000);
     this.#invitations.set(name, fields);
     const meeting = this.id(text(fields, "meeting"));
     return {
@@ -119,16 +119,16 @@ export class Names {
     };
   }
 
-  #ended(step: Step, now_ms: number): Step {
+  #ended(step: Step, nowMs: number): Step {
     const rev = number(step, "rev", 1);
     const said = { rev, ...picked(step, ["reason", "user", "by"]) };
     if (typeof step.invitation !== "string") return said;
     if (!this.#invitations.has(step.invitation)) this.#invitations.set(step.invitation, step);
-    const outcome = step.missed === true ? this.#outcome(step.invitation, rev, now_ms) : null;
+    const outcome = step.missed === true ? this.#outcome(step.invitation, rev, nowMs) : null;
     return { ...said, invitation: this.id(step.invitation), outcome };
   }
 
-  #outcome(name: string, rev: number | undefined, now_ms: number): Step {
+  #outcome(name: string, rev: number | undefined, nowMs: number): Step {
     const { from = "alice", meeting = "m1", rev: last = 1 } = this.#invitations.get(name) ?? {};
     return {
       invitation: this.id(name),
@@ -138,7 +138,7 @@ export class Names {
       from_name: from,
       media: "video",
       kind: "missed",
-      at_ms: now_ms,
+      at_ms: nowMs,
     };
   }
 
@@ -167,17 +167,17 @@ export class Names {
     return member;
   }
 
-  #state(step: Step, now_ms: number): Step {
-    const rings = list(step, "rings").map((ring) => this.#ring(named(ring, "invitation"), now_ms, true));
+  #state(step: Step, nowMs: number): Step {
+    const rings = list(step, "rings").map((ring) => this.#ring(named(ring, "invitation"), nowMs, true));
     const outcomes = list(step, "outcomes").map((outcome) => {
       const { invitation, rev } = named(outcome, "invitation");
-      return this.#outcome(String(invitation), rev as number | undefined, now_ms);
+      return this.#outcome(String(invitation), rev as number | undefined, nowMs);
     });
     const joinable = list(step, "joinable").map((joinable) => {
       const { meeting, rev = 1 } = named(joinable, "meeting");
       return { meeting: this.id(String(meeting)), rev, media: "video", members: 2 };
     });
-    const now = now_ms - number(step, "read_ago_ms", 0);
+    const now = nowMs - number(step, "read_ago_ms", 0);
     const call = step.call ? this.#standing(step.call as Step) : null;
     return {
       now_ms: now,

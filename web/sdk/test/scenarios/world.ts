@@ -2,7 +2,7 @@
 
 import type { IClientOptions, MqttClient } from "mqtt";
 import { vi } from "vitest";
-import type { Down, Up } from "../../src/wire.ts";
+import type { Down, Up } from "../../src/generated/signalling.ts";
 import type { Scenario, Step } from "./script.ts";
 import { Names } from "./signals.ts";
 
@@ -14,8 +14,8 @@ interface Message {
   down: Down;
   urgent: boolean;
   dup: boolean;
-  handed_out?: number;
-  in_flight: boolean;
+  handedOut?: number;
+  inFlight: boolean;
 }
 
 /** MQTT.js, as far as the SDK uses it. */
@@ -39,7 +39,7 @@ export class World {
   #connected = false;
   readonly #listeners = new Map<string, (() => void)[]>();
   /** True time when the present page began, and that page's own clock then. */
-  #life = { at_ms: START_MS, page_ms: performance.now() };
+  #life = { atMs: START_MS, pageMs: performance.now() };
 
   constructor(scenario: Scenario) {
     this.#window = scenario.window;
@@ -51,8 +51,8 @@ export class World {
   }
 
   /** True time, which is the service's. */
-  get now_ms(): number {
-    return Math.round(this.#life.at_ms + performance.now() - this.#life.page_ms);
+  get nowMs(): number {
+    return Math.round(this.#life.atMs + performance.now() - this.#life.pageMs);
   }
 
   /** Makes connections that stay unanswered until `connect`. */
@@ -88,35 +88,35 @@ export class World {
     this.#cut();
     this.#wire = undefined;
     this.#listeners.clear();
-    const [at_ms, wall_ms] = [this.now_ms, Date.now()];
+    const [atMs, wallMs] = [this.nowMs, Date.now()];
     vi.clearAllTimers();
-    this.#life = { at_ms, page_ms: performance.now() };
-    vi.setSystemTime(wall_ms);
+    this.#life = { atMs, pageMs: performance.now() };
+    vi.setSystemTime(wallMs);
   }
 
   send(step: Step): void {
-    this.#keep(this.names.down(step, this.now_ms), step.dup === true);
+    this.#keep(this.names.down(step, this.nowMs), step.dup === true);
   }
 
   #cut(): void {
     this.#connected = false;
-    for (const message of this.#inbox) message.in_flight = false;
+    for (const message of this.#inbox) message.inFlight = false;
   }
 
   /** A request reaches the service. */
   #arrive(up: Up): void {
     if (up.type === "state" && this.stands) return this.#answer(up, { ...this.stands, signal: "state" });
-    if (up.meeting && up.expires_at_ms <= this.now_ms) return this.#answer(up, { signal: "refused", code: "expired" });
+    if (up.meeting && up.expires_at_ms <= this.nowMs) return this.#answer(up, { signal: "refused", code: "expired" });
     this.sent.push(up);
   }
 
   #answer(up: Up, step: Step): void {
-    const down = this.names.down(step, this.now_ms);
+    const down = this.names.down(step, this.nowMs);
     this.#keep({ ...down, in_reply_to: up.id, meeting: up.meeting } as Down, false);
   }
 
   #keep(down: Down, dup: boolean): void {
-    this.#inbox.push({ down, urgent: "invitation" in down && down.invitation != null, dup, in_flight: false });
+    this.#inbox.push({ down, urgent: "invitation" in down && down.invitation != null, dup, inFlight: false });
     queueMicrotask(() => this.run());
   }
 
@@ -126,11 +126,11 @@ export class World {
   }
 
   #next(): Message | undefined {
-    const in_flight = this.#inbox.filter((message) => message.in_flight).length;
-    if (!this.#connected || in_flight >= this.#window) return undefined;
-    const order = ({ handed_out = Number.MAX_SAFE_INTEGER, urgent }: Message) => [handed_out, urgent ? 0 : 1] as const;
+    const inFlight = this.#inbox.filter((message) => message.inFlight).length;
+    if (!this.#connected || inFlight >= this.#window) return undefined;
+    const order = ({ handedOut = Number.MAX_SAFE_INTEGER, urgent }: Message) => [handedOut, urgent ? 0 : 1] as const;
     return this.#inbox
-      .filter((message) => !message.in_flight)
+      .filter((message) => !message.inFlight)
       .reduce<Message | undefined>((first, message) => {
         if (!first) return message;
         const [a, b] = [order(first), order(message)];
@@ -141,9 +141,9 @@ export class World {
   #handOut(message: Message): void {
     const wire = this.#wire;
     this.#deliveries += 1;
-    const dup = message.dup || message.handed_out !== undefined;
-    message.handed_out ??= this.#deliveries;
-    message.in_flight = true;
+    const dup = message.dup || message.handedOut !== undefined;
+    message.handedOut ??= this.#deliveries;
+    message.inFlight = true;
     const { down, urgent } = message;
     const topic = `${urgent ? "ring-down" : "meeting-down"}/p2p/GID_dev@@@me/${down.type}`;
     const payload = new TextEncoder().encode(JSON.stringify(down));
