@@ -63,7 +63,7 @@ export class Calls {
     this.#shell.began(call);
     void call.openDevices(media === "video" ? ["microphone", "camera"] : ["microphone"]);
     // What is asked from its connection on, and no earlier, may be expected to know of it.
-    const posted = () => call.changes();
+    const posted = () => call.markChanged();
     this.#shell.requests.ask({ type: "create", callees, media, title }, call.meeting, posted).then(
       (answer) => this.#created(call, answer),
       (error) => this.#notCreated(call, error),
@@ -74,7 +74,7 @@ export class Calls {
   /** Takes a signal of `meeting-down`, or the end of a ring, to its call. */
   signal(down: Down): void {
     const call = this.#byMeeting.get(down.meeting ?? "");
-    if (down.type === "ended" && !down.user) this.#heard(down.meeting ?? "");
+    if (down.type === "ended" && !down.user) this.#leftConfirmed(down.meeting ?? "");
     const { isDone, request } = this.#shell.requests.answer(down);
     if (call?.invitation && isAnswerTo(call, down, isDone, request)) this.#shell.settled(call.invitation);
     if (!isDone || (down.type !== "admitted" && down.type !== "refused")) call?.signal(down, request);
@@ -88,7 +88,7 @@ export class Calls {
   /** Comes back to a meeting that goes on without this user. */
   rejoin(joinable: Joinable, video: boolean): Call {
     const call = this.#adopt(new Call(returning(this.#shell.me(), joinable), this.#services()));
-    this.#makeWayFor(call);
+    this.#leaveOthersFor(call);
     this.#shell.began(call);
     call.apply({ type: "local_mute", track: "video", muted: !video });
     void call.openDevices(video ? ["microphone", "camera"] : ["microphone"]);
@@ -101,10 +101,10 @@ export class Calls {
 
   ring(ring: Ring): void {
     const known = this.#byMeeting.get(ring.meeting);
-    if (known) return known.confirmRinging(ring, (type) => this.#shell.requests.saysAgain(type, ring.meeting));
+    if (known) return known.confirmRinging(ring, (type) => this.#shell.requests.isResending(type, ring.meeting));
     const call = this.#adopt(new Call(incoming(this.#shell.me(), ring), this.#services(), ring));
     this.#shell.rings(call);
-    call.sayThatItRings();
+    call.sendRinging();
     call.warm();
   }
 
@@ -126,8 +126,8 @@ export class Calls {
    */
   standing(standing: StandingCall | undefined, askedAtMs: number): void {
     const here = standing?.here ? standing : undefined;
-    const saysAgain = ({ meeting }: Call) => this.#shell.requests.saysAgain("create", meeting);
-    const isJudged = (call: Call) => call.changedAtMs < askedAtMs && isUnderWay(call) && !saysAgain(call);
+    const isResending = ({ meeting }: Call) => this.#shell.requests.isResending("create", meeting);
+    const isJudged = (call: Call) => call.changedAtMs < askedAtMs && isUnderWay(call) && !isResending(call);
     const earlier = this.all().filter(isJudged);
     const crossed = here && !this.#isIn(here.meeting) && earlier.find(({ state }) => !state.admitted);
     if (crossed && crossed.meeting !== here.meeting) this.#crossed(crossed, here.meeting);
@@ -210,7 +210,7 @@ export class Calls {
    * A call that is being made to the very person whose ring is answered becomes that call at the service. To leave it
    * would be to leave the one that was answered.
    */
-  #makeWayFor(answered: Call): void {
+  #leaveOthersFor(answered: Call): void {
     const from = answered.state.from?.user;
     for (const call of this.all()) {
       if (call === answered || call.state.phase === "incoming") continue;
@@ -272,8 +272,8 @@ export class Calls {
     this.#leaving.delete(oldest);
   }
 
-  #heard(left: MeetingId): void {
-    this.#leaving.get(left)?.isOver();
+  #leftConfirmed(left: MeetingId): void {
+    this.#leaving.get(left)?.leftConfirmed();
     this.#leaving.delete(left);
   }
 
@@ -282,7 +282,7 @@ export class Calls {
       tell: (body, meeting) => this.#shell.requests.tell(body, meeting),
       join: (meeting) => this.#join(meeting),
       roster: (meeting) => this.#roster(meeting),
-      makeWayFor: (call) => this.#makeWayFor(call),
+      leaveOthersFor: (call) => this.#leaveOthersFor(call),
       declined: (invitation) => this.#shell.declined(invitation),
       flows: (flows) => this.#shell.flows(flows),
       nowMs: () => this.#shell.nowMs(),

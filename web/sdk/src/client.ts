@@ -24,12 +24,12 @@ import { accountKey, type Credentials, type CredentialsDocument, login } from ".
 import { isRingSignal, RingBook, type StateAnswer } from "./ring/book.ts";
 import { Ringer } from "./ring/ringer.ts";
 import { openRingStore, type RingStore } from "./ring/store.ts";
-import type { Incoming, MqttConnect } from "./signalling/connection.ts";
+import { SignallingConnection, type SignallingState } from "./signalling/connection.ts";
 import { decodeDown } from "./signalling/decode.ts";
-import { Freshness } from "./signalling/freshness.ts";
-import { Link, type LinkState } from "./signalling/link.ts";
+import type { Incoming, MqttConnect } from "./signalling/mqtt.ts";
 import { Outbox } from "./signalling/outbox.ts";
 import { Requests } from "./signalling/requests.ts";
+import { SignalFilter } from "./signalling/signal-filter.ts";
 import {
   type Contact,
   type Down,
@@ -123,11 +123,11 @@ export function createClient(options: Mqtt & ({ login: Login } | { server: strin
 export class Client extends Emitter<ClientEvents> {
   readonly #options: ClientOptions;
   readonly #clock = new ServiceClock();
-  readonly #link: Link;
+  readonly #signalling: SignallingConnection;
   readonly #outbox: Outbox;
   readonly #requests: Requests;
   readonly #calls: Calls;
-  readonly #fresh = new Freshness(this.#clock);
+  readonly #filter = new SignalFilter(this.#clock);
   readonly #contacts: ContactWatch;
   #state: ClientState = { type: "idle" };
   #slot: ClaimedSlot | undefined;
@@ -151,29 +151,29 @@ export class Client extends Emitter<ClientEvents> {
   constructor(options: ClientOptions) {
     super();
     this.#options = options;
-    this.#link = new Link({
+    this.#signalling = new SignallingConnection({
       credentials: (refused) => this.#signIn(refused),
       mqtt: options.mqtt ?? (async () => (await import("mqtt")).default.connect),
       receive: (message) => this.#receive(message),
-      changed: (state) => this.#linkChanged(state),
+      changed: (state) => this.#signallingChanged(state),
     });
     this.#outbox = new Outbox({
-      publish: (topic, payload) => this.#link.publish(topic, payload),
-      isUp: () => this.#link.state.type === "up",
+      publish: (topic, payload) => this.#signalling.publish(topic, payload),
+      isUp: () => this.#signalling.state.type === "up",
     });
-    this.#requests = new Requests(this.#outbox, this.#clock, () => this.#learnTime());
+    this.#requests = new Requests(this.#outbox, this.#clock, () => this.#syncClock());
     this.#contacts = new ContactWatch(this.#requests, (contacts) => this.emit("contacts", contacts));
     this.#calls = new Calls({
       requests: this.#requests,
       me: () => this.#identity?.user ?? "",
       nowMs: () => this.#clock.nowMs(),
-      isUp: () => this.#link.state.type === "up",
+      isUp: () => this.#signalling.state.type === "up",
       declined: async (invitation) => this.#ringer?.declined(invitation),
       settled: (invitation) => void this.#ringer?.settled(invitation),
       began: (call) => this.emit("call", call),
       rings: (call) => this.emit("incoming", call),
-      engaged: (engaged) => this.#link.urgent(engaged),
-      flows: (flows) => (flows ? this.#link.retryNow() : this.#link.check()),
+      engaged: (engaged) => this.#signalling.urgent(engaged),
+      flows: (flows) => (flows ? this.#signalling.retryNow() : this.#signalling.check()),
     });
   }
 
@@ -207,14 +207,14 @@ export class Client extends Emitter<ClientEvents> {
     this.#change({ type: "signing_in" });
     this.#slot = await claimSlot(this.#browser, browserShell(), () => this.#takenOver());
     this.#watchPage();
-    this.#clockwork = setInterval(() => this.#lookAtClocks(), CLOCKS_EVERY_MS);
-    this.#link.start();
+    this.#clockwork = setInterval(() => this.#checkClocks(), CLOCKS_EVERY_MS);
+    this.#signalling.start();
     return this.#whenOnline();
   }
 
   /** Says so to the service: a call of this device ends in some seconds, as if its page had been closed. */
   disconnect(): void {
-    this.#link.leave();
+    this.#signalling.leave();
     this.#calls.end("left");
     clearInterval(this.#clockwork);
     this.#slot?.release();
@@ -228,7 +228,7 @@ export class Client extends Emitter<ClientEvents> {
     const slot = this.#slot?.slot ?? 0;
     this.#slot = await takeSlot(this.#browser, slot, browserShell(), () => this.#takenOver());
     this.#change({ type: "offline" });
-    this.#link.start();
+    this.#signalling.start();
   }
 
   /** Calls one or more users, once `connect` has signed in. The call is handed out at once; its `state` says how it goes. */
@@ -324,7 +324,7 @@ export class Client extends Emitter<ClientEvents> {
     });
   }
 
-  #linkChanged(state: LinkState): void {
+  #signallingChanged(state: SignallingState): void {
     this.#question = undefined;
     this.#contacts.signalling(state.type === "up");
     if (state.type === "up") this.#online();
@@ -335,13 +335,13 @@ export class Client extends Emitter<ClientEvents> {
     this.#change(this.#stateOf(state));
   }
 
-  #stateOf(link: LinkState): ClientState {
-    const error = link.type === "waiting" ? link.error : undefined;
-    switch (link.type) {
+  #stateOf(signalling: SignallingState): ClientState {
+    const error = signalling.type === "waiting" ? signalling.error : undefined;
+    switch (signalling.type) {
       case "up":
         return { type: "online" };
       case "refused":
-        return { type: "refused", error: link.error };
+        return { type: "refused", error: signalling.error };
       case "taken_over":
         return { type: "elsewhere" };
       case "stopped":
@@ -360,7 +360,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Asks for everything that stands, unless that has just been asked; false if no answer came. */
   #refresh(): Promise<boolean> {
-    if (this.#link.state.type !== "up") return Promise.resolve(false);
+    if (this.#signalling.state.type !== "up") return Promise.resolve(false);
     this.#question ??= this.#ask();
     return this.#question;
   }
@@ -384,12 +384,12 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /** The clocks of this device have jumped apart, or the service says that what was learnt is wrong. */
-  #learnTime(): Promise<boolean> {
+  #syncClock(): Promise<boolean> {
     this.#clock.doubt();
     return this.#refresh();
   }
 
-  #lookAtClocks(): void {
+  #checkClocks(): void {
     if (this.#asked && this.#clock.hasJumpedSince(this.#asked)) void this.#refresh();
   }
 
@@ -400,10 +400,10 @@ export class Client extends Emitter<ClientEvents> {
     this.#setMissed(this.#unseen(state.outcomes).sort((a, b) => b.atMs - a.atMs));
     await this.#ringer?.confirm(answer);
     const call = state.call ?? undefined;
-    const standing = call && this.#fresh.isOver(call.meeting, call.roster.rev) ? undefined : call;
+    const standing = call && this.#filter.isBeforeEnd(call.meeting, call.roster.rev) ? undefined : call;
     this.#calls.standing(standing, askedAtMs);
     this.#standsElsewhere(standing?.here ? undefined : standing);
-    this.#setJoinable((state.joinable ?? []).filter(({ meeting, rev }) => !this.#fresh.isOver(meeting, rev)));
+    this.#setJoinable((state.joinable ?? []).filter(({ meeting, rev }) => !this.#filter.isBeforeEnd(meeting, rev)));
     this.#change(this.#state);
   }
 
@@ -440,7 +440,7 @@ export class Client extends Emitter<ClientEvents> {
   #tell(down: Down): void {
     // What this device waits for is not too old for it.
     const knownRev = this.#requests.waitsFor(down) ? 0 : this.#calls.rosterRev(down.meeting);
-    if (!this.#fresh.isNews(down, knownRev)) return;
+    if (!this.#filter.accepts(down, knownRev)) return;
     if (down.type === "presence") this.#contacts.told(down);
     this.#calls.signal(down);
   }
@@ -468,7 +468,7 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   #takenOver(): void {
-    this.#link.stop();
+    this.#signalling.stop();
     this.#calls.end("answered_elsewhere");
     this.#change({ type: "elsewhere" });
   }
@@ -477,29 +477,29 @@ export class Client extends Emitter<ClientEvents> {
     if (this.#watching) return;
     this.#watching = true;
     const retryNow = () => {
-      this.#link.retryNow();
+      this.#signalling.retryNow();
       this.#calls.retryNow();
     };
     watchPage({
       // A page that is kept for the way back wakes up; any other has said good-bye.
       leaves: () => {
-        this.#link.leave();
+        this.#signalling.leave();
         this.#calls.suspend();
       },
       wakes: () => this.#wakes(),
       online: () => {
-        this.#link.renew();
+        this.#signalling.renew();
         retryNow();
       },
       // A server on this machine is still there.
-      offline: () => this.#link.check(OFFLINE_PATIENCE_MS),
+      offline: () => this.#signalling.check(OFFLINE_PATIENCE_MS),
       retryNow,
     });
   }
 
   #wakes(): void {
     const wasOn = this.#state.type === "online" || this.#state.type === "offline";
-    if (wasOn && this.#link.state.type === "stopped") this.#link.start();
+    if (wasOn && this.#signalling.state.type === "stopped") this.#signalling.start();
   }
 
   #change(state: ClientState): void {

@@ -21,7 +21,7 @@ export class ContactWatch {
   #up = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Counts questions: only the last one's answer counts. */
-  #turn = 0;
+  #generation = 0;
 
   constructor(requests: Requests, changed: (contacts: readonly Contact[] | undefined) => void) {
     this.#requests = requests;
@@ -59,15 +59,15 @@ export class ContactWatch {
   }
 
   #renew(): void {
-    this.#turn += 1;
+    this.#generation += 1;
     clearTimeout(this.#timer);
     if (this.#on && this.#up) void this.#ask();
   }
 
   async #ask(): Promise<void> {
-    const turn = this.#turn;
+    const generation = this.#generation;
     const answer = await this.#requests.ask({ type: "contacts", watchS: WATCH_S }).catch(() => undefined);
-    if (turn !== this.#turn) return;
+    if (generation !== this.#generation) return;
     this.#timer = setTimeout(() => void this.#ask(), answer ? RENEW_EVERY_MS : RETRY_MS);
     if (answer?.type !== "contacts") return;
     this.#asOfMs = answer.sentAtMs;

@@ -26,7 +26,7 @@ export { ConvokeError, type ErrorCategory, type ErrorCode } from "./core/errors.
 export { Login, Logins, type RememberedLogin } from "./login/logins.ts";
 export { accountKey, type Credentials, type CredentialsDocument, login } from "./login/requests.ts";
 export type { Device } from "./media/capture.ts";
-export type { MqttConnect } from "./signalling/connection.ts";
+export type { MqttConnect } from "./signalling/mqtt.ts";
 export type {
   CallResult,
   Contact,

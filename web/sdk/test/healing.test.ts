@@ -7,9 +7,9 @@ import { Backoff, SIGNALLING_STEPS, URGENT_EVERY_MS } from "../src/core/backoff.
 import { ConvokeError } from "../src/core/errors.ts";
 import type { Credentials } from "../src/login/requests.ts";
 import type { ConnectionEvents } from "../src/media/connection.ts";
-import { DEAD_MS, LOOK_EVERY_MS } from "../src/media/pulse.ts";
+import { DEAD_MS, LOOK_EVERY_MS } from "../src/media/path-monitor.ts";
 import { MediaSession } from "../src/media/session.ts";
-import { Link, type LinkState } from "../src/signalling/link.ts";
+import { SignallingConnection, type SignallingState } from "../src/signalling/connection.ts";
 import { firstWaitMs, nextWaitMs, Probe, probed } from "../src/signalling/probe.ts";
 import { join } from "./fixtures.ts";
 
@@ -99,11 +99,11 @@ describe("ten thousand pages that one server has lost", () => {
   });
 });
 
-describe("a link", () => {
+describe("a signalling connection", () => {
   const credentials = { endpoints: { mqttWs: "ws://there/mqtt" } } as Credentials;
 
   /** MQTT.js and the network below it: every attempt hangs until the test says otherwise. */
-  function link() {
+  function signalling() {
     const attempts: { say(event: string, value?: unknown): void; ended: boolean }[] = [];
     const net = { answers: false, pings: 0 };
     const mqtt = (_url: string, _options: IClientOptions): MqttClient => {
@@ -123,8 +123,8 @@ describe("a link", () => {
       } as unknown as MqttClient;
     };
     vi.stubGlobal("fetch", () => (net.answers ? Promise.resolve(new Response()) : new Promise(() => {})));
-    const states: LinkState["type"][] = [];
-    const made = new Link({
+    const states: SignallingState["type"][] = [];
+    const made = new SignallingConnection({
       credentials: async () => credentials,
       mqtt: async () => mqtt,
       receive: async () => () => {},
@@ -135,7 +135,7 @@ describe("a link", () => {
   }
 
   async function up() {
-    const all = link();
+    const all = signalling();
     await passes(0);
     all.attempts[0]?.say("connect");
     return all;

@@ -3,8 +3,8 @@ import { capture, type MediaDevicesLike } from "../src/media/capture.ts";
 import { signsIn } from "../src/media/connection.ts";
 import { candidateAddresses, diagnose } from "../src/media/diagnose.ts";
 import { joinAt } from "../src/media/door.ts";
+import { DEAD_MS, DEAD_WHEN_PROBED_MS, LOOK_EVERY_MS, PathMonitor, STILL_MS } from "../src/media/path-monitor.ts";
 import { isForwarded, offeredLines, startSharp } from "../src/media/profile.ts";
-import { DEAD_MS, DEAD_WHEN_PROBED_MS, LOOK_EVERY_MS, Pulse, STILL_MS } from "../src/media/pulse.ts";
 import { decodeSlotMap, SlotTable } from "../src/media/slots.ts";
 import { join } from "./fixtures.ts";
 
@@ -138,14 +138,14 @@ describe("capture", () => {
   });
 });
 
-describe("the pulse of a media path", () => {
+describe("the monitor of a media path", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
   function path(isQuiet = false) {
     const seen: string[] = [];
     const wire = { bytes: 0, alive: true };
-    const pulse = new Pulse({
+    const monitor = new PathMonitor({
       signs: async () => {
         if (wire.alive) wire.bytes += 100;
         return wire.bytes;
@@ -155,12 +155,12 @@ describe("the pulse of a media path", () => {
       dead: () => seen.push("dead"),
     });
     const passes = (ms: number) => vi.advanceTimersByTimeAsync(ms);
-    return { pulse, wire, seen, passes };
+    return { monitor, wire, seen, passes };
   }
 
   test("says that it flows, that it does not once nothing has come in for a second, and that it does at the next sign", async () => {
-    const { pulse, wire, seen, passes } = path();
-    pulse.start();
+    const { monitor, wire, seen, passes } = path();
+    monitor.start();
     await passes(LOOK_EVERY_MS);
     wire.alive = false;
     await passes(STILL_MS - 1);
@@ -173,8 +173,8 @@ describe("the pulse of a media path", () => {
   });
 
   test("is dead after some seconds, and sooner when signalling was lost too", async () => {
-    const { pulse, wire, seen, passes } = path();
-    pulse.start();
+    const { monitor, wire, seen, passes } = path();
+    monitor.start();
     await passes(LOOK_EVERY_MS);
     wire.alive = false;
     await passes(DEAD_MS - LOOK_EVERY_MS);
@@ -185,26 +185,26 @@ describe("the pulse of a media path", () => {
     await passes(LOOK_EVERY_MS);
     wire.alive = false;
     seen.length = 0;
-    pulse.probe();
+    monitor.probe();
     await passes(DEAD_WHEN_PROBED_MS + LOOK_EVERY_MS);
     expect(seen).toContain("dead");
   });
 
   test("that was still for long before it was probed is dead at the next look", async () => {
-    const { pulse, wire, seen, passes } = path();
-    pulse.start();
+    const { monitor, wire, seen, passes } = path();
+    monitor.start();
     await passes(LOOK_EVERY_MS);
     wire.alive = false;
     await passes(DEAD_WHEN_PROBED_MS + LOOK_EVERY_MS);
     expect(seen).not.toContain("dead");
-    pulse.probe();
+    monitor.probe();
     await passes(0);
     expect(seen).toContain("dead");
   });
 
   test("is neither still nor dead between the browser's checks, where nobody sends", async () => {
-    const { pulse, wire, seen, passes } = path(true);
-    pulse.start();
+    const { monitor, wire, seen, passes } = path(true);
+    monitor.start();
     for (let check = 0; check < 5; check++) {
       wire.alive = true;
       await passes(LOOK_EVERY_MS);

@@ -4,12 +4,12 @@ import mqttPacket, { type Packet } from "mqtt-packet";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { ServiceClock } from "../src/core/clock.ts";
 import type { Credentials } from "../src/login/requests.ts";
-import { type Incoming, type MqttConnect, openConnection } from "../src/signalling/connection.ts";
+import { SignallingConnection, type SignallingState } from "../src/signalling/connection.ts";
 import { decodeDown } from "../src/signalling/decode.ts";
-import { Freshness } from "../src/signalling/freshness.ts";
-import { Link, type LinkState } from "../src/signalling/link.ts";
+import { type Incoming, type MqttConnect, openMqtt } from "../src/signalling/mqtt.ts";
 import { Outbox } from "../src/signalling/outbox.ts";
 import { Requests } from "../src/signalling/requests.ts";
+import { SignalFilter } from "../src/signalling/signal-filter.ts";
 import { toWire } from "../src/wire.ts";
 import { clockAt, state } from "./fixtures.ts";
 
@@ -116,7 +116,7 @@ describe("a connection", () => {
     const connected = new Promise<void>((resolve) => {
       up = resolve;
     });
-    const connection = openConnection(connect, to.credentials, pageTimer, { up, down, receive });
+    const connection = openMqtt(connect, to.credentials, pageTimer, { up, down, receive });
     closing.push(() => connection.close());
     return { connection, connected, ended };
   }
@@ -218,10 +218,10 @@ describe("a connection", () => {
   });
 });
 
-describe("the link", () => {
-  function link(to: Peer, credentials = async () => to.credentials) {
-    const states: LinkState[] = [];
-    const made = new Link({
+describe("the signalling connection", () => {
+  function signalling(to: Peer, credentials = async () => to.credentials) {
+    const states: SignallingState[] = [];
+    const made = new SignallingConnection({
       credentials,
       mqtt: async () => connect,
       receive: async () => () => {},
@@ -230,15 +230,15 @@ describe("the link", () => {
     closing.push(() => made.stop());
     made.start();
     return {
-      link: made,
+      made,
       states,
-      reached: (type: LinkState["type"]) => vi.waitFor(() => expect(made.state.type).toBe(type), 5_000),
+      reached: (type: SignallingState["type"]) => vi.waitFor(() => expect(made.state.type).toBe(type), 5_000),
     };
   }
 
   test("comes back by itself after the connection broke", async () => {
     const server = await peer();
-    const { reached } = link(server);
+    const { reached } = signalling(server);
     await reached("up");
     server.drop();
     await reached("waiting");
@@ -248,7 +248,7 @@ describe("the link", () => {
 
   test("connects anew on another network, where the old connection only seems to stand", async () => {
     const server = await peer();
-    const { link: made, reached, states } = link(server);
+    const { made, reached, states } = signalling(server);
     await reached("up");
     made.renew();
     await server.expect("connect", 2);
@@ -258,7 +258,7 @@ describe("the link", () => {
 
   test("does not come back after another tab has taken the device over", async () => {
     const server = await peer();
-    const { reached, states } = link(server);
+    const { reached, states } = signalling(server);
     await reached("up");
     server.send({ cmd: "disconnect", reasonCode: 0x8e });
     server.drop();
@@ -270,7 +270,7 @@ describe("the link", () => {
     const server = await peer();
     server.connack = 0x86;
     let asked = 0;
-    const { reached } = link(server, async () => {
+    const { reached } = signalling(server, async () => {
       asked += 1;
       if (asked === 2) server.connack = 0;
       return server.credentials;
@@ -294,7 +294,7 @@ describe("the outbox", () => {
     return { outbox: made, published, shell };
   }
 
-  test("sends what was posted while the link was down, in order, one by one", async () => {
+  test("sends what was posted while the connection was down, in order, one by one", async () => {
     const { outbox: box, published, shell } = outbox();
     const posted = [box.post("meeting-up/create", "", 1_000), box.post("meeting-up/cancel", "", 1_000)];
     expect(published).toEqual([]);
@@ -432,44 +432,48 @@ describe("what of meeting-down is news", () => {
       type,
       ...more,
     }) as never;
-  const fresh = (nowMs = T) => new Freshness(clockAt(() => nowMs));
+  const fresh = (nowMs = T) => new SignalFilter(clockAt(() => nowMs));
 
   test("is each signal once, as long as a thousand others have not come since", () => {
     const made = fresh();
-    expect([made.isNews(signal("ringing"), 0), made.isNews(signal("ringing"), 0)]).toEqual([true, false]);
-    for (let i = 0; i < 1_000; i++) made.isNews(signal("ringing", { i }), 0);
-    expect(made.isNews(signal("ringing"), 0)).toBe(false);
+    expect([made.accepts(signal("ringing"), 0), made.accepts(signal("ringing"), 0)]).toEqual([true, false]);
+    for (let i = 0; i < 1_000; i++) made.accepts(signal("ringing", { i }), 0);
+    expect(made.accepts(signal("ringing"), 0)).toBe(false);
   });
 
   test.each(["muted", "blocked", "roster", "roster_changed", "state"])("is no %s that has expired", (type) => {
-    expect(fresh(T + 20_000).isNews(signal(type, { rev: 5 }), 0)).toBe(false);
+    expect(fresh(T + 20_000).accepts(signal(type, { rev: 5 }), 0)).toBe(false);
   });
 
   test("is whatever has come while the service's clock is a guess", () => {
     const local = { wallMs: () => T + 60_000, monotonicMs: () => 0 };
-    expect(new Freshness(new ServiceClock(local)).isNews(signal("muted", { rev: 5 }), 0)).toBe(true);
+    expect(new SignalFilter(new ServiceClock(local)).accepts(signal("muted", { rev: 5 }), 0)).toBe(true);
   });
 
   test.each(["ended", "rejected", "busy", "unmute_asked"])("is %s, however old", (type) => {
-    expect(fresh(T + 60_000).isNews(signal(type, { rev: 1 }), 9)).toBe(true);
+    expect(fresh(T + 60_000).accepts(signal(type, { rev: 1 }), 9)).toBe(true);
   });
 
   test.each(["blocked", "roster", "roster_changed", "admitted"])(
     "is no %s older than the roster that is known",
     (type) => {
       const made = fresh();
-      expect(made.isNews(signal(type, { rev: 4, roster: { rev: 4 } }), 5)).toBe(false);
-      expect(made.isNews(signal(type, { rev: 5, roster: { rev: 5 } }), 5)).toBe(true);
+      expect(made.accepts(signal(type, { rev: 4, roster: { rev: 4 } }), 5)).toBe(false);
+      expect(made.accepts(signal(type, { rev: 5, roster: { rev: 5 } }), 5)).toBe(true);
     },
   );
 
   test("is no admission or roster below the end of their meeting; the end of one callee's ring is none", () => {
     const made = fresh();
-    made.isNews(signal("ended", { rev: 9, user: "carol" }), 0);
-    expect(made.isNews(signal("roster", { rev: 8 }), 0)).toBe(true);
-    made.isNews(signal("ended", { rev: 9 }), 0);
-    expect(made.isNews(signal("admitted", { rev: 8, roster: { rev: 8 } }), 0)).toBe(false);
-    expect([made.isOver("m1", 8), made.isOver("m1", 9), made.isOver("m2", 1)]).toEqual([true, false, false]);
-    expect(made.isNews(signal("admitted", { rev: 11, roster: { rev: 11 } }), 0)).toBe(true);
+    made.accepts(signal("ended", { rev: 9, user: "carol" }), 0);
+    expect(made.accepts(signal("roster", { rev: 8 }), 0)).toBe(true);
+    made.accepts(signal("ended", { rev: 9 }), 0);
+    expect(made.accepts(signal("admitted", { rev: 8, roster: { rev: 8 } }), 0)).toBe(false);
+    expect([made.isBeforeEnd("m1", 8), made.isBeforeEnd("m1", 9), made.isBeforeEnd("m2", 1)]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+    expect(made.accepts(signal("admitted", { rev: 11, roster: { rev: 11 } }), 0)).toBe(true);
   });
 });

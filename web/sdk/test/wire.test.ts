@@ -83,8 +83,8 @@ describe("what is stored has the names of the wire", () => {
     expect(await stored(factory, "convoke-logins", "logins")).toEqual([login]);
     expect(await store.all()).toEqual([record]);
     expect(await store.end("a")).toEqual(record);
-    const ending = { client_id: "c", server: "http://h", credentials: document };
-    expect(await stored(factory, "convoke-logins", "endings")).toEqual([ending]);
-    expect(await store.endings()).toEqual([{ clientId: "c", server: "http://h", credentials }]);
+    const signOut = { client_id: "c", server: "http://h", credentials: document };
+    expect(await stored(factory, "convoke-logins", "endings")).toEqual([signOut]);
+    expect(await store.signOuts()).toEqual([{ clientId: "c", server: "http://h", credentials }]);
   });
 });

@@ -1,6 +1,6 @@
 /** Whether a person looks at any tab of a user in this browser: such a tab holds a lock, beside others of that user. */
 
-import { holdLock } from "./lead.ts";
+import { holdLock } from "./leader-election.ts";
 
 export class Attention {
   #user = "";

@@ -353,7 +353,7 @@ export class Controller implements Actions {
     this.#heard.add(call);
     call.on("state", (state) => this.#follow(state, call));
     call.on("media", () => {
-      this.#model.mediaTurn.value += 1;
+      this.#model.mediaVersion.value += 1;
     });
     call.on("roster", (changes) => this.#tell(changes));
     call.on("problem", (problem) => call === this.#call && this.#problem(problem));

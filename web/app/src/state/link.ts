@@ -3,7 +3,7 @@
  * and whether its speaker is off. The secret is not among it.
  */
 
-import { type Keeper, ofTab } from "./storage.ts";
+import { ofTab, type PageStorage } from "./storage.ts";
 
 const SPEAKER = "convoke.speaker";
 const ACCOUNT = "convoke.account";
@@ -13,7 +13,7 @@ export interface PageLink {
   speakerOff: boolean;
 }
 
-export function readLink(hash: string, session: Keeper = ofTab()): PageLink {
+export function readLink(hash: string, session: PageStorage = ofTab()): PageLink {
   const named = new URLSearchParams(hash.replace(/^#/, ""));
   const secret = named.get("login") ?? undefined;
   if (secret) session.setItem(SPEAKER, named.get("speaker") ?? "on");
@@ -25,11 +25,11 @@ export function rememberSpeaker(off: boolean): void {
 }
 
 /** Whose tab this is. */
-export function tabAccount(session: Keeper = ofTab()): string | undefined {
+export function tabAccount(session: PageStorage = ofTab()): string | undefined {
   return session.getItem(ACCOUNT) ?? undefined;
 }
 
-export function rememberAccount(account: string | undefined, session: Keeper = ofTab()): void {
+export function rememberAccount(account: string | undefined, session: PageStorage = ofTab()): void {
   if (account === undefined) session.removeItem(ACCOUNT);
   else session.setItem(ACCOUNT, account);
 }

@@ -83,7 +83,7 @@ export interface Model {
   callSinceMs: Signal<number>;
   media: Signal<CallMedia | undefined>;
   /** Rises when tracks have come or gone. */
-  mediaTurn: Signal<number>;
+  mediaVersion: Signal<number>;
   ringing: Signal<readonly Ringing[]>;
   /** Rings that are not heard any more, in any tab; they still show. */
   silenced: Signal<ReadonlySet<string>>;
@@ -122,7 +122,7 @@ export function createModel(speakerOff: boolean): Model {
     trouble: signal(undefined),
     callSinceMs: signal(0),
     media: signal(undefined),
-    mediaTurn: signal(0),
+    mediaVersion: signal(0),
     ringing: signal([]),
     silenced: signal<ReadonlySet<string>>(new Set()),
     loud: signal(false),

@@ -10,7 +10,7 @@ import { effect, signal } from "@preact/signals";
 import { when } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { Attention } from "./attention.ts";
-import { Lead } from "./lead.ts";
+import { LeaderElection } from "./leader-election.ts";
 import type { Model, Ringing } from "./model.ts";
 
 /** After a long absence the newest are enough. */
@@ -18,7 +18,7 @@ const MISSED_SHOWN_MAX = 3;
 
 export class Notifier {
   readonly #model: Model;
-  readonly #lead = new Lead();
+  readonly #election = new LeaderElection();
   readonly #attention = new Attention();
   readonly #allowed = signal(isAllowed());
   readonly #shown = new Map<string, Notification>();
@@ -44,7 +44,7 @@ export class Notifier {
       // Signed out, or another tab is this device now: nothing stands here any more.
       if (client.value.type === "idle" || client.value.type === "elsewhere")
         this.#closeAllBut(this.#shown.keys(), new Set());
-      this.#lead.standFor(shows ? `convoke-notify-${user.value}` : undefined);
+      this.#election.standFor(shows ? `convoke-notify-${user.value}` : undefined);
     });
     effect(() => this.#ringing(ringing.value));
     effect(() => this.#attention.of(user.value));
@@ -97,7 +97,7 @@ export class Notifier {
 
   /** Once for each `tag`, unless it has gone by the time it is known that nobody looks. */
   async #show(tag: string, words: string, options: NotificationOptions, click: () => void, stands: () => boolean) {
-    if (this.#known.has(tag) || !this.#lead.leads) return;
+    if (this.#known.has(tag) || !this.#election.isLeader) return;
     this.#known.add(tag);
     if ((await this.#attention.isHere()) || !stands()) return;
     try {

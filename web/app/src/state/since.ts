@@ -1,8 +1,8 @@
 /** When a call began for this person, kept over a reload: its clock goes on. One call a user, so one entry each. */
 
-import { type Keeper, ofBrowser } from "./storage.ts";
+import { ofBrowser, type PageStorage } from "./storage.ts";
 
-type Times = Pick<Keeper, "getItem" | "setItem">;
+type Times = Pick<PageStorage, "getItem" | "setItem">;
 
 /** `joinedAtMs`, or what was remembered of the same meeting before. */
 export function since(user: string, meeting: string, joinedAtMs: number, storage: Times = ofBrowser()): number {

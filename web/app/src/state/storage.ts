@@ -1,11 +1,11 @@
 /** What this tab, or this browser, keeps for the page; nothing where a person lets pages keep nothing. */
 
-export type Keeper = Pick<Storage, "getItem" | "setItem" | "removeItem">;
+export type PageStorage = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 
-const NOTHING: Keeper = { getItem: () => null, setItem: () => {}, removeItem: () => {} };
+const NOTHING: PageStorage = { getItem: () => null, setItem: () => {}, removeItem: () => {} };
 
 /** Some browsers throw at the mere question. */
-function storage(ask: () => Keeper): Keeper {
+function storage(ask: () => PageStorage): PageStorage {
   try {
     return ask();
   } catch {

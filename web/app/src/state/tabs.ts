@@ -1,7 +1,7 @@
 /** What the tabs of one user in one browser settle between them. Tabs of other users hear nothing of it. */
 
 import { effect } from "@preact/signals";
-import { Lead } from "./lead.ts";
+import { LeaderElection } from "./leader-election.ts";
 import type { Model } from "./model.ts";
 
 /** Of a silenced ring: no tab is to ring it on. */
@@ -11,13 +11,13 @@ interface Silenced {
 
 export class Tabs {
   readonly #model: Model;
-  readonly #loud: Lead;
+  readonly #loud: LeaderElection;
   #channel: BroadcastChannel | undefined;
 
   constructor(model: Model) {
     this.#model = model;
-    this.#loud = new Lead(() => {
-      model.loud.value = this.#loud.leads;
+    this.#loud = new LeaderElection(() => {
+      model.loud.value = this.#loud.isLeader;
     });
   }
 

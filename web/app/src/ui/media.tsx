@@ -33,7 +33,7 @@ export function Picture({ track, mirrored, label }: { track: MediaStreamTrack; m
 /** Everybody's sound: one element for each audio slot, whoever is in it. */
 export function Voices() {
   const { model } = useApp();
-  void model.mediaTurn.value;
+  void model.mediaVersion.value;
   const tracks = model.media.value?.audioTracks() ?? [];
   return (
     <div class="voices">

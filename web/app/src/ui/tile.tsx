@@ -18,7 +18,7 @@ const SPEAKS_ABOVE = 0.02;
 export function Tile({ member, call }: { member: Member; call: CallState }) {
   const { model } = useApp();
   const tile = useRef<HTMLElement>(null);
-  void model.mediaTurn.value;
+  void model.mediaVersion.value;
   const { user, name, participation, state, muted, blocked } = member;
   const media = model.media.value;
   const track = participation && !muted?.video && !blocked?.video ? media?.track(participation, "camera") : undefined;
@@ -42,7 +42,7 @@ export function Tile({ member, call }: { member: Member; call: CallState }) {
 
 export function SelfTile({ call, apart }: { call: CallState; apart?: boolean }) {
   const { model } = useApp();
-  void model.mediaTurn.value;
+  void model.mediaVersion.value;
   const track = model.media.value?.own("camera");
   const name = model.name.value;
   return (

@@ -35,7 +35,7 @@ export interface CallServices {
   /** The roster as the service has it. */
   roster(meeting: MeetingId): Promise<Roster>;
   /** Whoever answers a ring is in one call: leaves the others, or lets one that calls the same person become this one. */
-  makeWayFor(call: Call): void;
+  leaveOthersFor(call: Call): void;
   /** Stores that this ring was declined here, before the service is told. */
   declined(invitation: InvitationId): Promise<void>;
   /** Nothing comes in on the media path any more, or something does again. */
@@ -69,7 +69,7 @@ export class Call extends Emitter<CallEvents> {
   #missedRev = 0;
   /** Resolves when the service has heard that this call was left. */
   #left: Promise<void> | undefined;
-  #leftIsHeard = () => {};
+  #confirmLeft = () => {};
 
   constructor(state: CallState, services: CallServices, ring?: Ring) {
     super();
@@ -99,7 +99,7 @@ export class Call extends Emitter<CallEvents> {
    */
   async accept({ video = this.#state.media === "video" } = {}): Promise<void> {
     if (this.#state.phase !== "incoming" || !this.invitation) return;
-    this.#services.makeWayFor(this);
+    this.#services.leaveOthersFor(this);
     this.apply({ type: "local_accept" });
     this.apply({ type: "local_mute", track: "video", muted: !video });
     await Promise.all([this.#answer(), this.openDevices(video ? ["microphone", "camera"] : ["microphone"])]);
@@ -123,7 +123,7 @@ export class Call extends Emitter<CallEvents> {
     const alone = this.#state.phase === "calling";
     const told = this.#tell({ type: "leave" });
     this.#left = new Promise((resolve) => {
-      this.#leftIsHeard = resolve;
+      this.#confirmLeft = resolve;
     });
     this.apply({ type: "local_end", end: { reason: alone ? "cancelled" : "left", by: this.#state.me } });
     await told;
@@ -233,7 +233,7 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /** @internal Questions that were asked until now do not know how it stands. */
-  changes(): void {
+  markChanged(): void {
     this.changedAtMs = LOCAL.monotonicMs();
   }
 
@@ -260,14 +260,14 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /** @internal The service says that the ring stands, and perhaps that it has not heard what was said here. */
-  confirmRinging({ ringing }: Ring, saysAgain: (type: UpBody["type"]) => boolean): void {
+  confirmRinging({ ringing }: Ring, isResending: (type: UpBody["type"]) => boolean): void {
     const { phase } = this.#state;
-    if (phase === "accepting" && !this.#answering && !saysAgain("accept")) void this.#answer();
-    if (phase === "incoming" && !ringing && !saysAgain("ringing")) this.sayThatItRings();
+    if (phase === "accepting" && !this.#answering && !isResending("accept")) void this.#answer();
+    if (phase === "incoming" && !ringing && !isResending("ringing")) this.sendRinging();
   }
 
   /** @internal */
-  sayThatItRings(): void {
+  sendRinging(): void {
     const { invitation } = this;
     if (invitation) this.#services.tell({ type: "ringing", invitation }, this.meeting).catch(() => {});
   }
@@ -284,8 +284,8 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /** @internal The service says that it is over, though it has ended here before. */
-  isOver(): void {
-    this.#leftIsHeard();
+  leftConfirmed(): void {
+    this.#confirmLeft();
   }
 
   /** @internal */
@@ -347,7 +347,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** Others are to see in the roster what does not come from here. */
   #entered(): void {
-    this.changes();
+    this.markChanged();
     for (const track of ["audio", "video"] as const) {
       if (this.#state.muted[track]) void this.#tell({ type: "mute", track });
     }

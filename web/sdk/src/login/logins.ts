@@ -59,9 +59,9 @@ export class Logins {
   static async open(server: string, shell: Partial<LoginShell> = {}): Promise<Logins> {
     const whole = { ...browserShell(), ...shell };
     const logins = new Logins(server, whole, await openLoginStore(whole.databases));
-    void logins.#tellEndings();
+    void logins.#sendSignOuts();
     void logins.#finish();
-    globalThis.addEventListener?.("online", () => void logins.#tellEndings());
+    globalThis.addEventListener?.("online", () => void logins.#sendSignOuts());
     return logins;
   }
 
@@ -86,7 +86,7 @@ export class Logins {
    */
   keep(secret: string): Promise<string> {
     const link = accountKey(secret);
-    return this.#inTurn(async () => {
+    return this.#withLock(async () => {
       const known = (await this.#records()).find((record) => record.link === link);
       if (known) await this.#drop(known, await this.#ended(known));
       const account = known?.account ?? randomHex(8);
@@ -120,9 +120,9 @@ export class Logins {
 
   async #signInNow(account: string): Promise<Login> {
     const record = await this.#record(account);
-    const known = record?.user === undefined ? await this.#inTurn(() => this.#identify(account)) : record;
+    const known = record?.user === undefined ? await this.#withLock(() => this.#identify(account)) : record;
     const used = await this.#store.change(known.account, (now) => now && { ...now, usedAtMs: this.#shell.nowMs() });
-    return new Login(used ?? known, this.#shell, this.#store, () => this.#tellEndings());
+    return new Login(used ?? known, this.#shell, this.#store, () => this.#sendSignOuts());
   }
 
   /** Whose link it is. A user who is known here goes on with the same devices. */
@@ -156,8 +156,8 @@ export class Logins {
     const nowMs = this.#shell.nowMs();
     const record = await this.#store.change(account, (now) => now && learnt(now, 0, credentials, nowMs));
     if (record) return record;
-    await this.#store.addEnding({ clientId: credentials.clientId, server: this.server, credentials });
-    void this.#tellEndings();
+    await this.#store.addSignOut({ clientId: credentials.clientId, server: this.server, credentials });
+    void this.#sendSignOuts();
     throw new ConvokeError("login_ended");
   }
 
@@ -169,8 +169,8 @@ export class Logins {
     });
     if (!credentials || credentials.user === other.user) return credentials;
     // The server had forgotten that device, and has now given it to somebody else.
-    await this.#store.addEnding({ clientId: credentials.clientId, server: this.server, credentials });
-    void this.#tellEndings();
+    await this.#store.addSignOut({ clientId: credentials.clientId, server: this.server, credentials });
+    void this.#sendSignOuts();
     return undefined;
   }
 
@@ -189,7 +189,7 @@ export class Logins {
   /** Links whose page was closed before the server said whose they are: no secret waits here for ever. */
   async #finish(): Promise<void> {
     const begun = (await this.#records()).filter(({ user }) => user === undefined);
-    const done = begun.map(({ account }) => this.#inTurn(() => this.#identify(account)));
+    const done = begun.map(({ account }) => this.#withLock(() => this.#identify(account)));
     await Promise.allSettled(done);
   }
 
@@ -198,11 +198,11 @@ export class Logins {
     await this.#store.change(account, (now) => now && without(now));
   }
 
-  async #tellEndings(): Promise<boolean> {
-    const waiting = await this.#store.endings();
+  async #sendSignOuts(): Promise<boolean> {
+    const waiting = await this.#store.signOuts();
     const told = waiting.map(async ({ clientId, server, credentials }) => {
       await endLogin(server, credentials, this.#shell.fetch);
-      await this.#store.ended(clientId);
+      await this.#store.removeSignOut(clientId);
     });
     return (await Promise.allSettled(told)).every(({ status }) => status === "fulfilled");
   }
@@ -220,8 +220,8 @@ export class Logins {
     return (await this.#store.all()).find((record) => record.account === account);
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    return inTurn(this.#shell.locks, work);
+  #withLock<T>(work: () => Promise<T>): Promise<T> {
+    return withLock(this.#shell.locks, work);
   }
 }
 
@@ -233,17 +233,17 @@ export class Login implements RememberedLogin {
   readonly server: string;
   readonly #shell: LoginShell;
   readonly #store: LoginStore;
-  readonly #tellEndings: () => Promise<boolean>;
+  readonly #sendSignOuts: () => Promise<boolean>;
   readonly #channel = globalThis.BroadcastChannel && new BroadcastChannel(SIGNED_OUT);
 
-  constructor(record: LoginRecord, shell: LoginShell, store: LoginStore, tellEndings: () => Promise<boolean>) {
+  constructor(record: LoginRecord, shell: LoginShell, store: LoginStore, sendSignOuts: () => Promise<boolean>) {
     this.account = record.account;
     this.user = record.user ?? "";
     this.name = shownName(record.name ?? "", this.user);
     this.server = record.server;
     this.#shell = shell;
     this.#store = store;
-    this.#tellEndings = tellEndings;
+    this.#sendSignOuts = sendSignOuts;
   }
 
   /**
@@ -257,7 +257,7 @@ export class Login implements RememberedLogin {
     const slot = Number(device.at(-1));
     const held = (await this.#record()).slots[slot];
     if (held && held.password !== refused?.password) return held;
-    return inTurn(this.#shell.locks, () => this.#obtain(slot, refused));
+    return withLock(this.#shell.locks, () => this.#obtain(slot, refused));
   }
 
   /**
@@ -269,7 +269,7 @@ export class Login implements RememberedLogin {
     let isOver = false;
     const turn = async () => {
       clearTimeout(timer);
-      void this.#tellEndings();
+      void this.#sendSignOuts();
       const done = await this.#freshen().catch(() => false);
       if (!isOver) timer = setTimeout(turn, done ? LOOK_EVERY_MS : LOOK_AGAIN_MS);
     };
@@ -294,7 +294,7 @@ export class Login implements RememberedLogin {
     this.#channel?.postMessage(this.account);
     for (const credentials of Object.values(record?.slots ?? {}))
       if (credentials) this.#shell.databases?.deleteDatabase(ringDatabase(credentials.clientId));
-    return this.#tellEndings();
+    return this.#sendSignOuts();
   }
 
   /** Calls `listener` when another tab signs out. */
@@ -335,8 +335,8 @@ export class Login implements RememberedLogin {
     const nowMs = this.#shell.nowMs();
     const record = await this.#store.change(this.account, (now) => now && learnt(now, slot, credentials, nowMs));
     if (record) return credentials;
-    await this.#store.addEnding({ clientId: credentials.clientId, server: this.server, credentials });
-    void this.#tellEndings();
+    await this.#store.addSignOut({ clientId: credentials.clientId, server: this.server, credentials });
+    void this.#sendSignOuts();
     throw new ConvokeError("login_ended");
   }
 
@@ -348,7 +348,7 @@ export class Login implements RememberedLogin {
   /** True if nothing is left to be tried again soon. */
   async #freshen(): Promise<boolean> {
     for (const slot of SLOTS) {
-      const code = await inTurn(this.#shell.locks, () => this.#freshenSlot(slot)).then(
+      const code = await withLock(this.#shell.locks, () => this.#freshenSlot(slot)).then(
         () => undefined,
         (error: ConvokeError) => error.code,
       );
@@ -399,7 +399,7 @@ function isUsable({ slots, secret }: LoginRecord): boolean {
   return secret !== undefined || SLOTS.some((slot) => slots[slot] !== undefined);
 }
 
-function inTurn<T>(locks: LoginShell["locks"], work: () => Promise<T>): Promise<T> {
+function withLock<T>(locks: LoginShell["locks"], work: () => Promise<T>): Promise<T> {
   return locks ? (locks.request(LOCK, work) as Promise<T>) : work();
 }
 

@@ -37,7 +37,7 @@ export interface LoginRecord {
 }
 
 /** A device that is signed out here, and perhaps not yet at the server. */
-export interface Ending {
+export interface PendingSignOut {
   clientId: string;
   server: string;
   credentials: Credentials;
@@ -54,9 +54,9 @@ export interface LoginStore {
   ): Promise<LoginRecord | undefined>;
   /** Forgets an account; its devices are to be ended. Returns what was forgotten. */
   end(account: string): Promise<LoginRecord | undefined>;
-  endings(): Promise<Ending[]>;
-  addEnding(ending: Ending): Promise<void>;
-  ended(clientId: string): Promise<void>;
+  signOuts(): Promise<PendingSignOut[]>;
+  addSignOut(signOut: PendingSignOut): Promise<void>;
+  removeSignOut(clientId: string): Promise<void>;
 }
 
 const NAME = "convoke-logins";
@@ -80,7 +80,7 @@ function create(db: IDBDatabase): void {
   db.createObjectStore(ENDINGS, { keyPath: "client_id" });
 }
 
-function endingsOf({ server, slots }: LoginRecord): Ending[] {
+function signOutsOf({ server, slots }: LoginRecord): PendingSignOut[] {
   return Object.values(slots).flatMap((credentials) =>
     credentials ? [{ clientId: credentials.clientId, server, credentials }] : [],
   );
@@ -89,11 +89,11 @@ function endingsOf({ server, slots }: LoginRecord): Ending[] {
 class MemoryLogins implements LoginStore {
   readonly isKept = false;
   #logins = new Map<string, LoginRecord>();
-  #endings = new Map<string, Ending>();
+  #signOuts = new Map<string, PendingSignOut>();
 
   async take(other: LoginStore): Promise<void> {
     this.#logins = new Map((await other.all()).map((record) => [record.account, record]));
-    this.#endings = new Map((await other.endings()).map((ending) => [ending.clientId, ending]));
+    this.#signOuts = new Map((await other.signOuts()).map((signOut) => [signOut.clientId, signOut]));
   }
 
   async all(): Promise<LoginRecord[]> {
@@ -112,20 +112,20 @@ class MemoryLogins implements LoginStore {
   async end(account: string): Promise<LoginRecord | undefined> {
     const record = this.#logins.get(account);
     this.#logins.delete(account);
-    for (const ending of record ? endingsOf(record) : []) this.#endings.set(ending.clientId, ending);
+    for (const signOut of record ? signOutsOf(record) : []) this.#signOuts.set(signOut.clientId, signOut);
     return record;
   }
 
-  async endings(): Promise<Ending[]> {
-    return [...this.#endings.values()];
+  async signOuts(): Promise<PendingSignOut[]> {
+    return [...this.#signOuts.values()];
   }
 
-  async addEnding(ending: Ending): Promise<void> {
-    this.#endings.set(ending.clientId, ending);
+  async addSignOut(signOut: PendingSignOut): Promise<void> {
+    this.#signOuts.set(signOut.clientId, signOut);
   }
 
-  async ended(clientId: string): Promise<void> {
-    this.#endings.delete(clientId);
+  async removeSignOut(clientId: string): Promise<void> {
+    this.#signOuts.delete(clientId);
   }
 }
 
@@ -165,21 +165,21 @@ class DatabaseLogins implements LoginStore {
       request.onsuccess = () => {
         record = fromWire(request.result) as LoginRecord | undefined;
         store(LOGINS).delete(account);
-        for (const ending of record ? endingsOf(record) : []) store(ENDINGS).put(toWire(ending));
+        for (const signOut of record ? signOutsOf(record) : []) store(ENDINGS).put(toWire(signOut));
       };
     });
     return record;
   }
 
-  async endings(): Promise<Ending[]> {
-    return fromWire(await this.#db.read(ENDINGS, (store) => store.getAll())) as Ending[];
+  async signOuts(): Promise<PendingSignOut[]> {
+    return fromWire(await this.#db.read(ENDINGS, (store) => store.getAll())) as PendingSignOut[];
   }
 
-  addEnding(ending: Ending): Promise<void> {
-    return this.#db.write([ENDINGS], (store) => store(ENDINGS).put(toWire(ending)));
+  addSignOut(signOut: PendingSignOut): Promise<void> {
+    return this.#db.write([ENDINGS], (store) => store(ENDINGS).put(toWire(signOut)));
   }
 
-  ended(clientId: string): Promise<void> {
+  removeSignOut(clientId: string): Promise<void> {
     return this.#db.write([ENDINGS], (store) => store(ENDINGS).delete(clientId));
   }
 }
@@ -202,9 +202,9 @@ class SafeLogins implements LoginStore {
 
   all = () => this.#on((store) => store.all());
   change: LoginStore["change"] = (account, change) => this.#on((store) => store.change(account, change));
-  endings = () => this.#on((store) => store.endings());
-  addEnding = (ending: Ending) => this.#on((store) => store.addEnding(ending));
-  ended = (clientId: string) => this.#on((store) => store.ended(clientId));
+  signOuts = () => this.#on((store) => store.signOuts());
+  addSignOut = (signOut: PendingSignOut) => this.#on((store) => store.addSignOut(signOut));
+  removeSignOut = (clientId: string) => this.#on((store) => store.removeSignOut(clientId));
 
   /** Whoever signs out must not be signed in again by the next page: so the database is asked though it has failed. */
   async end(account: string): Promise<LoginRecord | undefined> {

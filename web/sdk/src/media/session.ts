@@ -13,7 +13,7 @@ import { Wait } from "../core/timer.ts";
 import type { JoinParameters, ParticipationId, Source } from "../wire.ts";
 import { MediaConnection, type SendPurpose } from "./connection.ts";
 import { diagnose } from "./diagnose.ts";
-import { Pulse } from "./pulse.ts";
+import { PathMonitor } from "./path-monitor.ts";
 
 export interface SessionShell {
   /** Fresh parameters from the service; rejects while there are none to be had. */
@@ -58,8 +58,8 @@ export class MediaSession {
   /** Those that the service has just sent of itself. */
   #fresh: JoinParameters | undefined;
   /** Counts connections, so that parameters that were asked for before the last one come to nothing. */
-  #turn = 0;
-  readonly #pulse = new Pulse({
+  #generation = 0;
+  readonly #monitor = new PathMonitor({
     signs: async () => (await this.#current?.signsOfLife(this.#tracks.size > 0)) ?? 0,
     isQuiet: () => this.#tracks.size === 0,
     flows: (flows) => this.#flows(flows),
@@ -145,7 +145,7 @@ export class MediaSession {
   /** The network may be back, or another: find out at once. */
   retryNow(): void {
     if (this.#isWanted() && !this.#next && !this.#asking) this.#later(0);
-    else if (this.#tracks.size > 0) this.#pulse.probe();
+    else if (this.#tracks.size > 0) this.#monitor.probe();
   }
 
   /** The person asks for an attempt now. */
@@ -177,7 +177,7 @@ export class MediaSession {
 
   /** The page goes away, or sleeps: what comes after that begins anew. */
   suspend(): void {
-    this.#turn += 1;
+    this.#generation += 1;
     this.#rest();
     this.#close();
   }
@@ -190,7 +190,7 @@ export class MediaSession {
   #rest(): void {
     this.#attempt.cancel();
     this.#retry.cancel();
-    this.#pulse.stop();
+    this.#monitor.stop();
   }
 
   #close(): void {
@@ -200,7 +200,7 @@ export class MediaSession {
   }
 
   async #connect(join: JoinParameters): Promise<void> {
-    this.#turn += 1;
+    this.#generation += 1;
     this.#fresh = undefined;
     this.#retry.cancel();
     this.#next?.close();
@@ -238,7 +238,7 @@ export class MediaSession {
       void this.#connect(join);
     } else {
       this.#fresh = join;
-      this.#pulse.probe();
+      this.#monitor.probe();
     }
   }
 
@@ -257,7 +257,7 @@ export class MediaSession {
     this.#current = connection;
     this.#next = undefined;
     this.#arrivedMs = performance.now();
-    this.#pulse.start();
+    this.#monitor.start();
     this.#tell();
     this.#shell.flows(true);
   }
@@ -313,7 +313,7 @@ export class MediaSession {
 
   #lost(patienceMs: number): void {
     if (this.#warming) {
-      this.#pulse.stop();
+      this.#monitor.stop();
       this.#current?.close();
       this.#current = undefined;
       return;
@@ -339,10 +339,10 @@ export class MediaSession {
 
   async #again(): Promise<void> {
     if (this.#stopped || this.#next || this.#signalling === "down") return;
-    const turn = this.#turn;
+    const generation = this.#generation;
     const join = this.#fresh ?? (await this.#ask());
     const recovered = this.#current?.path === "connected" && !this.#broken;
-    if (this.#stopped || turn !== this.#turn || recovered) return;
+    if (this.#stopped || generation !== this.#generation || recovered) return;
     if (join) await this.#connect(join);
     else this.#later(this.#backoff.nextMs());
   }

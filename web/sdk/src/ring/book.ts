@@ -40,7 +40,7 @@ export class RingBook {
   readonly #entries = new Map<InvitationId, RingEntry>();
   /** How many invitations had come when each one came, in this life of the page. */
   readonly #came = new Map<InvitationId, number>();
-  #turn: Promise<unknown> = Promise.resolve();
+  #lastWork: Promise<unknown> = Promise.resolve();
 
   private constructor(store: RingStore, clock: ServiceClock) {
     this.#store = store;
@@ -154,9 +154,9 @@ export class RingBook {
   }
 
   #next<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work);
-    this.#turn = turn.catch(() => {});
-    return turn;
+    const done = this.#lastWork.then(work);
+    this.#lastWork = done.catch(() => {});
+    return done;
   }
 }
 

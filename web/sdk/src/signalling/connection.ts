@@ -1,142 +1,214 @@
 /**
- * One MQTT connection, from CONNECT to its end. It never reconnects: the link makes the next one.
+ * The way to the service, kept up: connects, waits with back-off and jitter, connects again, and never gives up, except
+ * where another tab has taken the device over or the credential is refused for good.
  *
- * A PUBACK is let go when `receive` has stored the message, and only on the connection that brought it: MQTT.js would
- * queue it for the next one, where its packet id may belong to another message.
+ * The waits are long, so that nobody burdens a server that is away. While it is *urgent*, in a call or a ring, a probe
+ * looks for the way back besides, at least every 2 s, and an answer to it is the next attempt.
  */
 
-import type { IClientOptions, IPublishPacket, MqttClient } from "mqtt";
-import { type Timer, Wait } from "../core/timer.ts";
+import { Backoff, SIGNALLING_STEPS } from "../core/backoff.ts";
+import { ConvokeError } from "../core/errors.ts";
+import { steadyTimer, Wait } from "../core/timer.ts";
 import type { Credentials } from "../login/requests.ts";
+import { type Incoming, type MqttConnect, type MqttConnection, openMqtt } from "./mqtt.ts";
+import { Probe } from "./probe.ts";
 
-export interface Incoming {
-  topic: string;
-  payload: Uint8Array;
-  dup: boolean;
-}
+export type SignallingState =
+  | { type: "stopped" }
+  | { type: "connecting" }
+  | { type: "up" }
+  | { type: "waiting"; error?: ConvokeError }
+  | { type: "refused"; error: ConvokeError }
+  | { type: "taken_over" };
 
-export interface ConnectionHooks {
-  up(): void;
-  /** The end, once. `code` is the reason code of the server's CONNACK or DISCONNECT, if it gave one. */
-  down(code: number | undefined): void;
-  /**
-   * Resolves once the message is stored, with what is to be done after its acknowledgement. A rejection is a fault of
-   * this program: the message is acknowledged all the same, since it would come again for ever.
-   */
+export interface SignallingShell {
+  /** A credential for this device; asked again, with the last one, when the server refuses that. */
+  credentials(refused?: Credentials): Promise<Credentials>;
+  /** MQTT.js, loaded when first needed. */
+  mqtt(): Promise<MqttConnect>;
   receive(message: Incoming): Promise<() => void>;
+  changed(state: SignallingState): void;
 }
 
-export interface Connection {
-  /** Resolves at the PUBACK; rejects with {@link PublishRefused} if the server refuses this message. */
-  publish(topic: string, payload: string): Promise<void>;
-  /** Asks the server for a sign of life, and ends the connection if nothing comes within `patienceMs`. */
-  check(patienceMs: number): void;
-  /** Ends it without a word, as a network does that breaks. */
-  close(): void;
-  /** Ends it with a DISCONNECT, at once: the page may be gone in a moment. */
-  leave(): void;
-}
+const SESSION_TAKEN_OVER = 0x8e;
+/** Bad user name or password, not authorized, administrative action: what has become of it, the server's login says. */
+const CREDENTIAL_REFUSED = new Set([0x84, 0x86, 0x87, 0x98]);
+/** A connection that stands is asked for a sign of generation this often, besides MQTT's own keep-alive. */
+const BEAT_MS = { urgent: 2_000, visible: 5_000 };
+/** It is dead if none comes within this. */
+const BEAT_PATIENCE_MS = 2_000;
+/** An attempt that is older than this hangs, if the server answers others. Each such one is given twice the time of the last. */
+const HANGS_MS = 1_500;
+const HANGS_MAX_MS = 12_000;
 
-export class PublishRefused extends Error {
-  readonly code: number;
-  constructor(code: number) {
-    super(`PUBACK with reason code 0x${code.toString(16)}`);
-    this.code = code;
+export class SignallingConnection {
+  readonly #shell: SignallingShell;
+  readonly #backoff = new Backoff(SIGNALLING_STEPS);
+  #credentials: Credentials | undefined;
+  #refused: Credentials | undefined;
+  #connection: MqttConnection | undefined;
+  readonly #retry = new Wait();
+  readonly #beat = new Wait();
+  readonly #probe = new Probe({ answered: () => this.retryNow() });
+  #urgent = false;
+  #attemptedMs = 0;
+  #hangsMs = HANGS_MS;
+  /** Counts starts and stops, so that what an earlier one still awaits comes to nothing. */
+  #generation = 0;
+  #state: SignallingState = { type: "stopped" };
+
+  constructor(shell: SignallingShell) {
+    this.#shell = shell;
   }
-}
 
-export type MqttConnect = (url: string, options: IClientOptions) => MqttClient;
+  get state(): SignallingState {
+    return this.#state;
+  }
 
-/** Not below the retention of invitations. */
-const SESSION_EXPIRY_S = 3 * 24 * 3_600;
-const KEEP_ALIVE_S = 10;
-const CONNECT_TIMEOUT_MS = 8_000;
-/** [MQTT5-3.14] with reason code 0, normal disconnection. */
-const DISCONNECT = Uint8Array.of(0xe0, 0x00);
+  start(): void {
+    this.stop();
+    this.#backoff.reset();
+    void this.#attempt(this.#generation);
+  }
 
-export function openConnection(
-  connect: MqttConnect,
-  credentials: Pick<Credentials, "clientId" | "username" | "password" | "endpoints">,
-  timer: Timer,
-  hooks: ConnectionHooks,
-): Connection {
-  let alive = true;
-  let code: number | undefined;
-  let socket: WebSocket | undefined;
-  const client = connect(credentials.endpoints.mqttWs, {
-    ...optionsOf(credentials, timer),
-    // Outside of pages MQTT.js has another kind of socket.
-    createWebsocket: globalThis.document && ((url, protocols) => (socket = new WebSocket(url, protocols))),
-    customHandleAcks: (topic, payload, packet, done) => {
-      const dup = (packet as IPublishPacket).dup;
-      const stored = hooks.receive({ topic, payload, dup }).catch((fault: unknown) => () => reportError(fault));
-      void stored.then((after) => {
-        if (alive) done(0);
-        after();
-      });
-    },
-  });
-  const silence = new Wait();
-  const end = () => {
-    if (!alive) return;
-    alive = false;
-    silence.cancel();
-    client.end(true);
-    hooks.down(code);
-  };
-  const leave = () => {
-    // MQTT.js would send it in a later turn, which a page that goes away does not have.
-    if (alive && client.connected && socket?.readyState === WebSocket.OPEN) socket.send(DISCONNECT);
-    end();
-  };
-  const check = (patienceMs: number) => {
-    if (!alive || !client.connected || silence.isOn) return;
-    silence.start(patienceMs, end);
-    client.sendPing();
-  };
-  client.on("connect", () => hooks.up());
-  client.on("packetreceive", () => silence.cancel());
-  client.on("disconnect", (packet) => {
-    code = packet.reasonCode;
-  });
-  client.on("error", (error) => {
-    code ??= reasonCode(error);
-    end();
-  });
-  client.on("close", end);
-  return { publish: (topic, payload) => publish(client, topic, payload), check, close: end, leave };
-}
+  stop(): void {
+    this.#stop((connection) => connection.close());
+  }
 
-function optionsOf(
-  { clientId, username, password }: Pick<Credentials, "clientId" | "username" | "password">,
-  timer: Timer,
-): IClientOptions {
-  return {
-    protocolVersion: 5,
-    clientId,
-    username,
-    password,
-    clean: false,
-    keepalive: KEEP_ALIVE_S,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    reconnectPeriod: 0,
-    resubscribe: false,
-    timerVariant: timer,
-    properties: { sessionExpiryInterval: SESSION_EXPIRY_S },
-  };
-}
+  /** Stops, and lets the service know that this device means to be gone. */
+  leave(): void {
+    this.#stop((connection) => connection.leave());
+  }
 
-function publish(client: MqttClient, topic: string, payload: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    client.publish(topic, payload, { qos: 1 }, (error) => {
-      if (!error) return resolve();
-      const code = reasonCode(error);
-      reject(code === undefined ? error : new PublishRefused(code));
+  /** Somebody waits for the way back, or for the end of it to be noticed. */
+  urgent(urgent: boolean): void {
+    if (urgent === this.#urgent) return;
+    this.#urgent = urgent;
+    this.#watch();
+  }
+
+  /** The server may be reached again, or not any more: do not wait any longer to find out. */
+  retryNow(): void {
+    if (this.#state.type === "up") return this.check();
+    if (this.#state.type === "connecting") return this.#replaceIfItHangs();
+    if (this.#state.type === "waiting") void this.#attempt(this.#generation);
+  }
+
+  /** A connection that stands shows a sign of generation within `patienceMs`, or is taken for dead. */
+  check(patienceMs = BEAT_PATIENCE_MS): void {
+    if (this.#state.type === "up") this.#connection?.check(patienceMs);
+  }
+
+  /**
+   * This device has come to another network: the connection of the old one is gone, though nothing says so until the keep
+   * alive fails. The session stays.
+   */
+  renew(): void {
+    if (this.#state.type === "up") this.#anew();
+  }
+
+  publish(topic: string, payload: string): Promise<void> {
+    const connection = this.#state.type === "up" ? this.#connection : undefined;
+    return connection
+      ? connection.publish(topic, payload)
+      : Promise.reject(new Error("there is no signalling connection"));
+  }
+
+  #replaceIfItHangs(): void {
+    if (performance.now() - this.#attemptedMs < this.#hangsMs) return;
+    this.#hangsMs = Math.min(2 * this.#hangsMs, HANGS_MAX_MS);
+    this.#anew();
+  }
+
+  #anew(): void {
+    this.#generation += 1;
+    this.#connection?.close();
+    this.#connection = undefined;
+    void this.#attempt(this.#generation);
+  }
+
+  #stop(end: (connection: MqttConnection) => void): void {
+    this.#generation += 1;
+    this.#retry.cancel();
+    if (this.#connection) end(this.#connection);
+    this.#connection = undefined;
+    this.#change({ type: "stopped" });
+  }
+
+  async #attempt(generation: number): Promise<void> {
+    this.#retry.cancel();
+    this.#attemptedMs = performance.now();
+    this.#change({ type: "connecting" });
+    try {
+      const mqtt = await this.#shell.mqtt();
+      const credentials = this.#credentials ?? (await this.#shell.credentials(this.#refused));
+      this.#refused = undefined;
+      this.#credentials = credentials;
+      if (generation === this.#generation) this.#open(mqtt, credentials, generation);
+    } catch (error) {
+      if (generation === this.#generation) this.#failed(error);
+    }
+  }
+
+  #open(mqtt: MqttConnect, credentials: Credentials, generation: number): void {
+    this.#connection = openMqtt(mqtt, credentials, steadyTimer(), {
+      up: () => {
+        if (generation !== this.#generation) return;
+        this.#backoff.reset();
+        this.#hangsMs = HANGS_MS;
+        this.#change({ type: "up" });
+      },
+      down: (code) => {
+        if (generation === this.#generation) this.#down(code);
+      },
+      receive: (message) => this.#shell.receive(message),
     });
-  });
-}
+  }
 
-function reasonCode(error: unknown): number | undefined {
-  const code = (error as { code?: unknown }).code;
-  return typeof code === "number" ? code : undefined;
+  #down(code: number | undefined): void {
+    this.#connection = undefined;
+    if (code === SESSION_TAKEN_OVER) return this.#change({ type: "taken_over" });
+    if (code !== undefined && CREDENTIAL_REFUSED.has(code)) {
+      this.#refused = this.#credentials;
+      this.#credentials = undefined;
+    }
+    this.#wait();
+  }
+
+  #failed(error: unknown): void {
+    const typed = error instanceof ConvokeError ? error : new ConvokeError("server_unreachable", undefined, error);
+    if (typed.category === "login") this.#change({ type: "refused", error: typed });
+    else this.#wait(typed);
+  }
+
+  #wait(error?: ConvokeError): void {
+    const generation = this.#generation;
+    this.#retry.start(this.#backoff.nextMs(), () => void this.#attempt(generation));
+    this.#change({ type: "waiting", error });
+  }
+
+  #change(state: SignallingState): void {
+    if (state.type === this.#state.type && state.type !== "waiting") return;
+    this.#state = state;
+    this.#watch();
+    this.#shell.changed(state);
+  }
+
+  /** Whether a standing connection still lives, or a server that is away is back. */
+  #watch(): void {
+    const { type } = this.#state;
+    const isAway = type === "connecting" || type === "waiting";
+    if (isAway && this.#urgent && this.#credentials) this.#probe.start(this.#credentials.endpoints.mqttWs);
+    else this.#probe.stop();
+    this.#beat.cancel();
+    if (type === "up") this.#beatLater();
+  }
+
+  #beatLater(): void {
+    this.#beat.start(this.#urgent ? BEAT_MS.urgent : BEAT_MS.visible, () => {
+      // A page that nobody sees is left to MQTT's keep-alive.
+      if (this.#urgent || globalThis.document?.visibilityState === "visible") this.check();
+      this.#beatLater();
+    });
+  }
 }

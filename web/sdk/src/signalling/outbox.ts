@@ -4,7 +4,7 @@
  */
 
 import { ConvokeError } from "../core/errors.ts";
-import { PublishRefused } from "./connection.ts";
+import { PublishRefused } from "./mqtt.ts";
 
 export interface OutboxShell {
   publish(topic: string, payload: string): Promise<void>;
@@ -53,7 +53,7 @@ export class Outbox {
     });
   }
 
-  /** Sends what waits; called when the link is up again. */
+  /** Sends what waits; called when the connection is up again. */
   async flush(): Promise<void> {
     if (this.#busy) return;
     this.#busy = true;

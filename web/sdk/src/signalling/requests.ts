@@ -49,16 +49,16 @@ export class Requests {
   readonly #outbox: Outbox;
   readonly #clock: ServiceClock;
   /** Learns the service's clock anew; resolves when that is done or was in vain. */
-  readonly #learnTime: () => Promise<unknown>;
+  readonly #syncClock: () => Promise<unknown>;
   readonly #waiting = new Map<SignalId, Waiting>();
   readonly #sent = new Map<SignalId, Sent>();
   /** To be sent again, once the clock is learnt. */
   readonly #late = new Set<Sent>();
 
-  constructor(outbox: Outbox, clock: ServiceClock, learnTime: () => Promise<unknown> = async () => {}) {
+  constructor(outbox: Outbox, clock: ServiceClock, syncClock: () => Promise<unknown> = async () => {}) {
     this.#outbox = outbox;
     this.#clock = clock;
-    this.#learnTime = learnTime;
+    this.#syncClock = syncClock;
   }
 
   /** Resolves when the service's broker has the request; what follows comes as signals. */
@@ -94,7 +94,7 @@ export class Requests {
   }
 
   /** Whether such a request is to be sent again. */
-  saysAgain(type: UpBody["type"], meeting: MeetingId): boolean {
+  isResending(type: UpBody["type"], meeting: MeetingId): boolean {
     return [...this.#late].some((sent) => sent.body.type === type && sent.meeting === meeting);
   }
 
@@ -124,7 +124,7 @@ export class Requests {
     const waiting = this.#waiting.get(id);
     this.#waiting.delete(id);
     this.#late.add(sent);
-    await this.#learnTime();
+    await this.#syncClock();
     this.#late.delete(sent);
     const again = { ...sent, again: true };
     if (waiting) return this.#ask(again, waiting);

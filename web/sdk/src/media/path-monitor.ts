@@ -5,7 +5,7 @@
 
 import { steadyTimer } from "../core/timer.ts";
 
-export interface PulseShell {
+export interface PathMonitorShell {
   /** Rises as long as anything comes in. */
   signs(): Promise<number>;
   /** Nothing may come in but the answers to the browser's own checks. */
@@ -26,17 +26,17 @@ export const DEAD_WHEN_PROBED_MS = 900;
 /** On a quiet path signs are up to 6 s apart (RFC 7675). */
 export const QUIET_MS = 6_000;
 
-export class Pulse {
-  readonly #shell: PulseShell;
+export class PathMonitor {
+  readonly #shell: PathMonitorShell;
   #stop: (() => void) | undefined;
   #signs: number | undefined;
   /** When something came in last, by this page's clock. */
   #signMs = 0;
   #isProbing = false;
   /** Counts starts, so that a look that began before the last one comes to nothing. */
-  #turn = 0;
+  #generation = 0;
 
-  constructor(shell: PulseShell) {
+  constructor(shell: PathMonitorShell) {
     this.#shell = shell;
   }
 
@@ -45,28 +45,28 @@ export class Pulse {
     this.stop();
     this.#signMs = performance.now();
     this.#isProbing = false;
-    const turn = this.#turn;
+    const generation = this.#generation;
     const timer = steadyTimer();
-    const id = timer.set(() => void this.#look(turn), LOOK_EVERY_MS);
+    const id = timer.set(() => void this.#look(generation), LOOK_EVERY_MS);
     this.#stop = () => timer.clear(id);
-    void this.#look(turn);
+    void this.#look(generation);
   }
 
   /** Sooner takes the path for dead, until something comes in. */
   probe(): void {
     this.#isProbing = true;
-    if (this.#stop) void this.#look(this.#turn);
+    if (this.#stop) void this.#look(this.#generation);
   }
 
   stop(): void {
-    this.#turn += 1;
+    this.#generation += 1;
     this.#stop?.();
     this.#stop = this.#signs = undefined;
   }
 
-  async #look(turn: number): Promise<void> {
+  async #look(generation: number): Promise<void> {
     const signs = await this.#shell.signs();
-    if (turn !== this.#turn) return;
+    if (generation !== this.#generation) return;
     const before = this.#signs;
     this.#signs = signs;
     if (before !== undefined) this.#judge(signs !== before);

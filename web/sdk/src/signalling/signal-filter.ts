@@ -14,7 +14,7 @@ const ENDS_MAX = 512;
 /** Signals that say how something stands. */
 const OF_STATE = new Set<Down["type"]>(["muted", "blocked", "admitted", "roster", "roster_changed", "state"]);
 
-export class Freshness {
+export class SignalFilter {
   readonly #clock: ServiceClock;
   readonly #seen = new Set<SignalId>();
   readonly #ends = new Map<MeetingId, number>();
@@ -24,7 +24,7 @@ export class Freshness {
   }
 
   /** Remembers the signal. `knownRev`: of the roster that is known of its meeting. */
-  isNews(down: Down, knownRev: number): boolean {
+  accepts(down: Down, knownRev: number): boolean {
     if (this.#seen.has(down.id)) return false;
     this.#remember(down);
     if (!OF_STATE.has(down.type)) return true;
@@ -34,11 +34,11 @@ export class Freshness {
     const rev = revOf(down);
     // Whether a mute still holds is what the roster says.
     const isOld = down.type !== "muted" && rev < knownRev;
-    return !isOld && !this.isOver(down.meeting, rev);
+    return !isOld && !this.isBeforeEnd(down.meeting, rev);
   }
 
   /** Whether the meeting has ended here by a decision after `rev`. */
-  isOver(meeting: MeetingId | null | undefined, rev: number): boolean {
+  isBeforeEnd(meeting: MeetingId | null | undefined, rev: number): boolean {
     return rev < (this.#ends.get(meeting ?? "") ?? 0);
   }
 

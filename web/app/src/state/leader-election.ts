@@ -1,6 +1,4 @@
-/**
- * What tabs settle by the browser's locks. Where it has none, each tab is on its own.
- */
+/** The election of one tab among many by the browser's locks. Where it has none, each tab is on its own. */
 
 type Locks = LockManager | null | undefined;
 
@@ -17,15 +15,12 @@ export function holdLock(locks: LockManager, name: string, mode: LockMode, held:
   return () => left.abort();
 }
 
-/**
- * One tab among those that want to does what all would do at once. It leads until it is closed or does not want to any
- * more; then the next one does.
- */
-export class Lead {
+/** The leader does what all candidates would do at once, until it is closed or withdraws; then the next one leads. */
+export class LeaderElection {
   readonly #changed: () => void;
   readonly #locks: Locks;
   #name: string | undefined;
-  #leads = false;
+  #isLeader = false;
   #leave = () => {};
 
   constructor(changed: () => void = () => {}, locks: Locks = globalThis.navigator?.locks) {
@@ -33,11 +28,11 @@ export class Lead {
     this.#locks = locks;
   }
 
-  get leads(): boolean {
-    return this.#leads;
+  get isLeader(): boolean {
+    return this.#isLeader;
   }
 
-  /** Stands for the lead of those who stand under this name, or does not want to any more. */
+  /** Makes this tab a candidate under this name, in place of another one; `undefined` withdraws it. */
   standFor(name: string | undefined): void {
     if (name === this.#name) return;
     this.#name = name;
@@ -47,9 +42,9 @@ export class Lead {
     if (name && this.#locks) this.#leave = holdLock(this.#locks, name, "exclusive", () => this.#set(true));
   }
 
-  #set(leads: boolean): void {
-    if (leads === this.#leads) return;
-    this.#leads = leads;
+  #set(isLeader: boolean): void {
+    if (isLeader === this.#isLeader) return;
+    this.#isLeader = isLeader;
     this.#changed();
   }
 }

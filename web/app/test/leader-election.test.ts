@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Lead } from "../src/state/lead.ts";
+import { LeaderElection } from "../src/state/leader-election.ts";
 
 /** The locks of one browser: exclusive ones, in the order in which they were asked for. */
 function browser(): LockManager {
@@ -19,8 +19,8 @@ async function settle(): Promise<void> {
 describe("among tabs that want to lead", () => {
   test("one does, and the next when that one does not want to any more", async () => {
     const locks = browser();
-    const tabs = [0, 1, 2].map(() => new Lead(() => {}, locks));
-    const leading = () => tabs.flatMap(({ leads }, i) => (leads ? [i] : []));
+    const tabs = [0, 1, 2].map(() => new LeaderElection(() => {}, locks));
+    const leading = () => tabs.flatMap(({ isLeader }, i) => (isLeader ? [i] : []));
     for (const tab of tabs) tab.standFor("bob");
     await settle();
     expect(leading()).toEqual([0]);
@@ -33,16 +33,16 @@ describe("among tabs that want to lead", () => {
 
   test("those of another user are on their own", async () => {
     const locks = browser();
-    const [bob, carol] = [new Lead(() => {}, locks), new Lead(() => {}, locks)];
+    const [bob, carol] = [new LeaderElection(() => {}, locks), new LeaderElection(() => {}, locks)];
     bob.standFor("bob");
     carol.standFor("carol");
     await settle();
-    expect([bob.leads, carol.leads]).toEqual([true, true]);
+    expect([bob.isLeader, carol.isLeader]).toEqual([true, true]);
   });
 
   test("each does where the browser has no locks", () => {
     const told: boolean[] = [];
-    const lead = new Lead(() => told.push(lead.leads), null);
+    const lead = new LeaderElection(() => told.push(lead.isLeader), null);
     lead.standFor("bob");
     lead.standFor(undefined);
     expect(told).toEqual([true, false]);
