@@ -89,7 +89,7 @@ impl Driver {
 
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
         let stop = loop {
-            if let Err(stop) = self.turn(&mut inbox).await {
+            if let Err(stop) = self.run_once(&mut inbox).await {
                 break stop;
             }
         };
@@ -116,7 +116,7 @@ impl Driver {
         }
     }
 
-    async fn turn(&mut self, inbox: &mut mpsc::Receiver<Order>) -> Result<(), Stop> {
+    async fn run_once(&mut self, inbox: &mut mpsc::Receiver<Order>) -> Result<(), Stop> {
         let now = self.mono_ms();
         let wait = self
             .core

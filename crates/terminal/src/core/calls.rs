@@ -14,7 +14,7 @@
 //! its own request, and says nothing about what came later.
 
 use super::links::Links;
-use super::turn::Turn;
+use super::step::Step;
 use crate::event::Event;
 use signalling::{
     EndReason, Envelope, JoinParameters, Media, MeetingId, Muted, Roster, RosterChange, SignalId, StandingCall, State,
@@ -93,18 +93,18 @@ impl Call {
         }
     }
 
-    fn ask_roster(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId) {
-        turn.publish(Some(meeting), UpBody::Roster {});
-        self.roster_asked_at_ms = Some(turn.now_ms() + ROSTER_RETRY_MS);
+    fn ask_roster(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId) {
+        step.publish(Some(meeting), UpBody::Roster {});
+        self.roster_asked_at_ms = Some(step.now_ms() + ROSTER_RETRY_MS);
         self.asked_rev = self.missed_rev;
     }
 
     /// A roster of `rev` has come. One that was read before a change that has been missed since is asked for once more.
-    fn follow_up(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId, rev: u64) {
+    fn follow_up(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId, rev: u64) {
         if self.missed_rev <= rev {
             self.roster_asked_at_ms = None;
         } else if self.asked_rev < self.missed_rev {
-            self.ask_roster(turn, meeting);
+            self.ask_roster(step, meeting);
         }
     }
 
@@ -159,13 +159,13 @@ impl Calls {
 
     pub(crate) fn create(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         meeting: MeetingId,
         callees: Vec<UserName>,
         media: Media,
         title: Option<String>,
     ) {
-        let create = turn.publish(Some(meeting), UpBody::Create { callees, media, title });
+        let create = step.publish(Some(meeting), UpBody::Create { callees, media, title });
         self.begin(meeting, Phase::Creating, create, muted_at_first(media));
     }
 
@@ -209,7 +209,7 @@ impl Calls {
     /// `rang`: the media of the ring that this admission answers.
     pub(crate) fn handle_admitted(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         links: &mut Links,
         envelope: &Envelope,
         (meeting, rang): (MeetingId, Option<Media>),
@@ -227,9 +227,9 @@ impl Calls {
         call.phase = Phase::In;
         call.newer = true;
         if !rejoined || asked || !links.is_healthy(meeting) {
-            self.enter(turn, links, meeting, join, roster, rejoined);
+            self.enter(step, links, meeting, join, roster, rejoined);
         } else {
-            self.handle_roster(turn, links, meeting, roster);
+            self.handle_roster(step, links, meeting, roster);
         }
     }
 
@@ -256,7 +256,7 @@ impl Calls {
 
     fn enter(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         links: &mut Links,
         meeting: MeetingId,
         join: JoinParameters,
@@ -267,33 +267,33 @@ impl Calls {
         call.rejoin = None;
         call.me = Some(join.user.clone());
         let (channel, participation) = (join.channel.clone(), join.participation);
-        turn.tell(Event::Admitted { meeting, channel, participation, rejoined, roster: roster.clone() });
-        if !links.admit(turn, meeting, participation, call.muted, &roster) {
-            links.join(turn, meeting, join, call.muted, &roster);
+        step.tell(Event::Admitted { meeting, channel, participation, rejoined, roster: roster.clone() });
+        if !links.admit(step, meeting, participation, call.muted, &roster) {
+            links.join(step, meeting, join, call.muted, &roster);
         }
         if roster.rev >= call.roster.rev {
-            call.follow_up(turn, meeting, roster.rev);
+            call.follow_up(step, meeting, roster.rev);
             call.roster = roster;
         }
         if !rejoined {
-            say_what_is_off(turn, meeting, call.muted);
+            say_what_is_off(step, meeting, call.muted);
         }
     }
 
-    pub(crate) fn handle_roster(&mut self, turn: &mut Turn<'_, '_>, links: &Links, meeting: MeetingId, roster: Roster) {
+    pub(crate) fn handle_roster(&mut self, step: &mut Step<'_, '_>, links: &Links, meeting: MeetingId, roster: Roster) {
         let Some(call) = self.by_meeting.get_mut(&meeting).filter(|call| call.roster.rev <= roster.rev) else { return };
-        call.follow_up(turn, meeting, roster.rev);
+        call.follow_up(step, meeting, roster.rev);
         if call.roster != roster {
             call.roster = roster.clone();
-            links.name_senders(turn, meeting, &roster);
-            turn.tell(Event::Roster { meeting, roster });
+            links.name_senders(step, meeting, &roster);
+            step.tell(Event::Roster { meeting, roster });
         }
     }
 
     /// What changed. One that begins above what is known here leaves a gap: the roster is asked for, whole.
     pub(crate) fn handle_roster_changed(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         links: &Links,
         meeting: MeetingId,
         change: RosterChange,
@@ -304,17 +304,17 @@ impl Calls {
                 call.missed_rev = change.rev.max(call.missed_rev);
             }
             if call.phase == Phase::In && call.roster_asked_at_ms.is_none() {
-                call.ask_roster(turn, meeting);
+                call.ask_roster(step, meeting);
             }
             return;
         }
         let roster = changed(&call.roster, change);
-        self.handle_roster(turn, links, meeting, roster);
+        self.handle_roster(step, links, meeting, roster);
     }
 
-    pub(crate) fn end(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId, reason: EndReason, by: Option<UserName>) {
+    pub(crate) fn end(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId, reason: EndReason, by: Option<UserName>) {
         self.by_meeting.remove(&meeting);
-        turn.tell(Event::Ended { meeting, user: None, reason, by });
+        step.tell(Event::Ended { meeting, user: None, reason, by });
     }
 
     /// Whether this answers the cancel of a create that was taken back: that call was told as ended.
@@ -327,19 +327,19 @@ impl Calls {
         self.by_meeting.values_mut().for_each(|call| call.newer = false);
     }
 
-    pub(crate) fn handle_refused(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, request: SignalId) {
+    pub(crate) fn handle_refused(&mut self, step: &mut Step<'_, '_>, links: &mut Links, request: SignalId) {
         let asked =
             |call: &Call| call.request == Some(request) && call.is_beginning() || call.rejoins_by(Some(request));
         let Some(meeting) = self.by_meeting.iter().find(|(_, call)| asked(call)).map(|(id, _)| *id) else { return };
-        links.close_meeting(turn, meeting);
-        self.end(turn, meeting, EndReason::Failed, None);
+        links.close_meeting(step, meeting);
+        self.end(step, meeting, EndReason::Failed, None);
     }
 
     /// A create that did not get away is a call that never began.
-    pub(crate) fn handle_not_sent(&mut self, turn: &mut Turn<'_, '_>, request: SignalId) {
+    pub(crate) fn handle_not_sent(&mut self, step: &mut Step<'_, '_>, request: SignalId) {
         let made = |call: &Call| call.request == Some(request) && call.is_beginning();
         if let Some(meeting) = self.by_meeting.iter().find(|(_, call)| made(call)).map(|(id, _)| *id) {
-            self.end(turn, meeting, EndReason::Failed, None);
+            self.end(step, meeting, EndReason::Failed, None);
         }
     }
 
@@ -367,40 +367,40 @@ impl Calls {
         }
     }
 
-    pub(crate) fn handle_state(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, state: &State) {
+    pub(crate) fn handle_state(&mut self, step: &mut Step<'_, '_>, links: &mut Links, state: &State) {
         let here = state.call.as_ref().filter(|call| call.here);
         if let Some(call) = here {
             self.follow_unheard_crossing(call.meeting);
         }
-        self.end_unknown(turn, links, state.call.as_ref().map(|call| call.meeting), here.is_some());
+        self.end_unknown(step, links, state.call.as_ref().map(|call| call.meeting), here.is_some());
         match &state.call {
-            Some(call) if call.here => self.stand_here(turn, links, call),
-            Some(call) => self.stand_elsewhere(turn, links, call.meeting),
+            Some(call) if call.here => self.stand_here(step, links, call),
+            Some(call) => self.stand_elsewhere(step, links, call.meeting),
             None => self.elsewhere = None,
         }
     }
 
     /// Ends what the service does not know any more. A create is taken back: one that the service could not decide at once
     /// must ring nobody now. In a call that may be the one that this create became, by crossing: then not.
-    fn end_unknown(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, standing: Option<MeetingId>, here: bool) {
+    fn end_unknown(&mut self, step: &mut Step<'_, '_>, links: &mut Links, standing: Option<MeetingId>, here: bool) {
         let over = |(id, call): &(&MeetingId, &Call)| !call.newer && Some(**id) != standing;
         let gone: Vec<_> = self.by_meeting.iter().filter(over).map(|(id, c)| (*id, c.phase, c.unheard_end())).collect();
         for (meeting, phase, reason) in gone {
             if phase == Phase::Creating && !here {
-                self.taken_back = Some(turn.publish(Some(meeting), UpBody::Cancel { callee: None }));
+                self.taken_back = Some(step.publish(Some(meeting), UpBody::Cancel { callee: None }));
             }
-            links.close_meeting(turn, meeting);
-            self.end(turn, meeting, reason, None);
+            links.close_meeting(step, meeting);
+            self.end(step, meeting, reason, None);
         }
     }
 
     /// The service says that this device is in the call: it goes on, with fresh parameters if its path is gone.
-    fn stand_here(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, standing: &StandingCall) {
+    fn stand_here(&mut self, step: &mut Step<'_, '_>, links: &mut Links, standing: &StandingCall) {
         let meeting = standing.meeting;
         let call = self.by_meeting.entry(meeting).or_insert_with(|| Call::new(Phase::In, muted_by_roster(standing)));
         if call.phase == Phase::Leaving {
             if !call.newer {
-                turn.publish(Some(meeting), UpBody::Leave {});
+                step.publish(Some(meeting), UpBody::Leave {});
             }
             return;
         }
@@ -408,20 +408,20 @@ impl Calls {
         call.phase = Phase::In;
         match &standing.join {
             Some(join) if !links.is_healthy(meeting) => {
-                self.enter(turn, links, meeting, join.clone(), standing.roster.clone(), rejoined);
+                self.enter(step, links, meeting, join.clone(), standing.roster.clone(), rejoined);
             }
-            _ => self.handle_roster(turn, links, meeting, standing.roster.clone()),
+            _ => self.handle_roster(step, links, meeting, standing.roster.clone()),
         }
     }
 
-    fn stand_elsewhere(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, meeting: MeetingId) {
+    fn stand_elsewhere(&mut self, step: &mut Step<'_, '_>, links: &mut Links, meeting: MeetingId) {
         if let Some(call) = self.by_meeting.get(&meeting).filter(|call| !call.newer) {
             let left = call.phase == Phase::Leaving;
-            links.close_meeting(turn, meeting);
-            self.end(turn, meeting, if left { EndReason::Left } else { EndReason::AnsweredElsewhere }, None);
+            links.close_meeting(step, meeting);
+            self.end(step, meeting, if left { EndReason::Left } else { EndReason::AnsweredElsewhere }, None);
         }
         if self.elsewhere.replace(meeting) != Some(meeting) {
-            turn.tell(Event::InCallElsewhere { meeting });
+            step.tell(Event::InCallElsewhere { meeting });
         }
     }
 
@@ -434,29 +434,29 @@ impl Calls {
     /// Asks for fresh parameters: now, if signalling stands; else the state answer after the next connect brings them.
     pub(crate) fn handle_media_lost(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         meeting: MeetingId,
         reason: String,
         connected: bool,
     ) {
         let Some(call) = self.by_meeting.get_mut(&meeting).filter(|call| call.phase == Phase::In) else { return };
-        turn.tell(Event::MediaLost { meeting, reason });
+        step.tell(Event::MediaLost { meeting, reason });
         let pause = REJOIN_PAUSES_MS[call.attempts.min(REJOIN_PAUSES_MS.len() - 1)];
         call.attempts += 1;
-        call.rejoin = Some(Rejoin { at_ms: turn.now_ms() + pause, request: None });
+        call.rejoin = Some(Rejoin { at_ms: step.now_ms() + pause, request: None });
         if connected {
-            self.ask_what_is_due(turn);
+            self.ask_what_is_due(step);
         }
     }
 
-    pub(crate) fn ask_what_is_due(&mut self, turn: &mut Turn<'_, '_>) {
-        let now = turn.now_ms();
+    pub(crate) fn ask_what_is_due(&mut self, step: &mut Step<'_, '_>) {
+        let now = step.now_ms();
         for (meeting, call) in &mut self.by_meeting {
             if call.roster_asked_at_ms.is_some_and(|at_ms| at_ms <= now) {
-                call.ask_roster(turn, *meeting);
+                call.ask_roster(step, *meeting);
             }
             if let Some(rejoin) = call.rejoin.as_mut().filter(|rejoin| rejoin.at_ms <= now) {
-                rejoin.request = Some(turn.publish(Some(*meeting), UpBody::Join {}));
+                rejoin.request = Some(step.publish(Some(*meeting), UpBody::Join {}));
                 rejoin.at_ms = now + JOIN_RETRY_MS;
             }
         }
@@ -484,8 +484,8 @@ fn muted_by_roster(standing: &StandingCall) -> Muted {
 }
 
 /// Others are to see in the roster what does not come from here.
-fn say_what_is_off(turn: &mut Turn<'_, '_>, meeting: MeetingId, muted: Muted) {
+fn say_what_is_off(step: &mut Step<'_, '_>, meeting: MeetingId, muted: Muted) {
     for (track, _) in [(Track::Audio, muted.audio), (Track::Video, muted.video)].into_iter().filter(|(_, off)| *off) {
-        turn.publish(Some(meeting), UpBody::Mute { user: None, track });
+        step.publish(Some(meeting), UpBody::Mute { user: None, track });
     }
 }

@@ -1,7 +1,7 @@
 //! The media connections that stand or are being made, and how they are.
 
 use super::effect::{Effect, JoinMedia, MediaId, MediaInput};
-use super::turn::Turn;
+use super::step::Step;
 use crate::event::Event;
 use signalling::{JoinParameters, MeetingId, Muted, ParticipationId, Roster, Track, UserName};
 use std::collections::BTreeMap;
@@ -24,30 +24,30 @@ struct Link {
 
 impl Links {
     /// Prepares the path of a call that rings.
-    pub(crate) fn warm(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId, join: JoinParameters) {
+    pub(crate) fn warm(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId, join: JoinParameters) {
         if self.by_id.len() < WARM_MAX && !self.by_id.values().any(|link| link.meeting == meeting) {
-            self.start(turn, meeting, join, true, Muted::default());
+            self.start(step, meeting, join, true, Muted::default());
         }
     }
 
     /// Joins anew; an older connection of the meeting is closed.
     pub(crate) fn join(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         meeting: MeetingId,
         join: JoinParameters,
         muted: Muted,
         roster: &Roster,
     ) {
-        self.close_meeting(turn, meeting);
-        self.start(turn, meeting, join, false, muted);
-        self.name_senders(turn, meeting, roster);
+        self.close_meeting(step, meeting);
+        self.start(step, meeting, join, false, muted);
+        self.name_senders(step, meeting, roster);
     }
 
     /// Lets a waiting connection of this participation send. False if there is none.
     pub(crate) fn admit(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         meeting: MeetingId,
         participation: ParticipationId,
         muted: Muted,
@@ -60,9 +60,9 @@ impl Links {
         link.waiting = false;
         let muting = [(Track::Audio, muted.audio), (Track::Video, muted.video)];
         let muted = muting.into_iter().filter(|(_, muted)| *muted);
-        turn.effects.extend(muted.map(|(track, muted)| Effect::MuteMedia(*id, track, muted)));
-        turn.effects.push(Effect::AdmitMedia(*id));
-        self.name_senders(turn, meeting, roster);
+        step.effects.extend(muted.map(|(track, muted)| Effect::MuteMedia(*id, track, muted)));
+        step.effects.push(Effect::AdmitMedia(*id));
+        self.name_senders(step, meeting, roster);
         true
     }
 
@@ -71,25 +71,25 @@ impl Links {
         self.by_id.values().any(|link| link.meeting == meeting && !link.waiting && !link.quiet)
     }
 
-    pub(crate) fn set_muted(&self, turn: &mut Turn<'_, '_>, meeting: MeetingId, track: Track, muted: bool) {
-        turn.effects.extend(self.of(meeting).map(|id| Effect::MuteMedia(id, track, muted)));
+    pub(crate) fn set_muted(&self, step: &mut Step<'_, '_>, meeting: MeetingId, track: Track, muted: bool) {
+        step.effects.extend(self.of(meeting).map(|id| Effect::MuteMedia(id, track, muted)));
     }
 
-    pub(crate) fn name_senders(&self, turn: &mut Turn<'_, '_>, meeting: MeetingId, roster: &Roster) {
+    pub(crate) fn name_senders(&self, step: &mut Step<'_, '_>, meeting: MeetingId, roster: &Roster) {
         let named = roster.members.iter().filter_map(|m| Some((m.participation?, m.user.clone())));
         let names: Vec<(ParticipationId, UserName)> = named.collect();
-        turn.effects.extend(self.of(meeting).map(|id| Effect::NameSenders(id, names.clone())));
+        step.effects.extend(self.of(meeting).map(|id| Effect::NameSenders(id, names.clone())));
     }
 
-    pub(crate) fn close_meeting(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId) {
-        turn.effects.extend(self.of(meeting).map(Effect::CloseMedia));
+    pub(crate) fn close_meeting(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId) {
+        step.effects.extend(self.of(meeting).map(Effect::CloseMedia));
         self.by_id.retain(|_, link| link.meeting != meeting);
     }
 
     /// Gives the meeting and whether the connection was waiting; `None` for one that was closed.
     pub(crate) fn handle(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         media: MediaId,
         input: &MediaInput,
     ) -> Option<(MeetingId, bool)> {
@@ -97,7 +97,7 @@ impl Links {
         let (meeting, participation, waiting) = (link.meeting, link.participation, link.waiting);
         match input {
             MediaInput::Joined { cipher, after_ms } => {
-                turn.tell(Event::MediaJoined { meeting, participation, cipher, waiting, after_ms: *after_ms });
+                step.tell(Event::MediaJoined { meeting, participation, cipher, waiting, after_ms: *after_ms });
             }
             MediaInput::Quiet => link.quiet = true,
             MediaInput::Heard => link.quiet = false,
@@ -108,7 +108,7 @@ impl Links {
 
     fn start(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         meeting: MeetingId,
         join: JoinParameters,
         waiting: bool,
@@ -117,7 +117,7 @@ impl Links {
         let id = MediaId(self.next);
         self.next += 1;
         self.by_id.insert(id, Link { meeting, participation: join.participation, waiting, quiet: false });
-        turn.effects.push(Effect::JoinMedia(Box::new(JoinMedia { id, meeting, join, waiting, muted })));
+        step.effects.push(Effect::JoinMedia(Box::new(JoinMedia { id, meeting, join, waiting, muted })));
     }
 
     fn of(&self, meeting: MeetingId) -> impl Iterator<Item = MediaId> {

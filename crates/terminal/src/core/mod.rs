@@ -23,13 +23,13 @@ mod heard;
 mod links;
 mod requests;
 mod rings;
+mod step;
 #[cfg(test)]
 mod tests;
-mod turn;
 mod watch;
 
 pub use effect::{Command, Delivery, Effect, Input, JoinMedia, MediaId, MediaInput, SignalIn};
-pub use turn::{Moment, REQUEST_EXPIRY};
+pub use step::{Moment, REQUEST_EXPIRY};
 
 use crate::event::Event;
 use crate::options::Fault;
@@ -41,7 +41,7 @@ use links::Links;
 use requests::Requests;
 use rings::{Knows, Rings};
 use signalling::{Down, DownBody, Envelope, InvitationId, MeetingId, RefusalCode, SignalId, State, Track, UpBody};
-use turn::Turn;
+use step::Step;
 use watch::Watch;
 
 /// A state request without an answer is repeated after this.
@@ -94,41 +94,41 @@ impl Core {
 
     pub fn apply(&mut self, input: Input, moment: &mut Moment<'_>) -> Vec<Effect> {
         let jumped = self.clock.has_jumped(moment.wall_ms, moment.mono_ms);
-        let mut turn = Turn::new(moment, self.clock);
+        let mut step = Step::new(moment, self.clock);
         if jumped && self.connected {
-            self.ask_state(&mut turn);
+            self.ask_state(&mut step);
         }
         match input {
             Input::Connected { session_present, endpoint, tls } => {
                 self.connected = true;
                 self.clock.handle_connected();
-                turn.tell(Event::Connected { session_present, endpoint, tls });
+                step.tell(Event::Connected { session_present, endpoint, tls });
                 self.synchronised = false;
-                self.ask_state(&mut turn);
-                self.watch.handle_connected(&mut turn);
+                self.ask_state(&mut step);
+                self.watch.handle_connected(&mut step);
             }
             Input::Disconnected { reason, retry_ms } => {
                 self.connected = false;
                 self.asked = None;
-                turn.tell(Event::Disconnected { reason, retry_ms });
+                step.tell(Event::Disconnected { reason, retry_ms });
             }
-            Input::Signal(signal) => self.handle_signal(&mut turn, *signal),
-            Input::Command(command) => self.handle_command(&mut turn, command),
-            Input::Media(media, input) => self.handle_media(&mut turn, media, input),
-            Input::NotSent(request) => self.handle_not_sent(&mut turn, request),
-            Input::Tick => self.handle_tick(&mut turn),
+            Input::Signal(signal) => self.handle_signal(&mut step, *signal),
+            Input::Command(command) => self.handle_command(&mut step, command),
+            Input::Media(media, input) => self.handle_media(&mut step, media, input),
+            Input::NotSent(request) => self.handle_not_sent(&mut step, request),
+            Input::Tick => self.handle_tick(&mut step),
         }
-        self.finish(turn)
+        self.finish(step)
     }
 
-    fn finish(&mut self, turn: Turn<'_, '_>) -> Vec<Effect> {
-        let now_ms = turn.now_ms();
-        for effect in &turn.effects {
+    fn finish(&mut self, step: Step<'_, '_>) -> Vec<Effect> {
+        let now_ms = step.now_ms();
+        for effect in &step.effects {
             if let Effect::Publish(up) = effect {
                 self.requests.note(up, now_ms);
             }
         }
-        turn.effects
+        step.effects
     }
 
     /// When a [`Input::Tick`] is due, by the monotonic clock.
@@ -155,89 +155,89 @@ impl Core {
         self.rings.ringing()
     }
 
-    fn handle_tick(&mut self, turn: &mut Turn<'_, '_>) {
-        let ask = self.rings.expire(turn, &mut self.links);
+    fn handle_tick(&mut self, step: &mut Step<'_, '_>) {
+        let ask = self.rings.expire(step, &mut self.links);
         if self.connected {
-            self.calls.ask_what_is_due(turn);
-            self.watch.handle_tick(turn);
+            self.calls.ask_what_is_due(step);
+            self.watch.handle_tick(step);
         }
         if ask && self.connected {
-            self.ask_state(turn);
+            self.ask_state(step);
         }
-        if self.asked.as_ref().is_some_and(|asked| asked.at_ms + STATE_RETRY_MS <= turn.now_ms()) {
-            self.ask_state(turn);
+        if self.asked.as_ref().is_some_and(|asked| asked.at_ms + STATE_RETRY_MS <= step.now_ms()) {
+            self.ask_state(step);
         }
     }
 
-    fn ask_state(&mut self, turn: &mut Turn<'_, '_>) {
-        let request = turn.publish(None, UpBody::State {});
-        self.note_asked(turn, request);
+    fn ask_state(&mut self, step: &mut Step<'_, '_>) {
+        let request = step.publish(None, UpBody::State {});
+        self.note_asked(step, request);
     }
 
-    fn note_asked(&mut self, turn: &Turn<'_, '_>, request: SignalId) {
-        self.asked = Some(Asked { request, at_ms: turn.now_ms(), came: self.rings.came() });
+    fn note_asked(&mut self, step: &Step<'_, '_>, request: SignalId) {
+        self.asked = Some(Asked { request, at_ms: step.now_ms(), came: self.rings.came() });
         self.calls.handle_asked();
     }
 
-    fn ask_state_once(&mut self, turn: &mut Turn<'_, '_>) {
+    fn ask_state_once(&mut self, step: &mut Step<'_, '_>) {
         if self.connected && self.asked.is_none() {
-            self.ask_state(turn);
+            self.ask_state(step);
         }
     }
 
     /// Who called while this user was busy is told by the state alone.
-    fn ask_what_was_missed(&mut self, turn: &mut Turn<'_, '_>) {
+    fn ask_what_was_missed(&mut self, step: &mut Step<'_, '_>) {
         if self.connected {
-            self.ask_state(turn);
+            self.ask_state(step);
         }
     }
 
-    fn handle_command(&mut self, turn: &mut Turn<'_, '_>, command: Command) {
+    fn handle_command(&mut self, step: &mut Step<'_, '_>, command: Command) {
         match command {
-            Command::Call { meeting, callees, media, title } => self.calls.create(turn, meeting, callees, media, title),
-            Command::Accept { invitation } => self.rings.accept(turn, invitation),
-            Command::Reject { invitation, reason } => self.rings.reject(turn, &mut self.links, invitation, reason),
+            Command::Call { meeting, callees, media, title } => self.calls.create(step, meeting, callees, media, title),
+            Command::Accept { invitation } => self.rings.accept(step, invitation),
+            Command::Reject { invitation, reason } => self.rings.reject(step, &mut self.links, invitation, reason),
             Command::Request { meeting, body } => {
-                self.note_request(turn, meeting, &body);
+                self.note_request(step, meeting, &body);
                 let (is_state, is_join) = (matches!(body, UpBody::State {}), matches!(body, UpBody::Join {}));
-                let request = turn.publish(meeting, body);
+                let request = step.publish(meeting, body);
                 if is_state {
-                    self.note_asked(turn, request);
+                    self.note_asked(step, request);
                 }
                 if let Some(meeting) = meeting.filter(|_| is_join) {
                     self.calls.join(meeting, request);
                 }
             }
-            Command::Watch(watches) => self.watch.set(turn, watches),
+            Command::Watch(watches) => self.watch.set(step, watches),
         }
     }
 
     /// What a request changes here at once, before the service answers.
-    fn note_request(&mut self, turn: &mut Turn<'_, '_>, meeting: Option<MeetingId>, body: &UpBody) {
+    fn note_request(&mut self, step: &mut Step<'_, '_>, meeting: Option<MeetingId>, body: &UpBody) {
         match (meeting, body) {
             (Some(meeting), UpBody::Leave {} | UpBody::Destroy {}) => {
                 self.calls.leave(meeting);
-                self.links.close_meeting(turn, meeting);
+                self.links.close_meeting(step, meeting);
             }
-            (Some(meeting), UpBody::Mute { user: None, track }) => self.set_muted(turn, meeting, *track, true),
-            (Some(meeting), UpBody::Unmute { track }) => self.set_muted(turn, meeting, *track, false),
+            (Some(meeting), UpBody::Mute { user: None, track }) => self.set_muted(step, meeting, *track, true),
+            (Some(meeting), UpBody::Unmute { track }) => self.set_muted(step, meeting, *track, false),
             _ => {}
         }
     }
 
-    fn set_muted(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId, track: Track, muted: bool) {
+    fn set_muted(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId, track: Track, muted: bool) {
         self.calls.set_muted(meeting, track, muted);
-        self.links.set_muted(turn, meeting, track, muted);
+        self.links.set_muted(step, meeting, track, muted);
     }
 
-    fn handle_signal(&mut self, turn: &mut Turn<'_, '_>, signal: SignalIn) {
+    fn handle_signal(&mut self, step: &mut Step<'_, '_>, signal: SignalIn) {
         let SignalIn { down: Down { envelope, body }, dup, delivery } = signal;
         if let Some(request) = envelope.in_reply_to.filter(|_| !matches!(body, DownBody::Refused { .. })) {
             self.requests.handle_answered(request);
         }
         if !body.is_kept_for_rings() {
-            turn.acknowledge(delivery);
-            let is_old = !self.heard.is_new(envelope.id) || self.is_outdated(turn, &envelope, &body);
+            step.acknowledge(delivery);
+            let is_old = !self.heard.is_new(envelope.id) || self.is_outdated(step, &envelope, &body);
             if is_old && !self.fault.believes_repeats() {
                 return;
             }
@@ -245,28 +245,28 @@ impl Core {
         match body {
             DownBody::Invitation(ring) => {
                 let delivery = delivery.filter(|_| !(dup && self.fault.leaves_doubt_unacknowledged()));
-                if self.rings.handle_invitation(turn, &mut self.links, *ring, &envelope, dup, delivery) {
-                    self.ask_state_once(turn);
+                if self.rings.handle_invitation(step, &mut self.links, *ring, &envelope, dup, delivery) {
+                    self.ask_state_once(step);
                 }
             }
             DownBody::Ended { invitation: Some(invitation), rev, reason, outcome, .. } => {
                 let ended = rings::Ended { invitation, rev, reason, outcome, expires_at_ms: envelope.expires_at_ms };
-                self.rings.handle_ended(turn, &mut self.links, ended, delivery);
+                self.rings.handle_ended(step, &mut self.links, ended, delivery);
             }
             DownBody::Seen { invitation, rev } => {
-                self.rings.handle_seen(turn, invitation, rev, envelope.expires_at_ms, delivery);
+                self.rings.handle_seen(step, invitation, rev, envelope.expires_at_ms, delivery);
             }
-            DownBody::State(state) => self.handle_state(turn, &envelope, *state),
-            DownBody::Contacts { users } => turn.tell(Event::Contacts { users }),
-            DownBody::Presence { users } => turn.tell(Event::Presence { users }),
-            DownBody::History { calls, next } => turn.tell(Event::History { calls, next }),
-            DownBody::Refused { code, words } => self.handle_refused(turn, &envelope, code, words),
-            body => self.handle_meeting_signal(turn, &envelope, body),
+            DownBody::State(state) => self.handle_state(step, &envelope, *state),
+            DownBody::Contacts { users } => step.tell(Event::Contacts { users }),
+            DownBody::Presence { users } => step.tell(Event::Presence { users }),
+            DownBody::History { calls, next } => step.tell(Event::History { calls, next }),
+            DownBody::Refused { code, words } => self.handle_refused(step, &envelope, code, words),
+            body => self.handle_meeting_signal(step, &envelope, body),
         }
     }
 
     /// Whether it is too old to be believed. What ended or was decided for good never is.
-    fn is_outdated(&mut self, turn: &mut Turn<'_, '_>, envelope: &Envelope, body: &DownBody) -> bool {
+    fn is_outdated(&mut self, step: &mut Step<'_, '_>, envelope: &Envelope, body: &DownBody) -> bool {
         let rev = match body {
             DownBody::Admitted { roster, .. } | DownBody::Roster(roster) => Some(roster.rev),
             DownBody::RosterChanged(change) => Some(change.rev),
@@ -274,10 +274,10 @@ impl Core {
             DownBody::State(_) => None,
             _ => return false,
         };
-        if turn.is_past(envelope.expires_at_ms) {
+        if step.is_past(envelope.expires_at_ms) {
             // Whether somebody is in is told by the state; the rest is in the next roster.
             if matches!(body, DownBody::Admitted { .. }) {
-                self.ask_state_once(turn);
+                self.ask_state_once(step);
             }
             return true;
         }
@@ -293,74 +293,74 @@ impl Core {
     }
 
     /// Signals that are about the meeting that their envelope names.
-    fn handle_meeting_signal(&mut self, turn: &mut Turn<'_, '_>, envelope: &Envelope, body: DownBody) {
+    fn handle_meeting_signal(&mut self, step: &mut Step<'_, '_>, envelope: &Envelope, body: DownBody) {
         let Some(meeting) = envelope.meeting else { return };
         match body {
             DownBody::Admitted { join, roster } => {
-                let rang = self.rings.handle_admitted(turn, meeting);
-                self.calls.handle_admitted(turn, &mut self.links, envelope, (meeting, rang), join, roster);
+                let rang = self.rings.handle_admitted(step, meeting);
+                self.calls.handle_admitted(step, &mut self.links, envelope, (meeting, rang), join, roster);
             }
             DownBody::Ended { user: user @ Some(_), reason, by, .. } => {
-                turn.tell(Event::Ended { meeting, user, reason, by });
+                step.tell(Event::Ended { meeting, user, reason, by });
             }
             DownBody::Ended { .. } if self.calls.is_told(envelope.in_reply_to) => {}
             DownBody::Ended { reason, by, rev, .. } => {
                 self.heard.note_ended(meeting, rev);
-                self.links.close_meeting(turn, meeting);
-                self.calls.end(turn, meeting, reason, by);
-                self.ask_what_was_missed(turn);
+                self.links.close_meeting(step, meeting);
+                self.calls.end(step, meeting, reason, by);
+                self.ask_what_was_missed(step);
             }
-            DownBody::Roster(roster) => self.calls.handle_roster(turn, &self.links, meeting, roster),
-            DownBody::RosterChanged(change) => self.calls.handle_roster_changed(turn, &self.links, meeting, change),
+            DownBody::Roster(roster) => self.calls.handle_roster(step, &self.links, meeting, roster),
+            DownBody::RosterChanged(change) => self.calls.handle_roster_changed(step, &self.links, meeting, change),
             DownBody::Muted { track, by } => {
-                self.set_muted(turn, meeting, track, true);
-                turn.tell(Event::Muted { meeting, track, by });
+                self.set_muted(step, meeting, track, true);
+                step.tell(Event::Muted { meeting, track, by });
             }
-            DownBody::Blocked { track, blocked, by } => turn.tell(Event::Blocked { meeting, track, blocked, by }),
-            DownBody::UnmuteAsked { track, by } => turn.tell(Event::UnmuteAsked { meeting, track, by }),
-            DownBody::Waiting { user, until_ms } => turn.tell(Event::Waiting { meeting, user, until_ms }),
+            DownBody::Blocked { track, blocked, by } => step.tell(Event::Blocked { meeting, track, blocked, by }),
+            DownBody::UnmuteAsked { track, by } => step.tell(Event::UnmuteAsked { meeting, track, by }),
+            DownBody::Waiting { user, until_ms } => step.tell(Event::Waiting { meeting, user, until_ms }),
             // The service has heard that it rings here.
             DownBody::Ringing { .. } if envelope.in_reply_to.is_some() => {}
-            DownBody::Ringing { user } => turn.tell(Event::Ringing { meeting, user }),
-            DownBody::Accepted { user } => turn.tell(Event::Accepted { meeting, user }),
-            DownBody::Rejected { user, reason } => turn.tell(Event::Rejected { meeting, user, reason }),
-            DownBody::Busy { user } => turn.tell(Event::Busy { meeting, user }),
+            DownBody::Ringing { user } => step.tell(Event::Ringing { meeting, user }),
+            DownBody::Accepted { user } => step.tell(Event::Accepted { meeting, user }),
+            DownBody::Rejected { user, reason } => step.tell(Event::Rejected { meeting, user, reason }),
+            DownBody::Busy { user } => step.tell(Event::Busy { meeting, user }),
             _ => {}
         }
     }
 
-    fn handle_refused(&mut self, turn: &mut Turn<'_, '_>, envelope: &Envelope, code: RefusalCode, words: String) {
+    fn handle_refused(&mut self, step: &mut Step<'_, '_>, envelope: &Envelope, code: RefusalCode, words: String) {
         let (request, meeting) = (envelope.in_reply_to, envelope.meeting);
-        if code == RefusalCode::Expired && self.repeats(turn, request) {
+        if code == RefusalCode::Expired && self.repeats(step, request) {
             return;
         }
-        turn.tell(Event::Refused { request, meeting, code, words });
+        step.tell(Event::Refused { request, meeting, code, words });
         let Some(request) = request else { return };
         self.requests.handle_answered(request);
-        self.rings.handle_refused(turn, &mut self.links, request, code);
-        self.calls.handle_refused(turn, &mut self.links, request);
+        self.rings.handle_refused(step, &mut self.links, request, code);
+        self.calls.handle_refused(step, &mut self.links, request);
     }
 
     /// Refused for the time on it: the clock is learnt anew, and the request goes out once more. False if it will not.
-    fn repeats(&mut self, turn: &mut Turn<'_, '_>, request: Option<SignalId>) -> bool {
+    fn repeats(&mut self, step: &mut Step<'_, '_>, request: Option<SignalId>) -> bool {
         let Some(request) = request else { return false };
-        let Some(meeting) = self.requests.handle_expired(request, turn.now_ms()) else { return false };
+        let Some(meeting) = self.requests.handle_expired(request, step.now_ms()) else { return false };
         self.clock.doubt();
-        turn.clock = self.clock;
-        self.ask_state_once(turn);
+        step.clock = self.clock;
+        self.ask_state_once(step);
         self.calls.handle_repeat_due(meeting);
         true
     }
 
-    fn repeat_requests(&mut self, turn: &mut Turn<'_, '_>) {
+    fn repeat_requests(&mut self, step: &mut Step<'_, '_>) {
         for request in self.requests.take_due() {
             let still_wanted = match request.body {
                 UpBody::Accept { .. } | UpBody::Reject { .. } => self.rings.is_answered_by(request.id),
                 UpBody::Create { .. } => self.calls.is_made_by(request.id),
-                UpBody::Invite { .. } if request.is_too_old(turn.now_ms()) => {
+                UpBody::Invite { .. } if request.is_too_old(step.now_ms()) => {
                     let (request, meeting) = (Some(request.id), Some(request.meeting));
                     let words = "it waited too long for the service's time: send it anew".into();
-                    turn.tell(Event::Refused { request, meeting, code: RefusalCode::Expired, words });
+                    step.tell(Event::Refused { request, meeting, code: RefusalCode::Expired, words });
                     false
                 }
                 _ => true,
@@ -369,47 +369,47 @@ impl Core {
                 continue;
             }
             let before = request.id;
-            let again = self.requests.repeat(turn, request);
-            self.rings.handle_repeated(turn, before, again);
+            let again = self.requests.repeat(step, request);
+            self.rings.handle_repeated(step, before, again);
             self.calls.handle_repeated(before, again);
-            turn.tell(Event::Repeated { request: before, signal: again });
+            step.tell(Event::Repeated { request: before, signal: again });
         }
     }
 
     /// What the broker does not take never reaches the service.
-    fn handle_not_sent(&mut self, turn: &mut Turn<'_, '_>, request: SignalId) {
+    fn handle_not_sent(&mut self, step: &mut Step<'_, '_>, request: SignalId) {
         self.rings.handle_not_sent(request);
-        self.calls.handle_not_sent(turn, request);
+        self.calls.handle_not_sent(step, request);
     }
 
-    fn handle_state(&mut self, turn: &mut Turn<'_, '_>, envelope: &Envelope, state: State) {
+    fn handle_state(&mut self, step: &mut Step<'_, '_>, envelope: &Envelope, state: State) {
         let Some(asked) = self.asked.take_if(|asked| Some(asked.request) == envelope.in_reply_to) else { return };
-        self.clock.learn(state.now_ms, asked.at_ms, turn.now_ms());
-        turn.clock = self.clock;
+        self.clock.learn(state.now_ms, asked.at_ms, step.now_ms());
+        step.clock = self.clock;
         let state = self.heard.without_ended(state);
         if let Some(here) = state.call.as_ref().filter(|call| call.here) {
-            self.rings.handle_admitted(turn, here.meeting);
+            self.rings.handle_admitted(step, here.meeting);
         }
         // What the service sent after the question may be missing in the answer.
-        let until_ms = state.now_ms.saturating_sub(turn.now_ms().saturating_sub(asked.at_ms));
+        let until_ms = state.now_ms.saturating_sub(step.now_ms().saturating_sub(asked.at_ms));
         let knows = Knows { until_ms, came: asked.came };
-        let unclear = self.rings.handle_state(turn, &mut self.links, &state, knows);
-        self.calls.handle_state(turn, &mut self.links, &state);
-        turn.tell(Event::State(Box::new(state)));
+        let unclear = self.rings.handle_state(step, &mut self.links, &state, knows);
+        self.calls.handle_state(step, &mut self.links, &state);
+        step.tell(Event::State(Box::new(state)));
         if !std::mem::replace(&mut self.synchronised, true) {
-            turn.tell(Event::Synchronised {});
+            step.tell(Event::Synchronised {});
         }
-        self.repeat_requests(turn);
+        self.repeat_requests(step);
         if unclear {
-            self.ask_state(turn);
+            self.ask_state(step);
         }
     }
 
-    fn handle_media(&mut self, turn: &mut Turn<'_, '_>, media: MediaId, input: MediaInput) {
-        let Some((meeting, waiting)) = self.links.handle(turn, media, &input) else { return };
+    fn handle_media(&mut self, step: &mut Step<'_, '_>, media: MediaId, input: MediaInput) {
+        let Some((meeting, waiting)) = self.links.handle(step, media, &input) else { return };
         match input {
-            MediaInput::Quiet if self.connected && !waiting => self.ask_state(turn),
-            MediaInput::Over(reason) if !waiting => self.calls.handle_media_lost(turn, meeting, reason, self.connected),
+            MediaInput::Quiet if self.connected && !waiting => self.ask_state(step),
+            MediaInput::Over(reason) if !waiting => self.calls.handle_media_lost(step, meeting, reason, self.connected),
             MediaInput::Joined { .. } => self.calls.handle_media_joined(meeting),
             MediaInput::Quiet | MediaInput::Heard | MediaInput::Over(_) => {}
         }

@@ -1,6 +1,6 @@
 //! Requests that are under way, so that one that is refused for a wrong clock can go out once more.
 
-use super::turn::{REQUEST_EXPIRY, Turn};
+use super::step::{REQUEST_EXPIRY, Step};
 use signalling::{MeetingId, SignalId, Up, UpBody};
 use std::collections::VecDeque;
 
@@ -67,8 +67,8 @@ impl Requests {
     }
 
     /// Under a new id; this time its refusal counts.
-    pub(crate) fn repeat(&mut self, turn: &mut Turn<'_, '_>, request: Request) -> SignalId {
-        let id = turn.publish(Some(request.meeting), request.body.clone());
+    pub(crate) fn repeat(&mut self, step: &mut Step<'_, '_>, request: Request) -> SignalId {
+        let id = step.publish(Some(request.meeting), request.body.clone());
         self.keep(Request { id, repeated: true, ..request });
         id
     }

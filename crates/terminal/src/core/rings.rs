@@ -19,7 +19,7 @@
 use super::clock::Clock;
 use super::effect::Delivery;
 use super::links::Links;
-use super::turn::Turn;
+use super::step::Step;
 use crate::event::{Event, MissedTold, RingTold};
 use crate::store::{Entry, Known};
 use signalling::{
@@ -96,8 +96,8 @@ enum Asks {
 
 impl Live {
     /// The service has said just now that it stands.
-    fn stands(&mut self, turn: &Turn<'_, '_>, ring: Ring) {
-        self.asks = asks(turn, &ring);
+    fn stands(&mut self, step: &Step<'_, '_>, ring: Ring) {
+        self.asks = asks(step, &ring);
         self.missed_at_ms = None;
         self.ring = ring;
     }
@@ -112,8 +112,8 @@ impl Live {
     }
 }
 
-fn asks(turn: &Turn<'_, '_>, ring: &Ring) -> Asks {
-    if turn.service_ms() < ring.ring_until_ms { Asks::AtItsDeadline } else { Asks::At(turn.now_ms() + ASK_AGAIN_MS) }
+fn asks(step: &Step<'_, '_>, ring: &Ring) -> Asks {
+    if step.service_ms() < ring.ring_until_ms { Asks::AtItsDeadline } else { Asks::At(step.now_ms() + ASK_AGAIN_MS) }
 }
 
 struct Answer {
@@ -167,7 +167,7 @@ impl Rings {
     /// True if it is in doubt, so that the service is to be asked.
     pub(crate) fn handle_invitation(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         links: &mut Links,
         ring: Ring,
         envelope: &Envelope,
@@ -177,20 +177,20 @@ impl Rings {
         self.came += 1;
         let came = Came { sent_at_ms: envelope.sent_at_ms, number: self.came };
         let known = self.known.get(&ring.invitation).copied();
-        let in_doubt = dup || turn.service_ms() >= ring.ring_until_ms;
+        let in_doubt = dup || step.service_ms() >= ring.ring_until_ms;
         match known.map(|entry| entry.is) {
-            Some(Known::Missed | Known::Done) => turn.acknowledge(delivery),
-            Some(_) if known.is_some_and(|entry| ring.rev <= entry.rev) => turn.acknowledge(delivery),
-            Some(Known::Ring) => self.update(turn, ring, delivery),
+            Some(Known::Missed | Known::Done) => step.acknowledge(delivery),
+            Some(_) if known.is_some_and(|entry| ring.rev <= entry.rev) => step.acknowledge(delivery),
+            Some(Known::Ring) => self.update(step, ring, delivery),
             None | Some(Known::Held) if in_doubt => {
-                self.hold(turn, &ring, came, envelope.expires_at_ms, delivery);
+                self.hold(step, &ring, came, envelope.expires_at_ms, delivery);
                 return true;
             }
             None | Some(Known::Held) => {
                 self.held.remove(&ring.invitation);
                 let expires_at_ms = envelope.expires_at_ms;
                 let start = Start { ring, came, expires_at_ms, delivery, resumed: false, dup };
-                self.start(turn, links, start);
+                self.start(step, links, start);
             }
         }
         false
@@ -198,80 +198,80 @@ impl Rings {
 
     fn hold(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         ring: &Ring,
         came: Came,
         expires_at_ms: u64,
         delivery: Option<Delivery>,
     ) {
-        let entry = turn.store(ring.invitation, ring.rev, Known::Held, expires_at_ms);
+        let entry = step.store(ring.invitation, ring.rev, Known::Held, expires_at_ms);
         self.remember(entry);
         self.held.insert(ring.invitation, came);
-        turn.acknowledge(delivery);
+        step.acknowledge(delivery);
     }
 
     /// A newer copy of what rings already.
-    fn update(&mut self, turn: &mut Turn<'_, '_>, ring: Ring, delivery: Option<Delivery>) {
+    fn update(&mut self, step: &mut Step<'_, '_>, ring: Ring, delivery: Option<Delivery>) {
         let Some(entry) = self.known.get_mut(&ring.invitation) else { return };
-        *entry = turn.store(ring.invitation, ring.rev, Known::Ring, entry.expires_at_ms);
-        turn.acknowledge(delivery);
+        *entry = step.store(ring.invitation, ring.rev, Known::Ring, entry.expires_at_ms);
+        step.acknowledge(delivery);
         if let Some(live) = self.live.get_mut(&ring.invitation) {
-            live.stands(turn, ring);
+            live.stands(step, ring);
         }
     }
 
     fn start(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         links: &mut Links,
         Start { ring, came, expires_at_ms, delivery, resumed, dup }: Start,
     ) {
         let stored = self.known.get(&ring.invitation).map(|entry| (entry.is, entry.rev));
         if stored != Some((Known::Ring, ring.rev)) {
-            let entry = turn.store(ring.invitation, ring.rev, Known::Ring, expires_at_ms);
+            let entry = step.store(ring.invitation, ring.rev, Known::Ring, expires_at_ms);
             self.remember(entry);
         }
-        turn.acknowledge(delivery);
-        turn.tell(Event::Ring(RingTold::new(&ring, resumed, dup)));
-        turn.publish(Some(ring.meeting), UpBody::Ringing { invitation: ring.invitation });
+        step.acknowledge(delivery);
+        step.tell(Event::Ring(RingTold::new(&ring, resumed, dup)));
+        step.publish(Some(ring.meeting), UpBody::Ringing { invitation: ring.invitation });
         if self.warm {
-            links.warm(turn, ring.meeting, ring.join.clone());
+            links.warm(step, ring.meeting, ring.join.clone());
         }
-        let (begun_ms, asks) = (turn.now_ms(), asks(turn, &ring));
+        let (begun_ms, asks) = (step.now_ms(), asks(step, &ring));
         let live = Live { ring, came, begun_ms, asks, missed_at_ms: None, answer: None };
         self.live.insert(live.ring.invitation, live);
     }
 
     /// Stores and tells a missed call, unless it was told before.
-    fn miss(&mut self, turn: &mut Turn<'_, '_>, outcome: &Outcome, expires_at_ms: u64, delivery: Option<Delivery>) {
+    fn miss(&mut self, step: &mut Step<'_, '_>, outcome: &Outcome, expires_at_ms: u64, delivery: Option<Delivery>) {
         let before = self.known.get(&outcome.invitation).copied();
         if before.is_some_and(|entry| outcome.rev <= entry.rev && !entry.is.is_open()) {
-            turn.acknowledge(delivery);
+            step.acknowledge(delivery);
             return;
         }
-        let entry = turn.store(outcome.invitation, outcome.rev, Known::Missed, expires_at_ms);
+        let entry = step.store(outcome.invitation, outcome.rev, Known::Missed, expires_at_ms);
         self.remember(entry);
-        turn.acknowledge(delivery);
+        step.acknowledge(delivery);
         if before.is_none_or(|entry| entry.is != Known::Missed) {
-            turn.tell(Event::Missed(MissedTold::from(outcome)));
+            step.tell(Event::Missed(MissedTold::from(outcome)));
         }
     }
 
     /// Stores that nothing is left to do; tells whom it rang for.
     fn finish(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         (invitation, rev): (InvitationId, u64),
         reason: Option<EndReason>,
         expires_at_ms: u64,
         delivery: Option<Delivery>,
     ) {
         let rang = self.known.get(&invitation).is_some_and(|entry| entry.is == Known::Ring);
-        let entry = turn.store(invitation, rev, Known::Done, expires_at_ms);
+        let entry = step.store(invitation, rev, Known::Done, expires_at_ms);
         self.remember(entry);
-        turn.acknowledge(delivery);
+        step.acknowledge(delivery);
         if rang {
-            turn.tell(Event::RingEnded { invitation, reason });
+            step.tell(Event::RingEnded { invitation, reason });
         }
     }
 
@@ -286,34 +286,34 @@ impl Rings {
         }
     }
 
-    fn silence(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, invitation: InvitationId) {
+    fn silence(&mut self, step: &mut Step<'_, '_>, links: &mut Links, invitation: InvitationId) {
         if let Some(live) = self.live.remove(&invitation) {
-            links.close_meeting(turn, live.ring.meeting);
+            links.close_meeting(step, live.ring.meeting);
         }
     }
 
     pub(crate) fn handle_ended(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         links: &mut Links,
         ended: Ended,
         delivery: Option<Delivery>,
     ) {
         let Ended { invitation, rev, reason, outcome, expires_at_ms } = ended;
         if self.known.get(&invitation).is_some_and(|entry| rev <= entry.rev) {
-            turn.acknowledge(delivery);
+            step.acknowledge(delivery);
             return;
         }
-        self.silence(turn, links, invitation);
+        self.silence(step, links, invitation);
         match outcome {
-            Some(outcome) => self.miss(turn, &outcome, expires_at_ms, delivery),
-            None => self.finish(turn, (invitation, rev), Some(reason), expires_at_ms, delivery),
+            Some(outcome) => self.miss(step, &outcome, expires_at_ms, delivery),
+            None => self.finish(step, (invitation, rev), Some(reason), expires_at_ms, delivery),
         }
     }
 
     pub(crate) fn handle_seen(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         invitation: InvitationId,
         rev: u64,
         expires_at_ms: u64,
@@ -321,22 +321,22 @@ impl Rings {
     ) {
         let before = self.known.get(&invitation).copied();
         if before.is_some_and(|entry| rev < entry.rev || entry.is == Known::Done) {
-            turn.acknowledge(delivery);
+            step.acknowledge(delivery);
             return;
         }
-        self.finish(turn, (invitation, rev), None, expires_at_ms, delivery);
-        turn.tell(Event::Seen { invitation });
+        self.finish(step, (invitation, rev), None, expires_at_ms, delivery);
+        step.tell(Event::Seen { invitation });
     }
 
     /// This device is in the meeting now: its ring is answered. Gives what kind of call rang.
-    pub(crate) fn handle_admitted(&mut self, turn: &mut Turn<'_, '_>, meeting: MeetingId) -> Option<Media> {
+    pub(crate) fn handle_admitted(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId) -> Option<Media> {
         let of_meeting = |live: &&Live| live.ring.meeting == meeting;
         let answered: Vec<_> = self.live.values().filter(of_meeting).map(|live| live.ring.invitation).collect();
         let mut media = None;
         for invitation in answered {
             media = self.live.remove(&invitation).map(|live| live.ring.media);
             if let Some(entry) = self.known.get_mut(&invitation) {
-                *entry = turn.store(invitation, entry.rev, Known::Done, entry.expires_at_ms);
+                *entry = step.store(invitation, entry.rev, Known::Done, entry.expires_at_ms);
             }
         }
         media
@@ -345,7 +345,7 @@ impl Rings {
     /// An accept or reject was refused: what it answered is gone, unless it came too late by the service's clock.
     pub(crate) fn handle_refused(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         links: &mut Links,
         request: SignalId,
         code: RefusalCode,
@@ -354,7 +354,7 @@ impl Rings {
             return self.handle_not_sent(request);
         }
         if let Some((invitation, rev)) = self.answered_by(request).map(|live| (live.ring.invitation, live.ring.rev)) {
-            self.end_unheard(turn, links, invitation, rev);
+            self.end_unheard(step, links, invitation, rev);
         }
     }
 
@@ -368,35 +368,35 @@ impl Rings {
     }
 
     /// The request has gone out once more under another id.
-    pub(crate) fn handle_repeated(&mut self, turn: &Turn<'_, '_>, request: SignalId, again: SignalId) {
+    pub(crate) fn handle_repeated(&mut self, step: &Step<'_, '_>, request: SignalId, again: SignalId) {
         if let Some(live) = self.answered_by(request) {
-            live.answer = Some(Answer { request: again, at_ms: turn.now_ms() });
+            live.answer = Some(Answer { request: again, at_ms: step.now_ms() });
         }
     }
 
-    pub(crate) fn accept(&mut self, turn: &mut Turn<'_, '_>, invitation: InvitationId) {
-        self.answer(turn, invitation, UpBody::Accept { invitation });
+    pub(crate) fn accept(&mut self, step: &mut Step<'_, '_>, invitation: InvitationId) {
+        self.answer(step, invitation, UpBody::Accept { invitation });
     }
 
     pub(crate) fn reject(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         links: &mut Links,
         invitation: InvitationId,
         reason: RejectReason,
     ) {
-        self.answer(turn, invitation, UpBody::Reject { invitation, reason });
+        self.answer(step, invitation, UpBody::Reject { invitation, reason });
         if let Some(live) = self.live.get(&invitation) {
-            links.close_meeting(turn, live.ring.meeting);
+            links.close_meeting(step, live.ring.meeting);
         }
     }
 
     /// Sends an answer; for an unknown ring too, so that it is the service that refuses.
-    fn answer(&mut self, turn: &mut Turn<'_, '_>, invitation: InvitationId, body: UpBody) {
+    fn answer(&mut self, step: &mut Step<'_, '_>, invitation: InvitationId, body: UpBody) {
         let live = self.live.get_mut(&invitation);
-        let request = turn.publish(live.as_ref().map(|live| live.ring.meeting), body);
+        let request = step.publish(live.as_ref().map(|live| live.ring.meeting), body);
         if let Some(live) = live {
-            live.answer = Some(Answer { request, at_ms: turn.now_ms() });
+            live.answer = Some(Answer { request, at_ms: step.now_ms() });
         }
     }
 
@@ -408,8 +408,8 @@ impl Rings {
     }
 
     /// Past its deadline a ring is asked about, and missed if no answer comes. True if the service is to be asked.
-    pub(crate) fn expire(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links) -> bool {
-        let (now, clock) = (turn.now_ms(), turn.clock);
+    pub(crate) fn expire(&mut self, step: &mut Step<'_, '_>, links: &mut Links) -> bool {
+        let (now, clock) = (step.now_ms(), step.clock);
         let due = |live: &&mut Live| live.deadline_ms(clock).is_some_and(|at_ms| at_ms <= now);
         let mut ask = self.asks_again_ms.take_if(|at_ms| *at_ms <= now).is_some();
         let mut expired = Vec::new();
@@ -426,9 +426,9 @@ impl Rings {
             }
         }
         for outcome in expired {
-            self.silence(turn, links, outcome.invitation);
-            let expires_at_ms = self.expiry(outcome.invitation, turn.service_ms());
-            self.miss(turn, &outcome, expires_at_ms, None);
+            self.silence(step, links, outcome.invitation);
+            let expires_at_ms = self.expiry(outcome.invitation, step.service_ms());
+            self.miss(step, &outcome, expires_at_ms, None);
         }
         ask
     }
@@ -437,57 +437,57 @@ impl Rings {
     /// needed.
     pub(crate) fn handle_state(
         &mut self,
-        turn: &mut Turn<'_, '_>,
+        step: &mut Step<'_, '_>,
         links: &mut Links,
         state: &State,
         knows: Knows,
     ) -> bool {
         for ring in &state.rings {
-            self.confirm(turn, links, ring, state.now_ms);
+            self.confirm(step, links, ring, state.now_ms);
         }
         for outcome in &state.outcomes {
-            self.silence(turn, links, outcome.invitation);
+            self.silence(step, links, outcome.invitation);
             let expires_at_ms = self.expiry(outcome.invitation, state.now_ms);
-            self.miss(turn, outcome, expires_at_ms, None);
+            self.miss(step, outcome, expires_at_ms, None);
         }
         if state.rings_left_out {
-            self.doubt_unnamed(turn, state);
+            self.doubt_unnamed(step, state);
             return false;
         }
         self.asks_again_ms = None;
-        self.end_unconfirmed(turn, links, state, knows);
+        self.end_unconfirmed(step, links, state, knows);
         !self.held.is_empty()
     }
 
     /// It stands: rings on as the same ring, or begins.
-    fn confirm(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, ring: &Ring, now_ms: u64) {
+    fn confirm(&mut self, step: &mut Step<'_, '_>, links: &mut Links, ring: &Ring, now_ms: u64) {
         let known = self.known.get(&ring.invitation).copied();
         if known.is_some_and(|entry| !entry.is.is_open()) {
             return;
         }
         if let Some(live) = self.live.get_mut(&ring.invitation) {
-            live.stands(turn, ring.clone());
-            return self.say_again_that_it_rings(turn, ring);
+            live.stands(step, ring.clone());
+            return self.say_again_that_it_rings(step, ring);
         }
         let expires_at_ms = known.map_or(ring.ring_until_ms, |entry| entry.expires_at_ms);
         let came = self.held.remove(&ring.invitation).unwrap_or(Came { sent_at_ms: now_ms, number: 0 });
         let is = known.map(|entry| entry.is);
         let (resumed, dup) = (is == Some(Known::Ring), is == Some(Known::Held));
-        self.start(turn, links, Start { ring: ring.clone(), came, expires_at_ms, delivery: None, resumed, dup });
+        self.start(step, links, Start { ring: ring.clone(), came, expires_at_ms, delivery: None, resumed, dup });
     }
 
     /// The service waits for a first ringing although it rings here: what said so was lost with its connection, or refused
     /// for this machine's clock.
-    fn say_again_that_it_rings(&self, turn: &mut Turn<'_, '_>, ring: &Ring) {
+    fn say_again_that_it_rings(&self, step: &mut Step<'_, '_>, ring: &Ring) {
         let answered = self.live.get(&ring.invitation).is_some_and(|live| live.answer.is_some());
         if !answered && !ring.ringing {
-            turn.publish(Some(ring.meeting), UpBody::Ringing { invitation: ring.invitation });
+            step.publish(Some(ring.meeting), UpBody::Ringing { invitation: ring.invitation });
         }
     }
 
     /// The answer had no room for all that stands: what it does not name is asked about again.
-    fn doubt_unnamed(&mut self, turn: &Turn<'_, '_>, state: &State) {
-        let again_ms = turn.now_ms() + ASK_AGAIN_MS;
+    fn doubt_unnamed(&mut self, step: &Step<'_, '_>, state: &State) {
+        let again_ms = step.now_ms() + ASK_AGAIN_MS;
         let unnamed = |id: &InvitationId| state.rings.iter().all(|ring| ring.invitation != *id);
         for (_, live) in self.live.iter_mut().filter(|(id, _)| unnamed(id)) {
             live.asks = Asks::At(again_ms);
@@ -498,7 +498,7 @@ impl Rings {
     }
 
     /// What rang here, or was held, and does not stand any more has ended without our hearing of it.
-    fn end_unconfirmed(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, state: &State, knows: Knows) {
+    fn end_unconfirmed(&mut self, step: &mut Step<'_, '_>, links: &mut Links, state: &State, knows: Knows) {
         let stands = |id: &InvitationId| state.rings.iter().any(|ring| ring.invitation == *id);
         let open = self.known.values().filter(|entry| entry.is.is_open() && !stands(&entry.invitation));
         let over: Vec<_> = open.map(|entry| (entry.invitation, entry.rev)).collect();
@@ -507,17 +507,17 @@ impl Rings {
             let came = live.map(|live| live.came).or_else(|| self.held.get(&invitation).copied());
             let newer = came.is_some_and(|came| !knows.knows(came));
             let pending = live.and_then(|live| live.answer.as_ref());
-            let answering = pending.is_some_and(|answer| turn.now_ms() < answer.at_ms + ACCEPT_PATIENCE_MS);
+            let answering = pending.is_some_and(|answer| step.now_ms() < answer.at_ms + ACCEPT_PATIENCE_MS);
             if !newer && !answering {
-                self.end_unheard(turn, links, invitation, rev);
+                self.end_unheard(step, links, invitation, rev);
             }
         }
     }
 
-    fn end_unheard(&mut self, turn: &mut Turn<'_, '_>, links: &mut Links, invitation: InvitationId, rev: u64) {
-        self.silence(turn, links, invitation);
-        let expires_at_ms = self.expiry(invitation, turn.service_ms());
-        self.finish(turn, (invitation, rev), None, expires_at_ms, None);
+    fn end_unheard(&mut self, step: &mut Step<'_, '_>, links: &mut Links, invitation: InvitationId, rev: u64) {
+        self.silence(step, links, invitation);
+        let expires_at_ms = self.expiry(invitation, step.service_ms());
+        self.finish(step, (invitation, rev), None, expires_at_ms, None);
     }
 
     fn expiry(&self, invitation: InvitationId, otherwise: u64) -> u64 {

@@ -1,6 +1,6 @@
 //! Keeps being told of the presence of the people whom this user may call.
 
-use super::turn::Turn;
+use super::step::Step;
 use signalling::{SignalId, UpBody};
 
 /// For how long one request lets the service tell changes, and when it is renewed.
@@ -18,29 +18,29 @@ impl Watch {
         self.renews_at_ms
     }
 
-    pub(crate) fn set(&mut self, turn: &mut Turn<'_, '_>, watches: bool) {
-        self.renews_at_ms = watches.then(|| turn.now_ms());
+    pub(crate) fn set(&mut self, step: &mut Step<'_, '_>, watches: bool) {
+        self.renews_at_ms = watches.then(|| step.now_ms());
         match watches {
-            true => drop(self.renew(turn)),
-            false => drop(turn.publish(None, UpBody::Contacts { watch_s: Some(0) })),
+            true => drop(self.renew(step)),
+            false => drop(step.publish(None, UpBody::Contacts { watch_s: Some(0) })),
         }
     }
 
     /// The service keeps the watch in memory: each connection renews it.
-    pub(crate) fn handle_connected(&mut self, turn: &mut Turn<'_, '_>) {
+    pub(crate) fn handle_connected(&mut self, step: &mut Step<'_, '_>) {
         if self.renews_at_ms.is_some() {
-            self.renew(turn);
+            self.renew(step);
         }
     }
 
-    pub(crate) fn handle_tick(&mut self, turn: &mut Turn<'_, '_>) {
-        if self.renews_at_ms.is_some_and(|at_ms| at_ms <= turn.now_ms()) {
-            self.renew(turn);
+    pub(crate) fn handle_tick(&mut self, step: &mut Step<'_, '_>) {
+        if self.renews_at_ms.is_some_and(|at_ms| at_ms <= step.now_ms()) {
+            self.renew(step);
         }
     }
 
-    fn renew(&mut self, turn: &mut Turn<'_, '_>) -> SignalId {
-        self.renews_at_ms = Some(turn.now_ms() + RENEW_MS);
-        turn.publish(None, UpBody::Contacts { watch_s: Some(WATCH_S) })
+    fn renew(&mut self, step: &mut Step<'_, '_>) -> SignalId {
+        self.renews_at_ms = Some(step.now_ms() + RENEW_MS);
+        step.publish(None, UpBody::Contacts { watch_s: Some(WATCH_S) })
     }
 }

@@ -7,7 +7,7 @@
 use crate::media::check::Checker;
 use crate::media::clip::{Checksum, Clip};
 use crate::media::frames::{FrameAssembler, WholeFrame};
-use crate::media::reorder::{Reorder, Step};
+use crate::media::reorder::{Ordered, Reorder};
 use crate::media::report::SourceReport;
 use signalling::{ParticipationId, SlotMap, Source, UserName};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -236,14 +236,14 @@ impl Slot {
 
     fn poll(&mut self, sources: &mut BTreeMap<SourceKey, Counters>, now: Instant) -> Option<Received> {
         let source = self.source;
-        while let Some(step) = self.reorder.poll(now) {
+        while let Some(ordered) = self.reorder.poll(now) {
             let counters = source.and_then(|key| sources.get_mut(&key));
-            let frame = match step {
-                Step::Lost(count) => {
+            let frame = match ordered {
+                Ordered::Lost(count) => {
                     self.handle_loss(count, counters);
                     continue;
                 }
-                Step::Packet(packet) => self.assemble(packet),
+                Ordered::Packet(packet) => self.assemble(packet),
             };
             let Some(counters) = counters else { continue };
             counters.report.late += self.reorder.late - std::mem::replace(&mut self.late_counted, self.reorder.late);

@@ -11,7 +11,7 @@ const WAITING_MAX: usize = 512;
 
 /// What comes out, in order.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step<T> {
+pub enum Ordered<T> {
     Packet(T),
     /// So many packets are missing here.
     Lost(u64),
@@ -41,18 +41,18 @@ impl<T> Reorder<T> {
     }
 
     /// The next in order; call until `None`.
-    pub fn poll(&mut self, now: Instant) -> Option<Step<T>> {
+    pub fn poll(&mut self, now: Instant) -> Option<Ordered<T>> {
         let next = self.next?;
         let (&first, (since, _)) = self.waiting.first_key_value()?;
         if first == next {
             let (_, (_, packet)) = self.waiting.pop_first()?;
             self.next = Some(next + 1);
-            return Some(Step::Packet(packet));
+            return Some(Ordered::Packet(packet));
         }
         let given_up = now.duration_since(*since) >= self.patience || self.waiting.len() > WAITING_MAX;
         given_up.then(|| {
             self.next = Some(first);
-            Step::Lost(first - next)
+            Ordered::Lost(first - next)
         })
     }
 
@@ -65,7 +65,7 @@ impl<T> Reorder<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Step::{Lost, Packet};
+    use Ordered::{Lost, Packet};
 
     const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -79,19 +79,19 @@ mod tests {
             Self { reorder: Reorder::new(PATIENCE), now: Instant::now() }
         }
 
-        fn push(&mut self, sequences: &[u64]) -> Vec<Step<u64>> {
+        fn push(&mut self, sequences: &[u64]) -> Vec<Ordered<u64>> {
             for &sequence in sequences {
                 self.reorder.push(sequence, sequence, self.now);
             }
             self.poll()
         }
 
-        fn after(&mut self, wait: Duration) -> Vec<Step<u64>> {
+        fn after(&mut self, wait: Duration) -> Vec<Ordered<u64>> {
             self.now += wait;
             self.poll()
         }
 
-        fn poll(&mut self) -> Vec<Step<u64>> {
+        fn poll(&mut self) -> Vec<Ordered<u64>> {
             std::iter::from_fn(|| self.reorder.poll(self.now)).collect()
         }
     }

@@ -1,4 +1,4 @@
-//! One call of the core: its moment, and the effects that it has so far.
+//! A step of the core: the handling of one input, with its moment and the effects that it has so far.
 
 use super::clock::Clock;
 use super::effect::{Delivery, Effect};
@@ -22,13 +22,13 @@ pub struct Moment<'a> {
     pub new_id: &'a mut dyn FnMut() -> Uuid,
 }
 
-pub(crate) struct Turn<'t, 'm> {
+pub(crate) struct Step<'t, 'm> {
     moment: &'t mut Moment<'m>,
     pub(crate) clock: Clock,
     pub(crate) effects: Vec<Effect>,
 }
 
-impl<'t, 'm> Turn<'t, 'm> {
+impl<'t, 'm> Step<'t, 'm> {
     pub(crate) fn new(moment: &'t mut Moment<'m>, clock: Clock) -> Self {
         Self { moment, clock, effects: Vec::new() }
     }
