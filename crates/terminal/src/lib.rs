@@ -4,7 +4,7 @@
 //!   Client ──orders──► driver ──inputs──► core (pure): what rings, what is missed, which call stands
 //!     ▲                  │ ▲                 │
 //!   events ◄─────────────┘ └──── effects ◄───┘
-//!                        ├── link: MQTT 5 over TLS, one session over many connections
+//!                        ├── connection: MQTT 5 over TLS, one session over many connections
 //!                        ├── store: what is known of each ring, on disk before its PUBACK
 //!                        └── media: one task per connection to an RTC server
 //! ```
@@ -17,6 +17,7 @@
 //! acknowledged to the broker about rings is on disk. While a call lives, signalling and media come back by themselves.
 
 mod client;
+mod connection;
 pub mod core;
 pub mod event;
 pub mod files;
@@ -24,14 +25,13 @@ pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod headless;
-mod link;
 pub mod media;
 mod options;
 pub mod store;
 
 pub use client::{Call, Client, Closed, Events, IncomingCall, StartError};
+pub use connection::SetupError;
 pub use event::Event;
-pub use link::SetupError;
 pub use media::clip::Clip;
 pub use options::{Credentials, Endpoints, Fault, Options};
 pub use signalling::{EndReason, InvitationId, Media, MeetingId, RejectReason, Track, UserName};

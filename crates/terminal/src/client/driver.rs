@@ -1,9 +1,9 @@
 //! The one task of a terminal: feeds the core, and carries its effects out in their order.
 
 use super::now_ms;
+use crate::connection::{Published, SignallingConnection, SignallingEvent};
 use crate::core::{Command, Core, Effect, Input, JoinMedia, MediaId, MediaInput, Moment};
 use crate::event::Event;
-use crate::link::{Link, LinkEvent, Published};
 use crate::media::clip::Clip;
 use crate::media::connection::{MediaConnection, MediaEvent, Setup};
 use crate::media::receiver::Senders;
@@ -32,12 +32,12 @@ pub(super) struct Driver {
     /// The monotonic clock counts from here.
     began: Instant,
     store: RingStore,
-    link: Link,
+    signalling: SignallingConnection,
     setup: Setup,
     /// False: no channel is joined.
     media: bool,
     clips: HashMap<UserName, Arc<Clip>>,
-    connections: BTreeMap<MediaId, Connection>,
+    media_by_id: BTreeMap<MediaId, MeetingMedia>,
     events: broadcast::Sender<Event>,
     /// Unbounded, since it is fed by tasks of ours: a report a second and a few events in the life of each.
     media_events: mpsc::UnboundedReceiver<OfMedia>,
@@ -46,9 +46,10 @@ pub(super) struct Driver {
 
 type OfMedia = (MediaId, MediaEvent);
 
-struct Connection {
+/// A media connection, and the meeting that it is for.
+struct MeetingMedia {
     meeting: MeetingId,
-    media: MediaConnection,
+    connection: MediaConnection,
 }
 
 /// Why the driver stops.
@@ -65,7 +66,7 @@ impl From<StoreError> for Stop {
 
 impl Driver {
     pub(super) fn new(
-        link: Link,
+        signalling: SignallingConnection,
         store: RingStore,
         setup: Setup,
         options: &Options,
@@ -76,11 +77,11 @@ impl Driver {
             core: Core::new(store.entries().copied(), options.warm).with_fault(options.fault),
             began: Instant::now(),
             store,
-            link,
+            signalling,
             setup,
             media: options.media,
             clips: options.expect.clone(),
-            connections: BTreeMap::new(),
+            media_by_id: BTreeMap::new(),
             events,
             media_events,
             media_sink,
@@ -93,8 +94,8 @@ impl Driver {
                 break stop;
             }
         };
-        let media = std::mem::take(&mut self.connections);
-        let media: Vec<_> = media.into_values().map(|connection| connection.media.close()).collect();
+        let media = std::mem::take(&mut self.media_by_id);
+        let media: Vec<_> = media.into_values().map(|media| media.connection.close()).collect();
         let closing = async {
             let farewell = async {
                 for task in media {
@@ -102,7 +103,7 @@ impl Driver {
                     let _ = task.await;
                 }
             };
-            let (_, ()) = tokio::join!(tokio::time::timeout(FAREWELL, farewell), self.link.close());
+            let (_, ()) = tokio::join!(tokio::time::timeout(FAREWELL, farewell), self.signalling.close());
         };
         match stop {
             Stop::Failed(reason) => {
@@ -123,29 +124,29 @@ impl Driver {
             .deadline_ms()
             .map_or(Duration::from_secs(3600), |at| Duration::from_millis(at.saturating_sub(now)));
         tokio::select! {
-            event = self.link.next() => self.handle_link(event),
+            event = self.signalling.next() => self.handle_signalling(event),
             order = inbox.recv() => self.handle_order(order.ok_or(Stop::Closed(None))?).await,
             Some((id, event)) = self.media_events.recv() => self.handle_media(id, event),
             () = tokio::time::sleep_until((Instant::now() + wait).into()) => self.apply(Input::Tick).map(drop),
         }
     }
 
-    fn handle_link(&mut self, event: LinkEvent) -> Result<(), Stop> {
+    fn handle_signalling(&mut self, event: SignallingEvent) -> Result<(), Stop> {
         let input = match event {
-            LinkEvent::Connected { session_present, endpoint, tls } => {
+            SignallingEvent::Connected { session_present, endpoint, tls } => {
                 Input::Connected { session_present, endpoint, tls }
             }
-            LinkEvent::Disconnected { reason, retry } => {
+            SignallingEvent::Disconnected { reason, retry } => {
                 Input::Disconnected { reason, retry_ms: retry.as_millis() as u64 }
             }
-            LinkEvent::Signal(signal) => Input::Signal(signal),
-            LinkEvent::Published(published) => {
+            SignallingEvent::Signal(signal) => Input::Signal(signal),
+            SignallingEvent::Published(published) => {
                 let not_sent = published.refused.is_some().then_some(published.signal);
                 self.tell(told(published));
                 let Some(request) = not_sent else { return Ok(()) };
                 Input::NotSent(request)
             }
-            LinkEvent::TakenOver => {
+            SignallingEvent::TakenOver => {
                 return Err(Stop::Failed("open elsewhere: another connection uses this device's client id".to_owned()));
             }
         };
@@ -168,14 +169,14 @@ impl Driver {
 
     async fn reports(&mut self) -> Vec<(MeetingId, MediaReport)> {
         let mut reports = Vec::new();
-        for connection in self.connections.values() {
-            reports.extend(connection.media.report().await.map(|report| (connection.meeting, report)));
+        for media in self.media_by_id.values() {
+            reports.extend(media.connection.report().await.map(|report| (media.meeting, report)));
         }
         reports
     }
 
     fn handle_media(&mut self, id: MediaId, event: MediaEvent) -> Result<(), Stop> {
-        let Some(meeting) = self.connections.get(&id).map(|connection| connection.meeting) else { return Ok(()) };
+        let Some(meeting) = self.media_by_id.get(&id).map(|media| media.meeting) else { return Ok(()) };
         let input = match event {
             MediaEvent::Report(report) => {
                 self.tell(Event::Media { meeting, report });
@@ -189,7 +190,7 @@ impl Driver {
             MediaEvent::Quiet => MediaInput::Quiet,
             MediaEvent::Heard => MediaInput::Heard,
             MediaEvent::Failed(reason) | MediaEvent::Lost(reason) => {
-                self.connections.remove(&id);
+                self.media_by_id.remove(&id);
                 MediaInput::Over(reason)
             }
         };
@@ -235,8 +236,8 @@ impl Driver {
     fn carry_out(&mut self, effect: Effect) -> Result<(), Stop> {
         match effect {
             Effect::Store(entry) => self.store.put(&[entry])?,
-            Effect::Acknowledge(delivery) => self.link.acknowledge(delivery),
-            Effect::Publish(up) => self.link.publish(&up),
+            Effect::Acknowledge(delivery) => self.signalling.acknowledge(delivery),
+            Effect::Publish(up) => self.signalling.publish(&up),
             Effect::Tell(event) => {
                 if matches!(event, Event::Synchronised {})
                     && let Some(service_ms) = self.core.known_service_ms(self.mono_ms())
@@ -252,7 +253,7 @@ impl Driver {
                 let senders = self.senders(names);
                 self.with(id, |media| media.set_senders(senders));
             }
-            Effect::CloseMedia(id) => drop(self.connections.remove(&id)),
+            Effect::CloseMedia(id) => drop(self.media_by_id.remove(&id)),
         }
         Ok(())
     }
@@ -264,16 +265,16 @@ impl Driver {
         let events = self.media_sink.clone();
         // The driver is gone: so will be the connection.
         let sink = move |event| drop(events.send((id, event)));
-        let media = MediaConnection::start(join, self.setup.clone(), sink);
+        let connection = MediaConnection::start(join, self.setup.clone(), sink);
         for (track, muted) in [(Track::Audio, muted.audio), (Track::Video, muted.video)] {
             if muted {
-                media.set_muted(track, true);
+                connection.set_muted(track, true);
             }
         }
         if !waiting {
-            media.admit();
+            connection.admit();
         }
-        self.connections.insert(id, Connection { meeting, media });
+        self.media_by_id.insert(id, MeetingMedia { meeting, connection });
     }
 
     fn senders(&self, names: Vec<(ParticipationId, UserName)>) -> Senders {
@@ -281,8 +282,8 @@ impl Driver {
     }
 
     fn with(&self, id: MediaId, tell: impl FnOnce(&MediaConnection)) {
-        if let Some(connection) = self.connections.get(&id) {
-            tell(&connection.media);
+        if let Some(media) = self.media_by_id.get(&id) {
+            tell(&media.connection);
         }
     }
 

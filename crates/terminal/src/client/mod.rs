@@ -2,10 +2,10 @@
 
 mod driver;
 
+use crate::connection::{SetupError, SignallingConnection, tls_config};
 use crate::core::Command;
 use crate::event::{Event, RingTold};
 use crate::files::FileError;
-use crate::link::{Link, SetupError, tls_config};
 use crate::media::connection::Setup;
 use crate::media::report::MediaReport;
 use crate::options::Options;
@@ -89,12 +89,12 @@ impl Client {
         let tls = Arc::new(tls_config(options.ca.as_deref())?);
         let http = reqwest::Client::builder().tls_backend_preconfigured((*tls).clone()).build();
         let http = http.map_err(SetupError::from)?;
-        let link = Link::new(&options.credentials, tls)?;
+        let signalling = SignallingConnection::new(&options.credentials, tls)?;
         let store = RingStore::open(&options.store, &options.credentials.client_id)?;
         let setup = Setup { http, clip: options.clip.clone(), record: options.record.clone() };
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         let (events, reader) = broadcast::channel(EVENTS_MAX);
-        tokio::spawn(Driver::new(link, store, setup, &options, events).run(inbox));
+        tokio::spawn(Driver::new(signalling, store, setup, &options, events).run(inbox));
         Ok((Self { orders }, Events(reader)))
     }
 

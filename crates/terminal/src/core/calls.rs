@@ -13,7 +13,7 @@
 //! The service takes the requests of one user in their order, so an answer knows of everything that was asked for before
 //! its own request, and says nothing about what came later.
 
-use super::links::Links;
+use super::media_paths::MediaPaths;
 use super::step::Step;
 use crate::event::Event;
 use signalling::{
@@ -210,7 +210,7 @@ impl Calls {
     pub(crate) fn handle_admitted(
         &mut self,
         step: &mut Step<'_, '_>,
-        links: &mut Links,
+        paths: &mut MediaPaths,
         envelope: &Envelope,
         (meeting, rang): (MeetingId, Option<Media>),
         join: JoinParameters,
@@ -226,10 +226,10 @@ impl Calls {
         let asked = call.rejoins_by(envelope.in_reply_to);
         call.phase = Phase::In;
         call.newer = true;
-        if !rejoined || asked || !links.is_healthy(meeting) {
-            self.enter(step, links, meeting, join, roster, rejoined);
+        if !rejoined || asked || !paths.is_healthy(meeting) {
+            self.enter(step, paths, meeting, join, roster, rejoined);
         } else {
-            self.handle_roster(step, links, meeting, roster);
+            self.handle_roster(step, paths, meeting, roster);
         }
     }
 
@@ -257,7 +257,7 @@ impl Calls {
     fn enter(
         &mut self,
         step: &mut Step<'_, '_>,
-        links: &mut Links,
+        paths: &mut MediaPaths,
         meeting: MeetingId,
         join: JoinParameters,
         roster: Roster,
@@ -268,8 +268,8 @@ impl Calls {
         call.me = Some(join.user.clone());
         let (channel, participation) = (join.channel.clone(), join.participation);
         step.tell(Event::Admitted { meeting, channel, participation, rejoined, roster: roster.clone() });
-        if !links.admit(step, meeting, participation, call.muted, &roster) {
-            links.join(step, meeting, join, call.muted, &roster);
+        if !paths.admit(step, meeting, participation, call.muted, &roster) {
+            paths.join(step, meeting, join, call.muted, &roster);
         }
         if roster.rev >= call.roster.rev {
             call.follow_up(step, meeting, roster.rev);
@@ -280,12 +280,18 @@ impl Calls {
         }
     }
 
-    pub(crate) fn handle_roster(&mut self, step: &mut Step<'_, '_>, links: &Links, meeting: MeetingId, roster: Roster) {
+    pub(crate) fn handle_roster(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        paths: &MediaPaths,
+        meeting: MeetingId,
+        roster: Roster,
+    ) {
         let Some(call) = self.by_meeting.get_mut(&meeting).filter(|call| call.roster.rev <= roster.rev) else { return };
         call.follow_up(step, meeting, roster.rev);
         if call.roster != roster {
             call.roster = roster.clone();
-            links.name_senders(step, meeting, &roster);
+            paths.name_senders(step, meeting, &roster);
             step.tell(Event::Roster { meeting, roster });
         }
     }
@@ -294,7 +300,7 @@ impl Calls {
     pub(crate) fn handle_roster_changed(
         &mut self,
         step: &mut Step<'_, '_>,
-        links: &Links,
+        paths: &MediaPaths,
         meeting: MeetingId,
         change: RosterChange,
     ) {
@@ -309,7 +315,7 @@ impl Calls {
             return;
         }
         let roster = changed(&call.roster, change);
-        self.handle_roster(step, links, meeting, roster);
+        self.handle_roster(step, paths, meeting, roster);
     }
 
     pub(crate) fn end(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId, reason: EndReason, by: Option<UserName>) {
@@ -327,11 +333,11 @@ impl Calls {
         self.by_meeting.values_mut().for_each(|call| call.newer = false);
     }
 
-    pub(crate) fn handle_refused(&mut self, step: &mut Step<'_, '_>, links: &mut Links, request: SignalId) {
+    pub(crate) fn handle_refused(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, request: SignalId) {
         let asked =
             |call: &Call| call.request == Some(request) && call.is_beginning() || call.rejoins_by(Some(request));
         let Some(meeting) = self.by_meeting.iter().find(|(_, call)| asked(call)).map(|(id, _)| *id) else { return };
-        links.close_meeting(step, meeting);
+        paths.close_meeting(step, meeting);
         self.end(step, meeting, EndReason::Failed, None);
     }
 
@@ -367,35 +373,41 @@ impl Calls {
         }
     }
 
-    pub(crate) fn handle_state(&mut self, step: &mut Step<'_, '_>, links: &mut Links, state: &State) {
+    pub(crate) fn handle_state(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, state: &State) {
         let here = state.call.as_ref().filter(|call| call.here);
         if let Some(call) = here {
             self.follow_unheard_crossing(call.meeting);
         }
-        self.end_unknown(step, links, state.call.as_ref().map(|call| call.meeting), here.is_some());
+        self.end_unknown(step, paths, state.call.as_ref().map(|call| call.meeting), here.is_some());
         match &state.call {
-            Some(call) if call.here => self.stand_here(step, links, call),
-            Some(call) => self.stand_elsewhere(step, links, call.meeting),
+            Some(call) if call.here => self.stand_here(step, paths, call),
+            Some(call) => self.stand_elsewhere(step, paths, call.meeting),
             None => self.elsewhere = None,
         }
     }
 
     /// Ends what the service does not know any more. A create is taken back: one that the service could not decide at once
     /// must ring nobody now. In a call that may be the one that this create became, by crossing: then not.
-    fn end_unknown(&mut self, step: &mut Step<'_, '_>, links: &mut Links, standing: Option<MeetingId>, here: bool) {
+    fn end_unknown(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        paths: &mut MediaPaths,
+        standing: Option<MeetingId>,
+        here: bool,
+    ) {
         let over = |(id, call): &(&MeetingId, &Call)| !call.newer && Some(**id) != standing;
         let gone: Vec<_> = self.by_meeting.iter().filter(over).map(|(id, c)| (*id, c.phase, c.unheard_end())).collect();
         for (meeting, phase, reason) in gone {
             if phase == Phase::Creating && !here {
                 self.taken_back = Some(step.publish(Some(meeting), UpBody::Cancel { callee: None }));
             }
-            links.close_meeting(step, meeting);
+            paths.close_meeting(step, meeting);
             self.end(step, meeting, reason, None);
         }
     }
 
     /// The service says that this device is in the call: it goes on, with fresh parameters if its path is gone.
-    fn stand_here(&mut self, step: &mut Step<'_, '_>, links: &mut Links, standing: &StandingCall) {
+    fn stand_here(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, standing: &StandingCall) {
         let meeting = standing.meeting;
         let call = self.by_meeting.entry(meeting).or_insert_with(|| Call::new(Phase::In, muted_by_roster(standing)));
         if call.phase == Phase::Leaving {
@@ -407,17 +419,17 @@ impl Calls {
         let rejoined = call.phase == Phase::In;
         call.phase = Phase::In;
         match &standing.join {
-            Some(join) if !links.is_healthy(meeting) => {
-                self.enter(step, links, meeting, join.clone(), standing.roster.clone(), rejoined);
+            Some(join) if !paths.is_healthy(meeting) => {
+                self.enter(step, paths, meeting, join.clone(), standing.roster.clone(), rejoined);
             }
-            _ => self.handle_roster(step, links, meeting, standing.roster.clone()),
+            _ => self.handle_roster(step, paths, meeting, standing.roster.clone()),
         }
     }
 
-    fn stand_elsewhere(&mut self, step: &mut Step<'_, '_>, links: &mut Links, meeting: MeetingId) {
+    fn stand_elsewhere(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, meeting: MeetingId) {
         if let Some(call) = self.by_meeting.get(&meeting).filter(|call| !call.newer) {
             let left = call.phase == Phase::Leaving;
-            links.close_meeting(step, meeting);
+            paths.close_meeting(step, meeting);
             self.end(step, meeting, if left { EndReason::Left } else { EndReason::AnsweredElsewhere }, None);
         }
         if self.elsewhere.replace(meeting) != Some(meeting) {

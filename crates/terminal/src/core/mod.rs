@@ -20,7 +20,7 @@ mod calls;
 mod clock;
 mod effect;
 mod heard;
-mod links;
+mod media_paths;
 mod requests;
 mod rings;
 mod step;
@@ -37,7 +37,7 @@ use crate::store::Entry;
 use calls::Calls;
 use clock::Clock;
 use heard::Heard;
-use links::Links;
+use media_paths::MediaPaths;
 use requests::Requests;
 use rings::{Knows, Rings};
 use signalling::{Down, DownBody, Envelope, InvitationId, MeetingId, RefusalCode, SignalId, State, Track, UpBody};
@@ -56,7 +56,7 @@ pub struct Core {
     asked: Option<Asked>,
     rings: Rings,
     calls: Calls,
-    links: Links,
+    paths: MediaPaths,
     heard: Heard,
     requests: Requests,
     watch: Watch,
@@ -80,7 +80,7 @@ impl Core {
             asked: None,
             rings: Rings::new(known, warm),
             calls: Calls::default(),
-            links: Links::default(),
+            paths: MediaPaths::default(),
             heard: Heard::default(),
             requests: Requests::default(),
             watch: Watch::default(),
@@ -156,7 +156,7 @@ impl Core {
     }
 
     fn handle_tick(&mut self, step: &mut Step<'_, '_>) {
-        let ask = self.rings.expire(step, &mut self.links);
+        let ask = self.rings.expire(step, &mut self.paths);
         if self.connected {
             self.calls.ask_what_is_due(step);
             self.watch.handle_tick(step);
@@ -196,7 +196,7 @@ impl Core {
         match command {
             Command::Call { meeting, callees, media, title } => self.calls.create(step, meeting, callees, media, title),
             Command::Accept { invitation } => self.rings.accept(step, invitation),
-            Command::Reject { invitation, reason } => self.rings.reject(step, &mut self.links, invitation, reason),
+            Command::Reject { invitation, reason } => self.rings.reject(step, &mut self.paths, invitation, reason),
             Command::Request { meeting, body } => {
                 self.note_request(step, meeting, &body);
                 let (is_state, is_join) = (matches!(body, UpBody::State {}), matches!(body, UpBody::Join {}));
@@ -217,7 +217,7 @@ impl Core {
         match (meeting, body) {
             (Some(meeting), UpBody::Leave {} | UpBody::Destroy {}) => {
                 self.calls.leave(meeting);
-                self.links.close_meeting(step, meeting);
+                self.paths.close_meeting(step, meeting);
             }
             (Some(meeting), UpBody::Mute { user: None, track }) => self.set_muted(step, meeting, *track, true),
             (Some(meeting), UpBody::Unmute { track }) => self.set_muted(step, meeting, *track, false),
@@ -227,7 +227,7 @@ impl Core {
 
     fn set_muted(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId, track: Track, muted: bool) {
         self.calls.set_muted(meeting, track, muted);
-        self.links.set_muted(step, meeting, track, muted);
+        self.paths.set_muted(step, meeting, track, muted);
     }
 
     fn handle_signal(&mut self, step: &mut Step<'_, '_>, signal: SignalIn) {
@@ -245,13 +245,13 @@ impl Core {
         match body {
             DownBody::Invitation(ring) => {
                 let delivery = delivery.filter(|_| !(dup && self.fault.leaves_doubt_unacknowledged()));
-                if self.rings.handle_invitation(step, &mut self.links, *ring, &envelope, dup, delivery) {
+                if self.rings.handle_invitation(step, &mut self.paths, *ring, &envelope, dup, delivery) {
                     self.ask_state_once(step);
                 }
             }
             DownBody::Ended { invitation: Some(invitation), rev, reason, outcome, .. } => {
                 let ended = rings::Ended { invitation, rev, reason, outcome, expires_at_ms: envelope.expires_at_ms };
-                self.rings.handle_ended(step, &mut self.links, ended, delivery);
+                self.rings.handle_ended(step, &mut self.paths, ended, delivery);
             }
             DownBody::Seen { invitation, rev } => {
                 self.rings.handle_seen(step, invitation, rev, envelope.expires_at_ms, delivery);
@@ -298,7 +298,7 @@ impl Core {
         match body {
             DownBody::Admitted { join, roster } => {
                 let rang = self.rings.handle_admitted(step, meeting);
-                self.calls.handle_admitted(step, &mut self.links, envelope, (meeting, rang), join, roster);
+                self.calls.handle_admitted(step, &mut self.paths, envelope, (meeting, rang), join, roster);
             }
             DownBody::Ended { user: user @ Some(_), reason, by, .. } => {
                 step.tell(Event::Ended { meeting, user, reason, by });
@@ -306,12 +306,12 @@ impl Core {
             DownBody::Ended { .. } if self.calls.is_told(envelope.in_reply_to) => {}
             DownBody::Ended { reason, by, rev, .. } => {
                 self.heard.note_ended(meeting, rev);
-                self.links.close_meeting(step, meeting);
+                self.paths.close_meeting(step, meeting);
                 self.calls.end(step, meeting, reason, by);
                 self.ask_what_was_missed(step);
             }
-            DownBody::Roster(roster) => self.calls.handle_roster(step, &self.links, meeting, roster),
-            DownBody::RosterChanged(change) => self.calls.handle_roster_changed(step, &self.links, meeting, change),
+            DownBody::Roster(roster) => self.calls.handle_roster(step, &self.paths, meeting, roster),
+            DownBody::RosterChanged(change) => self.calls.handle_roster_changed(step, &self.paths, meeting, change),
             DownBody::Muted { track, by } => {
                 self.set_muted(step, meeting, track, true);
                 step.tell(Event::Muted { meeting, track, by });
@@ -337,8 +337,8 @@ impl Core {
         step.tell(Event::Refused { request, meeting, code, words });
         let Some(request) = request else { return };
         self.requests.handle_answered(request);
-        self.rings.handle_refused(step, &mut self.links, request, code);
-        self.calls.handle_refused(step, &mut self.links, request);
+        self.rings.handle_refused(step, &mut self.paths, request, code);
+        self.calls.handle_refused(step, &mut self.paths, request);
     }
 
     /// Refused for the time on it: the clock is learnt anew, and the request goes out once more. False if it will not.
@@ -393,8 +393,8 @@ impl Core {
         // What the service sent after the question may be missing in the answer.
         let until_ms = state.now_ms.saturating_sub(step.now_ms().saturating_sub(asked.at_ms));
         let knows = Knows { until_ms, came: asked.came };
-        let unclear = self.rings.handle_state(step, &mut self.links, &state, knows);
-        self.calls.handle_state(step, &mut self.links, &state);
+        let unclear = self.rings.handle_state(step, &mut self.paths, &state, knows);
+        self.calls.handle_state(step, &mut self.paths, &state);
         step.tell(Event::State(Box::new(state)));
         if !std::mem::replace(&mut self.synchronised, true) {
             step.tell(Event::Synchronised {});
@@ -406,7 +406,7 @@ impl Core {
     }
 
     fn handle_media(&mut self, step: &mut Step<'_, '_>, media: MediaId, input: MediaInput) {
-        let Some((meeting, waiting)) = self.links.handle(step, media, &input) else { return };
+        let Some((meeting, waiting)) = self.paths.handle(step, media, &input) else { return };
         match input {
             MediaInput::Quiet if self.connected && !waiting => self.ask_state(step),
             MediaInput::Over(reason) if !waiting => self.calls.handle_media_lost(step, meeting, reason, self.connected),

@@ -18,7 +18,7 @@
 
 use super::clock::Clock;
 use super::effect::Delivery;
-use super::links::Links;
+use super::media_paths::MediaPaths;
 use super::step::Step;
 use crate::event::{Event, MissedTold, RingTold};
 use crate::store::{Entry, Known};
@@ -168,7 +168,7 @@ impl Rings {
     pub(crate) fn handle_invitation(
         &mut self,
         step: &mut Step<'_, '_>,
-        links: &mut Links,
+        paths: &mut MediaPaths,
         ring: Ring,
         envelope: &Envelope,
         dup: bool,
@@ -190,7 +190,7 @@ impl Rings {
                 self.held.remove(&ring.invitation);
                 let expires_at_ms = envelope.expires_at_ms;
                 let start = Start { ring, came, expires_at_ms, delivery, resumed: false, dup };
-                self.start(step, links, start);
+                self.start(step, paths, start);
             }
         }
         false
@@ -223,7 +223,7 @@ impl Rings {
     fn start(
         &mut self,
         step: &mut Step<'_, '_>,
-        links: &mut Links,
+        paths: &mut MediaPaths,
         Start { ring, came, expires_at_ms, delivery, resumed, dup }: Start,
     ) {
         let stored = self.known.get(&ring.invitation).map(|entry| (entry.is, entry.rev));
@@ -235,7 +235,7 @@ impl Rings {
         step.tell(Event::Ring(RingTold::new(&ring, resumed, dup)));
         step.publish(Some(ring.meeting), UpBody::Ringing { invitation: ring.invitation });
         if self.warm {
-            links.warm(step, ring.meeting, ring.join.clone());
+            paths.warm(step, ring.meeting, ring.join.clone());
         }
         let (begun_ms, asks) = (step.now_ms(), asks(step, &ring));
         let live = Live { ring, came, begun_ms, asks, missed_at_ms: None, answer: None };
@@ -286,16 +286,16 @@ impl Rings {
         }
     }
 
-    fn silence(&mut self, step: &mut Step<'_, '_>, links: &mut Links, invitation: InvitationId) {
+    fn silence(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, invitation: InvitationId) {
         if let Some(live) = self.live.remove(&invitation) {
-            links.close_meeting(step, live.ring.meeting);
+            paths.close_meeting(step, live.ring.meeting);
         }
     }
 
     pub(crate) fn handle_ended(
         &mut self,
         step: &mut Step<'_, '_>,
-        links: &mut Links,
+        paths: &mut MediaPaths,
         ended: Ended,
         delivery: Option<Delivery>,
     ) {
@@ -304,7 +304,7 @@ impl Rings {
             step.acknowledge(delivery);
             return;
         }
-        self.silence(step, links, invitation);
+        self.silence(step, paths, invitation);
         match outcome {
             Some(outcome) => self.miss(step, &outcome, expires_at_ms, delivery),
             None => self.finish(step, (invitation, rev), Some(reason), expires_at_ms, delivery),
@@ -346,7 +346,7 @@ impl Rings {
     pub(crate) fn handle_refused(
         &mut self,
         step: &mut Step<'_, '_>,
-        links: &mut Links,
+        paths: &mut MediaPaths,
         request: SignalId,
         code: RefusalCode,
     ) {
@@ -354,7 +354,7 @@ impl Rings {
             return self.handle_not_sent(request);
         }
         if let Some((invitation, rev)) = self.answered_by(request).map(|live| (live.ring.invitation, live.ring.rev)) {
-            self.end_unheard(step, links, invitation, rev);
+            self.end_unheard(step, paths, invitation, rev);
         }
     }
 
@@ -381,13 +381,13 @@ impl Rings {
     pub(crate) fn reject(
         &mut self,
         step: &mut Step<'_, '_>,
-        links: &mut Links,
+        paths: &mut MediaPaths,
         invitation: InvitationId,
         reason: RejectReason,
     ) {
         self.answer(step, invitation, UpBody::Reject { invitation, reason });
         if let Some(live) = self.live.get(&invitation) {
-            links.close_meeting(step, live.ring.meeting);
+            paths.close_meeting(step, live.ring.meeting);
         }
     }
 
@@ -408,7 +408,7 @@ impl Rings {
     }
 
     /// Past its deadline a ring is asked about, and missed if no answer comes. True if the service is to be asked.
-    pub(crate) fn expire(&mut self, step: &mut Step<'_, '_>, links: &mut Links) -> bool {
+    pub(crate) fn expire(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths) -> bool {
         let (now, clock) = (step.now_ms(), step.clock);
         let due = |live: &&mut Live| live.deadline_ms(clock).is_some_and(|at_ms| at_ms <= now);
         let mut ask = self.asks_again_ms.take_if(|at_ms| *at_ms <= now).is_some();
@@ -426,7 +426,7 @@ impl Rings {
             }
         }
         for outcome in expired {
-            self.silence(step, links, outcome.invitation);
+            self.silence(step, paths, outcome.invitation);
             let expires_at_ms = self.expiry(outcome.invitation, step.service_ms());
             self.miss(step, &outcome, expires_at_ms, None);
         }
@@ -438,15 +438,15 @@ impl Rings {
     pub(crate) fn handle_state(
         &mut self,
         step: &mut Step<'_, '_>,
-        links: &mut Links,
+        paths: &mut MediaPaths,
         state: &State,
         knows: Knows,
     ) -> bool {
         for ring in &state.rings {
-            self.confirm(step, links, ring, state.now_ms);
+            self.confirm(step, paths, ring, state.now_ms);
         }
         for outcome in &state.outcomes {
-            self.silence(step, links, outcome.invitation);
+            self.silence(step, paths, outcome.invitation);
             let expires_at_ms = self.expiry(outcome.invitation, state.now_ms);
             self.miss(step, outcome, expires_at_ms, None);
         }
@@ -455,12 +455,12 @@ impl Rings {
             return false;
         }
         self.asks_again_ms = None;
-        self.end_unconfirmed(step, links, state, knows);
+        self.end_unconfirmed(step, paths, state, knows);
         !self.held.is_empty()
     }
 
     /// It stands: rings on as the same ring, or begins.
-    fn confirm(&mut self, step: &mut Step<'_, '_>, links: &mut Links, ring: &Ring, now_ms: u64) {
+    fn confirm(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, ring: &Ring, now_ms: u64) {
         let known = self.known.get(&ring.invitation).copied();
         if known.is_some_and(|entry| !entry.is.is_open()) {
             return;
@@ -473,7 +473,7 @@ impl Rings {
         let came = self.held.remove(&ring.invitation).unwrap_or(Came { sent_at_ms: now_ms, number: 0 });
         let is = known.map(|entry| entry.is);
         let (resumed, dup) = (is == Some(Known::Ring), is == Some(Known::Held));
-        self.start(step, links, Start { ring: ring.clone(), came, expires_at_ms, delivery: None, resumed, dup });
+        self.start(step, paths, Start { ring: ring.clone(), came, expires_at_ms, delivery: None, resumed, dup });
     }
 
     /// The service waits for a first ringing although it rings here: what said so was lost with its connection, or refused
@@ -498,7 +498,7 @@ impl Rings {
     }
 
     /// What rang here, or was held, and does not stand any more has ended without our hearing of it.
-    fn end_unconfirmed(&mut self, step: &mut Step<'_, '_>, links: &mut Links, state: &State, knows: Knows) {
+    fn end_unconfirmed(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, state: &State, knows: Knows) {
         let stands = |id: &InvitationId| state.rings.iter().any(|ring| ring.invitation == *id);
         let open = self.known.values().filter(|entry| entry.is.is_open() && !stands(&entry.invitation));
         let over: Vec<_> = open.map(|entry| (entry.invitation, entry.rev)).collect();
@@ -509,13 +509,13 @@ impl Rings {
             let pending = live.and_then(|live| live.answer.as_ref());
             let answering = pending.is_some_and(|answer| step.now_ms() < answer.at_ms + ACCEPT_PATIENCE_MS);
             if !newer && !answering {
-                self.end_unheard(step, links, invitation, rev);
+                self.end_unheard(step, paths, invitation, rev);
             }
         }
     }
 
-    fn end_unheard(&mut self, step: &mut Step<'_, '_>, links: &mut Links, invitation: InvitationId, rev: u64) {
-        self.silence(step, links, invitation);
+    fn end_unheard(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, invitation: InvitationId, rev: u64) {
+        self.silence(step, paths, invitation);
         let expires_at_ms = self.expiry(invitation, step.service_ms());
         self.finish(step, (invitation, rev), None, expires_at_ms, None);
     }

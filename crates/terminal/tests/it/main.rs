@@ -2,8 +2,8 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 mod call;
+mod connection;
 mod desk;
-mod link;
 mod mirror;
 mod pair;
 mod person;

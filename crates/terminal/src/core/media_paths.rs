@@ -10,22 +10,22 @@ use std::collections::BTreeMap;
 const WARM_MAX: usize = 3;
 
 #[derive(Default)]
-pub(crate) struct Links {
-    by_id: BTreeMap<MediaId, Link>,
+pub(crate) struct MediaPaths {
+    by_id: BTreeMap<MediaId, MediaPath>,
     next: u64,
 }
 
-struct Link {
+struct MediaPath {
     meeting: MeetingId,
     participation: ParticipationId,
     waiting: bool,
     quiet: bool,
 }
 
-impl Links {
+impl MediaPaths {
     /// Prepares the path of a call that rings.
     pub(crate) fn warm(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId, join: JoinParameters) {
-        if self.by_id.len() < WARM_MAX && !self.by_id.values().any(|link| link.meeting == meeting) {
+        if self.by_id.len() < WARM_MAX && !self.by_id.values().any(|path| path.meeting == meeting) {
             self.start(step, meeting, join, true, Muted::default());
         }
     }
@@ -53,11 +53,11 @@ impl Links {
         muted: Muted,
         roster: &Roster,
     ) -> bool {
-        let fits = |link: &&mut Link| link.meeting == meeting && link.participation == participation;
-        let Some((id, link)) = self.by_id.iter_mut().find(|(_, link)| fits(link) && link.waiting && !link.quiet) else {
+        let fits = |path: &&mut MediaPath| path.meeting == meeting && path.participation == participation;
+        let Some((id, path)) = self.by_id.iter_mut().find(|(_, path)| fits(path) && path.waiting && !path.quiet) else {
             return false;
         };
-        link.waiting = false;
+        path.waiting = false;
         let muting = [(Track::Audio, muted.audio), (Track::Video, muted.video)];
         let muted = muting.into_iter().filter(|(_, muted)| *muted);
         step.effects.extend(muted.map(|(track, muted)| Effect::MuteMedia(*id, track, muted)));
@@ -68,7 +68,7 @@ impl Links {
 
     /// Whether a connection that may send stands, or is being made, without being doubtful.
     pub(crate) fn is_healthy(&self, meeting: MeetingId) -> bool {
-        self.by_id.values().any(|link| link.meeting == meeting && !link.waiting && !link.quiet)
+        self.by_id.values().any(|path| path.meeting == meeting && !path.waiting && !path.quiet)
     }
 
     pub(crate) fn set_muted(&self, step: &mut Step<'_, '_>, meeting: MeetingId, track: Track, muted: bool) {
@@ -83,7 +83,7 @@ impl Links {
 
     pub(crate) fn close_meeting(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId) {
         step.effects.extend(self.of(meeting).map(Effect::CloseMedia));
-        self.by_id.retain(|_, link| link.meeting != meeting);
+        self.by_id.retain(|_, path| path.meeting != meeting);
     }
 
     /// Gives the meeting and whether the connection was waiting; `None` for one that was closed.
@@ -93,14 +93,14 @@ impl Links {
         media: MediaId,
         input: &MediaInput,
     ) -> Option<(MeetingId, bool)> {
-        let link = self.by_id.get_mut(&media)?;
-        let (meeting, participation, waiting) = (link.meeting, link.participation, link.waiting);
+        let path = self.by_id.get_mut(&media)?;
+        let (meeting, participation, waiting) = (path.meeting, path.participation, path.waiting);
         match input {
             MediaInput::Joined { cipher, after_ms } => {
                 step.tell(Event::MediaJoined { meeting, participation, cipher, waiting, after_ms: *after_ms });
             }
-            MediaInput::Quiet => link.quiet = true,
-            MediaInput::Heard => link.quiet = false,
+            MediaInput::Quiet => path.quiet = true,
+            MediaInput::Heard => path.quiet = false,
             MediaInput::Over(_) => drop(self.by_id.remove(&media)),
         }
         Some((meeting, waiting))
@@ -116,11 +116,11 @@ impl Links {
     ) {
         let id = MediaId(self.next);
         self.next += 1;
-        self.by_id.insert(id, Link { meeting, participation: join.participation, waiting, quiet: false });
+        self.by_id.insert(id, MediaPath { meeting, participation: join.participation, waiting, quiet: false });
         step.effects.push(Effect::JoinMedia(Box::new(JoinMedia { id, meeting, join, waiting, muted })));
     }
 
     fn of(&self, meeting: MeetingId) -> impl Iterator<Item = MediaId> {
-        self.by_id.iter().filter(move |(_, link)| link.meeting == meeting).map(|(id, _)| *id)
+        self.by_id.iter().filter(move |(_, path)| path.meeting == meeting).map(|(id, _)| *id)
     }
 }

@@ -4,7 +4,7 @@
 //! were not acknowledged go out again on the next connection, by the MQTT client; they are not kept over a restart of
 //! the process. A PUBACK leaves when the owner says so, on the connection that brought the message.
 //!
-//! Contract: [`Link::next`] may be dropped at any await and called again.
+//! Contract: [`SignallingConnection::next`] may be dropped at any await and called again.
 
 mod backoff;
 mod transport;
@@ -38,7 +38,7 @@ const PACKET_MAX: u32 = 256 << 10;
 const REQUESTS_WAITING_MAX: usize = 256;
 const READ_BYTES: usize = 16 << 10;
 
-pub(crate) enum LinkEvent {
+pub(crate) enum SignallingEvent {
     Connected {
         session_present: bool,
         endpoint: String,
@@ -72,7 +72,7 @@ struct Pending {
     since: Instant,
 }
 
-pub(crate) struct Link {
+pub(crate) struct SignallingConnection {
     mqtt: Client,
     endpoint: Endpoint,
     tls: Arc<ClientConfig>,
@@ -84,7 +84,7 @@ pub(crate) struct Link {
     next_delivery: u64,
     out: Vec<u8>,
     needs_flush: bool,
-    events: VecDeque<LinkEvent>,
+    events: VecDeque<SignallingEvent>,
 }
 
 enum State {
@@ -100,7 +100,7 @@ struct Open {
     tls: Option<String>,
 }
 
-impl Link {
+impl SignallingConnection {
     pub(crate) fn new(credentials: &Credentials, tls: Arc<ClientConfig>) -> Result<Self, SetupError> {
         let now = Instant::now();
         let options = Options {
@@ -146,7 +146,7 @@ impl Link {
             Err(error) => {
                 let refused = Some(error.to_string());
                 let published = Published { signal, meeting, kind, after: Duration::ZERO, refused };
-                self.events.push_back(LinkEvent::Published(published));
+                self.events.push_back(SignallingEvent::Published(published));
             }
         }
         self.collect();
@@ -174,7 +174,7 @@ impl Link {
         }
     }
 
-    pub(crate) async fn next(&mut self) -> LinkEvent {
+    pub(crate) async fn next(&mut self) -> SignallingEvent {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return event;
@@ -254,7 +254,7 @@ impl Link {
             Event::Disconnected { reason: ReasonCode::SESSION_TAKEN_OVER, .. } => {
                 self.forget_connection();
                 self.state = State::Over;
-                self.events.push_back(LinkEvent::TakenOver);
+                self.events.push_back(SignallingEvent::TakenOver);
             }
             Event::Disconnected { reason, .. } => self.lose(format!("the broker ended the connection: {reason}")),
             Event::Closed { reason, detail } => self.lose(format!("{detail} ({reason})")),
@@ -266,14 +266,14 @@ impl Link {
         self.backoff.reset();
         let State::Open(open) = &self.state else { return };
         let (endpoint, tls) = (self.endpoint.url.clone(), open.tls.clone());
-        self.events.push_back(LinkEvent::Connected { session_present, endpoint, tls });
+        self.events.push_back(SignallingEvent::Connected { session_present, endpoint, tls });
     }
 
     fn handle_published(&mut self, id: PublishId, reason: ReasonCode) {
         let Some(Pending { signal, meeting, kind, since }) = self.pending.remove(&id) else { return };
         let refused = reason.is_error().then(|| reason.to_string());
         let published = Published { signal, meeting, kind, after: since.elapsed(), refused };
-        self.events.push_back(LinkEvent::Published(published));
+        self.events.push_back(SignallingEvent::Published(published));
     }
 
     fn handle_message(&mut self, message: Message) {
@@ -285,7 +285,7 @@ impl Link {
         match parse(&message) {
             Some(down) => {
                 let signal = SignalIn { down, dup: message.dup, delivery };
-                self.events.push_back(LinkEvent::Signal(Box::new(signal)));
+                self.events.push_back(SignallingEvent::Signal(Box::new(signal)));
             }
             None => {
                 tracing::debug!("a message that is no signal of ours");
@@ -300,7 +300,7 @@ impl Link {
         self.forget_connection();
         let retry = self.backoff.next(random());
         self.state = State::Waiting(Instant::now() + retry);
-        self.events.push_back(LinkEvent::Disconnected { reason, retry });
+        self.events.push_back(SignallingEvent::Disconnected { reason, retry });
     }
 
     fn forget_connection(&mut self) {
