@@ -43,7 +43,7 @@ pub enum Event {
         reason: String,
     },
     /// It rings: once per invitation. `resumed`: it goes on as the same ring after a restart of this process.
-    Ring(RingTold),
+    Ring(RingNotification),
     /// It does not ring any more, and no call was missed.
     RingEnded {
         invitation: InvitationId,
@@ -51,7 +51,7 @@ pub enum Event {
         reason: Option<EndReason>,
     },
     /// A call was missed: told once per invitation.
-    Missed(MissedTold),
+    Missed(MissedNotification),
     /// A missed call was seen, here or on another device.
     Seen {
         invitation: InvitationId,
@@ -187,7 +187,7 @@ pub enum Event {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RingTold {
+pub struct RingNotification {
     pub invitation: InvitationId,
     pub meeting: MeetingId,
     pub rev: u64,
@@ -204,7 +204,7 @@ pub struct RingTold {
     pub dup: bool,
 }
 
-impl RingTold {
+impl RingNotification {
     pub(crate) fn new(ring: &Ring, resumed: bool, dup: bool) -> Self {
         Self {
             invitation: ring.invitation,
@@ -223,7 +223,7 @@ impl RingTold {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MissedTold {
+pub struct MissedNotification {
     pub invitation: InvitationId,
     pub meeting: MeetingId,
     pub from: UserName,
@@ -234,7 +234,7 @@ pub struct MissedTold {
     pub missed_at_ms: u64,
 }
 
-impl From<&Outcome> for MissedTold {
+impl From<&Outcome> for MissedNotification {
     fn from(outcome: &Outcome) -> Self {
         Self {
             invitation: outcome.invitation,

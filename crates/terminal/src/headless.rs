@@ -145,7 +145,7 @@ struct Headless<W> {
 }
 
 /// What a command came to.
-enum Done {
+enum CommandOutcome {
     Sent(&'static str, SignalId),
     Stats(Value),
     Quit,
@@ -219,11 +219,11 @@ impl<W: AsyncWrite + Unpin> Headless<W> {
             Err(error) => Err(error),
         };
         match done {
-            Ok(Done::Quit) => return Ok(true),
-            Ok(Done::Sent(kind, signal)) => {
+            Ok(CommandOutcome::Quit) => return Ok(true),
+            Ok(CommandOutcome::Sent(kind, signal)) => {
                 self.print(json!({ "event": "requested", "type": kind, "signal": signal })).await?;
             }
-            Ok(Done::Stats(stats)) => self.print(json!({ "event": "stats", "calls": stats })).await?,
+            Ok(CommandOutcome::Stats(stats)) => self.print(json!({ "event": "stats", "calls": stats })).await?,
             Err(error) => {
                 let command = String::from_utf8_lossy(line.trim_ascii());
                 self.print(json!({ "event": "command_failed", "reason": error.to_string(), "command": command }))
@@ -233,10 +233,10 @@ impl<W: AsyncWrite + Unpin> Headless<W> {
         Ok(false)
     }
 
-    async fn carry_out(&mut self, command: Command) -> Result<Done, CommandError> {
+    async fn carry_out(&mut self, command: Command) -> Result<CommandOutcome, CommandError> {
         let client = &self.client;
         let (kind, sent) = match command {
-            Command::Quit {} => return Ok(Done::Quit),
+            Command::Quit {} => return Ok(CommandOutcome::Quit),
             Command::Stats {} => return self.stats().await,
             Command::Call { user, users, media, title } => {
                 let callees = user.into_iter().chain(users).collect();
@@ -255,7 +255,7 @@ impl<W: AsyncWrite + Unpin> Headless<W> {
             Command::Seen { invitation } => ("seen", client.seen(invitation).await?),
             command => in_call(&self.call().await?, command).await?,
         };
-        Ok(Done::Sent(kind, sent))
+        Ok(CommandOutcome::Sent(kind, sent))
     }
 
     async fn call(&self) -> Result<Call, CommandError> {
@@ -269,10 +269,10 @@ impl<W: AsyncWrite + Unpin> Headless<W> {
         }
     }
 
-    async fn stats(&self) -> Result<Done, CommandError> {
+    async fn stats(&self) -> Result<CommandOutcome, CommandError> {
         let reports = self.client.reports().await?.into_iter();
         let calls = reports.map(|(meeting, report)| json!({ "meeting": meeting, "media": report })).collect();
-        Ok(Done::Stats(Value::Array(calls)))
+        Ok(CommandOutcome::Stats(Value::Array(calls)))
     }
 
     async fn print(&mut self, mut event: Value) -> Result<(), HeadlessError> {

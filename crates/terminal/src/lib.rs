@@ -1,7 +1,7 @@
 //! A terminal: the SDK for Rust, and the headless terminal made of it.
 //!
 //! ```text
-//!   Client ──orders──► driver ──inputs──► core (pure): what rings, what is missed, which call stands
+//!   Client ─requests─► driver ──inputs──► core (pure): what rings, what is missed, which call stands
 //!     ▲                  │ ▲                 │
 //!   events ◄─────────────┘ └──── effects ◄───┘
 //!                        ├── connection: MQTT 5 over TLS, one session over many connections

@@ -1,7 +1,7 @@
 //! What this device knows of each ring, on disk: an invitation rings once or is missed once, over any crash.
 //!
 //! ```text
-//! <client id>.rings   one record a line, appended:   <checksum, 16 hex digits> <JSON of an Entry>\n
+//! <client id>.rings   one record a line, appended:   <checksum, 16 hex digits> <JSON of a RingEntry>\n
 //! <client id>.lock    locked while a process has the store
 //! ```
 //! The last record of an invitation counts. [`RingStore::put`] returns after `fdatasync`: the entry survives a power
@@ -32,7 +32,7 @@ const STALE_RECORDS_MAX: usize = 256;
 /// What an invitation has become on this device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Known {
+pub enum RingPhase {
     /// It came in doubt, and rings only if the service says that it stands.
     Held,
     /// It rings, or rang when the process ended.
@@ -43,7 +43,7 @@ pub enum Known {
     Done,
 }
 
-impl Known {
+impl RingPhase {
     /// The service's word on it is still to come.
     pub(crate) fn is_open(self) -> bool {
         matches!(self, Self::Held | Self::Ring)
@@ -51,10 +51,11 @@ impl Known {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct RingEntry {
     pub invitation: InvitationId,
     pub rev: u64,
-    pub is: Known,
+    #[serde(rename = "is")]
+    pub phase: RingPhase,
     /// When the invitation expires, by the service's clock in milliseconds since 1970.
     pub expires_at_ms: u64,
 }
@@ -73,7 +74,7 @@ pub struct RingStore {
     path: PathBuf,
     /// `None` after a failed write: what is on disk is unknown then.
     file: Option<File>,
-    entries: BTreeMap<InvitationId, Entry>,
+    entries: BTreeMap<InvitationId, RingEntry>,
     records: usize,
     _lock: File,
 }
@@ -103,7 +104,7 @@ impl RingStore {
         Ok(store)
     }
 
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub fn entries(&self) -> impl Iterator<Item = &RingEntry> {
         self.entries.values()
     }
 
@@ -111,7 +112,7 @@ impl RingStore {
     ///
     /// # Errors
     /// Each of them may or may not be on disk; every later `put` fails too.
-    pub fn put(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+    pub fn put(&mut self, entries: &[RingEntry]) -> Result<(), StoreError> {
         let mut file = self.file.take().ok_or_else(|| StoreError::Failed(self.path.clone()))?;
         let lines: String = entries.iter().map(line).collect();
         let written = file.write_all(lines.as_bytes()).and_then(|()| file.sync_data());
@@ -155,8 +156,8 @@ fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '@')
 }
 
-fn is_over(entry: &Entry, now_ms: u64) -> bool {
-    entry.is != Known::Missed && entry.expires_at_ms.saturating_add(KEPT_PAST_EXPIRY_MS) < now_ms
+fn is_over(entry: &RingEntry, now_ms: u64) -> bool {
+    entry.phase != RingPhase::Missed && entry.expires_at_ms.saturating_add(KEPT_PAST_EXPIRY_MS) < now_ms
 }
 
 fn failed(path: &Path, doing: &'static str, error: io::Error) -> StoreError {
@@ -192,7 +193,7 @@ fn replace(path: &Path, text: &str) -> io::Result<File> {
     Ok(file)
 }
 
-fn line(entry: &Entry) -> String {
+fn line(entry: &RingEntry) -> String {
     let json = serde_json::to_string(entry).expect("an entry is plain data");
     format!("{} {json}\n", Checksum::of(json.as_bytes()))
 }
@@ -206,7 +207,7 @@ fn set_aside(path: &Path) -> Result<(), StoreError> {
 #[derive(Default)]
 struct Recovered {
     /// The newest of each invitation.
-    entries: BTreeMap<InvitationId, Entry>,
+    entries: BTreeMap<InvitationId, RingEntry>,
     records: usize,
     /// The last line has no end.
     torn: bool,
@@ -229,7 +230,7 @@ fn recover(text: &[u8]) -> Recovered {
     recovered
 }
 
-fn parse(line: &[u8]) -> Option<Entry> {
+fn parse(line: &[u8]) -> Option<RingEntry> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
     let (checksum, json) = line.split_once(' ')?;
     (checksum == Checksum::of(json.as_bytes()).to_string()).then(|| serde_json::from_str(json).ok())?
@@ -244,11 +245,11 @@ mod tests {
     const CLIENT: &str = "GID_dev@@@bob";
     const NOW: u64 = 1_800_000_000_000;
 
-    fn entry(id: u128, rev: u64, is: Known) -> Entry {
-        Entry { invitation: InvitationId(Uuid::from_u128(id)), rev, is, expires_at_ms: NOW + 45_000 }
+    fn entry(id: u128, rev: u64, phase: RingPhase) -> RingEntry {
+        RingEntry { invitation: InvitationId(Uuid::from_u128(id)), rev, phase, expires_at_ms: NOW + 45_000 }
     }
 
-    fn entries(store: &RingStore) -> Vec<Entry> {
+    fn entries(store: &RingStore) -> Vec<RingEntry> {
         store.entries().copied().collect()
     }
 
@@ -256,17 +257,17 @@ mod tests {
     fn the_last_word_on_an_invitation_survives() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = RingStore::open(folder.path(), CLIENT).unwrap();
-        store.put(&[entry(1, 1, Known::Ring)]).unwrap();
-        store.put(&[entry(2, 4, Known::Ring)]).unwrap();
-        store.put(&[entry(1, 3, Known::Missed)]).unwrap();
+        store.put(&[entry(1, 1, RingPhase::Ring)]).unwrap();
+        store.put(&[entry(2, 4, RingPhase::Ring)]).unwrap();
+        store.put(&[entry(1, 3, RingPhase::Missed)]).unwrap();
         drop(store);
         let store = RingStore::open(folder.path(), CLIENT).unwrap();
-        assert_eq!(entries(&store), [entry(1, 3, Known::Missed), entry(2, 4, Known::Ring)]);
+        assert_eq!(entries(&store), [entry(1, 3, RingPhase::Missed), entry(2, 4, RingPhase::Ring)]);
     }
 
     #[test]
     fn cut_at_every_byte_it_opens_with_all_whole_records_and_goes_on() {
-        let records = [entry(1, 1, Known::Ring), entry(2, 2, Known::Ring), entry(1, 5, Known::Done)];
+        let records = [entry(1, 1, RingPhase::Ring), entry(2, 2, RingPhase::Ring), entry(1, 5, RingPhase::Done)];
         let text: String = records.iter().map(line).collect();
         for cut in 0..=text.len() {
             let folder = tempfile::tempdir().unwrap();
@@ -275,7 +276,7 @@ mod tests {
             let mut expected: BTreeMap<_, _> = records[..whole].iter().map(|e| (e.invitation, *e)).collect();
             let mut store = RingStore::open(folder.path(), CLIENT).unwrap();
             assert_eq!(entries(&store), expected.values().copied().collect::<Vec<_>>(), "cut at {cut}");
-            let next = entry(9, 9, Known::Missed);
+            let next = entry(9, 9, RingPhase::Missed);
             store.put(&[next]).unwrap();
             drop(store);
             expected.insert(next.invitation, next);
@@ -287,22 +288,22 @@ mod tests {
     #[test]
     fn a_damaged_record_costs_itself_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let text: String = [entry(1, 1, Known::Ring), entry(2, 2, Known::Missed)].iter().map(line).collect();
+        let text: String = [entry(1, 1, RingPhase::Ring), entry(2, 2, RingPhase::Missed)].iter().map(line).collect();
         let mut bytes = text.into_bytes();
         bytes[30] ^= 1;
         std::fs::write(folder.path().join("GID_dev@@@bob.rings"), &bytes).unwrap();
         let store = RingStore::open(folder.path(), CLIENT).unwrap();
-        assert_eq!(entries(&store), [entry(2, 2, Known::Missed)]);
+        assert_eq!(entries(&store), [entry(2, 2, RingPhase::Missed)]);
         assert_eq!(std::fs::read(folder.path().join("GID_dev@@@bob.damaged")).unwrap(), bytes, "kept to be looked at");
         drop(store);
         let again = RingStore::open(folder.path(), CLIENT).unwrap();
-        assert_eq!(entries(&again), [entry(2, 2, Known::Missed)], "written anew");
+        assert_eq!(entries(&again), [entry(2, 2, RingPhase::Missed)], "written anew");
     }
 
     #[test]
     fn entries_go_three_days_after_the_expiry() {
         let folder = tempfile::tempdir().unwrap();
-        RingStore::open(folder.path(), CLIENT).unwrap().put(&[entry(1, 1, Known::Done)]).unwrap();
+        RingStore::open(folder.path(), CLIENT).unwrap().put(&[entry(1, 1, RingPhase::Done)]).unwrap();
         let last = NOW + 45_000 + KEPT_PAST_EXPIRY_MS;
         let mut store = RingStore::open(folder.path(), CLIENT).unwrap();
         store.forget_over(last).unwrap();
@@ -314,12 +315,12 @@ mod tests {
     #[test]
     fn a_missed_call_is_known_as_long_as_it_may_be_unseen() {
         let folder = tempfile::tempdir().unwrap();
-        RingStore::open(folder.path(), CLIENT).unwrap().put(&[entry(1, 1, Known::Missed)]).unwrap();
+        RingStore::open(folder.path(), CLIENT).unwrap().put(&[entry(1, 1, RingPhase::Missed)]).unwrap();
         let later = NOW + 30 * KEPT_PAST_EXPIRY_MS;
         let mut store = RingStore::open(folder.path(), CLIENT).unwrap();
         store.forget_over(later).unwrap();
-        assert_eq!(entries(&store), [entry(1, 1, Known::Missed)]);
-        store.put(&[entry(1, 2, Known::Done)]).unwrap();
+        assert_eq!(entries(&store), [entry(1, 1, RingPhase::Missed)]);
+        store.put(&[entry(1, 2, RingPhase::Done)]).unwrap();
         store.forget_over(later).unwrap();
         assert_eq!(store.entries().count(), 0, "seen");
     }
@@ -329,7 +330,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = RingStore::open(folder.path(), CLIENT).unwrap();
         for rev in 0..1000 {
-            store.put(&[entry(u128::from(rev % 3), rev, Known::Ring)]).unwrap();
+            store.put(&[entry(u128::from(rev % 3), rev, RingPhase::Ring)]).unwrap();
         }
         let length = std::fs::metadata(folder.path().join("GID_dev@@@bob.rings")).unwrap().len();
         assert!(length < 300 * 200, "{length}");
@@ -343,7 +344,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = RingStore::open(folder.path(), CLIENT).unwrap();
         let many: Vec<_> =
-            (0..=(ENTRIES_MAX + STALE_RECORDS_MAX) as u128).map(|id| entry(id, 1, Known::Done)).collect();
+            (0..=(ENTRIES_MAX + STALE_RECORDS_MAX) as u128).map(|id| entry(id, 1, RingPhase::Done)).collect();
         store.put(&many).unwrap();
         assert_eq!(entries(&store), many[many.len() - ENTRIES_MAX..]);
         drop(store);

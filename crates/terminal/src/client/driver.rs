@@ -9,7 +9,7 @@ use crate::media::connection::{MediaConnection, MediaEvent, Setup};
 use crate::media::receiver::Senders;
 use crate::media::report::MediaReport;
 use crate::options::Options;
-use crate::store::{Entry, RingStore, StoreError};
+use crate::store::{RingEntry, RingStore, StoreError};
 use signalling::{InvitationId, MeetingId, ParticipationId, SignalId, Track, UserName};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 /// What a good-bye may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-pub(super) enum Order {
+pub(super) enum ClientRequest {
     Command(Command, oneshot::Sender<SignalId>),
     Reports(oneshot::Sender<Vec<(MeetingId, MediaReport)>>),
     Current(oneshot::Sender<(Option<MeetingId>, Option<InvitationId>)>),
@@ -40,11 +40,11 @@ pub(super) struct Driver {
     media_by_id: BTreeMap<MediaId, MeetingMedia>,
     events: broadcast::Sender<Event>,
     /// Unbounded, since it is fed by tasks of ours: a report a second and a few events in the life of each.
-    media_events: mpsc::UnboundedReceiver<OfMedia>,
-    media_sink: mpsc::UnboundedSender<OfMedia>,
+    media_events: mpsc::UnboundedReceiver<TaggedMediaEvent>,
+    media_sink: mpsc::UnboundedSender<TaggedMediaEvent>,
 }
 
-type OfMedia = (MediaId, MediaEvent);
+type TaggedMediaEvent = (MediaId, MediaEvent);
 
 /// A media connection, and the meeting that it is for.
 struct MeetingMedia {
@@ -88,7 +88,7 @@ impl Driver {
         }
     }
 
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<ClientRequest>) {
         let stop = loop {
             if let Err(stop) = self.run_once(&mut inbox).await {
                 break stop;
@@ -117,7 +117,7 @@ impl Driver {
         }
     }
 
-    async fn run_once(&mut self, inbox: &mut mpsc::Receiver<Order>) -> Result<(), Stop> {
+    async fn run_once(&mut self, inbox: &mut mpsc::Receiver<ClientRequest>) -> Result<(), Stop> {
         let now = self.mono_ms();
         let wait = self
             .core
@@ -125,7 +125,7 @@ impl Driver {
             .map_or(Duration::from_secs(3600), |at| Duration::from_millis(at.saturating_sub(now)));
         tokio::select! {
             event = self.signalling.next() => self.handle_signalling(event),
-            order = inbox.recv() => self.handle_order(order.ok_or(Stop::Closed(None))?).await,
+            request = inbox.recv() => self.handle_request(request.ok_or(Stop::Closed(None))?).await,
             Some((id, event)) = self.media_events.recv() => self.handle_media(id, event),
             () = tokio::time::sleep_until((Instant::now() + wait).into()) => self.apply(Input::Tick).map(drop),
         }
@@ -142,7 +142,7 @@ impl Driver {
             SignallingEvent::Signal(signal) => Input::Signal(signal),
             SignallingEvent::Published(published) => {
                 let not_sent = published.refused.is_some().then_some(published.signal);
-                self.tell(told(published));
+                self.notify(published_event(published));
                 let Some(request) = not_sent else { return Ok(()) };
                 Input::NotSent(request)
             }
@@ -153,16 +153,16 @@ impl Driver {
         self.apply(input).map(drop)
     }
 
-    async fn handle_order(&mut self, order: Order) -> Result<(), Stop> {
-        match order {
-            Order::Command(command, answer) => {
+    async fn handle_request(&mut self, request: ClientRequest) -> Result<(), Stop> {
+        match request {
+            ClientRequest::Command(command, answer) => {
                 if let Some(signal) = self.apply(Input::Command(command))? {
                     let _ = answer.send(signal);
                 }
             }
-            Order::Reports(answer) => drop(answer.send(self.reports().await)),
-            Order::Current(answer) => drop(answer.send((self.core.current_meeting(), self.core.ringing()))),
-            Order::Close(answer) => return Err(Stop::Closed(Some(answer))),
+            ClientRequest::Reports(answer) => drop(answer.send(self.reports().await)),
+            ClientRequest::Current(answer) => drop(answer.send((self.core.current_meeting(), self.core.ringing()))),
+            ClientRequest::Close(answer) => return Err(Stop::Closed(Some(answer))),
         }
         Ok(())
     }
@@ -179,16 +179,16 @@ impl Driver {
         let Some(meeting) = self.media_by_id.get(&id).map(|media| media.meeting) else { return Ok(()) };
         let input = match event {
             MediaEvent::Report(report) => {
-                self.tell(Event::Media { meeting, report });
+                self.notify(Event::Media { meeting, report });
                 return Ok(());
             }
             MediaEvent::FirstFrame { user, source, key_frame, after_ms } => {
-                self.tell(Event::FirstFrame { meeting, user, source, key_frame, after_ms });
+                self.notify(Event::FirstFrame { meeting, user, source, key_frame, after_ms });
                 return Ok(());
             }
             MediaEvent::Joined { cipher, after_ms } => MediaInput::Joined { cipher, after_ms },
             MediaEvent::Quiet => MediaInput::Quiet,
-            MediaEvent::Heard => MediaInput::Heard,
+            MediaEvent::Resumed => MediaInput::Resumed,
             MediaEvent::Failed(reason) | MediaEvent::Lost(reason) => {
                 self.media_by_id.remove(&id);
                 MediaInput::Over(reason)
@@ -225,7 +225,7 @@ impl Driver {
     }
 
     /// A few milliseconds of fdatasync: nothing else may go on before it.
-    fn store(&mut self, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
+    fn store(&mut self, entries: &mut Vec<RingEntry>) -> Result<(), StoreError> {
         if !entries.is_empty() {
             self.store.put(entries)?;
             entries.clear();
@@ -238,13 +238,13 @@ impl Driver {
             Effect::Store(entry) => self.store.put(&[entry])?,
             Effect::Acknowledge(delivery) => self.signalling.acknowledge(delivery),
             Effect::Publish(up) => self.signalling.publish(&up),
-            Effect::Tell(event) => {
+            Effect::Notify(event) => {
                 if matches!(event, Event::Synchronised {})
                     && let Some(service_ms) = self.core.known_service_ms(self.mono_ms())
                 {
                     self.store.forget_over(service_ms)?;
                 }
-                self.tell(event);
+                self.notify(event);
             }
             Effect::JoinMedia(join) => self.join(*join),
             Effect::AdmitMedia(id) => self.with(id, MediaConnection::admit),
@@ -281,19 +281,19 @@ impl Driver {
         Senders { user_by_participation: names.into_iter().collect(), clip_by_user: self.clips.clone() }
     }
 
-    fn with(&self, id: MediaId, tell: impl FnOnce(&MediaConnection)) {
+    fn with(&self, id: MediaId, act: impl FnOnce(&MediaConnection)) {
         if let Some(media) = self.media_by_id.get(&id) {
-            tell(&media.connection);
+            act(&media.connection);
         }
     }
 
-    fn tell(&self, event: Event) {
+    fn notify(&self, event: Event) {
         // Nobody listens: nobody is to be told.
         drop(self.events.send(event));
     }
 }
 
-fn told(Published { signal, meeting, kind, after, refused }: Published) -> Event {
+fn published_event(Published { signal, meeting, kind, after, refused }: Published) -> Event {
     match refused {
         None => Event::PublishAcknowledged { signal, meeting, kind, after_ms: after.as_millis() as u64 },
         Some(reason) => Event::PublishRefused { signal, kind, reason },

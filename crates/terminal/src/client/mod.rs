@@ -4,21 +4,21 @@ mod driver;
 
 use crate::connection::{SetupError, SignallingConnection, tls_config};
 use crate::core::Command;
-use crate::event::{Event, RingTold};
+use crate::event::{Event, RingNotification};
 use crate::files::FileError;
 use crate::media::connection::Setup;
 use crate::media::report::MediaReport;
 use crate::options::Options;
 use crate::store::{RingStore, StoreError};
-use driver::{Driver, Order};
+use driver::{ClientRequest, Driver};
 use signalling::{InvitationId, Media, MeetingId, RejectReason, SignalId, Track, UpBody, UserName};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
-/// Orders that wait for the driver; a further one waits in its caller.
-const ORDERS_MAX: usize = 64;
+/// Requests that wait for the driver; a further one waits in its caller.
+const REQUESTS_MAX: usize = 64;
 /// Events that a slow reader may be behind; past it the oldest are lost to it, with a warning.
 const EVENTS_MAX: usize = 4096;
 
@@ -57,7 +57,7 @@ pub struct Closed;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    orders: mpsc::Sender<Order>,
+    requests: mpsc::Sender<ClientRequest>,
 }
 
 /// What happens from now on, in order.
@@ -92,10 +92,10 @@ impl Client {
         let signalling = SignallingConnection::new(&options.credentials, tls)?;
         let store = RingStore::open(&options.store, &options.credentials.client_id)?;
         let setup = Setup { http, clip: options.clip.clone(), record: options.record.clone() };
-        let (orders, inbox) = mpsc::channel(ORDERS_MAX);
+        let (requests, inbox) = mpsc::channel(REQUESTS_MAX);
         let (events, reader) = broadcast::channel(EVENTS_MAX);
         tokio::spawn(Driver::new(signalling, store, setup, &options, events).run(inbox));
-        Ok((Self { orders }, Events(reader)))
+        Ok((Self { requests }, Events(reader)))
     }
 
     /// Calls one user.
@@ -135,7 +135,7 @@ impl Client {
     }
 
     /// The call that rings.
-    pub fn incoming(&self, ring: &RingTold) -> IncomingCall {
+    pub fn incoming(&self, ring: &RingNotification) -> IncomingCall {
         IncomingCall { client: self.clone(), invitation: ring.invitation, meeting: ring.meeting }
     }
 
@@ -210,7 +210,7 @@ impl Client {
     /// # Errors
     /// [`Closed`]
     pub async fn reports(&self) -> Result<Vec<(MeetingId, MediaReport)>, Closed> {
-        self.ask(Order::Reports).await
+        self.ask(ClientRequest::Reports).await
     }
 
     /// The call that this device is in or is making, and the ring that stands.
@@ -218,23 +218,23 @@ impl Client {
     /// # Errors
     /// [`Closed`]
     pub async fn current(&self) -> Result<(Option<Call>, Option<InvitationId>), Closed> {
-        let (meeting, ringing) = self.ask(Order::Current).await?;
+        let (meeting, ringing) = self.ask(ClientRequest::Current).await?;
         Ok((meeting.map(|meeting| self.call_of(meeting)), ringing))
     }
 
     /// Says good-bye to broker and RTC server; what waits for this user is kept.
     pub async fn close(self) {
         // Closed already is as good.
-        let _ = self.ask(Order::Close).await;
+        let _ = self.ask(ClientRequest::Close).await;
     }
 
     async fn command(&self, command: Command) -> Result<SignalId, Closed> {
-        self.ask(|answer| Order::Command(command, answer)).await
+        self.ask(|answer| ClientRequest::Command(command, answer)).await
     }
 
-    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Closed> {
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> ClientRequest) -> Result<T, Closed> {
         let (answer, answered) = oneshot::channel();
-        self.orders.send(order(answer)).await.map_err(|_| Closed)?;
+        self.requests.send(request(answer)).await.map_err(|_| Closed)?;
         answered.await.map_err(|_| Closed)
     }
 }

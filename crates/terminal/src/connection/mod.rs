@@ -12,7 +12,7 @@ mod transport;
 pub use transport::SetupError;
 pub(crate) use transport::tls_config;
 
-use crate::core::{Delivery, REQUEST_EXPIRY, SignalIn};
+use crate::core::{Delivery, REQUEST_EXPIRY, ReceivedSignal};
 use crate::options::Credentials;
 use backoff::Backoff;
 use mqtt::client::{AckHandle, Client, Event, Message, Options, Publication, PublishId};
@@ -49,7 +49,7 @@ pub(crate) enum SignallingEvent {
         reason: String,
         retry: Duration,
     },
-    Signal(Box<SignalIn>),
+    Signal(Box<ReceivedSignal>),
     /// A request is done: the broker has it, or refuses it for good.
     Published(Published),
     /// Another connection with this client id has taken the session over; this one does not come back.
@@ -215,19 +215,19 @@ impl SignallingConnection {
         let (unsent, needs_flush) = (&self.out, self.needs_flush);
         let done = tokio::select! {
             done = write(&mut open.write, unsent, needs_flush) => done,
-            read = open.read.read(&mut buffer) => Done::Read(read),
-            () = tokio::time::sleep_until(deadline.into()) => Done::Timeout,
+            read = open.read.read(&mut buffer) => IoDone::Read(read),
+            () = tokio::time::sleep_until(deadline.into()) => IoDone::Timeout,
         };
         match done {
-            Done::Wrote(Ok(count)) => {
+            IoDone::Wrote(Ok(count)) => {
                 self.out.drain(..count);
                 self.needs_flush = true;
             }
-            Done::Flushed(Ok(())) => self.needs_flush = false,
-            Done::Read(Ok(0)) => self.lose("the broker closed the connection".to_owned()),
-            Done::Read(Ok(count)) => self.mqtt.handle_input(&buffer[..count], Instant::now()),
-            Done::Timeout => self.mqtt.handle_timeout(Instant::now()),
-            Done::Wrote(Err(error)) | Done::Flushed(Err(error)) | Done::Read(Err(error)) => {
+            IoDone::Flushed(Ok(())) => self.needs_flush = false,
+            IoDone::Read(Ok(0)) => self.lose("the broker closed the connection".to_owned()),
+            IoDone::Read(Ok(count)) => self.mqtt.handle_input(&buffer[..count], Instant::now()),
+            IoDone::Timeout => self.mqtt.handle_timeout(Instant::now()),
+            IoDone::Wrote(Err(error)) | IoDone::Flushed(Err(error)) | IoDone::Read(Err(error)) => {
                 self.lose(format!("the connection broke: {error}"));
             }
         }
@@ -284,7 +284,7 @@ impl SignallingConnection {
         });
         match parse(&message) {
             Some(down) => {
-                let signal = SignalIn { down, dup: message.dup, delivery };
+                let signal = ReceivedSignal { down, dup: message.dup, delivery };
                 self.events.push_back(SignallingEvent::Signal(Box::new(signal)));
             }
             None => {
@@ -312,17 +312,17 @@ impl SignallingConnection {
 }
 
 /// Writes what is unsent, or flushes what is written; waits for ever if there is neither.
-async fn write(stream: &mut WriteHalf<Box<dyn Stream>>, unsent: &[u8], needs_flush: bool) -> Done {
+async fn write(stream: &mut WriteHalf<Box<dyn Stream>>, unsent: &[u8], needs_flush: bool) -> IoDone {
     if !unsent.is_empty() {
-        Done::Wrote(stream.write(unsent).await)
+        IoDone::Wrote(stream.write(unsent).await)
     } else if needs_flush {
-        Done::Flushed(stream.flush().await)
+        IoDone::Flushed(stream.flush().await)
     } else {
         std::future::pending().await
     }
 }
 
-enum Done {
+enum IoDone {
     Wrote(io::Result<usize>),
     Flushed(io::Result<()>),
     Read(io::Result<usize>),

@@ -267,7 +267,7 @@ impl Calls {
         call.rejoin = None;
         call.me = Some(join.user.clone());
         let (channel, participation) = (join.channel.clone(), join.participation);
-        step.tell(Event::Admitted { meeting, channel, participation, rejoined, roster: roster.clone() });
+        step.notify(Event::Admitted { meeting, channel, participation, rejoined, roster: roster.clone() });
         if !paths.admit(step, meeting, participation, call.muted, &roster) {
             paths.join(step, meeting, join, call.muted, &roster);
         }
@@ -276,7 +276,7 @@ impl Calls {
             call.roster = roster;
         }
         if !rejoined {
-            say_what_is_off(step, meeting, call.muted);
+            publish_mutes(step, meeting, call.muted);
         }
     }
 
@@ -292,7 +292,7 @@ impl Calls {
         if call.roster != roster {
             call.roster = roster.clone();
             paths.name_senders(step, meeting, &roster);
-            step.tell(Event::Roster { meeting, roster });
+            step.notify(Event::Roster { meeting, roster });
         }
     }
 
@@ -320,11 +320,11 @@ impl Calls {
 
     pub(crate) fn end(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId, reason: EndReason, by: Option<UserName>) {
         self.by_meeting.remove(&meeting);
-        step.tell(Event::Ended { meeting, user: None, reason, by });
+        step.notify(Event::Ended { meeting, user: None, reason, by });
     }
 
     /// Whether this answers the cancel of a create that was taken back: that call was told as ended.
-    pub(crate) fn is_told(&self, in_reply_to: Option<SignalId>) -> bool {
+    pub(crate) fn is_already_ended(&self, in_reply_to: Option<SignalId>) -> bool {
         in_reply_to.is_some() && in_reply_to == self.taken_back
     }
 
@@ -380,8 +380,8 @@ impl Calls {
         }
         self.end_unknown(step, paths, state.call.as_ref().map(|call| call.meeting), here.is_some());
         match &state.call {
-            Some(call) if call.here => self.stand_here(step, paths, call),
-            Some(call) => self.stand_elsewhere(step, paths, call.meeting),
+            Some(call) if call.here => self.handle_standing_here(step, paths, call),
+            Some(call) => self.handle_standing_elsewhere(step, paths, call.meeting),
             None => self.elsewhere = None,
         }
     }
@@ -407,7 +407,7 @@ impl Calls {
     }
 
     /// The service says that this device is in the call: it goes on, with fresh parameters if its path is gone.
-    fn stand_here(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, standing: &StandingCall) {
+    fn handle_standing_here(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, standing: &StandingCall) {
         let meeting = standing.meeting;
         let call = self.by_meeting.entry(meeting).or_insert_with(|| Call::new(Phase::In, muted_by_roster(standing)));
         if call.phase == Phase::Leaving {
@@ -426,14 +426,14 @@ impl Calls {
         }
     }
 
-    fn stand_elsewhere(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, meeting: MeetingId) {
+    fn handle_standing_elsewhere(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, meeting: MeetingId) {
         if let Some(call) = self.by_meeting.get(&meeting).filter(|call| !call.newer) {
             let left = call.phase == Phase::Leaving;
             paths.close_meeting(step, meeting);
             self.end(step, meeting, if left { EndReason::Left } else { EndReason::AnsweredElsewhere }, None);
         }
         if self.elsewhere.replace(meeting) != Some(meeting) {
-            step.tell(Event::InCallElsewhere { meeting });
+            step.notify(Event::InCallElsewhere { meeting });
         }
     }
 
@@ -452,16 +452,16 @@ impl Calls {
         connected: bool,
     ) {
         let Some(call) = self.by_meeting.get_mut(&meeting).filter(|call| call.phase == Phase::In) else { return };
-        step.tell(Event::MediaLost { meeting, reason });
+        step.notify(Event::MediaLost { meeting, reason });
         let pause = REJOIN_PAUSES_MS[call.attempts.min(REJOIN_PAUSES_MS.len() - 1)];
         call.attempts += 1;
         call.rejoin = Some(Rejoin { at_ms: step.now_ms() + pause, request: None });
         if connected {
-            self.ask_what_is_due(step);
+            self.publish_due_requests(step);
         }
     }
 
-    pub(crate) fn ask_what_is_due(&mut self, step: &mut Step<'_, '_>) {
+    pub(crate) fn publish_due_requests(&mut self, step: &mut Step<'_, '_>) {
         let now = step.now_ms();
         for (meeting, call) in &mut self.by_meeting {
             if call.roster_asked_at_ms.is_some_and(|at_ms| at_ms <= now) {
@@ -496,7 +496,7 @@ fn muted_by_roster(standing: &StandingCall) -> Muted {
 }
 
 /// Others are to see in the roster what does not come from here.
-fn say_what_is_off(step: &mut Step<'_, '_>, meeting: MeetingId, muted: Muted) {
+fn publish_mutes(step: &mut Step<'_, '_>, meeting: MeetingId, muted: Muted) {
     for (track, _) in [(Track::Audio, muted.audio), (Track::Video, muted.video)].into_iter().filter(|(_, off)| *off) {
         step.publish(Some(meeting), UpBody::Mute { user: None, track });
     }

@@ -1,7 +1,7 @@
 //! What goes into the core and what comes out.
 
 use crate::event::Event;
-use crate::store::Entry;
+use crate::store::RingEntry;
 use signalling::{
     Down, InvitationId, JoinParameters, Media, MeetingId, Muted, ParticipationId, RejectReason, SignalId, Track, Up,
     UpBody, UserName,
@@ -26,7 +26,7 @@ pub enum Input {
         reason: String,
         retry_ms: u64,
     },
-    Signal(Box<SignalIn>),
+    Signal(Box<ReceivedSignal>),
     Command(Command),
     Media(MediaId, MediaInput),
     /// The broker has refused this request for good.
@@ -36,7 +36,7 @@ pub enum Input {
 
 /// A signal of the service.
 #[derive(Clone, Debug)]
-pub struct SignalIn {
+pub struct ReceivedSignal {
     pub down: Down,
     /// The broker may have delivered it before.
     pub dup: bool,
@@ -75,7 +75,7 @@ pub enum MediaInput {
         after_ms: u64,
     },
     Quiet,
-    Heard,
+    Resumed,
     /// It failed, or was lost.
     Over(String),
 }
@@ -83,7 +83,7 @@ pub enum MediaInput {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// On disk before anything that follows.
-    Store(Entry),
+    Store(RingEntry),
     Acknowledge(Delivery),
     Publish(Up),
     JoinMedia(Box<JoinMedia>),
@@ -93,7 +93,7 @@ pub enum Effect {
     /// Whose participation is whose.
     NameSenders(MediaId, Vec<(ParticipationId, UserName)>),
     CloseMedia(MediaId),
-    Tell(Event),
+    Notify(Event),
 }
 
 #[derive(Clone, Debug, PartialEq)]

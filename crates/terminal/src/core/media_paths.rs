@@ -97,10 +97,10 @@ impl MediaPaths {
         let (meeting, participation, waiting) = (path.meeting, path.participation, path.waiting);
         match input {
             MediaInput::Joined { cipher, after_ms } => {
-                step.tell(Event::MediaJoined { meeting, participation, cipher, waiting, after_ms: *after_ms });
+                step.notify(Event::MediaJoined { meeting, participation, cipher, waiting, after_ms: *after_ms });
             }
             MediaInput::Quiet => path.quiet = true,
-            MediaInput::Heard => path.quiet = false,
+            MediaInput::Resumed => path.quiet = false,
             MediaInput::Over(_) => drop(self.by_id.remove(&media)),
         }
         Some((meeting, waiting))

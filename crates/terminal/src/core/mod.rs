@@ -18,31 +18,31 @@
 
 mod calls;
 mod clock;
+mod contact_watch;
 mod effect;
-mod heard;
 mod media_paths;
 mod requests;
 mod rings;
+mod signal_filter;
 mod step;
 #[cfg(test)]
 mod tests;
-mod watch;
 
-pub use effect::{Command, Delivery, Effect, Input, JoinMedia, MediaId, MediaInput, SignalIn};
+pub use effect::{Command, Delivery, Effect, Input, JoinMedia, MediaId, MediaInput, ReceivedSignal};
 pub use step::{Moment, REQUEST_EXPIRY};
 
 use crate::event::Event;
 use crate::options::Fault;
-use crate::store::Entry;
+use crate::store::RingEntry;
 use calls::Calls;
 use clock::Clock;
-use heard::Heard;
+use contact_watch::ContactWatch;
 use media_paths::MediaPaths;
 use requests::Requests;
-use rings::{Knows, Rings};
+use rings::{Rings, StateCoverage};
+use signal_filter::SignalFilter;
 use signalling::{Down, DownBody, Envelope, InvitationId, MeetingId, RefusalCode, SignalId, State, Track, UpBody};
 use step::Step;
-use watch::Watch;
 
 /// A state request without an answer is repeated after this.
 const STATE_RETRY_MS: u64 = 5_000;
@@ -53,37 +53,37 @@ pub struct Core {
     /// A state answer was handled on this connection.
     synchronised: bool,
     /// The state request whose answer decides.
-    asked: Option<Asked>,
+    state_request: Option<StateRequest>,
     rings: Rings,
     calls: Calls,
     paths: MediaPaths,
-    heard: Heard,
+    filter: SignalFilter,
     requests: Requests,
-    watch: Watch,
+    contact_watch: ContactWatch,
     fault: Fault,
 }
 
-struct Asked {
+struct StateRequest {
     request: SignalId,
     at_ms: u64,
     /// Invitations that had come.
-    came: u64,
+    arrivals: u64,
 }
 
 impl Core {
     /// `known`: what the ring store holds. `warm`: whether the media path is prepared while it rings.
-    pub fn new(known: impl IntoIterator<Item = Entry>, warm: bool) -> Self {
+    pub fn new(known: impl IntoIterator<Item = RingEntry>, warm: bool) -> Self {
         Self {
             clock: Clock::default(),
             connected: false,
             synchronised: false,
-            asked: None,
+            state_request: None,
             rings: Rings::new(known, warm),
             calls: Calls::default(),
             paths: MediaPaths::default(),
-            heard: Heard::default(),
+            filter: SignalFilter::default(),
             requests: Requests::default(),
-            watch: Watch::default(),
+            contact_watch: ContactWatch::default(),
             fault: Fault::None,
         }
     }
@@ -102,15 +102,15 @@ impl Core {
             Input::Connected { session_present, endpoint, tls } => {
                 self.connected = true;
                 self.clock.handle_connected();
-                step.tell(Event::Connected { session_present, endpoint, tls });
+                step.notify(Event::Connected { session_present, endpoint, tls });
                 self.synchronised = false;
                 self.ask_state(&mut step);
-                self.watch.handle_connected(&mut step);
+                self.contact_watch.handle_connected(&mut step);
             }
             Input::Disconnected { reason, retry_ms } => {
                 self.connected = false;
-                self.asked = None;
-                step.tell(Event::Disconnected { reason, retry_ms });
+                self.state_request = None;
+                step.notify(Event::Disconnected { reason, retry_ms });
             }
             Input::Signal(signal) => self.handle_signal(&mut step, *signal),
             Input::Command(command) => self.handle_command(&mut step, command),
@@ -133,9 +133,9 @@ impl Core {
 
     /// When a [`Input::Tick`] is due, by the monotonic clock.
     pub fn deadline_ms(&self) -> Option<u64> {
-        let state = self.asked.as_ref().map(|asked| asked.at_ms + STATE_RETRY_MS);
+        let state = self.state_request.as_ref().map(|asked| asked.at_ms + STATE_RETRY_MS);
         let calls = self.calls.deadline_ms().filter(|_| self.connected);
-        let watch = self.watch.deadline_ms().filter(|_| self.connected);
+        let watch = self.contact_watch.deadline_ms().filter(|_| self.connected);
         let ring = self.rings.deadline_ms(self.clock);
         [state, calls, watch, ring].into_iter().flatten().min()
     }
@@ -158,13 +158,13 @@ impl Core {
     fn handle_tick(&mut self, step: &mut Step<'_, '_>) {
         let ask = self.rings.expire(step, &mut self.paths);
         if self.connected {
-            self.calls.ask_what_is_due(step);
-            self.watch.handle_tick(step);
+            self.calls.publish_due_requests(step);
+            self.contact_watch.handle_tick(step);
         }
         if ask && self.connected {
             self.ask_state(step);
         }
-        if self.asked.as_ref().is_some_and(|asked| asked.at_ms + STATE_RETRY_MS <= step.now_ms()) {
+        if self.state_request.as_ref().is_some_and(|asked| asked.at_ms + STATE_RETRY_MS <= step.now_ms()) {
             self.ask_state(step);
         }
     }
@@ -175,12 +175,12 @@ impl Core {
     }
 
     fn note_asked(&mut self, step: &Step<'_, '_>, request: SignalId) {
-        self.asked = Some(Asked { request, at_ms: step.now_ms(), came: self.rings.came() });
+        self.state_request = Some(StateRequest { request, at_ms: step.now_ms(), arrivals: self.rings.arrivals() });
         self.calls.handle_asked();
     }
 
     fn ask_state_once(&mut self, step: &mut Step<'_, '_>) {
-        if self.connected && self.asked.is_none() {
+        if self.connected && self.state_request.is_none() {
             self.ask_state(step);
         }
     }
@@ -208,7 +208,7 @@ impl Core {
                     self.calls.join(meeting, request);
                 }
             }
-            Command::Watch(watches) => self.watch.set(step, watches),
+            Command::Watch(watches) => self.contact_watch.set(step, watches),
         }
     }
 
@@ -230,14 +230,14 @@ impl Core {
         self.paths.set_muted(step, meeting, track, muted);
     }
 
-    fn handle_signal(&mut self, step: &mut Step<'_, '_>, signal: SignalIn) {
-        let SignalIn { down: Down { envelope, body }, dup, delivery } = signal;
+    fn handle_signal(&mut self, step: &mut Step<'_, '_>, signal: ReceivedSignal) {
+        let ReceivedSignal { down: Down { envelope, body }, dup, delivery } = signal;
         if let Some(request) = envelope.in_reply_to.filter(|_| !matches!(body, DownBody::Refused { .. })) {
             self.requests.handle_answered(request);
         }
-        if !body.is_kept_for_rings() {
+        if !is_about_a_ring(&body) {
             step.acknowledge(delivery);
-            let is_old = !self.heard.is_new(envelope.id) || self.is_outdated(step, &envelope, &body);
+            let is_old = !self.filter.is_new(envelope.id) || self.is_outdated(step, &envelope, &body);
             if is_old && !self.fault.believes_repeats() {
                 return;
             }
@@ -250,16 +250,16 @@ impl Core {
                 }
             }
             DownBody::Ended { invitation: Some(invitation), rev, reason, outcome, .. } => {
-                let ended = rings::Ended { invitation, rev, reason, outcome, expires_at_ms: envelope.expires_at_ms };
+                let ended = rings::RingEnd { invitation, rev, reason, outcome, expires_at_ms: envelope.expires_at_ms };
                 self.rings.handle_ended(step, &mut self.paths, ended, delivery);
             }
             DownBody::Seen { invitation, rev } => {
                 self.rings.handle_seen(step, invitation, rev, envelope.expires_at_ms, delivery);
             }
             DownBody::State(state) => self.handle_state(step, &envelope, *state),
-            DownBody::Contacts { users } => step.tell(Event::Contacts { users }),
-            DownBody::Presence { users } => step.tell(Event::Presence { users }),
-            DownBody::History { calls, next } => step.tell(Event::History { calls, next }),
+            DownBody::Contacts { users } => step.notify(Event::Contacts { users }),
+            DownBody::Presence { users } => step.notify(Event::Presence { users }),
+            DownBody::History { calls, next } => step.notify(Event::History { calls, next }),
             DownBody::Refused { code, words } => self.handle_refused(step, &envelope, code, words),
             body => self.handle_meeting_signal(step, &envelope, body),
         }
@@ -289,7 +289,7 @@ impl Core {
             _ => false,
         };
         let is_older = self.calls.known_rev(meeting).is_some_and(|known| rev < known);
-        is_older && !still_holds || self.heard.is_before_end(meeting, rev)
+        is_older && !still_holds || self.filter.is_before_end(meeting, rev)
     }
 
     /// Signals that are about the meeting that their envelope names.
@@ -301,11 +301,11 @@ impl Core {
                 self.calls.handle_admitted(step, &mut self.paths, envelope, (meeting, rang), join, roster);
             }
             DownBody::Ended { user: user @ Some(_), reason, by, .. } => {
-                step.tell(Event::Ended { meeting, user, reason, by });
+                step.notify(Event::Ended { meeting, user, reason, by });
             }
-            DownBody::Ended { .. } if self.calls.is_told(envelope.in_reply_to) => {}
+            DownBody::Ended { .. } if self.calls.is_already_ended(envelope.in_reply_to) => {}
             DownBody::Ended { reason, by, rev, .. } => {
-                self.heard.note_ended(meeting, rev);
+                self.filter.note_ended(meeting, rev);
                 self.paths.close_meeting(step, meeting);
                 self.calls.end(step, meeting, reason, by);
                 self.ask_what_was_missed(step);
@@ -314,17 +314,17 @@ impl Core {
             DownBody::RosterChanged(change) => self.calls.handle_roster_changed(step, &self.paths, meeting, change),
             DownBody::Muted { track, by } => {
                 self.set_muted(step, meeting, track, true);
-                step.tell(Event::Muted { meeting, track, by });
+                step.notify(Event::Muted { meeting, track, by });
             }
-            DownBody::Blocked { track, blocked, by } => step.tell(Event::Blocked { meeting, track, blocked, by }),
-            DownBody::UnmuteAsked { track, by } => step.tell(Event::UnmuteAsked { meeting, track, by }),
-            DownBody::Waiting { user, until_ms } => step.tell(Event::Waiting { meeting, user, until_ms }),
+            DownBody::Blocked { track, blocked, by } => step.notify(Event::Blocked { meeting, track, blocked, by }),
+            DownBody::UnmuteAsked { track, by } => step.notify(Event::UnmuteAsked { meeting, track, by }),
+            DownBody::Waiting { user, until_ms } => step.notify(Event::Waiting { meeting, user, until_ms }),
             // The service has heard that it rings here.
             DownBody::Ringing { .. } if envelope.in_reply_to.is_some() => {}
-            DownBody::Ringing { user } => step.tell(Event::Ringing { meeting, user }),
-            DownBody::Accepted { user } => step.tell(Event::Accepted { meeting, user }),
-            DownBody::Rejected { user, reason } => step.tell(Event::Rejected { meeting, user, reason }),
-            DownBody::Busy { user } => step.tell(Event::Busy { meeting, user }),
+            DownBody::Ringing { user } => step.notify(Event::Ringing { meeting, user }),
+            DownBody::Accepted { user } => step.notify(Event::Accepted { meeting, user }),
+            DownBody::Rejected { user, reason } => step.notify(Event::Rejected { meeting, user, reason }),
+            DownBody::Busy { user } => step.notify(Event::Busy { meeting, user }),
             _ => {}
         }
     }
@@ -334,7 +334,7 @@ impl Core {
         if code == RefusalCode::Expired && self.repeats(step, request) {
             return;
         }
-        step.tell(Event::Refused { request, meeting, code, words });
+        step.notify(Event::Refused { request, meeting, code, words });
         let Some(request) = request else { return };
         self.requests.handle_answered(request);
         self.rings.handle_refused(step, &mut self.paths, request, code);
@@ -360,7 +360,7 @@ impl Core {
                 UpBody::Invite { .. } if request.is_too_old(step.now_ms()) => {
                     let (request, meeting) = (Some(request.id), Some(request.meeting));
                     let words = "it waited too long for the service's time: send it anew".into();
-                    step.tell(Event::Refused { request, meeting, code: RefusalCode::Expired, words });
+                    step.notify(Event::Refused { request, meeting, code: RefusalCode::Expired, words });
                     false
                 }
                 _ => true,
@@ -372,7 +372,7 @@ impl Core {
             let again = self.requests.repeat(step, request);
             self.rings.handle_repeated(step, before, again);
             self.calls.handle_repeated(before, again);
-            step.tell(Event::Repeated { request: before, signal: again });
+            step.notify(Event::Repeated { request: before, signal: again });
         }
     }
 
@@ -383,21 +383,23 @@ impl Core {
     }
 
     fn handle_state(&mut self, step: &mut Step<'_, '_>, envelope: &Envelope, state: State) {
-        let Some(asked) = self.asked.take_if(|asked| Some(asked.request) == envelope.in_reply_to) else { return };
+        let Some(asked) = self.state_request.take_if(|asked| Some(asked.request) == envelope.in_reply_to) else {
+            return;
+        };
         self.clock.learn(state.now_ms, asked.at_ms, step.now_ms());
         step.clock = self.clock;
-        let state = self.heard.without_ended(state);
+        let state = self.filter.without_ended(state);
         if let Some(here) = state.call.as_ref().filter(|call| call.here) {
             self.rings.handle_admitted(step, here.meeting);
         }
         // What the service sent after the question may be missing in the answer.
         let until_ms = state.now_ms.saturating_sub(step.now_ms().saturating_sub(asked.at_ms));
-        let knows = Knows { until_ms, came: asked.came };
-        let unclear = self.rings.handle_state(step, &mut self.paths, &state, knows);
+        let coverage = StateCoverage { until_ms, arrivals: asked.arrivals };
+        let unclear = self.rings.handle_state(step, &mut self.paths, &state, coverage);
         self.calls.handle_state(step, &mut self.paths, &state);
-        step.tell(Event::State(Box::new(state)));
+        step.notify(Event::State(Box::new(state)));
         if !std::mem::replace(&mut self.synchronised, true) {
-            step.tell(Event::Synchronised {});
+            step.notify(Event::Synchronised {});
         }
         self.repeat_requests(step);
         if unclear {
@@ -411,18 +413,12 @@ impl Core {
             MediaInput::Quiet if self.connected && !waiting => self.ask_state(step),
             MediaInput::Over(reason) if !waiting => self.calls.handle_media_lost(step, meeting, reason, self.connected),
             MediaInput::Joined { .. } => self.calls.handle_media_joined(meeting),
-            MediaInput::Quiet | MediaInput::Heard | MediaInput::Over(_) => {}
+            MediaInput::Quiet | MediaInput::Resumed | MediaInput::Over(_) => {}
         }
     }
 }
 
-/// Which signals end or begin a ring, so that their PUBACK waits for the store.
-trait KeptForRings {
-    fn is_kept_for_rings(&self) -> bool;
-}
-
-impl KeptForRings for DownBody {
-    fn is_kept_for_rings(&self) -> bool {
-        matches!(self, Self::Invitation(_) | Self::Ended { invitation: Some(_), .. } | Self::Seen { .. })
-    }
+/// Whether a signal begins or ends a ring, so that its PUBACK waits for the store.
+fn is_about_a_ring(body: &DownBody) -> bool {
+    matches!(body, DownBody::Invitation(_) | DownBody::Ended { invitation: Some(_), .. } | DownBody::Seen { .. })
 }

@@ -20,8 +20,8 @@ use super::clock::Clock;
 use super::effect::Delivery;
 use super::media_paths::MediaPaths;
 use super::step::Step;
-use crate::event::{Event, MissedTold, RingTold};
-use crate::store::{Entry, Known};
+use crate::event::{Event, MissedNotification, RingNotification};
+use crate::store::{RingEntry, RingPhase};
 use signalling::{
     EndReason, Envelope, InvitationId, Media, MeetingId, Outcome, OutcomeKind, RefusalCode, RejectReason, Ring,
     SignalId, State, UpBody,
@@ -41,20 +41,20 @@ const RING_MAX_MS: u64 = 180_000;
 const ACCEPT_PATIENCE_MS: u64 = 3_000;
 
 pub(crate) struct Rings {
-    known: BTreeMap<InvitationId, Entry>,
-    live: BTreeMap<InvitationId, Live>,
+    known: BTreeMap<InvitationId, RingEntry>,
+    active: BTreeMap<InvitationId, ActiveRing>,
     /// How what is held came; of this life alone: what a life before it left is older than every question of this one.
-    held: BTreeMap<InvitationId, Came>,
+    held: BTreeMap<InvitationId, Arrival>,
     /// Invitations that have come in this life.
-    came: u64,
+    arrivals: u64,
     /// When the service is asked again about what does not ring here (yet), because its last answer left rings out.
-    asks_again_ms: Option<u64>,
+    recheck_at_ms: Option<u64>,
     warm: bool,
 }
 
 /// How an invitation came: whether an answer knows it cannot be told by the service's clock alone, which may be set.
 #[derive(Clone, Copy)]
-struct Came {
+struct Arrival {
     /// By the service's clock.
     sent_at_ms: u64,
     /// How many had come then; 0 if it is known by the state.
@@ -63,25 +63,25 @@ struct Came {
 
 /// What a state answer knows.
 #[derive(Clone, Copy)]
-pub(crate) struct Knows {
+pub(crate) struct StateCoverage {
     /// What was sent before, by the service's clock.
     pub(crate) until_ms: u64,
     /// So many invitations had come when it was asked for.
-    pub(crate) came: u64,
+    pub(crate) arrivals: u64,
 }
 
-impl Knows {
-    fn knows(self, came: Came) -> bool {
-        came.number <= self.came || came.sent_at_ms < self.until_ms
+impl StateCoverage {
+    fn covers(self, arrival: Arrival) -> bool {
+        arrival.number <= self.arrivals || arrival.sent_at_ms < self.until_ms
     }
 }
 
 /// A ring that rings now.
-struct Live {
+struct ActiveRing {
     ring: Ring,
-    came: Came,
+    arrival: Arrival,
     begun_ms: u64,
-    asks: Asks,
+    next_check: NextCheck,
     /// The service was asked and has not answered: it is missed then.
     missed_at_ms: Option<u64>,
     answer: Option<Answer>,
@@ -89,31 +89,35 @@ struct Live {
 
 /// When the service is asked whether the ring still stands.
 #[derive(Clone, Copy)]
-enum Asks {
-    AtItsDeadline,
+enum NextCheck {
+    AtDeadline,
     At(u64),
 }
 
-impl Live {
+impl ActiveRing {
     /// The service has said just now that it stands.
-    fn stands(&mut self, step: &Step<'_, '_>, ring: Ring) {
-        self.asks = asks(step, &ring);
+    fn refresh(&mut self, step: &Step<'_, '_>, ring: Ring) {
+        self.next_check = next_check(step, &ring);
         self.missed_at_ms = None;
         self.ring = ring;
     }
 
     /// What is answered rings no more: it waits for the service's word.
     fn deadline_ms(&self, clock: Clock) -> Option<u64> {
-        let asks_at_ms = match self.asks {
-            Asks::AtItsDeadline => clock.mono_ms(self.ring.ring_until_ms),
-            Asks::At(at_ms) => at_ms,
+        let check_at_ms = match self.next_check {
+            NextCheck::AtDeadline => clock.mono_ms(self.ring.ring_until_ms),
+            NextCheck::At(at_ms) => at_ms,
         };
-        self.answer.is_none().then(|| self.missed_at_ms.unwrap_or(asks_at_ms))
+        self.answer.is_none().then(|| self.missed_at_ms.unwrap_or(check_at_ms))
     }
 }
 
-fn asks(step: &Step<'_, '_>, ring: &Ring) -> Asks {
-    if step.service_ms() < ring.ring_until_ms { Asks::AtItsDeadline } else { Asks::At(step.now_ms() + ASK_AGAIN_MS) }
+fn next_check(step: &Step<'_, '_>, ring: &Ring) -> NextCheck {
+    if step.service_ms() < ring.ring_until_ms {
+        NextCheck::AtDeadline
+    } else {
+        NextCheck::At(step.now_ms() + ASK_AGAIN_MS)
+    }
 }
 
 struct Answer {
@@ -122,9 +126,9 @@ struct Answer {
 }
 
 /// The beginning of a ring, or of its going on.
-struct Start {
+struct RingStart {
     ring: Ring,
-    came: Came,
+    arrival: Arrival,
     expires_at_ms: u64,
     delivery: Option<Delivery>,
     resumed: bool,
@@ -132,7 +136,7 @@ struct Start {
 }
 
 /// The end of a ring.
-pub(crate) struct Ended {
+pub(crate) struct RingEnd {
     pub(crate) invitation: InvitationId,
     pub(crate) rev: u64,
     pub(crate) reason: EndReason,
@@ -141,27 +145,27 @@ pub(crate) struct Ended {
 }
 
 impl Rings {
-    pub(crate) fn new(known: impl IntoIterator<Item = Entry>, warm: bool) -> Self {
+    pub(crate) fn new(known: impl IntoIterator<Item = RingEntry>, warm: bool) -> Self {
         let known = known.into_iter().map(|entry| (entry.invitation, entry)).collect();
-        Self { known, live: BTreeMap::new(), held: BTreeMap::new(), came: 0, asks_again_ms: None, warm }
+        Self { known, active: BTreeMap::new(), held: BTreeMap::new(), arrivals: 0, recheck_at_ms: None, warm }
     }
 
     pub(crate) fn ringing(&self) -> Option<InvitationId> {
-        self.live.iter().find(|(_, live)| live.answer.is_none()).map(|(id, _)| *id)
+        self.active.iter().find(|(_, active)| active.answer.is_none()).map(|(id, _)| *id)
     }
 
     #[cfg(test)]
     pub(crate) fn rings_now(&self, invitation: InvitationId) -> bool {
-        self.live.contains_key(&invitation)
+        self.active.contains_key(&invitation)
     }
 
     pub(crate) fn deadline_ms(&self, clock: Clock) -> Option<u64> {
-        self.live.values().filter_map(|live| live.deadline_ms(clock)).chain(self.asks_again_ms).min()
+        self.active.values().filter_map(|active| active.deadline_ms(clock)).chain(self.recheck_at_ms).min()
     }
 
     /// How many invitations have come; a question that is asked now knows of them all.
-    pub(crate) fn came(&self) -> u64 {
-        self.came
+    pub(crate) fn arrivals(&self) -> u64 {
+        self.arrivals
     }
 
     /// True if it is in doubt, so that the service is to be asked.
@@ -174,22 +178,22 @@ impl Rings {
         dup: bool,
         delivery: Option<Delivery>,
     ) -> bool {
-        self.came += 1;
-        let came = Came { sent_at_ms: envelope.sent_at_ms, number: self.came };
+        self.arrivals += 1;
+        let arrival = Arrival { sent_at_ms: envelope.sent_at_ms, number: self.arrivals };
         let known = self.known.get(&ring.invitation).copied();
         let in_doubt = dup || step.service_ms() >= ring.ring_until_ms;
-        match known.map(|entry| entry.is) {
-            Some(Known::Missed | Known::Done) => step.acknowledge(delivery),
+        match known.map(|entry| entry.phase) {
+            Some(RingPhase::Missed | RingPhase::Done) => step.acknowledge(delivery),
             Some(_) if known.is_some_and(|entry| ring.rev <= entry.rev) => step.acknowledge(delivery),
-            Some(Known::Ring) => self.update(step, ring, delivery),
-            None | Some(Known::Held) if in_doubt => {
-                self.hold(step, &ring, came, envelope.expires_at_ms, delivery);
+            Some(RingPhase::Ring) => self.update(step, ring, delivery),
+            None | Some(RingPhase::Held) if in_doubt => {
+                self.hold(step, &ring, arrival, envelope.expires_at_ms, delivery);
                 return true;
             }
-            None | Some(Known::Held) => {
+            None | Some(RingPhase::Held) => {
                 self.held.remove(&ring.invitation);
                 let expires_at_ms = envelope.expires_at_ms;
-                let start = Start { ring, came, expires_at_ms, delivery, resumed: false, dup };
+                let start = RingStart { ring, arrival, expires_at_ms, delivery, resumed: false, dup };
                 self.start(step, paths, start);
             }
         }
@@ -200,23 +204,23 @@ impl Rings {
         &mut self,
         step: &mut Step<'_, '_>,
         ring: &Ring,
-        came: Came,
+        arrival: Arrival,
         expires_at_ms: u64,
         delivery: Option<Delivery>,
     ) {
-        let entry = step.store(ring.invitation, ring.rev, Known::Held, expires_at_ms);
+        let entry = step.store(ring.invitation, ring.rev, RingPhase::Held, expires_at_ms);
         self.remember(entry);
-        self.held.insert(ring.invitation, came);
+        self.held.insert(ring.invitation, arrival);
         step.acknowledge(delivery);
     }
 
     /// A newer copy of what rings already.
     fn update(&mut self, step: &mut Step<'_, '_>, ring: Ring, delivery: Option<Delivery>) {
         let Some(entry) = self.known.get_mut(&ring.invitation) else { return };
-        *entry = step.store(ring.invitation, ring.rev, Known::Ring, entry.expires_at_ms);
+        *entry = step.store(ring.invitation, ring.rev, RingPhase::Ring, entry.expires_at_ms);
         step.acknowledge(delivery);
-        if let Some(live) = self.live.get_mut(&ring.invitation) {
-            live.stands(step, ring);
+        if let Some(active) = self.active.get_mut(&ring.invitation) {
+            active.refresh(step, ring);
         }
     }
 
@@ -224,36 +228,36 @@ impl Rings {
         &mut self,
         step: &mut Step<'_, '_>,
         paths: &mut MediaPaths,
-        Start { ring, came, expires_at_ms, delivery, resumed, dup }: Start,
+        RingStart { ring, arrival, expires_at_ms, delivery, resumed, dup }: RingStart,
     ) {
-        let stored = self.known.get(&ring.invitation).map(|entry| (entry.is, entry.rev));
-        if stored != Some((Known::Ring, ring.rev)) {
-            let entry = step.store(ring.invitation, ring.rev, Known::Ring, expires_at_ms);
+        let stored = self.known.get(&ring.invitation).map(|entry| (entry.phase, entry.rev));
+        if stored != Some((RingPhase::Ring, ring.rev)) {
+            let entry = step.store(ring.invitation, ring.rev, RingPhase::Ring, expires_at_ms);
             self.remember(entry);
         }
         step.acknowledge(delivery);
-        step.tell(Event::Ring(RingTold::new(&ring, resumed, dup)));
+        step.notify(Event::Ring(RingNotification::new(&ring, resumed, dup)));
         step.publish(Some(ring.meeting), UpBody::Ringing { invitation: ring.invitation });
         if self.warm {
             paths.warm(step, ring.meeting, ring.join.clone());
         }
-        let (begun_ms, asks) = (step.now_ms(), asks(step, &ring));
-        let live = Live { ring, came, begun_ms, asks, missed_at_ms: None, answer: None };
-        self.live.insert(live.ring.invitation, live);
+        let (begun_ms, next_check) = (step.now_ms(), next_check(step, &ring));
+        let active = ActiveRing { ring, arrival, begun_ms, next_check, missed_at_ms: None, answer: None };
+        self.active.insert(active.ring.invitation, active);
     }
 
     /// Stores and tells a missed call, unless it was told before.
     fn miss(&mut self, step: &mut Step<'_, '_>, outcome: &Outcome, expires_at_ms: u64, delivery: Option<Delivery>) {
         let before = self.known.get(&outcome.invitation).copied();
-        if before.is_some_and(|entry| outcome.rev <= entry.rev && !entry.is.is_open()) {
+        if before.is_some_and(|entry| outcome.rev <= entry.rev && !entry.phase.is_open()) {
             step.acknowledge(delivery);
             return;
         }
-        let entry = step.store(outcome.invitation, outcome.rev, Known::Missed, expires_at_ms);
+        let entry = step.store(outcome.invitation, outcome.rev, RingPhase::Missed, expires_at_ms);
         self.remember(entry);
         step.acknowledge(delivery);
-        if before.is_none_or(|entry| entry.is != Known::Missed) {
-            step.tell(Event::Missed(MissedTold::from(outcome)));
+        if before.is_none_or(|entry| entry.phase != RingPhase::Missed) {
+            step.notify(Event::Missed(MissedNotification::from(outcome)));
         }
     }
 
@@ -266,18 +270,18 @@ impl Rings {
         expires_at_ms: u64,
         delivery: Option<Delivery>,
     ) {
-        let rang = self.known.get(&invitation).is_some_and(|entry| entry.is == Known::Ring);
-        let entry = step.store(invitation, rev, Known::Done, expires_at_ms);
+        let rang = self.known.get(&invitation).is_some_and(|entry| entry.phase == RingPhase::Ring);
+        let entry = step.store(invitation, rev, RingPhase::Done, expires_at_ms);
         self.remember(entry);
         step.acknowledge(delivery);
         if rang {
-            step.tell(Event::RingEnded { invitation, reason });
+            step.notify(Event::RingEnded { invitation, reason });
         }
     }
 
-    fn remember(&mut self, entry: Entry) {
+    fn remember(&mut self, entry: RingEntry) {
         self.known.insert(entry.invitation, entry);
-        if entry.is != Known::Held {
+        if entry.phase != RingPhase::Held {
             self.held.remove(&entry.invitation);
         }
         if self.known.len() > KNOWN_MAX {
@@ -286,9 +290,9 @@ impl Rings {
         }
     }
 
-    fn silence(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, invitation: InvitationId) {
-        if let Some(live) = self.live.remove(&invitation) {
-            paths.close_meeting(step, live.ring.meeting);
+    fn stop_ringing(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, invitation: InvitationId) {
+        if let Some(active) = self.active.remove(&invitation) {
+            paths.close_meeting(step, active.ring.meeting);
         }
     }
 
@@ -296,15 +300,15 @@ impl Rings {
         &mut self,
         step: &mut Step<'_, '_>,
         paths: &mut MediaPaths,
-        ended: Ended,
+        ended: RingEnd,
         delivery: Option<Delivery>,
     ) {
-        let Ended { invitation, rev, reason, outcome, expires_at_ms } = ended;
+        let RingEnd { invitation, rev, reason, outcome, expires_at_ms } = ended;
         if self.known.get(&invitation).is_some_and(|entry| rev <= entry.rev) {
             step.acknowledge(delivery);
             return;
         }
-        self.silence(step, paths, invitation);
+        self.stop_ringing(step, paths, invitation);
         match outcome {
             Some(outcome) => self.miss(step, &outcome, expires_at_ms, delivery),
             None => self.finish(step, (invitation, rev), Some(reason), expires_at_ms, delivery),
@@ -320,23 +324,23 @@ impl Rings {
         delivery: Option<Delivery>,
     ) {
         let before = self.known.get(&invitation).copied();
-        if before.is_some_and(|entry| rev < entry.rev || entry.is == Known::Done) {
+        if before.is_some_and(|entry| rev < entry.rev || entry.phase == RingPhase::Done) {
             step.acknowledge(delivery);
             return;
         }
         self.finish(step, (invitation, rev), None, expires_at_ms, delivery);
-        step.tell(Event::Seen { invitation });
+        step.notify(Event::Seen { invitation });
     }
 
     /// This device is in the meeting now: its ring is answered. Gives what kind of call rang.
     pub(crate) fn handle_admitted(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId) -> Option<Media> {
-        let of_meeting = |live: &&Live| live.ring.meeting == meeting;
-        let answered: Vec<_> = self.live.values().filter(of_meeting).map(|live| live.ring.invitation).collect();
+        let of_meeting = |active: &&ActiveRing| active.ring.meeting == meeting;
+        let answered: Vec<_> = self.active.values().filter(of_meeting).map(|active| active.ring.invitation).collect();
         let mut media = None;
         for invitation in answered {
-            media = self.live.remove(&invitation).map(|live| live.ring.media);
+            media = self.active.remove(&invitation).map(|active| active.ring.media);
             if let Some(entry) = self.known.get_mut(&invitation) {
-                *entry = step.store(invitation, entry.rev, Known::Done, entry.expires_at_ms);
+                *entry = step.store(invitation, entry.rev, RingPhase::Done, entry.expires_at_ms);
             }
         }
         media
@@ -353,13 +357,15 @@ impl Rings {
         if code == RefusalCode::Expired {
             return self.handle_not_sent(request);
         }
-        if let Some((invitation, rev)) = self.answered_by(request).map(|live| (live.ring.invitation, live.ring.rev)) {
+        if let Some((invitation, rev)) =
+            self.answered_by(request).map(|active| (active.ring.invitation, active.ring.rev))
+        {
             self.end_unheard(step, paths, invitation, rev);
         }
     }
 
-    fn answered_by(&mut self, request: SignalId) -> Option<&mut Live> {
-        self.live.values_mut().find(|live| live.answer.as_ref().is_some_and(|answer| answer.request == request))
+    fn answered_by(&mut self, request: SignalId) -> Option<&mut ActiveRing> {
+        self.active.values_mut().find(|active| active.answer.as_ref().is_some_and(|answer| answer.request == request))
     }
 
     /// Whether an answer still waits for its answer.
@@ -369,8 +375,8 @@ impl Rings {
 
     /// The request has gone out once more under another id.
     pub(crate) fn handle_repeated(&mut self, step: &Step<'_, '_>, request: SignalId, again: SignalId) {
-        if let Some(live) = self.answered_by(request) {
-            live.answer = Some(Answer { request: again, at_ms: step.now_ms() });
+        if let Some(active) = self.answered_by(request) {
+            active.answer = Some(Answer { request: again, at_ms: step.now_ms() });
         }
     }
 
@@ -386,47 +392,47 @@ impl Rings {
         reason: RejectReason,
     ) {
         self.answer(step, invitation, UpBody::Reject { invitation, reason });
-        if let Some(live) = self.live.get(&invitation) {
-            paths.close_meeting(step, live.ring.meeting);
+        if let Some(active) = self.active.get(&invitation) {
+            paths.close_meeting(step, active.ring.meeting);
         }
     }
 
     /// Sends an answer; for an unknown ring too, so that it is the service that refuses.
     fn answer(&mut self, step: &mut Step<'_, '_>, invitation: InvitationId, body: UpBody) {
-        let live = self.live.get_mut(&invitation);
-        let request = step.publish(live.as_ref().map(|live| live.ring.meeting), body);
-        if let Some(live) = live {
-            live.answer = Some(Answer { request, at_ms: step.now_ms() });
+        let active = self.active.get_mut(&invitation);
+        let request = step.publish(active.as_ref().map(|active| active.ring.meeting), body);
+        if let Some(active) = active {
+            active.answer = Some(Answer { request, at_ms: step.now_ms() });
         }
     }
 
     /// An answer that did not get away may be given again.
     pub(crate) fn handle_not_sent(&mut self, request: SignalId) {
-        for live in self.live.values_mut() {
-            live.answer.take_if(|answer| answer.request == request);
+        for active in self.active.values_mut() {
+            active.answer.take_if(|answer| answer.request == request);
         }
     }
 
     /// Past its deadline a ring is asked about, and missed if no answer comes. True if the service is to be asked.
     pub(crate) fn expire(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths) -> bool {
         let (now, clock) = (step.now_ms(), step.clock);
-        let due = |live: &&mut Live| live.deadline_ms(clock).is_some_and(|at_ms| at_ms <= now);
-        let mut ask = self.asks_again_ms.take_if(|at_ms| *at_ms <= now).is_some();
+        let due = |active: &&mut ActiveRing| active.deadline_ms(clock).is_some_and(|at_ms| at_ms <= now);
+        let mut ask = self.recheck_at_ms.take_if(|at_ms| *at_ms <= now).is_some();
         let mut expired = Vec::new();
-        for live in self.live.values_mut().filter(due) {
-            if live.missed_at_ms.is_some() {
-                expired.push(missed(&live.ring));
+        for active in self.active.values_mut().filter(due) {
+            if active.missed_at_ms.is_some() {
+                expired.push(missed(&active.ring));
                 continue;
             }
             ask = true;
-            if clock.is_known() || live.begun_ms + RING_MAX_MS <= now {
-                live.missed_at_ms = Some(now + PATIENCE_MS);
+            if clock.is_known() || active.begun_ms + RING_MAX_MS <= now {
+                active.missed_at_ms = Some(now + PATIENCE_MS);
             } else {
-                live.asks = Asks::At(now + ASK_AGAIN_MS);
+                active.next_check = NextCheck::At(now + ASK_AGAIN_MS);
             }
         }
         for outcome in expired {
-            self.silence(step, paths, outcome.invitation);
+            self.stop_ringing(step, paths, outcome.invitation);
             let expires_at_ms = self.expiry(outcome.invitation, step.service_ms());
             self.miss(step, &outcome, expires_at_ms, None);
         }
@@ -440,13 +446,13 @@ impl Rings {
         step: &mut Step<'_, '_>,
         paths: &mut MediaPaths,
         state: &State,
-        knows: Knows,
+        coverage: StateCoverage,
     ) -> bool {
         for ring in &state.rings {
             self.confirm(step, paths, ring, state.now_ms);
         }
         for outcome in &state.outcomes {
-            self.silence(step, paths, outcome.invitation);
+            self.stop_ringing(step, paths, outcome.invitation);
             let expires_at_ms = self.expiry(outcome.invitation, state.now_ms);
             self.miss(step, outcome, expires_at_ms, None);
         }
@@ -454,32 +460,32 @@ impl Rings {
             self.doubt_unnamed(step, state);
             return false;
         }
-        self.asks_again_ms = None;
-        self.end_unconfirmed(step, paths, state, knows);
+        self.recheck_at_ms = None;
+        self.end_unconfirmed(step, paths, state, coverage);
         !self.held.is_empty()
     }
 
     /// It stands: rings on as the same ring, or begins.
     fn confirm(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, ring: &Ring, now_ms: u64) {
         let known = self.known.get(&ring.invitation).copied();
-        if known.is_some_and(|entry| !entry.is.is_open()) {
+        if known.is_some_and(|entry| !entry.phase.is_open()) {
             return;
         }
-        if let Some(live) = self.live.get_mut(&ring.invitation) {
-            live.stands(step, ring.clone());
-            return self.say_again_that_it_rings(step, ring);
+        if let Some(active) = self.active.get_mut(&ring.invitation) {
+            active.refresh(step, ring.clone());
+            return self.repeat_ringing(step, ring);
         }
         let expires_at_ms = known.map_or(ring.ring_until_ms, |entry| entry.expires_at_ms);
-        let came = self.held.remove(&ring.invitation).unwrap_or(Came { sent_at_ms: now_ms, number: 0 });
-        let is = known.map(|entry| entry.is);
-        let (resumed, dup) = (is == Some(Known::Ring), is == Some(Known::Held));
-        self.start(step, paths, Start { ring: ring.clone(), came, expires_at_ms, delivery: None, resumed, dup });
+        let arrival = self.held.remove(&ring.invitation).unwrap_or(Arrival { sent_at_ms: now_ms, number: 0 });
+        let phase = known.map(|entry| entry.phase);
+        let (resumed, dup) = (phase == Some(RingPhase::Ring), phase == Some(RingPhase::Held));
+        self.start(step, paths, RingStart { ring: ring.clone(), arrival, expires_at_ms, delivery: None, resumed, dup });
     }
 
     /// The service waits for a first ringing although it rings here: what said so was lost with its connection, or refused
     /// for this machine's clock.
-    fn say_again_that_it_rings(&self, step: &mut Step<'_, '_>, ring: &Ring) {
-        let answered = self.live.get(&ring.invitation).is_some_and(|live| live.answer.is_some());
+    fn repeat_ringing(&self, step: &mut Step<'_, '_>, ring: &Ring) {
+        let answered = self.active.get(&ring.invitation).is_some_and(|active| active.answer.is_some());
         if !answered && !ring.ringing {
             step.publish(Some(ring.meeting), UpBody::Ringing { invitation: ring.invitation });
         }
@@ -489,24 +495,30 @@ impl Rings {
     fn doubt_unnamed(&mut self, step: &Step<'_, '_>, state: &State) {
         let again_ms = step.now_ms() + ASK_AGAIN_MS;
         let unnamed = |id: &InvitationId| state.rings.iter().all(|ring| ring.invitation != *id);
-        for (_, live) in self.live.iter_mut().filter(|(id, _)| unnamed(id)) {
-            live.asks = Asks::At(again_ms);
-            live.missed_at_ms = None;
+        for (_, active) in self.active.iter_mut().filter(|(id, _)| unnamed(id)) {
+            active.next_check = NextCheck::At(again_ms);
+            active.missed_at_ms = None;
         }
-        let waits = |entry: &Entry| entry.is.is_open() && !self.live.contains_key(&entry.invitation);
-        self.asks_again_ms = self.known.values().any(waits).then_some(again_ms);
+        let waits = |entry: &RingEntry| entry.phase.is_open() && !self.active.contains_key(&entry.invitation);
+        self.recheck_at_ms = self.known.values().any(waits).then_some(again_ms);
     }
 
     /// What rang here, or was held, and does not stand any more has ended without our hearing of it.
-    fn end_unconfirmed(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, state: &State, knows: Knows) {
+    fn end_unconfirmed(
+        &mut self,
+        step: &mut Step<'_, '_>,
+        paths: &mut MediaPaths,
+        state: &State,
+        coverage: StateCoverage,
+    ) {
         let stands = |id: &InvitationId| state.rings.iter().any(|ring| ring.invitation == *id);
-        let open = self.known.values().filter(|entry| entry.is.is_open() && !stands(&entry.invitation));
+        let open = self.known.values().filter(|entry| entry.phase.is_open() && !stands(&entry.invitation));
         let over: Vec<_> = open.map(|entry| (entry.invitation, entry.rev)).collect();
         for (invitation, rev) in over {
-            let live = self.live.get(&invitation);
-            let came = live.map(|live| live.came).or_else(|| self.held.get(&invitation).copied());
-            let newer = came.is_some_and(|came| !knows.knows(came));
-            let pending = live.and_then(|live| live.answer.as_ref());
+            let active = self.active.get(&invitation);
+            let arrival = active.map(|active| active.arrival).or_else(|| self.held.get(&invitation).copied());
+            let newer = arrival.is_some_and(|arrival| !coverage.covers(arrival));
+            let pending = active.and_then(|active| active.answer.as_ref());
             let answering = pending.is_some_and(|answer| step.now_ms() < answer.at_ms + ACCEPT_PATIENCE_MS);
             if !newer && !answering {
                 self.end_unheard(step, paths, invitation, rev);
@@ -515,7 +527,7 @@ impl Rings {
     }
 
     fn end_unheard(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, invitation: InvitationId, rev: u64) {
-        self.silence(step, paths, invitation);
+        self.stop_ringing(step, paths, invitation);
         let expires_at_ms = self.expiry(invitation, step.service_ms());
         self.finish(step, (invitation, rev), None, expires_at_ms, None);
     }

@@ -3,7 +3,7 @@
 use super::clock::Clock;
 use super::effect::{Delivery, Effect};
 use crate::event::Event;
-use crate::store::{Entry, Known};
+use crate::store::{RingEntry, RingPhase};
 use signalling::signal::VERSION;
 use signalling::{Envelope, InvitationId, MeetingId, SignalId, Up, UpBody};
 use std::time::Duration;
@@ -48,16 +48,22 @@ impl<'t, 'm> Step<'t, 'm> {
         self.clock.is_known() && service_ms <= self.service_ms()
     }
 
-    pub(crate) fn tell(&mut self, event: Event) {
-        self.effects.push(Effect::Tell(event));
+    pub(crate) fn notify(&mut self, event: Event) {
+        self.effects.push(Effect::Notify(event));
     }
 
     pub(crate) fn acknowledge(&mut self, delivery: Option<Delivery>) {
         self.effects.extend(delivery.map(Effect::Acknowledge));
     }
 
-    pub(crate) fn store(&mut self, invitation: InvitationId, rev: u64, is: Known, expires_at_ms: u64) -> Entry {
-        let entry = Entry { invitation, rev, is, expires_at_ms };
+    pub(crate) fn store(
+        &mut self,
+        invitation: InvitationId,
+        rev: u64,
+        phase: RingPhase,
+        expires_at_ms: u64,
+    ) -> RingEntry {
+        let entry = RingEntry { invitation, rev, phase, expires_at_ms };
         self.effects.push(Effect::Store(entry));
         entry
     }

@@ -3,7 +3,7 @@
 use crate::media::clip::Clip;
 use crate::media::door;
 use crate::media::peer::{MediaPeer, PeerEvent};
-use crate::media::receiver::{First, Received, Senders, SourceKey};
+use crate::media::receiver::{FirstFrame, ReceivedFrame, Senders, SourceKey};
 use crate::media::record::Recorder;
 use crate::media::report::MediaReport;
 use signalling::{JoinAnswer, JoinParameters, Source, Track, UserName};
@@ -52,7 +52,7 @@ pub enum MediaEvent {
     Report(MediaReport),
     /// Nothing heard for a while.
     Quiet,
-    Heard,
+    Resumed,
     /// The connection did not come about.
     Failed(String),
     /// The connection is gone.
@@ -92,15 +92,15 @@ impl MediaConnection {
 
     /// Media may flow.
     pub fn admit(&self) {
-        self.tell(Command::Admit);
+        self.send(Command::Admit);
     }
 
     pub fn set_muted(&self, track: Track, muted: bool) {
-        self.tell(Command::Mute(track, muted));
+        self.send(Command::Mute(track, muted));
     }
 
     pub fn set_senders(&self, senders: Senders) {
-        self.tell(Command::Senders(senders));
+        self.send(Command::Senders(senders));
     }
 
     /// The counters of this moment; `None` when the connection is over.
@@ -110,7 +110,7 @@ impl MediaConnection {
         report.await.ok()
     }
 
-    fn tell(&self, command: Command) {
+    fn send(&self, command: Command) {
         if self.commands.try_send(command).is_err() {
             tracing::debug!("the media task has ended or is stuck");
         }
@@ -130,7 +130,7 @@ struct Task<'a, S> {
 
 struct Unnamed {
     source: SourceKey,
-    first: First,
+    first: FirstFrame,
     since: Instant,
 }
 
@@ -273,7 +273,7 @@ impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
                     (self.sink)(MediaEvent::Joined { cipher, after_ms });
                 }
                 PeerEvent::Quiet => (self.sink)(MediaEvent::Quiet),
-                PeerEvent::Heard => (self.sink)(MediaEvent::Heard),
+                PeerEvent::Resumed => (self.sink)(MediaEvent::Resumed),
                 PeerEvent::Lost(why) => return Some(why.to_owned()),
                 PeerEvent::FirstFrame { source, first } => {
                     self.unnamed.push(Unnamed { source, first, since: Instant::now() });
@@ -297,7 +297,7 @@ impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
         }
     }
 
-    fn record(&mut self, received: &Received) {
+    fn record(&mut self, received: &ReceivedFrame) {
         let Some(recorder) = &mut self.recorder else { return };
         if let Err(error) = recorder.record(received, &self.senders) {
             tracing::warn!(%error, "recording stops");

@@ -26,7 +26,7 @@ pub enum DoorError {
 pub async fn join(http: &Client, join: &JoinParameters, request: &JoinRequest) -> Result<JoinAnswer, DoorError> {
     let mut last = DoorError::NoEndpoint;
     for endpoint in &join.endpoints {
-        match knock(http, endpoint, &join.token, request).await {
+        match post_offer(http, endpoint, &join.token, request).await {
             Err(error @ DoorError::Unreachable(..)) => last = error,
             decided => return decided,
         }
@@ -34,7 +34,12 @@ pub async fn join(http: &Client, join: &JoinParameters, request: &JoinRequest) -
     Err(last)
 }
 
-async fn knock(http: &Client, endpoint: &str, token: &str, request: &JoinRequest) -> Result<JoinAnswer, DoorError> {
+async fn post_offer(
+    http: &Client,
+    endpoint: &str,
+    token: &str,
+    request: &JoinRequest,
+) -> Result<JoinAnswer, DoorError> {
     let unreachable = |error: reqwest::Error| DoorError::Unreachable(endpoint.to_owned(), chain(&error));
     let url = format!("{}/rtc/v1/join", endpoint.trim_end_matches('/'));
     let sent = http.post(url).bearer_auth(token).timeout(DOOR_TIMEOUT).json(request).send().await;

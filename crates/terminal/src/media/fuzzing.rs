@@ -1,7 +1,7 @@
 //! The body of the fuzz target: any slot maps and packets from an RTC server.
 
 use super::frames::WholeFrame;
-use super::receiver::{Packet, Received, Receiver};
+use super::receiver::{Packet, ReceivedFrame, Receiver};
 use signalling::SlotMap;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ pub fn receiver(bytes: &[u8]) {
 fn drain(receiver: &mut Receiver, now: Instant) -> u64 {
     drop(receiver.poll_key_frame_wishes(now));
     let mut given = 0;
-    while let Some(Received { frame: WholeFrame { .. }, first, .. }) = receiver.poll(now) {
+    while let Some(ReceivedFrame { frame: WholeFrame { .. }, first, .. }) = receiver.poll(now) {
         assert!(first.is_none_or(|first| first.after <= Duration::from_secs(3600)));
         given += 1;
     }

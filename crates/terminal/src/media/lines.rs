@@ -8,7 +8,7 @@ use str0m::change::SdpPendingOffer;
 use str0m::error::RtcError;
 use str0m::media::{Direction, MediaKind, Mid};
 
-pub(crate) struct Lines {
+pub(crate) struct MediaLines {
     pub(crate) microphone: Mid,
     pub(crate) camera: Mid,
     screen: Mid,
@@ -17,11 +17,11 @@ pub(crate) struct Lines {
 }
 
 /// Adds all lines and gives the offer's SDP.
-pub(crate) fn offer(rtc: &mut Rtc, profile: Profile) -> Result<(String, SdpPendingOffer, Lines), RtcError> {
+pub(crate) fn offer(rtc: &mut Rtc, profile: Profile) -> Result<(String, SdpPendingOffer, MediaLines), RtcError> {
     let (videos, audios) = profile.slots();
     let mut api = rtc.sdp_api();
     let mut add = |kind, direction| api.add_media(kind, direction, None, None, None);
-    let lines = Lines {
+    let lines = MediaLines {
         microphone: add(MediaKind::Audio, Direction::SendOnly),
         camera: add(MediaKind::Video, Direction::SendOnly),
         screen: add(MediaKind::Video, Direction::SendOnly),
@@ -33,7 +33,7 @@ pub(crate) fn offer(rtc: &mut Rtc, profile: Profile) -> Result<(String, SdpPendi
     Ok((offer.to_sdp_string(), pending, lines))
 }
 
-impl Lines {
+impl MediaLines {
     pub(crate) fn purposes(&self) -> BTreeMap<String, Purpose> {
         let sends =
             [(self.microphone, Purpose::Microphone), (self.camera, Purpose::Camera), (self.screen, Purpose::Screen)];

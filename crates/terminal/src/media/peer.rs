@@ -13,8 +13,8 @@
 
 use crate::media::cipher;
 use crate::media::clip::Clip;
-use crate::media::lines::{self, Lines};
-use crate::media::receiver::{First, Packet, Received, Receiver, Senders, SourceKey};
+use crate::media::lines::{self, MediaLines};
+use crate::media::receiver::{FirstFrame, Packet, ReceivedFrame, Receiver, Senders, SourceKey};
 use crate::media::report::MediaReport;
 use crate::media::sender::Sender;
 use signalling::join::SLOTS_CHANNEL;
@@ -47,13 +47,13 @@ pub enum PeerEvent {
     /// Nothing has been heard for a while; maybe the server restarted.
     Quiet,
     /// It was quiet, it is not any more.
-    Heard,
+    Resumed,
     /// The connection is over; nothing comes after this.
     Lost(&'static str),
     /// The first whole frame of a source.
-    FirstFrame { source: SourceKey, first: First },
+    FirstFrame { source: SourceKey, first: FirstFrame },
     /// Any whole frame, if asked for by [`MediaPeer::give_frames`].
-    Frame(Received),
+    Frame(ReceivedFrame),
 }
 
 /// Why an answer of the join door cannot be used.
@@ -72,7 +72,7 @@ pub enum AnswerError {
 pub struct MediaPeer {
     rtc: Rtc,
     pending: Option<SdpPendingOffer>,
-    lines: Lines,
+    lines: MediaLines,
     local: Option<SocketAddr>,
     sender: Sender,
     receiver: Receiver,
@@ -179,7 +179,7 @@ impl MediaPeer {
         }
         self.heard = Some(now);
         if std::mem::take(&mut self.quiet) {
-            self.events.push_back(PeerEvent::Heard);
+            self.events.push_back(PeerEvent::Resumed);
         }
         self.input(input);
         self.drain(now);

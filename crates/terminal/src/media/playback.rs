@@ -19,7 +19,7 @@ const AUDIO_CLOCK_HZ: u128 = crate::files::opus::CLOCK_HZ as u128;
 
 /// A frame that is due.
 #[derive(Clone, Debug)]
-pub struct Due {
+pub struct DueFrame {
     pub track: Track,
     pub frame: Frame,
     /// In units of the track's RTP clock.
@@ -82,7 +82,7 @@ impl Playback {
     }
 
     /// The next frame that is due at `now`; call until `None`.
-    pub fn poll(&mut self, now: Instant) -> Option<Due> {
+    pub fn poll(&mut self, now: Instant) -> Option<DueFrame> {
         if let Some((at, tick)) = self.speech.tick(now) {
             // What leaves out speech begins the pictures anew too: a receiver can tell a halt from a loss.
             self.pictures.key_wanted |= std::mem::take(&mut self.speech.key_wanted);
@@ -109,13 +109,13 @@ impl Playback {
         Some(due)
     }
 
-    fn due(&self, track: Track, frame: &Frame, at: Instant, tick: u32, clock_hz: u128) -> Due {
+    fn due(&self, track: Track, frame: &Frame, at: Instant, tick: u32, clock_hz: u128) -> DueFrame {
         let interval = match track {
             Track::Audio => self.speech.interval,
             Track::Video => self.pictures.interval,
         };
         let rtp_time = (interval * tick).as_nanos() * clock_hz / 1_000_000_000;
-        Due { track, frame: frame.clone(), rtp_time: rtp_time as u32, at }
+        DueFrame { track, frame: frame.clone(), rtp_time: rtp_time as u32, at }
     }
 }
 
@@ -169,7 +169,7 @@ mod tests {
             Self { playback, start }
         }
 
-        fn frames(&mut self, until_ms: u64, track: Track) -> Vec<Due> {
+        fn frames(&mut self, until_ms: u64, track: Track) -> Vec<DueFrame> {
             let now = self.start + Duration::from_millis(until_ms);
             let all: Vec<_> = std::iter::from_fn(|| self.playback.poll(now)).collect();
             all.into_iter().filter(|due| due.track == track).collect()

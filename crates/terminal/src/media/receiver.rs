@@ -45,16 +45,16 @@ pub struct Packet {
 
 /// A whole frame of a source.
 #[derive(Clone, Debug)]
-pub struct Received {
+pub struct ReceivedFrame {
     pub source: SourceKey,
     pub frame: WholeFrame,
     /// Set for the first frame of the source.
-    pub first: Option<First>,
+    pub first: Option<FirstFrame>,
 }
 
 /// The first whole frame of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct First {
+pub struct FirstFrame {
     /// Since it could be expected.
     pub after: Duration,
     /// It is a key frame, and nothing came before it.
@@ -76,12 +76,12 @@ struct Slot {
     assembler: Option<FrameAssembler>,
     source: Option<SourceKey>,
     /// Came before anybody was assigned.
-    early: VecDeque<Early>,
+    early: VecDeque<EarlyPacket>,
     key_frame_asked: Option<Instant>,
     late_counted: u64,
 }
 
-struct Early {
+struct EarlyPacket {
     at: Instant,
     sequence: u64,
     packet: Packet,
@@ -155,13 +155,13 @@ impl Receiver {
             Some(counters) => slot.take(counters, sequence, packet, now),
             None => {
                 self.unassigned_packets += 1;
-                slot.keep(Early { at: now, sequence, packet });
+                slot.keep(EarlyPacket { at: now, sequence, packet });
             }
         }
     }
 
     /// The next whole frame; call until `None`.
-    pub fn poll(&mut self, now: Instant) -> Option<Received> {
+    pub fn poll(&mut self, now: Instant) -> Option<ReceivedFrame> {
         let sources = &mut self.sources;
         self.slot_by_mid.values_mut().find_map(|slot| slot.poll(sources, now))
     }
@@ -210,7 +210,7 @@ impl Slot {
         }
     }
 
-    fn keep(&mut self, early: Early) {
+    fn keep(&mut self, early: EarlyPacket) {
         if self.early.len() >= EARLY_PACKETS_MAX {
             self.early.pop_front();
         }
@@ -220,10 +220,10 @@ impl Slot {
     /// Takes what came before its source was known; gives how many packets that were.
     fn adopt(&mut self, sources: &mut BTreeMap<SourceKey, Counters>, now: Instant) -> u64 {
         let Some(counters) = self.source.and_then(|source| sources.get_mut(&source)) else { return 0 };
-        let fresh = |early: &Early| now.saturating_duration_since(early.at) <= EARLY_MAX;
+        let fresh = |early: &EarlyPacket| now.saturating_duration_since(early.at) <= EARLY_MAX;
         let early: Vec<_> = self.early.drain(..).filter(fresh).collect();
         let count = early.len() as u64;
-        for Early { at, sequence, packet } in early {
+        for EarlyPacket { at, sequence, packet } in early {
             self.take(counters, sequence, packet, at);
         }
         count
@@ -234,7 +234,7 @@ impl Slot {
         self.reorder.push(sequence, packet, now);
     }
 
-    fn poll(&mut self, sources: &mut BTreeMap<SourceKey, Counters>, now: Instant) -> Option<Received> {
+    fn poll(&mut self, sources: &mut BTreeMap<SourceKey, Counters>, now: Instant) -> Option<ReceivedFrame> {
         let source = self.source;
         while let Some(ordered) = self.reorder.poll(now) {
             let counters = source.and_then(|key| sources.get_mut(&key));
@@ -250,7 +250,7 @@ impl Slot {
             counters.report.dropped += self.assembler.as_mut().map_or(0, |a| std::mem::take(&mut a.dropped));
             let (Some(frame), Some(source)) = (frame, source) else { continue };
             let first = counters.handle_frame(&frame, now);
-            return Some(Received { source, frame, first });
+            return Some(ReceivedFrame { source, frame, first });
         }
         None
     }
@@ -330,7 +330,7 @@ impl Counters {
     }
 
     /// Counts a whole frame; gives the time to the first one.
-    fn handle_frame(&mut self, frame: &WholeFrame, now: Instant) -> Option<First> {
+    fn handle_frame(&mut self, frame: &WholeFrame, now: Instant) -> Option<FirstFrame> {
         let first = self.report.frames == 0;
         self.report.key_frame_first |= first && frame.key && self.report.dropped == 0;
         self.report.frames += 1;
@@ -341,7 +341,7 @@ impl Counters {
         let after = now.saturating_duration_since(self.since);
         first.then(|| {
             self.report.first_frame_ms = Some(after.as_millis() as u64);
-            First { after, key_frame: self.report.key_frame_first }
+            FirstFrame { after, key_frame: self.report.key_frame_first }
         })
     }
 
@@ -389,7 +389,7 @@ mod tests {
         }
 
         /// Sends frame `at` of somebody's clip; one packet of it may be lost.
-        fn send(&mut self, name: &str, at: usize, lost: Option<usize>) -> Vec<Received> {
+        fn send(&mut self, name: &str, at: usize, lost: Option<usize>) -> Vec<ReceivedFrame> {
             let clip = Clip::built_in(name).unwrap();
             let packets: Vec<_> = vp8::packets(&clip.pictures[at].data, at as u16, 1100).collect();
             let last = packets.len() - 1;
@@ -403,7 +403,7 @@ mod tests {
             self.poll()
         }
 
-        fn poll(&mut self) -> Vec<Received> {
+        fn poll(&mut self) -> Vec<ReceivedFrame> {
             std::iter::from_fn(|| self.receiver.poll(self.now)).collect()
         }
 
@@ -417,7 +417,7 @@ mod tests {
         let mut room = Room::new();
         room.now += Duration::from_millis(30);
         let first = room.send("bob", 0, None);
-        assert_eq!(first[0].first, Some(First { after: Duration::from_millis(30), key_frame: true }));
+        assert_eq!(first[0].first, Some(FirstFrame { after: Duration::from_millis(30), key_frame: true }));
         room.send("bob", 1, None);
         let report = room.report(BOB);
         assert_eq!((report.frames, report.key_frames, report.lost, report.key_frame_first), (2, 1, 0, true));

@@ -2,7 +2,7 @@
 
 use crate::files::{FileError, ivf, ogg};
 use crate::media::frames::WholeFrame;
-use crate::media::receiver::{Received, Senders, SourceKey};
+use crate::media::receiver::{ReceivedFrame, Senders, SourceKey};
 use signalling::Source;
 use std::collections::HashMap;
 use std::fs::File;
@@ -34,7 +34,7 @@ impl Recorder {
     ///
     /// # Errors
     /// Those of the file.
-    pub fn record(&mut self, received: &Received, senders: &Senders) -> Result<(), FileError> {
+    pub fn record(&mut self, received: &ReceivedFrame, senders: &Senders) -> Result<(), FileError> {
         let key = received.source;
         if !self.file_by_source.contains_key(&key) {
             if self.file_by_source.len() >= FILES_MAX {
@@ -132,7 +132,7 @@ mod tests {
         for (source, frames) in [(Source::Camera, &clip.pictures), (Source::Microphone, &clip.speech)] {
             for (at, frame) in frames.iter().take(20).enumerate() {
                 let frame = WholeFrame { rtp_time: 500 + at as u64 * 6000, key: frame.key, data: frame.data.to_vec() };
-                recorder.record(&Received { source: (bob, source), frame, first: None }, &senders).unwrap();
+                recorder.record(&ReceivedFrame { source: (bob, source), frame, first: None }, &senders).unwrap();
             }
         }
         recorder.finish(&senders).unwrap();
@@ -154,7 +154,7 @@ mod tests {
         let picture = &Clip::built_in("bob").unwrap().pictures[0];
         let frame = WholeFrame { rtp_time: 500, key: picture.key, data: picture.data.to_vec() };
         let mut recorder = Recorder::new(folder.path().to_owned()).unwrap();
-        recorder.record(&Received { source: (bob, Source::Camera), frame, first: None }, &senders).unwrap();
+        recorder.record(&ReceivedFrame { source: (bob, Source::Camera), frame, first: None }, &senders).unwrap();
         senders.user_by_participation.insert(bob, "bob".into());
         recorder.finish(&senders).unwrap();
         let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();

@@ -1,8 +1,8 @@
 //! Writes what is due as RTP.
 
 use crate::media::clip::Clip;
-use crate::media::lines::Lines;
-use crate::media::playback::{Due, Playback};
+use crate::media::lines::MediaLines;
+use crate::media::playback::{DueFrame, Playback};
 use crate::media::report::SentReport;
 use crate::media::vp8;
 use signalling::Track;
@@ -35,7 +35,7 @@ struct Stream {
 }
 
 impl Sender {
-    pub(crate) fn new(clip: Arc<Clip>, lines: &Lines, first_sequence: u16) -> Self {
+    pub(crate) fn new(clip: Arc<Clip>, lines: &MediaLines, first_sequence: u16) -> Self {
         let total: usize = clip.speech.iter().map(|packet| packet.data.len()).sum();
         let sequence = u64::from(first_sequence);
         Self {
@@ -63,7 +63,7 @@ impl Sender {
         }
     }
 
-    fn write_picture(&mut self, rtc: &mut Rtc, due: &Due) {
+    fn write_picture(&mut self, rtc: &mut Rtc, due: &DueFrame) {
         let Some(pt) = payload_type(rtc, Codec::Vp8) else { return };
         self.picture_id = (self.picture_id + 1) & 0x7fff;
         let packets: Vec<_> = vp8::packets(&due.frame.data, self.picture_id, PAYLOAD_MAX).collect();
@@ -75,7 +75,7 @@ impl Sender {
         self.report.pictures += 1;
     }
 
-    fn write_speech(&mut self, rtc: &mut Rtc, due: &Due) {
+    fn write_speech(&mut self, rtc: &mut Rtc, due: &DueFrame) {
         let Some(pt) = payload_type(rtc, Codec::Opus) else { return };
         // Nothing is decoded here: the size of a packet of variable rate tells speech from silence.
         let level = if due.frame.data.len() >= self.speech_bytes { SPEAKING } else { SILENT };
@@ -87,7 +87,7 @@ impl Sender {
 }
 
 impl Stream {
-    fn next(&mut self, pt: Pt, due: &Due, payload: Vec<u8>) -> RtpWrite {
+    fn next(&mut self, pt: Pt, due: &DueFrame, payload: Vec<u8>) -> RtpWrite {
         self.sequence += 1;
         RtpWrite::new(pt, SeqNo::from(self.sequence), due.rtp_time, due.at, payload).nackable(true)
     }

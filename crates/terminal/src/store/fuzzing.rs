@@ -1,6 +1,6 @@
 //! The body of the fuzz target: any bytes as the file of a ring store.
 
-use super::{Entry, LINE_BYTES_MAX, Recovered, line, recover};
+use super::{LINE_BYTES_MAX, Recovered, RingEntry, line, recover};
 
 /// Lines that hold an entry may come without their checksum, which is then made. What is recovered is found again in
 /// the file that is written of it, and in that file with anything torn behind it.
@@ -22,5 +22,7 @@ fn assert_same(again: &Recovered, first: &Recovered, torn: bool) {
 
 fn signed(bytes: &[u8]) -> Vec<u8> {
     let lines = bytes.split_inclusive(|byte| *byte == b'\n');
-    lines.flat_map(|bytes| serde_json::from_slice::<Entry>(bytes).map_or(bytes.to_vec(), |e| line(&e).into())).collect()
+    lines
+        .flat_map(|bytes| serde_json::from_slice::<RingEntry>(bytes).map_or(bytes.to_vec(), |e| line(&e).into()))
+        .collect()
 }

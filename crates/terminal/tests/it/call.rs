@@ -1,7 +1,7 @@
 //! Whole calls of headless terminals through a real RTC server; the script plays the service.
 
-use crate::desk::{Desk, Line, Said, answer, now_ms};
 use crate::person::{Person, options};
+use crate::scripted_broker::{BrokerConnection, ScriptedBroker, Sent, answer, now_ms};
 use rtc::token::SigningKey;
 use rtc::{Config, Rtc};
 use serde_json::{Value, json};
@@ -98,8 +98,8 @@ fn roster(rev: u64) -> Roster {
     Roster { rev, host: Some("alice".into()), members: vec![member("alice", ALICE), member("bob", BOB)] }
 }
 
-fn with_media(desk: &Desk, user: &str, store: &Path) -> Options {
-    Options { media: true, ..options(desk, user, store) }
+fn with_media(broker: &ScriptedBroker, user: &str, store: &Path) -> Options {
+    Options { media: true, ..options(broker, user, store) }
 }
 
 /// Alice and Bob, in a call with each other.
@@ -108,9 +108,9 @@ struct Call {
     pem: String,
     alice: Person,
     bob: Person,
-    alices: Line,
-    bobs: Line,
-    desks: (Desk, Desk),
+    alices: BrokerConnection,
+    bobs: BrokerConnection,
+    brokers: (ScriptedBroker, ScriptedBroker),
     folder: tempfile::TempDir,
 }
 
@@ -118,16 +118,16 @@ impl Call {
     /// Alice calls; Bob's terminal warms while it rings, answers, and is admitted.
     async fn new() -> Self {
         let (server, pem) = Server::new().await;
-        let desks = (Desk::open().await, Desk::open().await);
+        let brokers = (ScriptedBroker::open().await, ScriptedBroker::open().await);
         let folder = tempfile::tempdir().unwrap();
         let record = Some(folder.path().join("recorded"));
-        let mut alice = Person::start(with_media(&desks.0, "alice", &folder.path().join("alice")));
-        let mut bob = Person::start(Options { record, ..with_media(&desks.1, "bob", &folder.path().join("bob")) });
-        let (mut alices, mut bobs) = (desks.0.welcome().await, desks.1.welcome().await);
+        let mut alice = Person::start(with_media(&brokers.0, "alice", &folder.path().join("alice")));
+        let mut bob = Person::start(Options { record, ..with_media(&brokers.1, "bob", &folder.path().join("bob")) });
+        let (mut alices, mut bobs) = (brokers.0.welcome().await, brokers.1.welcome().await);
         alice.wait("synchronised").await;
         alice.say(json!({ "do": "call", "user": "bob" })).await;
         let create = loop {
-            if let Said::Request { up, packet_id, .. } = alices.next().await {
+            if let Sent::Request { up, packet_id, .. } = alices.next().await {
                 alices.puback(packet_id).await;
                 break up;
             }
@@ -145,7 +145,7 @@ impl Call {
         bobs.deliver(&answer(admitted, Some(MEETING), None), false).await;
         bob.wait("admitted").await;
         alices.deliver(&answer(DownBody::Roster(roster(2)), Some(MEETING), None), false).await;
-        Self { server, pem, alice, bob, alices, bobs, desks, folder }
+        Self { server, pem, alice, bob, alices, bobs, brokers, folder }
     }
 
     async fn end(mut self) -> tempfile::TempDir {
@@ -256,8 +256,8 @@ async fn a_terminal_whose_rtc_server_restarts_rejoins_by_itself() {
     let (alices, bobs) = (standing("alice", ALICE), standing("bob", BOB));
     // What was a doubt or a loss becomes a state request; a fresh connection asks for it in any case.
     drop((call.alices, call.bobs));
-    for (desk, standing) in [(&call.desks.0, alices), (&call.desks.1, bobs)] {
-        let mut line = desk.accept().await;
+    for (broker, standing) in [(&call.brokers.0, alices), (&call.brokers.1, bobs)] {
+        let mut line = broker.accept().await;
         line.log_in(true).await;
         tokio::spawn(async move { line.keep_answering(standing).await });
     }
@@ -274,9 +274,9 @@ async fn a_terminal_whose_rtc_server_restarts_rejoins_by_itself() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusing_door_is_named_and_fresh_parameters_are_asked_for() {
     let (server, _) = Server::new().await;
-    let (desk, store) = (Desk::open().await, tempfile::tempdir().unwrap());
-    let mut alice = Person::start(with_media(&desk, "alice", store.path()));
-    let mut line = desk.accept().await;
+    let (broker, store) = (ScriptedBroker::open().await, tempfile::tempdir().unwrap());
+    let mut alice = Person::start(with_media(&broker, "alice", store.path()));
+    let mut line = broker.accept().await;
     line.log_in(true).await;
     let stale = JoinParameters { token: "stale".into(), ..server.join("alice", ALICE, false) };
     let standing =
@@ -284,7 +284,7 @@ async fn a_refusing_door_is_named_and_fresh_parameters_are_asked_for() {
     line.answer_state(|state| state.call = Some(standing)).await;
     assert!(alice.wait("media_lost").await["reason"].as_str().unwrap().contains("401"), "{:?}", alice.passed);
     let asked = loop {
-        if let Said::Request { up, packet_id, .. } = line.next().await {
+        if let Sent::Request { up, packet_id, .. } = line.next().await {
             line.puback(packet_id).await;
             break up;
         }

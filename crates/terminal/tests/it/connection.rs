@@ -1,7 +1,7 @@
 //! The terminal against the other end of its MQTT connection, over sockets.
 
-use crate::desk::{Desk, Said, answer, now_ms};
 use crate::person::{Person, options};
+use crate::scripted_broker::{ScriptedBroker, Sent, answer, now_ms};
 use mqtt::ReasonCode;
 use mqtt::codec::{Disconnect, Packet};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -48,23 +48,23 @@ fn invitation() -> Down {
 
 #[tokio::test]
 async fn a_session_is_kept_and_its_state_asked_for() {
-    let (desk, store) = (Desk::open().await, tempfile::tempdir().unwrap());
-    let mut bob = Person::start(options(&desk, "bob", store.path()));
-    let mut line = desk.accept().await;
-    let Said::Connect { client_id, clean_start, session_expiry } = line.log_in(true).await else { unreachable!() };
+    let (broker, store) = (ScriptedBroker::open().await, tempfile::tempdir().unwrap());
+    let mut bob = Person::start(options(&broker, "bob", store.path()));
+    let mut line = broker.accept().await;
+    let Sent::Connect { client_id, clean_start, session_expiry } = line.log_in(true).await else { unreachable!() };
     assert_eq!((client_id.as_str(), clean_start, session_expiry), ("GID_dev@@@phone", false, Some(259_200)));
     line.answer_state(|_| {}).await;
     assert_eq!(bob.wait("connected").await["session_present"], true);
     bob.wait("synchronised").await;
     bob.quit().await;
-    while !matches!(line.next().await, Said::Disconnect) {}
+    while !matches!(line.next().await, Sent::Disconnect) {}
 }
 
 #[tokio::test]
 async fn a_ring_is_on_disk_before_its_puback_and_rings_after_it() {
-    let (desk, store) = (Desk::open().await, tempfile::tempdir().unwrap());
-    let mut bob = Person::start(options(&desk, "bob", store.path()));
-    let mut line = desk.welcome().await;
+    let (broker, store) = (ScriptedBroker::open().await, tempfile::tempdir().unwrap());
+    let mut bob = Person::start(options(&broker, "bob", store.path()));
+    let mut line = broker.welcome().await;
     let delivered = line.deliver(&invitation(), false).await;
     line.puback_of(delivered).await;
     let disk = std::fs::read_to_string(store.path().join("GID_dev@@@phone.rings")).unwrap();
@@ -77,9 +77,9 @@ async fn a_ring_is_on_disk_before_its_puback_and_rings_after_it() {
 
 #[tokio::test]
 async fn a_repeat_is_acknowledged_at_once_and_rings_when_the_state_answer_of_any_connection_confirms_it() {
-    let (desk, store) = (Desk::open().await, tempfile::tempdir().unwrap());
-    let mut bob = Person::start(options(&desk, "bob", store.path()));
-    let mut line = desk.accept().await;
+    let (broker, store) = (ScriptedBroker::open().await, tempfile::tempdir().unwrap());
+    let mut bob = Person::start(options(&broker, "bob", store.path()));
+    let mut line = broker.accept().await;
     line.log_in(true).await;
     line.request("state").await;
     let delivered = line.deliver(&invitation(), true).await;
@@ -89,7 +89,7 @@ async fn a_repeat_is_acknowledged_at_once_and_rings_when_the_state_answer_of_any
     drop(line);
     bob.wait("disconnected").await;
 
-    let mut line = desk.accept().await;
+    let mut line = broker.accept().await;
     line.log_in(true).await;
     line.answer_state(|state| state.rings = vec![ring()]).await;
     assert_eq!(bob.wait("ring").await["dup"], true);
@@ -99,24 +99,24 @@ async fn a_repeat_is_acknowledged_at_once_and_rings_when_the_state_answer_of_any
 
 #[tokio::test]
 async fn after_a_kill_the_same_ring_goes_on_and_is_accepted() {
-    let (desk, store) = (Desk::open().await, tempfile::tempdir().unwrap());
-    let mut bob = Person::start(options(&desk, "bob", store.path()));
-    let mut line = desk.welcome().await;
+    let (broker, store) = (ScriptedBroker::open().await, tempfile::tempdir().unwrap());
+    let mut bob = Person::start(options(&broker, "bob", store.path()));
+    let mut line = broker.welcome().await;
     line.deliver(&invitation(), false).await;
     bob.wait("ring").await;
     bob.kill().await;
-    while let Said::Puback(_) | Said::Request { .. } = line.next().await {}
+    while let Sent::Puback(_) | Sent::Request { .. } = line.next().await {}
     drop(line);
 
-    let mut bob = Person::start(options(&desk, "bob", store.path()));
-    let mut line = desk.accept().await;
+    let mut bob = Person::start(options(&broker, "bob", store.path()));
+    let mut line = broker.accept().await;
     line.log_in(true).await;
     line.answer_state(|state| state.rings = vec![ring()]).await;
     assert_eq!(bob.wait("ring").await["resumed"], true);
     bob.wait("synchronised").await;
     bob.say(json!({ "do": "accept" })).await;
     loop {
-        if let Said::Request { up, .. } = line.next().await
+        if let Sent::Request { up, .. } = line.next().await
             && up.body.kind() == "accept"
         {
             assert_eq!(up.envelope.meeting, Some(MEETING));
@@ -128,14 +128,14 @@ async fn after_a_kill_the_same_ring_goes_on_and_is_accepted() {
 
 #[tokio::test]
 async fn a_request_that_was_not_acknowledged_goes_out_again() {
-    let (desk, store) = (Desk::open().await, tempfile::tempdir().unwrap());
-    let mut alice = Person::start(options(&desk, "alice", store.path()));
-    let mut line = desk.welcome().await;
+    let (broker, store) = (ScriptedBroker::open().await, tempfile::tempdir().unwrap());
+    let mut alice = Person::start(options(&broker, "alice", store.path()));
+    let mut line = broker.welcome().await;
     alice.wait("synchronised").await;
     alice.say(json!({ "do": "call", "user": "bob", "media": "audio" })).await;
     let requested = alice.wait("requested").await;
     let create = loop {
-        if let Said::Request { up, dup, .. } = line.next().await {
+        if let Sent::Request { up, dup, .. } = line.next().await {
             assert!(!dup);
             break up;
         }
@@ -143,7 +143,7 @@ async fn a_request_that_was_not_acknowledged_goes_out_again() {
     assert_eq!(json!(create.envelope.id), requested["signal"]);
     drop(line);
 
-    let mut line = desk.accept().await;
+    let mut line = broker.accept().await;
     line.log_in(true).await;
     let (again, packet_id, dup) = line.unacknowledged("create").await;
     assert_eq!((&again, dup), (&*create, true));
@@ -156,9 +156,9 @@ async fn a_request_that_was_not_acknowledged_goes_out_again() {
 
 #[tokio::test]
 async fn a_refused_login_is_named_and_tried_again() {
-    let (desk, store) = (Desk::open().await, tempfile::tempdir().unwrap());
-    let mut bob = Person::start(options(&desk, "bob", store.path()));
-    let mut line = desk.accept().await;
+    let (broker, store) = (ScriptedBroker::open().await, tempfile::tempdir().unwrap());
+    let mut bob = Person::start(options(&broker, "bob", store.path()));
+    let mut line = broker.accept().await;
     line.next().await;
     line.connack(false, ReasonCode::BAD_USER_NAME_OR_PASSWORD).await;
     let told = bob.wait("disconnected").await;
@@ -169,9 +169,9 @@ async fn a_refused_login_is_named_and_tried_again() {
 
 #[tokio::test]
 async fn who_is_taken_over_says_so_and_ends() {
-    let (desk, store) = (Desk::open().await, tempfile::tempdir().unwrap());
-    let mut bob = Person::start(options(&desk, "bob", store.path()));
-    let mut line = desk.welcome().await;
+    let (broker, store) = (ScriptedBroker::open().await, tempfile::tempdir().unwrap());
+    let mut bob = Person::start(options(&broker, "bob", store.path()));
+    let mut line = broker.welcome().await;
     bob.wait("synchronised").await;
     line.send(&Packet::Disconnect(Disconnect::new(ReasonCode::SESSION_TAKEN_OVER))).await;
     assert!(bob.wait("failed").await["reason"].as_str().unwrap().contains("elsewhere"));
@@ -180,9 +180,9 @@ async fn who_is_taken_over_says_so_and_ends() {
 
 #[tokio::test]
 async fn what_is_no_signal_is_acknowledged_and_harms_nobody() {
-    let (desk, store) = (Desk::open().await, tempfile::tempdir().unwrap());
-    let mut bob = Person::start(options(&desk, "bob", store.path()));
-    let mut line = desk.welcome().await;
+    let (broker, store) = (ScriptedBroker::open().await, tempfile::tempdir().unwrap());
+    let mut bob = Person::start(options(&broker, "bob", store.path()));
+    let mut line = broker.welcome().await;
     let mut unknown = answer(DownBody::Ringing { user: "x".into() }, Some(MEETING), None);
     unknown.envelope.v = 7;
     let delivered = line.deliver(&unknown, false).await;
@@ -198,13 +198,13 @@ async fn what_is_no_signal_is_acknowledged_and_harms_nobody() {
 
 #[tokio::test]
 async fn it_answers_by_itself_if_told_so() {
-    let (desk, store) = (Desk::open().await, tempfile::tempdir().unwrap());
+    let (broker, store) = (ScriptedBroker::open().await, tempfile::tempdir().unwrap());
     let accept = Answer::AcceptAfter(std::time::Duration::ZERO);
-    let bob = Person::start_answering(options(&desk, "bob", store.path()), accept);
-    let mut line = desk.welcome().await;
+    let bob = Person::start_answering(options(&broker, "bob", store.path()), accept);
+    let mut line = broker.welcome().await;
     line.deliver(&invitation(), false).await;
     loop {
-        if let Said::Request { up, .. } = line.next().await
+        if let Sent::Request { up, .. } = line.next().await
             && up.body.kind() == "accept"
         {
             break;
@@ -224,9 +224,9 @@ async fn tls_trusts_the_given_authority_and_no_other() {
         .with_no_client_auth()
         .with_single_cert(vec![cert.der().clone()], PrivateKeyDer::Pkcs8(signing_key.serialize_der().into()))
         .unwrap();
-    let (desk, store) = (Desk::open_tls(config).await, tempfile::tempdir().unwrap());
+    let (broker, store) = (ScriptedBroker::open_tls(config).await, tempfile::tempdir().unwrap());
     let with_ca = |pem: String| {
-        let mut options = options(&desk, "bob", store.path());
+        let mut options = options(&broker, "bob", store.path());
         options.ca = Some(pem.into_bytes());
         options
     };
@@ -234,14 +234,14 @@ async fn tls_trusts_the_given_authority_and_no_other() {
     let mut bob = Person::start(with_ca(stranger.cert.pem()));
     let refused = async { bob.wait("disconnected").await };
     let (told, _) = tokio::join!(refused, async {
-        let accepted = tokio::time::timeout(std::time::Duration::from_millis(500), desk.accept()).await;
+        let accepted = tokio::time::timeout(std::time::Duration::from_millis(500), broker.accept()).await;
         assert!(accepted.is_err(), "nobody gets through");
     });
     assert!(told["reason"].as_str().unwrap().contains("certificate"), "{told}");
     bob.quit().await;
 
     let mut bob = Person::start(with_ca(cert.pem()));
-    desk.welcome().await;
+    broker.welcome().await;
     assert_eq!(bob.wait("connected").await["tls"], "TLSv1_3");
     bob.quit().await;
 }

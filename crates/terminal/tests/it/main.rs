@@ -3,8 +3,8 @@
 
 mod call;
 mod connection;
-mod desk;
 mod mirror;
 mod pair;
 mod person;
 mod scenarios;
+mod scripted_broker;

@@ -1,6 +1,6 @@
 //! A headless terminal in this process, with its two pipes.
 
-use crate::desk::{Desk, PATIENCE};
+use crate::scripted_broker::{PATIENCE, ScriptedBroker};
 use serde_json::{Value, json};
 use std::path::Path;
 use terminal::headless::{self, Answer, HeadlessError};
@@ -75,7 +75,7 @@ impl Person {
     }
 }
 
-pub(crate) fn options(desk: &Desk, user: &str, store: &Path) -> Options {
-    let credentials: Credentials = serde_json::from_value(desk.credentials(user)).unwrap();
+pub(crate) fn options(broker: &ScriptedBroker, user: &str, store: &Path) -> Options {
+    let credentials: Credentials = serde_json::from_value(broker.credentials(user)).unwrap();
     Options { media: false, ..Options::new(credentials, store.to_owned()) }
 }

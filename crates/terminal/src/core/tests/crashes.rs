@@ -3,7 +3,7 @@
 //! ring, nothing acknowledged that is not on disk, and nothing that stands is forgotten.
 
 use super::super::*;
-use crate::store::Known;
+use crate::store::RingPhase;
 use signalling::signal::VERSION;
 use signalling::{EndReason, JoinParameters, Media, Outcome, OutcomeKind, ParticipationId, Profile, Ring};
 use std::collections::{BTreeMap, VecDeque};
@@ -61,7 +61,7 @@ struct World {
     answers: VecDeque<Down>,
     core: Core,
     connected: bool,
-    disk: BTreeMap<InvitationId, Entry>,
+    disk: BTreeMap<InvitationId, RingEntry>,
     seen: Seen,
     ids: u128,
     down_ids: std::cell::Cell<u128>,
@@ -191,7 +191,7 @@ impl World {
         kept.delivery = Some(delivery);
         let down = kept.down.clone();
         self.delivering = true;
-        self.apply(Input::Signal(Box::new(SignalIn { down, dup, delivery: Some(delivery) })));
+        self.apply(Input::Signal(Box::new(ReceivedSignal { down, dup, delivery: Some(delivery) })));
         self.delivering = false;
     }
 
@@ -200,7 +200,7 @@ impl World {
             return;
         }
         let Some(down) = self.answers.pop_front() else { return };
-        self.apply(Input::Signal(Box::new(SignalIn { down, dup: false, delivery: None })));
+        self.apply(Input::Signal(Box::new(ReceivedSignal { down, dup: false, delivery: None })));
     }
 
     fn network_breaks(&mut self) {
@@ -261,11 +261,11 @@ impl World {
             Effect::Store(entry) => drop(self.disk.insert(entry.invitation, entry)),
             Effect::Acknowledge(delivery) => self.acknowledge(delivery),
             Effect::Publish(up) if matches!(up.body, UpBody::State {}) => self.asked.push_back(up.envelope.id),
-            Effect::Tell(Event::Ring(ring)) if !ring.resumed => {
+            Effect::Notify(Event::Ring(ring)) if !ring.resumed => {
                 assert!(!(ring.dup && self.delivering), "a repeat rang before the service had confirmed it");
                 *self.seen.rings.entry(ring.invitation.0.as_u128() - 0xa000).or_default() += 1;
             }
-            Effect::Tell(Event::Missed(missed)) => {
+            Effect::Notify(Event::Missed(missed)) => {
                 *self.seen.missed.entry(missed.invitation.0.as_u128() - 0xa000).or_default() += 1;
             }
             _ => {}
@@ -294,7 +294,7 @@ impl World {
             self.broker_delivers();
             self.service_answers();
             self.answer_arrives();
-            if self.asked.is_empty() && self.answers.is_empty() && self.core.asked.is_some() {
+            if self.asked.is_empty() && self.answers.is_empty() && self.core.state_request.is_some() {
                 self.now_ms += STATE_RETRY_MS;
                 self.tick();
             }
@@ -306,12 +306,12 @@ impl World {
             assert_eq!(*count, 1, "seed {seed}: told twice");
         }
         for (invitation, truth) in &self.truth {
-            let known = self.disk.get(&invitation_id(*invitation)).map(|entry| entry.is);
+            let known = self.disk.get(&invitation_id(*invitation)).map(|entry| entry.phase);
             let rings = self.core.rings.rings_now(invitation_id(*invitation));
             let (expected, should_ring) = match truth {
-                Truth::Open { .. } => (Known::Ring, true),
-                Truth::Over { missed: true, .. } => (Known::Missed, false),
-                Truth::Over { missed: false, .. } => (Known::Done, false),
+                Truth::Open { .. } => (RingPhase::Ring, true),
+                Truth::Over { missed: true, .. } => (RingPhase::Missed, false),
+                Truth::Over { missed: false, .. } => (RingPhase::Done, false),
             };
             assert_eq!((known, rings), (Some(expected), should_ring), "seed {seed}, invitation {invitation}");
         }

@@ -5,7 +5,7 @@
 mod crashes;
 
 use super::*;
-use crate::store::Known;
+use crate::store::RingPhase;
 use signalling::signal::VERSION;
 use signalling::{
     EndReason, JoinParameters, Media, Member, MemberState, Muted, Outcome, OutcomeKind, ParticipationId, Profile,
@@ -27,7 +27,7 @@ struct Device {
     now_ms: u64,
     ids: u128,
     /// What the ring store holds.
-    disk: BTreeMap<InvitationId, Entry>,
+    disk: BTreeMap<InvitationId, RingEntry>,
     effects: Vec<Effect>,
     deliveries: u64,
     wall_ahead_ms: u64,
@@ -41,7 +41,7 @@ impl Device {
         Self::with_disk(BTreeMap::new())
     }
 
-    fn with_disk(disk: BTreeMap<InvitationId, Entry>) -> Self {
+    fn with_disk(disk: BTreeMap<InvitationId, RingEntry>) -> Self {
         let core = Core::new(disk.values().copied(), true);
         Self {
             core,
@@ -113,7 +113,7 @@ impl Device {
             rev: self.rev,
         };
         let delivery = Some(Delivery(self.deliveries));
-        self.apply(Input::Signal(Box::new(SignalIn { down: Down { envelope, body }, dup, delivery })))
+        self.apply(Input::Signal(Box::new(ReceivedSignal { down: Down { envelope, body }, dup, delivery })))
     }
 
     fn service_ms(&self) -> u64 {
@@ -122,7 +122,7 @@ impl Device {
 
     /// The service answers the last state request.
     fn state(&mut self, rings: Vec<Ring>, call: Option<StandingCall>, outcomes: Vec<Outcome>) -> &mut Self {
-        let asked = self.core.asked.as_ref().unwrap().request;
+        let asked = self.core.state_request.as_ref().unwrap().request;
         let now_ms = self.service_ms();
         let state = State {
             now_ms,
@@ -172,7 +172,7 @@ impl Device {
 
 fn word(effect: &Effect) -> Option<String> {
     Some(match effect {
-        Effect::Store(entry) => format!("store {:?} {}", entry.is, entry.rev),
+        Effect::Store(entry) => format!("store {:?} {}", entry.phase, entry.rev),
         Effect::Acknowledge(_) => "puback".into(),
         Effect::Publish(up) => format!("publish {}", up.body.kind()),
         Effect::JoinMedia(join) if join.waiting => "warm".into(),
@@ -181,9 +181,9 @@ fn word(effect: &Effect) -> Option<String> {
         Effect::MuteMedia(_, track, muted) => format!("mute {track:?} {muted}"),
         Effect::NameSenders(..) => "names".into(),
         Effect::CloseMedia(_) => "close".into(),
-        Effect::Tell(Event::State(_) | Event::Synchronised {}) => return None,
-        Effect::Tell(Event::Ring(ring)) => format!("RING{}", if ring.resumed { " resumed" } else { "" }),
-        Effect::Tell(event) => {
+        Effect::Notify(Event::State(_) | Event::Synchronised {}) => return None,
+        Effect::Notify(Event::Ring(ring)) => format!("RING{}", if ring.resumed { " resumed" } else { "" }),
+        Effect::Notify(event) => {
             let json = serde_json::to_value(event).unwrap();
             let reason = json["reason"].as_str().map(|reason| format!(" {reason}")).unwrap_or_default();
             format!("{}{reason}", json["event"].as_str().unwrap().to_uppercase())
@@ -339,7 +339,7 @@ fn a_repeated_invitation_is_stored_as_held_and_acknowledged_and_the_state_answer
         let mut killed = Device::with_disk(bob.disk.clone());
         killed.now_ms = bob.now_ms;
         for mut bob in [bob, killed] {
-            if bob.core.asked.is_none() {
+            if bob.core.state_request.is_none() {
                 bob.connect();
             }
             assert_eq!(bob.state(rings.clone(), None, outcomes.clone()).did(), expected);
@@ -360,7 +360,7 @@ fn a_newer_copy_of_what_is_held_that_was_never_delivered_rings() {
 fn a_repeat_that_is_newer_than_the_answer_waits_for_another_answer() {
     let mut bob = Device::new();
     bob.connect();
-    let asked = bob.core.asked.as_ref().unwrap().request;
+    let asked = bob.core.state_request.as_ref().unwrap().request;
     let now_ms = bob.service_ms() - 100;
     bob.receive_sent_at(now_ms, invitation(1), true, None);
     let state = State {
@@ -395,7 +395,7 @@ fn a_state_answer_may_miss_what_was_sent_between_its_question_and_itself() {
 fn a_state_answer_says_nothing_about_an_invitation_that_was_sent_after_it() {
     let mut bob = Device::new();
     bob.connect();
-    let asked = bob.core.asked.as_ref().unwrap().request;
+    let asked = bob.core.state_request.as_ref().unwrap().request;
     let now_ms = bob.service_ms();
     bob.now_ms += 5;
     bob.signal(invitation(1));
@@ -410,7 +410,7 @@ fn a_state_answer_says_nothing_about_an_invitation_that_was_sent_after_it() {
         outcomes: vec![],
     };
     assert_eq!(bob.receive(DownBody::State(Box::new(state)), false, Some(asked)).did(), ["puback"]);
-    assert_eq!(bob.disk[&INVITATION].is, Known::Ring);
+    assert_eq!(bob.disk[&INVITATION].phase, RingPhase::Ring);
 }
 
 #[test]
@@ -712,7 +712,7 @@ fn a_create_whose_answer_was_lost_goes_on_if_the_state_knows_it() {
     alice.synchronised().command(call(Media::Audio));
     let did = alice.disconnect().connect().state(vec![], standing(), vec![]).did();
     assert_eq!(did, ["puback", "ADMITTED", "join muted 01", "names", "publish mute"]);
-    let rejoined = |e: &Effect| matches!(e, Effect::Tell(Event::Admitted { rejoined: true, .. }));
+    let rejoined = |e: &Effect| matches!(e, Effect::Notify(Event::Admitted { rejoined: true, .. }));
     assert!(!alice.effects.iter().any(rejoined));
 }
 
@@ -826,7 +826,7 @@ fn a_quiet_media_path_is_doubted_by_asking_and_replaced_if_the_call_stands() {
 fn a_path_that_is_heard_again_stays() {
     let mut alice = in_call();
     alice.apply(Input::Media(MediaId(0), MediaInput::Quiet));
-    alice.apply(Input::Media(MediaId(0), MediaInput::Heard));
+    alice.apply(Input::Media(MediaId(0), MediaInput::Resumed));
     assert_eq!(alice.state(vec![], standing(), vec![]).did(), ["puback"]);
 }
 
@@ -844,7 +844,7 @@ fn after_a_kill_a_standing_call_is_rejoined_by_itself() {
     let mut alice = alice.killed();
     let did = alice.connect().state(vec![], standing(), vec![]).did();
     assert_eq!(did, ["puback", "ADMITTED", "join muted 00", "names"]);
-    let rejoined = |e: &Effect| matches!(e, Effect::Tell(Event::Admitted { rejoined: true, .. }));
+    let rejoined = |e: &Effect| matches!(e, Effect::Notify(Event::Admitted { rejoined: true, .. }));
     assert!(alice.effects.iter().any(rejoined));
 }
 

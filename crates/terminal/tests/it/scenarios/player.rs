@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use signalling::{Down, DownBody, InvitationId, MeetingId, Roster, SignalId, Up, UpBody};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use terminal::Event;
-use terminal::core::{Command, Core, Delivery, Effect, Input, Moment, SignalIn};
-use terminal::store::Entry;
+use terminal::core::{Command, Core, Delivery, Effect, Input, Moment, ReceivedSignal};
+use terminal::store::RingEntry;
 
 /// The service's clock at the start.
 const START_MS: u64 = 1_800_000_000_000;
@@ -20,7 +20,7 @@ pub(super) struct Player {
     ahead_ms: i64,
     window: usize,
     core: Core,
-    disk: BTreeMap<InvitationId, Entry>,
+    disk: BTreeMap<InvitationId, RingEntry>,
     connected: bool,
     inbox: Vec<Message>,
     deliveries: u64,
@@ -253,7 +253,7 @@ impl Player {
             message.handed_out.get_or_insert(delivery.0);
             message.delivery = Some(delivery);
             let down = message.down.clone();
-            self.apply(Input::Signal(Box::new(SignalIn { down, dup, delivery: Some(delivery) })));
+            self.apply(Input::Signal(Box::new(ReceivedSignal { down, dup, delivery: Some(delivery) })));
         }
     }
 
@@ -308,7 +308,7 @@ impl Player {
             }
             Effect::Publish(up) if self.connected => self.arrive(up),
             Effect::Publish(up) => self.unsent.push_back(up),
-            Effect::Tell(event) => self.tell(event),
+            Effect::Notify(event) => self.tell(event),
             _ => {}
         }
     }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 const CLIENT: &str = "GID_dev@@@phone";
 
-pub(crate) struct Desk {
+pub(crate) struct ScriptedBroker {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
 }
@@ -25,7 +25,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// One connection.
-pub(crate) struct Line {
+pub(crate) struct BrokerConnection {
     stream: Box<dyn Stream>,
     read: Vec<u8>,
     next_packet_id: u16,
@@ -33,7 +33,7 @@ pub(crate) struct Line {
 
 /// What the terminal sent.
 #[derive(Debug)]
-pub(crate) enum Said {
+pub(crate) enum Sent {
     Connect { client_id: String, clean_start: bool, session_expiry: Option<u32> },
     Request { up: Box<Up>, topic: String, dup: bool, packet_id: PacketId },
     Puback(PacketId),
@@ -41,7 +41,7 @@ pub(crate) enum Said {
     Other,
 }
 
-impl Desk {
+impl ScriptedBroker {
     pub(crate) async fn open() -> Self {
         Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), tls: None }
     }
@@ -62,12 +62,12 @@ impl Desk {
     }
 
     /// The next connection that gets through, whatever it says then.
-    pub(crate) async fn accept(&self) -> Line {
+    pub(crate) async fn accept(&self) -> BrokerConnection {
         let accept = async {
             loop {
                 let (tcp, _) = self.listener.accept().await.unwrap();
                 if let Some(stream) = self.secure(tcp).await {
-                    return Line { stream, read: Vec::new(), next_packet_id: 0 };
+                    return BrokerConnection { stream, read: Vec::new(), next_packet_id: 0 };
                 }
             }
         };
@@ -82,7 +82,7 @@ impl Desk {
     }
 
     /// The next connection, logged in, with its state request answered: nothing stands.
-    pub(crate) async fn welcome(&self) -> Line {
+    pub(crate) async fn welcome(&self) -> BrokerConnection {
         let mut line = self.accept().await;
         line.log_in(true).await;
         line.answer_state(|_| {}).await;
@@ -90,11 +90,11 @@ impl Desk {
     }
 }
 
-impl Line {
+impl BrokerConnection {
     /// Takes the CONNECT and accepts it.
-    pub(crate) async fn log_in(&mut self, session_present: bool) -> Said {
+    pub(crate) async fn log_in(&mut self, session_present: bool) -> Sent {
         let connect = self.next().await;
-        assert!(matches!(connect, Said::Connect { .. }), "{connect:?}");
+        assert!(matches!(connect, Sent::Connect { .. }), "{connect:?}");
         self.connack(session_present, ReasonCode::SUCCESS).await;
         connect
     }
@@ -103,7 +103,7 @@ impl Line {
         self.send(&Packet::Connack(Connack { session_present, reason, properties: Properties::EMPTY })).await;
     }
 
-    pub(crate) async fn next(&mut self) -> Said {
+    pub(crate) async fn next(&mut self) -> Sent {
         tokio::time::timeout(PATIENCE, self.read_packet()).await.expect("the terminal says nothing").unwrap()
     }
 
@@ -117,7 +117,7 @@ impl Line {
     /// The next request, not acknowledged: its packet id, and whether it is a repeat.
     pub(crate) async fn unacknowledged(&mut self, kind: &str) -> (Up, PacketId, bool) {
         match self.next().await {
-            Said::Request { up, topic, packet_id, dup } => {
+            Sent::Request { up, topic, packet_id, dup } => {
                 assert_eq!((up.body.kind(), topic), (kind, topics::up(kind)));
                 (*up, packet_id, dup)
             }
@@ -126,11 +126,11 @@ impl Line {
     }
 
     /// Waits for the PUBACK of one delivery, taking what comes before it.
-    pub(crate) async fn puback_of(&mut self, delivered: PacketId) -> Vec<Said> {
+    pub(crate) async fn puback_of(&mut self, delivered: PacketId) -> Vec<Sent> {
         let mut before = Vec::new();
         loop {
             match self.next().await {
-                Said::Puback(id) if id == delivered => return before,
+                Sent::Puback(id) if id == delivered => return before,
                 said => before.push(said),
             }
         }
@@ -145,7 +145,7 @@ impl Line {
     /// Answers every state request to come with this call, until the terminal says good-bye.
     pub(crate) async fn keep_answering(mut self, standing: StandingCall) {
         while let Some(said) = self.read_packet().await {
-            let Said::Request { up, packet_id, .. } = said else { continue };
+            let Sent::Request { up, packet_id, .. } = said else { continue };
             self.puback(packet_id).await;
             if up.body.kind() == "state" {
                 self.answer_to(&up, |state| state.call = Some(standing.clone())).await;
@@ -197,7 +197,7 @@ impl Line {
     }
 
     /// `None` at the end of the connection.
-    async fn read_packet(&mut self) -> Option<Said> {
+    async fn read_packet(&mut self) -> Option<Sent> {
         loop {
             if let Some((packet, length)) = codec::decode(&self.read, Version::V5, 1 << 20).unwrap() {
                 let said = said(&packet);
@@ -211,22 +211,22 @@ impl Line {
     }
 }
 
-fn said(packet: &Packet<'_>) -> Said {
+fn said(packet: &Packet<'_>) -> Sent {
     match packet {
-        Packet::Connect(connect) => Said::Connect {
+        Packet::Connect(connect) => Sent::Connect {
             client_id: connect.client_id.to_owned(),
             clean_start: connect.clean_start,
             session_expiry: connect.properties.session_expiry_interval(),
         },
-        Packet::Publish(publish) => Said::Request {
+        Packet::Publish(publish) => Sent::Request {
             up: Box::new(serde_json::from_slice(publish.payload).unwrap()),
             topic: publish.topic.to_owned(),
             dup: publish.delivery.dup(),
             packet_id: publish.delivery.packet_id().unwrap(),
         },
-        Packet::Puback(ack) => Said::Puback(ack.packet_id),
-        Packet::Disconnect(_) => Said::Disconnect,
-        _ => Said::Other,
+        Packet::Puback(ack) => Sent::Puback(ack.packet_id),
+        Packet::Disconnect(_) => Sent::Disconnect,
+        _ => Sent::Other,
     }
 }
 

@@ -8,12 +8,12 @@ const WATCH_S: u32 = 120;
 const RENEW_MS: u64 = 60_000;
 
 #[derive(Default)]
-pub(crate) struct Watch {
+pub(crate) struct ContactWatch {
     /// While it watches.
     renews_at_ms: Option<u64>,
 }
 
-impl Watch {
+impl ContactWatch {
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
         self.renews_at_ms
     }

@@ -9,14 +9,14 @@ const SIGNALS_MAX: usize = 4_096;
 const ENDED_MAX: usize = 1_024;
 
 #[derive(Default)]
-pub(crate) struct Heard {
+pub(crate) struct SignalFilter {
     signals: HashSet<SignalId>,
     order: VecDeque<SignalId>,
     /// The revision by which this device was out last.
     ended: BTreeMap<MeetingId, u64>,
 }
 
-impl Heard {
+impl SignalFilter {
     pub(crate) fn is_new(&mut self, signal: SignalId) -> bool {
         let is_new = self.signals.insert(signal);
         if is_new {
@@ -58,12 +58,12 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_at_least_a_thousand() {
-        let mut heard = Heard::default();
+        let mut filter = SignalFilter::default();
         let id = |number: usize| SignalId(Uuid::from_u128(number as u128));
         let count = SIGNALS_MAX + 10;
-        assert!((0..count).all(|number| heard.is_new(id(number))));
-        assert!((count - 1_000..count).all(|number| !heard.is_new(id(number))));
-        assert!(heard.is_new(id(0)), "forgotten");
-        assert_eq!((heard.signals.len(), heard.order.len()), (SIGNALS_MAX, SIGNALS_MAX));
+        assert!((0..count).all(|number| filter.is_new(id(number))));
+        assert!((count - 1_000..count).all(|number| !filter.is_new(id(number))));
+        assert!(filter.is_new(id(0)), "forgotten");
+        assert_eq!((filter.signals.len(), filter.order.len()), (SIGNALS_MAX, SIGNALS_MAX));
     }
 }
