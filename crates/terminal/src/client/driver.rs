@@ -121,13 +121,13 @@ impl Driver {
         let now = self.mono_ms();
         let wait = self
             .core
-            .deadline_ms()
+            .poll_timeout_ms()
             .map_or(Duration::from_secs(3600), |at| Duration::from_millis(at.saturating_sub(now)));
         tokio::select! {
             event = self.signalling.next() => self.handle_signalling(event),
             request = inbox.recv() => self.handle_request(request.ok_or(Stop::Closed(None))?).await,
             Some((id, event)) = self.media_events.recv() => self.handle_media(id, event),
-            () = tokio::time::sleep_until((Instant::now() + wait).into()) => self.apply(Input::Tick).map(drop),
+            () = tokio::time::sleep_until((Instant::now() + wait).into()) => self.let_core(Core::handle_timeout).map(drop),
         }
     }
 
@@ -150,13 +150,13 @@ impl Driver {
                 return Err(Stop::Failed("open elsewhere: another connection uses this device's client id".to_owned()));
             }
         };
-        self.apply(input).map(drop)
+        self.handle_input(input).map(drop)
     }
 
     async fn handle_request(&mut self, request: ClientRequest) -> Result<(), Stop> {
         match request {
             ClientRequest::Command(command, answer) => {
-                if let Some(signal) = self.apply(Input::Command(command))? {
+                if let Some(signal) = self.handle_input(Input::Command(command))? {
                     let _ = answer.send(signal);
                 }
             }
@@ -194,20 +194,24 @@ impl Driver {
                 MediaInput::Over(reason)
             }
         };
-        self.apply(Input::Media(id, input)).map(drop)
+        self.handle_input(Input::Media(id, input)).map(drop)
     }
 
     fn mono_ms(&self) -> u64 {
         self.began.elapsed().as_millis() as u64
     }
 
-    /// Gives the id of the first request that was sent.
-    fn apply(&mut self, input: Input) -> Result<Option<SignalId>, Stop> {
-        let mut moment = Moment { wall_ms: now_ms(), mono_ms: self.mono_ms(), new_id: &mut Uuid::now_v7 };
-        let effects = self.core.apply(input, &mut moment);
+    fn handle_input(&mut self, input: Input) -> Result<Option<SignalId>, Stop> {
+        self.let_core(|core, now| core.handle_input(input, now))
+    }
+
+    /// Lets the core handle something now, and carries its effects out. Returns the id of the first request that was sent.
+    fn let_core(&mut self, handle: impl FnOnce(&mut Core, &mut Moment<'_>)) -> Result<Option<SignalId>, Stop> {
+        let mut now = Moment { wall_ms: now_ms(), mono_ms: self.mono_ms(), new_id: &mut Uuid::now_v7 };
+        handle(&mut self.core, &mut now);
         let mut sent = None;
         let mut to_store = Vec::new();
-        for effect in effects {
+        while let Some(effect) = self.core.poll_effect() {
             match effect {
                 // Those in a row are one write.
                 Effect::Store(entry) => {

@@ -134,7 +134,7 @@ impl Calls {
         found.map(|(meeting, _)| *meeting)
     }
 
-    pub(crate) fn deadline_ms(&self) -> Option<u64> {
+    pub(crate) fn poll_timeout_ms(&self) -> Option<u64> {
         let rejoin = |call: &Call| call.rejoin.as_ref().map(|rejoin| rejoin.at_ms);
         self.by_meeting.values().flat_map(|call| [rejoin(call), call.roster_asked_at_ms]).flatten().min()
     }

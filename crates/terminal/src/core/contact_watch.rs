@@ -14,7 +14,7 @@ pub(crate) struct ContactWatch {
 }
 
 impl ContactWatch {
-    pub(crate) fn deadline_ms(&self) -> Option<u64> {
+    pub(crate) fn poll_timeout_ms(&self) -> Option<u64> {
         self.renews_at_ms
     }
 
@@ -33,7 +33,7 @@ impl ContactWatch {
         }
     }
 
-    pub(crate) fn handle_tick(&mut self, step: &mut Step<'_, '_>) {
+    pub(crate) fn handle_timeout(&mut self, step: &mut Step<'_, '_>) {
         if self.renews_at_ms.is_some_and(|at_ms| at_ms <= step.now_ms()) {
             self.renew(step);
         }

@@ -31,7 +31,6 @@ pub enum Input {
     Media(MediaId, MediaInput),
     /// The broker has refused this request for good.
     NotSent(SignalId),
-    Tick,
 }
 
 /// A signal of the service.

@@ -87,7 +87,7 @@ impl MediaPaths {
     }
 
     /// Gives the meeting and whether the connection was waiting; `None` for one that was closed.
-    pub(crate) fn handle(
+    pub(crate) fn handle_input(
         &mut self,
         step: &mut Step<'_, '_>,
         media: MediaId,

@@ -1,14 +1,15 @@
-//! What a terminal decides, without I/O: (state, input, now) → effects.
+//! The decisions of a terminal, without I/O: inputs and time go in, effects are polled.
 //!
 //! ```text
-//!   Connected, Disconnected ──┐                    ┌── Store ─► Acknowledge ─► Tell     (rings)
-//!   Signal (with its PUBACK) ─┤                    ├── Publish
-//!   Command, NotSent ─────────┼──► Core::apply ────┤
-//!   Media ────────────────────┤                    ├── JoinMedia, AdmitMedia, MuteMedia, NameSenders, CloseMedia
-//!   Tick (at the deadline) ───┘                    └── Tell
+//!   Connected, Disconnected ──┐                             ┌── Store ─► Acknowledge ─► Notify     (rings)
+//!   Signal (with its PUBACK) ─┤                             ├── Publish
+//!   Command, NotSent ─────────┼─► handle_input, ───► poll_effect
+//!   Media ────────────────────┤   handle_timeout            ├── JoinMedia, AdmitMedia, MuteMedia, NameSenders, CloseMedia
+//!   time (poll_timeout_ms) ───┘                             └── Notify
 //! ```
-//! Contract: the shell carries the effects out in their order, and stops at a `Store` that fails: what is
-//! acknowledged to the broker is on disk. It calls with `Tick` at [`Core::deadline_ms`].
+//! Contract: after each [`Core::handle_input`] and [`Core::handle_timeout`] the shell polls all effects and carries them
+//! out in their order, and stops at a `Store` that fails: what is acknowledged to the broker is on disk. It calls
+//! `handle_timeout` at [`Core::poll_timeout_ms`].
 //!
 //! Rings follow three rules. An invitation that was never seen rings at once. One in doubt, which the broker may have
 //! delivered before (DUP) or whose time seems to be over, is stored as held until the service has said what stands. After
@@ -42,6 +43,7 @@ use requests::Requests;
 use rings::{Rings, StateCoverage};
 use signal_filter::SignalFilter;
 use signalling::{Down, DownBody, Envelope, InvitationId, MeetingId, RefusalCode, SignalId, State, Track, UpBody};
+use std::collections::VecDeque;
 use step::Step;
 
 /// A state request without an answer is repeated after this.
@@ -60,6 +62,8 @@ pub struct Core {
     filter: SignalFilter,
     requests: Requests,
     contact_watch: ContactWatch,
+    /// To be polled.
+    effects: VecDeque<Effect>,
     fault: Fault,
 }
 
@@ -84,6 +88,7 @@ impl Core {
             filter: SignalFilter::default(),
             requests: Requests::default(),
             contact_watch: ContactWatch::default(),
+            effects: VecDeque::new(),
             fault: Fault::None,
         }
     }
@@ -92,12 +97,8 @@ impl Core {
         Self { fault, ..self }
     }
 
-    pub fn apply(&mut self, input: Input, moment: &mut Moment<'_>) -> Vec<Effect> {
-        let jumped = self.clock.has_jumped(moment.wall_ms, moment.mono_ms);
-        let mut step = Step::new(moment, self.clock);
-        if jumped && self.connected {
-            self.ask_state(&mut step);
-        }
+    pub fn handle_input(&mut self, input: Input, now: &mut Moment<'_>) {
+        let mut step = self.begin(now);
         match input {
             Input::Connected { session_present, endpoint, tls } => {
                 self.connected = true;
@@ -116,27 +117,38 @@ impl Core {
             Input::Command(command) => self.handle_command(&mut step, command),
             Input::Media(media, input) => self.handle_media(&mut step, media, input),
             Input::NotSent(request) => self.handle_not_sent(&mut step, request),
-            Input::Tick => self.handle_tick(&mut step),
         }
-        self.finish(step)
+        self.finish(step);
     }
 
-    fn finish(&mut self, step: Step<'_, '_>) -> Vec<Effect> {
-        let now_ms = step.now_ms();
-        for effect in &step.effects {
-            if let Effect::Publish(up) = effect {
-                self.requests.note(up, now_ms);
-            }
+    /// To be called when the time of [`Core::poll_timeout_ms`] has come.
+    pub fn handle_timeout(&mut self, now: &mut Moment<'_>) {
+        let mut step = self.begin(now);
+        let ask = self.rings.handle_timeout(&mut step, &mut self.paths);
+        if self.connected {
+            self.calls.publish_due_requests(&mut step);
+            self.contact_watch.handle_timeout(&mut step);
         }
-        step.effects
+        if ask && self.connected {
+            self.ask_state(&mut step);
+        }
+        if self.state_request.as_ref().is_some_and(|asked| asked.at_ms + STATE_RETRY_MS <= step.now_ms()) {
+            self.ask_state(&mut step);
+        }
+        self.finish(step);
     }
 
-    /// When a [`Input::Tick`] is due, by the monotonic clock.
-    pub fn deadline_ms(&self) -> Option<u64> {
+    /// The next effect to be carried out; to be called until `None`.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When [`Core::handle_timeout`] is due, by the monotonic clock.
+    pub fn poll_timeout_ms(&self) -> Option<u64> {
         let state = self.state_request.as_ref().map(|asked| asked.at_ms + STATE_RETRY_MS);
-        let calls = self.calls.deadline_ms().filter(|_| self.connected);
-        let watch = self.contact_watch.deadline_ms().filter(|_| self.connected);
-        let ring = self.rings.deadline_ms(self.clock);
+        let calls = self.calls.poll_timeout_ms().filter(|_| self.connected);
+        let watch = self.contact_watch.poll_timeout_ms().filter(|_| self.connected);
+        let ring = self.rings.poll_timeout_ms(self.clock);
         [state, calls, watch, ring].into_iter().flatten().min()
     }
 
@@ -155,18 +167,24 @@ impl Core {
         self.rings.ringing()
     }
 
-    fn handle_tick(&mut self, step: &mut Step<'_, '_>) {
-        let ask = self.rings.expire(step, &mut self.paths);
-        if self.connected {
-            self.calls.publish_due_requests(step);
-            self.contact_watch.handle_tick(step);
+    /// A step begins with a look at the local clocks: if they have jumped apart, the service's has to be learnt anew.
+    fn begin<'t, 'm>(&mut self, now: &'t mut Moment<'m>) -> Step<'t, 'm> {
+        let jumped = self.clock.has_jumped(now.wall_ms, now.mono_ms);
+        let mut step = Step::new(now, self.clock);
+        if jumped && self.connected {
+            self.ask_state(&mut step);
         }
-        if ask && self.connected {
-            self.ask_state(step);
+        step
+    }
+
+    fn finish(&mut self, step: Step<'_, '_>) {
+        let now_ms = step.now_ms();
+        for effect in &step.effects {
+            if let Effect::Publish(up) = effect {
+                self.requests.note(up, now_ms);
+            }
         }
-        if self.state_request.as_ref().is_some_and(|asked| asked.at_ms + STATE_RETRY_MS <= step.now_ms()) {
-            self.ask_state(step);
-        }
+        self.effects.extend(step.effects);
     }
 
     fn ask_state(&mut self, step: &mut Step<'_, '_>) {
@@ -408,7 +426,7 @@ impl Core {
     }
 
     fn handle_media(&mut self, step: &mut Step<'_, '_>, media: MediaId, input: MediaInput) {
-        let Some((meeting, waiting)) = self.paths.handle(step, media, &input) else { return };
+        let Some((meeting, waiting)) = self.paths.handle_input(step, media, &input) else { return };
         match input {
             MediaInput::Quiet if self.connected && !waiting => self.ask_state(step),
             MediaInput::Over(reason) if !waiting => self.calls.handle_media_lost(step, meeting, reason, self.connected),

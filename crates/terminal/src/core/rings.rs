@@ -103,7 +103,7 @@ impl ActiveRing {
     }
 
     /// What is answered rings no more: it waits for the service's word.
-    fn deadline_ms(&self, clock: Clock) -> Option<u64> {
+    fn poll_timeout_ms(&self, clock: Clock) -> Option<u64> {
         let check_at_ms = match self.next_check {
             NextCheck::AtDeadline => clock.mono_ms(self.ring.ring_until_ms),
             NextCheck::At(at_ms) => at_ms,
@@ -159,8 +159,8 @@ impl Rings {
         self.active.contains_key(&invitation)
     }
 
-    pub(crate) fn deadline_ms(&self, clock: Clock) -> Option<u64> {
-        self.active.values().filter_map(|active| active.deadline_ms(clock)).chain(self.recheck_at_ms).min()
+    pub(crate) fn poll_timeout_ms(&self, clock: Clock) -> Option<u64> {
+        self.active.values().filter_map(|active| active.poll_timeout_ms(clock)).chain(self.recheck_at_ms).min()
     }
 
     /// How many invitations have come; a question that is asked now knows of them all.
@@ -414,9 +414,9 @@ impl Rings {
     }
 
     /// Past its deadline a ring is asked about, and missed if no answer comes. True if the service is to be asked.
-    pub(crate) fn expire(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths) -> bool {
+    pub(crate) fn handle_timeout(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths) -> bool {
         let (now, clock) = (step.now_ms(), step.clock);
-        let due = |active: &&mut ActiveRing| active.deadline_ms(clock).is_some_and(|at_ms| at_ms <= now);
+        let due = |active: &&mut ActiveRing| active.poll_timeout_ms(clock).is_some_and(|at_ms| at_ms <= now);
         let mut ask = self.recheck_at_ms.take_if(|at_ms| *at_ms <= now).is_some();
         let mut expired = Vec::new();
         for active in self.active.values_mut().filter(due) {

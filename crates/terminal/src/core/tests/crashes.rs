@@ -111,7 +111,7 @@ impl World {
             6 | 7 => self.service_answers(),
             8..=10 => self.answer_arrives(),
             11 => self.network_breaks(),
-            12 => self.tick(),
+            12 => self.handle_timeout(),
             13 => self.kill_now(),
             14 => self.ahead_ms = [0, 30_000, -30_000, 86_400_000, -86_400_000][self.dice.below(5) as usize],
             _ if !self.connected => self.connect(),
@@ -191,7 +191,7 @@ impl World {
         kept.delivery = Some(delivery);
         let down = kept.down.clone();
         self.delivering = true;
-        self.apply(Input::Signal(Box::new(ReceivedSignal { down, dup, delivery: Some(delivery) })));
+        self.handle_input(Input::Signal(Box::new(ReceivedSignal { down, dup, delivery: Some(delivery) })));
         self.delivering = false;
     }
 
@@ -200,19 +200,19 @@ impl World {
             return;
         }
         let Some(down) = self.answers.pop_front() else { return };
-        self.apply(Input::Signal(Box::new(ReceivedSignal { down, dup: false, delivery: None })));
+        self.handle_input(Input::Signal(Box::new(ReceivedSignal { down, dup: false, delivery: None })));
     }
 
     fn network_breaks(&mut self) {
         if self.connected {
             self.disconnect();
-            self.apply(Input::Disconnected { reason: "gone".into(), retry_ms: 0 });
+            self.handle_input(Input::Disconnected { reason: "gone".into(), retry_ms: 0 });
         }
     }
 
     fn connect(&mut self) {
         self.connected = true;
-        self.apply(Input::Connected { session_present: true, endpoint: String::new(), tls: None });
+        self.handle_input(Input::Connected { session_present: true, endpoint: String::new(), tls: None });
     }
 
     fn disconnect(&mut self) {
@@ -222,8 +222,12 @@ impl World {
 
     // The terminal.
 
-    fn tick(&mut self) {
-        self.apply(Input::Tick);
+    fn handle_input(&mut self, input: Input) {
+        self.let_core(|core, now| core.handle_input(input, now));
+    }
+
+    fn handle_timeout(&mut self) {
+        self.let_core(Core::handle_timeout);
     }
 
     fn kill_now(&mut self) {
@@ -233,26 +237,22 @@ impl World {
     }
 
     /// Carries effects out one by one; sometimes the process is killed between two of them.
-    fn apply(&mut self, input: Input) {
+    fn let_core(&mut self, handle: impl FnOnce(&mut Core, &mut Moment<'_>)) {
         let ids = &mut self.ids;
         let mut new_id = || {
             *ids += 1;
             Uuid::from_u128(*ids)
         };
-        let effects = self.core.apply(
-            input,
-            &mut Moment {
-                wall_ms: self.now_ms.saturating_add_signed(self.ahead_ms),
-                mono_ms: self.now_ms,
-                new_id: &mut new_id,
-            },
-        );
+        let wall_ms = self.now_ms.saturating_add_signed(self.ahead_ms);
+        handle(&mut self.core, &mut Moment { wall_ms, mono_ms: self.now_ms, new_id: &mut new_id });
         let killed_before = if self.dice.below(16) == 0 { self.dice.below(5) as usize } else { usize::MAX };
-        for (at, effect) in effects.into_iter().enumerate() {
+        let mut at = 0;
+        while let Some(effect) = self.core.poll_effect() {
             if at == killed_before {
                 return self.kill_now();
             }
             self.carry_out(effect);
+            at += 1;
         }
     }
 
@@ -296,7 +296,7 @@ impl World {
             self.answer_arrives();
             if self.asked.is_empty() && self.answers.is_empty() && self.core.state_request.is_some() {
                 self.now_ms += STATE_RETRY_MS;
-                self.tick();
+                self.handle_timeout();
             }
         }
     }

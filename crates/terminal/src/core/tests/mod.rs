@@ -61,16 +61,24 @@ impl Device {
         Self { ids: self.ids + 0x1000, now_ms: self.now_ms + 500, ..Self::with_disk(self.disk) }
     }
 
-    fn apply(&mut self, input: Input) -> &mut Self {
+    fn handle_input(&mut self, input: Input) -> &mut Self {
+        self.let_core(|core, now| core.handle_input(input, now))
+    }
+
+    fn handle_timeout(&mut self) -> &mut Self {
+        self.let_core(Core::handle_timeout)
+    }
+
+    /// Lets the core handle something now; stores are carried out.
+    fn let_core(&mut self, handle: impl FnOnce(&mut Core, &mut Moment<'_>)) -> &mut Self {
         let ids = &mut self.ids;
         let mut new_id = || {
             *ids += 1;
             Uuid::from_u128(*ids)
         };
-        let effects = self.core.apply(
-            input,
-            &mut Moment { wall_ms: self.now_ms + self.wall_ahead_ms, mono_ms: self.now_ms, new_id: &mut new_id },
-        );
+        let wall_ms = self.now_ms + self.wall_ahead_ms;
+        handle(&mut self.core, &mut Moment { wall_ms, mono_ms: self.now_ms, new_id: &mut new_id });
+        let effects: Vec<_> = std::iter::from_fn(|| self.core.poll_effect()).collect();
         let stores = effects.iter().filter_map(|e| if let Effect::Store(entry) = e { Some(*entry) } else { None });
         self.disk.extend(stores.map(|entry| (entry.invitation, entry)));
         self.effects = effects;
@@ -78,11 +86,11 @@ impl Device {
     }
 
     fn connect(&mut self) -> &mut Self {
-        self.apply(Input::Connected { session_present: true, endpoint: "mqtts://x".into(), tls: None })
+        self.handle_input(Input::Connected { session_present: true, endpoint: "mqtts://x".into(), tls: None })
     }
 
     fn disconnect(&mut self) -> &mut Self {
-        self.apply(Input::Disconnected { reason: "gone".into(), retry_ms: 0 })
+        self.handle_input(Input::Disconnected { reason: "gone".into(), retry_ms: 0 })
     }
 
     fn signal(&mut self, body: DownBody) -> &mut Self {
@@ -113,7 +121,7 @@ impl Device {
             rev: self.rev,
         };
         let delivery = Some(Delivery(self.deliveries));
-        self.apply(Input::Signal(Box::new(ReceivedSignal { down: Down { envelope, body }, dup, delivery })))
+        self.handle_input(Input::Signal(Box::new(ReceivedSignal { down: Down { envelope, body }, dup, delivery })))
     }
 
     fn service_ms(&self) -> u64 {
@@ -145,7 +153,7 @@ impl Device {
 
     fn wait(&mut self, ms: u64) -> &mut Self {
         self.now_ms += ms;
-        self.apply(Input::Tick)
+        self.handle_timeout()
     }
 
     fn wait_until(&mut self, now_ms: u64) -> &mut Self {
@@ -153,7 +161,7 @@ impl Device {
     }
 
     fn command(&mut self, command: Command) -> &mut Self {
-        self.apply(Input::Command(command))
+        self.handle_input(Input::Command(command))
     }
 
     /// Short words for the last effects, in order; `state` and `synchronised` events are left out.
@@ -564,7 +572,7 @@ fn an_answer_that_the_broker_refused_may_be_given_again() {
     bob.synchronised().signal(invitation(1));
     let accept = bob.command(ACCEPT).asked("accept");
     assert_eq!(bob.core.ringing(), None);
-    bob.apply(Input::NotSent(accept));
+    bob.handle_input(Input::NotSent(accept));
     assert_eq!(bob.core.ringing(), Some(INVITATION));
 }
 
@@ -594,7 +602,7 @@ fn connected_is_shown_only_after_admitted_and_on_the_warm_path() {
 fn a_warm_path_that_failed_costs_nothing_but_the_time_to_join() {
     let mut bob = Device::new();
     bob.synchronised().signal(invitation(1));
-    assert_eq!(bob.apply(Input::Media(MediaId(0), MediaInput::Over("x".into()))).did(), Vec::<String>::new());
+    assert_eq!(bob.handle_input(Input::Media(MediaId(0), MediaInput::Over("x".into()))).did(), Vec::<String>::new());
     bob.command(ACCEPT);
     assert_eq!(bob.signal(admitted()).did()[2..], ["ADMITTED", "join muted 00", "names"]);
 }
@@ -660,7 +668,7 @@ fn in_call() -> Device {
     let mut alice = Device::new();
     let create = alice.synchronised().command(call(Media::Video)).asked("create");
     alice.receive(admitted(), false, Some(create));
-    alice.apply(Input::Media(MediaId(0), MediaInput::Joined { cipher: "GCM", after_ms: 5 }));
+    alice.handle_input(Input::Media(MediaId(0), MediaInput::Joined { cipher: "GCM", after_ms: 5 }));
     alice
 }
 
@@ -739,7 +747,7 @@ fn a_create_that_became_an_accept_goes_on_as_the_other_call_though_its_answer_wa
 fn a_create_that_the_broker_refused_ends_the_call() {
     let mut alice = Device::new();
     let create = alice.synchronised().command(call(Media::Video)).asked("create");
-    assert_eq!(alice.apply(Input::NotSent(create)).did(), ["ENDED failed"]);
+    assert_eq!(alice.handle_input(Input::NotSent(create)).did(), ["ENDED failed"]);
     assert_eq!(alice.core.current_meeting(), None);
 }
 
@@ -779,7 +787,7 @@ fn a_lost_media_path_asks_for_fresh_parameters_for_ever_with_pauses() {
     let mut alice = in_call();
     for (media, pause) in (0..).zip([0, 500, 1000, 2000, 4000, 4000, 4000]) {
         let lost = Input::Media(MediaId(media), MediaInput::Over("gone".into()));
-        let did = alice.apply(lost).did();
+        let did = alice.handle_input(lost).did();
         assert_eq!(did[0], "MEDIA_LOST gone");
         if pause > 0 {
             assert_eq!(did.len(), 1);
@@ -797,7 +805,7 @@ fn a_lost_media_path_asks_for_fresh_parameters_for_ever_with_pauses() {
 #[test]
 fn a_join_without_an_answer_is_asked_again() {
     let mut alice = in_call();
-    alice.apply(Input::Media(MediaId(0), MediaInput::Over("gone".into())));
+    alice.handle_input(Input::Media(MediaId(0), MediaInput::Over("gone".into())));
     assert_eq!(alice.wait(5_000).did(), ["publish join"]);
 }
 
@@ -805,7 +813,10 @@ fn a_join_without_an_answer_is_asked_again() {
 fn after_a_server_restart_the_state_brings_fresh_parameters() {
     let mut alice = in_call();
     alice.disconnect();
-    assert_eq!(alice.apply(Input::Media(MediaId(0), MediaInput::Over("gone".into()))).did(), ["MEDIA_LOST gone"]);
+    assert_eq!(
+        alice.handle_input(Input::Media(MediaId(0), MediaInput::Over("gone".into()))).did(),
+        ["MEDIA_LOST gone"]
+    );
     let did = alice.connect().state(vec![], standing(), vec![]).did();
     assert_eq!(did, ["puback", "ADMITTED", "join muted 00", "names"]);
 }
@@ -815,7 +826,7 @@ fn a_quiet_media_path_is_doubted_by_asking_and_replaced_if_the_call_stands() {
     let mut alice = in_call();
     alice.disconnect().connect().state(vec![], standing(), vec![]);
     assert_eq!(alice.did(), ["puback"], "the path stands");
-    assert_eq!(alice.apply(Input::Media(MediaId(0), MediaInput::Quiet)).did(), ["publish state"]);
+    assert_eq!(alice.handle_input(Input::Media(MediaId(0), MediaInput::Quiet)).did(), ["publish state"]);
     assert_eq!(
         alice.state(vec![], standing(), vec![]).did(),
         ["puback", "ADMITTED", "close", "join muted 00", "names"]
@@ -825,8 +836,8 @@ fn a_quiet_media_path_is_doubted_by_asking_and_replaced_if_the_call_stands() {
 #[test]
 fn a_path_that_is_heard_again_stays() {
     let mut alice = in_call();
-    alice.apply(Input::Media(MediaId(0), MediaInput::Quiet));
-    alice.apply(Input::Media(MediaId(0), MediaInput::Resumed));
+    alice.handle_input(Input::Media(MediaId(0), MediaInput::Quiet));
+    alice.handle_input(Input::Media(MediaId(0), MediaInput::Resumed));
     assert_eq!(alice.state(vec![], standing(), vec![]).did(), ["puback"]);
 }
 
@@ -904,7 +915,7 @@ fn muting_acts_here_at_once_and_outlives_a_rejoin() {
     let mut alice = in_call();
     let mute = UpBody::Mute { user: None, track: Track::Audio };
     assert_eq!(alice.command(request(mute)).did(), ["mute Audio true", "publish mute"]);
-    alice.apply(Input::Media(MediaId(0), MediaInput::Over("gone".into())));
+    alice.handle_input(Input::Media(MediaId(0), MediaInput::Over("gone".into())));
     let join = alice.asked("join");
     assert_eq!(alice.receive(admitted(), false, Some(join)).did()[2], "join muted 10");
     let unmute = UpBody::Unmute { track: Track::Audio };
@@ -934,7 +945,7 @@ fn a_state_request_without_an_answer_is_repeated_while_connected() {
     assert!(alice.wait(4_999).did().is_empty());
     assert_eq!(alice.wait(1).did(), ["publish state"]);
     alice.disconnect();
-    assert_eq!(alice.core.deadline_ms(), None);
+    assert_eq!(alice.core.poll_timeout_ms(), None);
 }
 
 #[test]
@@ -964,11 +975,11 @@ fn a_ring_that_begins_while_the_clock_is_a_guess_is_not_missed_by_that_guess() {
 fn a_step_of_the_wall_clock_asks_for_the_state_and_moves_no_deadline() {
     let mut bob = Device::new();
     bob.synchronised();
-    let deadline = bob.signal(invitation(1)).core.deadline_ms();
+    let deadline = bob.signal(invitation(1)).core.poll_timeout_ms();
     bob.wall_ahead_ms = 86_400_000;
-    assert_eq!(bob.apply(Input::Tick).did(), ["publish state"]);
+    assert_eq!(bob.handle_timeout().did(), ["publish state"]);
     bob.state(vec![ring(1)], None, vec![]);
-    assert_eq!(bob.core.deadline_ms(), deadline);
+    assert_eq!(bob.core.poll_timeout_ms(), deadline);
 }
 
 #[test]
@@ -1022,5 +1033,5 @@ fn contacts_are_watched_until_they_are_not() {
     bob.state(vec![], None, vec![]);
     let Effect::Publish(up) = bob.command(Command::Watch(false)).effects.remove(0) else { unreachable!("a request") };
     assert_eq!(up.body, UpBody::Contacts { watch_s: Some(0) });
-    assert_eq!(bob.core.deadline_ms(), None);
+    assert_eq!(bob.core.poll_timeout_ms(), None);
 }

@@ -155,13 +155,13 @@ impl Player {
         for up in std::mem::take(&mut self.unsent) {
             self.arrive(up);
         }
-        self.apply(Input::Connected { session_present, endpoint: "mqtts://server".into(), tls: None });
+        self.handle_input(Input::Connected { session_present, endpoint: "mqtts://server".into(), tls: None });
     }
 
     fn disconnect(&mut self) {
         self.connected = false;
         self.inbox.iter_mut().for_each(|message| message.delivery = None);
-        self.apply(Input::Disconnected { reason: "gone".into(), retry_ms: 0 });
+        self.handle_input(Input::Disconnected { reason: "gone".into(), retry_ms: 0 });
     }
 
     fn restart(&mut self) {
@@ -178,11 +178,11 @@ impl Player {
     fn wait(&mut self, ms: u64) {
         let until = self.now_ms + ms;
         self.run();
-        while let Some(due) = self.core.deadline_ms().map(|mono_ms| START_MS + mono_ms)
+        while let Some(due) = self.core.poll_timeout_ms().map(|mono_ms| START_MS + mono_ms)
             && due <= until
         {
             self.now_ms = due.max(self.now_ms);
-            self.apply(Input::Tick);
+            self.let_core(Core::handle_timeout);
             self.run();
         }
         self.now_ms = until;
@@ -208,7 +208,7 @@ impl Player {
                 Command::Request { meeting: Some(MeetingId(self.names.id(text(step, "meeting")?))), body }
             }
         };
-        self.apply(Input::Command(command));
+        self.handle_input(Input::Command(command));
         Ok(())
     }
 
@@ -253,7 +253,7 @@ impl Player {
             message.handed_out.get_or_insert(delivery.0);
             message.delivery = Some(delivery);
             let down = message.down.clone();
-            self.apply(Input::Signal(Box::new(ReceivedSignal { down, dup, delivery: Some(delivery) })));
+            self.handle_input(Input::Signal(Box::new(ReceivedSignal { down, dup, delivery: Some(delivery) })));
         }
     }
 
@@ -290,13 +290,20 @@ impl Player {
 
     // The terminal.
 
-    fn apply(&mut self, input: Input) {
+    fn handle_input(&mut self, input: Input) {
+        self.let_core(|core, now| core.handle_input(input, now));
+    }
+
+    /// Lets the core handle something now, and carries its effects out.
+    fn let_core(&mut self, handle: impl FnOnce(&mut Core, &mut Moment<'_>)) {
         let names = &mut self.names;
         let mut new_id = || names.new_id();
         let wall_ms = self.now_ms.saturating_add_signed(self.ahead_ms);
         let mono_ms = self.now_ms - START_MS;
-        let effects = self.core.apply(input, &mut Moment { wall_ms, mono_ms, new_id: &mut new_id });
-        effects.into_iter().for_each(|effect| self.carry_out(effect));
+        handle(&mut self.core, &mut Moment { wall_ms, mono_ms, new_id: &mut new_id });
+        while let Some(effect) = self.core.poll_effect() {
+            self.carry_out(effect);
+        }
     }
 
     fn carry_out(&mut self, effect: Effect) {
