@@ -165,7 +165,7 @@ async fn connect(mut peer: MediaPeer, answer: &JoinAnswer) -> Result<(MediaPeer,
     let remotes = door::candidates(&answer.sdp);
     let socket = bind_towards(&remotes).await.map_err(|error| format!("no UDP socket towards {remotes:?}: {error}"))?;
     let local = socket.local_addr().map_err(|error| error.to_string())?;
-    peer.accept(answer, local, Instant::now()).map_err(|error| error.to_string())?;
+    peer.handle_answer(answer, local, Instant::now()).map_err(|error| error.to_string())?;
     Ok((peer, socket))
 }
 
@@ -199,7 +199,7 @@ fn random_sequence() -> u16 {
 impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
     fn new(mut peer: MediaPeer, socket: UdpSocket, recorder: Option<Recorder>, sink: &'a S, began: Instant) -> Self {
         if recorder.is_some() {
-            peer.give_frames();
+            peer.report_frames();
         }
         Self { peer, socket, recorder, senders: Senders::default(), sink, began, unnamed: Vec::new() }
     }
@@ -218,7 +218,7 @@ impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
                 (self.sink)(MediaEvent::Report(self.peer.report(now)));
                 next_report = now + REPORT_INTERVAL;
             }
-            let deadline = self.peer.deadline(now).min(next_report);
+            let deadline = self.peer.poll_timeout(now).min(next_report);
             tokio::select! {
                 command = inbox.recv() => self.handle_command(command?),
                 readable = self.socket.readable() => {
@@ -237,7 +237,7 @@ impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
 
     fn handle_command(&mut self, command: Command) {
         match command {
-            Command::Admit => self.peer.admit(Instant::now()),
+            Command::Admit => self.peer.handle_admitted(Instant::now()),
             Command::Mute(track, muted) => self.peer.set_muted(track, muted),
             Command::Senders(senders) => {
                 self.senders = senders.clone();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub fn receiver(bytes: &[u8]) {
     let mut receiver = Receiver::new([("v".to_owned(), true), ("a".to_owned(), false)]);
     let (mut now, mut sequence, mut rest, mut given) = (epoch(), 0, bytes, 0);
-    receiver.admit(now);
+    receiver.handle_admitted(now);
     while let [kind, number, len, after @ ..] = rest {
         let (content, after) = after.split_at(usize::from(*len).min(after.len()));
         rest = after;
@@ -33,13 +33,13 @@ pub fn receiver(bytes: &[u8]) {
     }
     let reported: u64 = receiver.report(now).iter().map(|source| source.frames).sum();
     assert_eq!(reported, given, "every frame is counted once");
-    assert!(receiver.deadline(now).is_none_or(|at| at <= now + Duration::from_secs(60)), "nothing waits for ever");
+    assert!(receiver.poll_timeout(now).is_none_or(|at| at <= now + Duration::from_secs(60)), "nothing waits for ever");
 }
 
 fn drain(receiver: &mut Receiver, now: Instant) -> u64 {
-    drop(receiver.poll_key_frame_wishes(now));
+    drop(receiver.poll_key_frame_requests(now));
     let mut given = 0;
-    while let Some(ReceivedFrame { frame: WholeFrame { .. }, first, .. }) = receiver.poll(now) {
+    while let Some(ReceivedFrame { frame: WholeFrame { .. }, first, .. }) = receiver.poll_frame(now) {
         assert!(first.is_none_or(|first| first.after <= Duration::from_secs(3600)));
         given += 1;
     }

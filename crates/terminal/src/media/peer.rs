@@ -1,15 +1,15 @@
 //! One media connection without I/O: datagrams, commands and time go in, datagrams and events come out.
 //!
 //! ```text
-//!   new ─► JoinRequest ─► join door ─► JoinAnswer ─► accept ─► ICE, DTLS ─► Connected
-//!                                                       admit ─► plays its clip, expects pictures
+//!   new ─► JoinRequest ─► join door ─► JoinAnswer ─► handle_answer ─► ICE, DTLS ─► Connected
+//!                                                       handle_admitted ─► plays its clip, expects pictures
 //! ```
 //! It offers once, for the whole stay: microphone, camera, screen, the receive slots of its profile, and the data
 //! channel `slots`. Until it is admitted *and* connected it sends no media. It is the DTLS client, so the server's
 //! order of ciphers counts.
 //!
-//! Contract: after each call of a `handle_`, `accept` or `admit`, take all of [`MediaPeer::poll_datagram`] and
-//! [`MediaPeer::poll_event`], then wait until [`MediaPeer::deadline`] at most.
+//! Contract: after each call of a `handle_` and of `close`, take all of [`MediaPeer::poll_datagram`] and
+//! [`MediaPeer::poll_event`], then wait until [`MediaPeer::poll_timeout`] at most.
 
 use crate::media::cipher;
 use crate::media::clip::Clip;
@@ -52,7 +52,7 @@ pub enum PeerEvent {
     Lost(&'static str),
     /// The first whole frame of a source.
     FirstFrame { source: SourceKey, first: FirstFrame },
-    /// Any whole frame, if asked for by [`MediaPeer::give_frames`].
+    /// Any whole frame, if asked for by [`MediaPeer::report_frames`].
     Frame(ReceivedFrame),
 }
 
@@ -133,7 +133,7 @@ impl MediaPeer {
     ///
     /// # Errors
     /// An answer that does not fit; the peer is of no use then.
-    pub fn accept(&mut self, answer: &JoinAnswer, local: SocketAddr, now: Instant) -> Result<(), AnswerError> {
+    pub fn handle_answer(&mut self, answer: &JoinAnswer, local: SocketAddr, now: Instant) -> Result<(), AnswerError> {
         let pending = self.pending.take().ok_or(AnswerError::Again)?;
         let sdp = SdpAnswer::from_sdp_string(&answer.sdp)?;
         self.rtc.sdp_api().accept_answer(pending, sdp)?;
@@ -149,10 +149,10 @@ impl MediaPeer {
     }
 
     /// The accept was decided: media may flow.
-    pub fn admit(&mut self, now: Instant) {
+    pub fn handle_admitted(&mut self, now: Instant) {
         if !self.admitted {
             self.admitted = true;
-            self.receiver.admit(now);
+            self.receiver.handle_admitted(now);
             self.handle_timeout(now);
         }
     }
@@ -166,7 +166,7 @@ impl MediaPeer {
     }
 
     /// From now on every whole frame is an event.
-    pub fn give_frames(&mut self) {
+    pub fn report_frames(&mut self) {
         self.wants_frames = true;
     }
 
@@ -186,7 +186,7 @@ impl MediaPeer {
         self.ask_for_key_frames(now);
     }
 
-    /// Call at [`MediaPeer::deadline`].
+    /// Call at [`MediaPeer::poll_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.over {
             return;
@@ -220,10 +220,10 @@ impl MediaPeer {
         self.events.pop_front()
     }
 
-    pub fn deadline(&self, now: Instant) -> Instant {
-        let sending = self.sender.playback.deadline().filter(|_| self.admitted && self.connected);
+    pub fn poll_timeout(&self, now: Instant) -> Instant {
+        let sending = self.sender.playback.poll_timeout().filter(|_| self.admitted && self.connected);
         let silence = self.silence_deadline();
-        [sending, silence, self.receiver.deadline(now)].into_iter().flatten().fold(self.rtc_deadline, Instant::min)
+        [sending, silence, self.receiver.poll_timeout(now)].into_iter().flatten().fold(self.rtc_deadline, Instant::min)
     }
 
     pub fn report(&self, now: Instant) -> MediaReport {
@@ -302,7 +302,7 @@ impl MediaPeer {
     }
 
     fn give_received(&mut self, now: Instant) {
-        while let Some(received) = self.receiver.poll(now) {
+        while let Some(received) = self.receiver.poll_frame(now) {
             if let Some(first) = received.first {
                 self.events.push_back(PeerEvent::FirstFrame { source: received.source, first });
             }
@@ -316,7 +316,7 @@ impl MediaPeer {
         if !self.connected || self.over {
             return;
         }
-        for mid in self.receiver.poll_key_frame_wishes(now) {
+        for mid in self.receiver.poll_key_frame_requests(now) {
             if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid.as_str().into(), None) {
                 stream.request_keyframe(KeyframeRequestKind::Pli);
                 self.drain(now);

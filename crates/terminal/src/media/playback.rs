@@ -76,24 +76,24 @@ impl Playback {
         self.key_requested = true;
     }
 
-    /// When [`Playback::poll`] has something next.
-    pub fn deadline(&self) -> Option<Instant> {
+    /// When [`Playback::poll_frame`] has something next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
         [self.pictures.deadline(), self.speech.deadline()].into_iter().flatten().min()
     }
 
     /// The next frame that is due at `now`; call until `None`.
-    pub fn poll(&mut self, now: Instant) -> Option<DueFrame> {
+    pub fn poll_frame(&mut self, now: Instant) -> Option<DueFrame> {
         if let Some((at, tick)) = self.speech.tick(now) {
             // What leaves out speech begins the pictures anew too: a receiver can tell a halt from a loss.
             self.pictures.key_wanted |= std::mem::take(&mut self.speech.key_wanted);
             let position = self.speech.advance(1);
             let due = self.due(Track::Audio, &self.clip.speech[position], at, tick, AUDIO_CLOCK_HZ);
-            return if self.speech.muted { self.poll(now) } else { Some(due) };
+            return if self.speech.muted { self.poll_frame(now) } else { Some(due) };
         }
         let (at, tick) = self.pictures.tick(now)?;
         if self.pictures.muted {
             self.pictures.advance(1);
-            return self.poll(now);
+            return self.poll_frame(now);
         }
         let rested = self.last_key.is_none_or(|at| now.duration_since(at) >= KEY_FRAME_EVERY);
         if std::mem::take(&mut self.pictures.key_wanted) || (self.key_requested && rested) {
@@ -171,7 +171,7 @@ mod tests {
 
         fn frames(&mut self, until_ms: u64, track: Track) -> Vec<DueFrame> {
             let now = self.start + Duration::from_millis(until_ms);
-            let all: Vec<_> = std::iter::from_fn(|| self.playback.poll(now)).collect();
+            let all: Vec<_> = std::iter::from_fn(|| self.playback.poll_frame(now)).collect();
             all.into_iter().filter(|due| due.track == track).collect()
         }
     }
@@ -252,7 +252,7 @@ mod tests {
     fn a_silent_clip_never_has_anything() {
         let mut playback = Playback::new(Arc::new(Clip::silent()));
         playback.start(Instant::now());
-        assert_eq!(playback.deadline(), None);
-        assert!(playback.poll(Instant::now() + Duration::from_secs(9)).is_none());
+        assert_eq!(playback.poll_timeout(), None);
+        assert!(playback.poll_frame(Instant::now() + Duration::from_secs(9)).is_none());
     }
 }

@@ -116,7 +116,7 @@ impl Receiver {
     }
 
     /// From here on pictures can be expected.
-    pub fn admit(&mut self, now: Instant) {
+    pub fn handle_admitted(&mut self, now: Instant) {
         self.admitted_at = Some(now);
         for counters in self.sources.values_mut().filter(|c| c.report.frames == 0) {
             counters.since = now;
@@ -161,24 +161,24 @@ impl Receiver {
     }
 
     /// The next whole frame; call until `None`.
-    pub fn poll(&mut self, now: Instant) -> Option<ReceivedFrame> {
+    pub fn poll_frame(&mut self, now: Instant) -> Option<ReceivedFrame> {
         let sources = &mut self.sources;
-        self.slot_by_mid.values_mut().find_map(|slot| slot.poll(sources, now))
+        self.slot_by_mid.values_mut().find_map(|slot| slot.poll_frame(sources, now))
     }
 
     /// The mids that need a key frame now.
-    pub fn poll_key_frame_wishes(&mut self, now: Instant) -> Vec<String> {
+    pub fn poll_key_frame_requests(&mut self, now: Instant) -> Vec<String> {
         let admitted = self.admitted_at.is_some();
-        let wishing = |slot: &mut Slot| admitted && slot.poll_key_frame_wish(now);
-        self.slot_by_mid.iter_mut().filter_map(|(mid, slot)| wishing(slot).then(|| mid.clone())).collect()
+        let asking = |slot: &mut Slot| admitted && slot.poll_key_frame_request(now);
+        self.slot_by_mid.iter_mut().filter_map(|(mid, slot)| asking(slot).then(|| mid.clone())).collect()
     }
 
     /// When something is due without a packet.
-    pub fn deadline(&self, now: Instant) -> Option<Instant> {
-        let gaps = self.slot_by_mid.values().filter_map(|slot| slot.reorder.deadline());
-        let wishes = self.slot_by_mid.values().filter_map(|slot| slot.key_frame_deadline(now));
-        let wishes = wishes.filter(|_| self.admitted_at.is_some());
-        gaps.chain(wishes).min()
+    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        let gaps = self.slot_by_mid.values().filter_map(|slot| slot.reorder.poll_timeout());
+        let requests = self.slot_by_mid.values().filter_map(|slot| slot.key_frame_deadline(now));
+        let requests = requests.filter(|_| self.admitted_at.is_some());
+        gaps.chain(requests).min()
     }
 
     pub fn report(&self, now: Instant) -> Vec<SourceReport> {
@@ -231,12 +231,12 @@ impl Slot {
 
     fn take(&mut self, counters: &mut Counters, sequence: u64, packet: Packet, now: Instant) {
         counters.handle_arrival(packet.payload.len(), now);
-        self.reorder.push(sequence, packet, now);
+        self.reorder.handle_packet(sequence, packet, now);
     }
 
-    fn poll(&mut self, sources: &mut BTreeMap<SourceKey, Counters>, now: Instant) -> Option<ReceivedFrame> {
+    fn poll_frame(&mut self, sources: &mut BTreeMap<SourceKey, Counters>, now: Instant) -> Option<ReceivedFrame> {
         let source = self.source;
-        while let Some(ordered) = self.reorder.poll(now) {
+        while let Some(ordered) = self.reorder.poll_packet(now) {
             let counters = source.and_then(|key| sources.get_mut(&key));
             let frame = match ordered {
                 Ordered::Lost(count) => {
@@ -275,7 +275,7 @@ impl Slot {
         self.source.is_some() && self.assembler.as_ref().is_some_and(FrameAssembler::wants_key_frame)
     }
 
-    fn poll_key_frame_wish(&mut self, now: Instant) -> bool {
+    fn poll_key_frame_request(&mut self, now: Instant) -> bool {
         let due = self.key_frame_deadline(now).is_some_and(|at| at <= now);
         if due {
             self.key_frame_asked = Some(now);
@@ -383,7 +383,7 @@ mod tests {
                 user_by_participation: HashMap::from([(BOB, "bob".into()), (CAROL, "carol".into())]),
                 clip_by_user: HashMap::from([clip("bob"), clip("carol")]),
             });
-            receiver.admit(now);
+            receiver.handle_admitted(now);
             receiver.handle_slots(&map(1, BOB), now);
             Self { receiver, now, sequence: 0 }
         }
@@ -404,7 +404,7 @@ mod tests {
         }
 
         fn poll(&mut self) -> Vec<ReceivedFrame> {
-            std::iter::from_fn(|| self.receiver.poll(self.now)).collect()
+            std::iter::from_fn(|| self.receiver.poll_frame(self.now)).collect()
         }
 
         fn report(&self, of: ParticipationId) -> SourceReport {
@@ -428,13 +428,13 @@ mod tests {
     #[test]
     fn a_slot_asks_for_a_key_frame_until_it_comes() {
         let mut room = Room::new();
-        assert_eq!(room.receiver.poll_key_frame_wishes(room.now), ["v"]);
-        assert!(room.receiver.poll_key_frame_wishes(room.now).is_empty());
+        assert_eq!(room.receiver.poll_key_frame_requests(room.now), ["v"]);
+        assert!(room.receiver.poll_key_frame_requests(room.now).is_empty());
         room.now += KEY_FRAME_RETRY;
-        assert_eq!(room.receiver.poll_key_frame_wishes(room.now), ["v"]);
+        assert_eq!(room.receiver.poll_key_frame_requests(room.now), ["v"]);
         room.send("bob", 0, None);
         room.now += KEY_FRAME_RETRY;
-        assert!(room.receiver.poll_key_frame_wishes(room.now).is_empty());
+        assert!(room.receiver.poll_key_frame_requests(room.now).is_empty());
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl<T> Reorder<T> {
     }
 
     /// Takes a packet with its extended sequence number.
-    pub fn push(&mut self, sequence: u64, packet: T, now: Instant) {
+    pub fn handle_packet(&mut self, sequence: u64, packet: T, now: Instant) {
         let next = *self.next.get_or_insert(sequence);
         if sequence < next || self.waiting.contains_key(&sequence) {
             self.late += 1;
@@ -41,7 +41,7 @@ impl<T> Reorder<T> {
     }
 
     /// The next in order; call until `None`.
-    pub fn poll(&mut self, now: Instant) -> Option<Ordered<T>> {
+    pub fn poll_packet(&mut self, now: Instant) -> Option<Ordered<T>> {
         let next = self.next?;
         let (&first, (since, _)) = self.waiting.first_key_value()?;
         if first == next {
@@ -57,7 +57,7 @@ impl<T> Reorder<T> {
     }
 
     /// When a gap is given up.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub fn poll_timeout(&self) -> Option<Instant> {
         self.waiting.first_key_value().map(|(_, (since, _))| *since + self.patience)
     }
 }
@@ -81,7 +81,7 @@ mod tests {
 
         fn push(&mut self, sequences: &[u64]) -> Vec<Ordered<u64>> {
             for &sequence in sequences {
-                self.reorder.push(sequence, sequence, self.now);
+                self.reorder.handle_packet(sequence, sequence, self.now);
             }
             self.poll()
         }
@@ -92,7 +92,7 @@ mod tests {
         }
 
         fn poll(&mut self) -> Vec<Ordered<u64>> {
-            std::iter::from_fn(|| self.reorder.poll(self.now)).collect()
+            std::iter::from_fn(|| self.reorder.poll_packet(self.now)).collect()
         }
     }
 
@@ -113,7 +113,7 @@ mod tests {
     fn a_gap_is_given_up_when_patience_ends_and_its_packets_are_late_then() {
         let mut stream = Stream::new();
         assert_eq!(stream.push(&[1, 4]), [Packet(1)]);
-        assert_eq!(stream.reorder.deadline(), Some(stream.now + PATIENCE));
+        assert_eq!(stream.reorder.poll_timeout(), Some(stream.now + PATIENCE));
         assert_eq!(stream.after(PATIENCE / 2), []);
         assert_eq!(stream.after(PATIENCE / 2), [Lost(2), Packet(4)]);
         assert_eq!(stream.push(&[2, 4, 5]), [Packet(5)]);

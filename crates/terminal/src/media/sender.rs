@@ -55,7 +55,7 @@ impl Sender {
 
     /// Queues all that is due; it leaves with the next input of time.
     pub(crate) fn write_due(&mut self, rtc: &mut Rtc, now: Instant) {
-        while let Some(due) = self.playback.poll(now) {
+        while let Some(due) = self.playback.poll_frame(now) {
             match due.track {
                 Track::Video => self.write_picture(rtc, &due),
                 Track::Audio => self.write_speech(rtc, &due),

@@ -42,7 +42,7 @@ impl Pair {
             user_by_participation: HashMap::from([(ALICE, UserName::from("alice"))]),
             clip_by_user: HashMap::from([(UserName::from("alice"), clip)]),
         });
-        alice.accept(&answer, alice_at, now).unwrap();
+        alice.handle_answer(&answer, alice_at, now).unwrap();
         Self {
             alice,
             mirror,
@@ -62,11 +62,11 @@ impl Pair {
         while self.now < end {
             self.collect();
             let arrival = self.network.iter().map(|(at, ..)| *at).min().unwrap_or(end);
-            let due = self.alice.deadline(self.now).min(self.mirror.deadline);
+            let due = self.alice.poll_timeout(self.now).min(self.mirror.deadline);
             // Time moves at least a little, so that a deadline in the past cannot stop it.
             self.now = arrival.min(due).max(self.now + Duration::from_micros(500)).min(end);
             self.deliver();
-            if self.alice.deadline(self.now) <= self.now {
+            if self.alice.poll_timeout(self.now) <= self.now {
                 self.alice.handle_timeout(self.now);
             }
             if self.mirror.deadline <= self.now {
@@ -121,7 +121,7 @@ fn a_waiting_peer_is_connected_and_silent_and_plays_once_admitted() {
     let joined = |event: &PeerEvent| matches!(event, PeerEvent::Connected { cipher: "AEAD_AES_256_GCM" });
     assert!(pair.events.iter().any(joined), "{:?}", pair.events);
     assert!(pair.mirror.packets_from.is_empty());
-    pair.alice.admit(pair.now);
+    pair.alice.handle_admitted(pair.now);
     pair.drive(Duration::from_millis(100));
     let first: Vec<_> = pair.events.iter().filter(|e| matches!(e, PeerEvent::FirstFrame { .. })).collect();
     assert_eq!(first.len(), 2, "a picture and speech: {first:?}");
@@ -131,7 +131,7 @@ fn a_waiting_peer_is_connected_and_silent_and_plays_once_admitted() {
 #[test]
 fn every_frame_arrives_whole_in_order_and_unchanged() {
     let mut pair = Pair::new(Profile::Meeting);
-    pair.alice.admit(pair.now);
+    pair.alice.handle_admitted(pair.now);
     pair.drive(Duration::from_secs(10));
     let (camera, microphone) = (pair.source(Source::Camera), pair.source(Source::Microphone));
     let sent = pair.alice.report(pair.now).sent;
@@ -148,7 +148,7 @@ fn every_frame_arrives_whole_in_order_and_unchanged() {
 fn lost_packets_come_back_by_repeats() {
     let mut pair = Pair::new(Profile::Call);
     pair.lose_every = 20;
-    pair.alice.admit(pair.now);
+    pair.alice.handle_admitted(pair.now);
     pair.drive(Duration::from_secs(10));
     let camera = pair.source(Source::Camera);
     assert!(pair.sent_to_alice / 20 >= 30, "the loss happened: {}", pair.sent_to_alice);
@@ -163,7 +163,7 @@ fn lost_packets_come_back_by_repeats() {
 #[test]
 fn a_muted_track_sends_nothing_and_the_other_goes_on() {
     let mut pair = Pair::new(Profile::Call);
-    pair.alice.admit(pair.now);
+    pair.alice.handle_admitted(pair.now);
     pair.drive(Duration::from_secs(1));
     pair.alice.set_muted(Track::Audio, true);
     pair.drive(Duration::from_millis(100));
@@ -181,7 +181,7 @@ fn a_muted_track_sends_nothing_and_the_other_goes_on() {
 #[test]
 fn a_key_frame_request_of_the_server_is_answered_within_one_picture() {
     let mut pair = Pair::new(Profile::Call);
-    pair.alice.admit(pair.now);
+    pair.alice.handle_admitted(pair.now);
     pair.drive(Duration::from_millis(1400));
     let before = pair.source(Source::Camera).key_frames;
     pair.mirror.ask_for_key_frame(pair.now);
@@ -193,7 +193,7 @@ fn a_key_frame_request_of_the_server_is_answered_within_one_picture() {
 #[test]
 fn a_slot_map_of_the_data_channel_gives_the_slot_to_somebody_else() {
     let mut pair = Pair::new(Profile::Call);
-    pair.alice.admit(pair.now);
+    pair.alice.handle_admitted(pair.now);
     pair.drive(Duration::from_secs(1));
     assert!(pair.mirror.channel_is_open());
     let bob = ParticipationId(Uuid::from_u128(2));
@@ -212,7 +212,7 @@ fn a_slot_map_of_the_data_channel_gives_the_slot_to_somebody_else() {
 #[test]
 fn a_silent_server_is_first_doubted_and_then_given_up() {
     let mut pair = Pair::new(Profile::Call);
-    pair.alice.admit(pair.now);
+    pair.alice.handle_admitted(pair.now);
     pair.drive(Duration::from_secs(2));
     assert!(!pair.events.iter().any(|e| matches!(e, PeerEvent::Quiet)));
     pair.cut = true;
