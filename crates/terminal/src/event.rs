@@ -1,4 +1,4 @@
-//! What a terminal tells its user. The JSON of these is what the headless terminal prints.
+//! Events of a terminal. The headless terminal prints them as JSON.
 
 use crate::media::report::MediaReport;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use signalling::{
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// Signalling stands.
+    /// Signalling is connected.
     Connected {
         session_present: bool,
         endpoint: String,
@@ -19,12 +19,12 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         tls: Option<String>,
     },
-    /// Signalling is gone; it comes back by itself after `retry_ms`.
+    /// Signalling is lost; it is connected again after `retry_ms`.
     Disconnected {
         reason: String,
         retry_ms: u64,
     },
-    /// The first state answer after a connect was handled: what stands is known.
+    /// The first state answer after a connect was handled: the calls and rings that stand are known.
     Synchronised {},
     /// The broker has the request on disk.
     PublishAcknowledged {
@@ -50,7 +50,7 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<EndReason>,
     },
-    /// A call was missed: told once per invitation.
+    /// A call was missed; once per invitation.
     Missed(MissedNotification),
     /// A missed call was seen, here or on another device.
     Seen {
@@ -101,7 +101,7 @@ pub enum Event {
         rejoined: bool,
         roster: Roster,
     },
-    /// The media path stands: ICE and DTLS are done. `waiting`: not admitted yet, nothing flows.
+    /// The media path is established: ICE and DTLS are done. `waiting`: not admitted yet, nothing flows.
     MediaJoined {
         meeting: MeetingId,
         participation: ParticipationId,
@@ -109,7 +109,7 @@ pub enum Event {
         waiting: bool,
         after_ms: u64,
     },
-    /// The media path is gone or did not come about; it comes back by itself.
+    /// The media path is lost or could not be established; it is joined again.
     MediaLost {
         meeting: MeetingId,
         reason: String,
@@ -180,12 +180,13 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<String>,
     },
-    /// The terminal cannot go on; nothing comes after this.
+    /// The terminal cannot continue; this is the last event.
     Failed {
         reason: String,
     },
 }
 
+/// A ring, as its event tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RingNotification {
     pub invitation: InvitationId,
@@ -222,6 +223,7 @@ impl RingNotification {
     }
 }
 
+/// A missed call, as its event tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MissedNotification {
     pub invitation: InvitationId,

@@ -5,7 +5,8 @@
 //!   {"do":"accept"}                                ──►     {"event":"admitted",…,"at_ms":…}
 //! ```
 //! Every event carries what the part that acted has reported, and `at_ms`, the local clock in milliseconds since 1970.
-//! A command that cannot be read or done gives `command_failed`. The end of the input, or `quit`, ends the terminal.
+//! A command that cannot be read or done is answered by `command_failed`. The end of the input, or `quit`, ends the
+//! terminal.
 //! All commands and events are in `docs/headless.md`.
 
 use crate::client::{Call, Client, Closed, Events, StartError, now_ms};
@@ -144,7 +145,7 @@ struct Headless<W> {
     output: W,
 }
 
-/// What a command came to.
+/// The outcome of one command.
 enum CommandOutcome {
     Sent(&'static str, SignalId),
     Stats(Value),
@@ -208,7 +209,7 @@ impl<W: AsyncWrite + Unpin> Headless<W> {
         });
     }
 
-    /// True if the terminal shall end.
+    /// Returns true if the terminal is to end.
     async fn handle_line(&mut self, line: &[u8]) -> Result<bool, HeadlessError> {
         if line.trim_ascii().is_empty() {
             return Ok(false);
@@ -283,7 +284,7 @@ impl<W: AsyncWrite + Unpin> Headless<W> {
     }
 }
 
-/// Commands about the call that stands.
+/// Requests about the present call.
 async fn in_call(call: &Call, command: Command) -> Result<(&'static str, SignalId), CommandError> {
     Ok(match command {
         Command::Cancel { user } => ("cancel", call.cancel(user).await?),

@@ -14,7 +14,7 @@
 //! and decodes nothing, opens no camera, and knows of no service but through the signals of the `signalling` crate.
 //!
 //! Contract: an invitation rings once or is missed once on this device, over any crash of either side. What is
-//! acknowledged to the broker about rings is on disk. While a call lives, signalling and media come back by themselves.
+//! acknowledged to the broker about rings is on disk. While a call lives, signalling and media reconnect by themselves.
 
 mod client;
 mod connection;

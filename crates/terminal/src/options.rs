@@ -1,4 +1,4 @@
-//! What a terminal is started with.
+//! Options of a terminal.
 
 use crate::media::clip::Clip;
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The answer of the devices API, as it is: whoever logged the user in hands it to the terminal.
+/// The answer of the devices API, unchanged, as the program that logged the user in passes it on.
 #[derive(Clone, Deserialize)]
 pub struct Credentials {
     pub client_id: String,
@@ -59,7 +59,7 @@ pub enum Fault {
     /// An invitation in doubt is not acknowledged.
     #[cfg(feature = "faults")]
     DoubtUnacknowledged,
-    /// Signals that come again, or that are older than what is known, are believed.
+    /// Signals that are delivered again, or that are older than what is known, are accepted.
     #[cfg(feature = "faults")]
     RepeatsBelieved,
 }

@@ -1,4 +1,5 @@
-//! What this device knows of each ring, on disk: an invitation rings once or is missed once, over any crash.
+//! The ring store: what this device knows of each ring, on disk, so that an invitation rings once or is missed once
+//! over any crash.
 //!
 //! ```text
 //! <client id>.rings   one record a line, appended:   <checksum, 16 hex digits> <JSON of a RingEntry>\n
@@ -29,11 +30,11 @@ const LINE_BYTES_MAX: usize = 1_000;
 /// Records out of date, or entries too many, that are not worth writing the file anew.
 const STALE_RECORDS_MAX: usize = 256;
 
-/// What an invitation has become on this device.
+/// How far an invitation is on this device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RingPhase {
-    /// It came in doubt, and rings only if the service says that it stands.
+    /// In doubt: it rings only if the service confirms that it stands.
     Held,
     /// It rings, or rang when the process ended.
     Ring,
@@ -44,12 +45,13 @@ pub enum RingPhase {
 }
 
 impl RingPhase {
-    /// The service's word on it is still to come.
+    /// Whether the service has still to decide it.
     pub(crate) fn is_open(self) -> bool {
         matches!(self, Self::Held | Self::Ring)
     }
 }
 
+/// The record of one invitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RingEntry {
     pub invitation: InvitationId,
@@ -80,7 +82,7 @@ pub struct RingStore {
 }
 
 impl RingStore {
-    /// Opens or makes the store of one client id in `folder`.
+    /// Opens or creates the store of one client id in `folder`.
     ///
     /// # Errors
     /// It is in use, or the folder or file cannot be read and written.
@@ -108,7 +110,7 @@ impl RingStore {
         self.entries.values()
     }
 
-    /// Keeps entries; when this returns, they are on disk.
+    /// Stores entries; when this returns, they are on disk.
     ///
     /// # Errors
     /// Each of them may or may not be on disk; every later `put` fails too.

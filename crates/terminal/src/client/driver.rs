@@ -1,4 +1,4 @@
-//! The one task of a terminal: feeds the core, and carries its effects out in their order.
+//! The task of a terminal: it feeds the core, and carries its effects out in their order.
 
 use super::now_ms;
 use crate::connection::{Published, SignallingConnection, SignallingEvent};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
-/// What a good-bye may take.
+/// How long closing may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(super) enum ClientRequest {
@@ -39,7 +39,7 @@ pub(super) struct Driver {
     clips: HashMap<UserName, Arc<Clip>>,
     media_by_id: BTreeMap<MediaId, MeetingMedia>,
     events: broadcast::Sender<Event>,
-    /// Unbounded, since it is fed by tasks of ours: a report a second and a few events in the life of each.
+    /// Unbounded, since only the media tasks feed it: a report a second and a few events in the life of each.
     media_events: mpsc::UnboundedReceiver<TaggedMediaEvent>,
     media_sink: mpsc::UnboundedSender<TaggedMediaEvent>,
 }
@@ -99,7 +99,7 @@ impl Driver {
         let closing = async {
             let farewell = async {
                 for task in media {
-                    // One that has ended by itself has nobody to say good-bye to.
+                    // One that has ended by itself needs no closing.
                     let _ = task.await;
                 }
             };
@@ -205,7 +205,7 @@ impl Driver {
         self.let_core(|core, now| core.handle_input(input, now))
     }
 
-    /// Lets the core handle something now, and carries its effects out. Returns the id of the first request that was sent.
+    /// Lets the core handle something now, and carries its effects out. Returns the id of the first request sent.
     fn let_core(&mut self, handle: impl FnOnce(&mut Core, &mut Moment<'_>)) -> Result<Option<SignalId>, Stop> {
         let mut now = Moment { wall_ms: now_ms(), mono_ms: self.mono_ms(), new_id: &mut Uuid::now_v7 };
         handle(&mut self.core, &mut now);
@@ -267,7 +267,7 @@ impl Driver {
             return;
         }
         let events = self.media_sink.clone();
-        // The driver is gone: so will be the connection.
+        // Without a driver the connection ends too.
         let sink = move |event| drop(events.send((id, event)));
         let connection = MediaConnection::start(join, self.setup.clone(), sink);
         for (track, muted) in [(Track::Audio, muted.audio), (Track::Video, muted.video)] {
@@ -292,7 +292,7 @@ impl Driver {
     }
 
     fn notify(&self, event: Event) {
-        // Nobody listens: nobody is to be told.
+        // Without a reader the event has no use.
         drop(self.events.send(event));
     }
 }

@@ -33,7 +33,7 @@ pub enum StartError {
     File(#[from] FileError),
 }
 
-/// The terminal was closed, or could not go on ([`Event::Failed`] says why).
+/// The terminal was closed, or could not continue ([`Event::Failed`] has the reason).
 #[derive(Debug, thiserror::Error)]
 #[error("the terminal is closed")]
 pub struct Closed;
@@ -101,7 +101,7 @@ impl Client {
     /// Calls one user.
     ///
     /// # Errors
-    /// [`Closed`]; what the service thinks of the call comes as an event.
+    /// [`Closed`]; the service's answer is an event.
     pub async fn call(&self, user: UserName, media: Media) -> Result<Call, Closed> {
         self.call_many(vec![user], media, None).await
     }
@@ -144,7 +144,7 @@ impl Client {
         Call { client: self.clone(), meeting }
     }
 
-    /// Asks what stands; [`Event::State`] answers.
+    /// Asks which calls and rings stand; [`Event::State`] answers.
     ///
     /// # Errors
     /// [`Closed`]
@@ -153,7 +153,7 @@ impl Client {
     }
 
     /// Asks whom this user may call; [`Event::Contacts`] answers. With `watch_s` (at most 120), changes of their presence
-    /// are told for so long by [`Event::Presence`].
+    /// are reported for so long by [`Event::Presence`].
     ///
     /// # Errors
     /// [`Closed`]
@@ -170,8 +170,8 @@ impl Client {
         self.request(None, UpBody::History { before, limit }).await
     }
 
-    /// Is told by [`Event::Presence`] of every change of presence of those whom this user may call, from now on or no
-    /// more; first [`Event::Contacts`] tells how they are, and again now and then.
+    /// Begins or ends to watch the presence of those whom this user may call: [`Event::Presence`] reports each change,
+    /// [`Event::Contacts`] the whole, first and then now and again.
     ///
     /// # Errors
     /// [`Closed`]
@@ -213,7 +213,7 @@ impl Client {
         self.ask(ClientRequest::Reports).await
     }
 
-    /// The call that this device is in or is making, and the ring that stands.
+    /// The call that this device is in or is making, and the ring that is not answered yet.
     ///
     /// # Errors
     /// [`Closed`]
@@ -222,9 +222,9 @@ impl Client {
         Ok((meeting.map(|meeting| self.call_of(meeting)), ringing))
     }
 
-    /// Says good-bye to broker and RTC server; what waits for this user is kept.
+    /// Disconnects from broker and RTC server; what waits for this user is kept.
     pub async fn close(self) {
-        // Closed already is as good.
+        // It may be closed already.
         let _ = self.ask(ClientRequest::Close).await;
     }
 
@@ -248,7 +248,7 @@ pub struct IncomingCall {
 }
 
 impl IncomingCall {
-    /// Answers. Connected is only who is [`Event::Admitted`]: the service decides between devices.
+    /// Answers. The device is in the call once it is [`Event::Admitted`]: the service decides between devices.
     ///
     /// # Errors
     /// [`Closed`]
@@ -264,7 +264,7 @@ impl IncomingCall {
     }
 }
 
-/// A call or meeting. Each method sends one request; what comes of it is an event.
+/// A call or meeting. Each method sends one request; its outcome is an event.
 #[derive(Clone)]
 pub struct Call {
     client: Client,
@@ -290,7 +290,7 @@ macro_rules! requests {
 requests! {
     /// Rings one more user.
     invite(user: UserName) => UpBody::Invite { callees: vec![user] };
-    /// Gives up ringing one callee, or all who have not answered.
+    /// Stops ringing one callee, or all who have not answered.
     cancel(callee: Option<UserName>) => UpBody::Cancel { callee };
     leave() => UpBody::Leave {};
     /// Stops sending a track, here at once and at the RTC server.

@@ -1,4 +1,4 @@
-//! When to connect again: soon at first, then with longer pauses, never giving up; pure.
+//! Pauses between attempts to connect: short at first, then longer, without end; pure.
 
 use std::time::Duration;
 

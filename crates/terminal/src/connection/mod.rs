@@ -1,8 +1,8 @@
-//! Signalling over MQTT 5: one session that outlives its connections.
+//! The signalling connection, over MQTT 5: one session that outlives its TCP connections.
 //!
 //! Clean start off, the session kept for 3 days, QoS 1 both ways. It connects again by itself, for ever. Requests that
 //! were not acknowledged go out again on the next connection, by the MQTT client; they are not kept over a restart of
-//! the process. A PUBACK leaves when the owner says so, on the connection that brought the message.
+//! the process. A PUBACK is sent when the owner asks for it, on the connection that delivered the message.
 //!
 //! Contract: [`SignallingConnection::next`] may be dropped at any await and called again.
 
@@ -31,8 +31,8 @@ use transport::{Endpoint, Stream, Transport};
 
 const SESSION_EXPIRY_S: u32 = 3 * 24 * 60 * 60;
 const KEEP_ALIVE_S: u16 = 30;
-/// Messages that the broker may have on their way to us. Each is acknowledged as soon as it is stored, so this bounds what
-/// waits in memory and nothing else.
+/// Messages that the broker may have in flight to this terminal. Each is acknowledged as soon as it is stored, so this
+/// bounds what waits in memory and nothing else.
 const RECEIVE_MAX: u16 = 128;
 const PACKET_MAX: u32 = 256 << 10;
 const REQUESTS_WAITING_MAX: usize = 256;
@@ -44,7 +44,7 @@ pub(crate) enum SignallingEvent {
         endpoint: String,
         tls: Option<String>,
     },
-    /// It comes back by itself after the pause.
+    /// It is connected again after the pause.
     Disconnected {
         reason: String,
         retry: Duration,
@@ -52,7 +52,7 @@ pub(crate) enum SignallingEvent {
     Signal(Box<ReceivedSignal>),
     /// A request is done: the broker has it, or refuses it for good.
     Published(Published),
-    /// Another connection with this client id has taken the session over; this one does not come back.
+    /// Another connection with this client id has taken the session over; this one does not connect again.
     TakenOver,
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Published {
     pub(crate) meeting: Option<MeetingId>,
     pub(crate) kind: &'static str,
     pub(crate) after: Duration,
-    /// The broker's word if it refused.
+    /// The broker's reason if it refused.
     pub(crate) refused: Option<String>,
 }
 
@@ -152,7 +152,7 @@ impl SignallingConnection {
         self.collect();
     }
 
-    /// Lets a PUBACK go; nothing happens if its connection is gone.
+    /// Sends a PUBACK; does nothing if its connection is lost.
     pub(crate) fn acknowledge(&mut self, delivery: Delivery) {
         if let Some(handle) = self.deliveries.remove(&delivery) {
             self.mqtt.ack(handle, Instant::now());
@@ -160,7 +160,7 @@ impl SignallingConnection {
         }
     }
 
-    /// Says good-bye to the broker and sends what is left; the session stays.
+    /// Sends what is left and a DISCONNECT; the session stays.
     pub(crate) async fn close(mut self) {
         self.mqtt.disconnect(None);
         self.out.extend(self.mqtt.take_output());
@@ -234,7 +234,7 @@ impl SignallingConnection {
         self.collect();
     }
 
-    /// Takes what the MQTT client has to say and to send.
+    /// Polls the events and the output of the MQTT client.
     fn collect(&mut self) {
         while let Some(event) = self.mqtt.poll_event() {
             self.handle_event(event);
@@ -344,7 +344,7 @@ fn random() -> f64 {
     f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }
 
-/// A certificate that nobody vouches for stays so, however often it is tried.
+/// Names the remedy for a certificate that is not trusted: no retry will help.
 fn unreachable(url: &str, error: &io::Error) -> String {
     let hint = match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(_)) => {

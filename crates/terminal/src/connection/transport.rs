@@ -1,4 +1,4 @@
-//! Opens the byte stream below MQTT: TCP, with TLS on `mqtts`.
+//! The byte stream below MQTT: TCP, with TLS on `mqtts`.
 
 use crate::options::Endpoints;
 use rustls::ClientConfig;

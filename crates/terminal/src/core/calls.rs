@@ -1,4 +1,4 @@
-//! The meetings that this device is in, or is trying to be in.
+//! Calls: the meetings that this device is in, or tries to enter.
 //!
 //! ```text
 //!   create ──► Creating ──admitted──► In ──ended──► (gone)
@@ -6,8 +6,8 @@
 //!   join ──► Joining (a meeting that was left), then as Creating
 //!   admitted after an accept, or a state that says "here" ──► In
 //! ```
-//! While a call lives, its media path is made again for ever: a lost path asks for fresh parameters (`join`), a state
-//! answer brings them too.
+//! While a call lives, its media path is established again without end: a lost path asks for fresh parameters (`join`),
+//! a state answer brings them too.
 //!
 //! Answers may be lost with their connection, so the state answer decides about every call: what it does not know is over.
 //! The service takes the requests of one user in their order, so an answer knows of everything that was asked for before
@@ -33,7 +33,7 @@ const ROSTER_RETRY_MS: u64 = 5_000;
 #[derive(Default)]
 pub(crate) struct Calls {
     by_meeting: BTreeMap<MeetingId, Call>,
-    /// The call elsewhere that was told last.
+    /// The call on another device that was reported last.
     elsewhere: Option<MeetingId>,
     /// The cancel of the last create that was taken back; its call is over here.
     taken_back: Option<SignalId>,
@@ -44,14 +44,14 @@ struct Call {
     /// What is not sent from here.
     muted: Muted,
     roster: Roster,
-    /// Who this user is in it.
+    /// This user's name in it.
     me: Option<UserName>,
     /// A change of the roster was missed: when to ask for it whole again.
     roster_asked_at_ms: Option<u64>,
     /// Of the latest change that could not be followed, and of that when the roster was asked for.
     missed_rev: u64,
     asked_rev: u64,
-    /// The create, or the join, that makes this call.
+    /// The create, or the join, that began this call.
     request: Option<SignalId>,
     /// It has changed since the last state request: the answer to that one says nothing about it.
     newer: bool,
@@ -65,11 +65,11 @@ enum Phase {
     /// A meeting that was left is joined again.
     Joining,
     In,
-    /// We have said that we go.
+    /// The leave is on its way.
     Leaving,
 }
 
-/// The media path is gone.
+/// A lost media path that is to be joined again.
 struct Rejoin {
     /// When to ask for fresh parameters.
     at_ms: u64,
@@ -323,7 +323,7 @@ impl Calls {
         step.notify(Event::Ended { meeting, user: None, reason, by });
     }
 
-    /// Whether this answers the cancel of a create that was taken back: that call was told as ended.
+    /// Whether this answers the cancel of a create that was taken back: that call was reported as ended.
     pub(crate) fn is_already_ended(&self, in_reply_to: Option<SignalId>) -> bool {
         in_reply_to.is_some() && in_reply_to == self.taken_back
     }
@@ -349,7 +349,7 @@ impl Calls {
         }
     }
 
-    /// Whether this request still makes a call.
+    /// Whether a call still waits for this request.
     pub(crate) fn is_made_by(&self, request: SignalId) -> bool {
         self.by_meeting.values().any(|call| call.request == Some(request) && call.is_beginning())
     }
@@ -488,14 +488,14 @@ fn changed(before: &Roster, RosterChange { rev, host, members, gone, .. }: Roste
     roster
 }
 
-/// What was off when this device was in the call before, by the service's word.
+/// What was muted when this device was in the call before, by the service's roster.
 fn muted_by_roster(standing: &StandingCall) -> Muted {
     let me = standing.join.as_ref().map(|join| &join.user);
     let member = standing.roster.members.iter().find(|member| Some(&member.user) == me);
     member.map_or_else(|| muted_at_first(standing.media), |member| member.muted)
 }
 
-/// Others are to see in the roster what does not come from here.
+/// Tells the service what is muted here, so that the roster shows it to the others.
 fn publish_mutes(step: &mut Step<'_, '_>, meeting: MeetingId, muted: Muted) {
     for (track, _) in [(Track::Audio, muted.audio), (Track::Video, muted.video)].into_iter().filter(|(_, off)| *off) {
         step.publish(Some(meeting), UpBody::Mute { user: None, track });

@@ -4,7 +4,7 @@
 //! offset comes from answers to `state`; before the first one the wall clock is believed, as a guess. A guess is good
 //! for requests, whose refusal renews it, and for nothing that cannot be taken back.
 
-/// An answer that took longer says too little of the moment when the service read its clock.
+/// An answer that took longer bounds the moment when the service read its clock too loosely.
 const ROUND_TRIP_MAX_MS: u64 = 2_000;
 /// So much between two looks the wall clock and the monotonic one do not drift apart: one was set, or this machine slept.
 const JUMP_MS: u64 = 2_000;
@@ -15,7 +15,7 @@ pub(crate) struct Clock {
     offset_ms: i64,
     /// Not a guess.
     known: bool,
-    /// An answer has told it, if only roughly: it no longer follows the wall clock.
+    /// Learnt from an answer, if only roughly: it no longer follows the wall clock.
     told: bool,
     /// The round trip that it was learnt from on this connection.
     round_trip_ms: Option<u64>,
@@ -24,7 +24,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Looks at both local clocks. True if they have come apart: what was known is a guess from now on.
+    /// Compares both local clocks. Returns true if they have jumped apart: what was known is a guess from now on.
     pub(crate) fn has_jumped(&mut self, wall_ms: u64, mono_ms: u64) -> bool {
         let ahead_ms = wall_ms.wrapping_sub(mono_ms).cast_signed();
         let before = self.wall_ms.replace(ahead_ms);

@@ -1,15 +1,15 @@
-//! Keeps being told of the presence of the people whom this user may call.
+//! The watch over the presence of those whom this user may call, renewed before the service forgets it.
 
 use super::step::Step;
 use signalling::{SignalId, UpBody};
 
-/// For how long one request lets the service tell changes, and when it is renewed.
+/// How long the service reports changes after one request, and when that is renewed.
 const WATCH_S: u32 = 120;
 const RENEW_MS: u64 = 60_000;
 
 #[derive(Default)]
 pub(crate) struct ContactWatch {
-    /// While it watches.
+    /// Set while it watches.
     renews_at_ms: Option<u64>,
 }
 

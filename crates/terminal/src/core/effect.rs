@@ -1,4 +1,4 @@
-//! What goes into the core and what comes out.
+//! Inputs and effects of the core.
 
 use crate::event::Event;
 use crate::store::RingEntry;
@@ -42,7 +42,7 @@ pub struct ReceivedSignal {
     pub delivery: Option<Delivery>,
 }
 
-/// What the person, or the program, wants.
+/// A wish of the person or the program.
 #[derive(Clone, Debug)]
 pub enum Command {
     Call {
@@ -58,7 +58,7 @@ pub enum Command {
         invitation: InvitationId,
         reason: RejectReason,
     },
-    /// Is told of the presence of those whom this user may call, from now on or no more.
+    /// Begins or ends to watch the presence of those whom this user may call.
     Watch(bool),
     /// Any other request; `Leave`, `Mute` and `Unmute` also act on the media path at once.
     Request {
@@ -73,7 +73,9 @@ pub enum MediaInput {
         cipher: &'static str,
         after_ms: u64,
     },
+    /// No datagram has arrived for a while.
     Quiet,
+    /// Datagrams arrive again.
     Resumed,
     /// It failed, or was lost.
     Over(String),

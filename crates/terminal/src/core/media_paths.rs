@@ -1,4 +1,4 @@
-//! The media connections that stand or are being made, and how they are.
+//! Media paths: the media connections of this device that are established or being established, and their health.
 
 use super::effect::{Effect, JoinMedia, MediaId, MediaInput};
 use super::step::Step;
@@ -30,7 +30,7 @@ impl MediaPaths {
         }
     }
 
-    /// Joins anew; an older connection of the meeting is closed.
+    /// Joins again; an older connection of the meeting is closed.
     pub(crate) fn join(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -44,7 +44,7 @@ impl MediaPaths {
         self.name_senders(step, meeting, roster);
     }
 
-    /// Lets a waiting connection of this participation send. False if there is none.
+    /// Lets a waiting connection of this participation send. Returns false if there is none.
     pub(crate) fn admit(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -66,7 +66,7 @@ impl MediaPaths {
         true
     }
 
-    /// Whether a connection that may send stands, or is being made, without being doubtful.
+    /// Whether a connection that may send is established, or being established, and not quiet.
     pub(crate) fn is_healthy(&self, meeting: MeetingId) -> bool {
         self.by_id.values().any(|path| path.meeting == meeting && !path.waiting && !path.quiet)
     }
@@ -86,7 +86,7 @@ impl MediaPaths {
         self.by_id.retain(|_, path| path.meeting != meeting);
     }
 
-    /// Gives the meeting and whether the connection was waiting; `None` for one that was closed.
+    /// Returns the meeting and whether the connection was waiting; `None` for one that was closed.
     pub(crate) fn handle_input(
         &mut self,
         step: &mut Step<'_, '_>,

@@ -70,7 +70,7 @@ pub struct Core {
 struct StateRequest {
     request: SignalId,
     at_ms: u64,
-    /// Invitations that had come.
+    /// How many invitations had arrived.
     arrivals: u64,
 }
 
@@ -167,7 +167,7 @@ impl Core {
         self.rings.ringing()
     }
 
-    /// A step begins with a look at the local clocks: if they have jumped apart, the service's has to be learnt anew.
+    /// Begins a step by comparing the local clocks: after a jump the service's clock has to be learnt again.
     fn begin<'t, 'm>(&mut self, now: &'t mut Moment<'m>) -> Step<'t, 'm> {
         let jumped = self.clock.has_jumped(now.wall_ms, now.mono_ms);
         let mut step = Step::new(now, self.clock);
@@ -203,7 +203,7 @@ impl Core {
         }
     }
 
-    /// Who called while this user was busy is told by the state alone.
+    /// Only the state answer lists calls that came while this user was busy.
     fn ask_what_was_missed(&mut self, step: &mut Step<'_, '_>) {
         if self.connected {
             self.ask_state(step);
@@ -283,7 +283,7 @@ impl Core {
         }
     }
 
-    /// Whether it is too old to be believed. What ended or was decided for good never is.
+    /// Whether it is too old to be applied. What ended or was decided for good never is.
     fn is_outdated(&mut self, step: &mut Step<'_, '_>, envelope: &Envelope, body: &DownBody) -> bool {
         let rev = match body {
             DownBody::Admitted { roster, .. } | DownBody::Roster(roster) => Some(roster.rev),
@@ -293,7 +293,7 @@ impl Core {
             _ => return false,
         };
         if step.is_past(envelope.expires_at_ms) {
-            // Whether somebody is in is told by the state; the rest is in the next roster.
+            // Whether this device is in is part of the state; the rest is in the next roster.
             if matches!(body, DownBody::Admitted { .. }) {
                 self.ask_state_once(step);
             }
@@ -337,7 +337,7 @@ impl Core {
             DownBody::Blocked { track, blocked, by } => step.notify(Event::Blocked { meeting, track, blocked, by }),
             DownBody::UnmuteAsked { track, by } => step.notify(Event::UnmuteAsked { meeting, track, by }),
             DownBody::Waiting { user, until_ms } => step.notify(Event::Waiting { meeting, user, until_ms }),
-            // The service has heard that it rings here.
+            // The answer to this device's own `ringing`.
             DownBody::Ringing { .. } if envelope.in_reply_to.is_some() => {}
             DownBody::Ringing { user } => step.notify(Event::Ringing { meeting, user }),
             DownBody::Accepted { user } => step.notify(Event::Accepted { meeting, user }),
@@ -359,7 +359,7 @@ impl Core {
         self.calls.handle_refused(step, &mut self.paths, request);
     }
 
-    /// Refused for the time on it: the clock is learnt anew, and the request goes out once more. False if it will not.
+    /// Refused for the time on it: the clock is learnt again and the request sent once more. Returns false if it is not.
     fn repeats(&mut self, step: &mut Step<'_, '_>, request: Option<SignalId>) -> bool {
         let Some(request) = request else { return false };
         let Some(meeting) = self.requests.handle_expired(request, step.now_ms()) else { return false };
@@ -394,7 +394,7 @@ impl Core {
         }
     }
 
-    /// What the broker does not take never reaches the service.
+    /// A request that the broker refuses never reaches the service.
     fn handle_not_sent(&mut self, step: &mut Step<'_, '_>, request: SignalId) {
         self.rings.handle_not_sent(request);
         self.calls.handle_not_sent(step, request);

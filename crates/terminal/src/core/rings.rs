@@ -1,4 +1,4 @@
-//! Invitations: which ring, which are missed, which are held until the service has said what stands.
+//! Rings: which invitations ring, which are missed, which are held until the service has said what stands.
 //!
 //! ```text
 //!             new                        answered, declined, ended elsewhere, seen
@@ -14,7 +14,7 @@
 //! A ring ends when the service says so. At its deadline the terminal asks, and again every 10 s as long as it stands; if no
 //! answer comes within 10 s the ring is missed (docs/terminals.md). All this runs on the monotonic clock.
 //!
-//! A change needs a higher `rev` than the stored one; each is stored before its PUBACK and before anybody is told.
+//! A change needs a higher `rev` than the stored one; each is stored before its PUBACK and before its event.
 
 use super::clock::Clock;
 use super::effect::Delivery;
@@ -43,30 +43,32 @@ const ACCEPT_PATIENCE_MS: u64 = 3_000;
 pub(crate) struct Rings {
     known: BTreeMap<InvitationId, RingEntry>,
     active: BTreeMap<InvitationId, ActiveRing>,
-    /// How what is held came; of this life alone: what a life before it left is older than every question of this one.
+    /// Of held invitations that arrived in this run of the process; those of an earlier run are older than every state
+    /// request of this one.
     held: BTreeMap<InvitationId, Arrival>,
-    /// Invitations that have come in this life.
+    /// Invitations that have arrived in this run of the process.
     arrivals: u64,
-    /// When the service is asked again about what does not ring here (yet), because its last answer left rings out.
+    /// When the service is asked again about invitations that do not ring here (yet): its last answer left rings out.
     recheck_at_ms: Option<u64>,
     warm: bool,
 }
 
-/// How an invitation came: whether an answer knows it cannot be told by the service's clock alone, which may be set.
+/// The arrival of an invitation. The service's clock, which may be set, does not tell alone whether a state answer knows
+/// of it.
 #[derive(Clone, Copy)]
 struct Arrival {
     /// By the service's clock.
     sent_at_ms: u64,
-    /// How many had come then; 0 if it is known by the state.
+    /// How many had arrived then; 0 if it is known by the state.
     number: u64,
 }
 
-/// What a state answer knows.
+/// The invitations that a state answer knows of.
 #[derive(Clone, Copy)]
 pub(crate) struct StateCoverage {
-    /// What was sent before, by the service's clock.
+    /// Those that were sent before this moment of the service's clock.
     pub(crate) until_ms: u64,
-    /// So many invitations had come when it was asked for.
+    /// How many invitations had arrived when it was asked for.
     pub(crate) arrivals: u64,
 }
 
@@ -76,7 +78,7 @@ impl StateCoverage {
     }
 }
 
-/// A ring that rings now.
+/// An invitation that rings now.
 struct ActiveRing {
     ring: Ring,
     arrival: Arrival,
@@ -87,7 +89,7 @@ struct ActiveRing {
     answer: Option<Answer>,
 }
 
-/// When the service is asked whether the ring still stands.
+/// When the service is asked next whether the ring still stands.
 #[derive(Clone, Copy)]
 enum NextCheck {
     AtDeadline,
@@ -95,14 +97,14 @@ enum NextCheck {
 }
 
 impl ActiveRing {
-    /// The service has said just now that it stands.
+    /// The service has just confirmed that it stands.
     fn refresh(&mut self, step: &Step<'_, '_>, ring: Ring) {
         self.next_check = next_check(step, &ring);
         self.missed_at_ms = None;
         self.ring = ring;
     }
 
-    /// What is answered rings no more: it waits for the service's word.
+    /// An answered ring has none: it waits for the service's decision.
     fn poll_timeout_ms(&self, clock: Clock) -> Option<u64> {
         let check_at_ms = match self.next_check {
             NextCheck::AtDeadline => clock.mono_ms(self.ring.ring_until_ms),
@@ -163,12 +165,12 @@ impl Rings {
         self.active.values().filter_map(|active| active.poll_timeout_ms(clock)).chain(self.recheck_at_ms).min()
     }
 
-    /// How many invitations have come; a question that is asked now knows of them all.
+    /// How many invitations have arrived; the answer to a state request that is sent now knows of them all.
     pub(crate) fn arrivals(&self) -> u64 {
         self.arrivals
     }
 
-    /// True if it is in doubt, so that the service is to be asked.
+    /// Returns true if it is in doubt, so that the service is to be asked.
     pub(crate) fn handle_invitation(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -246,7 +248,7 @@ impl Rings {
         self.active.insert(active.ring.invitation, active);
     }
 
-    /// Stores and tells a missed call, unless it was told before.
+    /// Stores a missed call and reports it, unless it was reported before.
     fn miss(&mut self, step: &mut Step<'_, '_>, outcome: &Outcome, expires_at_ms: u64, delivery: Option<Delivery>) {
         let before = self.known.get(&outcome.invitation).copied();
         if before.is_some_and(|entry| outcome.rev <= entry.rev && !entry.phase.is_open()) {
@@ -261,7 +263,7 @@ impl Rings {
         }
     }
 
-    /// Stores that nothing is left to do; tells whom it rang for.
+    /// Stores that the invitation is done; reports the end of a ring that rang.
     fn finish(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -332,7 +334,7 @@ impl Rings {
         step.notify(Event::Seen { invitation });
     }
 
-    /// This device is in the meeting now: its ring is answered. Gives what kind of call rang.
+    /// This device is in the meeting now: its ring is answered. Returns the media of the call that rang.
     pub(crate) fn handle_admitted(&mut self, step: &mut Step<'_, '_>, meeting: MeetingId) -> Option<Media> {
         let of_meeting = |active: &&ActiveRing| active.ring.meeting == meeting;
         let answered: Vec<_> = self.active.values().filter(of_meeting).map(|active| active.ring.invitation).collect();
@@ -368,7 +370,7 @@ impl Rings {
         self.active.values_mut().find(|active| active.answer.as_ref().is_some_and(|answer| answer.request == request))
     }
 
-    /// Whether an answer still waits for its answer.
+    /// Whether a ring still waits for what becomes of this request.
     pub(crate) fn is_answered_by(&mut self, request: SignalId) -> bool {
         self.answered_by(request).is_some()
     }
@@ -406,14 +408,14 @@ impl Rings {
         }
     }
 
-    /// An answer that did not get away may be given again.
+    /// An answer that was not sent may be given again.
     pub(crate) fn handle_not_sent(&mut self, request: SignalId) {
         for active in self.active.values_mut() {
             active.answer.take_if(|answer| answer.request == request);
         }
     }
 
-    /// Past its deadline a ring is asked about, and missed if no answer comes. True if the service is to be asked.
+    /// Past its deadline a ring is asked about, and missed without an answer. Returns true if the service is to be asked.
     pub(crate) fn handle_timeout(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths) -> bool {
         let (now, clock) = (step.now_ms(), step.clock);
         let due = |active: &&mut ActiveRing| active.poll_timeout_ms(clock).is_some_and(|at_ms| at_ms <= now);
@@ -439,8 +441,8 @@ impl Rings {
         ask
     }
 
-    /// Takes the service's word on everything that it knows. True if an invitation is newer, so that one more answer is
-    /// needed.
+    /// Takes over what the service says of everything that it knows. Returns true if an invitation is newer, so that one
+    /// more answer is needed.
     pub(crate) fn handle_state(
         &mut self,
         step: &mut Step<'_, '_>,
@@ -465,7 +467,7 @@ impl Rings {
         !self.held.is_empty()
     }
 
-    /// It stands: rings on as the same ring, or begins.
+    /// The ring stands: it continues as the same one, or begins.
     fn confirm(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, ring: &Ring, now_ms: u64) {
         let known = self.known.get(&ring.invitation).copied();
         if known.is_some_and(|entry| !entry.phase.is_open()) {
@@ -503,7 +505,7 @@ impl Rings {
         self.recheck_at_ms = self.known.values().any(waits).then_some(again_ms);
     }
 
-    /// What rang here, or was held, and does not stand any more has ended without our hearing of it.
+    /// Ends what rang here, or was held, and does not stand any more: its `ended` was not received.
     fn end_unconfirmed(
         &mut self,
         step: &mut Step<'_, '_>,

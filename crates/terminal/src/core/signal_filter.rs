@@ -1,4 +1,4 @@
-//! What was heard on `meeting-down` before: a signal that comes again, or that is older than an end, changes nothing.
+//! A filter for signals of `meeting-down`: one that is delivered again, or that is older than an end, changes nothing.
 
 use signalling::{MeetingId, SignalId, State};
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -12,7 +12,7 @@ const ENDED_MAX: usize = 1_024;
 pub(crate) struct SignalFilter {
     signals: HashSet<SignalId>,
     order: VecDeque<SignalId>,
-    /// The revision by which this device was out last.
+    /// The revision of the last decision that ended the meeting for this device.
     ended: BTreeMap<MeetingId, u64>,
 }
 

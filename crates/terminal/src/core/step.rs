@@ -12,13 +12,13 @@ use uuid::Uuid;
 /// A request that was not handled within this is refused by the service.
 pub const REQUEST_EXPIRY: Duration = Duration::from_secs(30);
 
-/// Time and identifiers, given from outside.
+/// The present time and a source of identifiers, given from outside.
 pub struct Moment<'a> {
     /// The wall clock, milliseconds since 1970. It may be wrong, and may be set at any time.
     pub wall_ms: u64,
     /// A clock that only goes forward, milliseconds since any moment. All deadlines run on it.
     pub mono_ms: u64,
-    /// Makes a new UUIDv7.
+    /// Creates a new UUIDv7.
     pub new_id: &'a mut dyn FnMut() -> Uuid,
 }
 

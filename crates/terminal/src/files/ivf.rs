@@ -110,7 +110,7 @@ impl<W: Write + Seek> Writer<W> {
         Ok(())
     }
 
-    /// Writes the frame count into the header and gives the file back.
+    /// Writes the frame count into the header and returns the file.
     ///
     /// # Errors
     /// Those of the file.

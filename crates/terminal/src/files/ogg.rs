@@ -133,7 +133,7 @@ impl<W: Write> Writer<W> {
         self.page(0, packet)
     }
 
-    /// Ends the stream with an empty last page and gives the file back.
+    /// Ends the stream with an empty last page and returns the file.
     ///
     /// # Errors
     /// Those of the file.

@@ -1,4 +1,4 @@
-//! What an Opus packet says about itself (RFC 6716 §3.1).
+//! The duration of an Opus packet, from its first byte (RFC 6716 §3.1).
 
 /// Samples per second of every Opus time stamp (RFC 7587 §4.1).
 pub const CLOCK_HZ: u32 = 48_000;

@@ -1,4 +1,4 @@
-//! Compares what arrives with the clip that is known to be sent; pure.
+//! A checker that compares received frames with the clip that is known to be sent; pure.
 
 use crate::media::clip::{Checksum, Frame};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ pub struct Checked {
     pub frames_bad: u64,
     /// The frame after the one before (or the first one).
     pub in_order: u64,
-    /// A key frame at another position: the sender was asked for one, or started anew.
+    /// A key frame at another position: the sender was asked for one, or restarted.
     pub restarts: u64,
     /// Another frame of the clip: some between are missing.
     pub skips: u64,

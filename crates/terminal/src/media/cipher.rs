@@ -1,7 +1,8 @@
 //! The crypto provider of the media stack, with what the stack does not offer: which SRTP profile DTLS negotiated, and
-//! saying good-bye before SCTP is up (until then the stack refuses to close).
+//! closing before SCTP is up (until then the stack refuses to close).
 //!
-//! Contract: both belong to the calling thread. Whoever drains a peer asks right before or after, on the same thread.
+//! Contract: both belong to the calling thread. The code that polls a peer asks right before or after, on
+//! the same thread.
 
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,4 @@
-//! The socket around a [`MediaPeer`]: one task per media connection, from the join door to good-bye.
+//! The task of one media connection: the socket around a [`MediaPeer`], from the join door to its close.
 
 use crate::media::clip::Clip;
 use crate::media::door;
@@ -50,10 +50,11 @@ pub enum MediaEvent {
     },
     /// Once a second, and once before the end.
     Report(MediaReport),
-    /// Nothing heard for a while.
+    /// No datagram has arrived for a while.
     Quiet,
+    /// Datagrams arrive again.
     Resumed,
-    /// The connection did not come about.
+    /// The connection could not be established.
     Failed(String),
     /// The connection is gone.
     Lost(String),
@@ -66,7 +67,7 @@ enum Command {
     Report(oneshot::Sender<MediaReport>),
 }
 
-/// A running media connection; dropping it says good-bye.
+/// A running media connection; dropping it closes it.
 pub struct MediaConnection {
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
@@ -85,7 +86,7 @@ impl MediaConnection {
         Self { commands, task }
     }
 
-    /// Says good-bye; the task ends when that is sent.
+    /// Closes the connection; the task ends when the server has been told.
     pub fn close(self) -> JoinHandle<()> {
         self.task
     }
@@ -134,7 +135,7 @@ struct Unnamed {
     since: Instant,
 }
 
-/// Joins and runs to the end; gives the last event, none after a good-bye of ours.
+/// Joins and runs to the end; returns the last event, none where this side has closed.
 async fn run(
     join: &JoinParameters,
     setup: Setup,
@@ -243,7 +244,7 @@ impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
                 self.senders = senders.clone();
                 self.peer.set_senders(senders);
             }
-            // Who asked may be gone by now.
+            // The client that asked may have been dropped.
             Command::Report(answer) => drop(answer.send(self.peer.report(Instant::now()))),
         }
     }
@@ -264,7 +265,7 @@ impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
         }
     }
 
-    /// Gives the reason if the connection is over.
+    /// Passes events on; returns the reason if the connection is over.
     fn give_events(&mut self) -> Option<String> {
         while let Some(event) = self.peer.poll_event() {
             match event {

@@ -1,4 +1,4 @@
-//! The join door: one offer, one answer (`POST <endpoint>/rtc/v1/join`).
+//! The HTTP client of the join door: one offer, one answer (`POST <endpoint>/rtc/v1/join`).
 
 use reqwest::{Client, StatusCode};
 use signalling::{JoinAnswer, JoinParameters, JoinRequest};
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 const DOOR_TIMEOUT: Duration = Duration::from_secs(10);
-/// Of an error's body that is kept as words.
+/// Bytes of an error's body that are kept for its message.
 const WORDS_MAX: usize = 400;
 
 #[derive(Debug, thiserror::Error)]

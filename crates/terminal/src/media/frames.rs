@@ -1,7 +1,7 @@
-//! Joins the packets of a VP8 stream into frames; pure.
+//! An assembler of VP8 frames from the packets of one stream; pure.
 //!
-//! Nothing is given before the first key frame, and after a loss nothing until the next one: what lies between
-//! cannot be decoded. Whole frames only.
+//! It returns whole frames only, none before the first key frame, and none between a loss and the next key frame: those
+//! cannot be decoded.
 
 use crate::media::vp8::{Descriptor, is_key_frame};
 
@@ -41,7 +41,7 @@ impl FrameAssembler {
         self.decodable = false;
     }
 
-    /// Takes the next packet in order; the one with the marker gives the frame.
+    /// Takes the next packet in order; the one with the marker completes the frame, which is returned.
     pub fn handle_packet(&mut self, payload: &[u8], rtp_time: u64, marker: bool) -> Option<WholeFrame> {
         let descriptor = Descriptor::parse(payload)?;
         if descriptor.start {

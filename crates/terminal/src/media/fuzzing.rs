@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The bytes are inputs: kind, a number, length (u8), content. Kind 0 is a slot map as JSON, 1 lets time pass, all others
-/// are a packet: its bits say on which section, how far on it is, and whether it ends a frame. Every frame that is given
-/// is of a source that a map has named, the first picture of each is a key frame, and all are reported.
+/// are a packet: its bits say on which section, how far on it is, and whether it ends a frame. Every frame
+/// that is returned is of a source that a map has named, the first picture of each is a key frame, and all are reported.
 pub fn receiver(bytes: &[u8]) {
     let mut receiver = Receiver::new([("v".to_owned(), true), ("a".to_owned(), false)]);
     let (mut now, mut sequence, mut rest, mut given) = (epoch(), 0, bytes, 0);

@@ -16,7 +16,7 @@ pub(crate) struct MediaLines {
     video_slots: Vec<Mid>,
 }
 
-/// Adds all lines and gives the offer's SDP.
+/// Adds all lines and returns the offer's SDP.
 pub(crate) fn offer(rtc: &mut Rtc, profile: Profile) -> Result<(String, SdpPendingOffer, MediaLines), RtcError> {
     let (videos, audios) = profile.slots();
     let mut api = rtc.sdp_api();

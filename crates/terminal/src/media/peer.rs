@@ -1,4 +1,4 @@
-//! One media connection without I/O: datagrams, commands and time go in, datagrams and events come out.
+//! A media connection without I/O: datagrams, commands and time go in, datagrams and events are polled.
 //!
 //! ```text
 //!   new ─► JoinRequest ─► join door ─► JoinAnswer ─► handle_answer ─► ICE, DTLS ─► Connected
@@ -44,9 +44,9 @@ const NO_ANSWER: &str = "media could not connect: no answer from the media port"
 pub enum PeerEvent {
     /// ICE and DTLS are done.
     Connected { cipher: &'static str },
-    /// Nothing has been heard for a while; maybe the server restarted.
+    /// No datagram has arrived for a while; the server may have restarted.
     Quiet,
-    /// It was quiet, it is not any more.
+    /// Datagrams arrive again.
     Resumed,
     /// The connection is over; nothing comes after this.
     Lost(&'static str),
@@ -91,11 +91,11 @@ pub struct MediaPeer {
 }
 
 impl MediaPeer {
-    /// Makes the one offer. `first_sequence` may be random, it is below 65,536 so that the receiver's rollover counter
+    /// Creates the one offer. `first_sequence` may be random, it is below 65,536 so that the receiver's rollover counter
     /// starts right.
     ///
     /// # Errors
-    /// Never for a new connection; the media stack's word if it does.
+    /// Never for a new connection; what the media stack reports if it does.
     pub fn new(
         profile: Profile,
         clip: Arc<Clip>,
@@ -129,7 +129,7 @@ impl MediaPeer {
         Ok((peer, request))
     }
 
-    /// Takes the door's answer; `local` is the address of the socket that sends and receives.
+    /// Takes the answer of the join door; `local` is the address of the socket that sends and receives.
     ///
     /// # Errors
     /// An answer that does not fit; the peer is of no use then.
@@ -165,7 +165,7 @@ impl MediaPeer {
         self.receiver.set_senders(senders);
     }
 
-    /// From now on every whole frame is an event.
+    /// Reports every whole frame as an event from now on.
     pub fn report_frames(&mut self) {
         self.wants_frames = true;
     }
@@ -200,7 +200,7 @@ impl MediaPeer {
         self.ask_for_key_frames(now);
     }
 
-    /// Says good-bye; what is left to send must still be taken.
+    /// Closes the connection; the datagrams that tell the server must still be polled.
     pub fn close(&mut self, now: Instant) {
         if std::mem::replace(&mut self.over, true) {
             return;
@@ -243,7 +243,7 @@ impl MediaPeer {
         }
     }
 
-    /// Takes everything that the media stack has to say; each change of it is followed by this.
+    /// Polls the media stack until it has nothing left; to be called after each change of it.
     fn drain(&mut self, now: Instant) {
         loop {
             match self.rtc.poll_output() {

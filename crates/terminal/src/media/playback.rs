@@ -1,8 +1,8 @@
-//! When which frame of a clip is sent; pure.
+//! A schedule that says which frame of a clip is sent when; pure.
 //!
 //! Both lanes tick in real time from [`Playback::start`] and go round the clip for ever; RTP times go on. A muted
-//! lane ticks on without giving frames. A key frame request moves the pictures to the clip's next key frame; one that
-//! comes right after a key frame, which may not have reached whoever asks, does so a little later.
+//! lane ticks on without frames. A key frame request moves the pictures to the clip's next key frame; one that
+//! comes right after a key frame, which may not have reached the receiver that asks, does so a little later.
 //! After a long stop (the process was frozen) the missed ticks are left out, not sent in a burst.
 
 use crate::media::clip::{Clip, Frame, SPEECH_INTERVAL};
@@ -84,7 +84,7 @@ impl Playback {
     /// The next frame that is due at `now`; call until `None`.
     pub fn poll_frame(&mut self, now: Instant) -> Option<DueFrame> {
         if let Some((at, tick)) = self.speech.tick(now) {
-            // What leaves out speech begins the pictures anew too: a receiver can tell a halt from a loss.
+            // Where speech was left out the pictures restart too, so that a receiver can tell a halt from a loss.
             self.pictures.key_wanted |= std::mem::take(&mut self.speech.key_wanted);
             let position = self.speech.advance(1);
             let due = self.due(Track::Audio, &self.clip.speech[position], at, tick, AUDIO_CLOCK_HZ);

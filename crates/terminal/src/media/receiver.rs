@@ -217,7 +217,7 @@ impl Slot {
         self.early.push_back(early);
     }
 
-    /// Takes what came before its source was known; gives how many packets that were.
+    /// Takes what came before its source was known; returns how many packets that were.
     fn adopt(&mut self, sources: &mut BTreeMap<SourceKey, Counters>, now: Instant) -> u64 {
         let Some(counters) = self.source.and_then(|source| sources.get_mut(&source)) else { return 0 };
         let fresh = |early: &EarlyPacket| now.saturating_duration_since(early.at) <= EARLY_MAX;
@@ -329,7 +329,7 @@ impl Counters {
         self.last_packet = Some(now);
     }
 
-    /// Counts a whole frame; gives the time to the first one.
+    /// Counts a whole frame; returns the time to the first one.
     fn handle_frame(&mut self, frame: &WholeFrame, now: Instant) -> Option<FirstFrame> {
         let first = self.report.frames == 0;
         self.report.key_frame_first |= first && frame.key && self.report.dropped == 0;

@@ -1,4 +1,4 @@
-//! Recordings of what arrived: one file a source, `<user>-<source>.ivf` or `.ogg`, whole frames only.
+//! Recordings of received frames: one file for each source, `<user>-<source>.ivf` or `.ogg`, whole frames only.
 
 use crate::files::{FileError, ivf, ogg};
 use crate::media::frames::WholeFrame;
@@ -30,7 +30,7 @@ impl Recorder {
         Ok(Self { folder, file_by_source: HashMap::new() })
     }
 
-    /// Appends one frame; the first of a source makes its file.
+    /// Appends one frame; the first of a source creates its file.
     ///
     /// # Errors
     /// Those of the file.
@@ -49,7 +49,7 @@ impl Recorder {
         }
     }
 
-    /// Completes the files. A sender whose name came after its first frame gives its file its name now.
+    /// Completes the files. A file whose sender was not named yet at its first frame is renamed now.
     ///
     /// # Errors
     /// Those of the files.

@@ -1,4 +1,4 @@
-//! Puts the packets of one stream in order; pure.
+//! A reorder buffer for the packets of one stream; pure.
 //!
 //! A gap is waited for (a repeat may be on its way) until it is older than the patience or too much has piled up
 //! behind it; then what is missing is lost. What comes later than that is late and dropped.
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Packets that wait behind a gap; one more gives the gap up.
 const WAITING_MAX: usize = 512;
 
-/// What comes out, in order.
+/// A packet in its order, or a gap.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ordered<T> {
     Packet(T),

@@ -1,4 +1,4 @@
-//! What the media path counts, as it is printed.
+//! Reports of a media connection: its counters, as they are printed.
 
 use crate::media::check::Checked;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Writes what is due as RTP.
+//! The sending side of one media connection: the frames that are due, as RTP packets.
 
 use crate::media::clip::Clip;
 use crate::media::lines::MediaLines;

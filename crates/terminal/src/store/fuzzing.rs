@@ -2,7 +2,7 @@
 
 use super::{LINE_BYTES_MAX, Recovered, RingEntry, line, recover};
 
-/// Lines that hold an entry may come without their checksum, which is then made. What is recovered is found again in
+/// Lines that hold an entry may lack their checksum, which is then added. What is recovered is found again in
 /// the file that is written of it, and in that file with anything torn behind it.
 pub fn ring_store(bytes: &[u8]) {
     let recovered = recover(&signed(bytes));

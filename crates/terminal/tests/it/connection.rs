@@ -1,4 +1,4 @@
-//! The terminal against the other end of its MQTT connection, over sockets.
+//! The terminal against a scripted broker, over sockets.
 
 use crate::person::{Person, options};
 use crate::scripted_broker::{ScriptedBroker, Sent, answer, now_ms};

@@ -1,5 +1,5 @@
-//! The other end of a terminal's MQTT connection, packet by packet: it says exactly what a script wants, and sees
-//! exactly when a PUBACK comes.
+//! A broker that a script drives, packet by packet: it sends exactly what the script wants, and sees exactly when a
+//! PUBACK comes.
 
 use mqtt::codec::{self, Ack, Connack, Packet, Properties, Publish};
 use mqtt::{Delivery, PacketId, ReasonCode, Version};
@@ -170,7 +170,7 @@ impl BrokerConnection {
         self.deliver(&down, false).await
     }
 
-    /// Delivers a signal on the topic where it belongs; gives its packet id.
+    /// Delivers a signal on the topic where it belongs; returns its packet id.
     pub(crate) async fn deliver(&mut self, down: &Down, dup: bool) -> PacketId {
         self.next_packet_id += 1;
         let packet_id = PacketId::new(self.next_packet_id).unwrap();
