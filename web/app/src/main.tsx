@@ -1,4 +1,7 @@
-/** The page: reads its link, signs in, makes the client, renders. MQTT.js is fetched beside the first paint, not before it. */
+/**
+ * The page: reads its link, signs in, creates the client, renders. MQTT.js is fetched beside the first paint, not
+ * before it.
+ */
 
 import "./styles/index.css";
 import { createClient, type Login } from "@convoke/sdk";

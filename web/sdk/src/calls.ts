@@ -1,4 +1,4 @@
-/** The live calls of a device: takes signals to the call that they are about, and makes calls of rings and of what stands. */
+/** The live calls of a device: signals go to the call that they are about, rings and standing calls become calls. */
 
 import { Call, type CallServices } from "./call/call.ts";
 import { incoming, outgoing, resumed, returning } from "./call/state.ts";
@@ -114,15 +114,16 @@ export class Calls {
     // Where a ring has become a call, its end says nothing of that one.
     if (reason.type === "ended") return call.state.admitted ? undefined : call.signal(reason.signal);
     const missed = reason.type === "deadline" || (reason.type === "gone" && reason.missed);
-    // Whose accept has no answer, and who is neither rung nor in the call by the state, has missed how it ended.
+    // An accept without an answer, of a call that the state does not know: how it ended has been missed.
     const unanswered = call.state.phase === "accepting" && reason.type === "gone";
     if (call.state.phase !== "incoming" && !unanswered) return;
     call.apply({ type: "local_end", end: { reason: missed ? "no_answer" : "failed" } });
   }
 
   /**
-   * Holds the calls against the state answer to a question of `askedAtMs`, by this device's monotonic clock. The service takes the
-   * requests of one user in their order: the answer knows of everything before its question and of nothing after it.
+   * Holds the calls against the state answer to a question of `askedAtMs`, by this device's monotonic clock. The
+   * service takes the requests of one user in their order: the answer knows of everything before its question and of
+   * nothing after it.
    */
   standing(standing: StandingCall | undefined, askedAtMs: number): void {
     const here = standing?.here ? standing : undefined;
@@ -179,7 +180,7 @@ export class Calls {
     const leftAtMs = this.#left.get(here.meeting);
     if (known) return known.resume(here);
     if (leftAtMs === undefined) return this.#resume(here);
-    // Who has hung up is not brought back, and the service is told again if it should know by now.
+    // A call that was left is not resumed, and the service is told again if it should know by now.
     if (leftAtMs < askedAtMs) void this.#shell.requests.tell({ type: "leave" }, here.meeting).catch(() => {});
   }
 

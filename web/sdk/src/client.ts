@@ -1,5 +1,5 @@
 /**
- * One device of one user: keeps the way to the service, rings, and hands out calls.
+ * The client of one device of one user: keeps the signalling connection, rings, and creates calls.
  *
  * ```ts
  * const client = createClient({ server: location.origin, secret });
@@ -46,7 +46,10 @@ import {
 export interface ClientOptions {
   /** Names the account in this browser's storage before its user is known. */
   account: string;
-  /** Stands for this browser and account in the names of its devices, 8 hex digits; by default made, and kept for `account`. */
+  /**
+   * Stands for this browser and account in the names of its devices, 8 hex digits; by default made, and kept for
+   * `account`.
+   */
   browser?: string;
   /** Where this page reaches the server; by default where the server says. */
   server?: string;
@@ -82,7 +85,7 @@ export interface ClientEvents {
   incoming: Call;
   /** A call of this device has begun, or goes on after a reload. */
   call: Call;
-  /** The missed calls that nobody has seen yet, newest first. */
+  /** The missed calls that have not been seen on any device, newest first. */
   missed: readonly Outcome[];
   /** The call that this user is in on another device. */
   elsewhere: StandingCall | undefined;
@@ -107,7 +110,7 @@ const OFFLINE_PATIENCE_MS = 700;
 
 type Mqtt = Pick<ClientOptions, "mqtt">;
 
-/** A client for a login that this browser remembers, or for who holds the secret of a login link at each load. */
+/** Creates a client for a login that this browser remembers, or for the secret of a login link at each load. */
 export function createClient(options: Mqtt & ({ login: Login } | { server: string; secret: string })): Client {
   const { mqtt } = options;
   if ("login" in options) {
@@ -212,7 +215,7 @@ export class Client extends Emitter<ClientEvents> {
     return this.#whenOnline();
   }
 
-  /** Says so to the service: a call of this device ends in some seconds, as if its page had been closed. */
+  /** Tells the service: a call of this device ends in some seconds, as if its page had been closed. */
   disconnect(): void {
     this.#signalling.leave();
     this.#calls.end("left");
@@ -481,7 +484,7 @@ export class Client extends Emitter<ClientEvents> {
       this.#calls.retryNow();
     };
     watchPage({
-      // A page that is kept for the way back wakes up; any other has said good-bye.
+      // A page that the browser keeps in its history wakes up; any other has disconnected.
       leaves: () => {
         this.#signalling.leave();
         this.#calls.suspend();

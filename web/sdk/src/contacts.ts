@@ -1,6 +1,6 @@
 /**
- * Whom this user may call and how they stand, kept up to date: asked for after each connect and again before the service
- * forgets that it is watched, and changed by what it tells meanwhile.
+ * The contacts that this user may call and their presence, kept up to date: asked for after each connect and again
+ * before the service forgets that it is watched, and changed by what it tells meanwhile.
  */
 
 import type { Requests } from "./signalling/requests.ts";
@@ -36,7 +36,7 @@ export class ContactWatch {
     else this.#begin();
   }
 
-  /** While the way to the service is cut nobody knows how they stand. */
+  /** While signalling is down their presence is unknown. */
   signalling(up: boolean): void {
     if (up === this.#up) return;
     this.#up = up;

@@ -1,4 +1,4 @@
-/** Whether a person looks at any tab of a user in this browser: such a tab holds a lock, beside others of that user. */
+/** Attention: whether any tab of a user in this browser is looked at. Such a tab holds a shared lock. */
 
 import { holdLock } from "./leader-election.ts";
 

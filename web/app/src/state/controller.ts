@@ -1,4 +1,4 @@
-/** Lets the model follow the client and its calls, and takes what a person does to them. */
+/** The controller: the model follows the client and its calls, which get what a person does. */
 
 import {
   type Call,
@@ -35,7 +35,7 @@ export class Controller implements Actions {
   readonly #client: Client;
   readonly #sounds: Sounds;
   readonly #ringing = new Map<string, Call>();
-  /** Calls that are listened to: one whose accept came to nothing may be answered again. */
+  /** Calls that have listeners: one whose accept failed may be answered again. */
   readonly #heard = new WeakSet<Call>();
   readonly #tabs: Tabs;
   readonly #notifier: Notifier;

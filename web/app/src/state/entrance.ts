@@ -1,5 +1,5 @@
 /**
- * Whose page this is, before anything else and after signing out.
+ * The entrance: it decides whose page this is, before anything else and after signing out.
  *
  * ```
  *  insecure                                    (browsers give such a page no devices: it says where to go)

@@ -1,6 +1,6 @@
 /**
- * What the page's address says: `#login=<secret>[&speaker=off]`, and what a tab remembers for its reloads: whose it is
- * and whether its speaker is off. The secret is not among it.
+ * The page's link, `#login=<secret>[&speaker=off]`, and what a tab remembers of it for its reloads: the account, and
+ * whether its speaker is off. The secret is not among it.
  */
 
 import { ofTab, type PageStorage } from "./storage.ts";

@@ -1,4 +1,4 @@
-/** Everything that the screens show, as signals. Only `controller.ts` writes; a story fills one by hand. */
+/** The model: everything that the screens show, as signals. Only `controller.ts` writes; a story fills one by hand. */
 
 import type {
   Call,
@@ -173,7 +173,7 @@ export interface Actions {
   answerAsk(track: "audio" | "video", yes: boolean): void;
   closeEnded(): void;
   callAgain(): void;
-  /** Tries to make the media path now. */
+  /** Tries to establish the media path now. */
   retryMedia(): void;
   dismissProblem(problem: Problem): void;
 }

@@ -1,4 +1,4 @@
-/** The name of somebody a call is about: as the call knows it, else as the list of people does; else only the user is known. */
+/** The name of a user in a call: as the call knows it, else as the list of people does, else the user id. */
 
 import type { CallState, Contact } from "@convoke/sdk";
 

@@ -1,6 +1,7 @@
 /**
- * Notifications of the system, for whoever has this page open and looks at something else: of each ring until it ends, and
- * of each call that was missed until it is seen. One tab of a user shows them, and none while a tab is being looked at.
+ * Notifications of the system, for a person who has this page open and looks at something else: of each ring until it
+ * ends, and of each call that was missed until it is seen. One tab of a user shows them, and none while a tab is being
+ * looked at.
  *
  * Browsers on Android give them to service workers alone: there none is shown.
  */
@@ -31,7 +32,7 @@ export class Notifier {
     this.#model = model;
   }
 
-  /** Asks the person once, from a touch; whoever has said no is not asked again. */
+  /** Asks the person once, from a touch; after a no it does not ask again. */
   ask(): void {
     if (globalThis.Notification?.permission !== "default") return;
     void Notification.requestPermission().then(() => this.#permission());
@@ -54,7 +55,7 @@ export class Notifier {
     );
   }
 
-  /** The missed calls that nobody has seen yet, newest first. */
+  /** The missed calls that have not been seen on any device, newest first. */
   missed(list: readonly Outcome[]): void {
     const before = this.#missed;
     this.#missed = new Set(list.map(({ invitation }) => invitation));
@@ -95,7 +96,7 @@ export class Notifier {
     );
   }
 
-  /** Once for each `tag`, unless it has gone by the time it is known that nobody looks. */
+  /** Once for each `tag`, unless it has gone by the time it is known that no tab is looked at. */
   async #show(tag: string, words: string, options: NotificationOptions, click: () => void, stands: () => boolean) {
     if (this.#known.has(tag) || !this.#election.isLeader) return;
     this.#known.add(tag);

@@ -1,4 +1,4 @@
-/** Who is in a call that one is not in: some names, and how many more. */
+/** The people in a call that this person is not in: some names, and how many more. */
 
 import type { CallState } from "@convoke/sdk";
 import { names } from "../texts/format.ts";
@@ -6,12 +6,12 @@ import { t } from "../texts/t.ts";
 
 const NAMES_SHOWN = 3;
 
-/** With others, or about to be; who is still calling them is not yet. */
+/** Whether the person is with others, or about to be; not while still calling them. */
 export function isTalking(call: Pick<CallState, "phase"> | undefined): boolean {
   return call?.phase === "joined" || call?.phase === "accepting";
 }
 
-/** Whom one will meet besides the caller; undefined if nobody. */
+/** The people besides the caller; undefined if there are none. */
 export function alsoThere({ inside, from }: Pick<CallState, "inside" | "from">): string | undefined {
   if (!inside) return undefined;
   const caller = inside.names.indexOf(from?.name ?? "");
@@ -20,7 +20,7 @@ export function alsoThere({ inside, from }: Pick<CallState, "inside" | "from">):
   return people(others, inside.members - (callerIsIn ? 1 : 0));
 }
 
-/** Whom one finds in a call to which one comes back. */
+/** The people in a call to which one comes back. */
 export function inIt({ inside }: Pick<CallState, "inside">): string | undefined {
   const who = inside && people(inside.names, inside.members);
   return who && t("joinable.who", { names: who });

@@ -1,4 +1,4 @@
-/** How the end of a call is told to the one who sees it. */
+/** The words for the end of a call. */
 
 import type { CallState } from "@convoke/sdk";
 import { progressOf } from "@convoke/sdk";
@@ -39,7 +39,7 @@ export function endWords(state: CallState, contacts: Contacts): EndWords {
 export function invitationNews(before: CallState | undefined, state: CallState, contacts: Contacts): string[] {
   if (state.phase !== "joined" || before?.phase !== "joined") return [];
   return Object.entries(state.progress).flatMap(([user, told]) => {
-    // Who has just gone from the roster still stands in the one before.
+    // A user who has just left the roster is still in the one before.
     const name = nameOf(user, state, [...before.roster.members, ...(contacts ?? [])]);
     if (user === state.me || before.progress[user] === told) return [];
     if (told.type === "busy") return [t("end.busy", { name })];

@@ -25,7 +25,7 @@ export function withOlder(past: Past, page: History): Past {
   return { status: "known", calls: [...past.calls, ...older], next: page.next };
 }
 
-/** Whoever has the list open has seen those that stand in it. */
+/** The missed calls that are in the list: a person who has it open has seen them. */
 export function missedIn(missed: readonly Outcome[], { calls }: Past): Outcome[] {
   const listed = new Set(calls.map(({ meeting }) => meeting));
   return missed.filter(({ meeting }) => listed.has(meeting));

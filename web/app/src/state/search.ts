@@ -1,4 +1,4 @@
-/** Whom a list of people names first, and whom a search in it finds. */
+/** The order of a list of people, and the search in it. */
 
 import type { Contact, PastCall } from "@convoke/sdk";
 
@@ -17,7 +17,7 @@ export function inOrder(contacts: readonly Contact[], recent: readonly string[])
   return [...last, ...others.filter(isReachable), ...others.filter((contact) => !isReachable(contact))];
 }
 
-/** As it was, with what each does now: nobody moves under a finger. Who is new comes last. */
+/** As it was, with what each does now: no row moves under a finger. New ones come last. */
 export function asBefore(before: readonly Contact[], now: readonly Contact[]): readonly Contact[] {
   const left = new Map(now.map((contact) => [contact.user, contact]));
   const stay = before.flatMap(({ user }) => {

@@ -1,4 +1,4 @@
-/** Where a page that was opened over plain HTTP could be opened securely: the same server, by the same name. */
+/** The secure address of a page that was opened over plain HTTP: the same server, by the same name. */
 
 export async function secureAddress(from: Location = location, fetcher = fetch): Promise<string | undefined> {
   const port = await fetcher("/api/v1/server")

@@ -1,4 +1,7 @@
-/** When a call began for this person, kept over a reload: its clock goes on. One call a user, so one entry each. */
+/**
+ * The start of a call for this person, kept over a reload, so that its clock continues. One call a user, so one entry
+ * each.
+ */
 
 import { ofBrowser, type PageStorage } from "./storage.ts";
 
@@ -13,7 +16,7 @@ export function since(user: string, meeting: string, joinedAtMs: number, storage
   try {
     storage.setItem(key, `${meeting} ${joinedAtMs}`);
   } catch {
-    // A full storage costs a clock that begins anew, no call.
+    // With a full storage the clock restarts; the call goes on.
   }
   return joinedAtMs;
 }

@@ -1,5 +1,5 @@
 /**
- * What is heard: the ring of an incoming call, the tone of an outgoing one, and the end of one, each distinct. All are
+ * Sounds: the ring of an incoming call, the tone of an outgoing one, and the end of one, each distinct. All are
  * made here, from sines. A browser keeps them silent until the page is touched: then `unlock` succeeds.
  */
 
@@ -73,7 +73,7 @@ export class Sounds {
     this.#once(refused && !state.joinedAtMs ? BUSY : FAREWELL);
   }
 
-  /** A ring that is to disturb nobody is heard once. */
+  /** A ring that is not to disturb is heard once. */
   #knock(model: Model): void {
     const ringing = model.ringing.value.map(({ key }) => key);
     const quiet = isSpared(model) ? ringing : ringing.slice(1);
@@ -103,7 +103,7 @@ export class Sounds {
   }
 }
 
-/** Whoever is in a call, here or elsewhere, is not to be rung aloud. */
+/** In a call, here or elsewhere, rings are not loud. */
 function isSpared({ call, busyElsewhere }: Model): boolean {
   return isTalking(call.value) || busyElsewhere.value;
 }

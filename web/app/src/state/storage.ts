@@ -1,4 +1,4 @@
-/** What this tab, or this browser, keeps for the page; nothing where a person lets pages keep nothing. */
+/** Storage of this tab or this browser; empty where a person lets pages store nothing. */
 
 export type PageStorage = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 

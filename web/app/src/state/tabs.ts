@@ -1,4 +1,4 @@
-/** What the tabs of one user in one browser settle between them. Tabs of other users hear nothing of it. */
+/** The agreement between the tabs of one user in one browser: which one is heard, and which rings are silenced. */
 
 import { effect } from "@preact/signals";
 import { LeaderElection } from "./leader-election.ts";

@@ -1,4 +1,4 @@
-/** How the pictures of a call share their room: the largest tiles of a shape that cuts no face to a ribbon. */
+/** The tiling of a call's pictures: the largest tiles in their room whose shape does not crop faces too far. */
 
 export interface Size {
   width: number;
@@ -12,7 +12,7 @@ export interface Tiling extends Size {
 
 /** Upright as a phone holds it, wide as a camera sees. */
 const RATIO = { min: 3 / 4, max: 16 / 9 };
-/** Narrower ones show nobody: then the room scrolls. */
+/** Narrower ones show too little: then the room scrolls. */
 const WIDTH_MIN_PX = 88;
 const SCROLL_BAR_PX = 16;
 

@@ -1,4 +1,4 @@
-/** The tab's title rings too, for whoever looks at another tab. */
+/** The title of the tab. It rings too, for a person who looks at another tab. */
 
 import { effect } from "@preact/signals";
 import { t } from "../texts/t.ts";

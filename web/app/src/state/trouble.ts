@@ -1,5 +1,5 @@
 /**
- * What of a call is down at present, in words that are true and stand long enough to be read.
+ * Trouble: what of a call is down at present, in words that are true and stay long enough to be read.
  *
  * Pictures and sound go on only where they have just come in, and have for a while; where they stop, the words do at once.
  */
@@ -22,8 +22,8 @@ const SHOWN_AFTER_MS = 600;
 /** What is shown stands at least so long. */
 const READ_MS = 1_200;
 /** Pictures and sound have come in for so long before they are said to go on; longer once that was wrong. */
-const GO_ON_MS = 1_500;
-const GO_ON_AGAIN_MS = 6_000;
+const STEADY_MS = 1_500;
+const STEADY_AGAIN_MS = 6_000;
 
 export class TroubleWatch {
   #shown: Trouble | undefined;
@@ -60,9 +60,9 @@ export class TroubleWatch {
   #trouble({ path, pathError, phase, signalling }: Facts, nowMs: number): Trouble | undefined {
     if (signalling === "down") {
       if (nowMs - (this.#awayMs ?? nowMs) < SHOWN_AFTER_MS) return undefined;
-      const goOnMs = this.#wasWrong ? GO_ON_AGAIN_MS : GO_ON_MS;
-      const goesOn = this.#receivesMs !== undefined && nowMs - this.#receivesMs >= goOnMs;
-      if (goesOn && phase === "joined") return { kind: "service", words: t("banner.signalling") };
+      const steadyMs = this.#wasWrong ? STEADY_AGAIN_MS : STEADY_MS;
+      const isSteady = this.#receivesMs !== undefined && nowMs - this.#receivesMs >= steadyMs;
+      if (isSteady && phase === "joined") return { kind: "service", words: t("banner.signalling") };
       return { kind: "connection", words: t("banner.both") };
     }
     if (path === "failed" && pathError) {

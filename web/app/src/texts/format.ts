@@ -63,7 +63,7 @@ export function names(list: readonly string[]): string {
   return new Intl.ListFormat(undefined, { type: "conjunction" }).format(list.map(isolated));
 }
 
-/** One or two letters for who has no picture; of a name without letters, the first one that is to be seen. */
+/** One or two letters for a person without a picture; of a name without letters, the first one that is to be seen. */
 export function initials(name: string): string {
   const letters = name.split(/\s+/).flatMap((word) => characters(word).find((one) => /\p{L}/u.test(one)) ?? []);
   const [first = characters(name).find((one) => /[\p{N}\p{P}\p{S}]/u.test(one)) ?? "", ...rest] = letters;

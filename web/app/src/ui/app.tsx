@@ -1,4 +1,4 @@
-/** Which screen is shown. Screens only render the model and pass on what a person does. */
+/** The page: which screen is shown. Screens only render the model and pass on what a person does. */
 
 import { createContext } from "preact";
 import { useContext, useLayoutEffect, useRef } from "preact/hooks";
@@ -37,7 +37,7 @@ export function useApp(): App {
   return app;
 }
 
-/** The whole page; without `actions` nobody is in yet. */
+/** The whole page; without `actions` no user is signed in yet. */
 export function Page({ model, entrance, actions }: AtEntrance & { actions?: Actions }) {
   const entry = model.entry.value;
   return (

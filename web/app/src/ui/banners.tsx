@@ -1,4 +1,4 @@
-/** What a person in a call should know now: what is down, what is asked, what does not work and what helps. */
+/** The banners of a call: what is down, what is asked, what does not work and what helps. */
 
 import type { CallState } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";

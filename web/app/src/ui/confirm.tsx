@@ -1,4 +1,4 @@
-/** Asks before what cannot be taken back. Escape means no; the focus goes back to where it was. */
+/** The question before what cannot be undone. Escape means no; the focus goes back to where it was. */
 
 import { useModal } from "./modal.ts";
 

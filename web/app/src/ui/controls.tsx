@@ -94,7 +94,7 @@ const TRACKS = {
   },
 } as const;
 
-/** What the host has blocked is turned on and off by nobody else. */
+/** What the host has blocked cannot be turned on or off here. */
 function TrackControl({ call, track, press }: { call: CallState; track: "audio" | "video"; press: () => void }) {
   const { id, shortcut, on, off, blocked } = TRACKS[track];
   if (call.blocked[track]) {

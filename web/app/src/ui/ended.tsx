@@ -1,4 +1,4 @@
-/** How a call from here came out, until it has been read. */
+/** The screen that says how a call from here ended, until it is closed. */
 
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Ended } from "../state/model.ts";

@@ -1,4 +1,4 @@
-/** What stands before the terminal: whose page it is, signing in, what keeps from it, open elsewhere. */
+/** The screens before the terminal: whose page it is, signing in, what prevents it, open elsewhere. */
 
 import type { ConvokeError, RememberedLogin } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";

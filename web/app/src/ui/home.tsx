@@ -1,4 +1,4 @@
-/** Who is there, who called, and whether this tab is ready to ring. */
+/** The home screen: who is there, who called, and whether this tab is ready to ring. */
 
 import type { Outcome } from "@convoke/sdk";
 import type { HomeView } from "../state/model.ts";

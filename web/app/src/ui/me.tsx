@@ -1,4 +1,4 @@
-/** Who is signed in, and the way out, which asks first. */
+/** The signed-in user, and the sign-out, which asks first. */
 
 import { useState } from "preact/hooks";
 import { t } from "../texts/t.ts";
@@ -8,7 +8,7 @@ import { Confirm } from "./confirm.tsx";
 
 export function Me() {
   const { model, entrance } = useApp();
-  /** How many tabs a sign-out ends; undefined while nobody asks. */
+  /** How many tabs a sign-out ends; undefined while the question is not shown. */
   const [tabs, setTabs] = useState<number>();
   const name = model.name.value;
   const open = () => void entrance.tabs().then(setTabs);

@@ -30,7 +30,7 @@ export function Picture({ track, mirrored, label }: { track: MediaStreamTrack; m
   );
 }
 
-/** Everybody's sound: one element for each audio slot, whoever is in it. */
+/** The sound of the others: one element for each audio slot. */
 export function Voices() {
   const { model } = useApp();
   void model.mediaVersion.value;

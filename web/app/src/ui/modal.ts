@@ -1,7 +1,7 @@
 /**
  * A native dialog above the page for as long as it is rendered; then the focus goes back to where it was.
  *
- * Whatever moves the focus does so as it is rendered, not a frame later: whoever is quick has moved it on by then.
+ * Whatever moves the focus does so as it is rendered, not a frame later: a quick person has moved it on by then.
  */
 
 import { useLayoutEffect, useRef } from "preact/hooks";
@@ -21,7 +21,7 @@ export function useModal(closed: () => void) {
       // The event comes later, when another dialog may be open already that it does not mean.
       element?.removeEventListener("close", tell);
       element?.close();
-      // A dialog that has left the page gives nothing back by itself.
+      // A dialog that has left the page does not return the focus by itself.
       if (before instanceof HTMLElement && document.activeElement === document.body) before.focus();
     };
   }, []);

@@ -1,4 +1,4 @@
-/** What passes by: short notices to be seen, in a header that keeps room for them, and the same to be spoken. */
+/** Short notices to be seen, in a header that keeps room for them, and the same to be spoken. */
 
 import { useApp } from "./app.tsx";
 

@@ -1,4 +1,4 @@
-/** Beside a call: who is in it, with what the host may do, and who may be invited. */
+/** The panel beside a call: who is in it, with what the host may do, and who may be invited. */
 
 import { type CallState, type Contact, isHost, isIn, type Member } from "@convoke/sdk";
 import { useLayoutEffect, useRef, useState } from "preact/hooks";

@@ -1,4 +1,4 @@
-/** Whom one may call: a list that can be searched where it is long, and that keeps still under a finger. */
+/** The list of people to call: it can be searched where it is long, and keeps still under a finger. */
 
 import type { Contact } from "@convoke/sdk";
 import { useEffect, useRef, useState } from "preact/hooks";

@@ -77,7 +77,7 @@ function Mark({ label, id, icon, wide }: { label: string; id: string; icon: Comp
   );
 }
 
-/** What a member who is not quite there is doing, in words. */
+/** The words for a member's state. */
 export function memberWords(member: Member, call: CallState): string {
   if (member.state === "joining") return t("tile.joining");
   if (member.state === "lost") return t("tile.lost");

@@ -34,7 +34,7 @@ export interface CallServices {
   join(meeting: MeetingId): Promise<JoinParameters>;
   /** The roster as the service has it. */
   roster(meeting: MeetingId): Promise<Roster>;
-  /** Whoever answers a ring is in one call: leaves the others, or lets one that calls the same person become this one. */
+  /** A device is in one call: leaves all others, or lets one that calls the same person become this one. */
   leaveOthersFor(call: Call): void;
   /** Stores that this ring was declined here, before the service is told. */
   declined(invitation: InvitationId): Promise<void>;
@@ -113,12 +113,12 @@ export class Call extends Emitter<CallEvents> {
     await this.#tell({ type: "reject", invitation: this.invitation, reason: "declined" });
   }
 
-  /** Gives up calling one person, or everybody who has not answered. */
+  /** Stops calling one person, or everybody who has not answered. */
   async cancel(user?: UserName): Promise<void> {
     await this.#tell({ type: "cancel", callee: user });
   }
 
-  /** Hangs up: leaves the call, or gives it up if nobody has answered. */
+  /** Hangs up: leaves the call, or cancels it if no one has answered. */
   async leave(): Promise<void> {
     const alone = this.#state.phase === "calling";
     const told = this.#tell({ type: "leave" });
@@ -215,7 +215,7 @@ export class Call extends Emitter<CallEvents> {
     return this.#session.receives();
   }
 
-  /** Tries at once to make the media path, where it has failed. */
+  /** Tries at once to establish a media path that has failed. */
   retryMedia(): void {
     this.#session.retry();
   }
@@ -232,7 +232,7 @@ export class Call extends Emitter<CallEvents> {
     }
   }
 
-  /** @internal Questions that were asked until now do not know how it stands. */
+  /** @internal Answers to questions that were asked before this moment do not know its present state. */
   markChanged(): void {
     this.changedAtMs = LOCAL.monotonicMs();
   }
@@ -259,7 +259,7 @@ export class Call extends Emitter<CallEvents> {
     if (!again) this.#entered();
   }
 
-  /** @internal The service says that the ring stands, and perhaps that it has not heard what was said here. */
+  /** @internal The service confirms that it rings, and perhaps has not received what was sent from here. */
   confirmRinging({ ringing }: Ring, isResending: (type: UpBody["type"]) => boolean): void {
     const { phase } = this.#state;
     if (phase === "accepting" && !this.#answering && !isResending("accept")) void this.#answer();
@@ -283,7 +283,7 @@ export class Call extends Emitter<CallEvents> {
     this.#session.retryNow();
   }
 
-  /** @internal The service says that it is over, though it has ended here before. */
+  /** @internal The service has confirmed that this device has left. */
   leftConfirmed(): void {
     this.#confirmLeft();
   }
@@ -372,7 +372,7 @@ export class Call extends Emitter<CallEvents> {
     this.#answering = false;
   }
 
-  /** A track that has ended never comes back: turning it on again opens the device anew. */
+  /** A track that has ended never comes back: turning it on again opens the device again. */
   #unplugged(device: Device): void {
     delete this.#own[device];
     void this.#session.setTrack(device, undefined);
@@ -395,7 +395,7 @@ export class Call extends Emitter<CallEvents> {
     this.emit("media", undefined);
   }
 
-  /** The media path of a call that was left stands until the service knows: nobody is to read that it broke. */
+  /** The media path of a call that was left stays open until the service knows, so that the others do not see it break. */
   #end(): void {
     this.#session.stop(this.#left);
     this.#closeDevices();

@@ -1,4 +1,4 @@
-/** What a person should be told when one roster follows another. */
+/** The changes between two rosters that a person should be told. */
 
 import type { Roster, UserName } from "../wire.ts";
 import { isIn } from "./state.ts";

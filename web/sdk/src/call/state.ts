@@ -1,5 +1,5 @@
 /**
- * What is known of one call: a pure function of what happened.
+ * The state of one call: a pure function of what happened.
  *
  * ```
  *  calling --another one is in--> joined --ended/leave--> ended
@@ -202,7 +202,7 @@ export function reduce(state: CallState, event: CallEvent): CallState {
   }
 }
 
-/** It is looked at several times a second: nobody is told of what has not changed. */
+/** It is checked several times a second: a state that has not changed stays the same object. */
 function withPath(state: CallState, path: PathState, error: ConvokeError | undefined): CallState {
   const pathError = path === "up" ? undefined : (error ?? state.pathError);
   return path === state.path && pathError === state.pathError ? state : { ...state, path, pathError };
@@ -283,7 +283,7 @@ function withProgress(state: CallState, user: UserName, progress: Progress): Cal
   return { ...state, progress: { ...state.progress, [user]: progress } };
 }
 
-/** An invitation that came to nothing: nobody is rung. */
+/** Without invitations that did not reach the service. */
 function withoutUnheard(state: CallState): CallState {
   const rung = new Set(state.roster.members.map((member) => member.user));
   const heard = Object.entries(state.progress).filter(([user, { type }]) => type !== "calling" || rung.has(user));

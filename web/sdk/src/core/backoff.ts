@@ -1,4 +1,7 @@
-/** Waiting times between attempts: they grow, are spread by chance so that clients do not return together, and end only with success. */
+/**
+ * Waiting times between attempts: they grow, are randomised so that clients do not return together, and end only with
+ * success.
+ */
 
 export interface BackoffSteps {
   /** The wait before each attempt; the last one repeats. */
@@ -12,7 +15,7 @@ export const SIGNALLING_STEPS: BackoffSteps = {
   jitter: 0.8,
 };
 export const MEDIA_STEPS: BackoffSteps = { stepsMs: [300, 700, 1_500, 2_000], jitter: 0.5 };
-/** Who is in a call or a ring looks this often for a way back. */
+/** In a call or a ring, a server that is away is asked this often. */
 export const URGENT_EVERY_MS = 2_000;
 
 export class Backoff {

@@ -1,6 +1,6 @@
 /**
- * The service's clock. It is learnt from answers that tell it, and kept by this device's monotonic clock, which nobody
- * sets.
+ * The service's clock. It is learnt from answers that contain it, and kept by this device's monotonic clock, which is
+ * never set.
  *
  * Known is it only from a short round trip on the present connection, and only until this device's two clocks disagree:
  * then either the wall clock was set, or the device slept while the monotonic clock stood. Until it is learnt again, and

@@ -1,5 +1,5 @@
 /**
- * IndexedDB as one would like it: promises, strict writes, and an end to every wait.
+ * A wrapper of IndexedDB: promises, strict writes, and a limit to every wait.
  *
  * A browser may fail at any moment: the disk is full, the person clears what the site keeps, another page wants the
  * database to itself, or no answer comes at all. Each of these rejects; what to do instead is the caller's matter.

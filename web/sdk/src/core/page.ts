@@ -1,4 +1,4 @@
-/** What a browser tells its page of: that it goes away or wakes up, and that there may be another network. */
+/** Events of the page and its network: it goes away or wakes up, and there may be another network. */
 
 export interface PageHooks {
   /** The page goes away in this moment, or sleeps. */
@@ -8,7 +8,7 @@ export interface PageHooks {
   /** The device may have come to another network. */
   online(): void;
   offline(): void;
-  /** The network may be another, or the page is looked at again: do not wait any longer. */
+  /** The network may be another one, or the page is visible again: there is no reason to wait longer. */
   retryNow(): void;
 }
 

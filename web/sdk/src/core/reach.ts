@@ -1,6 +1,6 @@
 /**
- * Where a page reaches the server that it came from. What the server says of itself may be a name that is not known here,
- * or `localhost`, which is another machine here: the address that the page has used works.
+ * The addresses at which a page reaches the server that it came from. What the server says of itself may be a name that
+ * is not known here, or `localhost`, which is another machine here: the address that the page has used works.
  */
 
 const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;

@@ -1,9 +1,9 @@
 /**
- * Which of a browser's four devices this tab is.
+ * The device slot of a tab: which of its browser's four devices it is.
  *
  * Two people, or one person twice, may use one browser. Each tab claims a device slot by a Web Lock, which the browser
  * gives back when the tab is gone, and remembers it in `sessionStorage`, so that a reload is the same device. A fifth
- * tab takes slot 0 over: whoever held it is told and may take it back.
+ * tab takes slot 0 over: the tab that held it is told and may take it back.
  */
 
 import { randomHex } from "./ids.ts";
@@ -36,7 +36,7 @@ export async function claimSlot(browser: string, shell: SlotShell, onLost: () =>
   return { slot, device: deviceName(browser, slot), release };
 }
 
-/** Takes one certain slot from whoever holds it. */
+/** Takes one certain slot from the tab that holds it. */
 export async function takeSlot(
   browser: string,
   slot: number,

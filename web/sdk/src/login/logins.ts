@@ -1,5 +1,5 @@
 /**
- * Who has signed in in this browser, so that its pages sign in without a link: any number of accounts, each with a
+ * The logins that this browser remembers, so that its pages sign in without a link: any number of accounts, each with a
  * credential for each of its four tabs.
  *
  * - The secret of a link is kept until the last of the four credentials is stored, and no longer.
@@ -125,7 +125,7 @@ export class Logins {
     return new Login(used ?? known, this.#shell, this.#store, () => this.#sendSignOuts());
   }
 
-  /** Whose link it is. A user who is known here goes on with the same devices. */
+  /** Finds the user of a link. A user who is known here keeps the same devices. */
   async #identify(account: string): Promise<LoginRecord> {
     const record = await this.#record(account);
     if (record?.user !== undefined) return record;

@@ -1,4 +1,4 @@
-/** The requests of a login. An application with a server of its own hands credentials over instead. */
+/** The requests of a login. An application with a server of its own provides credentials instead. */
 
 import { ConvokeError, type ErrorCode } from "../core/errors.ts";
 import { type CamelCase, fromWire } from "../wire.ts";

@@ -1,6 +1,6 @@
 /**
- * What a browser remembers of those who have signed in: one record for each account, and the devices that the server is
- * still to be told to end. All tabs share it, so each change reads and writes in one transaction.
+ * The store of logins: one record for each account, and the devices that the server has still to be told to end. All
+ * tabs share it, so each change reads and writes in one transaction.
  *
  * Where the browser keeps nothing, the records live as long as the page.
  */
@@ -47,7 +47,7 @@ export interface LoginStore {
   /** Whether what it holds outlives the page, as far as is known. */
   readonly isKept: boolean;
   all(): Promise<LoginRecord[]>;
-  /** Replaces a record by what `change` makes of it; `undefined` leaves it as it is. Returns what then stands. */
+  /** Replaces a record by what `change` returns for it; `undefined` leaves it as it is. Returns the record as it is then. */
   change(
     account: string,
     change: (record: LoginRecord | undefined) => LoginRecord | undefined,
@@ -206,7 +206,7 @@ class SafeLogins implements LoginStore {
   addSignOut = (signOut: PendingSignOut) => this.#on((store) => store.addSignOut(signOut));
   removeSignOut = (clientId: string) => this.#on((store) => store.removeSignOut(clientId));
 
-  /** Whoever signs out must not be signed in again by the next page: so the database is asked though it has failed. */
+  /** A user who signs out must not be signed in again by the next page: so the database is used though it has failed. */
   async end(account: string): Promise<LoginRecord | undefined> {
     const record = await this.#on((store) => store.end(account));
     if (!this.#db) await this.#first.end(account).catch(() => undefined);

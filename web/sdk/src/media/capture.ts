@@ -1,4 +1,4 @@
-/** Microphone and camera. Neither is ever a condition of a call: what cannot be had is reported and left out. */
+/** Microphone and camera. Neither is ever a condition of a call: what is not available is reported and left out. */
 
 import { ConvokeError, deviceError } from "../core/errors.ts";
 

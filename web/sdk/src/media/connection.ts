@@ -48,7 +48,7 @@ export class MediaConnection {
     return this.#pc.connectionState;
   }
 
-  /** Makes the offer, takes it through the join door, and applies the answer. */
+  /** Creates the offer, posts it to the join door, and applies the answer. */
   async open(tracks: ReadonlyMap<SendPurpose, MediaStreamTrack>): Promise<void> {
     const purposes = this.#offerLines(this.join.profile, tracks);
     await this.#pc.setLocalDescription();
@@ -68,7 +68,7 @@ export class MediaConnection {
     return this.#receivers().find((transceiver) => transceiver.mid === mid)?.receiver.track;
   }
 
-  /** The tracks of all audio slots; whoever is in them is heard. */
+  /** The tracks of all audio slots, whichever participations are in them. */
   audioTracks(): MediaStreamTrack[] {
     return this.#receivers()
       .map((transceiver) => transceiver.receiver.track)

@@ -1,4 +1,4 @@
-/** Why a media path does not come about, as far as it shows. */
+/** The diagnosis of a media path that cannot be established. */
 
 import { ConvokeError, type ErrorCode } from "../core/errors.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Whether a media path still carries anything, judged by what comes in on it alone: the server may have been killed, or
- * started again, behind a path that seems to stand.
+ * A monitor that judges by incoming data alone whether a media path still carries anything: the server may have been
+ * killed, or started again, behind a path that seems to stand.
  */
 
 import { steadyTimer } from "../core/timer.ts";
@@ -40,7 +40,7 @@ export class PathMonitor {
     this.#shell = shell;
   }
 
-  /** Begins anew, as if something had just come in. */
+  /** Restarts, as if something had just come in. */
   start(): void {
     this.stop();
     this.#signMs = performance.now();
@@ -52,7 +52,7 @@ export class PathMonitor {
     void this.#look(generation);
   }
 
-  /** Sooner takes the path for dead, until something comes in. */
+  /** Takes the path for dead sooner, until something comes in. */
   probe(): void {
     this.#isProbing = true;
     if (this.#stop) void this.#look(this.#generation);

@@ -1,4 +1,4 @@
-/** What a terminal offers: its sending m-lines and the receive slots of its profile. */
+/** The offer of a terminal: its sending m-lines and the receive slots of its profile. */
 
 import type { Profile, Purpose } from "../wire.ts";
 
@@ -40,7 +40,7 @@ export function startSharp(answerSdp: string): string {
   );
 }
 
-/** Codecs that the RTC server forwards, with what repairs them; fewer make the offer small. */
+/** Codecs that the RTC server forwards, with what repairs them; fewer keep the offer small. */
 export function isForwarded(codec: { mimeType: string }): boolean {
   return /^(audio\/opus|video\/vp8|video\/rtx)$/i.test(codec.mimeType);
 }

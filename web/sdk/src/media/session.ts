@@ -1,7 +1,7 @@
 /**
  * The media of one call, over as many connections as it takes. A path that breaks is replaced by a fresh join with fresh
  * parameters; until the new one is there the old one stays, so that its last pictures do, and goes on if it comes back. It
- * never gives up by itself.
+ * tries without end.
  *
  * Without signalling there are no fresh parameters: a path that breaks meanwhile waits for its return, which brings them.
  */
@@ -19,7 +19,7 @@ export interface SessionShell {
   /** Fresh parameters from the service; rejects while there are none to be had. */
   parameters(): Promise<JoinParameters>;
   path(state: PathState, error?: ConvokeError): void;
-  /** Who is in which slot has changed, or the connection has. */
+  /** The slots have changed, or the connection has. */
   changed(): void;
   /** Nothing comes in any more, or something does again. */
   flows(flows: boolean): void;
@@ -33,7 +33,7 @@ const YOUNG_MS = 1_000;
 const DISTURBED_MS = 2_500;
 /** A path that does not come about, or has stood before, has failed when an attempt fails after this. */
 const FAILED_MS = { first: 2_000, again: 6_000 };
-/** The loss of a path that has stood for less is one more failure: it is not made anew without a pause. */
+/** The loss of a path that has stood for less is one more failure: it is not joined again without a pause. */
 const STOOD_MS = 3_000;
 /** Signalling that is back brings parameters; if not, they are asked for after this. */
 const ASK_MS = 1_500;
@@ -51,7 +51,7 @@ export class MediaSession {
   readonly #retry = new Wait();
   #beganMs = 0;
   #arrivedMs = 0;
-  /** A path that was lost is not made anew before this. */
+  /** A path that was lost is not joined again before this. */
   #notBeforeMs = 0;
   /** Fresh parameters are being asked for. */
   #asking = false;
@@ -175,7 +175,7 @@ export class MediaSession {
     else this.#close();
   }
 
-  /** The page goes away, or sleeps: what comes after that begins anew. */
+  /** The page goes away, or sleeps: media starts from the beginning after that. */
   suspend(): void {
     this.#generation += 1;
     this.#rest();

@@ -1,4 +1,4 @@
-/** Who is in which receive slot, as the RTC server last said. A map with a lower epoch than the last one is ignored. */
+/** The table of receive slots, as the RTC server last sent it. A map with a lower epoch than the last one is ignored. */
 
 import type { ParticipationId, Slot, SlotMap, Source } from "../wire.ts";
 

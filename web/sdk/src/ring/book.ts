@@ -1,6 +1,6 @@
 /**
- * All rings of this device. It stores first, and hands back what to show, so that its caller can let the
- * acknowledgement go in between.
+ * The book of all rings of this device. It stores first, then returns what to show, so that its caller can send the
+ * acknowledgement in between.
  *
  * Calls into it are taken one after the other: a rule always sees what the one before it has stored.
  */

@@ -1,8 +1,8 @@
 /**
- * Lets stored rings ring, and be confirmed by the state answer.
+ * The ringer: stored rings ring, and the state answer confirms them.
  *
  * A ring that has begun ends when the service says so. At its deadline the terminal asks, and again every 10 s as long as
- * the ring stands; if no answer comes within 10 s the ring is missed: it must not go on for a call that nobody knows to stand.
+ * the ring stands; if no answer comes within 10 s the ring is missed: it must not go on for a call that may be over.
  */
 
 import type { ServiceClock } from "../core/clock.ts";

@@ -1,5 +1,5 @@
 /**
- * What a terminal does with what it hears about a ring: pure rules over one stored entry per invitation.
+ * The rules by which signals, answers and time change a ring: pure, over one stored entry per invitation.
  *
  * ```
  *  (none) --invitation--> ring --ended/deadline/state--> missed | done

@@ -1,5 +1,5 @@
 /**
- * Where ring entries are kept: IndexedDB, one database per client id, with all of it in memory beside.
+ * The store of ring entries: IndexedDB, one database per client id, with all of it in memory beside.
  *
  * A write resolves when the browser says that it is on disk: only then may the broker be told. Where the browser keeps
  * nothing, or stops to (a full disk, a database that is closed or does not answer), memory takes over with all that was

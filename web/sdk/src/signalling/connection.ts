@@ -1,9 +1,9 @@
 /**
- * The way to the service, kept up: connects, waits with back-off and jitter, connects again, and never gives up, except
+ * The signalling connection of a device: connects, waits with back-off and jitter, and connects again without end, except
  * where another tab has taken the device over or the credential is refused for good.
  *
- * The waits are long, so that nobody burdens a server that is away. While it is *urgent*, in a call or a ring, a probe
- * looks for the way back besides, at least every 2 s, and an answer to it is the next attempt.
+ * The waits are long, to spare a server that is away. While it is *urgent*, in a call or a ring, a probe asks besides
+ * whether the server is back, at least every 2 s, and its answer starts the next attempt.
  */
 
 import { Backoff, SIGNALLING_STEPS } from "../core/backoff.ts";
@@ -37,7 +37,10 @@ const CREDENTIAL_REFUSED = new Set([0x84, 0x86, 0x87, 0x98]);
 const BEAT_MS = { urgent: 2_000, visible: 5_000 };
 /** It is dead if none comes within this. */
 const BEAT_PATIENCE_MS = 2_000;
-/** An attempt that is older than this hangs, if the server answers others. Each such one is given twice the time of the last. */
+/**
+ * An attempt that is older than this hangs, if the server answers others. Each such one is given twice the time of the
+ * last.
+ */
 const HANGS_MS = 1_500;
 const HANGS_MAX_MS = 12_000;
 
@@ -80,7 +83,7 @@ export class SignallingConnection {
     this.#stop((connection) => connection.leave());
   }
 
-  /** Somebody waits for the way back, or for the end of it to be noticed. */
+  /** Whether the person waits: then a lost server, and its return, are noticed sooner. */
   urgent(urgent: boolean): void {
     if (urgent === this.#urgent) return;
     this.#urgent = urgent;

@@ -1,4 +1,4 @@
-/** Reads a signal of the service. What cannot be read is dropped: a terminal has nobody to complain to. */
+/** The decoder of the service's signals. What cannot be read is dropped: a terminal has no one to report it to. */
 
 import { doorsFrom } from "../core/reach.ts";
 import { withShownTexts } from "../core/shown.ts";

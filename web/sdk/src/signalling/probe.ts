@@ -1,9 +1,9 @@
 /**
- * Looks for the way back to a server while somebody waits for it: one small HTTP request within every 2 s, at times of
- * chance, so that those whom one server has lost do not return together.
+ * A probe for a server that is away, while the person waits for it: one small HTTP request within every 2 s, at random
+ * times, so that the clients that one server has lost do not return together.
  *
- * It does so beside the connection that is being made, since that may hang: packets that are dropped tell nobody, and a
- * browser opens one WebSocket to a server at a time, and makes those wait that follow many failures.
+ * It runs beside the connection attempt, which may hang: dropped packets cause no error, and a browser opens one WebSocket
+ * to a server at a time, and delays those that follow many failures.
  */
 
 import { URGENT_EVERY_MS } from "../core/backoff.ts";

@@ -1,4 +1,4 @@
-/** Requests and their answers: puts on the envelope, posts, and pairs what comes back by the `inReplyTo` of the answer. */
+/** Requests and their answers: puts on the envelope, posts, and pairs each answer with its request by `inReplyTo`. */
 
 import { LOCAL, type ServiceClock } from "../core/clock.ts";
 import { ConvokeError, refusal } from "../core/errors.ts";
@@ -16,7 +16,7 @@ const QUESTION_TTL_MS: Partial<Record<UpBody["type"], number>> = {
   join: 8_000,
   roster: 5_000,
 };
-/** Nobody wants these any more when they are older than they may be. */
+/** These are not sent again when they are older than they may be: the person no longer expects them. */
 const SOON_OR_NEVER = new Set<UpBody["type"]>(["create", "invite"]);
 /** Requests whose refusal can still be told apart. */
 const SENT_MAX = 256;
@@ -48,7 +48,7 @@ export interface Taken {
 export class Requests {
   readonly #outbox: Outbox;
   readonly #clock: ServiceClock;
-  /** Learns the service's clock anew; resolves when that is done or was in vain. */
+  /** Learns the service's clock again; resolves when that has succeeded or failed. */
   readonly #syncClock: () => Promise<unknown>;
   readonly #waiting = new Map<SignalId, Waiting>();
   readonly #sent = new Map<SignalId, Sent>();
@@ -102,7 +102,7 @@ export class Requests {
     return this.#waiting.has(answer.inReplyTo ?? "");
   }
 
-  /** False if nobody waits, or not any more. */
+  /** Returns false if no request waits for it (any more). */
   #settle(id: SignalId, signal: Down): boolean {
     const waiting = this.#waiting.get(id);
     if (!waiting) return false;
@@ -128,7 +128,7 @@ export class Requests {
     this.#late.delete(sent);
     const again = { ...sent, again: true };
     if (waiting) return this.#ask(again, waiting);
-    // What becomes of it is told by signals, or not at all: nobody waits for its PUBACK any more.
+    // What becomes of it is told by signals, or not at all: no caller waits for its PUBACK any more.
     await this.#post(this.#envelop(again)).catch(() => {});
   }
 

@@ -1,7 +1,7 @@
 /**
- * What of `meeting-down` is still news. Its messages may be delivered again, and late: the broker keeps them for a while
- * and repeats what it is not sure of. Ends and questions to the person are never too old; the rest tells a state that may
- * have changed since.
+ * A filter for signals of `meeting-down` that are still news. They may be delivered again, and late: the broker keeps
+ * them for a while and repeats what it is not sure of. Ends and questions to the person are never too old; the rest
+ * tells a state that may have changed since.
  */
 
 import type { ServiceClock } from "../core/clock.ts";
