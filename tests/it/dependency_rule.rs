@@ -8,19 +8,20 @@ use std::process::Command;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("mqtt", &[]),
     ("signalling", &[]),
+    ("limiter", &[]),
     ("commitlog", &[]),
     ("catalog", &[]),
     ("queue", &["commitlog"]),
-    ("broker", &["mqtt", "queue", "commitlog", "catalog"]),
-    ("rtc", &["signalling"]),
-    ("meeting", &["signalling", "queue", "catalog"]),
+    ("broker", &["mqtt", "queue", "commitlog", "catalog", "limiter"]),
+    ("rtc", &["signalling", "limiter"]),
+    ("meeting", &["signalling", "queue", "catalog", "limiter"]),
     ("terminal", &["mqtt", "signalling"]),
     ("convoke", &["broker", "catalog", "commitlog", "meeting", "mqtt", "queue", "rtc", "signalling", "terminal"]),
 ];
 
-/// Crates of input and output, which the two pure parts must not have.
+/// Crates of input and output, which the pure parts must not have.
 const IO_CRATES: &[&str] = &["tokio", "mio", "libc", "hyper", "axum", "reqwest", "sqlx", "rustls", "socket2"];
-const PURE: &[&str] = &["mqtt", "signalling"];
+const PURE: &[&str] = &["mqtt", "signalling", "limiter"];
 
 fn direct_dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))

@@ -1,6 +1,6 @@
 //! What an operator may set, and every limit that the network can run into.
 
-use crate::pace::Rate;
+use limiter::Rate;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;

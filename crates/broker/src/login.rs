@@ -12,7 +12,6 @@
 //! nobody has. (That a known device is found faster than an unknown one can be measured; it tells no secret.)
 
 mod devices;
-mod line;
 mod password;
 pub(crate) mod recent;
 

@@ -1,4 +1,4 @@
-//! A small token bucket for the failed attempts from one address.
+//! The failed attempts from each address, held to a rate.
 //!
 //! Only failures cost. When the bucket is empty, a further failure is told so and costs nothing, until a token is back.
 //! The map is bounded: who was quiet longest is forgotten first.
@@ -7,12 +7,12 @@ use crate::login::recent::Recent;
 use crate::network::Network;
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
+use limiter::{Rate, TokenBucket};
 use std::net::SocketAddr;
+use std::time::Duration;
 
-/// Failures in a row that are free.
-const BURST: u64 = 20;
-/// One more each.
-const REFILL_MS: u64 = 1_000;
+/// Failures that are free.
+const RATE: Rate = Rate { burst: 20, per_second: 1 };
 /// Addresses that are remembered.
 const SOURCES_MAX: usize = 16_384;
 
@@ -31,27 +31,27 @@ impl Source {
     }
 }
 
-/// Each source with the time at which its bucket is full again.
 #[derive(Debug)]
 pub(super) struct Failures {
-    full_at_ms: Recent<Source, u64>,
+    buckets: Recent<Source, TokenBucket>,
 }
 
 impl Failures {
     pub(super) fn new() -> Self {
-        Self { full_at_ms: Recent::new(SOURCES_MAX) }
+        Self { buckets: Recent::new(SOURCES_MAX) }
     }
 
     /// Counts a failure. The error: too many, the next one is counted in so many seconds.
     pub(super) fn charge(&mut self, source: Source, now_ms: u64) -> Result<(), u64> {
-        let full_at = self.full_at_ms.get_mut(&source).map_or(now_ms, |full_at| (*full_at).max(now_ms));
-        let over_ms = (full_at - now_ms).saturating_sub((BURST - 1) * REFILL_MS);
-        if over_ms > 0 {
-            return Err(over_ms.div_ceil(1_000));
-        }
-        self.full_at_ms.insert(source, full_at + REFILL_MS);
+        let mut bucket = self.buckets.get_mut(&source).copied().unwrap_or_default();
+        bucket.try_take(RATE, Duration::from_millis(now_ms)).map_err(whole_seconds)?;
+        self.buckets.insert(source, bucket);
         Ok(())
     }
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn a_burst_is_counted_then_one_attempt_comes_back_a_second() {
         let mut failures = Failures::new();
-        for _ in 0..BURST {
+        for _ in 0..RATE.burst {
             assert_eq!(failures.charge(address(1), 0), Ok(()));
         }
         assert_eq!(failures.charge(address(1), 0), Err(1));
@@ -82,6 +82,6 @@ mod tests {
         for n in 0..SOURCES_MAX as u32 * 2 {
             let _ = failures.charge(address(n), 0);
         }
-        assert!(failures.full_at_ms.len() <= SOURCES_MAX);
+        assert!(failures.buckets.len() <= SOURCES_MAX);
     }
 }

@@ -1,18 +1,18 @@
 //! The devices that the broker knows at the moment.
 //!
 //! A bounded cache over the catalog. A hit is answered at once, in the caller's thread. A miss goes to the tokio run
-//! time through a bounded line and is answered there, within the deadline. In the line every network has its turn; what
-//! has no place in a full one is answered [`LookupError::Busy`] at once, first of the network that asks for most. So who
+//! time through a [`FairQueue`] and is answered there, within the deadline. In it every network has its turn; what has no
+//! place in a full one is answered [`LookupError::Busy`] at once, first of the network that asks for most. So who
 //! floods with client ids that nobody has keeps its own devices waiting. Misses are never cached, so that a device may
 //! log in as soon as it is registered.
 //!
 //! Who replaces a device calls [`DeviceDirectory::invalidate`] after the catalog has it. Where another process did, the
 //! old row may be used for at most [`ROW_TRUSTED`].
 
-use super::line::Line;
 use super::recent::Recent;
 use crate::network::Network;
 use catalog::{Catalog, Device};
+use limiter::{FairQueue, QueueLimits};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -59,14 +59,14 @@ pub(crate) enum Asker {
 #[derive(Clone, Debug)]
 pub struct DeviceDirectory {
     desk: Arc<Desk>,
-    /// There is something in the line.
+    /// Something waits.
     bell: mpsc::Sender<()>,
 }
 
 #[derive(Debug)]
 struct Desk {
     cache: Mutex<Cache>,
-    line: Mutex<Line<Asker, Lookup>>,
+    waiting: Mutex<FairQueue<Asker, Lookup>>,
 }
 
 #[derive(Debug)]
@@ -116,7 +116,8 @@ impl DeviceDirectory {
     /// Its task runs on `runtime` and ends with the last clone.
     pub fn start(catalog: Arc<dyn Catalog>, runtime: &Handle) -> Self {
         let cache = Mutex::new(Cache::new(DEVICES_CACHED_MAX));
-        let desk = Arc::new(Desk { cache, line: Mutex::new(Line::new(LOOKUPS_WAITING_MAX)) });
+        let waiting = FairQueue::new(QueueLimits { waiting_max: LOOKUPS_WAITING_MAX, share: 0 });
+        let desk = Arc::new(Desk { cache, waiting: Mutex::new(waiting) });
         let (bell, rings) = mpsc::channel(1);
         runtime.spawn(serve(catalog, desk.clone(), rings));
         Self { desk, bell }
@@ -131,7 +132,7 @@ impl DeviceDirectory {
             return done(Err(LookupError::Unavailable));
         }
         let lookup = Lookup { client_id: client_id.to_owned(), deadline: Instant::now() + DEADLINE, done };
-        let refused = lock(&self.desk.line).push(asker, lookup);
+        let refused = lock(&self.desk.waiting).push(asker, lookup);
         // Full: it has been rung already, and nobody has looked since.
         let _ = self.bell.try_send(());
         if let Some(refused) = refused {
@@ -164,7 +165,7 @@ async fn serve(catalog: Arc<dyn Catalog>, desk: Arc<Desk>, mut rings: mpsc::Rece
     let mut running = JoinSet::new();
     loop {
         while running.len() < LOOKUPS_RUNNING_MAX
-            && let Some(lookup) = lock(&desk.line).pop()
+            && let Some(lookup) = next_of(&mut lock(&desk.waiting))
         {
             running.spawn(answer(catalog.clone(), desk.clone(), lookup));
         }
@@ -174,6 +175,13 @@ async fn serve(catalog: Arc<dyn Catalog>, desk: Arc<Desk>, mut rings: mpsc::Rece
             Some(ended) = running.join_next() => if ended.is_err() { return },
         }
     }
+}
+
+/// Its asker may have more lookups running.
+fn next_of(waiting: &mut FairQueue<Asker, Lookup>) -> Option<Lookup> {
+    let (asker, lookup) = waiting.pop()?;
+    waiting.done(asker);
+    Some(lookup)
 }
 
 async fn answer(catalog: Arc<dyn Catalog>, desk: Arc<Desk>, lookup: Lookup) {

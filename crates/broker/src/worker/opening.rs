@@ -1,5 +1,6 @@
 //! From a CONNECT to a session, and from the end of a connection to the end of a session.
 
+use limiter::TokenBucket;
 use mqtt::ReasonCode;
 
 use super::Worker;
@@ -11,7 +12,6 @@ use super::post::{ConnectionKey, Post, Removal};
 use crate::access::is_account_of_service;
 use crate::bridge::events::EventKind;
 use crate::client::ClientKey;
-use crate::pace::Pace;
 
 /// What the person behind a removed device reads.
 const REMOVED: &str = "the login of this device has ended: log in again";
@@ -73,7 +73,7 @@ impl Worker {
             identity,
             channel_id,
             said_goodbye: false,
-            publishes: Pace::default(),
+            publishes: TokenBucket::default(),
         };
         let (session_present, session_expiry_s) = (opened.session_present, opened.session_expiry_s);
         self.connections.await_connack(key, AwaitingConnack { connected, session_present, session_expiry_s });

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
-use broker::Rate;
+use limiter::Rate;
 use mqtt::codec::{PropertiesBuf, Property, USER_PROPERTIES_MAX};
 use mqtt::{ReasonCode, Version};
 

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use limiter::TokenBucket;
 use mqtt::Version;
 use mqtt::codec::Connect;
 use mqtt::server::Connection;
@@ -15,7 +16,6 @@ use crate::access::Identity;
 use crate::client::ClientKey;
 use crate::doorkeeper::ConnectionPermit;
 use crate::login::PendingLogin;
-use crate::pace::Pace;
 use crate::transport::{Readiness, Transport};
 use crate::worker::action::ClientRef;
 use crate::worker::post::ConnectionKey;
@@ -112,7 +112,7 @@ pub(in crate::worker) struct Connected {
     pub(in crate::worker) channel_id: Box<str>,
     /// The client sent DISCONNECT.
     pub(in crate::worker) said_goodbye: bool,
-    pub(in crate::worker) publishes: Pace,
+    pub(in crate::worker) publishes: TokenBucket,
 }
 
 /// A connection between two workers, with everything that was read.

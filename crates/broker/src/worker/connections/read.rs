@@ -1,5 +1,7 @@
 //! From the socket to requests.
 
+use std::time::Duration;
+
 use mqtt::server::{Input, Request};
 
 use super::Connections;
@@ -102,7 +104,7 @@ impl Connections {
         let Some(connected) = connection.connected_mut().filter(|connected| !connected.identity.is_service()) else {
             return;
         };
-        let is_slowed = connected.publishes.spend(rate, now.ms).is_some();
+        let is_slowed = connected.publishes.take(rate, Duration::from_millis(now.ms)).is_some();
         connection.is_slowed = is_slowed;
         if is_slowed {
             self.arm_at(key, now);

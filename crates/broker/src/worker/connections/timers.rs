@@ -1,6 +1,6 @@
 //! Deadlines of connections: CONNECT, keep alive, the end of slowing, the last words of a closing one.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Connections;
 use super::connection::Stage;
@@ -37,7 +37,9 @@ impl Connections {
         self.arm(key, now.instant);
         let rate = self.shared.limits.user_publishes;
         let Some(connection) = self.get_mut(key).filter(|connection| connection.is_slowed) else { return };
-        if let Some(wait) = connection.connected().and_then(|connected| connected.publishes.wait(rate, now.ms)) {
+        if let Some(wait) =
+            connection.connected().and_then(|connected| connected.publishes.debt(rate, Duration::from_millis(now.ms)))
+        {
             self.timers.arm(key, now.instant + wait);
         }
     }
@@ -66,7 +68,10 @@ impl Connections {
     fn end_slowing(&mut self, key: ConnectionKey, now: Now) {
         let rate = self.shared.limits.user_publishes;
         let Some(connection) = self.get_mut(key).filter(|connection| connection.is_slowed) else { return };
-        if connection.connected().is_none_or(|connected| connected.publishes.wait(rate, now.ms).is_none()) {
+        if connection
+            .connected()
+            .is_none_or(|connected| connected.publishes.debt(rate, Duration::from_millis(now.ms)).is_none())
+        {
             connection.is_slowed = false;
             self.mark_ready(key);
         }

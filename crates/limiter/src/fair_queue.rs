@@ -1,0 +1,221 @@
+//! A bounded queue in which every source has its turn.
+//!
+//! Each source has a queue of its own, and the queues are served one item each in turn: a source that asks for much
+//! waits behind itself only, and one that asks once waits for at most one item of each other. The items of a source
+//! keep their order and are served one at a time: its next turn comes when [`FairQueue::done`] has been called.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+/// How much may wait, and what a source may count on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// Items of all sources.
+    pub waiting_max: usize,
+    /// Items that no source loses to another when that many wait.
+    pub share: usize,
+}
+
+/// Items of type `T` by their sources `S`.
+#[derive(Debug)]
+pub struct FairQueue<S, T> {
+    /// Of each source with something that waits or is served.
+    by_source: HashMap<S, VecDeque<T>>,
+    /// Sources with something that waits and nothing that is served, in the order of their turns.
+    ready: VecDeque<S>,
+    waiting: usize,
+    limits: QueueLimits,
+}
+
+impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
+    pub fn new(limits: QueueLimits) -> Self {
+        Self { by_source: HashMap::new(), ready: VecDeque::new(), waiting: 0, limits }
+    }
+
+    /// Whether a place is free, or can be taken from a source with more than its share.
+    pub fn has_room(&self) -> bool {
+        self.waiting < self.limits.waiting_max || self.by_source.values().any(|queue| queue.len() > self.limits.share)
+    }
+
+    /// Returns what has no place in a full queue: the newest item of the source that has most, which may be this one.
+    pub fn push(&mut self, source: S, item: T) -> Option<T> {
+        let mut refused = None;
+        if self.waiting >= self.limits.waiting_max {
+            refused = self.take_from_longest(&source);
+            if refused.is_none() {
+                return Some(item);
+            }
+        }
+        if let Some(queue) = self.by_source.get_mut(&source) {
+            queue.push_back(item);
+        } else {
+            self.by_source.insert(source.clone(), VecDeque::from([item]));
+            self.ready.push_back(source);
+        }
+        self.waiting += 1;
+        refused
+    }
+
+    /// The next item with its source, which has no other turn until [`done`](Self::done).
+    pub fn pop(&mut self) -> Option<(S, T)> {
+        let source = self.ready.pop_front()?;
+        let item = self.by_source.get_mut(&source)?.pop_front()?;
+        self.waiting -= 1;
+        Some((source, item))
+    }
+
+    /// What was popped of this source is served.
+    pub fn done(&mut self, source: S) {
+        if self.by_source.get(&source).is_some_and(VecDeque::is_empty) {
+            self.by_source.remove(&source);
+        } else {
+            self.ready.push_back(source);
+        }
+    }
+
+    /// Takes out all that waits, of each source in its order.
+    pub fn drain(&mut self) -> Vec<T> {
+        let mut all: Vec<T> =
+            self.ready.drain(..).filter_map(|source| self.by_source.remove(&source)).flatten().collect();
+        all.extend(self.by_source.values_mut().flat_map(|queue| queue.drain(..)));
+        self.waiting = 0;
+        all
+    }
+
+    /// `None`: no other source has more than its share and more than `source` would have.
+    fn take_from_longest(&mut self, source: &S) -> Option<T> {
+        let (own, share) = (self.by_source.get(source).map_or(0, VecDeque::len), self.limits.share);
+        // A source that floods has more than the average, and costs no search.
+        if own >= share && own * self.by_source.len() > self.waiting {
+            return None;
+        }
+        let longest = self.by_source.values_mut().max_by_key(|queue| queue.len())?;
+        if longest.len() <= share.max(own + 1) {
+            return None;
+        }
+        self.waiting -= 1;
+        longest.pop_back()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+
+    const FLOOD: u8 = 0;
+    const ALICE: u8 = 1;
+    const BOB: u8 = 2;
+
+    fn queue(waiting_max: usize, share: usize) -> FairQueue<u8, u32> {
+        FairQueue::new(QueueLimits { waiting_max, share })
+    }
+
+    fn drain(queue: &mut FairQueue<u8, u32>) -> Vec<u32> {
+        let served = std::iter::from_fn(|| {
+            let (source, item) = queue.pop()?;
+            queue.done(source);
+            Some(item)
+        });
+        let served = served.collect();
+        assert_eq!((queue.waiting, queue.by_source.len(), queue.ready.len()), (0, 0, 0));
+        served
+    }
+
+    #[test]
+    fn each_source_has_its_turn_and_keeps_its_order() {
+        let mut line = queue(100, 0);
+        for (source, item) in [(FLOOD, 1), (FLOOD, 2), (FLOOD, 3), (ALICE, 10), (BOB, 20), (ALICE, 11)] {
+            assert_eq!(line.push(source, item), None);
+        }
+        assert_eq!(drain(&mut line), [1, 10, 20, 2, 11, 3]);
+        assert_eq!(line.push(ALICE, 12), None);
+        assert_eq!(drain(&mut line), [12]);
+    }
+
+    #[test]
+    fn a_source_has_one_item_served_at_a_time() {
+        let mut turns = queue(100, 0);
+        turns.push(ALICE, 1);
+        turns.push(ALICE, 2);
+        let (alice, first) = turns.pop().unwrap();
+        assert_eq!((first, turns.pop()), (1, None));
+        turns.push(ALICE, 3);
+        assert_eq!(turns.pop(), None);
+        turns.done(alice);
+        assert_eq!(drain(&mut turns), [2, 3]);
+    }
+
+    #[test]
+    fn what_waits_can_be_taken_out_while_something_is_served() {
+        let mut turns = queue(100, 0);
+        for (source, item) in [(ALICE, 1), (ALICE, 2), (ALICE, 3), (BOB, 10)] {
+            turns.push(source, item);
+        }
+        let (alice, _) = turns.pop().unwrap();
+        let mut drained = turns.drain();
+        drained.sort_unstable();
+        assert_eq!(drained, [2, 3, 10]);
+        turns.push(ALICE, 4);
+        assert_eq!(turns.pop(), None, "she has her turn still");
+        turns.done(alice);
+        assert_eq!(drain(&mut turns), [4]);
+    }
+
+    #[test]
+    fn a_flood_from_one_source_takes_no_place_from_the_others() {
+        let mut line = queue(100, 0);
+        for item in 0..1000 {
+            assert_eq!(line.push(FLOOD, item), (item >= 100).then_some(item), "of a flood the newest is refused");
+        }
+        for (source, newest) in (1..=50).zip((50..100).rev()) {
+            assert_eq!(line.push(source, 1000 + u32::from(source)), Some(newest));
+        }
+        assert_eq!((line.waiting, line.by_source.len()), (100, 51));
+        let order = drain(&mut line);
+        let first_turns: Vec<u32> = (1..=50).map(|source| 1000 + source).collect();
+        assert_eq!((order[0], &order[1..51]), (0, &first_turns[..]));
+    }
+
+    #[test]
+    fn a_queue_full_of_equals_refuses_the_newcomer() {
+        let mut line = queue(3, 0);
+        assert_eq!([0, 1, 2].map(|source| line.push(source, u32::from(source))), [None; 3]);
+        assert_eq!(line.push(3, 3), Some(3));
+        assert_eq!(line.push(0, 4), Some(4));
+        assert_eq!(drain(&mut line), [0, 1, 2]);
+    }
+
+    #[test]
+    fn when_too_many_wait_a_source_with_more_than_its_share_loses_its_newest() {
+        let mut turns = queue(10, 8);
+        for item in 1..=10 {
+            assert!(turns.has_room());
+            assert_eq!(turns.push(FLOOD, item), None);
+        }
+        assert_eq!(turns.push(ALICE, 100), Some(10));
+        assert_eq!(turns.push(FLOOD, 11), Some(11));
+        assert_eq!(turns.push(BOB, 200), Some(9));
+        assert!(!turns.has_room(), "nobody has more than the share");
+        assert_eq!(turns.push(3, 300), Some(300), "and the bound holds");
+        assert_eq!(drain(&mut turns)[..3], [1, 100, 200]);
+        assert!(turns.has_room());
+    }
+
+    #[test]
+    fn in_a_full_queue_a_source_loses_only_what_is_above_its_share() {
+        let mut turns = queue(10, 4);
+        for source in [ALICE, ALICE, ALICE, BOB, 3, 4] {
+            assert_eq!(turns.push(source, u32::from(source)), None);
+        }
+        for item in 10..14 {
+            assert_eq!(turns.push(FLOOD, item), None);
+        }
+        assert!(!turns.has_room());
+        assert_eq!(turns.push(FLOOD, 14), Some(14));
+        turns.pop();
+        assert_eq!(turns.push(FLOOD, 15), None);
+        assert_eq!(turns.push(ALICE, 1), Some(15), "the flood has more than its share");
+    }
+}
