@@ -1,10 +1,11 @@
 //! How many requests one sender may make, so that a flood of one is no silence for the others. Pure: time is given.
 //!
-//! A token bucket per sender. Who has used it up is refused, at most once a second, and otherwise not heard until a
+//! A [`TokenBucket`] per sender. Who has used it up is refused, at most once a second, and otherwise not heard until a
 //! request is due again; so a flood costs an acknowledgement a request, and neither a transaction nor an answer.
 
+use limiter::{Rate, TokenBucket};
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Senders that are remembered; past it those whose bucket is full again are forgotten.
 const SENDERS_MAX: usize = 10_000;
@@ -19,62 +20,52 @@ pub(crate) enum Verdict {
 }
 
 pub(crate) struct Budgets {
-    burst: f64,
-    per_second: f64,
-    by_sender: HashMap<String, Bucket>,
+    rate: Rate,
+    by_sender: HashMap<String, Budget>,
 }
 
-struct Bucket {
-    left: f64,
-    at: Instant,
-    refused_at: Option<Instant>,
+#[derive(Default)]
+struct Budget {
+    bucket: TokenBucket,
+    refused_at: Option<Duration>,
 }
 
 impl Budgets {
-    pub(crate) fn new(burst: u32, per_second: u32) -> Self {
-        Self { burst: f64::from(burst), per_second: f64::from(per_second), by_sender: HashMap::new() }
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self { rate, by_sender: HashMap::new() }
     }
 
-    pub(crate) fn take(&mut self, sender: &str, now: Instant) -> Verdict {
+    pub(crate) fn take(&mut self, sender: &str, now: Duration) -> Verdict {
         if !self.by_sender.contains_key(sender) {
             self.make_room(now);
-            self.by_sender.insert(sender.to_owned(), Bucket { left: self.burst, at: now, refused_at: None });
+            self.by_sender.insert(sender.to_owned(), Budget::default());
         }
-        let (burst, per_second) = (self.burst, self.per_second);
-        self.by_sender.get_mut(sender).map_or(Verdict::Drop, |bucket| bucket.take(burst, per_second, now))
-    }
-
-    /// There is no room for what was let through: the sender's budget is over for now.
-    pub(crate) fn exceed(&mut self, sender: &str, now: Instant) -> Verdict {
-        self.by_sender.get_mut(sender).map_or(Verdict::Drop, |bucket| {
-            bucket.left = 0.0;
-            bucket.refuse(now)
+        let rate = self.rate;
+        self.by_sender.get_mut(sender).map_or(Verdict::Drop, |budget| match budget.bucket.try_take(rate, now) {
+            Ok(()) => Verdict::Handle,
+            Err(_) => budget.refuse(now),
         })
     }
 
-    fn make_room(&mut self, now: Instant) {
-        if self.by_sender.len() < SENDERS_MAX {
-            return;
+    /// There is no room for what was let through: the sender's budget is over for now.
+    pub(crate) fn exceed(&mut self, sender: &str, now: Duration) -> Verdict {
+        let rate = self.rate;
+        self.by_sender.get_mut(sender).map_or(Verdict::Drop, |budget| {
+            budget.bucket.drain(rate, now);
+            budget.refuse(now)
+        })
+    }
+
+    fn make_room(&mut self, now: Duration) {
+        if self.by_sender.len() >= SENDERS_MAX {
+            self.by_sender.retain(|_, budget| !budget.bucket.is_full(now));
         }
-        let full_after = Duration::from_secs_f64(self.burst / self.per_second.max(f64::MIN_POSITIVE));
-        self.by_sender.retain(|_, bucket| now.saturating_duration_since(bucket.at) < full_after);
     }
 }
 
-impl Bucket {
-    fn take(&mut self, burst: f64, per_second: f64, now: Instant) -> Verdict {
-        let since = now.saturating_duration_since(self.at).as_secs_f64();
-        self.left = since.mul_add(per_second, self.left).min(burst);
-        self.at = now;
-        if self.left >= 1.0 {
-            self.left -= 1.0;
-            return Verdict::Handle;
-        }
-        self.refuse(now)
-    }
-
-    fn refuse(&mut self, now: Instant) -> Verdict {
-        if self.refused_at.is_some_and(|at| now.saturating_duration_since(at) < REFUSE_EVERY) {
+impl Budget {
+    fn refuse(&mut self, now: Duration) -> Verdict {
+        if self.refused_at.is_some_and(|at| now.saturating_sub(at) < REFUSE_EVERY) {
             return Verdict::Drop;
         }
         self.refused_at = Some(now);
@@ -86,14 +77,20 @@ impl Bucket {
 mod tests {
     use super::*;
 
-    fn verdicts(budgets: &mut Budgets, sender: &str, count: usize, now: Instant) -> Vec<Verdict> {
+    const START: Duration = Duration::from_secs(1_000);
+
+    fn budgets(burst: u32, per_second: u32) -> Budgets {
+        Budgets::new(Rate { burst, per_second })
+    }
+
+    fn verdicts(budgets: &mut Budgets, sender: &str, count: usize, now: Duration) -> Vec<Verdict> {
         (0..count).map(|_| budgets.take(sender, now)).collect()
     }
 
     #[test]
     fn a_flood_is_refused_once_a_second_and_otherwise_dropped_until_a_request_is_due_again() {
         use Verdict::{Drop, Handle, Refuse};
-        let (mut budgets, start) = (Budgets::new(3, 2), Instant::now());
+        let (mut budgets, start) = (budgets(3, 2), START);
         assert_eq!(verdicts(&mut budgets, "mallory", 6, start), [Handle, Handle, Handle, Refuse, Drop, Drop]);
         assert_eq!(verdicts(&mut budgets, "alice", 3, start), [Handle, Handle, Handle]);
         let later = start + Duration::from_millis(500);
@@ -105,7 +102,7 @@ mod tests {
     #[test]
     fn whoever_has_filled_the_room_is_not_heard_for_a_while() {
         use Verdict::{Drop, Handle, Refuse};
-        let (mut budgets, start) = (Budgets::new(200, 2), Instant::now());
+        let (mut budgets, start) = (budgets(200, 2), START);
         assert_eq!(verdicts(&mut budgets, "mallory", 2, start), [Handle, Handle]);
         assert_eq!(budgets.exceed("mallory", start), Refuse);
         assert_eq!(verdicts(&mut budgets, "mallory", 2, start), [Drop, Drop]);
@@ -116,7 +113,7 @@ mod tests {
 
     #[test]
     fn senders_who_rest_are_forgotten_when_there_are_too_many() {
-        let (mut budgets, start) = (Budgets::new(1, 1), Instant::now());
+        let (mut budgets, start) = (budgets(1, 1), START);
         for sender in 0..SENDERS_MAX {
             budgets.take(&sender.to_string(), start);
         }

@@ -9,7 +9,7 @@ use crate::deliveries::{RECEIVE_MAX, acknowledge, give_back, give_back_all, rece
 use crate::handle;
 use crate::request;
 use crate::token::alias;
-use crate::turns::Turns;
+use limiter::{FairQueue, QueueLimits, Rate};
 use queue::{Delivery, GroupName, TopicName};
 use signalling::topics::property;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ use tracing::Instrument;
 /// Tries at once before a request is given back to the queue.
 const TRIES: u32 = 5;
 const TRY_PAUSE: Duration = Duration::from_millis(50);
+/// Requests that wait, and how many a sender may keep waiting when there is no room.
+const WAITING: QueueLimits = QueueLimits { waiting_max: 1_024, share: 8 };
 /// Acknowledgements and refusals that are under way; past it, nothing is taken until one is done.
 const SET_ASIDE_MAX: usize = 256;
 
@@ -39,7 +41,7 @@ pub(crate) async fn run(shared: Arc<Shared>, group: GroupName, topic: TopicName)
             intake.give_back_waiting().await;
         }
         tokio::select! {
-            delivery = received.recv(), if !is_open || intake.turns.has_room() => match delivery {
+            delivery = received.recv(), if !is_open || intake.waiting.has_room() => match delivery {
                 Some(delivery) if is_open => intake.take(delivery).await,
                 Some(delivery) => intake.give_back(vec![delivery]).await,
                 None => return,
@@ -72,8 +74,11 @@ enum Fate {
 
 struct Intake {
     shared: Arc<Shared>,
+    /// The budgets count from then on.
+    began: Instant,
     budgets: Budgets,
-    turns: Turns<Delivery>,
+    /// By sender.
+    waiting: FairQueue<String, Delivery>,
     /// With the sender.
     handled: JoinSet<(String, Delivery, Fate)>,
     /// Acknowledged, refused or given back.
@@ -85,8 +90,9 @@ impl Intake {
         let (burst, per_second) = (shared.config.requests_burst_max, shared.config.requests_per_second_max);
         Self {
             shared: Arc::clone(shared),
-            budgets: Budgets::new(burst, per_second),
-            turns: Turns::default(),
+            began: Instant::now(),
+            budgets: Budgets::new(Rate { burst, per_second }),
+            waiting: FairQueue::new(WAITING),
             handled: JoinSet::new(),
             set_aside: JoinSet::new(),
         }
@@ -95,9 +101,9 @@ impl Intake {
     async fn take(&mut self, delivery: Delivery) {
         tracing::trace!(queue_message = %delivery.message_id, "a request is received");
         let sender = sender_of(&delivery).unwrap_or_default().to_owned();
-        match self.budgets.take(&sender, Instant::now()) {
+        match self.budgets.take(&sender, self.began.elapsed()) {
             Verdict::Handle => {
-                if let Some(excess) = self.turns.push(&sender, delivery) {
+                if let Some(excess) = self.waiting.push(sender, delivery) {
                     self.give_up(excess).await;
                 }
             }
@@ -111,7 +117,7 @@ impl Intake {
     }
 
     async fn give_up(&mut self, excess: Delivery) {
-        let verdict = self.budgets.exceed(sender_of(&excess).unwrap_or_default(), Instant::now());
+        let verdict = self.budgets.exceed(sender_of(&excess).unwrap_or_default(), self.began.elapsed());
         let words = "too many requests wait, this and others of yours are not handled: wait";
         self.discard(excess, verdict, words.to_owned()).await;
     }
@@ -135,7 +141,7 @@ impl Intake {
 
     /// The next of its sender need not wait for the acknowledgement, which the queue writes together with others.
     async fn settled(&mut self, sender: String, delivery: Delivery, fate: Fate) {
-        self.turns.done(sender);
+        self.waiting.done(sender);
         let shared = Arc::clone(&self.shared);
         match fate {
             Fate::Decided => self.set_aside(async move { acknowledge(&shared, delivery).await }).await,
@@ -149,7 +155,7 @@ impl Intake {
     }
 
     async fn give_back_waiting(&mut self) {
-        let waiting = self.turns.drain();
+        let waiting = self.waiting.drain();
         if !waiting.is_empty() {
             self.give_back(waiting).await;
         }
@@ -158,7 +164,7 @@ impl Intake {
     /// As many at once as the configuration says.
     fn begin(&mut self) {
         while self.handled.len() < self.shared.config.requests_at_once_max.max(1) {
-            let Some((sender, delivery)) = self.turns.next() else { return };
+            let Some((sender, delivery)) = self.waiting.pop() else { return };
             let shared = Arc::clone(&self.shared);
             self.handled.spawn(async move {
                 let fate = settle(&shared, &delivery).await;

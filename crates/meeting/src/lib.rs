@@ -49,7 +49,6 @@ mod spread;
 mod status;
 mod timers;
 mod token;
-mod turns;
 mod watches;
 
 pub use channels::Channels;
