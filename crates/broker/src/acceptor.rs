@@ -1,5 +1,5 @@
 //! Listeners: one thread accepts for all of them and deals the connections out to the workers in turn. A connection
-//! that the [doorkeeper](crate::doorkeeper) does not admit is closed at once.
+//! that the [connection limiter](crate::connection_limiter) does not admit is closed at once.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -163,7 +163,7 @@ impl Accepting {
     }
 
     fn arrive(&mut self, socket: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>) {
-        let Some(permit) = self.shared.doorkeeper.admit(peer.ip()) else { return };
+        let Some(permit) = self.shared.connection_limiter.admit(peer.ip()) else { return };
         let tls = match tls.map(ServerConnection::new).transpose() {
             Ok(tls) => tls.map(Box::new),
             Err(error) => return tracing::error!(%error, "a TLS session cannot be made"),

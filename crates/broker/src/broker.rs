@@ -24,7 +24,7 @@ use crate::bridge::pump::Pumps;
 use crate::client::ClientKey;
 use crate::clock::WallClock;
 use crate::config::{Config, ConfigError, Limits};
-use crate::doorkeeper::Doorkeeper;
+use crate::connection_limiter::ConnectionLimiter;
 use crate::fatal::{Fatal, PanicGuard, Tasks};
 use crate::login::DeviceDirectory;
 use crate::shared::{Shared, connection_config, inbox_limits};
@@ -180,7 +180,7 @@ impl Broker {
     /// TLS that were read behind the upgrade. Beyond the limits of connections it is closed.
     pub fn adopt_websocket(&self, socket: TcpStream, tls: Option<ServerConnection>, read_ahead: Bytes) {
         let Ok(peer) = socket.peer_addr() else { return };
-        let Some(permit) = self.shared.doorkeeper.admit(peer.ip()) else { return };
+        let Some(permit) = self.shared.connection_limiter.admit(peer.ip()) else { return };
         let worker = self.next_worker.fetch_add(1, Ordering::Relaxed) % self.shared.workers.len();
         let (tls, websocket) = (tls.map(Box::new), Some(read_ahead.to_vec()));
         acceptor::deal(&self.shared, worker, Arrival { socket, tls, websocket, peer, permit });
@@ -240,7 +240,7 @@ fn share(
     let shared = Shared {
         connection_config: Arc::new(connection_config(&limits)),
         inbox_limits: inbox_limits(&limits),
-        doorkeeper: Doorkeeper::new(&limits, counts.clone()),
+        connection_limiter: ConnectionLimiter::new(&limits, counts.clone()),
         limits: Arc::new(limits),
         urgent_parents: Arc::new(urgent_parents.into_iter().collect()),
         workers,

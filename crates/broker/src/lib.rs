@@ -32,7 +32,7 @@ mod broker;
 mod client;
 mod clock;
 mod config;
-mod doorkeeper;
+mod connection_limiter;
 mod fatal;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

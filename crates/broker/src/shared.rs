@@ -10,7 +10,7 @@ use crate::access::AccessView;
 use crate::bridge::events::EventSender;
 use crate::clock::WallClock;
 use crate::config::Limits;
-use crate::doorkeeper::Doorkeeper;
+use crate::connection_limiter::ConnectionLimiter;
 use crate::fatal::Tasks;
 use crate::inbox::InboxLimits;
 use crate::interest::Interest;
@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) interest: Arc<Interest>,
     pub(crate) access: AccessView,
     pub(crate) devices: DeviceDirectory,
-    pub(crate) doorkeeper: Arc<Doorkeeper>,
+    pub(crate) connection_limiter: Arc<ConnectionLimiter>,
     pub(crate) queue: Arc<dyn Queue>,
     /// The queue's engine, if it lives on the same log.
     pub(crate) embedded: Option<Engine>,

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::connections::Moving;
 use crate::client::ClientKey;
-use crate::doorkeeper::ConnectionPermit;
+use crate::connection_limiter::ConnectionPermit;
 use crate::login::LookupError;
 use crate::mailbox::{Address, Mailbox};
 use crate::message::SharedMessage;

@@ -14,7 +14,7 @@ use mqtt::server::Connection;
 
 use crate::access::Identity;
 use crate::client::ClientKey;
-use crate::doorkeeper::ConnectionPermit;
+use crate::connection_limiter::ConnectionPermit;
 use crate::login::PendingLogin;
 use crate::transport::{Readiness, Transport};
 use crate::worker::action::ClientRef;

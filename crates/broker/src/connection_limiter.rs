@@ -10,7 +10,7 @@ use crate::stats::Counts;
 
 /// Connections by network and in all.
 #[derive(Debug)]
-pub(crate) struct Doorkeeper {
+pub(crate) struct ConnectionLimiter {
     connections_max: usize,
     per_address_max: usize,
     open: Mutex<Open>,
@@ -26,11 +26,11 @@ struct Open {
 /// The right to one connection; given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
-    keeper: Arc<Doorkeeper>,
+    limiter: Arc<ConnectionLimiter>,
     network: Network,
 }
 
-impl Doorkeeper {
+impl ConnectionLimiter {
     pub(crate) fn new(limits: &Limits, counts: Arc<Counts>) -> Arc<Self> {
         Arc::new(Self {
             connections_max: limits.connections_max,
@@ -52,7 +52,7 @@ impl Doorkeeper {
         open.all += 1;
         open.by_network.insert(network, from_there + 1);
         self.counts.connections.one();
-        Some(ConnectionPermit { keeper: self.clone(), network })
+        Some(ConnectionPermit { limiter: self.clone(), network })
     }
 
     fn leave(&self, network: Network) {
@@ -70,7 +70,7 @@ impl Doorkeeper {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.keeper.leave(self.network);
+        self.limiter.leave(self.network);
     }
 }
 
@@ -84,8 +84,8 @@ mod tests {
     fn connections_are_limited_by_address_and_in_all_and_come_back() {
         let limits = Limits { connections_max: 3, connections_per_address_max: 2, ..Limits::default() };
         let counts = Arc::new(Counts::default());
-        let keeper = Doorkeeper::new(&limits, counts.clone());
-        let admit = |address: &str| keeper.admit(address.parse().unwrap());
+        let limiter = ConnectionLimiter::new(&limits, counts.clone());
+        let admit = |address: &str| limiter.admit(address.parse().unwrap());
         let first = admit("2001:db8::1").unwrap();
         let _second = admit("2001:db8::2:1").unwrap();
         assert!(admit("2001:db8::3").is_none(), "a host has a /64");
