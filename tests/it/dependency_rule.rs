@@ -9,17 +9,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("mqtt", &[]),
     ("signalling", &[]),
     ("limiter", &[]),
+    ("problem", &[]),
     ("commitlog", &[]),
     ("catalog", &[]),
     ("queue", &["commitlog"]),
-    ("broker", &["mqtt", "queue", "commitlog", "catalog", "limiter"]),
-    ("rtc", &["signalling", "limiter"]),
+    ("broker", &["mqtt", "queue", "commitlog", "catalog", "limiter", "problem"]),
+    ("rtc", &["signalling", "limiter", "problem"]),
     ("meeting", &["signalling", "queue", "catalog", "limiter"]),
     ("terminal", &["mqtt", "signalling"]),
-    ("convoke", &["broker", "catalog", "commitlog", "meeting", "mqtt", "queue", "rtc", "signalling", "terminal"]),
+    (
+        "convoke",
+        &["broker", "catalog", "commitlog", "meeting", "mqtt", "problem", "queue", "rtc", "signalling", "terminal"],
+    ),
 ];
 
-/// Crates of input and output, which the pure parts must not have.
+/// Crates of input and output, which the pure parts must not have. (`problem` has the types of HTTP from one of them.)
 const IO_CRATES: &[&str] = &["tokio", "mio", "libc", "hyper", "axum", "reqwest", "sqlx", "rustls", "socket2"];
 const PURE: &[&str] = &["mqtt", "signalling", "limiter"];
 

@@ -15,14 +15,12 @@ mod failures;
 mod gate;
 mod login;
 mod names;
-mod problem;
 mod users;
 
 pub use api_keys::{ApiKeys, sha256_hex};
 pub use credentials::{CREDENTIAL_VALID_MS, DEVICES_PER_USER_MAX, Endpoints, Terminal};
 pub use gate::Gate;
 pub use login::LoginRequest;
-pub use problem::{Code, Problem};
 pub use users::{DeviceRequest, LoginLinkAnswer, UserAnswer, UserRequest};
 
 use crate::access::AccessView;
@@ -31,7 +29,8 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
 use axum::routing::options;
-use catalog::Catalog;
+use catalog::{Catalog, CatalogError};
+use problem::{Code, Problem};
 use std::sync::Arc;
 use tokio::sync::{Mutex, oneshot};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -80,6 +79,12 @@ impl Api {
     fn now_ms(&self) -> u64 {
         (self.state.now_ms)()
     }
+}
+
+/// The answer when the catalog has none. What it says is for the operator, not for the caller.
+fn unavailable(error: CatalogError) -> Problem {
+    tracing::warn!(%error, "the catalog did not serve a request");
+    Problem::new(Code::Unavailable, "the catalog did not answer; try again in a moment").retry_after(1)
 }
 
 /// Everything below `/api/v1/users` and `/api/v1/login`.

@@ -16,7 +16,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use serde::Serialize;
+use problem::Problem;
 use signalling::{JoinAnswer, JoinClaims, JoinRequest, ParticipationId, SlotMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -43,23 +43,6 @@ pub(crate) struct Door {
 
 pub(crate) fn router(door: Arc<Door>) -> Router {
     Router::new().route("/rtc/v1/join", post(join).options(preflight)).with_state(door)
-}
-
-/// A refusal of the door.
-#[derive(Debug)]
-struct Problem {
-    status: StatusCode,
-    code: &'static str,
-    detail: String,
-}
-
-#[derive(Serialize)]
-struct ProblemBody<'a> {
-    r#type: &'static str,
-    title: &'a str,
-    status: u16,
-    code: &'static str,
-    detail: &'a str,
 }
 
 async fn preflight() -> Response {
@@ -95,7 +78,7 @@ impl Door {
         let (reply, answer) = oneshot::channel();
         let attempt = JoinAttempt { claims, negotiated, reply };
         let sent = self.shards.at(shard).send(Command::Join(Box::new(attempt)));
-        sent.map_err(|refused| Problem::unavailable(&refused.to_string()))?;
+        sent.map_err(|refused| unavailable(&refused.to_string()))?;
         let slots = await_slots(answer).await?;
         self.metrics.joins.add(1);
         Ok(JoinAnswer { sdp, slots })
@@ -112,11 +95,13 @@ impl Door {
         // Every byte of an offer may become two in JSON (\r, \n).
         let bytes_max = 2 * self.offer_bytes + BODY_BYTES_BESIDE_OFFER;
         let read = timeout(BODY_WITHIN, to_bytes(body, bytes_max)).await;
-        let read = read.map_err(|_| Problem::new(408, "slow_body", "the request took too long to arrive"))?;
+        let read = read.map_err(|_| {
+            Problem::blank(StatusCode::REQUEST_TIMEOUT, "slow_body", "the request took too long to arrive")
+        })?;
         let bytes: Bytes = read.map_err(|_| Problem::from(OfferError::TooLarge(self.offer_bytes)))?;
         serde_json::from_slice(&bytes).map_err(|error| {
             let detail = format!("the body is no join request ({error}): send JSON with sdp, profile and purposes");
-            Problem::new(400, "bad_request", detail)
+            Problem::blank(StatusCode::BAD_REQUEST, "bad_request", detail)
         })
     }
 
@@ -126,14 +111,14 @@ impl Door {
         request: JoinRequest,
         shard: usize,
     ) -> Result<Negotiated, Problem> {
-        let turn = self.turns.take(who).await.map_err(|none| Problem::unavailable(&none.to_string()))?;
+        let turn = self.turns.take(who).await.map_err(|none| unavailable(&none.to_string()))?;
         let door = self.clone();
         let negotiation = tokio::task::spawn_blocking(move || {
             let negotiated = door.negotiate(&request, shard);
             drop(turn);
             negotiated
         });
-        negotiation.await.map_err(|_| Problem::unavailable("the offer could not be read"))?
+        negotiation.await.map_err(|_| unavailable("the offer could not be read"))?
     }
 
     fn negotiate(&self, request: &JoinRequest, shard: usize) -> Result<Negotiated, Problem> {
@@ -155,75 +140,59 @@ fn bearer_token(authorization: &str) -> Option<&str> {
 
 async fn await_slots(answer: oneshot::Receiver<Result<SlotMap, JoinRefusal>>) -> Result<SlotMap, Problem> {
     let in_time = timeout(SHARD_ANSWER_MAX, answer).await;
-    let answer = in_time.map_err(|_| Problem::unavailable("the media thread does not answer"))?;
-    answer.map_err(|_| Problem::unavailable("it is shutting down"))?.map_err(Problem::from)
+    let answer = in_time.map_err(|_| unavailable("the media thread does not answer"))?;
+    answer.map_err(|_| unavailable("it is shutting down"))?.map_err(Problem::from)
 }
 
-impl Problem {
-    fn new(status: u16, code: &'static str, detail: impl Into<String>) -> Self {
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, code, detail: detail.into() }
-    }
-
-    fn unavailable(detail: &str) -> Self {
-        Self::new(503, "unavailable", format!("the RTC server cannot take a join now ({detail}): try again"))
-    }
+fn unavailable(detail: &str) -> Problem {
+    let words = format!("the RTC server cannot take a join now ({detail}): try again");
+    Problem::blank(StatusCode::SERVICE_UNAVAILABLE, "unavailable", words)
 }
 
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
         let (status, code) = match error {
-            TokenError::Invalid => (401, "token_invalid"),
-            TokenError::Expired => (401, "token_expired"),
-            TokenError::Foreign => (403, "token_foreign"),
+            TokenError::Invalid => (StatusCode::UNAUTHORIZED, "token_invalid"),
+            TokenError::Expired => (StatusCode::UNAUTHORIZED, "token_expired"),
+            TokenError::Foreign => (StatusCode::FORBIDDEN, "token_foreign"),
         };
-        Self::new(status, code, error.to_string())
+        Self::blank(status, code, error.to_string())
     }
 }
 
 impl From<OfferError> for Problem {
     fn from(error: OfferError) -> Self {
         let (status, code) = match error {
-            OfferError::TooLarge(_) => (413, "offer_too_large"),
-            OfferError::TooManyMedia(_) => (413, "too_many_media"),
-            OfferError::Bad(_) | OfferError::Stack { .. } => (400, "bad_offer"),
+            OfferError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "offer_too_large"),
+            OfferError::TooManyMedia(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_media"),
+            OfferError::Bad(_) | OfferError::Stack { .. } => (StatusCode::BAD_REQUEST, "bad_offer"),
         };
-        Self::new(status, code, error.to_string())
+        Self::blank(status, code, error.to_string())
     }
 }
 
 impl From<JoinRefusal> for Problem {
     fn from(refusal: JoinRefusal) -> Self {
-        match refusal {
+        let (status, code, detail) = match refusal {
             JoinRefusal::ChannelClosed => {
-                Self::new(410, "channel_closed", "the channel of this token is not open: ask for your state")
+                (StatusCode::GONE, "channel_closed", "the channel of this token is not open: ask for your state")
             }
-            JoinRefusal::Removed => {
-                Self::new(403, "removed", "this participation was removed from the channel: ask for your state")
-            }
-            JoinRefusal::Replaced => Self::new(
-                409,
+            JoinRefusal::Removed => (
+                StatusCode::FORBIDDEN,
+                "removed",
+                "this participation was removed from the channel: ask for your state",
+            ),
+            JoinRefusal::Replaced => (
+                StatusCode::CONFLICT,
                 "replaced",
                 "a newer participation of the same client took this one's place: ask for fresh join parameters",
             ),
-            JoinRefusal::ChannelFull => {
-                Self::new(503, "channel_full", "the channel has all the peers that it may have: try later")
-            }
-        }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let body = ProblemBody {
-            r#type: "about:blank",
-            title: self.status.canonical_reason().unwrap_or("refused"),
-            status: self.status.as_u16(),
-            code: self.code,
-            detail: &self.detail,
+            JoinRefusal::ChannelFull => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "channel_full",
+                "the channel has all the peers that it may have: try later",
+            ),
         };
-        let mut response = (self.status, axum::Json(body)).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        response
+        Self::blank(status, code, detail)
     }
 }

@@ -1,12 +1,12 @@
 //! Who may administer the instance: `Authorization: Bearer <key>`.
 
 use super::Api;
-use super::problem::Problem;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use problem::Problem;
 use std::fmt::Write;
 use std::sync::Arc;
 

@@ -1,11 +1,11 @@
 //! JSON in, with refusals in our own words; JSON out that no cache may keep.
 
-use super::problem::{Code, Problem};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use problem::{Code, Problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -1,12 +1,12 @@
 //! Registers a device and makes what its terminal needs.
 
-use super::Api;
 use super::api_keys::hex;
-use super::problem::{Code, Problem};
+use super::{Api, unavailable};
 use crate::access::{ClientId, account_of_user};
 use crate::login::sign;
 use aws_lc_rs::rand;
 use catalog::{Device, User};
+use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -75,7 +75,7 @@ pub(super) async fn claim(
     user: &str,
 ) -> Result<String, Problem> {
     let client_id = possible(api, group, device)?;
-    let holder = match api.state.catalog.device(&client_id).await? {
+    let holder = match api.state.catalog.device(&client_id).await.map_err(unavailable)? {
         Some(device) if device.user == user => (api.state.holder_of)(&client_id),
         Some(_) => return Err(taken()),
         None => {
@@ -103,7 +103,7 @@ pub(super) async fn issue(api: &Api, client_id: &str, user: User) -> Result<Term
     let device = new_device(client_id, &user.user, api.now_ms())?;
     let done = api.state.catalog.put_device(device.clone()).await;
     api.state.directory.invalidate(client_id);
-    done?;
+    done.map_err(unavailable)?;
     Ok(terminal(api, device, user.shown_name().into_owned()))
 }
 
@@ -113,9 +113,8 @@ pub(super) async fn extend(api: &Api, device: Device) -> Result<Option<Terminal>
     let Device { client_id, key_id, .. } = &device;
     let until = api.state.catalog.extend_device(client_id, key_id, api.now_ms() + CREDENTIAL_VALID_MS).await;
     api.state.directory.invalidate(client_id);
-    let (Some(expires_at_ms), Some(user)) = (until?, api.state.catalog.user(&device.user).await?) else {
-        return Ok(None);
-    };
+    let Some(expires_at_ms) = until.map_err(unavailable)? else { return Ok(None) };
+    let Some(user) = api.state.catalog.user(&device.user).await.map_err(unavailable)? else { return Ok(None) };
     Ok(Some(terminal(api, Device { expires_at_ms, ..device }, user.shown_name().into_owned())))
 }
 
@@ -132,7 +131,7 @@ pub(super) async fn remove(api: &Api, device: &Device) -> Result<bool, Problem> 
     if answered((api.state.end_device)(client_id, Some(key_id))).await.is_err() {
         tracing::warn!("the broker has not ended a removed device; the next start does");
     }
-    Ok(removed?)
+    removed.map_err(unavailable)
 }
 
 fn possible(api: &Api, group: Option<String>, device: Option<String>) -> Result<String, Problem> {
@@ -158,7 +157,7 @@ fn taken() -> Problem {
 
 /// Whoever holds a login link may name new devices without end.
 async fn refuse_too_many(api: &Api, user: &str) -> Result<(), Problem> {
-    let devices = api.state.catalog.devices_of(&[user.to_owned()]).await?;
+    let devices = api.state.catalog.devices_of(&[user.to_owned()]).await.map_err(unavailable)?;
     if devices.len() < DEVICES_PER_USER_MAX {
         return Ok(());
     }

@@ -1,11 +1,11 @@
 //! A terminal with its device credential: `Authorization: Basic base64(<client id>:<password>)` (RFC 7617).
 
-use super::problem::{Code, Problem};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use problem::{Code, Problem};
 use std::fmt;
 
 /// As the request has it; the gate says whether it is right.

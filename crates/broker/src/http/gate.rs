@@ -4,14 +4,14 @@
 //! tried. They have 128 bits or more, so nobody guesses them; only failures are slowed down. What a failure costs is
 //! bounded: a hash, and one look into the catalog, one at a time for all callers together.
 
-use super::Now;
 use super::api_keys::{ApiKeys, bearer, hex, sha256};
 use super::device_login::DeviceLogin;
 use super::failures::{Failures, Source};
-use super::problem::{Code, Problem};
+use super::{Now, unavailable};
 use crate::login::matches;
 use axum::http::request::Parts;
 use catalog::{Catalog, CatalogError, Device, User};
+use problem::{Code, Problem};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
@@ -43,7 +43,7 @@ impl Gate {
     /// The answer to the request.
     pub async fn admit(&self, parts: &Parts) -> Result<(), Problem> {
         let key = bearer(parts).ok_or_else(|| Problem::new(Code::ApiKeyRequired, KEY_MISSING))?;
-        if self.is_key(key).await? {
+        if self.is_key(key).await.map_err(unavailable)? {
             Ok(())
         } else {
             Err(self.failed(Source::of(parts), Code::ApiKeyRequired, KEY_UNKNOWN))
@@ -52,14 +52,14 @@ impl Gate {
 
     /// Whom the secret of a login link logs in.
     pub(super) async fn holder(&self, source: Source, secret: &str) -> Result<User, Problem> {
-        let user = self.user_of(&hex(&sha256(secret))).await?;
+        let user = self.user_of(&hex(&sha256(secret))).await.map_err(unavailable)?;
         user.ok_or_else(|| self.failed(source, Code::LoginRefused, SECRET_UNKNOWN))
     }
 
     /// The device of this credential, whether or not it has expired.
     pub(super) async fn device(&self, source: Source, login: &DeviceLogin) -> Result<Device, Problem> {
         let turn = self.0.lookups.acquire().await;
-        let device = self.0.catalog.device(&login.client_id).await?;
+        let device = self.0.catalog.device(&login.client_id).await.map_err(unavailable)?;
         drop(turn);
         let secret = device.as_ref().map(|device| device.secret.as_str());
         let fits = matches(secret, &login.client_id, login.password.as_bytes());

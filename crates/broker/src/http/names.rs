@@ -1,9 +1,9 @@
 //! Users and names in requests, with words for what breaks their grammar.
 
 use super::Api;
-use super::problem::{Code, Problem};
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use problem::{Code, Problem};
 use std::sync::Arc;
 
 /// The user in the path.

@@ -1,16 +1,16 @@
 //! For the application's server: users, their devices, their login links.
 
-use super::Api;
 use super::api_keys::{ApiKeyHolder, sha256_hex};
 use super::body::{Body, Secret};
 use super::credentials::{Terminal, claim, issue, random};
 use super::names::{UserPath, check_name};
-use super::problem::{Code, Problem};
+use super::{Api, unavailable};
 use axum::Json;
 use axum::extract::State;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use catalog::{LoginLink, User};
+use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ pub(super) async fn put_user(
     Body(request): Body<UserRequest>,
 ) -> Result<Json<UserAnswer>, Problem> {
     let name = check_name(&request.name)?.to_owned();
-    api.state.catalog.put_user(User { user: user.clone(), name: name.clone() }).await?;
+    api.state.catalog.put_user(User { user: user.clone(), name: name.clone() }).await.map_err(unavailable)?;
     Ok(Json(UserAnswer { user, name }))
 }
 
@@ -120,13 +120,13 @@ pub(super) async fn register_device(
 }
 
 async fn settle_user(api: &Api, user: &str, name: Option<&str>) -> Result<User, Problem> {
-    let known = api.state.catalog.user(user).await?;
+    let known = api.state.catalog.user(user).await.map_err(unavailable)?;
     match (known, name) {
         (Some(known), None) => Ok(known),
         (Some(known), Some(name)) if known.name == name => Ok(known),
         (_, name) => {
             let settled = User { user: user.to_owned(), name: name.unwrap_or(user).to_owned() };
-            api.state.catalog.put_user(settled.clone()).await?;
+            api.state.catalog.put_user(settled.clone()).await.map_err(unavailable)?;
             Ok(settled)
         }
     }
@@ -155,12 +155,12 @@ pub(super) async fn make_login_link(
     _: ApiKeyHolder,
     UserPath(user): UserPath,
 ) -> Result<Secret<LoginLinkAnswer>, Problem> {
-    if api.state.catalog.user(&user).await?.is_none() {
+    if api.state.catalog.user(&user).await.map_err(unavailable)?.is_none() {
         let words = format!("there is no user {user}; make it first with PUT /api/v1/users/{user}");
         return Err(Problem::new(Code::UnknownUser, words));
     }
     let secret = URL_SAFE_NO_PAD.encode(random::<32>()?);
     let link = LoginLink { secret_sha256: sha256_hex(&secret), user: user.clone() };
-    api.state.catalog.put_login_link(link).await?;
+    api.state.catalog.put_login_link(link).await.map_err(unavailable)?;
     Ok(Secret(LoginLinkAnswer { secret, user }))
 }

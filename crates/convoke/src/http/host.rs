@@ -8,7 +8,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use broker::http::{Code, Problem};
+use problem::{Code, Problem};
 
 pub(super) async fn is_named(request: Request, next: Next) -> Response {
     match fault(&request) {

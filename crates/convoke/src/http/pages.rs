@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use broker::http::{Code, Problem};
+use problem::{Code, Problem};
 
 /// One embedded file.
 pub(super) struct Page {

@@ -5,7 +5,8 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use broker::http::{Code, Gate, Problem};
+use broker::http::Gate;
+use problem::{Code, Problem};
 use serde_json::{Value, json};
 use signalling::ChannelId;
 

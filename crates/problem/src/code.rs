@@ -1,9 +1,6 @@
-//! Refusals: `application/problem+json` (RFC 9457) with a stable `code`.
+//! The codes of the API: as its OpenAPI document names them, with their statuses and titles.
 
-use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use catalog::CatalogError;
+use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -33,7 +30,7 @@ pub enum Code {
 }
 
 impl Code {
-    const fn status(self) -> StatusCode {
+    pub(crate) const fn status(self) -> StatusCode {
         match self {
             Self::InvalidBody
             | Self::InvalidUser
@@ -54,7 +51,7 @@ impl Code {
         }
     }
 
-    const fn title(self) -> &'static str {
+    pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::InvalidBody => "The request body cannot be read",
             Self::BodyTooLarge => "The request body is too large",
@@ -76,54 +73,5 @@ impl Code {
             Self::TooManyFailures => "Too many failed attempts",
             Self::Unavailable => "The service cannot answer at the moment",
         }
-    }
-}
-
-/// Why a request was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Problem {
-    pub code: Code,
-    pub title: &'static str,
-    pub status: u16,
-    /// The thing, the cause and the remedy.
-    pub detail: String,
-    #[serde(skip)]
-    #[schema(ignore)]
-    retry_after_s: Option<u64>,
-}
-
-impl Problem {
-    pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        let (title, status) = (code.title(), code.status().as_u16());
-        Self { code, title, status, detail: detail.into(), retry_after_s: None }
-    }
-
-    pub(super) fn retry_after(self, seconds: u64) -> Self {
-        Self { retry_after_s: Some(seconds), ..self }
-    }
-}
-
-impl From<CatalogError> for Problem {
-    /// What the store says is for the operator, not for the caller.
-    fn from(error: CatalogError) -> Self {
-        tracing::warn!(%error, "the catalog did not serve a request");
-        Self::new(Code::Unavailable, "the catalog did not answer; try again in a moment").retry_after(1)
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let (status, retry_after_s) = (self.code.status(), self.retry_after_s);
-        let mut response = (status, Json(self)).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        if let Some(seconds) = retry_after_s {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
     }
 }
