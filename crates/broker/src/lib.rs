@@ -44,6 +44,7 @@ pub mod login;
 mod mailbox;
 mod message;
 mod network;
+mod reason;
 mod shared;
 mod stats;
 mod store;

@@ -22,7 +22,6 @@ pub use password::sign;
 
 use crate::access::{Access, ClientId, Identity};
 use catalog::Device;
-use mqtt::ReasonCode;
 
 /// Why a login is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -42,19 +41,6 @@ pub enum LoginError {
     Busy,
     #[error("the catalog did not answer; try again later")]
     Unavailable,
-}
-
-impl LoginError {
-    /// For CONNACK (5.0 section 3.2.2.2).
-    pub const fn reason(self) -> ReasonCode {
-        match self {
-            Self::BadClientId => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
-            Self::BadUsername | Self::Refused => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
-            Self::Expired | Self::OwnedByUser => ReasonCode::NOT_AUTHORIZED,
-            Self::Busy => ReasonCode::SERVER_BUSY,
-            Self::Unavailable => ReasonCode::SERVER_UNAVAILABLE,
-        }
-    }
 }
 
 impl From<LookupError> for LoginError {

@@ -1,8 +1,7 @@
-//! The decisions, each with the reason code of its refusal.
+//! The decisions, each with the words of its refusal.
 
 use super::names::is_word;
 use super::{Access, Identity, P2pTopic};
-use mqtt::ReasonCode;
 
 /// Why a PUBLISH is refused. End users get the same answer for unknown and forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -19,16 +18,6 @@ pub enum PublishRefusal {
     NotGranted,
     #[error("topics that begin with $ belong to the broker")]
     Reserved,
-}
-
-impl PublishRefusal {
-    /// For PUBACK and PUBREC (5.0 section 3.4.2.1).
-    pub const fn reason(self) -> ReasonCode {
-        match self {
-            Self::TooLong | Self::BadLevel | Self::BadReceiver => ReasonCode::TOPIC_NAME_INVALID,
-            Self::UnknownParent | Self::NotGranted | Self::Reserved => ReasonCode::NOT_AUTHORIZED,
-        }
-    }
 }
 
 /// Why a subscription is refused.
@@ -48,16 +37,6 @@ pub enum SubscribeRefusal {
     NotGranted,
     #[error("topics that begin with $ belong to the broker")]
     Reserved,
-}
-
-impl SubscribeRefusal {
-    /// For SUBACK (5.0 section 3.9.3); 3.1.1 has 0x80 alone.
-    pub const fn reason(self) -> ReasonCode {
-        match self {
-            Self::TooLong | Self::WildcardParent | Self::BadLevel => ReasonCode::TOPIC_FILTER_INVALID,
-            Self::P2p | Self::UnknownParent | Self::NotGranted | Self::Reserved => ReasonCode::NOT_AUTHORIZED,
-        }
-    }
 }
 
 impl Access {

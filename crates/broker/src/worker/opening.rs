@@ -12,6 +12,7 @@ use super::post::{ConnectionKey, Post, Removal};
 use crate::access::is_account_of_service;
 use crate::bridge::events::EventKind;
 use crate::client::ClientKey;
+use crate::reason;
 
 /// What the person behind a removed device reads.
 const REMOVED: &str = "the login of this device has ended: log in again";
@@ -46,7 +47,7 @@ impl Worker {
         let Some(LoggedIn { request, result }) = logged_in else { return };
         let identity = match result {
             Ok(identity) => identity,
-            Err(error) => return self.refuse(key, error.reason()),
+            Err(error) => return self.refuse(key, reason::of_login(error)),
         };
         // 1. The client id is not another account's.
         let (client_id, account) = (request.client.clone(), identity.account().into_boxed_str());

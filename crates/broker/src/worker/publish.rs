@@ -13,6 +13,7 @@ use crate::bridge::properties::{self, Sender};
 use crate::client::ClientKey;
 use crate::interest::Workers;
 use crate::message::{Collapse, Message, SharedMessage, expiry_at, forwardable, waits};
+use crate::reason;
 use crate::shared::Shared;
 
 /// A message that may be published.
@@ -51,7 +52,7 @@ pub(super) fn admit(
         return Err(ReasonCode::QUOTA_EXCEEDED);
     }
     let access = shared.access.load();
-    access.may_publish(&connected.identity, publish.topic).map_err(|refusal| refusal.reason())?;
+    access.may_publish(&connected.identity, publish.topic).map_err(reason::of_publish)?;
     let parent = publish.topic.split('/').next().unwrap_or(publish.topic);
     let rule = access.rule_of(parent).ok_or(ReasonCode::NOT_AUTHORIZED)?;
     // 2. The message, made once.

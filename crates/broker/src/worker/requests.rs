@@ -12,6 +12,7 @@ use super::durability::writes::{LogWrite, ToQueue};
 use super::post::{ConnectionKey, FanOut, Notice, Outcome, P2p, Post, ReplyTarget, ReplyTo};
 use super::publish::{self, Admitted};
 use crate::client::ClientKey;
+use crate::reason;
 use crate::transport::Scratch;
 
 /// Reads of one connection in one turn, so that nobody starves the others.
@@ -81,7 +82,7 @@ impl Worker {
                 let Some(Connected { client, identity, .. }) = self.connections.connected(key) else { return };
                 let access = self.shared.access.load();
                 let answer = self.clients.subscribe(*client, &subscribe, |filter| {
-                    access.may_subscribe(identity, filter.as_str()).map_err(|refusal| refusal.reason())
+                    access.may_subscribe(identity, filter.as_str()).map_err(reason::of_subscribe)
                 });
                 match answer {
                     Answer::Now(codes) => self.connections.suback(key, subscribe.packet_id, &codes),
