@@ -13,13 +13,26 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("commitlog", &[]),
     ("catalog", &[]),
     ("queue", &["commitlog"]),
-    ("broker", &["mqtt", "queue", "commitlog", "catalog", "limiter", "problem"]),
+    ("accounts", &["catalog", "limiter", "problem"]),
+    ("broker", &["mqtt", "queue", "commitlog", "accounts", "catalog", "limiter"]),
     ("rtc", &["signalling", "limiter", "problem"]),
     ("meeting", &["signalling", "queue", "catalog", "limiter"]),
     ("terminal", &["mqtt", "signalling"]),
     (
         "convoke",
-        &["broker", "catalog", "commitlog", "meeting", "mqtt", "problem", "queue", "rtc", "signalling", "terminal"],
+        &[
+            "accounts",
+            "broker",
+            "catalog",
+            "commitlog",
+            "meeting",
+            "mqtt",
+            "problem",
+            "queue",
+            "rtc",
+            "signalling",
+            "terminal",
+        ],
     ),
 ];
 

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use accounts::access::AccessView;
+use accounts::login::DeviceDirectory;
 use bytes::Bytes;
 use commitlog::{Durable, Log, Need};
 use mqtt::ReasonCode;
@@ -18,7 +20,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::acceptor::{self, Acceptor, Bound};
-use crate::access::AccessView;
 use crate::bridge::events::{self, Event};
 use crate::bridge::pump::Pumps;
 use crate::client::ClientKey;
@@ -26,7 +27,6 @@ use crate::clock::WallClock;
 use crate::config::{Config, ConfigError, Limits};
 use crate::connection_limiter::ConnectionLimiter;
 use crate::fatal::{Fatal, PanicGuard, Tasks};
-use crate::login::DeviceDirectory;
 use crate::shared::{Shared, connection_config, inbox_limits};
 use crate::stats::{Counts, Stats};
 use crate::store::journal::{Batch, Journal};

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use accounts::Network;
+
 use crate::config::Limits;
-use crate::network::Network;
 use crate::stats::Counts;
 
 /// Connections by network and in all.

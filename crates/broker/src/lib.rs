@@ -1,10 +1,10 @@
-//! The MQTT broker: workers, transports, sessions, P2P, permissions.
+//! The MQTT broker: workers, transports, sessions, P2P.
 //!
 //! What it is: the shell around [`mqtt::server`]. Each worker is a thread with its own epoll; a client belongs to the
 //! worker that its id hashes to, and its connection moves there after the CONNECT with everything that was read.
 //! Sessions and inboxes live in memory and in the log; messages of the queue go into an inbox and are acknowledged to
-//! the queue in one unit of the log. Who may connect and do what is decided in [`access`] and [`login`], from a
-//! published snapshot of the catalog; [`http`] is the way in for an application's users.
+//! the queue in one unit of the log. Who may connect and do what is decided by [`accounts`], from a published snapshot
+//! of the catalog.
 //!
 //! What it is not: it upgrades no WebSocket ([`Broker::adopt_websocket`] takes over what was), replays no log (it is
 //! fed by [`Recovery`]), and gives signalling no meaning.
@@ -26,7 +26,6 @@
 //! ```
 
 mod acceptor;
-pub mod access;
 mod bridge;
 mod broker;
 mod client;
@@ -37,13 +36,10 @@ mod fatal;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod http;
 mod inbox;
 mod interest;
-pub mod login;
 mod mailbox;
 mod message;
-mod network;
 mod reason;
 mod shared;
 mod stats;

@@ -2,8 +2,8 @@
 //!
 //! For 5.0; the connection half says the same in 3.1.1, as far as that has a code.
 
-use crate::access::{PublishRefusal, SubscribeRefusal};
-use crate::login::LoginError;
+use accounts::access::{PublishRefusal, SubscribeRefusal};
+use accounts::login::LoginError;
 use mqtt::ReasonCode;
 
 /// For CONNACK (5.0 section 3.2.2.2).

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use accounts::access::AccessView;
+use accounts::login::DeviceDirectory;
 use mqtt::server::{ConnectionConfig, SessionLimits};
 use queue::{Engine, Queue};
 
-use crate::access::AccessView;
 use crate::bridge::events::EventSender;
 use crate::clock::WallClock;
 use crate::config::Limits;
@@ -14,7 +15,6 @@ use crate::connection_limiter::ConnectionLimiter;
 use crate::fatal::Tasks;
 use crate::inbox::InboxLimits;
 use crate::interest::Interest;
-use crate::login::DeviceDirectory;
 use crate::stats::Counts;
 use crate::store::journal::Journal;
 use crate::worker::post::WorkerAddress;

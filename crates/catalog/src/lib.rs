@@ -1,7 +1,7 @@
 //! Users, devices, groups, topics, grants, credentials, online state and meetings: one contract on SQL.
 //!
 //! What it is: the trait [`Catalog`] with its rows, and the engine on SQLite (`SqliteCatalog`). What it is not: it
-//! decides nothing; rules of access live in the broker, rules of calls in the meeting service. It knows no other part:
+//! decides nothing; rules of access live in accounts, rules of calls in the meeting service. It knows no other part:
 //! meetings are opaque documents with a revision, signals are ids.
 //!
 //! Contract. A method that writes returns when the write is on disk. Methods may be called from any task at any time.

@@ -1,4 +1,4 @@
-//! The OpenAPI document of everything under HTTP: what the broker describes of users and logins, the join door, and
+//! The OpenAPI document of everything under HTTP: what accounts describe of users and logins, the join door, and
 //! the view of a channel.
 
 use schemars::generate::SchemaSettings;
@@ -7,7 +7,7 @@ use signalling::{JoinAnswer, JoinRequest};
 
 /// OpenAPI 3.1.
 pub fn document() -> Value {
-    let mut document = serde_json::to_value(broker::http::openapi()).expect("the document is plain JSON");
+    let mut document = serde_json::to_value(accounts::http::openapi()).expect("the document is plain JSON");
     let (request, answer, schemas) = join_schemas();
     insert(&mut document["components"]["schemas"], schemas);
     insert(&mut document["paths"], paths(&request, &answer));
@@ -21,7 +21,7 @@ pub fn document() -> Value {
 }
 
 fn insert(into: &mut Value, entries: impl IntoIterator<Item = (String, Value)>) {
-    into.as_object_mut().expect("the broker's document has paths and schemas").extend(entries);
+    into.as_object_mut().expect("the accounts' document has paths and schemas").extend(entries);
 }
 
 /// References to request and answer of a join, and the schemas that they need.

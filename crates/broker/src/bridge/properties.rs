@@ -3,13 +3,13 @@
 //! Level 1 of the topic is the queue topic, the rest are properties, the payload passes untouched. From the queue, QoS 1
 //! and *kept while the receiver is off* are the defaults.
 
+use accounts::access::P2pTopic;
 use bytes::Bytes;
 use mqtt::QoS;
 use mqtt::codec::{Properties, PropertiesBuf, Property};
 use queue::TopicName;
 use serde::{Deserialize, Serialize};
 
-use crate::access::P2pTopic;
 use crate::client::ClientKey;
 use crate::message::{Collapse, Message, expiry_at, waits};
 

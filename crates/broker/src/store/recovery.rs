@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use accounts::access::is_account_of_service;
 use commitlog::{Position, ReplayedRecord};
 use mqtt::PacketId;
 use mqtt::server::Restart;
 
 use super::owns;
 use super::record::{self, Record, Reference, SessionRecord, SubscribedOptions, kind};
-use crate::access::is_account_of_service;
 use crate::message::Collapse;
 
 /// A record of the broker that cannot be read.

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use accounts::login;
 use commitlog::Position;
 use mqtt::PacketId;
 
@@ -12,7 +13,6 @@ use super::durability::AfterDurable;
 use super::durability::writes::LogWrite;
 use super::post::{ConnectionKey, Outcome, QueueJob, ReplyTo};
 use crate::client::ClientKey;
-use crate::login;
 use crate::message::SharedMessage;
 
 /// The time of one turn.

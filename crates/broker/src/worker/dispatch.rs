@@ -83,7 +83,7 @@ impl Worker {
         }
     }
 
-    fn look_up(&self, receiver: ClientKey, asker: crate::login::Asker) {
+    fn look_up(&self, receiver: ClientKey, asker: accounts::login::Asker) {
         let Some(address) = self.shared.workers.get(self.me).cloned() else { return };
         let client = receiver.clone();
         let done = move |found: Result<Option<catalog::Device>, _>| {

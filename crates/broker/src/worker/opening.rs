@@ -1,5 +1,6 @@
 //! From a CONNECT to a session, and from the end of a connection to the end of a session.
 
+use accounts::access::is_account_of_service;
 use limiter::TokenBucket;
 use mqtt::ReasonCode;
 
@@ -9,7 +10,6 @@ use super::clients::Ended;
 use super::connections::{Accepted, AwaitingConnack, Connected, Left, LoggedIn, Moving};
 use super::durability::AfterDurable;
 use super::post::{ConnectionKey, Post, Removal};
-use crate::access::is_account_of_service;
 use crate::bridge::events::EventKind;
 use crate::client::ClientKey;
 use crate::reason;

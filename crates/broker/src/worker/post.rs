@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use accounts::login::LookupError;
 use commitlog::Position;
 use mqtt::{AckToken, ReasonCode};
 use queue::{MessageId, Receipt, SendError, TopicName};
@@ -11,7 +12,6 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::connections::Moving;
 use crate::client::ClientKey;
 use crate::connection_limiter::ConnectionPermit;
-use crate::login::LookupError;
 use crate::mailbox::{Address, Mailbox};
 use crate::message::SharedMessage;
 

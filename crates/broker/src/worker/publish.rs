@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use accounts::access::{Identity, P2pTopic};
 use catalog::Rule;
 use mqtt::ReasonCode;
 use mqtt::codec::Publish;
 use mqtt::topic::TopicName;
 
 use super::connections::Connected;
-use crate::access::{Identity, P2pTopic};
 use crate::bridge::properties::{self, Sender};
 use crate::client::ClientKey;
 use crate::interest::Workers;

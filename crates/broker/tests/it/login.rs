@@ -52,7 +52,7 @@ fn a_wrong_password_an_unknown_group_and_a_foreign_client_id_are_refused() {
 fn a_service_may_not_take_the_client_id_of_a_user() {
     let world = World::new();
     let (service_name, _) = credentials(SERVICE);
-    let password = broker::login::sign("SecretForTestsOnly123456789012", ALICE);
+    let password = accounts::login::sign("SecretForTestsOnly123456789012", ALICE);
     let profile = Profile { username: Some(service_name), password: Some(password), ..Profile::of(ALICE) };
     assert_eq!(refusal(&world, profile), ReasonCode::NOT_AUTHORIZED);
 }

@@ -87,7 +87,7 @@ fn whoever_registers_the_client_id_of_a_removed_device_finds_an_empty_inbox() {
 
 /// The credential of the next owner of Bob's client id.
 fn daves() -> Profile {
-    let password = broker::login::sign("DC.secret-of-dave", BOB);
+    let password = accounts::login::sign("DC.secret-of-dave", BOB);
     Profile { username: Some("DeviceCredential|DC.dave|convoke".into()), password: Some(password), ..Profile::of(BOB) }
 }
 

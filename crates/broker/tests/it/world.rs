@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use broker::access::{AccessConfig, AccessView};
-use broker::login::{DeviceDirectory, sign};
+use accounts::access::{AccessConfig, AccessView};
+use accounts::login::{DeviceDirectory, sign};
 use broker::{Bind, Broker, Config, Deps, Fatal, Limits, Listener, Recovery, Stats};
 use catalog::{AccessKey, Catalog, Device, Grant, Group, ParentTopic, Rule, SqliteCatalog, User};
 use commitlog::testing::{Fate, ForgettingStorage, Nothing};

@@ -45,8 +45,8 @@ impl Endpoints {
     }
 
     /// As the devices API answers them.
-    pub fn for_terminals(&self) -> broker::http::Endpoints {
-        broker::http::Endpoints {
+    pub fn for_terminals(&self) -> accounts::http::Endpoints {
+        accounts::http::Endpoints {
             mqtts: Some(self.mqtts.clone()),
             mqtt: Some(self.mqtt.clone()),
             mqtt_ws: Some(self.mqtt_ws.clone()),

@@ -1,11 +1,11 @@
 //! `GET /api/v1/channels/{channel}`: what the RTC server knows of one channel, for operators (API key).
 
+use accounts::http::Gate;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use broker::http::Gate;
 use problem::{Code, Problem};
 use serde_json::{Value, json};
 use signalling::ChannelId;

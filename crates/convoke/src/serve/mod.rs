@@ -14,10 +14,10 @@ pub use endpoints::{Bound, Endpoints};
 use crate::config::Config;
 use crate::http::{AdoptWebSocket, Health, Listener, Pages, about_route, mqtt_route, serve};
 use crate::keys::{ApiKey, Certificate, JoinKey};
+use accounts::http::{ApiKeys, Gate, HttpState};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use broker::Broker;
-use broker::http::{ApiKeys, Gate, HttpState};
 use catalog::{Catalog, SqliteCatalog};
 use mqtt::ReasonCode;
 use roles::Directory;
@@ -289,7 +289,7 @@ impl Mounts<'_> {
             .merge(self.health.router())
             .merge(self.rtc.http_router())
             .merge(inspect::router(inspect))
-            .merge(broker::http::router(self.api_state(gate)));
+            .merge(accounts::http::router(self.api_state(gate)));
         pages.mount(router)
     }
 

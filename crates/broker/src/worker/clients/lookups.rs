@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use accounts::login::{Asker, LookupError};
 use mqtt::{QoS, ReasonCode};
 
 use super::Clients;
 use super::entry::ClientEntry;
 use crate::client::ClientKey;
-use crate::login::{Asker, LookupError};
 use crate::worker::action::{Action, Actions, Now};
 use crate::worker::post::{Outcome, P2p, ReplyTarget, ReplyTo};
 

@@ -7,15 +7,15 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use accounts::access::Identity;
+use accounts::login::PendingLogin;
 use limiter::TokenBucket;
 use mqtt::Version;
 use mqtt::codec::Connect;
 use mqtt::server::Connection;
 
-use crate::access::Identity;
 use crate::client::ClientKey;
 use crate::connection_limiter::ConnectionPermit;
-use crate::login::PendingLogin;
 use crate::transport::{Readiness, Transport};
 use crate::worker::action::ClientRef;
 use crate::worker::post::ConnectionKey;

@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use accounts::Network;
+use accounts::access::Identity;
+use accounts::login::{self, Asker, LoginError, LoginStep, LookupError};
 use mqtt::ReasonCode;
 use mqtt::server::Accept;
 
 use super::Connections;
 use super::connection::{AwaitingConnack, ConnectRequest, Stage};
-use crate::access::Identity;
 use crate::client::ClientKey;
-use crate::login::{self, Asker, LoginError, LoginStep, LookupError};
-use crate::network::Network;
 use crate::worker::action::{ClientRef, Now};
 use crate::worker::post::{ConnectionKey, Notice};
 

@@ -3,8 +3,8 @@
 //! Only failures cost. When the bucket is empty, a further failure is told so and costs nothing, until a token is back.
 //! The map is bounded: who was quiet longest is forgotten first.
 
-use crate::login::recent::Recent;
 use crate::network::Network;
+use crate::recent::Recent;
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use limiter::{Rate, TokenBucket};

@@ -44,10 +44,13 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Milliseconds since 1970.
 pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Answers with the account that has a session under a client id; `None`: nobody has.
+/// Answers with the account that has a session under a client id; `None`: nobody has. Without an answer the broker has
+/// stopped.
 pub type HolderOf = Arc<dyn Fn(&str) -> oneshot::Receiver<Option<Box<str>>> + Send + Sync>;
 
-/// Ends what a user's device has at the broker under a client id; see [`Broker::end_device`](crate::Broker::end_device).
+/// Ends the connection, the session and what waits under the client id of a user's device, for good. The second text: the
+/// key of its credential, if that is void from now on. Answers when nothing is left, or with the account of a service that
+/// has the client id and keeps it. Without an answer the broker has stopped, or cannot keep that it ended.
 pub type EndDevice = Arc<dyn Fn(&str, Option<&str>) -> oneshot::Receiver<Option<Box<str>>> + Send + Sync>;
 
 /// What the handlers work with.

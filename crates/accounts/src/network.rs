@@ -1,13 +1,13 @@
-//! Whom an address counts for.
+//! The network that an address counts for.
 
 use std::net::IpAddr;
 
 /// An IPv4 address, or the /64 that an IPv6 host may choose from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Network(IpAddr);
+pub struct Network(IpAddr);
 
 impl Network {
-    pub(crate) fn of(address: IpAddr) -> Self {
+    pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V6(v6) => Self(IpAddr::V6((v6.to_bits() & (u128::MAX << 64)).into())),
             v4 => Self(v4),

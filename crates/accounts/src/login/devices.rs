@@ -9,8 +9,8 @@
 //! Who replaces a device calls [`DeviceDirectory::invalidate`] after the catalog has it. Where another process did, the
 //! old row may be used for at most [`ROW_TRUSTED`].
 
-use super::recent::Recent;
 use crate::network::Network;
+use crate::recent::Recent;
 use catalog::{Catalog, Device};
 use limiter::{FairQueue, QueueLimits};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const ROW_TRUSTED: Duration = Duration::from_secs(30);
 
 /// Called once, from any thread; it must not wait.
-pub(crate) type LookupDone = Box<dyn FnOnce(Result<Option<Device>, LookupError>) + Send>;
+pub type LookupDone = Box<dyn FnOnce(Result<Option<Device>, LookupError>) + Send>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum LookupError {
@@ -46,7 +46,7 @@ pub enum LookupError {
 
 /// Who asks; each has its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Asker {
+pub enum Asker {
     /// A login from there.
     Login(Network),
     /// Clients that send to devices which have no session.
@@ -124,7 +124,7 @@ impl DeviceDirectory {
     }
 
     /// Answers `done` with the device of this client id, `None` if it is not registered.
-    pub(crate) fn lookup(&self, asker: Asker, client_id: &str, done: LookupDone) {
+    pub fn lookup(&self, asker: Asker, client_id: &str, done: LookupDone) {
         if let Some(device) = self.cached(client_id) {
             return done(Ok(Some(device)));
         }
@@ -151,7 +151,7 @@ impl DeviceDirectory {
     }
 
     /// Its task has ended, by a panic: who waits for an answer waits in vain.
-    pub(crate) async fn ended(&self) {
+    pub async fn ended(&self) {
         self.bell.closed().await;
     }
 }

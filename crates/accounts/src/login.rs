@@ -13,10 +13,8 @@
 
 mod devices;
 mod password;
-pub(crate) mod recent;
 
-pub(crate) use devices::Asker;
-pub use devices::{DEVICES_CACHED_MAX, DeviceDirectory, LookupError};
+pub use devices::{Asker, DEVICES_CACHED_MAX, DeviceDirectory, LookupDone, LookupError};
 pub(crate) use password::matches;
 pub use password::sign;
 

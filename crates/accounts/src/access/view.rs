@@ -68,7 +68,7 @@ impl AccessView {
     }
 
     /// Its task has ended, by a panic or with the catalog: new rules come into force no more.
-    pub(crate) async fn ended(&self) {
+    pub async fn ended(&self) {
         let mut seen = self.shared.revision.clone();
         while seen.changed().await.is_ok() {}
     }

@@ -47,7 +47,8 @@ impl Identity {
     }
 }
 
-pub(crate) fn is_account_of_service(account: &str) -> bool {
+/// Whether the account of an [`Identity`] is that of a service.
+pub fn is_account_of_service(account: &str) -> bool {
     account.starts_with("service:")
 }
 

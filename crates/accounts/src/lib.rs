@@ -1,0 +1,28 @@
+//! Accounts: users, devices, groups, keys and grants; who may log in and do what, and the API for them.
+//!
+//! What it is: [`login`] decides who a connection is, [`access`] what it may publish and subscribe, both without SQL
+//! and without waiting, from a published snapshot of the catalog and a cache of devices. [`http`] is the way in for an
+//! application's users.
+//!
+//! What it is not: it knows nothing of MQTT, sessions or connections. A refusal is a value of its own ([`LoginError`],
+//! [`PublishRefusal`], [`SubscribeRefusal`]); which code it has on a wire is the caller's matter. What the API needs of
+//! the broker it asks through two functions, [`HolderOf`] and [`EndDevice`], that are given to it.
+//!
+//! Contract:
+//! - Default deny: what no rule allows is refused.
+//! - Unknown and wrong give one answer after the same hashing; no secret is in an answer, a log line or a `Debug`.
+//! - Every queue and map that the network feeds has a limit, in a constant beside it.
+//!
+//! [`LoginError`]: login::LoginError
+//! [`PublishRefusal`]: access::PublishRefusal
+//! [`SubscribeRefusal`]: access::SubscribeRefusal
+//! [`HolderOf`]: http::HolderOf
+//! [`EndDevice`]: http::EndDevice
+
+pub mod access;
+pub mod http;
+pub mod login;
+mod network;
+mod recent;
+
+pub use network::Network;
