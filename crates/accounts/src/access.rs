@@ -1,4 +1,4 @@
-//! Who may publish and subscribe where, without SQL.
+//! Permissions: who may publish and subscribe where, decided without SQL.
 //!
 //! [`Access`] is what the catalog holds of groups, parent topics, keys and grants at one revision, ready to be asked.
 //! [`AccessView`] publishes the newest one: a task follows the catalog's revision, workers only read. Devices are not
@@ -24,7 +24,7 @@ pub use view::AccessView;
 use catalog::{AccessKey, AccessSnapshot, Rule};
 use std::collections::{HashMap, HashSet};
 
-/// Who a connection is, decided at its login.
+/// The holder of a connection, decided at its login.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// The holder of an access key: its whole instance.

@@ -1,4 +1,4 @@
-//! Who a connection is: the reference product's `Signature` and `DeviceCredential`.
+//! Logins: who a connection is, by the reference product's `Signature` and `DeviceCredential`.
 //!
 //! | username | password |
 //! |---|---|

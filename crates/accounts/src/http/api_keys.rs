@@ -1,4 +1,4 @@
-//! Who may administer the instance: `Authorization: Bearer <key>`.
+//! API keys: who may administer the instance, by `Authorization: Bearer <key>`.
 
 use super::Api;
 use aws_lc_rs::constant_time::verify_slices_are_equal;

@@ -1,4 +1,4 @@
-//! JSON in, with refusals in our own words; JSON out that no cache may keep.
+//! JSON bodies: in, with refusals in our own words; out, so that no cache keeps them.
 
 use axum::Json;
 use axum::body::Bytes;

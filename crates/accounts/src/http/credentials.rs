@@ -1,4 +1,4 @@
-//! Registers a device and makes what its terminal needs.
+//! Device credentials: how a device is registered, renewed and removed, and what its terminal is given.
 
 use super::api_keys::hex;
 use super::{Api, unavailable};

@@ -1,4 +1,4 @@
-//! Who may come in: holders of an API key, of a login link's secret, or of a device credential.
+//! The check of what a request carries: an API key, a login link's secret, or a device credential.
 //!
 //! Contract. A right key or secret always opens, whatever others at the same address (a NAT, a reverse proxy) have
 //! tried. They have 128 bits or more, so nobody guesses them; only failures are slowed down. What a failure costs is

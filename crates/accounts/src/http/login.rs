@@ -1,4 +1,4 @@
-//! For terminals: a login link's secret becomes a device credential, which is renewed and ended by itself.
+//! Routes for terminals: a login link's secret becomes a device credential, which its holder renews and ends.
 
 use super::Api;
 use super::body::{Body, Secret};

@@ -25,7 +25,7 @@ type Ended = Arc<std::sync::Mutex<Vec<(String, Option<String>)>>>;
 type Holders = Arc<std::sync::Mutex<HashMap<String, Box<str>>>>;
 
 /// The router on a real catalog, with a clock that stands until it is moved.
-struct Desk {
+struct World {
     router: Router,
     catalog: Arc<SqliteCatalog>,
     access: AccessView,
@@ -57,7 +57,7 @@ impl Answer {
     }
 }
 
-impl Desk {
+impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let catalog = Arc::new(SqliteCatalog::open(folder.path().join("catalog.db")).await.unwrap());
@@ -164,8 +164,8 @@ fn request(method: &str, path: &str, key: Option<&str>, body: Value) -> Request<
 
 #[tokio::test]
 async fn a_new_user_gets_a_credential_that_logs_its_device_in() {
-    let desk = Desk::new().await;
-    let answer = desk.device("ann", json!({"device": "phone", "name": "Ann 李"})).await;
+    let world = World::new().await;
+    let answer = world.device("ann", json!({"device": "phone", "name": "Ann 李"})).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
     assert_eq!(answer.text("client_id"), "GID_dev@@@phone");
@@ -176,128 +176,128 @@ async fn a_new_user_gets_a_credential_that_logs_its_device_in() {
     assert!(
         answer.text("username").starts_with("DeviceCredential|DC.") && answer.text("username").ends_with("|convoke")
     );
-    let identity = desk.connect(&answer).await.unwrap();
+    let identity = world.connect(&answer).await.unwrap();
     let (client_id, user, group) = ("GID_dev@@@phone".to_owned(), "ann".to_owned(), "GID_dev".to_owned());
     assert_eq!(identity, Identity::Device { client_id, user, group });
 }
 
 #[tokio::test]
 async fn the_same_device_again_replaces_the_credential() {
-    let desk = Desk::new().await;
-    let first = desk.device("ann", json!({"device": "phone"})).await;
-    assert!(desk.connect(&first).await.is_ok());
-    let second = desk.device("ann", json!({"device": "phone"})).await;
-    assert_eq!(desk.connect(&first).await, Err(LoginError::Refused));
-    assert!(desk.connect(&second).await.is_ok());
+    let world = World::new().await;
+    let first = world.device("ann", json!({"device": "phone"})).await;
+    assert!(world.connect(&first).await.is_ok());
+    let second = world.device("ann", json!({"device": "phone"})).await;
+    assert_eq!(world.connect(&first).await, Err(LoginError::Refused));
+    assert!(world.connect(&second).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_credential_ends_after_30_days() {
-    let desk = Desk::new().await;
-    let answer = desk.device("ann", Value::Null).await;
-    desk.clock.fetch_add(CREDENTIAL_VALID_MS - 1, Ordering::Relaxed);
-    assert!(desk.connect(&answer).await.is_ok());
-    desk.clock.fetch_add(1, Ordering::Relaxed);
-    assert_eq!(desk.connect(&answer).await, Err(LoginError::Expired));
+    let world = World::new().await;
+    let answer = world.device("ann", Value::Null).await;
+    world.clock.fetch_add(CREDENTIAL_VALID_MS - 1, Ordering::Relaxed);
+    assert!(world.connect(&answer).await.is_ok());
+    world.clock.fetch_add(1, Ordering::Relaxed);
+    assert_eq!(world.connect(&answer).await, Err(LoginError::Expired));
 }
 
 #[tokio::test]
 async fn without_a_body_each_call_makes_another_device_named_like_the_user() {
-    let desk = Desk::new().await;
-    let [first, second] = [desk.device("ann", Value::Null).await, desk.device("ann", json!({})).await];
+    let world = World::new().await;
+    let [first, second] = [world.device("ann", Value::Null).await, world.device("ann", json!({})).await];
     assert_ne!(first.text("client_id"), second.text("client_id"));
     assert_eq!(first.text("name"), "ann");
 }
 
 #[tokio::test]
 async fn a_name_renames_and_none_keeps_the_name() {
-    let desk = Desk::new().await;
-    let renamed = desk.call(request("PUT", "/api/v1/users/ann", Some(KEY), json!({"name": " Ann "}))).await;
+    let world = World::new().await;
+    let renamed = world.call(request("PUT", "/api/v1/users/ann", Some(KEY), json!({"name": " Ann "}))).await;
     assert_eq!((renamed.status, renamed.body), (StatusCode::OK, json!({"user": "ann", "name": "Ann"})));
-    assert_eq!(desk.device("ann", json!({"device": "phone"})).await.text("name"), "Ann");
-    assert_eq!(desk.device("ann", json!({"device": "phone", "name": "Anna"})).await.text("name"), "Anna");
-    assert_eq!(desk.device("ann", json!({"device": "phone"})).await.text("name"), "Anna");
+    assert_eq!(world.device("ann", json!({"device": "phone"})).await.text("name"), "Ann");
+    assert_eq!(world.device("ann", json!({"device": "phone", "name": "Anna"})).await.text("name"), "Anna");
+    assert_eq!(world.device("ann", json!({"device": "phone"})).await.text("name"), "Anna");
 }
 
 #[tokio::test]
 async fn another_group_may_be_named_if_it_exists() {
-    let desk = Desk::new().await;
-    let other = desk.device("ann", json!({"device": "phone", "group": "GID_other"})).await;
+    let world = World::new().await;
+    let other = world.device("ann", json!({"device": "phone", "group": "GID_other"})).await;
     assert_eq!(other.text("client_id"), "GID_other@@@phone");
-    let none = desk.device("ann", json!({"group": "GID_none"})).await;
+    let none = world.device("ann", json!({"group": "GID_none"})).await;
     assert_eq!(none.refused(), (400, "unknown_group"));
 }
 
 #[tokio::test]
 async fn a_device_of_another_user_is_not_taken_over() {
-    let desk = Desk::new().await;
-    let anns = desk.device("ann", json!({"device": "phone"})).await;
-    assert_eq!(desk.device("bob", json!({"device": "phone"})).await.refused(), (409, "device_taken"));
-    assert_eq!(desk.catalog.user("bob").await.unwrap(), None, "a refused request leaves nothing behind");
-    assert!(desk.connect(&anns).await.is_ok());
+    let world = World::new().await;
+    let anns = world.device("ann", json!({"device": "phone"})).await;
+    assert_eq!(world.device("bob", json!({"device": "phone"})).await.refused(), (409, "device_taken"));
+    assert_eq!(world.catalog.user("bob").await.unwrap(), None, "a refused request leaves nothing behind");
+    assert!(world.connect(&anns).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_login_link_is_redeemed_again_and_again() {
-    let desk = Desk::new().await;
-    desk.device("ann", json!({"device": "phone", "name": "Ann"})).await;
-    let link = desk.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
+    let world = World::new().await;
+    world.device("ann", json!({"device": "phone", "name": "Ann"})).await;
+    let link = world.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
     assert_eq!((link.status, link.text("user")), (StatusCode::OK, "ann"));
     for device in ["web-00000000-0", "web-00000000-1", "web-00000000-0"] {
-        let answer = desk.login(link.text("secret"), device).await;
+        let answer = world.login(link.text("secret"), device).await;
         assert_eq!((answer.text("user"), answer.text("name")), ("ann", "Ann"));
         assert_eq!(answer.text("client_id"), format!("GID_dev@@@{device}"));
-        assert!(matches!(desk.connect(&answer).await, Ok(Identity::Device { user, .. }) if user == "ann"));
+        assert!(matches!(world.connect(&answer).await, Ok(Identity::Device { user, .. }) if user == "ann"));
     }
-    assert_eq!(desk.login("wrong", "web-00000000-0").await.refused(), (401, "login_refused"));
-    let stored = desk.catalog.login_link(&sha256_hex(link.text("secret"))).await.unwrap();
+    assert_eq!(world.login("wrong", "web-00000000-0").await.refused(), (401, "login_refused"));
+    let stored = world.catalog.login_link(&sha256_hex(link.text("secret"))).await.unwrap();
     assert_eq!(stored.unwrap().user, "ann");
 }
 
 #[tokio::test]
 async fn a_page_of_any_origin_may_log_in_by_a_link_and_no_page_may_use_the_api_key() {
-    let desk = Desk::new().await;
-    desk.device("ann", json!({"device": "phone"})).await;
-    let link = desk.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
-    let asked = desk.call(request("OPTIONS", "/api/v1/login", None, Value::Null)).await;
+    let world = World::new().await;
+    world.device("ann", json!({"device": "phone"})).await;
+    let link = world.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
+    let asked = world.call(request("OPTIONS", "/api/v1/login", None, Value::Null)).await;
     assert_eq!(asked.status, StatusCode::NO_CONTENT);
     assert_eq!(asked.headers[header::ACCESS_CONTROL_ALLOW_METHODS], "POST, DELETE");
     assert_eq!(asked.headers[header::ACCESS_CONTROL_ALLOW_HEADERS], "authorization, content-type");
     let large = json!({"secret": "x".repeat(BODY_BYTES_MAX), "device": "d"});
-    let too_large = desk.post("/api/v1/login", None, large).await;
+    let too_large = world.post("/api/v1/login", None, large).await;
     assert_eq!(too_large.refused(), (413, "body_too_large"));
-    for answer in [asked, desk.login(link.text("secret"), "web").await, desk.login("wrong", "web").await, too_large] {
+    for answer in [asked, world.login(link.text("secret"), "web").await, world.login("wrong", "web").await, too_large] {
         assert_eq!(answer.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
         assert!(!answer.headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
     }
     for (method, path) in [("PUT", "/api/v1/users/ann"), ("POST", "/api/v1/users/ann/devices")] {
         for answer in [request("OPTIONS", path, None, Value::Null), request(method, path, Some(KEY), Value::Null)] {
-            assert!(!desk.call(answer).await.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{path}");
+            assert!(!world.call(answer).await.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{path}");
         }
     }
 }
 
 #[tokio::test]
 async fn the_devices_of_one_user_are_bounded_and_known_ones_may_come_again() {
-    let desk = Desk::new().await;
+    let world = World::new().await;
     for n in 0..DEVICES_PER_USER_MAX {
-        assert_eq!(desk.device("ann", json!({"device": n.to_string()})).await.status, StatusCode::OK);
+        assert_eq!(world.device("ann", json!({"device": n.to_string()})).await.status, StatusCode::OK);
     }
-    assert_eq!(desk.device("ann", json!({"device": "more"})).await.refused(), (409, "too_many_devices"));
-    assert_eq!(desk.device("ann", json!({"device": "0"})).await.status, StatusCode::OK);
-    assert_eq!(desk.device("bob", json!({"device": "more"})).await.status, StatusCode::OK);
+    assert_eq!(world.device("ann", json!({"device": "more"})).await.refused(), (409, "too_many_devices"));
+    assert_eq!(world.device("ann", json!({"device": "0"})).await.status, StatusCode::OK);
+    assert_eq!(world.device("bob", json!({"device": "more"})).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn a_login_link_needs_its_user() {
-    let desk = Desk::new().await;
-    let refused = desk.post("/api/v1/users/nobody/login-links", Some(KEY), Value::Null).await;
+    let world = World::new().await;
+    let refused = world.post("/api/v1/users/nobody/login-links", Some(KEY), Value::Null).await;
     assert_eq!(refused.refused(), (404, "unknown_user"));
 }
 
 #[tokio::test]
 async fn only_a_valid_api_key_opens_the_users() {
-    let desk = Desk::new().await;
+    let world = World::new().await;
     let paths = [
         ("PUT", "/api/v1/users/ann"),
         ("POST", "/api/v1/users/ann/devices"),
@@ -305,22 +305,22 @@ async fn only_a_valid_api_key_opens_the_users() {
     ];
     for (method, path) in paths {
         for key in [None, Some(""), Some("wrong"), Some("the-api-ke"), Some("the-api-key2")] {
-            let refused = desk.call(request(method, path, key, json!({"name": "Ann"}))).await;
+            let refused = world.call(request(method, path, key, json!({"name": "Ann"}))).await;
             assert_eq!(refused.refused(), (401, "api_key_required"), "{method} {path} {key:?}");
             assert_eq!(refused.headers[header::WWW_AUTHENTICATE], "Bearer");
         }
     }
-    assert_eq!(desk.catalog.user("ann").await.unwrap(), None);
+    assert_eq!(world.catalog.user("ann").await.unwrap(), None);
     let stored = ApiKey { secret_sha256: sha256_hex("second"), label: "the app".to_owned() };
-    desk.catalog.put_api_key(stored).await.unwrap();
-    assert_eq!(desk.post("/api/v1/users/ann/devices", Some("second"), Value::Null).await.status, StatusCode::OK);
-    let hash_as_key = desk.post("/api/v1/users/ann/devices", Some(&sha256_hex("second")), Value::Null).await;
+    world.catalog.put_api_key(stored).await.unwrap();
+    assert_eq!(world.post("/api/v1/users/ann/devices", Some("second"), Value::Null).await.status, StatusCode::OK);
+    let hash_as_key = world.post("/api/v1/users/ann/devices", Some(&sha256_hex("second")), Value::Null).await;
     assert_eq!(hash_as_key.refused(), (401, "api_key_required"));
 }
 
 #[tokio::test]
 async fn what_breaks_a_name_is_refused_and_leaves_nothing_behind() {
-    let desk = Desk::new().await;
+    let world = World::new().await;
     let long = "x".repeat(65);
     let table = [
         ("an%20n", json!({}), "invalid_user"),
@@ -341,19 +341,19 @@ async fn what_breaks_a_name_is_refused_and_leaves_nothing_behind() {
         ("ann", json!([]), "invalid_body"),
     ];
     for (user, body, code) in table {
-        let refused = desk.device(user, body.clone()).await;
+        let refused = world.device(user, body.clone()).await;
         assert_eq!(refused.refused(), (400, code), "{user} {body}");
     }
-    assert!(desk.catalog.users(None, 10).await.unwrap().is_empty());
-    let longest = desk.device("a.b+c@d_e-f", json!({"device": "d".repeat(54), "name": "x".repeat(64)})).await;
+    assert!(world.catalog.users(None, 10).await.unwrap().is_empty());
+    let longest = world.device("a.b+c@d_e-f", json!({"device": "d".repeat(54), "name": "x".repeat(64)})).await;
     assert_eq!(longest.status, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn a_large_body_is_refused() {
-    let desk = Desk::new().await;
+    let world = World::new().await;
     let large = json!({"name": "x".repeat(BODY_BYTES_MAX)});
-    assert_eq!(desk.device("ann", large).await.refused(), (413, "body_too_large"));
+    assert_eq!(world.device("ann", large).await.refused(), (413, "body_too_large"));
 }
 
 fn from(address: &str, mut request: Request<Body>) -> Request<Body> {
@@ -366,7 +366,7 @@ fn guess(n: usize) -> Request<Body> {
     request("POST", "/api/v1/login", None, json!({"secret": format!("guess {n}"), "device": "d"}))
 }
 
-impl Desk {
+impl World {
     /// Fails until it is told to wait; the last answer.
     async fn fail_from(&self, address: &str) -> Answer {
         let mut answer = self.call(from(address, guess(0))).await;
@@ -382,80 +382,80 @@ impl Desk {
 
 #[tokio::test]
 async fn failed_logins_of_an_address_are_slowed_down_and_others_are_not() {
-    let desk = Desk::new().await;
-    let blocked = desk.fail_from("192.0.2.1").await;
+    let world = World::new().await;
+    let blocked = world.fail_from("192.0.2.1").await;
     assert_eq!(blocked.refused(), (429, "too_many_failures"));
     assert_eq!(blocked.headers[header::RETRY_AFTER], "1");
     let wrong_key = request("PUT", "/api/v1/users/ann", Some("wrong"), json!({"name": "Ann"}));
-    assert_eq!(desk.call(from("192.0.2.1", wrong_key)).await.refused(), (429, "too_many_failures"));
-    assert_eq!(desk.call(from("192.0.2.2", guess(0))).await.refused(), (401, "login_refused"));
-    desk.clock.fetch_add(1_000, Ordering::Relaxed);
-    assert_eq!(desk.call(from("192.0.2.1", guess(0))).await.refused(), (401, "login_refused"));
+    assert_eq!(world.call(from("192.0.2.1", wrong_key)).await.refused(), (429, "too_many_failures"));
+    assert_eq!(world.call(from("192.0.2.2", guess(0))).await.refused(), (401, "login_refused"));
+    world.clock.fetch_add(1_000, Ordering::Relaxed);
+    assert_eq!(world.call(from("192.0.2.1", guess(0))).await.refused(), (401, "login_refused"));
 }
 
 #[tokio::test]
 async fn a_right_key_and_a_right_secret_open_whatever_others_at_the_address_have_tried() {
-    let desk = Desk::new().await;
-    desk.device("ann", json!({"device": "phone"})).await;
-    let link = desk.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
+    let world = World::new().await;
+    world.device("ann", json!({"device": "phone"})).await;
+    let link = world.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
     let stored = ApiKey { secret_sha256: sha256_hex("second"), label: "the app".to_owned() };
-    desk.catalog.put_api_key(stored).await.unwrap();
-    assert_eq!(desk.fail_from("192.0.2.1").await.refused(), (429, "too_many_failures"));
+    world.catalog.put_api_key(stored).await.unwrap();
+    assert_eq!(world.fail_from("192.0.2.1").await.refused(), (429, "too_many_failures"));
     let body = json!({"secret": link.text("secret"), "device": "phone"});
-    let login = desk.call(from("192.0.2.1", request("POST", "/api/v1/login", None, body))).await;
+    let login = world.call(from("192.0.2.1", request("POST", "/api/v1/login", None, body))).await;
     assert_eq!((login.status, login.text("user")), (StatusCode::OK, "ann"));
     for key in [KEY, "second"] {
         let renamed = request("PUT", "/api/v1/users/ann", Some(key), json!({"name": "Ann"}));
-        assert_eq!(desk.call(from("192.0.2.1", renamed)).await.status, StatusCode::OK);
+        assert_eq!(world.call(from("192.0.2.1", renamed)).await.status, StatusCode::OK);
     }
 }
 
 #[tokio::test]
 async fn a_client_id_that_a_service_uses_is_no_users_device() {
-    let desk = Desk::new().await;
-    desk.device("ann", json!({"device": "phone"})).await;
-    let link = desk.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
-    let hold = |account: &str| desk.holders.lock().unwrap().insert("GID_dev@@@billing".to_owned(), account.into());
+    let world = World::new().await;
+    world.device("ann", json!({"device": "phone"})).await;
+    let link = world.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
+    let hold = |account: &str| world.holders.lock().unwrap().insert("GID_dev@@@billing".to_owned(), account.into());
     hold("service:convoke");
-    assert_eq!(desk.login(link.text("secret"), "billing").await.refused(), (409, "device_taken"));
-    assert_eq!(desk.device("ann", json!({"device": "billing"})).await.refused(), (409, "device_taken"));
-    assert_eq!(desk.device("new", json!({"device": "billing"})).await.refused(), (409, "device_taken"));
-    assert_eq!(desk.catalog.device("GID_dev@@@billing").await.unwrap(), None);
-    assert_eq!(desk.catalog.user("new").await.unwrap(), None);
+    assert_eq!(world.login(link.text("secret"), "billing").await.refused(), (409, "device_taken"));
+    assert_eq!(world.device("ann", json!({"device": "billing"})).await.refused(), (409, "device_taken"));
+    assert_eq!(world.device("new", json!({"device": "billing"})).await.refused(), (409, "device_taken"));
+    assert_eq!(world.catalog.device("GID_dev@@@billing").await.unwrap(), None);
+    assert_eq!(world.catalog.user("new").await.unwrap(), None);
     hold("user:ann");
-    assert_eq!(desk.login(link.text("secret"), "billing").await.status, StatusCode::OK, "her own session");
+    assert_eq!(world.login(link.text("secret"), "billing").await.status, StatusCode::OK, "her own session");
 }
 
 #[tokio::test]
 async fn what_a_user_left_under_a_client_id_that_is_registered_no_more_ends_before_another_has_it() {
-    let desk = Desk::new().await;
+    let world = World::new().await;
     let client_id = "GID_dev@@@tablet".to_owned();
-    desk.holders.lock().unwrap().insert(client_id.clone(), "user:bob".into());
-    assert_eq!(desk.device("ann", json!({"device": "tablet"})).await.status, StatusCode::OK);
-    assert_eq!(*desk.ended.lock().unwrap(), [(client_id, None)]);
+    world.holders.lock().unwrap().insert(client_id.clone(), "user:bob".into());
+    assert_eq!(world.device("ann", json!({"device": "tablet"})).await.status, StatusCode::OK);
+    assert_eq!(*world.ended.lock().unwrap(), [(client_id, None)]);
 }
 
 #[tokio::test]
 async fn logins_at_once_do_not_pass_the_bound_of_devices_nor_share_a_name() {
-    let desk = Desk::new().await;
+    let world = World::new().await;
     for n in 0..DEVICES_PER_USER_MAX - 1 {
-        assert_eq!(desk.device("ann", json!({"device": n.to_string()})).await.status, StatusCode::OK);
+        assert_eq!(world.device("ann", json!({"device": n.to_string()})).await.status, StatusCode::OK);
     }
-    let (a, b) = tokio::join!(desk.device("ann", json!({"device": "a"})), desk.device("ann", json!({"device": "b"})));
+    let (a, b) = tokio::join!(world.device("ann", json!({"device": "a"})), world.device("ann", json!({"device": "b"})));
     let mut codes = [a.status.as_u16(), b.status.as_u16()];
     codes.sort_unstable();
     assert_eq!(codes, [200, 409]);
     let (bobs, carols) =
-        tokio::join!(desk.device("bob", json!({"device": "same"})), desk.device("carol", json!({"device": "same"})));
+        tokio::join!(world.device("bob", json!({"device": "same"})), world.device("carol", json!({"device": "same"})));
     let refused = if bobs.status == StatusCode::OK { carols } else { bobs };
     assert_eq!(refused.refused(), (409, "device_taken"));
 }
 
 #[tokio::test]
 async fn without_its_catalog_it_says_so_and_tells_nothing_of_it() {
-    let desk = Desk::new().await;
-    desk.catalog.close().await;
-    let answer = desk.device("ann", json!({"device": "phone"})).await;
+    let world = World::new().await;
+    world.catalog.close().await;
+    let answer = world.device("ann", json!({"device": "phone"})).await;
     assert_eq!(answer.refused(), (503, "unavailable"));
     assert!(!answer.text("detail").to_lowercase().contains("pool"), "{}", answer.body);
 }

@@ -1,4 +1,4 @@
-//! For the application's server: users, their devices, their login links.
+//! Routes for the application's server: users, their devices, their login links.
 
 use super::api_keys::{ApiKeyHolder, sha256_hex};
 use super::body::{Body, Secret};

@@ -1,12 +1,12 @@
-//! The devices that the broker knows at the moment.
+//! The directory of devices: a bounded cache over the catalog.
 //!
-//! A bounded cache over the catalog. A hit is answered at once, in the caller's thread. A miss goes to the tokio run
-//! time through a [`FairQueue`] and is answered there, within the deadline. In it every network has its turn; what has no
-//! place in a full one is answered [`LookupError::Busy`] at once, first of the network that asks for most. So who
-//! floods with client ids that nobody has keeps its own devices waiting. Misses are never cached, so that a device may
-//! log in as soon as it is registered.
+//! A hit is answered at once, in the caller's thread. A miss goes to the tokio run time through a [`FairQueue`] and is
+//! answered there, within the deadline. Each network has its turn in the queue; what has no place in a full one is
+//! answered [`LookupError::Busy`] at once, first of the network that asks for most. So a network that floods with client
+//! ids that nobody has keeps only its own devices waiting. Misses are never cached, so that a device may log in as soon
+//! as it is registered.
 //!
-//! Who replaces a device calls [`DeviceDirectory::invalidate`] after the catalog has it. Where another process did, the
+//! What replaces a device calls [`DeviceDirectory::invalidate`] after the catalog has it. Where another process did, the
 //! old row may be used for at most [`ROW_TRUSTED`].
 
 use crate::network::Network;
@@ -44,7 +44,7 @@ pub enum LookupError {
     Unavailable,
 }
 
-/// Who asks; each has its turn.
+/// The source of a lookup; each has its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Asker {
     /// A login from there.
@@ -58,13 +58,13 @@ pub enum Asker {
 /// Cheap to clone; all clones share one cache.
 #[derive(Clone, Debug)]
 pub struct DeviceDirectory {
-    desk: Arc<Desk>,
-    /// Something waits.
-    bell: mpsc::Sender<()>,
+    inner: Arc<Inner>,
+    /// Told when something waits.
+    wake: mpsc::Sender<()>,
 }
 
 #[derive(Debug)]
-struct Desk {
+struct Inner {
     cache: Mutex<Cache>,
     waiting: Mutex<FairQueue<Asker, Lookup>>,
 }
@@ -117,10 +117,10 @@ impl DeviceDirectory {
     pub fn start(catalog: Arc<dyn Catalog>, runtime: &Handle) -> Self {
         let cache = Mutex::new(Cache::new(DEVICES_CACHED_MAX));
         let waiting = FairQueue::new(QueueLimits { waiting_max: LOOKUPS_WAITING_MAX, share: 0 });
-        let desk = Arc::new(Desk { cache, waiting: Mutex::new(waiting) });
-        let (bell, rings) = mpsc::channel(1);
-        runtime.spawn(serve(catalog, desk.clone(), rings));
-        Self { desk, bell }
+        let inner = Arc::new(Inner { cache, waiting: Mutex::new(waiting) });
+        let (wake, wakes) = mpsc::channel(1);
+        runtime.spawn(serve(catalog, inner.clone(), wakes));
+        Self { inner, wake }
     }
 
     /// Answers `done` with the device of this client id, `None` if it is not registered.
@@ -128,13 +128,13 @@ impl DeviceDirectory {
         if let Some(device) = self.cached(client_id) {
             return done(Ok(Some(device)));
         }
-        if self.bell.is_closed() {
+        if self.wake.is_closed() {
             return done(Err(LookupError::Unavailable));
         }
         let lookup = Lookup { client_id: client_id.to_owned(), deadline: Instant::now() + DEADLINE, done };
-        let refused = lock(&self.desk.waiting).push(asker, lookup);
-        // Full: it has been rung already, and nobody has looked since.
-        let _ = self.bell.try_send(());
+        let refused = lock(&self.inner.waiting).push(asker, lookup);
+        // Full: the task has been told already, and has not looked since.
+        let _ = self.wake.try_send(());
         if let Some(refused) = refused {
             (refused.done)(Err(LookupError::Busy));
         }
@@ -142,17 +142,17 @@ impl DeviceDirectory {
 
     /// The device, if it is known without asking the catalog.
     pub fn cached(&self, client_id: &str) -> Option<Device> {
-        lock(&self.desk.cache).find(client_id)
+        lock(&self.inner.cache).find(client_id)
     }
 
     /// Forgets what it knows of this client id.
     pub fn invalidate(&self, client_id: &str) {
-        lock(&self.desk.cache).invalidate(client_id);
+        lock(&self.inner.cache).invalidate(client_id);
     }
 
-    /// Its task has ended, by a panic: who waits for an answer waits in vain.
+    /// Returns when its task has ended, by a panic: no lookup is answered any more.
     pub async fn ended(&self) {
-        self.bell.closed().await;
+        self.wake.closed().await;
     }
 }
 
@@ -161,17 +161,17 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(catalog: Arc<dyn Catalog>, desk: Arc<Desk>, mut rings: mpsc::Receiver<()>) {
+async fn serve(catalog: Arc<dyn Catalog>, inner: Arc<Inner>, mut wakes: mpsc::Receiver<()>) {
     let mut running = JoinSet::new();
     loop {
         while running.len() < LOOKUPS_RUNNING_MAX
-            && let Some(lookup) = next_of(&mut lock(&desk.waiting))
+            && let Some(lookup) = next_of(&mut lock(&inner.waiting))
         {
-            running.spawn(answer(catalog.clone(), desk.clone(), lookup));
+            running.spawn(answer(catalog.clone(), inner.clone(), lookup));
         }
         tokio::select! {
-            rung = rings.recv() => if rung.is_none() { return },
-            // One that panicked has left somebody without an answer.
+            woken = wakes.recv() => if woken.is_none() { return },
+            // One that panicked has left a lookup without an answer.
             Some(ended) = running.join_next() => if ended.is_err() { return },
         }
     }
@@ -184,10 +184,10 @@ fn next_of(waiting: &mut FairQueue<Asker, Lookup>) -> Option<Lookup> {
     Some(lookup)
 }
 
-async fn answer(catalog: Arc<dyn Catalog>, desk: Arc<Desk>, lookup: Lookup) {
+async fn answer(catalog: Arc<dyn Catalog>, inner: Arc<Inner>, lookup: Lookup) {
     let Lookup { client_id, deadline, done } = lookup;
     let is_late = Instant::now() >= deadline;
-    done(if is_late { Err(LookupError::TimedOut) } else { read(&*catalog, &desk.cache, &client_id, deadline).await });
+    done(if is_late { Err(LookupError::TimedOut) } else { read(&*catalog, &inner.cache, &client_id, deadline).await });
 }
 
 async fn read(

@@ -177,14 +177,14 @@ fn a_pending_login_shows_no_password() {
     assert!(!format!("{step:?}").contains("the-password") && !format!("{step:?}").contains("116, 104"));
 }
 
-struct Desk {
+struct World {
     runtime: Runtime,
     catalog: Arc<SqliteCatalog>,
     directory: DeviceDirectory,
     _folder: TempDir,
 }
 
-impl Desk {
+impl World {
     /// A catalog with one device, and a directory over it.
     fn new() -> Self {
         let runtime = Runtime::new().unwrap();
@@ -192,12 +192,12 @@ impl Desk {
         let catalog = runtime.block_on(SqliteCatalog::open(folder.path().join("catalog.db"))).unwrap();
         let catalog = Arc::new(catalog);
         let directory = DeviceDirectory::start(catalog.clone(), runtime.handle());
-        let desk = Self { runtime, catalog, directory, _folder: folder };
-        desk.runtime.block_on(async {
-            desk.catalog.put_group(Group { group: "GID_Test".to_owned() }).await.unwrap();
-            desk.catalog.put_user(User { user: "ann".to_owned(), name: "Ann".to_owned() }).await.unwrap();
+        let world = Self { runtime, catalog, directory, _folder: folder };
+        world.runtime.block_on(async {
+            world.catalog.put_group(Group { group: "GID_Test".to_owned() }).await.unwrap();
+            world.catalog.put_user(User { user: "ann".to_owned(), name: "Ann".to_owned() }).await.unwrap();
         });
-        desk
+        world
     }
 
     fn put(&self, device: Device) {
@@ -214,39 +214,39 @@ impl Desk {
 
 #[test]
 fn the_directory_finds_a_device_and_never_remembers_that_there_was_none() {
-    let desk = Desk::new();
-    assert_eq!(desk.lookup(), Ok(None));
-    desk.put(device("one"));
-    assert_eq!(desk.lookup(), Ok(Some(device("one"))));
+    let world = World::new();
+    assert_eq!(world.lookup(), Ok(None));
+    world.put(device("one"));
+    assert_eq!(world.lookup(), Ok(Some(device("one"))));
 }
 
 #[test]
 fn a_known_device_is_answered_at_once_also_without_the_catalog() {
-    let desk = Desk::new();
-    desk.put(device("one"));
-    desk.lookup().unwrap();
-    desk.runtime.block_on(desk.catalog.close());
-    assert_eq!(desk.lookup(), Ok(Some(device("one"))));
-    desk.directory.invalidate(CLIENT);
-    assert_eq!(desk.lookup(), Err(LookupError::Unavailable));
+    let world = World::new();
+    world.put(device("one"));
+    world.lookup().unwrap();
+    world.runtime.block_on(world.catalog.close());
+    assert_eq!(world.lookup(), Ok(Some(device("one"))));
+    world.directory.invalidate(CLIENT);
+    assert_eq!(world.lookup(), Err(LookupError::Unavailable));
 }
 
 #[test]
 fn a_replaced_credential_counts_once_the_old_one_is_invalidated() {
-    let desk = Desk::new();
-    desk.put(device("one"));
-    desk.lookup().unwrap();
-    desk.put(device("two"));
-    desk.directory.invalidate(CLIENT);
-    assert_eq!(desk.lookup(), Ok(Some(device("two"))));
+    let world = World::new();
+    world.put(device("one"));
+    world.lookup().unwrap();
+    world.put(device("two"));
+    world.directory.invalidate(CLIENT);
+    assert_eq!(world.lookup(), Ok(Some(device("two"))));
 }
 
 #[test]
 fn a_row_that_was_read_before_an_invalidation_is_not_kept_after_it() {
-    let desk = Desk::new();
+    let world = World::new();
     let cache = std::sync::Mutex::new(devices::Cache::new(4));
     let before = devices::lock(&cache).epoch();
-    desk.put(device("one"));
+    world.put(device("one"));
     devices::lock(&cache).invalidate(CLIENT);
     devices::keep(&cache, before, &device("stale"));
     assert_eq!(devices::lock(&cache).find(CLIENT), None);
@@ -257,11 +257,11 @@ fn a_row_that_was_read_before_an_invalidation_is_not_kept_after_it() {
 
 #[test]
 fn a_flood_of_unknown_client_ids_from_one_address_keeps_nobody_else_waiting() {
-    let desk = Desk::new();
-    desk.put(device("one"));
+    let world = World::new();
+    world.put(device("one"));
     // Its task does not run until it is told to.
     let idle = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let directory = DeviceDirectory::start(desk.catalog.clone(), idle.handle());
+    let directory = DeviceDirectory::start(world.catalog.clone(), idle.handle());
     let (answer, answers) = mpsc::channel();
     let ask = |address: &str, client_id: &str| {
         let (answer, asker) = (answer.clone(), Asker::Login(Network::of(address.parse().unwrap())));
@@ -292,8 +292,8 @@ fn a_flood_of_unknown_client_ids_from_one_address_keeps_nobody_else_waiting() {
 
 #[test]
 fn a_directory_whose_task_has_died_says_so() {
-    let desk = Desk::new();
-    desk.directory.lookup(Asker::Senders, CLIENT, Box::new(|_| panic!("as a bug would")));
-    desk.runtime.block_on(desk.directory.ended());
-    assert_eq!(desk.lookup(), Err(LookupError::Unavailable));
+    let world = World::new();
+    world.directory.lookup(Asker::Senders, CLIENT, Box::new(|_| panic!("as a bug would")));
+    world.runtime.block_on(world.directory.ended());
+    assert_eq!(world.lookup(), Err(LookupError::Unavailable));
 }

@@ -38,7 +38,7 @@ pub(super) fn rtc(config: &Config, key: &JoinKey) -> Result<Arc<Rtc>> {
     Ok(Arc::new(started.context("the RTC server does not start on media.listen")?))
 }
 
-/// The broker's view of the catalog, shared with the devices API.
+/// What the broker and the devices API know of accounts.
 #[derive(Clone)]
 pub(super) struct Directory {
     pub(super) access: AccessView,
