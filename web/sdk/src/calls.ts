@@ -125,7 +125,7 @@ export class Calls {
    * service takes the requests of one user in their order: the answer knows of everything before its question and of
    * nothing after it.
    */
-  standing(standing: StandingCall | undefined, askedAtMs: number): void {
+  reconcile(standing: StandingCall | undefined, askedAtMs: number): void {
     const here = standing?.here ? standing : undefined;
     const isResending = ({ meeting }: Call) => this.#shell.requests.isResending("create", meeting);
     const isJudged = (call: Call) => call.changedAtMs < askedAtMs && isUnderWay(call) && !isResending(call);
@@ -172,7 +172,7 @@ export class Calls {
   }
 
   #takeBack(call: Call): void {
-    void this.#shell.requests.tell({ type: "cancel" }, call.meeting).catch(() => {});
+    void this.#shell.requests.send({ type: "cancel" }, call.meeting).catch(() => {});
   }
 
   #standsHere(here: StandingCall, askedAtMs: number): void {
@@ -181,7 +181,7 @@ export class Calls {
     if (known) return known.resume(here);
     if (leftAtMs === undefined) return this.#resume(here);
     // A call that was left is not resumed, and the service is told again if it should know by now.
-    if (leftAtMs < askedAtMs) void this.#shell.requests.tell({ type: "leave" }, here.meeting).catch(() => {});
+    if (leftAtMs < askedAtMs) void this.#shell.requests.send({ type: "leave" }, here.meeting).catch(() => {});
   }
 
   #resume(here: StandingCall): void {
@@ -203,7 +203,7 @@ export class Calls {
   /** The create of a call that gave way to the ring of the one whom it called: they have met there, or not. */
   #gaveWay(call: Call, answer: DownOf<"admitted">): void {
     const { meeting } = answer;
-    if (meeting === call.meeting) void this.#shell.requests.tell({ type: "leave" }, call.meeting).catch(() => {});
+    if (meeting === call.meeting) void this.#shell.requests.send({ type: "leave" }, call.meeting).catch(() => {});
     else this.#byMeeting.get(meeting ?? "")?.signal(answer);
   }
 
@@ -239,7 +239,7 @@ export class Calls {
     if (call.state.admitted || call.state.phase === "ended") return;
     const typed = asTyped(error);
     call.apply({ type: "local_end", end: { reason: "refused", error: typed } });
-    if (typed.category !== "refused") void this.#shell.requests.tell({ type: "leave" }, call.meeting).catch(() => {});
+    if (typed.category !== "refused") void this.#shell.requests.send({ type: "leave" }, call.meeting).catch(() => {});
   }
 
   /** Two people who call each other meet in the first one's meeting: this call becomes that one. */
@@ -280,7 +280,7 @@ export class Calls {
 
   #services(): CallServices {
     return {
-      tell: (body, meeting) => this.#shell.requests.tell(body, meeting),
+      send: (body, meeting) => this.#shell.requests.send(body, meeting),
       join: (meeting) => this.#join(meeting),
       roster: (meeting) => this.#roster(meeting),
       leaveOthersFor: (call) => this.#leaveOthersFor(call),

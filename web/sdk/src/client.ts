@@ -285,7 +285,7 @@ export class Client extends Emitter<ClientEvents> {
     const outcome = this.#missed.find((missed) => missed.invitation === invitation);
     if (outcome) await this.#ringer?.seen(outcome);
     this.#setMissed(this.#missed.filter((missed) => missed.invitation !== invitation));
-    await this.#requests.tell({ type: "seen", invitation }, outcome?.meeting);
+    await this.#requests.send({ type: "seen", invitation }, outcome?.meeting);
   }
 
   #whenOnline(): Promise<void> {
@@ -321,7 +321,7 @@ export class Client extends Emitter<ClientEvents> {
       ring: (ring) => this.#calls.ring(ring),
       stop: (invitation, reason) => this.#calls.stopRing(invitation, reason),
       declineAgain: (invitation, meeting) => {
-        void this.#requests.tell({ type: "reject", invitation, reason: "declined" }, meeting).catch(() => {});
+        void this.#requests.send({ type: "reject", invitation, reason: "declined" }, meeting).catch(() => {});
       },
       refresh: () => void this.#refresh(),
     });
@@ -404,7 +404,7 @@ export class Client extends Emitter<ClientEvents> {
     await this.#ringer?.confirm(answer);
     const call = state.call ?? undefined;
     const standing = call && this.#filter.isBeforeEnd(call.meeting, call.roster.rev) ? undefined : call;
-    this.#calls.standing(standing, askedAtMs);
+    this.#calls.reconcile(standing, askedAtMs);
     this.#standsElsewhere(standing?.here ? undefined : standing);
     this.#setJoinable((state.joinable ?? []).filter(({ meeting, rev }) => !this.#filter.isBeforeEnd(meeting, rev)));
     this.#change(this.#state);
@@ -415,7 +415,7 @@ export class Client extends Emitter<ClientEvents> {
     return outcomes.filter((outcome) => {
       const known = this.#ringer?.knows(outcome) ?? "unseen";
       const { invitation, meeting } = outcome;
-      if (known === "seen") this.#requests.tell({ type: "seen", invitation }, meeting).catch(ignoreKnown);
+      if (known === "seen") this.#requests.send({ type: "seen", invitation }, meeting).catch(ignoreKnown);
       return known === "unseen";
     });
   }
@@ -431,7 +431,7 @@ export class Client extends Emitter<ClientEvents> {
     const signal = decodeDown(topic, payload, this.#options.server);
     if (!signal) return () => {};
     const { down, ring } = signal;
-    if (!ring) return () => this.#tell(down);
+    if (!ring) return () => this.#handleSignal(down);
     if (!isRingSignal(down) || !this.#ringer) return () => this.#calls.signal(down);
     const show = await this.#ringer.receive(down, dup);
     return () => {
@@ -440,11 +440,11 @@ export class Client extends Emitter<ClientEvents> {
     };
   }
 
-  #tell(down: Down): void {
+  #handleSignal(down: Down): void {
     // What this device waits for is not too old for it.
     const knownRev = this.#requests.waitsFor(down) ? 0 : this.#calls.rosterRev(down.meeting);
     if (!this.#filter.accepts(down, knownRev)) return;
-    if (down.type === "presence") this.#contacts.told(down);
+    if (down.type === "presence") this.#contacts.handlePresence(down);
     this.#calls.signal(down);
   }
 

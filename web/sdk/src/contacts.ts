@@ -43,17 +43,17 @@ export class ContactWatch {
     this.#begin();
   }
 
-  told({ users, sentAtMs }: DownOf<"presence">): void {
+  handlePresence({ users, sentAtMs }: DownOf<"presence">): void {
     if (!this.#contacts || sentAtMs < this.#asOfMs) return;
     this.#asOfMs = sentAtMs;
     for (const contact of users) this.#contacts.set(contact.user, contact);
-    this.#tell();
+    this.#report();
   }
 
   #begin(): void {
     if (this.#contacts) {
       this.#contacts = undefined;
-      this.#tell();
+      this.#report();
     }
     this.#renew();
   }
@@ -72,10 +72,10 @@ export class ContactWatch {
     if (answer?.type !== "contacts") return;
     this.#asOfMs = answer.sentAtMs;
     this.#contacts = new Map(answer.users.map((contact) => [contact.user, contact]));
-    this.#tell();
+    this.#report();
   }
 
-  #tell(): void {
+  #report(): void {
     this.#changed(this.#contacts && [...this.#contacts.values()]);
   }
 }

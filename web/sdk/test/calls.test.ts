@@ -108,7 +108,7 @@ describe("a call whose admission was lost with its connection", () => {
 
   test("ends by the state that does not know it, and is taken back", async () => {
     const { calls, call, types, later } = await calling();
-    calls.standing(undefined, later);
+    calls.reconcile(undefined, later);
     await vi.advanceTimersByTimeAsync(0);
     expect([call.state.end?.reason, types()]).toEqual(["failed", ["create", "cancel"]]);
   });
@@ -120,13 +120,13 @@ describe("a call whose admission was lost with its connection", () => {
 
   test("is not judged by a state that was asked for before it was made", async () => {
     const { calls, call, later } = await calling();
-    calls.standing(undefined, later - 10);
+    calls.reconcile(undefined, later - 10);
     expect(call.state.phase).toBe("calling");
   });
 
   test("goes on if the state knows it, also after the create has waited in vain for its answer", async () => {
     const { calls, call, types, later } = await calling();
-    calls.standing(standing(call.meeting), later);
+    calls.reconcile(standing(call.meeting), later);
     await vi.advanceTimersByTimeAsync(31_000);
     expect([call.state.phase, call.state.admitted]).toEqual(["calling", true]);
     expect(types()).toEqual(["create", "mute", "mute"]);
@@ -134,7 +134,7 @@ describe("a call whose admission was lost with its connection", () => {
 
   test("goes on as the call that it met, and nothing is taken back", async () => {
     const { calls, call, types, began, later } = await calling();
-    calls.standing(standing("m9"), later);
+    calls.reconcile(standing("m9"), later);
     await vi.advanceTimersByTimeAsync(31_000);
     expect([call.meeting, call.state.admitted, began.length]).toEqual(["m9", true, 1]);
     expect(types()).not.toContain("cancel");
@@ -148,13 +148,13 @@ describe("a call that was left here", () => {
   test("is not brought back by a state answer, and the service is told again if it should know", async () => {
     const { calls, began, leaving } = await bob();
     const here: StandingCall = { meeting: "m1", media: "audio", here: true, roster: roster(4, member("bob", "in")) };
-    calls.standing(here, performance.now());
+    calls.reconcile(here, performance.now());
     await vi.advanceTimersByTimeAsync(10);
     await began[0]?.leave();
-    calls.standing(here, performance.now());
+    calls.reconcile(here, performance.now());
     expect([began.length, leaving()]).toEqual([1, ["leave"]]);
     await vi.advanceTimersByTimeAsync(10);
-    calls.standing(here, performance.now());
+    calls.reconcile(here, performance.now());
     await vi.advanceTimersByTimeAsync(0);
     expect([began.length, leaving()]).toEqual([1, ["leave", "leave"]]);
   });
@@ -162,8 +162,8 @@ describe("a call that was left here", () => {
   test("or goes on elsewhere is told apart from one that broke", async () => {
     const { calls, began } = await bob();
     const here: StandingCall = { meeting: "m1", media: "audio", here: true, roster: roster(4, member("bob", "in")) };
-    calls.standing(here, performance.now());
-    calls.standing({ ...here, here: false }, performance.now() + 5);
+    calls.reconcile(here, performance.now());
+    calls.reconcile({ ...here, here: false }, performance.now() + 5);
     expect(began[0]?.state.end?.reason).toBe("answered_elsewhere");
   });
 });

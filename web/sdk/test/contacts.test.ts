@@ -30,7 +30,7 @@ function watch() {
   const requests = new Requests(new Outbox({ publish, isUp: () => true }), clockAt(Date.now));
   const contacts = new ContactWatch(requests, (list) => shown.push(list?.map(({ presence }) => presence).join()));
   const told = (presence: Presence, sentAtMs = T0 + 1) =>
-    contacts.told({ ...envelope, sentAtMs, type: "presence", users: [contact("bob", presence)] });
+    contacts.handlePresence({ ...envelope, sentAtMs, type: "presence", users: [contact("bob", presence)] });
   return { asked, shown, service, contacts, told };
 }
 

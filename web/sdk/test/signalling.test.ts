@@ -346,7 +346,7 @@ describe("requests", () => {
 
   test("expire by the service's clock and go to the topic of their type", async () => {
     const { requests: made, sent } = requests();
-    await made.tell({ type: "leave" }, "m1");
+    await made.send({ type: "leave" }, "m1");
     expect(sent[0]).toMatchObject({
       topic: "meeting-up/leave",
       up: { v: 1, type: "leave", meeting: "m1", expires_at_ms: 91_000 },
@@ -376,7 +376,7 @@ describe("requests", () => {
   test("to ring somebody are not sent again when they are older than half a minute", async () => {
     vi.useFakeTimers();
     const { requests: made, sent } = requests();
-    await made.tell({ type: "invite", callees: ["bob"] }, "m1");
+    await made.send({ type: "invite", callees: ["bob"] }, "m1");
     vi.advanceTimersByTime(30_001);
     const expired = {
       ...state({}),

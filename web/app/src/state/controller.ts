@@ -36,7 +36,7 @@ export class Controller implements Actions {
   readonly #sounds: Sounds;
   readonly #ringing = new Map<string, Call>();
   /** Calls that have listeners: one whose accept failed may be answered again. */
-  readonly #heard = new WeakSet<Call>();
+  readonly #followed = new WeakSet<Call>();
   readonly #tabs: Tabs;
   readonly #notifier: Notifier;
   #call: Call | undefined;
@@ -345,17 +345,17 @@ export class Controller implements Actions {
       this.#showRinging();
       this.#follow(call.state, call);
     });
-    this.#hear(call);
+    this.#listen(call);
   }
 
-  #hear(call: Call): void {
-    if (this.#heard.has(call)) return;
-    this.#heard.add(call);
+  #listen(call: Call): void {
+    if (this.#followed.has(call)) return;
+    this.#followed.add(call);
     call.on("state", (state) => this.#follow(state, call));
     call.on("media", () => {
       this.#model.mediaVersion.value += 1;
     });
-    call.on("roster", (changes) => this.#tell(changes));
+    call.on("roster", (changes) => this.#announce(changes));
     call.on("problem", (problem) => call === this.#call && this.#problem(problem));
   }
 
@@ -405,7 +405,7 @@ export class Controller implements Actions {
     return t("end.duration", { what, duration: duration(this.#client.nowMs() - state.joinedAtMs) });
   }
 
-  #tell(changes: readonly RosterNews[]): void {
+  #announce(changes: readonly RosterNews[]): void {
     for (const { type, name } of changes) this.#notice(t(`live.${type}`, { name }));
   }
 

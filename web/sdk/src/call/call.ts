@@ -29,7 +29,7 @@ import { type CallEvent, type CallState, isGap, reduce } from "./state.ts";
 
 /** What a call asks of its client. */
 export interface CallServices {
-  tell(body: UpBody, meeting: MeetingId): Promise<void>;
+  send(body: UpBody, meeting: MeetingId): Promise<void>;
   /** Fresh parameters for a member. */
   join(meeting: MeetingId): Promise<JoinParameters>;
   /** The roster as the service has it. */
@@ -110,34 +110,34 @@ export class Call extends Emitter<CallEvents> {
     if (this.#state.phase !== "incoming" || !this.invitation) return;
     await this.#services.declined(this.invitation);
     this.apply({ type: "local_end", end: { reason: "declined", by: this.#state.me } });
-    await this.#tell({ type: "reject", invitation: this.invitation, reason: "declined" });
+    await this.#send({ type: "reject", invitation: this.invitation, reason: "declined" });
   }
 
   /** Stops calling one person, or everybody who has not answered. */
   async cancel(user?: UserName): Promise<void> {
-    await this.#tell({ type: "cancel", callee: user });
+    await this.#send({ type: "cancel", callee: user });
   }
 
   /** Hangs up: leaves the call, or cancels it if no one has answered. */
   async leave(): Promise<void> {
     const alone = this.#state.phase === "calling";
-    const told = this.#tell({ type: "leave" });
+    const sent = this.#send({ type: "leave" });
     this.#left = new Promise((resolve) => {
       this.#confirmLeft = resolve;
     });
     this.apply({ type: "local_end", end: { reason: alone ? "cancelled" : "left", by: this.#state.me } });
-    await told;
+    await sent;
   }
 
   /** Ends the call for everybody; only the host may. */
   async destroy(): Promise<void> {
-    await this.#tell({ type: "destroy" });
+    await this.#send({ type: "destroy" });
   }
 
   /** Turns one's own microphone or camera off. */
   async mute(track: Track = "audio"): Promise<void> {
     this.apply({ type: "local_mute", track, muted: true });
-    if (this.#state.admitted) await this.#tell({ type: "mute", track });
+    if (this.#state.admitted) await this.#send({ type: "mute", track });
   }
 
   /** Turns one's own microphone or camera on; opens the device if it is not open. */
@@ -147,7 +147,7 @@ export class Call extends Emitter<CallEvents> {
     const device = DEVICE_BY_TRACK[track];
     if (!this.#own[device]) await this.openDevices([device]);
     if (this.#state.muted[track] || !this.#own[device]) return;
-    if (this.#state.admitted) await this.#tell({ type: "unmute", track });
+    if (this.#state.admitted) await this.#send({ type: "unmute", track });
   }
 
   /** Leaves the host's wish to unmute unanswered. */
@@ -158,31 +158,31 @@ export class Call extends Emitter<CallEvents> {
   /** Rings more people into the call. */
   async invite(...users: UserName[]): Promise<void> {
     this.apply({ type: "local_invite", users });
-    const told = await this.#tell({ type: "invite", callees: users });
-    if (!told) this.apply({ type: "local_not_invited" });
+    const sent = await this.#send({ type: "invite", callees: users });
+    if (!sent) this.apply({ type: "local_not_invited" });
   }
 
   /** The host mutes a member, who may unmute. */
   async muteMember(user: UserName, track: Track = "audio"): Promise<void> {
-    await this.#tell({ type: "mute", user, track });
+    await this.#send({ type: "mute", user, track });
   }
 
   async askUnmute(user: UserName, track: Track = "audio"): Promise<void> {
-    await this.#tell({ type: "ask_unmute", user, track });
+    await this.#send({ type: "ask_unmute", user, track });
   }
 
   /** The host stops a member's speech (or picture) at the RTC server until `unblock`. */
   async block(user: UserName, track: Track = "audio"): Promise<void> {
-    await this.#tell({ type: "block", user, track });
+    await this.#send({ type: "block", user, track });
   }
 
   async unblock(user: UserName, track: Track = "audio"): Promise<void> {
-    await this.#tell({ type: "unblock", user, track });
+    await this.#send({ type: "unblock", user, track });
   }
 
   /** The host removes a member, who may come back after `banS`. */
   async kick(user: UserName, banS = 0): Promise<void> {
-    await this.#tell({ type: "kick", user, banS });
+    await this.#send({ type: "kick", user, banS });
   }
 
   /** One's own open track. */
@@ -269,7 +269,7 @@ export class Call extends Emitter<CallEvents> {
   /** @internal */
   sendRinging(): void {
     const { invitation } = this;
-    if (invitation) this.#services.tell({ type: "ringing", invitation }, this.meeting).catch(() => {});
+    if (invitation) this.#services.send({ type: "ringing", invitation }, this.meeting).catch(() => {});
   }
 
   /** @internal */
@@ -349,7 +349,7 @@ export class Call extends Emitter<CallEvents> {
   #entered(): void {
     this.markChanged();
     for (const track of ["audio", "video"] as const) {
-      if (this.#state.muted[track]) void this.#tell({ type: "mute", track });
+      if (this.#state.muted[track]) void this.#send({ type: "mute", track });
     }
   }
 
@@ -368,7 +368,7 @@ export class Call extends Emitter<CallEvents> {
     const { invitation } = this;
     if (!invitation) return;
     this.#answering = true;
-    await this.#tell({ type: "accept", invitation });
+    await this.#send({ type: "accept", invitation });
     this.#answering = false;
   }
 
@@ -409,9 +409,9 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /** False if it fails, which is a problem to show; what stands is what the service says. */
-  async #tell(body: UpBody): Promise<boolean> {
+  async #send(body: UpBody): Promise<boolean> {
     try {
-      await this.#services.tell(body, this.#state.meeting);
+      await this.#services.send(body, this.#state.meeting);
       return true;
     } catch (error) {
       if (!(error instanceof ConvokeError)) throw error;

@@ -286,8 +286,8 @@ function withProgress(state: CallState, user: UserName, progress: Progress): Cal
 /** Without invitations that did not reach the service. */
 function withoutUnheard(state: CallState): CallState {
   const rung = new Set(state.roster.members.map((member) => member.user));
-  const heard = Object.entries(state.progress).filter(([user, { type }]) => type !== "calling" || rung.has(user));
-  return state.phase === "joined" ? { ...state, progress: Object.fromEntries(heard) } : state;
+  const known = Object.entries(state.progress).filter(([user, { type }]) => type !== "calling" || rung.has(user));
+  return state.phase === "joined" ? { ...state, progress: Object.fromEntries(known) } : state;
 }
 
 function ended(state: CallState, end: CallEnd): CallState {

@@ -101,7 +101,7 @@ export class MediaSession {
     if (isBack) this.#signalling = "up";
     const warmed = this.#current ?? this.#next;
     if (wasWarm && warmed?.join.participation === join.participation && isAlive(warmed)) {
-      if (!isBack) return this.#tell();
+      if (!isBack) return this.#reportPath();
     } else if (wasWarm || !warmed) {
       return void this.#connect(join);
     }
@@ -258,17 +258,17 @@ export class MediaSession {
     this.#next = undefined;
     this.#arrivedMs = performance.now();
     this.#monitor.start();
-    this.#tell();
+    this.#reportPath();
     this.#shell.flows(true);
   }
 
   #recovered(): void {
     this.#retry.cancel();
-    this.#tell();
+    this.#reportPath();
     this.#shell.flows(true);
   }
 
-  #tell(): void {
+  #reportPath(): void {
     if (this.#current?.path === "connected") {
       this.#broken = this.#doubtful = false;
       this.#withoutMs = this.#error = undefined;

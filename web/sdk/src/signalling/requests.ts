@@ -62,7 +62,7 @@ export class Requests {
   }
 
   /** Resolves when the service's broker has the request; what follows comes as signals. */
-  tell(body: UpBody, meeting?: MeetingId): Promise<void> {
+  send(body: UpBody, meeting?: MeetingId): Promise<void> {
     return this.#post(this.#envelop(made(body, meeting)));
   }
 
