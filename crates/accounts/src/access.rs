@@ -34,7 +34,7 @@ pub enum Identity {
 }
 
 impl Identity {
-    /// Who owns the client ids that this identity uses: an account, not one password or key.
+    /// The owner of the client ids that this identity uses: an account, not one password or key.
     pub fn account(&self) -> String {
         match self {
             Self::Service { instance, .. } => format!("service:{instance}"),

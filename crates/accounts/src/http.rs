@@ -74,7 +74,8 @@ pub struct HttpState {
 /// Shared by all requests.
 struct Api {
     state: HttpState,
-    /// From looking whether a device may be made to its making; the catalog serves its writers one by one anyway.
+    /// Held from the check whether a device may be registered to its registration; the catalog serves its writers one by
+    /// one anyway.
     registering: Mutex<()>,
 }
 

@@ -57,7 +57,7 @@ impl AccessView {
     pub async fn reached(&self, revision: u64) {
         let mut seen = self.shared.revision.clone();
         if seen.wait_for(|seen| *seen >= revision).await.is_err() {
-            // Nobody follows any more, so it is never reached.
+            // The task has ended, so it is never reached.
             std::future::pending().await
         }
     }

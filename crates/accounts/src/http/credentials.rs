@@ -68,13 +68,13 @@ impl fmt::Debug for Terminal {
 
 /// The client id of a device that this user has or may have. It stays so for as long as `Api::registering` is held,
 /// but for a service that takes it up in that moment: the device's login is refused then.
-pub(super) async fn claim(
+pub(super) async fn reserve(
     api: &Api,
     group: Option<String>,
     device: Option<String>,
     user: &str,
 ) -> Result<String, Problem> {
-    let client_id = possible(api, group, device)?;
+    let client_id = client_id_of(api, group, device)?;
     let holder = match api.state.catalog.device(&client_id).await.map_err(unavailable)? {
         Some(device) if device.user == user => (api.state.holder_of)(&client_id),
         Some(_) => return Err(taken()),
@@ -134,7 +134,7 @@ pub(super) async fn remove(api: &Api, device: &Device) -> Result<bool, Problem> 
     removed.map_err(unavailable)
 }
 
-fn possible(api: &Api, group: Option<String>, device: Option<String>) -> Result<String, Problem> {
+fn client_id_of(api: &Api, group: Option<String>, device: Option<String>) -> Result<String, Problem> {
     let group = group.unwrap_or_else(|| api.state.default_group.clone());
     if !api.state.access.load().has_group(&group) {
         let words = format!("the group {group:?} does not exist here; leave the field out, or make the group first");
@@ -155,7 +155,7 @@ fn taken() -> Problem {
     Problem::new(Code::DeviceTaken, "this device name is in use by another user or by a service; choose another one")
 }
 
-/// Whoever holds a login link may name new devices without end.
+/// The holder of a login link may name new devices without end.
 async fn refuse_too_many(api: &Api, user: &str) -> Result<(), Problem> {
     let devices = api.state.catalog.devices_of(&[user.to_owned()]).await.map_err(unavailable)?;
     if devices.len() < DEVICES_PER_USER_MAX {

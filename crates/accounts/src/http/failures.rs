@@ -1,7 +1,7 @@
 //! The failed attempts from each address, held to a rate.
 //!
 //! Only failures cost. When the bucket is empty, a further failure is told so and costs nothing, until a token is back.
-//! The map is bounded: who was quiet longest is forgotten first.
+//! The map is bounded: the address that was quiet longest is forgotten first.
 
 use crate::network::Network;
 use crate::recent::Recent;

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 /// Catalog lookups of keys and secrets that run at once; the others wait in their order. Fewer than the catalog has
-/// readers, so that whoever floods keeps no part of the server waiting but this one.
+/// readers, so that a flood keeps no part of the server waiting but this one.
 const LOOKUPS_AT_ONCE: usize = 1;
 
 /// Cheap to clone; all clones count together.
@@ -50,9 +50,9 @@ impl Gate {
         }
     }
 
-    /// Whom the secret of a login link logs in.
-    pub(super) async fn holder(&self, source: Source, secret: &str) -> Result<User, Problem> {
-        let user = self.user_of(&hex(&sha256(secret))).await.map_err(unavailable)?;
+    /// The user of the login link that has this secret.
+    pub(super) async fn link_user(&self, source: Source, secret: &str) -> Result<User, Problem> {
+        let user = self.find_link_user(&hex(&sha256(secret))).await.map_err(unavailable)?;
         user.ok_or_else(|| self.failed(source, Code::LoginRefused, SECRET_UNKNOWN))
     }
 
@@ -80,7 +80,7 @@ impl Gate {
         Ok(self.0.catalog.api_key(&hex(&hash)).await?.is_some())
     }
 
-    async fn user_of(&self, secret_sha256: &str) -> Result<Option<User>, CatalogError> {
+    async fn find_link_user(&self, secret_sha256: &str) -> Result<Option<User>, CatalogError> {
         let _turn = self.0.lookups.acquire().await;
         let Some(link) = self.0.catalog.login_link(secret_sha256).await? else { return Ok(None) };
         self.0.catalog.user(&link.user).await

@@ -2,7 +2,7 @@
 
 use super::Api;
 use super::body::{Body, Secret};
-use super::credentials::{Terminal, claim, extend, issue, remove};
+use super::credentials::{Terminal, extend, issue, remove, reserve};
 use super::device_login::DeviceLogin;
 use super::failures::Source;
 use axum::extract::{FromRequestParts, State};
@@ -32,7 +32,7 @@ impl fmt::Debug for LoginRequest {
     }
 }
 
-/// Whose failures count.
+/// The source of a request, whose failures count.
 pub(super) struct Caller(Source);
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -68,9 +68,9 @@ pub(super) async fn log_in(
     Caller(source): Caller,
     Body(request): Body<LoginRequest>,
 ) -> Result<Secret<Terminal>, Problem> {
-    let user = api.state.gate.holder(source, &request.secret).await?;
+    let user = api.state.gate.link_user(source, &request.secret).await?;
     let _turn = api.registering.lock().await;
-    let client_id = claim(&api, None, Some(request.device), &user.user).await?;
+    let client_id = reserve(&api, None, Some(request.device), &user.user).await?;
     Ok(Secret(issue(&api, &client_id, user).await?))
 }
 

@@ -2,7 +2,7 @@
 
 use super::api_keys::{ApiKeyHolder, sha256_hex};
 use super::body::{Body, Secret};
-use super::credentials::{Terminal, claim, issue, random};
+use super::credentials::{Terminal, issue, random, reserve};
 use super::names::{UserPath, check_name};
 use super::{Api, unavailable};
 use axum::Json;
@@ -113,8 +113,8 @@ pub(super) async fn register_device(
 ) -> Result<Secret<Terminal>, Problem> {
     let name = request.name.as_deref().map(check_name).transpose()?;
     let _turn = api.registering.lock().await;
-    // Before the user is made: a refused request leaves nothing behind.
-    let client_id = claim(&api, request.group, request.device, &user).await?;
+    // Before the user is created: a refused request leaves nothing behind.
+    let client_id = reserve(&api, request.group, request.device, &user).await?;
     let user = settle_user(&api, &user, name).await?;
     Ok(Secret(issue(&api, &client_id, user).await?))
 }
