@@ -46,7 +46,7 @@ export class Calls {
   readonly #byMeeting = new Map<MeetingId, Call>();
   /** When each was left, by this device's monotonic clock. */
   readonly #left = new Map<MeetingId, number>();
-  /** Left here, and not yet heard of by the service. */
+  /** Left here, and not yet confirmed by the service. */
   readonly #leaving = new Map<MeetingId, Call>();
 
   constructor(shell: CallsShell) {
@@ -303,7 +303,7 @@ export class Calls {
   }
 }
 
-/** Whether a signal says what has come of the accept of a ring; one that was refused as expired may still be heard. */
+/** Whether a signal says what has come of the accept of a ring; one that was refused as expired is sent again. */
 function isAnswerTo({ state }: Call, down: Down, isDone: boolean, request: UpBody["type"] | undefined): boolean {
   if (down.type === "admitted") return true;
   if (down.type !== "refused" || isDone || down.code === "expired") return false;
@@ -314,7 +314,7 @@ function asTyped(error: unknown): ConvokeError {
   return error instanceof ConvokeError ? error : new ConvokeError("server_unreachable", undefined, error);
 }
 
-/** Made here or in it: what rings is told by the rings of the state answer. */
+/** Made here, or entered; calls that still ring are decided by the rings of the state answer. */
 function isUnderWay({ state }: Call): boolean {
   return state.phase === "calling" || state.phase === "joined";
 }

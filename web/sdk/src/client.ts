@@ -93,7 +93,7 @@ export interface ClientEvents {
   joinable: readonly Joinable[];
   /** Whom this user may call, while `watchContacts` is on; undefined while it is not known how they stand. */
   contacts: readonly Contact[] | undefined;
-  /** Whether what is known of rings outlives the page; told at each change, and first if it does not. */
+  /** Whether what is known of rings outlives the page; reported at each change, and first if it does not. */
   kept: boolean;
 }
 
@@ -410,7 +410,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#change(this.#state);
   }
 
-  /** Without those that were seen here; what the service has not heard of that is said again. */
+  /** Without those that were seen here; `seen` is sent again for what the service does not know. */
   #unseen(outcomes: readonly Outcome[]): Outcome[] {
     return outcomes.filter((outcome) => {
       const known = this.#ringer?.knows(outcome) ?? "unseen";

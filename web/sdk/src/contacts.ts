@@ -1,6 +1,6 @@
 /**
  * The contacts that this user may call and their presence, kept up to date: asked for after each connect and again
- * before the service forgets that it is watched, and changed by what it tells meanwhile.
+ * before the service forgets that it is watched, and updated by its `presence` signals.
  */
 
 import type { Requests } from "./signalling/requests.ts";

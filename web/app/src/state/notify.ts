@@ -23,7 +23,7 @@ export class Notifier {
   readonly #attention = new Attention();
   readonly #allowed = signal(isAllowed());
   readonly #shown = new Map<string, Notification>();
-  /** Rings and missed calls that were told, or came to be known when the page was opened. */
+  /** Rings and missed calls that were shown, or were known when the page was opened. */
   readonly #known = new Set<string>();
   #rings: ReadonlySet<string> = new Set();
   #missed: ReadonlySet<string> | undefined;

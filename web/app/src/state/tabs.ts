@@ -21,7 +21,7 @@ export class Tabs {
     });
   }
 
-  /** A tab that cannot be heard, or hears of no ring, leaves ringing to the others. */
+  /** A tab that cannot sound, or is offline, leaves ringing to the others. */
   follow(): void {
     const { user, client, soundReady } = this.#model;
     effect(() => this.#listen(user.value));

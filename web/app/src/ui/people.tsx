@@ -168,7 +168,7 @@ export function CallButtons({ name, users }: { name: string; users: readonly str
   );
 }
 
-/** What was last heard is not told as if it still held while the service is away, or has not said so again since. */
+/** The last known presence is not shown while the service is away, or until it has confirmed it again. */
 export function usePresence(contact: Contact): { dot?: Contact["presence"]; words: string } {
   if (!useApp().model.contactsKnown.value) return { words: t("presence.unknown") };
   return { dot: contact.presence, words: presenceWords(contact) };

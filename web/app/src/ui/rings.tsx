@@ -50,7 +50,7 @@ function RingCard({ ringing: { key, state } }: { ringing: Ringing }) {
   );
 }
 
-/** Who called while this call was on and was told that it is. */
+/** Callers who got busy while this call was on. */
 export function CalledMeanwhile() {
   const { missed, callSinceMs } = useApp().model;
   const meanwhile = missed.value.filter(({ kind, atMs }) => kind === "missed_busy" && atMs >= callSinceMs.value);

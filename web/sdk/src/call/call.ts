@@ -67,7 +67,7 @@ export class Call extends Emitter<CallEvents> {
   #catchingUp = false;
   /** Of the latest change that could not be followed. */
   #missedRev = 0;
-  /** Resolves when the service has heard that this call was left. */
+  /** Resolves when the service has confirmed that this call was left. */
   #left: Promise<void> | undefined;
   #confirmLeft = () => {};
 

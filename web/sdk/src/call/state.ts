@@ -176,7 +176,7 @@ export function reduce(state: CallState, event: CallEvent): CallState {
     case "waiting":
       return withProgress(state, event.user, { type: "waiting", untilMs: event.untilMs });
     case "ringing":
-      // As an answer: the service has heard that it rings here.
+      // An answer to this device's own `ringing`.
       if (event.inReplyTo) return state;
       return withProgress(state, event.user, { type: "ringing" });
     case "accepted":

@@ -23,8 +23,8 @@ export class Database {
   }
 
   /**
-   * Opens the database of that name, made by `create` if there is none. `onClosed` hears that the browser has closed it,
-   * or wants it closed. This one may never resolve: see {@link within}.
+   * Opens the database of that name, made by `create` if there is none. `onClosed` is called when the browser has closed
+   * it, or wants it closed. This one may never resolve: see {@link within}.
    */
   static open(
     factory: IDBFactory,

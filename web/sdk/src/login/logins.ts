@@ -100,7 +100,7 @@ export class Logins {
   }
 
   /**
-   * Signs in with an account, however long it takes to reach the server; `failing` hears why that takes long.
+   * Signs in with an account, however long it takes to reach the server; `failing` is called with the reason of each delay.
    *
    * # Errors
    * Those of category `login`: they are final.

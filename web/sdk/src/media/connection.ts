@@ -131,7 +131,7 @@ export class MediaConnection {
   }
 }
 
-/** What of statistics tells of something that came in. */
+/** The fields of statistics that count incoming data. */
 export interface Report {
   type: string;
   bytesReceived?: number;

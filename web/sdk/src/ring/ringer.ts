@@ -65,12 +65,12 @@ export class Ringer {
     this.#show(await this.#book.settled(invitation));
   }
 
-  /** Stored before the service is told, so that it is not told as missed again. */
+  /** Stored before the service is told, so that it is not reported as missed again. */
   async seen(outcome: Outcome): Promise<void> {
     await this.#book.seen(outcome);
   }
 
-  /** How a missed call stands here: `seen` here and perhaps not yet heard by the service, `over` for another reason. */
+  /** How a missed call stands here: `seen` here and perhaps not yet known to the service, `over` for another reason. */
   knows(outcome: Outcome): "seen" | "over" | "unseen" {
     const entry = this.#book.entry(outcome.invitation);
     if (entry?.phase !== "done" || entry.rev < outcome.rev) return "unseen";

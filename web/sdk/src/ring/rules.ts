@@ -25,7 +25,7 @@ export interface RingEntry {
   keepUntilMs: number;
   /** Present in phase `ring`, and in `missed` until the service lists the missed call itself. */
   ring?: Ring;
-  /** What the person answered here; the service may not have heard it. */
+  /** What the person answered here; the service may not have received it. */
   answer?: "declined" | "seen";
 }
 
@@ -39,7 +39,7 @@ export type RingEffect =
   /** Rings only when the state answer confirms it: it may be over, by a clock that may be wrong. */
   | { type: "hold" }
   | { type: "stop"; invitation: InvitationId; reason: RingStop }
-  /** The person declined here and the service has not heard it. */
+  /** The person declined here and the service has not received it. */
   | { type: "decline_again"; ring: Ring };
 
 export type RingStop =

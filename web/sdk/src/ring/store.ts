@@ -23,7 +23,7 @@ export interface RingStore {
 
 export interface RingStoreOptions {
   factory?: IDBFactory;
-  /** Whether what is stored outlives the page: told at each change, and at the start if it does not. */
+  /** Whether what is stored outlives the page: reported at each change, and at the start if it does not. */
   kept?: (kept: boolean) => void;
 }
 

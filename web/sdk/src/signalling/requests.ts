@@ -18,7 +18,7 @@ const QUESTION_TTL_MS: Partial<Record<UpBody["type"], number>> = {
 };
 /** These are not sent again when they are older than they may be: the person no longer expects them. */
 const SOON_OR_NEVER = new Set<UpBody["type"]>(["create", "invite"]);
-/** Requests whose refusal can still be told apart. */
+/** Requests that are remembered, to pair refusals with them; the oldest are forgotten first. */
 const SENT_MAX = 256;
 
 type Answer = Exclude<Down, DownOf<"refused">>;
@@ -128,7 +128,7 @@ export class Requests {
     this.#late.delete(sent);
     const again = { ...sent, again: true };
     if (waiting) return this.#ask(again, waiting);
-    // What becomes of it is told by signals, or not at all: no caller waits for its PUBACK any more.
+    // Its outcome comes as signals, or not at all: no caller waits for its PUBACK any more.
     await this.#post(this.#envelop(again)).catch(() => {});
   }
 
