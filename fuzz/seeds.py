@@ -509,7 +509,7 @@ def documents():
         "rev-negative": document(rev=-1),
         "lacks-members": {key: value for key, value in whole.items() if key != "members"},
     }.items():
-        write("signalling_document", name, json.dumps(content))
+        write("meeting_document", name, json.dumps(content))
 
 
 def meetings():
@@ -533,7 +533,7 @@ def meetings():
         "stranger": [ask(5, accept), ask(5, destroy), ask(5, joins), ask(5, state)],
         "media-of-everybody": [media(who, change) for who in range(4) for change in range(5)],
     }.items():
-        write("signalling_meeting", name, b"".join(acts))
+        write("meeting_machine", name, b"".join(acts))
 
 
 # --- the join door

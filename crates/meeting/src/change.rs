@@ -1,8 +1,8 @@
 //! What a decision changes in the catalog: the rows by which the meeting before and after it differ.
 
 use crate::known::Known;
+use crate::machine::{Meeting, Places, RowName, Rules, Tie};
 use catalog::{Engagement, MeetingChange, Part, PartName, TimerRow};
-use signalling::meeting::{Meeting, Places, RowName, Rules, Tie};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 

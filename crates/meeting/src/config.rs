@@ -1,7 +1,7 @@
 //! Settings of the service.
 
+use crate::machine::Rules;
 use signalling::join::TurnServer;
-use signalling::meeting::Rules;
 use std::time::Duration;
 
 /// A bug that is switched on to show that a checker can fail. Only builds with the feature `faults` have any.

@@ -10,8 +10,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
 use crate::channels::Channels;
+use crate::machine::Ticket;
 use signalling::join::{Profile, Rights};
-use signalling::meeting::Ticket;
 use signalling::{ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, LeftReason, Participant};
 use signalling::{ChannelId, ClientId, MeetingId, ParticipationId, Source, UserName};
 use std::future::Future;

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::contacts::Contacts;
 use crate::known::{Known, Memory};
+use crate::machine::{Context, DocumentError, Event, Meeting, Missed, Outgoing, Past, Step};
 use crate::mail;
 use crate::outage::Gate;
 use crate::presence::Watching;
@@ -18,7 +19,6 @@ use catalog::{
     TimerRow,
 };
 use queue::Queue;
-use signalling::meeting::{Context, DocumentError, Event, Meeting, Missed, Outgoing, Past, Step};
 use signalling::{ClientId, DownBody, MeetingId, SignalId};
 use std::sync::Arc;
 use tokio::sync::{Mutex, Notify, watch};

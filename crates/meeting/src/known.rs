@@ -1,8 +1,8 @@
 //! Meetings as they are stored. The last ones that were read or decided stay in memory, so that an event on a large one
 //! does not read all its rows; they are taken only while the catalog has the same revision, whoever raises it.
 
+use crate::machine::{DocumentError, Meeting, Places, Row};
 use catalog::MeetingRow;
-use signalling::meeting::{DocumentError, Meeting, Places, Row};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;

@@ -2,9 +2,9 @@
 
 use crate::channels::Channels;
 use crate::deciding::Shared;
+use crate::machine::Event;
+use crate::machine::desired::{Call, Channel};
 use crate::reconcile::{Done, Work};
-use signalling::meeting::Event;
-use signalling::meeting::desired::{Call, Channel};
 use signalling::{ChannelError, ChannelId, MeetingId};
 use std::sync::Arc;
 use tokio::task::JoinSet;

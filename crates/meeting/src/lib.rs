@@ -1,6 +1,6 @@
 //! The service that runs meetings: it verifies requests, decides them, tells everybody, and rules the RTC server.
 //!
-//! What it is: the shell around the state machine of [`signalling::meeting`]. A consumer group on the queue topic of
+//! What it is: the shell around the state machine of [`machine`]. A consumer group on the queue topic of
 //! requests and on the status topics of all groups; one transaction in the catalog per event (document, outbox, handled
 //! id, timers, engagements, outcomes); a relay from the outbox to the queue; a reconciler that makes the RTC server do
 //! what the documents say. What it is not: it decides nothing that the machine decides, and has no door of its own.
@@ -30,16 +30,21 @@ mod contacts;
 pub mod contract;
 mod deciding;
 mod deliveries;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod intake;
 mod known;
 mod lead;
+pub mod machine;
 mod mail;
 mod media;
 mod outage;
 mod people;
 mod presence;
 mod reconcile;
+pub mod reference;
 mod relay;
 mod reports;
 mod request;
@@ -53,8 +58,8 @@ mod watches;
 
 pub use channels::Channels;
 pub use config::{Config, Fault};
+pub use machine::Rules;
 pub use service::{MeetingService, StartError};
-pub use signalling::meeting::Rules;
 pub use signalling::{
     ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, ChannelFuture, LeftReason, Participant,
 };

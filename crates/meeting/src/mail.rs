@@ -1,9 +1,9 @@
 //! A signal on its way: [`Outgoing`] → row of the outbox → message of the queue.
 
+use crate::machine::{Outgoing, Parent};
 use bytes::Bytes;
 use catalog::NewOutboxRow;
 use queue::{Message, TopicName};
-use signalling::meeting::{Outgoing, Parent};
 use signalling::signal::VERSION;
 use signalling::topics::{MEETING_DOWN, RING_DOWN, property};
 use signalling::{Down, Envelope, MeetingId, SignalId};

@@ -4,8 +4,8 @@
 //! an outage is over, the receiver has ended because the RTC server started again) the RTC server is asked what is.
 
 use crate::deciding::{Shared, Undecided};
+use crate::machine::{Event, MediaChange};
 use crate::reports::{Change, Reports, Told};
-use signalling::meeting::{Event, MediaChange};
 use signalling::{ChannelEvent, ChannelEventKind, LeftReason, MeetingId, ParticipationId};
 use std::collections::BTreeSet;
 use std::sync::Arc;

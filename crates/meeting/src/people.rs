@@ -1,7 +1,7 @@
 //! What the catalog knows of users and their devices.
 
+use crate::machine::{Callee, Meeting};
 use catalog::{Catalog, CatalogError, DeviceState, Tie, User};
-use signalling::meeting::{Callee, Meeting};
 use signalling::{ClientId, Contact, MeetingId, Presence, UserName};
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -6,10 +6,10 @@
 
 use crate::clock;
 use crate::deciding::Shared;
+use crate::machine::{Outgoing, Parent};
 use crate::people;
 use crate::watches::{SLOTS, Watches};
 use catalog::CatalogError;
-use signalling::meeting::{Outgoing, Parent};
 use signalling::{ClientId, Contact, DownBody};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

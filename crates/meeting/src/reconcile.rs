@@ -5,8 +5,8 @@
 //! again, which the seam allows because its calls are idempotent.
 
 use crate::channels::Channels;
-use signalling::meeting::Meeting;
-use signalling::meeting::desired::Channel;
+use crate::machine::Meeting;
+use crate::machine::desired::Channel;
 use signalling::{ChannelError, MeetingId, ParticipationId};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,8 +3,8 @@
 //! Those of one channel keep their order and are told one after the other, channels in turn. Where too many wait, those
 //! of that channel are given up, and the RTC server is to be asked instead.
 
+use crate::machine::MediaChange;
 use signalling::ParticipationId;
-use signalling::meeting::MediaChange;
 use std::collections::{HashMap, VecDeque};
 use uuid::Uuid;
 

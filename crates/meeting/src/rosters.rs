@@ -5,7 +5,7 @@
 //! admitted a member, nothing is known of what was told: such a member gets the whole roster once. What another service
 //! tells besides does no harm: a terminal ignores what it knows.
 
-use signalling::meeting::{Meeting, Outgoing, RosterHistory};
+use crate::machine::{Meeting, Outgoing, RosterHistory};
 use signalling::{ClientId, DownBody, MeetingId};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};

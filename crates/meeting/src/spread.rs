@@ -3,8 +3,8 @@
 
 use crate::clock;
 use crate::deciding::Shared;
+use crate::machine::{Outgoing, Parent};
 use crate::rosters::News;
-use signalling::meeting::{Outgoing, Parent};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;

@@ -2,10 +2,10 @@
 
 use crate::deciding::{Shared, Undecided};
 use crate::deliveries;
+use crate::machine::Event;
 use catalog::{CatalogError, ClientOnline, DeviceState, OnlineEvent, OnlineKind, Tie};
 use queue::{Delivery, GroupName, TopicName};
 use serde::Deserialize;
-use signalling::meeting::Event;
 use signalling::topics::STATUS_SUFFIX;
 use signalling::{ClientId, UserName};
 use std::collections::{BTreeSet, VecDeque};

@@ -2,9 +2,9 @@
 
 use crate::clock;
 use crate::deciding::{Extra, Shared, TRIES_MAX, Undecided};
+use crate::machine::Event;
 use crate::people;
 use catalog::{CatalogError, CommitError, TimerRow};
-use signalling::meeting::Event;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,9 +2,9 @@
 
 use crate::clock;
 use crate::config::Config;
+use crate::machine::Ticket;
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use signalling::meeting::Ticket;
 use signalling::{ClientId, JoinClaims, JoinParameters};
 
 /// Signs join tokens: JWT (RFC 7519) with EdDSA (RFC 8037), the key named by `kid`.

@@ -1,8 +1,9 @@
-//! Signals between terminal and service, and the states of a meeting.
+//! The vocabulary of calls: what terminals, meeting service and RTC server tell each other.
 //!
-//! What it is: the one schema of call signalling (JSON, [`Up`] and [`Down`]), the join parameters and token claims
-//! that a terminal carries to the RTC server, the slot messages of the media connection, what service and RTC server
-//! tell each other of a channel, and the pure state machine of a meeting. What it is not: it does no I/O, reads no clock and makes no ids; time and ids reach it as parameters.
+//! What it is: the one schema of call signalling (JSON, [`Up`] and [`Down`]), ids and topics, the join parameters and
+//! token claims that a terminal carries to the RTC server, the slot messages of the media connection, and the words between
+//! meeting service and RTC server about a channel. What it is not: it decides nothing, does no I/O, reads no clock and
+//! creates no ids.
 //!
 //! `signalling.schema.json` is generated from these types; the TypeScript types are generated from that file.
 
@@ -12,9 +13,7 @@ pub mod channel;
 pub mod fuzzing;
 pub mod ids;
 pub mod join;
-pub mod meeting;
 pub mod past;
-pub mod reference;
 pub mod schema;
 pub mod signal;
 pub mod topics;

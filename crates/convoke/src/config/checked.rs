@@ -1,8 +1,8 @@
 //! Checked values: addresses parsed, numbers in range, files named.
 
 use super::{ConfigError, Layers, Origin, Raw};
+use meeting::Rules;
 use rustls::pki_types::ServerName;
-use signalling::meeting::Rules;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -4,10 +4,10 @@ use super::Asked;
 use crate::clock;
 use crate::deciding::{Extra, TRIES_MAX, Undecided};
 use crate::known::Known;
+use crate::machine::{Actor, Event, Meeting, Request, Step};
 use crate::people;
 use crate::request::check_new_meeting;
 use catalog::{CommitError, Tie};
-use signalling::meeting::{Actor, Event, Meeting, Request, Step};
 use signalling::{DownBody, EndReason, UpBody, UserName};
 use std::collections::BTreeSet;
 

@@ -4,9 +4,9 @@ use super::Asked;
 use crate::clock;
 use crate::config::Config;
 use crate::deciding::{Extra, Undecided};
+use crate::machine::{Actor, Event, Meeting, Outgoing, Parent, Request};
 use catalog::{Engagement, Tie, UserState};
 use serde::Serialize;
-use signalling::meeting::{Actor, Event, Meeting, Outgoing, Parent, Request};
 use signalling::{DownBody, InvitationId, Joinable, Outcome, Ring, StandingCall, State};
 use std::sync::Arc;
 

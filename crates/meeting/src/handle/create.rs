@@ -4,11 +4,11 @@ use super::Asked;
 use crate::clock;
 use crate::deciding::{Extra, TRIES_MAX, Undecided};
 use crate::known::Known;
+use crate::machine::{Actor, Callee, Create, Event, Meeting, Request, Step};
 use crate::people;
 use crate::request::refusal;
 use catalog::{CommitError, Engagement, Tie};
 use signalling::ChannelError;
-use signalling::meeting::{Actor, Callee, Create, Event, Meeting, Request, Step};
 use signalling::{InvitationId, Media, MeetingId, RefusalCode, UserName};
 use std::collections::BTreeSet;
 

@@ -3,9 +3,9 @@
 use super::Asked;
 use super::about_user::is_too_long;
 use crate::deciding::Undecided;
+use crate::machine::Actor;
 use crate::request::refusal;
 use catalog::{PastCallPlace, PastCallRow};
-use signalling::meeting::Actor;
 use signalling::{DownBody, PastCall, RefusalCode};
 use uuid::Uuid;
 

@@ -8,11 +8,11 @@ mod history;
 use crate::clock;
 use crate::config::Config;
 use crate::deciding::{Extra, Shared, Undecided};
+use crate::machine::{Actor, Outgoing, Parent};
 use crate::request::{self, Refusal, Sender, Unreadable, refusal};
 use crate::token::alias;
 use catalog::{CommitError, Handled, UserState};
 use queue::Message;
-use signalling::meeting::{Actor, Outgoing, Parent};
 use signalling::{ClientId, DownBody, MeetingId, RefusalCode, SignalId, Up, UpBody, UserName};
 
 /// Returns when the request is decided and stored, or was before.

@@ -3,8 +3,8 @@
 use crate::rtc::Asked;
 use crate::world::{World, channel, create, new_meeting, now_ms, until};
 use meeting::contract::Rig as _;
+use meeting::machine::Ticket;
 use meeting::{ChannelEventKind, LeftReason};
-use signalling::meeting::Ticket;
 use signalling::topics::property;
 use signalling::{DownBody, EndReason, JoinParameters, Profile, Rights, Source, Track, UpBody};
 

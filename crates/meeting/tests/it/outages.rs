@@ -4,7 +4,7 @@
 use crate::held::Write;
 use crate::world::{World, channel, until};
 use meeting::contract::Rig as _;
-use signalling::meeting::Ticket;
+use meeting::machine::Ticket;
 use signalling::{ClientId, DownBody, MeetingId, MemberState, UpBody};
 
 impl World {

@@ -2,10 +2,10 @@
 //! where it is adapted.
 
 use meeting::contract::Rig;
+use meeting::machine::Ticket;
 use meeting::{
     ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, ChannelFuture, Channels, LeftReason, Participant,
 };
-use signalling::meeting::Ticket;
 use signalling::{ChannelId, ClientId, ParticipationId, Rights, Source};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,114 @@
+//! How a meeting begins, also before it begins.
+
+use crate::machine::document::{End, Meeting, VERSION};
+use crate::machine::event::{Actor, Context, Create, Step};
+use crate::machine::rules::Rules;
+use crate::machine::turn::Turn;
+use signalling::{EndReason, Media, MeetingId, RefusalCode};
+use std::collections::BTreeMap;
+
+impl Meeting {
+    /// Opens the meeting and rings the callees. `existing`: what is kept under this id already.
+    pub fn create(create: Create, actor: Actor, existing: Option<&Self>, context: Context<'_>) -> Step {
+        match existing {
+            Some(known) => known.create_again(actor, context),
+            None => Self::open(create, actor, context),
+        }
+    }
+
+    /// Remembers a cancel that overtook its create.
+    pub fn cancel_early(id: MeetingId, actor: Actor, context: Context<'_>) -> Step {
+        let mut meeting = Self::blank(id, &actor, Media::Audio, None, 1);
+        meeting.end = Some(End { reason: EndReason::Cancelled, at_ms: context.now_ms, early: true });
+        meeting.closed = true;
+        let mut turn = Turn::new(meeting, context);
+        turn.actor = Some(actor);
+        turn.answer_cancelled();
+        turn.finish(None)
+    }
+
+    fn create_again(&self, actor: Actor, context: Context<'_>) -> Step {
+        let mut turn = Turn::new(self.clone(), context);
+        turn.actor = Some(actor.clone());
+        match &self.end {
+            Some(end) if end.early && self.host == actor.user => turn.answer_cancelled(),
+            _ => turn.refuse(RefusalCode::Taken, "this meeting id is in use: make a new one (UUIDv7)"),
+        }
+        turn.finish(Some(self))
+    }
+
+    fn open(create: Create, actor: Actor, context: Context<'_>) -> Step {
+        let fits = create.callees.len() < context.rules.members_max;
+        let ends_below = if create.callees.is_empty() { 1 } else { 2 };
+        let meeting = Self::blank(create.id, &actor, create.media, create.title, ends_below);
+        let mut turn = Turn::new(meeting, context);
+        turn.actor = Some(actor.clone());
+        if !fits {
+            turn.refuse(RefusalCode::Limit, "too many callees for one meeting: invite fewer");
+            return turn.without_meeting();
+        }
+        turn.cause.reason = EndReason::Declined;
+        turn.enter_host(&actor);
+        turn.ring(&actor, create.callees);
+        turn.settle();
+        turn.greet_host(&actor);
+        turn.finish(None)
+    }
+
+    fn blank(id: MeetingId, host: &Actor, media: Media, title: Option<String>, ends_below: usize) -> Self {
+        Self {
+            v: VERSION,
+            id,
+            rev: 0,
+            host: host.user.clone(),
+            creator: Some(host.user.clone()),
+            media,
+            title,
+            ends_below,
+            members: Vec::new(),
+            invitations: Vec::new(),
+            blocked: BTreeMap::new(),
+            bans: Vec::new(),
+            removed: Vec::new(),
+            spent: Vec::new(),
+            former: Vec::new(),
+            end: None,
+            closed: false,
+        }
+    }
+}
+
+impl Turn<'_> {
+    fn enter_host(&mut self, actor: &Actor) {
+        let device = self.device(&actor.client);
+        self.enter(actor, actor.name.clone(), device);
+    }
+
+    /// A meeting that nobody could be rung into is over before it had a channel.
+    fn greet_host(&mut self, actor: &Actor) {
+        if self.meeting.is_over() {
+            self.meeting.closed = true;
+        } else if let Some(ticket) = self.meeting.ticket_of(&actor.user) {
+            self.answer_admitted(ticket);
+            // Who calls hears first that the meeting stands, then how it rings.
+            self.sends.rotate_right(1);
+        }
+    }
+
+    /// Nothing is kept but the answer.
+    fn without_meeting(self) -> Step {
+        Step { meeting: self.meeting, changed: false, sends: self.sends, missed: Vec::new(), past: Vec::new() }
+    }
+
+    fn answer_cancelled(&mut self) {
+        let Some(actor) = self.actor.clone() else { return };
+        self.answer_over(EndReason::Cancelled, Some(actor.user));
+    }
+}
+
+impl Rules {
+    /// A user may be rung into a meeting with this many in it.
+    pub(super) fn has_room(&self, engaged: usize, more: usize) -> bool {
+        engaged + more <= self.members_max
+    }
+}

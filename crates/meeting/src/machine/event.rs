@@ -1,0 +1,249 @@
+//! What goes into the machine and what comes out.
+
+use crate::machine::document::Meeting;
+use crate::machine::rules::Rules;
+use signalling::{
+    ClientId, DownBody, InvitationId, JoinParameters, Media, MeetingId, Outcome, ParticipationId, PastCall, Profile,
+    RejectReason, Rights, SignalId, Track, UserName,
+};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// The world of one event: the moment, the rules, and where new ids come from.
+pub struct Context<'a> {
+    pub now_ms: u64,
+    pub rules: &'a Rules,
+    pub ids: &'a mut dyn FnMut() -> Uuid,
+}
+
+/// Who sent a request, as the broker stamped it and the catalog knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    pub user: UserName,
+    pub name: String,
+    pub client: ClientId,
+    /// Whether its MQTT connection stands.
+    pub online: bool,
+    /// The id of the request.
+    pub request: SignalId,
+}
+
+/// A user who is to be rung, as the catalog knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callee {
+    pub user: UserName,
+    pub name: String,
+    pub devices: Vec<ClientId>,
+    /// At least one device is online.
+    pub online: bool,
+    /// In another live call.
+    pub busy: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Create {
+    pub id: MeetingId,
+    pub callees: Vec<Callee>,
+    pub media: Media,
+    pub title: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Request {
+        actor: Actor,
+        request: Request,
+    },
+    /// From the RTC server.
+    Media {
+        participation: ParticipationId,
+        change: MediaChange,
+    },
+    /// A client came or went.
+    Online {
+        client: ClientId,
+        online: bool,
+    },
+    /// A client is offline, and has ended its connection by itself (DISCONNECT).
+    SaidGoodbye {
+        client: ClientId,
+    },
+    /// The login of this client has ended for good: nobody else reads what it is sent.
+    Removed {
+        client: ClientId,
+    },
+    /// No device of this user is online any more.
+    Unreachable {
+        user: UserName,
+    },
+    /// Some deadline may be over. `online`: the members' clients whose connection stands now.
+    Due {
+        online: BTreeSet<ClientId>,
+    },
+    /// The RTC server was asked, since reports of it may be missing: all that is connected now.
+    Connected {
+        connected: BTreeSet<ParticipationId>,
+    },
+    /// The service starts again: all that is connected now.
+    Restarted {
+        connected: BTreeSet<ParticipationId>,
+        online: BTreeSet<ClientId>,
+    },
+    /// The RTC server has closed the channel of an ended meeting.
+    ChannelClosed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaChange {
+    Joined,
+    Lost,
+    Back,
+    /// The connection is over, the stay is not.
+    Left,
+    /// The same, and the terminal has closed it.
+    Closed,
+    /// The same client joined again.
+    Replaced,
+}
+
+/// A request with what the catalog knows about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// A create of another id that meets the open invitation of its only callee: it is the accept of that.
+    CrossingCreate {
+        spent: MeetingId,
+        invitation: InvitationId,
+    },
+    Invite {
+        callees: Vec<Callee>,
+    },
+    Ringing {
+        invitation: InvitationId,
+    },
+    Accept {
+        invitation: InvitationId,
+    },
+    Reject {
+        invitation: InvitationId,
+        reason: RejectReason,
+    },
+    Cancel {
+        callee: Option<UserName>,
+    },
+    Join,
+    Leave,
+    Mute {
+        user: Option<UserName>,
+        track: Track,
+    },
+    Unmute {
+        track: Track,
+    },
+    Block {
+        user: UserName,
+        track: Track,
+        blocked: bool,
+    },
+    AskUnmute {
+        user: UserName,
+        track: Track,
+    },
+    Kick {
+        user: UserName,
+        ban_s: u32,
+    },
+    Destroy,
+    Roster,
+    /// The sender asks for its state: a device that its ring does not know yet gets a participation. Nothing is sent.
+    State,
+}
+
+/// What one event caused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub meeting: Meeting,
+    /// Whether `meeting` must be stored.
+    pub changed: bool,
+    /// In the order of sending.
+    pub sends: Vec<Outgoing>,
+    pub missed: Vec<Missed>,
+    /// Users for whom the call is over by this.
+    pub past: Vec<Past>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Parent {
+    /// `ring-down`
+    Ring,
+    /// `meeting-down`
+    Meeting,
+}
+
+/// A signal to one client. Where the body holds [`JoinParameters`], they are blank but for what the ticket says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    pub to: ClientId,
+    pub parent: Parent,
+    pub body: DownBody,
+    /// The meeting's revision by the decision; absent where no decision caused it.
+    pub rev: Option<u64>,
+    pub ticket: Option<Ticket>,
+    pub expires_at_ms: u64,
+    pub in_reply_to: Option<SignalId>,
+    /// On `ring-down`: collapse key and version.
+    pub collapse: Option<(InvitationId, u64)>,
+}
+
+/// A missed call to be kept until it is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    pub user: UserName,
+    pub outcome: Outcome,
+}
+
+/// A call that is over for a user. Of several entries of a user and a meeting (who left came back, or was rung again) one
+/// is made: the first start, all durations together, and else the last that has a duration, or the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    pub user: UserName,
+    pub call: PastCall,
+}
+
+/// What a join token has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub meeting: MeetingId,
+    pub user: UserName,
+    pub client: ClientId,
+    pub participation: ParticipationId,
+    pub waiting: bool,
+    pub rights: Rights,
+    pub profile: Profile,
+}
+
+impl Ticket {
+    /// Join parameters that lack end points, app, token and TURN.
+    pub fn blank(&self) -> JoinParameters {
+        JoinParameters {
+            endpoints: Vec::new(),
+            app: String::new(),
+            channel: self.meeting.into(),
+            user: self.user.clone(),
+            participation: self.participation,
+            token: String::new(),
+            profile: self.profile,
+            turn: Vec::new(),
+        }
+    }
+}
+
+impl Outgoing {
+    /// Where the join parameters go, if the body has any.
+    pub fn join_mut(&mut self) -> Option<&mut JoinParameters> {
+        match &mut self.body {
+            DownBody::Invitation(ring) => Some(&mut ring.join),
+            DownBody::Admitted { join, .. } => Some(join),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Muting oneself, and what the host may do.
+
+use crate::machine::document::{Ban, set_track};
+use crate::machine::event::{Actor, Request};
+use crate::machine::rules::Rules;
+use crate::machine::table;
+use crate::machine::turn::Turn;
+use signalling::{DownBody, EndReason, Muted, RefusalCode, Track, UserName};
+
+impl Turn<'_> {
+    pub(super) fn mute_self(&mut self, actor: &Actor, track: Track, muted: bool) {
+        if let Some(stay) = self.stay_mut(&actor.user) {
+            set_track(&mut stay.muted, track, muted);
+        }
+    }
+
+    pub(super) fn ask_unmute(&mut self, actor: &Actor, user: &UserName, track: Track) {
+        let by = actor.user.clone();
+        self.tell_member(user, DownBody::UnmuteAsked { track, by });
+    }
+
+    pub(super) fn host_request(&mut self, actor: &Actor, request: Request) {
+        match request {
+            Request::Mute { user: Some(user), track } => self.mute_other(actor, &user, track),
+            Request::Block { user, track, blocked } => self.block(actor, &user, track, blocked),
+            Request::Kick { user, ban_s } => self.kick(actor, &user, ban_s),
+            Request::Destroy => {
+                self.cause.by = Some(actor.user.clone());
+                self.end(EndReason::Destroyed, table::Event::Destroyed);
+            }
+            _ => self.refuse(RefusalCode::Invalid, "this is no request to a running meeting"),
+        }
+    }
+
+    fn mute_other(&mut self, actor: &Actor, user: &UserName, track: Track) {
+        if let Some(stay) = self.stay_mut(user) {
+            set_track(&mut stay.muted, track, true);
+        }
+        self.tell_member(user, DownBody::Muted { track, by: actor.user.clone() });
+    }
+
+    fn block(&mut self, actor: &Actor, user: &UserName, track: Track, blocked: bool) {
+        let more = blocked && !self.meeting.blocked.contains_key(user);
+        if more && self.meeting.blocked.len() >= Rules::BLOCKED_MAX {
+            let words = "the meeting has blocked as many users as it can: lift a block, or kick the user";
+            return self.refuse(RefusalCode::Limit, words);
+        }
+        if self.tell_member(user, DownBody::Blocked { track, blocked, by: actor.user.clone() }) {
+            let mut now = self.meeting.blocked(user);
+            set_track(&mut now, track, blocked);
+            self.meeting.blocked.insert(user.clone(), now);
+            self.meeting.blocked.retain(|_, blocked| *blocked != Muted::default());
+        }
+    }
+
+    fn kick(&mut self, actor: &Actor, user: &UserName, ban_s: u32) {
+        if *user == actor.user {
+            return self.refuse(RefusalCode::Invalid, "you cannot kick yourself: leave, or destroy the meeting");
+        }
+        let ring = self.meeting.pending_for(user).map(|ring| ring.id);
+        let former = self.meeting.former(user).is_some();
+        if ring.is_none() && !former && self.meeting.member(user).is_none() {
+            return self.refuse(RefusalCode::NotAllowed, "this user is not in the meeting");
+        }
+        if !self.ban(user, ban_s) {
+            let words = "the meeting has banned as many users as it can: kick without a ban, or wait until one is over";
+            return self.refuse(RefusalCode::Limit, words);
+        }
+        self.forget_former(user);
+        self.depart(user, EndReason::Kicked, table::Event::Cancelled);
+        if let Some(ring) = ring {
+            self.cause.by = Some(actor.user.clone());
+            self.cause.reason = EndReason::Cancelled;
+            self.decide_from_outside(ring, table::Event::Kicked);
+        }
+    }
+
+    /// `false`: there are too many.
+    fn ban(&mut self, user: &UserName, ban_s: u32) -> bool {
+        if ban_s == 0 {
+            return true;
+        }
+        self.meeting.forget_bans(self.now_ms);
+        let until_ms = self.now_ms.saturating_add(u64::from(ban_s) * 1_000);
+        let has_room = self.meeting.bans.len() < Rules::BANS_MAX;
+        if has_room {
+            self.meeting.bans.push(Ban { user: user.clone(), until_ms });
+        }
+        has_room
+    }
+
+    /// `false` (and refused): the user is not in the meeting.
+    fn tell_member(&mut self, user: &UserName, body: DownBody) -> bool {
+        let client = self.meeting.member(user).map(|stay| stay.client.clone());
+        match &client {
+            Some(client) => self.tell(client, body),
+            None => self.refuse(RefusalCode::NotAllowed, "this user is not in the meeting"),
+        }
+        client.is_some()
+    }
+}

@@ -1,0 +1,161 @@
+//! Going: by oneself, without a word, or moving to another device; and coming back.
+
+use crate::machine::document::{Device, Former, MediaState, Stay};
+use crate::machine::event::Actor;
+use crate::machine::rules::Rules;
+use crate::machine::table;
+use crate::machine::turn::Turn;
+use signalling::{ClientId, EndReason, Muted, ParticipationId, RefusalCode, UserName};
+use std::collections::BTreeSet;
+
+impl Turn<'_> {
+    /// A late leave of a device from which the stay has moved is answered, and ends nothing elsewhere.
+    pub(super) fn leave(&mut self, actor: &Actor) {
+        let here = |stay: &Stay| stay.client == actor.client;
+        if self.meeting.member(&actor.user).is_some_and(here) {
+            self.depart(&actor.user, EndReason::Left, table::Event::Cancelled);
+        }
+        self.answer_over(EndReason::Left, Some(actor.user.clone()));
+    }
+
+    /// Members with neither media nor signalling for too long.
+    pub(super) fn gone_members(&mut self, online: &BTreeSet<ClientId>) {
+        let now_ms = self.now_ms;
+        for stay in &mut self.meeting.members {
+            stay.set_online(online.contains(&stay.client), now_ms);
+        }
+        let gone = |stay: &&Stay| stay.gone_at_ms(self.rules).is_some_and(|at_ms| at_ms <= now_ms);
+        let users: Vec<UserName> = self.meeting.members.iter().filter(gone).map(|stay| stay.user.clone()).collect();
+        users.iter().for_each(|user| self.depart_without_word(user));
+    }
+
+    /// A member on a client that is registered no more, whose media may well be there: it ends now. A message to it would
+    /// reach nobody.
+    pub(super) fn removed_client(&mut self, client: &ClientId) {
+        let here = |stay: &&Stay| stay.client == *client;
+        let Some(user) = self.meeting.members.iter().find(here).map(|stay| stay.user.clone()) else { return };
+        self.depart_without_word(&user);
+        self.sends.retain(|send| send.to != *client);
+    }
+
+    fn depart_without_word(&mut self, user: &UserName) {
+        let last = self.meeting.members.len() == 1 && self.meeting.pending().next().is_some();
+        let reason = if last { EndReason::CallerGone } else { EndReason::Left };
+        self.depart(user, reason, table::Event::CallerGone);
+    }
+
+    /// Takes the user out and says so to the device. `rings`: what happens to open rings if nobody is left.
+    pub(super) fn depart(&mut self, user: &UserName, reason: EndReason, rings: table::Event) {
+        let Some(at) = self.meeting.members.iter().position(|stay| stay.user == *user) else { return };
+        let stay = self.meeting.members.remove(at);
+        self.remove(stay.participation);
+        self.left.push(stay.clone());
+        self.meeting.spent.retain(|spent| spent.user != *user);
+        if reason != EndReason::Kicked {
+            self.remember_former(user.clone());
+        }
+        self.hand_over(user);
+        self.cause.reason = EndReason::Left;
+        let by = self.actor.as_ref().map(|actor| actor.user.clone());
+        self.cause.by = by.clone().or(Some(user.clone()));
+        self.cause.rings = rings;
+        self.tell_over(&stay.client, reason, by);
+    }
+
+    /// The host's role passes to who has been in longest; with nobody in it stays where it is.
+    fn hand_over(&mut self, gone: &UserName) {
+        if self.meeting.host == *gone
+            && let Some(next) = self.meeting.members.first()
+        {
+            self.meeting.host = next.user.clone();
+        }
+    }
+
+    pub(super) fn remember_former(&mut self, user: UserName) {
+        self.forget_former(&user);
+        self.meeting.former.push(Former { user, left_at_ms: self.now_ms });
+        let excess = self.meeting.former.len().saturating_sub(Rules::FORMER_MAX);
+        self.meeting.former.drain(..excess);
+    }
+
+    pub(super) fn forget_former(&mut self, user: &UserName) {
+        self.meeting.former.retain(|former| former.user != *user);
+    }
+
+    /// A former member comes in again, with another participation. Who is being rung meanwhile answers that.
+    pub(super) fn come_back(&mut self, actor: &Actor) {
+        if let Some(ring) = self.meeting.pending_for(&actor.user).map(|ring| ring.id) {
+            return self.callee(actor, ring, table::Event::Accepts, None);
+        }
+        let engaged = self.meeting.members.len() + self.meeting.pending().count();
+        if !self.rules.has_room(engaged, 1) {
+            return self.refuse(RefusalCode::Limit, "the meeting has no room now: come back later");
+        }
+        let device = self.device(&actor.client);
+        self.enter(actor, actor.name.clone(), device);
+        self.admit_again(actor);
+    }
+
+    /// The user is a member from now on, on the device that asked for it. A third one makes a meeting of a call.
+    pub(super) fn enter(&mut self, actor: &Actor, name: String, device: Device) {
+        let now_ms = self.now_ms;
+        self.meeting.members.push(Stay {
+            user: actor.user.clone(),
+            name,
+            client: device.client,
+            participation: device.participation,
+            media: if device.warm { MediaState::There } else { MediaState::Absent },
+            media_since_ms: now_ms,
+            no_media: false,
+            online: actor.online,
+            online_since_ms: now_ms,
+            said_goodbye: false,
+            muted: Muted::default(),
+            answered_at_ms: None,
+        });
+        self.note_company();
+        self.forget_former(&actor.user);
+        if self.meeting.members.len() > 2 {
+            self.meeting.ends_below = 1;
+        }
+    }
+
+    /// From the second on, nobody is alone in it.
+    pub(super) fn note_company(&mut self) {
+        if self.meeting.members.len() > 1 {
+            let now_ms = self.now_ms;
+            self.meeting.members.iter_mut().for_each(|stay| {
+                stay.answered_at_ms.get_or_insert(now_ms);
+            });
+        }
+    }
+
+    /// Fresh parameters. From another device of the member, the stay moves there.
+    pub(super) fn join(&mut self, actor: &Actor) {
+        let moves = self.meeting.member(&actor.user).is_some_and(|stay| stay.client != actor.client);
+        if moves {
+            self.move_stay(actor);
+        }
+        let now_ms = self.now_ms;
+        if let Some(stay) = self.stay_mut(&actor.user).filter(|_| actor.online) {
+            stay.set_online(true, now_ms);
+        }
+        self.admit_again(actor);
+    }
+
+    fn move_stay(&mut self, actor: &Actor) {
+        let participation = ParticipationId(self.new_id());
+        let now_ms = self.now_ms;
+        let Some(stay) = self.stay_mut(&actor.user) else { return };
+        let (old, client) = (stay.participation, std::mem::replace(&mut stay.client, actor.client.clone()));
+        stay.participation = participation;
+        stay.media = MediaState::Absent;
+        stay.media_since_ms = now_ms;
+        stay.no_media = false;
+        stay.online = actor.online;
+        stay.online_since_ms = now_ms;
+        stay.said_goodbye = false;
+        self.remove(old);
+        self.tell_over(&client, EndReason::AnsweredElsewhere, Some(actor.user.clone()));
+    }
+}

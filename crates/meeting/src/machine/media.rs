@@ -1,0 +1,98 @@
+//! What the RTC server and the broker report.
+
+use crate::machine::document::{MediaState, Stay};
+use crate::machine::event::MediaChange;
+use crate::machine::turn::Turn;
+use signalling::{ClientId, ParticipationId};
+use std::collections::BTreeSet;
+
+impl Turn<'_> {
+    pub(super) fn media(&mut self, participation: ParticipationId, change: MediaChange) {
+        if change == MediaChange::Replaced {
+            return;
+        }
+        let now_ms = self.now_ms;
+        let meeting = &mut self.meeting;
+        if let Some(stay) = meeting.members.iter_mut().find(|stay| stay.participation == participation) {
+            stay.set_media(stay.media.after(change), now_ms);
+        }
+        let there = matches!(change, MediaChange::Joined | MediaChange::Back);
+        let open = meeting.invitations.iter_mut().filter(|ring| ring.state.is_open());
+        for device in open.flat_map(|ring| &mut ring.devices).filter(|device| device.participation == participation) {
+            device.warm = there;
+        }
+    }
+
+    /// What is connected now, whatever was reported: who is in the same state as before is so since the same moment.
+    pub(super) fn connected(&mut self, connected: &BTreeSet<ParticipationId>) {
+        let stays = self.meeting.members.iter().map(|stay| stay.participation);
+        let devices = self.meeting.pending().flat_map(|ring| &ring.devices).map(|device| device.participation);
+        for participation in stays.chain(devices).collect::<Vec<_>>() {
+            self.media(participation, MediaChange::found(connected.contains(&participation)));
+        }
+    }
+
+    pub(super) fn online(&mut self, client: &ClientId, online: bool) {
+        let now_ms = self.now_ms;
+        for stay in self.meeting.members.iter_mut().filter(|stay| stay.client == *client) {
+            stay.set_online(online, now_ms);
+        }
+    }
+
+    pub(super) fn said_goodbye(&mut self, client: &ClientId) {
+        self.online(client, false);
+        for stay in self.meeting.members.iter_mut().filter(|stay| stay.client == *client) {
+            stay.said_goodbye = true;
+        }
+    }
+
+    /// Media that was closed and has not come back is shown as not there; since when it is not, stays.
+    pub(super) fn show_closed(&mut self) {
+        let (now_ms, rules) = (self.now_ms, self.rules);
+        let over = |stay: &&mut Stay| stay.shown_closed_at_ms(rules).is_some_and(|at_ms| at_ms <= now_ms);
+        self.meeting.members.iter_mut().filter(over).for_each(|stay| stay.media = MediaState::Absent);
+    }
+
+    /// Who is online and has had no media for long.
+    pub(super) fn show_no_media(&mut self) {
+        let (now_ms, rules) = (self.now_ms, self.rules);
+        let over = |stay: &&mut Stay| stay.no_media_at_ms(rules).is_some_and(|at_ms| at_ms <= now_ms);
+        self.meeting.members.iter_mut().filter(over).for_each(|stay| stay.no_media = true);
+    }
+
+    /// What was connected is known anew; times without connection begin anew, rings keep their deadlines.
+    pub(super) fn restarted(&mut self, connected: &BTreeSet<ParticipationId>, online: &BTreeSet<ClientId>) {
+        let now_ms = self.now_ms;
+        for stay in &mut self.meeting.members {
+            let there = connected.contains(&stay.participation);
+            stay.set_media(stay.media.after(MediaChange::found(there)), now_ms);
+            stay.media_since_ms = now_ms;
+            stay.set_online(online.contains(&stay.client), now_ms);
+            stay.online_since_ms = now_ms;
+            stay.said_goodbye = false;
+        }
+        self.note_company();
+        for device in self.meeting.invitations.iter_mut().flat_map(|ring| &mut ring.devices) {
+            device.warm = connected.contains(&device.participation);
+        }
+    }
+}
+
+impl MediaState {
+    fn after(self, change: MediaChange) -> Self {
+        match (self, change) {
+            (_, MediaChange::Joined | MediaChange::Back) => Self::There,
+            (Self::There, MediaChange::Lost | MediaChange::Left) => Self::Lost,
+            (Self::There, MediaChange::Closed) => Self::Closed,
+            // What was lost before it was closed stays lost to the others.
+            (now, _) => now,
+        }
+    }
+}
+
+impl MediaChange {
+    /// What somebody who looked has found.
+    fn found(connected: bool) -> Self {
+        if connected { Self::Back } else { Self::Left }
+    }
+}

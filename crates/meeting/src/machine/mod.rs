@@ -1,0 +1,43 @@
+//! A meeting as a pure state machine: (document, event, now) → (document, effects).
+//!
+//! What it is: [`Meeting`], the document that the catalog keeps; [`Meeting::create`] and [`Meeting::apply`], which
+//! decide; the table of a callee ([`table`]), which they follow. What it is not: it opens no channel, sends nothing,
+//! signs no token. Effects are data, and whoever commits the document carries them out.
+//!
+//! Contract. The outcome of a race is the order in which events are committed. `rev` rises with each change; every
+//! message of one change carries that change's `rev`. Who has to be told of a changed roster ([`RosterHistory`]), what
+//! timers are due, which users are engaged and what the RTC server must do are derived from the document
+//! ([`Meeting::timers`], [`Meeting::engagements`], [`desired`]), so that they can be derived again after a crash. Any
+//! event may come in any state, also twice. No file of this folder does I/O, reads a clock, or uses anything of this crate
+//! outside the folder: time, ids and rules come in with the [`Context`].
+
+mod answer;
+pub mod answers;
+mod create;
+pub mod desired;
+mod document;
+mod event;
+mod host;
+mod invite;
+mod leave;
+mod media;
+mod past;
+mod reply;
+mod roster;
+mod rows;
+mod rules;
+pub mod table;
+mod turn;
+mod view;
+
+pub use document::{
+    Device, DocumentError, End, Engagement, Former, Invitation, InvitationState, MediaState, Meeting, Spent, Stay, Tie,
+    Timer, TimerKind,
+};
+pub use event::{
+    Actor, Callee, Context, Create, Event, MediaChange, Missed, Outgoing, Parent, Past, Request, Step, Ticket,
+};
+pub use roster::{RosterHistory, roster_change};
+pub use rows::{Places, Row, RowChanges, RowName};
+pub use rules::Rules;
+pub use view::Standing;

@@ -1,0 +1,99 @@
+//! The answer to a request: each gets one, on the device that sent it. What it is for which request and when, says
+//! [`answers`](crate::machine::answers).
+//!
+//! What the sender is told anyway may be the answer; what is left without one when all is decided is answered by how the
+//! meeting is now.
+
+use crate::machine::document::Invitation;
+use crate::machine::event::{Outgoing, Parent, Ticket};
+use crate::machine::turn::Turn;
+use signalling::{DownBody, EndReason, InvitationId, OutcomeKind, RefusalCode, RosterChange, UserName};
+
+impl Turn<'_> {
+    /// On `meeting-down`.
+    pub(super) fn answer(&mut self, body: DownBody) {
+        if let Some(actor) = self.actor.clone() {
+            self.tell(&actor.client, body);
+            self.last_is_answer();
+        }
+    }
+
+    pub(super) fn refuse(&mut self, code: RefusalCode, words: &str) {
+        self.answer(DownBody::Refused { code, words: words.to_owned() });
+    }
+
+    pub(super) fn answer_admitted(&mut self, ticket: Ticket) {
+        self.tell_admitted(ticket);
+        self.last_is_answer();
+    }
+
+    /// The meeting is over for the sender; the others of its user's devices are told elsewhere.
+    pub(super) fn answer_over(&mut self, reason: EndReason, by: Option<UserName>) {
+        if self.is_told(Outgoing::ends_meeting) {
+            return;
+        }
+        if let Some(actor) = self.actor.clone() {
+            self.tell_over(&actor.client, reason, by);
+            self.last_is_answer();
+        }
+    }
+
+    /// The sender's own request ends the ring.
+    pub(super) fn answer_ring_end(&mut self, ring: &Invitation, reason: EndReason) {
+        if let Some(actor) = self.actor.clone() {
+            self.end_ring(ring, &actor.client, reason, Some(actor.user), None);
+            self.last_is_answer();
+        }
+    }
+
+    /// The ring had ended before. On `meeting-down`: of `ring-down` the inbox drops what is not newer than the end.
+    pub(super) fn answer_ring_is_over(&mut self, ring: &Invitation, reason: EndReason, missed: Option<OutcomeKind>) {
+        if !self.is_told(|send| send.ends_ring(ring.id)) {
+            let body = self.ring_end(ring, reason, None, missed);
+            self.answer(body);
+        }
+    }
+
+    /// A request that succeeded and has no answer of its own.
+    pub(super) fn answer_by_what_is(&mut self) {
+        let Some(user) = self.actor.as_ref().filter(|_| !self.answered).map(|actor| actor.user.clone()) else { return };
+        match &self.meeting.end {
+            Some(end) => self.answer_over(end.reason, self.cause.by.clone()),
+            None if self.meeting.member(&user).is_some() => {
+                self.answer(DownBody::RosterChanged(RosterChange::default()))
+            }
+            None => self.refuse(RefusalCode::NotMember, "you are not in this meeting any more"),
+        }
+    }
+
+    /// What the sender is told anyway is its answer, if it is told such a thing.
+    fn is_told(&mut self, such: impl Fn(&Outgoing) -> bool) -> bool {
+        let Some(actor) = &self.actor else { return false };
+        let Some(at) = self.sends.iter().position(|send| send.to == actor.client && such(send)) else { return false };
+        self.make_answer(at);
+        true
+    }
+
+    fn last_is_answer(&mut self) {
+        self.make_answer(self.sends.len().saturating_sub(1));
+    }
+
+    fn make_answer(&mut self, at: usize) {
+        let request = self.actor.as_ref().filter(|_| !self.answered).map(|actor| actor.request);
+        if let (Some(request), Some(send)) = (request, self.sends.get_mut(at)) {
+            send.in_reply_to = Some(request);
+            self.answered = true;
+        }
+    }
+}
+
+impl Outgoing {
+    fn ends_meeting(&self) -> bool {
+        matches!(self.body, DownBody::Ended { invitation: None, user: None, .. })
+    }
+
+    fn ends_ring(&self, ring: InvitationId) -> bool {
+        self.parent == Parent::Ring
+            && matches!(self.body, DownBody::Ended { invitation: Some(invitation), .. } if invitation == ring)
+    }
+}

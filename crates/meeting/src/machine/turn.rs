@@ -1,0 +1,293 @@
+//! One event at work: the document as it changes, and the messages that gather.
+
+use crate::machine::document::{End, Invitation, Meeting, Removed, Stay};
+use crate::machine::event::{Actor, Context, Event, Missed, Outgoing, Parent, Request, Step, Ticket};
+use crate::machine::roster::roster_change;
+use crate::machine::rules::Rules;
+use crate::machine::table;
+use signalling::{ClientId, DownBody, EndReason, InvitationId, ParticipationId, RefusalCode, Roster, UserName};
+use uuid::Uuid;
+
+impl Meeting {
+    /// Decides one event. Whoever cannot act is answered with `refused`; nothing else happens then.
+    pub fn apply(&self, event: Event, context: Context<'_>) -> Step {
+        let mut turn = Turn::new(self.clone(), context);
+        turn.expire_rings();
+        turn.handle(event);
+        turn.finish(Some(self))
+    }
+}
+
+/// Why the meeting would end by this turn, if it leaves too few.
+pub(super) struct Cause {
+    /// What the members are told.
+    pub reason: EndReason,
+    pub by: Option<UserName>,
+    /// What happens to rings that are still open when nobody is in any more.
+    pub rings: table::Event,
+}
+
+/// A ring that ended without the callee's doing.
+pub(super) struct CalleeOver {
+    pub ring: InvitationId,
+    pub reason: EndReason,
+    pub by: Option<UserName>,
+}
+
+pub(super) struct Turn<'c> {
+    pub meeting: Meeting,
+    pub now_ms: u64,
+    pub rules: &'c Rules,
+    ids: &'c mut dyn FnMut() -> Uuid,
+    pub actor: Option<Actor>,
+    pub cause: Cause,
+    /// The sender of the request has its answer, or gets it from the service.
+    pub answered: bool,
+    /// Callees whose end the inviter hears of, should the meeting go on.
+    pub callees_over: Vec<CalleeOver>,
+    pub sends: Vec<Outgoing>,
+    pub missed: Vec<Missed>,
+    /// Stays that ended.
+    pub left: Vec<Stay>,
+    /// Rings that ended, also by an answer.
+    pub rings_over: Vec<Invitation>,
+}
+
+impl<'c> Turn<'c> {
+    pub(super) fn new(meeting: Meeting, context: Context<'c>) -> Self {
+        Self {
+            meeting,
+            now_ms: context.now_ms,
+            rules: context.rules,
+            ids: context.ids,
+            actor: None,
+            cause: Cause { reason: EndReason::NoAnswer, by: None, rings: table::Event::CallerGone },
+            answered: false,
+            callees_over: Vec::new(),
+            sends: Vec::new(),
+            missed: Vec::new(),
+            left: Vec::new(),
+            rings_over: Vec::new(),
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Request { actor, request } => {
+                self.actor = Some(actor.clone());
+                self.request(&actor, request);
+            }
+            Event::Media { participation, change } => self.media(participation, change),
+            Event::Online { client, online } => self.online(&client, online),
+            Event::SaidGoodbye { client } => self.said_goodbye(&client),
+            Event::Removed { client } => self.removed_client(&client),
+            Event::Unreachable { user } => self.unreachable(&user),
+            Event::Due { online } => {
+                self.gone_members(&online);
+                self.show_closed();
+                self.show_no_media();
+            }
+            Event::Connected { connected } => self.connected(&connected),
+            Event::Restarted { connected, online } => self.restarted(&connected, &online),
+            Event::ChannelClosed => self.meeting.closed = self.meeting.is_over(),
+        }
+    }
+
+    fn request(&mut self, actor: &Actor, request: Request) {
+        match request {
+            Request::CrossingCreate { spent, invitation } => self.crossing(actor, spent, invitation),
+            Request::Ringing { invitation } => self.callee(actor, invitation, table::Event::Rings, None),
+            Request::Accept { invitation } => self.callee(actor, invitation, table::Event::Accepts, None),
+            Request::Reject { invitation, reason } => {
+                self.callee(actor, invitation, table::Event::Rejects, Some(reason));
+            }
+            Request::State => {
+                self.answered = true;
+                self.introduce(actor);
+            }
+            of_member => self.member_request(actor, of_member),
+        }
+    }
+
+    /// Requests that only a member may make.
+    fn member_request(&mut self, actor: &Actor, request: Request) {
+        if self.meeting.member(&actor.user).is_none() {
+            return self.former_request(actor, &request);
+        }
+        match request {
+            Request::Invite { callees } => self.invite(actor, callees),
+            Request::Cancel { callee } => self.cancel(actor, callee.as_ref()),
+            Request::Join => self.join(actor),
+            Request::Leave => self.leave(actor),
+            Request::Mute { user: None, track } => self.mute_self(actor, track, true),
+            Request::Unmute { track } => self.mute_self(actor, track, false),
+            Request::AskUnmute { user, track } => self.ask_unmute(actor, &user, track),
+            Request::Roster => self.answer(DownBody::Roster(Roster::default())),
+            of_host if self.meeting.host == actor.user => self.host_request(actor, of_host),
+            _ => self.refuse(RefusalCode::NotHost, "only the host of the meeting may do this: ask the host"),
+        }
+    }
+
+    /// Who was in may come back, and may say once more that it goes.
+    fn former_request(&mut self, actor: &Actor, request: &Request) {
+        let former = !self.meeting.is_over() && self.meeting.former(&actor.user).is_some();
+        match request {
+            Request::Join if former => self.come_back(actor),
+            Request::Leave if former => self.answer_over(EndReason::Left, Some(actor.user.clone())),
+            _ => self.refuse_stranger(actor),
+        }
+    }
+
+    /// Someone who is not in the meeting: told how it ended if it concerned them, else nothing of its existence.
+    fn refuse_stranger(&mut self, actor: &Actor) {
+        let user = &actor.user;
+        let was_in = self.meeting.host == *user || self.meeting.former(user).is_some();
+        let known = was_in || self.meeting.invitations.iter().any(|ring| ring.user == *user);
+        match &self.meeting.end {
+            Some(end) if known => {
+                let reason = end.reason;
+                self.answer_over(reason, None);
+            }
+            None if known => self.refuse(
+                RefusalCode::NotMember,
+                "you are not in this meeting (any more): accept an invitation to it, or ask a member for a new one",
+            ),
+            _ => self.refuse(RefusalCode::NotAllowed, "there is no such meeting for you: create one"),
+        }
+    }
+
+    pub(super) fn new_id(&mut self) -> Uuid {
+        (self.ids)()
+    }
+
+    /// On `meeting-down`.
+    pub(super) fn tell(&mut self, to: &ClientId, body: DownBody) {
+        self.push(to, body, None);
+    }
+
+    /// The meeting is over for this client.
+    pub(super) fn tell_over(&mut self, to: &ClientId, reason: EndReason, by: Option<UserName>) {
+        self.tell(to, DownBody::Ended { invitation: None, user: None, rev: 0, reason, by, outcome: None });
+    }
+
+    pub(super) fn tell_admitted(&mut self, ticket: Ticket) {
+        let body = DownBody::Admitted { join: ticket.blank(), roster: Roster::default() };
+        self.push(&ticket.client.clone(), body, Some(ticket));
+    }
+
+    fn push(&mut self, to: &ClientId, body: DownBody, ticket: Option<Ticket>) {
+        self.sends.push(Outgoing {
+            to: to.clone(),
+            parent: Parent::Meeting,
+            body,
+            rev: None,
+            ticket,
+            expires_at_ms: self.now_ms.saturating_add(self.rules.meeting_kept_ms),
+            in_reply_to: None,
+            collapse: None,
+        });
+    }
+
+    /// The participation's token must open nothing any more.
+    pub(super) fn remove(&mut self, participation: ParticipationId) {
+        let until_ms = self.now_ms.saturating_add(self.rules.token_ms);
+        self.meeting.removed.push(Removed { participation, until_ms });
+        let excess = self.meeting.removed.len().saturating_sub(Rules::REMOVED_MAX);
+        self.meeting.removed.drain(..excess);
+    }
+
+    pub(super) fn stay_mut(&mut self, user: &UserName) -> Option<&mut Stay> {
+        self.meeting.members.iter_mut().find(|stay| stay.user == *user)
+    }
+
+    /// Ends the meeting if too few are left.
+    pub(super) fn settle(&mut self) {
+        let (inside, open) = (self.meeting.members.len(), self.meeting.pending().count());
+        let stands = inside > 0 && inside + open >= self.meeting.ends_below;
+        if !stands && !self.meeting.is_over() {
+            let (reason, rings) = (self.cause.reason, self.cause.rings);
+            self.end(reason, rings);
+        }
+    }
+
+    pub(super) fn end(&mut self, reason: EndReason, rings: table::Event) {
+        self.meeting.end = Some(End { reason, at_ms: self.now_ms, early: false });
+        self.decide_open(rings);
+        let by = self.cause.by.clone();
+        for stay in std::mem::take(&mut self.meeting.members) {
+            self.tell_over(&stay.client, reason, by.clone());
+            self.remember_former(stay.user.clone());
+            self.left.push(stay);
+        }
+        self.meeting.spent.clear();
+        self.meeting.bans.clear();
+    }
+
+    pub(super) fn finish(mut self, before: Option<&Meeting>) -> Step {
+        self.settle();
+        self.tell_inviters();
+        self.forget_old();
+        let changed = before != Some(&self.meeting);
+        self.answer_by_what_is();
+        self.meeting.rev += u64::from(changed);
+        let (rev, roster) = (self.meeting.rev, self.meeting.roster());
+        self.sends.iter_mut().for_each(|send| send.stamp(rev, &roster));
+        self.stamp_change(before);
+        self.missed.iter_mut().for_each(|missed| missed.outcome.rev = rev);
+        let past = self.past();
+        Step { meeting: self.meeting, changed, sends: self.sends, missed: self.missed, past }
+    }
+
+    /// The answer that is a change of the roster.
+    fn stamp_change(&mut self, before: Option<&Meeting>) {
+        for send in &mut self.sends {
+            if let (DownBody::RosterChanged(change), Some(before)) = (&mut send.body, before) {
+                *change = roster_change(before, &self.meeting);
+            }
+        }
+    }
+
+    fn tell_inviters(&mut self) {
+        for CalleeOver { ring, reason, by } in std::mem::take(&mut self.callees_over) {
+            let Some(ring) = self.meeting.invitation(ring).cloned() else { continue };
+            let (invitation, user) = (Some(ring.id), Some(ring.user.clone()));
+            let body = DownBody::Ended { invitation, user, rev: 0, reason, by, outcome: None };
+            self.tell_inviter(&ring, body);
+        }
+    }
+
+    /// On the device with which the inviter is in the meeting now, if any.
+    pub(super) fn tell_inviter(&mut self, ring: &Invitation, body: DownBody) {
+        if let Some(client) = self.meeting.member(&ring.by).map(|stay| stay.client.clone()) {
+            self.tell(&client, body);
+        }
+    }
+
+    fn forget_old(&mut self) {
+        let now_ms = self.now_ms;
+        self.meeting.removed.retain(|removed| now_ms < removed.until_ms);
+        self.meeting.forget_bans(now_ms);
+    }
+}
+
+impl Outgoing {
+    /// Puts in what is known only when the turn is over.
+    fn stamp(&mut self, rev_now: u64, roster_now: &Roster) {
+        // A refusal says nothing of the meeting: also whoever may not know of it gets one.
+        self.rev = (!matches!(self.body, DownBody::Refused { .. })).then_some(rev_now);
+        if let Some((_, version)) = &mut self.collapse {
+            *version = rev_now;
+        }
+        match &mut self.body {
+            DownBody::Invitation(ring) => {
+                ring.rev = rev_now;
+            }
+            DownBody::Ended { rev, outcome, .. } => {
+                *rev = rev_now;
+                outcome.iter_mut().for_each(|outcome| outcome.rev = rev_now);
+            }
+            DownBody::Admitted { roster, .. } | DownBody::Roster(roster) => *roster = roster_now.clone(),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What people are shown of the document.
+
+use crate::machine::document::{Device, Invitation, InvitationState, MediaState, Meeting, Stay};
+use crate::machine::event::Ticket;
+use signalling::{
+    ClientId, Joinable, Member, MemberState, Muted, Profile, Rights, Ring, Roster, StandingCall, UserName,
+};
+
+/// A call that stands, with the ticket of the device that is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its join parameters are blank.
+    pub call: StandingCall,
+    pub ticket: Option<Ticket>,
+}
+
+impl Meeting {
+    /// Every terminal may invite, so each joins with room for a meeting: growing later would need a second join.
+    const PROFILE: Profile = Profile::Meeting;
+    /// Members that an invitation names.
+    const NAMES_MAX: usize = 10;
+    /// Of all names of a roster: with everything else of 200 members less than 64 KiB.
+    const NAMES_BYTES_MAX: usize = 16 * 1024;
+
+    /// It fits into one message: of very many very long names the ends are left out.
+    pub fn roster(&self) -> Roster {
+        let inside = self.members.iter().map(|stay| self.shown(stay));
+        let mut members: Vec<Member> = inside.chain(self.pending().map(Invitation::shown)).collect();
+        let bytes: usize = members.iter().map(|member| member.name.len()).sum();
+        if bytes > Self::NAMES_BYTES_MAX {
+            let each = Self::NAMES_BYTES_MAX / members.len();
+            members.iter_mut().for_each(|member| shorten(&mut member.name, each));
+        }
+        Roster { rev: self.rev, host: Some(self.host.clone()), members }
+    }
+
+    /// How many are in.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.members.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The names of those who are in, as far as an invitation has room for them.
+    pub fn names(&self) -> Vec<String> {
+        self.members.iter().take(Self::NAMES_MAX).map(|stay| stay.name.clone()).collect()
+    }
+
+    fn shown(&self, stay: &Stay) -> Member {
+        Member {
+            user: stay.user.clone(),
+            name: stay.name.clone(),
+            participation: Some(stay.participation),
+            state: match stay.media {
+                _ if stay.no_media => MemberState::NoMedia,
+                MediaState::Absent => MemberState::Joining,
+                MediaState::There | MediaState::Closed => MemberState::In,
+                MediaState::Lost => MemberState::Lost,
+            },
+            muted: stay.muted,
+            blocked: self.blocked(&stay.user),
+        }
+    }
+
+    pub fn rights_of(&self, user: &UserName) -> Rights {
+        let blocked = self.blocked(user);
+        Rights { publish_audio: !blocked.audio, publish_video: !blocked.video, subscribe: true }
+    }
+
+    /// The member's ticket.
+    pub fn ticket_of(&self, user: &UserName) -> Option<Ticket> {
+        let stay = self.member(user)?;
+        Some(Ticket {
+            meeting: self.id,
+            user: stay.user.clone(),
+            client: stay.client.clone(),
+            participation: stay.participation,
+            waiting: false,
+            rights: self.rights_of(user),
+            profile: Self::PROFILE,
+        })
+    }
+
+    /// The ring as this device of the callee gets it; its join parameters are blank.
+    pub fn ring_of(&self, invitation: &Invitation, device: &Device) -> (Ring, Ticket) {
+        let ticket = Ticket {
+            meeting: self.id,
+            user: invitation.user.clone(),
+            client: device.client.clone(),
+            participation: device.participation,
+            waiting: true,
+            rights: self.rights_of(&invitation.user),
+            profile: Self::PROFILE,
+        };
+        let ring = Ring {
+            invitation: invitation.id,
+            rev: self.rev,
+            meeting: self.id,
+            from: invitation.by.clone(),
+            from_name: invitation.by_name.clone(),
+            media: self.media,
+            title: self.title.clone(),
+            ring_until_ms: invitation.deadline_ms(),
+            join: ticket.blank(),
+            ringing: invitation.state == InvitationState::Ringing,
+            members: self.count(),
+            names: self.names(),
+        };
+        (ring, ticket)
+    }
+
+    /// The open ring of this user, for a device that it knows (see [`Request::State`](super::Request::State)).
+    pub fn open_ring(&self, user: &UserName, client: &ClientId) -> Option<(Ring, Ticket)> {
+        let invitation = self.pending_for(user)?;
+        Some(self.ring_of(invitation, invitation.device(client)?))
+    }
+
+    /// The meeting as this user, who is not in it any more, may come back to it.
+    pub fn joinable(&self, user: &UserName) -> Option<Joinable> {
+        let may = !self.is_over() && self.member(user).is_none() && self.former(user).is_some();
+        may.then(|| Joinable {
+            meeting: self.id,
+            rev: self.rev,
+            media: self.media,
+            title: self.title.clone(),
+            members: self.count(),
+            names: self.names(),
+        })
+    }
+
+    /// The call that this user is in.
+    pub fn standing(&self, user: &UserName, client: &ClientId) -> Option<Standing> {
+        let ticket = self.ticket_of(user)?;
+        let here = ticket.client == *client;
+        let join = here.then(|| ticket.blank());
+        let call = StandingCall { meeting: self.id, media: self.media, here, join, roster: self.roster() };
+        Some(Standing { call, ticket: here.then_some(ticket) })
+    }
+}
+
+fn shorten(name: &mut String, bytes: usize) {
+    let end = (0..=bytes.min(name.len())).rev().find(|at| name.is_char_boundary(*at));
+    name.truncate(end.unwrap_or(0));
+}
+
+impl Invitation {
+    fn shown(&self) -> Member {
+        let ringing = self.state == InvitationState::Ringing;
+        Member {
+            user: self.user.clone(),
+            name: self.name.clone(),
+            participation: None,
+            state: if ringing { MemberState::Ringing } else { MemberState::Invited },
+            muted: Muted::default(),
+            blocked: Muted::default(),
+        }
+    }
+}

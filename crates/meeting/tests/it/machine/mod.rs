@@ -1,0 +1,18 @@
+//! The state machine of a meeting, on virtual time.
+
+mod answering;
+mod channel;
+mod coming_back;
+mod conference;
+mod followers;
+mod going;
+mod no_media;
+mod past;
+mod play;
+mod purity;
+mod random;
+mod ring;
+mod rosters;
+mod rows;
+mod wire;
+mod world;
