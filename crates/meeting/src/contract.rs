@@ -9,8 +9,8 @@
 //! A case panics where the contract is broken. All can run against one server: each makes its own channel.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
-use crate::channels::Channels;
 use crate::machine::Ticket;
+use crate::rtc::channels::Channels;
 use signalling::join::{Profile, Rights};
 use signalling::{ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, LeftReason, Participant};
 use signalling::{ChannelId, ClientId, MeetingId, ParticipationId, Source, UserName};

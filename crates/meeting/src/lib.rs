@@ -19,46 +19,32 @@
 //! the RTC server by the newest document that it has decided itself: a call that one of them makes late (`update_rights`,
 //! `mute`) may undo a newer one of another, until the meeting changes again or the participation joins anew.
 
-mod aside;
-mod budget;
-mod change;
-pub mod channels;
 mod clock;
+mod commit;
 mod config;
-mod contacts;
 #[cfg(feature = "contract")]
 pub mod contract;
-mod deciding;
-mod deliveries;
+mod deadlines;
+mod directory;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod handle;
 mod intake;
-mod known;
-mod lead;
 pub mod machine;
-mod mail;
-mod media;
 mod outage;
-mod people;
+mod outbox;
 mod presence;
-mod reconcile;
 pub mod reference;
-mod relay;
-mod reports;
-mod request;
+mod requests;
 mod rosters;
+mod rtc;
 mod service;
-mod spread;
-mod status;
-mod timers;
+mod set_aside;
 mod token;
-mod watches;
 
-pub use channels::Channels;
 pub use config::{Config, Fault};
 pub use machine::Rules;
+pub use rtc::channels::Channels;
 pub use service::{MeetingService, StartError};
 pub use signalling::{
     ChannelDescription, ChannelError, ChannelEvent, ChannelEventKind, ChannelFuture, LeftReason, Participant,

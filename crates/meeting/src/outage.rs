@@ -3,7 +3,7 @@
 //! Whoever finds that the catalog takes nothing closes it. Until a write is taken again nothing is received, whatever
 //! the outage's length, and what was received is given back once or kept in memory.
 
-use crate::deciding::Shared;
+use crate::commit::Shared;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;

@@ -1,7 +1,7 @@
 //! `docs/signalling.md`, written from the schema and from the table of a ring, so that it cannot differ from them.
 
-use crate::machine::answers::{ANSWERS, Answer, Asked};
-use crate::machine::table::{CALLEE, Event, State, Told, Transition};
+use crate::machine::answer_table::{ANSWERS, Answer, Asked};
+use crate::machine::ring_table::{CALLEE, Event, State, Told, Transition};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;

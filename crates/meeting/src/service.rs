@@ -1,17 +1,21 @@
 //! The service as a whole: how it starts and how it stops.
 
-use crate::channels::Channels;
+use crate::commit::known::Memory;
+use crate::commit::{Shared, Undecided};
 use crate::config::Config;
-use crate::contacts::Contacts;
-use crate::deciding::{Shared, Undecided};
-use crate::known::Memory;
+use crate::directory::contacts::Contacts;
+use crate::intake::{self, online};
 use crate::machine::Event;
 use crate::outage::{self, Gate};
+use crate::outbox::relay;
 use crate::presence::{self, Watching};
-use crate::reconcile::Reconciler;
 use crate::rosters::Rosters;
+use crate::rosters::send;
+use crate::rtc::channels::Channels;
+use crate::rtc::reconcile::Reconciler;
+use crate::rtc::{apply, events};
 use crate::token::JoinSigner;
-use crate::{aside, intake, lead, media, people, relay, spread, status, timers};
+use crate::{deadlines, directory, set_aside};
 use catalog::{Catalog, CatalogError, SetAside};
 use queue::{AdminError, GroupName, GroupOptions, NameError, Queue, TopicName};
 use signalling::MeetingId;
@@ -53,7 +57,7 @@ impl MeetingService {
         signer: JoinSigner,
     ) -> Result<Self, StartError> {
         let (group, requests) = prepare(&*queue).await?;
-        let events = channels.events();
+        let reports = channels.events();
         let shared = Arc::new(Shared {
             config,
             queue,
@@ -75,17 +79,17 @@ impl MeetingService {
         tell_set_aside(&shared).await;
         let set_aside = shared.set_aside.subscribe();
         let mut tasks = JoinSet::new();
-        tasks.spawn(lead::run(Arc::clone(&shared)));
+        tasks.spawn(apply::run(Arc::clone(&shared)));
         tasks.spawn(outage::run(Arc::clone(&shared)));
         tasks.spawn(relay::run(Arc::clone(&shared)));
         tasks.spawn(relay::forget(Arc::clone(&shared)));
-        tasks.spawn(spread::run(Arc::clone(&shared)));
-        tasks.spawn(media::run(Arc::clone(&shared), events));
-        tasks.spawn(status::run(Arc::clone(&shared), group.clone()));
+        tasks.spawn(send::run(Arc::clone(&shared)));
+        tasks.spawn(events::run(Arc::clone(&shared), reports));
+        tasks.spawn(online::run(Arc::clone(&shared), group.clone()));
         tasks.spawn(presence::run(Arc::clone(&shared)));
         tasks.spawn(intake::run(Arc::clone(&shared), group, requests));
-        tasks.spawn(timers::run(Arc::clone(&shared)));
-        tasks.spawn(timers::prune(shared));
+        tasks.spawn(deadlines::run(Arc::clone(&shared)));
+        tasks.spawn(deadlines::prune(shared));
         Ok(Self { tasks, set_aside })
     }
 
@@ -133,7 +137,7 @@ async fn take_up(shared: &Shared) -> Result<(), StartError> {
 }
 
 async fn tell_set_aside(shared: &Shared) {
-    aside::count(shared).await;
+    set_aside::count(shared).await;
     let SetAside { meetings, messages } = *shared.set_aside.borrow();
     if meetings + messages > 0 {
         tracing::warn!(meetings, messages, "some are set aside for an operator");
@@ -146,7 +150,7 @@ async fn take_up_one(shared: &Shared, id: Uuid) -> Result<(), Undecided> {
     let participants = described.ok().flatten().map(|channel| channel.participants).unwrap_or_default();
     let there = participants.into_iter().filter(|participant| participant.connected);
     let connected: BTreeSet<_> = there.map(|participant| participant.participation).collect();
-    let online = people::online_members(&*shared.catalog, &known.meeting).await?;
+    let online = directory::online_members(&*shared.catalog, &known.meeting).await?;
     if let Some(meeting) = shared.happen(id, Event::Restarted { connected, online }).await? {
         shared.reconciler.wants(&meeting);
         shared.rosters.take(&meeting, &[]);

@@ -1,9 +1,9 @@
 //! How a meeting begins, also before it begins.
 
+use crate::machine::decision::Turn;
 use crate::machine::document::{End, Meeting, VERSION};
 use crate::machine::event::{Actor, Context, Create, Step};
 use crate::machine::rules::Rules;
-use crate::machine::turn::Turn;
 use signalling::{EndReason, Media, MeetingId, RefusalCode};
 use std::collections::BTreeMap;
 

@@ -1,10 +1,10 @@
 //! Muting oneself, and what the host may do.
 
+use crate::machine::decision::Turn;
 use crate::machine::document::{Ban, set_track};
 use crate::machine::event::{Actor, Request};
+use crate::machine::ring_table;
 use crate::machine::rules::Rules;
-use crate::machine::table;
-use crate::machine::turn::Turn;
 use signalling::{DownBody, EndReason, Muted, RefusalCode, Track, UserName};
 
 impl Turn<'_> {
@@ -26,7 +26,7 @@ impl Turn<'_> {
             Request::Kick { user, ban_s } => self.kick(actor, &user, ban_s),
             Request::Destroy => {
                 self.cause.by = Some(actor.user.clone());
-                self.end(EndReason::Destroyed, table::Event::Destroyed);
+                self.end(EndReason::Destroyed, ring_table::Event::Destroyed);
             }
             _ => self.refuse(RefusalCode::Invalid, "this is no request to a running meeting"),
         }
@@ -67,11 +67,11 @@ impl Turn<'_> {
             return self.refuse(RefusalCode::Limit, words);
         }
         self.forget_former(user);
-        self.depart(user, EndReason::Kicked, table::Event::Cancelled);
+        self.depart(user, EndReason::Kicked, ring_table::Event::Cancelled);
         if let Some(ring) = ring {
             self.cause.by = Some(actor.user.clone());
             self.cause.reason = EndReason::Cancelled;
-            self.decide_from_outside(ring, table::Event::Kicked);
+            self.decide_from_outside(ring, ring_table::Event::Kicked);
         }
     }
 

@@ -1,10 +1,10 @@
 //! Ringing people, and giving up.
 
+use crate::machine::decision::Turn;
 use crate::machine::document::{Device, Invitation, InvitationState, Meeting};
 use crate::machine::event::{Actor, Callee, Missed, Outgoing, Parent};
+use crate::machine::ring_table;
 use crate::machine::rules::Rules;
-use crate::machine::table;
-use crate::machine::turn::Turn;
 use signalling::{
     ClientId, DownBody, EndReason, InvitationId, Outcome, OutcomeKind, ParticipationId, RefusalCode, UserName,
 };
@@ -152,7 +152,7 @@ impl Turn<'_> {
         self.cause.reason = EndReason::Cancelled;
         self.cause.by = Some(actor.user.clone());
         for ring in rings {
-            self.decide_from_outside(ring, table::Event::Cancelled);
+            self.decide_from_outside(ring, ring_table::Event::Cancelled);
         }
     }
 
@@ -161,7 +161,7 @@ impl Turn<'_> {
         let over = |ring: &&Invitation| ring.deadline_ms() <= self.now_ms;
         let rings: Vec<InvitationId> = self.meeting.pending().filter(over).map(|ring| ring.id).collect();
         for ring in &rings {
-            self.decide_from_outside(*ring, table::Event::TimeOver);
+            self.decide_from_outside(*ring, ring_table::Event::TimeOver);
         }
         if !rings.is_empty() {
             self.settle();

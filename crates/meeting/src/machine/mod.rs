@@ -1,7 +1,7 @@
 //! A meeting as a pure state machine: (document, event, now) → (document, effects).
 //!
 //! What it is: [`Meeting`], the document that the catalog keeps; [`Meeting::create`] and [`Meeting::apply`], which
-//! decide; the table of a callee ([`table`]), which they follow. What it is not: it opens no channel, sends nothing,
+//! decide; the table of a callee ([`ring_table`]), which they follow. What it is not: it opens no channel, sends nothing,
 //! signs no token. Effects are data, and whoever commits the document carries them out.
 //!
 //! Contract. The outcome of a race is the order in which events are committed. `rev` rises with each change; every
@@ -12,22 +12,22 @@
 //! outside the folder: time, ids and rules come in with the [`Context`].
 
 mod answer;
-pub mod answers;
+pub mod answer_table;
+mod connectivity;
 mod create;
+mod decision;
 pub mod desired;
 mod document;
 mod event;
+mod history;
 mod host;
 mod invite;
-mod leave;
-mod media;
-mod past;
-mod reply;
+mod membership;
+mod ring;
+pub mod ring_table;
 mod roster;
 mod rows;
 mod rules;
-pub mod table;
-mod turn;
 mod view;
 
 pub use document::{

@@ -2,7 +2,7 @@
 
 use super::play::answers_to;
 use super::world::World;
-use meeting::machine::answers::{ANSWERS, Answer, Asked};
+use meeting::machine::answer_table::{ANSWERS, Answer, Asked};
 use meeting::machine::{Outgoing, Request, Rules};
 use signalling::{DownBody, EndReason, InvitationId, MeetingId, RejectReason, Track};
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
 //! The ring: who is told what, race by race.
 
 use super::world::World;
-use meeting::machine::table::{CALLEE, State};
+use meeting::machine::ring_table::{CALLEE, State};
 use meeting::machine::{Event, InvitationState, MediaChange, Request, TimerKind};
 use signalling::{DownBody, EndReason, MemberState, OutcomeKind, RejectReason};
 

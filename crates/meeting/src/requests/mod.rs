@@ -4,12 +4,13 @@ mod about_meeting;
 mod about_user;
 mod create;
 mod history;
+pub(crate) mod verify;
 
 use crate::clock;
+use crate::commit::{Extra, Shared, Undecided};
 use crate::config::Config;
-use crate::deciding::{Extra, Shared, Undecided};
 use crate::machine::{Actor, Outgoing, Parent};
-use crate::request::{self, Refusal, Sender, Unreadable, refusal};
+use crate::requests::verify::{Refusal, Sender, Unreadable, refusal};
 use crate::token::alias;
 use catalog::{CommitError, Handled, UserState};
 use queue::Message;
@@ -17,11 +18,11 @@ use signalling::{ClientId, DownBody, MeetingId, RefusalCode, SignalId, Up, UpBod
 
 /// Returns when the request is decided and stored, or was before.
 pub(crate) async fn handle(shared: &Shared, message: &Message) -> Result<(), Undecided> {
-    let Some(sender) = request::sender(message) else {
+    let Some(sender) = verify::sender(message) else {
         tracing::warn!("a request without a stamped sender was dropped: only the broker may write to this topic");
         return Ok(());
     };
-    let done = match request::parse(&message.body, &shared.config) {
+    let done = match verify::parse(&message.body, &shared.config) {
         Ok(up) => Asked { shared, sender, up: &up }.handle().await,
         Err(unreadable) => refuse_unreadable(shared, &sender, unreadable).await,
     };
@@ -37,8 +38,8 @@ async fn refuse_unreadable(shared: &Shared, sender: &Sender, unreadable: Unreada
 
 /// There are too many. The request is remembered as handled: that is its answer.
 pub(crate) async fn refuse_limit(shared: &Shared, message: &Message, words: String) -> Result<(), Undecided> {
-    let Some(sender) = request::sender(message) else { return Ok(()) };
-    let envelope = request::parse(&message.body, &shared.config).ok().map(|up| up.envelope);
+    let Some(sender) = verify::sender(message) else { return Ok(()) };
+    let envelope = verify::parse(&message.body, &shared.config).ok().map(|up| up.envelope);
     let (id, meeting) = envelope.map_or((None, None), |envelope| (Some(envelope.id), envelope.meeting));
     let unreadable = Unreadable { id, meeting, refusal: refusal(RefusalCode::Limit, words) };
     or_handled_before(refuse_unreadable(shared, &sender, unreadable).await)
@@ -124,7 +125,7 @@ impl Asked<'_> {
 
     /// Who asks, if the request may be handled.
     fn admit(&self, person: Option<UserState>) -> Result<(Actor, UserState), Refusal> {
-        request::check(self.up, &self.sender, &self.shared.config, clock::now_ms())?;
+        verify::check(self.up, &self.sender, &self.shared.config, clock::now_ms())?;
         let words = "this login belongs to no user: connect with a device credential of a user";
         let known = person.ok_or_else(|| refusal(RefusalCode::NotAllowed, words))?;
         let client = self.sender.client.clone();

@@ -3,10 +3,10 @@
 //! Each receiver and topic is a lane of its own: one that the queue does not take at the moment holds up no other. A
 //! message that no queue ever takes is set aside for an operator, and its lane goes on.
 
-use crate::aside;
 use crate::clock;
-use crate::deciding::{Shared, Undecided};
-use crate::mail;
+use crate::commit::{Shared, Undecided};
+use crate::outbox::encode;
+use crate::set_aside;
 use catalog::{NewOutboxRow, OutboxRow};
 use queue::{Queue, SendError};
 use std::collections::{HashMap, HashSet};
@@ -120,7 +120,7 @@ impl Relay {
 }
 
 fn lane_of(row: &NewOutboxRow) -> Lane {
-    (mail::receiver(row).to_owned(), row.topic.clone())
+    (encode::receiver(row).to_owned(), row.topic.clone())
 }
 
 async fn send_in_order(shared: Arc<Shared>, lane: Lane, rows: Vec<Row>) -> Done {
@@ -132,7 +132,7 @@ async fn send_in_order(shared: Arc<Shared>, lane: Lane, rows: Vec<Row>) -> Done 
         };
         match sent {
             Sent::Yes | Sent::TooLate => shared.sent().push(id),
-            Sent::Never(reason) => aside::message(&shared, id, &reason).await,
+            Sent::Never(reason) => set_aside::message(&shared, id, &reason).await,
         }
     }
     done
@@ -165,7 +165,7 @@ enum Sent {
 /// Again and again, as long as the signal is good.
 async fn send_while_good(queue: &dyn Queue, row: &NewOutboxRow) -> Sent {
     loop {
-        let (topic, message) = match mail::message(row, clock::now_ms()) {
+        let (topic, message) = match encode::message(row, clock::now_ms()) {
             Ok(Some(mail)) => mail,
             Ok(None) => return Sent::TooLate,
             Err(reason) => return Sent::Never(reason),

@@ -1,9 +1,9 @@
 //! Deadlines: rows of the catalog, one task that sleeps until the next; and the daily forgetting.
 
 use crate::clock;
-use crate::deciding::{Extra, Shared, TRIES_MAX, Undecided};
+use crate::commit::{Extra, Shared, TRIES_MAX, Undecided};
+use crate::directory;
 use crate::machine::Event;
-use crate::people;
 use catalog::{CatalogError, CommitError, TimerRow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ async fn once(shared: &Shared) -> Result<(), CatalogError> {
 async fn fire(shared: &Shared, id: Uuid, due: Vec<TimerRow>) -> Result<(), Undecided> {
     for _ in 0..TRIES_MAX {
         let Some(known) = shared.known(id).await? else { return Ok(()) };
-        let online = people::online_members(&*shared.catalog, &known.meeting).await?;
+        let online = directory::online_members(&*shared.catalog, &known.meeting).await?;
         let mut step = shared.machine(|context| known.meeting.apply(Event::Due { online }, context));
         // Stored in any case, so that the rows that woke us are replaced by what the document says now.
         step.changed = true;

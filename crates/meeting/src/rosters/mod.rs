@@ -1,9 +1,11 @@
-//! Who knows which roster: the book of it. `spread` tells what is missing.
+//! Who knows which roster: the book of it. `send` tells what is missing.
 //!
 //! Each member is told what changed since what it was told last, at once if that was not just now, else when
 //! [`EVERY`] is over, and everything together. Nothing of this is stored. After a start, and where another service has
 //! admitted a member, nothing is known of what was told: such a member gets the whole roster once. What another service
 //! tells besides does no harm: a terminal ignores what it knows.
+
+pub(crate) mod send;
 
 use crate::machine::{Meeting, Outgoing, RosterHistory};
 use signalling::{ClientId, DownBody, MeetingId};

@@ -2,11 +2,11 @@
 
 use super::Asked;
 use crate::clock;
-use crate::deciding::{Extra, TRIES_MAX, Undecided};
-use crate::known::Known;
+use crate::commit::known::Known;
+use crate::commit::{Extra, TRIES_MAX, Undecided};
+use crate::directory;
 use crate::machine::{Actor, Event, Meeting, Request, Step};
-use crate::people;
-use crate::request::check_new_meeting;
+use crate::requests::verify::check_new_meeting;
 use catalog::{CommitError, Tie};
 use signalling::{DownBody, EndReason, UpBody, UserName};
 use std::collections::BTreeSet;
@@ -104,7 +104,7 @@ impl Asked<'_> {
             UpBody::Invite { callees } => {
                 let unique: BTreeSet<UserName> = callees.into_iter().collect();
                 let users: Vec<UserName> = unique.into_iter().collect();
-                match people::callees(&*self.shared.catalog, &users, self.meeting()).await? {
+                match directory::callees(&*self.shared.catalog, &users, self.meeting()).await? {
                     Ok(callees) => Request::Invite { callees },
                     Err(_) => return Ok(None),
                 }

@@ -1,10 +1,10 @@
 //! Going: by oneself, without a word, or moving to another device; and coming back.
 
+use crate::machine::decision::Turn;
 use crate::machine::document::{Device, Former, MediaState, Stay};
 use crate::machine::event::Actor;
+use crate::machine::ring_table;
 use crate::machine::rules::Rules;
-use crate::machine::table;
-use crate::machine::turn::Turn;
 use signalling::{ClientId, EndReason, Muted, ParticipationId, RefusalCode, UserName};
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ impl Turn<'_> {
     pub(super) fn leave(&mut self, actor: &Actor) {
         let here = |stay: &Stay| stay.client == actor.client;
         if self.meeting.member(&actor.user).is_some_and(here) {
-            self.depart(&actor.user, EndReason::Left, table::Event::Cancelled);
+            self.depart(&actor.user, EndReason::Left, ring_table::Event::Cancelled);
         }
         self.answer_over(EndReason::Left, Some(actor.user.clone()));
     }
@@ -41,11 +41,11 @@ impl Turn<'_> {
     fn depart_without_word(&mut self, user: &UserName) {
         let last = self.meeting.members.len() == 1 && self.meeting.pending().next().is_some();
         let reason = if last { EndReason::CallerGone } else { EndReason::Left };
-        self.depart(user, reason, table::Event::CallerGone);
+        self.depart(user, reason, ring_table::Event::CallerGone);
     }
 
     /// Takes the user out and says so to the device. `rings`: what happens to open rings if nobody is left.
-    pub(super) fn depart(&mut self, user: &UserName, reason: EndReason, rings: table::Event) {
+    pub(super) fn depart(&mut self, user: &UserName, reason: EndReason, rings: ring_table::Event) {
         let Some(at) = self.meeting.members.iter().position(|stay| stay.user == *user) else { return };
         let stay = self.meeting.members.remove(at);
         self.remove(stay.participation);
@@ -85,7 +85,7 @@ impl Turn<'_> {
     /// A former member comes in again, with another participation. Who is being rung meanwhile answers that.
     pub(super) fn come_back(&mut self, actor: &Actor) {
         if let Some(ring) = self.meeting.pending_for(&actor.user).map(|ring| ring.id) {
-            return self.callee(actor, ring, table::Event::Accepts, None);
+            return self.callee(actor, ring, ring_table::Event::Accepts, None);
         }
         let engaged = self.meeting.members.len() + self.meeting.pending().count();
         if !self.rules.has_room(engaged, 1) {

@@ -2,8 +2,8 @@
 
 use super::Asked;
 use crate::clock;
+use crate::commit::{Extra, Undecided};
 use crate::config::Config;
-use crate::deciding::{Extra, Undecided};
 use crate::machine::{Actor, Event, Meeting, Outgoing, Parent, Request};
 use catalog::{Engagement, Tie, UserState};
 use serde::Serialize;

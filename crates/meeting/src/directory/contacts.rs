@@ -4,7 +4,7 @@
 //! waits for the next reading, and shares it with all who wait: an answer is never older than its question.
 
 use crate::config::Config;
-use crate::people;
+use crate::directory;
 use catalog::{Catalog, CatalogError};
 use signalling::{Contact, UserName};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Contacts {
 async fn read(catalog: &dyn Catalog) -> Result<People, CatalogError> {
     // Before the users: what changes meanwhile is told to those who watch.
     let number = catalog.presence_changes(i64::MAX as u64, 1).await?.last;
-    let all = people::first_by_name(catalog, Config::CONTACTS_MAX + 1).await?.into();
+    let all = directory::first_by_name(catalog, Config::CONTACTS_MAX + 1).await?.into();
     Ok(People { all, number })
 }
 

@@ -2,7 +2,7 @@
 //! next start.
 
 use crate::clock;
-use crate::deciding::Shared;
+use crate::commit::Shared;
 use crate::machine::{Outgoing, Parent};
 use crate::rosters::News;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! Makes the calls to the RTC server that the reconciler's book asks for, and tells it how they went.
 
-use crate::channels::Channels;
-use crate::deciding::Shared;
+use crate::commit::Shared;
 use crate::machine::Event;
 use crate::machine::desired::{Call, Channel};
-use crate::reconcile::{Done, Work};
+use crate::rtc::channels::Channels;
+use crate::rtc::reconcile::{Done, Work};
 use signalling::{ChannelError, ChannelId, MeetingId};
 use std::sync::Arc;
 use tokio::task::JoinSet;

@@ -1,6 +1,6 @@
 //! What the queue hands out to the service: received while the gate is open, acknowledged or given back.
 
-use crate::deciding::Shared;
+use crate::commit::Shared;
 use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What cannot be read or sent is set aside, so that it stops nothing else: kept for an operator, logged with its id, and
 //! counted.
 
-use crate::deciding::Shared;
+use crate::commit::Shared;
 use catalog::CatalogError;
 use signalling::MeetingId;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! What the RTC server and the broker report.
 
+use crate::machine::decision::Turn;
 use crate::machine::document::{MediaState, Stay};
 use crate::machine::event::MediaChange;
-use crate::machine::turn::Turn;
 use signalling::{ClientId, ParticipationId};
 use std::collections::BTreeSet;
 

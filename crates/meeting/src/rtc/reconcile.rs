@@ -1,12 +1,12 @@
-//! What the RTC server has to do, so that it does what the documents say: the book of it. `lead` carries it out.
+//! What the RTC server has to do, so that it does what the documents say: the book of it. `apply` carries it out.
 //!
 //! For each channel it knows what is wanted and, as far as it can, what is; the calls that lead from one to the other
 //! are made in order per channel, channels side by side. After a failed call nothing is known and everything is said
 //! again, which the seam allows because its calls are idempotent.
 
-use crate::channels::Channels;
 use crate::machine::Meeting;
 use crate::machine::desired::Channel;
+use crate::rtc::channels::Channels;
 use signalling::{ChannelError, MeetingId, ParticipationId};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

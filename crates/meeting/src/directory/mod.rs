@@ -1,5 +1,7 @@
 //! What the catalog knows of users and their devices.
 
+pub(crate) mod contacts;
+
 use crate::machine::{Callee, Meeting};
 use catalog::{Catalog, CatalogError, DeviceState, Tie, User};
 use signalling::{ClientId, Contact, MeetingId, Presence, UserName};

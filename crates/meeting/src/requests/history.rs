@@ -2,9 +2,9 @@
 
 use super::Asked;
 use super::about_user::is_too_long;
-use crate::deciding::Undecided;
+use crate::commit::Undecided;
 use crate::machine::Actor;
-use crate::request::refusal;
+use crate::requests::verify::refusal;
 use catalog::{PastCallPlace, PastCallRow};
 use signalling::{DownBody, PastCall, RefusalCode};
 use uuid::Uuid;

@@ -1,7 +1,7 @@
 //! Online state: the broker's events of all groups, kept in the catalog and told to the meetings concerned.
 
-use crate::deciding::{Shared, Undecided};
-use crate::deliveries;
+use crate::commit::{Shared, Undecided};
+use crate::intake::deliveries;
 use crate::machine::Event;
 use catalog::{CatalogError, ClientOnline, DeviceState, OnlineEvent, OnlineKind, Tie};
 use queue::{Delivery, GroupName, TopicName};

@@ -2,9 +2,9 @@
 
 use crate::machine::document::{End, Invitation, Meeting, Removed, Stay};
 use crate::machine::event::{Actor, Context, Event, Missed, Outgoing, Parent, Request, Step, Ticket};
+use crate::machine::ring_table;
 use crate::machine::roster::roster_change;
 use crate::machine::rules::Rules;
-use crate::machine::table;
 use signalling::{ClientId, DownBody, EndReason, InvitationId, ParticipationId, RefusalCode, Roster, UserName};
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ pub(super) struct Cause {
     pub reason: EndReason,
     pub by: Option<UserName>,
     /// What happens to rings that are still open when nobody is in any more.
-    pub rings: table::Event,
+    pub rings: ring_table::Event,
 }
 
 /// A ring that ended without the callee's doing.
@@ -61,7 +61,7 @@ impl<'c> Turn<'c> {
             rules: context.rules,
             ids: context.ids,
             actor: None,
-            cause: Cause { reason: EndReason::NoAnswer, by: None, rings: table::Event::CallerGone },
+            cause: Cause { reason: EndReason::NoAnswer, by: None, rings: ring_table::Event::CallerGone },
             answered: false,
             callees_over: Vec::new(),
             sends: Vec::new(),
@@ -96,10 +96,10 @@ impl<'c> Turn<'c> {
     fn request(&mut self, actor: &Actor, request: Request) {
         match request {
             Request::CrossingCreate { spent, invitation } => self.crossing(actor, spent, invitation),
-            Request::Ringing { invitation } => self.callee(actor, invitation, table::Event::Rings, None),
-            Request::Accept { invitation } => self.callee(actor, invitation, table::Event::Accepts, None),
+            Request::Ringing { invitation } => self.callee(actor, invitation, ring_table::Event::Rings, None),
+            Request::Accept { invitation } => self.callee(actor, invitation, ring_table::Event::Accepts, None),
             Request::Reject { invitation, reason } => {
-                self.callee(actor, invitation, table::Event::Rejects, Some(reason));
+                self.callee(actor, invitation, ring_table::Event::Rejects, Some(reason));
             }
             Request::State => {
                 self.answered = true;
@@ -210,7 +210,7 @@ impl<'c> Turn<'c> {
         }
     }
 
-    pub(super) fn end(&mut self, reason: EndReason, rings: table::Event) {
+    pub(super) fn end(&mut self, reason: EndReason, rings: ring_table::Event) {
         self.meeting.end = Some(End { reason, at_ms: self.now_ms, early: false });
         self.decide_open(rings);
         let by = self.cause.by.clone();

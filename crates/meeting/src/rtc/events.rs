@@ -3,9 +3,9 @@
 //! A report comes once. While the catalog takes nothing it waits in memory. Where some may be missing (there was no room,
 //! an outage is over, the receiver has ended because the RTC server started again) the RTC server is asked what is.
 
-use crate::deciding::{Shared, Undecided};
+use crate::commit::{Shared, Undecided};
 use crate::machine::{Event, MediaChange};
-use crate::reports::{Change, Reports, Told};
+use crate::rtc::reports::{Change, Reports, Told};
 use signalling::{ChannelEvent, ChannelEventKind, LeftReason, MeetingId, ParticipationId};
 use std::collections::BTreeSet;
 use std::sync::Arc;

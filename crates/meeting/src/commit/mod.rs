@@ -1,18 +1,21 @@
 //! One event, one transaction: read the document, let the machine decide, store everything together.
 
-use crate::aside;
-use crate::change::change;
+mod changes;
+pub(crate) mod known;
+
 use crate::clock;
+use crate::commit::changes::change;
+use crate::commit::known::{Known, Memory};
 use crate::config::Config;
-use crate::contacts::Contacts;
-use crate::known::{Known, Memory};
+use crate::directory::contacts::Contacts;
 use crate::machine::{Context, DocumentError, Event, Meeting, Missed, Outgoing, Past, Step};
-use crate::mail;
 use crate::outage::Gate;
+use crate::outbox::encode;
+use crate::outbox::relay;
 use crate::presence::Watching;
-use crate::reconcile::Reconciler;
-use crate::relay;
 use crate::rosters::Rosters;
+use crate::rtc::reconcile::Reconciler;
+use crate::set_aside;
 use crate::token::JoinSigner;
 use catalog::{
     Catalog, CatalogError, CommitError, Handled, MeetingCommit, MeetingRead, OutcomeRow, PastCallRow, SetAside,
@@ -106,7 +109,7 @@ impl Shared {
                 Ok(Some(known))
             }
             Err(error) if error.is_unreadable() => {
-                aside::meeting(self, id, &error.to_string()).await?;
+                set_aside::meeting(self, id, &error.to_string()).await?;
                 Ok(None)
             }
             done => done,
@@ -249,7 +252,7 @@ impl Shared {
         if let (Some(join), Some(parameters)) = (send.join_mut(), parameters) {
             *join = parameters;
         }
-        mail::row(send, meeting, SignalId(clock::new_id()), now_ms)
+        encode::row(send, meeting, SignalId(clock::new_id()), now_ms)
     }
 }
 

@@ -3,11 +3,15 @@
 //! While the catalog takes nothing, nothing is received: whatever was, is given back once, so that an outage of any
 //! length costs a request one of its hand-outs. A request that is given back may come behind the next of its sender.
 
-use crate::budget::{Budgets, Verdict};
-use crate::deciding::{Shared, Undecided};
-use crate::deliveries::{RECEIVE_MAX, acknowledge, give_back, give_back_all, receive};
-use crate::handle;
-use crate::request;
+mod budget;
+mod deliveries;
+pub(crate) mod online;
+
+use crate::commit::{Shared, Undecided};
+use crate::intake::budget::{Budgets, Verdict};
+use crate::intake::deliveries::{RECEIVE_MAX, acknowledge, give_back, give_back_all, receive};
+use crate::requests;
+use crate::requests::verify;
 use crate::token::alias;
 use limiter::{FairQueue, QueueLimits, Rate};
 use queue::{Delivery, GroupName, TopicName};
@@ -176,9 +180,9 @@ impl Intake {
 
 /// A request that cannot even be refused now comes again.
 async fn refuse(shared: &Shared, delivery: Delivery, words: String) {
-    let client = request::sender(&delivery.message).map(|sender| alias(&sender.client));
+    let client = verify::sender(&delivery.message).map(|sender| alias(&sender.client));
     tracing::warn!(client, "a sender makes too many requests; some are not handled");
-    match handle::refuse_limit(shared, &delivery.message, words).await {
+    match requests::refuse_limit(shared, &delivery.message, words).await {
         Ok(()) => acknowledge(shared, delivery).await,
         Err(error) => {
             tracing::debug!(%error, "a flood could not be refused");
@@ -208,7 +212,7 @@ async fn decide(shared: &Shared, delivery: &Delivery) -> Result<(), Undecided> {
     let mut attempt = 0;
     loop {
         let span = tracing::debug_span!("request", queue_message = %delivery.message_id);
-        let Err(error) = handle::handle(shared, &delivery.message).instrument(span).await else { return Ok(()) };
+        let Err(error) = requests::handle(shared, &delivery.message).instrument(span).await else { return Ok(()) };
         tracing::warn!(message = %delivery.message_id, attempt, %error, "a request could not be decided");
         attempt += 1;
         if attempt == TRIES || error.is_outage() || matches!(error, Undecided::Unsent) {

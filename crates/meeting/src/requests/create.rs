@@ -2,11 +2,11 @@
 
 use super::Asked;
 use crate::clock;
-use crate::deciding::{Extra, TRIES_MAX, Undecided};
-use crate::known::Known;
+use crate::commit::known::Known;
+use crate::commit::{Extra, TRIES_MAX, Undecided};
+use crate::directory;
 use crate::machine::{Actor, Callee, Create, Event, Meeting, Request, Step};
-use crate::people;
-use crate::request::refusal;
+use crate::requests::verify::refusal;
 use catalog::{CommitError, Engagement, Tie};
 use signalling::ChannelError;
 use signalling::{InvitationId, Media, MeetingId, RefusalCode, UserName};
@@ -67,7 +67,7 @@ impl Asked<'_> {
         if ties.iter().any(|tie| tie.kind == Tie::In && tie.meeting != id.0) {
             return self.refuse_engaged().await;
         }
-        let callees = async { Ok(people::callees(&*self.shared.catalog, callees, id).await?) };
+        let callees = async { Ok(directory::callees(&*self.shared.catalog, callees, id).await?) };
         let (callees, existing) = tokio::try_join!(callees, self.shared.known(id.0))?;
         let Ok(callees) = callees else { return self.refuse_unknown().await };
         let step = self.decide(actor, callees, media, title, existing.as_ref());

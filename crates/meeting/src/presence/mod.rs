@@ -4,11 +4,13 @@
 //! watches. Watches are in memory alone: after a restart they are forgotten, and terminals renew them with their next
 //! connect or after a minute. News are no decision: they go straight to the queue, and expire like an answer.
 
+mod watches;
+
 use crate::clock;
-use crate::deciding::Shared;
+use crate::commit::Shared;
+use crate::directory;
 use crate::machine::{Outgoing, Parent};
-use crate::people;
-use crate::watches::{SLOTS, Watches};
+use crate::presence::watches::{SLOTS, Watches};
 use catalog::CatalogError;
 use signalling::{ClientId, Contact, DownBody};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,7 +90,7 @@ async fn read(shared: &Shared) -> Result<(), CatalogError> {
         let after = shared.watching.with(|watches| watches.after);
         let changes = shared.catalog.presence_changes(after, READ_MAX).await?;
         let known = shared.watching.with(|watches| watches.watched(&changes.users));
-        let now = people::as_they_are(&*shared.catalog, known).await?;
+        let now = directory::as_they_are(&*shared.catalog, known).await?;
         shared.watching.with(|watches| {
             now.into_iter().for_each(|contact| watches.is_now(contact, clock::now_ms()));
             // Meanwhile somebody may have been told of an earlier moment.

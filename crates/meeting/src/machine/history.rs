@@ -1,9 +1,9 @@
 //! Calls that are over for a user, as its history has them.
 
+use crate::machine::decision::Turn;
 use crate::machine::document::{Invitation, InvitationState, Meeting, Stay};
 use crate::machine::event::Past;
 use crate::machine::rules::Rules;
-use crate::machine::turn::Turn;
 use signalling::{CallResult, Direction, EndReason, PastCall, Person, RejectReason, UserName};
 
 /// So many are named.

@@ -1,6 +1,6 @@
 //! What a decision changes in the catalog: the rows by which the meeting before and after it differ.
 
-use crate::known::Known;
+use crate::commit::known::Known;
 use crate::machine::{Meeting, Places, RowName, Rules, Tie};
 use catalog::{Engagement, MeetingChange, Part, PartName, TimerRow};
 use std::collections::BTreeMap;

@@ -1,0 +1,206 @@
+//! What a callee does with a ring, and what others do to it: the table at work.
+
+use crate::machine::decision::{CalleeOver, Turn};
+use crate::machine::document::{Invitation, InvitationState, Spent};
+use crate::machine::event::Actor;
+use crate::machine::ring_table::{self, Told, Transition};
+use crate::machine::rules::Rules;
+use signalling::{ClientId, DownBody, EndReason, InvitationId, MeetingId, OutcomeKind, RefusalCode, RejectReason};
+
+/// Who did it, when a device of the callee did.
+struct Acting<'a> {
+    actor: &'a Actor,
+    reason: RejectReason,
+}
+
+impl Turn<'_> {
+    /// A device of the callee rings, accepts or rejects.
+    pub(super) fn callee(
+        &mut self,
+        actor: &Actor,
+        invitation: InvitationId,
+        event: ring_table::Event,
+        reason: Option<RejectReason>,
+    ) {
+        let known = self.meeting.invitation(invitation).is_some_and(|ring| ring.user == actor.user);
+        if !known {
+            return self.refuse(RefusalCode::NotAllowed, "there is no such invitation for you: ask for your state");
+        }
+        self.introduce(actor);
+        let reason = reason.unwrap_or(RejectReason::Declined);
+        self.cause.reason = EndReason::Declined;
+        self.cause.by = Some(actor.user.clone());
+        self.decide(invitation, event, Some(&Acting { actor, reason }));
+    }
+
+    /// A create that met the open ring of its only callee.
+    pub(super) fn crossing(&mut self, actor: &Actor, spent: MeetingId, invitation: InvitationId) {
+        self.callee(actor, invitation, ring_table::Event::Accepts, None);
+        if self.meeting.member(&actor.user).is_some() && self.meeting.spent.len() < Rules::SPENT_MAX {
+            self.meeting.spent.push(Spent { meeting: spent, user: actor.user.clone(), answered: false });
+        }
+    }
+
+    /// The person has answered the ring that a create of its own had answered before.
+    fn note_answered(&mut self, actor: &Actor) {
+        let own = self.meeting.spent.iter_mut().filter(|spent| spent.user == actor.user);
+        own.for_each(|spent| spent.answered = true);
+    }
+
+    /// Makes the acting device one of those that the open ring of its user knows.
+    pub(super) fn introduce(&mut self, actor: &Actor) {
+        let wanted = self
+            .meeting
+            .pending_for(&actor.user)
+            .filter(|ring| ring.device(&actor.client).is_none() && ring.devices.len() < Rules::DEVICES_MAX);
+        let Some(id) = wanted.map(|ring| ring.id) else { return };
+        let device = self.device(&actor.client);
+        if let Some(ring) = self.ring_mut(id) {
+            ring.devices.push(device);
+        }
+    }
+
+    /// Something other than the callee ends the ring.
+    pub(super) fn decide_from_outside(&mut self, invitation: InvitationId, event: ring_table::Event) {
+        self.decide(invitation, event, None);
+    }
+
+    /// The same for all open rings.
+    pub(super) fn decide_open(&mut self, event: ring_table::Event) {
+        let open: Vec<InvitationId> = self.meeting.pending().map(|ring| ring.id).collect();
+        for ring in open {
+            self.decide_from_outside(ring, event);
+        }
+    }
+
+    fn decide(&mut self, id: InvitationId, event: ring_table::Event, acting: Option<&Acting<'_>>) {
+        let Some(before) = self.meeting.invitation(id).cloned() else { return };
+        let Some(row) = ring_table::transition(before.state.kind(), event) else { return };
+        self.set_state(id, row, acting);
+        let Some(ring) = self.meeting.invitation(id).cloned() else { return };
+        self.tell_caller(&ring, row, acting);
+        if let Some(acting) = acting {
+            self.tell_acting(&ring, row, acting);
+        }
+        self.tell_others(&ring, row, acting);
+        if row.missed {
+            self.miss(&ring, OutcomeKind::Missed);
+        }
+        if before.state.is_open() && !ring.state.is_open() {
+            self.release_devices(&ring);
+            self.rings_over.push(ring);
+        }
+    }
+
+    /// Puts the ring into the state that the row names.
+    fn set_state(&mut self, id: InvitationId, row: &Transition, acting: Option<&Acting<'_>>) {
+        let ring_until_ms = self.now_ms.saturating_add(self.rules.ring_ms);
+        let Some(ring) = self.ring_mut(id) else { return };
+        match (row.to, acting, row.others) {
+            (to, ..) if to == row.from => {}
+            (ring_table::State::Ringing, ..) => {
+                ring.state = InvitationState::Ringing;
+                ring.ring_until_ms = Some(ring_until_ms);
+            }
+            (ring_table::State::Answered, Some(by), _) => {
+                ring.state = InvitationState::Answered { on: by.actor.client.clone() };
+            }
+            (ring_table::State::Declined, Some(by), _) => {
+                ring.state = InvitationState::Declined { on: by.actor.client.clone(), reason: by.reason };
+            }
+            (_, _, Told::Ended(reason)) => ring.state = InvitationState::Ended { reason },
+            _ => {}
+        }
+    }
+
+    fn tell_caller(&mut self, ring: &Invitation, row: &Transition, acting: Option<&Acting<'_>>) {
+        let user = ring.user.clone();
+        let body = match row.caller {
+            Told::Ringing => DownBody::Ringing { user },
+            Told::Accepted => DownBody::Accepted { user },
+            Told::Rejected => {
+                DownBody::Rejected { user, reason: acting.map_or(RejectReason::Declined, |acting| acting.reason) }
+            }
+            Told::Ended(reason) => {
+                let by = self.cause.by.clone();
+                return self.callees_over.push(CalleeOver { ring: ring.id, reason, by });
+            }
+            Told::Nothing | Told::Admitted | Told::AsDecided => return,
+        };
+        self.tell_inviter(ring, body);
+    }
+
+    fn tell_acting(&mut self, ring: &Invitation, row: &Transition, acting: &Acting<'_>) {
+        let actor = acting.actor;
+        match row.acting {
+            Told::Admitted => self.admit(ring, actor),
+            Told::Ended(reason) => self.answer_ring_end(ring, reason),
+            Told::AsDecided => self.tell_decided(ring, actor),
+            Told::Ringing => self.answer(DownBody::Ringing { user: actor.user.clone() }),
+            Told::Nothing | Told::Accepted | Told::Rejected => {}
+        }
+    }
+
+    fn tell_decided(&mut self, ring: &Invitation, actor: &Actor) {
+        let stay = self.meeting.member(&actor.user);
+        let here = stay.is_some_and(|stay| stay.client == actor.client);
+        // It answered here, and the user is in it elsewhere by now, or out.
+        let gone = if stay.is_some() { EndReason::AnsweredElsewhere } else { EndReason::Left };
+        match ring.state.end_for(&actor.client) {
+            Some(reason) => {
+                self.answer_ring_is_over(ring, reason, ring.state.missed());
+            }
+            None if here => {
+                self.note_answered(actor);
+                self.admit_again(actor);
+            }
+            None => self.answer_ring_is_over(ring, gone, None),
+        }
+    }
+
+    fn tell_others(&mut self, ring: &Invitation, row: &Transition, acting: Option<&Acting<'_>>) {
+        let Told::Ended(reason) = row.others else { return };
+        let (by, missed) = (self.cause.by.clone(), row.missed.then_some(OutcomeKind::Missed));
+        for device in ring.devices.iter().filter(|device| acting.is_none_or(|by| by.actor.client != device.client)) {
+            self.end_ring(ring, &device.client, reason, by.clone(), missed);
+        }
+    }
+
+    /// The callee becomes a member, on the device that answered.
+    fn admit(&mut self, ring: &Invitation, actor: &Actor) {
+        let device = ring.device(&actor.client).cloned().unwrap_or_else(|| self.device(&actor.client));
+        self.enter(actor, ring.name.clone(), device);
+        self.admit_again(actor);
+    }
+
+    pub(super) fn admit_again(&mut self, actor: &Actor) {
+        if let Some(ticket) = self.meeting.ticket_of(&actor.user) {
+            self.answer_admitted(ticket);
+        }
+    }
+
+    /// Tokens of devices that did not answer open nothing any more.
+    fn release_devices(&mut self, ring: &Invitation) {
+        let stays = |client: &ClientId| matches!(&ring.state, InvitationState::Answered { on } if on == client);
+        for device in ring.devices.iter().filter(|device| !stays(&device.client)) {
+            self.remove(device.participation);
+        }
+    }
+
+    pub(super) fn ring_mut(&mut self, id: InvitationId) -> Option<&mut Invitation> {
+        self.meeting.invitations.iter_mut().find(|ring| ring.id == id)
+    }
+}
+
+impl InvitationState {
+    pub fn kind(&self) -> ring_table::State {
+        match self {
+            Self::Invited => ring_table::State::Invited,
+            Self::Ringing => ring_table::State::Ringing,
+            Self::Answered { .. } => ring_table::State::Answered,
+            Self::Declined { .. } => ring_table::State::Declined,
+            Self::Busy => ring_table::State::Busy,
+            Self::Ended { .. } => ring_table::State::Ended,
+        }
+    }
+}
