@@ -4,7 +4,7 @@
 //! What the sender is told anyway may be the answer; what is left without one when all is decided is answered by how the
 //! meeting is now.
 
-use crate::machine::decision::Turn;
+use crate::machine::decision::{Cause, Turn};
 use crate::machine::document::Invitation;
 use crate::machine::event::{Outgoing, Parent, Ticket};
 use signalling::{DownBody, EndReason, InvitationId, OutcomeKind, RefusalCode, RosterChange, UserName};
@@ -55,10 +55,10 @@ impl Turn<'_> {
     }
 
     /// A request that succeeded and has no answer of its own.
-    pub(super) fn answer_by_what_is(&mut self) {
+    pub(super) fn answer_by_what_is(&mut self, cause: &Cause) {
         let Some(user) = self.actor.as_ref().filter(|_| !self.answered).map(|actor| actor.user.clone()) else { return };
         match &self.meeting.end {
-            Some(end) => self.answer_over(end.reason, self.cause.by.clone()),
+            Some(end) => self.answer_over(end.reason, cause.by.clone()),
             None if self.meeting.member(&user).is_some() => {
                 self.answer(DownBody::RosterChanged(RosterChange::default()))
             }

@@ -1,6 +1,6 @@
 //! How a meeting begins, also before it begins.
 
-use crate::machine::decision::Turn;
+use crate::machine::decision::{Cause, Turn};
 use crate::machine::document::{End, Meeting, VERSION};
 use crate::machine::event::{Actor, Context, Create, Step};
 use crate::machine::rules::Rules;
@@ -24,7 +24,7 @@ impl Meeting {
         let mut turn = Turn::new(meeting, context);
         turn.actor = Some(actor);
         turn.answer_cancelled();
-        turn.finish(None)
+        turn.finish(None, &Cause::default())
     }
 
     fn create_again(&self, actor: Actor, context: Context<'_>) -> Step {
@@ -34,7 +34,7 @@ impl Meeting {
             Some(end) if end.early && self.host == actor.user => turn.answer_cancelled(),
             _ => turn.refuse(RefusalCode::Taken, "this meeting id is in use: make a new one (UUIDv7)"),
         }
-        turn.finish(Some(self))
+        turn.finish(Some(self), &Cause::default())
     }
 
     fn open(create: Create, actor: Actor, context: Context<'_>) -> Step {
@@ -47,12 +47,12 @@ impl Meeting {
             turn.refuse(RefusalCode::Limit, "too many callees for one meeting: invite fewer");
             return turn.without_meeting();
         }
-        turn.cause.reason = EndReason::Declined;
+        let cause = Cause { reason: EndReason::Declined, ..Cause::default() };
         turn.enter_host(&actor);
         turn.ring(&actor, create.callees);
-        turn.settle();
+        turn.settle(&cause);
         turn.greet_host(&actor);
-        turn.finish(None)
+        turn.finish(None, &cause)
     }
 
     fn blank(id: MeetingId, host: &Actor, media: Media, title: Option<String>, ends_below: usize) -> Self {

@@ -13,18 +13,26 @@ impl Meeting {
     pub fn apply(&self, event: Event, context: Context<'_>) -> Step {
         let mut turn = Turn::new(self.clone(), context);
         turn.expire_rings();
-        turn.handle(event);
-        turn.finish(Some(self))
+        let cause = turn.handle(event);
+        turn.finish(Some(self), &cause)
     }
 }
 
-/// Why the meeting would end by this turn, if it leaves too few.
+/// Why the meeting would end by an event, if that leaves too few in it.
 pub(super) struct Cause {
     /// What the members are told.
     pub reason: EndReason,
+    /// Who did it, for everybody who is told of an end.
     pub by: Option<UserName>,
     /// What happens to rings that are still open when nobody is in any more.
     pub rings: ring_table::Event,
+}
+
+impl Default for Cause {
+    /// Nobody has done anything: time has passed.
+    fn default() -> Self {
+        Self { reason: EndReason::NoAnswer, by: None, rings: ring_table::Event::CallerGone }
+    }
 }
 
 /// A ring that ended without the callee's doing.
@@ -40,7 +48,6 @@ pub(super) struct Turn<'c> {
     pub rules: &'c Rules,
     ids: &'c mut dyn FnMut() -> Uuid,
     pub actor: Option<Actor>,
-    pub cause: Cause,
     /// The sender of the request has its answer, or gets it from the service.
     pub answered: bool,
     /// Callees whose end the inviter hears of, should the meeting go on.
@@ -61,7 +68,6 @@ impl<'c> Turn<'c> {
             rules: context.rules,
             ids: context.ids,
             actor: None,
-            cause: Cause { reason: EndReason::NoAnswer, by: None, rings: ring_table::Event::CallerGone },
             answered: false,
             callees_over: Vec::new(),
             sends: Vec::new(),
@@ -71,71 +77,77 @@ impl<'c> Turn<'c> {
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    /// Changes the document; returns why the meeting would end by that.
+    fn handle(&mut self, event: Event) -> Cause {
         match event {
             Event::Request { actor, request } => {
                 self.actor = Some(actor.clone());
-                self.request(&actor, request);
+                return self.request(&actor, request);
+            }
+            Event::Removed { client } => return self.removed_client(&client),
+            Event::Due { online } => {
+                let cause = self.gone_members(&online);
+                self.show_closed();
+                self.show_no_media();
+                return cause;
             }
             Event::Media { participation, change } => self.media(participation, change),
             Event::Online { client, online } => self.online(&client, online),
             Event::SaidGoodbye { client } => self.said_goodbye(&client),
-            Event::Removed { client } => self.removed_client(&client),
             Event::Unreachable { user } => self.unreachable(&user),
-            Event::Due { online } => {
-                self.gone_members(&online);
-                self.show_closed();
-                self.show_no_media();
-            }
             Event::Connected { connected } => self.connected(&connected),
             Event::Restarted { connected, online } => self.restarted(&connected, &online),
             Event::ChannelClosed => self.meeting.closed = self.meeting.is_over(),
         }
+        Cause::default()
     }
 
-    fn request(&mut self, actor: &Actor, request: Request) {
+    fn request(&mut self, actor: &Actor, request: Request) -> Cause {
         match request {
             Request::CrossingCreate { spent, invitation } => self.crossing(actor, spent, invitation),
             Request::Ringing { invitation } => self.callee(actor, invitation, ring_table::Event::Rings, None),
             Request::Accept { invitation } => self.callee(actor, invitation, ring_table::Event::Accepts, None),
             Request::Reject { invitation, reason } => {
-                self.callee(actor, invitation, ring_table::Event::Rejects, Some(reason));
+                self.callee(actor, invitation, ring_table::Event::Rejects, Some(reason))
             }
             Request::State => {
                 self.answered = true;
                 self.introduce(actor);
+                Cause::default()
             }
             of_member => self.member_request(actor, of_member),
         }
     }
 
     /// Requests that only a member may make.
-    fn member_request(&mut self, actor: &Actor, request: Request) {
+    fn member_request(&mut self, actor: &Actor, request: Request) -> Cause {
         if self.meeting.member(&actor.user).is_none() {
             return self.former_request(actor, &request);
         }
         match request {
+            Request::Cancel { callee } => return self.cancel(actor, callee.as_ref()),
+            Request::Leave => return self.leave(actor),
             Request::Invite { callees } => self.invite(actor, callees),
-            Request::Cancel { callee } => self.cancel(actor, callee.as_ref()),
             Request::Join => self.join(actor),
-            Request::Leave => self.leave(actor),
             Request::Mute { user: None, track } => self.mute_self(actor, track, true),
             Request::Unmute { track } => self.mute_self(actor, track, false),
             Request::AskUnmute { user, track } => self.ask_unmute(actor, &user, track),
             Request::Roster => self.answer(DownBody::Roster(Roster::default())),
-            of_host if self.meeting.host == actor.user => self.host_request(actor, of_host),
+            of_host if self.meeting.host == actor.user => return self.host_request(actor, of_host),
             _ => self.refuse(RefusalCode::NotHost, "only the host of the meeting may do this: ask the host"),
         }
+        Cause::default()
     }
 
     /// Who was in may come back, and may say once more that it goes.
-    fn former_request(&mut self, actor: &Actor, request: &Request) {
+    fn former_request(&mut self, actor: &Actor, request: &Request) -> Cause {
         let former = !self.meeting.is_over() && self.meeting.former(&actor.user).is_some();
         match request {
-            Request::Join if former => self.come_back(actor),
+            Request::Join if former => return self.come_back(actor),
             Request::Leave if former => self.answer_over(EndReason::Left, Some(actor.user.clone())),
             _ => self.refuse_stranger(actor),
         }
+        Cause::default()
     }
 
     /// Someone who is not in the meeting: told how it ended if it concerned them, else nothing of its existence.
@@ -201,21 +213,19 @@ impl<'c> Turn<'c> {
     }
 
     /// Ends the meeting if too few are left.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn settle(&mut self, cause: &Cause) {
         let (inside, open) = (self.meeting.members.len(), self.meeting.pending().count());
         let stands = inside > 0 && inside + open >= self.meeting.ends_below;
         if !stands && !self.meeting.is_over() {
-            let (reason, rings) = (self.cause.reason, self.cause.rings);
-            self.end(reason, rings);
+            self.end(cause);
         }
     }
 
-    pub(super) fn end(&mut self, reason: EndReason, rings: ring_table::Event) {
-        self.meeting.end = Some(End { reason, at_ms: self.now_ms, early: false });
-        self.decide_open(rings);
-        let by = self.cause.by.clone();
+    pub(super) fn end(&mut self, cause: &Cause) {
+        self.meeting.end = Some(End { reason: cause.reason, at_ms: self.now_ms, early: false });
+        self.decide_open(cause);
         for stay in std::mem::take(&mut self.meeting.members) {
-            self.tell_over(&stay.client, reason, by.clone());
+            self.tell_over(&stay.client, cause.reason, cause.by.clone());
             self.remember_former(stay.user.clone());
             self.left.push(stay);
         }
@@ -223,12 +233,12 @@ impl<'c> Turn<'c> {
         self.meeting.bans.clear();
     }
 
-    pub(super) fn finish(mut self, before: Option<&Meeting>) -> Step {
-        self.settle();
+    pub(super) fn finish(mut self, before: Option<&Meeting>, cause: &Cause) -> Step {
+        self.settle(cause);
         self.tell_inviters();
         self.forget_old();
         let changed = before != Some(&self.meeting);
-        self.answer_by_what_is();
+        self.answer_by_what_is(cause);
         self.meeting.rev += u64::from(changed);
         let (rev, roster) = (self.meeting.rev, self.meeting.roster());
         self.sends.iter_mut().for_each(|send| send.stamp(rev, &roster));

@@ -1,6 +1,6 @@
 //! Muting oneself, and what the host may do.
 
-use crate::machine::decision::Turn;
+use crate::machine::decision::{Cause, Turn};
 use crate::machine::document::{Ban, set_track};
 use crate::machine::event::{Actor, Request};
 use crate::machine::ring_table;
@@ -19,17 +19,22 @@ impl Turn<'_> {
         self.tell_member(user, DownBody::UnmuteAsked { track, by });
     }
 
-    pub(super) fn host_request(&mut self, actor: &Actor, request: Request) {
+    pub(super) fn host_request(&mut self, actor: &Actor, request: Request) -> Cause {
         match request {
+            Request::Kick { user, ban_s } => return self.kick(actor, &user, ban_s),
+            Request::Destroy => return self.destroy(actor),
             Request::Mute { user: Some(user), track } => self.mute_other(actor, &user, track),
             Request::Block { user, track, blocked } => self.block(actor, &user, track, blocked),
-            Request::Kick { user, ban_s } => self.kick(actor, &user, ban_s),
-            Request::Destroy => {
-                self.cause.by = Some(actor.user.clone());
-                self.end(EndReason::Destroyed, ring_table::Event::Destroyed);
-            }
             _ => self.refuse(RefusalCode::Invalid, "this is no request to a running meeting"),
         }
+        Cause::default()
+    }
+
+    fn destroy(&mut self, actor: &Actor) -> Cause {
+        let (reason, rings) = (EndReason::Destroyed, ring_table::Event::Destroyed);
+        let cause = Cause { reason, by: Some(actor.user.clone()), rings };
+        self.end(&cause);
+        cause
     }
 
     fn mute_other(&mut self, actor: &Actor, user: &UserName, track: Track) {
@@ -53,26 +58,28 @@ impl Turn<'_> {
         }
     }
 
-    fn kick(&mut self, actor: &Actor, user: &UserName, ban_s: u32) {
+    fn kick(&mut self, actor: &Actor, user: &UserName, ban_s: u32) -> Cause {
         if *user == actor.user {
-            return self.refuse(RefusalCode::Invalid, "you cannot kick yourself: leave, or destroy the meeting");
+            self.refuse(RefusalCode::Invalid, "you cannot kick yourself: leave, or destroy the meeting");
+            return Cause::default();
         }
         let ring = self.meeting.pending_for(user).map(|ring| ring.id);
         let former = self.meeting.former(user).is_some();
         if ring.is_none() && !former && self.meeting.member(user).is_none() {
-            return self.refuse(RefusalCode::NotAllowed, "this user is not in the meeting");
+            self.refuse(RefusalCode::NotAllowed, "this user is not in the meeting");
+            return Cause::default();
         }
         if !self.ban(user, ban_s) {
             let words = "the meeting has banned as many users as it can: kick without a ban, or wait until one is over";
-            return self.refuse(RefusalCode::Limit, words);
+            self.refuse(RefusalCode::Limit, words);
+            return Cause::default();
         }
         self.forget_former(user);
-        self.depart(user, EndReason::Kicked, ring_table::Event::Cancelled);
-        if let Some(ring) = ring {
-            self.cause.by = Some(actor.user.clone());
-            self.cause.reason = EndReason::Cancelled;
-            self.decide_from_outside(ring, ring_table::Event::Kicked);
-        }
+        let cause = self.depart(user, EndReason::Kicked, ring_table::Event::Cancelled).unwrap_or_default();
+        let Some(ring) = ring else { return cause };
+        let cause = Cause { reason: EndReason::Cancelled, by: Some(actor.user.clone()), ..cause };
+        self.decide_from_outside(ring, ring_table::Event::Kicked, &cause);
+        cause
     }
 
     /// `false`: there are too many.

@@ -1,6 +1,6 @@
 //! Ringing people, and giving up.
 
-use crate::machine::decision::Turn;
+use crate::machine::decision::{Cause, Turn};
 use crate::machine::document::{Device, Invitation, InvitationState, Meeting};
 use crate::machine::event::{Actor, Callee, Missed, Outgoing, Parent};
 use crate::machine::ring_table;
@@ -145,26 +145,27 @@ impl Turn<'_> {
     }
 
     /// One callee, or all that have not answered. The host may call off anybody's invitation, others their own.
-    pub(super) fn cancel(&mut self, actor: &Actor, callee: Option<&UserName>) {
+    pub(super) fn cancel(&mut self, actor: &Actor, callee: Option<&UserName>) -> Cause {
         let may = |ring: &&Invitation| ring.by == actor.user || self.meeting.host == actor.user;
         let meant = |ring: &&Invitation| callee.is_none_or(|user| ring.user == *user);
         let rings: Vec<InvitationId> = self.meeting.pending().filter(may).filter(meant).map(|ring| ring.id).collect();
-        self.cause.reason = EndReason::Cancelled;
-        self.cause.by = Some(actor.user.clone());
+        let cause = Cause { reason: EndReason::Cancelled, by: Some(actor.user.clone()), ..Cause::default() };
         for ring in rings {
-            self.decide_from_outside(ring, ring_table::Event::Cancelled);
+            self.decide_from_outside(ring, ring_table::Event::Cancelled, &cause);
         }
+        cause
     }
 
     /// Rings whose time is over.
     pub(super) fn expire_rings(&mut self) {
         let over = |ring: &&Invitation| ring.deadline_ms() <= self.now_ms;
         let rings: Vec<InvitationId> = self.meeting.pending().filter(over).map(|ring| ring.id).collect();
+        let cause = Cause::default();
         for ring in &rings {
-            self.decide_from_outside(*ring, ring_table::Event::TimeOver);
+            self.decide_from_outside(*ring, ring_table::Event::TimeOver, &cause);
         }
         if !rings.is_empty() {
-            self.settle();
+            self.settle(&cause);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Going: by oneself, without a word, or moving to another device; and coming back.
 
-use crate::machine::decision::Turn;
+use crate::machine::decision::{Cause, Turn};
 use crate::machine::document::{Device, Former, MediaState, Stay};
 use crate::machine::event::Actor;
 use crate::machine::ring_table;
@@ -10,43 +10,46 @@ use std::collections::BTreeSet;
 
 impl Turn<'_> {
     /// A late leave of a device from which the stay has moved is answered, and ends nothing elsewhere.
-    pub(super) fn leave(&mut self, actor: &Actor) {
+    pub(super) fn leave(&mut self, actor: &Actor) -> Cause {
         let here = |stay: &Stay| stay.client == actor.client;
-        if self.meeting.member(&actor.user).is_some_and(here) {
-            self.depart(&actor.user, EndReason::Left, ring_table::Event::Cancelled);
-        }
+        let leaves = self.meeting.member(&actor.user).is_some_and(here);
+        let left = leaves.then(|| self.depart(&actor.user, EndReason::Left, ring_table::Event::Cancelled));
         self.answer_over(EndReason::Left, Some(actor.user.clone()));
+        left.flatten().unwrap_or_default()
     }
 
     /// Members with neither media nor signalling for too long.
-    pub(super) fn gone_members(&mut self, online: &BTreeSet<ClientId>) {
+    pub(super) fn gone_members(&mut self, online: &BTreeSet<ClientId>) -> Cause {
         let now_ms = self.now_ms;
         for stay in &mut self.meeting.members {
             stay.set_online(online.contains(&stay.client), now_ms);
         }
         let gone = |stay: &&Stay| stay.gone_at_ms(self.rules).is_some_and(|at_ms| at_ms <= now_ms);
         let users: Vec<UserName> = self.meeting.members.iter().filter(gone).map(|stay| stay.user.clone()).collect();
-        users.iter().for_each(|user| self.depart_without_word(user));
+        users.iter().fold(None, |_, user| self.depart_without_word(user)).unwrap_or_default()
     }
 
     /// A member on a client that is registered no more, whose media may well be there: it ends now. A message to it would
     /// reach nobody.
-    pub(super) fn removed_client(&mut self, client: &ClientId) {
+    pub(super) fn removed_client(&mut self, client: &ClientId) -> Cause {
         let here = |stay: &&Stay| stay.client == *client;
-        let Some(user) = self.meeting.members.iter().find(here).map(|stay| stay.user.clone()) else { return };
-        self.depart_without_word(&user);
+        let user = self.meeting.members.iter().find(here).map(|stay| stay.user.clone());
+        let Some(user) = user else { return Cause::default() };
+        let cause = self.depart_without_word(&user);
         self.sends.retain(|send| send.to != *client);
+        cause.unwrap_or_default()
     }
 
-    fn depart_without_word(&mut self, user: &UserName) {
+    fn depart_without_word(&mut self, user: &UserName) -> Option<Cause> {
         let last = self.meeting.members.len() == 1 && self.meeting.pending().next().is_some();
         let reason = if last { EndReason::CallerGone } else { EndReason::Left };
-        self.depart(user, reason, ring_table::Event::CallerGone);
+        self.depart(user, reason, ring_table::Event::CallerGone)
     }
 
-    /// Takes the user out and says so to the device. `rings`: what happens to open rings if nobody is left.
-    pub(super) fn depart(&mut self, user: &UserName, reason: EndReason, rings: ring_table::Event) {
-        let Some(at) = self.meeting.members.iter().position(|stay| stay.user == *user) else { return };
+    /// Takes the user out and says so to the device. `rings`: what happens to open rings if nobody is left. `None`: the
+    /// user is not in.
+    pub(super) fn depart(&mut self, user: &UserName, reason: EndReason, rings: ring_table::Event) -> Option<Cause> {
+        let at = self.meeting.members.iter().position(|stay| stay.user == *user)?;
         let stay = self.meeting.members.remove(at);
         self.remove(stay.participation);
         self.left.push(stay.clone());
@@ -55,11 +58,9 @@ impl Turn<'_> {
             self.remember_former(user.clone());
         }
         self.hand_over(user);
-        self.cause.reason = EndReason::Left;
         let by = self.actor.as_ref().map(|actor| actor.user.clone());
-        self.cause.by = by.clone().or(Some(user.clone()));
-        self.cause.rings = rings;
-        self.tell_over(&stay.client, reason, by);
+        self.tell_over(&stay.client, reason, by.clone());
+        Some(Cause { reason: EndReason::Left, by: by.or(Some(user.clone())), rings })
     }
 
     /// The host's role passes to who has been in longest; with nobody in it stays where it is.
@@ -83,17 +84,19 @@ impl Turn<'_> {
     }
 
     /// A former member comes in again, with another participation. Who is being rung meanwhile answers that.
-    pub(super) fn come_back(&mut self, actor: &Actor) {
+    pub(super) fn come_back(&mut self, actor: &Actor) -> Cause {
         if let Some(ring) = self.meeting.pending_for(&actor.user).map(|ring| ring.id) {
             return self.callee(actor, ring, ring_table::Event::Accepts, None);
         }
         let engaged = self.meeting.members.len() + self.meeting.pending().count();
         if !self.rules.has_room(engaged, 1) {
-            return self.refuse(RefusalCode::Limit, "the meeting has no room now: come back later");
+            self.refuse(RefusalCode::Limit, "the meeting has no room now: come back later");
+            return Cause::default();
         }
         let device = self.device(&actor.client);
         self.enter(actor, actor.name.clone(), device);
         self.admit_again(actor);
+        Cause::default()
     }
 
     /// The user is a member from now on, on the device that asked for it. A third one makes a meeting of a call.

@@ -1,6 +1,6 @@
 //! What a callee does with a ring, and what others do to it: the table at work.
 
-use crate::machine::decision::{CalleeOver, Turn};
+use crate::machine::decision::{CalleeOver, Cause, Turn};
 use crate::machine::document::{Invitation, InvitationState, Spent};
 use crate::machine::event::Actor;
 use crate::machine::ring_table::{self, Told, Transition};
@@ -21,24 +21,26 @@ impl Turn<'_> {
         invitation: InvitationId,
         event: ring_table::Event,
         reason: Option<RejectReason>,
-    ) {
+    ) -> Cause {
         let known = self.meeting.invitation(invitation).is_some_and(|ring| ring.user == actor.user);
         if !known {
-            return self.refuse(RefusalCode::NotAllowed, "there is no such invitation for you: ask for your state");
+            self.refuse(RefusalCode::NotAllowed, "there is no such invitation for you: ask for your state");
+            return Cause::default();
         }
         self.introduce(actor);
         let reason = reason.unwrap_or(RejectReason::Declined);
-        self.cause.reason = EndReason::Declined;
-        self.cause.by = Some(actor.user.clone());
-        self.decide(invitation, event, Some(&Acting { actor, reason }));
+        let cause = Cause { reason: EndReason::Declined, by: Some(actor.user.clone()), ..Cause::default() };
+        self.decide(invitation, event, Some(&Acting { actor, reason }), &cause);
+        cause
     }
 
     /// A create that met the open ring of its only callee.
-    pub(super) fn crossing(&mut self, actor: &Actor, spent: MeetingId, invitation: InvitationId) {
-        self.callee(actor, invitation, ring_table::Event::Accepts, None);
+    pub(super) fn crossing(&mut self, actor: &Actor, spent: MeetingId, invitation: InvitationId) -> Cause {
+        let cause = self.callee(actor, invitation, ring_table::Event::Accepts, None);
         if self.meeting.member(&actor.user).is_some() && self.meeting.spent.len() < Rules::SPENT_MAX {
             self.meeting.spent.push(Spent { meeting: spent, user: actor.user.clone(), answered: false });
         }
+        cause
     }
 
     /// The person has answered the ring that a create of its own had answered before.
@@ -61,28 +63,28 @@ impl Turn<'_> {
     }
 
     /// Something other than the callee ends the ring.
-    pub(super) fn decide_from_outside(&mut self, invitation: InvitationId, event: ring_table::Event) {
-        self.decide(invitation, event, None);
+    pub(super) fn decide_from_outside(&mut self, invitation: InvitationId, event: ring_table::Event, cause: &Cause) {
+        self.decide(invitation, event, None, cause);
     }
 
-    /// The same for all open rings.
-    pub(super) fn decide_open(&mut self, event: ring_table::Event) {
+    /// The meeting ends: so do all open rings.
+    pub(super) fn decide_open(&mut self, cause: &Cause) {
         let open: Vec<InvitationId> = self.meeting.pending().map(|ring| ring.id).collect();
         for ring in open {
-            self.decide_from_outside(ring, event);
+            self.decide_from_outside(ring, cause.rings, cause);
         }
     }
 
-    fn decide(&mut self, id: InvitationId, event: ring_table::Event, acting: Option<&Acting<'_>>) {
+    fn decide(&mut self, id: InvitationId, event: ring_table::Event, acting: Option<&Acting<'_>>, cause: &Cause) {
         let Some(before) = self.meeting.invitation(id).cloned() else { return };
         let Some(row) = ring_table::transition(before.state.kind(), event) else { return };
         self.set_state(id, row, acting);
         let Some(ring) = self.meeting.invitation(id).cloned() else { return };
-        self.tell_caller(&ring, row, acting);
+        self.tell_caller(&ring, row, acting, cause);
         if let Some(acting) = acting {
             self.tell_acting(&ring, row, acting);
         }
-        self.tell_others(&ring, row, acting);
+        self.tell_others(&ring, row, acting, cause);
         if row.missed {
             self.miss(&ring, OutcomeKind::Missed);
         }
@@ -113,7 +115,7 @@ impl Turn<'_> {
         }
     }
 
-    fn tell_caller(&mut self, ring: &Invitation, row: &Transition, acting: Option<&Acting<'_>>) {
+    fn tell_caller(&mut self, ring: &Invitation, row: &Transition, acting: Option<&Acting<'_>>, cause: &Cause) {
         let user = ring.user.clone();
         let body = match row.caller {
             Told::Ringing => DownBody::Ringing { user },
@@ -122,7 +124,7 @@ impl Turn<'_> {
                 DownBody::Rejected { user, reason: acting.map_or(RejectReason::Declined, |acting| acting.reason) }
             }
             Told::Ended(reason) => {
-                let by = self.cause.by.clone();
+                let by = cause.by.clone();
                 return self.callees_over.push(CalleeOver { ring: ring.id, reason, by });
             }
             Told::Nothing | Told::Admitted | Told::AsDecided => return,
@@ -158,9 +160,9 @@ impl Turn<'_> {
         }
     }
 
-    fn tell_others(&mut self, ring: &Invitation, row: &Transition, acting: Option<&Acting<'_>>) {
+    fn tell_others(&mut self, ring: &Invitation, row: &Transition, acting: Option<&Acting<'_>>, cause: &Cause) {
         let Told::Ended(reason) = row.others else { return };
-        let (by, missed) = (self.cause.by.clone(), row.missed.then_some(OutcomeKind::Missed));
+        let (by, missed) = (cause.by.clone(), row.missed.then_some(OutcomeKind::Missed));
         for device in ring.devices.iter().filter(|device| acting.is_none_or(|by| by.actor.client != device.client)) {
             self.end_ring(ring, &device.client, reason, by.clone(), missed);
         }
