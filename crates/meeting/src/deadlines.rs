@@ -1,9 +1,10 @@
 //! Deadlines: rows of the catalog, one task that sleeps until the next; and the daily forgetting.
 
 use crate::clock;
-use crate::commit::{Extra, Shared, TRIES_MAX, Undecided};
+use crate::commit::{CommitExtra, DecisionError, TRIES_MAX};
 use crate::directory;
 use crate::machine::Event;
+use crate::state::ServiceState;
 use catalog::{CatalogError, CommitError, TimerRow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,9 +18,9 @@ const RETRY: Duration = Duration::from_secs(1);
 const SLEEP_MAX: Duration = Duration::from_secs(5);
 
 /// Works until it is dropped.
-pub(crate) async fn run(shared: Arc<Shared>) {
+pub(crate) async fn run(service: Arc<ServiceState>) {
     loop {
-        if let Err(error) = once(&shared).await {
+        if let Err(error) = once(&service).await {
             tracing::warn!(%error, "deadlines cannot be read; again");
             tokio::time::sleep(RETRY).await;
         }
@@ -27,38 +28,39 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 /// Fires what is due, then sleeps until the next deadline or until one is added.
-async fn once(shared: &Shared) -> Result<(), CatalogError> {
-    let due = shared.catalog.due_timers(clock::now_ms(), DUE_MAX).await?;
+async fn once(service: &ServiceState) -> Result<(), CatalogError> {
+    let due = service.catalog.due_timers(clock::now_ms(), DUE_MAX).await?;
     let mut meetings: BTreeMap<Uuid, Vec<TimerRow>> = BTreeMap::new();
     for timer in due {
         meetings.entry(timer.meeting).or_default().push(timer);
     }
     let mut failed = false;
     for (id, due) in meetings {
-        if let Err(error) = fire(shared, id, due).await {
+        if let Err(error) = fire(service, id, due).await {
             failed = true;
             tracing::warn!(meeting = %id, %error, "a deadline could not be kept; again");
         }
     }
-    let next_ms = shared.catalog.next_timer().await?;
+    let next_ms = service.catalog.next_timer().await?;
     let left = next_ms.map_or(SLEEP_MAX, |at_ms| Duration::from_millis(at_ms.saturating_sub(clock::now_ms())));
     let pause = if failed { RETRY } else { left.min(SLEEP_MAX) };
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
-        () = shared.deadlines.notified() => {}
+        () = service.deadlines.notified() => {}
     }
     Ok(())
 }
 
-async fn fire(shared: &Shared, id: Uuid, due: Vec<TimerRow>) -> Result<(), Undecided> {
+async fn fire(service: &ServiceState, id: Uuid, due: Vec<TimerRow>) -> Result<(), DecisionError> {
     for _ in 0..TRIES_MAX {
-        let Some(known) = shared.known(id).await? else { return Ok(()) };
-        let online = directory::online_members(&*shared.catalog, &known.meeting).await?;
-        let mut step = shared.machine(|context| known.meeting.apply(Event::Due { online }, context));
+        let Some(stored) = service.stored_meeting(id).await? else { return Ok(()) };
+        let online = directory::online_members(&*service.catalog, &stored.meeting).await?;
+        let mut decided = service.decide(|context| stored.meeting.handle_event(Event::Due { online }, context));
         // Stored in any case, so that the rows that woke us are replaced by what the document says now.
-        step.changed = true;
-        match shared.store(Some(&known), step, Extra { timers: due.clone(), ..Extra::default() }).await {
-            Err(Undecided::Commit(CommitError::Conflict)) => {}
+        decided.changed = true;
+        match service.store(Some(&stored), decided, CommitExtra { timers: due.clone(), ..CommitExtra::default() }).await
+        {
+            Err(DecisionError::Commit(CommitError::Conflict)) => {}
             done => return done.map(drop),
         }
     }
@@ -66,12 +68,12 @@ async fn fire(shared: &Shared, id: Uuid, due: Vec<TimerRow>) -> Result<(), Undec
 }
 
 /// Works until it is dropped.
-pub(crate) async fn prune(shared: Arc<Shared>) {
+pub(crate) async fn prune(service: Arc<ServiceState>) {
     loop {
-        match shared.catalog.prune(clock::now_ms()).await {
+        match service.catalog.prune(clock::now_ms()).await {
             Ok(rows) => tracing::debug!(rows, "forgot what is over"),
             Err(error) => tracing::warn!(%error, "what is over could not be forgotten"),
         }
-        tokio::time::sleep(shared.config.prune_every).await;
+        tokio::time::sleep(service.config.prune_every).await;
     }
 }

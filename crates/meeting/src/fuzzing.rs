@@ -16,7 +16,7 @@ pub fn document(bytes: &[u8]) {
     assert_eq!(rewritten(&meeting), meeting);
     for event in events(&meeting) {
         for now_ms in [0, 1_000_000, 1 << 52] {
-            check_step(&meeting, event.clone(), now_ms);
+            check_decided(&meeting, event.clone(), now_ms);
         }
     }
 }
@@ -31,8 +31,8 @@ fn rewritten(meeting: &Meeting) -> Meeting {
 
 fn events(meeting: &Meeting) -> Vec<Event> {
     let none = BTreeSet::new();
-    let connected: BTreeSet<_> = meeting.members.iter().map(|stay| stay.participation).collect();
-    let online: BTreeSet<_> = meeting.members.iter().map(|stay| stay.client.clone()).collect();
+    let connected: BTreeSet<_> = meeting.members.iter().map(|member| member.participation).collect();
+    let online: BTreeSet<_> = meeting.members.iter().map(|member| member.client.clone()).collect();
     let gone = online.iter().map(|client| Event::Online { client: client.clone(), online: false });
     let removed = online.iter().map(|client| Event::Removed { client: client.clone() });
     let rung = meeting.invitations.iter().map(|ring| Event::Unreachable { user: ring.user.clone() });
@@ -47,16 +47,16 @@ fn events(meeting: &Meeting) -> Vec<Event> {
     gone.take(4).chain(removed.take(4)).chain(rung.take(4)).chain(whole).collect()
 }
 
-fn check_step(meeting: &Meeting, event: Event, now_ms: u64) {
+fn check_decided(meeting: &Meeting, event: Event, now_ms: u64) {
     let (rules, mut last) = (Rules::default(), 0);
     let mut ids = || {
         last += 1;
         Uuid::from_u128(last)
     };
-    let step = meeting.apply(event, Context { now_ms, rules: &rules, ids: &mut ids });
-    let after = &step.meeting;
+    let decided = meeting.handle_event(event, Context { now_ms, rules: &rules, ids: &mut ids });
+    let after = &decided.meeting;
     assert!(after.rev >= meeting.rev, "rev never falls");
-    assert!(step.changed || after == meeting, "what is not stored has not changed");
+    assert!(decided.changed || after == meeting, "what is not stored has not changed");
     assert!(!after.is_over() || after.timers(&rules).is_empty() && after.engagements().is_empty());
     drop(Channel::of(after));
 }

@@ -40,6 +40,7 @@ mod rosters;
 mod rtc;
 mod service;
 mod set_aside;
+mod state;
 mod token;
 
 pub use config::{Config, Fault};

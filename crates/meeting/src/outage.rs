@@ -3,7 +3,7 @@
 //! Whoever finds that the catalog takes nothing closes it. Until a write is taken again nothing is received, whatever
 //! the outage's length, and what was received is given back once or kept in memory.
 
-use crate::commit::Shared;
+use crate::state::ServiceState;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -53,18 +53,18 @@ impl Gate {
 }
 
 /// Opens the gate whenever the catalog takes writes again. Works until it is dropped.
-pub(crate) async fn run(shared: Arc<Shared>) {
+pub(crate) async fn run(service: Arc<ServiceState>) {
     let (mut pause, mut opened) = (TRY_WRITE_EVERY, None::<Instant>);
     loop {
-        shared.gate.until_closed().await;
+        service.gate.until_closed().await;
         if let Some(opened) = opened.take() {
             pause = next_pause(pause, opened.elapsed());
         }
         tokio::time::sleep(pause).await;
-        match shared.try_write().await {
+        match service.try_write().await {
             Ok(()) => {
                 opened = Some(Instant::now());
-                shared.gate.open.send_replace(true);
+                service.gate.open.send_replace(true);
                 tracing::info!("the catalog takes what comes again");
             }
             Err(error) => tracing::debug!(%error, "the catalog takes nothing still"),

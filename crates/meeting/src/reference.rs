@@ -1,7 +1,7 @@
 //! `docs/signalling.md`, written from the schema and from the table of a ring, so that it cannot differ from them.
 
-use crate::machine::answer_table::{ANSWERS, Answer, Asked};
-use crate::machine::ring_table::{CALLEE, Event, State, Told, Transition};
+use crate::machine::answer_table::{ANSWERS, Answer, RequestKind};
+use crate::machine::ring_table::{CALLEE, Notification, RingEvent, RingState, Transition};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -267,7 +267,7 @@ fn diagram() -> String {
     for row in CALLEE.iter().filter(|row| row.from != row.to) {
         let _ = writeln!(out, "    {:?} --> {:?}: {}", row.from, row.to, event(row.event));
     }
-    for last in [State::Answered, State::Declined, State::Busy, State::Ended] {
+    for last in [RingState::Answered, RingState::Declined, RingState::Busy, RingState::Ended] {
         let _ = writeln!(out, "    {last:?} --> [*]");
     }
     out.push_str("```\n");
@@ -291,12 +291,12 @@ fn table() -> String {
 fn answers() -> String {
     let mut out = "| request | when | answer |\n|---|---|---|\n".to_owned();
     for row in &ANSWERS {
-        let asked = match row.asked {
-            Asked::Any => "any".to_owned(),
-            Asked::AboutMeeting => "about a meeting".to_owned(),
-            Asked::Of(kinds) => kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(" "),
+        let request = match row.request {
+            RequestKind::Any => "any".to_owned(),
+            RequestKind::AboutMeeting => "about a meeting".to_owned(),
+            RequestKind::Of(kinds) => kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(" "),
         };
-        let _ = writeln!(out, "| {asked} | {} | {} |", row.when, answer(row.answer));
+        let _ = writeln!(out, "| {request} | {} | {} |", row.when, answer(row.answer));
     }
     out
 }
@@ -317,28 +317,28 @@ fn answer(answer: Answer) -> String {
     }
 }
 
-fn event(event: Event) -> &'static str {
+fn event(event: RingEvent) -> &'static str {
     match event {
-        Event::Rings => "a device rings",
-        Event::Accepts => "a device accepts",
-        Event::Rejects => "a device rejects",
-        Event::Cancelled => "cancel",
-        Event::TimeOver => "the deadline passes",
-        Event::CallerGone => "the last member goes without a word",
-        Event::Destroyed => "destroy",
-        Event::Kicked => "kick",
+        RingEvent::Rings => "a device rings",
+        RingEvent::Accepts => "a device accepts",
+        RingEvent::Rejects => "a device rejects",
+        RingEvent::Cancelled => "cancel",
+        RingEvent::TimeOver => "the deadline passes",
+        RingEvent::CallerGone => "the last member goes without a word",
+        RingEvent::Destroyed => "destroy",
+        RingEvent::Kicked => "kick",
     }
 }
 
-fn told(told: Told) -> String {
+fn told(told: Notification) -> String {
     match told {
-        Told::Nothing => "–".to_owned(),
-        Told::Ringing => "`ringing`".to_owned(),
-        Told::Accepted => "`accepted`".to_owned(),
-        Told::Rejected => "`rejected`".to_owned(),
-        Told::Admitted => "`admitted`".to_owned(),
-        Told::Ended(reason) => format!("`ended({})`", word(reason)),
-        Told::AsDecided => "as decided before".to_owned(),
+        Notification::Nothing => "–".to_owned(),
+        Notification::Ringing => "`ringing`".to_owned(),
+        Notification::Accepted => "`accepted`".to_owned(),
+        Notification::Rejected => "`rejected`".to_owned(),
+        Notification::Admitted => "`admitted`".to_owned(),
+        Notification::Ended(reason) => format!("`ended({})`", word(reason)),
+        Notification::AsDecided => "as decided before".to_owned(),
     }
 }
 

@@ -1,19 +1,20 @@
 //! The service as a whole: how it starts and how it stops.
 
-use crate::commit::known::Memory;
-use crate::commit::{Shared, Undecided};
+use crate::commit::DecisionError;
+use crate::commit::stored::MeetingCache;
 use crate::config::Config;
 use crate::directory::contacts::Contacts;
 use crate::intake::{self, online};
 use crate::machine::Event;
 use crate::outage::{self, Gate};
 use crate::outbox::relay;
-use crate::presence::{self, Watching};
+use crate::presence::{self, PresenceWatches};
 use crate::rosters::Rosters;
 use crate::rosters::send;
 use crate::rtc::channels::Channels;
 use crate::rtc::reconcile::Reconciler;
 use crate::rtc::{apply, events};
+use crate::state::ServiceState;
 use crate::token::JoinSigner;
 use crate::{deadlines, directory, set_aside};
 use catalog::{Catalog, CatalogError, SetAside};
@@ -58,38 +59,38 @@ impl MeetingService {
     ) -> Result<Self, StartError> {
         let (group, requests) = prepare(&*queue).await?;
         let reports = channels.events();
-        let shared = Arc::new(Shared {
+        let service = Arc::new(ServiceState {
             config,
             queue,
             catalog,
             signer,
             reconciler: Reconciler::new(channels),
             gate: Gate::default(),
-            memory: Memory::default(),
+            meetings: MeetingCache::default(),
             contacts: Contacts::default(),
             rosters: Rosters::default(),
-            watching: Watching::default(),
+            presence: PresenceWatches::default(),
             set_aside: watch::Sender::default(),
             sent: std::sync::Mutex::default(),
             outbox: Notify::new(),
             deadlines: Notify::new(),
             creating: Mutex::new(()),
         });
-        take_up(&shared).await?;
-        tell_set_aside(&shared).await;
-        let set_aside = shared.set_aside.subscribe();
+        take_up(&service).await?;
+        tell_set_aside(&service).await;
+        let set_aside = service.set_aside.subscribe();
         let mut tasks = JoinSet::new();
-        tasks.spawn(apply::run(Arc::clone(&shared)));
-        tasks.spawn(outage::run(Arc::clone(&shared)));
-        tasks.spawn(relay::run(Arc::clone(&shared)));
-        tasks.spawn(relay::forget(Arc::clone(&shared)));
-        tasks.spawn(send::run(Arc::clone(&shared)));
-        tasks.spawn(events::run(Arc::clone(&shared), reports));
-        tasks.spawn(online::run(Arc::clone(&shared), group.clone()));
-        tasks.spawn(presence::run(Arc::clone(&shared)));
-        tasks.spawn(intake::run(Arc::clone(&shared), group, requests));
-        tasks.spawn(deadlines::run(Arc::clone(&shared)));
-        tasks.spawn(deadlines::prune(shared));
+        tasks.spawn(apply::run(Arc::clone(&service)));
+        tasks.spawn(outage::run(Arc::clone(&service)));
+        tasks.spawn(relay::run(Arc::clone(&service)));
+        tasks.spawn(relay::forget(Arc::clone(&service)));
+        tasks.spawn(send::run(Arc::clone(&service)));
+        tasks.spawn(events::run(Arc::clone(&service), reports));
+        tasks.spawn(online::run(Arc::clone(&service), group.clone()));
+        tasks.spawn(presence::run(Arc::clone(&service)));
+        tasks.spawn(intake::run(Arc::clone(&service), group, requests));
+        tasks.spawn(deadlines::run(Arc::clone(&service)));
+        tasks.spawn(deadlines::prune(service));
         Ok(Self { tasks, set_aside })
     }
 
@@ -123,10 +124,10 @@ async fn prepare(queue: &dyn Queue) -> Result<(GroupName, TopicName), StartError
 }
 
 /// Channels are opened again, connections are known anew, rings keep their deadlines.
-async fn take_up(shared: &Shared) -> Result<(), StartError> {
-    let living = shared.catalog.live_meetings().await?;
+async fn take_up(service: &ServiceState) -> Result<(), StartError> {
+    let living = service.catalog.live_meetings().await?;
     for id in &living {
-        match take_up_one(shared, *id).await {
+        match take_up_one(service, *id).await {
             Err(error) if error.is_outage() => return Err(StartError::Meeting(error.to_string())),
             Err(error) => tracing::error!(meeting = %id, %error, "a living meeting is not taken up again"),
             Ok(()) => {}
@@ -136,24 +137,24 @@ async fn take_up(shared: &Shared) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn tell_set_aside(shared: &Shared) {
-    set_aside::count(shared).await;
-    let SetAside { meetings, messages } = *shared.set_aside.borrow();
+async fn tell_set_aside(service: &ServiceState) {
+    set_aside::count(service).await;
+    let SetAside { meetings, messages } = *service.set_aside.borrow();
     if meetings + messages > 0 {
         tracing::warn!(meetings, messages, "some are set aside for an operator");
     }
 }
 
-async fn take_up_one(shared: &Shared, id: Uuid) -> Result<(), Undecided> {
-    let Some(known) = shared.known(id).await? else { return Ok(()) };
-    let described = shared.reconciler.channels().describe(MeetingId(id).into()).await;
+async fn take_up_one(service: &ServiceState, id: Uuid) -> Result<(), DecisionError> {
+    let Some(stored) = service.stored_meeting(id).await? else { return Ok(()) };
+    let described = service.reconciler.channels().describe(MeetingId(id).into()).await;
     let participants = described.ok().flatten().map(|channel| channel.participants).unwrap_or_default();
     let there = participants.into_iter().filter(|participant| participant.connected);
     let connected: BTreeSet<_> = there.map(|participant| participant.participation).collect();
-    let online = directory::online_members(&*shared.catalog, &known.meeting).await?;
-    if let Some(meeting) = shared.happen(id, Event::Restarted { connected, online }).await? {
-        shared.reconciler.wants(&meeting);
-        shared.rosters.take(&meeting, &[]);
+    let online = directory::online_members(&*service.catalog, &stored.meeting).await?;
+    if let Some(meeting) = service.handle_event(id, Event::Restarted { connected, online }).await? {
+        service.reconciler.set_wanted(&meeting);
+        service.rosters.take(&meeting, &[]);
     }
     Ok(())
 }

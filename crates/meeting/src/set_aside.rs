@@ -1,7 +1,7 @@
 //! What cannot be read or sent is set aside, so that it stops nothing else: kept for an operator, logged with its id, and
 //! counted.
 
-use crate::commit::Shared;
+use crate::state::ServiceState;
 use catalog::CatalogError;
 use signalling::MeetingId;
 use std::time::Duration;
@@ -10,27 +10,27 @@ use uuid::Uuid;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Nobody is bound by it any more, and its channel is closed: whoever was in is told by its state that the call is over.
-pub(crate) async fn meeting(shared: &Shared, id: Uuid, reason: &str) -> Result<(), CatalogError> {
-    shared.catalog.set_meeting_aside(id, reason).await?;
+pub(crate) async fn meeting(service: &ServiceState, id: Uuid, reason: &str) -> Result<(), CatalogError> {
+    service.catalog.set_meeting_aside(id, reason).await?;
     tracing::error!(meeting = %id, reason, "a meeting cannot be read: it is set aside for an operator");
-    shared.reconciler.close_early(MeetingId(id)).await;
-    count(shared).await;
+    service.reconciler.close_early(MeetingId(id)).await;
+    count(service).await;
     Ok(())
 }
 
 /// Returns when it is done.
-pub(crate) async fn message(shared: &Shared, row: i64, reason: &str) {
-    while let Err(error) = shared.catalog.set_message_aside(row, reason).await {
+pub(crate) async fn message(service: &ServiceState, row: i64, reason: &str) {
+    while let Err(error) = service.catalog.set_message_aside(row, reason).await {
         tracing::warn!(row, %error, "a message that cannot be sent cannot be set aside; again");
         tokio::time::sleep(RETRY).await;
     }
     tracing::error!(row, reason, "a message cannot be sent: it is set aside for an operator");
-    count(shared).await;
+    count(service).await;
 }
 
-pub(crate) async fn count(shared: &Shared) {
-    match shared.catalog.set_aside().await {
-        Ok(count) => drop(shared.set_aside.send_replace(count)),
+pub(crate) async fn count(service: &ServiceState) {
+    match service.catalog.set_aside().await {
+        Ok(count) => drop(service.set_aside.send_replace(count)),
         Err(error) => tracing::warn!(%error, "what is set aside cannot be counted"),
     }
 }

@@ -1,6 +1,6 @@
 //! What a decision changes in the catalog: the rows by which the meeting before and after it differ.
 
-use crate::commit::known::Known;
+use crate::commit::stored::StoredMeeting;
 use crate::machine::{Meeting, Places, RowName, Rules, Tie};
 use catalog::{Engagement, MeetingChange, Part, PartName, TimerRow};
 use std::collections::BTreeMap;
@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 /// `standing`: timers that are known to stand in the catalog, whatever the document before said of them.
 pub(crate) fn change(
-    before: Option<&Known>,
+    before: Option<&StoredMeeting>,
     after: &Meeting,
     rules: &Rules,
     standing: &[TimerRow],
 ) -> (MeetingChange, Places) {
     let id = after.id.0;
-    let had = before.map(|known| (&*known.meeting, &*known.places));
+    let had = before.map(|stored| (&*stored.meeting, &*stored.places));
     let (rows, places) = after.rows_since(had);
     let mut had_timers = had.map(|(meeting, _)| timers(meeting, rules)).unwrap_or_default();
     had_timers.extend(standing.iter().map(|timer| (timer.key.clone(), timer.due_ms)));
@@ -24,7 +24,7 @@ pub(crate) fn change(
     let put = rows.put.into_iter().map(|(name, document)| Part { name: part_name(name), document });
     let change = MeetingChange {
         id,
-        expected: before.map(|known| known.revision),
+        expected: before.map(|stored| stored.revision),
         document: after.head(),
         // Not before its channel is gone, so that a crash in between does not forget to close it.
         ended: after.is_over() && after.closed,

@@ -1,62 +1,27 @@
 //! One event, one transaction: read the document, let the machine decide, store everything together.
 
 mod changes;
-pub(crate) mod known;
+pub(crate) mod stored;
 
 use crate::clock;
 use crate::commit::changes::change;
-use crate::commit::known::{Known, Memory};
-use crate::config::Config;
-use crate::directory::contacts::Contacts;
-use crate::machine::{Context, DocumentError, Event, Meeting, Missed, Outgoing, Past, Step};
-use crate::outage::Gate;
+use crate::commit::stored::StoredMeeting;
+use crate::machine::{Context, Decided, DocumentError, Event, HistoryEntry, Meeting, Missed, Outgoing};
 use crate::outbox::encode;
 use crate::outbox::relay;
-use crate::presence::Watching;
-use crate::rosters::Rosters;
-use crate::rtc::reconcile::Reconciler;
 use crate::set_aside;
-use crate::token::JoinSigner;
-use catalog::{
-    Catalog, CatalogError, CommitError, Handled, MeetingCommit, MeetingRead, OutcomeRow, PastCallRow, SetAside,
-    TimerRow,
-};
-use queue::Queue;
+use crate::state::ServiceState;
+use catalog::{CatalogError, CommitError, Handled, MeetingCommit, MeetingRead, OutcomeRow, PastCallRow, TimerRow};
 use signalling::{ClientId, DownBody, MeetingId, SignalId};
 use std::sync::Arc;
-use tokio::sync::{Mutex, Notify, watch};
 use uuid::Uuid;
 
 /// A commit that meets a changed document is tried again, at most so often before the event is given back.
 pub(crate) const TRIES_MAX: usize = 50;
 
-/// What all tasks of the service share.
-pub(crate) struct Shared {
-    pub config: Config,
-    pub queue: Arc<dyn Queue>,
-    pub catalog: Arc<dyn Catalog>,
-    pub signer: JoinSigner,
-    pub reconciler: Reconciler,
-    pub gate: Gate,
-    pub memory: Memory,
-    pub contacts: Contacts,
-    pub rosters: Rosters,
-    pub watching: Watching,
-    /// How much is set aside for an operator.
-    pub set_aside: watch::Sender<SetAside>,
-    /// Rows of the outbox that are sent and not forgotten yet.
-    pub sent: std::sync::Mutex<Vec<i64>>,
-    /// There is something in the outbox.
-    pub outbox: Notify,
-    /// The earliest deadline may have changed.
-    pub deadlines: Notify,
-    /// Creates are decided one after the other, so that two users who call each other meet.
-    pub creating: Mutex<()>,
-}
-
 /// The event was not decided; it has to come again.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Undecided {
+pub(crate) enum DecisionError {
     #[error(transparent)]
     Commit(#[from] CommitError),
     #[error(transparent)]
@@ -67,7 +32,7 @@ pub(crate) enum Undecided {
     Unsent,
 }
 
-impl Undecided {
+impl DecisionError {
     /// What was read is no document.
     fn is_unreadable(&self) -> bool {
         matches!(self, Self::Document(_) | Self::Commit(CommitError::Catalog(CatalogError::Damaged(_))))
@@ -79,7 +44,7 @@ impl Undecided {
     }
 }
 
-impl From<CatalogError> for Undecided {
+impl From<CatalogError> for DecisionError {
     fn from(error: CatalogError) -> Self {
         Self::Commit(error.into())
     }
@@ -87,7 +52,7 @@ impl From<CatalogError> for Undecided {
 
 /// What a request adds to the transaction.
 #[derive(Default)]
-pub(crate) struct Extra {
+pub(crate) struct CommitExtra {
     pub handled: Option<Handled>,
     pub created_by: Option<(String, u64)>,
     pub seen: Vec<(String, Uuid)>,
@@ -95,18 +60,18 @@ pub(crate) struct Extra {
     pub timers: Vec<TimerRow>,
 }
 
-impl Shared {
+impl ServiceState {
     /// One that cannot be read is set aside, and known no more.
-    pub(crate) async fn known(&self, id: Uuid) -> Result<Option<Known>, Undecided> {
-        if let Some(known) = self.memory.find(id)
-            && self.catalog.meeting_revision(id).await? == Some(known.revision)
+    pub(crate) async fn stored_meeting(&self, id: Uuid) -> Result<Option<StoredMeeting>, DecisionError> {
+        if let Some(stored) = self.meetings.find(id)
+            && self.catalog.meeting_revision(id).await? == Some(stored.revision)
         {
-            return Ok(Some(known));
+            return Ok(Some(stored));
         }
         match self.read(id).await {
-            Ok(Some(known)) => {
-                self.memory.keep(&known);
-                Ok(Some(known))
+            Ok(Some(stored)) => {
+                self.meetings.keep(&stored);
+                Ok(Some(stored))
             }
             Err(error) if error.is_unreadable() => {
                 set_aside::meeting(self, id, &error.to_string()).await?;
@@ -116,28 +81,24 @@ impl Shared {
         }
     }
 
-    async fn read(&self, id: Uuid) -> Result<Option<Known>, Undecided> {
+    async fn read(&self, id: Uuid) -> Result<Option<StoredMeeting>, DecisionError> {
         let Some(row) = self.catalog.meeting(id).await? else { return Ok(None) };
-        Ok(Some(Known::try_from(row)?))
-    }
-
-    pub(crate) fn sent(&self) -> std::sync::MutexGuard<'_, Vec<i64>> {
-        self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        Ok(Some(StoredMeeting::try_from(row)?))
     }
 
     /// Runs one decision of the machine now.
-    pub(crate) fn machine<T>(&self, decide: impl FnOnce(Context<'_>) -> T) -> T {
+    pub(crate) fn decide<T>(&self, decide: impl FnOnce(Context<'_>) -> T) -> T {
         let mut ids = clock::new_id;
         decide(Context { now_ms: clock::now_ms(), rules: &self.config.rules, ids: &mut ids })
     }
 
     /// An event that no request caused: decided on the newest document, again if that changes meanwhile.
-    pub(crate) async fn happen(&self, id: Uuid, event: Event) -> Result<Option<Arc<Meeting>>, Undecided> {
+    pub(crate) async fn handle_event(&self, id: Uuid, event: Event) -> Result<Option<Arc<Meeting>>, DecisionError> {
         for _ in 0..TRIES_MAX {
-            let Some(known) = self.known(id).await? else { return Ok(None) };
-            let step = self.machine(|context| known.meeting.apply(event.clone(), context));
-            match self.store(Some(&known), step, Extra::default()).await {
-                Err(Undecided::Commit(CommitError::Conflict)) => {}
+            let Some(stored) = self.stored_meeting(id).await? else { return Ok(None) };
+            let decided = self.decide(|context| stored.meeting.handle_event(event.clone(), context));
+            match self.store(Some(&stored), decided, CommitExtra::default()).await {
+                Err(DecisionError::Commit(CommitError::Conflict)) => {}
                 done => return done.map(Some),
             }
         }
@@ -148,19 +109,24 @@ impl Shared {
     /// one that it was made from, also where it changes nothing: its answers would come after those of a newer one.
     pub(crate) async fn store(
         &self,
-        before: Option<&Known>,
-        step: Step,
-        extra: Extra,
-    ) -> Result<Arc<Meeting>, Undecided> {
-        if step.changed {
-            self.store_change(before, step, extra).await
+        before: Option<&StoredMeeting>,
+        decided: Decided,
+        extra: CommitExtra,
+    ) -> Result<Arc<Meeting>, DecisionError> {
+        if decided.changed {
+            self.store_change(before, decided, extra).await
         } else {
-            self.store_answers(before, step, extra).await
+            self.store_answers(before, decided, extra).await
         }
     }
 
-    async fn store_change(&self, before: Option<&Known>, step: Step, extra: Extra) -> Result<Arc<Meeting>, Undecided> {
-        let Step { meeting, mut sends, missed, past, .. } = step;
+    async fn store_change(
+        &self,
+        before: Option<&StoredMeeting>,
+        decided: Decided,
+        extra: CommitExtra,
+    ) -> Result<Arc<Meeting>, DecisionError> {
+        let Decided { meeting, mut sends, missed, past, .. } = decided;
         let told = self.fit_rosters(&meeting, &mut sends);
         let (change, places) = change(before, &meeting, &self.config.rules, &extra.timers);
         let revision = change.expected.unwrap_or(0) + 1;
@@ -172,20 +138,25 @@ impl Shared {
         };
         self.catalog.commit(commit).await?;
         tracing::trace!(meeting = %meeting.id, "a decision is stored");
-        let known = Known { meeting: Arc::new(meeting), revision, places: Arc::new(places) };
-        self.memory.keep(&known);
+        let stored = StoredMeeting { meeting: Arc::new(meeting), revision, places: Arc::new(places) };
+        self.meetings.keep(&stored);
         self.outbox.notify_one();
         self.deadlines.notify_one();
-        self.reconciler.wants(&known.meeting);
-        self.rosters.take(&known.meeting, &told);
-        Ok(known.meeting)
+        self.reconciler.set_wanted(&stored.meeting);
+        self.rosters.take(&stored.meeting, &told);
+        Ok(stored.meeting)
     }
 
-    async fn store_answers(&self, before: Option<&Known>, step: Step, extra: Extra) -> Result<Arc<Meeting>, Undecided> {
-        let Step { meeting, mut sends, .. } = step;
+    async fn store_answers(
+        &self,
+        before: Option<&StoredMeeting>,
+        decided: Decided,
+        extra: CommitExtra,
+    ) -> Result<Arc<Meeting>, DecisionError> {
+        let Decided { meeting, mut sends, .. } = decided;
         let told = self.fit_rosters(&meeting, &mut sends);
         if !sends.is_empty() || extra.handled.is_some() {
-            let mut read = before.map(|known| MeetingRead { id: meeting.id.0, revision: known.revision });
+            let mut read = before.map(|stored| MeetingRead { id: meeting.id.0, revision: stored.revision });
             if let Some(delay) = self.config.fault.answers_late() {
                 tokio::time::sleep(delay).await;
                 read = None;
@@ -193,11 +164,11 @@ impl Shared {
             let commit = MeetingCommit { read, ..self.commit_of(Some(meeting.id), sends, extra) };
             self.catalog.commit(commit).await?;
             self.outbox.notify_one();
-            if let Some(known) = before {
-                self.rosters.take(&known.meeting, &told);
+            if let Some(stored) = before {
+                self.rosters.take(&stored.meeting, &told);
             }
         }
-        Ok(before.map_or_else(|| Arc::new(meeting), |known| Arc::clone(&known.meeting)))
+        Ok(before.map_or_else(|| Arc::new(meeting), |stored| Arc::clone(&stored.meeting)))
     }
 
     /// The clients that learn the roster of this decision by it.
@@ -214,27 +185,27 @@ impl Shared {
         &self,
         meeting: Option<MeetingId>,
         sends: Vec<Outgoing>,
-        extra: Extra,
-    ) -> Result<(), Undecided> {
+        extra: CommitExtra,
+    ) -> Result<(), DecisionError> {
         self.catalog.commit(self.commit_of(meeting, sends, extra)).await?;
         self.outbox.notify_one();
         Ok(())
     }
 
     /// Sends what no decision caused, without the outbox: the answer of a read, news that nobody misses.
-    pub(crate) async fn send_straight(&self, send: Outgoing, meeting: Option<MeetingId>) -> Result<(), Undecided> {
+    pub(crate) async fn send_directly(&self, send: Outgoing, meeting: Option<MeetingId>) -> Result<(), DecisionError> {
         let row = self.row(send, meeting, clock::now_ms());
-        relay::send_straight(&*self.queue, &row).await
+        relay::send_directly(&*self.queue, &row).await
     }
 
     /// Whether the catalog takes anything: a row that is forgotten with the next ones.
-    pub(crate) async fn try_write(&self) -> Result<(), Undecided> {
+    pub(crate) async fn try_write(&self) -> Result<(), DecisionError> {
         let handled = Handled { signal: clock::new_id(), keep_until_ms: clock::now_ms() };
         self.catalog.commit(MeetingCommit { handled: Some(handled), ..MeetingCommit::default() }).await?;
         Ok(())
     }
 
-    fn commit_of(&self, meeting: Option<MeetingId>, sends: Vec<Outgoing>, extra: Extra) -> MeetingCommit {
+    fn commit_of(&self, meeting: Option<MeetingId>, sends: Vec<Outgoing>, extra: CommitExtra) -> MeetingCommit {
         let now_ms = clock::now_ms();
         let rows = sends.into_iter().map(|send| self.row(send, meeting, now_ms));
         MeetingCommit {
@@ -265,7 +236,7 @@ fn outcome_row(missed: Missed) -> OutcomeRow {
     }
 }
 
-fn past_call_row(Past { user, call }: Past) -> PastCallRow {
+fn past_call_row(HistoryEntry { user, call }: HistoryEntry) -> PastCallRow {
     PastCallRow {
         user: user.0,
         meeting: call.meeting.0,

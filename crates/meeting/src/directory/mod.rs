@@ -12,7 +12,7 @@ pub(crate) async fn online_members(
     catalog: &dyn Catalog,
     meeting: &Meeting,
 ) -> Result<BTreeSet<ClientId>, CatalogError> {
-    let users: Vec<String> = meeting.members.iter().map(|stay| stay.user.0.clone()).collect();
+    let users: Vec<String> = meeting.members.iter().map(|member| member.user.0.clone()).collect();
     let devices = catalog.devices_of(&users).await?;
     Ok(devices.into_iter().filter(|device| device.online).map(|device| ClientId(device.client_id)).collect())
 }

@@ -1,6 +1,6 @@
 //! What the queue hands out to the service: received while the gate is open, acknowledged or given back.
 
-use crate::commit::Shared;
+use crate::state::ServiceState;
 use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,45 +15,45 @@ const GIVEN_BACK: Duration = Duration::from_secs(2);
 
 /// Waits for some; empty when there were none, or after a failure and a pause. What comes as the catalog ceases to take
 /// anything is kept for as long as it is hidden, and then given back.
-pub(crate) async fn receive(shared: &Arc<Shared>, group: &GroupName, topic: &TopicName) -> Vec<Delivery> {
-    shared.gate.until_open().await;
-    let deliveries = once(shared, group, topic, WAIT).await;
+pub(crate) async fn receive(service: &Arc<ServiceState>, group: &GroupName, topic: &TopicName) -> Vec<Delivery> {
+    service.gate.until_open().await;
+    let deliveries = once(service, group, topic, WAIT).await;
     // The other half of the time is for handling it.
-    let kept = tokio::time::timeout(shared.config.invisible / 2, shared.gate.until_open());
+    let kept = tokio::time::timeout(service.config.invisible / 2, service.gate.until_open());
     if kept.await.is_ok() {
         return deliveries;
     }
-    give_back_all(shared, deliveries).await;
+    give_back_all(service, deliveries).await;
     Vec::new()
 }
 
 /// As many as there are, at most about `max`; waits for the first.
 pub(crate) async fn receive_many(
-    shared: &Arc<Shared>,
+    service: &Arc<ServiceState>,
     group: &GroupName,
     topic: &TopicName,
     max: usize,
 ) -> Vec<Delivery> {
-    let mut all = receive(shared, group, topic).await;
+    let mut all = receive(service, group, topic).await;
     let mut last = all.len();
     while last >= RECEIVE_MAX && all.len() < max {
-        let more = once(shared, group, topic, Duration::ZERO).await;
+        let more = once(service, group, topic, Duration::ZERO).await;
         last = more.len();
         all.extend(more);
     }
     all
 }
 
-async fn once(shared: &Shared, group: &GroupName, topic: &TopicName, wait: Duration) -> Vec<Delivery> {
+async fn once(service: &ServiceState, group: &GroupName, topic: &TopicName, wait: Duration) -> Vec<Delivery> {
     let request = ReceiveRequest {
         group: group.clone(),
         topic: topic.clone(),
         filter: TagFilter::All,
         max: RECEIVE_MAX,
         wait,
-        invisible: shared.config.invisible,
+        invisible: service.config.invisible,
     };
-    match shared.queue.receive(request).await {
+    match service.queue.receive(request).await {
         Ok(deliveries) => deliveries,
         Err(error) => {
             tracing::warn!(%topic, %error, "nothing can be received; again");
@@ -63,34 +63,34 @@ async fn once(shared: &Shared, group: &GroupName, topic: &TopicName, wait: Durat
     }
 }
 
-pub(crate) async fn give_back(shared: &Shared, delivery: Delivery) {
-    if let Err(error) = shared.queue.change_invisible(delivery.receipt, GIVEN_BACK).await {
+pub(crate) async fn give_back(service: &ServiceState, delivery: Delivery) {
+    if let Err(error) = service.queue.change_invisible(delivery.receipt, GIVEN_BACK).await {
         tracing::debug!(%error, "a message comes again when its invisible time is over");
     }
 }
 
 /// A receipt that is not valid any more means that the message comes again; it is known then.
-pub(crate) async fn acknowledge(shared: &Shared, delivery: Delivery) {
-    if let Err(error) = shared.queue.ack(delivery.receipt).await {
+pub(crate) async fn acknowledge(service: &ServiceState, delivery: Delivery) {
+    if let Err(error) = service.queue.ack(delivery.receipt).await {
         tracing::debug!(message = %delivery.message_id, %error, "a handled message was not acknowledged");
     }
 }
 
 /// Side by side, since the queue writes many of them together.
-pub(crate) async fn acknowledge_all(shared: &Arc<Shared>, deliveries: Vec<Delivery>) {
+pub(crate) async fn acknowledge_all(service: &Arc<ServiceState>, deliveries: Vec<Delivery>) {
     let mut work = JoinSet::new();
     for delivery in deliveries {
-        let shared = Arc::clone(shared);
-        work.spawn(async move { acknowledge(&shared, delivery).await });
+        let service = Arc::clone(service);
+        work.spawn(async move { acknowledge(&service, delivery).await });
     }
     work.join_all().await;
 }
 
-pub(crate) async fn give_back_all(shared: &Arc<Shared>, deliveries: Vec<Delivery>) {
+pub(crate) async fn give_back_all(service: &Arc<ServiceState>, deliveries: Vec<Delivery>) {
     let mut work = JoinSet::new();
     for delivery in deliveries {
-        let shared = Arc::clone(shared);
-        work.spawn(async move { give_back(&shared, delivery).await });
+        let service = Arc::clone(service);
+        work.spawn(async move { give_back(&service, delivery).await });
     }
     work.join_all().await;
 }

@@ -7,11 +7,12 @@ mod budget;
 mod deliveries;
 pub(crate) mod online;
 
-use crate::commit::{Shared, Undecided};
+use crate::commit::DecisionError;
 use crate::intake::budget::{Budgets, Verdict};
 use crate::intake::deliveries::{RECEIVE_MAX, acknowledge, give_back, give_back_all, receive};
 use crate::requests;
 use crate::requests::verify;
+use crate::state::ServiceState;
 use crate::token::alias;
 use limiter::{FairQueue, QueueLimits, Rate};
 use queue::{Delivery, GroupName, TopicName};
@@ -28,15 +29,15 @@ const TRY_PAUSE: Duration = Duration::from_millis(50);
 /// Requests that wait, and how many a sender may keep waiting when there is no room.
 const WAITING: QueueLimits = QueueLimits { waiting_max: 1_024, share: 8 };
 /// Acknowledgements and refusals that are under way; past it, nothing is taken until one is done.
-const SET_ASIDE_MAX: usize = 256;
+const FINISHING_MAX: usize = 256;
 
 /// Works until it is dropped.
-pub(crate) async fn run(shared: Arc<Shared>, group: GroupName, topic: TopicName) {
+pub(crate) async fn run(service: Arc<ServiceState>, group: GroupName, topic: TopicName) {
     let (to_intake, mut received) = mpsc::channel(RECEIVE_MAX);
-    let mut gate = shared.gate.watch();
-    let mut intake = Intake::new(&shared);
+    let mut gate = service.gate.watch();
+    let mut intake = Intake::new(&service);
     let mut receiver = JoinSet::new();
-    receiver.spawn(receive_all(shared, group, topic, to_intake));
+    receiver.spawn(receive_all(service, group, topic, to_intake));
     loop {
         let is_open = *gate.borrow_and_update();
         if is_open {
@@ -51,7 +52,7 @@ pub(crate) async fn run(shared: Arc<Shared>, group: GroupName, topic: TopicName)
                 None => return,
             },
             Some(done) = intake.handled.join_next() => match done {
-                Ok((sender, delivery, fate)) => intake.settled(sender, delivery, fate).await,
+                Ok((sender, delivery, next)) => intake.settled(sender, delivery, next).await,
                 Err(_) => return,
             },
             _ = gate.changed() => {}
@@ -59,9 +60,14 @@ pub(crate) async fn run(shared: Arc<Shared>, group: GroupName, topic: TopicName)
     }
 }
 
-async fn receive_all(shared: Arc<Shared>, group: GroupName, topic: TopicName, to_intake: mpsc::Sender<Delivery>) {
+async fn receive_all(
+    service: Arc<ServiceState>,
+    group: GroupName,
+    topic: TopicName,
+    to_intake: mpsc::Sender<Delivery>,
+) {
     loop {
-        for delivery in receive(&shared, &group, &topic).await {
+        for delivery in receive(&service, &group, &topic).await {
             if to_intake.send(delivery).await.is_err() {
                 return;
             }
@@ -69,36 +75,37 @@ async fn receive_all(shared: Arc<Shared>, group: GroupName, topic: TopicName, to
     }
 }
 
-/// What becomes of a request's hand-out.
-enum Fate {
-    Decided,
+/// What is done with a request's hand-out.
+enum NextStep {
+    /// The request is decided.
+    Acknowledge,
     /// It could not be decided, again and again; or the catalog takes nothing.
-    Again,
+    GiveBack,
 }
 
 struct Intake {
-    shared: Arc<Shared>,
+    service: Arc<ServiceState>,
     /// The budgets count from then on.
     began: Instant,
     budgets: Budgets,
     /// By sender.
     waiting: FairQueue<String, Delivery>,
     /// With the sender.
-    handled: JoinSet<(String, Delivery, Fate)>,
-    /// Acknowledged, refused or given back.
-    set_aside: JoinSet<()>,
+    handled: JoinSet<(String, Delivery, NextStep)>,
+    /// Hand-outs that are being acknowledged, refused or given back.
+    finishing: JoinSet<()>,
 }
 
 impl Intake {
-    fn new(shared: &Arc<Shared>) -> Self {
-        let (burst, per_second) = (shared.config.requests_burst_max, shared.config.requests_per_second_max);
+    fn new(service: &Arc<ServiceState>) -> Self {
+        let (burst, per_second) = (service.config.requests_burst_max, service.config.requests_per_second_max);
         Self {
-            shared: Arc::clone(shared),
+            service: Arc::clone(service),
             began: Instant::now(),
             budgets: Budgets::new(Rate { burst, per_second }),
             waiting: FairQueue::new(WAITING),
             handled: JoinSet::new(),
-            set_aside: JoinSet::new(),
+            finishing: JoinSet::new(),
         }
     }
 
@@ -112,7 +119,7 @@ impl Intake {
                 }
             }
             verdict => {
-                let rate = self.shared.config.requests_per_second_max;
+                let rate = self.service.config.requests_per_second_max;
                 let words =
                     format!("more than {rate} requests a second are too many, this and others are not handled: wait");
                 self.discard(delivery, verdict, words).await;
@@ -127,35 +134,35 @@ impl Intake {
     }
 
     async fn discard(&mut self, delivery: Delivery, verdict: Verdict, words: String) {
-        let shared = Arc::clone(&self.shared);
-        self.set_aside(async move {
+        let service = Arc::clone(&self.service);
+        self.finish(async move {
             match verdict {
-                Verdict::Refuse => refuse(&shared, delivery, words).await,
-                _ => acknowledge(&shared, delivery).await,
+                Verdict::Refuse => refuse(&service, delivery, words).await,
+                _ => acknowledge(&service, delivery).await,
             }
         })
         .await;
     }
 
-    async fn set_aside(&mut self, work: impl Future<Output = ()> + Send + 'static) {
-        self.set_aside.spawn(work);
-        while self.set_aside.try_join_next().is_some() {}
-        while self.set_aside.len() >= SET_ASIDE_MAX && self.set_aside.join_next().await.is_some() {}
+    async fn finish(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.finishing.spawn(work);
+        while self.finishing.try_join_next().is_some() {}
+        while self.finishing.len() >= FINISHING_MAX && self.finishing.join_next().await.is_some() {}
     }
 
     /// The next of its sender need not wait for the acknowledgement, which the queue writes together with others.
-    async fn settled(&mut self, sender: String, delivery: Delivery, fate: Fate) {
+    async fn settled(&mut self, sender: String, delivery: Delivery, next: NextStep) {
         self.waiting.done(sender);
-        let shared = Arc::clone(&self.shared);
-        match fate {
-            Fate::Decided => self.set_aside(async move { acknowledge(&shared, delivery).await }).await,
-            Fate::Again => self.give_back(vec![delivery]).await,
+        let service = Arc::clone(&self.service);
+        match next {
+            NextStep::Acknowledge => self.finish(async move { acknowledge(&service, delivery).await }).await,
+            NextStep::GiveBack => self.give_back(vec![delivery]).await,
         }
     }
 
     async fn give_back(&mut self, deliveries: Vec<Delivery>) {
-        let shared = Arc::clone(&self.shared);
-        self.set_aside(async move { give_back_all(&shared, deliveries).await }).await;
+        let service = Arc::clone(&self.service);
+        self.finish(async move { give_back_all(&service, deliveries).await }).await;
     }
 
     async fn give_back_waiting(&mut self) {
@@ -167,26 +174,26 @@ impl Intake {
 
     /// As many at once as the configuration says.
     fn begin(&mut self) {
-        while self.handled.len() < self.shared.config.requests_at_once_max.max(1) {
+        while self.handled.len() < self.service.config.requests_at_once_max.max(1) {
             let Some((sender, delivery)) = self.waiting.pop() else { return };
-            let shared = Arc::clone(&self.shared);
+            let service = Arc::clone(&self.service);
             self.handled.spawn(async move {
-                let fate = settle(&shared, &delivery).await;
-                (sender, delivery, fate)
+                let next = handle(&service, &delivery).await;
+                (sender, delivery, next)
             });
         }
     }
 }
 
 /// A request that cannot even be refused now comes again.
-async fn refuse(shared: &Shared, delivery: Delivery, words: String) {
+async fn refuse(service: &ServiceState, delivery: Delivery, words: String) {
     let client = verify::sender(&delivery.message).map(|sender| alias(&sender.client));
     tracing::warn!(client, "a sender makes too many requests; some are not handled");
-    match requests::refuse_limit(shared, &delivery.message, words).await {
-        Ok(()) => acknowledge(shared, delivery).await,
+    match requests::refuse_limit(service, &delivery.message, words).await {
+        Ok(()) => acknowledge(service, delivery).await,
         Err(error) => {
             tracing::debug!(%error, "a flood could not be refused");
-            give_back(shared, delivery).await;
+            give_back(service, delivery).await;
         }
     }
 }
@@ -195,27 +202,27 @@ fn sender_of(delivery: &Delivery) -> Option<&str> {
     delivery.message.property(property::USER).or_else(|| delivery.message.property(property::CLIENT_ID))
 }
 
-async fn settle(shared: &Shared, delivery: &Delivery) -> Fate {
-    match decide(shared, delivery).await {
-        Ok(()) => Fate::Decided,
+async fn handle(service: &ServiceState, delivery: &Delivery) -> NextStep {
+    match decide(service, delivery).await {
+        Ok(()) => NextStep::Acknowledge,
         Err(error) => {
             if error.is_outage() {
-                shared.gate.close();
+                service.gate.close();
             }
-            Fate::Again
+            NextStep::GiveBack
         }
     }
 }
 
 /// The error: it could not be decided, again and again; or the catalog takes nothing.
-async fn decide(shared: &Shared, delivery: &Delivery) -> Result<(), Undecided> {
+async fn decide(service: &ServiceState, delivery: &Delivery) -> Result<(), DecisionError> {
     let mut attempt = 0;
     loop {
         let span = tracing::debug_span!("request", queue_message = %delivery.message_id);
-        let Err(error) = requests::handle(shared, &delivery.message).instrument(span).await else { return Ok(()) };
+        let Err(error) = requests::handle(service, &delivery.message).instrument(span).await else { return Ok(()) };
         tracing::warn!(message = %delivery.message_id, attempt, %error, "a request could not be decided");
         attempt += 1;
-        if attempt == TRIES || error.is_outage() || matches!(error, Undecided::Unsent) {
+        if attempt == TRIES || error.is_outage() || matches!(error, DecisionError::Unsent) {
             return Err(error);
         }
         tokio::time::sleep(TRY_PAUSE * 2_u32.pow(attempt - 1)).await;

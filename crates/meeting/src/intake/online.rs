@@ -1,8 +1,9 @@
 //! Online state: the broker's events of all groups, kept in the catalog and told to the meetings concerned.
 
-use crate::commit::{Shared, Undecided};
+use crate::commit::DecisionError;
 use crate::intake::deliveries;
 use crate::machine::Event;
+use crate::state::ServiceState;
 use catalog::{CatalogError, ClientOnline, DeviceState, OnlineEvent, OnlineKind, Tie};
 use queue::{Delivery, GroupName, TopicName};
 use serde::Deserialize;
@@ -18,7 +19,7 @@ use uuid::Uuid;
 const BATCH_MAX: usize = 512;
 const RETRY: Duration = Duration::from_secs(1);
 /// Connections that are remembered for having been ended by their clients; the oldest are forgotten first.
-const GOODBYES_MAX: usize = 4_096;
+const DISCONNECTS_MAX: usize = 4_096;
 
 /// Body of an event.
 #[derive(Deserialize)]
@@ -31,15 +32,15 @@ struct Status {
 }
 
 /// One consumer per group of the catalog; works until it is dropped, or a consumer has panicked.
-pub(crate) async fn run(shared: Arc<Shared>, consumer: GroupName) {
-    let mut revision = shared.catalog.access_revision();
+pub(crate) async fn run(service: Arc<ServiceState>, consumer: GroupName) {
+    let mut revision = service.catalog.access_revision();
     let (mut known, mut consumers) = (BTreeSet::new(), JoinSet::new());
     loop {
         revision.borrow_and_update();
-        match new_topics(&shared, &mut known).await {
+        match new_topics(&service, &mut known).await {
             Ok(topics) => {
                 for topic in topics {
-                    consumers.spawn(consume(Arc::clone(&shared), consumer.clone(), topic));
+                    consumers.spawn(consume(Arc::clone(&service), consumer.clone(), topic));
                 }
                 tokio::select! {
                     changed = revision.changed() => if changed.is_err() {
@@ -57,41 +58,41 @@ pub(crate) async fn run(shared: Arc<Shared>, consumer: GroupName) {
     }
 }
 
-async fn new_topics(shared: &Shared, known: &mut BTreeSet<String>) -> Result<Vec<TopicName>, CatalogError> {
-    let groups = shared.catalog.access().await?.groups.into_iter().map(|group| group.group);
+async fn new_topics(service: &ServiceState, known: &mut BTreeSet<String>) -> Result<Vec<TopicName>, CatalogError> {
+    let groups = service.catalog.access().await?.groups.into_iter().map(|group| group.group);
     let fresh: Vec<String> = groups.filter(|group| known.insert(group.clone())).collect();
     let topic = |group: &String| TopicName::parse(&format!("{group}{STATUS_SUFFIX}")).ok();
     Ok(fresh.iter().filter_map(topic).collect())
 }
 
-async fn consume(shared: Arc<Shared>, consumer: GroupName, topic: TopicName) {
-    while let Err(error) = shared.queue.create_topic(topic.clone()).await {
+async fn consume(service: Arc<ServiceState>, consumer: GroupName, topic: TopicName) {
+    while let Err(error) = service.queue.create_topic(topic.clone()).await {
         tracing::warn!(%topic, %error, "a status topic cannot be made; again");
         tokio::time::sleep(RETRY).await;
     }
-    let mut goodbyes = Goodbyes::default();
+    let mut disconnects = CleanDisconnects::default();
     loop {
-        take(&shared, deliveries::receive_many(&shared, &consumer, &topic, BATCH_MAX).await, &mut goodbyes).await;
+        take(&service, deliveries::receive_many(&service, &consumer, &topic, BATCH_MAX).await, &mut disconnects).await;
     }
 }
 
 /// What came together is kept together. During an outage it is given back once.
-async fn take(shared: &Arc<Shared>, batch: Vec<Delivery>, goodbyes: &mut Goodbyes) {
+async fn take(service: &Arc<ServiceState>, batch: Vec<Delivery>, disconnects: &mut CleanDisconnects) {
     let said: Vec<Status> = batch.iter().filter_map(status).collect();
-    goodbyes.note(&said);
+    disconnects.note(&said);
     let events: Vec<OnlineEvent> = said.iter().filter_map(event).collect();
-    let done = if events.is_empty() { Ok(()) } else { apply(shared, &events, &goodbyes.among(&events)).await };
+    let done = if events.is_empty() { Ok(()) } else { apply(service, &events, &disconnects.among(&events)).await };
     match done {
         Ok(()) => {
-            goodbyes.forget(&events);
-            deliveries::acknowledge_all(shared, batch).await;
+            disconnects.forget(&events);
+            deliveries::acknowledge_all(service, batch).await;
         }
         Err(error) => {
             if error.is_outage() {
-                shared.gate.close();
+                service.gate.close();
             }
             tracing::warn!(events = events.len(), %error, "clients' online state could not be kept; it comes again");
-            deliveries::give_back_all(shared, batch).await;
+            deliveries::give_back_all(service, batch).await;
         }
     }
 }
@@ -99,14 +100,14 @@ async fn take(shared: &Arc<Shared>, batch: Vec<Delivery>, goodbyes: &mut Goodbye
 /// Connections whose client said DISCONNECT and of whose end is not known yet. In memory: `tcpclean` follows at once, and
 /// where it does not find its `disconnect` the client counts as lost, which only takes longer.
 #[derive(Default)]
-struct Goodbyes(VecDeque<String>);
+struct CleanDisconnects(VecDeque<String>);
 
-impl Goodbyes {
+impl CleanDisconnects {
     fn note(&mut self, said: &[Status]) {
         self.0.extend(
             said.iter().filter(|status| status.event_type == "disconnect").map(|status| status.channel_id.clone()),
         );
-        let excess = self.0.len().saturating_sub(GOODBYES_MAX);
+        let excess = self.0.len().saturating_sub(DISCONNECTS_MAX);
         self.0.drain(..excess);
     }
 
@@ -141,33 +142,37 @@ fn event(status: &Status) -> Option<OnlineEvent> {
 }
 
 /// `gone`: clients that have ended a connection by themselves.
-async fn apply(shared: &Shared, events: &[OnlineEvent], gone: &BTreeSet<String>) -> Result<(), Undecided> {
-    let clients = shared.catalog.online_events(events).await?;
+async fn apply(service: &ServiceState, events: &[OnlineEvent], gone: &BTreeSet<String>) -> Result<(), DecisionError> {
+    let clients = service.catalog.online_events(events).await?;
     for client in clients.iter().filter(|client| !client.online) {
-        shared.watching.end(&ClientId(client.client_id.clone()));
+        service.presence.end(&ClientId(client.client_id.clone()));
     }
-    tell_meetings(shared, &clients, gone).await
+    tell_meetings(service, &clients, gone).await
 }
 
 /// Also of clients that did not change: the event may have been stored by a run that ended before the meetings were told.
-async fn tell_meetings(shared: &Shared, clients: &[ClientOnline], gone: &BTreeSet<String>) -> Result<(), Undecided> {
+async fn tell_meetings(
+    service: &ServiceState,
+    clients: &[ClientOnline],
+    gone: &BTreeSet<String>,
+) -> Result<(), DecisionError> {
     let users: BTreeSet<&String> = clients.iter().filter_map(|client| client.user.as_ref()).collect();
     let users: Vec<String> = users.into_iter().cloned().collect();
-    let ties = shared.catalog.engagements_of(&users).await?;
+    let ties = service.catalog.engagements_of(&users).await?;
     let engaged: BTreeSet<&String> = ties.iter().map(|tie| &tie.user).collect();
     let engaged: Vec<String> = engaged.into_iter().cloned().collect();
     let reachable: BTreeSet<String> =
-        shared.catalog.devices_of(&engaged).await?.into_iter().filter_map(if_online).collect();
+        service.catalog.devices_of(&engaged).await?.into_iter().filter_map(if_online).collect();
     for tie in ties {
         let own = clients.iter().filter(|client| client.user.as_ref() == Some(&tie.user));
         match tie.kind {
             Tie::In => {
                 for client in own {
-                    happen(shared, tie.meeting, line_event(client, gone)).await?;
+                    happen(service, tie.meeting, line_event(client, gone)).await?;
                 }
             }
             Tie::Rung if !reachable.contains(&tie.user) => {
-                happen(shared, tie.meeting, Event::Unreachable { user: UserName(tie.user) }).await?;
+                happen(service, tie.meeting, Event::Unreachable { user: UserName(tie.user) }).await?;
             }
             Tie::Rung | Tie::Left => {}
         }
@@ -181,7 +186,7 @@ fn line_event(client: &ClientOnline, gone: &BTreeSet<String>) -> Event {
     let client = ClientId(client.client_id.clone());
     match (online, removed, said_goodbye) {
         (_, true, _) => Event::Removed { client },
-        (false, _, true) => Event::SaidGoodbye { client },
+        (false, _, true) => Event::CleanDisconnect { client },
         _ => Event::Online { client, online },
     }
 }
@@ -191,8 +196,8 @@ fn if_online(device: DeviceState) -> Option<String> {
 }
 
 /// A meeting that cannot be told keeps no other from being told.
-async fn happen(shared: &Shared, meeting: Uuid, event: Event) -> Result<(), Undecided> {
-    match shared.happen(meeting, event).await {
+async fn happen(service: &ServiceState, meeting: Uuid, event: Event) -> Result<(), DecisionError> {
+    match service.handle_event(meeting, event).await {
         Err(error) if !error.is_outage() => {
             tracing::error!(%meeting, %error, "a meeting does not learn that a client came or went");
             Ok(())

@@ -4,12 +4,12 @@
 //! What the sender is told anyway may be the answer; what is left without one when all is decided is answered by how the
 //! meeting is now.
 
-use crate::machine::decision::{Cause, Turn};
+use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::Invitation;
-use crate::machine::event::{Outgoing, Parent, Ticket};
+use crate::machine::event::{Outgoing, ParentTopic, Ticket};
 use signalling::{DownBody, EndReason, InvitationId, OutcomeKind, RefusalCode, RosterChange, UserName};
 
-impl Turn<'_> {
+impl Decision<'_> {
     /// On `meeting-down`.
     pub(super) fn answer(&mut self, body: DownBody) {
         if let Some(actor) = self.actor.clone() {
@@ -55,7 +55,7 @@ impl Turn<'_> {
     }
 
     /// A request that succeeded and has no answer of its own.
-    pub(super) fn answer_by_what_is(&mut self, cause: &Cause) {
+    pub(super) fn answer_by_state(&mut self, cause: &Cause) {
         let Some(user) = self.actor.as_ref().filter(|_| !self.answered).map(|actor| actor.user.clone()) else { return };
         match &self.meeting.end {
             Some(end) => self.answer_over(end.reason, cause.by.clone()),
@@ -93,7 +93,7 @@ impl Outgoing {
     }
 
     fn ends_ring(&self, ring: InvitationId) -> bool {
-        self.parent == Parent::Ring
+        self.parent == ParentTopic::Ring
             && matches!(self.body, DownBody::Ended { invitation: Some(invitation), .. } if invitation == ring)
     }
 }

@@ -7,7 +7,7 @@ use signalling::{EndReason, RefusalCode};
 
 /// Which requests a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum RequestKind {
     /// These, by the word of their `type`.
     Of(&'static [&'static str]),
     /// Every one about a meeting that exists, but for those that name an invitation.
@@ -33,15 +33,15 @@ pub enum Answer {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
-    pub asked: Asked,
+pub struct AnswerRow {
+    pub request: RequestKind,
     /// When, in words.
     pub when: &'static str,
     pub answer: Answer,
 }
 
-const fn row(asked: &'static [&'static str], when: &'static str, answer: Answer) -> Row {
-    Row { asked: Asked::Of(asked), when, answer }
+const fn row(request: &'static [&'static str], when: &'static str, answer: Answer) -> AnswerRow {
+    AnswerRow { request: RequestKind::Of(request), when, answer }
 }
 
 const OF_RING: &[&str] = &["ringing", "accept", "reject"];
@@ -49,36 +49,44 @@ const OF_HOST: &[&str] = &["block", "unblock", "kick", "destroy", "mute"];
 const OF_OTHERS: &[&str] = &["mute", "block", "unblock", "ask_unmute", "kick"];
 
 /// The rows about one request are read in their order; those about many come first.
-pub static ANSWERS: [Row; 50] = [
-    Row {
-        asked: Asked::Any,
+pub static ANSWERS: [AnswerRow; 50] = [
+    AnswerRow {
+        request: RequestKind::Any,
         when: "it cannot be read, or asks what makes no sense",
         answer: Answer::Refused(RefusalCode::Invalid),
     },
-    Row { asked: Asked::Any, when: "its payload is too large", answer: Answer::Refused(RefusalCode::Limit) },
-    Row { asked: Asked::Any, when: "the login belongs to no user", answer: Answer::Refused(RefusalCode::NotAllowed) },
-    Row {
-        asked: Asked::Any,
+    AnswerRow {
+        request: RequestKind::Any,
+        when: "its payload is too large",
+        answer: Answer::Refused(RefusalCode::Limit),
+    },
+    AnswerRow {
+        request: RequestKind::Any,
+        when: "the login belongs to no user",
+        answer: Answer::Refused(RefusalCode::NotAllowed),
+    },
+    AnswerRow {
+        request: RequestKind::Any,
         when: "the user asks too much at once: the first that is too much; what follows is not heard for a while",
         answer: Answer::Refused(RefusalCode::Limit),
     },
-    Row {
-        asked: Asked::AboutMeeting,
+    AnswerRow {
+        request: RequestKind::AboutMeeting,
         when: "it comes past its `expires_at_ms`",
         answer: Answer::Refused(RefusalCode::Expired),
     },
-    Row {
-        asked: Asked::AboutMeeting,
+    AnswerRow {
+        request: RequestKind::AboutMeeting,
         when: "there is no such meeting, or the sender has nothing to do with it",
         answer: Answer::Refused(RefusalCode::NotAllowed),
     },
-    Row {
-        asked: Asked::AboutMeeting,
+    AnswerRow {
+        request: RequestKind::AboutMeeting,
         when: "the sender was in it, or was rung, and it is over",
         answer: Answer::EndedAsDecided,
     },
-    Row {
-        asked: Asked::AboutMeeting,
+    AnswerRow {
+        request: RequestKind::AboutMeeting,
         when: "the sender is not in it (any more), and it goes on",
         answer: Answer::Refused(RefusalCode::NotMember),
     },

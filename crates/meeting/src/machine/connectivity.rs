@@ -1,20 +1,20 @@
 //! What the RTC server and the broker report.
 
-use crate::machine::decision::Turn;
-use crate::machine::document::{MediaState, Stay};
+use crate::machine::decision::Decision;
+use crate::machine::document::{MediaState, Member};
 use crate::machine::event::MediaChange;
 use signalling::{ClientId, ParticipationId};
 use std::collections::BTreeSet;
 
-impl Turn<'_> {
+impl Decision<'_> {
     pub(super) fn media(&mut self, participation: ParticipationId, change: MediaChange) {
         if change == MediaChange::Replaced {
             return;
         }
         let now_ms = self.now_ms;
         let meeting = &mut self.meeting;
-        if let Some(stay) = meeting.members.iter_mut().find(|stay| stay.participation == participation) {
-            stay.set_media(stay.media.after(change), now_ms);
+        if let Some(member) = meeting.members.iter_mut().find(|member| member.participation == participation) {
+            member.set_media(member.media.after(change), now_ms);
         }
         let there = matches!(change, MediaChange::Joined | MediaChange::Back);
         let open = meeting.invitations.iter_mut().filter(|ring| ring.state.is_open());
@@ -25,53 +25,53 @@ impl Turn<'_> {
 
     /// What is connected now, whatever was reported: who is in the same state as before is so since the same moment.
     pub(super) fn connected(&mut self, connected: &BTreeSet<ParticipationId>) {
-        let stays = self.meeting.members.iter().map(|stay| stay.participation);
+        let members = self.meeting.members.iter().map(|member| member.participation);
         let devices = self.meeting.pending().flat_map(|ring| &ring.devices).map(|device| device.participation);
-        for participation in stays.chain(devices).collect::<Vec<_>>() {
+        for participation in members.chain(devices).collect::<Vec<_>>() {
             self.media(participation, MediaChange::found(connected.contains(&participation)));
         }
     }
 
     pub(super) fn online(&mut self, client: &ClientId, online: bool) {
         let now_ms = self.now_ms;
-        for stay in self.meeting.members.iter_mut().filter(|stay| stay.client == *client) {
-            stay.set_online(online, now_ms);
+        for member in self.meeting.members.iter_mut().filter(|member| member.client == *client) {
+            member.set_online(online, now_ms);
         }
     }
 
-    pub(super) fn said_goodbye(&mut self, client: &ClientId) {
+    pub(super) fn clean_disconnect(&mut self, client: &ClientId) {
         self.online(client, false);
-        for stay in self.meeting.members.iter_mut().filter(|stay| stay.client == *client) {
-            stay.said_goodbye = true;
+        for member in self.meeting.members.iter_mut().filter(|member| member.client == *client) {
+            member.said_goodbye = true;
         }
     }
 
     /// Media that was closed and has not come back is shown as not there; since when it is not, stays.
     pub(super) fn show_closed(&mut self) {
         let (now_ms, rules) = (self.now_ms, self.rules);
-        let over = |stay: &&mut Stay| stay.shown_closed_at_ms(rules).is_some_and(|at_ms| at_ms <= now_ms);
-        self.meeting.members.iter_mut().filter(over).for_each(|stay| stay.media = MediaState::Absent);
+        let over = |member: &&mut Member| member.shown_closed_at_ms(rules).is_some_and(|at_ms| at_ms <= now_ms);
+        self.meeting.members.iter_mut().filter(over).for_each(|member| member.media = MediaState::Absent);
     }
 
     /// Who is online and has had no media for long.
     pub(super) fn show_no_media(&mut self) {
         let (now_ms, rules) = (self.now_ms, self.rules);
-        let over = |stay: &&mut Stay| stay.no_media_at_ms(rules).is_some_and(|at_ms| at_ms <= now_ms);
-        self.meeting.members.iter_mut().filter(over).for_each(|stay| stay.no_media = true);
+        let over = |member: &&mut Member| member.no_media_at_ms(rules).is_some_and(|at_ms| at_ms <= now_ms);
+        self.meeting.members.iter_mut().filter(over).for_each(|member| member.no_media = true);
     }
 
     /// What was connected is known anew; times without connection begin anew, rings keep their deadlines.
     pub(super) fn restarted(&mut self, connected: &BTreeSet<ParticipationId>, online: &BTreeSet<ClientId>) {
         let now_ms = self.now_ms;
-        for stay in &mut self.meeting.members {
-            let there = connected.contains(&stay.participation);
-            stay.set_media(stay.media.after(MediaChange::found(there)), now_ms);
-            stay.media_since_ms = now_ms;
-            stay.set_online(online.contains(&stay.client), now_ms);
-            stay.online_since_ms = now_ms;
-            stay.said_goodbye = false;
+        for member in &mut self.meeting.members {
+            let there = connected.contains(&member.participation);
+            member.set_media(member.media.after(MediaChange::found(there)), now_ms);
+            member.media_since_ms = now_ms;
+            member.set_online(online.contains(&member.client), now_ms);
+            member.online_since_ms = now_ms;
+            member.said_goodbye = false;
         }
-        self.note_company();
+        self.mark_answered();
         for device in self.meeting.invitations.iter_mut().flat_map(|ring| &mut ring.devices) {
             device.warm = connected.contains(&device.participation);
         }

@@ -1,15 +1,15 @@
 //! How a meeting begins, also before it begins.
 
-use crate::machine::decision::{Cause, Turn};
+use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::{End, Meeting, VERSION};
-use crate::machine::event::{Actor, Context, Create, Step};
+use crate::machine::event::{Actor, Context, Create, Decided};
 use crate::machine::rules::Rules;
 use signalling::{EndReason, Media, MeetingId, RefusalCode};
 use std::collections::BTreeMap;
 
 impl Meeting {
     /// Opens the meeting and rings the callees. `existing`: what is kept under this id already.
-    pub fn create(create: Create, actor: Actor, existing: Option<&Self>, context: Context<'_>) -> Step {
+    pub fn handle_create(create: Create, actor: Actor, existing: Option<&Self>, context: Context<'_>) -> Decided {
         match existing {
             Some(known) => known.create_again(actor, context),
             None => Self::open(create, actor, context),
@@ -17,42 +17,42 @@ impl Meeting {
     }
 
     /// Remembers a cancel that overtook its create.
-    pub fn cancel_early(id: MeetingId, actor: Actor, context: Context<'_>) -> Step {
+    pub fn handle_early_cancel(id: MeetingId, actor: Actor, context: Context<'_>) -> Decided {
         let mut meeting = Self::blank(id, &actor, Media::Audio, None, 1);
         meeting.end = Some(End { reason: EndReason::Cancelled, at_ms: context.now_ms, early: true });
         meeting.closed = true;
-        let mut turn = Turn::new(meeting, context);
-        turn.actor = Some(actor);
-        turn.answer_cancelled();
-        turn.finish(None, &Cause::default())
+        let mut decision = Decision::new(meeting, context);
+        decision.actor = Some(actor);
+        decision.answer_cancelled();
+        decision.finish(None, &Cause::default())
     }
 
-    fn create_again(&self, actor: Actor, context: Context<'_>) -> Step {
-        let mut turn = Turn::new(self.clone(), context);
-        turn.actor = Some(actor.clone());
+    fn create_again(&self, actor: Actor, context: Context<'_>) -> Decided {
+        let mut decision = Decision::new(self.clone(), context);
+        decision.actor = Some(actor.clone());
         match &self.end {
-            Some(end) if end.early && self.host == actor.user => turn.answer_cancelled(),
-            _ => turn.refuse(RefusalCode::Taken, "this meeting id is in use: make a new one (UUIDv7)"),
+            Some(end) if end.early && self.host == actor.user => decision.answer_cancelled(),
+            _ => decision.refuse(RefusalCode::Taken, "this meeting id is in use: make a new one (UUIDv7)"),
         }
-        turn.finish(Some(self), &Cause::default())
+        decision.finish(Some(self), &Cause::default())
     }
 
-    fn open(create: Create, actor: Actor, context: Context<'_>) -> Step {
+    fn open(create: Create, actor: Actor, context: Context<'_>) -> Decided {
         let fits = create.callees.len() < context.rules.members_max;
         let ends_below = if create.callees.is_empty() { 1 } else { 2 };
         let meeting = Self::blank(create.id, &actor, create.media, create.title, ends_below);
-        let mut turn = Turn::new(meeting, context);
-        turn.actor = Some(actor.clone());
+        let mut decision = Decision::new(meeting, context);
+        decision.actor = Some(actor.clone());
         if !fits {
-            turn.refuse(RefusalCode::Limit, "too many callees for one meeting: invite fewer");
-            return turn.without_meeting();
+            decision.refuse(RefusalCode::Limit, "too many callees for one meeting: invite fewer");
+            return decision.without_meeting();
         }
         let cause = Cause { reason: EndReason::Declined, ..Cause::default() };
-        turn.enter_host(&actor);
-        turn.ring(&actor, create.callees);
-        turn.settle(&cause);
-        turn.greet_host(&actor);
-        turn.finish(None, &cause)
+        decision.enter_host(&actor);
+        decision.ring(&actor, create.callees);
+        decision.settle(&cause);
+        decision.admit_host(&actor);
+        decision.finish(None, &cause)
     }
 
     fn blank(id: MeetingId, host: &Actor, media: Media, title: Option<String>, ends_below: usize) -> Self {
@@ -78,14 +78,14 @@ impl Meeting {
     }
 }
 
-impl Turn<'_> {
+impl Decision<'_> {
     fn enter_host(&mut self, actor: &Actor) {
         let device = self.device(&actor.client);
         self.enter(actor, actor.name.clone(), device);
     }
 
     /// A meeting that nobody could be rung into is over before it had a channel.
-    fn greet_host(&mut self, actor: &Actor) {
+    fn admit_host(&mut self, actor: &Actor) {
         if self.meeting.is_over() {
             self.meeting.closed = true;
         } else if let Some(ticket) = self.meeting.ticket_of(&actor.user) {
@@ -96,8 +96,8 @@ impl Turn<'_> {
     }
 
     /// Nothing is kept but the answer.
-    fn without_meeting(self) -> Step {
-        Step { meeting: self.meeting, changed: false, sends: self.sends, missed: Vec::new(), past: Vec::new() }
+    fn without_meeting(self) -> Decided {
+        Decided { meeting: self.meeting, changed: false, sends: self.sends, missed: Vec::new(), past: Vec::new() }
     }
 
     fn answer_cancelled(&mut self) {

@@ -1,8 +1,8 @@
 //! One event at work: the document as it changes, and the messages that gather.
 
-use crate::machine::document::{End, Invitation, Meeting, Removed, Stay};
-use crate::machine::event::{Actor, Context, Event, Missed, Outgoing, Parent, Request, Step, Ticket};
-use crate::machine::ring_table;
+use crate::machine::document::{End, Invitation, Meeting, Member, Removed};
+use crate::machine::event::{Actor, Context, Decided, Event, Missed, Outgoing, ParentTopic, Request, Ticket};
+use crate::machine::ring_table::RingEvent;
 use crate::machine::roster::roster_change;
 use crate::machine::rules::Rules;
 use signalling::{ClientId, DownBody, EndReason, InvitationId, ParticipationId, RefusalCode, Roster, UserName};
@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 impl Meeting {
     /// Decides one event. Whoever cannot act is answered with `refused`; nothing else happens then.
-    pub fn apply(&self, event: Event, context: Context<'_>) -> Step {
-        let mut turn = Turn::new(self.clone(), context);
-        turn.expire_rings();
-        let cause = turn.handle(event);
-        turn.finish(Some(self), &cause)
+    pub fn handle_event(&self, event: Event, context: Context<'_>) -> Decided {
+        let mut decision = Decision::new(self.clone(), context);
+        decision.expire_rings();
+        let cause = decision.handle(event);
+        decision.finish(Some(self), &cause)
     }
 }
 
@@ -25,24 +25,24 @@ pub(super) struct Cause {
     /// Who did it, for everybody who is told of an end.
     pub by: Option<UserName>,
     /// What happens to rings that are still open when nobody is in any more.
-    pub rings: ring_table::Event,
+    pub rings: RingEvent,
 }
 
 impl Default for Cause {
     /// Nobody has done anything: time has passed.
     fn default() -> Self {
-        Self { reason: EndReason::NoAnswer, by: None, rings: ring_table::Event::CallerGone }
+        Self { reason: EndReason::NoAnswer, by: None, rings: RingEvent::CallerGone }
     }
 }
 
 /// A ring that ended without the callee's doing.
-pub(super) struct CalleeOver {
+pub(super) struct EndedRing {
     pub ring: InvitationId,
     pub reason: EndReason,
     pub by: Option<UserName>,
 }
 
-pub(super) struct Turn<'c> {
+pub(super) struct Decision<'c> {
     pub meeting: Meeting,
     pub now_ms: u64,
     pub rules: &'c Rules,
@@ -51,16 +51,16 @@ pub(super) struct Turn<'c> {
     /// The sender of the request has its answer, or gets it from the service.
     pub answered: bool,
     /// Callees whose end the inviter hears of, should the meeting go on.
-    pub callees_over: Vec<CalleeOver>,
+    pub rings_to_report: Vec<EndedRing>,
     pub sends: Vec<Outgoing>,
     pub missed: Vec<Missed>,
     /// Stays that ended.
-    pub left: Vec<Stay>,
+    pub departed: Vec<Member>,
     /// Rings that ended, also by an answer.
-    pub rings_over: Vec<Invitation>,
+    pub ended_rings: Vec<Invitation>,
 }
 
-impl<'c> Turn<'c> {
+impl<'c> Decision<'c> {
     pub(super) fn new(meeting: Meeting, context: Context<'c>) -> Self {
         Self {
             meeting,
@@ -69,11 +69,11 @@ impl<'c> Turn<'c> {
             ids: context.ids,
             actor: None,
             answered: false,
-            callees_over: Vec::new(),
+            rings_to_report: Vec::new(),
             sends: Vec::new(),
             missed: Vec::new(),
-            left: Vec::new(),
-            rings_over: Vec::new(),
+            departed: Vec::new(),
+            ended_rings: Vec::new(),
         }
     }
 
@@ -93,7 +93,7 @@ impl<'c> Turn<'c> {
             }
             Event::Media { participation, change } => self.media(participation, change),
             Event::Online { client, online } => self.online(&client, online),
-            Event::SaidGoodbye { client } => self.said_goodbye(&client),
+            Event::CleanDisconnect { client } => self.clean_disconnect(&client),
             Event::Unreachable { user } => self.unreachable(&user),
             Event::Connected { connected } => self.connected(&connected),
             Event::Restarted { connected, online } => self.restarted(&connected, &online),
@@ -105,14 +105,12 @@ impl<'c> Turn<'c> {
     fn request(&mut self, actor: &Actor, request: Request) -> Cause {
         match request {
             Request::CrossingCreate { spent, invitation } => self.crossing(actor, spent, invitation),
-            Request::Ringing { invitation } => self.callee(actor, invitation, ring_table::Event::Rings, None),
-            Request::Accept { invitation } => self.callee(actor, invitation, ring_table::Event::Accepts, None),
-            Request::Reject { invitation, reason } => {
-                self.callee(actor, invitation, ring_table::Event::Rejects, Some(reason))
-            }
+            Request::Ringing { invitation } => self.callee(actor, invitation, RingEvent::Rings, None),
+            Request::Accept { invitation } => self.callee(actor, invitation, RingEvent::Accepts, None),
+            Request::Reject { invitation, reason } => self.callee(actor, invitation, RingEvent::Rejects, Some(reason)),
             Request::State => {
                 self.answered = true;
-                self.introduce(actor);
+                self.add_device(actor);
                 Cause::default()
             }
             of_member => self.member_request(actor, of_member),
@@ -145,13 +143,13 @@ impl<'c> Turn<'c> {
         match request {
             Request::Join if former => return self.come_back(actor),
             Request::Leave if former => self.answer_over(EndReason::Left, Some(actor.user.clone())),
-            _ => self.refuse_stranger(actor),
+            _ => self.refuse_non_member(actor),
         }
         Cause::default()
     }
 
     /// Someone who is not in the meeting: told how it ended if it concerned them, else nothing of its existence.
-    fn refuse_stranger(&mut self, actor: &Actor) {
+    fn refuse_non_member(&mut self, actor: &Actor) {
         let user = &actor.user;
         let was_in = self.meeting.host == *user || self.meeting.former(user).is_some();
         let known = was_in || self.meeting.invitations.iter().any(|ring| ring.user == *user);
@@ -190,7 +188,7 @@ impl<'c> Turn<'c> {
     fn push(&mut self, to: &ClientId, body: DownBody, ticket: Option<Ticket>) {
         self.sends.push(Outgoing {
             to: to.clone(),
-            parent: Parent::Meeting,
+            parent: ParentTopic::Meeting,
             body,
             rev: None,
             ticket,
@@ -208,8 +206,8 @@ impl<'c> Turn<'c> {
         self.meeting.removed.drain(..excess);
     }
 
-    pub(super) fn stay_mut(&mut self, user: &UserName) -> Option<&mut Stay> {
-        self.meeting.members.iter_mut().find(|stay| stay.user == *user)
+    pub(super) fn member_mut(&mut self, user: &UserName) -> Option<&mut Member> {
+        self.meeting.members.iter_mut().find(|member| member.user == *user)
     }
 
     /// Ends the meeting if too few are left.
@@ -224,28 +222,28 @@ impl<'c> Turn<'c> {
     pub(super) fn end(&mut self, cause: &Cause) {
         self.meeting.end = Some(End { reason: cause.reason, at_ms: self.now_ms, early: false });
         self.decide_open(cause);
-        for stay in std::mem::take(&mut self.meeting.members) {
-            self.tell_over(&stay.client, cause.reason, cause.by.clone());
-            self.remember_former(stay.user.clone());
-            self.left.push(stay);
+        for member in std::mem::take(&mut self.meeting.members) {
+            self.tell_over(&member.client, cause.reason, cause.by.clone());
+            self.remember_former(member.user.clone());
+            self.departed.push(member);
         }
         self.meeting.spent.clear();
         self.meeting.bans.clear();
     }
 
-    pub(super) fn finish(mut self, before: Option<&Meeting>, cause: &Cause) -> Step {
+    pub(super) fn finish(mut self, before: Option<&Meeting>, cause: &Cause) -> Decided {
         self.settle(cause);
         self.tell_inviters();
         self.forget_old();
         let changed = before != Some(&self.meeting);
-        self.answer_by_what_is(cause);
+        self.answer_by_state(cause);
         self.meeting.rev += u64::from(changed);
         let (rev, roster) = (self.meeting.rev, self.meeting.roster());
         self.sends.iter_mut().for_each(|send| send.stamp(rev, &roster));
         self.stamp_change(before);
         self.missed.iter_mut().for_each(|missed| missed.outcome.rev = rev);
         let past = self.past();
-        Step { meeting: self.meeting, changed, sends: self.sends, missed: self.missed, past }
+        Decided { meeting: self.meeting, changed, sends: self.sends, missed: self.missed, past }
     }
 
     /// The answer that is a change of the roster.
@@ -258,7 +256,7 @@ impl<'c> Turn<'c> {
     }
 
     fn tell_inviters(&mut self) {
-        for CalleeOver { ring, reason, by } in std::mem::take(&mut self.callees_over) {
+        for EndedRing { ring, reason, by } in std::mem::take(&mut self.rings_to_report) {
             let Some(ring) = self.meeting.invitation(ring).cloned() else { continue };
             let (invitation, user) = (Some(ring.id), Some(ring.user.clone()));
             let body = DownBody::Ended { invitation, user, rev: 0, reason, by, outcome: None };
@@ -268,7 +266,7 @@ impl<'c> Turn<'c> {
 
     /// On the device with which the inviter is in the meeting now, if any.
     pub(super) fn tell_inviter(&mut self, ring: &Invitation, body: DownBody) {
-        if let Some(client) = self.meeting.member(&ring.by).map(|stay| stay.client.clone()) {
+        if let Some(client) = self.meeting.member(&ring.by).map(|member| member.client.clone()) {
             self.tell(&client, body);
         }
     }

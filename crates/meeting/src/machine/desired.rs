@@ -1,6 +1,6 @@
 //! What the RTC server must do, derived from the document: so it can be derived again after a crash of either side.
 
-use crate::machine::document::{Meeting, Stay};
+use crate::machine::document::{Meeting, Member};
 use signalling::{Muted, ParticipationId, Rights, Source};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,9 +34,9 @@ impl Channel {
         if meeting.is_over() {
             return Self::default();
         }
-        let admitted = |stay: &Stay| {
-            let rights = meeting.rights_of(&stay.user);
-            (stay.participation, Admitted { rights, muted: stay.muted })
+        let admitted = |member: &Member| {
+            let rights = meeting.rights_of(&member.user);
+            (member.participation, Admitted { rights, muted: member.muted })
         };
         Self {
             open: true,

@@ -29,7 +29,7 @@ pub struct Meeting {
     /// and has had no third in it; else 1.
     pub ends_below: usize,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub members: Vec<Stay>,
+    pub members: Vec<Member>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub invitations: Vec<Invitation>,
     /// What the host took from a user; it outlives the user's stay.
@@ -55,7 +55,7 @@ pub struct Meeting {
 
 /// A user's stay in the meeting, on one device at a time: it may move to another, with another participation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stay {
+pub struct Member {
     pub user: UserName,
     pub name: String,
     pub client: ClientId,
@@ -238,8 +238,8 @@ impl Meeting {
         self.end.is_some()
     }
 
-    pub fn member(&self, user: &UserName) -> Option<&Stay> {
-        self.members.iter().find(|stay| stay.user == *user)
+    pub fn member(&self, user: &UserName) -> Option<&Member> {
+        self.members.iter().find(|member| member.user == *user)
     }
 
     pub fn invitation(&self, id: InvitationId) -> Option<&Invitation> {
@@ -282,8 +282,8 @@ impl Meeting {
             return Vec::new();
         }
         let rings = self.pending().map(Invitation::timer);
-        let stays = self.members.iter().flat_map(|stay| stay.timers(rules));
-        rings.chain(stays).collect()
+        let members = self.members.iter().flat_map(|member| member.timers(rules));
+        rings.chain(members).collect()
     }
 
     /// All ties from now on.
@@ -291,7 +291,7 @@ impl Meeting {
         if self.is_over() {
             return Vec::new();
         }
-        let inside = self.members.iter().map(|stay| (&stay.user, Tie::In));
+        let inside = self.members.iter().map(|member| (&member.user, Tie::In));
         let rung = self.pending().map(|rung| (&rung.user, Tie::Rung));
         let left = self.former.iter().map(|former| (&former.user, Tie::Left));
         let mut ties: BTreeMap<&UserName, Tie> = BTreeMap::new();
@@ -312,7 +312,7 @@ pub enum DocumentError {
     Row(String),
 }
 
-impl Stay {
+impl Member {
     /// When the member counts as gone: some time with neither media nor signalling, a short one for who went by itself.
     pub fn gone_at_ms(&self, rules: &Rules) -> Option<u64> {
         let down = self.media != MediaState::There && !self.online;

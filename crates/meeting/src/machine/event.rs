@@ -65,7 +65,7 @@ pub enum Event {
         online: bool,
     },
     /// A client is offline, and has ended its connection by itself (DISCONNECT).
-    SaidGoodbye {
+    CleanDisconnect {
         client: ClientId,
     },
     /// The login of this client has ended for good: nobody else reads what it is sent.
@@ -160,7 +160,7 @@ pub enum Request {
 
 /// What one event caused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct Decided {
     pub meeting: Meeting,
     /// Whether `meeting` must be stored.
     pub changed: bool,
@@ -168,11 +168,11 @@ pub struct Step {
     pub sends: Vec<Outgoing>,
     pub missed: Vec<Missed>,
     /// Users for whom the call is over by this.
-    pub past: Vec<Past>,
+    pub past: Vec<HistoryEntry>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Parent {
+pub enum ParentTopic {
     /// `ring-down`
     Ring,
     /// `meeting-down`
@@ -183,7 +183,7 @@ pub enum Parent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     pub to: ClientId,
-    pub parent: Parent,
+    pub parent: ParentTopic,
     pub body: DownBody,
     /// The meeting's revision by the decision; absent where no decision caused it.
     pub rev: Option<u64>,
@@ -204,7 +204,7 @@ pub struct Missed {
 /// A call that is over for a user. Of several entries of a user and a meeting (who left came back, or was rung again) one
 /// is made: the first start, all durations together, and else the last that has a duration, or the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Past {
+pub struct HistoryEntry {
     pub user: UserName,
     pub call: PastCall,
 }

@@ -1,24 +1,24 @@
 //! Calls that are over for a user, as its history has them.
 
-use crate::machine::decision::Turn;
-use crate::machine::document::{Invitation, InvitationState, Meeting, Stay};
-use crate::machine::event::Past;
+use crate::machine::decision::Decision;
+use crate::machine::document::{Invitation, InvitationState, Meeting, Member};
+use crate::machine::event::HistoryEntry;
 use crate::machine::rules::Rules;
 use signalling::{CallResult, Direction, EndReason, PastCall, Person, RejectReason, UserName};
 
 /// So many are named.
 const NAMED_MAX: usize = 10;
 
-impl Turn<'_> {
+impl Decision<'_> {
     /// The entries that this turn makes. Called when all is decided: how a call that nobody answered has ended says what
     /// became of its rings.
-    pub(super) fn past(&self) -> Vec<Past> {
-        let unanswered = self.rings_over.iter().filter_map(|ring| self.past_ring(ring));
-        let left = self.left.iter().filter_map(|stay| self.past_stay(stay));
+    pub(super) fn past(&self) -> Vec<HistoryEntry> {
+        let unanswered = self.ended_rings.iter().filter_map(|ring| self.entry_of_ring(ring));
+        let left = self.departed.iter().filter_map(|member| self.entry_of_member(member));
         unanswered.chain(left).collect()
     }
 
-    fn past_ring(&self, ring: &Invitation) -> Option<Past> {
+    fn entry_of_ring(&self, ring: &Invitation) -> Option<HistoryEntry> {
         let result = match ring.state {
             InvitationState::Declined { .. } => CallResult::Declined,
             InvitationState::Busy | InvitationState::Ended { .. } => CallResult::Missed,
@@ -28,20 +28,20 @@ impl Turn<'_> {
     }
 
     /// Who was alone in it and has called nobody has made no call.
-    fn past_stay(&self, stay: &Stay) -> Option<Past> {
+    fn entry_of_member(&self, member: &Member) -> Option<HistoryEntry> {
         let meeting = &self.meeting;
-        let called_at_ms = meeting.called_at_ms(&stay.user, self.rules);
-        if let Some(since_ms) = stay.answered_at_ms {
+        let called_at_ms = meeting.called_at_ms(&member.user, self.rules);
+        if let Some(since_ms) = member.answered_at_ms {
             let duration_ms = self.now_ms.saturating_sub(since_ms);
             let started_at_ms = called_at_ms.unwrap_or(since_ms);
-            return Some(self.entry(&stay.user, CallResult::Answered, started_at_ms, Some(duration_ms)));
+            return Some(self.entry(&member.user, CallResult::Answered, started_at_ms, Some(duration_ms)));
         }
-        let rings = meeting.invitations.iter().filter(|ring| ring.by == stay.user);
+        let rings = meeting.invitations.iter().filter(|ring| ring.by == member.user);
         let result = rings.map(|ring| made(&ring.state)).max_by_key(|result| weight(*result))?;
-        Some(self.entry(&stay.user, result, called_at_ms.unwrap_or(self.now_ms), None))
+        Some(self.entry(&member.user, result, called_at_ms.unwrap_or(self.now_ms), None))
     }
 
-    fn entry(&self, user: &UserName, result: CallResult, started_at_ms: u64, duration_ms: Option<u64>) -> Past {
+    fn entry(&self, user: &UserName, result: CallResult, started_at_ms: u64, duration_ms: Option<u64>) -> HistoryEntry {
         let meeting = &self.meeting;
         let direction = meeting.direction(user);
         let mut with = meeting.people(user, direction);
@@ -58,7 +58,7 @@ impl Turn<'_> {
             started_at_ms,
             duration_ms,
         };
-        Past { user: user.clone(), call }
+        HistoryEntry { user: user.clone(), call }
     }
 }
 

@@ -1,16 +1,16 @@
 //! Muting oneself, and what the host may do.
 
-use crate::machine::decision::{Cause, Turn};
+use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::{Ban, set_track};
 use crate::machine::event::{Actor, Request};
-use crate::machine::ring_table;
+use crate::machine::ring_table::RingEvent;
 use crate::machine::rules::Rules;
 use signalling::{DownBody, EndReason, Muted, RefusalCode, Track, UserName};
 
-impl Turn<'_> {
+impl Decision<'_> {
     pub(super) fn mute_self(&mut self, actor: &Actor, track: Track, muted: bool) {
-        if let Some(stay) = self.stay_mut(&actor.user) {
-            set_track(&mut stay.muted, track, muted);
+        if let Some(member) = self.member_mut(&actor.user) {
+            set_track(&mut member.muted, track, muted);
         }
     }
 
@@ -31,15 +31,15 @@ impl Turn<'_> {
     }
 
     fn destroy(&mut self, actor: &Actor) -> Cause {
-        let (reason, rings) = (EndReason::Destroyed, ring_table::Event::Destroyed);
+        let (reason, rings) = (EndReason::Destroyed, RingEvent::Destroyed);
         let cause = Cause { reason, by: Some(actor.user.clone()), rings };
         self.end(&cause);
         cause
     }
 
     fn mute_other(&mut self, actor: &Actor, user: &UserName, track: Track) {
-        if let Some(stay) = self.stay_mut(user) {
-            set_track(&mut stay.muted, track, true);
+        if let Some(member) = self.member_mut(user) {
+            set_track(&mut member.muted, track, true);
         }
         self.tell_member(user, DownBody::Muted { track, by: actor.user.clone() });
     }
@@ -75,10 +75,10 @@ impl Turn<'_> {
             return Cause::default();
         }
         self.forget_former(user);
-        let cause = self.depart(user, EndReason::Kicked, ring_table::Event::Cancelled).unwrap_or_default();
+        let cause = self.depart(user, EndReason::Kicked, RingEvent::Cancelled).unwrap_or_default();
         let Some(ring) = ring else { return cause };
         let cause = Cause { reason: EndReason::Cancelled, by: Some(actor.user.clone()), ..cause };
-        self.decide_from_outside(ring, ring_table::Event::Kicked, &cause);
+        self.decide_from_outside(ring, RingEvent::Kicked, &cause);
         cause
     }
 
@@ -98,7 +98,7 @@ impl Turn<'_> {
 
     /// `false` (and refused): the user is not in the meeting.
     fn tell_member(&mut self, user: &UserName, body: DownBody) -> bool {
-        let client = self.meeting.member(user).map(|stay| stay.client.clone());
+        let client = self.meeting.member(user).map(|member| member.client.clone());
         match &client {
             Some(client) => self.tell(client, body),
             None => self.refuse(RefusalCode::NotAllowed, "this user is not in the meeting"),

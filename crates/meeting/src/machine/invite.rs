@@ -1,15 +1,15 @@
 //! Ringing people, and giving up.
 
-use crate::machine::decision::{Cause, Turn};
+use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::{Device, Invitation, InvitationState, Meeting};
-use crate::machine::event::{Actor, Callee, Missed, Outgoing, Parent};
-use crate::machine::ring_table;
+use crate::machine::event::{Actor, Callee, Missed, Outgoing, ParentTopic};
+use crate::machine::ring_table::RingEvent;
 use crate::machine::rules::Rules;
 use signalling::{
     ClientId, DownBody, EndReason, InvitationId, Outcome, OutcomeKind, ParticipationId, RefusalCode, UserName,
 };
 
-impl Turn<'_> {
+impl Decision<'_> {
     pub(super) fn invite(&mut self, actor: &Actor, callees: Vec<Callee>) {
         let engaged = self.meeting.members.len() + self.meeting.pending().count();
         if !self.rules.has_room(engaged, callees.len()) {
@@ -44,7 +44,7 @@ impl Turn<'_> {
             self.tell(&actor.client, DownBody::Busy { user: callee.user });
             self.miss(&invitation, OutcomeKind::MissedBusy);
             callee.devices.iter().take(Rules::DEVICES_MAX).for_each(|client| self.tell_busy(&invitation, client));
-            self.rings_over.push(invitation.clone());
+            self.ended_rings.push(invitation.clone());
         } else {
             if !callee.online {
                 let until_ms = invitation.reach_until_ms;
@@ -67,7 +67,7 @@ impl Turn<'_> {
         let Some(ring) = self.meeting.invitations.iter_mut().find(waits) else { return };
         ring.waited_for = true;
         let (by, until_ms) = (ring.by.clone(), ring.reach_until_ms);
-        if let Some(inviter) = self.meeting.member(&by).map(|stay| stay.client.clone()) {
+        if let Some(inviter) = self.meeting.member(&by).map(|member| member.client.clone()) {
             self.tell(&inviter, DownBody::Waiting { user: user.clone(), until_ms });
         }
     }
@@ -106,7 +106,7 @@ impl Turn<'_> {
     fn send_ring(&mut self, invitation: InvitationId, to: &ClientId, body: DownBody, expires_at_ms: u64) {
         self.sends.push(Outgoing {
             to: to.clone(),
-            parent: Parent::Ring,
+            parent: ParentTopic::Ring,
             body,
             rev: None,
             ticket: None,
@@ -151,7 +151,7 @@ impl Turn<'_> {
         let rings: Vec<InvitationId> = self.meeting.pending().filter(may).filter(meant).map(|ring| ring.id).collect();
         let cause = Cause { reason: EndReason::Cancelled, by: Some(actor.user.clone()), ..Cause::default() };
         for ring in rings {
-            self.decide_from_outside(ring, ring_table::Event::Cancelled, &cause);
+            self.decide_from_outside(ring, RingEvent::Cancelled, &cause);
         }
         cause
     }
@@ -162,7 +162,7 @@ impl Turn<'_> {
         let rings: Vec<InvitationId> = self.meeting.pending().filter(over).map(|ring| ring.id).collect();
         let cause = Cause::default();
         for ring in &rings {
-            self.decide_from_outside(*ring, ring_table::Event::TimeOver, &cause);
+            self.decide_from_outside(*ring, RingEvent::TimeOver, &cause);
         }
         if !rings.is_empty() {
             self.settle(&cause);

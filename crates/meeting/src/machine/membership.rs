@@ -1,19 +1,19 @@
 //! Going: by oneself, without a word, or moving to another device; and coming back.
 
-use crate::machine::decision::{Cause, Turn};
-use crate::machine::document::{Device, Former, MediaState, Stay};
+use crate::machine::decision::{Cause, Decision};
+use crate::machine::document::{Device, Former, MediaState, Member};
 use crate::machine::event::Actor;
-use crate::machine::ring_table;
+use crate::machine::ring_table::RingEvent;
 use crate::machine::rules::Rules;
 use signalling::{ClientId, EndReason, Muted, ParticipationId, RefusalCode, UserName};
 use std::collections::BTreeSet;
 
-impl Turn<'_> {
+impl Decision<'_> {
     /// A late leave of a device from which the stay has moved is answered, and ends nothing elsewhere.
     pub(super) fn leave(&mut self, actor: &Actor) -> Cause {
-        let here = |stay: &Stay| stay.client == actor.client;
+        let here = |member: &Member| member.client == actor.client;
         let leaves = self.meeting.member(&actor.user).is_some_and(here);
-        let left = leaves.then(|| self.depart(&actor.user, EndReason::Left, ring_table::Event::Cancelled));
+        let left = leaves.then(|| self.depart(&actor.user, EndReason::Left, RingEvent::Cancelled));
         self.answer_over(EndReason::Left, Some(actor.user.clone()));
         left.flatten().unwrap_or_default()
     }
@@ -21,50 +21,50 @@ impl Turn<'_> {
     /// Members with neither media nor signalling for too long.
     pub(super) fn gone_members(&mut self, online: &BTreeSet<ClientId>) -> Cause {
         let now_ms = self.now_ms;
-        for stay in &mut self.meeting.members {
-            stay.set_online(online.contains(&stay.client), now_ms);
+        for member in &mut self.meeting.members {
+            member.set_online(online.contains(&member.client), now_ms);
         }
-        let gone = |stay: &&Stay| stay.gone_at_ms(self.rules).is_some_and(|at_ms| at_ms <= now_ms);
-        let users: Vec<UserName> = self.meeting.members.iter().filter(gone).map(|stay| stay.user.clone()).collect();
-        users.iter().fold(None, |_, user| self.depart_without_word(user)).unwrap_or_default()
+        let gone = |member: &&Member| member.gone_at_ms(self.rules).is_some_and(|at_ms| at_ms <= now_ms);
+        let users: Vec<UserName> = self.meeting.members.iter().filter(gone).map(|member| member.user.clone()).collect();
+        users.iter().fold(None, |_, user| self.depart_lost(user)).unwrap_or_default()
     }
 
     /// A member on a client that is registered no more, whose media may well be there: it ends now. A message to it would
     /// reach nobody.
     pub(super) fn removed_client(&mut self, client: &ClientId) -> Cause {
-        let here = |stay: &&Stay| stay.client == *client;
-        let user = self.meeting.members.iter().find(here).map(|stay| stay.user.clone());
+        let here = |member: &&Member| member.client == *client;
+        let user = self.meeting.members.iter().find(here).map(|member| member.user.clone());
         let Some(user) = user else { return Cause::default() };
-        let cause = self.depart_without_word(&user);
+        let cause = self.depart_lost(&user);
         self.sends.retain(|send| send.to != *client);
         cause.unwrap_or_default()
     }
 
-    fn depart_without_word(&mut self, user: &UserName) -> Option<Cause> {
+    fn depart_lost(&mut self, user: &UserName) -> Option<Cause> {
         let last = self.meeting.members.len() == 1 && self.meeting.pending().next().is_some();
         let reason = if last { EndReason::CallerGone } else { EndReason::Left };
-        self.depart(user, reason, ring_table::Event::CallerGone)
+        self.depart(user, reason, RingEvent::CallerGone)
     }
 
     /// Takes the user out and says so to the device. `rings`: what happens to open rings if nobody is left. `None`: the
     /// user is not in.
-    pub(super) fn depart(&mut self, user: &UserName, reason: EndReason, rings: ring_table::Event) -> Option<Cause> {
-        let at = self.meeting.members.iter().position(|stay| stay.user == *user)?;
-        let stay = self.meeting.members.remove(at);
-        self.remove(stay.participation);
-        self.left.push(stay.clone());
+    pub(super) fn depart(&mut self, user: &UserName, reason: EndReason, rings: RingEvent) -> Option<Cause> {
+        let at = self.meeting.members.iter().position(|member| member.user == *user)?;
+        let member = self.meeting.members.remove(at);
+        self.remove(member.participation);
+        self.departed.push(member.clone());
         self.meeting.spent.retain(|spent| spent.user != *user);
         if reason != EndReason::Kicked {
             self.remember_former(user.clone());
         }
-        self.hand_over(user);
+        self.pass_host_role(user);
         let by = self.actor.as_ref().map(|actor| actor.user.clone());
-        self.tell_over(&stay.client, reason, by.clone());
+        self.tell_over(&member.client, reason, by.clone());
         Some(Cause { reason: EndReason::Left, by: by.or(Some(user.clone())), rings })
     }
 
     /// The host's role passes to who has been in longest; with nobody in it stays where it is.
-    fn hand_over(&mut self, gone: &UserName) {
+    fn pass_host_role(&mut self, gone: &UserName) {
         if self.meeting.host == *gone
             && let Some(next) = self.meeting.members.first()
         {
@@ -86,7 +86,7 @@ impl Turn<'_> {
     /// A former member comes in again, with another participation. Who is being rung meanwhile answers that.
     pub(super) fn come_back(&mut self, actor: &Actor) -> Cause {
         if let Some(ring) = self.meeting.pending_for(&actor.user).map(|ring| ring.id) {
-            return self.callee(actor, ring, ring_table::Event::Accepts, None);
+            return self.callee(actor, ring, RingEvent::Accepts, None);
         }
         let engaged = self.meeting.members.len() + self.meeting.pending().count();
         if !self.rules.has_room(engaged, 1) {
@@ -102,7 +102,7 @@ impl Turn<'_> {
     /// The user is a member from now on, on the device that asked for it. A third one makes a meeting of a call.
     pub(super) fn enter(&mut self, actor: &Actor, name: String, device: Device) {
         let now_ms = self.now_ms;
-        self.meeting.members.push(Stay {
+        self.meeting.members.push(Member {
             user: actor.user.clone(),
             name,
             client: device.client,
@@ -116,7 +116,7 @@ impl Turn<'_> {
             muted: Muted::default(),
             answered_at_ms: None,
         });
-        self.note_company();
+        self.mark_answered();
         self.forget_former(&actor.user);
         if self.meeting.members.len() > 2 {
             self.meeting.ends_below = 1;
@@ -124,40 +124,40 @@ impl Turn<'_> {
     }
 
     /// From the second on, nobody is alone in it.
-    pub(super) fn note_company(&mut self) {
+    pub(super) fn mark_answered(&mut self) {
         if self.meeting.members.len() > 1 {
             let now_ms = self.now_ms;
-            self.meeting.members.iter_mut().for_each(|stay| {
-                stay.answered_at_ms.get_or_insert(now_ms);
+            self.meeting.members.iter_mut().for_each(|member| {
+                member.answered_at_ms.get_or_insert(now_ms);
             });
         }
     }
 
     /// Fresh parameters. From another device of the member, the stay moves there.
     pub(super) fn join(&mut self, actor: &Actor) {
-        let moves = self.meeting.member(&actor.user).is_some_and(|stay| stay.client != actor.client);
+        let moves = self.meeting.member(&actor.user).is_some_and(|member| member.client != actor.client);
         if moves {
-            self.move_stay(actor);
+            self.move_member(actor);
         }
         let now_ms = self.now_ms;
-        if let Some(stay) = self.stay_mut(&actor.user).filter(|_| actor.online) {
-            stay.set_online(true, now_ms);
+        if let Some(member) = self.member_mut(&actor.user).filter(|_| actor.online) {
+            member.set_online(true, now_ms);
         }
         self.admit_again(actor);
     }
 
-    fn move_stay(&mut self, actor: &Actor) {
+    fn move_member(&mut self, actor: &Actor) {
         let participation = ParticipationId(self.new_id());
         let now_ms = self.now_ms;
-        let Some(stay) = self.stay_mut(&actor.user) else { return };
-        let (old, client) = (stay.participation, std::mem::replace(&mut stay.client, actor.client.clone()));
-        stay.participation = participation;
-        stay.media = MediaState::Absent;
-        stay.media_since_ms = now_ms;
-        stay.no_media = false;
-        stay.online = actor.online;
-        stay.online_since_ms = now_ms;
-        stay.said_goodbye = false;
+        let Some(member) = self.member_mut(&actor.user) else { return };
+        let (old, client) = (member.participation, std::mem::replace(&mut member.client, actor.client.clone()));
+        member.participation = participation;
+        member.media = MediaState::Absent;
+        member.media_since_ms = now_ms;
+        member.no_media = false;
+        member.online = actor.online;
+        member.online_since_ms = now_ms;
+        member.said_goodbye = false;
         self.remove(old);
         self.tell_over(&client, EndReason::AnsweredElsewhere, Some(actor.user.clone()));
     }

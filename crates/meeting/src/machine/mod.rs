@@ -1,6 +1,6 @@
 //! A meeting as a pure state machine: (document, event, now) → (document, effects).
 //!
-//! What it is: [`Meeting`], the document that the catalog keeps; [`Meeting::create`] and [`Meeting::apply`], which
+//! What it is: [`Meeting`], the document that the catalog keeps; [`Meeting::handle_create`] and [`Meeting::handle_event`], which
 //! decide; the table of a callee ([`ring_table`]), which they follow. What it is not: it opens no channel, sends nothing,
 //! signs no token. Effects are data, and whoever commits the document carries them out.
 //!
@@ -31,13 +31,14 @@ mod rules;
 mod view;
 
 pub use document::{
-    Device, DocumentError, End, Engagement, Former, Invitation, InvitationState, MediaState, Meeting, Spent, Stay, Tie,
-    Timer, TimerKind,
+    Device, DocumentError, End, Engagement, Former, Invitation, InvitationState, MediaState, Meeting, Member, Spent,
+    Tie, Timer, TimerKind,
 };
 pub use event::{
-    Actor, Callee, Context, Create, Event, MediaChange, Missed, Outgoing, Parent, Past, Request, Step, Ticket,
+    Actor, Callee, Context, Create, Decided, Event, HistoryEntry, MediaChange, Missed, Outgoing, ParentTopic, Request,
+    Ticket,
 };
 pub use roster::{RosterHistory, roster_change};
 pub use rows::{Places, Row, RowChanges, RowName};
 pub use rules::Rules;
-pub use view::Standing;
+pub use view::CurrentCall;

@@ -1,9 +1,9 @@
 //! What a callee does with a ring, and what others do to it: the table at work.
 
-use crate::machine::decision::{CalleeOver, Cause, Turn};
+use crate::machine::decision::{Cause, Decision, EndedRing};
 use crate::machine::document::{Invitation, InvitationState, Spent};
 use crate::machine::event::Actor;
-use crate::machine::ring_table::{self, Told, Transition};
+use crate::machine::ring_table::{self, Notification, RingEvent, RingState, Transition};
 use crate::machine::rules::Rules;
 use signalling::{ClientId, DownBody, EndReason, InvitationId, MeetingId, OutcomeKind, RefusalCode, RejectReason};
 
@@ -13,13 +13,13 @@ struct Acting<'a> {
     reason: RejectReason,
 }
 
-impl Turn<'_> {
+impl Decision<'_> {
     /// A device of the callee rings, accepts or rejects.
     pub(super) fn callee(
         &mut self,
         actor: &Actor,
         invitation: InvitationId,
-        event: ring_table::Event,
+        event: RingEvent,
         reason: Option<RejectReason>,
     ) -> Cause {
         let known = self.meeting.invitation(invitation).is_some_and(|ring| ring.user == actor.user);
@@ -27,7 +27,7 @@ impl Turn<'_> {
             self.refuse(RefusalCode::NotAllowed, "there is no such invitation for you: ask for your state");
             return Cause::default();
         }
-        self.introduce(actor);
+        self.add_device(actor);
         let reason = reason.unwrap_or(RejectReason::Declined);
         let cause = Cause { reason: EndReason::Declined, by: Some(actor.user.clone()), ..Cause::default() };
         self.decide(invitation, event, Some(&Acting { actor, reason }), &cause);
@@ -36,7 +36,7 @@ impl Turn<'_> {
 
     /// A create that met the open ring of its only callee.
     pub(super) fn crossing(&mut self, actor: &Actor, spent: MeetingId, invitation: InvitationId) -> Cause {
-        let cause = self.callee(actor, invitation, ring_table::Event::Accepts, None);
+        let cause = self.callee(actor, invitation, RingEvent::Accepts, None);
         if self.meeting.member(&actor.user).is_some() && self.meeting.spent.len() < Rules::SPENT_MAX {
             self.meeting.spent.push(Spent { meeting: spent, user: actor.user.clone(), answered: false });
         }
@@ -50,7 +50,7 @@ impl Turn<'_> {
     }
 
     /// Makes the acting device one of those that the open ring of its user knows.
-    pub(super) fn introduce(&mut self, actor: &Actor) {
+    pub(super) fn add_device(&mut self, actor: &Actor) {
         let wanted = self
             .meeting
             .pending_for(&actor.user)
@@ -63,7 +63,7 @@ impl Turn<'_> {
     }
 
     /// Something other than the callee ends the ring.
-    pub(super) fn decide_from_outside(&mut self, invitation: InvitationId, event: ring_table::Event, cause: &Cause) {
+    pub(super) fn decide_from_outside(&mut self, invitation: InvitationId, event: RingEvent, cause: &Cause) {
         self.decide(invitation, event, None, cause);
     }
 
@@ -75,7 +75,7 @@ impl Turn<'_> {
         }
     }
 
-    fn decide(&mut self, id: InvitationId, event: ring_table::Event, acting: Option<&Acting<'_>>, cause: &Cause) {
+    fn decide(&mut self, id: InvitationId, event: RingEvent, acting: Option<&Acting<'_>>, cause: &Cause) {
         let Some(before) = self.meeting.invitation(id).cloned() else { return };
         let Some(row) = ring_table::transition(before.state.kind(), event) else { return };
         self.set_state(id, row, acting);
@@ -90,7 +90,7 @@ impl Turn<'_> {
         }
         if before.state.is_open() && !ring.state.is_open() {
             self.release_devices(&ring);
-            self.rings_over.push(ring);
+            self.ended_rings.push(ring);
         }
     }
 
@@ -100,17 +100,17 @@ impl Turn<'_> {
         let Some(ring) = self.ring_mut(id) else { return };
         match (row.to, acting, row.others) {
             (to, ..) if to == row.from => {}
-            (ring_table::State::Ringing, ..) => {
+            (RingState::Ringing, ..) => {
                 ring.state = InvitationState::Ringing;
                 ring.ring_until_ms = Some(ring_until_ms);
             }
-            (ring_table::State::Answered, Some(by), _) => {
+            (RingState::Answered, Some(by), _) => {
                 ring.state = InvitationState::Answered { on: by.actor.client.clone() };
             }
-            (ring_table::State::Declined, Some(by), _) => {
+            (RingState::Declined, Some(by), _) => {
                 ring.state = InvitationState::Declined { on: by.actor.client.clone(), reason: by.reason };
             }
-            (_, _, Told::Ended(reason)) => ring.state = InvitationState::Ended { reason },
+            (_, _, Notification::Ended(reason)) => ring.state = InvitationState::Ended { reason },
             _ => {}
         }
     }
@@ -118,16 +118,16 @@ impl Turn<'_> {
     fn tell_caller(&mut self, ring: &Invitation, row: &Transition, acting: Option<&Acting<'_>>, cause: &Cause) {
         let user = ring.user.clone();
         let body = match row.caller {
-            Told::Ringing => DownBody::Ringing { user },
-            Told::Accepted => DownBody::Accepted { user },
-            Told::Rejected => {
+            Notification::Ringing => DownBody::Ringing { user },
+            Notification::Accepted => DownBody::Accepted { user },
+            Notification::Rejected => {
                 DownBody::Rejected { user, reason: acting.map_or(RejectReason::Declined, |acting| acting.reason) }
             }
-            Told::Ended(reason) => {
+            Notification::Ended(reason) => {
                 let by = cause.by.clone();
-                return self.callees_over.push(CalleeOver { ring: ring.id, reason, by });
+                return self.rings_to_report.push(EndedRing { ring: ring.id, reason, by });
             }
-            Told::Nothing | Told::Admitted | Told::AsDecided => return,
+            Notification::Nothing | Notification::Admitted | Notification::AsDecided => return,
         };
         self.tell_inviter(ring, body);
     }
@@ -135,19 +135,19 @@ impl Turn<'_> {
     fn tell_acting(&mut self, ring: &Invitation, row: &Transition, acting: &Acting<'_>) {
         let actor = acting.actor;
         match row.acting {
-            Told::Admitted => self.admit(ring, actor),
-            Told::Ended(reason) => self.answer_ring_end(ring, reason),
-            Told::AsDecided => self.tell_decided(ring, actor),
-            Told::Ringing => self.answer(DownBody::Ringing { user: actor.user.clone() }),
-            Told::Nothing | Told::Accepted | Told::Rejected => {}
+            Notification::Admitted => self.admit(ring, actor),
+            Notification::Ended(reason) => self.answer_ring_end(ring, reason),
+            Notification::AsDecided => self.tell_decided(ring, actor),
+            Notification::Ringing => self.answer(DownBody::Ringing { user: actor.user.clone() }),
+            Notification::Nothing | Notification::Accepted | Notification::Rejected => {}
         }
     }
 
     fn tell_decided(&mut self, ring: &Invitation, actor: &Actor) {
-        let stay = self.meeting.member(&actor.user);
-        let here = stay.is_some_and(|stay| stay.client == actor.client);
+        let member = self.meeting.member(&actor.user);
+        let here = member.is_some_and(|member| member.client == actor.client);
         // It answered here, and the user is in it elsewhere by now, or out.
-        let gone = if stay.is_some() { EndReason::AnsweredElsewhere } else { EndReason::Left };
+        let gone = if member.is_some() { EndReason::AnsweredElsewhere } else { EndReason::Left };
         match ring.state.end_for(&actor.client) {
             Some(reason) => {
                 self.answer_ring_is_over(ring, reason, ring.state.missed());
@@ -161,7 +161,7 @@ impl Turn<'_> {
     }
 
     fn tell_others(&mut self, ring: &Invitation, row: &Transition, acting: Option<&Acting<'_>>, cause: &Cause) {
-        let Told::Ended(reason) = row.others else { return };
+        let Notification::Ended(reason) = row.others else { return };
         let (by, missed) = (cause.by.clone(), row.missed.then_some(OutcomeKind::Missed));
         for device in ring.devices.iter().filter(|device| acting.is_none_or(|by| by.actor.client != device.client)) {
             self.end_ring(ring, &device.client, reason, by.clone(), missed);
@@ -183,8 +183,8 @@ impl Turn<'_> {
 
     /// Tokens of devices that did not answer open nothing any more.
     fn release_devices(&mut self, ring: &Invitation) {
-        let stays = |client: &ClientId| matches!(&ring.state, InvitationState::Answered { on } if on == client);
-        for device in ring.devices.iter().filter(|device| !stays(&device.client)) {
+        let keeps = |client: &ClientId| matches!(&ring.state, InvitationState::Answered { on } if on == client);
+        for device in ring.devices.iter().filter(|device| !keeps(&device.client)) {
             self.remove(device.participation);
         }
     }
@@ -195,14 +195,14 @@ impl Turn<'_> {
 }
 
 impl InvitationState {
-    pub fn kind(&self) -> ring_table::State {
+    pub fn kind(&self) -> RingState {
         match self {
-            Self::Invited => ring_table::State::Invited,
-            Self::Ringing => ring_table::State::Ringing,
-            Self::Answered { .. } => ring_table::State::Answered,
-            Self::Declined { .. } => ring_table::State::Declined,
-            Self::Busy => ring_table::State::Busy,
-            Self::Ended { .. } => ring_table::State::Ended,
+            Self::Invited => RingState::Invited,
+            Self::Ringing => RingState::Ringing,
+            Self::Answered { .. } => RingState::Answered,
+            Self::Declined { .. } => RingState::Declined,
+            Self::Busy => RingState::Busy,
+            Self::Ended { .. } => RingState::Ended,
         }
     }
 }

@@ -6,7 +6,7 @@ use signalling::EndReason;
 
 /// What an invitation can be, without its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum RingState {
     /// Within reach, no device has rung yet.
     Invited,
     Ringing,
@@ -17,7 +17,7 @@ pub enum State {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Event {
+pub enum RingEvent {
     /// A device rings.
     Rings,
     Accepts,
@@ -36,7 +36,7 @@ pub enum Event {
 
 /// What somebody is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Told {
+pub enum Notification {
     Nothing,
     Ringing,
     Accepted,
@@ -52,102 +52,119 @@ pub enum Told {
 /// One row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transition {
-    pub from: State,
-    pub event: Event,
-    pub to: State,
+    pub from: RingState,
+    pub event: RingEvent,
+    pub to: RingState,
     /// The inviter's device.
-    pub caller: Told,
+    pub caller: Notification,
     /// The device of the callee that sent the request.
-    pub acting: Told,
+    pub acting: Notification,
     /// All other devices of the callee; all devices if none acted.
-    pub others: Told,
+    pub others: Notification,
     /// The callee has missed a call.
     pub missed: bool,
 }
 
 /// How an open ring ends, for all three of the people told.
-const fn over(from: State, event: Event, reason: EndReason) -> Transition {
-    let told = Told::Ended(reason);
-    Transition { from, event, to: State::Ended, caller: told, acting: Told::Nothing, others: told, missed: true }
-}
-
-const fn accept(from: State) -> Transition {
-    let others = Told::Ended(EndReason::AnsweredElsewhere);
+const fn over(from: RingState, event: RingEvent, reason: EndReason) -> Transition {
+    let told = Notification::Ended(reason);
     Transition {
         from,
-        event: Event::Accepts,
-        to: State::Answered,
-        caller: Told::Accepted,
-        acting: Told::Admitted,
+        event,
+        to: RingState::Ended,
+        caller: told,
+        acting: Notification::Nothing,
+        others: told,
+        missed: true,
+    }
+}
+
+const fn accept(from: RingState) -> Transition {
+    let others = Notification::Ended(EndReason::AnsweredElsewhere);
+    Transition {
+        from,
+        event: RingEvent::Accepts,
+        to: RingState::Answered,
+        caller: Notification::Accepted,
+        acting: Notification::Admitted,
         others,
         missed: false,
     }
 }
 
-const fn reject(from: State) -> Transition {
-    let (acting, others) = (Told::Ended(EndReason::Declined), Told::Ended(EndReason::DeclinedElsewhere));
+const fn reject(from: RingState) -> Transition {
+    let (acting, others) =
+        (Notification::Ended(EndReason::Declined), Notification::Ended(EndReason::DeclinedElsewhere));
     Transition {
         from,
-        event: Event::Rejects,
-        to: State::Declined,
-        caller: Told::Rejected,
+        event: RingEvent::Rejects,
+        to: RingState::Declined,
+        caller: Notification::Rejected,
         acting,
         others,
         missed: false,
     }
 }
 
-const fn ring(from: State, caller: Told) -> Transition {
+const fn ring(from: RingState, caller: Notification) -> Transition {
     Transition {
         from,
-        event: Event::Rings,
-        to: State::Ringing,
+        event: RingEvent::Rings,
+        to: RingState::Ringing,
         caller,
-        acting: Told::Ringing,
-        others: Told::Nothing,
+        acting: Notification::Ringing,
+        others: Notification::Nothing,
         missed: false,
     }
 }
 
 /// A request that comes when all is decided.
-const fn late(from: State, event: Event) -> Transition {
-    let nothing = Told::Nothing;
-    Transition { from, event, to: from, caller: nothing, acting: Told::AsDecided, others: nothing, missed: false }
+const fn late(from: RingState, event: RingEvent) -> Transition {
+    let nothing = Notification::Nothing;
+    Transition {
+        from,
+        event,
+        to: from,
+        caller: nothing,
+        acting: Notification::AsDecided,
+        others: nothing,
+        missed: false,
+    }
 }
 
 /// Every pair that is not here changes nothing and tells nobody anything.
 pub static CALLEE: [Transition; 28] = [
-    ring(State::Invited, Told::Ringing),
-    ring(State::Ringing, Told::Nothing),
-    accept(State::Invited),
-    accept(State::Ringing),
-    reject(State::Invited),
-    reject(State::Ringing),
-    over(State::Invited, Event::Cancelled, EndReason::Cancelled),
-    over(State::Ringing, Event::Cancelled, EndReason::Cancelled),
-    over(State::Invited, Event::TimeOver, EndReason::NoAnswer),
-    over(State::Ringing, Event::TimeOver, EndReason::NoAnswer),
-    over(State::Invited, Event::CallerGone, EndReason::CallerGone),
-    over(State::Ringing, Event::CallerGone, EndReason::CallerGone),
-    over(State::Invited, Event::Destroyed, EndReason::Destroyed),
-    over(State::Ringing, Event::Destroyed, EndReason::Destroyed),
-    over(State::Invited, Event::Kicked, EndReason::Kicked),
-    over(State::Ringing, Event::Kicked, EndReason::Kicked),
-    late(State::Answered, Event::Rings),
-    late(State::Answered, Event::Accepts),
-    late(State::Answered, Event::Rejects),
-    late(State::Declined, Event::Rings),
-    late(State::Declined, Event::Accepts),
-    late(State::Declined, Event::Rejects),
-    late(State::Ended, Event::Rings),
-    late(State::Ended, Event::Accepts),
-    late(State::Ended, Event::Rejects),
-    late(State::Busy, Event::Rings),
-    late(State::Busy, Event::Accepts),
-    late(State::Busy, Event::Rejects),
+    ring(RingState::Invited, Notification::Ringing),
+    ring(RingState::Ringing, Notification::Nothing),
+    accept(RingState::Invited),
+    accept(RingState::Ringing),
+    reject(RingState::Invited),
+    reject(RingState::Ringing),
+    over(RingState::Invited, RingEvent::Cancelled, EndReason::Cancelled),
+    over(RingState::Ringing, RingEvent::Cancelled, EndReason::Cancelled),
+    over(RingState::Invited, RingEvent::TimeOver, EndReason::NoAnswer),
+    over(RingState::Ringing, RingEvent::TimeOver, EndReason::NoAnswer),
+    over(RingState::Invited, RingEvent::CallerGone, EndReason::CallerGone),
+    over(RingState::Ringing, RingEvent::CallerGone, EndReason::CallerGone),
+    over(RingState::Invited, RingEvent::Destroyed, EndReason::Destroyed),
+    over(RingState::Ringing, RingEvent::Destroyed, EndReason::Destroyed),
+    over(RingState::Invited, RingEvent::Kicked, EndReason::Kicked),
+    over(RingState::Ringing, RingEvent::Kicked, EndReason::Kicked),
+    late(RingState::Answered, RingEvent::Rings),
+    late(RingState::Answered, RingEvent::Accepts),
+    late(RingState::Answered, RingEvent::Rejects),
+    late(RingState::Declined, RingEvent::Rings),
+    late(RingState::Declined, RingEvent::Accepts),
+    late(RingState::Declined, RingEvent::Rejects),
+    late(RingState::Ended, RingEvent::Rings),
+    late(RingState::Ended, RingEvent::Accepts),
+    late(RingState::Ended, RingEvent::Rejects),
+    late(RingState::Busy, RingEvent::Rings),
+    late(RingState::Busy, RingEvent::Accepts),
+    late(RingState::Busy, RingEvent::Rejects),
 ];
 
 /// The row for this pair, if anything happens.
-pub fn transition(from: State, event: Event) -> Option<&'static Transition> {
+pub fn transition(from: RingState, event: RingEvent) -> Option<&'static Transition> {
     CALLEE.iter().find(|row| row.from == from && row.event == event)
 }

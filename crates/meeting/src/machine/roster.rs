@@ -16,18 +16,18 @@ pub struct RosterHistory {
     /// What was changed after this revision is known.
     since: u64,
     /// The revision of the last change of anything that is shown.
-    news: u64,
+    changed_at_rev: u64,
 }
 
 impl RosterHistory {
     /// Of what was before the present document nothing is known.
     pub fn new(meeting: &Meeting) -> Self {
         let roster = meeting.roster();
-        Self { since: meeting.rev, news: meeting.rev, changed: BTreeMap::new(), roster }
+        Self { since: meeting.rev, changed_at_rev: meeting.rev, changed: BTreeMap::new(), roster }
     }
 
     /// The meeting is so now; what is not newer than what is known changes nothing.
-    pub fn take(&mut self, meeting: &Meeting) {
+    pub fn update(&mut self, meeting: &Meeting) {
         let rev = meeting.rev;
         if rev <= self.roster.rev {
             return;
@@ -35,7 +35,7 @@ impl RosterHistory {
         let now = meeting.roster();
         let users = differing(&self.roster, &now);
         if !users.is_empty() || now.host != self.roster.host {
-            self.news = rev;
+            self.changed_at_rev = rev;
         }
         self.changed.extend(users.into_iter().map(|user| (user, rev)));
         self.roster = now;
@@ -43,8 +43,8 @@ impl RosterHistory {
     }
 
     /// The revision of the last change of anything that is shown.
-    pub fn news(&self) -> u64 {
-        self.news
+    pub fn changed_at_rev(&self) -> u64 {
+        self.changed_at_rev
     }
 
     pub fn roster(&self) -> &Roster {

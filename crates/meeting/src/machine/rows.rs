@@ -97,7 +97,7 @@ impl Meeting {
         let nowhere = Places::default();
         let (before, places) = before.unwrap_or((self, &nowhere));
         let mut work = Difference { places, now: Places::default(), changes: RowChanges::default() };
-        work.list(MEMBER, &before.members, &self.members, |stay| &stay.user);
+        work.list(MEMBER, &before.members, &self.members, |member| &member.user);
         work.list(INVITATION, &before.invitations, &self.invitations, |ring| &ring.id);
         work.list(BLOCKED, &pairs(&before.blocked), &pairs(&self.blocked), |(user, _)| user);
         work.list(BAN, &before.bans, &self.bans, |ban| ban);
@@ -156,8 +156,8 @@ impl Difference<'_> {
             }
             now.push(place);
         }
-        let stays: BTreeSet<u64> = now.iter().copied().collect();
-        let gone = had.iter().filter(|place| !stays.contains(place));
+        let kept: BTreeSet<u64> = now.iter().copied().collect();
+        let gone = had.iter().filter(|place| !kept.contains(place));
         self.changes.gone.extend(gone.map(|place| (kind, *place)));
         if !now.is_empty() {
             self.now.0.insert(kind, now);

@@ -1,14 +1,12 @@
 //! What people are shown of the document.
 
-use crate::machine::document::{Device, Invitation, InvitationState, MediaState, Meeting, Stay};
+use crate::machine::document::{Device, Invitation, InvitationState, MediaState, Meeting, Member};
 use crate::machine::event::Ticket;
-use signalling::{
-    ClientId, Joinable, Member, MemberState, Muted, Profile, Rights, Ring, Roster, StandingCall, UserName,
-};
+use signalling::{ClientId, Joinable, MemberState, Muted, Profile, Rights, Ring, Roster, StandingCall, UserName};
 
 /// A call that stands, with the ticket of the device that is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct CurrentCall {
     /// Its join parameters are blank.
     pub call: StandingCall,
     pub ticket: Option<Ticket>,
@@ -24,8 +22,8 @@ impl Meeting {
 
     /// It fits into one message: of very many very long names the ends are left out.
     pub fn roster(&self) -> Roster {
-        let inside = self.members.iter().map(|stay| self.shown(stay));
-        let mut members: Vec<Member> = inside.chain(self.pending().map(Invitation::shown)).collect();
+        let inside = self.members.iter().map(|member| self.shown(member));
+        let mut members: Vec<signalling::Member> = inside.chain(self.pending().map(Invitation::shown)).collect();
         let bytes: usize = members.iter().map(|member| member.name.len()).sum();
         if bytes > Self::NAMES_BYTES_MAX {
             let each = Self::NAMES_BYTES_MAX / members.len();
@@ -41,22 +39,22 @@ impl Meeting {
 
     /// The names of those who are in, as far as an invitation has room for them.
     pub fn names(&self) -> Vec<String> {
-        self.members.iter().take(Self::NAMES_MAX).map(|stay| stay.name.clone()).collect()
+        self.members.iter().take(Self::NAMES_MAX).map(|member| member.name.clone()).collect()
     }
 
-    fn shown(&self, stay: &Stay) -> Member {
-        Member {
-            user: stay.user.clone(),
-            name: stay.name.clone(),
-            participation: Some(stay.participation),
-            state: match stay.media {
-                _ if stay.no_media => MemberState::NoMedia,
+    fn shown(&self, member: &Member) -> signalling::Member {
+        signalling::Member {
+            user: member.user.clone(),
+            name: member.name.clone(),
+            participation: Some(member.participation),
+            state: match member.media {
+                _ if member.no_media => MemberState::NoMedia,
                 MediaState::Absent => MemberState::Joining,
                 MediaState::There | MediaState::Closed => MemberState::In,
                 MediaState::Lost => MemberState::Lost,
             },
-            muted: stay.muted,
-            blocked: self.blocked(&stay.user),
+            muted: member.muted,
+            blocked: self.blocked(&member.user),
         }
     }
 
@@ -67,12 +65,12 @@ impl Meeting {
 
     /// The member's ticket.
     pub fn ticket_of(&self, user: &UserName) -> Option<Ticket> {
-        let stay = self.member(user)?;
+        let member = self.member(user)?;
         Some(Ticket {
             meeting: self.id,
-            user: stay.user.clone(),
-            client: stay.client.clone(),
-            participation: stay.participation,
+            user: member.user.clone(),
+            client: member.client.clone(),
+            participation: member.participation,
             waiting: false,
             rights: self.rights_of(user),
             profile: Self::PROFILE,
@@ -127,12 +125,12 @@ impl Meeting {
     }
 
     /// The call that this user is in.
-    pub fn standing(&self, user: &UserName, client: &ClientId) -> Option<Standing> {
+    pub fn current_call(&self, user: &UserName, client: &ClientId) -> Option<CurrentCall> {
         let ticket = self.ticket_of(user)?;
         let here = ticket.client == *client;
         let join = here.then(|| ticket.blank());
         let call = StandingCall { meeting: self.id, media: self.media, here, join, roster: self.roster() };
-        Some(Standing { call, ticket: here.then_some(ticket) })
+        Some(CurrentCall { call, ticket: here.then_some(ticket) })
     }
 }
 
@@ -142,9 +140,9 @@ fn shorten(name: &mut String, bytes: usize) {
 }
 
 impl Invitation {
-    fn shown(&self) -> Member {
+    fn shown(&self) -> signalling::Member {
         let ringing = self.state == InvitationState::Ringing;
-        Member {
+        signalling::Member {
             user: self.user.clone(),
             name: self.name.clone(),
             participation: None,

@@ -1,6 +1,6 @@
 //! A signal on its way: [`Outgoing`] → row of the outbox → message of the queue.
 
-use crate::machine::{Outgoing, Parent};
+use crate::machine::{Outgoing, ParentTopic};
 use bytes::Bytes;
 use catalog::NewOutboxRow;
 use queue::{Message, TopicName};
@@ -39,8 +39,8 @@ pub(crate) fn row(send: Outgoing, meeting: Option<MeetingId>, id: SignalId, now_
     };
     let body = serde_json::to_vec(&Down { envelope, body: send.body }).expect("a signal has string keys only");
     let topic = match send.parent {
-        Parent::Ring => RING_DOWN,
-        Parent::Meeting => MEETING_DOWN,
+        ParentTopic::Ring => RING_DOWN,
+        ParentTopic::Meeting => MEETING_DOWN,
     };
     NewOutboxRow { topic: topic.to_owned(), properties, body }
 }

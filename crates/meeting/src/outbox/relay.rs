@@ -4,9 +4,10 @@
 //! message that no queue ever takes is set aside for an operator, and its lane goes on.
 
 use crate::clock;
-use crate::commit::{Shared, Undecided};
+use crate::commit::DecisionError;
 use crate::outbox::encode;
 use crate::set_aside;
+use crate::state::ServiceState;
 use catalog::{NewOutboxRow, OutboxRow};
 use queue::{Queue, SendError};
 use std::collections::{HashMap, HashSet};
@@ -23,8 +24,8 @@ const RETRY: Duration = Duration::from_millis(200);
 const RETRY_CATALOG: Duration = Duration::from_secs(1);
 
 /// Works until it is dropped, or a lane has panicked: its messages are not sent, and must not be forgotten.
-pub(crate) async fn run(shared: Arc<Shared>) {
-    let mut relay = Relay::new(shared);
+pub(crate) async fn run(service: Arc<ServiceState>) {
+    let mut relay = Relay::new(service);
     let mut look = true;
     loop {
         if look && relay.has_room() {
@@ -36,7 +37,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 Ok(done) => relay.done(done),
                 Err(_) => return,
             },
-            () = relay.shared.outbox.notified() => look = true,
+            () = relay.service.outbox.notified() => look = true,
             () = std::future::ready(()), if look && relay.has_room() => {}
         }
     }
@@ -49,7 +50,7 @@ type Lane = (String, String);
 type Row = (i64, Result<NewOutboxRow, String>);
 
 struct Relay {
-    shared: Arc<Shared>,
+    service: Arc<ServiceState>,
     /// The last row that was read.
     after: i64,
     waiting: HashMap<Lane, Vec<Row>>,
@@ -66,8 +67,8 @@ struct Done {
 }
 
 impl Relay {
-    fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, after: 0, waiting: HashMap::new(), busy: HashSet::new(), held: 0, sending: JoinSet::new() }
+    fn new(service: Arc<ServiceState>) -> Self {
+        Self { service, after: 0, waiting: HashMap::new(), busy: HashSet::new(), held: 0, sending: JoinSet::new() }
     }
 
     fn has_room(&self) -> bool {
@@ -76,7 +77,7 @@ impl Relay {
 
     /// Whether there is more.
     async fn read(&mut self) -> bool {
-        match self.shared.catalog.outbox(self.after, READ_MAX).await {
+        match self.service.catalog.outbox(self.after, READ_MAX).await {
             Ok(rows) => {
                 let more = rows.len() >= READ_MAX as usize;
                 self.take(rows);
@@ -109,7 +110,7 @@ impl Relay {
         }
         let Some(rows) = self.waiting.remove(&lane) else { return };
         self.busy.insert(lane.clone());
-        self.sending.spawn(send_in_order(Arc::clone(&self.shared), lane, rows));
+        self.sending.spawn(send_in_order(Arc::clone(&self.service), lane, rows));
     }
 
     fn done(&mut self, Done { lane, rows }: Done) {
@@ -123,16 +124,16 @@ fn lane_of(row: &NewOutboxRow) -> Lane {
     (encode::receiver(row).to_owned(), row.topic.clone())
 }
 
-async fn send_in_order(shared: Arc<Shared>, lane: Lane, rows: Vec<Row>) -> Done {
+async fn send_in_order(service: Arc<ServiceState>, lane: Lane, rows: Vec<Row>) -> Done {
     let done = Done { lane, rows: rows.len() };
     for (id, row) in rows {
         let sent = match row {
-            Ok(row) => send_while_good(&*shared.queue, &row).await,
+            Ok(row) => send_while_good(&*service.queue, &row).await,
             Err(reason) => Sent::Never(reason),
         };
         match sent {
-            Sent::Yes | Sent::TooLate => shared.sent().push(id),
-            Sent::Never(reason) => set_aside::message(&shared, id, &reason).await,
+            Sent::Yes | Sent::TooLate => service.sent().push(id),
+            Sent::Never(reason) => set_aside::message(&service, id, &reason).await,
         }
     }
     done
@@ -140,16 +141,16 @@ async fn send_in_order(shared: Arc<Shared>, lane: Lane, rows: Vec<Row>) -> Done 
 
 /// Forgets what is sent, now and then: each time costs a write of the catalog that the next request would wait for.
 /// Rows that are sent again after a crash do no harm. Works until it is dropped.
-pub(crate) async fn forget(shared: Arc<Shared>) {
+pub(crate) async fn forget(service: Arc<ServiceState>) {
     loop {
         tokio::time::sleep(FORGET_EVERY).await;
-        let ids = std::mem::take(&mut *shared.sent());
+        let ids = std::mem::take(&mut *service.sent());
         if ids.is_empty() {
             continue;
         }
-        if let Err(error) = shared.catalog.outbox_sent(&ids).await {
+        if let Err(error) = service.catalog.outbox_sent(&ids).await {
             tracing::warn!(%error, "sent messages stay in the outbox; again");
-            shared.sent().extend(ids);
+            service.sent().extend(ids);
         }
     }
 }
@@ -185,10 +186,10 @@ async fn send_while_good(queue: &dyn Queue, row: &NewOutboxRow) -> Sent {
 }
 
 /// Without the outbox: the caller waits, and may ask again if it was too late.
-pub(crate) async fn send_straight(queue: &dyn Queue, row: &NewOutboxRow) -> Result<(), Undecided> {
+pub(crate) async fn send_directly(queue: &dyn Queue, row: &NewOutboxRow) -> Result<(), DecisionError> {
     match send_while_good(queue, row).await {
         Sent::Yes => Ok(()),
-        Sent::TooLate => Err(Undecided::Unsent),
+        Sent::TooLate => Err(DecisionError::Unsent),
         Sent::Never(reason) => {
             tracing::error!(reason, "the queue refuses an answer; it is lost");
             Ok(())

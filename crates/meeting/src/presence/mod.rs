@@ -7,10 +7,10 @@
 mod watches;
 
 use crate::clock;
-use crate::commit::Shared;
 use crate::directory;
-use crate::machine::{Outgoing, Parent};
+use crate::machine::{Outgoing, ParentTopic};
 use crate::presence::watches::{SLOTS, Watches};
+use crate::state::ServiceState;
 use catalog::CatalogError;
 use signalling::{ClientId, Contact, DownBody};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,13 +28,13 @@ const READ_MAX: u32 = 1_000;
 const WATCH_S_MAX: u32 = 120;
 
 #[derive(Default)]
-pub(crate) struct Watching {
+pub(crate) struct PresenceWatches {
     watches: Mutex<Watches>,
     /// Somebody watches.
     begun: Notify,
 }
 
-impl Watching {
+impl PresenceWatches {
     fn with<T>(&self, act: impl FnOnce(&mut Watches) -> T) -> T {
         act(&mut self.watches.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -55,26 +55,26 @@ impl Watching {
 }
 
 /// Works until it is dropped, or a send has panicked.
-pub(crate) async fn run(shared: Arc<Shared>) {
+pub(crate) async fn run(service: Arc<ServiceState>) {
     let mut ticks = tokio::time::interval(TURN);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut sending = JoinSet::new();
     for turn in (0..SLOTS * READ_EVERY).cycle() {
-        if shared.watching.with(|watches| watches.is_empty()) {
-            shared.watching.begun.notified().await;
+        if service.presence.with(|watches| watches.is_empty()) {
+            service.presence.begun.notified().await;
         }
         ticks.tick().await;
         if turn % READ_EVERY == 0
-            && let Err(error) = read(&shared).await
+            && let Err(error) = read(&service).await
         {
             tracing::debug!(%error, "changes of presence cannot be read; again");
         }
-        let news = shared.watching.with(|watches| {
+        let news = service.presence.with(|watches| {
             watches.pass(clock::now_ms());
             watches.take_turn(turn)
         });
         for (client, contacts) in news {
-            sending.spawn(tell(Arc::clone(&shared), client, contacts));
+            sending.spawn(tell(Arc::clone(&service), client, contacts));
         }
         while let Some(sent) = sending.try_join_next() {
             if sent.is_err() {
@@ -85,13 +85,13 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 /// All that changed since it was read last, as it is now.
-async fn read(shared: &Shared) -> Result<(), CatalogError> {
+async fn read(service: &ServiceState) -> Result<(), CatalogError> {
     loop {
-        let after = shared.watching.with(|watches| watches.after);
-        let changes = shared.catalog.presence_changes(after, READ_MAX).await?;
-        let known = shared.watching.with(|watches| watches.watched(&changes.users));
-        let now = directory::as_they_are(&*shared.catalog, known).await?;
-        shared.watching.with(|watches| {
+        let after = service.presence.with(|watches| watches.after);
+        let changes = service.catalog.presence_changes(after, READ_MAX).await?;
+        let known = service.presence.with(|watches| watches.watched(&changes.users));
+        let now = directory::as_they_are(&*service.catalog, known).await?;
+        service.presence.with(|watches| {
             now.into_iter().for_each(|contact| watches.is_now(contact, clock::now_ms()));
             // Meanwhile somebody may have been told of an earlier moment.
             if watches.after == after {
@@ -104,17 +104,17 @@ async fn read(shared: &Shared) -> Result<(), CatalogError> {
     }
 }
 
-async fn tell(shared: Arc<Shared>, client: ClientId, contacts: Vec<Contact>) {
+async fn tell(service: Arc<ServiceState>, client: ClientId, contacts: Vec<Contact>) {
     let news = Outgoing {
         to: client.clone(),
-        parent: Parent::Meeting,
+        parent: ParentTopic::Meeting,
         body: DownBody::Presence { users: contacts.clone() },
         rev: None,
         ticket: None,
-        expires_at_ms: clock::now_ms().saturating_add(shared.config.rules.meeting_kept_ms),
+        expires_at_ms: clock::now_ms().saturating_add(service.config.rules.meeting_kept_ms),
         in_reply_to: None,
         collapse: None,
     };
-    let lost = shared.send_straight(news, None).await.is_err();
-    shared.watching.with(|watches| watches.sent(&client, if lost { &contacts } else { &[] }));
+    let lost = service.send_directly(news, None).await.is_err();
+    service.presence.with(|watches| watches.sent(&client, if lost { &contacts } else { &[] }));
 }

@@ -1,64 +1,64 @@
 //! Requests about a meeting that exists, or whose create is still on its way.
 
-use super::Asked;
+use super::RequestHandler;
 use crate::clock;
-use crate::commit::known::Known;
-use crate::commit::{Extra, TRIES_MAX, Undecided};
+use crate::commit::stored::StoredMeeting;
+use crate::commit::{CommitExtra, DecisionError, TRIES_MAX};
 use crate::directory;
-use crate::machine::{Actor, Event, Meeting, Request, Step};
+use crate::machine::{Actor, Decided, Event, Meeting, Request};
 use crate::requests::verify::check_new_meeting;
 use catalog::{CommitError, Tie};
 use signalling::{DownBody, EndReason, UpBody, UserName};
 use std::collections::BTreeSet;
 
-impl Asked<'_> {
-    pub(super) async fn about_meeting(&self, actor: &Actor, body: &UpBody) -> Result<(), Undecided> {
+impl RequestHandler<'_> {
+    pub(super) async fn about_meeting(&self, actor: &Actor, body: &UpBody) -> Result<(), DecisionError> {
         for _ in 0..TRIES_MAX {
-            let done = match self.shared.known(self.meeting().0).await? {
-                Some(known) => self.decide_request(actor, body, known).await,
+            let done = match self.service.stored_meeting(self.meeting().0).await? {
+                Some(stored) => self.decide_request(actor, body, stored).await,
                 None => self.without_meeting(actor, body).await,
             };
             match done {
-                Err(Undecided::Commit(CommitError::Conflict)) => {}
-                Err(Undecided::Commit(CommitError::Engaged { .. })) => return self.refuse_engaged().await,
+                Err(DecisionError::Commit(CommitError::Conflict)) => {}
+                Err(DecisionError::Commit(CommitError::Engaged { .. })) => return self.refuse_engaged().await,
                 done => return done,
             }
         }
         Err(CommitError::Conflict.into())
     }
 
-    async fn decide_request(&self, actor: &Actor, body: &UpBody, known: Known) -> Result<(), Undecided> {
+    async fn decide_request(&self, actor: &Actor, body: &UpBody, stored: StoredMeeting) -> Result<(), DecisionError> {
         let Some(request) = self.request(body).await? else { return self.refuse_unknown().await };
-        self.apply(actor, request, known).await
+        self.apply(actor, request, stored).await
     }
 
-    async fn apply(&self, actor: &Actor, request: Request, known: Known) -> Result<(), Undecided> {
+    async fn apply(&self, actor: &Actor, request: Request, stored: StoredMeeting) -> Result<(), DecisionError> {
         let event = Event::Request { actor: actor.clone(), request };
-        let step = self.shared.machine(|context| known.meeting.apply(event, context));
-        if self.is_read() && !step.changed {
-            return self.answer_read(step).await;
+        let decided = self.service.decide(|context| stored.meeting.handle_event(event, context));
+        if self.is_read() && !decided.changed {
+            return self.answer_read(decided).await;
         }
-        self.shared.store(Some(&known), step, self.extra()).await.map(drop)
+        self.service.store(Some(&stored), decided, self.extra()).await.map(drop)
     }
 
-    async fn answer_read(&self, step: Step) -> Result<(), Undecided> {
-        for send in step.sends {
-            self.shared.send_straight(send, Some(step.meeting.id)).await?;
+    async fn answer_read(&self, decided: Decided) -> Result<(), DecisionError> {
+        for send in decided.sends {
+            self.service.send_directly(send, Some(decided.meeting.id)).await?;
         }
         Ok(())
     }
 
     /// A cancel may overtake its create, or name a create that became an accept.
-    async fn without_meeting(&self, actor: &Actor, body: &UpBody) -> Result<(), Undecided> {
+    async fn without_meeting(&self, actor: &Actor, body: &UpBody) -> Result<(), DecisionError> {
         if !matches!(body, UpBody::Cancel { .. } | UpBody::Leave {}) {
             return self.refuse_unknown().await;
         }
-        if let Some((known, answered)) = self.taken_over(actor).await? {
+        if let Some((stored, answered)) = self.taken_over(actor).await? {
             // Whoever has answered the ring besides is in the call by that, and what is over is the create.
             if answered {
                 return self.end_spent(actor).await;
             }
-            return self.apply(actor, Request::Leave, known).await;
+            return self.apply(actor, Request::Leave, stored).await;
         }
         if let Err(refusal) = check_new_meeting(self.up.envelope.meeting) {
             return self.refuse(refusal).await;
@@ -67,44 +67,46 @@ impl Asked<'_> {
             return self.refuse_too_many().await;
         }
         let id = self.meeting();
-        let step = self.shared.machine(|context| Meeting::cancel_early(id, actor.clone(), context));
+        let decided = self.service.decide(|context| Meeting::handle_early_cancel(id, actor.clone(), context));
         let created_by = Some((actor.user.0.clone(), clock::now_ms()));
-        match self.shared.store(None, step, Extra { created_by, ..self.extra() }).await {
-            Err(Undecided::Commit(CommitError::Conflict)) if self.is_set_aside().await? => self.refuse_unknown().await,
+        match self.service.store(None, decided, CommitExtra { created_by, ..self.extra() }).await {
+            Err(DecisionError::Commit(CommitError::Conflict)) if self.is_set_aside().await? => {
+                self.refuse_unknown().await
+            }
             done => done.map(drop),
         }
     }
 
     /// The id is in use, and there is no such meeting: it could not be read.
-    pub(super) async fn is_set_aside(&self) -> Result<bool, Undecided> {
-        Ok(self.shared.known(self.meeting().0).await?.is_none())
+    pub(super) async fn is_set_aside(&self) -> Result<bool, DecisionError> {
+        Ok(self.service.stored_meeting(self.meeting().0).await?.is_none())
     }
 
-    async fn end_spent(&self, actor: &Actor) -> Result<(), Undecided> {
+    async fn end_spent(&self, actor: &Actor) -> Result<(), DecisionError> {
         let (reason, by) = (EndReason::Cancelled, Some(actor.user.clone()));
         let ended = DownBody::Ended { invitation: None, user: None, rev: 0, reason, by, outcome: None };
-        self.shared.answer(self.up.envelope.meeting, vec![self.answer(ended)], self.extra()).await
+        self.service.answer(self.up.envelope.meeting, vec![self.answer(ended)], self.extra()).await
     }
 
     /// The meeting that the sender is in since its own create became an accept; and whether it was accepted as well.
-    async fn taken_over(&self, actor: &Actor) -> Result<Option<(Known, bool)>, Undecided> {
-        let ties = self.shared.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
+    async fn taken_over(&self, actor: &Actor) -> Result<Option<(StoredMeeting, bool)>, DecisionError> {
+        let ties = self.service.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
         for tie in ties.into_iter().filter(|tie| tie.kind == Tie::In) {
-            let Some(known) = self.shared.known(tie.meeting).await? else { continue };
-            if let Some(answered) = known.meeting.took_over(self.meeting(), &actor.user).map(|spent| spent.answered) {
-                return Ok(Some((known, answered)));
+            let Some(stored) = self.service.stored_meeting(tie.meeting).await? else { continue };
+            if let Some(answered) = stored.meeting.took_over(self.meeting(), &actor.user).map(|spent| spent.answered) {
+                return Ok(Some((stored, answered)));
             }
         }
         Ok(None)
     }
 
     /// `None`: it names a user who does not exist, or is no request about a meeting.
-    async fn request(&self, body: &UpBody) -> Result<Option<Request>, Undecided> {
+    async fn request(&self, body: &UpBody) -> Result<Option<Request>, DecisionError> {
         Ok(Some(match body.clone() {
             UpBody::Invite { callees } => {
                 let unique: BTreeSet<UserName> = callees.into_iter().collect();
                 let users: Vec<UserName> = unique.into_iter().collect();
-                match directory::callees(&*self.shared.catalog, &users, self.meeting()).await? {
+                match directory::callees(&*self.service.catalog, &users, self.meeting()).await? {
                     Ok(callees) => Request::Invite { callees },
                     Err(_) => return Ok(None),
                 }

@@ -1,10 +1,10 @@
 //! Requests about the sender: its state, its contacts, what it has seen.
 
-use super::Asked;
+use super::RequestHandler;
 use crate::clock;
-use crate::commit::{Extra, Undecided};
+use crate::commit::{CommitExtra, DecisionError};
 use crate::config::Config;
-use crate::machine::{Actor, Event, Meeting, Outgoing, Parent, Request};
+use crate::machine::{Actor, Event, Meeting, Outgoing, ParentTopic, Request};
 use catalog::{Engagement, Tie, UserState};
 use serde::Serialize;
 use signalling::{DownBody, InvitationId, Joinable, Outcome, Ring, StandingCall, State};
@@ -13,20 +13,20 @@ use std::sync::Arc;
 /// An answer leaves out what would make it longer than this.
 const ANSWER_BYTES_MAX: usize = 60 * 1024;
 
-impl Asked<'_> {
+impl RequestHandler<'_> {
     /// Who watches is told of changes only when it has the answer.
-    pub(super) async fn contacts(&self, actor: &Actor, watch_s: Option<u32>) -> Result<(), Undecided> {
-        let (mut users, number) = self.shared.contacts.of(&*self.shared.catalog, &actor.user).await?;
+    pub(super) async fn contacts(&self, actor: &Actor, watch_s: Option<u32>) -> Result<(), DecisionError> {
+        let (mut users, number) = self.service.contacts.of(&*self.service.catalog, &actor.user).await?;
         while is_too_long(&users) && users.pop().is_some() {}
         let answer = self.answer(DownBody::Contacts { users: users.clone() });
-        self.shared.send_straight(answer, None).await?;
+        self.service.send_directly(answer, None).await?;
         if let Some(watch_s) = watch_s {
-            self.shared.watching.watch(&actor.client, &users, number, watch_s);
+            self.service.presence.watch(&actor.client, &users, number, watch_s);
         }
         Ok(())
     }
 
-    pub(super) async fn state(&self, actor: &Actor, known: UserState, now_ms: u64) -> Result<(), Undecided> {
+    pub(super) async fn state(&self, actor: &Actor, known: UserState, now_ms: u64) -> Result<(), DecisionError> {
         let meetings = self.meetings_of(actor, &known.engagements).await?;
         let mut rings: Vec<Ring> = meetings.iter().filter_map(|meeting| self.ring(meeting, actor)).collect();
         let rings_left_out = rings.len() > Config::RINGS_MAX;
@@ -41,24 +41,24 @@ impl Asked<'_> {
             joinable: self.joinable(actor, &known.engagements).await?,
             outcomes: self.outcomes(actor, known).await?,
         };
-        self.shared.send_straight(self.answer(DownBody::State(Box::new(shortened(state)))), None).await
+        self.service.send_directly(self.answer(DownBody::State(Box::new(shortened(state)))), None).await
     }
 
     /// The sender's live meetings, with this device known to its open rings.
-    async fn meetings_of(&self, actor: &Actor, ties: &[Engagement]) -> Result<Vec<Arc<Meeting>>, Undecided> {
+    async fn meetings_of(&self, actor: &Actor, ties: &[Engagement]) -> Result<Vec<Arc<Meeting>>, DecisionError> {
         let mut meetings = Vec::new();
         for tie in ties.iter().filter(|tie| tie.kind != Tie::Left) {
             let event = Event::Request { actor: actor.clone(), request: Request::State };
-            meetings.extend(self.shared.happen(tie.meeting, event).await?);
+            meetings.extend(self.service.handle_event(tie.meeting, event).await?);
         }
         Ok(meetings)
     }
 
     /// Living meetings to which the sender may come back, the newest first.
-    async fn joinable(&self, actor: &Actor, ties: &[Engagement]) -> Result<Vec<Joinable>, Undecided> {
+    async fn joinable(&self, actor: &Actor, ties: &[Engagement]) -> Result<Vec<Joinable>, DecisionError> {
         let mut found = Vec::new();
         for tie in ties.iter().rev().filter(|tie| tie.kind == Tie::Left).take(Config::LEFT_MAX) {
-            let Some(known) = self.shared.known(tie.meeting).await? else { continue };
+            let Some(known) = self.service.stored_meeting(tie.meeting).await? else { continue };
             let left_at_ms = known.meeting.former(&actor.user).map(|former| former.left_at_ms);
             found.extend(known.meeting.joinable(&actor.user).map(|joinable| (left_at_ms, joinable)));
         }
@@ -68,29 +68,29 @@ impl Asked<'_> {
 
     fn ring(&self, meeting: &Meeting, actor: &Actor) -> Option<Ring> {
         let (ring, ticket) = meeting.open_ring(&actor.user, &actor.client)?;
-        let join = self.shared.signer.parameters(&ticket, &self.shared.config, clock::now_ms());
+        let join = self.service.signer.parameters(&ticket, &self.service.config, clock::now_ms());
         Some(Ring { join, ..ring })
     }
 
     fn standing(&self, meeting: &Meeting, actor: &Actor) -> Option<StandingCall> {
-        let standing = meeting.standing(&actor.user, &actor.client)?;
-        let parameters = |ticket| self.shared.signer.parameters(ticket, &self.shared.config, clock::now_ms());
-        Some(StandingCall { join: standing.ticket.as_ref().map(parameters), ..standing.call })
+        let current = meeting.current_call(&actor.user, &actor.client)?;
+        let parameters = |ticket| self.service.signer.parameters(ticket, &self.service.config, clock::now_ms());
+        Some(StandingCall { join: current.ticket.as_ref().map(parameters), ..current.call })
     }
 
     /// A ring may have ended while its meeting was read: its outcome must not be missing beside it.
-    async fn outcomes(&self, actor: &Actor, known: UserState) -> Result<Vec<Outcome>, Undecided> {
+    async fn outcomes(&self, actor: &Actor, known: UserState) -> Result<Vec<Outcome>, DecisionError> {
         let rows = if known.engagements.is_empty() {
             known.outcomes
         } else {
-            self.shared.catalog.outcomes(&actor.user.0, Config::OUTCOMES_MAX).await?
+            self.service.catalog.outcomes(&actor.user.0, Config::OUTCOMES_MAX).await?
         };
         Ok(rows.iter().filter_map(|row| serde_json::from_str(&row.document).ok()).collect())
     }
 
     /// Seen on one device is seen on all.
-    pub(super) async fn seen(&self, actor: &Actor, invitation: InvitationId) -> Result<(), Undecided> {
-        let rows = self.shared.catalog.outcomes(&actor.user.0, catalog::limits::OUTCOMES_PER_USER_MAX).await?;
+    pub(super) async fn seen(&self, actor: &Actor, invitation: InvitationId) -> Result<(), DecisionError> {
+        let rows = self.service.catalog.outcomes(&actor.user.0, catalog::limits::OUTCOMES_PER_USER_MAX).await?;
         let row = rows.iter().find(|row| row.invitation == invitation.0);
         let outcome = row.and_then(|row| serde_json::from_str::<Outcome>(&row.document).ok());
         let mut sends = match outcome {
@@ -102,20 +102,20 @@ impl Asked<'_> {
             sends.push(self.answer(DownBody::Seen { invitation, rev: 0 }));
         }
         let seen = vec![(actor.user.0.clone(), invitation.0)];
-        self.shared.answer(self.up.envelope.meeting, sends, Extra { seen, ..self.extra() }).await
+        self.service.answer(self.up.envelope.meeting, sends, CommitExtra { seen, ..self.extra() }).await
     }
 
     /// To all devices; to the one that asked, too, as the answer.
-    async fn seen_signals(&self, actor: &Actor, outcome: &Outcome) -> Result<Vec<Outgoing>, Undecided> {
+    async fn seen_signals(&self, actor: &Actor, outcome: &Outcome) -> Result<Vec<Outgoing>, DecisionError> {
         // The meeting may have gone on, and told a device that came late with a later revision.
-        let told = self.shared.known(outcome.meeting.0).await?.map_or(0, |known| known.meeting.rev);
+        let told = self.service.stored_meeting(outcome.meeting.0).await?.map_or(0, |known| known.meeting.rev);
         let (invitation, rev) = (outcome.invitation, outcome.rev.max(told).saturating_add(1));
-        let devices = self.shared.catalog.devices_of(std::slice::from_ref(&actor.user.0)).await?;
-        let expires_at_ms = clock::now_ms().saturating_add(self.shared.config.rules.ring_kept_ms);
+        let devices = self.service.catalog.devices_of(std::slice::from_ref(&actor.user.0)).await?;
+        let expires_at_ms = clock::now_ms().saturating_add(self.service.config.rules.ring_kept_ms);
         let signal = |client: String| Outgoing {
             in_reply_to: (client == actor.client.0).then_some(actor.request),
             to: signalling::ClientId(client),
-            parent: Parent::Ring,
+            parent: ParentTopic::Ring,
             body: DownBody::Seen { invitation, rev },
             rev: None,
             ticket: None,

@@ -1,11 +1,11 @@
 //! A create: verified, perhaps the accept of a call that rings already, else a new meeting with its channel.
 
-use super::Asked;
+use super::RequestHandler;
 use crate::clock;
-use crate::commit::known::Known;
-use crate::commit::{Extra, TRIES_MAX, Undecided};
+use crate::commit::stored::StoredMeeting;
+use crate::commit::{CommitExtra, DecisionError, TRIES_MAX};
 use crate::directory;
-use crate::machine::{Actor, Callee, Create, Event, Meeting, Request, Step};
+use crate::machine::{Actor, Callee, Create, Decided, Event, Meeting, Request};
 use crate::requests::verify::refusal;
 use catalog::{CommitError, Engagement, Tie};
 use signalling::ChannelError;
@@ -14,25 +14,25 @@ use std::collections::BTreeSet;
 
 const MINUTE_MS: u64 = 60_000;
 
-impl Asked<'_> {
+impl RequestHandler<'_> {
     pub(super) async fn create(
         &self,
         actor: &Actor,
         callees: &[UserName],
         media: Media,
         title: Option<String>,
-    ) -> Result<(), Undecided> {
+    ) -> Result<(), DecisionError> {
         if self.creates_too_much(actor).await? {
             return self.refuse_too_many().await;
         }
         let unique: BTreeSet<&UserName> = callees.iter().collect();
         let callees: Vec<UserName> = unique.into_iter().cloned().collect();
-        let _one_at_a_time = self.shared.creating.lock().await;
+        let _one_at_a_time = self.service.creating.lock().await;
         for _ in 0..TRIES_MAX {
             match self.try_create(actor, &callees, media, title.clone()).await {
-                Err(Undecided::Commit(CommitError::Conflict)) => {}
-                Err(Undecided::Commit(CommitError::Engaged { .. })) => return self.refuse_engaged().await,
-                Err(Undecided::Channel(ChannelError::Limit(cause))) => return self.refuse_full(&cause).await,
+                Err(DecisionError::Commit(CommitError::Conflict)) => {}
+                Err(DecisionError::Commit(CommitError::Engaged { .. })) => return self.refuse_engaged().await,
+                Err(DecisionError::Channel(ChannelError::Limit(cause))) => return self.refuse_full(&cause).await,
                 done => return done,
             }
         }
@@ -40,14 +40,14 @@ impl Asked<'_> {
     }
 
     /// A cancel that is remembered for its create counts as one.
-    pub(super) async fn creates_too_much(&self, actor: &Actor) -> Result<bool, Undecided> {
+    pub(super) async fn creates_too_much(&self, actor: &Actor) -> Result<bool, DecisionError> {
         let since_ms = clock::now_ms().saturating_sub(MINUTE_MS);
-        let creates = self.shared.catalog.creates_since(&actor.user.0, since_ms).await?;
-        Ok(creates >= self.shared.config.creates_per_minute_max)
+        let creates = self.service.catalog.creates_since(&actor.user.0, since_ms).await?;
+        Ok(creates >= self.service.config.creates_per_minute_max)
     }
 
-    pub(super) async fn refuse_too_many(&self) -> Result<(), Undecided> {
-        let words = format!("{} creates a minute are the limit: wait", self.shared.config.creates_per_minute_max);
+    pub(super) async fn refuse_too_many(&self) -> Result<(), DecisionError> {
+        let words = format!("{} creates a minute are the limit: wait", self.service.config.creates_per_minute_max);
         self.refuse(refusal(RefusalCode::Limit, words)).await
     }
 
@@ -57,21 +57,21 @@ impl Asked<'_> {
         callees: &[UserName],
         media: Media,
         title: Option<String>,
-    ) -> Result<(), Undecided> {
+    ) -> Result<(), DecisionError> {
         let id = self.meeting();
-        let ties = self.shared.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
-        if let Some((known, invitation)) = self.crossing(actor, callees, &ties).await? {
-            return self.accept_crossing(actor, known, invitation).await;
+        let ties = self.service.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
+        if let Some((stored, invitation)) = self.crossing(actor, callees, &ties).await? {
+            return self.accept_crossing(actor, stored, invitation).await;
         }
         // Here too, for a meeting that ends as it begins binds nobody, and the commit would not mind.
         if ties.iter().any(|tie| tie.kind == Tie::In && tie.meeting != id.0) {
             return self.refuse_engaged().await;
         }
-        let callees = async { Ok(directory::callees(&*self.shared.catalog, callees, id).await?) };
-        let (callees, existing) = tokio::try_join!(callees, self.shared.known(id.0))?;
+        let callees = async { Ok(directory::callees(&*self.service.catalog, callees, id).await?) };
+        let (callees, existing) = tokio::try_join!(callees, self.service.stored_meeting(id.0))?;
         let Ok(callees) = callees else { return self.refuse_unknown().await };
-        let step = self.decide(actor, callees, media, title, existing.as_ref());
-        self.open_and_store(actor, step, existing.as_ref()).await
+        let decided = self.decide(actor, callees, media, title, existing.as_ref());
+        self.open_and_store(actor, decided, existing.as_ref()).await
     }
 
     fn decide(
@@ -80,27 +80,32 @@ impl Asked<'_> {
         callees: Vec<Callee>,
         media: Media,
         title: Option<String>,
-        existing: Option<&Known>,
-    ) -> Step {
+        existing: Option<&StoredMeeting>,
+    ) -> Decided {
         let create = Create { id: self.meeting(), callees, media, title };
-        let existing = existing.map(|known| &*known.meeting);
-        self.shared.machine(|context| Meeting::create(create, actor.clone(), existing, context))
+        let existing = existing.map(|stored| &*stored.meeting);
+        self.service.decide(|context| Meeting::handle_create(create, actor.clone(), existing, context))
     }
 
     /// The channel is open before anybody can learn of it.
-    async fn open_and_store(&self, actor: &Actor, step: Step, existing: Option<&Known>) -> Result<(), Undecided> {
-        let (id, reconciler) = (step.meeting.id, &self.shared.reconciler);
-        let opens = step.changed && !step.meeting.is_over();
+    async fn open_and_store(
+        &self,
+        actor: &Actor,
+        decided: Decided,
+        existing: Option<&StoredMeeting>,
+    ) -> Result<(), DecisionError> {
+        let (id, reconciler) = (decided.meeting.id, &self.service.reconciler);
+        let opens = decided.changed && !decided.meeting.is_over();
         if opens {
             reconciler.open_early(id).await?;
         }
-        let created_by = step.changed.then(|| (actor.user.0.clone(), clock::now_ms()));
-        let done = self.shared.store(existing, step, Extra { created_by, ..self.extra() }).await;
+        let created_by = decided.changed.then(|| (actor.user.0.clone(), clock::now_ms()));
+        let done = self.service.store(existing, decided, CommitExtra { created_by, ..self.extra() }).await;
         if opens && done.is_err() && !self.lives(id).await? {
             reconciler.close_early(id).await;
         }
         match done {
-            Err(Undecided::Commit(CommitError::Conflict)) if existing.is_none() && self.is_set_aside().await? => {
+            Err(DecisionError::Commit(CommitError::Conflict)) if existing.is_none() && self.is_set_aside().await? => {
                 self.refuse(refusal(RefusalCode::Taken, "this meeting id is in use: make a new one (UUIDv7)")).await
             }
             done => done.map(drop),
@@ -108,8 +113,8 @@ impl Asked<'_> {
     }
 
     /// Whether somebody needs the channel, whoever made the meeting.
-    async fn lives(&self, id: MeetingId) -> Result<bool, Undecided> {
-        Ok(self.shared.known(id.0).await?.is_some_and(|known| !known.meeting.is_over()))
+    async fn lives(&self, id: MeetingId) -> Result<bool, DecisionError> {
+        Ok(self.service.stored_meeting(id.0).await?.is_some_and(|stored| !stored.meeting.is_over()))
     }
 
     /// The open ring by which the only callee calls the sender.
@@ -118,31 +123,36 @@ impl Asked<'_> {
         actor: &Actor,
         callees: &[UserName],
         ties: &[Engagement],
-    ) -> Result<Option<(Known, InvitationId)>, Undecided> {
+    ) -> Result<Option<(StoredMeeting, InvitationId)>, DecisionError> {
         let [callee] = callees else { return Ok(None) };
         for tie in ties.iter().filter(|tie| tie.kind == Tie::Rung) {
-            let Some(known) = self.shared.known(tie.meeting).await? else { continue };
-            let ring = known.meeting.pending_for(&actor.user);
+            let Some(stored) = self.service.stored_meeting(tie.meeting).await? else { continue };
+            let ring = stored.meeting.pending_for(&actor.user);
             let ring = ring.filter(|ring| ring.by == *callee && clock::now_ms() < ring.deadline_ms());
             if let Some(invitation) = ring.map(|ring| ring.id) {
-                return Ok(Some((known, invitation)));
+                return Ok(Some((stored, invitation)));
             }
         }
         Ok(None)
     }
 
-    async fn accept_crossing(&self, actor: &Actor, known: Known, invitation: InvitationId) -> Result<(), Undecided> {
+    async fn accept_crossing(
+        &self,
+        actor: &Actor,
+        stored: StoredMeeting,
+        invitation: InvitationId,
+    ) -> Result<(), DecisionError> {
         let request = Request::CrossingCreate { spent: self.meeting(), invitation };
         let event = Event::Request { actor: actor.clone(), request };
-        let step = self.shared.machine(|context| known.meeting.apply(event, context));
-        if step.meeting.member(&actor.user).is_none() {
+        let decided = self.service.decide(|context| stored.meeting.handle_event(event, context));
+        if decided.meeting.member(&actor.user).is_none() {
             // Its time was over in this moment: the create is one of its own.
             return Err(CommitError::Conflict.into());
         }
-        self.shared.store(Some(&known), step, self.extra()).await.map(drop)
+        self.service.store(Some(&stored), decided, self.extra()).await.map(drop)
     }
 
-    async fn refuse_full(&self, cause: &str) -> Result<(), Undecided> {
+    async fn refuse_full(&self, cause: &str) -> Result<(), DecisionError> {
         let words = format!("no channel is free ({cause}): try later");
         self.refuse(refusal(RefusalCode::Limit, words)).await
     }

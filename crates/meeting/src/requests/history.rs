@@ -1,8 +1,8 @@
 //! Calls that are over for the sender, page by page.
 
-use super::Asked;
+use super::RequestHandler;
 use super::about_user::is_too_long;
-use crate::commit::Undecided;
+use crate::commit::DecisionError;
 use crate::machine::Actor;
 use crate::requests::verify::refusal;
 use catalog::{PastCallPlace, PastCallRow};
@@ -12,13 +12,13 @@ use uuid::Uuid;
 const PAGE: u32 = 20;
 const PAGE_MAX: u32 = 50;
 
-impl Asked<'_> {
+impl RequestHandler<'_> {
     pub(super) async fn history(
         &self,
         actor: &Actor,
         before: Option<&str>,
         limit: Option<u32>,
-    ) -> Result<(), Undecided> {
+    ) -> Result<(), DecisionError> {
         let place = before.map(place);
         let limit = limit.unwrap_or(PAGE);
         if place == Some(None) {
@@ -30,9 +30,9 @@ impl Asked<'_> {
             return self.refuse(refusal(RefusalCode::Invalid, words)).await;
         }
         // One more than wanted says whether there are older ones.
-        let rows = self.shared.catalog.past_calls(&actor.user.0, place.flatten(), limit + 1).await?;
+        let rows = self.service.catalog.past_calls(&actor.user.0, place.flatten(), limit + 1).await?;
         let (calls, next) = page(&rows, limit as usize);
-        self.shared.send_straight(self.answer(DownBody::History { calls, next }), None).await
+        self.service.send_directly(self.answer(DownBody::History { calls, next }), None).await
     }
 }
 

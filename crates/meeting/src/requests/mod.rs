@@ -7,85 +7,94 @@ mod history;
 pub(crate) mod verify;
 
 use crate::clock;
-use crate::commit::{Extra, Shared, Undecided};
+use crate::commit::{CommitExtra, DecisionError};
 use crate::config::Config;
-use crate::machine::{Actor, Outgoing, Parent};
+use crate::machine::{Actor, Outgoing, ParentTopic};
 use crate::requests::verify::{Refusal, Sender, Unreadable, refusal};
+use crate::state::ServiceState;
 use crate::token::alias;
 use catalog::{CommitError, Handled, UserState};
 use queue::Message;
 use signalling::{ClientId, DownBody, MeetingId, RefusalCode, SignalId, Up, UpBody, UserName};
 
 /// Returns when the request is decided and stored, or was before.
-pub(crate) async fn handle(shared: &Shared, message: &Message) -> Result<(), Undecided> {
+pub(crate) async fn handle(service: &ServiceState, message: &Message) -> Result<(), DecisionError> {
     let Some(sender) = verify::sender(message) else {
         tracing::warn!("a request without a stamped sender was dropped: only the broker may write to this topic");
         return Ok(());
     };
-    let done = match verify::parse(&message.body, &shared.config) {
-        Ok(up) => Asked { shared, sender, up: &up }.handle().await,
-        Err(unreadable) => refuse_unreadable(shared, &sender, unreadable).await,
+    let done = match verify::parse(&message.body, &service.config) {
+        Ok(up) => RequestHandler { service, sender, up: &up }.handle().await,
+        Err(unreadable) => refuse_unreadable(service, &sender, unreadable).await,
     };
     or_handled_before(done)
 }
 
-async fn refuse_unreadable(shared: &Shared, sender: &Sender, unreadable: Unreadable) -> Result<(), Undecided> {
+async fn refuse_unreadable(
+    service: &ServiceState,
+    sender: &Sender,
+    unreadable: Unreadable,
+) -> Result<(), DecisionError> {
     let Unreadable { id, meeting, refusal: Refusal { code, words } } = unreadable;
-    let handled = id.map(|signal| handled(shared, signal, 0));
-    let send = to_client(shared, &sender.client, id, DownBody::Refused { code, words });
-    shared.answer(meeting, vec![send], Extra { handled, ..Extra::default() }).await
+    let handled = id.map(|signal| handled(service, signal, 0));
+    let send = to_client(service, &sender.client, id, DownBody::Refused { code, words });
+    service.answer(meeting, vec![send], CommitExtra { handled, ..CommitExtra::default() }).await
 }
 
 /// There are too many. The request is remembered as handled: that is its answer.
-pub(crate) async fn refuse_limit(shared: &Shared, message: &Message, words: String) -> Result<(), Undecided> {
+pub(crate) async fn refuse_limit(
+    service: &ServiceState,
+    message: &Message,
+    words: String,
+) -> Result<(), DecisionError> {
     let Some(sender) = verify::sender(message) else { return Ok(()) };
-    let envelope = verify::parse(&message.body, &shared.config).ok().map(|up| up.envelope);
+    let envelope = verify::parse(&message.body, &service.config).ok().map(|up| up.envelope);
     let (id, meeting) = envelope.map_or((None, None), |envelope| (Some(envelope.id), envelope.meeting));
     let unreadable = Unreadable { id, meeting, refusal: refusal(RefusalCode::Limit, words) };
-    or_handled_before(refuse_unreadable(shared, &sender, unreadable).await)
+    or_handled_before(refuse_unreadable(service, &sender, unreadable).await)
 }
 
 /// A request that comes again has its answer.
-fn or_handled_before(done: Result<(), Undecided>) -> Result<(), Undecided> {
+fn or_handled_before(done: Result<(), DecisionError>) -> Result<(), DecisionError> {
     match done {
-        Err(Undecided::Commit(CommitError::AlreadyHandled)) => Ok(()),
+        Err(DecisionError::Commit(CommitError::AlreadyHandled)) => Ok(()),
         done => done,
     }
 }
 
-fn handled(shared: &Shared, signal: SignalId, expires_at_ms: u64) -> Handled {
+fn handled(service: &ServiceState, signal: SignalId, expires_at_ms: u64) -> Handled {
     let now_ms = clock::now_ms();
     let until_ms = expires_at_ms.clamp(now_ms, now_ms.saturating_add(Config::EXPIRY_MAX_MS));
-    Handled { signal: signal.0, keep_until_ms: until_ms.saturating_add(shared.config.handled_kept_ms) }
+    Handled { signal: signal.0, keep_until_ms: until_ms.saturating_add(service.config.handled_kept_ms) }
 }
 
 /// On `meeting-down`.
-fn to_client(shared: &Shared, to: &ClientId, in_reply_to: Option<SignalId>, body: DownBody) -> Outgoing {
+fn to_client(service: &ServiceState, to: &ClientId, in_reply_to: Option<SignalId>, body: DownBody) -> Outgoing {
     Outgoing {
         to: to.clone(),
-        parent: Parent::Meeting,
+        parent: ParentTopic::Meeting,
         body,
         rev: None,
         ticket: None,
-        expires_at_ms: clock::now_ms().saturating_add(shared.config.rules.meeting_kept_ms),
+        expires_at_ms: clock::now_ms().saturating_add(service.config.rules.meeting_kept_ms),
         in_reply_to,
         collapse: None,
     }
 }
 
 /// A request that could be read, at work.
-struct Asked<'a> {
-    shared: &'a Shared,
+struct RequestHandler<'a> {
+    service: &'a ServiceState,
     sender: Sender,
     up: &'a Up,
 }
 
-impl Asked<'_> {
-    async fn handle(self) -> Result<(), Undecided> {
+impl RequestHandler<'_> {
+    async fn handle(self) -> Result<(), DecisionError> {
         if self.is_read() {
             return self.read().await;
         }
-        let handled = async { Ok(self.shared.catalog.handled(self.up.envelope.id.0).await?) };
+        let handled = async { Ok(self.service.catalog.handled(self.up.envelope.id.0).await?) };
         let (handled, person) = tokio::try_join!(handled, self.person(0))?;
         if handled {
             return Ok(());
@@ -101,13 +110,13 @@ impl Asked<'_> {
         }
     }
 
-    /// It changes nothing: it is not remembered, and its answer goes straight to the queue. Asked again, it is answered
+    /// It changes nothing: it is not remembered, and its answer goes straight to the queue. RequestHandler again, it is answered
     /// again.
     fn is_read(&self) -> bool {
         matches!(self.up.body, UpBody::State {} | UpBody::Contacts { .. } | UpBody::History { .. } | UpBody::Roster {})
     }
 
-    async fn read(self) -> Result<(), Undecided> {
+    async fn read(self) -> Result<(), DecisionError> {
         // Before everything that is read: no answer claims to know what came after.
         let now_ms = clock::now_ms();
         let outcomes = if matches!(self.up.body, UpBody::State {}) { Config::OUTCOMES_MAX } else { 0 };
@@ -125,7 +134,7 @@ impl Asked<'_> {
 
     /// Who asks, if the request may be handled.
     fn admit(&self, person: Option<UserState>) -> Result<(Actor, UserState), Refusal> {
-        verify::check(self.up, &self.sender, &self.shared.config, clock::now_ms())?;
+        verify::check(self.up, &self.sender, &self.service.config, clock::now_ms())?;
         let words = "this login belongs to no user: connect with a device credential of a user";
         let known = person.ok_or_else(|| refusal(RefusalCode::NotAllowed, words))?;
         let client = self.sender.client.clone();
@@ -136,8 +145,8 @@ impl Asked<'_> {
     }
 
     /// What stands for the sender, with at most so many outcomes.
-    async fn person(&self, outcomes: u32) -> Result<Option<UserState>, Undecided> {
-        let catalog = &self.shared.catalog;
+    async fn person(&self, outcomes: u32) -> Result<Option<UserState>, DecisionError> {
+        let catalog = &self.service.catalog;
         let user = match &self.sender.user {
             Some(user) => Some(user.0.clone()),
             None => catalog.device(self.sender.client.as_str()).await?.map(|device| device.user),
@@ -146,31 +155,34 @@ impl Asked<'_> {
         Ok(catalog.user_state(&user, outcomes).await?)
     }
 
-    fn extra(&self) -> Extra {
+    fn extra(&self) -> CommitExtra {
         let Up { envelope, .. } = self.up;
-        Extra { handled: Some(handled(self.shared, envelope.id, envelope.expires_at_ms)), ..Extra::default() }
+        CommitExtra {
+            handled: Some(handled(self.service, envelope.id, envelope.expires_at_ms)),
+            ..CommitExtra::default()
+        }
     }
 
     fn answer(&self, body: DownBody) -> Outgoing {
-        to_client(self.shared, &self.sender.client, Some(self.up.envelope.id), body)
+        to_client(self.service, &self.sender.client, Some(self.up.envelope.id), body)
     }
 
-    async fn refuse(&self, refusal: Refusal) -> Result<(), Undecided> {
+    async fn refuse(&self, refusal: Refusal) -> Result<(), DecisionError> {
         let Refusal { code, words } = refusal;
         tracing::debug!(client = alias(&self.sender.client), kind = self.up.body.kind(), ?code, "request refused");
         let answer = self.answer(DownBody::Refused { code, words });
         if self.is_read() {
-            return self.shared.send_straight(answer, self.up.envelope.meeting).await;
+            return self.service.send_directly(answer, self.up.envelope.meeting).await;
         }
-        self.shared.answer(self.up.envelope.meeting, vec![answer], self.extra()).await
+        self.service.answer(self.up.envelope.meeting, vec![answer], self.extra()).await
     }
 
-    async fn refuse_engaged(&self) -> Result<(), Undecided> {
+    async fn refuse_engaged(&self) -> Result<(), DecisionError> {
         let words = "you are in another call: leave it first";
         self.refuse(refusal(RefusalCode::AlreadyInCall, words)).await
     }
 
-    async fn refuse_unknown(&self) -> Result<(), Undecided> {
+    async fn refuse_unknown(&self) -> Result<(), DecisionError> {
         let words = "there is no such user or meeting for you: check the name";
         self.refuse(refusal(RefusalCode::NotAllowed, words)).await
     }

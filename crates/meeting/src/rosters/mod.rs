@@ -25,27 +25,27 @@ const OVER_MAX: usize = 1_024;
 /// One entry per living meeting, so its size is bounded by theirs.
 #[derive(Default)]
 pub(crate) struct Rosters {
-    book: Mutex<Book>,
+    table: Mutex<RosterTable>,
     /// There may be something to tell.
     pub(crate) changed: Notify,
 }
 
 #[derive(Default)]
-struct Book {
+struct RosterTable {
     entries: HashMap<Uuid, Entry>,
     /// Meetings in which somebody may have to be told something.
-    stirred: BTreeSet<Uuid>,
+    unsent: BTreeSet<Uuid>,
     /// At most [`OVER_MAX`], the newest last.
     over: VecDeque<Uuid>,
 }
 
 struct Entry {
     history: RosterHistory,
-    members: HashMap<ClientId, Told>,
+    members: HashMap<ClientId, LastSent>,
 }
 
 /// What a member was told.
-struct Told {
+struct LastSent {
     /// The revision of its roster. `None`: not known.
     rev: Option<u64>,
     /// Not before then again.
@@ -56,7 +56,7 @@ struct Told {
 
 /// A roster, or a change of it, for one member.
 #[derive(Clone, Debug)]
-pub(crate) struct News {
+pub(crate) struct RosterUpdate {
     pub meeting: MeetingId,
     pub to: ClientId,
     pub rev: u64,
@@ -67,36 +67,36 @@ impl Rosters {
     /// The meeting is so now. `told`: clients that the same decision gives a roster of this revision.
     pub(crate) fn take(&self, meeting: &Meeting, told: &[ClientId]) {
         let now = Instant::now();
-        self.with(|book| book.take(meeting, told, now));
+        self.with(|table| table.take(meeting, told, now));
         self.changed.notify_one();
     }
 
     /// Makes the answer of a decision a change of what its receiver knows, or a whole roster where that is not known.
     pub(crate) fn fit(&self, after: &Meeting, send: &mut Outgoing) {
         if let DownBody::RosterChanged(_) = send.body {
-            let change = self.with(|book| book.change_for(after, &send.to));
+            let change = self.with(|table| table.change_for(after, &send.to));
             send.body = change.unwrap_or_else(|| DownBody::Roster(after.roster()));
         }
     }
 
     /// All that is to be told now, and when to look again.
-    pub(crate) fn due(&self, now: Instant) -> (Vec<News>, Option<Instant>) {
-        self.with(|book| book.due(now))
+    pub(crate) fn due(&self, now: Instant) -> (Vec<RosterUpdate>, Option<Instant>) {
+        self.with(|table| table.due(now))
     }
 
     /// The queue has it, or does not take it.
-    pub(crate) fn done(&self, news: &News, sent: bool) {
+    pub(crate) fn done(&self, news: &RosterUpdate, sent: bool) {
         let now = Instant::now();
-        self.with(|book| book.done(news, sent, now));
+        self.with(|table| table.done(news, sent, now));
         self.changed.notify_one();
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Book) -> T) -> T {
-        act(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, act: impl FnOnce(&mut RosterTable) -> T) -> T {
+        act(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Book {
+impl RosterTable {
     fn take(&mut self, meeting: &Meeting, told: &[ClientId], now: Instant) {
         let id = meeting.id.0;
         if meeting.is_over() {
@@ -108,18 +108,18 @@ impl Book {
         let fresh = || Entry { history: RosterHistory::new(meeting), members: HashMap::new() };
         let entry = self.entries.entry(id).or_insert_with(fresh);
         if meeting.rev >= entry.history.roster().rev {
-            entry.history.take(meeting);
+            entry.history.update(meeting);
             entry.take_members(meeting, now);
         }
         for client in told {
             entry.tell(client, meeting.rev, now);
         }
-        self.stirred.insert(id);
+        self.unsent.insert(id);
     }
 
     fn end(&mut self, id: Uuid) {
         self.entries.remove(&id);
-        self.stirred.remove(&id);
+        self.unsent.remove(&id);
         if !self.over.contains(&id) {
             self.over.push_back(id);
         }
@@ -131,14 +131,14 @@ impl Book {
         let entry = self.entries.get(&after.id.0)?;
         let base = entry.members.get(client)?.rev?;
         let mut history = entry.history.clone();
-        history.take(after);
+        history.update(after);
         history.since(base).map(DownBody::RosterChanged)
     }
 
-    fn due(&mut self, now: Instant) -> (Vec<News>, Option<Instant>) {
+    fn due(&mut self, now: Instant) -> (Vec<RosterUpdate>, Option<Instant>) {
         let (mut news, mut next) = (Vec::new(), None::<Instant>);
         let entries = &mut self.entries;
-        self.stirred.retain(|id| {
+        self.unsent.retain(|id| {
             let Some(entry) = entries.get_mut(id) else { return false };
             news.extend(entry.due(MeetingId(*id), now));
             let at = entry.next_at();
@@ -148,7 +148,7 @@ impl Book {
         (news, next)
     }
 
-    fn done(&mut self, news: &News, sent: bool, now: Instant) {
+    fn done(&mut self, news: &RosterUpdate, sent: bool, now: Instant) {
         let Some(entry) = self.entries.get_mut(&news.meeting.0) else { return };
         let Some(told) = entry.members.get_mut(&news.to) else { return };
         told.sending = false;
@@ -156,17 +156,17 @@ impl Book {
         if sent {
             told.rev = told.rev.max(Some(news.rev));
         }
-        self.stirred.insert(news.meeting.0);
+        self.unsent.insert(news.meeting.0);
     }
 }
 
 impl Entry {
     /// Whoever has left is told nothing more; of whoever is new it is not known what was told.
     fn take_members(&mut self, meeting: &Meeting, now: Instant) {
-        let clients: BTreeSet<&ClientId> = meeting.members.iter().map(|stay| &stay.client).collect();
+        let clients: BTreeSet<&ClientId> = meeting.members.iter().map(|member| &member.client).collect();
         self.members.retain(|client, _| clients.contains(client));
         for client in clients {
-            let unknown = || Told { rev: None, next_at: now, sending: false };
+            let unknown = || LastSent { rev: None, next_at: now, sending: false };
             self.members.entry(client.clone()).or_insert_with(unknown);
         }
     }
@@ -178,7 +178,7 @@ impl Entry {
         }
     }
 
-    fn due(&mut self, meeting: MeetingId, now: Instant) -> Vec<News> {
+    fn due(&mut self, meeting: MeetingId, now: Instant) -> Vec<RosterUpdate> {
         let (history, rev) = (&self.history, self.history.roster().rev);
         // Most know the same, so it is made once.
         let mut made: HashMap<Option<u64>, DownBody> = HashMap::new();
@@ -186,7 +186,7 @@ impl Entry {
         let news = waiting.map(|(client, told)| {
             told.sending = true;
             let body = made.entry(told.rev).or_insert_with(|| missing(history, told.rev)).clone();
-            News { meeting, to: client.clone(), rev, body }
+            RosterUpdate { meeting, to: client.clone(), rev, body }
         });
         news.collect()
     }
@@ -198,9 +198,9 @@ impl Entry {
     }
 }
 
-impl Told {
+impl LastSent {
     fn waits(&self, history: &RosterHistory) -> bool {
-        !self.sending && self.rev.is_none_or(|rev| rev < history.news())
+        !self.sending && self.rev.is_none_or(|rev| rev < history.changed_at_rev())
     }
 }
 
@@ -228,6 +228,6 @@ mod tests {
         rosters.take(&meeting(1, ""), &[]);
         rosters.take(&meeting(3, r#","end":{"reason":"left","at_ms":1}"#), &[]);
         rosters.take(&meeting(2, ""), &[]);
-        assert!(rosters.with(|book| book.entries.is_empty() && book.stirred.is_empty()));
+        assert!(rosters.with(|table| table.entries.is_empty() && table.unsent.is_empty()));
     }
 }

@@ -2,23 +2,23 @@
 //! next start.
 
 use crate::clock;
-use crate::commit::Shared;
-use crate::machine::{Outgoing, Parent};
-use crate::rosters::News;
+use crate::machine::{Outgoing, ParentTopic};
+use crate::rosters::RosterUpdate;
+use crate::state::ServiceState;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// Works until it is dropped, or a run has panicked: its member would never be told anything any more.
-pub(crate) async fn run(shared: Arc<Shared>) {
+pub(crate) async fn run(service: Arc<ServiceState>) {
     let mut runs = JoinSet::new();
     loop {
-        let (news, next) = shared.rosters.due(Instant::now());
+        let (news, next) = service.rosters.due(Instant::now());
         for news in news {
-            runs.spawn(tell(Arc::clone(&shared), news));
+            runs.spawn(tell(Arc::clone(&service), news));
         }
         tokio::select! {
-            () = shared.rosters.changed.notified() => {}
+            () = service.rosters.changed.notified() => {}
             () = until(next) => {}
             Some(done) = runs.join_next() => if done.is_err() {
                 return;
@@ -40,20 +40,20 @@ async fn until(moment: Option<Instant>) {
 }
 
 /// The queue is asked as long as the signal is good; what is not sent then is told anew.
-async fn tell(shared: Arc<Shared>, news: News) {
+async fn tell(service: Arc<ServiceState>, news: RosterUpdate) {
     let send = Outgoing {
         to: news.to.clone(),
-        parent: Parent::Meeting,
+        parent: ParentTopic::Meeting,
         body: news.body.clone(),
         rev: Some(news.rev),
         ticket: None,
-        expires_at_ms: clock::now_ms().saturating_add(shared.config.rules.meeting_kept_ms),
+        expires_at_ms: clock::now_ms().saturating_add(service.config.rules.meeting_kept_ms),
         in_reply_to: None,
         collapse: None,
     };
-    let sent = shared.send_straight(send, Some(news.meeting)).await;
+    let sent = service.send_directly(send, Some(news.meeting)).await;
     if let Err(error) = &sent {
         tracing::warn!(meeting = %news.meeting, %error, "a member was not told of a changed roster; again");
     }
-    shared.rosters.done(&news, sent.is_ok());
+    service.rosters.done(&news, sent.is_ok());
 }

@@ -1,21 +1,21 @@
 //! Makes the calls to the RTC server that the reconciler's book asks for, and tells it how they went.
 
-use crate::commit::Shared;
 use crate::machine::Event;
 use crate::machine::desired::{Call, Channel};
 use crate::rtc::channels::Channels;
 use crate::rtc::reconcile::{Done, Work};
+use crate::state::ServiceState;
 use signalling::{ChannelError, ChannelId, MeetingId};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// Works until it is dropped, or a run has panicked.
-pub(crate) async fn run(shared: Arc<Shared>) {
+pub(crate) async fn run(service: Arc<ServiceState>) {
     let mut runs = JoinSet::new();
     loop {
-        for Work { id, wanted, applied, pause } in shared.reconciler.take_work() {
-            let channels = Arc::clone(shared.reconciler.channels());
+        for Work { id, wanted, applied, pause } in service.reconciler.take_work() {
+            let channels = Arc::clone(service.reconciler.channels());
             runs.spawn(async move {
                 tokio::time::sleep(pause).await;
                 let result = lead(&*channels, id, &wanted, applied.as_ref()).await;
@@ -23,20 +23,20 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             });
         }
         tokio::select! {
-            () = shared.reconciler.changed.notified() => {}
+            () = service.reconciler.changed.notified() => {}
             Some(done) = runs.join_next() => {
                 // A run that panicked: its channel is led by nobody any more.
                 let Ok(run) = done else { return };
-                if shared.reconciler.finish(&run) {
-                    closed(&shared, run.id).await;
+                if service.reconciler.finish(&run) {
+                    closed(&service, run.id).await;
                 }
             }
         }
     }
 }
 
-async fn closed(shared: &Shared, id: Uuid) {
-    if let Err(error) = shared.happen(id, Event::ChannelClosed).await {
+async fn closed(service: &ServiceState, id: Uuid) {
+    if let Err(error) = service.handle_event(id, Event::ChannelClosed).await {
         tracing::warn!(meeting = %id, %error, "an ended meeting could not be put away; the next start does it");
     }
 }

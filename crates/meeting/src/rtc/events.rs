@@ -3,9 +3,10 @@
 //! A report comes once. While the catalog takes nothing it waits in memory. Where some may be missing (there was no room,
 //! an outage is over, the receiver has ended because the RTC server started again) the RTC server is asked what is.
 
-use crate::commit::{Shared, Undecided};
+use crate::commit::DecisionError;
 use crate::machine::{Event, MediaChange};
-use crate::rtc::reports::{Change, Reports, Told};
+use crate::rtc::reports::{Change, ReportBatch, Reports};
+use crate::state::ServiceState;
 use signalling::{ChannelEvent, ChannelEventKind, LeftReason, MeetingId, ParticipationId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,23 +24,23 @@ const RETRY: Duration = Duration::from_millis(200);
 const RETRY_SERVER: Duration = Duration::from_secs(1);
 
 /// Works until it is dropped, or a task of it has panicked.
-pub(crate) async fn run(shared: Arc<Shared>, mut events: mpsc::Receiver<ChannelEvent>) {
-    let mut gate = shared.gate.watch();
+pub(crate) async fn run(service: Arc<ServiceState>, mut events: mpsc::Receiver<ChannelEvent>) {
+    let mut gate = service.gate.watch();
     let (mut reports, mut telling, mut asking) = (Reports::default(), JoinSet::new(), JoinSet::new());
     loop {
         while telling.len() < AT_ONCE_MAX
-            && let Some(told) = reports.next()
+            && let Some(batch) = reports.next()
         {
-            telling.spawn(tell(Arc::clone(&shared), told));
+            telling.spawn(tell(Arc::clone(&service), batch));
         }
         tokio::select! {
             event = events.recv() => match event {
-                Some(event) => note(&shared, &mut reports, &event),
+                Some(event) => note(&service, &mut reports, &event),
                 None => {
                     tracing::warn!("the RTC server reports no more events; asking it anew");
                     tokio::time::sleep(RETRY_SERVER).await;
-                    events = shared.reconciler.channels().events();
-                    asking.spawn(living(Arc::clone(&shared)));
+                    events = service.reconciler.channels().events();
+                    asking.spawn(living(Arc::clone(&service)));
                 }
             },
             Some(done) = telling.join_next() => match done {
@@ -51,18 +52,18 @@ pub(crate) async fn run(shared: Arc<Shared>, mut events: mpsc::Receiver<ChannelE
                 Err(_) => return,
             },
             _ = gate.changed() => if *gate.borrow_and_update() {
-                asking.spawn(living(Arc::clone(&shared)));
+                asking.spawn(living(Arc::clone(&service)));
             },
         }
     }
 }
 
-fn note(shared: &Shared, reports: &mut Reports, event: &ChannelEvent) {
+fn note(service: &ServiceState, reports: &mut Reports, event: &ChannelEvent) {
     let Some(change) = change(&event.kind) else { return };
     let Ok(meeting) = Uuid::try_parse(event.channel.as_str()) else { return };
     tracing::debug!(channel = %event.channel, participation = %event.participation, ?change, "media");
     if change == MediaChange::Joined {
-        shared.reconciler.joined(meeting, event.participation);
+        service.reconciler.joined(meeting, event.participation);
     }
     reports.push(meeting, (event.participation, change));
 }
@@ -81,10 +82,10 @@ fn change(kind: &ChannelEventKind) -> Option<MediaChange> {
 }
 
 /// All meetings whose channels are to be asked about.
-async fn living(shared: Arc<Shared>) -> Vec<Uuid> {
+async fn living(service: Arc<ServiceState>) -> Vec<Uuid> {
     loop {
-        shared.gate.until_open().await;
-        match shared.catalog.live_meetings().await {
+        service.gate.until_open().await;
+        match service.catalog.live_meetings().await {
             Ok(meetings) => return meetings,
             Err(error) => {
                 tracing::warn!(%error, "living meetings cannot be read; again");
@@ -94,14 +95,14 @@ async fn living(shared: Arc<Shared>) -> Vec<Uuid> {
     }
 }
 
-async fn tell(shared: Arc<Shared>, told: Told) -> Uuid {
-    let Told { meeting, ask, changes } = told;
+async fn tell(service: Arc<ServiceState>, batch: ReportBatch) -> Uuid {
+    let ReportBatch { meeting, ask, changes } = batch;
     if ask {
-        let connected = connected(&shared, meeting).await;
-        insist(&shared, meeting, Event::Connected { connected }).await;
+        let connected = connected(&service, meeting).await;
+        insist(&service, meeting, Event::Connected { connected }).await;
     }
     for (participation, change) in changes {
-        insist(&shared, meeting, event_of((participation, change))).await;
+        insist(&service, meeting, event_of((participation, change))).await;
     }
     meeting
 }
@@ -111,10 +112,10 @@ fn event_of((participation, change): Change) -> Event {
 }
 
 /// Who is connected now. What was told to the channel is told again: it may be a new one.
-async fn connected(shared: &Shared, meeting: Uuid) -> BTreeSet<ParticipationId> {
-    shared.reconciler.say_again(meeting);
+async fn connected(service: &ServiceState, meeting: Uuid) -> BTreeSet<ParticipationId> {
+    service.reconciler.repeat_all(meeting);
     loop {
-        match shared.reconciler.channels().describe(MeetingId(meeting).into()).await {
+        match service.reconciler.channels().describe(MeetingId(meeting).into()).await {
             Ok(described) => {
                 let participants = described.map(|channel| channel.participants).unwrap_or_default();
                 let there = participants.into_iter().filter(|participant| participant.connected);
@@ -129,10 +130,10 @@ async fn connected(shared: &Shared, meeting: Uuid) -> BTreeSet<ParticipationId> 
 }
 
 /// Returns when it is stored; an outage is waited for.
-async fn insist(shared: &Shared, meeting: Uuid, event: Event) {
+async fn insist(service: &ServiceState, meeting: Uuid, event: Event) {
     let mut attempt = 0;
-    while let Err(error) = shared.happen(meeting, event.clone()).await {
-        if wait_for_outage(shared, &error).await {
+    while let Err(error) = service.handle_event(meeting, event.clone()).await {
+        if wait_for_outage(service, &error).await {
             continue;
         }
         attempt += 1;
@@ -144,10 +145,10 @@ async fn insist(shared: &Shared, meeting: Uuid, event: Event) {
 }
 
 /// `false`: it is none.
-async fn wait_for_outage(shared: &Shared, error: &Undecided) -> bool {
+async fn wait_for_outage(service: &ServiceState, error: &DecisionError) -> bool {
     if error.is_outage() {
-        shared.gate.close();
-        shared.gate.until_open().await;
+        service.gate.close();
+        service.gate.until_open().await;
     }
     error.is_outage()
 }

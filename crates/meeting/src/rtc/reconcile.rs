@@ -19,7 +19,7 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// One entry per living meeting, so its size is bounded by theirs.
 #[derive(Default)]
-struct Book {
+struct ChannelTable {
     entries: HashMap<Uuid, Entry>,
     dirty: HashSet<Uuid>,
 }
@@ -33,13 +33,13 @@ struct Entry {
     /// Joined while it ran.
     joined: Vec<ParticipationId>,
     /// Everything is to be said again, which was found while it ran.
-    doubted: bool,
+    stale: bool,
     failures: u32,
 }
 
 pub(crate) struct Reconciler {
     channels: Arc<dyn Channels>,
-    book: Mutex<Book>,
+    table: Mutex<ChannelTable>,
     /// There may be work.
     pub(crate) changed: Notify,
 }
@@ -63,7 +63,7 @@ pub(crate) struct Done {
 
 impl Reconciler {
     pub(crate) fn new(channels: Arc<dyn Channels>) -> Self {
-        Self { channels, book: Mutex::default(), changed: Notify::new() }
+        Self { channels, table: Mutex::default(), changed: Notify::new() }
     }
 
     pub(crate) fn channels(&self) -> &Arc<dyn Channels> {
@@ -71,17 +71,17 @@ impl Reconciler {
     }
 
     /// The document says so now; an older one that comes later is ignored.
-    pub(crate) fn wants(&self, meeting: &Meeting) {
+    pub(crate) fn set_wanted(&self, meeting: &Meeting) {
         if meeting.closed {
             return;
         }
         let channel = Channel::of(meeting);
-        self.with(|book| {
-            let entry = book.entries.entry(meeting.id.0).or_insert_with(Entry::unknown);
+        self.with(|table| {
+            let entry = table.entries.entry(meeting.id.0).or_insert_with(Entry::unknown);
             if entry.rev <= meeting.rev {
                 entry.rev = meeting.rev;
                 entry.wanted = channel;
-                book.dirty.insert(meeting.id.0);
+                table.dirty.insert(meeting.id.0);
             }
         });
         self.changed.notify_one();
@@ -91,16 +91,16 @@ impl Reconciler {
     pub(crate) async fn open_early(&self, meeting: MeetingId) -> Result<(), ChannelError> {
         self.channels.open(meeting.into()).await?;
         let opened = Channel { open: true, ..Channel::default() };
-        self.with(|book| {
+        self.with(|table| {
             let fresh = Entry { wanted: opened.clone(), applied: Some(opened), ..Entry::unknown() };
-            book.entries.entry(meeting.0).or_insert(fresh);
+            table.entries.entry(meeting.0).or_insert(fresh);
         });
         Ok(())
     }
 
     /// The meeting came to nothing.
     pub(crate) async fn close_early(&self, meeting: MeetingId) {
-        self.with(|book| book.entries.remove(&meeting.0));
+        self.with(|table| table.entries.remove(&meeting.0));
         if let Err(error) = self.channels.close(meeting.into()).await {
             tracing::warn!(%meeting, %error, "a channel that nobody needs stays open");
         }
@@ -108,56 +108,56 @@ impl Reconciler {
 
     /// The participation has a new connection: what was said of the old one must be said again.
     pub(crate) fn joined(&self, meeting: Uuid, participation: ParticipationId) {
-        self.with(|book| {
-            let Some(entry) = book.entries.get_mut(&meeting) else { return };
+        self.with(|table| {
+            let Some(entry) = table.entries.get_mut(&meeting) else { return };
             entry.forget(participation);
-            book.dirty.insert(meeting);
+            table.dirty.insert(meeting);
         });
         self.changed.notify_one();
     }
 
     /// Nothing is known of what was done on the channel.
-    pub(crate) fn say_again(&self, meeting: Uuid) {
-        self.with(|book| {
-            let Some(entry) = book.entries.get_mut(&meeting) else { return };
+    pub(crate) fn repeat_all(&self, meeting: Uuid) {
+        self.with(|table| {
+            let Some(entry) = table.entries.get_mut(&meeting) else { return };
             entry.forget_all();
-            book.dirty.insert(meeting);
+            table.dirty.insert(meeting);
         });
         self.changed.notify_one();
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut Book) -> T) -> T {
-        act(&mut self.book.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, act: impl FnOnce(&mut ChannelTable) -> T) -> T {
+        act(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Channels on which there is something to do and nobody does it.
     pub(crate) fn take_work(&self) -> Vec<Work> {
-        self.with(|book| {
-            let entries = &book.entries;
+        self.with(|table| {
+            let entries = &table.entries;
             let free = |id: &&Uuid| entries.get(*id).is_none_or(|entry| !entry.running);
-            let ids: Vec<Uuid> = book.dirty.iter().filter(free).copied().collect();
-            ids.into_iter().filter_map(|id| book.start(id)).collect()
+            let ids: Vec<Uuid> = table.dirty.iter().filter(free).copied().collect();
+            ids.into_iter().filter_map(|id| table.start(id)).collect()
         })
     }
 
     /// `true`: the channel is closed and forgotten.
     pub(crate) fn finish(&self, run: &Done) -> bool {
-        self.with(|book| {
-            let Some(entry) = book.entries.get_mut(&run.id) else { return false };
+        self.with(|table| {
+            let Some(entry) = table.entries.get_mut(&run.id) else { return false };
             entry.running = false;
             entry.take_result(run);
             let (settled, open) = (entry.applied.as_ref() == Some(&entry.wanted), entry.wanted.open);
             if !settled {
-                book.dirty.insert(run.id);
+                table.dirty.insert(run.id);
             } else if !open {
-                book.entries.remove(&run.id);
+                table.entries.remove(&run.id);
             }
             settled && !open
         })
     }
 }
 
-impl Book {
+impl ChannelTable {
     fn start(&mut self, id: Uuid) -> Option<Work> {
         self.dirty.remove(&id);
         let entry = self.entries.get_mut(&id)?;
@@ -176,14 +176,14 @@ impl Entry {
             applied: None,
             running: false,
             joined: Vec::new(),
-            doubted: false,
+            stale: false,
             failures: 0,
         }
     }
 
     fn forget_all(&mut self) {
         self.applied = None;
-        self.doubted = self.running;
+        self.stale = self.running;
     }
 
     fn forget(&mut self, participation: ParticipationId) {
@@ -196,11 +196,11 @@ impl Entry {
     }
 
     fn take_result(&mut self, run: &Done) {
-        let doubted = std::mem::take(&mut self.doubted);
+        let stale = std::mem::take(&mut self.stale);
         match &run.result {
             Ok(()) => {
                 self.failures = 0;
-                self.applied = Some(run.wanted.clone()).filter(|_| !doubted);
+                self.applied = Some(run.wanted.clone()).filter(|_| !stale);
                 for participation in std::mem::take(&mut self.joined) {
                     self.forget(participation);
                 }

@@ -16,7 +16,7 @@ pub(crate) type Change = (ParticipationId, MediaChange);
 
 /// What is to be told to one meeting.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct ReportBatch {
     pub meeting: Uuid,
     /// First the RTC server is asked what is.
     pub ask: bool,
@@ -69,14 +69,14 @@ impl Reports {
     }
 
     /// Until `done` says so, nothing else is told to its meeting.
-    pub(crate) fn next(&mut self) -> Option<Told> {
+    pub(crate) fn next(&mut self) -> Option<ReportBatch> {
         let meeting = self.ready.pop_front()?;
         let waiting = self.by_meeting.get_mut(&meeting)?;
         waiting.busy = true;
-        let told = Told { meeting, ask: waiting.ask, changes: std::mem::take(&mut waiting.changes) };
+        let batch = ReportBatch { meeting, ask: waiting.ask, changes: std::mem::take(&mut waiting.changes) };
         waiting.ask = false;
-        self.waiting -= told.changes.len();
-        Some(told)
+        self.waiting -= batch.changes.len();
+        Some(batch)
     }
 
     pub(crate) fn done(&mut self, meeting: Uuid) {
@@ -107,20 +107,20 @@ mod tests {
 
     const ANN: ParticipationId = ParticipationId(Uuid::from_u128(100));
 
-    fn told(meeting: u128, ask: bool, changes: &[MediaChange]) -> Told {
+    fn batch(meeting: u128, ask: bool, changes: &[MediaChange]) -> ReportBatch {
         let changes = changes.iter().map(|change| (ANN, *change)).collect();
-        Told { meeting: Uuid::from_u128(meeting), ask, changes }
+        ReportBatch { meeting: Uuid::from_u128(meeting), ask, changes }
     }
 
     fn push(reports: &mut Reports, meeting: u128, change: MediaChange) {
         reports.push(Uuid::from_u128(meeting), (ANN, change));
     }
 
-    fn drained(reports: &mut Reports) -> Vec<Told> {
+    fn drained(reports: &mut Reports) -> Vec<ReportBatch> {
         let all = std::iter::from_fn(|| {
-            let told = reports.next()?;
-            reports.done(told.meeting);
-            Some(told)
+            let batch = reports.next()?;
+            reports.done(batch.meeting);
+            Some(batch)
         });
         all.collect()
     }
@@ -131,13 +131,13 @@ mod tests {
         push(&mut reports, 1, Joined);
         push(&mut reports, 2, Joined);
         push(&mut reports, 1, Lost);
-        assert_eq!(reports.next().unwrap(), told(1, false, &[Joined, Lost]));
+        assert_eq!(reports.next().unwrap(), batch(1, false, &[Joined, Lost]));
         push(&mut reports, 1, Back);
-        assert_eq!(reports.next().unwrap(), told(2, false, &[Joined]));
-        assert_eq!(reports.next(), None, "the first is still being told");
+        assert_eq!(reports.next().unwrap(), batch(2, false, &[Joined]));
+        assert_eq!(reports.next(), None, "the first is still being handled");
         reports.done(Uuid::from_u128(1));
         reports.done(Uuid::from_u128(2));
-        assert_eq!(drained(&mut reports), [told(1, false, &[Back])]);
+        assert_eq!(drained(&mut reports), [batch(1, false, &[Back])]);
         assert!(reports.by_meeting.is_empty() && reports.waiting == 0);
     }
 
@@ -149,7 +149,7 @@ mod tests {
         }
         push(&mut reports, 1, Back);
         push(&mut reports, 3, Joined);
-        assert_eq!(drained(&mut reports), [told(1, true, &[Back]), told(2, false, &[Joined]), told(3, true, &[])]);
+        assert_eq!(drained(&mut reports), [batch(1, true, &[Back]), batch(2, false, &[Joined]), batch(3, true, &[])]);
         assert!(reports.by_meeting.is_empty() && reports.waiting == 0);
     }
 
@@ -159,7 +159,7 @@ mod tests {
         for _ in 0..=OF_A_CHANNEL_MAX {
             push(&mut reports, 1, Lost);
         }
-        assert_eq!(drained(&mut reports), [told(1, true, &[])]);
+        assert_eq!(drained(&mut reports), [batch(1, true, &[])]);
         assert_eq!(reports.waiting, 0);
     }
 
@@ -171,6 +171,6 @@ mod tests {
         reports.ask(first.meeting);
         assert_eq!(reports.next(), None);
         reports.done(first.meeting);
-        assert_eq!(drained(&mut reports), [told(1, true, &[])]);
+        assert_eq!(drained(&mut reports), [batch(1, true, &[])]);
     }
 }

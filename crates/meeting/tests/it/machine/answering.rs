@@ -2,7 +2,7 @@
 
 use super::play::answers_to;
 use super::world::World;
-use meeting::machine::answer_table::{ANSWERS, Answer, Asked};
+use meeting::machine::answer_table::{ANSWERS, Answer, RequestKind};
 use meeting::machine::{Outgoing, Request, Rules};
 use signalling::{DownBody, EndReason, InvitationId, MeetingId, RejectReason, Track};
 use std::collections::BTreeSet;
@@ -227,11 +227,11 @@ fn is_of_service(kind: &str, when: &str) -> bool {
 fn each_row_is_what_the_machine_does() {
     let mut played = BTreeSet::new();
     for row in &ANSWERS {
-        let kinds = match row.asked {
-            Asked::Of(kinds) => kinds,
-            Asked::AboutMeeting if row.when.contains("expires_at_ms") => continue,
-            Asked::AboutMeeting => &ABOUT,
-            Asked::Any => continue,
+        let kinds = match row.request {
+            RequestKind::Of(kinds) => kinds,
+            RequestKind::AboutMeeting if row.when.contains("expires_at_ms") => continue,
+            RequestKind::AboutMeeting => &ABOUT,
+            RequestKind::Any => continue,
         };
         for kind in kinds {
             let Some((world, sends)) = play(kind, row.when) else {

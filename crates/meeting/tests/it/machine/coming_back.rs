@@ -100,7 +100,7 @@ fn a_host_hands_over_to_who_has_been_in_longest_and_does_not_get_it_back() {
     world.request("alice.phone", Request::Destroy);
     assert_eq!(world.got("alice.phone"), ["refused(not_host)"]);
     world.request("bob.phone", LEAVE);
-    assert_eq!(world.document().host, "carol".into(), "by the present stay, not by the first");
+    assert_eq!(world.document().host, "carol".into(), "by the present membership, not by the first");
     let roster = world.document().roster();
     assert_eq!(roster.host, Some("carol".into()));
 }

@@ -454,8 +454,8 @@ fn a_meeting_holds_two_hundred_if_it_may_and_its_roster_fits_into_one_message() 
     let everything = Muted { audio: true, video: true };
     let mut meeting = world.document().clone();
     assert_eq!(meeting.members.len(), 200);
-    meeting.members.iter_mut().for_each(|stay| stay.muted = everything);
-    meeting.blocked = meeting.members.iter().map(|stay| (stay.user.clone(), everything)).collect();
+    meeting.members.iter_mut().for_each(|member| member.muted = everything);
+    meeting.blocked = meeting.members.iter().map(|member| (member.user.clone(), everything)).collect();
     let roster = meeting.roster();
     assert!(roster.members[1..].iter().all(|member| member.name.starts_with('💬')));
     let bytes = serde_json::to_vec(&roster).unwrap().len();

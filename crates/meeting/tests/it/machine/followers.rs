@@ -23,12 +23,12 @@ impl Followers {
             assert_eq!(shown(&known), shown(&meeting.roster()), "after one change");
         }
         let history = self.history.get_or_insert_with(|| RosterHistory::new(meeting));
-        history.take(meeting);
+        history.update(meeting);
         self.known.resize(Self::PACES, meeting.roster());
         self.turns += 1;
         let turn = self.turns;
         for (pace, known) in (1..).zip(&mut self.known).filter(|(pace, _)| turn.is_multiple_of(*pace)) {
-            if known.rev < history.news() {
+            if known.rev < history.changed_at_rev() {
                 follow(known, &history.since(known.rev).unwrap());
             }
             assert_eq!(shown(known), shown(&meeting.roster()), "told every {pace}");

@@ -2,7 +2,7 @@
 
 use super::followers::Followers;
 use super::world::{World, words};
-use meeting::machine::{Event, InvitationState, MediaChange, Outgoing, Parent, Request};
+use meeting::machine::{Event, InvitationState, MediaChange, Outgoing, ParentTopic, Request};
 use signalling::{ClientId, DownBody, EndReason, InvitationId, MeetingId, RejectReason, SignalId, Track};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,10 +65,10 @@ impl Checker {
             }
         }
         self.followers.take(meeting);
-        let users: BTreeSet<_> = meeting.members.iter().map(|stay| &stay.user).collect();
-        assert_eq!(users.len(), meeting.members.len(), "one stay a user");
+        let users: BTreeSet<_> = meeting.members.iter().map(|member| &member.user).collect();
+        assert_eq!(users.len(), meeting.members.len(), "one member a user");
         assert!(meeting.is_over() || !meeting.members.is_empty(), "a meeting with nobody in it is over");
-        let hosted = meeting.members.iter().any(|stay| stay.user == meeting.host);
+        let hosted = meeting.members.iter().any(|member| member.user == meeting.host);
         assert!(meeting.is_over() || hosted, "the host is in");
         let back = meeting.former.iter().any(|former| users.contains(&former.user));
         assert!(!back, "who is in has not left");
@@ -83,10 +83,10 @@ impl Checker {
             assert_eq!(*count, 1, "a device is rung once per invitation");
             assert!(!self.ended.contains(&(send.to.clone(), ring.invitation)), "no ring after its end");
         }
-        if let (Parent::Ring, DownBody::Ended { invitation: Some(invitation), .. }) = (send.parent, &send.body) {
+        if let (ParentTopic::Ring, DownBody::Ended { invitation: Some(invitation), .. }) = (send.parent, &send.body) {
             self.ended.insert((send.to.clone(), *invitation));
         }
-        assert_eq!(send.parent == Parent::Ring, send.collapse.is_some(), "all on ring-down collapses");
+        assert_eq!(send.parent == ParentTopic::Ring, send.collapse.is_some(), "all on ring-down collapses");
         let news = !matches!(send.body, DownBody::Refused { .. } | DownBody::Ended { .. });
         assert!(!(self.destroyed && news), "after destroy there are only answers: {}", words(send));
     }
@@ -162,7 +162,7 @@ pub(crate) fn answers_to(request: SignalId, sends: &[Outgoing]) -> Vec<&Outgoing
 fn media(world: &mut World, who: usize, change: u8) {
     let meeting = world.document();
     let devices = meeting.invitations.iter().flat_map(|ring| &ring.devices).map(|device| device.participation);
-    let known: Vec<_> = meeting.members.iter().map(|stay| stay.participation).chain(devices).collect();
+    let known: Vec<_> = meeting.members.iter().map(|member| member.participation).chain(devices).collect();
     let changes = [
         MediaChange::Joined,
         MediaChange::Lost,

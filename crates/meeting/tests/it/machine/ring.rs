@@ -1,7 +1,7 @@
 //! The ring: who is told what, race by race.
 
 use super::world::World;
-use meeting::machine::ring_table::{CALLEE, State};
+use meeting::machine::ring_table::{CALLEE, RingState};
 use meeting::machine::{Event, InvitationState, MediaChange, Request, TimerKind};
 use signalling::{DownBody, EndReason, MemberState, OutcomeKind, RejectReason};
 
@@ -328,7 +328,7 @@ fn an_invitation_of_somebody_else_is_unknown() {
 fn the_table_has_each_pair_once_and_its_final_states_are_never_left() {
     for (index, row) in CALLEE.iter().enumerate() {
         assert!(!CALLEE[..index].iter().any(|other| (other.from, other.event) == (row.from, row.event)), "{row:?}");
-        let open = matches!(row.from, State::Invited | State::Ringing);
+        let open = matches!(row.from, RingState::Invited | RingState::Ringing);
         assert!(open || row.from == row.to, "{row:?}");
         assert!(open || !row.missed, "{row:?}");
     }

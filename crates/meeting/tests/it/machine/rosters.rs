@@ -10,9 +10,9 @@ fn a_change_names_who_came_or_changed_and_who_is_gone() {
     let mut history = RosterHistory::new(world.document());
     let base = world.document().rev;
     world.invite("alice.phone", "carol");
-    history.take(world.document());
+    history.update(world.document());
     world.request("bob.phone", meeting::machine::Request::Leave);
-    history.take(world.document());
+    history.update(world.document());
     let change = history.since(base).unwrap();
     assert_eq!((change.base, change.rev), (base, world.document().rev));
     assert_eq!(change.members.iter().map(|member| member.user.as_str()).collect::<Vec<_>>(), ["carol"]);
@@ -31,11 +31,11 @@ fn of_a_time_before_the_history_nothing_is_known() {
 fn what_is_not_shown_is_no_news() {
     let mut world = World::in_call();
     let mut history = RosterHistory::new(world.document());
-    let news = history.news();
+    let news = history.changed_at_rev();
     world.goes("bob.phone");
     assert!(world.document().rev > news);
-    history.take(world.document());
-    assert_eq!(history.news(), news);
+    history.update(world.document());
+    assert_eq!(history.changed_at_rev(), news);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn users_who_are_gone_are_remembered_up_to_a_bound() {
         guest.user = UserName(format!("guest-{number}"));
         meeting.members.truncate(2);
         meeting.members.push(guest);
-        history.take(&meeting);
+        history.update(&meeting);
     }
     assert_eq!(history.since(base), None, "too long ago");
     let change = history.since(meeting.rev - 100).unwrap();

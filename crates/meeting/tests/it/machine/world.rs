@@ -1,8 +1,8 @@
 //! A meeting on virtual time with the inboxes of all clients. Clients are written `user.device`.
 
 use meeting::machine::{
-    Actor, Callee, Context, Create, Event, MediaChange, Meeting, Outgoing, Parent, Past, Request, Rules, Step,
-    TimerKind,
+    Actor, Callee, Context, Create, Decided, Event, HistoryEntry, MediaChange, Meeting, Outgoing, ParentTopic, Request,
+    Rules, TimerKind,
 };
 use signalling::{
     ClientId, DownBody, EndReason, InvitationId, Media, MeetingId, ParticipationId, RefusalCode, Roster, SignalId,
@@ -22,7 +22,7 @@ pub(crate) struct World {
     /// Users with their kinds of missed calls.
     pub(crate) missed: Vec<(String, signalling::Outcome)>,
     /// What became a part of somebody's history.
-    pub(crate) past: Vec<Past>,
+    pub(crate) past: Vec<HistoryEntry>,
     /// user → devices
     pub(crate) devices: BTreeMap<String, Vec<&'static str>>,
     pub(crate) offline: BTreeSet<ClientId>,
@@ -107,17 +107,17 @@ impl World {
         result
     }
 
-    fn take_step(&mut self, step: Step) -> Vec<Outgoing> {
-        if step.changed {
-            self.note_roster(&step.meeting);
-            self.meeting = Some(step.meeting);
+    fn take_decided(&mut self, decided: Decided) -> Vec<Outgoing> {
+        if decided.changed {
+            self.note_roster(&decided.meeting);
+            self.meeting = Some(decided.meeting);
         }
-        self.missed.extend(step.missed.into_iter().map(|missed| (missed.user.0, missed.outcome)));
-        self.past.extend(step.past);
-        for send in &step.sends {
+        self.missed.extend(decided.missed.into_iter().map(|missed| (missed.user.0, missed.outcome)));
+        self.past.extend(decided.past);
+        for send in &decided.sends {
             self.inboxes.entry(send.to.clone()).or_default().push(send.clone());
         }
-        step.sends
+        decided.sends
     }
 
     fn note_roster(&mut self, now: &Meeting) {
@@ -131,19 +131,20 @@ impl World {
         let actor = self.actor(client);
         let callees = callees.iter().map(|user| self.callee(user)).collect();
         let create = Create { id: MeetingId(Uuid::from_u128(7)), callees, media: Media::Video, title: None };
-        let step = self.with(|existing, context| Meeting::create(create, actor, existing, context));
-        self.take_step(step)
+        let decided = self.with(|existing, context| Meeting::handle_create(create, actor, existing, context));
+        self.take_decided(decided)
     }
 
     pub(crate) fn cancel_early(&mut self, client: &str) -> Vec<Outgoing> {
         let actor = self.actor(client);
-        let step = self.with(|_, context| Meeting::cancel_early(MeetingId(Uuid::from_u128(7)), actor, context));
-        self.take_step(step)
+        let decided =
+            self.with(|_, context| Meeting::handle_early_cancel(MeetingId(Uuid::from_u128(7)), actor, context));
+        self.take_decided(decided)
     }
 
     pub(crate) fn event(&mut self, event: Event) -> Vec<Outgoing> {
-        let step = self.with(|meeting, context| meeting.unwrap().apply(event, context));
-        self.take_step(step)
+        let decided = self.with(|meeting, context| meeting.unwrap().handle_event(event, context));
+        self.take_decided(decided)
     }
 
     pub(crate) fn request(&mut self, client: &str, request: Request) -> Vec<Outgoing> {
@@ -193,7 +194,7 @@ impl World {
     }
 
     pub(crate) fn online(&self) -> BTreeSet<ClientId> {
-        let all = self.document().members.iter().map(|stay| stay.client.clone());
+        let all = self.document().members.iter().map(|member| member.client.clone());
         all.filter(|client| !self.offline.contains(client)).collect()
     }
 
@@ -210,7 +211,7 @@ impl World {
     /// Its page is closed: DISCONNECT.
     pub(crate) fn says_goodbye(&mut self, client: &str) {
         self.offline.insert(client.into());
-        self.event(Event::SaidGoodbye { client: client.into() });
+        self.event(Event::CleanDisconnect { client: client.into() });
     }
 
     /// Its login is ended.
@@ -228,9 +229,9 @@ impl World {
     pub(crate) fn participation(&self, client: &str) -> ParticipationId {
         let client = ClientId::from(client);
         let meeting = self.document();
-        let stay = meeting.members.iter().find(|stay| stay.client == client).map(|stay| stay.participation);
+        let member = meeting.members.iter().find(|member| member.client == client).map(|member| member.participation);
         let device = || meeting.invitations.iter().find_map(|ring| ring.device(&client)).unwrap().participation;
-        stay.unwrap_or_else(device)
+        member.unwrap_or_else(device)
     }
 
     pub(crate) fn document(&self) -> &Meeting {
@@ -249,13 +250,13 @@ impl World {
     }
 
     pub(crate) fn inside(&self) -> Vec<&str> {
-        self.document().members.iter().map(|stay| stay.client.as_str()).collect()
+        self.document().members.iter().map(|member| member.client.as_str()).collect()
     }
 }
 
 /// `topic: type(detail)`, the topic only for rings.
 pub(crate) fn words(send: &Outgoing) -> String {
-    let ring = if send.parent == Parent::Ring { "ring " } else { "" };
+    let ring = if send.parent == ParentTopic::Ring { "ring " } else { "" };
     let detail = match &send.body {
         DownBody::Ended { user: Some(user), reason, .. } => format!("({user} {})", reason_word(*reason)),
         DownBody::Ended { reason, outcome, .. } => {

@@ -12,14 +12,14 @@ const ENTRIES_MAX: usize = 20_000;
 
 /// A document with the revision that a change of it must name.
 #[derive(Clone, Debug)]
-pub(crate) struct Known {
+pub(crate) struct StoredMeeting {
     pub meeting: Arc<Meeting>,
     pub revision: u64,
     /// Where its rows are.
     pub places: Arc<Places>,
 }
 
-impl TryFrom<MeetingRow> for Known {
+impl TryFrom<MeetingRow> for StoredMeeting {
     type Error = DocumentError;
 
     fn try_from(row: MeetingRow) -> Result<Self, DocumentError> {
@@ -33,14 +33,14 @@ impl TryFrom<MeetingRow> for Known {
     }
 }
 
-impl Known {
+impl StoredMeeting {
     fn entries(&self) -> usize {
         1 + self.meeting.members.len() + self.meeting.invitations.len()
     }
 }
 
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct MeetingCache {
     kept: Mutex<Kept>,
 }
 
@@ -53,32 +53,32 @@ struct Kept {
 }
 
 struct Entry {
-    known: Known,
+    stored: StoredMeeting,
     used: u64,
 }
 
-impl Memory {
-    pub(crate) fn find(&self, id: Uuid) -> Option<Known> {
+impl MeetingCache {
+    pub(crate) fn find(&self, id: Uuid) -> Option<StoredMeeting> {
         self.with(|kept| {
             kept.uses += 1;
             let entry = kept.by_id.get_mut(&id)?;
             entry.used = kept.uses;
-            Some(entry.known.clone())
+            Some(entry.stored.clone())
         })
     }
 
     /// Of two, the newer stays. One whose work is done is forgotten.
-    pub(crate) fn keep(&self, known: &Known) {
-        let id = known.meeting.id.0;
+    pub(crate) fn keep(&self, stored: &StoredMeeting) {
+        let id = stored.meeting.id.0;
         self.with(|kept| {
-            if kept.by_id.get(&id).is_some_and(|entry| entry.known.revision > known.revision) {
+            if kept.by_id.get(&id).is_some_and(|entry| entry.stored.revision > stored.revision) {
                 return;
             }
             kept.forget(id);
-            if !known.meeting.closed {
+            if !stored.meeting.closed {
                 kept.uses += 1;
-                kept.entries += known.entries();
-                kept.by_id.insert(id, Entry { known: known.clone(), used: kept.uses });
+                kept.entries += stored.entries();
+                kept.by_id.insert(id, Entry { stored: stored.clone(), used: kept.uses });
                 kept.make_room();
             }
         });
@@ -92,7 +92,7 @@ impl Memory {
 impl Kept {
     fn forget(&mut self, id: Uuid) {
         if let Some(entry) = self.by_id.remove(&id) {
-            self.entries -= entry.known.entries();
+            self.entries -= entry.stored.entries();
         }
     }
 
@@ -118,39 +118,39 @@ mod tests {
 
     use super::*;
 
-    fn known(number: u128, revision: u64, closed: bool) -> Known {
+    fn stored(number: u128, revision: u64, closed: bool) -> StoredMeeting {
         let id = Uuid::from_u128(number);
         let head =
             format!(r#"{{"v":2,"id":"{id}","rev":1,"host":"u","media":"audio","ends_below":1,"closed":{closed}}}"#);
         let row = MeetingRow { id, revision, document: head, parts: Vec::new(), ended: closed };
-        Known::try_from(row).unwrap()
+        StoredMeeting::try_from(row).unwrap()
     }
 
-    fn revision(memory: &Memory, number: u128) -> Option<u64> {
-        memory.find(Uuid::from_u128(number)).map(|known| known.revision)
+    fn revision(memory: &MeetingCache, number: u128) -> Option<u64> {
+        memory.find(Uuid::from_u128(number)).map(|stored| stored.revision)
     }
 
     #[test]
     fn the_newest_revision_stays_and_a_closed_meeting_is_forgotten() {
-        let memory = Memory::default();
+        let memory = MeetingCache::default();
         for revision in [2, 3, 1] {
-            memory.keep(&known(1, revision, false));
+            memory.keep(&stored(1, revision, false));
         }
         assert_eq!(revision(&memory, 1), Some(3));
-        memory.keep(&known(1, 4, true));
+        memory.keep(&stored(1, 4, true));
         assert_eq!(revision(&memory, 1), None);
         assert_eq!(memory.with(|kept| kept.entries), 0);
     }
 
     #[test]
     fn what_was_not_used_for_longest_makes_room() {
-        let memory = Memory::default();
+        let memory = MeetingCache::default();
         let max = ENTRIES_MAX as u128;
         for number in 0..max {
-            memory.keep(&known(number, 1, false));
+            memory.keep(&stored(number, 1, false));
         }
         assert_eq!(revision(&memory, 0), Some(1));
-        memory.keep(&known(max, 1, false));
+        memory.keep(&stored(max, 1, false));
         assert_eq!(memory.with(|kept| (kept.entries, kept.by_id.len())), (ENTRIES_MAX / 2, ENTRIES_MAX / 2));
         assert_eq!((revision(&memory, 0), revision(&memory, 1), revision(&memory, max)), (Some(1), None, Some(1)));
     }

@@ -1,0 +1,43 @@
+//! The state that all tasks of the service share.
+
+use crate::commit::stored::MeetingCache;
+use crate::config::Config;
+use crate::directory::contacts::Contacts;
+use crate::outage::Gate;
+use crate::presence::PresenceWatches;
+use crate::rosters::Rosters;
+use crate::rtc::reconcile::Reconciler;
+use crate::token::JoinSigner;
+use catalog::{Catalog, SetAside};
+use queue::Queue;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use tokio::sync::{Mutex, Notify, watch};
+
+pub(crate) struct ServiceState {
+    pub config: Config,
+    pub queue: Arc<dyn Queue>,
+    pub catalog: Arc<dyn Catalog>,
+    pub signer: JoinSigner,
+    pub reconciler: Reconciler,
+    pub gate: Gate,
+    pub meetings: MeetingCache,
+    pub contacts: Contacts,
+    pub rosters: Rosters,
+    pub presence: PresenceWatches,
+    /// How much is set aside for an operator.
+    pub set_aside: watch::Sender<SetAside>,
+    /// Rows of the outbox that are sent and not forgotten yet.
+    pub sent: std::sync::Mutex<Vec<i64>>,
+    /// There is something in the outbox.
+    pub outbox: Notify,
+    /// The earliest deadline may have changed.
+    pub deadlines: Notify,
+    /// Creates are decided one after the other, so that two users who call each other meet.
+    pub creating: Mutex<()>,
+}
+
+impl ServiceState {
+    pub(crate) fn sent(&self) -> MutexGuard<'_, Vec<i64>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
