@@ -1,4 +1,4 @@
-//! What every RTC server behind [`Channels`] must do: the tests of the contract, to be run on each.
+//! The contract suite of [`Channels`], to be run on each RTC server behind it.
 //!
 //! ```text
 //! for case in meeting::contract::cases::<MyRig>() {
@@ -260,7 +260,7 @@ async fn a_newer_participation_replaces_the_same_clients_older_one<R: Rig>(scene
     assert!(scene.participant(newer.participation).await.unwrap().connected);
 }
 
-/// A reload of a page, or a restart of a terminal: it has the same stay.
+/// A reload of a page, or a restart of a terminal: it has the same participation.
 async fn the_same_participation_may_join_again<R: Rig>(scene: Scene<'_, R>) {
     let mut scene = Scene::opened(scene).await;
     let ticket = scene.ticket("alice", false);

@@ -1,4 +1,4 @@
-//! Deadlines: rows of the catalog, one task that sleeps until the next; and the daily forgetting.
+//! Deadlines: rows of the catalog, and one task that sleeps until the next; and the deletion of rows that are over.
 
 use crate::clock;
 use crate::commit::{CommitExtra, DecisionError, TRIES_MAX};
@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Deadlines that are looked at together.
+/// Deadlines that are read together.
 const DUE_MAX: u32 = 256;
 const RETRY: Duration = Duration::from_secs(1);
 /// Longest sleep: another service may have stored an earlier deadline.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
 
-/// Works until it is dropped.
+/// Runs until it is dropped.
 pub(crate) async fn run(service: Arc<ServiceState>) {
     loop {
         if let Err(error) = once(&service).await {
@@ -27,7 +27,7 @@ pub(crate) async fn run(service: Arc<ServiceState>) {
     }
 }
 
-/// Fires what is due, then sleeps until the next deadline or until one is added.
+/// Handles what is due, then sleeps until the next deadline or until one is added.
 async fn once(service: &ServiceState) -> Result<(), CatalogError> {
     let due = service.catalog.due_timers(clock::now_ms(), DUE_MAX).await?;
     let mut meetings: BTreeMap<Uuid, Vec<TimerRow>> = BTreeMap::new();
@@ -56,7 +56,7 @@ async fn fire(service: &ServiceState, id: Uuid, due: Vec<TimerRow>) -> Result<()
         let Some(stored) = service.stored_meeting(id).await? else { return Ok(()) };
         let online = directory::online_members(&*service.catalog, &stored.meeting).await?;
         let mut decided = service.decide(|context| stored.meeting.handle_event(Event::Due { online }, context));
-        // Stored in any case, so that the rows that woke us are replaced by what the document says now.
+        // Stored in any case, so that the rows that were due are replaced by what the document says now.
         decided.changed = true;
         match service.store(Some(&stored), decided, CommitExtra { timers: due.clone(), ..CommitExtra::default() }).await
         {
@@ -67,7 +67,7 @@ async fn fire(service: &ServiceState, id: Uuid, due: Vec<TimerRow>) -> Result<()
     Err(CommitError::Conflict.into())
 }
 
-/// Works until it is dropped.
+/// Deletes what the catalog need not keep any more. Runs until it is dropped.
 pub(crate) async fn prune(service: Arc<ServiceState>) {
     loop {
         match service.catalog.prune(clock::now_ms()).await {

@@ -8,8 +8,8 @@ use crate::machine::{Context, Event, Meeting, Row, Rules};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// A document that is read says the same when it is written and read again, and whatever it says, the machine goes on
-/// from it: `rev` never falls, and no change goes by without a new one.
+/// A document that is read says the same when it is written and read again, and whatever it says, the machine handles
+/// events on it: `rev` never falls, and each change has a new one.
 pub fn document(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok((meeting, _)) = Meeting::from_rows(text, []) else { return };

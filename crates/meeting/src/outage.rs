@@ -1,7 +1,7 @@
-//! Outages of the catalog: one gate for all that comes from outside.
+//! The gate for all that comes from outside: closed while the catalog accepts no write.
 //!
-//! Whoever finds that the catalog takes nothing closes it. Until a write is taken again nothing is received, whatever
-//! the outage's length, and what was received is given back once or kept in memory.
+//! The task whose write fails closes it. Until a write succeeds again nothing is received, however long the outage is, and
+//! what was received is given back to the queue once, or kept in memory.
 
 use crate::state::ServiceState;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// While it is closed, the catalog is tried so often.
+/// Interval of attempts to write while it is closed.
 const TRY_WRITE_EVERY: Duration = Duration::from_secs(1);
-/// Less often, up to this, if it closes again soon after it was opened: on a disk that is almost full a small write may
-/// find room where a real one does not, and each opening costs what waits one of its hand-outs.
+/// The interval grows up to this if the gate closes again soon after it was opened: on a disk that is almost full a small
+/// write may find room where a real one does not, and each opening costs each waiting message one of its hand-outs.
 const TRY_WRITE_EVERY_MAX: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(10);
 
@@ -33,7 +33,7 @@ impl Gate {
         }
     }
 
-    /// Tells each opening and closing from now on.
+    /// Reports each opening and closing from now on.
     pub(crate) fn watch(&self) -> watch::Receiver<bool> {
         self.open.subscribe()
     }
@@ -52,7 +52,7 @@ impl Gate {
     }
 }
 
-/// Opens the gate whenever the catalog takes writes again. Works until it is dropped.
+/// Opens the gate when the catalog accepts writes again. Runs until it is dropped.
 pub(crate) async fn run(service: Arc<ServiceState>) {
     let (mut pause, mut opened) = (TRY_WRITE_EVERY, None::<Instant>);
     loop {

@@ -1,4 +1,5 @@
-//! `docs/signalling.md`, written from the schema and from the table of a ring, so that it cannot differ from them.
+//! The page `docs/signalling.md`, generated from the schema and from the tables of the machine, so that it cannot differ
+//! from them.
 
 use crate::machine::answer_table::{ANSWERS, Answer, RequestKind};
 use crate::machine::ring_table::{CALLEE, Notification, RingEvent, RingState, Transition};

@@ -1,4 +1,4 @@
-//! The service as a whole: how it starts and how it stops.
+//! The service as a whole: its start, its tasks, its end.
 
 use crate::commit::DecisionError;
 use crate::commit::stored::MeetingCache;
@@ -27,7 +27,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-/// The running service. Dropping it stops it where it stands, as a crash would: nothing is lost by that.
+/// The running service. Dropping it stops all tasks at once, as a crash would: nothing is lost by that.
 pub struct MeetingService {
     tasks: JoinSet<()>,
     set_aside: watch::Receiver<SetAside>,
@@ -46,10 +46,10 @@ pub enum StartError {
 }
 
 impl MeetingService {
-    /// Makes its topics and its group where they are missing, takes up all living meetings, then serves.
+    /// Creates its topics and its group where they are missing, restores all living meetings, then serves.
     ///
     /// # Errors
-    /// Queue or catalog do not answer.
+    /// The queue or the catalog does not answer.
     pub async fn start(
         config: Config,
         queue: Arc<dyn Queue>,
@@ -76,14 +76,14 @@ impl MeetingService {
             deadlines: Notify::new(),
             creating: Mutex::new(()),
         });
-        take_up(&service).await?;
-        tell_set_aside(&service).await;
+        restore_meetings(&service).await?;
+        report_set_aside(&service).await;
         let set_aside = service.set_aside.subscribe();
         let mut tasks = JoinSet::new();
         tasks.spawn(apply::run(Arc::clone(&service)));
         tasks.spawn(outage::run(Arc::clone(&service)));
         tasks.spawn(relay::run(Arc::clone(&service)));
-        tasks.spawn(relay::forget(Arc::clone(&service)));
+        tasks.spawn(relay::delete_sent(Arc::clone(&service)));
         tasks.spawn(send::run(Arc::clone(&service)));
         tasks.spawn(events::run(Arc::clone(&service), reports));
         tasks.spawn(online::run(Arc::clone(&service), group.clone()));
@@ -99,8 +99,8 @@ impl MeetingService {
         self.set_aside.clone()
     }
 
-    /// Waits until a part of the service has stopped by itself, which only a defect can cause: the process should end
-    /// then and start again. Until then it waits for ever.
+    /// Returns when a task of the service has stopped by itself, which only a defect can cause: the process should end
+    /// then and start again.
     pub async fn failure(&mut self) -> String {
         match self.tasks.join_next().await {
             Some(Err(error)) => format!("a task of the meeting service failed: {error}"),
@@ -108,7 +108,7 @@ impl MeetingService {
         }
     }
 
-    /// Stops where it stands: what was under way is taken up by the next start.
+    /// Stops all tasks at once: the next start continues what was under way.
     pub async fn shutdown(mut self) {
         self.tasks.shutdown().await;
     }
@@ -123,11 +123,11 @@ async fn prepare(queue: &dyn Queue) -> Result<(GroupName, TopicName), StartError
     Ok((group, TopicName::parse(MEETING_UP)?))
 }
 
-/// Channels are opened again, connections are known anew, rings keep their deadlines.
-async fn take_up(service: &ServiceState) -> Result<(), StartError> {
+/// Opens the channels of all living meetings again, and asks who is connected; rings keep their deadlines.
+async fn restore_meetings(service: &ServiceState) -> Result<(), StartError> {
     let living = service.catalog.live_meetings().await?;
     for id in &living {
-        match take_up_one(service, *id).await {
+        match restore_meeting(service, *id).await {
             Err(error) if error.is_outage() => return Err(StartError::Meeting(error.to_string())),
             Err(error) => tracing::error!(meeting = %id, %error, "a living meeting is not taken up again"),
             Ok(()) => {}
@@ -137,7 +137,7 @@ async fn take_up(service: &ServiceState) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn tell_set_aside(service: &ServiceState) {
+async fn report_set_aside(service: &ServiceState) {
     set_aside::count(service).await;
     let SetAside { meetings, messages } = *service.set_aside.borrow();
     if meetings + messages > 0 {
@@ -145,7 +145,7 @@ async fn tell_set_aside(service: &ServiceState) {
     }
 }
 
-async fn take_up_one(service: &ServiceState, id: Uuid) -> Result<(), DecisionError> {
+async fn restore_meeting(service: &ServiceState, id: Uuid) -> Result<(), DecisionError> {
     let Some(stored) = service.stored_meeting(id).await? else { return Ok(()) };
     let described = service.reconciler.channels().describe(MeetingId(id).into()).await;
     let participants = described.ok().flatten().map(|channel| channel.participants).unwrap_or_default();
@@ -154,7 +154,7 @@ async fn take_up_one(service: &ServiceState, id: Uuid) -> Result<(), DecisionErr
     let online = directory::online_members(&*service.catalog, &stored.meeting).await?;
     if let Some(meeting) = service.handle_event(id, Event::Restarted { connected, online }).await? {
         service.reconciler.set_wanted(&meeting);
-        service.rosters.take(&meeting, &[]);
+        service.rosters.update(&meeting, &[]);
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What cannot be read or sent is set aside, so that it stops nothing else: kept for an operator, logged with its id, and
-//! counted.
+//! Meetings and messages that cannot be read or sent: set aside so that they stop nothing else, that is, kept for an
+//! operator, logged with their ids, and counted.
 
 use crate::state::ServiceState;
 use catalog::CatalogError;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Nobody is bound by it any more, and its channel is closed: whoever was in is told by its state that the call is over.
+/// Its users are free for other calls, and its channel is closed: the `state` of its members says that the call is over.
 pub(crate) async fn meeting(service: &ServiceState, id: Uuid, reason: &str) -> Result<(), CatalogError> {
     service.catalog.set_meeting_aside(id, reason).await?;
     tracing::error!(meeting = %id, reason, "a meeting cannot be read: it is set aside for an operator");
@@ -18,7 +18,7 @@ pub(crate) async fn meeting(service: &ServiceState, id: Uuid, reason: &str) -> R
     Ok(())
 }
 
-/// Returns when it is done.
+/// Tries until the catalog has done it.
 pub(crate) async fn message(service: &ServiceState, row: i64, reason: &str) {
     while let Err(error) = service.catalog.set_message_aside(row, reason).await {
         tracing::warn!(row, %error, "a message that cannot be sent cannot be set aside; again");

@@ -24,11 +24,11 @@ pub(crate) struct ServiceState {
     pub contacts: Contacts,
     pub rosters: Rosters,
     pub presence: PresenceWatches,
-    /// How much is set aside for an operator.
+    /// How many meetings and messages are set aside for an operator.
     pub set_aside: watch::Sender<SetAside>,
-    /// Rows of the outbox that are sent and not forgotten yet.
+    /// Rows of the outbox that are sent and not deleted yet.
     pub sent: std::sync::Mutex<Vec<i64>>,
-    /// There is something in the outbox.
+    /// There are new rows in the outbox.
     pub outbox: Notify,
     /// The earliest deadline may have changed.
     pub deadlines: Notify,

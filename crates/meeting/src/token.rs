@@ -69,7 +69,7 @@ impl std::fmt::Debug for JoinSigner {
     }
 }
 
-/// A stable name of the client that does not give its client id away: for tokens, and for logs.
+/// A stable name of the client that does not reveal its client id: for tokens, and for logs.
 pub(crate) fn alias(client: &ClientId) -> String {
     digest(&SHA256, client.as_str().as_bytes()).as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

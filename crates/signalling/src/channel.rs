@@ -1,5 +1,5 @@
-//! What is said of a channel between the meeting service and the RTC server: answers and events, without the calls
-//! themselves and without the way that they take.
+//! Answers and events about a channel between the meeting service and the RTC server: without the calls themselves, and
+//! without their transport.
 
 use crate::ids::{ChannelId, ParticipationId, UserName};
 use crate::join::Source;

@@ -1,4 +1,4 @@
-//! How a terminal joins a channel: parameters, token claims, the join door's request and answer, slot messages.
+//! The join of a terminal to a channel: parameters, token claims, the join door's request and answer, slot messages.
 
 use crate::ids::{ChannelId, ParticipationId, UserName};
 use schemars::JsonSchema;

@@ -1,4 +1,5 @@
-//! Calls that are over, as a user's history has them: what [`DownBody::History`](crate::signal::DownBody::History) tells.
+//! Calls that are over, as a user's history has them: the content of
+//! [`DownBody::History`](crate::signal::DownBody::History).
 
 use crate::ids::{MeetingId, UserName};
 use crate::signal::Media;

@@ -10,7 +10,7 @@ pub const RING_DOWN: &str = "ring-down";
 pub const MEETING_DOWN: &str = "meeting-down";
 /// Queue topic of connect and tcpclean events of a group: `<GroupID>_MQTT`.
 pub const STATUS_SUFFIX: &str = "_MQTT";
-/// Group that `--dev` makes.
+/// Group that `--dev` creates.
 pub const DEV_GROUP: &str = "GID_dev";
 /// The first instance.
 pub const INSTANCE: &str = "convoke";

@@ -1,4 +1,4 @@
-//! What a decision changes in the catalog: the rows by which the meeting before and after it differ.
+//! The rows that a decision changes in the catalog: those by which the meeting before and after it differ.
 
 use crate::commit::stored::StoredMeeting;
 use crate::machine::{Meeting, Places, RowName, Rules, Tie};
@@ -6,7 +6,7 @@ use catalog::{Engagement, MeetingChange, Part, PartName, TimerRow};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// `standing`: timers that are known to stand in the catalog, whatever the document before said of them.
+/// `standing`: timers that are in the catalog, whatever the document before says of them.
 pub(crate) fn change(
     before: Option<&StoredMeeting>,
     after: &Meeting,
@@ -59,7 +59,7 @@ fn engagement(user: String, meeting: Uuid, kind: Tie) -> Engagement {
     Engagement { user, meeting, kind }
 }
 
-/// What is new or another than before; whose names are gone.
+/// Entries that are new or differ from before, and the names of those that are gone.
 fn difference<T: PartialEq>(
     before: &BTreeMap<String, T>,
     after: BTreeMap<String, T>,

@@ -1,4 +1,4 @@
-//! One event, one transaction: read the document, let the machine decide, store everything together.
+//! The transaction of an event: read the document, let the machine decide, store everything together.
 
 mod changes;
 pub(crate) mod stored;
@@ -16,7 +16,7 @@ use signalling::{ClientId, DownBody, MeetingId, SignalId};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A commit that meets a changed document is tried again, at most so often before the event is given back.
+/// How often an event is decided again because its document has changed meanwhile.
 pub(crate) const TRIES_MAX: usize = 50;
 
 /// The event was not decided; it has to come again.
@@ -33,12 +33,12 @@ pub(crate) enum DecisionError {
 }
 
 impl DecisionError {
-    /// What was read is no document.
+    /// The stored document cannot be read.
     fn is_unreadable(&self) -> bool {
         matches!(self, Self::Document(_) | Self::Commit(CommitError::Catalog(CatalogError::Damaged(_))))
     }
 
-    /// The store takes nothing at the moment, whatever the request.
+    /// The catalog accepts nothing at the moment, whatever the request.
     pub(crate) fn is_outage(&self) -> bool {
         matches!(self, Self::Commit(CommitError::Catalog(CatalogError::Unavailable(_))))
     }
@@ -56,12 +56,12 @@ pub(crate) struct CommitExtra {
     pub handled: Option<Handled>,
     pub created_by: Option<(String, u64)>,
     pub seen: Vec<(String, Uuid)>,
-    /// Timers that stand in the catalog, as they were read: they are replaced by what the document says now.
+    /// Timers that are in the catalog, as they were read: they are replaced by those of the document.
     pub timers: Vec<TimerRow>,
 }
 
 impl ServiceState {
-    /// One that cannot be read is set aside, and known no more.
+    /// The meeting as it is stored. One that cannot be read is set aside; then there is none.
     pub(crate) async fn stored_meeting(&self, id: Uuid) -> Result<Option<StoredMeeting>, DecisionError> {
         if let Some(stored) = self.meetings.find(id)
             && self.catalog.meeting_revision(id).await? == Some(stored.revision)
@@ -92,7 +92,7 @@ impl ServiceState {
         decide(Context { now_ms: clock::now_ms(), rules: &self.config.rules, ids: &mut ids })
     }
 
-    /// An event that no request caused: decided on the newest document, again if that changes meanwhile.
+    /// Handles an event that no request caused: decides it on the newest document, again if that changes meanwhile.
     pub(crate) async fn handle_event(&self, id: Uuid, event: Event) -> Result<Option<Arc<Meeting>>, DecisionError> {
         for _ in 0..TRIES_MAX {
             let Some(stored) = self.stored_meeting(id).await? else { return Ok(None) };
@@ -105,8 +105,8 @@ impl ServiceState {
         Err(CommitError::Conflict.into())
     }
 
-    /// Stores a decision with all it caused, and sets everybody to work on it. It is stored only while the document is the
-    /// one that it was made from, also where it changes nothing: its answers would come after those of a newer one.
+    /// Stores a decision with all that it caused, and wakes the tasks that carry it out. It is stored only while the document
+    /// is the one that it was made from, also where it changes nothing: else its answers would follow those of a newer one.
     pub(crate) async fn store(
         &self,
         before: Option<&StoredMeeting>,
@@ -143,7 +143,7 @@ impl ServiceState {
         self.outbox.notify_one();
         self.deadlines.notify_one();
         self.reconciler.set_wanted(&stored.meeting);
-        self.rosters.take(&stored.meeting, &told);
+        self.rosters.update(&stored.meeting, &told);
         Ok(stored.meeting)
     }
 
@@ -165,13 +165,13 @@ impl ServiceState {
             self.catalog.commit(commit).await?;
             self.outbox.notify_one();
             if let Some(stored) = before {
-                self.rosters.take(&stored.meeting, &told);
+                self.rosters.update(&stored.meeting, &told);
             }
         }
         Ok(before.map_or_else(|| Arc::new(meeting), |stored| Arc::clone(&stored.meeting)))
     }
 
-    /// The clients that learn the roster of this decision by it.
+    /// Returns the clients that get the roster of this decision with it.
     fn fit_rosters(&self, after: &Meeting, sends: &mut [Outgoing]) -> Vec<ClientId> {
         sends.iter_mut().for_each(|send| self.rosters.fit(after, send));
         let told = |send: &&Outgoing| {
@@ -192,13 +192,13 @@ impl ServiceState {
         Ok(())
     }
 
-    /// Sends what no decision caused, without the outbox: the answer of a read, news that nobody misses.
+    /// Sends without the outbox what no decision caused: the answer of a read, or an update that is sent again if it is lost.
     pub(crate) async fn send_directly(&self, send: Outgoing, meeting: Option<MeetingId>) -> Result<(), DecisionError> {
         let row = self.row(send, meeting, clock::now_ms());
         relay::send_directly(&*self.queue, &row).await
     }
 
-    /// Whether the catalog takes anything: a row that is forgotten with the next ones.
+    /// Fails while the catalog accepts no write. What it writes is deleted with the next expired rows.
     pub(crate) async fn try_write(&self) -> Result<(), DecisionError> {
         let handled = Handled { signal: clock::new_id(), keep_until_ms: clock::now_ms() };
         self.catalog.commit(MeetingCommit { handled: Some(handled), ..MeetingCommit::default() }).await?;

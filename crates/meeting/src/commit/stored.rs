@@ -1,5 +1,5 @@
-//! Meetings as they are stored. The last ones that were read or decided stay in memory, so that an event on a large one
-//! does not read all its rows; they are taken only while the catalog has the same revision, whoever raises it.
+//! Stored meetings, and a cache of those that were read or decided last, so that an event on a large one does not read all
+//! its rows. An entry counts only while the catalog has the same revision: another service may have raised it.
 
 use crate::machine::{DocumentError, Meeting, Places, Row};
 use catalog::MeetingRow;
@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
-/// Documents, members and invitations that are remembered, of all meetings together: some 10 MB.
+/// Documents, members and invitations in the cache, of all meetings together: some 10 MB.
 const ENTRIES_MAX: usize = 20_000;
 
 /// A document with the revision that a change of it must name.
@@ -15,7 +15,7 @@ const ENTRIES_MAX: usize = 20_000;
 pub(crate) struct StoredMeeting {
     pub meeting: Arc<Meeting>,
     pub revision: u64,
-    /// Where its rows are.
+    /// The places of its rows.
     pub places: Arc<Places>,
 }
 
@@ -67,7 +67,7 @@ impl MeetingCache {
         })
     }
 
-    /// Of two, the newer stays. One whose work is done is forgotten.
+    /// Of two revisions the newer is kept. A closed meeting is removed.
     pub(crate) fn keep(&self, stored: &StoredMeeting) {
         let id = stored.meeting.id.0;
         self.with(|kept| {
@@ -96,7 +96,7 @@ impl Kept {
         }
     }
 
-    /// Those that were not used for longest go until half is left: seldom, so that it may look at all.
+    /// Removes the least recently used until half is left: seldom, so that it may sort all of them.
     fn make_room(&mut self) {
         if self.entries <= ENTRIES_MAX {
             return;

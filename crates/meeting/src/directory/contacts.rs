@@ -1,7 +1,7 @@
-//! Whom a user may call: all others of the instance, the first ones by name.
+//! The contacts of a user, whom it may call: all others of the instance, the first ones by name.
 //!
-//! All users are shown the same ones, and after an outage all ask at once. Whoever asks while the catalog is being read
-//! waits for the next reading, and shares it with all who wait: an answer is never older than its question.
+//! All users are shown the same ones, and after an outage all ask at once. A question that comes while the catalog is being
+//! read waits for the next reading, and shares it with all that wait: an answer is never older than its question.
 
 use crate::config::Config;
 use crate::directory;
@@ -33,14 +33,14 @@ struct People {
 }
 
 impl Contacts {
-    /// With the number of the last change of presence that is in it for sure.
+    /// Returns them with the number of the last change of presence that is surely in it.
     pub(crate) async fn of(&self, catalog: &dyn Catalog, own: &UserName) -> Result<(Vec<Contact>, u64), CatalogError> {
         let People { all, number } = self.shared(read(catalog)).await?;
         let others = all.iter().filter(|contact| contact.user != *own);
         Ok((others.take(Config::CONTACTS_MAX as usize).cloned().collect(), number))
     }
 
-    /// What `read` answers, or another reading that began after this question.
+    /// The result of `read`, or of another reading that began after this question.
     async fn shared<E>(&self, read: impl Future<Output = Result<People, E>>) -> Result<People, E> {
         let question = self.questions.fetch_add(1, Ordering::SeqCst) + 1;
         let mut last = self.last.lock().await;
@@ -53,7 +53,7 @@ impl Contacts {
 }
 
 async fn read(catalog: &dyn Catalog) -> Result<People, CatalogError> {
-    // Before the users: what changes meanwhile is told to those who watch.
+    // Before the users: what changes meanwhile is reported to the clients that watch.
     let number = catalog.presence_changes(i64::MAX as u64, 1).await?.last;
     let all = directory::first_by_name(catalog, Config::CONTACTS_MAX + 1).await?.into();
     Ok(People { all, number })

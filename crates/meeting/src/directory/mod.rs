@@ -1,4 +1,4 @@
-//! What the catalog knows of users and their devices.
+//! Users and their devices, as the catalog knows them.
 
 pub(crate) mod contacts;
 
@@ -7,7 +7,7 @@ use catalog::{Catalog, CatalogError, DeviceState, Tie, User};
 use signalling::{ClientId, Contact, MeetingId, Presence, UserName};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Clients of the members whose connection stands.
+/// Clients of the members that are connected.
 pub(crate) async fn online_members(
     catalog: &dyn Catalog,
     meeting: &Meeting,
@@ -17,7 +17,7 @@ pub(crate) async fn online_members(
     Ok(devices.into_iter().filter(|device| device.online).map(|device| ClientId(device.client_id)).collect())
 }
 
-/// The users to be rung into `meeting`; the error is the one that does not exist.
+/// The users to be rung into `meeting`; the inner error is the one that does not exist.
 pub(crate) async fn callees(
     catalog: &dyn Catalog,
     users: &[UserName],
@@ -51,7 +51,7 @@ async fn known_users(catalog: &dyn Catalog, names: &[String]) -> Result<Vec<Opti
     Ok(known)
 }
 
-/// Only so many ring, so those that are there come first.
+/// Only so many ring, so those that are online come first.
 fn online_first(devices: &[&DeviceState]) -> Vec<ClientId> {
     let on = devices.iter().filter(|device| device.online);
     let off = devices.iter().filter(|device| !device.online);
@@ -70,7 +70,7 @@ pub(crate) async fn first_by_name(catalog: &dyn Catalog, count: u32) -> Result<V
     as_they_are(catalog, users.into_iter().map(unknown).collect()).await
 }
 
-/// The same users with their presence of now.
+/// The same users with their present presence.
 pub(crate) async fn as_they_are(
     catalog: &dyn Catalog,
     mut contacts: Vec<Contact>,
@@ -90,7 +90,7 @@ pub(crate) async fn as_they_are(
     Ok(contacts)
 }
 
-/// With the moment since when, where nobody is there and somebody was.
+/// With the time since when the user is offline, if it was ever online.
 fn presence(devices: &[DeviceState], in_call: bool) -> (Presence, Option<u64>) {
     if in_call {
         return (Presence::InCall, None);

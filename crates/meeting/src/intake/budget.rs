@@ -1,13 +1,14 @@
-//! How many requests one sender may make, so that a flood of one is no silence for the others. Pure: time is given.
+//! The budget of requests of each sender, so that a flood of one does not keep the others waiting. Pure: time is given.
 //!
-//! A [`TokenBucket`] per sender. Who has used it up is refused, at most once a second, and otherwise not heard until a
-//! request is due again; so a flood costs an acknowledgement a request, and neither a transaction nor an answer.
+//! A [`TokenBucket`] per sender. A sender that has used it up is refused, at most once a second, and otherwise ignored
+//! until its bucket has a token again; so a flood costs one acknowledgement a request, and neither a transaction nor an
+//! answer.
 
 use limiter::{Rate, TokenBucket};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Senders that are remembered; past it those whose bucket is full again are forgotten.
+/// Senders with a bucket; past it those whose bucket is full again are removed.
 const SENDERS_MAX: usize = 10_000;
 const REFUSE_EVERY: Duration = Duration::from_secs(1);
 
@@ -47,7 +48,7 @@ impl Budgets {
         })
     }
 
-    /// There is no room for what was let through: the sender's budget is over for now.
+    /// There is no room for what was permitted: empties the sender's bucket.
     pub(crate) fn exceed(&mut self, sender: &str, now: Duration) -> Verdict {
         let rate = self.rate;
         self.by_sender.get_mut(sender).map_or(Verdict::Drop, |budget| {

@@ -1,4 +1,4 @@
-//! What the queue hands out to the service: received while the gate is open, acknowledged or given back.
+//! Deliveries of the queue to the service: received while the gate is open, acknowledged or given back.
 
 use crate::state::ServiceState;
 use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
@@ -10,11 +10,11 @@ pub(crate) use queue::limits::RECEIVE_MAX;
 
 const WAIT: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_secs(1);
-/// When a delivery that was given back comes again.
+/// After this a delivery that was given back comes again.
 const GIVEN_BACK: Duration = Duration::from_secs(2);
 
-/// Waits for some; empty when there were none, or after a failure and a pause. What comes as the catalog ceases to take
-/// anything is kept for as long as it is hidden, and then given back.
+/// Waits for some; empty when there were none, or after a failure and a pause. What comes as the gate closes is kept while
+/// it is invisible to others, and then given back.
 pub(crate) async fn receive(service: &Arc<ServiceState>, group: &GroupName, topic: &TopicName) -> Vec<Delivery> {
     service.gate.until_open().await;
     let deliveries = once(service, group, topic, WAIT).await;
@@ -69,14 +69,14 @@ pub(crate) async fn give_back(service: &ServiceState, delivery: Delivery) {
     }
 }
 
-/// A receipt that is not valid any more means that the message comes again; it is known then.
+/// A receipt that is not valid any more means that the message comes again; then it is recognised as handled.
 pub(crate) async fn acknowledge(service: &ServiceState, delivery: Delivery) {
     if let Err(error) = service.queue.ack(delivery.receipt).await {
         tracing::debug!(message = %delivery.message_id, %error, "a handled message was not acknowledged");
     }
 }
 
-/// Side by side, since the queue writes many of them together.
+/// Concurrently, since the queue writes many of them together.
 pub(crate) async fn acknowledge_all(service: &Arc<ServiceState>, deliveries: Vec<Delivery>) {
     let mut work = JoinSet::new();
     for delivery in deliveries {

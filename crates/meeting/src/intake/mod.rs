@@ -1,7 +1,7 @@
-//! Requests from the queue: in order per user, users side by side and in turn, each within its budget.
+//! The intake of requests from the queue: in order per user, users concurrently and in turn, each within its budget.
 //!
-//! While the catalog takes nothing, nothing is received: whatever was, is given back once, so that an outage of any
-//! length costs a request one of its hand-outs. A request that is given back may come behind the next of its sender.
+//! While the gate is closed nothing is received: what was, is given back once, so that an outage of any length costs a
+//! request one of its hand-outs. A request that is given back may come behind the next of its sender.
 
 mod budget;
 mod deliveries;
@@ -23,15 +23,15 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-/// Tries at once before a request is given back to the queue.
+/// Attempts before a request is given back to the queue.
 const TRIES: u32 = 5;
 const TRY_PAUSE: Duration = Duration::from_millis(50);
 /// Requests that wait, and how many a sender may keep waiting when there is no room.
 const WAITING: QueueLimits = QueueLimits { waiting_max: 1_024, share: 8 };
-/// Acknowledgements and refusals that are under way; past it, nothing is taken until one is done.
+/// Acknowledgements and refusals that are under way; past it, the intake waits until one is done.
 const FINISHING_MAX: usize = 256;
 
-/// Works until it is dropped.
+/// Runs until it is dropped.
 pub(crate) async fn run(service: Arc<ServiceState>, group: GroupName, topic: TopicName) {
     let (to_intake, mut received) = mpsc::channel(RECEIVE_MAX);
     let mut gate = service.gate.watch();
@@ -90,7 +90,7 @@ struct Intake {
     budgets: Budgets,
     /// By sender.
     waiting: FairQueue<String, Delivery>,
-    /// With the sender.
+    /// Requests that are being handled, each with its sender.
     handled: JoinSet<(String, Delivery, NextStep)>,
     /// Hand-outs that are being acknowledged, refused or given back.
     finishing: JoinSet<()>,
@@ -150,7 +150,7 @@ impl Intake {
         while self.finishing.len() >= FINISHING_MAX && self.finishing.join_next().await.is_some() {}
     }
 
-    /// The next of its sender need not wait for the acknowledgement, which the queue writes together with others.
+    /// The next request of the sender does not wait for the acknowledgement, which the queue writes together with others.
     async fn settled(&mut self, sender: String, delivery: Delivery, next: NextStep) {
         self.waiting.done(sender);
         let service = Arc::clone(&self.service);
@@ -172,7 +172,7 @@ impl Intake {
         }
     }
 
-    /// As many at once as the configuration says.
+    /// Begins to handle requests, as many at once as the configuration says.
     fn begin(&mut self) {
         while self.handled.len() < self.service.config.requests_at_once_max.max(1) {
             let Some((sender, delivery)) = self.waiting.pop() else { return };
@@ -214,7 +214,8 @@ async fn handle(service: &ServiceState, delivery: &Delivery) -> NextStep {
     }
 }
 
-/// The error: it could not be decided, again and again; or the catalog takes nothing.
+/// # Errors
+/// All attempts failed, or another is useless now.
 async fn decide(service: &ServiceState, delivery: &Delivery) -> Result<(), DecisionError> {
     let mut attempt = 0;
     loop {

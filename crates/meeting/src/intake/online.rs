@@ -1,4 +1,4 @@
-//! Online state: the broker's events of all groups, kept in the catalog and told to the meetings concerned.
+//! Online state: the broker's events of all groups, stored in the catalog and passed to the meetings concerned.
 
 use crate::commit::DecisionError;
 use crate::intake::deliveries;
@@ -15,10 +15,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-/// Events that are kept together, at most about.
+/// About the largest number of events that are stored together.
 const BATCH_MAX: usize = 512;
 const RETRY: Duration = Duration::from_secs(1);
-/// Connections that are remembered for having been ended by their clients; the oldest are forgotten first.
+/// Connections that are remembered as ended by their clients; the oldest are removed first.
 const DISCONNECTS_MAX: usize = 4_096;
 
 /// Body of an event.
@@ -31,7 +31,7 @@ struct Status {
     channel_id: String,
 }
 
-/// One consumer per group of the catalog; works until it is dropped, or a consumer has panicked.
+/// Starts one consumer per group of the catalog; runs until it is dropped, or a consumer has panicked.
 pub(crate) async fn run(service: Arc<ServiceState>, consumer: GroupName) {
     let mut revision = service.catalog.access_revision();
     let (mut known, mut consumers) = (BTreeSet::new(), JoinSet::new());
@@ -76,7 +76,7 @@ async fn consume(service: Arc<ServiceState>, consumer: GroupName, topic: TopicNa
     }
 }
 
-/// What came together is kept together. During an outage it is given back once.
+/// Stores what came together in one transaction. During an outage it is given back once.
 async fn take(service: &Arc<ServiceState>, batch: Vec<Delivery>, disconnects: &mut CleanDisconnects) {
     let said: Vec<Status> = batch.iter().filter_map(status).collect();
     disconnects.note(&said);
@@ -97,8 +97,8 @@ async fn take(service: &Arc<ServiceState>, batch: Vec<Delivery>, disconnects: &m
     }
 }
 
-/// Connections whose client said DISCONNECT and of whose end is not known yet. In memory: `tcpclean` follows at once, and
-/// where it does not find its `disconnect` the client counts as lost, which only takes longer.
+/// Connections whose client has sent DISCONNECT and whose end was not reported yet. Only in memory: `tcpclean` follows at
+/// once, and without its `disconnect` the client counts as lost, which only takes longer.
 #[derive(Default)]
 struct CleanDisconnects(VecDeque<String>);
 
@@ -111,7 +111,7 @@ impl CleanDisconnects {
         self.0.drain(..excess);
     }
 
-    /// The clients among those whose connection ended that ended it by themselves.
+    /// Of the clients whose connections ended, those that ended them by DISCONNECT.
     fn among(&self, events: &[OnlineEvent]) -> BTreeSet<String> {
         let ends = events.iter().filter(|event| event.kind == OnlineKind::TcpClean);
         ends.filter(|event| self.0.contains(&event.channel_id)).map(|event| event.client_id.clone()).collect()
@@ -136,12 +136,12 @@ fn event(status: &Status) -> Option<OnlineEvent> {
         "tcpclean" => OnlineKind::TcpClean,
         _ => return None,
     };
-    // No row holds a later time.
+    // A row holds no later time.
     let at_ms = status.time.min(i64::MAX as u64);
     Some(OnlineEvent { client_id: status.client_id.clone(), channel_id: status.channel_id.clone(), kind, at_ms })
 }
 
-/// `gone`: clients that have ended a connection by themselves.
+/// `gone`: clients that have ended a connection by DISCONNECT.
 async fn apply(service: &ServiceState, events: &[OnlineEvent], gone: &BTreeSet<String>) -> Result<(), DecisionError> {
     let clients = service.catalog.online_events(events).await?;
     for client in clients.iter().filter(|client| !client.online) {
@@ -150,7 +150,7 @@ async fn apply(service: &ServiceState, events: &[OnlineEvent], gone: &BTreeSet<S
     tell_meetings(service, &clients, gone).await
 }
 
-/// Also of clients that did not change: the event may have been stored by a run that ended before the meetings were told.
+/// Also for clients that did not change: the event may have been stored by a process that ended before it told the meetings.
 async fn tell_meetings(
     service: &ServiceState,
     clients: &[ClientOnline],
@@ -168,11 +168,11 @@ async fn tell_meetings(
         match tie.kind {
             Tie::In => {
                 for client in own {
-                    happen(service, tie.meeting, line_event(client, gone)).await?;
+                    pass_event(service, tie.meeting, line_event(client, gone)).await?;
                 }
             }
             Tie::Rung if !reachable.contains(&tie.user) => {
-                happen(service, tie.meeting, Event::Unreachable { user: UserName(tie.user) }).await?;
+                pass_event(service, tie.meeting, Event::Unreachable { user: UserName(tie.user) }).await?;
             }
             Tie::Rung | Tie::Left => {}
         }
@@ -195,8 +195,8 @@ fn if_online(device: DeviceState) -> Option<String> {
     device.online.then_some(device.user)
 }
 
-/// A meeting that cannot be told keeps no other from being told.
-async fn happen(service: &ServiceState, meeting: Uuid, event: Event) -> Result<(), DecisionError> {
+/// A meeting that fails does not keep the event from the others.
+async fn pass_event(service: &ServiceState, meeting: Uuid, event: Event) -> Result<(), DecisionError> {
     match service.handle_event(meeting, event).await {
         Err(error) if !error.is_outage() => {
             tracing::error!(%meeting, %error, "a meeting does not learn that a client came or went");

@@ -1,8 +1,8 @@
-//! The answer to a request: each gets one, on the device that sent it. What it is for which request and when, says
+//! The answer to a request: each request gets one, on the device that sent it. Which answer it is, is in
 //! [`answer_table`](crate::machine::answer_table).
 //!
-//! What the sender is told anyway may be the answer; what is left without one when all is decided is answered by how the
-//! meeting is now.
+//! A signal that the sender gets anyway may be the answer. A request that has none when all is decided is answered by the
+//! state of the meeting.
 
 use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::Invitation;
@@ -27,7 +27,7 @@ impl Decision<'_> {
         self.last_is_answer();
     }
 
-    /// The meeting is over for the sender; the others of its user's devices are told elsewhere.
+    /// The meeting is over for the sender; the other devices of its user are told elsewhere.
     pub(super) fn answer_over(&mut self, reason: EndReason, by: Option<UserName>) {
         if self.is_told(Outgoing::ends_meeting) {
             return;
@@ -46,7 +46,7 @@ impl Decision<'_> {
         }
     }
 
-    /// The ring had ended before. On `meeting-down`: of `ring-down` the inbox drops what is not newer than the end.
+    /// The ring had ended before. On `meeting-down`: on `ring-down` the inbox drops what is not newer than the end.
     pub(super) fn answer_ring_is_over(&mut self, ring: &Invitation, reason: EndReason, missed: Option<OutcomeKind>) {
         if !self.is_told(|send| send.ends_ring(ring.id)) {
             let body = self.ring_end(ring, reason, None, missed);
@@ -66,7 +66,7 @@ impl Decision<'_> {
         }
     }
 
-    /// What the sender is told anyway is its answer, if it is told such a thing.
+    /// Makes a signal that the sender gets anyway its answer, if there is one that matches.
     fn is_told(&mut self, such: impl Fn(&Outgoing) -> bool) -> bool {
         let Some(actor) = &self.actor else { return false };
         let Some(at) = self.sends.iter().position(|send| send.to == actor.client && such(send)) else { return false };

@@ -1,5 +1,5 @@
-//! What answers what, as data: request × situation → answer. Each request gets one answer, on the device that sent it, with
-//! `in_reply_to`; nothing else names it.
+//! The table of answers: request × situation → answer. Each request gets one answer, on the device that sent it, with
+//! `in_reply_to`; no other signal names it.
 //!
 //! `docs/signalling.md` is generated from these rows; the tests play each of them.
 
@@ -8,7 +8,7 @@ use signalling::{EndReason, RefusalCode};
 /// Which requests a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
-    /// These, by the word of their `type`.
+    /// These, by their `type`.
     Of(&'static [&'static str]),
     /// Every one about a meeting that exists, but for those that name an invitation.
     AboutMeeting,

@@ -1,4 +1,4 @@
-//! What the RTC server and the broker report.
+//! Media and signalling connections of the members, as the RTC server and the broker report them.
 
 use crate::machine::decision::Decision;
 use crate::machine::document::{MediaState, Member};
@@ -23,7 +23,7 @@ impl Decision<'_> {
         }
     }
 
-    /// What is connected now, whatever was reported: who is in the same state as before is so since the same moment.
+    /// All that is connected now, whatever was reported: a member in the same state as before keeps the time of its change.
     pub(super) fn connected(&mut self, connected: &BTreeSet<ParticipationId>) {
         let members = self.meeting.members.iter().map(|member| member.participation);
         let devices = self.meeting.pending().flat_map(|ring| &ring.devices).map(|device| device.participation);
@@ -46,21 +46,21 @@ impl Decision<'_> {
         }
     }
 
-    /// Media that was closed and has not come back is shown as not there; since when it is not, stays.
+    /// Media that was closed and has not come back is shown as absent; the time of the change stays.
     pub(super) fn show_closed(&mut self) {
         let (now_ms, rules) = (self.now_ms, self.rules);
         let over = |member: &&mut Member| member.shown_closed_at_ms(rules).is_some_and(|at_ms| at_ms <= now_ms);
         self.meeting.members.iter_mut().filter(over).for_each(|member| member.media = MediaState::Absent);
     }
 
-    /// Who is online and has had no media for long.
+    /// Marks the members that are online and have had no media for long.
     pub(super) fn show_no_media(&mut self) {
         let (now_ms, rules) = (self.now_ms, self.rules);
         let over = |member: &&mut Member| member.no_media_at_ms(rules).is_some_and(|at_ms| at_ms <= now_ms);
         self.meeting.members.iter_mut().filter(over).for_each(|member| member.no_media = true);
     }
 
-    /// What was connected is known anew; times without connection begin anew, rings keep their deadlines.
+    /// After a start of the service: sets what is connected; times without connection begin anew, rings keep their deadlines.
     pub(super) fn restarted(&mut self, connected: &BTreeSet<ParticipationId>, online: &BTreeSet<ClientId>) {
         let now_ms = self.now_ms;
         for member in &mut self.meeting.members {
@@ -84,14 +84,14 @@ impl MediaState {
             (_, MediaChange::Joined | MediaChange::Back) => Self::There,
             (Self::There, MediaChange::Lost | MediaChange::Left) => Self::Lost,
             (Self::There, MediaChange::Closed) => Self::Closed,
-            // What was lost before it was closed stays lost to the others.
+            // Media that was lost before it was closed stays lost to the others.
             (now, _) => now,
         }
     }
 }
 
 impl MediaChange {
-    /// What somebody who looked has found.
+    /// The change that corresponds to a look at the present state.
     fn found(connected: bool) -> Self {
         if connected { Self::Back } else { Self::Left }
     }

@@ -1,4 +1,4 @@
-//! How a meeting begins, also before it begins.
+//! The creation of a meeting, and the cancel that comes before it.
 
 use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::{End, Meeting, VERSION};
@@ -8,7 +8,7 @@ use signalling::{EndReason, Media, MeetingId, RefusalCode};
 use std::collections::BTreeMap;
 
 impl Meeting {
-    /// Opens the meeting and rings the callees. `existing`: what is kept under this id already.
+    /// Opens the meeting and rings the callees. `existing`: the meeting that is stored under this id already.
     pub fn handle_create(create: Create, actor: Actor, existing: Option<&Self>, context: Context<'_>) -> Decided {
         match existing {
             Some(known) => known.create_again(actor, context),
@@ -16,7 +16,7 @@ impl Meeting {
         }
     }
 
-    /// Remembers a cancel that overtook its create.
+    /// Remembers a cancel that has overtaken its create.
     pub fn handle_early_cancel(id: MeetingId, actor: Actor, context: Context<'_>) -> Decided {
         let mut meeting = Self::blank(id, &actor, Media::Audio, None, 1);
         meeting.end = Some(End { reason: EndReason::Cancelled, at_ms: context.now_ms, early: true });
@@ -84,18 +84,18 @@ impl Decision<'_> {
         self.enter(actor, actor.name.clone(), device);
     }
 
-    /// A meeting that nobody could be rung into is over before it had a channel.
+    /// Admits the host. A meeting into which nobody could be rung is over before it has a channel.
     fn admit_host(&mut self, actor: &Actor) {
         if self.meeting.is_over() {
             self.meeting.closed = true;
         } else if let Some(ticket) = self.meeting.ticket_of(&actor.user) {
             self.answer_admitted(ticket);
-            // Who calls hears first that the meeting stands, then how it rings.
+            // The caller gets first the admission, then what becomes of its rings.
             self.sends.rotate_right(1);
         }
     }
 
-    /// Nothing is kept but the answer.
+    /// Nothing is stored but the answer.
     fn without_meeting(self) -> Decided {
         Decided { meeting: self.meeting, changed: false, sends: self.sends, missed: Vec::new(), past: Vec::new() }
     }

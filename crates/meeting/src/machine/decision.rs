@@ -1,4 +1,4 @@
-//! One event at work: the document as it changes, and the messages that gather.
+//! The decision of one event: the document as it changes, and the signals that it causes.
 
 use crate::machine::document::{End, Invitation, Meeting, Member, Removed};
 use crate::machine::event::{Actor, Context, Decided, Event, Missed, Outgoing, ParentTopic, Request, Ticket};
@@ -9,7 +9,7 @@ use signalling::{ClientId, DownBody, EndReason, InvitationId, ParticipationId, R
 use uuid::Uuid;
 
 impl Meeting {
-    /// Decides one event. Whoever cannot act is answered with `refused`; nothing else happens then.
+    /// Decides one event. A sender that may not act is answered with `refused`; nothing else happens then.
     pub fn handle_event(&self, event: Event, context: Context<'_>) -> Decided {
         let mut decision = Decision::new(self.clone(), context);
         decision.expire_rings();
@@ -35,7 +35,7 @@ impl Default for Cause {
     }
 }
 
-/// A ring that ended without the callee's doing.
+/// A ring that was ended by somebody else than the callee.
 pub(super) struct EndedRing {
     pub ring: InvitationId,
     pub reason: EndReason,
@@ -50,11 +50,11 @@ pub(super) struct Decision<'c> {
     pub actor: Option<Actor>,
     /// The sender of the request has its answer, or gets it from the service.
     pub answered: bool,
-    /// Callees whose end the inviter hears of, should the meeting go on.
+    /// Rings whose end the inviter is told, if the meeting goes on.
     pub rings_to_report: Vec<EndedRing>,
     pub sends: Vec<Outgoing>,
     pub missed: Vec<Missed>,
-    /// Stays that ended.
+    /// Members that went.
     pub departed: Vec<Member>,
     /// Rings that ended, also by an answer.
     pub ended_rings: Vec<Invitation>,
@@ -137,7 +137,7 @@ impl<'c> Decision<'c> {
         Cause::default()
     }
 
-    /// Who was in may come back, and may say once more that it goes.
+    /// A former member may come back, and may leave once more.
     fn former_request(&mut self, actor: &Actor, request: &Request) -> Cause {
         let former = !self.meeting.is_over() && self.meeting.former(&actor.user).is_some();
         match request {
@@ -148,7 +148,7 @@ impl<'c> Decision<'c> {
         Cause::default()
     }
 
-    /// Someone who is not in the meeting: told how it ended if it concerned them, else nothing of its existence.
+    /// The sender is not in the meeting: it is told how the meeting ended if it had to do with it, else nothing of its existence.
     fn refuse_non_member(&mut self, actor: &Actor) {
         let user = &actor.user;
         let was_in = self.meeting.host == *user || self.meeting.former(user).is_some();
@@ -246,7 +246,7 @@ impl<'c> Decision<'c> {
         Decided { meeting: self.meeting, changed, sends: self.sends, missed: self.missed, past }
     }
 
-    /// The answer that is a change of the roster.
+    /// Fills in the answer that is a change of the roster.
     fn stamp_change(&mut self, before: Option<&Meeting>) {
         for send in &mut self.sends {
             if let (DownBody::RosterChanged(change), Some(before)) = (&mut send.body, before) {
@@ -279,9 +279,9 @@ impl<'c> Decision<'c> {
 }
 
 impl Outgoing {
-    /// Puts in what is known only when the turn is over.
+    /// Sets what is known only when all is decided.
     fn stamp(&mut self, rev_now: u64, roster_now: &Roster) {
-        // A refusal says nothing of the meeting: also whoever may not know of it gets one.
+        // A refusal says nothing of the meeting: a sender that may not know of it gets one, too.
         self.rev = (!matches!(self.body, DownBody::Refused { .. })).then_some(rev_now);
         if let Some((_, version)) = &mut self.collapse {
             *version = rev_now;

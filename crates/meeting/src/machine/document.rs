@@ -1,4 +1,4 @@
-//! The document: everything that is known of one meeting, and what follows from it.
+//! The document: all that is known of one meeting, and what follows from it.
 
 use crate::machine::rules::Rules;
 use serde::{Deserialize, Serialize};
@@ -17,9 +17,9 @@ pub struct Meeting {
     pub id: MeetingId,
     /// Rises with each change.
     pub rev: u64,
-    /// The creator, until it goes; then who has been in longest.
+    /// The creator, until it goes; then the member that has been in longest.
     pub host: UserName,
-    /// Absent in what was written before it was kept: then it counts as the host.
+    /// Absent in documents of older programs: then the host counts as the creator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creator: Option<UserName>,
     pub media: Media,
@@ -32,18 +32,18 @@ pub struct Meeting {
     pub members: Vec<Member>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub invitations: Vec<Invitation>,
-    /// What the host took from a user; it outlives the user's stay.
+    /// What the host took from a user; it is kept when the user leaves.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub blocked: BTreeMap<UserName, Muted>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bans: Vec<Ban>,
-    /// Participations whose tokens must open nothing any more, until the tokens are void by themselves.
+    /// Participations whose tokens must open nothing any more, until the tokens expire.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<Removed>,
     /// Meeting ids of creates that became accepts of this meeting.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spent: Vec<Spent>,
-    /// Who was in, went without being taken out, and may come back; the longest gone first.
+    /// Users that were in, were not taken out, and may come back; the longest gone first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<Former>,
     #[serde(default)]
@@ -53,7 +53,7 @@ pub struct Meeting {
     pub closed: bool,
 }
 
-/// A user's stay in the meeting, on one device at a time: it may move to another, with another participation.
+/// A user that is in the meeting, on one device at a time: it may move to another, with another participation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     pub user: UserName,
@@ -63,17 +63,17 @@ pub struct Member {
     pub media: MediaState,
     /// Since when `media` is what it is.
     pub media_since_ms: u64,
-    /// It was not there for so long that it is shown: the network may not let it pass. Only while the client is online.
+    /// Media has been absent so long that this is shown: the network may block it. Only while the client is online.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_media: bool,
     /// Signalling: the client's MQTT connection.
     pub online: bool,
     pub online_since_ms: u64,
-    /// The client ended its connection by itself; false as soon as it is online again.
+    /// The client has ended its connection by DISCONNECT; false as soon as it is online again.
     #[serde(default)]
     pub said_goodbye: bool,
     pub muted: Muted,
-    /// Since when it has been in with somebody; `None`: it has been alone so far.
+    /// Since when another member has been in, too; `None`: it has been alone so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at_ms: Option<u64>,
 }
@@ -86,8 +86,8 @@ pub enum MediaState {
     There,
     /// It was there.
     Lost,
-    /// The terminal has closed it. For a short time it is shown as if it were there still: a page may be loading anew, or
-    /// a `leave` be on its way.
+    /// The terminal has closed it. For a short time it is shown as if it were still there: a page may be reloading, or a
+    /// `leave` may follow.
     Closed,
 }
 
@@ -117,7 +117,7 @@ pub struct Invitation {
 pub struct Device {
     pub client: ClientId,
     pub participation: ParticipationId,
-    /// Its media path stands already, waiting.
+    /// Its media path is connected already, waiting.
     #[serde(default)]
     pub warm: bool,
 }
@@ -160,7 +160,7 @@ pub struct Removed {
 pub struct Spent {
     pub meeting: MeetingId,
     pub user: UserName,
-    /// The person has answered the ring as well: who takes the create back does not mean this call.
+    /// The user has answered the ring as well: a cancel of the create does not mean this call.
     #[serde(default)]
     pub answered: bool,
 }
@@ -175,19 +175,19 @@ pub struct Former {
 pub struct End {
     pub reason: EndReason,
     pub at_ms: u64,
-    /// Ended by a cancel that overtook its create: the create is answered with it.
+    /// Ended by a cancel that has overtaken its create: the create is answered with it.
     #[serde(default)]
     pub early: bool,
 }
 
-/// A user's tie to the meeting; one per user.
+/// The engagement of a user in the meeting; one per user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engagement {
     pub user: UserName,
     pub kind: Tie,
 }
 
-/// The greatest counts where a user has several.
+/// The kinds of engagement; where a user has several, the greatest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tie {
     /// A former member, who may come back.
@@ -208,7 +208,7 @@ pub enum TimerKind {
     Reach(InvitationId),
     Ring(InvitationId),
     Gone(ParticipationId),
-    /// Media that the terminal has closed is shown as not there.
+    /// Media that the terminal has closed is shown as absent.
     Closed(ParticipationId),
     /// A member is shown as unable to get media.
     NoMedia(ParticipationId),
@@ -286,7 +286,7 @@ impl Meeting {
         rings.chain(members).collect()
     }
 
-    /// All ties from now on.
+    /// All engagements from now on.
     pub fn engagements(&self) -> Vec<Engagement> {
         if self.is_over() {
             return Vec::new();
@@ -313,20 +313,20 @@ pub enum DocumentError {
 }
 
 impl Member {
-    /// When the member counts as gone: some time with neither media nor signalling, a short one for who went by itself.
+    /// When the member counts as gone: some time with neither media nor signalling, a short one after a DISCONNECT.
     pub fn gone_at_ms(&self, rules: &Rules) -> Option<u64> {
         let down = self.media != MediaState::There && !self.online;
         let grace_ms = if self.said_goodbye { rules.clean_gone_ms.min(rules.gone_ms) } else { rules.gone_ms };
         down.then(|| self.media_since_ms.max(self.online_since_ms).saturating_add(grace_ms))
     }
 
-    /// When closed media is shown as not there.
+    /// When closed media is shown as absent.
     pub fn shown_closed_at_ms(&self, rules: &Rules) -> Option<u64> {
         (self.media == MediaState::Closed).then(|| self.media_since_ms.saturating_add(rules.clean_gone_ms))
     }
 
-    /// When it is shown that no media comes about; `None` where there is some, and where it is shown already. Who is not
-    /// online is away altogether, and media that was closed may belong to a page that loads anew.
+    /// When it is shown that the member gets no media; `None` where it has media, and where it is shown already. A member
+    /// that is not online is away altogether, and closed media may belong to a page that is reloading.
     pub fn no_media_at_ms(&self, rules: &Rules) -> Option<u64> {
         let waits = self.online && !self.no_media && matches!(self.media, MediaState::Absent | MediaState::Lost);
         waits.then(|| self.media_since_ms.max(self.online_since_ms).saturating_add(rules.no_media_ms))

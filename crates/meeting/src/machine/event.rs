@@ -1,4 +1,4 @@
-//! What goes into the machine and what comes out.
+//! Inputs and outputs of the machine.
 
 use crate::machine::document::Meeting;
 use crate::machine::rules::Rules;
@@ -9,7 +9,7 @@ use signalling::{
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// The world of one event: the moment, the rules, and where new ids come from.
+/// What the machine takes from outside for one event: the time, the rules, and new ids.
 pub struct Context<'a> {
     pub now_ms: u64,
     pub rules: &'a Rules,
@@ -22,7 +22,7 @@ pub struct Actor {
     pub user: UserName,
     pub name: String,
     pub client: ClientId,
-    /// Whether its MQTT connection stands.
+    /// Whether its MQTT connection is there.
     pub online: bool,
     /// The id of the request.
     pub request: SignalId,
@@ -64,11 +64,11 @@ pub enum Event {
         client: ClientId,
         online: bool,
     },
-    /// A client is offline, and has ended its connection by itself (DISCONNECT).
+    /// A client is offline, and has ended its connection by DISCONNECT.
     CleanDisconnect {
         client: ClientId,
     },
-    /// The login of this client has ended for good: nobody else reads what it is sent.
+    /// The login of this client has ended for good: nothing that is sent to it is read any more.
     Removed {
         client: ClientId,
     },
@@ -76,7 +76,7 @@ pub enum Event {
     Unreachable {
         user: UserName,
     },
-    /// Some deadline may be over. `online`: the members' clients whose connection stands now.
+    /// Some deadline may be over. `online`: the members' clients that are connected now.
     Due {
         online: BTreeSet<ClientId>,
     },
@@ -98,7 +98,7 @@ pub enum MediaChange {
     Joined,
     Lost,
     Back,
-    /// The connection is over, the stay is not.
+    /// The connection is over, the participation is not.
     Left,
     /// The same, and the terminal has closed it.
     Closed,
@@ -109,7 +109,7 @@ pub enum MediaChange {
 /// A request with what the catalog knows about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// A create of another id that meets the open invitation of its only callee: it is the accept of that.
+    /// A create of another id that meets an open invitation by its only callee: it is the accept of that.
     CrossingCreate {
         spent: MeetingId,
         invitation: InvitationId,
@@ -158,7 +158,7 @@ pub enum Request {
     State,
 }
 
-/// What one event caused.
+/// The document after an event, and what the event caused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided {
     pub meeting: Meeting,
@@ -185,7 +185,7 @@ pub struct Outgoing {
     pub to: ClientId,
     pub parent: ParentTopic,
     pub body: DownBody,
-    /// The meeting's revision by the decision; absent where no decision caused it.
+    /// The meeting's revision after the decision; absent where no decision caused the signal.
     pub rev: Option<u64>,
     pub ticket: Option<Ticket>,
     pub expires_at_ms: u64,
@@ -201,15 +201,15 @@ pub struct Missed {
     pub outcome: Outcome,
 }
 
-/// A call that is over for a user. Of several entries of a user and a meeting (who left came back, or was rung again) one
-/// is made: the first start, all durations together, and else the last that has a duration, or the last.
+/// A call that is over for a user. Several entries of a user and a meeting (the user came back, or was rung again) are made
+/// one: the first start, all durations together, and else the last that has a duration, or the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
     pub user: UserName,
     pub call: PastCall,
 }
 
-/// What a join token has to say.
+/// The content of a join token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub meeting: MeetingId,

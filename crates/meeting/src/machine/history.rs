@@ -1,4 +1,4 @@
-//! Calls that are over for a user, as its history has them.
+//! History entries: calls that are over for a user.
 
 use crate::machine::decision::Decision;
 use crate::machine::document::{Invitation, InvitationState, Meeting, Member};
@@ -6,11 +6,11 @@ use crate::machine::event::HistoryEntry;
 use crate::machine::rules::Rules;
 use signalling::{CallResult, Direction, EndReason, PastCall, Person, RejectReason, UserName};
 
-/// So many are named.
+/// People that an entry names.
 const NAMED_MAX: usize = 10;
 
 impl Decision<'_> {
-    /// The entries that this turn makes. Called when all is decided: how a call that nobody answered has ended says what
+    /// The entries that this decision makes. Called when all is decided: how a call that nobody answered has ended says what
     /// became of its rings.
     pub(super) fn past(&self) -> Vec<HistoryEntry> {
         let unanswered = self.ended_rings.iter().filter_map(|ring| self.entry_of_ring(ring));
@@ -27,7 +27,7 @@ impl Decision<'_> {
         Some(self.entry(&ring.user, result, ring.called_at_ms(self.rules), None))
     }
 
-    /// Who was alone in it and has called nobody has made no call.
+    /// A member that was alone in the meeting and has called nobody has made no call.
     fn entry_of_member(&self, member: &Member) -> Option<HistoryEntry> {
         let meeting = &self.meeting;
         let called_at_ms = meeting.called_at_ms(&member.user, self.rules);
@@ -62,7 +62,7 @@ impl Decision<'_> {
     }
 }
 
-/// What the caller's entry says of one ring, if nobody answered any.
+/// The result of one ring for the caller, if nobody answered any.
 fn made(state: &InvitationState) -> CallResult {
     match state {
         InvitationState::Busy | InvitationState::Declined { reason: RejectReason::Busy, .. } => CallResult::Busy,
@@ -78,7 +78,7 @@ fn made(state: &InvitationState) -> CallResult {
     }
 }
 
-/// Of several who were called, the result that says most about the caller's doing.
+/// Of several results, the one that says most about what the caller did.
 fn weight(result: CallResult) -> u8 {
     match result {
         CallResult::Cancelled => 4,
@@ -110,7 +110,7 @@ impl Meeting {
         ring.map(|ring| ring.called_at_ms(rules))
     }
 
-    /// With whom the user had to do: who called it, then who answered, then whom it called.
+    /// The other people of the call: who called the user, then who answered, then whom the user called.
     fn people(&self, user: &UserName, direction: Direction) -> Vec<Person> {
         let rings = &self.invitations;
         let callers = rings.iter().rev().filter(|ring| direction == Direction::Received && ring.user == *user);

@@ -1,4 +1,4 @@
-//! Muting oneself, and what the host may do.
+//! Mutes, and the requests of the host.
 
 use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::{Ban, set_track};

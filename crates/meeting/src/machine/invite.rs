@@ -1,4 +1,4 @@
-//! Ringing people, and giving up.
+//! Invitations: ringing users, and ending rings.
 
 use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::{Device, Invitation, InvitationState, Meeting};
@@ -55,12 +55,12 @@ impl Decision<'_> {
         self.meeting.invitations.push(invitation);
     }
 
-    /// A device of a callee who is in another call learns at once who called, as a ring that is over.
+    /// A device of a callee in another call is told at once who called, as a ring that is over.
     fn tell_busy(&mut self, invitation: &Invitation, client: &ClientId) {
         self.end_ring(invitation, client, EndReason::NoAnswer, None, Some(OutcomeKind::MissedBusy));
     }
 
-    /// The callee's last device went while none had rung yet: the inviter learns it late, but once.
+    /// The callee's last device went offline before one rang: the inviter is told once.
     pub(super) fn unreachable(&mut self, user: &UserName) {
         let waits =
             |ring: &&mut Invitation| ring.user == *user && ring.state == InvitationState::Invited && !ring.waited_for;
@@ -144,7 +144,7 @@ impl Decision<'_> {
         self.missed.push(Missed { user: ring.user.clone(), outcome });
     }
 
-    /// One callee, or all that have not answered. The host may call off anybody's invitation, others their own.
+    /// Ends the ring of one callee, or all that are open. The host may cancel any invitation, others their own.
     pub(super) fn cancel(&mut self, actor: &Actor, callee: Option<&UserName>) -> Cause {
         let may = |ring: &&Invitation| ring.by == actor.user || self.meeting.host == actor.user;
         let meant = |ring: &&Invitation| callee.is_none_or(|user| ring.user == *user);

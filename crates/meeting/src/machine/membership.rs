@@ -1,4 +1,4 @@
-//! Going: by oneself, without a word, or moving to another device; and coming back.
+//! Membership: entering, leaving, being lost, moving to another device, coming back.
 
 use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::{Device, Former, MediaState, Member};
@@ -9,7 +9,7 @@ use signalling::{ClientId, EndReason, Muted, ParticipationId, RefusalCode, UserN
 use std::collections::BTreeSet;
 
 impl Decision<'_> {
-    /// A late leave of a device from which the stay has moved is answered, and ends nothing elsewhere.
+    /// A late leave of a device from which the member has moved is answered, and changes nothing.
     pub(super) fn leave(&mut self, actor: &Actor) -> Cause {
         let here = |member: &Member| member.client == actor.client;
         let leaves = self.meeting.member(&actor.user).is_some_and(here);
@@ -18,7 +18,7 @@ impl Decision<'_> {
         left.flatten().unwrap_or_default()
     }
 
-    /// Members with neither media nor signalling for too long.
+    /// Takes out the members with neither media nor signalling for too long.
     pub(super) fn gone_members(&mut self, online: &BTreeSet<ClientId>) -> Cause {
         let now_ms = self.now_ms;
         for member in &mut self.meeting.members {
@@ -29,8 +29,8 @@ impl Decision<'_> {
         users.iter().fold(None, |_, user| self.depart_lost(user)).unwrap_or_default()
     }
 
-    /// A member on a client that is registered no more, whose media may well be there: it ends now. A message to it would
-    /// reach nobody.
+    /// Takes out a member on a client that is not registered any more, even if its media is there. A signal to that client
+    /// would reach nobody.
     pub(super) fn removed_client(&mut self, client: &ClientId) -> Cause {
         let here = |member: &&Member| member.client == *client;
         let user = self.meeting.members.iter().find(here).map(|member| member.user.clone());
@@ -63,7 +63,7 @@ impl Decision<'_> {
         Some(Cause { reason: EndReason::Left, by: by.or(Some(user.clone())), rings })
     }
 
-    /// The host's role passes to who has been in longest; with nobody in it stays where it is.
+    /// Passes the host's role to the member that has been in longest; with nobody in it stays where it is.
     fn pass_host_role(&mut self, gone: &UserName) {
         if self.meeting.host == *gone
             && let Some(next) = self.meeting.members.first()
@@ -83,7 +83,7 @@ impl Decision<'_> {
         self.meeting.former.retain(|former| former.user != *user);
     }
 
-    /// A former member comes in again, with another participation. Who is being rung meanwhile answers that.
+    /// A former member comes in again, with another participation. If it is being rung meanwhile, it accepts that ring.
     pub(super) fn come_back(&mut self, actor: &Actor) -> Cause {
         if let Some(ring) = self.meeting.pending_for(&actor.user).map(|ring| ring.id) {
             return self.callee(actor, ring, RingEvent::Accepts, None);
@@ -99,7 +99,7 @@ impl Decision<'_> {
         Cause::default()
     }
 
-    /// The user is a member from now on, on the device that asked for it. A third one makes a meeting of a call.
+    /// Makes the user a member, on the device that asked for it. A third member makes a meeting of a call.
     pub(super) fn enter(&mut self, actor: &Actor, name: String, device: Device) {
         let now_ms = self.now_ms;
         self.meeting.members.push(Member {
@@ -123,7 +123,7 @@ impl Decision<'_> {
         }
     }
 
-    /// From the second on, nobody is alone in it.
+    /// From the second member on, nobody is alone in the meeting.
     pub(super) fn mark_answered(&mut self) {
         if self.meeting.members.len() > 1 {
             let now_ms = self.now_ms;
@@ -133,7 +133,7 @@ impl Decision<'_> {
         }
     }
 
-    /// Fresh parameters. From another device of the member, the stay moves there.
+    /// Gives fresh join parameters. A request from another device of the member moves it there.
     pub(super) fn join(&mut self, actor: &Actor) {
         let moves = self.meeting.member(&actor.user).is_some_and(|member| member.client != actor.client);
         if moves {

@@ -1,4 +1,4 @@
-//! What a callee does with a ring, and what others do to it: the table at work.
+//! The life of a ring: what the callee and others do, decided by the table.
 
 use crate::machine::decision::{Cause, Decision, EndedRing};
 use crate::machine::document::{Invitation, InvitationState, Spent};
@@ -7,7 +7,7 @@ use crate::machine::ring_table::{self, Notification, RingEvent, RingState, Trans
 use crate::machine::rules::Rules;
 use signalling::{ClientId, DownBody, EndReason, InvitationId, MeetingId, OutcomeKind, RefusalCode, RejectReason};
 
-/// Who did it, when a device of the callee did.
+/// The device of the callee that sent the request.
 struct Acting<'a> {
     actor: &'a Actor,
     reason: RejectReason,
@@ -34,7 +34,7 @@ impl Decision<'_> {
         cause
     }
 
-    /// A create that met the open ring of its only callee.
+    /// A create that has met an open ring by its only callee.
     pub(super) fn crossing(&mut self, actor: &Actor, spent: MeetingId, invitation: InvitationId) -> Cause {
         let cause = self.callee(actor, invitation, RingEvent::Accepts, None);
         if self.meeting.member(&actor.user).is_some() && self.meeting.spent.len() < Rules::SPENT_MAX {
@@ -43,13 +43,13 @@ impl Decision<'_> {
         cause
     }
 
-    /// The person has answered the ring that a create of its own had answered before.
+    /// The user has answered the ring that its own create had answered before.
     fn note_answered(&mut self, actor: &Actor) {
         let own = self.meeting.spent.iter_mut().filter(|spent| spent.user == actor.user);
         own.for_each(|spent| spent.answered = true);
     }
 
-    /// Makes the acting device one of those that the open ring of its user knows.
+    /// Adds the acting device to the open ring of its user.
     pub(super) fn add_device(&mut self, actor: &Actor) {
         let wanted = self
             .meeting
@@ -62,7 +62,7 @@ impl Decision<'_> {
         }
     }
 
-    /// Something other than the callee ends the ring.
+    /// Somebody other than the callee, or time, ends the ring.
     pub(super) fn decide_from_outside(&mut self, invitation: InvitationId, event: RingEvent, cause: &Cause) {
         self.decide(invitation, event, None, cause);
     }
@@ -146,7 +146,7 @@ impl Decision<'_> {
     fn tell_decided(&mut self, ring: &Invitation, actor: &Actor) {
         let member = self.meeting.member(&actor.user);
         let here = member.is_some_and(|member| member.client == actor.client);
-        // It answered here, and the user is in it elsewhere by now, or out.
+        // The user answered here, and is in the meeting elsewhere by now, or out of it.
         let gone = if member.is_some() { EndReason::AnsweredElsewhere } else { EndReason::Left };
         match ring.state.end_for(&actor.client) {
             Some(reason) => {

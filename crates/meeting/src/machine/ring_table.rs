@@ -1,10 +1,10 @@
-//! The life of one ring as data: callee's state × event → new state, and who is told what.
+//! The table of a ring: state × event → new state, and who is told what.
 //!
 //! The machine looks its decisions up here; `docs/signalling.md` is generated from the same rows.
 
 use signalling::EndReason;
 
-/// What an invitation can be, without its details.
+/// The states of an invitation, without details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RingState {
     /// Within reach, no device has rung yet.
@@ -26,7 +26,7 @@ pub enum RingEvent {
     Cancelled,
     /// `reach_s` or `ring_s` is over.
     TimeOver,
-    /// The last member went while it rang.
+    /// The last member was lost while it rang.
     CallerGone,
     /// The host ended the meeting.
     Destroyed,
@@ -34,7 +34,7 @@ pub enum RingEvent {
     Kicked,
 }
 
-/// What somebody is told.
+/// What a device is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Notification {
     Nothing,
@@ -65,7 +65,7 @@ pub struct Transition {
     pub missed: bool,
 }
 
-/// How an open ring ends, for all three of the people told.
+/// An open ring ends: caller and devices are told the same.
 const fn over(from: RingState, event: RingEvent, reason: EndReason) -> Transition {
     let told = Notification::Ended(reason);
     Transition {
@@ -118,7 +118,7 @@ const fn ring(from: RingState, caller: Notification) -> Transition {
     }
 }
 
-/// A request that comes when all is decided.
+/// A request that comes after the end of the ring.
 const fn late(from: RingState, event: RingEvent) -> Transition {
     let nothing = Notification::Nothing;
     Transition {
@@ -132,7 +132,7 @@ const fn late(from: RingState, event: RingEvent) -> Transition {
     }
 }
 
-/// Every pair that is not here changes nothing and tells nobody anything.
+/// A pair that is not here changes nothing, and nobody is told anything.
 pub static CALLEE: [Transition; 28] = [
     ring(RingState::Invited, Notification::Ringing),
     ring(RingState::Ringing, Notification::Nothing),

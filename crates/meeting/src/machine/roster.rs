@@ -1,10 +1,10 @@
-//! Changes of the roster, as it is shown: what has to be told to whoever knows an older one.
+//! Changes of the roster as it is shown: what a terminal lacks that knows an older one.
 
 use crate::machine::document::Meeting;
 use signalling::{Member, Roster, RosterChange, UserName};
 use std::collections::BTreeMap;
 
-/// Users who are gone are remembered for the sake of those who do not know it yet, at most so many.
+/// Users that are gone are remembered for terminals that do not know it yet, at most so many.
 const GONE_MAX: usize = 400;
 
 /// The newest roster of a meeting, and when each entry became what it is. Pure.
@@ -13,20 +13,20 @@ pub struct RosterHistory {
     roster: Roster,
     /// The revision of the last change of each user's entry, also of users who are gone.
     changed: BTreeMap<UserName, u64>,
-    /// What was changed after this revision is known.
+    /// All changes after this revision are known.
     since: u64,
     /// The revision of the last change of anything that is shown.
     changed_at_rev: u64,
 }
 
 impl RosterHistory {
-    /// Of what was before the present document nothing is known.
+    /// A history that begins with this document.
     pub fn new(meeting: &Meeting) -> Self {
         let roster = meeting.roster();
         Self { since: meeting.rev, changed_at_rev: meeting.rev, changed: BTreeMap::new(), roster }
     }
 
-    /// The meeting is so now; what is not newer than what is known changes nothing.
+    /// The meeting is this now; a document that is not newer than the last one changes nothing.
     pub fn update(&mut self, meeting: &Meeting) {
         let rev = meeting.rev;
         if rev <= self.roster.rev {
@@ -51,7 +51,7 @@ impl RosterHistory {
         &self.roster
     }
 
-    /// What whoever knows the roster of `base` lacks; `None`: nothing is known of that time.
+    /// What a terminal that knows the roster of `base` lacks; `None`: the history does not reach back so far.
     pub fn since(&self, base: u64) -> Option<RosterChange> {
         if base < self.since {
             return None;

@@ -1,4 +1,4 @@
-//! The document as it is kept: a head with the small rest, and a row of its own for each entry of what grows.
+//! The stored form of the document: a row for each entry of the lists that grow, and a head with the rest.
 //!
 //! A row has a kind (which list), a place (it orders the list, and is not given again while the document lives) and one
 //! entry as JSON. Pure: which rows a change of the document touches follows from the document before and after.
@@ -24,10 +24,10 @@ pub struct Row {
 /// Where a row is: its kind and its place.
 pub type RowName = (&'static str, u64);
 
-/// What becomes of the rows.
+/// Changes of the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowChanges {
-    /// New, or instead of what was there.
+    /// New rows, or new contents of rows.
     pub put: Vec<(RowName, String)>,
     pub gone: Vec<RowName>,
 }
@@ -68,7 +68,7 @@ impl Meeting {
         Ok((meeting, places))
     }
 
-    /// The document without what has rows.
+    /// The document without the lists that have rows.
     pub fn head(&self) -> String {
         let head = Self {
             v: VERSION,
@@ -92,7 +92,7 @@ impl Meeting {
         to_json(&head)
     }
 
-    /// What makes the rows of `before` the rows of this document, and the places that these have then.
+    /// The changes that make the rows of `before` the rows of this document, and the places of the rows after them.
     pub fn rows_since(&self, before: Option<(&Self, &Places)>) -> (RowChanges, Places) {
         let nowhere = Places::default();
         let (before, places) = before.unwrap_or((self, &nowhere));
@@ -132,8 +132,8 @@ struct Difference<'a> {
 }
 
 impl Difference<'_> {
-    /// An entry keeps its place while the list keeps its order, and is written if it is not what it was. From where the
-    /// order is another, entries get new places.
+    /// An entry keeps its place while the list keeps its order, and is written if it has changed. From where the order
+    /// differs, entries get new places.
     fn list<T: PartialEq + Serialize, K: Hash + Eq + ?Sized>(
         &mut self,
         kind: &'static str,

@@ -1,4 +1,4 @@
-//! The times of a meeting, and how large its document may become.
+//! The rules of a meeting: its times, and the limits of its document.
 
 /// Times and limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,16 +9,16 @@ pub struct Rules {
     pub ring_ms: u64,
     /// Without media and without signalling until a member counts as gone.
     pub gone_ms: u64,
-    /// The same for a client that has ended its connection by itself, as a page does that is closed; and how long media
-    /// that was closed is still shown as there. A page that loads anew is back within it.
+    /// The same after a DISCONNECT, as a page sends that is closed; and how long closed media is still shown as there. A
+    /// page that is reloaded is back within it.
     pub clean_gone_ms: u64,
-    /// Without media, though the client's connection stands, until a member is shown as unable to get any.
+    /// Without media, though the client is online, until a member is shown as unable to get any.
     pub no_media_ms: u64,
     /// Life of a join token.
     pub token_ms: u64,
-    /// How long a terminal that is off is kept informed of rings and their ends.
+    /// How long signals about rings and their ends are kept for a terminal that is off.
     pub ring_kept_ms: u64,
-    /// The same for everything else.
+    /// The same for all other signals.
     pub meeting_kept_ms: u64,
     /// In, ringing or within reach.
     pub members_max: usize,
@@ -29,7 +29,7 @@ impl Rules {
     pub const MEMBERS_MAX: usize = 200;
     /// Invitations of one meeting that are remembered; the oldest ended ones are forgotten first.
     pub const INVITATIONS_MAX: usize = 500;
-    /// Rings of one user in one meeting, among those that are remembered: nobody is rung without end.
+    /// Rings of one user in one meeting, among those that are remembered: nobody is rung endlessly.
     pub const RINGS_PER_USER_MAX: usize = 20;
     /// Devices of one callee that ring.
     pub const DEVICES_MAX: usize = 32;

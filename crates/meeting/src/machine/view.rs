@@ -1,10 +1,10 @@
-//! What people are shown of the document.
+//! Views of the document: what users are shown of it.
 
 use crate::machine::document::{Device, Invitation, InvitationState, MediaState, Meeting, Member};
 use crate::machine::event::Ticket;
 use signalling::{ClientId, Joinable, MemberState, Muted, Profile, Rights, Ring, Roster, StandingCall, UserName};
 
-/// A call that stands, with the ticket of the device that is in it.
+/// The call that a user is in, with the ticket of the device if it is the one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CurrentCall {
     /// Its join parameters are blank.
@@ -20,7 +20,7 @@ impl Meeting {
     /// Of all names of a roster: with everything else of 200 members less than 64 KiB.
     const NAMES_BYTES_MAX: usize = 16 * 1024;
 
-    /// It fits into one message: of very many very long names the ends are left out.
+    /// The roster. It fits into one message: very many very long names are cut.
     pub fn roster(&self) -> Roster {
         let inside = self.members.iter().map(|member| self.shown(member));
         let mut members: Vec<signalling::Member> = inside.chain(self.pending().map(Invitation::shown)).collect();
@@ -111,7 +111,7 @@ impl Meeting {
         Some(self.ring_of(invitation, invitation.device(client)?))
     }
 
-    /// The meeting as this user, who is not in it any more, may come back to it.
+    /// The meeting as it is shown to a user that has left it and may come back.
     pub fn joinable(&self, user: &UserName) -> Option<Joinable> {
         let may = !self.is_over() && self.member(user).is_none() && self.former(user).is_some();
         may.then(|| Joinable {

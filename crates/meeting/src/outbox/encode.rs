@@ -1,4 +1,4 @@
-//! A signal on its way: [`Outgoing`] → row of the outbox → message of the queue.
+//! The encodings of a signal on its way: [`Outgoing`] → row of the outbox → message of the queue.
 
 use crate::machine::{Outgoing, ParentTopic};
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use signalling::signal::VERSION;
 use signalling::topics::{MEETING_DOWN, RING_DOWN, property};
 use signalling::{Down, Envelope, MeetingId, SignalId};
 
-/// Absolute expiry, milliseconds since 1970; only in the outbox. On the queue it is what is left, in seconds.
+/// Absolute expiry, milliseconds since 1970; only in the outbox. On the queue it is the rest, in seconds.
 const EXPIRES_AT: &str = "expiresAtMs";
 /// The receiver, by whom rows are kept in order; only in the outbox.
 const RECEIVER: &str = "receiver";
@@ -50,7 +50,7 @@ pub(crate) fn receiver(row: &NewOutboxRow) -> &str {
     row.properties.iter().find(|(name, _)| name == RECEIVER).map_or("", |(_, value)| value)
 }
 
-/// `None`: expired, nobody wants it any more. The error: why it is no message at all.
+/// `None`: it has expired. The error: why it can never be a message.
 pub(crate) fn message(row: &NewOutboxRow, now_ms: u64) -> Result<Option<(TopicName, Message)>, String> {
     let expires_at = row.properties.iter().find(|(name, _)| name == EXPIRES_AT);
     let expires_at_ms: Option<u64> = expires_at.and_then(|(_, value)| value.parse().ok());

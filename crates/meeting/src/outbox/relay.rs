@@ -1,7 +1,7 @@
-//! From the outbox to the queue: at least once, in order per receiver and topic, until the queue has said OK.
+//! The relay from the outbox to the queue: at least once, in order per receiver and topic, until the queue has accepted.
 //!
-//! Each receiver and topic is a lane of its own: one that the queue does not take at the moment holds up no other. A
-//! message that no queue ever takes is set aside for an operator, and its lane goes on.
+//! Each receiver and topic is a lane of its own: one that the queue refuses at the moment does not block another. A message
+//! that no queue ever accepts is set aside for an operator, and its lane continues.
 
 use crate::clock;
 use crate::commit::DecisionError;
@@ -19,11 +19,11 @@ use tokio::task::JoinSet;
 const READ_MAX: u32 = 256;
 /// Rows in memory; past it nothing is read until some are sent.
 const HELD_MAX: usize = 8_192;
-const FORGET_EVERY: Duration = Duration::from_millis(50);
+const DELETE_EVERY: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_millis(200);
 const RETRY_CATALOG: Duration = Duration::from_secs(1);
 
-/// Works until it is dropped, or a lane has panicked: its messages are not sent, and must not be forgotten.
+/// Runs until it is dropped, or a lane has panicked: its messages are not sent, and must not be lost.
 pub(crate) async fn run(service: Arc<ServiceState>) {
     let mut relay = Relay::new(service);
     let mut look = true;
@@ -46,7 +46,7 @@ pub(crate) async fn run(service: Arc<ServiceState>) {
 /// Receiver and topic.
 type Lane = (String, String);
 
-/// The error: why it cannot be read.
+/// The id, and the message or why it cannot be read.
 type Row = (i64, Result<NewOutboxRow, String>);
 
 struct Relay {
@@ -75,7 +75,7 @@ impl Relay {
         self.held < HELD_MAX
     }
 
-    /// Whether there is more.
+    /// Returns whether there are more rows.
     async fn read(&mut self) -> bool {
         match self.service.catalog.outbox(self.after, READ_MAX).await {
             Ok(rows) => {
@@ -103,7 +103,7 @@ impl Relay {
         lanes.into_iter().for_each(|lane| self.begin(lane));
     }
 
-    /// One run of a lane at a time.
+    /// Sends the rows of a lane, unless some of it are being sent.
     fn begin(&mut self, lane: Lane) {
         if self.busy.contains(&lane) {
             return;
@@ -132,18 +132,18 @@ async fn send_in_order(service: Arc<ServiceState>, lane: Lane, rows: Vec<Row>) -
             Err(reason) => Sent::Never(reason),
         };
         match sent {
-            Sent::Yes | Sent::TooLate => service.sent().push(id),
+            Sent::Yes | Sent::Expired => service.sent().push(id),
             Sent::Never(reason) => set_aside::message(&service, id, &reason).await,
         }
     }
     done
 }
 
-/// Forgets what is sent, now and then: each time costs a write of the catalog that the next request would wait for.
-/// Rows that are sent again after a crash do no harm. Works until it is dropped.
-pub(crate) async fn forget(service: Arc<ServiceState>) {
+/// Deletes the rows that are sent, many together: each write of the catalog delays the next request. Rows that are sent
+/// again after a crash do no harm. Runs until it is dropped.
+pub(crate) async fn delete_sent(service: Arc<ServiceState>) {
     loop {
-        tokio::time::sleep(FORGET_EVERY).await;
+        tokio::time::sleep(DELETE_EVERY).await;
         let ids = std::mem::take(&mut *service.sent());
         if ids.is_empty() {
             continue;
@@ -157,18 +157,18 @@ pub(crate) async fn forget(service: Arc<ServiceState>) {
 
 enum Sent {
     Yes,
-    /// Nobody wants it any more.
-    TooLate,
-    /// It is none that a queue ever takes.
+    /// It has expired.
+    Expired,
+    /// No queue ever accepts it.
     Never(String),
 }
 
-/// Again and again, as long as the signal is good.
+/// Tries until the queue accepts it or it expires.
 async fn send_while_good(queue: &dyn Queue, row: &NewOutboxRow) -> Sent {
     loop {
         let (topic, message) = match encode::message(row, clock::now_ms()) {
             Ok(Some(mail)) => mail,
-            Ok(None) => return Sent::TooLate,
+            Ok(None) => return Sent::Expired,
             Err(reason) => return Sent::Never(reason),
         };
         match queue.send_wait(&topic, message).await {
@@ -185,11 +185,14 @@ async fn send_while_good(queue: &dyn Queue, row: &NewOutboxRow) -> Sent {
     }
 }
 
-/// Without the outbox: the caller waits, and may ask again if it was too late.
+/// Sends without the outbox.
+///
+/// # Errors
+/// It has expired before the queue accepted it.
 pub(crate) async fn send_directly(queue: &dyn Queue, row: &NewOutboxRow) -> Result<(), DecisionError> {
     match send_while_good(queue, row).await {
         Sent::Yes => Ok(()),
-        Sent::TooLate => Err(DecisionError::Unsent),
+        Sent::Expired => Err(DecisionError::Unsent),
         Sent::Never(reason) => {
             tracing::error!(reason, "the queue refuses an answer; it is lost");
             Ok(())

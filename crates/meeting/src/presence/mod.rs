@@ -1,8 +1,9 @@
-//! Tells those who watch their contacts whose presence has changed.
+//! Presence: the task that tells the clients that watch their contacts whose presence has changed.
 //!
-//! What changed, by whichever service, has a rising number in the catalog, and is read a few times a second while somebody
-//! watches. Watches are in memory alone: after a restart they are forgotten, and terminals renew them with their next
-//! connect or after a minute. News are no decision: they go straight to the queue, and expire like an answer.
+//! Each change, by whichever service, has a rising number in the catalog; changes are read a few times a second while a
+//! client watches. Watches are only in memory: after a restart there are none, and terminals renew them with their next
+//! connect or after a minute. A change of presence is no decision: it goes to the queue without the outbox, and expires like
+//! an answer.
 
 mod watches;
 
@@ -20,17 +21,17 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 const TURN: Duration = Duration::from_millis(1_000 / SLOTS as u64);
-/// Changes are read every so many turns.
+/// Turns between two readings of changes.
 const READ_EVERY: usize = 4;
 /// Users whose changes are read together.
 const READ_MAX: u32 = 1_000;
-/// A watch may not be asked for longer.
+/// Longest watch.
 const WATCH_S_MAX: u32 = 120;
 
 #[derive(Default)]
 pub(crate) struct PresenceWatches {
     watches: Mutex<Watches>,
-    /// Somebody watches.
+    /// A client has begun to watch.
     begun: Notify,
 }
 
@@ -39,7 +40,7 @@ impl PresenceWatches {
         act(&mut self.watches.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The client was told this, with all changes up to `number`; it watches from now on for so long, or no more.
+    /// The client was told `told`, with all changes up to `number`; it watches for `watch_s` from now on, 0: no more.
     pub(crate) fn watch(&self, client: &ClientId, told: &[Contact], number: u64, watch_s: u32) {
         if watch_s == 0 {
             return self.end(client);
@@ -54,7 +55,7 @@ impl PresenceWatches {
     }
 }
 
-/// Works until it is dropped, or a send has panicked.
+/// Runs until it is dropped, or a send has panicked.
 pub(crate) async fn run(service: Arc<ServiceState>) {
     let mut ticks = tokio::time::interval(TURN);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -84,7 +85,7 @@ pub(crate) async fn run(service: Arc<ServiceState>) {
     }
 }
 
-/// All that changed since it was read last, as it is now.
+/// Reads the present state of all users that have changed since the last reading.
 async fn read(service: &ServiceState) -> Result<(), CatalogError> {
     loop {
         let after = service.presence.with(|watches| watches.after);
@@ -93,7 +94,7 @@ async fn read(service: &ServiceState) -> Result<(), CatalogError> {
         let now = directory::as_they_are(&*service.catalog, known).await?;
         service.presence.with(|watches| {
             now.into_iter().for_each(|contact| watches.is_now(contact, clock::now_ms()));
-            // Meanwhile somebody may have been told of an earlier moment.
+            // A watch that began meanwhile may have been told of an earlier state.
             if watches.after == after {
                 watches.after = changes.last;
             }

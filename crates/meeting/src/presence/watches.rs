@@ -1,10 +1,11 @@
-//! Who is told of whose presence. Pure: times are given, in milliseconds.
+//! The table of watches: which client is told of whose presence. Pure: times are given, in milliseconds.
 //!
-//! A watcher is a client that has asked for contacts; it knows of each what it was told last. A change makes news for
-//! those who were told otherwise, and news are taken out by turns: each watcher has one of [`SLOTS`] turns a second, so
-//! that it gets at most one message a second, with the newest state only, and all together are spread over the second.
+//! A watcher is a client that has asked for contacts; of each of them it has the state that it was told last. A change is
+//! news for the watchers that were told another state, and news are taken out by turns: each watcher has one of [`SLOTS`]
+//! turns a second, so that it gets at most one message a second, with the newest state only, and the messages are spread
+//! over the second.
 //!
-//! Absence counts after [`ABSENT_MS`]: who comes back within it was never away.
+//! An absence counts after [`ABSENT_MS`]: a user who comes back within it was never away.
 
 use signalling::{ClientId, Contact, Presence};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -12,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// Turns in a second.
 pub(crate) const SLOTS: usize = 20;
 const ABSENT_MS: u64 = 3_000;
-/// Past these limits those go whose watch ends first.
+/// Past these limits the watches that end first are dropped.
 const WATCHERS_MAX: usize = 100_000;
 /// Watchers × users whom they watch.
 const PAIRS_MAX: usize = 4_000_000;
@@ -43,16 +44,16 @@ struct Watcher {
     until_ms: u64,
     told: HashMap<UserId, Presence>,
     news: HashSet<UserId>,
-    /// A message is on its way to the queue: the next must not overtake it.
+    /// A message is being sent to the queue: the next must not overtake it.
     sending: bool,
 }
 
 struct Watched {
     now: Contact,
-    /// What counts: of an absence that does not count yet, what was before it.
+    /// The state that counts: during an absence that does not count yet, the state before it.
     shown: Contact,
     watchers: HashSet<WatcherId>,
-    /// Not there, which does not count before then.
+    /// Absent, which does not count before this time.
     absent_at_ms: Option<u64>,
 }
 
@@ -61,7 +62,7 @@ impl Watches {
         self.watchers.is_empty()
     }
 
-    /// `told`: what the client was told of everybody whom it watches; `number`: of the last change that is in it for sure.
+    /// `told`: what the client was told of all users that it watches; `number`: of the last change that is surely in it.
     pub(crate) fn watch(&mut self, client: &ClientId, told: &[Contact], number: u64, until_ms: u64) {
         self.after = if self.is_empty() { number } else { self.after.min(number) };
         self.end(client);
@@ -88,13 +89,13 @@ impl Watches {
         }
     }
 
-    /// Those of these users who are watched, as they are known.
+    /// Of these users those that are watched, in their last known state.
     pub(crate) fn watched(&self, names: &[String]) -> Vec<Contact> {
         let ids = names.iter().filter_map(|name| self.user_by_name.get(name));
         ids.filter_map(|id| self.users.get(id)).map(|watched| watched.now.clone()).collect()
     }
 
-    /// A watched user is this now.
+    /// Sets the present state of a user, if it is watched.
     pub(crate) fn is_now(&mut self, contact: Contact, now_ms: u64) {
         let Some(id) = self.user_by_name.get(contact.user.as_str()).copied() else { return };
         let Some(watched) = self.users.get_mut(&id) else { return };
@@ -115,7 +116,7 @@ impl Watches {
         }
     }
 
-    /// Absences that count now become news, and watches that are over end.
+    /// Makes news of absences that count now, and ends watches whose time is over.
     pub(crate) fn pass(&mut self, now_ms: u64) {
         while let Some((at_ms, id)) = self.absences.first().copied().filter(|(at_ms, _)| *at_ms <= now_ms) {
             self.absences.remove(&(at_ms, id));
@@ -126,14 +127,14 @@ impl Watches {
         }
     }
 
-    /// The news of those whose turn it is. Until `sent` says so, a watcher gets no others.
+    /// The news of the watchers whose turn it is. Until `sent` is called, a watcher gets no others.
     pub(crate) fn take_turn(&mut self, slot: usize) -> Vec<(ClientId, Vec<Contact>)> {
         let Some(turn) = self.turns.get_mut(slot % SLOTS) else { return Vec::new() };
         let ids = std::mem::take(turn);
         ids.into_iter().filter_map(|id| self.take_news(id)).collect()
     }
 
-    /// The queue has the message; if not, all of it is news again.
+    /// The queue has accepted the message; what is lost is news again.
     pub(crate) fn sent(&mut self, client: &ClientId, lost: &[Contact]) {
         let Some(id) = self.watcher_by_client.get(client).copied() else { return };
         let users: Vec<UserId> =
@@ -159,7 +160,7 @@ impl Watches {
         watcher.sending.then(|| (watcher.client.clone(), contacts))
     }
 
-    /// What is now counts: news for those who were told otherwise. Whoever was told the same needs nothing any more.
+    /// The present state counts: it is news for the watchers that were told another one, and no news any more for the others.
     fn show(&mut self, user: UserId) {
         let Some(watched) = self.users.get_mut(&user) else { return };
         watched.shown = watched.now.clone();
@@ -213,7 +214,7 @@ impl Watches {
             return *id;
         }
         let id = self.new_id();
-        // Whoever is away by the answer was away before it.
+        // A user that the answer shows as absent was absent before it.
         let absent_at_ms = (contact.presence == Presence::Offline).then_some(0);
         let watched = Watched { now: contact.clone(), shown: contact.clone(), watchers: HashSet::new(), absent_at_ms };
         self.users.insert(id, watched);

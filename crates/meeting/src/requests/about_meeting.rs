@@ -1,4 +1,4 @@
-//! Requests about a meeting that exists, or whose create is still on its way.
+//! Requests about a meeting that exists, or whose create has not come yet.
 
 use super::RequestHandler;
 use crate::clock;
@@ -54,7 +54,7 @@ impl RequestHandler<'_> {
             return self.refuse_unknown().await;
         }
         if let Some((stored, answered)) = self.taken_over(actor).await? {
-            // Whoever has answered the ring besides is in the call by that, and what is over is the create.
+            // A sender that has also answered the ring is in the call by that: only the create is over.
             if answered {
                 return self.end_spent(actor).await;
             }
@@ -77,7 +77,7 @@ impl RequestHandler<'_> {
         }
     }
 
-    /// The id is in use, and there is no such meeting: it could not be read.
+    /// Whether a meeting of this id is set aside: the id is in use, but there is no meeting to read.
     pub(super) async fn is_set_aside(&self) -> Result<bool, DecisionError> {
         Ok(self.service.stored_meeting(self.meeting().0).await?.is_none())
     }
@@ -88,7 +88,7 @@ impl RequestHandler<'_> {
         self.service.answer(self.up.envelope.meeting, vec![self.answer(ended)], self.extra()).await
     }
 
-    /// The meeting that the sender is in since its own create became an accept; and whether it was accepted as well.
+    /// The meeting that the sender is in because its own create became an accept; and whether its ring was answered, too.
     async fn taken_over(&self, actor: &Actor) -> Result<Option<(StoredMeeting, bool)>, DecisionError> {
         let ties = self.service.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
         for tie in ties.into_iter().filter(|tie| tie.kind == Tie::In) {

@@ -1,4 +1,4 @@
-//! Requests about the sender: its state, its contacts, what it has seen.
+//! Requests about the sender: its state, its contacts, outcomes that it has seen.
 
 use super::RequestHandler;
 use crate::clock;
@@ -10,11 +10,11 @@ use serde::Serialize;
 use signalling::{DownBody, InvitationId, Joinable, Outcome, Ring, StandingCall, State};
 use std::sync::Arc;
 
-/// An answer leaves out what would make it longer than this.
+/// Longest answer; what does not fit is left out.
 const ANSWER_BYTES_MAX: usize = 60 * 1024;
 
 impl RequestHandler<'_> {
-    /// Who watches is told of changes only when it has the answer.
+    /// A watch begins when the answer is sent.
     pub(super) async fn contacts(&self, actor: &Actor, watch_s: Option<u32>) -> Result<(), DecisionError> {
         let (mut users, number) = self.service.contacts.of(&*self.service.catalog, &actor.user).await?;
         while is_too_long(&users) && users.pop().is_some() {}
@@ -44,7 +44,7 @@ impl RequestHandler<'_> {
         self.service.send_directly(self.answer(DownBody::State(Box::new(shortened(state)))), None).await
     }
 
-    /// The sender's live meetings, with this device known to its open rings.
+    /// The sender's live meetings; its open rings know this device from now on.
     async fn meetings_of(&self, actor: &Actor, ties: &[Engagement]) -> Result<Vec<Arc<Meeting>>, DecisionError> {
         let mut meetings = Vec::new();
         for tie in ties.iter().filter(|tie| tie.kind != Tie::Left) {
@@ -54,7 +54,7 @@ impl RequestHandler<'_> {
         Ok(meetings)
     }
 
-    /// Living meetings to which the sender may come back, the newest first.
+    /// Living meetings to which the sender may come back, the last left first.
     async fn joinable(&self, actor: &Actor, ties: &[Engagement]) -> Result<Vec<Joinable>, DecisionError> {
         let mut found = Vec::new();
         for tie in ties.iter().rev().filter(|tie| tie.kind == Tie::Left).take(Config::LEFT_MAX) {
@@ -78,7 +78,7 @@ impl RequestHandler<'_> {
         Some(StandingCall { join: current.ticket.as_ref().map(parameters), ..current.call })
     }
 
-    /// A ring may have ended while its meeting was read: its outcome must not be missing beside it.
+    /// Read again after the meetings: a ring may have ended meanwhile, and then its outcome must not be missing.
     async fn outcomes(&self, actor: &Actor, known: UserState) -> Result<Vec<Outcome>, DecisionError> {
         let rows = if known.engagements.is_empty() {
             known.outcomes
@@ -98,16 +98,16 @@ impl RequestHandler<'_> {
             None => Vec::new(),
         };
         if sends.iter().all(|send| send.in_reply_to.is_none()) {
-            // Nothing to be seen (any more): on `meeting-down`, since the inbox has newer of this ring.
+            // There is no such outcome (any more): on `meeting-down`, since the inbox has a higher version of this ring.
             sends.push(self.answer(DownBody::Seen { invitation, rev: 0 }));
         }
         let seen = vec![(actor.user.0.clone(), invitation.0)];
         self.service.answer(self.up.envelope.meeting, sends, CommitExtra { seen, ..self.extra() }).await
     }
 
-    /// To all devices; to the one that asked, too, as the answer.
+    /// To all devices of the user; for the sender it is the answer.
     async fn seen_signals(&self, actor: &Actor, outcome: &Outcome) -> Result<Vec<Outgoing>, DecisionError> {
-        // The meeting may have gone on, and told a device that came late with a later revision.
+        // A device that came late may have been told of the ring with a later revision of the meeting.
         let told = self.service.stored_meeting(outcome.meeting.0).await?.map_or(0, |known| known.meeting.rev);
         let (invitation, rev) = (outcome.invitation, outcome.rev.max(told).saturating_add(1));
         let devices = self.service.catalog.devices_of(std::slice::from_ref(&actor.user.0)).await?;
@@ -126,7 +126,7 @@ impl RequestHandler<'_> {
     }
 }
 
-/// Without the oldest outcomes, then the oldest that may be joined, then the last rings, as far as it is too long.
+/// Leaves out the oldest outcomes, then the oldest joinable meetings, then the last rings, until it is short enough.
 fn shortened(mut state: State) -> State {
     while is_too_long(&state) && (state.outcomes.pop().is_some() || state.joinable.pop().is_some()) {}
     while is_too_long(&state) && state.rings.pop().is_some() {

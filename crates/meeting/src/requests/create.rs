@@ -1,4 +1,4 @@
-//! A create: verified, perhaps the accept of a call that rings already, else a new meeting with its channel.
+//! The create request: the accept of a call that rings already, or a new meeting with its channel.
 
 use super::RequestHandler;
 use crate::clock;
@@ -63,7 +63,7 @@ impl RequestHandler<'_> {
         if let Some((stored, invitation)) = self.crossing(actor, callees, &ties).await? {
             return self.accept_crossing(actor, stored, invitation).await;
         }
-        // Here too, for a meeting that ends as it begins binds nobody, and the commit would not mind.
+        // Checked here, too: a meeting that ends as it begins engages nobody, so the commit would not refuse it.
         if ties.iter().any(|tie| tie.kind == Tie::In && tie.meeting != id.0) {
             return self.refuse_engaged().await;
         }
@@ -87,7 +87,7 @@ impl RequestHandler<'_> {
         self.service.decide(|context| Meeting::handle_create(create, actor.clone(), existing, context))
     }
 
-    /// The channel is open before anybody can learn of it.
+    /// Opens the channel before any client can learn of it.
     async fn open_and_store(
         &self,
         actor: &Actor,
@@ -112,7 +112,7 @@ impl RequestHandler<'_> {
         }
     }
 
-    /// Whether somebody needs the channel, whoever made the meeting.
+    /// Whether the meeting needs its channel, whichever request created it.
     async fn lives(&self, id: MeetingId) -> Result<bool, DecisionError> {
         Ok(self.service.stored_meeting(id.0).await?.is_some_and(|stored| !stored.meeting.is_over()))
     }
@@ -146,7 +146,7 @@ impl RequestHandler<'_> {
         let event = Event::Request { actor: actor.clone(), request };
         let decided = self.service.decide(|context| stored.meeting.handle_event(event, context));
         if decided.meeting.member(&actor.user).is_none() {
-            // Its time was over in this moment: the create is one of its own.
+            // Its deadline passed at this moment: the create makes a meeting of its own.
             return Err(CommitError::Conflict.into());
         }
         self.service.store(Some(&stored), decided, self.extra()).await.map(drop)

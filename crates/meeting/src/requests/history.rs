@@ -36,7 +36,8 @@ impl RequestHandler<'_> {
     }
 }
 
-/// A page that is too long for one answer ends earlier. A row that cannot be read is left out.
+/// The calls of a page, and the name of the next one. A page that is too long for one answer ends earlier. A row that
+/// cannot be read is left out.
 fn page(rows: &[PastCallRow], limit: usize) -> (Vec<PastCall>, Option<String>) {
     let mut rows_taken = rows.get(..limit).unwrap_or(rows);
     loop {
@@ -56,7 +57,7 @@ fn call(row: &PastCallRow) -> Option<PastCall> {
     Some(PastCall { started_at_ms: row.started_at_ms, duration_ms: row.duration_ms, ..call })
 }
 
-/// The place of a row, as a page's `next` says it.
+/// The place of a row, as it is in `next`.
 fn name(row: &PastCallRow) -> String {
     format!("{}.{}", row.started_at_ms, row.meeting)
 }

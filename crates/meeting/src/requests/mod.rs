@@ -1,4 +1,4 @@
-//! One request, from the queue's message to the commit.
+//! The handling of a request, from the queue's message to the commit.
 
 mod about_meeting;
 mod about_user;
@@ -17,7 +17,7 @@ use catalog::{CommitError, Handled, UserState};
 use queue::Message;
 use signalling::{ClientId, DownBody, MeetingId, RefusalCode, SignalId, Up, UpBody, UserName};
 
-/// Returns when the request is decided and stored, or was before.
+/// Returns when the request is decided and stored, now or before.
 pub(crate) async fn handle(service: &ServiceState, message: &Message) -> Result<(), DecisionError> {
     let Some(sender) = verify::sender(message) else {
         tracing::warn!("a request without a stamped sender was dropped: only the broker may write to this topic");
@@ -41,7 +41,7 @@ async fn refuse_unreadable(
     service.answer(meeting, vec![send], CommitExtra { handled, ..CommitExtra::default() }).await
 }
 
-/// There are too many. The request is remembered as handled: that is its answer.
+/// Refuses a request of a sender that makes too many. It is stored as handled, so that it has no other answer.
 pub(crate) async fn refuse_limit(
     service: &ServiceState,
     message: &Message,
@@ -68,7 +68,7 @@ fn handled(service: &ServiceState, signal: SignalId, expires_at_ms: u64) -> Hand
     Handled { signal: signal.0, keep_until_ms: until_ms.saturating_add(service.config.handled_kept_ms) }
 }
 
-/// On `meeting-down`.
+/// A signal on `meeting-down`.
 fn to_client(service: &ServiceState, to: &ClientId, in_reply_to: Option<SignalId>, body: DownBody) -> Outgoing {
     Outgoing {
         to: to.clone(),
@@ -82,7 +82,7 @@ fn to_client(service: &ServiceState, to: &ClientId, in_reply_to: Option<SignalId
     }
 }
 
-/// A request that could be read, at work.
+/// The handling of a request that could be read.
 struct RequestHandler<'a> {
     service: &'a ServiceState,
     sender: Sender,
@@ -110,14 +110,14 @@ impl RequestHandler<'_> {
         }
     }
 
-    /// It changes nothing: it is not remembered, and its answer goes straight to the queue. RequestHandler again, it is answered
-    /// again.
+    /// Whether it changes nothing: it is not stored as handled, its answer goes to the queue without the outbox, and if it
+    /// comes again, it is answered again.
     fn is_read(&self) -> bool {
         matches!(self.up.body, UpBody::State {} | UpBody::Contacts { .. } | UpBody::History { .. } | UpBody::Roster {})
     }
 
     async fn read(self) -> Result<(), DecisionError> {
-        // Before everything that is read: no answer claims to know what came after.
+        // Taken before all that is read: no answer claims to know what came after.
         let now_ms = clock::now_ms();
         let outcomes = if matches!(self.up.body, UpBody::State {}) { Config::OUTCOMES_MAX } else { 0 };
         let (actor, known) = match self.admit(self.person(outcomes).await?) {
@@ -132,7 +132,7 @@ impl RequestHandler<'_> {
         }
     }
 
-    /// Who asks, if the request may be handled.
+    /// The sender, if the request may be handled.
     fn admit(&self, person: Option<UserState>) -> Result<(Actor, UserState), Refusal> {
         verify::check(self.up, &self.sender, &self.service.config, clock::now_ms())?;
         let words = "this login belongs to no user: connect with a device credential of a user";
@@ -144,7 +144,7 @@ impl RequestHandler<'_> {
         Ok((Actor { user, name, client, online, request: self.up.envelope.id }, known))
     }
 
-    /// What stands for the sender, with at most so many outcomes.
+    /// What the catalog has of the sender, with at most so many outcomes.
     async fn person(&self, outcomes: u32) -> Result<Option<UserState>, DecisionError> {
         let catalog = &self.service.catalog;
         let user = match &self.sender.user {
@@ -187,7 +187,7 @@ impl RequestHandler<'_> {
         self.refuse(refusal(RefusalCode::NotAllowed, words)).await
     }
 
-    /// `check` has seen to it that there is one.
+    /// `check` has refused requests about a meeting without one.
     fn meeting(&self) -> MeetingId {
         self.up.envelope.meeting.unwrap_or(MeetingId(uuid::Uuid::nil()))
     }

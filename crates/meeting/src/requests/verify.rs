@@ -1,4 +1,4 @@
-//! A message of the queue as a request: who sent it, what it asks, and whether it can be read at all.
+//! The verification of a request that needs no catalog: its sender, whether it can be read, whether it makes sense.
 
 use crate::config::Config;
 use catalog::User;
@@ -10,7 +10,7 @@ use signalling::topics::property;
 use signalling::{ClientId, MeetingId, RefusalCode, SignalId, Up, UpBody, UserName};
 use uuid::{Uuid, Variant, Version};
 
-/// The sender, as the broker stamped it. What a payload says of its sender is never looked at.
+/// The sender, as the broker stamped it. What a payload says of its sender is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sender {
     pub client: ClientId,
@@ -25,7 +25,7 @@ pub(crate) struct Refusal {
     pub words: String,
 }
 
-/// A message that cannot be handled, with as much of it as can be read for the answer.
+/// A message that cannot be handled, with the fields that can be read for the answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unreadable {
     pub id: Option<SignalId>,
@@ -37,7 +37,7 @@ pub(crate) fn refusal(code: RefusalCode, words: impl Into<String>) -> Refusal {
     Refusal { code, words: words.into() }
 }
 
-/// `None`: nobody to answer.
+/// `None`: no client to answer.
 pub(crate) fn sender(message: &Message) -> Option<Sender> {
     let client = ClientId(message.property(property::CLIENT_ID)?.to_owned());
     let user = message.property(property::USER).map(UserName::from);
@@ -67,9 +67,9 @@ fn unreadable(value: &Value, cause: &str) -> Unreadable {
     }
 }
 
-/// What can be said of a request without asking anybody.
+/// Checks that need no catalog.
 pub(crate) fn check(up: &Up, sender: &Sender, config: &Config, now_ms: u64) -> Result<(), Refusal> {
-    // Whose clock is wrong learns the service's by `state`: none of these is refused for the clock's sake.
+    // A terminal whose clock is wrong learns the service's by `state`: none of these is refused for its time.
     let about_user =
         matches!(up.body, UpBody::State {} | UpBody::Contacts { .. } | UpBody::History { .. } | UpBody::Seen { .. });
     if !about_user && expiry_ms(up, sender, config) < now_ms {
@@ -89,7 +89,7 @@ pub(crate) fn check(up: &Up, sender: &Sender, config: &Config, now_ms: u64) -> R
     }
 }
 
-/// Of an id that terminals make.
+/// An id that terminals create is a UUIDv7.
 pub(crate) fn check_new_meeting(meeting: Option<MeetingId>) -> Result<(), Refusal> {
     let is_v7 = |id: Uuid| id.get_version() == Some(Version::SortRand) && matches!(id.get_variant(), Variant::RFC4122);
     if meeting.is_some_and(|meeting| is_v7(meeting.0)) {
@@ -98,7 +98,7 @@ pub(crate) fn check_new_meeting(meeting: Option<MeetingId>) -> Result<(), Refusa
     Err(refusal(RefusalCode::Invalid, "a meeting's id is a UUIDv7 (RFC 9562): make a new one for each meeting"))
 }
 
-/// A create is good for a short time only, whatever it says.
+/// A create expires soon after its arrival, whatever it says.
 fn expiry_ms(up: &Up, sender: &Sender, config: &Config) -> u64 {
     let said = up.envelope.expires_at_ms;
     let arrived_ms = sender.arrived_ms.filter(|_| matches!(up.body, UpBody::Create { .. }));

@@ -1,9 +1,9 @@
-//! Who knows which roster: the book of it. `send` tells what is missing.
+//! The table of rosters: which member was sent which revision of the roster. `send` sends what is missing.
 //!
-//! Each member is told what changed since what it was told last, at once if that was not just now, else when
-//! [`EVERY`] is over, and everything together. Nothing of this is stored. After a start, and where another service has
-//! admitted a member, nothing is known of what was told: such a member gets the whole roster once. What another service
-//! tells besides does no harm: a terminal ignores what it knows.
+//! Each member is sent the changes since the revision that it was sent last, at once if that is long enough ago, else when
+//! [`EVERY`] is over, all changes together. Nothing of this is stored. After a start, and where another service has
+//! admitted a member, it is not known what was sent: such a member gets the whole roster once. What another service
+//! sends besides does no harm: a terminal ignores what it knows.
 
 pub(crate) mod send;
 
@@ -16,27 +16,27 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// A member is told of changes at most once in this time.
+/// A member is sent changes at most once in this time.
 pub(crate) const EVERY: Duration = Duration::from_millis(200);
 
-/// Meetings that ended last: what was stored before the end may come here after it.
-const OVER_MAX: usize = 1_024;
+/// Ended meetings that are remembered: a revision from before the end may come here after it.
+const ENDED_MAX: usize = 1_024;
 
 /// One entry per living meeting, so its size is bounded by theirs.
 #[derive(Default)]
 pub(crate) struct Rosters {
     table: Mutex<RosterTable>,
-    /// There may be something to tell.
+    /// There may be something to send.
     pub(crate) changed: Notify,
 }
 
 #[derive(Default)]
 struct RosterTable {
     entries: HashMap<Uuid, Entry>,
-    /// Meetings in which somebody may have to be told something.
+    /// Meetings in which something may have to be sent.
     unsent: BTreeSet<Uuid>,
-    /// At most [`OVER_MAX`], the newest last.
-    over: VecDeque<Uuid>,
+    /// At most [`ENDED_MAX`], the newest last.
+    ended: VecDeque<Uuid>,
 }
 
 struct Entry {
@@ -44,13 +44,13 @@ struct Entry {
     members: HashMap<ClientId, LastSent>,
 }
 
-/// What a member was told.
+/// What a member was sent last.
 struct LastSent {
-    /// The revision of its roster. `None`: not known.
+    /// The revision of the roster. `None`: not known.
     rev: Option<u64>,
-    /// Not before then again.
+    /// Nothing more is sent before this time.
     next_at: Instant,
-    /// Something is on its way to the queue.
+    /// An update is being sent to the queue.
     sending: bool,
 }
 
@@ -64,14 +64,14 @@ pub(crate) struct RosterUpdate {
 }
 
 impl Rosters {
-    /// The meeting is so now. `told`: clients that the same decision gives a roster of this revision.
-    pub(crate) fn take(&self, meeting: &Meeting, told: &[ClientId]) {
+    /// The meeting is this now. `sent_to`: clients that the same decision sends a roster of this revision.
+    pub(crate) fn update(&self, meeting: &Meeting, sent_to: &[ClientId]) {
         let now = Instant::now();
-        self.with(|table| table.take(meeting, told, now));
+        self.with(|table| table.update(meeting, sent_to, now));
         self.changed.notify_one();
     }
 
-    /// Makes the answer of a decision a change of what its receiver knows, or a whole roster where that is not known.
+    /// Makes the answer of a decision a change of the roster that its receiver has, or a whole roster where that is not known.
     pub(crate) fn fit(&self, after: &Meeting, send: &mut Outgoing) {
         if let DownBody::RosterChanged(_) = send.body {
             let change = self.with(|table| table.change_for(after, &send.to));
@@ -79,15 +79,15 @@ impl Rosters {
         }
     }
 
-    /// All that is to be told now, and when to look again.
+    /// All updates that are to be sent now, and when to look again.
     pub(crate) fn due(&self, now: Instant) -> (Vec<RosterUpdate>, Option<Instant>) {
         self.with(|table| table.due(now))
     }
 
-    /// The queue has it, or does not take it.
-    pub(crate) fn done(&self, news: &RosterUpdate, sent: bool) {
+    /// The queue has accepted the update, or it has expired.
+    pub(crate) fn done(&self, update: &RosterUpdate, sent: bool) {
         let now = Instant::now();
-        self.with(|table| table.done(news, sent, now));
+        self.with(|table| table.done(update, sent, now));
         self.changed.notify_one();
     }
 
@@ -97,22 +97,22 @@ impl Rosters {
 }
 
 impl RosterTable {
-    fn take(&mut self, meeting: &Meeting, told: &[ClientId], now: Instant) {
+    fn update(&mut self, meeting: &Meeting, sent_to: &[ClientId], now: Instant) {
         let id = meeting.id.0;
         if meeting.is_over() {
             return self.end(id);
         }
-        if self.over.contains(&id) {
+        if self.ended.contains(&id) {
             return;
         }
         let fresh = || Entry { history: RosterHistory::new(meeting), members: HashMap::new() };
         let entry = self.entries.entry(id).or_insert_with(fresh);
         if meeting.rev >= entry.history.roster().rev {
             entry.history.update(meeting);
-            entry.take_members(meeting, now);
+            entry.update_members(meeting, now);
         }
-        for client in told {
-            entry.tell(client, meeting.rev, now);
+        for client in sent_to {
+            entry.note_sent(client, meeting.rev, now);
         }
         self.unsent.insert(id);
     }
@@ -120,11 +120,11 @@ impl RosterTable {
     fn end(&mut self, id: Uuid) {
         self.entries.remove(&id);
         self.unsent.remove(&id);
-        if !self.over.contains(&id) {
-            self.over.push_back(id);
+        if !self.ended.contains(&id) {
+            self.ended.push_back(id);
         }
-        let excess = self.over.len().saturating_sub(OVER_MAX);
-        self.over.drain(..excess);
+        let excess = self.ended.len().saturating_sub(ENDED_MAX);
+        self.ended.drain(..excess);
     }
 
     fn change_for(&self, after: &Meeting, client: &ClientId) -> Option<DownBody> {
@@ -136,33 +136,33 @@ impl RosterTable {
     }
 
     fn due(&mut self, now: Instant) -> (Vec<RosterUpdate>, Option<Instant>) {
-        let (mut news, mut next) = (Vec::new(), None::<Instant>);
+        let (mut updates, mut next) = (Vec::new(), None::<Instant>);
         let entries = &mut self.entries;
         self.unsent.retain(|id| {
             let Some(entry) = entries.get_mut(id) else { return false };
-            news.extend(entry.due(MeetingId(*id), now));
+            updates.extend(entry.due(MeetingId(*id), now));
             let at = entry.next_at();
             next = next.into_iter().chain(at).min();
             at.is_some()
         });
-        (news, next)
+        (updates, next)
     }
 
-    fn done(&mut self, news: &RosterUpdate, sent: bool, now: Instant) {
-        let Some(entry) = self.entries.get_mut(&news.meeting.0) else { return };
-        let Some(told) = entry.members.get_mut(&news.to) else { return };
-        told.sending = false;
-        told.next_at = now + EVERY;
+    fn done(&mut self, update: &RosterUpdate, sent: bool, now: Instant) {
+        let Some(entry) = self.entries.get_mut(&update.meeting.0) else { return };
+        let Some(last) = entry.members.get_mut(&update.to) else { return };
+        last.sending = false;
+        last.next_at = now + EVERY;
         if sent {
-            told.rev = told.rev.max(Some(news.rev));
+            last.rev = last.rev.max(Some(update.rev));
         }
-        self.unsent.insert(news.meeting.0);
+        self.unsent.insert(update.meeting.0);
     }
 }
 
 impl Entry {
-    /// Whoever has left is told nothing more; of whoever is new it is not known what was told.
-    fn take_members(&mut self, meeting: &Meeting, now: Instant) {
+    /// Removes the clients that are no members any more, and adds new ones, of which it is not known what they were sent.
+    fn update_members(&mut self, meeting: &Meeting, now: Instant) {
         let clients: BTreeSet<&ClientId> = meeting.members.iter().map(|member| &member.client).collect();
         self.members.retain(|client, _| clients.contains(client));
         for client in clients {
@@ -171,30 +171,30 @@ impl Entry {
         }
     }
 
-    fn tell(&mut self, client: &ClientId, rev: u64, now: Instant) {
-        if let Some(told) = self.members.get_mut(client) {
-            told.rev = told.rev.max(Some(rev));
-            told.next_at = now + EVERY;
+    fn note_sent(&mut self, client: &ClientId, rev: u64, now: Instant) {
+        if let Some(last) = self.members.get_mut(client) {
+            last.rev = last.rev.max(Some(rev));
+            last.next_at = now + EVERY;
         }
     }
 
     fn due(&mut self, meeting: MeetingId, now: Instant) -> Vec<RosterUpdate> {
         let (history, rev) = (&self.history, self.history.roster().rev);
-        // Most know the same, so it is made once.
+        // Most members have the same revision, so each update is made once.
         let mut made: HashMap<Option<u64>, DownBody> = HashMap::new();
-        let waiting = self.members.iter_mut().filter(|(_, told)| told.waits(history) && told.next_at <= now);
-        let news = waiting.map(|(client, told)| {
-            told.sending = true;
-            let body = made.entry(told.rev).or_insert_with(|| missing(history, told.rev)).clone();
+        let waiting = self.members.iter_mut().filter(|(_, last)| last.waits(history) && last.next_at <= now);
+        let updates = waiting.map(|(client, last)| {
+            last.sending = true;
+            let body = made.entry(last.rev).or_insert_with(|| missing(history, last.rev)).clone();
             RosterUpdate { meeting, to: client.clone(), rev, body }
         });
-        news.collect()
+        updates.collect()
     }
 
-    /// When the next member that lacks something may be told.
+    /// When the next member that lacks something may be sent it.
     fn next_at(&self) -> Option<Instant> {
-        let waiting = self.members.values().filter(|told| told.waits(&self.history));
-        waiting.map(|told| told.next_at).min()
+        let waiting = self.members.values().filter(|last| last.waits(&self.history));
+        waiting.map(|last| last.next_at).min()
     }
 }
 
@@ -204,7 +204,7 @@ impl LastSent {
     }
 }
 
-/// What whoever was told the roster of `base` lacks.
+/// What a member that was sent the roster of `base` lacks.
 fn missing(history: &RosterHistory, base: Option<u64>) -> DownBody {
     let change = base.and_then(|base| history.since(base));
     change.map_or_else(|| DownBody::Roster(history.roster().clone()), DownBody::RosterChanged)
@@ -225,9 +225,9 @@ mod tests {
     #[test]
     fn what_was_stored_before_the_end_and_comes_after_it_makes_no_entry() {
         let rosters = Rosters::default();
-        rosters.take(&meeting(1, ""), &[]);
-        rosters.take(&meeting(3, r#","end":{"reason":"left","at_ms":1}"#), &[]);
-        rosters.take(&meeting(2, ""), &[]);
+        rosters.update(&meeting(1, ""), &[]);
+        rosters.update(&meeting(3, r#","end":{"reason":"left","at_ms":1}"#), &[]);
+        rosters.update(&meeting(2, ""), &[]);
         assert!(rosters.with(|table| table.entries.is_empty() && table.unsent.is_empty()));
     }
 }

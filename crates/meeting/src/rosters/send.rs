@@ -1,5 +1,5 @@
-//! Tells members what changed in the roster: straight to the queue, since what is lost by a crash is told whole by the
-//! next start.
+//! The task that sends members the changes of the roster: to the queue without the outbox, since after a crash the next
+//! start sends the whole roster.
 
 use crate::clock;
 use crate::machine::{Outgoing, ParentTopic};
@@ -9,13 +9,13 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Works until it is dropped, or a run has panicked: its member would never be told anything any more.
+/// Runs until it is dropped, or a send has panicked: its member would never be sent anything any more.
 pub(crate) async fn run(service: Arc<ServiceState>) {
     let mut runs = JoinSet::new();
     loop {
-        let (news, next) = service.rosters.due(Instant::now());
-        for news in news {
-            runs.spawn(tell(Arc::clone(&service), news));
+        let (updates, next) = service.rosters.due(Instant::now());
+        for update in updates {
+            runs.spawn(send(Arc::clone(&service), update));
         }
         tokio::select! {
             () = service.rosters.changed.notified() => {}
@@ -39,21 +39,21 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// The queue is asked as long as the signal is good; what is not sent then is told anew.
-async fn tell(service: Arc<ServiceState>, news: RosterUpdate) {
+/// Tries until the signal expires; then its changes are sent with the next update.
+async fn send(service: Arc<ServiceState>, update: RosterUpdate) {
     let send = Outgoing {
-        to: news.to.clone(),
+        to: update.to.clone(),
         parent: ParentTopic::Meeting,
-        body: news.body.clone(),
-        rev: Some(news.rev),
+        body: update.body.clone(),
+        rev: Some(update.rev),
         ticket: None,
         expires_at_ms: clock::now_ms().saturating_add(service.config.rules.meeting_kept_ms),
         in_reply_to: None,
         collapse: None,
     };
-    let sent = service.send_directly(send, Some(news.meeting)).await;
+    let sent = service.send_directly(send, Some(update.meeting)).await;
     if let Err(error) = &sent {
-        tracing::warn!(meeting = %news.meeting, %error, "a member was not told of a changed roster; again");
+        tracing::warn!(meeting = %update.meeting, %error, "a member was not told of a changed roster; again");
     }
-    service.rosters.done(&news, sent.is_ok());
+    service.rosters.done(&update, sent.is_ok());
 }

@@ -1,4 +1,4 @@
-//! Makes the calls to the RTC server that the reconciler's book asks for, and tells it how they went.
+//! The task that makes the calls to the RTC server for which the reconciler asks, and reports their results to it.
 
 use crate::machine::Event;
 use crate::machine::desired::{Call, Channel};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-/// Works until it is dropped, or a run has panicked.
+/// Runs until it is dropped, or a run of calls has panicked.
 pub(crate) async fn run(service: Arc<ServiceState>) {
     let mut runs = JoinSet::new();
     loop {
@@ -18,14 +18,14 @@ pub(crate) async fn run(service: Arc<ServiceState>) {
             let channels = Arc::clone(service.reconciler.channels());
             runs.spawn(async move {
                 tokio::time::sleep(pause).await;
-                let result = lead(&*channels, id, &wanted, applied.as_ref()).await;
+                let result = apply(&*channels, id, &wanted, applied.as_ref()).await;
                 Done { id, wanted, result }
             });
         }
         tokio::select! {
             () = service.reconciler.changed.notified() => {}
             Some(done) = runs.join_next() => {
-                // A run that panicked: its channel is led by nobody any more.
+                // A run that panicked: nothing is done on its channel any more.
                 let Ok(run) = done else { return };
                 if service.reconciler.finish(&run) {
                     closed(&service, run.id).await;
@@ -41,7 +41,7 @@ async fn closed(service: &ServiceState, id: Uuid) {
     }
 }
 
-async fn lead(
+async fn apply(
     channels: &dyn Channels,
     id: Uuid,
     wanted: &Channel,

@@ -12,7 +12,7 @@ use signalling::{ChannelDescription, ChannelEvent, ChannelFuture, ChannelId, Par
 use tokio::sync::mpsc;
 
 pub trait Channels: Send + Sync {
-    /// Makes the channel; it stays until [`close`](Self::close), also while nobody is in it.
+    /// Creates the channel; it exists until [`close`](Self::close), also while nobody is in it.
     fn open(&self, channel: ChannelId) -> ChannelFuture<()>;
     /// Ends every participation with [`LeftReason::Closed`](signalling::LeftReason) and forgets the channel; its tokens
     /// open nothing any more.

@@ -1,11 +1,11 @@
-//! What the RTC server reports, told to the meetings: in order per channel, channels side by side.
+//! Events of the RTC server, passed to the meetings: in order per channel, channels concurrently.
 //!
-//! A report comes once. While the catalog takes nothing it waits in memory. Where some may be missing (there was no room,
-//! an outage is over, the receiver has ended because the RTC server started again) the RTC server is asked what is.
+//! An event comes once. While the catalog accepts nothing it waits in memory. Where some may be missing (there was no room,
+//! an outage is over, the receiver has ended because the RTC server started again) the RTC server is asked who is connected.
 
 use crate::commit::DecisionError;
 use crate::machine::{Event, MediaChange};
-use crate::rtc::reports::{Change, ReportBatch, Reports};
+use crate::rtc::reports::{ReportBatch, Reports};
 use crate::state::ServiceState;
 use signalling::{ChannelEvent, ChannelEventKind, LeftReason, MeetingId, ParticipationId};
 use std::collections::BTreeSet;
@@ -15,23 +15,23 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-/// Meetings that are told at the same time.
+/// Meetings that handle events at the same time.
 const AT_ONCE_MAX: usize = 16;
-/// Tries before a report is given up that finds no outage and is not taken.
+/// Attempts before an event is given up that could not be stored, though there is no outage.
 const TRIES: u32 = 5;
 const RETRY: Duration = Duration::from_millis(200);
-/// Between two questions to an RTC server that does not answer, and before another receiver is asked for.
+/// Between two questions to an RTC server that does not answer, and before its events are asked for again.
 const RETRY_SERVER: Duration = Duration::from_secs(1);
 
-/// Works until it is dropped, or a task of it has panicked.
+/// Runs until it is dropped, or a task of it has panicked.
 pub(crate) async fn run(service: Arc<ServiceState>, mut events: mpsc::Receiver<ChannelEvent>) {
     let mut gate = service.gate.watch();
-    let (mut reports, mut telling, mut asking) = (Reports::default(), JoinSet::new(), JoinSet::new());
+    let (mut reports, mut handling, mut asking) = (Reports::default(), JoinSet::new(), JoinSet::new());
     loop {
-        while telling.len() < AT_ONCE_MAX
+        while handling.len() < AT_ONCE_MAX
             && let Some(batch) = reports.next()
         {
-            telling.spawn(tell(Arc::clone(&service), batch));
+            handling.spawn(handle_batch(Arc::clone(&service), batch));
         }
         tokio::select! {
             event = events.recv() => match event {
@@ -43,7 +43,7 @@ pub(crate) async fn run(service: Arc<ServiceState>, mut events: mpsc::Receiver<C
                     asking.spawn(living(Arc::clone(&service)));
                 }
             },
-            Some(done) = telling.join_next() => match done {
+            Some(done) = handling.join_next() => match done {
                 Ok(meeting) => reports.done(meeting),
                 Err(_) => return,
             },
@@ -68,7 +68,7 @@ fn note(service: &ServiceState, reports: &mut Reports, event: &ChannelEvent) {
     reports.push(meeting, (event.participation, change));
 }
 
-/// `None`: of no concern to the life of a meeting.
+/// `None`: it does not concern the life of a meeting.
 fn change(kind: &ChannelEventKind) -> Option<MediaChange> {
     match kind {
         ChannelEventKind::Joined { .. } => Some(MediaChange::Joined),
@@ -81,7 +81,7 @@ fn change(kind: &ChannelEventKind) -> Option<MediaChange> {
     }
 }
 
-/// All meetings whose channels are to be asked about.
+/// All living meetings.
 async fn living(service: Arc<ServiceState>) -> Vec<Uuid> {
     loop {
         service.gate.until_open().await;
@@ -95,23 +95,19 @@ async fn living(service: Arc<ServiceState>) -> Vec<Uuid> {
     }
 }
 
-async fn tell(service: Arc<ServiceState>, batch: ReportBatch) -> Uuid {
+async fn handle_batch(service: Arc<ServiceState>, batch: ReportBatch) -> Uuid {
     let ReportBatch { meeting, ask, changes } = batch;
     if ask {
         let connected = connected(&service, meeting).await;
-        insist(&service, meeting, Event::Connected { connected }).await;
+        handle_event(&service, meeting, Event::Connected { connected }).await;
     }
     for (participation, change) in changes {
-        insist(&service, meeting, event_of((participation, change))).await;
+        handle_event(&service, meeting, Event::Media { participation, change }).await;
     }
     meeting
 }
 
-fn event_of((participation, change): Change) -> Event {
-    Event::Media { participation, change }
-}
-
-/// Who is connected now. What was told to the channel is told again: it may be a new one.
+/// Asks who is connected now. All calls on the channel are repeated: it may be a new one.
 async fn connected(service: &ServiceState, meeting: Uuid) -> BTreeSet<ParticipationId> {
     service.reconciler.repeat_all(meeting);
     loop {
@@ -129,8 +125,8 @@ async fn connected(service: &ServiceState, meeting: Uuid) -> BTreeSet<Participat
     }
 }
 
-/// Returns when it is stored; an outage is waited for.
-async fn insist(service: &ServiceState, meeting: Uuid, event: Event) {
+/// Returns when the event is stored, or given up; waits for the end of an outage.
+async fn handle_event(service: &ServiceState, meeting: Uuid, event: Event) {
     let mut attempt = 0;
     while let Err(error) = service.handle_event(meeting, event.clone()).await {
         if wait_for_outage(service, &error).await {
@@ -144,7 +140,7 @@ async fn insist(service: &ServiceState, meeting: Uuid, event: Event) {
     }
 }
 
-/// `false`: it is none.
+/// Waits for its end if the error is an outage; else returns `false`.
 async fn wait_for_outage(service: &ServiceState, error: &DecisionError) -> bool {
     if error.is_outage() {
         service.gate.close();

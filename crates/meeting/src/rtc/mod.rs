@@ -1,4 +1,4 @@
-//! The RTC server as the service rules it: the seam, what each channel should be, and what is reported of it.
+//! The service's side of the RTC server: the seam, the calls that make each channel what it should be, its events.
 
 pub(crate) mod apply;
 pub(crate) mod channels;

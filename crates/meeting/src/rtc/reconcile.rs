@@ -1,8 +1,9 @@
-//! What the RTC server has to do, so that it does what the documents say: the book of it. `apply` carries it out.
+//! The reconciler: the table of channels, each as its document wants it and as the RTC server has it. `apply` makes the
+//! calls.
 //!
-//! For each channel it knows what is wanted and, as far as it can, what is; the calls that lead from one to the other
-//! are made in order per channel, channels side by side. After a failed call nothing is known and everything is said
-//! again, which the seam allows because its calls are idempotent.
+//! The calls that lead from one state to the other are made in order per channel, channels concurrently. After a failed
+//! call the state of the channel is not known and all calls are repeated, which the seam permits because they are
+//! idempotent.
 
 use crate::machine::Meeting;
 use crate::machine::desired::Channel;
@@ -30,9 +31,9 @@ struct Entry {
     /// `None`: not known.
     applied: Option<Channel>,
     running: bool,
-    /// Joined while it ran.
+    /// Participations that joined while it ran.
     joined: Vec<ParticipationId>,
-    /// Everything is to be said again, which was found while it ran.
+    /// While it ran, something showed that all calls must be repeated.
     stale: bool,
     failures: u32,
 }
@@ -44,17 +45,17 @@ pub(crate) struct Reconciler {
     pub(crate) changed: Notify,
 }
 
-/// What there is to do on one channel.
+/// Calls to make on one channel: those that lead from `applied` to `wanted`.
 pub(crate) struct Work {
     pub id: Uuid,
     pub wanted: Channel,
     /// `None`: not known.
     pub applied: Option<Channel>,
-    /// Before it is begun.
+    /// Wait this long first.
     pub pause: Duration,
 }
 
-/// Work that was done, or failed.
+/// The result of calls on one channel.
 pub(crate) struct Done {
     pub id: Uuid,
     pub wanted: Channel,
@@ -70,7 +71,7 @@ impl Reconciler {
         &self.channels
     }
 
-    /// The document says so now; an older one that comes later is ignored.
+    /// Sets what the document wants; an older document that comes later is ignored.
     pub(crate) fn set_wanted(&self, meeting: &Meeting) {
         if meeting.closed {
             return;
@@ -98,7 +99,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// The meeting came to nothing.
+    /// Closes the channel of a meeting that was not stored.
     pub(crate) async fn close_early(&self, meeting: MeetingId) {
         self.with(|table| table.entries.remove(&meeting.0));
         if let Err(error) = self.channels.close(meeting.into()).await {
@@ -106,7 +107,7 @@ impl Reconciler {
         }
     }
 
-    /// The participation has a new connection: what was said of the old one must be said again.
+    /// The participation has a new connection: the calls about the old one must be repeated.
     pub(crate) fn joined(&self, meeting: Uuid, participation: ParticipationId) {
         self.with(|table| {
             let Some(entry) = table.entries.get_mut(&meeting) else { return };
@@ -116,7 +117,7 @@ impl Reconciler {
         self.changed.notify_one();
     }
 
-    /// Nothing is known of what was done on the channel.
+    /// The state of the channel is not known: all calls are repeated.
     pub(crate) fn repeat_all(&self, meeting: Uuid) {
         self.with(|table| {
             let Some(entry) = table.entries.get_mut(&meeting) else { return };
@@ -130,7 +131,7 @@ impl Reconciler {
         act(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Channels on which there is something to do and nobody does it.
+    /// The channels on which there are calls to make and none are being made.
     pub(crate) fn take_work(&self) -> Vec<Work> {
         self.with(|table| {
             let entries = &table.entries;
@@ -140,7 +141,7 @@ impl Reconciler {
         })
     }
 
-    /// `true`: the channel is closed and forgotten.
+    /// Returns whether the channel is closed and removed from the table.
     pub(crate) fn finish(&self, run: &Done) -> bool {
         self.with(|table| {
             let Some(entry) = table.entries.get_mut(&run.id) else { return false };

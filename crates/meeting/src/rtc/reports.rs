@@ -1,24 +1,24 @@
-//! Reports of the RTC server that wait to be told. Pure.
+//! The queue of reports of the RTC server that wait for their meetings. Pure.
 //!
-//! Those of one channel keep their order and are told one after the other, channels in turn. Where too many wait, those
-//! of that channel are given up, and the RTC server is to be asked instead.
+//! Those of one channel keep their order and are handled one after the other, channels in turn. Where too many wait, those
+//! of that channel are dropped, and the RTC server is to be asked instead.
 
 use crate::machine::MediaChange;
 use signalling::ParticipationId;
 use std::collections::{HashMap, VecDeque};
 use uuid::Uuid;
 
-/// Reports of all channels that wait.
+/// Waiting reports of all channels.
 const WAITING_MAX: usize = 16_384;
 const OF_A_CHANNEL_MAX: usize = 1_024;
 
 pub(crate) type Change = (ParticipationId, MediaChange);
 
-/// What is to be told to one meeting.
+/// What one meeting has to handle.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ReportBatch {
     pub meeting: Uuid,
-    /// First the RTC server is asked what is.
+    /// First the RTC server is to be asked who is connected.
     pub ask: bool,
     pub changes: VecDeque<Change>,
 }
@@ -27,7 +27,7 @@ pub(crate) struct ReportBatch {
 struct Waiting {
     ask: bool,
     changes: VecDeque<Change>,
-    /// Something is being told to this meeting.
+    /// A batch of this meeting is being handled.
     busy: bool,
 }
 
@@ -60,7 +60,7 @@ impl Reports {
         }
     }
 
-    /// Whatever was reported, what is now is to be asked: what waits says less.
+    /// The RTC server is to be asked who is connected: its answer says more than the reports that wait.
     pub(crate) fn ask(&mut self, meeting: Uuid) {
         let waiting = self.waiting_of(meeting);
         waiting.ask = true;
@@ -68,7 +68,7 @@ impl Reports {
         self.waiting -= given_up;
     }
 
-    /// Until `done` says so, nothing else is told to its meeting.
+    /// Until `done` is called for its meeting, no other batch of that meeting is returned.
     pub(crate) fn next(&mut self) -> Option<ReportBatch> {
         let meeting = self.ready.pop_front()?;
         let waiting = self.by_meeting.get_mut(&meeting)?;

@@ -1,9 +1,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
 mod answers;
-mod aside;
 mod calls;
 mod crashes;
+mod directory;
 mod followed;
 mod gaps;
 mod generated;
@@ -12,11 +12,11 @@ mod history;
 mod logs;
 mod machine;
 mod outages;
-mod people;
 mod presence;
 mod races;
 mod reads;
 mod refusals;
 mod rosters;
 mod rtc;
+mod set_aside;
 mod world;
