@@ -192,6 +192,12 @@ impl ServiceState {
         Ok(())
     }
 
+    /// A signal on `meeting-down` that no decision caused.
+    pub(crate) fn to_client(&self, to: &ClientId, body: DownBody) -> Outgoing {
+        let expires_at_ms = clock::now_ms().saturating_add(self.config.rules.meeting_kept_ms);
+        Outgoing::on_meeting_down(to.clone(), body, expires_at_ms)
+    }
+
     /// Sends without the outbox what no decision caused: the answer of a read, or an update that is sent again if it is lost.
     pub(crate) async fn send_directly(&self, send: Outgoing, meeting: Option<MeetingId>) -> Result<(), DecisionError> {
         let row = self.row(send, meeting, clock::now_ms());

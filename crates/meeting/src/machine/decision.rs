@@ -1,7 +1,7 @@
 //! The decision of one event: the document as it changes, and the signals that it causes.
 
 use crate::machine::document::{End, Invitation, Meeting, Member, Removed};
-use crate::machine::event::{Actor, Context, Decided, Event, Missed, Outgoing, ParentTopic, Request, Ticket};
+use crate::machine::event::{Actor, Context, Decided, Event, Missed, Outgoing, Request, Ticket};
 use crate::machine::ring_table::RingEvent;
 use crate::machine::roster::roster_change;
 use crate::machine::rules::Rules;
@@ -186,16 +186,8 @@ impl<'c> Decision<'c> {
     }
 
     fn push(&mut self, to: &ClientId, body: DownBody, ticket: Option<Ticket>) {
-        self.sends.push(Outgoing {
-            to: to.clone(),
-            parent: ParentTopic::Meeting,
-            body,
-            rev: None,
-            ticket,
-            expires_at_ms: self.now_ms.saturating_add(self.rules.meeting_kept_ms),
-            in_reply_to: None,
-            collapse: None,
-        });
+        let expires_at_ms = self.now_ms.saturating_add(self.rules.meeting_kept_ms);
+        self.sends.push(Outgoing { ticket, ..Outgoing::on_meeting_down(to.clone(), body, expires_at_ms) });
     }
 
     /// The participation's token must open nothing any more.

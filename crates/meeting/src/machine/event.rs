@@ -238,6 +238,25 @@ impl Ticket {
 }
 
 impl Outgoing {
+    pub fn on_meeting_down(to: ClientId, body: DownBody, expires_at_ms: u64) -> Self {
+        Self {
+            to,
+            parent: ParentTopic::Meeting,
+            body,
+            rev: None,
+            ticket: None,
+            expires_at_ms,
+            in_reply_to: None,
+            collapse: None,
+        }
+    }
+
+    /// `collapse`: key and version.
+    pub fn on_ring_down(to: ClientId, body: DownBody, expires_at_ms: u64, collapse: (InvitationId, u64)) -> Self {
+        let collapse = Some(collapse);
+        Self { parent: ParentTopic::Ring, collapse, ..Self::on_meeting_down(to, body, expires_at_ms) }
+    }
+
     /// Where the join parameters go, if the body has any.
     pub fn join_mut(&mut self) -> Option<&mut JoinParameters> {
         match &mut self.body {

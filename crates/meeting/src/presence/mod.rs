@@ -9,7 +9,6 @@ mod watches;
 
 use crate::clock;
 use crate::directory;
-use crate::machine::{Outgoing, ParentTopic};
 use crate::presence::watches::{SLOTS, Watches};
 use crate::state::ServiceState;
 use catalog::CatalogError;
@@ -106,16 +105,7 @@ async fn read(service: &ServiceState) -> Result<(), CatalogError> {
 }
 
 async fn tell(service: Arc<ServiceState>, client: ClientId, contacts: Vec<Contact>) {
-    let news = Outgoing {
-        to: client.clone(),
-        parent: ParentTopic::Meeting,
-        body: DownBody::Presence { users: contacts.clone() },
-        rev: None,
-        ticket: None,
-        expires_at_ms: clock::now_ms().saturating_add(service.config.rules.meeting_kept_ms),
-        in_reply_to: None,
-        collapse: None,
-    };
+    let news = service.to_client(&client, DownBody::Presence { users: contacts.clone() });
     let lost = service.send_directly(news, None).await.is_err();
     service.presence.with(|watches| watches.sent(&client, if lost { &contacts } else { &[] }));
 }

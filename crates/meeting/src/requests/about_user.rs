@@ -4,10 +4,10 @@ use super::RequestHandler;
 use crate::clock;
 use crate::commit::{CommitExtra, DecisionError};
 use crate::config::Config;
-use crate::machine::{Actor, Event, Meeting, Outgoing, ParentTopic, Request};
+use crate::machine::{Actor, Event, Meeting, Outgoing, Request};
 use catalog::{Engagement, Tie, UserState};
 use serde::Serialize;
-use signalling::{DownBody, InvitationId, Joinable, Outcome, Ring, StandingCall, State};
+use signalling::{ClientId, DownBody, InvitationId, Joinable, Outcome, Ring, StandingCall, State};
 use std::sync::Arc;
 
 /// Longest answer; what does not fit is left out.
@@ -112,15 +112,10 @@ impl RequestHandler<'_> {
         let (invitation, rev) = (outcome.invitation, outcome.rev.max(told).saturating_add(1));
         let devices = self.service.catalog.devices_of(std::slice::from_ref(&actor.user.0)).await?;
         let expires_at_ms = clock::now_ms().saturating_add(self.service.config.rules.ring_kept_ms);
-        let signal = |client: String| Outgoing {
-            in_reply_to: (client == actor.client.0).then_some(actor.request),
-            to: signalling::ClientId(client),
-            parent: ParentTopic::Ring,
-            body: DownBody::Seen { invitation, rev },
-            rev: None,
-            ticket: None,
-            expires_at_ms,
-            collapse: Some((invitation, rev)),
+        let signal = |client: String| {
+            let in_reply_to = (client == actor.client.0).then_some(actor.request);
+            let (to, seen) = (ClientId(client), DownBody::Seen { invitation, rev });
+            Outgoing { in_reply_to, ..Outgoing::on_ring_down(to, seen, expires_at_ms, (invitation, rev)) }
         };
         Ok(devices.into_iter().map(|device| signal(device.client_id)).collect())
     }

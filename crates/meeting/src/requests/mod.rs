@@ -9,13 +9,13 @@ pub(crate) mod verify;
 use crate::clock;
 use crate::commit::{CommitExtra, DecisionError};
 use crate::config::Config;
-use crate::machine::{Actor, Outgoing, ParentTopic};
+use crate::machine::{Actor, Outgoing};
 use crate::requests::verify::{Refusal, Sender, Unreadable, refusal};
 use crate::state::ServiceState;
 use crate::token::alias;
 use catalog::{CommitError, Handled, UserState};
 use queue::Message;
-use signalling::{ClientId, DownBody, MeetingId, RefusalCode, SignalId, Up, UpBody, UserName};
+use signalling::{DownBody, MeetingId, RefusalCode, SignalId, Up, UpBody, UserName};
 
 /// Returns when the request is decided and stored, now or before.
 pub(crate) async fn handle(service: &ServiceState, message: &Message) -> Result<(), DecisionError> {
@@ -37,7 +37,8 @@ async fn refuse_unreadable(
 ) -> Result<(), DecisionError> {
     let Unreadable { id, meeting, refusal: Refusal { code, words } } = unreadable;
     let handled = id.map(|signal| handled(service, signal, 0));
-    let send = to_client(service, &sender.client, id, DownBody::Refused { code, words });
+    let refused = service.to_client(&sender.client, DownBody::Refused { code, words });
+    let send = Outgoing { in_reply_to: id, ..refused };
     service.answer(meeting, vec![send], CommitExtra { handled, ..CommitExtra::default() }).await
 }
 
@@ -66,20 +67,6 @@ fn handled(service: &ServiceState, signal: SignalId, expires_at_ms: u64) -> Hand
     let now_ms = clock::now_ms();
     let until_ms = expires_at_ms.clamp(now_ms, now_ms.saturating_add(Config::EXPIRY_MAX_MS));
     Handled { signal: signal.0, keep_until_ms: until_ms.saturating_add(service.config.handled_kept_ms) }
-}
-
-/// A signal on `meeting-down`.
-fn to_client(service: &ServiceState, to: &ClientId, in_reply_to: Option<SignalId>, body: DownBody) -> Outgoing {
-    Outgoing {
-        to: to.clone(),
-        parent: ParentTopic::Meeting,
-        body,
-        rev: None,
-        ticket: None,
-        expires_at_ms: clock::now_ms().saturating_add(service.config.rules.meeting_kept_ms),
-        in_reply_to,
-        collapse: None,
-    }
 }
 
 /// The handling of a request that could be read.
@@ -164,7 +151,8 @@ impl RequestHandler<'_> {
     }
 
     fn answer(&self, body: DownBody) -> Outgoing {
-        to_client(self.service, &self.sender.client, Some(self.up.envelope.id), body)
+        let in_reply_to = Some(self.up.envelope.id);
+        Outgoing { in_reply_to, ..self.service.to_client(&self.sender.client, body) }
     }
 
     async fn refuse(&self, refusal: Refusal) -> Result<(), DecisionError> {

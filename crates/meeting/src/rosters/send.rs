@@ -1,8 +1,7 @@
 //! The task that sends members the changes of the roster: to the queue without the outbox, since after a crash the next
 //! start sends the whole roster.
 
-use crate::clock;
-use crate::machine::{Outgoing, ParentTopic};
+use crate::machine::Outgoing;
 use crate::rosters::RosterUpdate;
 use crate::state::ServiceState;
 use std::sync::Arc;
@@ -41,16 +40,8 @@ async fn until(moment: Option<Instant>) {
 
 /// Tries until the signal expires; then its changes are sent with the next update.
 async fn send(service: Arc<ServiceState>, update: RosterUpdate) {
-    let send = Outgoing {
-        to: update.to.clone(),
-        parent: ParentTopic::Meeting,
-        body: update.body.clone(),
-        rev: Some(update.rev),
-        ticket: None,
-        expires_at_ms: clock::now_ms().saturating_add(service.config.rules.meeting_kept_ms),
-        in_reply_to: None,
-        collapse: None,
-    };
+    let rev = Some(update.rev);
+    let send = Outgoing { rev, ..service.to_client(&update.to, update.body.clone()) };
     let sent = service.send_directly(send, Some(update.meeting)).await;
     if let Err(error) = &sent {
         tracing::warn!(meeting = %update.meeting, %error, "a member was not told of a changed roster; again");
