@@ -1,22 +1,24 @@
-//! The service that runs meetings: it verifies requests, decides them, sends what they cause, and controls the RTC server.
+//! The service that runs meetings: it verifies requests, decides them, sends what they cause, and controls the RTC
+//! server.
 //!
 //! What it is: a pure state machine ([`machine`]), and the shell around it. A consumer group on the queue topic of
 //! requests and on the status topics of all groups; one transaction in the catalog per event (document, outbox, handled
 //! id, timers, engagements, outcomes); a relay from the outbox to the queue; a reconciler that makes the RTC server do
 //! what the documents say. What it is not: it is no RTC server, and has no listener of its own.
 //!
-//! Contract. A request is handled once per id, whatever crashes: its queue receipt is acknowledged after the commit, and
-//! a second commit with the same id is refused. A message leaves at least once after the commit, in order per
+//! Contract. A request is handled once per id, whatever crashes: its queue receipt is acknowledged after the commit,
+//! and a second commit with the same id is refused. A message leaves at least once after the commit, in order per
 //! receiver. An event that meets a changed document is decided anew.
 //!
-//! Reads change nothing: their answers go to the queue without the outbox, and so do changes of presence and of the roster.
-//! While the catalog accepts nothing, nothing is received and events of the RTC server wait in memory; what cannot be read
-//! or sent is set aside. Neither stops the rest.
+//! Reads change nothing: their answers go to the queue without the outbox, and so do changes of presence and of the
+//! roster. While the catalog accepts nothing, nothing is received and events of the RTC server wait in memory; what
+//! cannot be read or sent is set aside. Neither stops the rest.
 //!
-//! Several services may run side by side on one queue and one catalog, which settles what is decided. Two things it does
-//! not settle. Two users who call each other in the same millisecond at two services both ring. And each service controls
-//! the RTC server by the newest document that it has decided itself: a call that one of them makes late (`update_rights`,
-//! `mute`) may undo a newer one of another, until the meeting changes again or the participation joins anew.
+//! Several services may run side by side on one queue and one catalog, which settles what is decided. Two things it
+//! does not settle. Two users who call each other in the same millisecond at two services both ring. And each service
+//! controls the RTC server by the newest document that it has decided itself: a call that one of them makes late
+//! (`update_rights`, `mute`) may undo a newer one of another, until the meeting changes again or the participation
+//! joins anew.
 
 mod clock;
 mod commit;

@@ -1,7 +1,7 @@
 //! The gate for all that comes from outside: closed while the catalog accepts no write.
 //!
-//! The task whose write fails closes it. Until a write succeeds again nothing is received, however long the outage is, and
-//! what was received is given back to the queue once, or kept in memory.
+//! The task whose write fails closes it. Until a write succeeds again nothing is received, however long the outage is,
+//! and what was received is given back to the queue once, or kept in memory.
 
 use crate::state::ServiceState;
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 /// Interval of attempts to write while it is closed.
 const TRY_WRITE_EVERY: Duration = Duration::from_secs(1);
-/// The interval grows up to this if the gate closes again soon after it was opened: on a disk that is almost full a small
-/// write may find room where a real one does not, and each opening costs each waiting message one of its hand-outs.
+/// The interval grows up to this if the gate closes again soon after it was opened: on a disk that is almost full a
+/// small write may find room where a real one does not, and each opening costs each waiting message one of its
+/// hand-outs.
 const TRY_WRITE_EVERY_MAX: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(10);
 

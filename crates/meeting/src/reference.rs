@@ -1,5 +1,5 @@
-//! The page `docs/signalling.md`, generated from the schema and from the tables of the machine, so that it cannot differ
-//! from them.
+//! The page `docs/signalling.md`, generated from the schema and from the tables of the machine, so that it cannot
+//! differ from them.
 
 use crate::machine::answer_table::{ANSWERS, Answer, RequestKind};
 use crate::machine::ring_table::{CALLEE, Notification, RingEvent, RingState, Transition};

@@ -153,8 +153,8 @@ async fn restore_meeting(service: &ServiceState, id: Uuid) -> Result<(), Decisio
     let connected: BTreeSet<_> = there.map(|participant| participant.participation).collect();
     let online = directory::online_members(&*service.catalog, &stored.meeting).await?;
     if let Some(meeting) = service.handle_event(id, Event::Restarted { connected, online }).await? {
-        service.reconciler.set_wanted(&meeting);
-        service.rosters.update(&meeting, &[]);
+        service.reconciler.handle_meeting(&meeting);
+        service.rosters.handle_meeting(&meeting, &[]);
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Its users are free for other calls, and its channel is closed: the `state` of its members says that the call is over.
+/// Its users are free for other calls, and its channel is closed: the `state` of its members says that the call is
+/// over.
 pub(crate) async fn meeting(service: &ServiceState, id: Uuid, reason: &str) -> Result<(), CatalogError> {
     service.catalog.set_meeting_aside(id, reason).await?;
     tracing::error!(meeting = %id, reason, "a meeting cannot be read: it is set aside for an operator");

@@ -1,9 +1,9 @@
 //! The vocabulary of calls: what terminals, meeting service and RTC server tell each other.
 //!
 //! What it is: the one schema of call signalling (JSON, [`Up`] and [`Down`]), ids and topics, the join parameters and
-//! token claims that a terminal carries to the RTC server, the slot messages of the media connection, and the words between
-//! meeting service and RTC server about a channel. What it is not: it decides nothing, does no I/O, reads no clock and
-//! creates no ids.
+//! token claims that a terminal carries to the RTC server, the slot messages of the media connection, and the words
+//! between meeting service and RTC server about a channel. What it is not: it decides nothing, does no I/O, reads no
+//! clock and creates no ids.
 //!
 //! `signalling.schema.json` is generated from these types; the TypeScript types are generated from that file.
 

@@ -105,8 +105,9 @@ impl ServiceState {
         Err(CommitError::Conflict.into())
     }
 
-    /// Stores a decision with all that it caused, and wakes the tasks that carry it out. It is stored only while the document
-    /// is the one that it was made from, also where it changes nothing: else its answers would follow those of a newer one.
+    /// Stores a decision with all that it caused, and wakes the tasks that carry it out. It is stored only while the
+    /// document is the one that it was made from, also where it changes nothing: else its answers would follow those of
+    /// a newer one.
     pub(crate) async fn store(
         &self,
         before: Option<&StoredMeeting>,
@@ -142,8 +143,8 @@ impl ServiceState {
         self.meetings.keep(&stored);
         self.outbox.notify_one();
         self.deadlines.notify_one();
-        self.reconciler.set_wanted(&stored.meeting);
-        self.rosters.update(&stored.meeting, &told);
+        self.reconciler.handle_meeting(&stored.meeting);
+        self.rosters.handle_meeting(&stored.meeting, &told);
         Ok(stored.meeting)
     }
 
@@ -165,7 +166,7 @@ impl ServiceState {
             self.catalog.commit(commit).await?;
             self.outbox.notify_one();
             if let Some(stored) = before {
-                self.rosters.update(&stored.meeting, &told);
+                self.rosters.handle_meeting(&stored.meeting, &told);
             }
         }
         Ok(before.map_or_else(|| Arc::new(meeting), |stored| Arc::clone(&stored.meeting)))
@@ -198,7 +199,8 @@ impl ServiceState {
         Outgoing::on_meeting_down(to.clone(), body, expires_at_ms)
     }
 
-    /// Sends without the outbox what no decision caused: the answer of a read, or an update that is sent again if it is lost.
+    /// Sends without the outbox what no decision caused: the answer of a read, or an update that is sent again if it is
+    /// lost.
     pub(crate) async fn send_directly(&self, send: Outgoing, meeting: Option<MeetingId>) -> Result<(), DecisionError> {
         let row = self.row(send, meeting, clock::now_ms());
         relay::send_directly(&*self.queue, &row).await

@@ -1,5 +1,5 @@
-//! Stored meetings, and a cache of those that were read or decided last, so that an event on a large one does not read all
-//! its rows. An entry counts only while the catalog has the same revision: another service may have raised it.
+//! Stored meetings, and a cache of those that were read or decided last, so that an event on a large one does not read
+//! all its rows. An entry counts only while the catalog has the same revision: another service may have raised it.
 
 use crate::machine::{DocumentError, Meeting, Places, Row};
 use catalog::MeetingRow;

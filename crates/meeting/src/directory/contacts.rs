@@ -1,7 +1,7 @@
 //! The contacts of a user, whom it may call: all others of the instance, the first ones by name.
 //!
-//! All users are shown the same ones, and after an outage all ask at once. A question that comes while the catalog is being
-//! read waits for the next reading, and shares it with all that wait: an answer is never older than its question.
+//! All users are shown the same ones, and after an outage all ask at once. A question that comes while the catalog is
+//! being read waits for the next reading, and shares it with all that wait: an answer is never older than its question.
 
 use crate::config::Config;
 use crate::directory;

@@ -13,8 +13,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// After this a delivery that was given back comes again.
 const GIVEN_BACK: Duration = Duration::from_secs(2);
 
-/// Waits for some; empty when there were none, or after a failure and a pause. What comes as the gate closes is kept while
-/// it is invisible to others, and then given back.
+/// Waits for some; empty when there were none, or after a failure and a pause. What comes as the gate closes is kept
+/// while it is invisible to others, and then given back.
 pub(crate) async fn receive(service: &Arc<ServiceState>, group: &GroupName, topic: &TopicName) -> Vec<Delivery> {
     service.gate.until_open().await;
     let deliveries = once(service, group, topic, WAIT).await;

@@ -150,7 +150,8 @@ impl Intake {
         while self.finishing.len() >= FINISHING_MAX && self.finishing.join_next().await.is_some() {}
     }
 
-    /// The next request of the sender does not wait for the acknowledgement, which the queue writes together with others.
+    /// The next request of the sender does not wait for the acknowledgement, which the queue writes together with
+    /// others.
     async fn settled(&mut self, sender: String, delivery: Delivery, next: NextStep) {
         self.waiting.done(sender);
         let service = Arc::clone(&self.service);

@@ -97,8 +97,8 @@ async fn take(service: &Arc<ServiceState>, batch: Vec<Delivery>, disconnects: &m
     }
 }
 
-/// Connections whose client has sent DISCONNECT and whose end was not reported yet. Only in memory: `tcpclean` follows at
-/// once, and without its `disconnect` the client counts as lost, which only takes longer.
+/// Connections whose client has sent DISCONNECT and whose end was not reported yet. Only in memory: `tcpclean` follows
+/// at once, and without its `disconnect` the client counts as lost, which only takes longer.
 #[derive(Default)]
 struct CleanDisconnects(VecDeque<String>);
 
@@ -150,7 +150,8 @@ async fn apply(service: &ServiceState, events: &[OnlineEvent], gone: &BTreeSet<S
     tell_meetings(service, &clients, gone).await
 }
 
-/// Also for clients that did not change: the event may have been stored by a process that ended before it told the meetings.
+/// Also for clients that did not change: the event may have been stored by a process that ended before it told the
+/// meetings.
 async fn tell_meetings(
     service: &ServiceState,
     clients: &[ClientOnline],

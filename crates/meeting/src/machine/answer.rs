@@ -1,8 +1,8 @@
 //! The answer to a request: each request gets one, on the device that sent it. Which answer it is, is in
 //! [`answer_table`](crate::machine::answer_table).
 //!
-//! A signal that the sender gets anyway may be the answer. A request that has none when all is decided is answered by the
-//! state of the meeting.
+//! A signal that the sender gets anyway may be the answer. A request that has none when all is decided is answered by
+//! the state of the meeting.
 
 use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::Invitation;

@@ -23,7 +23,8 @@ impl Decision<'_> {
         }
     }
 
-    /// All that is connected now, whatever was reported: a member in the same state as before keeps the time of its change.
+    /// All that is connected now, whatever was reported: a member in the same state as before keeps the time of its
+    /// change.
     pub(super) fn connected(&mut self, connected: &BTreeSet<ParticipationId>) {
         let members = self.meeting.members.iter().map(|member| member.participation);
         let devices = self.meeting.pending().flat_map(|ring| &ring.devices).map(|device| device.participation);
@@ -60,7 +61,8 @@ impl Decision<'_> {
         self.meeting.members.iter_mut().filter(over).for_each(|member| member.no_media = true);
     }
 
-    /// After a start of the service: sets what is connected; times without connection begin anew, rings keep their deadlines.
+    /// After a start of the service: sets what is connected; times without connection begin anew, rings keep their
+    /// deadlines.
     pub(super) fn restarted(&mut self, connected: &BTreeSet<ParticipationId>, online: &BTreeSet<ClientId>) {
         let now_ms = self.now_ms;
         for member in &mut self.meeting.members {

@@ -148,7 +148,8 @@ impl<'c> Decision<'c> {
         Cause::default()
     }
 
-    /// The sender is not in the meeting: it is told how the meeting ended if it had to do with it, else nothing of its existence.
+    /// The sender is not in the meeting: it is told how the meeting ended if it had to do with it, else nothing of its
+    /// existence.
     fn refuse_non_member(&mut self, actor: &Actor) {
         let user = &actor.user;
         let was_in = self.meeting.host == *user || self.meeting.former(user).is_some();

@@ -1,5 +1,5 @@
-//! The channel as the RTC server must have it, derived from the document: so it can be derived again after a crash of either
-//! side.
+//! The channel as the RTC server must have it, derived from the document: so it can be derived again after a crash of
+//! either side.
 
 use crate::machine::document::{Meeting, Member};
 use signalling::{Muted, ParticipationId, Rights, Source};
@@ -46,8 +46,8 @@ impl Channel {
         }
     }
 
-    /// The calls that lead here from `before`. `None`: its state is not known, so all calls are made. The same holds for a
-    /// participation that `before` does not have: its token, or an earlier call, may say otherwise.
+    /// The calls that lead here from `before`. `None`: its state is not known, so all calls are made. The same holds
+    /// for a participation that `before` does not have: its token, or an earlier call, may say otherwise.
     pub fn calls_from(&self, before: Option<&Self>) -> Vec<Call> {
         if !self.open {
             return if before.is_none_or(|before| before.open) { vec![Call::Close] } else { Vec::new() };

@@ -86,8 +86,8 @@ pub enum MediaState {
     There,
     /// It was there.
     Lost,
-    /// The terminal has closed it. For a short time it is shown as if it were still there: a page may be reloading, or a
-    /// `leave` may follow.
+    /// The terminal has closed it. For a short time it is shown as if it were still there: a page may be reloading, or
+    /// a `leave` may follow.
     Closed,
 }
 
@@ -325,8 +325,8 @@ impl Member {
         (self.media == MediaState::Closed).then(|| self.media_since_ms.saturating_add(rules.clean_gone_ms))
     }
 
-    /// When it is shown that the member gets no media; `None` where it has media, and where it is shown already. A member
-    /// that is not online is away altogether, and closed media may belong to a page that is reloading.
+    /// When it is shown that the member gets no media; `None` where it has media, and where it is shown already. A
+    /// member that is not online is away altogether, and closed media may belong to a page that is reloading.
     pub fn no_media_at_ms(&self, rules: &Rules) -> Option<u64> {
         let waits = self.online && !self.no_media && matches!(self.media, MediaState::Absent | MediaState::Lost);
         waits.then(|| self.media_since_ms.max(self.online_since_ms).saturating_add(rules.no_media_ms))

@@ -201,8 +201,8 @@ pub struct Missed {
     pub outcome: Outcome,
 }
 
-/// A call that is over for a user. Several entries of a user and a meeting (the user came back, or was rung again) are made
-/// one: the first start, all durations together, and else the last that has a duration, or the last.
+/// A call that is over for a user. Several entries of a user and a meeting (the user came back, or was rung again) are
+/// made one: the first start, all durations together, and else the last that has a duration, or the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
     pub user: UserName,

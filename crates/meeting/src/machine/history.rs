@@ -10,8 +10,8 @@ use signalling::{CallResult, Direction, EndReason, PastCall, Person, RejectReaso
 const NAMED_MAX: usize = 10;
 
 impl Decision<'_> {
-    /// The entries that this decision makes. Called when all is decided: how a call that nobody answered has ended says what
-    /// became of its rings.
+    /// The entries that this decision makes. Called when all is decided: how a call that nobody answered has ended says
+    /// what became of its rings.
     pub(super) fn past(&self) -> Vec<HistoryEntry> {
         let unanswered = self.ended_rings.iter().filter_map(|ring| self.entry_of_ring(ring));
         let left = self.departed.iter().filter_map(|member| self.entry_of_member(member));

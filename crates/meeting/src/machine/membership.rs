@@ -29,8 +29,8 @@ impl Decision<'_> {
         users.iter().fold(None, |_, user| self.depart_lost(user)).unwrap_or_default()
     }
 
-    /// Takes out a member on a client that is not registered any more, even if its media is there. A signal to that client
-    /// would reach nobody.
+    /// Takes out a member on a client that is not registered any more, even if its media is there. A signal to that
+    /// client would reach nobody.
     pub(super) fn removed_client(&mut self, client: &ClientId) -> Cause {
         let here = |member: &&Member| member.client == *client;
         let user = self.meeting.members.iter().find(here).map(|member| member.user.clone());

@@ -1,16 +1,16 @@
 //! The state machine of a meeting, pure: (document, event, now) → (document, effects).
 //!
 //! What it is: [`Meeting`], the document that the catalog stores; [`Meeting::handle_create`] and
-//! [`Meeting::handle_event`], which decide and return [`Decided`]; the table of a ring ([`ring_table`]), which they follow.
-//! What it is not: it opens no channel, sends nothing, signs no token. Effects are data; the service that commits the
-//! document carries them out.
+//! [`Meeting::handle_event`], which decide and return [`Decided`]; the table of a ring ([`ring_table`]), which they
+//! follow. What it is not: it opens no channel, sends nothing, signs no token. Effects are data; the service that
+//! commits the document carries them out.
 //!
 //! Contract. The outcome of a race is the order in which events are committed. `rev` rises with each change; every
 //! message of one change carries that change's `rev`. Who has to be sent a changed roster ([`RosterHistory`]), what
 //! timers are due, which users are engaged and what the RTC server must do are derived from the document
 //! ([`Meeting::timers`], [`Meeting::engagements`], [`desired`]), so that they can be derived again after a crash. Any
-//! event may come in any state, also twice. No file of this folder does I/O, reads a clock, or uses anything of this crate
-//! outside the folder: time, ids and rules come in with the [`Context`].
+//! event may come in any state, also twice. No file of this folder does I/O, reads a clock, or uses anything of this
+//! crate outside the folder: time, ids and rules come in with the [`Context`].
 
 mod answer;
 pub mod answer_table;

@@ -9,8 +9,8 @@ pub struct Rules {
     pub ring_ms: u64,
     /// Without media and without signalling until a member counts as gone.
     pub gone_ms: u64,
-    /// The same after a DISCONNECT, as a page sends that is closed; and how long closed media is still shown as there. A
-    /// page that is reloaded is back within it.
+    /// The same after a DISCONNECT, as a page sends that is closed; and how long closed media is still shown as there.
+    /// A page that is reloaded is back within it.
     pub clean_gone_ms: u64,
     /// Without media, though the client is online, until a member is shown as unable to get any.
     pub no_media_ms: u64,

@@ -1,7 +1,8 @@
-//! The relay from the outbox to the queue: at least once, in order per receiver and topic, until the queue has accepted.
+//! The relay from the outbox to the queue: at least once, in order per receiver and topic, until the queue has
+//! accepted.
 //!
-//! Each receiver and topic is a lane of its own: one that the queue refuses at the moment does not block another. A message
-//! that no queue ever accepts is set aside for an operator, and its lane continues.
+//! Each receiver and topic is a lane of its own: one that the queue refuses at the moment does not block another. A
+//! message that no queue ever accepts is set aside for an operator, and its lane continues.
 
 use crate::clock;
 use crate::commit::DecisionError;

@@ -2,8 +2,8 @@
 //!
 //! Each change, by whichever service, has a rising number in the catalog; changes are read a few times a second while a
 //! client watches. Watches are only in memory: after a restart there are none, and terminals renew them with their next
-//! connect or after a minute. A change of presence is no decision: it goes to the queue without the outbox, and expires like
-//! an answer.
+//! connect or after a minute. A change of presence is no decision: it goes to the queue without the outbox, and expires
+//! like an answer.
 
 mod watches;
 
@@ -45,12 +45,12 @@ impl PresenceWatches {
             return self.end(client);
         }
         let until_ms = clock::now_ms() + u64::from(watch_s.min(WATCH_S_MAX)) * 1_000;
-        self.with(|watches| watches.watch(client, told, number, until_ms));
+        self.with(|watches| watches.handle_watch(client, told, number, until_ms));
         self.begun.notify_one();
     }
 
     pub(crate) fn end(&self, client: &ClientId) {
-        self.with(|watches| watches.end(client));
+        self.with(|watches| watches.handle_end(client));
     }
 }
 
@@ -70,8 +70,8 @@ pub(crate) async fn run(service: Arc<ServiceState>) {
             tracing::debug!(%error, "changes of presence cannot be read; again");
         }
         let news = service.presence.with(|watches| {
-            watches.pass(clock::now_ms());
-            watches.take_turn(turn)
+            watches.handle_time(clock::now_ms());
+            watches.poll_news(turn)
         });
         for (client, contacts) in news {
             sending.spawn(tell(Arc::clone(&service), client, contacts));
@@ -92,7 +92,7 @@ async fn read(service: &ServiceState) -> Result<(), CatalogError> {
         let known = service.presence.with(|watches| watches.watched(&changes.users));
         let now = directory::as_they_are(&*service.catalog, known).await?;
         service.presence.with(|watches| {
-            now.into_iter().for_each(|contact| watches.is_now(contact, clock::now_ms()));
+            now.into_iter().for_each(|contact| watches.handle_presence(contact, clock::now_ms()));
             // A watch that began meanwhile may have been told of an earlier state.
             if watches.after == after {
                 watches.after = changes.last;
@@ -107,5 +107,5 @@ async fn read(service: &ServiceState) -> Result<(), CatalogError> {
 async fn tell(service: Arc<ServiceState>, client: ClientId, contacts: Vec<Contact>) {
     let news = service.to_client(&client, DownBody::Presence { users: contacts.clone() });
     let lost = service.send_directly(news, None).await.is_err();
-    service.presence.with(|watches| watches.sent(&client, if lost { &contacts } else { &[] }));
+    service.presence.with(|watches| watches.handle_sent(&client, if lost { &contacts } else { &[] }));
 }

@@ -1,9 +1,9 @@
 //! The table of watches: which client is told of whose presence. Pure: times are given, in milliseconds.
 //!
-//! A watcher is a client that has asked for contacts; of each of them it has the state that it was told last. A change is
-//! news for the watchers that were told another state, and news are taken out by turns: each watcher has one of [`SLOTS`]
-//! turns a second, so that it gets at most one message a second, with the newest state only, and the messages are spread
-//! over the second.
+//! A watcher is a client that has asked for contacts; of each of them it has the state that it was told last. A change
+//! is news for the watchers that were told another state, and news are taken out by turns: each watcher has one of
+//! [`SLOTS`] turns a second, so that it gets at most one message a second, with the newest state only, and the messages
+//! are spread over the second.
 //!
 //! An absence counts after [`ABSENT_MS`]: a user who comes back within it was never away.
 
@@ -62,10 +62,11 @@ impl Watches {
         self.watchers.is_empty()
     }
 
-    /// `told`: what the client was told of all users that it watches; `number`: of the last change that is surely in it.
-    pub(crate) fn watch(&mut self, client: &ClientId, told: &[Contact], number: u64, until_ms: u64) {
+    /// `told`: what the client was told of all users that it watches; `number`: of the last change that is surely in
+    /// it.
+    pub(crate) fn handle_watch(&mut self, client: &ClientId, told: &[Contact], number: u64, until_ms: u64) {
         self.after = if self.is_empty() { number } else { self.after.min(number) };
-        self.end(client);
+        self.handle_end(client);
         let id = self.new_id();
         let mut watcher =
             Watcher { client: client.clone(), until_ms, told: HashMap::new(), news: HashSet::new(), sending: false };
@@ -83,7 +84,7 @@ impl Watches {
         self.keep_limits();
     }
 
-    pub(crate) fn end(&mut self, client: &ClientId) {
+    pub(crate) fn handle_end(&mut self, client: &ClientId) {
         if let Some(id) = self.watcher_by_client.get(client).copied() {
             self.drop_watcher(id);
         }
@@ -96,7 +97,7 @@ impl Watches {
     }
 
     /// Sets the present state of a user, if it is watched.
-    pub(crate) fn is_now(&mut self, contact: Contact, now_ms: u64) {
+    pub(crate) fn handle_presence(&mut self, contact: Contact, now_ms: u64) {
         let Some(id) = self.user_by_name.get(contact.user.as_str()).copied() else { return };
         let Some(watched) = self.users.get_mut(&id) else { return };
         let is_away = contact.presence == Presence::Offline;
@@ -117,7 +118,7 @@ impl Watches {
     }
 
     /// Makes news of absences that count now, and ends watches whose time is over.
-    pub(crate) fn pass(&mut self, now_ms: u64) {
+    pub(crate) fn handle_time(&mut self, now_ms: u64) {
         while let Some((at_ms, id)) = self.absences.first().copied().filter(|(at_ms, _)| *at_ms <= now_ms) {
             self.absences.remove(&(at_ms, id));
             self.show(id);
@@ -127,15 +128,15 @@ impl Watches {
         }
     }
 
-    /// The news of the watchers whose turn it is. Until `sent` is called, a watcher gets no others.
-    pub(crate) fn take_turn(&mut self, slot: usize) -> Vec<(ClientId, Vec<Contact>)> {
+    /// The news of the watchers whose turn it is. Until `handle_sent` is called, a watcher gets no others.
+    pub(crate) fn poll_news(&mut self, slot: usize) -> Vec<(ClientId, Vec<Contact>)> {
         let Some(turn) = self.turns.get_mut(slot % SLOTS) else { return Vec::new() };
         let ids = std::mem::take(turn);
         ids.into_iter().filter_map(|id| self.take_news(id)).collect()
     }
 
     /// The queue has accepted the message; what is lost is news again.
-    pub(crate) fn sent(&mut self, client: &ClientId, lost: &[Contact]) {
+    pub(crate) fn handle_sent(&mut self, client: &ClientId, lost: &[Contact]) {
         let Some(id) = self.watcher_by_client.get(client).copied() else { return };
         let users: Vec<UserId> =
             lost.iter().filter_map(|contact| self.user_by_name.get(contact.user.as_str())).copied().collect();
@@ -160,7 +161,8 @@ impl Watches {
         watcher.sending.then(|| (watcher.client.clone(), contacts))
     }
 
-    /// The present state counts: it is news for the watchers that were told another one, and no news any more for the others.
+    /// The present state counts: it is news for the watchers that were told another one, and no news any more for the
+    /// others.
     fn show(&mut self, user: UserId) {
         let Some(watched) = self.users.get_mut(&user) else { return };
         watched.shown = watched.now.clone();
@@ -252,26 +254,26 @@ mod tests {
 
     /// Everybody's turn once; the queue takes everything.
     fn second(watches: &mut Watches) -> Vec<(ClientId, Vec<Contact>)> {
-        let all: Vec<_> = (0..SLOTS).flat_map(|slot| watches.take_turn(slot)).collect();
-        all.iter().for_each(|(client, _)| watches.sent(client, &[]));
+        let all: Vec<_> = (0..SLOTS).flat_map(|slot| watches.poll_news(slot)).collect();
+        all.iter().for_each(|(client, _)| watches.handle_sent(client, &[]));
         all
     }
 
     fn watching(told: &[(&str, Presence)]) -> Watches {
         let mut watches = Watches::default();
         let told: Vec<_> = told.iter().map(|(user, presence)| contact(user, *presence)).collect();
-        watches.watch(&client(0), &told, 0, 100_000);
+        watches.handle_watch(&client(0), &told, 0, 100_000);
         watches
     }
 
     #[test]
     fn a_watcher_is_told_what_is_otherwise_than_it_was_told_and_only_once() {
         let mut watches = watching(&[("ann", Online), ("bob", Offline)]);
-        watches.is_now(contact("ann", Online), 10);
+        watches.handle_presence(contact("ann", Online), 10);
         assert_eq!(second(&mut watches), []);
-        watches.is_now(contact("ann", InCall), 20);
-        watches.is_now(contact("bob", Online), 20);
-        watches.is_now(contact("nobody", Online), 20);
+        watches.handle_presence(contact("ann", InCall), 20);
+        watches.handle_presence(contact("bob", Online), 20);
+        watches.handle_presence(contact("nobody", Online), 20);
         assert_eq!(second(&mut watches), [(client(0), vec![contact("ann", InCall), contact("bob", Online)])]);
         assert_eq!(second(&mut watches), []);
     }
@@ -280,7 +282,7 @@ mod tests {
     fn of_several_states_within_a_turn_the_newest_is_told_and_none_if_it_is_the_old_one() {
         let mut watches = watching(&[("ann", Online), ("bob", Online)]);
         for (user, presence) in [("ann", InCall), ("bob", InCall), ("ann", Online)] {
-            watches.is_now(contact(user, presence), 10);
+            watches.handle_presence(contact(user, presence), 10);
         }
         assert_eq!(second(&mut watches), [(client(0), vec![contact("bob", InCall)])]);
     }
@@ -288,57 +290,57 @@ mod tests {
     #[test]
     fn an_absence_is_told_after_three_seconds_and_one_within_them_is_no_news() {
         let mut watches = watching(&[("ann", Online), ("bob", Online)]);
-        watches.is_now(contact("ann", Offline), 1_000);
-        watches.is_now(contact("bob", Offline), 1_000);
-        watches.is_now(contact("bob", Online), 3_999);
-        watches.pass(3_999);
+        watches.handle_presence(contact("ann", Offline), 1_000);
+        watches.handle_presence(contact("bob", Offline), 1_000);
+        watches.handle_presence(contact("bob", Online), 3_999);
+        watches.handle_time(3_999);
         assert_eq!(second(&mut watches), []);
-        watches.pass(4_000);
+        watches.handle_time(4_000);
         assert_eq!(second(&mut watches), [(client(0), vec![contact("ann", Offline)])]);
-        watches.is_now(contact("ann", Offline), 5_000);
-        watches.pass(60_000);
+        watches.handle_presence(contact("ann", Offline), 5_000);
+        watches.handle_time(60_000);
         assert_eq!(second(&mut watches), []);
     }
 
     #[test]
     fn news_that_wait_for_their_turn_do_not_tell_an_absence_before_it_counts() {
         let mut watches = watching(&[("ann", InCall)]);
-        watches.is_now(contact("ann", Online), 1_000);
-        watches.is_now(contact("ann", Offline), 1_100);
-        watches.pass(1_200);
+        watches.handle_presence(contact("ann", Online), 1_000);
+        watches.handle_presence(contact("ann", Offline), 1_100);
+        watches.handle_time(1_200);
         assert_eq!(second(&mut watches), [(client(0), vec![contact("ann", Online)])]);
-        watches.is_now(contact("ann", Online), 2_000);
+        watches.handle_presence(contact("ann", Online), 2_000);
         assert_eq!(second(&mut watches), []);
     }
 
     #[test]
     fn who_was_answered_while_somebody_is_away_for_a_moment_hears_of_the_return() {
         let mut watches = watching(&[("ann", Online)]);
-        watches.is_now(contact("ann", Offline), 1_000);
-        watches.watch(&client(1), &[contact("ann", Offline)], 0, 100_000);
-        watches.is_now(contact("ann", Online), 2_000);
+        watches.handle_presence(contact("ann", Offline), 1_000);
+        watches.handle_watch(&client(1), &[contact("ann", Offline)], 0, 100_000);
+        watches.handle_presence(contact("ann", Online), 2_000);
         assert_eq!(second(&mut watches), [(client(1), vec![contact("ann", Online)])]);
     }
 
     #[test]
     fn a_message_that_the_queue_did_not_take_is_told_again_as_it_is_then_and_none_overtakes_it() {
         let mut watches = watching(&[("ann", Online)]);
-        watches.is_now(contact("ann", InCall), 10);
-        let lost: Vec<_> = (0..SLOTS).flat_map(|slot| watches.take_turn(slot)).collect();
-        watches.is_now(contact("ann", Online), 20);
+        watches.handle_presence(contact("ann", InCall), 10);
+        let lost: Vec<_> = (0..SLOTS).flat_map(|slot| watches.poll_news(slot)).collect();
+        watches.handle_presence(contact("ann", Online), 20);
         assert_eq!(second(&mut watches), [], "the first is on its way");
-        watches.sent(&client(0), &lost[0].1);
+        watches.handle_sent(&client(0), &lost[0].1);
         assert_eq!(second(&mut watches), [(client(0), vec![contact("ann", Online)])]);
     }
 
     #[test]
     fn a_watch_ends_by_time_by_its_client_and_leaves_nothing_behind() {
         let mut watches = watching(&[("ann", Online), ("bob", Offline)]);
-        watches.watch(&client(1), &[contact("ann", Online)], 0, 50_000);
-        watches.is_now(contact("ann", Offline), 10);
-        watches.pass(50_000);
+        watches.handle_watch(&client(1), &[contact("ann", Online)], 0, 50_000);
+        watches.handle_presence(contact("ann", Offline), 10);
+        watches.handle_time(50_000);
         assert!(!watches.watcher_by_client.contains_key(&client(1)));
-        watches.end(&client(0));
+        watches.handle_end(&client(0));
         assert!(watches.is_empty() && watches.users.is_empty() && watches.user_by_name.is_empty());
         assert!(watches.ends.is_empty() && watches.absences.is_empty() && watches.pairs == 0);
         assert!(watches.turns.iter().all(HashSet::is_empty));
@@ -348,9 +350,9 @@ mod tests {
     fn a_watch_that_is_renewed_takes_the_place_of_the_old_one_and_reads_changes_from_its_answer_on() {
         let mut watches = watching(&[("ann", Online), ("bob", Online)]);
         watches.after = 50;
-        watches.watch(&client(0), &[contact("ann", InCall)], 40, 200_000);
+        watches.handle_watch(&client(0), &[contact("ann", InCall)], 40, 200_000);
         assert_eq!((watches.pairs, watches.after, watches.ends.len()), (1, 40, 1));
-        watches.is_now(contact("ann", InCall), 10);
+        watches.handle_presence(contact("ann", InCall), 10);
         assert_eq!(second(&mut watches), []);
     }
 
@@ -359,7 +361,7 @@ mod tests {
         let mut watches = Watches::default();
         for number in 0..=WATCHERS_MAX {
             let until_ms = if number == 7 { 1 } else { 1_000 };
-            watches.watch(&client(number), &[contact("ann", Online)], 0, until_ms);
+            watches.handle_watch(&client(number), &[contact("ann", Online)], 0, until_ms);
         }
         assert_eq!((watches.watchers.len(), watches.pairs), (WATCHERS_MAX, WATCHERS_MAX));
         assert!(!watches.watcher_by_client.contains_key(&client(7)));
@@ -371,15 +373,15 @@ mod tests {
         let all = |presence| users.iter().map(|user| contact(user, presence)).collect::<Vec<_>>();
         let mut watches = Watches::default();
         for number in 0..1_000 {
-            watches.watch(&client(number), &all(Online), 0, 100_000);
+            watches.handle_watch(&client(number), &all(Online), 0, 100_000);
         }
-        all(Offline).into_iter().for_each(|contact| watches.is_now(contact, 1_000));
-        all(Online).into_iter().for_each(|contact| watches.is_now(contact, 2_000));
-        watches.pass(10_000);
+        all(Offline).into_iter().for_each(|contact| watches.handle_presence(contact, 1_000));
+        all(Online).into_iter().for_each(|contact| watches.handle_presence(contact, 2_000));
+        watches.handle_time(10_000);
         assert_eq!(second(&mut watches), []);
-        all(Offline).into_iter().for_each(|contact| watches.is_now(contact, 11_000));
-        watches.pass(14_000);
-        let told: Vec<usize> = (0..SLOTS).map(|slot| watches.take_turn(slot).len()).collect();
+        all(Offline).into_iter().for_each(|contact| watches.handle_presence(contact, 11_000));
+        watches.handle_time(14_000);
+        let told: Vec<usize> = (0..SLOTS).map(|slot| watches.poll_news(slot).len()).collect();
         assert_eq!(told.iter().sum::<usize>(), 1_000, "one message each");
         assert!(told.iter().all(|turn| *turn < 200), "spread over the second: {told:?}");
     }

@@ -88,7 +88,8 @@ impl RequestHandler<'_> {
         self.service.answer(self.up.envelope.meeting, vec![self.answer(ended)], self.extra()).await
     }
 
-    /// The meeting that the sender is in because its own create became an accept; and whether its ring was answered, too.
+    /// The meeting that the sender is in because its own create became an accept; and whether its ring was answered,
+    /// too.
     async fn taken_over(&self, actor: &Actor) -> Result<Option<(StoredMeeting, bool)>, DecisionError> {
         let ties = self.service.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
         for tie in ties.into_iter().filter(|tie| tie.kind == Tie::In) {

@@ -98,7 +98,8 @@ impl RequestHandler<'_> {
             None => Vec::new(),
         };
         if sends.iter().all(|send| send.in_reply_to.is_none()) {
-            // There is no such outcome (any more): on `meeting-down`, since the inbox has a higher version of this ring.
+            // There is no such outcome (any more): on `meeting-down`, since the inbox has a higher version of this
+            // ring.
             sends.push(self.answer(DownBody::Seen { invitation, rev: 0 }));
         }
         let seen = vec![(actor.user.0.clone(), invitation.0)];

@@ -97,8 +97,8 @@ impl RequestHandler<'_> {
         }
     }
 
-    /// Whether it changes nothing: it is not stored as handled, its answer goes to the queue without the outbox, and if it
-    /// comes again, it is answered again.
+    /// Whether it changes nothing: it is not stored as handled, its answer goes to the queue without the outbox, and if
+    /// it comes again, it is answered again.
     fn is_read(&self) -> bool {
         matches!(self.up.body, UpBody::State {} | UpBody::Contacts { .. } | UpBody::History { .. } | UpBody::Roster {})
     }

@@ -1,8 +1,8 @@
 //! The table of rosters: which member was sent which revision of the roster. `send` sends what is missing.
 //!
-//! Each member is sent the changes since the revision that it was sent last, at once if that is long enough ago, else when
-//! [`EVERY`] is over, all changes together. Nothing of this is stored. After a start, and where another service has
-//! admitted a member, it is not known what was sent: such a member gets the whole roster once. What another service
+//! Each member is sent the changes since the revision that it was sent last, at once if that is long enough ago, else
+//! when [`EVERY`] is over, all changes together. Nothing of this is stored. After a start, and where another service
+//! has admitted a member, it is not known what was sent: such a member gets the whole roster once. What another service
 //! sends besides does no harm: a terminal ignores what it knows.
 
 pub(crate) mod send;
@@ -65,13 +65,14 @@ pub(crate) struct RosterUpdate {
 
 impl Rosters {
     /// The meeting is this now. `sent_to`: clients that the same decision sends a roster of this revision.
-    pub(crate) fn update(&self, meeting: &Meeting, sent_to: &[ClientId]) {
+    pub(crate) fn handle_meeting(&self, meeting: &Meeting, sent_to: &[ClientId]) {
         let now = Instant::now();
-        self.with(|table| table.update(meeting, sent_to, now));
+        self.with(|table| table.handle_meeting(meeting, sent_to, now));
         self.changed.notify_one();
     }
 
-    /// Makes the answer of a decision a change of the roster that its receiver has, or a whole roster where that is not known.
+    /// Makes the answer of a decision a change of the roster that its receiver has, or a whole roster where that is not
+    /// known.
     pub(crate) fn fit(&self, after: &Meeting, send: &mut Outgoing) {
         if let DownBody::RosterChanged(_) = send.body {
             let change = self.with(|table| table.change_for(after, &send.to));
@@ -80,14 +81,14 @@ impl Rosters {
     }
 
     /// All updates that are to be sent now, and when to look again.
-    pub(crate) fn due(&self, now: Instant) -> (Vec<RosterUpdate>, Option<Instant>) {
-        self.with(|table| table.due(now))
+    pub(crate) fn poll_updates(&self, now: Instant) -> (Vec<RosterUpdate>, Option<Instant>) {
+        self.with(|table| table.poll_updates(now))
     }
 
     /// The queue has accepted the update, or it has expired.
-    pub(crate) fn done(&self, update: &RosterUpdate, sent: bool) {
+    pub(crate) fn handle_sent(&self, update: &RosterUpdate, sent: bool) {
         let now = Instant::now();
-        self.with(|table| table.done(update, sent, now));
+        self.with(|table| table.handle_sent(update, sent, now));
         self.changed.notify_one();
     }
 
@@ -97,7 +98,7 @@ impl Rosters {
 }
 
 impl RosterTable {
-    fn update(&mut self, meeting: &Meeting, sent_to: &[ClientId], now: Instant) {
+    fn handle_meeting(&mut self, meeting: &Meeting, sent_to: &[ClientId], now: Instant) {
         let id = meeting.id.0;
         if meeting.is_over() {
             return self.end(id);
@@ -135,7 +136,7 @@ impl RosterTable {
         history.since(base).map(DownBody::RosterChanged)
     }
 
-    fn due(&mut self, now: Instant) -> (Vec<RosterUpdate>, Option<Instant>) {
+    fn poll_updates(&mut self, now: Instant) -> (Vec<RosterUpdate>, Option<Instant>) {
         let (mut updates, mut next) = (Vec::new(), None::<Instant>);
         let entries = &mut self.entries;
         self.unsent.retain(|id| {
@@ -148,7 +149,7 @@ impl RosterTable {
         (updates, next)
     }
 
-    fn done(&mut self, update: &RosterUpdate, sent: bool, now: Instant) {
+    fn handle_sent(&mut self, update: &RosterUpdate, sent: bool, now: Instant) {
         let Some(entry) = self.entries.get_mut(&update.meeting.0) else { return };
         let Some(last) = entry.members.get_mut(&update.to) else { return };
         last.sending = false;
@@ -161,7 +162,8 @@ impl RosterTable {
 }
 
 impl Entry {
-    /// Removes the clients that are no members any more, and adds new ones, of which it is not known what they were sent.
+    /// Removes the clients that are no members any more, and adds new ones, of which it is not known what they were
+    /// sent.
     fn update_members(&mut self, meeting: &Meeting, now: Instant) {
         let clients: BTreeSet<&ClientId> = meeting.members.iter().map(|member| &member.client).collect();
         self.members.retain(|client, _| clients.contains(client));
@@ -225,9 +227,9 @@ mod tests {
     #[test]
     fn what_was_stored_before_the_end_and_comes_after_it_makes_no_entry() {
         let rosters = Rosters::default();
-        rosters.update(&meeting(1, ""), &[]);
-        rosters.update(&meeting(3, r#","end":{"reason":"left","at_ms":1}"#), &[]);
-        rosters.update(&meeting(2, ""), &[]);
+        rosters.handle_meeting(&meeting(1, ""), &[]);
+        rosters.handle_meeting(&meeting(3, r#","end":{"reason":"left","at_ms":1}"#), &[]);
+        rosters.handle_meeting(&meeting(2, ""), &[]);
         assert!(rosters.with(|table| table.entries.is_empty() && table.unsent.is_empty()));
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 pub(crate) async fn run(service: Arc<ServiceState>) {
     let mut runs = JoinSet::new();
     loop {
-        let (updates, next) = service.rosters.due(Instant::now());
+        let (updates, next) = service.rosters.poll_updates(Instant::now());
         for update in updates {
             runs.spawn(send(Arc::clone(&service), update));
         }
@@ -46,5 +46,5 @@ async fn send(service: Arc<ServiceState>, update: RosterUpdate) {
     if let Err(error) = &sent {
         tracing::warn!(meeting = %update.meeting, %error, "a member was not told of a changed roster; again");
     }
-    service.rosters.done(&update, sent.is_ok());
+    service.rosters.handle_sent(&update, sent.is_ok());
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub(crate) async fn run(service: Arc<ServiceState>) {
     let mut runs = JoinSet::new();
     loop {
-        for Work { id, wanted, applied, pause } in service.reconciler.take_work() {
+        for Work { id, wanted, applied, pause } in service.reconciler.poll_work() {
             let channels = Arc::clone(service.reconciler.channels());
             runs.spawn(async move {
                 tokio::time::sleep(pause).await;
@@ -27,7 +27,7 @@ pub(crate) async fn run(service: Arc<ServiceState>) {
             Some(done) = runs.join_next() => {
                 // A run that panicked: nothing is done on its channel any more.
                 let Ok(run) = done else { return };
-                if service.reconciler.finish(&run) {
+                if service.reconciler.handle_result(&run) {
                     closed(&service, run.id).await;
                 }
             }

@@ -1,7 +1,8 @@
 //! Events of the RTC server, passed to the meetings: in order per channel, channels concurrently.
 //!
-//! An event comes once. While the catalog accepts nothing it waits in memory. Where some may be missing (there was no room,
-//! an outage is over, the receiver has ended because the RTC server started again) the RTC server is asked who is connected.
+//! An event comes once. While the catalog accepts nothing it waits in memory. Where some may be missing (there was no
+//! room, an outage is over, the receiver has ended because the RTC server started again) the RTC server is asked who is
+//! connected.
 
 use crate::commit::DecisionError;
 use crate::machine::{Event, MediaChange};
@@ -29,7 +30,7 @@ pub(crate) async fn run(service: Arc<ServiceState>, mut events: mpsc::Receiver<C
     let (mut reports, mut handling, mut asking) = (Reports::default(), JoinSet::new(), JoinSet::new());
     loop {
         while handling.len() < AT_ONCE_MAX
-            && let Some(batch) = reports.next()
+            && let Some(batch) = reports.poll_batch()
         {
             handling.spawn(handle_batch(Arc::clone(&service), batch));
         }
@@ -44,11 +45,11 @@ pub(crate) async fn run(service: Arc<ServiceState>, mut events: mpsc::Receiver<C
                 }
             },
             Some(done) = handling.join_next() => match done {
-                Ok(meeting) => reports.done(meeting),
+                Ok(meeting) => reports.handle_done(meeting),
                 Err(_) => return,
             },
             Some(meetings) = asking.join_next() => match meetings {
-                Ok(meetings) => meetings.into_iter().for_each(|meeting| reports.ask(meeting)),
+                Ok(meetings) => meetings.into_iter().for_each(|meeting| reports.handle_gap(meeting)),
                 Err(_) => return,
             },
             _ = gate.changed() => if *gate.borrow_and_update() {
@@ -63,9 +64,9 @@ fn note(service: &ServiceState, reports: &mut Reports, event: &ChannelEvent) {
     let Ok(meeting) = Uuid::try_parse(event.channel.as_str()) else { return };
     tracing::debug!(channel = %event.channel, participation = %event.participation, ?change, "media");
     if change == MediaChange::Joined {
-        service.reconciler.joined(meeting, event.participation);
+        service.reconciler.handle_joined(meeting, event.participation);
     }
-    reports.push(meeting, (event.participation, change));
+    reports.handle_report(meeting, (event.participation, change));
 }
 
 /// `None`: it does not concern the life of a meeting.

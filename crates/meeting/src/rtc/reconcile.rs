@@ -72,7 +72,7 @@ impl Reconciler {
     }
 
     /// Sets what the document wants; an older document that comes later is ignored.
-    pub(crate) fn set_wanted(&self, meeting: &Meeting) {
+    pub(crate) fn handle_meeting(&self, meeting: &Meeting) {
         if meeting.closed {
             return;
         }
@@ -108,7 +108,7 @@ impl Reconciler {
     }
 
     /// The participation has a new connection: the calls about the old one must be repeated.
-    pub(crate) fn joined(&self, meeting: Uuid, participation: ParticipationId) {
+    pub(crate) fn handle_joined(&self, meeting: Uuid, participation: ParticipationId) {
         self.with(|table| {
             let Some(entry) = table.entries.get_mut(&meeting) else { return };
             entry.forget(participation);
@@ -132,7 +132,7 @@ impl Reconciler {
     }
 
     /// The channels on which there are calls to make and none are being made.
-    pub(crate) fn take_work(&self) -> Vec<Work> {
+    pub(crate) fn poll_work(&self) -> Vec<Work> {
         self.with(|table| {
             let entries = &table.entries;
             let free = |id: &&Uuid| entries.get(*id).is_none_or(|entry| !entry.running);
@@ -142,7 +142,7 @@ impl Reconciler {
     }
 
     /// Returns whether the channel is closed and removed from the table.
-    pub(crate) fn finish(&self, run: &Done) -> bool {
+    pub(crate) fn handle_result(&self, run: &Done) -> bool {
         self.with(|table| {
             let Some(entry) = table.entries.get_mut(&run.id) else { return false };
             entry.running = false;

@@ -1,7 +1,7 @@
 //! The queue of reports of the RTC server that wait for their meetings. Pure.
 //!
-//! Those of one channel keep their order and are handled one after the other, channels in turn. Where too many wait, those
-//! of that channel are dropped, and the RTC server is to be asked instead.
+//! Those of one channel keep their order and are handled one after the other, channels in turn. Where too many wait,
+//! those of that channel are dropped, and the RTC server is to be asked instead.
 
 use crate::machine::MediaChange;
 use signalling::ParticipationId;
@@ -49,27 +49,27 @@ impl Reports {
         Self { by_meeting: HashMap::new(), ready: VecDeque::new(), waiting: 0, max }
     }
 
-    pub(crate) fn push(&mut self, meeting: Uuid, change: Change) {
+    pub(crate) fn handle_report(&mut self, meeting: Uuid, change: Change) {
         let is_full = self.waiting >= self.max;
         let waiting = self.waiting_of(meeting);
         if !is_full && waiting.changes.len() < OF_A_CHANNEL_MAX {
             waiting.changes.push_back(change);
             self.waiting += 1;
         } else {
-            self.ask(meeting);
+            self.handle_gap(meeting);
         }
     }
 
     /// The RTC server is to be asked who is connected: its answer says more than the reports that wait.
-    pub(crate) fn ask(&mut self, meeting: Uuid) {
+    pub(crate) fn handle_gap(&mut self, meeting: Uuid) {
         let waiting = self.waiting_of(meeting);
         waiting.ask = true;
         let given_up = std::mem::take(&mut waiting.changes).len();
         self.waiting -= given_up;
     }
 
-    /// Until `done` is called for its meeting, no other batch of that meeting is returned.
-    pub(crate) fn next(&mut self) -> Option<ReportBatch> {
+    /// Until `handle_done` is called for its meeting, no other batch of that meeting is returned.
+    pub(crate) fn poll_batch(&mut self) -> Option<ReportBatch> {
         let meeting = self.ready.pop_front()?;
         let waiting = self.by_meeting.get_mut(&meeting)?;
         waiting.busy = true;
@@ -79,7 +79,7 @@ impl Reports {
         Some(batch)
     }
 
-    pub(crate) fn done(&mut self, meeting: Uuid) {
+    pub(crate) fn handle_done(&mut self, meeting: Uuid) {
         let Some(waiting) = self.by_meeting.get_mut(&meeting) else { return };
         waiting.busy = false;
         if waiting.ask || !waiting.changes.is_empty() {
@@ -113,13 +113,13 @@ mod tests {
     }
 
     fn push(reports: &mut Reports, meeting: u128, change: MediaChange) {
-        reports.push(Uuid::from_u128(meeting), (ANN, change));
+        reports.handle_report(Uuid::from_u128(meeting), (ANN, change));
     }
 
     fn drained(reports: &mut Reports) -> Vec<ReportBatch> {
         let all = std::iter::from_fn(|| {
-            let batch = reports.next()?;
-            reports.done(batch.meeting);
+            let batch = reports.poll_batch()?;
+            reports.handle_done(batch.meeting);
             Some(batch)
         });
         all.collect()
@@ -131,12 +131,12 @@ mod tests {
         push(&mut reports, 1, Joined);
         push(&mut reports, 2, Joined);
         push(&mut reports, 1, Lost);
-        assert_eq!(reports.next().unwrap(), batch(1, false, &[Joined, Lost]));
+        assert_eq!(reports.poll_batch().unwrap(), batch(1, false, &[Joined, Lost]));
         push(&mut reports, 1, Back);
-        assert_eq!(reports.next().unwrap(), batch(2, false, &[Joined]));
-        assert_eq!(reports.next(), None, "the first is still being handled");
-        reports.done(Uuid::from_u128(1));
-        reports.done(Uuid::from_u128(2));
+        assert_eq!(reports.poll_batch().unwrap(), batch(2, false, &[Joined]));
+        assert_eq!(reports.poll_batch(), None, "the first is still being handled");
+        reports.handle_done(Uuid::from_u128(1));
+        reports.handle_done(Uuid::from_u128(2));
         assert_eq!(drained(&mut reports), [batch(1, false, &[Back])]);
         assert!(reports.by_meeting.is_empty() && reports.waiting == 0);
     }
@@ -167,10 +167,10 @@ mod tests {
     fn asking_while_something_is_told_is_done_after_it() {
         let mut reports = Reports::default();
         push(&mut reports, 1, Joined);
-        let first = reports.next().unwrap();
-        reports.ask(first.meeting);
-        assert_eq!(reports.next(), None);
-        reports.done(first.meeting);
+        let first = reports.poll_batch().unwrap();
+        reports.handle_gap(first.meeting);
+        assert_eq!(reports.poll_batch(), None);
+        reports.handle_done(first.meeting);
         assert_eq!(drained(&mut reports), [batch(1, true, &[])]);
     }
 }

@@ -91,7 +91,19 @@ fn the_check_finds_each_kind_of_impurity() {
     ] {
         assert_eq!(impurities(line, &modules), [line]);
     }
-    let pure =
-        "use crate::machine::document::Meeting; // not crate::clock\nlet n = all.collect::<Vec<_>>();\nuse std::mem;";
-    assert_eq!(impurities(pure, &modules), Vec::<&str>::new());
+    let pure = [
+        "use crate::machine::document::Meeting; // not crate::clock",
+        "let n = all.collect::<Vec<_>>();",
+        "use std::mem;",
+    ];
+    assert_eq!(
+        impurities(
+            &pure.join(
+                "
+"
+            ),
+            &modules
+        ),
+        Vec::<&str>::new()
+    );
 }
