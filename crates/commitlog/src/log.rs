@@ -140,6 +140,12 @@ impl Log {
         self.shared().epoch
     }
 
+    /// Whether both are handles of one open log, so that a unit appended through one can hold records meant for the other.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.handle, &other.handle)
+    }
+
     /// Refuses further appends, makes what is pending durable, marks a clean stop, lets the watchers and the lock go.
     ///
     /// # Errors
