@@ -13,7 +13,7 @@ use bytes::Bytes;
 use commitlog::{Durable, Log, Need};
 use mqtt::ReasonCode;
 use mqtt::server::Restart;
-use queue::{AdminError, Engine, Queue};
+use queue::{AdminError, Queue};
 use rustls::ServerConnection;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -40,8 +40,6 @@ pub struct Deps {
     pub log: Log,
     pub recovery: Recovery,
     pub queue: Arc<dyn Queue>,
-    /// The engine behind `queue`, if it keeps its records in `log`.
-    pub embedded: Option<Engine>,
     pub access: AccessView,
     /// Client ids of devices that were removed and not registered again: what the log has of them ends with the start.
     pub removed_devices: Vec<String>,
@@ -234,8 +232,9 @@ fn share(
     workers: Vec<WorkerAddress>,
     deps: Deps,
 ) -> (Arc<Shared>, Recovery, mpsc::Receiver<Event>) {
-    let Deps { log, recovery, queue, embedded, access, devices, runtime, on_fatal, .. } = deps;
+    let Deps { log, recovery, queue, access, devices, runtime, on_fatal, .. } = deps;
     let counts = Arc::new(Counts::default());
+    let atomic_ack = queue.atomic_ack(&log);
     let (events, event_mailbox) = events::channel(queue.clone(), workers.clone(), counts.clone());
     let shared = Shared {
         connection_config: Arc::new(connection_config(&limits)),
@@ -251,7 +250,7 @@ fn share(
         access,
         devices,
         queue,
-        embedded,
+        atomic_ack,
         tasks: Tasks { runtime, on_fatal },
         events,
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use accounts::access::AccessView;
 use accounts::login::DeviceDirectory;
 use mqtt::server::{ConnectionConfig, SessionLimits};
-use queue::{Engine, Queue};
+use queue::{AtomicAck, Queue};
 
 use crate::bridge::events::EventSender;
 use crate::clock::WallClock;
@@ -33,8 +33,8 @@ pub(crate) struct Shared {
     pub(crate) devices: DeviceDirectory,
     pub(crate) connection_limiter: Arc<ConnectionLimiter>,
     pub(crate) queue: Arc<dyn Queue>,
-    /// The queue's engine, if it lives on the same log.
-    pub(crate) embedded: Option<Engine>,
+    /// If the queue is on the broker's own log. Else the inboxes keep the ids of what they have from the queue.
+    pub(crate) atomic_ack: Option<Arc<dyn AtomicAck>>,
     pub(crate) tasks: Tasks,
     pub(crate) events: EventSender,
 }

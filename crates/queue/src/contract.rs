@@ -2,15 +2,21 @@
 //! none relies on time being fast, only on it passing.
 //!
 //! ```ignore
-//! for case in queue::contract::cases() {
+//! for case in queue::contract::cases().into_iter().chain(queue::contract::atomic_ack_cases()) {
 //!     case.run(&subject).await;
 //! }
 //! ```
+//!
+//! The cases of [`crate::AtomicAck`] are for an engine that offers it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use commitlog::testing::ForgettingStorage;
+use commitlog::{Log, Need, NewRecord, Options, Part};
+
+use crate::atomic_ack::{AckRecord, AtomicAck};
 use crate::error::{AckError, AdminError, ReceiveError, SendError};
 use crate::limits::{BODY_BYTES_MAX, INVISIBLE_MAX};
 use crate::message::{Delivery, GroupOptions, Message, Receipt, ReceiveRequest, TagFilter};
@@ -21,6 +27,8 @@ use crate::queue::{BoxFuture, Queue};
 #[derive(Clone)]
 pub struct Subject {
     pub queue: Arc<dyn Queue>,
+    /// The log in which the engine keeps its records, if it offers [`AtomicAck`] to those who append there too.
+    pub log: Option<Log>,
     /// The shortest invisible time that it allows.
     pub invisible_min: Duration,
     /// Longer than anything takes: how long a case waits for what must come.
@@ -40,15 +48,15 @@ impl Case {
 }
 
 macro_rules! cases {
-    ($($name:ident),* $(,)?) => {
+    ($list:ident: $($name:ident),* $(,)?) => {
         #[must_use]
-        pub fn cases() -> Vec<Case> {
+        pub fn $list() -> Vec<Case> {
             vec![$(Case { name: stringify!($name), run: |scene| Box::pin($name(scene)) }),*]
         }
     };
 }
 
-cases![
+cases![cases:
     a_message_arrives_as_it_was_sent,
     messages_of_one_sender_arrive_in_their_order,
     a_message_that_is_out_is_hidden_from_its_group,
@@ -66,6 +74,15 @@ cases![
     what_passes_a_limit_is_refused,
 ];
 
+cases![atomic_ack_cases:
+    no_other_log_is_taken_for_the_engines_own,
+    a_prepared_message_is_held_back,
+    an_aborted_acknowledgement_leaves_the_receipt_as_it_was,
+    an_aborted_acknowledgement_lets_the_message_come_back_in_its_time,
+    a_committed_acknowledgement_ends_the_message,
+    what_is_not_a_valid_receipt_is_not_prepared,
+];
+
 /// A topic and a group of one case.
 struct Scene {
     subject: Subject,
@@ -74,6 +91,8 @@ struct Scene {
 }
 
 const LONG: Duration = Duration::from_secs(3600);
+/// A kind of record that is not the queue's.
+const CONSUMER_RECORD: u8 = 0x40;
 
 impl Scene {
     async fn new(subject: &Subject, case: &str) -> Self {
@@ -126,6 +145,27 @@ impl Scene {
             bodies.extend(deliveries.iter().map(body));
         }
         bodies
+    }
+
+    /// Long enough to use the receipt, short enough to wait for its end.
+    fn soon(&self) -> Duration {
+        self.subject.invisible_min.max(Duration::from_millis(500))
+    }
+
+    fn log(&self) -> &Log {
+        self.subject.log.as_ref().expect("the engine under test has a log that it shares")
+    }
+
+    fn atomic_ack(&self) -> Arc<dyn AtomicAck> {
+        self.queue().atomic_ack(self.log()).expect("the engine offers it on its own log")
+    }
+
+    /// As a consumer does: its own record and the acknowledgement in one unit, durable when this returns.
+    fn append_with_own_record(&self, ack: &AckRecord) {
+        let (own, ack_payload) = ([Part::Bytes(b"kept")], [Part::Bytes(&ack.payload)]);
+        let records = [NewRecord::new(CONSUMER_RECORD, 1, &own), NewRecord::new(ack.kind, ack.owner, &ack_payload)];
+        let appended = self.log().append(Need::Essential, &records).expect("append");
+        self.log().wait_durable(appended.end).expect("a log that works");
     }
 
     async fn expect_nothing(&self) {
@@ -318,4 +358,73 @@ async fn what_passes_a_limit_is_refused(scene: Scene) {
     let largest = Message { body: vec![7; BODY_BYTES_MAX].into(), ..Message::default() };
     scene.send(largest.clone()).await;
     assert_eq!(scene.receive_one(LONG).await.message, largest);
+}
+
+async fn no_other_log_is_taken_for_the_engines_own(scene: Scene) {
+    let (other, _) = Log::open(ForgettingStorage::new().handle(), Options::default()).expect("a log in memory");
+    assert!(scene.queue().atomic_ack(&other).is_none());
+    assert!(scene.queue().atomic_ack(&scene.log().clone()).is_some());
+}
+
+async fn a_prepared_message_is_held_back(scene: Scene) {
+    scene.send(text("held")).await;
+    let receipt = scene.receive_one(scene.soon()).await.receipt;
+    let atomic = scene.atomic_ack();
+    atomic.prepare(&receipt).expect("a valid receipt");
+    assert_eq!(atomic.prepare(&receipt), Err(AckError::Expired), "a second time");
+    assert_eq!(scene.queue().ack(receipt.clone()).await, Err(AckError::Expired), "the other way");
+    let changed = scene.queue().change_invisible(receipt.clone(), LONG).await;
+    assert_eq!(changed, Err(AckError::Expired));
+    let due = scene.receive(scene.request(scene.soon() * 2, LONG)).await;
+    assert_eq!(due, [], "its time is over, and it is held");
+    atomic.abort(&receipt);
+    assert_eq!(scene.receive_one(LONG).await.attempt, 2);
+}
+
+async fn an_aborted_acknowledgement_leaves_the_receipt_as_it_was(scene: Scene) {
+    scene.send(text("tried")).await;
+    let receipt = scene.receive_one(LONG).await.receipt;
+    let atomic = scene.atomic_ack();
+    let first = atomic.prepare(&receipt).expect("a valid receipt");
+    atomic.abort(&receipt);
+    scene.expect_nothing().await;
+    assert_eq!(atomic.prepare(&receipt), Ok(first), "it is tried again");
+    atomic.abort(&receipt);
+    assert_eq!(scene.queue().ack(receipt).await, Ok(()));
+}
+
+async fn an_aborted_acknowledgement_lets_the_message_come_back_in_its_time(scene: Scene) {
+    scene.send(text("again")).await;
+    let receipt = scene.receive_one(scene.soon()).await.receipt;
+    let atomic = scene.atomic_ack();
+    atomic.prepare(&receipt).expect("a valid receipt");
+    atomic.abort(&receipt);
+    let second = scene.receive_one(LONG).await;
+    assert_eq!((body(&second), second.attempt), ("again".to_owned(), 2));
+    assert_eq!(atomic.prepare(&receipt), Err(AckError::Expired), "the first receipt has ended");
+    atomic.prepare(&second.receipt).expect("a valid receipt");
+}
+
+async fn a_committed_acknowledgement_ends_the_message(scene: Scene) {
+    scene.send(text("once")).await;
+    let receipt = scene.receive_one(LONG).await.receipt;
+    let atomic = scene.atomic_ack();
+    let ack = atomic.prepare(&receipt).expect("a valid receipt");
+    scene.append_with_own_record(&ack);
+    atomic.commit(&receipt);
+    assert_eq!(atomic.prepare(&receipt), Err(AckError::Expired));
+    assert_eq!(scene.queue().ack(receipt.clone()).await, Err(AckError::Expired));
+    atomic.abort(&receipt);
+    scene.expect_nothing().await;
+    let left = scene.queue().describe(scene.topic.clone()).await.expect("describe");
+    assert_eq!(left.messages, 0, "the only group has consumed it");
+}
+
+async fn what_is_not_a_valid_receipt_is_not_prepared(scene: Scene) {
+    let atomic = scene.atomic_ack();
+    assert_eq!(atomic.prepare(&Receipt::new("not a receipt")), Err(AckError::Malformed));
+    scene.send(text("done")).await;
+    let receipt = scene.receive_one(LONG).await.receipt;
+    assert_eq!(scene.queue().ack(receipt.clone()).await, Ok(()));
+    assert_eq!(atomic.prepare(&receipt), Err(AckError::Expired), "it was acknowledged");
 }

@@ -26,11 +26,11 @@
 //! The engine's own records in the log are described in `records.rs`. Other kinds in one log belong to others:
 //! `0x01..=0x1f` to the log itself, [`RECORD_KINDS`] to the queue, `0x40..=0x7f` to the broker.
 //!
-//! # One record with somebody else
-//! Whoever keeps what it takes from the queue in the same log makes both one: [`Engine::ack_record`] gives the
-//! acknowledgement as a record, the caller appends it in one unit with its own, and tells [`Engine::applied`] when the
-//! unit is durable. So there is no moment at which a message is in neither or in both.
+//! # The queue and its consumer on one log
+//! A consumer that keeps what it takes from the queue in the engine's own log makes both one unit: [`AtomicAck`], which
+//! [`Queue::atomic_ack`] returns for that log and for no other.
 
+mod atomic_ack;
 mod check;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
@@ -50,7 +50,8 @@ mod queue;
 mod receipt;
 mod records;
 
-pub use engine::{AckRecord, Engine, EngineOptions, RecoverError, Recovery};
+pub use atomic_ack::{AckRecord, AtomicAck};
+pub use engine::{Engine, EngineOptions, RecoverError, Recovery};
 pub use error::{AckError, AdminError, InvalidMessage, ReceiveError, SendError, Unavailable};
 pub use message::{
     Delivery, GroupOptions, GroupProgress, Message, MessageId, Receipt, ReceiveRequest, TagFilter, TopicDescription,

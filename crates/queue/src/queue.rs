@@ -2,10 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use commitlog::Log;
 use tokio::sync::oneshot;
 
+use crate::atomic_ack::AtomicAck;
 use crate::error::{AckError, AdminError, ReceiveError, SendError, Unavailable};
 use crate::message::{Delivery, GroupOptions, Message, MessageId, Receipt, ReceiveRequest, TopicDescription};
 use crate::names::{GroupName, TopicName};
@@ -56,6 +59,12 @@ pub trait Queue: Send + Sync {
     fn create_group(&self, group: GroupName, options: GroupOptions) -> BoxFuture<'_, Result<(), AdminError>>;
 
     fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>>;
+
+    /// What makes an acknowledgement and the caller's own records one unit of `log`, if this engine keeps its records in
+    /// that log. An engine elsewhere, or on another log, has none.
+    fn atomic_ack(&self, _log: &Log) -> Option<Arc<dyn AtomicAck>> {
+        None
+    }
 
     /// [`Queue::send`] for those who can wait.
     fn send_wait(&self, topic: &TopicName, message: Message) -> BoxFuture<'static, Result<MessageId, SendError>> {

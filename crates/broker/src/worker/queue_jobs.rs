@@ -1,7 +1,9 @@
 //! How a message of the queue is acknowledged there: as a record in the unit that stores it, or by a call once that unit is
 //! durable.
 
-use queue::{AckError, Engine};
+use std::sync::Arc;
+
+use queue::{AckError, AtomicAck};
 
 use super::post::QueueJob;
 use crate::bridge;
@@ -11,17 +13,17 @@ use crate::store::journal::Batch;
 /// Acknowledgements as records of the log that the inboxes are in, where the queue is on the same one.
 #[derive(Clone)]
 pub(super) struct QueueAcks {
-    embedded: Option<Engine>,
+    atomic: Option<Arc<dyn AtomicAck>>,
 }
 
 impl QueueAcks {
-    pub(super) fn new(embedded: Option<Engine>) -> Self {
-        Self { embedded }
+    pub(super) fn new(atomic: Option<Arc<dyn AtomicAck>>) -> Self {
+        Self { atomic }
     }
 
     /// An acknowledgement is a record; otherwise the queue is told when all is durable, and ids are remembered.
     pub(super) fn are_records(&self) -> bool {
-        self.embedded.is_some()
+        self.atomic.is_some()
     }
 
     /// Adds the acknowledgement to what becomes durable together. Without records this adds nothing.
@@ -29,8 +31,8 @@ impl QueueAcks {
     /// # Errors
     /// The receipt is no longer valid: the message is somebody else's, or comes again.
     pub(super) fn add_to(&self, batch: &mut Batch, job: &QueueJob) -> Result<(), AckError> {
-        if let Some(engine) = &self.embedded {
-            let record = engine.ack_record(&job.receipt)?;
+        if let Some(atomic) = &self.atomic {
+            let record = atomic.prepare(&job.receipt)?;
             batch.foreign(record.kind, record.owner, record.payload);
         }
         Ok(())
@@ -38,15 +40,15 @@ impl QueueAcks {
 
     /// Nothing was written: the queue hands the message out again.
     pub(super) fn abandon(&self, job: &QueueJob) {
-        if let Some(engine) = &self.embedded {
-            engine.abandoned(&job.receipt);
+        if let Some(atomic) = &self.atomic {
+            atomic.abort(&job.receipt);
         }
     }
 
     /// The record is durable.
     pub(super) fn applied(&self, job: &QueueJob) {
-        if let Some(engine) = &self.embedded {
-            engine.applied(&job.receipt);
+        if let Some(atomic) = &self.atomic {
+            atomic.commit(&job.receipt);
         }
     }
 }

@@ -44,7 +44,7 @@ impl Prepared {
         restart: Restart,
     ) -> Worker {
         let now = Now { instant: Instant::now(), ms: shared.clock.now_ms() };
-        let queue_acks = QueueAcks::new(shared.embedded.clone());
+        let queue_acks = QueueAcks::new(shared.atomic_ack.clone());
         let ground = Ground {
             worker: me,
             journal: shared.journal.clone(),

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use broker::Fatal;
+use commitlog::Log;
 use queue::{
-    AckError, AdminError, BoxFuture, Delivery, Engine, GroupName, GroupOptions, Message, NotTaken, Queue, Receipt,
-    ReceiveError, ReceiveRequest, SendDone, TopicDescription, TopicName,
+    AckError, AdminError, AtomicAck, BoxFuture, Delivery, Engine, GroupName, GroupOptions, Message, NotTaken, Queue,
+    Receipt, ReceiveError, ReceiveRequest, SendDone, TopicDescription, TopicName,
 };
 
 use crate::terminal::{Profile, Said, Terminal};
@@ -76,6 +77,10 @@ impl Queue for Brittle {
 
     fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>> {
         self.engine.describe(topic)
+    }
+
+    fn atomic_ack(&self, log: &Log) -> Option<Arc<dyn AtomicAck>> {
+        self.engine.atomic_ack(log)
     }
 }
 

@@ -30,11 +30,13 @@ const KEY: (&str, &str) = ("LTAItest", "SecretForTestsOnly123456789012");
 /// What outlives a restart.
 pub(crate) struct World {
     pub(crate) storage: ForgettingStorage,
+    /// The disk of a queue that lives elsewhere.
+    pub(crate) queue_storage: ForgettingStorage,
     folder: tempfile::TempDir,
     pub(crate) limits: Limits,
     pub(crate) tls: Option<Arc<ServerConfig>>,
-    /// The queue is treated as one that lives elsewhere.
-    pub(crate) queue_is_remote: bool,
+    /// The queue lives elsewhere: on a log of its own.
+    queue_is_remote: bool,
     pub(crate) breaks: Breaks,
     pub(crate) receiving: Receiving,
     fault: Fault,
@@ -50,6 +52,8 @@ struct Running {
     broker: Broker,
     engine: Engine,
     log: Log,
+    /// The same log, unless the queue lives elsewhere.
+    queue_log: Log,
 }
 
 impl World {
@@ -62,6 +66,7 @@ impl World {
         change(&mut limits);
         let mut world = Self {
             storage: ForgettingStorage::new(),
+            queue_storage: ForgettingStorage::new(),
             folder: tempfile::tempdir().unwrap(),
             limits,
             tls: None,
@@ -113,24 +118,32 @@ impl World {
             fault: self.fault,
             ..Options::default()
         };
-        let (log, replay) = Log::open(self.storage.handle(), options).unwrap();
+        let (log, replay) = Log::open(self.storage.handle(), options.clone()).unwrap();
         let engine_options = EngineOptions { invisible_min: Duration::from_millis(1), ..EngineOptions::default() };
         let mut queue_recovery = Engine::recover(engine_options);
         let mut recovery = Recovery::new();
         replay
             .run(|record| {
-                queue_recovery.apply(record).unwrap();
+                if !self.queue_is_remote {
+                    queue_recovery.apply(record).unwrap();
+                }
                 recovery.apply(record)
             })
             .unwrap();
+        let queue_log = if self.queue_is_remote {
+            let (queue_log, replay) = Log::open(self.queue_storage.handle(), options).unwrap();
+            replay.run(|record| queue_recovery.apply(record)).unwrap();
+            queue_log
+        } else {
+            log.clone()
+        };
         let handle = self.runtime.handle().clone();
         let _inside = handle.enter();
-        let engine = queue_recovery.start(log.clone());
+        let engine = queue_recovery.start(queue_log.clone());
         let fatal = self.fatal.clone();
         let (path, tls, limits) = (self.folder.path().join("catalog.sqlite"), self.tls.clone(), self.limits.clone());
         let (deps_log, deps_engine) = (log.clone(), engine.clone());
-        let (queue_is_remote, breaks) = (self.queue_is_remote, self.breaks.clone());
-        let receiving = Arc::clone(&self.receiving);
+        let (breaks, receiving) = (self.breaks.clone(), Arc::clone(&self.receiving));
         let is_seeded = std::mem::replace(&mut self.is_seeded, true);
         let (broker, catalog, devices) = handle.block_on(async move {
             let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(path).await.unwrap());
@@ -149,8 +162,7 @@ impl World {
             let deps = Deps {
                 log: deps_log,
                 recovery,
-                queue: Arc::new(Brittle { engine: deps_engine.clone(), breaks, receiving }),
-                embedded: Some(deps_engine).filter(|_| !queue_is_remote),
+                queue: Arc::new(Brittle { engine: deps_engine, breaks, receiving }),
                 access,
                 removed_devices: catalog.removed_devices().await.unwrap(),
                 devices: devices.clone(),
@@ -159,15 +171,19 @@ impl World {
             };
             (Broker::start(config, deps).await.unwrap(), catalog, devices)
         });
-        self.running = Some(Running { catalog, devices, broker, engine, log });
+        self.running = Some(Running { catalog, devices, broker, engine, log, queue_log });
     }
 
     /// Stops as an operator would.
     pub(crate) fn stop(&mut self) {
-        let Running { broker, engine, log, .. } = self.running.take().unwrap();
+        let Running { broker, engine, log, queue_log, .. } = self.running.take().unwrap();
         broker.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
         engine.close();
         log.close().unwrap();
+        if self.queue_is_remote {
+            // A test may have cut its power.
+            let _ = queue_log.close();
+        }
         // A log whose power was cut has failed.
         let fatal = self.fatal.lock().unwrap();
         assert!(fatal.iter().all(|fatal| matches!(fatal, Fatal::Log(_))), "a stop is no failure: {fatal:?}");
@@ -186,12 +202,15 @@ impl World {
     /// The same, but `fate` chooses what is kept of what was not synced.
     pub(crate) fn cut_power_with(&mut self, fate: &mut dyn Fate) {
         self.storage.cut_power_with(fate);
-        let Running { broker, engine, log, .. } = self.running.take().unwrap();
+        let Running { broker, engine, log, queue_log, .. } = self.running.take().unwrap();
         broker.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
         engine.close();
         // Its disk is gone; there may have been nothing to write.
         let _ = log.close();
-        drop((broker, engine, log));
+        if self.queue_is_remote {
+            queue_log.close().unwrap();
+        }
+        drop((broker, engine, log, queue_log));
         self.start();
     }
 
@@ -293,13 +312,14 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if let Some(Running { broker, engine, log, .. }) = self.running.take() {
+        if let Some(Running { broker, engine, log, queue_log, .. }) = self.running.take() {
             // A test that failed must not wait for a disk that it holds.
             self.storage.release_syncs();
+            self.queue_storage.release_syncs();
             broker.shutdown(ReasonCode::SERVER_SHUTTING_DOWN);
             engine.close();
             // A test may have broken the log on purpose.
-            let _ = log.close();
+            let _ = (log.close(), queue_log.close());
         }
     }
 }

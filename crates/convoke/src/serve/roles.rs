@@ -87,7 +87,6 @@ pub(super) async fn broker(
         log: storage.log.clone(),
         recovery: std::mem::take(&mut storage.inboxes),
         queue: Arc::new(storage.queue.clone()),
-        embedded: Some(storage.queue.clone()),
         access: directory.access,
         removed_devices: storage.catalog.removed_devices().await.context("cannot read the catalog")?,
         devices: directory.devices,

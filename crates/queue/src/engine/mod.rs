@@ -1,6 +1,7 @@
 //! The embedded engine: the core behind one lock, the log behind it, and those who wait.
 
 mod act;
+mod atomic_ack;
 mod hand_out;
 mod recovery;
 mod state;
@@ -11,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use commitlog::{Durable, Log};
 use tokio::time::Instant;
 
+use crate::atomic_ack::AtomicAck;
 use crate::error::{AckError, AdminError, ReceiveError, SendError, Unavailable};
 use crate::ids::{Now, WallMs};
 use crate::limits::INVISIBLE_MIN;
@@ -18,7 +20,6 @@ use crate::message::{Delivery, GroupOptions, Message, Receipt, ReceiveRequest, T
 use crate::names::{GroupName, TopicName};
 use crate::queue::{BoxFuture, NotTaken, Queue, SendDone};
 use crate::receipt::HandOutId;
-use crate::records::kind;
 
 pub use recovery::{RecoverError, Recovery};
 use state::State;
@@ -52,14 +53,6 @@ fn system_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A log record of the queue that somebody else appends, with [`commitlog::Need::Essential`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AckRecord {
-    pub kind: u8,
-    pub owner: u64,
-    pub payload: Vec<u8>,
-}
-
 struct Inner {
     log: Log,
     options: EngineOptions,
@@ -72,36 +65,6 @@ impl Engine {
     #[must_use]
     pub fn recover(options: EngineOptions) -> Recovery {
         Recovery::new(options)
-    }
-
-    /// The record that acknowledges `receipt` once it is durable in the engine's own log. The caller appends it,
-    /// unchanged, in one unit with what it keeps of the message, then calls [`Engine::applied`] when that unit is
-    /// durable, or [`Engine::abandoned`] when the append was refused. Until then the message is held back.
-    ///
-    /// # Errors
-    /// The receipt is not valid (any more).
-    pub fn ack_record(&self, receipt: &Receipt) -> Result<AckRecord, AckError> {
-        let id = self.inner.parse(receipt)?;
-        let now = self.inner.now();
-        self.inner.state().hold(&id, now)?;
-        let payload = id.position.to_bytes().to_vec();
-        Ok(AckRecord { kind: kind::ACK, owner: id.subscription.0, payload })
-    }
-
-    /// The record of [`Engine::ack_record`] is durable: the message is done for the group.
-    pub fn applied(&self, receipt: &Receipt) {
-        if let Ok(id) = self.inner.parse(receipt) {
-            self.inner.state().core.done(id.subscription, id.position);
-        }
-    }
-
-    /// The record of [`Engine::ack_record`] was not appended: the receipt is as before.
-    pub fn abandoned(&self, receipt: &Receipt) {
-        if let Ok(id) = self.inner.parse(receipt) {
-            let mut state = self.inner.state();
-            state.core.release(id.subscription, id.position, id.serial);
-            state.wake(id.subscription);
-        }
     }
 
     /// Ends all waiting receives with `Closed` and refuses further calls. The log goes on: what was accepted before
@@ -151,6 +114,10 @@ impl Queue for Engine {
 
     fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>> {
         Box::pin(async move { self.inner.describe(&topic) })
+    }
+
+    fn atomic_ack(&self, log: &Log) -> Option<Arc<dyn AtomicAck>> {
+        if self.inner.log.is_same_as(log) { Some(self.inner.clone()) } else { None }
     }
 }
 

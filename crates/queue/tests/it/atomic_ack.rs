@@ -1,16 +1,21 @@
-//! An acknowledgement as one unit with somebody else's record.
+//! An acknowledgement in one unit with a record of an inbox, over a power cut.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use commitlog::{Log, Need, NewRecord, Part, Position};
-use queue::{AckError, AckRecord, Engine, Receipt};
+use queue::{AckRecord, AtomicAck, Queue, Receipt};
 
-use crate::world::{LONG, World, bodies};
+use crate::world::{LONG, World};
 
 const INBOX: u8 = 0x40;
 
-/// Appends the inbox's reference and the acknowledgement as one. Answers the end of the unit.
-fn take_over(log: &Log, ack: &AckRecord) -> Position {
+fn atomic_ack(world: &World) -> Arc<dyn AtomicAck> {
+    world.engine.atomic_ack(&world.log).unwrap()
+}
+
+/// Appends the inbox's reference and the acknowledgement as one unit. Returns its end.
+fn append_both(log: &Log, ack: &AckRecord) -> Position {
     let ack_payload = [Part::Bytes(&ack.payload)];
     let records =
         [NewRecord::new(INBOX, 1, &[Part::Bytes(b"reference")]), NewRecord::new(ack.kind, ack.owner, &ack_payload)];
@@ -35,13 +40,14 @@ fn inbox_records(world: &World) -> usize {
 async fn a_message_is_never_in_neither_and_never_in_both() {
     for durable in [false, true] {
         let (mut world, receipt) = one_message().await;
-        let ack = world.engine.ack_record(&receipt).unwrap();
+        let atomic = atomic_ack(&world);
+        let ack = atomic.prepare(&receipt).unwrap();
         world.storage.hold_syncs();
-        let end = take_over(&world.log, &ack);
+        let end = append_both(&world.log, &ack);
         if durable {
             world.storage.release_syncs();
             world.log.wait_durable(end).unwrap();
-            world.engine.applied(&receipt);
+            atomic.commit(&receipt);
         }
         world.storage.cut_power();
         let in_inbox = inbox_records(&world);
@@ -53,27 +59,12 @@ async fn a_message_is_never_in_neither_and_never_in_both() {
 }
 
 #[tokio::test]
-async fn while_it_is_decided_the_message_is_held_back() {
-    let world = World::new().await;
-    world.send("held").await;
-    let receipt = world.receive(Duration::ZERO, Duration::from_millis(50)).await.remove(0).receipt;
-    world.engine.ack_record(&receipt).unwrap();
-    assert_eq!(world.engine.ack_record(&receipt), Err(AckError::Expired));
-    assert_eq!(world.receive(Duration::from_millis(100), LONG).await, [], "its time is over, and it is held");
-    world.engine.abandoned(&receipt);
-    assert_eq!(bodies(&world.receive_due().await), [("held".to_owned(), 2)]);
-}
-
-#[tokio::test]
-async fn an_applied_acknowledgement_ends_the_message() {
-    let (world, receipt) = one_message().await;
-    let ack = world.engine.ack_record(&receipt).unwrap();
-    let end = take_over(&world.log, &ack);
-    world.log.wait_durable(end).unwrap();
-    world.engine.applied(&receipt);
-    assert_eq!(world.receive_due().await, []);
-    use queue::Queue as _;
-    assert_eq!(world.engine.describe(crate::world::topic()).await.unwrap().messages, 0);
-    let other: &Engine = &world.engine;
-    assert_eq!(other.ack(receipt).await, Err(AckError::Expired));
+async fn an_engine_offers_it_for_its_own_log_of_this_start_only() {
+    let mut world = World::new().await;
+    assert!(world.engine.atomic_ack(&world.log).is_some());
+    let earlier = world.log.clone();
+    world.log.close().unwrap();
+    world.restart();
+    assert!(world.engine.atomic_ack(&earlier).is_none());
+    assert!(world.engine.atomic_ack(&world.log).is_some());
 }

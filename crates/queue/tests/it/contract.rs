@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commitlog::Options;
-use queue::contract::{Subject, cases};
+use queue::contract::{Subject, atomic_ack_cases, cases};
 
 use crate::world::{SHORT, World};
 
@@ -10,8 +10,9 @@ use crate::world::{SHORT, World};
 async fn the_embedded_engine_keeps_the_contract() {
     let world = World::with(Options { segment_size: 16 << 20, ..Options::default() }).await;
     let queue = Arc::new(world.engine.clone());
-    let subject = Subject { queue, invisible_min: SHORT, patience: Duration::from_secs(30) };
-    for case in cases() {
+    let log = Some(world.log.clone());
+    let subject = Subject { queue, log, invisible_min: SHORT, patience: Duration::from_secs(30) };
+    for case in cases().into_iter().chain(atomic_ack_cases()) {
         println!("{}", case.name);
         case.run(&subject).await;
     }

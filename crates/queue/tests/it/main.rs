@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+mod atomic_ack;
 mod contract;
 mod crash;
 mod failing;
 mod restart;
 mod shell;
-mod together;
 mod world;

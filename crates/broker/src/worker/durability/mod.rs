@@ -47,7 +47,7 @@ pub(super) enum AfterDurable {
     },
     /// Nothing is left of a user's device.
     Ended(oneshot::Sender<Option<Box<str>>>),
-    /// The acknowledgement to the embedded queue was part of what is durable now.
+    /// The acknowledgement to the queue, in the same log, is durable now.
     Applied(Box<QueueJob>),
     /// Another queue is told now.
     Acknowledge(Box<QueueJob>),
