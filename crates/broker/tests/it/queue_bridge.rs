@@ -212,6 +212,25 @@ fn a_queue_elsewhere_is_told_when_the_inbox_has_the_message_and_a_repetition_is_
 }
 
 #[test]
+fn a_queue_elsewhere_that_has_lost_the_acknowledgement_repeats_the_message_and_nobody_gets_it_twice() {
+    let mut world = World::with_remote_queue();
+    // From here on the broker's disk is slow: it cannot acknowledge until the queue's is slow, too.
+    world.storage.hold_syncs();
+    world.send("ring-down", &[("mqttSecondTopic", &second(BOB))], "ring");
+    world.until("it is in the inbox", |stats| stats.stored == 1);
+    world.queue_storage.hold_syncs();
+    world.storage.release_syncs();
+    world.queue_storage.cut_power();
+    world.restart();
+    world.until("it has come again", |stats| stats.from_queue == 1);
+    world.until_consumed("ring-down");
+    assert_eq!(world.stats().stored, 0, "it is known");
+    let mut bob = world.connect(Profile::of(BOB));
+    assert_eq!(bob.receive().payload, "ring");
+    bob.expect_nothing();
+}
+
+#[test]
 fn what_goes_both_ways_comes_back_from_the_queue_once() {
     let world = World::new();
     let mut service = world.connect(Profile::of(SERVICE));
