@@ -31,7 +31,6 @@
 //! [`Queue::atomic_ack`] returns for that log and for no other.
 
 mod atomic_ack;
-mod check;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod core;
@@ -49,6 +48,7 @@ mod pinned;
 mod queue;
 mod receipt;
 mod records;
+mod validation;
 
 pub use atomic_ack::{AckRecord, AtomicAck};
 pub use engine::{Engine, EngineOptions, RecoverError, Recovery};

@@ -3,20 +3,20 @@
 //! The shell appends a record for each change and calls the same method when it applies the change now as when it
 //! replays it later.
 
-mod subscription;
+mod progress;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use commitlog::Position;
 
-pub(crate) use subscription::{Expired, HandOut, Picked, Want};
+pub(crate) use progress::{Expired, HandOut, Picked, Want};
 
 use crate::ids::{GroupId, Now, SubscriptionId, TopicId, WallMs};
 use crate::message::{GroupOptions, GroupProgress, TopicDescription};
 use crate::names::{GroupName, TopicName};
 use crate::records::Entry;
-use subscription::Subscription;
+use progress::Subscription;
 
 #[derive(Debug, Default)]
 pub(crate) struct Core {

@@ -1,9 +1,11 @@
 //! The embedded engine: the core behind one lock, the log behind it, and those who wait.
 
-mod act;
-mod atomic_ack;
-mod hand_out;
+mod ack;
+mod admin;
+mod dead_letters;
+mod receive;
 mod recovery;
+mod send;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

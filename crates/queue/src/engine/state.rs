@@ -150,6 +150,12 @@ impl State {
     }
 }
 
+pub(super) type Told = oneshot::Receiver<Result<(), Unavailable>>;
+
+pub(super) async fn settled(told: Told) -> Result<(), Unavailable> {
+    told.await.unwrap_or(Err(Unavailable::Closed))
+}
+
 pub(super) fn message_id(position: Position) -> MessageId {
     MessageId::new(format!("{:016X}", position.0))
 }

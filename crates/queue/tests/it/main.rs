@@ -6,6 +6,6 @@ mod atomic_ack;
 mod contract;
 mod crash;
 mod failing;
+mod receiving;
 mod restart;
-mod shell;
 mod world;

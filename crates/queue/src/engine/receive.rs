@@ -9,27 +9,26 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::Inner;
-use super::state::{State, Then, message_id};
+use super::state::{State, message_id};
 use crate::core::{HandOut, Picked, SubscriptionFacts, Want};
 use crate::error::{ReceiveError, Unavailable};
-use crate::ids::{Now, SubscriptionId, TopicId};
+use crate::ids::{Now, SubscriptionId};
 use crate::limits::{INVISIBLE_MAX, RECEIVE_BYTES_MAX, RECEIVE_MAX, WAIT_MAX, WAITERS_MAX};
 use crate::message::{Delivery, Message, ReceiveRequest};
-use crate::names::TopicName;
 use crate::receipt::HandOutId;
-use crate::records::{Entry, decode_message, encode_hand_outs, encode_message_head, kind};
+use crate::records::{decode_message, encode_hand_outs, kind};
 
 /// The place of a receive among those of its group.
-struct Waiter {
-    subscription: SubscriptionId,
+pub(super) struct Waiter {
+    pub(super) subscription: SubscriptionId,
     notify: Arc<Notify>,
     _place: Arc<()>,
 }
 
 /// What a look at the topic found.
-struct Look {
-    facts: SubscriptionFacts,
-    picked: Picked,
+pub(super) struct Look {
+    pub(super) facts: SubscriptionFacts,
+    pub(super) picked: Picked,
     next_due: Option<Now>,
 }
 
@@ -159,58 +158,9 @@ impl Inner {
         look.picked.hand_outs.iter().filter_map(deliver).collect()
     }
 
-    fn read(&self, position: Position) -> Result<Message, Unavailable> {
+    pub(super) fn read(&self, position: Position) -> Result<Message, Unavailable> {
         let failed = |error: String| Unavailable::Failed(error);
         let record = self.log.read(position).map_err(|error| failed(error.to_string()))?;
         decode_message(record.payload).map_err(|what| failed(format!("message at log position {position}: {what}")))
-    }
-
-    /// Moves what was handed out too often to the group's dead letters. What cannot be moved now is due again.
-    fn bury(&self, waiter: &Waiter, look: &Look) {
-        for dead in &look.picked.dead {
-            if let Err(error) = self.bury_one(waiter, look, dead) {
-                tracing::warn!(%error, "a message could not be moved to the dead letters; it is tried again");
-                self.state().core.release(waiter.subscription, dead.position, dead.serial);
-            }
-        }
-    }
-
-    fn bury_one(&self, waiter: &Waiter, look: &Look, dead: &HandOut) -> Result<(), Unavailable> {
-        let message = self.read(dead.position)?;
-        let stored = self.wall();
-        let head = encode_message_head(&message, stored);
-        let entry = Entry::of(&message, &head, stored);
-        let letter = [Part::Bytes(&head), Part::Bytes(&message.body)];
-        let consumed = dead.position.to_bytes();
-        let consumed = [Part::Bytes(&consumed)];
-
-        let mut state = self.state();
-        let topic = self.dead_letters(&mut state, look)?;
-        let records = [
-            NewRecord::new(kind::MESSAGE, topic.0, &letter),
-            NewRecord::new(kind::ACK, waiter.subscription.0, &consumed),
-        ];
-        let appended = state.append(&self.log, Need::Essential, &records)?;
-        let position = appended.positions[0];
-        state.when_durable(appended.end, Then::Message { topic, position, entry, done: None });
-        let consumed = Then::Consumed { subscription: waiter.subscription, position: dead.position };
-        state.when_durable(appended.end, consumed);
-        Ok(())
-    }
-
-    /// The topic of the group's dead letters, made when the first one comes. It is not counted among the topics that
-    /// may be made: there is at most one for each group.
-    fn dead_letters(&self, state: &mut State, look: &Look) -> Result<TopicId, Unavailable> {
-        let name = TopicName::dead_letters_of(&look.facts.group);
-        let name = name.map_err(|error| Unavailable::Failed(error.to_string()))?;
-        if let Some(topic) = state.core.topic_id(&name) {
-            return Ok(topic);
-        }
-        let payload = [Part::Bytes(name.as_str().as_bytes())];
-        let record = NewRecord::new(kind::TOPIC, 0, &payload);
-        let appended = state.append(&self.log, Need::Essential, &[record])?;
-        let topic = TopicId::from(appended.positions[0]);
-        state.core.add_topic(topic, name);
-        Ok(topic)
     }
 }

@@ -1,0 +1,83 @@
+//! Acknowledging a hand-out, in an append of its own or in one of the consumer's, and changing its invisible time.
+
+use std::time::Duration;
+
+use commitlog::{Need, NewRecord, Part};
+
+use super::Inner;
+use super::state::{Then, Told, settled};
+use crate::atomic_ack::{AckRecord, AtomicAck};
+use crate::core::Expired;
+use crate::error::AckError;
+use crate::ids::Now;
+use crate::limits::INVISIBLE_MAX;
+use crate::message::Receipt;
+use crate::receipt::HandOutId;
+use crate::records::kind;
+
+impl Inner {
+    pub(super) async fn ack(&self, receipt: &Receipt) -> Result<(), AckError> {
+        let id = self.parse(receipt)?;
+        let now = self.now();
+        let told = self.append_ack(&id, now)?;
+        settled(told).await.map_err(AckError::from)
+    }
+
+    fn append_ack(&self, id: &HandOutId, now: Now) -> Result<Told, AckError> {
+        let mut state = self.state();
+        state.hold(id, now)?;
+        let position = id.position.to_bytes();
+        let payload = [Part::Bytes(&position)];
+        let record = NewRecord::new(kind::ACK, id.subscription.0, &payload);
+        match state.append(&self.log, Need::Essential, &[record]) {
+            Ok(appended) => {
+                let consumed = Then::Consumed { subscription: id.subscription, position: id.position };
+                state.when_durable(appended.end, consumed);
+                Ok(state.tell_when_durable(appended.end))
+            }
+            Err(error) => {
+                state.core.release(id.subscription, id.position, id.serial);
+                Err(error.into())
+            }
+        }
+    }
+
+    pub(super) fn change_invisible(&self, receipt: &Receipt, invisible: Duration) -> Result<Receipt, AckError> {
+        if invisible > INVISIBLE_MAX {
+            return Err(AckError::InvisibleTime { max_ms: INVISIBLE_MAX.as_millis() });
+        }
+        let id = self.parse(receipt)?;
+        let now = self.now();
+        let mut state = self.state();
+        state.check_up()?;
+        let changed = state.core.change(id.subscription, id.position, id.serial, invisible, now);
+        let serial = changed.map_err(|Expired| AckError::Expired)?;
+        // Those who wait do so until the next message is due.
+        state.wake(id.subscription);
+        Ok(HandOutId { serial, ..id }.receipt(self.log.epoch()))
+    }
+}
+
+impl AtomicAck for Inner {
+    fn prepare(&self, receipt: &Receipt) -> Result<AckRecord, AckError> {
+        let id = self.parse(receipt)?;
+        let now = self.now();
+        self.state().hold(&id, now)?;
+        let payload = id.position.to_bytes().to_vec();
+        Ok(AckRecord { kind: kind::ACK, owner: id.subscription.0, payload })
+    }
+
+    fn commit(&self, receipt: &Receipt) {
+        if let Ok(id) = self.parse(receipt) {
+            self.state().core.done(id.subscription, id.position);
+        }
+    }
+
+    fn abort(&self, receipt: &Receipt) {
+        if let Ok(id) = self.parse(receipt) {
+            let mut state = self.state();
+            state.core.release(id.subscription, id.position, id.serial);
+            state.wake(id.subscription);
+        }
+    }
+}

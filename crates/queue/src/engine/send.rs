@@ -1,0 +1,67 @@
+//! Sending: one append, answered when it is durable.
+
+use commitlog::{AppendError, Appended, Need, NewRecord, Part};
+
+use super::Inner;
+use super::state::{State, Then, unavailable};
+use crate::error::{InvalidMessage, SendError, Unavailable};
+use crate::ids::TopicId;
+use crate::limits::TOPIC_MESSAGES_MAX;
+use crate::message::Message;
+use crate::names::TopicName;
+use crate::queue::SendDone;
+use crate::records::{Entry, encode_message_head, kind};
+use crate::validation::check;
+
+impl Inner {
+    /// Gives `done` back with the reason why the message was not taken.
+    pub(super) fn try_send(
+        &self,
+        topic: &TopicName,
+        message: &Message,
+        done: SendDone,
+    ) -> Result<(), (SendError, SendDone)> {
+        if let Err(error) = check(message) {
+            return Err((SendError::Invalid(error), done));
+        }
+        let stored = self.wall();
+        let head = encode_message_head(message, stored);
+        let entry = Entry::of(message, &head, stored);
+        let payload = [Part::Bytes(&head), Part::Bytes(&message.body)];
+        let mut state = self.state();
+        match self.append_message(&state, topic, &payload) {
+            Err(error) => Err((error, done)),
+            Ok((topic, appended)) => {
+                let position = appended.positions[0];
+                state.when_durable(appended.end, Then::Message { topic, position, entry, done: Some(done) });
+                Ok(())
+            }
+        }
+    }
+
+    fn append_message(
+        &self,
+        state: &State,
+        topic: &TopicName,
+        payload: &[Part<'_>],
+    ) -> Result<(TopicId, Appended), SendError> {
+        state.check_up()?;
+        let id = state.core.topic_id(topic).ok_or_else(|| SendError::UnknownTopic(topic.clone()))?;
+        if state.core.messages(id) >= TOPIC_MESSAGES_MAX {
+            return Err(SendError::TopicFull(topic.clone()));
+        }
+        if !state.has_room() {
+            return Err(Unavailable::Busy.into());
+        }
+        let record = NewRecord::new(kind::MESSAGE, id.0, payload);
+        let appended = self.log.append(Need::Normal, &[record]).map_err(send_error)?;
+        Ok((id, appended))
+    }
+}
+
+fn send_error(error: AppendError) -> SendError {
+    match error {
+        AppendError::TooLarge { bytes, max } => SendError::Invalid(InvalidMessage::BodyTooLarge { bytes, max }),
+        error => SendError::Unavailable(unavailable(error)),
+    }
+}
