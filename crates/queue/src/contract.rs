@@ -1,5 +1,5 @@
-//! What every engine must pass. Each case makes its own topics and groups, so that all can run against one engine;
-//! none relies on time being fast, only on it passing.
+//! The contract test suite, which every engine must pass. Each case creates its own topics and groups, so that all can
+//! run against one engine; no case needs time to be fast, only to pass.
 //!
 //! ```ignore
 //! for case in queue::contract::cases().into_iter().chain(queue::contract::atomic_ack_cases()) {
@@ -31,7 +31,7 @@ pub struct Subject {
     pub log: Option<Log>,
     /// The shortest invisible time that it allows.
     pub invisible_min: Duration,
-    /// Longer than anything takes: how long a case waits for what must come.
+    /// How long a case waits for what must come: longer than anything takes.
     pub patience: Duration,
 }
 
@@ -69,7 +69,7 @@ cases![cases:
     a_waiting_receive_ends_when_a_message_comes,
     a_receive_takes_at_most_what_it_asked_for,
     what_fails_too_often_becomes_a_dead_letter,
-    making_what_exists_changes_nothing,
+    creating_what_exists_changes_nothing,
     what_does_not_exist_is_refused_by_name,
     what_passes_a_limit_is_refused,
 ];
@@ -99,7 +99,7 @@ impl Scene {
         let topic = TopicName::parse(case).expect("a case's name is a topic's");
         let scene = Self { subject: subject.clone(), topic, group: group("first", case) };
         scene.queue().create_topic(scene.topic.clone()).await.expect("create_topic");
-        scene.make_group(&scene.group, GroupOptions::default()).await;
+        scene.create_group(&scene.group, GroupOptions::default()).await;
         scene
     }
 
@@ -107,7 +107,7 @@ impl Scene {
         &*self.subject.queue
     }
 
-    async fn make_group(&self, group: &GroupName, options: GroupOptions) {
+    async fn create_group(&self, group: &GroupName, options: GroupOptions) {
         self.queue().create_group(group.clone(), options).await.expect("create_group");
     }
 
@@ -253,7 +253,7 @@ async fn each_group_gets_every_message(mut scene: Scene) {
     scene.send(text("for all")).await;
     scene.receive_one(LONG).await;
     scene.group = group("second", scene.topic.as_str());
-    scene.make_group(&scene.group, GroupOptions::default()).await;
+    scene.create_group(&scene.group, GroupOptions::default()).await;
     assert!(!scene.receive_bodies(1).await.is_empty());
 }
 
@@ -263,7 +263,7 @@ async fn a_group_that_comes_late_starts_at_the_oldest_message(mut scene: Scene) 
     }
     scene.receive_bodies(3).await;
     scene.group = group("late", scene.topic.as_str());
-    scene.make_group(&scene.group, GroupOptions::default()).await;
+    scene.create_group(&scene.group, GroupOptions::default()).await;
     assert_eq!(scene.receive_bodies(3).await, ["0", "1", "2"]);
 }
 
@@ -305,7 +305,7 @@ async fn a_receive_takes_at_most_what_it_asked_for(scene: Scene) {
 
 async fn what_fails_too_often_becomes_a_dead_letter(mut scene: Scene) {
     scene.group = GroupName::parse("short-of-patience").expect("a name");
-    scene.make_group(&scene.group, GroupOptions { attempts_max: 2 }).await;
+    scene.create_group(&scene.group, GroupOptions { attempts_max: 2 }).await;
     let message = Message {
         tag: Some("poison".to_owned()),
         properties: vec![("why".to_owned(), "unknown".to_owned())],
@@ -315,21 +315,21 @@ async fn what_fails_too_often_becomes_a_dead_letter(mut scene: Scene) {
     for attempt in 1..=2 {
         assert_eq!(scene.receive_one(scene.subject.invisible_min).await.attempt, attempt);
     }
-    // The next look moves it.
+    // The next receive moves it.
     let gone = scene.receive(scene.request(scene.subject.invisible_min * 3, LONG)).await;
     assert_eq!(gone, [], "it is not handed out a third time");
 
     scene.topic = TopicName::dead_letters_of(&scene.group).expect("a name");
     scene.group = group("dead", "letters");
-    scene.make_group(&scene.group, GroupOptions::default()).await;
+    scene.create_group(&scene.group, GroupOptions::default()).await;
     let letter = scene.receive_one(LONG).await;
     assert_eq!((letter.message, letter.attempt), (message, 1));
 }
 
-async fn making_what_exists_changes_nothing(scene: Scene) {
+async fn creating_what_exists_changes_nothing(scene: Scene) {
     scene.send(text("kept")).await;
     scene.queue().create_topic(scene.topic.clone()).await.expect("create_topic");
-    scene.make_group(&scene.group, GroupOptions::default()).await;
+    scene.create_group(&scene.group, GroupOptions::default()).await;
     assert_eq!(body(&scene.receive_one(LONG).await), "kept");
 }
 

@@ -1,10 +1,10 @@
-//! Errors, by operation. Each message names the thing, the cause and, where there is one, the remedy.
+//! Errors, one type for each operation. Each message names the thing, the cause and, where there is one, the remedy.
 
 use thiserror::Error;
 
 use crate::names::{GroupName, TopicName};
 
-/// The queue cannot do its work just now, or not any more.
+/// The queue cannot serve at the moment, or any more.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Unavailable {
     /// Too much waits for the disk: try again shortly.
@@ -12,7 +12,7 @@ pub enum Unavailable {
     Busy,
     #[error("the disk is full: free space on the disk of the data directory")]
     Full,
-    /// Whether the operation took place is not known. The process has to be started again.
+    /// Whether the operation took effect is unknown. The process has to be started again.
     #[error("the queue has failed: {0}")]
     Failed(String),
     #[error("the queue is closed")]
@@ -71,7 +71,7 @@ pub enum AckError {
     /// Handed out before the engine was last started: the message comes again with a new receipt.
     #[error("the receipt is of start {receipt}, this is start {current}: the message is handed out again")]
     StaleEpoch { receipt: u64, current: u64 },
-    /// Acknowledged before, changed since, or hidden no longer.
+    /// Acknowledged before, changed since, or its invisible time is over.
     #[error("the receipt is not valid any more")]
     Expired,
     #[error("the invisible time must be at most {max_ms} ms")]

@@ -1,17 +1,17 @@
-//! The body of the fuzz target: any bytes as the queue's records.
+//! The body of the fuzz target `queue_records`: any bytes as the queue's records.
 //!
 //! Only with the feature `fuzzing`. `fuzz/` calls it; the test below plays its corpus.
 
 use commitlog::{Position, ReplayedRecord};
 
 use crate::records::{
-    decode_acks, decode_entry, decode_group, decode_hand_outs, decode_message, decode_name, decode_topic_id,
+    decode_acks, decode_group, decode_hand_outs, decode_index_entry, decode_message, decode_name, decode_topic_id,
     encode_group, encode_hand_outs, encode_message_head, kind, owns,
 };
 use crate::{Engine, EngineOptions};
 
-/// The bytes are records: kind, owner, payload length (u16, big-endian), payload. What is read of each is what would
-/// have been written, and whatever their order, a recovery takes them or refuses them.
+/// The bytes are records: kind, owner, payload length (u16, big-endian), payload. Encoding what was decoded of one
+/// gives the same bytes, and a recovery applies or refuses them, whatever their order.
 pub fn records(bytes: &[u8]) {
     let mut recovery = Engine::recover(EngineOptions::default());
     let (mut position, mut rest) = (Position(64), bytes);
@@ -22,12 +22,12 @@ pub fn records(bytes: &[u8]) {
         let record = ReplayedRecord { kind: *kind, owner: u64::from(*owner) * 64, position, payload };
         let applied = recovery.apply(record);
         assert!(applied.is_ok() || owns(*kind), "what belongs to others is ignored");
-        // So that small owners name the first records.
+        // So that small numbers as owner name the first records.
         (position, rest) = (Position(position.0 + 64), after);
     }
 }
 
-/// Reading and writing are inverse.
+/// Encoding is the inverse of decoding.
 fn check(kind: u8, payload: &[u8]) {
     let written = match kind {
         kind::TOPIC => decode_name(payload).map(|name| name.as_bytes().to_vec()),
@@ -43,7 +43,7 @@ fn check(kind: u8, payload: &[u8]) {
 }
 
 fn check_message(payload: &[u8]) {
-    let entry = decode_entry(payload);
+    let entry = decode_index_entry(payload);
     let Ok(message) = decode_message(payload.to_vec()) else { return };
     let entry = entry.expect("the entry is the beginning of the message");
     assert_eq!((entry.tag.as_deref(), entry.bytes), (message.tag.as_deref(), payload.len()));

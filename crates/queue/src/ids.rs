@@ -1,4 +1,4 @@
-//! Names of things inside the engine: each is the log position of the record that made the thing.
+//! Identifiers inside the engine, each the log position of the record that created the thing; and its two clocks.
 
 use std::time::Duration;
 

@@ -1,18 +1,18 @@
 //! The durable message queue on the commit log.
 //!
-//! The [`Queue`] trait has the shape of RocketMQ 5, so that a real cluster fits behind it without bending; [`Engine`]
-//! is the queue of this process. Not here: the network protocol, permissions, and anything that knows what a message
-//! means.
+//! The [`Queue`] trait has the shape of RocketMQ 5, so that a real cluster fits behind it; [`Engine`] is the queue
+//! of this process. Not here: the network protocol, permissions, and the meaning of messages.
 //!
 //! # What every engine promises
 //! - **Sent is stored.** A send that was answered with an id survives whatever fails afterwards, and so do its order
 //!   within one sender that waits for each answer, its tag, keys, properties and body.
-//! - **At least once.** A message is handed to one member of each group and hidden from the rest of the group. If it
-//!   is neither acknowledged nor its time changed, it is handed out again when its time is over, with the attempt
-//!   counted; this also happens after every failure. A message that was answered with an error may still arrive.
+//! - **At least once.** A message is handed to one member of each group and is invisible to the rest of the group. If
+//!   it is neither acknowledged nor its invisible time changed, it is handed out again when that time is over, with the
+//!   attempt counted; this also happens after every failure. A message that was answered with an error may still
+//!   arrive.
 //! - **Acknowledged is over.** After an answered `ack` the group never sees the message again.
-//! - **A receipt is for one hand-out.** It ends when its time is over, when it is changed, when it is used, and when
-//!   the engine is started again: then [`AckError`] says so, and the message is handed out again unless it was
+//! - **A receipt is for one hand-out.** It ends when the invisible time is over, when it is changed, when it is used,
+//!   and when the engine is started again: then [`AckError`] says so, and the message is handed out again unless it was
 //!   acknowledged. So an acknowledgement that is repeated is refused.
 //! - **Hand-outs are counted** also when their consumer dies: past `attempts_max` of them the message moves to the
 //!   topic `%DLQ%<group>`, unchanged.
@@ -23,8 +23,8 @@
 //! - **All members of a group use the same filter.** What it leaves out counts as consumed.
 //! - **Nothing waits for ever**, and every refusal names its cause. Limits: [`limits`].
 //!
-//! The engine's own records in the log are described in `records.rs`. Other kinds in one log belong to others:
-//! `0x01..=0x1f` to the log itself, [`RECORD_KINDS`] to the queue, `0x40..=0x7f` to the broker.
+//! `records.rs` describes the engine's records. Of the kinds in the log, `0x01..=0x1f` belong to the log itself,
+//! [`RECORD_KINDS`] to the queue, `0x40..=0x7f` to the broker.
 //!
 //! # The queue and its consumer on one log
 //! A consumer that keeps what it takes from the queue in the engine's own log makes both one unit: [`AtomicAck`], which

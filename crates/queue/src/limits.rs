@@ -1,4 +1,4 @@
-//! Every number that the network can run into.
+//! Limits of all that comes from the network.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub const KEYS_MAX: usize = 64;
 pub const RECEIVE_MAX: usize = 32;
 /// Bodies of one receive: it ends early, but never empty, when the next message would pass this.
 pub const RECEIVE_BYTES_MAX: usize = 8 << 20;
-/// Shortest and longest time that a hand-out may be hidden (a shorter shortest is an engine's option, for tests).
+/// Shortest and longest invisible time of a hand-out (an engine may be given a shorter minimum, for tests).
 pub const INVISIBLE_MIN: Duration = Duration::from_secs(1);
 pub const INVISIBLE_MAX: Duration = Duration::from_secs(12 * 3600);
 /// Longest wait of one receive; a longer one is taken as this.

@@ -1,4 +1,4 @@
-//! What is sent and what is handed out.
+//! Messages as they are sent and handed out, requests to receive them, and descriptions of topics.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,28 +9,28 @@ use bytes::Bytes;
 
 use crate::names::{GroupName, TopicName};
 
-/// A message as its sender made it.
+/// A message as its sender created it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// What people look a message up by.
+    /// Search terms for people.
     pub keys: Vec<String>,
-    /// What a receiver may filter by.
+    /// What [`TagFilter`] goes by.
     pub tag: Option<String>,
     pub properties: Vec<(String, String)>,
     pub body: Bytes,
-    /// When the sender made it, milliseconds since 1970.
+    /// When the sender created it, milliseconds since 1970.
     pub born_ms: u64,
 }
 
 impl Message {
-    /// The first property of that name.
+    /// Returns the value of the first property with that name.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&str> {
         self.properties.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// The queue's name for a message: unique within the engine, opaque.
+/// The id of a message, given by the engine: unique within it, opaque.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub(crate) Arc<str>);
 
@@ -45,7 +45,7 @@ impl MessageId {
     }
 }
 
-/// The right to acknowledge one hand-out of one message. Opaque; survives being turned into text and back.
+/// The right to acknowledge one hand-out of one message. Opaque; may be kept as text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Receipt(pub(crate) Arc<str>);
 
@@ -78,7 +78,7 @@ macro_rules! shown_as_text {
 
 shown_as_text!(MessageId, Receipt);
 
-/// A message on its way to a member of a group.
+/// A message that is handed out to a member of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     pub message_id: MessageId,
@@ -118,14 +118,14 @@ pub struct ReceiveRequest {
     pub max: usize,
     /// How long to wait for the first message when there is none.
     pub wait: Duration,
-    /// How long the messages are hidden from the rest of the group.
+    /// How long the messages are invisible to the rest of the group.
     pub invisible: Duration,
 }
 
-/// What may be chosen for a group.
+/// Settings of a consumer group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupOptions {
-    /// Hand-outs of one message before it goes to the dead letters.
+    /// Hand-outs of one message before it moves to the dead-letter topic.
     pub attempts_max: u32,
 }
 
@@ -135,11 +135,11 @@ impl Default for GroupOptions {
     }
 }
 
-/// A topic with what its groups have still before them.
+/// The messages of a topic, and what each of its groups has still to consume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicDescription {
     pub topic: TopicName,
-    /// Messages that at least one group still needs, or that nobody has received yet.
+    /// Messages that at least one group has still to consume, or that no group has received yet.
     pub messages: u64,
     pub groups: Vec<GroupProgress>,
 }
@@ -149,7 +149,7 @@ pub struct GroupProgress {
     pub group: GroupName,
     /// Never handed out.
     pub waiting: u64,
-    /// Handed out and hidden.
+    /// Handed out and invisible.
     pub in_flight: u64,
     /// Handed out before and due again.
     pub due_again: u64,

@@ -1,4 +1,4 @@
-//! Names that are checked once.
+//! Names of topics and consumer groups, validated when they are parsed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,10 +8,10 @@ use thiserror::Error;
 
 /// Longest name of a topic or a group, in bytes.
 pub const NAME_BYTES_MAX: usize = 127;
-/// Before the group's name: where its messages go that failed too often.
+/// Prefix of a dead-letter topic's name, before the name of its group.
 pub const DEAD_LETTER_PREFIX: &str = "%DLQ%";
 
-/// Not a name that the queue knows how to spell.
+/// Not a valid name of a topic or a group.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{name:?} is not a name: use 1 to {NAME_BYTES_MAX} of the characters A-Z a-z 0-9 _ - % |")]
 pub struct NameError {
@@ -69,7 +69,7 @@ name!(TopicName, "A queue topic.");
 name!(GroupName, "A consumer group.");
 
 impl TopicName {
-    /// Where the messages of `group` go that failed too often.
+    /// Returns the name of the topic to which messages of `group` move that were handed out too often.
     ///
     /// # Errors
     /// The group's name leaves no room for the prefix.

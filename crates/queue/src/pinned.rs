@@ -8,7 +8,7 @@ use commitlog::Position;
 use crate::ids::WallMs;
 use crate::message::{GroupOptions, Message};
 use crate::records::{
-    RECORD_KINDS, decode_acks, decode_entry, decode_group, decode_hand_outs, decode_message, decode_topic_id,
+    RECORD_KINDS, decode_acks, decode_group, decode_hand_outs, decode_index_entry, decode_message, decode_topic_id,
     encode_group, encode_hand_outs, encode_message_head, kind,
 };
 
@@ -42,7 +42,7 @@ fn a_message_keeps_its_bytes() {
     for (message, bytes) in [(message(), MESSAGE), (plain, PLAIN)] {
         let head = encode_message_head(&message, WallMs(0x0a00));
         assert_eq!([&head[..], b"body"].concat(), bytes);
-        let entry = decode_entry(bytes).unwrap();
+        let entry = decode_index_entry(bytes).unwrap();
         assert_eq!((entry.stored, entry.tag.as_deref()), (WallMs(0x0a00), message.tag.as_deref()));
         assert_eq!(decode_message(bytes.to_vec()), Ok(message));
     }

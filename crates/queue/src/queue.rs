@@ -1,4 +1,4 @@
-//! The contract that every engine fulfils.
+//! The trait that every engine implements.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,24 +15,24 @@ use crate::names::{GroupName, TopicName};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Called once, on a thread of the engine: it must not block.
+/// A callback with the result of a send: called once, on a thread of the engine; it must not block.
 pub type SendDone = Box<dyn FnOnce(Result<MessageId, SendError>) + Send>;
 
-/// A message that a busy queue has not taken, with what would have been called.
+/// A message that a busy queue has not taken, with its callback, which was not called.
 pub struct NotTaken {
     pub message: Message,
     pub done: SendDone,
 }
 
-/// See the crate's head for what every engine promises.
+/// A queue of topics and consumer groups. The crate's head says what every engine promises.
 pub trait Queue: Send + Sync {
-    /// Returns at once; `done` is called when the message is durable, or will never be. It may be called before this
-    /// returns.
+    /// Sends a message. Returns at once; `done` is called when the message is durable, or never will be. It may be
+    /// called before this returns.
     fn send(&self, topic: &TopicName, message: Message, done: SendDone);
 
-    /// [`Queue::send`] for those who keep what a busy queue cannot take, and try again: what would be answered with
-    /// [`Unavailable::Busy`] comes back instead, so that nothing overtakes it. An engine that cannot know at once takes
-    /// it and answers by `done`.
+    /// [`Queue::send`] for a sender that keeps what a busy queue cannot take, and tries again: what would be answered
+    /// with [`Unavailable::Busy`] is returned instead, so that no later message overtakes it. An engine that cannot
+    /// know at once takes the message and answers by `done`.
     ///
     /// # Errors
     /// The queue is busy; `done` was not called.
@@ -41,32 +41,36 @@ pub trait Queue: Send + Sync {
         Ok(())
     }
 
-    /// Durable messages, hidden from the rest of the group until acknowledged or due again. Empty after `wait`.
-    /// Dropping the future loses nothing: what it had taken is due again after its invisible time.
+    /// Hands out durable messages, which are invisible to the rest of the group until they are acknowledged or due
+    /// again. Empty after `wait`. Dropping the future loses nothing: what it had taken is due again after its invisible
+    /// time.
     fn receive(&self, request: ReceiveRequest) -> BoxFuture<'_, Result<Vec<Delivery>, ReceiveError>>;
 
-    /// When this completes well, the message is never handed to the group again, whatever fails.
+    /// Acknowledges a hand-out: once this has succeeded, the message is never handed to the group again, whatever
+    /// fails.
     fn ack(&self, receipt: Receipt) -> BoxFuture<'_, Result<(), AckError>>;
 
-    /// Hides the message for `invisible` from now on (zero: due at once). The old receipt ends, the new one counts.
+    /// Makes the message invisible for `invisible` from now on (zero: due at once). The old receipt ends; the new one
+    /// is returned.
     fn change_invisible(&self, receipt: Receipt, invisible: Duration) -> BoxFuture<'_, Result<Receipt, AckError>>;
 
-    /// Makes the topic if there is none of that name; durable when it completes.
+    /// Creates the topic if there is none of that name; durable when it completes.
     fn create_topic(&self, topic: TopicName) -> BoxFuture<'_, Result<(), AdminError>>;
 
-    /// Makes the group, or changes its options; durable when it completes. A group belongs to a topic from its first
+    /// Creates the group, or changes its options; durable when it completes. A group belongs to a topic from its first
     /// receive there, and starts at the oldest message that the topic still holds.
     fn create_group(&self, group: GroupName, options: GroupOptions) -> BoxFuture<'_, Result<(), AdminError>>;
 
+    /// Describes the topic at this moment.
     fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>>;
 
-    /// What makes an acknowledgement and the caller's own records one unit of `log`, if this engine keeps its records in
-    /// that log. An engine elsewhere, or on another log, has none.
+    /// Returns what makes an acknowledgement and the caller's own records one unit of `log`, if the engine keeps its
+    /// records in that log. An engine elsewhere, or on another log, has none.
     fn atomic_ack(&self, _log: &Log) -> Option<Arc<dyn AtomicAck>> {
         None
     }
 
-    /// [`Queue::send`] for those who can wait.
+    /// [`Queue::send`] for a sender that awaits the result.
     fn send_wait(&self, topic: &TopicName, message: Message) -> BoxFuture<'static, Result<MessageId, SendError>> {
         let (tx, rx) = oneshot::channel();
         self.send(

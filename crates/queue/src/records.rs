@@ -1,6 +1,7 @@
 //! The queue's records in the log. Pure.
 //!
-//! All numbers are little-endian. An id is the position of the record that made the thing.
+//! All numbers are little-endian. The id of a topic, group or subscription is the position of the record that created
+//! it.
 //!
 //! ```text
 //! kind  what          owner            payload
@@ -41,7 +42,7 @@ pub(crate) mod kind {
 
 const MESSAGE_VERSION: u8 = 1;
 
-/// A payload that is not what its kind says.
+/// Why a payload is not what its kind says.
 pub(crate) type Unreadable = &'static str;
 
 pub(crate) fn encode_group(options: GroupOptions, name: &str) -> Vec<u8> {
@@ -92,7 +93,7 @@ pub(crate) fn decode_acks(payload: &[u8]) -> Result<Vec<Position>, Unreadable> {
     Ok(positions)
 }
 
-/// All of a message's record but its body, which follows. The message has passed the limits.
+/// Encodes all of a message's record but the body, which follows. The message was validated.
 pub(crate) fn encode_message_head(message: &Message, stored: WallMs) -> Vec<u8> {
     let mut out = vec![MESSAGE_VERSION];
     out.extend_from_slice(&stored.0.to_le_bytes());
@@ -115,25 +116,25 @@ pub(crate) fn encode_message_head(message: &Message, stored: WallMs) -> Vec<u8> 
 
 /// What the index keeps of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct IndexEntry {
     pub(crate) tag: Option<Box<str>>,
     /// Length of the record's payload.
     pub(crate) bytes: usize,
     pub(crate) stored: WallMs,
 }
 
-impl Entry {
+impl IndexEntry {
     pub(crate) fn of(message: &Message, head: &[u8], stored: WallMs) -> Self {
         Self { tag: message.tag.as_deref().map(Into::into), bytes: head.len() + message.body.len(), stored }
     }
 }
 
-/// The entry alone: replay reads millions of messages, and no body.
-pub(crate) fn decode_entry(payload: &[u8]) -> Result<Entry, Unreadable> {
+/// Decodes what the index needs alone: a replay reads millions of messages, and none of their bodies.
+pub(crate) fn decode_index_entry(payload: &[u8]) -> Result<IndexEntry, Unreadable> {
     let mut rest = payload;
     let (stored, _) = take_times(&mut rest)?;
     let tag = take_tag(&mut rest)?.map(Into::into);
-    Ok(Entry { tag, bytes: payload.len(), stored })
+    Ok(IndexEntry { tag, bytes: payload.len(), stored })
 }
 
 pub(crate) fn decode_message(payload: Vec<u8>) -> Result<Message, Unreadable> {
@@ -220,15 +221,15 @@ mod tests {
         #[test]
         fn a_message_comes_back_as_it_went_in(message in any_message(), stored in any::<u64>()) {
             let mut payload = encode_message_head(&message, WallMs(stored));
-            let entry = Entry::of(&message, &payload, WallMs(stored));
+            let entry = IndexEntry::of(&message, &payload, WallMs(stored));
             payload.extend_from_slice(&message.body);
-            prop_assert_eq!(decode_entry(&payload), Ok(entry));
+            prop_assert_eq!(decode_index_entry(&payload), Ok(entry));
             prop_assert_eq!(decode_message(payload), Ok(message));
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (decode_entry(&bytes), decode_group(&bytes), decode_hand_outs(&bytes), decode_acks(&bytes));
+            let _ = (decode_index_entry(&bytes), decode_group(&bytes), decode_hand_outs(&bytes), decode_acks(&bytes));
             let _ = decode_message(bytes);
         }
     }

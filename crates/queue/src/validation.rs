@@ -1,21 +1,21 @@
-//! Whether a message keeps the limits. Pure.
+//! Validation of a message against the limits. Pure.
 
 use crate::error::InvalidMessage;
 use crate::limits::{BODY_BYTES_MAX, KEYS_MAX, PROPERTIES_MAX, PROPERTY_BYTES_MAX};
 use crate::message::Message;
 
-pub(crate) fn check(message: &Message) -> Result<(), InvalidMessage> {
-    check_body(message)?;
-    check_tag_and_keys(message)?;
-    check_properties(message)
+pub(crate) fn validate(message: &Message) -> Result<(), InvalidMessage> {
+    validate_body(message)?;
+    validate_tag_and_keys(message)?;
+    validate_properties(message)
 }
 
-fn check_body(message: &Message) -> Result<(), InvalidMessage> {
+fn validate_body(message: &Message) -> Result<(), InvalidMessage> {
     let bytes = message.body.len();
     if bytes > BODY_BYTES_MAX { Err(InvalidMessage::BodyTooLarge { bytes, max: BODY_BYTES_MAX }) } else { Ok(()) }
 }
 
-fn check_tag_and_keys(message: &Message) -> Result<(), InvalidMessage> {
+fn validate_tag_and_keys(message: &Message) -> Result<(), InvalidMessage> {
     let count = message.keys.len();
     if count > KEYS_MAX {
         return Err(InvalidMessage::TooManyKeys { count, max: KEYS_MAX });
@@ -29,7 +29,7 @@ fn check_tag_and_keys(message: &Message) -> Result<(), InvalidMessage> {
     if tag.is_none_or(spelt) { Ok(()) } else { Err(InvalidMessage::Tag) }
 }
 
-fn check_properties(message: &Message) -> Result<(), InvalidMessage> {
+fn validate_properties(message: &Message) -> Result<(), InvalidMessage> {
     let count = message.properties.len();
     if count > PROPERTIES_MAX {
         return Err(InvalidMessage::TooManyProperties { count, max: PROPERTIES_MAX });
@@ -66,7 +66,7 @@ mod tests {
             (Message { tag: Some("  ".to_owned()), ..empty.clone() }, "tag"),
         ];
         for (message, words) in cases {
-            let refusal = check(&message).map_err(|error| error.to_string());
+            let refusal = validate(&message).map_err(|error| error.to_string());
             assert!(refusal.as_ref().is_err_and(|text| text.contains(words)), "{words}: {refusal:?}");
         }
     }
@@ -80,7 +80,7 @@ mod tests {
             body: vec![0; BODY_BYTES_MAX].into(),
             born_ms: 0,
         };
-        assert_eq!(check(&message), Ok(()));
-        assert_eq!(check(&Message::default()), Ok(()));
+        assert_eq!(validate(&message), Ok(()));
+        assert_eq!(validate(&Message::default()), Ok(()));
     }
 }

@@ -1,10 +1,11 @@
-//! What one group has done with one topic. Time comes as a parameter.
+//! The progress of one consumer group on one topic: the cursor, and each message before it that is not consumed yet.
+//! Pure: time is a parameter.
 //!
 //! ```text
 //! at or past the cursor: never handed out
-//! before the cursor:     hidden ── deadline ──► ready ── hand-out, attempt + 1 ──► hidden
-//!                        hidden ── hold ──► held ── done ──► consumed (in no table any more)
-//!                                             └── release ──► hidden or ready, as its deadline says
+//! before the cursor:     invisible ── deadline ──► due again ── hand-out, attempt + 1 ──► invisible
+//!                        invisible ── hold ──► held ── consume ──► consumed (in no table any more)
+//!                                                └── release ──► invisible or due again, as its deadline says
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,36 +16,36 @@ use commitlog::Position;
 use crate::ids::Now;
 use crate::limits::IN_FLIGHT_MAX;
 use crate::message::TagFilter;
-use crate::records::Entry;
+use crate::records::IndexEntry;
 
-/// Messages that one pick looks at past the cursor: filters may leave out most of a topic.
+/// Messages past the cursor that one pick examines: filters may leave out most of a topic.
 const SCAN_MAX: usize = 10_000;
 
 #[derive(Debug, Default)]
-pub(crate) struct Subscription {
+pub(crate) struct Progress {
     cursor: Position,
-    /// Everything before the cursor that is not consumed.
-    flights: HashMap<Position, Flight>,
-    ready: BTreeSet<Position>,
+    /// Every message before the cursor that is not consumed.
+    handed_out: HashMap<Position, HandedOut>,
+    due_again: BTreeSet<Position>,
     deadlines: BTreeSet<(Now, Position)>,
     last_serial: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Flight {
+struct HandedOut {
     attempt: u32,
-    state: State,
+    visibility: Visibility,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
-    Ready,
-    Hidden { serial: u64, until: Now },
+enum Visibility {
+    DueAgain,
+    Invisible { serial: u64, until: Now },
     Held { serial: u64, until: Now },
 }
 
-/// What a receive asks for.
-pub(crate) struct Want<'a> {
+/// What a receive asks for, with the limits of its group.
+pub(crate) struct PickRequest<'a> {
     pub(crate) filter: &'a TagFilter,
     pub(crate) max: usize,
     pub(crate) bytes_max: usize,
@@ -63,27 +64,27 @@ pub(crate) struct HandOut {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Picked {
     pub(crate) hand_outs: Vec<HandOut>,
-    /// Held: they were handed out as often as is allowed.
+    /// For the dead letters, and held: they were handed out as often as the group allows.
     pub(crate) dead: Vec<HandOut>,
     /// Left out by the filter, and so consumed.
     pub(crate) skipped: Vec<Position>,
-    /// There is more to look at.
+    /// The scan ended before the topic did.
     pub(crate) more: bool,
 }
 
-/// The receipt names a hand-out that counts no longer.
+/// The receipt of this hand-out is not valid any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expired;
 
-impl Subscription {
+impl Progress {
     /// Hands messages out: first those that are due again, then those past the cursor.
-    pub(crate) fn pick(&mut self, messages: &BTreeMap<Position, Entry>, want: &Want<'_>) -> Picked {
-        self.expire(want.now);
+    pub(crate) fn pick(&mut self, messages: &BTreeMap<Position, IndexEntry>, request: &PickRequest<'_>) -> Picked {
+        self.expire(request.now);
         let mut picked = Picked::default();
-        let mut room = Room { count: want.max, bytes: want.bytes_max, is_untouched: true };
-        self.pick_ready(messages, want, &mut room, &mut picked);
-        if !room.is_full() {
-            self.pick_new(messages, want, &mut room, &mut picked);
+        let mut budget = Budget { count: request.max, bytes: request.bytes_max, is_untouched: true };
+        self.pick_due(messages, request, &mut budget, &mut picked);
+        if !budget.is_spent() {
+            self.pick_new(messages, request, &mut budget, &mut picked);
         }
         picked
     }
@@ -93,34 +94,34 @@ impl Subscription {
             && until <= now
         {
             self.deadlines.pop_first();
-            self.make_ready(position);
+            self.make_due(position);
         }
     }
 
-    fn pick_ready(
+    fn pick_due(
         &mut self,
-        messages: &BTreeMap<Position, Entry>,
-        want: &Want<'_>,
-        room: &mut Room,
+        messages: &BTreeMap<Position, IndexEntry>,
+        request: &PickRequest<'_>,
+        budget: &mut Budget,
         picked: &mut Picked,
     ) {
         let mut from = Position(0);
         for _ in 0..SCAN_MAX {
-            let Some(position) = self.ready.range(from..).next().copied() else { return };
+            let Some(position) = self.due_again.range(from..).next().copied() else { return };
             from = after(position);
             let Some(entry) = messages.get(&position) else {
-                // Forgotten by age.
-                self.done(position);
+                // It was older than the retention time.
+                self.consume(position);
                 continue;
             };
-            if !want.filter.matches(entry.tag.as_deref()) {
+            if !request.filter.matches(entry.tag.as_deref()) {
                 continue;
             }
-            let attempt = self.flights.get(&position).map_or(0, |flight| flight.attempt);
-            if attempt >= want.attempts_max {
-                picked.dead.push(self.set_aside(position, attempt, want.now));
-            } else if room.take(entry.bytes) {
-                picked.hand_outs.push(self.hide(position, attempt + 1, want.now.after(want.invisible)));
+            let attempt = self.handed_out.get(&position).map_or(0, |entry| entry.attempt);
+            if attempt >= request.attempts_max {
+                picked.dead.push(self.hold_for_dead_letters(position, attempt, request.now));
+            } else if budget.take(entry.bytes) {
+                picked.hand_outs.push(self.hide(position, attempt + 1, request.now.after(request.invisible)));
             } else {
                 return;
             }
@@ -129,9 +130,9 @@ impl Subscription {
 
     fn pick_new(
         &mut self,
-        messages: &BTreeMap<Position, Entry>,
-        want: &Want<'_>,
-        room: &mut Room,
+        messages: &BTreeMap<Position, IndexEntry>,
+        request: &PickRequest<'_>,
+        budget: &mut Budget,
         picked: &mut Picked,
     ) {
         for (seen, (position, entry)) in messages.range(self.cursor..).enumerate() {
@@ -139,11 +140,11 @@ impl Subscription {
                 picked.more = true;
                 return;
             }
-            if want.filter.matches(entry.tag.as_deref()) {
-                if self.flights.len() >= IN_FLIGHT_MAX || !room.take(entry.bytes) {
+            if request.filter.matches(entry.tag.as_deref()) {
+                if self.handed_out.len() >= IN_FLIGHT_MAX || !budget.take(entry.bytes) {
                     return;
                 }
-                picked.hand_outs.push(self.hide(*position, 1, want.now.after(want.invisible)));
+                picked.hand_outs.push(self.hide(*position, 1, request.now.after(request.invisible)));
             } else {
                 picked.skipped.push(*position);
             }
@@ -153,16 +154,16 @@ impl Subscription {
 
     fn hide(&mut self, position: Position, attempt: u32, until: Now) -> HandOut {
         let serial = self.next_serial();
-        self.ready.remove(&position);
+        self.due_again.remove(&position);
         self.deadlines.insert((until, position));
-        self.flights.insert(position, Flight { attempt, state: State::Hidden { serial, until } });
+        self.handed_out.insert(position, HandedOut { attempt, visibility: Visibility::Invisible { serial, until } });
         HandOut { position, attempt, serial }
     }
 
-    fn set_aside(&mut self, position: Position, attempt: u32, now: Now) -> HandOut {
+    fn hold_for_dead_letters(&mut self, position: Position, attempt: u32, now: Now) -> HandOut {
         let serial = self.next_serial();
-        self.ready.remove(&position);
-        self.flights.insert(position, Flight { attempt, state: State::Held { serial, until: now } });
+        self.due_again.remove(&position);
+        self.handed_out.insert(position, HandedOut { attempt, visibility: Visibility::Held { serial, until: now } });
         HandOut { position, attempt, serial }
     }
 
@@ -171,33 +172,35 @@ impl Subscription {
         self.last_serial
     }
 
-    fn make_ready(&mut self, position: Position) {
-        if let Some(flight) = self.flights.get_mut(&position) {
-            flight.state = State::Ready;
-            self.ready.insert(position);
+    fn make_due(&mut self, position: Position) {
+        if let Some(entry) = self.handed_out.get_mut(&position) {
+            entry.visibility = Visibility::DueAgain;
+            self.due_again.insert(position);
         }
     }
 
-    /// Keeps a hidden message back until it is [`Subscription::done`] or [`Subscription::release`]d.
+    /// Holds an invisible message back until [`Progress::consume`] or [`Progress::release`].
     pub(crate) fn hold(&mut self, position: Position, serial: u64, now: Now) -> Result<(), Expired> {
-        let until = self.hidden_until(position, serial, now)?;
+        let until = self.invisible_until(position, serial, now)?;
         self.deadlines.remove(&(until, position));
-        self.set_state(position, State::Held { serial, until });
+        self.set_visibility(position, Visibility::Held { serial, until });
         Ok(())
     }
 
     pub(crate) fn release(&mut self, position: Position, serial: u64) {
-        let Some(Flight { state: State::Held { serial: held, until }, .. }) = self.flights.get(&position) else {
+        let Some(HandedOut { visibility: Visibility::Held { serial: held, until }, .. }) =
+            self.handed_out.get(&position)
+        else {
             return;
         };
         if *held == serial {
             let until = *until;
             self.deadlines.insert((until, position));
-            self.set_state(position, State::Hidden { serial, until });
+            self.set_visibility(position, Visibility::Invisible { serial, until });
         }
     }
 
-    /// Hides the message from now on for another time, under a new serial.
+    /// Makes the message invisible from now on for another time, under a new serial.
     pub(crate) fn change(
         &mut self,
         position: Position,
@@ -205,43 +208,47 @@ impl Subscription {
         invisible: Duration,
         now: Now,
     ) -> Result<u64, Expired> {
-        let until = self.hidden_until(position, serial, now)?;
+        let until = self.invisible_until(position, serial, now)?;
         self.deadlines.remove(&(until, position));
-        let attempt = self.flights.get(&position).map_or(1, |flight| flight.attempt);
+        let attempt = self.handed_out.get(&position).map_or(1, |entry| entry.attempt);
         Ok(self.hide(position, attempt, now.after(invisible)).serial)
     }
 
-    fn hidden_until(&self, position: Position, serial: u64, now: Now) -> Result<Now, Expired> {
-        match self.flights.get(&position).map(|flight| flight.state) {
-            Some(State::Hidden { serial: current, until }) if current == serial && until > now => Ok(until),
+    fn invisible_until(&self, position: Position, serial: u64, now: Now) -> Result<Now, Expired> {
+        match self.handed_out.get(&position).map(|entry| entry.visibility) {
+            Some(Visibility::Invisible { serial: current, until }) if current == serial && until > now => Ok(until),
             _ => Err(Expired),
         }
     }
 
-    fn set_state(&mut self, position: Position, state: State) {
-        if let Some(flight) = self.flights.get_mut(&position) {
-            flight.state = state;
+    fn set_visibility(&mut self, position: Position, visibility: Visibility) {
+        if let Some(entry) = self.handed_out.get_mut(&position) {
+            entry.visibility = visibility;
         }
     }
 
-    /// The message is consumed, whatever its state.
-    pub(crate) fn done(&mut self, position: Position) {
+    /// Marks the message as consumed, whatever its visibility.
+    pub(crate) fn consume(&mut self, position: Position) {
         self.cursor = self.cursor.max(after(position));
-        if let Some(Flight { state: State::Hidden { until, .. }, .. }) = self.flights.remove(&position) {
+        if let Some(HandedOut { visibility: Visibility::Invisible { until, .. }, .. }) =
+            self.handed_out.remove(&position)
+        {
             self.deadlines.remove(&(until, position));
         }
-        self.ready.remove(&position);
+        self.due_again.remove(&position);
     }
 
-    pub(crate) fn is_done(&self, position: Position) -> bool {
-        position < self.cursor && !self.flights.contains_key(&position)
+    pub(crate) fn is_consumed(&self, position: Position) -> bool {
+        position < self.cursor && !self.handed_out.contains_key(&position)
     }
 
-    /// Undoes a pick whose hand-outs could not be logged. What had never been handed out is so again: left behind the
-    /// cursor, it would be lost with the next start as soon as anything after it was logged.
-    pub(crate) fn take_back(&mut self, picked: &Picked) {
+    /// Undoes a pick whose hand-outs could not be logged. The cursor goes back to a message that had never been handed
+    /// out: left before the cursor, the message would be lost at the next start once a later one was logged.
+    pub(crate) fn undo_pick(&mut self, picked: &Picked) {
         for HandOut { position, attempt, .. } in &picked.hand_outs {
-            if let Some(Flight { state: State::Hidden { until, .. }, .. }) = self.flights.remove(position) {
+            if let Some(HandedOut { visibility: Visibility::Invisible { until, .. }, .. }) =
+                self.handed_out.remove(position)
+            {
                 self.deadlines.remove(&(until, *position));
             }
             if *attempt == 1 {
@@ -250,17 +257,17 @@ impl Subscription {
                 self.replay_hand_out(*position, attempt - 1);
             }
         }
-        picked.dead.iter().for_each(|dead| self.make_ready(dead.position));
+        picked.dead.iter().for_each(|dead| self.make_due(dead.position));
     }
 
-    /// A hand-out of an earlier start: due again, with its attempt counted.
+    /// Applies a hand-out of an earlier start: the message is due again, with its attempt counted.
     pub(crate) fn replay_hand_out(&mut self, position: Position, attempt: u32) {
         self.cursor = self.cursor.max(after(position));
-        self.flights.insert(position, Flight { attempt, state: State::Ready });
-        self.ready.insert(position);
+        self.handed_out.insert(position, HandedOut { attempt, visibility: Visibility::DueAgain });
+        self.due_again.insert(position);
     }
 
-    /// When the next hidden message is due.
+    /// When the next invisible message is due again.
     pub(crate) fn next_deadline(&self) -> Option<Now> {
         self.deadlines.first().map(|(until, _)| *until)
     }
@@ -269,11 +276,11 @@ impl Subscription {
         self.cursor
     }
 
-    /// Handed out and hidden, and due again.
+    /// How many messages are in flight (handed out and invisible), and how many are due again.
     pub(crate) fn counts(&self, now: Now) -> (u64, u64) {
-        let due = self.deadlines.iter().take_while(|(until, _)| *until <= now).count();
-        let ready = (self.ready.len() + due) as u64;
-        (self.flights.len() as u64 - ready, ready)
+        let over = self.deadlines.iter().take_while(|(until, _)| *until <= now).count();
+        let due_again = (self.due_again.len() + over) as u64;
+        (self.handed_out.len() as u64 - due_again, due_again)
     }
 }
 
@@ -282,14 +289,14 @@ fn after(position: Position) -> Position {
 }
 
 /// How much a receive may still take.
-struct Room {
+struct Budget {
     count: usize,
     bytes: usize,
     is_untouched: bool,
 }
 
-impl Room {
-    /// The first message always fits, so that a large one is not waited for in vain.
+impl Budget {
+    /// The first message always fits: a message larger than the budget must be received, too.
     fn take(&mut self, bytes: usize) -> bool {
         if self.count == 0 || (bytes > self.bytes && !self.is_untouched) {
             return false;
@@ -300,7 +307,7 @@ impl Room {
         true
     }
 
-    fn is_full(&self) -> bool {
+    fn is_spent(&self) -> bool {
         self.count == 0
     }
 }

@@ -29,13 +29,13 @@ fn core() -> Core {
 }
 
 fn send(core: &mut Core, position: u64, tag: Option<&str>) {
-    let entry = Entry { tag: tag.map(Into::into), bytes: 100, stored: WallMs(position) };
+    let entry = IndexEntry { tag: tag.map(Into::into), bytes: 100, stored: WallMs(position) };
     core.add_message(TOPIC, Position(position), entry);
 }
 
 fn pick_from(core: &mut Core, id: SubscriptionId, filter: &TagFilter, max: usize, now: Now) -> Picked {
-    let want = Want { filter, max, bytes_max: RECEIVE_BYTES_MAX, invisible: INVISIBLE, attempts_max: 3, now };
-    core.pick(id, &want)
+    let request = PickRequest { filter, max, bytes_max: RECEIVE_BYTES_MAX, invisible: INVISIBLE, attempts_max: 3, now };
+    core.pick(id, &request)
 }
 
 fn pick(core: &mut Core, max: usize, now: Now) -> Vec<(u64, u32, u64)> {
@@ -70,8 +70,8 @@ fn an_acknowledged_message_never_comes_back_and_is_forgotten() {
     send(&mut core, 10, None);
     pick(&mut core, 1, at(0));
     core.hold(SUBSCRIPTION, Position(10), 1, at(1)).unwrap();
-    core.done(SUBSCRIPTION, Position(10));
-    assert_eq!(core.messages(TOPIC), 0);
+    core.consume(SUBSCRIPTION, Position(10));
+    assert_eq!(core.message_count(TOPIC), 0);
     assert_eq!(pick(&mut core, 1, at(100)), []);
 }
 
@@ -98,7 +98,7 @@ fn a_receipt_ends_with_its_time_its_change_and_its_acknowledgement() {
     let serial = core.change(SUBSCRIPTION, Position(10), 2, INVISIBLE, at(11)).unwrap();
     assert_eq!(core.hold(SUBSCRIPTION, Position(10), 2, at(12)), Err(Expired), "changed");
     core.hold(SUBSCRIPTION, Position(10), serial, at(12)).unwrap();
-    core.done(SUBSCRIPTION, Position(10));
+    core.consume(SUBSCRIPTION, Position(10));
     assert_eq!(core.hold(SUBSCRIPTION, Position(10), serial, at(13)), Err(Expired), "acknowledged");
     let changed = core.change(SUBSCRIPTION, Position(10), serial, INVISIBLE, at(13));
     assert_eq!(changed, Err(Expired), "a change brings nothing back");
@@ -141,7 +141,7 @@ fn a_filter_leaves_out_and_what_it_leaves_out_is_consumed() {
     let filter = TagFilter::Tags(BTreeSet::from(["b".to_owned()]));
     let picked = pick_from(&mut core, SUBSCRIPTION, &filter, 9, at(0));
     assert_eq!(picked.hand_outs.iter().map(|out| out.position.0).collect::<Vec<_>>(), [20]);
-    assert_eq!(core.messages(TOPIC), 1);
+    assert_eq!(core.message_count(TOPIC), 1);
 }
 
 #[test]
@@ -151,12 +151,12 @@ fn a_message_stays_until_every_group_has_consumed_it() {
     core.subscribe(OTHER_SUBSCRIPTION, OTHER_GROUP, TOPIC);
     send(&mut core, 10, None);
     pick(&mut core, 1, at(0));
-    core.done(SUBSCRIPTION, Position(10));
-    assert_eq!(core.messages(TOPIC), 1);
+    core.consume(SUBSCRIPTION, Position(10));
+    assert_eq!(core.message_count(TOPIC), 1);
     let picked = pick_from(&mut core, OTHER_SUBSCRIPTION, &TagFilter::All, 1, at(0));
     assert_eq!(picked.hand_outs.len(), 1);
-    core.done(OTHER_SUBSCRIPTION, Position(10));
-    assert_eq!(core.messages(TOPIC), 0);
+    core.consume(OTHER_SUBSCRIPTION, Position(10));
+    assert_eq!(core.message_count(TOPIC), 0);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn what_is_too_old_is_forgotten_also_when_it_was_handed_out() {
     send(&mut core, 10, None);
     send(&mut core, 20, None);
     pick(&mut core, 1, at(0));
-    core.forget_before(TOPIC, WallMs(15));
+    core.remove_older_than(TOPIC, WallMs(15));
     assert_eq!(pick(&mut core, 9, at(60)), [(20, 1, 2)]);
     assert_eq!(core.describe(TOPIC, at(60)).unwrap().groups[0].due_again, 0);
 }
@@ -184,7 +184,7 @@ fn hand_outs_that_could_not_be_logged_are_taken_back() {
     let mut core = core();
     send(&mut core, 10, None);
     let picked = pick_from(&mut core, SUBSCRIPTION, &TagFilter::All, 1, at(0));
-    core.take_back(SUBSCRIPTION, &picked);
+    core.undo_pick(SUBSCRIPTION, &picked);
     assert_eq!(pick(&mut core, 1, at(0)), [(10, 1, 2)]);
 }
 
@@ -201,7 +201,7 @@ fn a_pick_that_was_taken_back_is_picked_again_whole() {
         |picked: &Picked| picked.hand_outs.iter().map(|out| (out.position.0, out.attempt)).collect::<Vec<_>>();
     let first = pick_from(&mut core, SUBSCRIPTION, &filter, 9, at(0));
     assert_eq!((attempts(&first), first.dead[0].position.0), (vec![(20, 2), (40, 1)], 10));
-    core.take_back(SUBSCRIPTION, &first);
+    core.undo_pick(SUBSCRIPTION, &first);
     let again = pick_from(&mut core, SUBSCRIPTION, &filter, 9, at(0));
     assert_eq!((attempts(&again), again.dead[0].position.0), (vec![(20, 2), (40, 1)], 10));
 }
@@ -209,7 +209,7 @@ fn a_pick_that_was_taken_back_is_picked_again_whole() {
 #[test]
 fn what_was_taken_back_is_not_lost_when_only_what_follows_it_was_logged() {
     let mut core = core();
-    let large = Entry { tag: None, bytes: RECEIVE_BYTES_MAX, stored: WallMs(0) };
+    let large = IndexEntry { tag: None, bytes: RECEIVE_BYTES_MAX, stored: WallMs(0) };
     core.replay_hand_out(SUBSCRIPTION, Position(10), 1);
     send(&mut core, 10, None);
     core.add_message(TOPIC, Position(20), large.clone());
@@ -218,8 +218,8 @@ fn what_was_taken_back_is_not_lost_when_only_what_follows_it_was_logged() {
     assert_eq!(pick(&mut core, 1, at(0)), [(20, 1, 2)]);
     let lost =
         Picked { hand_outs: vec![HandOut { position: Position(20), attempt: 1, serial: 2 }], ..Picked::default() };
-    core.take_back(SUBSCRIPTION, &lost);
-    core.take_back(SUBSCRIPTION, &first);
+    core.undo_pick(SUBSCRIPTION, &lost);
+    core.undo_pick(SUBSCRIPTION, &first);
     // The first is small, the second has no room behind it, and the third must not overtake it.
     let logged = pick(&mut core, 9, at(0));
     assert_eq!(logged, [(10, 2, 3)]);
@@ -229,7 +229,7 @@ fn what_was_taken_back_is_not_lost_when_only_what_follows_it_was_logged() {
 fn a_receive_ends_before_it_gets_too_large_but_takes_one_message_of_any_size() {
     let mut core = core();
     for position in [10, 20, 30] {
-        let entry = Entry { tag: None, bytes: RECEIVE_BYTES_MAX - 1, stored: WallMs(0) };
+        let entry = IndexEntry { tag: None, bytes: RECEIVE_BYTES_MAX - 1, stored: WallMs(0) };
         core.add_message(TOPIC, Position(position), entry);
     }
     assert_eq!(pick(&mut core, 9, at(0)), [(10, 1, 1)]);
@@ -279,8 +279,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(4), ..ProptestConfig::default() })]
 
-    /// Whatever members do: nothing is handed out while it is hidden or after it was acknowledged, and in the end
-    /// everything was acknowledged or set aside.
+    /// Whatever members do: no message is handed out while it is invisible or after it was acknowledged, and in the end
+    /// each was acknowledged or held for the dead letters.
     #[test]
     fn every_message_is_consumed_once_and_handed_out_to_one_member_at_a_time(
         steps in prop::collection::vec(step(), 1..120),
@@ -310,7 +310,7 @@ proptest! {
                 Step::Ack { nth } if nth < hidden.len() => {
                     let (position, serial, _) = hidden.remove(nth);
                     prop_assert_eq!(core.hold(SUBSCRIPTION, Position(position), serial, at(now)), Ok(()));
-                    core.done(SUBSCRIPTION, Position(position));
+                    core.consume(SUBSCRIPTION, Position(position));
                     done.insert(position);
                 }
                 Step::GiveBack { nth } if nth < hidden.len() => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use commitlog::{Need, NewRecord, Part};
 
 use super::Inner;
-use super::state::{Then, Told, settled};
+use super::state::{DurableAnswer, WhenDurable, wait_durable};
 use crate::atomic_ack::{AckRecord, AtomicAck};
 use crate::core::Expired;
 use crate::error::AckError;
@@ -19,11 +19,11 @@ impl Inner {
     pub(super) async fn ack(&self, receipt: &Receipt) -> Result<(), AckError> {
         let id = self.parse(receipt)?;
         let now = self.now();
-        let told = self.append_ack(&id, now)?;
-        settled(told).await.map_err(AckError::from)
+        let answer = self.append_ack(&id, now)?;
+        wait_durable(answer).await.map_err(AckError::from)
     }
 
-    fn append_ack(&self, id: &HandOutId, now: Now) -> Result<Told, AckError> {
+    fn append_ack(&self, id: &HandOutId, now: Now) -> Result<DurableAnswer, AckError> {
         let mut state = self.state();
         state.hold(id, now)?;
         let position = id.position.to_bytes();
@@ -31,9 +31,9 @@ impl Inner {
         let record = NewRecord::new(kind::ACK, id.subscription.0, &payload);
         match state.append(&self.log, Need::Essential, &[record]) {
             Ok(appended) => {
-                let consumed = Then::Consumed { subscription: id.subscription, position: id.position };
+                let consumed = WhenDurable::Consume { subscription: id.subscription, position: id.position };
                 state.when_durable(appended.end, consumed);
-                Ok(state.tell_when_durable(appended.end))
+                Ok(state.answer_when_durable(appended.end))
             }
             Err(error) => {
                 state.core.release(id.subscription, id.position, id.serial);
@@ -49,10 +49,10 @@ impl Inner {
         let id = self.parse(receipt)?;
         let now = self.now();
         let mut state = self.state();
-        state.check_up()?;
+        state.check_available()?;
         let changed = state.core.change(id.subscription, id.position, id.serial, invisible, now);
         let serial = changed.map_err(|Expired| AckError::Expired)?;
-        // Those who wait do so until the next message is due.
+        // The receives wait for the next deadline, which is another one now.
         state.wake(id.subscription);
         Ok(HandOutId { serial, ..id }.receipt(self.log.epoch()))
     }
@@ -69,7 +69,7 @@ impl AtomicAck for Inner {
 
     fn commit(&self, receipt: &Receipt) {
         if let Ok(id) = self.parse(receipt) {
-            self.state().core.done(id.subscription, id.position);
+            self.state().core.consume(id.subscription, id.position);
         }
     }
 

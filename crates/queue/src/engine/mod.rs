@@ -1,4 +1,4 @@
-//! The embedded engine: the core behind one lock, the log behind it, and those who wait.
+//! The embedded engine: the core behind one lock, the log that it appends to, and the receives that wait.
 
 mod ack;
 mod admin;
@@ -26,7 +26,7 @@ use crate::receipt::HandOutId;
 pub use recovery::{RecoverError, Recovery};
 use state::State;
 
-/// The queue on the commit log of this process. Clones are the same engine.
+/// The queue on the commit log of this process. Clones are handles of the same engine.
 ///
 /// `receive` needs a tokio runtime with time; all else runs on any thread.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ pub struct Engine {
 pub struct EngineOptions {
     /// Shortest invisible time that a receive may ask for. Tests use less than the default.
     pub invisible_min: Duration,
-    /// Messages older than this are forgotten, consumed or not.
+    /// Messages older than this are removed, consumed or not.
     pub retention: Duration,
     /// Milliseconds since 1970; ages are measured by it.
     pub wall_ms: fn() -> u64,
@@ -63,16 +63,16 @@ struct Inner {
 }
 
 impl Engine {
-    /// Feed it the log's records, then start it.
+    /// Returns the recovery that takes the log's records and then becomes the engine.
     #[must_use]
     pub fn recover(options: EngineOptions) -> Recovery {
         Recovery::new(options)
     }
 
-    /// Ends all waiting receives with `Closed` and refuses further calls. The log goes on: what was accepted before
+    /// Ends all waiting receives with `Closed` and refuses further calls. The log stays open: what was accepted before
     /// is answered when it is durable.
     pub fn close(&self) {
-        self.inner.state().go_down(Unavailable::Closed);
+        self.inner.state().make_unavailable(Unavailable::Closed);
     }
 }
 
@@ -124,7 +124,7 @@ impl Queue for Engine {
 }
 
 impl Inner {
-    /// Every change to the state is one method call, so a thread that panicked in another place left it whole.
+    /// Every change of the state is one method call, so that a thread that panicked outside of one left it consistent.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,7 +137,7 @@ impl Inner {
         WallMs((self.options.wall_ms)())
     }
 
-    /// What was stored before this is too old.
+    /// Messages that were stored before this are older than the retention time.
     fn oldest(&self) -> WallMs {
         let retention = u64::try_from(self.options.retention.as_millis()).unwrap_or(u64::MAX);
         WallMs(self.wall().0.saturating_sub(retention))
@@ -147,20 +147,20 @@ impl Inner {
         HandOutId::parse(receipt, self.log.epoch())
     }
 
-    /// The log's news, on its writer thread.
-    fn handle(&self, news: Durable) {
-        match news {
+    /// Handles an event of the log, on its writer thread.
+    fn handle_log_event(&self, event: Durable) {
+        match event {
             Durable::Up(end) => {
                 let oldest = self.oldest();
-                let done = self.state().apply_durable(end, oldest);
-                for (done, id) in done {
+                let callbacks = self.state().apply_durable(end, oldest);
+                for (done, id) in callbacks {
                     done(Ok(id));
                 }
             }
             Durable::Poisoned(reason) => {
                 let failed = Unavailable::Failed(reason);
-                let undone = self.state().fail(&failed);
-                for done in undone {
+                let callbacks = self.state().fail(&failed);
+                for done in callbacks {
                     done(Err(failed.clone().into()));
                 }
             }

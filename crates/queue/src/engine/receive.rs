@@ -1,4 +1,4 @@
-//! Receiving: pick under the lock, log the hand-outs, read the messages without it, or wait.
+//! Receiving: picking messages and logging their hand-outs under the lock, reading them without it, or waiting.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Inner;
 use super::state::{State, message_id};
-use crate::core::{HandOut, Picked, SubscriptionFacts, Want};
+use crate::core::{HandOut, PickRequest, Picked, SubscriptionInfo};
 use crate::error::{ReceiveError, Unavailable};
 use crate::ids::{Now, SubscriptionId};
 use crate::limits::{INVISIBLE_MAX, RECEIVE_BYTES_MAX, RECEIVE_MAX, WAIT_MAX, WAITERS_MAX};
@@ -18,16 +18,16 @@ use crate::message::{Delivery, Message, ReceiveRequest};
 use crate::receipt::HandOutId;
 use crate::records::{decode_message, encode_hand_outs, kind};
 
-/// The place of a receive among those of its group.
+/// The registration of a receive among those of its group on the topic.
 pub(super) struct Waiter {
     pub(super) subscription: SubscriptionId,
     notify: Arc<Notify>,
     _place: Arc<()>,
 }
 
-/// What a look at the topic found.
-pub(super) struct Look {
-    pub(super) facts: SubscriptionFacts,
+/// What one poll of the subscription found.
+pub(super) struct Polled {
+    pub(super) info: SubscriptionInfo,
     pub(super) picked: Picked,
     next_due: Option<Now>,
 }
@@ -39,23 +39,23 @@ impl Inner {
             return Ok(Vec::new());
         }
         let end = Instant::now() + request.wait.min(WAIT_MAX);
-        let waiter = self.waiter(&request)?;
+        let waiter = self.register(&request)?;
         loop {
             let mut notified = pin!(waiter.notify.notified());
-            // From here on no wake-up is missed, although the look comes first.
+            // From here on no wake-up is missed, although the poll comes first.
             notified.as_mut().enable();
-            let look = self.look(&waiter, &request)?;
-            self.bury(&waiter, &look);
-            let deliveries = self.deliver(&waiter, &look);
-            let look_again = look.picked.more || !look.picked.hand_outs.is_empty();
-            if !deliveries.is_empty() || (!look_again && Instant::now() >= end) {
+            let polled = self.poll_once(&waiter, &request)?;
+            self.move_all_to_dead_letters(&waiter, &polled);
+            let deliveries = self.read_deliveries(&waiter, &polled);
+            let poll_again = polled.picked.more || !polled.picked.hand_outs.is_empty();
+            if !deliveries.is_empty() || (!poll_again && Instant::now() >= end) {
                 return Ok(deliveries);
             }
-            if look_again {
+            if poll_again {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let due = look.next_due.map_or(end, |due| end.min(self.started + due.0));
+            let due = polled.next_due.map_or(end, |due| end.min(self.started + due.0));
             tokio::select! {
                 () = notified => {}
                 () = sleep_until(due) => {}
@@ -71,10 +71,10 @@ impl Inner {
         Err(ReceiveError::InvisibleTime { min_ms: min.as_millis(), max_ms: max.as_millis() })
     }
 
-    /// Finds the group's subscription, or makes it.
-    fn waiter(&self, request: &ReceiveRequest) -> Result<Waiter, ReceiveError> {
+    /// Registers the receive; creates the group's subscription if there is none.
+    fn register(&self, request: &ReceiveRequest) -> Result<Waiter, ReceiveError> {
         let mut state = self.state();
-        state.check_up()?;
+        state.check_available()?;
         let topic = state.core.topic_id(&request.topic);
         let topic = topic.ok_or_else(|| ReceiveError::UnknownTopic(request.topic.clone()))?;
         let group = state.core.group_id(&request.group);
@@ -91,37 +91,37 @@ impl Inner {
                 subscription
             }
         };
-        let waiting = state.waiting(subscription);
-        if Arc::strong_count(&waiting.places) > WAITERS_MAX {
+        let waiters = state.waiters(subscription);
+        if Arc::strong_count(&waiters.places) > WAITERS_MAX {
             let (group, topic) = (request.group.clone(), request.topic.clone());
             return Err(ReceiveError::TooManyWaiters { group, topic, max: WAITERS_MAX });
         }
-        Ok(Waiter { subscription, notify: Arc::clone(&waiting.notify), _place: Arc::clone(&waiting.places) })
+        Ok(Waiter { subscription, notify: Arc::clone(&waiters.notify), _place: Arc::clone(&waiters.places) })
     }
 
-    /// Picks messages, and appends that they were handed out before anybody sees them.
-    fn look(&self, waiter: &Waiter, request: &ReceiveRequest) -> Result<Look, ReceiveError> {
+    /// Picks messages, and appends their hand-outs before any of them leaves the engine.
+    fn poll_once(&self, waiter: &Waiter, request: &ReceiveRequest) -> Result<Polled, ReceiveError> {
         let now = self.now();
         let mut state = self.state();
-        state.check_up()?;
+        state.check_available()?;
         let unknown = || ReceiveError::UnknownTopic(request.topic.clone());
-        let facts = state.core.facts(waiter.subscription).ok_or_else(unknown)?;
-        let want = Want {
+        let info = state.core.subscription_info(waiter.subscription).ok_or_else(unknown)?;
+        let request = PickRequest {
             filter: &request.filter,
             max: request.max.min(RECEIVE_MAX),
             bytes_max: RECEIVE_BYTES_MAX,
             invisible: request.invisible,
-            attempts_max: facts.attempts_max,
+            attempts_max: info.attempts_max,
             now,
         };
-        let picked = state.core.pick(waiter.subscription, &want);
+        let picked = state.core.pick(waiter.subscription, &request);
         if !picked.hand_outs.is_empty() {
             self.log_hand_outs(&mut state, waiter.subscription, &picked)?;
-            // Those who wait do so until the next message is due.
+            // The other receives wait for the next deadline, which is another one now.
             state.wake(waiter.subscription);
         }
         let next_due = state.core.next_deadline(waiter.subscription);
-        Ok(Look { facts, picked, next_due })
+        Ok(Polled { info, picked, next_due })
     }
 
     fn log_hand_outs(
@@ -135,13 +135,13 @@ impl Inner {
         let record = NewRecord::new(kind::HAND_OUT, subscription.0, &payload);
         let logged = state.append(&self.log, Need::Essential, &[record]);
         if logged.is_err() {
-            state.core.take_back(subscription, picked);
+            state.core.undo_pick(subscription, picked);
         }
         logged.map(drop)
     }
 
-    /// A message that cannot be read keeps none of the others back.
-    fn deliver(&self, waiter: &Waiter, look: &Look) -> Vec<Delivery> {
+    /// Reads the picked messages. One that cannot be read keeps none of the others back.
+    fn read_deliveries(&self, waiter: &Waiter, polled: &Polled) -> Vec<Delivery> {
         let deliver = |out: &HandOut| {
             let message = self.read(out.position);
             let message =
@@ -149,13 +149,13 @@ impl Inner {
             let id = HandOutId { subscription: waiter.subscription, position: out.position, serial: out.serial };
             Some(Delivery {
                 message_id: message_id(out.position),
-                topic: look.facts.topic.clone(),
+                topic: polled.info.topic.clone(),
                 message,
                 receipt: id.receipt(self.log.epoch()),
                 attempt: out.attempt,
             })
         };
-        look.picked.hand_outs.iter().filter_map(deliver).collect()
+        polled.picked.hand_outs.iter().filter_map(deliver).collect()
     }
 
     pub(super) fn read(&self, position: Position) -> Result<Message, Unavailable> {

@@ -1,4 +1,4 @@
-//! The engine while the log is replayed.
+//! The recovery of the engine: the log is replayed into it, then it starts.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,10 +12,11 @@ use crate::core::Core;
 use crate::ids::{GroupId, SubscriptionId, TopicId};
 use crate::names::{GroupName, TopicName};
 use crate::records::{
-    Unreadable, decode_acks, decode_entry, decode_group, decode_hand_outs, decode_name, decode_topic_id, kind, owns,
+    Unreadable, decode_acks, decode_group, decode_hand_outs, decode_index_entry, decode_name, decode_topic_id, kind,
+    owns,
 };
 
-/// Takes the log's records, then becomes the engine.
+/// An engine that takes the log's records and does not serve yet.
 pub struct Recovery {
     core: Core,
     options: EngineOptions,
@@ -35,7 +36,7 @@ impl Recovery {
         Self { core: Core::default(), options }
     }
 
-    /// Takes records of kinds for which [`owns`] is true, and ignores all others.
+    /// Applies a record of a kind that the queue [`owns`]; ignores all others.
     ///
     /// # Errors
     /// A record of the queue that this version cannot read.
@@ -59,7 +60,7 @@ impl Recovery {
                 self.core.subscribe(position.into(), GroupId(owner), decode_topic_id(payload)?);
             }
             kind::MESSAGE => {
-                self.core.add_message(TopicId(owner), position, decode_entry(payload)?);
+                self.core.add_message(TopicId(owner), position, decode_index_entry(payload)?);
             }
             kind::HAND_OUT => {
                 for (message, attempt) in decode_hand_outs(payload)? {
@@ -68,7 +69,7 @@ impl Recovery {
             }
             kind::ACK => {
                 for message in decode_acks(payload)? {
-                    self.core.done(SubscriptionId(owner), message);
+                    self.core.consume(SubscriptionId(owner), message);
                 }
             }
             kind if owns(kind) => return Err("a kind that this program does not know"),
@@ -77,19 +78,19 @@ impl Recovery {
         Ok(())
     }
 
-    /// Starts serving from `log`, the one whose records were fed.
+    /// Starts the engine on `log`, the one whose records were applied.
     #[must_use]
     pub fn start(self, log: Log) -> Engine {
         let state = Mutex::new(State::with(self.core));
         let inner = Inner { log, options: self.options, started: Instant::now(), state };
         let oldest = inner.oldest();
-        inner.state().core.forget_all_before(oldest);
+        inner.state().core.remove_all_older_than(oldest);
         let inner = Arc::new(inner);
-        // The log must not keep the engine, which keeps the log.
-        let watching = Arc::downgrade(&inner);
-        inner.log.watch(Box::new(move |news| {
-            if let Some(inner) = watching.upgrade() {
-                inner.handle(news);
+        // Weak: the engine holds the log, so the log must not hold the engine.
+        let watcher = Arc::downgrade(&inner);
+        inner.log.watch(Box::new(move |event| {
+            if let Some(inner) = watcher.upgrade() {
+                inner.handle_log_event(event);
             }
         }));
         Engine { inner }

@@ -1,39 +1,40 @@
-//! Sending: one append, answered when it is durable.
+//! Sending: one append for each message, answered when it is durable.
 
 use commitlog::{AppendError, Appended, Need, NewRecord, Part};
 
 use super::Inner;
-use super::state::{State, Then, unavailable};
+use super::state::{State, WhenDurable, unavailable};
 use crate::error::{InvalidMessage, SendError, Unavailable};
 use crate::ids::TopicId;
 use crate::limits::TOPIC_MESSAGES_MAX;
 use crate::message::Message;
 use crate::names::TopicName;
 use crate::queue::SendDone;
-use crate::records::{Entry, encode_message_head, kind};
-use crate::validation::check;
+use crate::records::{IndexEntry, encode_message_head, kind};
+use crate::validation::validate;
 
 impl Inner {
-    /// Gives `done` back with the reason why the message was not taken.
+    /// # Errors
+    /// Why the message was not taken, with `done`, which was not called.
     pub(super) fn try_send(
         &self,
         topic: &TopicName,
         message: &Message,
         done: SendDone,
     ) -> Result<(), (SendError, SendDone)> {
-        if let Err(error) = check(message) {
+        if let Err(error) = validate(message) {
             return Err((SendError::Invalid(error), done));
         }
         let stored = self.wall();
         let head = encode_message_head(message, stored);
-        let entry = Entry::of(message, &head, stored);
+        let entry = IndexEntry::of(message, &head, stored);
         let payload = [Part::Bytes(&head), Part::Bytes(&message.body)];
         let mut state = self.state();
         match self.append_message(&state, topic, &payload) {
             Err(error) => Err((error, done)),
             Ok((topic, appended)) => {
                 let position = appended.positions[0];
-                state.when_durable(appended.end, Then::Message { topic, position, entry, done: Some(done) });
+                state.when_durable(appended.end, WhenDurable::AddMessage { topic, position, entry, done: Some(done) });
                 Ok(())
             }
         }
@@ -45,12 +46,12 @@ impl Inner {
         topic: &TopicName,
         payload: &[Part<'_>],
     ) -> Result<(TopicId, Appended), SendError> {
-        state.check_up()?;
+        state.check_available()?;
         let id = state.core.topic_id(topic).ok_or_else(|| SendError::UnknownTopic(topic.clone()))?;
-        if state.core.messages(id) >= TOPIC_MESSAGES_MAX {
+        if state.core.message_count(id) >= TOPIC_MESSAGES_MAX {
             return Err(SendError::TopicFull(topic.clone()));
         }
-        if !state.has_room() {
+        if !state.has_room_for_send() {
             return Err(Unavailable::Busy.into());
         }
         let record = NewRecord::new(kind::MESSAGE, id.0, payload);

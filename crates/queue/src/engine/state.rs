@@ -1,4 +1,4 @@
-//! What the engine's lock protects: the core, what waits for the disk, who waits for messages.
+//! The state behind the engine's lock: the core, what waits for the disk, and the receives that wait for messages.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,43 +13,44 @@ use crate::limits::SENDS_PENDING_MAX;
 use crate::message::MessageId;
 use crate::queue::SendDone;
 use crate::receipt::HandOutId;
-use crate::records::Entry;
+use crate::records::IndexEntry;
 
 #[derive(Default)]
 pub(super) struct State {
     pub(super) core: Core,
-    /// In the order of the log, and so of becoming durable.
+    /// In the order of the log, which is the order of becoming durable.
     pending: VecDeque<Pending>,
-    waiting: HashMap<SubscriptionId, Waiting>,
+    waiters_by_subscription: HashMap<SubscriptionId, Waiters>,
     /// Why nothing is accepted any more.
-    down: Option<Unavailable>,
+    unavailable: Option<Unavailable>,
 }
 
 struct Pending {
     end: Position,
-    then: Then,
+    then: WhenDurable,
 }
 
-/// What happens when the records are durable.
-pub(super) enum Then {
-    Message {
+/// What is done once the records are durable.
+pub(super) enum WhenDurable {
+    AddMessage {
         topic: TopicId,
         position: Position,
-        entry: Entry,
-        /// Dead letters have no sender who waits.
+        entry: IndexEntry,
+        /// `None`: a dead letter, which no sender waits for.
         done: Option<SendDone>,
     },
-    Consumed {
+    Consume {
         subscription: SubscriptionId,
         position: Position,
     },
-    Tell(oneshot::Sender<Result<(), Unavailable>>),
+    Answer(oneshot::Sender<Result<(), Unavailable>>),
 }
 
+/// The receives that wait on one subscription.
 #[derive(Clone, Default)]
-pub(super) struct Waiting {
+pub(super) struct Waiters {
     pub(super) notify: Arc<Notify>,
-    /// One for each receive that waits.
+    /// One more reference for each receive: a counter that a dropped receive leaves right.
     pub(super) places: Arc<()>,
 }
 
@@ -58,102 +59,102 @@ impl State {
         Self { core, ..Self::default() }
     }
 
-    pub(super) fn check_up(&self) -> Result<(), Unavailable> {
-        self.down.clone().map_or(Ok(()), Err)
+    pub(super) fn check_available(&self) -> Result<(), Unavailable> {
+        self.unavailable.clone().map_or(Ok(()), Err)
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    pub(super) fn has_room_for_send(&self) -> bool {
         self.pending.len() < SENDS_PENDING_MAX
     }
 
     /// Appends under the engine's lock, so that `pending` has the order of the log.
     pub(super) fn append(&mut self, log: &Log, need: Need, records: &[NewRecord<'_>]) -> Result<Appended, Unavailable> {
-        self.check_up()?;
+        self.check_available()?;
         log.append(need, records).map_err(unavailable)
     }
 
-    pub(super) fn when_durable(&mut self, end: Position, then: Then) {
+    pub(super) fn when_durable(&mut self, end: Position, then: WhenDurable) {
         self.pending.push_back(Pending { end, then });
     }
 
-    /// The answer comes when everything below `end` is durable.
-    pub(super) fn tell_when_durable(&mut self, end: Position) -> oneshot::Receiver<Result<(), Unavailable>> {
-        let (tell, told) = oneshot::channel();
-        self.when_durable(end, Then::Tell(tell));
-        told
+    /// Returns the answer that comes when everything below `end` is durable.
+    pub(super) fn answer_when_durable(&mut self, end: Position) -> DurableAnswer {
+        let (sender, answer) = oneshot::channel();
+        self.when_durable(end, WhenDurable::Answer(sender));
+        answer
     }
 
-    /// The answer comes when all that was appended so far is durable.
-    pub(super) fn tell_when_all_is_durable(&mut self) -> oneshot::Receiver<Result<(), Unavailable>> {
+    /// Returns the answer that comes when all that was appended so far is durable.
+    pub(super) fn answer_when_all_is_durable(&mut self) -> DurableAnswer {
         if let Some(last) = self.pending.back() {
             let end = last.end;
-            return self.tell_when_durable(end);
+            return self.answer_when_durable(end);
         }
-        let (tell, told) = oneshot::channel();
-        drop(tell.send(Ok(())));
-        told
+        let (sender, answer) = oneshot::channel();
+        drop(sender.send(Ok(())));
+        answer
     }
 
-    /// Applies what has become durable. Answers who is to be called, without the lock.
+    /// Applies what has become durable. Returns the callbacks of the senders, to be called without the lock.
     pub(super) fn apply_durable(&mut self, end: Position, oldest: WallMs) -> Vec<(SendDone, MessageId)> {
-        let mut calls = Vec::new();
+        let mut callbacks = Vec::new();
         while let Some(pending) = self.pending.pop_front_if(|pending| pending.end <= end) {
             match pending.then {
-                Then::Message { topic, position, entry, done } => {
-                    self.core.forget_before(topic, oldest);
+                WhenDurable::AddMessage { topic, position, entry, done } => {
+                    self.core.remove_older_than(topic, oldest);
                     for subscription in self.core.add_message(topic, position, entry) {
                         self.wake(subscription);
                     }
-                    calls.extend(done.map(|done| (done, message_id(position))));
+                    callbacks.extend(done.map(|done| (done, message_id(position))));
                 }
-                Then::Consumed { subscription, position } => self.core.done(subscription, position),
-                Then::Tell(tell) => drop(tell.send(Ok(()))),
+                WhenDurable::Consume { subscription, position } => self.core.consume(subscription, position),
+                WhenDurable::Answer(sender) => drop(sender.send(Ok(()))),
             }
         }
-        calls
+        callbacks
     }
 
-    /// Nothing will become durable any more. Answers the senders who are to be told.
+    /// Gives up all that waits for the disk. Returns the callbacks of the senders, to be called without the lock.
     pub(super) fn fail(&mut self, why: &Unavailable) -> Vec<SendDone> {
-        self.go_down(why.clone());
-        let mut undone = Vec::new();
+        self.make_unavailable(why.clone());
+        let mut callbacks = Vec::new();
         for pending in self.pending.drain(..) {
             match pending.then {
-                Then::Message { done, .. } => undone.extend(done),
-                Then::Consumed { .. } => {}
-                Then::Tell(tell) => drop(tell.send(Err(why.clone()))),
+                WhenDurable::AddMessage { done, .. } => callbacks.extend(done),
+                WhenDurable::Consume { .. } => {}
+                WhenDurable::Answer(sender) => drop(sender.send(Err(why.clone()))),
             }
         }
-        undone
+        callbacks
     }
 
-    pub(super) fn go_down(&mut self, why: Unavailable) {
-        self.down.get_or_insert(why);
-        for waiting in self.waiting.values() {
-            waiting.notify.notify_waiters();
+    pub(super) fn make_unavailable(&mut self, why: Unavailable) {
+        self.unavailable.get_or_insert(why);
+        for waiters in self.waiters_by_subscription.values() {
+            waiters.notify.notify_waiters();
         }
     }
 
     pub(super) fn wake(&self, subscription: SubscriptionId) {
-        if let Some(waiting) = self.waiting.get(&subscription) {
-            waiting.notify.notify_waiters();
+        if let Some(waiters) = self.waiters_by_subscription.get(&subscription) {
+            waiters.notify.notify_waiters();
         }
     }
 
-    pub(super) fn waiting(&mut self, subscription: SubscriptionId) -> &Waiting {
-        self.waiting.entry(subscription).or_default()
+    pub(super) fn waiters(&mut self, subscription: SubscriptionId) -> &Waiters {
+        self.waiters_by_subscription.entry(subscription).or_default()
     }
 
     pub(super) fn hold(&mut self, id: &HandOutId, now: Now) -> Result<(), AckError> {
-        self.check_up()?;
+        self.check_available()?;
         self.core.hold(id.subscription, id.position, id.serial, now).map_err(|_| AckError::Expired)
     }
 }
 
-pub(super) type Told = oneshot::Receiver<Result<(), Unavailable>>;
+pub(super) type DurableAnswer = oneshot::Receiver<Result<(), Unavailable>>;
 
-pub(super) async fn settled(told: Told) -> Result<(), Unavailable> {
-    told.await.unwrap_or(Err(Unavailable::Closed))
+pub(super) async fn wait_durable(answer: DurableAnswer) -> Result<(), Unavailable> {
+    answer.await.unwrap_or(Err(Unavailable::Closed))
 }
 
 pub(super) fn message_id(position: Position) -> MessageId {

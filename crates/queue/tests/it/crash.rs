@@ -1,4 +1,4 @@
-//! The power goes at every moment of a run of sends, hand-outs and acknowledgements.
+//! Power cuts at every moment of a run of sends, hand-outs and acknowledgements.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The disk fails, or is full, or the process stops.
+//! Failures: the disk fails or is full, the engine is closed.
 
 use std::io::ErrorKind;
 use std::time::Duration;

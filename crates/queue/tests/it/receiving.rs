@@ -1,4 +1,4 @@
-//! Waiting, waking, many members.
+//! Receives that wait and are woken, and many members of one group.
 
 use std::collections::HashSet;
 use std::time::Duration;
