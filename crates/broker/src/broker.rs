@@ -10,7 +10,7 @@ use std::thread;
 use accounts::access::AccessView;
 use accounts::login::DeviceDirectory;
 use bytes::Bytes;
-use commitlog::{Durable, Log, Need};
+use commitlog::{Log, LogEvent, Need};
 use mqtt::ReasonCode;
 use mqtt::server::Restart;
 use queue::{AdminError, Queue};
@@ -272,8 +272,8 @@ fn end_removed(shared: &Shared, recovery: &mut Recovery, removed: Vec<String>) {
 fn watch_log(shared: &Shared) {
     let (workers, on_fatal) = (shared.workers.clone(), shared.tasks.on_fatal.clone());
     shared.journal.watch(move |durable| match durable {
-        Durable::Up(_) => workers.iter().for_each(WorkerAddress::ring),
-        Durable::Poisoned(cause) => {
+        LogEvent::Durable(_) => workers.iter().for_each(WorkerAddress::ring),
+        LogEvent::Poisoned(cause) => {
             tracing::error!(%cause, "the log has failed: nothing is acknowledged any more");
             workers.iter().for_each(|worker| worker.notify(Notice::LogFailed));
             on_fatal(Fatal::Log(cause));

@@ -1,4 +1,4 @@
-//! The folder on a real disk.
+//! The storage on a real disk: a folder of files.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -10,7 +10,7 @@ use crate::storage::{LockError, Storage, StorageFile, StorageLock};
 
 const LOCK_FILE: &str = "lock";
 
-/// Files in one folder, which is made if it is missing.
+/// Files in one folder, which is created if it is missing.
 #[derive(Clone, Debug)]
 pub struct DiskStorage {
     folder: PathBuf,
@@ -75,7 +75,7 @@ impl Storage for DiskStorage {
     }
 }
 
-/// Also makes the folder's own name durable: a log in a folder that a power cut takes away is no log.
+/// Creates the folder and makes its name durable: a power cut must not take the folder away with the log in it.
 fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Errors, by what the caller can do about them.
+//! Errors, one type for each operation, one variant for each remedy.
 
 use std::io;
 
@@ -43,7 +43,7 @@ pub enum ReplayError<E> {
     Damaged(#[from] Damaged),
     #[error("{path} cannot be read: {source}: check the disk and the permissions of the data directory")]
     Storage { path: String, source: io::Error },
-    /// What the caller's closure returned.
+    /// The error that the caller's closure returned.
     #[error("{0}")]
     Apply(E),
 }
@@ -53,13 +53,13 @@ pub enum ReplayError<E> {
 pub enum AppendError {
     #[error("the append has {bytes} bytes, at most {max} are allowed")]
     TooLarge { bytes: usize, max: usize },
-    /// A kind that belongs to the log, no record at all, or a reference past the end: the caller's mistake.
+    /// A kind that belongs to the log, no record at all, or a reference past the end: an error of the caller.
     #[error("not a valid append: {0}")]
     Invalid(&'static str),
-    /// Too much waits for the disk, or the next segment is still being made. Try again shortly.
+    /// Too much waits for the disk, or the next segment is still being created. Try again shortly.
     #[error("too many bytes wait for the disk")]
     Busy,
-    /// The disk is full. Resumes by itself once there is space.
+    /// The disk is full. The log resumes by itself once there is space.
     #[error("the disk is full: free space on the disk of the data directory")]
     Full,
     #[error("the log has failed and accepts nothing until the process is started again: {0}")]
@@ -80,7 +80,7 @@ pub enum ReadError {
     Storage { path: String, source: io::Error },
 }
 
-/// The wait is over, but what was waited for is not durable.
+/// The wait has ended, and what it was for is not durable.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum WaitError {
     #[error("the log has failed: {0}")]

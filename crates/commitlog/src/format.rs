@@ -1,4 +1,4 @@
-//! Bytes on disk: headers, checksums, sizes. Pure. The crate's head draws the layout.
+//! The format on disk: headers, checksums, sizes. Pure. The crate's head draws the layout.
 
 use crate::error::AppendError;
 use crate::record::{NewRecord, Part};
@@ -51,17 +51,17 @@ impl Geometry {
         (position.0 / self.segment_size, position.0 % self.segment_size)
     }
 
-    /// Where appends of others than the log must end.
+    /// Offset at which appends of the log's users must end.
     pub(crate) fn user_limit(&self) -> u64 {
         self.own_limit() - OWN_ROOM
     }
 
-    /// Where the log's own records must end: an all-zero header always fits behind.
+    /// Offset at which the log's own records must end: an all-zero header always fits behind.
     pub(crate) fn own_limit(&self) -> u64 {
         self.segment_size - RECORD_HEADER_LEN as u64
     }
 
-    /// The largest append that fits into a fresh segment.
+    /// Size of the largest append that fits into a new segment.
     pub(crate) fn unit_max(&self) -> u64 {
         self.user_limit() - FIRST_RECORD - ROLL_LEN
     }
@@ -146,7 +146,7 @@ pub(crate) struct RecordHeader {
     pub(crate) owner: u64,
 }
 
-/// What is found where a record could begin.
+/// What stands at an offset where a record could begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
     /// All zero: the end of a batch, or never written.
@@ -162,7 +162,7 @@ impl RecordHeader {
         if bytes == &[0; RECORD_HEADER_LEN] {
             return Slot::Zero;
         }
-        // Spares the checksum for most of what is not a header.
+        // Saves the checksum for most of what is not a header.
         if bytes[12] == 0 || bytes[13] > LAST_OF_UNIT || bytes[14..16] != [0, 0] {
             return Slot::Invalid;
         }

@@ -1,4 +1,4 @@
-//! The body of the fuzz target: any damage to the files of a log.
+//! The body of the fuzz target `commitlog_recovery`: any damage to the files of a log.
 //!
 //! Only with the feature `fuzzing`. `fuzz/` calls it; the test below plays its corpus.
 
@@ -13,14 +13,14 @@ const SEGMENT_BYTES: u64 = 16 << 10;
 /// Fill one segment and begin the next.
 const RECORDS: u16 = 24;
 
-/// A record that a replay showed.
+/// A replayed record: its position and payload.
 type Seen = (Position, Vec<u8>);
 /// Names and contents of segments.
 type Files = Vec<(String, Vec<u8>)>;
 
 /// The bytes are edits of a small log: see [`Edits::apply`]. Whatever they do to it, opening and replaying end; what is
-/// shown is what was appended, in order and from the beginning; and a log that opens goes on. Where an edit has put
-/// right checksums over wrong content, which no accident does, only the first of these is asked.
+/// replayed is what was appended, in order and from the beginning; and a log that opens accepts appends. Where an edit
+/// has put right checksums over wrong content, which no accident does, only the first of these is checked.
 pub fn recovery(bytes: &[u8]) {
     let (files, records) = intact();
     let mut edits = Edits { files: files.clone(), rest: bytes, signed: false };
@@ -31,25 +31,25 @@ pub fn recovery(bytes: &[u8]) {
         assert!(damaged, "what was not damaged opens");
         return;
     };
-    let (seen, whole) = see(replay);
+    let (seen, whole) = replay_all(replay);
     if signed {
         return;
     }
     assert_eq!(seen, records[..seen.len()], "nothing else appears");
     assert!(damaged || (whole && seen.len() == records.len()), "what was not damaged is all there");
     if whole {
-        goes_on(&storage, log, seen);
+        check_continues(&storage, log, seen);
     }
 }
 
-/// What is appended after a recovery follows what was found.
-fn goes_on(storage: &ForgettingStorage, log: Log, mut expected: Vec<Seen>) {
+/// Checks that what is appended after a recovery follows what was found.
+fn check_continues(storage: &ForgettingStorage, log: Log, mut expected: Vec<Seen>) {
     expected.push((append(&log, b"after"), b"after".to_vec()));
     log.close().expect("a storage without errors");
     drop(log);
     storage.cut_power();
     let (log, replay) = Log::open(storage.handle(), options()).expect("what was recovered opens again");
-    assert_eq!(see(replay), (expected, true));
+    assert_eq!(replay_all(replay), (expected, true));
     drop(log);
 }
 
@@ -76,7 +76,7 @@ fn intact() -> &'static (Files, Vec<Seen>) {
     })
 }
 
-/// Durable when it returns.
+/// Appends a record, which is durable when this returns.
 fn append(log: &Log, payload: &[u8]) -> Position {
     let parts = [Part::Bytes(payload)];
     let record = NewRecord::new(USER_KIND_MIN, 7, &parts);
@@ -91,8 +91,8 @@ fn append(log: &Log, payload: &[u8]) -> Position {
     appended.positions[0]
 }
 
-/// All that a replay shows, and whether it came to its end.
-fn see(replay: Replay) -> (Vec<Seen>, bool) {
+/// Returns all replayed records, and whether the replay came to its end.
+fn replay_all(replay: Replay) -> (Vec<Seen>, bool) {
     let mut seen = Vec::new();
     let replayed = replay.for_each(|record| seen.push((record.position, record.payload.to_vec())));
     (seen, replayed.is_ok())
@@ -118,16 +118,16 @@ fn stored(files: &Files) -> ForgettingStorage {
     storage
 }
 
-/// Edits, and what they have made of the files.
+/// The edits that are left, and the files after those that were made.
 struct Edits<'a> {
     files: Files,
     rest: &'a [u8],
-    /// A checksum was made right.
+    /// An edit has put a right checksum.
     signed: bool,
 }
 
 impl Edits<'_> {
-    /// One edit: what to do, which file, where (u16, big-endian), how much; then what it needs. `None`: no more.
+    /// Makes one edit: what to do, which file, where (u16, big-endian), how much; then its data. `None`: no more edits.
     fn apply(&mut self) -> Option<()> {
         let [what, which, high, low, count] = *self.take(5)? else { return None };
         let index = usize::from(which) % self.files.len();
@@ -205,7 +205,7 @@ mod tests {
         replay::corpus("commitlog_recovery", 30, recovery);
     }
 
-    /// Else signed edits would reach nothing.
+    /// Otherwise signed edits would test nothing.
     #[test]
     fn an_edit_that_signs_an_intact_record_changes_nothing() {
         let (files, _) = intact();

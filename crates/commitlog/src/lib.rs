@@ -1,8 +1,8 @@
 //! The durable log: segments, group commit, recovery.
 //!
-//! One log is shared by all that must survive a power cut: the queue, sessions, inboxes. They append records of their
+//! One log holds all that must survive a power cut: the queue, sessions, inboxes. Their owners append records of their
 //! own kinds, index them in memory by [`Position`], and rebuild their indexes from [`Replay`] at the next start. The
-//! log knows nothing of what the records mean. It is not a database: there is no update, no key, no transaction other
+//! log does not know the meaning of records. It is not a database: there is no update, no key, no transaction other
 //! than that one append is kept whole or not at all.
 //!
 //! # Contract
@@ -11,15 +11,15 @@
 //!   same holds for the end of the process.
 //! - **Nothing else appears.** A replay shows exactly what was appended, in order, each record once; an append that
 //!   was not durable is there whole or not at all.
-//! - **A failed write is final.** After it nothing becomes durable; watchers are told, the process should end.
+//! - **A failed write is final.** After it nothing becomes durable; the watchers are called, the process should end.
 //! - **A full disk is not a failure.** [`Need::Normal`] appends are refused with [`AppendError::Full`], `Essential`
-//!   ones use a reserve, and all resume unaided.
+//!   ones use a reserve, and all resume without help.
 //! - [`Log::append`] never waits for the disk: it encodes under a short lock; one thread writes all that arrived while
 //!   it synced before, and syncs it at once.
 //!
 //! # On disk
-//! A folder of files `<20 digits>.segment`, numbered from 1 without gaps, all of one size, written full of zeros
-//! before use. `*.new` is being made; `lock` is locked while the log is open and holds the process id. All numbers are
+//! A folder of files `<20 digits>.segment`, numbered from 1 without gaps, all of one size, written full of zeros before
+//! use. `*.new` is an unfinished one; `lock` is locked while the log is open and holds the process id. All numbers are
 //! little-endian.
 //!
 //! ```text
@@ -46,7 +46,7 @@
 //! version 2. The first 16 bytes of a segment mean the same in every version. `docs/disk.md` has the whole rule.
 //!
 //! # Threads
-//! The writer is the only one that writes records, syncs and calls watchers. The preparer makes the next segment while
+//! The writer thread alone writes records, syncs and calls watchers. The preparer thread creates the next segment while
 //! the one before is filled. Locks are held for encoding or looking up, never over a read, write or sync.
 
 mod disk;
@@ -77,5 +77,5 @@ pub use format::record_bytes;
 pub use log::Log;
 pub use options::{Fault, Options, SyncMode};
 pub use position::{Epoch, Position};
-pub use record::{Appended, Durable, Need, NewRecord, Part, Record, ReplayedRecord, USER_KIND_MIN};
+pub use record::{Appended, LogEvent, Need, NewRecord, Part, Record, ReplayedRecord, USER_KIND_MIN};
 pub use replay::{Replay, Replayed};

@@ -1,4 +1,4 @@
-//! The handle that everybody holds.
+//! The handle of an open log, and its life: open, append, read, close.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use crate::format::{
     Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_UNIT, START_LEN, Slot,
     is_segment_size, own,
 };
-use crate::record::{Appended, Durable, Need, NewRecord, Part, Record};
+use crate::record::{Appended, LogEvent, Need, NewRecord, Part, Record};
 use crate::recover::{damaged, file_error, recover};
 use crate::replay::Replay;
 use crate::segment::{name_of, read_exact};
@@ -19,7 +19,7 @@ use crate::tail::{Phase, Tail};
 use crate::threads::{prepare_segments, write_batches};
 use crate::{Epoch, Options, Position, USER_KIND_MIN};
 
-/// Read at once with a header: most records are not larger.
+/// Bytes that are read together with a header: most records are not larger.
 const FIRST_READ: usize = 1024;
 
 /// The open log. Clones are cheap and share one writer thread.
@@ -36,14 +36,14 @@ struct Handle {
 }
 
 impl Log {
-    /// Opens or makes the log, and recovers it. Nothing is running when it returns an error.
-    /// The caller runs the [`Replay`] before it serves anything.
+    /// Opens or creates the log, and recovers it. No thread runs when it returns an error. The caller runs the
+    /// [`Replay`] before it serves anything.
     ///
     /// # Errors
     /// Locked by another process, unreadable, damaged, or options that do not fit together.
     pub fn open(storage: Arc<dyn Storage>, options: Options) -> Result<(Self, Replay), OpenError> {
-        check(&options)?;
-        let lock = lock(&*storage)?;
+        check_options(&options)?;
+        let lock = lock_storage(&*storage)?;
         let recovered = recover(&*storage, options.segment_size)?;
         let geometry = recovered.geometry;
         let epoch = Epoch(recovered.last_epoch.0.saturating_add(1));
@@ -54,7 +54,7 @@ impl Log {
         let ready = recovered.files.keys().next_back().copied().unwrap_or(recovered.segment);
         let tail = Tail::new(geometry, epoch, &options, recovered.segment, recovered.cut, ready);
         let shared = Shared::new(storage, lock, options, geometry, epoch, tail, recovered.files);
-        start(&shared)?;
+        append_start(&shared)?;
         let handle = Handle { shared: Arc::new(shared), threads: Mutex::default() };
         handle.run()?;
         Ok((Self { handle: Arc::new(handle) }, replay))
@@ -65,7 +65,7 @@ impl Log {
     /// The records are *not durable* when this returns: that is when [`Log::durable`] has reached `end`.
     ///
     /// # Errors
-    /// Nothing was appended; each variant says what it takes to try again.
+    /// Nothing was appended; each variant says what has to happen before another try.
     pub fn append(&self, need: Need, records: &[NewRecord<'_>]) -> Result<Appended, AppendError> {
         let shared = self.shared();
         let mut tail = shared.tail();
@@ -74,7 +74,7 @@ impl Log {
         Ok(appended)
     }
 
-    /// The record whose first copy is at `position`, also when it is still pending. Verifies its checksums.
+    /// Returns the record whose first copy is at `position`, also when it is still pending. Verifies its checksums.
     ///
     /// # Errors
     /// Not in the log, unreadable, or damaged.
@@ -101,10 +101,11 @@ impl Log {
         self.shared().durable()
     }
 
-    /// The watcher is called on the writer thread after each sync, in order, and must not block: the next batch waits
-    /// for it. It holds no lock of the log, so it may append and read. It is called at once, on this thread, when the
-    /// log is already poisoned. Watchers that hold a `Log` keep it open until [`Log::close`], which no watcher calls.
-    pub fn watch(&self, watcher: Box<dyn Fn(Durable) + Send + Sync>) {
+    /// Adds a watcher. It is called on the writer thread after each sync, in order, and must not block: the next batch
+    /// waits for it. No lock of the log is held then, so it may append and read. When the log is poisoned already, it
+    /// is called at once, on this thread. Watchers that hold a `Log` keep it open until [`Log::close`], which no
+    /// watcher may call.
+    pub fn watch(&self, watcher: Box<dyn Fn(LogEvent) + Send + Sync>) {
         self.shared().watch(Arc::from(watcher));
     }
 
@@ -140,18 +141,19 @@ impl Log {
         self.shared().epoch
     }
 
-    /// Whether both are handles of one open log, so that a unit appended through one can hold records meant for the other.
+    /// Whether both are handles of one open log, so that a unit appended through one can hold records meant for the
+    /// other.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.handle, &other.handle)
     }
 
-    /// Refuses further appends, makes what is pending durable, marks a clean stop, lets the watchers and the lock go.
+    /// Refuses further appends, makes what is pending durable, marks a clean stop, drops the watchers and the lock.
     ///
     /// # Errors
     /// The log failed, or the disk is full: what was not durable may be lost, nothing else.
     pub fn close(&self) -> Result<(), WaitError> {
-        let end = self.handle.end(true);
+        let end = self.handle.shut_down(true);
         self.wait_durable(end)
     }
 
@@ -160,7 +162,7 @@ impl Log {
     }
 }
 
-fn check(options: &Options) -> Result<(), OpenError> {
+fn check_options(options: &Options) -> Result<(), OpenError> {
     let size = options.segment_size;
     if is_segment_size(size) {
         return Ok(());
@@ -171,7 +173,7 @@ fn check(options: &Options) -> Result<(), OpenError> {
     Err(OpenError::Options { option: "segment_size", reason })
 }
 
-fn lock(storage: &dyn Storage) -> Result<StorageLock, OpenError> {
+fn lock_storage(storage: &dyn Storage) -> Result<StorageLock, OpenError> {
     storage.lock().map_err(|error| match error {
         LockError::Held { pid } => OpenError::Locked { path: storage.path_of(""), pid },
         LockError::Io(source) => file_error(storage, "lock", "the data directory cannot be locked")(source),
@@ -179,7 +181,7 @@ fn lock(storage: &dyn Storage) -> Result<StorageLock, OpenError> {
 }
 
 /// Writes and syncs the record of this start, so that its number is never used again.
-fn start(shared: &Shared) -> Result<(), OpenError> {
+fn append_start(shared: &Shared) -> Result<(), OpenError> {
     let mut tail = shared.tail();
     let cannot = |action, segment| file_error(&*shared.storage, &name_of(segment), action);
     let must_roll = tail.must_roll(START_LEN);
@@ -193,14 +195,14 @@ fn start(shared: &Shared) -> Result<(), OpenError> {
         }
     }
     tail.push_start(own::START, &[Part::Bytes(&shared.epoch.0.to_le_bytes())]);
-    let Some(batch) = tail.take() else { return Ok(()) };
+    let Some(batch) = tail.take_batch() else { return Ok(()) };
     let written = shared
         .file(batch.segment)
         .ok_or_else(|| io::ErrorKind::NotFound.into())
         .and_then(|file| file.write_at(&batch.bytes, batch.offset).and_then(|()| file.sync_data()));
     written.map_err(cannot("the file cannot be written", batch.segment))?;
     let end = batch.end;
-    tail.written(batch);
+    tail.finish_batch(batch);
     drop(tail);
     shared.publish(end);
     Ok(())
@@ -224,8 +226,8 @@ impl Handle {
         Ok(())
     }
 
-    /// Lets the threads finish. Answers where the log ended before the mark of the stop.
-    fn end(&self, stop: bool) -> Position {
+    /// Lets the threads end. Returns the end of the log before the record of the stop.
+    fn shut_down(&self, stop: bool) -> Position {
         let end = {
             let mut tail = self.shared.tail();
             if tail.phase == Phase::Open {
@@ -234,22 +236,22 @@ impl Handle {
             self.shared.wake_all();
             tail.end()
         };
-        // Held to the end: who closes the log at the same time waits for the same threads.
+        // Held to the end: another thread that closes the log at the same time waits for the same threads.
         let mut running = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let threads = std::mem::take(&mut *running);
         let shared = Arc::clone(&self.shared);
         if threads.iter().any(|thread| thread.thread().id() == thread::current().id()) {
             // The last handle was dropped by a watcher: the writer cannot wait for itself.
             let closer = thread::Builder::new().name("log-closer".to_owned());
-            drop(closer.spawn(move || finish(&shared, threads)));
+            drop(closer.spawn(move || join_threads(&shared, threads)));
         } else {
-            finish(&shared, threads);
+            join_threads(&shared, threads);
         }
         end
     }
 }
 
-/// Without its threads the log would keep everybody waiting: a panic in one of them is a failure of the log.
+/// Poisons the log when one of its threads panics: without it, callers would wait for ever.
 struct PanicGuard(Arc<Shared>);
 
 impl Drop for PanicGuard {
@@ -257,14 +259,14 @@ impl Drop for PanicGuard {
         if thread::panicking() {
             let reason = "a thread of the log panicked";
             self.0.poison(reason.to_owned());
-            self.0.tell_poisoned(reason);
+            self.0.notify_poisoned(reason);
         }
     }
 }
 
-fn finish(shared: &Shared, threads: Vec<JoinHandle<()>>) {
+fn join_threads(shared: &Shared, threads: Vec<JoinHandle<()>>) {
     for thread in threads {
-        // Its guard has said that it panicked.
+        // A panic was reported by its guard.
         drop(thread.join());
     }
     shared.release();
@@ -272,7 +274,7 @@ fn finish(shared: &Shared, threads: Vec<JoinHandle<()>>) {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.end(false);
+        self.shut_down(false);
     }
 }
 
@@ -305,7 +307,7 @@ fn read_from_file(shared: &Shared, position: Position) -> Result<Record, ReadErr
     }
 }
 
-/// The payload of a record of which `bytes` are the first that were read.
+/// Returns the payload of the record that begins with `bytes`; reads what is missing of it.
 fn read_payload(file: &dyn StorageFile, header: &RecordHeader, mut bytes: Vec<u8>, offset: u64) -> io::Result<Vec<u8>> {
     let read = bytes.len();
     bytes.resize(RECORD_HEADER_LEN + header.len as usize, 0);

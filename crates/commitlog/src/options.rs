@@ -1,3 +1,5 @@
+//! Options of a log: sizes, syncs, and bugs for tests.
+
 use std::time::Duration;
 
 /// When an append counts as durable.
@@ -10,7 +12,7 @@ pub enum SyncMode {
     Os,
 }
 
-/// A bug that is switched on to show that a checker can fail. Only builds with the feature `faults` have any.
+/// A bug that is switched on to show that a checker finds it. Only builds with the feature `faults` have any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
     #[default]
@@ -25,18 +27,18 @@ pub enum Fault {
 
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Size of a new log's segments, a multiple of 4096. A log that exists keeps the size it was made with.
+    /// Size of a new log's segments, a multiple of 4096. A log that exists keeps the size that it was created with.
     pub segment_size: u64,
     pub sync: SyncMode,
     /// The largest append, headers included. An append never crosses a segment.
     pub append_bytes_max: usize,
     /// Bytes appended and not yet durable. Beyond it `Normal` appends get `Busy`; `Essential` ones may go a quarter
-    /// further. `Normal` appends also get `Busy` while the segment that they need is still being made.
+    /// further. `Normal` appends also get `Busy` while the segment that they need is still being created.
     pub pending_bytes_max: usize,
-    /// Room in written segments that is kept for `Essential` appends when no further segment can be made.
+    /// Room in written segments that is kept for `Essential` appends when no further segment can be created.
     pub reserve_bytes: u64,
-    /// After this long without appends an empty batch follows the last one, so that damage to the last batch cannot
-    /// pass for a torn tail. `None`: never (tests that count syncs).
+    /// After this time without appends an empty batch is written behind the last one, so that damage to the last batch
+    /// cannot look like a torn tail. `None`: never (tests that count syncs).
     pub idle_mark_after: Option<Duration>,
     /// How often a segment is tried again after the disk was full.
     pub full_retry_every: Duration,

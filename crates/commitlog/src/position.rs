@@ -1,9 +1,11 @@
+//! Positions in the log, and the numbers of its starts.
+
 use std::fmt;
 
 /// A place in the log: segment number × segment size + offset within the segment.
 ///
 /// As the name of a record it is where the record's first copy was written. It is known at append time, rises from
-/// append to append, and has gaps, so nobody can count with it. As an end (`Appended::end`, `Log::durable`) it is
+/// append to append, and has gaps, so that it counts nothing. As an end (`Appended::end`, `Log::durable`) it is
 /// the first byte that does *not* belong to what it ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);

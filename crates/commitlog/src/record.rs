@@ -1,8 +1,8 @@
-//! What goes into the log and what comes out of it.
+//! Records as they are appended, read and replayed, and the events of the log.
 
 use crate::Position;
 
-/// Record kinds from here to 0xff belong to the users of the log; those below are the log's own and never replayed.
+/// The lowest record kind of the users of the log, up to 0xff; kinds below are the log's own and never replayed.
 pub const USER_KIND_MIN: u8 = 0x20;
 
 /// A record that is about to be appended.
@@ -32,7 +32,7 @@ pub enum Part<'a> {
     PositionOf(usize),
 }
 
-/// Where an append went.
+/// The positions of an append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// One position for each record, in the order given.
@@ -59,13 +59,13 @@ pub struct ReplayedRecord<'a> {
     pub payload: &'a [u8],
 }
 
-/// What watchers are told, once for each sync.
+/// What a watcher is called with: once for each sync, and once when the log has failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Durable {
+pub enum LogEvent {
     /// Everything below this position is durable.
-    Up(Position),
-    /// A write or a sync failed: nothing will become durable any more. Nothing may be acknowledged; the process
-    /// should end and recover from the file.
+    Durable(Position),
+    /// A write or a sync failed: nothing becomes durable any more. Nothing may be acknowledged; the process should end
+    /// and recover from the file.
     Poisoned(String),
 }
 

@@ -1,8 +1,8 @@
-//! From the files of a folder to a log that can be appended to. What is decided here, and why:
+//! Recovery: from the files of a folder to a log that can be appended to. Its rules, and why:
 //!
 //! - A batch is written only after the one before it was synced. So behind a hole there may be records of the batch
 //!   that the hole is in (a torn tail: cut), but none of a later batch (damage: stop, change nothing).
-//! - The page cache may show what the disk never had. So after an unclean stop the last segment's valid beginning is
+//! - The page cache may hold what the disk never had. So after an unclean stop the last segment's valid beginning is
 //!   copied to a new file and synced before anything is served from it.
 //! - What was durable before the stop is found again, or the start fails.
 
@@ -18,16 +18,16 @@ use crate::segment::{Found, SegmentReader, is_unfinished, name_of, number_of, pr
 use crate::storage::{Storage, StorageFile};
 use crate::{Epoch, Position};
 
-/// Number of a log's first segment. Zero is never used, so that position 0 is nowhere.
+/// Number of a log's first segment. Zero is never used, so that position 0 names no record.
 pub(crate) const FIRST_SEGMENT: u64 = 1;
 
 pub(crate) type Files = BTreeMap<u64, Arc<dyn StorageFile>>;
 
-/// A log on which nothing was appended yet by this start.
+/// A recovered log, before the first append of this start.
 pub(crate) struct Recovered {
     pub(crate) geometry: Geometry,
     pub(crate) files: Files,
-    /// The segment that appends go on in, and where.
+    /// The segment in which appends continue, and the offset.
     pub(crate) segment: u64,
     pub(crate) cut: u64,
     /// The highest start that is on record; zero for a new log.
@@ -37,10 +37,10 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, OpenError> {
     let mut numbers = clean_folder(storage)?;
     numbers.sort_unstable();
-    if numbers.is_empty() { make_new(storage, segment_size) } else { open_existing(storage, &numbers) }
+    if numbers.is_empty() { create_new(storage, segment_size) } else { open_existing(storage, &numbers) }
 }
 
-/// Removes what an interrupted preparation left, and answers the numbers of the segments.
+/// Removes what an interrupted preparation left, and returns the numbers of the segments.
 fn clean_folder(storage: &dyn Storage) -> Result<Vec<u64>, OpenError> {
     let names = storage.list().map_err(|source| OpenError::Storage {
         path: storage.path_of(""),
@@ -54,7 +54,7 @@ fn clean_folder(storage: &dyn Storage) -> Result<Vec<u64>, OpenError> {
     Ok(names.iter().filter_map(|name| number_of(name)).collect())
 }
 
-fn make_new(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, OpenError> {
+fn create_new(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, OpenError> {
     let name = name_of(FIRST_SEGMENT);
     let log_id = storage.random_id().map_err(file_error(storage, &name, "no random numbers"))?;
     let geometry = Geometry { log_id, segment_size };
@@ -69,7 +69,7 @@ fn open_existing(storage: &dyn Storage, numbers: &[u64]) -> Result<Recovered, Op
     let last = find_last(storage, &geometry, &files)?;
     let segment = last.segment;
     if !last.clean {
-        settle(storage, &geometry, &mut files, &last, header_epoch)?;
+        rewrite_last_segment(storage, &geometry, &mut files, &last, header_epoch)?;
     }
     Ok(Recovered { geometry, files, segment, cut: last.cut, last_epoch: last.epoch.max(header_epoch) })
 }
@@ -121,7 +121,7 @@ fn read_header(storage: &dyn Storage, file: &dyn StorageFile, number: u64) -> Re
 const UNREADABLE: &str = "the file cannot be read";
 
 /// The last segment that holds a whole unit.
-struct Last {
+struct LastSegment {
     segment: u64,
     /// End of the last whole unit; begin of the stop record after a clean stop.
     cut: u64,
@@ -129,7 +129,7 @@ struct Last {
     epoch: Epoch,
 }
 
-fn find_last(storage: &dyn Storage, geometry: &Geometry, files: &Files) -> Result<Last, OpenError> {
+fn find_last(storage: &dyn Storage, geometry: &Geometry, files: &Files) -> Result<LastSegment, OpenError> {
     let mut segment = FIRST_SEGMENT;
     for (number, file) in files.iter().rev() {
         segment = *number;
@@ -141,7 +141,12 @@ fn find_last(storage: &dyn Storage, geometry: &Geometry, files: &Files) -> Resul
     let last = scan(storage, geometry, segment, file)?;
     if !last.clean {
         for (number, file) in files.range(segment + 1..) {
-            refuse_later(storage, SegmentReader::new(Arc::clone(file), *geometry, *number), FIRST_RECORD, "no record")?;
+            refuse_later_batch(
+                storage,
+                SegmentReader::new(Arc::clone(file), *geometry, *number),
+                FIRST_RECORD,
+                "no record",
+            )?;
         }
     }
     Ok(last)
@@ -158,15 +163,15 @@ fn is_begun(
     Ok(matches!(found, Found::Record(..)))
 }
 
-/// Reads a segment as the possible last one.
+/// Reads the segment that may be the last one.
 fn scan(
     storage: &dyn Storage,
     geometry: &Geometry,
     number: u64,
     file: &Arc<dyn StorageFile>,
-) -> Result<Last, OpenError> {
+) -> Result<LastSegment, OpenError> {
     let mut reader = SegmentReader::new(Arc::clone(file), *geometry, number);
-    let mut last = Last { segment: number, cut: FIRST_RECORD, clean: false, epoch: Epoch(0) };
+    let mut last = LastSegment { segment: number, cut: FIRST_RECORD, clean: false, epoch: Epoch(0) };
     let mut offset = FIRST_RECORD;
     let what = loop {
         match reader.at(offset).map_err(file_error(storage, &name_of(number), UNREADABLE))? {
@@ -176,17 +181,17 @@ fn scan(
                 break what;
             }
             Found::Record(header, payload) => {
-                last.note(&header, payload, offset);
+                last.observe(&header, payload, offset);
                 offset += header.total();
             }
         }
     };
-    refuse_later(storage, reader, offset, what)?;
+    refuse_later_batch(storage, reader, offset, what)?;
     Ok(last)
 }
 
-/// A hole with a later batch behind it is damage.
-fn refuse_later(
+/// Refuses a hole with a later batch behind it: that is damage.
+fn refuse_later_batch(
     storage: &dyn Storage,
     mut reader: SegmentReader,
     hole: u64,
@@ -201,8 +206,8 @@ fn refuse_later(
     Err(damaged(storage, number, hole, &what).into())
 }
 
-impl Last {
-    fn note(&mut self, header: &RecordHeader, payload: &[u8], offset: u64) {
+impl LastSegment {
+    fn observe(&mut self, header: &RecordHeader, payload: &[u8], offset: u64) {
         match header.kind {
             own::START => self.epoch = self.epoch.max(Epoch(u64_at(payload, 0))),
             own::ROLL => self.epoch = self.epoch.max(Epoch(u64_at(payload, 8))),
@@ -210,7 +215,7 @@ impl Last {
         }
         self.clean = header.kind == own::STOP;
         if self.clean {
-            // The next start writes over it.
+            // This start overwrites it.
             self.cut = offset;
         } else if header.last_of_unit {
             self.cut = offset + header.total();
@@ -218,12 +223,12 @@ impl Last {
     }
 }
 
-/// After an unclean stop: nothing behind the cut, nothing that is only in the page cache.
-fn settle(
+/// After an unclean stop: removes what is behind the cut, and rewrites what may be in the page cache only.
+fn rewrite_last_segment(
     storage: &dyn Storage,
     geometry: &Geometry,
     files: &mut Files,
-    last: &Last,
+    last: &LastSegment,
     epoch: Epoch,
 ) -> Result<(), OpenError> {
     for number in files.split_off(&(last.segment + 1)).into_keys() {
@@ -260,7 +265,7 @@ pub(crate) fn file_error(
     }
 }
 
-/// Checks on replay that a segment goes on where the one before ended.
+/// Whether a segment begins with the record that says that the one before ended there.
 pub(crate) fn follows(header: &RecordHeader, payload: &[u8], end_before: Position) -> bool {
     header.kind == own::ROLL && u64_at(payload, 0) == end_before.0
 }

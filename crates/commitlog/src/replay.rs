@@ -1,4 +1,4 @@
-//! The log's content, handed to its owners once at the start.
+//! The replay of the log's records to their owners, once at the start.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,7 +21,7 @@ pub struct Replay {
     pub(crate) end: Position,
 }
 
-/// What a replay saw.
+/// How much was replayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
     pub records: u64,
@@ -54,7 +54,7 @@ impl Replay {
         }
     }
 
-    /// [`Replay::run`] for those who have nothing to refuse.
+    /// [`Replay::run`] for a caller that refuses nothing.
     ///
     /// # Errors
     /// Damage in an older segment, or an unreadable file.
@@ -65,7 +65,7 @@ impl Replay {
         })
     }
 
-    /// Not generic, so that it is compiled and optimised here and not once for each caller.
+    /// Not generic: compiled and optimised here, not once for each caller.
     fn walk(&self, apply: &mut dyn FnMut(ReplayedRecord<'_>) -> bool) -> Result<(), Failure> {
         let mut end_before = None;
         for number in self.files.keys() {
@@ -77,7 +77,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Answers where the segment ends, or nothing if `apply` wants no more.
+    /// Returns the end of the segment; `None`: `apply` has refused a record.
     fn walk_segment(
         &self,
         number: u64,
@@ -102,7 +102,7 @@ impl Replay {
         }
     }
 
-    /// Nothing: the segment ends here.
+    /// `None`: the segment ends here.
     fn record_at<'r>(
         &self,
         reader: &'r mut SegmentReader,

@@ -1,4 +1,4 @@
-//! Segment files: their names, how they are made ready, how they are read in order.
+//! Segment files: their names, their preparation, reading them in order.
 
 use std::io;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::Position;
 use crate::format::{Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, Slot, next_slot};
 use crate::storage::{Storage, StorageFile};
 
-/// Ending of a segment that is being written. What has it after a crash is of no use.
+/// Suffix of a segment that is still being written; a file that has it after a crash is removed.
 const UNFINISHED: &str = ".new";
 const FINISHED: &str = ".segment";
 const CHUNK: usize = 1 << 20;
@@ -24,8 +24,8 @@ pub(crate) fn is_unfinished(name: &str) -> bool {
     name.ends_with(UNFINISHED)
 }
 
-/// Makes a segment whose every byte was written, and which is on the disk under its name when this returns. With
-/// `keep`, it begins with those bytes of an older file and takes its place.
+/// Creates a segment whose every byte is written, and which is durable under its name when this returns. With `keep`,
+/// it begins with those bytes of an older file and takes the place of that file.
 pub(crate) fn prepare(
     storage: &dyn Storage,
     header: &SegmentHeader,
@@ -40,7 +40,7 @@ pub(crate) fn prepare(
             Ok(file)
         }
         Err(error) => {
-            // Gives its space back; what cannot be removed now is removed at the next start.
+            // Frees its space; what cannot be removed now is removed at the next start.
             let _ = storage.remove(&unfinished);
             Err(error)
         }
@@ -81,7 +81,7 @@ pub(crate) fn read_exact(file: &dyn StorageFile, buf: &mut [u8], offset: u64) ->
     if read == buf.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// Reads a segment from front to back through a buffer that is as large as its largest record, at least `CHUNK`.
+/// A reader of a segment from front to back, with a buffer as large as the largest record, at least `CHUNK`.
 pub(crate) struct SegmentReader {
     file: Arc<dyn StorageFile>,
     geometry: Geometry,
@@ -122,7 +122,7 @@ impl SegmentReader {
         }
     }
 
-    /// The first valid header at or after `offset` that `wanted` accepts.
+    /// Returns the offset of the first valid header at or after `offset` that `wanted` accepts.
     pub(crate) fn search(
         &mut self,
         mut offset: u64,

@@ -5,14 +5,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::format::{Geometry, SegmentHeader};
-use crate::record::Durable;
+use crate::record::LogEvent;
 use crate::recover::Files;
 use crate::segment::prepare;
 use crate::storage::{Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
 use crate::{Epoch, Options, Position};
 
-pub(crate) type Watcher = Arc<dyn Fn(Durable) + Send + Sync>;
+pub(crate) type Watcher = Arc<dyn Fn(LogEvent) + Send + Sync>;
 
 pub(crate) struct Shared {
     pub(crate) storage: Arc<dyn Storage>,
@@ -23,10 +23,10 @@ pub(crate) struct Shared {
     files: RwLock<Files>,
     durable: AtomicU64,
     watchers: Mutex<Watchers>,
-    /// The writer has something to do.
+    /// There is something to write.
     work: Condvar,
     /// Another segment is needed.
-    need: Condvar,
+    segment_needed: Condvar,
     /// Something became durable, or never will.
     progress: Condvar,
     lock: Mutex<Option<StorageLock>>,
@@ -35,13 +35,13 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct Watchers {
     list: Vec<Watcher>,
-    /// What those who come later are told.
+    /// Why the log failed, for watchers that are added later.
     poisoned: Option<String>,
 }
 
-/// A thread that panicked left the value as it was between two statements; every use here is one statement or reads
-/// only, so that the value still holds together.
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks the value, also after a panic of another holder: every use here is one statement or reads only, so that the
+/// value is consistent.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -65,21 +65,21 @@ impl Shared {
             files: RwLock::new(files),
             watchers: Mutex::default(),
             work: Condvar::new(),
-            need: Condvar::new(),
+            segment_needed: Condvar::new(),
             progress: Condvar::new(),
             lock: Mutex::new(Some(lock)),
         }
     }
 
     pub(crate) fn tail(&self) -> MutexGuard<'_, Tail> {
-        held(&self.tail)
+        lock(&self.tail)
     }
 
     pub(crate) fn file(&self, segment: u64) -> Option<Arc<dyn StorageFile>> {
         self.files.read().unwrap_or_else(PoisonError::into_inner).get(&segment).cloned()
     }
 
-    /// Makes a segment ready for appends.
+    /// Creates a segment that is ready for appends.
     pub(crate) fn prepare(&self, number: u64) -> std::io::Result<()> {
         let header = SegmentHeader { geometry: self.geometry, number, epoch: self.epoch };
         let file = prepare(&*self.storage, &header, None)?;
@@ -91,36 +91,36 @@ impl Shared {
         Position(self.durable.load(Ordering::Acquire))
     }
 
-    /// Everything below `end` is durable: tells all who wait.
+    /// Raises the durable position to `end`; wakes the threads that wait, calls the watchers.
     pub(crate) fn publish(&self, end: Position) {
         self.durable.store(end.0, Ordering::Release);
         {
-            // Whoever checked before the store has to be waiting before it is notified.
+            // A thread that checked before the store has to wait before it is notified.
             let _tail = self.tail();
             self.progress.notify_all();
         }
-        self.tell(&Durable::Up(end));
+        self.notify_watchers(&LogEvent::Durable(end));
     }
 
-    fn tell(&self, news: &Durable) {
-        let list = held(&self.watchers).list.clone();
+    fn notify_watchers(&self, event: &LogEvent) {
+        let list = lock(&self.watchers).list.clone();
         for watcher in list {
-            watcher(news.clone());
+            watcher(event.clone());
         }
     }
 
     pub(crate) fn watch(&self, watcher: Watcher) {
         let poisoned = {
-            let mut watchers = held(&self.watchers);
+            let mut watchers = lock(&self.watchers);
             watchers.list.push(Arc::clone(&watcher));
             watchers.poisoned.clone()
         };
         if let Some(reason) = poisoned {
-            watcher(Durable::Poisoned(reason));
+            watcher(LogEvent::Poisoned(reason));
         }
     }
 
-    /// From here on nothing is accepted and nothing becomes durable. The writer tells the watchers.
+    /// Ends the use of the log: nothing is accepted or becomes durable any more. The writer calls the watchers.
     pub(crate) fn poison(&self, reason: String) {
         let mut tail = self.tail();
         if !matches!(tail.phase, Phase::Poisoned(_)) {
@@ -130,24 +130,24 @@ impl Shared {
         self.wake_all();
     }
 
-    pub(crate) fn tell_poisoned(&self, reason: &str) {
-        held(&self.watchers).poisoned = Some(reason.to_owned());
-        self.tell(&Durable::Poisoned(reason.to_owned()));
+    pub(crate) fn notify_poisoned(&self, reason: &str) {
+        lock(&self.watchers).poisoned = Some(reason.to_owned());
+        self.notify_watchers(&LogEvent::Poisoned(reason.to_owned()));
     }
 
     pub(crate) fn wake_all(&self) {
         self.work.notify_all();
-        self.need.notify_all();
+        self.segment_needed.notify_all();
         self.progress.notify_all();
     }
 
-    /// After an append.
+    /// Wakes the threads that have work after an append.
     pub(crate) fn wake_for(&self, tail: &Tail) {
         if tail.writer_waits {
             self.work.notify_one();
         }
         if tail.ready <= tail.segment {
-            self.need.notify_one();
+            self.segment_needed.notify_one();
         }
     }
 
@@ -162,15 +162,19 @@ impl Shared {
         tail
     }
 
-    pub(crate) fn wait_for_need<'a>(&self, tail: MutexGuard<'a, Tail>, most: Option<Duration>) -> MutexGuard<'a, Tail> {
-        wait(&self.need, tail, most)
+    pub(crate) fn wait_until_segment_needed<'a>(
+        &self,
+        tail: MutexGuard<'a, Tail>,
+        most: Option<Duration>,
+    ) -> MutexGuard<'a, Tail> {
+        wait(&self.segment_needed, tail, most)
     }
 
     pub(crate) fn wait_for_progress<'a>(&self, tail: MutexGuard<'a, Tail>) -> MutexGuard<'a, Tail> {
         wait(&self.progress, tail, None)
     }
 
-    /// Both threads have ended: lets go of what keeps others waiting.
+    /// Marks the log as closed after both threads have ended; drops the watchers and the lock, wakes waiting threads.
     pub(crate) fn release(&self) {
         {
             let mut tail = self.tail();
@@ -178,9 +182,9 @@ impl Shared {
                 tail.phase = Phase::Closed;
             }
         }
-        let watchers = std::mem::take(&mut held(&self.watchers).list);
+        let watchers = std::mem::take(&mut lock(&self.watchers).list);
         drop(watchers);
-        held(&self.lock).take();
+        lock(&self.lock).take();
         self.wake_all();
     }
 }

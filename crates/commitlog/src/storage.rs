@@ -1,7 +1,7 @@
-//! The little that the log needs of a file system, so that tests can put another one beneath it.
+//! The seam between the log and a file system: tests put another storage there.
 //!
-//! Contract: what was written to a file is on the disk after `sync_data` of that file returned; a file made, renamed
-//! or removed is so on the disk after `sync_dir`. Before that, a power cut may keep any part of it.
+//! Contract: what was written to a file is on the disk once `sync_data` of that file has returned; that a file was
+//! created, renamed or removed is on the disk once `sync_dir` has. Before that, a power cut may keep any part of it.
 
 use std::any::Any;
 use std::fmt;
@@ -19,11 +19,11 @@ pub trait Storage: Send + Sync + 'static {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
     fn sync_dir(&self) -> io::Result<()>;
-    /// Held until the answer is dropped.
+    /// Locks the folder until the lock is dropped.
     fn lock(&self) -> Result<StorageLock, LockError>;
     /// Sixteen bytes that no other log has.
     fn random_id(&self) -> io::Result<[u8; 16]>;
-    /// How people find the file: its path.
+    /// Path of the file, for messages to people.
     fn path_of(&self, name: &str) -> String;
 }
 
@@ -36,7 +36,7 @@ pub trait StorageFile: Send + Sync {
     fn size(&self) -> io::Result<u64>;
 }
 
-/// Keeps others out of the folder until it is dropped.
+/// A lock that keeps other processes out of the folder until it is dropped.
 pub struct StorageLock(#[expect(dead_code, reason = "held for its drop")] Box<dyn Any + Send + Sync>);
 
 impl StorageLock {

@@ -1,4 +1,4 @@
-//! The end of the log in memory: where the next append goes, and what is not written yet. Pure.
+//! The tail of the log in memory: where the next append goes, and what is not written yet. Pure.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::format::{FIRST_RECORD, Geometry, RECORD_HEADER_LEN, ROLL_LEN, UnitPla
 use crate::record::{Appended, Need, NewRecord, Part};
 use crate::{Epoch, Options, Position, SyncMode};
 
-/// Records that are written in one go and become durable together.
+/// Records that are written by one call and become durable together.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) segment: u64,
@@ -16,7 +16,7 @@ pub(crate) struct Batch {
     pub(crate) begin: Position,
     /// The records, and once it is taken an all-zero header behind them.
     pub(crate) bytes: Vec<u8>,
-    /// Behind the last record.
+    /// End of the last record.
     pub(crate) end: Position,
 }
 
@@ -31,11 +31,11 @@ impl Batch {
     }
 }
 
-/// Where in its life the log is.
+/// Phase of the log's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Open,
-    /// Takes no appends; the writer finishes what is pending. With `stop` it then marks a clean stop.
+    /// No appends are accepted; the writer finishes what is pending. With `stop` it then marks a clean stop.
     Closing {
         stop: bool,
     },
@@ -61,12 +61,12 @@ pub(crate) struct Tail {
     pending_bytes: u64,
     /// Highest segment that can be written to.
     pub(crate) ready: u64,
-    /// The last try to make a segment found the disk full.
+    /// The last attempt to create a segment found the disk full.
     pub(crate) full: bool,
     /// The newest record is an empty batch (or nothing was appended yet).
     marked: bool,
     spare: Vec<u8>,
-    /// Spares the appender a system call while the writer is busy.
+    /// Saves the appender a system call while the writer is busy.
     pub(crate) writer_waits: bool,
 }
 
@@ -122,13 +122,13 @@ impl Tail {
             Need::Normal => self.pending_max,
             Need::Essential => self.pending_max + self.pending_max / 4,
         };
-        // A single large append must pass when nothing else is pending.
+        // A single large append must be possible when nothing else is pending.
         let fits = self.pending_bytes == 0 || self.pending_bytes + len <= max;
         if fits { Ok(()) } else { Err(AppendError::Busy) }
     }
 
-    /// Ordinary appends leave the reserve alone until the next segment is ready: it may turn out that there is no space
-    /// for one. Nor do they go into a segment that is not ready, since all behind them would have to wait for it.
+    /// Normal appends leave the reserve alone until the next segment is ready: there may be no space for one. They do
+    /// not go into a segment that is not ready either, since all later appends would have to wait for it.
     fn check_room(&self, need: Need, len: u64) -> Result<(), AppendError> {
         let rolls = self.must_roll(len);
         let is_ready = self.segment + u64::from(rolls) <= self.ready;
@@ -150,7 +150,7 @@ impl Tail {
         self.offset + len > self.geometry.user_limit()
     }
 
-    /// Goes on in the next segment, whose first record says where this one ends.
+    /// Continues in the next segment, whose first record says where this one ends.
     fn roll(&mut self) {
         let end = self.geometry.position(self.segment, self.offset).to_bytes();
         self.segment += 1;
@@ -161,7 +161,7 @@ impl Tail {
         debug_assert_eq!(self.offset, FIRST_RECORD + ROLL_LEN);
     }
 
-    /// The first record of this start.
+    /// Appends the first record of this start.
     pub(crate) fn push_start(&mut self, kind: u8, payload: &[Part<'_>]) {
         if self.must_roll(crate::format::START_LEN) {
             self.roll();
@@ -202,8 +202,8 @@ impl Tail {
         &mut self.pending[last]
     }
 
-    /// The next batch to be written, if its segment is ready.
-    pub(crate) fn take(&mut self) -> Option<Arc<Batch>> {
+    /// Takes the next batch to be written, if its segment is ready.
+    pub(crate) fn take_batch(&mut self) -> Option<Arc<Batch>> {
         let mut batch = self.pending.pop_front_if(|batch| batch.segment <= self.ready)?;
         batch.bytes.extend_from_slice(&[0; RECORD_HEADER_LEN]);
         let batch = Arc::new(batch);
@@ -211,8 +211,8 @@ impl Tail {
         Some(batch)
     }
 
-    /// The batch that was taken is where reads from the file find it.
-    pub(crate) fn written(&mut self, batch: Arc<Batch>) {
+    /// Drops the batch that was taken: it is in the file, where reads find it.
+    pub(crate) fn finish_batch(&mut self, batch: Arc<Batch>) {
         self.pending_bytes -= batch.end.0 - batch.begin.0;
         self.writing = None;
         if let Some(mut batch) = Arc::into_inner(batch)
@@ -238,7 +238,7 @@ impl Tail {
         self.marked = true;
     }
 
-    /// The bytes from `at` on, if they are not written yet.
+    /// Calls `read` with the bytes from `at` on, if they are not written yet.
     pub(crate) fn pending_at<T>(&self, at: Position, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let batches = self.writing.iter().map(|batch| &**batch).chain(&self.pending);
         batches.filter_map(|batch| batch.bytes_at(at)).next().map(read)
@@ -253,5 +253,5 @@ impl Tail {
     }
 }
 
-/// A written batch's buffer is kept for the next one up to this size.
+/// Largest buffer of a written batch that is kept for the next one.
 const SPARE_BYTES_MAX: usize = 1 << 20;

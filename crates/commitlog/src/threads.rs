@@ -1,4 +1,5 @@
-//! The writer, which alone writes records and syncs them, and the preparer, which makes segments ahead of need.
+//! The threads of the log: the writer, which alone writes records and syncs them, and the preparer, which creates
+//! segments before they are needed.
 
 use std::io;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub(crate) fn write_batches(shared: &Shared) {
     loop {
         let batch = match next_work(shared) {
             Work::Write(batch) => batch,
-            Work::Poisoned(reason) => return shared.tell_poisoned(&reason),
+            Work::Poisoned(reason) => return shared.notify_poisoned(&reason),
             Work::End => return sync_at_end(shared, last_segment),
         };
         let before = last_segment.replace(batch.segment).filter(|segment| *segment != batch.segment);
@@ -34,7 +35,7 @@ pub(crate) fn write_batches(shared: &Shared) {
             continue;
         }
         let end = batch.end;
-        shared.tail().written(batch);
+        shared.tail().finish_batch(batch);
         if !early {
             shared.publish(end);
         }
@@ -48,7 +49,7 @@ fn next_work(shared: &Shared) -> Work {
         if let Phase::Poisoned(reason) = &tail.phase {
             return Work::Poisoned(reason.clone());
         }
-        if let Some(batch) = tail.take() {
+        if let Some(batch) = tail.take_batch() {
             return Work::Write(batch);
         }
         if let Phase::Closing { stop } = tail.phase {
@@ -88,7 +89,7 @@ fn write_batch(shared: &Shared, batch: &Batch, segment_before: Option<u64>) -> i
     Ok(())
 }
 
-/// A stop is no reason to lose what `SyncMode::Os` left to the system.
+/// Syncs at a stop what `SyncMode::Os` left to the system.
 fn sync_at_end(shared: &Shared, segment: Option<u64>) {
     let file = segment.filter(|_| shared.options.sync == SyncMode::Os).and_then(|segment| shared.file(segment));
     if let Some(Err(error)) = file.map(|file| file.sync_data()) {
@@ -121,7 +122,7 @@ fn publish_early(_: &Shared, _: &Batch) -> bool {
 
 /// Keeps one segment ready beyond the one that is appended to, and tries again while the disk is full.
 pub(crate) fn prepare_segments(shared: &Shared) {
-    while let Some(number) = next_need(shared) {
+    while let Some(number) = next_needed_segment(shared) {
         match shared.prepare(number) {
             Ok(()) => {
                 let mut tail = shared.tail();
@@ -138,7 +139,7 @@ pub(crate) fn prepare_segments(shared: &Shared) {
     }
 }
 
-fn next_need(shared: &Shared) -> Option<u64> {
+fn next_needed_segment(shared: &Shared) -> Option<u64> {
     let mut tail = shared.tail();
     loop {
         match tail.phase {
@@ -150,7 +151,7 @@ fn next_need(shared: &Shared) -> Option<u64> {
         if tail.ready <= tail.segment {
             return Some(tail.ready + 1);
         }
-        tail = shared.wait_for_need(tail, None);
+        tail = shared.wait_until_segment_needed(tail, None);
     }
 }
 
@@ -167,6 +168,6 @@ fn wait_for_space(shared: &Shared) {
         if rest.is_zero() {
             return;
         }
-        tail = shared.wait_for_need(tail, Some(rest));
+        tail = shared.wait_until_segment_needed(tail, Some(rest));
     }
 }

@@ -1,7 +1,7 @@
 //! The one door from the broker to the log: `append`, `read`, and what is durable.
 
 use commitlog::{
-    AppendError, Appended, Durable, Log, Need, NewRecord, Part, Position, ReadError, WaitError, record_bytes,
+    AppendError, Appended, Log, LogEvent, Need, NewRecord, Part, Position, ReadError, WaitError, record_bytes,
 };
 
 use super::record::{self, Reference, SessionRecord, SubscribedOptions, kind};
@@ -93,7 +93,7 @@ impl Journal {
         self.log.wait_durable(end)
     }
 
-    pub(crate) fn watch(&self, watcher: impl Fn(Durable) + Send + Sync + 'static) {
+    pub(crate) fn watch(&self, watcher: impl Fn(LogEvent) + Send + Sync + 'static) {
         self.log.watch(Box::new(watcher));
     }
 }

@@ -1,6 +1,6 @@
-//! What a power cut leaves of what was not synced.
+//! The fate of what was not synced at a power cut.
 
-/// What becomes of one un-synced sector.
+/// The fate of one un-synced sector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SectorFate {
     Lost,
@@ -11,11 +11,12 @@ pub enum SectorFate {
     Garbage(u8),
 }
 
+/// A choice of what a power cut leaves.
 pub trait Fate {
-    /// Asked once for each sector of each un-synced write, in order.
+    /// Called once for each sector of each un-synced write, in order.
     fn sector(&mut self) -> SectorFate;
 
-    /// How many of the un-synced changes to the folder are kept: they are made in order.
+    /// Returns how many of the un-synced changes of the folder are kept: those that were made first.
     fn folder(&mut self, changes: usize) -> usize;
 }
 

@@ -2,8 +2,8 @@
 //!
 //! [`ForgettingStorage`] behaves like a disk with a page cache: reads see every write at once, a power cut keeps what
 //! was synced and, of the rest, what a [`Fate`] chooses, sector by sector. It records a [`Trace`] of all calls, from
-//! which the disk at any earlier moment can be made, so that crash states can be enumerated. It injects errors, counts
-//! calls, holds syncs back, and lies about them when it is told to: to show that a checker finds the lie.
+//! which the disk at any earlier moment can be created, so that crash states can be enumerated. It injects errors,
+//! counts calls, holds syncs back, and on demand lies about them ([`Lie`]): to show that a checker finds the lie.
 
 mod fate;
 mod storage;

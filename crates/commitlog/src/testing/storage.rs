@@ -1,4 +1,4 @@
-//! The storage itself.
+//! The storage that forgets, with its injected errors and lies.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ pub enum Call {
     Size,
 }
 
-/// How the storage betrays its contract.
+/// A way in which the storage breaks its contract.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lie {
     #[default]
@@ -110,7 +110,7 @@ impl ForgettingStorage {
         Self { inner: Arc::new(Inner { state: Mutex::new(state), released: Condvar::new() }) }
     }
 
-    /// As what [`crate::Log::open`] takes. It is dead once the process is killed or the power cut.
+    /// Returns the storage for [`crate::Log::open`]. It fails once the process is killed or the power cut.
     #[must_use]
     pub fn handle(&self) -> Arc<dyn Storage> {
         Arc::new(Process { storage: self.clone(), life: self.state().life })
@@ -189,7 +189,7 @@ impl ForgettingStorage {
         self.state().trace.clone()
     }
 
-    /// Changes bytes behind everybody's back, durably.
+    /// Changes the bytes of a file durably, unnoticed by the log.
     ///
     /// # Errors
     /// There is no such file.
@@ -204,7 +204,7 @@ impl ForgettingStorage {
         Ok(())
     }
 
-    /// What reads see of a file.
+    /// Returns the content of a file, as reads see it.
     ///
     /// # Errors
     /// There is no such file.
@@ -218,7 +218,7 @@ impl ForgettingStorage {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For calls of a process that lives since `life` began.
+    /// Begins a call of a process that was started in this `life`.
     fn enter(&self, life: u64, call: Call) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.state();
         if state.life != life {

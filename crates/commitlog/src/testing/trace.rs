@@ -1,11 +1,11 @@
-//! What was done to a storage, and the disk that a power cut would leave at any moment of it.
+//! The trace of all calls of a storage, and the disk that a power cut would leave at any moment of it.
 
 use std::collections::BTreeMap;
 
 use super::fate::{Fate, SectorFate};
 use super::storage::ForgettingStorage;
 
-/// What a disk writes whole or not at all, mostly.
+/// Size of what a disk writes whole or not at all, mostly.
 pub const SECTOR: usize = 512;
 
 /// One call that changed something, or a note of the test.
@@ -35,7 +35,7 @@ pub enum Op {
         name: String,
     },
     SyncFolder,
-    /// Whatever the test wants to remember of this moment, as what it was acknowledged.
+    /// A note of the test about this moment, for example what was acknowledged.
     Note(u64),
 }
 
@@ -82,7 +82,7 @@ impl Image {
     }
 }
 
-/// All that was done since the storage was made or last lost its power.
+/// All calls since the storage was created or last lost its power.
 #[derive(Clone, Debug)]
 pub struct Trace {
     pub(super) begin: Image,
@@ -95,27 +95,27 @@ impl Trace {
         &self.ops
     }
 
-    /// The notes before the moment `at` (an index into `ops`).
+    /// Returns the notes before the moment `at` (an index into `ops`).
     #[must_use]
     pub fn notes_before(&self, at: usize) -> Vec<u64> {
         let notes = self.ops[..at].iter();
         notes.filter_map(|op| if let Op::Note(note) = op { Some(*note) } else { None }).collect()
     }
 
-    /// How many sectors were written and not synced at the moment `at`.
+    /// Returns how many sectors were written and not synced at the moment `at`.
     #[must_use]
     pub fn unsynced_sectors(&self, at: usize) -> usize {
         let disk = Disk::at(self, at);
         disk.writes.iter().map(|write| pieces(write).count()).sum()
     }
 
-    /// How many changes to the folder were not synced at the moment `at`.
+    /// Returns how many changes of the folder were not synced at the moment `at`.
     #[must_use]
     pub fn unsynced_folder_changes(&self, at: usize) -> usize {
         Disk::at(self, at).folder.len()
     }
 
-    /// A storage with what the disk holds when the power goes at the moment `at`.
+    /// Returns a storage with what the disk holds after a power cut at the moment `at`.
     #[must_use]
     pub fn cut(&self, at: usize, fate: &mut dyn Fate) -> ForgettingStorage {
         ForgettingStorage::from_image(self.image_after_cut(at, fate))
@@ -185,7 +185,7 @@ impl<'a> Disk<'a> {
     }
 }
 
-/// A write, cut where the disk's sectors are.
+/// Splits a write at the borders of the disk's sectors.
 fn pieces<'a>(write: &Write<'a>) -> impl Iterator<Item = Write<'a>> {
     let (file, mut offset, mut rest) = (write.file, write.offset, write.bytes);
     std::iter::from_fn(move || {

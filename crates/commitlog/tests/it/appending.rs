@@ -1,6 +1,6 @@
-//! Appending, reading, batches, stops.
+//! Appends, reads, batches and stops.
 
-use commitlog::{AppendError, Durable, Need, NewRecord, Options, Part, Position, ReadError, WaitError};
+use commitlog::{AppendError, LogEvent, Need, NewRecord, Options, Part, Position, ReadError, WaitError};
 
 use crate::harness::{KIND, append, append_durably, open, payloads, small, storage, wait_until_prepared, watch_poison};
 
@@ -37,7 +37,7 @@ fn watchers_hear_of_each_sync_in_order() {
         .collect();
     log.close().unwrap();
     let told = told.lock().unwrap();
-    let expected: Vec<Durable> = ends.into_iter().map(Durable::Up).collect();
+    let expected: Vec<LogEvent> = ends.into_iter().map(LogEvent::Durable).collect();
     assert_eq!(told[..5], expected, "and a sixth for the mark of the stop");
     assert_eq!(told.len(), 6);
 }

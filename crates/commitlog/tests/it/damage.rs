@@ -1,4 +1,4 @@
-//! What is not a torn tail stops the start, and says where.
+//! Damage that is not a torn tail: it stops the start, which says where it is.
 
 use std::time::Duration;
 

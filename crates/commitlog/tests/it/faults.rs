@@ -1,10 +1,10 @@
-//! Bugs and errors on purpose: the checker of the crash tests must find the first, the log must survive the second.
+//! Injected bugs and errors: the checker of the crash tests must find the first, the log must survive the second.
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
 use commitlog::testing::{Call, Lie, Nothing};
-use commitlog::{AppendError, Durable, Fault, Log, Need, NewRecord, Options, Part, WaitError};
+use commitlog::{AppendError, Fault, Log, LogEvent, Need, NewRecord, Options, Part, WaitError};
 
 use crate::harness::{
     KIND, Run, append, append_durably, append_patiently, open, payloads, run, see, small, storage, wait_until_prepared,
@@ -57,12 +57,12 @@ fn a_watcher_that_panics_is_a_failure_of_the_log_and_leaves_nobody_waiting() {
     let storage = storage();
     let (log, _) = open(&storage, &small());
     let told = watch_poison(&log);
-    log.watch(Box::new(|news| assert!(!matches!(news, Durable::Up(_)), "a bug in a watcher")));
+    log.watch(Box::new(|event| assert!(!matches!(event, LogEvent::Durable(_)), "a bug in a watcher")));
     // What the watcher was told of is durable; nothing after it will be.
     append(&log, b"durable");
     // Ends when the threads have ended, and says nothing of what was durable before.
     let _ = log.close();
-    assert!(matches!(told.lock().unwrap().last(), Some(Durable::Poisoned(_))));
+    assert!(matches!(told.lock().unwrap().last(), Some(LogEvent::Poisoned(_))));
     let refusal = log.append(Need::Normal, &[NewRecord::new(KIND, 7, &[Part::Bytes(b"later")])]);
     assert!(matches!(refusal, Err(AppendError::Poisoned(_))));
 }
@@ -82,7 +82,7 @@ fn a_failed_sync_poisons_the_log_and_tells_the_watchers() {
     assert!(matches!(again, Err(AppendError::Poisoned(_))));
     log.close().unwrap_err();
     let told = told.lock().unwrap();
-    assert!(matches!(told.last(), Some(Durable::Poisoned(reason)) if reason.contains("memory/")), "{told:?}");
+    assert!(matches!(told.last(), Some(LogEvent::Poisoned(reason)) if reason.contains("memory/")), "{told:?}");
     assert_eq!(storage.counts().injected, 1);
 }
 
@@ -95,7 +95,7 @@ fn who_watches_a_poisoned_log_is_told_at_once() {
     let lost = append(&log, b"lost");
     log.wait_durable(lost.end).unwrap_err();
     log.close().unwrap_err();
-    assert!(matches!(watch_poison(&log).lock().unwrap()[..], [Durable::Poisoned(_)]));
+    assert!(matches!(watch_poison(&log).lock().unwrap()[..], [LogEvent::Poisoned(_)]));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The disk is full, and then it is not.
+//! A disk that is full, and then has space again.
 
 use std::sync::{Arc, Mutex};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use commitlog::testing::{Fate, ForgettingStorage, Op, Trace};
 use commitlog::{
-    AppendError, Appended, Durable, Fault, Log, Need, NewRecord, Options, Part, Position, Replay, SyncMode,
+    AppendError, Appended, Fault, Log, LogEvent, Need, NewRecord, Options, Part, Position, Replay, SyncMode,
 };
 
 pub(crate) const KIND: u8 = 0x20;
@@ -31,7 +31,7 @@ pub(crate) fn append(log: &Log, payload: &[u8]) -> Appended {
     append_patiently(log, &[NewRecord::new(KIND, 7, &[Part::Bytes(payload)])]).unwrap()
 }
 
-/// The second segment is made in the background: until it is there, its syncs are among the storage's.
+/// The second segment is created in the background: until it is there, its syncs are among the storage's.
 pub(crate) fn wait_until_prepared(storage: &ForgettingStorage) {
     while storage.trace().ops().iter().filter(|op| **op == Op::SyncFolder).count() < 2 {
         std::thread::yield_now();
@@ -54,7 +54,7 @@ pub(crate) fn append_durably(log: &Log, payload: &[u8]) -> Position {
     appended.positions[0]
 }
 
-/// A record that a replay showed.
+/// A replayed record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) position: Position,
@@ -120,7 +120,7 @@ pub(crate) fn run(storage: &ForgettingStorage, options: &Options, count: u64, bu
     assert!(seen.is_empty());
     let noted = storage.clone();
     log.watch(Box::new(move |durable| {
-        if let Durable::Up(position) = durable {
+        if let LogEvent::Durable(position) = durable {
             noted.note(position.0);
         }
     }));
@@ -204,7 +204,7 @@ pub(crate) fn storage() -> ForgettingStorage {
     ForgettingStorage::new()
 }
 
-pub(crate) fn watch_poison(log: &Log) -> Arc<std::sync::Mutex<Vec<Durable>>> {
+pub(crate) fn watch_poison(log: &Log) -> Arc<std::sync::Mutex<Vec<LogEvent>>> {
     let told = Arc::new(std::sync::Mutex::new(Vec::new()));
     let list = Arc::clone(&told);
     log.watch(Box::new(move |news| list.lock().unwrap().push(news)));

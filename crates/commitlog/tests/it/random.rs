@@ -1,4 +1,4 @@
-//! Random lives against a list.
+//! Random lives of a log, compared with a list.
 
 use commitlog::testing::{ForgettingStorage, Random};
 use commitlog::{Log, NewRecord, Part, Position};

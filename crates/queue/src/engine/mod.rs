@@ -11,7 +11,7 @@ mod state;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use commitlog::{Durable, Log};
+use commitlog::{Log, LogEvent};
 use tokio::time::Instant;
 
 use crate::atomic_ack::AtomicAck;
@@ -148,16 +148,16 @@ impl Inner {
     }
 
     /// Handles an event of the log, on its writer thread.
-    fn handle_log_event(&self, event: Durable) {
+    fn handle_log_event(&self, event: LogEvent) {
         match event {
-            Durable::Up(end) => {
+            LogEvent::Durable(end) => {
                 let oldest = self.oldest();
                 let callbacks = self.state().apply_durable(end, oldest);
                 for (done, id) in callbacks {
                     done(Ok(id));
                 }
             }
-            Durable::Poisoned(reason) => {
+            LogEvent::Poisoned(reason) => {
                 let failed = Unavailable::Failed(reason);
                 let callbacks = self.state().fail(&failed);
                 for done in callbacks {

@@ -1,3 +1,5 @@
+//! The contract test suite on the embedded engine.
+
 use std::sync::Arc;
 use std::time::Duration;
 
