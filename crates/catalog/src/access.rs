@@ -1,4 +1,4 @@
-//! Rows of access: who exists, what may connect, what may be published.
+//! Rows of access: groups, users and devices, credentials, parent topics and grants.
 
 use crate::text;
 use std::borrow::Cow;
@@ -17,7 +17,7 @@ pub struct ParentTopic {
     pub rule: Rule,
 }
 
-/// Between MQTT and the queue, per parent topic.
+/// What happens between MQTT and the queue, for each parent topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// Stays inside the broker.
@@ -29,7 +29,7 @@ pub enum Rule {
     Both,
 }
 
-/// A service's identity (Signature login): its whole instance.
+/// The key of a service (Signature login), which gives access to its whole instance.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessKey {
     pub key_id: String,
@@ -43,14 +43,14 @@ impl fmt::Debug for AccessKey {
     }
 }
 
-/// End users of a group may publish to this upstream parent.
+/// The right of a group's end users to publish to an upstream parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     pub group: String,
     pub parent: String,
 }
 
-/// All of it, at one revision.
+/// All rules of access at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessSnapshot {
     pub revision: u64,
@@ -64,20 +64,20 @@ pub struct AccessSnapshot {
 pub struct User {
     /// See [`may_be_called`](Self::may_be_called).
     pub user: String,
-    /// As it was given; others see [`shown_name`](Self::shown_name).
+    /// As it was given; other users see [`shown_name`](Self::shown_name).
     pub name: String,
 }
 
 impl User {
     pub const CHARS_MAX: usize = 64;
 
-    /// The name without what disturbs, for one that is older than the rule; the id, if nothing is left of it.
+    /// Returns the name without disturbing characters, which an old row may have; the id, if nothing of it can be seen.
     pub fn shown_name(&self) -> Cow<'_, str> {
         text::shown(&self.name).unwrap_or(Cow::Borrowed(&self.user))
     }
 
-    /// Whether the text may be a user's id: 1 to 64 characters of `[A-Za-z0-9_.@+-]`. Whoever takes ids from outside
-    /// asks.
+    /// Whether the text may be a user's id: 1 to 64 characters of `[A-Za-z0-9_.@+-]`. Every
+    /// id that comes from outside is checked by it.
     pub fn may_be_called(user: &str) -> bool {
         let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'@' | b'+' | b'-');
         (1..=Self::CHARS_MAX).contains(&user.len()) && user.bytes().all(good)
@@ -112,7 +112,7 @@ pub struct DeviceState {
     pub since_ms: Option<u64>,
 }
 
-/// Lets the holder of the secret administer the instance over HTTP. Only the hash is kept.
+/// A key with which its holder administers the instance over HTTP. Only the hash of the secret is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
     /// Lower-case hex.
@@ -120,7 +120,7 @@ pub struct ApiKey {
     pub label: String,
 }
 
-/// A reusable secret that logs a page in as one user. Only the hash is kept.
+/// A reusable link that logs a page in as one user. Only the hash of the secret is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginLink {
     /// Lower-case hex.
@@ -138,16 +138,16 @@ pub struct OnlineEvent {
     pub at_ms: u64,
 }
 
-/// A client after some events.
+/// The online state of a client after some events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientOnline {
     pub client_id: String,
-    /// Whose device it is, or was until it was removed; `None`: no registered one.
+    /// The user whose device it is, or was until it was removed; `None`: it is no registered device.
     pub user: Option<String>,
-    /// The device was removed and is registered no more.
+    /// The device was removed and is not registered again.
     pub removed: bool,
     pub online: bool,
-    /// It came or went by the events.
+    /// The events have brought it online or offline.
     pub changed: bool,
 }
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_may_be_a_user_has_a_plain_id() {
+    fn a_user_id_has_plain_characters() {
         let longest = "x".repeat(User::CHARS_MAX);
         for good in ["a", "Bob.B-9_z", "bob+work@example.org", &longest] {
             assert!(User::may_be_called(good), "{good}");

@@ -1,6 +1,6 @@
-//! What every engine must do: the tests of the contract, to be run on each.
+//! The contract test suite, which every engine must pass.
 //!
-//! An engine's test says how an empty place is made, and gets one test per sentence:
+//! An engine's test says how an empty store is created, and gets one test for each rule:
 //!
 //! ```text
 //! catalog::catalog_contract!(TempFile::new());
@@ -18,14 +18,14 @@ use crate::{Catalog, Device, Group, MeetingChange, MeetingCommit, ParentTopic, R
 use std::future::Future;
 use uuid::Uuid;
 
-/// A place that is empty at first and may be opened again and again.
+/// A store that is empty at first and may be opened again and again.
 pub trait Store: Sync {
     type Engine: Catalog;
 
     fn open(&self) -> impl Future<Output = Self::Engine> + Send;
 }
 
-/// One `#[tokio::test]` for each rule of the contract; `$store` makes a new [`Store`].
+/// One `#[tokio::test]` for each rule of the contract; `$store` creates a new [`Store`].
 #[macro_export]
 macro_rules! catalog_contract {
     ($store:expr) => {

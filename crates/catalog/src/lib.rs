@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 pub type CatalogFuture<'a, T, E = CatalogError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 
-/// The store could not answer. After a write it is unknown whether it took effect, unless the error says so.
+/// The catalog could not answer. After a write it is unknown whether it took effect, unless the error says so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
     #[error("the catalog cannot be read or written: {0}")]
@@ -47,7 +47,7 @@ pub enum CatalogError {
 }
 
 pub trait Catalog: Send + Sync {
-    // Access: what the broker needs to know of everybody.
+    // Access: the rules by which the broker lets clients in.
 
     /// Groups, parent topics, keys and grants at one revision.
     fn access(&self) -> CatalogFuture<'_, AccessSnapshot>;
@@ -60,22 +60,23 @@ pub trait Catalog: Send + Sync {
 
     // Users and their devices.
 
-    /// Makes the user or renames it. A name that breaks [`text::check_name`] is [`CatalogError::Invalid`].
+    /// Creates the user or renames it. A name that breaks [`text::check_name`] is [`CatalogError::Invalid`].
     fn put_user(&self, user: User) -> CatalogFuture<'_, ()>;
     fn user(&self, user: &str) -> CatalogFuture<'_, Option<User>>;
-    /// Users in the order of their names, at most `limit`, from the one after the user `after` (nobody: none).
+    /// Users in the order of their names, at most `limit`, from the one after the user `after` (an unknown one: none).
     fn users(&self, after: Option<&str>, limit: u32) -> CatalogFuture<'_, Vec<User>>;
     /// Registers a device; the same client id of the same user again replaces the credential. A client id that
     /// belongs to another user is [`CatalogError::Invalid`].
     fn put_device(&self, device: Device) -> CatalogFuture<'_, ()>;
     fn device(&self, client_id: &str) -> CatalogFuture<'_, Option<Device>>;
-    /// Lets the credential `key_id` of a device last until then, never shorter than before; returns until when it does.
+    /// Extends the credential `key_id` of a device until then, and never shortens it; returns until when it is valid.
     /// `None`: the device has no such credential (any more).
     fn extend_device(&self, client_id: &str, key_id: &str, expires_at_ms: u64) -> CatalogFuture<'_, Option<u64>>;
-    /// Removes the device that has the credential `key_id`, with its online state; its user's presence may have changed.
-    /// `false`: there is no such device (any more).
+    /// Removes the device that has the credential `key_id`, with its online state; its user's presence may have
+    /// changed. `false`: there is no such device (any more).
     fn remove_device(&self, client_id: &str, key_id: &str, at_ms: u64) -> CatalogFuture<'_, bool>;
-    /// Client ids of removed devices that were not registered again, as long as [`limits::REMOVED_DEVICE_KEEP_MS`] says.
+    /// Client ids of removed devices that were not registered again, as long as [`limits::REMOVED_DEVICE_KEEP_MS`]
+    /// says.
     fn removed_devices(&self) -> CatalogFuture<'_, Vec<String>>;
     /// Devices of these users with their online state.
     fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>>;
@@ -86,8 +87,8 @@ pub trait Catalog: Send + Sync {
 
     // Online state, kept by the meeting service from the broker's events.
 
-    /// Applies events together; they may be repeated and overtake others ([`limits`] says for how long). Names each of
-    /// their clients once, as it is after all of them, with whose device it is or was until it was removed.
+    /// Applies events together; they may be repeated and overtake others ([`limits`] says for how long). Returns each
+    /// of their clients once, as it is after all of them, with the user whose device it is or was until it was removed.
     fn online_events(&self, events: &[OnlineEvent]) -> CatalogFuture<'_, Vec<ClientOnline>>;
 
     // Meetings.
@@ -97,8 +98,8 @@ pub trait Catalog: Send + Sync {
     fn meeting_revision(&self, id: Uuid) -> CatalogFuture<'_, Option<u64>>;
     /// Ids of all meetings that have not ended.
     fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
-    /// The one transaction of the meeting service. Of several refusals [`CommitError::AlreadyHandled`] comes first, then
-    /// [`CommitError::Conflict`]. A meeting that ends has no timers and engages nobody.
+    /// The one transaction of the meeting service. Of several refusals [`CommitError::AlreadyHandled`] comes first,
+    /// then [`CommitError::Conflict`]. A meeting that ends has no timers and no engagements.
     fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError>;
     fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
     /// The ties of these users to live meetings, of all kinds.
@@ -107,18 +108,20 @@ pub trait Catalog: Send + Sync {
     fn due_timers(&self, now_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
     /// When the next timer is due.
     fn next_timer(&self) -> CatalogFuture<'_, Option<u64>>;
-    /// Unsent messages in the order of their making.
+    /// Unsent messages in the order of their creation.
     fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
-    /// Forgets sent messages.
+    /// Deletes sent messages.
     fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()>;
-    /// The meeting cannot be read: it is found no more, engages nobody, has no timers, and is kept for an operator.
+    /// Sets a meeting aside that cannot be read: it is not found any more, has no engagements and no timers, and is
+    /// kept for an operator.
     fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()>;
-    /// The message of the outbox cannot be sent: it is there no more, and kept for an operator.
+    /// Sets a message of the outbox aside that cannot be sent: it is not in the outbox any more, and is kept for an
+    /// operator.
     fn set_message_aside(&self, id: i64, reason: &str) -> CatalogFuture<'_, ()>;
     fn set_aside(&self) -> CatalogFuture<'_, SetAside>;
-    /// Whose presence may have changed after the change of this number, the oldest first.
+    /// Users whose presence may have changed after the change of this number, the oldest change first.
     fn presence_changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, PresenceChanges>;
-    /// What stands for a user, of one moment, with at most `outcomes` unseen outcomes; nobody: `None`.
+    /// The state of a user at one moment, with at most `outcomes` unseen outcomes; `None`: there is no such user.
     fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>>;
     /// Unseen outcomes of a user, newest first.
     fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>>;
@@ -126,7 +129,7 @@ pub trait Catalog: Send + Sync {
     fn past_calls(&self, user: &str, before: Option<PastCallPlace>, limit: u32) -> CatalogFuture<'_, Vec<PastCallRow>>;
     /// How many meetings a user has created since `since_ms`.
     fn creates_since(&self, user: &str, since_ms: u64) -> CatalogFuture<'_, u32>;
-    /// Forgets handled requests, ended meetings, and whatever else [`limits`] gives a time, once that is over; returns
-    /// how many rows went.
+    /// Deletes handled requests, ended meetings, and all else for which [`limits`] has a time, once that is over;
+    /// returns how many rows.
     fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
 }

@@ -1,4 +1,4 @@
-//! How much of what a network feeds is kept, and how long.
+//! Limits of what is kept of all that comes from the network: how much, and for how long.
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -10,12 +10,12 @@ pub const OUTCOMES_PER_USER_MAX: u32 = 200;
 pub const ENDED_MEETING_KEEP_MS: u64 = 7 * DAY_MS;
 /// How long a `tcpclean` wins over its `connect`: longer than an event can be delivered again.
 pub const TCPCLEAN_KEEP_MS: u64 = 4 * DAY_MS;
-/// How long a removed device is remembered: as long as news of its connections may come.
+/// How long a removed device is remembered: as long as events of its connections may come.
 pub const REMOVED_DEVICE_KEEP_MS: u64 = TCPCLEAN_KEEP_MS;
-/// Longer than any window in which created meetings are counted.
+/// How long a created meeting is counted: longer than any window.
 pub const CREATES_KEEP_MS: u64 = DAY_MS;
-/// Last seen of a client that is no registered device.
-pub const STRANGER_KEEP_MS: u64 = 30 * DAY_MS;
+/// How long the presence of a client that is no registered device is kept.
+pub const UNREGISTERED_CLIENT_KEEP_MS: u64 = 30 * DAY_MS;
 /// How long a call that is over stays in its users' histories, from its start.
 pub const PAST_CALL_KEEP_MS: u64 = 90 * DAY_MS;
 /// How long a device whose credential has expired stays registered.

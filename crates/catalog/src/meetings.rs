@@ -3,14 +3,14 @@
 use crate::{CatalogError, DeviceState, User};
 use uuid::Uuid;
 
-/// A meeting is a document with a revision, and parts: of a large one, a change writes what it changes.
+/// A meeting: a document with a revision, and parts, so that a change of a large one writes only what it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeetingRow {
     pub id: Uuid,
     pub revision: u64,
     /// JSON, opaque here.
     pub document: String,
-    /// Of each kind in the order of their places.
+    /// The parts of each kind are in the order of their places.
     pub parts: Vec<Part>,
     pub ended: bool,
 }
@@ -29,7 +29,7 @@ pub struct PartName {
     pub place: u64,
 }
 
-/// What one event of a meeting changes. Fields that are empty change nothing, except where said.
+/// The changes of one transaction of the meeting service. An empty field changes nothing, except where said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MeetingCommit {
     /// `None`: the request changed no meeting (it is only remembered and answered).
@@ -39,17 +39,17 @@ pub struct MeetingCommit {
     /// Messages to send, in this order.
     pub outbox: Vec<NewOutboxRow>,
     pub outcomes: Vec<OutcomeRow>,
-    /// A second of the same user and meeting is joined to the first.
+    /// A second one of the same user and meeting is merged into the first.
     pub past_calls: Vec<PastCallRow>,
     /// Invitations whose outcome this user has now seen.
     pub seen: Vec<(String, Uuid)>,
     /// Counted for [`creates_since`](crate::Catalog::creates_since).
     pub created_by: Option<(String, u64)>,
-    /// A meeting that stays as it is, and was read to decide this.
+    /// A meeting that this decision has read and does not change.
     pub read: Option<MeetingRead>,
 }
 
-/// What a decision that changes nothing was made from: at another revision it fails with [`CommitError::Conflict`].
+/// The revision that a decision has read: at another one the commit fails with [`CommitError::Conflict`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MeetingRead {
     pub id: Uuid,
@@ -64,10 +64,10 @@ pub struct MeetingChange {
     /// The new revision is `expected + 1`, or 1.
     pub document: String,
     pub ended: bool,
-    /// Parts that are new, or stand instead of what has their names.
+    /// Parts that are new, or replace those with their names.
     pub parts: Vec<Part>,
     pub parts_gone: Vec<PartName>,
-    /// Timers that are new, or stand instead of what has their keys.
+    /// Timers that are new, or replace those with their keys.
     pub timers: Vec<TimerRow>,
     pub timers_gone: Vec<String>,
     /// Users whose tie is new or of another kind now.
@@ -116,7 +116,7 @@ pub struct NewOutboxRow {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxRow {
-    /// Rising in the order of making.
+    /// Rises in the order of creation.
     pub id: i64,
     /// The error: why the row cannot be read.
     pub message: Result<NewOutboxRow, String>,
@@ -132,20 +132,20 @@ pub struct OutcomeRow {
     pub document: String,
 }
 
-/// A call that is over for a user; one for each user and meeting. Where there was one before, its start stays, durations
-/// add up, and its document stays if it alone has a duration.
+/// A call that is over for a user; one for each user and meeting. Where there was one before, its start stays,
+/// durations add up, and its document stays if it alone has a duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastCallRow {
     pub user: String,
     pub meeting: Uuid,
     pub started_at_ms: u64,
-    /// For how long the user was in with somebody; `None`: never.
+    /// For how long the user was in together with another; `None`: never.
     pub duration_ms: Option<u64>,
     /// JSON, opaque here.
     pub document: String,
 }
 
-/// Where a page of past calls ended: at the call that started then, in this meeting.
+/// The end of a page of past calls: the call that started then, in this meeting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PastCallPlace {
     pub started_at_ms: u64,
@@ -159,7 +159,7 @@ pub struct SetAside {
     pub messages: u64,
 }
 
-/// What stands for a user.
+/// The present state of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserState {
     pub user: User,
@@ -171,7 +171,7 @@ pub struct UserState {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
-    /// Somebody else changed the meeting: read it again and decide anew.
+    /// Another commit has changed the meeting: read it again and decide anew.
     #[error("the meeting has another revision than the one this change was made from")]
     Conflict,
     #[error("this request was handled before")]

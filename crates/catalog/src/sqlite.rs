@@ -7,7 +7,6 @@
 //! ([`SqliteCatalog::refusing`]).
 
 mod access;
-mod aside;
 mod commit;
 mod devices;
 mod fault;
@@ -18,6 +17,7 @@ mod open;
 mod probe;
 mod prune;
 mod rows;
+mod set_aside;
 mod users;
 
 pub use migrate::SCHEMA_VERSION;
@@ -45,7 +45,7 @@ pub struct SqliteCatalog {
 }
 
 impl SqliteCatalog {
-    /// Opens the file, makes it if there is none, and brings its schema up to [`SCHEMA_VERSION`].
+    /// Opens the file, creates it if there is none, and brings its schema up to [`SCHEMA_VERSION`].
     ///
     /// # Errors
     /// See [`OpenError`]; the file is as it was.
@@ -53,25 +53,25 @@ impl SqliteCatalog {
         open::open(path.as_ref()).await
     }
 
-    /// Becomes `Some(reason)` when the file can no longer be trusted to keep anything; the process must end then.
+    /// Becomes `Some(reason)` when the file can be used no more; the process must end then.
     pub fn failure(&self) -> watch::Receiver<Option<String>> {
         self.health.watch()
     }
 
-    /// `Some(reason)` from a write that was not taken, through no fault of its own, to the next that is: the disk is full,
-    /// another program holds the file. The program stays; [`try_write`](Self::try_write) tells when it is over.
+    /// `Some(reason)` from a write that the file did not take (the disk is full, another program holds the file) until
+    /// the next one that it takes. The program goes on; [`try_write`](Self::try_write) finds out when that is over.
     pub fn refusing(&self) -> watch::Receiver<Option<String>> {
         self.health.watch_refusing()
     }
 
-    /// A write that leaves nothing behind.
+    /// Writes a row and deletes it, to find out whether the file takes writes.
     ///
     /// # Errors
     /// As every write.
     pub async fn try_write(&self) -> Result<(), CatalogError> {
         let mut tx = self.begin().await?;
         let done = probe::write(&mut tx).await;
-        self.end(tx, done).await
+        self.finish(tx, done).await
     }
 
     /// Waits for running calls and closes the file; later calls fail.
@@ -85,13 +85,13 @@ impl SqliteCatalog {
     /// # Errors
     /// As every call.
     pub async fn durability(&self) -> Result<[String; 2], CatalogError> {
-        let mut writer = self.writer.acquire().await.map_err(|error| self.health.judge(error))?;
+        let mut writer = self.writer.acquire().await.map_err(|error| self.health.classify(error))?;
         let mut answers = [String::new(), String::new()];
         for (answer, sql) in answers.iter_mut().zip([
             "SELECT journal_mode FROM pragma_journal_mode",
             "SELECT CAST(synchronous AS TEXT) FROM pragma_synchronous",
         ]) {
-            *answer = query_scalar(sql).fetch_one(&mut *writer).await.map_err(|error| self.health.judge(error))?;
+            *answer = query_scalar(sql).fetch_one(&mut *writer).await.map_err(|error| self.health.classify(error))?;
         }
         Ok(answers)
     }
@@ -99,33 +99,33 @@ impl SqliteCatalog {
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, CatalogError> {
         self.health.check()?;
         let begun = self.writer.begin_with("BEGIN IMMEDIATE").await;
-        begun.map_err(|error| self.refused(self.health.judge(error)))
+        begun.map_err(|error| self.note_refused(self.health.classify(error)))
     }
 
-    /// Commits what was done, or takes it back and says why.
-    async fn end<T, E: From<CatalogError>>(
+    /// Commits the transaction, or rolls it back and returns why.
+    async fn finish<T, E: From<CatalogError>>(
         &self,
         tx: Transaction<'static, Sqlite>,
         done: Result<T, Fault<E>>,
     ) -> Result<T, E> {
         match done {
             Ok(value) => {
-                let committed = tx.commit().await.map_err(|error| self.health.judge_commit(error));
+                let committed = tx.commit().await.map_err(|error| self.health.classify_commit(error));
                 self.health.note_write(&committed);
                 Ok(committed.map(|()| value)?)
             }
             Err(fault) => {
-                // It fails where SQLite has done it by itself; the pool then replaces the connection.
+                // It fails where SQLite has rolled back by itself; the pool then replaces the connection.
                 let _ = tx.rollback().await;
                 Err(match fault {
-                    Fault::Sql(error) => self.refused(self.health.judge(error)).into(),
+                    Fault::Sql(error) => self.note_refused(self.health.classify(error)).into(),
                     Fault::Rule(rule) => rule,
                 })
             }
         }
     }
 
-    fn refused(&self, error: CatalogError) -> CatalogError {
+    fn note_refused(&self, error: CatalogError) -> CatalogError {
         let refused = Err(error.clone());
         self.health.note_write(&refused);
         error
@@ -134,23 +134,23 @@ impl SqliteCatalog {
     async fn date_ended_meetings(&self, now_ms: u64) -> Result<(), CatalogError> {
         let mut tx = self.begin().await?;
         let done = prune::date_ended_meetings(&mut tx, now_ms).await;
-        self.end(tx, done).await
+        self.finish(tx, done).await
     }
 
-    async fn prune_some(&self, now_ms: u64) -> Result<(u64, bool), CatalogError> {
+    async fn prune_batch(&self, now_ms: u64) -> Result<(u64, bool), CatalogError> {
         let mut tx = self.begin().await?;
-        let done = prune::some(&mut tx, now_ms).await;
-        self.end(tx, done).await
+        let done = prune::prune_batch(&mut tx, now_ms).await;
+        self.finish(tx, done).await
     }
 
     async fn reader(&self) -> Result<PoolConnection<Sqlite>, CatalogError> {
         self.health.check()?;
-        self.readers.acquire().await.map_err(|error| self.health.judge(error))
+        self.readers.acquire().await.map_err(|error| self.health.classify(error))
     }
 
-    fn explain<E: From<CatalogError>>(&self, fault: Fault<E>) -> E {
+    fn to_error<E: From<CatalogError>>(&self, fault: Fault<E>) -> E {
         match fault {
-            Fault::Sql(error) => self.health.judge(error).into(),
+            Fault::Sql(error) => self.health.classify(error).into(),
             Fault::Rule(rule) => rule,
         }
     }
@@ -171,19 +171,19 @@ macro_rules! read {
         Box::pin(async move {
             let mut reader = $self.reader().await?;
             let $conn = &mut *reader;
-            $work.await.map_err(|fault| $self.explain(fault))
+            $work.await.map_err(|fault| $self.to_error(fault))
         })
     };
 }
 
-/// The same for a function that reads several things of one moment.
+/// The same in one transaction, for a function with several statements that must see the same moment.
 macro_rules! read_at_once {
     ($self:ident, $conn:ident => $work:expr) => {
         Box::pin(async move {
             $self.health.check()?;
-            let mut tx = $self.readers.begin().await.map_err(|error| $self.health.judge(error))?;
+            let mut tx = $self.readers.begin().await.map_err(|error| $self.health.classify(error))?;
             let $conn = &mut *tx;
-            $work.await.map_err(|fault| $self.explain(fault))
+            $work.await.map_err(|fault| $self.to_error(fault))
         })
     };
 }
@@ -195,19 +195,19 @@ macro_rules! write {
             let mut tx = $self.begin().await?;
             let $conn = &mut *tx;
             let done = $work.await;
-            $self.end(tx, done).await
+            $self.finish(tx, done).await
         })
     };
 }
 
-/// The same for what belongs to the access snapshot: the new revision is published after the commit.
+/// The same for rows of the access snapshot: the new revision is published after the commit.
 macro_rules! write_access {
     ($self:ident, $conn:ident => $work:expr) => {
         Box::pin(async move {
             let mut tx = $self.begin().await?;
             let $conn = &mut *tx;
             let done = $work.await;
-            let revision = $self.end(tx, done).await?;
+            let revision = $self.finish(tx, done).await?;
             $self.publish(revision);
             Ok(())
         })
@@ -348,16 +348,16 @@ impl Catalog for SqliteCatalog {
 
     fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()> {
         let reason = reason.to_owned();
-        write!(self, conn => aside::meeting(conn, id, &reason))
+        write!(self, conn => set_aside::meeting(conn, id, &reason))
     }
 
     fn set_message_aside(&self, id: i64, reason: &str) -> CatalogFuture<'_, ()> {
         let reason = reason.to_owned();
-        write!(self, conn => aside::message(conn, id, &reason))
+        write!(self, conn => set_aside::message(conn, id, &reason))
     }
 
     fn set_aside(&self) -> CatalogFuture<'_, SetAside> {
-        read!(self, conn => aside::count(conn))
+        read!(self, conn => set_aside::count(conn))
     }
 
     fn presence_changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, PresenceChanges> {
@@ -389,7 +389,7 @@ impl Catalog for SqliteCatalog {
             self.date_ended_meetings(now_ms).await?;
             let mut gone = 0;
             loop {
-                let (rows, all) = self.prune_some(now_ms).await?;
+                let (rows, all) = self.prune_batch(now_ms).await?;
                 gone += rows;
                 if all {
                     return Ok(gone);

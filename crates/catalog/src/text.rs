@@ -1,10 +1,10 @@
-//! Texts that people read about each other: the names of users, the titles of meetings. Pure.
+//! Rules for texts that people read about each other: the names of users, the titles of meetings. Pure.
 //!
 //! Such a text stands in sentences, notifications and on terminals of others. So it has no character that leaves its
-//! line or turns the direction of what stands around it, and something in it can be seen. What honest names need (joiners,
-//! marks, any script in any direction) may stand in it.
+//! line or turns the direction of the text around it, and at least one that can be seen. What honest names need
+//! (joiners, marks, any script in any direction) is allowed.
 //!
-//! A text that was stored before there was this rule is shown by [`shown`].
+//! [`shown`] displays a stored text that breaks these rules.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ pub const NAME_CHARS_MAX: usize = 64;
 /// Characters of a meeting's title.
 pub const TITLE_CHARS_MAX: usize = 200;
 
-/// What is wrong and what helps; reads on behind "the name".
+/// Why a text is refused, with the remedy; the words continue after "the name".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum TextError {
     #[error("has more than {chars_max} characters; shorten it")]
@@ -28,13 +28,13 @@ pub enum TextError {
 }
 
 /// # Errors
-/// Users may not be named so.
+/// The text may not be the name of a user.
 pub fn check_name(name: &str) -> Result<(), TextError> {
     check(name, NAME_CHARS_MAX)
 }
 
 /// # Errors
-/// Meetings may not be called so.
+/// The text may not be the title of a meeting.
 pub fn check_title(title: &str) -> Result<(), TextError> {
     check(title, TITLE_CHARS_MAX)
 }
@@ -49,7 +49,7 @@ fn check(text: &str, chars_max: usize) -> Result<(), TextError> {
     if text.chars().all(is_invisible) { Err(TextError::Invisible) } else { Ok(()) }
 }
 
-/// The text without the characters that it must not have; `None`: nothing is left that can be seen.
+/// Returns the text without the characters that it must not have; `None`: nothing is left that can be seen.
 pub fn shown(text: &str) -> Option<Cow<'_, str>> {
     let kept: Cow<'_, str> = if text.contains(is_disturbing) {
         text.chars().filter(|&character| !is_disturbing(character)).collect::<String>().into()
@@ -65,7 +65,8 @@ fn is_disturbing(character: char) -> bool {
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// White space, joiners and marks of direction, fillers, selectors, tags: without a visible character they are nothing.
+/// White space, joiners and marks of direction, fillers, selectors, tags: without a visible character nothing of them
+/// can be seen.
 fn is_invisible(character: char) -> bool {
     character.is_whitespace()
         || matches!(

@@ -61,7 +61,7 @@ pub async fn a_removed_device_may_be_registered_by_anybody(store: &impl Store) {
     catalog.remove_device(PHONE, "DC.1", 7).await.unwrap();
     catalog.put_device(device(PHONE, "bob", "DC.2")).await.unwrap();
     assert!(catalog.removed_devices().await.unwrap().is_empty());
-    // The connection that was ended is none of the new device.
+    // The connection that was ended is not one of the new device.
     let state = &catalog.devices_of(&names(&["bob"])).await.unwrap()[0];
     assert_eq!((state.online, state.since_ms), (false, None));
     let events = [event(OnlineKind::Connect, "c2", 9), event(OnlineKind::TcpClean, "c1", 8)];

@@ -31,7 +31,7 @@ fn handled(signal: u128, keep_until_ms: u64) -> Option<Handled> {
     Some(Handled { signal: id(signal), keep_until_ms })
 }
 
-/// A meeting that says whom it engages exclusively.
+/// A change with users whom the meeting engages exclusively.
 fn engaging(meeting: u128, expected: Option<u64>, users: &[&str]) -> MeetingChange {
     let engaged = users.iter().map(|user| tie(user, meeting, Tie::In)).collect();
     MeetingChange { engaged, ..change(meeting, expected) }

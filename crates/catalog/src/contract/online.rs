@@ -1,4 +1,4 @@
-//! Online state: events may repeat and overtake.
+//! Online state from events that may be repeated and overtake each other.
 
 use super::{Store, device, names, with_people};
 use crate::limits::TCPCLEAN_KEEP_MS;

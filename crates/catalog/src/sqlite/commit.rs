@@ -12,9 +12,9 @@ use crate::{
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_scalar};
 use uuid::Uuid;
 
-type Done = Result<(), Fault<CommitError>>;
+type CommitResult = Result<(), Fault<CommitError>>;
 
-pub(super) async fn apply(conn: &mut SqliteConnection, commit: &MeetingCommit) -> Done {
+pub(super) async fn apply(conn: &mut SqliteConnection, commit: &MeetingCommit) -> CommitResult {
     if let Some(handled) = &commit.handled {
         remember_handled(conn, handled).await?;
     }
@@ -34,7 +34,7 @@ pub(super) async fn apply(conn: &mut SqliteConnection, commit: &MeetingCommit) -
         put_past_call(conn, call).await?;
     }
     for (user, invitation) in &commit.seen {
-        forget_outcome(conn, user, *invitation).await?;
+        delete_outcome(conn, user, *invitation).await?;
     }
     if let Some((user, at_ms)) = &commit.created_by {
         count_create(conn, user, *at_ms).await?;
@@ -42,7 +42,7 @@ pub(super) async fn apply(conn: &mut SqliteConnection, commit: &MeetingCommit) -
     Ok(())
 }
 
-async fn remember_handled(conn: &mut SqliteConnection, handled: &Handled) -> Done {
+async fn remember_handled(conn: &mut SqliteConnection, handled: &Handled) -> CommitResult {
     let done = query("INSERT INTO handled (signal, keep_until_ms) VALUES ($1, $2) ON CONFLICT (signal) DO NOTHING")
         .bind(handled.signal.to_string())
         .bind(to_i64(handled.keep_until_ms)?)
@@ -51,7 +51,7 @@ async fn remember_handled(conn: &mut SqliteConnection, handled: &Handled) -> Don
     if done.rows_affected() == 0 { Err(CommitError::AlreadyHandled.into()) } else { Ok(()) }
 }
 
-async fn expect_revision(conn: &mut SqliteConnection, read: &MeetingRead) -> Done {
+async fn expect_revision(conn: &mut SqliteConnection, read: &MeetingRead) -> CommitResult {
     let now: Option<i64> = query_scalar("SELECT revision FROM meetings WHERE id = $1 AND set_aside IS NULL")
         .bind(read.id.to_string())
         .fetch_optional(conn)
@@ -59,8 +59,8 @@ async fn expect_revision(conn: &mut SqliteConnection, read: &MeetingRead) -> Don
     if now == Some(to_i64(read.revision)?) { Ok(()) } else { Err(CommitError::Conflict.into()) }
 }
 
-async fn change_meeting(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
-    refuse_strangers(change)?;
+async fn change_meeting(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
+    check_meeting_ids(change)?;
     put_document(conn, change).await?;
     drop_parts(conn, change).await?;
     put_parts(conn, change).await?;
@@ -71,12 +71,12 @@ async fn change_meeting(conn: &mut SqliteConnection, change: &MeetingChange) -> 
     put_timers(conn, &change.timers).await?;
     drop_engagements(conn, change).await?;
     put_engagements(conn, change).await?;
-    let told = change.engaged.iter().filter(|tie| tie.kind != Tie::Rung).map(|tie| &tie.user);
-    Ok(online::note_changes(conn, told.chain(&change.freed)).await?)
+    let changed = change.engaged.iter().filter(|tie| tie.kind != Tie::Rung).map(|tie| &tie.user);
+    Ok(online::record_presence_changes(conn, changed.chain(&change.freed)).await?)
 }
 
 /// Timers and engagements that a change names belong to its meeting.
-fn refuse_strangers(change: &MeetingChange) -> Result<(), CatalogError> {
+fn check_meeting_ids(change: &MeetingChange) -> Result<(), CatalogError> {
     let mut named = change.timers.iter().map(|timer| timer.meeting).chain(change.engaged.iter().map(|e| e.meeting));
     match named.find(|meeting| *meeting != change.id) {
         Some(other) => Err(CatalogError::Invalid(format!("a change of {} names a row of {other}", change.id))),
@@ -84,7 +84,7 @@ fn refuse_strangers(change: &MeetingChange) -> Result<(), CatalogError> {
     }
 }
 
-async fn put_document(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
+async fn put_document(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
     let sql = match change.expected {
         None => {
             "INSERT INTO meetings (id, document, ended, revision) VALUES ($1, $2, $3, $4 + 1) \
@@ -105,7 +105,7 @@ async fn put_document(conn: &mut SqliteConnection, change: &MeetingChange) -> Do
     if done.rows_affected() == 0 { Err(CommitError::Conflict.into()) } else { Ok(()) }
 }
 
-/// The meeting binds nobody and wakes nobody any more.
+/// Deletes the timers and engagements of the meeting.
 pub(super) async fn drop_ties(conn: &mut SqliteConnection, meeting: Uuid) -> Result<(), sqlx::Error> {
     let meeting = meeting.to_string();
     let freed: Vec<String> = query_scalar("SELECT user_id FROM engagements WHERE meeting = $1 AND kind = 'in'")
@@ -114,10 +114,10 @@ pub(super) async fn drop_ties(conn: &mut SqliteConnection, meeting: Uuid) -> Res
         .await?;
     query("DELETE FROM timers WHERE meeting = $1").bind(&meeting).execute(&mut *conn).await?;
     query("DELETE FROM engagements WHERE meeting = $1").bind(&meeting).execute(&mut *conn).await?;
-    online::note_changes(conn, &freed).await
+    online::record_presence_changes(conn, &freed).await
 }
 
-async fn drop_parts(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
+async fn drop_parts(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
     for name in &change.parts_gone {
         query("DELETE FROM meeting_parts WHERE meeting = $1 AND kind = $2 AND place = $3")
             .bind(change.id.to_string())
@@ -129,7 +129,7 @@ async fn drop_parts(conn: &mut SqliteConnection, change: &MeetingChange) -> Done
     Ok(())
 }
 
-async fn put_parts(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
+async fn put_parts(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
     for some in change.parts.chunks(NAMES_PER_QUERY) {
         let places: Vec<i64> = some.iter().map(|part| to_i64(part.name.place)).collect::<Result<_, _>>()?;
         let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO meeting_parts (meeting, kind, place, document) ");
@@ -143,11 +143,11 @@ async fn put_parts(conn: &mut SqliteConnection, change: &MeetingChange) -> Done 
     Ok(())
 }
 
-async fn drop_timers(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
+async fn drop_timers(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
     drop_named(conn, "DELETE FROM timers WHERE meeting = ", " AND key IN (", change.id, &change.timers_gone).await
 }
 
-async fn drop_engagements(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
+async fn drop_engagements(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
     drop_named(conn, "DELETE FROM engagements WHERE meeting = ", " AND user_id IN (", change.id, &change.freed).await
 }
 
@@ -157,7 +157,7 @@ async fn drop_named(
     named: &'static str,
     meeting: Uuid,
     names: &[String],
-) -> Done {
+) -> CommitResult {
     for some in names.chunks(NAMES_PER_QUERY) {
         let mut sql = QueryBuilder::<Sqlite>::new(of_meeting);
         sql.push_bind(meeting.to_string()).push(named);
@@ -167,7 +167,7 @@ async fn drop_named(
     Ok(())
 }
 
-async fn put_timers(conn: &mut SqliteConnection, timers: &[TimerRow]) -> Done {
+async fn put_timers(conn: &mut SqliteConnection, timers: &[TimerRow]) -> CommitResult {
     for some in timers.chunks(NAMES_PER_QUERY) {
         let dues: Vec<i64> = some.iter().map(|timer| to_i64(timer.due_ms)).collect::<Result<_, _>>()?;
         let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO timers (meeting, key, due_ms) ");
@@ -180,7 +180,7 @@ async fn put_timers(conn: &mut SqliteConnection, timers: &[TimerRow]) -> Done {
     Ok(())
 }
 
-async fn put_engagements(conn: &mut SqliteConnection, change: &MeetingChange) -> Done {
+async fn put_engagements(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
     for some in change.engaged.chunks(NAMES_PER_QUERY) {
         refuse_engaged(conn, change.id, some).await?;
         let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO engagements (meeting, user_id, kind) ");
@@ -193,8 +193,8 @@ async fn put_engagements(conn: &mut SqliteConnection, change: &MeetingChange) ->
     Ok(())
 }
 
-/// Says who stands against it, where the unique index would only say that somebody does.
-async fn refuse_engaged(conn: &mut SqliteConnection, meeting: Uuid, engaged: &[Engagement]) -> Done {
+/// Refuses users who are in another meeting, and names the first of them, where the unique index would name none.
+async fn refuse_engaged(conn: &mut SqliteConnection, meeting: Uuid, engaged: &[Engagement]) -> CommitResult {
     let users: Vec<String> = engaged.iter().filter(|tie| tie.kind == Tie::In).map(|tie| tie.user.clone()).collect();
     if users.is_empty() {
         return Ok(());
@@ -210,7 +210,7 @@ async fn refuse_engaged(conn: &mut SqliteConnection, meeting: Uuid, engaged: &[E
     }
 }
 
-async fn add_message(conn: &mut SqliteConnection, message: &NewOutboxRow) -> Done {
+async fn add_message(conn: &mut SqliteConnection, message: &NewOutboxRow) -> CommitResult {
     let properties = serde_json::to_string(&message.properties)
         .map_err(|error| CatalogError::Invalid(format!("properties of a message: {error}")))?;
     query("INSERT INTO outbox (topic, properties, body) VALUES ($1, $2, $3)")
@@ -222,7 +222,7 @@ async fn add_message(conn: &mut SqliteConnection, message: &NewOutboxRow) -> Don
     Ok(())
 }
 
-async fn put_outcome(conn: &mut SqliteConnection, outcome: &OutcomeRow) -> Done {
+async fn put_outcome(conn: &mut SqliteConnection, outcome: &OutcomeRow) -> CommitResult {
     query(
         "INSERT INTO outcomes (user_id, invitation, at_ms, document) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (user_id, invitation) DO UPDATE SET at_ms = excluded.at_ms, document = excluded.document",
@@ -236,7 +236,7 @@ async fn put_outcome(conn: &mut SqliteConnection, outcome: &OutcomeRow) -> Done 
     drop_oldest_outcomes(conn, &outcome.user).await
 }
 
-async fn drop_oldest_outcomes(conn: &mut SqliteConnection, user: &str) -> Done {
+async fn drop_oldest_outcomes(conn: &mut SqliteConnection, user: &str) -> CommitResult {
     query(
         "DELETE FROM outcomes WHERE user_id = $1 AND (at_ms, invitation) <= \
          (SELECT at_ms, invitation FROM outcomes WHERE user_id = $1 \
@@ -249,7 +249,7 @@ async fn drop_oldest_outcomes(conn: &mut SqliteConnection, user: &str) -> Done {
     Ok(())
 }
 
-async fn put_past_call(conn: &mut SqliteConnection, call: &PastCallRow) -> Done {
+async fn put_past_call(conn: &mut SqliteConnection, call: &PastCallRow) -> CommitResult {
     query(
         "INSERT INTO past_calls (user_id, meeting, started_at_ms, duration_ms, document) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (user_id, meeting) DO UPDATE SET \
@@ -266,7 +266,7 @@ async fn put_past_call(conn: &mut SqliteConnection, call: &PastCallRow) -> Done 
     Ok(())
 }
 
-async fn forget_outcome(conn: &mut SqliteConnection, user: &str, invitation: Uuid) -> Done {
+async fn delete_outcome(conn: &mut SqliteConnection, user: &str, invitation: Uuid) -> CommitResult {
     query("DELETE FROM outcomes WHERE user_id = $1 AND invitation = $2")
         .bind(user)
         .bind(invitation.to_string())
@@ -275,7 +275,7 @@ async fn forget_outcome(conn: &mut SqliteConnection, user: &str, invitation: Uui
     Ok(())
 }
 
-async fn count_create(conn: &mut SqliteConnection, user: &str, at_ms: u64) -> Done {
+async fn count_create(conn: &mut SqliteConnection, user: &str, at_ms: u64) -> CommitResult {
     query("INSERT INTO creates (user_id, at_ms) VALUES ($1, $2)").bind(user).bind(to_i64(at_ms)?).execute(conn).await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Devices with their credentials and online state.
 
 use super::fault::Fault;
-use super::online::note_changes;
+use super::online::record_presence_changes;
 use super::rows::{to_i64, to_u64};
 use super::users::{NAMES_PER_QUERY, push_list, unknown_owner};
 use crate::{CatalogError, Device, DeviceState};
@@ -67,7 +67,7 @@ pub(super) async fn extend(
     Ok(until.map(to_u64).transpose()?)
 }
 
-/// With all that hangs on it. Its connections are over: what is still heard of them changes nobody's presence.
+/// Removes the device and its online state. Its connections count as over: later events of them change no presence.
 pub(super) async fn remove(
     conn: &mut SqliteConnection,
     client_id: &str,
@@ -89,7 +89,7 @@ pub(super) async fn remove(
         .bind(to_i64(at_ms)?)
         .execute(&mut *conn)
         .await?;
-    note_changes(conn, [&user]).await?;
+    record_presence_changes(conn, [&user]).await?;
     Ok(true)
 }
 

@@ -1,9 +1,9 @@
-//! What an error of SQLite means: a broken rule, a call that may be tried again, or the end of the file's use.
+//! Errors of SQLite by their consequence: a broken rule, a call that may be tried again, or the end of the file's use.
 
 use crate::{CatalogError, CommitError};
 use tokio::sync::watch;
 
-/// Why a function on a connection stopped: SQLite, or a rule of ours.
+/// Why a function on a connection failed: an error of SQLite, or a rule of the catalog.
 #[derive(Debug)]
 pub(super) enum Fault<E = CatalogError> {
     Sql(sqlx::Error),
@@ -34,15 +34,16 @@ impl From<CommitError> for Fault<CommitError> {
     }
 }
 
-/// What to do about a file that is not what was written.
+/// The remedy for a damaged file.
 pub(super) const DAMAGE_REMEDY: &str =
     "restore it from a backup, or move it away with its -wal and -shm and begin anew";
 
-/// Whether the file may still be used. Once it is not, it never is again in this process.
+/// The state of the file: whether it may be used, and whether it takes writes. A file that has failed is not used again
+/// in this process.
 #[derive(Debug)]
 pub(super) struct Health {
     failed: watch::Sender<Option<String>>,
-    /// Why the last write was not taken, if that was not its own fault.
+    /// Why the file did not take the last write.
     refusing: watch::Sender<Option<String>>,
 }
 
@@ -66,23 +67,24 @@ impl Health {
         }
     }
 
-    /// For any statement but COMMIT.
-    pub(super) fn judge(&self, error: sqlx::Error) -> CatalogError {
+    /// Converts the error of any statement but COMMIT; ends the use of the file where it says so.
+    pub(super) fn classify(&self, error: sqlx::Error) -> CatalogError {
         match kind_of(&error) {
-            Kind::Io | Kind::Damaged | Kind::NotADatabase => self.fail(&error),
+            SqlErrorKind::Io | SqlErrorKind::Damaged | SqlErrorKind::NotADatabase => self.fail(&error),
             _ => translate(error),
         }
     }
 
-    /// A COMMIT that failed for another reason than these leaves it open what is on disk.
-    pub(super) fn judge_commit(&self, error: sqlx::Error) -> CatalogError {
+    /// Converts the error of a COMMIT: after one that failed for another reason than these it is unknown what is on
+    /// disk.
+    pub(super) fn classify_commit(&self, error: sqlx::Error) -> CatalogError {
         match kind_of(&error) {
-            Kind::Busy | Kind::Full | Kind::Constraint => translate(error),
+            SqlErrorKind::Busy | SqlErrorKind::Full | SqlErrorKind::Constraint => translate(error),
             _ => self.fail(&error),
         }
     }
 
-    /// Remembers whether the writer takes anything. A row that broke a rule says nothing of it.
+    /// Records whether the file takes writes. A row that broke a rule does not count.
     pub(super) fn note_write(&self, result: &Result<(), CatalogError>) {
         match result {
             Ok(()) => {
@@ -101,7 +103,7 @@ impl Health {
 
     fn fail(&self, error: &sqlx::Error) -> CatalogError {
         let remedy = match kind_of(error) {
-            Kind::Damaged | Kind::NotADatabase => DAMAGE_REMEDY,
+            SqlErrorKind::Damaged | SqlErrorKind::NotADatabase => DAMAGE_REMEDY,
             _ => "check the disk, then restart the program, which recovers from the file",
         };
         let reason = format!("the catalog can be used no more: {error}; {remedy}");
@@ -113,10 +115,10 @@ impl Health {
     }
 }
 
-/// What is at fault.
+/// The kind of an SQLite error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Somebody else holds the file.
+pub(super) enum SqlErrorKind {
+    /// Another process holds the file.
     Busy,
     Full,
     /// The row breaks a rule of the schema.
@@ -134,22 +136,22 @@ const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_CONSTRAINT: i32 = 19;
 const SQLITE_NOTADB: i32 = 26;
-/// The index of the write-ahead log finds no room to grow; what was written is not used.
+/// There is no room for the index of the write-ahead log to grow; what was written is not used.
 const SQLITE_IOERR_SHMSIZE: i32 = SQLITE_IOERR | (19 << 8);
 
-pub(super) fn kind_of(error: &sqlx::Error) -> Kind {
+pub(super) fn kind_of(error: &sqlx::Error) -> SqlErrorKind {
     if matches!(error, sqlx::Error::WorkerCrashed) {
-        return Kind::Io;
+        return SqlErrorKind::Io;
     }
-    let Some(code) = result_code(error) else { return Kind::Other };
+    let Some(code) = result_code(error) else { return SqlErrorKind::Other };
     match (code, code & 0xff) {
-        (SQLITE_IOERR_SHMSIZE, _) | (_, SQLITE_FULL) => Kind::Full,
-        (_, SQLITE_BUSY) => Kind::Busy,
-        (_, SQLITE_CONSTRAINT) => Kind::Constraint,
-        (_, SQLITE_IOERR) => Kind::Io,
-        (_, SQLITE_CORRUPT) => Kind::Damaged,
-        (_, SQLITE_NOTADB) => Kind::NotADatabase,
-        _ => Kind::Other,
+        (SQLITE_IOERR_SHMSIZE, _) | (_, SQLITE_FULL) => SqlErrorKind::Full,
+        (_, SQLITE_BUSY) => SqlErrorKind::Busy,
+        (_, SQLITE_CONSTRAINT) => SqlErrorKind::Constraint,
+        (_, SQLITE_IOERR) => SqlErrorKind::Io,
+        (_, SQLITE_CORRUPT) => SqlErrorKind::Damaged,
+        (_, SQLITE_NOTADB) => SqlErrorKind::NotADatabase,
+        _ => SqlErrorKind::Other,
     }
 }
 
@@ -159,8 +161,10 @@ fn result_code(error: &sqlx::Error) -> Option<i32> {
 
 fn translate(error: sqlx::Error) -> CatalogError {
     match kind_of(&error) {
-        Kind::Constraint => CatalogError::Invalid(format!("a rule of the catalog forbids this row: {error}")),
-        Kind::Full => CatalogError::Unavailable(format!("the disk is full ({error}); make room, then try again")),
+        SqlErrorKind::Constraint => CatalogError::Invalid(format!("a rule of the catalog forbids this row: {error}")),
+        SqlErrorKind::Full => {
+            CatalogError::Unavailable(format!("the disk is full ({error}); make room, then try again"))
+        }
         _ => CatalogError::Unavailable(error.to_string()),
     }
 }

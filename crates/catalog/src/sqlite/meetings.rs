@@ -1,4 +1,4 @@
-//! What the meeting service reads, and the outbox.
+//! Queries of the meeting service, and the outbox.
 
 use super::devices;
 use super::fault::Fault;

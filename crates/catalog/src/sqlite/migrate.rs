@@ -1,6 +1,6 @@
 //! The schema and its versions: embedded scripts, each applied in one transaction together with its number.
 
-use super::open::{OpenError, Trouble};
+use super::open::{OpenCause, OpenError};
 use sqlx::{Connection, SqliteConnection, query, query_scalar, raw_sql};
 
 /// In order; the version of a schema is how many were applied. A script that was released never changes.
@@ -22,7 +22,7 @@ pub(super) async fn migrate(conn: &mut SqliteConnection) -> Result<(), OpenError
     raw_sql(VERSIONS).execute(&mut *conn).await?;
     let found = version(conn).await?;
     if found > SCHEMA_VERSION {
-        return Err(OpenError::from(Trouble::Newer { found }));
+        return Err(OpenError::from(OpenCause::Newer { found }));
     }
     for (number, script) in (1_u32..).zip(MIGRATIONS).skip(found as usize) {
         apply(conn, number, script).await?;

@@ -4,7 +4,7 @@
 //! that order and repetition do not matter: a connection that was cleaned once stays cleaned, also when its `connect`
 //! comes later or again. What is remembered is bounded per client, and in time by pruning.
 //!
-//! Events that came together are applied together: what is asked and said of many clients is one statement each.
+//! Events that came together are applied together: reads and writes of many clients are one statement each.
 
 use super::fault::Fault;
 use super::rows::{to_i64, to_u64};
@@ -14,20 +14,20 @@ use crate::{ClientOnline, OnlineEvent, OnlineKind, PresenceChanges};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_as, query_scalar};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-/// Each client of the events once, as it is after all of them.
+/// Applies the events; returns each of their clients once, as it is after all of them.
 pub(super) async fn apply(conn: &mut SqliteConnection, events: &[OnlineEvent]) -> Result<Vec<ClientOnline>, Fault> {
     let clients: BTreeSet<&str> = events.iter().map(|event| event.client_id.as_str()).collect();
     let clients: Vec<String> = clients.into_iter().map(str::to_owned).collect();
     let was = online_among(conn, &clients).await?;
-    note(conn, events).await?;
-    forget_oldest(conn, &clients).await?;
+    store_events(conn, events).await?;
+    drop_oldest_connections(conn, &clients).await?;
     let is = online_among(conn, &clients).await?;
-    note_presence(conn, &signs(events, &was, &is)).await?;
+    store_presence(conn, &presence_updates(events, &was, &is)).await?;
     let mut owners = owners_of(conn, &clients).await?;
     let changed = |client: &&String| was.contains(*client) != is.contains(*client);
     let users: BTreeSet<&String> =
         clients.iter().filter(changed).filter_map(|client| owners.get(client)).map(|(user, _)| user).collect();
-    note_changes(conn, users).await?;
+    record_presence_changes(conn, users).await?;
     let state = |client_id: String| {
         let (user, removed) = owners.remove(&client_id).unzip();
         ClientOnline {
@@ -52,7 +52,7 @@ async fn online_among(conn: &mut SqliteConnection, clients: &[String]) -> Result
     Ok(online)
 }
 
-/// With whether the device was removed.
+/// Returns the users of these clients' devices, and whether the device was removed.
 async fn owners_of(
     conn: &mut SqliteConnection,
     clients: &[String],
@@ -70,8 +70,8 @@ async fn owners_of(
     Ok(owners)
 }
 
-/// In the order of the events, which decides what is forgotten first.
-async fn note(conn: &mut SqliteConnection, events: &[OnlineEvent]) -> Result<(), Fault> {
+/// Stores the events in their order, which decides what is dropped first.
+async fn store_events(conn: &mut SqliteConnection, events: &[OnlineEvent]) -> Result<(), Fault> {
     for some in events.chunk_by(|one, next| one.kind == next.kind).flat_map(|same| same.chunks(NAMES_PER_QUERY)) {
         let cleans = some.first().is_some_and(|event| event.kind == OnlineKind::TcpClean);
         let times: Vec<i64> = some.iter().map(|event| to_i64(event.at_ms)).collect::<Result<_, _>>()?;
@@ -90,7 +90,7 @@ async fn note(conn: &mut SqliteConnection, events: &[OnlineEvent]) -> Result<(),
     Ok(())
 }
 
-async fn forget_oldest(conn: &mut SqliteConnection, clients: &[String]) -> Result<(), sqlx::Error> {
+async fn drop_oldest_connections(conn: &mut SqliteConnection, clients: &[String]) -> Result<(), sqlx::Error> {
     for some in clients.chunks(NAMES_PER_QUERY) {
         let mut sql = QueryBuilder::new(
             "DELETE FROM connections WHERE id IN (SELECT id FROM (SELECT id, \
@@ -104,26 +104,30 @@ async fn forget_oldest(conn: &mut SqliteConnection, clients: &[String]) -> Resul
     Ok(())
 }
 
-/// What to note of clients that came or went, and of those that are still away.
-fn signs<'e>(events: &'e [OnlineEvent], was: &HashSet<String>, is: &HashSet<String>) -> BTreeMap<&'e str, (bool, u64)> {
-    let mut signs: BTreeMap<&str, (bool, u64)> = BTreeMap::new();
+/// Returns the new presence of clients that came or went, and of those that are still away.
+fn presence_updates<'e>(
+    events: &'e [OnlineEvent],
+    was: &HashSet<String>,
+    is: &HashSet<String>,
+) -> BTreeMap<&'e str, (bool, u64)> {
+    let mut updates: BTreeMap<&str, (bool, u64)> = BTreeMap::new();
     for event in events {
         let client = event.client_id.as_str();
         let online = is.contains(client);
-        // There since the beginning of a connection, away since the end of one.
+        // A client is online since the beginning of a connection, away since the end of one.
         let counts = online == (event.kind == OnlineKind::Connect);
         if counts && (was.contains(client) != online || !online) {
-            let (_, since_ms) = signs.entry(client).or_insert((online, event.at_ms));
+            let (_, since_ms) = updates.entry(client).or_insert((online, event.at_ms));
             *since_ms = (*since_ms).max(event.at_ms);
         }
     }
-    signs
+    updates
 }
 
-/// Of several signs of absence the latest counts, whatever order they came in; a change counts always.
-async fn note_presence(conn: &mut SqliteConnection, signs: &BTreeMap<&str, (bool, u64)>) -> Result<(), Fault> {
+/// Stores presence: of several times of absence the latest, whatever order they come in; a change always.
+async fn store_presence(conn: &mut SqliteConnection, updates: &BTreeMap<&str, (bool, u64)>) -> Result<(), Fault> {
     let mut rows = Vec::new();
-    for (client, (online, since_ms)) in signs {
+    for (client, (online, since_ms)) in updates {
         rows.push(((*client).to_owned(), *online, to_i64(*since_ms)?));
     }
     for some in rows.chunks(NAMES_PER_QUERY) {
@@ -140,8 +144,8 @@ async fn note_presence(conn: &mut SqliteConnection, signs: &BTreeMap<&str, (bool
     Ok(())
 }
 
-/// The presence of these users may be another now.
-pub(super) async fn note_changes(
+/// Records that the presence of these users may have changed.
+pub(super) async fn record_presence_changes(
     conn: &mut SqliteConnection,
     users: impl IntoIterator<Item = &String>,
 ) -> Result<(), sqlx::Error> {

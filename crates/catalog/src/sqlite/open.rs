@@ -1,6 +1,6 @@
-//! Opening the file: one writer, a few readers, and words for what can go wrong.
+//! Opening the file: one writer, a few readers, and the errors of a start.
 
-use super::fault::{DAMAGE_REMEDY, Health, Kind, kind_of};
+use super::fault::{DAMAGE_REMEDY, Health, SqlErrorKind, kind_of};
 use super::migrate::{SCHEMA_VERSION, migrate};
 use super::rows::to_u64;
 use super::{SqliteCatalog, access};
@@ -16,20 +16,20 @@ use tokio::sync::watch;
 const READERS: u32 = 3;
 /// Another process (a backup, a shell) may hold the file this long.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// A call that waits longer for its turn fails as unavailable. Together with the time above well below the 20 s that an
-/// answer lives from its making, which is before it waits here.
+/// A call that waits longer for a connection fails as unavailable. Together with the time above this is well below the
+/// 20 s after which an answer expires, which is created before it waits here.
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The catalog could not be opened: which file, why, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open the catalog {path}: {trouble}", path = path.display())]
+#[error("cannot open the catalog {path}: {cause}", path = path.display())]
 pub struct OpenError {
     path: PathBuf,
-    trouble: Trouble,
+    cause: OpenCause,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
+pub(super) enum OpenCause {
     #[error("{0}; make the folder and let this user write to it")]
     File(#[source] io::Error),
     #[error("it is no SQLite file; move it away, or name another file")]
@@ -47,19 +47,19 @@ pub(super) enum Trouble {
     Sql(#[source] sqlx::Error),
 }
 
-impl From<Trouble> for OpenError {
-    fn from(trouble: Trouble) -> Self {
-        Self { path: PathBuf::new(), trouble }
+impl From<OpenCause> for OpenError {
+    fn from(cause: OpenCause) -> Self {
+        Self { path: PathBuf::new(), cause }
     }
 }
 
 impl From<sqlx::Error> for OpenError {
     fn from(error: sqlx::Error) -> Self {
         match kind_of(&error) {
-            Kind::NotADatabase => Trouble::NotADatabase.into(),
-            Kind::Damaged => Trouble::Damaged(error).into(),
-            Kind::Full => Trouble::Full(error).into(),
-            _ => Trouble::Sql(error).into(),
+            SqlErrorKind::NotADatabase => OpenCause::NotADatabase.into(),
+            SqlErrorKind::Damaged => OpenCause::Damaged(error).into(),
+            SqlErrorKind::Full => OpenCause::Full(error).into(),
+            _ => OpenCause::Sql(error).into(),
         }
     }
 }
@@ -69,7 +69,7 @@ pub(super) async fn open(path: &Path) -> Result<SqliteCatalog, OpenError> {
 }
 
 async fn try_open(path: &Path) -> Result<SqliteCatalog, OpenError> {
-    make_private(path).map_err(Trouble::File)?;
+    make_private(path).map_err(OpenCause::File)?;
     let options = options(path);
     let writer = pool(1).connect_with(options.clone()).await?;
     migrate(&mut *writer.acquire().await?).await?;
@@ -113,14 +113,14 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .before_acquire(|connection, _| Box::pin(std::future::ready(Ok(is_usable(connection)))))
 }
 
-/// SQLite may take a transaction back by itself (full, out of memory, I/O error: <https://sqlite.org/lang_transaction.html>
-/// section 2.4). The ROLLBACK that follows fails then, and the connection counts as within a transaction for ever: it is
-/// closed, and a new one is opened in its place.
+/// SQLite may roll a transaction back by itself (full, out of memory, I/O error:
+/// <https://sqlite.org/lang_transaction.html> section 2.4). The ROLLBACK that follows fails then, and the connection
+/// counts as within a transaction for ever: it is closed, and a new one is opened in its place.
 fn is_usable(connection: &SqliteConnection) -> bool {
     !connection.is_in_transaction()
 }
 
 async fn read_revision(readers: &SqlitePool) -> Result<u64, OpenError> {
     let stored = access::revision(&mut *readers.acquire().await?).await?;
-    to_u64(stored).map_err(|error| Trouble::Sql(sqlx::Error::Decode(error.into())).into())
+    to_u64(stored).map_err(|error| OpenCause::Sql(sqlx::Error::Decode(error.into())).into())
 }

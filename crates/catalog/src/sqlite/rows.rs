@@ -1,4 +1,5 @@
-//! Rust values as columns and back. SQL has no unsigned 64 bit numbers and no type for a UUID that all engines share.
+//! Conversions between Rust values and columns. SQL has no unsigned 64 bit numbers and no type for a UUID that all
+//! engines share.
 
 use crate::{CatalogError, Rule, Tie};
 use uuid::Uuid;

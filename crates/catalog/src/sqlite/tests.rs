@@ -1,5 +1,5 @@
-//! A full file, played by a limit on the pages of the writer's connection: SQLite itself then says `SQLITE_FULL`, as it
-//! does for a full disk, and takes the transaction back by itself.
+//! A full file, simulated by a limit on the pages of the writer's connection: SQLite itself then returns `SQLITE_FULL`,
+//! as for a full disk, and rolls the transaction back by itself.
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
@@ -100,7 +100,7 @@ async fn a_writer_that_was_opened_in_mid_run_keeps_the_same_promises() {
 }
 
 #[tokio::test]
-async fn whoever_asks_is_told_that_writes_are_refused_until_one_is_taken() {
+async fn refused_writes_are_reported_until_one_is_taken() {
     let scene = Scene::new().await;
     let refusing = scene.catalog.refusing();
     scene.catalog.try_write().await.unwrap();

@@ -1,4 +1,4 @@
-//! The file: who may read it, which files are refused, what a damaged one does.
+//! The SQLite file: its permissions, files that are refused, damage, migrations.
 
 use crate::Place;
 use catalog::contract::Store;

@@ -1,4 +1,4 @@
-//! What cannot be read or sent: out of everybody's way, and kept for an operator.
+//! Meetings that cannot be read and messages that cannot be sent: taken out of use, and kept for an operator.
 
 use super::commit;
 use super::fault::Fault;
@@ -7,7 +7,7 @@ use crate::SetAside;
 use sqlx::{SqliteConnection, query, query_as};
 use uuid::Uuid;
 
-/// It binds nobody and wakes nobody any more.
+/// Sets the meeting aside: it has no engagements and no timers any more.
 pub(super) async fn meeting(conn: &mut SqliteConnection, id: Uuid, reason: &str) -> Result<(), Fault> {
     query("UPDATE meetings SET set_aside = $2 WHERE id = $1")
         .bind(id.to_string())
