@@ -15,7 +15,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// By how much answers are late, and unchecked.
+    /// The delay of answers, which are stored without a check of the revision.
     pub(crate) fn answers_late(self) -> Option<Duration> {
         match self {
             Self::None => None,
@@ -29,9 +29,9 @@ impl Fault {
 pub struct Config {
     /// Times and sizes of meetings. Any value is taken here; public limits are checked where it is configured.
     pub rules: Rules,
-    /// Base addresses of join doors, best first.
+    /// Base addresses of join doors, the best first.
     pub endpoints: Vec<String>,
-    /// The instance.
+    /// Name of the instance.
     pub app: String,
     pub turn: Vec<TurnServer>,
     /// Meetings that one user may create in a minute.
@@ -44,7 +44,7 @@ pub struct Config {
     pub payload_bytes_max: usize,
     /// A handled request is remembered this long beyond its expiry.
     pub handled_kept_ms: u64,
-    /// Requests of different users that are handled side by side.
+    /// Requests of different users that are handled concurrently.
     pub requests_at_once_max: usize,
     /// How long a request that was received may take before the queue hands it out again.
     pub invisible: Duration,
@@ -64,7 +64,7 @@ impl Config {
     pub(crate) const LEFT_MAX: usize = 50;
     /// Callees that one request may name.
     pub(crate) const CALLEES_MAX: usize = 50;
-    /// A request may not claim to be good for longer.
+    /// Longest time to the expiry of a request.
     pub(crate) const EXPIRY_MAX_MS: u64 = 24 * 3_600_000;
 }
 

@@ -1,4 +1,4 @@
-//! Each request is answered once; who crosses, who comes back, and who closes a page.
+//! Answers: one for each request; crossing calls, members that come back, and pages that are closed.
 
 use crate::world::{World, channel, client_id, create, new_meeting, now_ms};
 use catalog::Catalog as _;

@@ -1,4 +1,4 @@
-//! The process ends at the worst moments, and everything comes out as if it had not.
+//! Crashes at the worst moments: the outcome is the same as without them.
 
 use crate::rtc::Asked;
 use crate::world::{World, channel, create, new_meeting, until};

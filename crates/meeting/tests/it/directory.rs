@@ -1,4 +1,4 @@
-//! What a user is told of itself and of others.
+//! State and contacts: what a user is told of itself and of others.
 
 use crate::world::World;
 use signalling::{DownBody, Presence, UpBody};

@@ -1,4 +1,4 @@
-//! The roster as a terminal knows it that keeps the rules.
+//! The roster as a terminal knows it that follows the rules.
 
 use signalling::{Down, DownBody, MeetingId, Member, MemberState, Roster, RosterChange, UserName};
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! One call, and the process ends in every gap of it, in each of three ways: the outcome is the same each time.
+//! Gaps of a call: the process ends in each of them, in each of three ways, and the outcome is the same each time.
 
 use crate::world::{World, channel, until};
 use catalog::Catalog as _;

@@ -1,4 +1,4 @@
-//! The committed reference page must be what the tables and the schema generate now.
+//! The committed reference page: it must be what the tables and the schema generate now.
 
 use std::path::Path;
 

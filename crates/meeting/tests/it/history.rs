@@ -1,4 +1,4 @@
-//! Calls that are over, as their people ask for them.
+//! History: calls that are over, as their users ask for them.
 
 use crate::world::{World, create, new_meeting};
 use signalling::{CallResult, Direction, DownBody, PastCall, UpBody};

@@ -1,4 +1,4 @@
-//! What the logs say, at their most talkative, and what they keep to themselves.
+//! Logs at the lowest level: what they contain, and what they must not contain.
 
 use crate::world::{World, client_id, create, new_meeting};
 use signalling::UpBody;

@@ -1,5 +1,5 @@
-//! The catalog takes nothing for a while, or reports of the RTC server are missing: in the end everything is as if nothing
-//! had been.
+//! Outages: the catalog accepts nothing for a while, or events of the RTC server are missing, and the outcome is the
+//! same as without them.
 
 use crate::held::Write;
 use crate::world::{World, channel, until};

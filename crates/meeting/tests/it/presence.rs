@@ -1,4 +1,4 @@
-//! Who watches its contacts is told of their changes.
+//! Presence: a client that watches its contacts is told of their changes.
 
 use crate::world::{World, client_id, now_ms};
 use catalog::{Catalog as _, OnlineEvent, OnlineKind};

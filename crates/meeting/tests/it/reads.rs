@@ -1,4 +1,4 @@
-//! Questions cost no write, and may be asked again.
+//! Reads: they cost no write, and are answered again if they come again.
 
 use crate::held::Write;
 use crate::world::{World, new_meeting};

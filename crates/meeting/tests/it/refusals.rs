@@ -1,4 +1,4 @@
-//! What is refused, with which code, and that nothing else happens.
+//! Refusals: what is refused, with which code, and that nothing else happens.
 
 use crate::world::{World, channel, create, new_meeting, now_ms, until};
 use signalling::{Down, DownBody, MeetingId, RefusalCode, Track, UpBody};

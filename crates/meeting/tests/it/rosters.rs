@@ -1,4 +1,4 @@
-//! Who is told what of the roster, and how often.
+//! Rosters: which member is sent which change, and how often.
 
 use crate::world::World;
 use signalling::{DownBody, MeetingId, Track, UpBody};

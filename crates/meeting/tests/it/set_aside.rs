@@ -1,4 +1,4 @@
-//! What cannot be read or sent stops nothing else.
+//! Meetings and messages that are set aside: they stop nothing else.
 
 use crate::world::{World, client_id, now_ms, until};
 use catalog::{Catalog as _, MeetingChange, MeetingCommit, NewOutboxRow, SetAside};

@@ -1,4 +1,4 @@
-//! The service on the real queue and the real catalog, with terminals that stand where the broker is.
+//! The service on the real queue and the real catalog, with terminals in the place of the broker.
 
 use crate::followed::Followed;
 use crate::held::{Held, Hold};

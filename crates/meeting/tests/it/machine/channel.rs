@@ -1,4 +1,4 @@
-//! What the RTC server is asked, derived from the document.
+//! The calls to the RTC server, derived from the document.
 
 use super::world::World;
 use meeting::machine::Request;

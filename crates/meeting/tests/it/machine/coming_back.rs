@@ -1,4 +1,4 @@
-//! Who has left a meeting that goes on, and comes back; and who is host then.
+//! Former members that come back to a meeting that goes on; and who is host then.
 
 use super::world::World;
 use meeting::machine::{Request, Tie};

@@ -1,4 +1,4 @@
-//! How a member goes: what the others see of it, and when.
+//! Departures of members: what the others see of them, and when.
 
 use super::world::World;
 use meeting::machine::{MediaChange, Request};

@@ -1,4 +1,4 @@
-//! A member whose media does not come about, or does not come back: what the others see of it, and when.
+//! A member that gets no media, or does not get it back: what the others see of it, and when.
 
 use super::world::World;
 use meeting::machine::{Event, MediaChange, Request, TimerKind};

@@ -1,4 +1,4 @@
-//! What a call leaves in the histories of its people, for each way in which it ends.
+//! History entries: what a call leaves for its users, for each way in which it ends.
 
 use super::world::World;
 use meeting::machine::{Event, Request};

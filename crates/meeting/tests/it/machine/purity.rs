@@ -1,5 +1,5 @@
-//! The state machine is pure: its folder names no crate of input and output, no clock, no source of randomness, and
-//! nothing of this crate outside itself.
+//! The purity of the state machine: its folder names no crate of input and output, no clock, no source of randomness,
+//! and nothing of this crate outside itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
