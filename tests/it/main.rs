@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod channels_contract;
+mod data_directories;
 mod dependency_rule;
 mod full_disk;
 mod gaps;

@@ -1,5 +1,6 @@
-//! What scenarios and benchmarks share: a small blocking MQTT client, and a service's login.
+//! What scenarios and benchmarks share: a small blocking MQTT client, a service's login, data directories.
 
+pub mod data_directory;
 pub mod history;
 pub mod link;
 pub mod lives;

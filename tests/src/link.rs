@@ -3,19 +3,22 @@
 use anyhow::{Context, Result, bail};
 use mqtt::client::{AckHandle, Client, Event, Message, Options, Publication, PublishId};
 use mqtt::codec::Properties;
-use mqtt::{QoS, Version};
+use mqtt::topic::TopicFilter;
+use mqtt::{QoS, SubscriptionOptions, Version};
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 const READ_BYTES: usize = 64 * 1024;
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 pub struct Link {
     stream: TcpStream,
     client: Client,
     buffer: Vec<u8>,
     server: SocketAddr,
+    session_present: bool,
 }
 
 impl Link {
@@ -34,10 +37,16 @@ impl Link {
             client: Client::new(options, Instant::now()),
             buffer: vec![0; READ_BYTES],
             server,
+            session_present: false,
         };
         link.client.connect(Instant::now());
-        link.connected()?;
+        link.session_present = link.connected()?;
         Ok(link)
+    }
+
+    /// Whether the server had a session of this client at [`Link::open`].
+    pub fn session_present(&self) -> bool {
+        self.session_present
     }
 
     /// Drops the socket, as a lost network does, and connects the same session again.
@@ -49,7 +58,7 @@ impl Link {
     }
 
     fn connected(&mut self) -> Result<bool> {
-        match self.wait(Duration::from_secs(10), |e| matches!(e, Event::Connected { .. } | Event::Refused { .. }))? {
+        match self.wait(ANSWERED_WITHIN, |e| matches!(e, Event::Connected { .. } | Event::Refused { .. }))? {
             Event::Connected { session_present, .. } => Ok(session_present),
             refused => bail!("the server refused: {refused:?}"),
         }
@@ -64,6 +73,30 @@ impl Link {
         let id = self.client.publish(publication, Instant::now())?;
         self.flush()?;
         Ok(id)
+    }
+
+    /// Publishes and waits for the PUBACK.
+    pub fn publish_durably(&mut self, topic: &str, payload: &[u8], properties: Properties<'_>) -> Result<()> {
+        let published = self.publish_with(topic, payload, properties)?;
+        self.wait(ANSWERED_WITHIN, |event| matches!(event, Event::Published { id, .. } if *id == published)).map(drop)
+    }
+
+    /// Subscribes with QoS 1 and waits for the SUBACK.
+    pub fn subscribe(&mut self, filter: &str) -> Result<()> {
+        let filter = (TopicFilter::parse(filter)?, SubscriptionOptions::at(QoS::AtLeastOnce));
+        self.client.subscribe(&[filter], Instant::now())?;
+        self.flush()?;
+        let answer = self.wait(ANSWERED_WITHIN, |event| matches!(event, Event::Subscribed { .. }))?;
+        match answer {
+            Event::Subscribed { codes, .. } if codes.iter().all(|code| !code.is_error()) => Ok(()),
+            refused => bail!("the server refused: {refused:?}"),
+        }
+    }
+
+    pub fn unsubscribe(&mut self, filter: &str) -> Result<()> {
+        self.client.unsubscribe(&[TopicFilter::parse(filter)?], Instant::now())?;
+        self.flush()?;
+        self.wait(ANSWERED_WITHIN, |event| matches!(event, Event::Unsubscribed { .. })).map(drop)
     }
 
     pub fn acknowledge(&mut self, handle: AckHandle) -> Result<()> {

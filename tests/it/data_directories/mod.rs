@@ -1,0 +1,170 @@
+//! Data directories of every version, opened by the program under test: a second after their server was killed all goes
+//! on where it stood, and a year later what has had its time is over, and nothing else.
+//!
+//! The server is given a clock of its own for that, preloaded; everything else of it is as an operator runs it.
+
+mod a_second_later;
+mod a_year_later;
+
+use crate::support::program;
+use anyhow::{Context, Result, ensure};
+use convoke::demo::{Method, Stage};
+use mqtt::Version;
+use mqtt::client::{Message, Options};
+use mqtt::codec::Properties;
+use scenarios::data_directory::{self, SETTINGS, SOON, request, service_login, signal, text};
+use scenarios::link::Link;
+use scenarios::wire;
+use serde_json::{Value, json};
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+const ARCHIVES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data-directories");
+const CLOCK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/data_directories/clock.c");
+
+/// Each with its name.
+fn archives() -> Result<Vec<(String, PathBuf)>> {
+    let files = fs::read_dir(ARCHIVES)?.map(|entry| entry.map(|entry| entry.path()));
+    let files: Vec<PathBuf> = files.collect::<Result<_, _>>()?;
+    let archives = files.into_iter().filter_map(|file| {
+        let name = file.file_name()?.to_str()?.strip_suffix(".tar.gz")?.to_owned();
+        Some((name, file))
+    });
+    let archives: Vec<_> = archives.collect();
+    ensure!(archives.len() >= 2, "{ARCHIVES} lacks archives");
+    Ok(archives)
+}
+
+/// A server on what an archive holds.
+struct Opened {
+    runtime: Runtime,
+    stage: Stage,
+    manifest: Value,
+    /// How far its clock is from this machine's.
+    ahead_ms: i64,
+    _folder: TempDir,
+}
+
+impl Opened {
+    /// `after`: so long after the server that wrote it was killed.
+    fn start(archive: &Path, after: Duration) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let manifest = data_directory::unpack(archive, folder.path())?;
+        let killed_at_ms = manifest["killed_at_ms"].as_u64().context("no time")?;
+        let runtime = Runtime::new()?;
+        let clock = compiled_clock(folder.path())?;
+        let ahead_ms = (killed_at_ms + after.as_millis() as u64).cast_signed() - now_ms().cast_signed();
+        let mut stage = Stage::new(folder.path(), &program_with(&clock, ahead_ms, folder.path())?, &SETTINGS)?;
+        runtime.block_on(stage.start_server())?;
+        Ok(Self { runtime, stage, manifest, ahead_ms, _folder: folder })
+    }
+
+    /// By the server's clock.
+    fn now_ms(&self) -> u64 {
+        now_ms().saturating_add_signed(self.ahead_ms)
+    }
+
+    fn told(&self, key: &str) -> Result<&str> {
+        text(&self.manifest, key)
+    }
+
+    fn server(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.stage.mqtt_port()))
+    }
+
+    /// Serves, and has set nothing aside.
+    fn is_whole(&self) -> Result<()> {
+        let ready = wire::http(SocketAddr::from(([127, 0, 0, 1], self.stage.http_port())), "GET /readyz", &[], b"")?;
+        ensure!(ready.status == 200 && ready.body.trim() == "ready", "{ready:?}");
+        Ok(())
+    }
+
+    /// A user's phone, with the login that it has from the server of then.
+    fn phone(&self, user: &str) -> Result<Link> {
+        Link::open(self.server(), Version::V5, &self.manifest["devices"][user])
+    }
+
+    /// A user's phone that is registered anew.
+    fn new_phone(&self, user: &str) -> Result<Link> {
+        let path = format!("/api/v1/users/{user}/devices");
+        let device = Some(json!({ "device": format!("{user}-phone") }));
+        let credentials = self.runtime.block_on(self.stage.api(Method::POST, &path, device))?;
+        Link::open(self.server(), Version::V5, &credentials)
+    }
+
+    fn service(&self, version: Version, client_id: &str, change: impl FnOnce(&mut Options)) -> Result<Link> {
+        let mut options = service_login(&self.stage.data(), version, client_id)?;
+        change(&mut options);
+        Link::open_with(self.server(), options)
+    }
+
+    /// A service without a session.
+    fn author(&self) -> Result<Link> {
+        self.service(Version::V5, "GID_dev@@@editor", |options| options.session_expiry_interval = 0)
+    }
+
+    /// The answer to a request.
+    fn ask(&self, link: &mut Link, kind: &str, meeting: &str, body: &Value) -> Result<Value> {
+        let request = request(kind, meeting, self.now_ms(), body);
+        link.publish(&format!("meeting-up/{kind}"), request.to_string().as_bytes())?;
+        signal(link, kind, |said| said["in_reply_to"] == request["id"])
+    }
+
+    /// All that waits for a service, acknowledged; `author` says when it is all.
+    fn waiting(&self, link: &mut Link, author: &mut Link, client_id: &str) -> Result<Vec<Message>> {
+        let end = format!("meeting-down/p2p/{client_id}/end");
+        author.publish_durably(&end, b"", Properties::EMPTY)?;
+        let mut messages = Vec::new();
+        loop {
+            let message = link.message(SOON)?;
+            if message.topic == end {
+                return Ok(messages);
+            }
+            messages.push(message);
+        }
+    }
+}
+
+fn payloads(messages: &[Message]) -> Vec<String> {
+    messages.iter().map(|message| String::from_utf8_lossy(&message.payload).into_owned()).collect()
+}
+
+fn compiled_clock(folder: &Path) -> Result<PathBuf> {
+    let library = folder.join("clock.so");
+    let output = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(CLOCK).output();
+    let output = output.context("there is no C compiler")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(library)
+}
+
+/// Runs the program under test with another clock.
+fn program_with(clock: &Path, ahead_ms: i64, folder: &Path) -> Result<PathBuf> {
+    let script = folder.join("convoke-at-another-time");
+    let (clock, program) = (clock.display(), program()?);
+    let text =
+        format!("#!/bin/sh\nexec env CLOCK_AHEAD_MS={ahead_ms} LD_PRELOAD={clock} {} \"$@\"\n", program.display());
+    fs::write(&script, text)?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
+    Ok(script)
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+#[test]
+fn the_clock_that_is_preloaded_is_the_one_that_is_asked_for() {
+    let (_, archive) = archives().expect("archives").remove(0);
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let opened = Opened::start(&archive, year).expect("the server starts");
+    let mut alice = opened.new_phone("alice").expect("a new device");
+    let state = opened.ask(&mut alice, "state", "00000000-0000-7000-8000-000000000000", &json!({})).expect("a state");
+    let difference = state["now_ms"].as_u64().expect("a time").abs_diff(opened.now_ms());
+    assert!(difference < SOON.as_millis() as u64, "{difference} ms");
+}
