@@ -1,6 +1,7 @@
 //! The catalog's contract on SQLite, and what only SQLite can do.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+mod old_files;
 mod process;
 mod sqlite;
 
