@@ -53,11 +53,14 @@ impl Worker {
 
     pub(super) fn retry_writes(&mut self) {
         while let Some(write) = self.durability.next_write() {
-            if let Some(write) = self.try_write(write) {
-                self.durability.hold_first(write);
+            let not_taken = self.try_write(write);
+            let is_over = not_taken.is_some();
+            not_taken.into_iter().for_each(|write| self.durability.hold_first(write));
+            // Also of a fan-out that was taken in part.
+            self.dispatch();
+            if is_over {
                 break;
             }
-            self.dispatch();
         }
     }
 

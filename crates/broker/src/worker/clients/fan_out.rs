@@ -19,12 +19,14 @@ impl Clients {
     pub(in crate::worker) fn take_fan_out(&mut self, fan_out: FanOut, now: Now, actions: &mut Actions) {
         let FanOut { message, from, reply_to } = fan_out;
         let Ok(topic) = TopicName::parse(&message.topic) else { return };
-        let from = from.and_then(|client_id| self.find(&client_id));
         let mut matches = std::mem::take(&mut self.matches);
         self.subscriptions.collect_matches(topic, &mut matches);
         let mut outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
         let mut receivers = VecDeque::new();
-        for found in matches.iter().filter(|found| !(found.no_local && Some(found.key) == from)) {
+        for found in matches.iter() {
+            if found.no_local && from.is_some() && self.key_of(found.key) == from.as_ref() {
+                continue;
+            }
             outcome = Outcome::Done(ReasonCode::SUCCESS);
             receivers.extend(self.fan_out_to(&message, found, now, actions));
         }
