@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use accounts::login;
 use commitlog::Position;
-use mqtt::PacketId;
+use mqtt::{AckToken, PacketId, ReasonCode};
+use tokio::sync::oneshot;
 
-use super::durability::AfterDurable;
-use super::durability::writes::LogWrite;
 use super::post::{ConnectionKey, Outcome, QueueJob, ReplyTo};
+use super::writes::LogWrite;
 use crate::client::ClientKey;
 use crate::message::SharedMessage;
 
@@ -80,4 +80,29 @@ pub(super) enum Deferred {
     EventSent {
         channel_id: Box<str>,
     },
+}
+
+/// To be done once the log is durable up to some position.
+pub(super) enum AfterDurable {
+    Accept(ConnectionKey),
+    Suback {
+        connection: ConnectionKey,
+        packet_id: PacketId,
+        codes: Vec<ReasonCode>,
+    },
+    Unsuback {
+        connection: ConnectionKey,
+        packet_id: PacketId,
+        codes: Vec<ReasonCode>,
+    },
+    Puback {
+        connection: ConnectionKey,
+        token: AckToken,
+    },
+    /// Nothing is left of a user's device.
+    Ended(oneshot::Sender<Option<Box<str>>>),
+    /// The acknowledgement to the queue, in the same log, is durable now.
+    Applied(Box<QueueJob>),
+    /// Another queue is told now.
+    Acknowledge(Box<QueueJob>),
 }

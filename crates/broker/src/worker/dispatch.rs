@@ -3,10 +3,9 @@
 use mqtt::{AckToken, ReasonCode};
 use queue::NotTaken;
 
-use super::action::{Action, ClientRef, Fresh};
-use super::durability::AfterDurable;
-use super::durability::writes::{LogWrite, ToQueue};
+use super::action::{Action, AfterDurable, ClientRef, Fresh};
 use super::post::{ConnectionKey, Notice, Outcome, Post, ReplyTarget, ReplyTo};
+use super::writes::{LogWrite, ToQueue};
 use super::{Worker, queue_jobs};
 use crate::client::ClientKey;
 

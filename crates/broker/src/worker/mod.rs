@@ -14,6 +14,7 @@
 
 mod action;
 mod clients;
+mod connect_request;
 mod connections;
 mod dispatch;
 mod durability;
@@ -25,6 +26,7 @@ mod publish;
 mod queue_jobs;
 mod requests;
 mod start;
+mod writes;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -191,6 +193,36 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use std::path::{Path, PathBuf};
+
+    const MACHINES: [&str; 4] = ["connections", "clients", "durability", "outbox"];
+
+    fn sources_of(machine: &str) -> Vec<PathBuf> {
+        let worker = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/worker");
+        let file = worker.join(machine).with_extension("rs");
+        if file.exists() {
+            return vec![file];
+        }
+        std::fs::read_dir(worker.join(machine)).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// What goes between them are values of `action`, `post`, `writes` and `connect_request`.
+    #[test]
+    fn no_machine_names_another() {
+        for machine in MACHINES {
+            let sources = sources_of(machine);
+            assert!(!sources.is_empty(), "{machine}");
+            for (source, other) in sources.iter().flat_map(|source| MACHINES.map(|other| (source, other))) {
+                let text = std::fs::read_to_string(source).unwrap();
+                let names = ["crate::worker::", "use super::"].map(|path| format!("{path}{other}::"));
+                let is_named = other != machine && names.iter().any(|name| text.contains(name));
+                assert!(!is_named, "{} names {other}", source.display());
+            }
+        }
+    }
+
     /// What one idle client costs its worker, without the allocator's rounding: its connection, its session, and their
     /// places in the maps and the timers.
     #[test]

@@ -5,10 +5,9 @@ use limiter::TokenBucket;
 use mqtt::ReasonCode;
 
 use super::Worker;
-use super::action::{Action, Deferred};
+use super::action::{Action, AfterDurable, Deferred};
 use super::clients::Ended;
 use super::connections::{Accepted, AwaitingConnack, Connected, Left, LoggedIn, Moving};
-use super::durability::AfterDurable;
 use super::post::{ConnectionKey, Post, Removal};
 use crate::bridge::events::EventKind;
 use crate::client::ClientKey;

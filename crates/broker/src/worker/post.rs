@@ -99,6 +99,28 @@ pub(crate) enum Outcome {
     Forbidden(ReasonCode),
 }
 
+impl Outcome {
+    /// The one outcome of two places: a refusal decides; else the disk; else a place that took it.
+    pub(crate) fn merge(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Durable(a), Self::Durable(b)) => Self::Durable(a.max(b)),
+            (a, b) if a.weight() >= b.weight() => a,
+            (_, b) => b,
+        }
+    }
+
+    fn weight(self) -> u8 {
+        match self {
+            Self::Dropped(_) => 0,
+            Self::Done(reason) if reason != ReasonCode::SUCCESS => 1,
+            Self::Done(_) => 2,
+            Self::Durable(_) => 3,
+            Self::Unavailable => 4,
+            Self::Forbidden(_) => 5,
+        }
+    }
+}
+
 /// Answers to a worker's own questions, and news from outside.
 pub(crate) enum Notice {
     Arrival(Box<Arrival>),

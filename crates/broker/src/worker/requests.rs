@@ -5,12 +5,12 @@ use mqtt::server::Request;
 use mqtt::{AckToken, ReasonCode};
 
 use super::Worker;
+use super::action::AfterDurable;
 use super::clients::Answer;
 use super::connections::{Connected, Read};
-use super::durability::AfterDurable;
-use super::durability::writes::{LogWrite, ToQueue};
 use super::post::{ConnectionKey, FanOut, Notice, Outcome, P2p, Post, ReplyTarget, ReplyTo};
 use super::publish::{self, Admitted};
+use super::writes::{LogWrite, ToQueue};
 use crate::client::ClientKey;
 use crate::reason;
 use crate::transport::Scratch;

@@ -8,7 +8,7 @@ use mio::{Poll, Registry};
 use mqtt::server::Restart;
 
 use super::action::{Actions, Now};
-use super::clients::{Clients, Ground};
+use super::clients::{Clients, Context};
 use super::connections::{Connections, WAKE};
 use super::durability::Durability;
 use super::outbox::Outbox;
@@ -45,7 +45,7 @@ impl Prepared {
     ) -> Worker {
         let now = Now { instant: Instant::now(), ms: shared.clock.now_ms() };
         let queue_acks = QueueAcks::new(shared.atomic_ack.clone());
-        let ground = Ground {
+        let context = Context {
             worker: me,
             journal: shared.journal.clone(),
             counts: shared.counts.clone(),
@@ -55,7 +55,7 @@ impl Prepared {
             interest: shared.interest.clone(),
             queue_acks: queue_acks.clone(),
         };
-        let mut clients = Clients::new(ground, now.instant);
+        let mut clients = Clients::new(context, now.instant);
         for (client_id, client) in recovered {
             clients.recover(&client_id, client, restart, now.ms);
         }

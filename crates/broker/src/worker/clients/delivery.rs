@@ -40,7 +40,7 @@ impl Clients {
         loop {
             let mut expired = Vec::new();
             let outgoing = self.entry_mut(client)?.inbox.hand_out(now_ms, &mut expired);
-            self.ground.counts.expired.add(expired.len() as u64);
+            self.context.counts.expired.add(expired.len() as u64);
             expired.into_iter().for_each(|gone| self.forget(client, gone, actions));
             let outgoing = outgoing?;
             let (id, packet_id) = (outgoing.id, outgoing.packet_id);
@@ -58,7 +58,7 @@ impl Clients {
         if let Some(fresh) = fresh.filter(|fresh| fresh.position == at) {
             return Some(fresh.message.clone());
         }
-        match self.ground.journal.read_message(at) {
+        match self.context.journal.read_message(at) {
             Ok(message) => Some(message.into()),
             Err(error) => {
                 let client_group = self.key_of(client).and_then(|key| key.group());
@@ -70,7 +70,7 @@ impl Clients {
 
     /// A message that cannot be read is skipped; the log keeps it.
     fn skip(&mut self, client: ClientRef, packet_id: PacketId) {
-        self.ground.counts.unreadable.one();
+        self.context.counts.unreadable.one();
         let gone = self.entry_mut(client).and_then(|entry| entry.inbox.ack(packet_id));
         gone.into_iter().for_each(|gone| self.count_out(gone));
     }
@@ -85,7 +85,7 @@ impl Clients {
     ) {
         match sent {
             Sent::Written => {
-                self.ground.counts.sent.one();
+                self.context.counts.sent.one();
                 if let Some(message) = outbound.id.position().filter(|_| outbound.is_first)
                     && let Some(key) = self.key_of(client)
                 {
@@ -95,7 +95,7 @@ impl Clients {
             }
             Sent::TooLarge => {
                 // As if delivered [MQTT5-3.1.2-25].
-                self.ground.counts.dropped_too_large.one();
+                self.context.counts.dropped_too_large.one();
                 self.done(client, outbound.packet_id, actions);
             }
             // It stays in flight and goes out on the next connection.

@@ -11,9 +11,8 @@ use super::storing::{Storing, add_reference};
 use crate::message::SharedMessage;
 use crate::store::journal::Batch;
 use crate::worker::action::{Action, Actions, ClientRef, Fresh, Now};
-use crate::worker::durability::merge;
-use crate::worker::durability::writes::{LogWrite, LoggedFanOut};
 use crate::worker::post::{FanOut, Outcome};
+use crate::worker::writes::{LogWrite, LoggedFanOut};
 
 impl Clients {
     pub(in crate::worker) fn take_fan_out(&mut self, fan_out: FanOut, now: Now, actions: &mut Actions) {
@@ -94,7 +93,7 @@ impl Clients {
         if stored.is_empty() {
             return Ok(());
         }
-        match self.ground.journal.append(&unit, Need::Normal) {
+        match self.context.journal.append(&unit, Need::Normal) {
             Ok(appended) => {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
                 for (client, storing) in stored {
@@ -102,7 +101,7 @@ impl Clients {
                     let fresh = Some(Fresh { position, message: fan_out.message.clone() });
                     actions.push_back(Action::Deliver { client, fresh });
                 }
-                fan_out.outcome = merge(fan_out.outcome, Outcome::Durable(appended.end));
+                fan_out.outcome = fan_out.outcome.merge(Outcome::Durable(appended.end));
                 Ok(())
             }
             Err(error) => {
@@ -123,12 +122,12 @@ impl Clients {
         now: Now,
     ) -> Vec<(ClientRef, Storing)> {
         let mut stored = Vec::new();
-        let mut room = self.ground.journal.unit_bytes_max().saturating_sub(unit.bytes());
+        let mut room = self.context.journal.unit_bytes_max().saturating_sub(unit.bytes());
         while let Some((client, ids)) = fan_out.receivers.pop_front() {
             let storing = match self.admit(client, &fan_out.message, ids, now) {
                 Ok(storing) => storing,
                 Err(other) => {
-                    fan_out.outcome = merge(fan_out.outcome, other);
+                    fan_out.outcome = fan_out.outcome.merge(other);
                     continue;
                 }
             };

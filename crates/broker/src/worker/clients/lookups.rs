@@ -26,7 +26,7 @@ impl Clients {
             _ if !is_looked_up && (p2p.message.qos == QoS::AtMostOnce || !p2p.keep) => {
                 self.miss(p2p.reply_to, actions);
             }
-            _ if self.lookups.waiting >= self.ground.limits.lookups_waiting_max => {
+            _ if self.lookups.waiting >= self.context.limits.lookups_waiting_max => {
                 actions.push_back(Action::Reply { to: p2p.reply_to, outcome: Outcome::Unavailable });
             }
             _ => self.look_up(p2p, actions),
@@ -35,7 +35,7 @@ impl Clients {
 
     /// Nobody is there, and nothing waits.
     pub(super) fn miss(&self, reply_to: ReplyTo, actions: &mut Actions) {
-        self.ground.counts.dropped_absent.one();
+        self.context.counts.dropped_absent.one();
         let outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
         actions.push_back(Action::Reply { to: reply_to, outcome });
     }
@@ -66,7 +66,7 @@ impl Clients {
         let Some(waiting) = self.lookups.waiting_by_receiver.remove(receiver) else { return };
         self.lookups.waiting -= waiting.len();
         if is_registered == Ok(true) && self.find(receiver).is_none() {
-            self.insert(ClientEntry::new(receiver.clone(), &self.ground.inbox_limits));
+            self.insert(ClientEntry::new(receiver.clone(), &self.context.inbox_limits));
         }
         for p2p in waiting {
             match (self.find(receiver), is_registered) {
@@ -81,7 +81,7 @@ impl Clients {
     fn refuse_unknown(&self, reply_to: ReplyTo, actions: &mut Actions) {
         match reply_to.target {
             ReplyTarget::Queue(job) => {
-                self.ground.counts.dropped_absent.one();
+                self.context.counts.dropped_absent.one();
                 actions.push_back(Action::DeadLetter { job, reason: "the receiver is not registered" });
             }
             target => self.miss(ReplyTo { worker: reply_to.worker, target }, actions),

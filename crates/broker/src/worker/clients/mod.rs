@@ -40,9 +40,9 @@ pub(super) use subscriptions::Answer;
 #[cfg(test)]
 pub(super) const ENTRY_BYTES: usize = size_of::<ClientEntry>() + size_of::<(ClientKey, ClientRef)>();
 
-/// What the clients of a worker stand on.
+/// What the clients of a worker use of the rest of the broker.
 #[derive(Clone)]
-pub(super) struct Ground {
+pub(super) struct Context {
     pub(super) worker: usize,
     pub(super) journal: Journal,
     pub(super) counts: Arc<Counts>,
@@ -55,7 +55,7 @@ pub(super) struct Ground {
 }
 
 pub(super) struct Clients {
-    ground: Ground,
+    context: Context,
     entries: Slab<ClientEntry>,
     by_id: HashMap<ClientKey, ClientRef>,
     generations: u32,
@@ -74,9 +74,9 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn new(ground: Ground, now: Instant) -> Self {
+    pub(super) fn new(context: Context, now: Instant) -> Self {
         Self {
-            ground,
+            context,
             entries: Slab::new(),
             by_id: HashMap::new(),
             generations: 0,
@@ -95,11 +95,11 @@ impl Clients {
     pub(super) fn recover(&mut self, client_id: &str, recovered: RecoveredClient, restart: Restart, now_ms: u64) {
         let logged = recovered.subscriptions.clone();
         let key = ClientKey::new(client_id);
-        let entry = ClientEntry::recover(key, &self.ground.inbox_limits, recovered, restart, now_ms);
+        let entry = ClientEntry::recover(key, &self.context.inbox_limits, recovered, restart, now_ms);
         if entry.is_empty() {
             return;
         }
-        let counts = &self.ground.counts;
+        let counts = &self.context.counts;
         counts.inbox_messages.add(entry.inbox.len() as u64);
         counts.inbox_bytes.add(entry.inbox.bytes());
         counts.sessions.add(u64::from(entry.session.is_some()));
@@ -166,8 +166,8 @@ impl Clients {
     }
 
     fn count_out(&self, gone: Gone) {
-        self.ground.counts.inbox_messages.less(1);
-        self.ground.counts.inbox_bytes.less(u64::from(gone.size));
+        self.context.counts.inbox_messages.less(1);
+        self.context.counts.inbox_bytes.less(u64::from(gone.size));
     }
 }
 

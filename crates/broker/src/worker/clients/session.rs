@@ -11,7 +11,7 @@ use crate::client::ClientKey;
 use crate::store::journal::Batch;
 use crate::store::record::SessionRecord;
 use crate::worker::action::{ClientRef, Now};
-use crate::worker::connections::ConnectRequest;
+use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::ConnectionKey;
 
 /// A session that a connection has got.
@@ -78,13 +78,13 @@ impl Clients {
 
     fn append_change(&self, change: &Change) -> Result<Appended, AppendError> {
         match change.need {
-            Need::Normal => self.ground.journal.append_small(&change.batch),
-            Need::Essential => self.ground.journal.append(&change.batch, Need::Essential),
+            Need::Normal => self.context.journal.append_small(&change.batch),
+            Need::Essential => self.context.journal.append(&change.batch, Need::Essential),
         }
     }
 
     fn refusal(&self, error: &AppendError) -> ReasonCode {
-        self.ground.counts.refused_by_log.one();
+        self.context.counts.refused_by_log.one();
         match error {
             AppendError::Full => ReasonCode::QUOTA_EXCEEDED,
             AppendError::Busy => ReasonCode::SERVER_BUSY,
@@ -96,13 +96,13 @@ impl Clients {
     fn expiry_of(&self, request: &ConnectRequest) -> u32 {
         match (request.version, request.clean_start) {
             (Version::V311, true) => 0,
-            (Version::V311, false) => seconds(self.ground.limits.session_expiry_v311),
+            (Version::V311, false) => seconds(self.context.limits.session_expiry_v311),
             (Version::V5, _) => self.capped_expiry(request.session_expiry_s.unwrap_or(0)),
         }
     }
 
     fn capped_expiry(&self, asked_s: u32) -> u32 {
-        asked_s.min(seconds(self.ground.limits.session_expiry_max))
+        asked_s.min(seconds(self.context.limits.session_expiry_max))
     }
 
     /// 5.0 section 3.2.2.3.2: only if it is not what was asked for.
@@ -127,7 +127,7 @@ impl Clients {
             batch.session(SessionRecord { client_id, account: &info.account, expiry_s: info.expiry_s });
         }
         let need = if changes { Need::Normal } else { Need::Essential };
-        let is_settled = kept.is_none_or(|entry| entry.settled_at <= self.ground.journal.durable());
+        let is_settled = kept.is_none_or(|entry| entry.settled_at <= self.context.journal.durable());
         Change { batch, need, waits: discards || changes || !is_settled, session_present: known.is_some() }
     }
 
@@ -139,14 +139,14 @@ impl Clients {
         }
         let client = match self.find(&request.client) {
             Some(client) => client,
-            None => self.insert(ClientEntry::new(request.client.clone(), &self.ground.inbox_limits)),
+            None => self.insert(ClientEntry::new(request.client.clone(), &self.context.inbox_limits)),
         };
         let Some(entry) = self.entries.get_mut(client.slot as usize) else { return client };
         if let Some(ends_at_ms) = entry.ends_at_ms.take() {
             self.endings.remove(&(ends_at_ms, client));
         }
         if entry.session.is_none() {
-            self.ground.counts.sessions.one();
+            self.context.counts.sessions.one();
         }
         entry.is_logged |= info.expiry_s > 0;
         entry.session = Some(info);
@@ -213,10 +213,10 @@ impl Clients {
         }
         let mut batch = Batch::default();
         batch.session_gone(client_id.as_str());
-        match self.ground.journal.append(&batch, Need::Essential) {
+        match self.context.journal.append(&batch, Need::Essential) {
             Ok(appended) => Ended::Logged(appended.end),
             Err(error) => {
-                self.ground.counts.refused_by_log.one();
+                self.context.counts.refused_by_log.one();
                 tracing::warn!(%error, "the end of a removed device's session was not logged; the next start ends it");
                 Ended::NotLogged
             }
@@ -232,7 +232,7 @@ impl Clients {
         for subscription in entry.inbox.session.subscriptions() {
             self.drop_subscription(client, subscription.filter.as_filter());
         }
-        let counts = &self.ground.counts;
+        let counts = &self.context.counts;
         counts.inbox_messages.less(entry.inbox.len() as u64);
         counts.inbox_bytes.less(entry.inbox.bytes());
         if entry.session.is_some() {
@@ -243,8 +243,8 @@ impl Clients {
 
     /// Logs what nobody waits for, but what must not be lost without a word.
     fn append_essential(&self, batch: &Batch) {
-        if let Err(error) = self.ground.journal.append(batch, Need::Essential) {
-            self.ground.counts.refused_by_log.one();
+        if let Err(error) = self.context.journal.append(batch, Need::Essential) {
+            self.context.counts.refused_by_log.one();
             tracing::warn!(%error, "the end of a session was not logged; it comes back at the next start");
         }
     }

@@ -12,10 +12,9 @@ use crate::inbox::{Admission, Entry, EntryId, InboxLimits};
 use crate::message::SharedMessage;
 use crate::store::journal::Batch;
 use crate::store::record::Reference;
-use crate::worker::action::{Action, Actions, ClientRef, Fresh, Now};
-use crate::worker::durability::AfterDurable;
-use crate::worker::durability::writes::LogWrite;
+use crate::worker::action::{Action, Actions, AfterDurable, ClientRef, Fresh, Now};
 use crate::worker::post::{Outcome, P2p, QueueJob, ReplyTarget, ReplyTo};
+use crate::worker::writes::LogWrite;
 
 /// How long ids of messages of a queue elsewhere are remembered: longer than any redelivery takes.
 const QUEUE_ID_KEPT: Duration = Duration::from_hours(24);
@@ -54,7 +53,7 @@ impl Clients {
         actions: &mut Actions,
     ) -> Outcome {
         let Some(to) = self.open_connection(client) else {
-            self.ground.counts.dropped_absent.one();
+            self.context.counts.dropped_absent.one();
             return Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
         };
         actions.push_back(Action::SendAtMostOnce { to, message: message.clone(), subscription_ids });
@@ -124,8 +123,8 @@ impl Clients {
         job: &QueueJob,
         now: Now,
     ) -> Result<(), queue::AckError> {
-        self.ground.queue_acks.add_to(batch, job)?;
-        if !self.ground.queue_acks.are_records() {
+        self.context.queue_acks.add_to(batch, job)?;
+        if !self.context.queue_acks.are_records() {
             batch.queue_id_seen(to.as_str(), queue_id_until(now), job.message_id.as_str());
         }
         Ok(())
@@ -143,7 +142,7 @@ impl Clients {
         let is_from_queue = matches!(p2p.reply_to.target, ReplyTarget::Queue(_));
         // What the queue has already and is only moved may use the reserve: refused, it would become a dead letter in time.
         let need = if is_from_queue { Need::Essential } else { Need::Normal };
-        match self.ground.journal.append(batch, need) {
+        match self.context.journal.append(batch, need) {
             Ok(appended) => {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
                 self.put_logged(client, position, storing, actions);
@@ -154,7 +153,7 @@ impl Clients {
             }
             Err(error) => {
                 if let ReplyTarget::Queue(job) = &p2p.reply_to.target {
-                    self.ground.queue_acks.abandon(job);
+                    self.context.queue_acks.abandon(job);
                 }
                 if error == AppendError::Busy {
                     return Some(p2p);
@@ -169,7 +168,7 @@ impl Clients {
     }
 
     pub(super) fn count_refusal(&self, error: &AppendError) {
-        self.ground.counts.refused_by_log.one();
+        self.context.counts.refused_by_log.one();
         tracing::debug!(%error, "a message was not stored");
     }
 
@@ -179,7 +178,7 @@ impl Clients {
             return actions.push_back(Action::Reply { to, outcome: Outcome::Durable(end) });
         };
         tracing::trace!(queue_message = %job.message_id, "a message of the queue is in an inbox");
-        if self.ground.queue_acks.are_records() {
+        if self.context.queue_acks.are_records() {
             return actions.push_back(Action::WhenDurable { end, then: AfterDurable::Applied(job) });
         }
         if let Some(entry) = self.entry_mut(client) {
@@ -199,7 +198,7 @@ impl Clients {
         let Some(entry) = self.entry(client) else {
             return Err(Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS));
         };
-        let counts = &self.ground.counts;
+        let counts = &self.context.counts;
         if message.expires_at_ms <= now.ms && entry.attachment.is_none() {
             counts.expired.one();
             return Err(Outcome::Done(ReasonCode::SUCCESS));
@@ -222,15 +221,15 @@ impl Clients {
     }
 
     fn limits_of(&self, entry: &ClientEntry) -> InboxLimits {
-        let limits = self.ground.inbox_limits;
+        let limits = self.context.inbox_limits;
         if entry.is_persistent() {
             return limits;
         }
-        InboxLimits { bytes_max: self.ground.limits.memory_inbox_bytes_max, ..limits }
+        InboxLimits { bytes_max: self.context.limits.memory_inbox_bytes_max, ..limits }
     }
 
     fn entry_of(&self, message: &SharedMessage, subscription_ids: Box<[u32]>, now: Now) -> Entry {
-        let retention = u64::try_from(self.ground.limits.offline_retention.as_millis()).unwrap_or(u64::MAX);
+        let retention = u64::try_from(self.context.limits.offline_retention.as_millis()).unwrap_or(u64::MAX);
         let kept_until_ms = message.arrived_ms.max(now.ms).saturating_add(retention);
         Entry {
             message: Some(message.clone()),
@@ -244,7 +243,7 @@ impl Clients {
 
     fn is_urgent(&self, topic: &str) -> bool {
         let parent = topic.split('/').next().unwrap_or(topic);
-        self.ground.urgent_parents.contains(parent)
+        self.context.urgent_parents.contains(parent)
     }
 
     /// Puts what is in the log now into the inbox.
@@ -255,7 +254,7 @@ impl Clients {
         storing: Storing,
         actions: &mut Actions,
     ) {
-        self.ground.counts.stored.one();
+        self.context.counts.stored.one();
         if let Some(entry) = self.entry_mut(client) {
             entry.is_logged = true;
         }
@@ -264,11 +263,11 @@ impl Clients {
 
     fn put(&mut self, client: ClientRef, id: EntryId, storing: Storing, actions: &mut Actions) {
         let Storing { entry, replaces } = storing;
-        self.ground.counts.inbox_messages.one();
-        self.ground.counts.inbox_bytes.add(u64::from(entry.size));
+        self.context.counts.inbox_messages.one();
+        self.context.counts.inbox_bytes.add(u64::from(entry.size));
         let gone = self.entry_mut(client).and_then(|known| known.inbox.insert(id, entry, replaces));
         if let Some(gone) = gone {
-            self.ground.counts.superseded.one();
+            self.context.counts.superseded.one();
             self.forget(client, gone, actions);
         }
     }

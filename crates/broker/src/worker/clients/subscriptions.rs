@@ -39,7 +39,7 @@ impl Clients {
             })
             .collect();
         if codes.iter().any(|code| code.is_error()) {
-            self.ground.counts.refused_subscriptions.one();
+            self.context.counts.refused_subscriptions.one();
         }
         self.answer(client, &batch, codes)
     }
@@ -85,11 +85,11 @@ impl Clients {
         if !is_persistent || batch.is_empty() {
             return Answer::Now(codes);
         }
-        match self.ground.journal.append_small(batch) {
+        match self.context.journal.append_small(batch) {
             Ok(appended) => Answer::WhenDurable(appended.end, codes),
             Err(error) => {
                 tracing::debug!(%error, "a subscription was not logged");
-                self.ground.counts.refused_by_log.one();
+                self.context.counts.refused_by_log.one();
                 Answer::NotLogged
             }
         }
@@ -128,7 +128,7 @@ impl Clients {
         let subscribers = self.subscribers_by_filter.entry(filter.as_str().into()).or_default();
         *subscribers += 1;
         if *subscribers == 1 {
-            self.ground.interest.add(filter, self.ground.worker);
+            self.context.interest.add(filter, self.context.worker);
         }
     }
 
@@ -140,7 +140,7 @@ impl Clients {
         *subscribers -= 1;
         if *subscribers == 0 {
             self.subscribers_by_filter.remove(filter.as_str());
-            self.ground.interest.remove(filter, self.ground.worker);
+            self.context.interest.remove(filter, self.context.worker);
         }
     }
 }

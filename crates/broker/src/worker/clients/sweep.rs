@@ -33,7 +33,7 @@ impl Clients {
             let Some(entry) = self.entry_mut(client) else { continue };
             let expired = entry.sweep(now.ms);
             let is_empty = entry.is_empty();
-            self.ground.counts.expired.add(expired.len() as u64);
+            self.context.counts.expired.add(expired.len() as u64);
             expired.into_iter().for_each(|gone| self.forget(client, gone, actions));
             if is_empty {
                 self.remove(client);

@@ -15,9 +15,9 @@ use super::session::Opened;
 use super::*;
 use crate::message::{Collapse, Message, NEVER_MS, SharedMessage};
 use crate::worker::action::Now;
-use crate::worker::connections::ConnectRequest;
-use crate::worker::durability::writes::LogWrite;
+use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::{FanOut, Outcome, P2p, ReplyTarget, ReplyTo};
+use crate::worker::writes::LogWrite;
 
 const ALICE: &str = "GID_dev@@@alice";
 const BOB: &str = "GID_dev@@@bob";
@@ -48,7 +48,7 @@ impl Bench {
         let storage = ForgettingStorage::new();
         let (log, _) = Log::open(storage.handle(), Options::default()).unwrap();
         let limits = Limits::default();
-        let ground = Ground {
+        let context = Context {
             worker: 0,
             journal: Journal::new(log),
             counts: Arc::default(),
@@ -59,7 +59,7 @@ impl Bench {
             queue_acks: QueueAcks::new(None),
         };
         let now = Now { instant: Instant::now(), ms: 1_000_000 };
-        let clients = Clients::new(ground, now.instant);
+        let clients = Clients::new(context, now.instant);
         Self { clients, actions: Actions::new(), now, storage, connections: 0 }
     }
 
@@ -193,7 +193,7 @@ fn a_message_is_acknowledged_at_the_end_of_its_unit_and_handed_out_before() {
     let (_, bob) = bench.connect(BOB, HOUR_S);
     bench.storage.hold_syncs();
     let end = durable(&bench.send(BOB, text("hello")));
-    assert!(end > bench.clients.ground.journal.durable());
+    assert!(end > bench.clients.context.journal.durable());
     assert_eq!(bench.deliver(bob), ["hello"]);
     assert_eq!(bench.drain(), [Seen::HandedOut(1)]);
     bench.storage.release_syncs();
@@ -206,7 +206,7 @@ fn what_is_superseded_is_acknowledged_with_the_newer_one() {
     bench.storage.hold_syncs();
     let newer = durable(&bench.send(BOB, version(2)));
     let older = durable(&bench.send(BOB, version(1)));
-    assert!(older > bench.clients.ground.journal.durable() && older <= newer, "{older:?} {newer:?}");
+    assert!(older > bench.clients.context.journal.durable() && older <= newer, "{older:?} {newer:?}");
     bench.storage.release_syncs();
 }
 
@@ -292,5 +292,5 @@ fn an_entry_that_has_expired_is_swept_and_logged_as_gone() {
     bench.clients.tick(bench.now);
     bench.clients.sweep_some(bench.now, &mut bench.actions);
     assert!(matches!(bench.drain()[..], [Seen::Removed(_)]));
-    assert_eq!(bench.clients.ground.counts.stats().inbox_messages, 0);
+    assert_eq!(bench.clients.context.counts.stats().inbox_messages, 0);
 }

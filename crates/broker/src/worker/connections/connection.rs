@@ -10,14 +10,13 @@ use std::time::Instant;
 use accounts::access::Identity;
 use accounts::login::PendingLogin;
 use limiter::TokenBucket;
-use mqtt::Version;
-use mqtt::codec::Connect;
 use mqtt::server::Connection;
 
 use crate::client::ClientKey;
 use crate::connection_limiter::ConnectionPermit;
 use crate::transport::{Readiness, Transport};
 use crate::worker::action::ClientRef;
+use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::ConnectionKey;
 
 pub(super) struct ClientConnection {
@@ -70,30 +69,6 @@ pub(super) struct Closing {
     /// All is said, and FIN is sent.
     pub(super) is_finished: bool,
     pub(super) give_up: Instant,
-}
-
-/// What a CONNECT asks for, owned.
-pub(crate) struct ConnectRequest {
-    pub(in crate::worker) client: ClientKey,
-    pub(in crate::worker) username: Option<Box<str>>,
-    pub(in crate::worker) password: Option<Box<[u8]>>,
-    pub(in crate::worker) clean_start: bool,
-    /// As asked for, in seconds; `None`: 5.0 did not say, or it is a 3.1.1 session that is to last.
-    pub(in crate::worker) session_expiry_s: Option<u32>,
-    pub(in crate::worker) version: Version,
-}
-
-impl ConnectRequest {
-    pub(in crate::worker) fn of(connect: &Connect<'_>) -> Self {
-        Self {
-            client: ClientKey::new(connect.client_id),
-            username: connect.username.map(Box::from),
-            password: connect.password.map(Box::from),
-            clean_start: connect.clean_start,
-            session_expiry_s: connect.properties.session_expiry_interval(),
-            version: connect.version,
-        }
-    }
 }
 
 /// A client that was let in and whose CONNACK has not left.

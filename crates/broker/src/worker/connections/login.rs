@@ -10,9 +10,10 @@ use mqtt::ReasonCode;
 use mqtt::server::Accept;
 
 use super::Connections;
-use super::connection::{AwaitingConnack, ConnectRequest, Stage};
+use super::connection::{AwaitingConnack, Stage};
 use crate::client::ClientKey;
 use crate::worker::action::{ClientRef, Now};
+use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::{ConnectionKey, Notice};
 
 /// Longer than a login may take that found the device before it was removed.

@@ -20,6 +20,7 @@ use mio::{Interest, Registry, Token};
 use mqtt::server::Connection;
 use slab::Slab;
 
+use super::connect_request::ConnectRequest;
 use super::post::{Arrival, ConnectionKey};
 use crate::client::ClientKey;
 use crate::shared::Shared;
@@ -28,8 +29,8 @@ use crate::transport::Transport;
 use connection::{ClientConnection, Socket, Stage};
 
 pub(super) use close::Left;
+pub(crate) use connection::Moving;
 pub(super) use connection::{AwaitingConnack, Connected};
-pub(crate) use connection::{ConnectRequest, Moving};
 pub(super) use login::{Accepted, LoggedIn};
 pub(super) use read::Read;
 pub(super) use timers::TimedOut;

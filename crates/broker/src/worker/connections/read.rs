@@ -5,9 +5,10 @@ use std::time::Duration;
 use mqtt::server::{Input, Request};
 
 use super::Connections;
-use super::connection::{ConnectRequest, Socket, Stage};
+use super::connection::{Socket, Stage};
 use crate::transport::{Readiness, Scratch, TransportError};
 use crate::worker::action::Now;
+use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::ConnectionKey;
 
 /// What one look at a connection brings.

@@ -5,53 +5,24 @@
 
 mod deferred;
 mod replies;
-pub(super) mod writes;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use commitlog::{Need, Position};
-use mqtt::{AckToken, PacketId, ReasonCode};
-use tokio::sync::oneshot;
+use mqtt::ReasonCode;
 
-use super::action::Deferred;
-use super::post::{ConnectionKey, Outcome, QueueJob, ReplyTarget};
+use super::action::{AfterDurable, Deferred};
+use super::post::{Outcome, QueueJob, ReplyTarget};
 use super::queue_jobs::QueueAcks;
+use super::writes::LogWrite;
 use crate::stats::Counts;
 use crate::store::journal::{Batch, Journal};
 use deferred::DeferredRecords;
 use replies::PendingReplies;
-use writes::LogWrite;
-
-pub(super) use replies::merge;
 
 /// Writes that wait for a busy log before publishers and other workers do.
 const WRITES_MAX: usize = 1024;
-
-/// To be done once the log is durable up to some position.
-pub(super) enum AfterDurable {
-    Accept(ConnectionKey),
-    Suback {
-        connection: ConnectionKey,
-        packet_id: PacketId,
-        codes: Vec<ReasonCode>,
-    },
-    Unsuback {
-        connection: ConnectionKey,
-        packet_id: PacketId,
-        codes: Vec<ReasonCode>,
-    },
-    Puback {
-        connection: ConnectionKey,
-        token: AckToken,
-    },
-    /// Nothing is left of a user's device.
-    Ended(oneshot::Sender<Option<Box<str>>>),
-    /// The acknowledgement to the queue, in the same log, is durable now.
-    Applied(Box<QueueJob>),
-    /// Another queue is told now.
-    Acknowledge(Box<QueueJob>),
-}
 
 pub(super) struct Durability {
     journal: Journal,
@@ -198,6 +169,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use super::*;
+    use crate::worker::post::ConnectionKey;
     use commitlog::testing::ForgettingStorage;
     use commitlog::{Log, Options};
 

@@ -29,32 +29,13 @@ impl PendingReplies {
 
     pub(super) fn part(&mut self, number: u64, outcome: Outcome) -> Option<(ReplyTarget, Outcome)> {
         let pending = self.by_number.get_mut(&number)?;
-        pending.outcome = merge(pending.outcome, outcome);
+        pending.outcome = pending.outcome.merge(outcome);
         pending.remaining -= 1;
         if pending.remaining > 0 {
             return None;
         }
         let Pending { target, outcome, .. } = self.by_number.remove(&number)?;
         Some((target, outcome))
-    }
-}
-
-/// The one outcome of two places: a refusal decides; else the disk; else a place that took it.
-pub(in crate::worker) fn merge(a: Outcome, b: Outcome) -> Outcome {
-    fn weight(outcome: Outcome) -> u8 {
-        match outcome {
-            Outcome::Dropped(_) => 0,
-            Outcome::Done(reason) if reason != ReasonCode::SUCCESS => 1,
-            Outcome::Done(_) => 2,
-            Outcome::Durable(_) => 3,
-            Outcome::Unavailable => 4,
-            Outcome::Forbidden(_) => 5,
-        }
-    }
-    match (a, b) {
-        (Outcome::Durable(a), Outcome::Durable(b)) => Outcome::Durable(a.max(b)),
-        (a, b) if weight(a) >= weight(b) => a,
-        (_, b) => b,
     }
 }
 
@@ -76,8 +57,8 @@ mod tests {
             (Outcome::Dropped(nobody), Outcome::Dropped(nobody), Outcome::Dropped(nobody)),
         ];
         for (a, b, expected) in table {
-            assert_eq!(merge(a, b), expected);
-            assert_eq!(merge(b, a), expected);
+            assert_eq!(a.merge(b), expected);
+            assert_eq!(b.merge(a), expected);
         }
     }
 

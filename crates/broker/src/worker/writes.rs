@@ -9,29 +9,29 @@ use std::collections::VecDeque;
 
 use queue::{SendDone, TopicName};
 
+use super::action::ClientRef;
+use super::post::{ConnectionKey, Outcome, P2p, ReplyTo};
 use crate::message::SharedMessage;
-use crate::worker::action::ClientRef;
-use crate::worker::post::{ConnectionKey, Outcome, P2p, ReplyTo};
 
-pub(in crate::worker) enum LogWrite {
+pub(super) enum LogWrite {
     P2p(P2p),
     FanOut(LoggedFanOut),
     ToQueue(ToQueue),
 }
 
 /// A message of a connection of this worker, at most one of each.
-pub(in crate::worker) struct ToQueue {
-    pub(in crate::worker) from: ConnectionKey,
-    pub(in crate::worker) topic: TopicName,
-    pub(in crate::worker) message: queue::Message,
-    pub(in crate::worker) done: SendDone,
+pub(super) struct ToQueue {
+    pub(super) from: ConnectionKey,
+    pub(super) topic: TopicName,
+    pub(super) message: queue::Message,
+    pub(super) done: SendDone,
 }
 
 /// The receivers of one message that need it in the log.
-pub(in crate::worker) struct LoggedFanOut {
-    pub(in crate::worker) message: SharedMessage,
+pub(super) struct LoggedFanOut {
+    pub(super) message: SharedMessage,
     /// Those that it is not stored for yet, with the identifiers of their subscriptions.
-    pub(in crate::worker) receivers: VecDeque<(ClientRef, Box<[u32]>)>,
-    pub(in crate::worker) outcome: Outcome,
-    pub(in crate::worker) reply_to: ReplyTo,
+    pub(super) receivers: VecDeque<(ClientRef, Box<[u32]>)>,
+    pub(super) outcome: Outcome,
+    pub(super) reply_to: ReplyTo,
 }
