@@ -37,6 +37,10 @@ const PINGRESP: &[u8] = &[0xd0, 0];
 pub(crate) fn run() -> Result<()> {
     let listener = listen().context("no port to listen on")?;
     println!("{}", listener.local_addr()?);
+    serve(&listener)
+}
+
+fn serve(listener: &TcpListener) -> Result<()> {
     let routes = Arc::new(Routes::default());
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let threads = (0..threads).map(|_| Serving::start(&routes)).collect::<Result<Vec<_>>>()?;
@@ -289,5 +293,41 @@ impl Work {
         if outlet.append(bytes) {
             self.dirty.push(Arc::clone(outlet));
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+mod tests {
+    use super::super::generator::Generator;
+    use super::super::packets::{PUBACK, Template, connect, subscribe};
+    use super::*;
+    use mqtt::QoS;
+    use std::time::Duration;
+
+    #[test]
+    fn a_message_comes_to_each_subscriber_as_it_was_sent_and_is_acknowledged() {
+        let listener = listen().unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || serve(&listener));
+        let mut generator = Generator::new(address).unwrap();
+        generator.connect_all(&["a", "b", "publisher"].map(|client| connect(client, None).unwrap()), 3).unwrap();
+        generator.subscribe_all([0, 1].map(|who| (who, subscribe("bench/a", QoS::AtLeastOnce).unwrap()))).unwrap();
+        for topic in ["bench/a", "bench/b"] {
+            Template::new(topic, QoS::AtLeastOnce, b"payload").unwrap().write([0x12, 0x34], generator.out(2));
+        }
+        let sent = generator.out(2).clone();
+        generator.flush(2).unwrap();
+        let mut came = Vec::new();
+        while came.len() < 4 {
+            let mut keep = |who: usize, packet: Packet<'_>, _: &mut Vec<u8>| -> Result<()> {
+                came.push((who, packet.whole.to_vec()));
+                Ok(())
+            };
+            generator.turn(Duration::from_secs(1), &mut keep).unwrap();
+        }
+        came.sort();
+        let (publish, puback) = (sent[..sent.len() / 2].to_vec(), vec![PUBACK << 4, 2, 0x12, 0x34]);
+        assert_eq!(came, [(0, publish.clone()), (1, publish), (2, puback.clone()), (2, puback)]);
     }
 }
