@@ -66,3 +66,58 @@ pub(crate) fn message(row: &NewOutboxRow, now_ms: u64) -> Result<Option<(TopicNa
     let body = Bytes::copy_from_slice(&row.body);
     Ok(Some((topic, Message { keys: Vec::new(), tag: None, properties, body, born_ms: now_ms })))
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use serde_json::{Value, json};
+    use signalling::{ClientId, DownBody, InvitationId, UserName};
+    use uuid::Uuid;
+
+    const ID: Uuid = Uuid::from_u128(7);
+    const PROPERTIES: &str = r#"[["mqttSecondTopic","/p2p/GID_dev@@@b/ringing"],["qoslevel","1"],["cleansessionflag","false"],["mqtt5ContentType","application/json"],["expiresAtMs","61000"],["receiver","GID_dev@@@b"],["collapseKey","00000000-0000-0000-0000-000000000007"],["collapseVersion","3"]]"#;
+
+    /// As it is in somebody's catalog.
+    fn stored() -> NewOutboxRow {
+        let body = json!({
+            "v": 1, "id": ID, "meeting": ID, "sent_at_ms": 1000, "expires_at_ms": 61_000, "in_reply_to": ID, "rev": 3,
+            "type": "ringing", "user": "bob",
+        });
+        let properties = serde_json::from_str(PROPERTIES).unwrap();
+        NewOutboxRow { topic: "meeting-down".to_owned(), properties, body: body.to_string().into_bytes() }
+    }
+
+    #[test]
+    fn a_row_keeps_the_names_that_are_stored() {
+        let send = Outgoing {
+            to: ClientId::from("GID_dev@@@b"),
+            parent: ParentTopic::Meeting,
+            body: DownBody::Ringing { user: UserName::from("bob") },
+            rev: Some(3),
+            ticket: None,
+            expires_at_ms: 61_000,
+            in_reply_to: Some(SignalId(ID)),
+            collapse: Some((InvitationId(ID), 3)),
+        };
+        let row = row(send, Some(MeetingId(ID)), SignalId(ID), 1000);
+        assert_eq!((&row.topic, &row.properties), (&stored().topic, &stored().properties));
+        let json = |row: &NewOutboxRow| serde_json::from_slice::<Value>(&row.body).unwrap();
+        assert_eq!(json(&row), json(&stored()));
+    }
+
+    #[test]
+    fn a_stored_row_becomes_the_message_that_it_was_made_for() {
+        let row = stored();
+        assert_eq!(receiver(&row), "GID_dev@@@b");
+        let (topic, message) = message(&row, 1000).unwrap().unwrap();
+        assert_eq!(topic.as_str(), "meeting-down");
+        let names: Vec<_> = message.properties.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = ["mqttSecondTopic", "qoslevel", "cleansessionflag", "mqtt5ContentType", "collapseKey"];
+        assert_eq!(names[..5], expected);
+        assert_eq!(names[5..], ["collapseVersion", "mqtt5MsgExpireInterval"]);
+        assert_eq!((message.property("mqtt5MsgExpireInterval"), &message.body[..]), (Some("60"), &row.body[..]));
+        assert_eq!(super::message(&row, 61_000), Ok(None));
+    }
+}

@@ -14,5 +14,6 @@ mod random;
 mod ring;
 mod rosters;
 mod rows;
+mod stored;
 mod wire;
 mod world;
