@@ -282,6 +282,40 @@ fn a_name_of_a_client_that_was_forgotten_is_nobodys() {
 }
 
 #[test]
+fn a_fan_out_that_a_busy_log_gives_back_is_stored_once_for_each_of_its_receivers() {
+    let mut bench = Bench::new();
+    let clients = [ALICE, BOB].map(|client_id| bench.connect(client_id, HOUR_S).1);
+    clients.iter().for_each(|client| bench.subscribe(*client, "news/#"));
+    bench.storage.hold_syncs();
+    let mut sent = 0;
+    let held = loop {
+        let news = Message { topic: "news/today".into(), ..message(&format!("{sent}{}", "x".repeat(100_000))) };
+        let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
+        let fan_out = FanOut { message: news.into(), from: None, reply_to };
+        bench.clients.take_fan_out(fan_out, bench.now, &mut bench.actions);
+        let Some(Action::Write(LogWrite::FanOut(fan_out))) = bench.actions.pop_front() else { panic!("it is logged") };
+        sent += 1;
+        if let Some(held) = bench.clients.write_fan_out(fan_out, bench.now, &mut bench.actions) {
+            break held;
+        }
+        bench.drain();
+        assert!(sent < 1000, "the log is never busy");
+    };
+    assert_eq!(bench.drain(), [], "nobody hears of it yet");
+    assert_eq!(held.receivers.iter().map(|(client, _)| *client).collect::<Vec<_>>(), clients);
+    bench.storage.release_syncs();
+    let mut write = Some(held);
+    while let Some(held) = write.take() {
+        std::thread::yield_now();
+        write = bench.clients.write_fan_out(held, bench.now, &mut bench.actions);
+    }
+    let seen = bench.drain();
+    assert_eq!(seen[..2], clients.map(Seen::Deliver));
+    assert!(matches!(seen[2..], [Seen::Reply(Outcome::Durable(_))]), "{seen:?}");
+    assert_eq!(bench.clients.context.counts.stats().inbox_messages, 2 * sent);
+}
+
+#[test]
 fn an_entry_that_has_expired_is_swept_and_logged_as_gone() {
     let mut bench = Bench::new();
     let (key, bob) = bench.connect(BOB, HOUR_S);
