@@ -7,7 +7,7 @@ use mqtt::client::Event;
 use mqtt::codec::Properties;
 use scenarios::data_directory::{
     BELL, CONTENT_TYPE, DONE, EXPIRES_AFTER, HELD, HOLDER, LEAVER, NEWS, NOTE, OLD_NEWS, OLD_READER, ORIGIN, READER,
-    SOON, publish_collapsing,
+    SETTINGS, SOON, publish_collapsing,
 };
 use scenarios::link::Link;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 fn each(check: impl Fn(&Opened) -> Result<()>) {
     for (name, archive) in archives().expect("archives") {
-        let opened = Opened::start(&archive, Duration::from_secs(1)).and_then(|opened| {
+        let opened = Opened::start(&archive, Duration::from_secs(1), &SETTINGS).and_then(|opened| {
             opened.is_whole()?;
             check(&opened)?;
             opened.is_whole()

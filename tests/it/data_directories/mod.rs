@@ -53,14 +53,14 @@ struct Opened {
 
 impl Opened {
     /// `after`: so long after the server that wrote it was killed.
-    fn start(archive: &Path, after: Duration) -> Result<Self> {
+    fn start(archive: &Path, after: Duration, settings: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let manifest = data_directory::unpack(archive, folder.path())?;
         let killed_at_ms = manifest["killed_at_ms"].as_u64().context("no time")?;
         let runtime = Runtime::new()?;
         let clock = compiled_clock(folder.path())?;
         let ahead_ms = (killed_at_ms + after.as_millis() as u64).cast_signed() - now_ms().cast_signed();
-        let mut stage = Stage::new(folder.path(), &program_with(&clock, ahead_ms, folder.path())?, &SETTINGS)?;
+        let mut stage = Stage::new(folder.path(), &program_with(&clock, ahead_ms, folder.path())?, settings)?;
         runtime.block_on(stage.start_server())?;
         Ok(Self { runtime, stage, manifest, ahead_ms, _folder: folder })
     }
@@ -90,10 +90,10 @@ impl Opened {
         Link::open(self.server(), Version::V5, &self.manifest["devices"][user])
     }
 
-    /// A user's phone that is registered anew.
-    fn new_phone(&self, user: &str) -> Result<Link> {
+    /// Another device of the user.
+    fn desk(&self, user: &str) -> Result<Link> {
         let path = format!("/api/v1/users/{user}/devices");
-        let device = Some(json!({ "device": format!("{user}-phone") }));
+        let device = Some(json!({ "device": format!("{user}-desk") }));
         let credentials = self.runtime.block_on(self.stage.api(Method::POST, &path, device))?;
         Link::open(self.server(), Version::V5, &credentials)
     }
@@ -162,8 +162,8 @@ fn now_ms() -> u64 {
 fn the_clock_that_is_preloaded_is_the_one_that_is_asked_for() {
     let (_, archive) = archives().expect("archives").remove(0);
     let year = Duration::from_secs(365 * 24 * 3600);
-    let opened = Opened::start(&archive, year).expect("the server starts");
-    let mut alice = opened.new_phone("alice").expect("a new device");
+    let opened = Opened::start(&archive, year, &SETTINGS).expect("the server starts");
+    let mut alice = opened.desk("alice").expect("a new device");
     let state = opened.ask(&mut alice, "state", "00000000-0000-7000-8000-000000000000", &json!({})).expect("a state");
     let difference = state["now_ms"].as_u64().expect("a time").abs_diff(opened.now_ms());
     assert!(difference < SOON.as_millis() as u64, "{difference} ms");
