@@ -57,6 +57,8 @@ struct Call {
     newer: bool,
     rejoin: Option<Rejoin>,
     attempts: usize,
+    /// What is on its way is the end for all.
+    is_destroyed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,6 +92,7 @@ impl Call {
             newer: true,
             rejoin: None,
             attempts: 0,
+            is_destroyed: false,
         }
     }
 
@@ -116,9 +119,14 @@ impl Call {
         request.is_some() && self.rejoin.as_ref().is_some_and(|rejoin| rejoin.request == request)
     }
 
-    /// How it is over when the service does not know it any more.
-    fn unheard_end(&self) -> EndReason {
-        if self.phase == Phase::Leaving { EndReason::Left } else { EndReason::Failed }
+    /// How it is over, and by whom, when the service does not know it any more: the answer that says so may overtake the
+    /// word of its end.
+    fn unheard_end(&self, me: &UserName) -> (EndReason, Option<UserName>) {
+        match self.phase {
+            Phase::Leaving if self.is_destroyed => (EndReason::Destroyed, Some(me.clone())),
+            Phase::Leaving => (EndReason::Left, None),
+            _ => (EndReason::Failed, None),
+        }
     }
 }
 
@@ -188,9 +196,11 @@ impl Calls {
         }
     }
 
-    pub(crate) fn leave(&mut self, meeting: MeetingId) {
+    /// `destroys`: for all.
+    pub(crate) fn leave(&mut self, meeting: MeetingId, destroys: bool) {
         if let Some(call) = self.by_meeting.get_mut(&meeting) {
             call.phase = Phase::Leaving;
+            call.is_destroyed |= destroys;
             call.newer = true;
             call.rejoin = None;
             call.roster_asked_at_ms = None;
@@ -378,7 +388,7 @@ impl Calls {
         if let Some(call) = here {
             self.follow_unheard_crossing(call.meeting);
         }
-        self.end_unknown(step, paths, state.call.as_ref().map(|call| call.meeting), here.is_some());
+        self.end_unknown(step, paths, state, here.is_some());
         match &state.call {
             Some(call) if call.here => self.handle_standing_here(step, paths, call),
             Some(call) => self.handle_standing_elsewhere(step, paths, call.meeting),
@@ -388,21 +398,17 @@ impl Calls {
 
     /// Ends what the service does not know any more. A create is taken back: one that the service could not decide at once
     /// must ring nobody now. In a call that may be the one that this create became, by crossing: then not.
-    fn end_unknown(
-        &mut self,
-        step: &mut Step<'_, '_>,
-        paths: &mut MediaPaths,
-        standing: Option<MeetingId>,
-        here: bool,
-    ) {
+    fn end_unknown(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, state: &State, here: bool) {
+        let standing = state.call.as_ref().map(|call| call.meeting);
         let over = |(id, call): &(&MeetingId, &Call)| !call.newer && Some(**id) != standing;
-        let gone: Vec<_> = self.by_meeting.iter().filter(over).map(|(id, c)| (*id, c.phase, c.unheard_end())).collect();
-        for (meeting, phase, reason) in gone {
+        let end = |(id, call): (&MeetingId, &Call)| (*id, call.phase, call.unheard_end(&state.user));
+        let gone: Vec<_> = self.by_meeting.iter().filter(over).map(end).collect();
+        for (meeting, phase, (reason, by)) in gone {
             if phase == Phase::Creating && !here {
                 self.taken_back = Some(step.publish(Some(meeting), UpBody::Cancel { callee: None }));
             }
             paths.close_meeting(step, meeting);
-            self.end(step, meeting, reason, None);
+            self.end(step, meeting, reason, by);
         }
     }
 

@@ -234,7 +234,7 @@ impl Core {
     fn note_request(&mut self, step: &mut Step<'_, '_>, meeting: Option<MeetingId>, body: &UpBody) {
         match (meeting, body) {
             (Some(meeting), UpBody::Leave {} | UpBody::Destroy {}) => {
-                self.calls.leave(meeting);
+                self.calls.leave(meeting, *body == UpBody::Destroy {});
                 self.paths.close_meeting(step, meeting);
             }
             (Some(meeting), UpBody::Mute { user: None, track }) => self.set_muted(step, meeting, *track, true),

@@ -877,6 +877,14 @@ fn leaving_closes_the_media_path_at_once_and_nothing_brings_it_back() {
 }
 
 #[test]
+fn an_own_end_for_all_is_told_as_one_though_the_answer_to_a_state_request_overtakes_it() {
+    let mut alice = in_call();
+    alice.command(request(UpBody::Destroy {}));
+    alice.disconnect();
+    assert_eq!(alice.connect().state(vec![], None, vec![]).did(), ["puback", "ENDED destroyed"]);
+}
+
+#[test]
 fn a_destroyed_meeting_is_told_and_its_path_closed() {
     let mut alice = in_call();
     assert_eq!(
