@@ -11,42 +11,49 @@ mod received;
 mod report;
 mod script;
 mod stage;
+mod sys;
 mod timeline;
 
 pub use actor::Actor;
 pub use reqwest::Method;
 pub use script::{Gap, Kill, Outcome, Run, Script, Victim};
 pub use stage::Stage;
-pub use timeline::Timeline;
+pub use timeline::{Print, Timeline};
 
-use anyhow::{Context, Result, anyhow, ensure};
-use std::path::{Path, PathBuf};
+use anyhow::{Result, anyhow, ensure};
+use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Times of the demo's server: short enough to watch.
 const SETTINGS: &[&str] = &["meeting.reach_s=60", "meeting.ring_s=45"];
 
-/// Plays the call and prints it; an error names the step that was not seen.
-pub async fn run(json: bool, keep: Option<PathBuf>) -> Result<()> {
-    let temporary = keep.is_none();
-    let folder = keep.map_or_else(temporary_folder, Ok)?;
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let mut timeline = if json { Timeline::json() } else { Timeline::text() };
+/// How the program that plays the demo speaks to its user.
+pub struct Output {
+    /// One JSON object a step instead of a timeline.
+    pub json: bool,
+    pub print: Print,
+    /// The cause of a failure, for a person.
+    pub explain: fn(&anyhow::Error) -> String,
+}
+
+/// Plays the call with the executable `program`, data and logs in `folder`, and prints it.
+///
+/// # Errors
+/// The step that was not seen, and where the logs are.
+pub async fn run(program: &Path, folder: &Path, output: Output) -> Result<()> {
+    let mut timeline = if output.json { Timeline::json(output.print) } else { Timeline::text(output.print) };
     let played = tokio::select! {
-        played = play(&folder, &program, &mut timeline) => played,
-        // Whatever was started is dropped, and killed by that.
+        played = play(folder, program, &mut timeline) => played,
+        // Every process that was started is killed when its owner is dropped.
         () = interruption() => Err(anyhow!("it was interrupted")),
     };
     let Err(error) = played else {
         timeline.end();
-        if temporary {
-            let _ = std::fs::remove_dir_all(&folder);
-        }
         return Ok(());
     };
     let logs = folder.join("logs");
     let error = error.context(format!("the demo stopped after line {}\n  logs: {}", timeline.count(), logs.display()));
-    timeline.fail(&crate::explain(&error));
+    timeline.fail(&(output.explain)(&error));
     Err(error)
 }
 
@@ -66,10 +73,4 @@ async fn play(folder: &Path, program: &Path, timeline: &mut Timeline) -> Result<
     let is_as_told = rang_once("bob") && rang_once("carol") && outcome.missed.get("bob") == Some(&1);
     ensure!(is_as_told, "Bob and Carol ring once each, and Bob misses one call; instead: {outcome:?}");
     Ok(())
-}
-
-fn temporary_folder() -> Result<PathBuf> {
-    let folder = std::env::temp_dir().join(format!("convoke-demo-{}", crate::keys::random_hex::<6>()));
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot write to {}", folder.display()))?;
-    Ok(folder)
 }

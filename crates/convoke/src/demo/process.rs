@@ -1,5 +1,6 @@
 //! A child process that is never left behind, signals to it, and what the system says of it.
 
+use super::sys;
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use std::fs::OpenOptions;
@@ -84,7 +85,7 @@ impl Process {
     }
 
     fn signal(&self, signal: i32) -> Result<()> {
-        crate::sys::signal(self.running()?, signal).context("cannot signal a process of ours")
+        sys::signal(self.running()?, signal).context("cannot signal a process of ours")
     }
 
     fn running(&self) -> Result<u32> {

@@ -36,7 +36,8 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(folder: &Path, program: &Path, settings: &[&str]) -> Result<Self> {
-        crate::install_crypto();
+        // The only error is that this process has chosen already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         fs::create_dir_all(folder.join("logs")).with_context(|| format!("cannot write to {}", folder.display()))?;
         Ok(Self {
             folder: folder.to_owned(),

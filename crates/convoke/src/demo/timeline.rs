@@ -1,6 +1,5 @@
 //! The lines that a person sees, or one JSON object a line.
 
-use crate::say;
 use serde_json::{Map, Value, json};
 use std::time::Instant;
 
@@ -10,10 +9,13 @@ pub struct Timeline {
     count: usize,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Prints one line on standard output.
+pub type Print = fn(&str);
+
+#[derive(Clone, Copy)]
 enum Form {
-    Text,
-    Json,
+    Text(Print),
+    Json(Print),
     Silent,
 }
 
@@ -21,12 +23,12 @@ enum Form {
 const PART_WIDTH: usize = 8;
 
 impl Timeline {
-    pub fn text() -> Self {
-        Self::new(Form::Text)
+    pub fn text(print: Print) -> Self {
+        Self::new(Form::Text(print))
     }
 
-    pub fn json() -> Self {
-        Self::new(Form::Json)
+    pub fn json(print: Print) -> Self {
+        Self::new(Form::Json(print))
     }
 
     pub fn silent() -> Self {
@@ -47,30 +49,31 @@ impl Timeline {
         self.count += 1;
         let at_ms = self.began.elapsed().as_millis();
         match self.form {
-            Form::Text => {
-                say(format_args!("{at_ms:>7} ms  {part:<PART_WIDTH$} {words}{}", facts_text(&facts)));
+            Form::Text(print) => {
+                print(&format!("{at_ms:>7} ms  {part:<PART_WIDTH$} {words}{}", facts_text(&facts)));
             }
-            Form::Json => {
-                say(json!({ "step": self.count, "at_ms": at_ms, "part": part, "words": words, "facts": facts }));
-            }
+            Form::Json(print) => print(
+                &json!({ "step": self.count, "at_ms": at_ms, "part": part, "words": words, "facts": facts })
+                    .to_string(),
+            ),
             Form::Silent => {}
         }
     }
 
     /// The last object of `--json`; for people the program's own error says it.
     pub fn fail(&self, why: &str) {
-        if self.form == Form::Json {
-            say(json!({ "demo": "failed", "steps": self.count, "cause": why }));
+        if let Form::Json(print) = self.form {
+            print(&json!({ "demo": "failed", "steps": self.count, "cause": why }).to_string());
         }
     }
 
     pub fn end(&self) {
         match self.form {
-            Form::Text => say(
+            Form::Text(print) => print(
                 "\n`make run` starts a server with the web terminal and prints a link for each of Alice, Bob and Carol:\n\
                  open two of them in two tabs and call.\n\ndemo: ok",
             ),
-            Form::Json => say(json!({ "demo": "ok", "steps": self.count })),
+            Form::Json(print) => print(&json!({ "demo": "ok", "steps": self.count }).to_string()),
             Form::Silent => {}
         }
     }

@@ -14,6 +14,5 @@ mod random;
 mod ring;
 mod rosters;
 mod rows;
-mod stored;
 mod wire;
 mod world;
