@@ -4,7 +4,7 @@
 
 use crate::signals::request;
 use anyhow::{Context, Result, ensure};
-use convoke::demo::{Method, Stage};
+use demo::{Method, Stage};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use mqtt::client::{Client, Event, Options, Publication};

@@ -4,7 +4,7 @@ use crate::figures::Latencies;
 use crate::open_loop::{self, Schedule};
 use crate::raw_disk::RawDisk;
 use anyhow::{Context, Result, ensure};
-use convoke::demo::{Method, Stage};
+use demo::{Method, Stage};
 use mqtt::client::{Event, Options, PublishId};
 use mqtt::{ReasonCode, Version};
 use scenarios::link::Link;

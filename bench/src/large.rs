@@ -5,7 +5,7 @@ use crate::figures::Latencies;
 use crate::rows::Rows;
 use crate::usage::{self, Quiet, Usage};
 use anyhow::{Context, Result, bail, ensure};
-use convoke::demo::Stage;
+use demo::Stage;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;

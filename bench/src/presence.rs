@@ -7,7 +7,7 @@ use crate::crowd::{Crowd, Happened, Seen};
 use crate::figures::Latencies;
 use crate::usage::{Quiet, Usage};
 use anyhow::{Context, Result, ensure};
-use convoke::demo::Stage;
+use demo::Stage;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};

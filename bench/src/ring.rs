@@ -5,7 +5,7 @@ use crate::figures::Latencies;
 use crate::hops;
 use crate::signals::request;
 use anyhow::{Context, Result, ensure};
-use convoke::demo::{Method, Stage};
+use demo::{Method, Stage};
 use mqtt::Version;
 use mqtt::client::{Event, Message};
 use scenarios::link::Link;

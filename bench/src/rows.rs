@@ -4,7 +4,7 @@
 //! deletes and SQLite's own pages are not.
 
 use anyhow::{Context, Result};
-use convoke::demo::Stage;
+use demo::Stage;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, query_as};
 use std::time::Duration;

@@ -4,7 +4,7 @@ use crate::crowd::{Crowd, Happened, Seen};
 use crate::figures::Latencies;
 use crate::usage::{Quiet, Usage};
 use anyhow::Result;
-use convoke::demo::Stage;
+use demo::Stage;
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! What the server used: CPU, disk, log.
 
 use anyhow::{Context, Result};
-use convoke::demo::Stage;
+use demo::Stage;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rtc", &["signalling", "limiter", "problem"]),
     ("meeting", &["signalling", "queue", "catalog", "limiter"]),
     ("terminal", &["mqtt", "signalling"]),
+    ("demo", &["signalling", "terminal"]),
     (
         "convoke",
         &[
@@ -25,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "broker",
             "catalog",
             "commitlog",
+            "demo",
             "meeting",
             "mqtt",
             "problem",

@@ -3,7 +3,7 @@
 use crate::bad_input::{SOON, request};
 use crate::support::program;
 use anyhow::{Context, Result, ensure};
-use convoke::demo::Stage;
+use demo::Stage;
 use mqtt::Version;
 use scenarios::link::Link;
 use scenarios::wire::{self, HttpAnswer};

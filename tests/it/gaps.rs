@@ -2,7 +2,7 @@
 
 use crate::support::program;
 use anyhow::{Context, Result};
-use convoke::demo::{Gap, Kill, Run, Script, Stage, Timeline, Victim};
+use demo::{Gap, Kill, Run, Script, Stage, Timeline, Victim};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

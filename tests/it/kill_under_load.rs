@@ -5,7 +5,7 @@
 
 use crate::support::{program, seed};
 use anyhow::{Context, Result};
-use convoke::demo::{Method, Stage};
+use demo::{Method, Stage};
 use mqtt::client::{Event, Options, PublishId};
 use mqtt::{ReasonCode, Version};
 use scenarios::history::{History, Id, Violation};

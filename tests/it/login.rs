@@ -2,7 +2,7 @@
 
 use crate::support::program;
 use anyhow::{Context, Result, ensure};
-use convoke::demo::{Method, Stage};
+use demo::{Method, Stage};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;

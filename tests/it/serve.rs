@@ -2,7 +2,7 @@
 
 use crate::support::program;
 use anyhow::{Context, Result, bail, ensure};
-use convoke::demo::{Method, Stage};
+use demo::{Method, Stage};
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -2,7 +2,7 @@
 
 use crate::support::program;
 use anyhow::{Context, Result, ensure};
-use convoke::demo::{Actor, Method, Stage};
+use demo::{Actor, Method, Stage};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Stdio;

@@ -5,7 +5,7 @@
 
 use crate::support::{Random, program};
 use anyhow::{Context, Result, ensure};
-use convoke::demo::{Actor, Method, Stage};
+use demo::{Actor, Method, Stage};
 use scenarios::lives::{self, View};
 use scenarios::relay::{Loses, Relay};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use super::packets::Login;
 use anyhow::{Context, Result, bail, ensure};
-use convoke::demo::Stage;
+use demo::Stage;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,7 +1,6 @@
 //! Audio and video calls that always ring, in one program: configuration, keys, HTTP, and the wiring of the roles.
 
 pub mod config;
-pub mod demo;
 mod explain;
 pub mod http;
 pub mod keys;

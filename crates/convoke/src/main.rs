@@ -1,15 +1,14 @@
 //! The command line of Convoke.
 
 mod cli;
+mod demo;
 mod terminal;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
-use cli::{Cli, Command, Demo, Document, Serve};
+use cli::{Cli, Command, Document, Serve};
 use convoke::config::{Config, ConfigError, Layers, Origin};
-use convoke::demo;
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -38,7 +37,7 @@ fn dispatch(command: Command) -> Result<()> {
             convoke::make_files_private();
             runtime()?.block_on(convoke::serve::run(config))
         }
-        Command::Demo(demo) => runtime()?.block_on(play_demo(demo)),
+        Command::Demo(demo) => runtime()?.block_on(demo::run(demo)),
         Command::Terminal(terminal) => {
             start_logs(true)?;
             let runtime = runtime()?;
@@ -52,25 +51,6 @@ fn dispatch(command: Command) -> Result<()> {
             Ok(())
         }
     }
-}
-
-/// Data and logs of a failed demo are kept.
-async fn play_demo(flags: Demo) -> Result<()> {
-    let temporary = flags.keep.is_none();
-    let folder = flags.keep.map_or_else(temporary_folder, Ok)?;
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let output = demo::Output { json: flags.json, print: |line| convoke::say(line), explain: convoke::explain };
-    demo::run(&program, &folder, output).await?;
-    if temporary {
-        let _ = std::fs::remove_dir_all(&folder);
-    }
-    Ok(())
-}
-
-fn temporary_folder() -> Result<PathBuf> {
-    let folder = std::env::temp_dir().join(format!("convoke-demo-{}", convoke::keys::random_hex::<6>()));
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot write to {}", folder.display()))?;
-    Ok(folder)
 }
 
 fn text_of(document: Document) -> Result<String> {

@@ -13,7 +13,7 @@ mod signalling;
 
 use crate::support::program;
 use anyhow::{Context, Result, bail, ensure};
-use convoke::demo::{Method, Stage};
+use demo::{Method, Stage};
 use mqtt::Version;
 use mqtt::client::{Event, Options};
 use scenarios::link::Link;

@@ -8,7 +8,7 @@ mod a_year_later;
 
 use crate::support::program;
 use anyhow::{Context, Result, ensure};
-use convoke::demo::{Method, Stage};
+use demo::{Method, Stage};
 use mqtt::Version;
 use mqtt::client::{Message, Options};
 use mqtt::codec::Properties;

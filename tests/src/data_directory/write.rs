@@ -7,7 +7,7 @@ use super::{
 };
 use crate::link::Link;
 use anyhow::{Context, Result, ensure};
-use convoke::demo::{Method, Stage};
+use demo::{Method, Stage};
 use mqtt::Version;
 use mqtt::client::{Event, Options, PublishId};
 use mqtt::codec::{Properties, PropertiesBuf, Property};
