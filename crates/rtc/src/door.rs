@@ -3,13 +3,13 @@
 //! Contract: the bearer token is all that is needed, from any origin (no cookies are looked at). Refusals are
 //! problem+json (RFC 9457) with a stable `code`. The answer leaves only when the shard has taken the peer in.
 
-use crate::connect::{Connector, Negotiated};
 use crate::metrics::Metrics;
+use crate::negotiation_permits::NegotiationPermits;
+use crate::negotiator::{Negotiated, Negotiator};
 use crate::offer::{self, OfferError};
 use crate::shard::mailbox::{Command, JoinAttempt, JoinRefusal};
 use crate::shards::Shards;
 use crate::token::{self, JoinKey, TokenError};
-use crate::turns::Turns;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
@@ -32,13 +32,13 @@ const BODY_BYTES_BESIDE_OFFER: usize = 64 * 1024;
 
 pub(crate) struct Door {
     pub(crate) shards: Arc<Shards>,
-    pub(crate) connector: Connector,
+    pub(crate) negotiator: Negotiator,
     pub(crate) keys: Vec<JoinKey>,
     pub(crate) issuer: String,
     pub(crate) offer_bytes: usize,
     pub(crate) media_sections: usize,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) turns: Arc<Turns>,
+    pub(crate) negotiation_permits: Arc<NegotiationPermits>,
 }
 
 pub(crate) fn router(door: Arc<Door>) -> Router {
@@ -111,11 +111,11 @@ impl Door {
         request: JoinRequest,
         shard: usize,
     ) -> Result<Negotiated, Problem> {
-        let turn = self.turns.take(who).await.map_err(|none| unavailable(&none.to_string()))?;
+        let permit = self.negotiation_permits.acquire(who).await.map_err(|none| unavailable(&none.to_string()))?;
         let door = self.clone();
         let negotiation = tokio::task::spawn_blocking(move || {
             let negotiated = door.negotiate(&request, shard);
-            drop(turn);
+            drop(permit);
             negotiated
         });
         negotiation.await.map_err(|_| unavailable("the offer could not be read"))?
@@ -124,7 +124,7 @@ impl Door {
     fn negotiate(&self, request: &JoinRequest, shard: usize) -> Result<Negotiated, Problem> {
         let offer = offer::read(&request.sdp, self.offer_bytes, self.media_sections)?;
         let plan = offer.plan(request.profile, &request.purposes)?;
-        let answered = self.connector.answer(&request.sdp, plan, shard);
+        let answered = self.negotiator.answer(&request.sdp, plan, shard);
         if let Err(OfferError::Stack { cause, .. }) = &answered {
             tracing::debug!(%cause, "an offer was refused by the media stack");
         }

@@ -71,7 +71,7 @@ mod replay;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connect::{Connector, Negotiated};
+    use crate::negotiator::{Negotiated, Negotiator};
     use std::sync::OnceLock;
 
     #[test]
@@ -91,11 +91,11 @@ mod tests {
     }
 
     fn answered(bytes: &[u8]) -> Option<Negotiated> {
-        static CONNECTOR: OnceLock<Connector> = OnceLock::new();
-        let connector = CONNECTOR.get_or_init(|| Connector::new(Vec::new()).expect("a certificate"));
+        static NEGOTIATOR: OnceLock<Negotiator> = OnceLock::new();
+        let negotiator = NEGOTIATOR.get_or_init(|| Negotiator::new(Vec::new()).expect("a certificate"));
         let (wishes, sdp) = std::str::from_utf8(bytes).ok()?.split_once('\n')?;
         let (profile, purposes) = parse_wishes(wishes);
         let plan = read(sdp, OFFER_BYTES_MAX, SECTIONS_MAX).ok()?.plan(profile, &purposes).ok()?;
-        connector.answer(sdp, plan, 3).ok()
+        negotiator.answer(sdp, plan, 3).ok()
     }
 }

@@ -18,20 +18,20 @@
 mod api;
 mod channel;
 mod config;
-mod connect;
 mod crypto;
 mod door;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod metrics;
+mod negotiation_permits;
+mod negotiator;
 mod offer;
 mod server;
 mod shard;
 mod shards;
 mod sys;
 pub mod token;
-mod turns;
 
 pub use api::ChannelApi;
 pub use config::{Config, Limits, StartError};

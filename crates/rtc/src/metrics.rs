@@ -152,12 +152,12 @@ pub(crate) struct Metrics {
     pub(crate) peers: Count,
     ciphers: [Count; CIPHERS.len()],
     dropped: [Count; DropReason::ALL.len()],
-    told: Mutex<Told>,
+    last_report: Mutex<LastReport>,
 }
 
 /// What the log has said of drops.
 #[derive(Debug, Default)]
-struct Told {
+struct LastReport {
     at: Option<Instant>,
     dropped: [u64; DropReason::ALL.len()],
 }
@@ -166,18 +166,18 @@ impl Metrics {
     /// What was dropped and why since it was last said, if there is anything to say and a minute has passed.
     pub(crate) fn unusual_drops(&self, now: Instant) -> Option<String> {
         // Another shard that holds it says the same.
-        let mut told = self.told.try_lock().ok()?;
-        if told.at.is_some_and(|at| now < at + REPORT_EVERY) {
+        let mut last_report = self.last_report.try_lock().ok()?;
+        if last_report.at.is_some_and(|at| now < at + REPORT_EVERY) {
             return None;
         }
         let dropped: [u64; DropReason::ALL.len()] = std::array::from_fn(|index| self.dropped[index].read());
-        let more = |reason: &DropReason| dropped[*reason as usize] - told.dropped[*reason as usize];
+        let more = |reason: &DropReason| dropped[*reason as usize] - last_report.dropped[*reason as usize];
         let news = DropReason::UNUSUAL.iter().filter(|reason| more(reason) > 0);
         let news: Vec<String> = news.map(|reason| format!("{}={}", reason.name(), more(reason))).collect();
         if news.is_empty() {
             return None;
         }
-        *told = Told { at: Some(now), dropped };
+        *last_report = LastReport { at: Some(now), dropped };
         Some(news.join(" "))
     }
 

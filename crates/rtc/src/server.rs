@@ -1,16 +1,16 @@
 //! Starts, hands out and stops the RTC server: sockets, shards, door.
 
 use crate::api::ChannelApi;
-use crate::channel::Rules;
+use crate::channel::ChannelConfig;
 use crate::config::{Config, StartError};
-use crate::connect::Connector;
 use crate::door::{self, Door};
 use crate::metrics::{Metrics, Stats};
-use crate::shard::events::Events;
-use crate::shard::{Failed, MAX_SHARDS, ShardConfig, ShardThread, socket};
+use crate::negotiation_permits::NegotiationPermits;
+use crate::negotiator::Negotiator;
+use crate::shard::events::EventFeed;
+use crate::shard::{FailureSender, MAX_SHARDS, ShardConfig, ShardThread, socket};
 use crate::shards::Shards;
 use crate::sys;
-use crate::turns::Turns;
 use signalling::ChannelEvent;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,9 +23,9 @@ pub struct Rtc {
     shards: Arc<Shards>,
     door: Arc<Door>,
     metrics: Arc<Metrics>,
-    events: Arc<Events>,
+    events: Arc<EventFeed>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    failed: Failed,
+    failed: FailureSender,
 }
 
 impl Rtc {
@@ -43,7 +43,7 @@ impl Rtc {
             socket::local_addr(&sockets).map_err(|cause| StartError::Bind { addr: config.media_addr, cause })?;
         let candidates = candidates(&config, local_addr)?;
         let metrics = Arc::new(Metrics::default());
-        let events = Arc::new(Events::new(metrics.clone()));
+        let events = Arc::new(EventFeed::new(metrics.clone()));
         let mut starting = Vec::new();
         for (index, socket) in sockets.into_iter().enumerate() {
             let shard = shard_config(&config, index, &candidates, &metrics, &events);
@@ -51,8 +51,15 @@ impl Rtc {
         }
         let shards = Arc::new(Shards { mailboxes: starting.iter().map(ShardThread::mailbox).collect() });
         let door = Arc::new(door_of(config, candidates, &shards, &metrics)?);
-        let server =
-            Self { local_addr, shards, door, metrics, events, threads: Mutex::default(), failed: Failed::new(None) };
+        let server = Self {
+            local_addr,
+            shards,
+            door,
+            metrics,
+            events,
+            threads: Mutex::default(),
+            failed: FailureSender::new(None),
+        };
         server.spawn(starting).map_err(|cause| StartError::Thread { cause })?;
         tracing::info!(%local_addr, shards = server.shards.mailboxes.len(), "media port open");
         Ok(server)
@@ -126,13 +133,13 @@ fn shard_config(
     index: usize,
     candidates: &[SocketAddr],
     metrics: &Arc<Metrics>,
-    events: &Arc<Events>,
+    events: &Arc<EventFeed>,
 ) -> ShardConfig {
     ShardConfig {
         index,
         candidates: candidates.to_vec(),
         channels_max: config.limits.channels,
-        rules: Rules {
+        channel_config: ChannelConfig {
             lost_after: config.lost_after,
             gone_after: config.gone_after,
             join_timeout: config.join_timeout,
@@ -153,13 +160,13 @@ fn door_of(
     let certificate = || StartError::Certificate;
     Ok(Door {
         shards: shards.clone(),
-        connector: Connector::new(candidates).ok_or_else(certificate)?,
+        negotiator: Negotiator::new(candidates).ok_or_else(certificate)?,
         keys: config.keys,
         issuer: config.app,
         offer_bytes: config.limits.offer_bytes,
         media_sections: config.limits.media_sections,
         metrics: metrics.clone(),
-        turns: Turns::new(),
+        negotiation_permits: NegotiationPermits::new(),
     })
 }
 

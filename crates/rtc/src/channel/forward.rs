@@ -2,7 +2,7 @@
 //! frames that it takes to open them.
 
 use super::rewriter::Numbers;
-use super::slots::{Offered, Taken};
+use super::slots::{SlotOutcome, SourcePacket};
 use super::{Channel, Effect, PeerId, SourceKey};
 use crate::metrics::DropReason;
 use crate::offer::{MediaKind, kind_of};
@@ -12,7 +12,7 @@ use str0m::rtp::Vp8Descriptor;
 
 /// A media packet, parsed once for all its viewers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Packet {
+pub(crate) struct ParsedPacket {
     numbers: Numbers,
     starts_key_frame: bool,
     /// Negative dBov, if the sender says it (RFC 6464).
@@ -21,7 +21,7 @@ pub(crate) struct Packet {
 
 /// One copy for one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Write {
+pub(crate) struct SlotWrite {
     pub(crate) peer: PeerId,
     /// Index in the viewer's plan.
     pub(crate) slot: usize,
@@ -33,7 +33,7 @@ pub(crate) struct Write {
 
 /// What became of a packet.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Forwarded {
+pub(crate) enum ForwardOutcome {
     /// Copies were appended; this many slots wait for a key frame instead.
     Written {
         gated: usize,
@@ -41,7 +41,7 @@ pub(crate) enum Forwarded {
     Dropped(DropReason),
 }
 
-impl Packet {
+impl ParsedPacket {
     pub(crate) fn opus(seq: u64, time: u32, level_dbov: Option<i8>) -> Self {
         Self { numbers: Numbers { seq, time, picture: None, tl0: None }, starts_key_frame: false, level_dbov }
     }
@@ -63,28 +63,28 @@ impl Channel {
     pub(crate) fn forward(
         &mut self,
         from: SourceKey,
-        packet: &Packet,
+        packet: &ParsedPacket,
         now: Instant,
-        writes: &mut Vec<Write>,
-    ) -> Forwarded {
+        writes: &mut Vec<SlotWrite>,
+    ) -> ForwardOutcome {
         let Some(begins) = self.track_mut(from).map(|track| track.arrive(now)) else {
-            return Forwarded::Dropped(DropReason::Unannounced);
+            return ForwardOutcome::Dropped(DropReason::Unannounced);
         };
         if begins {
             self.assign();
         }
         if let Some(reason) = self.refusal(from) {
             self.leave_out(from, reason);
-            return Forwarded::Dropped(reason);
+            return ForwardOutcome::Dropped(reason);
         }
         self.listen(from, packet, now);
         let gated = self.fan_out(from, packet, now, writes);
-        Forwarded::Written { gated }
+        ForwardOutcome::Written { gated }
     }
 
     fn refusal(&self, from: SourceKey) -> Option<DropReason> {
-        let member = self.members.get(&from.peer)?;
-        member.refusal(from.source, member.track(from.source)?.muted)
+        let participant = self.participants.get(&from.peer)?;
+        participant.refusal(from.source, participant.track(from.source)?.muted)
     }
 
     fn leave_out(&mut self, from: SourceKey, reason: DropReason) {
@@ -94,10 +94,10 @@ impl Channel {
     }
 
     /// Follows who speaks; with more microphones than slots the speakers get them.
-    fn listen(&mut self, from: SourceKey, packet: &Packet, now: Instant) {
+    fn listen(&mut self, from: SourceKey, packet: &ParsedPacket, now: Instant) {
         let Some(level) = packet.level_dbov else { return };
-        let Some(speaking) = self.track_mut(from).and_then(|track| track.speaker.hear(level, now)) else { return };
-        if let Some(participation) = self.members.get(&from.peer).map(|member| member.participation) {
+        let Some(speaking) = self.track_mut(from).and_then(|track| track.speech.hear(level, now)) else { return };
+        if let Some(participation) = self.participants.get(&from.peer).map(|participant| participant.participation) {
             self.event(participation, ChannelEventKind::Speaker { speaking });
         }
         if speaking {
@@ -105,12 +105,12 @@ impl Channel {
         }
     }
 
-    fn fan_out(&mut self, from: SourceKey, packet: &Packet, now: Instant, writes: &mut Vec<Write>) -> usize {
+    fn fan_out(&mut self, from: SourceKey, packet: &ParsedPacket, now: Instant, writes: &mut Vec<SlotWrite>) -> usize {
         let Some(track) = self.track_mut(from) else { return 0 };
-        let Packet { numbers, starts_key_frame, .. } = *packet;
-        let offered = Offered { from, run: track.go_on(), starts_key_frame, numbers };
+        let ParsedPacket { numbers, starts_key_frame, .. } = *packet;
+        let offered = SourcePacket { from, run: track.go_on(), starts_key_frame, numbers };
         if starts_key_frame {
-            track.key_frames.came();
+            track.key_frame_requests.came();
         }
         let viewers = std::mem::take(&mut track.viewers);
         let before = writes.len();
@@ -118,12 +118,12 @@ impl Channel {
         let mut gated = 0;
         for (peer, slot) in &viewers {
             match self.offer(*peer, *slot, &offered, now) {
-                Taken::Write { numbers, switched: new } => {
-                    writes.push(Write::new(*peer, *slot, &numbers));
+                SlotOutcome::Write { numbers, switched: new } => {
+                    writes.push(SlotWrite::new(*peer, *slot, &numbers));
                     switched.extend(new.then_some(*peer));
                 }
-                Taken::Gate => gated += 1,
-                Taken::Nothing => {}
+                SlotOutcome::AwaitKeyFrame => gated += 1,
+                SlotOutcome::Skip => {}
             }
         }
         let forwarded = (writes.len() - before) as u64;
@@ -138,9 +138,14 @@ impl Channel {
         gated
     }
 
-    fn offer(&mut self, viewer: PeerId, slot: usize, packet: &Offered, now: Instant) -> Taken {
-        let receiver = self.members.get_mut(&viewer).filter(|member| member.receives() && member.is_connected());
-        receiver.and_then(|member| member.slots.get_mut(slot)).map_or(Taken::Nothing, |slot| slot.offer(packet, now))
+    fn offer(&mut self, viewer: PeerId, slot: usize, packet: &SourcePacket, now: Instant) -> SlotOutcome {
+        let receiver = self
+            .participants
+            .get_mut(&viewer)
+            .filter(|participant| participant.receives() && participant.is_connected());
+        receiver
+            .and_then(|participant| participant.slots.get_mut(slot))
+            .map_or(SlotOutcome::Skip, |slot| slot.offer(packet, now))
     }
 
     /// Slots show somebody else from this packet on: their viewers get the map now, not when it was decided.
@@ -158,7 +163,7 @@ impl Channel {
 
     /// A viewer cannot decode what is in its slot.
     pub(crate) fn key_frame_wanted(&mut self, viewer: PeerId, slot: usize, now: Instant) {
-        let slot = self.members.get(&viewer).and_then(|member| member.slots.get(slot));
+        let slot = self.participants.get(&viewer).and_then(|participant| participant.slots.get(slot));
         if let Some(source) = slot.and_then(|slot| slot.shown) {
             self.want_key_frame(source, now);
         }
@@ -168,7 +173,7 @@ impl Channel {
     pub(super) fn ask_key_frames(&mut self, now: Instant) {
         for source in self.awaited() {
             if let Some(track) = self.track_mut(source) {
-                track.key_frames.want();
+                track.key_frame_requests.want();
             }
         }
         let videos: Vec<SourceKey> =
@@ -179,24 +184,28 @@ impl Channel {
     }
 
     fn awaited(&self) -> Vec<SourceKey> {
-        let receivers = self.members.values().filter(|member| member.receives() && member.is_connected());
+        let receivers =
+            self.participants.values().filter(|participant| participant.receives() && participant.is_connected());
         let waits = |slot: &&super::slots::Slot| {
-            let track = slot.assigned.and_then(|source| self.members.get(&source.peer)?.track(source.source));
+            let track = slot.assigned.and_then(|source| self.participants.get(&source.peer)?.track(source.source));
             track.is_some_and(|track| slot.waits_for_key_frame(track.run))
         };
-        receivers.flat_map(|member| member.slots.iter().filter(waits)).filter_map(|slot| slot.assigned).collect()
+        receivers
+            .flat_map(|participant| participant.slots.iter().filter(waits))
+            .filter_map(|slot| slot.assigned)
+            .collect()
     }
 
     fn sources(&self) -> impl Iterator<Item = SourceKey> {
-        let of = |(peer, member): (&PeerId, &super::Member)| -> Vec<SourceKey> {
-            member.tracks.iter().filter(|track| track.active).map(|track| track.key(*peer)).collect()
+        let of = |(peer, participant): (&PeerId, &super::Participant)| -> Vec<SourceKey> {
+            participant.tracks.iter().filter(|track| track.active).map(|track| track.key(*peer)).collect()
         };
-        self.members.iter().flat_map(of)
+        self.participants.iter().flat_map(of)
     }
 
     fn want_key_frame(&mut self, source: SourceKey, now: Instant) {
         if let Some(track) = self.track_mut(source) {
-            track.key_frames.want();
+            track.key_frame_requests.want();
         }
         self.poll_key_frame(source, now);
     }
@@ -206,17 +215,17 @@ impl Channel {
         if self.refusal(source).is_some() {
             return;
         }
-        if self.track_mut(source).is_some_and(|track| track.key_frames.poll(now)) {
+        if self.track_mut(source).is_some_and(|track| track.key_frame_requests.poll(now)) {
             self.effects.push(Effect::RequestKeyFrame(source));
         }
     }
 
-    fn track_mut(&mut self, of: SourceKey) -> Option<&mut super::member::Track> {
-        self.members.get_mut(&of.peer)?.track_mut(of.source)
+    fn track_mut(&mut self, of: SourceKey) -> Option<&mut super::participant::Track> {
+        self.participants.get_mut(&of.peer)?.track_mut(of.source)
     }
 }
 
-impl Write {
+impl SlotWrite {
     fn new(peer: PeerId, slot: usize, numbers: &Numbers) -> Self {
         let picture = numbers.picture.map(|(id, _)| id);
         Self { peer, slot, seq: numbers.seq, time: numbers.time, picture, tl0: numbers.tl0 }

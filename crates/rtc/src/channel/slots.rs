@@ -1,4 +1,4 @@
-//! The receive slots of one member: who is meant for which, who is shown, and the switch between the two.
+//! The receive slots of one participant: who is meant for which, who is shown, and the switch between the two.
 //!
 //! ```text
 //!   assigned = shown, anchored   ── the source is forwarded
@@ -29,7 +29,7 @@ pub(crate) struct Slot {
 
 /// A source's packet on its way to slots.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Offered {
+pub(super) struct SourcePacket {
     pub(super) from: SourceKey,
     /// Rises whenever packets of the source were left out.
     pub(super) run: u32,
@@ -38,15 +38,15 @@ pub(super) struct Offered {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum SlotOutcome {
     /// Write this; `switched`: the slot now shows another source than before.
     Write {
         numbers: Numbers,
         switched: bool,
     },
     /// A key frame must come first.
-    Gate,
-    Nothing,
+    AwaitKeyFrame,
+    Skip,
 }
 
 impl Slot {
@@ -58,16 +58,16 @@ impl Slot {
         Self { mid, kind, assigned: None, shown: None, anchored: None, rewriter: Rewriter::new(clock_rate, seed) }
     }
 
-    pub(super) fn offer(&mut self, packet: &Offered, now: Instant) -> Taken {
+    pub(super) fn offer(&mut self, packet: &SourcePacket, now: Instant) -> SlotOutcome {
         let same = self.shown == Some(packet.from) && self.anchored == Some(packet.run);
         if same && !self.rewriter.is_leap(&packet.numbers) {
             return self.write(packet, false, now);
         }
         if self.assigned != Some(packet.from) {
-            return Taken::Nothing;
+            return SlotOutcome::Skip;
         }
         if self.kind == MediaKind::Video && !packet.starts_key_frame {
-            return Taken::Gate;
+            return SlotOutcome::AwaitKeyFrame;
         }
         let switched = self.shown.replace(packet.from) != Some(packet.from);
         self.anchored = Some(packet.run);
@@ -75,10 +75,10 @@ impl Slot {
         self.write(packet, switched, now)
     }
 
-    fn write(&mut self, packet: &Offered, switched: bool, now: Instant) -> Taken {
+    fn write(&mut self, packet: &SourcePacket, switched: bool, now: Instant) -> SlotOutcome {
         match self.rewriter.rewrite(&packet.numbers, now) {
-            Some(numbers) => Taken::Write { numbers, switched },
-            None => Taken::Nothing,
+            Some(numbers) => SlotOutcome::Write { numbers, switched },
+            None => SlotOutcome::Skip,
         }
     }
 
@@ -145,9 +145,9 @@ mod tests {
         SourceKey { peer: PeerId(peer), source: Source::Camera }
     }
 
-    fn packet(from: SourceKey, seq: u64, starts_key_frame: bool) -> Offered {
+    fn packet(from: SourceKey, seq: u64, starts_key_frame: bool) -> SourcePacket {
         let numbers = Numbers { seq, time: 0, picture: None, tl0: None };
-        Offered { from, run: 0, starts_key_frame, numbers }
+        SourcePacket { from, run: 0, starts_key_frame, numbers }
     }
 
     fn slots(count: usize) -> Vec<Slot> {
@@ -174,18 +174,19 @@ mod tests {
         let now = Instant::now();
         let mut slots = slots(1);
         assign(&mut slots, MediaKind::Video, &[camera(1)]);
-        assert!(matches!(slots[0].offer(&packet(camera(1), 1, true), now), Taken::Write { switched: true, .. }));
+        assert!(matches!(slots[0].offer(&packet(camera(1), 1, true), now), SlotOutcome::Write { switched: true, .. }));
         assign(&mut slots, MediaKind::Video, &[camera(2), camera(1)]);
-        assert_eq!(slots[0].offer(&packet(camera(2), 50, false), now), Taken::Gate);
-        let Taken::Write { numbers: before, switched: false } = slots[0].offer(&packet(camera(1), 2, false), now)
+        assert_eq!(slots[0].offer(&packet(camera(2), 50, false), now), SlotOutcome::AwaitKeyFrame);
+        let SlotOutcome::Write { numbers: before, switched: false } = slots[0].offer(&packet(camera(1), 2, false), now)
         else {
             unreachable!("the old source goes on");
         };
-        let Taken::Write { numbers: after, switched: true } = slots[0].offer(&packet(camera(2), 51, true), now) else {
+        let SlotOutcome::Write { numbers: after, switched: true } = slots[0].offer(&packet(camera(2), 51, true), now)
+        else {
             unreachable!("the key frame switches");
         };
         assert_eq!(after.seq, before.seq + 1);
-        assert_eq!(slots[0].offer(&packet(camera(1), 3, true), now), Taken::Nothing);
+        assert_eq!(slots[0].offer(&packet(camera(1), 3, true), now), SlotOutcome::Skip);
     }
 
     #[test]
@@ -203,13 +204,13 @@ mod tests {
         let now = Instant::now();
         let mut slots = slots(1);
         assign(&mut slots, MediaKind::Video, &[camera(1)]);
-        let Taken::Write { numbers: before, .. } = slots[0].offer(&packet(camera(1), 1, true), now) else {
+        let SlotOutcome::Write { numbers: before, .. } = slots[0].offer(&packet(camera(1), 1, true), now) else {
             unreachable!("a key frame opens the gate");
         };
-        let later = |seq, key| Offered { run: 1, ..packet(camera(1), seq, key) };
+        let later = |seq, key| SourcePacket { run: 1, ..packet(camera(1), seq, key) };
         assert!(slots[0].waits_for_key_frame(1));
-        assert_eq!(slots[0].offer(&later(90, false), now), Taken::Gate);
-        let Taken::Write { numbers: after, switched: false } = slots[0].offer(&later(91, true), now) else {
+        assert_eq!(slots[0].offer(&later(90, false), now), SlotOutcome::AwaitKeyFrame);
+        let SlotOutcome::Write { numbers: after, switched: false } = slots[0].offer(&later(91, true), now) else {
             unreachable!("the same source is no switch");
         };
         assert_eq!(after.seq, before.seq + 1);
@@ -221,14 +222,14 @@ mod tests {
         let mut slots = slots(1);
         assign(&mut slots, MediaKind::Video, &[camera(1)]);
         let mut offer = |seq, key| match slots[0].offer(&packet(camera(1), seq, key), now) {
-            Taken::Write { numbers, .. } => Ok(numbers.seq),
+            SlotOutcome::Write { numbers, .. } => Ok(numbers.seq),
             refused => Err(refused),
         };
         let first = offer(10, true).unwrap();
         assert_eq!(offer(4_000, false), Ok(first + 3_990));
-        assert_eq!(offer(40_000, false), Err(Taken::Gate));
+        assert_eq!(offer(40_000, false), Err(SlotOutcome::AwaitKeyFrame));
         assert_eq!(offer(40_001, true), Ok(first + 3_991));
-        assert_eq!(offer(40_000, false), Err(Taken::Nothing));
+        assert_eq!(offer(40_000, false), Err(SlotOutcome::Skip));
         assert_eq!(offer(40_002, false), Ok(first + 3_992));
     }
 

@@ -57,7 +57,7 @@ fn vp8(key_frame: bool) -> [u8; 5] {
 
 impl Stage {
     fn new() -> Self {
-        let rules = Rules {
+        let config = ChannelConfig {
             lost_after: Duration::from_secs(4),
             gone_after: Duration::from_secs(20),
             join_timeout: Duration::from_secs(10),
@@ -65,7 +65,7 @@ impl Stage {
             participations_max: 16,
         };
         let now = Instant::now();
-        let channel = Channel::new(ChannelId::from("c"), rules);
+        let channel = Channel::new(ChannelId::from("c"), config);
         Self { channel, start: now, now, seqs: BTreeMap::new(), next_peer: 1 }
     }
 
@@ -109,19 +109,19 @@ impl Stage {
         for _ in 0..packets {
             let seq = self.seqs.entry(from).or_insert(100);
             *seq += 1;
-            let packet = Packet::opus(*seq, 0, Some(-20));
+            let packet = ParsedPacket::opus(*seq, 0, Some(-20));
             self.channel.forward(from, &packet, self.now, &mut Vec::new());
         }
     }
 
     /// Sends one packet; who gets it.
-    fn send(&mut self, peer: PeerId, source: Source, key_frame: bool) -> (Vec<PeerId>, Forwarded) {
+    fn send(&mut self, peer: PeerId, source: Source, key_frame: bool) -> (Vec<PeerId>, ForwardOutcome) {
         let from = SourceKey { peer, source };
         let seq = self.seqs.entry(from).or_insert(100);
         *seq += 1;
         let packet = match kind_of(source) {
-            MediaKind::Audio => Packet::opus(*seq, 0, None),
-            MediaKind::Video => Packet::vp8(*seq, 0, &vp8(key_frame)).unwrap().0,
+            MediaKind::Audio => ParsedPacket::opus(*seq, 0, None),
+            MediaKind::Video => ParsedPacket::vp8(*seq, 0, &vp8(key_frame)).unwrap().0,
         };
         let mut writes = Vec::new();
         let outcome = self.channel.forward(from, &packet, self.now, &mut writes);
@@ -165,7 +165,7 @@ fn left(name: &str, reason: LeftReason) -> (ParticipationId, ChannelEventKind) {
 proptest! {
     #[test]
     fn whatever_a_payload_is_it_is_a_packet_with_a_descriptor_or_nothing(payload in vec(any::<u8>(), 0..12)) {
-        let packet = Packet::vp8(1, 1, &payload);
+        let packet = ParsedPacket::vp8(1, 1, &payload);
         prop_assert_eq!(packet.is_some(), str0m::rtp::Vp8Descriptor::parse(&payload).is_ok());
     }
 }
@@ -186,7 +186,7 @@ fn nothing_flows_to_or_from_a_waiting_one_until_it_is_admitted() {
     let bob = stage.enter_as(&JoinClaims { waiting: true, ..claims("bob") }, &plan(1, 1));
     assert_eq!(stage.reaches(alice, Source::Camera), []);
     let (reached, outcome) = stage.send(bob, Source::Microphone, false);
-    assert_eq!((reached, outcome), (vec![], Forwarded::Dropped(crate::DropReason::Waiting)));
+    assert_eq!((reached, outcome), (vec![], ForwardOutcome::Dropped(crate::DropReason::Waiting)));
     stage.channel.admit(id("bob"), stage.now).unwrap();
     assert_eq!(stage.requests(), [SourceKey { peer: alice, source: Source::Camera }]);
     assert_eq!(stage.reaches(alice, Source::Camera), [bob]);
@@ -231,9 +231,9 @@ fn after_a_mute_video_goes_on_with_a_key_frame_that_is_asked_for() {
     stage.send(bob, Source::Camera, false);
     stage.channel.mute(id("bob"), Source::Camera, false, stage.now).unwrap();
     stage.channel.take_effects();
-    assert_eq!(stage.send(bob, Source::Camera, false).1, Forwarded::Written { gated: 1 });
+    assert_eq!(stage.send(bob, Source::Camera, false).1, ForwardOutcome::Written { gated: 1 });
     assert_eq!(stage.requests(), [SourceKey { peer: bob, source: Source::Camera }]);
-    assert_eq!(stage.send(bob, Source::Camera, true).1, Forwarded::Written { gated: 0 });
+    assert_eq!(stage.send(bob, Source::Camera, true).1, ForwardOutcome::Written { gated: 0 });
 }
 
 #[test]
@@ -364,8 +364,8 @@ fn who_is_lost_is_described_as_not_connected_until_it_is_back() {
 fn with_the_defaults_whose_network_is_gone_is_lost_within_five_seconds_and_has_left_after_twenty() {
     let config = crate::Config::new(([127, 0, 0, 1], 0).into(), Vec::new());
     let mut stage = Stage::new();
-    stage.channel.rules.lost_after = config.lost_after;
-    stage.channel.rules.gone_after = config.gone_after;
+    stage.channel.config.lost_after = config.lost_after;
+    stage.channel.config.gone_after = config.gone_after;
     let (alice, bob) = (stage.enter("alice"), stage.enter("bob"));
     stage.pass_heard(60_000, &[alice, bob]);
     assert!(stage.events().is_empty());
@@ -474,9 +474,9 @@ fn invitations_called_off_without_end_use_up_nothing_that_blocks_and_removals_ne
     for index in 0..100 {
         stage.channel.remove(id(&format!("called off {index}"))).unwrap();
     }
-    assert!(stage.channel.standings.len() <= 16);
+    assert!(stage.channel.decisions.len() <= 16);
     stage.channel.mute(id("bob"), Source::Microphone, true, stage.now).unwrap();
-    assert_eq!(stage.send(bob, Source::Microphone, false).1, Forwarded::Dropped(crate::DropReason::Muted));
+    assert_eq!(stage.send(bob, Source::Microphone, false).1, ForwardOutcome::Dropped(crate::DropReason::Muted));
     for name in ["mallory", "called off 99"] {
         assert_eq!(stage.try_join(&claims(name), &plan(1, 1)), Err(JoinRefusal::Removed), "{name}");
     }

@@ -1,15 +1,15 @@
 //! Joins and channel calls, as they reach a shard.
 
-use super::core::Core;
 use super::mailbox::{Call, JoinAttempt, JoinRefusal, Reply};
 use super::peer::Peer;
+use super::state::ShardState;
 use crate::channel::{Channel, PeerId};
 use signalling::ChannelError;
 use signalling::{ChannelId, SlotMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-impl Core {
+impl ShardState {
     pub(super) fn join(&mut self, attempt: JoinAttempt, now: Instant) {
         let JoinAttempt { claims, negotiated, reply } = attempt;
         let id = PeerId(self.next_peer);
@@ -69,7 +69,7 @@ impl Core {
         if self.channels.len() >= self.config.channels_max {
             return Err(ChannelError::Limit(format!("{} channels on one media thread", self.config.channels_max)));
         }
-        self.channels.insert(name.clone(), Channel::new(name.clone(), self.config.rules));
+        self.channels.insert(name.clone(), Channel::new(name.clone(), self.config.channel_config));
         self.config.metrics.channels.add(1);
         Ok(())
     }

@@ -8,14 +8,14 @@ use tokio::sync::mpsc;
 /// Events that wait for the receiver; later ones are dropped and counted.
 const EVENTS_MAX: usize = 8_192;
 /// Room for who came and went: reports of quality and speakers, which come again, take no more than the rest.
-const ROOM_FOR_LIFE: usize = EVENTS_MAX / 2;
+const RESERVED_FOR_MEMBERSHIP: usize = EVENTS_MAX / 2;
 
-pub(crate) struct Events {
+pub(crate) struct EventFeed {
     receiver: Mutex<Option<mpsc::Sender<ChannelEvent>>>,
     metrics: Arc<Metrics>,
 }
 
-impl Events {
+impl EventFeed {
     pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
         Self { receiver: Mutex::new(None), metrics }
     }
@@ -28,7 +28,8 @@ impl Events {
 
     pub(crate) fn send(&self, event: ChannelEvent) {
         let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = receiver.as_ref().filter(|sender| !is_minor(&event) || sender.capacity() > ROOM_FOR_LIFE);
+        let sender =
+            receiver.as_ref().filter(|sender| !is_minor(&event) || sender.capacity() > RESERVED_FOR_MEMBERSHIP);
         if sender.is_none_or(|sender| sender.try_send(event).is_err()) {
             self.metrics.discard(DropReason::Event);
         }
@@ -51,7 +52,7 @@ mod tests {
 
     #[test]
     fn reports_of_quality_never_take_the_room_of_who_has_left() {
-        let events = Events::new(Arc::default());
+        let events = EventFeed::new(Arc::default());
         let mut receiver = events.take_over();
         for _ in 0..EVENTS_MAX {
             events.send(event(ChannelEventKind::Quality { loss_permille: 0, rtt_ms: None }));
@@ -63,6 +64,6 @@ mod tests {
             got.push(event);
         }
         assert_eq!(got.last(), Some(&left));
-        assert_eq!(events.metrics.snapshot().dropped(DropReason::Event), ROOM_FOR_LIFE as u64);
+        assert_eq!(events.metrics.snapshot().dropped(DropReason::Event), RESERVED_FOR_MEMBERSHIP as u64);
     }
 }

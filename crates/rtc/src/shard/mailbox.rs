@@ -4,7 +4,7 @@
 //! hand over has a compartment of its own, so that whoever sends many cannot shut calls out; when it is full, it is
 //! dropped.
 
-use crate::connect::Negotiated;
+use crate::negotiator::Negotiated;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use mio::Waker;
 use signalling::{ChannelDescription, ChannelError};
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 /// Commands that wait for a shard, at most.
 const MAILBOX_MAX: usize = 4_096;
 /// Handed-over datagrams and routes that wait, at most: some milliseconds of a busy shard.
-const HANDED_MAX: usize = 1_024;
+const HAND_OVERS_MAX: usize = 1_024;
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, ChannelError>>;
 
@@ -54,7 +54,7 @@ pub(crate) enum JoinRefusal {
     ChannelFull,
 }
 
-pub(crate) enum Handed {
+pub(crate) enum HandOver {
     Datagram(HandedDatagram),
     /// Datagrams from this address belong to that shard from now on.
     Route(SocketAddr, usize),
@@ -72,44 +72,44 @@ pub(crate) struct HandedDatagram {
 #[derive(Clone)]
 pub(crate) struct ShardMailbox {
     commands: Sender<Command>,
-    handed: Sender<Handed>,
+    hand_overs: Sender<HandOver>,
     waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
 }
 
 /// The receiving end.
-pub(crate) struct Inbox {
+pub(crate) struct MailboxReceiver {
     pub(crate) commands: Receiver<Command>,
-    pub(crate) handed: Receiver<Handed>,
+    pub(crate) hand_overs: Receiver<HandOver>,
     stop: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum SendError {
     #[error("its mailbox is full")]
     Full,
     #[error("it has stopped")]
     Stopped,
 }
 
-pub(crate) fn mailbox(waker: Waker) -> (ShardMailbox, Inbox) {
+pub(crate) fn mailbox(waker: Waker) -> (ShardMailbox, MailboxReceiver) {
     let (commands, command_receiver) = bounded(MAILBOX_MAX);
-    let (handed, handed_receiver) = bounded(HANDED_MAX);
+    let (hand_overs, hand_over_receiver) = bounded(HAND_OVERS_MAX);
     let stop = Arc::new(AtomicBool::new(false));
-    let inbox = Inbox { commands: command_receiver, handed: handed_receiver, stop: stop.clone() };
-    (ShardMailbox { commands, handed, waker: Arc::new(waker), stop }, inbox)
+    let receiver = MailboxReceiver { commands: command_receiver, hand_overs: hand_over_receiver, stop: stop.clone() };
+    (ShardMailbox { commands, hand_overs, waker: Arc::new(waker), stop }, receiver)
 }
 
-fn refused<T>(error: TrySendError<T>) -> Refused {
+fn send_error<T>(error: TrySendError<T>) -> SendError {
     match error {
-        TrySendError::Full(_) => Refused::Full,
-        TrySendError::Disconnected(_) => Refused::Stopped,
+        TrySendError::Full(_) => SendError::Full,
+        TrySendError::Disconnected(_) => SendError::Stopped,
     }
 }
 
-impl Inbox {
+impl MailboxReceiver {
     pub(crate) fn is_empty(&self) -> bool {
-        self.commands.is_empty() && self.handed.is_empty()
+        self.commands.is_empty() && self.hand_overs.is_empty()
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -118,14 +118,14 @@ impl Inbox {
 }
 
 impl ShardMailbox {
-    pub(crate) fn send(&self, command: Command) -> Result<(), Refused> {
-        self.commands.try_send(command).map_err(refused)?;
+    pub(crate) fn send(&self, command: Command) -> Result<(), SendError> {
+        self.commands.try_send(command).map_err(send_error)?;
         self.wake();
         Ok(())
     }
 
-    pub(crate) fn hand_over(&self, handed: Handed) -> Result<(), Refused> {
-        self.handed.try_send(handed).map_err(refused)?;
+    pub(crate) fn hand_over(&self, hand_over: HandOver) -> Result<(), SendError> {
+        self.hand_overs.try_send(hand_over).map_err(send_error)?;
         self.wake();
         Ok(())
     }
@@ -153,12 +153,12 @@ mod tests {
     #[test]
     fn what_is_handed_over_leaves_the_room_of_calls() {
         let poll = mio::Poll::new().unwrap();
-        let (mailbox, inbox) = mailbox(Waker::new(poll.registry(), mio::Token(0)).unwrap());
-        let route = || Handed::Route(SocketAddr::from(([192, 0, 2, 1], 1)), 0);
+        let (mailbox, receiver) = mailbox(Waker::new(poll.registry(), mio::Token(0)).unwrap());
+        let route = || HandOver::Route(SocketAddr::from(([192, 0, 2, 1], 1)), 0);
         let taken = (0..2 * MAILBOX_MAX).filter(|_| mailbox.hand_over(route()).is_ok()).count();
-        assert_eq!((taken, mailbox.hand_over(route()).err()), (HANDED_MAX, Some(Refused::Full)));
+        assert_eq!((taken, mailbox.hand_over(route()).err()), (HAND_OVERS_MAX, Some(SendError::Full)));
         let (reply, _answer) = oneshot::channel();
         assert!(mailbox.send(Command::Call(ChannelId::from("c"), Call::Open(reply))).is_ok());
-        assert_eq!(inbox.commands.len(), 1);
+        assert_eq!(receiver.commands.len(), 1);
     }
 }

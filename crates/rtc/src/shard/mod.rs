@@ -1,25 +1,25 @@
-//! One media thread: its socket, its mailbox, and the [`core`] that they feed.
+//! One media thread: its socket, its mailbox, and the [`state`] that they feed.
 //!
 //! A turn, in order: wait for a datagram, a command or a deadline; commands; datagrams into their peers; what the
 //! peers report into their channels, whose writes go to the viewers; deadlines; then every viewer that was written to
 //! is let go once, and the last train leaves. So all packets of a turn to one viewer leave together.
 
 mod calls;
-mod core;
 pub(crate) mod events;
 pub(crate) mod mailbox;
 mod peer;
 mod routes;
 pub(crate) mod socket;
+mod state;
 
-use crate::channel::Rules;
+use crate::channel::ChannelConfig;
 use crate::metrics::Metrics;
-use core::Core;
-use events::Events;
-use mailbox::{Inbox, ShardMailbox};
+use events::EventFeed;
+use mailbox::{MailboxReceiver, ShardMailbox};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token, Waker};
 use socket::{Egress, Ingress};
+use state::ShardState;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,18 +35,18 @@ const WAKE: Token = Token(1);
 /// Batches read per turn, so that a flood cannot keep deadlines and commands waiting.
 const BATCHES_PER_TURN: usize = 8;
 const COMMANDS_PER_TURN: usize = 256;
-const HANDED_PER_TURN: usize = 256;
+const HAND_OVERS_PER_TURN: usize = 256;
 
 /// Where a media thread leaves why it ended by itself.
-pub(crate) type Failed = watch::Sender<Option<String>>;
+pub(crate) type FailureSender = watch::Sender<Option<String>>;
 
 pub(crate) struct ShardConfig {
     pub(crate) index: usize,
     pub(crate) candidates: Vec<SocketAddr>,
     pub(crate) channels_max: usize,
-    pub(crate) rules: Rules,
+    pub(crate) channel_config: ChannelConfig,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) events: Arc<Events>,
+    pub(crate) events: Arc<EventFeed>,
 }
 
 /// A shard that is ready to run, so that every shard can know every other's mailbox.
@@ -56,32 +56,33 @@ pub(crate) struct ShardThread {
     ingress: Ingress,
     egress: Egress,
     mailbox: ShardMailbox,
-    inbox: Inbox,
+    receiver: MailboxReceiver,
 }
 
 impl ShardThread {
     pub(crate) fn prepare(config: ShardConfig, socket: UdpSocket) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let (mailbox, inbox) = mailbox::mailbox(Waker::new(poll.registry(), WAKE)?);
+        let (mailbox, receiver) = mailbox::mailbox(Waker::new(poll.registry(), WAKE)?);
         let (ingress, egress) = socket::split(socket, config.metrics.clone())?;
         poll.registry().register(&mut SourceFd(&ingress.fd()), SOCKET, Interest::READABLE)?;
-        Ok(Self { config, poll, ingress, egress, mailbox, inbox })
+        Ok(Self { config, poll, ingress, egress, mailbox, receiver })
     }
 
     pub(crate) fn mailbox(&self) -> ShardMailbox {
         self.mailbox.clone()
     }
 
-    pub(crate) fn spawn(self, shards: Vec<ShardMailbox>, failed: Failed) -> io::Result<JoinHandle<()>> {
+    pub(crate) fn spawn(self, shards: Vec<ShardMailbox>, failed: FailureSender) -> io::Result<JoinHandle<()>> {
         let name = format!("rtc-{}", self.config.index);
-        let Self { config, poll, ingress, egress, inbox, .. } = self;
-        let shard = Shard { poll, ingress, inbox, readable: true, core: Core::new(config, egress, shards) };
-        std::thread::Builder::new().name(name).spawn(move || report_end(&failed, || shard.run()))
+        let Self { config, poll, ingress, egress, receiver, .. } = self;
+        let event_loop =
+            EventLoop { poll, ingress, receiver, readable: true, state: ShardState::new(config, egress, shards) };
+        std::thread::Builder::new().name(name).spawn(move || report_end(&failed, || event_loop.run()))
     }
 }
 
 /// A thread that ends otherwise than by [`ShardMailbox::stop`] says why: its channels are dead from then on.
-fn report_end(failed: &Failed, run: impl FnOnce() -> io::Result<()>) {
+fn report_end(failed: &FailureSender, run: impl FnOnce() -> io::Result<()>) {
     let cause = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => return,
         Ok(Err(error)) => format!("a media thread cannot wait for packets: {error}"),
@@ -91,31 +92,31 @@ fn report_end(failed: &Failed, run: impl FnOnce() -> io::Result<()>) {
     failed.send_replace(Some(cause));
 }
 
-struct Shard {
+struct EventLoop {
     poll: Poll,
     ingress: Ingress,
-    inbox: Inbox,
+    receiver: MailboxReceiver,
     /// The socket may have more (readiness is told once, on its edge).
     readable: bool,
-    core: Core,
+    state: ShardState,
 }
 
-impl Shard {
+impl EventLoop {
     fn run(mut self) -> io::Result<()> {
         let mut events = mio::Events::with_capacity(16);
-        while !self.inbox.is_stopped() {
+        while !self.receiver.is_stopped() {
             self.wait(&mut events)?;
             self.take_mail();
             self.take_datagrams();
-            self.core.finish_turn(Instant::now());
+            self.state.finish_turn(Instant::now());
         }
-        self.core.farewell(Instant::now());
+        self.state.farewell(Instant::now());
         Ok(())
     }
 
     fn wait(&mut self, events: &mut mio::Events) -> io::Result<()> {
-        let busy = self.readable || !self.inbox.is_empty();
-        let timeout = if busy { Some(Duration::ZERO) } else { self.core.patience(Instant::now()) };
+        let busy = self.readable || !self.receiver.is_empty();
+        let timeout = if busy { Some(Duration::ZERO) } else { self.state.patience(Instant::now()) };
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -125,11 +126,11 @@ impl Shard {
     }
 
     fn take_mail(&mut self) {
-        for command in self.inbox.commands.try_iter().take(COMMANDS_PER_TURN) {
-            self.core.command(command, Instant::now());
+        for command in self.receiver.commands.try_iter().take(COMMANDS_PER_TURN) {
+            self.state.command(command, Instant::now());
         }
-        for datagram in self.inbox.handed.try_iter().take(HANDED_PER_TURN) {
-            self.core.handed(&datagram, Instant::now());
+        for hand_over in self.receiver.hand_overs.try_iter().take(HAND_OVERS_PER_TURN) {
+            self.state.handed(&hand_over, Instant::now());
         }
     }
 
@@ -150,7 +151,7 @@ impl Shard {
         let now = Instant::now();
         for index in 0..trains {
             for datagram in self.ingress.received(index) {
-                self.core.datagram(&datagram, now);
+                self.state.datagram(&datagram, now);
             }
         }
     }
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     fn end(run: impl FnOnce() -> io::Result<()>) -> Option<String> {
-        let failed = Failed::new(None);
+        let failed = FailureSender::new(None);
         report_end(&failed, run);
         failed.borrow().clone()
     }

@@ -4,9 +4,9 @@
 //! [`Peer::settle`]). Whatever goes wrong inside, an error or a panic, ends this peer and nobody else.
 
 use super::socket::Egress;
-use crate::channel::{Packet, Write};
-use crate::connect::{Negotiated, NegotiatedMedia, mid_of};
+use crate::channel::{ParsedPacket, SlotWrite};
 use crate::crypto;
+use crate::negotiator::{Negotiated, NegotiatedMedia, mid_of};
 use crate::offer::{MediaKind, kind_of};
 use signalling::join::SLOTS_CHANNEL;
 use signalling::{ChannelId, SlotMap, Source};
@@ -56,7 +56,7 @@ pub(super) enum PeerEvent {
     },
     /// Connected without SRTP, though it offered media.
     Unprotected,
-    Media(Box<Media>),
+    Media(Box<MediaPacket>),
     KeyFrameWanted {
         slot: usize,
     },
@@ -71,9 +71,9 @@ pub(super) enum PeerEvent {
 }
 
 /// A media packet that came in, with all that its copies share.
-pub(super) struct Media {
+pub(super) struct MediaPacket {
     pub(super) source: Source,
-    pub(super) packet: Packet,
+    pub(super) parsed: ParsedPacket,
     pub(super) marker: bool,
     payload: Arc<[u8]>,
     vp8: Option<Vp8Descriptor>,
@@ -82,10 +82,10 @@ pub(super) struct Media {
 
 /// The peer is beyond help.
 #[derive(Debug)]
-pub(super) struct Broken;
+pub(super) struct PeerFailed;
 
 /// Where a peer's output goes: datagrams to the socket, the rest to the shard.
-pub(super) struct Outlet<'a> {
+pub(super) struct PeerOutput<'a> {
     pub(super) socket: &'a mut Egress,
     pub(super) events: &'a mut Vec<PeerEvent>,
 }
@@ -118,19 +118,19 @@ impl Peer {
         destination: SocketAddr,
         bytes: &[u8],
         now: Instant,
-        outlet: &mut Outlet<'_>,
-    ) -> Result<(), Broken> {
-        self.settle(now, outlet)?;
+        output: &mut PeerOutput<'_>,
+    ) -> Result<(), PeerFailed> {
+        self.settle(now, output)?;
         self.guarded(|peer| {
             // What cannot even be told apart is dropped by the stack's own parser.
             let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else { return Ok(()) };
             peer.rtc.handle_input(Input::Receive(now, receive))?;
-            peer.drain(outlet)
+            peer.drain(output)
         })?;
         self.count_ssrc(bytes)
     }
 
-    fn count_ssrc(&mut self, datagram: &[u8]) -> Result<(), Broken> {
+    fn count_ssrc(&mut self, datagram: &[u8]) -> Result<(), PeerFailed> {
         if let Some(ssrc) = rtp_ssrc(datagram).filter(|_| crypto::is_authenticated()) {
             self.ssrcs.insert(ssrc);
         }
@@ -138,7 +138,7 @@ impl Peer {
             return Ok(());
         }
         tracing::debug!("a peer ended because it sent from too many SSRCs");
-        Err(Broken)
+        Err(PeerFailed)
     }
 
     /// Answers to `destination` leave from this address of ours.
@@ -152,13 +152,13 @@ impl Peer {
     }
 
     /// The time that the stack asked for has come.
-    pub(super) fn wake(&mut self, now: Instant, outlet: &mut Outlet<'_>) -> Result<(), Broken> {
+    pub(super) fn wake(&mut self, now: Instant, output: &mut PeerOutput<'_>) -> Result<(), PeerFailed> {
         self.unsettled = true;
-        self.settle(now, outlet)
+        self.settle(now, output)
     }
 
     /// Queues a copy for a slot; leaves with [`Self::settle`]. `false`: the slot has no stream.
-    pub(super) fn write(&mut self, write: &Write, media: &Media, now: Instant) -> Result<bool, Broken> {
+    pub(super) fn write(&mut self, write: &SlotWrite, media: &MediaPacket, now: Instant) -> Result<bool, PeerFailed> {
         self.guarded(|peer| {
             let kind = kind_of(media.source);
             let (Some(mid), Some(pt)) = (peer.mids.get(write.slot).copied(), peer.payload_type(kind)) else {
@@ -173,13 +173,13 @@ impl Peer {
     }
 
     /// Lets what was written leave.
-    pub(super) fn settle(&mut self, now: Instant, outlet: &mut Outlet<'_>) -> Result<(), Broken> {
+    pub(super) fn settle(&mut self, now: Instant, output: &mut PeerOutput<'_>) -> Result<(), PeerFailed> {
         if !std::mem::take(&mut self.unsettled) {
             return Ok(());
         }
         self.guarded(|peer| {
             peer.rtc.handle_input(Input::Timeout(now))?;
-            peer.drain(outlet)
+            peer.drain(output)
         })
     }
 
@@ -187,9 +187,9 @@ impl Peer {
         &mut self,
         source: Source,
         now: Instant,
-        outlet: &mut Outlet<'_>,
-    ) -> Result<(), Broken> {
-        self.settle(now, outlet)?;
+        output: &mut PeerOutput<'_>,
+    ) -> Result<(), PeerFailed> {
+        self.settle(now, output)?;
         let plan = self.media.plan.sources.iter().find(|(of, _)| *of == source);
         let Some(mid) = plan.map(|(_, mid)| mid_of(mid)) else { return Ok(()) };
         self.guarded(|peer| {
@@ -198,19 +198,24 @@ impl Peer {
             }
             Ok(())
         })?;
-        self.wake(now, outlet)
+        self.wake(now, output)
     }
 
     /// Sends a map, or keeps it until the data channel takes it; an older one that waits is superseded.
-    pub(super) fn send_map(&mut self, map: SlotMap, now: Instant, outlet: &mut Outlet<'_>) -> Result<(), Broken> {
+    pub(super) fn send_map(
+        &mut self,
+        map: SlotMap,
+        now: Instant,
+        output: &mut PeerOutput<'_>,
+    ) -> Result<(), PeerFailed> {
         self.unsent_map = Some(map);
-        self.send_unsent(now, outlet)
+        self.send_unsent(now, output)
     }
 
-    fn send_unsent(&mut self, now: Instant, outlet: &mut Outlet<'_>) -> Result<(), Broken> {
+    fn send_unsent(&mut self, now: Instant, output: &mut PeerOutput<'_>) -> Result<(), PeerFailed> {
         let (Some(id), Some(map)) = (self.slots_channel, &self.unsent_map) else { return Ok(()) };
-        let text = serde_json::to_vec(map).map_err(|_| Broken)?;
-        self.settle(now, outlet)?;
+        let text = serde_json::to_vec(map).map_err(|_| PeerFailed)?;
+        self.settle(now, output)?;
         let taken = self.guarded(|peer| match peer.rtc.channel(id) {
             Some(mut channel) => channel.write(false, &text),
             None => Ok(false),
@@ -218,16 +223,16 @@ impl Peer {
         if taken {
             self.unsent_map = None;
         }
-        self.wake(now, outlet)
+        self.wake(now, output)
     }
 
     /// Says goodbye (RTCP BYE, DTLS close_notify); the peer is dropped after it.
-    pub(super) fn close(&mut self, now: Instant, outlet: &mut Outlet<'_>) {
-        let farewell = self.settle(now, outlet).and_then(|()| {
+    pub(super) fn close(&mut self, now: Instant, output: &mut PeerOutput<'_>) {
+        let farewell = self.settle(now, output).and_then(|()| {
             self.guarded(|peer| {
                 peer.rtc.close()?;
                 peer.rtc.handle_input(Input::Timeout(now))?;
-                peer.drain(outlet)
+                peer.drain(output)
             })
         });
         if farewell.is_err() {
@@ -242,34 +247,34 @@ impl Peer {
         }
     }
 
-    fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, RtcError>) -> Result<T, Broken> {
+    fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, RtcError>) -> Result<T, PeerFailed> {
         match catch_unwind(AssertUnwindSafe(|| step(self))) {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a peer ended by its own error");
-                Err(Broken)
+                Err(PeerFailed)
             }
             Err(_) => {
                 tracing::error!("the media stack panicked; its peer is ended");
-                Err(Broken)
+                Err(PeerFailed)
             }
         }
     }
 
-    fn drain(&mut self, outlet: &mut Outlet<'_>) -> Result<(), RtcError> {
+    fn drain(&mut self, output: &mut PeerOutput<'_>) -> Result<(), RtcError> {
         loop {
-            let output = self.rtc.poll_output()?;
+            let polled = self.rtc.poll_output()?;
             self.cipher = crypto::take_cipher().or(self.cipher);
-            match output {
+            match polled {
                 Output::Timeout(at) => {
                     self.deadline = at;
                     return Ok(());
                 }
                 Output::Transmit(out) => {
                     let from = self.local_ip.get(&out.destination).copied();
-                    outlet.socket.send(out.destination, from, &out.contents);
+                    output.socket.send(out.destination, from, &out.contents);
                 }
-                Output::Event(event) => outlet.events.extend(self.translate(event)),
+                Output::Event(event) => output.events.extend(self.translate(event)),
             }
         }
     }
@@ -313,7 +318,7 @@ impl Peer {
         if self.payload_type(kind_of(source)) != Some(packet.header.payload_type) {
             return PeerEvent::Unannounced;
         }
-        Media::read(source, packet).map_or(PeerEvent::Unannounced, |media| PeerEvent::Media(Box::new(media)))
+        MediaPacket::read(source, packet).map_or(PeerEvent::Unannounced, |media| PeerEvent::Media(Box::new(media)))
     }
 
     fn source_of(&mut self, ssrc: Ssrc) -> Option<Source> {
@@ -327,16 +332,16 @@ impl Peer {
     }
 }
 
-impl Media {
+impl MediaPacket {
     /// `None`: a video payload without a whole VP8 descriptor.
     fn read(source: Source, packet: RtpPacket) -> Option<Self> {
         let (seq, time) = (*packet.seq_no, packet.header.timestamp);
         let from = packet.header.ext_vals;
-        let (numbers, vp8) = match kind_of(source) {
-            MediaKind::Audio => (Packet::opus(seq, time, from.audio_level), None),
+        let (parsed, vp8) = match kind_of(source) {
+            MediaKind::Audio => (ParsedPacket::opus(seq, time, from.audio_level), None),
             MediaKind::Video => {
-                let (numbers, descriptor) = Packet::vp8(seq, time, &packet.payload)?;
-                (numbers, Some(descriptor))
+                let (parsed, descriptor) = ParsedPacket::vp8(seq, time, &packet.payload)?;
+                (parsed, Some(descriptor))
             }
         };
         let extensions = ExtensionValues {
@@ -346,10 +351,10 @@ impl Media {
             video_orientation: from.video_orientation,
             ..ExtensionValues::default()
         };
-        Some(Self { source, packet: numbers, marker: packet.header.marker, payload: packet.payload, vp8, extensions })
+        Some(Self { source, parsed, marker: packet.header.marker, payload: packet.payload, vp8, extensions })
     }
 
-    fn copy(&self, write: &Write, pt: Pt, now: Instant) -> RtpWrite {
+    fn copy(&self, write: &SlotWrite, pt: Pt, now: Instant) -> RtpWrite {
         let copy = RtpWrite::new(pt, write.seq.into(), write.time, now, self.payload.clone())
             .marker(self.marker)
             .ext_vals(self.extensions.clone())
@@ -384,7 +389,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use super::*;
-    use crate::connect::Connector;
+    use crate::negotiator::Negotiator;
     use crate::offer::{self, MediaPlan};
     use signalling::{Profile, Purpose};
     use str0m::media::{Direction, MediaKind as Kind};
@@ -397,8 +402,8 @@ mod tests {
         let sdp = changes.apply().unwrap().0.to_sdp_string();
         let purposes = [(mid, Purpose::Microphone)].into();
         let plan = offer::read(&sdp, sdp.len(), 8).unwrap().plan(Profile::Call, &purposes).unwrap();
-        let connector = Connector::new(vec![([127, 0, 0, 1], 7700).into()]).unwrap();
-        let negotiated = connector.answer(&sdp, plan, 0).ok().unwrap();
+        let negotiator = Negotiator::new(vec![([127, 0, 0, 1], 7700).into()]).unwrap();
+        let negotiated = negotiator.answer(&sdp, plan, 0).ok().unwrap();
         Peer::new(Arc::new(ChannelId::from("c")), negotiated, Instant::now())
     }
 

@@ -10,8 +10,8 @@
 //! anything of one, from an address that did not prove the password.
 
 use crate::channel::PeerId;
-use crate::connect::shard_of;
 use crate::crypto;
+use crate::negotiator::shard_of;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,26 +29,26 @@ pub(super) struct Routes {
     shard: usize,
     peer_by_source: HashMap<SocketAddr, PeerId>,
     sources_by_peer: HashMap<PeerId, VecDeque<SocketAddr>>,
-    secret_by_ufrag: HashMap<String, Secret>,
+    expected_by_ufrag: HashMap<String, ExpectedPeer>,
     shard_by_source: HashMap<SocketAddr, usize>,
 }
 
-struct Secret {
+struct ExpectedPeer {
     peer: PeerId,
     password: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Belongs {
-    /// `proven`: by a binding request just now.
-    ToPeer {
+pub(super) enum Destination {
+    /// `authenticated`: by a binding request just now.
+    Peer {
         peer: PeerId,
-        proven: bool,
+        authenticated: bool,
     },
-    ToShard(usize),
-    ToNobody,
+    OtherShard(usize),
+    Unknown,
     /// STUN for one of ours with a wrong or missing MESSAGE-INTEGRITY.
-    Unproven,
+    Unauthenticated,
     Malformed,
 }
 
@@ -58,11 +58,11 @@ impl Routes {
     }
 
     pub(super) fn expect(&mut self, peer: PeerId, ufrag: &str, password: &str) {
-        self.secret_by_ufrag.insert(ufrag.to_owned(), Secret { peer, password: password.to_owned() });
+        self.expected_by_ufrag.insert(ufrag.to_owned(), ExpectedPeer { peer, password: password.to_owned() });
     }
 
     pub(super) fn forget(&mut self, peer: PeerId, ufrag: &str) {
-        self.secret_by_ufrag.remove(ufrag);
+        self.expected_by_ufrag.remove(ufrag);
         for source in self.sources_by_peer.remove(&peer).unwrap_or_default() {
             if self.peer_by_source.get(&source) == Some(&peer) {
                 self.peer_by_source.remove(&source);
@@ -80,45 +80,45 @@ impl Routes {
         self.shard_by_source.insert(source, shard);
     }
 
-    pub(super) fn find(&mut self, source: SocketAddr, datagram: &[u8]) -> Belongs {
+    pub(super) fn find(&mut self, source: SocketAddr, datagram: &[u8]) -> Destination {
         match datagram.first() {
             Some(0..=3) => self.find_stun(source, datagram),
             Some(20..=63 | 128..=191) if datagram.len() <= DATAGRAM_BYTES_MAX => self.find_source(source),
-            _ => Belongs::Malformed,
+            _ => Destination::Malformed,
         }
     }
 
-    fn find_source(&self, source: SocketAddr) -> Belongs {
+    fn find_source(&self, source: SocketAddr) -> Destination {
         if let Some(peer) = self.peer_by_source.get(&source) {
-            return Belongs::ToPeer { peer: *peer, proven: false };
+            return Destination::Peer { peer: *peer, authenticated: false };
         }
-        self.shard_by_source.get(&source).map_or(Belongs::ToNobody, |shard| Belongs::ToShard(*shard))
+        self.shard_by_source.get(&source).map_or(Destination::Unknown, |shard| Destination::OtherShard(*shard))
     }
 
-    fn find_stun(&mut self, source: SocketAddr, datagram: &[u8]) -> Belongs {
+    fn find_stun(&mut self, source: SocketAddr, datagram: &[u8]) -> Destination {
         // The parser sees whatever anybody sends: should it ever panic, one datagram is lost.
         let checked = catch_unwind(AssertUnwindSafe(|| self.check_stun(datagram)));
-        let belongs = checked.unwrap_or(Belongs::Malformed);
-        if let Belongs::ToPeer { peer, .. } = belongs {
+        let destination = checked.unwrap_or(Destination::Malformed);
+        if let Destination::Peer { peer, .. } = destination {
             self.route(source, peer);
         }
-        belongs
+        destination
     }
 
-    fn check_stun(&self, datagram: &[u8]) -> Belongs {
-        let Ok(message) = StunMessage::parse(datagram) else { return Belongs::Malformed };
+    fn check_stun(&self, datagram: &[u8]) -> Destination {
+        let Ok(message) = StunMessage::parse(datagram) else { return Destination::Malformed };
         let Some((ufrag, _)) = message.split_username().filter(|_| message.is_binding_request()) else {
-            return Belongs::ToNobody;
+            return Destination::Unknown;
         };
         if let Some(shard) = shard_of(ufrag).filter(|shard| *shard != self.shard) {
-            return Belongs::ToShard(shard);
+            return Destination::OtherShard(shard);
         }
-        let Some(secret) = self.secret_by_ufrag.get(ufrag) else { return Belongs::ToNobody };
+        let Some(expected) = self.expected_by_ufrag.get(ufrag) else { return Destination::Unknown };
         let hmac = crypto::provider().sha1_hmac_provider;
-        if message.verify(secret.password.as_bytes(), |key, payloads| hmac.sha1_hmac(key, payloads)) {
-            Belongs::ToPeer { peer: secret.peer, proven: true }
+        if message.verify(expected.password.as_bytes(), |key, payloads| hmac.sha1_hmac(key, payloads)) {
+            Destination::Peer { peer: expected.peer, authenticated: true }
         } else {
-            Belongs::Unproven
+            Destination::Unauthenticated
         }
     }
 
@@ -172,13 +172,13 @@ mod tests {
     #[test]
     fn only_a_proven_binding_makes_a_route() {
         let mut routes = routes();
-        assert_eq!(routes.find(address(1), &RTP), Belongs::ToNobody);
-        assert_eq!(routes.find(address(1), &binding("00alice", "wrong")), Belongs::Unproven);
-        assert_eq!(routes.find(address(1), &RTP), Belongs::ToNobody);
+        assert_eq!(routes.find(address(1), &RTP), Destination::Unknown);
+        assert_eq!(routes.find(address(1), &binding("00alice", "wrong")), Destination::Unauthenticated);
+        assert_eq!(routes.find(address(1), &RTP), Destination::Unknown);
         let proof = binding("00alice", "wonderland-wonderland-wonderland");
-        assert_eq!(routes.find(address(1), &proof), Belongs::ToPeer { peer: ALICE, proven: true });
-        assert_eq!(routes.find(address(1), &RTP), Belongs::ToPeer { peer: ALICE, proven: false });
-        assert_eq!(routes.find(address(2), &RTP), Belongs::ToNobody);
+        assert_eq!(routes.find(address(1), &proof), Destination::Peer { peer: ALICE, authenticated: true });
+        assert_eq!(routes.find(address(1), &RTP), Destination::Peer { peer: ALICE, authenticated: false });
+        assert_eq!(routes.find(address(2), &RTP), Destination::Unknown);
     }
 
     #[test]
@@ -186,11 +186,11 @@ mod tests {
         let mut routes = routes();
         routes.find(address(1), &binding("00alice", "wonderland-wonderland-wonderland"));
         routes.find(address(1), &binding("00bob", "builder-builder-builder-builder!"));
-        assert_eq!(routes.find(address(1), &RTP), Belongs::ToPeer { peer: BOB, proven: false });
+        assert_eq!(routes.find(address(1), &RTP), Destination::Peer { peer: BOB, authenticated: false });
         routes.forget(ALICE, "00alice");
-        assert_eq!(routes.find(address(1), &RTP), Belongs::ToPeer { peer: BOB, proven: false });
+        assert_eq!(routes.find(address(1), &RTP), Destination::Peer { peer: BOB, authenticated: false });
         routes.forget(BOB, "00bob");
-        assert_eq!(routes.find(address(1), &RTP), Belongs::ToNobody);
+        assert_eq!(routes.find(address(1), &RTP), Destination::Unknown);
     }
 
     #[test]
@@ -199,27 +199,27 @@ mod tests {
         for port in 1..=20 {
             routes.find(address(port), &binding("00alice", "wonderland-wonderland-wonderland"));
         }
-        assert_eq!(routes.find(address(4), &RTP), Belongs::ToNobody);
-        assert!(matches!(routes.find(address(5), &RTP), Belongs::ToPeer { .. }));
+        assert_eq!(routes.find(address(4), &RTP), Destination::Unknown);
+        assert!(matches!(routes.find(address(5), &RTP), Destination::Peer { .. }));
         assert_eq!(routes.peer_by_source.len(), ROUTES_PER_PEER_MAX);
     }
 
     #[test]
     fn what_another_shard_owns_is_handed_over() {
         let mut routes = routes();
-        assert_eq!(routes.find(address(1), &binding("01carol", "x")), Belongs::ToShard(1));
-        assert_eq!(routes.find(address(1), &RTP), Belongs::ToNobody);
+        assert_eq!(routes.find(address(1), &binding("01carol", "x")), Destination::OtherShard(1));
+        assert_eq!(routes.find(address(1), &RTP), Destination::Unknown);
         routes.learn_foreign(address(1), 1);
-        assert_eq!(routes.find(address(1), &RTP), Belongs::ToShard(1));
+        assert_eq!(routes.find(address(1), &RTP), Destination::OtherShard(1));
     }
 
     #[test]
     fn noise_belongs_to_nobody() {
         let mut routes = routes();
         for noise in [&b""[..], &[0], &[1; 19], &[0; 40], &[70; 100], &[255; 2_500], &[128; 2_001]] {
-            assert_eq!(routes.find(address(1), noise), Belongs::Malformed, "{noise:?}");
+            assert_eq!(routes.find(address(1), noise), Destination::Malformed, "{noise:?}");
         }
-        assert_eq!(routes.find(address(1), &binding("zz", "x")), Belongs::ToNobody);
+        assert_eq!(routes.find(address(1), &binding("zz", "x")), Destination::Unknown);
         assert!(routes.peer_by_source.is_empty());
     }
 }

@@ -60,19 +60,19 @@ fn open(addr: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
 }
 
 /// Both halves of a media socket.
-struct Shared {
-    socket: UdpSocket,
+struct MediaSocket {
+    udp: UdpSocket,
     state: UdpSocketState,
 }
 
 pub(super) struct Ingress {
-    shared: Arc<Shared>,
+    socket: Arc<MediaSocket>,
     buffers: Vec<u8>,
     metas: [RecvMeta; BATCH_SIZE],
 }
 
 pub(super) struct Egress {
-    shared: Arc<Shared>,
+    socket: Arc<MediaSocket>,
     is_v6: bool,
     train: Train,
     metrics: Arc<Metrics>,
@@ -81,10 +81,10 @@ pub(super) struct Egress {
 pub(super) fn split(socket: UdpSocket, metrics: Arc<Metrics>) -> io::Result<(Ingress, Egress)> {
     let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
     let is_v6 = socket.local_addr()?.is_ipv6();
-    let shared = Arc::new(Shared { socket, state });
+    let socket = Arc::new(MediaSocket { udp: socket, state });
     let buffers = vec![0; TRAIN_BYTES_MAX * BATCH_SIZE];
-    let ingress = Ingress { shared: shared.clone(), buffers, metas: [RecvMeta::default(); BATCH_SIZE] };
-    Ok((ingress, Egress { shared, is_v6, train: Train::default(), metrics }))
+    let ingress = Ingress { socket: socket.clone(), buffers, metas: [RecvMeta::default(); BATCH_SIZE] };
+    Ok((ingress, Egress { socket, is_v6, train: Train::default(), metrics }))
 }
 
 /// Datagrams to one destination, of one size (the last may be shorter), that leave in one system call.
@@ -107,7 +107,7 @@ pub(super) struct Datagram<'a> {
 
 impl Ingress {
     pub(super) fn fd(&self) -> RawFd {
-        self.shared.socket.as_raw_fd()
+        self.socket.udp.as_raw_fd()
     }
 
     /// Receives one batch of trains into the buffers; [`Self::received`] reads them.
@@ -115,7 +115,7 @@ impl Ingress {
         let mut slices = self.buffers.chunks_exact_mut(TRAIN_BYTES_MAX).map(IoSliceMut::new);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| slices.next().expect("one chunk for each of the batch was allocated"));
-        self.shared.state.recv(UdpSockRef::from(&self.shared.socket), &mut slices, &mut self.metas)
+        self.socket.state.recv(UdpSockRef::from(&self.socket.udp), &mut slices, &mut self.metas)
     }
 
     /// The datagrams of the last batch's `index`th train.
@@ -131,7 +131,7 @@ impl Ingress {
 impl Egress {
     /// Sends, or keeps for the train that it belongs to: [`Self::flush`] ends a turn.
     pub(super) fn send(&mut self, to: SocketAddr, from: Option<IpAddr>, bytes: &[u8]) {
-        let segments_max = self.shared.state.max_gso_segments().min(GSO_SEGMENTS_MAX);
+        let segments_max = self.socket.state.max_gso_segments().min(GSO_SEGMENTS_MAX);
         if !self.train.takes(to, from, bytes.len(), segments_max) {
             self.flush();
         }
@@ -173,7 +173,7 @@ impl Egress {
     ) -> io::Result<()> {
         let (destination, src_ip) = if self.is_v6 { (mapped(to), from.map(mapped_ip)) } else { (to, from) };
         let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip };
-        self.shared.state.try_send(UdpSockRef::from(&self.shared.socket), &transmit)
+        self.socket.state.try_send(UdpSockRef::from(&self.socket.udp), &transmit)
     }
 
     fn count_sent(&self, datagrams: usize, bytes: usize) {

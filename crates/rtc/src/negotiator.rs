@@ -24,7 +24,7 @@ const UFRAG_RANDOM_CHARS: usize = 14;
 const PASSWORD_CHARS: usize = 32;
 
 /// What all peers of one server have in common.
-pub(crate) struct Connector {
+pub(crate) struct Negotiator {
     certificate: DtlsCert,
     candidates: Vec<SocketAddr>,
 }
@@ -47,7 +47,7 @@ pub(crate) struct NegotiatedMedia {
     pub(crate) vp8: Option<Pt>,
 }
 
-impl Connector {
+impl Negotiator {
     pub(crate) fn new(candidates: Vec<SocketAddr>) -> Option<Self> {
         let certificate = crypto::provider().dtls_provider.generate_certificate()?;
         Some(Self { certificate, candidates })
@@ -191,10 +191,10 @@ mod tests {
     #[test]
     fn a_bad_offer_is_refused_in_our_words_and_makes_no_line_in_the_log() {
         let said = Said::default();
-        let (connector, to_log) = (Connector::new(Vec::new()).unwrap(), said.clone());
+        let (negotiator, to_log) = (Negotiator::new(Vec::new()).unwrap(), said.clone());
         let logs = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || to_log.clone());
         let answer =
-            tracing::subscriber::with_default(logs.finish(), || connector.answer(BAD, MediaPlan::default(), 0));
+            tracing::subscriber::with_default(logs.finish(), || negotiator.answer(BAD, MediaPlan::default(), 0));
         let refusal = answer.err().unwrap();
         assert!(refusal.to_string().contains("it is no SDP"), "{refusal}");
         assert!(matches!(refusal, OfferError::Stack { cause, .. } if cause.contains("parse")));

@@ -2,11 +2,11 @@
 
 use super::ShardConfig;
 use super::events::is_minor;
-use super::mailbox::{Command, Handed, HandedDatagram, ShardMailbox};
-use super::peer::{Broken, Media, Outlet, Peer, PeerEvent};
-use super::routes::{Belongs, Routes};
+use super::mailbox::{Command, HandOver, HandedDatagram, ShardMailbox};
+use super::peer::{MediaPacket, Peer, PeerEvent, PeerFailed, PeerOutput};
+use super::routes::{Destination, Routes};
 use super::socket::{Datagram, Egress};
-use crate::channel::{Channel, Effect, Forwarded, PeerId, SourceKey, Write};
+use crate::channel::{Channel, Effect, ForwardOutcome, PeerId, SlotWrite, SourceKey};
 use crate::crypto;
 use crate::metrics::DropReason;
 use signalling::{ChannelId, LeftReason};
@@ -21,7 +21,7 @@ const DROPS_CHECKED_EVERY: Duration = Duration::from_secs(1);
 /// How finely channels notice time: losses, leavings, key frames to ask for again.
 const CHANNEL_TICK: Duration = Duration::from_millis(50);
 
-pub(super) struct Core {
+pub(super) struct ShardState {
     pub(super) config: ShardConfig,
     egress: Egress,
     shards: Vec<ShardMailbox>,
@@ -37,10 +37,10 @@ pub(super) struct Core {
     reports: Vec<(PeerId, PeerEvent)>,
     /// Peers that were written to in this turn.
     written: BTreeSet<PeerId>,
-    writes: Vec<Write>,
+    writes: Vec<SlotWrite>,
 }
 
-impl Core {
+impl ShardState {
     pub(super) fn new(config: ShardConfig, egress: Egress, shards: Vec<ShardMailbox>) -> Self {
         Self {
             routes: Routes::new(config.index),
@@ -117,11 +117,11 @@ impl Core {
         metrics.packets_in.add(1);
         metrics.bytes_in.add(datagram.bytes.len() as u64);
         match self.routes.find(datagram.source, datagram.bytes) {
-            Belongs::ToPeer { peer, proven } => self.feed(peer, proven, datagram, now),
-            Belongs::ToShard(shard) => self.hand_over(shard, datagram),
-            Belongs::ToNobody => metrics.discard(DropReason::UnknownSource),
-            Belongs::Unproven => metrics.discard(DropReason::Unauthenticated),
-            Belongs::Malformed => metrics.discard(DropReason::Malformed),
+            Destination::Peer { peer, authenticated } => self.feed(peer, authenticated, datagram, now),
+            Destination::OtherShard(shard) => self.hand_over(shard, datagram),
+            Destination::Unknown => metrics.discard(DropReason::UnknownSource),
+            Destination::Unauthenticated => metrics.discard(DropReason::Unauthenticated),
+            Destination::Malformed => metrics.discard(DropReason::Malformed),
         }
     }
 
@@ -136,56 +136,56 @@ impl Core {
             local_ip: datagram.local_ip,
             bytes: datagram.bytes.into(),
         };
-        if mailbox.hand_over(Handed::Datagram(handed)).is_err() {
+        if mailbox.hand_over(HandOver::Datagram(handed)).is_err() {
             self.config.metrics.discard(DropReason::ShardFull);
         }
     }
 
-    pub(super) fn handed(&mut self, handed: &Handed, now: Instant) {
+    pub(super) fn handed(&mut self, handed: &HandOver, now: Instant) {
         match handed {
-            Handed::Datagram(datagram) => self.handed_datagram(datagram, now),
-            Handed::Route(source, shard) => self.routes.learn_foreign(*source, *shard),
+            HandOver::Datagram(datagram) => self.handed_datagram(datagram, now),
+            HandOver::Route(source, shard) => self.routes.learn_foreign(*source, *shard),
         }
     }
 
     fn handed_datagram(&mut self, handed: &HandedDatagram, now: Instant) {
         let datagram = Datagram { source: handed.source, local_ip: handed.local_ip, bytes: &handed.bytes };
         match self.routes.find(handed.source, &handed.bytes) {
-            Belongs::ToPeer { peer, proven } => {
-                if proven {
+            Destination::Peer { peer, authenticated } => {
+                if authenticated {
                     self.claim(handed.source, handed.from_shard);
                 }
-                self.feed(peer, proven, &datagram, now);
+                self.feed(peer, authenticated, &datagram, now);
             }
             // Handed over already: whoever else it may belong to, it does not travel in circles.
-            Belongs::ToShard(_) | Belongs::ToNobody => self.config.metrics.discard(DropReason::UnknownSource),
-            Belongs::Unproven => self.config.metrics.discard(DropReason::Unauthenticated),
-            Belongs::Malformed => self.config.metrics.discard(DropReason::Malformed),
+            Destination::OtherShard(_) | Destination::Unknown => self.config.metrics.discard(DropReason::UnknownSource),
+            Destination::Unauthenticated => self.config.metrics.discard(DropReason::Unauthenticated),
+            Destination::Malformed => self.config.metrics.discard(DropReason::Malformed),
         }
     }
 
     /// Tells the shard whose socket gets them that the datagrams of this address are ours.
     fn claim(&self, source: SocketAddr, of: usize) {
         if let Some(mailbox) = self.shards.get(of)
-            && mailbox.hand_over(Handed::Route(source, self.config.index)).is_err()
+            && mailbox.hand_over(HandOver::Route(source, self.config.index)).is_err()
         {
             // The next binding request claims it again.
             self.config.metrics.discard(DropReason::ShardFull);
         }
     }
 
-    fn feed(&mut self, id: PeerId, proven: bool, datagram: &Datagram<'_>, now: Instant) {
-        let destination = self.destination(datagram.local_ip);
+    fn feed(&mut self, id: PeerId, authenticated: bool, datagram: &Datagram<'_>, now: Instant) {
+        let local = self.local_candidate(datagram.local_ip);
         let Some(peer) = self.peers.get(&id) else { return };
         let channel = peer.channel.clone();
         crypto::take_authenticated();
-        self.with_peer(id, now, |peer, outlet| {
-            if proven {
+        self.with_peer(id, now, |peer, output| {
+            if authenticated {
                 peer.remember_local_ip(datagram.source, datagram.local_ip);
             }
-            peer.receive(datagram.source, destination, datagram.bytes, now, outlet)
+            peer.receive(datagram.source, local, datagram.bytes, now, output)
         });
-        if proven | crypto::take_authenticated()
+        if authenticated | crypto::take_authenticated()
             && let Some(channel) = self.channels.get_mut(&channel)
         {
             channel.heard(id, now);
@@ -194,7 +194,7 @@ impl Core {
 
     /// The candidate that a datagram was sent to. Behind address translation the packet names another address than the
     /// one that terminals were told.
-    fn destination(&self, local_ip: Option<IpAddr>) -> SocketAddr {
+    fn local_candidate(&self, local_ip: Option<IpAddr>) -> SocketAddr {
         let candidates = &self.config.candidates;
         let same = candidates.iter().find(|candidate| Some(candidate.ip()) == local_ip);
         let family =
@@ -210,12 +210,12 @@ impl Core {
         &mut self,
         id: PeerId,
         now: Instant,
-        step: impl FnOnce(&mut Peer, &mut Outlet<'_>) -> Result<(), Broken>,
+        step: impl FnOnce(&mut Peer, &mut PeerOutput<'_>) -> Result<(), PeerFailed>,
     ) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let before = peer.deadline;
         let mut events = Vec::new();
-        let result = step(peer, &mut Outlet { socket: &mut self.egress, events: &mut events });
+        let result = step(peer, &mut PeerOutput { socket: &mut self.egress, events: &mut events });
         if peer.deadline != before {
             self.deadlines.remove(&(before, id));
             self.deadlines.insert((peer.deadline, id));
@@ -244,7 +244,7 @@ impl Core {
     /// Its channel ended it.
     fn end(&mut self, id: PeerId, now: Instant) {
         let Some(mut peer) = self.forget(id) else { return };
-        peer.close(now, &mut Outlet { socket: &mut self.egress, events: &mut Vec::new() });
+        peer.close(now, &mut PeerOutput { socket: &mut self.egress, events: &mut Vec::new() });
     }
 
     fn forget(&mut self, id: PeerId) -> Option<Peer> {
@@ -259,14 +259,14 @@ impl Core {
     fn wake_due(&mut self, now: Instant) {
         let due: Vec<PeerId> = self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
         for id in due {
-            self.with_peer(id, now, |peer, outlet| peer.wake(now, outlet));
+            self.with_peer(id, now, |peer, output| peer.wake(now, output));
             self.written.remove(&id);
         }
     }
 
     fn settle_written(&mut self, now: Instant) {
         for id in std::mem::take(&mut self.written) {
-            self.with_peer(id, now, |peer, outlet| peer.settle(now, outlet));
+            self.with_peer(id, now, |peer, output| peer.settle(now, output));
         }
     }
 
@@ -318,7 +318,7 @@ impl Core {
     fn send_present_map(&mut self, id: PeerId, now: Instant) {
         let channel = self.peers.get(&id).and_then(|peer| self.channels.get(&*peer.channel));
         let Some(map) = channel.map(|channel| channel.map(id)) else { return };
-        self.with_peer(id, now, |peer, outlet| peer.send_map(map, now, outlet));
+        self.with_peer(id, now, |peer, output| peer.send_map(map, now, output));
     }
 
     /// The terminal said goodbye: answer in kind, and it has left.
@@ -330,17 +330,17 @@ impl Core {
         }
     }
 
-    fn forward(&mut self, id: PeerId, channel: &ChannelId, media: &Media, now: Instant) {
+    fn forward(&mut self, id: PeerId, channel: &ChannelId, media: &MediaPacket, now: Instant) {
         let Some(channel) = self.channels.get_mut(channel) else { return };
         let mut writes = std::mem::take(&mut self.writes);
         let from = SourceKey { peer: id, source: media.source };
-        let outcome = channel.forward(from, &media.packet, now, &mut writes);
+        let outcome = channel.forward(from, &media.parsed, now, &mut writes);
         let metrics = &self.config.metrics;
         metrics.media_in.add(1);
         metrics.media_forwarded.add(writes.len() as u64);
         match outcome {
-            Forwarded::Dropped(reason) => metrics.discard(reason),
-            Forwarded::Written { gated } => (0..gated).for_each(|_| metrics.discard(DropReason::KeyFrameGate)),
+            ForwardOutcome::Dropped(reason) => metrics.discard(reason),
+            ForwardOutcome::Written { gated } => (0..gated).for_each(|_| metrics.discard(DropReason::KeyFrameGate)),
         }
         for write in writes.drain(..) {
             self.write(&write, media, now);
@@ -348,14 +348,14 @@ impl Core {
         self.writes = writes;
     }
 
-    fn write(&mut self, write: &Write, media: &Media, now: Instant) {
+    fn write(&mut self, write: &SlotWrite, media: &MediaPacket, now: Instant) {
         let Some(peer) = self.peers.get_mut(&write.peer) else { return };
         match peer.write(write, media, now) {
             Ok(true) => {
                 self.written.insert(write.peer);
             }
             Ok(false) => {}
-            Err(Broken) => self.lose(write.peer, LeftReason::Failed, now),
+            Err(PeerFailed) => self.lose(write.peer, LeftReason::Failed, now),
         }
     }
 
@@ -377,10 +377,10 @@ impl Core {
             Effect::End(id) => self.end(id, now),
             Effect::RequestKeyFrame(of) => {
                 self.config.metrics.key_frame_requests.add(1);
-                self.with_peer(of.peer, now, |peer, outlet| peer.request_key_frame(of.source, now, outlet));
+                self.with_peer(of.peer, now, |peer, output| peer.request_key_frame(of.source, now, output));
             }
             Effect::Probe(id) => self.send_present_map(id, now),
-            Effect::SendMap(id, map) => self.with_peer(id, now, |peer, outlet| peer.send_map(map, now, outlet)),
+            Effect::SendMap(id, map) => self.with_peer(id, now, |peer, output| peer.send_map(map, now, output)),
         }
     }
 }

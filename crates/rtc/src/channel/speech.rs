@@ -12,13 +12,13 @@ const SCORE_MAX: u8 = 10;
 const HANG: Duration = Duration::from_millis(800);
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Speaker {
+pub(crate) struct SpeechDetector {
     score: u8,
     loud_at: Option<Instant>,
     speaking: bool,
 }
 
-impl Speaker {
+impl SpeechDetector {
     /// `Some` when it changes.
     pub(crate) fn hear(&mut self, level_dbov: i8, now: Instant) -> Option<bool> {
         if level_dbov >= LOUD_DBOV {
@@ -60,19 +60,19 @@ mod tests {
     fn speech_begins_after_five_loud_packets_and_ends_with_silence() {
         let start = Instant::now();
         let at = |packet: u64| start + Duration::from_millis(20 * packet);
-        let mut speaker = Speaker::default();
-        let changes: Vec<_> = (0..10).map(|packet| speaker.hear(-20, at(packet))).collect();
+        let mut detector = SpeechDetector::default();
+        let changes: Vec<_> = (0..10).map(|packet| detector.hear(-20, at(packet))).collect();
         assert_eq!(changes.iter().position(Option::is_some), Some(4));
-        assert!((10..49).all(|packet| speaker.hear(-90, at(packet)).is_none()));
-        assert_eq!(speaker.hear(-90, at(49)), Some(false));
+        assert!((10..49).all(|packet| detector.hear(-90, at(packet)).is_none()));
+        assert_eq!(detector.hear(-90, at(49)), Some(false));
     }
 
     #[test]
     fn a_click_is_no_speech() {
         let start = Instant::now();
-        let mut speaker = Speaker::default();
-        assert_eq!(speaker.hear(-10, start), None);
-        assert_eq!(speaker.poll(start + HANG), None);
-        assert!(!speaker.is_speaking());
+        let mut detector = SpeechDetector::default();
+        assert_eq!(detector.hear(-10, start), None);
+        assert_eq!(detector.poll(start + HANG), None);
+        assert!(!detector.is_speaking());
     }
 }

@@ -8,13 +8,13 @@ const THROTTLE: Duration = Duration::from_millis(500);
 const REPEAT: Duration = Duration::from_millis(350);
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct KeyFrames {
+pub(crate) struct KeyFrameRequests {
     wanted: bool,
     answered: bool,
     asked_at: Option<Instant>,
 }
 
-impl KeyFrames {
+impl KeyFrameRequests {
     /// Somebody cannot decode before the next key frame.
     pub(crate) fn want(&mut self) {
         self.wanted = true;
@@ -46,7 +46,7 @@ mod tests {
     /// Steps of (milliseconds, what happens there, whether a request leaves).
     fn play(steps: &[(u64, &str, bool)]) {
         let start = Instant::now();
-        let mut source = KeyFrames::default();
+        let mut source = KeyFrameRequests::default();
         for (ms, happens, asks) in steps {
             match *happens {
                 "want" => source.want(),

@@ -1,20 +1,19 @@
-//! One member of a channel: a participation with its connection, what it sends, and what it may do.
+//! One participant of a channel: a participation with its connection, what it sends, and what it may do.
 
-use super::keyframes::KeyFrames;
+use super::key_frame_requests::KeyFrameRequests;
 use super::slots::Slot;
-use super::speaker::Speaker;
+use super::speech::SpeechDetector;
 use super::{PeerId, SourceKey};
 use crate::metrics::DropReason;
 use crate::offer::{MediaKind, MediaPlan, kind_of};
-use signalling::{JoinClaims, ParticipationId, Rights, Source, UserName};
-use signalling::{Participant, SourceTraffic};
+use signalling::{JoinClaims, ParticipationId, Rights, Source, SourceTraffic, UserName};
 use std::time::{Duration, Instant};
 
 /// A source without packets for so long leaves its slots (a camera that was switched off).
 pub(super) const SOURCE_IDLE: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
-pub(super) struct Member {
+pub(super) struct Participant {
     pub(super) participation: ParticipationId,
     pub(super) user: UserName,
     pub(super) client: String,
@@ -39,7 +38,7 @@ pub(super) enum Connection {
     },
 }
 
-/// One source that the member may send.
+/// One source that the participant may send.
 #[derive(Clone, Debug)]
 pub(super) struct Track {
     pub(super) source: Source,
@@ -50,14 +49,14 @@ pub(super) struct Track {
     /// Rises whenever packets were left out on purpose.
     pub(super) run: u32,
     interrupted: bool,
-    pub(super) key_frames: KeyFrames,
-    pub(super) speaker: Speaker,
+    pub(super) key_frame_requests: KeyFrameRequests,
+    pub(super) speech: SpeechDetector,
     pub(super) traffic: SourceTraffic,
-    /// Slots that packets may end up in, as (member, index of slot).
+    /// Slots that packets may end up in, as (participant, index of slot).
     pub(super) viewers: Vec<(PeerId, usize)>,
 }
 
-impl Member {
+impl Participant {
     pub(super) fn new(claims: &JoinClaims, plan: &MediaPlan, seed: u64, now: Instant) -> Self {
         let slot = |(index, (kind, mid)): (u64, &(MediaKind, String))| {
             // Another odd multiplier would do: slots only must not all start at the same numbers.
@@ -85,7 +84,7 @@ impl Member {
         !self.waiting && self.rights.subscribe
     }
 
-    /// Whether media may flow from it, as far as the member as a whole is concerned.
+    /// Whether media may flow from it, as far as the participant as a whole is concerned.
     pub(super) fn sends(&self) -> bool {
         !self.waiting && self.is_connected()
     }
@@ -115,12 +114,12 @@ impl Member {
         }
     }
 
-    pub(super) fn describe(&self) -> Participant {
+    pub(super) fn describe(&self) -> signalling::Participant {
         let cipher = match self.connection {
             Connection::Connected { cipher, .. } => Some(cipher.to_owned()),
             Connection::Connecting { .. } => None,
         };
-        Participant {
+        signalling::Participant {
             participation: self.participation,
             user: self.user.clone(),
             waiting: self.waiting,
@@ -149,8 +148,8 @@ impl Track {
             last_packet_at: None,
             run: 0,
             interrupted: false,
-            key_frames: KeyFrames::default(),
-            speaker: Speaker::default(),
+            key_frame_requests: KeyFrameRequests::default(),
+            speech: SpeechDetector::default(),
             traffic,
             viewers: Vec::new(),
         }
