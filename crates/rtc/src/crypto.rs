@@ -45,10 +45,10 @@ pub(crate) fn take_cipher() -> Option<&'static str> {
 /// The provider with its witnesses; made once a process.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(witnessed(from_feature_flags()))).clone()
+    PROVIDER.get_or_init(|| Arc::new(observed(from_feature_flags()))).clone()
 }
 
-fn witnessed(plain: CryptoProvider) -> CryptoProvider {
+fn observed(plain: CryptoProvider) -> CryptoProvider {
     let dtls: &'static Dtls = Box::leak(Box::new(Dtls(plain.dtls_provider)));
     let srtp: &'static Srtp = Box::leak(Box::new(Srtp {
         plain: plain.srtp_provider,
@@ -59,7 +59,7 @@ fn witnessed(plain: CryptoProvider) -> CryptoProvider {
     CryptoProvider { dtls_provider: dtls, srtp_provider: Box::leak(Box::new(srtp)), ..plain }
 }
 
-fn witness<T, E>(opened: Result<T, E>) -> Result<T, E> {
+fn observe_opened<T, E>(opened: Result<T, E>) -> Result<T, E> {
     if opened.is_ok() {
         AUTHENTICATED.set(true);
     }
@@ -190,7 +190,7 @@ impl Aes128CmSha1_80Cipher for CmCipher {
 
     /// Called only after the HMAC of the packet was right.
     fn decrypt(&mut self, iv: &[u8; 16], input: &[u8], output: &mut [u8]) -> Result<(), CryptoError> {
-        witness(self.0.decrypt(iv, input, output))
+        observe_opened(self.0.decrypt(iv, input, output))
     }
 }
 
@@ -226,7 +226,7 @@ macro_rules! gcm {
                 input: &[u8],
                 output: &mut [u8],
             ) -> Result<usize, CryptoError> {
-                witness(self.0.decrypt(iv, aads, input, output))
+                observe_opened(self.0.decrypt(iv, aads, input, output))
             }
         }
     };

@@ -56,7 +56,7 @@ impl Negotiator {
     /// Answers an offer for a peer on `shard`.
     pub(crate) fn answer(&self, sdp: &str, plan: MediaPlan, shard: usize) -> Result<Negotiated, OfferError> {
         // The media stack asserts in a few places that only strange offers reach: they end the offer, not the server.
-        let attempt = quietly(|| catch_unwind(AssertUnwindSafe(|| self.negotiate(sdp, plan, shard))));
+        let attempt = without_logs(|| catch_unwind(AssertUnwindSafe(|| self.negotiate(sdp, plan, shard))));
         attempt.unwrap_or_else(|_| Err(not_answered("a panic".to_owned())))
     }
 
@@ -146,7 +146,7 @@ fn random_u64() -> Result<u64, OfferError> {
 }
 
 /// What the media stack warns of here, only the sender of the offer can mend: it is answered, and not logged.
-fn quietly<T>(act: impl FnOnce() -> T) -> T {
+fn without_logs<T>(act: impl FnOnce() -> T) -> T {
     tracing::dispatcher::with_default(&tracing::Dispatch::none(), act)
 }
 

@@ -195,7 +195,7 @@ impl MediaPlan {
 
     fn add(&mut self, section: &Section, purpose: Purpose) -> Result<(), OfferError> {
         if !section.fits(purpose) {
-            let purpose = word(purpose);
+            let purpose = purpose_name(purpose);
             let mid = &section.mid;
             return Err(bad(format!(
                 "mid {mid} cannot be a {purpose}: wrong kind or direction; give each section a purpose that fits it"
@@ -227,7 +227,7 @@ impl MediaPlan {
 }
 
 /// As the request spells it.
-fn word(purpose: Purpose) -> String {
+fn purpose_name(purpose: Purpose) -> String {
     serde_json::to_value(purpose).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 

@@ -50,7 +50,7 @@ impl Rtc {
             starting.push(ShardThread::prepare(shard, socket).map_err(|cause| StartError::Thread { cause })?);
         }
         let shards = Arc::new(Shards { mailboxes: starting.iter().map(ShardThread::mailbox).collect() });
-        let door = Arc::new(door_of(config, candidates, &shards, &metrics)?);
+        let door = Arc::new(build_door(config, candidates, &shards, &metrics)?);
         let server = Self {
             local_addr,
             shards,
@@ -151,7 +151,7 @@ fn shard_config(
     }
 }
 
-fn door_of(
+fn build_door(
     config: Config,
     candidates: Vec<SocketAddr>,
     shards: &Arc<Shards>,

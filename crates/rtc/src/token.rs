@@ -52,7 +52,7 @@ pub fn verify(token: &str, keys: &[JoinKey], issuer: &str, now_s: u64) -> Result
     let kid = jsonwebtoken::decode_header(token).ok().and_then(|header| header.kid).ok_or(TokenError::Invalid)?;
     let key = keys.iter().find(|key| key.kid == kid).ok_or(TokenError::Invalid)?;
     let verified = jsonwebtoken::decode::<JoinClaims>(token, &key.public, &validation(issuer));
-    let claims = verified.map_err(|error| offence(error.kind()))?.claims;
+    let claims = verified.map_err(|error| token_error(error.kind()))?.claims;
     if claims.exp <= now_s { Err(TokenError::Expired) } else { Ok(claims) }
 }
 
@@ -66,7 +66,7 @@ fn validation(issuer: &str) -> Validation {
     rules
 }
 
-fn offence(kind: &ErrorKind) -> TokenError {
+fn token_error(kind: &ErrorKind) -> TokenError {
     match kind {
         ErrorKind::InvalidAudience | ErrorKind::InvalidIssuer => TokenError::Foreign,
         _ => TokenError::Invalid,

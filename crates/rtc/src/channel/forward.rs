@@ -67,17 +67,17 @@ impl Channel {
         now: Instant,
         writes: &mut Vec<SlotWrite>,
     ) -> ForwardOutcome {
-        let Some(begins) = self.track_mut(from).map(|track| track.arrive(now)) else {
+        let Some(begins) = self.track_mut(from).map(|track| track.handle_packet(now)) else {
             return ForwardOutcome::Dropped(DropReason::Unannounced);
         };
         if begins {
-            self.assign();
+            self.assign_slots();
         }
         if let Some(reason) = self.refusal(from) {
-            self.leave_out(from, reason);
+            self.record_drop(from, reason);
             return ForwardOutcome::Dropped(reason);
         }
-        self.listen(from, packet, now);
+        self.detect_speech(from, packet, now);
         let gated = self.fan_out(from, packet, now, writes);
         ForwardOutcome::Written { gated }
     }
@@ -87,37 +87,39 @@ impl Channel {
         participant.refusal(from.source, participant.track(from.source)?.muted)
     }
 
-    fn leave_out(&mut self, from: SourceKey, reason: DropReason) {
+    fn record_drop(&mut self, from: SourceKey, reason: DropReason) {
         if let Some(track) = self.track_mut(from) {
-            track.leave_out(reason);
+            track.record_drop(reason);
         }
     }
 
     /// Follows who speaks; with more microphones than slots the speakers get them.
-    fn listen(&mut self, from: SourceKey, packet: &ParsedPacket, now: Instant) {
+    fn detect_speech(&mut self, from: SourceKey, packet: &ParsedPacket, now: Instant) {
         let Some(level) = packet.level_dbov else { return };
-        let Some(speaking) = self.track_mut(from).and_then(|track| track.speech.hear(level, now)) else { return };
+        let Some(speaking) = self.track_mut(from).and_then(|track| track.speech.handle_level(level, now)) else {
+            return;
+        };
         if let Some(participation) = self.participants.get(&from.peer).map(|participant| participant.participation) {
-            self.event(participation, ChannelEventKind::Speaker { speaking });
+            self.push_event(participation, ChannelEventKind::Speaker { speaking });
         }
         if speaking {
-            self.assign();
+            self.assign_slots();
         }
     }
 
     fn fan_out(&mut self, from: SourceKey, packet: &ParsedPacket, now: Instant, writes: &mut Vec<SlotWrite>) -> usize {
         let Some(track) = self.track_mut(from) else { return 0 };
         let ParsedPacket { numbers, starts_key_frame, .. } = *packet;
-        let offered = SourcePacket { from, run: track.go_on(), starts_key_frame, numbers };
+        let source_packet = SourcePacket { from, run: track.continue_run(), starts_key_frame, numbers };
         if starts_key_frame {
-            track.key_frame_requests.came();
+            track.key_frame_requests.handle_key_frame();
         }
         let viewers = std::mem::take(&mut track.viewers);
         let before = writes.len();
         let mut switched = Vec::new();
         let mut gated = 0;
         for (peer, slot) in &viewers {
-            match self.offer(*peer, *slot, &offered, now) {
+            match self.offer_to_slot(*peer, *slot, &source_packet, now) {
                 SlotOutcome::Write { numbers, switched: new } => {
                     writes.push(SlotWrite::new(*peer, *slot, &numbers));
                     switched.extend(new.then_some(*peer));
@@ -131,49 +133,49 @@ impl Channel {
             track.viewers = viewers;
             track.traffic.forwarded += forwarded;
         }
-        self.announce(switched);
+        self.send_switched_maps(switched);
         if gated > 0 {
-            self.want_key_frame(from, now);
+            self.request_key_frame(from, now);
         }
         gated
     }
 
-    fn offer(&mut self, viewer: PeerId, slot: usize, packet: &SourcePacket, now: Instant) -> SlotOutcome {
+    fn offer_to_slot(&mut self, viewer: PeerId, slot: usize, packet: &SourcePacket, now: Instant) -> SlotOutcome {
         let receiver = self
             .participants
             .get_mut(&viewer)
             .filter(|participant| participant.receives() && participant.is_connected());
         receiver
             .and_then(|participant| participant.slots.get_mut(slot))
-            .map_or(SlotOutcome::Skip, |slot| slot.offer(packet, now))
+            .map_or(SlotOutcome::Skip, |slot| slot.handle_packet(packet, now))
     }
 
     /// Slots show somebody else from this packet on: their viewers get the map now, not when it was decided.
-    fn announce(&mut self, switched: Vec<PeerId>) {
+    fn send_switched_maps(&mut self, switched: Vec<PeerId>) {
         if switched.is_empty() {
             return;
         }
         for viewer in switched {
             self.send_map(viewer);
         }
-        self.link_viewers();
+        self.index_viewers();
     }
 
     // Key frames.
 
     /// A viewer cannot decode what is in its slot.
-    pub(crate) fn key_frame_wanted(&mut self, viewer: PeerId, slot: usize, now: Instant) {
+    pub(crate) fn handle_key_frame_request(&mut self, viewer: PeerId, slot: usize, now: Instant) {
         let slot = self.participants.get(&viewer).and_then(|participant| participant.slots.get(slot));
         if let Some(source) = slot.and_then(|slot| slot.shown) {
-            self.want_key_frame(source, now);
+            self.request_key_frame(source, now);
         }
     }
 
     /// Asks for every source that a slot waits for.
-    pub(super) fn ask_key_frames(&mut self, now: Instant) {
-        for source in self.awaited() {
+    pub(super) fn request_key_frames(&mut self, now: Instant) {
+        for source in self.awaited_sources() {
             if let Some(track) = self.track_mut(source) {
-                track.key_frame_requests.want();
+                track.key_frame_requests.request();
             }
         }
         let videos: Vec<SourceKey> =
@@ -183,7 +185,7 @@ impl Channel {
         }
     }
 
-    fn awaited(&self) -> Vec<SourceKey> {
+    fn awaited_sources(&self) -> Vec<SourceKey> {
         let receivers =
             self.participants.values().filter(|participant| participant.receives() && participant.is_connected());
         let waits = |slot: &&super::slots::Slot| {
@@ -203,9 +205,9 @@ impl Channel {
         self.participants.iter().flat_map(of)
     }
 
-    fn want_key_frame(&mut self, source: SourceKey, now: Instant) {
+    fn request_key_frame(&mut self, source: SourceKey, now: Instant) {
         if let Some(track) = self.track_mut(source) {
-            track.key_frame_requests.want();
+            track.key_frame_requests.request();
         }
         self.poll_key_frame(source, now);
     }

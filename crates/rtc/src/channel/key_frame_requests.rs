@@ -16,12 +16,12 @@ pub(crate) struct KeyFrameRequests {
 
 impl KeyFrameRequests {
     /// Somebody cannot decode before the next key frame.
-    pub(crate) fn want(&mut self) {
+    pub(crate) fn request(&mut self) {
         self.wanted = true;
     }
 
     /// A key frame began.
-    pub(crate) fn came(&mut self) {
+    pub(crate) fn handle_key_frame(&mut self) {
         self.wanted = false;
         self.answered = true;
     }
@@ -46,14 +46,14 @@ mod tests {
     /// Steps of (milliseconds, what happens there, whether a request leaves).
     fn play(steps: &[(u64, &str, bool)]) {
         let start = Instant::now();
-        let mut source = KeyFrameRequests::default();
+        let mut requests = KeyFrameRequests::default();
         for (ms, happens, asks) in steps {
             match *happens {
-                "want" => source.want(),
-                "came" => source.came(),
+                "want" => requests.request(),
+                "came" => requests.handle_key_frame(),
                 _ => {}
             }
-            assert_eq!(source.poll(start + Duration::from_millis(*ms)), *asks, "{happens} at {ms} ms");
+            assert_eq!(requests.poll(start + Duration::from_millis(*ms)), *asks, "{happens} at {ms} ms");
         }
     }
 

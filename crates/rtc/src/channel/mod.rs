@@ -47,7 +47,7 @@ pub(crate) struct SourceKey {
 pub(crate) enum Effect {
     Event(ChannelEvent),
     /// Close the connection; the channel has forgotten it.
-    End(PeerId),
+    ClosePeer(PeerId),
     RequestKeyFrame(SourceKey),
     SendMap(PeerId, SlotMap),
     /// Send the present map once more, to be acknowledged.
@@ -113,13 +113,13 @@ impl Channel {
         now: Instant,
     ) -> Result<SlotMap, JoinRefusal> {
         self.check_join(claims)?;
-        self.replace(claims);
+        self.replace_older(claims);
         let mut participant = Participant::new(claims, plan, seed, now);
         if let Some(decision) = self.decisions.get(&claims.participation) {
             decision.apply(&mut participant);
         }
         self.participants.insert(peer, participant);
-        self.assign();
+        self.assign_slots();
         Ok(self.first_map(peer))
     }
 
@@ -131,10 +131,10 @@ impl Channel {
         if self.participants.len() >= self.config.peers_max && !replaces {
             return Err(JoinRefusal::ChannelFull);
         }
-        self.decision(claims.participation).map(|_| ()).map_err(|_| JoinRefusal::ChannelFull)
+        self.decision_mut(claims.participation).map(|_| ()).map_err(|_| JoinRefusal::ChannelFull)
     }
 
-    fn replace(&mut self, claims: &JoinClaims) {
+    fn replace_older(&mut self, claims: &JoinClaims) {
         let same = |participant: &Participant| {
             participant.client == claims.client || participant.participation == claims.participation
         };
@@ -142,12 +142,12 @@ impl Channel {
             self.participants.iter().filter(|(_, participant)| same(participant)).map(|(peer, _)| *peer).collect();
         for peer in older {
             let Some(participant) = self.participants.remove(&peer) else { continue };
-            self.effects.push(Effect::End(peer));
+            self.effects.push(Effect::ClosePeer(peer));
             if participant.participation != claims.participation {
                 if let Some(decision) = self.decisions.get_mut(&participant.participation) {
                     decision.join_refusal = Some(JoinRefusal::Replaced);
                 }
-                self.event(participant.participation, ChannelEventKind::Left(LeftReason::Replaced));
+                self.push_event(participant.participation, ChannelEventKind::Left(LeftReason::Replaced));
             }
         }
     }
@@ -168,39 +168,39 @@ impl Channel {
     // What happens on the wire.
 
     /// ICE and DTLS are done.
-    pub(crate) fn connected(&mut self, peer: PeerId, cipher: &'static str, now: Instant) {
+    pub(crate) fn handle_connected(&mut self, peer: PeerId, cipher: &'static str, now: Instant) {
         let Some(participant) = self.participants.get_mut(&peer) else { return };
         participant.connection = Connection::Connected { cipher, heard_at: now, lost: false, probed: false };
         let participation = participant.participation;
-        self.event(participation, ChannelEventKind::Joined { cipher: cipher.to_owned() });
-        self.assign();
-        self.ask_key_frames(now);
+        self.push_event(participation, ChannelEventKind::Joined { cipher: cipher.to_owned() });
+        self.assign_slots();
+        self.request_key_frames(now);
     }
 
     /// An authenticated packet came in.
-    pub(crate) fn heard(&mut self, peer: PeerId, now: Instant) {
+    pub(crate) fn handle_authenticated(&mut self, peer: PeerId, now: Instant) {
         let Some(participant) = self.participants.get_mut(&peer) else { return };
         let Connection::Connected { heard_at, lost, probed, .. } = &mut participant.connection else { return };
         *heard_at = now;
         *probed = false;
         if std::mem::take(lost) {
             let participation = participant.participation;
-            self.event(participation, ChannelEventKind::Back);
+            self.push_event(participation, ChannelEventKind::Back);
         }
     }
 
     /// The connection ended by itself.
-    pub(crate) fn ended(&mut self, peer: PeerId, reason: LeftReason) {
+    pub(crate) fn handle_ended(&mut self, peer: PeerId, reason: LeftReason) {
         if let Some(participant) = self.participants.remove(&peer) {
-            self.event(participant.participation, ChannelEventKind::Left(reason));
-            self.assign();
+            self.push_event(participant.participation, ChannelEventKind::Left(reason));
+            self.assign_slots();
         }
     }
 
-    pub(crate) fn quality(&mut self, peer: PeerId, loss_permille: u16, rtt_ms: Option<u32>) {
+    pub(crate) fn handle_quality(&mut self, peer: PeerId, loss_permille: u16, rtt_ms: Option<u32>) {
         if let Some(participation) = self.participants.get(&peer).filter(|m| m.is_connected()).map(|m| m.participation)
         {
-            self.event(participation, ChannelEventKind::Quality { loss_permille, rtt_ms });
+            self.push_event(participation, ChannelEventKind::Quality { loss_permille, rtt_ms });
         }
     }
 
@@ -212,13 +212,13 @@ impl Channel {
             .filter_map(|(peer, participant)| Some((*peer, participant.overdue(&self.config, now)?)))
             .collect();
         for (peer, reason) in overdue {
-            self.effects.push(Effect::End(peer));
-            self.ended(peer, reason);
+            self.effects.push(Effect::ClosePeer(peer));
+            self.handle_ended(peer, reason);
         }
         self.probe_quiet(now);
         self.notice_lost(now);
         self.notice_silence(now);
-        self.ask_key_frames(now);
+        self.request_key_frames(now);
     }
 
     /// A terminal that sends no media is heard only every few seconds (RFC 7675 asks for no more). The present map once
@@ -245,7 +245,7 @@ impl Channel {
             }
         }
         for participation in fresh {
-            self.event(participation, ChannelEventKind::Lost);
+            self.push_event(participation, ChannelEventKind::Lost);
         }
     }
 
@@ -254,25 +254,25 @@ impl Channel {
         let mut quiet = Vec::new();
         for participant in self.participants.values_mut() {
             for track in &mut participant.tracks {
-                idle |= track.fall_idle(now);
+                idle |= track.poll_idle(now);
                 if track.speech.poll(now).is_some() {
                     quiet.push(participant.participation);
                 }
             }
         }
         for participation in quiet {
-            self.event(participation, ChannelEventKind::Speaker { speaking: false });
+            self.push_event(participation, ChannelEventKind::Speaker { speaking: false });
         }
         if idle {
-            self.assign();
+            self.assign_slots();
         }
     }
 
     // What the service asks.
 
     pub(crate) fn admit(&mut self, participation: ParticipationId, now: Instant) -> Result<(), ChannelError> {
-        self.decision(participation)?.admitted = true;
-        self.restate(participation, now);
+        self.decision_mut(participation)?.admitted = true;
+        self.apply_decision(participation, now);
         Ok(())
     }
 
@@ -282,8 +282,8 @@ impl Channel {
         rights: Rights,
         now: Instant,
     ) -> Result<(), ChannelError> {
-        self.decision(participation)?.rights = Some(rights);
-        self.restate(participation, now);
+        self.decision_mut(participation)?.rights = Some(rights);
+        self.apply_decision(participation, now);
         Ok(())
     }
 
@@ -294,21 +294,21 @@ impl Channel {
         muted: bool,
         now: Instant,
     ) -> Result<(), ChannelError> {
-        let decision = self.decision(participation)?;
+        let decision = self.decision_mut(participation)?;
         if muted {
             decision.muted.insert(source);
         } else {
             decision.muted.remove(&source);
         }
-        self.restate(participation, now);
+        self.apply_decision(participation, now);
         Ok(())
     }
 
     pub(crate) fn remove(&mut self, participation: ParticipationId) -> Result<(), ChannelError> {
-        self.decision(participation)?.join_refusal = Some(JoinRefusal::Removed);
+        self.decision_mut(participation)?.join_refusal = Some(JoinRefusal::Removed);
         if let Some(peer) = self.peer_of(participation) {
-            self.effects.push(Effect::End(peer));
-            self.ended(peer, LeftReason::Removed);
+            self.effects.push(Effect::ClosePeer(peer));
+            self.handle_ended(peer, LeftReason::Removed);
         }
         Ok(())
     }
@@ -317,8 +317,8 @@ impl Channel {
     pub(crate) fn close(&mut self) {
         let peers: Vec<PeerId> = self.participants.keys().copied().collect();
         for peer in peers {
-            self.effects.push(Effect::End(peer));
-            self.ended(peer, LeftReason::Closed);
+            self.effects.push(Effect::ClosePeer(peer));
+            self.handle_ended(peer, LeftReason::Closed);
         }
     }
 
@@ -327,7 +327,7 @@ impl Channel {
     }
 
     /// What is remembered of a participation, made on first mention.
-    fn decision(&mut self, participation: ParticipationId) -> Result<&mut ServiceDecision, ChannelError> {
+    fn decision_mut(&mut self, participation: ParticipationId) -> Result<&mut ServiceDecision, ChannelError> {
         if !self.decisions.contains_key(&participation) {
             self.make_room()?;
             let fresh = ServiceDecision { number: self.next_decision, ..ServiceDecision::default() };
@@ -351,12 +351,12 @@ impl Channel {
         Ok(())
     }
 
-    fn restate(&mut self, participation: ParticipationId, now: Instant) {
+    fn apply_decision(&mut self, participation: ParticipationId, now: Instant) {
         let participant = self.participants.values_mut().find(|participant| participant.participation == participation);
         if let (Some(decision), Some(participant)) = (self.decisions.get(&participation), participant) {
             decision.apply(participant);
-            self.assign();
-            self.ask_key_frames(now);
+            self.assign_slots();
+            self.request_key_frames(now);
         }
     }
 
@@ -370,11 +370,11 @@ impl Channel {
     // Slots.
 
     /// Whoever may be seen or heard gets slots, best first; viewers whose map changes by it are told.
-    fn assign(&mut self) {
+    fn assign_slots(&mut self) {
         let everybody: Vec<PeerId> = self.participants.keys().copied().collect();
         for viewer in everybody {
-            let audio = self.ranked(viewer, MediaKind::Audio);
-            let video = self.ranked(viewer, MediaKind::Video);
+            let audio = self.ranked_sources(viewer, MediaKind::Audio);
+            let video = self.ranked_sources(viewer, MediaKind::Video);
             let Some(participant) = self.participants.get_mut(&viewer) else { continue };
             let mut changed = slots::assign(&mut participant.slots, MediaKind::Audio, &audio);
             changed |= slots::assign(&mut participant.slots, MediaKind::Video, &video);
@@ -382,12 +382,12 @@ impl Channel {
                 self.send_map(viewer);
             }
         }
-        self.link_viewers();
+        self.index_viewers();
     }
 
     /// Sources for one viewer's slots, best first. Muted ones last; screens before cameras; among microphones who
     /// spoke last; else who has a slot, then who joined first.
-    fn ranked(&self, viewer: PeerId, kind: MediaKind) -> Vec<SourceKey> {
+    fn ranked_sources(&self, viewer: PeerId, kind: MediaKind) -> Vec<SourceKey> {
         let Some(receiver) = self.participants.get(&viewer).filter(|participant| participant.receives()) else {
             return Vec::new();
         };
@@ -409,7 +409,7 @@ impl Channel {
     }
 
     /// Who takes packets of which track, looked up once per change instead of once per packet.
-    fn link_viewers(&mut self) {
+    fn index_viewers(&mut self) {
         let mut viewers: HashMap<SourceKey, Vec<(PeerId, usize)>> = HashMap::new();
         for (peer, participant) in self.participants.iter().filter(|(_, participant)| participant.receives()) {
             for (index, slot) in participant.slots.iter().enumerate() {
@@ -434,7 +434,7 @@ impl Channel {
         self.effects.push(Effect::SendMap(viewer, map));
     }
 
-    fn event(&mut self, participation: ParticipationId, kind: ChannelEventKind) {
+    fn push_event(&mut self, participation: ParticipationId, kind: ChannelEventKind) {
         self.effects.push(Effect::Event(ChannelEvent { channel: self.id.clone(), participation, kind }));
     }
 }

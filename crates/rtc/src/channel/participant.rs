@@ -160,13 +160,13 @@ impl Track {
     }
 
     /// A packet came in; `true` when the source begins with it.
-    pub(super) fn arrive(&mut self, now: Instant) -> bool {
+    pub(super) fn handle_packet(&mut self, now: Instant) -> bool {
         self.traffic.received += 1;
         self.last_packet_at = Some(now);
         !std::mem::replace(&mut self.active, true)
     }
 
-    pub(super) fn leave_out(&mut self, reason: DropReason) {
+    pub(super) fn record_drop(&mut self, reason: DropReason) {
         self.interrupted = true;
         match reason {
             DropReason::Muted => self.traffic.dropped_muted += 1,
@@ -176,7 +176,7 @@ impl Track {
     }
 
     /// The run that the present packet belongs to.
-    pub(super) fn go_on(&mut self) -> u32 {
+    pub(super) fn continue_run(&mut self) -> u32 {
         if std::mem::take(&mut self.interrupted) {
             self.run = self.run.wrapping_add(1);
         }
@@ -184,7 +184,7 @@ impl Track {
     }
 
     /// `true` when the source has just fallen silent.
-    pub(super) fn fall_idle(&mut self, now: Instant) -> bool {
+    pub(super) fn poll_idle(&mut self, now: Instant) -> bool {
         let recent = self.last_packet_at.is_some_and(|at| now.saturating_duration_since(at) < SOURCE_IDLE);
         !recent && std::mem::replace(&mut self.active, false)
     }

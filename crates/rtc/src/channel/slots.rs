@@ -58,7 +58,7 @@ impl Slot {
         Self { mid, kind, assigned: None, shown: None, anchored: None, rewriter: Rewriter::new(clock_rate, seed) }
     }
 
-    pub(super) fn offer(&mut self, packet: &SourcePacket, now: Instant) -> SlotOutcome {
+    pub(super) fn handle_packet(&mut self, packet: &SourcePacket, now: Instant) -> SlotOutcome {
         let same = self.shown == Some(packet.from) && self.anchored == Some(packet.run);
         if same && !self.rewriter.is_leap(&packet.numbers) {
             return self.write(packet, false, now);
@@ -174,26 +174,31 @@ mod tests {
         let now = Instant::now();
         let mut slots = slots(1);
         assign(&mut slots, MediaKind::Video, &[camera(1)]);
-        assert!(matches!(slots[0].offer(&packet(camera(1), 1, true), now), SlotOutcome::Write { switched: true, .. }));
+        assert!(matches!(
+            slots[0].handle_packet(&packet(camera(1), 1, true), now),
+            SlotOutcome::Write { switched: true, .. }
+        ));
         assign(&mut slots, MediaKind::Video, &[camera(2), camera(1)]);
-        assert_eq!(slots[0].offer(&packet(camera(2), 50, false), now), SlotOutcome::AwaitKeyFrame);
-        let SlotOutcome::Write { numbers: before, switched: false } = slots[0].offer(&packet(camera(1), 2, false), now)
+        assert_eq!(slots[0].handle_packet(&packet(camera(2), 50, false), now), SlotOutcome::AwaitKeyFrame);
+        let SlotOutcome::Write { numbers: before, switched: false } =
+            slots[0].handle_packet(&packet(camera(1), 2, false), now)
         else {
             unreachable!("the old source goes on");
         };
-        let SlotOutcome::Write { numbers: after, switched: true } = slots[0].offer(&packet(camera(2), 51, true), now)
+        let SlotOutcome::Write { numbers: after, switched: true } =
+            slots[0].handle_packet(&packet(camera(2), 51, true), now)
         else {
             unreachable!("the key frame switches");
         };
         assert_eq!(after.seq, before.seq + 1);
-        assert_eq!(slots[0].offer(&packet(camera(1), 3, true), now), SlotOutcome::Skip);
+        assert_eq!(slots[0].handle_packet(&packet(camera(1), 3, true), now), SlotOutcome::Skip);
     }
 
     #[test]
     fn a_slot_whose_source_is_gone_is_empty_at_once() {
         let mut slots = slots(1);
         assign(&mut slots, MediaKind::Video, &[camera(1)]);
-        slots[0].offer(&packet(camera(1), 1, true), Instant::now());
+        slots[0].handle_packet(&packet(camera(1), 1, true), Instant::now());
         assert!(assign(&mut slots, MediaKind::Video, &[]));
         assert_eq!((slots[0].assigned, slots[0].shown), (None, None));
         assert!(!assign(&mut slots, MediaKind::Video, &[]));
@@ -204,13 +209,15 @@ mod tests {
         let now = Instant::now();
         let mut slots = slots(1);
         assign(&mut slots, MediaKind::Video, &[camera(1)]);
-        let SlotOutcome::Write { numbers: before, .. } = slots[0].offer(&packet(camera(1), 1, true), now) else {
+        let SlotOutcome::Write { numbers: before, .. } = slots[0].handle_packet(&packet(camera(1), 1, true), now)
+        else {
             unreachable!("a key frame opens the gate");
         };
         let later = |seq, key| SourcePacket { run: 1, ..packet(camera(1), seq, key) };
         assert!(slots[0].waits_for_key_frame(1));
-        assert_eq!(slots[0].offer(&later(90, false), now), SlotOutcome::AwaitKeyFrame);
-        let SlotOutcome::Write { numbers: after, switched: false } = slots[0].offer(&later(91, true), now) else {
+        assert_eq!(slots[0].handle_packet(&later(90, false), now), SlotOutcome::AwaitKeyFrame);
+        let SlotOutcome::Write { numbers: after, switched: false } = slots[0].handle_packet(&later(91, true), now)
+        else {
             unreachable!("the same source is no switch");
         };
         assert_eq!(after.seq, before.seq + 1);
@@ -221,7 +228,7 @@ mod tests {
         let now = Instant::now();
         let mut slots = slots(1);
         assign(&mut slots, MediaKind::Video, &[camera(1)]);
-        let mut offer = |seq, key| match slots[0].offer(&packet(camera(1), seq, key), now) {
+        let mut offer = |seq, key| match slots[0].handle_packet(&packet(camera(1), seq, key), now) {
             SlotOutcome::Write { numbers, .. } => Ok(numbers.seq),
             refused => Err(refused),
         };

@@ -20,7 +20,7 @@ pub(crate) struct SpeechDetector {
 
 impl SpeechDetector {
     /// `Some` when it changes.
-    pub(crate) fn hear(&mut self, level_dbov: i8, now: Instant) -> Option<bool> {
+    pub(crate) fn handle_level(&mut self, level_dbov: i8, now: Instant) -> Option<bool> {
         if level_dbov >= LOUD_DBOV {
             self.loud_at = Some(now);
             self.score = SCORE_MAX.min(self.score + 1);
@@ -61,17 +61,17 @@ mod tests {
         let start = Instant::now();
         let at = |packet: u64| start + Duration::from_millis(20 * packet);
         let mut detector = SpeechDetector::default();
-        let changes: Vec<_> = (0..10).map(|packet| detector.hear(-20, at(packet))).collect();
+        let changes: Vec<_> = (0..10).map(|packet| detector.handle_level(-20, at(packet))).collect();
         assert_eq!(changes.iter().position(Option::is_some), Some(4));
-        assert!((10..49).all(|packet| detector.hear(-90, at(packet)).is_none()));
-        assert_eq!(detector.hear(-90, at(49)), Some(false));
+        assert!((10..49).all(|packet| detector.handle_level(-90, at(packet)).is_none()));
+        assert_eq!(detector.handle_level(-90, at(49)), Some(false));
     }
 
     #[test]
     fn a_click_is_no_speech() {
         let start = Instant::now();
         let mut detector = SpeechDetector::default();
-        assert_eq!(detector.hear(-10, start), None);
+        assert_eq!(detector.handle_level(-10, start), None);
         assert_eq!(detector.poll(start + HANG), None);
         assert!(!detector.is_speaking());
     }

@@ -82,7 +82,7 @@ impl Stage {
 
     fn enter_as(&mut self, claims: &JoinClaims, plan: &MediaPlan) -> PeerId {
         let (peer, _) = self.try_join(claims, plan).unwrap();
-        self.channel.connected(peer, CIPHER, self.now);
+        self.channel.handle_connected(peer, CIPHER, self.now);
         self.channel.take_effects();
         peer
     }
@@ -97,7 +97,7 @@ impl Stage {
         for _ in 0..ms / 50 {
             self.now += Duration::from_millis(50);
             for peer in heard {
-                self.channel.heard(*peer, self.now);
+                self.channel.handle_authenticated(*peer, self.now);
             }
             self.channel.tick(self.now);
         }
@@ -271,7 +271,7 @@ fn key_frame_wishes_of_many_viewers_are_one_request() {
     stage.reaches(alice, Source::Camera);
     stage.channel.take_effects();
     for viewer in viewers {
-        stage.channel.key_frame_wanted(viewer, 0, stage.now);
+        stage.channel.handle_key_frame_request(viewer, 0, stage.now);
     }
     assert_eq!(stage.requests().len(), 1);
 }
@@ -336,13 +336,13 @@ fn lost_back_and_left_are_told_once_each() {
     assert_eq!(stage.events(), []);
     stage.pass_heard(100, &[alice]);
     assert_eq!(stage.events(), [(id("bob"), ChannelEventKind::Lost)]);
-    stage.channel.heard(_bob, stage.now);
+    stage.channel.handle_authenticated(_bob, stage.now);
     assert_eq!(stage.events(), [(id("bob"), ChannelEventKind::Back)]);
     stage.pass_heard(19_950, &[alice]);
     assert_eq!(stage.events(), [(id("bob"), ChannelEventKind::Lost)]);
     stage.pass_heard(50, &[alice]);
     let effects = stage.channel.take_effects();
-    assert!(effects.contains(&Effect::End(_bob)));
+    assert!(effects.contains(&Effect::ClosePeer(_bob)));
     assert_eq!(stage.channel.describe().participants.len(), 1);
 }
 
@@ -356,7 +356,7 @@ fn who_is_lost_is_described_as_not_connected_until_it_is_back() {
     };
     stage.pass_heard(5_000, &[alice]);
     assert_eq!(connected(&stage), [id("alice")]);
-    stage.channel.heard(bob, stage.now);
+    stage.channel.handle_authenticated(bob, stage.now);
     assert_eq!(connected(&stage).len(), 2);
 }
 
@@ -389,7 +389,7 @@ fn a_quiet_terminal_is_asked_for_a_sign_of_life_once_before_it_is_lost() {
     assert_eq!(stage.channel.take_effects(), [Effect::Probe(alice)]);
     stage.pass(1_000);
     assert_eq!(stage.channel.take_effects(), []);
-    stage.channel.heard(alice, stage.now);
+    stage.channel.handle_authenticated(alice, stage.now);
     stage.pass(2_000);
     assert_eq!(stage.channel.take_effects(), [Effect::Probe(alice)]);
 }
@@ -411,7 +411,7 @@ fn the_same_client_with_a_newer_participation_replaces_the_older_for_good() {
     let newer = JoinClaims { participation: id("alice2"), ..claims("alice") };
     stage.try_join(&newer, &plan(1, 1)).unwrap();
     let effects = stage.channel.take_effects();
-    assert!(effects.contains(&Effect::End(old)));
+    assert!(effects.contains(&Effect::ClosePeer(old)));
     assert_eq!(stage.channel.describe().participants.len(), 1);
     assert_eq!(stage.try_join(&claims("alice"), &plan(1, 1)), Err(JoinRefusal::Replaced));
 }
@@ -421,8 +421,8 @@ fn the_same_participation_joins_again_without_leaving() {
     let mut stage = Stage::new();
     let old = stage.enter("alice");
     let (new, _) = stage.try_join(&claims("alice"), &plan(1, 1)).unwrap();
-    assert_eq!(stage.channel.take_effects(), [Effect::End(old)]);
-    stage.channel.connected(new, CIPHER, stage.now);
+    assert_eq!(stage.channel.take_effects(), [Effect::ClosePeer(old)]);
+    stage.channel.handle_connected(new, CIPHER, stage.now);
     assert_eq!(stage.events(), [(id("alice"), ChannelEventKind::Joined { cipher: CIPHER.to_owned() })]);
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl ShardState {
-    pub(super) fn join(&mut self, attempt: JoinAttempt, now: Instant) {
+    pub(super) fn handle_join(&mut self, attempt: JoinAttempt, now: Instant) {
         let JoinAttempt { claims, negotiated, reply } = attempt;
         let id = PeerId(self.next_peer);
         self.next_peer += 1;
@@ -20,8 +20,8 @@ impl ShardState {
             None => Err(JoinRefusal::ChannelClosed),
         };
         if joined.is_ok() {
-            self.routes.expect(id, &negotiated.ice.ufrag, &negotiated.ice.pass);
-            self.add(id, Peer::new(Arc::new(claims.channel.clone()), negotiated, now));
+            self.routes.register(id, &negotiated.ice.ufrag, &negotiated.ice.pass);
+            self.add_peer(id, Peer::new(Arc::new(claims.channel.clone()), negotiated, now));
         }
         self.answer_join(&claims.channel, reply, joined, id, now);
     }
@@ -34,14 +34,14 @@ impl ShardState {
         id: PeerId,
         now: Instant,
     ) {
-        self.work_off_effects(channel, now);
+        self.apply_effects(channel, now);
         // The door went away: the peer stays and fails by its join timeout, as one that never connects.
         if reply.send(joined).is_err() {
             tracing::debug!(peer = id.0, "nobody waits for the answer of a join");
         }
     }
 
-    pub(super) fn call(&mut self, name: ChannelId, call: Call, now: Instant) {
+    pub(super) fn handle_call(&mut self, name: ChannelId, call: Call, now: Instant) {
         match call {
             Call::Open(reply) => answer(reply, self.open(&name)),
             Call::Close(reply) => {
@@ -79,7 +79,7 @@ impl ShardState {
         self.config.metrics.channels.sub(1);
         channel.close();
         for effect in channel.take_effects() {
-            self.effect(effect, now);
+            self.apply_effect(effect, now);
         }
     }
 
@@ -91,7 +91,7 @@ impl ShardState {
         call: impl FnOnce(&mut Channel) -> Result<(), ChannelError>,
     ) {
         let result = self.channels.get_mut(name).map_or(Err(ChannelError::UnknownChannel), call);
-        self.work_off_effects(name, now);
+        self.apply_effects(name, now);
         answer(reply, result);
     }
 }

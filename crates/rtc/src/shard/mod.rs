@@ -106,17 +106,17 @@ impl EventLoop {
         let mut events = mio::Events::with_capacity(16);
         while !self.receiver.is_stopped() {
             self.wait(&mut events)?;
-            self.take_mail();
-            self.take_datagrams();
+            self.handle_mail();
+            self.handle_datagrams();
             self.state.finish_turn(Instant::now());
         }
-        self.state.farewell(Instant::now());
+        self.state.close_all(Instant::now());
         Ok(())
     }
 
     fn wait(&mut self, events: &mut mio::Events) -> io::Result<()> {
         let busy = self.readable || !self.receiver.is_empty();
-        let timeout = if busy { Some(Duration::ZERO) } else { self.state.patience(Instant::now()) };
+        let timeout = if busy { Some(Duration::ZERO) } else { self.state.timeout(Instant::now()) };
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -125,33 +125,33 @@ impl EventLoop {
         Ok(())
     }
 
-    fn take_mail(&mut self) {
+    fn handle_mail(&mut self) {
         for command in self.receiver.commands.try_iter().take(COMMANDS_PER_TURN) {
-            self.state.command(command, Instant::now());
+            self.state.handle_command(command, Instant::now());
         }
         for hand_over in self.receiver.hand_overs.try_iter().take(HAND_OVERS_PER_TURN) {
-            self.state.handed(&hand_over, Instant::now());
+            self.state.handle_hand_over(&hand_over, Instant::now());
         }
     }
 
-    fn take_datagrams(&mut self) {
+    fn handle_datagrams(&mut self) {
         for _ in 0..BATCHES_PER_TURN {
             if !self.readable {
                 return;
             }
             match self.ingress.receive() {
-                Ok(trains) => self.take_batch(trains),
+                Ok(trains) => self.handle_batch(trains),
                 // Besides "would block" only ICMP errors of peers that are gone come here: the next read goes on.
                 Err(error) => self.readable = error.kind() != io::ErrorKind::WouldBlock,
             }
         }
     }
 
-    fn take_batch(&mut self, trains: usize) {
+    fn handle_batch(&mut self, trains: usize) {
         let now = Instant::now();
         for index in 0..trains {
             for datagram in self.ingress.received(index) {
-                self.state.datagram(&datagram, now);
+                self.state.handle_datagram(&datagram, now);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! One peer connection: what goes into the media stack, and what comes out of it.
 //!
 //! Contract: after each input the stack is drained before the next (several media writes count as one input, ended by
-//! [`Peer::settle`]). Whatever goes wrong inside, an error or a panic, ends this peer and nobody else.
+//! [`Peer::flush`]). Whatever goes wrong inside, an error or a panic, ends this peer and nobody else.
 
 use super::socket::Egress;
 use crate::channel::{ParsedPacket, SlotWrite};
@@ -32,19 +32,19 @@ pub(super) struct Peer {
     pub(super) channel: Arc<ChannelId>,
     pub(super) ufrag: String,
     media: NegotiatedMedia,
-    mids: Vec<Mid>,
+    slot_mids: Vec<Mid>,
     source_by_ssrc: HashMap<Ssrc, Source>,
     /// All that authenticated packets came from, also those of retransmissions.
     ssrcs: HashSet<u32>,
     /// The data channel of slot maps, once the terminal has opened it.
     slots_channel: Option<DataChannelId>,
     /// The newest map, if it could not be written yet.
-    unsent_map: Option<SlotMap>,
+    pending_map: Option<SlotMap>,
     /// Of ours, for each destination: answers leave from where they were asked.
     local_ip: HashMap<SocketAddr, IpAddr>,
     /// When the stack wants to be called next.
     pub(super) deadline: Instant,
-    unsettled: bool,
+    unflushed: bool,
     /// The negotiated SRTP profile.
     cipher: Option<&'static str>,
 }
@@ -93,26 +93,26 @@ pub(super) struct PeerOutput<'a> {
 impl Peer {
     pub(super) fn new(channel: Arc<ChannelId>, negotiated: Negotiated, now: Instant) -> Self {
         let Negotiated { rtc, ice, media, .. } = negotiated;
-        let mids = media.plan.slots.iter().map(|(_, mid)| mid_of(mid)).collect();
+        let slot_mids = media.plan.slots.iter().map(|(_, mid)| mid_of(mid)).collect();
         Self {
             rtc,
             channel,
             ufrag: ice.ufrag,
             media,
-            mids,
+            slot_mids,
             source_by_ssrc: HashMap::new(),
             ssrcs: HashSet::new(),
             slots_channel: None,
-            unsent_map: None,
+            pending_map: None,
             local_ip: HashMap::new(),
             deadline: now,
-            unsettled: false,
+            unflushed: false,
             cipher: None,
         }
     }
 
     /// A datagram came in from a route of the peer.
-    pub(super) fn receive(
+    pub(super) fn handle_datagram(
         &mut self,
         source: SocketAddr,
         destination: SocketAddr,
@@ -120,8 +120,8 @@ impl Peer {
         now: Instant,
         output: &mut PeerOutput<'_>,
     ) -> Result<(), PeerFailed> {
-        self.settle(now, output)?;
-        self.guarded(|peer| {
+        self.flush(now, output)?;
+        self.catch_failure(|peer| {
             // What cannot even be told apart is dropped by the stack's own parser.
             let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else { return Ok(()) };
             peer.rtc.handle_input(Input::Receive(now, receive))?;
@@ -152,32 +152,32 @@ impl Peer {
     }
 
     /// The time that the stack asked for has come.
-    pub(super) fn wake(&mut self, now: Instant, output: &mut PeerOutput<'_>) -> Result<(), PeerFailed> {
-        self.unsettled = true;
-        self.settle(now, output)
+    pub(super) fn handle_timeout(&mut self, now: Instant, output: &mut PeerOutput<'_>) -> Result<(), PeerFailed> {
+        self.unflushed = true;
+        self.flush(now, output)
     }
 
-    /// Queues a copy for a slot; leaves with [`Self::settle`]. `false`: the slot has no stream.
+    /// Queues a copy for a slot; leaves with [`Self::flush`]. `false`: the slot has no stream.
     pub(super) fn write(&mut self, write: &SlotWrite, media: &MediaPacket, now: Instant) -> Result<bool, PeerFailed> {
-        self.guarded(|peer| {
+        self.catch_failure(|peer| {
             let kind = kind_of(media.source);
-            let (Some(mid), Some(pt)) = (peer.mids.get(write.slot).copied(), peer.payload_type(kind)) else {
+            let (Some(mid), Some(pt)) = (peer.slot_mids.get(write.slot).copied(), peer.payload_type(kind)) else {
                 return Ok(false);
             };
             let mut api = peer.rtc.direct_api();
             let Some(stream) = api.stream_tx_by_mid(mid, None) else { return Ok(false) };
             stream.write_rtp(media.copy(write, pt, now));
-            peer.unsettled = true;
+            peer.unflushed = true;
             Ok(true)
         })
     }
 
     /// Lets what was written leave.
-    pub(super) fn settle(&mut self, now: Instant, output: &mut PeerOutput<'_>) -> Result<(), PeerFailed> {
-        if !std::mem::take(&mut self.unsettled) {
+    pub(super) fn flush(&mut self, now: Instant, output: &mut PeerOutput<'_>) -> Result<(), PeerFailed> {
+        if !std::mem::take(&mut self.unflushed) {
             return Ok(());
         }
-        self.guarded(|peer| {
+        self.catch_failure(|peer| {
             peer.rtc.handle_input(Input::Timeout(now))?;
             peer.drain(output)
         })
@@ -189,16 +189,16 @@ impl Peer {
         now: Instant,
         output: &mut PeerOutput<'_>,
     ) -> Result<(), PeerFailed> {
-        self.settle(now, output)?;
+        self.flush(now, output)?;
         let plan = self.media.plan.sources.iter().find(|(of, _)| *of == source);
         let Some(mid) = plan.map(|(_, mid)| mid_of(mid)) else { return Ok(()) };
-        self.guarded(|peer| {
+        self.catch_failure(|peer| {
             if let Some(stream) = peer.rtc.direct_api().stream_rx_by_mid(mid, None) {
                 stream.request_keyframe(KeyframeRequestKind::Pli);
             }
             Ok(())
         })?;
-        self.wake(now, output)
+        self.handle_timeout(now, output)
     }
 
     /// Sends a map, or keeps it until the data channel takes it; an older one that waits is superseded.
@@ -208,28 +208,28 @@ impl Peer {
         now: Instant,
         output: &mut PeerOutput<'_>,
     ) -> Result<(), PeerFailed> {
-        self.unsent_map = Some(map);
-        self.send_unsent(now, output)
+        self.pending_map = Some(map);
+        self.send_pending_map(now, output)
     }
 
-    fn send_unsent(&mut self, now: Instant, output: &mut PeerOutput<'_>) -> Result<(), PeerFailed> {
-        let (Some(id), Some(map)) = (self.slots_channel, &self.unsent_map) else { return Ok(()) };
+    fn send_pending_map(&mut self, now: Instant, output: &mut PeerOutput<'_>) -> Result<(), PeerFailed> {
+        let (Some(id), Some(map)) = (self.slots_channel, &self.pending_map) else { return Ok(()) };
         let text = serde_json::to_vec(map).map_err(|_| PeerFailed)?;
-        self.settle(now, output)?;
-        let taken = self.guarded(|peer| match peer.rtc.channel(id) {
+        self.flush(now, output)?;
+        let taken = self.catch_failure(|peer| match peer.rtc.channel(id) {
             Some(mut channel) => channel.write(false, &text),
             None => Ok(false),
         })?;
         if taken {
-            self.unsent_map = None;
+            self.pending_map = None;
         }
-        self.wake(now, output)
+        self.handle_timeout(now, output)
     }
 
     /// Says goodbye (RTCP BYE, DTLS close_notify); the peer is dropped after it.
     pub(super) fn close(&mut self, now: Instant, output: &mut PeerOutput<'_>) {
-        let farewell = self.settle(now, output).and_then(|()| {
-            self.guarded(|peer| {
+        let farewell = self.flush(now, output).and_then(|()| {
+            self.catch_failure(|peer| {
                 peer.rtc.close()?;
                 peer.rtc.handle_input(Input::Timeout(now))?;
                 peer.drain(output)
@@ -247,7 +247,7 @@ impl Peer {
         }
     }
 
-    fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, RtcError>) -> Result<T, PeerFailed> {
+    fn catch_failure<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, RtcError>) -> Result<T, PeerFailed> {
         match catch_unwind(AssertUnwindSafe(|| step(self))) {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
@@ -284,14 +284,14 @@ impl Peer {
             Event::Connected => Some(self.connected()),
             Event::RtpPacket(packet) => Some(self.media(packet)),
             Event::KeyframeRequest(request) => {
-                let slot = self.mids.iter().position(|mid| *mid == request.mid)?;
+                let slot = self.slot_mids.iter().position(|mid| *mid == request.mid)?;
                 Some(PeerEvent::KeyFrameWanted { slot })
             }
             Event::ChannelOpen(id, label) if label == SLOTS_CHANNEL => {
                 self.slots_channel = Some(id);
                 Some(PeerEvent::SlotsChannelReady)
             }
-            Event::ChannelBufferedAmountLow(_) => self.unsent_map.is_some().then_some(PeerEvent::SlotsChannelReady),
+            Event::ChannelBufferedAmountLow(_) => self.pending_map.is_some().then_some(PeerEvent::SlotsChannelReady),
             Event::ChannelClose(id) => {
                 self.slots_channel = self.slots_channel.filter(|open| *open != id);
                 None

@@ -57,11 +57,11 @@ impl Routes {
         Self { shard, ..Self::default() }
     }
 
-    pub(super) fn expect(&mut self, peer: PeerId, ufrag: &str, password: &str) {
+    pub(super) fn register(&mut self, peer: PeerId, ufrag: &str, password: &str) {
         self.expected_by_ufrag.insert(ufrag.to_owned(), ExpectedPeer { peer, password: password.to_owned() });
     }
 
-    pub(super) fn forget(&mut self, peer: PeerId, ufrag: &str) {
+    pub(super) fn unregister(&mut self, peer: PeerId, ufrag: &str) {
         self.expected_by_ufrag.remove(ufrag);
         for source in self.sources_by_peer.remove(&peer).unwrap_or_default() {
             if self.peer_by_source.get(&source) == Some(&peer) {
@@ -71,7 +71,7 @@ impl Routes {
     }
 
     /// Another shard proved that the address is its own.
-    pub(super) fn learn_foreign(&mut self, source: SocketAddr, shard: usize) {
+    pub(super) fn add_foreign(&mut self, source: SocketAddr, shard: usize) {
         if self.shard_by_source.len() >= FOREIGN_ROUTES_MAX
             && let Some(any) = self.shard_by_source.keys().next().copied()
         {
@@ -80,27 +80,27 @@ impl Routes {
         self.shard_by_source.insert(source, shard);
     }
 
-    pub(super) fn find(&mut self, source: SocketAddr, datagram: &[u8]) -> Destination {
+    pub(super) fn classify(&mut self, source: SocketAddr, datagram: &[u8]) -> Destination {
         match datagram.first() {
-            Some(0..=3) => self.find_stun(source, datagram),
-            Some(20..=63 | 128..=191) if datagram.len() <= DATAGRAM_BYTES_MAX => self.find_source(source),
+            Some(0..=3) => self.classify_stun(source, datagram),
+            Some(20..=63 | 128..=191) if datagram.len() <= DATAGRAM_BYTES_MAX => self.route_of(source),
             _ => Destination::Malformed,
         }
     }
 
-    fn find_source(&self, source: SocketAddr) -> Destination {
+    fn route_of(&self, source: SocketAddr) -> Destination {
         if let Some(peer) = self.peer_by_source.get(&source) {
             return Destination::Peer { peer: *peer, authenticated: false };
         }
         self.shard_by_source.get(&source).map_or(Destination::Unknown, |shard| Destination::OtherShard(*shard))
     }
 
-    fn find_stun(&mut self, source: SocketAddr, datagram: &[u8]) -> Destination {
+    fn classify_stun(&mut self, source: SocketAddr, datagram: &[u8]) -> Destination {
         // The parser sees whatever anybody sends: should it ever panic, one datagram is lost.
         let checked = catch_unwind(AssertUnwindSafe(|| self.check_stun(datagram)));
         let destination = checked.unwrap_or(Destination::Malformed);
         if let Destination::Peer { peer, .. } = destination {
-            self.route(source, peer);
+            self.add_route(source, peer);
         }
         destination
     }
@@ -122,7 +122,7 @@ impl Routes {
         }
     }
 
-    fn route(&mut self, source: SocketAddr, peer: PeerId) {
+    fn add_route(&mut self, source: SocketAddr, peer: PeerId) {
         if self.peer_by_source.insert(source, peer) == Some(peer) {
             return;
         }
@@ -150,8 +150,8 @@ mod tests {
 
     fn routes() -> Routes {
         let mut routes = Routes::new(0);
-        routes.expect(ALICE, "00alice", "wonderland-wonderland-wonderland");
-        routes.expect(BOB, "00bob", "builder-builder-builder-builder!");
+        routes.register(ALICE, "00alice", "wonderland-wonderland-wonderland");
+        routes.register(BOB, "00bob", "builder-builder-builder-builder!");
         routes
     }
 
@@ -172,54 +172,54 @@ mod tests {
     #[test]
     fn only_a_proven_binding_makes_a_route() {
         let mut routes = routes();
-        assert_eq!(routes.find(address(1), &RTP), Destination::Unknown);
-        assert_eq!(routes.find(address(1), &binding("00alice", "wrong")), Destination::Unauthenticated);
-        assert_eq!(routes.find(address(1), &RTP), Destination::Unknown);
+        assert_eq!(routes.classify(address(1), &RTP), Destination::Unknown);
+        assert_eq!(routes.classify(address(1), &binding("00alice", "wrong")), Destination::Unauthenticated);
+        assert_eq!(routes.classify(address(1), &RTP), Destination::Unknown);
         let proof = binding("00alice", "wonderland-wonderland-wonderland");
-        assert_eq!(routes.find(address(1), &proof), Destination::Peer { peer: ALICE, authenticated: true });
-        assert_eq!(routes.find(address(1), &RTP), Destination::Peer { peer: ALICE, authenticated: false });
-        assert_eq!(routes.find(address(2), &RTP), Destination::Unknown);
+        assert_eq!(routes.classify(address(1), &proof), Destination::Peer { peer: ALICE, authenticated: true });
+        assert_eq!(routes.classify(address(1), &RTP), Destination::Peer { peer: ALICE, authenticated: false });
+        assert_eq!(routes.classify(address(2), &RTP), Destination::Unknown);
     }
 
     #[test]
     fn an_address_that_another_peer_proves_is_the_other_peers() {
         let mut routes = routes();
-        routes.find(address(1), &binding("00alice", "wonderland-wonderland-wonderland"));
-        routes.find(address(1), &binding("00bob", "builder-builder-builder-builder!"));
-        assert_eq!(routes.find(address(1), &RTP), Destination::Peer { peer: BOB, authenticated: false });
-        routes.forget(ALICE, "00alice");
-        assert_eq!(routes.find(address(1), &RTP), Destination::Peer { peer: BOB, authenticated: false });
-        routes.forget(BOB, "00bob");
-        assert_eq!(routes.find(address(1), &RTP), Destination::Unknown);
+        routes.classify(address(1), &binding("00alice", "wonderland-wonderland-wonderland"));
+        routes.classify(address(1), &binding("00bob", "builder-builder-builder-builder!"));
+        assert_eq!(routes.classify(address(1), &RTP), Destination::Peer { peer: BOB, authenticated: false });
+        routes.unregister(ALICE, "00alice");
+        assert_eq!(routes.classify(address(1), &RTP), Destination::Peer { peer: BOB, authenticated: false });
+        routes.unregister(BOB, "00bob");
+        assert_eq!(routes.classify(address(1), &RTP), Destination::Unknown);
     }
 
     #[test]
     fn a_wandering_peer_keeps_its_newest_addresses() {
         let mut routes = routes();
         for port in 1..=20 {
-            routes.find(address(port), &binding("00alice", "wonderland-wonderland-wonderland"));
+            routes.classify(address(port), &binding("00alice", "wonderland-wonderland-wonderland"));
         }
-        assert_eq!(routes.find(address(4), &RTP), Destination::Unknown);
-        assert!(matches!(routes.find(address(5), &RTP), Destination::Peer { .. }));
+        assert_eq!(routes.classify(address(4), &RTP), Destination::Unknown);
+        assert!(matches!(routes.classify(address(5), &RTP), Destination::Peer { .. }));
         assert_eq!(routes.peer_by_source.len(), ROUTES_PER_PEER_MAX);
     }
 
     #[test]
     fn what_another_shard_owns_is_handed_over() {
         let mut routes = routes();
-        assert_eq!(routes.find(address(1), &binding("01carol", "x")), Destination::OtherShard(1));
-        assert_eq!(routes.find(address(1), &RTP), Destination::Unknown);
-        routes.learn_foreign(address(1), 1);
-        assert_eq!(routes.find(address(1), &RTP), Destination::OtherShard(1));
+        assert_eq!(routes.classify(address(1), &binding("01carol", "x")), Destination::OtherShard(1));
+        assert_eq!(routes.classify(address(1), &RTP), Destination::Unknown);
+        routes.add_foreign(address(1), 1);
+        assert_eq!(routes.classify(address(1), &RTP), Destination::OtherShard(1));
     }
 
     #[test]
     fn noise_belongs_to_nobody() {
         let mut routes = routes();
         for noise in [&b""[..], &[0], &[1; 19], &[0; 40], &[70; 100], &[255; 2_500], &[128; 2_001]] {
-            assert_eq!(routes.find(address(1), noise), Destination::Malformed, "{noise:?}");
+            assert_eq!(routes.classify(address(1), noise), Destination::Malformed, "{noise:?}");
         }
-        assert_eq!(routes.find(address(1), &binding("zz", "x")), Destination::Unknown);
+        assert_eq!(routes.classify(address(1), &binding("zz", "x")), Destination::Unknown);
         assert!(routes.peer_by_source.is_empty());
     }
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// Rounds in which peers' reports may cause more reports; the rest waits for the next turn.
 const ROUNDS_PER_TURN: usize = 4;
 /// How often is looked whether there are drops to tell.
-const DROPS_CHECKED_EVERY: Duration = Duration::from_secs(1);
+const DROP_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How finely channels notice time: losses, leavings, key frames to ask for again.
 const CHANNEL_TICK: Duration = Duration::from_millis(50);
 
@@ -32,7 +32,7 @@ pub(super) struct ShardState {
     /// One entry per peer: when its stack wants to be called.
     deadlines: BTreeSet<(Instant, PeerId)>,
     next_tick: Instant,
-    next_check_of_drops: Instant,
+    next_drop_check: Instant,
     /// What peers reported and nobody has looked at.
     reports: Vec<(PeerId, PeerEvent)>,
     /// Peers that were written to in this turn.
@@ -52,22 +52,22 @@ impl ShardState {
             next_peer: 1,
             deadlines: BTreeSet::new(),
             next_tick: Instant::now(),
-            next_check_of_drops: Instant::now(),
+            next_drop_check: Instant::now(),
             reports: Vec::new(),
             written: BTreeSet::new(),
             writes: Vec::new(),
         }
     }
 
-    pub(super) fn command(&mut self, command: Command, now: Instant) {
+    pub(super) fn handle_command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Call(channel, call) => self.call(channel, call, now),
-            Command::Join(attempt) => self.join(*attempt, now),
+            Command::Call(channel, call) => self.handle_call(channel, call, now),
+            Command::Join(attempt) => self.handle_join(*attempt, now),
         }
     }
 
     /// How long nothing needs to be done; `None`: until something comes.
-    pub(super) fn patience(&self, now: Instant) -> Option<Duration> {
+    pub(super) fn timeout(&self, now: Instant) -> Option<Duration> {
         if !self.reports.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -77,47 +77,47 @@ impl ShardState {
     }
 
     pub(super) fn finish_turn(&mut self, now: Instant) {
-        self.work_off_reports(now);
+        self.process_reports(now);
         self.wake_due(now);
-        self.tick(now);
+        self.tick_channels(now);
         for _ in 0..ROUNDS_PER_TURN {
-            self.settle_written(now);
+            self.flush_written(now);
             if self.reports.is_empty() {
                 break;
             }
-            self.work_off_reports(now);
+            self.process_reports(now);
         }
         self.egress.flush();
-        self.tell_drops(now);
+        self.log_drops(now);
     }
 
-    fn tell_drops(&mut self, now: Instant) {
-        if now < self.next_check_of_drops {
+    fn log_drops(&mut self, now: Instant) {
+        if now < self.next_drop_check {
             return;
         }
-        self.next_check_of_drops = now + DROPS_CHECKED_EVERY;
+        self.next_drop_check = now + DROP_CHECK_INTERVAL;
         if let Some(dropped) = self.config.metrics.unusual_drops(now) {
             tracing::info!(dropped, "datagrams or packets were dropped");
         }
     }
 
     /// The server stops: everybody is told.
-    pub(super) fn farewell(&mut self, now: Instant) {
+    pub(super) fn close_all(&mut self, now: Instant) {
         let peers: Vec<PeerId> = self.peers.keys().copied().collect();
         for peer in peers {
-            self.end(peer, now);
+            self.close_peer(peer, now);
         }
         self.egress.flush();
     }
 
     // Datagrams.
 
-    pub(super) fn datagram(&mut self, datagram: &Datagram<'_>, now: Instant) {
+    pub(super) fn handle_datagram(&mut self, datagram: &Datagram<'_>, now: Instant) {
         let metrics = &self.config.metrics;
         metrics.packets_in.add(1);
         metrics.bytes_in.add(datagram.bytes.len() as u64);
-        match self.routes.find(datagram.source, datagram.bytes) {
-            Destination::Peer { peer, authenticated } => self.feed(peer, authenticated, datagram, now),
+        match self.routes.classify(datagram.source, datagram.bytes) {
+            Destination::Peer { peer, authenticated } => self.deliver(peer, authenticated, datagram, now),
             Destination::OtherShard(shard) => self.hand_over(shard, datagram),
             Destination::Unknown => metrics.discard(DropReason::UnknownSource),
             Destination::Unauthenticated => metrics.discard(DropReason::Unauthenticated),
@@ -141,21 +141,21 @@ impl ShardState {
         }
     }
 
-    pub(super) fn handed(&mut self, handed: &HandOver, now: Instant) {
+    pub(super) fn handle_hand_over(&mut self, handed: &HandOver, now: Instant) {
         match handed {
-            HandOver::Datagram(datagram) => self.handed_datagram(datagram, now),
-            HandOver::Route(source, shard) => self.routes.learn_foreign(*source, *shard),
+            HandOver::Datagram(datagram) => self.handle_handed_datagram(datagram, now),
+            HandOver::Route(source, shard) => self.routes.add_foreign(*source, *shard),
         }
     }
 
-    fn handed_datagram(&mut self, handed: &HandedDatagram, now: Instant) {
+    fn handle_handed_datagram(&mut self, handed: &HandedDatagram, now: Instant) {
         let datagram = Datagram { source: handed.source, local_ip: handed.local_ip, bytes: &handed.bytes };
-        match self.routes.find(handed.source, &handed.bytes) {
+        match self.routes.classify(handed.source, &handed.bytes) {
             Destination::Peer { peer, authenticated } => {
                 if authenticated {
-                    self.claim(handed.source, handed.from_shard);
+                    self.claim_route(handed.source, handed.from_shard);
                 }
-                self.feed(peer, authenticated, &datagram, now);
+                self.deliver(peer, authenticated, &datagram, now);
             }
             // Handed over already: whoever else it may belong to, it does not travel in circles.
             Destination::OtherShard(_) | Destination::Unknown => self.config.metrics.discard(DropReason::UnknownSource),
@@ -165,7 +165,7 @@ impl ShardState {
     }
 
     /// Tells the shard whose socket gets them that the datagrams of this address are ours.
-    fn claim(&self, source: SocketAddr, of: usize) {
+    fn claim_route(&self, source: SocketAddr, of: usize) {
         if let Some(mailbox) = self.shards.get(of)
             && mailbox.hand_over(HandOver::Route(source, self.config.index)).is_err()
         {
@@ -174,7 +174,7 @@ impl ShardState {
         }
     }
 
-    fn feed(&mut self, id: PeerId, authenticated: bool, datagram: &Datagram<'_>, now: Instant) {
+    fn deliver(&mut self, id: PeerId, authenticated: bool, datagram: &Datagram<'_>, now: Instant) {
         let local = self.local_candidate(datagram.local_ip);
         let Some(peer) = self.peers.get(&id) else { return };
         let channel = peer.channel.clone();
@@ -183,12 +183,12 @@ impl ShardState {
             if authenticated {
                 peer.remember_local_ip(datagram.source, datagram.local_ip);
             }
-            peer.receive(datagram.source, local, datagram.bytes, now, output)
+            peer.handle_datagram(datagram.source, local, datagram.bytes, now, output)
         });
         if authenticated | crypto::take_authenticated()
             && let Some(channel) = self.channels.get_mut(&channel)
         {
-            channel.heard(id, now);
+            channel.handle_authenticated(id, now);
         }
     }
 
@@ -222,36 +222,36 @@ impl ShardState {
         }
         self.reports.extend(events.into_iter().map(|event| (id, event)));
         if result.is_err() {
-            self.lose(id, LeftReason::Failed, now);
+            self.drop_failed(id, LeftReason::Failed, now);
         }
     }
 
-    pub(super) fn add(&mut self, id: PeerId, peer: Peer) {
+    pub(super) fn add_peer(&mut self, id: PeerId, peer: Peer) {
         self.deadlines.insert((peer.deadline, id));
         self.peers.insert(id, peer);
         self.config.metrics.peers.add(1);
     }
 
     /// The connection ended by itself.
-    fn lose(&mut self, id: PeerId, reason: LeftReason, now: Instant) {
-        let Some(peer) = self.forget(id) else { return };
+    fn drop_failed(&mut self, id: PeerId, reason: LeftReason, now: Instant) {
+        let Some(peer) = self.remove_peer(id) else { return };
         if let Some(channel) = self.channels.get_mut(&peer.channel) {
-            channel.ended(id, reason);
+            channel.handle_ended(id, reason);
         }
-        self.work_off_effects(&peer.channel, now);
+        self.apply_effects(&peer.channel, now);
     }
 
     /// Its channel ended it.
-    fn end(&mut self, id: PeerId, now: Instant) {
-        let Some(mut peer) = self.forget(id) else { return };
+    fn close_peer(&mut self, id: PeerId, now: Instant) {
+        let Some(mut peer) = self.remove_peer(id) else { return };
         peer.close(now, &mut PeerOutput { socket: &mut self.egress, events: &mut Vec::new() });
     }
 
-    fn forget(&mut self, id: PeerId) -> Option<Peer> {
+    fn remove_peer(&mut self, id: PeerId) -> Option<Peer> {
         let peer = self.peers.remove(&id)?;
         self.deadlines.remove(&(peer.deadline, id));
         self.written.remove(&id);
-        self.routes.forget(id, &peer.ufrag);
+        self.routes.unregister(id, &peer.ufrag);
         self.config.metrics.peers.sub(1);
         Some(peer)
     }
@@ -259,20 +259,20 @@ impl ShardState {
     fn wake_due(&mut self, now: Instant) {
         let due: Vec<PeerId> = self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
         for id in due {
-            self.with_peer(id, now, |peer, output| peer.wake(now, output));
+            self.with_peer(id, now, |peer, output| peer.handle_timeout(now, output));
             self.written.remove(&id);
         }
     }
 
-    fn settle_written(&mut self, now: Instant) {
+    fn flush_written(&mut self, now: Instant) {
         for id in std::mem::take(&mut self.written) {
-            self.with_peer(id, now, |peer, output| peer.settle(now, output));
+            self.with_peer(id, now, |peer, output| peer.flush(now, output));
         }
     }
 
     // Channels.
 
-    fn tick(&mut self, now: Instant) {
+    fn tick_channels(&mut self, now: Instant) {
         if now < self.next_tick {
             return;
         }
@@ -283,35 +283,35 @@ impl ShardState {
             changed.extend(channel.has_effects().then(|| id.clone()));
         }
         for channel in changed {
-            self.work_off_effects(&channel, now);
+            self.apply_effects(&channel, now);
         }
     }
 
-    fn work_off_reports(&mut self, now: Instant) {
+    fn process_reports(&mut self, now: Instant) {
         for (id, event) in std::mem::take(&mut self.reports) {
             let Some(channel) = self.peers.get(&id).map(|peer| peer.channel.clone()) else { continue };
-            self.report(id, &channel, event, now);
-            self.work_off_effects(&channel, now);
+            self.handle_report(id, &channel, event, now);
+            self.apply_effects(&channel, now);
         }
     }
 
-    fn report(&mut self, id: PeerId, name: &ChannelId, event: PeerEvent, now: Instant) {
+    fn handle_report(&mut self, id: PeerId, name: &ChannelId, event: PeerEvent, now: Instant) {
         let Some(channel) = self.channels.get_mut(name) else { return };
         match event {
             PeerEvent::Connected { cipher } => {
                 self.config.metrics.joined(cipher);
-                channel.connected(id, cipher, now);
+                channel.handle_connected(id, cipher, now);
             }
             PeerEvent::Unprotected => {
                 tracing::info!(channel = %name, "a peer is ended: it speaks no SRTP profile of ours (AES-GCM, AES-CM)");
-                self.lose(id, LeftReason::Failed, now);
+                self.drop_failed(id, LeftReason::Failed, now);
             }
             PeerEvent::Media(media) => self.forward(id, name, &media, now),
-            PeerEvent::KeyFrameWanted { slot } => channel.key_frame_wanted(id, slot, now),
+            PeerEvent::KeyFrameWanted { slot } => channel.handle_key_frame_request(id, slot, now),
             PeerEvent::SlotsChannelReady => self.send_present_map(id, now),
-            PeerEvent::Quality { loss_permille, rtt_ms } => channel.quality(id, loss_permille, rtt_ms),
+            PeerEvent::Quality { loss_permille, rtt_ms } => channel.handle_quality(id, loss_permille, rtt_ms),
             PeerEvent::Unannounced => self.config.metrics.discard(DropReason::Unannounced),
-            PeerEvent::Closed => self.close_with(id, now),
+            PeerEvent::Closed => self.close_in_reply(id, now),
         }
     }
 
@@ -322,11 +322,11 @@ impl ShardState {
     }
 
     /// The terminal said goodbye: answer in kind, and it has left.
-    fn close_with(&mut self, id: PeerId, now: Instant) {
+    fn close_in_reply(&mut self, id: PeerId, now: Instant) {
         let channel = self.peers.get(&id).map(|peer| peer.channel.clone());
-        self.end(id, now);
+        self.close_peer(id, now);
         if let Some(channel) = channel.and_then(|channel| self.channels.get_mut(&channel)) {
-            channel.ended(id, LeftReason::Gone);
+            channel.handle_ended(id, LeftReason::Gone);
         }
     }
 
@@ -343,30 +343,30 @@ impl ShardState {
             ForwardOutcome::Written { gated } => (0..gated).for_each(|_| metrics.discard(DropReason::KeyFrameGate)),
         }
         for write in writes.drain(..) {
-            self.write(&write, media, now);
+            self.write_copy(&write, media, now);
         }
         self.writes = writes;
     }
 
-    fn write(&mut self, write: &SlotWrite, media: &MediaPacket, now: Instant) {
+    fn write_copy(&mut self, write: &SlotWrite, media: &MediaPacket, now: Instant) {
         let Some(peer) = self.peers.get_mut(&write.peer) else { return };
         match peer.write(write, media, now) {
             Ok(true) => {
                 self.written.insert(write.peer);
             }
             Ok(false) => {}
-            Err(PeerFailed) => self.lose(write.peer, LeftReason::Failed, now),
+            Err(PeerFailed) => self.drop_failed(write.peer, LeftReason::Failed, now),
         }
     }
 
-    pub(super) fn work_off_effects(&mut self, channel: &ChannelId, now: Instant) {
+    pub(super) fn apply_effects(&mut self, channel: &ChannelId, now: Instant) {
         let effects = self.channels.get_mut(channel).map(Channel::take_effects).unwrap_or_default();
         for effect in effects {
-            self.effect(effect, now);
+            self.apply_effect(effect, now);
         }
     }
 
-    pub(super) fn effect(&mut self, effect: Effect, now: Instant) {
+    pub(super) fn apply_effect(&mut self, effect: Effect, now: Instant) {
         match effect {
             Effect::Event(event) => {
                 if !is_minor(&event) {
@@ -374,7 +374,7 @@ impl ShardState {
                 }
                 self.config.events.send(event);
             }
-            Effect::End(id) => self.end(id, now),
+            Effect::ClosePeer(id) => self.close_peer(id, now),
             Effect::RequestKeyFrame(of) => {
                 self.config.metrics.key_frame_requests.add(1);
                 self.with_peer(of.peer, now, |peer, output| peer.request_key_frame(of.source, now, output));
