@@ -21,7 +21,7 @@ impl ChannelApi {
         Self { shards }
     }
 
-    /// Makes the channel; it stays until [`close`](Self::close), also while nobody is in it.
+    /// Creates the channel; it stays open until [`close`](Self::close), also with nobody in it.
     ///
     /// # Errors
     /// [`ChannelError::Limit`] when the shard has all the channels that it may have.
@@ -29,8 +29,8 @@ impl ChannelApi {
         self.call(channel, Call::Open)
     }
 
-    /// Ends every participation with [`LeftReason::Closed`](signalling::LeftReason) and forgets the channel; its tokens
-    /// open nothing any more.
+    /// Ends every participation with [`LeftReason::Closed`](signalling::LeftReason) and removes the channel; its tokens
+    /// are refused from then on.
     pub fn close(&self, channel: ChannelId) -> ChannelFuture<()> {
         self.call(channel, Call::Close)
     }

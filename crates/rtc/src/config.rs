@@ -1,4 +1,4 @@
-//! What the RTC server is started with, and why it may not start.
+//! Configuration of the RTC server, and the errors of its start.
 
 use crate::token::JoinKey;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +14,7 @@ pub struct Config {
     pub advertised: Vec<IpAddr>,
     /// Media threads; each owns a socket on the same port.
     pub shards: usize,
-    /// Who may sign join tokens.
+    /// Public keys that join tokens are verified with.
     pub keys: Vec<JoinKey>,
     /// The instance whose channels are served.
     pub app: String,

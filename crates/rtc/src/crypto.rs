@@ -1,7 +1,9 @@
-//! The crypto provider of the media stack, with two witnesses that the stack itself does not offer: which SRTP profile
-//! DTLS negotiated, and whether a datagram was authenticated (SRTP or SRTCP opened, DTLS application data accepted).
+//! The crypto provider of the media stack, with two observations that the stack itself does not report: which SRTP
+//! profile DTLS negotiated, and whether a datagram was authenticated (SRTP or SRTCP opened, DTLS application data
+//! accepted).
 //!
-//! Contract: witnesses belong to the calling thread. Whoever feeds a peer takes them right after, on the same thread.
+//! Contract: observations belong to the calling thread. The caller that gives a datagram to a peer takes them right
+//! after it, on the same thread.
 
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
@@ -14,7 +16,7 @@ use str0m::crypto::{
     SupportedAeadAes128Gcm, SupportedAeadAes256Gcm, SupportedAes128CmSha1_80, from_feature_flags,
 };
 
-/// What is said of a peer without media, which needs none.
+/// Reported as the cipher of a peer without media, which needs none.
 pub(crate) const NO_CIPHER: &str = "none";
 
 thread_local! {
@@ -27,7 +29,7 @@ pub(crate) fn take_authenticated() -> bool {
     AUTHENTICATED.replace(false)
 }
 
-/// The same, and the answer stands for the next who asks.
+/// The same, without resetting it.
 pub(crate) fn is_authenticated() -> bool {
     AUTHENTICATED.get()
 }
@@ -42,7 +44,7 @@ pub(crate) fn take_cipher() -> Option<&'static str> {
     })
 }
 
-/// The provider with its witnesses; made once a process.
+/// The observed provider; created once per process.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     PROVIDER.get_or_init(|| Arc::new(observed(from_feature_flags()))).clone()

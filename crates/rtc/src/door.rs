@@ -1,7 +1,7 @@
 //! The join door: `POST /rtc/v1/join`, one offer in, one answer out.
 //!
 //! Contract: the bearer token is all that is needed, from any origin (no cookies are looked at). Refusals are
-//! problem+json (RFC 9457) with a stable `code`. The answer leaves only when the shard has taken the peer in.
+//! problem+json (RFC 9457) with a stable `code`. The answer is sent only after the shard has added the peer.
 
 use crate::metrics::Metrics;
 use crate::negotiation_permits::NegotiationPermits;
@@ -23,9 +23,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// A shard that takes longer is not well.
+/// How long the answer of a shard may take.
 const SHARD_ANSWER_MAX: Duration = Duration::from_secs(5);
-/// A body that takes longer is not worth waiting for.
+/// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(5);
 /// JSON around the offer, and purposes.
 const BODY_BYTES_BESIDE_OFFER: usize = 64 * 1024;

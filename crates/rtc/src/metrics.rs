@@ -155,7 +155,7 @@ pub(crate) struct Metrics {
     last_report: Mutex<LastReport>,
 }
 
-/// What the log has said of drops.
+/// The drops that were logged last.
 #[derive(Debug, Default)]
 struct LastReport {
     at: Option<Instant>,
@@ -163,9 +163,9 @@ struct LastReport {
 }
 
 impl Metrics {
-    /// What was dropped and why since it was last said, if there is anything to say and a minute has passed.
+    /// What was dropped since the last report, by reason; `None` if nothing was, or if less than a minute has passed.
     pub(crate) fn unusual_drops(&self, now: Instant) -> Option<String> {
-        // Another shard that holds it says the same.
+        // Another shard that holds the lock reports the same.
         let mut last_report = self.last_report.try_lock().ok()?;
         if last_report.at.is_some_and(|at| now < at + REPORT_EVERY) {
             return None;
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unusual_drops_are_told_once_and_at_most_every_minute() {
+    fn unusual_drops_are_reported_once_and_at_most_every_minute() {
         let (metrics, start) = (Metrics::default(), Instant::now());
         metrics.discard(DropReason::Muted);
         assert_eq!(metrics.unusual_drops(start), None);

@@ -1,7 +1,7 @@
-//! Who negotiates when: a few offers at a time, in the order of their coming, and of each participation one.
+//! Permits to negotiate an offer: a few at a time, in the order of arrival, and one for each participation.
 //!
-//! Contract: a [`NegotiationPermit`] is held by the work itself, not by who waits for it, so that whoever hangs up
-//! early has not made room for the next.
+//! Contract: a [`NegotiationPermit`] is held by the negotiation itself and not by the request that waits for it, so
+//! that a client that hangs up early makes no room for the next.
 
 use signalling::ParticipationId;
 use std::collections::HashSet;
@@ -12,21 +12,22 @@ use tokio::time::timeout;
 
 /// Offers that are negotiated at a time; each takes a thread for milliseconds, the others wait in their order.
 const AT_ONCE: usize = 8;
-/// How long an offer waits for its turn; then its terminal is told to try again.
+/// How long an offer waits for a permit; after that its terminal is asked to try again.
 const WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) struct NegotiationPermits {
     free: Arc<Semaphore>,
-    /// As many as there are requests.
+    /// Participations that wait or negotiate; no more than there are open requests.
     negotiating: Mutex<HashSet<ParticipationId>>,
 }
 
-/// Given back when it is dropped.
+/// Returned when it is dropped.
 pub(crate) struct NegotiationPermit {
     _participation: ParticipationLock,
     _worker: OwnedSemaphorePermit,
 }
 
+/// Refuses further offers of its participation until it is dropped.
 struct ParticipationLock {
     permits: Arc<NegotiationPermits>,
     who: ParticipationId,

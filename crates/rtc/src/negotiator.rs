@@ -1,4 +1,5 @@
-//! One SDP offer in, one peer connection and its answer out. Runs on the door's thread, so that no packet waits for SDP.
+//! SDP negotiation: one offer in, one peer connection and its answer out. It runs on threads of the door, so that no
+//! packet waits for SDP.
 
 use crate::crypto;
 use crate::offer::{MediaPlan, OfferError, kind_of, without_simulcast};
@@ -15,7 +16,7 @@ use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 /// Packets that a slot keeps for retransmission.
 const RESEND_CACHE_PACKETS: usize = 512;
 const AUDIO_RESEND_CACHE_PACKETS: usize = 16;
-/// What a terminal may have us buffer for its data channels.
+/// Bytes that are buffered for the data channels of a terminal, at most.
 const DATA_BUFFER_BYTES: usize = 128 * 1024;
 const DATA_MESSAGE_BYTES: u32 = 64 * 1024;
 /// Between reports of loss and round-trip time.
@@ -23,7 +24,7 @@ const STATS_INTERVAL: Duration = Duration::from_secs(5);
 const UFRAG_RANDOM_CHARS: usize = 14;
 const PASSWORD_CHARS: usize = 32;
 
-/// What all peers of one server have in common.
+/// Creates the peer connections of one server, with what they have in common.
 pub(crate) struct Negotiator {
     certificate: DtlsCert,
     candidates: Vec<SocketAddr>,
@@ -145,7 +146,7 @@ fn random_u64() -> Result<u64, OfferError> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-/// What the media stack warns of here, only the sender of the offer can mend: it is answered, and not logged.
+/// Runs `act` without logs: what the media stack warns of here, only the sender of the offer can correct, and is told.
 fn without_logs<T>(act: impl FnOnce() -> T) -> T {
     tracing::dispatcher::with_default(&tracing::Dispatch::none(), act)
 }
@@ -172,9 +173,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
-    struct Said(Arc<Mutex<Vec<u8>>>);
+    struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Said {
+    impl io::Write for LogBuffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -190,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_bad_offer_is_refused_in_our_words_and_makes_no_line_in_the_log() {
-        let said = Said::default();
+        let said = LogBuffer::default();
         let (negotiator, to_log) = (Negotiator::new(Vec::new()).unwrap(), said.clone());
         let logs = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || to_log.clone());
         let answer =

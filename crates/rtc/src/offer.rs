@@ -1,5 +1,5 @@
-//! What the join door reads from an SDP offer before anything else does: its size, its media sections, and what each
-//! section is for. Pure; it checks only what slots and sources depend on, the rest is the media stack's business.
+//! The join door's check of an SDP offer, before any other part reads it: its size, its media sections, and what each
+//! section is for. Pure; it checks only what slots and sources depend on, the media stack checks the rest.
 
 use signalling::{Profile, Purpose, Source};
 use std::collections::{BTreeMap, BTreeSet};
@@ -226,7 +226,7 @@ impl MediaPlan {
     }
 }
 
-/// As the request spells it.
+/// The purpose as the request spells it.
 fn purpose_name(purpose: Purpose) -> String {
     serde_json::to_value(purpose).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

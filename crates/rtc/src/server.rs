@@ -1,4 +1,4 @@
-//! Starts, hands out and stops the RTC server: sockets, shards, door.
+//! The RTC server as one value: its start (sockets, shards, door), the handles to it, and its end.
 
 use crate::api::ChannelApi;
 use crate::channel::ChannelConfig;
@@ -107,7 +107,7 @@ impl Rtc {
         self.metrics.snapshot()
     }
 
-    /// Tells every peer that it is over, and blocks until the media threads have ended (milliseconds). Repeated calls
+    /// Closes every peer, and blocks until the media threads have ended (milliseconds). Repeated calls
     /// do nothing.
     pub fn shutdown(&self) {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
@@ -170,7 +170,7 @@ fn build_door(
     })
 }
 
-/// What terminals are told to send to.
+/// The addresses that terminals send to.
 fn candidates(config: &Config, local: SocketAddr) -> Result<Vec<SocketAddr>, StartError> {
     let with_port = |ip: IpAddr| SocketAddr::new(ip, local.port());
     if !config.advertised.is_empty() {

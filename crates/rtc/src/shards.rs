@@ -1,4 +1,4 @@
-//! Which shard a channel lives on, and the way to it.
+//! The table of shards: their mailboxes, and which shard a channel lives on.
 
 use crate::shard::mailbox::ShardMailbox;
 use signalling::ChannelId;

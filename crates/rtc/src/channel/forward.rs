@@ -31,7 +31,7 @@ pub(crate) struct SlotWrite {
     pub(crate) tl0: Option<u8>,
 }
 
-/// What became of a packet.
+/// What was done with a packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ForwardOutcome {
     /// Copies were appended; this many slots wait for a key frame instead.
@@ -93,7 +93,7 @@ impl Channel {
         }
     }
 
-    /// Follows who speaks; with more microphones than slots the speakers get them.
+    /// Detects who speaks; with more microphones than slots the speakers get them.
     fn detect_speech(&mut self, from: SourceKey, packet: &ParsedPacket, now: Instant) {
         let Some(level) = packet.level_dbov else { return };
         let Some(speaking) = self.track_mut(from).and_then(|track| track.speech.handle_level(level, now)) else {
@@ -150,7 +150,7 @@ impl Channel {
             .map_or(SlotOutcome::Skip, |slot| slot.handle_packet(packet, now))
     }
 
-    /// Slots show somebody else from this packet on: their viewers get the map now, not when it was decided.
+    /// Slots show another source from this packet on: their viewers get the map now, not when it was assigned.
     fn send_switched_maps(&mut self, switched: Vec<PeerId>) {
         if switched.is_empty() {
             return;
@@ -171,7 +171,7 @@ impl Channel {
         }
     }
 
-    /// Asks for every source that a slot waits for.
+    /// Requests a key frame of every source that a slot waits for.
     pub(super) fn request_key_frames(&mut self, now: Instant) {
         for source in self.awaited_sources() {
             if let Some(track) = self.track_mut(source) {
@@ -213,7 +213,7 @@ impl Channel {
     }
 
     fn poll_key_frame(&mut self, source: SourceKey, now: Instant) {
-        // A source that may not be forwarded makes no key frame in vain; it is asked when it may.
+        // A source that is not forwarded is asked for no key frame; it is asked when it may be.
         if self.refusal(source).is_some() {
             return;
         }

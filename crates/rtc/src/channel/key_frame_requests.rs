@@ -15,7 +15,7 @@ pub(crate) struct KeyFrameRequests {
 }
 
 impl KeyFrameRequests {
-    /// Somebody cannot decode before the next key frame.
+    /// A viewer cannot decode before the next key frame.
     pub(crate) fn request(&mut self) {
         self.wanted = true;
     }

@@ -7,9 +7,9 @@
 //!  waiting (token, until admit): connects like any other, but nothing is forwarded to or from it
 //! ```
 //!
-//! Contract: what the service said of a participation (admitted, rights, mutes, removed) outlives its connections and
-//! may come before the first one. A participation that was removed or replaced joins no more; only when there are more
-//! to remember than may be, the oldest of those is forgotten, first among them who had never been admitted.
+//! Contract: what the service decides about a participation (admitted, rights, mutes, removed) outlives its connections
+//! and may come before the first one. A participation that was removed or replaced cannot join again; only at the limit
+//! of remembered participations the oldest of these is forgotten, those that were never admitted first.
 
 mod forward;
 mod key_frame_requests;
@@ -35,14 +35,14 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PeerId(pub(crate) u64);
 
-/// What one connection sends. A participation that joins again is a new source.
+/// One source of one connection. A participation that joins again is a new source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SourceKey {
     pub(crate) peer: PeerId,
     pub(crate) source: Source,
 }
 
-/// What the shard has to do.
+/// What a channel asks of its shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     Event(ChannelEvent),
@@ -72,10 +72,10 @@ pub(crate) struct Channel {
     effects: Vec<Effect>,
 }
 
-/// What the service, or time, has said of a participation.
+/// What was decided about a participation: by the service, or by a newer participation of the same client.
 #[derive(Clone, Debug, Default)]
 struct ServiceDecision {
-    /// Rises with each that is made.
+    /// Rises with each that is created.
     number: u64,
     admitted: bool,
     rights: Option<Rights>,
@@ -103,7 +103,7 @@ impl Channel {
 
     // Joining.
 
-    /// Takes a new connection in, in place of an older one of the same client, and says whom it will see.
+    /// Adds a connection, in place of an older one of the same client, and returns its first slot map.
     pub(crate) fn join(
         &mut self,
         peer: PeerId,
@@ -165,7 +165,7 @@ impl Channel {
         slots::map(&participant.slots, participant.epoch, |of| Some(self.participants.get(&of)?.participation))
     }
 
-    // What happens on the wire.
+    // Inputs from the wire.
 
     /// ICE and DTLS are done.
     pub(crate) fn handle_connected(&mut self, peer: PeerId, cipher: &'static str, now: Instant) {
@@ -204,7 +204,7 @@ impl Channel {
         }
     }
 
-    /// Time passes: losses, leavings, idle sources, silence, key frames that did not come.
+    /// Time has passed: lost and overdue connections, idle sources, silence, missing key frames.
     pub(crate) fn tick(&mut self, now: Instant) {
         let overdue: Vec<(PeerId, LeftReason)> = self
             .participants
@@ -268,7 +268,7 @@ impl Channel {
         }
     }
 
-    // What the service asks.
+    // Calls of the service.
 
     pub(crate) fn admit(&mut self, participation: ParticipationId, now: Instant) -> Result<(), ChannelError> {
         self.decision_mut(participation)?.admitted = true;
@@ -313,7 +313,7 @@ impl Channel {
         Ok(())
     }
 
-    /// Ends everybody; the channel is dropped after it.
+    /// Ends every participation; the channel is dropped after it.
     pub(crate) fn close(&mut self) {
         let peers: Vec<PeerId> = self.participants.keys().copied().collect();
         for peer in peers {
@@ -326,7 +326,7 @@ impl Channel {
         ChannelDescription { participants: self.participants.values().map(Participant::describe).collect() }
     }
 
-    /// What is remembered of a participation, made on first mention.
+    /// The decision about a participation, created when it is first mentioned.
     fn decision_mut(&mut self, participation: ParticipationId) -> Result<&mut ServiceDecision, ChannelError> {
         if !self.decisions.contains_key(&participation) {
             self.make_room()?;
@@ -337,8 +337,8 @@ impl Channel {
         Ok(self.decisions.entry(participation).or_default())
     }
 
-    /// Whoever invites and cancels without end must not use up what blocks and removals are remembered with. A token
-    /// that had never been admitted opens nothing but a place to wait.
+    /// A client that invites and cancels without end must not use up the room for blocks and removals. A token that was
+    /// never admitted opens nothing but a place to wait.
     fn make_room(&mut self) -> Result<(), ChannelError> {
         let max = self.config.participations_max;
         if self.decisions.len() < max {
@@ -369,7 +369,7 @@ impl Channel {
 
     // Slots.
 
-    /// Whoever may be seen or heard gets slots, best first; viewers whose map changes by it are told.
+    /// Assigns slots to the sources that may be seen or heard, best first; a viewer whose map changes gets the new one.
     fn assign_slots(&mut self) {
         let everybody: Vec<PeerId> = self.participants.keys().copied().collect();
         for viewer in everybody {
@@ -408,7 +408,7 @@ impl Channel {
         ranked.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// Who takes packets of which track, looked up once per change instead of once per packet.
+    /// Keeps at each track which slots take its packets, so that it is looked up per change and not per packet.
     fn index_viewers(&mut self) {
         let mut viewers: HashMap<SourceKey, Vec<(PeerId, usize)>> = HashMap::new();
         for (peer, participant) in self.participants.iter().filter(|(_, participant)| participant.receives()) {
@@ -450,7 +450,7 @@ impl ServiceDecision {
 }
 
 impl Participant {
-    /// Why its time is over.
+    /// Why the connection must end now; `None` while its deadlines lie ahead.
     fn overdue(&mut self, config: &ChannelConfig, now: Instant) -> Option<LeftReason> {
         let past = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
         match self.connection {

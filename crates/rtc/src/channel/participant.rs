@@ -33,7 +33,7 @@ pub(super) enum Connection {
         cipher: &'static str,
         heard_at: Instant,
         lost: bool,
-        /// A sign of life was asked for since.
+        /// A probe was sent since.
         probed: bool,
     },
 }
@@ -46,7 +46,7 @@ pub(super) struct Track {
     /// Packets come in, admitted or not.
     pub(super) active: bool,
     pub(super) last_packet_at: Option<Instant>,
-    /// Rises whenever packets were left out on purpose.
+    /// Rises whenever packets were dropped on purpose.
     pub(super) run: u32,
     interrupted: bool,
     pub(super) key_frame_requests: KeyFrameRequests,
@@ -97,7 +97,7 @@ impl Participant {
         self.tracks.iter_mut().find(|track| track.source == source)
     }
 
-    /// Why packets of a source go nowhere, whatever the terminal sends.
+    /// Why packets of a source are not forwarded, whatever the terminal sends.
     pub(super) fn refusal(&self, source: Source, muted: bool) -> Option<DropReason> {
         let may = match kind_of(source) {
             MediaKind::Audio => self.rights.publish_audio,
@@ -183,7 +183,7 @@ impl Track {
         self.run
     }
 
-    /// `true` when the source has just fallen silent.
+    /// `true` when the source has just become idle.
     pub(super) fn poll_idle(&mut self, now: Instant) -> bool {
         let recent = self.last_packet_at.is_some_and(|at| now.saturating_duration_since(at) < SOURCE_IDLE);
         !recent && std::mem::replace(&mut self.active, false)

@@ -1,4 +1,4 @@
-//! Makes the packets of changing sources look like one source to the viewer of a slot.
+//! Rewriter of packet numbers: it makes the packets of changing sources look like one source to the viewer of a slot.
 //!
 //! Contract: what leaves has continuous sequence numbers, times, picture ids and TL0PICIDX (RFC 7741 §4.2) across every
 //! switch. Within one source everything keeps its distance, so that losses and late packets stay what they were. The

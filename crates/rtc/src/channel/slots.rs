@@ -1,9 +1,9 @@
-//! The receive slots of one participant: who is meant for which, who is shown, and the switch between the two.
+//! The receive slots of one participant: which source is assigned to each, which is shown, and the switch between them.
 //!
 //! ```text
 //!   assigned = shown, anchored   ── the source is forwarded
 //!   assigned ≠ shown             ── shown goes on until a key frame of assigned begins (audio: at once), then the map
-//!   assigned = shown, not anchored ── first key frame awaited, or packets were left out on purpose, or too many lost
+//!   assigned = shown, not anchored ── first key frame awaited, or packets were dropped on purpose, or too many lost
 //! ```
 
 use super::rewriter::{Numbers, Rewriter};
@@ -27,11 +27,11 @@ pub(crate) struct Slot {
     rewriter: Rewriter,
 }
 
-/// A source's packet on its way to slots.
+/// A packet of a source, as slots are offered it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SourcePacket {
     pub(super) from: SourceKey,
-    /// Rises whenever packets of the source were left out.
+    /// Rises whenever packets of the source were dropped on purpose.
     pub(super) run: u32,
     pub(super) starts_key_frame: bool,
     pub(super) numbers: Numbers,
@@ -89,7 +89,7 @@ impl Slot {
         self.kind == MediaKind::Video && self.assigned.is_some() && !flows
     }
 
-    /// `true` when the map changes by it.
+    /// Returns whether the map changes.
     fn assign(&mut self, source: Option<SourceKey>, still_there: impl Fn(SourceKey) -> bool) -> bool {
         self.assigned = source;
         let stays = self.shown.is_some_and(|shown| source.is_some() && still_there(shown));
@@ -102,8 +102,8 @@ impl Slot {
     }
 }
 
-/// Gives the slots of one kind to the first of `ranked` (best first). Who has a slot keeps it. `true` when the map
-/// changes by it.
+/// Assigns the slots of one kind to the first of `ranked` (best first). A source that has a slot keeps it. Returns
+/// whether the map changes.
 pub(super) fn assign(slots: &mut [Slot], kind: MediaKind, ranked: &[SourceKey]) -> bool {
     let count = slots.iter().filter(|slot| slot.kind == kind).count();
     let wanted = &ranked[..count.min(ranked.len())];
@@ -118,14 +118,14 @@ pub(super) fn assign(slots: &mut [Slot], kind: MediaKind, ranked: &[SourceKey]) 
     changed
 }
 
-/// A newcomer is told beforehand whom it will see, so that its first picture has a name.
+/// Shows each assigned source at once, so that the first map of a new participant names its first pictures.
 pub(super) fn show_assigned(slots: &mut [Slot]) {
     for slot in slots {
         slot.shown = slot.assigned;
     }
 }
 
-/// The map of who is shown.
+/// The map of what is shown.
 pub(super) fn map(slots: &[Slot], epoch: u64, name: impl Fn(PeerId) -> Option<signalling::ParticipationId>) -> SlotMap {
     let entry = |slot: &Slot| {
         let shown = slot.shown?;

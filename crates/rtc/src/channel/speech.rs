@@ -1,11 +1,11 @@
-//! Who speaks, from the audio level that RFC 6464 puts on every packet. Its voice bit is always set in practice and is
-//! ignored.
+//! Speech detection for one source, by the audio level that RFC 6464 puts on every packet. The voice bit beside it is
+//! always set in practice and is ignored.
 
 use std::time::{Duration, Instant};
 
 /// Louder than this (negative dBov) counts as speech.
 const LOUD_DBOV: i8 = -45;
-/// Loud packets, less quiet ones, until somebody speaks: 5 × 20 ms.
+/// Loud packets, less quiet ones, that count as speech: 5 × 20 ms.
 const SCORE_SPEAKS: u8 = 5;
 const SCORE_MAX: u8 = 10;
 /// Pauses between words are shorter than this.

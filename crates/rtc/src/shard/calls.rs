@@ -35,7 +35,7 @@ impl ShardState {
         now: Instant,
     ) {
         self.apply_effects(channel, now);
-        // The door went away: the peer stays and fails by its join timeout, as one that never connects.
+        // The request has ended: the peer stays and fails by its join timeout, like one that never connects.
         if reply.send(joined).is_err() {
             tracing::debug!(peer = id.0, "nobody waits for the answer of a join");
         }
@@ -56,7 +56,7 @@ impl ShardState {
             Call::Mute(who, source, muted, reply) => {
                 self.on_channel(&name, reply, now, |channel| channel.mute(who, source, muted, now));
             }
-            // Idempotent over a close: who is in no channel is removed.
+            // Idempotent over a close: a participation of no channel counts as removed.
             Call::Remove(_, reply) if !self.channels.contains_key(&name) => answer(reply, Ok(())),
             Call::Remove(who, reply) => self.on_channel(&name, reply, now, |channel| channel.remove(who)),
         }
@@ -96,7 +96,7 @@ impl ShardState {
     }
 }
 
-/// Whoever dropped the future does not want to know.
+/// A caller that dropped its future needs no answer.
 fn answer<T>(reply: Reply<T>, result: Result<T, ChannelError>) {
     if reply.send(result).is_err() {
         tracing::trace!("nobody waits for the answer of a channel call");

@@ -1,4 +1,4 @@
-//! The way of channel events to whoever receives them now.
+//! The feed of channel events to the one receiver that takes them now.
 
 use crate::metrics::{DropReason, Metrics};
 use signalling::{ChannelEvent, ChannelEventKind};
@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 /// Events that wait for the receiver; later ones are dropped and counted.
 const EVENTS_MAX: usize = 8_192;
-/// Room for who came and went: reports of quality and speakers, which come again, take no more than the rest.
+/// Capacity kept for events of who came and went: reports of quality and speakers, which come again, may use the rest.
 const RESERVED_FOR_MEMBERSHIP: usize = EVENTS_MAX / 2;
 
 pub(crate) struct EventFeed {

@@ -1,7 +1,7 @@
 //! The bounded mailbox of a shard: what the door, the channel calls and the other shards ask of it.
 //!
-//! When it is full, calls and joins fail at once (and are repeated by their maker). What datagrams make other shards
-//! hand over has a compartment of its own, so that whoever sends many cannot shut calls out; when it is full, it is
+//! When it is full, calls and joins fail at once (and are repeated by their caller). What datagrams make other shards
+//! hand over has a compartment of its own, so that a sender of many cannot keep calls out; when it is full, it is
 //! dropped.
 
 use crate::negotiator::Negotiated;

@@ -2,7 +2,7 @@
 //!
 //! A turn, in order: wait for a datagram, a command or a deadline; commands; datagrams into their peers; what the
 //! peers report into their channels, whose writes go to the viewers; deadlines; then every viewer that was written to
-//! is let go once, and the last train leaves. So all packets of a turn to one viewer leave together.
+//! is flushed once, and the last train is sent. So all packets of a turn to one viewer leave together.
 
 mod calls;
 pub(crate) mod events;
@@ -37,7 +37,7 @@ const BATCHES_PER_TURN: usize = 8;
 const COMMANDS_PER_TURN: usize = 256;
 const HAND_OVERS_PER_TURN: usize = 256;
 
-/// Where a media thread leaves why it ended by itself.
+/// Takes the reason why a media thread has ended by itself.
 pub(crate) type FailureSender = watch::Sender<Option<String>>;
 
 pub(crate) struct ShardConfig {

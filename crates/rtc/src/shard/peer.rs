@@ -1,7 +1,7 @@
 //! One peer connection: what goes into the media stack, and what comes out of it.
 //!
 //! Contract: after each input the stack is drained before the next (several media writes count as one input, ended by
-//! [`Peer::flush`]). Whatever goes wrong inside, an error or a panic, ends this peer and nobody else.
+//! [`Peer::flush`]). An error or a panic inside ends this peer and no other.
 
 use super::socket::Egress;
 use crate::channel::{ParsedPacket, SlotWrite};
@@ -21,9 +21,9 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor};
 use str0m::{Event, Input, Output, Rtc, RtcError};
 
-/// SSRCs that a peer may send from in its stay (two per source are usual): the stack remembers each of them.
+/// SSRCs that a peer may send from (two per source are usual): the stack remembers each of them.
 const SSRCS_MAX: usize = 256;
-/// Addresses of its own that are remembered with the one of ours that they reached.
+/// Addresses of the terminal that are remembered, each with the server's address that it reached.
 const LOCAL_IPS_MAX: usize = 64;
 
 pub(super) struct Peer {
@@ -40,7 +40,7 @@ pub(super) struct Peer {
     slots_channel: Option<DataChannelId>,
     /// The newest map, if it could not be written yet.
     pending_map: Option<SlotMap>,
-    /// Of ours, for each destination: answers leave from where they were asked.
+    /// The server's address by destination: answers leave from the address that was asked.
     local_ip: HashMap<SocketAddr, IpAddr>,
     /// When the stack wants to be called next.
     pub(super) deadline: Instant,
@@ -80,7 +80,7 @@ pub(super) struct MediaPacket {
     extensions: ExtensionValues,
 }
 
-/// The peer is beyond help.
+/// The peer cannot go on and must be ended.
 #[derive(Debug)]
 pub(super) struct PeerFailed;
 
@@ -122,7 +122,7 @@ impl Peer {
     ) -> Result<(), PeerFailed> {
         self.flush(now, output)?;
         self.catch_failure(|peer| {
-            // What cannot even be told apart is dropped by the stack's own parser.
+            // What the stack's parser does not know is dropped.
             let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else { return Ok(()) };
             peer.rtc.handle_input(Input::Receive(now, receive))?;
             peer.drain(output)
@@ -141,7 +141,7 @@ impl Peer {
         Err(PeerFailed)
     }
 
-    /// Answers to `destination` leave from this address of ours.
+    /// Answers to `destination` leave from this address of the server.
     pub(super) fn remember_local_ip(&mut self, destination: SocketAddr, local_ip: Option<IpAddr>) {
         if self.local_ip.len() >= LOCAL_IPS_MAX {
             self.local_ip.clear();
@@ -172,7 +172,7 @@ impl Peer {
         })
     }
 
-    /// Lets what was written leave.
+    /// Sends what was written.
     pub(super) fn flush(&mut self, now: Instant, output: &mut PeerOutput<'_>) -> Result<(), PeerFailed> {
         if !std::mem::take(&mut self.unflushed) {
             return Ok(());
@@ -226,7 +226,7 @@ impl Peer {
         self.handle_timeout(now, output)
     }
 
-    /// Says goodbye (RTCP BYE, DTLS close_notify); the peer is dropped after it.
+    /// Closes the connection (RTCP BYE, DTLS close_notify); the peer is dropped after it.
     pub(super) fn close(&mut self, now: Instant, output: &mut PeerOutput<'_>) {
         let farewell = self.flush(now, output).and_then(|()| {
             self.catch_failure(|peer| {

@@ -1,4 +1,4 @@
-//! Whose datagram it is (RFC 7983), without asking every peer.
+//! Routes of a shard: which peer a datagram is for (RFC 7983), without asking every peer.
 //!
 //! ```text
 //!  STUN ── user fragment ──> another shard's: hand over
@@ -6,8 +6,8 @@
 //!  DTLS, RTP, RTCP ── address ──> a route: its peer    a foreign route: hand over    else: drop
 //! ```
 //!
-//! Contract: only an authenticated binding request makes or moves a route, so nobody can speak for a peer, or learn
-//! anything of one, from an address that did not prove the password.
+//! Contract: only an authenticated binding request creates or moves a route, so that an address that did not prove the
+//! password can neither send for a peer nor learn anything of it.
 
 use crate::channel::PeerId;
 use crate::crypto;
@@ -47,7 +47,7 @@ pub(super) enum Destination {
     },
     OtherShard(usize),
     Unknown,
-    /// STUN for one of ours with a wrong or missing MESSAGE-INTEGRITY.
+    /// STUN for a peer of this shard with a wrong or missing MESSAGE-INTEGRITY.
     Unauthenticated,
     Malformed,
 }

@@ -14,9 +14,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// Rounds in which peers' reports may cause more reports; the rest waits for the next turn.
+/// Rounds in which events of peers may cause more events; the rest waits for the next turn.
 const ROUNDS_PER_TURN: usize = 4;
-/// How often is looked whether there are drops to tell.
+/// Between two checks whether there are drops to log.
 const DROP_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How finely channels notice time: losses, leavings, key frames to ask for again.
 const CHANNEL_TICK: Duration = Duration::from_millis(50);
@@ -33,7 +33,7 @@ pub(super) struct ShardState {
     deadlines: BTreeSet<(Instant, PeerId)>,
     next_tick: Instant,
     next_drop_check: Instant,
-    /// What peers reported and nobody has looked at.
+    /// Events of peers that are not processed yet.
     reports: Vec<(PeerId, PeerEvent)>,
     /// Peers that were written to in this turn.
     written: BTreeSet<PeerId>,
@@ -66,7 +66,7 @@ impl ShardState {
         }
     }
 
-    /// How long nothing needs to be done; `None`: until something comes.
+    /// How long the shard may wait; `None`: until an input comes.
     pub(super) fn timeout(&self, now: Instant) -> Option<Duration> {
         if !self.reports.is_empty() {
             return Some(Duration::ZERO);
@@ -101,7 +101,7 @@ impl ShardState {
         }
     }
 
-    /// The server stops: everybody is told.
+    /// The server stops: every peer is closed.
     pub(super) fn close_all(&mut self, now: Instant) {
         let peers: Vec<PeerId> = self.peers.keys().copied().collect();
         for peer in peers {
@@ -157,7 +157,7 @@ impl ShardState {
                 }
                 self.deliver(peer, authenticated, &datagram, now);
             }
-            // Handed over already: whoever else it may belong to, it does not travel in circles.
+            // Handed over already: whichever shard it is for, it does not travel in circles.
             Destination::OtherShard(_) | Destination::Unknown => self.config.metrics.discard(DropReason::UnknownSource),
             Destination::Unauthenticated => self.config.metrics.discard(DropReason::Unauthenticated),
             Destination::Malformed => self.config.metrics.discard(DropReason::Malformed),
@@ -205,7 +205,7 @@ impl ShardState {
 
     // Peers.
 
-    /// Runs one step of a peer, keeps its deadline and its reports; a step that breaks it ends it.
+    /// Runs one step of a peer, keeps its deadline and its events; a step that fails ends the peer.
     pub(super) fn with_peer(
         &mut self,
         id: PeerId,
@@ -321,7 +321,7 @@ impl ShardState {
         self.with_peer(id, now, |peer, output| peer.send_map(map, now, output));
     }
 
-    /// The terminal said goodbye: answer in kind, and it has left.
+    /// The terminal closed the connection: it is closed on this side too, and the participation has left.
     fn close_in_reply(&mut self, id: PeerId, now: Instant) {
         let channel = self.peers.get(&id).map(|peer| peer.channel.clone());
         self.close_peer(id, now);
