@@ -124,8 +124,8 @@ impl Channel {
     }
 
     fn check_join(&mut self, claims: &JoinClaims) -> Result<(), JoinRefusal> {
-        if let Some(over) = self.decisions.get(&claims.participation).and_then(|decision| decision.join_refusal) {
-            return Err(over);
+        if let Some(refusal) = self.decisions.get(&claims.participation).and_then(|decision| decision.join_refusal) {
+            return Err(refusal);
         }
         let replaces = self.participants.values().any(|participant| participant.client == claims.client);
         if self.participants.len() >= self.config.peers_max && !replaces {

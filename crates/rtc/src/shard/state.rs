@@ -222,7 +222,7 @@ impl ShardState {
         }
         self.reports.extend(events.into_iter().map(|event| (id, event)));
         if result.is_err() {
-            self.drop_failed(id, LeftReason::Failed, now);
+            self.drop_failed(id, now);
         }
     }
 
@@ -232,11 +232,11 @@ impl ShardState {
         self.config.metrics.peers.add(1);
     }
 
-    /// The connection ended by itself.
-    fn drop_failed(&mut self, id: PeerId, reason: LeftReason, now: Instant) {
+    /// The peer failed: its participation has left.
+    fn drop_failed(&mut self, id: PeerId, now: Instant) {
         let Some(peer) = self.remove_peer(id) else { return };
         if let Some(channel) = self.channels.get_mut(&peer.channel) {
-            channel.handle_ended(id, reason);
+            channel.handle_ended(id, LeftReason::Failed);
         }
         self.apply_effects(&peer.channel, now);
     }
@@ -304,7 +304,7 @@ impl ShardState {
             }
             PeerEvent::Unprotected => {
                 tracing::info!(channel = %name, "a peer is ended: it speaks no SRTP profile of ours (AES-GCM, AES-CM)");
-                self.drop_failed(id, LeftReason::Failed, now);
+                self.drop_failed(id, now);
             }
             PeerEvent::Media(media) => self.forward(id, name, &media, now),
             PeerEvent::KeyFrameWanted { slot } => channel.handle_key_frame_request(id, slot, now),
@@ -355,7 +355,7 @@ impl ShardState {
                 self.written.insert(write.peer);
             }
             Ok(false) => {}
-            Err(PeerFailed) => self.drop_failed(write.peer, LeftReason::Failed, now),
+            Err(PeerFailed) => self.drop_failed(write.peer, now),
         }
     }
 
