@@ -37,7 +37,7 @@ pub struct Actor {
 struct Life {
     process: Process,
     stdin: ChildStdin,
-    /// It says nothing more, so it has ended.
+    /// Its standard output has ended, and so has it.
     ended: Arc<AtomicBool>,
 }
 
@@ -99,7 +99,7 @@ impl Actor {
         Ok(())
     }
 
-    /// SIGKILL: nothing is said, nothing is flushed. What it had said before is among its events afterwards.
+    /// SIGKILL: it prints and flushes nothing more. What it printed before is among its events afterwards.
     pub async fn kill(&mut self) -> Result<()> {
         let name = self.name;
         let mut life = self.life.take().with_context(|| format!("{name}'s terminal is not running"))?;
@@ -119,7 +119,7 @@ impl Actor {
         self.end.clone()
     }
 
-    /// SIGSTOP; answers what the system says of it then.
+    /// SIGSTOP; returns what the system says of it then.
     pub async fn freeze(&self) -> Result<Value> {
         let life = self.life.as_ref().with_context(|| format!("{}'s terminal is not running", self.name))?;
         life.process.stop().await
@@ -182,7 +182,7 @@ impl Actor {
         self.events.lock().iter().map(|seen| seen.event.clone()).collect()
     }
 
-    /// Forgets events that nobody waited for, so that a later wait sees only later ones.
+    /// Forgets events that no wait has taken, so that a later wait sees only later ones.
     pub fn skip(&self) {
         self.events.lock().iter_mut().for_each(|seen| seen.taken = true);
     }

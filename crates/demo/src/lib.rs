@@ -3,9 +3,9 @@
 //! What it is: a [`Script`] (who does what, and what each part reports of it) for [`Actor`]s (headless terminals as
 //! processes) on a [`Stage`] (a folder, ports, the server as a process). The same script serves `convoke demo`, which
 //! prints its timeline, and the scenario tests, which kill the server or the callee in any gap between two lines and
-//! expect the same outcome; other scenarios and the benchmarks use the stage alone. What it is not: it is no part of the
-//! server, and knows how no part works: it starts the executable that it is given, and every line carries what a
-//! terminal, the API or the server's log said.
+//! expect the same outcome; other scenarios and the benchmarks use the stage alone. What it is not: a part of the
+//! server. It does not know how any part works: it starts the executable that it is given, and every line carries what
+//! a terminal, the API or the server's log said.
 //!
 //! Contract: a process that was started is killed at the latest when its owner is dropped. A wait ends with the event
 //! that it waits for, or with an error that names it.

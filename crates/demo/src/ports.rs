@@ -1,10 +1,10 @@
-//! TCP ports that stay a stage's own, while no server runs on them too.
+//! TCP ports that stay reserved for a stage, also while no server runs on them.
 
 use anyhow::{Context, Result};
 use tokio::net::TcpSocket;
 
-/// Each is held by a socket that is bound but does not listen: the kernel gives such a port to nobody who asks for any
-/// port, and lets a server listen on it that names it. Only somebody else who names it may take it away.
+/// Each is held by a socket that is bound but does not listen: the kernel gives such a port to no process that asks for
+/// any port, and lets a server listen on it that names it. Only another process that names it may take it away.
 pub(super) struct Ports {
     pub mqtt: u16,
     pub mqtts: u16,

@@ -26,14 +26,15 @@ impl Process {
         Ok(Self { child: child.with_context(|| format!("cannot start {:?}", command.as_std().get_program()))? })
     }
 
-    /// With nothing to read, and heard on standard output.
-    pub(super) fn spawn_heard(mut command: Command, log: &Path) -> Result<(Self, ChildStdout)> {
+    /// With an empty standard input; its standard output is read by the caller.
+    pub(super) fn spawn_with_output(mut command: Command, log: &Path) -> Result<(Self, ChildStdout)> {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = Self::spawn(command, log)?;
         let stdout = process.child.stdout.take().expect("it is piped");
         Ok((process, stdout))
     }
 
+    /// Both its standard input and output are the caller's.
     pub(super) fn spawn_piped(mut command: Command, log: &Path) -> Result<(Self, ChildStdin, ChildStdout)> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Self::spawn(command, log)?;
@@ -46,7 +47,7 @@ impl Process {
         self.child.id()
     }
 
-    /// SIGKILL, and waits until it is gone; answers what its exit status says.
+    /// SIGKILL, and waits until it is gone; returns what its exit status says.
     ///
     /// # Errors
     /// It had ended by itself.
@@ -58,7 +59,7 @@ impl Process {
         Ok(json!({ "process": process, "signal": status.signal() }))
     }
 
-    /// SIGSTOP: it is there, but does nothing. Answers what the system says of it then.
+    /// SIGSTOP: it is there, but does nothing. Returns what the system says of it then.
     pub(super) async fn stop(&self) -> Result<Value> {
         let process = self.running()?;
         self.signal(libc::SIGSTOP)?;

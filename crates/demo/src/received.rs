@@ -1,4 +1,4 @@
-//! Judges what a terminal reports of the pictures and the speech that it received of one user; pure.
+//! Checks of what a terminal reports of the pictures and the speech that it received of one user; pure.
 //!
 //! ```text
 //!   enough frames of both ──► whose were they? ──► from a key frame on? ──► in order? ──► encrypted by what?

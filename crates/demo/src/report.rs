@@ -1,4 +1,4 @@
-//! Picks facts out of what parts reported.
+//! Facts, picked out of what parts reported.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;

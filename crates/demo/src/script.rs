@@ -1,4 +1,4 @@
-//! The call, step by step.
+//! The script of the call, step by step.
 
 use super::actor::Actor;
 use super::received::{self, Received};
@@ -40,8 +40,9 @@ pub struct Outcome {
     pub rings: BTreeMap<String, Vec<usize>>,
     /// Entries in the list of missed calls, by person.
     pub missed: BTreeMap<String, usize>,
-    /// How the first meeting ended and through whom, as each person's terminal reported it. Nobody's whose terminal was
-    /// killed between acknowledging that word and passing it on, and found by its state that there is no call any more.
+    /// How the first meeting ended and through whom, as each person's terminal reported it. A person is missing whose
+    /// terminal was killed between acknowledging that signal and passing it on, and found by its state that the call is
+    /// over.
     pub ended: BTreeMap<String, String>,
 }
 
@@ -375,7 +376,7 @@ impl<'a> Script<'a> {
         self.cast[who].wait_any("ended", LONGER, is_it).await
     }
 
-    /// Also in what nobody waited for.
+    /// Checks all reports, also those that no step waited for.
     fn nothing_was_altered(&self) -> Result<()> {
         for actor in &self.cast {
             let bad = actor.all("media").into_iter().find(|report| received::altered(report) > 0);

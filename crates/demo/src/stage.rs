@@ -1,4 +1,4 @@
-//! What a scenario plays on: a folder, ports, the server as a process, and terminals with credentials.
+//! The stage of a scenario: a folder, ports, the server as a process, and terminals with credentials.
 
 use super::actor::{Actor, Terminal};
 use super::ports::Ports;
@@ -89,7 +89,7 @@ impl Stage {
         self.data().join("tls/ca.pem")
     }
 
-    /// Starts the server and waits until it is ready; answers how long that took.
+    /// Starts the server and waits until it is ready; returns how long that took.
     ///
     /// # Errors
     /// It ended, with its last words; or a port was taken away from a stage whose terminals know it already.
@@ -106,7 +106,7 @@ impl Stage {
     }
 
     async fn try_start(&mut self) -> Result<()> {
-        let (process, stdout) = Process::spawn_heard(self.server_command(), &self.server_log())?;
+        let (process, stdout) = Process::spawn_with_output(self.server_command(), &self.server_log())?;
         let server = self.server.insert(process);
         let ready = tokio::time::timeout(READY_WITHIN, media_of_banner(stdout)).await;
         let log = self.folder.join(SERVER_LOG);
@@ -144,12 +144,12 @@ impl Stage {
         command
     }
 
-    /// SIGKILL; answers what the system says of its end.
+    /// SIGKILL; returns what the system says of its end.
     pub async fn kill_server(&mut self) -> Result<Value> {
         self.server.take().ok_or_else(|| anyhow!("the server is not running"))?.kill().await
     }
 
-    /// SIGTERM; answers the exit status.
+    /// SIGTERM; returns the exit status.
     pub async fn stop_server(&mut self) -> Result<std::process::ExitStatus> {
         self.server.take().ok_or_else(|| anyhow!("the server is not running"))?.terminate().await
     }
@@ -183,7 +183,7 @@ impl Stage {
         serde_json::from_str(&text).with_context(|| format!("{path} was answered with no JSON: {text}"))
     }
 
-    /// Registers a device of `user` and makes its terminal, not yet started.
+    /// Registers a device of `user` and creates its terminal, not yet started.
     pub async fn actor(&self, user: &'static str, device: &str, flags: &[String]) -> Result<Actor> {
         let path = format!("/api/v1/users/{user}/devices");
         let credentials =
@@ -224,7 +224,7 @@ async fn media_of_banner(stdout: ChildStdout) -> Option<SocketAddr> {
     None
 }
 
-/// Between its choice and the server's bind somebody else took it by its number.
+/// Another process took the port by its number, between its choice and the server's bind.
 fn is_lost_port(error: &anyhow::Error) -> bool {
     error.to_string().contains("cannot listen on")
 }

@@ -1,4 +1,4 @@
-//! The lines that a person sees, or one JSON object a line.
+//! The printed timeline: lines for a person, or one JSON object a line.
 
 use serde_json::{Map, Value, json};
 use std::time::Instant;
