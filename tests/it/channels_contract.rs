@@ -1,7 +1,7 @@
 //! The contract of `meeting::Channels`, asked of the RTC server that is part of the program, by real joins over loopback.
 
 use anyhow::{Context, Result};
-use convoke::serve::InProcess;
+use convoke::serve::InProcessChannels;
 use meeting::Channels;
 use meeting::contract::{Rig, cases};
 use meeting::machine::Ticket;
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// An RTC server in this process, its join door on a free port, and terminals that join it.
 struct InThisProcess {
-    channels: InProcess,
+    channels: InProcessChannels,
     key: SigningKey,
     door: String,
     setup: Setup,
@@ -42,7 +42,7 @@ impl InThisProcess {
         let router = server.http_router();
         tokio::spawn(async move { axum::serve(socket, router).await });
         let events = Arc::clone(&server);
-        let channels = InProcess::new(server.channels(), move || events.events());
+        let channels = InProcessChannels::new(server.channels(), move || events.events());
         let setup = Setup { http: reqwest::Client::new(), clip: Arc::new(Clip::silent()), record: None };
         Ok(Self { channels, key, door, setup, _server: server })
     }

@@ -9,7 +9,7 @@ pub(crate) async fn run(flags: Demo) -> Result<()> {
     let temporary = flags.keep.is_none();
     let folder = flags.keep.map_or_else(temporary_folder, Ok)?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let output = demo::Output { json: flags.json, print: |line| convoke::say(line), explain: convoke::explain };
+    let output = demo::Output { json: flags.json, print: |line| convoke::print_line(line), explain: convoke::explain };
     demo::run(&program, &folder, output).await?;
     if temporary {
         let _ = std::fs::remove_dir_all(&folder);

@@ -5,13 +5,13 @@ mod explain;
 pub mod http;
 pub mod keys;
 mod openapi;
-mod say;
+mod output;
 pub mod serve;
 mod sys;
 
 pub use explain::explain;
 pub use openapi::document as openapi;
-pub use say::say;
+pub use output::print_line;
 pub use sys::make_files_private;
 
 /// Chooses the one crypto back end for TLS in this process; a second call changes nothing.

@@ -47,7 +47,7 @@ fn dispatch(command: Command) -> Result<()> {
             end
         }
         Command::Print { document } => {
-            convoke::say(text_of(document)?.trim_end());
+            convoke::print_line(text_of(document)?.trim_end());
             Ok(())
         }
     }

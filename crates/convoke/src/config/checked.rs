@@ -96,7 +96,7 @@ const LOST_AFTER_MS_MAX: u64 = 60_000;
 impl Config {
     pub fn check(layers: &Layers, dev: bool) -> Result<Self, ConfigError> {
         let raw = layers.merge()?;
-        let check = Check { layers };
+        let check = Checker { layers };
         check.range("mqtt.topic_chars_max", raw.mqtt.topic_chars_max as u64, 64, 128)?;
         let signalling = raw.names.signalling || dev;
         let least = if signalling { PAYLOAD_BYTES_MIN_SIGNALLING } else { PAYLOAD_BYTES_MIN };
@@ -177,11 +177,11 @@ fn is_group(text: &str) -> bool {
         && text.bytes().all(allowed)
 }
 
-struct Check<'a> {
+struct Checker<'a> {
     layers: &'a Layers,
 }
 
-impl Check<'_> {
+impl Checker<'_> {
     fn refuse(&self, key: &str, cause: impl ToString, remedy: impl ToString) -> ConfigError {
         ConfigError::Value {
             key: key.to_owned(),

@@ -32,14 +32,14 @@ impl Health {
     }
 
     async fn readyz(self) -> (StatusCode, String) {
-        match self.trouble() {
-            None => (StatusCode::OK, format!("ready\n{}", self.notice())),
+        match self.unready_reason() {
+            None => (StatusCode::OK, format!("ready\n{}", self.set_aside_notice())),
             Some(words) => (StatusCode::SERVICE_UNAVAILABLE, words),
         }
     }
 
     /// What an operator should look at, although the server serves.
-    fn notice(&self) -> String {
+    fn set_aside_notice(&self) -> String {
         let SetAside { meetings, messages } = *self.set_aside.borrow();
         match meetings + messages {
             0 => String::new(),
@@ -47,7 +47,7 @@ impl Health {
         }
     }
 
-    fn trouble(&self) -> Option<String> {
+    fn unready_reason(&self) -> Option<String> {
         if !self.ready.load(Ordering::Acquire) {
             return Some("starting or stopping\n".to_owned());
         }

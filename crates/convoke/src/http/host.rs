@@ -2,7 +2,7 @@
 //!
 //! Nothing here decides by the name: behind a proxy or a new domain the server answers all the same.
 
-use super::is_for_programs;
+use super::is_api_path;
 use axum::extract::Request;
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode, Version, header};
@@ -10,15 +10,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use problem::{Code, Problem};
 
-pub(super) async fn is_named(request: Request, next: Next) -> Response {
-    match fault(&request) {
+pub(super) async fn require_host(request: Request, next: Next) -> Response {
+    match host_fault(&request) {
         None => next.run(request).await,
-        Some(words) if is_for_programs(request.uri().path()) => Problem::new(Code::InvalidHost, words).into_response(),
+        Some(words) if is_api_path(request.uri().path()) => Problem::new(Code::InvalidHost, words).into_response(),
         Some(words) => (StatusCode::BAD_REQUEST, format!("{words}\n")).into_response(),
     }
 }
 
-fn fault(request: &Request) -> Option<&'static str> {
+fn host_fault(request: &Request) -> Option<&'static str> {
     let mut named = request.headers().get_all(header::HOST).iter();
     match (named.next(), named.next()) {
         // HTTP/1.0 knows no Host; HTTP/2 has its `:authority`.
@@ -60,11 +60,11 @@ mod tests {
     #[test]
     fn a_host_is_a_name_or_an_address_with_or_without_a_port() {
         for host in ["localhost", "localhost:8080", "example.org.", "10.0.0.7:80", "[::1]:8443", "[fe80::1]", "a:"] {
-            assert_eq!(fault(&request(Version::HTTP_11, &[host])), None, "{host}");
+            assert_eq!(host_fault(&request(Version::HTTP_11, &[host])), None, "{host}");
         }
         for host in ["", ":80", "a b", "a/b", "user@a", "a:b", "a:80:80", "a:65536", "[::1", "http://a", "a#b", "a?b"] {
             for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
-                let words = fault(&request(version, &[host])).unwrap_or_default();
+                let words = host_fault(&request(version, &[host])).unwrap_or_default();
                 assert!(words.contains("names no host"), "{host} {version:?}");
             }
         }
@@ -73,11 +73,11 @@ mod tests {
     #[test]
     fn http_1_1_says_it_once_and_the_others_at_most_once() {
         for version in [Version::HTTP_10, Version::HTTP_2] {
-            assert_eq!(fault(&request(version, &[])), None);
+            assert_eq!(host_fault(&request(version, &[])), None);
         }
-        assert!(fault(&request(Version::HTTP_11, &[])).is_some_and(|words| words.contains("no Host header")));
+        assert!(host_fault(&request(Version::HTTP_11, &[])).is_some_and(|words| words.contains("no Host header")));
         for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
-            let words = fault(&request(version, &["a", "a"])).unwrap_or_default();
+            let words = host_fault(&request(version, &["a", "a"])).unwrap_or_default();
             assert!(words.contains("more than one"), "{version:?}");
         }
     }

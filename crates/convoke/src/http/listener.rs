@@ -85,10 +85,10 @@ pub async fn serve(
     app: Router,
     mut stop: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let acceptor = tls.map(TlsAcceptor::from);
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.socket.accept() => accepted,
             () = stopped(&mut stop) => break,
@@ -100,11 +100,11 @@ pub async fn serve(
         };
         let (acceptor, app, stop) = (acceptor.clone(), app.clone(), stop.clone());
         tokio::spawn(async move {
-            connection(stream, peer, acceptor, app, stop).await;
+            serve_connection(stream, peer, acceptor, app, stop).await;
             drop(permit);
         });
     }
-    drop(room.acquire_many(CONNECTIONS_MAX as u32).await);
+    drop(permits.acquire_many(CONNECTIONS_MAX as u32).await);
 }
 
 /// Completes when serving is to stop, also if whoever says so is gone.
@@ -112,7 +112,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-async fn connection(
+async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<TlsAcceptor>,
@@ -121,24 +121,24 @@ async fn connection(
 ) {
     let _ = stream.set_nodelay(true);
     let Some(acceptor) = tls else {
-        return requests(stream, peer, app, stop).await;
+        return serve_requests(stream, peer, app, stop).await;
     };
     match tokio::time::timeout(TLS_HANDSHAKE_MAX, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => requests(stream, peer, app, stop).await,
+        Ok(Ok(stream)) => serve_requests(stream, peer, app, stop).await,
         Ok(Err(error)) => debug!(%peer, %error, "TLS handshake failed"),
         Err(_) => debug!(%peer, "TLS handshake took too long"),
     }
 }
 
-async fn requests<S>(stream: S, peer: SocketAddr, app: Router, mut stop: watch::Receiver<bool>)
+async fn serve_requests<S>(stream: S, peer: SocketAddr, app: Router, mut stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let asked = Arc::new(AtomicBool::new(false));
-    let app = app.layer(middleware::from_fn(in_time)).layer(middleware::from_fn(host::is_named));
+    let requested = Arc::new(AtomicBool::new(false));
+    let app = app.layer(middleware::from_fn(limit_request_time)).layer(middleware::from_fn(host::require_host));
     let app = TowerToHyperService::new(AddExtension::new(app, ConnectInfo(peer)));
     let service = service_fn(|request| {
-        asked.store(true, Ordering::Relaxed);
+        requested.store(true, Ordering::Relaxed);
         app.call(request)
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -149,7 +149,7 @@ where
     let mut serving = std::pin::pin!(serving);
     let result = tokio::select! {
         result = serving.as_mut() => result,
-        () = nothing_asked(&asked) => return debug!(%peer, "closed: it asked nothing"),
+        () = first_request_timeout(&requested) => return debug!(%peer, "closed: it asked nothing"),
         () = stopped(&mut stop) => {
             serving.as_mut().graceful_shutdown();
             serving.await
@@ -161,15 +161,15 @@ where
 }
 
 /// Completes only if there is no request in time.
-async fn nothing_asked(asked: &AtomicBool) {
+async fn first_request_timeout(requested: &AtomicBool) {
     tokio::time::sleep(FIRST_REQUEST_MAX).await;
-    if asked.load(Ordering::Relaxed) {
+    if requested.load(Ordering::Relaxed) {
         std::future::pending::<()>().await;
     }
 }
 
 /// A request whose body trickles in, or whose answer does not come, ends.
-async fn in_time(request: Request, next: Next) -> Response {
+async fn limit_request_time(request: Request, next: Next) -> Response {
     let answer = tokio::time::timeout(REQUEST_MAX, next.run(request)).await;
     answer.unwrap_or_else(|_| Problem::new(Code::SlowRequest, TOO_SLOW).into_response())
 }

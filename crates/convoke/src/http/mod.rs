@@ -16,6 +16,6 @@ pub use pages::{MISSING as PAGES_MISSING, Pages};
 pub use upgrade::{AdoptWebSocket, mqtt_route};
 
 /// Where no person looks.
-fn is_for_programs(path: &str) -> bool {
+fn is_api_path(path: &str) -> bool {
     path.starts_with("/api/") || path.starts_with("/rtc/")
 }

@@ -1,7 +1,7 @@
 //! The web terminal, embedded at build time from `web/app/dist`, in every profile; without it every page says how to build
 //! it, in the words of the build itself.
 
-use super::is_for_programs;
+use super::is_api_path;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -29,12 +29,12 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// `reach`: origins that pages must connect to besides their own (join doors, MQTT over WebSocket).
-    pub fn new(reach: &[String]) -> Self {
+    /// `connect_origins`: origins that pages must connect to besides their own (join doors, MQTT over WebSocket).
+    pub fn new(connect_origins: &[String]) -> Self {
         let policy = format!(
             "default-src 'self'; connect-src 'self' {}; img-src 'self' data: blob:; media-src 'self' blob:; \
              worker-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
-            reach.join(" ")
+            connect_origins.join(" ")
         );
         Self { policy: HeaderValue::from_str(&policy).expect("origins are printable"), missing: MISSING }
     }
@@ -48,7 +48,7 @@ impl Pages {
     }
 
     fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response {
-        if is_for_programs(path) {
+        if is_api_path(path) {
             return Problem::new(
                 Code::NotFound,
                 format!("there is nothing at {path}; docs/openapi.json names what is there"),

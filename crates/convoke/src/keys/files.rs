@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// The file's text; if there is none it is made, with what `make` returns.
-pub(super) fn read_or_make(path: &Path, make: impl FnOnce() -> Result<String>) -> Result<String> {
+pub(super) fn read_or_create(path: &Path, make: impl FnOnce() -> Result<String>) -> Result<String> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text),
         Err(e) if e.kind() == ErrorKind::NotFound => {

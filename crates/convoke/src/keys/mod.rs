@@ -11,7 +11,7 @@ pub use tls::Certificate;
 use anyhow::{Context, Result, bail};
 use aws_lc_rs::digest;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use files::read_or_make;
+use files::read_or_create;
 use rcgen::{KeyPair, PKCS_ED25519};
 use std::path::Path;
 
@@ -27,9 +27,9 @@ pub struct JoinKey {
 }
 
 impl ApiKey {
-    pub fn load_or_make(data: &Path) -> Result<Self> {
+    pub fn load_or_create(data: &Path) -> Result<Self> {
         let path = data.join("api-key");
-        let text = read_or_make(&path, || Ok(random_hex::<24>()))?;
+        let text = read_or_create(&path, || Ok(random_hex::<24>()))?;
         let key = text.trim().to_owned();
         if key.len() < 32 {
             bail!(
@@ -51,9 +51,9 @@ impl ApiKey {
 }
 
 impl JoinKey {
-    pub fn load_or_make(data: &Path) -> Result<Self> {
+    pub fn load_or_create(data: &Path) -> Result<Self> {
         let path = data.join("keys").join("join.pem");
-        let private_pem = read_or_make(&path, || Ok(KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem()))?;
+        let private_pem = read_or_create(&path, || Ok(KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem()))?;
         let pair = KeyPair::from_pem(&private_pem).with_context(|| {
             format!(
                 "{} holds no Ed25519 key in PKCS#8 PEM\n  remedy: restore it from a copy, or remove it: a new one is \

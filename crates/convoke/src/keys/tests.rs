@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 #[test]
 fn a_second_start_finds_the_same_keys_and_secrets_are_private() {
     let data = tempfile::tempdir().expect("temporary folder");
-    let first = (ApiKey::load_or_make(data.path()).expect("made"), JoinKey::load_or_make(data.path()).expect("made"));
-    let again = (ApiKey::load_or_make(data.path()).expect("read"), JoinKey::load_or_make(data.path()).expect("read"));
+    let first =
+        (ApiKey::load_or_create(data.path()).expect("made"), JoinKey::load_or_create(data.path()).expect("made"));
+    let again =
+        (ApiKey::load_or_create(data.path()).expect("read"), JoinKey::load_or_create(data.path()).expect("read"));
     assert_eq!(first.0.text(), again.0.text());
     assert_eq!((&first.1.kid, &first.1.public_pem), (&again.1.kid, &again.1.public_pem));
     for secret in ["api-key", "keys/join.pem"] {
@@ -33,6 +35,6 @@ fn a_broken_join_key_names_the_file_and_the_remedy() {
     let data = tempfile::tempdir().expect("temporary folder");
     fs::create_dir(data.path().join("keys")).expect("made");
     fs::write(data.path().join("keys/join.pem"), "nonsense").expect("written");
-    let words = format!("{:#}", JoinKey::load_or_make(data.path()).err().expect("refused"));
+    let words = format!("{:#}", JoinKey::load_or_create(data.path()).err().expect("refused"));
     assert!(words.contains("keys/join.pem") && words.contains("remedy"), "{words}");
 }

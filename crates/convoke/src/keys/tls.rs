@@ -1,6 +1,6 @@
 //! The server's certificate: configured files, or one that the built-in authority signs.
 
-use super::files::{read_or_make, write_secret};
+use super::files::{read_or_create, write_secret};
 use anyhow::{Context, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -37,7 +37,7 @@ impl Certificate {
     pub fn built_in(data: &Path, names: &[String]) -> Result<Self> {
         let folder = data.join("tls");
         let (ca_path, ca_key_path) = (folder.join("ca.pem"), folder.join("ca-key.pem"));
-        let ca_key_pem = read_or_make(&ca_key_path, || Ok(KeyPair::generate()?.serialize_pem()))?;
+        let ca_key_pem = read_or_create(&ca_key_path, || Ok(KeyPair::generate()?.serialize_pem()))?;
         let ca_key = KeyPair::from_pem(&ca_key_pem).with_context(|| {
             format!(
                 "{} holds no key in PKCS#8 PEM\n  remedy: restore it from a copy, or remove the folder {}: a new \
@@ -46,7 +46,7 @@ impl Certificate {
                 folder.display()
             )
         })?;
-        let ca_pem = read_or_make(&ca_path, || Ok(authority()?.self_signed(&ca_key)?.pem()))?;
+        let ca_pem = read_or_create(&ca_path, || Ok(authority()?.self_signed(&ca_key)?.pem()))?;
         CertificateDer::from_pem_slice(ca_pem.as_bytes()).with_context(|| {
             let path = ca_path.display();
             format!(

@@ -4,12 +4,12 @@ use meeting::Channels;
 use signalling::{ChannelDescription, ChannelEvent, ChannelFuture, ChannelId, ParticipationId, Rights, Source};
 use tokio::sync::mpsc;
 
-pub struct InProcess {
+pub struct InProcessChannels {
     api: rtc::ChannelApi,
     events: Box<dyn Fn() -> mpsc::Receiver<ChannelEvent> + Send + Sync>,
 }
 
-impl InProcess {
+impl InProcessChannels {
     pub fn new(
         api: rtc::ChannelApi,
         events: impl Fn() -> mpsc::Receiver<ChannelEvent> + Send + Sync + 'static,
@@ -18,7 +18,7 @@ impl InProcess {
     }
 }
 
-impl Channels for InProcess {
+impl Channels for InProcessChannels {
     fn open(&self, channel: ChannelId) -> ChannelFuture<()> {
         self.api.open(channel)
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 /// The addresses that were bound.
 #[derive(Clone, Copy, Debug)]
-pub struct Bound {
+pub struct BoundAddresses {
     pub mqtt: SocketAddr,
     pub mqtts: SocketAddr,
     pub http: SocketAddr,
@@ -27,7 +27,7 @@ pub struct Endpoints {
 impl Endpoints {
     /// `--dev` pages are served over plain HTTP, which browsers trust on `localhost` only; elsewhere everything that
     /// a page needs goes over TLS.
-    pub fn new(config: &Config, bound: &Bound) -> Self {
+    pub fn new(config: &Config, bound: &BoundAddresses) -> Self {
         let host = config.names.first().map_or("localhost", String::as_str);
         let (plain, tls) = (bound.http.port(), bound.https.port());
         let (api, mqtt_ws) = if config.dev {

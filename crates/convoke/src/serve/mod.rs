@@ -8,8 +8,8 @@ mod roles;
 mod seed;
 mod storage;
 
-pub use channels::InProcess;
-pub use endpoints::{Bound, Endpoints};
+pub use channels::InProcessChannels;
+pub use endpoints::{BoundAddresses, Endpoints};
 
 use crate::config::Config;
 use crate::http::{AdoptWebSocket, Health, Listener, Pages, about_route, mqtt_route, serve};
@@ -33,21 +33,21 @@ use tracing::{error, info, warn};
 pub type Fatal = Arc<dyn Fn(String) + Send + Sync>;
 
 /// After SIGTERM, connections that are still served get so long.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// While the catalog refuses writes.
-const TRY_WRITES_EVERY: Duration = Duration::from_secs(1);
+const WRITE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Exit status after a second signal.
-const ENDED_AT_ONCE: i32 = 1;
+const EXIT_AT_ONCE: i32 = 1;
 
 /// Serves until SIGTERM or SIGINT, or until something fatal happened.
 pub async fn run(config: Config) -> Result<()> {
     let (fatal, mut failed) = fatal_channel();
     let mut server = Server::start(&config, fatal).await?;
     // Before anybody is told that the server is ready: who knows may end it.
-    let mut signals = Signals::listen();
-    banner::print(&config, &server.bound, &server.told);
+    let mut signals = StopSignals::listen();
+    banner::print(&config, &server.bound, &server.banner);
     info!(mqtt = %server.bound.mqtt, http = %server.bound.http, media = %server.bound.media, "serving");
     let failure = tokio::select! {
         () = signals.next() => None,
@@ -61,7 +61,7 @@ pub async fn run(config: Config) -> Result<()> {
             bail!("{cause}")
         }
         None => {
-            end_at_next(signals);
+            exit_at_next_signal(signals);
             server.stop().await
         }
     }
@@ -73,10 +73,10 @@ fn fatal_channel() -> (Fatal, mpsc::Receiver<String>) {
     (fatal, receiver)
 }
 
-/// SIGTERM and SIGINT from [`Signals::listen`] on; none is missed between two of [`Signals::next`].
-struct Signals(Option<[Signal; 2]>);
+/// SIGTERM and SIGINT from [`StopSignals::listen`] on; none is missed between two of [`StopSignals::next`].
+struct StopSignals(Option<[Signal; 2]>);
 
-impl Signals {
+impl StopSignals {
     fn listen() -> Self {
         let [Ok(terminate), Ok(interrupt)] = [SignalKind::terminate(), SignalKind::interrupt()].map(signal) else {
             return Self(None);
@@ -94,11 +94,11 @@ impl Signals {
 }
 
 /// Who asks twice does not want to wait; what was acknowledged is on disk.
-fn end_at_next(mut signals: Signals) {
+fn exit_at_next_signal(mut signals: StopSignals) {
     tokio::spawn(async move {
         signals.next().await;
         warn!("ended at once by a second signal");
-        std::process::exit(ENDED_AT_ONCE);
+        std::process::exit(EXIT_AT_ONCE);
     });
 }
 
@@ -115,16 +115,16 @@ impl Keys {
             None => Certificate::built_in(&config.data_dir, &config.names)?,
         };
         Ok(Self {
-            api: ApiKey::load_or_make(&config.data_dir)?,
-            join: JoinKey::load_or_make(&config.data_dir)?,
+            api: ApiKey::load_or_create(&config.data_dir)?,
+            join: JoinKey::load_or_create(&config.data_dir)?,
             certificate,
         })
     }
 }
 
 struct Server {
-    bound: Bound,
-    told: banner::Told,
+    bound: BoundAddresses,
+    banner: banner::BannerDetails,
     storage: storage::Storage,
     rtc: Arc<Rtc>,
     broker: Arc<Broker>,
@@ -161,7 +161,7 @@ impl Server {
         let keys = Keys::load(config)?;
         let sockets = Sockets::bind(config)?;
         let rtc = roles::rtc(config, &keys.join)?;
-        let bound = Bound {
+        let bound = BoundAddresses {
             mqtt: sockets.mqtt.local_addr()?,
             mqtts: sockets.mqtts.local_addr()?,
             http: sockets.http.address,
@@ -201,8 +201,8 @@ impl Server {
         ];
         health.set_ready(true);
         let ca = keys.certificate.ca;
-        let told = banner::Told { endpoints, ca, links };
-        Ok(Self { bound, told, storage, rtc, broker, meeting, health, stop, http })
+        let banner = banner::BannerDetails { endpoints, ca, links };
+        Ok(Self { bound, banner, storage, rtc, broker, meeting, health, stop, http })
     }
 
     /// No new work, then the roles from the outside in, the log last.
@@ -221,7 +221,7 @@ impl Server {
                 let _ = task.await;
             }
         };
-        let _ = tokio::time::timeout(STOP_WITHIN, http).await;
+        let _ = tokio::time::timeout(STOP_TIMEOUT, http).await;
         self.storage.queue.close();
         self.storage.catalog.close().await;
         let log = self.storage.log.clone();
@@ -249,14 +249,14 @@ fn watch_catalog(storage: &storage::Storage, fatal: &Fatal) {
             fatal(failure.clone().unwrap_or_default());
         }
     });
-    tokio::spawn(try_writes_again(Arc::clone(&storage.catalog)));
+    tokio::spawn(retry_writes(Arc::clone(&storage.catalog)));
 }
 
 /// Writes may be refused for a while, as by a full disk. Nobody may come to write, so whether it is over is found out here.
-async fn try_writes_again(catalog: Arc<SqliteCatalog>) {
+async fn retry_writes(catalog: Arc<SqliteCatalog>) {
     let mut refusing = catalog.refusing();
     while refusing.wait_for(Option::is_some).await.is_ok() {
-        tokio::time::sleep(TRY_WRITES_EVERY).await;
+        tokio::time::sleep(WRITE_RETRY_INTERVAL).await;
         let _ = catalog.try_write().await;
     }
 }

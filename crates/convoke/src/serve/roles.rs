@@ -1,6 +1,6 @@
 //! Starts the roles and stops them in the opposite order.
 
-use super::channels::InProcess;
+use super::channels::InProcessChannels;
 use super::endpoints::Endpoints;
 use super::storage::Storage;
 use crate::config::Config;
@@ -121,7 +121,7 @@ pub(super) async fn meeting(
     };
     let signer = JoinSigner::from_pem(INSTANCE, &key.kid, &key.private_pem).context("keys/join.pem cannot be used")?;
     let events = Arc::clone(rtc);
-    let channels = Arc::new(InProcess::new(rtc.channels(), move || events.events()));
+    let channels = Arc::new(InProcessChannels::new(rtc.channels(), move || events.events()));
     let queue: Arc<dyn Queue> = Arc::new(storage.queue.clone());
     let catalog = Arc::clone(&storage.catalog) as Arc<dyn Catalog>;
     MeetingService::start(settings, queue, catalog, channels, signer)

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::Write;
 
-pub fn say(line: impl Display) {
+pub fn print_line(line: impl Display) {
     // A closed pipe (`| head`) is no failure.
     let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
