@@ -1,7 +1,8 @@
-//! Writes the table of embedded pages: every file of `web/app/dist`, beside it its `.br` form where there is one.
+//! Build script: it writes the table of embedded pages, every file of `web/app/dist`, with its `.br` form
+//! where there is one.
 //!
-//! One rule for all profiles: what is there is embedded. Without it the program is built all the same, so that nobody
-//! needs Node who wants no pages, and build, start and each page say so in the same words.
+//! One rule for all profiles: what is there is embedded. Without it the program is built all the same, so that a
+//! build without pages needs no Node; build, start and each page say so in the same words.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Why something failed, for a person: the thing, the cause, and only then what to do about it.
+//! The text of an error for a person: the thing, the cause, and only then what to do about it.
 
 /// The chain of causes on one line, then the further lines (remedies, logs) that any of them brought.
 pub fn explain(error: &anyhow::Error) -> String {

@@ -42,7 +42,7 @@ fn dispatch(command: Command) -> Result<()> {
             start_logs(true)?;
             let runtime = runtime()?;
             let end = runtime.block_on(terminal::run(terminal));
-            // Standard input is read by a thread that ends with a line; nobody may ever write one.
+            // Standard input is read by a thread that ends only with a line, which may never come.
             runtime.shutdown_background();
             end
         }

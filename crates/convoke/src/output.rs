@@ -1,4 +1,4 @@
-//! Lines for people on standard output; whoever closed it does not want more.
+//! Standard output for people: one line at a time, and no error when it is closed.
 
 use std::fmt::Display;
 use std::io::Write;

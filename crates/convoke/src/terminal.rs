@@ -52,7 +52,7 @@ fn fault(name: Option<&str>) -> Result<terminal::Fault> {
     })
 }
 
-/// Made before the first call, which could not be recorded any more.
+/// Creates the folder before the first call, which could not be recorded otherwise.
 fn folder(path: PathBuf) -> Result<PathBuf> {
     std::fs::create_dir_all(&path)
         .with_context(|| format!("cannot record to {}\n  remedy: name a folder that can be made", path.display()))?;

@@ -36,16 +36,16 @@ pub struct Config {
     pub fault: commitlog::Fault,
     /// The same of the meeting service.
     pub meeting_fault: meeting::Fault,
-    /// Loopback only, seeded users; ports that nobody chose may move.
+    /// Loopback only, seeded users; ports that were not configured may move.
     pub dev: bool,
 }
 
-/// Where to listen.
+/// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listen {
     pub address: SocketAddr,
     /// Where the port is in use, a free one of the next [`Listen::PORTS`] may be taken instead. Never true of an
-    /// address that somebody chose.
+    /// address that was configured.
     pub may_move: bool,
 }
 
@@ -203,7 +203,7 @@ impl Checker<'_> {
         SocketAddr::from_str(text).map_err(|e| self.refuse(key, format!("`{text}` is no address ({e})"), remedy))
     }
 
-    /// In `dev` on loopback, and movable unless it was chosen.
+    /// In `dev` on loopback, and movable unless it was configured.
     fn listen(&self, key: &str, text: &str, dev: bool) -> Result<Listen, ConfigError> {
         let address = self.address(key, text)?;
         Ok(Listen {

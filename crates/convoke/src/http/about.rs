@@ -1,7 +1,7 @@
 //! `GET /api/v1/server`: what a page may know of its server before anybody has logged in.
 //!
-//! A page over plain HTTP gets neither camera nor microphone, but on this machine. So it is told the port of HTTPS, and
-//! keeps the host by which it was found: no redirect, which a proxy that ends TLS itself would turn in circles.
+//! A page over plain HTTP gets neither camera nor microphone, except on this machine. So it gets the port of HTTPS and
+//! keeps its own host: no redirect, which would loop behind a proxy that ends TLS itself.
 
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;

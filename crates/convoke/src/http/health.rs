@@ -1,4 +1,4 @@
-//! `/healthz`: the process lives. `/readyz`: it serves.
+//! `/healthz`: whether the process lives. `/readyz`: whether it serves.
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -38,7 +38,7 @@ impl Health {
         }
     }
 
-    /// What an operator should look at, although the server serves.
+    /// What an operator should look at while the server serves.
     fn set_aside_notice(&self) -> String {
         let SetAside { meetings, messages } = *self.set_aside.borrow();
         match meetings + messages {

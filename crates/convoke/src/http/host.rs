@@ -1,6 +1,6 @@
-//! Whom a request is for (RFC 9112 §3.2): HTTP/1.1 says so exactly once, and nothing says what is no host.
+//! Check of the host that a request is for (RFC 9112 §3.2): HTTP/1.1 names it exactly once, and it must be a host.
 //!
-//! Nothing here decides by the name: behind a proxy or a new domain the server answers all the same.
+//! Nothing here depends on the name itself: behind a proxy or a new domain the server answers as before.
 
 use super::is_api_path;
 use axum::extract::Request;

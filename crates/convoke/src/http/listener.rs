@@ -1,4 +1,5 @@
-//! Accepts HTTP connections, plain or TLS, HTTP/1.1 or HTTP/2, with a bound on their number and on their patience.
+//! HTTP listener: plain or TLS, HTTP/1.1 or HTTP/2, with limits on the number of connections and on their
+//! slowness.
 
 use super::host;
 use crate::config::Listen;
@@ -30,7 +31,7 @@ const BACKLOG: u32 = 1_024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 const HEADERS_MAX: Duration = Duration::from_secs(10);
-/// A connection that has asked nothing by then is closed: the protocol itself starts no clock before its first byte.
+/// A connection without a request by then is closed: the protocol itself starts no clock before its first byte.
 const FIRST_REQUEST_MAX: Duration = Duration::from_secs(10);
 /// From the headers of a request to those of its answer.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
@@ -107,7 +108,7 @@ pub async fn serve(
     drop(permits.acquire_many(CONNECTIONS_MAX as u32).await);
 }
 
-/// Completes when serving is to stop, also if whoever says so is gone.
+/// Completes when serving is to stop, also if the sender of `stop` is gone.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
@@ -168,7 +169,7 @@ async fn first_request_timeout(requested: &AtomicBool) {
     }
 }
 
-/// A request whose body trickles in, or whose answer does not come, ends.
+/// Ends a request whose body trickles in, or whose answer does not come.
 async fn limit_request_time(request: Request, next: Next) -> Response {
     let answer = tokio::time::timeout(REQUEST_MAX, next.run(request)).await;
     answer.unwrap_or_else(|_| Problem::new(Code::SlowRequest, TOO_SLOW).into_response())

@@ -15,7 +15,7 @@ pub use listener::{Listener, serve};
 pub use pages::{MISSING as PAGES_MISSING, Pages};
 pub use upgrade::{AdoptWebSocket, mqtt_route};
 
-/// Where no person looks.
+/// Paths that programs call: their errors are JSON, not text.
 fn is_api_path(path: &str) -> bool {
     path.starts_with("/api/") || path.starts_with("/rtc/")
 }

@@ -1,5 +1,5 @@
 //! The web terminal, embedded at build time from `web/app/dist`, in every profile; without it every page says how to build
-//! it, in the words of the build itself.
+//! it, in the words of the build script.
 
 use super::is_api_path;
 use axum::Router;
@@ -18,7 +18,7 @@ pub(super) struct Page {
 
 include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
-/// What the build has warned of, if it embedded no pages.
+/// The warning of the build, if it embedded no pages.
 pub const MISSING: Option<&str> = PAGES_MISSING;
 
 /// Serves the pages under a policy that lets nothing else in.
@@ -39,7 +39,7 @@ impl Pages {
         Self { policy: HeaderValue::from_str(&policy).expect("origins are printable"), missing: MISSING }
     }
 
-    /// Answers what no other route takes.
+    /// Serves the pages on every path that no other route takes.
     pub fn mount(self, router: Router) -> Router {
         let router = router.method_not_allowed_fallback(|method: Method| async move { wrong_method(&method) });
         router.fallback(move |request: Request| async move {

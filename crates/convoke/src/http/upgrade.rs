@@ -56,7 +56,7 @@ fn refuse(cause: &'static str) -> Response {
     (StatusCode::UPGRADE_REQUIRED, headers, format!("this is MQTT over WebSocket: {cause}\n")).into_response()
 }
 
-/// Checks the handshake and answers its key.
+/// Checks the handshake and returns the value of `Sec-WebSocket-Accept`.
 fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, &'static str> {
     if !lists(headers, header::UPGRADE, "websocket") || !lists(headers, header::CONNECTION, "upgrade") {
         return Err("send an upgrade to websocket");

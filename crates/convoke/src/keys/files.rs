@@ -1,4 +1,4 @@
-//! Secret files: made once, synced, readable by their owner only.
+//! Secret files: created once, synced, readable by their owner only.
 
 use anyhow::{Context, Result};
 use std::fs::{self, File, OpenOptions};
@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The file's text; if there is none it is made, with what `make` returns.
+/// Returns the file's text; a missing file is created with what `make` returns.
 pub(super) fn read_or_create(path: &Path, make: impl FnOnce() -> Result<String>) -> Result<String> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text),

@@ -1,4 +1,5 @@
-//! What an empty data directory gets: `api-key`, `keys/join.pem`, `tls/ca.pem` with a server certificate.
+//! Keys and certificates of a data directory: `api-key`, `keys/join.pem`, `tls/ca.pem` with a server certificate. An
+//! empty directory gets new ones.
 //!
 //! Existing files are used as they are; nothing is ever overwritten. Secrets have mode 0600.
 

@@ -1,4 +1,4 @@
-//! What a person reads on standard output once the server is ready.
+//! The banner: what is printed on standard output once the server is ready.
 
 use super::endpoints::{BoundAddresses, Endpoints};
 use crate::config::Config;
@@ -6,7 +6,7 @@ use crate::http::PAGES_MISSING;
 use crate::print_line;
 use std::path::PathBuf;
 
-/// What a person is told besides the addresses.
+/// What the banner says besides the addresses.
 pub(super) struct BannerDetails {
     pub endpoints: Endpoints,
     pub ca: Option<PathBuf>,

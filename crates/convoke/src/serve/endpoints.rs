@@ -1,4 +1,4 @@
-//! Where terminals find this server, as the API and invitations tell them.
+//! Addresses of this server, as the API and invitations give them to terminals.
 
 use crate::config::Config;
 use std::net::SocketAddr;
@@ -44,7 +44,7 @@ impl Endpoints {
         }
     }
 
-    /// As the devices API answers them.
+    /// As the devices API returns them.
     pub fn for_terminals(&self) -> accounts::http::Endpoints {
         accounts::http::Endpoints {
             mqtts: Some(self.mqtts.clone()),
@@ -55,7 +55,7 @@ impl Endpoints {
         }
     }
 
-    /// Origins that a page of ours connects to.
+    /// Origins that the server's pages connect to.
     pub fn origins(&self) -> Vec<String> {
         let socket = self.mqtt_ws.trim_end_matches("/mqtt").to_owned();
         self.join.iter().cloned().chain([socket]).collect()

@@ -29,7 +29,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
-/// Called once by whoever cannot go on; the process ends.
+/// Called once by a role that cannot go on; the process ends.
 pub type Fatal = Arc<dyn Fn(String) + Send + Sync>;
 
 /// After SIGTERM, connections that are still served get so long.
@@ -45,7 +45,7 @@ const EXIT_AT_ONCE: i32 = 1;
 pub async fn run(config: Config) -> Result<()> {
     let (fatal, mut failed) = fatal_channel();
     let mut server = Server::start(&config, fatal).await?;
-    // Before anybody is told that the server is ready: who knows may end it.
+    // Before the banner says that the server is ready: a reader of it may send a signal.
     let mut signals = StopSignals::listen();
     banner::print(&config, &server.bound, &server.banner);
     info!(mqtt = %server.bound.mqtt, http = %server.bound.http, media = %server.bound.media, "serving");
@@ -93,7 +93,7 @@ impl StopSignals {
     }
 }
 
-/// Who asks twice does not want to wait; what was acknowledged is on disk.
+/// A second signal ends the process without waiting; what was acknowledged is on disk.
 fn exit_at_next_signal(mut signals: StopSignals) {
     tokio::spawn(async move {
         signals.next().await;
@@ -157,7 +157,7 @@ impl Sockets {
 impl Server {
     async fn start(config: &Config, fatal: Fatal) -> Result<Self> {
         let mut storage = storage::open(config).await?;
-        // Under the lock of the data directory: two first starts at once must not make two sets of keys.
+        // Under the lock of the data directory: two first starts at once must not create two sets of keys.
         let keys = Keys::load(config)?;
         let sockets = Sockets::bind(config)?;
         let rtc = roles::rtc(config, &keys.join)?;
@@ -192,8 +192,8 @@ impl Server {
         };
         let app = mounts.router();
         let (stop, stopping) = watch::channel(false);
-        // Not "h2": after a link was dead for a while, a browser would send all requests, the join too, over the one connection
-        // whose TCP still waits to try again. Of HTTP/1.1 it takes another.
+        // Not "h2": after a network was gone for a while, a browser would send all requests, the join too, over the one
+        // connection whose TCP still waits to try again. With HTTP/1.1 it opens another.
         let tls = keys.certificate.server_config(&["http/1.1"])?;
         let http = vec![
             tokio::spawn(serve(sockets.http, None, app.clone(), stopping.clone())),
@@ -205,7 +205,7 @@ impl Server {
         Ok(Self { bound, banner, storage, rtc, broker, meeting, health, stop, http })
     }
 
-    /// No new work, then the roles from the outside in, the log last.
+    /// Stops new work, then the roles from the outside in, the log last.
     async fn stop(self) -> Result<()> {
         info!("stopping");
         self.health.set_ready(false);
@@ -252,7 +252,8 @@ fn watch_catalog(storage: &storage::Storage, fatal: &Fatal) {
     tokio::spawn(retry_writes(Arc::clone(&storage.catalog)));
 }
 
-/// Writes may be refused for a while, as by a full disk. Nobody may come to write, so whether it is over is found out here.
+/// Writes may be refused for a while, as by a full disk. There may be no other write, so this one finds out
+/// when it is over.
 async fn retry_writes(catalog: Arc<SqliteCatalog>) {
     let mut refusing = catalog.refusing();
     while refusing.wait_for(Option::is_some).await.is_ok() {

@@ -1,4 +1,4 @@
-//! Starts the roles and stops them in the opposite order.
+//! The roles of the process, each started from the configuration.
 
 use super::channels::InProcessChannels;
 use super::endpoints::Endpoints;

@@ -1,4 +1,4 @@
-//! Names that must exist before anybody connects: groups, parent topics, grants; in `--dev` three users with links.
+//! Names that must exist before any client connects: groups, parent topics, grants; in `--dev` three users with links.
 //!
 //! All of it is written again at every start; writing what is there changes nothing.
 
@@ -43,7 +43,7 @@ pub(super) async fn dev_access_key(catalog: &dyn Catalog, api_key: &ApiKey, data
     catalog.put_access_key(key).await.context("cannot register the access key")
 }
 
-/// Makes the three users and answers a login secret for each, the same at every start.
+/// Creates the three users and returns a login secret for each, the same at every start.
 pub(super) async fn dev_users(catalog: &dyn Catalog, api_key: &ApiKey) -> Result<Vec<(&'static str, String)>> {
     let mut links = Vec::new();
     for (user, name) in DEV_USERS {

@@ -1,4 +1,4 @@
-//! What survives: the data directory with the log and the catalog, opened and replayed.
+//! Durable storage: the data directory with the log and the catalog, opened and replayed.
 
 use crate::config::Config;
 use anyhow::{Context, Result, bail};
@@ -55,7 +55,7 @@ fn replay(config: &Config) -> Result<(Log, Engine, broker::Recovery)> {
     Ok((log, engine, inboxes))
 }
 
-/// Each part has its kinds; a record that nobody has would be lost without a word.
+/// Each part has its kinds of records; a record of an unknown kind ends the start, so that it is not lost silently.
 fn apply(record: ReplayedRecord<'_>, queue: &mut queue::Recovery, inboxes: &mut broker::Recovery) -> Result<()> {
     let (kind, position) = (record.kind, record.position);
     if queue::owns(kind) {
