@@ -18,6 +18,9 @@ pub(super) struct Page {
 
 include!(concat!(env!("OUT_DIR"), "/pages.rs"));
 
+/// The content security policy of the pages; `{origins}` stands for what they connect to besides their own origin.
+const POLICY: &str = include_str!("../../../../web/app/content-security-policy.txt");
+
 /// The warning of the build, if it embedded no pages.
 pub const MISSING: Option<&str> = PAGES_MISSING;
 
@@ -31,11 +34,7 @@ pub struct Pages {
 impl Pages {
     /// `connect_origins`: origins that pages must connect to besides their own (join doors, MQTT over WebSocket).
     pub fn new(connect_origins: &[String]) -> Self {
-        let policy = format!(
-            "default-src 'self'; connect-src 'self' {}; img-src 'self' data: blob:; media-src 'self' blob:; \
-             worker-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
-            connect_origins.join(" ")
-        );
+        let policy = POLICY.trim_end().replace("{origins}", &connect_origins.join(" "));
         Self { policy: HeaderValue::from_str(&policy).expect("origins are printable"), missing: MISSING }
     }
 
