@@ -37,7 +37,9 @@ impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
         self.waiting < self.limits.waiting_max || self.by_source.values().any(|queue| queue.len() > self.limits.share)
     }
 
-    /// Returns what has no place in a full queue: the newest item of the source that has most, which may be this one.
+    /// Returns what has no place in a full queue: this item, if its source has more than its share and than the average;
+    /// otherwise the newest
+    /// item of the source that has most, if that is more than its share, or else this one.
     pub fn push(&mut self, source: S, item: T) -> Option<T> {
         let mut refused = None;
         if self.waiting >= self.limits.waiting_max {
@@ -85,8 +87,8 @@ impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
     /// `None`: no other source has more than its share and more than `source` would have.
     fn take_from_longest(&mut self, source: &S) -> Option<T> {
         let (own, share) = (self.by_source.get(source).map_or(0, VecDeque::len), self.limits.share);
-        // A source that floods has more than the average, and costs no search.
-        if own >= share && own * self.by_source.len() > self.waiting {
+        // A source that floods has more than its share and than the average: it loses its own, and costs no search.
+        if own > share && own * self.by_source.len() > self.waiting {
             return None;
         }
         let longest = self.by_source.values_mut().max_by_key(|queue| queue.len())?;
@@ -201,6 +203,18 @@ mod tests {
         assert_eq!(turns.push(3, 300), Some(300), "and the bound holds");
         assert_eq!(drain(&mut turns)[..3], [1, 100, 200]);
         assert!(turns.has_room());
+    }
+
+    #[test]
+    fn a_source_with_its_share_loses_nothing_to_a_flood() {
+        let mut turns = queue(10, 2);
+        for (source, item) in [(ALICE, 1), (ALICE, 2), (3, 3), (4, 4), (5, 5), (6, 6)] {
+            assert_eq!(turns.push(source, item), None);
+        }
+        for item in 10..14 {
+            assert_eq!(turns.push(FLOOD, item), None);
+        }
+        assert_eq!(turns.push(ALICE, 99), Some(13));
     }
 
     #[test]
