@@ -57,8 +57,6 @@ struct Call {
     newer: bool,
     rejoin: Option<Rejoin>,
     attempts: usize,
-    /// What is on its way is the end for all.
-    is_destroyed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,8 +65,10 @@ enum Phase {
     /// A meeting that was left is joined again.
     Joining,
     In,
-    /// The leave is on its way.
-    Leaving,
+    /// The leave, or the end for all, is on its way.
+    Leaving {
+        destroys: bool,
+    },
 }
 
 /// A lost media path that is to be joined again.
@@ -92,7 +92,6 @@ impl Call {
             newer: true,
             rejoin: None,
             attempts: 0,
-            is_destroyed: false,
         }
     }
 
@@ -115,6 +114,10 @@ impl Call {
         matches!(self.phase, Phase::Creating | Phase::Joining)
     }
 
+    fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving { .. })
+    }
+
     fn rejoins_by(&self, request: Option<SignalId>) -> bool {
         request.is_some() && self.rejoin.as_ref().is_some_and(|rejoin| rejoin.request == request)
     }
@@ -123,8 +126,8 @@ impl Call {
     /// word of its end.
     fn unheard_end(&self, me: &UserName) -> (EndReason, Option<UserName>) {
         match self.phase {
-            Phase::Leaving if self.is_destroyed => (EndReason::Destroyed, Some(me.clone())),
-            Phase::Leaving => (EndReason::Left, None),
+            Phase::Leaving { destroys: true } => (EndReason::Destroyed, Some(me.clone())),
+            Phase::Leaving { destroys: false } => (EndReason::Left, None),
             _ => (EndReason::Failed, None),
         }
     }
@@ -180,7 +183,7 @@ impl Calls {
     /// Comes back to a meeting that was left. A call that stands here is asked for fresh parameters alone.
     pub(crate) fn join(&mut self, meeting: MeetingId, request: SignalId) {
         match self.by_meeting.get_mut(&meeting) {
-            Some(call) if call.phase == Phase::Leaving => {
+            Some(call) if call.is_leaving() => {
                 call.phase = Phase::Joining;
                 call.request = Some(request);
                 call.newer = true;
@@ -199,8 +202,7 @@ impl Calls {
     /// `destroys`: for all.
     pub(crate) fn leave(&mut self, meeting: MeetingId, destroys: bool) {
         if let Some(call) = self.by_meeting.get_mut(&meeting) {
-            call.phase = Phase::Leaving;
-            call.is_destroyed |= destroys;
+            call.phase = Phase::Leaving { destroys };
             call.newer = true;
             call.rejoin = None;
             call.roster_asked_at_ms = None;
@@ -229,7 +231,7 @@ impl Calls {
         self.follow_crossing(envelope.in_reply_to, meeting);
         let muted = muted_at_first(rang.unwrap_or(Media::Video));
         let call = self.by_meeting.entry(meeting).or_insert_with(|| Call::new(Phase::Creating, muted));
-        if call.phase == Phase::Leaving {
+        if call.is_leaving() {
             return;
         }
         let rejoined = call.phase == Phase::In;
@@ -416,8 +418,10 @@ impl Calls {
     fn handle_standing_here(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, standing: &StandingCall) {
         let meeting = standing.meeting;
         let call = self.by_meeting.entry(meeting).or_insert_with(|| Call::new(Phase::In, muted_by_roster(standing)));
-        if call.phase == Phase::Leaving {
+        if call.is_leaving() {
             if !call.newer {
+                // The service has not heard of it, or has refused the end for all.
+                call.phase = Phase::Leaving { destroys: false };
                 step.publish(Some(meeting), UpBody::Leave {});
             }
             return;
@@ -434,7 +438,7 @@ impl Calls {
 
     fn handle_standing_elsewhere(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, meeting: MeetingId) {
         if let Some(call) = self.by_meeting.get(&meeting).filter(|call| !call.newer) {
-            let left = call.phase == Phase::Leaving;
+            let left = call.is_leaving();
             paths.close_meeting(step, meeting);
             self.end(step, meeting, if left { EndReason::Left } else { EndReason::AnsweredElsewhere }, None);
         }

@@ -885,6 +885,16 @@ fn an_own_end_for_all_is_told_as_one_though_the_answer_to_a_state_request_overta
 }
 
 #[test]
+fn an_end_for_all_that_was_refused_is_no_end_by_this_user() {
+    let mut alice = in_call();
+    alice.command(request(UpBody::Destroy {}));
+    alice.disconnect();
+    assert_eq!(alice.connect().state(vec![], standing(), vec![]).did(), ["puback", "publish leave"]);
+    alice.disconnect();
+    assert_eq!(alice.connect().state(vec![], None, vec![]).did(), ["puback", "ENDED left"]);
+}
+
+#[test]
 fn a_destroyed_meeting_is_told_and_its_path_closed() {
     let mut alice = in_call();
     assert_eq!(
