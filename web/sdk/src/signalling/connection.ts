@@ -33,7 +33,7 @@ export interface SignallingShell {
 const SESSION_TAKEN_OVER = 0x8e;
 /** Bad user name or password, not authorized, administrative action: what has become of it, the server's login says. */
 const CREDENTIAL_REFUSED = new Set([0x84, 0x86, 0x87, 0x98]);
-/** A connection that stands is asked for a sign of generation this often, besides MQTT's own keep-alive. */
+/** A connection that stands is asked for a sign of life this often, besides MQTT's own keep-alive. */
 const BEAT_MS = { urgent: 2_000, visible: 5_000 };
 /** It is dead if none comes within this. */
 const BEAT_PATIENCE_MS = 2_000;
@@ -97,7 +97,7 @@ export class SignallingConnection {
     if (this.#state.type === "waiting") void this.#attempt(this.#generation);
   }
 
-  /** A connection that stands shows a sign of generation within `patienceMs`, or is taken for dead. */
+  /** A connection that stands shows a sign of life within `patienceMs`, or is taken for dead. */
   check(patienceMs = BEAT_PATIENCE_MS): void {
     if (this.#state.type === "up") this.#connection?.check(patienceMs);
   }
