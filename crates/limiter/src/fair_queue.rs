@@ -38,8 +38,7 @@ impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
     }
 
     /// Returns what has no place in a full queue: this item, if its source has more than its share and than the average;
-    /// otherwise the newest
-    /// item of the source that has most, if that is more than its share, or else this one.
+    /// otherwise the newest item of the source that has most, if that is more than its share; otherwise this one.
     pub fn push(&mut self, source: S, item: T) -> Option<T> {
         let mut refused = None;
         if self.waiting >= self.limits.waiting_max {

@@ -255,6 +255,23 @@ mod tests {
         store.entries().copied().collect()
     }
 
+    /// Files of older versions have these names.
+    #[test]
+    fn the_stored_names_of_a_record_stay() {
+        for (phase, name) in [
+            (RingPhase::Held, "held"),
+            (RingPhase::Ring, "ring"),
+            (RingPhase::Missed, "missed"),
+            (RingPhase::Done, "done"),
+        ] {
+            let stored = serde_json::to_string(&entry(7, 2, phase)).expect("a record is JSON");
+            let expected = format!(
+                r#"{{"invitation":"00000000-0000-0000-0000-000000000007","rev":2,"is":"{name}","expires_at_ms":1800000045000}}"#
+            );
+            assert_eq!(stored, expected);
+        }
+    }
+
     #[test]
     fn the_last_word_on_an_invitation_survives() {
         let folder = tempfile::tempdir().unwrap();
