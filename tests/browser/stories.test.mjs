@@ -36,6 +36,11 @@ const takesPictures = process.env.PICTURES !== undefined;
 /** Colours depend on the theme alone, but for what only a small or a large window shows. */
 const SIZES_IN_DARK = takesPictures ? SIZES : [PHONE, LAPTOP];
 
+/** Words of the program's that no person is to read. In the page. */
+function nonsense() {
+  return [...document.body.innerText.matchAll(/\S*(NaN|undefined|\[object)\S*/g)].map(([word]) => `says ${word}`);
+}
+
 async function lookAt(story) {
   await page.goto(stories.at(story));
   await page.locator("#main").waitFor();
@@ -53,7 +58,7 @@ async function lookAt(story) {
       const where = `${size.width}x${size.height}-${colorScheme}`;
       if (takesPictures) await page.screenshot({ path: join(PICTURES, `${story}-${where}.png`) });
       // A theme changes colours and nothing else.
-      if (colorScheme === "light") note(await faultsOf(page), where);
+      if (colorScheme === "light") note([...(await faultsOf(page)), ...(await page.evaluate(nonsense))], where);
       note(await objections(page, colorScheme === "light" ? undefined : ["color-contrast"]), where);
     }
   }

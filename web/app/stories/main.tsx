@@ -7,7 +7,7 @@ import type { Actions } from "../src/state/model.ts";
 import { Page } from "../src/ui/app.tsx";
 import { presses, stories } from "./fixtures.ts";
 
-const nothing = new Proxy({}, { get: (_, name) => (name === "now_ms" ? Date.now : () => {}) }) as Actions;
+const nothing = new Proxy({}, { get: (_, name) => (name === "nowMs" ? Date.now : () => {}) }) as Actions;
 const outside: EntranceActions = { signInAs() {}, signOut() {}, tabs: async () => 2 };
 const name = new URLSearchParams(location.search).get("story") ?? "";
 const story = stories[name];
