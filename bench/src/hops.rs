@@ -1,7 +1,7 @@
 //! The hops of a ring: moments that the server writes to its log at TRACE, between the two that the terminals see.
 //!
 //! Calls come one after the other. A moment of a request is found by the queue's id of its message; the invitation is the
-//! first signal of rings that gets into the queue after the request's decision.
+//! first signal of rings that gets into an inbox after the request's decision.
 
 use crate::figures::percentile;
 use crate::ring::Call;
@@ -72,8 +72,13 @@ fn hops(moments: &[Moment], call: &Call) -> Result<[i64; 7]> {
     let is_request = |moment: &Moment| moment.queue_message == durable.queue_message;
     let received = find(RECEIVED, &is_request)?;
     let decided = find(DECIDED, &is_request)?;
-    let sent = find(SENT, &|moment| moment.topic == RINGS && since(moment.at_us) >= since(decided.at_us))?;
-    let in_the_inbox = find(IN_THE_INBOX, &|moment| moment.queue_message == sent.queue_message)?;
+    let sent_as = |inbox: &Moment| {
+        let is_ring = |sent: &Moment| sent.topic == RINGS && sent.queue_message == inbox.queue_message;
+        moments.iter().find(|moment| moment.what == SENT && is_ring(moment))
+    };
+    let is_invitation = |moment: &Moment| since(moment.at_us) >= since(decided.at_us) && sent_as(moment).is_some();
+    let in_the_inbox = find(IN_THE_INBOX, &is_invitation)?;
+    let sent = sent_as(in_the_inbox).context("an invitation was not sent")?;
     let in_the_log = [durable, received, decided, sent, in_the_inbox].map(|moment| since(moment.at_us));
     let [durable, received, decided, sent, in_the_inbox] = in_the_log;
     Ok([0, durable, received, decided, sent, in_the_inbox, since(of_day_us(call.rang))])
@@ -133,9 +138,11 @@ mod tests {
             line("23:59:59.990000", DURABLE, "before", ""),
             line("23:59:59.999300", DURABLE, "request", ""),
             line("23:59:59.999400", RECEIVED, "request", ""),
-            line("23:59:59.999500", SENT, "late", RINGS),
+            line("23:59:59.998000", IN_THE_INBOX, "end of the call before", ""),
             line("23:59:59.999900", DECIDED, "request", ""),
+            line("00:00:00.000050", SENT, "end of the call before", RINGS),
             line("00:00:00.000100", SENT, "admitted", "meeting-down"),
+            line("00:00:00.000150", IN_THE_INBOX, "admitted", ""),
             line("00:00:00.000200", SENT, "invitation", RINGS),
             line("00:00:00.000350", IN_THE_INBOX, "invitation", ""),
         ];

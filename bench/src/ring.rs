@@ -19,13 +19,11 @@ const PAIRS: usize = 100;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Calls whose hops are looked at.
 const TRACED_CALLS_MAX: usize = 500;
-/// Between two of them: what the one before has left behind is done.
-const TRACED_CALLS_APART: Duration = Duration::from_millis(10);
 
 pub(crate) fn measure(folder: &Path, program: &Path, calls: usize) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let mut stage = Stage::new(&folder.join("plain"), program, &[])?;
-    let calls_made = make_calls(&runtime, &mut stage, calls, Duration::ZERO)?;
+    let calls_made = make_calls(&runtime, &mut stage, calls)?;
     let mut latencies = Latencies::default();
     calls_made.iter().for_each(|call| latencies.push(call.took));
     println!("invite → ring, both online, durable: {}", latencies.describe());
@@ -33,7 +31,7 @@ pub(crate) fn measure(folder: &Path, program: &Path, calls: usize) -> Result<()>
 
     let mut stage = Stage::new(&folder.join("traced"), program, &[])?;
     stage.log(hops::LOG);
-    let calls_made = make_calls(&runtime, &mut stage, calls.min(TRACED_CALLS_MAX), TRACED_CALLS_APART)?;
+    let calls_made = make_calls(&runtime, &mut stage, calls.min(TRACED_CALLS_MAX))?;
     match hops::describe(&stage.server_log(), &calls_made) {
         Ok(words) => println!("{words}"),
         // Another version of the server, perhaps.
@@ -43,20 +41,11 @@ pub(crate) fn measure(folder: &Path, program: &Path, calls: usize) -> Result<()>
 }
 
 /// One call after the other, at a server that is started for them.
-fn make_calls(
-    runtime: &tokio::runtime::Runtime,
-    stage: &mut Stage,
-    calls: usize,
-    apart: Duration,
-) -> Result<Vec<Call>> {
+fn make_calls(runtime: &tokio::runtime::Runtime, stage: &mut Stage, calls: usize) -> Result<Vec<Call>> {
     runtime.block_on(stage.start_server())?;
     let server = SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port()));
     let mut pairs = (0..PAIRS).map(|n| Pair::open(runtime, stage, server, n)).collect::<Result<Vec<_>>>()?;
-    let mut made = Vec::with_capacity(calls);
-    for call in 0..calls {
-        std::thread::sleep(apart);
-        made.push(pairs[call % PAIRS].call()?);
-    }
+    let made = (0..calls).map(|call| pairs[call % PAIRS].call()).collect::<Result<_>>()?;
     runtime.block_on(stage.stop_server())?;
     Ok(made)
 }
