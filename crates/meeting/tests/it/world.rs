@@ -11,8 +11,8 @@ use commitlog::{Log, Options};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use meeting::{Config, JoinSigner, MeetingService};
 use queue::{
-    AckError, AdminError, BoxFuture, Delivery, Engine, EngineOptions, GroupName, GroupOptions, Message, Queue, Receipt,
-    ReceiveError, ReceiveRequest, SendDone, SendError, TagFilter, TopicDescription, TopicName,
+    AckError, AdminError, AtomicAck, BoxFuture, Delivery, Engine, EngineOptions, GroupName, GroupOptions, Message,
+    Queue, Receipt, ReceiveError, ReceiveRequest, SendDone, SendError, TagFilter, TopicDescription, TopicName,
 };
 use signalling::topics::{MEETING_DOWN, MEETING_UP, RING_DOWN, property};
 use signalling::{
@@ -93,6 +93,10 @@ impl Queue for Gate {
 
     fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>> {
         self.engine.describe(topic)
+    }
+
+    fn atomic_ack(&self, log: &Log) -> Option<Arc<dyn AtomicAck>> {
+        self.engine.atomic_ack(log)
     }
 }
 
