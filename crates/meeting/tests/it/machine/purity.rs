@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 const CRATES: &[&str] = &["serde", "serde_json", "signalling", "thiserror", "uuid"];
 /// Modules of `std` that do nothing but compute.
 const STD: &[&str] = &["cmp", "collections", "fmt", "hash", "iter", "mem", "ops", "slice"];
-/// Functions of the crates above that read a clock or draw random numbers.
-const IMPURE: &[&str] = &["now_v1", "now_v6", "now_v7", "new_v4", "Instant", "SystemTime"];
+/// Functions of the crates above that read a clock or draw random numbers, and macros that write.
+const IMPURE: &[&str] =
+    &["now_v1", "now_v6", "now_v7", "new_v4", "Instant", "SystemTime", "print", "println", "eprint", "eprintln", "dbg"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/machine")
@@ -88,6 +89,7 @@ fn the_check_finds_each_kind_of_impurity() {
         "::tokio::spawn(work);",
         "use catalog::Catalog;",
         "tracing::warn!(\"a side effect\");",
+        "println!(\"a side effect\");",
     ] {
         assert_eq!(impurities(line, &modules), [line]);
     }
