@@ -25,6 +25,9 @@ export type {
   UserName,
 } from "./generated/signalling.ts";
 
+/** Documents of the media path, which are sent and read with the wire's names. */
+export type { JoinAnswer, JoinRequest, Slot, SlotMap } from "./generated/signalling.ts";
+
 type CamelKey<K extends string> = K extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<CamelKey<Tail>>}` : K;
 
 /** The type of a document after {@link fromWire}. */
@@ -36,10 +39,8 @@ export type CamelCase<T> = T extends readonly (infer Item)[]
 
 export type Contact = CamelCase<wire.Contact>;
 export type Down = CamelCase<wire.Down>;
-export type JoinAnswer = CamelCase<wire.JoinAnswer>;
 export type Joinable = CamelCase<wire.Joinable>;
 export type JoinParameters = CamelCase<wire.JoinParameters>;
-export type JoinRequest = CamelCase<wire.JoinRequest>;
 export type Member = CamelCase<wire.Member>;
 export type Outcome = CamelCase<wire.Outcome>;
 export type PastCall = CamelCase<wire.PastCall>;
@@ -47,8 +48,6 @@ export type Person = CamelCase<wire.Person>;
 export type Ring = CamelCase<wire.Ring>;
 export type Roster = CamelCase<wire.Roster>;
 export type RosterChange = CamelCase<wire.RosterChange>;
-export type Slot = CamelCase<wire.Slot>;
-export type SlotMap = CamelCase<wire.SlotMap>;
 export type StandingCall = CamelCase<wire.StandingCall>;
 export type State = CamelCase<wire.State>;
 export type Up = CamelCase<wire.Up>;
