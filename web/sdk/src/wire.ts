@@ -5,11 +5,14 @@
 
 import type * as wire from "./generated/signalling.ts";
 
+/** Words, and the documents of the media path, which nothing maps: they are sent and read with the wire's names. */
 export type {
   CallResult,
   Direction,
   EndReason,
   InvitationId,
+  JoinAnswer,
+  JoinRequest,
   Media,
   MeetingId,
   MemberState,
@@ -20,13 +23,12 @@ export type {
   RefusalCode,
   RejectReason,
   SignalId,
+  Slot,
+  SlotMap,
   Source,
   Track,
   UserName,
 } from "./generated/signalling.ts";
-
-/** Documents of the media path, which are sent and read with the wire's names. */
-export type { JoinAnswer, JoinRequest, Slot, SlotMap } from "./generated/signalling.ts";
 
 type CamelKey<K extends string> = K extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<CamelKey<Tail>>}` : K;
 
