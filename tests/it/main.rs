@@ -5,6 +5,7 @@ mod bad_input;
 mod channels_contract;
 mod data_directories;
 mod dependency_rule;
+mod descriptors;
 mod documents;
 mod full_disk;
 mod gaps;

@@ -74,7 +74,8 @@ impl Acceptor {
             shared,
             is_stopping: is_stopping.clone(),
             next_worker: 0,
-            complaint: Complaint::default(),
+            exhausted: Complaint::default(),
+            refused: Complaint::default(),
         };
         let thread = std::thread::Builder::new().name("broker-accept".into()).spawn(move || {
             let _guard = PanicGuard { on_fatal: accepting.shared.tasks.on_fatal.clone(), fatal: Fatal::Worker };
@@ -101,7 +102,8 @@ struct Accepting {
     shared: Arc<Shared>,
     is_stopping: Arc<AtomicBool>,
     next_worker: usize,
-    complaint: Complaint,
+    exhausted: Complaint,
+    refused: Complaint,
 }
 
 /// The same again and again, said rarely.
@@ -148,7 +150,7 @@ impl Accepting {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 // No descriptors: the rest waits in the backlog until some are free.
                 Err(error) if is_exhausted(&error) => {
-                    if let Some(times) = self.complaint.note(Instant::now()) {
+                    if let Some(times) = self.exhausted.note(Instant::now()) {
                         tracing::warn!(%error, times, "no further MQTT connection can be accepted for a moment");
                     }
                     std::thread::sleep(REST);
@@ -163,7 +165,13 @@ impl Accepting {
     }
 
     fn arrive(&mut self, socket: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>) {
-        let Some(permit) = self.shared.connection_limiter.admit(peer.ip()) else { return };
+        let Some(permit) = self.shared.connection_limiter.admit(peer.ip()) else {
+            if let Some(times) = self.refused.note(Instant::now()) {
+                let open = self.shared.counts.connections.value();
+                tracing::warn!(%peer, times, open, "too many connections, in all or from one address: refused");
+            }
+            return;
+        };
         let tls = match tls.map(ServerConnection::new).transpose() {
             Ok(tls) => tls.map(Box::new),
             Err(error) => return tracing::error!(%error, "a TLS session cannot be made"),

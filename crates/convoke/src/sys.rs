@@ -1,8 +1,26 @@
-//! The system call that the standard library does not wrap: the mask of modes for new files.
-#![expect(unsafe_code, reason = "umask(2) has no safe wrapper in the standard library")]
+//! System calls that the standard library does not wrap: the mask of modes for new files, the limit of descriptors.
+#![expect(unsafe_code, reason = "umask(2), getrlimit(2) and setrlimit(2) have no safe wrapper in the standard library")]
+
+use std::io;
 
 /// What this process creates from now on, only its own user can read: folders 0700, files 0600.
 pub fn make_files_private() {
     // SAFETY: umask takes an integer, cannot fail and touches no memory of ours.
     unsafe { libc::umask(0o077) };
+}
+
+/// Raises the number of descriptors that this process may have to the most that it may ask for, and returns it.
+///
+/// # Errors
+/// What `getrlimit(2)` reports. If it cannot be raised, the limit stays as it is.
+pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call writes one rlimit to the place that it is given, which lives until it returns.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+    // SAFETY: the call reads one rlimit from the place that it is given.
+    let is_raised = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0;
+    Ok(if is_raised { limit.rlim_max } else { limit.rlim_cur })
 }

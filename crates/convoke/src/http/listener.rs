@@ -25,8 +25,6 @@ use tokio_rustls::TlsAcceptor;
 use tower_http::add_extension::AddExtension;
 use tracing::debug;
 
-/// Open HTTP connections per listener; further ones wait in the backlog.
-const CONNECTIONS_MAX: usize = 4_096;
 const BACKLOG: u32 = 1_024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(5);
@@ -79,14 +77,16 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves until `stop` is true, then until every request that had begun is answered.
+/// Serves until `stop` is true, then until every request that had begun is answered. More than `connections_max`
+/// connections at once wait in the backlog.
 pub async fn serve(
     listener: Listener,
     tls: Option<Arc<rustls::ServerConfig>>,
+    connections_max: usize,
     app: Router,
     mut stop: watch::Receiver<bool>,
 ) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(connections_max));
     let acceptor = tls.map(TlsAcceptor::from);
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
@@ -105,7 +105,7 @@ pub async fn serve(
             drop(permit);
         });
     }
-    drop(permits.acquire_many(CONNECTIONS_MAX as u32).await);
+    drop(permits.acquire_many(connections_max as u32).await);
 }
 
 /// Completes when serving is to stop, also if the sender of `stop` is gone.

@@ -2,6 +2,7 @@
 
 mod banner;
 mod channels;
+mod descriptors;
 mod endpoints;
 mod inspect;
 mod roles;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result, bail};
 use axum::Router;
 use broker::Broker;
 use catalog::{Catalog, SqliteCatalog};
+use descriptors::Descriptors;
 use mqtt::ReasonCode;
 use roles::Directory;
 use rtc::Rtc;
@@ -156,6 +158,7 @@ impl Sockets {
 
 impl Server {
     async fn start(config: &Config, fatal: Fatal) -> Result<Self> {
+        let descriptors = Descriptors::claim(config.threads)?;
         let mut storage = storage::open(config).await?;
         // Under the lock of the data directory: two first starts at once must not create two sets of keys.
         let keys = Keys::load(config)?;
@@ -175,7 +178,8 @@ impl Server {
         let directory = Directory::follow(config, &catalog).await?;
         directory.access.reached(catalog.access().await?.revision).await;
         let mqtt = [sockets.mqtt, sockets.mqtts];
-        let broker = roles::broker(config, &mut storage, directory.clone(), mqtt, &keys.certificate, fatal).await?;
+        let broker =
+            roles::broker(config, descriptors, &mut storage, directory.clone(), mqtt, &keys.certificate, fatal).await?;
         let meeting = roles::meeting(config, &storage, &rtc, &keys.join, &endpoints).await?;
         let health = Health::new(storage.catalog.refusing(), meeting.set_aside());
         let default_group = config.groups.first().cloned().unwrap_or_default();
@@ -196,8 +200,8 @@ impl Server {
         // connection whose TCP still waits to try again. With HTTP/1.1 it opens another.
         let tls = keys.certificate.server_config(&["http/1.1"])?;
         let http = vec![
-            tokio::spawn(serve(sockets.http, None, app.clone(), stopping.clone())),
-            tokio::spawn(serve(sockets.https, Some(tls), app, stopping)),
+            tokio::spawn(serve(sockets.http, None, descriptors.http, app.clone(), stopping.clone())),
+            tokio::spawn(serve(sockets.https, Some(tls), descriptors.http, app, stopping)),
         ];
         health.set_ready(true);
         let ca = keys.certificate.ca;

@@ -1,6 +1,7 @@
 //! The roles of the process, each started from the configuration.
 
 use super::channels::InProcessChannels;
+use super::descriptors::Descriptors;
 use super::endpoints::Endpoints;
 use super::storage::Storage;
 use crate::config::Config;
@@ -54,10 +55,11 @@ impl Directory {
 }
 
 /// Topic and properties of a packet get as much beside the payload as by default.
-fn limits(config: &Config) -> broker::Limits {
+fn limits(config: &Config, descriptors: Descriptors) -> broker::Limits {
     let default = broker::Limits::default();
     let more = config.payload_bytes_max.saturating_sub(default.payload_bytes_max) as u32;
     broker::Limits {
+        connections_max: default.connections_max.min(descriptors.mqtt),
         payload_bytes_max: config.payload_bytes_max,
         packet_bytes_max: default.packet_bytes_max + more,
         ..default
@@ -67,6 +69,7 @@ fn limits(config: &Config) -> broker::Limits {
 /// The broker role on sockets that are bound already.
 pub(super) async fn broker(
     config: &Config,
+    descriptors: Descriptors,
     storage: &mut Storage,
     directory: Directory,
     sockets: [TcpListener; 2],
@@ -80,7 +83,7 @@ pub(super) async fn broker(
             broker::Listener { bind: broker::Bind::Socket(tls), tls: Some(certificate.server_config(&[])?) },
         ],
         threads: config.threads,
-        limits: limits(config),
+        limits: limits(config, descriptors),
         urgent_parents: vec![RING_DOWN.to_owned()],
     };
     let deps = broker::Deps {

@@ -1,0 +1,85 @@
+//! A server that may open few files: strangers that hold connections cost neither the log nor those who are let in.
+
+use crate::support::program;
+use anyhow::{Context, Result, ensure};
+use demo::{Method, Stage};
+use mqtt::Version;
+use mqtt::client::Event;
+use scenarios::data_directory::{service_login, text};
+use scenarios::link::Link;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{ErrorKind, Read as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const FILES_MAX: u32 = 256;
+const IDLE: usize = 300;
+/// More than one segment of the log, and less than an inbox holds.
+const MESSAGES: usize = 560;
+const RECEIVERS: [&str; 2] = ["alice", "bob"];
+const PAYLOAD_BYTES: usize = 64 << 10;
+const SOON: Duration = Duration::from_secs(20);
+
+fn program_with_few_files(folder: &Path) -> Result<PathBuf> {
+    let script = folder.join("convoke-with-few-files");
+    fs::write(&script, format!("#!/bin/sh\nulimit -n {FILES_MAX}\nexec {} \"$@\"\n", program()?.display()))?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
+    Ok(script)
+}
+
+/// Whether the server has closed it.
+fn is_closed(mut stream: &TcpStream) -> Result<bool> {
+    stream.set_read_timeout(Some(Duration::from_millis(1)))?;
+    match stream.read(&mut [0]) {
+        Ok(read) => Ok(read == 0),
+        Err(error) => Ok(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_beyond_the_descriptors_are_refused_and_stop_neither_log_nor_api() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut stage = Stage::new(folder.path(), &program_with_few_files(folder.path())?, &[])?;
+    stage.start_server().await?;
+    let mut receivers = Vec::new();
+    for user in RECEIVERS {
+        receivers.push(register(&stage, user).await?);
+    }
+    let server = SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port()));
+    let mut service = Link::open_with(server, service_login(&stage.data(), Version::V5, "GID_dev@@@service")?)?;
+
+    let idle: Vec<TcpStream> = (0..IDLE).map(|_| TcpStream::connect(server)).collect::<std::io::Result<_>>()?;
+    let payload = vec![7; PAYLOAD_BYTES];
+    for receiver in &receivers {
+        let topic = format!("ring-down/p2p/{}/bell", text(receiver, "client_id")?);
+        for _ in 0..MESSAGES {
+            service.publish(&topic, &payload)?;
+            let answer = service.wait(SOON, |event| matches!(event, Event::Published { .. }))?;
+            ensure!(matches!(&answer, Event::Published { reason, .. } if !reason.is_error()), "{answer:?}");
+        }
+    }
+    // While the connections are held, or at least those that were let in.
+    register(&stage, "carol").await?;
+    ensure!(stage.is_running(), "the server has ended");
+    let mut refused = 0;
+    for stream in &idle {
+        refused += usize::from(is_closed(stream)?);
+    }
+    ensure!(refused >= IDLE - FILES_MAX as usize, "{refused} of {IDLE} were refused");
+    let log = fs::read_to_string(stage.server_log())?;
+    ensure!(log.contains("too many connections"), "the server does not say that it refuses connections");
+
+    drop(idle);
+    let mut alice = Link::open(server, Version::V5, &receivers[0])?;
+    let first = alice.message(SOON).context("what waited")?;
+    ensure!(first.payload == payload, "{} bytes", first.payload.len());
+    Ok(())
+}
+
+async fn register(stage: &Stage, user: &str) -> Result<Value> {
+    let path = format!("/api/v1/users/{user}/devices");
+    stage.api(Method::POST, &path, Some(json!({ "device": format!("{user}-phone") }))).await
+}
