@@ -9,6 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("mqtt", &[]),
     ("signalling", &[]),
     ("limiter", &[]),
+    ("clock", &[]),
     ("problem", &[]),
     ("commitlog", &[]),
     ("catalog", &[]),
