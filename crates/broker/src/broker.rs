@@ -10,6 +10,7 @@ use std::thread;
 use accounts::access::AccessView;
 use accounts::login::DeviceDirectory;
 use bytes::Bytes;
+use clock::Clock;
 use commitlog::{Log, LogEvent, Need};
 use mqtt::ReasonCode;
 use mqtt::server::Restart;
@@ -23,7 +24,6 @@ use crate::acceptor::{self, Acceptor, Bound};
 use crate::bridge::events::{self, Event};
 use crate::bridge::pump::Pumps;
 use crate::client::ClientKey;
-use crate::clock::WallClock;
 use crate::config::{Config, ConfigError, Limits};
 use crate::connection_limiter::ConnectionLimiter;
 use crate::fatal::{Fatal, PanicGuard, Tasks};
@@ -39,6 +39,8 @@ pub struct Deps {
     /// Replayed, with every record given to `recovery`.
     pub log: Log,
     pub recovery: Recovery,
+    /// The one of the queue, too.
+    pub clock: Clock,
     pub queue: Arc<dyn Queue>,
     pub access: AccessView,
     /// Client ids of devices that were removed and not registered again: what the log has of them ends with the start.
@@ -232,7 +234,8 @@ fn share(
     workers: Vec<WorkerAddress>,
     deps: Deps,
 ) -> (Arc<Shared>, Recovery, mpsc::Receiver<Event>) {
-    let Deps { log, recovery, queue, access, devices, runtime, on_fatal, .. } = deps;
+    let Deps { log, clock, recovery, queue, access, devices, runtime, on_fatal, .. } = deps;
+    clock.not_before(recovery.last_ms);
     let counts = Arc::new(Counts::default());
     let atomic_ack = queue.atomic_ack(&log);
     let (events, event_mailbox) = events::channel(queue.clone(), workers.clone(), counts.clone());
@@ -244,7 +247,7 @@ fn share(
         urgent_parents: Arc::new(urgent_parents.into_iter().collect()),
         workers,
         journal: Journal::new(log),
-        clock: WallClock::starting_at(recovery.last_ms),
+        clock,
         counts,
         interest: Arc::default(),
         access,

@@ -29,7 +29,6 @@ mod acceptor;
 mod bridge;
 mod broker;
 mod client;
-mod clock;
 mod config;
 mod connection_limiter;
 mod fatal;

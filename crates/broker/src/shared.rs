@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use accounts::access::AccessView;
 use accounts::login::DeviceDirectory;
+use clock::Clock;
 use mqtt::server::{ConnectionConfig, SessionLimits};
 use queue::{AtomicAck, Queue};
 
 use crate::bridge::events::EventSender;
-use crate::clock::WallClock;
 use crate::config::Limits;
 use crate::connection_limiter::ConnectionLimiter;
 use crate::fatal::Tasks;
@@ -26,7 +26,7 @@ pub(crate) struct Shared {
     pub(crate) connection_config: Arc<ConnectionConfig>,
     pub(crate) workers: Vec<WorkerAddress>,
     pub(crate) journal: Journal,
-    pub(crate) clock: WallClock,
+    pub(crate) clock: Clock,
     pub(crate) counts: Arc<Counts>,
     pub(crate) interest: Arc<Interest>,
     pub(crate) access: AccessView,

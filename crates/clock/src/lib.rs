@@ -18,6 +18,8 @@
 mod following;
 mod kept;
 mod machine;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -83,14 +85,6 @@ impl Clock {
         let reading = self.inner.machine.read();
         self.now_ns(reading);
         self.lock().not_before(reading, stored_ms.saturating_mul(NS_PER_MS));
-    }
-
-    /// What this clock says of a moment that somebody else took from the system's clock; not later than now.
-    #[must_use]
-    pub fn of_system(&self, moment_ms: u64) -> u64 {
-        let reading = self.inner.machine.read();
-        let age_ns = reading.wall_ns.saturating_sub(moment_ms.saturating_mul(NS_PER_MS));
-        self.now_ns(reading).saturating_sub(age_ns) / NS_PER_MS
     }
 
     /// What the next run needs, to go on in the same boot; `None`: the machine does not say which boot this is.

@@ -1,6 +1,8 @@
 //! The clocks of the machine.
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::following::Reading;
 
@@ -20,17 +22,18 @@ pub struct SystemClocks;
 
 impl Machine for SystemClocks {
     fn read(&self) -> Reading {
-        Reading { boot_ns: ns(clock_gettime(ClockId::Boottime)), wall_ns: ns(clock_gettime(ClockId::Realtime)) }
+        let boot = clock_gettime(ClockId::Boottime);
+        let boot_ns = u64::try_from(boot.tv_sec).unwrap_or(0).saturating_mul(NS_PER_S);
+        // A time before 1970 counts as 1970.
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Reading {
+            boot_ns: boot_ns.saturating_add(u64::try_from(boot.tv_nsec).unwrap_or(0)),
+            wall_ns: u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX),
+        }
     }
 
     fn boot_id(&self) -> Option<String> {
         let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         Some(id.trim().to_owned()).filter(|id| !id.is_empty())
     }
-}
-
-/// A time before 1970 counts as 1970.
-fn ns(time: Timespec) -> u64 {
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(NS_PER_S).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
 }

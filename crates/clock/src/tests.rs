@@ -1,79 +1,34 @@
 //! Steps of the system's clock on virtual time.
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
-use std::sync::{Arc, Mutex};
-
+use super::following::Change;
+use super::testing::TestMachine;
 use super::*;
 
 const S: u64 = 1_000_000_000;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
-/// The true time at the start, in seconds.
-const BEGIN: u64 = 1_800_000_000;
+/// The true time at the start.
+const BEGIN_MS: u64 = 1_800_000_000_000;
 
-/// A machine whose clock can be set, and which can be suspended and booted anew.
-#[derive(Clone)]
-struct Played(Arc<Mutex<State>>);
-
-struct State {
-    boot: u32,
-    boot_ns: u64,
-    true_ns: u64,
-    wrong_by_s: i64,
+fn machine() -> TestMachine {
+    TestMachine::at(BEGIN_MS)
 }
 
-impl Machine for Played {
-    fn read(&self) -> Reading {
-        let state = self.0.lock().unwrap();
-        Reading { boot_ns: state.boot_ns, wall_ns: state.true_ns.saturating_add_signed(state.wrong_by_s * S as i64) }
-    }
-
-    fn boot_id(&self) -> Option<String> {
-        Some(format!("boot-{}", self.0.lock().unwrap().boot))
-    }
+/// Seconds by which the clock is ahead of the true time.
+fn error_of(machine: &TestMachine, clock: &Clock) -> f64 {
+    (clock.now_ms() as f64 - machine.true_ms() as f64) / 1_000.0
 }
 
-impl Played {
-    fn new() -> Self {
-        Self(Arc::new(Mutex::new(State { boot: 1, boot_ns: 0, true_ns: BEGIN * S, wrong_by_s: 0 })))
+/// Lets the clock be asked twice a second, as a server that has nothing to do does.
+fn serve(machine: &TestMachine, clock: &Clock, seconds: u64) -> f64 {
+    let mut error = error_of(machine, clock);
+    for _ in 0..2 * seconds {
+        machine.pass(500);
+        error = error_of(machine, clock);
     }
-
-    fn clock(&self, kept: Option<&Kept>) -> Clock {
-        Clock::start(Box::new(self.clone()), kept)
-    }
-
-    fn pass(&self, ns: u64) {
-        let mut state = self.0.lock().unwrap();
-        state.boot_ns += ns;
-        state.true_ns += ns;
-    }
-
-    fn set_wrong_by(&self, seconds: i64) {
-        self.0.lock().unwrap().wrong_by_s = seconds;
-    }
-
-    fn reboot(&self) {
-        let mut state = self.0.lock().unwrap();
-        state.boot += 1;
-        state.boot_ns = 0;
-    }
-
-    /// Seconds by which the clock is ahead of the true time.
-    fn error_of(&self, clock: &Clock) -> f64 {
-        let now_ms = clock.now_ms() as i64;
-        (now_ms - (self.0.lock().unwrap().true_ns / NS_PER_MS) as i64) as f64 / 1_000.0
-    }
-
-    /// Lets the clock be asked twice a second, as a server that has nothing to do does.
-    fn serve(&self, clock: &Clock, seconds: u64) -> f64 {
-        let mut error = self.error_of(clock);
-        for _ in 0..2 * seconds {
-            self.pass(S / 2);
-            error = self.error_of(clock);
-        }
-        error
-    }
+    error
 }
 
 const STEPS: [i64; 10] = [-30, 30, -2 * MINUTE, 2 * MINUTE, -HOUR, HOUR, -5 * HOUR, 5 * HOUR, -40 * DAY, 40 * DAY];
@@ -81,65 +36,65 @@ const STEPS: [i64; 10] = [-30, 30, -2 * MINUTE, 2 * MINUTE, -HOUR, HOUR, -5 * HO
 #[test]
 fn a_step_is_followed_after_a_minute_and_one_of_more_than_a_day_after_ten() {
     for step in STEPS {
-        let machine = Played::new();
+        let machine = machine();
         let clock = machine.clock(None);
         machine.set_wrong_by(step);
         let patience = if step.abs() > DAY { 600 } else { 60 };
-        assert_eq!(machine.serve(&clock, patience - 1), 0.0, "{step} s, before");
-        assert_eq!(machine.serve(&clock, 2), step as f64, "{step} s, after");
+        assert_eq!(serve(&machine, &clock, patience - 1), 0.0, "{step} s, before");
+        assert_eq!(serve(&machine, &clock, 2), step as f64, "{step} s, after");
     }
 }
 
 #[test]
 fn a_step_that_is_taken_back_in_time_was_never_there() {
     for (step, lasts_s) in STEPS.map(|step| (step, 58)).into_iter().chain([(40 * DAY, 300), (-40 * DAY, 300)]) {
-        let machine = Played::new();
+        let machine = machine();
         let clock = machine.clock(None);
         machine.set_wrong_by(step);
-        machine.serve(&clock, lasts_s);
+        serve(&machine, &clock, lasts_s);
         machine.set_wrong_by(0);
-        assert_eq!(machine.serve(&clock, 3_600), 0.0, "{step} s");
+        assert_eq!(serve(&machine, &clock, 3_600), 0.0, "{step} s");
     }
 }
 
 #[test]
 fn a_clock_that_is_set_again_and_again_is_followed_when_it_rests() {
-    let machine = Played::new();
+    let machine = machine();
     let clock = machine.clock(None);
     for n in 1..10 {
         machine.set_wrong_by(n * HOUR);
-        assert_eq!(machine.serve(&clock, 50), 0.0);
+        assert_eq!(serve(&machine, &clock, 50), 0.0);
     }
-    assert_eq!(machine.serve(&clock, 11), (9 * HOUR) as f64);
+    assert_eq!(serve(&machine, &clock, 11), (9 * HOUR) as f64);
 }
 
 #[test]
 fn a_small_difference_is_made_up_for_by_a_twentieth_of_the_time_and_time_never_runs_back() {
     for wrong_by in [-2, 2] {
-        let machine = Played::new();
+        let machine = machine();
         let clock = machine.clock(None);
         machine.set_wrong_by(wrong_by);
         let mut before = clock.now_ms();
         for _ in 0..4_000 {
-            machine.pass(S / 100);
+            machine.pass(10);
             let now = clock.now_ms();
             assert!((9..=11).contains(&(now - before)), "{} ms in 10", now - before);
             before = now;
         }
-        assert!((machine.error_of(&clock) - wrong_by as f64).abs() < 0.002, "{}", machine.error_of(&clock));
+        assert!((error_of(&machine, &clock) - wrong_by as f64).abs() < 0.002, "{}", error_of(&machine, &clock));
     }
 }
 
 #[test]
 fn a_restart_in_the_same_boot_goes_on_whatever_the_systems_clock_says() {
     for step in STEPS {
-        let machine = Played::new();
+        let machine = machine();
         let kept = machine.clock(None).keep().unwrap();
         machine.set_wrong_by(step);
-        machine.pass(10 * S);
+        machine.pass(10_000);
         let clock = machine.clock(Some(&kept));
-        assert_eq!(machine.error_of(&clock), 0.0, "{step} s");
-        assert_eq!(machine.serve(&clock, 700), step as f64, "{step} s");
+        assert_eq!(error_of(&machine, &clock), 0.0, "{step} s");
+        assert_eq!(serve(&machine, &clock, 700), step as f64, "{step} s");
     }
 }
 
@@ -148,26 +103,26 @@ fn after_a_reboot_the_systems_clock_counts_unless_it_is_a_little_behind() {
     for (step, error) in
         [(30, 30), (-30, 0), (-9 * MINUTE, 0), (-HOUR, -HOUR), (40 * DAY, 40 * DAY), (-40 * DAY, -40 * DAY)]
     {
-        let machine = Played::new();
+        let machine = machine();
         let kept = machine.clock(None).keep().unwrap();
         machine.reboot();
         machine.set_wrong_by(step);
         let clock = machine.clock(Some(&kept));
-        assert_eq!(machine.error_of(&clock), error as f64, "{step} s");
+        assert_eq!(error_of(&machine, &clock), error as f64, "{step} s");
     }
 }
 
 #[test]
 fn a_suspended_machine_finds_the_night_gone() {
-    let machine = Played::new();
+    let machine = machine();
     let clock = machine.clock(None);
-    machine.pass(8 * 3_600 * S);
-    assert_eq!(machine.error_of(&clock), 0.0);
+    machine.pass(8 * 3_600 * 1_000);
+    assert_eq!(error_of(&machine, &clock), 0.0);
 }
 
 #[test]
 fn a_stored_time_is_a_floor_unless_it_is_far_ahead() {
-    let machine = Played::new();
+    let machine = machine();
     let clock = machine.clock(None);
     let now = clock.now_ms();
     for (stored, begins) in [(now - 5_000, now), (now + 599_000, now + 599_000)] {
@@ -176,16 +131,6 @@ fn a_stored_time_is_a_floor_unless_it_is_far_ahead() {
     }
     clock.not_before(now + 40 * DAY as u64 * 1_000);
     assert_eq!(clock.now_ms(), now + 599_000);
-}
-
-#[test]
-fn a_moment_of_the_systems_clock_keeps_its_age() {
-    let machine = Played::new();
-    let clock = machine.clock(None);
-    machine.set_wrong_by(HOUR);
-    let system_ms = machine.read().wall_ns / NS_PER_MS;
-    assert_eq!(clock.of_system(system_ms - 20), clock.now_ms() - 20);
-    assert_eq!(clock.of_system(system_ms + 300), clock.now_ms(), "not later than now");
 }
 
 #[test]
@@ -213,7 +158,7 @@ proptest::proptest! {
     fn time_runs_back_only_with_a_system_clock_that_was_set_back(
         moves in proptest::collection::vec((0_u64..200 * S, proptest::num::u64::ANY), 1..50),
     ) {
-        let mut following = Following::since(0, BEGIN * S);
+        let mut following = Following::since(0, BEGIN_MS * NS_PER_MS);
         let (mut boot_ns, mut before) = (0, 0);
         for (passed, wall_ns) in moves {
             boot_ns += passed;

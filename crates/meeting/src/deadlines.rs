@@ -1,6 +1,5 @@
 //! Deadlines: rows of the catalog, and one task that sleeps until the next; and the deletion of rows that are over.
 
-use crate::clock;
 use crate::commit::{CommitExtra, DecisionError, TRIES_MAX};
 use crate::directory;
 use crate::machine::Event;
@@ -29,7 +28,7 @@ pub(crate) async fn run(service: Arc<ServiceState>) {
 
 /// Handles what is due, then sleeps until the next deadline or until one is added.
 async fn once(service: &ServiceState) -> Result<(), CatalogError> {
-    let due = service.catalog.due_timers(clock::now_ms(), DUE_MAX).await?;
+    let due = service.catalog.due_timers(service.now_ms(), DUE_MAX).await?;
     let mut meetings: BTreeMap<Uuid, Vec<TimerRow>> = BTreeMap::new();
     for timer in due {
         meetings.entry(timer.meeting).or_default().push(timer);
@@ -42,7 +41,7 @@ async fn once(service: &ServiceState) -> Result<(), CatalogError> {
         }
     }
     let next_ms = service.catalog.next_timer().await?;
-    let left = next_ms.map_or(SLEEP_MAX, |at_ms| Duration::from_millis(at_ms.saturating_sub(clock::now_ms())));
+    let left = next_ms.map_or(SLEEP_MAX, |at_ms| Duration::from_millis(at_ms.saturating_sub(service.now_ms())));
     let pause = if failed { RETRY } else { left.min(SLEEP_MAX) };
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
@@ -70,7 +69,7 @@ async fn fire(service: &ServiceState, id: Uuid, due: Vec<TimerRow>) -> Result<()
 /// Deletes what the catalog need not keep any more. Runs until it is dropped.
 pub(crate) async fn prune(service: Arc<ServiceState>) {
     loop {
-        match service.catalog.prune(clock::now_ms()).await {
+        match service.catalog.prune(service.now_ms()).await {
             Ok(rows) => tracing::debug!(rows, "forgot what is over"),
             Err(error) => tracing::warn!(%error, "what is over could not be forgotten"),
         }

@@ -20,13 +20,13 @@
 //! (`update_rights`, `mute`) may undo a newer one of another, until the meeting changes again or the participation
 //! joins anew.
 
-mod clock;
 mod commit;
 mod config;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod deadlines;
 mod directory;
+mod ids;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -18,6 +18,7 @@ use crate::state::ServiceState;
 use crate::token::JoinSigner;
 use crate::{deadlines, directory, set_aside};
 use catalog::{Catalog, CatalogError, SetAside};
+use clock::Clock;
 use queue::{AdminError, GroupName, GroupOptions, NameError, Queue, TopicName};
 use signalling::MeetingId;
 use signalling::topics::{MEETING_DOWN, MEETING_GROUP, MEETING_UP, RING_DOWN};
@@ -52,6 +53,7 @@ impl MeetingService {
     /// The queue or the catalog does not answer.
     pub async fn start(
         config: Config,
+        clock: Clock,
         queue: Arc<dyn Queue>,
         catalog: Arc<dyn Catalog>,
         channels: Arc<dyn Channels>,
@@ -61,6 +63,7 @@ impl MeetingService {
         let reports = channels.events();
         let service = Arc::new(ServiceState {
             config,
+            clock,
             queue,
             catalog,
             signer,

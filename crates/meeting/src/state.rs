@@ -9,12 +9,14 @@ use crate::rosters::Rosters;
 use crate::rtc::reconcile::Reconciler;
 use crate::token::JoinSigner;
 use catalog::{Catalog, SetAside};
+use clock::Clock;
 use queue::Queue;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use tokio::sync::{Mutex, Notify, watch};
 
 pub(crate) struct ServiceState {
     pub config: Config,
+    pub clock: Clock,
     pub queue: Arc<dyn Queue>,
     pub catalog: Arc<dyn Catalog>,
     pub signer: JoinSigner,
@@ -37,6 +39,11 @@ pub(crate) struct ServiceState {
 }
 
 impl ServiceState {
+    /// Milliseconds since 1970, of the service's time.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
     pub(crate) fn sent(&self) -> MutexGuard<'_, Vec<i64>> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }

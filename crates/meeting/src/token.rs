@@ -1,7 +1,7 @@
 //! Join tokens: what a terminal shows at the join door.
 
-use crate::clock;
 use crate::config::Config;
+use crate::ids;
 use crate::machine::Ticket;
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -46,7 +46,7 @@ impl JoinSigner {
         let claims = JoinClaims {
             iss: self.issuer.clone(),
             aud: JoinClaims::AUDIENCE.to_owned(),
-            jti: clock::new_id().to_string(),
+            jti: ids::new_id().to_string(),
             iat: now_ms / 1_000,
             exp: now_ms.saturating_add(life_ms) / 1_000,
             channel: ticket.meeting.into(),

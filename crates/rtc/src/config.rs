@@ -1,6 +1,7 @@
 //! Configuration of the RTC server, and the errors of its start.
 
 use crate::token::JoinKey;
+use clock::Clock;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct Config {
     pub keys: Vec<JoinKey>,
     /// The instance whose channels are served.
     pub app: String,
+    /// Join tokens expire by it.
+    pub clock: Clock,
     /// A connected peer without an authenticated packet for so long is *lost*.
     pub lost_after: Duration,
     /// A connected peer without an authenticated packet for so long has left. Counted from the last packet too.
@@ -35,6 +38,7 @@ impl Config {
             shards: 1,
             keys,
             app: "convoke".to_owned(),
+            clock: Clock::system(),
             lost_after: Duration::from_secs(4),
             gone_after: Duration::from_secs(20),
             join_timeout: Duration::from_secs(15),

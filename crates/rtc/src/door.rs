@@ -16,10 +16,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use clock::Clock;
 use problem::Problem;
 use signalling::{JoinAnswer, JoinClaims, JoinRequest, ParticipationId, SlotMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -35,6 +36,7 @@ pub(crate) struct Door {
     pub(crate) negotiator: Negotiator,
     pub(crate) keys: Vec<JoinKey>,
     pub(crate) issuer: String,
+    pub(crate) clock: Clock,
     pub(crate) offer_bytes: usize,
     pub(crate) media_sections: usize,
     pub(crate) metrics: Arc<Metrics>,
@@ -87,8 +89,8 @@ impl Door {
     fn claims(&self, headers: &HeaderMap) -> Result<JoinClaims, Problem> {
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = bearer.and_then(bearer_token);
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        token::verify(token.unwrap_or_default(), &self.keys, &self.issuer, now_s).map_err(Problem::from)
+        token::verify(token.unwrap_or_default(), &self.keys, &self.issuer, self.clock.now_ms() / 1_000)
+            .map_err(Problem::from)
     }
 
     async fn request(&self, body: Body) -> Result<JoinRequest, Problem> {

@@ -163,6 +163,7 @@ fn build_door(
         negotiator: Negotiator::new(candidates).ok_or_else(certificate)?,
         keys: config.keys,
         issuer: config.app,
+        clock: config.clock,
         offer_bytes: config.limits.offer_bytes,
         media_sections: config.limits.media_sections,
         metrics: metrics.clone(),

@@ -129,7 +129,8 @@ async fn pass_on_all(shared: &Arc<Shared>, deliveries: Vec<Delivery>, room: &Arc
 
 fn pass_on(shared: &Arc<Shared>, delivery: Delivery, permit: OwnedSemaphorePermit) {
     let Delivery { message_id, topic, message, receipt, .. } = delivery;
-    let times = Times { now_ms: shared.clock.now_ms(), born_ms: shared.clock.of_system(message.born_ms) };
+    let now_ms = shared.clock.now_ms();
+    let times = Times { now_ms, born_ms: message.born_ms.min(now_ms) };
     let mapped = properties::from_queue(&topic, &message, times, shared.limits.payload_bytes_max);
     let job = Box::new(QueueJob { receipt, message_id, topic, original: message, permit });
     let mapped = match mapped {

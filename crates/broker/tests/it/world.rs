@@ -162,6 +162,7 @@ impl World {
             let deps = Deps {
                 log: deps_log,
                 recovery,
+                clock: clock::Clock::system(),
                 queue: Arc::new(Brittle { engine: deps_engine, breaks, receiving }),
                 access,
                 removed_devices: catalog.removed_devices().await.unwrap(),

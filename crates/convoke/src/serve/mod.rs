@@ -8,6 +8,7 @@ mod inspect;
 mod roles;
 mod seed;
 mod storage;
+mod time_file;
 
 pub use channels::InProcessChannels;
 pub use endpoints::{BoundAddresses, Endpoints};
@@ -20,13 +21,14 @@ use anyhow::{Context, Result, bail};
 use axum::Router;
 use broker::Broker;
 use catalog::{Catalog, SqliteCatalog};
+use clock::Clock;
 use descriptors::Descriptors;
 use mqtt::ReasonCode;
 use roles::Directory;
 use rtc::Rtc;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
@@ -163,7 +165,7 @@ impl Server {
         // Under the lock of the data directory: two first starts at once must not create two sets of keys.
         let keys = Keys::load(config)?;
         let sockets = Sockets::bind(config)?;
-        let rtc = roles::rtc(config, &keys.join)?;
+        let rtc = roles::rtc(config, &storage.clock, &keys.join)?;
         let bound = BoundAddresses {
             mqtt: sockets.mqtt.local_addr()?,
             mqtts: sockets.mqtts.local_addr()?,
@@ -174,6 +176,7 @@ impl Server {
         let endpoints = Endpoints::new(config, &bound);
         let links = seed_names(config, &storage, &keys).await?;
         watch_catalog(&storage, &fatal);
+        tokio::spawn(time_file::keep(storage.clock.clone(), config.data_dir.clone()));
         let catalog = Arc::clone(&storage.catalog) as Arc<dyn Catalog>;
         let directory = Directory::follow(config, &catalog).await?;
         directory.access.reached(catalog.access().await?.revision).await;
@@ -185,6 +188,7 @@ impl Server {
         let default_group = config.groups.first().cloned().unwrap_or_default();
         let mounts = Mounts {
             keys: &keys,
+            clock: storage.clock.clone(),
             catalog,
             directory,
             broker: &broker,
@@ -269,6 +273,7 @@ async fn retry_writes(catalog: Arc<SqliteCatalog>) {
 /// What the HTTP side mounts.
 struct Mounts<'a> {
     keys: &'a Keys,
+    clock: Clock,
     catalog: Arc<dyn Catalog>,
     directory: Directory,
     broker: &'a Arc<Broker>,
@@ -285,7 +290,8 @@ impl Mounts<'_> {
         let adopt: AdoptWebSocket =
             Arc::new(move |stream, tls, read_ahead| adopting.adopt_websocket(stream, tls, read_ahead));
         let api_keys = ApiKeys::new([self.keys.api.text()]);
-        let gate = Gate::new(api_keys, Arc::clone(&self.catalog), Arc::new(now_ms));
+        let clock = self.clock.clone();
+        let gate = Gate::new(api_keys, Arc::clone(&self.catalog), Arc::new(move || clock.now_ms()));
         let inspect = inspect::Inspect { channels: self.rtc.channels(), gate: gate.clone() };
         let pages = Pages::new(&self.endpoints.origins());
         let router = Router::new()
@@ -309,11 +315,7 @@ impl Mounts<'_> {
             gate,
             holder_of: Arc::new(move |client_id| broker.holder_of(client_id)),
             end_device: Arc::new(move |client_id, key_id| ending.end_device(client_id, key_id)),
-            now_ms: Arc::new(now_ms),
+            now_ms: Arc::new(move || self.clock.now_ms()),
         }
     }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

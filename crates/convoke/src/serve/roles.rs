@@ -12,6 +12,7 @@ use accounts::login::DeviceDirectory;
 use anyhow::{Context, Result};
 use broker::Broker;
 use catalog::Catalog;
+use clock::Clock;
 use meeting::{JoinSigner, MeetingService, Rules};
 use queue::Queue;
 use rtc::{Rtc, StartError};
@@ -22,11 +23,12 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// The RTC role.
-pub(super) fn rtc(config: &Config, key: &JoinKey) -> Result<Arc<Rtc>> {
+pub(super) fn rtc(config: &Config, clock: &Clock, key: &JoinKey) -> Result<Arc<Rtc>> {
     let public = rtc::token::JoinKey::from_pem(&key.kid, &key.public_pem).context("keys/join.pem cannot be used")?;
     let mut settings = rtc::Config::new(config.media.address, vec![public]);
     settings.advertised.clone_from(&config.media_advertise);
     settings.shards = config.threads;
+    settings.clock = clock.clone();
     settings.app = INSTANCE.to_owned();
     settings.lost_after = config.media_lost_after;
     settings.gone_after = config.times.gone;
@@ -89,6 +91,7 @@ pub(super) async fn broker(
     let deps = broker::Deps {
         log: storage.log.clone(),
         recovery: std::mem::take(&mut storage.inboxes),
+        clock: storage.clock.clone(),
         queue: Arc::new(storage.queue.clone()),
         access: directory.access,
         removed_devices: storage.catalog.removed_devices().await.context("cannot read the catalog")?,
@@ -127,7 +130,7 @@ pub(super) async fn meeting(
     let channels = Arc::new(InProcessChannels::new(rtc.channels(), move || events.events()));
     let queue: Arc<dyn Queue> = Arc::new(storage.queue.clone());
     let catalog = Arc::clone(&storage.catalog) as Arc<dyn Catalog>;
-    MeetingService::start(settings, queue, catalog, channels, signer)
+    MeetingService::start(settings, storage.clock.clone(), queue, catalog, channels, signer)
         .await
         .context("the meeting service does not start")
 }

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use anyhow::{Context, Result, bail};
 use catalog::SqliteCatalog;
+use clock::Clock;
 use commitlog::{DiskStorage, Log, Options, ReplayError, ReplayedRecord, SyncMode};
 use queue::{Engine, EngineOptions};
 use std::fs;
@@ -12,6 +13,7 @@ use std::time::Instant;
 use tracing::info;
 
 pub(super) struct Storage {
+    pub clock: Clock,
     pub log: Log,
     pub queue: Engine,
     pub inboxes: broker::Recovery,
@@ -21,9 +23,10 @@ pub(super) struct Storage {
 /// The log's lock guards the whole data directory, so the log comes first.
 pub(super) async fn open(config: &Config) -> Result<Storage> {
     fs::create_dir_all(&config.data_dir).with_context(|| unusable(&config.data_dir))?;
-    let (log, queue, inboxes) = replay(config)?;
+    let clock = super::time_file::start(&config.data_dir)?;
+    let (log, queue, inboxes) = replay(config, &clock)?;
     let catalog = SqliteCatalog::open(config.data_dir.join("catalog.sqlite")).await?;
-    Ok(Storage { log, queue, inboxes, catalog: Arc::new(catalog) })
+    Ok(Storage { clock, log, queue, inboxes, catalog: Arc::new(catalog) })
 }
 
 fn unusable(folder: &Path) -> String {
@@ -33,11 +36,11 @@ fn unusable(folder: &Path) -> String {
     )
 }
 
-fn replay(config: &Config) -> Result<(Log, Engine, broker::Recovery)> {
+fn replay(config: &Config, clock: &Clock) -> Result<(Log, Engine, broker::Recovery)> {
     let began = Instant::now();
     let storage = Arc::new(DiskStorage::new(config.data_dir.join("log")));
     let (log, replay) = Log::open(storage, options(config)).context("cannot open the log")?;
-    let mut queue = Engine::recover(EngineOptions::default());
+    let mut queue = Engine::recover(EngineOptions { clock: clock.clone(), ..EngineOptions::default() });
     let mut inboxes = broker::Recovery::default();
     let replayed = replay.run(|record| apply(record, &mut queue, &mut inboxes));
     let replayed = replayed.map_err(|error| match error {

@@ -3,9 +3,9 @@
 mod changes;
 pub(crate) mod stored;
 
-use crate::clock;
 use crate::commit::changes::change;
 use crate::commit::stored::StoredMeeting;
+use crate::ids;
 use crate::machine::{Context, Decided, DocumentError, Event, HistoryEntry, Meeting, Missed, Outgoing};
 use crate::outbox::encode;
 use crate::outbox::relay;
@@ -88,8 +88,8 @@ impl ServiceState {
 
     /// Runs one decision of the machine now.
     pub(crate) fn decide<T>(&self, decide: impl FnOnce(Context<'_>) -> T) -> T {
-        let mut ids = clock::new_id;
-        decide(Context { now_ms: clock::now_ms(), rules: &self.config.rules, ids: &mut ids })
+        let mut ids = ids::new_id;
+        decide(Context { now_ms: self.now_ms(), rules: &self.config.rules, ids: &mut ids })
     }
 
     /// Handles an event that no request caused: decides it on the newest document, again if that changes meanwhile.
@@ -195,26 +195,26 @@ impl ServiceState {
 
     /// A signal on `meeting-down` that no decision caused.
     pub(crate) fn to_client(&self, to: &ClientId, body: DownBody) -> Outgoing {
-        let expires_at_ms = clock::now_ms().saturating_add(self.config.rules.meeting_kept_ms);
+        let expires_at_ms = self.now_ms().saturating_add(self.config.rules.meeting_kept_ms);
         Outgoing::on_meeting_down(to.clone(), body, expires_at_ms)
     }
 
     /// Sends without the outbox what no decision caused: the answer of a read, or an update that is sent again if it is
     /// lost.
     pub(crate) async fn send_directly(&self, send: Outgoing, meeting: Option<MeetingId>) -> Result<(), DecisionError> {
-        let row = self.row(send, meeting, clock::now_ms());
-        relay::send_directly(&*self.queue, &row).await
+        let row = self.row(send, meeting, self.now_ms());
+        relay::send_directly(self, &row).await
     }
 
     /// Fails while the catalog accepts no write. What it writes is deleted with the next expired rows.
     pub(crate) async fn try_write(&self) -> Result<(), DecisionError> {
-        let handled = Handled { signal: clock::new_id(), keep_until_ms: clock::now_ms() };
+        let handled = Handled { signal: ids::new_id(), keep_until_ms: self.now_ms() };
         self.catalog.commit(MeetingCommit { handled: Some(handled), ..MeetingCommit::default() }).await?;
         Ok(())
     }
 
     fn commit_of(&self, meeting: Option<MeetingId>, sends: Vec<Outgoing>, extra: CommitExtra) -> MeetingCommit {
-        let now_ms = clock::now_ms();
+        let now_ms = self.now_ms();
         let rows = sends.into_iter().map(|send| self.row(send, meeting, now_ms));
         MeetingCommit {
             handled: extra.handled,
@@ -231,7 +231,7 @@ impl ServiceState {
         if let (Some(join), Some(parameters)) = (send.join_mut(), parameters) {
             *join = parameters;
         }
-        encode::row(send, meeting, SignalId(clock::new_id()), now_ms)
+        encode::row(send, meeting, SignalId(ids::new_id()), now_ms)
     }
 }
 

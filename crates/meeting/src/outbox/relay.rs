@@ -4,13 +4,12 @@
 //! Each receiver and topic is a lane of its own: one that the queue refuses at the moment does not block another. A
 //! message that no queue ever accepts is set aside for an operator, and its lane continues.
 
-use crate::clock;
 use crate::commit::DecisionError;
 use crate::outbox::encode;
 use crate::set_aside;
 use crate::state::ServiceState;
 use catalog::{NewOutboxRow, OutboxRow};
-use queue::{Queue, SendError};
+use queue::{SendError};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,7 +128,7 @@ async fn send_in_order(service: Arc<ServiceState>, lane: Lane, rows: Vec<Row>) -
     let done = Done { lane, rows: rows.len() };
     for (id, row) in rows {
         let sent = match row {
-            Ok(row) => send_while_good(&*service.queue, &row).await,
+            Ok(row) => send_while_good(&service, &row).await,
             Err(reason) => Sent::Never(reason),
         };
         match sent {
@@ -165,14 +164,14 @@ enum Sent {
 }
 
 /// Tries until the queue accepts it or it expires.
-async fn send_while_good(queue: &dyn Queue, row: &NewOutboxRow) -> Sent {
+async fn send_while_good(service: &ServiceState, row: &NewOutboxRow) -> Sent {
     loop {
-        let (topic, message) = match encode::message(row, clock::now_ms()) {
+        let (topic, message) = match encode::message(row, service.now_ms()) {
             Ok(Some(mail)) => mail,
             Ok(None) => return Sent::Expired,
             Err(reason) => return Sent::Never(reason),
         };
-        match queue.send_wait(&topic, message).await {
+        match service.queue.send_wait(&topic, message).await {
             Ok(queue_message) => {
                 tracing::trace!(%queue_message, %topic, "a signal is durable in the queue");
                 return Sent::Yes;
@@ -190,8 +189,8 @@ async fn send_while_good(queue: &dyn Queue, row: &NewOutboxRow) -> Sent {
 ///
 /// # Errors
 /// It has expired before the queue accepted it.
-pub(crate) async fn send_directly(queue: &dyn Queue, row: &NewOutboxRow) -> Result<(), DecisionError> {
-    match send_while_good(queue, row).await {
+pub(crate) async fn send_directly(service: &ServiceState, row: &NewOutboxRow) -> Result<(), DecisionError> {
+    match send_while_good(service, row).await {
         Sent::Yes => Ok(()),
         Sent::Expired => Err(DecisionError::Unsent),
         Sent::Never(reason) => {

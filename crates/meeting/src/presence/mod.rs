@@ -7,7 +7,6 @@
 
 mod watches;
 
-use crate::clock;
 use crate::directory;
 use crate::presence::watches::{SLOTS, Watches};
 use crate::state::ServiceState;
@@ -39,12 +38,12 @@ impl PresenceWatches {
         act(&mut self.watches.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The client was told `told`, with all changes up to `number`; it watches for `watch_s` from now on, 0: no more.
-    pub(crate) fn watch(&self, client: &ClientId, told: &[Contact], number: u64, watch_s: u32) {
+    /// The client was told `told`, with all changes up to `number`; it watches for `watch_s` from `now_ms` on, 0: no more.
+    pub(crate) fn watch(&self, client: &ClientId, told: &[Contact], number: u64, watch_s: u32, now_ms: u64) {
         if watch_s == 0 {
             return self.end(client);
         }
-        let until_ms = clock::now_ms() + u64::from(watch_s.min(WATCH_S_MAX)) * 1_000;
+        let until_ms = now_ms + u64::from(watch_s.min(WATCH_S_MAX)) * 1_000;
         self.with(|watches| watches.handle_watch(client, told, number, until_ms));
         self.begun.notify_one();
     }
@@ -70,7 +69,7 @@ pub(crate) async fn run(service: Arc<ServiceState>) {
             tracing::debug!(%error, "changes of presence cannot be read; again");
         }
         let news = service.presence.with(|watches| {
-            watches.handle_time(clock::now_ms());
+            watches.handle_time(service.now_ms());
             watches.poll_news(turn)
         });
         for (client, contacts) in news {
@@ -92,7 +91,7 @@ async fn read(service: &ServiceState) -> Result<(), CatalogError> {
         let known = service.presence.with(|watches| watches.watched(&changes.users));
         let now = directory::as_they_are(&*service.catalog, known).await?;
         service.presence.with(|watches| {
-            now.into_iter().for_each(|contact| watches.handle_presence(contact, clock::now_ms()));
+            now.into_iter().for_each(|contact| watches.handle_presence(contact, service.now_ms()));
             // A watch that began meanwhile may have been told of an earlier state.
             if watches.after == after {
                 watches.after = changes.last;

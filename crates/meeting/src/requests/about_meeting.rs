@@ -1,7 +1,6 @@
 //! Requests about a meeting that exists, or whose create has not come yet.
 
 use super::RequestHandler;
-use crate::clock;
 use crate::commit::stored::StoredMeeting;
 use crate::commit::{CommitExtra, DecisionError, TRIES_MAX};
 use crate::directory;
@@ -68,7 +67,7 @@ impl RequestHandler<'_> {
         }
         let id = self.meeting();
         let decided = self.service.decide(|context| Meeting::handle_early_cancel(id, actor.clone(), context));
-        let created_by = Some((actor.user.0.clone(), clock::now_ms()));
+        let created_by = Some((actor.user.0.clone(), self.service.now_ms()));
         match self.service.store(None, decided, CommitExtra { created_by, ..self.extra() }).await {
             Err(DecisionError::Commit(CommitError::Conflict)) if self.is_set_aside().await? => {
                 self.refuse_unknown().await

@@ -1,7 +1,6 @@
 //! Requests about the sender: its state, its contacts, outcomes that it has seen.
 
 use super::RequestHandler;
-use crate::clock;
 use crate::commit::{CommitExtra, DecisionError};
 use crate::config::Config;
 use crate::machine::{Actor, Event, Meeting, Outgoing, Request};
@@ -21,7 +20,7 @@ impl RequestHandler<'_> {
         let answer = self.answer(DownBody::Contacts { users: users.clone() });
         self.service.send_directly(answer, None).await?;
         if let Some(watch_s) = watch_s {
-            self.service.presence.watch(&actor.client, &users, number, watch_s);
+            self.service.presence.watch(&actor.client, &users, number, watch_s, self.service.now_ms());
         }
         Ok(())
     }
@@ -68,13 +67,13 @@ impl RequestHandler<'_> {
 
     fn ring(&self, meeting: &Meeting, actor: &Actor) -> Option<Ring> {
         let (ring, ticket) = meeting.open_ring(&actor.user, &actor.client)?;
-        let join = self.service.signer.parameters(&ticket, &self.service.config, clock::now_ms());
+        let join = self.service.signer.parameters(&ticket, &self.service.config, self.service.now_ms());
         Some(Ring { join, ..ring })
     }
 
     fn standing(&self, meeting: &Meeting, actor: &Actor) -> Option<StandingCall> {
         let current = meeting.current_call(&actor.user, &actor.client)?;
-        let parameters = |ticket| self.service.signer.parameters(ticket, &self.service.config, clock::now_ms());
+        let parameters = |ticket| self.service.signer.parameters(ticket, &self.service.config, self.service.now_ms());
         Some(StandingCall { join: current.ticket.as_ref().map(parameters), ..current.call })
     }
 
@@ -112,7 +111,7 @@ impl RequestHandler<'_> {
         let told = self.service.stored_meeting(outcome.meeting.0).await?.map_or(0, |known| known.meeting.rev);
         let (invitation, rev) = (outcome.invitation, outcome.rev.max(told).saturating_add(1));
         let devices = self.service.catalog.devices_of(std::slice::from_ref(&actor.user.0)).await?;
-        let expires_at_ms = clock::now_ms().saturating_add(self.service.config.rules.ring_kept_ms);
+        let expires_at_ms = self.service.now_ms().saturating_add(self.service.config.rules.ring_kept_ms);
         let signal = |client: String| {
             let in_reply_to = (client == actor.client.0).then_some(actor.request);
             let (to, seen) = (ClientId(client), DownBody::Seen { invitation, rev });

@@ -1,7 +1,6 @@
 //! The create request: the accept of a call that rings already, or a new meeting with its channel.
 
 use super::RequestHandler;
-use crate::clock;
 use crate::commit::stored::StoredMeeting;
 use crate::commit::{CommitExtra, DecisionError, TRIES_MAX};
 use crate::directory;
@@ -41,7 +40,7 @@ impl RequestHandler<'_> {
 
     /// A cancel that is remembered for its create counts as one.
     pub(super) async fn creates_too_much(&self, actor: &Actor) -> Result<bool, DecisionError> {
-        let since_ms = clock::now_ms().saturating_sub(MINUTE_MS);
+        let since_ms = self.service.now_ms().saturating_sub(MINUTE_MS);
         let creates = self.service.catalog.creates_since(&actor.user.0, since_ms).await?;
         Ok(creates >= self.service.config.creates_per_minute_max)
     }
@@ -99,7 +98,7 @@ impl RequestHandler<'_> {
         if opens {
             reconciler.open_early(id).await?;
         }
-        let created_by = decided.changed.then(|| (actor.user.0.clone(), clock::now_ms()));
+        let created_by = decided.changed.then(|| (actor.user.0.clone(), self.service.now_ms()));
         let done = self.service.store(existing, decided, CommitExtra { created_by, ..self.extra() }).await;
         if opens && done.is_err() && !self.lives(id).await? {
             reconciler.close_early(id).await;
@@ -128,7 +127,7 @@ impl RequestHandler<'_> {
         for tie in ties.iter().filter(|tie| tie.kind == Tie::Rung) {
             let Some(stored) = self.service.stored_meeting(tie.meeting).await? else { continue };
             let ring = stored.meeting.pending_for(&actor.user);
-            let ring = ring.filter(|ring| ring.by == *callee && clock::now_ms() < ring.deadline_ms());
+            let ring = ring.filter(|ring| ring.by == *callee && self.service.now_ms() < ring.deadline_ms());
             if let Some(invitation) = ring.map(|ring| ring.id) {
                 return Ok(Some((stored, invitation)));
             }

@@ -6,7 +6,6 @@ mod create;
 mod history;
 pub(crate) mod verify;
 
-use crate::clock;
 use crate::commit::{CommitExtra, DecisionError};
 use crate::config::Config;
 use crate::machine::{Actor, Outgoing};
@@ -64,7 +63,7 @@ fn or_handled_before(done: Result<(), DecisionError>) -> Result<(), DecisionErro
 }
 
 fn handled(service: &ServiceState, signal: SignalId, expires_at_ms: u64) -> Handled {
-    let now_ms = clock::now_ms();
+    let now_ms = service.now_ms();
     let until_ms = expires_at_ms.clamp(now_ms, now_ms.saturating_add(Config::EXPIRY_MAX_MS));
     Handled { signal: signal.0, keep_until_ms: until_ms.saturating_add(service.config.handled_kept_ms) }
 }
@@ -105,7 +104,7 @@ impl RequestHandler<'_> {
 
     async fn read(self) -> Result<(), DecisionError> {
         // Taken before all that is read: no answer claims to know what came after.
-        let now_ms = clock::now_ms();
+        let now_ms = self.service.now_ms();
         let outcomes = if matches!(self.up.body, UpBody::State {}) { Config::OUTCOMES_MAX } else { 0 };
         let (actor, known) = match self.admit(self.person(outcomes).await?) {
             Ok(admitted) => admitted,
@@ -121,7 +120,7 @@ impl RequestHandler<'_> {
 
     /// The sender, if the request may be handled.
     fn admit(&self, person: Option<UserState>) -> Result<(Actor, UserState), Refusal> {
-        verify::check(self.up, &self.sender, &self.service.config, clock::now_ms())?;
+        verify::check(self.up, &self.sender, &self.service.config, self.service.now_ms())?;
         let words = "this login belongs to no user: connect with a device credential of a user";
         let known = person.ok_or_else(|| refusal(RefusalCode::NotAllowed, words))?;
         let client = self.sender.client.clone();

@@ -232,7 +232,9 @@ impl World {
         let signer = JoinSigner::from_pem("convoke", "test", &self.key_pem).unwrap();
         let catalog = Held { catalog: Arc::clone(&self.catalog), hold: Arc::clone(&self.hold) };
         let (catalog, rtc) = (Arc::new(catalog), Arc::new(self.rtc.clone()));
-        let started = MeetingService::start(self.config.clone(), Arc::new(gate), catalog, rtc, signer).await;
+        let started =
+            MeetingService::start(self.config.clone(), clock::Clock::system(), Arc::new(gate), catalog, rtc, signer)
+                .await;
         self.service = Some(started.unwrap());
     }
 

@@ -9,8 +9,9 @@ mod send;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use clock::Clock;
 use commitlog::{Log, LogEvent};
 use tokio::time::Instant;
 
@@ -40,19 +41,14 @@ pub struct EngineOptions {
     pub invisible_min: Duration,
     /// Messages older than this are removed, consumed or not.
     pub retention: Duration,
-    /// Milliseconds since 1970; ages are measured by it.
-    pub wall_ms: fn() -> u64,
+    /// Ages are measured by it.
+    pub clock: Clock,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { invisible_min: INVISIBLE_MIN, retention: Duration::from_secs(3 * 24 * 3600), wall_ms: system_ms }
+        Self { invisible_min: INVISIBLE_MIN, retention: Duration::from_secs(3 * 24 * 3600), clock: Clock::system() }
     }
-}
-
-fn system_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 struct Inner {
@@ -134,7 +130,7 @@ impl Inner {
     }
 
     fn wall(&self) -> WallMs {
-        WallMs((self.options.wall_ms)())
+        WallMs(self.options.clock.now_ms())
     }
 
     /// Messages that were stored before this are older than the retention time.

@@ -3,7 +3,7 @@
 use commitlog::{Log, ReplayedRecord};
 use queue::{AckError, Engine, GroupOptions, Queue, TagFilter};
 
-use crate::world::{LONG, World, bodies, engine_options, group, log_options, request, text, topic};
+use crate::world::{BEGIN_MS, LONG, World, bodies, clock_at, engine_options, group, log_options, request, text, topic};
 
 #[tokio::test]
 async fn nothing_that_was_sent_is_lost_by_a_power_cut() {
@@ -145,9 +145,9 @@ async fn what_is_too_old_is_not_found_at_the_start() {
     let world = World::new().await;
     world.send("old").await;
     world.log.close().unwrap();
-    let later = || 1_000_000_000_000 + 4 * 24 * 3600 * 1000;
+    let later = clock_at(BEGIN_MS + 4 * 24 * 3600 * 1000);
     let (log, replay) = Log::open(world.storage.handle(), log_options()).unwrap();
-    let mut recovery = Engine::recover(queue::EngineOptions { wall_ms: later, ..engine_options() });
+    let mut recovery = Engine::recover(queue::EngineOptions { clock: later, ..engine_options() });
     replay.run(|record| recovery.apply(record)).unwrap();
     let engine = recovery.start(log);
     assert_eq!(engine.describe(topic()).await.unwrap().messages, 0);

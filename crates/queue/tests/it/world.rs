@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use clock::Clock;
+use clock::testing::TestMachine;
 use commitlog::testing::ForgettingStorage;
 use commitlog::{Log, Options};
 use queue::{
@@ -9,6 +11,8 @@ use queue::{
     TopicName,
 };
 
+/// The time at which the engines of these tests stand.
+pub(crate) const BEGIN_MS: u64 = 1_000_000_000_000;
 pub(crate) const SHORT: Duration = Duration::from_millis(20);
 pub(crate) const LONG: Duration = Duration::from_secs(3600);
 
@@ -22,8 +26,13 @@ pub(crate) fn log_options() -> Options {
     Options { segment_size: 1 << 20, full_retry_every: Duration::from_millis(1), ..Options::default() }
 }
 
+/// Stands still.
+pub(crate) fn clock_at(ms: u64) -> Clock {
+    TestMachine::at(ms).clock(None)
+}
+
 pub(crate) fn engine_options() -> EngineOptions {
-    EngineOptions { invisible_min: Duration::from_millis(1), wall_ms: || 1_000_000_000_000, ..EngineOptions::default() }
+    EngineOptions { invisible_min: Duration::from_millis(1), clock: clock_at(BEGIN_MS), ..EngineOptions::default() }
 }
 
 pub(crate) fn start(storage: &ForgettingStorage, options: Options) -> (Log, Engine) {
