@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod channels_contract;
+mod clock_steps;
 mod data_directories;
 mod dependency_rule;
 mod descriptors;
@@ -13,6 +14,7 @@ mod kill_under_load;
 mod login;
 mod property_names;
 mod serve;
+mod set_clock;
 mod support;
 mod terminal;
 mod walk;

@@ -26,10 +26,10 @@ mod config;
 pub mod contract;
 mod deadlines;
 mod directory;
-mod ids;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod ids;
 mod intake;
 pub mod machine;
 mod outage;

@@ -6,7 +6,7 @@
 mod a_second_later;
 mod a_year_later;
 
-use crate::support::program;
+use crate::set_clock::SetClock;
 use anyhow::{Context, Result, ensure};
 use demo::{Method, Stage};
 use mqtt::Version;
@@ -18,15 +18,12 @@ use scenarios::wire;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 const ARCHIVES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data-directories");
-const CLOCK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/it/data_directories/clock.c");
 
 /// Each with its name.
 fn archives() -> Result<Vec<(String, PathBuf)>> {
@@ -58,9 +55,10 @@ impl Opened {
         let manifest = data_directory::unpack(archive, folder.path())?;
         let killed_at_ms = manifest["killed_at_ms"].as_u64().context("no time")?;
         let runtime = Runtime::new()?;
-        let clock = compiled_clock(folder.path())?;
+        let clock = SetClock::new(folder.path())?;
         let ahead_ms = (killed_at_ms + after.as_millis() as u64).cast_signed() - now_ms().cast_signed();
-        let mut stage = Stage::new(folder.path(), &program_with(&clock, ahead_ms, folder.path())?, settings)?;
+        clock.set_ahead(ahead_ms)?;
+        let mut stage = Stage::new(folder.path(), &clock.script, settings)?;
         runtime.block_on(stage.start_server())?;
         Ok(Self { runtime, stage, manifest, ahead_ms, _folder: folder })
     }
@@ -133,25 +131,6 @@ impl Opened {
 
 fn payloads(messages: &[Message]) -> Vec<String> {
     messages.iter().map(|message| String::from_utf8_lossy(&message.payload).into_owned()).collect()
-}
-
-fn compiled_clock(folder: &Path) -> Result<PathBuf> {
-    let library = folder.join("clock.so");
-    let output = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(CLOCK).output();
-    let output = output.context("there is no C compiler")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(library)
-}
-
-/// Runs the program under test with another clock.
-fn program_with(clock: &Path, ahead_ms: i64, folder: &Path) -> Result<PathBuf> {
-    let script = folder.join("convoke-at-another-time");
-    let (clock, program) = (clock.display(), program()?);
-    let text =
-        format!("#!/bin/sh\nexec env CLOCK_AHEAD_MS={ahead_ms} LD_PRELOAD={clock} {} \"$@\"\n", program.display());
-    fs::write(&script, text)?;
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
-    Ok(script)
 }
 
 fn now_ms() -> u64 {

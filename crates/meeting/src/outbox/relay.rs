@@ -9,7 +9,7 @@ use crate::outbox::encode;
 use crate::set_aside;
 use crate::state::ServiceState;
 use catalog::{NewOutboxRow, OutboxRow};
-use queue::{SendError};
+use queue::SendError;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
