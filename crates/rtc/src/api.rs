@@ -1,10 +1,10 @@
-//! The channel calls.
+//! The channel commands: the interface by which a service decides about the channels of this server.
 //!
-//! Contract. Every call is idempotent. Calls about one channel take effect in the order in which they were made; a
-//! call is made when its function is called, not when its future is polled. Events are hints: delivered at most once,
+//! Contract. Every command is idempotent. Commands to one channel take effect in the order in which they were given; a
+//! command is given when its function is called, not when its future is polled. Events are hints: delivered at most once,
 //! in order per channel, dropped when nobody receives them.
 
-use crate::shard::mailbox::{Call, Command, Reply};
+use crate::shard::mailbox::{ChannelCommand, Command, Reply};
 use crate::shards::Shards;
 use signalling::{ChannelDescription, ChannelError, ChannelFuture, ChannelId, ParticipationId, Rights, Source};
 use std::sync::Arc;
@@ -26,18 +26,18 @@ impl ChannelApi {
     /// # Errors
     /// [`ChannelError::Limit`] when the shard has all the channels that it may have.
     pub fn open(&self, channel: ChannelId) -> ChannelFuture<()> {
-        self.call(channel, Call::Open)
+        self.send(channel, ChannelCommand::Open)
     }
 
     /// Ends every participation with [`LeftReason::Closed`](signalling::LeftReason) and removes the channel; its tokens
     /// are refused from then on.
     pub fn close(&self, channel: ChannelId) -> ChannelFuture<()> {
-        self.call(channel, Call::Close)
+        self.send(channel, ChannelCommand::Close)
     }
 
     /// The participation no longer waits: media flows to and from it, now or as soon as it joins.
     pub fn admit(&self, channel: ChannelId, participation: ParticipationId) -> ChannelFuture<()> {
-        self.call(channel, |reply| Call::Admit(participation, reply))
+        self.send(channel, |reply| ChannelCommand::Admit(participation, reply))
     }
 
     /// Replaces what a participation may publish and receive, whatever its token says.
@@ -47,7 +47,7 @@ impl ChannelApi {
         participation: ParticipationId,
         rights: Rights,
     ) -> ChannelFuture<()> {
-        self.call(channel, |reply| Call::UpdateRights(participation, rights, reply))
+        self.send(channel, |reply| ChannelCommand::UpdateRights(participation, rights, reply))
     }
 
     /// Stops or starts forwarding one source of a participation, whatever its terminal sends.
@@ -58,23 +58,27 @@ impl ChannelApi {
         source: Source,
         muted: bool,
     ) -> ChannelFuture<()> {
-        self.call(channel, |reply| Call::Mute(participation, source, muted, reply))
+        self.send(channel, |reply| ChannelCommand::Mute(participation, source, muted, reply))
     }
 
     /// Ends the participation with [`LeftReason::Removed`](signalling::LeftReason); its token joins no more while the
     /// channel is open.
     pub fn remove(&self, channel: ChannelId, participation: ParticipationId) -> ChannelFuture<()> {
-        self.call(channel, |reply| Call::Remove(participation, reply))
+        self.send(channel, |reply| ChannelCommand::Remove(participation, reply))
     }
 
     /// `None`: no such channel.
     pub fn describe(&self, channel: ChannelId) -> ChannelFuture<Option<ChannelDescription>> {
-        self.call(channel, Call::Describe)
+        self.send(channel, ChannelCommand::Describe)
     }
 
-    fn call<T: Send + 'static>(&self, channel: ChannelId, call: impl FnOnce(Reply<T>) -> Call) -> ChannelFuture<T> {
+    fn send<T: Send + 'static>(
+        &self,
+        channel: ChannelId,
+        command: impl FnOnce(Reply<T>) -> ChannelCommand,
+    ) -> ChannelFuture<T> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.shards.of(&channel).send(Command::Call(channel, call(reply)));
+        let sent = self.shards.of(&channel).send(Command::Channel(channel, command(reply)));
         Box::pin(async move {
             sent.map_err(|refused| ChannelError::Unavailable(refused.to_string()))?;
             answer.await.unwrap_or_else(|_| Err(ChannelError::Unavailable("it is shutting down".to_owned())))

@@ -1,7 +1,7 @@
 //! The RTC server: an SFU with ICE-lite, DTLS-SRTP and forwarding by slots.
 //!
 //! What it is: the join door (one SDP offer in, one answer out), one thread per shard that owns a UDP socket and the
-//! peers of its channels, and the channel calls by which the meeting service decides who is heard and seen. What it is
+//! peers of its channels, and the channel commands by which the meeting service decides who is heard and seen. What it is
 //! not: it knows no meetings, no invitations and no users beyond the name in a join token, and it keeps nothing on
 //! disk: after a restart every channel must be opened again.
 //!
@@ -12,7 +12,7 @@
 //!  meeting service <── joined, lost, back, left (mailbox) ────────── shard
 //! ```
 //!
-//! Contract: a channel lives on one shard, so that its packets, calls and timers need no lock. All that is decided
+//! Contract: a channel lives on one shard, so that its packets, commands and timers need no lock. All that is decided
 //! about a channel is decided in the module `channel`, a pure state machine on a given clock; the shard only moves bytes.
 
 mod api;

@@ -1,4 +1,4 @@
-//! A channel: who is in it, who may be heard and seen, who is in which slot. Pure: calls, packets and `now` in,
+//! A channel: who is in it, who may be heard and seen, who is in which slot. Pure: commands, packets and `now` in,
 //! [`Effect`]s and writes out; it knows no socket and no peer connection beyond a number.
 //!
 //! ```text
@@ -268,7 +268,7 @@ impl Channel {
         }
     }
 
-    // Calls of the service.
+    // Commands of the service.
 
     pub(crate) fn admit(&mut self, participation: ParticipationId, now: Instant) -> Result<(), ChannelError> {
         self.decision_mut(participation)?.admitted = true;

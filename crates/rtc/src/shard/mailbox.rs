@@ -1,7 +1,7 @@
-//! The bounded mailbox of a shard: what the door, the channel calls and the other shards ask of it.
+//! The bounded mailbox of a shard: joins, channel commands, and what other shards hand over.
 //!
-//! When it is full, calls and joins fail at once (and are repeated by their caller). What datagrams make other shards
-//! hand over has a compartment of its own, so that a sender of many cannot keep calls out; when it is full, it is
+//! When it is full, commands and joins fail at once (and are repeated by their caller). What datagrams make other shards
+//! hand over has a compartment of its own, so that a sender of many cannot keep commands out; when it is full, it is
 //! dropped.
 
 use crate::negotiator::Negotiated;
@@ -22,11 +22,11 @@ const HAND_OVERS_MAX: usize = 1_024;
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, ChannelError>>;
 
 pub(crate) enum Command {
-    Call(ChannelId, Call),
+    Channel(ChannelId, ChannelCommand),
     Join(Box<JoinAttempt>),
 }
 
-pub(crate) enum Call {
+pub(crate) enum ChannelCommand {
     Open(Reply<()>),
     Close(Reply<()>),
     Admit(ParticipationId, Reply<()>),
@@ -151,14 +151,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_handed_over_leaves_the_room_of_calls() {
+    fn what_is_handed_over_leaves_the_room_of_commands() {
         let poll = mio::Poll::new().unwrap();
         let (mailbox, receiver) = mailbox(Waker::new(poll.registry(), mio::Token(0)).unwrap());
         let route = || HandOver::Route(SocketAddr::from(([192, 0, 2, 1], 1)), 0);
         let taken = (0..2 * MAILBOX_MAX).filter(|_| mailbox.hand_over(route()).is_ok()).count();
         assert_eq!((taken, mailbox.hand_over(route()).err()), (HAND_OVERS_MAX, Some(SendError::Full)));
         let (reply, _answer) = oneshot::channel();
-        assert!(mailbox.send(Command::Call(ChannelId::from("c"), Call::Open(reply))).is_ok());
+        assert!(mailbox.send(Command::Channel(ChannelId::from("c"), ChannelCommand::Open(reply))).is_ok());
         assert_eq!(receiver.commands.len(), 1);
     }
 }

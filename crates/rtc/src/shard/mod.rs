@@ -4,7 +4,7 @@
 //! peers report into their channels, whose writes go to the viewers; deadlines; then every viewer that was written to
 //! is flushed once, and the last train is sent. So all packets of a turn to one viewer leave together.
 
-mod calls;
+mod commands;
 pub(crate) mod events;
 pub(crate) mod mailbox;
 mod peer;

@@ -61,7 +61,7 @@ impl ShardState {
 
     pub(super) fn handle_command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Call(channel, call) => self.handle_call(channel, call, now),
+            Command::Channel(channel, command) => self.handle_channel_command(channel, command, now),
             Command::Join(attempt) => self.handle_join(*attempt, now),
         }
     }

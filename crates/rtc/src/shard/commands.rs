@@ -1,6 +1,6 @@
-//! Joins and channel calls, as they reach a shard.
+//! Joins and channel commands, as they reach a shard.
 
-use super::mailbox::{Call, JoinAttempt, JoinRefusal, Reply};
+use super::mailbox::{ChannelCommand, JoinAttempt, JoinRefusal, Reply};
 use super::peer::Peer;
 use super::state::ShardState;
 use crate::channel::{Channel, PeerId};
@@ -37,28 +37,28 @@ impl ShardState {
         self.apply_effects(channel, now);
         // The request has ended: the peer stays and fails by its join timeout, like one that never connects.
         if reply.send(joined).is_err() {
-            tracing::debug!(peer = id.0, "nobody waits for the answer of a join");
+            tracing::debug!(peer = id.0, "a join was answered after its request had ended");
         }
     }
 
-    pub(super) fn handle_call(&mut self, name: ChannelId, call: Call, now: Instant) {
-        match call {
-            Call::Open(reply) => answer(reply, self.open(&name)),
-            Call::Close(reply) => {
+    pub(super) fn handle_channel_command(&mut self, name: ChannelId, command: ChannelCommand, now: Instant) {
+        match command {
+            ChannelCommand::Open(reply) => answer(reply, self.open(&name)),
+            ChannelCommand::Close(reply) => {
                 self.close(&name, now);
                 answer(reply, Ok(()));
             }
-            Call::Describe(reply) => answer(reply, Ok(self.channels.get(&name).map(Channel::describe))),
-            Call::Admit(who, reply) => self.on_channel(&name, reply, now, |channel| channel.admit(who, now)),
-            Call::UpdateRights(who, rights, reply) => {
+            ChannelCommand::Describe(reply) => answer(reply, Ok(self.channels.get(&name).map(Channel::describe))),
+            ChannelCommand::Admit(who, reply) => self.on_channel(&name, reply, now, |channel| channel.admit(who, now)),
+            ChannelCommand::UpdateRights(who, rights, reply) => {
                 self.on_channel(&name, reply, now, |channel| channel.update_rights(who, rights, now));
             }
-            Call::Mute(who, source, muted, reply) => {
+            ChannelCommand::Mute(who, source, muted, reply) => {
                 self.on_channel(&name, reply, now, |channel| channel.mute(who, source, muted, now));
             }
             // Idempotent over a close: a participation of no channel counts as removed.
-            Call::Remove(_, reply) if !self.channels.contains_key(&name) => answer(reply, Ok(())),
-            Call::Remove(who, reply) => self.on_channel(&name, reply, now, |channel| channel.remove(who)),
+            ChannelCommand::Remove(_, reply) if !self.channels.contains_key(&name) => answer(reply, Ok(())),
+            ChannelCommand::Remove(who, reply) => self.on_channel(&name, reply, now, |channel| channel.remove(who)),
         }
     }
 
@@ -88,9 +88,9 @@ impl ShardState {
         name: &ChannelId,
         reply: Reply<()>,
         now: Instant,
-        call: impl FnOnce(&mut Channel) -> Result<(), ChannelError>,
+        act: impl FnOnce(&mut Channel) -> Result<(), ChannelError>,
     ) {
-        let result = self.channels.get_mut(name).map_or(Err(ChannelError::UnknownChannel), call);
+        let result = self.channels.get_mut(name).map_or(Err(ChannelError::UnknownChannel), act);
         self.apply_effects(name, now);
         answer(reply, result);
     }
@@ -99,6 +99,6 @@ impl ShardState {
 /// A caller that dropped its future needs no answer.
 fn answer<T>(reply: Reply<T>, result: Result<T, ChannelError>) {
     if reply.send(result).is_err() {
-        tracing::trace!("nobody waits for the answer of a channel call");
+        tracing::trace!("a channel command was answered after its caller had gone");
     }
 }
