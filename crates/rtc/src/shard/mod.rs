@@ -2,7 +2,7 @@
 //!
 //! A turn, in order: wait for a datagram, a command or a deadline; commands; datagrams into their peers; what the
 //! peers report into their channels, whose writes go to the viewers; deadlines; then every viewer that was written to
-//! is flushed once, and the last train is sent. So all packets of a turn to one viewer leave together.
+//! is flushed once, and the last batch is sent. So all packets of a turn to one viewer leave together.
 
 mod commands;
 pub(crate) mod events;
@@ -32,8 +32,8 @@ use tokio::sync::watch;
 pub(crate) const MAX_SHARDS: usize = 64;
 const SOCKET: Token = Token(0);
 const WAKE: Token = Token(1);
-/// Batches read per turn, so that a flood cannot keep deadlines and commands waiting.
-const BATCHES_PER_TURN: usize = 8;
+/// Receive calls per turn, so that a flood cannot keep deadlines and commands waiting.
+const RECEIVES_PER_TURN: usize = 8;
 const COMMANDS_PER_TURN: usize = 256;
 const HAND_OVERS_PER_TURN: usize = 256;
 
@@ -135,21 +135,21 @@ impl EventLoop {
     }
 
     fn handle_datagrams(&mut self) {
-        for _ in 0..BATCHES_PER_TURN {
+        for _ in 0..RECEIVES_PER_TURN {
             if !self.readable {
                 return;
             }
             match self.ingress.receive() {
-                Ok(trains) => self.handle_batch(trains),
+                Ok(buffers) => self.handle_received(buffers),
                 // Besides "would block" only ICMP errors of peers that are gone come here: the next read goes on.
                 Err(error) => self.readable = error.kind() != io::ErrorKind::WouldBlock,
             }
         }
     }
 
-    fn handle_batch(&mut self, trains: usize) {
+    fn handle_received(&mut self, buffers: usize) {
         let now = Instant::now();
-        for index in 0..trains {
+        for index in 0..buffers {
             for datagram in self.ingress.received(index) {
                 self.state.handle_datagram(&datagram, now);
             }

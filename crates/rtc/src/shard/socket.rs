@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 /// What the kernel may hold for us; the default of about 90 video packets turns any pause into loss.
 const BUFFER_BYTES: usize = 4 * 1024 * 1024;
-/// One receive buffer holds one coalesced train.
-const TRAIN_BYTES_MAX: usize = 65_535;
+/// Datagrams that the kernel coalesces (GRO) into one receive buffer, or takes as one send batch (GSO), in bytes.
+const COALESCED_BYTES_MAX: usize = 65_535;
 const GSO_SEGMENTS_MAX: usize = 64;
 
 /// Opens `count` sockets on one address; several share the port, the kernel spreads the senders over them.
@@ -74,7 +74,7 @@ pub(super) struct Ingress {
 pub(super) struct Egress {
     socket: Arc<MediaSocket>,
     is_v6: bool,
-    train: Train,
+    batch: SendBatch,
     metrics: Arc<Metrics>,
 }
 
@@ -82,14 +82,14 @@ pub(super) fn split(socket: UdpSocket, metrics: Arc<Metrics>) -> io::Result<(Ing
     let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
     let is_v6 = socket.local_addr()?.is_ipv6();
     let socket = Arc::new(MediaSocket { udp: socket, state });
-    let buffers = vec![0; TRAIN_BYTES_MAX * BATCH_SIZE];
+    let buffers = vec![0; COALESCED_BYTES_MAX * BATCH_SIZE];
     let ingress = Ingress { socket: socket.clone(), buffers, metas: [RecvMeta::default(); BATCH_SIZE] };
-    Ok((ingress, Egress { socket, is_v6, train: Train::default(), metrics }))
+    Ok((ingress, Egress { socket, is_v6, batch: SendBatch::default(), metrics }))
 }
 
 /// Datagrams to one destination, of one size (the last may be shorter), that leave in one system call.
 #[derive(Default)]
-struct Train {
+struct SendBatch {
     to: Option<(SocketAddr, Option<IpAddr>)>,
     bytes: Vec<u8>,
     segment: usize,
@@ -110,52 +110,52 @@ impl Ingress {
         self.socket.udp.as_raw_fd()
     }
 
-    /// Receives one batch of trains into the buffers; [`Self::received`] reads them.
+    /// Receives into the buffers and returns how many are filled; [`Self::received`] reads one.
     pub(super) fn receive(&mut self) -> io::Result<usize> {
-        let mut slices = self.buffers.chunks_exact_mut(TRAIN_BYTES_MAX).map(IoSliceMut::new);
+        let mut slices = self.buffers.chunks_exact_mut(COALESCED_BYTES_MAX).map(IoSliceMut::new);
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| slices.next().expect("one chunk for each of the batch was allocated"));
         self.socket.state.recv(UdpSockRef::from(&self.socket.udp), &mut slices, &mut self.metas)
     }
 
-    /// The datagrams of the last batch's `index`th train.
+    /// The datagrams that were coalesced into one of the filled buffers.
     pub(super) fn received(&self, index: usize) -> impl Iterator<Item = Datagram<'_>> {
         let meta = self.metas[index];
-        let train = &self.buffers[index * TRAIN_BYTES_MAX..][..meta.len];
+        let coalesced = &self.buffers[index * COALESCED_BYTES_MAX..][..meta.len];
         let source = canonical(meta.addr);
         let local_ip = meta.dst_ip.map(|ip| ip.to_canonical());
-        train.chunks(meta.stride.max(1)).map(move |bytes| Datagram { source, local_ip, bytes })
+        coalesced.chunks(meta.stride.max(1)).map(move |bytes| Datagram { source, local_ip, bytes })
     }
 }
 
 impl Egress {
-    /// Sends, or keeps for the train that it belongs to: [`Self::flush`] ends a turn.
+    /// Adds to the present batch, which leaves first if the datagram does not fit it; [`Self::flush`] sends the last one.
     pub(super) fn send(&mut self, to: SocketAddr, from: Option<IpAddr>, bytes: &[u8]) {
         let segments_max = self.socket.state.max_gso_segments().min(GSO_SEGMENTS_MAX);
-        if !self.train.takes(to, from, bytes.len(), segments_max) {
+        if !self.batch.takes(to, from, bytes.len(), segments_max) {
             self.flush();
         }
-        self.train.add(to, from, bytes);
+        self.batch.add(to, from, bytes);
     }
 
     pub(super) fn flush(&mut self) {
-        let train = std::mem::take(&mut self.train);
-        let Some((to, from)) = train.to else { return };
-        let segment = (train.count > 1).then_some(train.segment);
-        if let Err(error) = self.transmit(to, from, &train.bytes, segment) {
-            self.send_each(to, from, &train, &error);
+        let batch = std::mem::take(&mut self.batch);
+        let Some((to, from)) = batch.to else { return };
+        let segment = (batch.count > 1).then_some(batch.segment);
+        if let Err(error) = self.transmit(to, from, &batch.bytes, segment) {
+            self.send_each(to, from, &batch, &error);
         } else {
-            self.count_sent(train.count, train.bytes.len());
+            self.count_sent(batch.count, batch.bytes.len());
         }
         // Its buffer is used again.
-        self.train = Train { bytes: train.bytes, ..Train::default() };
-        self.train.bytes.clear();
+        self.batch = SendBatch { bytes: batch.bytes, ..SendBatch::default() };
+        self.batch.bytes.clear();
     }
 
-    /// A path without segmentation offload shows as an error of the whole train: its datagrams may still leave alone.
-    fn send_each(&mut self, to: SocketAddr, from: Option<IpAddr>, train: &Train, error: &io::Error) {
-        let alone = train.count > 1 && error.kind() != io::ErrorKind::WouldBlock;
-        for bytes in train.bytes.chunks(train.segment.max(1)) {
+    /// A path without segmentation offload shows as an error of the whole batch: its datagrams may still leave alone.
+    fn send_each(&mut self, to: SocketAddr, from: Option<IpAddr>, batch: &SendBatch, error: &io::Error) {
+        let alone = batch.count > 1 && error.kind() != io::ErrorKind::WouldBlock;
+        for bytes in batch.bytes.chunks(batch.segment.max(1)) {
             if alone && self.transmit(to, from, bytes, None).is_ok() {
                 self.count_sent(1, bytes.len());
             } else {
@@ -182,9 +182,9 @@ impl Egress {
     }
 }
 
-impl Train {
+impl SendBatch {
     fn takes(&self, to: SocketAddr, from: Option<IpAddr>, len: usize, segments_max: usize) -> bool {
-        let fits = self.bytes.len() + len <= TRAIN_BYTES_MAX - 500 && self.count < segments_max;
+        let fits = self.bytes.len() + len <= COALESCED_BYTES_MAX - 500 && self.count < segments_max;
         match self.to {
             None => true,
             Some(there) => there == (to, from) && !self.closed && len <= self.segment && fits,
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_train_of_equal_datagrams_arrives_one_by_one_and_in_order() {
+    fn a_batch_of_equal_datagrams_arrives_one_by_one_and_in_order() {
         let (_, mut egress, client) = pair("127.0.0.1:0");
         let to = client.local_addr().unwrap();
         for index in 0..5_u8 {
