@@ -25,7 +25,7 @@ pub enum DropReason {
     /// Media that the offer did not announce.
     Unannounced,
     /// A slot waits for a key frame of its new source.
-    KeyFrameGate,
+    AwaitsKeyFrame,
     /// Another shard's mailbox was full.
     ShardFull,
     /// The socket did not take it.
@@ -43,7 +43,7 @@ impl DropReason {
         Self::NoRight,
         Self::Waiting,
         Self::Unannounced,
-        Self::KeyFrameGate,
+        Self::AwaitsKeyFrame,
         Self::ShardFull,
         Self::SendFailed,
         Self::Event,
@@ -70,7 +70,7 @@ impl DropReason {
             Self::NoRight => "no_right",
             Self::Waiting => "waiting",
             Self::Unannounced => "unannounced",
-            Self::KeyFrameGate => "key_frame_gate",
+            Self::AwaitsKeyFrame => "key_frame_gate",
             Self::ShardFull => "shard_full",
             Self::SendFailed => "send_failed",
             Self::Event => "event",

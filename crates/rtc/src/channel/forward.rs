@@ -34,9 +34,9 @@ pub(crate) struct SlotWrite {
 /// What was done with a packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ForwardOutcome {
-    /// Copies were appended; this many slots wait for a key frame instead.
+    /// Copies were appended; so many slots wait for a key frame instead.
     Written {
-        gated: usize,
+        awaiting_key_frame: usize,
     },
     Dropped(DropReason),
 }
@@ -78,8 +78,8 @@ impl Channel {
             return ForwardOutcome::Dropped(reason);
         }
         self.detect_speech(from, packet, now);
-        let gated = self.fan_out(from, packet, now, writes);
-        ForwardOutcome::Written { gated }
+        let awaiting_key_frame = self.fan_out(from, packet, now, writes);
+        ForwardOutcome::Written { awaiting_key_frame }
     }
 
     fn refusal(&self, from: SourceKey) -> Option<DropReason> {
@@ -117,14 +117,14 @@ impl Channel {
         let viewers = std::mem::take(&mut track.viewers);
         let before = writes.len();
         let mut switched = Vec::new();
-        let mut gated = 0;
+        let mut awaiting_key_frame = 0;
         for (peer, slot) in &viewers {
             match self.offer_to_slot(*peer, *slot, &source_packet, now) {
                 SlotOutcome::Write { numbers, switched: new } => {
                     writes.push(SlotWrite::new(*peer, *slot, &numbers));
                     switched.extend(new.then_some(*peer));
                 }
-                SlotOutcome::AwaitKeyFrame => gated += 1,
+                SlotOutcome::AwaitKeyFrame => awaiting_key_frame += 1,
                 SlotOutcome::Skip => {}
             }
         }
@@ -134,10 +134,10 @@ impl Channel {
             track.traffic.forwarded += forwarded;
         }
         self.send_switched_maps(switched);
-        if gated > 0 {
+        if awaiting_key_frame > 0 {
             self.request_key_frame(from, now);
         }
-        gated
+        awaiting_key_frame
     }
 
     fn offer_to_slot(&mut self, viewer: PeerId, slot: usize, packet: &SourcePacket, now: Instant) -> SlotOutcome {

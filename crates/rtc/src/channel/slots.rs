@@ -211,7 +211,7 @@ mod tests {
         assign(&mut slots, MediaKind::Video, &[camera(1)]);
         let SlotOutcome::Write { numbers: before, .. } = slots[0].handle_packet(&packet(camera(1), 1, true), now)
         else {
-            unreachable!("a key frame opens the gate");
+            unreachable!("the slot waits for a key frame");
         };
         let later = |seq, key| SourcePacket { run: 1, ..packet(camera(1), seq, key) };
         assert!(slots[0].waits_for_key_frame(1));

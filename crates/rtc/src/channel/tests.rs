@@ -231,9 +231,9 @@ fn after_a_mute_video_goes_on_with_a_key_frame_that_is_asked_for() {
     stage.send(bob, Source::Camera, false);
     stage.channel.mute(id("bob"), Source::Camera, false, stage.now).unwrap();
     stage.channel.take_effects();
-    assert_eq!(stage.send(bob, Source::Camera, false).1, ForwardOutcome::Written { gated: 1 });
+    assert_eq!(stage.send(bob, Source::Camera, false).1, ForwardOutcome::Written { awaiting_key_frame: 1 });
     assert_eq!(stage.requests(), [SourceKey { peer: bob, source: Source::Camera }]);
-    assert_eq!(stage.send(bob, Source::Camera, true).1, ForwardOutcome::Written { gated: 0 });
+    assert_eq!(stage.send(bob, Source::Camera, true).1, ForwardOutcome::Written { awaiting_key_frame: 0 });
 }
 
 #[test]

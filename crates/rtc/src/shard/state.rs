@@ -340,7 +340,9 @@ impl ShardState {
         metrics.media_forwarded.add(writes.len() as u64);
         match outcome {
             ForwardOutcome::Dropped(reason) => metrics.discard(reason),
-            ForwardOutcome::Written { gated } => (0..gated).for_each(|_| metrics.discard(DropReason::KeyFrameGate)),
+            ForwardOutcome::Written { awaiting_key_frame } => {
+                (0..awaiting_key_frame).for_each(|_| metrics.discard(DropReason::AwaitsKeyFrame))
+            }
         }
         for write in writes.drain(..) {
             self.write_copy(&write, media, now);
