@@ -1,7 +1,7 @@
 //! The way of one media packet through a channel: may it leave, whose slots take it, with which numbers; and the key
 //! frames that it takes to open them.
 
-use super::rewriter::Numbers;
+use super::rewriter::PacketNumbers;
 use super::slots::{SlotOutcome, SourcePacket};
 use super::{Channel, Effect, PeerId, SourceKey};
 use crate::metrics::DropReason;
@@ -13,7 +13,7 @@ use str0m::rtp::Vp8Descriptor;
 /// A media packet, parsed once for all its viewers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ParsedPacket {
-    numbers: Numbers,
+    numbers: PacketNumbers,
     starts_key_frame: bool,
     /// Negative dBov, if the sender says it (RFC 6464).
     level_dbov: Option<i8>,
@@ -43,7 +43,7 @@ pub(crate) enum ForwardOutcome {
 
 impl ParsedPacket {
     pub(crate) fn opus(seq: u64, time: u32, level_dbov: Option<i8>) -> Self {
-        Self { numbers: Numbers { seq, time, picture: None, tl0: None }, starts_key_frame: false, level_dbov }
+        Self { numbers: PacketNumbers { seq, time, picture: None, tl0: None }, starts_key_frame: false, level_dbov }
     }
 
     /// `None`: the payload has no whole VP8 descriptor (RFC 7741 §4.2).
@@ -52,7 +52,7 @@ impl ParsedPacket {
         // X and I are set if there is an id at all; M, the top bit of its first byte, makes it 15 bits.
         let wide = payload.get(2).is_some_and(|byte| byte & 0x80 != 0);
         let picture = descriptor.picture_id().map(|id| (id, wide));
-        let numbers = Numbers { seq, time, picture, tl0: descriptor.tl0_pic_idx() };
+        let numbers = PacketNumbers { seq, time, picture, tl0: descriptor.tl0_pic_idx() };
         let starts_key_frame = descriptor.starts_keyframe(payload);
         Some((Self { numbers, starts_key_frame, level_dbov: None }, descriptor))
     }
@@ -228,7 +228,7 @@ impl Channel {
 }
 
 impl SlotWrite {
-    fn new(peer: PeerId, slot: usize, numbers: &Numbers) -> Self {
+    fn new(peer: PeerId, slot: usize, numbers: &PacketNumbers) -> Self {
         let picture = numbers.picture.map(|(id, _)| id);
         Self { peer, slot, seq: numbers.seq, time: numbers.time, picture, tl0: numbers.tl0 }
     }

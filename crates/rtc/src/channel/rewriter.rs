@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// What rewriting needs to know of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Numbers {
+pub(crate) struct PacketNumbers {
     /// Extended by the rollover count.
     pub(crate) seq: u64,
     pub(crate) time: u32,
@@ -29,14 +29,14 @@ pub(crate) struct Rewriter {
     clock_rate: u32,
     first_seq: u64,
     first_time: u32,
-    anchor: Option<Anchor>,
+    mapping: Option<NumberMapping>,
     /// The newest that left, and when.
-    last: Option<(Numbers, Instant)>,
+    last: Option<(PacketNumbers, Instant)>,
 }
 
 /// How the present source's numbers become the slot's.
 #[derive(Clone, Copy, Debug)]
-struct Anchor {
+struct NumberMapping {
     seq_in: u64,
     seq_out: u64,
     time_delta: u32,
@@ -47,13 +47,13 @@ struct Anchor {
 impl Rewriter {
     pub(crate) fn new(clock_rate: u32, seed: u64) -> Self {
         let first_time = (seed >> 32) as u32;
-        Self { clock_rate, first_seq: 1 + (seed & FIRST_SEQ_MASK), first_time, anchor: None, last: None }
+        Self { clock_rate, first_seq: 1 + (seed & FIRST_SEQ_MASK), first_time, mapping: None, last: None }
     }
 
     /// The next packet starts a new source, or goes on after packets of its own were left out on purpose.
-    pub(crate) fn anchor(&mut self, packet: &Numbers, now: Instant) {
+    pub(crate) fn start_mapping(&mut self, packet: &PacketNumbers, now: Instant) {
         let (seq_out, time, picture, tl0) = self.next(now);
-        self.anchor = Some(Anchor {
+        self.mapping = Some(NumberMapping {
             seq_in: packet.seq,
             seq_out,
             time_delta: time.wrapping_sub(packet.time),
@@ -73,27 +73,27 @@ impl Rewriter {
         (last.seq + 1, last.time.wrapping_add(ticks as u32), picture, tl0)
     }
 
-    /// Whether the source has left out so much that it must be anchored anew.
-    pub(crate) fn is_leap(&self, packet: &Numbers) -> bool {
-        let (Some(anchor), Some((last, _))) = (self.anchor, self.last) else { return false };
-        let out = packet.seq.checked_sub(anchor.seq_in).map(|ahead| anchor.seq_out + ahead);
+    /// Whether the source has left out so much that its mapping must start anew.
+    pub(crate) fn is_leap(&self, packet: &PacketNumbers) -> bool {
+        let (Some(mapping), Some((last, _))) = (self.mapping, self.last) else { return false };
+        let out = packet.seq.checked_sub(mapping.seq_in).map(|ahead| mapping.seq_out + ahead);
         out.is_some_and(|seq| seq > last.seq + LEAP_MAX)
     }
 
-    /// `None`: nothing is anchored, or the packet is older than the switch to its source.
-    pub(crate) fn rewrite(&mut self, packet: &Numbers, now: Instant) -> Option<Numbers> {
-        let anchor = self.anchor?;
-        let out = Numbers {
-            seq: anchor.seq_out + packet.seq.checked_sub(anchor.seq_in)?,
-            time: packet.time.wrapping_add(anchor.time_delta),
-            picture: packet.picture.map(|(id, wide)| (picture_id(id.wrapping_add(anchor.picture_delta), wide), wide)),
-            tl0: packet.tl0.map(|tl0| tl0.wrapping_add(anchor.tl0_delta)),
+    /// `None`: no mapping has started, or the packet is older than the switch to its source.
+    pub(crate) fn rewrite(&mut self, packet: &PacketNumbers, now: Instant) -> Option<PacketNumbers> {
+        let mapping = self.mapping?;
+        let out = PacketNumbers {
+            seq: mapping.seq_out + packet.seq.checked_sub(mapping.seq_in)?,
+            time: packet.time.wrapping_add(mapping.time_delta),
+            picture: packet.picture.map(|(id, wide)| (picture_id(id.wrapping_add(mapping.picture_delta), wide), wide)),
+            tl0: packet.tl0.map(|tl0| tl0.wrapping_add(mapping.tl0_delta)),
         };
         if self.last.is_none_or(|(last, _)| last.seq < out.seq) {
             let kept = self.last.map(|(last, _)| last);
             let picture = out.picture.or(kept.and_then(|last| last.picture));
             let tl0 = out.tl0.or(kept.and_then(|last| last.tl0));
-            self.last = Some((Numbers { picture, tl0, ..out }, now));
+            self.last = Some((PacketNumbers { picture, tl0, ..out }, now));
         }
         Some(out)
     }
@@ -109,8 +109,8 @@ mod tests {
 
     use super::*;
 
-    fn numbers(seq: u64, time: u32, picture: u16, tl0: u8) -> Numbers {
-        Numbers { seq, time, picture: Some((picture, true)), tl0: Some(tl0) }
+    fn numbers(seq: u64, time: u32, picture: u16, tl0: u8) -> PacketNumbers {
+        PacketNumbers { seq, time, picture: Some((picture, true)), tl0: Some(tl0) }
     }
 
     fn ms(n: u64) -> Duration {
@@ -121,7 +121,7 @@ mod tests {
     fn one_source_keeps_its_distances_also_when_packets_are_lost_or_late() {
         let now = Instant::now();
         let mut slot = Rewriter::new(90_000, 0x0000_1000_0000_0005);
-        slot.anchor(&numbers(70_000, 500, 9, 3), now);
+        slot.start_mapping(&numbers(70_000, 500, 9, 3), now);
         let seqs: Vec<u64> =
             [70_000, 70_003, 70_001].map(|seq| slot.rewrite(&numbers(seq, 500, 9, 3), now).unwrap().seq).into();
         assert_eq!(seqs, [6, 9, 7]);
@@ -131,10 +131,10 @@ mod tests {
     fn a_switch_continues_every_number() {
         let now = Instant::now();
         let mut slot = Rewriter::new(90_000, 0);
-        slot.anchor(&numbers(10, 1_000, 32_766, 255), now);
+        slot.start_mapping(&numbers(10, 1_000, 32_766, 255), now);
         slot.rewrite(&numbers(10, 1_000, 32_766, 255), now);
         let last = slot.rewrite(&numbers(11, 4_000, 32_767, 0), now + ms(33)).unwrap();
-        slot.anchor(&numbers(900, 77, 5, 200), now + ms(73));
+        slot.start_mapping(&numbers(900, 77, 5, 200), now + ms(73));
         let first = slot.rewrite(&numbers(900, 77, 5, 200), now + ms(73)).unwrap();
         assert_eq!(first.seq, last.seq + 1);
         assert_eq!(first.time, last.time + 40 * 90);
@@ -146,8 +146,8 @@ mod tests {
     fn picture_ids_of_7_bits_wrap_at_7_bits() {
         let now = Instant::now();
         let mut slot = Rewriter::new(90_000, 0);
-        let narrow = |seq, id| Numbers { seq, time: 0, picture: Some((id, false)), tl0: None };
-        slot.anchor(&narrow(1, 127), now);
+        let narrow = |seq, id| PacketNumbers { seq, time: 0, picture: Some((id, false)), tl0: None };
+        slot.start_mapping(&narrow(1, 127), now);
         let ids: Vec<u16> = [(1, 127), (2, 0), (3, 1)]
             .map(|(seq, id)| slot.rewrite(&narrow(seq, id), now).unwrap().picture.unwrap().0)
             .into();
@@ -159,7 +159,7 @@ mod tests {
         let now = Instant::now();
         let mut slot = Rewriter::new(48_000, 7);
         assert_eq!(slot.rewrite(&numbers(99, 0, 0, 0), now), None);
-        slot.anchor(&numbers(100, 0, 0, 0), now);
+        slot.start_mapping(&numbers(100, 0, 0, 0), now);
         assert_eq!(slot.rewrite(&numbers(99, 0, 0, 0), now), None);
         assert!(slot.rewrite(&numbers(100, 0, 0, 0), now).is_some());
     }
@@ -168,9 +168,9 @@ mod tests {
     fn two_sources_at_the_same_moment_do_not_share_a_time() {
         let now = Instant::now();
         let mut slot = Rewriter::new(48_000, 0);
-        slot.anchor(&numbers(1, 5, 0, 0), now);
+        slot.start_mapping(&numbers(1, 5, 0, 0), now);
         let a = slot.rewrite(&numbers(1, 5, 0, 0), now).unwrap();
-        slot.anchor(&numbers(1, 5, 0, 0), now);
+        slot.start_mapping(&numbers(1, 5, 0, 0), now);
         let b = slot.rewrite(&numbers(1, 5, 0, 0), now).unwrap();
         assert_eq!(b.time - a.time, 480);
     }
@@ -180,7 +180,7 @@ mod tests {
         let now = Instant::now();
         for seed in [0, u64::MAX, 0x1234_5678_9abc_def0] {
             let mut slot = Rewriter::new(90_000, seed);
-            slot.anchor(&numbers(1 << 40, 0, 0, 0), now);
+            slot.start_mapping(&numbers(1 << 40, 0, 0, 0), now);
             assert!(slot.rewrite(&numbers(1 << 40, 0, 0, 0), now).unwrap().seq < 65_536);
         }
     }

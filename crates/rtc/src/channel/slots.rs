@@ -1,12 +1,12 @@
 //! The receive slots of one participant: which source is assigned to each, which is shown, and the switch between them.
 //!
 //! ```text
-//!   assigned = shown, anchored   ── the source is forwarded
+//!   assigned = shown, mapped     ── the source is forwarded
 //!   assigned ≠ shown             ── shown goes on until a key frame of assigned begins (audio: at once), then the map
-//!   assigned = shown, not anchored ── first key frame awaited, or packets were dropped on purpose, or too many lost
+//!   assigned = shown, not mapped ── first key frame awaited, or packets were dropped on purpose, or too many lost
 //! ```
 
-use super::rewriter::{Numbers, Rewriter};
+use super::rewriter::{PacketNumbers, Rewriter};
 use super::{PeerId, SourceKey};
 use crate::offer::MediaKind;
 use signalling::{Slot as MapEntry, SlotMap};
@@ -22,8 +22,8 @@ pub(crate) struct Slot {
     pub(super) kind: MediaKind,
     pub(super) assigned: Option<SourceKey>,
     pub(super) shown: Option<SourceKey>,
-    /// The unbroken run of the shown source that the rewriter stands on.
-    anchored: Option<u32>,
+    /// The unbroken run of the shown source whose numbers the rewriter maps.
+    mapped_run: Option<u32>,
     rewriter: Rewriter,
 }
 
@@ -34,14 +34,14 @@ pub(super) struct SourcePacket {
     /// Rises whenever packets of the source were dropped on purpose.
     pub(super) run: u32,
     pub(super) starts_key_frame: bool,
-    pub(super) numbers: Numbers,
+    pub(super) numbers: PacketNumbers,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SlotOutcome {
     /// Write this; `switched`: the slot now shows another source than before.
     Write {
-        numbers: Numbers,
+        numbers: PacketNumbers,
         switched: bool,
     },
     /// A key frame must come first.
@@ -55,11 +55,11 @@ impl Slot {
             MediaKind::Audio => OPUS_CLOCK,
             MediaKind::Video => VP8_CLOCK,
         };
-        Self { mid, kind, assigned: None, shown: None, anchored: None, rewriter: Rewriter::new(clock_rate, seed) }
+        Self { mid, kind, assigned: None, shown: None, mapped_run: None, rewriter: Rewriter::new(clock_rate, seed) }
     }
 
     pub(super) fn handle_packet(&mut self, packet: &SourcePacket, now: Instant) -> SlotOutcome {
-        let same = self.shown == Some(packet.from) && self.anchored == Some(packet.run);
+        let same = self.shown == Some(packet.from) && self.mapped_run == Some(packet.run);
         if same && !self.rewriter.is_leap(&packet.numbers) {
             return self.write(packet, false, now);
         }
@@ -70,8 +70,8 @@ impl Slot {
             return SlotOutcome::AwaitKeyFrame;
         }
         let switched = self.shown.replace(packet.from) != Some(packet.from);
-        self.anchored = Some(packet.run);
-        self.rewriter.anchor(&packet.numbers, now);
+        self.mapped_run = Some(packet.run);
+        self.rewriter.start_mapping(&packet.numbers, now);
         self.write(packet, switched, now)
     }
 
@@ -85,8 +85,8 @@ impl Slot {
     /// Whether a key frame of the assigned source, whose present run is given, must come before anything of it is
     /// shown.
     pub(super) fn waits_for_key_frame(&self, run: u32) -> bool {
-        let flows = self.shown == self.assigned && self.anchored == Some(run);
-        self.kind == MediaKind::Video && self.assigned.is_some() && !flows
+        let is_forwarded = self.shown == self.assigned && self.mapped_run == Some(run);
+        self.kind == MediaKind::Video && self.assigned.is_some() && !is_forwarded
     }
 
     /// Returns whether the map changes.
@@ -97,7 +97,7 @@ impl Slot {
             return false;
         }
         self.shown = None;
-        self.anchored = None;
+        self.mapped_run = None;
         true
     }
 }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn packet(from: SourceKey, seq: u64, starts_key_frame: bool) -> SourcePacket {
-        let numbers = Numbers { seq, time: 0, picture: None, tl0: None };
+        let numbers = PacketNumbers { seq, time: 0, picture: None, tl0: None };
         SourcePacket { from, run: 0, starts_key_frame, numbers }
     }
 
