@@ -169,9 +169,9 @@ test("a take-over is told to the older connection", async () => {
   assert.equal(said(await wire.next()), "disconnect 0x8e");
 });
 
-test("the join door says what it does not let in", async () => {
-  const door = (init) => fetch(`${server.url}/rtc/v1/join`, { method: "POST", ...init });
-  const refusal = await door({ headers: { authorization: "Bearer x.y.z" }, body: "{}" });
+test("the join endpoint says what it does not let in", async () => {
+  const join = (init) => fetch(`${server.url}/rtc/v1/join`, { method: "POST", ...init });
+  const refusal = await join({ headers: { authorization: "Bearer x.y.z" }, body: "{}" });
   assert.equal(refusal.headers.get("content-type"), "application/problem+json");
   const { status, code } = await refusal.json();
   assert.deepEqual([status, code], [401, "token_invalid"]);

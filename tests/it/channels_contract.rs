@@ -18,11 +18,11 @@ const APP: &str = "contract";
 const LOST_AFTER: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// An RTC server in this process, its join door on a free port, and terminals that join it.
+/// An RTC server in this process, its join endpoint on a free port, and terminals that join it.
 struct InThisProcess {
     channels: InProcessChannels,
     key: SigningKey,
-    door: String,
+    join_endpoint: String,
     setup: Setup,
     /// Stops with the rig.
     _server: Arc<rtc::Rtc>,
@@ -38,18 +38,18 @@ impl InThisProcess {
         (config.lost_after, config.gone_after) = (LOST_AFTER, 2 * LOST_AFTER);
         let server = Arc::new(rtc::Rtc::start(config)?);
         let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let door = format!("http://{}", socket.local_addr()?);
+        let join_endpoint = format!("http://{}", socket.local_addr()?);
         let router = server.http_router();
         tokio::spawn(async move { axum::serve(socket, router).await });
         let events = Arc::clone(&server);
         let channels = InProcessChannels::new(server.channels(), move || events.events());
         let setup = Setup { http: reqwest::Client::new(), clip: Arc::new(Clip::silent()), record: None };
-        Ok(Self { channels, key, door, setup, _server: server })
+        Ok(Self { channels, key, join_endpoint, setup, _server: server })
     }
 
     fn parameters(&self, ticket: &Ticket) -> Result<JoinParameters> {
         let token = self.key.sign(&claims(ticket)?)?;
-        Ok(JoinParameters { endpoints: vec![self.door.clone()], app: APP.to_owned(), token, ..ticket.blank() })
+        Ok(JoinParameters { endpoints: vec![self.join_endpoint.clone()], app: APP.to_owned(), token, ..ticket.blank() })
     }
 }
 

@@ -3,7 +3,7 @@ import { defineConfig, type Plugin } from "vite";
 
 /**
  * The policy that the server sends with these pages; `vite preview` sends it too, so that a violation shows before that. Where
- * the server names its join doors, the preview lets pages connect to every secure origin.
+ * the server names its join endpoints, the preview lets pages connect to every secure origin.
  */
 const policy = readFileSync(new URL("content-security-policy.txt", import.meta.url), "utf8")
   .trim()

@@ -1,4 +1,4 @@
-//! The OpenAPI document of everything under HTTP: what accounts describe of users and logins, the join door, and
+//! The OpenAPI document of everything under HTTP: what accounts describe of users and logins, the join endpoint, and
 //! the view of a channel.
 
 use schemars::generate::SchemaSettings;

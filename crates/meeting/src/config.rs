@@ -29,7 +29,7 @@ impl Fault {
 pub struct Config {
     /// Times and sizes of meetings. Any value is taken here; public limits are checked where it is configured.
     pub rules: Rules,
-    /// Base addresses of join doors, the best first.
+    /// Base addresses of join endpoints, the best first.
     pub endpoints: Vec<String>,
     /// Name of the instance.
     pub app: String,

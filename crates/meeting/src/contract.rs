@@ -26,8 +26,8 @@ pub trait Rig: Sync {
     type Connection: Send;
 
     fn channels(&self) -> &dyn Channels;
-    /// Shows a token made of this ticket at the join door and connects: back when ICE and DTLS are done, `None` when
-    /// the door refuses.
+    /// Sends a token made of this ticket to the join endpoint and connects: returns when ICE and DTLS are done, `None` when
+    /// it is refused.
     fn join(&self, ticket: Ticket) -> impl Future<Output = Option<Self::Connection>> + Send;
     /// The terminal closes its connection.
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send;

@@ -109,8 +109,8 @@ const TYPES: [&str; 24] = [
     "Source",
 ];
 
-/// Bodies at the join door and on the data channel.
-const DOOR: [&str; 5] = ["JoinRequest", "Purpose", "JoinAnswer", "SlotMap", "Slot"];
+/// Bodies at the join endpoint and on the data channel.
+const JOIN: [&str; 5] = ["JoinRequest", "Purpose", "JoinAnswer", "SlotMap", "Slot"];
 
 const TYPES_HEAD: &str = "## Types
 
@@ -118,13 +118,13 @@ Ids and names are text:
 
 ";
 
-const DOOR_HEAD: &str = "
+const JOIN_HEAD: &str = "
 ## The way into the channel
 
 A terminal posts a `JoinRequest` to `<endpoint>/rtc/v1/join`, with the token of its `JoinParameters` as
 `Authorization: Bearer <token>`, and gets a `JoinAnswer`. There is one offer and one answer for the whole stay. Who is in
 which slot changes by `SlotMap`s, which come as JSON on the data channel `slots`; the terminal opens it. Refusals of the
-door are in [wire.md](wire.md).
+endpoint are in [wire.md](wire.md).
 ";
 
 /// The whole page.
@@ -150,8 +150,8 @@ pub fn page() -> String {
     page.push_str(TYPES_HEAD);
     page.push_str(&texts(types));
     page.extend(TYPES.iter().map(|name| definition(name, &types[name])));
-    page.push_str(DOOR_HEAD);
-    page.extend(DOOR.iter().map(|name| definition(name, &types[name])));
+    page.push_str(JOIN_HEAD);
+    page.extend(JOIN.iter().map(|name| definition(name, &types[name])));
     page
 }
 
@@ -224,7 +224,7 @@ fn link(name: &str) -> String {
     match name {
         "RefusalCode" => "[code](#codes-of-refused)".to_owned(),
         "EndReason" => "[reason](#reasons-of-ended)".to_owned(),
-        name if TYPES.contains(&name) || DOOR.contains(&name) => format!("[{name}](#type-{})", name.to_lowercase()),
+        name if TYPES.contains(&name) || JOIN.contains(&name) => format!("[{name}](#type-{})", name.to_lowercase()),
         name => format!("[{name}](#types)"),
     }
 }

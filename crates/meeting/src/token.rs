@@ -1,4 +1,4 @@
-//! Join tokens: what a terminal shows at the join door.
+//! Join tokens: what a terminal sends to the join endpoint.
 
 use crate::config::Config;
 use crate::ids;

@@ -1,4 +1,4 @@
-//! The body of the fuzz target: any bytes as an offer at the join door.
+//! The body of the fuzz target: any bytes as an offer at the join endpoint.
 //!
 //! Only with the feature `fuzzing`. `fuzz/` calls it; the tests below play its corpus.
 
@@ -79,7 +79,7 @@ mod tests {
         replay::corpus("rtc_offer", 200, offer);
     }
 
-    /// No fuzz target: a fuzzer ends at a panic, also at one of the media stack that the door catches.
+    /// No fuzz target: a fuzzer ends at a panic, also at one of the media stack that the join endpoint catches.
     #[test]
     fn what_passes_the_check_is_answered_or_refused() {
         replay::corpus("rtc_offer", 10, |bytes| {

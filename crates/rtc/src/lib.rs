@@ -1,12 +1,12 @@
 //! The RTC server: an SFU with ICE-lite, DTLS-SRTP and forwarding by slots.
 //!
-//! What it is: the join door (one SDP offer in, one answer out), one thread per shard that owns a UDP socket and the
+//! What it is: the join endpoint (one SDP offer in, one answer out), one thread per shard that owns a UDP socket and the
 //! peers of its channels, and the channel commands by which the meeting service decides who is heard and seen. What it is
 //! not: it knows no meetings, no invitations and no users beyond the name in a join token, and it keeps nothing on
 //! disk: after a restart every channel must be opened again.
 //!
 //! ```text
-//!  terminal ── POST /rtc/v1/join ──> door (tokio) ── Rtc, claims ──> shard thread
+//!  terminal ── POST /rtc/v1/join ──> join endpoint ─ Rtc, claims ──> shard thread
 //!  terminal <═══ UDP: STUN, DTLS, SRTP, SCTP ═══════════════════════> shard: socket → routes → peer → channel
 //!  meeting service ── open, admit, mute … (mailbox) ───────────────> shard
 //!  meeting service <── joined, lost, back, left (mailbox) ────────── shard
@@ -19,10 +19,10 @@ mod api;
 mod channel;
 mod config;
 mod crypto;
-mod door;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod join_endpoint;
 mod metrics;
 mod negotiation_permits;
 mod negotiator;

@@ -100,7 +100,7 @@ pub struct Stats {
     pub media_forwarded: u64,
     /// Key frame requests sent to publishers.
     pub key_frame_requests: u64,
-    /// Joins that the door answered with an answer.
+    /// Joins that were answered with an SDP answer.
     pub joins: u64,
     /// Gauge: open channels.
     pub channels: u64,

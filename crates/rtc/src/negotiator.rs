@@ -1,4 +1,4 @@
-//! SDP negotiation: one offer in, one peer connection and its answer out. It runs on threads of the door, so that no
+//! SDP negotiation: one offer in, one peer connection and its answer out. It runs on threads of the join endpoint, so that no
 //! packet waits for SDP.
 
 use crate::crypto;

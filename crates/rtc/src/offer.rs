@@ -1,4 +1,4 @@
-//! The join door's check of an SDP offer, before any other part reads it: its size, its media sections, and what each
+//! The join endpoint's check of an SDP offer, before any other part reads it: its size, its media sections, and what each
 //! section is for. Pure; it checks only what slots and sources depend on, the media stack checks the rest.
 
 use signalling::{Profile, Purpose, Source};

@@ -1,9 +1,9 @@
-//! The RTC server as one value: its start (sockets, shards, door), the handles to it, and its end.
+//! The RTC server as one value: its start (sockets, shards, join endpoint), the handles to it, and its end.
 
 use crate::api::ChannelApi;
 use crate::channel::ChannelConfig;
 use crate::config::{Config, StartError};
-use crate::door::{self, Door};
+use crate::join_endpoint::{self, JoinEndpoint};
 use crate::metrics::{Metrics, Stats};
 use crate::negotiation_permits::NegotiationPermits;
 use crate::negotiator::Negotiator;
@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 pub struct Rtc {
     local_addr: SocketAddr,
     shards: Arc<Shards>,
-    door: Arc<Door>,
+    join_endpoint: Arc<JoinEndpoint>,
     metrics: Arc<Metrics>,
     events: Arc<EventFeed>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -50,11 +50,11 @@ impl Rtc {
             starting.push(ShardThread::prepare(shard, socket).map_err(|cause| StartError::Thread { cause })?);
         }
         let shards = Arc::new(Shards { mailboxes: starting.iter().map(ShardThread::mailbox).collect() });
-        let door = Arc::new(build_door(config, candidates, &shards, &metrics)?);
+        let join_endpoint = Arc::new(build_join_endpoint(config, candidates, &shards, &metrics)?);
         let server = Self {
             local_addr,
             shards,
-            door,
+            join_endpoint,
             metrics,
             events,
             threads: Mutex::default(),
@@ -78,9 +78,9 @@ impl Rtc {
         self.local_addr
     }
 
-    /// The join door (`POST /rtc/v1/join`), to be merged into the server's router.
+    /// The join endpoint (`POST /rtc/v1/join`), to be merged into the server's router.
     pub fn http_router(&self) -> axum::Router {
-        door::router(self.door.clone())
+        join_endpoint::router(self.join_endpoint.clone())
     }
 
     pub fn channels(&self) -> ChannelApi {
@@ -151,14 +151,14 @@ fn shard_config(
     }
 }
 
-fn build_door(
+fn build_join_endpoint(
     config: Config,
     candidates: Vec<SocketAddr>,
     shards: &Arc<Shards>,
     metrics: &Arc<Metrics>,
-) -> Result<Door, StartError> {
+) -> Result<JoinEndpoint, StartError> {
     let certificate = || StartError::Certificate;
-    Ok(Door {
+    Ok(JoinEndpoint {
         shards: shards.clone(),
         negotiator: Negotiator::new(candidates).ok_or_else(certificate)?,
         keys: config.keys,

@@ -1,4 +1,4 @@
-//! Body of the fuzz target `signalling_signals`: any bytes as a signal, and as what the join door and the data channel
+//! Body of the fuzz target `signalling_signals`: any bytes as a signal, and as what the join endpoint and the data channel
 //! carry.
 //!
 //! Only with the feature `fuzzing`. `fuzz/` calls it; the tests below play its corpus.

@@ -1,4 +1,4 @@
-//! The join of a terminal to a channel: parameters, token claims, the join door's request and answer, slot messages.
+//! The join of a terminal to a channel: parameters, token claims, the join endpoint's request and answer, slot messages.
 
 use crate::ids::{ChannelId, ParticipationId, UserName};
 use schemars::JsonSchema;
@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 /// What a terminal needs to join; part of every invitation and admission.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JoinParameters {
-    /// Base addresses of join doors (`https://host:8443`), best first; the terminal posts to `<endpoint>/rtc/v1/join`.
+    /// Base addresses of join endpoints (`https://host:8443`), best first; the terminal posts to `<endpoint>/rtc/v1/join`.
     pub endpoints: Vec<String>,
     /// The instance that the channel belongs to.
     pub app: String,
     pub channel: ChannelId,
     pub user: UserName,
     pub participation: ParticipationId,
-    /// The key to the join door, shown as `Authorization: Bearer`: opaque to the terminal, good for ten minutes by
+    /// Authorises the join, sent as `Authorization: Bearer`: opaque to the terminal, good for ten minutes by
     /// default. A callee's is *waiting* until its accept is decided: it connects, and nothing flows.
     pub token: String,
     /// The largest profile that the terminal needs to offer.
@@ -122,7 +122,7 @@ pub struct JoinRequest {
     pub purposes: BTreeMap<String, Purpose>,
 }
 
-/// Answer of the join door.
+/// Answer of the join endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JoinAnswer {
     /// The SDP answer.

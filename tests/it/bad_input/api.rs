@@ -6,7 +6,7 @@ use scenarios::wire;
 #[test]
 fn the_api_names_each_mistake_by_a_stable_code() {
     let mut scene = Scene::start().expect("the server starts");
-    let server = scene.doors().expect("addresses").http;
+    let server = scene.addresses().expect("addresses").http;
     let key = format!("authorization: Bearer {}", scene.api_key().expect("an API key"));
     let devices = "POST /api/v1/users/alice/devices";
     let large = format!("{{\"name\": \"{}\"}}", "x".repeat(64 * 1024));
@@ -25,7 +25,7 @@ fn the_api_names_each_mistake_by_a_stable_code() {
         ("somebody's device", "POST /api/v1/users/bob/devices", b"{\"device\":\"witness-phone\"}", 409, "device_taken"),
         ("a connected service's client id", devices, b"{\"device\": \"service\"}", 409, "device_taken"),
         ("a path that does not exist", "GET /api/v1/everything", b"", 404, "not_found"),
-        ("a door that does not exist", "POST /rtc/v2/join", b"", 404, "not_found"),
+        ("a path that does not exist", "POST /rtc/v2/join", b"", 404, "not_found"),
         ("a device that is asked for", "GET /api/v1/users/alice/devices", b"", 405, "method_not_allowed"),
         ("a channel that is written", "PUT /api/v1/channels/x", b"", 405, "method_not_allowed"),
         ("a join that is asked for", "GET /rtc/v1/join", b"", 405, "method_not_allowed"),
@@ -44,7 +44,7 @@ fn the_api_names_each_mistake_by_a_stable_code() {
 #[test]
 fn without_a_valid_key_or_secret_nothing_is_answered_and_guessing_is_slowed_down() {
     let mut scene = Scene::start().expect("the server starts");
-    let server = scene.doors().expect("addresses").http;
+    let server = scene.addresses().expect("addresses").http;
     let requests = [
         ("POST /api/v1/users/alice/devices", "api_key_required"),
         ("POST /api/v1/users/alice/login-links", "api_key_required"),

@@ -1,7 +1,7 @@
 //! Garbage on the media port: nothing is answered to whoever has not proved that it knows a secret.
 
-use super::door::{OFFER, Token, join, offer};
-use super::{Doors, Scene};
+use super::join_endpoint::{OFFER, Token, join, offer};
+use super::{Addresses, Scene};
 use crate::support::{Random, seed};
 use std::io::ErrorKind;
 use std::net::UdpSocket;
@@ -45,7 +45,7 @@ fn binding_request(fragment: &str, random: &mut Random) -> Vec<u8> {
 #[test]
 fn a_flood_of_garbage_on_the_media_port_is_not_answered() {
     let mut scene = Scene::start().expect("the server starts");
-    let Doors { media, http, .. } = scene.doors().expect("addresses");
+    let Addresses { media, http, .. } = scene.addresses().expect("addresses");
     let token = Token::of_a_call(&scene).expect("alice is admitted").given;
     let joined = join(http, &token, &offer(OFFER)).expect("an answer").body;
     let fragment = joined.split("a=ice-ufrag:").nth(1).and_then(|rest| rest.split("\\r").next());

@@ -17,7 +17,7 @@ fn ask(server: SocketAddr, request: &str, version: &str, hosts: &[&str]) -> Resu
 #[test]
 fn a_request_names_its_host_once_or_is_refused_on_every_path() {
     let mut scene = Scene::start().expect("the server starts");
-    let server = scene.doors().expect("addresses").http;
+    let server = scene.addresses().expect("addresses").http;
     let upgrade = format!("GET /mqtt\n{UPGRADE}");
     let absolute = format!("GET http://{server}/healthz");
     let requests =

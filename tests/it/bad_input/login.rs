@@ -32,7 +32,7 @@ const WRONG: &[(&str, Spoil, &str, &str)] = &[
 fn a_login_that_is_not_right_is_refused_in_the_words_of_its_version() {
     let mut scene = Scene::start().expect("the server starts");
     let (alice, bob) = (scene.device("alice").expect("alice"), scene.device("bob").expect("bob"));
-    let server = scene.doors().expect("addresses").mqtt;
+    let server = scene.addresses().expect("addresses").mqtt;
     let refused = || {
         for (name, spoil, in_v5, in_v311) in WRONG {
             for (level, code) in [(V5, in_v5), (V311, in_v311)] {
@@ -50,7 +50,7 @@ fn a_login_that_is_not_right_is_refused_in_the_words_of_its_version() {
 fn a_credential_that_has_expired_opens_nothing_any_more() {
     let mut scene = Scene::start().expect("the server starts");
     let device = scene.device("bob").expect("bob");
-    let server = scene.doors().expect("addresses").mqtt;
+    let server = scene.addresses().expect("addresses").mqtt;
     expire(&scene, &device).expect("the credential expires");
     for (level, code) in [(V5, "87"), (V311, "05")] {
         let login = Connect::of(&device, level).expect("a login");

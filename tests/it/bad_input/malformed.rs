@@ -1,7 +1,7 @@
 //! Bytes that are no MQTT, no WebSocket, no TLS and no HTTP.
 
 use super::packets::{Connect, V5, V311, packet, publish, words};
-use super::{Doors, Scene};
+use super::{Addresses, Scene};
 use anyhow::{Context, Result};
 use scenarios::wire;
 use std::io::Write;
@@ -28,7 +28,7 @@ fn a_first_packet_that_is_no_connect_closes_its_connection() {
         ("a TLS hello", &[0x16, 0x03, 0x01, 0x00, 0xFF, 0x01]),
     ];
     let mut scene = Scene::start().expect("the server starts");
-    let server = scene.doors().expect("addresses").mqtt;
+    let server = scene.addresses().expect("addresses").mqtt;
     let strange = || {
         for (name, bytes) in STRANGE {
             let said = words(&wire::exchange(server, bytes).with_context(|| (*name).to_owned())?);
@@ -47,7 +47,7 @@ const ONLY_IN_V5: &[&str] = &["an unknown property", "an alias", "a subscription
 fn a_malformed_packet_closes_its_own_connection_and_says_why_in_5_0() {
     let mut scene = Scene::start().expect("the server starts");
     let alice = scene.device("alice").expect("alice");
-    let server = scene.doors().expect("addresses").mqtt;
+    let server = scene.addresses().expect("addresses").mqtt;
     let table: &[(&str, Vec<u8>, &str)] = &[
         ("a second CONNECT", Connect::of(&alice, V5).expect("a login").bytes(), "82"),
         ("a reserved type", vec![0x00, 0x00], "81"),
@@ -98,7 +98,7 @@ fn a_websocket_that_breaks_the_rules_is_closed_with_the_code_for_it() {
         ("a ping of 126 bytes", &[0x89, 0xFE, 0, 126, 1, 2, 3, 4], 1002),
     ];
     let mut scene = Scene::start().expect("the server starts");
-    let server = scene.doors().expect("addresses").http;
+    let server = scene.addresses().expect("addresses").http;
     let wrong = || {
         for (name, frame, code) in WRONG {
             let bytes = [UPGRADE.as_bytes(), PROTOCOL.as_bytes(), b"\r\n", frame].concat();
@@ -120,7 +120,7 @@ fn a_websocket_that_breaks_the_rules_is_closed_with_the_code_for_it() {
 #[test]
 fn garbage_on_the_tls_and_http_ports_ends_with_an_alert_or_a_400() {
     let mut scene = Scene::start().expect("the server starts");
-    let Doors { mqtts, http, .. } = scene.doors().expect("addresses");
+    let Addresses { mqtts, http, .. } = scene.addresses().expect("addresses");
     let no_tls: &[&[u8]] = &[b"GET / HTTP/1.1\r\n\r\n", &[0xFF; 300], &[0x10, 0x00], &[0x16, 3, 1, 0xFF, 0xFF, 1, 2]];
     let no_http: &[&[u8]] =
         &[b"NONSENSE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", &[0xFF; 300], b"GET /\0 HTTP/1.1\r\n\r\n"];
@@ -147,7 +147,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn who_never_finishes_a_first_packet_is_put_out() {
     let mut scene = Scene::start().expect("the server starts");
     let bob = scene.device("bob").expect("bob");
-    let Doors { mqtt, mqtts, http, .. } = scene.doors().expect("addresses");
+    let Addresses { mqtt, mqtts, http, .. } = scene.addresses().expect("addresses");
     let half_connect = Connect::of(&bob, V5).expect("a login").bytes()[..20].to_vec();
     let half_upgraded = [UPGRADE.as_bytes(), PROTOCOL.as_bytes(), b"\r\n"].concat();
     let before = scene.base_line().expect("the server lives");

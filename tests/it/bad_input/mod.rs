@@ -1,9 +1,9 @@
 //! Bad input gets the protocol's own clear refusal, and costs nobody else anything.
 
 mod api;
-mod door;
 mod floods;
 mod hosts;
+mod join_endpoint;
 mod login;
 mod malformed;
 mod packets;
@@ -43,7 +43,7 @@ struct Scene {
 
 /// Addresses of the server.
 #[derive(Clone, Copy, Debug)]
-struct Doors {
+struct Addresses {
     mqtt: SocketAddr,
     mqtts: SocketAddr,
     http: SocketAddr,
@@ -88,8 +88,8 @@ impl Scene {
         Ok(())
     }
 
-    fn doors(&self) -> Result<Doors> {
-        Ok(Doors {
+    fn addresses(&self) -> Result<Addresses> {
+        Ok(Addresses {
             mqtt: loopback(self.stage.mqtt_port()),
             mqtts: loopback(self.stage.mqtts_port()),
             http: loopback(self.stage.http_port()),
@@ -184,7 +184,7 @@ fn service_link(stage: &Stage, server: SocketAddr) -> Result<Link> {
 #[test]
 fn the_base_line_notices_connections_that_stay() {
     let mut scene = Scene::start().expect("the server starts");
-    let server = scene.doors().expect("addresses").mqtt;
+    let server = scene.addresses().expect("addresses").mqtt;
     let alice = scene.device("alice").expect("alice");
     let mut kept = Vec::new();
     let keep = || {

@@ -74,7 +74,7 @@ fn a_second_server_takes_neither_the_data_nor_the_media_port_of_the_first() {
     let holder = format!("process with id {}", scene.stage.server_id().expect("an id"));
     refuses(&scene.stage.data(), &[], FAILED, &["is locked by", &holder, "another data directory"]).expect("locked");
     let other = tempfile::tempdir().expect("temporary folder");
-    let media: SocketAddr = scene.doors().expect("addresses").media;
+    let media: SocketAddr = scene.addresses().expect("addresses").media;
     refuses(other.path(), &[&format!("media.listen={media}")], FAILED, &[&media.to_string()]).expect("in use");
     scene.witness_is_unharmed().expect("nobody is harmed");
 }

@@ -49,7 +49,7 @@ fn what_is_not_supported_yet_is_refused_as_it_was_announced() {
         ("AUTH", &|_| packet(0xF0, &[]), "disconnect 82, closed", "closed"),
     ];
     refuses(&mut scene, &alice, table);
-    let server = scene.doors().expect("addresses").mqtt;
+    let server = scene.addresses().expect("addresses").mqtt;
     // A will, one at QoS 2, a retained one.
     for (will, in_v5, in_v311) in [(0x04, "83", "03"), (0x14, "9b", "03"), (0x24, "9a", "03")] {
         for (level, code) in [(V5, in_v5), (V311, in_v311)] {
@@ -66,7 +66,7 @@ type Packet<'a> = &'a dyn Fn(u8) -> Vec<u8>;
 
 /// Each packet on a connection of its own, in both versions, again and again.
 fn refuses(scene: &mut Scene, device: &Value, table: &[(&str, Packet<'_>, &str, &str)]) {
-    let server = scene.doors().expect("addresses").mqtt;
+    let server = scene.addresses().expect("addresses").mqtt;
     let refused = || {
         for (name, make, in_v5, in_v311) in table {
             for (level, expected) in [(V5, in_v5), (V311, in_v311)] {

@@ -207,7 +207,7 @@ interface FakeConnection {
   comes(): void;
 }
 
-const media = vi.hoisted(() => ({ made: [] as unknown[], bytes: 0, flows: true, door: undefined as unknown }));
+const media = vi.hoisted(() => ({ made: [] as unknown[], bytes: 0, flows: true, joinError: undefined as unknown }));
 
 /** Connections whose ways are what the test says. */
 vi.mock("../src/media/connection.ts", () => ({
@@ -223,7 +223,7 @@ vi.mock("../src/media/connection.ts", () => ({
       media.made.push(this);
     }
     async open() {
-      if (media.door) throw media.door;
+      if (media.joinError) throw media.joinError;
     }
     async setTrack() {}
     async signsOfLife() {
@@ -251,7 +251,7 @@ describe("the media of a call", () => {
   function session() {
     media.made.length = 0;
     media.flows = true;
-    media.door = undefined;
+    media.joinError = undefined;
     vi.stubGlobal("navigator", { userAgent: "Chrome" });
     const paths: [PathState, string | undefined][] = [];
     const asked = { count: 0, flows: [] as boolean[] };
@@ -373,11 +373,11 @@ describe("the media of a call", () => {
     media.flows = false;
     made.signalling("down");
     await passes(2_000);
-    media.door = new ConvokeError("media_busy");
+    media.joinError = new ConvokeError("media_busy");
     made.signalling("up");
     made.start({ ...join(), token: "fresh" });
     await passes(200);
-    media.door = undefined;
+    media.joinError = undefined;
     await passes(1_000);
     connections.at(-1)?.comes();
     expect(states()).not.toContain("failed");

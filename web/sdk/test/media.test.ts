@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { capture, type MediaDevicesLike } from "../src/media/capture.ts";
 import { signsIn } from "../src/media/connection.ts";
 import { candidateAddresses, diagnose } from "../src/media/diagnose.ts";
-import { joinAt } from "../src/media/door.ts";
+import { joinAt } from "../src/media/join.ts";
 import { DEAD_MS, DEAD_WHEN_PROBED_MS, LOOK_EVERY_MS, PathMonitor, STILL_MS } from "../src/media/path-monitor.ts";
 import { isForwarded, offeredLines, startSharp } from "../src/media/profile.ts";
 import { decodeSlotMap, SlotTable } from "../src/media/slots.ts";
@@ -53,9 +53,9 @@ describe("the answer", () => {
   });
 });
 
-describe("the join door", () => {
+describe("the join endpoint", () => {
   const request = { sdp: "v=0", profile: "meeting", purposes: {} } as const;
-  const doors = { ...join(), endpoints: ["http://one/", "http://two"] };
+  const parameters = { ...join(), endpoints: ["http://one/", "http://two"] };
 
   test("is the first end point that answers", async () => {
     const asked: string[] = [];
@@ -64,13 +64,13 @@ describe("the join door", () => {
       if (asked.length === 1) throw new TypeError("refused");
       return Response.json({ sdp: "answer", slots: { epoch: 0, slots: [] } });
     };
-    expect((await joinAt(doors, request, fetcher as typeof fetch)).sdp).toBe("answer");
+    expect((await joinAt(parameters, request, fetcher as typeof fetch)).sdp).toBe("answer");
     expect(asked).toEqual(["http://one/rtc/v1/join", "http://two/rtc/v1/join"]);
   });
 
   test("that says no is not asked elsewhere", async () => {
     const fetcher = async () => new Response("", { status: 401 });
-    await expect(joinAt(doors, request, fetcher)).rejects.toMatchObject({ code: "media_refused" });
+    await expect(joinAt(parameters, request, fetcher)).rejects.toMatchObject({ code: "media_refused" });
   });
 
   test("that is full is told from one that cannot be reached", async () => {
@@ -78,14 +78,14 @@ describe("the join door", () => {
       if (String(url).startsWith("http://two")) throw new TypeError("refused");
       return new Response("", { status: 503 });
     };
-    await expect(joinAt(doors, request, fetcher as typeof fetch)).rejects.toMatchObject({ code: "media_busy" });
+    await expect(joinAt(parameters, request, fetcher as typeof fetch)).rejects.toMatchObject({ code: "media_busy" });
   });
 
   test("that nobody opens is a media path that cannot be reached", async () => {
     const fetcher = async () => {
       throw new TypeError("refused");
     };
-    await expect(joinAt(doors, request, fetcher)).rejects.toMatchObject({ code: "media_unreachable" });
+    await expect(joinAt(parameters, request, fetcher)).rejects.toMatchObject({ code: "media_unreachable" });
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { doorsFrom, socketOf } from "../src/core/reach.ts";
+import { joinEndpointsFrom, socketOf } from "../src/core/reach.ts";
 
 describe("where a page reaches its server", () => {
   test.each([
@@ -16,7 +16,7 @@ describe("where a page reaches its server", () => {
     [["https://127.0.0.1:8443", "https://[::1]:8443"], "https://192.0.2.7", ["https://192.0.2.7"]],
     [["http://localhost:8080"], "http://localhost:3000", ["http://localhost:8080", "http://localhost:3000"]],
     [["no address"], "https://192.0.2.7", ["no address", "https://192.0.2.7"]],
-  ])("the doors %j of a page from %s are tried as %j", (named, origin, doors) => {
-    expect(doorsFrom(named, origin)).toEqual(doors);
+  ])("the endpoints %j of a page from %s are tried as %j", (named, origin, endpoints) => {
+    expect(joinEndpointsFrom(named, origin)).toEqual(endpoints);
   });
 });

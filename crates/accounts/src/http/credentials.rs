@@ -41,7 +41,7 @@ pub struct Endpoints {
     /// This API.
     #[schema(example = "http://localhost:8080/api/v1")]
     pub api: String,
-    /// Join doors of the media servers.
+    /// Join endpoints of the media servers.
     pub join: Vec<String>,
 }
 

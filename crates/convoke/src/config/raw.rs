@@ -61,7 +61,7 @@ pub struct Mqtt {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// Web terminal, API, MQTT over WebSocket, join door.
+    /// Web terminal, API, MQTT over WebSocket, join endpoint.
     pub listen: String,
     /// The same over TLS.
     pub tls_listen: String,

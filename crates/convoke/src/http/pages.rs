@@ -32,7 +32,7 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// `connect_origins`: origins that pages must connect to besides their own (join doors, MQTT over WebSocket).
+    /// `connect_origins`: origins that pages must connect to besides their own (join endpoints, MQTT over WebSocket).
     pub fn new(connect_origins: &[String]) -> Self {
         let policy = POLICY.trim_end().replace("{origins}", &connect_origins.join(" "));
         Self { policy: HeaderValue::from_str(&policy).expect("origins are printable"), missing: MISSING }

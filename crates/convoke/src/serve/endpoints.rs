@@ -20,7 +20,7 @@ pub struct Endpoints {
     pub mqtts: String,
     pub mqtt_ws: String,
     pub api: String,
-    /// Join doors, best first.
+    /// Join endpoints, best first.
     pub join: Vec<String>,
 }
 

@@ -145,7 +145,7 @@ impl Offer {
         Self { rtc, socket, pending, request, mids }
     }
 
-    /// Goes on with the door's answer.
+    /// Takes the join endpoint's answer.
     pub fn go(self, answer: JoinAnswer, number: u8) -> Client {
         self.go_with(answer, number, Vec::new())
     }

@@ -1,4 +1,4 @@
-//! Strangers at the media port, and hostile guests at the join door.
+//! Unknown senders at the media port, and hostile joins.
 
 use crate::client::{Offer, Order};
 use crate::stage::{Stage, claims};

@@ -3,8 +3,8 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod client;
-mod door;
 mod hostile;
+mod join_endpoint;
 mod life;
 mod media;
 mod stage;

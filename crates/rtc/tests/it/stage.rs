@@ -1,4 +1,4 @@
-//! A server with its door on loopback, and the words of the scenarios.
+//! A server with its join endpoint on loopback, and the steps of the scenarios.
 
 use crate::client::{Client, Offer, PATIENCE};
 use rtc::token::SigningKey;

@@ -39,7 +39,7 @@ pub enum SetupError {
     Endpoint(String),
 }
 
-/// One TLS configuration for signalling and the join door.
+/// One TLS configuration for signalling and the join endpoint.
 pub(crate) fn tls_config(ca: Option<&[u8]>) -> Result<ClientConfig, SetupError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;

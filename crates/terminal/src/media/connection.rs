@@ -1,7 +1,7 @@
-//! The task of one media connection: the socket around a [`MediaPeer`], from the join door to its close.
+//! The task of one media connection: the socket around a [`MediaPeer`], from its join to its close.
 
 use crate::media::clip::Clip;
-use crate::media::door;
+use crate::media::join;
 use crate::media::peer::{MediaPeer, PeerEvent};
 use crate::media::receiver::{FirstFrame, ReceivedFrame, Senders, SourceKey};
 use crate::media::record::Recorder;
@@ -148,7 +148,7 @@ async fn run(
         Ok(offered) => offered,
         Err(error) => return Some(MediaEvent::Failed(error.to_string())),
     };
-    let answer = match door::join(&setup.http, join, &request).await {
+    let answer = match join::request_join(&setup.http, join, &request).await {
         Ok(answer) => answer,
         Err(error) => return Some(MediaEvent::Failed(error.to_string())),
     };
@@ -163,7 +163,7 @@ async fn run(
 }
 
 async fn connect(mut peer: MediaPeer, answer: &JoinAnswer) -> Result<(MediaPeer, UdpSocket), String> {
-    let remotes = door::candidates(&answer.sdp);
+    let remotes = join::candidates(&answer.sdp);
     let socket = bind_towards(&remotes).await.map_err(|error| format!("no UDP socket towards {remotes:?}: {error}"))?;
     let local = socket.local_addr().map_err(|error| error.to_string())?;
     peer.handle_answer(answer, local, Instant::now()).map_err(|error| error.to_string())?;

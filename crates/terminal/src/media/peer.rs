@@ -1,7 +1,7 @@
 //! A media connection without I/O: datagrams, commands and time go in, datagrams and events are polled.
 //!
 //! ```text
-//!   new ─► JoinRequest ─► join door ─► JoinAnswer ─► handle_answer ─► ICE, DTLS ─► Connected
+//!   new ─► JoinRequest ─► join endpoint ─► JoinAnswer ─► handle_answer ─► ICE, DTLS ─► Connected
 //!                                                       handle_admitted ─► plays its clip, expects pictures
 //! ```
 //! It offers once, for the whole stay: microphone, camera, screen, the receive slots of its profile, and the data
@@ -56,7 +56,7 @@ pub enum PeerEvent {
     Frame(ReceivedFrame),
 }
 
-/// Why an answer of the join door cannot be used.
+/// Why an answer of the join endpoint cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
     #[error("the answer of the join door is no SDP: {0}")]
@@ -129,7 +129,7 @@ impl MediaPeer {
         Ok((peer, request))
     }
 
-    /// Takes the answer of the join door; `local` is the address of the socket that sends and receives.
+    /// Takes the answer of the join endpoint; `local` is the address of the socket that sends and receives.
     ///
     /// # Errors
     /// An answer that does not fit; the peer is of no use then.

@@ -21,24 +21,24 @@ const INVITATION: InvitationId = InvitationId(Uuid::from_u128(0x1a));
 const ALICE: ParticipationId = ParticipationId(Uuid::from_u128(1));
 const BOB: ParticipationId = ParticipationId(Uuid::from_u128(2));
 
-/// A real RTC server with its door, which can be started again on the same ports.
+/// A real RTC server with its join endpoint, which can be started again on the same ports.
 struct Server {
     rtc: Rtc,
     key: SigningKey,
-    door: SocketAddr,
+    join_addr: SocketAddr,
     http: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
-    async fn start(pem: &str, media: SocketAddr, door: SocketAddr) -> Self {
+    async fn start(pem: &str, media: SocketAddr, join_addr: SocketAddr) -> Self {
         let key = SigningKey::from_pem(pem).unwrap();
         let rtc = Rtc::start(Config::new(media, vec![key.public()])).unwrap();
-        let listener = TcpListener::bind(door).await.unwrap();
-        let door = listener.local_addr().unwrap();
+        let listener = TcpListener::bind(join_addr).await.unwrap();
+        let join_addr = listener.local_addr().unwrap();
         let router = rtc.http_router();
         let http = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         rtc.channels().open(channel()).await.unwrap();
-        Self { rtc, key, door, http }
+        Self { rtc, key, join_addr, http }
     }
 
     async fn new() -> (Self, String) {
@@ -48,11 +48,11 @@ impl Server {
     }
 
     async fn restarted(self, pem: &str) -> Self {
-        let (media, door) = (self.rtc.local_addr(), self.door);
+        let (media, join_addr) = (self.rtc.local_addr(), self.join_addr);
         self.http.abort();
         let _ = self.http.await;
         drop(self.rtc);
-        Self::start(pem, media, door).await
+        Self::start(pem, media, join_addr).await
     }
 
     fn join(&self, user: &str, participation: ParticipationId, waiting: bool) -> JoinParameters {
@@ -70,7 +70,7 @@ impl Server {
             waiting,
         };
         JoinParameters {
-            endpoints: vec![format!("http://{}", self.door)],
+            endpoints: vec![format!("http://{}", self.join_addr)],
             app: "convoke".into(),
             channel: channel(),
             user: user.into(),

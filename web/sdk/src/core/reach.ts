@@ -12,10 +12,10 @@ export function socketOf(origin: string): string {
   return url.href;
 }
 
-/** The join doors to try, in this order: those that are named, then the one at `origin`. */
-export function doorsFrom(named: readonly string[], origin: string): string[] {
+/** The join endpoints to try, in this order: those that are named, then the one at `origin`. */
+export function joinEndpointsFrom(named: readonly string[], origin: string): string[] {
   const here = new URL(origin);
-  const isElsewhere = (door: string) => !isLoopback(door) || isLoopback(origin);
+  const isElsewhere = (endpoint: string) => !isLoopback(endpoint) || isLoopback(origin);
   return [...new Set([...named.filter(isElsewhere), here.origin])];
 }
 

@@ -459,7 +459,7 @@ export interface JoinParameters {
   app: string;
   channel: ChannelId;
   /**
-   * Base addresses of join doors (`https://host:8443`), best first; the terminal posts to `<endpoint>/rtc/v1/join`.
+   * Base addresses of join endpoints (`https://host:8443`), best first; the terminal posts to `<endpoint>/rtc/v1/join`.
    */
   endpoints: string[];
   participation: ParticipationId;
@@ -468,7 +468,7 @@ export interface JoinParameters {
    */
   profile: Profile;
   /**
-   * The key to the join door, shown as `Authorization: Bearer`: opaque to the terminal, good for ten minutes by
+   * Authorises the join, sent as `Authorization: Bearer`: opaque to the terminal, good for ten minutes by
    * default. A callee's is *waiting* until its accept is decided: it connects, and nothing flows.
    */
   token: string;
@@ -697,7 +697,7 @@ export interface Person {
   user: UserName;
 }
 /**
- * Answer of the join door.
+ * Answer of the join endpoint.
  */
 export interface JoinAnswer {
   /**

@@ -4,7 +4,7 @@
  */
 
 import type { JoinAnswer, JoinParameters, ParticipationId, Profile, Purpose } from "../wire.ts";
-import { joinAt } from "./door.ts";
+import { joinAt } from "./join.ts";
 import { isForwarded, offeredLines, startSharp } from "./profile.ts";
 import { decodeSlotMap, SlotTable } from "./slots.ts";
 
@@ -48,7 +48,7 @@ export class MediaConnection {
     return this.#pc.connectionState;
   }
 
-  /** Creates the offer, posts it to the join door, and applies the answer. */
+  /** Creates the offer, posts it to the join endpoint, and applies the answer. */
   async open(tracks: ReadonlyMap<SendPurpose, MediaStreamTrack>): Promise<void> {
     const purposes = this.#offerLines(this.join.profile, tracks);
     await this.#pc.setLocalDescription();

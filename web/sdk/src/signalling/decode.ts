@@ -1,6 +1,6 @@
 /** The decoder of the service's signals. What cannot be read is dropped: a terminal has no one to report it to. */
 
-import { doorsFrom } from "../core/reach.ts";
+import { joinEndpointsFrom } from "../core/reach.ts";
 import { withShownTexts } from "../core/shown.ts";
 import { type Down, fromWire } from "../wire.ts";
 
@@ -8,7 +8,7 @@ const RING_DOWN = "ring-down/p2p/";
 const MEETING_DOWN = "meeting-down/p2p/";
 
 /**
- * A signal, its names and titles fit to be shown, its join doors as they are reached from a page of `server`, and the parent
+ * A signal, its names and titles fit to be shown, its join endpoints as they are reached from a page of `server`, and the parent
  * topic that it came on; undefined for anything else.
  */
 export function decodeDown(
@@ -27,7 +27,7 @@ function parse(payload: Uint8Array, server: string | undefined): Down | undefine
     const text = new TextDecoder("utf-8", { fatal: true }).decode(payload);
     const document: unknown = JSON.parse(text, function (this: unknown, key: string, value: unknown) {
       const isDoors = server && key === "endpoints" && Array.isArray(value);
-      return isDoors ? doorsFrom(value.map(String), server) : withShownTexts.call(this, key, value);
+      return isDoors ? joinEndpointsFrom(value.map(String), server) : withShownTexts.call(this, key, value);
     });
     const value = fromWire(document);
     return isSignal(value) ? value : undefined;

@@ -1,16 +1,16 @@
-//! The HTTP client of the join door: one offer, one answer (`POST <endpoint>/rtc/v1/join`).
+//! The HTTP client of the join endpoint: one offer, one answer (`POST <endpoint>/rtc/v1/join`).
 
 use reqwest::{Client, StatusCode};
 use signalling::{JoinAnswer, JoinParameters, JoinRequest};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-const DOOR_TIMEOUT: Duration = Duration::from_secs(10);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an error's body that are kept for its message.
 const WORDS_MAX: usize = 400;
 
 #[derive(Debug, thiserror::Error)]
-pub enum DoorError {
+pub enum JoinError {
     #[error("the join parameters name no end point")]
     NoEndpoint,
     #[error("the join door {0} cannot be reached: {1}")]
@@ -23,11 +23,15 @@ pub enum DoorError {
 ///
 /// # Errors
 /// The last end point's.
-pub async fn join(http: &Client, join: &JoinParameters, request: &JoinRequest) -> Result<JoinAnswer, DoorError> {
-    let mut last = DoorError::NoEndpoint;
+pub async fn request_join(
+    http: &Client,
+    join: &JoinParameters,
+    request: &JoinRequest,
+) -> Result<JoinAnswer, JoinError> {
+    let mut last = JoinError::NoEndpoint;
     for endpoint in &join.endpoints {
         match post_offer(http, endpoint, &join.token, request).await {
-            Err(error @ DoorError::Unreachable(..)) => last = error,
+            Err(error @ JoinError::Unreachable(..)) => last = error,
             decided => return decided,
         }
     }
@@ -39,17 +43,17 @@ async fn post_offer(
     endpoint: &str,
     token: &str,
     request: &JoinRequest,
-) -> Result<JoinAnswer, DoorError> {
-    let unreachable = |error: reqwest::Error| DoorError::Unreachable(endpoint.to_owned(), chain(&error));
+) -> Result<JoinAnswer, JoinError> {
+    let unreachable = |error: reqwest::Error| JoinError::Unreachable(endpoint.to_owned(), chain(&error));
     let url = format!("{}/rtc/v1/join", endpoint.trim_end_matches('/'));
-    let sent = http.post(url).bearer_auth(token).timeout(DOOR_TIMEOUT).json(request).send().await;
+    let sent = http.post(url).bearer_auth(token).timeout(JOIN_TIMEOUT).json(request).send().await;
     let response = sent.map_err(unreachable)?;
     let status = response.status();
     if status.is_success() {
         return response.json().await.map_err(unreachable);
     }
     let words = response.text().await.unwrap_or_default().chars().take(WORDS_MAX).collect();
-    Err(DoorError::Refused { endpoint: endpoint.to_owned(), status, words })
+    Err(JoinError::Refused { endpoint: endpoint.to_owned(), status, words })
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

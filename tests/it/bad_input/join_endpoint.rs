@@ -1,4 +1,4 @@
-//! The join door: tokens and offers that open nothing.
+//! The join endpoint: tokens and offers that open nothing.
 
 use super::signalling::{ask, now_ms, request};
 use super::{Scene, text};
@@ -68,7 +68,7 @@ pub(super) fn offer(sdp: &str) -> Vec<u8> {
 fn a_token_that_is_not_right_opens_no_channel() {
     let mut scene = Scene::start().expect("the server starts");
     let token = Token::of_a_call(&scene).expect("alice is admitted");
-    let server = scene.doors().expect("addresses").http;
+    let server = scene.addresses().expect("addresses").http;
     let now_s = now_ms() / 1000;
     let (mut cut, mut unsigned) = (token.given.clone(), token.given.clone());
     cut.truncate(token.given.len() - 5);
@@ -105,7 +105,7 @@ fn a_token_that_is_not_right_opens_no_channel() {
 fn an_offer_that_is_not_right_is_refused_before_anything_is_made_of_it() {
     let mut scene = Scene::start().expect("the server starts");
     let token = Token::of_a_call(&scene).expect("alice is admitted").given;
-    let server = scene.doors().expect("addresses").http;
+    let server = scene.addresses().expect("addresses").http;
     let section = &OFFER[OFFER.find("m=").expect("a section")..];
     let many: String = (0..100).map(|mid| section.replace("a=mid:0", &format!("a=mid:{mid}"))).collect();
     let many = format!("{}{many}", &OFFER[..OFFER.find("m=").expect("a section")]);

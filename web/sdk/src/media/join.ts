@@ -1,15 +1,15 @@
-/** The join door: one offer in, one answer out. */
+/** The join endpoint: one offer in, one answer out. */
 
 import { ConvokeError } from "../core/errors.ts";
 import type { JoinAnswer, JoinParameters, JoinRequest } from "../wire.ts";
 
-const DOOR_TIMEOUT_MS = 5_000;
+const JOIN_TIMEOUT_MS = 5_000;
 
 /**
  * Posts the offer to the first end point that can be reached.
  *
  * # Errors
- * `media_refused` where a door said no (its token is old, the offer is too large), `media_busy` where those that
+ * `media_refused` where an endpoint refused (its token is old, the offer is too large), `media_busy` where those that
  * answered cannot take it now, `media_unreachable` where none answered.
  */
 export async function joinAt(join: JoinParameters, request: JoinRequest, fetcher = fetch): Promise<JoinAnswer> {
@@ -32,6 +32,6 @@ function post(endpoint: string, token: string, request: JoinRequest, fetcher: ty
     method: "POST",
     headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
     body: JSON.stringify(request),
-    signal: AbortSignal.timeout(DOOR_TIMEOUT_MS),
+    signal: AbortSignal.timeout(JOIN_TIMEOUT_MS),
   });
 }

@@ -1,4 +1,4 @@
-//! What the join door refuses, and how.
+//! What the join endpoint refuses, and how.
 
 use crate::client::Offer;
 use crate::stage::{Stage, claims, now_s};

@@ -1,6 +1,6 @@
-//! The join door: `POST /rtc/v1/join`, one offer in, one answer out.
+//! The join endpoint: `POST /rtc/v1/join`, one offer in, one answer out.
 //!
-//! Contract: the bearer token is all that is needed, from any origin (no cookies are looked at). Refusals are
+//! Contract: the bearer token is all that is needed, from any origin (no cookies are read). Refusals are
 //! problem+json (RFC 9457) with a stable `code`. The answer is sent only after the shard has added the peer.
 
 use crate::metrics::Metrics;
@@ -31,7 +31,7 @@ const BODY_WITHIN: Duration = Duration::from_secs(5);
 /// JSON around the offer, and purposes.
 const BODY_BYTES_BESIDE_OFFER: usize = 64 * 1024;
 
-pub(crate) struct Door {
+pub(crate) struct JoinEndpoint {
     pub(crate) shards: Arc<Shards>,
     pub(crate) negotiator: Negotiator,
     pub(crate) keys: Vec<JoinKey>,
@@ -43,16 +43,16 @@ pub(crate) struct Door {
     pub(crate) negotiation_permits: Arc<NegotiationPermits>,
 }
 
-pub(crate) fn router(door: Arc<Door>) -> Router {
-    Router::new().route("/rtc/v1/join", post(join).options(preflight)).with_state(door)
+pub(crate) fn router(endpoint: Arc<JoinEndpoint>) -> Router {
+    Router::new().route("/rtc/v1/join", post(join).options(preflight)).with_state(endpoint)
 }
 
 async fn preflight() -> Response {
     with_cors(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn join(State(door): State<Arc<Door>>, headers: HeaderMap, body: Body) -> Response {
-    with_cors(match door.join(&headers, body).await {
+async fn join(State(endpoint): State<Arc<JoinEndpoint>>, headers: HeaderMap, body: Body) -> Response {
+    with_cors(match endpoint.join(&headers, body).await {
         Ok(answer) => axum::Json(answer).into_response(),
         Err(problem) => problem.into_response(),
     })
@@ -70,7 +70,7 @@ fn with_cors(mut response: Response) -> Response {
     response
 }
 
-impl Door {
+impl JoinEndpoint {
     async fn join(self: &Arc<Self>, headers: &HeaderMap, body: Body) -> Result<JoinAnswer, Problem> {
         let claims = self.claims(headers)?;
         let request = self.request(body).await?;
@@ -114,9 +114,9 @@ impl Door {
         shard: usize,
     ) -> Result<Negotiated, Problem> {
         let permit = self.negotiation_permits.acquire(who).await.map_err(|none| unavailable(&none.to_string()))?;
-        let door = self.clone();
+        let endpoint = self.clone();
         let negotiation = tokio::task::spawn_blocking(move || {
-            let negotiated = door.negotiate(&request, shard);
+            let negotiated = endpoint.negotiate(&request, shard);
             drop(permit);
             negotiated
         });
