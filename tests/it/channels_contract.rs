@@ -93,7 +93,7 @@ impl Rig for InThisProcess {
         }
     }
 
-    /// A dropped connection says good-bye.
+    /// A dropped connection closes itself at the server.
     async fn close(&self, connection: MediaConnection) {
         drop(connection);
     }

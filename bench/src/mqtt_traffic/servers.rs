@@ -130,7 +130,7 @@ impl Server {
         Ok(Self { address, process: child.id(), key: None, p2p_by_subscription: true, running })
     }
 
-    /// Without a farewell to its clients, which cost nothing that is measured.
+    /// Without closing its connections, which costs nothing that is measured.
     pub(super) fn stop(mut self, runtime: &tokio::runtime::Runtime) -> Result<()> {
         if let Running::Stage(stage) = &mut self.running {
             runtime.block_on(stage.kill_server())?;

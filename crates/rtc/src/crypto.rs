@@ -51,12 +51,12 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 }
 
 fn observed(plain: CryptoProvider) -> CryptoProvider {
-    let dtls: &'static Dtls = Box::leak(Box::new(Dtls(plain.dtls_provider)));
-    let srtp: &'static Srtp = Box::leak(Box::new(Srtp {
+    let dtls: &'static ObservedDtls = Box::leak(Box::new(ObservedDtls(plain.dtls_provider)));
+    let srtp: &'static ObservedSrtp = Box::leak(Box::new(ObservedSrtp {
         plain: plain.srtp_provider,
-        cm: Cm(plain.srtp_provider.aes_128_cm_sha1_80()),
-        gcm_128: Gcm128(plain.srtp_provider.aead_aes_128_gcm()),
-        gcm_256: Gcm256(plain.srtp_provider.aead_aes_256_gcm()),
+        cm: ObservedCm(plain.srtp_provider.aes_128_cm_sha1_80()),
+        gcm_128: ObservedGcm128(plain.srtp_provider.aead_aes_128_gcm()),
+        gcm_256: ObservedGcm256(plain.srtp_provider.aead_aes_256_gcm()),
     }));
     CryptoProvider { dtls_provider: dtls, srtp_provider: Box::leak(Box::new(srtp)), ..plain }
 }
@@ -69,9 +69,9 @@ fn observe_opened<T, E>(opened: Result<T, E>) -> Result<T, E> {
 }
 
 #[derive(Debug)]
-struct Dtls(&'static dyn DtlsProvider);
+struct ObservedDtls(&'static dyn DtlsProvider);
 
-impl DtlsProvider for Dtls {
+impl DtlsProvider for ObservedDtls {
     fn generate_certificate(&self) -> Option<DtlsCert> {
         self.0.generate_certificate()
     }
@@ -83,7 +83,7 @@ impl DtlsProvider for Dtls {
         dtls_version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        Ok(Box::new(Handshake(self.0.new_dtls(cert, now, dtls_version, mtu)?)))
+        Ok(Box::new(ObservedDtlsInstance(self.0.new_dtls(cert, now, dtls_version, mtu)?)))
     }
 
     fn is_test(&self) -> bool {
@@ -92,9 +92,9 @@ impl DtlsProvider for Dtls {
 }
 
 #[derive(Debug)]
-struct Handshake(Box<dyn DtlsInstance>);
+struct ObservedDtlsInstance(Box<dyn DtlsInstance>);
 
-impl DtlsInstance for Handshake {
+impl DtlsInstance for ObservedDtlsInstance {
     fn set_active(&mut self, active: bool) {
         self.0.set_active(active);
     }
@@ -143,15 +143,15 @@ impl DtlsInstance for Handshake {
 }
 
 #[derive(Debug)]
-struct Srtp {
+struct ObservedSrtp {
     plain: &'static dyn SrtpProvider,
-    cm: Cm,
-    gcm_128: Gcm128,
-    gcm_256: Gcm256,
+    cm: ObservedCm,
+    gcm_128: ObservedGcm128,
+    gcm_256: ObservedGcm256,
 }
 
 // The factories are handed out by reference for ever, so the provider exists for ever too (leaked once a process).
-impl SrtpProvider for &'static Srtp {
+impl SrtpProvider for &'static ObservedSrtp {
     fn aes_128_cm_sha1_80(&self) -> &'static dyn SupportedAes128CmSha1_80 {
         &self.cm
     }
@@ -174,18 +174,18 @@ impl SrtpProvider for &'static Srtp {
 }
 
 #[derive(Debug)]
-struct Cm(&'static dyn SupportedAes128CmSha1_80);
+struct ObservedCm(&'static dyn SupportedAes128CmSha1_80);
 
-impl SupportedAes128CmSha1_80 for Cm {
+impl SupportedAes128CmSha1_80 for ObservedCm {
     fn create_cipher(&self, key: [u8; 16], encrypt: bool) -> Box<dyn Aes128CmSha1_80Cipher> {
-        Box::new(CmCipher(self.0.create_cipher(key, encrypt)))
+        Box::new(ObservedCmCipher(self.0.create_cipher(key, encrypt)))
     }
 }
 
 #[derive(Debug)]
-struct CmCipher(Box<dyn Aes128CmSha1_80Cipher>);
+struct ObservedCmCipher(Box<dyn Aes128CmSha1_80Cipher>);
 
-impl Aes128CmSha1_80Cipher for CmCipher {
+impl Aes128CmSha1_80Cipher for ObservedCmCipher {
     fn encrypt(&mut self, iv: &[u8; 16], input: &[u8], output: &mut [u8]) -> Result<(), CryptoError> {
         self.0.encrypt(iv, input, output)
     }
@@ -234,5 +234,5 @@ macro_rules! gcm {
     };
 }
 
-gcm!(Gcm128, SupportedAeadAes128Gcm, Gcm128Cipher, AeadAes128GcmCipher, 16);
-gcm!(Gcm256, SupportedAeadAes256Gcm, Gcm256Cipher, AeadAes256GcmCipher, 32);
+gcm!(ObservedGcm128, SupportedAeadAes128Gcm, ObservedGcm128Cipher, AeadAes128GcmCipher, 16);
+gcm!(ObservedGcm256, SupportedAeadAes256Gcm, ObservedGcm256Cipher, AeadAes256GcmCipher, 32);

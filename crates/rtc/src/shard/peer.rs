@@ -228,15 +228,15 @@ impl Peer {
 
     /// Closes the connection (RTCP BYE, DTLS close_notify); the peer is dropped after it.
     pub(super) fn close(&mut self, now: Instant, output: &mut PeerOutput<'_>) {
-        let farewell = self.flush(now, output).and_then(|()| {
+        let closed = self.flush(now, output).and_then(|()| {
             self.catch_failure(|peer| {
                 peer.rtc.close()?;
                 peer.rtc.handle_input(Input::Timeout(now))?;
                 peer.drain(output)
             })
         });
-        if farewell.is_err() {
-            tracing::debug!("a peer ended without a farewell");
+        if closed.is_err() {
+            tracing::debug!("a peer ended without closing its connection");
         }
     }
 

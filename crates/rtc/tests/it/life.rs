@@ -119,7 +119,7 @@ fn a_terminal_that_neither_sends_nor_receives_media_is_not_lost() {
 }
 
 #[test]
-fn a_terminal_that_says_goodbye_has_left_at_once() {
+fn a_terminal_that_closes_has_left_at_once() {
     let mut stage = Stage::new();
     let (_alice, bob) = (stage.join("alice", 1), stage.join("bob", 2));
     stage.expect_joined("alice");
@@ -183,7 +183,7 @@ fn a_later_receiver_of_events_takes_over() {
 }
 
 #[test]
-fn a_stopped_server_says_goodbye_and_answers_that_it_is_gone() {
+fn a_stopped_server_closes_every_peer_and_refuses_joins() {
     let stage = Stage::new();
     let alice = stage.join("alice", 1);
     stage.rtc.shutdown();

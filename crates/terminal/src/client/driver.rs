@@ -18,7 +18,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
 /// How long closing may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 pub(super) enum ClientRequest {
     Command(Command, oneshot::Sender<SignalId>),
@@ -97,13 +97,13 @@ impl Driver {
         let media = std::mem::take(&mut self.media_by_id);
         let media: Vec<_> = media.into_values().map(|media| media.connection.close()).collect();
         let closing = async {
-            let farewell = async {
+            let media_closed = async {
                 for task in media {
                     // One that has ended by itself needs no closing.
                     let _ = task.await;
                 }
             };
-            let (_, ()) = tokio::join!(tokio::time::timeout(FAREWELL, farewell), self.signalling.close());
+            let (_, ()) = tokio::join!(tokio::time::timeout(CLOSE_MAX, media_closed), self.signalling.close());
         };
         match stop {
             Stop::Failed(reason) => {

@@ -165,12 +165,12 @@ impl SignallingConnection {
         self.mqtt.disconnect(None);
         self.out.extend(self.mqtt.take_output());
         if let State::Open(open) = &mut self.state {
-            let farewell = async {
+            let disconnect = async {
                 open.write.write_all(&self.out).await?;
                 open.write.shutdown().await
             };
             // The broker finds out by itself if this does not get through.
-            let _ = tokio::time::timeout(Duration::from_secs(1), farewell).await;
+            let _ = tokio::time::timeout(Duration::from_secs(1), disconnect).await;
         }
     }
 

@@ -14,12 +14,12 @@ use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
 
 thread_local! {
     static PROFILE: Cell<Option<SrtpProfile>> = const { Cell::new(None) };
-    static GOODBYE: Cell<bool> = const { Cell::new(false) };
+    static CLOSE_REQUESTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The peer that is polled next on this thread closes its DTLS connection; `false` takes the wish back.
-pub(crate) fn want_goodbye(wanted: bool) {
-    GOODBYE.set(wanted);
+/// Whether the peer that is polled next on this thread closes its DTLS connection.
+pub(crate) fn request_close(requested: bool) {
+    CLOSE_REQUESTED.set(requested);
 }
 
 /// IANA name of the SRTP profile that was negotiated on this thread since the last call.
@@ -31,21 +31,21 @@ pub(crate) fn take_cipher() -> Option<&'static str> {
     })
 }
 
-/// The provider with its witness; made once a process.
+/// The provider with its observed DTLS; created once a process.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     let make = || {
         let plain = from_feature_flags();
-        let dtls: &'static Witness = Box::leak(Box::new(Witness(plain.dtls_provider)));
+        let dtls: &'static ObservedDtls = Box::leak(Box::new(ObservedDtls(plain.dtls_provider)));
         Arc::new(CryptoProvider { dtls_provider: dtls, ..plain })
     };
     PROVIDER.get_or_init(make).clone()
 }
 
 #[derive(Debug)]
-struct Witness(&'static dyn DtlsProvider);
+struct ObservedDtls(&'static dyn DtlsProvider);
 
-impl DtlsProvider for Witness {
+impl DtlsProvider for ObservedDtls {
     fn generate_certificate(&self) -> Option<DtlsCert> {
         self.0.generate_certificate()
     }
@@ -57,7 +57,7 @@ impl DtlsProvider for Witness {
         dtls_version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        Ok(Box::new(Handshake(self.0.new_dtls(cert, now, dtls_version, mtu)?)))
+        Ok(Box::new(ObservedDtlsInstance(self.0.new_dtls(cert, now, dtls_version, mtu)?)))
     }
 
     fn is_test(&self) -> bool {
@@ -66,9 +66,9 @@ impl DtlsProvider for Witness {
 }
 
 #[derive(Debug)]
-struct Handshake(Box<dyn DtlsInstance>);
+struct ObservedDtlsInstance(Box<dyn DtlsInstance>);
 
-impl DtlsInstance for Handshake {
+impl DtlsInstance for ObservedDtlsInstance {
     fn set_active(&mut self, active: bool) {
         self.0.set_active(active);
     }
@@ -78,7 +78,7 @@ impl DtlsInstance for Handshake {
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        if GOODBYE.take()
+        if CLOSE_REQUESTED.take()
             && let Err(error) = self.0.close()
         {
             tracing::debug!(%error, "DTLS could not be closed");

@@ -206,10 +206,10 @@ impl MediaPeer {
             return;
         }
         // Refused while SCTP is not up: then DTLS alone says it.
-        cipher::want_goodbye(self.rtc.close().is_err());
+        cipher::request_close(self.rtc.close().is_err());
         self.input(Input::Timeout(now));
         self.drain(now);
-        cipher::want_goodbye(false);
+        cipher::request_close(false);
     }
 
     pub fn poll_datagram(&mut self) -> Option<(SocketAddr, Vec<u8>)> {

@@ -142,7 +142,7 @@ impl BrokerConnection {
         self.answer_to(&asked, fill).await
     }
 
-    /// Answers every state request to come with this call, until the terminal says good-bye.
+    /// Answers every state request to come with this call, until the terminal disconnects.
     pub(crate) async fn keep_answering(mut self, standing: StandingCall) {
         while let Some(said) = self.read_packet().await {
             let Sent::Request { up, packet_id, .. } = said else { continue };
