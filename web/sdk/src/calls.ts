@@ -1,6 +1,6 @@
 /** The live calls of a device: signals go to the call that they are about, rings and standing calls become calls. */
 
-import { Call, type CallServices } from "./call/call.ts";
+import { Call, type CallContext } from "./call/call.ts";
 import { incoming, outgoing, resumed, returning } from "./call/state.ts";
 import { LOCAL } from "./core/clock.ts";
 import { ConvokeError } from "./core/errors.ts";
@@ -22,35 +22,36 @@ import type {
   UserName,
 } from "./wire.ts";
 
-export interface CallsShell {
+/** What the calls need of their client, and tell it. */
+export interface CallsContext {
   requests: Requests;
   me(): UserName;
   nowMs(): number;
   isUp(): boolean;
   declined(invitation: InvitationId): Promise<void>;
-  /** This ring has its answer, whatever came of it. */
-  settled(invitation: InvitationId): void;
+  /** The service has decided about the answer that this ring was given here. */
+  decided(invitation: InvitationId): void;
   began(call: Call): void;
   rings(call: Call): void;
   /** There is a call or a ring, or none any more. */
   engaged(engaged: boolean): void;
   /** Nothing comes in on a media path any more, or something does again. */
-  flows(flows: boolean): void;
+  receiving(isReceiving: boolean): void;
 }
 
 /** Calls that were left here and may still be known to the service; the oldest are forgotten first. */
 const LEFT_MAX = 100;
 
 export class Calls {
-  readonly #shell: CallsShell;
+  readonly #context: CallsContext;
   readonly #byMeeting = new Map<MeetingId, Call>();
   /** When each was left, by this device's monotonic clock. */
   readonly #left = new Map<MeetingId, number>();
   /** Left here, and not yet confirmed by the service. */
   readonly #leaving = new Map<MeetingId, Call>();
 
-  constructor(shell: CallsShell) {
-    this.#shell = shell;
+  constructor(context: CallsContext) {
+    this.#context = context;
   }
 
   all(): Call[] {
@@ -58,13 +59,13 @@ export class Calls {
   }
 
   create(callees: UserName[], media: Media, title: string | undefined): Call {
-    const call = this.#adopt(new Call(outgoing(this.#shell.me(), uuidv7(), callees, media), this.#services()));
-    if (!this.#shell.isUp()) call.signalling("down");
-    this.#shell.began(call);
+    const call = this.#adopt(new Call(outgoing(this.#context.me(), uuidv7(), callees, media), this.#callContext()));
+    if (!this.#context.isUp()) call.signalling("down");
+    this.#context.began(call);
     void call.openDevices(media === "video" ? ["microphone", "camera"] : ["microphone"]);
     // What is asked from its connection on, and no earlier, may be expected to know of it.
     const posted = () => call.markChanged();
-    this.#shell.requests.ask({ type: "create", callees, media, title }, call.meeting, posted).then(
+    this.#context.requests.ask({ type: "create", callees, media, title }, call.meeting, posted).then(
       (answer) => this.#created(call, answer),
       (error) => this.#notCreated(call, error),
     );
@@ -75,8 +76,8 @@ export class Calls {
   signal(down: Down): void {
     const call = this.#byMeeting.get(down.meeting ?? "");
     if (down.type === "ended" && !down.user) this.#leftConfirmed(down.meeting ?? "");
-    const { isDone, request } = this.#shell.requests.answer(down);
-    if (call?.invitation && isAnswerTo(call, down, isDone, request)) this.#shell.settled(call.invitation);
+    const { isDone, request } = this.#context.requests.answer(down);
+    if (call?.invitation && isAnswerTo(call, down, isDone, request)) this.#context.decided(call.invitation);
     if (!isDone || (down.type !== "admitted" && down.type !== "refused")) call?.signal(down, request);
   }
 
@@ -87,12 +88,12 @@ export class Calls {
 
   /** Comes back to a meeting that goes on without this user. */
   rejoin(joinable: Joinable, video: boolean): Call {
-    const call = this.#adopt(new Call(returning(this.#shell.me(), joinable), this.#services()));
+    const call = this.#adopt(new Call(returning(this.#context.me(), joinable), this.#callContext()));
     this.#leaveOthersFor(call);
-    this.#shell.began(call);
+    this.#context.began(call);
     call.apply({ type: "local_mute", track: "video", muted: !video });
     void call.openDevices(video ? ["microphone", "camera"] : ["microphone"]);
-    this.#shell.requests.ask({ type: "join" }, call.meeting).then(
+    this.#context.requests.ask({ type: "join" }, call.meeting).then(
       (answer) => call.signal(answer),
       (error) => this.#notBack(call, error),
     );
@@ -101,9 +102,9 @@ export class Calls {
 
   ring(ring: Ring): void {
     const known = this.#byMeeting.get(ring.meeting);
-    if (known) return known.confirmRinging(ring, (type) => this.#shell.requests.isResending(type, ring.meeting));
-    const call = this.#adopt(new Call(incoming(this.#shell.me(), ring), this.#services(), ring));
-    this.#shell.rings(call);
+    if (known) return known.confirmRinging(ring, (type) => this.#context.requests.isResending(type, ring.meeting));
+    const call = this.#adopt(new Call(incoming(this.#context.me(), ring), this.#callContext(), ring));
+    this.#context.rings(call);
     call.sendRinging();
     call.warm();
   }
@@ -127,13 +128,13 @@ export class Calls {
    */
   reconcile(standing: StandingCall | undefined, askedAtMs: number): void {
     const here = standing?.here ? standing : undefined;
-    const isResending = ({ meeting }: Call) => this.#shell.requests.isResending("create", meeting);
+    const isResending = ({ meeting }: Call) => this.#context.requests.isResending("create", meeting);
     const isJudged = (call: Call) => call.changedAtMs < askedAtMs && isUnderWay(call) && !isResending(call);
     const earlier = this.all().filter(isJudged);
-    const crossed = here && !this.#isIn(here.meeting) && earlier.find(({ state }) => !state.admitted);
-    if (crossed && crossed.meeting !== here.meeting) this.#crossed(crossed, here.meeting);
+    const glaring = here && !this.#isIn(here.meeting) && earlier.find(({ state }) => !state.admitted);
+    if (glaring && glaring.meeting !== here.meeting) this.#followGlare(glaring, here.meeting);
     for (const call of earlier) {
-      if (call !== crossed && call.meeting !== here?.meeting) this.#unknown(call, standing);
+      if (call !== glaring && call.meeting !== here?.meeting) this.#unknown(call, standing);
     }
     if (here) this.#standsHere(here, askedAtMs);
   }
@@ -161,8 +162,8 @@ export class Calls {
   }
 
   /**
-   * The service does not know it any more. A create is taken back: one that could not be decided at once must ring nobody
-   * now. In a call here that may be the one that this create became, by crossing: then not.
+   * The service does not know it any more. A create is taken back: one that could not be decided at once must not
+   * ring now. In a call here it is not taken back: that may be the one that this create became by glare.
    */
   #unknown(call: Call, standing: StandingCall | undefined): void {
     const reason = call.meeting === standing?.meeting ? "answered_elsewhere" : "failed";
@@ -172,7 +173,7 @@ export class Calls {
   }
 
   #takeBack(call: Call): void {
-    void this.#shell.requests.send({ type: "cancel" }, call.meeting).catch(() => {});
+    void this.#context.requests.send({ type: "cancel" }, call.meeting).catch(() => {});
   }
 
   #standsHere(here: StandingCall, askedAtMs: number): void {
@@ -181,13 +182,13 @@ export class Calls {
     if (known) return known.resume(here);
     if (leftAtMs === undefined) return this.#resume(here);
     // A call that was left is not resumed, and the service is told again if it should know by now.
-    if (leftAtMs < askedAtMs) void this.#shell.requests.send({ type: "leave" }, here.meeting).catch(() => {});
+    if (leftAtMs < askedAtMs) void this.#context.requests.send({ type: "leave" }, here.meeting).catch(() => {});
   }
 
   #resume(here: StandingCall): void {
-    const call = this.#adopt(new Call(resumed(this.#shell.me(), here), this.#services()));
+    const call = this.#adopt(new Call(resumed(this.#context.me(), here), this.#callContext()));
     const { audio, video } = call.state.muted;
-    this.#shell.began(call);
+    this.#context.began(call);
     void call.openDevices([...(audio ? [] : (["microphone"] as const)), ...(video ? [] : (["camera"] as const))]);
     call.resume(here);
   }
@@ -196,14 +197,14 @@ export class Calls {
     if (answer.type !== "admitted") return;
     const meeting = answer.meeting ?? call.meeting;
     if (call.state.end?.reason === "met") return this.#gaveWay(call, answer);
-    if (meeting !== call.meeting) this.#crossed(call, meeting);
+    if (meeting !== call.meeting) this.#followGlare(call, meeting);
     call.signal(answer);
   }
 
   /** The create of a call that gave way to the ring of the one whom it called: they have met there, or not. */
   #gaveWay(call: Call, answer: DownOf<"admitted">): void {
     const { meeting } = answer;
-    if (meeting === call.meeting) void this.#shell.requests.send({ type: "leave" }, call.meeting).catch(() => {});
+    if (meeting === call.meeting) void this.#context.requests.send({ type: "leave" }, call.meeting).catch(() => {});
     else this.#byMeeting.get(meeting ?? "")?.signal(answer);
   }
 
@@ -217,8 +218,8 @@ export class Calls {
       if (call === answered || call.state.phase === "incoming") continue;
       const { admitted, phase, progress, me } = call.state;
       const callees = Object.keys(progress);
-      const crosses = phase === "calling" && !admitted && callees.length === 1 && callees[0] === from;
-      if (crosses) call.apply({ type: "local_end", end: { reason: "met", by: me } });
+      const isGlare = phase === "calling" && !admitted && callees.length === 1 && callees[0] === from;
+      if (isGlare) call.apply({ type: "local_end", end: { reason: "met", by: me } });
       else void call.leave();
     }
   }
@@ -239,13 +240,13 @@ export class Calls {
     if (call.state.admitted || call.state.phase === "ended") return;
     const typed = asTyped(error);
     call.apply({ type: "local_end", end: { reason: "refused", error: typed } });
-    if (typed.category !== "refused") void this.#shell.requests.send({ type: "leave" }, call.meeting).catch(() => {});
+    if (typed.category !== "refused") void this.#context.requests.send({ type: "leave" }, call.meeting).catch(() => {});
   }
 
-  /** Two people who call each other meet in the first one's meeting: this call becomes that one. */
-  #crossed(call: Call, meeting: MeetingId): void {
+  /** Glare: of two people who call each other at the same time, the meeting of the first stands: this call becomes that one. */
+  #followGlare(call: Call, meeting: MeetingId): void {
     const ringing = this.#byMeeting.get(meeting);
-    if (ringing?.invitation) this.#shell.settled(ringing.invitation);
+    if (ringing?.invitation) this.#context.decided(ringing.invitation);
     ringing?.apply({ type: "local_end", end: { reason: "met" } });
     this.#byMeeting.delete(call.meeting);
     this.#byMeeting.set(meeting, call);
@@ -253,12 +254,12 @@ export class Calls {
 
   #adopt(call: Call): Call {
     this.#byMeeting.set(call.meeting, call);
-    this.#shell.engaged(true);
+    this.#context.engaged(true);
     this.#left.delete(call.meeting);
     call.on("state", ({ phase, end, me }) => {
       if (phase !== "ended" || this.#byMeeting.get(call.meeting) !== call) return;
       this.#byMeeting.delete(call.meeting);
-      this.#shell.engaged(this.#byMeeting.size > 0);
+      this.#context.engaged(this.#byMeeting.size > 0);
       if (end?.by === me && end.reason !== "answered_elsewhere" && end.reason !== "met") this.#remember(call);
     });
     return call;
@@ -278,26 +279,26 @@ export class Calls {
     this.#leaving.delete(left);
   }
 
-  #services(): CallServices {
+  #callContext(): CallContext {
     return {
-      send: (body, meeting) => this.#shell.requests.send(body, meeting),
+      send: (body, meeting) => this.#context.requests.send(body, meeting),
       join: (meeting) => this.#join(meeting),
       roster: (meeting) => this.#roster(meeting),
       leaveOthersFor: (call) => this.#leaveOthersFor(call),
-      declined: (invitation) => this.#shell.declined(invitation),
-      flows: (flows) => this.#shell.flows(flows),
-      nowMs: () => this.#shell.nowMs(),
+      declined: (invitation) => this.#context.declined(invitation),
+      receiving: (isReceiving) => this.#context.receiving(isReceiving),
+      nowMs: () => this.#context.nowMs(),
     };
   }
 
   async #join(meeting: MeetingId): Promise<JoinParameters> {
-    const answer = await this.#shell.requests.ask({ type: "join" }, meeting);
+    const answer = await this.#context.requests.ask({ type: "join" }, meeting);
     if (answer.type !== "admitted") throw new ConvokeError("no_answer_from_service", "join");
     return answer.join;
   }
 
   async #roster(meeting: MeetingId): Promise<Roster> {
-    const answer = await this.#shell.requests.ask({ type: "roster" }, meeting);
+    const answer = await this.#context.requests.ask({ type: "roster" }, meeting);
     if (answer.type !== "roster") throw new ConvokeError("no_answer_from_service", "roster");
     return answer;
   }

@@ -18,7 +18,7 @@ import { ConvokeError } from "./core/errors.ts";
 import { watchPage } from "./core/page.ts";
 import { socketOf } from "./core/reach.ts";
 import { shownName } from "./core/shown.ts";
-import { browserOf, type ClaimedSlot, claimSlot, type SlotShell, takeSlot } from "./core/slot.ts";
+import { browserOf, type ClaimedSlot, claimSlot, type SlotContext, takeSlot } from "./core/slot.ts";
 import type { Login } from "./login/logins.ts";
 import { accountKey, type Credentials, type CredentialsDocument, login } from "./login/requests.ts";
 import { isRingSignal, RingBook, type StateAnswer } from "./ring/book.ts";
@@ -172,11 +172,11 @@ export class Client extends Emitter<ClientEvents> {
       nowMs: () => this.#clock.nowMs(),
       isUp: () => this.#signalling.state.type === "up",
       declined: async (invitation) => this.#ringer?.declined(invitation),
-      settled: (invitation) => void this.#ringer?.settled(invitation),
+      decided: (invitation) => void this.#ringer?.decided(invitation),
       began: (call) => this.emit("call", call),
       rings: (call) => this.emit("incoming", call),
       engaged: (engaged) => this.#signalling.urgent(engaged),
-      flows: (flows) => (flows ? this.#signalling.retryNow() : this.#signalling.check()),
+      receiving: (isReceiving) => (isReceiving ? this.#signalling.retryNow() : this.#signalling.check()),
     });
   }
 
@@ -208,7 +208,7 @@ export class Client extends Emitter<ClientEvents> {
   async connect(): Promise<void> {
     if (this.#state.type !== "idle") return;
     this.#change({ type: "signing_in" });
-    this.#slot = await claimSlot(this.#browser, browserShell(), () => this.#takenOver());
+    this.#slot = await claimSlot(this.#browser, browserContext(), () => this.#takenOver());
     this.#watchPage();
     this.#clockwork = setInterval(() => this.#checkClocks(), CLOCKS_EVERY_MS);
     this.#signalling.start();
@@ -229,7 +229,7 @@ export class Client extends Emitter<ClientEvents> {
   /** Takes this device back from the tab that took it over. */
   async useHere(): Promise<void> {
     const slot = this.#slot?.slot ?? 0;
-    this.#slot = await takeSlot(this.#browser, slot, browserShell(), () => this.#takenOver());
+    this.#slot = await takeSlot(this.#browser, slot, browserContext(), () => this.#takenOver());
     this.#change({ type: "offline" });
     this.#signalling.start();
   }
@@ -300,7 +300,7 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   get #browser(): string {
-    return this.#options.browser ?? browserOf(this.#options.account, browserShell().local);
+    return this.#options.browser ?? browserOf(this.#options.account, browserContext().local);
   }
 
   async #signIn(refused?: Credentials): Promise<Credentials> {
@@ -511,12 +511,12 @@ export class Client extends Emitter<ClientEvents> {
   }
 }
 
-function browserShell(): SlotShell {
+function browserContext(): SlotContext {
   return { locks: navigator.locks, session: storage(() => sessionStorage), local: storage(() => localStorage) };
 }
 
 /** Some browsers throw at the mere question, where a person lets a page keep nothing. */
-function storage(ask: () => SlotShell["local"]): SlotShell["local"] {
+function storage(ask: () => SlotContext["local"]): SlotContext["local"] {
   try {
     return ask();
   } catch {

@@ -176,7 +176,7 @@ describe("the ringer", () => {
   test("an answered ring has no deadline any more", async () => {
     const { ringer, seen } = await bob();
     (await ringer.receive(invitation(), false))();
-    await ringer.settled("i1");
+    await ringer.decided("i1");
     await vi.advanceTimersByTimeAsync(60_000);
     expect(seen).toEqual(["ring i1", "stop i1 admitted"]);
   });

@@ -24,11 +24,11 @@ async function bob(up = true) {
     nowMs: () => clock.nowMs(),
     isUp: () => up,
     declined: async (id) => ringer.declined(id),
-    settled: (id) => void ringer.settled(id),
+    decided: (id) => void ringer.decided(id),
     began: (call) => began.push(call),
     rings: (call) => rings.push(call),
     engaged: (engaged) => void states.push(engaged ? "engaged" : "free"),
-    flows: () => {},
+    receiving: () => {},
   });
   const ringer: Ringer = new Ringer(await RingBook.open(memoryStore(), clock), clock, {
     ring: (rung) => calls.ring({ ...rung, join: undefined as never }),

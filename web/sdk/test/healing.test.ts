@@ -254,7 +254,7 @@ describe("the media of a call", () => {
     media.joinError = undefined;
     vi.stubGlobal("navigator", { userAgent: "Chrome" });
     const paths: [PathState, string | undefined][] = [];
-    const asked = { count: 0, flows: [] as boolean[] };
+    const asked = { count: 0, receiving: [] as boolean[] };
     const made = new MediaSession({
       parameters: async () => {
         asked.count += 1;
@@ -262,7 +262,7 @@ describe("the media of a call", () => {
       },
       path: (path, error) => paths.push([path, error?.code]),
       changed: () => {},
-      flows: (flows) => asked.flows.push(flows),
+      receiving: (isReceiving) => asked.receiving.push(isReceiving),
     });
     const connections = media.made as FakeConnection[];
     const states = () => paths.map(([path]) => path);
@@ -317,17 +317,17 @@ describe("the media of a call", () => {
     await passes(DEAD_MS + 2 * LOOK_EVERY_MS);
     expect(states()).toEqual(["connecting", "up", "doubtful", "lost", "lost"]);
     expect(connections.map((each) => each.join.token)).toEqual([join().token, "asked"]);
-    expect(asked.flows).toContain(false);
+    expect(asked.receiving).toContain(false);
   });
 
   test("goes on where it was if the old path comes back before the new one, and wakes signalling", async () => {
     const { states, connections, asked } = await inCall();
     media.flows = false;
     await passes(DEAD_MS + 2 * LOOK_EVERY_MS);
-    asked.flows.length = 0;
+    asked.receiving.length = 0;
     media.flows = true;
     await passes(LOOK_EVERY_MS);
-    expect([states().at(-1), asked.flows]).toEqual(["up", [true]]);
+    expect([states().at(-1), asked.receiving]).toEqual(["up", [true]]);
     await passes(30_000);
     expect([states().at(-1), connections.length]).toEqual(["up", 2]);
   });

@@ -2,7 +2,7 @@
 
 import { IDBDatabase as FDBDatabase, IDBFactory } from "fake-indexeddb";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type Login, type LoginShell, Logins } from "../src/login/logins.ts";
+import { type Login, type LoginContext, Logins } from "../src/login/logins.ts";
 import type { CredentialsDocument } from "../src/login/requests.ts";
 
 const SERVER = "http://convoke.test";
@@ -97,7 +97,7 @@ class Browser {
   }
 
   /** What a page that is opened now has of logins. */
-  page(more: Partial<LoginShell> = {}): Promise<Logins> {
+  page(more: Partial<LoginContext> = {}): Promise<Logins> {
     const { fetch } = this.#server;
     const nowMs = () => this.#server.nowMs;
     return Logins.open(SERVER, { fetch, databases: this.databases, locks: this.#locks, nowMs, ...more });

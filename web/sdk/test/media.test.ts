@@ -151,25 +151,25 @@ describe("the monitor of a media path", () => {
         return wire.bytes;
       },
       isQuiet: () => isQuiet,
-      flows: (flows) => seen.push(flows ? "flows" : "still"),
+      receiving: (isReceiving) => seen.push(isReceiving ? "receiving" : "still"),
       dead: () => seen.push("dead"),
     });
     const passes = (ms: number) => vi.advanceTimersByTimeAsync(ms);
     return { monitor, wire, seen, passes };
   }
 
-  test("says that it flows, that it does not once nothing has come in for a second, and that it does at the next sign", async () => {
+  test("says that it receives, that it does not once nothing has come in for a second, and that it does at the next sign", async () => {
     const { monitor, wire, seen, passes } = path();
     monitor.start();
     await passes(LOOK_EVERY_MS);
     wire.alive = false;
     await passes(STILL_MS - 1);
-    expect(new Set(seen.splice(0))).toEqual(new Set(["flows"]));
+    expect(new Set(seen.splice(0))).toEqual(new Set(["receiving"]));
     await passes(LOOK_EVERY_MS);
     expect(seen.splice(0)).toEqual(["still"]);
     wire.alive = true;
     await passes(LOOK_EVERY_MS);
-    expect(seen).toEqual(["flows"]);
+    expect(seen).toEqual(["receiving"]);
   });
 
   test("is dead after some seconds, and sooner when signalling was lost too", async () => {
@@ -211,7 +211,7 @@ describe("the monitor of a media path", () => {
       wire.alive = false;
       await passes(6_000 - LOOK_EVERY_MS);
     }
-    expect(new Set(seen)).toEqual(new Set(["flows"]));
+    expect(new Set(seen)).toEqual(new Set(["receiving"]));
     await passes(6_000);
     expect(seen).toContain("dead");
   });

@@ -2,11 +2,11 @@ import { describe, expect, test } from "vitest";
 import {
   KEPT_AFTER_EXPIRY_MS,
   onDeadline,
+  onDecided,
   onDeclined,
   onEnded,
   onInvitation,
   onSeen,
-  onSettled,
   onState,
   type RingEntry,
 } from "../src/ring/rules.ts";
@@ -91,7 +91,7 @@ describe("what happens here", () => {
   });
 
   test("an admission is the end of the ring", () => {
-    expect(onSettled(entry()).store?.phase).toBe("done");
+    expect(onDecided(entry()).store?.phase).toBe("done");
   });
 });
 

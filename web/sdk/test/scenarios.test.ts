@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { SessionShell } from "../src/media/session.ts";
+import type { SessionContext } from "../src/media/session.ts";
 import type { RingEntry } from "../src/ring/rules.ts";
 import { Player } from "./scenarios/player.ts";
 import { variants } from "./scenarios/script.ts";
@@ -12,12 +12,12 @@ const FOLDER = new URL("../../../tests/terminal-scenarios/", import.meta.url);
 /** A path that stands as soon as it is wanted: the scripts are not about media. */
 vi.mock("../src/media/session.ts", () => ({
   MediaSession: class {
-    readonly #shell: SessionShell;
-    constructor(shell: SessionShell) {
-      this.#shell = shell;
+    readonly #context: SessionContext;
+    constructor(context: SessionContext) {
+      this.#context = context;
     }
     start() {
-      this.#shell.path("up");
+      this.#context.path("up");
     }
     warm() {}
     async setTrack() {}

@@ -283,36 +283,36 @@ describe("the signalling connection", () => {
 describe("the outbox", () => {
   function outbox() {
     const published: string[] = [];
-    const shell = { up: false, answer: async (): Promise<void> => {} };
+    const context = { up: false, answer: async (): Promise<void> => {} };
     const made = new Outbox({
       publish: async (topic) => {
         published.push(topic);
-        await shell.answer();
+        await context.answer();
       },
-      isUp: () => shell.up,
+      isUp: () => context.up,
     });
-    return { outbox: made, published, shell };
+    return { outbox: made, published, context };
   }
 
   test("sends what was posted while the connection was down, in order, one by one", async () => {
-    const { outbox: box, published, shell } = outbox();
+    const { outbox: box, published, context } = outbox();
     const posted = [box.post("meeting-up/create", "", 1_000), box.post("meeting-up/cancel", "", 1_000)];
     expect(published).toEqual([]);
-    shell.up = true;
+    context.up = true;
     void box.flush();
     await Promise.all(posted);
     expect(published).toEqual(["meeting-up/create", "meeting-up/cancel"]);
   });
 
   test("sends again what a broken connection swallowed", async () => {
-    const { outbox: box, published, shell } = outbox();
-    shell.up = true;
-    shell.answer = () => new Promise(() => {});
+    const { outbox: box, published, context } = outbox();
+    context.up = true;
+    context.answer = () => new Promise(() => {});
     const posted = box.post("meeting-up/accept", "", 1_000);
-    shell.up = false;
+    context.up = false;
     box.interrupted();
-    shell.up = true;
-    shell.answer = async () => {};
+    context.up = true;
+    context.answer = async () => {};
     void box.flush();
     await posted;
     expect(published).toEqual(["meeting-up/accept", "meeting-up/accept"]);

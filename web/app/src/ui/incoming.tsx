@@ -46,7 +46,7 @@ function Incoming({ ringing: { key, state }, others }: { ringing: Ringing; other
             <bdi>{state.title}</bdi>
           </p>
         ) : null}
-        {model.call.value && !crosses(model.call.value, state) ? <p class="hint">{t("incoming.leaves")}</p> : null}
+        {model.call.value && !isGlare(model.call.value, state) ? <p class="hint">{t("incoming.leaves")}</p> : null}
         {there ? <p>{t("incoming.with", { names: there })}</p> : null}
       </div>
       <div class="answers">
@@ -62,8 +62,8 @@ function Incoming({ ringing: { key, state }, others }: { ringing: Ringing; other
   );
 }
 
-/** Two who call each other meet: nothing is left. */
-function crosses({ progress }: CallState, { from }: CallState): boolean {
+/** Two people call each other: the own call becomes this one, and is not left. */
+function isGlare({ progress }: CallState, { from }: CallState): boolean {
   return from !== undefined && Object.keys(progress).join() === from.user;
 }
 

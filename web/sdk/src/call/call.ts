@@ -28,7 +28,7 @@ import { type RosterNews, rosterChanges } from "./changes.ts";
 import { type CallEvent, type CallState, isGap, reduce } from "./state.ts";
 
 /** What a call asks of its client. */
-export interface CallServices {
+export interface CallContext {
   send(body: UpBody, meeting: MeetingId): Promise<void>;
   /** Fresh parameters for a member. */
   join(meeting: MeetingId): Promise<JoinParameters>;
@@ -39,7 +39,7 @@ export interface CallServices {
   /** Stores that this ring was declined here, before the service is told. */
   declined(invitation: InvitationId): Promise<void>;
   /** Nothing comes in on the media path any more, or something does again. */
-  flows(flows: boolean): void;
+  receiving(isReceiving: boolean): void;
   nowMs(): number;
 }
 
@@ -56,7 +56,7 @@ export class Call extends Emitter<CallEvents> {
   readonly invitation: InvitationId | undefined;
   /** @internal When it was made or this device was let in, by its monotonic clock: earlier questions do not know of that. */
   changedAtMs = LOCAL.monotonicMs();
-  readonly #services: CallServices;
+  readonly #context: CallContext;
   readonly #session: MediaSession;
   readonly #own: Partial<Record<Device, MediaStreamTrack>> = {};
   #state: CallState;
@@ -71,17 +71,17 @@ export class Call extends Emitter<CallEvents> {
   #left: Promise<void> | undefined;
   #confirmLeft = () => {};
 
-  constructor(state: CallState, services: CallServices, ring?: Ring) {
+  constructor(state: CallState, context: CallContext, ring?: Ring) {
     super();
     this.#state = state;
-    this.#services = services;
+    this.#context = context;
     this.invitation = ring?.invitation;
     this.#warm = ring?.join;
     this.#session = new MediaSession({
-      parameters: () => services.join(this.#state.meeting),
+      parameters: () => context.join(this.#state.meeting),
       path: (path, error) => this.apply({ type: "local_path", path, error }),
       changed: () => this.emit("media", undefined),
-      flows: (flows) => services.flows(flows),
+      receiving: (isReceiving) => context.receiving(isReceiving),
     });
   }
 
@@ -99,7 +99,7 @@ export class Call extends Emitter<CallEvents> {
    */
   async accept({ video = this.#state.media === "video" } = {}): Promise<void> {
     if (this.#state.phase !== "incoming" || !this.invitation) return;
-    this.#services.leaveOthersFor(this);
+    this.#context.leaveOthersFor(this);
     this.apply({ type: "local_accept" });
     this.apply({ type: "local_mute", track: "video", muted: !video });
     await Promise.all([this.#answer(), this.openDevices(video ? ["microphone", "camera"] : ["microphone"])]);
@@ -108,7 +108,7 @@ export class Call extends Emitter<CallEvents> {
   /** Declines a ring. */
   async reject(): Promise<void> {
     if (this.#state.phase !== "incoming" || !this.invitation) return;
-    await this.#services.declined(this.invitation);
+    await this.#context.declined(this.invitation);
     this.apply({ type: "local_end", end: { reason: "declined", by: this.#state.me } });
     await this.#send({ type: "reject", invitation: this.invitation, reason: "declined" });
   }
@@ -269,7 +269,7 @@ export class Call extends Emitter<CallEvents> {
   /** @internal */
   sendRinging(): void {
     const { invitation } = this;
-    if (invitation) this.#services.send({ type: "ringing", invitation }, this.meeting).catch(() => {});
+    if (invitation) this.#context.send({ type: "ringing", invitation }, this.meeting).catch(() => {});
   }
 
   /** @internal */
@@ -296,7 +296,7 @@ export class Call extends Emitter<CallEvents> {
   /** @internal */
   apply(event: CallEvent): void {
     const before = this.#state;
-    this.#state = reduce(before, { ...event, atMs: this.#services.nowMs() });
+    this.#state = reduce(before, { ...event, atMs: this.#context.nowMs() });
     if (this.#state === before) return;
     if (before.muted !== this.#state.muted) this.#followMute();
     if (this.#state.phase === "ended") this.#end();
@@ -330,7 +330,7 @@ export class Call extends Emitter<CallEvents> {
     while (this.#state.phase !== "ended" && this.#state.roster.rev < this.#missedRev) {
       const askedRev = this.#missedRev;
       try {
-        this.apply({ type: "local_roster", roster: await this.#services.roster(this.#state.meeting) });
+        this.apply({ type: "local_roster", roster: await this.#context.roster(this.#state.meeting) });
         if (askedRev === this.#missedRev) break;
       } catch (error) {
         if (!(error instanceof ConvokeError)) throw error;
@@ -411,7 +411,7 @@ export class Call extends Emitter<CallEvents> {
   /** False if it fails, which is a problem to show; what stands is what the service says. */
   async #send(body: UpBody): Promise<boolean> {
     try {
-      await this.#services.send(body, this.#state.meeting);
+      await this.#context.send(body, this.#state.meeting);
       return true;
     } catch (error) {
       if (!(error instanceof ConvokeError)) throw error;

@@ -13,7 +13,7 @@ export const SLOT_COUNT = 4;
 const RELOAD_WAIT_MS = 700;
 
 /** What the claim needs of the browser; `locks` is absent on pages that are not a secure context. */
-export interface SlotShell {
+export interface SlotContext {
   locks: LockManager | undefined;
   session: Pick<Storage, "getItem" | "setItem">;
   local: Pick<Storage, "getItem" | "setItem">;
@@ -28,11 +28,11 @@ export interface ClaimedSlot {
 }
 
 /** Claims a slot of `browser`, as {@link browserOf} names it; `onLost` is called when another tab takes it over. */
-export async function claimSlot(browser: string, shell: SlotShell, onLost: () => void): Promise<ClaimedSlot> {
+export async function claimSlot(browser: string, context: SlotContext, onLost: () => void): Promise<ClaimedSlot> {
   const key = `convoke.slot.${browser}`;
-  const remembered = rememberedSlot(shell.session.getItem(key));
-  const { slot, release } = await claimAny(browser, shell.locks, remembered, onLost);
-  shell.session.setItem(key, String(slot));
+  const remembered = rememberedSlot(context.session.getItem(key));
+  const { slot, release } = await claimAny(browser, context.locks, remembered, onLost);
+  context.session.setItem(key, String(slot));
   return { slot, device: deviceName(browser, slot), release };
 }
 
@@ -40,10 +40,10 @@ export async function claimSlot(browser: string, shell: SlotShell, onLost: () =>
 export async function takeSlot(
   browser: string,
   slot: number,
-  shell: SlotShell,
+  context: SlotContext,
   onLost: () => void,
 ): Promise<ClaimedSlot> {
-  const release = await hold(shell.locks, lockName(browser, slot), { steal: true }, onLost);
+  const release = await hold(context.locks, lockName(browser, slot), { steal: true }, onLost);
   return { slot, device: deviceName(browser, slot), release: release ?? (() => {}) };
 }
 
@@ -59,7 +59,7 @@ function rememberedSlot(text: string | null): number | undefined {
 }
 
 /** The name that this browser has for the devices of `account`: 8 hex digits, made once and kept. */
-export function browserOf(account: string, local: SlotShell["local"]): string {
+export function browserOf(account: string, local: SlotContext["local"]): string {
   const key = `convoke.browser.${account}`;
   const known = local.getItem(key);
   if (known && /^[0-9a-f]{8}$/.test(known)) return known;

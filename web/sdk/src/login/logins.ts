@@ -26,7 +26,7 @@ export interface RememberedLogin {
 }
 
 /** What it needs of the browser; tests bring their own. */
-export interface LoginShell {
+export interface LoginContext {
   fetch: typeof fetch;
   databases: IDBFactory | undefined;
   locks: Pick<LockManager, "request" | "query"> | undefined;
@@ -46,18 +46,18 @@ const SLOTS = Array.from({ length: SLOT_COUNT }, (_, slot) => slot);
 
 export class Logins {
   readonly server: string;
-  readonly #shell: LoginShell;
+  readonly #context: LoginContext;
   readonly #store: LoginStore;
 
-  private constructor(server: string, shell: LoginShell, store: LoginStore) {
+  private constructor(server: string, context: LoginContext, store: LoginStore) {
     this.server = server;
-    this.#shell = shell;
+    this.#context = context;
     this.#store = store;
   }
 
   /** Those of one server, as this browser remembers them. What a page before has not brought to its end is done now. */
-  static async open(server: string, shell: Partial<LoginShell> = {}): Promise<Logins> {
-    const whole = { ...browserShell(), ...shell };
+  static async open(server: string, context: Partial<LoginContext> = {}): Promise<Logins> {
+    const whole = { ...browserContext(), ...context };
     const logins = new Logins(server, whole, await openLoginStore(whole.databases));
     void logins.#sendSignOuts();
     void logins.#finish();
@@ -121,8 +121,8 @@ export class Logins {
   async #signInNow(account: string): Promise<Login> {
     const record = await this.#record(account);
     const known = record?.user === undefined ? await this.#withLock(() => this.#identify(account)) : record;
-    const used = await this.#store.change(known.account, (now) => now && { ...now, usedAtMs: this.#shell.nowMs() });
-    return new Login(used ?? known, this.#shell, this.#store, () => this.#sendSignOuts());
+    const used = await this.#store.change(known.account, (now) => now && { ...now, usedAtMs: this.#context.nowMs() });
+    return new Login(used ?? known, this.#context, this.#store, () => this.#sendSignOuts());
   }
 
   /** Finds the user of a link. A user who is known here keeps the same devices. */
@@ -138,7 +138,7 @@ export class Logins {
       await this.#drop(other, await this.#ended(other));
       const merged = await this.#store.change(
         other.account,
-        (now) => now && learnt({ ...now, link, secret }, 0, credentials, this.#shell.nowMs()),
+        (now) => now && learnt({ ...now, link, secret }, 0, credentials, this.#context.nowMs()),
       );
       await this.#store.end(account);
       return merged ?? other;
@@ -153,7 +153,7 @@ export class Logins {
 
   /** Signed out meanwhile: what the server has just given is ended too. */
   async #kept(account: string, credentials: Credentials): Promise<LoginRecord> {
-    const nowMs = this.#shell.nowMs();
+    const nowMs = this.#context.nowMs();
     const record = await this.#store.change(account, (now) => now && learnt(now, 0, credentials, nowMs));
     if (record) return record;
     await this.#store.addSignOut({ clientId: credentials.clientId, server: this.server, credentials });
@@ -179,7 +179,7 @@ export class Logins {
     const asked = SLOTS.map(async (slot) => {
       const credentials = slots[slot];
       if (!credentials) return [];
-      const asking = renewLogin(this.server, credentials, this.#shell.fetch).then(() => []);
+      const asking = renewLogin(this.server, credentials, this.#context.fetch).then(() => []);
       return asking.catch((error: ConvokeError) => (error.category === "login" ? [slot] : []));
     });
     const patience = new Promise<number[][]>((resolve) => setTimeout(() => resolve([]), WORD_WITHIN_MS));
@@ -201,14 +201,14 @@ export class Logins {
   async #sendSignOuts(): Promise<boolean> {
     const waiting = await this.#store.signOuts();
     const told = waiting.map(async ({ clientId, server, credentials }) => {
-      await endLogin(server, credentials, this.#shell.fetch);
+      await endLogin(server, credentials, this.#context.fetch);
       await this.#store.removeSignOut(clientId);
     });
     return (await Promise.allSettled(told)).every(({ status }) => status === "fulfilled");
   }
 
   #login(secret: string, device: string): Promise<Credentials> {
-    return login(this.server, secret, device, this.#shell.fetch);
+    return login(this.server, secret, device, this.#context.fetch);
   }
 
   async #records(): Promise<LoginRecord[]> {
@@ -221,7 +221,7 @@ export class Logins {
   }
 
   #withLock<T>(work: () => Promise<T>): Promise<T> {
-    return withLock(this.#shell.locks, work);
+    return withLock(this.#context.locks, work);
   }
 }
 
@@ -231,17 +231,17 @@ export class Login implements RememberedLogin {
   readonly user: UserName;
   readonly name: string;
   readonly server: string;
-  readonly #shell: LoginShell;
+  readonly #context: LoginContext;
   readonly #store: LoginStore;
   readonly #sendSignOuts: () => Promise<boolean>;
   readonly #channel = globalThis.BroadcastChannel && new BroadcastChannel(SIGNED_OUT);
 
-  constructor(record: LoginRecord, shell: LoginShell, store: LoginStore, sendSignOuts: () => Promise<boolean>) {
+  constructor(record: LoginRecord, context: LoginContext, store: LoginStore, sendSignOuts: () => Promise<boolean>) {
     this.account = record.account;
     this.user = record.user ?? "";
     this.name = shownName(record.name ?? "", this.user);
     this.server = record.server;
-    this.#shell = shell;
+    this.#context = context;
     this.#store = store;
     this.#sendSignOuts = sendSignOuts;
   }
@@ -257,7 +257,7 @@ export class Login implements RememberedLogin {
     const slot = Number(device.at(-1));
     const held = (await this.#record()).slots[slot];
     if (held && held.password !== refused?.password) return held;
-    return withLock(this.#shell.locks, () => this.#obtain(slot, refused));
+    return withLock(this.#context.locks, () => this.#obtain(slot, refused));
   }
 
   /**
@@ -282,7 +282,7 @@ export class Login implements RememberedLogin {
 
   /** How many tabs of this browser are its devices now. */
   tabs(): Promise<number> {
-    return countTabs(this.account, this.#shell.locks);
+    return countTabs(this.account, this.#context.locks);
   }
 
   /**
@@ -293,7 +293,7 @@ export class Login implements RememberedLogin {
     const record = await this.#store.end(this.account);
     this.#channel?.postMessage(this.account);
     for (const credentials of Object.values(record?.slots ?? {}))
-      if (credentials) this.#shell.databases?.deleteDatabase(ringDatabase(credentials.clientId));
+      if (credentials) this.#context.databases?.deleteDatabase(ringDatabase(credentials.clientId));
     return this.#sendSignOuts();
   }
 
@@ -313,7 +313,7 @@ export class Login implements RememberedLogin {
 
   async #renew(slot: number, held: Credentials): Promise<Credentials> {
     try {
-      return await this.#learn(slot, await renewLogin(this.server, held, this.#shell.fetch));
+      return await this.#learn(slot, await renewLogin(this.server, held, this.#context.fetch));
     } catch (error) {
       if (error instanceof ConvokeError && error.category === "login") await this.#lose(slot, held, error.code);
       throw error;
@@ -322,7 +322,7 @@ export class Login implements RememberedLogin {
 
   async #fetch(slot: number, secret: string): Promise<Credentials> {
     const device = deviceName(this.account, slot);
-    const fetched = await login(this.server, secret, device, this.#shell.fetch).catch(async (error: ConvokeError) => {
+    const fetched = await login(this.server, secret, device, this.#context.fetch).catch(async (error: ConvokeError) => {
       if (error.code === "link_invalid")
         await this.#store.change(this.account, (now) => now && { ...now, secret: undefined });
       throw error;
@@ -332,7 +332,7 @@ export class Login implements RememberedLogin {
 
   /** Signed out meanwhile: what the server has just given is ended too. */
   async #learn(slot: number, credentials: Credentials): Promise<Credentials> {
-    const nowMs = this.#shell.nowMs();
+    const nowMs = this.#context.nowMs();
     const record = await this.#store.change(this.account, (now) => now && learnt(now, slot, credentials, nowMs));
     if (record) return credentials;
     await this.#store.addSignOut({ clientId: credentials.clientId, server: this.server, credentials });
@@ -348,7 +348,7 @@ export class Login implements RememberedLogin {
   /** True if nothing is left to be tried again soon. */
   async #freshen(): Promise<boolean> {
     for (const slot of SLOTS) {
-      const code = await withLock(this.#shell.locks, () => this.#freshenSlot(slot)).then(
+      const code = await withLock(this.#context.locks, () => this.#freshenSlot(slot)).then(
         () => undefined,
         (error: ConvokeError) => error.code,
       );
@@ -362,7 +362,7 @@ export class Login implements RememberedLogin {
   async #freshenSlot(slot: number): Promise<void> {
     const { slots, sinceMs, secret } = await this.#record();
     const held = slots[slot];
-    const ageMs = this.#shell.nowMs() - (sinceMs?.[slot] ?? 0);
+    const ageMs = this.#context.nowMs() - (sinceMs?.[slot] ?? 0);
     const isFresh = ageMs >= 0 && ageMs < RENEW_AFTER_MS;
     if (held && !isFresh) await this.#renew(slot, held);
     // Four devices for each page that forgets them would soon be too many.
@@ -399,11 +399,11 @@ function isUsable({ slots, secret }: LoginRecord): boolean {
   return secret !== undefined || SLOTS.some((slot) => slots[slot] !== undefined);
 }
 
-function withLock<T>(locks: LoginShell["locks"], work: () => Promise<T>): Promise<T> {
+function withLock<T>(locks: LoginContext["locks"], work: () => Promise<T>): Promise<T> {
   return locks ? (locks.request(LOCK, work) as Promise<T>) : work();
 }
 
-function browserShell(): LoginShell {
+function browserContext(): LoginContext {
   const fetcher: typeof fetch = (...request) => fetch(...request);
   const locks = globalThis.navigator?.locks;
   return { fetch: fetcher, databases: browserDatabases(), locks, nowMs: () => Date.now() };

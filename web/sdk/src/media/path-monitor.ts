@@ -5,19 +5,20 @@
 
 import { steadyTimer } from "../core/timer.ts";
 
-export interface PathMonitorShell {
+/** What the monitor reads, and where it reports. */
+export interface PathMonitorContext {
   /** Rises as long as anything comes in. */
   signs(): Promise<number>;
   /** Nothing may come in but the answers to the browser's own checks. */
   isQuiet?(): boolean;
   /** Something comes in, or nothing has for a while. */
-  flows(flows: boolean): void;
+  receiving(isReceiving: boolean): void;
   /** Nothing has come in for so long that the path is dead, whatever the browser says. */
   dead(): void;
 }
 
 export const LOOK_EVERY_MS = 400;
-/** Without a sign for so long it does not flow. */
+/** Without a sign for so long nothing is received. */
 export const STILL_MS = 1_100;
 /** Without a sign for so long it is dead. */
 export const DEAD_MS = 3_000;
@@ -27,7 +28,7 @@ export const DEAD_WHEN_PROBED_MS = 900;
 export const QUIET_MS = 6_000;
 
 export class PathMonitor {
-  readonly #shell: PathMonitorShell;
+  readonly #context: PathMonitorContext;
   #stop: (() => void) | undefined;
   #signs: number | undefined;
   /** When something came in last, by this page's clock. */
@@ -36,8 +37,8 @@ export class PathMonitor {
   /** Counts starts, so that a look that began before the last one comes to nothing. */
   #generation = 0;
 
-  constructor(shell: PathMonitorShell) {
-    this.#shell = shell;
+  constructor(context: PathMonitorContext) {
+    this.#context = context;
   }
 
   /** Restarts, as if something had just come in. */
@@ -65,23 +66,23 @@ export class PathMonitor {
   }
 
   async #look(generation: number): Promise<void> {
-    const signs = await this.#shell.signs();
+    const signs = await this.#context.signs();
     if (generation !== this.#generation) return;
     const before = this.#signs;
     this.#signs = signs;
     if (before !== undefined) this.#judge(signs !== before);
   }
 
-  #judge(flows: boolean): void {
+  #judge(isReceiving: boolean): void {
     const nowMs = performance.now();
-    if (flows) {
+    if (isReceiving) {
       this.#signMs = nowMs;
       this.#isProbing = false;
     }
     const stillMs = nowMs - this.#signMs;
-    const quietMs = this.#shell.isQuiet?.() ? QUIET_MS : 0;
+    const quietMs = this.#context.isQuiet?.() ? QUIET_MS : 0;
     const patienceMs = this.#isProbing ? DEAD_WHEN_PROBED_MS : DEAD_MS + quietMs;
-    if (flows || stillMs >= STILL_MS + quietMs) this.#shell.flows(flows);
-    if (stillMs >= patienceMs) this.#shell.dead();
+    if (isReceiving || stillMs >= STILL_MS + quietMs) this.#context.receiving(isReceiving);
+    if (stillMs >= patienceMs) this.#context.dead();
   }
 }

@@ -15,14 +15,15 @@ import { MediaConnection, type SendPurpose } from "./connection.ts";
 import { diagnose } from "./diagnose.ts";
 import { PathMonitor } from "./path-monitor.ts";
 
-export interface SessionShell {
+/** What a media session needs of its call, and tells it. */
+export interface SessionContext {
   /** Fresh parameters from the service; rejects while there are none to be had. */
   parameters(): Promise<JoinParameters>;
   path(state: PathState, error?: ConvokeError): void;
   /** The slots have changed, or the connection has. */
   changed(): void;
   /** Nothing comes in any more, or something does again. */
-  flows(flows: boolean): void;
+  receiving(isReceiving: boolean): void;
 }
 
 /** Time for an attempt: the second and later ones have more, for those who are slow and not cut off. */
@@ -41,7 +42,7 @@ const ASK_MS = 1_500;
 const LINGER_MS = 2_000;
 
 export class MediaSession {
-  readonly #shell: SessionShell;
+  readonly #context: SessionContext;
   readonly #tracks = new Map<SendPurpose, MediaStreamTrack>();
   readonly #backoff = new Backoff(MEDIA_STEPS);
   #current: MediaConnection | undefined;
@@ -62,7 +63,7 @@ export class MediaSession {
   readonly #monitor = new PathMonitor({
     signs: async () => (await this.#current?.signsOfLife(this.#tracks.size > 0)) ?? 0,
     isQuiet: () => this.#tracks.size === 0,
-    flows: (flows) => this.#flows(flows),
+    receiving: (isReceiving) => this.#handleReceiving(isReceiving),
     dead: () => this.#dead(),
   });
   /** Nothing came in on the path when it was last looked at. */
@@ -79,8 +80,8 @@ export class MediaSession {
   /** Nothing is forwarded yet, and a failure is no reason for another attempt. */
   #warming = false;
 
-  constructor(shell: SessionShell) {
-    this.#shell = shell;
+  constructor(context: SessionContext) {
+    this.#context = context;
   }
 
   /** Prepares the path while it rings: no device is opened, nothing flows. */
@@ -206,7 +207,7 @@ export class MediaSession {
     this.#next?.close();
     const connection = new MediaConnection(join, {
       path: (state) => this.#pathChanged(connection, state),
-      slots: () => connection === this.#current && this.#shell.changed(),
+      slots: () => connection === this.#current && this.#context.changed(),
       closed: () => connection === this.#current && !this.#stopped && this.#lost(0),
     });
     this.#next = connection;
@@ -225,9 +226,9 @@ export class MediaSession {
 
   /** What failed before goes on to be shown while it is tried again. */
   #showAttempt(): void {
-    if (this.#error) this.#shell.path("failed", this.#error);
-    else if (!this.#current) this.#shell.path("connecting");
-    else if (this.#broken) this.#shell.path("lost");
+    if (this.#error) this.#context.path("failed", this.#error);
+    else if (!this.#current) this.#context.path("connecting");
+    else if (this.#broken) this.#context.path("lost");
   }
 
   /** Signalling was away. Where nothing comes in now, path or attempt were of the time before. */
@@ -259,13 +260,13 @@ export class MediaSession {
     this.#arrivedMs = performance.now();
     this.#monitor.start();
     this.#reportPath();
-    this.#shell.flows(true);
+    this.#context.receiving(true);
   }
 
   #recovered(): void {
     this.#retry.cancel();
     this.#reportPath();
-    this.#shell.flows(true);
+    this.#context.receiving(true);
   }
 
   #reportPath(): void {
@@ -273,20 +274,20 @@ export class MediaSession {
       this.#broken = this.#doubtful = false;
       this.#withoutMs = this.#error = undefined;
       this.#wasUp = true;
-      this.#shell.path("up");
+      this.#context.path("up");
     }
-    this.#shell.changed();
+    this.#context.changed();
   }
 
-  #flows(flows: boolean): void {
-    if (flows) this.#fresh = undefined;
+  #handleReceiving(isReceiving: boolean): void {
+    if (isReceiving) this.#fresh = undefined;
     if (this.#current?.path !== "connected" || this.#warming) return;
     const doubted = this.#broken || this.#doubtful;
-    if (flows && doubted) return this.#recovered();
-    if (flows || doubted) return;
+    if (isReceiving && doubted) return this.#recovered();
+    if (isReceiving || doubted) return;
     this.#doubtful = true;
-    this.#shell.path("doubtful");
-    this.#shell.flows(false);
+    this.#context.path("doubtful");
+    this.#context.receiving(false);
   }
 
   #dead(): void {
@@ -322,8 +323,8 @@ export class MediaSession {
     if (!this.#broken) this.#notBeforeMs = nowMs + this.#pauseAfterLossMs();
     this.#broken = true;
     this.#withoutMs ??= nowMs;
-    if (!this.#error) this.#shell.path("lost");
-    this.#shell.flows(false);
+    if (!this.#error) this.#context.path("lost");
+    this.#context.receiving(false);
     if (!this.#asking && !this.#next) this.#later(Math.max(patienceMs, this.#notBeforeMs - nowMs));
   }
 
@@ -349,7 +350,7 @@ export class MediaSession {
 
   async #ask(): Promise<JoinParameters | undefined> {
     this.#asking = true;
-    const join = await this.#shell.parameters().catch(() => undefined);
+    const join = await this.#context.parameters().catch(() => undefined);
     this.#asking = false;
     return join;
   }

@@ -9,12 +9,12 @@ import type { ServiceClock } from "../core/clock.ts";
 import type { Down, DownOf, InvitationId, Outcome, Ring, State } from "../wire.ts";
 import {
   onDeadline,
+  onDecided,
   onDeclined,
   onEnded,
   onInvitation,
   onSeen,
   onSeenHere,
-  onSettled,
   onState,
   type RingEffect,
   type RingEntry,
@@ -101,8 +101,8 @@ export class RingBook {
     return this.#change(invitation, onDeclined);
   }
 
-  settled(invitation: InvitationId): Promise<RingEffect> {
-    return this.#change(invitation, onSettled);
+  decided(invitation: InvitationId): Promise<RingEffect> {
+    return this.#change(invitation, onDecided);
   }
 
   deadline(invitation: InvitationId): Promise<RingEffect> {

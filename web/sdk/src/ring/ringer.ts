@@ -10,7 +10,8 @@ import type { InvitationId, MeetingId, Outcome, Ring } from "../wire.ts";
 import type { RingBook, RingSignal, StateAnswer } from "./book.ts";
 import type { RingEffect, RingStop } from "./rules.ts";
 
-export interface RingerShell {
+/** What the ringer tells its client, and asks of it. */
+export interface RingerContext {
   ring(ring: Ring): void;
   stop(invitation: InvitationId, reason: RingStop): void;
   declineAgain(invitation: InvitationId, meeting: MeetingId): void;
@@ -28,14 +29,14 @@ const PATIENCE_MS = 10_000;
 export class Ringer {
   readonly #book: RingBook;
   readonly #clock: ServiceClock;
-  readonly #shell: RingerShell;
+  readonly #context: RingerContext;
   readonly #deadlines = new Map<InvitationId, ReturnType<typeof setTimeout>>();
   #again: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(book: RingBook, clock: ServiceClock, shell: RingerShell) {
+  constructor(book: RingBook, clock: ServiceClock, context: RingerContext) {
     this.#book = book;
     this.#clock = clock;
-    this.#shell = shell;
+    this.#context = context;
   }
 
   /** Resolves once stored, with what is to be shown after the acknowledgement. */
@@ -54,15 +55,15 @@ export class Ringer {
     for (const effect of await this.#book.confirm(answer)) this.#show(effect, answer.state.nowMs);
     const leftOut = this.#book.leftOut(answer.state);
     this.#askAgainAbout(leftOut);
-    if (leftOut.length === 0 && this.#book.leavesOpen(answer)) this.#shell.refresh();
+    if (leftOut.length === 0 && this.#book.leavesOpen(answer)) this.#context.refresh();
   }
 
   async declined(invitation: InvitationId): Promise<void> {
     this.#show(await this.#book.declined(invitation));
   }
 
-  async settled(invitation: InvitationId): Promise<void> {
-    this.#show(await this.#book.settled(invitation));
+  async decided(invitation: InvitationId): Promise<void> {
+    this.#show(await this.#book.decided(invitation));
   }
 
   /** Stored before the service is told, so that it is not reported as missed again. */
@@ -79,24 +80,24 @@ export class Ringer {
 
   #show(effect: RingEffect, nowMs = this.#clock.nowMs()): void {
     if (effect.type === "ring") this.#ring(effect.ring, nowMs);
-    if (effect.type === "hold") this.#shell.refresh();
-    if (effect.type === "decline_again") this.#shell.declineAgain(effect.ring.invitation, effect.ring.meeting);
+    if (effect.type === "hold") this.#context.refresh();
+    if (effect.type === "decline_again") this.#context.declineAgain(effect.ring.invitation, effect.ring.meeting);
     if (effect.type !== "stop") return;
     clearTimeout(this.#deadlines.get(effect.invitation));
     this.#deadlines.delete(effect.invitation);
-    this.#shell.stop(effect.invitation, effect.reason);
+    this.#context.stop(effect.invitation, effect.reason);
   }
 
   #ring(ring: Ring, nowMs: number): void {
     const leftMs = ring.ringUntilMs - nowMs;
     this.#at(leftMs > 0 ? leftMs : ASK_AGAIN_MS, ring.invitation, () => this.#ask(ring.invitation));
-    this.#shell.ring(ring);
+    this.#context.ring(ring);
   }
 
   /** What rings goes on ringing, what is held stays held. */
   #askAgainAbout(leftOut: readonly InvitationId[]): void {
     clearTimeout(this.#again);
-    if (leftOut.length > 0) this.#again = setTimeout(() => this.#shell.refresh(), ASK_AGAIN_MS);
+    if (leftOut.length > 0) this.#again = setTimeout(() => this.#context.refresh(), ASK_AGAIN_MS);
     for (const invitation of leftOut.filter((one) => this.#deadlines.has(one)))
       this.#at(ASK_AGAIN_MS, invitation, () => this.#ask(invitation));
   }
@@ -104,7 +105,7 @@ export class Ringer {
   /** The answer stops the ring, or lets it go on and be asked about again. */
   #ask(invitation: InvitationId): void {
     this.#at(PATIENCE_MS, invitation, async () => this.#show(await this.#book.deadline(invitation)));
-    this.#shell.refresh();
+    this.#context.refresh();
   }
 
   #at(waitMs: number, invitation: InvitationId, run: () => void): void {

@@ -125,7 +125,7 @@ export function onDeclined(entry: RingEntry): RingVerdict {
 }
 
 /** The service has answered this device's accept: with an admission or a refusal. */
-export function onSettled(entry: RingEntry): RingVerdict {
+export function onDecided(entry: RingEntry): RingVerdict {
   if (entry.phase === "done") return NOTHING;
   const stop: RingEffect = { type: "stop", invitation: entry.invitation, reason: { type: "admitted" } };
   return { store: { ...entry, phase: "done" }, effect: stop };

@@ -21,7 +21,7 @@ export type SignallingState =
   | { type: "refused"; error: ConvokeError }
   | { type: "taken_over" };
 
-export interface SignallingShell {
+export interface SignallingContext {
   /** A credential for this device; asked again, with the last one, when the server refuses that. */
   credentials(refused?: Credentials): Promise<Credentials>;
   /** MQTT.js, loaded when first needed. */
@@ -45,7 +45,7 @@ const HANGS_MS = 1_500;
 const HANGS_MAX_MS = 12_000;
 
 export class SignallingConnection {
-  readonly #shell: SignallingShell;
+  readonly #context: SignallingContext;
   readonly #backoff = new Backoff(SIGNALLING_STEPS);
   #credentials: Credentials | undefined;
   #refused: Credentials | undefined;
@@ -60,8 +60,8 @@ export class SignallingConnection {
   #generation = 0;
   #state: SignallingState = { type: "stopped" };
 
-  constructor(shell: SignallingShell) {
-    this.#shell = shell;
+  constructor(context: SignallingContext) {
+    this.#context = context;
   }
 
   get state(): SignallingState {
@@ -143,8 +143,8 @@ export class SignallingConnection {
     this.#attemptedMs = performance.now();
     this.#change({ type: "connecting" });
     try {
-      const mqtt = await this.#shell.mqtt();
-      const credentials = this.#credentials ?? (await this.#shell.credentials(this.#refused));
+      const mqtt = await this.#context.mqtt();
+      const credentials = this.#credentials ?? (await this.#context.credentials(this.#refused));
       this.#refused = undefined;
       this.#credentials = credentials;
       if (generation === this.#generation) this.#open(mqtt, credentials, generation);
@@ -164,7 +164,7 @@ export class SignallingConnection {
       down: (code) => {
         if (generation === this.#generation) this.#down(code);
       },
-      receive: (message) => this.#shell.receive(message),
+      receive: (message) => this.#context.receive(message),
     });
   }
 
@@ -194,7 +194,7 @@ export class SignallingConnection {
     if (state.type === this.#state.type && state.type !== "waiting") return;
     this.#state = state;
     this.#watch();
-    this.#shell.changed(state);
+    this.#context.changed(state);
   }
 
   /** Whether a standing connection still lives, or a server that is away is back. */

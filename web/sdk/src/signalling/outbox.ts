@@ -6,7 +6,7 @@
 import { ConvokeError } from "../core/errors.ts";
 import { PublishRefused } from "./mqtt.ts";
 
-export interface OutboxShell {
+export interface OutboxContext {
   publish(topic: string, payload: string): Promise<void>;
   isUp(): boolean;
 }
@@ -27,14 +27,14 @@ const QUOTA_EXCEEDED = 0x97;
 const QUOTA_WAIT_MS = 1_000;
 
 export class Outbox {
-  readonly #shell: OutboxShell;
+  readonly #context: OutboxContext;
   readonly #items: Item[] = [];
   /** The run that sends at present; an interrupted one finds that it is not this one any more. */
   #run = 0;
   #busy = false;
 
-  constructor(shell: OutboxShell) {
-    this.#shell = shell;
+  constructor(context: OutboxContext) {
+    this.#context = context;
   }
 
   /** Resolves when the server has the request on disk; rejects when `ttlMs` are over or it is refused. */
@@ -59,7 +59,7 @@ export class Outbox {
     this.#busy = true;
     this.#run += 1;
     const run = this.#run;
-    while (run === this.#run && this.#shell.isUp()) {
+    while (run === this.#run && this.#context.isUp()) {
       const item = this.#items[0];
       if (!item || !(await this.#send(item))) break;
     }
@@ -75,7 +75,7 @@ export class Outbox {
   /** Whether to go on with the next one. */
   async #send(item: Item): Promise<boolean> {
     try {
-      await this.#shell.publish(item.topic, item.payload);
+      await this.#context.publish(item.topic, item.payload);
       this.#remove(item);
       item.done();
       return true;

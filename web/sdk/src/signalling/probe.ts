@@ -9,7 +9,7 @@
 import { URGENT_EVERY_MS } from "../core/backoff.ts";
 import { Wait } from "../core/timer.ts";
 
-export interface ProbeShell {
+export interface ProbeContext {
   /** The server has answered, whatever it said. */
   answered(): void;
   fetch?: (url: string, options: RequestInit) => Promise<unknown>;
@@ -20,12 +20,12 @@ export interface ProbeShell {
 const PATIENCE_MS = 4_000;
 
 export class Probe {
-  readonly #shell: ProbeShell;
+  readonly #context: ProbeContext;
   readonly #wait = new Wait();
   #running: AbortController | undefined;
 
-  constructor(shell: ProbeShell) {
-    this.#shell = shell;
+  constructor(context: ProbeContext) {
+    this.#context = context;
   }
 
   /** Goes on until `stop`; `mqttUrl` of anything but a WebSocket cannot be asked. */
@@ -43,7 +43,7 @@ export class Probe {
   }
 
   #later(waitMs: typeof nextWaitMs, url: string): void {
-    this.#wait.start(waitMs(this.#shell.random), () => {
+    this.#wait.start(waitMs(this.#context.random), () => {
       this.#later(nextWaitMs, url);
       void this.#ask(url);
     });
@@ -52,14 +52,14 @@ export class Probe {
   async #ask(url: string): Promise<void> {
     const running = this.#running;
     if (!running) return;
-    const ask = this.#shell.fetch ?? fetch;
+    const ask = this.#context.fetch ?? fetch;
     const signal = AbortSignal.any([running.signal, AbortSignal.timeout(PATIENCE_MS)]);
     try {
       await ask(url, { method: "HEAD", mode: "no-cors", cache: "no-store", credentials: "omit", signal });
     } catch {
       return;
     }
-    if (running === this.#running) this.#shell.answered();
+    if (running === this.#running) this.#context.answered();
   }
 }
 

@@ -90,7 +90,7 @@ export class Requests {
       void this.#again(id, sent);
       return { request, isDone: true };
     }
-    return { request, isDone: this.#settle(id, signal) };
+    return { request, isDone: this.#resolve(id, signal) };
   }
 
   /** Whether such a request is to be sent again. */
@@ -103,7 +103,7 @@ export class Requests {
   }
 
   /** Returns false if no request waits for it (any more). */
-  #settle(id: SignalId, signal: Down): boolean {
+  #resolve(id: SignalId, signal: Down): boolean {
     const waiting = this.#waiting.get(id);
     if (!waiting) return false;
     this.#waiting.delete(id);

@@ -47,7 +47,7 @@ export class Player {
   async play(): Promise<void> {
     await turns();
     await this.#playAll(this.#scenario.steps);
-    this.#settled();
+    this.#nothingIsLeft();
   }
 
   async #playAll(steps: readonly Step[]): Promise<void> {
@@ -63,11 +63,11 @@ export class Player {
   async #step(step: Step): Promise<void> {
     const verb = VERBS.find((word) => word in step);
     if (!verb) throw new Error("there is no such step");
-    if (!SAYS.includes(verb)) this.#settled();
+    if (!SAYS.includes(verb)) this.#nothingIsLeft();
     await this.#do(verb, step);
     await turns();
     this.#person.concludes();
-    if (verb === "nothing") this.#settled();
+    if (verb === "nothing") this.#nothingIsLeft();
   }
 
   async #do(verb: string, step: Step): Promise<void> {
@@ -98,7 +98,7 @@ export class Player {
   }
 
   /** Everything that was shown and sent was named. */
-  #settled(): void {
+  #nothingIsLeft(): void {
     const [shown] = this.#person.shown;
     if (shown) throw new Error(`shown and not named: ${JSON.stringify(this.#named(shown))}`);
     const free = (up: Up) => this.#scenario.free.includes(up.type);
