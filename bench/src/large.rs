@@ -101,11 +101,11 @@ impl Run {
         let users: Vec<String> = (0..plan.members).map(|n| format!("user-{n:03}")).collect();
         let mut meeting = Meeting::new(Crowd::register(runtime, &stage, &users)?, plan);
         meeting.crowd.connect_all(AT_ONCE)?;
-        meeting.settle(&stage)?;
+        meeting.receive_until_quiet(&stage)?;
         let mut rows = if counted { Some(runtime.block_on(Rows::count(&stage))?) } else { None };
         let before = Usage::of(&stage)?;
         let took = meeting.fill_up()?;
-        meeting.settle(&stage)?;
+        meeting.receive_until_quiet(&stage)?;
         let usage = Usage::of(&stage)?.since(&before);
         let rows = rows.as_mut().map_or(Ok(Vec::new()), |rows| runtime.block_on(rows.bytes()))?;
         runtime.block_on(stage.stop_server())?;
@@ -149,7 +149,7 @@ impl Meeting {
     }
 
     /// Takes what comes until the server writes nothing more.
-    fn settle(&mut self, stage: &Stage) -> Result<()> {
+    fn receive_until_quiet(&mut self, stage: &Stage) -> Result<()> {
         let (mut quiet, began) = (Quiet::of(stage)?, Instant::now());
         while !quiet.is_quiet()? {
             ensure!(began.elapsed() < QUIET_WITHIN, "the server does not fall quiet");

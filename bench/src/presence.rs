@@ -45,7 +45,7 @@ pub(crate) fn measure(folder: &Path, program: &Path, plan: Plan) -> Result<()> {
     // Sorted by name the subjects are among everybody's first 200.
     let mut watching = Watching::new(Crowd::register(&runtime, &stage, &users)?, plan);
     watching.crowd.connect_all(AT_ONCE)?;
-    watching.settle(&stage)?;
+    watching.receive_until_quiet(&stage)?;
     watching.everybody_asks(&stage)?;
     match plan.poll {
         Some(every) => println!("presence, {} watchers that ask every {} s", plan.watchers, every.as_secs()),
@@ -115,7 +115,7 @@ impl Watching {
     }
 
     /// Takes what comes until the server writes nothing more.
-    fn settle(&mut self, stage: &Stage) -> Result<()> {
+    fn receive_until_quiet(&mut self, stage: &Stage) -> Result<()> {
         let (mut quiet, began) = (Quiet::of(stage)?, Instant::now());
         while !quiet.is_quiet()? && began.elapsed() < QUIET_WITHIN {
             self.take_all()?;
@@ -142,7 +142,7 @@ impl Watching {
                 ensure!(began.elapsed() < QUIET_WITHIN, "{} of {wanted} got their contacts", self.counts.answers);
             }
         }
-        self.settle(stage)?;
+        self.receive_until_quiet(stage)?;
         self.began = Instant::now();
         Ok(())
     }
@@ -235,15 +235,15 @@ impl Watching {
             STORM.as_secs(),
             wanted - latencies.count()
         );
-        self.settle_asking(stage)?;
+        self.receive_last_answers(stage)?;
         println!("    watchers with a wrong last word: {}", self.last_words());
         Ok(())
     }
 
-    fn settle_asking(&mut self, stage: &Stage) -> Result<()> {
+    fn receive_last_answers(&mut self, stage: &Stage) -> Result<()> {
         let within = self.plan.poll.map_or(Duration::from_secs(5), |every| every * 2);
         self.go_on(within, |_| false)?;
-        if self.plan.poll.is_some() { self.settle(stage) } else { Ok(()) }
+        if self.plan.poll.is_some() { self.receive_until_quiet(stage) } else { Ok(()) }
     }
 
     /// For each subject: whether it is connected, how many watchers were told otherwise or nothing.

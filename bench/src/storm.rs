@@ -25,7 +25,7 @@ pub(crate) fn measure(folder: &Path, program: &Path, terminals: usize, rest: Dur
     let users: Vec<String> = (0..terminals).map(|n| format!("user-{n:05}")).collect();
     let mut crowd = Crowd::register(&runtime, &stage, &users)?;
     crowd.connect_all(AT_ONCE)?;
-    settle(&mut crowd, &stage)?;
+    receive_until_quiet(&mut crowd, &stage)?;
     let rested = Instant::now();
     while rested.elapsed() < rest {
         crowd.turn(Duration::from_millis(100))?;
@@ -36,7 +36,7 @@ pub(crate) fn measure(folder: &Path, program: &Path, terminals: usize, rest: Dur
     storm.run(&mut crowd)?;
     let took = storm.began.elapsed();
     let at_the_end = Usage::of(&stage)?.since(&before);
-    settle(&mut crowd, &stage)?;
+    receive_until_quiet(&mut crowd, &stage)?;
     let in_all = Usage::of(&stage)?.since(&before);
 
     println!("reconnect storm of {terminals} terminals, over after {:.1} s", took.as_secs_f64());
@@ -60,7 +60,7 @@ pub(crate) fn measure(folder: &Path, program: &Path, terminals: usize, rest: Dur
 }
 
 /// Takes what comes until the server writes nothing more.
-fn settle(crowd: &mut Crowd, stage: &Stage) -> Result<()> {
+fn receive_until_quiet(crowd: &mut Crowd, stage: &Stage) -> Result<()> {
     let (mut quiet, began) = (Quiet::of(stage)?, Instant::now());
     while !quiet.is_quiet()? && began.elapsed() < QUIET_WITHIN {
         crowd.turn(Duration::from_millis(100))?;

@@ -49,7 +49,7 @@ class Uplink {
   }
 }
 
-async function theyCross() {
+async function theyCallEachOther() {
   uplink.hold();
   await bob.calls("alice");
   await bob.find("calling").waitFor();
@@ -59,7 +59,7 @@ async function theyCross() {
 
 test("accept is pressed before the own call has met the other: they are in one call, and stay in it", async () => {
   await bob.writesDown("live");
-  await theyCross();
+  await theyCallEachOther();
   await bob.answers();
   uplink.release();
   await Promise.all([alice.sees("bob"), bob.sees("alice"), alice.hears(), bob.hears()]);
@@ -70,7 +70,7 @@ test("accept is pressed before the own call has met the other: they are in one c
 
 test("nothing is pressed: the ring becomes the call, without a word of another device", async () => {
   await bob.writesDown("live");
-  await theyCross();
+  await theyCallEachOther();
   uplink.release();
   await bob.isNotRung();
   await Promise.all([alice.sees("bob"), bob.sees("alice"), alice.hears(), bob.hears()]);

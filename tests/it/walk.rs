@@ -412,7 +412,7 @@ impl Walk {
     }
 
     /// Until no device shows anything that the service does not know, and nothing rings; else what they differ in.
-    async fn settle(&mut self) -> Result<Vec<String>> {
+    async fn wait_for_agreement(&mut self) -> Result<Vec<String>> {
         for device in &mut self.devices {
             if !device.actor.is_running() {
                 device.actor.start().await?;
@@ -469,7 +469,7 @@ impl Walk {
                 device.tell(json!({ "do": "leave" })).await?;
             }
         }
-        let differences = self.settle().await?;
+        let differences = self.wait_for_agreement().await?;
         ensure!(differences.is_empty(), "after all have left: {differences:?}");
         for (n, user) in USERS.into_iter().enumerate() {
             let caller = ((n + 1) % USERS.len()) * DEVICES.len();
@@ -557,7 +557,7 @@ async fn walk(seed: u64) -> Result<(Vec<String>, Played)> {
     let folder = tempfile::tempdir()?;
     let mut walk = Walk::start(folder.path(), seed, Mood::default()).await?;
     walk.play(ACTS).await?;
-    let mut violations = walk.settle().await?;
+    let mut violations = walk.wait_for_agreement().await?;
     if violations.is_empty()
         && let Err(error) = walk.everybody_can_be_reached().await
     {
@@ -613,7 +613,7 @@ async fn is_caught(seed: u64, mood: Mood, words: &str) -> Result<()> {
         }
         let mut violations = walk.violations().await;
         if !violations.iter().any(|violation| violation.contains(words)) {
-            violations.extend(walk.settle().await?);
+            violations.extend(walk.wait_for_agreement().await?);
         }
         if violations.iter().any(|violation| violation.contains(words)) {
             return Ok(());

@@ -228,7 +228,7 @@ impl Calls {
         join: JoinParameters,
         roster: Roster,
     ) {
-        self.follow_crossing(envelope.in_reply_to, meeting);
+        self.follow_glare(envelope.in_reply_to, meeting);
         let muted = muted_at_first(rang.unwrap_or(Media::Video));
         let call = self.by_meeting.entry(meeting).or_insert_with(|| Call::new(Phase::Creating, muted));
         if call.is_leaving() {
@@ -245,22 +245,22 @@ impl Calls {
         }
     }
 
-    /// Two people who call each other meet: the second create is answered by the first one's meeting.
-    fn follow_crossing(&mut self, create: Option<SignalId>, meeting: MeetingId) {
-        let spent = |call: &Call| create.is_some() && call.request == create;
-        self.become_meeting(meeting, spent);
+    /// Glare: of two people who call each other at the same time, the second create is answered by the meeting of the first.
+    fn follow_glare(&mut self, create: Option<SignalId>, meeting: MeetingId) {
+        let was_created_by_it = |call: &Call| create.is_some() && call.request == create;
+        self.become_meeting(meeting, was_created_by_it);
     }
 
     /// The same, where the admission was lost: the state knows this device in a meeting that it has not entered yet.
-    fn follow_unheard_crossing(&mut self, meeting: MeetingId) {
+    fn follow_unheard_glare(&mut self, meeting: MeetingId) {
         if !self.by_meeting.contains_key(&meeting) {
             self.become_meeting(meeting, |call| call.phase == Phase::Creating && !call.newer);
         }
     }
 
-    fn become_meeting(&mut self, meeting: MeetingId, spent: impl Fn(&Call) -> bool) {
+    fn become_meeting(&mut self, meeting: MeetingId, becomes_it: impl Fn(&Call) -> bool) {
         let mut others = self.by_meeting.iter().filter(|(id, _)| **id != meeting);
-        let Some(old) = others.find(|(_, call)| spent(call)).map(|(id, _)| *id) else { return };
+        let Some(old) = others.find(|(_, call)| becomes_it(call)).map(|(id, _)| *id) else { return };
         if let Some(call) = self.by_meeting.remove(&old) {
             self.by_meeting.entry(meeting).or_insert(call);
         }
@@ -388,7 +388,7 @@ impl Calls {
     pub(crate) fn handle_state(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, state: &State) {
         let here = state.call.as_ref().filter(|call| call.here);
         if let Some(call) = here {
-            self.follow_unheard_crossing(call.meeting);
+            self.follow_unheard_glare(call.meeting);
         }
         self.end_unknown(step, paths, state, here.is_some());
         match &state.call {
@@ -399,7 +399,7 @@ impl Calls {
     }
 
     /// Ends what the service does not know any more. A create is taken back: one that the service could not decide at once
-    /// must ring nobody now. In a call that may be the one that this create became, by crossing: then not.
+    /// must not ring now. In a call it is not taken back: that may be the one that this create became by glare.
     fn end_unknown(&mut self, step: &mut Step<'_, '_>, paths: &mut MediaPaths, state: &State, here: bool) {
         let standing = state.call.as_ref().map(|call| call.meeting);
         let over = |(id, call): &(&MeetingId, &Call)| !call.newer && Some(**id) != standing;

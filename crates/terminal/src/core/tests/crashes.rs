@@ -14,9 +14,9 @@ const STEPS: usize = 150;
 const INVITATIONS: u128 = 8;
 
 /// xorshift64*: a seed gives the same life each time.
-struct Dice(u64);
+struct Random(u64);
 
-impl Dice {
+impl Random {
     fn below(&mut self, count: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -27,7 +27,7 @@ impl Dice {
 
 /// What the service knows of one invitation.
 #[derive(Clone, Copy)]
-enum Truth {
+enum ServiceRecord {
     Open { rev: u64 },
     Over { rev: u64, missed: bool },
 }
@@ -48,13 +48,13 @@ struct Seen {
     missed: BTreeMap<u128, usize>,
 }
 
-struct World {
-    dice: Dice,
+struct Simulation {
+    random: Random,
     now_ms: u64,
     /// What the wall clock of the terminal is ahead.
     ahead_ms: i64,
     rev: u64,
-    truth: BTreeMap<u128, Truth>,
+    truth: BTreeMap<u128, ServiceRecord>,
     inbox: VecDeque<Kept>,
     /// State requests that reached the service, and answers under way.
     asked: VecDeque<SignalId>,
@@ -79,10 +79,10 @@ fn meeting_id(invitation: u128) -> MeetingId {
     MeetingId(Uuid::from_u128(0xb000 + invitation))
 }
 
-impl World {
+impl Simulation {
     fn new(seed: u64) -> Self {
         Self {
-            dice: Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             now_ms: 100_000_000_000,
             ahead_ms: 0,
             rev: 0,
@@ -103,8 +103,8 @@ impl World {
     }
 
     fn step(&mut self) {
-        self.now_ms += 1 + self.dice.below(300);
-        match self.dice.below(20) {
+        self.now_ms += 1 + self.random.below(300);
+        match self.random.below(20) {
             0 | 1 => self.service_rings(),
             2 => self.service_ends(),
             3..=5 => self.broker_delivers(),
@@ -113,7 +113,7 @@ impl World {
             11 => self.network_breaks(),
             12 => self.handle_timeout(),
             13 => self.kill_now(),
-            14 => self.ahead_ms = [0, 30_000, -30_000, 86_400_000, -86_400_000][self.dice.below(5) as usize],
+            14 => self.ahead_ms = [0, 30_000, -30_000, 86_400_000, -86_400_000][self.random.below(5) as usize],
             _ if !self.connected => self.connect(),
             _ => {}
         }
@@ -125,18 +125,18 @@ impl World {
         let next = self.truth.len() as u128;
         if next < INVITATIONS {
             self.rev += 1;
-            self.truth.insert(next, Truth::Open { rev: self.rev });
+            self.truth.insert(next, ServiceRecord::Open { rev: self.rev });
             let ring = self.ring(next, self.rev);
             self.send(next, DownBody::Invitation(Box::new(ring)));
         }
     }
 
     fn service_ends(&mut self) {
-        let open = self.truth.iter().find(|(_, truth)| matches!(truth, Truth::Open { .. })).map(|(id, _)| *id);
+        let open = self.truth.iter().find(|(_, truth)| matches!(truth, ServiceRecord::Open { .. })).map(|(id, _)| *id);
         let Some(invitation) = open else { return };
         self.rev += 1;
-        let missed = self.dice.below(2) == 0;
-        self.truth.insert(invitation, Truth::Over { rev: self.rev, missed });
+        let missed = self.random.below(2) == 0;
+        self.truth.insert(invitation, ServiceRecord::Over { rev: self.rev, missed });
         let outcome = missed.then(|| self.outcome(invitation, self.rev));
         let reason = if missed { EndReason::Cancelled } else { EndReason::AnsweredElsewhere };
         let ended = Some(invitation_id(invitation));
@@ -156,11 +156,11 @@ impl World {
     fn service_answers(&mut self) {
         let Some(request) = self.asked.pop_front() else { return };
         let rings = self.truth.iter().filter_map(|(id, truth)| match truth {
-            Truth::Open { rev } => Some(self.ring(*id, *rev)),
-            Truth::Over { .. } => None,
+            ServiceRecord::Open { rev } => Some(self.ring(*id, *rev)),
+            ServiceRecord::Over { .. } => None,
         });
         let outcomes = self.truth.iter().filter_map(|(id, truth)| match truth {
-            Truth::Over { rev, missed: true } => Some(self.outcome(*id, *rev)),
+            ServiceRecord::Over { rev, missed: true } => Some(self.outcome(*id, *rev)),
             _ => None,
         });
         let state = State {
@@ -245,7 +245,7 @@ impl World {
         };
         let wall_ms = self.now_ms.saturating_add_signed(self.ahead_ms);
         handle(&mut self.core, &mut Moment { wall_ms, mono_ms: self.now_ms, new_id: &mut new_id });
-        let killed_before = if self.dice.below(16) == 0 { self.dice.below(5) as usize } else { usize::MAX };
+        let killed_before = if self.random.below(16) == 0 { self.random.below(5) as usize } else { usize::MAX };
         let mut at = 0;
         while let Some(effect) = self.core.poll_effect() {
             if at == killed_before {
@@ -284,8 +284,8 @@ impl World {
         assert!(stored >= Some(rev), "acknowledged and not on disk");
     }
 
-    /// Everything arrives, nothing more goes wrong.
-    fn settle(&mut self) {
+    /// Everything arrives, without further faults.
+    fn deliver_everything(&mut self) {
         for _ in 0..60 {
             self.now_ms += 10;
             if !self.connected {
@@ -309,9 +309,9 @@ impl World {
             let known = self.disk.get(&invitation_id(*invitation)).map(|entry| entry.phase);
             let rings = self.core.rings.rings_now(invitation_id(*invitation));
             let (expected, should_ring) = match truth {
-                Truth::Open { .. } => (RingPhase::Ring, true),
-                Truth::Over { missed: true, .. } => (RingPhase::Missed, false),
-                Truth::Over { missed: false, .. } => (RingPhase::Done, false),
+                ServiceRecord::Open { .. } => (RingPhase::Ring, true),
+                ServiceRecord::Over { missed: true, .. } => (RingPhase::Missed, false),
+                ServiceRecord::Over { missed: false, .. } => (RingPhase::Done, false),
             };
             assert_eq!((known, rings), (Some(expected), should_ring), "seed {seed}, invitation {invitation}");
         }
@@ -371,15 +371,15 @@ impl World {
 fn in_every_life_an_invitation_rings_once_or_is_missed_once() {
     let (mut kills, mut rings, mut missed) = (0, 0, 0);
     for seed in 1..=SEEDS {
-        let mut world = World::new(seed);
+        let mut simulation = Simulation::new(seed);
         for _ in 0..STEPS {
-            world.step();
+            simulation.step();
         }
-        world.settle();
-        world.check(seed);
-        kills += world.kills;
-        rings += world.seen.rings.len();
-        missed += world.seen.missed.len();
+        simulation.deliver_everything();
+        simulation.check(seed);
+        kills += simulation.kills;
+        rings += simulation.seen.rings.len();
+        missed += simulation.seen.missed.len();
     }
     assert!(kills > 10_000 && rings > 1_000 && missed > 1_000, "it happened: {kills} {rings} {missed}");
 }

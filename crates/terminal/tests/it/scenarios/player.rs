@@ -77,7 +77,7 @@ impl Player {
 
     pub(super) fn play(&mut self, steps: &[Value]) -> Result<(), String> {
         self.play_all(steps)?;
-        self.settled().map_err(|error| format!("at the end: {error}"))
+        self.nothing_is_left().map_err(|error| format!("at the end: {error}"))
     }
 
     fn play_all(&mut self, steps: &[Value]) -> Result<(), String> {
@@ -105,14 +105,14 @@ impl Player {
         let verb = verbs.into_iter().find(|verb| step.contains_key(*verb));
         let verb = verb.ok_or_else(|| format!("no such step: {}", Value::from(step.clone())))?;
         if !matches!(verb, "sends" | "shows" | "acknowledged" | "repeat") {
-            self.settled()?;
+            self.nothing_is_left()?;
         }
         match verb {
             "do" => self.act(step)?,
             "wait" => self.wait(number(step, "wait", 0)),
             "nothing" => {
                 self.wait(number(step, "nothing", 0));
-                self.settled()?;
+                self.nothing_is_left()?;
             }
             "clock" => self.ahead_ms += signed(step, "clock", 0),
             "stands" => self.stands = step["stands"].as_object().cloned(),
@@ -128,7 +128,7 @@ impl Player {
     }
 
     /// Everything that was shown and sent was named.
-    fn settled(&self) -> Result<(), String> {
+    fn nothing_is_left(&self) -> Result<(), String> {
         if let Some(shown) = self.shown.first() {
             return Err(format!("shown and not named: {shown}"));
         }
