@@ -136,6 +136,22 @@ impl Core {
         }
     }
 
+    /// Removes what all groups have consumed without a record of each message: a filter left it out.
+    pub(crate) fn remove_all_consumed(&mut self) {
+        for topic in self.topic_by_id.values_mut() {
+            let progress: Vec<&Progress> = topic
+                .subscriptions
+                .iter()
+                .filter_map(|(_, id)| self.subscription_by_id.get(id))
+                .map(|subscription| &subscription.progress)
+                .collect();
+            let Some(oldest_cursor) = progress.iter().map(|progress| progress.cursor()).min() else { continue };
+            topic.messages.retain(|position, _| {
+                *position >= oldest_cursor || !progress.iter().all(|progress| progress.is_consumed(*position))
+            });
+        }
+    }
+
     pub(crate) fn pick(&mut self, id: SubscriptionId, request: &PickRequest<'_>) -> Picked {
         let Some(subscription) = self.subscription_by_id.get_mut(&id) else { return Picked::default() };
         let Some(topic) = self.topic_by_id.get(&subscription.topic) else { return Picked::default() };

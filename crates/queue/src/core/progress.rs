@@ -72,6 +72,13 @@ pub(crate) struct Picked {
     pub(crate) more: bool,
 }
 
+impl Picked {
+    /// Behind all hand-outs, which move the cursor by themselves.
+    pub(crate) fn last_skipped(&self) -> Option<Position> {
+        self.skipped.last().copied().filter(|last| self.hand_outs.iter().all(|out| out.position < *last))
+    }
+}
+
 /// The receipt of this hand-out is not valid any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expired;

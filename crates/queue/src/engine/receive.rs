@@ -120,6 +120,9 @@ impl Inner {
             // The other receives wait for the next deadline, which is another one now.
             state.wake(waiter.subscription);
         }
+        if let Some(last) = picked.last_skipped() {
+            self.log_skipped(&mut state, waiter.subscription, last);
+        }
         let next_due = state.core.next_deadline(waiter.subscription);
         Ok(Polled { info, picked, next_due })
     }
@@ -138,6 +141,17 @@ impl Inner {
             state.core.undo_pick(subscription, picked);
         }
         logged.map(drop)
+    }
+
+    /// All before the last message that a filter left out is handed out or consumed, so that its acknowledgement says it
+    /// of them all. Nobody waits for it: if it is not logged, they are examined again after a restart.
+    fn log_skipped(&self, state: &mut State, subscription: SubscriptionId, last: Position) {
+        let position = last.to_bytes();
+        let payload = [Part::Bytes(&position)];
+        let record = NewRecord::new(kind::ACK, subscription.0, &payload);
+        if let Err(error) = state.append(&self.log, Need::Essential, &[record]) {
+            tracing::debug!(%error, "messages that a filter left out are not logged as consumed");
+        }
     }
 
     /// Reads the picked messages. One that cannot be read keeps none of the others back.

@@ -84,7 +84,11 @@ impl Recovery {
         let state = Mutex::new(State::with(self.core));
         let inner = Inner { log, options: self.options, started: Instant::now(), state };
         let oldest = inner.oldest();
-        inner.state().core.remove_all_older_than(oldest);
+        {
+            let core = &mut inner.state().core;
+            core.remove_all_older_than(oldest);
+            core.remove_all_consumed();
+        }
         let inner = Arc::new(inner);
         // Weak: the engine holds the log, so the log must not hold the engine.
         let watcher = Arc::downgrade(&inner);

@@ -1,7 +1,9 @@
 //! Stops, kills and power cuts.
 
+use std::time::Duration;
+
 use commitlog::{Log, ReplayedRecord};
-use queue::{AckError, Engine, GroupOptions, Queue, TagFilter};
+use queue::{AckError, Engine, GroupOptions, Message, Queue, ReceiveRequest, TagFilter};
 
 use crate::world::{BEGIN_MS, LONG, World, bodies, clock_at, engine_options, group, log_options, request, text, topic};
 
@@ -83,6 +85,26 @@ async fn a_message_that_always_kills_its_consumer_ends_among_the_dead_letters() 
         ..request(LONG, LONG)
     };
     assert_eq!(bodies(&world.engine.receive(letters).await.unwrap()), [("killer".to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn what_a_filter_left_out_does_not_come_back_after_a_restart() {
+    let tagged = |tag: &str| Message { tag: Some(tag.to_owned()), ..text(tag) };
+    for tags in [["rare", "common"], ["common", "rare"], ["common", "common"]] {
+        let mut world = World::new().await;
+        for tag in tags {
+            world.engine.send_wait(&topic(), tagged(tag)).await.unwrap();
+        }
+        let filter = TagFilter::Tags(std::collections::BTreeSet::from(["rare".to_owned()]));
+        let rare = world.engine.receive(ReceiveRequest { filter, ..request(Duration::ZERO, LONG) }).await.unwrap();
+        for delivery in rare {
+            world.engine.ack(delivery.receipt).await.unwrap();
+        }
+        world.settle().await;
+        world.cut_power();
+        assert_eq!(bodies(&world.receive_due().await), [], "{tags:?}");
+        assert_eq!(world.engine.describe(topic()).await.unwrap().messages, 0, "{tags:?}");
+    }
 }
 
 #[tokio::test]
