@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::storage::{LockError, Storage, StorageFile, StorageLock};
 
@@ -14,12 +14,14 @@ const LOCK_FILE: &str = "lock";
 #[derive(Clone, Debug)]
 pub struct DiskStorage {
     folder: PathBuf,
+    /// Opened with the lock: a sync needs no descriptor, of which there may be none left.
+    handle: Arc<OnceLock<File>>,
 }
 
 impl DiskStorage {
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), handle: Arc::default() }
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -56,11 +58,16 @@ impl Storage for DiskStorage {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        File::open(&self.folder)?.sync_all()
+        match self.handle.get() {
+            Some(folder) => folder.sync_all(),
+            None => File::open(&self.folder)?.sync_all(),
+        }
     }
 
     fn lock(&self) -> Result<StorageLock, LockError> {
         make_folder(&self.folder).map_err(LockError::Io)?;
+        let handle = File::open(&self.folder).map_err(LockError::Io)?;
+        self.handle.get_or_init(|| handle);
         lock_file(&self.at(LOCK_FILE)).map(StorageLock::new)
     }
 

@@ -59,8 +59,8 @@ pub enum AppendError {
     /// Too much waits for the disk, or the next segment is still being created. Try again shortly.
     #[error("too many bytes wait for the disk")]
     Busy,
-    /// The disk is full. The log resumes by itself once there is space.
-    #[error("the disk is full: free space on the disk of the data directory")]
+    /// The disk is full, or the next segment cannot be made for another reason. The log resumes by itself once it can.
+    #[error("the log has no room: free space on the disk of the data directory; another cause is in the server's log")]
     Full,
     #[error("the log has failed and accepts nothing until the process is started again: {0}")]
     Poisoned(String),

@@ -13,7 +13,8 @@
 //!   was not durable is there whole or not at all.
 //! - **A failed write is final.** After it nothing becomes durable; the watchers are called, the process should end.
 //! - **A full disk is not a failure.** [`Need::Normal`] appends are refused with [`AppendError::Full`], `Essential`
-//!   ones use a reserve, and all resume without help.
+//!   ones use a reserve, and all resume without help. The same holds when the next segment cannot be made for another
+//!   reason, such as a process without descriptors: it is tried again.
 //! - [`Log::append`] never waits for the disk: it encodes under a short lock; one thread writes all that arrived while
 //!   it synced before, and syncs it at once.
 //!

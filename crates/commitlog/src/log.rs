@@ -12,7 +12,7 @@ use crate::format::{
 use crate::record::{Appended, LogEvent, Need, NewRecord, Part, Record};
 use crate::recover::{damaged, file_error, recover};
 use crate::replay::Replay;
-use crate::segment::{name_of, read_exact};
+use crate::segment::{PrepareError, name_of, read_exact};
 use crate::shared::Shared;
 use crate::storage::{LockError, Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
@@ -190,8 +190,9 @@ fn append_start(shared: &Shared) -> Result<(), OpenError> {
         let next = tail.segment + 1;
         match shared.prepare(next) {
             Ok(()) => tail.ready = next,
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && !must_roll => {}
-            Err(error) => return Err(cannot("the file cannot be made", next)(error)),
+            // The preparer tries again.
+            Err(PrepareError::Retry(_)) if !must_roll => {}
+            Err(error) => return Err(cannot("the file cannot be made", next)(error.into_source())),
         }
     }
     tail.push_start(own::START, &[Part::Bytes(&shared.epoch.0.to_le_bytes())]);

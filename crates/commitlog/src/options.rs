@@ -40,7 +40,7 @@ pub struct Options {
     /// After this time without appends an empty batch is written behind the last one, so that damage to the last batch
     /// cannot look like a torn tail. `None`: never (tests that count syncs).
     pub idle_mark_after: Option<Duration>,
-    /// How often a segment is tried again after the disk was full.
+    /// How often a segment that could not be made is tried again.
     pub full_retry_every: Duration,
     pub fault: Fault,
 }

@@ -14,7 +14,9 @@ use crate::error::{Damaged, OpenError};
 use crate::format::{
     FIRST_RECORD, Geometry, HeaderError, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, own, u64_at,
 };
-use crate::segment::{Found, SegmentReader, is_unfinished, name_of, number_of, prepare, read_exact};
+use crate::segment::{
+    Found, PrepareError, SegmentReader, has_no_room, is_unfinished, name_of, number_of, prepare, read_exact,
+};
 use crate::storage::{Storage, StorageFile};
 use crate::{Epoch, Position};
 
@@ -59,7 +61,11 @@ fn create_new(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, Ope
     let log_id = storage.random_id().map_err(file_error(storage, &name, "no random numbers"))?;
     let geometry = Geometry { log_id, segment_size };
     let header = SegmentHeader { geometry, number: FIRST_SEGMENT, epoch: Epoch(1) };
-    let file = prepare(storage, &header, None).map_err(file_error(storage, &name, "the file cannot be made"))?;
+    let file = prepare(storage, &header, None).map_err(PrepareError::into_source).map_err(file_error(
+        storage,
+        &name,
+        "the file cannot be made",
+    ))?;
     let files = BTreeMap::from([(FIRST_SEGMENT, file)]);
     Ok(Recovered { geometry, files, segment: FIRST_SEGMENT, cut: FIRST_RECORD, last_epoch: Epoch(0) })
 }
@@ -240,7 +246,8 @@ fn rewrite_last_segment(
     storage.sync_dir().map_err(failed())?;
     let Some(old) = files.get(&last.segment) else { return Ok(()) };
     let header = SegmentHeader { geometry: *geometry, number: last.segment, epoch };
-    let copy = prepare(storage, &header, Some((&**old, last.cut))).map_err(failed())?;
+    let copy =
+        prepare(storage, &header, Some((&**old, last.cut))).map_err(PrepareError::into_source).map_err(failed())?;
     files.insert(last.segment, copy);
     Ok(())
 }
@@ -257,7 +264,7 @@ pub(crate) fn file_error(
     let path = storage.path_of(name);
     move |source| {
         let remedy = match source.kind() {
-            io::ErrorKind::StorageFull => "free space on this disk, at least the size of one segment",
+            _ if has_no_room(&source) => "free space on this disk, at least the size of one segment",
             io::ErrorKind::PermissionDenied => "give this user the right to read and write the data directory",
             _ => "check the disk and the data directory",
         };

@@ -24,27 +24,50 @@ pub(crate) fn is_unfinished(name: &str) -> bool {
     name.ends_with(UNFINISHED)
 }
 
+/// Why a segment could not be made.
+#[derive(Debug)]
+pub(crate) enum PrepareError {
+    /// Nothing that counts was changed: it can be tried again.
+    Retry(io::Error),
+    /// The folder could not be synced: nobody knows whether a power cut takes the file away again.
+    Final(io::Error),
+}
+
+impl PrepareError {
+    pub(crate) fn into_source(self) -> io::Error {
+        match self {
+            Self::Retry(source) | Self::Final(source) => source,
+        }
+    }
+}
+
 /// Creates a segment whose every byte is written, and which is durable under its name when this returns. With `keep`,
 /// it begins with those bytes of an older file and takes the place of that file.
 pub(crate) fn prepare(
     storage: &dyn Storage,
     header: &SegmentHeader,
     keep: Option<(&dyn StorageFile, u64)>,
-) -> io::Result<Arc<dyn StorageFile>> {
+) -> Result<Arc<dyn StorageFile>, PrepareError> {
     let name = name_of(header.number);
     let unfinished = format!("{name}{UNFINISHED}");
-    match write_whole(storage, &unfinished, header, keep) {
-        Ok(file) => {
-            storage.rename(&unfinished, &name)?;
-            storage.sync_dir()?;
-            Ok(file)
-        }
-        Err(error) => {
-            // Frees its space; what cannot be removed now is removed at the next start.
-            let _ = storage.remove(&unfinished);
-            Err(error)
-        }
+    let finished = write_whole(storage, &unfinished, header, keep)
+        .and_then(|file| storage.rename(&unfinished, &name).map(|()| file));
+    let file = finished.map_err(|error| {
+        // Frees its space; what cannot be removed now is removed at the next start.
+        let _ = storage.remove(&unfinished);
+        PrepareError::Retry(error)
+    })?;
+    match storage.sync_dir() {
+        Ok(()) => Ok(file),
+        // Another try renames another file to this name.
+        Err(error) if has_no_room(&error) => Err(PrepareError::Retry(error)),
+        Err(error) => Err(PrepareError::Final(error)),
     }
+}
+
+/// Whether the disk, or the user's share of it, is full.
+pub(crate) fn has_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn write_whole(

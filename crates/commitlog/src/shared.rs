@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::format::{Geometry, SegmentHeader};
 use crate::record::LogEvent;
 use crate::recover::Files;
-use crate::segment::prepare;
+use crate::segment::{PrepareError, prepare};
 use crate::storage::{Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
 use crate::{Epoch, Options, Position};
@@ -80,7 +80,7 @@ impl Shared {
     }
 
     /// Creates a segment that is ready for appends.
-    pub(crate) fn prepare(&self, number: u64) -> std::io::Result<()> {
+    pub(crate) fn prepare(&self, number: u64) -> Result<(), PrepareError> {
         let header = SegmentHeader { geometry: self.geometry, number, epoch: self.epoch };
         let file = prepare(&*self.storage, &header, None)?;
         self.files.write().unwrap_or_else(PoisonError::into_inner).insert(number, file);

@@ -61,7 +61,7 @@ pub(crate) struct Tail {
     pending_bytes: u64,
     /// Highest segment that can be written to.
     pub(crate) ready: u64,
-    /// The last attempt to create a segment found the disk full.
+    /// The last attempt to create a segment failed, mostly because the disk is full: there may be none for a while.
     pub(crate) full: bool,
     /// The newest record is an empty batch (or nothing was appended yet).
     marked: bool,

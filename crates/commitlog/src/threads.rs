@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::format::own;
 use crate::options::{Fault, SyncMode};
-use crate::segment::name_of;
+use crate::segment::{PrepareError, has_no_room, name_of};
 use crate::shared::Shared;
 use crate::tail::{Batch, Phase};
 
@@ -120,23 +120,27 @@ fn publish_early(_: &Shared, _: &Batch) -> bool {
     false
 }
 
-/// Keeps one segment ready beyond the one that is appended to, and tries again while the disk is full.
+/// Keeps one segment ready beyond the one that is appended to, and tries again while none can be made.
 pub(crate) fn prepare_segments(shared: &Shared) {
     while let Some(number) = next_needed_segment(shared) {
         match shared.prepare(number) {
-            Ok(()) => {
-                let mut tail = shared.tail();
-                tail.ready = number;
-                tail.full = false;
-                shared.wake_all();
-            }
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => wait_for_space(shared),
-            Err(error) => {
+            Ok(()) => continue_in(shared, number),
+            Err(PrepareError::Retry(error)) => wait_for_retry(shared, number, &error),
+            Err(PrepareError::Final(error)) => {
                 let path = shared.storage.path_of(&name_of(number));
                 shared.poison(format!("{path} cannot be made: {error}"));
             }
         }
     }
+}
+
+fn continue_in(shared: &Shared, number: u64) {
+    let mut tail = shared.tail();
+    tail.ready = number;
+    if std::mem::take(&mut tail.full) {
+        tracing::info!("the log has room again: all is accepted");
+    }
+    shared.wake_all();
 }
 
 fn next_needed_segment(shared: &Shared) -> Option<u64> {
@@ -155,10 +159,15 @@ fn next_needed_segment(shared: &Shared) -> Option<u64> {
     }
 }
 
-fn wait_for_space(shared: &Shared) {
+fn wait_for_retry(shared: &Shared, number: u64, error: &io::Error) {
     let mut tail = shared.tail();
     if !tail.full {
-        tracing::error!("the disk is full: only acknowledgements are still accepted until there is space again");
+        if has_no_room(error) {
+            tracing::error!("the disk is full: only acknowledgements are still accepted until there is space again");
+        } else {
+            let path = shared.storage.path_of(&name_of(number));
+            tracing::error!(path, %error, "the next segment cannot be made and is tried again: it must be there before this one is full");
+        }
         tail.full = true;
         shared.wake_all();
     }

@@ -40,6 +40,16 @@ fn the_lock_goes_with_its_holder() {
     drop(storage.lock().unwrap());
 }
 
+/// There may be no descriptor left when a segment gets its name.
+#[test]
+fn the_folder_is_synced_by_the_descriptor_that_its_lock_has_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = DiskStorage::new(folder.path().join("log"));
+    let _lock = storage.lock().unwrap();
+    std::fs::rename(folder.path().join("log"), folder.path().join("elsewhere")).unwrap();
+    storage.sync_dir().unwrap();
+}
+
 #[test]
 fn a_path_that_is_no_folder_says_so() {
     let folder = tempfile::tempdir().unwrap();

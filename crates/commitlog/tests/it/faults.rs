@@ -118,6 +118,58 @@ fn what_only_the_page_cache_has_after_a_failed_sync_is_written_again_before_it_i
     assert_eq!(payloads(&seen), ["in the page cache only"], "what was served once does not go away");
 }
 
+/// The first preparation of a second segment fails at `call`, after those of the first one and of the start; three
+/// times, as when there are no descriptors for a while.
+fn prepare_with_failures(call: Call, before: u64) -> (commitlog::testing::ForgettingStorage, Log) {
+    let storage = storage();
+    (0..3).for_each(|nth| storage.fail(call, before + nth, ErrorKind::Other));
+    let (log, _) = open(&storage, &small());
+    while storage.counts().injected == 0 {
+        std::thread::yield_now();
+    }
+    (storage, log)
+}
+
+fn append_when_there_is_room(log: &Log, payload: &[u8]) {
+    let parts = [Part::Bytes(payload)];
+    let appended = loop {
+        match append_patiently(log, &[NewRecord::new(KIND, 7, &parts)]) {
+            Err(AppendError::Full) => std::thread::yield_now(),
+            appended => break appended.unwrap(),
+        }
+    };
+    log.wait_durable(appended.end).unwrap();
+}
+
+#[test]
+fn a_segment_that_cannot_be_made_is_tried_again_whatever_fails_before_it_has_its_name() {
+    for (call, before) in [(Call::Create, 1), (Call::Write, 2), (Call::Sync, 2), (Call::Rename, 1)] {
+        let (storage, log) = prepare_with_failures(call, before);
+        while storage.counts().injected < 3 {
+            std::thread::yield_now();
+        }
+        for n in 0..40_u8 {
+            append_when_there_is_room(&log, &[n; 1000]);
+        }
+        log.close().unwrap_or_else(|error| panic!("{call:?}: {error}"));
+        drop(log);
+        storage.cut_power();
+        assert_eq!(open(&storage, &small()).1.len(), 40, "{call:?}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_synced_poisons_the_log() {
+    let (_storage, log) = prepare_with_failures(Call::SyncFolder, 1);
+    let told = watch_poison(&log);
+    while told.lock().unwrap().is_empty() {
+        std::thread::yield_now();
+    }
+    assert!(matches!(told.lock().unwrap()[..], [LogEvent::Poisoned(_)]));
+    let refusal = log.append(Need::Essential, &[NewRecord::new(KIND, 7, &[])]);
+    assert!(matches!(refusal, Err(AppendError::Poisoned(_))));
+}
+
 /// Every call of a whole life (make, append over segments, stop, start again) fails once; whatever happens, the next
 /// start without errors shows all that was durable.
 #[test]
