@@ -246,6 +246,19 @@ fn a_session_ends_with_its_connection_or_when_its_time_is_over() {
     assert_eq!(bench.clients.find(&ClientKey::new(BOB)), None);
 }
 
+/// [MQTT5-3.1.2-23]
+#[test]
+fn a_session_whose_time_is_over_is_not_resumed_before_the_tick_that_ends_it() {
+    let mut bench = Bench::new();
+    let (key, bob) = bench.connect(BOB, HOUR_S);
+    bench.clients.leave(bob, key, bench.now.ms);
+    bench.send(BOB, text("late"));
+    bench.pass(Duration::from_secs(u64::from(HOUR_S)));
+    let (_, opened) = bench.open(BOB, HOUR_S, false);
+    assert!(!opened.session_present);
+    assert_eq!(bench.clients.context.counts.stats().inbox_messages, 0);
+}
+
 #[test]
 fn the_end_of_an_older_connection_does_nothing_to_the_session_of_a_newer_one() {
     let mut bench = Bench::new();
