@@ -1,14 +1,34 @@
 //! What the broker counts.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// One number that many threads add to and few read.
+/// One number that many threads add to and few read: each thread adds to a part in a cache line of its own.
 #[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
+pub(crate) struct Count([Part; PARTS]);
+
+/// More threads than this share a part.
+const PARTS: usize = 16;
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Part(AtomicU64);
+
+thread_local! {
+    /// The part that this thread adds to.
+    static PART: usize = {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        THREADS.fetch_add(1, Ordering::Relaxed) % PARTS
+    };
+}
 
 impl Count {
+    fn part(&self) -> &AtomicU64 {
+        // A thread that is ending has given its number back.
+        &self.0[PART.try_with(|part| *part).unwrap_or(0)].0
+    }
+
     pub(crate) fn add(&self, more: u64) {
-        self.0.fetch_add(more, Ordering::Relaxed);
+        self.part().fetch_add(more, Ordering::Relaxed);
     }
 
     pub(crate) fn one(&self) {
@@ -16,11 +36,12 @@ impl Count {
     }
 
     pub(crate) fn less(&self, fewer: u64) {
-        self.0.fetch_sub(fewer, Ordering::Relaxed);
+        self.part().fetch_sub(fewer, Ordering::Relaxed);
     }
 
+    /// A part may have wrapped below zero, where another thread added what this one took away.
     pub(crate) fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.iter().map(|part| part.0.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
     }
 }
 
@@ -95,4 +116,21 @@ counts! {
     protocol_errors,
     /// Online events that found no room; they are sent at the next start.
     events_dropped,
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+
+    #[test]
+    fn what_one_thread_adds_another_may_take_away() {
+        let count = Count::default();
+        count.add(5);
+        std::thread::scope(|scope| scope.spawn(|| count.less(3)).join().unwrap());
+        assert_eq!(count.value(), 2);
+        std::thread::scope(|scope| (0..2 * PARTS).for_each(|_| _ = scope.spawn(|| count.one())));
+        assert_eq!(count.value(), 2 + 2 * PARTS as u64);
+    }
 }
