@@ -47,12 +47,14 @@ pub(crate) fn write_ack(
     if !ack.reason.is_valid_in(place(kind)) {
         return Err(EncodeError::InvalidValue);
     }
+    let has_properties = !ack.properties.is_empty();
+    if !version.has_properties() || (ack.reason == ReasonCode::SUCCESS && !has_properties) {
+        let [high, low] = ack.packet_id.get().to_be_bytes();
+        out.extend_from_slice(&[kind.first_byte(), 2, high, low]);
+        return Ok(());
+    }
     frame(out, kind.first_byte(), |out| {
         put_packet_id(out, ack.packet_id);
-        let has_properties = !ack.properties.is_empty();
-        if !version.has_properties() || (ack.reason == ReasonCode::SUCCESS && !has_properties) {
-            return Ok(());
-        }
         out.push(ack.reason.get());
         if has_properties { ack.properties.write(out) } else { Ok(()) }
     })

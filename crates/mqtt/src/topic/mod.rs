@@ -68,7 +68,8 @@ fn check_common(text: &str) -> Result<(), TopicError> {
 pub(crate) fn is_printable(text: &str) -> bool {
     // Nearly every topic and client id is ASCII: decide those without decoding.
     if text.is_ascii() {
-        return text.bytes().all(|b| b >= 0x20 && b != 0x7F);
+        // Without an early end, so that many bytes are looked at at once.
+        return !text.bytes().fold(false, |found, b| found | (b < 0x20) | (b == 0x7F));
     }
     text.chars().all(|c| !c.is_control() && !is_noncharacter(c))
 }
