@@ -46,9 +46,12 @@ impl Message {
 
     /// As a PUBLISH with this delivery.
     pub(crate) fn as_publish(&self, delivery: Delivery) -> Publish<'_> {
-        // The bytes were checked when the message was made.
-        let properties = Properties::parse_publish(&self.properties).unwrap_or_default();
-        Publish { delivery, retain: false, topic: &self.topic, properties, payload: &self.payload }
+        Publish { delivery, retain: false, topic: &self.topic, properties: self.properties(), payload: &self.payload }
+    }
+
+    /// The bytes were checked when the message was made.
+    pub(crate) fn properties(&self) -> Properties<'_> {
+        Properties::kept_publish(&self.properties)
     }
 
     /// What is left of the sender's expiry in seconds, at least 1 [MQTT5-3.3.2-6]. `None`: it has none.

@@ -67,7 +67,7 @@ pub(crate) fn to_queue(message: &Message, sender: &Sender<'_>) -> Option<(TopicN
     let mut put = |name: &str, value: Option<String>| {
         properties.extend(value.map(|value| (name.to_owned(), value)));
     };
-    let mqtt = Properties::parse_publish(&message.properties).unwrap_or_default();
+    let mqtt = message.properties();
     put(name::SECOND_TOPIC, second);
     put(name::QOS, Some((message.qos as u8).to_string()));
     put(name::CLIENT_ID, Some(sender.client_id.to_owned()));

@@ -21,6 +21,7 @@
 //! inboxes refer to it by its position, which is also the name of the entry in each inbox.
 
 use commitlog::Position;
+use mqtt::codec::Properties;
 use mqtt::{PacketId, QoS};
 
 use super::bytes::{Reader, Unreadable, Writer};
@@ -164,7 +165,8 @@ pub(super) fn decode_message(payload: &[u8]) -> Result<Message, Unreadable> {
         0 => None,
         _ => Some(Collapse { key: r.text()?.into(), version: r.u64()? }),
     };
-    let properties = r.long()?.into();
+    // What cannot be read is not forwarded.
+    let properties = Properties::parse_publish(r.long()?).unwrap_or_default().as_bytes().into();
     Ok(Message { topic, properties, payload: r.rest().into(), qos, arrived_ms, expires_at_ms, collapse })
 }
 

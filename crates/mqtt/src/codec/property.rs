@@ -181,6 +181,12 @@ impl<'a> Properties<'a> {
         Self::check(bytes, Place::Publish)
     }
 
+    /// The same of bytes that were checked before and have not changed since: nothing is checked again. Reading them ends
+    /// at the first byte that is none of a property.
+    pub const fn kept_publish(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
     /// The encoded properties, without the length before them.
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0

@@ -1,6 +1,6 @@
 //! From answers and messages to the socket.
 
-use mqtt::codec::{ForwardedProperties, Properties};
+use mqtt::codec::ForwardedProperties;
 use mqtt::server::Sent;
 use mqtt::{AckToken, Delivery, PacketId, ReasonCode, Version};
 
@@ -35,8 +35,7 @@ impl Connections {
     ) -> Sent {
         let Some(connection) = self.get_mut(key) else { return Sent::NotOpen };
         let properties = ForwardedProperties {
-            // The bytes were checked when the message was made.
-            base: Properties::parse_publish(&message.properties).unwrap_or_default(),
+            base: message.properties(),
             message_expiry_s: message.expiry_left_s(now.ms),
             subscription_ids,
         };
