@@ -10,8 +10,8 @@ use commitlog::Position;
 use mqtt::{AckToken, PacketId, ReasonCode};
 use tokio::sync::oneshot;
 
-use super::post::{ConnectionKey, Outcome, QueueJob, ReplyTo};
-use super::writes::LogWrite;
+use super::post::{ConnectionKey, Outcome, P2p, QueueJob, ReplyTo};
+use super::writes::LoggedFanOut;
 use crate::client::ClientKey;
 use crate::message::SharedMessage;
 
@@ -41,21 +41,41 @@ pub(super) type Actions = VecDeque<Action>;
 
 pub(super) enum Action {
     /// Something waits for the client.
-    Deliver { client: ClientRef, fresh: Option<Fresh> },
+    Deliver {
+        client: ClientRef,
+        fresh: Option<Fresh>,
+    },
     /// QoS 0: now or never.
-    SendAtMostOnce { to: ConnectionKey, message: SharedMessage, subscription_ids: Box<[u32]> },
+    SendAtMostOnce {
+        to: ConnectionKey,
+        message: SharedMessage,
+        subscription_ids: Box<[u32]>,
+    },
     /// To be done once the log is durable up to here.
-    WhenDurable { end: Position, then: AfterDurable },
+    WhenDurable {
+        end: Position,
+        then: AfterDurable,
+    },
     /// How it went with a message, to the place that waits for it.
-    Reply { to: ReplyTo, outcome: Outcome },
+    Reply {
+        to: ReplyTo,
+        outcome: Outcome,
+    },
     /// To be written to the log, behind what waits for that already.
-    Write(LogWrite),
+    WriteP2p(P2p),
+    WriteFanOut(Box<LoggedFanOut>),
     /// To be logged at the end of the turn.
     Defer(Deferred),
     /// Whether this receiver is registered.
-    LookUp { receiver: ClientKey, asker: login::Asker },
+    LookUp {
+        receiver: ClientKey,
+        asker: login::Asker,
+    },
     /// The queue's message has no receiver.
-    DeadLetter { job: Box<QueueJob>, reason: &'static str },
+    DeadLetter {
+        job: Box<QueueJob>,
+        reason: &'static str,
+    },
 }
 
 /// What nobody waits for: losing it costs a repetition and never a message.

@@ -20,7 +20,8 @@ impl Worker {
                 }
                 Action::WhenDurable { end, then } => self.durability.wait(end, then),
                 Action::Reply { to, outcome } => self.reply(to, outcome),
-                Action::Write(write) => self.write(write),
+                Action::WriteP2p(p2p) => self.write(LogWrite::P2p(p2p)),
+                Action::WriteFanOut(fan_out) => self.write(LogWrite::FanOut(*fan_out)),
                 Action::Defer(deferred) => self.durability.defer(deferred),
                 Action::LookUp { receiver, asker } => self.look_up(receiver, asker),
                 Action::DeadLetter { job, reason } => queue_jobs::dead_letter(&self.shared, job, reason),

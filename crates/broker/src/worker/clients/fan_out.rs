@@ -12,7 +12,7 @@ use crate::message::SharedMessage;
 use crate::store::journal::Batch;
 use crate::worker::action::{Action, Actions, ClientRef, Fresh, Now};
 use crate::worker::post::{FanOut, Outcome};
-use crate::worker::writes::{LogWrite, LoggedFanOut};
+use crate::worker::writes::LoggedFanOut;
 
 impl Clients {
     pub(in crate::worker) fn take_fan_out(&mut self, fan_out: FanOut, now: Now, actions: &mut Actions) {
@@ -34,7 +34,7 @@ impl Clients {
             actions.push_back(Action::Reply { to: reply_to, outcome });
         } else {
             let fan_out = LoggedFanOut { message, receivers, outcome, reply_to };
-            actions.push_back(Action::Write(LogWrite::FanOut(fan_out)));
+            actions.push_back(Action::WriteFanOut(Box::new(fan_out)));
         }
     }
 

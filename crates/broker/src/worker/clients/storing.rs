@@ -14,7 +14,6 @@ use crate::store::journal::Batch;
 use crate::store::record::Reference;
 use crate::worker::action::{Action, Actions, AfterDurable, ClientRef, Fresh, Now};
 use crate::worker::post::{Outcome, P2p, QueueJob, ReplyTarget, ReplyTo};
-use crate::worker::writes::LogWrite;
 
 /// How long ids of messages of a queue elsewhere are remembered: longer than any redelivery takes.
 const QUEUE_ID_KEPT: Duration = Duration::from_hours(24);
@@ -37,7 +36,7 @@ impl Clients {
         } else if !p2p.keep && !is_attached {
             self.miss(p2p.reply_to, actions);
         } else if is_persistent {
-            actions.push_back(Action::Write(LogWrite::P2p(p2p)));
+            actions.push_back(Action::WriteP2p(p2p));
         } else {
             let outcome = self.keep_in_memory(client, &p2p.message, Box::default(), now, actions);
             actions.push_back(Action::Reply { to: p2p.reply_to, outcome });

@@ -17,7 +17,6 @@ use crate::message::{Collapse, Message, NEVER_MS, SharedMessage};
 use crate::worker::action::Now;
 use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::{FanOut, Outcome, P2p, ReplyTarget, ReplyTo};
-use crate::worker::writes::LogWrite;
 
 const ALICE: &str = "GID_dev@@@alice";
 const BOB: &str = "GID_dev@@@bob";
@@ -102,11 +101,11 @@ impl Bench {
         let mut seen = Vec::new();
         while let Some(action) = self.actions.pop_front() {
             match action {
-                Action::Write(LogWrite::P2p(p2p)) => {
+                Action::WriteP2p(p2p) => {
                     assert!(self.clients.write_p2p(p2p, self.now, &mut self.actions).is_none());
                 }
-                Action::Write(LogWrite::FanOut(fan_out)) => {
-                    assert!(self.clients.write_fan_out(fan_out, self.now, &mut self.actions).is_none());
+                Action::WriteFanOut(fan_out) => {
+                    assert!(self.clients.write_fan_out(*fan_out, self.now, &mut self.actions).is_none());
                 }
                 Action::Reply { outcome, .. } => seen.push(Seen::Reply(outcome)),
                 Action::Deliver { client, .. } => seen.push(Seen::Deliver(client)),
@@ -306,9 +305,9 @@ fn a_fan_out_that_a_busy_log_gives_back_is_stored_once_for_each_of_its_receivers
         let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
         let fan_out = FanOut { message: news.into(), from: None, reply_to };
         bench.clients.take_fan_out(fan_out, bench.now, &mut bench.actions);
-        let Some(Action::Write(LogWrite::FanOut(fan_out))) = bench.actions.pop_front() else { panic!("it is logged") };
+        let Some(Action::WriteFanOut(fan_out)) = bench.actions.pop_front() else { panic!("it is logged") };
         sent += 1;
-        if let Some(held) = bench.clients.write_fan_out(fan_out, bench.now, &mut bench.actions) {
+        if let Some(held) = bench.clients.write_fan_out(*fan_out, bench.now, &mut bench.actions) {
             break held;
         }
         bench.drain();
