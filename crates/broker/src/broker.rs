@@ -244,7 +244,7 @@ fn share(
         inbox_limits: inbox_limits(&limits),
         connection_limiter: ConnectionLimiter::new(&limits, counts.clone()),
         limits: Arc::new(limits),
-        urgent_parents: Arc::new(urgent_parents.into_iter().collect()),
+        urgent_parents: urgent_parents.into(),
         workers,
         journal: Journal::new(log),
         clock,

@@ -19,6 +19,16 @@ impl ClientKey {
         &self.0
     }
 
+    /// The same key, not only an equal one. As long as one of them is kept, its [`address`](Self::address) is nobody else's.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The same for a key and its clones.
+    pub(crate) fn address(&self) -> usize {
+        self.0.as_ptr().addr()
+    }
+
     /// The Group ID, if it has one.
     pub(crate) fn group(&self) -> Option<&str> {
         self.0.split_once(SEPARATOR).map(|(group, _)| group)

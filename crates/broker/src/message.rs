@@ -18,7 +18,8 @@ pub(crate) struct Collapse {
 /// What is published, without what belongs to one hop (packet id, DUP, alias, subscription ids).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
-    pub(crate) topic: Box<str>,
+    /// Shared with what its connection knows of the topic.
+    pub(crate) topic: Arc<str>,
     /// Encoded PUBLISH properties as they are forwarded.
     pub(crate) properties: Box<[u8]>,
     pub(crate) payload: Box<[u8]>,

@@ -1,6 +1,5 @@
 //! What all workers and tasks of one broker share.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use accounts::access::AccessView;
@@ -22,7 +21,7 @@ use crate::worker::post::WorkerAddress;
 pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
     pub(crate) inbox_limits: InboxLimits,
-    pub(crate) urgent_parents: Arc<HashSet<String>>,
+    pub(crate) urgent_parents: Arc<[String]>,
     pub(crate) connection_config: Arc<ConnectionConfig>,
     pub(crate) workers: Vec<WorkerAddress>,
     pub(crate) journal: Journal,

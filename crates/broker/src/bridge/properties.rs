@@ -3,6 +3,8 @@
 //! Level 1 of the topic is the queue topic, the rest are properties, the payload passes untouched. From the queue, QoS 1
 //! and *kept while the receiver is off* are the defaults.
 
+use std::sync::Arc;
+
 use accounts::access::P2pTopic;
 use bytes::Bytes;
 use mqtt::QoS;
@@ -149,7 +151,7 @@ fn whole_topic(parent: &TopicName, second: Option<&str>) -> Result<String, &'sta
     }
 }
 
-fn shown_topic(parent: &TopicName, real: Option<&str>, whole: String) -> Result<Box<str>, &'static str> {
+fn shown_topic(parent: &TopicName, real: Option<&str>, whole: String) -> Result<Arc<str>, &'static str> {
     let shown = match real {
         None | Some("") => whole,
         Some(real) if real.starts_with('/') => checked_topic(format!("{parent}{real}"))?,

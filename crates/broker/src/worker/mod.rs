@@ -19,6 +19,7 @@ mod connections;
 mod dispatch;
 mod durability;
 mod incoming;
+mod known_topic;
 mod opening;
 mod outbox;
 pub(crate) mod post;
@@ -214,7 +215,7 @@ mod tests {
         text.lines().any(|line| line.split("//").next().unwrap_or_default().contains(&path))
     }
 
-    /// What goes between them are values of `action`, `post`, `writes` and `connect_request`.
+    /// What goes between them are values of `action`, `post`, `writes`, `known_topic` and `connect_request`.
     #[test]
     fn no_machine_names_another() {
         assert!(names("use crate::worker::{action, clients::Clients};", "clients"));

@@ -74,6 +74,7 @@ impl Worker {
             channel_id,
             said_goodbye: false,
             publishes: TokenBucket::default(),
+            known_topic: None,
         };
         let (session_present, session_expiry_s) = (opened.session_present, opened.session_expiry_s);
         self.connections.await_connack(key, AwaitingConnack { connected, session_present, session_expiry_s });

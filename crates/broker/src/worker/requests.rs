@@ -8,10 +8,10 @@ use super::Worker;
 use super::action::AfterDurable;
 use super::clients::Answer;
 use super::connections::{Connected, Read};
+use super::known_topic::Receiver;
 use super::post::{ConnectionKey, FanOut, Notice, Outcome, P2p, Post, ReplyTarget, ReplyTo};
 use super::publish::{self, Admitted};
 use super::writes::{LogWrite, ToQueue};
-use crate::client::ClientKey;
 use crate::reason;
 use crate::transport::Scratch;
 
@@ -109,7 +109,7 @@ impl Worker {
     /// A message of a client, to all places that it goes to, with one reply for all of them.
     fn publish(&mut self, key: ConnectionKey, publish: &Publish<'_>, token: Option<AckToken>) {
         self.shared.counts.received.one();
-        let Some(connected) = self.connections.connected(key) else { return };
+        let Some(connected) = self.connections.connected_mut(key) else { return };
         let target = token.map_or(ReplyTarget::Nobody, |token| ReplyTarget::Publish { connection: key, token });
         let admitted = match publish::admit(&self.shared, publish, connected, self.now.ms) {
             Ok(admitted) => admitted,
@@ -118,7 +118,7 @@ impl Worker {
                 return self.settle(target, Outcome::Forbidden(reason));
             }
         };
-        let Admitted { message, keep, from, routes } = admitted;
+        let Admitted { message, keep, routes } = admitted;
         let mut replies = match routes.len() {
             0 => return self.settle(target, Outcome::Done(ReasonCode::NO_MATCHING_SUBSCRIBERS)),
             1 => Replies::One(Some(target)),
@@ -127,18 +127,17 @@ impl Worker {
         if let Some((topic, message)) = routes.queue {
             self.send_to_queue(key, topic, message, replies.next());
         }
-        if let Some(to) = routes.p2p {
+        if let Some(Receiver { client: to, owner }) = routes.p2p {
             let reply_to = ReplyTo { worker: self.me, target: replies.next() };
-            self.send_p2p(P2p { to, message: message.clone(), keep, reply_to });
+            self.send_p2p(owner, P2p { to, message: message.clone(), keep, reply_to });
         }
         for worker in routes.subscribers.iter() {
             let reply_to = ReplyTo { worker: self.me, target: replies.next() };
-            self.fan_out_to(worker, FanOut { message: message.clone(), from: Some(from.clone()), reply_to });
+            self.fan_out_to(worker, FanOut { message: message.clone(), from: routes.from.clone(), reply_to });
         }
     }
 
-    fn send_p2p(&mut self, p2p: P2p) {
-        let owner = ClientKey::owner(p2p.to.as_str(), self.shared.workers.len());
+    fn send_p2p(&mut self, owner: usize, p2p: P2p) {
         if owner == self.me {
             self.clients.take_p2p(p2p, self.now, &mut self.actions);
         } else {

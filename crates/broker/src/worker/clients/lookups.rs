@@ -21,7 +21,7 @@ impl Clients {
     /// Takes a message for a client of this worker.
     pub(in crate::worker) fn take_p2p(&mut self, p2p: P2p, now: Now, actions: &mut Actions) {
         let is_looked_up = self.lookups.waiting_by_receiver.contains_key(&p2p.to);
-        match self.find(&p2p.to) {
+        match self.find_receiver(&p2p.to) {
             Some(client) if !is_looked_up => self.take_known(client, p2p, now, actions),
             _ if !is_looked_up && (p2p.message.qos == QoS::AtMostOnce || !p2p.keep) => {
                 self.miss(p2p.reply_to, actions);

@@ -8,12 +8,13 @@ mod delivery;
 mod entry;
 mod fan_out;
 mod lookups;
+mod recent;
 mod session;
 mod storing;
 mod subscriptions;
 mod sweep;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -33,6 +34,7 @@ use crate::store::RecoveredClient;
 use crate::store::journal::Journal;
 use entry::ClientEntry;
 use lookups::Lookups;
+use recent::RecentReceivers;
 
 pub(super) use session::Ended;
 pub(super) use subscriptions::Answer;
@@ -49,7 +51,7 @@ pub(super) struct Context {
     pub(super) limits: Arc<Limits>,
     pub(super) inbox_limits: InboxLimits,
     /// Messages to these go before all others.
-    pub(super) urgent_parents: Arc<HashSet<String>>,
+    pub(super) urgent_parents: Arc<[String]>,
     pub(super) interest: Arc<Interest>,
     pub(super) queue_acks: QueueAcks,
 }
@@ -65,6 +67,7 @@ pub(super) struct Clients {
     /// Used again for each message.
     matches: Matches<ClientRef>,
     lookups: Lookups,
+    recent: RecentReceivers,
     /// Sessions without a connection, by the time they end.
     endings: BTreeSet<(u64, ClientRef)>,
     to_sweep: VecDeque<ClientRef>,
@@ -84,6 +87,7 @@ impl Clients {
             subscribers_by_filter: HashMap::new(),
             matches: Matches::new(),
             lookups: Lookups::default(),
+            recent: RecentReceivers::default(),
             endings: BTreeSet::new(),
             to_sweep: VecDeque::new(),
             next_sweep: now,
@@ -113,6 +117,17 @@ impl Clients {
 
     pub(super) fn find(&self, client_id: &ClientKey) -> Option<ClientRef> {
         self.by_id.get(client_id).copied()
+    }
+
+    /// The same for the receiver of a message, which is remembered for the next one.
+    fn find_receiver(&mut self, client_id: &ClientKey) -> Option<ClientRef> {
+        let known = self.recent.find(client_id).filter(|client| self.entry(*client).is_some());
+        if known.is_some() {
+            return known;
+        }
+        let client = self.find(client_id)?;
+        self.recent.remember(client_id, client);
+        Some(client)
     }
 
     pub(super) fn key_of(&self, client: ClientRef) -> Option<&ClientKey> {

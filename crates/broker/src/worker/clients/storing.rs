@@ -82,7 +82,7 @@ impl Clients {
     /// Gives it back while the log is busy.
     pub(in crate::worker) fn write_p2p(&mut self, p2p: P2p, now: Now, actions: &mut Actions) -> Option<P2p> {
         // 1. The session may have ended while the log was busy: whether the receiver is registered is asked again.
-        let Some(client) = self.find(&p2p.to) else {
+        let Some(client) = self.find_receiver(&p2p.to) else {
             self.take_p2p(p2p, now, actions);
             return None;
         };
@@ -242,7 +242,7 @@ impl Clients {
 
     fn is_urgent(&self, topic: &str) -> bool {
         let parent = topic.split('/').next().unwrap_or(topic);
-        self.context.urgent_parents.contains(parent)
+        self.context.urgent_parents.iter().any(|urgent| urgent == parent)
     }
 
     /// Puts what is in the log now into the inbox.

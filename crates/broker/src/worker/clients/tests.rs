@@ -53,7 +53,7 @@ impl Bench {
             counts: Arc::default(),
             inbox_limits: crate::shared::inbox_limits(&limits),
             limits: Arc::new(limits),
-            urgent_parents: Arc::default(),
+            urgent_parents: [].into(),
             interest: Arc::default(),
             queue_acks: QueueAcks::new(None),
         };
@@ -291,6 +291,31 @@ fn a_name_of_a_client_that_was_forgotten_is_nobodys() {
     assert_eq!(bench.drain(), [Seen::Reply(Outcome::Done(ReasonCode::SUCCESS))]);
     assert_eq!(bench.deliver(alice), [] as [&str; 0]);
     assert_eq!(bench.deliver(bob), [] as [&str; 0]);
+}
+
+#[test]
+fn a_receiver_that_was_forgotten_is_not_found_by_the_key_of_its_last_message() {
+    let mut bench = Bench::new();
+    let (_, bob) = bench.connect(BOB, HOUR_S);
+    let key = ClientKey::new(BOB);
+    let send = |bench: &mut Bench| {
+        let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
+        bench.clients.take_p2p(
+            P2p { to: key.clone(), message: text("x"), keep: true, reply_to },
+            bench.now,
+            &mut bench.actions,
+        );
+        bench.drain()
+    };
+    assert!(send(&mut bench).contains(&Seen::Deliver(bob)));
+    assert!(send(&mut bench).contains(&Seen::Deliver(bob)));
+    bench.clients.detach(&key);
+    bench.clients.end(&key);
+    assert_eq!(send(&mut bench), [Seen::LookUp(BOB.to_owned())]);
+    bench.clients.looked_up(&key, Ok(true), bench.now, &mut bench.actions);
+    let again = bench.clients.find(&key).unwrap();
+    assert!(again != bob && bench.drain().contains(&Seen::Deliver(again)));
+    assert!(send(&mut bench).contains(&Seen::Deliver(again)));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::connection_limiter::ConnectionPermit;
 use crate::transport::{Readiness, Transport};
 use crate::worker::action::ClientRef;
 use crate::worker::connect_request::ConnectRequest;
+use crate::worker::known_topic::KnownTopic;
 use crate::worker::post::ConnectionKey;
 
 pub(super) struct ClientConnection {
@@ -88,6 +89,8 @@ pub(in crate::worker) struct Connected {
     /// The client sent DISCONNECT.
     pub(in crate::worker) said_goodbye: bool,
     pub(in crate::worker) publishes: TokenBucket,
+    /// What it published to last.
+    pub(in crate::worker) known_topic: Option<Box<KnownTopic>>,
 }
 
 /// A connection between two workers, with everything that was read.

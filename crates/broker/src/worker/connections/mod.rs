@@ -186,6 +186,10 @@ impl Connections {
         self.get(key)?.connected()
     }
 
+    pub(super) fn connected_mut(&mut self, key: ConnectionKey) -> Option<&mut Connected> {
+        self.get_mut(key)?.connected_mut()
+    }
+
     pub(super) fn peer_of(&self, key: ConnectionKey) -> Option<SocketAddr> {
         Some(self.get(key)?.peer)
     }
