@@ -8,16 +8,16 @@
 //! message's expiry, also when it has been delivered, so that a lower version that comes late is dropped. What is in
 //! flight stays in flight [MQTT5-4.4.0-1].
 
-use std::collections::BTreeMap;
+mod collapse_keys;
+mod entries;
 
 use commitlog::Position;
 use mqtt::PacketId;
 use mqtt::server::{Priority, Session, SessionLimits};
 
 use crate::message::{Collapse, SharedMessage};
-
-/// Collapse keys that one inbox remembers. At the limit the key that expires first is forgotten.
-const COLLAPSE_KEYS_MAX: usize = 4096;
+use collapse_keys::CollapseKeys;
+use entries::Entries;
 
 /// Names an entry within its inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,13 +82,6 @@ pub(crate) enum Admission {
     Full,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    version: u64,
-    until_ms: u64,
-    entry: EntryId,
-}
-
 /// An entry that is no longer there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Gone {
@@ -100,7 +93,9 @@ pub(crate) struct Gone {
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
     pub(crate) id: EntryId,
-    pub(crate) entry: Entry,
+    /// Of an entry that lives in memory only.
+    pub(crate) message: Option<SharedMessage>,
+    pub(crate) subscription_ids: Box<[u32]>,
     pub(crate) packet_id: PacketId,
     pub(crate) dup: bool,
     /// Its hand-out was not known before.
@@ -110,15 +105,15 @@ pub(crate) struct Outgoing {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) session: Session<EntryId>,
-    entries: BTreeMap<EntryId, Entry>,
-    seen: BTreeMap<Box<str>, Seen>,
+    entries: Entries,
+    collapse_keys: CollapseKeys,
     bytes: u64,
 }
 
 impl Inbox {
     pub(crate) fn new(limits: &InboxLimits) -> Self {
         let session = Session::new(limits.session);
-        Self { session, entries: BTreeMap::new(), seen: BTreeMap::new(), bytes: 0 }
+        Self { session, entries: Entries::default(), collapse_keys: CollapseKeys::default(), bytes: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -134,12 +129,12 @@ impl Inbox {
     }
 
     pub(crate) fn admit(&self, size: u32, collapse: Option<&Collapse>, limits: &InboxLimits, now_ms: u64) -> Admission {
-        let replaces = match collapse.and_then(|wish| Some((wish, self.seen_at(wish, now_ms)?))) {
+        let replaces = match collapse.and_then(|wish| Some((wish, self.collapse_keys.find(&wish.key, now_ms)?))) {
             Some((wish, seen)) if wish.version <= seen.version => return Admission::Superseded { by: seen.entry },
             Some((_, seen)) => Some(seen.entry).filter(|id| self.is_waiting(*id)),
             None => None,
         };
-        let freed = replaces.and_then(|id| self.entries.get(&id)).map(|entry| entry.size);
+        let freed = replaces.and_then(|id| self.entries.get(id)).map(|entry| entry.size);
         let messages = self.entries.len() - usize::from(freed.is_some());
         let bytes = self.bytes - u64::from(freed.unwrap_or(0)) + u64::from(size);
         if messages >= limits.messages_max || bytes > limits.bytes_max {
@@ -148,12 +143,8 @@ impl Inbox {
         Admission::Accept { replaces }
     }
 
-    fn seen_at(&self, collapse: &Collapse, now_ms: u64) -> Option<Seen> {
-        self.seen.get(&collapse.key).copied().filter(|seen| seen.until_ms > now_ms)
-    }
-
     fn is_waiting(&self, id: EntryId) -> bool {
-        self.entries.contains_key(&id) && !self.session.in_flight().any(|(entry, _)| entry == id)
+        self.entries.contains(id) && !self.session.in_flight().any(|(entry, _)| entry == id)
     }
 
     /// Puts in what was admitted, and takes out what it replaces.
@@ -173,7 +164,7 @@ impl Inbox {
 
     /// Puts back a collapse key whose message has gone.
     pub(crate) fn restore_seen(&mut self, id: EntryId, collapse: &Collapse, until_ms: u64) {
-        self.remember(id, collapse, until_ms);
+        self.collapse_keys.remember(id, collapse, until_ms);
     }
 
     fn keep(&mut self, id: EntryId, mut entry: Entry) {
@@ -181,28 +172,10 @@ impl Inbox {
             entry.message = None;
         }
         if let Some(collapse) = entry.collapse.as_deref() {
-            self.remember(id, &collapse.clone(), entry.expires_at_ms);
+            self.collapse_keys.remember(id, collapse, entry.expires_at_ms);
         }
         self.bytes += u64::from(entry.size);
         self.entries.insert(id, entry);
-    }
-
-    fn remember(&mut self, entry: EntryId, collapse: &Collapse, until_ms: u64) {
-        // Ids rise with each admission, and only a higher version or one after the expiry was admitted.
-        if self.seen.get(&collapse.key).is_some_and(|seen| seen.entry > entry) {
-            return;
-        }
-        if self.seen.len() >= COLLAPSE_KEYS_MAX && !self.seen.contains_key(&collapse.key) {
-            self.forget_earliest_key();
-        }
-        self.seen.insert(collapse.key.clone(), Seen { version: collapse.version, until_ms, entry });
-    }
-
-    fn forget_earliest_key(&mut self) {
-        let earliest = self.seen.iter().min_by_key(|(_, seen)| seen.until_ms).map(|(key, _)| key.clone());
-        if let Some(key) = earliest {
-            self.seen.remove(&key);
-        }
     }
 
     fn drop_waiting(&mut self, id: EntryId) -> Option<Gone> {
@@ -211,7 +184,7 @@ impl Inbox {
     }
 
     fn take(&mut self, id: EntryId) -> Option<Entry> {
-        let entry = self.entries.remove(&id)?;
+        let entry = self.entries.remove(id)?;
         self.bytes -= u64::from(entry.size);
         Some(entry)
     }
@@ -223,11 +196,12 @@ impl Inbox {
             let in_flight_before = self.session.in_flight_len();
             let out = self.session.hand_out()?;
             let is_first = self.session.in_flight_len() > in_flight_before;
-            let entry = self.entries.get(&out.entry);
+            let entry = self.entries.get(out.entry);
             match entry {
                 Some(entry) if !is_first || entry.expires_at_ms > now_ms => {
                     let (id, packet_id, dup) = (out.entry, out.packet_id, out.dup);
-                    return Some(Outgoing { id, entry: entry.clone(), packet_id, dup, is_first });
+                    let (message, subscription_ids) = (entry.message.clone(), entry.subscription_ids.clone());
+                    return Some(Outgoing { id, message, subscription_ids, packet_id, dup, is_first });
                 }
                 _ => {
                     expired.extend(self.ack(out.packet_id));
@@ -245,21 +219,31 @@ impl Inbox {
 
     /// Forgets what has expired while it waited. Returns the entries that went.
     pub(crate) fn sweep(&mut self, now_ms: u64) -> Vec<Gone> {
-        self.seen.retain(|_, seen| seen.until_ms > now_ms);
+        self.collapse_keys.sweep(now_ms);
         let (session, entries) = (&mut self.session, &self.entries);
         let mut expired = Vec::new();
         session.retain_waiting(|id| {
-            let is_over = entries.get(id).is_none_or(|entry| entry.expires_at_ms <= now_ms);
+            let is_over = entries.get(*id).is_none_or(|entry| entry.expires_at_ms <= now_ms);
             if is_over {
                 expired.push(*id);
             }
             !is_over
         });
-        expired.into_iter().filter_map(|id| Some(Gone { id, size: self.take(id)?.size })).collect()
+        expired.sort_unstable();
+        let gone: Vec<Gone> =
+            self.entries.remove_all(&expired).into_iter().map(|(id, size)| Gone { id, size }).collect();
+        self.bytes -= gone.iter().map(|gone| u64::from(gone.size)).sum::<u64>();
+        gone
+    }
+
+    /// Gives memory of past traffic back.
+    pub(crate) fn shrink(&mut self) {
+        self.session.shrink();
+        self.entries.shrink();
     }
 
     pub(crate) fn has_collapse_keys(&self) -> bool {
-        !self.seen.is_empty()
+        !self.collapse_keys.is_empty()
     }
 }
 
@@ -456,7 +440,7 @@ mod tests {
                     }
                     Step::HandOut => {
                         if let Some(out) = inbox.hand_out(0, &mut Vec::new()).filter(|out| out.is_first) {
-                            let collapse = out.entry.collapse.unwrap();
+                            let collapse = inbox.entries.get(out.id).and_then(|entry| entry.collapse.as_ref()).unwrap();
                             let key: usize = collapse.key.parse().unwrap();
                             prop_assert!(newest[key] < Some(collapse.version));
                             newest[key] = Some(collapse.version);

@@ -44,9 +44,9 @@ impl Clients {
             expired.into_iter().for_each(|gone| self.forget(client, gone, actions));
             let outgoing = outgoing?;
             let (id, packet_id) = (outgoing.id, outgoing.packet_id);
-            let message = outgoing.entry.message.or_else(|| self.message_at(client, id.position()?, fresh));
+            let message = outgoing.message.or_else(|| self.message_at(client, id.position()?, fresh));
             if let Some(message) = message {
-                let subscription_ids = outgoing.entry.subscription_ids;
+                let subscription_ids = outgoing.subscription_ids;
                 let (dup, is_first) = (outgoing.dup, outgoing.is_first);
                 return Some(Outbound { message, subscription_ids, id, packet_id, dup, is_first });
             }

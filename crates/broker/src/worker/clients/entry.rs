@@ -1,18 +1,15 @@
 //! One client at its worker: its session, its inbox, and which connection has them.
 
-use std::collections::BTreeMap;
-
 use commitlog::Position;
 use mqtt::server::Restart;
 
+use super::queue_ids::QueueIds;
 use crate::client::ClientKey;
 use crate::inbox::{Entry, EntryId, Gone, Inbox, InboxLimits};
 use crate::message::Collapse;
 use crate::store::{RecoveredClient, RecoveredEntry};
 use crate::worker::post::ConnectionKey;
 
-/// Message ids of the queue that one client's inbox remembers.
-const QUEUE_IDS_MAX: usize = 10_000;
 /// A session that never ends (5.0 section 3.1.2.11.2).
 pub(super) const NEVER_S: u32 = u32::MAX;
 
@@ -30,7 +27,7 @@ pub(super) struct ClientEntry {
     pub(super) is_logged: bool,
     /// The session is as the log has it when that is durable up to here.
     pub(super) settled_at: Position,
-    queue_ids: BTreeMap<Box<str>, KnownId>,
+    pub(super) queue_ids: QueueIds,
 }
 
 /// The connection that has the session.
@@ -39,14 +36,6 @@ pub(super) struct Attachment {
     pub(super) connection: ConnectionKey,
     /// Its CONNACK is written, so that a PUBLISH may follow.
     pub(super) is_open: bool,
-}
-
-/// A message of a queue elsewhere that the inbox has had.
-#[derive(Clone, Copy, Debug)]
-struct KnownId {
-    until_ms: u64,
-    /// It is so when the log is durable up to here.
-    end: Position,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +57,7 @@ impl ClientEntry {
             ends_at_ms: None,
             is_logged: false,
             settled_at: Position::default(),
-            queue_ids: BTreeMap::new(),
+            queue_ids: QueueIds::default(),
         }
     }
 
@@ -95,23 +84,9 @@ impl ClientEntry {
         self.attachment.filter(|attachment| attachment.is_open).map(|attachment| attachment.connection)
     }
 
-    /// Where it became durable that the inbox has had this message.
-    pub(super) fn knows_queue_id(&self, id: &str) -> Option<Position> {
-        self.queue_ids.get(id).map(|known| known.end)
-    }
-
-    pub(super) fn remember_queue_id(&mut self, id: &str, until_ms: u64, end: Position, now_ms: u64) {
-        if self.queue_ids.len() >= QUEUE_IDS_MAX {
-            self.queue_ids.retain(|_, known| known.until_ms > now_ms);
-        }
-        if self.queue_ids.len() < QUEUE_IDS_MAX {
-            self.queue_ids.insert(id.into(), KnownId { until_ms, end });
-        }
-    }
-
     /// Forgets what has had its time. Returns the entries that went.
     pub(super) fn sweep(&mut self, now_ms: u64) -> Vec<Gone> {
-        self.queue_ids.retain(|_, known| known.until_ms > now_ms);
+        self.queue_ids.sweep(now_ms);
         self.inbox.sweep(now_ms)
     }
 
@@ -139,7 +114,7 @@ impl ClientEntry {
             client.inbox.restore_seen(EntryId::logged(seen.entry), &collapse, seen.until_ms);
         }
         for (id, until_ms) in queue_ids.iter().filter(|(_, until_ms)| **until_ms > now_ms) {
-            client.remember_queue_id(id, *until_ms, Position::default(), now_ms);
+            client.queue_ids.remember(id, *until_ms, Position::default(), now_ms);
         }
         if let Some(session) = session {
             client.ends_at_ms = ends_at(session.expiry_s, session.disconnected_ms.unwrap_or(now_ms).min(now_ms));

@@ -177,7 +177,7 @@ impl Clients {
         let Some(entry) = self.entry_mut(client).filter(|entry| entry.is_attached_to(connection)) else { return };
         entry.attachment = None;
         entry.inbox.session.disconnected();
-        entry.inbox.session.shrink();
+        entry.inbox.shrink();
         let expiry_s = entry.session.as_ref().map_or(0, |session| session.expiry_s);
         if expiry_s == 0 {
             return self.end_session(client);

@@ -111,7 +111,7 @@ impl Clients {
 
     fn known_end(&self, client: ClientRef, p2p: &P2p) -> Option<Position> {
         let ReplyTarget::Queue(job) = &p2p.reply_to.target else { return None };
-        self.entry(client)?.knows_queue_id(job.message_id.as_str())
+        self.entry(client)?.queue_ids.find(job.message_id.as_str())
     }
 
     /// What makes the message done for the queue, or known here if it comes again.
@@ -181,7 +181,7 @@ impl Clients {
             return actions.push_back(Action::WhenDurable { end, then: AfterDurable::Applied(job) });
         }
         if let Some(entry) = self.entry_mut(client) {
-            entry.remember_queue_id(job.message_id.as_str(), queue_id_until(now), end, now.ms);
+            entry.queue_ids.remember(job.message_id.as_str(), queue_id_until(now), end, now.ms);
         }
         actions.push_back(Action::WhenDurable { end, then: AfterDurable::Acknowledge(job) });
     }

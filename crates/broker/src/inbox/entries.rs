@@ -1,0 +1,142 @@
+//! The entries of one inbox by their ids.
+//!
+//! Ids nearly always rise, and what came first goes first: so it is a queue, sorted, whose ends are looked at before it is
+//! searched. An inbox that has nothing holds no memory after a burst.
+
+use std::collections::VecDeque;
+
+use super::{Entry, EntryId};
+
+/// A queue that grew past this gives its memory back when it is empty.
+const KEPT_CAPACITY: usize = 8;
+
+#[derive(Debug, Default)]
+pub(super) struct Entries(VecDeque<(EntryId, Entry)>);
+
+impl Entries {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Where the entry is, or where it belongs.
+    fn place(&self, id: EntryId) -> Result<usize, usize> {
+        match (self.0.front(), self.0.back()) {
+            (Some((first, _)), _) if *first == id => Ok(0),
+            (_, Some((last, _))) if *last < id => Err(self.0.len()),
+            _ => self.0.binary_search_by_key(&id, |(id, _)| *id),
+        }
+    }
+
+    pub(super) fn get(&self, id: EntryId) -> Option<&Entry> {
+        self.0.get(self.place(id).ok()?).map(|(_, entry)| entry)
+    }
+
+    pub(super) fn contains(&self, id: EntryId) -> bool {
+        self.place(id).is_ok()
+    }
+
+    pub(super) fn insert(&mut self, id: EntryId, entry: Entry) {
+        match self.place(id) {
+            Ok(at) => self.0[at] = (id, entry),
+            Err(at) => self.0.insert(at, (id, entry)),
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: EntryId) -> Option<Entry> {
+        let (_, entry) = self.0.remove(self.place(id).ok()?)?;
+        self.give_back();
+        Some(entry)
+    }
+
+    /// Takes these out, which rise; returns those that were there with their sizes.
+    pub(super) fn remove_all(&mut self, ids: &[EntryId]) -> Vec<(EntryId, u32)> {
+        let mut removed = Vec::new();
+        self.0.retain(|(id, entry)| {
+            let stays = ids.binary_search(id).is_err();
+            if !stays {
+                removed.push((*id, entry.size));
+            }
+            stays
+        });
+        self.give_back();
+        removed
+    }
+
+    fn give_back(&mut self) {
+        if self.0.is_empty() && self.0.capacity() > KEPT_CAPACITY {
+            self.0 = VecDeque::new();
+        }
+    }
+
+    pub(super) fn shrink(&mut self) {
+        self.0.shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use commitlog::Position;
+    use proptest::prelude::*;
+
+    fn entry(size: u32) -> Entry {
+        Entry { message: None, size, expires_at_ms: 0, collapse: None, subscription_ids: Box::default(), urgent: false }
+    }
+
+    fn id(number: u8) -> EntryId {
+        if number.is_multiple_of(2) {
+            EntryId::logged(Position(number.into()))
+        } else {
+            EntryId::volatile(number.into())
+        }
+    }
+
+    #[test]
+    fn an_inbox_that_is_empty_again_holds_no_memory_of_a_burst() {
+        let mut entries = Entries::default();
+        (0..100).for_each(|number| entries.insert(id(number), entry(1)));
+        (0..100).for_each(|number| assert_eq!(entries.remove(id(number)).unwrap().size, 1));
+        assert_eq!(entries.0.capacity(), 0);
+    }
+
+    proptest! {
+        /// It is a sorted map, whatever order the ids come in.
+        #[test]
+        fn it_holds_what_a_map_would(steps in prop::collection::vec((0u8..4, 0u8..20), 1..80)) {
+            let (mut entries, mut model) = (Entries::default(), BTreeMap::new());
+            for (size, (step, number)) in (0..).zip(steps) {
+                match step {
+                    0 | 1 => {
+                        entries.insert(id(number), entry(size));
+                        model.insert(id(number), size);
+                    }
+                    2 => {
+                        let removed = entries.remove(id(number)).map(|entry| entry.size);
+                        prop_assert_eq!(removed, model.remove(&id(number)));
+                    }
+                    _ => {
+                        let mut ids = [id(number), id(number + 1), id(number + 2)];
+                        ids.sort();
+                        let removed = entries.remove_all(&ids);
+                        let expected: Vec<_> = ids.iter().filter_map(|id| Some((*id, model.remove(id)?))).collect();
+                        prop_assert_eq!(removed, expected);
+                    }
+                }
+                prop_assert_eq!((entries.len(), entries.is_empty()), (model.len(), model.is_empty()));
+                for number in 0..23 {
+                    let size = entries.get(id(number)).map(|entry| entry.size);
+                    prop_assert_eq!(size, model.get(&id(number)).copied());
+                    prop_assert_eq!(entries.contains(id(number)), size.is_some());
+                }
+            }
+        }
+    }
+}
