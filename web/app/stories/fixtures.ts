@@ -2,7 +2,7 @@
 
 import { type CallState, type Contact, ConvokeError, type Member, type Outcome, type PastCall } from "@convoke/sdk";
 import { createModel, type Entry, type Model } from "../src/state/model.ts";
-import type { Past } from "../src/state/past.ts";
+import type { Past } from "../src/state/past-calls.ts";
 import { type Trouble, TroubleWatch } from "../src/state/trouble.ts";
 import { paintedTrack } from "./pictures.ts";
 

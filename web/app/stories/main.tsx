@@ -2,8 +2,8 @@
 
 import "../src/styles/index.css";
 import { render } from "preact";
-import type { EntranceActions } from "../src/state/entrance.ts";
 import type { Actions } from "../src/state/model.ts";
+import type { EntranceActions } from "../src/state/sign-in.ts";
 import { Page } from "../src/ui/app.tsx";
 import { presses, stories } from "./fixtures.ts";
 

@@ -1,10 +1,10 @@
 import { type CallState, ConvokeError } from "@convoke/sdk";
 import { describe, expect, test } from "vitest";
+import { endWords, invitationNews, staysOpen } from "../src/state/end-words.ts";
 import { watchKeys } from "../src/state/keyboard.ts";
 import { readLink, rememberAccount, tabAccount } from "../src/state/link.ts";
 import { type Actions, createModel } from "../src/state/model.ts";
-import { alsoThere } from "../src/state/others.ts";
-import { endWords, invitationNews, staysOpen } from "../src/state/outcome.ts";
+import { alsoThere } from "../src/state/people-in-call.ts";
 import { TroubleWatch } from "../src/state/trouble.ts";
 import { read } from "./read.ts";
 

@@ -1,7 +1,7 @@
 /** Convoke for browsers: calls that always ring. See `client.ts` for the first lines to write. */
 
 export { Call, type CallEvents } from "./call/call.ts";
-export type { RosterNews } from "./call/changes.ts";
+export type { RosterNews } from "./call/roster-changes.ts";
 export {
   type CallEnd,
   type CallPhase,

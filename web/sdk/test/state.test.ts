@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { rosterChanges } from "../src/call/changes.ts";
+import { rosterChanges } from "../src/call/roster-changes.ts";
 import { type CallEvent, type CallState, incoming, outgoing, progressOf, reduce, resumed } from "../src/call/state.ts";
 import type { DownBody } from "../src/wire.ts";
 import { envelope, join, member, ring, roster, T0 } from "./fixtures.ts";

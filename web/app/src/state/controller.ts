@@ -12,12 +12,12 @@ import {
 import { batch } from "@preact/signals";
 import { duration } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
+import { since } from "./call-start.ts";
+import { endWords, invitationNews, staysOpen } from "./end-words.ts";
 import { rememberSpeaker } from "./link.ts";
 import type { Actions, Model, Problem } from "./model.ts";
 import { Notifier } from "./notify.ts";
-import { endWords, invitationNews, staysOpen } from "./outcome.ts";
-import { missedIn, withNewest, withOlder } from "./past.ts";
-import { since } from "./since.ts";
+import { missedIn, withNewest, withOlder } from "./past-calls.ts";
 import type { Sounds } from "./sounds.ts";
 import { Tabs } from "./tabs.ts";
 import { TroubleWatch } from "./trouble.ts";

@@ -1,7 +1,7 @@
 /** Keys of a call: M microphone, V camera, P people, I invite, Esc closes the panel. Off while text is being written. */
 
 import type { Actions, Model } from "./model.ts";
-import { isTalking } from "./others.ts";
+import { isTalking } from "./people-in-call.ts";
 
 export function watchKeys(model: Model, actions: Actions, target: Pick<Document, "addEventListener"> = document): void {
   target.addEventListener("keydown", (event) => {

@@ -13,7 +13,7 @@ import type {
   RememberedLogin,
 } from "@convoke/sdk";
 import { type Signal, signal } from "@preact/signals";
-import type { Past } from "./past.ts";
+import type { Past } from "./past-calls.ts";
 import type { Trouble } from "./trouble.ts";
 
 /** What a screen needs of a call besides its state. */

@@ -7,7 +7,7 @@ import type { CallState } from "@convoke/sdk";
 import { progressOf } from "@convoke/sdk";
 import { effect } from "@preact/signals";
 import type { Model } from "./model.ts";
-import { isTalking } from "./others.ts";
+import { isTalking } from "./people-in-call.ts";
 
 interface Note {
   atS: number;

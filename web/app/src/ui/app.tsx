@@ -2,14 +2,14 @@
 
 import { createContext } from "preact";
 import { useContext, useLayoutEffect, useRef } from "preact/hooks";
-import type { EntranceActions } from "../state/entrance.ts";
 import type { Actions, Model } from "../state/model.ts";
+import type { EntranceActions } from "../state/sign-in.ts";
 import { t } from "../texts/t.ts";
 import { EndedScreen } from "./ended.tsx";
-import { Elsewhere, EntryScreen, Refused, SigningIn } from "./gate.tsx";
 import { Home } from "./home.tsx";
 import { IncomingDialog } from "./incoming.tsx";
 import { Live } from "./notices.tsx";
+import { Elsewhere, EntryScreen, Refused, SigningIn } from "./sign-in.tsx";
 import { Stage } from "./stage.tsx";
 
 /** What stands at the entrance. */

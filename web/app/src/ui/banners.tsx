@@ -3,7 +3,7 @@
 import type { CallState } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";
 import type { Problem } from "../state/model.ts";
-import { isTalking } from "../state/others.ts";
+import { isTalking } from "../state/people-in-call.ts";
 import type { Trouble } from "../state/trouble.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";

@@ -1,9 +1,9 @@
 /** The screen that says how a call from here ended, until it is closed. */
 
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { calleeOf, endWords } from "../state/end-words.ts";
 import type { Ended } from "../state/model.ts";
-import { nameOf } from "../state/named.ts";
-import { calleeOf, endWords } from "../state/outcome.ts";
+import { nameOf } from "../state/user-name.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";

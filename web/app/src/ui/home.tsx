@@ -2,16 +2,16 @@
 
 import type { Outcome } from "@convoke/sdk";
 import type { HomeView } from "../state/model.ts";
-import { people } from "../state/others.ts";
+import { people } from "../state/people-in-call.ts";
 import { when } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
+import { useOffered } from "./call-back-focus.ts";
 import { Bell, Camera, Check, Logo, Missed, Phone, SpeakerOff } from "./icons.tsx";
-import { Me } from "./me.tsx";
 import { Notices } from "./notices.tsx";
-import { useOffered } from "./offered.ts";
 import { Contacts } from "./people.tsx";
 import { Recent } from "./recent.tsx";
+import { Me } from "./signed-in-user.tsx";
 import { MissedButtons } from "./small-button.tsx";
 
 export function Home() {

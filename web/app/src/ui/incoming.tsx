@@ -2,7 +2,7 @@
 
 import type { CallState } from "@convoke/sdk";
 import type { Ringing } from "../state/model.ts";
-import { alsoThere, isTalking } from "../state/others.ts";
+import { alsoThere, isTalking } from "../state/people-in-call.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";

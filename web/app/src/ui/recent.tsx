@@ -2,7 +2,7 @@
 
 import type { PastCall } from "@convoke/sdk";
 import { useEffect } from "preact/hooks";
-import { backTo, byDay, isMissed, pastNames, pastWords } from "../state/past.ts";
+import { backTo, byDay, isMissed, pastNames, pastWords } from "../state/past-calls.ts";
 import { clockTime } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";

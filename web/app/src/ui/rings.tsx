@@ -6,7 +6,7 @@ import type { Ringing } from "../state/model.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
-import { useOffered } from "./offered.ts";
+import { useOffered } from "./call-back-focus.ts";
 import { MissedButtons, SmallButton } from "./small-button.tsx";
 
 export function RingCards({ rings }: { rings: readonly Ringing[] }) {

@@ -2,8 +2,8 @@
 
 import { type CallState, isIn, type Member } from "@convoke/sdk";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { nameOf } from "../state/named.ts";
-import { inIt } from "../state/others.ts";
+import { inIt } from "../state/people-in-call.ts";
+import { nameOf } from "../state/user-name.ts";
 import { duration, names } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";

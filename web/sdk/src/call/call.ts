@@ -24,7 +24,7 @@ import type {
   UpBody,
   UserName,
 } from "../wire.ts";
-import { type RosterNews, rosterChanges } from "./changes.ts";
+import { type RosterNews, rosterChanges } from "./roster-changes.ts";
 import { type CallEvent, type CallState, isGap, reduce } from "./state.ts";
 
 /** What a call asks of its client. */

@@ -9,10 +9,10 @@
 
 import { Backoff, SIGNALLING_STEPS } from "../core/backoff.ts";
 import { browserDatabases } from "../core/database.ts";
+import { countTabs, deviceName, SLOT_COUNT } from "../core/device-slot.ts";
 import { ConvokeError } from "../core/errors.ts";
 import { randomHex } from "../core/ids.ts";
-import { shownName } from "../core/shown.ts";
-import { countTabs, deviceName, SLOT_COUNT } from "../core/slot.ts";
+import { shownName } from "../core/shown-text.ts";
 import { ringDatabase } from "../ring/store.ts";
 import type { UserName } from "../wire.ts";
 import { accountKey, type Credentials, endLogin, login, renewLogin } from "./requests.ts";

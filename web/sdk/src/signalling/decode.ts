@@ -1,7 +1,7 @@
 /** The decoder of the service's signals. What cannot be read is dropped: a terminal has no one to report it to. */
 
-import { joinEndpointsFrom } from "../core/reach.ts";
-import { withShownTexts } from "../core/shown.ts";
+import { joinEndpointsFrom } from "../core/server-addresses.ts";
+import { withShownTexts } from "../core/shown-text.ts";
 import { type Down, fromWire } from "../wire.ts";
 
 const RING_DOWN = "ring-down/p2p/";

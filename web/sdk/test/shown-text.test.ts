@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { shownName, shownText } from "../src/core/shown.ts";
+import { shownName, shownText } from "../src/core/shown-text.ts";
 import { decodeDown } from "../src/signalling/decode.ts";
 
 function decoded(body: object) {

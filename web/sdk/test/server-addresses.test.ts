@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { joinEndpointsFrom, socketOf } from "../src/core/reach.ts";
+import { joinEndpointsFrom, socketOf } from "../src/core/server-addresses.ts";
 
 describe("where a page reaches its server", () => {
   test.each([

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { browserOf, claimSlot, type SlotContext, slotOrder, takeSlot } from "../src/core/slot.ts";
+import { browserOf, claimSlot, type SlotContext, slotOrder, takeSlot } from "../src/core/device-slot.ts";
 
 /** Web Locks of one browser, as far as slots use them (w3c/web-locks: exclusive, ifAvailable, steal, signal). */
 class Locks {

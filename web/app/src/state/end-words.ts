@@ -3,7 +3,7 @@
 import type { CallState } from "@convoke/sdk";
 import { progressOf } from "@convoke/sdk";
 import { t } from "../texts/t.ts";
-import { type Contacts, nameOf } from "./named.ts";
+import { type Contacts, nameOf } from "./user-name.ts";
 
 export interface EndWords {
   title: string;

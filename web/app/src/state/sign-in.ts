@@ -12,7 +12,7 @@
 import { ConvokeError, type Login, Logins } from "@convoke/sdk";
 import { rememberAccount, tabAccount } from "./link.ts";
 import type { Model } from "./model.ts";
-import { secureAddress } from "./secure.ts";
+import { secureAddress } from "./secure-address.ts";
 
 /** What a person can do about it. */
 export interface EntranceActions {

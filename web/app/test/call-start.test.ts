@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { since } from "../src/state/since.ts";
+import { since } from "../src/state/call-start.ts";
 
 describe("the clock of a call", () => {
   const storage = () => {

@@ -3,7 +3,7 @@
 import type { History, Outcome, PastCall } from "@convoke/sdk";
 import { day, lasting } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
-import { people } from "./others.ts";
+import { people } from "./people-in-call.ts";
 
 export interface Past extends History {
   status: "unknown" | "loading" | "known" | "failed";

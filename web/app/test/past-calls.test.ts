@@ -1,6 +1,15 @@
 import type { Outcome, PastCall } from "@convoke/sdk";
 import { describe, expect, test } from "vitest";
-import { backTo, byDay, isMissed, missedIn, pastNames, pastWords, withNewest, withOlder } from "../src/state/past.ts";
+import {
+  backTo,
+  byDay,
+  isMissed,
+  missedIn,
+  pastNames,
+  pastWords,
+  withNewest,
+  withOlder,
+} from "../src/state/past-calls.ts";
 import { day, lasting } from "../src/texts/format.ts";
 import { read } from "./read.ts";
 
