@@ -10,7 +10,7 @@ import { Controller } from "./state/controller.ts";
 import { watchKeys } from "./state/keyboard.ts";
 import { readLink } from "./state/link.ts";
 import { type Actions, createModel } from "./state/model.ts";
-import { Entrance } from "./state/sign-in.ts";
+import { SignIn } from "./state/sign-in.ts";
 import { Sounds } from "./state/sounds.ts";
 import { followTitle } from "./state/title.ts";
 import { Page } from "./ui/app.tsx";
@@ -23,7 +23,7 @@ const mqtt = import("mqtt").then(({ default: { connect } }) => connect);
 const root = document.getElementById("app");
 let leave = () => {};
 
-const show = (actions?: Actions) => root && render(<Page model={model} entrance={entrance} actions={actions} />, root);
+const show = (actions?: Actions) => root && render(<Page model={model} signIn={signIn} actions={actions} />, root);
 
 function enter(login: Login): void {
   const client = createClient({ login, mqtt: () => mqtt });
@@ -34,8 +34,8 @@ function enter(login: Login): void {
   controller.start();
 }
 
-const entrance = new Entrance(model, enter, () => leave());
+const signIn = new SignIn(model, enter, () => leave());
 followTitle(model);
 show();
 // In the address bar the secret would be seen in every screen that is shared.
-void entrance.start(link.secret, () => history.replaceState(null, "", location.pathname + location.search));
+void signIn.start(link.secret, () => history.replaceState(null, "", location.pathname + location.search));

@@ -1,8 +1,8 @@
 /** One model for each story. */
 
 import { type CallState, type Contact, ConvokeError, type Member, type Outcome, type PastCall } from "@convoke/sdk";
-import { createModel, type Entry, type Model } from "../src/state/model.ts";
-import type { Past } from "../src/state/past-calls.ts";
+import { createModel, type Model, type SignInState } from "../src/state/model.ts";
+import type { PastCalls } from "../src/state/past-calls.ts";
 import { type Trouble, TroubleWatch } from "../src/state/trouble.ts";
 import { paintedTrack } from "./pictures.ts";
 
@@ -83,8 +83,8 @@ function ringing(media: "audio" | "video"): CallState {
   });
 }
 
-function entry(entry: Entry): Model {
-  return with_(createModel(false), (model) => (model.entry.value = entry));
+function entry(entry: SignInState): Model {
+  return with_(createModel(false), (model) => (model.signInState.value = entry));
 }
 
 const remembered = [
@@ -125,7 +125,7 @@ function crowd(i: number): Contact {
   return { user: `user-${i}`, name, presence: i % 4 === 1 ? "online" : "offline", sinceMs: NOW_MS - i * MINUTE_MS };
 }
 
-function past(): Past {
+function past(): PastCalls {
   const call = (hoursAgo: number, more: Partial<PastCall>, ...who: [string, string][]): PastCall => ({
     meeting: `m-${hoursAgo}`,
     direction: "received",

@@ -3,12 +3,12 @@
 import "../src/styles/index.css";
 import { render } from "preact";
 import type { Actions } from "../src/state/model.ts";
-import type { EntranceActions } from "../src/state/sign-in.ts";
+import type { SignInActions } from "../src/state/sign-in.ts";
 import { Page } from "../src/ui/app.tsx";
 import { presses, stories } from "./fixtures.ts";
 
 const nothing = new Proxy({}, { get: (_, name) => (name === "nowMs" ? Date.now : () => {}) }) as Actions;
-const outside: EntranceActions = { signInAs() {}, signOut() {}, tabs: async () => 2 };
+const outside: SignInActions = { signInAs() {}, signOut() {}, tabs: async () => 2 };
 const name = new URLSearchParams(location.search).get("story") ?? "";
 const story = stories[name];
 const root = document.getElementById("app");
@@ -29,5 +29,5 @@ function List() {
   );
 }
 
-if (root) render(story ? <Page model={story()} actions={nothing} entrance={outside} /> : <List />, root);
+if (root) render(story ? <Page model={story()} actions={nothing} signIn={outside} /> : <List />, root);
 for (const id of presses[name] ?? []) requestAnimationFrame(() => press(id));

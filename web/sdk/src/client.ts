@@ -13,7 +13,7 @@ import type { Call } from "./call/call.ts";
 import { Calls } from "./calls.ts";
 import { ContactWatch } from "./contacts.ts";
 import { type Asked, ServiceClock } from "./core/clock.ts";
-import { browserOf, type ClaimedSlot, claimSlot, type SlotContext, takeSlot } from "./core/device-slot.ts";
+import { browserOf, type ClaimedDeviceSlot, claimSlot, type DeviceSlotContext, takeSlot } from "./core/device-slot.ts";
 import { Emitter } from "./core/emitter.ts";
 import { ConvokeError } from "./core/errors.ts";
 import { watchPage } from "./core/page-events.ts";
@@ -133,7 +133,7 @@ export class Client extends Emitter<ClientEvents> {
   readonly #filter = new SignalFilter(this.#clock);
   readonly #contacts: ContactWatch;
   #state: ClientState = { type: "idle" };
-  #slot: ClaimedSlot | undefined;
+  #slot: ClaimedDeviceSlot | undefined;
   #store: RingStore | undefined;
   #ringer: Ringer | undefined;
   #missed: readonly Outcome[] = [];
@@ -511,12 +511,12 @@ export class Client extends Emitter<ClientEvents> {
   }
 }
 
-function browserContext(): SlotContext {
+function browserContext(): DeviceSlotContext {
   return { locks: navigator.locks, session: storage(() => sessionStorage), local: storage(() => localStorage) };
 }
 
 /** Some browsers throw at the mere question, where a person lets a page keep nothing. */
-function storage(ask: () => SlotContext["local"]): SlotContext["local"] {
+function storage(ask: () => DeviceSlotContext["local"]): DeviceSlotContext["local"] {
   try {
     return ask();
   } catch {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { browserOf, claimSlot, type SlotContext, slotOrder, takeSlot } from "../src/core/device-slot.ts";
+import { browserOf, claimSlot, type DeviceSlotContext, slotOrder, takeSlot } from "../src/core/device-slot.ts";
 
 /** Web Locks of one browser, as far as slots use them (w3c/web-locks: exclusive, ifAvailable, steal, signal). */
 class Locks {
@@ -31,12 +31,12 @@ class Browser {
   readonly #locks = new Locks() as unknown as LockManager;
   readonly #local = storage();
 
-  tab(session = storage()): SlotContext {
+  tab(session = storage()): DeviceSlotContext {
     return { locks: this.#locks, local: this.#local, session };
   }
 }
 
-function storage(): SlotContext["local"] {
+function storage(): DeviceSlotContext["local"] {
   const values = new Map<string, string>();
   return { getItem: (key) => values.get(key) ?? null, setItem: (key, value) => void values.set(key, value) };
 }

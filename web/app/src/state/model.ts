@@ -13,7 +13,7 @@ import type {
   RememberedLogin,
 } from "@convoke/sdk";
 import { type Signal, signal } from "@preact/signals";
-import type { Past } from "./past-calls.ts";
+import type { PastCalls } from "./past-calls.ts";
 import type { Trouble } from "./trouble.ts";
 
 /** What a screen needs of a call besides its state. */
@@ -46,7 +46,7 @@ export type HomeView = "people" | "recent";
 export type Panel = "people" | "invite" | undefined;
 
 /** What stands before the terminal. */
-export type Entry =
+export type SignInState =
   | { type: "opening" }
   | { type: "insecure"; goTo?: string }
   | { type: "signing_in"; error?: ConvokeError }
@@ -58,7 +58,7 @@ export type Entry =
   | { type: "in" };
 
 export interface Model {
-  entry: Signal<Entry>;
+  signInState: Signal<SignInState>;
   /** Who could sign in in this browser without a link. */
   logins: Signal<readonly RememberedLogin[]>;
   client: Signal<ClientState>;
@@ -72,7 +72,7 @@ export interface Model {
   missed: Signal<readonly Outcome[]>;
   /** The missed call whose notification was pressed: calling back is at hand. */
   offered: Signal<string | undefined>;
-  history: Signal<Past>;
+  history: Signal<PastCalls>;
   view: Signal<HomeView>;
   /** The user is in a call on another device. */
   busyElsewhere: Signal<boolean>;
@@ -105,7 +105,7 @@ export interface Model {
 
 export function createModel(speakerOff: boolean): Model {
   return {
-    entry: signal<Entry>({ type: "opening" }),
+    signInState: signal<SignInState>({ type: "opening" }),
     logins: signal([]),
     client: signal<ClientState>({ type: "idle" }),
     name: signal(""),
@@ -115,7 +115,7 @@ export function createModel(speakerOff: boolean): Model {
     joinable: signal([]),
     missed: signal([]),
     offered: signal(undefined),
-    history: signal<Past>({ status: "unknown", calls: [] }),
+    history: signal<PastCalls>({ status: "unknown", calls: [] }),
     view: signal<HomeView>("people"),
     busyElsewhere: signal(false),
     call: signal(undefined),

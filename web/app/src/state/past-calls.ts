@@ -5,12 +5,12 @@ import { day, lasting } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { people } from "./people-in-call.ts";
 
-export interface Past extends History {
+export interface PastCalls extends History {
   status: "unknown" | "loading" | "known" | "failed";
 }
 
 /** The newest page, before what was known already. */
-export function withNewest(past: Past, page: History): Past {
+export function withNewest(past: PastCalls, page: History): PastCalls {
   const newest = new Set(page.calls.map(({ meeting }) => meeting));
   const older = past.calls.filter(({ meeting }) => !newest.has(meeting));
   const meets = older.length < past.calls.length;
@@ -19,14 +19,14 @@ export function withNewest(past: Past, page: History): Past {
     : { status: "known", calls: page.calls, next: page.next };
 }
 
-export function withOlder(past: Past, page: History): Past {
+export function withOlder(past: PastCalls, page: History): PastCalls {
   const known = new Set(past.calls.map(({ meeting }) => meeting));
   const older = page.calls.filter(({ meeting }) => !known.has(meeting));
   return { status: "known", calls: [...past.calls, ...older], next: page.next };
 }
 
 /** The missed calls that are in the list: a person who has it open has seen them. */
-export function missedIn(missed: readonly Outcome[], { calls }: Past): Outcome[] {
+export function missedIn(missed: readonly Outcome[], { calls }: PastCalls): Outcome[] {
   const listed = new Set(calls.map(({ meeting }) => meeting));
   return missed.filter(({ meeting }) => listed.has(meeting));
 }

@@ -1,5 +1,5 @@
 /**
- * The entrance: it decides whose page this is, before anything else and after signing out.
+ * The sign-in: it decides whose page this is, before anything else and after signing out.
  *
  * ```
  *  insecure                                    (browsers give such a page no devices: it says where to go)
@@ -15,14 +15,14 @@ import type { Model } from "./model.ts";
 import { secureAddress } from "./secure-address.ts";
 
 /** What a person can do about it. */
-export interface EntranceActions {
+export interface SignInActions {
   signInAs(account: string): void;
   signOut(): void;
   /** How many tabs a sign-out ends. */
   tabs(): Promise<number>;
 }
 
-export class Entrance implements EntranceActions {
+export class SignIn implements SignInActions {
   readonly #model: Model;
   readonly #entered: (login: Login) => void;
   readonly #left: () => void;
@@ -39,8 +39,8 @@ export class Entrance implements EntranceActions {
   /** `taken` is called once the secret is kept, and may leave the address. */
   async start(secret: string | undefined, taken: () => void): Promise<void> {
     if (!isSecureContext) {
-      this.#model.entry.value = { type: "insecure" };
-      this.#model.entry.value = { type: "insecure", goTo: await secureAddress() };
+      this.#model.signInState.value = { type: "insecure" };
+      this.#model.signInState.value = { type: "insecure", goTo: await secureAddress() };
       return;
     }
     const logins = await Logins.open(location.origin);
@@ -50,7 +50,7 @@ export class Entrance implements EntranceActions {
     taken();
     await this.#list();
     if (account) return this.#signIn(account);
-    this.#model.entry.value = { type: this.#model.logins.value.length > 0 ? "choose" : "no_link" };
+    this.#model.signInState.value = { type: this.#model.logins.value.length > 0 ? "choose" : "no_link" };
   }
 
   signInAs(account: string): void {
@@ -64,7 +64,7 @@ export class Entrance implements EntranceActions {
     this.#leaves(undefined);
     void login.signOut().then(async (told) => {
       await this.#list();
-      this.#model.entry.value = { type: "signed_out", told };
+      this.#model.signInState.value = { type: "signed_out", told };
     });
   }
 
@@ -73,18 +73,18 @@ export class Entrance implements EntranceActions {
   }
 
   async #signIn(account: string): Promise<void> {
-    const { entry } = this.#model;
-    entry.value = { type: "signing_in" };
+    const state = this.#model.signInState;
+    state.value = { type: "signing_in" };
     try {
       const login = await this.#logins?.signIn(account, (error) => {
-        entry.value = { type: "signing_in", error };
+        state.value = { type: "signing_in", error };
       });
       if (login) this.#enter(login);
     } catch (error) {
       if (!(error instanceof ConvokeError)) throw error;
       rememberAccount(undefined);
       await this.#list();
-      entry.value = { type: "refused", error };
+      state.value = { type: "refused", error };
     }
   }
 
@@ -93,7 +93,7 @@ export class Entrance implements EntranceActions {
     rememberAccount(login.account);
     login.onSignedOut(() => this.#leaves(true));
     login.keepFresh();
-    this.#model.entry.value = { type: "in" };
+    this.#model.signInState.value = { type: "in" };
     this.#entered(login);
   }
 
@@ -101,7 +101,7 @@ export class Entrance implements EntranceActions {
     this.#login = undefined;
     rememberAccount(undefined);
     this.#left();
-    this.#model.entry.value = { type: "signed_out", told };
+    this.#model.signInState.value = { type: "signed_out", told };
   }
 
   /** Who else could sign in here. */

@@ -3,32 +3,32 @@
 import { createContext } from "preact";
 import { useContext, useLayoutEffect, useRef } from "preact/hooks";
 import type { Actions, Model } from "../state/model.ts";
-import type { EntranceActions } from "../state/sign-in.ts";
+import type { SignInActions } from "../state/sign-in.ts";
 import { t } from "../texts/t.ts";
 import { EndedScreen } from "./ended.tsx";
 import { Home } from "./home.tsx";
 import { IncomingDialog } from "./incoming.tsx";
 import { Live } from "./notices.tsx";
-import { Elsewhere, EntryScreen, Refused, SigningIn } from "./sign-in.tsx";
+import { Elsewhere, Refused, SignInScreen, SigningIn } from "./sign-in.tsx";
 import { Stage } from "./stage.tsx";
 
-/** What stands at the entrance. */
-export interface AtEntrance {
+/** What the screens before and after the sign-in share. */
+export interface SignInProps {
   model: Model;
-  entrance: EntranceActions;
+  signIn: SignInActions;
 }
 
-export interface App extends AtEntrance {
+export interface App extends SignInProps {
   actions: Actions;
 }
 
-const EntranceContext = createContext<AtEntrance | undefined>(undefined);
+const SignInContext = createContext<SignInProps | undefined>(undefined);
 const AppContext = createContext<App | undefined>(undefined);
 
-export function useEntrance(): AtEntrance {
-  const at = useContext(EntranceContext);
-  if (!at) throw new Error("a screen stands outside of the page");
-  return at;
+export function useSignIn(): SignInProps {
+  const signIn = useContext(SignInContext);
+  if (!signIn) throw new Error("a screen stands outside of the page");
+  return signIn;
 }
 
 export function useApp(): App {
@@ -38,16 +38,16 @@ export function useApp(): App {
 }
 
 /** The whole page; without `actions` no user is signed in yet. */
-export function Page({ model, entrance, actions }: AtEntrance & { actions?: Actions }) {
-  const entry = model.entry.value;
+export function Page({ model, signIn, actions }: SignInProps & { actions?: Actions }) {
+  const state = model.signInState.value;
   return (
-    <EntranceContext.Provider value={{ model, entrance }}>
+    <SignInContext.Provider value={{ model, signIn }}>
       <a class="skip" href="#main">
         {t("app.skip")}
       </a>
-      {entry.type !== "in" ? <EntryScreen entry={entry} /> : null}
-      {entry.type === "in" && actions ? <AppRoot model={model} entrance={entrance} actions={actions} /> : null}
-    </EntranceContext.Provider>
+      {state.type !== "in" ? <SignInScreen state={state} /> : null}
+      {state.type === "in" && actions ? <AppRoot model={model} signIn={signIn} actions={actions} /> : null}
+    </SignInContext.Provider>
   );
 }
 

@@ -6,12 +6,12 @@ import { people } from "../state/people-in-call.ts";
 import { when } from "../texts/format.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
-import { useOffered } from "./call-back-focus.ts";
+import { useCallBackFocus } from "./call-back-focus.ts";
 import { Bell, Camera, Check, Logo, Missed, Phone, SpeakerOff } from "./icons.tsx";
 import { Notices } from "./notices.tsx";
 import { Contacts } from "./people.tsx";
 import { Recent } from "./recent.tsx";
-import { Me } from "./signed-in-user.tsx";
+import { SignedInUser } from "./signed-in-user.tsx";
 import { MissedButtons } from "./small-button.tsx";
 
 export function Home() {
@@ -47,7 +47,7 @@ function Header() {
         <span class={`state ${online ? "online" : "offline"}`} data-testid="state" role="status">
           {t(online ? "state.online" : "state.offline")}
         </span>
-        <Me />
+        <SignedInUser />
       </span>
     </header>
   );
@@ -164,7 +164,7 @@ function MissedRow({ outcome }: { outcome: Outcome }) {
       <span class="row-buttons">
         <MissedButtons
           name={name}
-          element={useOffered(outcome)}
+          element={useCallBackFocus(outcome)}
           callBack={() => actions.callBack(outcome)}
           dismissId="dismiss-missed"
           dismiss={() => actions.dismissMissed(outcome)}

@@ -6,7 +6,7 @@ import type { Ringing } from "../state/model.ts";
 import { t } from "../texts/t.ts";
 import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
-import { useOffered } from "./call-back-focus.ts";
+import { useCallBackFocus } from "./call-back-focus.ts";
 import { MissedButtons, SmallButton } from "./small-button.tsx";
 
 export function RingCards({ rings }: { rings: readonly Ringing[] }) {
@@ -68,7 +68,7 @@ export function CalledMeanwhile() {
 function CalledCard({ outcome }: { outcome: Outcome }) {
   const { actions } = useApp();
   const [asks, setAsks] = useState(false);
-  const offered = useOffered(outcome);
+  const offered = useCallBackFocus(outcome);
   const { from, fromName: name, media } = outcome;
   return (
     <li class="ring-card" data-testid={`called-${from}`}>

@@ -2,13 +2,13 @@
 
 import type { ConvokeError, RememberedLogin } from "@convoke/sdk";
 import type { ComponentChildren } from "preact";
-import type { Entry } from "../state/model.ts";
+import type { SignInState } from "../state/model.ts";
 import { t } from "../texts/t.ts";
-import { useApp, useEntrance } from "./app.tsx";
+import { useApp, useSignIn } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
 import { Logo } from "./icons.tsx";
 
-function Gate({ title, children, id }: { title: string; children?: ComponentChildren; id: string }) {
+function PlainScreen({ title, children, id }: { title: string; children?: ComponentChildren; id: string }) {
   return (
     <main id="main" class="gate" data-testid={id}>
       <div class="gate-card">
@@ -20,43 +20,43 @@ function Gate({ title, children, id }: { title: string; children?: ComponentChil
   );
 }
 
-export function EntryScreen({ entry }: { entry: Exclude<Entry, { type: "in" }> }) {
-  switch (entry.type) {
+export function SignInScreen({ state }: { state: Exclude<SignInState, { type: "in" }> }) {
+  switch (state.type) {
     case "insecure":
-      return <Insecure goTo={entry.goTo} />;
+      return <Insecure goTo={state.goTo} />;
     case "refused":
-      return <Refused error={entry.error} />;
+      return <Refused error={state.error} />;
     case "choose":
       return <Choose />;
     case "no_link":
       return <NoLink />;
     case "signed_out":
-      return <SignedOut told={entry.told} />;
+      return <SignedOut told={state.told} />;
     default:
-      return <SigningIn error={entry.type === "signing_in" ? entry.error : undefined} />;
+      return <SigningIn error={state.type === "signing_in" ? state.error : undefined} />;
   }
 }
 
 export function SigningIn({ error }: { error: ConvokeError | undefined }) {
   return (
-    <Gate title={error ? t(error.text) : t("gate.signing_in")} id="signing-in">
+    <PlainScreen title={error ? t(error.text) : t("gate.signing_in")} id="signing-in">
       {error ? <p>{t(error.remedy)}</p> : null}
       <div class="pulse" aria-hidden="true" />
-    </Gate>
+    </PlainScreen>
   );
 }
 
 function NoLink() {
   return (
-    <Gate title={t("gate.no_link")} id="no-link">
+    <PlainScreen title={t("gate.no_link")} id="no-link">
       <p>{t("gate.no_link_why")}</p>
-    </Gate>
+    </PlainScreen>
   );
 }
 
 function Insecure({ goTo }: { goTo: string | undefined }) {
   return (
-    <Gate title={t("gate.insecure")} id="insecure">
+    <PlainScreen title={t("gate.insecure")} id="insecure">
       <p>{t("gate.insecure_why")}</p>
       {goTo ? (
         <>
@@ -68,41 +68,41 @@ function Insecure({ goTo }: { goTo: string | undefined }) {
       ) : (
         <p>{t("gate.insecure_nowhere")}</p>
       )}
-    </Gate>
+    </PlainScreen>
   );
 }
 
 function Choose() {
   return (
-    <Gate title={t("gate.choose")} id="choose">
-      <Remembered logins={useEntrance().model.logins.value} />
+    <PlainScreen title={t("gate.choose")} id="choose">
+      <Remembered logins={useSignIn().model.logins.value} />
       <p>{t("gate.choose_other")}</p>
-    </Gate>
+    </PlainScreen>
   );
 }
 
 function SignedOut({ told }: { told: boolean | undefined }) {
   return (
-    <Gate title={t("gate.signed_out")} id="signed-out">
+    <PlainScreen title={t("gate.signed_out")} id="signed-out">
       <p>{t("gate.signed_out_why")}</p>
       {told === false ? <p data-testid="not-told">{t("gate.signed_out_not_told")}</p> : null}
       <Others />
-    </Gate>
+    </PlainScreen>
   );
 }
 
 export function Refused({ error }: { error: ConvokeError }) {
   return (
-    <Gate title={t(error.text)} id="refused">
+    <PlainScreen title={t(error.text)} id="refused">
       <p>{t(error.remedy)}</p>
       <Others />
-    </Gate>
+    </PlainScreen>
   );
 }
 
 /** Those who need no link here, if there are any. */
 function Others() {
-  const { logins, user } = useEntrance().model;
+  const { logins, user } = useSignIn().model;
   const others = logins.value.filter((login) => login.user !== user.value);
   if (others.length === 0) return null;
   return (
@@ -114,12 +114,12 @@ function Others() {
 }
 
 function Remembered({ logins }: { logins: readonly RememberedLogin[] }) {
-  const { entrance } = useEntrance();
+  const { signIn } = useSignIn();
   return (
     <ul class="rows remembered" data-testid="remembered">
       {logins.map(({ account, user, name }) => (
         <li key={account}>
-          <button type="button" class="row" data-testid={`as-${user}`} onClick={() => entrance.signInAs(account)}>
+          <button type="button" class="row" data-testid={`as-${user}`} onClick={() => signIn.signInAs(account)}>
             <Avatar user={user} name={name} />
             <span class="row-text">
               <strong title={name}>
@@ -137,11 +137,11 @@ function Remembered({ logins }: { logins: readonly RememberedLogin[] }) {
 export function Elsewhere() {
   const { actions } = useApp();
   return (
-    <Gate title={t("gate.elsewhere")} id="elsewhere">
+    <PlainScreen title={t("gate.elsewhere")} id="elsewhere">
       <p>{t("gate.elsewhere_why")}</p>
       <button type="button" class="button primary" data-testid="use-here" onClick={() => actions.useHere()}>
         {t("gate.use_here")}
       </button>
-    </Gate>
+    </PlainScreen>
   );
 }

@@ -6,12 +6,12 @@ import { useApp } from "./app.tsx";
 import { Avatar } from "./avatar.tsx";
 import { Confirm } from "./confirm.tsx";
 
-export function Me() {
-  const { model, entrance } = useApp();
+export function SignedInUser() {
+  const { model, signIn } = useApp();
   /** How many tabs a sign-out ends; undefined while the question is not shown. */
   const [tabs, setTabs] = useState<number>();
   const name = model.name.value;
-  const open = () => void entrance.tabs().then(setTabs);
+  const open = () => void signIn.tabs().then(setTabs);
   return (
     <>
       <button type="button" class="me-button" data-testid="me" aria-haspopup="dialog" title={name} onClick={open}>
@@ -27,7 +27,7 @@ export function Me() {
           detail={consequences(tabs, model.busyElsewhere.value)}
           yes={t("me.sign_out")}
           no={t("me.stay")}
-          act={() => entrance.signOut()}
+          act={() => signIn.signOut()}
           close={() => setTabs(undefined)}
         />
       )}

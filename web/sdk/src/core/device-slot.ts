@@ -13,13 +13,13 @@ export const SLOT_COUNT = 4;
 const RELOAD_WAIT_MS = 700;
 
 /** What the claim needs of the browser; `locks` is absent on pages that are not a secure context. */
-export interface SlotContext {
+export interface DeviceSlotContext {
   locks: LockManager | undefined;
   session: Pick<Storage, "getItem" | "setItem">;
   local: Pick<Storage, "getItem" | "setItem">;
 }
 
-export interface ClaimedSlot {
+export interface ClaimedDeviceSlot {
   slot: number;
   /** `web-<8 hex per browser and account>-<slot>`. */
   device: string;
@@ -28,7 +28,11 @@ export interface ClaimedSlot {
 }
 
 /** Claims a slot of `browser`, as {@link browserOf} names it; `onLost` is called when another tab takes it over. */
-export async function claimSlot(browser: string, context: SlotContext, onLost: () => void): Promise<ClaimedSlot> {
+export async function claimSlot(
+  browser: string,
+  context: DeviceSlotContext,
+  onLost: () => void,
+): Promise<ClaimedDeviceSlot> {
   const key = `convoke.slot.${browser}`;
   const remembered = rememberedSlot(context.session.getItem(key));
   const { slot, release } = await claimAny(browser, context.locks, remembered, onLost);
@@ -40,9 +44,9 @@ export async function claimSlot(browser: string, context: SlotContext, onLost: (
 export async function takeSlot(
   browser: string,
   slot: number,
-  context: SlotContext,
+  context: DeviceSlotContext,
   onLost: () => void,
-): Promise<ClaimedSlot> {
+): Promise<ClaimedDeviceSlot> {
   const release = await hold(context.locks, lockName(browser, slot), { steal: true }, onLost);
   return { slot, device: deviceName(browser, slot), release: release ?? (() => {}) };
 }
@@ -59,7 +63,7 @@ function rememberedSlot(text: string | null): number | undefined {
 }
 
 /** The name that this browser has for the devices of `account`: 8 hex digits, made once and kept. */
-export function browserOf(account: string, local: SlotContext["local"]): string {
+export function browserOf(account: string, local: DeviceSlotContext["local"]): string {
   const key = `convoke.browser.${account}`;
   const known = local.getItem(key);
   if (known && /^[0-9a-f]{8}$/.test(known)) return known;
