@@ -64,7 +64,7 @@ pub(crate) enum Seen {
 }
 
 impl Crowd {
-    /// Registers a device for each user; nobody is connected yet.
+    /// Registers a device for each user; none is connected yet.
     pub(crate) fn register(runtime: &tokio::runtime::Runtime, stage: &Stage, users: &[String]) -> Result<Self> {
         ensure_descriptors(users.len() + OTHER_DESCRIPTORS)?;
         let share = users.len().div_ceil(REGISTRARS).max(1);

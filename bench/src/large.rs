@@ -82,7 +82,7 @@ struct Run {
     rows: Vec<(String, u64)>,
     messages: u64,
     message_bytes: u64,
-    /// Members that do not know everybody in the end.
+    /// Members whose roster is not complete in the end.
     unaware: usize,
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn measure(folder: &Path, program: &Path, plan: Plan) -> Result<()> {
     let mut stage = Stage::new(folder, program, &[])?;
     runtime.block_on(stage.start_server())?;
     let users: Vec<String> = (0..plan.watchers).map(|n| format!("user-{n:05}")).collect();
-    // Sorted by name the subjects are among everybody's first 200.
+    // Sorted by name the subjects are among the first 200 of every watcher.
     let mut watching = Watching::new(Crowd::register(&runtime, &stage, &users)?, plan);
     watching.crowd.connect_all(AT_ONCE)?;
     watching.receive_until_quiet(&stage)?;

@@ -1,4 +1,4 @@
-// Pages that go away without anybody being gone, and hanging up: what the others read.
+// Pages that go away while their users stay in the call, and hanging up: what the others read.
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";

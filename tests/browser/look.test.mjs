@@ -1,4 +1,4 @@
-// Every screen in real states, on a phone and on a laptop, light and dark; a call in every size, since nobody may have to
+// Every screen in real states, on a phone and on a laptop, light and dark; a call in every size, since no person may have to
 // look for its buttons. The pictures are for people to look at: build/pictures. Made-up states: stories.test.mjs.
 
 import assert from "node:assert/strict";

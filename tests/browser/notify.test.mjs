@@ -1,4 +1,4 @@
-// Notifications of the system: for whoever has the page open and looks at something else.
+// Notifications of the system: for a person who has the page open and looks at something else.
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";

@@ -49,7 +49,7 @@ async function rings(tabs, before) {
   }, "a tab rings");
   const [one] = loud;
   const at = tabs.indexOf(one);
-  // The tune came once more: whoever would ring besides has begun long ago.
+  // The tune came once more: any other tab would have begun by now.
   await heard(one, RING_HZ, before[at], 4);
   const now = await tonesOf(tabs, RING_HZ);
   assert.deepEqual(tabs.filter((_, i) => now[i] > before[i]).length, 1, "more than one tab rings");

@@ -1,4 +1,4 @@
-// Words as they are read: the page keeps each name in its own direction by characters that nobody sees.
+// Words as they are read: the page keeps each name in its own direction by invisible characters.
 
 const ISOLATES = /[\u2066-\u2069]/g;
 

@@ -1,4 +1,4 @@
-// Runs in a page before its own code: writes down when a picture of somebody else was shown, and which words came up when,
+// Runs in a page before its own code: writes down when a picture of another user was shown, and which words came up when,
 // apart for banners, tiles and the header.
 
 export function record() {

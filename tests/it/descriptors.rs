@@ -1,4 +1,4 @@
-//! A server that may open few files: strangers that hold connections cost neither the log nor those who are let in.
+//! A server that may open few files: unauthenticated connections that are held open cost neither the log nor the clients that are logged in.
 
 use crate::support::program;
 use anyhow::{Context, Result, ensure};

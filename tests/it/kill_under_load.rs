@@ -23,7 +23,7 @@ const PUBLISHERS: u32 = 4;
 /// The first half is connected while messages come, the second half is away.
 const RECEIVERS: u32 = 8;
 const WINDOW: u16 = 64;
-/// Whoever gets nothing for so long will get nothing.
+/// A receiver that gets nothing for so long will get nothing.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Load {

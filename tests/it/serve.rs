@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Longer than the server lets anybody wait who asks nothing.
+/// Longer than the server keeps a connection open that asks nothing.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn started(folder: &Path) -> Result<Stage> {
@@ -64,7 +64,7 @@ fn terminate(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Files and folders that somebody else than their owner may use.
+/// Files and folders that others than their owner may use.
 fn open_to_others(folder: &Path, found: &mut Vec<String>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

@@ -1,5 +1,5 @@
 //! A random walk: people with several devices call each other while terminals and the server are killed, connections are
-//! cut, acknowledgements are lost, and requests and signals are delivered again. Afterwards everybody agrees.
+//! cut, acknowledgements are lost, and requests and signals are delivered again. Afterwards all devices and the service agree.
 //!
 //! Every walk prints its seed; `CONVOKE_SEED=<number>` plays that one alone.
 
@@ -16,14 +16,14 @@ use uuid::Uuid;
 
 const USERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 const DEVICES: [&str; 2] = ["phone", "desk"];
-/// Short, so that what nobody answers ends while the walk is watched.
+/// Short, so that unanswered rings end during the walk.
 const SETTINGS: [&str; 3] = ["meeting.reach_s=3", "meeting.ring_s=5", "meeting.gone_s=2"];
 /// Receive Maximum by device: what a slow terminal asks for, and what the SDK asks for.
 const WINDOWS: [Option<u16>; 3] = [Some(1), Some(2), None];
 const SOON: Duration = Duration::from_secs(20);
-/// For everybody to agree, deadlines of rings included; beside load.
+/// Until all devices agree, deadlines of rings included; beside load.
 const AGREED_WITHIN: Duration = Duration::from_secs(45);
-/// A state; whoever gets none asks again.
+/// For a state answer; without one the request is repeated.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(200);
 const ACTS: usize = 90;
@@ -117,7 +117,7 @@ struct Walk {
     devices: Vec<Device>,
     random: Random,
     played: Played,
-    /// What was done, in words, for whoever looks for a cause.
+    /// What was done, in words, to find a cause.
     trail: Vec<String>,
 }
 
@@ -282,7 +282,7 @@ impl Walk {
         device.actor.kill().await?;
         device.killed_at_ms.push(now_ms());
         self.played.terminal_kills += 1;
-        // Half of them stay off until somebody wants to use them.
+        // Half of them stay off until a step uses them.
         if self.random.next(2) == 0 { self.devices[at].actor.start().await } else { Ok(()) }
     }
 
@@ -335,7 +335,7 @@ impl Walk {
         Ok(())
     }
 
-    /// The host mutes somebody, who unmutes; then the word of the host is delivered once more.
+    /// The host mutes a member, who unmutes; then the `muted` is delivered once more.
     async fn mute_again(&mut self, at: usize) -> Result<()> {
         let Some(meeting) = self.devices[at].view().calls.first().cloned() else { return self.person(at).await };
         let name = self.devices[at].name.clone();
@@ -462,7 +462,7 @@ impl Walk {
         differences
     }
 
-    /// Everybody leaves, then each device that is called rings.
+    /// All members leave, then each device that is called rings.
     async fn everybody_can_be_reached(&mut self) -> Result<()> {
         for device in &mut self.devices {
             if !device.view().calls.is_empty() {

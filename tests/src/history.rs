@@ -25,7 +25,7 @@ pub struct History {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
     Lost(Id),
-    /// Never sent, or sent to somebody else.
+    /// Never sent, or sent to another receiver.
     Foreign {
         at: u32,
         id: Id,

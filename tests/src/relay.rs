@@ -244,7 +244,7 @@ async fn write_all(
     }
 }
 
-/// Hands whole packets on until this half ends, the connection is cut, or `take` has nobody left; then cuts it.
+/// Hands whole packets on until this half ends, the connection is cut, or `take` has no receiver left; then cuts it.
 async fn read_all(
     mut from: OwnedReadHalf,
     (cut, mut is_cut): (watch::Sender<bool>, watch::Receiver<bool>),
@@ -266,7 +266,7 @@ async fn read_all(
             }
         }
     }
-    // Nobody hears of it: it is cut already.
+    // There is no receiver: it is cut already.
     let _ = cut.send(true);
 }
 

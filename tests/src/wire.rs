@@ -1,4 +1,4 @@
-//! Bytes as a stranger sends them: whole exchanges over one socket, without a client library that would know better.
+//! Raw bytes over one socket: whole exchanges, also those that a client library would not send.
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;

@@ -64,7 +64,7 @@ fn listen() -> Result<TcpListener> {
 /// Where one connection's bytes go, from whatever thread.
 struct Outlet {
     stream: TcpStream,
-    /// What the socket did not take yet, or is written at the end of somebody's turn.
+    /// What the socket did not take yet, or is written at the end of a turn.
     out: Mutex<Vec<u8>>,
 }
 
@@ -90,7 +90,7 @@ impl Outlet {
                 Ok(count) => done += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // Whoever reads it sees its end.
+                // The thread that reads it sees its end.
                 Err(_) => done = out.len(),
             }
         }

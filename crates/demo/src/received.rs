@@ -94,7 +94,7 @@ impl Counted {
     }
 }
 
-/// How many frames of anybody a report calls altered.
+/// How many frames a report calls altered, of all sources.
 pub(super) fn altered(event: &Value) -> u64 {
     let sources = event["sources"].as_array().into_iter().flatten();
     sources.filter_map(|source| source["frames_bad"].as_u64()).sum()

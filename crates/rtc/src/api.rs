@@ -2,7 +2,7 @@
 //!
 //! Contract. Every command is idempotent. Commands to one channel take effect in the order in which they were given; a
 //! command is given when its function is called, not when its future is polled. Events are hints: delivered at most once,
-//! in order per channel, dropped when nobody receives them.
+//! in order per channel, dropped without a receiver.
 
 use crate::shard::mailbox::{ChannelCommand, Command, Reply};
 use crate::shards::Shards;
@@ -21,7 +21,7 @@ impl ChannelApi {
         Self { shards }
     }
 
-    /// Creates the channel; it stays open until [`close`](Self::close), also with nobody in it.
+    /// Creates the channel; it stays open until [`close`](Self::close), also when it is empty.
     ///
     /// # Errors
     /// [`ChannelError::Limit`] when the shard has all the channels that it may have.

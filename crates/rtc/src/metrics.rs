@@ -30,7 +30,7 @@ pub enum DropReason {
     ShardFull,
     /// The socket did not take it.
     SendFailed,
-    /// The event mailbox was full, or nobody receives events.
+    /// The event mailbox was full, or has no receiver.
     Event,
 }
 
@@ -49,7 +49,7 @@ impl DropReason {
         Self::Event,
     ];
 
-    /// What a healthy call does not cause; the others are how muting, blocks and switches of slots work.
+    /// What a call without faults does not cause; the others are how muting, blocks and switches of slots work.
     const UNUSUAL: [Self; 7] = [
         Self::UnknownSource,
         Self::Unauthenticated,
@@ -120,7 +120,7 @@ impl Stats {
 /// SRTP profiles by their IANA names (RFC 7714 §14.2, RFC 5764 §4.1.2), best first.
 pub(crate) const CIPHERS: [&str; 3] = ["AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES128_CM_SHA1_80"];
 
-/// One value that only its owner shard changes, and anybody reads.
+/// One counter, without a lock.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
 

@@ -92,7 +92,7 @@ impl Rtc {
         self.events.take_over()
     }
 
-    /// Waits until a media thread has ended by itself, which only a defect can cause: its channels are dead, so the
+    /// Waits until a media thread has ended by itself, which only a defect can cause: its channels have ended, so the
     /// process should end then and start again. Until then it waits for ever.
     pub async fn failure(&self) -> String {
         let mut failed = self.failed.subscribe();

@@ -1,7 +1,7 @@
 //! Join tokens: JWT (RFC 7519) signed with EdDSA (RFC 8037), the key named by `kid`.
 //!
 //! The meeting service signs, the RTC server verifies with [`JoinKey`]s; the clock is a parameter. A [`SigningKey`] signs
-//! in place of the meeting service: for tests, and for a service that somebody writes in Rust.
+//! in place of the meeting service: for tests, and for other services in Rust.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -101,7 +101,7 @@ impl std::fmt::Debug for JoinKey {
     }
 }
 
-/// The private half. Its `kid` is derived from the public key, so that nobody has to give it a name.
+/// The private half. Its `kid` is derived from the public key, so that it needs no name of its own.
 #[derive(Clone)]
 pub struct SigningKey {
     kid: String,

@@ -42,7 +42,7 @@ pub struct Options {
     pub clip: Arc<Clip>,
     /// What others are known to play: their frames are checked against it.
     pub expect: HashMap<UserName, Arc<Clip>>,
-    /// Where whole frames of everybody are recorded.
+    /// Where whole frames of all senders are recorded.
     pub record: Option<PathBuf>,
     /// False: signalling only, no channel is joined.
     pub media: bool,

@@ -1,4 +1,4 @@
-//! Garbage on the media port: nothing is answered to whoever has not proved that it knows a secret.
+//! Garbage on the media port: nothing is answered to a sender that has not proved that it knows a secret.
 
 use super::join_endpoint::{OFFER, Token, join, offer};
 use super::{Addresses, Scene};
@@ -11,7 +11,7 @@ const DATAGRAMS: usize = 20_000;
 const MTU: u64 = 1_400;
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 
-/// What comes to an open port, by turns; `fragment` is one that somebody has.
+/// What comes to an open port, by turns; `fragment` is one that a peer has.
 fn datagram(turn: usize, fragment: &str, random: &mut Random) -> Vec<u8> {
     let noise = |random: &mut Random, length: u64| (0..length).map(|_| random.next(256) as u8).collect::<Vec<u8>>();
     let length = random.next(MTU);

@@ -1,4 +1,4 @@
-//! Bad input gets the protocol's own clear refusal, and costs nobody else anything.
+//! Bad input gets the protocol's own clear refusal, and does not affect other clients.
 
 mod api;
 mod floods;

@@ -10,7 +10,7 @@ pub(super) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as u64
 }
 
-/// A UUIDv7 that nobody else takes.
+/// A UUIDv7 that no other test takes.
 pub(super) fn id(number: u64) -> String {
     format!("01890000-0000-7000-8000-{number:012x}")
 }

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Whoever waits longer gets nothing.
+/// A wait that takes longer has failed.
 pub const SOON: Duration = Duration::from_secs(20);
 
 /// What the server is started with: a ring that waits for a day, members who may be gone for ten minutes.

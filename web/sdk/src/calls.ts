@@ -152,7 +152,7 @@ export class Calls {
     for (const call of this.all()) call.retryNow();
   }
 
-  /** The page goes away, or sleeps: the calls stand, their media paths do not. */
+  /** The page goes away, or is suspended: the calls stand, their media paths do not. */
   suspend(): void {
     for (const call of this.all()) call.suspend();
   }
@@ -201,7 +201,7 @@ export class Calls {
     call.signal(answer);
   }
 
-  /** The create of a call that gave way to the ring of the one whom it called: they have met there, or not. */
+  /** The answer to the create of a call that ended for the ring of its callee: admitted to the callee's meeting, or to its own. */
   #gaveWay(call: Call, answer: DownOf<"admitted">): void {
     const { meeting } = answer;
     if (meeting === call.meeting) void this.#context.requests.send({ type: "leave" }, call.meeting).catch(() => {});
@@ -225,7 +225,7 @@ export class Calls {
   }
 
   /**
-   * Nobody knows whether the service will still handle the request: an early cancel is remembered there. A state answer may
+   * The service may still handle the request: an early cancel is remembered there. A state answer may
    * have told how the call stands before.
    */
   #notCreated(call: Call, error: unknown): void {
@@ -235,7 +235,7 @@ export class Calls {
     if (typed.category !== "refused") this.#takeBack(call);
   }
 
-  /** Nobody knows whether the service will still handle the request. */
+  /** The service may still handle the request. */
   #notBack(call: Call, error: unknown): void {
     if (call.state.admitted || call.state.phase === "ended") return;
     const typed = asTyped(error);

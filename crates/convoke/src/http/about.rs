@@ -1,4 +1,4 @@
-//! `GET /api/v1/server`: what a page may know of its server before anybody has logged in.
+//! `GET /api/v1/server`: what a page may know of its server before a login.
 //!
 //! A page over plain HTTP gets neither camera nor microphone, except on this machine. So it gets the port of HTTPS and
 //! keeps its own host: no redirect, which would loop behind a proxy that ends TLS itself.

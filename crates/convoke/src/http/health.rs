@@ -1,4 +1,4 @@
-//! `/healthz`: whether the process lives. `/readyz`: whether it serves.
+//! `/healthz`: whether the process runs. `/readyz`: whether it serves.
 
 use axum::Router;
 use axum::http::StatusCode;

@@ -20,8 +20,8 @@ pub(crate) struct PacketNumbers {
 /// The least step of time between two sources: two frames never share a time.
 const SWITCH_GAP_MIN: Duration = Duration::from_millis(10);
 const FIRST_SEQ_MASK: u64 = 0x3fff;
-/// A viewer that misses a leap by half of 65,536 or more would guess the rollover count of the slot wrongly, and open
-/// nothing in it any more, whoever is shown there (RFC 3711 §3.3.1).
+/// A viewer that misses a leap by half of 65,536 or more would guess the rollover count of the slot wrongly, and decrypt
+/// nothing in it any more, whichever source is shown there (RFC 3711 §3.3.1).
 const LEAP_MAX: u64 = 4_096;
 
 #[derive(Clone, Debug)]

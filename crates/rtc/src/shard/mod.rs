@@ -81,7 +81,7 @@ impl ShardThread {
     }
 }
 
-/// A thread that ends otherwise than by [`ShardMailbox::stop`] says why: its channels are dead from then on.
+/// A thread that ends otherwise than by [`ShardMailbox::stop`] says why: its channels have ended.
 fn report_end(failed: &FailureSender, run: impl FnOnce() -> io::Result<()>) {
     let cause = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => return,

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use str0m::ice::StunMessage;
 
-/// Addresses that one peer may come from at a time; the oldest gives way (a terminal that wanders between networks).
+/// Addresses that one peer may come from at a time; one more replaces the oldest (a terminal that moves between networks).
 const ROUTES_PER_PEER_MAX: usize = 16;
 /// Addresses whose datagrams another shard's socket gets; beyond, an arbitrary one is forgotten and learned again.
 const FOREIGN_ROUTES_MAX: usize = 100_000;
@@ -96,7 +96,7 @@ impl Routes {
     }
 
     fn classify_stun(&mut self, source: SocketAddr, datagram: &[u8]) -> Destination {
-        // The parser sees whatever anybody sends: should it ever panic, one datagram is lost.
+        // The parser reads unauthenticated bytes: if it panics, one datagram is lost.
         let checked = catch_unwind(AssertUnwindSafe(|| self.check_stun(datagram)));
         let destination = checked.unwrap_or(Destination::Malformed);
         if let Destination::Peer { peer, .. } = destination {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_another_peer_proves_is_the_other_peers() {
+    fn an_address_that_another_peer_proves_becomes_a_route_of_that_peer() {
         let mut routes = routes();
         routes.classify(address(1), &binding("00alice", "wonderland-wonderland-wonderland"));
         routes.classify(address(1), &binding("00bob", "builder-builder-builder-builder!"));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wandering_peer_keeps_its_newest_addresses() {
+    fn a_peer_that_moves_keeps_its_newest_addresses() {
         let mut routes = routes();
         for port in 1..=20 {
             routes.classify(address(port), &binding("00alice", "wonderland-wonderland-wonderland"));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_belongs_to_nobody() {
+    fn noise_belongs_to_no_peer() {
         let mut routes = routes();
         for noise in [&b""[..], &[0], &[1; 19], &[0; 40], &[70; 100], &[255; 2_500], &[128; 2_001]] {
             assert_eq!(routes.classify(address(1), noise), Destination::Malformed, "{noise:?}");

@@ -21,7 +21,7 @@ pub(crate) fn bind(addr: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>>
     const CHOICES_OF_PORTS: usize = 10;
     for _ in 1..CHOICES_OF_PORTS {
         match bind_once(addr, count) {
-            // The kernel's choice was taken by somebody else before it was shared.
+            // Another process took the kernel's choice before it was shared.
             Err(error) if addr.port() == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
             bound => return bound,
         }

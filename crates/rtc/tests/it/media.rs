@@ -1,4 +1,4 @@
-//! Who hears and sees whom.
+//! Forwarding: which sources reach which participants.
 
 use crate::client::{Client, Got, Offer, Order};
 use crate::stage::{Stage, claims, id};

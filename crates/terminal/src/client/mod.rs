@@ -306,7 +306,7 @@ requests! {
     kick(user: UserName, ban_s: u32) => UpBody::Kick { user, ban_s };
     /// Ends the meeting for all (host).
     destroy() => UpBody::Destroy {};
-    /// Asks who is here.
+    /// Asks for the roster.
     roster() => UpBody::Roster {};
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 const PAUSES_MS: [u64; 7] = [0, 250, 500, 1_000, 2_000, 4_000, 7_000];
-/// Added at random, so that a restarted server does not meet everybody at once.
+/// Added at random, so that clients do not all connect at once to a restarted server.
 const JITTER_MIN_MS: u64 = 100;
 
 #[derive(Debug, Default)]

@@ -339,7 +339,7 @@ fn parse(message: &Message) -> Option<Down> {
 /// In 0..1.
 fn random() -> f64 {
     let mut bytes = [0; 4];
-    // Without randomness everybody waits equally long, which is worse for the server but right.
+    // Without randomness all clients wait equally long: correct, but a higher load on the server.
     let _ = aws_lc_rs::rand::fill(&mut bytes);
     f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }

@@ -122,8 +122,8 @@ impl Call {
         request.is_some() && self.rejoin.as_ref().is_some_and(|rejoin| rejoin.request == request)
     }
 
-    /// How it is over, and by whom, when the service does not know it any more: the answer that says so may overtake the
-    /// word of its end.
+    /// How it is over, and by whom, when the service does not know it any more: the answer that says so may overtake its
+    /// `ended`.
     fn unheard_end(&self, me: &UserName) -> (EndReason, Option<UserName>) {
         match self.phase {
             Phase::Leaving { destroys: true } => (EndReason::Destroyed, Some(me.clone())),

@@ -1,7 +1,7 @@
 //! The service's clock, as far as this terminal knows it. All deadlines in signals are by that clock.
 //!
-//! It is kept as an offset to the monotonic clock, which nobody sets: a step of the wall clock moves no deadline. The
-//! offset comes from answers to `state`; before the first one the wall clock is believed, as a guess. A guess is good
+//! It is kept as an offset to the monotonic clock, which cannot be set: a step of the wall clock moves no deadline. The
+//! offset comes from answers to `state`; before the first one the wall clock is used, as a guess. A guess is good
 //! for requests, whose refusal renews it, and for nothing that cannot be taken back.
 
 /// An answer that took longer bounds the moment when the service read its clock too loosely.

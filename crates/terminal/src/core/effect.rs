@@ -42,7 +42,7 @@ pub struct ReceivedSignal {
     pub delivery: Option<Delivery>,
 }
 
-/// A wish of the person or the program.
+/// A command of the person or the program.
 #[derive(Clone, Debug)]
 pub enum Command {
     Call {
@@ -91,7 +91,7 @@ pub enum Effect {
     /// The waiting connection may send now.
     AdmitMedia(MediaId),
     MuteMedia(MediaId, Track, bool),
-    /// Whose participation is whose.
+    /// The users of the participations.
     NameSenders(MediaId, Vec<(ParticipationId, UserName)>),
     CloseMedia(MediaId),
     Notify(Event),

@@ -1,4 +1,4 @@
-//! Media paths: the media connections of this device that are established or being established, and their health.
+//! Media paths: the media connections of this device that are established or being established, and whether they work.
 
 use super::effect::{Effect, JoinMedia, MediaId, MediaInput};
 use super::step::Step;

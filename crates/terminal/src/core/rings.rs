@@ -32,10 +32,10 @@ use std::collections::BTreeMap;
 const KNOWN_MAX: usize = 10_000;
 /// The service is asked about a ring that is past its deadline; again after this if it still stands.
 const ASK_AGAIN_MS: u64 = 10_000;
-/// Without an answer for this long such a ring is missed: it must not go on for a call that nobody knows to stand.
+/// Without an answer for this long such a ring is missed: it must not go on for a call that may be over.
 const PATIENCE_MS: u64 = 10_000;
 /// No call rings longer: with a clock that is a guess, this much on the monotonic clock has to pass before a ring that
-/// nobody answers for is missed.
+/// the service has not confirmed is missed.
 const RING_MAX_MS: u64 = 180_000;
 /// An accept without an answer for this long was lost if the state knows nothing of it.
 const ACCEPT_PATIENCE_MS: u64 = 3_000;

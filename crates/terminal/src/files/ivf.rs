@@ -39,7 +39,7 @@ pub struct Frame {
 /// Reads a whole file.
 ///
 /// # Errors
-/// Anything that is not a whole IVF file; the frame count of the header is not believed.
+/// Anything that is not a whole IVF file; the frame count of the header is ignored.
 pub fn read(mut bytes: &[u8]) -> Result<(Format, Vec<Frame>), FileError> {
     let format = read_header(&mut bytes)?;
     let mut frames = Vec::new();

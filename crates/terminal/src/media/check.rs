@@ -9,7 +9,7 @@ use std::collections::HashMap;
 pub struct Checked {
     /// Frames of the clip, unchanged.
     pub frames_ok: u64,
-    /// No frame of the clip: damaged, or somebody else's.
+    /// No frame of the clip: damaged, or of another user.
     pub frames_bad: u64,
     /// The frame after the one before (or the first one).
     pub in_order: u64,
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_somebody_else_is_unknown() {
+    fn a_frame_of_another_user_is_unknown() {
         let mut checker = Checker::pictures(&Clip::built_in("carol").unwrap().pictures);
         checker.check(Clip::built_in("bob").unwrap().pictures[0].checksum, true);
         assert_eq!(checker.checked, Checked { frames_bad: 1, ..Checked::default() });

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 /// Commands that wait for the task; more are refused, which only a stopped task can cause.
 const COMMANDS_MAX: usize = 64;
-/// A roster that does not name a source within this never will.
+/// A source that no roster has named within this is reported without a name.
 const NAME_PATIENCE: Duration = Duration::from_secs(3);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const DATAGRAM_MAX: usize = 2048;
@@ -30,7 +30,7 @@ const BURST_MAX: usize = 64;
 pub struct Setup {
     pub http: reqwest::Client,
     pub clip: Arc<Clip>,
-    /// Whole frames of everybody go into files of this folder.
+    /// Whole frames of all senders are written to files of this folder.
     pub record: Option<PathBuf>,
 }
 

@@ -75,7 +75,7 @@ struct Slot {
     /// For pictures only.
     assembler: Option<FrameAssembler>,
     source: Option<SourceKey>,
-    /// Came before anybody was assigned.
+    /// Packets that came before a source was assigned.
     early: VecDeque<EarlyPacket>,
     key_frame_asked: Option<Instant>,
     late_counted: u64,
@@ -388,7 +388,7 @@ mod tests {
             Self { receiver, now, sequence: 0 }
         }
 
-        /// Sends frame `at` of somebody's clip; one packet of it may be lost.
+        /// Sends frame `at` of a user's clip; one packet of it may be lost.
         fn send(&mut self, name: &str, at: usize, lost: Option<usize>) -> Vec<ReceivedFrame> {
             let clip = Clip::built_in(name).unwrap();
             let packets: Vec<_> = vp8::packets(&clip.pictures[at].data, at as u16, 1100).collect();

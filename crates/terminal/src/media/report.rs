@@ -14,7 +14,7 @@ pub struct MediaReport {
     pub sent: SentReport,
     #[serde(rename = "sources")]
     pub received: Vec<SourceReport>,
-    /// Packets in a slot that nobody was assigned to.
+    /// Packets in a slot to which no source was assigned.
     pub unassigned_packets: u64,
 }
 

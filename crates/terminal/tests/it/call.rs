@@ -193,7 +193,7 @@ fn number(value: &Value, name: &str) -> u64 {
     value[name].as_u64().unwrap_or(0)
 }
 
-/// A good run of both sources of somebody.
+/// A good run of both sources of one user.
 fn flows(media: &Value, user: &str) -> bool {
     number(source(media, user, "camera"), "frames_ok") >= 30
         && number(source(media, user, "microphone"), "packets") >= 100

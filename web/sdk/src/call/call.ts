@@ -113,7 +113,7 @@ export class Call extends Emitter<CallEvents> {
     await this.#send({ type: "reject", invitation: this.invitation, reason: "declined" });
   }
 
-  /** Stops calling one person, or everybody who has not answered. */
+  /** Stops calling one person, or all who have not answered. */
   async cancel(user?: UserName): Promise<void> {
     await this.#send({ type: "cancel", callee: user });
   }
@@ -150,7 +150,7 @@ export class Call extends Emitter<CallEvents> {
     if (this.#state.admitted) await this.#send({ type: "unmute", track });
   }
 
-  /** Leaves the host's wish to unmute unanswered. */
+  /** Leaves the host's request to unmute unanswered. */
   dismissAsk(track: Track): void {
     this.apply({ type: "local_asked_answered", track });
   }

@@ -1,7 +1,7 @@
 /** Events of the page and its network: it goes away or wakes up, and there may be another network. */
 
 export interface PageHooks {
-  /** The page goes away in this moment, or sleeps. */
+  /** The page goes away in this moment, or is suspended. */
   leaves(): void;
   /** It was kept for the way back, and is shown again. */
   wakes(): void;

@@ -38,7 +38,7 @@ const DAY_MS = 24 * 3_600_000;
 const RENEW_AFTER_MS = 10 * DAY_MS;
 const LOOK_EVERY_MS = 3_600_000;
 const LOOK_AGAIN_MS = 60_000;
-/** A link that is opened waits so long for word of the credentials that are remembered. */
+/** A link that is opened waits so long for the answers about the credentials that are remembered. */
 const WORD_WITHIN_MS = 2_000;
 const LOCK = "convoke-logins";
 const SIGNED_OUT = "convoke-signed-out";
@@ -168,7 +168,7 @@ export class Logins {
       if (error.code !== "device_taken" && error.code !== "too_many_devices") throw error;
     });
     if (!credentials || credentials.user === other.user) return credentials;
-    // The server had forgotten that device, and has now given it to somebody else.
+    // The server had forgotten that device, and has now given it to another user.
     await this.#store.addSignOut({ clientId: credentials.clientId, server: this.server, credentials });
     void this.#sendSignOuts();
     return undefined;

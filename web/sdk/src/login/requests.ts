@@ -91,7 +91,7 @@ function ask(fetcher: typeof fetch, url: URL, request: RequestInit): Promise<Res
   });
 }
 
-/** A 4xx means that asking again will not help, except where the server asks for patience. */
+/** A 4xx means that asking again will not help, except where the server asks to wait. */
 function isFinal(status: number): boolean {
   return status >= 400 && status < 500 && status !== 408 && status !== 429;
 }

@@ -22,7 +22,7 @@ export const LOOK_EVERY_MS = 400;
 export const STILL_MS = 1_100;
 /** Without a sign for so long it is dead. */
 export const DEAD_MS = 3_000;
-/** The same where signalling was lost too, and is back: the server has probably died. */
+/** The same where signalling was lost too, and is back: the server has probably ended. */
 export const DEAD_WHEN_PROBED_MS = 900;
 /** On a quiet path signs are up to 6 s apart (RFC 7675). */
 export const QUIET_MS = 6_000;

@@ -176,7 +176,7 @@ export class MediaSession {
     else this.#close();
   }
 
-  /** The page goes away, or sleeps: media starts from the beginning after that. */
+  /** The page goes away, or is suspended: media starts from the beginning after that. */
   suspend(): void {
     this.#generation += 1;
     this.#rest();

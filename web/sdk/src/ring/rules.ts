@@ -132,7 +132,7 @@ export function onDecided(entry: RingEntry): RingVerdict {
 }
 
 /**
- * The state answer is the truth: what stands in it rings, what does not stand in it any more is over. That is sure for what
+ * The state answer decides: what stands in it rings, what does not stand in it any more is over. That is sure for what
  * was sent before the question: what is `newer` may be missing.
  */
 export function onState(

@@ -209,7 +209,7 @@ export class SignallingConnection {
 
   #beatLater(): void {
     this.#beat.start(this.#urgent ? BEAT_MS.urgent : BEAT_MS.visible, () => {
-      // A page that nobody sees is left to MQTT's keep-alive.
+      // A hidden page is left to MQTT's keep-alive.
       if (this.#urgent || globalThis.document?.visibilityState === "visible") this.check();
       this.#beatLater();
     });

@@ -13,7 +13,7 @@ const SEEDS: u64 = 3_000;
 const STEPS: usize = 150;
 const INVITATIONS: u128 = 8;
 
-/// xorshift64*: a seed gives the same life each time.
+/// xorshift64*: a seed gives the same run each time.
 struct Random(u64);
 
 impl Random {
