@@ -1,8 +1,15 @@
 //! A checker that compares received frames with the clip that is known to be sent; pure.
 
-use crate::media::clip::{Checksum, Frame};
+use crate::files::opus;
+use crate::media::clip::{Checksum, Frame, SPEECH_INTERVAL};
+use crate::media::playback::LATE_MAX;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+
+/// One speech frame, in units of its RTP clock.
+const SPEECH_INTERVAL_TICKS: u64 = SPEECH_INTERVAL.as_millis() as u64 * opus::CLOCK_HZ as u64 / 1000;
+/// A sender that is later than this leaves out what it missed.
+const HALT_INTERVALS_MIN: u64 = (LATE_MAX.as_millis() / SPEECH_INTERVAL.as_millis()) as u64;
 
 /// How many frames were what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +20,8 @@ pub struct Checked {
     pub frames_bad: u64,
     /// The frame after the one before (or the first one).
     pub in_order: u64,
-    /// A key frame at another position: the sender was asked for one, or restarted.
+    /// A key frame at another position: the sender was asked for one, or restarted. Of speech: a frame after a halt of
+    /// the sender.
     pub restarts: u64,
     /// Another frame of the clip: some between are missing.
     pub skips: u64,
@@ -25,6 +33,7 @@ pub struct Checker {
     /// Whether pictures are checked: only there a key frame is a new start.
     pictures: bool,
     next: Option<usize>,
+    last_rtp_time: u64,
     pub checked: Checked,
 }
 
@@ -42,24 +51,45 @@ impl Checker {
         for (at, frame) in clip.iter().enumerate() {
             positions_by_checksum.entry(frame.checksum).or_default().push(at);
         }
-        Self { positions_by_checksum, frames: clip.len(), pictures, next: None, checked: Checked::default() }
+        Self {
+            positions_by_checksum,
+            frames: clip.len(),
+            pictures,
+            next: None,
+            last_rtp_time: 0,
+            checked: Checked::default(),
+        }
     }
 
-    pub fn check(&mut self, checksum: Checksum, key: bool) {
+    /// `rtp_time`: in units of the source's RTP clock.
+    pub fn check(&mut self, checksum: Checksum, key: bool, rtp_time: u64) {
+        let since_last = rtp_time.saturating_sub(std::mem::replace(&mut self.last_rtp_time, rtp_time));
         let Some(positions) = self.positions_by_checksum.get(&checksum) else {
             self.checked.frames_bad += 1;
             return;
         };
         self.checked.frames_ok += 1;
         let expected = self.next.filter(|next| positions.contains(next));
+        let after_halt = self.position_after_halt(since_last).filter(|at| positions.contains(at));
         match expected {
             Some(_) => self.checked.in_order += 1,
             None if self.next.is_none() => self.checked.in_order += 1,
-            None if self.pictures && key => self.checked.restarts += 1,
+            None if self.pictures && key || after_halt.is_some() => self.checked.restarts += 1,
             None => self.checked.skips += 1,
         }
-        let at = expected.or(positions.first().copied()).unwrap_or(0);
+        let at = expected.or(after_halt).or(positions.first().copied()).unwrap_or(0);
         self.next = Some((at + 1) % self.frames.max(1));
+    }
+
+    /// Where speech goes on whose sender has left out what was due while its process was halted: RTP time and position
+    /// have advanced by the same number of frames. A loss shorter than a halt, or one that RTP time does not show, is
+    /// none.
+    fn position_after_halt(&self, since_last: u64) -> Option<usize> {
+        let next = self.next.filter(|_| !self.pictures)?;
+        let intervals = since_last / SPEECH_INTERVAL_TICKS;
+        let is_halt = since_last.is_multiple_of(SPEECH_INTERVAL_TICKS) && intervals > HALT_INTERVALS_MIN;
+        let left_out = usize::try_from(intervals.checked_sub(1)?).ok()?;
+        is_halt.then(|| (next + left_out) % self.frames.max(1))
     }
 }
 
@@ -68,12 +98,16 @@ impl Checker {
 mod tests {
     use super::*;
     use crate::media::clip::Clip;
+    use crate::media::playback::Playback;
+    use signalling::Track;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
 
     fn check(positions: &[usize]) -> Checked {
         let clip = Clip::built_in("carol").unwrap();
         let mut checker = Checker::pictures(&clip.pictures);
         for &at in positions {
-            checker.check(clip.pictures[at].checksum, clip.pictures[at].key);
+            checker.check(clip.pictures[at].checksum, clip.pictures[at].key, 0);
         }
         checker.checked
     }
@@ -93,7 +127,7 @@ mod tests {
     #[test]
     fn a_frame_of_another_user_is_unknown() {
         let mut checker = Checker::pictures(&Clip::built_in("carol").unwrap().pictures);
-        checker.check(Clip::built_in("bob").unwrap().pictures[0].checksum, true);
+        checker.check(Clip::built_in("bob").unwrap().pictures[0].checksum, true, 0);
         assert_eq!(checker.checked, Checked { frames_bad: 1, ..Checked::default() });
     }
 
@@ -101,10 +135,56 @@ mod tests {
     fn equal_packets_of_silence_are_told_apart_by_their_order() {
         let clip = Clip::built_in("alice").unwrap();
         let mut checker = Checker::speech(&clip.speech);
-        for frame in clip.speech.iter().chain(&clip.speech) {
-            checker.check(frame.checksum, true);
+        for (tick, frame) in clip.speech.iter().chain(&clip.speech).enumerate() {
+            checker.check(frame.checksum, true, tick as u64 * SPEECH_INTERVAL_TICKS);
         }
         let count = 2 * clip.speech.len() as u64;
         assert_eq!(checker.checked, Checked { frames_ok: count, in_order: count, ..Checked::default() });
+    }
+
+    /// Checks the speech that a sender plays up to each of these moments, in milliseconds; it is halted between them.
+    fn played(until_ms: &[u64]) -> Checked {
+        let clip = Arc::new(Clip::built_in("alice").unwrap());
+        let (mut playback, start) = (Playback::new(clip.clone()), Instant::now());
+        let mut checker = Checker::speech(&clip.speech);
+        playback.start(start);
+        for ms in until_ms {
+            let now = start + Duration::from_millis(*ms);
+            for due in std::iter::from_fn(|| playback.poll_frame(now)).filter(|due| due.track == Track::Audio) {
+                checker.check(due.frame.checksum, true, due.rtp_time.into());
+            }
+        }
+        checker.checked
+    }
+
+    #[test]
+    fn speech_after_a_halt_of_its_sender_is_a_restart_and_no_skip() {
+        let late = played(&[100, 590]);
+        assert_eq!(late, Checked { frames_ok: 30, in_order: 30, ..Checked::default() }, "nothing is left out");
+        for halted_ms in [700, 5_000, 60_000] {
+            let checked = played(&[100, halted_ms, halted_ms + 100]);
+            assert_eq!((checked.restarts, checked.skips), (1, 0), "{halted_ms}: {checked:?}");
+            assert_eq!(checked.frames_ok, checked.in_order + 1);
+        }
+    }
+
+    #[test]
+    fn speech_that_is_missing_without_a_halt_is_a_skip() {
+        let clip = Clip::built_in("alice").unwrap();
+        let unique =
+            |at: &usize| clip.speech.iter().filter(|frame| frame.checksum == clip.speech[*at].checksum).count() == 1;
+        let at: Vec<usize> = (0..clip.speech.len()).filter(unique).collect();
+        let (from, to) = (at[0], *at.iter().find(|to| **to > at[0] + 40).unwrap());
+        let check = |ticks: u64| {
+            let mut checker = Checker::speech(&clip.speech);
+            checker.check(clip.speech[from].checksum, true, 0);
+            checker.check(clip.speech[to].checksum, true, ticks);
+            (checker.checked.restarts, checker.checked.skips)
+        };
+        let halt = (to - from) as u64 * SPEECH_INTERVAL_TICKS;
+        assert_eq!(check(halt), (1, 0));
+        for ticks in [SPEECH_INTERVAL_TICKS, halt - SPEECH_INTERVAL_TICKS, halt + SPEECH_INTERVAL_TICKS, halt + 1] {
+            assert_eq!(check(ticks), (0, 1), "{ticks}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A lane that is later than this leaves out what it missed.
-const LATE_MAX: Duration = Duration::from_millis(500);
+pub(super) const LATE_MAX: Duration = Duration::from_millis(500);
 /// After a key frame there is no other for so long, however many ask.
 const KEY_FRAME_EVERY: Duration = Duration::from_millis(100);
 const VIDEO_CLOCK_HZ: u128 = 90_000;

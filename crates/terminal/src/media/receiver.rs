@@ -336,7 +336,7 @@ impl Counters {
         self.report.frames += 1;
         self.report.key_frames += u64::from(frame.key);
         if let Some(checker) = &mut self.checker {
-            checker.check(Checksum::of(&frame.data), frame.key);
+            checker.check(Checksum::of(&frame.data), frame.key, frame.rtp_time);
         }
         let after = now.saturating_duration_since(self.since);
         first.then(|| {
