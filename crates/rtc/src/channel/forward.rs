@@ -217,7 +217,7 @@ impl Channel {
         if self.refusal(source).is_some() {
             return;
         }
-        if self.track_mut(source).is_some_and(|track| track.key_frame_requests.poll(now)) {
+        if self.track_mut(source).is_some_and(|track| track.key_frame_requests.poll_request(now)) {
             self.effects.push(Effect::RequestKeyFrame(source));
         }
     }

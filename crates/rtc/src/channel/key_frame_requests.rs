@@ -27,7 +27,7 @@ impl KeyFrameRequests {
     }
 
     /// Whether to send a request now.
-    pub(crate) fn poll(&mut self, now: Instant) -> bool {
+    pub(crate) fn poll_request(&mut self, now: Instant) -> bool {
         let pause = if self.answered { THROTTLE } else { REPEAT };
         let early = self.asked_at.is_some_and(|at| now.saturating_duration_since(at) < pause);
         if !self.wanted || early {
@@ -53,7 +53,7 @@ mod tests {
                 "came" => requests.handle_key_frame(),
                 _ => {}
             }
-            assert_eq!(requests.poll(start + Duration::from_millis(*ms)), *asks, "{happens} at {ms} ms");
+            assert_eq!(requests.poll_request(start + Duration::from_millis(*ms)), *asks, "{happens} at {ms} ms");
         }
     }
 

@@ -89,7 +89,7 @@ impl Channel {
         Self { id, config, participants, decisions, next_decision: 0, effects: Vec::new() }
     }
 
-    pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
+    pub(crate) fn poll_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
 
@@ -205,7 +205,7 @@ impl Channel {
     }
 
     /// Time has passed: lost and overdue connections, idle sources, silence, missing key frames.
-    pub(crate) fn tick(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let overdue: Vec<(PeerId, LeftReason)> = self
             .participants
             .iter_mut()

@@ -83,13 +83,13 @@ impl Stage {
     fn enter_as(&mut self, claims: &JoinClaims, plan: &MediaPlan) -> PeerId {
         let (peer, _) = self.try_join(claims, plan).unwrap();
         self.channel.handle_connected(peer, CIPHER, self.now);
-        self.channel.take_effects();
+        self.channel.poll_effects();
         peer
     }
 
     fn pass(&mut self, ms: u64) {
         self.now += Duration::from_millis(ms);
-        self.channel.tick(self.now);
+        self.channel.handle_timeout(self.now);
     }
 
     /// Time passes in which these peers are heard every 50 ms.
@@ -99,7 +99,7 @@ impl Stage {
             for peer in heard {
                 self.channel.handle_authenticated(*peer, self.now);
             }
-            self.channel.tick(self.now);
+            self.channel.handle_timeout(self.now);
         }
     }
 
@@ -133,19 +133,19 @@ impl Stage {
     }
 
     fn events(&mut self) -> Vec<(ParticipationId, ChannelEventKind)> {
-        let effects = self.channel.take_effects().into_iter();
+        let effects = self.channel.poll_effects().into_iter();
         effects
             .filter_map(|effect| if let Effect::Event(e) = effect { Some((e.participation, e.kind)) } else { None })
             .collect()
     }
 
     fn requests(&mut self) -> Vec<SourceKey> {
-        let effects = self.channel.take_effects().into_iter();
+        let effects = self.channel.poll_effects().into_iter();
         effects.filter_map(|effect| if let Effect::RequestKeyFrame(of) = effect { Some(of) } else { None }).collect()
     }
 
     fn maps(&mut self) -> Vec<(PeerId, SlotMap)> {
-        let effects = self.channel.take_effects().into_iter();
+        let effects = self.channel.poll_effects().into_iter();
         effects
             .filter_map(|effect| if let Effect::SendMap(to, map) = effect { Some((to, map)) } else { None })
             .collect()
@@ -230,7 +230,7 @@ fn after_a_mute_video_goes_on_with_a_key_frame_that_is_asked_for() {
     stage.channel.mute(id("bob"), Source::Camera, true, stage.now).unwrap();
     stage.send(bob, Source::Camera, false);
     stage.channel.mute(id("bob"), Source::Camera, false, stage.now).unwrap();
-    stage.channel.take_effects();
+    stage.channel.poll_effects();
     assert_eq!(stage.send(bob, Source::Camera, false).1, ForwardOutcome::Written { awaiting_key_frame: 1 });
     assert_eq!(stage.requests(), [SourceKey { peer: bob, source: Source::Camera }]);
     assert_eq!(stage.send(bob, Source::Camera, true).1, ForwardOutcome::Written { awaiting_key_frame: 0 });
@@ -269,7 +269,7 @@ fn key_frame_wishes_of_many_viewers_are_one_request() {
     let alice = stage.enter("alice");
     let viewers: Vec<PeerId> = ["b", "c", "d", "e"].into_iter().map(|name| stage.enter(name)).collect();
     stage.reaches(alice, Source::Camera);
-    stage.channel.take_effects();
+    stage.channel.poll_effects();
     for viewer in viewers {
         stage.channel.handle_key_frame_request(viewer, 0, stage.now);
     }
@@ -341,7 +341,7 @@ fn lost_back_and_left_are_told_once_each() {
     stage.pass_heard(19_950, &[alice]);
     assert_eq!(stage.events(), [(id("bob"), ChannelEventKind::Lost)]);
     stage.pass_heard(50, &[alice]);
-    let effects = stage.channel.take_effects();
+    let effects = stage.channel.poll_effects();
     assert!(effects.contains(&Effect::ClosePeer(_bob)));
     assert_eq!(stage.channel.describe().participants.len(), 1);
 }
@@ -384,14 +384,14 @@ fn a_quiet_terminal_is_asked_for_a_sign_of_life_once_before_it_is_lost() {
     let mut stage = Stage::new();
     let alice = stage.enter("alice");
     stage.pass(1_999);
-    assert_eq!(stage.channel.take_effects(), []);
+    assert_eq!(stage.channel.poll_effects(), []);
     stage.pass(1);
-    assert_eq!(stage.channel.take_effects(), [Effect::Probe(alice)]);
+    assert_eq!(stage.channel.poll_effects(), [Effect::Probe(alice)]);
     stage.pass(1_000);
-    assert_eq!(stage.channel.take_effects(), []);
+    assert_eq!(stage.channel.poll_effects(), []);
     stage.channel.handle_authenticated(alice, stage.now);
     stage.pass(2_000);
-    assert_eq!(stage.channel.take_effects(), [Effect::Probe(alice)]);
+    assert_eq!(stage.channel.poll_effects(), [Effect::Probe(alice)]);
 }
 
 #[test]
@@ -410,7 +410,7 @@ fn the_same_client_with_a_newer_participation_replaces_the_older_for_good() {
     let old = stage.enter("alice");
     let newer = JoinClaims { participation: id("alice2"), ..claims("alice") };
     stage.try_join(&newer, &plan(1, 1)).unwrap();
-    let effects = stage.channel.take_effects();
+    let effects = stage.channel.poll_effects();
     assert!(effects.contains(&Effect::ClosePeer(old)));
     assert_eq!(stage.channel.describe().participants.len(), 1);
     assert_eq!(stage.try_join(&claims("alice"), &plan(1, 1)), Err(JoinRefusal::Replaced));
@@ -421,7 +421,7 @@ fn the_same_participation_joins_again_without_leaving() {
     let mut stage = Stage::new();
     let old = stage.enter("alice");
     let (new, _) = stage.try_join(&claims("alice"), &plan(1, 1)).unwrap();
-    assert_eq!(stage.channel.take_effects(), [Effect::ClosePeer(old)]);
+    assert_eq!(stage.channel.poll_effects(), [Effect::ClosePeer(old)]);
     stage.channel.handle_connected(new, CIPHER, stage.now);
     assert_eq!(stage.events(), [(id("alice"), ChannelEventKind::Joined { cipher: CIPHER.to_owned() })]);
 }
@@ -487,7 +487,7 @@ fn a_camera_that_is_switched_off_leaves_its_slot() {
     let mut stage = Stage::new();
     let (alice, bob) = (stage.enter("alice"), stage.enter("bob"));
     stage.reaches(alice, Source::Camera);
-    stage.channel.take_effects();
+    stage.channel.poll_effects();
     stage.pass_heard(5_000, &[alice, bob]);
     let maps = stage.maps();
     assert_eq!(maps.iter().map(|(to, map)| (*to, map.slots.len())).collect::<Vec<_>>(), [(bob, 0)]);

@@ -78,7 +78,7 @@ impl ShardState {
         let Some(mut channel) = self.channels.remove(name) else { return };
         self.config.metrics.channels.sub(1);
         channel.close();
-        for effect in channel.take_effects() {
+        for effect in channel.poll_effects() {
             self.apply_effect(effect, now);
         }
     }

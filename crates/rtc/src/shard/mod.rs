@@ -116,7 +116,7 @@ impl EventLoop {
 
     fn wait(&mut self, events: &mut mio::Events) -> io::Result<()> {
         let busy = self.readable || !self.receiver.is_empty();
-        let timeout = if busy { Some(Duration::ZERO) } else { self.state.timeout(Instant::now()) };
+        let timeout = if busy { Some(Duration::ZERO) } else { self.state.poll_timeout(Instant::now()) };
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}

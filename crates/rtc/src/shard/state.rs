@@ -67,7 +67,7 @@ impl ShardState {
     }
 
     /// How long the shard may wait; `None`: until an input comes.
-    pub(super) fn timeout(&self, now: Instant) -> Option<Duration> {
+    pub(super) fn poll_timeout(&self, now: Instant) -> Option<Duration> {
         if !self.reports.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -79,7 +79,7 @@ impl ShardState {
     pub(super) fn finish_turn(&mut self, now: Instant) {
         self.process_reports(now);
         self.wake_due(now);
-        self.tick_channels(now);
+        self.handle_channel_timeouts(now);
         for _ in 0..ROUNDS_PER_TURN {
             self.flush_written(now);
             if self.reports.is_empty() {
@@ -272,14 +272,14 @@ impl ShardState {
 
     // Channels.
 
-    fn tick_channels(&mut self, now: Instant) {
+    fn handle_channel_timeouts(&mut self, now: Instant) {
         if now < self.next_tick {
             return;
         }
         self.next_tick = now + CHANNEL_TICK;
         let mut changed = Vec::new();
         for (id, channel) in self.channels.iter_mut().filter(|(_, channel)| !channel.is_empty()) {
-            channel.tick(now);
+            channel.handle_timeout(now);
             changed.extend(channel.has_effects().then(|| id.clone()));
         }
         for channel in changed {
@@ -362,7 +362,7 @@ impl ShardState {
     }
 
     pub(super) fn apply_effects(&mut self, channel: &ChannelId, now: Instant) {
-        let effects = self.channels.get_mut(channel).map(Channel::take_effects).unwrap_or_default();
+        let effects = self.channels.get_mut(channel).map(Channel::poll_effects).unwrap_or_default();
         for effect in effects {
             self.apply_effect(effect, now);
         }
