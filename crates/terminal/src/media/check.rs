@@ -32,7 +32,8 @@ pub struct Checker {
     frames: usize,
     /// Whether pictures are checked: only there a key frame is a new start.
     pictures: bool,
-    next: Option<usize>,
+    /// Where the next frame may stand in the clip: several places while what came so far (silence) occurs at several.
+    next: Vec<usize>,
     last_rtp_time: u64,
     pub checked: Checked,
 }
@@ -55,7 +56,7 @@ impl Checker {
             positions_by_checksum,
             frames: clip.len(),
             pictures,
-            next: None,
+            next: Vec::new(),
             last_rtp_time: 0,
             checked: Checked::default(),
         }
@@ -69,27 +70,36 @@ impl Checker {
             return;
         };
         self.checked.frames_ok += 1;
-        let expected = self.next.filter(|next| positions.contains(next));
-        let after_halt = self.position_after_halt(since_last).filter(|at| positions.contains(at));
-        match expected {
-            Some(_) => self.checked.in_order += 1,
-            None if self.next.is_none() => self.checked.in_order += 1,
-            None if self.pictures && key || after_halt.is_some() => self.checked.restarts += 1,
-            None => self.checked.skips += 1,
-        }
-        let at = expected.or(after_halt).or(positions.first().copied()).unwrap_or(0);
-        self.next = Some((at + 1) % self.frames.max(1));
+        let matching = |places: Vec<usize>| -> Vec<usize> {
+            places.into_iter().filter(|place| positions.binary_search(place).is_ok()).collect()
+        };
+        let is_first = self.next.is_empty();
+        let after_halt = matching(self.positions_after_halt(since_last));
+        let expected = if is_first { positions.clone() } else { matching(std::mem::take(&mut self.next)) };
+        let (count, places) = if !expected.is_empty() {
+            (&mut self.checked.in_order, expected)
+        } else if !after_halt.is_empty() {
+            (&mut self.checked.restarts, after_halt)
+        } else if self.pictures && key {
+            (&mut self.checked.restarts, positions.clone())
+        } else {
+            (&mut self.checked.skips, positions.clone())
+        };
+        *count += 1;
+        self.next = places.into_iter().map(|at| (at + 1) % self.frames.max(1)).collect();
     }
 
-    /// Where speech goes on whose sender has left out what was due while its process was halted: RTP time and position
+    /// Where speech may go on whose sender has left out what was due while its process was halted: RTP time and position
     /// have advanced by the same number of frames. A loss shorter than a halt, or one that RTP time does not show, is
     /// none.
-    fn position_after_halt(&self, since_last: u64) -> Option<usize> {
-        let next = self.next.filter(|_| !self.pictures)?;
+    fn positions_after_halt(&self, since_last: u64) -> Vec<usize> {
         let intervals = since_last / SPEECH_INTERVAL_TICKS;
         let is_halt = since_last.is_multiple_of(SPEECH_INTERVAL_TICKS) && intervals > HALT_INTERVALS_MIN;
-        let left_out = usize::try_from(intervals.checked_sub(1)?).ok()?;
-        is_halt.then(|| (next + left_out) % self.frames.max(1))
+        if self.pictures || !is_halt {
+            return Vec::new();
+        }
+        let left_out = usize::try_from(intervals - 1).unwrap_or_default();
+        self.next.iter().map(|next| (next + left_out) % self.frames.max(1)).collect()
     }
 }
 
@@ -165,6 +175,23 @@ mod tests {
             let checked = played(&[100, halted_ms, halted_ms + 100]);
             assert_eq!((checked.restarts, checked.skips), (1, 0), "{halted_ms}: {checked:?}");
             assert_eq!(checked.frames_ok, checked.in_order + 1);
+        }
+    }
+
+    #[test]
+    fn wherever_a_receiver_begins_to_hear_whole_speech_is_in_order() {
+        for name in ["alice", "bob", "carol"] {
+            let clip = Clip::built_in(name).unwrap();
+            for begin in 0..clip.speech.len() {
+                let mut checker = Checker::speech(&clip.speech);
+                let frames = clip.speech.iter().cycle().skip(begin).take(clip.speech.len() + 1);
+                for (tick, frame) in frames.enumerate() {
+                    checker.check(frame.checksum, true, tick as u64 * SPEECH_INTERVAL_TICKS);
+                }
+                let count = clip.speech.len() as u64 + 1;
+                let all_in_order = Checked { frames_ok: count, in_order: count, ..Checked::default() };
+                assert_eq!(checker.checked, all_in_order, "{name} from {begin}");
+            }
         }
     }
 
