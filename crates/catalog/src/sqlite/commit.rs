@@ -1,4 +1,5 @@
-//! The one transaction of the meeting service.
+//! The one transaction of the meeting service, in two batches of statements: those that may refuse the commit, then the
+//! rows. Each statement of its own would wait for the connection's thread and back.
 
 use super::fault::Fault;
 use super::online;
@@ -6,73 +7,111 @@ use super::rows::{tie_name, to_i64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
 use crate::limits::OUTCOMES_PER_USER_MAX;
 use crate::{
-    CatalogError, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, NewOutboxRow,
-    OutcomeRow, PastCallRow, Tie, TimerRow,
+    CatalogError, CommitError, Engagement, MeetingChange, MeetingCommit, NewOutboxRow, OutcomeRow, PastCallRow, Tie,
+    TimerRow,
 };
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_scalar};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-type CommitResult = Result<(), Fault<CommitError>>;
+/// Statements, each with a semicolon behind it.
+type Batch = QueryBuilder<Sqlite>;
 
-pub(super) async fn apply(conn: &mut SqliteConnection, commit: &MeetingCommit) -> CommitResult {
-    if let Some(handled) = &commit.handled {
-        remember_handled(conn, handled).await?;
-    }
-    if let Some(read) = &commit.read {
-        expect_revision(conn, read).await?;
-    }
+/// A longer batch is not kept prepared: it hardly comes again.
+const PREPARED_CHARS_MAX: usize = 8 << 10;
+
+pub(super) async fn apply(conn: &mut SqliteConnection, commit: &MeetingCommit) -> Result<(), Fault<CommitError>> {
+    check(conn, commit).await?;
+    let mut rows = Batch::new("");
     if let Some(change) = &commit.meeting {
-        change_meeting(conn, change).await?;
+        push_change(&mut rows, change)?;
     }
-    for message in &commit.outbox {
-        add_message(conn, message).await?;
-    }
+    push_messages(&mut rows, &commit.outbox)?;
     for outcome in &commit.outcomes {
-        put_outcome(conn, outcome).await?;
+        push_outcome(&mut rows, outcome)?;
     }
     for call in &commit.past_calls {
-        put_past_call(conn, call).await?;
+        push_past_call(&mut rows, call)?;
     }
     for (user, invitation) in &commit.seen {
-        delete_outcome(conn, user, *invitation).await?;
+        rows.push("DELETE FROM outcomes WHERE user_id = ").push_bind(user.clone());
+        rows.push(" AND invitation = ").push_bind(invitation.to_string()).push("; ");
     }
     if let Some((user, at_ms)) = &commit.created_by {
-        count_create(conn, user, *at_ms).await?;
+        rows.push("INSERT INTO creates (user_id, at_ms) VALUES (").push_bind(user.clone());
+        rows.push(", ").push_bind(to_i64(*at_ms)?).push("); ");
+    }
+    Ok(execute(conn, rows).await?)
+}
+
+async fn execute(conn: &mut SqliteConnection, mut batch: Batch) -> Result<(), sqlx::Error> {
+    let chars = batch.sql().as_str().len();
+    if chars > 0 {
+        batch.build().persistent(chars <= PREPARED_CHARS_MAX).execute(conn).await?;
     }
     Ok(())
 }
 
-async fn remember_handled(conn: &mut SqliteConnection, handled: &Handled) -> CommitResult {
-    let done = query("INSERT INTO handled (signal, keep_until_ms) VALUES ($1, $2) ON CONFLICT (signal) DO NOTHING")
-        .bind(handled.signal.to_string())
-        .bind(to_i64(handled.keep_until_ms)?)
-        .execute(conn)
-        .await?;
-    if done.rows_affected() == 0 { Err(CommitError::AlreadyHandled.into()) } else { Ok(()) }
+/// What a statement of the first batch returns where it finds what it looks for.
+mod found {
+    pub(super) const NEW_REQUEST: &str = "new request";
+    pub(super) const READ_REVISION: &str = "read revision";
+    pub(super) const CHANGED_REVISION: &str = "changed revision";
+    pub(super) const ENGAGED: &str = "engaged";
 }
 
-async fn expect_revision(conn: &mut SqliteConnection, read: &MeetingRead) -> CommitResult {
-    let now: Option<i64> = query_scalar("SELECT revision FROM meetings WHERE id = $1 AND set_aside IS NULL")
-        .bind(read.id.to_string())
-        .fetch_optional(conn)
-        .await?;
-    if now == Some(to_i64(read.revision)?) { Ok(()) } else { Err(CommitError::Conflict.into()) }
-}
-
-async fn change_meeting(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
-    check_meeting_ids(change)?;
-    put_document(conn, change).await?;
-    drop_parts(conn, change).await?;
-    put_parts(conn, change).await?;
-    if change.ended {
-        return Ok(drop_ties(conn, change.id).await?);
+/// Writes the rows that may conflict with another commit, and looks for what forbids this one.
+async fn check(conn: &mut SqliteConnection, commit: &MeetingCommit) -> Result<(), Fault<CommitError>> {
+    let mut batch = Batch::new("");
+    push_handled(&mut batch, commit)?;
+    push_read(&mut batch, commit)?;
+    if let Some(change) = &commit.meeting {
+        check_meeting_ids(change)?;
+        push_document(&mut batch, change)?;
+        if !change.ended {
+            push_engaged_elsewhere(&mut batch, change);
+        }
     }
-    drop_timers(conn, change).await?;
-    put_timers(conn, &change.timers).await?;
-    drop_engagements(conn, change).await?;
-    put_engagements(conn, change).await?;
-    let changed = change.engaged.iter().filter(|tie| tie.kind != Tie::Rung).map(|tie| &tie.user);
-    Ok(online::record_presence_changes(conn, changed.chain(&change.freed)).await?)
+    if batch.sql().as_str().is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<(String, String, String)> = batch.build_query_as().fetch_all(conn).await?;
+    let is_missing = |wanted: bool, name: &str| wanted && !rows.iter().any(|(found, ..)| found == name);
+    if is_missing(commit.handled.is_some(), found::NEW_REQUEST) {
+        return Err(CommitError::AlreadyHandled.into());
+    }
+    if is_missing(commit.read.is_some(), found::READ_REVISION)
+        || is_missing(commit.meeting.is_some(), found::CHANGED_REVISION)
+    {
+        return Err(CommitError::Conflict.into());
+    }
+    // By the name of the first of them, where the unique index would name none.
+    match rows.iter().find(|(found, ..)| found == found::ENGAGED) {
+        Some((_, user, meeting)) => Err(CommitError::Engaged { user: user.clone(), meeting: to_uuid(meeting)? }.into()),
+        None => Ok(()),
+    }
+}
+
+fn push_found(batch: &mut Batch, name: &'static str) {
+    batch.push("'").push(name).push("', '', ''");
+}
+
+fn push_handled(batch: &mut Batch, commit: &MeetingCommit) -> Result<(), CatalogError> {
+    let Some(handled) = &commit.handled else { return Ok(()) };
+    batch.push("INSERT INTO handled (signal, keep_until_ms) VALUES (").push_bind(handled.signal.to_string());
+    batch.push(", ").push_bind(to_i64(handled.keep_until_ms)?);
+    batch.push(") ON CONFLICT (signal) DO NOTHING RETURNING ");
+    push_found(batch, found::NEW_REQUEST);
+    batch.push("; ");
+    Ok(())
+}
+
+fn push_read(batch: &mut Batch, commit: &MeetingCommit) -> Result<(), CatalogError> {
+    let Some(read) = &commit.read else { return Ok(()) };
+    batch.push("SELECT ");
+    push_found(batch, found::READ_REVISION);
+    batch.push(" FROM meetings WHERE id = ").push_bind(read.id.to_string());
+    batch.push(" AND revision = ").push_bind(to_i64(read.revision)?).push(" AND set_aside IS NULL; ");
+    Ok(())
 }
 
 /// Timers and engagements that a change names belong to its meeting.
@@ -84,198 +123,165 @@ fn check_meeting_ids(change: &MeetingChange) -> Result<(), CatalogError> {
     }
 }
 
-async fn put_document(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
-    let sql = match change.expected {
+fn push_document(batch: &mut Batch, change: &MeetingChange) -> Result<(), CatalogError> {
+    let id = change.id.to_string();
+    let (document, ended) = (change.document.clone(), change.ended);
+    match change.expected {
         None => {
-            "INSERT INTO meetings (id, document, ended, revision) VALUES ($1, $2, $3, $4 + 1) \
-             ON CONFLICT (id) DO NOTHING"
+            batch.push("INSERT INTO meetings (id, document, ended, revision) VALUES (").push_bind(id);
+            batch.push(", ").push_bind(document).push(", ").push_bind(ended);
+            batch.push(", 1) ON CONFLICT (id) DO NOTHING");
         }
-        Some(_) => {
-            "UPDATE meetings SET document = $2, ended = $3, revision = $4 + 1 \
-             WHERE id = $1 AND revision = $4 AND set_aside IS NULL"
+        Some(expected) => {
+            batch.push("UPDATE meetings SET document = ").push_bind(document).push(", ended = ").push_bind(ended);
+            batch.push(", revision = revision + 1 WHERE id = ").push_bind(id);
+            batch.push(" AND revision = ").push_bind(to_i64(expected)?).push(" AND set_aside IS NULL");
         }
-    };
-    let done = query(sql)
-        .bind(change.id.to_string())
-        .bind(&change.document)
-        .bind(change.ended)
-        .bind(to_i64(change.expected.unwrap_or(0))?)
-        .execute(conn)
-        .await?;
-    if done.rows_affected() == 0 { Err(CommitError::Conflict.into()) } else { Ok(()) }
+    }
+    batch.push(" RETURNING ");
+    push_found(batch, found::CHANGED_REVISION);
+    batch.push("; ");
+    Ok(())
+}
+
+fn push_engaged_elsewhere(batch: &mut Batch, change: &MeetingChange) {
+    let users: Vec<String> =
+        change.engaged.iter().filter(|tie| tie.kind == Tie::In).map(|tie| tie.user.clone()).collect();
+    for some in users.chunks(NAMES_PER_QUERY) {
+        batch.push("SELECT '").push(found::ENGAGED).push("', user_id, meeting FROM engagements ");
+        batch.push("WHERE kind = 'in' AND meeting <> ").push_bind(change.id.to_string()).push(" AND user_id IN (");
+        push_list(batch, some);
+        batch.push(" ORDER BY user_id LIMIT 1; ");
+    }
+}
+
+fn push_change(batch: &mut Batch, change: &MeetingChange) -> Result<(), CatalogError> {
+    push_parts_gone(batch, change)?;
+    push_parts(batch, change)?;
+    if change.ended {
+        push_drop_ties(batch, change.id);
+        return Ok(());
+    }
+    push_drop_named(batch, "DELETE FROM timers WHERE meeting = ", " AND key IN (", change.id, &change.timers_gone);
+    push_timers(batch, &change.timers)?;
+    push_drop_named(batch, "DELETE FROM engagements WHERE meeting = ", " AND user_id IN (", change.id, &change.freed);
+    push_engagements(batch, &change.engaged);
+    let changed = change.engaged.iter().filter(|tie| tie.kind != Tie::Rung).map(|tie| &tie.user);
+    online::push_presence_changes(batch, changed.chain(&change.freed));
+    Ok(())
 }
 
 /// Deletes the timers and engagements of the meeting.
 pub(super) async fn drop_ties(conn: &mut SqliteConnection, meeting: Uuid) -> Result<(), sqlx::Error> {
-    let meeting = meeting.to_string();
-    let freed: Vec<String> = query_scalar("SELECT user_id FROM engagements WHERE meeting = $1 AND kind = 'in'")
-        .bind(&meeting)
-        .fetch_all(&mut *conn)
-        .await?;
-    query("DELETE FROM timers WHERE meeting = $1").bind(&meeting).execute(&mut *conn).await?;
-    query("DELETE FROM engagements WHERE meeting = $1").bind(&meeting).execute(&mut *conn).await?;
-    online::record_presence_changes(conn, &freed).await
+    let mut batch = Batch::new("");
+    push_drop_ties(&mut batch, meeting);
+    execute(conn, batch).await
 }
 
-async fn drop_parts(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
+fn push_drop_ties(batch: &mut Batch, meeting: Uuid) {
+    let id = meeting.to_string();
+    batch.push("INSERT OR REPLACE INTO presence_changes (user_id) ");
+    batch.push("SELECT user_id FROM engagements WHERE kind = 'in' AND meeting = ").push_bind(id.clone());
+    batch.push("; DELETE FROM timers WHERE meeting = ").push_bind(id.clone());
+    batch.push("; DELETE FROM engagements WHERE meeting = ").push_bind(id).push("; ");
+}
+
+fn push_parts_gone(batch: &mut Batch, change: &MeetingChange) -> Result<(), CatalogError> {
     for name in &change.parts_gone {
-        query("DELETE FROM meeting_parts WHERE meeting = $1 AND kind = $2 AND place = $3")
-            .bind(change.id.to_string())
-            .bind(&name.kind)
-            .bind(to_i64(name.place)?)
-            .execute(&mut *conn)
-            .await?;
+        batch.push("DELETE FROM meeting_parts WHERE meeting = ").push_bind(change.id.to_string());
+        batch.push(" AND kind = ").push_bind(name.kind.clone());
+        batch.push(" AND place = ").push_bind(to_i64(name.place)?).push("; ");
     }
     Ok(())
 }
 
-async fn put_parts(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
+fn push_parts(batch: &mut Batch, change: &MeetingChange) -> Result<(), CatalogError> {
     for some in change.parts.chunks(NAMES_PER_QUERY) {
         let places: Vec<i64> = some.iter().map(|part| to_i64(part.name.place)).collect::<Result<_, _>>()?;
-        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO meeting_parts (meeting, kind, place, document) ");
-        sql.push_values(some.iter().zip(places), |mut row, (part, place)| {
+        batch.push("INSERT INTO meeting_parts (meeting, kind, place, document) ");
+        batch.push_values(some.iter().zip(places), |mut row, (part, place)| {
             row.push_bind(change.id.to_string()).push_bind(part.name.kind.clone()).push_bind(place);
             row.push_bind(part.document.clone());
         });
-        sql.push(" ON CONFLICT (meeting, kind, place) DO UPDATE SET document = excluded.document");
-        sql.build().execute(&mut *conn).await?;
+        batch.push(" ON CONFLICT (meeting, kind, place) DO UPDATE SET document = excluded.document; ");
     }
     Ok(())
 }
 
-async fn drop_timers(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
-    drop_named(conn, "DELETE FROM timers WHERE meeting = ", " AND key IN (", change.id, &change.timers_gone).await
-}
-
-async fn drop_engagements(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
-    drop_named(conn, "DELETE FROM engagements WHERE meeting = ", " AND user_id IN (", change.id, &change.freed).await
-}
-
-async fn drop_named(
-    conn: &mut SqliteConnection,
-    of_meeting: &'static str,
-    named: &'static str,
-    meeting: Uuid,
-    names: &[String],
-) -> CommitResult {
+fn push_drop_named(batch: &mut Batch, of_meeting: &'static str, named: &'static str, meeting: Uuid, names: &[String]) {
     for some in names.chunks(NAMES_PER_QUERY) {
-        let mut sql = QueryBuilder::<Sqlite>::new(of_meeting);
-        sql.push_bind(meeting.to_string()).push(named);
-        push_list(&mut sql, some);
-        sql.build().execute(&mut *conn).await?;
+        batch.push(of_meeting).push_bind(meeting.to_string()).push(named);
+        push_list(batch, some);
+        batch.push("; ");
     }
-    Ok(())
 }
 
-async fn put_timers(conn: &mut SqliteConnection, timers: &[TimerRow]) -> CommitResult {
+fn push_timers(batch: &mut Batch, timers: &[TimerRow]) -> Result<(), CatalogError> {
     for some in timers.chunks(NAMES_PER_QUERY) {
         let dues: Vec<i64> = some.iter().map(|timer| to_i64(timer.due_ms)).collect::<Result<_, _>>()?;
-        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO timers (meeting, key, due_ms) ");
-        sql.push_values(some.iter().zip(dues), |mut row, (timer, due)| {
+        batch.push("INSERT INTO timers (meeting, key, due_ms) ");
+        batch.push_values(some.iter().zip(dues), |mut row, (timer, due)| {
             row.push_bind(timer.meeting.to_string()).push_bind(timer.key.clone()).push_bind(due);
         });
-        sql.push(" ON CONFLICT (meeting, key) DO UPDATE SET due_ms = excluded.due_ms");
-        sql.build().execute(&mut *conn).await?;
+        batch.push(" ON CONFLICT (meeting, key) DO UPDATE SET due_ms = excluded.due_ms; ");
     }
     Ok(())
 }
 
-async fn put_engagements(conn: &mut SqliteConnection, change: &MeetingChange) -> CommitResult {
-    for some in change.engaged.chunks(NAMES_PER_QUERY) {
-        refuse_engaged(conn, change.id, some).await?;
-        let mut sql = QueryBuilder::<Sqlite>::new("INSERT INTO engagements (meeting, user_id, kind) ");
-        sql.push_values(some, |mut row, tie| {
+fn push_engagements(batch: &mut Batch, engaged: &[Engagement]) {
+    for some in engaged.chunks(NAMES_PER_QUERY) {
+        batch.push("INSERT INTO engagements (meeting, user_id, kind) ");
+        batch.push_values(some, |mut row, tie| {
             row.push_bind(tie.meeting.to_string()).push_bind(tie.user.clone()).push_bind(tie_name(tie.kind));
         });
-        sql.push(" ON CONFLICT (meeting, user_id) DO UPDATE SET kind = excluded.kind");
-        sql.build().execute(&mut *conn).await?;
+        batch.push(" ON CONFLICT (meeting, user_id) DO UPDATE SET kind = excluded.kind; ");
+    }
+}
+
+fn push_messages(batch: &mut Batch, messages: &[NewOutboxRow]) -> Result<(), CatalogError> {
+    for some in messages.chunks(NAMES_PER_QUERY) {
+        let properties: Vec<String> = some.iter().map(properties).collect::<Result<_, _>>()?;
+        batch.push("INSERT INTO outbox (topic, properties, body) ");
+        batch.push_values(some.iter().zip(properties), |mut row, (message, properties)| {
+            row.push_bind(message.topic.clone()).push_bind(properties).push_bind(message.body.clone());
+        });
+        batch.push("; ");
     }
     Ok(())
 }
 
-/// Refuses users who are in another meeting, and names the first of them, where the unique index would name none.
-async fn refuse_engaged(conn: &mut SqliteConnection, meeting: Uuid, engaged: &[Engagement]) -> CommitResult {
-    let users: Vec<String> = engaged.iter().filter(|tie| tie.kind == Tie::In).map(|tie| tie.user.clone()).collect();
-    if users.is_empty() {
-        return Ok(());
-    }
-    let mut sql = QueryBuilder::new("SELECT user_id, meeting FROM engagements WHERE kind = 'in' AND meeting <> ");
-    sql.push_bind(meeting.to_string()).push(" AND user_id IN (");
-    push_list(&mut sql, &users);
-    sql.push(" ORDER BY user_id LIMIT 1");
-    let holder: Option<(String, String)> = sql.build_query_as().fetch_optional(conn).await?;
-    match holder {
-        Some((user, meeting)) => Err(CommitError::Engaged { user, meeting: to_uuid(&meeting)? }.into()),
-        None => Ok(()),
-    }
+fn properties(message: &NewOutboxRow) -> Result<String, CatalogError> {
+    serde_json::to_string(&message.properties)
+        .map_err(|error| CatalogError::Invalid(format!("properties of a message: {error}")))
 }
 
-async fn add_message(conn: &mut SqliteConnection, message: &NewOutboxRow) -> CommitResult {
-    let properties = serde_json::to_string(&message.properties)
-        .map_err(|error| CatalogError::Invalid(format!("properties of a message: {error}")))?;
-    query("INSERT INTO outbox (topic, properties, body) VALUES ($1, $2, $3)")
-        .bind(&message.topic)
-        .bind(properties)
-        .bind(&message.body)
-        .execute(conn)
-        .await?;
+fn push_outcome(batch: &mut Batch, outcome: &OutcomeRow) -> Result<(), CatalogError> {
+    batch.push("INSERT INTO outcomes (user_id, invitation, at_ms, document) VALUES (").push_bind(outcome.user.clone());
+    batch.push(", ").push_bind(outcome.invitation.to_string()).push(", ").push_bind(to_i64(outcome.at_ms)?);
+    batch.push(", ").push_bind(outcome.document.clone());
+    batch.push(
+        ") ON CONFLICT (user_id, invitation) DO UPDATE SET at_ms = excluded.at_ms, document = excluded.document; ",
+    );
+    push_drop_oldest_outcomes(batch, &outcome.user);
     Ok(())
 }
 
-async fn put_outcome(conn: &mut SqliteConnection, outcome: &OutcomeRow) -> CommitResult {
-    query(
-        "INSERT INTO outcomes (user_id, invitation, at_ms, document) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (user_id, invitation) DO UPDATE SET at_ms = excluded.at_ms, document = excluded.document",
-    )
-    .bind(&outcome.user)
-    .bind(outcome.invitation.to_string())
-    .bind(to_i64(outcome.at_ms)?)
-    .bind(&outcome.document)
-    .execute(&mut *conn)
-    .await?;
-    drop_oldest_outcomes(conn, &outcome.user).await
+fn push_drop_oldest_outcomes(batch: &mut Batch, user: &str) {
+    batch.push("DELETE FROM outcomes WHERE user_id = ").push_bind(user.to_owned());
+    batch.push(" AND (at_ms, invitation) <= (SELECT at_ms, invitation FROM outcomes WHERE user_id = ");
+    batch.push_bind(user.to_owned()).push(" ORDER BY at_ms DESC, invitation DESC LIMIT 1 OFFSET ");
+    batch.push_bind(OUTCOMES_PER_USER_MAX).push("); ");
 }
 
-async fn drop_oldest_outcomes(conn: &mut SqliteConnection, user: &str) -> CommitResult {
-    query(
-        "DELETE FROM outcomes WHERE user_id = $1 AND (at_ms, invitation) <= \
-         (SELECT at_ms, invitation FROM outcomes WHERE user_id = $1 \
-          ORDER BY at_ms DESC, invitation DESC LIMIT 1 OFFSET $2)",
-    )
-    .bind(user)
-    .bind(OUTCOMES_PER_USER_MAX)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-async fn put_past_call(conn: &mut SqliteConnection, call: &PastCallRow) -> CommitResult {
-    query(
-        "INSERT INTO past_calls (user_id, meeting, started_at_ms, duration_ms, document) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (user_id, meeting) DO UPDATE SET \
+fn push_past_call(batch: &mut Batch, call: &PastCallRow) -> Result<(), CatalogError> {
+    batch.push("INSERT INTO past_calls (user_id, meeting, started_at_ms, duration_ms, document) VALUES (");
+    batch.push_bind(call.user.clone()).push(", ").push_bind(call.meeting.to_string()).push(", ");
+    batch.push_bind(to_i64(call.started_at_ms)?).push(", ");
+    batch.push_bind(call.duration_ms.map(to_i64).transpose()?).push(", ").push_bind(call.document.clone());
+    batch.push(
+        ") ON CONFLICT (user_id, meeting) DO UPDATE SET \
          document = iif(excluded.duration_ms IS NULL AND duration_ms IS NOT NULL, document, excluded.document), \
-         duration_ms = coalesce(duration_ms + excluded.duration_ms, duration_ms, excluded.duration_ms)",
-    )
-    .bind(&call.user)
-    .bind(call.meeting.to_string())
-    .bind(to_i64(call.started_at_ms)?)
-    .bind(call.duration_ms.map(to_i64).transpose()?)
-    .bind(&call.document)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-async fn delete_outcome(conn: &mut SqliteConnection, user: &str, invitation: Uuid) -> CommitResult {
-    query("DELETE FROM outcomes WHERE user_id = $1 AND invitation = $2")
-        .bind(user)
-        .bind(invitation.to_string())
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-async fn count_create(conn: &mut SqliteConnection, user: &str, at_ms: u64) -> CommitResult {
-    query("INSERT INTO creates (user_id, at_ms) VALUES ($1, $2)").bind(user).bind(to_i64(at_ms)?).execute(conn).await?;
+         duration_ms = coalesce(duration_ms + excluded.duration_ms, duration_ms, excluded.duration_ms); ",
+    );
     Ok(())
 }

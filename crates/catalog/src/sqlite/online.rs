@@ -149,15 +149,24 @@ pub(super) async fn record_presence_changes(
     conn: &mut SqliteConnection,
     users: impl IntoIterator<Item = &String>,
 ) -> Result<(), sqlx::Error> {
-    let users: Vec<&String> = users.into_iter().collect();
-    for some in users.chunks(NAMES_PER_QUERY) {
-        let mut sql = QueryBuilder::<Sqlite>::new("INSERT OR REPLACE INTO presence_changes (user_id) ");
-        sql.push_values(some, |mut row, user| {
-            row.push_bind((*user).clone());
-        });
-        sql.build().execute(&mut *conn).await?;
+    let mut batch = QueryBuilder::<Sqlite>::new("");
+    push_presence_changes(&mut batch, users);
+    if !batch.sql().as_str().is_empty() {
+        batch.build().execute(conn).await?;
     }
     Ok(())
+}
+
+/// Adds the statements that record it, each with a semicolon behind it.
+pub(super) fn push_presence_changes<'u>(batch: &mut QueryBuilder<Sqlite>, users: impl IntoIterator<Item = &'u String>) {
+    let users: Vec<&String> = users.into_iter().collect();
+    for some in users.chunks(NAMES_PER_QUERY) {
+        batch.push("INSERT OR REPLACE INTO presence_changes (user_id) ");
+        batch.push_values(some, |mut row, user| {
+            row.push_bind((*user).clone());
+        });
+        batch.push("; ");
+    }
 }
 
 pub(super) async fn changes(conn: &mut SqliteConnection, after: u64, limit: u32) -> Result<PresenceChanges, Fault> {
