@@ -366,7 +366,7 @@ impl Catalog for SqliteCatalog {
 
     fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>> {
         let user = user.to_owned();
-        read_at_once!(self, conn => meetings::user_state(conn, &user, outcomes))
+        read!(self, conn => meetings::user_state(conn, &user, outcomes))
     }
 
     fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>> {

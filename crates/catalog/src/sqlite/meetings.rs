@@ -1,12 +1,11 @@
 //! Queries of the meeting service, and the outbox.
 
-use super::devices;
 use super::fault::Fault;
 use super::rows::{to_i64, to_tie, to_u64, to_uuid};
-use super::users::{self, NAMES_PER_QUERY, push_list};
+use super::users::{NAMES_PER_QUERY, push_list};
 use crate::{
-    CatalogError, Engagement, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow, Part, PartName, PastCallPlace,
-    PastCallRow, TimerRow, UserState,
+    CatalogError, DeviceState, Engagement, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow, Part, PartName,
+    PastCallPlace, PastCallRow, TimerRow, User, UserState,
 };
 use sqlx::{QueryBuilder, SqliteConnection, query_as, query_scalar};
 use uuid::Uuid;
@@ -112,19 +111,52 @@ pub(super) async fn outbox_sent(conn: &mut SqliteConnection, ids: &[i64]) -> Res
     Ok(())
 }
 
+/// In one statement, so that all is of one moment.
 pub(super) async fn user_state(
     conn: &mut SqliteConnection,
     user: &str,
     outcomes: u32,
 ) -> Result<Option<UserState>, Fault> {
-    let Some(known) = users::user(conn, user).await? else { return Ok(None) };
-    let name = [user.to_owned()];
-    Ok(Some(UserState {
-        user: known,
-        devices: devices::of_users(conn, &name).await?,
-        engagements: engagements_of(conn, &name).await?,
-        outcomes: self::outcomes(conn, user, outcomes).await?,
-    }))
+    // What the row is of, two names, a number, a flag, a document.
+    let rows: Vec<(String, String, String, Option<i64>, bool, String)> = query_as(
+        "SELECT 'user', user_id, name, NULL, FALSE, '' FROM users WHERE user_id = $1 \
+         UNION ALL SELECT 'device', d.client_id, '', p.since_ms, COALESCE(p.online, FALSE), '' \
+         FROM devices d LEFT JOIN presence p ON p.client_id = d.client_id WHERE d.user_id = $1 \
+         UNION ALL SELECT 'engagement', meeting, kind, NULL, FALSE, '' FROM engagements WHERE user_id = $1 \
+         UNION ALL SELECT 'outcome', invitation, '', at_ms, FALSE, document FROM \
+         (SELECT invitation, at_ms, document FROM outcomes WHERE user_id = $1 \
+          ORDER BY at_ms DESC, invitation DESC LIMIT $2)",
+    )
+    .bind(user)
+    .bind(outcomes)
+    .fetch_all(conn)
+    .await?;
+    let name = rows.iter().find(|(of, ..)| of == "user").map(|(_, _, name, ..)| name.clone());
+    let Some(name) = name else { return Ok(None) };
+    let user = user.to_owned();
+    let known = User { user: user.clone(), name };
+    let mut state = UserState { user: known, devices: Vec::new(), engagements: Vec::new(), outcomes: Vec::new() };
+    for (of, one, two, number, flag, document) in rows {
+        let user = user.clone();
+        match of.as_str() {
+            "device" => {
+                let since_ms = number.map(to_u64).transpose()?;
+                state.devices.push(DeviceState { client_id: one, user, online: flag, since_ms });
+            }
+            "engagement" => {
+                state.engagements.push(Engagement { user, meeting: to_uuid(&one)?, kind: to_tie(&two)? });
+            }
+            "outcome" => {
+                let (invitation, at_ms) = (to_uuid(&one)?, to_u64(number.unwrap_or_default())?);
+                state.outcomes.push(OutcomeRow { user, invitation, at_ms, document });
+            }
+            _ => {}
+        }
+    }
+    state.devices.sort_by(|one, next| one.client_id.cmp(&next.client_id));
+    state.engagements.sort_by_key(|engagement| engagement.meeting);
+    state.outcomes.sort_by_key(|outcome| std::cmp::Reverse((outcome.at_ms, outcome.invitation)));
+    Ok(Some(state))
 }
 
 pub(super) async fn outcomes(conn: &mut SqliteConnection, user: &str, limit: u32) -> Result<Vec<OutcomeRow>, Fault> {

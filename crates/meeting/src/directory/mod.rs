@@ -3,7 +3,7 @@
 pub(crate) mod contacts;
 
 use crate::machine::{Callee, Meeting};
-use catalog::{Catalog, CatalogError, DeviceState, Tie, User};
+use catalog::{Catalog, CatalogError, DeviceState, Engagement, Tie, User};
 use signalling::{ClientId, Contact, MeetingId, Presence, UserName};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -23,36 +23,23 @@ pub(crate) async fn callees(
     users: &[UserName],
     meeting: MeetingId,
 ) -> Result<Result<Vec<Callee>, UserName>, CatalogError> {
-    let names: Vec<String> = users.iter().map(|user| user.0.clone()).collect();
-    let known = known_users(catalog, &names);
-    let (known, devices, ties) = tokio::try_join!(known, catalog.devices_of(&names), catalog.engagements_of(&names))?;
-    let elsewhere =
-        |user: &str| ties.iter().any(|tie| tie.user == user && tie.kind == Tie::In && tie.meeting != meeting.0);
     let mut found = Vec::new();
-    for (name, user) in names.into_iter().zip(known) {
-        let Some(user) = user else { return Ok(Err(UserName(name))) };
-        let own: Vec<&DeviceState> = devices.iter().filter(|device| device.user == name).collect();
+    for name in users {
+        let Some(known) = catalog.user_state(name.as_str(), 0).await? else { return Ok(Err(name.clone())) };
+        let is_elsewhere = |tie: &Engagement| tie.kind == Tie::In && tie.meeting != meeting.0;
         found.push(Callee {
-            busy: elsewhere(&name),
-            online: own.iter().any(|device| device.online),
-            devices: online_first(&own),
-            name: user.shown_name().into_owned(),
-            user: UserName(name),
+            busy: known.engagements.iter().any(is_elsewhere),
+            online: known.devices.iter().any(|device| device.online),
+            devices: online_first(&known.devices),
+            name: known.user.shown_name().into_owned(),
+            user: name.clone(),
         });
     }
     Ok(Ok(found))
 }
 
-async fn known_users(catalog: &dyn Catalog, names: &[String]) -> Result<Vec<Option<User>>, CatalogError> {
-    let mut known = Vec::new();
-    for name in names {
-        known.push(catalog.user(name).await?);
-    }
-    Ok(known)
-}
-
 /// Only so many ring, so those that are online come first.
-fn online_first(devices: &[&DeviceState]) -> Vec<ClientId> {
+fn online_first(devices: &[DeviceState]) -> Vec<ClientId> {
     let on = devices.iter().filter(|device| device.online);
     let off = devices.iter().filter(|device| !device.online);
     on.chain(off).map(|device| ClientId(device.client_id.clone())).collect()
