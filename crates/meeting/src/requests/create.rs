@@ -21,9 +21,6 @@ impl RequestHandler<'_> {
         media: Media,
         title: Option<String>,
     ) -> Result<(), DecisionError> {
-        if self.creates_too_much(actor).await? {
-            return self.refuse_too_many().await;
-        }
         let unique: BTreeSet<&UserName> = callees.iter().collect();
         let callees: Vec<UserName> = unique.into_iter().cloned().collect();
         let _one_at_a_time = self.service.creating.lock().await;
@@ -58,7 +55,14 @@ impl RequestHandler<'_> {
         title: Option<String>,
     ) -> Result<(), DecisionError> {
         let id = self.meeting();
-        let ties = self.service.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
+        let catalog = &*self.service.catalog;
+        let ties = async { Ok(catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?) };
+        let known = async { Ok(directory::callees(catalog, callees, id).await?) };
+        let (ties, known, existing, creates_too_much) =
+            tokio::try_join!(ties, known, self.service.stored_meeting(id.0), self.creates_too_much(actor))?;
+        if creates_too_much {
+            return self.refuse_too_many().await;
+        }
         if let Some((stored, invitation)) = self.crossing(actor, callees, &ties).await? {
             return self.accept_crossing(actor, stored, invitation).await;
         }
@@ -66,9 +70,7 @@ impl RequestHandler<'_> {
         if ties.iter().any(|tie| tie.kind == Tie::In && tie.meeting != id.0) {
             return self.refuse_engaged().await;
         }
-        let callees = async { Ok(directory::callees(&*self.service.catalog, callees, id).await?) };
-        let (callees, existing) = tokio::try_join!(callees, self.service.stored_meeting(id.0))?;
-        let Ok(callees) = callees else { return self.refuse_unknown().await };
+        let Ok(callees) = known else { return self.refuse_unknown().await };
         let decided = self.decide(actor, callees, media, title, existing.as_ref());
         self.open_and_store(actor, decided, existing.as_ref()).await
     }
