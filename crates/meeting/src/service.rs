@@ -24,7 +24,7 @@ use signalling::MeetingId;
 use signalling::topics::{MEETING_DOWN, MEETING_GROUP, MEETING_UP, RING_DOWN};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -61,6 +61,7 @@ impl MeetingService {
     ) -> Result<Self, StartError> {
         let (group, requests) = prepare(&*queue).await?;
         let reports = channels.events();
+        let (answers, waiting_answers) = mpsc::channel(relay::ANSWERS_MAX);
         let service = Arc::new(ServiceState {
             config,
             clock,
@@ -76,6 +77,7 @@ impl MeetingService {
             set_aside: watch::Sender::default(),
             sent: std::sync::Mutex::default(),
             outbox: Notify::new(),
+            answers,
             deadlines: Notify::new(),
             creating: Mutex::new(()),
         });
@@ -85,7 +87,7 @@ impl MeetingService {
         let mut tasks = JoinSet::new();
         tasks.spawn(apply::run(Arc::clone(&service)));
         tasks.spawn(outage::run(Arc::clone(&service)));
-        tasks.spawn(relay::run(Arc::clone(&service)));
+        tasks.spawn(relay::run(Arc::clone(&service), waiting_answers));
         tasks.spawn(relay::delete_sent(Arc::clone(&service)));
         tasks.spawn(send::run(Arc::clone(&service)));
         tasks.spawn(events::run(Arc::clone(&service), reports));

@@ -4,6 +4,7 @@ use crate::commit::stored::MeetingCache;
 use crate::config::Config;
 use crate::directory::contacts::Contacts;
 use crate::outage::Gate;
+use crate::outbox::relay::Answer;
 use crate::presence::PresenceWatches;
 use crate::rosters::Rosters;
 use crate::rtc::reconcile::Reconciler;
@@ -12,7 +13,7 @@ use catalog::{Catalog, SetAside};
 use clock::Clock;
 use queue::Queue;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 pub(crate) struct ServiceState {
     pub config: Config,
@@ -32,6 +33,8 @@ pub(crate) struct ServiceState {
     pub sent: std::sync::Mutex<Vec<i64>>,
     /// There are new rows in the outbox.
     pub outbox: Notify,
+    /// Answers that are sent behind the rows of the outbox.
+    pub answers: mpsc::Sender<Answer>,
     /// The earliest deadline may have changed.
     pub deadlines: Notify,
     /// Creates are decided one after the other, so that two users who call each other meet.

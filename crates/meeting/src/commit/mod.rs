@@ -206,6 +206,13 @@ impl ServiceState {
         relay::send_directly(self, &row).await
     }
 
+    /// The same for an answer that knows what was decided: all signals that were decided before and go to the same
+    /// receiver on the same topic are sent first.
+    pub(crate) async fn send_behind_outbox(&self, send: Outgoing) -> Result<(), DecisionError> {
+        let row = self.row(send, None, self.now_ms());
+        relay::send_behind(self, row).await
+    }
+
     /// Fails while the catalog accepts no write. What it writes is deleted with the next expired rows.
     pub(crate) async fn try_write(&self) -> Result<(), DecisionError> {
         let handled = Handled { signal: ids::new_id(), keep_until_ms: self.now_ms() };

@@ -3,6 +3,9 @@
 //!
 //! Each receiver and topic is a lane of its own: one that the queue refuses at the moment does not block another. A
 //! message that no queue ever accepts is set aside for an operator, and its lane continues.
+//!
+//! An answer that is not stored may take its place in the lane, too ([`Answer`]): behind all that was stored before the
+//! relay got it.
 
 use crate::commit::DecisionError;
 use crate::outbox::encode;
@@ -13,6 +16,7 @@ use queue::SendError;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// Rows that are read together.
@@ -24,12 +28,15 @@ const RETRY: Duration = Duration::from_millis(200);
 const RETRY_CATALOG: Duration = Duration::from_secs(1);
 
 /// Runs until it is dropped, or a lane has panicked: its messages are not sent, and must not be lost.
-pub(crate) async fn run(service: Arc<ServiceState>) {
+pub(crate) async fn run(service: Arc<ServiceState>, mut answers: mpsc::Receiver<Answer>) {
     let mut relay = Relay::new(service);
     let mut look = true;
     loop {
         if look && relay.has_room() {
             look = relay.read().await;
+            if !look {
+                relay.take_answers();
+            }
         }
         tokio::select! {
             biased;
@@ -38,6 +45,10 @@ pub(crate) async fn run(service: Arc<ServiceState>) {
                 Err(_) => return,
             },
             () = relay.service.outbox.notified() => look = true,
+            Some(answer) = answers.recv() => {
+                relay.answers.push(answer);
+                look = true;
+            }
             () = std::future::ready(()), if look && relay.has_room() => {}
         }
     }
@@ -46,29 +57,53 @@ pub(crate) async fn run(service: Arc<ServiceState>) {
 /// Receiver and topic.
 type Lane = (String, String);
 
-/// The id, and the message or why it cannot be read.
-type Row = (i64, Result<NewOutboxRow, String>);
+/// An answer that is sent when all is sent that the outbox had for its receiver and topic before. It is lost with the
+/// process.
+pub(crate) struct Answer {
+    row: NewOutboxRow,
+    sent: oneshot::Sender<Sent>,
+}
+
+/// Answers on their way to the relay; past it, their requests wait.
+pub(crate) const ANSWERS_MAX: usize = 256;
+
+/// What a lane sends.
+enum Item {
+    /// A row of the outbox: its id, and the message or why it cannot be read.
+    Row(i64, Result<NewOutboxRow, String>),
+    Answer(Answer),
+}
 
 struct Relay {
     service: Arc<ServiceState>,
     /// The last row that was read.
     after: i64,
-    waiting: HashMap<Lane, Vec<Row>>,
+    /// Those for whose lanes the outbox is to be read first.
+    answers: Vec<Answer>,
+    waiting: HashMap<Lane, Vec<Item>>,
     busy: HashSet<Lane>,
-    /// Rows that wait or are being sent.
+    /// Items that wait or are being sent.
     held: usize,
     sending: JoinSet<Done>,
 }
 
-/// A lane has sent, or set aside, so many rows.
+/// A lane has sent, or set aside, so many items.
 struct Done {
     lane: Lane,
-    rows: usize,
+    items: usize,
 }
 
 impl Relay {
     fn new(service: Arc<ServiceState>) -> Self {
-        Self { service, after: 0, waiting: HashMap::new(), busy: HashSet::new(), held: 0, sending: JoinSet::new() }
+        Self {
+            service,
+            after: 0,
+            answers: Vec::new(),
+            waiting: HashMap::new(),
+            busy: HashSet::new(),
+            held: 0,
+            sending: JoinSet::new(),
+        }
     }
 
     fn has_room(&self) -> bool {
@@ -92,29 +127,42 @@ impl Relay {
     }
 
     fn take(&mut self, rows: Vec<OutboxRow>) {
-        self.held += rows.len();
         let mut lanes = HashSet::new();
         for OutboxRow { id, message } in rows {
             self.after = id;
             let lane = message.as_ref().map_or_else(|_| Lane::default(), lane_of);
-            self.waiting.entry(lane.clone()).or_default().push((id, message));
+            self.push(lane.clone(), Item::Row(id, message));
             lanes.insert(lane);
         }
         lanes.into_iter().for_each(|lane| self.begin(lane));
     }
 
-    /// Sends the rows of a lane, unless some of it are being sent.
+    /// All rows are read that were stored before these answers came.
+    fn take_answers(&mut self) {
+        for answer in std::mem::take(&mut self.answers) {
+            let lane = lane_of(&answer.row);
+            self.push(lane.clone(), Item::Answer(answer));
+            self.begin(lane);
+        }
+    }
+
+    fn push(&mut self, lane: Lane, item: Item) {
+        self.waiting.entry(lane).or_default().push(item);
+        self.held += 1;
+    }
+
+    /// Sends the items of a lane, unless some of it are being sent.
     fn begin(&mut self, lane: Lane) {
         if self.busy.contains(&lane) {
             return;
         }
-        let Some(rows) = self.waiting.remove(&lane) else { return };
+        let Some(items) = self.waiting.remove(&lane) else { return };
         self.busy.insert(lane.clone());
-        self.sending.spawn(send_in_order(Arc::clone(&self.service), lane, rows));
+        self.sending.spawn(send_in_order(Arc::clone(&self.service), lane, items));
     }
 
-    fn done(&mut self, Done { lane, rows }: Done) {
-        self.held -= rows;
+    fn done(&mut self, Done { lane, items }: Done) {
+        self.held -= items;
         self.busy.remove(&lane);
         self.begin(lane);
     }
@@ -124,19 +172,29 @@ fn lane_of(row: &NewOutboxRow) -> Lane {
     (encode::receiver(row).to_owned(), row.topic.clone())
 }
 
-async fn send_in_order(service: Arc<ServiceState>, lane: Lane, rows: Vec<Row>) -> Done {
-    let done = Done { lane, rows: rows.len() };
-    for (id, row) in rows {
-        let sent = match row {
-            Ok(row) => send_while_good(&service, &row).await,
-            Err(reason) => Sent::Never(reason),
-        };
-        match sent {
-            Sent::Yes | Sent::Expired => service.sent().push(id),
-            Sent::Never(reason) => set_aside::message(&service, id, &reason).await,
+async fn send_in_order(service: Arc<ServiceState>, lane: Lane, items: Vec<Item>) -> Done {
+    let done = Done { lane, items: items.len() };
+    for item in items {
+        match item {
+            Item::Row(id, row) => send_row(&service, id, row).await,
+            Item::Answer(Answer { row, sent }) => {
+                // The request may have been given up.
+                let _ = sent.send(send_while_good(&service, &row).await);
+            }
         }
     }
     done
+}
+
+async fn send_row(service: &ServiceState, id: i64, row: Result<NewOutboxRow, String>) {
+    let sent = match row {
+        Ok(row) => send_while_good(service, &row).await,
+        Err(reason) => Sent::Never(reason),
+    };
+    match sent {
+        Sent::Yes | Sent::Expired => service.sent().push(id),
+        Sent::Never(reason) => set_aside::message(service, id, &reason).await,
+    }
 }
 
 /// Deletes the rows that are sent, many together: each write of the catalog delays the next request. Rows that are sent
@@ -155,7 +213,7 @@ pub(crate) async fn delete_sent(service: Arc<ServiceState>) {
     }
 }
 
-enum Sent {
+pub(crate) enum Sent {
     Yes,
     /// It has expired.
     Expired,
@@ -185,12 +243,26 @@ async fn send_while_good(service: &ServiceState, row: &NewOutboxRow) -> Sent {
     }
 }
 
-/// Sends without the outbox.
+/// Sends without the outbox, beside what it has for the receiver.
 ///
 /// # Errors
 /// It has expired before the queue accepted it.
 pub(crate) async fn send_directly(service: &ServiceState, row: &NewOutboxRow) -> Result<(), DecisionError> {
-    match send_while_good(service, row).await {
+    answered(send_while_good(service, row).await)
+}
+
+/// Sends without the outbox, behind what it has for the receiver.
+///
+/// # Errors
+/// It has expired before the queue accepted it, or the service ends.
+pub(crate) async fn send_behind(service: &ServiceState, row: NewOutboxRow) -> Result<(), DecisionError> {
+    let (sent, done) = oneshot::channel();
+    service.answers.send(Answer { row, sent }).await.map_err(|_| DecisionError::Unsent)?;
+    answered(done.await.map_err(|_| DecisionError::Unsent)?)
+}
+
+fn answered(sent: Sent) -> Result<(), DecisionError> {
+    match sent {
         Sent::Yes => Ok(()),
         Sent::Expired => Err(DecisionError::Unsent),
         Sent::Never(reason) => {

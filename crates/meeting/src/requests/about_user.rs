@@ -40,7 +40,7 @@ impl RequestHandler<'_> {
             joinable: self.joinable(actor, &known.engagements).await?,
             outcomes: self.outcomes(actor, known).await?,
         };
-        self.service.send_directly(self.answer(DownBody::State(Box::new(shortened(state)))), None).await
+        self.service.send_behind_outbox(self.answer(DownBody::State(Box::new(shortened(state))))).await
     }
 
     /// The sender's live meetings; its open rings know this device from now on.

@@ -1,7 +1,7 @@
 //! Reads: they cost no write, and are answered again if they come again.
 
 use crate::held::Write;
-use crate::world::{World, new_meeting};
+use crate::world::{World, new_meeting, until};
 use catalog::{Catalog, User};
 use signalling::UpBody;
 
@@ -48,6 +48,18 @@ async fn a_question_that_comes_twice_is_answered_twice() {
         let answer = world.expect("alice.phone", "state").await;
         assert_eq!(answer.envelope.in_reply_to, Some(question.envelope.id));
     }
+}
+
+#[tokio::test]
+async fn a_state_is_told_behind_what_was_decided_before_it() {
+    let mut world = World::new().await;
+    let meeting = world.in_call().await;
+    world.refuse_once("ended");
+    let destroy = world.ask("alice.phone", meeting, UpBody::Destroy {}).await;
+    let catalog = std::sync::Arc::clone(&world.catalog);
+    until("it is committed", async || catalog.handled(destroy.0).await.unwrap()).await;
+    world.ask("alice.phone", None, UpBody::State {}).await;
+    assert_eq!(world.rest("alice.phone").await, ["ended", "state"]);
 }
 
 #[tokio::test]

@@ -54,6 +54,7 @@ struct Gate {
     sends_hang: Arc<AtomicBool>,
     sends_panic: Arc<AtomicBool>,
     full_topic: Arc<Mutex<Option<&'static str>>>,
+    refused_kind: Arc<Mutex<Option<&'static str>>>,
     hidden_for: Arc<Mutex<Vec<Duration>>>,
     hanging: Mutex<Vec<SendDone>>,
 }
@@ -61,7 +62,9 @@ struct Gate {
 impl Queue for Gate {
     fn send(&self, topic: &TopicName, message: Message, done: SendDone) {
         assert!(!self.sends_panic.load(Ordering::SeqCst), "a defect of the queue");
-        if *self.full_topic.lock().unwrap() == Some(topic.as_str()) {
+        let kind = message.property(property::SECOND_TOPIC).and_then(|second| second.rsplit('/').next());
+        let is_refused = self.refused_kind.lock().unwrap().take_if(|refused| Some(*refused) == kind).is_some();
+        if is_refused || *self.full_topic.lock().unwrap() == Some(topic.as_str()) {
             done(Err(SendError::TopicFull(topic.clone())));
         } else if self.sends_hang.load(Ordering::SeqCst) {
             self.hanging.lock().unwrap().push(done);
@@ -116,6 +119,7 @@ pub(crate) struct World {
     sends_hang: Arc<AtomicBool>,
     sends_panic: Arc<AtomicBool>,
     full_topic: Arc<Mutex<Option<&'static str>>>,
+    refused_kind: Arc<Mutex<Option<&'static str>>>,
     /// The times for which the service has hidden requests anew.
     hidden_for: Arc<Mutex<Vec<Duration>>>,
     inboxes: HashMap<String, VecDeque<Down>>,
@@ -179,6 +183,7 @@ impl World {
             sends_hang: Arc::default(),
             sends_panic: Arc::default(),
             full_topic: Arc::default(),
+            refused_kind: Arc::default(),
             hidden_for: Arc::default(),
             inboxes: HashMap::new(),
             seen: HashSet::new(),
@@ -226,6 +231,7 @@ impl World {
             sends_hang: Arc::clone(&self.sends_hang),
             sends_panic: Arc::clone(&self.sends_panic),
             full_topic: Arc::clone(&self.full_topic),
+            refused_kind: Arc::clone(&self.refused_kind),
             hidden_for: Arc::clone(&self.hidden_for),
             hanging: Mutex::default(),
         };
@@ -261,6 +267,11 @@ impl World {
     /// The topic that the queue takes nothing for, from now on.
     pub(crate) fn fill_topic(&self, topic: Option<&'static str>) {
         *self.full_topic.lock().unwrap() = topic;
+    }
+
+    /// The queue does not take the next signal of this kind, the first time.
+    pub(crate) fn refuse_once(&self, kind: &'static str) {
+        *self.refused_kind.lock().unwrap() = Some(kind);
     }
 
     pub(crate) fn set_aside(&self) -> watch::Receiver<catalog::SetAside> {
