@@ -237,7 +237,9 @@ fn share(
     let Deps { log, clock, recovery, queue, access, devices, runtime, on_fatal, .. } = deps;
     clock.not_before(recovery.last_ms);
     let counts = Arc::new(Counts::default());
-    let atomic_ack = queue.atomic_ack(&log);
+    let atomic_ack = queue.atomic_ack(log.id());
+    let when = if atomic_ack.is_some() { "in one unit with the inbox's record" } else { "once it is durable" };
+    tracing::info!(when, "an inbox acknowledges a message of the queue");
     let (events, event_mailbox) = events::channel(queue.clone(), workers.clone(), counts.clone());
     let shared = Shared {
         connection_config: Arc::new(connection_config(&limits)),

@@ -75,7 +75,7 @@ mod threads;
 pub use disk::DiskStorage;
 pub use error::{AppendError, Damaged, OpenError, ReadError, ReplayError, WaitError};
 pub use format::record_bytes;
-pub use log::Log;
+pub use log::{Log, LogId};
 pub use options::{Fault, Options, SyncMode};
 pub use position::{Epoch, Position};
 pub use record::{Appended, LogEvent, Need, NewRecord, Part, Record, ReplayedRecord, USER_KIND_MIN};

@@ -1,6 +1,7 @@
 //! The handle of an open log, and its life: open, append, read, close.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -30,7 +31,19 @@ pub struct Log {
     handle: Arc<Handle>,
 }
 
+/// The name of an open log in this process; the next start has another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LogId(u64);
+
+impl LogId {
+    fn next() -> Self {
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        Self(OPENED.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 struct Handle {
+    id: LogId,
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -55,7 +68,7 @@ impl Log {
         let tail = Tail::new(geometry, epoch, &options, recovered.segment, recovered.cut, ready);
         let shared = Shared::new(storage, lock, options, geometry, epoch, tail, recovered.files);
         append_start(&shared)?;
-        let handle = Handle { shared: Arc::new(shared), threads: Mutex::default() };
+        let handle = Handle { id: LogId::next(), shared: Arc::new(shared), threads: Mutex::default() };
         handle.run()?;
         Ok((Self { handle: Arc::new(handle) }, replay))
     }
@@ -141,11 +154,11 @@ impl Log {
         self.shared().epoch
     }
 
-    /// Whether both are handles of one open log, so that a unit appended through one can hold records meant for the
-    /// other.
+    /// The same of all handles of this open log, and of no other: a unit that is appended through one handle can hold
+    /// records meant for another only if their ids are equal.
     #[must_use]
-    pub fn is_same_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.handle, &other.handle)
+    pub fn id(&self) -> LogId {
+        self.handle.id
     }
 
     /// Refuses further appends, makes what is pending durable, marks a clean stop, drops the watchers and the lock.

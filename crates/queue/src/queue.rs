@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use commitlog::Log;
+use commitlog::LogId;
 use tokio::sync::oneshot;
 
 use crate::atomic_ack::AtomicAck;
@@ -66,7 +66,7 @@ pub trait Queue: Send + Sync {
 
     /// Returns what makes an acknowledgement and the caller's own records one unit of `log`, if the engine keeps its
     /// records in that log. An engine elsewhere, or on another log, has none.
-    fn atomic_ack(&self, log: &Log) -> Option<Arc<dyn AtomicAck>>;
+    fn atomic_ack(&self, log: LogId) -> Option<Arc<dyn AtomicAck>>;
 
     /// [`Queue::send`] for a sender that awaits the result.
     fn send_wait(&self, topic: &TopicName, message: Message) -> BoxFuture<'static, Result<MessageId, SendError>> {

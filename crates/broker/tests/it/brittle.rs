@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use broker::Fatal;
-use commitlog::Log;
+use commitlog::LogId;
 use queue::{
     AckError, AdminError, AtomicAck, BoxFuture, Delivery, Engine, GroupName, GroupOptions, Message, NotTaken, Queue,
     Receipt, ReceiveError, ReceiveRequest, SendDone, TopicDescription, TopicName,
@@ -79,7 +79,7 @@ impl Queue for Brittle {
         self.engine.describe(topic)
     }
 
-    fn atomic_ack(&self, log: &Log) -> Option<Arc<dyn AtomicAck>> {
+    fn atomic_ack(&self, log: LogId) -> Option<Arc<dyn AtomicAck>> {
         self.engine.atomic_ack(log)
     }
 }

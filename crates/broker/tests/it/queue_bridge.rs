@@ -212,6 +212,20 @@ fn a_queue_elsewhere_is_told_when_the_inbox_has_the_message_and_a_repetition_is_
 }
 
 #[test]
+fn only_for_a_queue_elsewhere_the_log_keeps_the_ids_of_messages() {
+    const QUEUE_ID_SEEN: u8 = 0x4b;
+    for (mut world, ids) in [(World::new(), 0), (World::with_remote_queue(), 3)] {
+        for number in 0..3 {
+            world.send("ring-down", &[("mqttSecondTopic", &second(BOB))], &number.to_string());
+        }
+        world.until("all are in the inbox", |stats| stats.stored == 3);
+        world.until_consumed("ring-down");
+        assert_eq!(world.connect(Profile::of(BOB)).receive_payloads(3), ["0", "1", "2"]);
+        assert_eq!(world.records_at_the_end(QUEUE_ID_SEEN), ids);
+    }
+}
+
+#[test]
 fn a_queue_elsewhere_that_has_lost_the_acknowledgement_repeats_the_message_and_nobody_gets_it_twice() {
     let mut world = World::with_remote_queue();
     // From here on the broker's disk is slow: it cannot acknowledge until the queue's is slow, too.

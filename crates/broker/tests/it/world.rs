@@ -108,8 +108,8 @@ impl World {
         world
     }
 
-    pub(crate) fn start(&mut self) {
-        let options = Options {
+    fn log_options(&self) -> Options {
+        Options {
             segment_size: 4 << 20,
             append_bytes_max: 1 << 20,
             reserve_bytes: 1 << 20,
@@ -117,7 +117,11 @@ impl World {
             full_retry_every: Duration::from_millis(20),
             fault: self.fault,
             ..Options::default()
-        };
+        }
+    }
+
+    pub(crate) fn start(&mut self) {
+        let options = self.log_options();
         let (log, replay) = Log::open(self.storage.handle(), options.clone()).unwrap();
         let engine_options = EngineOptions { invisible_min: Duration::from_millis(1), ..EngineOptions::default() };
         let mut queue_recovery = Engine::recover(engine_options);
@@ -188,6 +192,16 @@ impl World {
         // A log whose power was cut has failed.
         let fatal = self.fatal.lock().unwrap();
         assert!(fatal.iter().all(|fatal| matches!(fatal, Fatal::Log(_))), "a stop is no failure: {fatal:?}");
+    }
+
+    /// Stops, and counts the records of a kind in the log.
+    pub(crate) fn records_at_the_end(&mut self, kind: u8) -> usize {
+        self.stop();
+        let (log, replay) = Log::open(self.storage.handle(), self.log_options()).unwrap();
+        let mut found = 0;
+        replay.for_each(|record| found += usize::from(record.kind == kind)).unwrap();
+        log.close().unwrap();
+        found
     }
 
     pub(crate) fn restart(&mut self) {

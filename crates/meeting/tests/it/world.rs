@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use bytes::Bytes;
 use catalog::{Catalog, Device, Group, SqliteCatalog, User};
 use commitlog::testing::ForgettingStorage;
-use commitlog::{Log, Options};
+use commitlog::{Log, LogId, Options};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use meeting::{Config, JoinSigner, MeetingService};
 use queue::{
@@ -98,7 +98,7 @@ impl Queue for Gate {
         self.engine.describe(topic)
     }
 
-    fn atomic_ack(&self, log: &Log) -> Option<Arc<dyn AtomicAck>> {
+    fn atomic_ack(&self, log: LogId) -> Option<Arc<dyn AtomicAck>> {
         self.engine.atomic_ack(log)
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clock::Clock;
-use commitlog::{Log, LogEvent};
+use commitlog::{Log, LogEvent, LogId};
 use tokio::time::Instant;
 
 use crate::atomic_ack::AtomicAck;
@@ -114,8 +114,8 @@ impl Queue for Engine {
         Box::pin(async move { self.inner.describe(&topic) })
     }
 
-    fn atomic_ack(&self, log: &Log) -> Option<Arc<dyn AtomicAck>> {
-        if self.inner.log.is_same_as(log) { Some(self.inner.clone()) } else { None }
+    fn atomic_ack(&self, log: LogId) -> Option<Arc<dyn AtomicAck>> {
+        if self.inner.log.id() == log { Some(self.inner.clone()) } else { None }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::world::{LONG, World};
 const INBOX: u8 = 0x40;
 
 fn atomic_ack(world: &World) -> Arc<dyn AtomicAck> {
-    world.engine.atomic_ack(&world.log).unwrap()
+    world.engine.atomic_ack(world.log.id()).unwrap()
 }
 
 /// Appends the inbox's reference and the acknowledgement as one unit. Returns its end.
@@ -61,10 +61,10 @@ async fn a_message_is_never_in_neither_and_never_in_both() {
 #[tokio::test]
 async fn an_engine_offers_it_for_its_own_log_of_this_start_only() {
     let mut world = World::new().await;
-    assert!(world.engine.atomic_ack(&world.log).is_some());
+    assert!(world.engine.atomic_ack(world.log.id()).is_some());
     let earlier = world.log.clone();
     world.log.close().unwrap();
     world.restart();
-    assert!(world.engine.atomic_ack(&earlier).is_none());
-    assert!(world.engine.atomic_ack(&world.log).is_some());
+    assert!(world.engine.atomic_ack(earlier.id()).is_none());
+    assert!(world.engine.atomic_ack(world.log.id()).is_some());
 }

@@ -118,7 +118,7 @@ async fn a_receipt_of_an_earlier_start_is_refused_by_name() {
     let stale = AckError::StaleEpoch { receipt: epoch, current: epoch + 1 };
     assert_eq!(world.engine.ack(old.clone()).await, Err(stale.clone()));
     assert_eq!(world.engine.change_invisible(old.clone(), LONG).await, Err(stale.clone()));
-    assert_eq!(world.engine.atomic_ack(&world.log).unwrap().prepare(&old), Err(stale));
+    assert_eq!(world.engine.atomic_ack(world.log.id()).unwrap().prepare(&old), Err(stale));
     assert_eq!(bodies(&world.receive_due().await), [("one".to_owned(), 2)]);
 }
 
