@@ -1,12 +1,13 @@
 //! The catalog on one SQLite file.
 //!
-//! One writer connection (writes are served one after the other), a few readers that see the last commit. WAL with
-//! `synchronous = FULL`: a write that has returned survives a power cut. After an I/O error nothing is known about the
-//! file any more: every later call fails, and [`SqliteCatalog::failure`] tells the program to exit and recover from the
-//! file. A full disk is no such error: writes are refused and nothing of them is kept until there is space again
-//! ([`SqliteCatalog::refusing`]).
+//! One writer connection (writes are served one after the other), a few readers that see the last commit, one connection
+//! that makes checkpoints. WAL with `synchronous = FULL`: a write that has returned survives a power cut. After an I/O
+//! error nothing is known about the file any more: every later call fails, and [`SqliteCatalog::failure`] tells the
+//! program to exit and recover from the file. A full disk is no such error: writes are refused and nothing of them is
+//! kept until there is space again ([`SqliteCatalog::refusing`]).
 
 mod access;
+mod checkpoint;
 mod commit;
 mod devices;
 mod fault;
@@ -28,10 +29,12 @@ use crate::{
     DeviceState, Engagement, Grant, Group, LoginLink, MeetingCommit, MeetingRow, OnlineEvent, OutboxRow, OutcomeRow,
     ParentTopic, PastCallPlace, PastCallRow, PresenceChanges, SetAside, TimerRow, User, UserState,
 };
+use checkpoint::Checkpoints;
 use fault::{Fault, Health};
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqlitePool, Transaction, query_scalar};
 use std::path::Path;
+use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -41,7 +44,8 @@ pub struct SqliteCatalog {
     writer: SqlitePool,
     readers: SqlitePool,
     revision: watch::Sender<u64>,
-    health: Health,
+    health: Arc<Health>,
+    checkpoints: Checkpoints,
 }
 
 impl SqliteCatalog {
@@ -76,6 +80,7 @@ impl SqliteCatalog {
 
     /// Waits for running calls and closes the file; later calls fail.
     pub async fn close(&self) {
+        self.checkpoints.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -112,6 +117,7 @@ impl SqliteCatalog {
             Ok(value) => {
                 let committed = tx.commit().await.map_err(|error| self.health.classify_commit(error));
                 self.health.note_write(&committed);
+                self.checkpoints.note_commit();
                 Ok(committed.map(|()| value)?)
             }
             Err(fault) => {

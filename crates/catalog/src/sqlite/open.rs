@@ -1,5 +1,6 @@
 //! Opening the file: one writer, a few readers, and the errors of a start.
 
+use super::checkpoint::{self, Checkpoints};
 use super::fault::{DAMAGE_REMEDY, Health, SqlErrorKind, kind_of};
 use super::migrate::{SCHEMA_VERSION, migrate};
 use super::rows::to_u64;
@@ -10,6 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -73,9 +75,12 @@ async fn try_open(path: &Path) -> Result<SqliteCatalog, OpenError> {
     let options = options(path);
     let writer = pool(1).connect_with(options.clone()).await?;
     migrate(&mut *writer.acquire().await?).await?;
+    let checkpointer = pool(1).connect_with(options.clone()).await?;
     let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
     let revision = read_revision(&readers).await?;
-    Ok(SqliteCatalog { writer, readers, revision: watch::Sender::new(revision), health: Health::new() })
+    let health = Arc::new(Health::new());
+    let checkpoints = Checkpoints::start(checkpointer, Arc::clone(&health));
+    Ok(SqliteCatalog { writer, readers, revision: watch::Sender::new(revision), health, checkpoints })
 }
 
 /// The file holds secrets: only its owner may read it. SQLite gives its side files the same mode.
@@ -99,6 +104,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .pragma("wal_autocheckpoint", checkpoint::WRITER_PAGES)
 }
 
 /// Connections that stay: no life time, no test before each use.

@@ -120,3 +120,22 @@ async fn a_row_that_breaks_a_rule_does_not_look_like_a_full_disk() {
     scene.catalog.put_grant(stray).await.unwrap_err();
     assert_eq!(*scene.catalog.refusing().borrow(), None);
 }
+
+#[tokio::test]
+async fn the_write_ahead_log_is_bounded_whatever_the_task_that_makes_checkpoints_misses() {
+    let scene = Scene::new().await;
+    let frames = async || {
+        let row: (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(NOOP)")
+            .fetch_one(&mut *scene.catalog.writer.acquire().await.unwrap())
+            .await
+            .unwrap();
+        row
+    };
+    let mut longest = 0;
+    for signal in 0..500 {
+        scene.catalog.commit(large_commit(Uuid::from_u128(signal))).await.unwrap();
+        longest = longest.max(frames().await.1);
+    }
+    // Each writes about 27 pages.
+    assert!(longest > 1_000 && longest < 9_000, "{longest} pages");
+}
