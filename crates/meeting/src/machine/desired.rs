@@ -19,9 +19,9 @@ pub struct Admitted {
     pub muted: Muted,
 }
 
-/// One call to the RTC server about one channel.
+/// A command to the RTC server about one channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
+pub enum ChannelCommand {
     Open,
     Remove(ParticipationId),
     Admit(ParticipationId),
@@ -46,39 +46,39 @@ impl Channel {
         }
     }
 
-    /// The calls that lead here from `before`. `None`: its state is not known, so all calls are made. The same holds
-    /// for a participation that `before` does not have: its token, or an earlier call, may say otherwise.
-    pub fn calls_from(&self, before: Option<&Self>) -> Vec<Call> {
+    /// The commands that lead here from `before`. `None`: its state is not known, so all are given. The same holds
+    /// for a participation that `before` does not have: its token, or an earlier command, may say otherwise.
+    pub fn commands_from(&self, before: Option<&Self>) -> Vec<ChannelCommand> {
         if !self.open {
-            return if before.is_none_or(|before| before.open) { vec![Call::Close] } else { Vec::new() };
+            return if before.is_none_or(|before| before.open) { vec![ChannelCommand::Close] } else { Vec::new() };
         }
         let opened = before.filter(|before| before.open);
-        let mut calls = Vec::new();
-        calls.extend(opened.is_none().then_some(Call::Open));
+        let mut commands = Vec::new();
+        commands.extend(opened.is_none().then_some(ChannelCommand::Open));
         let gone = |participation: &&ParticipationId| opened.is_none_or(|was| !was.removed.contains(*participation));
-        calls.extend(self.removed.iter().filter(gone).map(|participation| Call::Remove(*participation)));
+        commands.extend(self.removed.iter().filter(gone).map(|participation| ChannelCommand::Remove(*participation)));
         for (participation, wanted) in &self.admitted {
             let known = opened.and_then(|was| was.admitted.get(participation));
-            calls.extend(wanted.calls_from(*participation, known.copied()));
+            commands.extend(wanted.commands_from(*participation, known.copied()));
             // Last, so that nothing flows before it is known whether it may.
-            calls.extend(known.is_none().then_some(Call::Admit(*participation)));
+            commands.extend(known.is_none().then_some(ChannelCommand::Admit(*participation)));
         }
-        calls
+        commands
     }
 }
 
 impl Admitted {
-    fn calls_from(self, who: ParticipationId, before: Option<Self>) -> Vec<Call> {
-        let mut calls = Vec::new();
+    fn commands_from(self, who: ParticipationId, before: Option<Self>) -> Vec<ChannelCommand> {
+        let mut commands = Vec::new();
         if before.is_none_or(|before| before.rights != self.rights) {
-            calls.push(Call::UpdateRights(who, self.rights));
+            commands.push(ChannelCommand::UpdateRights(who, self.rights));
         }
         if before.is_none_or(|before| before.muted.audio != self.muted.audio) {
-            calls.push(Call::Mute(who, Source::Microphone, self.muted.audio));
+            commands.push(ChannelCommand::Mute(who, Source::Microphone, self.muted.audio));
         }
         if before.is_none_or(|before| before.muted.video != self.muted.video) {
-            calls.push(Call::Mute(who, Source::Camera, self.muted.video));
+            commands.push(ChannelCommand::Mute(who, Source::Camera, self.muted.video));
         }
-        calls
+        commands
     }
 }

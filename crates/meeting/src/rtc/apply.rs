@@ -1,7 +1,7 @@
 //! The task that makes the calls to the RTC server for which the reconciler asks, and reports their results to it.
 
 use crate::machine::Event;
-use crate::machine::desired::{Call, Channel};
+use crate::machine::desired::{Channel, ChannelCommand};
 use crate::rtc::channels::Channels;
 use crate::rtc::reconcile::{Done, Work};
 use crate::state::ServiceState;
@@ -47,19 +47,19 @@ async fn apply(
     wanted: &Channel,
     applied: Option<&Channel>,
 ) -> Result<(), ChannelError> {
-    for call in wanted.calls_from(applied) {
-        perform(channels, MeetingId(id).into(), call).await?;
+    for command in wanted.commands_from(applied) {
+        perform(channels, MeetingId(id).into(), command).await?;
     }
     Ok(())
 }
 
-async fn perform(channels: &dyn Channels, channel: ChannelId, call: Call) -> Result<(), ChannelError> {
-    match call {
-        Call::Open => channels.open(channel).await,
-        Call::Close => channels.close(channel).await,
-        Call::Admit(who) => channels.admit(channel, who).await,
-        Call::Remove(who) => channels.remove(channel, who).await,
-        Call::UpdateRights(who, rights) => channels.update_rights(channel, who, rights).await,
-        Call::Mute(who, source, muted) => channels.mute(channel, who, source, muted).await,
+async fn perform(channels: &dyn Channels, channel: ChannelId, command: ChannelCommand) -> Result<(), ChannelError> {
+    match command {
+        ChannelCommand::Open => channels.open(channel).await,
+        ChannelCommand::Close => channels.close(channel).await,
+        ChannelCommand::Admit(who) => channels.admit(channel, who).await,
+        ChannelCommand::Remove(who) => channels.remove(channel, who).await,
+        ChannelCommand::UpdateRights(who, rights) => channels.update_rights(channel, who, rights).await,
+        ChannelCommand::Mute(who, source, muted) => channels.mute(channel, who, source, muted).await,
     }
 }

@@ -1,34 +1,34 @@
-//! The calls to the RTC server, derived from the document.
+//! The commands to the RTC server, derived from the document.
 
 use super::world::World;
 use meeting::machine::Request;
-use meeting::machine::desired::{Call, Channel};
+use meeting::machine::desired::{Channel, ChannelCommand};
 use signalling::{ParticipationId, Rights, Source, Track};
 
 const NO_AUDIO: Rights = Rights { publish_audio: false, publish_video: true, subscribe: true };
 
-/// The calls that an act leads to.
-fn calls(world: &mut World, act: impl FnOnce(&mut World)) -> Vec<Call> {
+/// The commands that an act leads to.
+fn commands(world: &mut World, act: impl FnOnce(&mut World)) -> Vec<ChannelCommand> {
     let before = world.meeting.as_ref().map(Channel::of).unwrap_or_default();
     act(world);
-    Channel::of(world.document()).calls_from(Some(&before))
+    Channel::of(world.document()).commands_from(Some(&before))
 }
 
 /// What is said of somebody of whom nothing is known, and who may do everything.
-fn admitted(who: ParticipationId) -> [Call; 4] {
+fn admitted(who: ParticipationId) -> [ChannelCommand; 4] {
     [
-        Call::UpdateRights(who, Rights::ALL),
-        Call::Mute(who, Source::Microphone, false),
-        Call::Mute(who, Source::Camera, false),
-        Call::Admit(who),
+        ChannelCommand::UpdateRights(who, Rights::ALL),
+        ChannelCommand::Mute(who, Source::Microphone, false),
+        ChannelCommand::Mute(who, Source::Camera, false),
+        ChannelCommand::Admit(who),
     ]
 }
 
 #[test]
 fn a_create_opens_the_channel_and_admits_the_caller() {
     let mut world = World::new();
-    let made = calls(&mut world, |world| drop(world.create("alice.phone", &["bob"])));
-    assert_eq!(made[..1], [Call::Open]);
+    let made = commands(&mut world, |world| drop(world.create("alice.phone", &["bob"])));
+    assert_eq!(made[..1], [ChannelCommand::Open]);
     assert_eq!(made[1..], admitted(world.participation("alice.phone")));
 }
 
@@ -36,8 +36,8 @@ fn a_create_opens_the_channel_and_admits_the_caller() {
 fn an_accept_admits_one_device_and_removes_the_others() {
     let mut world = World::calling();
     let (phone, laptop) = (world.participation("bob.phone"), world.participation("bob.laptop"));
-    let made = calls(&mut world, |world| drop(world.accept("bob.phone")));
-    assert_eq!(made[..1], [Call::Remove(laptop)]);
+    let made = commands(&mut world, |world| drop(world.accept("bob.phone")));
+    assert_eq!(made[..1], [ChannelCommand::Remove(laptop)]);
     assert_eq!(made[1..], admitted(phone));
 }
 
@@ -50,7 +50,7 @@ fn who_joins_again_is_told_also_that_a_mute_or_a_block_is_over() {
     let mut before = Channel::of(world.document());
     before.admitted.remove(&bob);
     world.request("bob.phone", Request::Unmute { track: Track::Audio });
-    assert_eq!(Channel::of(world.document()).calls_from(Some(&before)), admitted(bob));
+    assert_eq!(Channel::of(world.document()).commands_from(Some(&before)), admitted(bob));
 }
 
 #[test]
@@ -61,16 +61,16 @@ fn mute_block_and_leave_are_enforced() {
     let bob = world.participation("bob.phone");
     let mute = Request::Mute { user: None, track: Track::Video };
     assert_eq!(
-        calls(&mut world, |world| drop(world.request("bob.phone", mute))),
-        [Call::Mute(bob, Source::Camera, true)]
+        commands(&mut world, |world| drop(world.request("bob.phone", mute))),
+        [ChannelCommand::Mute(bob, Source::Camera, true)]
     );
     let block = Request::Block { user: "bob".into(), track: Track::Audio, blocked: true };
-    let made = calls(&mut world, |world| drop(world.request("alice.phone", block)));
-    assert_eq!(made, [Call::UpdateRights(bob, NO_AUDIO)]);
-    let made = calls(&mut world, |world| drop(world.request("bob.phone", Request::Leave)));
-    assert_eq!(made, [Call::Remove(bob)]);
-    let made = calls(&mut world, |world| drop(world.request("alice.phone", Request::Destroy)));
-    assert_eq!(made, [Call::Close]);
+    let made = commands(&mut world, |world| drop(world.request("alice.phone", block)));
+    assert_eq!(made, [ChannelCommand::UpdateRights(bob, NO_AUDIO)]);
+    let made = commands(&mut world, |world| drop(world.request("bob.phone", Request::Leave)));
+    assert_eq!(made, [ChannelCommand::Remove(bob)]);
+    let made = commands(&mut world, |world| drop(world.request("alice.phone", Request::Destroy)));
+    assert_eq!(made, [ChannelCommand::Close]);
 }
 
 #[test]
@@ -78,18 +78,18 @@ fn after_a_crash_everything_is_said_again() {
     let mut world = World::in_call();
     world.request("alice.phone", Request::Block { user: "bob".into(), track: Track::Audio, blocked: true });
     let (bob, laptop) = (world.participation("bob.phone"), world.participation("bob.laptop"));
-    let made = Channel::of(world.document()).calls_from(None);
-    assert_eq!(made.first(), Some(&Call::Open));
+    let made = Channel::of(world.document()).commands_from(None);
+    assert_eq!(made.first(), Some(&ChannelCommand::Open));
     for call in [
-        Call::Remove(laptop),
-        Call::Admit(bob),
-        Call::UpdateRights(bob, NO_AUDIO),
-        Call::Mute(bob, Source::Microphone, false),
+        ChannelCommand::Remove(laptop),
+        ChannelCommand::Admit(bob),
+        ChannelCommand::UpdateRights(bob, NO_AUDIO),
+        ChannelCommand::Mute(bob, Source::Microphone, false),
     ] {
         assert!(made.contains(&call), "{call:?}");
     }
     world.request("alice.phone", Request::Destroy);
-    assert_eq!(Channel::of(world.document()).calls_from(None), [Call::Close]);
+    assert_eq!(Channel::of(world.document()).commands_from(None), [ChannelCommand::Close]);
 }
 
 #[test]
