@@ -20,8 +20,8 @@ pub use access::{
     OnlineKind, ParentTopic, PresenceChanges, Rule, User,
 };
 pub use meetings::{
-    CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow, NewOutboxRow, OutboxRow,
-    OutcomeRow, Part, PartName, PastCallPlace, PastCallRow, SetAside, Tie, TimerRow, UserState,
+    CommitError, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow,
+    NewOutboxRow, OutboxRow, OutcomeRow, Part, PartName, PastCallPlace, PastCallRow, SetAside, TimerRow, UserState,
 };
 
 pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};
@@ -102,7 +102,7 @@ pub trait Catalog: Send + Sync {
     /// then [`CommitError::Conflict`]. A meeting that ends has no timers and no engagements.
     fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError>;
     fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
-    /// The ties of these users to live meetings, of all kinds.
+    /// The engagements of these users to live meetings, of all kinds.
     fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>>;
     /// Timers that are due at `now_ms`, earliest first.
     fn due_timers(&self, now_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;

@@ -70,22 +70,22 @@ pub struct MeetingChange {
     /// Timers that are new, or replace those with their keys.
     pub timers: Vec<TimerRow>,
     pub timers_gone: Vec<String>,
-    /// Users whose tie is new or of another kind now.
+    /// Users whose engagement is new or of another kind now.
     pub engaged: Vec<Engagement>,
-    /// Users who have no tie any more.
+    /// Users who have no engagement any more.
     pub freed: Vec<String>,
 }
 
-/// A user's tie to a live meeting; one per user and meeting.
+/// A user's engagement to a live meeting; one per user and meeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engagement {
     pub user: String,
     pub meeting: Uuid,
-    pub kind: Tie,
+    pub kind: EngagementKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Tie {
+pub enum EngagementKind {
     /// In the call or calling. Exclusive: a user has at most one over all meetings.
     In,
     Rung,
@@ -176,7 +176,7 @@ pub enum CommitError {
     Conflict,
     #[error("this request was handled before")]
     AlreadyHandled,
-    /// This user is [`Tie::In`] another live meeting.
+    /// This user is [`EngagementKind::In`] another live meeting.
     #[error("one of its users is in another meeting ({meeting})")]
     Engaged { user: String, meeting: Uuid },
     #[error(transparent)]

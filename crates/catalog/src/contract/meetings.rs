@@ -3,8 +3,8 @@
 use super::{Store, change, commit, device, id, names, with_people};
 use crate::limits::{CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, OUTCOMES_PER_USER_MAX};
 use crate::{
-    Catalog, CommitError, Engagement, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow, NewOutboxRow,
-    OutcomeRow, Part, PartName, SetAside, Tie, TimerRow,
+    Catalog, CommitError, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow,
+    NewOutboxRow, OutcomeRow, Part, PartName, SetAside, TimerRow,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ fn timer(meeting: u128, key: &str, due_ms: u64) -> TimerRow {
     TimerRow { meeting: id(meeting), key: key.to_owned(), due_ms }
 }
 
-fn tie(user: &str, meeting: u128, kind: Tie) -> Engagement {
+fn engagement(user: &str, meeting: u128, kind: EngagementKind) -> Engagement {
     Engagement { user: user.to_owned(), meeting: id(meeting), kind }
 }
 
@@ -33,7 +33,7 @@ fn handled(signal: u128, keep_until_ms: u64) -> Option<Handled> {
 
 /// A change with users whom the meeting engages exclusively.
 fn engaging(meeting: u128, expected: Option<u64>, users: &[&str]) -> MeetingChange {
-    let engaged = users.iter().map(|user| tie(user, meeting, Tie::In)).collect();
+    let engaged = users.iter().map(|user| engagement(user, meeting, EngagementKind::In)).collect();
     MeetingChange { engaged, ..change(meeting, expected) }
 }
 
@@ -181,7 +181,7 @@ pub async fn a_refused_commit_leaves_nothing_behind(store: &impl Store) {
     assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 0);
     assert!(catalog.outcomes("ann", 10).await.unwrap().is_empty());
     assert!(catalog.outbox(0, 10).await.unwrap().is_empty());
-    assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [tie("ann", 1, Tie::In)]);
+    assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [engagement("ann", 1, EngagementKind::In)]);
 }
 
 pub async fn timers_are_put_and_dropped_by_their_keys_and_come_earliest_first(store: &impl Store) {
@@ -206,18 +206,21 @@ pub async fn timers_are_put_and_dropped_by_their_keys_and_come_earliest_first(st
 
 pub async fn engagements_are_put_and_dropped_by_their_users(store: &impl Store) {
     let catalog = store.open().await;
-    let ties = vec![tie("ann", 1, Tie::In), tie("bob", 1, Tie::Rung)];
-    catalog.commit(commit(MeetingChange { engaged: ties, ..change(1, None) })).await.unwrap();
+    let engagements = vec![engagement("ann", 1, EngagementKind::In), engagement("bob", 1, EngagementKind::Rung)];
+    catalog.commit(commit(MeetingChange { engaged: engagements, ..change(1, None) })).await.unwrap();
     let both = names(&["ann", "bob"]);
-    assert_eq!(catalog.engagements_of(&both).await.unwrap(), [tie("ann", 1, Tie::In), tie("bob", 1, Tie::Rung)]);
+    assert_eq!(
+        catalog.engagements_of(&both).await.unwrap(),
+        [engagement("ann", 1, EngagementKind::In), engagement("bob", 1, EngagementKind::Rung)]
+    );
     let freed = vec!["ann".to_owned(), "carol".to_owned()];
     catalog.commit(commit(MeetingChange { freed, ..engaging(1, Some(1), &["bob"]) })).await.unwrap();
-    assert_eq!(catalog.engagements_of(&both).await.unwrap(), [tie("bob", 1, Tie::In)]);
+    assert_eq!(catalog.engagements_of(&both).await.unwrap(), [engagement("bob", 1, EngagementKind::In)]);
     catalog.commit(commit(change(1, Some(2)))).await.unwrap();
     assert_eq!(
         catalog.engagements_of(&both).await.unwrap(),
-        [tie("bob", 1, Tie::In)],
-        "who is not named keeps the tie"
+        [engagement("bob", 1, EngagementKind::In)],
+        "who is not named keeps the engagement"
     );
     assert!(catalog.engagements_of(&[]).await.unwrap().is_empty());
 }
@@ -225,13 +228,13 @@ pub async fn engagements_are_put_and_dropped_by_their_users(store: &impl Store) 
 pub async fn a_user_may_be_rung_and_have_left_while_in_another_meeting(store: &impl Store) {
     let catalog = store.open().await;
     catalog.commit(commit(engaging(1, None, &["ann"]))).await.unwrap();
-    for (meeting, kind) in [(2, Tie::Rung), (3, Tie::Left), (4, Tie::Left)] {
-        let engaged = vec![tie("ann", meeting, kind)];
+    for (meeting, kind) in [(2, EngagementKind::Rung), (3, EngagementKind::Left), (4, EngagementKind::Left)] {
+        let engaged = vec![engagement("ann", meeting, kind)];
         catalog.commit(commit(MeetingChange { engaged, ..change(meeting, None) })).await.unwrap();
     }
     let found = catalog.engagements_of(&names(&["ann"])).await.unwrap();
-    let kinds: Vec<Tie> = found.iter().map(|tie| tie.kind).collect();
-    assert_eq!(kinds, [Tie::In, Tie::Rung, Tie::Left, Tie::Left]);
+    let kinds: Vec<EngagementKind> = found.iter().map(|engagement| engagement.kind).collect();
+    assert_eq!(kinds, [EngagementKind::In, EngagementKind::Rung, EngagementKind::Left, EngagementKind::Left]);
     let back = catalog.commit(commit(engaging(3, Some(1), &["ann"]))).await;
     assert!(matches!(back, Err(CommitError::Engaged { meeting, .. }) if meeting == id(1)), "{back:?}");
 }
@@ -241,11 +244,14 @@ pub async fn a_user_has_one_exclusive_engagement_over_live_meetings(store: &impl
     catalog.commit(commit(engaging(1, None, &["ann"]))).await.unwrap();
     let refused = catalog.commit(commit(engaging(2, None, &["bob", "ann"]))).await;
     assert_eq!(refused, Err(CommitError::Engaged { user: "ann".to_owned(), meeting: id(1) }));
-    let rung = MeetingChange { engaged: vec![tie("ann", 2, Tie::Rung), tie("bob", 2, Tie::In)], ..change(2, None) };
+    let rung = MeetingChange {
+        engaged: vec![engagement("ann", 2, EngagementKind::Rung), engagement("bob", 2, EngagementKind::In)],
+        ..change(2, None)
+    };
     catalog.commit(commit(rung)).await.unwrap();
     let mut found = catalog.engagements_of(&names(&["ann"])).await.unwrap();
-    found.sort_by_key(|tie| tie.meeting);
-    assert_eq!(found, [tie("ann", 1, Tie::In), tie("ann", 2, Tie::Rung)]);
+    found.sort_by_key(|engagement| engagement.meeting);
+    assert_eq!(found, [engagement("ann", 1, EngagementKind::In), engagement("ann", 2, EngagementKind::Rung)]);
     catalog.commit(commit(engaging(1, Some(1), &["ann"]))).await.unwrap();
 }
 
@@ -271,8 +277,8 @@ pub async fn the_end_of_a_meeting_frees_its_people(store: &impl Store) {
 pub async fn rows_of_another_meeting_are_refused(store: &impl Store) {
     let catalog = store.open().await;
     let stray_timer = MeetingChange { timers: vec![timer(2, "ring", 1)], ..change(1, None) };
-    let stray_tie = MeetingChange { engaged: vec![tie("ann", 2, Tie::In)], ..change(1, None) };
-    for stray in [stray_timer, stray_tie] {
+    let stray_engagement = MeetingChange { engaged: vec![engagement("ann", 2, EngagementKind::In)], ..change(1, None) };
+    for stray in [stray_timer, stray_engagement] {
         assert!(matches!(catalog.commit(commit(stray)).await, Err(CommitError::Catalog(_))));
     }
     assert_eq!(catalog.meeting(id(1)).await.unwrap(), None);
@@ -370,8 +376,8 @@ pub async fn who_enters_or_leaves_a_call_changes_presence_and_who_is_rung_does_n
         after = changes.last;
         changes.users
     };
-    let ties = vec![tie("ann", 1, Tie::In), tie("bob", 1, Tie::Rung)];
-    catalog.commit(commit(MeetingChange { engaged: ties, ..change(1, None) })).await.unwrap();
+    let engagements = vec![engagement("ann", 1, EngagementKind::In), engagement("bob", 1, EngagementKind::Rung)];
+    catalog.commit(commit(MeetingChange { engaged: engagements, ..change(1, None) })).await.unwrap();
     assert_eq!(changed().await, ["ann"]);
     catalog.commit(commit(engaging(1, Some(1), &["bob"]))).await.unwrap();
     assert_eq!(changed().await, ["bob"]);
@@ -396,7 +402,7 @@ pub async fn what_stands_for_a_user_is_read_together(store: &impl Store) {
     let state = catalog.user_state("ann", 2).await.unwrap().unwrap();
     assert_eq!(state.user, catalog.user("ann").await.unwrap().unwrap());
     assert_eq!(state.devices, catalog.devices_of(&names(&["ann"])).await.unwrap());
-    assert_eq!(state.engagements, [tie("ann", 1, Tie::In)]);
+    assert_eq!(state.engagements, [engagement("ann", 1, EngagementKind::In)]);
     assert_eq!(state.outcomes, catalog.outcomes("ann", 2).await.unwrap());
     assert_eq!(state.outcomes.len(), 2);
 }
@@ -463,7 +469,7 @@ pub async fn all_of_a_commit_survives_a_crash(store: &impl Store) {
     let catalog = store.open().await;
     assert_eq!(catalog.meeting(id(1)).await.unwrap().unwrap().revision, 1);
     assert_eq!(catalog.due_timers(9, 9).await.unwrap(), [timer(1, "ring", 9)]);
-    assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [tie("ann", 1, Tie::In)]);
+    assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [engagement("ann", 1, EngagementKind::In)]);
     assert_eq!(topics(&catalog, 0, 9).await, ["a", "b"]);
     assert_eq!(catalog.outcomes("bob", 9).await.unwrap(), [outcome("bob", 5, 1, "{}")]);
     assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 1);

@@ -3,12 +3,12 @@
 
 use super::fault::Fault;
 use super::online;
-use super::rows::{tie_name, to_i64, to_uuid};
+use super::rows::{engagement_kind_name, to_i64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
 use crate::limits::OUTCOMES_PER_USER_MAX;
 use crate::{
-    CatalogError, CommitError, Engagement, MeetingChange, MeetingCommit, NewOutboxRow, OutcomeRow, PastCallRow, Tie,
-    TimerRow,
+    CatalogError, CommitError, Engagement, EngagementKind, MeetingChange, MeetingCommit, NewOutboxRow, OutcomeRow,
+    PastCallRow, TimerRow,
 };
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
@@ -145,8 +145,12 @@ fn push_document(batch: &mut Batch, change: &MeetingChange) -> Result<(), Catalo
 }
 
 fn push_engaged_elsewhere(batch: &mut Batch, change: &MeetingChange) {
-    let users: Vec<String> =
-        change.engaged.iter().filter(|tie| tie.kind == Tie::In).map(|tie| tie.user.clone()).collect();
+    let users: Vec<String> = change
+        .engaged
+        .iter()
+        .filter(|engagement| engagement.kind == EngagementKind::In)
+        .map(|engagement| engagement.user.clone())
+        .collect();
     for some in users.chunks(NAMES_PER_QUERY) {
         batch.push("SELECT '").push(found::ENGAGED).push("', user_id, meeting FROM engagements ");
         batch.push("WHERE kind = 'in' AND meeting <> ").push_bind(change.id.to_string()).push(" AND user_id IN (");
@@ -159,26 +163,30 @@ fn push_change(batch: &mut Batch, change: &MeetingChange) -> Result<(), CatalogE
     push_parts_gone(batch, change)?;
     push_parts(batch, change)?;
     if change.ended {
-        push_drop_ties(batch, change.id);
+        push_drop_engagements_and_timers(batch, change.id);
         return Ok(());
     }
     push_drop_named(batch, "DELETE FROM timers WHERE meeting = ", " AND key IN (", change.id, &change.timers_gone);
     push_timers(batch, &change.timers)?;
     push_drop_named(batch, "DELETE FROM engagements WHERE meeting = ", " AND user_id IN (", change.id, &change.freed);
     push_engagements(batch, &change.engaged);
-    let changed = change.engaged.iter().filter(|tie| tie.kind != Tie::Rung).map(|tie| &tie.user);
+    let changed = change
+        .engaged
+        .iter()
+        .filter(|engagement| engagement.kind != EngagementKind::Rung)
+        .map(|engagement| &engagement.user);
     online::push_presence_changes(batch, changed.chain(&change.freed));
     Ok(())
 }
 
 /// Deletes the timers and engagements of the meeting.
-pub(super) async fn drop_ties(conn: &mut SqliteConnection, meeting: Uuid) -> Result<(), sqlx::Error> {
+pub(super) async fn drop_engagements_and_timers(conn: &mut SqliteConnection, meeting: Uuid) -> Result<(), sqlx::Error> {
     let mut batch = Batch::new("");
-    push_drop_ties(&mut batch, meeting);
+    push_drop_engagements_and_timers(&mut batch, meeting);
     execute(conn, batch).await
 }
 
-fn push_drop_ties(batch: &mut Batch, meeting: Uuid) {
+fn push_drop_engagements_and_timers(batch: &mut Batch, meeting: Uuid) {
     let id = meeting.to_string();
     batch.push("INSERT OR REPLACE INTO presence_changes (user_id) ");
     batch.push("SELECT user_id FROM engagements WHERE kind = 'in' AND meeting = ").push_bind(id.clone());
@@ -231,8 +239,10 @@ fn push_timers(batch: &mut Batch, timers: &[TimerRow]) -> Result<(), CatalogErro
 fn push_engagements(batch: &mut Batch, engaged: &[Engagement]) {
     for some in engaged.chunks(NAMES_PER_QUERY) {
         batch.push("INSERT INTO engagements (meeting, user_id, kind) ");
-        batch.push_values(some, |mut row, tie| {
-            row.push_bind(tie.meeting.to_string()).push_bind(tie.user.clone()).push_bind(tie_name(tie.kind));
+        batch.push_values(some, |mut row, engagement| {
+            row.push_bind(engagement.meeting.to_string())
+                .push_bind(engagement.user.clone())
+                .push_bind(engagement_kind_name(engagement.kind));
         });
         batch.push(" ON CONFLICT (meeting, user_id) DO UPDATE SET kind = excluded.kind; ");
     }

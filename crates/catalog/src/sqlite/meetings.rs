@@ -1,7 +1,7 @@
 //! Queries of the meeting service, and the outbox.
 
 use super::fault::Fault;
-use super::rows::{to_i64, to_tie, to_u64, to_uuid};
+use super::rows::{to_engagement_kind, to_i64, to_u64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
 use crate::{
     CatalogError, DeviceState, Engagement, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow, Part, PartName,
@@ -61,7 +61,7 @@ pub(super) async fn engagements_of(conn: &mut SqliteConnection, users: &[String]
         sql.push(" ORDER BY user_id, meeting");
         let rows: Vec<(String, String, String)> = sql.build_query_as().fetch_all(&mut *conn).await?;
         for (user, meeting, kind) in rows {
-            found.push(Engagement { user, meeting: to_uuid(&meeting)?, kind: to_tie(&kind)? });
+            found.push(Engagement { user, meeting: to_uuid(&meeting)?, kind: to_engagement_kind(&kind)? });
         }
     }
     Ok(found)
@@ -144,7 +144,7 @@ pub(super) async fn user_state(
                 state.devices.push(DeviceState { client_id: one, user, online: flag, since_ms });
             }
             "engagement" => {
-                state.engagements.push(Engagement { user, meeting: to_uuid(&one)?, kind: to_tie(&two)? });
+                state.engagements.push(Engagement { user, meeting: to_uuid(&one)?, kind: to_engagement_kind(&two)? });
             }
             "outcome" => {
                 let (invitation, at_ms) = (to_uuid(&one)?, to_u64(number.unwrap_or_default())?);

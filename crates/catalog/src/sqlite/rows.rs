@@ -1,7 +1,7 @@
 //! Conversions between Rust values and columns. SQL has no unsigned 64 bit numbers and no type for a UUID that all
 //! engines share.
 
-use crate::{CatalogError, Rule, Tie};
+use crate::{CatalogError, EngagementKind, Rule};
 use uuid::Uuid;
 
 pub(super) fn to_i64(value: u64) -> Result<i64, CatalogError> {
@@ -35,19 +35,19 @@ pub(super) fn to_rule(name: &str) -> Result<Rule, CatalogError> {
     }
 }
 
-pub(super) fn tie_name(tie: Tie) -> &'static str {
-    match tie {
-        Tie::In => "in",
-        Tie::Rung => "rung",
-        Tie::Left => "left",
+pub(super) fn engagement_kind_name(kind: EngagementKind) -> &'static str {
+    match kind {
+        EngagementKind::In => "in",
+        EngagementKind::Rung => "rung",
+        EngagementKind::Left => "left",
     }
 }
 
-pub(super) fn to_tie(name: &str) -> Result<Tie, CatalogError> {
+pub(super) fn to_engagement_kind(name: &str) -> Result<EngagementKind, CatalogError> {
     match name {
-        "in" => Ok(Tie::In),
-        "rung" => Ok(Tie::Rung),
-        "left" => Ok(Tie::Left),
+        "in" => Ok(EngagementKind::In),
+        "rung" => Ok(EngagementKind::Rung),
+        "left" => Ok(EngagementKind::Left),
         _ => Err(CatalogError::Damaged(format!("{name:?} is no kind of engagement"))),
     }
 }

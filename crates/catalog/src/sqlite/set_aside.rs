@@ -14,7 +14,7 @@ pub(super) async fn meeting(conn: &mut SqliteConnection, id: Uuid, reason: &str)
         .bind(reason)
         .execute(&mut *conn)
         .await?;
-    Ok(commit::drop_ties(conn, id).await?)
+    Ok(commit::drop_engagements_and_timers(conn, id).await?)
 }
 
 pub(super) async fn message(conn: &mut SqliteConnection, id: i64, reason: &str) -> Result<(), Fault> {

@@ -2,7 +2,7 @@
 
 use crate::Place;
 use catalog::contract::Store;
-use catalog::{Catalog, SCHEMA_VERSION, SqliteCatalog, Tie};
+use catalog::{Catalog, EngagementKind, SCHEMA_VERSION, SqliteCatalog};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection, query_as, query_scalar};
 use std::fs;
@@ -56,10 +56,14 @@ async fn an_old_file_gets_the_tables_of_a_new_one_and_keeps_its_rows() {
             .map(|user| format!("{} {}", user.user, user.name))
             .collect();
         assert_eq!(users, ["alice Alice", "bob Bob", "carol Carol", "dora Dora"], "{archive:?}");
-        let ties = catalog.engagements_of(&["alice".to_owned(), "carol".to_owned()]).await.unwrap();
-        let mut kinds: Vec<_> = ties.into_iter().map(|tie| (tie.user, tie.kind)).collect();
+        let engagements = catalog.engagements_of(&["alice".to_owned(), "carol".to_owned()]).await.unwrap();
+        let mut kinds: Vec<_> = engagements.into_iter().map(|engagement| (engagement.user, engagement.kind)).collect();
         kinds.sort_by(|one, other| one.0.cmp(&other.0));
-        assert_eq!(kinds, [("alice".to_owned(), Tie::In), ("carol".to_owned(), Tie::Rung)], "{archive:?}");
+        assert_eq!(
+            kinds,
+            [("alice".to_owned(), EngagementKind::In), ("carol".to_owned(), EngagementKind::Rung)],
+            "{archive:?}"
+        );
         catalog.close().await;
         assert_eq!(schema(&file).await, schema(&new.file()).await, "{archive:?}");
     }

@@ -4,8 +4,8 @@ use crate::Place;
 use catalog::contract::Store;
 use catalog::limits::CONNECTIONS_REMEMBERED_MAX;
 use catalog::{
-    Catalog, CatalogError, CommitError, Engagement, Group, MeetingChange, MeetingCommit, NewOutboxRow, OnlineEvent,
-    OnlineKind, SCHEMA_VERSION, SqliteCatalog, Tie,
+    Catalog, CatalogError, CommitError, Engagement, EngagementKind, Group, MeetingChange, MeetingCommit, NewOutboxRow,
+    OnlineEvent, OnlineKind, SCHEMA_VERSION, SqliteCatalog,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, query, query_scalar, raw_sql};
@@ -167,9 +167,12 @@ async fn what_the_first_schema_kept_is_there_after_the_migration() {
     let row = catalog.meeting(id(1)).await.unwrap().unwrap();
     assert_eq!((row.revision, row.document.as_str(), row.parts.len(), row.ended), (7, "{\"whole\":1}", 0, false));
     assert_eq!(catalog.next_timer().await.unwrap(), Some(5));
-    let ties = catalog.engagements_of(&["ann".to_owned(), "bob".to_owned()]).await.unwrap();
-    assert_eq!(ties.iter().map(|tie| tie.kind).collect::<Vec<_>>(), [Tie::In, Tie::Rung]);
-    let engaged = vec![Engagement { user: "ann".to_owned(), meeting: id(2), kind: Tie::In }];
+    let engagements = catalog.engagements_of(&["ann".to_owned(), "bob".to_owned()]).await.unwrap();
+    assert_eq!(
+        engagements.iter().map(|engagement| engagement.kind).collect::<Vec<_>>(),
+        [EngagementKind::In, EngagementKind::Rung]
+    );
+    let engaged = vec![Engagement { user: "ann".to_owned(), meeting: id(2), kind: EngagementKind::In }];
     let rival = MeetingChange { id: id(2), engaged, ..MeetingChange::default() };
     let refused = catalog.commit(MeetingCommit { meeting: Some(rival), ..MeetingCommit::default() }).await;
     assert!(matches!(refused, Err(CommitError::Engaged { meeting, .. }) if meeting == id(1)), "{refused:?}");

@@ -1,7 +1,7 @@
 //! The rows that a decision changes in the catalog: those by which the meeting before and after it differ.
 
 use crate::commit::stored::StoredMeeting;
-use crate::machine::{Meeting, Places, RowName, Rules, Tie};
+use crate::machine::{EngagementKind, Meeting, Places, RowName, Rules};
 use catalog::{Engagement, MeetingChange, Part, PartName, TimerRow};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -19,8 +19,8 @@ pub(crate) fn change(
     let mut had_timers = had.map(|(meeting, _)| timers(meeting, rules)).unwrap_or_default();
     had_timers.extend(standing.iter().map(|timer| (timer.key.clone(), timer.due_ms)));
     let (timers, timers_gone) = difference(&had_timers, timers(after, rules));
-    let had_ties = had.map(|(meeting, _)| ties(meeting)).unwrap_or_default();
-    let (engaged, freed) = difference(&had_ties, ties(after));
+    let had_engagements = had.map(|(meeting, _)| engagements(meeting)).unwrap_or_default();
+    let (engaged, freed) = difference(&had_engagements, engagements(after));
     let put = rows.put.into_iter().map(|(name, document)| Part { name: part_name(name), document });
     let change = MeetingChange {
         id,
@@ -46,15 +46,15 @@ fn timers(meeting: &Meeting, rules: &Rules) -> BTreeMap<String, u64> {
     meeting.timers(rules).into_iter().map(|timer| (timer.kind.key(), timer.due_ms)).collect()
 }
 
-fn ties(meeting: &Meeting) -> BTreeMap<String, Tie> {
-    meeting.engagements().into_iter().map(|tie| (tie.user.0, tie.kind)).collect()
+fn engagements(meeting: &Meeting) -> BTreeMap<String, EngagementKind> {
+    meeting.engagements().into_iter().map(|engagement| (engagement.user.0, engagement.kind)).collect()
 }
 
-fn engagement(user: String, meeting: Uuid, kind: Tie) -> Engagement {
+fn engagement(user: String, meeting: Uuid, kind: EngagementKind) -> Engagement {
     let kind = match kind {
-        Tie::In => catalog::Tie::In,
-        Tie::Rung => catalog::Tie::Rung,
-        Tie::Left => catalog::Tie::Left,
+        EngagementKind::In => catalog::EngagementKind::In,
+        EngagementKind::Rung => catalog::EngagementKind::Rung,
+        EngagementKind::Left => catalog::EngagementKind::Left,
     };
     Engagement { user, meeting, kind }
 }

@@ -3,7 +3,7 @@
 pub(crate) mod contacts;
 
 use crate::machine::{Callee, Meeting};
-use catalog::{Catalog, CatalogError, DeviceState, Engagement, Tie, User};
+use catalog::{Catalog, CatalogError, DeviceState, Engagement, EngagementKind, User};
 use signalling::{ClientId, Contact, MeetingId, Presence, UserName};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -26,7 +26,8 @@ pub(crate) async fn callees(
     let mut found = Vec::new();
     for name in users {
         let Some(known) = catalog.user_state(name.as_str(), 0).await? else { return Ok(Err(name.clone())) };
-        let is_elsewhere = |tie: &Engagement| tie.kind == Tie::In && tie.meeting != meeting.0;
+        let is_elsewhere =
+            |engagement: &Engagement| engagement.kind == EngagementKind::In && engagement.meeting != meeting.0;
         found.push(Callee {
             busy: known.engagements.iter().any(is_elsewhere),
             online: known.devices.iter().any(|device| device.online),
@@ -63,8 +64,12 @@ pub(crate) async fn as_they_are(
     mut contacts: Vec<Contact>,
 ) -> Result<Vec<Contact>, CatalogError> {
     let names: Vec<String> = contacts.iter().map(|contact| contact.user.0.clone()).collect();
-    let ties = catalog.engagements_of(&names).await?;
-    let in_call = ties.into_iter().filter(|tie| tie.kind == Tie::In).map(|tie| tie.user).collect::<HashSet<_>>();
+    let engagements = catalog.engagements_of(&names).await?;
+    let in_call = engagements
+        .into_iter()
+        .filter(|engagement| engagement.kind == EngagementKind::In)
+        .map(|engagement| engagement.user)
+        .collect::<HashSet<_>>();
     let mut devices: HashMap<String, Vec<DeviceState>> = HashMap::new();
     for device in catalog.devices_of(&names).await? {
         devices.entry(device.user.clone()).or_default().push(device);

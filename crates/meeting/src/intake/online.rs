@@ -4,7 +4,7 @@ use crate::commit::DecisionError;
 use crate::intake::deliveries;
 use crate::machine::Event;
 use crate::state::ServiceState;
-use catalog::{CatalogError, ClientOnline, DeviceState, OnlineEvent, OnlineKind, Tie};
+use catalog::{CatalogError, ClientOnline, DeviceState, EngagementKind, OnlineEvent, OnlineKind};
 use queue::{Delivery, GroupName, TopicName};
 use serde::Deserialize;
 use signalling::topics::STATUS_SUFFIX;
@@ -159,23 +159,23 @@ async fn tell_meetings(
 ) -> Result<(), DecisionError> {
     let users: BTreeSet<&String> = clients.iter().filter_map(|client| client.user.as_ref()).collect();
     let users: Vec<String> = users.into_iter().cloned().collect();
-    let ties = service.catalog.engagements_of(&users).await?;
-    let engaged: BTreeSet<&String> = ties.iter().map(|tie| &tie.user).collect();
+    let engagements = service.catalog.engagements_of(&users).await?;
+    let engaged: BTreeSet<&String> = engagements.iter().map(|engagement| &engagement.user).collect();
     let engaged: Vec<String> = engaged.into_iter().cloned().collect();
     let reachable: BTreeSet<String> =
         service.catalog.devices_of(&engaged).await?.into_iter().filter_map(if_online).collect();
-    for tie in ties {
-        let own = clients.iter().filter(|client| client.user.as_ref() == Some(&tie.user));
-        match tie.kind {
-            Tie::In => {
+    for engagement in engagements {
+        let own = clients.iter().filter(|client| client.user.as_ref() == Some(&engagement.user));
+        match engagement.kind {
+            EngagementKind::In => {
                 for client in own {
-                    pass_event(service, tie.meeting, line_event(client, gone)).await?;
+                    pass_event(service, engagement.meeting, line_event(client, gone)).await?;
                 }
             }
-            Tie::Rung if !reachable.contains(&tie.user) => {
-                pass_event(service, tie.meeting, Event::Unreachable { user: UserName(tie.user) }).await?;
+            EngagementKind::Rung if !reachable.contains(&engagement.user) => {
+                pass_event(service, engagement.meeting, Event::Unreachable { user: UserName(engagement.user) }).await?;
             }
-            Tie::Rung | Tie::Left => {}
+            EngagementKind::Rung | EngagementKind::Left => {}
         }
     }
     Ok(())

@@ -184,12 +184,12 @@ pub struct End {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engagement {
     pub user: UserName,
-    pub kind: Tie,
+    pub kind: EngagementKind,
 }
 
 /// The kinds of engagement; where a user has several, the greatest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tie {
+pub enum EngagementKind {
     /// A former member, who may come back.
     Left,
     Rung,
@@ -291,14 +291,14 @@ impl Meeting {
         if self.is_over() {
             return Vec::new();
         }
-        let inside = self.members.iter().map(|member| (&member.user, Tie::In));
-        let rung = self.pending().map(|rung| (&rung.user, Tie::Rung));
-        let left = self.former.iter().map(|former| (&former.user, Tie::Left));
-        let mut ties: BTreeMap<&UserName, Tie> = BTreeMap::new();
+        let inside = self.members.iter().map(|member| (&member.user, EngagementKind::In));
+        let rung = self.pending().map(|rung| (&rung.user, EngagementKind::Rung));
+        let left = self.former.iter().map(|former| (&former.user, EngagementKind::Left));
+        let mut engagements: BTreeMap<&UserName, EngagementKind> = BTreeMap::new();
         for (user, kind) in inside.chain(rung).chain(left) {
-            ties.entry(user).and_modify(|tie| *tie = kind.max(*tie)).or_insert(kind);
+            engagements.entry(user).and_modify(|known| *known = kind.max(*known)).or_insert(kind);
         }
-        ties.into_iter().map(|(user, kind)| Engagement { user: user.clone(), kind }).collect()
+        engagements.into_iter().map(|(user, kind)| Engagement { user: user.clone(), kind }).collect()
     }
 }
 

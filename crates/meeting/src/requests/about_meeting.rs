@@ -6,7 +6,7 @@ use crate::commit::{CommitExtra, DecisionError, TRIES_MAX};
 use crate::directory;
 use crate::machine::{Actor, Decided, Event, Meeting, Request};
 use crate::requests::verify::check_new_meeting;
-use catalog::{CommitError, Tie};
+use catalog::{CommitError, EngagementKind};
 use signalling::{DownBody, EndReason, UpBody, UserName};
 use std::collections::BTreeSet;
 
@@ -90,9 +90,9 @@ impl RequestHandler<'_> {
     /// The meeting that the sender is in because its own create became an accept; and whether its ring was answered,
     /// too.
     async fn taken_over(&self, actor: &Actor) -> Result<Option<(StoredMeeting, bool)>, DecisionError> {
-        let ties = self.service.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
-        for tie in ties.into_iter().filter(|tie| tie.kind == Tie::In) {
-            let Some(stored) = self.service.stored_meeting(tie.meeting).await? else { continue };
+        let engagements = self.service.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
+        for engagement in engagements.into_iter().filter(|engagement| engagement.kind == EngagementKind::In) {
+            let Some(stored) = self.service.stored_meeting(engagement.meeting).await? else { continue };
             if let Some(answered) = stored.meeting.took_over(self.meeting(), &actor.user).map(|spent| spent.answered) {
                 return Ok(Some((stored, answered)));
             }

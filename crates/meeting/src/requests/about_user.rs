@@ -4,7 +4,7 @@ use super::RequestHandler;
 use crate::commit::{CommitExtra, DecisionError};
 use crate::config::Config;
 use crate::machine::{Actor, Event, Meeting, Outgoing, Request};
-use catalog::{Engagement, Tie, UserState};
+use catalog::{Engagement, EngagementKind, UserState};
 use serde::Serialize;
 use signalling::{ClientId, DownBody, InvitationId, Joinable, Outcome, Ring, StandingCall, State};
 use std::sync::Arc;
@@ -44,20 +44,22 @@ impl RequestHandler<'_> {
     }
 
     /// The sender's live meetings; its open rings know this device from now on.
-    async fn meetings_of(&self, actor: &Actor, ties: &[Engagement]) -> Result<Vec<Arc<Meeting>>, DecisionError> {
+    async fn meetings_of(&self, actor: &Actor, engagements: &[Engagement]) -> Result<Vec<Arc<Meeting>>, DecisionError> {
         let mut meetings = Vec::new();
-        for tie in ties.iter().filter(|tie| tie.kind != Tie::Left) {
+        for engagement in engagements.iter().filter(|engagement| engagement.kind != EngagementKind::Left) {
             let event = Event::Request { actor: actor.clone(), request: Request::State };
-            meetings.extend(self.service.handle_event(tie.meeting, event).await?);
+            meetings.extend(self.service.handle_event(engagement.meeting, event).await?);
         }
         Ok(meetings)
     }
 
     /// Living meetings to which the sender may come back, the last left first.
-    async fn joinable(&self, actor: &Actor, ties: &[Engagement]) -> Result<Vec<Joinable>, DecisionError> {
+    async fn joinable(&self, actor: &Actor, engagements: &[Engagement]) -> Result<Vec<Joinable>, DecisionError> {
         let mut found = Vec::new();
-        for tie in ties.iter().rev().filter(|tie| tie.kind == Tie::Left).take(Config::LEFT_MAX) {
-            let Some(known) = self.service.stored_meeting(tie.meeting).await? else { continue };
+        for engagement in
+            engagements.iter().rev().filter(|engagement| engagement.kind == EngagementKind::Left).take(Config::LEFT_MAX)
+        {
+            let Some(known) = self.service.stored_meeting(engagement.meeting).await? else { continue };
             let left_at_ms = known.meeting.former(&actor.user).map(|former| former.left_at_ms);
             found.extend(known.meeting.joinable(&actor.user).map(|joinable| (left_at_ms, joinable)));
         }

@@ -6,7 +6,7 @@ use crate::commit::{CommitExtra, DecisionError, TRIES_MAX};
 use crate::directory;
 use crate::machine::{Actor, Callee, Create, Decided, Event, Meeting, Request};
 use crate::requests::verify::refusal;
-use catalog::{CommitError, Engagement, Tie};
+use catalog::{CommitError, Engagement, EngagementKind};
 use signalling::ChannelError;
 use signalling::{InvitationId, Media, MeetingId, RefusalCode, UserName};
 use std::collections::BTreeSet;
@@ -56,18 +56,18 @@ impl RequestHandler<'_> {
     ) -> Result<(), DecisionError> {
         let id = self.meeting();
         let catalog = &*self.service.catalog;
-        let ties = async { Ok(catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?) };
+        let engagements = async { Ok(catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?) };
         let known = async { Ok(directory::callees(catalog, callees, id).await?) };
-        let (ties, known, existing, creates_too_much) =
-            tokio::try_join!(ties, known, self.service.stored_meeting(id.0), self.creates_too_much(actor))?;
+        let (engagements, known, existing, creates_too_much) =
+            tokio::try_join!(engagements, known, self.service.stored_meeting(id.0), self.creates_too_much(actor))?;
         if creates_too_much {
             return self.refuse_too_many().await;
         }
-        if let Some((stored, invitation)) = self.crossing(actor, callees, &ties).await? {
+        if let Some((stored, invitation)) = self.crossing(actor, callees, &engagements).await? {
             return self.accept_crossing(actor, stored, invitation).await;
         }
         // Checked here, too: a meeting that ends as it begins engages nobody, so the commit would not refuse it.
-        if ties.iter().any(|tie| tie.kind == Tie::In && tie.meeting != id.0) {
+        if engagements.iter().any(|engagement| engagement.kind == EngagementKind::In && engagement.meeting != id.0) {
             return self.refuse_engaged().await;
         }
         let Ok(callees) = known else { return self.refuse_unknown().await };
@@ -123,11 +123,11 @@ impl RequestHandler<'_> {
         &self,
         actor: &Actor,
         callees: &[UserName],
-        ties: &[Engagement],
+        engagements: &[Engagement],
     ) -> Result<Option<(StoredMeeting, InvitationId)>, DecisionError> {
         let [callee] = callees else { return Ok(None) };
-        for tie in ties.iter().filter(|tie| tie.kind == Tie::Rung) {
-            let Some(stored) = self.service.stored_meeting(tie.meeting).await? else { continue };
+        for engagement in engagements.iter().filter(|engagement| engagement.kind == EngagementKind::Rung) {
+            let Some(stored) = self.service.stored_meeting(engagement.meeting).await? else { continue };
             let ring = stored.meeting.pending_for(&actor.user);
             let ring = ring.filter(|ring| ring.by == *callee && self.service.now_ms() < ring.deadline_ms());
             if let Some(invitation) = ring.map(|ring| ring.id) {

@@ -1,7 +1,7 @@
 //! Former members that come back to a meeting that goes on; and who is host then.
 
 use super::world::World;
-use meeting::machine::{Request, Tie};
+use meeting::machine::{EngagementKind, Request};
 use signalling::{DownBody, Track, UserName};
 
 const JOIN: Request = Request::Join;
@@ -20,9 +20,14 @@ fn kick(user: &str) -> Request {
     Request::Kick { user: user.into(), ban_s: 0 }
 }
 
-fn tie(world: &World, user: &str) -> Option<Tie> {
+fn engagement(world: &World, user: &str) -> Option<EngagementKind> {
     let user = UserName::from(user);
-    world.document().engagements().into_iter().find(|tie| tie.user == user).map(|tie| tie.kind)
+    world
+        .document()
+        .engagements()
+        .into_iter()
+        .find(|engagement| engagement.user == user)
+        .map(|engagement| engagement.kind)
 }
 
 #[test]
@@ -30,7 +35,7 @@ fn who_has_left_may_come_back_with_another_participation() {
     let mut world = three();
     let before = world.participation("carol.phone");
     world.request("carol.phone", LEAVE);
-    assert_eq!(tie(&world, "carol"), Some(Tie::Left));
+    assert_eq!(engagement(&world, "carol"), Some(EngagementKind::Left));
     let joinable = world.document().joinable(&"carol".into()).unwrap();
     assert_eq!((joinable.members, joinable.names), (2, vec!["ALICE".to_owned(), "BOB".to_owned()]));
     world.forget();
@@ -38,7 +43,11 @@ fn who_has_left_may_come_back_with_another_participation() {
     assert_eq!(world.got("carol.phone"), ["admitted"]);
     assert_eq!(world.inside(), ["alice.phone", "bob.phone", "carol.phone"]);
     assert_ne!(world.participation("carol.phone"), before);
-    assert_eq!(tie(&world, "carol"), Some(Tie::In), "its engagement is checked like that of whoever is admitted");
+    assert_eq!(
+        engagement(&world, "carol"),
+        Some(EngagementKind::In),
+        "its engagement is checked like that of whoever is admitted"
+    );
     assert_eq!(world.document().joinable(&"carol".into()), None);
 }
 
@@ -75,7 +84,7 @@ fn who_was_taken_out_does_not_come_back_whichever_came_first() {
     world.request("carol.phone", JOIN);
     world.request("alice.phone", kick("carol"));
     assert_eq!(world.got("carol.phone").last().unwrap(), "ended(kicked)");
-    assert_eq!(tie(&world, "carol"), None);
+    assert_eq!(engagement(&world, "carol"), None);
 }
 
 #[test]
