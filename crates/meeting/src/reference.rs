@@ -70,7 +70,7 @@ What the table does not show:
   one); a terminal that knows less has missed something, and asks for the `roster`. After a start of the service each
   member gets one whole `roster`.
 - Two people who call each other meet: the second create is the accept of the first. An `accept` of that ring besides,
-  from the same device, is answered by `admitted` again; after it a `cancel` or `leave` that names the spent create
+  from the same device, is answered by `admitted` again; after it a `cancel` or `leave` that names that create
   leaves nothing.
 - A request that comes when all is decided changes nothing; its sender is told how it was decided, on `meeting-down`:
   on `ring-down` the inbox drops what is not newer than the end of the ring.

@@ -111,16 +111,8 @@ pub static ANSWERS: [AnswerRow; 50] = [
     row(&["cancel"], "the meeting goes on, also where nothing was to be cancelled", Answer::WhatChanged),
     row(&["cancel"], "the call is over by it", Answer::Ended(EndReason::Cancelled)),
     row(&["cancel"], "its create has not come yet", Answer::Ended(EndReason::Cancelled)),
-    row(
-        &["cancel"],
-        "its create was spent on a crossing, and the ring was accepted besides",
-        Answer::Ended(EndReason::Cancelled),
-    ),
-    row(
-        &["cancel", "leave"],
-        "its create was spent on a crossing: the sender leaves that meeting",
-        Answer::Ended(EndReason::Left),
-    ),
+    row(&["cancel"], "its create was a glare, and the ring was accepted besides", Answer::Ended(EndReason::Cancelled)),
+    row(&["cancel", "leave"], "its create was a glare: the sender leaves that meeting", Answer::Ended(EndReason::Left)),
     row(&["join"], "the sender is in, on whatever device", Answer::Admitted),
     row(&["join"], "the sender has left, and was not taken out", Answer::Admitted),
     row(&["join"], "the sender has left, and is in another call", Answer::Refused(RefusalCode::AlreadyInCall)),

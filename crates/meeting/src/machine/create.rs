@@ -70,7 +70,7 @@ impl Meeting {
             blocked: BTreeMap::new(),
             bans: Vec::new(),
             removed: Vec::new(),
-            spent: Vec::new(),
+            glare_creates: Vec::new(),
             former: Vec::new(),
             end: None,
             closed: false,

@@ -104,7 +104,7 @@ impl<'c> Decision<'c> {
 
     fn request(&mut self, actor: &Actor, request: Request) -> Cause {
         match request {
-            Request::CrossingCreate { spent, invitation } => self.crossing(actor, spent, invitation),
+            Request::GlareCreate { create, invitation } => self.glare(actor, create, invitation),
             Request::Ringing { invitation } => self.callee(actor, invitation, RingEvent::Rings, None),
             Request::Accept { invitation } => self.callee(actor, invitation, RingEvent::Accepts, None),
             Request::Reject { invitation, reason } => self.callee(actor, invitation, RingEvent::Rejects, Some(reason)),
@@ -220,7 +220,7 @@ impl<'c> Decision<'c> {
             self.remember_former(member.user.clone());
             self.departed.push(member);
         }
-        self.meeting.spent.clear();
+        self.meeting.glare_creates.clear();
         self.meeting.bans.clear();
     }
 

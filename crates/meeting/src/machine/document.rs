@@ -41,8 +41,8 @@ pub struct Meeting {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<Removed>,
     /// Meeting ids of creates that became accepts of this meeting.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub spent: Vec<Spent>,
+    #[serde(default, rename = "spent", skip_serializing_if = "Vec::is_empty")]
+    pub glare_creates: Vec<GlareCreate>,
     /// Users that were in, were not taken out, and may come back; the longest gone first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<Former>,
@@ -156,8 +156,9 @@ pub struct Removed {
     pub until_ms: u64,
 }
 
+/// A create that met the ring of its only callee (two users called each other at once) and became the accept of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Spent {
+pub struct GlareCreate {
     pub meeting: MeetingId,
     pub user: UserName,
     /// The user has answered the ring as well: a cancel of the create does not mean this call.
@@ -267,9 +268,9 @@ impl Meeting {
         self.blocked.get(user).copied().unwrap_or_default()
     }
 
-    /// The create of this user under the id `spent`, if it became an accept of this meeting.
-    pub fn took_over(&self, spent: MeetingId, user: &UserName) -> Option<&Spent> {
-        self.spent.iter().find(|entry| entry.meeting == spent && entry.user == *user)
+    /// The create of this user under the id `create`, if it became an accept of this meeting.
+    pub fn took_over(&self, create: MeetingId, user: &UserName) -> Option<&GlareCreate> {
+        self.glare_creates.iter().find(|entry| entry.meeting == create && entry.user == *user)
     }
 
     pub fn former(&self, user: &UserName) -> Option<&Former> {

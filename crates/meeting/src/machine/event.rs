@@ -110,8 +110,8 @@ pub enum MediaChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// A create of another id that meets an open invitation by its only callee: it is the accept of that.
-    CrossingCreate {
-        spent: MeetingId,
+    GlareCreate {
+        create: MeetingId,
         invitation: InvitationId,
     },
     Invite {

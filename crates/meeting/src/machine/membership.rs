@@ -53,7 +53,7 @@ impl Decision<'_> {
         let member = self.meeting.members.remove(at);
         self.remove(member.participation);
         self.departed.push(member.clone());
-        self.meeting.spent.retain(|spent| spent.user != *user);
+        self.meeting.glare_creates.retain(|create| create.user != *user);
         if reason != EndReason::Kicked {
             self.remember_former(user.clone());
         }

@@ -32,8 +32,8 @@ mod rules;
 mod view;
 
 pub use document::{
-    Device, DocumentError, End, Engagement, EngagementKind, Former, Invitation, InvitationState, MediaState, Meeting,
-    Member, Spent, Timer, TimerKind,
+    Device, DocumentError, End, Engagement, EngagementKind, Former, GlareCreate, Invitation, InvitationState,
+    MediaState, Meeting, Member, Timer, TimerKind,
 };
 pub use event::{
     Actor, Callee, Context, Create, Decided, Event, HistoryEntry, MediaChange, Missed, Outgoing, ParentTopic, Request,

@@ -1,7 +1,7 @@
 //! The life of a ring: what the callee and others do, decided by the table.
 
 use crate::machine::decision::{Cause, Decision, EndedRing};
-use crate::machine::document::{Invitation, InvitationState, Spent};
+use crate::machine::document::{GlareCreate, Invitation, InvitationState};
 use crate::machine::event::Actor;
 use crate::machine::ring_table::{self, Notification, RingEvent, RingState, Transition};
 use crate::machine::rules::Rules;
@@ -35,18 +35,18 @@ impl Decision<'_> {
     }
 
     /// A create that has met an open ring by its only callee.
-    pub(super) fn crossing(&mut self, actor: &Actor, spent: MeetingId, invitation: InvitationId) -> Cause {
+    pub(super) fn glare(&mut self, actor: &Actor, create: MeetingId, invitation: InvitationId) -> Cause {
         let cause = self.callee(actor, invitation, RingEvent::Accepts, None);
-        if self.meeting.member(&actor.user).is_some() && self.meeting.spent.len() < Rules::SPENT_MAX {
-            self.meeting.spent.push(Spent { meeting: spent, user: actor.user.clone(), answered: false });
+        if self.meeting.member(&actor.user).is_some() && self.meeting.glare_creates.len() < Rules::GLARE_CREATES_MAX {
+            self.meeting.glare_creates.push(GlareCreate { meeting: create, user: actor.user.clone(), answered: false });
         }
         cause
     }
 
     /// The user has answered the ring that its own create had answered before.
     fn note_answered(&mut self, actor: &Actor) {
-        let own = self.meeting.spent.iter_mut().filter(|spent| spent.user == actor.user);
-        own.for_each(|spent| spent.answered = true);
+        let own = self.meeting.glare_creates.iter_mut().filter(|create| create.user == actor.user);
+        own.for_each(|create| create.answered = true);
     }
 
     /// Adds the acting device to the open ring of its user.

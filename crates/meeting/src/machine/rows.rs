@@ -59,7 +59,7 @@ impl Meeting {
                 BLOCKED => read(BLOCKED, &mut meeting.blocked, entry)?,
                 BAN => read(BAN, &mut meeting.bans, entry)?,
                 REMOVED => read(REMOVED, &mut meeting.removed, entry)?,
-                SPENT => read(SPENT, &mut meeting.spent, entry)?,
+                SPENT => read(SPENT, &mut meeting.glare_creates, entry)?,
                 FORMER => read(FORMER, &mut meeting.former, entry)?,
                 _ => return Err(DocumentError::Row(kind)),
             };
@@ -84,7 +84,7 @@ impl Meeting {
             blocked: BTreeMap::new(),
             bans: Vec::new(),
             removed: Vec::new(),
-            spent: Vec::new(),
+            glare_creates: Vec::new(),
             former: Vec::new(),
             end: self.end.clone(),
             closed: self.closed,
@@ -102,7 +102,7 @@ impl Meeting {
         work.list(BLOCKED, &pairs(&before.blocked), &pairs(&self.blocked), |(user, _)| user);
         work.list(BAN, &before.bans, &self.bans, |ban| ban);
         work.list(REMOVED, &before.removed, &self.removed, |removed| removed);
-        work.list(SPENT, &before.spent, &self.spent, |spent| spent);
+        work.list(SPENT, &before.glare_creates, &self.glare_creates, |create| create);
         work.list(FORMER, &before.former, &self.former, |former| &former.user);
         (work.changes, work.now)
     }

@@ -38,7 +38,7 @@ impl Rules {
     pub const BANS_MAX: usize = 200;
     /// Users from whom the host has taken something.
     pub const BLOCKED_MAX: usize = 200;
-    pub const SPENT_MAX: usize = 200;
+    pub const GLARE_CREATES_MAX: usize = 200;
     /// Former members who may come back; the longest gone are forgotten first.
     pub const FORMER_MAX: usize = 200;
 }

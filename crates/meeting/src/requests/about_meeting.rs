@@ -55,7 +55,7 @@ impl RequestHandler<'_> {
         if let Some((stored, answered)) = self.taken_over(actor).await? {
             // A sender that has also answered the ring is in the call by that: only the create is over.
             if answered {
-                return self.end_spent(actor).await;
+                return self.end_glare_create(actor).await;
             }
             return self.apply(actor, Request::Leave, stored).await;
         }
@@ -81,7 +81,7 @@ impl RequestHandler<'_> {
         Ok(self.service.stored_meeting(self.meeting().0).await?.is_none())
     }
 
-    async fn end_spent(&self, actor: &Actor) -> Result<(), DecisionError> {
+    async fn end_glare_create(&self, actor: &Actor) -> Result<(), DecisionError> {
         let (reason, by) = (EndReason::Cancelled, Some(actor.user.clone()));
         let ended = DownBody::Ended { invitation: None, user: None, rev: 0, reason, by, outcome: None };
         self.service.answer(self.up.envelope.meeting, vec![self.answer(ended)], self.extra()).await
@@ -93,7 +93,8 @@ impl RequestHandler<'_> {
         let engagements = self.service.catalog.engagements_of(std::slice::from_ref(&actor.user.0)).await?;
         for engagement in engagements.into_iter().filter(|engagement| engagement.kind == EngagementKind::In) {
             let Some(stored) = self.service.stored_meeting(engagement.meeting).await? else { continue };
-            if let Some(answered) = stored.meeting.took_over(self.meeting(), &actor.user).map(|spent| spent.answered) {
+            if let Some(answered) = stored.meeting.took_over(self.meeting(), &actor.user).map(|create| create.answered)
+            {
                 return Ok(Some((stored, answered)));
             }
         }

@@ -63,8 +63,8 @@ impl RequestHandler<'_> {
         if creates_too_much {
             return self.refuse_too_many().await;
         }
-        if let Some((stored, invitation)) = self.crossing(actor, callees, &engagements).await? {
-            return self.accept_crossing(actor, stored, invitation).await;
+        if let Some((stored, invitation)) = self.glare(actor, callees, &engagements).await? {
+            return self.accept_glare(actor, stored, invitation).await;
         }
         // Checked here, too: a meeting that ends as it begins engages nobody, so the commit would not refuse it.
         if engagements.iter().any(|engagement| engagement.kind == EngagementKind::In && engagement.meeting != id.0) {
@@ -119,7 +119,7 @@ impl RequestHandler<'_> {
     }
 
     /// The open ring by which the only callee calls the sender.
-    async fn crossing(
+    async fn glare(
         &self,
         actor: &Actor,
         callees: &[UserName],
@@ -137,13 +137,13 @@ impl RequestHandler<'_> {
         Ok(None)
     }
 
-    async fn accept_crossing(
+    async fn accept_glare(
         &self,
         actor: &Actor,
         stored: StoredMeeting,
         invitation: InvitationId,
     ) -> Result<(), DecisionError> {
-        let request = Request::CrossingCreate { spent: self.meeting(), invitation };
+        let request = Request::GlareCreate { create: self.meeting(), invitation };
         let event = Event::Request { actor: actor.clone(), request };
         let decided = self.service.decide(|context| stored.meeting.handle_event(event, context));
         if decided.meeting.member(&actor.user).is_none() {

@@ -1,4 +1,4 @@
-//! Answers: one for each request; crossing calls, members that come back, and pages that are closed.
+//! Answers: one for each request; glare, members that come back, and pages that are closed.
 
 use crate::world::{World, channel, client_id, create, new_meeting, now_ms};
 use catalog::Catalog as _;

@@ -144,7 +144,7 @@ async fn two_who_call_each_other_meet() {
     assert_eq!(admitted.envelope.meeting, Some(meeting));
     world.find("alice.phone", "accepted").await;
     world.expect("bob.phone", "ended").await;
-    // A cancel of the create that was spent is meant for the call that came of it.
+    // A cancel of the create that met the ring is meant for the call that came of it.
     world.ask("bob.laptop", own, UpBody::Cancel { callee: None }).await;
     assert_eq!(ended(&world.find("alice.phone", "ended").await), EndReason::Left);
 }

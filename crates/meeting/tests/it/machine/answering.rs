@@ -78,8 +78,8 @@ fn play(kind: &str, when: &str) -> Option<(World, Vec<Outgoing>)> {
             world.create("alice.phone", &["bob"])
         }
         ("create", "its only callee rings the sender: admitted to that meeting") => {
-            let (spent, invitation) = (MeetingId(world.id()), world.invitation_of("bob.phone"));
-            world.request("bob.phone", Request::CrossingCreate { spent, invitation })
+            let (create, invitation) = (MeetingId(world.id()), world.invitation_of("bob.phone"));
+            world.request("bob.phone", Request::GlareCreate { create, invitation })
         }
         ("create", "all callees are in other calls") => {
             world = World::new();
@@ -219,7 +219,8 @@ fn fits(answer: Answer, body: &DownBody) -> bool {
 
 /// Rows that the machine does not decide; the service's tests play them.
 fn is_of_service(kind: &str, when: &str) -> bool {
-    let by_catalog = when.contains("in another call") || when.contains("does not exist") || when.contains("was spent");
+    let by_catalog =
+        when.contains("in another call") || when.contains("does not exist") || when.contains("was a glare");
     matches!(kind, "state" | "contacts" | "history" | "seen") || by_catalog
 }
 

@@ -117,7 +117,7 @@ fn request(world: &World, what: u8, user: usize, ring: usize) -> Request {
         13 => Request::Kick { user: user.into(), ban_s: 30 },
         14 if ring == 0 => Request::Destroy,
         15 => Request::State,
-        16 => Request::CrossingCreate { spent: MeetingId(uuid::Uuid::nil()), invitation },
+        16 => Request::GlareCreate { create: MeetingId(uuid::Uuid::nil()), invitation },
         _ => Request::Roster,
     }
 }

@@ -286,13 +286,13 @@ fn a_caller_who_comes_back_in_time_goes_on_ringing() {
 #[test]
 fn two_who_call_each_other_meet_in_the_first_meeting() {
     let mut world = World::calling();
-    let (spent, invitation) = (signalling::MeetingId(world.id()), world.invitation_of("bob.phone"));
-    let sends = world.request("bob.phone", Request::CrossingCreate { spent, invitation });
+    let (create, invitation) = (signalling::MeetingId(world.id()), world.invitation_of("bob.phone"));
+    let sends = world.request("bob.phone", Request::GlareCreate { create, invitation });
     let admitted = sends.iter().find(|send| matches!(send.body, DownBody::Admitted { .. })).unwrap();
     assert!(admitted.in_reply_to.is_some(), "it is the answer to the create");
     assert_eq!(world.got("alice.phone"), ["accepted(bob)"]);
     assert_eq!(world.got("bob.laptop"), ["ring ended(answered_elsewhere)"]);
-    assert!(world.document().took_over(spent, &"bob".into()).is_some());
+    assert!(world.document().took_over(create, &"bob".into()).is_some());
 }
 
 #[test]
