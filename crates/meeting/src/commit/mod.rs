@@ -6,7 +6,7 @@ pub(crate) mod stored;
 use crate::commit::changes::change;
 use crate::commit::stored::StoredMeeting;
 use crate::ids;
-use crate::machine::{Context, Decided, DocumentError, Event, HistoryEntry, Meeting, Missed, Outgoing};
+use crate::machine::{Context, Decided, DocumentError, Event, HistoryEntry, Meeting, Missed, OutgoingSignal};
 use crate::outbox::encode;
 use crate::outbox::relay;
 use crate::set_aside;
@@ -173,9 +173,9 @@ impl ServiceState {
     }
 
     /// Returns the clients that get the roster of this decision with it.
-    fn fit_rosters(&self, after: &Meeting, sends: &mut [Outgoing]) -> Vec<ClientId> {
+    fn fit_rosters(&self, after: &Meeting, sends: &mut [OutgoingSignal]) -> Vec<ClientId> {
         sends.iter_mut().for_each(|send| self.rosters.fit(after, send));
-        let told = |send: &&Outgoing| {
+        let told = |send: &&OutgoingSignal| {
             matches!(send.body, DownBody::Admitted { .. } | DownBody::Roster(_) | DownBody::RosterChanged(_))
         };
         sends.iter().filter(told).map(|send| send.to.clone()).collect()
@@ -185,7 +185,7 @@ impl ServiceState {
     pub(crate) async fn answer(
         &self,
         meeting: Option<MeetingId>,
-        sends: Vec<Outgoing>,
+        sends: Vec<OutgoingSignal>,
         extra: CommitExtra,
     ) -> Result<(), DecisionError> {
         self.catalog.commit(self.commit_of(meeting, sends, extra)).await?;
@@ -194,21 +194,25 @@ impl ServiceState {
     }
 
     /// A signal on `meeting-down` that no decision caused.
-    pub(crate) fn to_client(&self, to: &ClientId, body: DownBody) -> Outgoing {
+    pub(crate) fn to_client(&self, to: &ClientId, body: DownBody) -> OutgoingSignal {
         let expires_at_ms = self.now_ms().saturating_add(self.config.rules.meeting_kept_ms);
-        Outgoing::on_meeting_down(to.clone(), body, expires_at_ms)
+        OutgoingSignal::on_meeting_down(to.clone(), body, expires_at_ms)
     }
 
     /// Sends without the outbox what no decision caused: the answer of a read, or an update that is sent again if it is
     /// lost.
-    pub(crate) async fn send_directly(&self, send: Outgoing, meeting: Option<MeetingId>) -> Result<(), DecisionError> {
+    pub(crate) async fn send_directly(
+        &self,
+        send: OutgoingSignal,
+        meeting: Option<MeetingId>,
+    ) -> Result<(), DecisionError> {
         let row = self.row(send, meeting, self.now_ms());
         relay::send_directly(self, &row).await
     }
 
     /// The same for an answer that knows what was decided: all signals that were decided before and go to the same
     /// receiver on the same topic are sent first.
-    pub(crate) async fn send_behind_outbox(&self, send: Outgoing) -> Result<(), DecisionError> {
+    pub(crate) async fn send_behind_outbox(&self, send: OutgoingSignal) -> Result<(), DecisionError> {
         let row = self.row(send, None, self.now_ms());
         relay::send_behind(self, row).await
     }
@@ -220,7 +224,7 @@ impl ServiceState {
         Ok(())
     }
 
-    fn commit_of(&self, meeting: Option<MeetingId>, sends: Vec<Outgoing>, extra: CommitExtra) -> MeetingCommit {
+    fn commit_of(&self, meeting: Option<MeetingId>, sends: Vec<OutgoingSignal>, extra: CommitExtra) -> MeetingCommit {
         let now_ms = self.now_ms();
         let rows = sends.into_iter().map(|send| self.row(send, meeting, now_ms));
         MeetingCommit {
@@ -233,7 +237,7 @@ impl ServiceState {
     }
 
     /// Signs the token that the signal carries.
-    fn row(&self, mut send: Outgoing, meeting: Option<MeetingId>, now_ms: u64) -> catalog::NewOutboxRow {
+    fn row(&self, mut send: OutgoingSignal, meeting: Option<MeetingId>, now_ms: u64) -> catalog::NewOutboxRow {
         let parameters = send.ticket.as_ref().map(|ticket| self.signer.parameters(ticket, &self.config, now_ms));
         if let (Some(join), Some(parameters)) = (send.join_mut(), parameters) {
             *join = parameters;

@@ -6,7 +6,7 @@
 
 use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::Invitation;
-use crate::machine::event::{Outgoing, ParentTopic, Ticket};
+use crate::machine::event::{OutgoingSignal, ParentTopic, Ticket};
 use signalling::{DownBody, EndReason, InvitationId, OutcomeKind, RefusalCode, RosterChange, UserName};
 
 impl Decision<'_> {
@@ -29,7 +29,7 @@ impl Decision<'_> {
 
     /// The meeting is over for the sender; the other devices of its user are told elsewhere.
     pub(super) fn answer_over(&mut self, reason: EndReason, by: Option<UserName>) {
-        if self.is_told(Outgoing::ends_meeting) {
+        if self.is_told(OutgoingSignal::ends_meeting) {
             return;
         }
         if let Some(actor) = self.actor.clone() {
@@ -67,7 +67,7 @@ impl Decision<'_> {
     }
 
     /// Makes a signal that the sender gets anyway its answer, if there is one that matches.
-    fn is_told(&mut self, such: impl Fn(&Outgoing) -> bool) -> bool {
+    fn is_told(&mut self, such: impl Fn(&OutgoingSignal) -> bool) -> bool {
         let Some(actor) = &self.actor else { return false };
         let Some(at) = self.sends.iter().position(|send| send.to == actor.client && such(send)) else { return false };
         self.make_answer(at);
@@ -87,7 +87,7 @@ impl Decision<'_> {
     }
 }
 
-impl Outgoing {
+impl OutgoingSignal {
     fn ends_meeting(&self) -> bool {
         matches!(self.body, DownBody::Ended { invitation: None, user: None, .. })
     }

@@ -1,7 +1,7 @@
 //! The decision of one event: the document as it changes, and the signals that it causes.
 
 use crate::machine::document::{End, Invitation, Meeting, Member, Removed};
-use crate::machine::event::{Actor, Context, Decided, Event, Missed, Outgoing, Request, Ticket};
+use crate::machine::event::{Actor, Context, Decided, Event, Missed, OutgoingSignal, Request, Ticket};
 use crate::machine::ring_table::RingEvent;
 use crate::machine::roster::roster_change;
 use crate::machine::rules::Rules;
@@ -52,7 +52,7 @@ pub(super) struct Decision<'c> {
     pub answered: bool,
     /// Rings whose end the inviter is told, if the meeting goes on.
     pub rings_to_report: Vec<EndedRing>,
-    pub sends: Vec<Outgoing>,
+    pub sends: Vec<OutgoingSignal>,
     pub missed: Vec<Missed>,
     /// Members that went.
     pub departed: Vec<Member>,
@@ -188,7 +188,7 @@ impl<'c> Decision<'c> {
 
     fn push(&mut self, to: &ClientId, body: DownBody, ticket: Option<Ticket>) {
         let expires_at_ms = self.now_ms.saturating_add(self.rules.meeting_kept_ms);
-        self.sends.push(Outgoing { ticket, ..Outgoing::on_meeting_down(to.clone(), body, expires_at_ms) });
+        self.sends.push(OutgoingSignal { ticket, ..OutgoingSignal::on_meeting_down(to.clone(), body, expires_at_ms) });
     }
 
     /// The participation's token must open nothing any more.
@@ -271,7 +271,7 @@ impl<'c> Decision<'c> {
     }
 }
 
-impl Outgoing {
+impl OutgoingSignal {
     /// Sets what is known only when all is decided.
     fn stamp(&mut self, rev_now: u64, roster_now: &Roster) {
         // A refusal says nothing of the meeting: a sender that may not know of it gets one, too.

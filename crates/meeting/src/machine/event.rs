@@ -165,7 +165,7 @@ pub struct Decided {
     /// Whether `meeting` must be stored.
     pub changed: bool,
     /// In the order of sending.
-    pub sends: Vec<Outgoing>,
+    pub sends: Vec<OutgoingSignal>,
     pub missed: Vec<Missed>,
     /// Users for whom the call is over by this.
     pub past: Vec<HistoryEntry>,
@@ -181,7 +181,7 @@ pub enum ParentTopic {
 
 /// A signal to one client. Where the body holds [`JoinParameters`], they are blank but for what the ticket says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
+pub struct OutgoingSignal {
     pub to: ClientId,
     pub parent: ParentTopic,
     pub body: DownBody,
@@ -237,7 +237,7 @@ impl Ticket {
     }
 }
 
-impl Outgoing {
+impl OutgoingSignal {
     pub fn on_meeting_down(to: ClientId, body: DownBody, expires_at_ms: u64) -> Self {
         Self {
             to,

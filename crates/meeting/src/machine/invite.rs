@@ -2,7 +2,7 @@
 
 use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::{Device, Invitation, InvitationState, Meeting};
-use crate::machine::event::{Actor, Callee, Missed, Outgoing};
+use crate::machine::event::{Actor, Callee, Missed, OutgoingSignal};
 use crate::machine::ring_table::RingEvent;
 use crate::machine::rules::Rules;
 use signalling::{
@@ -105,7 +105,7 @@ impl Decision<'_> {
     /// On `ring-down`.
     fn send_ring(&mut self, invitation: InvitationId, to: &ClientId, body: DownBody, expires_at_ms: u64) {
         // The version is set when all is decided.
-        self.sends.push(Outgoing::on_ring_down(to.clone(), body, expires_at_ms, (invitation, 0)));
+        self.sends.push(OutgoingSignal::on_ring_down(to.clone(), body, expires_at_ms, (invitation, 0)));
     }
 
     pub(super) fn end_ring(

@@ -36,8 +36,8 @@ pub use document::{
     MediaState, Meeting, Member, Timer, TimerKind,
 };
 pub use event::{
-    Actor, Callee, Context, Create, Decided, Event, HistoryEntry, MediaChange, Missed, Outgoing, ParentTopic, Request,
-    Ticket,
+    Actor, Callee, Context, Create, Decided, Event, HistoryEntry, MediaChange, Missed, OutgoingSignal, ParentTopic,
+    Request, Ticket,
 };
 pub use roster::{RosterHistory, roster_change};
 pub use rows::{Places, Row, RowChanges, RowName};

@@ -1,6 +1,6 @@
-//! The encodings of a signal on its way: [`Outgoing`] → row of the outbox → message of the queue.
+//! The encodings of a signal on its way: [`OutgoingSignal`] → row of the outbox → message of the queue.
 
-use crate::machine::{Outgoing, ParentTopic};
+use crate::machine::{OutgoingSignal, ParentTopic};
 use bytes::Bytes;
 use catalog::NewOutboxRow;
 use queue::{Message, TopicName};
@@ -14,7 +14,7 @@ const EXPIRES_AT: &str = "expiresAtMs";
 const RECEIVER: &str = "receiver";
 
 /// The row of a signal. `id` is the signal's: it stays the same however often the row is sent.
-pub(crate) fn row(send: Outgoing, meeting: Option<MeetingId>, id: SignalId, now_ms: u64) -> NewOutboxRow {
+pub(crate) fn row(send: OutgoingSignal, meeting: Option<MeetingId>, id: SignalId, now_ms: u64) -> NewOutboxRow {
     let kind = send.body.kind();
     let mut properties = vec![
         (property::SECOND_TOPIC.to_owned(), format!("/p2p/{}/{kind}", send.to)),

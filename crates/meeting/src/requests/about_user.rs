@@ -3,7 +3,7 @@
 use super::RequestHandler;
 use crate::commit::{CommitExtra, DecisionError};
 use crate::config::Config;
-use crate::machine::{Actor, Event, Meeting, Outgoing, Request};
+use crate::machine::{Actor, Event, Meeting, OutgoingSignal, Request};
 use catalog::{Engagement, EngagementKind, UserState};
 use serde::Serialize;
 use signalling::{ClientId, DownBody, InvitationId, Joinable, Outcome, Ring, StandingCall, State};
@@ -108,7 +108,7 @@ impl RequestHandler<'_> {
     }
 
     /// To all devices of the user; for the sender it is the answer.
-    async fn seen_signals(&self, actor: &Actor, outcome: &Outcome) -> Result<Vec<Outgoing>, DecisionError> {
+    async fn seen_signals(&self, actor: &Actor, outcome: &Outcome) -> Result<Vec<OutgoingSignal>, DecisionError> {
         // A device that came late may have been told of the ring with a later revision of the meeting.
         let told = self.service.stored_meeting(outcome.meeting.0).await?.map_or(0, |known| known.meeting.rev);
         let (invitation, rev) = (outcome.invitation, outcome.rev.max(told).saturating_add(1));
@@ -117,7 +117,7 @@ impl RequestHandler<'_> {
         let signal = |client: String| {
             let in_reply_to = (client == actor.client.0).then_some(actor.request);
             let (to, seen) = (ClientId(client), DownBody::Seen { invitation, rev });
-            Outgoing { in_reply_to, ..Outgoing::on_ring_down(to, seen, expires_at_ms, (invitation, rev)) }
+            OutgoingSignal { in_reply_to, ..OutgoingSignal::on_ring_down(to, seen, expires_at_ms, (invitation, rev)) }
         };
         Ok(devices.into_iter().map(|device| signal(device.client_id)).collect())
     }

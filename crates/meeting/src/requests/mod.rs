@@ -8,7 +8,7 @@ pub(crate) mod verify;
 
 use crate::commit::{CommitExtra, DecisionError};
 use crate::config::Config;
-use crate::machine::{Actor, Outgoing};
+use crate::machine::{Actor, OutgoingSignal};
 use crate::requests::verify::{Refusal, Sender, Unreadable, refusal};
 use crate::state::ServiceState;
 use crate::token::alias;
@@ -37,7 +37,7 @@ async fn refuse_unreadable(
     let Unreadable { id, meeting, refusal: Refusal { code, words } } = unreadable;
     let handled = id.map(|signal| handled(service, signal, 0));
     let refused = service.to_client(&sender.client, DownBody::Refused { code, words });
-    let send = Outgoing { in_reply_to: id, ..refused };
+    let send = OutgoingSignal { in_reply_to: id, ..refused };
     service.answer(meeting, vec![send], CommitExtra { handled, ..CommitExtra::default() }).await
 }
 
@@ -149,9 +149,9 @@ impl RequestHandler<'_> {
         }
     }
 
-    fn answer(&self, body: DownBody) -> Outgoing {
+    fn answer(&self, body: DownBody) -> OutgoingSignal {
         let in_reply_to = Some(self.up.envelope.id);
-        Outgoing { in_reply_to, ..self.service.to_client(&self.sender.client, body) }
+        OutgoingSignal { in_reply_to, ..self.service.to_client(&self.sender.client, body) }
     }
 
     async fn refuse(&self, refusal: Refusal) -> Result<(), DecisionError> {

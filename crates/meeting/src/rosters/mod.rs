@@ -7,7 +7,7 @@
 
 pub(crate) mod send;
 
-use crate::machine::{Meeting, Outgoing, RosterHistory};
+use crate::machine::{Meeting, OutgoingSignal, RosterHistory};
 use signalling::{ClientId, DownBody, MeetingId};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -73,7 +73,7 @@ impl Rosters {
 
     /// Makes the answer of a decision a change of the roster that its receiver has, or a whole roster where that is not
     /// known.
-    pub(crate) fn fit(&self, after: &Meeting, send: &mut Outgoing) {
+    pub(crate) fn fit(&self, after: &Meeting, send: &mut OutgoingSignal) {
         if let DownBody::RosterChanged(_) = send.body {
             let change = self.with(|table| table.change_for(after, &send.to));
             send.body = change.unwrap_or_else(|| DownBody::Roster(after.roster()));

@@ -1,7 +1,7 @@
 //! The task that sends members the changes of the roster: to the queue without the outbox, since after a crash the next
 //! start sends the whole roster.
 
-use crate::machine::Outgoing;
+use crate::machine::OutgoingSignal;
 use crate::rosters::RosterUpdate;
 use crate::state::ServiceState;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ async fn until(moment: Option<Instant>) {
 /// Tries until the signal expires; then its changes are sent with the next update.
 async fn send(service: Arc<ServiceState>, update: RosterUpdate) {
     let rev = Some(update.rev);
-    let send = Outgoing { rev, ..service.to_client(&update.to, update.body.clone()) };
+    let send = OutgoingSignal { rev, ..service.to_client(&update.to, update.body.clone()) };
     let sent = service.send_directly(send, Some(update.meeting)).await;
     if let Err(error) = &sent {
         tracing::warn!(meeting = %update.meeting, %error, "a member was not told of a changed roster; again");

@@ -3,7 +3,7 @@
 use super::play::answers_to;
 use super::world::World;
 use meeting::machine::answer_table::{ANSWERS, Answer, RequestKind};
-use meeting::machine::{Outgoing, Request, Rules};
+use meeting::machine::{OutgoingSignal, Request, Rules};
 use signalling::{DownBody, EndReason, InvitationId, MeetingId, RejectReason, Track};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -68,7 +68,7 @@ const ABOUT: [&str; 12] = [
 ];
 
 /// What the request was sent and what came of it; `None`: the service decides this row, not the machine.
-fn play(kind: &str, when: &str) -> Option<(World, Vec<Outgoing>)> {
+fn play(kind: &str, when: &str) -> Option<(World, Vec<OutgoingSignal>)> {
     let of_two = ["the ring stands", "the call is over by it", "a call of two is over by it"].contains(&when)
         || when.starts_with("its only callee");
     let mut world = if of_two { World::calling() } else { three() };

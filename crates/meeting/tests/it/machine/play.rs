@@ -2,7 +2,7 @@
 
 use super::followers::Followers;
 use super::world::{World, words};
-use meeting::machine::{Event, InvitationState, MediaChange, Outgoing, ParentTopic, Request};
+use meeting::machine::{Event, InvitationState, MediaChange, OutgoingSignal, ParentTopic, Request};
 use signalling::{ClientId, DownBody, EndReason, InvitationId, MeetingId, RejectReason, SignalId, Track};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,7 +50,7 @@ struct Checker {
 }
 
 impl Checker {
-    fn check(&mut self, world: &World, sends: &[Outgoing]) {
+    fn check(&mut self, world: &World, sends: &[OutgoingSignal]) {
         for send in sends {
             self.check_send(send);
         }
@@ -76,7 +76,7 @@ impl Checker {
         self.destroyed |= meeting.end.as_ref().is_some_and(|end| end.reason == EndReason::Destroyed);
     }
 
-    fn check_send(&mut self, send: &Outgoing) {
+    fn check_send(&mut self, send: &OutgoingSignal) {
         if let DownBody::Invitation(ring) = &send.body {
             let count = self.invitations.entry((send.to.clone(), ring.invitation)).or_default();
             *count += 1;
@@ -154,7 +154,7 @@ fn perform(world: &mut World, act: &Act) {
 }
 
 /// What answers this request among all that was sent; nothing else names a request.
-pub(crate) fn answers_to(request: SignalId, sends: &[Outgoing]) -> Vec<&Outgoing> {
+pub(crate) fn answers_to(request: SignalId, sends: &[OutgoingSignal]) -> Vec<&OutgoingSignal> {
     assert!(sends.iter().all(|send| send.in_reply_to.is_none_or(|id| id == request)), "{sends:?}");
     sends.iter().filter(|send| send.in_reply_to.is_some()).collect()
 }
@@ -177,7 +177,7 @@ fn media(world: &mut World, who: usize, change: u8) {
 }
 
 /// All that clients got since the last look.
-fn drain(world: &mut World) -> Vec<Outgoing> {
+fn drain(world: &mut World) -> Vec<OutgoingSignal> {
     std::mem::take(&mut world.inboxes).into_values().flatten().collect()
 }
 

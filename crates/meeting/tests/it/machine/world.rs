@@ -1,8 +1,8 @@
 //! A meeting on virtual time with the inboxes of all clients. Clients are written `user.device`.
 
 use meeting::machine::{
-    Actor, Callee, Context, Create, Decided, Event, HistoryEntry, MediaChange, Meeting, Outgoing, ParentTopic, Request,
-    Rules, TimerKind,
+    Actor, Callee, Context, Create, Decided, Event, HistoryEntry, MediaChange, Meeting, OutgoingSignal, ParentTopic,
+    Request, Rules, TimerKind,
 };
 use signalling::{
     ClientId, DownBody, EndReason, InvitationId, Media, MeetingId, ParticipationId, RefusalCode, Roster, SignalId,
@@ -16,7 +16,7 @@ pub(crate) struct World {
     pub(crate) rules: Rules,
     pub(crate) meeting: Option<Meeting>,
     /// Everything that was sent to a client and not taken yet.
-    pub(crate) inboxes: BTreeMap<ClientId, Vec<Outgoing>>,
+    pub(crate) inboxes: BTreeMap<ClientId, Vec<OutgoingSignal>>,
     /// Each roster that was another than the one before.
     pub(crate) rosters: Vec<Roster>,
     /// Users with their kinds of missed calls.
@@ -107,7 +107,7 @@ impl World {
         result
     }
 
-    fn take_decided(&mut self, decided: Decided) -> Vec<Outgoing> {
+    fn take_decided(&mut self, decided: Decided) -> Vec<OutgoingSignal> {
         if decided.changed {
             self.note_roster(&decided.meeting);
             self.meeting = Some(decided.meeting);
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    pub(crate) fn create(&mut self, client: &str, callees: &[&str]) -> Vec<Outgoing> {
+    pub(crate) fn create(&mut self, client: &str, callees: &[&str]) -> Vec<OutgoingSignal> {
         let actor = self.actor(client);
         let callees = callees.iter().map(|user| self.callee(user)).collect();
         let create = Create { id: MeetingId(Uuid::from_u128(7)), callees, media: Media::Video, title: None };
@@ -135,24 +135,24 @@ impl World {
         self.take_decided(decided)
     }
 
-    pub(crate) fn cancel_early(&mut self, client: &str) -> Vec<Outgoing> {
+    pub(crate) fn cancel_early(&mut self, client: &str) -> Vec<OutgoingSignal> {
         let actor = self.actor(client);
         let decided =
             self.with(|_, context| Meeting::handle_early_cancel(MeetingId(Uuid::from_u128(7)), actor, context));
         self.take_decided(decided)
     }
 
-    pub(crate) fn event(&mut self, event: Event) -> Vec<Outgoing> {
+    pub(crate) fn event(&mut self, event: Event) -> Vec<OutgoingSignal> {
         let decided = self.with(|meeting, context| meeting.unwrap().handle_event(event, context));
         self.take_decided(decided)
     }
 
-    pub(crate) fn request(&mut self, client: &str, request: Request) -> Vec<Outgoing> {
+    pub(crate) fn request(&mut self, client: &str, request: Request) -> Vec<OutgoingSignal> {
         let actor = self.actor(client);
         self.event(Event::Request { actor, request })
     }
 
-    pub(crate) fn invite(&mut self, client: &str, user: &str) -> Vec<Outgoing> {
+    pub(crate) fn invite(&mut self, client: &str, user: &str) -> Vec<OutgoingSignal> {
         let callees = vec![self.callee(user)];
         self.request(client, Request::Invite { callees })
     }
@@ -163,12 +163,12 @@ impl World {
         self.document().invitations.iter().rev().find(|ring| ring.user == user).unwrap().id
     }
 
-    pub(crate) fn ringing(&mut self, client: &str) -> Vec<Outgoing> {
+    pub(crate) fn ringing(&mut self, client: &str) -> Vec<OutgoingSignal> {
         let invitation = self.invitation_of(client);
         self.request(client, Request::Ringing { invitation })
     }
 
-    pub(crate) fn accept(&mut self, client: &str) -> Vec<Outgoing> {
+    pub(crate) fn accept(&mut self, client: &str) -> Vec<OutgoingSignal> {
         let invitation = self.invitation_of(client);
         self.request(client, Request::Accept { invitation })
     }
@@ -215,12 +215,12 @@ impl World {
     }
 
     /// Its login is ended.
-    pub(crate) fn is_removed(&mut self, client: &str) -> Vec<Outgoing> {
+    pub(crate) fn is_removed(&mut self, client: &str) -> Vec<OutgoingSignal> {
         self.offline.insert(client.into());
         self.event(Event::Removed { client: client.into() })
     }
 
-    pub(crate) fn media(&mut self, client: &str, change: MediaChange) -> Vec<Outgoing> {
+    pub(crate) fn media(&mut self, client: &str, change: MediaChange) -> Vec<OutgoingSignal> {
         let participation = self.participation(client);
         self.event(Event::Media { participation, change })
     }
@@ -255,7 +255,7 @@ impl World {
 }
 
 /// `topic: type(detail)`, the topic only for rings.
-pub(crate) fn words(send: &Outgoing) -> String {
+pub(crate) fn words(send: &OutgoingSignal) -> String {
     let ring = if send.parent == ParentTopic::Ring { "ring " } else { "" };
     let detail = match &send.body {
         DownBody::Ended { user: Some(user), reason, .. } => format!("({user} {})", reason_word(*reason)),
