@@ -20,8 +20,9 @@ pub use access::{
     OnlineKind, ParentTopic, PresenceChanges, Rule, User,
 };
 pub use meetings::{
-    CommitError, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow,
-    NewOutboxRow, OutboxRow, OutcomeRow, Part, PartName, PastCallPlace, PastCallRow, SetAside, TimerRow, UserState,
+    CommitError, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingPart, MeetingPartName,
+    MeetingRead, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow, PastCallPlace, PastCallRow, SetAside, TimerRow,
+    UserState,
 };
 
 pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};

@@ -11,20 +11,20 @@ pub struct MeetingRow {
     /// JSON, opaque here.
     pub document: String,
     /// The parts of each kind are in the order of their places.
-    pub parts: Vec<Part>,
+    pub parts: Vec<MeetingPart>,
     pub ended: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    pub name: PartName,
+pub struct MeetingPart {
+    pub name: MeetingPartName,
     /// JSON, opaque here.
     pub document: String,
 }
 
 /// Unique within the meeting.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PartName {
+pub struct MeetingPartName {
     pub kind: String,
     pub place: u64,
 }
@@ -65,8 +65,8 @@ pub struct MeetingChange {
     pub document: String,
     pub ended: bool,
     /// Parts that are new, or replace those with their names.
-    pub parts: Vec<Part>,
-    pub parts_gone: Vec<PartName>,
+    pub parts: Vec<MeetingPart>,
+    pub parts_gone: Vec<MeetingPartName>,
     /// Timers that are new, or replace those with their keys.
     pub timers: Vec<TimerRow>,
     pub timers_gone: Vec<String>,

@@ -4,7 +4,7 @@
 //! `tests/it/machine/play.rs`.)
 
 use crate::machine::desired::Channel;
-use crate::machine::{Context, Event, Meeting, Row, Rules};
+use crate::machine::{Context, DocumentRow, Event, Meeting, Rules};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ pub fn document(bytes: &[u8]) {
 
 fn rewritten(meeting: &Meeting) -> Meeting {
     let (rows, places) = meeting.rows_since(None);
-    let rows = rows.put.into_iter().map(|((kind, place), entry)| Row { kind: kind.to_owned(), place, entry });
+    let rows = rows.put.into_iter().map(|((kind, place), entry)| DocumentRow { kind: kind.to_owned(), place, entry });
     let (read, read_places) = Meeting::from_rows(&meeting.head(), rows).expect("what is written is read");
     assert_eq!(read_places, places);
     read

@@ -3,8 +3,8 @@
 use super::{Store, change, commit, device, id, names, with_people};
 use crate::limits::{CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, OUTCOMES_PER_USER_MAX};
 use crate::{
-    Catalog, CommitError, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingRead, MeetingRow,
-    NewOutboxRow, OutcomeRow, Part, PartName, SetAside, TimerRow,
+    Catalog, CommitError, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingPart,
+    MeetingPartName, MeetingRead, MeetingRow, NewOutboxRow, OutcomeRow, SetAside, TimerRow,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -107,8 +107,9 @@ async fn at_once<T>(mut futures: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>
 
 pub async fn parts_are_put_and_dropped_by_their_names(store: &impl Store) {
     let catalog = store.open().await;
-    let name = |kind: &str, place| PartName { kind: kind.to_owned(), place };
-    let part = |kind: &str, place, document: &str| Part { name: name(kind, place), document: document.to_owned() };
+    let name = |kind: &str, place| MeetingPartName { kind: kind.to_owned(), place };
+    let part =
+        |kind: &str, place, document: &str| MeetingPart { name: name(kind, place), document: document.to_owned() };
     let first = vec![part("ring", 2, "r2"), part("member", 10, "m10"), part("member", 9, "m9"), part("ring", 1, "r1")];
     catalog.commit(commit(MeetingChange { parts: first, ..change(1, None) })).await.unwrap();
     catalog.commit(commit(MeetingChange { parts: vec![part("member", 9, "other")], ..change(2, None) })).await.unwrap();

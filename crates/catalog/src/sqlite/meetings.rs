@@ -4,8 +4,8 @@ use super::fault::Fault;
 use super::rows::{to_engagement_kind, to_i64, to_u64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
 use crate::{
-    CatalogError, DeviceState, Engagement, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow, Part, PartName,
-    PastCallPlace, PastCallRow, TimerRow, User, UserState,
+    CatalogError, DeviceState, Engagement, MeetingPart, MeetingPartName, MeetingRow, NewOutboxRow, OutboxRow,
+    OutcomeRow, PastCallPlace, PastCallRow, TimerRow, User, UserState,
 };
 use sqlx::{QueryBuilder, SqliteConnection, query_as, query_scalar};
 use uuid::Uuid;
@@ -23,8 +23,8 @@ pub(super) async fn meeting(conn: &mut SqliteConnection, id: Uuid) -> Result<Opt
     let first = rows.next().filter(|(kind, ..)| kind.is_empty());
     let Some((_, revision, document, ended)) = first else { return Ok(None) };
     let parts = rows.map(|(kind, place, document, _)| {
-        let name = PartName { kind, place: to_u64(place)? };
-        Ok(Part { name, document })
+        let name = MeetingPartName { kind, place: to_u64(place)? };
+        Ok(MeetingPart { name, document })
     });
     let parts = parts.collect::<Result<_, CatalogError>>()?;
     Ok(Some(MeetingRow { id, revision: to_u64(revision)?, document, parts, ended }))

@@ -1,8 +1,8 @@
 //! The rows that a decision changes in the catalog: those by which the meeting before and after it differ.
 
 use crate::commit::stored::StoredMeeting;
-use crate::machine::{EngagementKind, Meeting, Places, RowName, Rules};
-use catalog::{Engagement, MeetingChange, Part, PartName, TimerRow};
+use crate::machine::{DocumentRowName, EngagementKind, Meeting, Places, Rules};
+use catalog::{Engagement, MeetingChange, MeetingPart, MeetingPartName, TimerRow};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ pub(crate) fn change(
     let (timers, timers_gone) = difference(&had_timers, timers(after, rules));
     let had_engagements = had.map(|(meeting, _)| engagements(meeting)).unwrap_or_default();
     let (engaged, freed) = difference(&had_engagements, engagements(after));
-    let put = rows.put.into_iter().map(|(name, document)| Part { name: part_name(name), document });
+    let put = rows.put.into_iter().map(|(name, document)| MeetingPart { name: part_name(name), document });
     let change = MeetingChange {
         id,
         expected: before.map(|stored| stored.revision),
@@ -38,8 +38,8 @@ pub(crate) fn change(
     (change, places)
 }
 
-fn part_name((kind, place): RowName) -> PartName {
-    PartName { kind: kind.to_owned(), place }
+fn part_name((kind, place): DocumentRowName) -> MeetingPartName {
+    MeetingPartName { kind: kind.to_owned(), place }
 }
 
 fn timers(meeting: &Meeting, rules: &Rules) -> BTreeMap<String, u64> {

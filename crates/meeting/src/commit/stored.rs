@@ -1,7 +1,7 @@
 //! Stored meetings, and a cache of those that were read or decided last, so that an event on a large one does not read
 //! all its rows. An entry counts only while the catalog has the same revision: another service may have raised it.
 
-use crate::machine::{DocumentError, Meeting, Places, Row};
+use crate::machine::{DocumentError, DocumentRow, Meeting, Places};
 use catalog::MeetingRow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +23,7 @@ impl TryFrom<MeetingRow> for StoredMeeting {
     type Error = DocumentError;
 
     fn try_from(row: MeetingRow) -> Result<Self, DocumentError> {
-        let rows = row.parts.into_iter().map(|part| Row {
+        let rows = row.parts.into_iter().map(|part| DocumentRow {
             kind: part.name.kind,
             place: part.name.place,
             entry: part.document,

@@ -40,6 +40,6 @@ pub use event::{
     Request, Ticket,
 };
 pub use roster::{RosterHistory, roster_change};
-pub use rows::{Places, Row, RowChanges, RowName};
+pub use rows::{DocumentRow, DocumentRowChanges, DocumentRowName, Places};
 pub use rules::Rules;
 pub use view::CurrentCall;

@@ -14,7 +14,7 @@ use std::hash::Hash;
 
 /// One entry of a list of the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct DocumentRow {
     pub kind: String,
     pub place: u64,
     /// JSON.
@@ -22,14 +22,14 @@ pub struct Row {
 }
 
 /// Where a row is: its kind and its place.
-pub type RowName = (&'static str, u64);
+pub type DocumentRowName = (&'static str, u64);
 
 /// Changes of the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RowChanges {
+pub struct DocumentRowChanges {
     /// New rows, or new contents of rows.
-    pub put: Vec<(RowName, String)>,
-    pub gone: Vec<RowName>,
+    pub put: Vec<(DocumentRowName, String)>,
+    pub gone: Vec<DocumentRowName>,
 }
 
 /// The places of a document's entries, by kind, in the order of the list. Entries that have no row are not in it.
@@ -49,9 +49,9 @@ impl Meeting {
     ///
     /// # Errors
     /// Something cannot be read, or is of a newer version.
-    pub fn from_rows(head: &str, rows: impl IntoIterator<Item = Row>) -> Result<(Self, Places), DocumentError> {
+    pub fn from_rows(head: &str, rows: impl IntoIterator<Item = DocumentRow>) -> Result<(Self, Places), DocumentError> {
         let (mut meeting, mut places) = (Self::parse(head)?, Places::default());
-        for Row { kind, place, entry } in rows {
+        for DocumentRow { kind, place, entry } in rows {
             let entry = entry.as_str();
             let kind = match kind.as_str() {
                 MEMBER => read(MEMBER, &mut meeting.members, entry)?,
@@ -93,10 +93,10 @@ impl Meeting {
     }
 
     /// The changes that make the rows of `before` the rows of this document, and the places of the rows after them.
-    pub fn rows_since(&self, before: Option<(&Self, &Places)>) -> (RowChanges, Places) {
+    pub fn rows_since(&self, before: Option<(&Self, &Places)>) -> (DocumentRowChanges, Places) {
         let nowhere = Places::default();
         let (before, places) = before.unwrap_or((self, &nowhere));
-        let mut work = Difference { places, now: Places::default(), changes: RowChanges::default() };
+        let mut work = Difference { places, now: Places::default(), changes: DocumentRowChanges::default() };
         work.list(MEMBER, &before.members, &self.members, |member| &member.user);
         work.list(INVITATION, &before.invitations, &self.invitations, |ring| &ring.id);
         work.list(BLOCKED, &pairs(&before.blocked), &pairs(&self.blocked), |(user, _)| user);
@@ -128,7 +128,7 @@ fn to_json(value: &impl Serialize) -> String {
 struct Difference<'a> {
     places: &'a Places,
     now: Places,
-    changes: RowChanges,
+    changes: DocumentRowChanges,
 }
 
 impl Difference<'_> {

@@ -1,7 +1,7 @@
 //! The document as a head with rows: whatever changes, the rows that are kept say the same.
 
 use super::world::World;
-use meeting::machine::{DocumentError, Meeting, Places, Row, RowChanges};
+use meeting::machine::{DocumentError, DocumentRow, DocumentRowChanges, Meeting, Places};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn take(&mut self, head: String, changes: RowChanges) {
+    fn take(&mut self, head: String, changes: DocumentRowChanges) {
         self.head = head;
         for (kind, place) in changes.gone {
             assert!(self.rows.remove(&(kind.to_owned(), place)).is_some(), "{kind} {place} is not there");
@@ -32,8 +32,8 @@ impl Kept {
     }
 }
 
-fn row(kind: &str, place: u64, entry: &str) -> Row {
-    Row { kind: kind.to_owned(), place, entry: entry.to_owned() }
+fn row(kind: &str, place: u64, entry: &str) -> DocumentRow {
+    DocumentRow { kind: kind.to_owned(), place, entry: entry.to_owned() }
 }
 
 fn uuid(n: u64) -> String {
@@ -89,7 +89,7 @@ fn kept_rows_and_their_changes_are_the_new_document_whatever_the_two_documents()
                 kept.take(after.head(), changes);
                 prop_assert_eq!(&kept.read(), &(after.clone(), places.clone()));
                 let (again, same) = after.rows_since(Some((&after, &places)));
-                prop_assert!(has_twins(lists) || (again, same) == (RowChanges::default(), places.clone()));
+                prop_assert!(has_twins(lists) || (again, same) == (DocumentRowChanges::default(), places.clone()));
                 before = Some((after, places));
             }
             Ok(())
