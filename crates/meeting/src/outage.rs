@@ -17,17 +17,17 @@ const TRY_WRITE_EVERY: Duration = Duration::from_secs(1);
 const TRY_WRITE_EVERY_MAX: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(10);
 
-pub(crate) struct Gate {
+pub(crate) struct OutageGate {
     open: watch::Sender<bool>,
 }
 
-impl Default for Gate {
+impl Default for OutageGate {
     fn default() -> Self {
         Self { open: watch::Sender::new(true) }
     }
 }
 
-impl Gate {
+impl OutageGate {
     pub(crate) fn close(&self) {
         if self.open.send_replace(false) {
             tracing::warn!("the catalog takes nothing: what comes waits where it is");

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::directory::contacts::Contacts;
 use crate::intake::{self, online};
 use crate::machine::Event;
-use crate::outage::{self, Gate};
+use crate::outage::{self, OutageGate};
 use crate::outbox::relay;
 use crate::presence::{self, PresenceWatches};
 use crate::rosters::Rosters;
@@ -69,7 +69,7 @@ impl MeetingService {
             catalog,
             signer,
             reconciler: Reconciler::new(channels),
-            gate: Gate::default(),
+            gate: OutageGate::default(),
             meetings: MeetingCache::default(),
             contacts: Contacts::default(),
             rosters: Rosters::default(),

@@ -3,7 +3,7 @@
 use crate::commit::stored::MeetingCache;
 use crate::config::Config;
 use crate::directory::contacts::Contacts;
-use crate::outage::Gate;
+use crate::outage::OutageGate;
 use crate::outbox::relay::Answer;
 use crate::presence::PresenceWatches;
 use crate::rosters::Rosters;
@@ -22,7 +22,7 @@ pub(crate) struct ServiceState {
     pub catalog: Arc<dyn Catalog>,
     pub signer: JoinSigner,
     pub reconciler: Reconciler,
-    pub gate: Gate,
+    pub gate: OutageGate,
     pub meetings: MeetingCache,
     pub contacts: Contacts,
     pub rosters: Rosters,

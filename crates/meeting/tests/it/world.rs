@@ -48,7 +48,7 @@ pub(crate) fn new_meeting() -> MeetingId {
 }
 
 /// The real queue, in which acks or sends can be made to hang, as when the process ends there.
-struct Gate {
+struct InterruptibleQueue {
     engine: Engine,
     acks_hang: Arc<AtomicBool>,
     sends_hang: Arc<AtomicBool>,
@@ -59,7 +59,7 @@ struct Gate {
     hanging: Mutex<Vec<SendDone>>,
 }
 
-impl Queue for Gate {
+impl Queue for InterruptibleQueue {
     fn send(&self, topic: &TopicName, message: Message, done: SendDone) {
         assert!(!self.sends_panic.load(Ordering::SeqCst), "a defect of the queue");
         let kind = message.property(property::SECOND_TOPIC).and_then(|second| second.rsplit('/').next());
@@ -225,7 +225,7 @@ impl World {
     }
 
     pub(crate) async fn start(&mut self) {
-        let gate = Gate {
+        let queue = InterruptibleQueue {
             engine: self.engine.clone(),
             acks_hang: Arc::clone(&self.acks_hang),
             sends_hang: Arc::clone(&self.sends_hang),
@@ -239,7 +239,7 @@ impl World {
         let catalog = Held { catalog: Arc::clone(&self.catalog), hold: Arc::clone(&self.hold) };
         let (catalog, rtc) = (Arc::new(catalog), Arc::new(self.rtc.clone()));
         let started =
-            MeetingService::start(self.config.clone(), clock::Clock::system(), Arc::new(gate), catalog, rtc, signer)
+            MeetingService::start(self.config.clone(), clock::Clock::system(), Arc::new(queue), catalog, rtc, signer)
                 .await;
         self.service = Some(started.unwrap());
     }
