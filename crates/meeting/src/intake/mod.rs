@@ -52,7 +52,7 @@ pub(crate) async fn run(service: Arc<ServiceState>, group: GroupName, topic: Top
                 None => return,
             },
             Some(done) = intake.handled.join_next() => match done {
-                Ok((sender, delivery, next)) => intake.settled(sender, delivery, next).await,
+                Ok((sender, delivery, next)) => intake.handle_done(sender, delivery, next).await,
                 Err(_) => return,
             },
             _ = gate.changed() => {}
@@ -152,7 +152,7 @@ impl Intake {
 
     /// The next request of the sender does not wait for the acknowledgement, which the queue writes together with
     /// others.
-    async fn settled(&mut self, sender: String, delivery: Delivery, next: NextStep) {
+    async fn handle_done(&mut self, sender: String, delivery: Delivery, next: NextStep) {
         self.waiting.done(sender);
         let service = Arc::clone(&self.service);
         match next {

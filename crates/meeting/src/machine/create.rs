@@ -50,7 +50,7 @@ impl Meeting {
         let cause = Cause { reason: EndReason::Declined, ..Cause::default() };
         decision.enter_host(&actor);
         decision.ring(&actor, create.callees);
-        decision.settle(&cause);
+        decision.end_if_too_few(&cause);
         decision.admit_host(&actor);
         decision.finish(None, &cause)
     }

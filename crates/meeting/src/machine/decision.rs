@@ -204,7 +204,7 @@ impl<'c> Decision<'c> {
     }
 
     /// Ends the meeting if too few are left.
-    pub(super) fn settle(&mut self, cause: &Cause) {
+    pub(super) fn end_if_too_few(&mut self, cause: &Cause) {
         let (inside, open) = (self.meeting.members.len(), self.meeting.pending().count());
         let stands = inside > 0 && inside + open >= self.meeting.ends_below;
         if !stands && !self.meeting.is_over() {
@@ -225,7 +225,7 @@ impl<'c> Decision<'c> {
     }
 
     pub(super) fn finish(mut self, before: Option<&Meeting>, cause: &Cause) -> Decided {
-        self.settle(cause);
+        self.end_if_too_few(cause);
         self.tell_inviters();
         self.forget_old();
         let changed = before != Some(&self.meeting);

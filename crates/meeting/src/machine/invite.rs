@@ -157,7 +157,7 @@ impl Decision<'_> {
             self.decide_from_outside(*ring, RingEvent::TimeOver, &cause);
         }
         if !rings.is_empty() {
-            self.settle(&cause);
+            self.end_if_too_few(&cause);
         }
     }
 

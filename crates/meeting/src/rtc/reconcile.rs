@@ -147,13 +147,13 @@ impl Reconciler {
             let Some(entry) = table.entries.get_mut(&run.id) else { return false };
             entry.running = false;
             entry.take_result(run);
-            let (settled, open) = (entry.applied.as_ref() == Some(&entry.wanted), entry.wanted.open);
-            if !settled {
+            let (is_applied, open) = (entry.applied.as_ref() == Some(&entry.wanted), entry.wanted.open);
+            if !is_applied {
                 table.dirty.insert(run.id);
             } else if !open {
                 table.entries.remove(&run.id);
             }
-            settled && !open
+            is_applied && !open
         })
     }
 }
