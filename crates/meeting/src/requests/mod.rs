@@ -85,7 +85,7 @@ impl RequestHandler<'_> {
         if handled {
             return Ok(());
         }
-        let actor = match self.admit(person) {
+        let actor = match self.check(person) {
             Ok((actor, _)) => actor,
             Err(refusal) => return self.refuse(refusal).await,
         };
@@ -106,8 +106,8 @@ impl RequestHandler<'_> {
         // Taken before all that is read: no answer claims to know what came after.
         let now_ms = self.service.now_ms();
         let outcomes = if matches!(self.up.body, UpBody::State {}) { Config::OUTCOMES_MAX } else { 0 };
-        let (actor, known) = match self.admit(self.person(outcomes).await?) {
-            Ok(admitted) => admitted,
+        let (actor, known) = match self.check(self.person(outcomes).await?) {
+            Ok(checked) => checked,
             Err(refusal) => return self.refuse(refusal).await,
         };
         match &self.up.body {
@@ -119,7 +119,7 @@ impl RequestHandler<'_> {
     }
 
     /// The sender, if the request may be handled.
-    fn admit(&self, person: Option<UserState>) -> Result<(Actor, UserState), Refusal> {
+    fn check(&self, person: Option<UserState>) -> Result<(Actor, UserState), Refusal> {
         verify::check(self.up, &self.sender, &self.service.config, self.service.now_ms())?;
         let words = "this login belongs to no user: connect with a device credential of a user";
         let known = person.ok_or_else(|| refusal(RefusalCode::NotAllowed, words))?;
