@@ -1,4 +1,6 @@
 //! A bucket of `burst` tokens that fills at `per_second`, kept as one moment: when it is full again.
+//!
+//! `now` is the time since a moment that the caller has chosen, by a clock that never goes back.
 
 use std::time::Duration;
 

@@ -42,9 +42,9 @@ impl Failures {
     }
 
     /// Counts a failure. The error: too many, the next one is counted in so many seconds.
-    pub(super) fn charge(&mut self, source: Source, now_ms: u64) -> Result<(), u64> {
+    pub(super) fn charge(&mut self, source: Source, now: Duration) -> Result<(), u64> {
         let mut bucket = self.buckets.get_mut(&source).copied().unwrap_or_default();
-        bucket.try_take(RATE, Duration::from_millis(now_ms)).map_err(whole_seconds)?;
+        bucket.try_take(RATE, now).map_err(whole_seconds)?;
         self.buckets.insert(source, bucket);
         Ok(())
     }
@@ -64,23 +64,24 @@ mod tests {
 
     #[test]
     fn a_burst_is_counted_then_one_attempt_comes_back_a_second() {
+        let ms = Duration::from_millis;
         let mut failures = Failures::new();
         for _ in 0..RATE.burst {
-            assert_eq!(failures.charge(address(1), 0), Ok(()));
+            assert_eq!(failures.charge(address(1), ms(0)), Ok(()));
         }
-        assert_eq!(failures.charge(address(1), 0), Err(1));
-        assert_eq!(failures.charge(address(2), 0), Ok(()));
-        assert_eq!(failures.charge(address(1), 999), Err(1));
-        assert_eq!(failures.charge(address(1), 1_000), Ok(()));
-        assert_eq!(failures.charge(address(1), 1_000), Err(1));
-        assert_eq!(failures.charge(address(1), 60_000), Ok(()));
+        assert_eq!(failures.charge(address(1), ms(0)), Err(1));
+        assert_eq!(failures.charge(address(2), ms(0)), Ok(()));
+        assert_eq!(failures.charge(address(1), ms(999)), Err(1));
+        assert_eq!(failures.charge(address(1), ms(1_000)), Ok(()));
+        assert_eq!(failures.charge(address(1), ms(1_000)), Err(1));
+        assert_eq!(failures.charge(address(1), ms(60_000)), Ok(()));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut failures = Failures::new();
         for n in 0..SOURCES_MAX as u32 * 2 {
-            let _ = failures.charge(address(n), 0);
+            let _ = failures.charge(address(n), Duration::ZERO);
         }
         assert!(failures.buckets.len() <= SOURCES_MAX);
     }

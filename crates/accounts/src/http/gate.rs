@@ -7,17 +7,21 @@
 use super::api_keys::{ApiKeys, bearer, hex, sha256};
 use super::device_login::DeviceLogin;
 use super::failures::{Failures, Source};
-use super::{Now, unavailable};
+use super::unavailable;
 use crate::login::matches;
 use axum::http::request::Parts;
 use catalog::{Catalog, CatalogError, Device, User};
 use problem::{Code, Problem};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 /// Catalog lookups of keys and secrets that run at once; the others wait in their order. Fewer than the catalog has
 /// readers, so that a flood keeps no part of the server waiting but this one.
 const LOOKUPS_AT_ONCE: usize = 1;
+
+/// The time since some moment; no clock that is set moves it.
+pub(super) type Elapsed = Box<dyn Fn() -> Duration + Send + Sync>;
 
 /// Cheap to clone; all clones count together.
 #[derive(Clone)]
@@ -26,15 +30,20 @@ pub struct Gate(Arc<Inner>);
 struct Inner {
     keys: ApiKeys,
     catalog: Arc<dyn Catalog>,
-    now_ms: Now,
+    elapsed: Elapsed,
     lookups: Semaphore,
     failures: Mutex<Failures>,
 }
 
 impl Gate {
-    pub fn new(keys: ApiKeys, catalog: Arc<dyn Catalog>, now_ms: Now) -> Self {
+    pub fn new(keys: ApiKeys, catalog: Arc<dyn Catalog>) -> Self {
+        let start = Instant::now();
+        Self::with_time(keys, catalog, Box::new(move || start.elapsed()))
+    }
+
+    pub(super) fn with_time(keys: ApiKeys, catalog: Arc<dyn Catalog>, elapsed: Elapsed) -> Self {
         let (lookups, failures) = (Semaphore::new(LOOKUPS_AT_ONCE), Mutex::new(Failures::new()));
-        Self(Arc::new(Inner { keys, catalog, now_ms, lookups, failures }))
+        Self(Arc::new(Inner { keys, catalog, elapsed, lookups, failures }))
     }
 
     /// Lets a request in that carries a valid API key.
@@ -90,7 +99,7 @@ impl Gate {
     fn failed(&self, source: Source, code: Code, words: &str) -> Problem {
         // A thread that panicked with the lock held left it whole: each change is one call.
         let mut failures = self.0.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        match failures.charge(source, (self.0.now_ms)()) {
+        match failures.charge(source, (self.0.elapsed)()) {
             Ok(()) => Problem::new(code, words),
             Err(seconds) => Problem::new(
                 Code::TooManyFailures,

@@ -2,6 +2,7 @@
 
 mod logins;
 
+use super::gate::Elapsed;
 use super::*;
 use crate::access::{AccessConfig, Identity};
 use crate::login::{self, LoginError, LoginStep};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -24,7 +26,7 @@ const START_MS: u64 = 1_000_000;
 type Ended = Arc<std::sync::Mutex<Vec<(String, Option<String>)>>>;
 type Holders = Arc<std::sync::Mutex<HashMap<String, Box<str>>>>;
 
-/// The router on a real catalog, with a clock that stands until it is moved.
+/// The router on a real catalog, with clocks that stand until they are moved.
 struct World {
     router: Router,
     catalog: Arc<SqliteCatalog>,
@@ -34,7 +36,10 @@ struct World {
     holders: Holders,
     /// What the broker was told to end: client ids, with the keys that are void.
     ended: Ended,
+    /// Milliseconds since 1970.
     clock: Arc<AtomicU64>,
+    /// Milliseconds that have passed, however the clock was set.
+    passed: Arc<AtomicU64>,
     _folder: TempDir,
 }
 
@@ -71,6 +76,11 @@ impl World {
             let clock = clock.clone();
             Arc::new(move || clock.load(Ordering::Relaxed))
         };
+        let passed = Arc::new(AtomicU64::new(0));
+        let elapsed: Elapsed = {
+            let passed = passed.clone();
+            Box::new(move || Duration::from_millis(passed.load(Ordering::Relaxed)))
+        };
         let (holders, ended) = (Holders::default(), Ended::default());
         let state = HttpState {
             catalog: catalog.clone(),
@@ -78,7 +88,7 @@ impl World {
             directory: directory.clone(),
             endpoints: endpoints(),
             default_group: "GID_dev".to_owned(),
-            gate: Gate::new(ApiKeys::new([KEY]), catalog.clone(), now_ms.clone()),
+            gate: Gate::with_time(ApiKeys::new([KEY]), catalog.clone(), elapsed),
             holder_of: {
                 let holders = holders.clone();
                 Arc::new(move |client_id| {
@@ -103,7 +113,12 @@ impl World {
             },
             now_ms,
         };
-        Self { router: router(state), catalog, access, directory, holders, ended, clock, _folder: folder }
+        Self { router: router(state), catalog, access, directory, holders, ended, clock, passed, _folder: folder }
+    }
+
+    fn pass(&self, ms: u64) {
+        self.clock.fetch_add(ms, Ordering::Relaxed);
+        self.passed.fetch_add(ms, Ordering::Relaxed);
     }
 
     async fn call(&self, request: Request<Body>) -> Answer {
@@ -389,8 +404,16 @@ async fn failed_logins_of_an_address_are_slowed_down_and_others_are_not() {
     let wrong_key = request("PUT", "/api/v1/users/ann", Some("wrong"), json!({"name": "Ann"}));
     assert_eq!(world.call(from("192.0.2.1", wrong_key)).await.refused(), (429, "too_many_failures"));
     assert_eq!(world.call(from("192.0.2.2", guess(0))).await.refused(), (401, "login_refused"));
-    world.clock.fetch_add(1_000, Ordering::Relaxed);
+    world.pass(1_000);
     assert_eq!(world.call(from("192.0.2.1", guess(0))).await.refused(), (401, "login_refused"));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_slows_nobody_down() {
+    let world = World::new().await;
+    assert_eq!(world.call(from("192.0.2.1", guess(0))).await.refused(), (401, "login_refused"));
+    world.clock.store(START_MS / 2, Ordering::Relaxed);
+    assert_eq!(world.call(from("192.0.2.1", guess(1))).await.refused(), (401, "login_refused"));
 }
 
 #[tokio::test]

@@ -290,8 +290,7 @@ impl Mounts<'_> {
         let adopt: AdoptWebSocket =
             Arc::new(move |stream, tls, read_ahead| adopting.adopt_websocket(stream, tls, read_ahead));
         let api_keys = ApiKeys::new([self.keys.api.text()]);
-        let clock = self.clock.clone();
-        let gate = Gate::new(api_keys, Arc::clone(&self.catalog), Arc::new(move || clock.now_ms()));
+        let gate = Gate::new(api_keys, Arc::clone(&self.catalog));
         let inspect = inspect::Inspect { channels: self.rtc.channels(), gate: gate.clone() };
         let pages = Pages::new(&self.endpoints.origins());
         let router = Router::new()

@@ -116,7 +116,7 @@ async fn only_the_right_password_of_the_present_credential_renews_or_ends_a_logi
             let refused = world.call(with_basic(method, path, &login)).await;
             assert_eq!(refused.refused(), (401, "login_ended"), "{method} {login}");
         }
-        world.clock.fetch_add(2_000, Ordering::Relaxed);
+        world.pass(2_000);
     }
     assert!(world.connect(&new).await.is_ok() && world.connect(&other).await.is_ok());
     assert_eq!(world.renew(&new).await.status, StatusCode::OK);
