@@ -20,11 +20,17 @@ pub struct QueueLimits {
 #[derive(Debug)]
 pub struct FairQueue<S, T> {
     /// Of each source with something that waits or is served.
-    by_source: HashMap<S, VecDeque<T>>,
+    by_source: HashMap<S, SourceQueue<T>>,
     /// Sources with something that waits and nothing that is served, in the order of their turns.
     ready: VecDeque<S>,
     waiting: usize,
     limits: QueueLimits,
+}
+
+#[derive(Debug)]
+struct SourceQueue<T> {
+    items: VecDeque<T>,
+    is_served: bool,
 }
 
 impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
@@ -34,7 +40,8 @@ impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
 
     /// Whether a place is free, or can be taken from a source with more than its share.
     pub fn has_room(&self) -> bool {
-        self.waiting < self.limits.waiting_max || self.by_source.values().any(|queue| queue.len() > self.limits.share)
+        self.waiting < self.limits.waiting_max
+            || self.by_source.values().any(|queue| queue.items.len() > self.limits.share)
     }
 
     /// Returns what has no place in a full queue: this item, if its source has more than its share and than the average;
@@ -48,9 +55,10 @@ impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
             }
         }
         if let Some(queue) = self.by_source.get_mut(&source) {
-            queue.push_back(item);
+            queue.items.push_back(item);
         } else {
-            self.by_source.insert(source.clone(), VecDeque::from([item]));
+            let queue = SourceQueue { items: VecDeque::from([item]), is_served: false };
+            self.by_source.insert(source.clone(), queue);
             self.ready.push_back(source);
         }
         self.waiting += 1;
@@ -60,14 +68,18 @@ impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
     /// The next item with its source, which has no other turn until [`done`](Self::done).
     pub fn pop(&mut self) -> Option<(S, T)> {
         let source = self.ready.pop_front()?;
-        let item = self.by_source.get_mut(&source)?.pop_front()?;
+        let queue = self.by_source.get_mut(&source)?;
+        let item = queue.items.pop_front()?;
+        queue.is_served = true;
         self.waiting -= 1;
         Some((source, item))
     }
 
-    /// What was popped of this source is served.
+    /// What was popped of this source is served. Of a source that has nothing served it changes nothing.
     pub fn done(&mut self, source: S) {
-        if self.by_source.get(&source).is_some_and(VecDeque::is_empty) {
+        let Some(queue) = self.by_source.get_mut(&source).filter(|queue| queue.is_served) else { return };
+        queue.is_served = false;
+        if queue.items.is_empty() {
             self.by_source.remove(&source);
         } else {
             self.ready.push_back(source);
@@ -76,21 +88,25 @@ impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
 
     /// Takes out all that waits, of each source in its order.
     pub fn drain(&mut self) -> Vec<T> {
-        let mut all: Vec<T> =
-            self.ready.drain(..).filter_map(|source| self.by_source.remove(&source)).flatten().collect();
-        all.extend(self.by_source.values_mut().flat_map(|queue| queue.drain(..)));
+        let mut all: Vec<T> = self
+            .ready
+            .drain(..)
+            .filter_map(|source| self.by_source.remove(&source))
+            .flat_map(|queue| queue.items)
+            .collect();
+        all.extend(self.by_source.values_mut().flat_map(|queue| queue.items.drain(..)));
         self.waiting = 0;
         all
     }
 
     /// `None`: no other source has more than its share and more than `source` would have.
     fn take_from_longest(&mut self, source: &S) -> Option<T> {
-        let (own, share) = (self.by_source.get(source).map_or(0, VecDeque::len), self.limits.share);
+        let (own, share) = (self.by_source.get(source).map_or(0, |queue| queue.items.len()), self.limits.share);
         // A source that floods has more than its share and than the average: it loses its own, and costs no search.
         if own > share && own * self.by_source.len() > self.waiting {
             return None;
         }
-        let longest = self.by_source.values_mut().max_by_key(|queue| queue.len())?;
+        let longest = self.by_source.values_mut().map(|queue| &mut queue.items).max_by_key(|items| items.len())?;
         if longest.len() <= share.max(own + 1) {
             return None;
         }
@@ -146,6 +162,21 @@ mod tests {
         assert_eq!(turns.pop(), None);
         turns.done(alice);
         assert_eq!(drain(&mut turns), [2, 3]);
+    }
+
+    #[test]
+    fn a_source_that_has_nothing_served_is_done_with_nothing() {
+        let mut turns = queue(100, 0);
+        turns.done(BOB);
+        assert_eq!(turns.pop(), None);
+        turns.push(ALICE, 1);
+        turns.push(ALICE, 2);
+        turns.done(ALICE);
+        let (alice, first) = turns.pop().unwrap();
+        assert_eq!((first, turns.pop()), (1, None), "she still has one turn at a time");
+        turns.done(alice);
+        turns.done(alice);
+        assert_eq!(drain(&mut turns), [2]);
     }
 
     #[test]
