@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("queue", &["clock", "commitlog"]),
     ("accounts", &["catalog", "limiter", "problem"]),
     ("broker", &["mqtt", "queue", "clock", "commitlog", "accounts", "catalog", "limiter"]),
-    ("rtc", &["signalling", "clock", "limiter", "problem"]),
+    ("rtc", &["signalling", "clock", "problem"]),
     ("meeting", &["signalling", "queue", "catalog", "clock", "limiter"]),
     ("terminal", &["mqtt", "signalling"]),
     ("demo", &["signalling", "terminal"]),
