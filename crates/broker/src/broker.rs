@@ -228,7 +228,7 @@ impl Drop for Broker {
 type Connections = BTreeMap<Box<str>, RecoveredConnection>;
 
 /// What workers and tasks share; what is left is the workers' and the events'.
-fn share(
+pub(crate) fn share(
     limits: Limits,
     urgent_parents: Vec<String>,
     workers: Vec<WorkerAddress>,
@@ -315,7 +315,8 @@ fn start_workers(
         let shared = shared.clone();
         let thread = thread::Builder::new().name(format!("broker-{me}")).spawn(move || {
             let _guard = PanicGuard { on_fatal: shared.tasks.on_fatal.clone(), fatal: Fatal::Worker };
-            prepared.into_worker(me, shared, share, restart).run()
+            let (worker, poll) = prepared.into_worker(me, shared, share, restart);
+            worker.run(poll)
         })?;
         threads.push(thread);
     }

@@ -26,7 +26,11 @@ pub(crate) mod post;
 mod publish;
 mod queue_jobs;
 mod requests;
+#[cfg(test)]
+mod scenarios;
 mod start;
+#[cfg(test)]
+mod testing;
 mod writes;
 
 use std::sync::Arc;
@@ -40,7 +44,7 @@ use crate::shared::Shared;
 use crate::transport::Scratch;
 use action::{Actions, Now};
 use clients::Clients;
-use connections::{Connections, Flushed, TimedOut, WAKE};
+use connections::{Connections, Flushed, SocketEvent, TimedOut};
 use durability::Durability;
 use outbox::Outbox;
 use post::WorkerMailbox;
@@ -58,7 +62,6 @@ const EVENTS_PER_TURN: usize = 1024;
 pub(crate) struct Worker {
     me: usize,
     shared: Arc<Shared>,
-    poll: Poll,
     mailbox: WorkerMailbox,
     connections: Connections,
     clients: Clients,
@@ -81,26 +84,28 @@ struct Stopping {
 
 impl Worker {
     /// Serves until it is told to stop and its connections are closed. `true`: everything that it had to log is logged.
-    pub(crate) fn run(mut self) -> bool {
+    pub(crate) fn run(mut self, mut poll: Poll) -> bool {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         while !self.is_finished() {
-            let patience = self.patience();
-            if let Err(error) = self.poll.poll(&mut events, Some(patience))
+            let time_to_wait = self.time_to_wait(Instant::now());
+            if let Err(error) = poll.poll(&mut events, Some(time_to_wait))
                 && error.kind() != std::io::ErrorKind::Interrupted
             {
                 tracing::error!(%error, "a broker worker cannot wait for its sockets");
                 (self.shared.tasks.on_fatal)(Fatal::Worker);
                 return false;
             }
-            self.turn(&events);
+            let now = Now { instant: Instant::now(), ms: self.shared.clock.now_ms() };
+            self.turn(events.iter().filter_map(SocketEvent::of), now);
         }
         self.durability.is_complete()
     }
 
-    fn turn(&mut self, events: &Events) {
-        self.now = Now { instant: Instant::now(), ms: self.shared.clock.now_ms() };
+    /// Does what the sockets, the mailbox, the log and the timers have at this time, and waits for nothing.
+    fn turn(&mut self, events: impl Iterator<Item = SocketEvent>, now: Now) {
+        self.now = now;
         self.mailbox.silence();
-        for event in events.iter().filter(|event| event.token() != WAKE) {
+        for event in events {
             self.connections.take_event(event);
         }
         self.retry_writes();
@@ -119,14 +124,13 @@ impl Worker {
     }
 
     /// How long there is nothing to do unless something comes.
-    fn patience(&mut self) -> Duration {
+    fn time_to_wait(&mut self, now: Instant) -> Duration {
         if self.connections.ready_len() > 0 {
             return Duration::ZERO;
         }
-        if self.clients.is_sweeping() || self.durability.is_restless() {
+        if self.clients.is_sweeping() || self.durability.has_retries() {
             return Duration::from_millis(1);
         }
-        let now = Instant::now();
         let stop = self.stopping.as_ref().map_or(self.next_tick, |stopping| stopping.linger_until);
         let due = self.connections.next_due().unwrap_or(self.next_tick).min(self.next_tick).min(stop.max(now));
         due.saturating_duration_since(now)
@@ -163,7 +167,7 @@ impl Worker {
     }
 
     fn take_timeouts(&mut self) {
-        while let Some(timed_out) = self.connections.next_timeout(self.now) {
+        while let Some(timed_out) = self.connections.next_timeout(self.now.instant) {
             if let TimedOut::Close(key) = timed_out {
                 self.close(key, None);
             }
@@ -180,7 +184,7 @@ impl Worker {
     fn flush_connections(&mut self) {
         let dirty = self.connections.take_dirty();
         for key in &dirty {
-            match self.connections.flush(*key, self.now) {
+            match self.connections.flush(*key, self.now.instant) {
                 Flushed::Done => {}
                 Flushed::HasRoom(client) if self.clients.has_waiting(client) => self.deliver(client, None),
                 Flushed::HasRoom(_) => {}

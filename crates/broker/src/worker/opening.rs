@@ -1,14 +1,16 @@
 //! From a CONNECT to a session, and from the end of a connection to the end of a session.
 
 use accounts::access::is_account_of_service;
+use accounts::login::{self, LoginStep};
 use limiter::TokenBucket;
 use mqtt::ReasonCode;
 
 use super::Worker;
 use super::action::{Action, AfterDurable, Deferred};
 use super::clients::Ended;
+use super::connect_request::ConnectRequest;
 use super::connections::{Accepted, AwaitingConnack, Connected, Left, LoggedIn, Moving};
-use super::post::{ConnectionKey, Post, Removal};
+use super::post::{ConnectionKey, Notice, Post, Removal};
 use crate::bridge::events::EventKind;
 use crate::client::ClientKey;
 use crate::reason;
@@ -26,8 +28,7 @@ impl Worker {
                 self.outbox.post(owner, Post::Move(Box::new(moving)));
             }
         } else if let Some(request) = self.connections.take_connect(key) {
-            let logged_in = self.connections.begin_login(key, request);
-            self.logged_in(key, logged_in);
+            self.log_in(key, request);
         }
     }
 
@@ -36,8 +37,23 @@ impl Worker {
             return;
         }
         if let Some((key, request)) = self.connections.adopt(moving, self.now.instant) {
-            let logged_in = self.connections.begin_login(key, request);
-            self.logged_in(key, logged_in);
+            self.log_in(key, request);
+        }
+    }
+
+    /// The first step of a login; where it needs a device, that is looked up, and the answer comes as a notice.
+    fn log_in(&mut self, key: ConnectionKey, request: Box<ConnectRequest>) {
+        let (client_id, username) = (request.client.as_str(), request.username.as_deref());
+        let step = login::begin(&self.shared.access.load(), client_id, username, request.password.as_deref());
+        match step {
+            LoginStep::Decided(result) => self.logged_in(key, Some(LoggedIn { request, result })),
+            LoginStep::NeedsDevice(pending) => {
+                let device = pending.client_id().to_owned();
+                let Some(address) = self.shared.workers.get(self.me).cloned() else { return };
+                let Some(asker) = self.connections.await_device(key, *request, pending) else { return };
+                let done = move |found| address.notify(Notice::Device { connection: key, found });
+                self.shared.devices.lookup(asker, &device, Box::new(done));
+            }
         }
     }
 

@@ -57,3 +57,99 @@ impl Destination {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
+
+    use mio::{Poll, Token};
+    use mqtt::ReasonCode;
+
+    use super::*;
+    use crate::mailbox::{Alarm, mailbox};
+    use crate::worker::post::{Outcome, ReplyTarget, WorkerMailbox};
+
+    const ME: usize = 0;
+    const NEAR: usize = 1;
+    const FAR: usize = 2;
+
+    /// The posts of worker 0, and the mailboxes of all three.
+    fn outbox() -> (Outbox, Vec<WorkerMailbox>) {
+        let mailboxes = (0..3).map(|_| mailbox(Alarm::new(Poll::new().unwrap().registry(), Token(0)).unwrap()));
+        let (addresses, mailboxes): (Vec<_>, Vec<_>) = mailboxes.unzip();
+        (Outbox::new(ME, &addresses), mailboxes)
+    }
+
+    fn post(outbox: &mut Outbox, to: usize, number: u64) {
+        let target = ReplyTarget::Gather(number);
+        outbox.post(to, Post::Reply { target, outcome: Outcome::Done(ReasonCode::SUCCESS) });
+    }
+
+    fn batch(mailbox: &WorkerMailbox) -> Vec<u64> {
+        let number = |post| match post {
+            Post::Reply { target: ReplyTarget::Gather(number), .. } => number,
+            _ => panic!("nothing else was posted"),
+        };
+        mailbox.next_batch().into_iter().flatten().map(number).collect()
+    }
+
+    /// Posts until the mailbox has no room for a whole batch more. Returns how many the mailbox has.
+    fn fill(outbox: &mut Outbox, to: usize) -> u64 {
+        let mut posted = 0;
+        loop {
+            (0..BATCH_MAX as u64).for_each(|more| post(outbox, to, posted + more));
+            outbox.flush();
+            if !outbox.workers[to].waiting.is_empty() {
+                return posted;
+            }
+            posted += BATCH_MAX as u64;
+        }
+    }
+
+    #[test]
+    fn posts_go_out_at_the_flush_in_batches_and_in_their_order() {
+        let (mut outbox, mailboxes) = outbox();
+        (0..BATCH_MAX as u64 + 10).for_each(|number| post(&mut outbox, NEAR, number));
+        post(&mut outbox, FAR, 7);
+        assert!(mailboxes.iter().all(WorkerMailbox::is_empty));
+        outbox.flush();
+        assert_eq!(batch(&mailboxes[NEAR]), (0..BATCH_MAX as u64).collect::<Vec<_>>());
+        assert_eq!(batch(&mailboxes[NEAR]), (BATCH_MAX as u64..BATCH_MAX as u64 + 10).collect::<Vec<_>>());
+        assert_eq!(batch(&mailboxes[FAR]), [7]);
+        assert!(!outbox.is_congested() && mailboxes.iter().all(WorkerMailbox::is_empty));
+    }
+
+    #[test]
+    fn what_a_full_mailbox_does_not_take_waits_in_its_order_and_hinders_no_other() {
+        let (mut outbox, mailboxes) = outbox();
+        let taken = fill(&mut outbox, NEAR);
+        assert!(!outbox.is_congested(), "a batch may wait");
+        let waiting = WAITING_MAX as u64;
+        (BATCH_MAX as u64..waiting).for_each(|more| post(&mut outbox, NEAR, taken + more));
+        assert!(outbox.is_congested());
+        post(&mut outbox, FAR, 7);
+        outbox.flush();
+        assert_eq!(batch(&mailboxes[FAR]), [7]);
+        let mut next = 0;
+        while next < taken + waiting {
+            let numbers = batch(&mailboxes[NEAR]);
+            assert_eq!(numbers, (next..next + numbers.len() as u64).collect::<Vec<_>>());
+            assert!(!numbers.is_empty(), "{next}");
+            next += numbers.len() as u64;
+            outbox.flush();
+        }
+        assert!(!outbox.is_congested() && mailboxes[NEAR].is_empty());
+    }
+
+    #[test]
+    fn a_full_mailbox_knows_who_waits_for_room_and_tells_it_once() {
+        let (mut outbox, mailboxes) = outbox();
+        fill(&mut outbox, NEAR);
+        batch(&mailboxes[NEAR]);
+        assert_eq!(mailboxes[NEAR].take_starving().collect::<Vec<_>>(), [ME]);
+        assert_eq!(mailboxes[NEAR].take_starving().count(), 0);
+        outbox.flush();
+        assert!(outbox.workers[NEAR].waiting.is_empty());
+        assert_eq!(mailboxes[NEAR].take_starving().count(), 0, "nothing waits any more");
+    }
+}

@@ -50,7 +50,7 @@ impl Worker {
     fn process(&mut self, key: ConnectionKey, bytes: &[u8]) {
         let Some(input) = self.connections.begin_input(key, bytes) else { return };
         loop {
-            match self.connections.next_request(key, &input, self.now) {
+            match self.connections.next_request(key, &input, self.now.instant) {
                 Ok(Some(request)) => self.handle(key, request),
                 Ok(None) => break,
                 Err(()) => {

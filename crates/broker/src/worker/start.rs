@@ -8,8 +8,8 @@ use mio::{Poll, Registry};
 use mqtt::server::Restart;
 
 use super::action::{Actions, Now};
-use super::clients::{Clients, Context};
-use super::connections::{Connections, WAKE};
+use super::clients::{self, Clients};
+use super::connections::{self, Connections, WAKE};
 use super::durability::Durability;
 use super::outbox::Outbox;
 use super::post::{WorkerAddress, WorkerMailbox};
@@ -36,16 +36,17 @@ pub(crate) fn prepare() -> io::Result<(WorkerAddress, Prepared)> {
 }
 
 impl Prepared {
+    /// The worker, and what it waits with.
     pub(crate) fn into_worker(
         self,
         me: usize,
         shared: Arc<Shared>,
         recovered: Vec<(Box<str>, RecoveredClient)>,
         restart: Restart,
-    ) -> Worker {
+    ) -> (Worker, Poll) {
         let now = Now { instant: Instant::now(), ms: shared.clock.now_ms() };
         let queue_acks = QueueAcks::new(shared.atomic_ack.clone());
-        let context = Context {
+        let context = clients::Context {
             worker: me,
             journal: shared.journal.clone(),
             counts: shared.counts.clone(),
@@ -59,11 +60,15 @@ impl Prepared {
         for (client_id, client) in recovered {
             clients.recover(&client_id, client, restart, now.ms);
         }
-        Worker {
+        let context = connections::Context {
+            limits: shared.limits.clone(),
+            connection_config: shared.connection_config.clone(),
+            counts: shared.counts.clone(),
+        };
+        let worker = Worker {
             me,
-            poll: self.poll,
             mailbox: self.mailbox,
-            connections: Connections::new(me, shared.clone(), self.registry),
+            connections: Connections::new(context, self.registry, now.instant),
             clients,
             durability: Durability::new(shared.journal.clone(), shared.counts.clone(), queue_acks.clone()),
             outbox: Outbox::new(me, &shared.workers),
@@ -74,6 +79,7 @@ impl Prepared {
             next_tick: now.instant + TICK,
             stopping: None,
             shared,
-        }
+        };
+        (worker, self.poll)
     }
 }

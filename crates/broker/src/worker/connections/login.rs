@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use accounts::Network;
 use accounts::access::Identity;
-use accounts::login::{self, Asker, LoginError, LoginStep, LookupError};
+use accounts::login::{Asker, LoginError, LookupError, PendingLogin};
 use mqtt::ReasonCode;
 use mqtt::server::Accept;
 
@@ -14,7 +14,7 @@ use super::connection::{AwaitingConnack, Stage};
 use crate::client::ClientKey;
 use crate::worker::action::{ClientRef, Now};
 use crate::worker::connect_request::ConnectRequest;
-use crate::worker::post::{ConnectionKey, Notice};
+use crate::worker::post::ConnectionKey;
 
 /// Longer than a login may take that found the device before it was removed.
 const VOID_CREDENTIALS_REMEMBERED: Duration = Duration::from_secs(15);
@@ -37,30 +37,19 @@ pub(in crate::worker) struct Accepted {
 }
 
 impl Connections {
-    /// First step of a login; `None`: a device is looked up, and the connection is parked.
-    pub(in crate::worker) fn begin_login(
+    /// A login that waits for a device. Returns who asks for it; `None`: the connection has gone.
+    pub(in crate::worker) fn await_device(
         &mut self,
         key: ConnectionKey,
-        request: Box<ConnectRequest>,
-    ) -> Option<LoggedIn> {
-        let (client_id, username) = (request.client.as_str(), request.username.as_deref());
-        let step = login::begin(&self.shared.access.load(), client_id, username, request.password.as_deref());
-        match step {
-            LoginStep::Decided(result) => Some(LoggedIn { request, result }),
-            LoginStep::NeedsDevice(pending) => {
-                let device = pending.client_id().to_owned();
-                let address = self.shared.workers.get(self.me).cloned()?;
-                let connection = self.get_mut(key)?;
-                connection.stage = Stage::LoggingIn(Box::new((*request, pending)));
-                let asker = Asker::Login(Network::of(connection.peer.ip()));
-                let done = move |found| address.notify(Notice::Device { connection: key, found });
-                self.shared.devices.lookup(asker, &device, Box::new(done));
-                None
-            }
-        }
+        request: ConnectRequest,
+        pending: PendingLogin,
+    ) -> Option<Asker> {
+        let connection = self.get_mut(key)?;
+        connection.stage = Stage::LoggingIn(Box::new((request, pending)));
+        Some(Asker::Login(Network::of(connection.peer.ip())))
     }
 
-    /// Second step of a login, with what the directory found.
+    /// Goes on with a login that waits for a device, with what the directory found.
     pub(in crate::worker) fn finish_login(
         &mut self,
         key: ConnectionKey,
@@ -96,7 +85,7 @@ impl Connections {
 
     /// Answers the CONNECT with a refusal; the caller closes the connection.
     pub(in crate::worker) fn refuse(&mut self, key: ConnectionKey, reason: ReasonCode) {
-        self.shared.counts.refused_connects.one();
+        self.context.counts.refused_connects.one();
         if let Some(connection) = self.get_mut(key) {
             connection.mqtt.refuse(reason, None, &mut connection.out);
         }

@@ -1,12 +1,16 @@
 //! The connections of one worker: table, I/O, timers, and logins under way.
 //!
 //! What it is: everything that ends with a connection. What it is not: it knows no session and no inbox; a connection that
-//! is through its login has the [`ClientRef`](super::action::ClientRef) that its requests are for.
+//! is through its login has the [`ClientRef`](super::action::ClientRef) that its requests are for. It waits for nothing and
+//! asks nobody: what its sockets have it is told by [`SocketEvent`]s, and a login that needs a device waits until
+//! [`Connections::finish_login`] is called with it.
 
 mod close;
 mod connection;
 mod login;
 mod read;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod write;
 
@@ -17,13 +21,14 @@ use std::time::Instant;
 
 use mio::event::Event;
 use mio::{Interest, Registry, Token};
-use mqtt::server::Connection;
+use mqtt::server::{Connection, ConnectionConfig};
 use slab::Slab;
 
 use super::connect_request::ConnectRequest;
 use super::post::{Arrival, ConnectionKey};
 use crate::client::ClientKey;
-use crate::shared::Shared;
+use crate::config::Limits;
+use crate::stats::Counts;
 use crate::timers::Timers;
 use crate::transport::Transport;
 use connection::{ClientConnection, Socket, Stage};
@@ -38,15 +43,46 @@ pub(super) use write::Flushed;
 
 /// The token of the waker; slots of connections come after it.
 pub(super) const WAKE: Token = Token(0);
+const FIRST_SLOT: usize = WAKE.0 + 1;
 
 #[cfg(test)]
 pub(super) const CONNECTION_BYTES: usize =
     size_of::<ClientConnection>() + size_of::<Connected>() + 2 * size_of::<(Instant, ConnectionKey)>();
 
+/// What the connections of a worker use of the rest of the broker.
+pub(super) struct Context {
+    pub(super) limits: Arc<Limits>,
+    pub(super) connection_config: Arc<ConnectionConfig>,
+    pub(super) counts: Arc<Counts>,
+}
+
+/// What may be done with the socket of one connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SocketEvent {
+    pub(super) slot: usize,
+    pub(super) has_input: bool,
+    /// The peer sends nothing more than what the socket holds.
+    pub(super) has_end: bool,
+    pub(super) takes_output: bool,
+}
+
+impl SocketEvent {
+    /// `None`: it is the waker's.
+    pub(super) fn of(event: &Event) -> Option<Self> {
+        Some(Self {
+            slot: event.token().0.checked_sub(FIRST_SLOT)?,
+            has_input: event.is_readable() || event.is_error(),
+            has_end: event.is_read_closed(),
+            takes_output: event.is_writable(),
+        })
+    }
+}
+
 pub(super) struct Connections {
-    me: usize,
-    shared: Arc<Shared>,
+    context: Context,
     registry: Registry,
+    /// Buckets of publishers count from here.
+    start: Instant,
     table: Slab<ClientConnection>,
     generations: u32,
     timers: Timers<ConnectionKey>,
@@ -60,11 +96,11 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(me: usize, shared: Arc<Shared>, registry: Registry) -> Self {
+    pub(super) fn new(context: Context, registry: Registry, now: Instant) -> Self {
         Self {
-            me,
-            shared,
+            context,
             registry,
+            start: now,
             table: Slab::new(),
             generations: 0,
             timers: Timers::new(),
@@ -86,7 +122,7 @@ impl Connections {
             Some(read_ahead) => Transport::upgraded(socket, tls, read_ahead),
             None => Transport::new(socket, tls),
         };
-        let mqtt = Connection::new(self.shared.connection_config.clone(), now);
+        let mqtt = Connection::new(self.context.connection_config.clone(), now);
         self.keep(|key| ClientConnection::new(key, transport, mqtt, peer, permit), now);
     }
 
@@ -109,7 +145,7 @@ impl Connections {
         let vacant = self.table.vacant_entry();
         let key = ConnectionKey { slot: u32::try_from(vacant.key()).ok()?, generation: self.generations };
         let mut connection = create(key);
-        let (token, interest) = (Token(vacant.key() + 1), Interest::READABLE | Interest::WRITABLE);
+        let (token, interest) = (Token(vacant.key() + FIRST_SLOT), Interest::READABLE | Interest::WRITABLE);
         if let Err(error) = self.registry.register(connection.transport.socket_mut(), token, interest) {
             tracing::debug!(%error, "a connection cannot be watched");
             return None;
@@ -154,16 +190,16 @@ impl Connections {
         Some(Moving { transport, mqtt, out, request, peer, permit })
     }
 
-    pub(super) fn take_event(&mut self, event: &Event) {
-        let Some(key) = self.table.get(event.token().0 - 1).map(|connection| connection.key) else { return };
-        let Some(connection) = self.get_mut(key) else { return };
-        if event.is_read_closed() {
+    pub(super) fn take_event(&mut self, event: SocketEvent) {
+        let Some(connection) = self.table.get_mut(event.slot) else { return };
+        let key = connection.key;
+        if event.has_end {
             connection.socket = Socket::HoldsEnd;
-        } else if event.is_readable() || event.is_error() {
+        } else if event.has_input {
             connection.socket = connection.socket.max(Socket::MayHoldBytes);
         }
         let wants_write = !connection.out.is_empty() || connection.transport.has_pending() || connection.is_closing();
-        if event.is_writable() && wants_write {
+        if event.takes_output && wants_write {
             self.mark_dirty(key);
         }
         self.mark_ready(key);

@@ -1,13 +1,12 @@
 //! From the socket to requests.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use mqtt::server::{Input, Request};
 
 use super::Connections;
 use super::connection::{Socket, Stage};
 use crate::transport::{Readiness, Scratch, TransportError};
-use crate::worker::action::Now;
 use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::ConnectionKey;
 
@@ -25,7 +24,7 @@ pub(in crate::worker) enum Read<'s> {
 
 impl Connections {
     pub(in crate::worker) fn read<'s>(&mut self, key: ConnectionKey, scratch: &'s mut Scratch) -> Read<'s> {
-        let out_bytes_max = self.shared.limits.out_bytes_max;
+        let out_bytes_max = self.context.limits.out_bytes_max;
         let Some(connection) = self.get_mut(key) else { return Read::Nothing };
         if connection.is_closing() {
             return if self.drain(key, scratch) { Read::Drained } else { Read::Nothing };
@@ -54,7 +53,7 @@ impl Connections {
     pub(super) fn count_failure(&self, error: &TransportError) {
         tracing::debug!(%error, "a connection failed");
         if matches!(error, TransportError::Tls(_) | TransportError::WebSocket(_)) {
-            self.shared.counts.protocol_errors.one();
+            self.context.counts.protocol_errors.one();
         }
     }
 
@@ -76,10 +75,10 @@ impl Connections {
         &mut self,
         key: ConnectionKey,
         input: &'i Input<'_>,
-        now: Now,
+        now: Instant,
     ) -> Result<Option<Request<'i>>, ()> {
         let Some(connection) = self.get_mut(key).filter(|connection| !connection.is_closing()) else { return Ok(None) };
-        match connection.mqtt.next(input, now.instant, &mut connection.out) {
+        match connection.mqtt.next(input, now, &mut connection.out) {
             Ok(request) => {
                 match &request {
                     Some(Request::Publish { .. }) => self.spend_publish(key, now),
@@ -92,20 +91,20 @@ impl Connections {
             }
             Err(close) => {
                 tracing::debug!(reason = %close.reason, detail = close.detail, "a connection broke a rule");
-                self.shared.counts.protocol_errors.one();
+                self.context.counts.protocol_errors.one();
                 Err(())
             }
         }
     }
 
     /// An end user that publishes too fast is read again when there is room.
-    fn spend_publish(&mut self, key: ConnectionKey, now: Now) {
-        let rate = self.shared.limits.user_publishes;
+    fn spend_publish(&mut self, key: ConnectionKey, now: Instant) {
+        let (rate, passed) = (self.context.limits.user_publishes, now.saturating_duration_since(self.start));
         let Some(connection) = self.get_mut(key) else { return };
         let Some(connected) = connection.connected_mut().filter(|connected| !connected.identity.is_service()) else {
             return;
         };
-        let is_slowed = connected.publishes.take(rate, Duration::from_millis(now.ms)).is_some();
+        let is_slowed = connected.publishes.take(rate, passed).is_some();
         connection.is_slowed = is_slowed;
         if is_slowed {
             self.arm_at(key, now);
@@ -115,7 +114,7 @@ impl Connections {
     /// Whether the rest of the input stays where it is: a mailbox is full, the log or the queue is busy, the client publishes
     /// too fast or does not read.
     pub(in crate::worker) fn must_wait(&mut self, key: ConnectionKey, is_congested: bool) -> bool {
-        let out_bytes_max = self.shared.limits.out_bytes_max;
+        let out_bytes_max = self.context.limits.out_bytes_max;
         if is_congested {
             self.paused.push(key);
         }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use super::Connections;
 use super::connection::Stage;
 use crate::worker::TICK;
-use crate::worker::action::Now;
 use crate::worker::post::ConnectionKey;
 
 /// A deadline that has passed.
@@ -33,30 +32,33 @@ impl Connections {
     }
 
     /// The same, not later than a slowed connection may be read again.
-    pub(super) fn arm_at(&mut self, key: ConnectionKey, now: Now) {
-        self.arm(key, now.instant);
-        let rate = self.shared.limits.user_publishes;
-        let Some(connection) = self.get_mut(key).filter(|connection| connection.is_slowed) else { return };
-        if let Some(wait) =
-            connection.connected().and_then(|connected| connected.publishes.debt(rate, Duration::from_millis(now.ms)))
-        {
-            self.timers.arm(key, now.instant + wait);
+    pub(super) fn arm_at(&mut self, key: ConnectionKey, now: Instant) {
+        self.arm(key, now);
+        if let Some(wait) = self.slowed_for(key, now) {
+            self.timers.arm(key, now + wait);
         }
     }
 
+    /// How long a connection that has published too fast is not read.
+    fn slowed_for(&self, key: ConnectionKey, now: Instant) -> Option<Duration> {
+        let (rate, passed) = (self.context.limits.user_publishes, now.saturating_duration_since(self.start));
+        let connection = self.get(key).filter(|connection| connection.is_slowed)?;
+        connection.connected()?.publishes.debt(rate, passed)
+    }
+
     /// The next deadline that has passed; `None`: there is none.
-    pub(in crate::worker) fn next_timeout(&mut self, now: Now) -> Option<TimedOut> {
-        let key = self.timers.fire(now.instant)?;
+    pub(in crate::worker) fn next_timeout(&mut self, now: Instant) -> Option<TimedOut> {
+        let key = self.timers.fire(now)?;
         self.end_slowing(key, now);
         let Some(connection) = self.get_mut(key) else { return Some(TimedOut::Nothing) };
         let is_unread = connection.is_unread();
         let was_unread = std::mem::replace(&mut connection.was_unread, is_unread);
         if let Stage::Closing(closing) = &connection.stage {
-            if closing.give_up <= now.instant {
+            if closing.give_up <= now {
                 self.remove(key);
                 return Some(TimedOut::Nothing);
             }
-        } else if !was_unread && let Err(close) = connection.mqtt.handle_timeout(now.instant, &mut connection.out) {
+        } else if !was_unread && let Err(close) = connection.mqtt.handle_timeout(now, &mut connection.out) {
             tracing::debug!(reason = %close.reason, detail = close.detail, "a connection's time is up");
             return Some(TimedOut::Close(key));
         }
@@ -65,13 +67,11 @@ impl Connections {
     }
 
     /// A slowed connection whose time is over is read again.
-    fn end_slowing(&mut self, key: ConnectionKey, now: Now) {
-        let rate = self.shared.limits.user_publishes;
-        let Some(connection) = self.get_mut(key).filter(|connection| connection.is_slowed) else { return };
-        if connection
-            .connected()
-            .is_none_or(|connected| connected.publishes.debt(rate, Duration::from_millis(now.ms)).is_none())
-        {
+    fn end_slowing(&mut self, key: ConnectionKey, now: Instant) {
+        if self.slowed_for(key, now).is_some() {
+            return;
+        }
+        if let Some(connection) = self.get_mut(key).filter(|connection| connection.is_slowed) {
             connection.is_slowed = false;
             self.mark_ready(key);
         }

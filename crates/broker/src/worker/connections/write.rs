@@ -1,5 +1,7 @@
 //! From answers and messages to the socket.
 
+use std::time::Instant;
+
 use mqtt::codec::ForwardedProperties;
 use mqtt::server::Sent;
 use mqtt::{AckToken, Delivery, PacketId, ReasonCode, Version};
@@ -22,7 +24,7 @@ pub(in crate::worker) enum Flushed {
 impl Connections {
     /// Whether a message may be written; beyond this the client does not read.
     pub(in crate::worker) fn has_room(&self, key: ConnectionKey) -> bool {
-        self.get(key).is_some_and(|connection| connection.out.len() < self.shared.limits.out_bytes_max)
+        self.get(key).is_some_and(|connection| connection.out.len() < self.context.limits.out_bytes_max)
     }
 
     pub(in crate::worker) fn send(
@@ -52,7 +54,7 @@ impl Connections {
         ids: &[u32],
         now: Now,
     ) {
-        let counts = self.shared.counts.clone();
+        let counts = self.context.counts.clone();
         if message.is_over(now.ms) {
             counts.expired.one();
         } else if !self.has_room(key) {
@@ -130,16 +132,16 @@ impl Connections {
         }
     }
 
-    pub(in crate::worker) fn flush(&mut self, key: ConnectionKey, now: Now) -> Flushed {
-        let out_bytes_max = self.shared.limits.out_bytes_max;
+    pub(in crate::worker) fn flush(&mut self, key: ConnectionKey, now: Instant) -> Flushed {
+        let out_bytes_max = self.context.limits.out_bytes_max;
         let Some(connection) = self.get_mut(key) else { return Flushed::Done };
         connection.is_dirty = false;
         if let Stage::Closing(closing) = &mut connection.stage {
             match connection.transport.close_step(&mut connection.out) {
                 Ok(finished) => closing.is_finished = finished,
-                Err(_) => closing.give_up = now.instant,
+                Err(_) => closing.give_up = now,
             }
-            if closing.give_up <= now.instant {
+            if closing.give_up <= now {
                 self.remove(key);
             }
             return Flushed::Done;

@@ -114,7 +114,7 @@ impl Durability {
     }
 
     /// Something is to be tried again soon, though nothing new comes.
-    pub(super) fn is_restless(&self) -> bool {
+    pub(super) fn has_retries(&self) -> bool {
         !self.deferred.is_empty() || self.has_writes()
     }
 

@@ -1,0 +1,463 @@
+//! Scenarios of whole turns of one worker: a test gives the events of the sockets and the time, and holds the syncs of the
+//! log. Nothing is waited for but the log's writer and the peers.
+
+#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use accounts::access::{AccessConfig, AccessView};
+use accounts::login::{Asker, DeviceDirectory};
+use catalog::{Catalog, Grant, Group, ParentTopic, Rule, SqliteCatalog, User};
+use commitlog::testing::ForgettingStorage;
+use commitlog::{Log, LogId, Options};
+use limiter::Rate;
+use mqtt::ReasonCode;
+use mqtt::server::Restart;
+use queue::{
+    AckError, AdminError, AtomicAck, BoxFuture, Delivery, Engine, EngineOptions, GroupName, GroupOptions, Message,
+    NotTaken, Queue, Receipt, ReceiveError, ReceiveRequest, SendDone, TopicDescription, TopicName,
+};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+
+use super::connections::SocketEvent;
+use super::post::{Notice, WorkerAddress};
+use super::testing::{
+    ALICE, BOB, Peer, SERVICE, TO_BOB, access_key, connect, device, disconnect, puback, publish_of, publishes,
+    publishes_to, user_of,
+};
+use super::*;
+use crate::bridge::events::Event;
+use crate::broker::{Deps, share};
+use crate::config::Limits;
+use crate::store::record::kind;
+use crate::store::{Recovery, owns};
+
+const HOUR_S: u32 = 3600;
+const ONLINE_EVENTS: &str = "GID_dev_MQTT";
+const TO_QUEUE: &str = "meeting-up";
+
+/// One worker, which owns all clients, and what it stands on.
+struct Bench {
+    worker: Worker,
+    address: WorkerAddress,
+    now: Now,
+    listener: TcpListener,
+    storage: ForgettingStorage,
+    log: Log,
+    queue: Arc<Watched>,
+    runtime: Runtime,
+    /// Gives the registry, and is never waited on.
+    _poll: Poll,
+    _events: mpsc::Receiver<Event>,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    fn with(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let inside = runtime.enter();
+        let (storage, folder) = (ForgettingStorage::new(), tempfile::tempdir().unwrap());
+        let (log, _) = Log::open(storage.handle(), Options::default()).unwrap();
+        let engine = Engine::recover(EngineOptions::default()).start(log.clone());
+        let queue = Arc::new(Watched { engine, taken: Mutex::default(), client: Mutex::default() });
+        let (access, devices) = runtime.block_on(async {
+            for topic in [ONLINE_EVENTS, TO_QUEUE] {
+                queue.create_topic(TopicName::parse(topic).unwrap()).await.unwrap();
+            }
+            let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(folder.path().join("catalog")).await.unwrap());
+            seed(&*catalog).await;
+            let access = AccessView::follow(catalog.clone(), AccessConfig::default()).await.unwrap();
+            let devices = DeviceDirectory::start(catalog, runtime.handle());
+            for client_id in [ALICE, BOB] {
+                know(&devices, client_id).await;
+            }
+            (access, devices)
+        });
+        let deps = Deps {
+            log: log.clone(),
+            recovery: Recovery::new(),
+            clock: clock::Clock::system(),
+            queue: queue.clone(),
+            access,
+            removed_devices: Vec::new(),
+            devices,
+            runtime: runtime.handle().clone(),
+            on_fatal: Arc::new(|_| ()),
+        };
+        let (address, prepared) = prepare().unwrap();
+        let (shared, _, events) = share(limits, Vec::new(), vec![address.clone()], deps);
+        let (worker, poll) = prepared.into_worker(0, shared, Vec::new(), Restart::Clean);
+        drop(inside);
+        Self {
+            now: worker.now,
+            worker,
+            address,
+            listener: TcpListener::bind(("127.0.0.1", 0)).unwrap(),
+            storage,
+            log,
+            queue,
+            runtime,
+            _poll: poll,
+            _events: events,
+            _folder: folder,
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now.instant += time;
+        self.now.ms += u64::try_from(time.as_millis()).unwrap();
+    }
+
+    fn turn(&mut self, events: &[SocketEvent]) {
+        let _inside = self.runtime.enter();
+        self.worker.turn(events.iter().copied(), self.now);
+    }
+
+    /// Turns without new events, until the log has everything and there is nothing left to do.
+    fn finish(&mut self) {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        loop {
+            self.turn(&[]);
+            let is_done = self.worker.durability.is_settled() && self.worker.mailbox.is_empty();
+            if is_done && self.worker.connections.ready_len() == 0 {
+                return;
+            }
+            assert!(Instant::now() < give_up, "it does not come to an end");
+            std::thread::yield_now();
+        }
+    }
+
+    /// A connection on which nothing was said.
+    fn arrive(&mut self) -> Peer {
+        let permit = self.worker.shared.connection_limiter.admit(self.listener.local_addr().unwrap().ip()).unwrap();
+        let (worker, address, now) = (&mut self.worker, &self.address, self.now);
+        Peer::connect(&self.listener, permit, |arrival| {
+            address.notify(Notice::Arrival(Box::new(arrival)));
+            worker.turn(std::iter::empty(), now);
+            worker.connections.keys().into_iter().max_by_key(|key| key.generation).unwrap()
+        })
+    }
+
+    /// A client that is logged in.
+    fn connect(&mut self, client_id: &str, session_expiry_s: u32) -> Peer {
+        let mut peer = self.arrive();
+        peer.send(&connect(client_id, 60, session_expiry_s));
+        self.turn(&[peer.has_input()]);
+        self.until_told(&peer);
+        assert!(peer.next().starts_with("CONNACK 0x00"));
+        peer
+    }
+
+    /// Turns until the broker says something. A service is looked up on the run time, and the queue answers from a thread.
+    fn until_told(&mut self, peer: &Peer) {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        while !peer.has_something() {
+            assert!(Instant::now() < give_up, "the broker says nothing");
+            self.runtime.block_on(tokio::task::yield_now());
+            self.finish();
+        }
+    }
+
+    /// Sends, and lets the worker do all that follows.
+    fn say(&mut self, peer: &mut Peer, bytes: &[u8]) {
+        peer.send(bytes);
+        self.turn(&[peer.has_input()]);
+        self.finish();
+    }
+
+    /// The kinds of the broker's records, in the order of the log.
+    fn into_records(self) -> Vec<u8> {
+        let Self { worker, storage, log, queue, .. } = self;
+        drop(worker);
+        queue.engine.close();
+        log.close().unwrap();
+        let (_log, replay) = Log::open(storage.handle(), Options::default()).unwrap();
+        let mut kinds = Vec::new();
+        let collected = replay.run(|record| {
+            kinds.extend(owns(record.kind).then_some(record.kind));
+            Ok::<_, std::convert::Infallible>(())
+        });
+        collected.unwrap();
+        kinds
+    }
+}
+
+async fn seed(catalog: &dyn Catalog) {
+    catalog.put_group(Group { group: "GID_dev".into() }).await.unwrap();
+    for (parent, rule) in [(TO_QUEUE, Rule::ToQueue), ("chat", Rule::None)] {
+        catalog.put_parent(ParentTopic { parent: parent.into(), rule }).await.unwrap();
+        catalog.put_grant(Grant { group: "GID_dev".into(), parent: parent.into() }).await.unwrap();
+    }
+    catalog.put_access_key(access_key()).await.unwrap();
+    for client_id in [ALICE, BOB] {
+        let user = user_of(client_id);
+        catalog.put_user(User { user: user.into(), name: user.into() }).await.unwrap();
+        catalog.put_device(device(client_id)).await.unwrap();
+    }
+}
+
+/// From here on the directory answers at once.
+async fn know(devices: &DeviceDirectory, client_id: &str) {
+    let (done, found) = oneshot::channel();
+    devices.lookup(Asker::Senders, client_id, Box::new(move |device| done.send(device).unwrap()));
+    assert!(found.await.unwrap().unwrap().is_some());
+}
+
+/// The queue, with what it took from the worker, in that order.
+struct Watched {
+    engine: Engine,
+    taken: Mutex<Vec<Taken>>,
+    /// Whether this one was told something is noted with each message.
+    client: Mutex<Option<TcpStream>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Taken {
+    topic: String,
+    /// The kind of an online event.
+    tag: Option<String>,
+    /// The connection of an online event.
+    channel_id: Option<String>,
+    client_was_told: bool,
+}
+
+impl Watched {
+    fn watch(&self, peer: &Peer) {
+        *self.client.lock().unwrap() = Some(peer.socket.try_clone().unwrap());
+    }
+
+    fn note(&self, topic: &TopicName, message: &Message) {
+        let client = self.client.lock().unwrap();
+        let client_was_told = client.as_ref().is_some_and(|client| {
+            client.set_nonblocking(true).unwrap();
+            let is_there = client.peek(&mut [0]).is_ok();
+            client.set_nonblocking(false).unwrap();
+            is_there
+        });
+        let event: Option<serde_json::Value> = serde_json::from_slice(&message.body).ok();
+        let channel_id = event.and_then(|event| event["channelId"].as_str().map(str::to_owned));
+        let taken = Taken { topic: topic.to_string(), tag: message.tag.clone(), channel_id, client_was_told };
+        self.taken.lock().unwrap().push(taken);
+    }
+
+    fn taken(&self) -> Vec<Taken> {
+        std::mem::take(&mut *self.taken.lock().unwrap())
+    }
+
+    /// The online events that it took, with the numbers of their connections, from the first on.
+    fn events(&self) -> Vec<(String, usize)> {
+        let mut connections: Vec<String> = Vec::new();
+        let events = self.taken().into_iter().filter(|taken| taken.topic == ONLINE_EVENTS);
+        let numbered = events.map(|taken| {
+            let channel_id = taken.channel_id.unwrap();
+            let number = connections.iter().position(|known| *known == channel_id).unwrap_or(connections.len());
+            if number == connections.len() {
+                connections.push(channel_id);
+            }
+            (taken.tag.unwrap(), number + 1)
+        });
+        numbered.collect()
+    }
+}
+
+impl Queue for Watched {
+    fn send(&self, topic: &TopicName, message: Message, done: SendDone) {
+        self.engine.send(topic, message, done);
+    }
+
+    fn try_send(&self, topic: &TopicName, message: Message, done: SendDone) -> Result<(), Box<NotTaken>> {
+        self.note(topic, &message);
+        self.engine.try_send(topic, message, done)
+    }
+
+    fn receive(&self, request: ReceiveRequest) -> BoxFuture<'_, Result<Vec<Delivery>, ReceiveError>> {
+        self.engine.receive(request)
+    }
+
+    fn ack(&self, receipt: Receipt) -> BoxFuture<'_, Result<(), AckError>> {
+        self.engine.ack(receipt)
+    }
+
+    fn change_invisible(&self, receipt: Receipt, invisible: Duration) -> BoxFuture<'_, Result<Receipt, AckError>> {
+        self.engine.change_invisible(receipt, invisible)
+    }
+
+    fn create_topic(&self, topic: TopicName) -> BoxFuture<'_, Result<(), AdminError>> {
+        self.engine.create_topic(topic)
+    }
+
+    fn create_group(&self, group: GroupName, options: GroupOptions) -> BoxFuture<'_, Result<(), AdminError>> {
+        self.engine.create_group(group, options)
+    }
+
+    fn describe(&self, topic: TopicName) -> BoxFuture<'_, Result<TopicDescription, AdminError>> {
+        self.engine.describe(topic)
+    }
+
+    fn atomic_ack(&self, log: LogId) -> Option<Arc<dyn AtomicAck>> {
+        self.engine.atomic_ack(log)
+    }
+}
+
+fn events(expected: &[(&str, usize)]) -> Vec<(String, usize)> {
+    expected.iter().map(|(kind, connection)| ((*kind).to_owned(), *connection)).collect()
+}
+
+#[test]
+fn the_connect_event_is_in_the_queue_before_the_connack_leaves_and_before_the_first_publish() {
+    let mut bench = Bench::new();
+    let mut alice = bench.arrive();
+    bench.queue.watch(&alice);
+    bench.storage.hold_syncs();
+    alice.send(&[connect(ALICE, 60, HOUR_S), publishes_to(TO_QUEUE, 1..=1)].concat());
+    bench.turn(&[alice.has_input()]);
+    bench.turn(&[]);
+    bench.turn(&[]);
+    assert_eq!(bench.queue.taken(), [], "the session is not on the disk");
+    bench.storage.release_syncs();
+    bench.finish();
+    assert_eq!(alice.next(), "CONNACK 0x00");
+    bench.until_told(&alice);
+    assert_eq!(alice.next(), "PUBACK 1");
+    let taken = bench.queue.taken();
+    assert_eq!(taken[0].tag.as_deref(), Some("connect"));
+    assert!(!taken[0].client_was_told, "the CONNACK was faster");
+    assert_eq!((taken[1].topic.as_str(), taken.len()), (TO_QUEUE, 2));
+}
+
+#[test]
+fn an_older_connection_does_nothing_in_the_turn_in_which_a_newer_one_gets_its_session() {
+    let mut bench = Bench::new();
+    let (mut older, mut service) = (bench.connect(BOB, HOUR_S), bench.connect(SERVICE, 0));
+    bench.say(&mut service, &publishes_to(TO_BOB, 1..=1));
+    assert_eq!((older.next().as_str(), service.next().as_str()), ("PUBLISH 1", "PUBACK 1"));
+    let mut newer = bench.arrive();
+    newer.send(&connect(BOB, 60, HOUR_S));
+    bench.turn(&[newer.has_input()]);
+    // The login ends in the turn that also finds an acknowledgement and a message on the older connection.
+    older.send(&[puback(1), publishes(7..=7)].concat());
+    bench.turn(&[older.has_input()]);
+    bench.finish();
+    assert_eq!([older.next(), older.next()], ["DISCONNECT 0x8e", "end"]);
+    assert_eq!([newer.next(), newer.next()], ["CONNACK 0x00, present", "PUBLISH 1, DUP"]);
+    assert_eq!(bench.worker.shared.counts.stats().inbox_messages, 1, "it is in flight on the newer one");
+    bench.say(&mut newer, &puback(1));
+    assert_eq!(bench.worker.shared.counts.stats().inbox_messages, 0);
+    assert!(!newer.has_something(), "what the older one published last");
+    assert_eq!(bench.worker.shared.counts.stats().received, 1);
+}
+
+#[test]
+fn an_acknowledgement_and_an_end_are_logged_behind_the_messages_of_their_turn() {
+    let mut bench = Bench::new();
+    let (mut bob, mut service) = (bench.connect(BOB, HOUR_S), bench.connect(SERVICE, 0));
+    bench.say(&mut service, &publishes_to(TO_BOB, 1..=1));
+    assert_eq!(bob.next(), "PUBLISH 1");
+    bob.send(&[puback(1), disconnect()].concat());
+    service.send(&publishes_to(TO_BOB, 2..=2));
+    bench.turn(&[bob.has_input(), service.has_input()]);
+    bench.finish();
+    assert_eq!([service.next(), service.next()], ["PUBACK 1", "PUBACK 2"]);
+    let mut records = bench.into_records();
+    records.retain(|kind| *kind != kind::EVENT_SENT);
+    let expected = [
+        [kind::MESSAGE, kind::REFERENCE].as_slice(),
+        &[kind::HANDED_OUT],
+        &[kind::MESSAGE, kind::REFERENCE],
+        &[kind::REMOVED, kind::CLOSED],
+    ];
+    assert!(records.ends_with(&expected.concat()), "{records:x?}");
+}
+
+#[test]
+fn a_hand_out_is_logged_behind_all_messages_of_its_turn() {
+    let mut bench = Bench::new();
+    let (bob, mut service) = (bench.connect(BOB, HOUR_S), bench.connect(SERVICE, 0));
+    service.send(&publishes_to(TO_BOB, 1..=3));
+    bench.turn(&[service.has_input()]);
+    bench.finish();
+    drop(bob);
+    let mut records = bench.into_records();
+    records.retain(|kind| *kind != kind::EVENT_SENT);
+    let messages = [kind::MESSAGE, kind::REFERENCE].repeat(3);
+    assert!(records.ends_with(&[messages, vec![kind::HANDED_OUT]].concat()), "{records:x?}");
+}
+
+#[test]
+fn an_end_is_told_before_the_next_session_of_the_client_id_begins() {
+    let mut bench = Bench::new();
+    let mut first = bench.connect(ALICE, 0);
+    // A take-over.
+    let mut second = bench.arrive();
+    second.send(&connect(ALICE, 60, 0));
+    bench.turn(&[second.has_input()]);
+    bench.finish();
+    assert_eq!([first.next(), first.next()], ["DISCONNECT 0x8e", "end"]);
+    assert_eq!(second.next(), "CONNACK 0x00", "the session ended with its connection");
+    // A DISCONNECT in the turn that finds the next CONNECT, too.
+    let mut third = bench.arrive();
+    third.send(&connect(ALICE, 60, 0));
+    second.send(&disconnect());
+    bench.turn(&[third.has_input(), second.has_input()]);
+    bench.finish();
+    assert_eq!((second.next().as_str(), third.next().as_str()), ("end", "CONNACK 0x00"));
+    let expected =
+        [("connect", 1), ("tcpclean", 1), ("connect", 2), ("disconnect", 2), ("tcpclean", 2), ("connect", 3)];
+    assert_eq!(bench.queue.events(), events(&expected));
+    let records = bench.into_records();
+    let ends = records.iter().filter(|kind| [kind::OPENED, kind::CLOSED].contains(kind)).count();
+    assert_eq!(ends, 5, "three came and two went: {records:x?}");
+}
+
+#[test]
+fn a_connection_with_much_to_read_leaves_the_turn_to_others() {
+    let mut bench = Bench::with(|limits| limits.user_publishes = Rate { burst: 1_000_000, per_second: 1_000_000 });
+    let (mut flood, mut bob) = (bench.connect(ALICE, 0), bench.connect(BOB, 0));
+    let packet = publish_of(&[0; 1000]);
+    let sent = flood.fill(&packet.repeat(10_000));
+    assert!(sent > 8 * 65_536, "the sockets hold {sent} bytes");
+    // With the end behind it, so that what the kernel has not moved yet does not end the reading.
+    flood.socket.shutdown(std::net::Shutdown::Write).unwrap();
+    bob.send(&publishes(1..=1));
+    let before = bench.worker.shared.counts.stats().received;
+    bench.turn(&[flood.has_end(), bob.has_input()]);
+    assert_eq!(bob.next(), "PUBACK 1");
+    let received = usize::try_from(bench.worker.shared.counts.stats().received - before).unwrap() - 1;
+    assert!(received > 0 && received * packet.len() <= 4 * 65_536, "{received}");
+    assert_eq!(bench.worker.time_to_wait(bench.now.instant), Duration::ZERO, "and it goes on at once");
+}
+
+#[test]
+fn a_clock_that_is_set_back_slows_no_publisher() {
+    let mut bench = Bench::with(|limits| limits.user_publishes = Rate { burst: 2, per_second: 1 });
+    let mut alice = bench.connect(ALICE, 0);
+    for number in 1..=3 {
+        bench.say(&mut alice, &publishes(number..=number));
+        assert_eq!(alice.next(), format!("PUBACK {number}"));
+        bench.pass(Duration::from_secs(1));
+        bench.now.ms -= 600_000;
+    }
+}
+
+#[test]
+fn a_stop_tells_the_clients_why_and_waits_a_moment_for_them_to_close() {
+    let mut bench = Bench::new();
+    let mut alice = bench.connect(ALICE, HOUR_S);
+    bench.address.notify(Notice::Stop(ReasonCode::SERVER_SHUTTING_DOWN));
+    bench.finish();
+    assert_eq!([alice.next(), alice.next()], ["DISCONNECT 0x8b", "end"]);
+    assert!(!bench.worker.is_finished());
+    bench.pass(STOP_LINGERS);
+    bench.turn(&[]);
+    assert!(bench.worker.is_finished());
+    assert!(bench.worker.durability.is_complete());
+}
