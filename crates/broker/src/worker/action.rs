@@ -32,7 +32,7 @@ pub(crate) struct ClientRef {
 
 /// A message that has just been stored, so that a client that reads at once costs no read of the log.
 #[derive(Clone, Debug)]
-pub(super) struct Fresh {
+pub(super) struct JustStored {
     pub(super) position: Position,
     pub(super) message: SharedMessage,
 }
@@ -43,7 +43,7 @@ pub(super) enum Action {
     /// Something waits for the client.
     Deliver {
         client: ClientRef,
-        fresh: Option<Fresh>,
+        just_stored: Option<JustStored>,
     },
     /// QoS 0: now or never.
     SendAtMostOnce {

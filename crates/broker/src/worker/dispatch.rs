@@ -3,7 +3,7 @@
 use mqtt::{AckToken, ReasonCode};
 use queue::NotTaken;
 
-use super::action::{Action, AfterDurable, ClientRef, Fresh};
+use super::action::{Action, AfterDurable, ClientRef, JustStored};
 use super::post::{ConnectionKey, Notice, Outcome, Post, ReplyTarget, ReplyTo};
 use super::writes::{LogWrite, ToQueue};
 use super::{Worker, queue_jobs};
@@ -14,7 +14,7 @@ impl Worker {
     pub(super) fn dispatch(&mut self) {
         while let Some(action) = self.actions.pop_front() {
             match action {
-                Action::Deliver { client, fresh } => self.deliver(client, fresh.as_ref()),
+                Action::Deliver { client, just_stored } => self.deliver(client, just_stored.as_ref()),
                 Action::SendAtMostOnce { to, message, subscription_ids } => {
                     self.connections.send_at_most_once(to, &message, &subscription_ids, self.now);
                 }
@@ -30,10 +30,12 @@ impl Worker {
     }
 
     /// Sends what waits until the client's window is closed or the client does not read.
-    pub(super) fn deliver(&mut self, client: ClientRef, fresh: Option<&Fresh>) {
+    pub(super) fn deliver(&mut self, client: ClientRef, just_stored: Option<&JustStored>) {
         let Some(key) = self.clients.open_connection(client) else { return };
         while self.connections.has_room(key) {
-            let Some(outbound) = self.clients.hand_out(client, fresh, self.now.ms, &mut self.actions) else { break };
+            let Some(outbound) = self.clients.hand_out(client, just_stored, self.now.ms, &mut self.actions) else {
+                break;
+            };
             let (message, ids) = (&outbound.message, &outbound.subscription_ids);
             let sent = self.connections.send(key, message, outbound.delivery(), ids, self.now);
             self.clients.sent(client, &outbound, sent, &mut self.actions);

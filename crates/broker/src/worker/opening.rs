@@ -114,7 +114,7 @@ impl Worker {
             return self.close(key, None);
         }
         self.clients.connected(client, key, receive_maximum);
-        self.actions.push_back(Action::Deliver { client, fresh: None });
+        self.actions.push_back(Action::Deliver { client, just_stored: None });
     }
 
     /// Ends a connection. `reason` is said to a 5.0 client; `None`: all is said, or there is nobody to say it to.

@@ -7,7 +7,7 @@ use mqtt::{Delivery, PacketId};
 use super::Clients;
 use crate::inbox::EntryId;
 use crate::message::SharedMessage;
-use crate::worker::action::{Action, Actions, ClientRef, Deferred, Fresh};
+use crate::worker::action::{Action, Actions, ClientRef, Deferred, JustStored};
 use crate::worker::post::ConnectionKey;
 
 /// A message that goes to a client now.
@@ -33,7 +33,7 @@ impl Clients {
     pub(in crate::worker) fn hand_out(
         &mut self,
         client: ClientRef,
-        fresh: Option<&Fresh>,
+        just_stored: Option<&JustStored>,
         now_ms: u64,
         actions: &mut Actions,
     ) -> Option<Outbound> {
@@ -44,7 +44,7 @@ impl Clients {
             expired.into_iter().for_each(|gone| self.forget(client, gone, actions));
             let outgoing = outgoing?;
             let (id, packet_id) = (outgoing.id, outgoing.packet_id);
-            let message = outgoing.message.or_else(|| self.message_at(client, id.position()?, fresh));
+            let message = outgoing.message.or_else(|| self.message_at(client, id.position()?, just_stored));
             if let Some(message) = message {
                 let subscription_ids = outgoing.subscription_ids;
                 let (dup, is_first) = (outgoing.dup, outgoing.is_first);
@@ -54,9 +54,9 @@ impl Clients {
         }
     }
 
-    fn message_at(&self, client: ClientRef, at: Position, fresh: Option<&Fresh>) -> Option<SharedMessage> {
-        if let Some(fresh) = fresh.filter(|fresh| fresh.position == at) {
-            return Some(fresh.message.clone());
+    fn message_at(&self, client: ClientRef, at: Position, just_stored: Option<&JustStored>) -> Option<SharedMessage> {
+        if let Some(just_stored) = just_stored.filter(|just_stored| just_stored.position == at) {
+            return Some(just_stored.message.clone());
         }
         match self.context.journal.read_message(at) {
             Ok(message) => Some(message.into()),
@@ -114,7 +114,7 @@ impl Clients {
         if self.entry(client).is_some_and(|entry| entry.is_attached_to(connection))
             && self.done(client, packet_id, actions)
         {
-            actions.push_back(Action::Deliver { client, fresh: None });
+            actions.push_back(Action::Deliver { client, just_stored: None });
         }
     }
 

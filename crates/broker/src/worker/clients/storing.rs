@@ -12,7 +12,7 @@ use crate::inbox::{Admission, Entry, EntryId, InboxLimits};
 use crate::message::SharedMessage;
 use crate::store::journal::Batch;
 use crate::store::record::Reference;
-use crate::worker::action::{Action, Actions, AfterDurable, ClientRef, Fresh, Now};
+use crate::worker::action::{Action, Actions, AfterDurable, ClientRef, JustStored, Now};
 use crate::worker::post::{Outcome, P2p, QueueJob, ReplyTarget, ReplyTo};
 
 /// How long ids of messages of a queue elsewhere are remembered: longer than any redelivery takes.
@@ -74,7 +74,7 @@ impl Clients {
         };
         self.volatile_entries += 1;
         self.put(client, EntryId::volatile(self.volatile_entries), storing, actions);
-        actions.push_back(Action::Deliver { client, fresh: None });
+        actions.push_back(Action::Deliver { client, just_stored: None });
         Outcome::Done(ReasonCode::SUCCESS)
     }
 
@@ -146,8 +146,8 @@ impl Clients {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
                 self.put_logged(client, position, storing, actions);
                 self.reply_stored(client, p2p.reply_to, appended.end, now, actions);
-                let fresh = Some(Fresh { position, message: p2p.message });
-                actions.push_back(Action::Deliver { client, fresh });
+                let just_stored = Some(JustStored { position, message: p2p.message });
+                actions.push_back(Action::Deliver { client, just_stored });
                 None
             }
             Err(error) => {
