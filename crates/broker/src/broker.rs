@@ -251,7 +251,7 @@ pub(crate) fn share(
         journal: Journal::new(log),
         clock,
         counts,
-        interest: Arc::default(),
+        workers_by_filter: Arc::default(),
         access,
         devices,
         queue,

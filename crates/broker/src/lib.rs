@@ -36,7 +36,6 @@ mod fatal;
 #[doc(hidden)]
 pub mod fuzzing;
 mod inbox;
-mod interest;
 mod mailbox;
 mod message;
 mod reason;
@@ -47,6 +46,7 @@ mod sys;
 mod timers;
 mod transport;
 mod worker;
+mod workers_by_filter;
 
 pub use bridge::pump::GROUP;
 pub use broker::{Broker, Deps, StartError};

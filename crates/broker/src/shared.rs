@@ -13,10 +13,10 @@ use crate::config::Limits;
 use crate::connection_limiter::ConnectionLimiter;
 use crate::fatal::Tasks;
 use crate::inbox::InboxLimits;
-use crate::interest::Interest;
 use crate::stats::Counts;
 use crate::store::journal::Journal;
 use crate::worker::post::WorkerAddress;
+use crate::workers_by_filter::WorkersByFilter;
 
 pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) journal: Journal,
     pub(crate) clock: Clock,
     pub(crate) counts: Arc<Counts>,
-    pub(crate) interest: Arc<Interest>,
+    pub(crate) workers_by_filter: Arc<WorkersByFilter>,
     pub(crate) access: AccessView,
     pub(crate) devices: DeviceDirectory,
     pub(crate) connection_limiter: Arc<ConnectionLimiter>,

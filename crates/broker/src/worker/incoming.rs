@@ -97,7 +97,7 @@ impl Worker {
     }
 
     fn fan_out_from_queue(&mut self, message: &SharedMessage, job: Box<QueueJob>) {
-        let workers = TopicName::parse(&message.topic).map(|topic| self.shared.interest.workers(topic));
+        let workers = TopicName::parse(&message.topic).map(|topic| self.shared.workers_by_filter.workers(topic));
         let workers = workers.unwrap_or_default();
         let target = ReplyTarget::Queue(job);
         if workers.len() == 0 {

@@ -13,9 +13,9 @@ use super::connections::Connected;
 use super::known_topic::{KnownTopic, Receiver};
 use crate::bridge::properties::{self, Sender};
 use crate::client::ClientKey;
-use crate::interest::Workers;
 use crate::message::{Collapse, Message, SharedMessage, expiry_at, forwardable, waits};
 use crate::shared::Shared;
+use crate::workers_by_filter::Workers;
 
 /// A message that may be published.
 pub(super) struct Admitted {
@@ -85,7 +85,7 @@ pub(super) fn admit(
         && p2p.is_none()
         && let Ok(name) = TopicName::parse(publish.topic)
     {
-        subscribers = shared.interest.workers(name);
+        subscribers = shared.workers_by_filter.workers(name);
     }
     let from = (subscribers.len() > 0).then(|| client_id.clone());
     let routes = Routes { queue, p2p, subscribers, from };

@@ -53,7 +53,7 @@ impl Prepared {
             limits: shared.limits.clone(),
             inbox_limits: shared.inbox_limits,
             urgent_parents: shared.urgent_parents.clone(),
-            interest: shared.interest.clone(),
+            workers_by_filter: shared.workers_by_filter.clone(),
             queue_acks: queue_acks.clone(),
         };
         let mut clients = Clients::new(context, now.instant);

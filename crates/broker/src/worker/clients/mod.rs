@@ -29,10 +29,10 @@ use super::queue_jobs::QueueAcks;
 use crate::client::ClientKey;
 use crate::config::Limits;
 use crate::inbox::{Gone, InboxLimits};
-use crate::interest::Interest;
 use crate::stats::Counts;
 use crate::store::RecoveredClient;
 use crate::store::journal::Journal;
+use crate::workers_by_filter::WorkersByFilter;
 use entry::ClientEntry;
 use lookups::Lookups;
 use recent::RecentReceivers;
@@ -53,7 +53,7 @@ pub(super) struct Context {
     pub(super) inbox_limits: InboxLimits,
     /// Messages to these go before all others.
     pub(super) urgent_parents: Arc<[String]>,
-    pub(super) interest: Arc<Interest>,
+    pub(super) workers_by_filter: Arc<WorkersByFilter>,
     pub(super) queue_acks: QueueAcks,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Clients {
     by_id: HashMap<ClientKey, ClientRef>,
     generations: u32,
     subscriptions: SubscriptionTree<ClientRef>,
-    /// Subscribers of each filter here, for the shared interest.
+    /// Subscribers of each filter here, for what all workers share of it.
     subscribers_by_filter: HashMap<Box<str>, usize>,
     /// Used again for each message.
     matches: Matches<ClientRef>,

@@ -1,4 +1,4 @@
-//! SUBSCRIBE and UNSUBSCRIBE: the session, the tree of this worker, the interest of all workers.
+//! SUBSCRIBE and UNSUBSCRIBE: the session, the tree of this worker, and which workers have subscribers.
 
 use commitlog::Position;
 use mqtt::codec::{Subscribe, SubscribeFilter, Unsubscribe};
@@ -128,7 +128,7 @@ impl Clients {
         let subscribers = self.subscribers_by_filter.entry(filter.as_str().into()).or_default();
         *subscribers += 1;
         if *subscribers == 1 {
-            self.context.interest.add(filter, self.context.worker);
+            self.context.workers_by_filter.add(filter, self.context.worker);
         }
     }
 
@@ -140,7 +140,7 @@ impl Clients {
         *subscribers -= 1;
         if *subscribers == 0 {
             self.subscribers_by_filter.remove(filter.as_str());
-            self.context.interest.remove(filter, self.context.worker);
+            self.context.workers_by_filter.remove(filter, self.context.worker);
         }
     }
 }

@@ -54,7 +54,7 @@ impl Bench {
             inbox_limits: crate::shared::inbox_limits(&limits),
             limits: Arc::new(limits),
             urgent_parents: [].into(),
-            interest: Arc::default(),
+            workers_by_filter: Arc::default(),
             queue_acks: QueueAcks::new(None),
         };
         let now = Now { instant: Instant::now(), ms: 1_000_000 };

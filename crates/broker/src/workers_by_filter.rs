@@ -1,4 +1,4 @@
-//! Which workers have a subscriber for a topic.
+//! Which workers have a subscriber for a topic, by filter.
 //!
 //! Small and shared: one key per filter and worker, however many clients subscribe. Read at every PUBLISH to an
 //! ordinary topic, written when a worker gets its first or loses its last subscriber of a filter. The trees of the
@@ -10,8 +10,8 @@ use mqtt::QoS;
 use mqtt::topic::{Subscription, SubscriptionTree, TopicFilter, TopicName};
 
 #[derive(Debug, Default)]
-pub(crate) struct Interest {
-    workers_by_filter: RwLock<SubscriptionTree<usize>>,
+pub(crate) struct WorkersByFilter {
+    tree: RwLock<SubscriptionTree<usize>>,
 }
 
 /// A set of workers.
@@ -28,19 +28,19 @@ impl Workers {
     }
 }
 
-impl Interest {
+impl WorkersByFilter {
     pub(crate) fn add(&self, filter: TopicFilter<'_>, worker: usize) {
-        let mut tree = self.workers_by_filter.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
         tree.subscribe(filter, worker, Subscription::at(QoS::AtLeastOnce));
     }
 
     pub(crate) fn remove(&self, filter: TopicFilter<'_>, worker: usize) {
-        let mut tree = self.workers_by_filter.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
         tree.unsubscribe(filter, &worker);
     }
 
     pub(crate) fn workers(&self, topic: TopicName<'_>) -> Workers {
-        let tree = self.workers_by_filter.read().unwrap_or_else(PoisonError::into_inner);
+        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
         let mut workers = 0;
         tree.for_each_match(topic, |worker, _| workers |= 1 << worker);
         Workers(workers)
@@ -55,16 +55,16 @@ mod tests {
 
     #[test]
     fn a_topic_visits_each_interested_worker_once() {
-        let interest = Interest::default();
+        let by_filter = WorkersByFilter::default();
         let filter = |text| TopicFilter::parse(text).unwrap();
-        let workers = |topic| interest.workers(TopicName::parse(topic).unwrap()).iter().collect::<Vec<_>>();
-        interest.add(filter("a/#"), 0);
-        interest.add(filter("a/b"), 0);
-        interest.add(filter("a/+"), 63);
+        let workers = |topic| by_filter.workers(TopicName::parse(topic).unwrap()).iter().collect::<Vec<_>>();
+        by_filter.add(filter("a/#"), 0);
+        by_filter.add(filter("a/b"), 0);
+        by_filter.add(filter("a/+"), 63);
         assert_eq!(workers("a/b"), [0, 63]);
         assert!(workers("b").is_empty());
-        interest.remove(filter("a/+"), 63);
+        by_filter.remove(filter("a/+"), 63);
         assert_eq!(workers("a/b"), [0]);
-        assert_eq!(interest.workers(TopicName::parse("a/b").unwrap()).len(), 1);
+        assert_eq!(by_filter.workers(TopicName::parse("a/b").unwrap()).len(), 1);
     }
 }
