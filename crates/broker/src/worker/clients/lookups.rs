@@ -2,14 +2,12 @@
 
 use std::collections::HashMap;
 
-use accounts::login::{Asker, LookupError};
-use mqtt::{QoS, ReasonCode};
-
 use super::Clients;
 use super::entry::ClientEntry;
 use crate::client::ClientKey;
 use crate::worker::action::{Action, Actions, Now};
 use crate::worker::post::{Outcome, P2p, ReplyTarget, ReplyTo};
+use accounts::login::{Asker, LookupError};
 
 #[derive(Default)]
 pub(super) struct Lookups {
@@ -17,30 +15,20 @@ pub(super) struct Lookups {
     waiting: usize,
 }
 
+impl Lookups {
+    /// The answer about this receiver is not there yet.
+    pub(super) fn is_asked(&self, receiver: &ClientKey) -> bool {
+        self.waiting_by_receiver.contains_key(receiver)
+    }
+
+    /// Messages that wait for an answer.
+    pub(super) fn waiting_len(&self) -> usize {
+        self.waiting
+    }
+}
+
 impl Clients {
-    /// Takes a message for a client of this worker.
-    pub(in crate::worker) fn take_p2p(&mut self, p2p: P2p, now: Now, actions: &mut Actions) {
-        let is_looked_up = self.lookups.waiting_by_receiver.contains_key(&p2p.to);
-        match self.find_receiver(&p2p.to) {
-            Some(client) if !is_looked_up => self.take_known(client, p2p, now, actions),
-            _ if !is_looked_up && (p2p.message.qos == QoS::AtMostOnce || !p2p.keep) => {
-                self.miss(p2p.reply_to, actions);
-            }
-            _ if self.lookups.waiting >= self.context.limits.lookups_waiting_max => {
-                actions.push_back(Action::Reply { to: p2p.reply_to, outcome: Outcome::Unavailable });
-            }
-            _ => self.look_up(p2p, actions),
-        }
-    }
-
-    /// Nobody is there, and nothing waits.
-    pub(super) fn miss(&self, reply_to: ReplyTo, actions: &mut Actions) {
-        self.context.counts.dropped_absent.one();
-        let outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
-        actions.push_back(Action::Reply { to: reply_to, outcome });
-    }
-
-    fn look_up(&mut self, p2p: P2p, actions: &mut Actions) {
+    pub(super) fn look_up(&mut self, p2p: P2p, actions: &mut Actions) {
         self.lookups.waiting += 1;
         if let Some(waiting) = self.lookups.waiting_by_receiver.get_mut(&p2p.to) {
             // Behind those that wait for the same answer.
@@ -86,12 +74,5 @@ impl Clients {
             }
             target => self.miss(ReplyTo { worker: reply_to.worker, target }, actions),
         }
-    }
-}
-
-#[cfg(test)]
-impl Clients {
-    pub(super) fn lookups_waiting(&self) -> usize {
-        self.lookups.waiting
     }
 }

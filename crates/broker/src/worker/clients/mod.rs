@@ -8,6 +8,7 @@ mod delivery;
 mod entry;
 mod fan_out;
 mod lookups;
+mod p2p;
 mod queue_ids;
 mod recent;
 mod session;

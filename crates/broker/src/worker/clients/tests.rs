@@ -224,7 +224,7 @@ fn messages_to_a_receiver_that_is_looked_up_wait_in_their_order() {
     assert_eq!(bench.send(ALICE, text("1")), [Seen::LookUp(ALICE.to_owned())]);
     bench.clients.looked_up(&ClientKey::new(ALICE), Ok(false), bench.now, &mut bench.actions);
     assert_eq!(bench.drain(), [Seen::Reply(Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS))]);
-    assert_eq!(bench.clients.lookups_waiting(), 0);
+    assert_eq!(bench.clients.lookups.waiting_len(), 0);
 }
 
 #[test]
