@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-const READERS: u32 = 3;
+/// More than read at a time: one that is given back is asked whether it still works before it is lent again, and a
+/// request that reads twice would wait for that.
+const READERS: u32 = 6;
 /// Another process (a backup, a shell) may hold the file this long.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A call that waits longer for a connection fails as unavailable. Together with the time above this is well below the
