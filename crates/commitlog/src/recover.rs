@@ -74,7 +74,10 @@ fn open_existing(storage: &dyn Storage, numbers: &[u64]) -> Result<Recovered, Op
     let (geometry, mut files, header_epoch) = open_files(storage, numbers)?;
     let last = find_last(storage, &geometry, &files)?;
     let segment = last.segment;
-    if !last.clean {
+    if last.clean {
+        // The sync that failed before the stop may have been that of the next segment's name.
+        storage.sync_dir().map_err(file_error(storage, "", "the folder cannot be synced"))?;
+    } else {
         rewrite_last_segment(storage, &geometry, &mut files, &last, header_epoch)?;
     }
     Ok(Recovered { geometry, files, segment, cut: last.cut, last_epoch: last.epoch.max(header_epoch) })

@@ -1,8 +1,11 @@
 //! A disk that is full, and then has space again.
 
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use commitlog::{AppendError, Appended, Log, Need, NewRecord, OpenError, Part};
+use commitlog::testing::Call;
+use commitlog::{AppendError, Appended, Log, Need, NewRecord, OpenError, Options, Part};
 
 use crate::harness::{KIND, append_durably, open, small, storage};
 
@@ -53,6 +56,28 @@ fn a_full_disk_refuses_the_normal_keeps_room_for_the_essential_and_resumes_by_it
     drop(log);
     let (_, seen) = open(&storage, &small());
     assert_eq!(seen.len(), 1 + normal + essential + 1);
+}
+
+#[test]
+fn a_segment_whose_name_was_not_synced_before_a_clean_stop_is_kept_once_it_is_used() {
+    let options = Options { full_retry_every: Duration::from_secs(3600), ..small() };
+    let storage = storage();
+    storage.fail(Call::SyncFolder, 1, ErrorKind::StorageFull);
+    let (log, _) = open(&storage, &options);
+    while storage.counts().injected == 0 {
+        std::thread::yield_now();
+    }
+    log.close().unwrap();
+    drop(log);
+    // Another segment's sync would be this one's, too.
+    storage.fail(Call::Create, 0, ErrorKind::Other);
+    let (log, _) = open(&storage, &options);
+    for n in 0..20_u8 {
+        append_durably(&log, &[n; 1000]);
+    }
+    storage.cut_power();
+    drop(log);
+    assert_eq!(open(&storage, &options).1.len(), 20);
 }
 
 #[test]
