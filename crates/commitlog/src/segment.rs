@@ -17,7 +17,9 @@ pub(crate) fn name_of(number: u64) -> String {
 }
 
 pub(crate) fn number_of(name: &str) -> Option<u64> {
-    name.strip_suffix(FINISHED)?.parse().ok()
+    let number = name.strip_suffix(FINISHED)?.parse().ok()?;
+    // An operator's copy under a name of its own is no segment.
+    (name_of(number) == name).then_some(number)
 }
 
 pub(crate) fn is_unfinished(name: &str) -> bool {

@@ -138,6 +138,14 @@ fn a_missing_or_foreign_or_short_segment_stops_the_start() {
 }
 
 #[test]
+fn a_copy_of_a_segment_under_another_name_is_none() {
+    let storage = log_of_segments();
+    let copy = storage.handle().create("1.segment").unwrap();
+    copy.write_at(&storage.content(FIRST).unwrap(), 0).unwrap();
+    assert_eq!(open(&storage, &small()).1.len(), 30);
+}
+
+#[test]
 fn a_record_that_changed_on_the_disk_is_not_served() {
     let storage = storage();
     let (log, _) = open(&storage, &small());
