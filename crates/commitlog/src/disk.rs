@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::storage::{LockError, Storage, StorageFile, StorageLock};
+use crate::sys;
 
 const LOCK_FILE: &str = "lock";
 
@@ -133,6 +134,10 @@ impl StorageFile for DiskFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        sys::allocate(&self.0, len)
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -20,7 +20,8 @@
 //!
 //! # On disk
 //! A folder of files `<20 digits>.segment`, numbered from 1 without gaps, all of one size, written full of zeros before
-//! use. `*.new` is an unfinished one; `lock` is locked while the log is open and holds the process id. All numbers are
+//! use. `*.new` is an unfinished one; `spare` has the space of one, for a
+//! start on a full disk; `lock` is locked while the log is open and holds the process id. All numbers are
 //! little-endian.
 //!
 //! ```text
@@ -67,6 +68,7 @@ mod replay;
 mod segment;
 mod shared;
 pub mod storage;
+mod sys;
 mod tail;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -201,7 +201,7 @@ fn append_start(shared: &Shared) -> Result<(), OpenError> {
     // With little room left, the first appends should not have to wait for the next segment.
     if tail.must_roll(shared.geometry.segment_size / 4) && tail.ready == tail.segment {
         let next = tail.segment + 1;
-        match shared.prepare(next) {
+        match if must_roll { shared.prepare_at_start(next) } else { shared.prepare(next) } {
             Ok(()) => tail.ready = next,
             // The preparer tries again.
             Err(PrepareError::Retry(_)) if !must_roll => {}

@@ -15,7 +15,8 @@ use crate::format::{
     FIRST_RECORD, Geometry, HeaderError, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, own, u64_at,
 };
 use crate::segment::{
-    Found, PrepareError, SegmentReader, has_no_room, is_unfinished, name_of, number_of, prepare, read_exact,
+    Found, PrepareError, SegmentReader, has_no_room, is_unfinished, name_of, number_of, prepare, prepare_at_start,
+    read_exact,
 };
 use crate::storage::{Storage, StorageFile};
 use crate::{Epoch, Position};
@@ -61,7 +62,7 @@ fn create_new(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, Ope
     let log_id = storage.random_id().map_err(file_error(storage, &name, "no random numbers"))?;
     let geometry = Geometry { log_id, segment_size };
     let header = SegmentHeader { geometry, number: FIRST_SEGMENT, epoch: Epoch(1) };
-    let file = prepare(storage, &header, None).map_err(PrepareError::into_source).map_err(file_error(
+    let file = prepare(storage, &header).map_err(PrepareError::into_source).map_err(file_error(
         storage,
         &name,
         "the file cannot be made",
@@ -249,8 +250,9 @@ fn rewrite_last_segment(
     storage.sync_dir().map_err(failed())?;
     let Some(old) = files.get(&last.segment) else { return Ok(()) };
     let header = SegmentHeader { geometry: *geometry, number: last.segment, epoch };
-    let copy =
-        prepare(storage, &header, Some((&**old, last.cut))).map_err(PrepareError::into_source).map_err(failed())?;
+    let copy = prepare_at_start(storage, &header, Some((&**old, last.cut)))
+        .map_err(PrepareError::into_source)
+        .map_err(failed())?;
     files.insert(last.segment, copy);
     Ok(())
 }

@@ -10,6 +10,8 @@ use crate::storage::{Storage, StorageFile};
 /// Suffix of a segment that is still being written; a file that has it after a crash is removed.
 const UNFINISHED: &str = ".new";
 const FINISHED: &str = ".segment";
+/// A file with the space of a segment, for a start on a full disk. Its content means nothing.
+const SPARE: &str = "spare";
 const CHUNK: usize = 1 << 20;
 
 pub(crate) fn name_of(number: u64) -> String {
@@ -43,20 +45,48 @@ impl PrepareError {
     }
 }
 
-/// Creates a segment whose every byte is written, and which is durable under its name when this returns. With `keep`,
-/// it begins with those bytes of an older file and takes the place of that file.
-pub(crate) fn prepare(
+/// Creates a segment whose every byte is written, and which is durable under its name when this returns.
+pub(crate) fn prepare(storage: &dyn Storage, header: &SegmentHeader) -> Result<Arc<dyn StorageFile>, PrepareError> {
+    let unfinished = format!("{}{UNFINISHED}", name_of(header.number));
+    let file = create(storage, &unfinished, header.geometry.segment_size).and_then(|file| {
+        fill(&*file, header, None)?;
+        Ok(file)
+    });
+    finish(storage, &unfinished, header.number, file)
+}
+
+/// The same at a start, which goes into the space of the spare file if there is one. With `keep`, the segment begins
+/// with those bytes of an older file and takes the place of that file.
+pub(crate) fn prepare_at_start(
     storage: &dyn Storage,
     header: &SegmentHeader,
     keep: Option<(&dyn StorageFile, u64)>,
 ) -> Result<Arc<dyn StorageFile>, PrepareError> {
-    let name = name_of(header.number);
-    let unfinished = format!("{name}{UNFINISHED}");
-    let finished = write_whole(storage, &unfinished, header, keep)
-        .and_then(|file| storage.rename(&unfinished, &name).map(|()| file));
+    let size = header.geometry.segment_size;
+    let unfinished = format!("{}{UNFINISHED}", name_of(header.number));
+    // Until it gets the segment's name it stays the spare file, whatever is in it.
+    let (from, file) = match open_spare(storage, size) {
+        Some(file) => (SPARE, Ok(file)),
+        None => (&*unfinished, create(storage, &unfinished, size)),
+    };
+    let file = file.and_then(|file| {
+        fill(&*file, header, keep)?;
+        Ok(file)
+    });
+    finish(storage, from, header.number, file)
+}
+
+/// Gives the file its name as a segment.
+fn finish(
+    storage: &dyn Storage,
+    from: &str,
+    number: u64,
+    file: io::Result<Arc<dyn StorageFile>>,
+) -> Result<Arc<dyn StorageFile>, PrepareError> {
+    let finished = file.and_then(|file| storage.rename(from, &name_of(number)).map(|()| file));
     let file = finished.map_err(|error| {
         // Frees its space; what cannot be removed now is removed at the next start.
-        let _ = storage.remove(&unfinished);
+        let _ = storage.remove(from);
         PrepareError::Retry(error)
     })?;
     match storage.sync_dir() {
@@ -67,38 +97,70 @@ pub(crate) fn prepare(
     }
 }
 
+/// Creates the spare file, unless it is there. Its name is durable with the next sync of the folder.
+pub(crate) fn keep_spare(storage: &dyn Storage, size: u64) -> io::Result<()> {
+    if open_spare(storage, size).is_some() {
+        return Ok(());
+    }
+    let made = create(storage, SPARE, size).and_then(|file| {
+        if file.size()? < size {
+            // The file system cannot reserve space: only what is written has any.
+            write_chunks(&*file, size, |_, _| Ok(()))?;
+        }
+        file.sync_data()
+    });
+    made.inspect_err(|_| {
+        let _ = storage.remove(SPARE);
+    })
+}
+
+fn open_spare(storage: &dyn Storage, size: u64) -> Option<Arc<dyn StorageFile>> {
+    let file = storage.open(SPARE).ok()?;
+    file.size().is_ok_and(|len| len == size).then_some(file)
+}
+
+/// Creates a file and reserves its space, so that a full disk is noticed before it is filled.
+fn create(storage: &dyn Storage, name: &str, size: u64) -> io::Result<Arc<dyn StorageFile>> {
+    let file = storage.create(name)?;
+    file.allocate(size)?;
+    Ok(file)
+}
+
 /// Whether the disk, or the user's share of it, is full.
 pub(crate) fn has_no_room(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-fn write_whole(
-    storage: &dyn Storage,
-    name: &str,
-    header: &SegmentHeader,
-    keep: Option<(&dyn StorageFile, u64)>,
-) -> io::Result<Arc<dyn StorageFile>> {
-    let size = header.geometry.segment_size;
+/// Writes every byte of the segment, and syncs it.
+fn fill(file: &dyn StorageFile, header: &SegmentHeader, keep: Option<(&dyn StorageFile, u64)>) -> io::Result<()> {
     let kept = keep.map_or(SEGMENT_HEADER_LEN as u64, |(_, cut)| cut);
-    let file = storage.create(name)?;
+    write_chunks(file, header.geometry.segment_size, |offset, bytes| {
+        if let Some((old, _)) = keep {
+            let wanted =
+                usize::try_from(kept.saturating_sub(offset)).map_or(bytes.len(), |wanted| wanted.min(bytes.len()));
+            read_exact(old, &mut bytes[..wanted], offset)?;
+        }
+        if offset == 0 {
+            bytes[..SEGMENT_HEADER_LEN].copy_from_slice(&header.encode());
+        }
+        Ok(())
+    })?;
+    file.sync_data()
+}
+
+/// Writes `size` bytes: zeros, or what `put` puts in their place.
+fn write_chunks(file: &dyn StorageFile, size: u64, put: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     let mut offset = 0;
     while offset < size {
         let len = usize::try_from(size - offset).map_or(CHUNK, |rest| rest.min(CHUNK));
         let bytes = &mut chunk[..len];
         bytes.fill(0);
-        if let Some((old, _)) = keep {
-            let wanted = usize::try_from(kept.saturating_sub(offset)).map_or(len, |wanted| wanted.min(len));
-            read_exact(old, &mut bytes[..wanted], offset)?;
-        }
-        if offset == 0 {
-            bytes[..SEGMENT_HEADER_LEN].copy_from_slice(&header.encode());
-        }
+        put(offset, bytes)?;
         file.write_at(bytes, offset)?;
         offset += len as u64;
     }
-    file.sync_data()?;
-    Ok(file)
+    Ok(())
 }
 
 pub(crate) fn read_exact(file: &dyn StorageFile, buf: &mut [u8], offset: u64) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::format::{Geometry, SegmentHeader};
 use crate::record::LogEvent;
 use crate::recover::Files;
-use crate::segment::{PrepareError, prepare};
+use crate::segment::{PrepareError, keep_spare, prepare, prepare_at_start};
 use crate::storage::{Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
 use crate::{Epoch, Options, Position};
@@ -79,12 +79,28 @@ impl Shared {
         self.files.read().unwrap_or_else(PoisonError::into_inner).get(&segment).cloned()
     }
 
-    /// Creates a segment that is ready for appends.
+    /// Creates a segment that is ready for appends, and the spare file before it.
     pub(crate) fn prepare(&self, number: u64) -> Result<(), PrepareError> {
-        let header = SegmentHeader { geometry: self.geometry, number, epoch: self.epoch };
-        let file = prepare(&*self.storage, &header, None)?;
-        self.files.write().unwrap_or_else(PoisonError::into_inner).insert(number, file);
+        // First: else a kill after the disk is full would be the end.
+        keep_spare(&*self.storage, self.geometry.segment_size).map_err(PrepareError::Retry)?;
+        let file = prepare(&*self.storage, &self.header(number))?;
+        self.add_file(number, file);
         Ok(())
+    }
+
+    /// The same for the segment that a start cannot do without.
+    pub(crate) fn prepare_at_start(&self, number: u64) -> Result<(), PrepareError> {
+        let file = prepare_at_start(&*self.storage, &self.header(number), None)?;
+        self.add_file(number, file);
+        Ok(())
+    }
+
+    fn header(&self, number: u64) -> SegmentHeader {
+        SegmentHeader { geometry: self.geometry, number, epoch: self.epoch }
+    }
+
+    fn add_file(&self, number: u64, file: Arc<dyn StorageFile>) {
+        self.files.write().unwrap_or_else(PoisonError::into_inner).insert(number, file);
     }
 
     pub(crate) fn durable(&self) -> Position {

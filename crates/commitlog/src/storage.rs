@@ -32,6 +32,9 @@ pub trait StorageFile: Send + Sync {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes the file `len` bytes long, with space for all of them, if the file system can: no byte is written, and
+    /// those that are new read as zeros. Durable like a write.
+    fn allocate(&self, len: u64) -> io::Result<()>;
     fn sync_data(&self) -> io::Result<()>;
     fn size(&self) -> io::Result<u64>;
 }

@@ -18,6 +18,7 @@ pub enum Call {
     SyncFolder,
     Read,
     Write,
+    Allocate,
     Sync,
     Size,
 }
@@ -64,7 +65,8 @@ struct State {
     lie: Lie,
     late: Vec<usize>,
     injections: Vec<Injection>,
-    full: bool,
+    /// Once the disk is full: the bytes of all files, which may not become more.
+    capacity: Option<usize>,
     syncs_held: bool,
     locked: bool,
     /// Rises when the process or the power ends: what was opened before is dead.
@@ -101,7 +103,7 @@ impl ForgettingStorage {
             lie: Lie::None,
             late: Vec::new(),
             injections: Vec::new(),
-            full: false,
+            capacity: None,
             syncs_held: false,
             locked: false,
             life: 0,
@@ -155,9 +157,10 @@ impl ForgettingStorage {
         self.state().injections.push(Injection { call: None, after, kind });
     }
 
-    /// While the disk is full, files can be overwritten but not grown.
+    /// While the disk is full, files can be overwritten, but not grown beyond what others give back.
     pub fn set_full(&self, full: bool) {
-        self.state().full = full;
+        let mut state = self.state();
+        state.capacity = full.then(|| state.view.bytes());
     }
 
     pub fn set_lie(&self, lie: Lie) {
@@ -266,6 +269,17 @@ impl State {
         Err(kind.into())
     }
 
+    /// Whether the file may have this length.
+    fn check_room(&self, file: usize, len: usize) -> io::Result<()> {
+        let grows_by = len.saturating_sub(self.view.files.get(&file).map_or(0, Vec::len));
+        match self.capacity {
+            Some(capacity) if grows_by > 0 && self.view.bytes() + grows_by > capacity => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn record(&mut self, op: Op) {
         for file in std::mem::take(&mut self.late) {
             self.trace.ops.push(Op::Sync { file });
@@ -291,9 +305,6 @@ impl Storage for Process {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         let mut state = self.enter(Call::Create)?;
-        if state.full {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
         let file = state.next_file;
         state.next_file += 1;
         state.record(Op::Create { name: name.to_owned(), file });
@@ -401,12 +412,17 @@ impl StorageFile for ForgettingFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.enter(Call::Write)?;
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        let grows = state.view.files.get(&self.file).is_none_or(|content| content.len() < offset + bytes.len());
-        if state.full && grows {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
+        state.check_room(self.file, offset + bytes.len())?;
         state.counts.writes += 1;
         state.record(Op::Write { file: self.file, offset, bytes: bytes.to_vec() });
+        Ok(())
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let mut state = self.enter(Call::Allocate)?;
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        state.check_room(self.file, len)?;
+        state.record(Op::Allocate { file: self.file, len });
         Ok(())
     }
 

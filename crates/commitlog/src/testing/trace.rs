@@ -20,6 +20,11 @@ pub enum Op {
         offset: usize,
         bytes: Vec<u8>,
     },
+    /// The file gets this length. Of what is not synced, nothing is kept at a power cut.
+    Allocate {
+        file: usize,
+        len: usize,
+    },
     Sync {
         file: usize,
     },
@@ -50,6 +55,7 @@ impl Image {
     pub(super) fn apply(&mut self, op: &Op) {
         match op {
             Op::Write { file, offset, bytes } => self.write(*file, *offset, bytes),
+            Op::Allocate { file, len } => self.allocate(*file, *len),
             Op::Create { .. } | Op::Rename { .. } | Op::Remove { .. } => self.apply_to_folder(op),
             Op::Sync { .. } | Op::SyncFailed { .. } | Op::SyncFolder | Op::Note(_) => {}
         }
@@ -71,6 +77,16 @@ impl Image {
             }
             _ => {}
         }
+    }
+
+    /// What all files that have a name take.
+    pub(super) fn bytes(&self) -> usize {
+        self.names.values().filter_map(|file| self.files.get(file)).map(Vec::len).sum()
+    }
+
+    fn allocate(&mut self, file: usize, len: usize) {
+        let content = self.files.entry(file).or_default();
+        content.resize(content.len().max(len), 0);
     }
 
     fn write(&mut self, file: usize, offset: usize, bytes: &[u8]) {
@@ -140,6 +156,8 @@ struct Disk<'a> {
     /// What is durable.
     image: Image,
     writes: Vec<Write<'a>>,
+    /// Files with the length that each shall have.
+    allocations: Vec<(usize, usize)>,
     folder: Vec<&'a Op>,
 }
 
@@ -152,7 +170,8 @@ struct Write<'a> {
 
 impl<'a> Disk<'a> {
     fn at(trace: &'a Trace, at: usize) -> Self {
-        let mut disk = Self { image: trace.begin.clone(), writes: Vec::new(), folder: Vec::new() };
+        let mut disk =
+            Self { image: trace.begin.clone(), writes: Vec::new(), allocations: Vec::new(), folder: Vec::new() };
         for op in &trace.ops[..at] {
             disk.note(op);
         }
@@ -162,8 +181,12 @@ impl<'a> Disk<'a> {
     fn note(&mut self, op: &'a Op) {
         match op {
             Op::Write { file, offset, bytes } => self.writes.push(Write { file: *file, offset: *offset, bytes }),
+            Op::Allocate { file, len } => self.allocations.push((*file, *len)),
             Op::Sync { file } => self.sync(*file),
-            Op::SyncFailed { file } => self.writes.retain(|write| write.file != *file),
+            Op::SyncFailed { file } => {
+                self.writes.retain(|write| write.file != *file);
+                self.allocations.retain(|(of, _)| of != file);
+            }
             Op::Create { .. } | Op::Rename { .. } | Op::Remove { .. } => self.folder.push(op),
             Op::SyncFolder => {
                 for change in self.folder.drain(..) {
@@ -176,6 +199,12 @@ impl<'a> Disk<'a> {
 
     fn sync(&mut self, file: usize) {
         let image = &mut self.image;
+        self.allocations.retain(|(of, len)| {
+            if *of == file {
+                image.allocate(file, *len);
+            }
+            *of != file
+        });
         self.writes.retain(|write| {
             if write.file == file {
                 image.write(file, write.offset, write.bytes);

@@ -135,7 +135,7 @@ fn a_clean_stop_keeps_the_segment_and_an_unclean_one_copies_it() {
     drop(log);
     let creations = |storage: &commitlog::testing::ForgettingStorage| {
         let trace = storage.trace();
-        let named = |op: &commitlog::testing::Op| matches!(op, commitlog::testing::Op::Create { name, .. } if name.contains("0001.segment"));
+        let named = |op: &commitlog::testing::Op| matches!(op, commitlog::testing::Op::Rename { to, .. } if to.contains("0001.segment"));
         trace.ops().iter().filter(|op| named(op)).count()
     };
     assert_eq!(creations(&storage), 1);

@@ -118,11 +118,11 @@ fn what_only_the_page_cache_has_after_a_failed_sync_is_written_again_before_it_i
     assert_eq!(payloads(&seen), ["in the page cache only"], "what was served once does not go away");
 }
 
-/// The first preparation of a second segment fails at `call`, after those of the first one and of the start; three
-/// times, as when there are no descriptors for a while.
-fn prepare_with_failures(call: Call, before: u64) -> (commitlog::testing::ForgettingStorage, Log) {
+/// Calls of this kind that come after `before` others fail, as when there are no descriptors for a while. Before the
+/// second segment are those of the first one, of the start, and of the spare file.
+fn prepare_with_failures(call: Call, before: u64, times: u64) -> (commitlog::testing::ForgettingStorage, Log) {
     let storage = storage();
-    (0..3).for_each(|nth| storage.fail(call, before + nth, ErrorKind::Other));
+    (0..times).for_each(|nth| storage.fail(call, before + nth, ErrorKind::Other));
     let (log, _) = open(&storage, &small());
     while storage.counts().injected == 0 {
         std::thread::yield_now();
@@ -143,8 +143,19 @@ fn append_when_there_is_room(log: &Log, payload: &[u8]) {
 
 #[test]
 fn a_segment_that_cannot_be_made_is_tried_again_whatever_fails_before_it_has_its_name() {
-    for (call, before) in [(Call::Create, 1), (Call::Write, 2), (Call::Sync, 2), (Call::Rename, 1)] {
-        let (storage, log) = prepare_with_failures(call, before);
+    for (call, before) in [
+        // Of the spare file.
+        (Call::Create, 1),
+        (Call::Allocate, 1),
+        (Call::Sync, 2),
+        // Of the segment.
+        (Call::Create, 2),
+        (Call::Allocate, 2),
+        (Call::Write, 2),
+        (Call::Sync, 3),
+        (Call::Rename, 1),
+    ] {
+        let (storage, log) = prepare_with_failures(call, before, 3);
         while storage.counts().injected < 3 {
             std::thread::yield_now();
         }
@@ -160,7 +171,7 @@ fn a_segment_that_cannot_be_made_is_tried_again_whatever_fails_before_it_has_its
 
 #[test]
 fn a_folder_that_cannot_be_synced_poisons_the_log() {
-    let (_storage, log) = prepare_with_failures(Call::SyncFolder, 1);
+    let (_storage, log) = prepare_with_failures(Call::SyncFolder, 1, 1);
     let told = watch_poison(&log);
     while told.lock().unwrap().is_empty() {
         std::thread::yield_now();

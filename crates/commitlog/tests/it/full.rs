@@ -4,10 +4,10 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use commitlog::testing::Call;
+use commitlog::testing::{Call, ForgettingStorage};
 use commitlog::{AppendError, Appended, Log, Need, NewRecord, OpenError, Options, Part};
 
-use crate::harness::{KIND, append_durably, open, small, storage};
+use crate::harness::{KIND, append_durably, open, small, storage, wait_until_prepared};
 
 fn try_append(log: &Log, need: Need) -> Result<Appended, AppendError> {
     loop {
@@ -58,6 +58,36 @@ fn a_full_disk_refuses_the_normal_keeps_room_for_the_essential_and_resumes_by_it
     assert_eq!(seen.len(), 1 + normal + essential + 1);
 }
 
+/// Every start copies the last segment into the space of the spare file, and gives back that of the old one.
+#[test]
+fn a_log_that_is_killed_on_a_full_disk_starts_again_and_again() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    wait_until_prepared(&storage);
+    storage.set_full(true);
+    let mut records = fill(&log, Need::Normal) + fill(&log, Need::Essential);
+    drop(log);
+    for power_cut in [false, true, false, true] {
+        if power_cut {
+            storage.cut_power()
+        } else {
+            storage.kill_process()
+        }
+        let (log, seen) = open(&storage, &small());
+        assert_eq!(seen.len(), records);
+        wait_for_spare(&storage);
+        drop(log);
+    }
+    storage.set_full(false);
+    storage.kill_process();
+    let (log, _) = open(&storage, &small());
+    append_durably(&log, b"after");
+    records += 1;
+    log.close().unwrap();
+    drop(log);
+    assert_eq!(open(&storage, &small()).1.len(), records);
+}
+
 #[test]
 fn a_segment_whose_name_was_not_synced_before_a_clean_stop_is_kept_once_it_is_used() {
     let options = Options { full_retry_every: Duration::from_secs(3600), ..small() };
@@ -78,6 +108,12 @@ fn a_segment_whose_name_was_not_synced_before_a_clean_stop_is_kept_once_it_is_us
     storage.cut_power();
     drop(log);
     assert_eq!(open(&storage, &options).1.len(), 20);
+}
+
+fn wait_for_spare(storage: &ForgettingStorage) {
+    while storage.content("spare").is_err() {
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -31,7 +31,8 @@ pub(crate) fn append(log: &Log, payload: &[u8]) -> Appended {
     append_patiently(log, &[NewRecord::new(KIND, 7, &[Part::Bytes(payload)])]).unwrap()
 }
 
-/// The second segment is created in the background: until it is there, its syncs are among the storage's.
+/// The spare file and the second segment are created in the background: until they are there, their syncs are among the
+/// storage's.
 pub(crate) fn wait_until_prepared(storage: &ForgettingStorage) {
     while storage.trace().ops().iter().filter(|op| **op == Op::SyncFolder).count() < 2 {
         std::thread::yield_now();
