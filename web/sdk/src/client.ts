@@ -106,7 +106,7 @@ const JOINABLE_EVERY_MS = 15_000;
 /** How often this device's clocks are held against each other. */
 const CLOCKS_EVERY_MS = 1_000;
 /** The browser says that there is no network: the server has so long to show that there is. */
-const OFFLINE_PATIENCE_MS = 700;
+const OFFLINE_CHECK_TIMEOUT_MS = 700;
 
 type Mqtt = Pick<ClientOptions, "mqtt">;
 
@@ -495,7 +495,7 @@ export class Client extends Emitter<ClientEvents> {
         retryNow();
       },
       // A server on this machine is still there.
-      offline: () => this.#signalling.check(OFFLINE_PATIENCE_MS),
+      offline: () => this.#signalling.check(OFFLINE_CHECK_TIMEOUT_MS),
       retryNow,
     });
   }

@@ -61,7 +61,7 @@ async function open(disk: Disk): Promise<{ store: RingStore; book: RingBook; kep
   return { store, book: await RingBook.open(store, clock), kept };
 }
 
-/** Lets the patience run out where an answer does not come. */
+/** Lets the timeout pass where no answer comes. */
 async function settle(work: Promise<unknown>): Promise<void> {
   let done = false;
   void work.finally(() => {

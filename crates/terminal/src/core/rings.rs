@@ -33,12 +33,12 @@ const KNOWN_MAX: usize = 10_000;
 /// The service is asked about a ring that is past its deadline; again after this if it still stands.
 const ASK_AGAIN_MS: u64 = 10_000;
 /// Without an answer for this long such a ring is missed: it must not go on for a call that may be over.
-const PATIENCE_MS: u64 = 10_000;
+const ANSWER_TIMEOUT_MS: u64 = 10_000;
 /// No call rings longer: with a clock that is a guess, this much on the monotonic clock has to pass before a ring that
 /// the service has not confirmed is missed.
 const RING_MAX_MS: u64 = 180_000;
 /// An accept without an answer for this long was lost if the state knows nothing of it.
-const ACCEPT_PATIENCE_MS: u64 = 3_000;
+const ACCEPT_TIMEOUT_MS: u64 = 3_000;
 
 pub(crate) struct Rings {
     known: BTreeMap<InvitationId, RingEntry>,
@@ -428,7 +428,7 @@ impl Rings {
             }
             ask = true;
             if clock.is_known() || active.begun_ms + RING_MAX_MS <= now {
-                active.missed_at_ms = Some(now + PATIENCE_MS);
+                active.missed_at_ms = Some(now + ANSWER_TIMEOUT_MS);
             } else {
                 active.next_check = NextCheck::At(now + ASK_AGAIN_MS);
             }
@@ -521,7 +521,7 @@ impl Rings {
             let arrival = active.map(|active| active.arrival).or_else(|| self.held.get(&invitation).copied());
             let newer = arrival.is_some_and(|arrival| !coverage.covers(arrival));
             let pending = active.and_then(|active| active.answer.as_ref());
-            let answering = pending.is_some_and(|answer| step.now_ms() < answer.at_ms + ACCEPT_PATIENCE_MS);
+            let answering = pending.is_some_and(|answer| step.now_ms() < answer.at_ms + ACCEPT_TIMEOUT_MS);
             if !newer && !answering {
                 self.end_unheard(step, paths, invitation, rev);
             }

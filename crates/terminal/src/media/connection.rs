@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 /// Commands that wait for the task; more are refused, which only a stopped task can cause.
 const COMMANDS_MAX: usize = 64;
 /// A source that no roster has named within this is reported without a name.
-const NAME_PATIENCE: Duration = Duration::from_secs(3);
+const NAME_TIMEOUT: Duration = Duration::from_secs(3);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const DATAGRAM_MAX: usize = 2048;
 /// Datagrams taken from the socket before sending gets its turn.
@@ -126,10 +126,10 @@ struct Task<'a, S> {
     sink: &'a S,
     began: Instant,
     /// First frames of sources that the roster does not name yet.
-    unnamed: Vec<Unnamed>,
+    unnamed: Vec<UnnamedFirstFrame>,
 }
 
-struct Unnamed {
+struct UnnamedFirstFrame {
     source: SourceKey,
     first: FirstFrame,
     since: Instant,
@@ -277,7 +277,7 @@ impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
                 PeerEvent::Resumed => (self.sink)(MediaEvent::Resumed),
                 PeerEvent::Lost(why) => return Some(why.to_owned()),
                 PeerEvent::FirstFrame { source, first } => {
-                    self.unnamed.push(Unnamed { source, first, since: Instant::now() });
+                    self.unnamed.push(UnnamedFirstFrame { source, first, since: Instant::now() });
                 }
                 PeerEvent::Frame(received) => self.record(&received),
             }
@@ -289,9 +289,10 @@ impl<'a, S: Fn(MediaEvent)> Task<'a, S> {
     /// Pictures may be here before the roster that says whose they are.
     fn give_first_frames(&mut self) {
         let users = &self.senders.user_by_participation;
-        let named =
-            |unnamed: &mut Unnamed| users.contains_key(&unnamed.source.0) || unnamed.since.elapsed() > NAME_PATIENCE;
-        for Unnamed { source: (participation, source), first, .. } in self.unnamed.extract_if(.., named) {
+        let named = |unnamed: &mut UnnamedFirstFrame| {
+            users.contains_key(&unnamed.source.0) || unnamed.since.elapsed() > NAME_TIMEOUT
+        };
+        for UnnamedFirstFrame { source: (participation, source), first, .. } in self.unnamed.extract_if(.., named) {
             let user = users.get(&participation).cloned();
             let (after_ms, key_frame) = (first.after.as_millis() as u64, first.key_frame);
             (self.sink)(MediaEvent::FirstFrame { user, source, key_frame, after_ms });

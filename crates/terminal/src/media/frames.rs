@@ -17,14 +17,14 @@ pub struct WholeFrame {
 
 #[derive(Default)]
 pub struct FrameAssembler {
-    open: Option<Open>,
+    open: Option<OpenFrame>,
     /// A key frame was given and nothing was lost since.
     decodable: bool,
     /// Frames that came without a key frame before them, or not whole.
     pub dropped: u64,
 }
 
-struct Open {
+struct OpenFrame {
     rtp_time: u64,
     data: Vec<u8>,
 }
@@ -46,7 +46,7 @@ impl FrameAssembler {
         let descriptor = Descriptor::parse(payload)?;
         if descriptor.start {
             self.drop_open();
-            self.open = Some(Open { rtp_time, data: Vec::new() });
+            self.open = Some(OpenFrame { rtp_time, data: Vec::new() });
         }
         let open = self.open.as_mut().filter(|open| open.rtp_time == rtp_time)?;
         open.data.extend_from_slice(&payload[descriptor.length..]);
@@ -58,7 +58,7 @@ impl FrameAssembler {
     }
 
     fn finish(&mut self) -> Option<WholeFrame> {
-        let Open { rtp_time, data } = self.open.take()?;
+        let OpenFrame { rtp_time, data } = self.open.take()?;
         let key = is_key_frame(&data);
         self.decodable |= key;
         if !self.decodable {

@@ -1,7 +1,7 @@
 //! A schedule that says which frame of a clip is sent when; pure.
 //!
-//! Both lanes tick in real time from [`Playback::start`] and go round the clip for ever; RTP times go on. A muted
-//! lane ticks on without frames. A key frame request moves the pictures to the clip's next key frame; one that
+//! Both tracks tick in real time from [`Playback::start`] and go round the clip for ever; RTP times go on. A muted
+//! track ticks on without frames. A key frame request moves the pictures to the clip's next key frame; one that
 //! comes right after a key frame, which may not have reached the receiver that asks, does so a little later.
 //! After a long stop (the process was frozen) the missed ticks are left out, not sent in a burst.
 
@@ -10,7 +10,7 @@ use signalling::Track;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A lane that is later than this leaves out what it missed.
+/// A track that is later than this leaves out what it missed.
 pub(super) const LATE_MAX: Duration = Duration::from_millis(500);
 /// After a key frame there is no other for so long, however many ask.
 const KEY_FRAME_EVERY: Duration = Duration::from_millis(100);
@@ -30,14 +30,14 @@ pub struct DueFrame {
 
 pub struct Playback {
     clip: Arc<Clip>,
-    pictures: Lane,
-    speech: Lane,
+    pictures: TrackSchedule,
+    speech: TrackSchedule,
     last_key: Option<Instant>,
     key_requested: bool,
 }
 
 /// One clock of frames.
-struct Lane {
+struct TrackSchedule {
     frames: usize,
     interval: Duration,
     started: Option<Instant>,
@@ -52,24 +52,24 @@ struct Lane {
 
 impl Playback {
     pub fn new(clip: Arc<Clip>) -> Self {
-        let pictures = Lane::new(clip.pictures.len(), clip.picture_interval);
-        let speech = Lane::new(clip.speech.len(), SPEECH_INTERVAL);
+        let pictures = TrackSchedule::new(clip.pictures.len(), clip.picture_interval);
+        let speech = TrackSchedule::new(clip.speech.len(), SPEECH_INTERVAL);
         Self { clip, pictures, speech, last_key: None, key_requested: false }
     }
 
-    /// Starts both lanes; a second call changes nothing.
+    /// Starts both tracks; a second call changes nothing.
     pub fn start(&mut self, now: Instant) {
         self.pictures.started.get_or_insert(now);
         self.speech.started.get_or_insert(now);
     }
 
     pub fn set_muted(&mut self, track: Track, muted: bool) {
-        let lane = match track {
+        let schedule = match track {
             Track::Audio => &mut self.speech,
             Track::Video => &mut self.pictures,
         };
-        lane.key_wanted |= lane.muted && !muted;
-        lane.muted = muted;
+        schedule.key_wanted |= schedule.muted && !muted;
+        schedule.muted = muted;
     }
 
     pub fn handle_key_frame_request(&mut self) {
@@ -119,7 +119,7 @@ impl Playback {
     }
 }
 
-impl Lane {
+impl TrackSchedule {
     fn new(frames: usize, interval: Duration) -> Self {
         Self { frames, interval, started: None, tick: 0, at: 0, muted: false, key_wanted: false }
     }

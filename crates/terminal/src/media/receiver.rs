@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A repeat is asked for and arrives within this.
-const VIDEO_PATIENCE: Duration = Duration::from_millis(400);
-const AUDIO_PATIENCE: Duration = Duration::from_millis(120);
+const VIDEO_GAP_TIMEOUT: Duration = Duration::from_millis(400);
+const AUDIO_GAP_TIMEOUT: Duration = Duration::from_millis(120);
 /// A key frame request that got none is repeated after this.
 const KEY_FRAME_RETRY: Duration = Duration::from_millis(350);
 /// Sources that are counted in one connection; further ones are not.
@@ -188,9 +188,9 @@ impl Receiver {
 
 impl Slot {
     fn new(pictures: bool) -> Self {
-        let patience = if pictures { VIDEO_PATIENCE } else { AUDIO_PATIENCE };
+        let gap_timeout = if pictures { VIDEO_GAP_TIMEOUT } else { AUDIO_GAP_TIMEOUT };
         Self {
-            reorder: Reorder::new(patience),
+            reorder: Reorder::new(gap_timeout),
             assembler: pictures.then(FrameAssembler::default),
             source: None,
             early: VecDeque::new(),
@@ -443,7 +443,7 @@ mod tests {
         room.send("bob", 0, None);
         room.send("bob", 1, Some(0));
         assert!(room.send("bob", 2, None).is_empty(), "waits for the missing packet");
-        room.now += VIDEO_PATIENCE;
+        room.now += VIDEO_GAP_TIMEOUT;
         assert!(room.poll().is_empty(), "frame 2 needs frame 1");
         let key = Clip::built_in("bob").unwrap().next_key(2);
         assert_eq!(room.send("bob", key, None).len(), 1);

@@ -1,6 +1,6 @@
 //! A reorder buffer for the packets of one stream; pure.
 //!
-//! A gap is waited for (a repeat may be on its way) until it is older than the patience or too much has piled up
+//! A gap is waited for (a repeat may be on its way) until it is older than the timeout or too much has piled up
 //! behind it; then what is missing is lost. What comes later than that is late and dropped.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub enum Ordered<T> {
 }
 
 pub struct Reorder<T> {
-    patience: Duration,
+    gap_timeout: Duration,
     next: Option<u64>,
     waiting: BTreeMap<u64, (Instant, T)>,
     /// Dropped because they came after they had been given up, or twice.
@@ -26,8 +26,8 @@ pub struct Reorder<T> {
 }
 
 impl<T> Reorder<T> {
-    pub fn new(patience: Duration) -> Self {
-        Self { patience, next: None, waiting: BTreeMap::new(), late: 0 }
+    pub fn new(gap_timeout: Duration) -> Self {
+        Self { gap_timeout, next: None, waiting: BTreeMap::new(), late: 0 }
     }
 
     /// Takes a packet with its extended sequence number.
@@ -49,7 +49,7 @@ impl<T> Reorder<T> {
             self.next = Some(next + 1);
             return Some(Ordered::Packet(packet));
         }
-        let given_up = now.duration_since(*since) >= self.patience || self.waiting.len() > WAITING_MAX;
+        let given_up = now.duration_since(*since) >= self.gap_timeout || self.waiting.len() > WAITING_MAX;
         given_up.then(|| {
             self.next = Some(first);
             Ordered::Lost(first - next)
@@ -58,7 +58,7 @@ impl<T> Reorder<T> {
 
     /// When a gap is given up.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.waiting.first_key_value().map(|(_, (since, _))| *since + self.patience)
+        self.waiting.first_key_value().map(|(_, (since, _))| *since + self.gap_timeout)
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
     use Ordered::{Lost, Packet};
 
-    const PATIENCE: Duration = Duration::from_millis(100);
+    const GAP_TIMEOUT: Duration = Duration::from_millis(100);
 
     struct Stream {
         reorder: Reorder<u64>,
@@ -76,7 +76,7 @@ mod tests {
 
     impl Stream {
         fn new() -> Self {
-            Self { reorder: Reorder::new(PATIENCE), now: Instant::now() }
+            Self { reorder: Reorder::new(GAP_TIMEOUT), now: Instant::now() }
         }
 
         fn push(&mut self, sequences: &[u64]) -> Vec<Ordered<u64>> {
@@ -110,12 +110,12 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_given_up_when_patience_ends_and_its_packets_are_late_then() {
+    fn a_gap_is_given_up_after_the_timeout_and_its_packets_are_late_then() {
         let mut stream = Stream::new();
         assert_eq!(stream.push(&[1, 4]), [Packet(1)]);
-        assert_eq!(stream.reorder.poll_timeout(), Some(stream.now + PATIENCE));
-        assert_eq!(stream.after(PATIENCE / 2), []);
-        assert_eq!(stream.after(PATIENCE / 2), [Lost(2), Packet(4)]);
+        assert_eq!(stream.reorder.poll_timeout(), Some(stream.now + GAP_TIMEOUT));
+        assert_eq!(stream.after(GAP_TIMEOUT / 2), []);
+        assert_eq!(stream.after(GAP_TIMEOUT / 2), [Lost(2), Packet(4)]);
         assert_eq!(stream.push(&[2, 4, 5]), [Packet(5)]);
         assert_eq!(stream.reorder.late, 2);
     }

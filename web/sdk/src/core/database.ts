@@ -6,7 +6,7 @@
  */
 
 /** A transaction takes milliseconds; one that takes so long may never end. */
-export const PATIENCE_MS = 3_000;
+export const DATABASE_TIMEOUT_MS = 3_000;
 
 export class Database {
   readonly #db: IDBDatabase;
@@ -42,7 +42,7 @@ export class Database {
 
   read<T>(name: string, ask: (store: IDBObjectStore) => IDBRequest): Promise<T> {
     return within(
-      PATIENCE_MS,
+      DATABASE_TIMEOUT_MS,
       new Promise((resolve, reject) => {
         const request = ask(this.#db.transaction(name, "readonly").objectStore(name));
         request.onsuccess = () => resolve(request.result as T);
@@ -54,7 +54,7 @@ export class Database {
   /** Resolves when the browser says that it is on disk (`durability: "strict"`). All stores of `names`, or none. */
   write(names: readonly string[], change: (store: (name: string) => IDBObjectStore) => unknown): Promise<void> {
     return within(
-      PATIENCE_MS,
+      DATABASE_TIMEOUT_MS,
       new Promise((resolve, reject) => {
         const transaction = this.#db.transaction(names, "readwrite", { durability: "strict" });
         transaction.oncomplete = () => resolve();

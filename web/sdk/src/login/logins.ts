@@ -182,8 +182,8 @@ export class Logins {
       const asking = renewLogin(this.server, credentials, this.#context.fetch).then(() => []);
       return asking.catch((error: ConvokeError) => (error.category === "login" ? [slot] : []));
     });
-    const patience = new Promise<number[][]>((resolve) => setTimeout(() => resolve([]), WORD_WITHIN_MS));
-    return (await Promise.race([Promise.all(asked), patience])).flat();
+    const timeout = new Promise<number[][]>((resolve) => setTimeout(() => resolve([]), WORD_WITHIN_MS));
+    return (await Promise.race([Promise.all(asked), timeout])).flat();
   }
 
   /** Links whose page was closed before the server said whose they are: no secret waits here for ever. */

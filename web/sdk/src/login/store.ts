@@ -5,7 +5,7 @@
  * Where the browser keeps nothing, the records live as long as the page.
  */
 
-import { browserDatabases, Database, PATIENCE_MS, within } from "../core/database.ts";
+import { browserDatabases, DATABASE_TIMEOUT_MS, Database, within } from "../core/database.ts";
 import type { ConvokeError } from "../core/errors.ts";
 import { fromWire, toWire, type UserName } from "../wire.ts";
 import type { Credentials } from "./requests.ts";
@@ -67,7 +67,7 @@ export async function openLoginStore(factory: IDBFactory | undefined = browserDa
   const memory = new MemoryLogins();
   try {
     if (!factory) throw new Error("there is no IndexedDB here");
-    const db = await within(PATIENCE_MS, Database.open(factory, NAME, create), (late) => late.close());
+    const db = await within(DATABASE_TIMEOUT_MS, Database.open(factory, NAME, create), (late) => late.close());
     return new SafeLogins(new DatabaseLogins(db), memory);
   } catch (cause) {
     console.warn("Convoke: this browser keeps no login; it is gone with the page.", cause);

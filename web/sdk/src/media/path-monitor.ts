@@ -81,8 +81,8 @@ export class PathMonitor {
     }
     const stillMs = nowMs - this.#signMs;
     const quietMs = this.#context.isQuiet?.() ? QUIET_MS : 0;
-    const patienceMs = this.#isProbing ? DEAD_WHEN_PROBED_MS : DEAD_MS + quietMs;
+    const timeoutMs = this.#isProbing ? DEAD_WHEN_PROBED_MS : DEAD_MS + quietMs;
     if (isReceiving || stillMs >= STILL_MS + quietMs) this.#context.receiving(isReceiving);
-    if (stillMs >= patienceMs) this.#context.dead();
+    if (stillMs >= timeoutMs) this.#context.dead();
   }
 }

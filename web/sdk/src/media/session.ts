@@ -214,8 +214,8 @@ export class MediaSession {
     this.#beganMs = performance.now();
     this.#withoutMs ??= this.#current && !this.#broken ? undefined : this.#beganMs;
     this.#showAttempt();
-    const patienceMs = CONNECT_MS[Math.min(this.#backoff.attempt, CONNECT_MS.length - 1)] ?? CONNECT_MS[0];
-    this.#attempt.start(patienceMs, () => this.#failed(connection, diagnosis(connection)));
+    const timeoutMs = CONNECT_MS[Math.min(this.#backoff.attempt, CONNECT_MS.length - 1)] ?? CONNECT_MS[0];
+    this.#attempt.start(timeoutMs, () => this.#failed(connection, diagnosis(connection)));
     try {
       await connection.open(this.#tracks);
       for (const [purpose, track] of this.#tracks) await connection.setTrack(purpose, track);
@@ -312,7 +312,7 @@ export class MediaSession {
     this.#next = undefined;
   }
 
-  #lost(patienceMs: number): void {
+  #lost(waitMs: number): void {
     if (this.#warming) {
       this.#monitor.stop();
       this.#current?.close();
@@ -325,7 +325,7 @@ export class MediaSession {
     this.#withoutMs ??= nowMs;
     if (!this.#error) this.#context.path("lost");
     this.#context.receiving(false);
-    if (!this.#asking && !this.#next) this.#later(Math.max(patienceMs, this.#notBeforeMs - nowMs));
+    if (!this.#asking && !this.#next) this.#later(Math.max(waitMs, this.#notBeforeMs - nowMs));
   }
 
   #pauseAfterLossMs(): number {

@@ -24,7 +24,7 @@ const TIMER_MAX_MS = 2 ** 31 - 1;
 /** A ring past its deadline that stands is asked about again after this. */
 const ASK_AGAIN_MS = 10_000;
 /** Without an answer for this long it is missed. */
-const PATIENCE_MS = 10_000;
+const ANSWER_TIMEOUT_MS = 10_000;
 
 export class Ringer {
   readonly #book: RingBook;
@@ -104,7 +104,7 @@ export class Ringer {
 
   /** The answer stops the ring, or lets it go on and be asked about again. */
   #ask(invitation: InvitationId): void {
-    this.#at(PATIENCE_MS, invitation, async () => this.#show(await this.#book.deadline(invitation)));
+    this.#at(ANSWER_TIMEOUT_MS, invitation, async () => this.#show(await this.#book.deadline(invitation)));
     this.#context.refresh();
   }
 

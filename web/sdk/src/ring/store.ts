@@ -7,7 +7,7 @@
  * the whole when it is back.
  */
 
-import { browserDatabases, Database, PATIENCE_MS, within } from "../core/database.ts";
+import { browserDatabases, DATABASE_TIMEOUT_MS, Database, within } from "../core/database.ts";
 import { fromWire, type InvitationId, toWire } from "../wire.ts";
 import type { RingEntry } from "./rules.ts";
 
@@ -128,7 +128,7 @@ class KeptStore implements RingStore {
     this.#opening ??= this.#open(this.#factory).finally(() => {
       this.#opening = undefined;
     });
-    return within(PATIENCE_MS, this.#opening, (late) => void this.#regain(late));
+    return within(DATABASE_TIMEOUT_MS, this.#opening, (late) => void this.#regain(late));
   }
 
   #open(factory: IDBFactory): Promise<Database> {

@@ -36,7 +36,7 @@ const CREDENTIAL_REFUSED = new Set([0x84, 0x86, 0x87, 0x98]);
 /** A connection that stands is asked for a sign of life this often, besides MQTT's own keep-alive. */
 const BEAT_MS = { urgent: 2_000, visible: 5_000 };
 /** It is dead if none comes within this. */
-const BEAT_PATIENCE_MS = 2_000;
+const CHECK_TIMEOUT_MS = 2_000;
 /**
  * An attempt that is older than this hangs, if the server answers others. Each such one is given twice the time of the
  * last.
@@ -97,9 +97,9 @@ export class SignallingConnection {
     if (this.#state.type === "waiting") void this.#attempt(this.#generation);
   }
 
-  /** A connection that stands shows a sign of life within `patienceMs`, or is taken for dead. */
-  check(patienceMs = BEAT_PATIENCE_MS): void {
-    if (this.#state.type === "up") this.#connection?.check(patienceMs);
+  /** A connection that stands shows a sign of life within `timeoutMs`, or is taken for dead. */
+  check(timeoutMs = CHECK_TIMEOUT_MS): void {
+    if (this.#state.type === "up") this.#connection?.check(timeoutMs);
   }
 
   /**

@@ -29,8 +29,8 @@ export interface MqttHooks {
 export interface MqttConnection {
   /** Resolves at the PUBACK; rejects with {@link PublishRefused} if the server refuses this message. */
   publish(topic: string, payload: string): Promise<void>;
-  /** Asks the server for a sign of life, and ends the connection if nothing comes within `patienceMs`. */
-  check(patienceMs: number): void;
+  /** Asks the server for a sign of life, and ends the connection if nothing comes within `timeoutMs`. */
+  check(timeoutMs: number): void;
   /** Ends it without a word, as a network does that breaks. */
   close(): void;
   /** Ends it with a DISCONNECT, at once: the page may be gone in a moment. */
@@ -89,9 +89,9 @@ export function openMqtt(
     if (alive && client.connected && socket?.readyState === WebSocket.OPEN) socket.send(DISCONNECT);
     end();
   };
-  const check = (patienceMs: number) => {
+  const check = (timeoutMs: number) => {
     if (!alive || !client.connected || silence.isOn) return;
-    silence.start(patienceMs, end);
+    silence.start(timeoutMs, end);
     client.sendPing();
   };
   client.on("connect", () => hooks.up());

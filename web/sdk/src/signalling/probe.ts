@@ -17,7 +17,7 @@ export interface ProbeContext {
 }
 
 /** A request without an answer is given up after this; the next one has gone out before. */
-const PATIENCE_MS = 4_000;
+const REQUEST_TIMEOUT_MS = 4_000;
 
 export class Probe {
   readonly #context: ProbeContext;
@@ -53,7 +53,7 @@ export class Probe {
     const running = this.#running;
     if (!running) return;
     const ask = this.#context.fetch ?? fetch;
-    const signal = AbortSignal.any([running.signal, AbortSignal.timeout(PATIENCE_MS)]);
+    const signal = AbortSignal.any([running.signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
     try {
       await ask(url, { method: "HEAD", mode: "no-cors", cache: "no-store", credentials: "omit", signal });
     } catch {
