@@ -11,26 +11,26 @@ use serde_json::{Value, json};
 use signalling::ChannelId;
 
 #[derive(Clone)]
-pub(super) struct Inspect {
+pub(super) struct ChannelStatus {
     pub channels: rtc::ChannelApi,
     pub gate: Gate,
 }
 
-pub(super) fn router(inspect: Inspect) -> Router {
-    Router::new().route("/api/v1/channels/{channel}", get(channel)).with_state(inspect)
+pub(super) fn router(status: ChannelStatus) -> Router {
+    Router::new().route("/api/v1/channels/{channel}", get(channel)).with_state(status)
 }
 
 async fn channel(
-    State(inspect): State<Inspect>,
+    State(status): State<ChannelStatus>,
     channel: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    if let Err(problem) = inspect.gate.admit(&request.into_parts().0).await {
+    if let Err(problem) = status.gate.admit(&request.into_parts().0).await {
         return problem.into_response();
     }
     // What cannot be a name is the name of no open channel.
     let Ok(Path(channel)) = channel else { return Json(Value::Null).into_response() };
-    match inspect.channels.describe(ChannelId(channel)).await {
+    match status.channels.describe(ChannelId(channel)).await {
         Ok(description) => Json(description.map(describe)).into_response(),
         Err(error) => Problem::new(Code::Unavailable, error.to_string()).into_response(),
     }

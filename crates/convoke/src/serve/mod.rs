@@ -1,10 +1,11 @@
 //! `convoke serve`: all roles in one process, wired by their seams only.
 
 mod banner;
+mod channel_status;
 mod channels;
 mod descriptors;
 mod endpoints;
-mod inspect;
+
 mod roles;
 mod seed;
 mod storage;
@@ -186,7 +187,7 @@ impl Server {
         let meeting = roles::meeting(config, &storage, &rtc, &keys.join, &endpoints).await?;
         let health = Health::new(storage.catalog.refusing(), meeting.set_aside());
         let default_group = config.groups.first().cloned().unwrap_or_default();
-        let mounts = Mounts {
+        let parts = HttpParts {
             keys: &keys,
             clock: storage.clock.clone(),
             catalog,
@@ -198,7 +199,7 @@ impl Server {
             default_group,
             https_port: bound.https.port(),
         };
-        let app = mounts.router();
+        let app = parts.router();
         let (stop, stopping) = watch::channel(false);
         // Not "h2": after a network was gone for a while, a browser would send all requests, the join too, over the one
         // connection whose TCP still waits to try again. With HTTP/1.1 it opens another.
@@ -270,8 +271,8 @@ async fn retry_writes(catalog: Arc<SqliteCatalog>) {
     }
 }
 
-/// What the HTTP side mounts.
-struct Mounts<'a> {
+/// The parts of the server that its HTTP router is made of.
+struct HttpParts<'a> {
     keys: &'a Keys,
     clock: Clock,
     catalog: Arc<dyn Catalog>,
@@ -284,21 +285,21 @@ struct Mounts<'a> {
     https_port: u16,
 }
 
-impl Mounts<'_> {
+impl HttpParts<'_> {
     fn router(self) -> Router {
         let adopting = Arc::clone(self.broker);
         let adopt: AdoptWebSocket =
             Arc::new(move |stream, tls, read_ahead| adopting.adopt_websocket(stream, tls, read_ahead));
         let api_keys = ApiKeys::new([self.keys.api.text()]);
         let gate = Gate::new(api_keys, Arc::clone(&self.catalog));
-        let inspect = inspect::Inspect { channels: self.rtc.channels(), gate: gate.clone() };
+        let channel_status = channel_status::ChannelStatus { channels: self.rtc.channels(), gate: gate.clone() };
         let pages = Pages::new(&self.endpoints.origins());
         let router = Router::new()
             .merge(mqtt_route(adopt))
             .merge(about_route(self.https_port))
             .merge(self.health.router())
             .merge(self.rtc.http_router())
-            .merge(inspect::router(inspect))
+            .merge(channel_status::router(channel_status))
             .merge(accounts::http::router(self.api_state(gate)));
         pages.mount(router)
     }
