@@ -95,8 +95,8 @@ impl Played {
 
 /// What happens more often than else, and how terminals are started; to show that a fault is caught.
 #[derive(Clone, Copy, Default)]
-struct Mood {
-    often: Option<Often>,
+struct Bias {
+    often: Option<FrequentStep>,
     /// Of all devices, instead of a random one.
     window: Option<u16>,
     settings: &'static [&'static str],
@@ -104,14 +104,14 @@ struct Mood {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Often {
+enum FrequentStep {
     Lose,
     MuteAgain,
     LeaveAndJoin,
 }
 
 struct Walk {
-    mood: Mood,
+    bias: Bias,
     agreed_within: Duration,
     stage: Stage,
     devices: Vec<Device>,
@@ -122,11 +122,11 @@ struct Walk {
 }
 
 impl Walk {
-    async fn start(folder: &std::path::Path, seed: u64, mood: Mood) -> Result<Self> {
-        let mut stage = Stage::new(folder, &program()?, &[&SETTINGS, mood.settings].concat())?;
+    async fn start(folder: &std::path::Path, seed: u64, bias: Bias) -> Result<Self> {
+        let mut stage = Stage::new(folder, &program()?, &[&SETTINGS, bias.settings].concat())?;
         stage.start_server().await?;
         let mut walk = Self {
-            mood,
+            bias,
             agreed_within: AGREED_WITHIN,
             stage,
             devices: Vec::new(),
@@ -154,9 +154,9 @@ impl Walk {
     /// A terminal whose credentials lead it through a relay.
     async fn device(&mut self, user: &'static str, device: &str) -> Result<Device> {
         let server = SocketAddr::from(([127, 0, 0, 1], self.stage.mqtt_port()));
-        let window = self.mood.window.or(WINDOWS[self.random.below(WINDOWS.len())]);
+        let window = self.bias.window.or(WINDOWS[self.random.below(WINDOWS.len())]);
         let relay = Relay::start(server, window).await?;
-        let flags: Vec<String> = ["--no-media"].iter().chain(self.mood.flags).map(|flag| (*flag).to_owned()).collect();
+        let flags: Vec<String> = ["--no-media"].iter().chain(self.bias.flags).map(|flag| (*flag).to_owned()).collect();
         let actor = self.stage.actor(user, device, &flags).await?;
         let name = format!("{user}-{device}");
         let file = self.stage.folder.join(&name).join("credentials.json");
@@ -194,10 +194,10 @@ impl Walk {
 
     async fn act(&mut self) -> Result<()> {
         let at = self.random.below(self.devices.len());
-        match self.mood.often.filter(|_| self.random.next(3) == 0) {
-            Some(Often::Lose) => return self.lose(at).await,
-            Some(Often::MuteAgain) => return self.mute_again(at).await,
-            Some(Often::LeaveAndJoin) => return self.leave_and_join_at_once(at).await,
+        match self.bias.often.filter(|_| self.random.next(3) == 0) {
+            Some(FrequentStep::Lose) => return self.lose(at).await,
+            Some(FrequentStep::MuteAgain) => return self.mute_again(at).await,
+            Some(FrequentStep::LeaveAndJoin) => return self.leave_and_join_at_once(at).await,
             None => {}
         }
         match self.random.next(100) {
@@ -555,7 +555,7 @@ fn now_ms() -> u64 {
 async fn walk(seed: u64) -> Result<(Vec<String>, Played)> {
     println!("walk: CONVOKE_SEED={seed}");
     let folder = tempfile::tempdir()?;
-    let mut walk = Walk::start(folder.path(), seed, Mood::default()).await?;
+    let mut walk = Walk::start(folder.path(), seed, Bias::default()).await?;
     walk.play(ACTS).await?;
     let mut violations = walk.wait_for_agreement().await?;
     if violations.is_empty()
@@ -600,11 +600,11 @@ async fn whatever_happens_each_call_rings_once_ends_for_all_and_everybody_agrees
 }
 
 /// Walks on until the checker says one of `words`.
-async fn is_caught(seed: u64, mood: Mood, words: &str) -> Result<()> {
+async fn is_caught(seed: u64, bias: Bias, words: &str) -> Result<()> {
     const ROUNDS: usize = 8;
     const ACTS_A_ROUND: usize = 25;
     let folder = tempfile::tempdir()?;
-    let mut walk = Walk::start(folder.path(), seed, mood).await?;
+    let mut walk = Walk::start(folder.path(), seed, bias).await?;
     // A fault that keeps some from agreeing is not waited for as long.
     walk.agreed_within = Duration::from_secs(12);
     for _ in 0..ROUNDS {
@@ -625,19 +625,20 @@ async fn is_caught(seed: u64, mood: Mood, words: &str) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_walk_catches_a_terminal_that_does_not_acknowledge_what_is_in_doubt() -> Result<()> {
     let flags = &["--fault", "doubt_unacknowledged"];
-    let mood = Mood { often: Some(Often::Lose), window: Some(1), flags, ..Mood::default() };
-    is_caught(1, mood, "gets no state").await
+    let bias = Bias { often: Some(FrequentStep::Lose), window: Some(1), flags, ..Bias::default() };
+    is_caught(1, bias, "gets no state").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_walk_catches_a_terminal_that_believes_an_old_word_of_the_host() -> Result<()> {
     let flags = &["--fault", "repeats_believed"];
-    let mood = Mood { often: Some(Often::MuteAgain), flags, ..Mood::default() };
-    is_caught(2, mood, "silent here").await
+    let bias = Bias { often: Some(FrequentStep::MuteAgain), flags, ..Bias::default() };
+    is_caught(2, bias, "silent here").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_walk_catches_a_service_whose_answer_comes_after_the_end_of_a_later_revision() -> Result<()> {
-    let mood = Mood { often: Some(Often::LeaveAndJoin), settings: &["test.fault=answers_late"], ..Mood::default() };
-    is_caught(3, mood, "after the end of a later one").await
+    let bias =
+        Bias { often: Some(FrequentStep::LeaveAndJoin), settings: &["test.fault=answers_late"], ..Bias::default() };
+    is_caught(3, bias, "after the end of a later one").await
 }

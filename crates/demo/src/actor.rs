@@ -24,17 +24,17 @@ pub struct Terminal {
     pub flags: Vec<String>,
 }
 
-/// One person at a terminal; the process may be killed and started again, the events of all its lives are kept.
+/// One person at a terminal; the process may be killed and started again, the events of all its starts are kept.
 pub struct Actor {
     pub name: &'static str,
     terminal: Terminal,
-    life: Option<Life>,
+    running: Option<RunningTerminal>,
     end: Value,
     events: Arc<Events>,
 }
 
 /// From a start to a kill.
-struct Life {
+struct RunningTerminal {
     process: Process,
     stdin: ChildStdin,
     /// Its standard output has ended, and so has it.
@@ -73,14 +73,14 @@ impl Events {
 
 impl Actor {
     pub fn new(name: &'static str, terminal: Terminal) -> Self {
-        Self { name, terminal, life: None, end: Value::Null, events: Arc::default() }
+        Self { name, terminal, running: None, end: Value::Null, events: Arc::default() }
     }
 
     pub fn is_running(&self) -> bool {
-        self.life.is_some()
+        self.running.is_some()
     }
 
-    /// Each life begins with the event `started` among [`Actor::events`].
+    /// Adds the event `started` to [`Actor::events`].
     pub async fn start(&mut self) -> Result<()> {
         let mut command = Command::new(&self.terminal.program);
         command.arg("terminal").args(["--credentials".as_ref(), self.terminal.credentials.as_os_str()]);
@@ -95,19 +95,22 @@ impl Actor {
         let ended = Arc::<AtomicBool>::default();
         self.events.push(json!({ "event": "started" }));
         tokio::spawn(collect(stdout, Arc::clone(&self.events), Arc::clone(&ended)));
-        self.life = Some(Life { process, stdin, ended });
+        self.running = Some(RunningTerminal { process, stdin, ended });
         Ok(())
     }
 
     /// SIGKILL: it prints and flushes nothing more. What it printed before is among its events afterwards.
     pub async fn kill(&mut self) -> Result<()> {
         let name = self.name;
-        let mut life = self.life.take().with_context(|| format!("{name}'s terminal is not running"))?;
-        self.end =
-            life.process.kill().await.with_context(|| format!("{name}'s terminal, log: {}", self.log().display()))?;
-        while !life.ended.load(Ordering::Acquire) {
+        let mut running = self.running.take().with_context(|| format!("{name}'s terminal is not running"))?;
+        self.end = running
+            .process
+            .kill()
+            .await
+            .with_context(|| format!("{name}'s terminal, log: {}", self.log().display()))?;
+        while !running.ended.load(Ordering::Acquire) {
             let arrived = self.events.arrived.notified();
-            if !life.ended.load(Ordering::Acquire) {
+            if !running.ended.load(Ordering::Acquire) {
                 arrived.await;
             }
         }
@@ -121,16 +124,16 @@ impl Actor {
 
     /// SIGSTOP; returns what the system says of it then.
     pub async fn freeze(&self) -> Result<Value> {
-        let life = self.life.as_ref().with_context(|| format!("{}'s terminal is not running", self.name))?;
-        life.process.stop().await
+        let running = self.running.as_ref().with_context(|| format!("{}'s terminal is not running", self.name))?;
+        running.process.stop().await
     }
 
     /// Tells the terminal what its person does.
     pub async fn tell(&mut self, command: Value) -> Result<()> {
         let name = self.name;
-        let life = self.life.as_mut().with_context(|| format!("{name}'s terminal is not running"))?;
+        let running = self.running.as_mut().with_context(|| format!("{name}'s terminal is not running"))?;
         let line = format!("{command}\n");
-        life.stdin.write_all(line.as_bytes()).await.with_context(|| format!("{name}'s terminal takes no commands"))
+        running.stdin.write_all(line.as_bytes()).await.with_context(|| format!("{name}'s terminal takes no commands"))
     }
 
     pub async fn say(&mut self, what: &str) -> Result<()> {
@@ -147,7 +150,7 @@ impl Actor {
         let search = async {
             loop {
                 let arrived = self.events.arrived.notified();
-                let has_ended = self.life.as_ref().is_some_and(|life| life.ended.load(Ordering::Acquire));
+                let has_ended = self.running.as_ref().is_some_and(|running| running.ended.load(Ordering::Acquire));
                 match self.events.take(&matches) {
                     Some(found) => return Ok(found),
                     None if has_ended => return Err(self.missing(event, "before it ended")),
@@ -172,12 +175,12 @@ impl Actor {
         )
     }
 
-    /// Every event of this name in all lives of the terminal.
+    /// Every event of this name of all starts of the terminal.
     pub fn all(&self, event: &str) -> Vec<Value> {
         self.events.lock().iter().map(|s| &s.event).filter(|e| e["event"] == event).cloned().collect()
     }
 
-    /// All events of all lives, in their order.
+    /// All events of all starts, in their order.
     pub fn events(&self) -> Vec<Value> {
         self.events.lock().iter().map(|seen| seen.event.clone()).collect()
     }

@@ -21,11 +21,11 @@ const SPEECH: u64 = 50;
 /// A terminal's report of one user's sources.
 pub(super) struct Received {
     cipher: Option<String>,
-    camera: Counted,
-    microphone: Counted,
+    camera: CheckedSource,
+    microphone: CheckedSource,
 }
 
-struct Counted {
+struct CheckedSource {
     report: SourceReport,
     checked: Checked,
 }
@@ -35,7 +35,7 @@ impl Received {
     pub(super) fn of(event: &Value, user: &str) -> Option<Self> {
         let report = MediaReport::deserialize(event).ok()?;
         let (camera, microphone) =
-            (Counted::of(&report, user, Source::Camera)?, Counted::of(&report, user, Source::Microphone)?);
+            (CheckedSource::of(&report, user, Source::Camera)?, CheckedSource::of(&report, user, Source::Microphone)?);
         Some(Self { cipher: report.cipher, camera, microphone })
     }
 
@@ -49,7 +49,7 @@ impl Received {
     pub(super) fn check(&self) -> Result<()> {
         self.camera.check().with_context(|| self.camera.words("pictures"))?;
         self.microphone.check().with_context(|| self.microphone.words("speech"))?;
-        let Counted { report, checked } = &self.camera;
+        let CheckedSource { report, checked } = &self.camera;
         ensure!(report.key_frame_first, "the first picture is no key frame");
         ensure!(checked.skips == 0, "pictures go on {} times at another place without a key frame", checked.skips);
         let (skips, explained) = (self.microphone.checked.skips, self.microphone.report.lost + checked.restarts);
@@ -72,7 +72,7 @@ impl Received {
     }
 }
 
-impl Counted {
+impl CheckedSource {
     /// Of the user's latest participation.
     fn of(report: &MediaReport, user: &str, source: Source) -> Option<Self> {
         let is_it = |s: &&SourceReport| s.source == source && s.user.as_ref().is_some_and(|name| name.0 == user);
