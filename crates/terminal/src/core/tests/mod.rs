@@ -771,7 +771,7 @@ fn a_refused_create_ends_the_call() {
 }
 
 #[test]
-fn crossing_calls_meet_in_the_first_ones_meeting() {
+fn glare_ends_in_the_meeting_of_the_first_create() {
     let mut alice = Device::new();
     let other = MeetingId(Uuid::from_u128(0x99));
     let create = Command::Call { meeting: other, callees: vec!["bob".into()], media: Media::Audio, title: None };
