@@ -2,7 +2,7 @@
 //!
 //! A `connect` is given to the queue before its CONNACK leaves, so that it stands before whatever the client publishes.
 //! Events may be repeated and overtake each other (one that the queue did not take is tried again by itself), and never
-//! make a worker wait: consumers go by `channelId`. A `tcpclean` that does not get into the queue is sent at the next
+//! make a worker wait: consumers go by `channelId`, the id of the connection. A `tcpclean` that does not get into the queue is sent at the next
 //! start: the log holds every connection until then.
 
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl EventKind {
 pub(crate) struct Event {
     kind: EventKind,
     client: ClientKey,
-    channel_id: Box<str>,
+    connection_id: Box<str>,
     at_ms: u64,
     peer: Box<str>,
 }
@@ -73,7 +73,7 @@ impl Event {
             client_id: self.client.as_str(),
             time: self.at_ms,
             event_type: self.kind.as_str(),
-            channel_id: &self.channel_id,
+            channel_id: &self.connection_id,
             client_ip: &self.peer,
         };
         let message = queue::Message {
@@ -111,8 +111,9 @@ pub(crate) fn channel(
 
 impl EventSender {
     /// Never waits. What the queue takes at once stands there before anything that is sent to it afterwards.
-    pub(crate) fn send(&self, kind: EventKind, client: &ClientKey, channel_id: &str, at_ms: u64, peer: &str) {
-        let event = Event { kind, client: client.clone(), channel_id: channel_id.into(), at_ms, peer: peer.into() };
+    pub(crate) fn send(&self, kind: EventKind, client: &ClientKey, connection_id: &str, at_ms: u64, peer: &str) {
+        let event =
+            Event { kind, client: client.clone(), connection_id: connection_id.into(), at_ms, peer: peer.into() };
         if let Err(not_taken) = self.offer(event) {
             (not_taken.done)(Err(Unavailable::Busy.into()));
         }
@@ -137,12 +138,12 @@ impl EventSender {
         connections: impl IntoIterator<Item = (Box<str>, RecoveredConnection)>,
         now_ms: u64,
     ) {
-        for (channel_id, connection) in connections {
+        for (connection_id, connection) in connections {
             let RecoveredConnection { client_id, address, closed_ms } = connection;
             let event = Event {
                 kind: EventKind::TcpClean,
                 client: ClientKey::new(&client_id),
-                channel_id,
+                connection_id,
                 at_ms: closed_ms.unwrap_or(now_ms),
                 peer: address,
             };
@@ -199,7 +200,7 @@ impl Desk {
         }
         let owner = ClientKey::owner(event.client.as_str(), self.workers.len());
         if let Some(address) = self.workers.get(owner) {
-            address.notify(Notice::EventSent { channel_id: event.channel_id });
+            address.notify(Notice::EventSent { connection_id: event.connection_id });
         }
     }
 }
@@ -215,7 +216,7 @@ mod tests {
         let event = Event {
             kind: EventKind::Connect,
             client: ClientKey::new("GID_XXX@@@YYYYY"),
-            channel_id: "2b9b1281046046faafe5e0b458e41234".into(),
+            connection_id: "2b9b1281046046faafe5e0b458e41234".into(),
             at_ms: 1_212_121_212,
             peer: "192.168.0.7:13301".into(),
         };

@@ -57,11 +57,11 @@ fn encoded(record: &Record<'_>) -> Vec<u8> {
         Record::SessionGone { client_id } => record::encode_session_gone(client_id),
         Record::Subscribed { client_id, filter, options } => record::encode_subscribed(client_id, filter, *options),
         Record::Unsubscribed { client_id, filter } => record::encode_unsubscribed(client_id, filter),
-        Record::Opened { client_id, channel_id, at_ms, address } => {
-            record::encode_opened(client_id, channel_id, *at_ms, address)
+        Record::Opened { client_id, connection_id, at_ms, address } => {
+            record::encode_opened(client_id, connection_id, *at_ms, address)
         }
-        Record::Closed { client_id, channel_id, at_ms } => record::encode_closed(client_id, channel_id, *at_ms),
-        Record::EventSent { channel_id } => record::encode_event_sent(channel_id),
+        Record::Closed { client_id, connection_id, at_ms } => record::encode_closed(client_id, connection_id, *at_ms),
+        Record::EventSent { connection_id } => record::encode_event_sent(connection_id),
         Record::QueueIdSeen { client_id, until_ms, id } => record::encode_queue_id_seen(client_id, *until_ms, id),
         Record::Stopped { at_ms } => record::encode_stopped(*at_ms),
         Record::Started { at_ms } => record::encode_started(*at_ms),

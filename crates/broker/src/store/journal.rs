@@ -204,16 +204,16 @@ impl Batch {
         self.push_bytes(kind::UNSUBSCRIBED, client_id, record::encode_unsubscribed(client_id, filter));
     }
 
-    pub(crate) fn opened(&mut self, client_id: &str, channel_id: &str, at_ms: u64, address: &str) {
-        self.push_bytes(kind::OPENED, client_id, record::encode_opened(client_id, channel_id, at_ms, address));
+    pub(crate) fn opened(&mut self, client_id: &str, connection_id: &str, at_ms: u64, address: &str) {
+        self.push_bytes(kind::OPENED, client_id, record::encode_opened(client_id, connection_id, at_ms, address));
     }
 
-    pub(crate) fn closed(&mut self, client_id: &str, channel_id: &str, at_ms: u64) {
-        self.push_bytes(kind::CLOSED, client_id, record::encode_closed(client_id, channel_id, at_ms));
+    pub(crate) fn closed(&mut self, client_id: &str, connection_id: &str, at_ms: u64) {
+        self.push_bytes(kind::CLOSED, client_id, record::encode_closed(client_id, connection_id, at_ms));
     }
 
-    pub(crate) fn event_sent(&mut self, channel_id: &str) {
-        self.push(kind::EVENT_SENT, 0, Body::Bytes(record::encode_event_sent(channel_id)));
+    pub(crate) fn event_sent(&mut self, connection_id: &str) {
+        self.push(kind::EVENT_SENT, 0, Body::Bytes(record::encode_event_sent(connection_id)));
     }
 
     pub(crate) fn stopped(&mut self, at_ms: u64) {

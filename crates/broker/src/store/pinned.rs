@@ -162,15 +162,20 @@ fn every_other_record_keeps_its_bytes() {
             kind::OPENED,
             record::encode_opened("c", "ab12", 5, "127.0.0.1:1"),
             b"\x01\0c\x04\0ab12\x05\0\0\0\0\0\0\0\x0b\x00127.0.0.1:1",
-            Record::Opened { client_id: "c", channel_id: "ab12", at_ms: 5, address: "127.0.0.1:1" },
+            Record::Opened { client_id: "c", connection_id: "ab12", at_ms: 5, address: "127.0.0.1:1" },
         ),
         (
             kind::CLOSED,
             record::encode_closed("c", "ab12", 6),
             b"\x01\0c\x04\0ab12\x06\0\0\0\0\0\0\0",
-            Record::Closed { client_id: "c", channel_id: "ab12", at_ms: 6 },
+            Record::Closed { client_id: "c", connection_id: "ab12", at_ms: 6 },
         ),
-        (kind::EVENT_SENT, record::encode_event_sent("ab12"), b"\x04\0ab12", Record::EventSent { channel_id: "ab12" }),
+        (
+            kind::EVENT_SENT,
+            record::encode_event_sent("ab12"),
+            b"\x04\0ab12",
+            Record::EventSent { connection_id: "ab12" },
+        ),
         (
             kind::QUEUE_ID_SEEN,
             record::encode_queue_id_seen("c", 7, "id-1"),

@@ -10,9 +10,9 @@
 //! | 0x45 | session gone | client id |
 //! | 0x46 | subscribed | client id, filter, options u8, subscription id u32 (0: none) |
 //! | 0x47 | unsubscribed | client id, filter |
-//! | 0x48 | opened | client id, channel id, at_ms u64, address |
-//! | 0x49 | closed | client id, channel id, at_ms u64 |
-//! | 0x4a | event sent | channel id (its `tcpclean` is in the queue) |
+//! | 0x48 | opened | client id, connection id, at_ms u64, address |
+//! | 0x49 | closed | client id, connection id, at_ms u64 |
+//! | 0x4a | event sent | connection id (its `tcpclean` is in the queue) |
 //! | 0x4b | queue id seen | client id, until_ms u64, queue message id |
 //! | 0x4c | stopped | at_ms u64: everything before it is complete, the last record of a clean stop |
 //! | 0x4d | started | at_ms u64: all that was open before has ended; on the disk before anybody is served |
@@ -78,17 +78,17 @@ pub(crate) enum Record<'a> {
     },
     Opened {
         client_id: &'a str,
-        channel_id: &'a str,
+        connection_id: &'a str,
         at_ms: u64,
         address: &'a str,
     },
     Closed {
         client_id: &'a str,
-        channel_id: &'a str,
+        connection_id: &'a str,
         at_ms: u64,
     },
     EventSent {
-        channel_id: &'a str,
+        connection_id: &'a str,
     },
     QueueIdSeen {
         client_id: &'a str,
@@ -227,17 +227,17 @@ pub(crate) fn encode_unsubscribed(client_id: &str, filter: &str) -> Vec<u8> {
     Writer::default().short(client_id.as_bytes()).short(filter.as_bytes()).0
 }
 
-pub(crate) fn encode_opened(client_id: &str, channel_id: &str, at_ms: u64, address: &str) -> Vec<u8> {
-    let start = Writer::default().short(client_id.as_bytes()).short(channel_id.as_bytes());
+pub(crate) fn encode_opened(client_id: &str, connection_id: &str, at_ms: u64, address: &str) -> Vec<u8> {
+    let start = Writer::default().short(client_id.as_bytes()).short(connection_id.as_bytes());
     start.u64(at_ms).short(address.as_bytes()).0
 }
 
-pub(crate) fn encode_closed(client_id: &str, channel_id: &str, at_ms: u64) -> Vec<u8> {
-    Writer::default().short(client_id.as_bytes()).short(channel_id.as_bytes()).u64(at_ms).0
+pub(crate) fn encode_closed(client_id: &str, connection_id: &str, at_ms: u64) -> Vec<u8> {
+    Writer::default().short(client_id.as_bytes()).short(connection_id.as_bytes()).u64(at_ms).0
 }
 
-pub(crate) fn encode_event_sent(channel_id: &str) -> Vec<u8> {
-    Writer::default().short(channel_id.as_bytes()).0
+pub(crate) fn encode_event_sent(connection_id: &str) -> Vec<u8> {
+    Writer::default().short(connection_id.as_bytes()).0
 }
 
 pub(crate) fn encode_queue_id_seen(client_id: &str, until_ms: u64, id: &str) -> Vec<u8> {
@@ -274,10 +274,10 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, Unreadable>
         }
         kind::UNSUBSCRIBED => Record::Unsubscribed { client_id: r.text()?, filter: r.text()? },
         kind::OPENED => {
-            Record::Opened { client_id: r.text()?, channel_id: r.text()?, at_ms: r.u64()?, address: r.text()? }
+            Record::Opened { client_id: r.text()?, connection_id: r.text()?, at_ms: r.u64()?, address: r.text()? }
         }
-        kind::CLOSED => Record::Closed { client_id: r.text()?, channel_id: r.text()?, at_ms: r.u64()? },
-        kind::EVENT_SENT => Record::EventSent { channel_id: r.text()? },
+        kind::CLOSED => Record::Closed { client_id: r.text()?, connection_id: r.text()?, at_ms: r.u64()? },
+        kind::EVENT_SENT => Record::EventSent { connection_id: r.text()? },
         kind::QUEUE_ID_SEEN => Record::QueueIdSeen { client_id: r.text()?, until_ms: r.u64()?, id: r.text()? },
         kind::STOPPED => Record::Stopped { at_ms: r.u64()? },
         kind::STARTED => Record::Started { at_ms: r.u64()? },
@@ -407,16 +407,16 @@ mod tests {
             (
                 kind::OPENED,
                 encode_opened("c", "ab12", 5, "127.0.0.1:1"),
-                Record::Opened { client_id: "c", channel_id: "ab12", at_ms: 5, address: "127.0.0.1:1" },
+                Record::Opened { client_id: "c", connection_id: "ab12", at_ms: 5, address: "127.0.0.1:1" },
             ),
             (
                 kind::CLOSED,
                 encode_closed("c", "ab12", 6),
-                Record::Closed { client_id: "c", channel_id: "ab12", at_ms: 6 },
+                Record::Closed { client_id: "c", connection_id: "ab12", at_ms: 6 },
             ),
             (kind::STOPPED, encode_stopped(8), Record::Stopped { at_ms: 8 }),
             (kind::STARTED, encode_started(9), Record::Started { at_ms: 9 }),
-            (kind::EVENT_SENT, encode_event_sent("ab12"), Record::EventSent { channel_id: "ab12" }),
+            (kind::EVENT_SENT, encode_event_sent("ab12"), Record::EventSent { connection_id: "ab12" }),
             (
                 kind::QUEUE_ID_SEEN,
                 encode_queue_id_seen("c", 7, "id-1"),

@@ -26,7 +26,7 @@ pub struct RecoverError {
 #[derive(Debug, Default)]
 pub struct Recovery {
     pub(crate) clients: HashMap<Box<str>, RecoveredClient>,
-    /// By channel id; their `tcpclean` is not in the queue yet.
+    /// By connection id; their `tcpclean` is not in the queue yet.
     pub(crate) connections: BTreeMap<Box<str>, RecoveredConnection>,
     /// Connections of each client that have not closed.
     open: HashMap<Box<str>, u32>,
@@ -148,11 +148,11 @@ impl Recovery {
             Record::Unsubscribed { client_id, filter } => {
                 self.client(client_id).subscriptions.remove(filter);
             }
-            Record::Opened { client_id, channel_id, at_ms, address } => {
-                self.open(client_id, channel_id, at_ms, address);
+            Record::Opened { client_id, connection_id, at_ms, address } => {
+                self.open(client_id, connection_id, at_ms, address);
             }
-            Record::Closed { client_id, channel_id, at_ms } => self.close(client_id, channel_id, at_ms),
-            Record::EventSent { channel_id } => drop(self.connections.remove(channel_id)),
+            Record::Closed { client_id, connection_id, at_ms } => self.close(client_id, connection_id, at_ms),
+            Record::EventSent { connection_id } => drop(self.connections.remove(connection_id)),
             Record::QueueIdSeen { client_id, until_ms, id } => {
                 self.client(client_id).queue_ids.insert(id.into(), until_ms);
             }
@@ -179,10 +179,10 @@ impl Recovery {
         }
     }
 
-    fn open(&mut self, client_id: &str, channel_id: &str, at_ms: u64, address: &str) {
+    fn open(&mut self, client_id: &str, connection_id: &str, at_ms: u64, address: &str) {
         self.see_time(at_ms);
         let connection = RecoveredConnection { client_id: client_id.into(), address: address.into(), closed_ms: None };
-        self.connections.insert(channel_id.into(), connection);
+        self.connections.insert(connection_id.into(), connection);
         *self.open.entry(client_id.into()).or_default() += 1;
         if let Some(session) = self.clients.get_mut(client_id).and_then(|client| client.session.as_mut()) {
             session.disconnected_ms = None;
@@ -190,9 +190,9 @@ impl Recovery {
     }
 
     /// A session is disconnected when the last of its connections has closed: a take-over closes the old one late.
-    fn close(&mut self, client_id: &str, channel_id: &str, at_ms: u64) {
+    fn close(&mut self, client_id: &str, connection_id: &str, at_ms: u64) {
         self.see_time(at_ms);
-        let Some(connection) = self.connections.get_mut(channel_id) else { return };
+        let Some(connection) = self.connections.get_mut(connection_id) else { return };
         if connection.closed_ms.replace(at_ms).is_some() {
             return;
         }

@@ -93,12 +93,12 @@ pub(super) enum Deferred {
     /// The connection has ended.
     Closed {
         client: ClientKey,
-        channel_id: Box<str>,
+        connection_id: Box<str>,
         at_ms: u64,
     },
     /// The `tcpclean` of a connection is in the queue.
     EventSent {
-        channel_id: Box<str>,
+        connection_id: Box<str>,
     },
 }
 

@@ -74,7 +74,7 @@ impl Worker {
                 };
                 self.settle(target, outcome);
             }
-            Notice::EventSent { channel_id } => self.durability.defer(Deferred::EventSent { channel_id }),
+            Notice::EventSent { connection_id } => self.durability.defer(Deferred::EventSent { connection_id }),
             Notice::FromQueue(from_queue) => self.take_from_queue(from_queue),
             Notice::Stop(reason) => self.stop(reason),
             Notice::LogFailed => {

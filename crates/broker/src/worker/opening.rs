@@ -76,8 +76,8 @@ impl Worker {
         }
         // 3. The session, and in the log what changes.
         let Some(peer) = self.connections.peer_of(key) else { return };
-        let channel_id: Box<str> = uuid::Uuid::now_v7().simple().to_string().into();
-        let opened = self.clients.open(key, &request, account, (&channel_id, &peer.to_string()), self.now);
+        let connection_id: Box<str> = uuid::Uuid::now_v7().simple().to_string().into();
+        let opened = self.clients.open(key, &request, account, (&connection_id, &peer.to_string()), self.now);
         let opened = match opened {
             Ok(opened) => opened,
             Err(reason) => return self.refuse(key, reason),
@@ -87,7 +87,7 @@ impl Worker {
             client: opened.client,
             client_id,
             identity,
-            channel_id,
+            connection_id,
             said_goodbye: false,
             publishes: TokenBucket::default(),
             known_topic: None,
@@ -108,8 +108,8 @@ impl Worker {
     /// The CONNACK leaves, and then what waits.
     pub(super) fn accept(&mut self, key: ConnectionKey) {
         let Some(accepted) = self.connections.accept(key, self.now.instant) else { return };
-        let Accepted { client, client_id, channel_id, peer, receive_maximum, fits } = accepted;
-        self.shared.events.send(EventKind::Connect, &client_id, &channel_id, self.now.ms, &peer.to_string());
+        let Accepted { client, client_id, connection_id, peer, receive_maximum, fits } = accepted;
+        self.shared.events.send(EventKind::Connect, &client_id, &connection_id, self.now.ms, &peer.to_string());
         if !fits {
             return self.close(key, None);
         }
@@ -125,13 +125,13 @@ impl Worker {
 
     /// The end of a connection is told before the session that ends with it is forgotten.
     fn left(&mut self, key: ConnectionKey, left: Option<Left>) {
-        let Some(Left { client, client_id, channel_id, said_goodbye, peer }) = left else { return };
+        let Some(Left { client, client_id, connection_id, said_goodbye, peer }) = left else { return };
         let (events, peer, at_ms) = (&self.shared.events, peer.to_string(), self.now.ms);
         if said_goodbye {
-            events.send(EventKind::Disconnect, &client_id, &channel_id, at_ms, &peer);
+            events.send(EventKind::Disconnect, &client_id, &connection_id, at_ms, &peer);
         }
-        events.send(EventKind::TcpClean, &client_id, &channel_id, at_ms, &peer);
-        self.durability.defer(Deferred::Closed { client: client_id, channel_id, at_ms });
+        events.send(EventKind::TcpClean, &client_id, &connection_id, at_ms, &peer);
+        self.durability.defer(Deferred::Closed { client: client_id, connection_id, at_ms });
         self.clients.leave(client, key, at_ms);
     }
 
@@ -154,8 +154,8 @@ impl Worker {
             self.left(connection, left);
         } else if is_removed {
             // Whoever follows a device that is away hears that it is removed: its media may be there.
-            let channel_id = uuid::Uuid::now_v7().simple().to_string();
-            self.shared.events.send(EventKind::TcpClean, &client_id, &channel_id, self.now.ms, "");
+            let connection_id = uuid::Uuid::now_v7().simple().to_string();
+            self.shared.events.send(EventKind::TcpClean, &client_id, &connection_id, self.now.ms, "");
         }
         match self.clients.end(&client_id) {
             Ended::Nothing => _ = answer.send(None),

@@ -145,7 +145,7 @@ pub(crate) enum Notice {
     },
     /// The `tcpclean` of this connection is in the queue.
     EventSent {
-        channel_id: Box<str>,
+        connection_id: Box<str>,
     },
     FromQueue(FromQueue),
     Stop(ReasonCode),

@@ -226,7 +226,7 @@ struct Taken {
     /// The kind of an online event.
     tag: Option<String>,
     /// The connection of an online event.
-    channel_id: Option<String>,
+    connection_id: Option<String>,
     client_was_told: bool,
 }
 
@@ -244,8 +244,8 @@ impl Watched {
             is_there
         });
         let event: Option<serde_json::Value> = serde_json::from_slice(&message.body).ok();
-        let channel_id = event.and_then(|event| event["channelId"].as_str().map(str::to_owned));
-        let taken = Taken { topic: topic.to_string(), tag: message.tag.clone(), channel_id, client_was_told };
+        let connection_id = event.and_then(|event| event["channelId"].as_str().map(str::to_owned));
+        let taken = Taken { topic: topic.to_string(), tag: message.tag.clone(), connection_id, client_was_told };
         self.taken.lock().unwrap().push(taken);
     }
 
@@ -258,10 +258,10 @@ impl Watched {
         let mut connections: Vec<String> = Vec::new();
         let events = self.taken().into_iter().filter(|taken| taken.topic == ONLINE_EVENTS);
         let numbered = events.map(|taken| {
-            let channel_id = taken.channel_id.unwrap();
-            let number = connections.iter().position(|known| *known == channel_id).unwrap_or(connections.len());
+            let connection_id = taken.connection_id.unwrap();
+            let number = connections.iter().position(|known| *known == connection_id).unwrap_or(connections.len());
             if number == connections.len() {
-                connections.push(channel_id);
+                connections.push(connection_id);
             }
             (taken.tag.unwrap(), number + 1)
         });

@@ -60,13 +60,13 @@ impl Clients {
         connection: ConnectionKey,
         request: &ConnectRequest,
         account: Box<str>,
-        (channel_id, peer): (&str, &str),
+        (connection_id, peer): (&str, &str),
         now: Now,
     ) -> Result<Opened, ReasonCode> {
         self.end_if_over(&request.client, now.ms);
         let info = SessionInfo { account, expiry_s: self.expiry_of(request) };
         let mut change = self.plan(request, &info);
-        change.batch.opened(request.client.as_str(), channel_id, now.ms, peer);
+        change.batch.opened(request.client.as_str(), connection_id, now.ms, peer);
         let end = self.append_change(&change).map_err(|error| self.refusal(&error))?.end;
         let waits_for = change.waits.then_some(end);
         let client = self.attach(connection, request, info);

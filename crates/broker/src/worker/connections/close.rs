@@ -19,7 +19,7 @@ const CLOSE_TAKES_MAX: Duration = Duration::from_secs(5);
 pub(in crate::worker) struct Left {
     pub(in crate::worker) client: ClientRef,
     pub(in crate::worker) client_id: ClientKey,
-    pub(in crate::worker) channel_id: Box<str>,
+    pub(in crate::worker) connection_id: Box<str>,
     pub(in crate::worker) said_goodbye: bool,
     pub(in crate::worker) peer: SocketAddr,
 }
@@ -45,12 +45,12 @@ impl Connections {
         self.timers.arm(key, give_up);
         self.mark_dirty(key);
         self.mark_ready(key);
-        let Connected { client, client_id, channel_id, said_goodbye, .. } = match stage {
+        let Connected { client, client_id, connection_id, said_goodbye, .. } = match stage {
             Stage::Connected(connected) => *connected,
             Stage::AwaitingConnack(awaiting) => awaiting.connected,
             _ => return None,
         };
-        Some(Left { client, client_id, channel_id, said_goodbye, peer })
+        Some(Left { client, client_id, connection_id, said_goodbye, peer })
     }
 
     /// The client has sent DISCONNECT.

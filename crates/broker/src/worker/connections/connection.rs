@@ -85,7 +85,7 @@ pub(in crate::worker) struct Connected {
     pub(in crate::worker) client_id: ClientKey,
     pub(in crate::worker) identity: Identity,
     /// Unique per connection.
-    pub(in crate::worker) channel_id: Box<str>,
+    pub(in crate::worker) connection_id: Box<str>,
     /// The client sent DISCONNECT.
     pub(in crate::worker) said_goodbye: bool,
     pub(in crate::worker) publishes: TokenBucket,

@@ -29,7 +29,7 @@ pub(in crate::worker) struct LoggedIn {
 pub(in crate::worker) struct Accepted {
     pub(in crate::worker) client: ClientRef,
     pub(in crate::worker) client_id: ClientKey,
-    pub(in crate::worker) channel_id: Box<str>,
+    pub(in crate::worker) connection_id: Box<str>,
     pub(in crate::worker) peer: SocketAddr,
     pub(in crate::worker) receive_maximum: u16,
     /// The CONNACK is within the client's Maximum Packet Size; otherwise the connection is to be closed.
@@ -114,7 +114,7 @@ impl Connections {
         let accepted = Accepted {
             client: connected.client,
             client_id: connected.client_id.clone(),
-            channel_id: connected.channel_id.clone(),
+            connection_id: connected.connection_id.clone(),
             peer: connection.peer,
             receive_maximum: connection.mqtt.client_receive_maximum(),
             fits,

@@ -176,7 +176,7 @@ impl Bench {
             client: client_of(peer.key),
             client_id: ClientKey::new(ALICE),
             identity: Identity::Device { client_id: ALICE.into(), user, group: "GID_dev".into() },
-            channel_id: "channel".into(),
+            connection_id: "connection".into(),
             said_goodbye: false,
             publishes: TokenBucket::default(),
             known_topic: None,
@@ -485,7 +485,7 @@ fn a_closed_connection_says_its_last_words_and_reads_nothing_more() {
     bench.send_at_most_once(&peer, &message("before"));
     let farewell = Some((ReasonCode::SESSION_TAKEN_OVER, None));
     let left = bench.connections.close(peer.key, farewell, bench.now).unwrap();
-    assert_eq!((left.client, &*left.channel_id), (client_of(peer.key), "channel"));
+    assert_eq!((left.client, &*left.connection_id), (client_of(peer.key), "connection"));
     assert!(bench.connections.close(peer.key, farewell, bench.now).is_none(), "only once");
     assert!(bench.connections.connected(peer.key).is_none());
     bench.send_at_most_once(&peer, &message("after"));

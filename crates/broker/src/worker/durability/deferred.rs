@@ -34,8 +34,8 @@ impl DeferredRecords {
                 self.clients.entry(client).or_default().handed_out.push((message, packet_id));
             }
             Deferred::Removed { client, message } => self.clients.entry(client).or_default().removed.push(message),
-            Deferred::Closed { client, channel_id, at_ms } => self.closed.push((client, channel_id, at_ms)),
-            Deferred::EventSent { channel_id } => self.events_sent.push(channel_id),
+            Deferred::Closed { client, connection_id, at_ms } => self.closed.push((client, connection_id, at_ms)),
+            Deferred::EventSent { connection_id } => self.events_sent.push(connection_id),
         }
     }
 
@@ -61,10 +61,10 @@ impl DeferredRecords {
             batch.handed_out(client.as_str(), &changes.handed_out);
             batch.removed(client.as_str(), &changes.removed);
         }
-        for (client, channel_id, at_ms) in &self.closed {
-            batch.closed(client.as_str(), channel_id, *at_ms);
+        for (client, connection_id, at_ms) in &self.closed {
+            batch.closed(client.as_str(), connection_id, *at_ms);
         }
-        self.events_sent.iter().for_each(|channel_id| batch.event_sent(channel_id));
+        self.events_sent.iter().for_each(|connection_id| batch.event_sent(connection_id));
         batch
     }
 }
