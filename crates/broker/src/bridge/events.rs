@@ -2,8 +2,8 @@
 //!
 //! A `connect` is given to the queue before its CONNACK leaves, so that it stands before whatever the client publishes.
 //! Events may be repeated and overtake each other (one that the queue did not take is tried again by itself), and never
-//! make a worker wait: consumers go by `channelId`, the id of the connection. A `tcpclean` that does not get into the queue is sent at the next
-//! start: the log holds every connection until then.
+//! make a worker wait: consumers go by `channelId`, the id of the connection. A `tcpclean` that does not get into the
+//! queue is sent at the next start: the log holds every connection until then.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -105,7 +105,7 @@ impl Worker {
             ReplyTarget::Nobody => {}
             ReplyTarget::Queue(_) => self.settle(target, outcome),
             _ if worker == self.me => self.settle(target, outcome),
-            _ => self.outbox.post(worker, Post::Reply { target, outcome }),
+            _ => self.worker_posts.post(worker, Post::Reply { target, outcome }),
         }
     }
 

@@ -7,7 +7,7 @@
 //! A worker never waits for anything but its epoll: SQL and the queue run elsewhere and answer by a
 //! [`Notice`](post::Notice), and the log is asked only what is durable.
 //!
-//! Four machines with private state do the work: [`Connections`], [`Clients`], [`Durability`], [`Outbox`]. They do not know
+//! Four machines with private state do the work: [`Connections`], [`Clients`], [`Durability`], [`WorkerPosts`]. They do not know
 //! each other. [`Worker`] sees all four: it asks one and gives what it returns to the next. Here is its loop; `incoming`,
 //! `requests`, `opening` and `dispatch` are the rest of it. The rules of order that it keeps, each with its test, stand in
 //! `docs/broker.md`.
@@ -21,7 +21,6 @@ mod durability;
 mod incoming;
 mod known_topic;
 mod opening;
-mod outbox;
 pub(crate) mod post;
 mod publish;
 mod queue_jobs;
@@ -31,6 +30,7 @@ mod scenarios;
 mod start;
 #[cfg(test)]
 mod testing;
+mod worker_posts;
 mod writes;
 
 use std::sync::Arc;
@@ -46,9 +46,9 @@ use action::{Actions, Now};
 use clients::Clients;
 use connections::{Connections, Flushed, SocketEvent, TimedOut};
 use durability::Durability;
-use outbox::Outbox;
 use post::WorkerMailbox;
 use queue_jobs::QueueAcks;
+use worker_posts::WorkerPosts;
 
 pub(crate) use start::{Prepared, prepare};
 
@@ -66,7 +66,7 @@ pub(crate) struct Worker {
     connections: Connections,
     clients: Clients,
     durability: Durability,
-    outbox: Outbox,
+    worker_posts: WorkerPosts,
     /// What the machines want of each other; empty between two requests.
     actions: Actions,
     queue_acks: QueueAcks,
@@ -117,7 +117,7 @@ impl Worker {
         self.tick();
         self.durability.flush();
         self.flush_connections();
-        self.outbox.flush();
+        self.worker_posts.flush();
         if self.connections.has_paused() && !self.is_congested() {
             self.connections.resume_paused();
         }
@@ -144,7 +144,7 @@ impl Worker {
     }
 
     fn is_congested(&self) -> bool {
-        self.durability.is_congested() || self.outbox.is_congested()
+        self.durability.is_congested() || self.worker_posts.is_congested()
     }
 
     fn stop(&mut self, reason: ReasonCode) {
@@ -202,7 +202,7 @@ mod tests {
 
     use std::path::{Path, PathBuf};
 
-    const MACHINES: [&str; 4] = ["connections", "clients", "durability", "outbox"];
+    const MACHINES: [&str; 4] = ["connections", "clients", "durability", "worker_posts"];
 
     fn sources_of(machine: &str) -> Vec<PathBuf> {
         let worker = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/worker");

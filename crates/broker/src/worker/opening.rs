@@ -25,7 +25,7 @@ impl Worker {
         let owner = ClientKey::owner(client_id.as_str(), self.shared.workers.len());
         if owner != self.me {
             if let Some(moving) = self.connections.release(key) {
-                self.outbox.post(owner, Post::Move(Box::new(moving)));
+                self.worker_posts.post(owner, Post::Move(Box::new(moving)));
             }
         } else if let Some(request) = self.connections.take_connect(key) {
             self.log_in(key, request);

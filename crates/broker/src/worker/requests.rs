@@ -141,7 +141,7 @@ impl Worker {
         if owner == self.me {
             self.clients.take_p2p(p2p, self.now, &mut self.actions);
         } else {
-            self.outbox.post(owner, Post::P2p(p2p));
+            self.worker_posts.post(owner, Post::P2p(p2p));
         }
     }
 
@@ -149,7 +149,7 @@ impl Worker {
         if worker == self.me {
             self.clients.take_fan_out(fan_out, self.now, &mut self.actions);
         } else {
-            self.outbox.post(worker, Post::FanOut(fan_out));
+            self.worker_posts.post(worker, Post::FanOut(fan_out));
         }
     }
 

@@ -11,9 +11,9 @@ use super::action::{Actions, Now};
 use super::clients::{self, Clients};
 use super::connections::{self, Connections, WAKE};
 use super::durability::Durability;
-use super::outbox::Outbox;
 use super::post::{WorkerAddress, WorkerMailbox};
 use super::queue_jobs::QueueAcks;
+use super::worker_posts::WorkerPosts;
 use super::{TICK, Worker};
 use crate::mailbox::{Alarm, mailbox};
 use crate::shared::Shared;
@@ -71,7 +71,7 @@ impl Prepared {
             connections: Connections::new(context, self.registry, now.instant),
             clients,
             durability: Durability::new(shared.journal.clone(), shared.counts.clone(), queue_acks.clone()),
-            outbox: Outbox::new(me, &shared.workers),
+            worker_posts: WorkerPosts::new(me, &shared.workers),
             actions: Actions::new(),
             queue_acks,
             scratch: Some(Box::new(Scratch::new())),

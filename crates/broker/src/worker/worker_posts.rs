@@ -8,7 +8,7 @@ use crate::mailbox::BATCH_MAX;
 /// Posts to one worker that wait for room before their publishers are paused.
 const WAITING_MAX: usize = 1024;
 
-pub(super) struct Outbox {
+pub(super) struct WorkerPosts {
     me: usize,
     workers: Vec<Destination>,
 }
@@ -18,7 +18,7 @@ struct Destination {
     waiting: VecDeque<Post>,
 }
 
-impl Outbox {
+impl WorkerPosts {
     pub(super) fn new(me: usize, addresses: &[WorkerAddress]) -> Self {
         let workers = addresses
             .iter()
@@ -74,15 +74,15 @@ mod tests {
     const FAR: usize = 2;
 
     /// The posts of worker 0, and the mailboxes of all three.
-    fn outbox() -> (Outbox, Vec<WorkerMailbox>) {
+    fn posts_to_three() -> (WorkerPosts, Vec<WorkerMailbox>) {
         let mailboxes = (0..3).map(|_| mailbox(Alarm::new(Poll::new().unwrap().registry(), Token(0)).unwrap()));
         let (addresses, mailboxes): (Vec<_>, Vec<_>) = mailboxes.unzip();
-        (Outbox::new(ME, &addresses), mailboxes)
+        (WorkerPosts::new(ME, &addresses), mailboxes)
     }
 
-    fn post(outbox: &mut Outbox, to: usize, number: u64) {
+    fn post(posts: &mut WorkerPosts, to: usize, number: u64) {
         let target = ReplyTarget::Gather(number);
-        outbox.post(to, Post::Reply { target, outcome: Outcome::Done(ReasonCode::SUCCESS) });
+        posts.post(to, Post::Reply { target, outcome: Outcome::Done(ReasonCode::SUCCESS) });
     }
 
     fn batch(mailbox: &WorkerMailbox) -> Vec<u64> {
@@ -94,12 +94,12 @@ mod tests {
     }
 
     /// Posts until the mailbox has no room for a whole batch more. Returns how many the mailbox has.
-    fn fill(outbox: &mut Outbox, to: usize) -> u64 {
+    fn fill(posts: &mut WorkerPosts, to: usize) -> u64 {
         let mut posted = 0;
         loop {
-            (0..BATCH_MAX as u64).for_each(|more| post(outbox, to, posted + more));
-            outbox.flush();
-            if !outbox.workers[to].waiting.is_empty() {
+            (0..BATCH_MAX as u64).for_each(|more| post(posts, to, posted + more));
+            posts.flush();
+            if !posts.workers[to].waiting.is_empty() {
                 return posted;
             }
             posted += BATCH_MAX as u64;
@@ -108,27 +108,27 @@ mod tests {
 
     #[test]
     fn posts_go_out_at_the_flush_in_batches_and_in_their_order() {
-        let (mut outbox, mailboxes) = outbox();
-        (0..BATCH_MAX as u64 + 10).for_each(|number| post(&mut outbox, NEAR, number));
-        post(&mut outbox, FAR, 7);
+        let (mut posts, mailboxes) = posts_to_three();
+        (0..BATCH_MAX as u64 + 10).for_each(|number| post(&mut posts, NEAR, number));
+        post(&mut posts, FAR, 7);
         assert!(mailboxes.iter().all(WorkerMailbox::is_empty));
-        outbox.flush();
+        posts.flush();
         assert_eq!(batch(&mailboxes[NEAR]), (0..BATCH_MAX as u64).collect::<Vec<_>>());
         assert_eq!(batch(&mailboxes[NEAR]), (BATCH_MAX as u64..BATCH_MAX as u64 + 10).collect::<Vec<_>>());
         assert_eq!(batch(&mailboxes[FAR]), [7]);
-        assert!(!outbox.is_congested() && mailboxes.iter().all(WorkerMailbox::is_empty));
+        assert!(!posts.is_congested() && mailboxes.iter().all(WorkerMailbox::is_empty));
     }
 
     #[test]
     fn what_a_full_mailbox_does_not_take_waits_in_its_order_and_hinders_no_other() {
-        let (mut outbox, mailboxes) = outbox();
-        let taken = fill(&mut outbox, NEAR);
-        assert!(!outbox.is_congested(), "a batch may wait");
+        let (mut posts, mailboxes) = posts_to_three();
+        let taken = fill(&mut posts, NEAR);
+        assert!(!posts.is_congested(), "a batch may wait");
         let waiting = WAITING_MAX as u64;
-        (BATCH_MAX as u64..waiting).for_each(|more| post(&mut outbox, NEAR, taken + more));
-        assert!(outbox.is_congested());
-        post(&mut outbox, FAR, 7);
-        outbox.flush();
+        (BATCH_MAX as u64..waiting).for_each(|more| post(&mut posts, NEAR, taken + more));
+        assert!(posts.is_congested());
+        post(&mut posts, FAR, 7);
+        posts.flush();
         assert_eq!(batch(&mailboxes[FAR]), [7]);
         let mut next = 0;
         while next < taken + waiting {
@@ -136,20 +136,20 @@ mod tests {
             assert_eq!(numbers, (next..next + numbers.len() as u64).collect::<Vec<_>>());
             assert!(!numbers.is_empty(), "{next}");
             next += numbers.len() as u64;
-            outbox.flush();
+            posts.flush();
         }
-        assert!(!outbox.is_congested() && mailboxes[NEAR].is_empty());
+        assert!(!posts.is_congested() && mailboxes[NEAR].is_empty());
     }
 
     #[test]
     fn a_full_mailbox_knows_who_waits_for_room_and_tells_it_once() {
-        let (mut outbox, mailboxes) = outbox();
-        fill(&mut outbox, NEAR);
+        let (mut posts, mailboxes) = posts_to_three();
+        fill(&mut posts, NEAR);
         batch(&mailboxes[NEAR]);
         assert_eq!(mailboxes[NEAR].take_starving().collect::<Vec<_>>(), [ME]);
         assert_eq!(mailboxes[NEAR].take_starving().count(), 0);
-        outbox.flush();
-        assert!(outbox.workers[NEAR].waiting.is_empty());
+        posts.flush();
+        assert!(posts.workers[NEAR].waiting.is_empty());
         assert_eq!(mailboxes[NEAR].take_starving().count(), 0, "nothing waits any more");
     }
 }
