@@ -1,4 +1,4 @@
-//! What the machines of a worker want of each other when it does not follow from their return values.
+//! What the components of a worker want of each other when it does not follow from their return values.
 //!
 //! Handlers append; `Worker::dispatch` takes in order, until nothing is left.
 

@@ -1,4 +1,4 @@
-//! What the machines want of each other, and what follows from it.
+//! What the components want of each other, and what follows from it.
 
 use mqtt::{AckToken, ReasonCode};
 use queue::NotTaken;

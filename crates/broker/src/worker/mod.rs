@@ -7,7 +7,7 @@
 //! A worker never waits for anything but its epoll: SQL and the queue run elsewhere and answer by a
 //! [`Notice`](post::Notice), and the log is asked only what is durable.
 //!
-//! Four machines with private state do the work: [`Connections`], [`Clients`], [`Durability`], [`WorkerPosts`]. They do not know
+//! Four components with private state do the work: [`Connections`], [`Clients`], [`Durability`], [`WorkerPosts`]. They do not know
 //! each other. [`Worker`] sees all four: it asks one and gives what it returns to the next. Here is its loop; `incoming`,
 //! `requests`, `opening` and `dispatch` are the rest of it. The rules of order that it keeps, each with its test, stand in
 //! `docs/broker.md`.
@@ -67,7 +67,7 @@ pub(crate) struct Worker {
     clients: Clients,
     durability: Durability,
     worker_posts: WorkerPosts,
-    /// What the machines want of each other; empty between two requests.
+    /// What the components want of each other; empty between two requests.
     actions: Actions,
     queue_acks: QueueAcks,
     scratch: Option<Box<Scratch>>,
@@ -202,15 +202,15 @@ mod tests {
 
     use std::path::{Path, PathBuf};
 
-    const MACHINES: [&str; 4] = ["connections", "clients", "durability", "worker_posts"];
+    const COMPONENTS: [&str; 4] = ["connections", "clients", "durability", "worker_posts"];
 
-    fn sources_of(machine: &str) -> Vec<PathBuf> {
+    fn sources_of(component: &str) -> Vec<PathBuf> {
         let worker = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/worker");
-        let file = worker.join(machine).with_extension("rs");
+        let file = worker.join(component).with_extension("rs");
         if file.exists() {
             return vec![file];
         }
-        std::fs::read_dir(worker.join(machine)).unwrap().map(|entry| entry.unwrap().path()).collect()
+        std::fs::read_dir(worker.join(component)).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 
     /// Whether the code has a path through this module, in whatever import it stands.
@@ -221,15 +221,15 @@ mod tests {
 
     /// What goes between them are values of `action`, `post`, `writes`, `known_topic` and `connect_request`.
     #[test]
-    fn no_machine_names_another() {
+    fn no_component_names_another() {
         assert!(names("use crate::worker::{action, clients::Clients};", "clients"));
         assert!(!names("// as `clients::Clients`", "clients"));
-        for machine in MACHINES {
-            let sources = sources_of(machine);
-            assert!(!sources.is_empty(), "{machine}");
-            for (source, other) in sources.iter().flat_map(|source| MACHINES.map(|other| (source, other))) {
+        for component in COMPONENTS {
+            let sources = sources_of(component);
+            assert!(!sources.is_empty(), "{component}");
+            for (source, other) in sources.iter().flat_map(|source| COMPONENTS.map(|other| (source, other))) {
                 let text = std::fs::read_to_string(source).unwrap();
-                let is_named = other != machine && names(&text, other);
+                let is_named = other != component && names(&text, other);
                 assert!(!is_named, "{} names {other}", source.display());
             }
         }
