@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mqtt::ReasonCode;
 
 use super::Connections;
-use super::connection::{Closing, Connected, Socket, Stage};
+use super::connection::{Closing, Connected, ReadState, Stage};
 use crate::client::ClientKey;
 use crate::transport::{Readiness, Scratch};
 use crate::worker::action::ClientRef;
@@ -38,7 +38,7 @@ impl Connections {
         if let Some((reason, words)) = farewell {
             connection.mqtt.disconnect(reason, words, &mut connection.out);
         }
-        connection.socket = connection.socket.max(Socket::MayHoldBytes);
+        connection.read_state = connection.read_state.max(ReadState::MayHoldBytes);
         let peer = connection.peer;
         let stage =
             std::mem::replace(&mut connection.stage, Stage::Closing(Box::new(Closing { is_finished: false, give_up })));
@@ -64,7 +64,7 @@ impl Connections {
     /// nothing more for now.
     pub(super) fn drain(&mut self, key: ConnectionKey, scratch: &mut Scratch) -> bool {
         let Some(connection) = self.get_mut(key) else { return false };
-        if connection.socket == Socket::Empty {
+        if connection.read_state == ReadState::Empty {
             return false;
         }
         match connection.transport.read(scratch) {

@@ -29,7 +29,7 @@ pub(super) struct ClientConnection {
     pub(super) stage: Stage,
     pub(super) peer: SocketAddr,
     pub(super) permit: ConnectionPermit,
-    pub(super) socket: Socket,
+    pub(super) read_state: ReadState,
     /// Bytes that were read before are to be looked at again.
     pub(super) has_unprocessed: bool,
     pub(super) is_dirty: bool,
@@ -46,7 +46,7 @@ pub(super) struct ClientConnection {
 
 /// What a read of the socket may bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Socket {
+pub(super) enum ReadState {
     Empty,
     MayHoldBytes,
     /// The peer's end is behind what it still holds, and no further event tells of it.
@@ -119,7 +119,7 @@ impl ClientConnection {
             stage: Stage::AwaitingConnect,
             peer,
             permit,
-            socket: Socket::MayHoldBytes,
+            read_state: ReadState::MayHoldBytes,
             has_unprocessed: false,
             is_dirty: false,
             is_ready: false,
@@ -132,8 +132,8 @@ impl ClientConnection {
 
     /// After a read.
     pub(super) fn note_read(&mut self, state: Readiness) {
-        if state != Readiness::More && self.socket == Socket::MayHoldBytes {
-            self.socket = Socket::Empty;
+        if state != Readiness::More && self.read_state == ReadState::MayHoldBytes {
+            self.read_state = ReadState::Empty;
         }
     }
 

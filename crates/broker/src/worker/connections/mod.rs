@@ -31,7 +31,7 @@ use crate::config::Limits;
 use crate::stats::Counts;
 use crate::timers::Timers;
 use crate::transport::Transport;
-use connection::{ClientConnection, Socket, Stage};
+use connection::{ClientConnection, ReadState, Stage};
 
 pub(super) use close::Left;
 pub(crate) use connection::Moving;
@@ -194,9 +194,9 @@ impl Connections {
         let Some(connection) = self.table.get_mut(event.slot) else { return };
         let key = connection.key;
         if event.has_end {
-            connection.socket = Socket::HoldsEnd;
+            connection.read_state = ReadState::HoldsEnd;
         } else if event.has_input {
-            connection.socket = connection.socket.max(Socket::MayHoldBytes);
+            connection.read_state = connection.read_state.max(ReadState::MayHoldBytes);
         }
         let wants_write = !connection.out.is_empty() || connection.transport.has_pending() || connection.is_closing();
         if event.takes_output && wants_write {

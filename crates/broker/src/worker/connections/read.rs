@@ -5,7 +5,7 @@ use std::time::Instant;
 use mqtt::server::{Input, Request};
 
 use super::Connections;
-use super::connection::{Socket, Stage};
+use super::connection::{ReadState, Stage};
 use crate::transport::{Readiness, Scratch, TransportError};
 use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::ConnectionKey;
@@ -35,7 +35,7 @@ impl Connections {
         if std::mem::take(&mut connection.has_unprocessed) {
             return Read::Input { bytes: &[], has_ended: false };
         }
-        if connection.socket == Socket::Empty {
+        if connection.read_state == ReadState::Empty {
             return Read::Nothing;
         }
         match connection.transport.read(scratch) {
