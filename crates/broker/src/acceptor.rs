@@ -1,5 +1,5 @@
 //! Listeners: one thread accepts for all of them and deals the connections out to the workers in turn. A connection
-//! that the [connection limiter](crate::connection_limiter) does not admit is closed at once.
+//! that the [connection limiter](crate::connection_limiter) does not permit is closed at once.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -165,7 +165,7 @@ impl Accepting {
     }
 
     fn arrive(&mut self, socket: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>) {
-        let Some(permit) = self.shared.connection_limiter.admit(peer.ip()) else {
+        let Some(permit) = self.shared.connection_limiter.permit(peer.ip()) else {
             if let Some(times) = self.refused.note(Instant::now()) {
                 let open = self.shared.counts.connections.value();
                 tracing::warn!(%peer, times, open, "too many connections, in all or from one address: refused");

@@ -180,7 +180,7 @@ impl Broker {
     /// TLS that were read behind the upgrade. Beyond the limits of connections it is closed.
     pub fn adopt_websocket(&self, socket: TcpStream, tls: Option<ServerConnection>, read_ahead: Bytes) {
         let Ok(peer) = socket.peer_addr() else { return };
-        let Some(permit) = self.shared.connection_limiter.admit(peer.ip()) else { return };
+        let Some(permit) = self.shared.connection_limiter.permit(peer.ip()) else { return };
         let worker = self.next_worker.fetch_add(1, Ordering::Relaxed) % self.shared.workers.len();
         let (tls, websocket) = (tls.map(Box::new), Some(read_ahead.to_vec()));
         acceptor::deal(&self.shared, worker, Arrival { socket, tls, websocket, peer, permit });

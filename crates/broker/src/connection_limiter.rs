@@ -42,7 +42,7 @@ impl ConnectionLimiter {
     }
 
     /// `None`: there are too many.
-    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionPermit> {
+    pub(crate) fn permit(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionPermit> {
         let network = Network::of(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let from_there = open.by_network.get(&network).copied().unwrap_or(0);
@@ -86,14 +86,14 @@ mod tests {
         let limits = Limits { connections_max: 3, connections_per_address_max: 2, ..Limits::default() };
         let counts = Arc::new(Counts::default());
         let limiter = ConnectionLimiter::new(&limits, counts.clone());
-        let admit = |address: &str| limiter.admit(address.parse().unwrap());
-        let first = admit("2001:db8::1").unwrap();
-        let _second = admit("2001:db8::2:1").unwrap();
-        assert!(admit("2001:db8::3").is_none(), "a host has a /64");
-        let _third = admit("10.0.0.2").unwrap();
-        assert!(admit("10.0.0.2").is_none());
+        let permit = |address: &str| limiter.permit(address.parse().unwrap());
+        let first = permit("2001:db8::1").unwrap();
+        let _second = permit("2001:db8::2:1").unwrap();
+        assert!(permit("2001:db8::3").is_none(), "a host has a /64");
+        let _third = permit("10.0.0.2").unwrap();
+        assert!(permit("10.0.0.2").is_none());
         drop(first);
-        assert!(admit("10.0.0.2").is_some());
+        assert!(permit("10.0.0.2").is_some());
         assert_eq!((counts.connections.value(), counts.refused_connections.value()), (2, 2));
     }
 }

@@ -58,7 +58,7 @@ impl FromRequestParts<Arc<Api>> for ApiKeyHolder {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        api.state.gate.admit(parts).await.map(|()| Self)
+        api.state.gate.check_api_key(parts).await.map(|()| Self)
     }
 }
 

@@ -46,11 +46,11 @@ impl Gate {
         Self(Arc::new(Inner { keys, catalog, elapsed, lookups, failures }))
     }
 
-    /// Lets a request in that carries a valid API key.
+    /// Checks that a request carries a valid API key.
     ///
     /// # Errors
     /// The answer to the request.
-    pub async fn admit(&self, parts: &Parts) -> Result<(), Problem> {
+    pub async fn check_api_key(&self, parts: &Parts) -> Result<(), Problem> {
         let key = bearer(parts).ok_or_else(|| Problem::new(Code::ApiKeyRequired, KEY_MISSING))?;
         if self.is_key(key).await.map_err(unavailable)? {
             Ok(())

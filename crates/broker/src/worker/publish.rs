@@ -1,4 +1,4 @@
-//! Admission of a PUBLISH: may it, what is the message, where does it go. Its only state is what the connection knows of
+//! Authorization of a PUBLISH: may it, what is the message, where does it go. Its only state is what the connection knows of
 //! its last topic.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::shared::Shared;
 use crate::workers_by_filter::Workers;
 
 /// A message that may be published.
-pub(super) struct Admitted {
+pub(super) struct Authorized {
     pub(super) message: SharedMessage,
     /// It waits for a receiver that is off.
     pub(super) keep: bool,
@@ -43,12 +43,12 @@ impl Routes {
 
 /// # Errors
 /// The reason to refuse the PUBLISH.
-pub(super) fn admit(
+pub(super) fn authorize(
     shared: &Shared,
     publish: &Publish<'_>,
     connected: &mut Connected,
     now_ms: u64,
-) -> Result<Admitted, ReasonCode> {
+) -> Result<Authorized, ReasonCode> {
     // 1. Size and permission; the rule of the parent topic.
     if publish.payload.len() > shared.limits.payload_bytes_max {
         return Err(ReasonCode::QUOTA_EXCEEDED);
@@ -89,7 +89,7 @@ pub(super) fn admit(
     }
     let from = (subscribers.len() > 0).then(|| client_id.clone());
     let routes = Routes { queue, p2p, subscribers, from };
-    Ok(Admitted { message, keep: waits(expiry_s), routes })
+    Ok(Authorized { message, keep: waits(expiry_s), routes })
 }
 
 /// Services may say that newer messages take the place of older ones.

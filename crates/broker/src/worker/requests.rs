@@ -10,7 +10,7 @@ use super::clients::Answer;
 use super::connections::{Connected, Read};
 use super::known_topic::Receiver;
 use super::post::{ConnectionKey, FanOut, Notice, Outcome, P2p, Post, ReplyTarget, ReplyTo};
-use super::publish::{self, Admitted};
+use super::publish::{self, Authorized};
 use super::writes::{LogWrite, ToQueue};
 use crate::reason;
 use crate::transport::Scratch;
@@ -111,14 +111,14 @@ impl Worker {
         self.shared.counts.received.one();
         let Some(connected) = self.connections.connected_mut(key) else { return };
         let target = token.map_or(ReplyTarget::Nobody, |token| ReplyTarget::Publish { connection: key, token });
-        let admitted = match publish::admit(&self.shared, publish, connected, self.now.ms) {
-            Ok(admitted) => admitted,
+        let authorized = match publish::authorize(&self.shared, publish, connected, self.now.ms) {
+            Ok(authorized) => authorized,
             Err(reason) => {
                 self.shared.counts.refused_publishes.one();
                 return self.settle(target, Outcome::Forbidden(reason));
             }
         };
-        let Admitted { message, keep, routes } = admitted;
+        let Authorized { message, keep, routes } = authorized;
         let mut replies = match routes.len() {
             0 => return self.settle(target, Outcome::Done(ReasonCode::NO_MATCHING_SUBSCRIBERS)),
             1 => Replies::One(Some(target)),

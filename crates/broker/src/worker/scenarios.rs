@@ -138,7 +138,7 @@ impl Bench {
 
     /// A connection on which nothing was said.
     fn arrive(&mut self) -> Peer {
-        let permit = self.worker.shared.connection_limiter.admit(self.listener.local_addr().unwrap().ip()).unwrap();
+        let permit = self.worker.shared.connection_limiter.permit(self.listener.local_addr().unwrap().ip()).unwrap();
         let (worker, address, now) = (&mut self.worker, &self.address, self.now);
         Peer::connect(&self.listener, permit, |arrival| {
             address.notify(Notice::Arrival(Box::new(arrival)));

@@ -25,7 +25,7 @@ async fn channel(
     channel: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    if let Err(problem) = status.gate.admit(&request.into_parts().0).await {
+    if let Err(problem) = status.gate.check_api_key(&request.into_parts().0).await {
         return problem.into_response();
     }
     // What cannot be a name is the name of no open channel.

@@ -75,7 +75,7 @@ impl Bench {
 
     /// A connection on which nothing was said.
     fn arrive(&mut self) -> Peer {
-        let permit = self.limiter.admit(self.listener.local_addr().unwrap().ip()).unwrap();
+        let permit = self.limiter.permit(self.listener.local_addr().unwrap().ip()).unwrap();
         let peer = Peer::connect(&self.listener, permit, |arrival| {
             self.connections.arrive(arrival, self.now);
             self.connections.keys().into_iter().max_by_key(|key| key.generation).unwrap()
