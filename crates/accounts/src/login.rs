@@ -14,7 +14,7 @@
 mod devices;
 mod password;
 
-pub use devices::{Asker, DEVICES_CACHED_MAX, DeviceDirectory, LookupDone, LookupError};
+pub use devices::{DEVICES_CACHED_MAX, DeviceDirectory, LookupDone, LookupError, LookupSource};
 pub(crate) use password::matches;
 pub use password::sign;
 

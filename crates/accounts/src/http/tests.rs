@@ -152,7 +152,7 @@ impl World {
             LoginStep::NeedsDevice(pending) => {
                 let (done, found) = oneshot::channel();
                 let answer = Box::new(move |device| done.send(device).unwrap());
-                self.directory.lookup(login::Asker::Senders, pending.client_id(), answer);
+                self.directory.lookup(login::LookupSource::Senders, pending.client_id(), answer);
                 pending.finish(found.await.unwrap().unwrap().as_ref(), self.clock.load(Ordering::Relaxed))
             }
         }

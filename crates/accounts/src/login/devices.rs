@@ -46,7 +46,7 @@ pub enum LookupError {
 
 /// The source of a lookup; each has its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Asker {
+pub enum LookupSource {
     /// A login from there.
     Login(Network),
     /// Clients that send to devices which have no session.
@@ -66,7 +66,7 @@ pub struct DeviceDirectory {
 #[derive(Debug)]
 struct Inner {
     cache: Mutex<Cache>,
-    waiting: Mutex<FairQueue<Asker, Lookup>>,
+    waiting: Mutex<FairQueue<LookupSource, Lookup>>,
 }
 
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl DeviceDirectory {
     }
 
     /// Answers `done` with the device of this client id, `None` if it is not registered.
-    pub fn lookup(&self, asker: Asker, client_id: &str, done: LookupDone) {
+    pub fn lookup(&self, source: LookupSource, client_id: &str, done: LookupDone) {
         if let Some(device) = self.cached(client_id) {
             return done(Ok(Some(device)));
         }
@@ -132,7 +132,7 @@ impl DeviceDirectory {
             return done(Err(LookupError::Unavailable));
         }
         let lookup = Lookup { client_id: client_id.to_owned(), deadline: Instant::now() + DEADLINE, done };
-        let refused = lock(&self.inner.waiting).push(asker, lookup);
+        let refused = lock(&self.inner.waiting).push(source, lookup);
         // Full: the task has been told already, and has not looked since.
         let _ = self.wake.try_send(());
         if let Some(refused) = refused {
@@ -177,10 +177,10 @@ async fn serve(catalog: Arc<dyn Catalog>, inner: Arc<Inner>, mut wakes: mpsc::Re
     }
 }
 
-/// Its asker may have more lookups running.
-fn next_of(waiting: &mut FairQueue<Asker, Lookup>) -> Option<Lookup> {
-    let (asker, lookup) = waiting.pop()?;
-    waiting.done(asker);
+/// Its source may have more lookups running.
+fn next_of(waiting: &mut FairQueue<LookupSource, Lookup>) -> Option<Lookup> {
+    let (source, lookup) = waiting.pop()?;
+    waiting.done(source);
     Some(lookup)
 }
 

@@ -207,7 +207,7 @@ impl World {
     /// As a worker asks: from a thread that knows no runtime.
     fn lookup(&self) -> Result<Option<Device>, LookupError> {
         let (answer, answers) = mpsc::channel();
-        self.directory.lookup(Asker::Senders, CLIENT, Box::new(move |found| answer.send(found).unwrap()));
+        self.directory.lookup(LookupSource::Senders, CLIENT, Box::new(move |found| answer.send(found).unwrap()));
         answers.recv().unwrap()
     }
 }
@@ -264,10 +264,10 @@ fn a_flood_of_unknown_client_ids_from_one_address_keeps_nobody_else_waiting() {
     let directory = DeviceDirectory::start(world.catalog.clone(), idle.handle());
     let (answer, answers) = mpsc::channel();
     let ask = |address: &str, client_id: &str| {
-        let (answer, asker) = (answer.clone(), Asker::Login(Network::of(address.parse().unwrap())));
+        let (answer, source) = (answer.clone(), LookupSource::Login(Network::of(address.parse().unwrap())));
         let client_id = client_id.to_owned();
         let asked = client_id.clone();
-        directory.lookup(asker, &asked, Box::new(move |found| answer.send((client_id, found)).unwrap()));
+        directory.lookup(source, &asked, Box::new(move |found| answer.send((client_id, found)).unwrap()));
     };
     for number in 0..=LOOKUPS_WAITING_MAX {
         ask(&format!("2001:db8::{number:x}"), &format!("GID_Test@@@{number}"));
@@ -293,7 +293,7 @@ fn a_flood_of_unknown_client_ids_from_one_address_keeps_nobody_else_waiting() {
 #[test]
 fn a_directory_whose_task_has_died_says_so() {
     let world = World::new();
-    world.directory.lookup(Asker::Senders, CLIENT, Box::new(|_| panic!("as a bug would")));
+    world.directory.lookup(LookupSource::Senders, CLIENT, Box::new(|_| panic!("as a bug would")));
     world.runtime.block_on(world.directory.ended());
     assert_eq!(world.lookup(), Err(LookupError::Unavailable));
 }

@@ -69,7 +69,7 @@ pub(super) enum Action {
     /// Whether this receiver is registered.
     LookUp {
         receiver: ClientKey,
-        asker: login::Asker,
+        source: login::LookupSource,
     },
     /// The queue's message has no receiver.
     DeadLetter {

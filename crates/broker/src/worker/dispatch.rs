@@ -23,7 +23,7 @@ impl Worker {
                 Action::WriteP2p(p2p) => self.write(LogWrite::P2p(p2p)),
                 Action::WriteFanOut(fan_out) => self.write(LogWrite::FanOut(*fan_out)),
                 Action::Defer(deferred) => self.durability.defer(deferred),
-                Action::LookUp { receiver, asker } => self.look_up(receiver, asker),
+                Action::LookUp { receiver, source } => self.look_up(receiver, source),
                 Action::DeadLetter { job, reason } => queue_jobs::dead_letter(&self.shared, job, reason),
             }
         }
@@ -88,14 +88,14 @@ impl Worker {
         }
     }
 
-    fn look_up(&self, receiver: ClientKey, asker: accounts::login::Asker) {
+    fn look_up(&self, receiver: ClientKey, source: accounts::login::LookupSource) {
         let Some(address) = self.shared.workers.get(self.me).cloned() else { return };
         let client = receiver.clone();
         let done = move |found: Result<Option<catalog::Device>, _>| {
             let is_registered = found.map(|device| device.is_some());
             address.notify(Notice::Receiver { client, is_registered });
         };
-        self.shared.devices.lookup(asker, receiver.as_str(), Box::new(done));
+        self.shared.devices.lookup(source, receiver.as_str(), Box::new(done));
     }
 
     /// Brings an outcome to the place that waits for it, on whatever worker.

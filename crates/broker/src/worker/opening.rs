@@ -50,9 +50,9 @@ impl Worker {
             LoginStep::NeedsDevice(pending) => {
                 let device = pending.client_id().to_owned();
                 let Some(address) = self.shared.workers.get(self.me).cloned() else { return };
-                let Some(asker) = self.connections.await_device(key, *request, pending) else { return };
+                let Some(source) = self.connections.await_device(key, *request, pending) else { return };
                 let done = move |found| address.notify(Notice::Device { connection: key, found });
-                self.shared.devices.lookup(asker, &device, Box::new(done));
+                self.shared.devices.lookup(source, &device, Box::new(done));
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use accounts::access::{AccessConfig, AccessView};
-use accounts::login::{Asker, DeviceDirectory};
+use accounts::login::{DeviceDirectory, LookupSource};
 use catalog::{Catalog, Grant, Group, ParentTopic, Rule, SqliteCatalog, User};
 use commitlog::testing::ForgettingStorage;
 use commitlog::{Log, LogId, Options};
@@ -208,7 +208,7 @@ async fn seed(catalog: &dyn Catalog) {
 /// From here on the directory answers at once.
 async fn know(devices: &DeviceDirectory, client_id: &str) {
     let (done, found) = oneshot::channel();
-    devices.lookup(Asker::Senders, client_id, Box::new(move |device| done.send(device).unwrap()));
+    devices.lookup(LookupSource::Senders, client_id, Box::new(move |device| done.send(device).unwrap()));
     assert!(found.await.unwrap().unwrap().is_some());
 }
 

@@ -7,7 +7,7 @@ use super::entry::ClientEntry;
 use crate::client::ClientKey;
 use crate::worker::action::{Action, Actions, Now};
 use crate::worker::post::{Outcome, P2p, ReplyTarget, ReplyTo};
-use accounts::login::{Asker, LookupError};
+use accounts::login::{LookupError, LookupSource};
 
 #[derive(Default)]
 pub(super) struct Lookups {
@@ -35,12 +35,12 @@ impl Clients {
             return waiting.push(p2p);
         }
         let receiver = p2p.to.clone();
-        let asker = match p2p.reply_to.target {
-            ReplyTarget::Queue(_) => Asker::Queue,
-            _ => Asker::Senders,
+        let source = match p2p.reply_to.target {
+            ReplyTarget::Queue(_) => LookupSource::Queue,
+            _ => LookupSource::Senders,
         };
         self.lookups.waiting_by_receiver.insert(receiver.clone(), vec![p2p]);
-        actions.push_back(Action::LookUp { receiver, asker });
+        actions.push_back(Action::LookUp { receiver, source });
     }
 
     /// Whether a receiver is registered: what waits for it goes on, in its order.

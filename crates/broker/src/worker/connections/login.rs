@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use accounts::Network;
 use accounts::access::Identity;
-use accounts::login::{Asker, LoginError, LookupError, PendingLogin};
+use accounts::login::{LoginError, LookupError, LookupSource, PendingLogin};
 use mqtt::ReasonCode;
 use mqtt::server::Accept;
 
@@ -37,16 +37,16 @@ pub(in crate::worker) struct Accepted {
 }
 
 impl Connections {
-    /// A login that waits for a device. Returns who asks for it; `None`: the connection has gone.
+    /// A login that waits for a device. Returns the source of the look-up; `None`: the connection has gone.
     pub(in crate::worker) fn await_device(
         &mut self,
         key: ConnectionKey,
         request: ConnectRequest,
         pending: PendingLogin,
-    ) -> Option<Asker> {
+    ) -> Option<LookupSource> {
         let connection = self.get_mut(key)?;
         connection.stage = Stage::LoggingIn(Box::new((request, pending)));
-        Some(Asker::Login(Network::of(connection.peer.ip())))
+        Some(LookupSource::Login(Network::of(connection.peer.ip())))
     }
 
     /// Goes on with a login that waits for a device, with what the directory found.
