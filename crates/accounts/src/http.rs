@@ -108,10 +108,10 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(users::put_user))
         .routes(routes!(users::register_device))
         .routes(routes!(users::make_login_link))
-        .merge(login_door())
+        .merge(login_routes())
 }
 
-fn login_door() -> OpenApiRouter<Arc<Api>> {
+fn login_routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .routes(routes!(login::log_in, login::log_out))
         .routes(routes!(login::renew))

@@ -90,11 +90,11 @@ impl Event {
 #[derive(Clone)]
 pub(crate) struct EventSender {
     queue: Arc<dyn Queue>,
-    desk: Arc<Desk>,
+    pending: Arc<PendingEvents>,
 }
 
 /// Events that the queue has not taken yet, and who is told when it has.
-pub(crate) struct Desk {
+pub(crate) struct PendingEvents {
     waiting: mpsc::Sender<Event>,
     workers: Vec<WorkerAddress>,
     counts: Arc<Counts>,
@@ -106,7 +106,7 @@ pub(crate) fn channel(
     counts: Arc<Counts>,
 ) -> (EventSender, mpsc::Receiver<Event>) {
     let (waiting, events) = mpsc::channel(WAITING_MAX);
-    (EventSender { queue, desk: Arc::new(Desk { waiting, workers, counts }) }, events)
+    (EventSender { queue, pending: Arc::new(PendingEvents { waiting, workers, counts }) }, events)
 }
 
 impl EventSender {
@@ -120,14 +120,14 @@ impl EventSender {
     }
 
     fn offer(&self, event: Event) -> Result<(), Box<NotTaken>> {
-        let desk = self.desk.clone();
+        let pending = self.pending.clone();
         let Some((topic, message)) = event.to_queue() else {
-            desk.confirm(event);
+            pending.confirm(event);
             return Ok(());
         };
         let done = move |result: Result<MessageId, SendError>| match result {
-            Ok(_) => desk.confirm(event),
-            Err(_) => desk.keep(event),
+            Ok(_) => pending.confirm(event),
+            Err(_) => pending.keep(event),
         };
         self.queue.try_send(&topic, message, Box::new(done))
     }
@@ -147,7 +147,7 @@ impl EventSender {
                 at_ms: closed_ms.unwrap_or(now_ms),
                 peer: address,
             };
-            if self.offer(event.clone()).is_err() && self.desk.waiting.send(event).await.is_err() {
+            if self.offer(event.clone()).is_err() && self.pending.waiting.send(event).await.is_err() {
                 return;
             }
         }
@@ -160,17 +160,17 @@ impl EventSender {
             let Ok(permit) = room.clone().acquire_owned().await else { return };
             let sender = self.clone();
             tasks.spawn("an online event", async move {
-                sender.insist(event).await;
+                sender.send_until_taken(event).await;
                 drop(permit);
             });
         }
     }
 
-    async fn insist(&self, event: Event) {
+    async fn send_until_taken(&self, event: Event) {
         let Some((topic, message)) = event.to_queue() else { return };
         loop {
             match self.queue.send_wait(&topic, message.clone()).await {
-                Ok(_) => return self.desk.confirm(event),
+                Ok(_) => return self.pending.confirm(event),
                 Err(SendError::UnknownTopic(_)) => self.create(&topic).await,
                 Err(SendError::Unavailable(Unavailable::Busy | Unavailable::Full)) => tokio::time::sleep(RETRY).await,
                 Err(error) => return tracing::warn!(%error, "an online event did not get into the queue"),
@@ -186,7 +186,7 @@ impl EventSender {
     }
 }
 
-impl Desk {
+impl PendingEvents {
     fn keep(&self, event: Event) {
         if self.waiting.try_send(event).is_err() {
             self.counts.events_dropped.one();

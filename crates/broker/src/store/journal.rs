@@ -1,4 +1,4 @@
-//! The one door from the broker to the log: `append`, `read`, and what is durable.
+//! All access of the broker to the log: `append`, `read`, and what is durable.
 
 use commitlog::{
     AppendError, Appended, Log, LogEvent, Need, NewRecord, Part, Position, ReadError, WaitError, record_bytes,

@@ -60,11 +60,11 @@ fn over_tls() {
 }
 
 /// Where the HTTP server would be: it accepts, and hands over what it has upgraded.
-struct Door {
+struct Upgrader {
     listener: TcpListener,
 }
 
-impl Door {
+impl Upgrader {
     fn open() -> Self {
         Self { listener: TcpListener::bind("127.0.0.1:0").unwrap() }
     }
@@ -103,10 +103,10 @@ fn complete_until_plain(tls: &mut ServerConnection, socket: &mut TcpStream) {
 #[test]
 fn over_websocket() {
     let world = World::new();
-    let door = Door::open();
+    let upgrader = Upgrader::open();
     speaks_in_one_breath(|| {
-        let client = WebSocket::new(Stream(tcp(door.address())));
-        door.hand_over_plain(&world, Vec::new());
+        let client = WebSocket::new(Stream(tcp(upgrader.address())));
+        upgrader.hand_over_plain(&world, Vec::new());
         client
     });
 }
@@ -114,12 +114,12 @@ fn over_websocket() {
 #[test]
 fn over_websocket_with_bytes_that_were_read_ahead() {
     let world = World::new();
-    let door = Door::open();
+    let upgrader = Upgrader::open();
     for cut in [1, 5, 20] {
         let client_id = format!("GID_dev@@@ahead-{cut}");
         let connect = frame(0x82, &Profile::of(&client_id).to_bytes());
-        let mut socket = tcp(door.address());
-        door.hand_over_plain(&world, connect[..cut].to_vec());
+        let mut socket = tcp(upgrader.address());
+        upgrader.hand_over_plain(&world, connect[..cut].to_vec());
         socket.write_all(&connect[cut..]).unwrap();
         let mut terminal = Terminal::open(WebSocket::new(Stream(socket)), Version::V5);
         terminal.expect_connack().unwrap();
@@ -131,17 +131,17 @@ fn over_websocket_with_bytes_that_were_read_ahead() {
 fn over_websocket_and_tls() {
     let tls = Tls::new();
     let world = World::new();
-    let door = Door::open();
+    let upgrader = Upgrader::open();
     let (upgraded, taken) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
-        let (world, door, config) = (&world, &door, tls.server.clone());
+        let (world, upgrader, config) = (&world, &upgrader, tls.server.clone());
         scope.spawn(move || {
             for () in taken {
-                door.hand_over_tls(world, config.clone());
+                upgrader.hand_over_tls(world, config.clone());
             }
         });
         speaks_in_one_breath(|| {
-            let mut client = tls.connect(tcp(door.address()));
+            let mut client = tls.connect(tcp(upgrader.address()));
             upgraded.send(()).unwrap();
             client.write(b"UPGRADE").unwrap();
             WebSocket::new(client)
@@ -153,21 +153,21 @@ fn over_websocket_and_tls() {
 #[test]
 fn a_websocket_is_pinged_and_closed_as_the_protocol_says() {
     let world = World::new();
-    let door = Door::open();
-    let mut client = WebSocket::new(Stream(tcp(door.address())));
-    door.hand_over_plain(&world, Vec::new());
+    let upgrader = Upgrader::open();
+    let mut client = WebSocket::new(Stream(tcp(upgrader.address())));
+    upgrader.hand_over_plain(&world, Vec::new());
     client.write_frame(0x89, b"are you there").unwrap();
     assert_eq!(client.read_frame().unwrap(), Some((0x8a, b"are you there".to_vec())));
     client.write_frame(0x88, &1000u16.to_be_bytes()).unwrap();
     assert_eq!(client.read_frame().unwrap(), Some((0x88, 1000u16.to_be_bytes().to_vec())));
     assert_eq!(client.read_frame().unwrap(), None);
-    let mut client = WebSocket::new(Stream(tcp(door.address())));
-    door.hand_over_plain(&world, Vec::new());
+    let mut client = WebSocket::new(Stream(tcp(upgrader.address())));
+    upgrader.hand_over_plain(&world, Vec::new());
     client.write_frame(0x81, b"text").unwrap();
     assert_eq!(client.read_frame().unwrap(), Some((0x88, 1003u16.to_be_bytes().to_vec())));
     assert_eq!(client.read_frame().unwrap(), None);
-    let mut client = WebSocket::new(Stream(tcp(door.address())));
-    door.hand_over_plain(&world, Vec::new());
+    let mut client = WebSocket::new(Stream(tcp(upgrader.address())));
+    upgrader.hand_over_plain(&world, Vec::new());
     client.write_frame(0x88, &1005u16.to_be_bytes()).unwrap();
     assert_eq!(client.read_frame().unwrap(), Some((0x88, 1002u16.to_be_bytes().to_vec())));
     assert_eq!(client.read_frame().unwrap(), None);
