@@ -40,7 +40,7 @@ impl Message {
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
-    /// It is worth nothing any more to a client that is on the line.
+    /// It has expired for a client that is connected.
     pub(crate) fn is_over(&self, now_ms: u64) -> bool {
         self.expires_at_ms < now_ms
     }
@@ -80,19 +80,19 @@ pub(crate) fn forwardable(properties: Properties<'_>) -> Box<[u8]> {
     kept.into_bytes().into()
 }
 
-/// How long a message with an expiry of 0 may take to those who are on the line.
-const ON_THE_LINE_MS: u64 = 1000;
+/// How long a message with an expiry of 0 may take to clients that are connected.
+const TO_CONNECTED_MS: u64 = 1000;
 
 /// When a message with this expiry, arrived at `arrived_ms`, is no longer delivered.
 pub(crate) fn expiry_at(arrived_ms: u64, expiry_s: Option<u32>) -> u64 {
     match expiry_s {
         None => NEVER_MS,
-        Some(0) => arrived_ms.saturating_add(ON_THE_LINE_MS),
+        Some(0) => arrived_ms.saturating_add(TO_CONNECTED_MS),
         Some(seconds) => arrived_ms.saturating_add(u64::from(seconds) * 1000),
     }
 }
 
-/// Whether a message with this expiry waits for a receiver that is off: 0 is only for those on the line.
+/// Whether a message with this expiry waits for a receiver that is off: 0 is only for clients that are connected.
 pub(crate) fn waits(expiry_s: Option<u32>) -> bool {
     expiry_s != Some(0)
 }

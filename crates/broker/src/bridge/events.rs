@@ -1,4 +1,4 @@
-//! Who is on the line: `connect`, `disconnect` and `tcpclean` of each connection, to the queue topic `<GroupID>_MQTT`.
+//! Online events: `connect`, `disconnect` and `tcpclean` of each connection, to the queue topic `<GroupID>_MQTT`.
 //!
 //! A `connect` is given to the queue before its CONNACK leaves, so that it stands before whatever the client publishes.
 //! Events may be repeated and overtake each other (one that the queue did not take is tried again by itself), and never

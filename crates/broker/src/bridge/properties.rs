@@ -95,7 +95,7 @@ fn user_properties_json(properties: Properties<'_>) -> Option<String> {
 /// A message of the queue, ready for its receivers.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FromQueue {
-    /// `None`: whoever subscribes.
+    /// `None`: the subscribers.
     pub(crate) to: Option<ClientKey>,
     pub(crate) message: Message,
     pub(crate) keep: bool,

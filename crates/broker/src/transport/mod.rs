@@ -169,7 +169,7 @@ impl Transport {
             || self.websocket.as_ref().is_some_and(|websocket| !websocket.wire.is_empty())
     }
 
-    /// Says good-bye in every layer that has a word for it, behind what is pending. To be called until it is `true`:
+    /// Closes every layer that has a message for it, behind what is pending. To be called until it is `true`:
     /// then all is written and FIN is sent.
     pub(crate) fn close_step(&mut self, out: &mut Vec<u8>) -> Result<bool, TransportError> {
         if let Some(websocket) = &mut self.websocket {

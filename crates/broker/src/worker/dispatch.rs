@@ -155,7 +155,7 @@ impl Worker {
             AfterDurable::Puback { connection, token } => {
                 self.connections.puback(connection, token, ReasonCode::SUCCESS);
             }
-            // Whoever asked may be gone.
+            // The caller may have stopped waiting.
             AfterDurable::Ended(answer) => _ = answer.send(None),
             AfterDurable::Applied(job) => self.queue_acks.applied(&job),
             AfterDurable::Acknowledge(job) => queue_jobs::acknowledge(&self.shared, job),

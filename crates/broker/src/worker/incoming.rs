@@ -61,7 +61,7 @@ impl Worker {
             Notice::Receiver { client, is_registered } => {
                 self.clients.looked_up(&client, is_registered, self.now, &mut self.actions);
             }
-            // Whoever asked may be gone.
+            // The caller may have stopped waiting.
             Notice::Holder { client, answer } => _ = answer.send(self.clients.holder_of(&client).map(Into::into)),
             Notice::EndDevice(removal) => self.end_device(removal),
             Notice::QueueSent { target, result } => {

@@ -88,7 +88,7 @@ impl Worker {
             client_id,
             identity,
             connection_id,
-            said_goodbye: false,
+            sent_disconnect: false,
             publishes: TokenBucket::default(),
             known_topic: None,
         };
@@ -125,9 +125,9 @@ impl Worker {
 
     /// The end of a connection is told before the session that ends with it is forgotten.
     fn left(&mut self, key: ConnectionKey, left: Option<Left>) {
-        let Some(Left { client, client_id, connection_id, said_goodbye, peer }) = left else { return };
+        let Some(Left { client, client_id, connection_id, sent_disconnect, peer }) = left else { return };
         let (events, peer, at_ms) = (&self.shared.events, peer.to_string(), self.now.ms);
-        if said_goodbye {
+        if sent_disconnect {
             events.send(EventKind::Disconnect, &client_id, &connection_id, at_ms, &peer);
         }
         events.send(EventKind::TcpClean, &client_id, &connection_id, at_ms, &peer);
@@ -144,7 +144,7 @@ impl Worker {
             self.connections.void_credential(key_id, self.now.instant);
         }
         if let Some(service) = self.clients.holder_of(&client_id).filter(|account| is_account_of_service(account)) {
-            // Whoever asked may be gone, here and below.
+            // The caller may have stopped waiting, here and below.
             let _ = answer.send(Some(service.into()));
             return;
         }
@@ -153,7 +153,7 @@ impl Worker {
             let left = self.connections.close(connection, farewell, self.now.instant);
             self.left(connection, left);
         } else if is_removed {
-            // Whoever follows a device that is away hears that it is removed: its media may be there.
+            // Those that follow a device which is not connected learn that it is removed: it may still send media.
             let connection_id = uuid::Uuid::now_v7().simple().to_string();
             self.shared.events.send(EventKind::TcpClean, &client_id, &connection_id, self.now.ms, "");
         }

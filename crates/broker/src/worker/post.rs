@@ -91,7 +91,7 @@ pub(crate) enum Outcome {
     Done(ReasonCode),
     /// To be acknowledged when the log is durable up to here.
     Durable(Position),
-    /// Not taken, and the fault is the receiver's or its absence; 3.1.1 hears nothing of it.
+    /// Not taken, and the fault is the receiver's or its absence; a 3.1.1 client is told nothing of it.
     Dropped(ReasonCode),
     /// Not taken for now: the sender keeps it and tries again.
     Unavailable,

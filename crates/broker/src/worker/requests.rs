@@ -102,7 +102,7 @@ impl Worker {
                     Answer::NotLogged => self.close(key, Some(ReasonCode::QUOTA_EXCEEDED)),
                 }
             }
-            Request::Disconnect(disconnect) => self.say_goodbye(key, &disconnect),
+            Request::Disconnect(disconnect) => self.handle_disconnect(key, &disconnect),
         }
     }
 
@@ -171,13 +171,13 @@ impl Worker {
         self.write(LogWrite::ToQueue(ToQueue { from, topic, message, done: Box::new(done) }));
     }
 
-    fn say_goodbye(&mut self, key: ConnectionKey, disconnect: &Disconnect<'_>) {
+    fn handle_disconnect(&mut self, key: ConnectionKey, disconnect: &Disconnect<'_>) {
         if let Some(expiry_s) = disconnect.properties.session_expiry_interval()
             && let Some(Connected { client, .. }) = self.connections.connected(key)
         {
             self.clients.change_expiry(*client, expiry_s);
         }
-        self.connections.note_goodbye(key);
+        self.connections.note_disconnect(key);
         self.close(key, None);
     }
 }

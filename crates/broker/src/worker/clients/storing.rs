@@ -20,7 +20,7 @@ pub(super) struct Storing {
 }
 
 impl Clients {
-    /// QoS 0: to whoever is on the line.
+    /// QoS 0: to the receivers that are connected.
     pub(super) fn send_at_most_once(
         &self,
         client: ClientRef,
@@ -82,7 +82,7 @@ impl Clients {
             }
             Admission::Superseded { by } => {
                 counts.superseded.one();
-                // Whoever is told that it is done must not lose both: the newer one may not be on the disk yet.
+                // A sender that is told that it is done must not lose both: the newer one may not be on the disk yet.
                 let newer = by.position().map(|at| Outcome::Durable(Position(at.0 + 1)));
                 Err(newer.unwrap_or(Outcome::Done(ReasonCode::SUCCESS)))
             }

@@ -20,7 +20,7 @@ pub(in crate::worker) struct Left {
     pub(in crate::worker) client: ClientRef,
     pub(in crate::worker) client_id: ClientKey,
     pub(in crate::worker) connection_id: Box<str>,
-    pub(in crate::worker) said_goodbye: bool,
+    pub(in crate::worker) sent_disconnect: bool,
     pub(in crate::worker) peer: SocketAddr,
 }
 
@@ -45,18 +45,18 @@ impl Connections {
         self.timers.arm(key, give_up);
         self.mark_dirty(key);
         self.mark_ready(key);
-        let Connected { client, client_id, connection_id, said_goodbye, .. } = match stage {
+        let Connected { client, client_id, connection_id, sent_disconnect, .. } = match stage {
             Stage::Connected(connected) => *connected,
             Stage::AwaitingConnack(awaiting) => awaiting.connected,
             _ => return None,
         };
-        Some(Left { client, client_id, connection_id, said_goodbye, peer })
+        Some(Left { client, client_id, connection_id, sent_disconnect, peer })
     }
 
     /// The client has sent DISCONNECT.
-    pub(in crate::worker) fn note_goodbye(&mut self, key: ConnectionKey) {
+    pub(in crate::worker) fn note_disconnect(&mut self, key: ConnectionKey) {
         if let Some(connected) = self.get_mut(key).and_then(|connection| connection.connected_mut()) {
-            connected.said_goodbye = true;
+            connected.sent_disconnect = true;
         }
     }
 

@@ -87,7 +87,7 @@ pub(in crate::worker) struct Connected {
     /// Unique per connection.
     pub(in crate::worker) connection_id: Box<str>,
     /// The client sent DISCONNECT.
-    pub(in crate::worker) said_goodbye: bool,
+    pub(in crate::worker) sent_disconnect: bool,
     pub(in crate::worker) publishes: TokenBucket,
     /// What it published to last.
     pub(in crate::worker) known_topic: Option<Box<KnownTopic>>,

@@ -177,7 +177,7 @@ impl Bench {
             client_id: ClientKey::new(ALICE),
             identity: Identity::Device { client_id: ALICE.into(), user, group: "GID_dev".into() },
             connection_id: "connection".into(),
-            said_goodbye: false,
+            sent_disconnect: false,
             publishes: TokenBucket::default(),
             known_topic: None,
         };
@@ -348,7 +348,7 @@ fn a_silent_client_is_closed_after_one_and_a_half_times_its_keep_alive() {
     bench.pass(Duration::from_millis(1));
     assert_eq!(bench.close_of_timeout(), Some(peer.key));
     let left = bench.connections.close(peer.key, None, bench.now).unwrap();
-    assert_eq!((left.client, left.said_goodbye), (client_of(peer.key), false));
+    assert_eq!((left.client, left.sent_disconnect), (client_of(peer.key), false));
     bench.flush();
     assert_eq!((peer.next().as_str(), peer.next().as_str()), ("DISCONNECT 0x8d", "end"));
 }

@@ -79,7 +79,7 @@ impl Connections {
         }
     }
 
-    /// Refuses a PUBLISH. `false`: 3.1.1 has no word for it, so its connection is to be closed, and its client keeps the
+    /// Refuses a PUBLISH. `false`: 3.1.1 has no reason code for it, so its connection is to be closed, and its client keeps the
     /// message.
     pub(in crate::worker) fn refuse_publish(
         &mut self,
