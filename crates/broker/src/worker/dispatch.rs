@@ -112,7 +112,7 @@ impl Worker {
     pub(super) fn settle(&mut self, target: ReplyTarget, outcome: Outcome) {
         let settled = match target {
             // The last of several places brings the outcome of them all.
-            ReplyTarget::Gather(number) => self.durability.part(number, outcome),
+            ReplyTarget::Merged(number) => self.durability.add_outcome(number, outcome),
             target => Some((target, outcome)),
         };
         match settled {
@@ -124,7 +124,7 @@ impl Worker {
                     queue_jobs::acknowledge(&self.shared, job);
                 }
             }
-            Some((ReplyTarget::Nobody | ReplyTarget::Gather(_), _)) | None => {}
+            Some((ReplyTarget::Nobody | ReplyTarget::Merged(_), _)) | None => {}
         }
     }
 

@@ -103,9 +103,9 @@ impl Worker {
         if workers.len() == 0 {
             return self.settle(target, Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS));
         }
-        let number = self.durability.gather(target, workers.len());
+        let number = self.durability.open_reply(target, workers.len());
         for worker in workers.iter() {
-            let reply_to = ReplyTo { worker: self.me, target: ReplyTarget::Gather(number) };
+            let reply_to = ReplyTo { worker: self.me, target: ReplyTarget::Merged(number) };
             self.fan_out_to(worker, FanOut { message: message.clone(), from: None, reply_to });
         }
     }

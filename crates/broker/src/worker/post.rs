@@ -68,7 +68,7 @@ pub(crate) enum ReplyTarget {
         token: AckToken,
     },
     /// A message that went to several places: the number of its pending replies.
-    Gather(u64),
+    Merged(u64),
     Queue(Box<QueueJob>),
 }
 

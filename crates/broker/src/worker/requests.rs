@@ -122,7 +122,7 @@ impl Worker {
         let mut replies = match routes.len() {
             0 => return self.settle(target, Outcome::Done(ReasonCode::NO_MATCHING_SUBSCRIBERS)),
             1 => Replies::One(Some(target)),
-            places => Replies::Gathered(self.durability.gather(target, places)),
+            places => Replies::Merged(self.durability.open_reply(target, places)),
         };
         if let Some((topic, message)) = routes.queue {
             self.send_to_queue(key, topic, message, replies.next());
@@ -185,14 +185,14 @@ impl Worker {
 /// Who is told what became of a message: its sender, or the one reply that several places make.
 enum Replies {
     One(Option<ReplyTarget>),
-    Gathered(u64),
+    Merged(u64),
 }
 
 impl Replies {
     fn next(&mut self) -> ReplyTarget {
         match self {
             Self::One(target) => target.take().unwrap_or(ReplyTarget::Nobody),
-            Self::Gathered(number) => ReplyTarget::Gather(*number),
+            Self::Merged(number) => ReplyTarget::Merged(*number),
         }
     }
 }

@@ -81,13 +81,13 @@ mod tests {
     }
 
     fn post(posts: &mut WorkerPosts, to: usize, number: u64) {
-        let target = ReplyTarget::Gather(number);
+        let target = ReplyTarget::Merged(number);
         posts.post(to, Post::Reply { target, outcome: Outcome::Done(ReasonCode::SUCCESS) });
     }
 
     fn batch(mailbox: &WorkerMailbox) -> Vec<u64> {
         let number = |post| match post {
-            Post::Reply { target: ReplyTarget::Gather(number), .. } => number,
+            Post::Reply { target: ReplyTarget::Merged(number), .. } => number,
             _ => panic!("nothing else was posted"),
         };
         mailbox.next_batch().into_iter().flatten().map(number).collect()

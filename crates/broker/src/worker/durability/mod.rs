@@ -70,13 +70,13 @@ impl Durability {
     }
 
     /// One reply to `target` for `parts` places; each of them is given this number.
-    pub(super) fn gather(&mut self, target: ReplyTarget, parts: usize) -> u64 {
+    pub(super) fn open_reply(&mut self, target: ReplyTarget, parts: usize) -> u64 {
         self.replies.open(target, parts)
     }
 
     /// How it went at one of several places. The last one brings the outcome of them all.
-    pub(super) fn part(&mut self, number: u64, outcome: Outcome) -> Option<(ReplyTarget, Outcome)> {
-        self.replies.part(number, outcome)
+    pub(super) fn add_outcome(&mut self, number: u64, outcome: Outcome) -> Option<(ReplyTarget, Outcome)> {
+        self.replies.add_outcome(number, outcome)
     }
 
     /// Keeps a write that the log did not take, behind those that came before.

@@ -27,7 +27,7 @@ impl PendingReplies {
         number
     }
 
-    pub(super) fn part(&mut self, number: u64, outcome: Outcome) -> Option<(ReplyTarget, Outcome)> {
+    pub(super) fn add_outcome(&mut self, number: u64, outcome: Outcome) -> Option<(ReplyTarget, Outcome)> {
         let pending = self.by_number.get_mut(&number)?;
         pending.outcome = pending.outcome.merge(outcome);
         pending.remaining -= 1;
@@ -66,13 +66,13 @@ mod tests {
     fn the_last_place_brings_the_reply_and_a_later_one_nothing() {
         let mut replies = PendingReplies::default();
         let (first, second) = (replies.open(ReplyTarget::Nobody, 2), replies.open(ReplyTarget::Nobody, 1));
-        assert!(replies.part(first, Outcome::Durable(Position(7))).is_none());
+        assert!(replies.add_outcome(first, Outcome::Durable(Position(7))).is_none());
         let outcome = |reply: Option<(ReplyTarget, Outcome)>| reply.map(|(_, outcome)| outcome);
-        assert_eq!(outcome(replies.part(second, Outcome::Unavailable)), Some(Outcome::Unavailable));
+        assert_eq!(outcome(replies.add_outcome(second, Outcome::Unavailable)), Some(Outcome::Unavailable));
         assert_eq!(
-            outcome(replies.part(first, Outcome::Done(ReasonCode::SUCCESS))),
+            outcome(replies.add_outcome(first, Outcome::Done(ReasonCode::SUCCESS))),
             Some(Outcome::Durable(Position(7)))
         );
-        assert!(replies.part(first, Outcome::Unavailable).is_none());
+        assert!(replies.add_outcome(first, Outcome::Unavailable).is_none());
     }
 }
