@@ -49,6 +49,13 @@ struct Subscription {
     progress: Progress,
 }
 
+/// Messages that were stored before `oldest` have had their time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Retention {
+    pub(crate) now: WallMs,
+    pub(crate) oldest: WallMs,
+}
+
 /// What a receive needs to know of a subscription.
 #[derive(Clone, Debug)]
 pub(crate) struct SubscriptionInfo {
@@ -119,48 +126,54 @@ impl Core {
         topic.subscriptions.iter().map(|(_, id)| *id).collect()
     }
 
-    /// Removes the messages that were stored before `oldest`.
-    pub(crate) fn remove_older_than(&mut self, topic: TopicId, oldest: WallMs) {
+    /// Removes the messages that have had their time.
+    pub(crate) fn remove_old(&mut self, topic: TopicId, retention: Retention) {
         let Some(topic) = self.topic_by_id.get_mut(&topic) else { return };
-        while let Some(first) = topic.messages.first_entry()
-            && first.get().stored < oldest
-        {
+        while let Some(mut first) = topic.messages.first_entry() {
+            // The clock may have been ahead when it was stored; nothing behind it would ever be old enough.
+            let stored = &mut first.get_mut().stored;
+            *stored = (*stored).min(retention.now);
+            if *stored >= retention.oldest {
+                return;
+            }
             first.remove();
         }
     }
 
-    pub(crate) fn remove_all_older_than(&mut self, oldest: WallMs) {
+    pub(crate) fn remove_all_old(&mut self, retention: Retention) {
         let topics: Vec<TopicId> = self.topic_by_id.keys().copied().collect();
         for topic in topics {
-            self.remove_older_than(topic, oldest);
+            self.remove_old(topic, retention);
         }
     }
 
     /// Removes what all groups have consumed without a record of each message: a filter left it out.
     pub(crate) fn remove_all_consumed(&mut self) {
-        for topic in self.topic_by_id.values_mut() {
-            let progress: Vec<&Progress> = topic
-                .subscriptions
-                .iter()
-                .filter_map(|(_, id)| self.subscription_by_id.get(id))
-                .map(|subscription| &subscription.progress)
-                .collect();
-            let Some(oldest_cursor) = progress.iter().map(|progress| progress.cursor()).min() else { continue };
-            topic.messages.retain(|position, _| {
-                *position >= oldest_cursor || !progress.iter().all(|progress| progress.is_consumed(*position))
-            });
-        }
+        let topics: Vec<TopicId> = self.topic_by_id.keys().copied().collect();
+        topics.into_iter().for_each(|topic| self.remove_consumed(topic));
+    }
+
+    /// The same of one topic.
+    pub(crate) fn remove_consumed(&mut self, topic: TopicId) {
+        let Some(topic) = self.topic_by_id.get_mut(&topic) else { return };
+        let subscriptions = topic.subscriptions.iter().filter_map(|(_, id)| self.subscription_by_id.get(id));
+        let progress: Vec<&Progress> = subscriptions.map(|subscription| &subscription.progress).collect();
+        let Some(oldest_cursor) = progress.iter().map(|progress| progress.cursor()).min() else { return };
+        topic.messages.retain(|position, _| {
+            *position >= oldest_cursor || !progress.iter().all(|progress| progress.is_consumed(*position))
+        });
     }
 
     pub(crate) fn pick(&mut self, id: SubscriptionId, request: &PickRequest<'_>) -> Picked {
         let Some(subscription) = self.subscription_by_id.get_mut(&id) else { return Picked::default() };
         let Some(topic) = self.topic_by_id.get(&subscription.topic) else { return Picked::default() };
-        let picked = subscription.progress.pick(&topic.messages, request);
-        let topic = subscription.topic;
-        for position in &picked.skipped {
-            self.remove_if_consumed(topic, *position);
-        }
-        picked
+        subscription.progress.pick(&topic.messages, request)
+    }
+
+    /// The pick is logged: what the filter left out is consumed.
+    pub(crate) fn remove_skipped(&mut self, id: SubscriptionId, picked: &Picked) {
+        let Some(topic) = self.subscription_by_id.get(&id).map(|subscription| subscription.topic) else { return };
+        picked.skipped.iter().for_each(|position| self.remove_if_consumed(topic, *position));
     }
 
     pub(crate) fn undo_pick(&mut self, id: SubscriptionId, picked: &Picked) {

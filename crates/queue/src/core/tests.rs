@@ -141,6 +141,8 @@ fn a_filter_leaves_out_and_what_it_leaves_out_is_consumed() {
     let filter = TagFilter::Tags(BTreeSet::from(["b".to_owned()]));
     let picked = pick_from(&mut core, SUBSCRIPTION, &filter, 9, at(0));
     assert_eq!(picked.hand_outs.iter().map(|out| out.position.0).collect::<Vec<_>>(), [20]);
+    assert_eq!(core.message_count(TOPIC), 3, "until the pick is logged");
+    core.remove_skipped(SUBSCRIPTION, &picked);
     assert_eq!(core.message_count(TOPIC), 1);
 }
 
@@ -174,7 +176,7 @@ fn what_is_too_old_is_forgotten_also_when_it_was_handed_out() {
     send(&mut core, 10, None);
     send(&mut core, 20, None);
     pick(&mut core, 1, at(0));
-    core.remove_older_than(TOPIC, WallMs(15));
+    core.remove_old(TOPIC, Retention { now: WallMs(100), oldest: WallMs(15) });
     assert_eq!(pick(&mut core, 9, at(60)), [(20, 1, 2)]);
     assert_eq!(core.describe(TOPIC, at(60)).unwrap().groups[0].due_again, 0);
 }

@@ -16,6 +16,7 @@ use commitlog::{Log, LogEvent, LogId};
 use tokio::time::Instant;
 
 use crate::atomic_ack::AtomicAck;
+use crate::core::Retention;
 use crate::error::{AckError, AdminError, ReceiveError, SendError, Unavailable};
 use crate::ids::{Now, WallMs};
 use crate::limits::INVISIBLE_MIN;
@@ -133,10 +134,10 @@ impl Inner {
         WallMs(self.options.clock.now_ms())
     }
 
-    /// Messages that were stored before this are older than the retention time.
-    fn oldest(&self) -> WallMs {
-        let retention = u64::try_from(self.options.retention.as_millis()).unwrap_or(u64::MAX);
-        WallMs(self.wall().0.saturating_sub(retention))
+    fn retention(&self) -> Retention {
+        let now = self.wall();
+        let kept_ms = u64::try_from(self.options.retention.as_millis()).unwrap_or(u64::MAX);
+        Retention { now, oldest: WallMs(now.0.saturating_sub(kept_ms)) }
     }
 
     fn parse(&self, receipt: &Receipt) -> Result<HandOutId, AckError> {
@@ -147,8 +148,8 @@ impl Inner {
     fn handle_log_event(&self, event: LogEvent) {
         match event {
             LogEvent::Durable(end) => {
-                let oldest = self.oldest();
-                let callbacks = self.state().apply_durable(end, oldest);
+                let retention = self.retention();
+                let callbacks = self.state().apply_durable(end, retention);
                 for (done, id) in callbacks {
                     done(Ok(id));
                 }

@@ -120,6 +120,7 @@ impl Inner {
             // The other receives wait for the next deadline, which is another one now.
             state.wake(waiter.subscription);
         }
+        state.core.remove_skipped(waiter.subscription, &picked);
         if let Some(last) = picked.last_skipped() {
             self.log_skipped(&mut state, waiter.subscription, last);
         }

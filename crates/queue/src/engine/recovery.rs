@@ -57,7 +57,10 @@ impl Recovery {
                 self.core.set_group(position.into(), GroupName::parse(name).map_err(|_| NO_NAME)?, options);
             }
             kind::SUBSCRIPTION => {
-                self.core.subscribe(position.into(), GroupId(owner), decode_topic_id(payload)?);
+                let topic = decode_topic_id(payload)?;
+                // A group that comes later finds what the others had left when it came.
+                self.core.remove_consumed(topic);
+                self.core.subscribe(position.into(), GroupId(owner), topic);
             }
             kind::MESSAGE => {
                 self.core.add_message(TopicId(owner), position, decode_index_entry(payload)?);
@@ -83,10 +86,10 @@ impl Recovery {
     pub fn start(self, log: Log) -> Engine {
         let state = Mutex::new(State::with(self.core));
         let inner = Inner { log, options: self.options, started: Instant::now(), state };
-        let oldest = inner.oldest();
+        let retention = inner.retention();
         {
             let core = &mut inner.state().core;
-            core.remove_all_older_than(oldest);
+            core.remove_all_old(retention);
             core.remove_all_consumed();
         }
         let inner = Arc::new(inner);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use commitlog::{AppendError, Appended, Log, Need, NewRecord, Position};
 use tokio::sync::{Notify, oneshot};
 
-use crate::core::Core;
+use crate::core::{Core, Retention};
 use crate::error::{AckError, Unavailable};
-use crate::ids::{Now, SubscriptionId, TopicId, WallMs};
+use crate::ids::{Now, SubscriptionId, TopicId};
 use crate::limits::SENDS_PENDING_MAX;
 use crate::message::MessageId;
 use crate::queue::SendDone;
@@ -96,12 +96,12 @@ impl State {
     }
 
     /// Applies what has become durable. Returns the callbacks of the senders, to be called without the lock.
-    pub(super) fn apply_durable(&mut self, end: Position, oldest: WallMs) -> Vec<(SendDone, MessageId)> {
+    pub(super) fn apply_durable(&mut self, end: Position, retention: Retention) -> Vec<(SendDone, MessageId)> {
         let mut callbacks = Vec::new();
         while let Some(pending) = self.pending.pop_front_if(|pending| pending.end <= end) {
             match pending.then {
                 WhenDurable::AddMessage { topic, position, entry, done } => {
-                    self.core.remove_older_than(topic, oldest);
+                    self.core.remove_old(topic, retention);
                     for subscription in self.core.add_message(topic, position, entry) {
                         self.wake(subscription);
                     }

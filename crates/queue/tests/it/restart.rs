@@ -108,6 +108,62 @@ async fn what_a_filter_left_out_does_not_come_back_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_a_filter_left_out_does_not_come_back_to_a_group_that_subscribed_later() {
+    let mut world = World::new().await;
+    let late = queue::GroupName::parse("late").unwrap();
+    world.engine.create_group(late.clone(), GroupOptions::default()).await.unwrap();
+    for n in 0..3 {
+        world
+            .engine
+            .send_wait(&topic(), Message { tag: Some("common".to_owned()), ..text(&n.to_string()) })
+            .await
+            .unwrap();
+    }
+    let filter = TagFilter::Tags(std::collections::BTreeSet::from(["rare".to_owned()]));
+    assert_eq!(
+        world.engine.receive(ReceiveRequest { filter, ..request(Duration::ZERO, LONG) }).await.unwrap().len(),
+        0
+    );
+    let later = || ReceiveRequest { group: late.clone(), ..request(Duration::ZERO, LONG) };
+    assert_eq!(bodies(&world.engine.receive(later()).await.unwrap()), []);
+    assert_eq!(world.engine.describe(topic()).await.unwrap().messages, 0);
+    world.settle().await;
+    world.cut_power();
+    assert_eq!(bodies(&world.engine.receive(later()).await.unwrap()), []);
+}
+
+#[tokio::test]
+async fn retention_goes_on_after_a_clock_that_was_ahead() {
+    const DAY: u64 = 24 * 3600 * 1000;
+    let machine = clock::testing::TestMachine::at(BEGIN_MS);
+    let clock = machine.clock(None);
+    let follow = || {
+        (0..1300).for_each(|_| {
+            machine.pass(500);
+            let _ = clock.now_ms();
+        })
+    };
+    let storage = commitlog::testing::ForgettingStorage::new();
+    let (log, replay) = Log::open(storage.handle(), log_options()).unwrap();
+    let mut recovery = Engine::recover(queue::EngineOptions { clock: clock.clone(), ..engine_options() });
+    replay.run(|record| recovery.apply(record)).unwrap();
+    let engine = recovery.start(log);
+    engine.create_topic(topic()).await.unwrap();
+    machine.set_wrong_by(40 * 24 * 3600);
+    follow();
+    engine.send_wait(&topic(), text("while the clock was ahead")).await.unwrap();
+    machine.set_wrong_by(0);
+    follow();
+    for n in 0..20 {
+        engine.send_wait(&topic(), text(&n.to_string())).await.unwrap();
+        machine.pass(DAY);
+        let _ = clock.now_ms();
+    }
+    let kept = engine.describe(topic()).await.unwrap().messages;
+    assert!(kept <= 5, "{kept} messages, of 20 days, with a retention of 3 days");
+}
+
+#[tokio::test]
 async fn a_receipt_of_an_earlier_start_is_refused_by_name() {
     let mut world = World::new().await;
     world.send("one").await;
