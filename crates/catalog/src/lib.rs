@@ -105,8 +105,9 @@ pub trait Catalog: Send + Sync {
     fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
     /// The engagements of these users to live meetings, of all kinds.
     fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>>;
-    /// Timers that are due at `now_ms`, earliest first.
-    fn due_timers(&self, now_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
+    /// Timers that are due at `now_ms`, earliest first; and those due after `latest_ms`, which none can be whose time was
+    /// right.
+    fn due_timers(&self, now_ms: u64, latest_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
     /// When the next timer is due.
     fn next_timer(&self) -> CatalogFuture<'_, Option<u64>>;
     /// Unsent messages in the order of their creation.
@@ -128,8 +129,8 @@ pub trait Catalog: Send + Sync {
     fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>>;
     /// Calls that are over for a user, those that started last first, from after the place `before`.
     fn past_calls(&self, user: &str, before: Option<PastCallPlace>, limit: u32) -> CatalogFuture<'_, Vec<PastCallRow>>;
-    /// How many meetings a user has created since `since_ms`.
-    fn creates_since(&self, user: &str, since_ms: u64) -> CatalogFuture<'_, u32>;
+    /// How many meetings a user has created from `since_ms` to `now_ms`: none is counted whose time was wrong.
+    fn creates_since(&self, user: &str, since_ms: u64, now_ms: u64) -> CatalogFuture<'_, u32>;
     /// Deletes handled requests, ended meetings, and all else for which [`limits`] has a time, once that is over;
     /// returns how many rows.
     fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;

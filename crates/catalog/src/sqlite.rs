@@ -335,8 +335,8 @@ impl Catalog for SqliteCatalog {
         read!(self, conn => meetings::engagements_of(conn, &users))
     }
 
-    fn due_timers(&self, now_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>> {
-        read!(self, conn => meetings::due_timers(conn, now_ms, limit))
+    fn due_timers(&self, now_ms: u64, latest_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>> {
+        read!(self, conn => meetings::due_timers(conn, now_ms, latest_ms, limit))
     }
 
     fn next_timer(&self) -> CatalogFuture<'_, Option<u64>> {
@@ -385,9 +385,9 @@ impl Catalog for SqliteCatalog {
         read!(self, conn => meetings::past_calls(conn, &user, before, limit))
     }
 
-    fn creates_since(&self, user: &str, since_ms: u64) -> CatalogFuture<'_, u32> {
+    fn creates_since(&self, user: &str, since_ms: u64, now_ms: u64) -> CatalogFuture<'_, u32> {
         let user = user.to_owned();
-        read!(self, conn => meetings::creates_since(conn, &user, since_ms))
+        read!(self, conn => meetings::creates_since(conn, &user, since_ms, now_ms))
     }
 
     fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64> {

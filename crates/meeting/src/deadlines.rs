@@ -28,7 +28,9 @@ pub(crate) async fn run(service: Arc<ServiceState>) {
 
 /// Handles what is due, then sleeps until the next deadline or until one is added.
 async fn once(service: &ServiceState) -> Result<(), CatalogError> {
-    let due = service.catalog.due_timers(service.now_ms(), DUE_MAX).await?;
+    let now_ms = service.now_ms();
+    let latest_ms = now_ms.saturating_add(service.config.rules.deadline_max_ms());
+    let due = service.catalog.due_timers(now_ms, latest_ms, DUE_MAX).await?;
     let mut meetings: BTreeMap<Uuid, Vec<TimerRow>> = BTreeMap::new();
     for timer in due {
         meetings.entry(timer.meeting).or_default().push(timer);

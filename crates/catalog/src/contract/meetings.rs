@@ -10,6 +10,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
 
+/// After all times of these tests.
+const LATE: u64 = 1 << 50;
+
 fn timer(meeting: u128, key: &str, due_ms: u64) -> TimerRow {
     TimerRow { meeting: id(meeting), key: key.to_owned(), due_ms }
 }
@@ -179,7 +182,7 @@ pub async fn a_refused_commit_leaves_nothing_behind(store: &impl Store) {
     assert!(!catalog.handled(id(70)).await.unwrap());
     assert_eq!(catalog.meeting(id(2)).await.unwrap(), None);
     assert_eq!(catalog.next_timer().await.unwrap(), None);
-    assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 0);
+    assert_eq!(catalog.creates_since("ann", 0, LATE).await.unwrap(), 0);
     assert!(catalog.outcomes("ann", 10).await.unwrap().is_empty());
     assert!(catalog.outbox(0, 10).await.unwrap().is_empty());
     assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [engagement("ann", 1, EngagementKind::In)]);
@@ -192,17 +195,18 @@ pub async fn timers_are_put_and_dropped_by_their_keys_and_come_earliest_first(st
     catalog.commit(commit(MeetingChange { timers: first, ..change(1, None) })).await.unwrap();
     catalog.commit(commit(MeetingChange { timers: vec![timer(2, "ring", 20)], ..change(2, None) })).await.unwrap();
     assert_eq!(catalog.next_timer().await.unwrap(), Some(10));
-    let due = catalog.due_timers(30, 10).await.unwrap();
+    let due = catalog.due_timers(30, LATE, 10).await.unwrap();
     assert_eq!(due, [timer(1, "reach", 10), timer(2, "ring", 20), timer(1, "ring", 30)]);
-    assert_eq!(catalog.due_timers(30, 1).await.unwrap(), [timer(1, "reach", 10)]);
-    assert!(catalog.due_timers(9, 10).await.unwrap().is_empty());
+    assert_eq!(catalog.due_timers(30, LATE, 1).await.unwrap(), [timer(1, "reach", 10)]);
+    assert_eq!(catalog.due_timers(9, 10, 1).await.unwrap(), [timer(2, "ring", 20)], "later than one can be");
+    assert!(catalog.due_timers(9, LATE, 10).await.unwrap().is_empty());
     let timers_gone = vec!["gone".to_owned(), "never".to_owned()];
     let moved = MeetingChange { timers: vec![timer(1, "ring", 50)], timers_gone, ..change(1, Some(1)) };
     catalog.commit(commit(moved)).await.unwrap();
     let left = [timer(1, "reach", 10), timer(2, "ring", 20), timer(1, "ring", 50)];
-    assert_eq!(catalog.due_timers(100, 10).await.unwrap(), left);
+    assert_eq!(catalog.due_timers(100, LATE, 10).await.unwrap(), left);
     catalog.commit(commit(ended(1, 2))).await.unwrap();
-    assert_eq!(catalog.due_timers(100, 10).await.unwrap(), [timer(2, "ring", 20)]);
+    assert_eq!(catalog.due_timers(100, LATE, 10).await.unwrap(), [timer(2, "ring", 20)]);
 }
 
 pub async fn engagements_are_put_and_dropped_by_their_users(store: &impl Store) {
@@ -414,12 +418,13 @@ pub async fn created_meetings_are_counted_in_a_window(store: &impl Store) {
         let created_by = Some((user.to_owned(), at_ms));
         catalog.commit(MeetingCommit { created_by, ..Default::default() }).await.unwrap();
     }
-    assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 3);
-    assert_eq!(catalog.creates_since("ann", 20).await.unwrap(), 2);
-    assert_eq!(catalog.creates_since("ann", 21).await.unwrap(), 0);
+    assert_eq!(catalog.creates_since("ann", 0, LATE).await.unwrap(), 3);
+    assert_eq!(catalog.creates_since("ann", 20, LATE).await.unwrap(), 2);
+    assert_eq!(catalog.creates_since("ann", 21, LATE).await.unwrap(), 0);
+    assert_eq!(catalog.creates_since("ann", 0, 19).await.unwrap(), 1, "the others are of a clock that was ahead");
     catalog.prune(21 + CREATES_KEEP_MS).await.unwrap();
-    assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 0);
-    assert_eq!(catalog.creates_since("bob", 0).await.unwrap(), 1);
+    assert_eq!(catalog.creates_since("ann", 0, LATE).await.unwrap(), 0);
+    assert_eq!(catalog.creates_since("bob", 0, LATE).await.unwrap(), 1);
 }
 
 pub async fn pruning_forgets_what_is_over_and_nothing_else(store: &impl Store) {
@@ -450,7 +455,7 @@ pub async fn pruning_forgets_any_number_of_rows(store: &impl Store) {
     }
     assert_eq!(catalog.prune(6).await.unwrap(), 1_100);
     assert!(!catalog.handled(id(1_099)).await.unwrap());
-    assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 1_100);
+    assert_eq!(catalog.creates_since("ann", 0, LATE).await.unwrap(), 1_100);
     assert_eq!(catalog.prune(2 + CREATES_KEEP_MS).await.unwrap(), 1_100);
 }
 
@@ -469,10 +474,10 @@ pub async fn all_of_a_commit_survives_a_crash(store: &impl Store) {
     drop(catalog);
     let catalog = store.open().await;
     assert_eq!(catalog.meeting(id(1)).await.unwrap().unwrap().revision, 1);
-    assert_eq!(catalog.due_timers(9, 9).await.unwrap(), [timer(1, "ring", 9)]);
+    assert_eq!(catalog.due_timers(9, LATE, 9).await.unwrap(), [timer(1, "ring", 9)]);
     assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [engagement("ann", 1, EngagementKind::In)]);
     assert_eq!(topics(&catalog, 0, 9).await, ["a", "b"]);
     assert_eq!(catalog.outcomes("bob", 9).await.unwrap(), [outcome("bob", 5, 1, "{}")]);
-    assert_eq!(catalog.creates_since("ann", 0).await.unwrap(), 1);
+    assert_eq!(catalog.creates_since("ann", 0, LATE).await.unwrap(), 1);
     assert_eq!(catalog.commit(all).await, Err(CommitError::AlreadyHandled));
 }

@@ -67,13 +67,16 @@ pub(super) async fn engagements_of(conn: &mut SqliteConnection, users: &[String]
     Ok(found)
 }
 
-pub(super) async fn due_timers(conn: &mut SqliteConnection, now_ms: u64, limit: u32) -> Result<Vec<TimerRow>, Fault> {
+pub(super) async fn due_timers(
+    conn: &mut SqliteConnection,
+    now_ms: u64,
+    latest_ms: u64,
+    limit: u32,
+) -> Result<Vec<TimerRow>, Fault> {
+    let due = "SELECT meeting, key, due_ms FROM timers WHERE due_ms <= $1 OR due_ms > $2 \
+        ORDER BY due_ms, meeting, key LIMIT $3";
     let rows: Vec<(String, String, i64)> =
-        query_as("SELECT meeting, key, due_ms FROM timers WHERE due_ms <= $1 ORDER BY due_ms, meeting, key LIMIT $2")
-            .bind(to_i64(now_ms)?)
-            .bind(limit)
-            .fetch_all(conn)
-            .await?;
+        query_as(due).bind(to_i64(now_ms)?).bind(to_i64(latest_ms)?).bind(limit).fetch_all(conn).await?;
     let timers = rows
         .into_iter()
         .map(|(meeting, key, due)| Ok(TimerRow { meeting: to_uuid(&meeting)?, key, due_ms: to_u64(due)? }));
@@ -205,10 +208,16 @@ pub(super) async fn past_calls(
     calls.collect()
 }
 
-pub(super) async fn creates_since(conn: &mut SqliteConnection, user: &str, since_ms: u64) -> Result<u32, Fault> {
-    let count = query_scalar("SELECT COUNT(*) FROM creates WHERE user_id = $1 AND at_ms >= $2")
+pub(super) async fn creates_since(
+    conn: &mut SqliteConnection,
+    user: &str,
+    since_ms: u64,
+    now_ms: u64,
+) -> Result<u32, Fault> {
+    let count = query_scalar("SELECT COUNT(*) FROM creates WHERE user_id = $1 AND at_ms BETWEEN $2 AND $3")
         .bind(user)
         .bind(to_i64(since_ms)?)
+        .bind(to_i64(now_ms)?)
         .fetch_one(conn)
         .await?;
     Ok(count)

@@ -86,6 +86,7 @@ impl<'c> Decision<'c> {
             }
             Event::Removed { client } => return self.removed_client(&client),
             Event::Due { online } => {
+                self.meeting.pull_in(self.now_ms, self.rules);
                 let cause = self.gone_members(&online);
                 self.show_closed();
                 self.show_no_media();

@@ -287,6 +287,21 @@ impl Meeting {
         rings.chain(members).collect()
     }
 
+    /// Brings times of a clock that was ahead back to what they can be at most.
+    pub(super) fn pull_in(&mut self, now_ms: u64, rules: &Rules) {
+        for ring in &mut self.invitations {
+            ring.reach_until_ms = ring.reach_until_ms.min(now_ms.saturating_add(rules.reach_ms));
+            ring.ring_until_ms = ring.ring_until_ms.map(|until_ms| until_ms.min(now_ms.saturating_add(rules.ring_ms)));
+        }
+        for member in &mut self.members {
+            member.media_since_ms = member.media_since_ms.min(now_ms);
+            member.online_since_ms = member.online_since_ms.min(now_ms);
+        }
+        for removed in &mut self.removed {
+            removed.until_ms = removed.until_ms.min(now_ms.saturating_add(rules.token_ms));
+        }
+    }
+
     /// All engagements from now on.
     pub fn engagements(&self) -> Vec<Engagement> {
         if self.is_over() {

@@ -43,6 +43,14 @@ impl Rules {
     pub const FORMER_MAX: usize = 200;
 }
 
+impl Rules {
+    /// No deadline of a meeting lies further ahead, unless the clock was ahead when it was set.
+    #[must_use]
+    pub fn deadline_max_ms(&self) -> u64 {
+        [self.reach_ms, self.ring_ms, self.gone_ms, self.clean_gone_ms, self.no_media_ms].into_iter().max().unwrap_or(0)
+    }
+}
+
 impl Default for Rules {
     fn default() -> Self {
         Self {

@@ -37,8 +37,9 @@ impl RequestHandler<'_> {
 
     /// A cancel that is remembered for its create counts as one.
     pub(super) async fn creates_too_much(&self, actor: &Actor) -> Result<bool, DecisionError> {
-        let since_ms = self.service.now_ms().saturating_sub(MINUTE_MS);
-        let creates = self.service.catalog.creates_since(&actor.user.0, since_ms).await?;
+        let now_ms = self.service.now_ms();
+        let since_ms = now_ms.saturating_sub(MINUTE_MS);
+        let creates = self.service.catalog.creates_since(&actor.user.0, since_ms, now_ms).await?;
         Ok(creates >= self.service.config.creates_per_minute_max)
     }
 

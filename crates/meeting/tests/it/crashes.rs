@@ -38,7 +38,7 @@ async fn a_request_that_was_committed_and_not_acknowledged_is_handled_once() {
     world.settle().await;
     assert_eq!(world.rest("bob.phone").await, [""; 0], "no second invitation");
     assert_eq!(world.rest("alice.phone").await, ["admitted"], "no second answer");
-    let creates = world.catalog.creates_since("alice", 0).await.unwrap();
+    let creates = world.catalog.creates_since("alice", 0, crate::world::now_ms()).await.unwrap();
     assert_eq!(creates, 1);
     assert!(world.rtc.is_open(&channel(meeting)), "the channel is opened again");
 }

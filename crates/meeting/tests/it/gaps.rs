@@ -84,7 +84,7 @@ impl Call {
         let catalog = Arc::clone(&self.world.catalog);
         until("the meeting is put away", async || catalog.live_meetings().await.unwrap().is_empty()).await;
         assert!(!self.world.rtc.is_open(&channel(self.meeting)));
-        assert_eq!(catalog.creates_since("alice", 0).await.unwrap(), 1);
+        assert_eq!(catalog.creates_since("alice", 0, crate::world::now_ms()).await.unwrap(), 1);
         for client in ["alice.phone", "bob.phone", "bob.laptop", "carol.phone"] {
             let rest = self.world.rest(client).await;
             assert!(!rest.contains(&"invitation") && !rest.contains(&"refused"), "{client} got {rest:?} too");

@@ -122,7 +122,7 @@ impl Catalog for Held {
         fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
         fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
         fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>>;
-        fn due_timers(&self, now_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
+        fn due_timers(&self, now_ms: u64, latest_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
         fn next_timer(&self) -> CatalogFuture<'_, Option<u64>>;
         fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
         fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()>;
@@ -133,7 +133,7 @@ impl Catalog for Held {
         fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>>;
         fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>>;
         fn past_calls(&self, user: &str, before: Option<PastCallPlace>, limit: u32) -> CatalogFuture<'_, Vec<PastCallRow>>;
-        fn creates_since(&self, user: &str, since_ms: u64) -> CatalogFuture<'_, u32>;
+        fn creates_since(&self, user: &str, since_ms: u64, now_ms: u64) -> CatalogFuture<'_, u32>;
         fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
     }
 }

@@ -33,6 +33,25 @@ fn each_device_has_a_participation_of_its_own_and_a_waiting_token() {
     assert_eq!(participations.len(), 3);
 }
 
+/// The service's clock was ahead when they were set, and has been put right since.
+#[test]
+fn no_deadline_lies_further_off_than_its_kind_lasts() {
+    const HOUR_MS: u64 = 3_600_000;
+    for rings in [false, true] {
+        let mut world = World::calling();
+        if rings {
+            world.ringing("bob.laptop");
+        }
+        world.now_ms -= HOUR_MS / 4;
+        let online = world.online();
+        world.event(Event::Due { online });
+        let furthest_ms = world.document().timers(&world.rules).iter().map(|timer| timer.due_ms).max().unwrap();
+        assert_eq!(furthest_ms, world.now_ms + 45_000, "ringing: {rings}");
+        world.pass(46);
+        assert!(world.document().is_over(), "ringing: {rings}");
+    }
+}
+
 #[test]
 fn a_callee_without_an_online_device_is_waited_for() {
     let mut world = World::new();
