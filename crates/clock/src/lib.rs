@@ -21,6 +21,7 @@ mod machine;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use following::{Change, Following};
@@ -40,6 +41,10 @@ pub struct Clock {
 struct Inner {
     machine: Box<dyn Machine>,
     boot_id: Option<String>,
+    /// It goes on from an earlier run in the same boot.
+    continues: bool,
+    /// How often the system's clock was followed.
+    followed: AtomicU64,
     following: Mutex<Following>,
 }
 
@@ -60,13 +65,20 @@ impl Clock {
     #[must_use]
     pub fn start(machine: Box<dyn Machine>, kept: Option<&Kept>) -> Self {
         let (reading, boot_id) = (machine.read(), machine.boot_id());
-        let following = match kept {
-            Some(kept) if boot_id.as_ref() == Some(&kept.boot_id) && kept.boot_ns <= reading.boot_ns => {
-                Following::since(kept.boot_ns, kept.service_ns)
-            }
-            _ => Following::since(reading.boot_ns, reading.wall_ns),
+        let same_boot = kept.filter(|kept| boot_id.as_ref() == Some(&kept.boot_id) && kept.boot_ns <= reading.boot_ns);
+        let following = match same_boot {
+            Some(kept) => Following::since(kept.boot_ns, kept.service_ns),
+            None => Following::since(reading.boot_ns, reading.wall_ns),
         };
-        let clock = Self { inner: Arc::new(Inner { machine, boot_id, following: Mutex::new(following) }) };
+        let clock = Self {
+            inner: Arc::new(Inner {
+                machine,
+                boot_id,
+                continues: same_boot.is_some(),
+                followed: AtomicU64::new(0),
+                following: Mutex::new(following),
+            }),
+        };
         if let Some(kept) = kept {
             clock.not_before(kept.service_ns / NS_PER_MS);
         }
@@ -80,8 +92,12 @@ impl Clock {
     }
 
     /// A time that was stored earlier and cannot lie ahead: the clock goes on from there, if it is up to 10 min behind.
-    /// If it is further behind, the stored time was wrong, or is that of another machine.
+    /// If it is further behind, the stored time was wrong, or is that of another machine. A clock that goes on in the same
+    /// boot knows better, and is not moved.
     pub fn not_before(&self, stored_ms: u64) {
+        if self.inner.continues {
+            return;
+        }
         let reading = self.inner.machine.read();
         self.now_ns(reading);
         self.lock().not_before(reading, stored_ms.saturating_mul(NS_PER_MS));
@@ -95,16 +111,25 @@ impl Clock {
         Some(Kept { boot_id: self.inner.boot_id.clone()?, boot_ns: reading.boot_ns, service_ns })
     }
 
+    /// How often the system's clock was followed by this run. After each time, what the next run needs is another.
+    #[must_use]
+    pub fn followed(&self) -> u64 {
+        self.inner.followed.load(Ordering::Relaxed)
+    }
+
     fn now_ns(&self, reading: Reading) -> u64 {
         let (now_ns, change) = self.lock().at(reading);
         if let Some(change) = change {
+            if matches!(change, Change::Followed { .. }) {
+                self.inner.followed.fetch_add(1, Ordering::Relaxed);
+            }
             tell(change);
         }
         now_ns
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Following> {
-        // Each change of it is one assignment.
+        // Nothing in it can panic.
         self.inner.following.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -145,6 +145,21 @@ fn what_is_kept_is_read_again_and_half_of_it_is_not() {
 }
 
 #[test]
+fn a_restart_in_the_same_boot_is_not_moved_by_what_was_stored_while_the_clock_was_wrong() {
+    let machine = machine();
+    let clock = machine.clock(None);
+    machine.set_wrong_by(9 * MINUTE);
+    serve(&machine, &clock, 62);
+    let latest_stored = clock.now_ms();
+    machine.set_wrong_by(0);
+    assert_eq!(serve(&machine, &clock, 62), 0.0);
+    assert_eq!(clock.followed(), 2);
+    let clock = machine.clock(Some(&clock.keep().unwrap()));
+    clock.not_before(latest_stored);
+    assert_eq!(error_of(&machine, &clock), 0.0);
+}
+
+#[test]
 fn the_machines_clocks_run() {
     let clock = Clock::system();
     let (kept, before) = (clock.keep(), clock.now_ms());

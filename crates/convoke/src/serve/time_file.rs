@@ -5,11 +5,13 @@ use anyhow::{Context, Result};
 use clock::{Clock, Kept, SystemClocks};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 const FILE: &str = "clock";
 const KEEP_EVERY: Duration = Duration::from_secs(60);
+/// How long a restart may go by a time that was followed away meanwhile.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The service's time, continued from the last run. Damaged, the file counts as missing: then the system's clock is
 /// believed, as after a boot.
@@ -30,9 +32,15 @@ pub(super) fn start(data_dir: &Path) -> Result<Clock> {
 pub(super) async fn keep(clock: Clock, data_dir: PathBuf) {
     let path = data_dir.join(FILE);
     let mut failed = false;
-    let mut ticks = tokio::time::interval(KEEP_EVERY);
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut last = None;
     loop {
         ticks.tick().await;
+        let followed = clock.followed();
+        if last.is_some_and(|(at, known): (Instant, u64)| known == followed && at.elapsed() < KEEP_EVERY) {
+            continue;
+        }
+        last = Some((Instant::now(), followed));
         let Some(kept) = clock.keep() else { return };
         let to = path.clone();
         let written = tokio::task::spawn_blocking(move || write_secret(&to, &kept.to_string())).await;
