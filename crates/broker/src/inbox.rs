@@ -233,6 +233,9 @@ impl Inbox {
         let gone: Vec<Gone> =
             self.entries.remove_all(&expired).into_iter().map(|(id, size)| Gone { id, size }).collect();
         self.bytes -= gone.iter().map(|gone| u64::from(gone.size)).sum::<u64>();
+        if !gone.is_empty() {
+            self.session.shrink();
+        }
         gone
     }
 

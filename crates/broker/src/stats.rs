@@ -41,7 +41,9 @@ impl Count {
 
     /// A part may have wrapped below zero, where another thread added what this one took away.
     pub(crate) fn value(&self) -> u64 {
-        self.0.iter().map(|part| part.0.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
+        let sum = self.0.iter().map(|part| part.0.load(Ordering::Relaxed)).fold(0, u64::wrapping_add);
+        // Parts are read one after the other: what was taken away may be seen without what was added before.
+        if sum.cast_signed() < 0 { 0 } else { sum }
     }
 }
 

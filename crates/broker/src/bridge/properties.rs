@@ -218,7 +218,10 @@ fn mqtt_properties(message: &queue::Message) -> Result<Box<[u8]>, &'static str> 
             properties.push(Property::UserProperty(key, value)).map_err(|_| bad)?;
         }
     }
-    Ok(properties.into_bytes().into())
+    let bytes = properties.into_bytes();
+    // As of a PUBLISH that comes from a client: whoever gets it checks the same.
+    Properties::parse_publish(&bytes).map_err(|_| bad)?;
+    Ok(bytes.into())
 }
 
 #[cfg(test)]
@@ -334,6 +337,10 @@ mod tests {
             let reason = map(properties).unwrap_err();
             assert!(reason.contains(words), "{properties:?}: {reason}");
         }
+        // A client refuses a packet with more.
+        let many: Vec<String> = (0..257).map(|n| format!(r#"{{"key":"k","value":"{n}"}}"#)).collect();
+        let reason = map(&[("mqtt5UserProperty", &format!("[{}]", many.join(",")))]).unwrap_err();
+        assert!(reason.contains("does not fit"), "{reason}");
         let large = queue::Message { body: Bytes::from_static(&[0; 101]), ..queued(&[]) };
         assert!(from_queue(&topic("a-b"), &large, TIMES, 100).unwrap_err().contains("larger"));
     }

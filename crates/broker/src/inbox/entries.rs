@@ -1,13 +1,13 @@
 //! The entries of one inbox by their ids.
 //!
 //! Ids nearly always rise, and what came first goes first: so it is a queue, sorted, whose ends are looked at before it is
-//! searched. An inbox that has nothing holds no memory after a burst.
+//! searched. After a burst it gives its memory back.
 
 use std::collections::VecDeque;
 
 use super::{Entry, EntryId};
 
-/// A queue that grew past this gives its memory back when it is empty.
+/// A queue that grew past this gives its memory back when it needs less than a quarter of it.
 const KEPT_CAPACITY: usize = 8;
 
 #[derive(Debug, Default)]
@@ -16,6 +16,11 @@ pub(super) struct Entries(VecDeque<(EntryId, Entry)>);
 impl Entries {
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.0.capacity()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -67,8 +72,10 @@ impl Entries {
     }
 
     fn give_back(&mut self) {
-        if self.0.is_empty() && self.0.capacity() > KEPT_CAPACITY {
-            self.0 = VecDeque::new();
+        let (len, capacity) = (self.0.len(), self.0.capacity());
+        if capacity > KEPT_CAPACITY && len < capacity / 4 {
+            // Past what is kept, so that the last one that goes gives back all.
+            self.0.shrink_to(if len == 0 { 0 } else { (2 * len).max(KEPT_CAPACITY + 1) });
         }
     }
 
@@ -138,5 +145,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn memory_of_a_burst_is_given_back_also_if_one_message_stays() {
+        let mut entries = Entries::default();
+        let id = |at| EntryId::logged(Position(at));
+        for at in 1..=10_000 {
+            let entry = Entry {
+                message: None,
+                size: 1,
+                expires_at_ms: 10,
+                collapse: None,
+                subscription_ids: Box::default(),
+                urgent: false,
+            };
+            entries.insert(id(at), entry);
+        }
+        let all_but_the_last: Vec<_> = (1..10_000).map(id).collect();
+        assert_eq!(entries.remove_all(&all_but_the_last).len(), 9_999);
+        assert!(entries.capacity() < 100, "{} places for one message", entries.capacity());
+        entries.remove(id(10_000));
+        assert!(entries.capacity() <= KEPT_CAPACITY, "{} places for none", entries.capacity());
     }
 }

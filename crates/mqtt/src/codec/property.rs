@@ -183,7 +183,8 @@ impl<'a> Properties<'a> {
 
     /// The same of bytes that were checked before and have not changed since: nothing is checked again. Reading them ends
     /// at the first byte that is none of a property.
-    pub const fn kept_publish(bytes: &'a [u8]) -> Self {
+    pub fn kept_publish(bytes: &'a [u8]) -> Self {
+        debug_assert!(Self::parse_publish(bytes).is_ok(), "they were checked");
         Self(bytes)
     }
 
