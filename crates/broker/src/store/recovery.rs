@@ -128,7 +128,7 @@ impl Recovery {
     }
 
     fn see_time(&mut self, at_ms: u64) {
-        self.last_ms = self.last_ms.max(at_ms);
+        self.last_ms = at_ms;
     }
 
     fn apply_record(&mut self, record: Record<'_>) {
@@ -313,6 +313,19 @@ mod tests {
             feed(&mut recovery, kind::REMOVED, &record::encode_removed("c", &[Position(at)]));
         }
         assert!(recovery.clients["c"].seen.len() <= SEEN_MAX);
+    }
+
+    #[test]
+    fn collapse_keys_that_live_are_kept_although_the_clock_was_once_ahead() {
+        let mut recovery = Recovery::new();
+        feed(&mut recovery, kind::STARTED, &record::encode_started(1_000_000));
+        feed(&mut recovery, kind::STARTED, &record::encode_started(500));
+        for at in 1..1026 {
+            let key: &'static str = format!("k{at}").leak();
+            feed(&mut recovery, kind::REFERENCE, &reference(at, None, Some((key, 1))));
+            feed(&mut recovery, kind::REMOVED, &record::encode_removed("c", &[Position(at)]));
+        }
+        assert_eq!(recovery.clients["c"].seen.len(), 1025, "all live until 1000, it is 500");
     }
 
     #[test]

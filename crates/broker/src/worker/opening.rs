@@ -64,8 +64,9 @@ impl Worker {
             Ok(identity) => identity,
             Err(error) => return self.refuse(key, reason::of_login(error)),
         };
-        // 1. The client id is not another account's.
+        // 1. The client id is not another account's. A session whose time is over is nobody's.
         let (client_id, account) = (request.client.clone(), identity.account().into_boxed_str());
+        self.clients.end_if_over(&client_id, self.now.ms);
         if self.clients.holder_of(&client_id).is_some_and(|holder| holder != &*account) {
             return self.refuse(key, ReasonCode::NOT_AUTHORIZED);
         }

@@ -58,7 +58,7 @@ impl Prepared {
         };
         let mut clients = Clients::new(context, now.instant);
         for (client_id, client) in recovered {
-            clients.recover(&client_id, client, restart, now.ms);
+            clients.recover(&client_id, client, restart, now);
         }
         let context = connections::Context {
             limits: shared.limits.clone(),

@@ -18,13 +18,13 @@ mod sweep;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mqtt::server::Restart;
 use mqtt::topic::{Matches, SubscriptionTree};
 use slab::Slab;
 
-use super::action::{Action, Actions, ClientRef, Deferred};
+use super::action::{Action, Actions, ClientRef, Deferred, Now};
 use super::post::ConnectionKey;
 use super::queue_jobs::QueueAcks;
 use crate::client::ClientKey;
@@ -72,10 +72,19 @@ pub(super) struct Clients {
     recent: RecentReceivers,
     /// Sessions without a connection, by the time they end.
     endings: BTreeSet<(u64, ClientRef)>,
+    endings_ahead: Vec<EndingAhead>,
     to_sweep: VecDeque<ClientRef>,
     next_sweep: Instant,
     /// Of entries that are not in the log.
     volatile_entries: u64,
+}
+
+/// The end of a session whose connection ended, by the log, at a time that lies ahead. Either the clock was wrong then,
+/// and it ends when this process has run for as long as the session lasts; or it is now, and will be followed.
+struct EndingAhead {
+    not_after: Instant,
+    ends_at_ms: u64,
+    client: ClientRef,
 }
 
 impl Clients {
@@ -91,6 +100,7 @@ impl Clients {
             lookups: Lookups::default(),
             recent: RecentReceivers::default(),
             endings: BTreeSet::new(),
+            endings_ahead: Vec::new(),
             to_sweep: VecDeque::new(),
             next_sweep: now,
             volatile_entries: 0,
@@ -98,10 +108,13 @@ impl Clients {
     }
 
     /// Puts back what the log has of a client.
-    pub(super) fn recover(&mut self, client_id: &str, recovered: RecoveredClient, restart: Restart, now_ms: u64) {
+    pub(super) fn recover(&mut self, client_id: &str, recovered: RecoveredClient, restart: Restart, now: Now) {
+        let session = recovered.session.as_ref();
+        let ahead_s = session.filter(|session| session.disconnected_ms.is_some_and(|at_ms| at_ms > now.ms));
+        let ahead_s = ahead_s.map(|session| session.expiry_s);
         let logged = recovered.subscriptions.clone();
         let key = ClientKey::new(client_id);
-        let entry = ClientEntry::recover(key, &self.context.inbox_limits, recovered, restart, now_ms);
+        let entry = ClientEntry::recover(key, &self.context.inbox_limits, recovered, restart, now.ms);
         if entry.is_empty() {
             return;
         }
@@ -114,6 +127,11 @@ impl Clients {
         logged.iter().for_each(|(filter, options)| self.recover_subscription(client, filter, *options));
         if let Some(ends_at_ms) = ends_at_ms {
             self.endings.insert((ends_at_ms, client));
+            self.endings_ahead.extend(ahead_s.map(|expiry_s| EndingAhead {
+                not_after: now.instant + Duration::from_secs(u64::from(expiry_s)),
+                ends_at_ms,
+                client,
+            }));
         }
     }
 

@@ -63,7 +63,6 @@ impl Clients {
         (connection_id, peer): (&str, &str),
         now: Now,
     ) -> Result<Opened, ReasonCode> {
-        self.end_if_over(&request.client, now.ms);
         let info = SessionInfo { account, expiry_s: self.expiry_of(request) };
         let mut change = self.plan(request, &info);
         change.batch.opened(request.client.as_str(), connection_id, now.ms, peer);
@@ -77,8 +76,8 @@ impl Clients {
         Ok(Opened { client, session_present: change.session_present, session_expiry_s, waits_for })
     }
 
-    /// A session whose time is over is not resumed, also before the tick that ends it.
-    fn end_if_over(&mut self, client_id: &ClientKey, now_ms: u64) {
+    /// A session whose time is over is nobody's any more, also before the tick that ends it.
+    pub(in crate::worker) fn end_if_over(&mut self, client_id: &ClientKey, now_ms: u64) {
         let Some(client) = self.find(client_id) else { return };
         let ends_at_ms = self.entry(client).and_then(|entry| entry.ends_at_ms);
         if ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms <= now_ms) {

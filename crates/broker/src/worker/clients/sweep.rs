@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Clients;
+use super::{Clients, EndingAhead};
 use crate::worker::action::{Actions, Now};
 
 /// How often all inboxes are looked through.
@@ -19,6 +19,13 @@ impl Clients {
             }
             self.endings.pop_first();
             self.end_session(client);
+        }
+        let due: Vec<_> = self.endings_ahead.extract_if(.., |ending| ending.not_after <= now.instant).collect();
+        for EndingAhead { client, ends_at_ms, .. } in due {
+            // Another connection may have begun since, and ended.
+            if self.entry(client).is_some_and(|entry| entry.ends_at_ms == Some(ends_at_ms)) {
+                self.end_session(client);
+            }
         }
         if now.instant >= self.next_sweep && self.to_sweep.is_empty() {
             self.next_sweep = now.instant + SWEEP_EVERY;

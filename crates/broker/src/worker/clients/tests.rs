@@ -14,6 +14,7 @@ use mqtt::{PacketId, QoS, ReasonCode, Version};
 use super::session::Opened;
 use super::*;
 use crate::message::{Collapse, Message, NEVER_MS, SharedMessage};
+use crate::store::RecoveredSession;
 use crate::worker::action::Now;
 use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::{FanOut, Outcome, P2p, ReplyTarget, ReplyTo};
@@ -253,9 +254,69 @@ fn a_session_whose_time_is_over_is_not_resumed_before_the_tick_that_ends_it() {
     bench.clients.leave(bob, key, bench.now.ms);
     bench.send(BOB, text("late"));
     bench.pass(Duration::from_secs(u64::from(HOUR_S)));
+    bench.clients.end_if_over(&ClientKey::new(BOB), bench.now.ms);
+    assert_eq!(bench.clients.holder_of(&ClientKey::new(BOB)), None);
     let (_, opened) = bench.open(BOB, HOUR_S, false);
     assert!(!opened.session_present);
     assert_eq!(bench.clients.context.counts.stats().inbox_messages, 0);
+}
+
+/// A boot before the clock of the machine was set, and a log that was written while the clock was ahead.
+#[test]
+fn a_session_whose_connection_ended_at_a_time_that_lies_ahead_lasts_as_long_as_any_other() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let day_ms = u64::try_from(DAY.as_millis()).unwrap();
+    let recovered = |disconnected_ms| {
+        let session =
+            RecoveredSession { account: "user:x".into(), expiry_s: 3 * 86_400, disconnected_ms: Some(disconnected_ms) };
+        RecoveredClient { session: Some(session), ..RecoveredClient::default() }
+    };
+    let bob = ClientKey::new(BOB);
+    let mut bench = Bench::new();
+    let truth_ms = 100 * day_ms;
+    bench.now.ms = truth_ms - 40 * day_ms;
+    bench.clients.recover(BOB, recovered(truth_ms - 60_000), Restart::Unclean, bench.now);
+    bench.pass(Duration::from_secs(610));
+    bench.now.ms = truth_ms + 610_000;
+    bench.clients.tick(bench.now);
+    assert!(bench.clients.find(&bob).is_some(), "eleven minutes after its connection, when the clock is right");
+
+    let mut bench = Bench::new();
+    bench.now.ms = truth_ms;
+    bench.clients.recover(BOB, recovered(truth_ms + 40 * day_ms), Restart::Unclean, bench.now);
+    bench.pass(3 * DAY - Duration::from_secs(1));
+    bench.clients.tick(bench.now);
+    assert!(bench.clients.find(&bob).is_some());
+    bench.pass(Duration::from_secs(1));
+    bench.clients.tick(bench.now);
+    assert!(bench.clients.find(&bob).is_none());
+}
+
+#[test]
+fn a_receiver_whose_slot_another_has_is_looked_up_and_nothing_of_its_own_goes_to_the_other() {
+    let mut bench = Bench::new();
+    let (_, bob) = bench.connect(BOB, HOUR_S);
+    // The same key each time, as a connection has it that publishes to the same topic.
+    let key = ClientKey::new(BOB);
+    let send = |bench: &mut Bench| {
+        let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
+        let p2p = P2p { to: key.clone(), message: text("x"), keep: true, reply_to };
+        bench.clients.take_p2p(p2p, bench.now, &mut bench.actions);
+        bench.drain()
+    };
+    assert!(send(&mut bench).contains(&Seen::Deliver(bob)));
+    bench.clients.detach(&key);
+    bench.clients.end(&key);
+    let (_, alice) = bench.connect(ALICE, HOUR_S);
+    assert_eq!(alice.slot, bob.slot);
+    assert_eq!(send(&mut bench), [Seen::LookUp(BOB.to_owned())]);
+    assert_eq!(bench.deliver(alice), [] as [&str; 0]);
+    let (_, again) = bench.connect(BOB, HOUR_S);
+    bench.clients.looked_up(&key, Ok(true), bench.now, &mut bench.actions);
+    bench.drain();
+    assert!(send(&mut bench).contains(&Seen::Deliver(again)));
+    assert_eq!(bench.deliver(alice), [] as [&str; 0]);
+    assert_eq!(bench.deliver(again), ["x", "x"]);
 }
 
 #[test]
