@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::{ServerConfig, ServerConnection};
 
+use crate::complaint::Complaint;
 use crate::config::{Bind, Listener};
 use crate::fatal::{Fatal, PanicGuard};
 use crate::shared::Shared;
@@ -19,8 +20,6 @@ use crate::worker::post::{Arrival, Notice};
 const WAKE: Token = Token(usize::MAX);
 /// How long the acceptor rests when the process has no descriptors left.
 const REST: Duration = Duration::from_millis(50);
-/// How often it says so.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Bound sockets that nobody accepts from yet.
 pub(crate) struct Bound {
@@ -75,7 +74,6 @@ impl Acceptor {
             is_stopping: is_stopping.clone(),
             next_worker: 0,
             exhausted: Complaint::default(),
-            refused: Complaint::default(),
         };
         let thread = std::thread::Builder::new().name("broker-accept".into()).spawn(move || {
             let _guard = PanicGuard { on_fatal: accepting.shared.tasks.on_fatal.clone(), fatal: Fatal::Worker };
@@ -103,26 +101,6 @@ struct Accepting {
     is_stopping: Arc<AtomicBool>,
     next_worker: usize,
     exhausted: Complaint,
-    refused: Complaint,
-}
-
-/// The same again and again, said rarely.
-#[derive(Debug, Default)]
-struct Complaint {
-    said_at: Option<Instant>,
-    times: u64,
-}
-
-impl Complaint {
-    /// How often it happened since it was last said, if it is to be said now.
-    fn note(&mut self, now: Instant) -> Option<u64> {
-        self.times += 1;
-        if self.said_at.is_some_and(|at| now.duration_since(at) < COMPLAIN_EVERY) {
-            return None;
-        }
-        self.said_at = Some(now);
-        Some(std::mem::take(&mut self.times))
-    }
 }
 
 impl Accepting {
@@ -165,13 +143,7 @@ impl Accepting {
     }
 
     fn arrive(&mut self, socket: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>) {
-        let Some(permit) = self.shared.connection_limiter.permit(peer.ip()) else {
-            if let Some(times) = self.refused.note(Instant::now()) {
-                let open = self.shared.counts.connections.value();
-                tracing::warn!(%peer, times, open, "too many connections, in all or from one address: refused");
-            }
-            return;
-        };
+        let Some(permit) = self.shared.connection_limiter.permit(peer.ip()) else { return };
         let tls = match tls.map(ServerConnection::new).transpose() {
             Ok(tls) => tls.map(Box::new),
             Err(error) => return tracing::error!(%error, "a TLS session cannot be made"),
@@ -189,21 +161,5 @@ fn is_exhausted(error: &io::Error) -> bool {
 pub(crate) fn deal(shared: &Shared, worker: usize, arrival: Arrival) {
     if let Some(address) = shared.workers.get(worker) {
         address.notify(Notice::Arrival(Box::new(arrival)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_complaint_is_said_at_once_and_then_rarely_with_how_often_it_happened() {
-        let (begin, mut complaint) = (Instant::now(), Complaint::default());
-        let mut said = Vec::new();
-        for turn in 0..500_u32 {
-            let now = begin + REST * turn;
-            said.extend(complaint.note(now).map(|times| ((now - begin).as_secs(), times)));
-        }
-        assert_eq!(said, [(0, 1), (10, 200), (20, 200)]);
     }
 }

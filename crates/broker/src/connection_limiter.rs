@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use accounts::Network;
 
+use crate::complaint::Complaint;
 use crate::config::Limits;
 use crate::stats::Counts;
 
@@ -22,6 +24,7 @@ pub(crate) struct ConnectionLimiter {
 struct Open {
     all: usize,
     by_network: HashMap<Network, usize>,
+    refused: Complaint,
 }
 
 /// The right to one connection; given back when it is dropped.
@@ -48,6 +51,10 @@ impl ConnectionLimiter {
         let from_there = open.by_network.get(&network).copied().unwrap_or(0);
         if open.all >= self.connections_max || from_there >= self.per_address_max {
             self.counts.refused_connections.one();
+            if let Some(times) = open.refused.note(Instant::now()) {
+                let (all, max) = (open.all, self.connections_max);
+                tracing::warn!(%address, from_there, all, max, times, "too many connections, in all or from one address");
+            }
             return None;
         }
         open.all += 1;

@@ -29,6 +29,7 @@ mod acceptor;
 mod bridge;
 mod broker;
 mod client;
+mod complaint;
 mod config;
 mod connection_limiter;
 mod fatal;

@@ -7,12 +7,12 @@ use anyhow::{Context, Result, ensure};
 use tracing::info;
 
 /// With fewer, too few clients could connect to be of use.
-const LIMIT_MIN: u64 = 128;
-/// Catalog, first segments of the log, listeners, run time: about 40 of them are in use after a start.
+const CONNECTIONS_MIN: usize = 16;
+/// For what is opened after the start: keys, temporary files, connections of the catalog.
 const RESERVE: u64 = 64;
 /// An event loop, a waker and a socket for media, of a worker and a shard.
 const RESERVE_PER_THREAD: u64 = 8;
-/// Of the limit, for segments of the log: each holds one.
+/// Of the limit, for further segments of the log: each holds one.
 const LOG_PART: u64 = 32;
 /// Of what is left, for each of the two HTTP listeners.
 const HTTP_PART: u64 = 8;
@@ -26,25 +26,30 @@ pub(super) struct Descriptors {
     pub(super) http: usize,
 }
 
+/// Raises the limit of the process as far as it goes, and returns it. To be done before anything is opened.
+pub(super) fn raise_limit() -> Result<u64> {
+    crate::sys::raise_descriptor_limit().context("cannot read the limit of open files")
+}
+
 impl Descriptors {
-    /// Raises the limit of the process as far as it goes, and shares it out.
+    /// Shares out what is left of `limit` now that log and catalog are open.
     ///
     /// # Errors
-    /// The limit is too low to serve.
-    pub(super) fn claim(threads: usize) -> Result<Self> {
-        let limit = crate::sys::raise_descriptor_limit().context("cannot read the limit of open files")?;
+    /// It is too little to serve.
+    pub(super) fn share(limit: u64, threads: usize) -> Result<Self> {
+        let open = std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64);
+        let shares = Self::of(limit, open, threads);
         ensure!(
-            limit >= LIMIT_MIN + RESERVE_PER_THREAD * threads as u64,
-            "the process may have {limit} open files, which are too few for {threads} threads\n  \
+            shares.mqtt >= CONNECTIONS_MIN && shares.http > 0,
+            "the process may have {limit} open files, of which log and catalog have {open}: too few to serve\n  \
              remedy: raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd); each connection takes one"
         );
-        let shares = Self::share(limit, threads);
-        info!(limit, mqtt = shares.mqtt, http = shares.http, "open files, and connections among them");
+        info!(limit, open, mqtt = shares.mqtt, http = shares.http, "open files, and connections among them");
         Ok(shares)
     }
 
-    fn share(limit: u64, threads: usize) -> Self {
-        let reserve = RESERVE + RESERVE_PER_THREAD * threads as u64 + limit / LOG_PART;
+    fn of(limit: u64, open: u64, threads: usize) -> Self {
+        let reserve = open + RESERVE + RESERVE_PER_THREAD * threads as u64 + limit / LOG_PART;
         let connections = limit.saturating_sub(reserve);
         let http = (connections / HTTP_PART).min(HTTP_MAX);
         let mqtt = connections - 2 * http;
@@ -59,10 +64,10 @@ mod tests {
 
     #[test]
     fn shares_stay_below_the_limit_and_leave_a_reserve() {
-        assert_eq!(Descriptors::share(256, 2), Descriptors { mqtt: 126, http: 21 });
-        assert_eq!(Descriptors::share(1_024, 2), Descriptors { mqtt: 684, http: 114 });
-        assert_eq!(Descriptors::share(20_000, 2), Descriptors { mqtt: 14_473, http: 2_411 });
-        assert_eq!(Descriptors::share(1 << 20, 64).http, 4_096);
-        assert_eq!(Descriptors::share(10, 1), Descriptors { mqtt: 0, http: 0 });
+        assert_eq!(Descriptors::of(256, 20, 2), Descriptors { mqtt: 112, http: 18 });
+        assert_eq!(Descriptors::of(1_024, 20, 2), Descriptors { mqtt: 670, http: 111 });
+        assert_eq!(Descriptors::of(20_000, 20, 2), Descriptors { mqtt: 14_457, http: 2_409 });
+        assert_eq!(Descriptors::of(1 << 20, 20, 64).http, 4_096);
+        assert_eq!(Descriptors::of(10, 20, 1), Descriptors { mqtt: 0, http: 0 });
     }
 }

@@ -161,8 +161,9 @@ impl Sockets {
 
 impl Server {
     async fn start(config: &Config, fatal: Fatal) -> Result<Self> {
-        let descriptors = Descriptors::claim(config.threads)?;
+        let files_max = descriptors::raise_limit()?;
         let mut storage = storage::open(config).await?;
+        let descriptors = Descriptors::share(files_max, config.threads)?;
         // Under the lock of the data directory: two first starts at once must not create two sets of keys.
         let keys = Keys::load(config)?;
         let sockets = Sockets::bind(config)?;
