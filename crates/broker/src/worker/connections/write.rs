@@ -54,16 +54,15 @@ impl Connections {
         ids: &[u32],
         now: Now,
     ) {
-        let counts = self.context.counts.clone();
         if message.is_over(now.ms) {
-            counts.expired.one();
+            self.context.counts.expired.one();
         } else if !self.has_room(key) {
-            counts.dropped_slow.one();
+            self.context.counts.dropped_slow.one();
         } else {
             match self.send(key, message, Delivery::AtMostOnce, ids, now) {
-                Sent::Written => counts.sent.one(),
-                Sent::TooLarge => counts.dropped_too_large.one(),
-                Sent::NotOpen => counts.dropped_absent.one(),
+                Sent::Written => self.context.counts.sent.one(),
+                Sent::TooLarge => self.context.counts.dropped_too_large.one(),
+                Sent::NotOpen => self.context.counts.dropped_absent.one(),
             }
         }
     }
