@@ -280,7 +280,10 @@ pub(crate) fn encode_unit(
         for part in record.payload {
             match part {
                 Part::Bytes(bytes) => out.extend_from_slice(bytes),
-                Part::PositionOf(other) => out.extend_from_slice(&positions[*other].to_bytes()),
+                Part::PositionOf(other) => {
+                    let name = records[*other].name.unwrap_or(positions[*other]);
+                    out.extend_from_slice(&name.to_bytes());
+                }
             }
         }
         let payload = &out[begin + RECORD_HEADER_LEN..];
@@ -290,7 +293,7 @@ pub(crate) fn encode_unit(
             kind: record.kind,
             last_of_unit: index + 1 == records.len(),
             batch,
-            position: *at,
+            position: record.name.unwrap_or(*at),
             owner: record.owner,
         };
         out[begin..begin + RECORD_HEADER_LEN].copy_from_slice(&header.encode(geometry, *at));

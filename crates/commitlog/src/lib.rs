@@ -51,6 +51,7 @@
 //! The writer thread alone writes records, syncs and calls watchers. The preparer thread creates the next segment while
 //! the one before is filled. Locks are held for encoding or looking up, never over a read, write or sync.
 
+mod copies;
 mod disk;
 mod error;
 mod format;

@@ -63,10 +63,12 @@ impl Log {
         let end = geometry.position(recovered.segment, recovered.cut);
         let mut replay_files = recovered.files.clone();
         replay_files.retain(|number, _| *number <= recovered.segment);
-        let replay = Replay { storage: Arc::clone(&storage), geometry, files: replay_files, end };
+        let replay =
+            Replay { storage: Arc::clone(&storage), geometry, files: replay_files, end, copies: Arc::default() };
         let ready = recovered.files.keys().next_back().copied().unwrap_or(recovered.segment);
         let tail = Tail::new(geometry, epoch, &options, recovered.segment, recovered.cut, ready);
         let shared = Shared::new(storage, lock, options, geometry, epoch, tail, recovered.files);
+        let replay = Replay { copies: Arc::clone(&shared.copies), ..replay };
         append_start(&shared)?;
         let handle = Handle { id: LogId::next(), shared: Arc::new(shared), threads: Mutex::default() };
         handle.run()?;
@@ -82,30 +84,42 @@ impl Log {
     pub fn append(&self, need: Need, records: &[NewRecord<'_>]) -> Result<Appended, AppendError> {
         let shared = self.shared();
         let mut tail = shared.tail();
-        let appended = tail.append(need, records)?;
+        let mut appended = tail.append(need, records)?;
+        for (record, position) in records.iter().zip(&mut appended.positions) {
+            if let Some(name) = record.name {
+                shared.copies.insert(&shared.geometry, name, *position);
+                *position = name;
+            }
+        }
         shared.wake_for(&tail);
         Ok(appended)
     }
 
-    /// Returns the record whose first copy is at `position`, also when it is still pending. Verifies its checksums.
+    /// Returns the record of this name, also when it is still pending, from its first copy if that is there and else
+    /// from its newest one. Verifies its checksums.
     ///
     /// # Errors
     /// Not in the log, unreadable, or damaged.
     pub fn read(&self, position: Position) -> Result<Record, ReadError> {
         let shared = self.shared();
         let geometry = shared.geometry;
+        let place = shared.place_of(position).ok_or(ReadError::OutOfRange(position))?;
         let pending = {
             let tail = shared.tail();
-            if position >= tail.end() {
+            if place >= tail.end() {
                 return Err(ReadError::OutOfRange(position));
             }
-            tail.pending_at(position, |bytes| decode_pending(&geometry, position, bytes))
+            tail.pending_at(place, |bytes| decode_pending(&geometry, place, bytes))
         };
         let record = match pending {
             Some(record) => record.ok_or(ReadError::OutOfRange(position))?,
-            None => read_from_file(shared, position)?,
+            None => read_from_file(shared, place)?,
         };
-        if record.kind < USER_KIND_MIN { Err(ReadError::OutOfRange(position)) } else { Ok(record) }
+        if record.kind < USER_KIND_MIN || record.position != position {
+            Err(ReadError::OutOfRange(position))
+        } else {
+            Ok(record)
+        }
     }
 
     /// Everything below this position is durable.

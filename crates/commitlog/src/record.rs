@@ -14,12 +14,20 @@ pub struct NewRecord<'a> {
     pub owner: u64,
     /// Written one after the other, without anything in between.
     pub payload: &'a [Part<'a>],
+    /// Of a carried record: where its first copy was written.
+    pub(crate) name: Option<Position>,
 }
 
 impl<'a> NewRecord<'a> {
     #[must_use]
     pub fn new(kind: u8, owner: u64, payload: &'a [Part<'a>]) -> Self {
-        Self { kind, owner, payload }
+        Self { kind, owner, payload, name: None }
+    }
+
+    /// The same as one more copy of the record that was first written at `name`: it keeps that name.
+    #[must_use]
+    pub fn carried(self, name: Position) -> Self {
+        Self { name: Some(name), ..self }
     }
 }
 

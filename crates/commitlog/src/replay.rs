@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
+use crate::copies::Copies;
 use crate::error::{Damaged, ReplayError};
 use crate::format::{FIRST_RECORD, Geometry, RecordHeader, own};
 use crate::record::ReplayedRecord;
@@ -19,6 +20,7 @@ pub struct Replay {
     pub(crate) files: Files,
     /// Where the log ended when it was opened.
     pub(crate) end: Position,
+    pub(crate) copies: Arc<Copies>,
 }
 
 /// How much was replayed.
@@ -95,11 +97,21 @@ impl Replay {
                 return Err(self.damaged(at, "the end of the segment before is missing"));
             }
             let RecordHeader { kind, owner, position, .. } = header;
-            if kind >= USER_KIND_MIN && !apply(ReplayedRecord { kind, owner, position, payload }) {
+            let is_new = position == at || self.is_first_of(position, at);
+            if kind >= USER_KIND_MIN && is_new && !apply(ReplayedRecord { kind, owner, position, payload }) {
                 return Ok(None);
             }
             offset += header.total();
         }
+    }
+
+    /// Notes a copy at `at`. Returns whether none of the name was shown before: neither the first nor an older one.
+    fn is_first_of(&self, name: Position, at: Position) -> bool {
+        let (segment, _) = self.geometry.split(name);
+        let first_is_gone = self.files.keys().next().is_some_and(|oldest| segment < *oldest);
+        let is_first = first_is_gone && self.copies.find(&self.geometry, name).is_none();
+        self.copies.insert(&self.geometry, name, at);
+        is_first
     }
 
     /// `None`: the segment ends here.

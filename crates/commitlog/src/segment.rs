@@ -229,8 +229,13 @@ impl SegmentReader {
             return Ok(Slot::Invalid);
         }
         let (geometry, at) = (self.geometry, self.position(offset));
+        let begin = self.position(0);
         let bytes = self.bytes(offset, RECORD_HEADER_LEN)?;
-        Ok(RecordHeader::decode(&geometry, at, bytes))
+        Ok(match RecordHeader::decode(&geometry, at, bytes) {
+            // No batch crosses a segment: what is from before it is a stale rest, whatever its checksum.
+            Slot::Header(header) if header.batch < begin || header.batch > at => Slot::Invalid,
+            slot => slot,
+        })
     }
 
     pub(crate) fn number(&self) -> u64 {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::copies::Copies;
 use crate::format::{Geometry, SegmentHeader};
 use crate::record::LogEvent;
 use crate::recover::Files;
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     tail: Mutex<Tail>,
     files: RwLock<Files>,
+    pub(crate) copies: Arc<Copies>,
     durable: AtomicU64,
     watchers: Mutex<Watchers>,
     /// There is something to write.
@@ -63,6 +65,7 @@ impl Shared {
             durable: AtomicU64::new(tail.end().0),
             tail: Mutex::new(tail),
             files: RwLock::new(files),
+            copies: Arc::default(),
             watchers: Mutex::default(),
             work: Condvar::new(),
             segment_needed: Condvar::new(),
@@ -77,6 +80,14 @@ impl Shared {
 
     pub(crate) fn file(&self, segment: u64) -> Option<Arc<dyn StorageFile>> {
         self.files.read().unwrap_or_else(PoisonError::into_inner).get(&segment).cloned()
+    }
+
+    /// Where the record of this name is to be read. A segment that is not made yet counts as there.
+    pub(crate) fn place_of(&self, name: Position) -> Option<Position> {
+        let (segment, _) = self.geometry.split(name);
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let is_gone = files.keys().next().is_none_or(|oldest| segment < *oldest);
+        if is_gone { self.copies.find(&self.geometry, name) } else { Some(name) }
     }
 
     /// Creates a segment that is ready for appends, and the spare file before it.

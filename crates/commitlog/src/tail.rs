@@ -108,6 +108,10 @@ impl Tail {
             Phase::Closing { .. } | Phase::Closed => return Err(AppendError::Closed),
         }
         let plan = UnitPlan::new(records, self.append_max)?;
+        let end = self.end();
+        if records.iter().any(|record| record.name.is_some_and(|name| name.0 == 0 || name >= end)) {
+            return Err(AppendError::Invalid("a name that no record has"));
+        }
         self.check_pending(need, plan.len())?;
         self.check_room(need, plan.len())?;
         if self.must_roll(plan.len()) {
@@ -170,7 +174,7 @@ impl Tail {
     }
 
     pub(crate) fn push_own(&mut self, kind: u8, payload: &[Part<'_>]) {
-        let record = [NewRecord { kind, owner: 0, payload }];
+        let record = [NewRecord::new(kind, 0, payload)];
         if let Ok(plan) = UnitPlan::of_own(&record) {
             self.push(&plan, &record);
         }

@@ -1,0 +1,55 @@
+//! The index of carried records: where the newest copy of each name is. Twelve bytes a copy, dropped with its segment.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+use crate::Position;
+use crate::format::Geometry;
+
+/// Copies by the segment that holds them, sorted by name.
+#[derive(Debug, Default)]
+pub(crate) struct Copies {
+    by_segment: RwLock<BTreeMap<u64, Vec<(Position, u32)>>>,
+}
+
+impl Copies {
+    /// Notes that a copy of `name` is at `place`.
+    pub(crate) fn insert(&self, geometry: &Geometry, name: Position, place: Position) {
+        let (segment, offset) = geometry.split(place);
+        let Ok(offset) = u32::try_from(offset) else { return };
+        let mut by_segment = self.by_segment.write().unwrap_or_else(PoisonError::into_inner);
+        let copies = by_segment.entry(segment).or_default();
+        let at = copies.partition_point(|(other, _)| *other < name);
+        match copies.get_mut(at) {
+            Some(copy) if copy.0 == name => copy.1 = offset,
+            _ => copies.insert(at, (name, offset)),
+        }
+    }
+
+    /// Returns the place of the newest copy of `name`.
+    pub(crate) fn find(&self, geometry: &Geometry, name: Position) -> Option<Position> {
+        let by_segment = self.by_segment.read().unwrap_or_else(PoisonError::into_inner);
+        by_segment.iter().rev().find_map(|(segment, copies)| {
+            let at = copies.binary_search_by_key(&name, |(name, _)| *name).ok()?;
+            Some(geometry.position(*segment, u64::from(copies[at].1)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_copy_of_a_name_is_found_whatever_the_order() {
+        let geometry = Geometry { log_id: [7; 16], segment_size: 16 << 10 };
+        let copies = Copies::default();
+        let place = |segment, offset| geometry.position(segment, offset);
+        for (name, at) in [(300, place(5, 64)), (100, place(4, 64)), (300, place(4, 128)), (100, place(4, 256))] {
+            copies.insert(&geometry, Position(name), at);
+        }
+        assert_eq!(copies.find(&geometry, Position(300)), Some(place(5, 64)));
+        assert_eq!(copies.find(&geometry, Position(100)), Some(place(4, 256)));
+        assert_eq!(copies.find(&geometry, Position(200)), None);
+    }
+}
