@@ -26,6 +26,12 @@ impl Copies {
         }
     }
 
+    /// Forgets the copies in segments before `begin`.
+    pub(crate) fn forget_before(&self, begin: u64) {
+        let mut by_segment = self.by_segment.write().unwrap_or_else(PoisonError::into_inner);
+        *by_segment = by_segment.split_off(&begin);
+    }
+
     /// Returns the place of the newest copy of `name`.
     pub(crate) fn find(&self, geometry: &Geometry, name: Position) -> Option<Position> {
         let by_segment = self.by_segment.read().unwrap_or_else(PoisonError::into_inner);

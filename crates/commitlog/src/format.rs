@@ -26,8 +26,11 @@ pub(crate) mod own {
     pub(crate) const STOP: u8 = 0x02;
     /// The empty batch after the last one.
     pub(crate) const MARK: u8 = 0x03;
-    /// First in every segment but the log's first: where the segment before ends, and the epoch.
+    /// First in every segment but the log's first: where the segment before ends, and the epoch. Once
+    /// segments have been given back, its owner is the number of the oldest one.
     pub(crate) const ROLL: u8 = 0x04;
+    /// The number of the oldest segment: all before have been given back.
+    pub(crate) const BEGIN: u8 = 0x05;
 }
 
 /// Whether segments may have this size.
@@ -78,6 +81,8 @@ impl Geometry {
 
 /// A roll record with its payload.
 pub(crate) const ROLL_LEN: u64 = RECORD_HEADER_LEN as u64 + 16;
+/// A begin record with its payload.
+pub(crate) const BEGIN_LEN: u64 = RECORD_HEADER_LEN as u64 + 8;
 /// A start record with its payload.
 pub(crate) const START_LEN: u64 = RECORD_HEADER_LEN as u64 + 8;
 

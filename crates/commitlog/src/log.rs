@@ -1,6 +1,7 @@
 //! The handle of an open log, and its life: open, append, read, close.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -63,10 +64,11 @@ impl Log {
         let end = geometry.position(recovered.segment, recovered.cut);
         let mut replay_files = recovered.files.clone();
         replay_files.retain(|number, _| *number <= recovered.segment);
+        let begin = recovered.begin;
         let replay =
             Replay { storage: Arc::clone(&storage), geometry, files: replay_files, end, copies: Arc::default() };
         let ready = recovered.files.keys().next_back().copied().unwrap_or(recovered.segment);
-        let tail = Tail::new(geometry, epoch, &options, recovered.segment, recovered.cut, ready);
+        let tail = Tail::new(geometry, epoch, begin, &options, recovered.segment, recovered.cut, ready);
         let shared = Shared::new(storage, lock, options, geometry, epoch, tail, recovered.files);
         let replay = Replay { copies: Arc::clone(&shared.copies), ..replay };
         append_start(&shared)?;
@@ -154,6 +156,35 @@ impl Log {
             }
             tail = shared.wait_for_progress(tail);
         }
+    }
+
+    /// Number of the oldest segment, and of the one that is appended to: the segment of a position is the position
+    /// divided by the size of a segment.
+    #[must_use]
+    pub fn segments(&self) -> RangeInclusive<u64> {
+        let tail = self.shared().tail();
+        tail.begin..=tail.segment
+    }
+
+    /// Gives back all segments before `begin`. What is needed of them has been carried, and is durable; of what is not,
+    /// nothing is left. Blocks until a crash cannot bring them back.
+    ///
+    /// # Errors
+    /// The log failed or was closed; whether the segments are gone shows the next start.
+    pub fn reclaim(&self, begin: u64) -> Result<(), WaitError> {
+        let shared = self.shared();
+        let end = {
+            let mut tail = shared.tail();
+            if begin <= tail.begin || begin > tail.segment || tail.phase != Phase::Open {
+                return Ok(());
+            }
+            let end = tail.push_begin(begin);
+            shared.wake_for(&tail);
+            end
+        };
+        self.wait_durable(end)?;
+        shared.give_back(begin);
+        Ok(())
     }
 
     /// The largest append, headers included.

@@ -30,6 +30,8 @@ pub(crate) type Files = BTreeMap<u64, Arc<dyn StorageFile>>;
 pub(crate) struct Recovered {
     pub(crate) geometry: Geometry,
     pub(crate) files: Files,
+    /// Number of the oldest segment.
+    pub(crate) begin: u64,
     /// The segment in which appends continue, and the offset.
     pub(crate) segment: u64,
     pub(crate) cut: u64,
@@ -68,32 +70,40 @@ fn create_new(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, Ope
         "the file cannot be made",
     ))?;
     let files = BTreeMap::from([(FIRST_SEGMENT, file)]);
-    Ok(Recovered { geometry, files, segment: FIRST_SEGMENT, cut: FIRST_RECORD, last_epoch: Epoch(0) })
+    let (begin, segment) = (FIRST_SEGMENT, FIRST_SEGMENT);
+    Ok(Recovered { geometry, files, begin, segment, cut: FIRST_RECORD, last_epoch: Epoch(0) })
 }
 
 fn open_existing(storage: &dyn Storage, numbers: &[u64]) -> Result<Recovered, OpenError> {
-    let (geometry, mut files, header_epoch) = open_files(storage, numbers)?;
+    let numbers_without_gap =
+        numbers.len() - numbers.windows(2).rposition(|two| two[0] + 1 != two[1]).map_or(0, |at| at + 1);
+    let (geometry, mut files, header_epoch) = open_files(storage, &numbers[numbers.len() - numbers_without_gap..])?;
     let last = find_last(storage, &geometry, &files)?;
-    let segment = last.segment;
+    let (segment, begin) = (last.segment, last.begin);
+    if let Some(oldest) = files.keys().next().copied().filter(|oldest| *oldest > begin) {
+        return Err(damaged(storage, oldest - 1, 0, "the segment is missing").into());
+    }
     if last.clean {
         // The sync that failed before the stop may have been that of the next segment's name.
         storage.sync_dir().map_err(file_error(storage, "", "the folder cannot be synced"))?;
     } else {
         rewrite_last_segment(storage, &geometry, &mut files, &last, header_epoch)?;
     }
-    Ok(Recovered { geometry, files, segment, cut: last.cut, last_epoch: last.epoch.max(header_epoch) })
+    // Only now is it sure that a power cut does not bring an earlier begin back.
+    files.retain(|number, _| *number >= begin);
+    for name in numbers.iter().filter(|number| **number < begin).map(|number| name_of(*number)) {
+        storage.remove(&name).map_err(file_error(storage, &name, "the file cannot be removed"))?;
+    }
+    Ok(Recovered { geometry, files, begin, segment, cut: last.cut, last_epoch: last.epoch.max(header_epoch) })
 }
 
-/// Opens all segments; they must follow each other from the first one on and belong to one log.
+/// Opens segments that follow each other; they must belong to one log.
 fn open_files(storage: &dyn Storage, numbers: &[u64]) -> Result<(Geometry, Files, Epoch), OpenError> {
     let mut files = Files::new();
     let mut geometry = None;
     let mut epoch = Epoch(0);
-    for (number, expected) in numbers.iter().zip(FIRST_SEGMENT..) {
+    for expected in numbers.iter().copied() {
         let name = name_of(expected);
-        if *number != expected {
-            return Err(damaged(storage, expected, 0, "the segment is missing").into());
-        }
         let file = storage.open(&name).map_err(file_error(storage, &name, "the file cannot be opened"))?;
         let header = read_header(storage, &*file, expected)?;
         if *geometry.get_or_insert(header.geometry) != header.geometry {
@@ -137,6 +147,8 @@ struct LastSegment {
     cut: u64,
     clean: bool,
     epoch: Epoch,
+    /// Number of the log's oldest segment.
+    begin: u64,
 }
 
 fn find_last(storage: &dyn Storage, geometry: &Geometry, files: &Files) -> Result<LastSegment, OpenError> {
@@ -181,7 +193,8 @@ fn scan(
     file: &Arc<dyn StorageFile>,
 ) -> Result<LastSegment, OpenError> {
     let mut reader = SegmentReader::new(Arc::clone(file), *geometry, number);
-    let mut last = LastSegment { segment: number, cut: FIRST_RECORD, clean: false, epoch: Epoch(0) };
+    let mut last =
+        LastSegment { segment: number, cut: FIRST_RECORD, clean: false, epoch: Epoch(0), begin: FIRST_SEGMENT };
     let mut offset = FIRST_RECORD;
     let what = loop {
         match reader.at(offset).map_err(file_error(storage, &name_of(number), UNREADABLE))? {
@@ -220,7 +233,11 @@ impl LastSegment {
     fn observe(&mut self, header: &RecordHeader, payload: &[u8], offset: u64) {
         match header.kind {
             own::START => self.epoch = self.epoch.max(Epoch(u64_at(payload, 0))),
-            own::ROLL => self.epoch = self.epoch.max(Epoch(u64_at(payload, 8))),
+            own::ROLL => {
+                self.epoch = self.epoch.max(Epoch(u64_at(payload, 8)));
+                self.begin = self.begin.max(header.owner);
+            }
+            own::BEGIN => self.begin = self.begin.max(u64_at(payload, 0)),
             _ => {}
         }
         self.clean = header.kind == own::STOP;

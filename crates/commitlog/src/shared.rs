@@ -8,7 +8,7 @@ use crate::copies::Copies;
 use crate::format::{Geometry, SegmentHeader};
 use crate::record::LogEvent;
 use crate::recover::Files;
-use crate::segment::{PrepareError, keep_spare, prepare, prepare_at_start};
+use crate::segment::{PrepareError, keep_spare, name_of, prepare, prepare_at_start};
 use crate::storage::{Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
 use crate::{Epoch, Options, Position};
@@ -104,6 +104,21 @@ impl Shared {
         let file = prepare_at_start(&*self.storage, &self.header(number), None)?;
         self.add_file(number, file);
         Ok(())
+    }
+
+    /// Removes the segments before `begin`. One that cannot be removed now is at the next start.
+    pub(crate) fn give_back(&self, begin: u64) {
+        let gone = {
+            let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+            let kept = files.split_off(&begin);
+            std::mem::replace(&mut *files, kept)
+        };
+        self.copies.forget_before(begin);
+        for name in gone.into_keys().map(name_of) {
+            if let Err(error) = self.storage.remove(&name) {
+                tracing::warn!(path = self.storage.path_of(&name), %error, "a segment cannot be given back");
+            }
+        }
     }
 
     fn header(&self, number: u64) -> SegmentHeader {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::AppendError;
 use crate::format::{FIRST_RECORD, Geometry, RECORD_HEADER_LEN, ROLL_LEN, UnitPlan, encode_unit, own};
 use crate::record::{Appended, Need, NewRecord, Part};
+use crate::recover::FIRST_SEGMENT;
 use crate::{Epoch, Options, Position, SyncMode};
 
 /// Records that are written by one call and become durable together.
@@ -46,6 +47,8 @@ pub(crate) enum Phase {
 pub(crate) struct Tail {
     geometry: Geometry,
     epoch: Epoch,
+    /// Number of the oldest segment.
+    pub(crate) begin: u64,
     append_max: u64,
     pending_max: u64,
     reserve: u64,
@@ -74,6 +77,7 @@ impl Tail {
     pub(crate) fn new(
         geometry: Geometry,
         epoch: Epoch,
+        begin: u64,
         options: &Options,
         segment: u64,
         offset: u64,
@@ -82,6 +86,7 @@ impl Tail {
         Self {
             geometry,
             epoch,
+            begin,
             append_max: geometry.unit_max().min(options.append_bytes_max as u64),
             pending_max: options.pending_bytes_max as u64,
             reserve: options.reserve_bytes.min(geometry.segment_size / 4),
@@ -161,7 +166,8 @@ impl Tail {
         self.offset = FIRST_RECORD;
         self.unsynced = self.geometry.position(self.segment, self.offset);
         let epoch = self.epoch.0.to_le_bytes();
-        self.push_own(own::ROLL, &[Part::Bytes(&end), Part::Bytes(&epoch)]);
+        let begin = if self.begin == FIRST_SEGMENT { 0 } else { self.begin };
+        self.push_owned(own::ROLL, begin, &[Part::Bytes(&end), Part::Bytes(&epoch)]);
         debug_assert_eq!(self.offset, FIRST_RECORD + ROLL_LEN);
     }
 
@@ -173,8 +179,23 @@ impl Tail {
         self.push_own(kind, payload);
     }
 
+    /// Lets the log begin with this segment. Returns the end of the record that says so.
+    pub(crate) fn push_begin(&mut self, begin: u64) -> Position {
+        if self.must_roll(crate::format::BEGIN_LEN) {
+            self.roll();
+        }
+        self.begin = begin;
+        self.marked = false;
+        self.push_own(own::BEGIN, &[Part::Bytes(&begin.to_le_bytes())]);
+        self.end()
+    }
+
     pub(crate) fn push_own(&mut self, kind: u8, payload: &[Part<'_>]) {
-        let record = [NewRecord::new(kind, 0, payload)];
+        self.push_owned(kind, 0, payload);
+    }
+
+    fn push_owned(&mut self, kind: u8, owner: u64, payload: &[Part<'_>]) {
+        let record = [NewRecord::new(kind, owner, payload)];
         if let Ok(plan) = UnitPlan::of_own(&record) {
             self.push(&plan, &record);
         }

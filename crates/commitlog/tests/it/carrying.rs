@@ -116,3 +116,106 @@ fn the_stale_rest_of_a_segment_that_is_used_again_is_nothing() {
         drop(log);
     }
 }
+
+const SEGMENT: u64 = 16 << 10;
+const RECORDS: u8 = 120;
+
+fn is_live(n: u8) -> bool {
+    n.is_multiple_of(9)
+}
+
+/// Appends records of which every ninth is needed for ever, and gives back the oldest segment once there are three.
+fn run_with_reclaim(log: &Log, note: impl Fn(u64)) -> BTreeMap<Position, u8> {
+    let mut content = BTreeMap::new();
+    let mut place_by_name = BTreeMap::new();
+    for n in 0..RECORDS {
+        let name = append_durably(log, &[n; 700]);
+        note(u64::from(n) + 1);
+        content.insert(name, n);
+        if is_live(n) {
+            place_by_name.insert(name, name);
+        }
+        let segments = log.segments();
+        if segments.end() - segments.start() < 2 {
+            continue;
+        }
+        let begin = segments.start() + 1;
+        let old: Vec<_> =
+            place_by_name.iter().filter(|(_, place)| place.0 / SEGMENT < begin).map(|(name, _)| *name).collect();
+        for name in old {
+            place_by_name.insert(name, carry(log, name, &[content[&name]; 700]));
+        }
+        log.reclaim(begin).unwrap();
+    }
+    content
+}
+
+#[test]
+fn what_was_carried_is_read_after_its_segment_is_gone() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    let content = run_with_reclaim(&log, |_| {});
+    let read_all = |log: &Log| {
+        for (name, n) in content.iter().filter(|(_, n)| is_live(**n)) {
+            assert_eq!(log.read(*name).unwrap().payload, [*n; 700]);
+        }
+    };
+    read_all(&log);
+    assert!(*log.segments().start() > 3);
+    assert!(storage.content("00000000000000000001.segment").is_err());
+    for power_cut in [true, false] {
+        if power_cut {
+            storage.cut_power()
+        } else {
+            storage.kill_process()
+        }
+        let (log, _) = open(&storage, &small());
+        read_all(&log);
+    }
+}
+
+#[test]
+fn a_crash_at_any_moment_of_a_reclaim_loses_nothing_that_is_needed() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    let noted = storage.clone();
+    let content = run_with_reclaim(&log, move |note| noted.note(note));
+    let trace = storage.trace();
+    storage.cut_power();
+    drop(log);
+    let (mut states, mut reclaimed) = (0, 0);
+    for at in 0..=trace.ops().len() {
+        for seed in 0..8 {
+            let storage = trace.cut(at, &mut Random::new(at as u64 * 8 + seed));
+            let (log, replay) =
+                Log::open(storage.handle(), small()).unwrap_or_else(|error| panic!("{at}, {seed}: {error}"));
+            let seen: Vec<_> = see(replay).unwrap().into_iter().filter(|seen| seen.owner == 7).collect();
+            let mut names = BTreeMap::new();
+            for record in &seen {
+                assert_eq!(record.payload, [content[&record.position]; 700], "moment {at}, seed {seed}");
+                assert_eq!(names.insert(record.position, ()), None, "twice: moment {at}, seed {seed}");
+            }
+            let promised = trace.notes_before(at).into_iter().max().unwrap_or(0);
+            for (name, n) in content.iter().filter(|(_, n)| is_live(**n) && u64::from(**n) < promised) {
+                assert!(names.contains_key(name), "{n} is lost: moment {at}, seed {seed}");
+                assert_eq!(log.read(*name).unwrap().payload, [*n; 700], "moment {at}, seed {seed}");
+            }
+            reclaimed += usize::from(*log.segments().start() > 1);
+            states += 1;
+        }
+    }
+    assert!(states > 2000 && reclaimed > 500, "{states} states, {reclaimed} of them without the first segment");
+}
+
+#[test]
+fn a_segment_that_is_missing_after_the_begin_is_damage() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    run_with_reclaim(&log, |_| {});
+    let begin = *log.segments().start();
+    storage.kill_process();
+    drop(log);
+    storage.handle().remove(&format!("{begin:020}.segment")).unwrap();
+    let Err(error) = Log::open(storage.handle(), small()) else { panic!("must not open") };
+    assert!(error.to_string().contains("the segment is missing"), "{error}");
+}
