@@ -19,7 +19,7 @@ use crate::shared::Shared;
 use crate::storage::{LockError, Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
 use crate::threads::{prepare_segments, write_batches};
-use crate::{Epoch, Options, Position, USER_KIND_MIN};
+use crate::{Epoch, Options, Position, SyncMode, USER_KIND_MIN};
 
 /// Bytes that are read together with a header: most records are not larger.
 const FIRST_READ: usize = 1024;
@@ -173,6 +173,9 @@ impl Log {
     /// The log failed or was closed; whether the segments are gone shows the next start.
     pub fn reclaim(&self, begin: u64) -> Result<(), WaitError> {
         let shared = self.shared();
+        if shared.options.sync == SyncMode::Os {
+            shared.sync_all()?;
+        }
         let end = {
             let mut tail = shared.tail();
             if begin <= tail.begin || begin > tail.segment || tail.phase != Phase::Open {
@@ -183,6 +186,9 @@ impl Log {
             end
         };
         self.wait_durable(end)?;
+        if shared.options.sync == SyncMode::Os {
+            shared.sync_all()?;
+        }
         shared.give_back(begin);
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::format::{
     FIRST_RECORD, Geometry, HeaderError, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, own, u64_at,
 };
 use crate::segment::{
-    Found, PrepareError, SegmentReader, has_no_room, is_unfinished, name_of, number_of, prepare, prepare_at_start,
+    Found, PrepareError, SegmentReader, has_no_room, is_left_over, name_of, number_of, prepare, prepare_at_start,
     read_exact,
 };
 use crate::storage::{Storage, StorageFile};
@@ -53,7 +53,7 @@ fn clean_folder(storage: &dyn Storage) -> Result<Vec<u64>, OpenError> {
         remedy: "check that it is a folder and that this user may read and write it",
         source,
     })?;
-    for name in names.iter().filter(|name| is_unfinished(name)) {
+    for name in names.iter().filter(|name| is_left_over(name)) {
         storage.remove(name).map_err(file_error(storage, name, "the file cannot be removed"))?;
     }
     Ok(names.iter().filter_map(|name| number_of(name)).collect())
@@ -75,14 +75,16 @@ fn create_new(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, Ope
 }
 
 fn open_existing(storage: &dyn Storage, numbers: &[u64]) -> Result<Recovered, OpenError> {
-    let numbers_without_gap =
-        numbers.len() - numbers.windows(2).rposition(|two| two[0] + 1 != two[1]).map_or(0, |at| at + 1);
-    let (geometry, mut files, header_epoch) = open_files(storage, &numbers[numbers.len() - numbers_without_gap..])?;
+    let gap = numbers.windows(2).rposition(|two| two[0] + 1 != two[1]);
+    let run = &numbers[gap.map_or(0, |at| at + 1)..];
+    let (geometry, files) = open_from_last(storage, run)?;
     let last = find_last(storage, &geometry, &files)?;
     let (segment, begin) = (last.segment, last.begin);
-    if let Some(oldest) = files.keys().next().copied().filter(|oldest| *oldest > begin) {
+    if let Some(oldest) = run.first().filter(|oldest| **oldest > begin) {
         return Err(damaged(storage, oldest - 1, 0, "the segment is missing").into());
     }
+    // What is below the begin is not even opened: it may be on its way to another use.
+    let (_, mut files, header_epoch) = open_files(storage, &run[run.partition_point(|number| *number < begin)..])?;
     if last.clean {
         // The sync that failed before the stop may have been that of the next segment's name.
         storage.sync_dir().map_err(file_error(storage, "", "the folder cannot be synced"))?;
@@ -90,11 +92,22 @@ fn open_existing(storage: &dyn Storage, numbers: &[u64]) -> Result<Recovered, Op
         rewrite_last_segment(storage, &geometry, &mut files, &last, header_epoch)?;
     }
     // Only now is it sure that a power cut does not bring an earlier begin back.
-    files.retain(|number, _| *number >= begin);
     for name in numbers.iter().filter(|number| **number < begin).map(|number| name_of(*number)) {
         storage.remove(&name).map_err(file_error(storage, &name, "the file cannot be removed"))?;
     }
     Ok(Recovered { geometry, files, begin, segment, cut: last.cut, last_epoch: last.epoch.max(header_epoch) })
+}
+
+/// Opens the last segment that holds a record, and those behind it.
+fn open_from_last(storage: &dyn Storage, run: &[u64]) -> Result<(Geometry, Files), OpenError> {
+    for from in (0..run.len()).rev() {
+        let (geometry, files, _) = open_files(storage, &run[from..])?;
+        let Some(file) = files.get(&run[from]) else { continue };
+        if from == 0 || is_begun(storage, &geometry, run[from], file)? {
+            return Ok((geometry, files));
+        }
+    }
+    Err(damaged(storage, FIRST_SEGMENT, 0, "the segment is missing").into())
 }
 
 /// Opens segments that follow each other; they must belong to one log.

@@ -9,9 +9,12 @@ use crate::storage::{Storage, StorageFile};
 
 /// Suffix of a segment that is still being written; a file that has it after a crash is removed.
 const UNFINISHED: &str = ".new";
+const FREE: &str = ".free";
 const FINISHED: &str = ".segment";
 /// A file with the space of a segment, for a start on a full disk. Its content means nothing.
 const SPARE: &str = "spare";
+/// Bytes at the beginning of a segment that is used again: its header, and no record behind it.
+const REUSE_LEN: usize = 512;
 const CHUNK: usize = 1 << 20;
 
 pub(crate) fn name_of(number: u64) -> String {
@@ -24,8 +27,14 @@ pub(crate) fn number_of(name: &str) -> Option<u64> {
     (name_of(number) == name).then_some(number)
 }
 
-pub(crate) fn is_unfinished(name: &str) -> bool {
-    name.ends_with(UNFINISHED)
+/// Whether the file is of no use for a start: an unfinished segment, or one that was given back.
+pub(crate) fn is_left_over(name: &str) -> bool {
+    name.ends_with(UNFINISHED) || name.ends_with(FREE)
+}
+
+/// Name of a segment that was given back, until it is used again.
+pub(crate) fn free_name_of(number: u64) -> String {
+    format!("{number:020}{FREE}")
 }
 
 /// Why a segment could not be made.
@@ -50,6 +59,25 @@ pub(crate) fn prepare(storage: &dyn Storage, header: &SegmentHeader) -> Result<A
     let unfinished = format!("{}{UNFINISHED}", name_of(header.number));
     let file = create(storage, &unfinished, header.geometry.segment_size).and_then(|file| {
         fill(&*file, header, None)?;
+        Ok(file)
+    });
+    finish(storage, &unfinished, header.number, file)
+}
+
+/// The same from a segment that was given back, all of whose bytes were written before. What it holds of its life as
+/// another segment is nothing in this one: the number is in each checksum, and no batch begins in another segment.
+pub(crate) fn prepare_from_free(
+    storage: &dyn Storage,
+    header: &SegmentHeader,
+    free: &str,
+) -> Result<Arc<dyn StorageFile>, PrepareError> {
+    let unfinished = format!("{}{UNFINISHED}", name_of(header.number));
+    let file = storage.rename(free, &unfinished).and_then(|()| {
+        let file = storage.open(&unfinished)?;
+        let mut begin = [0; REUSE_LEN];
+        begin[..SEGMENT_HEADER_LEN].copy_from_slice(&header.encode());
+        file.write_at(&begin, 0)?;
+        file.sync_data()?;
         Ok(file)
     });
     finish(storage, &unfinished, header.number, file)

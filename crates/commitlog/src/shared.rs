@@ -1,14 +1,16 @@
 //! What the handles and the two threads of one open log share.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::copies::Copies;
+use crate::error::WaitError;
 use crate::format::{Geometry, SegmentHeader};
 use crate::record::LogEvent;
 use crate::recover::Files;
-use crate::segment::{PrepareError, keep_spare, name_of, prepare, prepare_at_start};
+use crate::segment::{PrepareError, free_name_of, keep_spare, name_of, prepare, prepare_at_start, prepare_from_free};
 use crate::storage::{Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
 use crate::{Epoch, Options, Position};
@@ -23,6 +25,8 @@ pub(crate) struct Shared {
     tail: Mutex<Tail>,
     files: RwLock<Files>,
     pub(crate) copies: Arc<Copies>,
+    /// Names of files that were given back, to be used again.
+    free: Mutex<Vec<String>>,
     durable: AtomicU64,
     watchers: Mutex<Watchers>,
     /// There is something to write.
@@ -33,6 +37,9 @@ pub(crate) struct Shared {
     progress: Condvar,
     lock: Mutex<Option<StorageLock>>,
 }
+
+/// Files that are kept for the next segments; more than these are removed.
+const FREE_MAX: usize = 2;
 
 #[derive(Default)]
 struct Watchers {
@@ -66,6 +73,7 @@ impl Shared {
             tail: Mutex::new(tail),
             files: RwLock::new(files),
             copies: Arc::default(),
+            free: Mutex::default(),
             watchers: Mutex::default(),
             work: Condvar::new(),
             segment_needed: Condvar::new(),
@@ -94,7 +102,11 @@ impl Shared {
     pub(crate) fn prepare(&self, number: u64) -> Result<(), PrepareError> {
         // First: else a kill after the disk is full would be the end.
         keep_spare(&*self.storage, self.geometry.segment_size).map_err(PrepareError::Retry)?;
-        let file = prepare(&*self.storage, &self.header(number))?;
+        let free = lock(&self.free).pop();
+        let file = match free {
+            Some(free) => prepare_from_free(&*self.storage, &self.header(number), &free)?,
+            None => prepare(&*self.storage, &self.header(number))?,
+        };
         self.add_file(number, file);
         Ok(())
     }
@@ -106,6 +118,19 @@ impl Shared {
         Ok(())
     }
 
+    /// Syncs all segments: with `SyncMode::Os`, what is durable for the process may be lost with the machine.
+    pub(crate) fn sync_all(&self) -> Result<(), WaitError> {
+        let files: Vec<_> = self.files.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for file in files {
+            if let Err(error) = file.sync_data() {
+                let reason = format!("the log cannot be synced: {error}");
+                self.poison(reason.clone());
+                return Err(WaitError::Poisoned(reason));
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the segments before `begin`. One that cannot be removed now is at the next start.
     pub(crate) fn give_back(&self, begin: u64) {
         let gone = {
@@ -114,11 +139,25 @@ impl Shared {
             std::mem::replace(&mut *files, kept)
         };
         self.copies.forget_before(begin);
-        for name in gone.into_keys().map(name_of) {
-            if let Err(error) = self.storage.remove(&name) {
+        for (number, file) in gone {
+            let name = name_of(number);
+            // A read that began before still has the file.
+            let is_read = Arc::strong_count(&file) > 1;
+            if let Err(error) = self.free(number, &name, is_read) {
                 tracing::warn!(path = self.storage.path_of(&name), %error, "a segment cannot be given back");
             }
         }
+    }
+
+    fn free(&self, number: u64, name: &str, is_read: bool) -> io::Result<()> {
+        let mut free = lock(&self.free);
+        if is_read || free.len() >= FREE_MAX {
+            return self.storage.remove(name);
+        }
+        let free_name = free_name_of(number);
+        self.storage.rename(name, &free_name)?;
+        free.push(free_name);
+        Ok(())
     }
 
     fn header(&self, number: u64) -> SegmentHeader {

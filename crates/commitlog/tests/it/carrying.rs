@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use commitlog::testing::{Everything, Nothing, Random};
-use commitlog::{AppendError, Log, Need, NewRecord, Part, Position};
+use commitlog::testing::{Everything, Nothing, Op, Random};
+use commitlog::{AppendError, Log, Need, NewRecord, Options, Part, Position, SyncMode};
 
 use crate::harness::{KIND, append_durably, open, payloads, see, small, storage};
 
@@ -176,8 +176,19 @@ fn what_was_carried_is_read_after_its_segment_is_gone() {
 
 #[test]
 fn a_crash_at_any_moment_of_a_reclaim_loses_nothing_that_is_needed() {
+    check_reclaim(SyncMode::Always);
+}
+
+#[test]
+fn without_syncs_a_power_cut_in_a_reclaim_keeps_what_was_carried() {
+    check_reclaim(SyncMode::Os);
+}
+
+/// With `SyncMode::Os` only what was carried is promised, and what came before it.
+fn check_reclaim(sync: SyncMode) {
+    let options = Options { sync, ..small() };
     let storage = storage();
-    let (log, _) = open(&storage, &small());
+    let (log, _) = open(&storage, &options);
     let noted = storage.clone();
     let content = run_with_reclaim(&log, move |note| noted.note(note));
     let trace = storage.trace();
@@ -188,14 +199,21 @@ fn a_crash_at_any_moment_of_a_reclaim_loses_nothing_that_is_needed() {
         for seed in 0..8 {
             let storage = trace.cut(at, &mut Random::new(at as u64 * 8 + seed));
             let (log, replay) =
-                Log::open(storage.handle(), small()).unwrap_or_else(|error| panic!("{at}, {seed}: {error}"));
+                Log::open(storage.handle(), options.clone()).unwrap_or_else(|error| panic!("{at}, {seed}: {error}"));
             let seen: Vec<_> = see(replay).unwrap().into_iter().filter(|seen| seen.owner == 7).collect();
             let mut names = BTreeMap::new();
             for record in &seen {
                 assert_eq!(record.payload, [content[&record.position]; 700], "moment {at}, seed {seed}");
                 assert_eq!(names.insert(record.position, ()), None, "twice: moment {at}, seed {seed}");
             }
-            let promised = trace.notes_before(at).into_iter().max().unwrap_or(0);
+            let promised = match sync {
+                SyncMode::Always => trace.notes_before(at).into_iter().max().unwrap_or(0),
+                // What has a name before the begin was carried before the begin.
+                SyncMode::Os => {
+                    let begin = *log.segments().start() * SEGMENT;
+                    content.iter().filter(|(name, _)| name.0 < begin).count() as u64
+                }
+            };
             for (name, n) in content.iter().filter(|(_, n)| is_live(**n) && u64::from(**n) < promised) {
                 assert!(names.contains_key(name), "{n} is lost: moment {at}, seed {seed}");
                 assert_eq!(log.read(*name).unwrap().payload, [*n; 700], "moment {at}, seed {seed}");
@@ -204,6 +222,8 @@ fn a_crash_at_any_moment_of_a_reclaim_loses_nothing_that_is_needed() {
             states += 1;
         }
     }
+    let reused = trace.ops().iter().filter(|op| matches!(op, Op::Rename { from, .. } if from.ends_with(".free")));
+    assert!(reused.count() > 2, "segments are used again");
     assert!(states > 2000 && reclaimed > 500, "{states} states, {reclaimed} of them without the first segment");
 }
 
