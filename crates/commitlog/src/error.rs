@@ -5,7 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::Position;
-use crate::format::VERSION;
+use crate::format::VERSION_MAX;
 
 /// The log cannot be opened. Each message names the thing, the cause and the remedy.
 #[derive(Debug, Error)]
@@ -18,7 +18,7 @@ pub enum OpenError {
     Damaged(#[from] Damaged),
     /// Whole, and written by another version of the program. Nothing was changed.
     #[error(
-        "{path} has version {found} of the format, this program knows version {VERSION}: \
+        "{path} has version {found} of the format, this program knows up to version {VERSION_MAX}: \
          start the program that wrote it, or restore a backup of before"
     )]
     Version { path: String, found: u32 },

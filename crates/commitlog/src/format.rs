@@ -12,8 +12,8 @@ pub(crate) const SEGMENT_SIZE_MIN: u64 = 4 * SEGMENT_SIZE_UNIT;
 pub(crate) const SEGMENT_SIZE_MAX: u64 = 1 << 30;
 const ALIGN: usize = 8;
 const MAGIC: [u8; 8] = *b"CNVKLOG\n";
-/// The version of the format: of headers, of checksums, and of the log's own records.
-pub(crate) const VERSION: u32 = 1;
+/// The newest version of the format that this program knows: of headers, of checksums, and of the log's own records.
+pub(crate) const VERSION_MAX: u32 = 2;
 const LAST_OF_UNIT: u8 = 1;
 /// Room at a segment's end that only the log's own records use: one mark and one stop.
 const OWN_ROOM: u64 = 2 * RECORD_HEADER_LEN as u64;
@@ -26,10 +26,10 @@ pub(crate) mod own {
     pub(crate) const STOP: u8 = 0x02;
     /// The empty batch after the last one.
     pub(crate) const MARK: u8 = 0x03;
-    /// First in every segment but the log's first: where the segment before ends, and the epoch. Once
+    /// First in every segment but the log's first: where the segment before ends, and the epoch. Version 2: once
     /// segments have been given back, its owner is the number of the oldest one.
     pub(crate) const ROLL: u8 = 0x04;
-    /// The number of the oldest segment: all before have been given back.
+    /// Version 2: the number of the oldest segment: all before have been given back.
     pub(crate) const BEGIN: u8 = 0x05;
 }
 
@@ -86,17 +86,48 @@ pub(crate) const BEGIN_LEN: u64 = RECORD_HEADER_LEN as u64 + 8;
 /// A start record with its payload.
 pub(crate) const START_LEN: u64 = RECORD_HEADER_LEN as u64 + 8;
 
+/// Version of a segment. In a log those of version 1 stand before those of version 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SegmentVersion {
+    V1,
+    /// Holds carried records too, and says where the log begins.
+    V2,
+}
+
+impl SegmentVersion {
+    /// The version of a segment in a log whose first one of version 2 is `carries_from`.
+    pub(crate) fn of_segment(number: u64, carries_from: Option<u64>) -> Self {
+        if carries_from.is_some_and(|from| number >= from) { Self::V2 } else { Self::V1 }
+    }
+
+    fn number(self) -> u32 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => VERSION_MAX,
+        }
+    }
+
+    fn of(number: u32) -> Result<Self, HeaderError> {
+        match number {
+            1 => Ok(Self::V1),
+            VERSION_MAX => Ok(Self::V2),
+            other => Err(HeaderError::Version(other)),
+        }
+    }
+}
+
 /// Why a segment header is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderError {
     /// What is wrong with it.
     Damaged(&'static str),
-    /// It is whole, and of another version than [`VERSION`].
+    /// It is whole, and of a version that this program does not know.
     Version(u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
+    pub(crate) version: SegmentVersion,
     pub(crate) geometry: Geometry,
     pub(crate) number: u64,
     pub(crate) epoch: Epoch,
@@ -106,7 +137,7 @@ impl SegmentHeader {
     pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER_LEN] {
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.version.number().to_le_bytes());
         bytes[16..32].copy_from_slice(&self.geometry.log_id);
         bytes[32..40].copy_from_slice(&self.number.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.geometry.segment_size.to_le_bytes());
@@ -125,16 +156,14 @@ impl SegmentHeader {
         if crc32c::crc32c(&unsigned) != u32_at(bytes, 12) {
             return Err(HeaderError::Damaged("the segment header's checksum is wrong"));
         }
-        if u32_at(bytes, 8) != VERSION {
-            return Err(HeaderError::Version(u32_at(bytes, 8)));
-        }
+        let version = SegmentVersion::of(u32_at(bytes, 8))?;
         if !is_segment_size(u64_at(bytes, 40)) {
             return Err(HeaderError::Damaged("the segment header's size is none that a segment has"));
         }
         let mut log_id = [0; 16];
         log_id.copy_from_slice(&bytes[16..32]);
         let geometry = Geometry { log_id, segment_size: u64_at(bytes, 40) };
-        Ok(Self { geometry, number: u64_at(bytes, 32), epoch: Epoch(u64_at(bytes, 48)) })
+        Ok(Self { version, geometry, number: u64_at(bytes, 32), epoch: Epoch(u64_at(bytes, 48)) })
     }
 }
 

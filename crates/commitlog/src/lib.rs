@@ -15,12 +15,15 @@
 //! - **A full disk is not a failure.** [`Need::Normal`] appends are refused with [`AppendError::Full`], `Essential`
 //!   ones use a reserve, and all resume without help. The same holds when the next segment cannot be made for another
 //!   reason, such as a process without descriptors: it is tried again.
+//! - **Space comes back from the oldest end only.** A position names a record for ever and says where it was first
+//!   written; a copy of it ([`NewRecord::carried`]) keeps the name. Once its owners have carried what they need of the
+//!   oldest segments, [`Log::reclaim`] gives these back. A replay shows each name once.
 //! - [`Log::append`] never waits for the disk: it encodes under a short lock; one thread writes all that arrived while
 //!   it synced before, and syncs it at once.
 //!
 //! # On disk
-//! A folder of files `<20 digits>.segment`, numbered from 1 without gaps, all of one size, written full of zeros before
-//! use. `*.new` is an unfinished one; `spare` has the space of one, for a
+//! A folder of files `<20 digits>.segment`, numbered from 1 without gaps, all of one size, written full before
+//! use. `*.new` is an unfinished one, `*.free` one that was given back; `spare` has the space of one, for a
 //! start on a full disk; `lock` is locked while the log is open and holds the process id. All numbers are
 //! little-endian.
 //!
@@ -45,7 +48,20 @@
 //! but the log's first; end of the segment before: u64, epoch: u64). Epochs rise with every start.
 //!
 //! All of this is version 1, which never changes: a header field, a flag, or a kind of the log's own that is new makes
-//! version 2. The first 16 bytes of a segment mean the same in every version. `docs/disk.md` has the whole rule.
+//! another version. The first 16 bytes of a segment mean the same in every version. `docs/disk.md` has the whole rule.
+//!
+//! Version 2 lets space come back. A log is of version 1 until [`Log::allow_carrying`] is asked; from then on new segments
+//! are of version 2, and none of version 1 comes behind one of them. What it adds:
+//!
+//! - `position` may be another place than the record's own: the record is *carried*, a copy of the one that was first
+//!   written there. In version 1 that is damage.
+//! - `5` begin (segment number: u64): the log begins with this segment, and all before have been given back. It is durable
+//!   before the first of them is touched. From then on each roll repeats it as its owner, so the last segment alone
+//!   tells where the log begins; nothing below is ever opened, because it may hold another segment's bytes already.
+//! - A file that was given back becomes a later segment: its header and zeros up to offset 512 are written, the rest is
+//!   stale. A stale record is none: the number is in its checksum, and its `batch` is below the segment.
+//! - In the place of segment 1 stays its header alone, 64 bytes, of version 2 (the *stub*): a program that knows
+//!   version 1 alone says that it does not know version 2, instead of that a segment is missing.
 //!
 //! # Threads
 //! The writer thread alone writes records, syncs and calls watchers. The preparer thread creates the next segment while

@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 
 use crate::error::{AppendError, OpenError, ReadError, WaitError};
 use crate::format::{
-    Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_UNIT, START_LEN, Slot,
-    is_segment_size, own,
+    Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_UNIT, START_LEN,
+    SegmentVersion, Slot, is_segment_size, own,
 };
 use crate::record::{Appended, LogEvent, Need, NewRecord, Part, Record};
 use crate::recover::{damaged, file_error, recover};
@@ -64,13 +64,11 @@ impl Log {
         let end = geometry.position(recovered.segment, recovered.cut);
         let mut replay_files = recovered.files.clone();
         replay_files.retain(|number, _| *number <= recovered.segment);
-        let begin = recovered.begin;
-        let replay =
-            Replay { storage: Arc::clone(&storage), geometry, files: replay_files, end, copies: Arc::default() };
-        let ready = recovered.files.keys().next_back().copied().unwrap_or(recovered.segment);
-        let tail = Tail::new(geometry, epoch, begin, &options, recovered.segment, recovered.cut, ready);
-        let shared = Shared::new(storage, lock, options, geometry, epoch, tail, recovered.files);
-        let replay = Replay { copies: Arc::clone(&shared.copies), ..replay };
+        let tail = Tail::new(&recovered, epoch, &options);
+        let carries_from = recovered.carries_from;
+        let shared = Shared::new(Arc::clone(&storage), lock, options, geometry, epoch, tail, recovered.files);
+        let copies = Arc::clone(&shared.copies);
+        let replay = Replay { storage, geometry, files: replay_files, end, carries_from, copies };
         append_start(&shared)?;
         let handle = Handle { id: LogId::next(), shared: Arc::new(shared), threads: Mutex::default() };
         handle.run()?;
@@ -166,20 +164,30 @@ impl Log {
         tail.begin..=tail.segment
     }
 
+    /// Lets the segments that are made from now on hold carried records, which programs that know version 1 alone do
+    /// not read. Returns whether the log has come to one: records can be carried then, and segments be given back.
+    #[must_use]
+    pub fn allow_carrying(&self) -> bool {
+        self.shared().tail().allow_carrying()
+    }
+
     /// Gives back all segments before `begin`. What is needed of them has been carried, and is durable; of what is not,
-    /// nothing is left. Blocks until a crash cannot bring them back.
+    /// nothing is left. Blocks until a crash cannot bring them back. `false`: they are not the log's any more, or not to be
+    /// given back yet, because nothing can be carried.
     ///
     /// # Errors
     /// The log failed or was closed; whether the segments are gone shows the next start.
-    pub fn reclaim(&self, begin: u64) -> Result<(), WaitError> {
+    pub fn reclaim(&self, begin: u64) -> Result<bool, WaitError> {
         let shared = self.shared();
         if shared.options.sync == SyncMode::Os {
             shared.sync_all()?;
         }
         let end = {
             let mut tail = shared.tail();
-            if begin <= tail.begin || begin > tail.segment || tail.phase != Phase::Open {
-                return Ok(());
+            let is_old = tail.begin < begin && begin <= tail.segment;
+            let can_say = tail.phase == Phase::Open && tail.version(tail.segment) == SegmentVersion::V2;
+            if !is_old || !can_say {
+                return Ok(false);
             }
             let end = tail.push_begin(begin);
             shared.wake_for(&tail);
@@ -190,7 +198,7 @@ impl Log {
             shared.sync_all()?;
         }
         shared.give_back(begin);
-        Ok(())
+        Ok(true)
     }
 
     /// The largest append, headers included.
@@ -252,7 +260,8 @@ fn append_start(shared: &Shared) -> Result<(), OpenError> {
     // With little room left, the first appends should not have to wait for the next segment.
     if tail.must_roll(shared.geometry.segment_size / 4) && tail.ready == tail.segment {
         let next = tail.segment + 1;
-        match if must_roll { shared.prepare_at_start(next) } else { shared.prepare(next) } {
+        let version = tail.version(next);
+        match if must_roll { shared.prepare_at_start(version, next) } else { shared.prepare(version, next) } {
             Ok(()) => tail.ready = next,
             // The preparer tries again.
             Err(PrepareError::Retry(_)) if !must_roll => {}

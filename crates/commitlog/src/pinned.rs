@@ -1,9 +1,11 @@
-//! Bytes of version 1 of the format, as a program outside this tree would compute them: what is on somebody's disk is
+//! Bytes of the format, as a program outside this tree would compute them: what is on somebody's disk is
 //! read for ever.
 
 use std::fmt::Write as _;
 
-use crate::format::{Geometry, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, Slot, encode_unit, own};
+use crate::format::{
+    Geometry, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, SegmentVersion, Slot, encode_unit, own,
+};
 use crate::record::{NewRecord, Part};
 use crate::{Epoch, Position};
 
@@ -22,6 +24,14 @@ const SECOND: &str = "8908f9550800000098397296420100\
                       0078c0000000000000a8c00000000000000807060504030201\
                       78c0000000000000";
 
+/// The same header in version 2.
+const SEGMENT_V2: &str = "434e564b4c4f470a02000000a8922204000102030405060708090a0b0c0d0e0f\
+                          0300000000000000004000000000000009000000000000000000000000000000";
+/// At offset 120 of segment 3: kind 0x41 of owner 7, the only one of its unit, first written at 0x4078.
+const CARRIED: &str = "c58c621d05000000bfb099f141010000\
+                       78c000000000000078400000000000000700000000000000\
+                       6669727374000000";
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
@@ -32,10 +42,27 @@ fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn a_segment_header_has_the_bytes_of_version_1() {
-    let header = SegmentHeader { geometry: GEOMETRY, number: 3, epoch: Epoch(9) };
+    let header = SegmentHeader { version: SegmentVersion::V1, geometry: GEOMETRY, number: 3, epoch: Epoch(9) };
     let bytes: [u8; SEGMENT_HEADER_LEN] = header.encode();
     assert_eq!(hex(&bytes), SEGMENT);
     assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+}
+
+#[test]
+fn a_segment_header_has_the_bytes_of_version_2() {
+    let header = SegmentHeader { version: SegmentVersion::V2, geometry: GEOMETRY, number: 3, epoch: Epoch(9) };
+    let bytes = header.encode();
+    assert_eq!(hex(&bytes), SEGMENT_V2);
+    assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+}
+
+#[test]
+fn a_carried_record_keeps_its_name() {
+    let at = GEOMETRY.position(3, 120);
+    let text = [Part::Bytes(b"first")];
+    let mut bytes = Vec::new();
+    encode_unit(&mut bytes, &GEOMETRY, at, &[at], &[NewRecord::new(0x41, 7, &text).carried(Position(0x4078))]);
+    assert_eq!(hex(&bytes), CARRIED);
 }
 
 #[test]
@@ -56,6 +83,6 @@ fn a_unit_has_the_bytes_of_version_1() {
 
 #[test]
 fn the_logs_own_records_keep_their_kinds() {
-    assert_eq!([own::START, own::STOP, own::MARK, own::ROLL], [1, 2, 3, 4]);
+    assert_eq!([own::START, own::STOP, own::MARK, own::ROLL, own::BEGIN], [1, 2, 3, 4, 5]);
     assert_eq!(crate::USER_KIND_MIN, 0x20);
 }

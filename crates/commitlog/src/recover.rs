@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use crate::error::{Damaged, OpenError};
 use crate::format::{
-    FIRST_RECORD, Geometry, HeaderError, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, own, u64_at,
+    FIRST_RECORD, Geometry, HeaderError, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, SegmentVersion, own, u64_at,
 };
 use crate::segment::{
-    Found, PrepareError, SegmentReader, has_no_room, is_left_over, name_of, number_of, prepare, prepare_at_start,
-    read_exact,
+    Found, PrepareError, SegmentReader, has_no_room, is_left_over, leave_stub, name_of, number_of, prepare,
+    prepare_at_start, read_exact,
 };
 use crate::storage::{Storage, StorageFile};
 use crate::{Epoch, Position};
@@ -35,6 +35,8 @@ pub(crate) struct Recovered {
     /// The segment in which appends continue, and the offset.
     pub(crate) segment: u64,
     pub(crate) cut: u64,
+    /// Number of the first segment of version 2, if there is one.
+    pub(crate) carries_from: Option<u64>,
     /// The highest start that is on record; zero for a new log.
     pub(crate) last_epoch: Epoch,
 }
@@ -63,7 +65,7 @@ fn create_new(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, Ope
     let name = name_of(FIRST_SEGMENT);
     let log_id = storage.random_id().map_err(file_error(storage, &name, "no random numbers"))?;
     let geometry = Geometry { log_id, segment_size };
-    let header = SegmentHeader { geometry, number: FIRST_SEGMENT, epoch: Epoch(1) };
+    let header = SegmentHeader { version: SegmentVersion::V1, geometry, number: FIRST_SEGMENT, epoch: Epoch(1) };
     let file = prepare(storage, &header).map_err(PrepareError::into_source).map_err(file_error(
         storage,
         &name,
@@ -71,50 +73,74 @@ fn create_new(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, Ope
     ))?;
     let files = BTreeMap::from([(FIRST_SEGMENT, file)]);
     let (begin, segment) = (FIRST_SEGMENT, FIRST_SEGMENT);
-    Ok(Recovered { geometry, files, begin, segment, cut: FIRST_RECORD, last_epoch: Epoch(0) })
+    Ok(Recovered { geometry, files, begin, segment, cut: FIRST_RECORD, carries_from: None, last_epoch: Epoch(0) })
 }
 
 fn open_existing(storage: &dyn Storage, numbers: &[u64]) -> Result<Recovered, OpenError> {
     let gap = numbers.windows(2).rposition(|two| two[0] + 1 != two[1]);
     let run = &numbers[gap.map_or(0, |at| at + 1)..];
-    let (geometry, files) = open_from_last(storage, run)?;
-    let last = find_last(storage, &geometry, &files)?;
+    let newest = open_from_last(storage, run)?;
+    let last = find_last(storage, &newest)?;
     let (segment, begin) = (last.segment, last.begin);
     if let Some(oldest) = run.first().filter(|oldest| **oldest > begin) {
         return Err(damaged(storage, oldest - 1, 0, "the segment is missing").into());
     }
     // What is below the begin is not even opened: it may be on its way to another use.
-    let (_, mut files, header_epoch) = open_files(storage, &run[run.partition_point(|number| *number < begin)..])?;
+    let mut opened = open_files(storage, &run[run.partition_point(|number| *number < begin)..])?;
     if last.clean {
         // The sync that failed before the stop may have been that of the next segment's name.
         storage.sync_dir().map_err(file_error(storage, "", "the folder cannot be synced"))?;
     } else {
-        rewrite_last_segment(storage, &geometry, &mut files, &last, header_epoch)?;
+        rewrite_last_segment(storage, &mut opened, &last)?;
     }
     // Only now is it sure that a power cut does not bring an earlier begin back.
-    for name in numbers.iter().filter(|number| **number < begin).map(|number| name_of(*number)) {
-        storage.remove(&name).map_err(file_error(storage, &name, "the file cannot be removed"))?;
+    for number in numbers.iter().copied().filter(|number| *number < begin) {
+        let gone = if number == FIRST_SEGMENT {
+            leave_stub(storage, &opened.geometry)
+        } else {
+            storage.remove(&name_of(number))
+        };
+        gone.map_err(file_error(storage, &name_of(number), "the file cannot be removed"))?;
     }
-    Ok(Recovered { geometry, files, begin, segment, cut: last.cut, last_epoch: last.epoch.max(header_epoch) })
+    let Opened { geometry, files, epoch, carries_from } = opened;
+    let carries_from = carries_from.filter(|from| files.contains_key(from));
+    Ok(Recovered { geometry, files, begin, segment, cut: last.cut, carries_from, last_epoch: last.epoch.max(epoch) })
+}
+
+/// Segments that follow each other and belong to one log.
+struct Opened {
+    geometry: Geometry,
+    files: Files,
+    /// The highest of their headers.
+    epoch: Epoch,
+    /// Number of the first one of version 2.
+    carries_from: Option<u64>,
+}
+
+impl Opened {
+    fn version(&self, number: u64) -> SegmentVersion {
+        SegmentVersion::of_segment(number, self.carries_from)
+    }
 }
 
 /// Opens the last segment that holds a record, and those behind it.
-fn open_from_last(storage: &dyn Storage, run: &[u64]) -> Result<(Geometry, Files), OpenError> {
+fn open_from_last(storage: &dyn Storage, run: &[u64]) -> Result<Opened, OpenError> {
     for from in (0..run.len()).rev() {
-        let (geometry, files, _) = open_files(storage, &run[from..])?;
-        let Some(file) = files.get(&run[from]) else { continue };
-        if from == 0 || is_begun(storage, &geometry, run[from], file)? {
-            return Ok((geometry, files));
+        let opened = open_files(storage, &run[from..])?;
+        let Some(file) = opened.files.get(&run[from]) else { continue };
+        if from == 0 || is_begun(storage, &opened.geometry, run[from], file)? {
+            return Ok(opened);
         }
     }
     Err(damaged(storage, FIRST_SEGMENT, 0, "the segment is missing").into())
 }
 
 /// Opens segments that follow each other; they must belong to one log.
-fn open_files(storage: &dyn Storage, numbers: &[u64]) -> Result<(Geometry, Files, Epoch), OpenError> {
+fn open_files(storage: &dyn Storage, numbers: &[u64]) -> Result<Opened, OpenError> {
     let mut files = Files::new();
     let mut geometry = None;
     let mut epoch = Epoch(0);
+    let mut carries_from = None;
     for expected in numbers.iter().copied() {
         let name = name_of(expected);
         let file = storage.open(&name).map_err(file_error(storage, &name, "the file cannot be opened"))?;
@@ -122,11 +148,18 @@ fn open_files(storage: &dyn Storage, numbers: &[u64]) -> Result<(Geometry, Files
         if *geometry.get_or_insert(header.geometry) != header.geometry {
             return Err(damaged(storage, expected, 0, "the segment belongs to another log").into());
         }
+        match header.version {
+            SegmentVersion::V2 => carries_from = carries_from.or(Some(expected)),
+            SegmentVersion::V1 if carries_from.is_none() => {}
+            SegmentVersion::V1 => {
+                return Err(damaged(storage, expected, 8, "a segment of version 1 follows one of version 2").into());
+            }
+        }
         epoch = epoch.max(header.epoch);
         files.insert(expected, file);
     }
     let geometry = geometry.ok_or_else(|| damaged(storage, FIRST_SEGMENT, 0, "the segment is missing"))?;
-    Ok((geometry, files, epoch))
+    Ok(Opened { geometry, files, epoch, carries_from })
 }
 
 fn read_header(storage: &dyn Storage, file: &dyn StorageFile, number: u64) -> Result<SegmentHeader, OpenError> {
@@ -142,6 +175,11 @@ fn read_header(storage: &dyn Storage, file: &dyn StorageFile, number: u64) -> Re
         HeaderError::Damaged(what) => OpenError::from(damaged(storage, number, 0, what)),
         HeaderError::Version(found) => OpenError::Version { path: storage.path_of(&name), found },
     })?;
+    if len == SEGMENT_HEADER_LEN as u64 && number == FIRST_SEGMENT {
+        return Err(
+            damaged(storage, number, len, "of this log only the stub is there: its segments are missing").into()
+        );
+    }
     if header.number != number {
         return Err(damaged(storage, number, 32, "the segment's number is not that of its name").into());
     }
@@ -164,7 +202,8 @@ struct LastSegment {
     begin: u64,
 }
 
-fn find_last(storage: &dyn Storage, geometry: &Geometry, files: &Files) -> Result<LastSegment, OpenError> {
+fn find_last(storage: &dyn Storage, newest: &Opened) -> Result<LastSegment, OpenError> {
+    let Opened { geometry, files, .. } = newest;
     let mut segment = FIRST_SEGMENT;
     for (number, file) in files.iter().rev() {
         segment = *number;
@@ -173,7 +212,7 @@ fn find_last(storage: &dyn Storage, geometry: &Geometry, files: &Files) -> Resul
         }
     }
     let file = files.get(&segment).ok_or_else(|| damaged(storage, FIRST_SEGMENT, 0, "the segment is missing"))?;
-    let last = scan(storage, geometry, segment, file)?;
+    let last = scan(storage, geometry, newest.version(segment), segment, file)?;
     if !last.clean {
         for (number, file) in files.range(segment + 1..) {
             refuse_later_batch(
@@ -202,6 +241,7 @@ fn is_begun(
 fn scan(
     storage: &dyn Storage,
     geometry: &Geometry,
+    version: SegmentVersion,
     number: u64,
     file: &Arc<dyn StorageFile>,
 ) -> Result<LastSegment, OpenError> {
@@ -215,6 +255,9 @@ fn scan(
             Found::Hole(what) => {
                 last.clean = false;
                 break what;
+            }
+            Found::Record(header, _) if !may_stand(version, &header, geometry.position(number, offset)) => {
+                return Err(damaged(storage, number, offset, NOT_OF_V1).into());
             }
             Found::Record(header, payload) => {
                 last.observe(&header, payload, offset);
@@ -264,13 +307,9 @@ impl LastSegment {
 }
 
 /// After an unclean stop: removes what is behind the cut, and rewrites what may be in the page cache only.
-fn rewrite_last_segment(
-    storage: &dyn Storage,
-    geometry: &Geometry,
-    files: &mut Files,
-    last: &LastSegment,
-    epoch: Epoch,
-) -> Result<(), OpenError> {
+fn rewrite_last_segment(storage: &dyn Storage, opened: &mut Opened, last: &LastSegment) -> Result<(), OpenError> {
+    let version = opened.version(last.segment);
+    let Opened { geometry, files, epoch, .. } = opened;
     for number in files.split_off(&(last.segment + 1)).into_keys() {
         let name = name_of(number);
         storage.remove(&name).map_err(file_error(storage, &name, "the file cannot be removed"))?;
@@ -279,7 +318,7 @@ fn rewrite_last_segment(
     let failed = || file_error(storage, &name, "the file cannot be copied");
     storage.sync_dir().map_err(failed())?;
     let Some(old) = files.get(&last.segment) else { return Ok(()) };
-    let header = SegmentHeader { geometry: *geometry, number: last.segment, epoch };
+    let header = SegmentHeader { version, geometry: *geometry, number: last.segment, epoch: *epoch };
     let copy = prepare_at_start(storage, &header, Some((&**old, last.cut)))
         .map_err(PrepareError::into_source)
         .map_err(failed())?;
@@ -304,6 +343,18 @@ pub(crate) fn file_error(
             _ => "check the disk and the data directory",
         };
         OpenError::Storage { path, action, remedy, source }
+    }
+}
+
+pub(crate) const NOT_OF_V1: &str = "a record that no segment of version 1 has";
+
+/// Whether a record that is whole may be in a segment of this version.
+pub(crate) fn may_stand(version: SegmentVersion, header: &RecordHeader, at: Position) -> bool {
+    match header.kind {
+        _ if version == SegmentVersion::V2 => true,
+        own::BEGIN => false,
+        own::ROLL => header.owner == 0,
+        _ => header.position == at,
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::copies::Copies;
 use crate::error::{Damaged, ReplayError};
-use crate::format::{FIRST_RECORD, Geometry, RecordHeader, own};
+use crate::format::{FIRST_RECORD, Geometry, RecordHeader, SegmentVersion, own};
 use crate::record::ReplayedRecord;
-use crate::recover::{Files, damaged, follows};
+use crate::recover::{Files, NOT_OF_V1, damaged, follows, may_stand};
 use crate::segment::{Found, SegmentReader, name_of};
 use crate::storage::Storage;
 use crate::{Position, USER_KIND_MIN};
@@ -20,6 +20,8 @@ pub struct Replay {
     pub(crate) files: Files,
     /// Where the log ended when it was opened.
     pub(crate) end: Position,
+    /// Number of the first segment of version 2, if there is one.
+    pub(crate) carries_from: Option<u64>,
     pub(crate) copies: Arc<Copies>,
 }
 
@@ -89,12 +91,16 @@ impl Replay {
         let begin = self.geometry.position(number, 0);
         let Some(file) = self.files.get(&number) else { return Err(self.damaged(begin, "the segment is missing")) };
         let mut reader = SegmentReader::new(Arc::clone(file), self.geometry, number);
+        let version = SegmentVersion::of_segment(number, self.carries_from);
         let mut offset = FIRST_RECORD;
         loop {
             let at = self.geometry.position(number, offset);
             let Some((header, payload)) = self.record_at(&mut reader, at)? else { return Ok(Some(at)) };
             if offset == FIRST_RECORD && end_before.is_some_and(|end| !follows(&header, payload, end)) {
                 return Err(self.damaged(at, "the end of the segment before is missing"));
+            }
+            if !may_stand(version, &header, at) {
+                return Err(self.damaged(at, NOT_OF_V1));
             }
             let RecordHeader { kind, owner, position, .. } = header;
             let is_new = position == at || self.is_first_of(position, at);

@@ -3,9 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::Position;
-use crate::format::{Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, Slot, next_slot};
+use crate::format::{
+    Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, SegmentVersion, Slot, next_slot,
+};
+use crate::recover::FIRST_SEGMENT;
 use crate::storage::{Storage, StorageFile};
+use crate::{Epoch, Position};
 
 /// Suffix of a segment that is still being written; a file that has it after a crash is removed.
 const UNFINISHED: &str = ".new";
@@ -35,6 +38,23 @@ pub(crate) fn is_left_over(name: &str) -> bool {
 /// Name of a segment that was given back, until it is used again.
 pub(crate) fn free_name_of(number: u64) -> String {
     format!("{number:020}{FREE}")
+}
+
+/// Puts the header of a segment of version 2, and nothing behind it, in the place of a log's first segment. A program that
+/// does not know version 2 looks for that one first, and then says so instead of that a segment is missing.
+pub(crate) fn leave_stub(storage: &dyn Storage, geometry: &Geometry) -> io::Result<()> {
+    let name = name_of(FIRST_SEGMENT);
+    if storage.open(&name).is_ok_and(|file| file.size().is_ok_and(|len| len == SEGMENT_HEADER_LEN as u64)) {
+        return Ok(());
+    }
+    let header =
+        SegmentHeader { version: SegmentVersion::V2, geometry: *geometry, number: FIRST_SEGMENT, epoch: Epoch(0) };
+    let unfinished = format!("{name}{UNFINISHED}");
+    let file = storage.create(&unfinished)?;
+    file.write_at(&header.encode(), 0)?;
+    file.sync_data()?;
+    storage.rename(&unfinished, &name)?;
+    storage.sync_dir()
 }
 
 /// Why a segment could not be made.

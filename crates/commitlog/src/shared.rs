@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use crate::copies::Copies;
 use crate::error::WaitError;
-use crate::format::{Geometry, SegmentHeader};
+use crate::format::{Geometry, SegmentHeader, SegmentVersion};
 use crate::record::LogEvent;
-use crate::recover::Files;
-use crate::segment::{PrepareError, free_name_of, keep_spare, name_of, prepare, prepare_at_start, prepare_from_free};
+use crate::recover::{FIRST_SEGMENT, Files};
+use crate::segment::{
+    PrepareError, free_name_of, keep_spare, leave_stub, name_of, prepare, prepare_at_start, prepare_from_free,
+};
 use crate::storage::{Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
 use crate::{Epoch, Options, Position};
@@ -99,21 +101,21 @@ impl Shared {
     }
 
     /// Creates a segment that is ready for appends, and the spare file before it.
-    pub(crate) fn prepare(&self, number: u64) -> Result<(), PrepareError> {
+    pub(crate) fn prepare(&self, version: SegmentVersion, number: u64) -> Result<(), PrepareError> {
         // First: else a kill after the disk is full would be the end.
         keep_spare(&*self.storage, self.geometry.segment_size).map_err(PrepareError::Retry)?;
         let free = lock(&self.free).pop();
         let file = match free {
-            Some(free) => prepare_from_free(&*self.storage, &self.header(number), &free)?,
-            None => prepare(&*self.storage, &self.header(number))?,
+            Some(free) => prepare_from_free(&*self.storage, &self.header(version, number), &free)?,
+            None => prepare(&*self.storage, &self.header(version, number))?,
         };
         self.add_file(number, file);
         Ok(())
     }
 
     /// The same for the segment that a start cannot do without.
-    pub(crate) fn prepare_at_start(&self, number: u64) -> Result<(), PrepareError> {
-        let file = prepare_at_start(&*self.storage, &self.header(number), None)?;
+    pub(crate) fn prepare_at_start(&self, version: SegmentVersion, number: u64) -> Result<(), PrepareError> {
+        let file = prepare_at_start(&*self.storage, &self.header(version, number), None)?;
         self.add_file(number, file);
         Ok(())
     }
@@ -145,11 +147,16 @@ impl Shared {
             let is_read = Arc::strong_count(&file) > 1;
             if let Err(error) = self.free(number, &name, is_read) {
                 tracing::warn!(path = self.storage.path_of(&name), %error, "a segment cannot be given back");
+                // In order, so that a program that knows version 1 alone finds the first segment or its stub.
+                return;
             }
         }
     }
 
     fn free(&self, number: u64, name: &str, is_read: bool) -> io::Result<()> {
+        if number == FIRST_SEGMENT {
+            return leave_stub(&*self.storage, &self.geometry);
+        }
         let mut free = lock(&self.free);
         if is_read || free.len() >= FREE_MAX {
             return self.storage.remove(name);
@@ -160,8 +167,8 @@ impl Shared {
         Ok(())
     }
 
-    fn header(&self, number: u64) -> SegmentHeader {
-        SegmentHeader { geometry: self.geometry, number, epoch: self.epoch }
+    fn header(&self, version: SegmentVersion, number: u64) -> SegmentHeader {
+        SegmentHeader { version, geometry: self.geometry, number, epoch: self.epoch }
     }
 
     fn add_file(&self, number: u64, file: Arc<dyn StorageFile>) {

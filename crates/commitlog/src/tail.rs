@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::error::AppendError;
-use crate::format::{FIRST_RECORD, Geometry, RECORD_HEADER_LEN, ROLL_LEN, UnitPlan, encode_unit, own};
+use crate::format::{FIRST_RECORD, Geometry, RECORD_HEADER_LEN, ROLL_LEN, SegmentVersion, UnitPlan, encode_unit, own};
 use crate::record::{Appended, Need, NewRecord, Part};
-use crate::recover::FIRST_SEGMENT;
+use crate::recover::{FIRST_SEGMENT, Recovered};
 use crate::{Epoch, Options, Position, SyncMode};
 
 /// Records that are written by one call and become durable together.
@@ -49,6 +49,8 @@ pub(crate) struct Tail {
     epoch: Epoch,
     /// Number of the oldest segment.
     pub(crate) begin: u64,
+    /// Number of the first segment of version 2, if there is or will be one.
+    carries_from: Option<u64>,
     append_max: u64,
     pending_max: u64,
     reserve: u64,
@@ -74,31 +76,25 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    pub(crate) fn new(
-        geometry: Geometry,
-        epoch: Epoch,
-        begin: u64,
-        options: &Options,
-        segment: u64,
-        offset: u64,
-        ready: u64,
-    ) -> Self {
+    pub(crate) fn new(recovered: &Recovered, epoch: Epoch, options: &Options) -> Self {
+        let Recovered { geometry, segment, cut, .. } = *recovered;
         Self {
             geometry,
             epoch,
-            begin,
+            begin: recovered.begin,
+            carries_from: recovered.carries_from,
             append_max: geometry.unit_max().min(options.append_bytes_max as u64),
             pending_max: options.pending_bytes_max as u64,
             reserve: options.reserve_bytes.min(geometry.segment_size / 4),
             sync: options.sync,
             phase: Phase::Open,
             segment,
-            offset,
-            unsynced: geometry.position(segment, offset),
+            offset: cut,
+            unsynced: geometry.position(segment, cut),
             pending: VecDeque::new(),
             writing: None,
             pending_bytes: 0,
-            ready,
+            ready: recovered.files.keys().next_back().copied().unwrap_or(segment),
             full: false,
             marked: true,
             spare: Vec::new(),
@@ -116,6 +112,10 @@ impl Tail {
         let end = self.end();
         if records.iter().any(|record| record.name.is_some_and(|name| name.0 == 0 || name >= end)) {
             return Err(AppendError::Invalid("a name that no record has"));
+        }
+        let segment = self.segment + u64::from(self.must_roll(plan.len()));
+        if records.iter().any(|record| record.name.is_some()) && self.version(segment) == SegmentVersion::V1 {
+            return Err(AppendError::Invalid("a carried record before there is a segment for it"));
         }
         self.check_pending(need, plan.len())?;
         self.check_room(need, plan.len())?;
@@ -177,6 +177,18 @@ impl Tail {
             self.roll();
         }
         self.push_own(kind, payload);
+    }
+
+    /// The version that this segment has or will have.
+    pub(crate) fn version(&self, number: u64) -> SegmentVersion {
+        SegmentVersion::of_segment(number, self.carries_from)
+    }
+
+    /// Lets the segments that are made from now on be of version 2. Returns whether the log has come to one.
+    pub(crate) fn allow_carrying(&mut self) -> bool {
+        // The one behind those that are ready may be in the making.
+        self.carries_from.get_or_insert(self.ready.max(self.segment) + 2);
+        self.version(self.segment) == SegmentVersion::V2
     }
 
     /// Lets the log begin with this segment. Returns the end of the record that says so.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::format::own;
+use crate::format::{SegmentVersion, own};
 use crate::options::{Fault, SyncMode};
 use crate::segment::{PrepareError, has_no_room, name_of};
 use crate::shared::Shared;
@@ -122,8 +122,8 @@ fn publish_early(_: &Shared, _: &Batch) -> bool {
 
 /// Keeps one segment ready beyond the one that is appended to, and tries again while none can be made.
 pub(crate) fn prepare_segments(shared: &Shared) {
-    while let Some(number) = next_needed_segment(shared) {
-        match shared.prepare(number) {
+    while let Some((version, number)) = next_needed_segment(shared) {
+        match shared.prepare(version, number) {
             Ok(()) => continue_in(shared, number),
             Err(PrepareError::Retry(error)) => wait_for_retry(shared, number, &error),
             Err(PrepareError::Final(error)) => {
@@ -143,7 +143,7 @@ fn continue_in(shared: &Shared, number: u64) {
     shared.wake_all();
 }
 
-fn next_needed_segment(shared: &Shared) -> Option<u64> {
+fn next_needed_segment(shared: &Shared) -> Option<(SegmentVersion, u64)> {
     let mut tail = shared.tail();
     loop {
         match tail.phase {
@@ -153,7 +153,8 @@ fn next_needed_segment(shared: &Shared) -> Option<u64> {
             _ => return None,
         }
         if tail.ready <= tail.segment {
-            return Some(tail.ready + 1);
+            let number = tail.ready + 1;
+            return Some((tail.version(number), number));
         }
         tail = shared.wait_until_segment_needed(tail, None);
     }

@@ -160,7 +160,7 @@ fn a_segment_of_another_version_is_not_called_damaged_and_is_left_alone() {
     let storage = log_of_segments();
     storage
         .corrupt(FIRST, |bytes| {
-            bytes[8] = 2;
+            bytes[8] = 3;
             bytes[12..16].fill(0);
             let checksum = crc32c::crc32c(&bytes[..64]);
             bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
@@ -168,9 +168,9 @@ fn a_segment_of_another_version_is_not_called_damaged_and_is_left_alone() {
         .unwrap();
     let before = storage.content(FIRST).unwrap();
     let Err(error) = Log::open(storage.handle(), small()) else { panic!("must not open") };
-    assert!(matches!(error, OpenError::Version { found: 2, .. }));
+    assert!(matches!(error, OpenError::Version { found: 3, .. }));
     let text = error.to_string();
-    for part in [FIRST, "version 2 of the format", "knows version 1", "start the program that wrote it"] {
+    for part in [FIRST, "version 3 of the format", "knows up to version 2", "start the program that wrote it"] {
         assert!(text.contains(part), "{text}");
     }
     assert_eq!(storage.content(FIRST).unwrap(), before);

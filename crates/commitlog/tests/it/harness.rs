@@ -49,6 +49,14 @@ pub(crate) fn append_patiently(log: &Log, records: &[NewRecord<'_>]) -> Result<A
     }
 }
 
+/// Fills segments with records of owner 9 until the log has come to one that holds carried records.
+pub(crate) fn allow_carrying(log: &Log) {
+    while !log.allow_carrying() {
+        let filler = append_patiently(log, &[NewRecord::new(KIND, 9, &[Part::Bytes(&[9; 7000])])]).unwrap();
+        log.wait_durable(filler.end).unwrap();
+    }
+}
+
 pub(crate) fn append_durably(log: &Log, payload: &[u8]) -> Position {
     let appended = append(log, payload);
     log.wait_durable(appended.end).unwrap();
