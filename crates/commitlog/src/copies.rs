@@ -32,6 +32,12 @@ impl Copies {
         *by_segment = by_segment.split_off(&begin);
     }
 
+    /// Names that have a copy in this segment, rising.
+    pub(crate) fn names_in(&self, segment: u64) -> Vec<Position> {
+        let by_segment = self.by_segment.read().unwrap_or_else(PoisonError::into_inner);
+        by_segment.get(&segment).into_iter().flatten().map(|(name, _)| *name).collect()
+    }
+
     /// Returns the place of the newest copy of `name`.
     pub(crate) fn find(&self, geometry: &Geometry, name: Position) -> Option<Position> {
         let by_segment = self.by_segment.read().unwrap_or_else(PoisonError::into_inner);

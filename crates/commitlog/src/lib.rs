@@ -17,7 +17,8 @@
 //!   reason, such as a process without descriptors: it is tried again.
 //! - **Space comes back from the oldest end only.** A position names a record for ever and says where it was first
 //!   written; a copy of it ([`NewRecord::carried`]) keeps the name. Once its owners have carried what they need of the
-//!   oldest segments, [`Log::reclaim`] gives these back. A replay shows each name once.
+//!   oldest segments, these are given back: by [`Log::reclaim`], or by the log itself once all that registered as
+//!   [`LogOwner`] have vacated them. A replay shows each name once.
 //! - [`Log::append`] never waits for the disk: it encodes under a short lock; one thread writes all that arrived while
 //!   it synced before, and syncs it at once.
 //!
@@ -65,7 +66,8 @@
 //!
 //! # Threads
 //! The writer thread alone writes records, syncs and calls watchers. The preparer thread creates the next segment while
-//! the one before is filled. Locks are held for encoding or looking up, never over a read, write or sync.
+//! the one before is filled. The reclaimer thread, if there are owners, says which segment is wanted back, and gives it
+//! back. Locks are held for encoding or looking up, never over a read, write or sync.
 
 mod copies;
 mod disk;
@@ -79,6 +81,7 @@ mod options;
 #[cfg(test)]
 mod pinned;
 mod position;
+mod reclaim;
 mod record;
 mod recover;
 mod replay;
@@ -97,5 +100,6 @@ pub use format::record_bytes;
 pub use log::{Log, LogId};
 pub use options::{Fault, Options, SyncMode};
 pub use position::{Epoch, Position};
+pub use reclaim::{LogOwner, WantedSegment};
 pub use record::{Appended, LogEvent, Need, NewRecord, Part, Record, ReplayedRecord, USER_KIND_MIN};
 pub use replay::{Replay, Replayed};

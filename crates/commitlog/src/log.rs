@@ -8,9 +8,10 @@ use std::thread::{self, JoinHandle};
 
 use crate::error::{AppendError, OpenError, ReadError, WaitError};
 use crate::format::{
-    Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_UNIT, START_LEN,
-    SegmentVersion, Slot, is_segment_size, own,
+    Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_UNIT, START_LEN, Slot,
+    is_segment_size, own,
 };
+use crate::reclaim::{LogOwner, reclaim, reclaim_segments};
 use crate::record::{Appended, LogEvent, Need, NewRecord, Part, Record};
 use crate::recover::{damaged, file_error, recover};
 use crate::replay::Replay;
@@ -19,7 +20,7 @@ use crate::shared::Shared;
 use crate::storage::{LockError, Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
 use crate::threads::{prepare_segments, write_batches};
-use crate::{Epoch, Options, Position, SyncMode, USER_KIND_MIN};
+use crate::{Epoch, Options, Position, USER_KIND_MIN};
 
 /// Bytes that are read together with a header: most records are not larger.
 const FIRST_READ: usize = 1024;
@@ -85,6 +86,7 @@ impl Log {
         let shared = self.shared();
         let mut tail = shared.tail();
         let mut appended = tail.append(need, records)?;
+        // Under the lock of the tail, so that a copy is known before it can be the only one.
         for (record, position) in records.iter().zip(&mut appended.positions) {
             if let Some(name) = record.name {
                 shared.copies.insert(&shared.geometry, name, *position);
@@ -101,6 +103,14 @@ impl Log {
     /// # Errors
     /// Not in the log, unreadable, or damaged.
     pub fn read(&self, position: Position) -> Result<Record, ReadError> {
+        match self.try_read(position) {
+            // It may just have been given back, and then there is a copy.
+            Err(ReadError::OutOfRange(_)) => self.try_read(position),
+            result => result,
+        }
+    }
+
+    fn try_read(&self, position: Position) -> Result<Record, ReadError> {
         let shared = self.shared();
         let geometry = shared.geometry;
         let place = shared.place_of(position).ok_or(ReadError::OutOfRange(position))?;
@@ -141,19 +151,7 @@ impl Log {
     /// # Errors
     /// The log failed or was closed before.
     pub fn wait_durable(&self, end: Position) -> Result<(), WaitError> {
-        let shared = self.shared();
-        let mut tail = shared.tail();
-        loop {
-            if shared.durable() >= end {
-                return Ok(());
-            }
-            match &tail.phase {
-                Phase::Poisoned(reason) => return Err(WaitError::Poisoned(reason.clone())),
-                Phase::Closed => return Err(WaitError::Closed(end)),
-                Phase::Open | Phase::Closing { .. } => {}
-            }
-            tail = shared.wait_for_progress(tail);
-        }
+        self.shared().wait_durable(end, |phase| matches!(phase, Phase::Open | Phase::Closing { .. }))
     }
 
     /// Number of the oldest segment, and of the one that is appended to: the segment of a position is the position
@@ -178,27 +176,25 @@ impl Log {
     /// # Errors
     /// The log failed or was closed; whether the segments are gone shows the next start.
     pub fn reclaim(&self, begin: u64) -> Result<bool, WaitError> {
-        let shared = self.shared();
-        if shared.options.sync == SyncMode::Os {
-            shared.sync_all()?;
-        }
-        let end = {
-            let mut tail = shared.tail();
-            let is_old = tail.begin < begin && begin <= tail.segment;
-            let can_say = tail.phase == Phase::Open && tail.version(tail.segment) == SegmentVersion::V2;
-            if !is_old || !can_say {
-                return Ok(false);
-            }
-            let end = tail.push_begin(begin);
-            shared.wake_for(&tail);
-            end
-        };
-        self.wait_durable(end)?;
-        if shared.options.sync == SyncMode::Os {
-            shared.sync_all()?;
-        }
-        shared.give_back(begin);
-        Ok(true)
+        reclaim(self.shared(), begin)
+    }
+
+    /// Registers a part whose index may need records of old segments; the name stands in log lines.
+    #[must_use]
+    pub fn register_owner(&self, name: &'static str) -> LogOwner {
+        LogOwner::register(self.clone(), name)
+    }
+
+    /// Where this record is read: its first copy, and once that was given back its newest one.
+    #[must_use]
+    pub fn place_of(&self, name: Position) -> Option<Position> {
+        self.shared().place_of(name)
+    }
+
+    /// Number of the segment that holds this place.
+    #[must_use]
+    pub fn segment_of(&self, place: Position) -> u64 {
+        self.shared().geometry.split(place).0
     }
 
     /// The largest append, headers included.
@@ -229,7 +225,7 @@ impl Log {
         self.wait_durable(end)
     }
 
-    fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Shared {
         &self.handle.shared
     }
 }
@@ -285,7 +281,11 @@ fn append_start(shared: &Shared) -> Result<(), OpenError> {
 impl Handle {
     fn run(&self) -> Result<(), OpenError> {
         self.spawn("log-writer", write_batches)?;
-        self.spawn("log-preparer", prepare_segments)
+        self.spawn("log-preparer", prepare_segments)?;
+        if self.shared.options.owners > 0 {
+            self.spawn("log-reclaimer", reclaim_segments)?;
+        }
+        Ok(())
     }
 
     fn spawn(&self, name: &str, run: fn(&Shared)) -> Result<(), OpenError> {

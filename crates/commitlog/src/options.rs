@@ -37,6 +37,11 @@ pub struct Options {
     pub pending_bytes_max: usize,
     /// Room in written segments that is kept for `Essential` appends when no further segment can be created.
     pub reserve_bytes: u64,
+    /// How many parts register as [`LogOwner`](crate::LogOwner). 0: segments are given back by
+    /// [`Log::reclaim`](crate::Log::reclaim) alone.
+    pub owners: usize,
+    /// Segments are wanted back while all take more bytes than this, and more than three times what the owners need.
+    pub reclaim_above: u64,
     /// After this time without appends an empty batch is written behind the last one, so that damage to the last batch
     /// cannot look like a torn tail. `None`: never (tests that count syncs).
     pub idle_mark_after: Option<Duration>,
@@ -53,6 +58,8 @@ impl Default for Options {
             append_bytes_max: 8 << 20,
             pending_bytes_max: 64 << 20,
             reserve_bytes: 8 << 20,
+            owners: 0,
+            reclaim_above: 768 << 20,
             idle_mark_after: Some(Duration::from_millis(50)),
             full_retry_every: Duration::from_secs(1),
             fault: Fault::None,

@@ -82,6 +82,9 @@ pub enum LogEvent {
 pub enum Need {
     /// Refused with `Full` when the disk is full.
     Normal,
-    /// Acknowledgements, hand-outs, copies: what frees space or lets work go on. May use the reserve.
+    /// Acknowledgements, hand-outs: what lets work go on. May use the reserve.
     Essential,
+    /// Copies of what is needed of an old segment. May use the reserve too, and the segment that is kept for them.
+    /// Refused with `Busy` while others fill the queue to the disk.
+    Carry,
 }

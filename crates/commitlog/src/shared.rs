@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::copies::Copies;
 use crate::error::WaitError;
 use crate::format::{Geometry, SegmentHeader, SegmentVersion};
+use crate::reclaim::Owners;
 use crate::record::LogEvent;
 use crate::recover::{FIRST_SEGMENT, Files};
 use crate::segment::{
@@ -37,9 +38,14 @@ pub(crate) struct Shared {
     segment_needed: Condvar,
     /// Something became durable, or never will.
     progress: Condvar,
+    /// The log has grown, or an owner has vacated a segment.
+    space: Condvar,
+    pub(crate) owners: Owners,
     lock: Mutex<Option<StorageLock>>,
 }
 
+/// What owners need changes without notice.
+const SPACE_CHECKED_EVERY: Duration = Duration::from_secs(1);
 /// Files that are kept for the next segments; more than these are removed.
 const FREE_MAX: usize = 2;
 
@@ -80,6 +86,8 @@ impl Shared {
             work: Condvar::new(),
             segment_needed: Condvar::new(),
             progress: Condvar::new(),
+            space: Condvar::new(),
+            owners: Owners::default(),
             lock: Mutex::new(Some(lock)),
         }
     }
@@ -227,6 +235,40 @@ impl Shared {
         self.work.notify_all();
         self.segment_needed.notify_all();
         self.progress.notify_all();
+        self.space.notify_all();
+    }
+
+    pub(crate) fn wake_reclaimer(&self) {
+        self.tail().space_has_changed = true;
+        self.space.notify_all();
+    }
+
+    /// Waits until a segment may be wanted or given back. `false`: never.
+    pub(crate) fn wait_until_space_may_come_back(&self) -> bool {
+        let mut tail = self.tail();
+        if tail.phase == Phase::Open && !tail.space_has_changed {
+            tail = wait(&self.space, tail, Some(SPACE_CHECKED_EVERY));
+        }
+        tail.space_has_changed = false;
+        tail.phase == Phase::Open
+    }
+
+    /// Waits until everything below `end` is durable, as long as the log is in such a phase.
+    pub(crate) fn wait_durable(&self, end: Position, goes_on: fn(&Phase) -> bool) -> Result<(), WaitError> {
+        let mut tail = self.tail();
+        loop {
+            match &tail.phase {
+                _ if self.durable() >= end => return Ok(()),
+                Phase::Poisoned(reason) => return Err(WaitError::Poisoned(reason.clone())),
+                phase if !goes_on(phase) => return Err(WaitError::Closed(end)),
+                _ => tail = wait(&self.progress, tail, None),
+            }
+        }
+    }
+
+    /// The same for a thread that a close waits for.
+    pub(crate) fn wait_durable_while_open(&self, end: Position) -> Result<(), WaitError> {
+        self.wait_durable(end, |phase| *phase == Phase::Open)
     }
 
     /// Wakes the threads that have work after an append.
@@ -234,7 +276,7 @@ impl Shared {
         if tail.writer_waits {
             self.work.notify_one();
         }
-        if tail.ready <= tail.segment {
+        if tail.needs_segment() {
             self.segment_needed.notify_one();
         }
     }
@@ -256,10 +298,6 @@ impl Shared {
         most: Option<Duration>,
     ) -> MutexGuard<'a, Tail> {
         wait(&self.segment_needed, tail, most)
-    }
-
-    pub(crate) fn wait_for_progress<'a>(&self, tail: MutexGuard<'a, Tail>) -> MutexGuard<'a, Tail> {
-        wait(&self.progress, tail, None)
     }
 
     /// Marks the log as closed after both threads have ended; drops the watchers and the lock, wakes waiting threads.

@@ -54,6 +54,9 @@ pub(crate) struct Tail {
     append_max: u64,
     pending_max: u64,
     reserve: u64,
+    /// Segments that are kept ready beyond the one that is appended to. The second is for copies: else a full disk could
+    /// not be freed by carrying what lives in the oldest segment.
+    ahead: u64,
     sync: SyncMode,
     pub(crate) phase: Phase,
     pub(crate) segment: u64,
@@ -68,6 +71,11 @@ pub(crate) struct Tail {
     pub(crate) ready: u64,
     /// The last attempt to create a segment failed, mostly because the disk is full: there may be none for a while.
     pub(crate) full: bool,
+    /// Bytes of copies since a segment was wanted back, and bytes of all else.
+    pub(crate) copied: u64,
+    pub(crate) appended_since: u64,
+    /// A segment was made or vacated, and the reclaimer has not looked yet.
+    pub(crate) space_has_changed: bool,
     /// The newest record is an empty batch (or nothing was appended yet).
     marked: bool,
     spare: Vec<u8>,
@@ -86,6 +94,7 @@ impl Tail {
             append_max: geometry.unit_max().min(options.append_bytes_max as u64),
             pending_max: options.pending_bytes_max as u64,
             reserve: options.reserve_bytes.min(geometry.segment_size / 4),
+            ahead: if options.owners > 0 { 2 } else { 1 },
             sync: options.sync,
             phase: Phase::Open,
             segment,
@@ -96,6 +105,9 @@ impl Tail {
             pending_bytes: 0,
             ready: recovered.files.keys().next_back().copied().unwrap_or(segment),
             full: false,
+            copied: 0,
+            appended_since: 0,
+            space_has_changed: false,
             marked: true,
             spare: Vec::new(),
             writer_waits: false,
@@ -123,6 +135,10 @@ impl Tail {
             self.roll();
         }
         self.marked = false;
+        match need {
+            Need::Carry => self.copied += plan.len(),
+            Need::Normal | Need::Essential => self.appended_since += plan.len(),
+        }
         Ok(self.push(&plan, records))
     }
 
@@ -130,6 +146,8 @@ impl Tail {
         let max = match need {
             Need::Normal => self.pending_max,
             Need::Essential => self.pending_max + self.pending_max / 4,
+            // Others come first.
+            Need::Carry => self.pending_max / 2,
         };
         // A single large append must be possible when nothing else is pending.
         let fits = self.pending_bytes == 0 || self.pending_bytes + len <= max;
@@ -143,16 +161,23 @@ impl Tail {
         let is_ready = self.segment + u64::from(rolls) <= self.ready;
         let here = if rolls { 0 } else { self.geometry.user_limit() - self.offset };
         let ahead = self.ready.saturating_sub(self.segment) * self.geometry.unit_max();
+        let for_copies = (self.ahead - 1) * self.geometry.unit_max();
         let kept = match need {
-            Need::Normal => self.reserve,
-            Need::Essential => 0,
+            Need::Normal => self.reserve + for_copies,
+            Need::Essential => for_copies,
+            Need::Carry => 0,
         };
         match need {
             _ if is_ready && here + ahead >= len + kept => Ok(()),
             _ if self.full => Err(AppendError::Full),
-            Need::Normal => Err(AppendError::Busy),
+            Need::Normal | Need::Carry => Err(AppendError::Busy),
             Need::Essential => Ok(()),
         }
+    }
+
+    /// Whether fewer segments are ready than are to be.
+    pub(crate) fn needs_segment(&self) -> bool {
+        self.ready < self.segment + self.ahead
     }
 
     pub(crate) fn must_roll(&self, len: u64) -> bool {

@@ -120,7 +120,7 @@ fn publish_early(_: &Shared, _: &Batch) -> bool {
     false
 }
 
-/// Keeps one segment ready beyond the one that is appended to, and tries again while none can be made.
+/// Keeps segments ready beyond the one that is appended to, and tries again while none can be made.
 pub(crate) fn prepare_segments(shared: &Shared) {
     while let Some((version, number)) = next_needed_segment(shared) {
         match shared.prepare(version, number) {
@@ -137,6 +137,7 @@ pub(crate) fn prepare_segments(shared: &Shared) {
 fn continue_in(shared: &Shared, number: u64) {
     let mut tail = shared.tail();
     tail.ready = number;
+    tail.space_has_changed = true;
     if std::mem::take(&mut tail.full) {
         tracing::info!("the log has room again: all is accepted");
     }
@@ -152,7 +153,7 @@ fn next_needed_segment(shared: &Shared) -> Option<(SegmentVersion, u64)> {
             Phase::Closing { .. } if tail.ready < tail.segment && tail.has_pending() && !tail.full => {}
             _ => return None,
         }
-        if tail.ready <= tail.segment {
+        if tail.needs_segment() {
             let number = tail.ready + 1;
             return Some((tail.version(number), number));
         }

@@ -10,4 +10,5 @@ mod disk;
 mod faults;
 mod full;
 mod harness;
+mod owners;
 mod random;

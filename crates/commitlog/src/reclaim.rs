@@ -1,0 +1,210 @@
+//! The space of old segments: which parts may still need them, when one is wanted back, and how it goes.
+//!
+//! ```text
+//! kept ── the log is too large ──► wanted ── all owners have vacated it ──► begin is durable ──► given back
+//! ```
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::error::WaitError;
+use crate::format::SegmentVersion;
+use crate::shared::Shared;
+use crate::tail::Phase;
+use crate::{Log, Position, SyncMode};
+
+/// The log may be this many times as large as what its owners need. With three, at most half of all writes are copies.
+const LIVE_FACTOR: u64 = 3;
+/// After copies of this many bytes the next segment waits for one byte of other appends: owners that need more than
+/// they say do not keep the log copying.
+const COPIES_PER_APPEND: u64 = 3;
+/// No segment has this number.
+const NONE: u64 = 0;
+
+/// What the owners have said.
+#[derive(Default)]
+pub(crate) struct Owners {
+    list: Mutex<Vec<OwnerState>>,
+    /// Number of the segment that all are to vacate.
+    wanted: AtomicU64,
+}
+
+#[derive(Default)]
+struct OwnerState {
+    name: &'static str,
+    is_gone: bool,
+    live_bytes: u64,
+    /// The newest segment that this one has vacated, and where its copies end.
+    vacated: u64,
+    end: Position,
+}
+
+impl Owners {
+    fn list(&self) -> MutexGuard<'_, Vec<OwnerState>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wanted(&self) -> u64 {
+        self.wanted.load(Ordering::Acquire)
+    }
+
+    /// What all need; `None`: one that was to register has not, or is gone.
+    fn live_bytes(&self, count: usize) -> Option<u64> {
+        let list = self.list();
+        let all_are_there = list.len() == count && list.iter().all(|owner| !owner.is_gone);
+        all_are_there.then(|| list.iter().map(|owner| owner.live_bytes).sum())
+    }
+
+    /// Where the copies of all owners end, once all have vacated the segment.
+    fn vacated(&self, segment: u64) -> Option<Position> {
+        let list = self.list();
+        let all_have = list.iter().all(|owner| owner.vacated >= segment && !owner.is_gone);
+        all_have.then(|| list.iter().map(|owner| owner.end).max().unwrap_or_default())
+    }
+}
+
+/// A part of the program whose index may need records of old segments.
+///
+/// No segment is given back before all have registered, as many as [`Options::owners`](crate::Options::owners) says. When
+/// one is dropped, the log gives nothing back any more.
+pub struct LogOwner {
+    log: Log,
+    number: usize,
+    /// The newest segment that was vacated.
+    vacated: u64,
+}
+
+/// The oldest segment, which is to be vacated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedSegment {
+    pub number: u64,
+    /// The positions in it.
+    pub positions: Range<Position>,
+}
+
+impl LogOwner {
+    pub(crate) fn register(log: Log, name: &'static str) -> Self {
+        let number = {
+            let mut list = log.shared().owners.list();
+            list.push(OwnerState { name, ..OwnerState::default() });
+            list.len() - 1
+        };
+        Self { log, number, vacated: NONE }
+    }
+
+    /// Notes how many bytes this part would append if it carried all that it needs, headers included.
+    pub fn set_live_bytes(&self, bytes: u64) {
+        if let Some(state) = self.log.shared().owners.list().get_mut(self.number) {
+            state.live_bytes = bytes;
+        }
+    }
+
+    /// The segment that this part has still to vacate.
+    #[must_use]
+    pub fn wanted(&self) -> Option<WantedSegment> {
+        let shared = self.log.shared();
+        let number = shared.owners.wanted();
+        let geometry = &shared.geometry;
+        (number > self.vacated).then(|| WantedSegment {
+            number,
+            positions: geometry.position(number, 0)..geometry.position(number + 1, 0),
+        })
+    }
+
+    /// Says that all that this part needs of the segment has been appended again. It need not be durable: the log waits
+    /// for it.
+    pub fn vacate(&mut self, segment: u64) {
+        self.vacated = self.vacated.max(segment);
+        let shared = self.log.shared();
+        // Before the lock of the owners: the thread that gives back takes the two in the other order, one by one.
+        let end = shared.tail().end();
+        if let Some(state) = shared.owners.list().get_mut(self.number) {
+            state.vacated = self.vacated;
+            state.end = end;
+        }
+        shared.wake_reclaimer();
+    }
+
+    /// Names of which this segment has a carried copy, rising.
+    #[must_use]
+    pub fn copies_in(&self, segment: u64) -> Vec<Position> {
+        self.log.shared().copies.names_in(segment)
+    }
+}
+
+impl Drop for LogOwner {
+    fn drop(&mut self) {
+        if let Some(state) = self.log.shared().owners.list().get_mut(self.number) {
+            tracing::debug!(owner = state.name, "an owner of the log is gone: no segment is given back any more");
+            state.is_gone = true;
+        }
+    }
+}
+
+/// Gives segment after segment back while the log is too large, until it is closed or fails.
+pub(crate) fn reclaim_segments(shared: &Shared) {
+    loop {
+        let done = match shared.owners.wanted() {
+            NONE => want_oldest(shared),
+            wanted => match shared.owners.vacated(wanted) {
+                Some(end) => give_back_vacated(shared, wanted, end),
+                None => false,
+            },
+        };
+        if !done && !shared.wait_until_space_may_come_back() {
+            return;
+        }
+    }
+}
+
+/// Wants the oldest segment back if the log is too large. `false`: it is not, or nothing can be carried yet.
+fn want_oldest(shared: &Shared) -> bool {
+    let Some(live) = shared.owners.live_bytes(shared.options.owners) else { return false };
+    let mut tail = shared.tail();
+    let size = (tail.ready.max(tail.segment) + 1 - tail.begin) * shared.geometry.segment_size;
+    let is_too_large = size > shared.options.reclaim_above.max(LIVE_FACTOR * live);
+    if tail.phase != Phase::Open || !is_too_large || tail.begin == tail.segment {
+        return false;
+    }
+    if !tail.allow_carrying() || tail.copied / COPIES_PER_APPEND > tail.appended_since {
+        return false;
+    }
+    (tail.copied, tail.appended_since) = (0, 0);
+    shared.owners.wanted.store(tail.begin, Ordering::Release);
+    true
+}
+
+/// `false`: the log is closed or has failed.
+fn give_back_vacated(shared: &Shared, wanted: u64, end: Position) -> bool {
+    if shared.wait_durable_while_open(end).is_err() || !matches!(reclaim(shared, wanted + 1), Ok(true)) {
+        return false;
+    }
+    tracing::debug!(segment = wanted, "a segment of the log was given back");
+    shared.owners.wanted.store(NONE, Ordering::Release);
+    true
+}
+
+/// Gives back all segments before `begin`, of which nothing is needed that is not durable elsewhere.
+pub(crate) fn reclaim(shared: &Shared, begin: u64) -> Result<bool, WaitError> {
+    if shared.options.sync == SyncMode::Os {
+        shared.sync_all()?;
+    }
+    let end = {
+        let mut tail = shared.tail();
+        let is_old = tail.begin < begin && begin <= tail.segment;
+        let can_say = tail.phase == Phase::Open && tail.version(tail.segment) == SegmentVersion::V2;
+        if !is_old || !can_say {
+            return Ok(false);
+        }
+        let end = tail.push_begin(begin);
+        shared.wake_for(&tail);
+        end
+    };
+    shared.wait_durable_while_open(end)?;
+    if shared.options.sync == SyncMode::Os {
+        shared.sync_all()?;
+    }
+    shared.give_back(begin);
+    Ok(true)
+}
