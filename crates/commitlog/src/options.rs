@@ -40,7 +40,8 @@ pub struct Options {
     /// How many parts register as [`LogOwner`](crate::LogOwner). 0: segments are given back by
     /// [`Log::reclaim`](crate::Log::reclaim) alone.
     pub owners: usize,
-    /// Segments are wanted back while all take more bytes than this, and more than three times what the owners need.
+    /// Segments are wanted back while all take more bytes than this, and more than three times what the owners need. On a
+    /// full disk the latter alone counts.
     pub reclaim_above: u64,
     /// After this time without appends an empty batch is written behind the last one, so that damage to the last batch
     /// cannot look like a torn tail. `None`: never (tests that count syncs).

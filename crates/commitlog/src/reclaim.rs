@@ -22,6 +22,17 @@ const COPIES_PER_APPEND: u64 = 3;
 /// No segment has this number.
 const NONE: u64 = 0;
 
+/// What was appended since a segment was wanted back.
+#[derive(Default)]
+pub(crate) struct Pace {
+    /// Bytes of copies.
+    pub(crate) copied: u64,
+    /// Bytes of all else.
+    pub(crate) appended: u64,
+    /// Segments that were wanted since the log took a `Normal` append.
+    pub(crate) wanted_while_full: u64,
+}
+
 /// What the owners have said.
 #[derive(Default)]
 pub(crate) struct Owners {
@@ -161,16 +172,23 @@ pub(crate) fn reclaim_segments(shared: &Shared) {
 /// Wants the oldest segment back if the log is too large. `false`: it is not, or nothing can be carried yet.
 fn want_oldest(shared: &Shared) -> bool {
     let Some(live) = shared.owners.live_bytes(shared.options.owners) else { return false };
-    let mut tail = shared.tail();
+    let mut guard = shared.tail();
+    let tail = &mut *guard;
     let size = (tail.ready.max(tail.segment) + 1 - tail.begin) * shared.geometry.segment_size;
-    let is_too_large = size > shared.options.reclaim_above.max(LIVE_FACTOR * live);
-    if tail.phase != Phase::Open || !is_too_large || tail.begin == tail.segment {
+    // On a full disk even a small log gives what it can.
+    let above = if tail.full { 0 } else { shared.options.reclaim_above };
+    let is_too_large = size > above.max(LIVE_FACTOR * live);
+    if tail.phase != Phase::Open || !is_too_large || tail.begin == tail.segment || !tail.allow_carrying() {
         return false;
     }
-    if !tail.allow_carrying() || tail.copied / COPIES_PER_APPEND > tail.appended_since {
+    let pace = &mut tail.pace;
+    let may_go_on = pace.copied / COPIES_PER_APPEND <= pace.appended;
+    // Nothing else can be appended to a full log: it is gone through once.
+    let may_free = tail.full && pace.wanted_while_full <= tail.segment - tail.begin;
+    if !may_go_on && !may_free {
         return false;
     }
-    (tail.copied, tail.appended_since) = (0, 0);
+    tail.pace = Pace { wanted_while_full: tail.pace.wanted_while_full + u64::from(tail.full), ..Pace::default() };
     shared.owners.wanted.store(tail.begin, Ordering::Release);
     true
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::AppendError;
 use crate::format::{FIRST_RECORD, Geometry, RECORD_HEADER_LEN, ROLL_LEN, SegmentVersion, UnitPlan, encode_unit, own};
+use crate::reclaim::Pace;
 use crate::record::{Appended, Need, NewRecord, Part};
 use crate::recover::{FIRST_SEGMENT, Recovered};
 use crate::{Epoch, Options, Position, SyncMode};
@@ -71,9 +72,7 @@ pub(crate) struct Tail {
     pub(crate) ready: u64,
     /// The last attempt to create a segment failed, mostly because the disk is full: there may be none for a while.
     pub(crate) full: bool,
-    /// Bytes of copies since a segment was wanted back, and bytes of all else.
-    pub(crate) copied: u64,
-    pub(crate) appended_since: u64,
+    pub(crate) pace: Pace,
     /// A segment was made or vacated, and the reclaimer has not looked yet.
     pub(crate) space_has_changed: bool,
     /// The newest record is an empty batch (or nothing was appended yet).
@@ -105,8 +104,7 @@ impl Tail {
             pending_bytes: 0,
             ready: recovered.files.keys().next_back().copied().unwrap_or(segment),
             full: false,
-            copied: 0,
-            appended_since: 0,
+            pace: Pace::default(),
             space_has_changed: false,
             marked: true,
             spare: Vec::new(),
@@ -136,8 +134,11 @@ impl Tail {
         }
         self.marked = false;
         match need {
-            Need::Carry => self.copied += plan.len(),
-            Need::Normal | Need::Essential => self.appended_since += plan.len(),
+            Need::Carry => self.pace.copied += plan.len(),
+            Need::Normal | Need::Essential => self.pace.appended += plan.len(),
+        }
+        if need == Need::Normal {
+            self.pace.wanted_while_full = 0;
         }
         Ok(self.push(&plan, records))
     }

@@ -171,6 +171,7 @@ fn wait_for_retry(shared: &Shared, number: u64, error: &io::Error) {
             tracing::error!(path, %error, "the next segment cannot be made and is tried again: it must be there before this one is full");
         }
         tail.full = true;
+        tail.space_has_changed = true;
         shared.wake_all();
     }
     let begin = Instant::now();
