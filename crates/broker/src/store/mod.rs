@@ -3,6 +3,8 @@
 mod bytes;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+#[cfg(test)]
+mod histories;
 pub(crate) mod journal;
 #[cfg(test)]
 mod pinned;

@@ -1,8 +1,9 @@
 //! From the records of the log back to sessions, inboxes and the connections that the last run left open.
 //!
-//! Pure. Feed every record in the order of the log; what comes out is split by client.
+//! Pure. Feed every record in the order of the log; what comes out is split by client. A record says what is, never by
+//! how much something changed: a stretch of the log that is read over a state which contains it changes nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use accounts::access::is_account_of_service;
 use commitlog::{Position, ReplayedRecord};
@@ -23,17 +24,17 @@ pub struct RecoverError {
 }
 
 /// The broker while the log is replayed.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
     pub(crate) clients: HashMap<Box<str>, RecoveredClient>,
     /// By connection id; their `tcpclean` is not in the queue yet.
     pub(crate) connections: BTreeMap<Box<str>, RecoveredConnection>,
-    /// Connections of each client that have not closed.
-    open: HashMap<Box<str>, u32>,
+    /// Ids of the connections of each client that have not closed.
+    open: HashMap<Box<str>, BTreeSet<Box<str>>>,
     /// The latest time in the log.
     pub(crate) last_ms: u64,
-    stopped_cleanly: bool,
-    records: u64,
+    /// The last record is not the one of a clean stop.
+    is_cut_off: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(crate) struct RecoveredConnection {
     pub(crate) closed_ms: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecoveredClient {
     pub(crate) session: Option<RecoveredSession>,
     pub(crate) subscriptions: BTreeMap<Box<str>, SubscribedOptions>,
@@ -102,15 +103,14 @@ impl Recovery {
         let (kind, position) = (replayed.kind, replayed.position);
         let record =
             record::decode(kind, replayed.payload).map_err(|error| RecoverError { kind, position, what: error.0 })?;
-        self.records += 1;
-        self.stopped_cleanly = replayed.kind == kind::STOPPED;
+        self.is_cut_off = kind != kind::STOPPED;
         self.apply_record(record);
         Ok(())
     }
 
     /// How the last run ended. An empty log counts as a clean stop.
     pub(crate) fn restart(&self) -> Restart {
-        if self.stopped_cleanly || self.records == 0 { Restart::Clean } else { Restart::Unclean }
+        if self.is_cut_off { Restart::Unclean } else { Restart::Clean }
     }
 
     /// Forgets what a user has under this client id; `false`: nothing, or it is a service's.
@@ -183,7 +183,7 @@ impl Recovery {
         self.see_time(at_ms);
         let connection = RecoveredConnection { client_id: client_id.into(), address: address.into(), closed_ms: None };
         self.connections.insert(connection_id.into(), connection);
-        *self.open.entry(client_id.into()).or_default() += 1;
+        self.open.entry(client_id.into()).or_default().insert(connection_id.into());
         if let Some(session) = self.clients.get_mut(client_id).and_then(|client| client.session.as_mut()) {
             session.disconnected_ms = None;
         }
@@ -192,20 +192,15 @@ impl Recovery {
     /// A session is disconnected when the last of its connections has closed: a take-over closes the old one late.
     fn close(&mut self, client_id: &str, connection_id: &str, at_ms: u64) {
         self.see_time(at_ms);
-        let Some(connection) = self.connections.get_mut(connection_id) else { return };
-        if connection.closed_ms.replace(at_ms).is_some() {
+        if let Some(connection) = self.connections.get_mut(connection_id) {
+            connection.closed_ms = Some(at_ms);
+        }
+        let Some(open) = self.open.get_mut(client_id) else { return };
+        if !open.remove(connection_id) || !open.is_empty() {
             return;
         }
-        let still_open = self.open.get_mut(client_id).map_or(0, |open| {
-            *open = open.saturating_sub(1);
-            *open
-        });
-        if still_open == 0 {
-            self.open.remove(client_id);
-        }
-        if let Some(session) = self.clients.get_mut(client_id).and_then(|client| client.session.as_mut())
-            && still_open == 0
-        {
+        self.open.remove(client_id);
+        if let Some(session) = self.clients.get_mut(client_id).and_then(|client| client.session.as_mut()) {
             session.disconnected_ms = Some(at_ms);
         }
     }
@@ -262,6 +257,8 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use super::*;
+    use crate::store::histories::{histories, recover};
+    use proptest::prelude::*;
 
     fn id(id: u16) -> PacketId {
         PacketId::new(id).unwrap()
@@ -372,6 +369,31 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_is_read_twice_is_one() {
+        let mut recovery = Recovery::new();
+        feed(&mut recovery, kind::SESSION, &session(60));
+        for _ in 0..2 {
+            feed(&mut recovery, kind::OPENED, &record::encode_opened("c", "one", 1, "a"));
+        }
+        feed(&mut recovery, kind::CLOSED, &record::encode_closed("c", "one", 2));
+        assert_eq!(recovery.clients["c"].disconnected_ms(), Some(2));
+    }
+
+    #[test]
+    fn the_end_of_a_connection_that_is_read_again_does_not_change_when_its_client_went() {
+        let mut recovery = Recovery::new();
+        feed(&mut recovery, kind::SESSION, &session(60));
+        feed(&mut recovery, kind::OPENED, &record::encode_opened("c", "old", 1, "a"));
+        for _ in 0..2 {
+            feed(&mut recovery, kind::OPENED, &record::encode_opened("c", "new", 2, "a"));
+            feed(&mut recovery, kind::CLOSED, &record::encode_closed("c", "old", 3));
+            feed(&mut recovery, kind::STARTED, &record::encode_started(4));
+            feed(&mut recovery, kind::CLOSED, &record::encode_closed("c", "old", 3));
+            assert_eq!(recovery.clients["c"].disconnected_ms(), Some(4));
+        }
+    }
+
+    #[test]
     fn a_session_that_is_gone_takes_its_inbox_with_it() {
         let mut recovery = Recovery::new();
         feed(&mut recovery, kind::SESSION, &session(60));
@@ -395,5 +417,20 @@ mod tests {
         let replayed = ReplayedRecord { kind: kind::SESSION, owner: 0, position: Position(9), payload: &[1] };
         let error = Recovery::new().apply(replayed).unwrap_err();
         assert_eq!((error.kind, error.position), (kind::SESSION, Position(9)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_stretch_that_is_read_over_a_state_which_contains_it_changes_nothing(
+            history in histories(60),
+            from in any::<prop::sample::Index>(),
+            to in any::<prop::sample::Index>(),
+        ) {
+            let to = to.index(history.len() + 1);
+            let from = from.index(to + 1);
+            let (read, ahead) = history.split_at(to);
+            let again = recover(read.iter().chain(&history[from..to]).chain(ahead));
+            prop_assert_eq!(again, recover(&history));
+        }
     }
 }

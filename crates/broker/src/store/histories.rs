@@ -1,0 +1,156 @@
+//! Random histories of the log, as workers write them.
+
+use commitlog::{Position, ReplayedRecord};
+use mqtt::{PacketId, QoS};
+use proptest::prelude::*;
+
+use super::Recovery;
+use super::record::{self, Reference, SessionRecord, SubscribedOptions, kind};
+
+const CLIENTS: [&str; 3] = ["a", "b", "c"];
+
+/// Records that are in the log together or not at all.
+pub(super) type Unit = Vec<(u8, Vec<u8>)>;
+
+/// What a random choice is made of: what happens, to which client, and two numbers for what is left open.
+type Choice = (u8, usize, u8, u8);
+
+pub(super) fn histories(units_max: usize) -> impl Strategy<Value = Vec<Unit>> {
+    prop::collection::vec((0u8..13, 0..CLIENTS.len(), any::<u8>(), any::<u8>()), 0..units_max).prop_map(|choices| {
+        let mut writer = Writer { now_ms: 1000, ..Writer::default() };
+        choices.into_iter().map(|choice| writer.unit(choice)).filter(|unit| !unit.is_empty()).collect()
+    })
+}
+
+pub(super) fn recover<'a>(units: impl IntoIterator<Item = &'a Unit>) -> Recovery {
+    let mut recovery = Recovery::new();
+    for (kind, payload) in units.into_iter().flatten() {
+        let replayed = ReplayedRecord { kind: *kind, owner: 0, position: Position(1), payload };
+        recovery.apply(replayed).expect("it was written by this version");
+    }
+    recovery
+}
+
+/// What the log holds, as far as it decides what can be written next.
+#[derive(Default)]
+struct Writer {
+    now_ms: u64,
+    written: u64,
+    /// Client and message.
+    references: Vec<(&'static str, Position)>,
+    open: Vec<(&'static str, String)>,
+    closed: Vec<String>,
+}
+
+impl Writer {
+    fn unit(&mut self, (what, client, one, two): Choice) -> Unit {
+        let client = CLIENTS[client];
+        self.written += 1;
+        // The clock may be set back.
+        self.now_ms = if one == 0 { 500 } else { self.now_ms + u64::from(two) };
+        match what {
+            0..=2 => self.refer(client, one, two),
+            3 | 4 => self.hand_out(one, two),
+            5 => self.remove(one),
+            6 | 7 => self.connect(client, one, two),
+            8 => self.close(one),
+            9 => self.send_event(one),
+            10 => vec![subscription(client, one, two)],
+            11 if one < 100 => vec![(kind::SESSION_GONE, record::encode_session_gone(client))],
+            11 => vec![(
+                kind::QUEUE_ID_SEEN,
+                record::encode_queue_id_seen(client, u64::from(two), &(one % 4).to_string()),
+            )],
+            _ if one < 60 => self.start(),
+            _ => vec![(kind::STOPPED, record::encode_stopped(self.now_ms))],
+        }
+    }
+
+    fn refer(&mut self, client_id: &'static str, one: u8, two: u8) -> Unit {
+        let message = Position(self.written * 64);
+        self.references.push((client_id, message));
+        let reference = Reference {
+            client_id,
+            message,
+            packet_id: PacketId::new(u16::from(two % 4)),
+            urgent: one.is_multiple_of(3),
+            retain_as_published: false,
+            size: u32::from(two),
+            expires_at_ms: self.now_ms + 10_000,
+            collapse: ["k", "l"].get(usize::from(one % 4)).map(|key| (*key, u64::from(two))),
+            subscription_ids: (0..u32::from(one % 3)).collect(),
+        };
+        let (before, after) = reference.encode();
+        vec![
+            (kind::MESSAGE, [&self.now_ms.to_le_bytes()[..], b"..."].concat()),
+            (kind::REFERENCE, [&before[..], &message.to_bytes(), &after].concat()),
+        ]
+    }
+
+    fn hand_out(&self, one: u8, two: u8) -> Unit {
+        let Some((client_id, message)) = choose(&self.references, one) else { return vec![] };
+        let id = PacketId::new(u16::from(two) + 1).expect("it is not 0");
+        vec![(kind::HANDED_OUT, record::encode_handed_out(client_id, &[(*message, id)]))]
+    }
+
+    fn remove(&self, one: u8) -> Unit {
+        let Some((client_id, message)) = choose(&self.references, one) else { return vec![] };
+        vec![(kind::REMOVED, record::encode_removed(client_id, &[*message]))]
+    }
+
+    fn connect(&mut self, client_id: &'static str, one: u8, two: u8) -> Unit {
+        let connection_id = format!("{client_id}{}", self.written);
+        let mut unit = Unit::new();
+        if one.is_multiple_of(5) {
+            unit.push((kind::SESSION_GONE, record::encode_session_gone(client_id)));
+        }
+        if !two.is_multiple_of(4) {
+            let session = SessionRecord { client_id, account: "user:u", expiry_s: u32::from(two) };
+            unit.push((kind::SESSION, record::encode_session(session)));
+        }
+        unit.push((kind::OPENED, record::encode_opened(client_id, &connection_id, self.now_ms, "address")));
+        self.open.push((client_id, connection_id));
+        unit
+    }
+
+    /// Of the connections of one client the oldest closes first: it is ended before the next one has the session.
+    fn close(&mut self, one: u8) -> Unit {
+        let Some(&(client_id, _)) = choose(&self.open, one) else { return vec![] };
+        let oldest = self.open.iter().position(|(client, _)| *client == client_id).expect("it has one");
+        let (_, connection_id) = self.open.remove(oldest);
+        let unit = vec![(kind::CLOSED, record::encode_closed(client_id, &connection_id, self.now_ms))];
+        self.closed.push(connection_id);
+        unit
+    }
+
+    fn send_event(&mut self, one: u8) -> Unit {
+        if self.closed.is_empty() {
+            return vec![];
+        }
+        let connection_id = self.closed.remove(usize::from(one) % self.closed.len());
+        vec![(kind::EVENT_SENT, record::encode_event_sent(&connection_id))]
+    }
+
+    fn start(&mut self) -> Unit {
+        self.closed.extend(self.open.drain(..).map(|(_, connection_id)| connection_id));
+        vec![(kind::STARTED, record::encode_started(self.now_ms))]
+    }
+}
+
+fn choose<T>(of: &[T], number: u8) -> Option<&T> {
+    of.get(usize::from(number) % of.len().max(1))
+}
+
+fn subscription(client_id: &str, one: u8, two: u8) -> (u8, Vec<u8>) {
+    let filter = ["a/#", "b", "+/c"][usize::from(one % 3)];
+    if two.is_multiple_of(3) {
+        return (kind::UNSUBSCRIBED, record::encode_unsubscribed(client_id, filter));
+    }
+    let options = SubscribedOptions {
+        qos: QoS::AtLeastOnce,
+        no_local: two.is_multiple_of(2),
+        retain_as_published: two.is_multiple_of(5),
+        subscription_id: Some(u32::from(two)),
+    };
+    (kind::SUBSCRIBED, record::encode_subscribed(client_id, filter, options))
+}
