@@ -88,7 +88,7 @@ impl Clients {
     fn append_change(&self, change: &Change) -> Result<Appended, AppendError> {
         match change.need {
             Need::Normal => self.context.journal.append_small(&change.batch),
-            Need::Essential => self.context.journal.append(&change.batch, Need::Essential),
+            need => self.context.journal.append(&change.batch, need),
         }
     }
 
