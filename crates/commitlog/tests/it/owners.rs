@@ -1,6 +1,7 @@
 //! Owners of a log, which carry what they need of the oldest segment when it is wanted back.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 
 use commitlog::testing::{ForgettingStorage, Random};
 use commitlog::{AppendError, Log, LogOwner, Need, NewRecord, Options, Part, Position};
@@ -8,6 +9,8 @@ use commitlog::{AppendError, Log, LogOwner, Need, NewRecord, Options, Part, Posi
 use crate::harness::{KIND, append_patiently, open, see, small, storage};
 
 const SEGMENT: u64 = 16 << 10;
+/// Calls of the storage that a run of 200 appends makes, and some.
+const CALLS: u64 = 500;
 
 fn options(owners: usize) -> Options {
     Options { owners, reclaim_above: 6 * SEGMENT, ..small() }
@@ -26,10 +29,15 @@ impl Index {
     }
 
     fn append(&mut self, log: &Log, n: u8) -> Position {
+        self.try_append(log, n).unwrap()
+    }
+
+    /// `None`: the log has failed.
+    fn try_append(&mut self, log: &Log, n: u8) -> Option<Position> {
         let parts = [Part::Bytes(&[n; 700])];
-        let appended = append_patiently(log, &[NewRecord::new(KIND, self.number, &parts)]).unwrap();
-        log.wait_durable(appended.end).unwrap();
-        appended.positions[0]
+        let appended = append_patiently(log, &[NewRecord::new(KIND, self.number, &parts)]).ok()?;
+        log.wait_durable(appended.end).ok()?;
+        Some(appended.positions[0])
     }
 
     fn keep(&mut self, name: Position, n: u8) {
@@ -39,7 +47,11 @@ impl Index {
 
     /// Carries what is wanted, if anything is.
     fn turn(&mut self, log: &Log) {
-        let Some(wanted) = self.owner.wanted() else { return };
+        self.try_turn(log).unwrap();
+    }
+
+    fn try_turn(&mut self, log: &Log) -> Result<(), AppendError> {
+        let Some(wanted) = self.owner.wanted() else { return Ok(()) };
         let first = self.live.range(wanted.positions).map(|(name, _)| *name);
         let names: Vec<_> = first.chain(self.owner.copies_in(wanted.number)).collect();
         for name in names {
@@ -51,11 +63,14 @@ impl Index {
             let parts = [Part::Bytes(&[*n; 700])];
             let copy = NewRecord::new(KIND, self.number, &parts).carried(name);
             while let Err(error) = log.append(Need::Carry, &[copy]) {
-                assert_eq!(error, AppendError::Busy);
+                if error != AppendError::Busy {
+                    return Err(error);
+                }
                 std::thread::yield_now();
             }
         }
         self.owner.vacate(wanted.number);
+        Ok(())
     }
 
     fn check(&self, log: &Log) {
@@ -238,4 +253,48 @@ fn a_full_disk_is_freed_by_carrying_what_lives() {
         std::thread::yield_now();
     }
     index.check(&log);
+}
+
+/// One call of the storage fails, whichever it is: the log goes on or says that it has failed, and the next start has all
+/// that was kept.
+#[test]
+fn whichever_call_fails_nothing_that_owners_keep_is_lost() {
+    let options = Options { reclaim_above: 2 * SEGMENT, ..options(1) };
+    let kinds = [ErrorKind::Other, ErrorKind::StorageFull, ErrorKind::PermissionDenied];
+    let (mut runs, mut reached, mut went_on, mut given_back) = (0, 0, 0, 0);
+    for after in 0..CALLS {
+        let storage = storage();
+        let (log, _) = open(&storage, &options);
+        let mut index = Index::new(&log, 0);
+        storage.fail_any(after, kinds[usize::try_from(after).unwrap() % kinds.len()]);
+        let mut kept = Vec::new();
+        let goes_on = (0..200).all(|n| {
+            let Some(name) = index.try_append(&log, n) else { return false };
+            if n.is_multiple_of(12) {
+                index.keep(name, n);
+                kept.push((name, n));
+            }
+            index.try_turn(&log).is_ok()
+        });
+        given_back += *log.segments().start() - 1;
+        if after % 2 == 0 {
+            storage.cut_power()
+        } else {
+            storage.kill_process()
+        }
+        drop((index, log));
+        let (log, seen) = open(&storage, &options);
+        for (name, n) in kept {
+            let shown = seen.iter().filter(|seen| seen.position == name).count();
+            assert_eq!(shown, 1, "record {n}, call {after}");
+            assert_eq!(log.read(name).unwrap().payload, [n; 700], "call {after}");
+        }
+        assert!(goes_on || storage.counts().injected == 1, "call {after}");
+        reached += storage.counts().injected;
+        runs += 1;
+        went_on += u32::from(goes_on);
+    }
+    assert!(went_on > 20 && went_on < runs, "{went_on} of {runs} went on");
+    assert!(reached > CALLS * 9 / 10, "{reached} of {CALLS} calls were made");
+    assert!(given_back > 100, "{given_back} segments were given back");
 }
