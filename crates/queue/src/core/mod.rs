@@ -85,9 +85,11 @@ impl Core {
         self.group_by_id.len()
     }
 
+    /// Creates the topic. One that exists keeps its messages.
     pub(crate) fn add_topic(&mut self, id: TopicId, name: TopicName) {
         self.topic_id_by_name.insert(name.clone(), id);
-        self.topic_by_id.insert(id, Topic { name, messages: BTreeMap::new(), subscriptions: Vec::new() });
+        let topic = || Topic { name, messages: BTreeMap::new(), subscriptions: Vec::new() };
+        self.topic_by_id.entry(id).or_insert_with(topic);
     }
 
     /// Creates the group, or changes the options of the one with that name.
@@ -101,8 +103,11 @@ impl Core {
         subscriptions.iter().find(|(of, _)| *of == group).map(|(_, id)| *id)
     }
 
-    /// Subscribes the group to the topic, from the oldest message on.
+    /// Subscribes the group to the topic, from the oldest message on. A subscription that exists keeps its progress.
     pub(crate) fn subscribe(&mut self, id: SubscriptionId, group: GroupId, topic: TopicId) {
+        if self.subscription_by_id.contains_key(&id) {
+            return;
+        }
         let Some(found) = self.topic_by_id.get_mut(&topic) else { return };
         found.subscriptions.push((group, id));
         self.subscription_by_id.insert(id, Subscription { topic, group, progress: Progress::default() });

@@ -16,7 +16,8 @@ use crate::records::{
     owns,
 };
 
-/// An engine that takes the log's records and does not serve yet.
+/// An engine that takes the log's records and does not serve yet. Each record says what is, not what changes: a stretch
+/// that is applied again, in its order, changes nothing if its groups subscribed before anything was consumed.
 pub struct Recovery {
     core: Core,
     options: EngineOptions,
@@ -105,3 +106,133 @@ impl Recovery {
 }
 
 const NO_NAME: Unreadable = "it is not a name";
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use std::collections::HashMap;
+    use std::time::Duration;
+
+    use commitlog::Position;
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    use super::*;
+    use crate::core::PickRequest;
+    use crate::ids::{Now, WallMs};
+    use crate::message::{GroupOptions, Message, TagFilter, TopicDescription};
+    use crate::records::{encode_group, encode_hand_outs, encode_message_head};
+
+    const TOPIC: u64 = 64;
+    const GROUPS: [u64; 2] = [128, 192];
+    const SUBSCRIPTIONS: [u64; 2] = [256, 320];
+
+    /// A record of the log: kind, owner, position, payload.
+    type Written = (u8, u64, u64, Vec<u8>);
+
+    fn definitions() -> Vec<Written> {
+        let group = |name| encode_group(GroupOptions { attempts_max: 1000 }, name);
+        let topic = TOPIC.to_le_bytes().to_vec();
+        vec![
+            (kind::TOPIC, 0, TOPIC, b"topic".to_vec()),
+            (kind::GROUP, 0, GROUPS[0], group("one")),
+            (kind::GROUP, 0, GROUPS[1], group("two")),
+            (kind::SUBSCRIPTION, GROUPS[0], SUBSCRIPTIONS[0], topic.clone()),
+            (kind::SUBSCRIPTION, GROUPS[1], SUBSCRIPTIONS[1], topic),
+        ]
+    }
+
+    /// The definitions, and behind them for each step a message (0), a hand-out (1) or an acknowledgement (2). One of a
+    /// message that was not handed out is that of a filter. A group gets nothing that it has consumed or passed by.
+    fn history(steps: &[(u8, usize, usize)]) -> Vec<Written> {
+        let mut records = definitions();
+        let mut messages: Vec<u64> = Vec::new();
+        let mut cursors = [0; 2];
+        let mut attempts_by_hand_out: HashMap<(usize, u64), u32> = HashMap::new();
+        for (what, group, nth) in steps {
+            let position = (records.len() as u64 + 1) * 64;
+            let message = messages.get(nth % messages.len().max(1)).copied();
+            let message = message.filter(|message| {
+                *message >= cursors[*group] || attempts_by_hand_out.contains_key(&(*group, *message))
+            });
+            let subscription = SUBSCRIPTIONS[*group];
+            if let (1 | 2, Some(message)) = (what, message) {
+                cursors[*group] = cursors[*group].max(message + 1);
+                if *what == 1 {
+                    let attempts = attempts_by_hand_out.entry((*group, message)).or_default();
+                    *attempts += 1;
+                    let payload = encode_hand_outs([(Position(message), *attempts)].into_iter());
+                    records.push((kind::HAND_OUT, subscription, position, payload));
+                } else {
+                    attempts_by_hand_out.remove(&(*group, message));
+                    records.push((kind::ACK, subscription, position, Position(message).to_bytes().to_vec()));
+                }
+            } else {
+                messages.push(position);
+                let payload = encode_message_head(&Message::default(), WallMs(1));
+                records.push((kind::MESSAGE, TOPIC, position, payload));
+            }
+        }
+        records
+    }
+
+    fn apply(recovery: &mut Recovery, records: &[Written]) {
+        for (kind, owner, position, payload) in records {
+            let record = ReplayedRecord { kind: *kind, owner: *owner, position: Position(*position), payload };
+            recovery.apply(record).unwrap();
+        }
+    }
+
+    /// What the engine would say of its topic after the start, and what it would hand out: position and attempt.
+    fn found(mut recovery: Recovery) -> (TopicDescription, Vec<Vec<(u64, u32)>>) {
+        let core = &mut recovery.core;
+        core.remove_all_consumed();
+        let description = core.describe(TopicId(TOPIC), Now::default()).unwrap();
+        let filter = TagFilter::All;
+        let invisible = Duration::from_secs(10);
+        let request = PickRequest {
+            filter: &filter,
+            max: 1000,
+            bytes_max: 1 << 20,
+            invisible,
+            attempts_max: 1000,
+            now: Now::default(),
+        };
+        let deliveries = SUBSCRIPTIONS.map(|id| {
+            let picked = core.pick(SubscriptionId(id), &request);
+            picked.hand_outs.iter().map(|out| (out.position.0, out.attempt)).collect()
+        });
+        (description, deliveries.to_vec())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, rng_seed: RngSeed::Fixed(6), ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_stretch_of_the_log_that_is_applied_again_changes_nothing(
+            steps in prop::collection::vec((0..3_u8, 0..2_usize, 0..50_usize), 0..60),
+            from in 0..65_usize,
+        ) {
+            let records = history(&steps);
+            let (mut once, mut twice) =
+                (Recovery::new(EngineOptions::default()), Recovery::new(EngineOptions::default()));
+            apply(&mut once, &records);
+            apply(&mut twice, &records);
+            apply(&mut twice, &records[from.min(records.len())..]);
+            prop_assert_eq!(found(twice), found(once));
+        }
+    }
+
+    #[test]
+    fn a_topic_and_a_subscription_that_are_applied_again_keep_what_they_have() {
+        let records = history(&[(0, 0, 0), (0, 0, 0), (1, 0, 0), (2, 0, 0), (1, 0, 1)]);
+        let (mut once, mut twice) = (Recovery::new(EngineOptions::default()), Recovery::new(EngineOptions::default()));
+        apply(&mut once, &records);
+        apply(&mut twice, &records);
+        apply(&mut twice, &definitions());
+        let (description, deliveries) = found(twice);
+        assert_eq!(deliveries, [vec![(448, 2)], vec![(384, 1), (448, 1)]]);
+        assert_eq!(description, found(once).0);
+    }
+}
