@@ -197,6 +197,13 @@ impl Log {
         self.shared().geometry.split(place).0
     }
 
+    /// Whether there is no space for the next segment, so that appends of [`Need::Normal`](crate::Need::Normal) are refused,
+    /// now or soon.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.shared().tail().full
+    }
+
     /// The largest append, headers included.
     #[must_use]
     pub fn append_bytes_max(&self) -> usize {

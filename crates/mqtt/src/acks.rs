@@ -65,6 +65,12 @@ impl AckQueue {
         self.decide(token, Answer::Withhold)
     }
 
+    /// Gives up this place and all behind it, also those whose answer only waited for it.
+    pub(crate) fn withhold_from(&mut self, token: AckToken) {
+        let index = token.0.wrapping_sub(self.first) as usize;
+        self.owed.iter_mut().skip(index).for_each(|owed| owed.answer = Answer::Withhold);
+    }
+
     fn decide(&mut self, token: AckToken, answer: Answer) -> bool {
         let index = token.0.wrapping_sub(self.first) as usize;
         match self.owed.get_mut(index) {
@@ -123,6 +129,20 @@ mod tests {
         assert_eq!(acks.pop_ready(), Some((id(8), ReasonCode::SUCCESS)));
         assert_eq!(acks.pop_ready(), None);
         assert!(acks.withhold(c));
+        assert_eq!(acks.pop_ready(), None);
+        assert_eq!(acks.len(), 0);
+    }
+
+    #[test]
+    fn what_is_withheld_from_one_on_is_never_answered_and_what_is_before_it_is() {
+        let mut acks = AckQueue::default();
+        let (a, b, c) = (acks.open(id(7)), acks.open(id(8)), acks.open(id(9)));
+        assert!(acks.complete(c, ReasonCode::SUCCESS));
+        acks.withhold_from(b);
+        assert!(!acks.complete(b, ReasonCode::SUCCESS));
+        assert_eq!(acks.pop_ready(), None);
+        assert!(acks.complete(a, ReasonCode::SUCCESS));
+        assert_eq!(acks.pop_ready(), Some((id(7), ReasonCode::SUCCESS)));
         assert_eq!(acks.pop_ready(), None);
         assert_eq!(acks.len(), 0);
     }

@@ -84,6 +84,10 @@ impl Journal {
         record::decode_message(&record.payload).map_err(|error| MessageError::NotAMessage { position, what: error.0 })
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.log.is_full()
+    }
+
     pub(crate) fn durable(&self) -> Position {
         self.log.durable()
     }

@@ -133,6 +133,7 @@ impl Worker {
             Outcome::Durable(end) => self.durability.wait(end, AfterDurable::Puback { connection, token }),
             Outcome::Done(reason) | Outcome::Dropped(reason) => self.connections.puback(connection, token, reason),
             Outcome::Unavailable => self.refuse_publish(connection, token, ReasonCode::QUOTA_EXCEEDED),
+            Outcome::NoRoom => self.connections.refuse_without_room(connection, token),
             Outcome::Forbidden(reason) => self.refuse_publish(connection, token, reason),
         }
     }

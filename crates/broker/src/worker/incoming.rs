@@ -69,7 +69,10 @@ impl Worker {
                     Ok(()) => Outcome::Done(ReasonCode::SUCCESS),
                     Err(error) => {
                         tracing::warn!(%error, "a published message did not get into the queue");
-                        Outcome::Unavailable
+                        match error {
+                            queue::SendError::Unavailable(queue::Unavailable::Full) => Outcome::NoRoom,
+                            _ => Outcome::Unavailable,
+                        }
                     }
                 };
                 self.settle(target, outcome);

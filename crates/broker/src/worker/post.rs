@@ -95,6 +95,8 @@ pub(crate) enum Outcome {
     Dropped(ReasonCode),
     /// Not taken for now: the sender keeps it and tries again.
     Unavailable,
+    /// The same, until the log has room.
+    NoRoom,
     /// The sender may not do this; 3.1.1 is closed.
     Forbidden(ReasonCode),
 }
@@ -116,7 +118,8 @@ impl Outcome {
             Self::Done(_) => 2,
             Self::Durable(_) => 3,
             Self::Unavailable => 4,
-            Self::Forbidden(_) => 5,
+            Self::NoRoom => 5,
+            Self::Forbidden(_) => 6,
         }
     }
 }

@@ -109,6 +109,9 @@ impl Worker {
     /// A message of a client, to all places that it goes to, with one reply for all of them.
     fn publish(&mut self, key: ConnectionKey, publish: &Publish<'_>, token: Option<AckToken>) {
         self.shared.counts.received.one();
+        if token.is_some_and(|token| self.connections.discards(key, token)) {
+            return self.shared.counts.refused_by_log.one();
+        }
         let Some(connected) = self.connections.connected_mut(key) else { return };
         let target = token.map_or(ReplyTarget::Nobody, |token| ReplyTarget::Publish { connection: key, token });
         let authorized = match publish::authorize(&self.shared, publish, connected, self.now.ms) {

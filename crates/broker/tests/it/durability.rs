@@ -226,8 +226,12 @@ fn a_full_disk_refuses_new_messages_delivers_old_ones_and_resumes_by_itself() {
     world.storage.set_full(true);
     fill(&mut service);
     assert_eq!(service.publish(&to(CAROL), "x"), ReasonCode::QUOTA_EXCEEDED);
+    // 3.1.1 has no code for it: neither this PUBLISH nor one behind it is answered, and the connection stays.
     old.send(&publish_bytes(Version::V311, Some(3), &to(CAROL), b"x", &none()));
-    assert_eq!(old.expect_end(), Said::Closed);
+    for id in 4..=400 {
+        old.send(&publish_bytes(Version::V311, Some(id), "chat/x", b"y", &none()));
+    }
+    old.ping();
     let mut bob = world.connect(Profile::of(BOB));
     assert_eq!(bob.receive(), crate::terminal::Received { dup: true, ..kept });
     bob.ping();
@@ -237,6 +241,10 @@ fn a_full_disk_refuses_new_messages_delivers_old_ones_and_resumes_by_itself() {
         assert!(std::time::Instant::now() < deadline, "it does not resume");
     }
     assert_eq!(bob.receive().payload, "again");
+    assert_eq!(old.expect_end(), Said::Closed, "there is room: the client is to send them again");
+    let mut old = world.connect(Profile::v311("GID_dev@@@service-2"));
+    old.send(&publish_bytes(Version::V311, Some(3), &to(CAROL), b"x", &none()));
+    assert_eq!(old.next(), Said::Puback { id: 3, reason: ReasonCode::SUCCESS });
 }
 
 /// Until nothing more is taken.

@@ -71,8 +71,8 @@ impl Clients {
                 Ok(()) => {}
                 Err(AppendError::Busy) => return Some(fan_out),
                 Err(error) => {
-                    self.count_refusal(&error);
-                    actions.push_back(Action::Reply { to: fan_out.reply_to, outcome: Outcome::Unavailable });
+                    let outcome = self.refused(&error);
+                    actions.push_back(Action::Reply { to: fan_out.reply_to, outcome });
                     return None;
                 }
             }

@@ -135,9 +135,9 @@ impl Clients {
                 if error == AppendError::Busy {
                     return Some(p2p);
                 }
-                self.count_refusal(&error);
+                let outcome = self.refused(&error);
                 if !is_from_queue {
-                    actions.push_back(Action::Reply { to: p2p.reply_to, outcome: Outcome::Unavailable });
+                    actions.push_back(Action::Reply { to: p2p.reply_to, outcome });
                 }
                 None
             }

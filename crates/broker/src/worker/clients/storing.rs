@@ -55,9 +55,11 @@ impl Clients {
         Outcome::Done(ReasonCode::SUCCESS)
     }
 
-    pub(super) fn count_refusal(&self, error: &AppendError) {
+    /// What the sender of a message that the log did not take is told.
+    pub(super) fn refused(&self, error: &AppendError) -> Outcome {
         self.context.counts.refused_by_log.one();
         tracing::debug!(%error, "a message was not stored");
+        if *error == AppendError::Full { Outcome::NoRoom } else { Outcome::Unavailable }
     }
 
     /// Whether an inbox takes a message, or what its sender is told instead.

@@ -40,6 +40,8 @@ pub(super) struct ClientConnection {
     pub(super) is_slowed: bool,
     /// Its last message waits until the queue takes it.
     pub(super) waits_for_queue: bool,
+    /// The log had no room for a PUBLISH of this 3.1.1 client: it is answered none any more, and is closed when there is room.
+    pub(super) awaits_room: bool,
     /// Since its timer was last looked at.
     pub(super) was_unread: bool,
 }
@@ -126,6 +128,7 @@ impl ClientConnection {
             is_paused: false,
             is_slowed: false,
             waits_for_queue: false,
+            awaits_room: false,
             was_unread: false,
         }
     }

@@ -91,6 +91,8 @@ pub(super) struct Connections {
     /// Those that have bytes to write at the end of the turn.
     dirty: Vec<ConnectionKey>,
     paused: Vec<ConnectionKey>,
+    /// Those of 3.1.1 that are closed when the log has room.
+    awaiting_room: Vec<ConnectionKey>,
     /// Credentials of devices that were removed a moment ago, and when.
     void_credentials: HashMap<Box<str>, Instant>,
 }
@@ -107,6 +109,7 @@ impl Connections {
             ready: VecDeque::new(),
             dirty: Vec::new(),
             paused: Vec::new(),
+            awaiting_room: Vec::new(),
             void_credentials: HashMap::new(),
         }
     }
@@ -251,6 +254,15 @@ impl Connections {
                 self.mark_ready(key);
             }
         }
+    }
+
+    pub(super) fn await_room(&self) -> bool {
+        !self.awaiting_room.is_empty()
+    }
+
+    /// Those that are to be closed now that the log has room.
+    pub(super) fn take_awaiting_room(&mut self) -> Vec<ConnectionKey> {
+        std::mem::take(&mut self.awaiting_room)
     }
 
     pub(super) fn has_paused(&self) -> bool {

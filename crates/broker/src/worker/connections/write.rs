@@ -95,6 +95,33 @@ impl Connections {
         true
     }
 
+    /// The log has no room for a PUBLISH, and 5.0 is told so. 3.1.1 has no reason code for it: neither this PUBLISH nor one
+    /// behind it is answered, and the connection is closed when there is room, so that its client sends them again.
+    pub(in crate::worker) fn refuse_without_room(&mut self, key: ConnectionKey, token: AckToken) {
+        let Some(connection) = self.get_mut(key) else { return };
+        if connection.mqtt.version() != Version::V311 {
+            return self.puback(key, token, ReasonCode::QUOTA_EXCEEDED);
+        }
+        let was_blocked = !connection.mqtt.wants_input();
+        connection.mqtt.withhold_from(token, &mut connection.out);
+        connection.has_unprocessed |= was_blocked;
+        let is_first = !std::mem::replace(&mut connection.awaits_room, true);
+        self.mark_dirty(key);
+        if was_blocked {
+            self.mark_ready(key);
+        }
+        if is_first {
+            self.awaiting_room.push(key);
+        }
+    }
+
+    /// Whether a PUBLISH is discarded without an answer: the log had no room for one before it.
+    pub(in crate::worker) fn discards(&mut self, key: ConnectionKey, token: AckToken) -> bool {
+        let Some(connection) = self.get_mut(key).filter(|connection| connection.awaits_room) else { return false };
+        connection.mqtt.withhold(token, &mut connection.out);
+        true
+    }
+
     pub(in crate::worker) fn suback(&mut self, key: ConnectionKey, packet_id: PacketId, codes: &[ReasonCode]) {
         let Some(connection) = self.get_mut(key) else { return };
         // What is too large for the client is counted by the MQTT half.

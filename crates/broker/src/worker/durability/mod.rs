@@ -144,7 +144,7 @@ impl Durability {
                 None
             }
             // It stays in the queue and is handed out again, until the queue counts it among the dead letters.
-            Outcome::Dropped(_) | Outcome::Unavailable | Outcome::Forbidden(_) => None,
+            Outcome::Dropped(_) | Outcome::Unavailable | Outcome::NoRoom | Outcome::Forbidden(_) => None,
         }
     }
 

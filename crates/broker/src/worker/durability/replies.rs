@@ -54,6 +54,7 @@ mod tests {
             (Outcome::Dropped(nobody), Outcome::Done(success), Outcome::Done(success)),
             (Outcome::Done(nobody), Outcome::Done(success), Outcome::Done(success)),
             (Outcome::Unavailable, durable(3), Outcome::Unavailable),
+            (Outcome::NoRoom, Outcome::Unavailable, Outcome::NoRoom),
             (Outcome::Dropped(nobody), Outcome::Dropped(nobody), Outcome::Dropped(nobody)),
         ];
         for (a, b, expected) in table {

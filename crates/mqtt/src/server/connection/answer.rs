@@ -84,6 +84,12 @@ impl Connection {
         known
     }
 
+    /// The same for all PUBLISHes from this one on.
+    pub fn withhold_from(&mut self, token: AckToken, out: &mut Vec<u8>) {
+        self.acks.withhold_from(token);
+        self.flush_acks(out);
+    }
+
     fn flush_acks(&mut self, out: &mut Vec<u8>) {
         while let Some((packet_id, reason)) = self.acks.pop_ready() {
             if self.is_open() {
