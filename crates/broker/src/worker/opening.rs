@@ -2,6 +2,7 @@
 
 use accounts::access::is_account_of_service;
 use accounts::login::{self, LoginStep};
+use commitlog::AppendError;
 use limiter::TokenBucket;
 use mqtt::ReasonCode;
 
@@ -70,8 +71,11 @@ impl Worker {
         if self.clients.holder_of(&client_id).is_some_and(|holder| holder != &*account) {
             return self.refuse(key, ReasonCode::NOT_AUTHORIZED);
         }
-        // 2. Take-over.
+        // 2. Take-over. A login that the full log refuses leaves the older connection alone.
         if let Some(old) = self.clients.connection_of(&client_id) {
+            if self.shared.journal.is_full() && self.clients.needs_room(&request, &account) {
+                return self.refuse(key, self.clients.refusal(&AppendError::Full));
+            }
             self.shared.counts.taken_over.one();
             self.close(old, Some(ReasonCode::SESSION_TAKEN_OVER));
         }

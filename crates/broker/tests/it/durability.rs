@@ -247,6 +247,26 @@ fn a_full_disk_refuses_new_messages_delivers_old_ones_and_resumes_by_itself() {
     assert_eq!(old.next(), Said::Puback { id: 3, reason: ReasonCode::SUCCESS });
 }
 
+#[test]
+fn a_full_disk_refuses_logins_that_make_or_change_a_session_and_resumes_others() {
+    let world = World::new();
+    let mut service = world.connect(Profile::of(SERVICE));
+    let mut bob = world.connect(Profile::of(BOB));
+    world.storage.set_full(true);
+    fill(&mut service);
+    let refusal = |profile| match Terminal::connect(world.address(), profile) {
+        Err(Said::Connack { reason, .. }) => reason,
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("it is let in"),
+    };
+    assert_eq!(refusal(Profile::of(CAROL)), ReasonCode::QUOTA_EXCEEDED);
+    assert_eq!(refusal(Profile::v311(CAROL)), ReasonCode::SERVER_UNAVAILABLE);
+    assert_eq!(refusal(Profile { session_expiry_s: Some(7), ..Profile::of(BOB) }), ReasonCode::QUOTA_EXCEEDED);
+    bob.ping();
+    assert!(world.connect(Profile::of(BOB)).session_present);
+    assert_eq!(bob.expect_end(), Said::Disconnect(ReasonCode::SESSION_TAKEN_OVER));
+}
+
 /// Until nothing more is taken.
 fn fill(service: &mut Terminal) {
     let payload = "x".repeat(60_000);

@@ -92,7 +92,13 @@ impl Clients {
         }
     }
 
-    fn refusal(&self, error: &AppendError) -> ReasonCode {
+    /// Whether the CONNECT makes or changes a persistent session, which a full log refuses.
+    pub(in crate::worker) fn needs_room(&self, request: &ConnectRequest, account: &str) -> bool {
+        let info = SessionInfo { account: account.into(), expiry_s: self.expiry_of(request) };
+        self.plan(request, &info).need == Need::Normal
+    }
+
+    pub(in crate::worker) fn refusal(&self, error: &AppendError) -> ReasonCode {
         self.context.counts.refused_by_log.one();
         match error {
             AppendError::Full => ReasonCode::QUOTA_EXCEEDED,
