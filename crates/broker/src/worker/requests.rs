@@ -17,6 +17,10 @@ use crate::transport::Scratch;
 
 /// Reads of one connection in one turn, so that nobody starves the others.
 const READS_PER_TURN: usize = 4;
+/// Packets of one connection in one turn: a buffer holds 32,000 of the smallest.
+const PACKETS_PER_TURN: usize = 128;
+/// So many filters of a SUBSCRIBE or an UNSUBSCRIBE are as much work as a packet.
+const FILTERS_PER_PACKET: usize = 16;
 
 impl Worker {
     pub(super) fn serve_ready(&mut self) {
@@ -28,30 +32,42 @@ impl Worker {
         }
     }
 
-    /// Reads and processes until the socket is empty or others are due.
+    /// Reads and processes until the socket is empty or others are due. What is left of the bytes stays where it is, and the
+    /// connection goes behind the others.
     fn serve(&mut self, key: ConnectionKey, scratch: &mut Scratch) {
+        let mut packets_left = PACKETS_PER_TURN;
         for _ in 0..READS_PER_TURN {
             match self.connections.read(key, scratch) {
                 Read::Nothing => return,
                 Read::Drained => {}
                 Read::Failed => return self.close(key, None),
                 Read::Input { bytes, has_ended } => {
-                    self.process(key, bytes);
+                    // Before an end all of it is processed, which is one buffer at most.
+                    let packets = if has_ended { usize::MAX } else { packets_left };
+                    packets_left = self.process(key, bytes, packets);
                     if has_ended {
                         return self.close(key, None);
                     }
                 }
             }
+            if packets_left == 0 {
+                break;
+            }
         }
         self.connections.read_later(key);
     }
 
-    /// Runs the protocol over `bytes` and over what was held before, one request at a time.
-    fn process(&mut self, key: ConnectionKey, bytes: &[u8]) {
-        let Some(input) = self.connections.begin_input(key, bytes) else { return };
+    /// Runs the protocol over `bytes` and over what was held before, one request at a time, and over so many packets at
+    /// most. Returns how many are left of them.
+    fn process(&mut self, key: ConnectionKey, bytes: &[u8], packets: usize) -> usize {
+        let Some(input) = self.connections.begin_input(key, bytes) else { return packets };
+        let input = input.limited_to(packets);
         loop {
             match self.connections.next_request(key, &input, self.now.instant) {
-                Ok(Some(request)) => self.handle(key, request),
+                Ok(Some(request)) => {
+                    input.charge(filters_of(&request) / FILTERS_PER_PACKET);
+                    self.handle(key, request);
+                }
                 Ok(None) => break,
                 Err(()) => {
                     self.close(key, None);
@@ -63,9 +79,11 @@ impl Worker {
                 break;
             }
         }
+        let packets_left = input.packets_left();
         self.connections.end_input(key, input);
         self.after_connect(key);
         self.dispatch();
+        packets_left
     }
 
     fn handle(&mut self, key: ConnectionKey, request: Request<'_>) {
@@ -182,6 +200,14 @@ impl Worker {
         }
         self.connections.note_disconnect(key);
         self.close(key, None);
+    }
+}
+
+fn filters_of(request: &Request<'_>) -> usize {
+    match request {
+        Request::Subscribe(subscribe) => subscribe.filters.iter().count(),
+        Request::Unsubscribe(unsubscribe) => unsubscribe.filters.iter().count(),
+        _ => 0,
     }
 }
 

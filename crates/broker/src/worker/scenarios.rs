@@ -25,8 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::connections::SocketEvent;
 use super::post::{Notice, WorkerAddress};
 use super::testing::{
-    ALICE, BOB, Peer, SERVICE, TO_BOB, access_key, connect, device, disconnect, puback, publish_of, publishes,
-    publishes_to, user_of,
+    ALICE, BOB, Peer, SERVICE, TO_BOB, access_key, connect, device, disconnect, ping, puback, publish_of, publishes,
+    publishes_to, unsubscribe, user_of,
 };
 use super::*;
 use crate::bridge::events::Event;
@@ -134,6 +134,20 @@ impl Bench {
             assert!(Instant::now() < give_up, "it does not come to an end");
             std::thread::yield_now();
         }
+    }
+
+    /// One turn in which one connection has a flood and another a message. Returns how much was said to the flood.
+    fn turn_with_a_flood(&mut self, flood: &mut Peer, healthy: &mut Peer, number: u16) -> usize {
+        healthy.send(&publishes(number..=number));
+        self.turn(&[flood.has_input(), healthy.has_input()]);
+        assert!(healthy.has_something(), "it waits behind the flood");
+        assert_eq!(healthy.next(), format!("PUBACK {number}"));
+        let mut said = 0;
+        while flood.has_something() {
+            assert_eq!(flood.next(), "another packet");
+            said += 1;
+        }
+        said
     }
 
     /// A connection on which nothing was said.
@@ -434,6 +448,36 @@ fn a_connection_with_much_to_read_leaves_the_turn_to_others() {
     let received = usize::try_from(bench.worker.shared.counts.stats().received - before).unwrap() - 1;
     assert!(received > 0 && received * packet.len() <= 4 * 65_536, "{received}");
     assert_eq!(bench.worker.time_to_wait(bench.now.instant), Duration::ZERO, "and it goes on at once");
+}
+
+#[test]
+fn thousands_of_small_packets_leave_the_turn_to_others_and_are_answered_in_their_order() {
+    let mut bench = Bench::new();
+    let (mut flood, mut bob) = (bench.connect(ALICE, 0), bench.connect(BOB, 0));
+    let pings = 5_000;
+    flood.send(&[ping().repeat(pings), publishes(9..=9)].concat());
+    let mut answered = 0;
+    for number in 1..=3 {
+        let said = bench.turn_with_a_flood(&mut flood, &mut bob, number);
+        assert!((1..=128).contains(&said), "{said} in one turn");
+        assert_eq!(bench.worker.time_to_wait(bench.now.instant), Duration::ZERO, "and it goes on at once");
+        answered += said;
+    }
+    bench.finish();
+    for _ in answered..pings {
+        assert_eq!(flood.next(), "another packet");
+    }
+    assert_eq!(flood.next(), "PUBACK 9");
+}
+
+#[test]
+fn a_packet_with_thousands_of_filters_is_the_last_of_its_turn() {
+    let mut bench = Bench::new();
+    let (mut flood, mut bob) = (bench.connect(ALICE, 0), bench.connect(BOB, 0));
+    flood.send(&unsubscribe(2_500).repeat(2));
+    for number in 1..=2 {
+        assert_eq!(bench.turn_with_a_flood(&mut flood, &mut bob, number), 1);
+    }
 }
 
 #[test]

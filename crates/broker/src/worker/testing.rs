@@ -11,7 +11,10 @@ use std::time::Duration;
 use accounts::login::sign;
 use catalog::{AccessKey, Device};
 use mqtt::codec::Properties;
-use mqtt::codec::{self, Ack, Connect, Disconnect, Packet, PropertiesBuf, Property, Publish};
+use mqtt::codec::{
+    self, Ack, Connect, Disconnect, Packet, PropertiesBuf, Property, Publish, Unsubscribe, UnsubscribeFiltersBuf,
+};
+use mqtt::topic::TopicFilter;
 use mqtt::{Delivery, PacketId, ReasonCode, Version};
 
 use super::connections::SocketEvent;
@@ -169,6 +172,18 @@ pub(super) fn publish_of(payload: &[u8]) -> Vec<u8> {
 pub(super) fn puback(number: u16) -> Vec<u8> {
     let packet_id = PacketId::new(number).unwrap();
     encode(&Packet::Puback(Ack { packet_id, reason: ReasonCode::SUCCESS, properties: Properties::default() }))
+}
+
+pub(super) fn ping() -> Vec<u8> {
+    encode(&Packet::Pingreq)
+}
+
+/// With the names of so many topics.
+pub(super) fn unsubscribe(topics: usize) -> Vec<u8> {
+    let mut filters = UnsubscribeFiltersBuf::default();
+    (0..topics).for_each(|n| filters.push(TopicFilter::parse(&format!("chat/{n}")).unwrap()));
+    let (packet_id, properties) = (PacketId::MIN, Properties::default());
+    encode(&Packet::Unsubscribe(Unsubscribe { packet_id, properties, filters: filters.view() }))
 }
 
 pub(super) fn disconnect() -> Vec<u8> {

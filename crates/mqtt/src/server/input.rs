@@ -12,6 +12,7 @@ use std::cell::Cell;
 pub struct Input<'b> {
     bytes: Cow<'b, [u8]>,
     read: Cell<usize>,
+    packets_left: Cell<usize>,
 }
 
 impl<'b> Input<'b> {
@@ -22,15 +23,33 @@ impl<'b> Input<'b> {
             held.extend_from_slice(bytes);
             Cow::Owned(held)
         };
-        Self { bytes, read: Cell::new(0) }
+        Self { bytes, read: Cell::new(0), packets_left: Cell::new(usize::MAX) }
+    }
+
+    /// So many packets are read in this turn; without it all that are there.
+    pub fn limited_to(self, packets: usize) -> Self {
+        self.packets_left.set(packets);
+        self
+    }
+
+    /// How many packets may still be read in this turn.
+    pub fn packets_left(&self) -> usize {
+        self.packets_left.get()
+    }
+
+    /// The last packet was as much work as so many more.
+    pub fn charge(&self, packets: usize) {
+        self.packets_left.set(self.packets_left.get().saturating_sub(packets));
     }
 
     pub(super) fn unread(&self) -> &[u8] {
         &self.bytes[self.read.get()..]
     }
 
+    /// A packet of this length was read.
     pub(super) fn advance(&self, len: usize) {
         self.read.set(self.read.get() + len);
+        self.charge(1);
     }
 
     /// The unread rest; without an allocation if there is none.

@@ -128,7 +128,9 @@ impl Connections {
 
     pub(in crate::worker) fn end_input(&mut self, key: ConnectionKey, input: Input<'_>) {
         if let Some(connection) = self.get_mut(key) {
+            let has_spent_turn = input.packets_left() == 0;
             connection.mqtt.end(input);
+            connection.has_unprocessed |= has_spent_turn && connection.mqtt.has_held_input();
         }
         self.mark_dirty(key);
     }

@@ -170,8 +170,8 @@ impl Connection {
         }
     }
 
-    /// The next request; `None` when more bytes, or an answer to an earlier request, is needed first. PINGREQ and
-    /// acknowledgements without an exchange are answered on the way.
+    /// The next request; `None` when more bytes, or an answer to an earlier request, is needed first, and when the turn
+    /// has read as many packets as it may. PINGREQ and acknowledgements without an exchange are answered on the way.
     ///
     /// # Errors
     /// [`Close`] when the client broke a rule; what can be said to it is in `out`.
@@ -181,7 +181,7 @@ impl Connection {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Option<Request<'i>>, Close> {
-        while self.may_read(now) {
+        while input.packets_left() > 0 && self.may_read(now) {
             let bytes = input.unread();
             let Some((packet, len)) = self.decode(bytes, out)? else {
                 self.is_starved = true;
