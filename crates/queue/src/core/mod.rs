@@ -40,6 +40,7 @@ struct Topic {
 struct ConsumerGroup {
     name: GroupName,
     options: GroupOptions,
+    options_set_by: GroupId,
 }
 
 #[derive(Debug)]
@@ -92,10 +93,17 @@ impl Core {
         self.topic_by_id.entry(id).or_insert_with(topic);
     }
 
-    /// Creates the group, or changes the options of the one with that name.
+    /// Creates the group, or changes the options of the one with that name; `id` is of the record that says so. The first
+    /// record of the name gives the group its id and the last one its options, in whatever order they are applied.
     pub(crate) fn set_group(&mut self, id: GroupId, name: GroupName, options: GroupOptions) {
-        let id = *self.group_id_by_name.entry(name.clone()).or_insert(id);
-        self.group_by_id.insert(id, ConsumerGroup { name, options });
+        let known = self.group_id_by_name.get(&name).copied();
+        let group = match known.and_then(|known| self.group_by_id.remove(&known)) {
+            Some(newer) if newer.options_set_by > id => newer,
+            _ => ConsumerGroup { name: name.clone(), options, options_set_by: id },
+        };
+        let id = known.map_or(id, |known| known.min(id));
+        self.group_id_by_name.insert(name, id);
+        self.group_by_id.insert(id, group);
     }
 
     pub(crate) fn subscription(&self, group: GroupId, topic: TopicId) -> Option<SubscriptionId> {

@@ -235,4 +235,22 @@ mod tests {
         assert_eq!(deliveries, [vec![(448, 2)], vec![(384, 1), (448, 1)]]);
         assert_eq!(description, found(once).0);
     }
+
+    #[test]
+    fn a_group_has_its_first_id_and_its_last_options_whatever_is_applied_first() {
+        let with = |attempts_max| encode_group(GroupOptions { attempts_max }, "one");
+        let mut records =
+            vec![(kind::GROUP, 0, GROUPS[0], with(1)), (kind::GROUP, 0, 512, with(2)), (kind::GROUP, 0, 576, with(3))];
+        for _ in 0..records.len() {
+            records.rotate_left(1);
+            for order in [records.clone(), records.iter().rev().cloned().collect()] {
+                let mut recovery = Recovery::new(EngineOptions::default());
+                apply(&mut recovery, &order);
+                let id = recovery.core.group_id(&GroupName::parse("one").unwrap());
+                assert_eq!(id, Some(GroupId(GROUPS[0])));
+                assert_eq!(recovery.core.group_options(GroupId(GROUPS[0])), Some(GroupOptions { attempts_max: 3 }));
+                assert_eq!(recovery.core.group_count(), 1);
+            }
+        }
+    }
 }
