@@ -25,7 +25,7 @@ pub(crate) struct Scratch {
 }
 
 /// Bytes that one read may take.
-const READ_BYTES: usize = 64 << 10;
+pub(crate) const READ_BYTES: usize = 64 << 10;
 /// MQTT bytes that are framed or encrypted ahead of the socket.
 const AHEAD_BYTES_MAX: usize = 64 << 10;
 
@@ -96,15 +96,16 @@ impl Transport {
         &mut self.socket
     }
 
-    /// Bytes from what was read ahead and from one read of the socket. To be called again until it is not `More`.
-    pub(crate) fn read<'s>(&mut self, scratch: &'s mut Scratch) -> Result<Input<'s>, TransportError> {
+    /// Bytes from what was read ahead, or from one read of the socket, which takes at most `bytes_max`. To be called again
+    /// until it is not `More`.
+    pub(crate) fn read<'s>(&mut self, scratch: &'s mut Scratch, bytes_max: usize) -> Result<Input<'s>, TransportError> {
         scratch.plain.clear();
         scratch.unframed.clear();
         if !self.read_ahead.is_empty() {
             scratch.plain = std::mem::take(&mut self.read_ahead);
             return self.unframe(scratch, Layer::Plain, 0, Readiness::More);
         }
-        let (read, state) = self.read_socket(&mut scratch.raw)?;
+        let (read, state) = self.read_socket(&mut scratch.raw[..bytes_max.min(READ_BYTES)])?;
         match &mut self.tls {
             None => self.unframe(scratch, Layer::Raw, read, state),
             Some(tls) => {

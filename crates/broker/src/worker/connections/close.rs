@@ -8,7 +8,7 @@ use mqtt::ReasonCode;
 use super::Connections;
 use super::connection::{Closing, Connected, ReadState, Stage};
 use crate::client::ClientKey;
-use crate::transport::{Readiness, Scratch};
+use crate::transport::{READ_BYTES, Readiness, Scratch};
 use crate::worker::action::ClientRef;
 use crate::worker::post::ConnectionKey;
 
@@ -70,7 +70,7 @@ impl Connections {
         if connection.read_state == ReadState::Empty {
             return false;
         }
-        match connection.transport.read(scratch) {
+        match connection.transport.read(scratch, READ_BYTES) {
             Ok(input) if input.state != Readiness::Ended => {
                 connection.note_read(input.state);
                 true

@@ -6,9 +6,13 @@ use mqtt::server::{Input, Request};
 
 use super::Connections;
 use super::connection::{ReadState, Stage};
-use crate::transport::{Readiness, Scratch, TransportError};
+use crate::transport::{READ_BYTES, Readiness, Scratch, TransportError};
 use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::ConnectionKey;
+
+/// Bytes that one read takes of a client that is not let in: what came behind its CONNECT is held until the CONNACK, and
+/// everything after that stays in the socket.
+const LOGIN_READ_BYTES: usize = 16 << 10;
 
 /// What one look at a connection brings.
 pub(in crate::worker) enum Read<'s> {
@@ -38,7 +42,8 @@ impl Connections {
         if connection.read_state == ReadState::Empty {
             return Read::Nothing;
         }
-        match connection.transport.read(scratch) {
+        let bytes_max = if connection.connected().is_some() { READ_BYTES } else { LOGIN_READ_BYTES };
+        match connection.transport.read(scratch, bytes_max) {
             Ok(input) => {
                 connection.note_read(input.state);
                 Read::Input { bytes: input.bytes, has_ended: input.state == Readiness::Ended }

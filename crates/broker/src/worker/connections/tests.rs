@@ -19,7 +19,7 @@ use crate::connection_limiter::ConnectionLimiter;
 use crate::message::{Message, NEVER_MS};
 use crate::transport::Scratch;
 use crate::worker::action::{ClientRef, Now};
-use crate::worker::testing::{ALICE, Peer, connect, device, password_of, publishes, username_of};
+use crate::worker::testing::{ALICE, Peer, connect, device, password_of, publish_of, publishes, username_of};
 
 /// The connections of a worker, and the time.
 struct Bench {
@@ -264,6 +264,34 @@ fn what_was_read_behind_a_connect_waits_for_the_connack() {
     assert_eq!(peer.next(), "CONNACK 0x00");
     assert_eq!(bench.ready(), [peer.key]);
     assert_eq!(bench.read(peer.key), numbers(1..=3));
+}
+
+#[test]
+fn a_client_that_sends_much_behind_its_connect_is_not_read_further_until_the_connack() {
+    let mut bench = Bench::with(|limits| limits.user_publishes = Rate { burst: 1_000_000, per_second: 1_000_000 });
+    let mut peer = bench.arrive();
+    let (connect, publish) = (connect(ALICE, 60, 0), publish_of(&[b'a'; 1000]));
+    let sent = peer.fill(&[connect.clone(), publish.repeat(10_000)].concat());
+    let complete = (sent - connect.len()) / publish.len();
+    assert!(complete > 1_000, "the sockets hold {sent} bytes");
+    bench.connections.take_event(peer.has_input());
+    assert_eq!(bench.read(peer.key), [Seen::Connect]);
+    let request = bench.connections.take_connect(peer.key).unwrap();
+    let (pending, device) = pending_login();
+    bench.connections.await_device(peer.key, *request, pending).unwrap();
+    bench.connections.take_event(peer.has_input());
+    assert_eq!(bench.read(peer.key), []);
+    let held = bench.connections.get(peer.key).unwrap().mqtt.held_len();
+    assert!((1..=16_384).contains(&held), "{held} bytes are held");
+    let now = Now { instant: bench.now, ms: 0 };
+    bench.connections.finish_login(peer.key, Ok(Some(device)), now).unwrap();
+    bench.let_in(&peer);
+    let mut seen = bench.read(peer.key);
+    while seen.len() < complete {
+        bench.connections.take_event(peer.has_input());
+        seen.extend(bench.read(peer.key));
+    }
+    assert!(seen.iter().all(|seen| matches!(seen, Seen::Publish(_))));
 }
 
 #[test]
