@@ -122,15 +122,15 @@ fn the_stale_rest_of_a_segment_that_is_used_again_is_nothing() {
 }
 
 const FIRST: &str = "00000000000000000001.segment";
-const SEGMENT: u64 = 16 << 10;
+pub(crate) const SEGMENT: u64 = 16 << 10;
 const RECORDS: u8 = 200;
 
-fn is_live(n: u8) -> bool {
+pub(crate) fn is_live(n: u8) -> bool {
     n.is_multiple_of(9)
 }
 
 /// Appends records of which every ninth is needed for ever, and gives back the oldest segment once there are three.
-fn run_with_reclaim(log: &Log, note: impl Fn(u64)) -> BTreeMap<Position, u8> {
+pub(crate) fn run_with_reclaim(log: &Log, note: impl Fn(u64)) -> BTreeMap<Position, u8> {
     let mut content = BTreeMap::new();
     let mut place_by_name = BTreeMap::new();
     for n in 0..RECORDS {
