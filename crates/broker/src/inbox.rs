@@ -10,6 +10,8 @@
 
 mod collapse_keys;
 mod entries;
+#[cfg(test)]
+mod memory;
 
 use commitlog::Position;
 use mqtt::PacketId;
@@ -17,7 +19,7 @@ use mqtt::server::{Priority, Session, SessionLimits};
 
 use crate::message::{Collapse, SharedMessage};
 use collapse_keys::CollapseKeys;
-use entries::Entries;
+use entries::{Entries, Kept};
 
 /// Names an entry within its inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,7 +136,7 @@ impl Inbox {
             Some((_, seen)) => Some(seen.entry).filter(|id| self.is_waiting(*id)),
             None => None,
         };
-        let freed = replaces.and_then(|id| self.entries.get(id)).map(|entry| entry.size);
+        let freed = replaces.and_then(|id| self.entries.get(id)).map(Kept::size);
         let messages = self.entries.len() - usize::from(freed.is_some());
         let bytes = self.bytes - u64::from(freed.unwrap_or(0)) + u64::from(size);
         if messages >= limits.messages_max || bytes > limits.bytes_max {
@@ -180,13 +182,14 @@ impl Inbox {
 
     fn drop_waiting(&mut self, id: EntryId) -> Option<Gone> {
         self.session.retain_waiting(|waiting| *waiting != id);
-        self.take(id).map(|entry| Gone { id, size: entry.size })
+        self.take(id).map(|size| Gone { id, size })
     }
 
-    fn take(&mut self, id: EntryId) -> Option<Entry> {
-        let entry = self.entries.remove(id)?;
-        self.bytes -= u64::from(entry.size);
-        Some(entry)
+    /// Takes an entry out; returns its size.
+    fn take(&mut self, id: EntryId) -> Option<u32> {
+        let size = self.entries.remove(id)?.size();
+        self.bytes -= u64::from(size);
+        Some(size)
     }
 
     /// The next entry for the client while its window is open. Entries that have expired before their first hand-out
@@ -200,7 +203,7 @@ impl Inbox {
             match entry {
                 Some(entry) if !is_first || entry.expires_at_ms > now_ms => {
                     let (id, packet_id, dup) = (out.entry, out.packet_id, out.dup);
-                    let (message, subscription_ids) = (entry.message.clone(), entry.subscription_ids.clone());
+                    let (message, subscription_ids) = (entry.message().cloned(), entry.subscription_ids().into());
                     return Some(Outgoing { id, message, subscription_ids, packet_id, dup, is_first });
                 }
                 _ => {
@@ -213,7 +216,7 @@ impl Inbox {
     /// The client has it, or it need not be sent: the entry is done. Returns its size too.
     pub(crate) fn ack(&mut self, packet_id: PacketId) -> Option<Gone> {
         let id = self.session.ack(packet_id)?;
-        let size = self.take(id).map_or(0, |entry| entry.size);
+        let size = self.take(id).unwrap_or(0);
         Some(Gone { id, size })
     }
 
@@ -434,19 +437,20 @@ mod tests {
         fn versions_of_a_key_rise_on_their_way_to_the_client(steps in prop::collection::vec(step(), 1..60)) {
             let mut inbox = Inbox::new(&LIMITS);
             let mut newest = [None::<u64>; 3];
+            let mut put_at = std::collections::BTreeMap::new();
             inbox.session.connected(2);
             for (at, step) in (1u64..).zip(steps) {
                 match step {
                     Step::Put(key, version) => {
+                        put_at.insert(id(at), (usize::from(key), version));
                         let name = key.to_string();
                         put(&mut inbox, at, entry(3, 1000, Some((name.as_str(), version))), 0);
                     }
                     Step::HandOut => {
                         if let Some(out) = inbox.hand_out(0, &mut Vec::new()).filter(|out| out.is_first) {
-                            let collapse = inbox.entries.get(out.id).and_then(|entry| entry.collapse.as_ref()).unwrap();
-                            let key: usize = collapse.key.parse().unwrap();
-                            prop_assert!(newest[key] < Some(collapse.version));
-                            newest[key] = Some(collapse.version);
+                            let (key, version) = put_at[&out.id];
+                            prop_assert!(newest[key] < Some(version));
+                            newest[key] = Some(version);
                         }
                     }
                     Step::AckOldest => {

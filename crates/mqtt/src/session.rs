@@ -13,10 +13,13 @@
 //! that comes with it. Nothing is sent again by a timer, only on a new connection
 //! [MQTT5-4.4.0-1] [MQTT311-4.4.0-1].
 
+mod line;
+
 use std::collections::VecDeque;
 
 use crate::topic::{TopicFilter, TopicFilterBuf};
 use crate::{PacketId, SubscriptionOptions};
+use line::{KEPT_CAPACITY, Line, Waiting};
 
 /// No send window is larger, whatever the settings say: after an unclean start new packet ids begin this far past
 /// the last known one, so that they meet none that was handed out and not logged.
@@ -73,12 +76,6 @@ pub struct HandOut<E> {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Waiting<E> {
-    entry: E,
-    dup: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
 struct InFlight<E> {
     entry: E,
     packet_id: PacketId,
@@ -106,8 +103,8 @@ pub struct ClientSubscription {
 pub struct Session<E> {
     limits: SessionLimits,
     subscriptions: Vec<ClientSubscription>,
-    urgent: VecDeque<Waiting<E>>,
-    normal: VecDeque<Waiting<E>>,
+    urgent: Line<E>,
+    normal: Line<E>,
     /// In the order of their first hand-out.
     in_flight: VecDeque<InFlight<E>>,
     /// How many at the front of `in_flight` were sent on this connection.
@@ -116,7 +113,8 @@ pub struct Session<E> {
     window: u16,
     next_id: PacketId,
     /// Ids that other exchanges of the same direction use (SUBSCRIBE, UNSUBSCRIBE of a client).
-    reserved: Vec<PacketId>,
+    #[expect(clippy::box_collection, reason = "one word for a broker, which has none")]
+    reserved: Option<Box<Vec<PacketId>>>,
     unknown_acks: u32,
 }
 
@@ -126,13 +124,13 @@ impl<E: Copy> Session<E> {
         Self {
             limits,
             subscriptions: Vec::new(),
-            urgent: VecDeque::new(),
-            normal: VecDeque::new(),
+            urgent: Line::new(),
+            normal: Line::new(),
             in_flight: VecDeque::new(),
             sent: 0,
             window: 0,
             next_id: PacketId::MIN,
-            reserved: Vec::new(),
+            reserved: None,
             unknown_acks: 0,
         }
     }
@@ -165,11 +163,11 @@ impl<E: Copy> Session<E> {
         if self.waiting_len() >= self.limits.waiting_max {
             return Err(Full);
         }
-        self.line(priority).push_back(Waiting { entry, dup: false });
+        self.line(priority).push_back(entry);
         Ok(())
     }
 
-    fn line(&mut self, priority: Priority) -> &mut VecDeque<Waiting<E>> {
+    fn line(&mut self, priority: Priority) -> &mut Line<E> {
         match priority {
             Priority::Urgent => &mut self.urgent,
             Priority::Normal => &mut self.normal,
@@ -215,34 +213,36 @@ impl<E: Copy> Session<E> {
     }
 
     fn is_in_use(&self, id: PacketId) -> bool {
-        self.in_flight.iter().any(|slot| slot.packet_id == id) || self.reserved.contains(&id)
+        self.in_flight.iter().any(|slot| slot.packet_id == id)
+            || self.reserved.as_ref().is_some_and(|reserved| reserved.contains(&id))
     }
 
     /// Takes an id for an exchange that is no message.
     pub(crate) fn reserve_id(&mut self) -> PacketId {
         let id = self.allocate_id();
-        self.reserved.push(id);
+        self.reserved.get_or_insert_default().push(id);
         id
     }
 
     /// False if the id was not reserved.
     pub(crate) fn release_id(&mut self, id: PacketId) -> bool {
-        let index = self.reserved.iter().position(|&reserved| reserved == id);
-        index.map(|index| self.reserved.swap_remove(index)).is_some()
+        let Some(reserved) = &mut self.reserved else { return false };
+        let index = reserved.iter().position(|&reserved| reserved == id);
+        index.map(|index| reserved.swap_remove(index)).is_some()
     }
 
     pub(crate) fn release_all_ids(&mut self) {
-        self.reserved.clear();
+        self.reserved = None;
     }
 
-    pub(crate) const fn reserved_len(&self) -> usize {
-        self.reserved.len()
+    pub(crate) fn reserved_len(&self) -> usize {
+        self.reserved.as_ref().map_or(0, |reserved| reserved.len())
     }
 
     /// The other side has forgotten the session: what was in flight is new to it, and goes first.
     pub(crate) fn forget_hand_outs(&mut self) {
         while let Some(InFlight { entry, .. }) = self.in_flight.pop_back() {
-            self.urgent.push_front(Waiting { entry, dup: false });
+            self.urgent.push_front(entry);
         }
         self.sent = 0;
     }
@@ -256,6 +256,9 @@ impl<E: Copy> Session<E> {
             return None;
         };
         self.sent -= 1;
+        if self.in_flight.is_empty() && self.in_flight.capacity() > KEPT_CAPACITY {
+            self.in_flight.shrink_to_fit();
+        }
         Some(slot.entry)
     }
 
@@ -268,8 +271,8 @@ impl<E: Copy> Session<E> {
     /// stays in flight. Returns how many went.
     pub fn retain_waiting(&mut self, mut keep: impl FnMut(&E) -> bool) -> usize {
         let before = self.waiting_len();
-        self.urgent.retain(|waiting| keep(&waiting.entry));
-        self.normal.retain(|waiting| keep(&waiting.entry));
+        self.urgent.retain(&mut keep);
+        self.normal.retain(&mut keep);
         before - self.waiting_len()
     }
 
@@ -288,7 +291,7 @@ impl<E: Copy> Session<E> {
 
     /// The entries that wait, in the order they will be handed out.
     pub fn waiting(&self) -> impl Iterator<Item = E> {
-        self.urgent.iter().chain(&self.normal).map(|waiting| waiting.entry)
+        self.urgent.entries().chain(self.normal.entries())
     }
 
     /// Puts back an entry after a restart, past every limit. With an id it was handed out: call for these in the
@@ -296,7 +299,7 @@ impl<E: Copy> Session<E> {
     pub fn restore(&mut self, entry: E, packet_id: Option<PacketId>, priority: Priority) {
         match packet_id {
             Some(packet_id) => self.in_flight.push_back(InFlight { entry, packet_id, priority }),
-            None => self.line(priority).push_back(Waiting { entry, dup: false }),
+            None => self.line(priority).push_back(entry),
         }
     }
 
@@ -311,7 +314,8 @@ impl<E: Copy> Session<E> {
             Restart::Unclean => next.advanced_by(SEND_WINDOW_MAX),
         };
         if restart == Restart::Unclean {
-            self.urgent.iter_mut().chain(&mut self.normal).for_each(|waiting| waiting.dup = true);
+            self.urgent.mark_all_dup();
+            self.normal.mark_all_dup();
         }
     }
 
@@ -352,8 +356,8 @@ impl<E: Copy> Session<E> {
 
     /// Gives memory of past traffic back.
     pub fn shrink(&mut self) {
-        self.urgent.shrink_to_fit();
-        self.normal.shrink_to_fit();
+        self.urgent.shrink();
+        self.normal.shrink();
         self.in_flight.shrink_to_fit();
     }
 }

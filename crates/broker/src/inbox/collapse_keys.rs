@@ -1,17 +1,23 @@
 //! The collapse keys that one inbox has seen, each with its highest version, until the message's expiry.
 
-use std::collections::BTreeMap;
-
 use super::EntryId;
 use crate::message::Collapse;
 
 /// Collapse keys that one inbox remembers. At the limit the key that expires first is forgotten.
 const KEYS_MAX: usize = 4096;
+const GROWTH_MIN: usize = 2;
 
-/// Small while there are none: most inboxes never see one.
+/// Sorted by key, and grown by an eighth: a tree leaves nearly half of its memory empty. Small while there are none: most
+/// inboxes never see one.
 #[derive(Debug, Default)]
 #[expect(clippy::box_collection, reason = "one word while there are none")]
-pub(super) struct CollapseKeys(Option<Box<BTreeMap<Box<str>, Seen>>>);
+pub(super) struct CollapseKeys(Option<Box<Vec<Known>>>);
+
+#[derive(Debug)]
+struct Known {
+    key: Box<str>,
+    seen: Seen,
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
@@ -27,36 +33,52 @@ impl CollapseKeys {
 
     /// What was seen of the key and has not expired.
     pub(super) fn find(&self, key: &str, now_ms: u64) -> Option<Seen> {
-        self.0.as_ref()?.get(key).copied().filter(|seen| seen.until_ms > now_ms)
+        let keys = self.0.as_ref()?;
+        let at = place(keys, key).ok()?;
+        keys.get(at).map(|known| known.seen).filter(|seen| seen.until_ms > now_ms)
     }
 
     pub(super) fn remember(&mut self, entry: EntryId, collapse: &Collapse, until_ms: u64) {
         let keys = self.0.get_or_insert_default();
-        // Ids rise with each admission, and only a higher version or one after the expiry was admitted.
-        if keys.get(&collapse.key).is_some_and(|seen| seen.entry > entry) {
+        let seen = Seen { version: collapse.version, until_ms, entry };
+        if let Ok(at) = place(keys, &collapse.key) {
+            // Ids rise with each admission, and only a higher version or one after the expiry was admitted.
+            if keys[at].seen.entry <= entry {
+                keys[at].seen = seen;
+            }
             return;
         }
-        if keys.len() >= KEYS_MAX && !keys.contains_key(&collapse.key) {
+        if keys.len() >= KEYS_MAX {
             forget_earliest(keys);
         }
-        keys.insert(collapse.key.clone(), Seen { version: collapse.version, until_ms, entry });
+        if keys.len() == keys.capacity() {
+            keys.reserve_exact((keys.len() / 8).max(GROWTH_MIN));
+        }
+        let (Ok(at) | Err(at)) = place(keys, &collapse.key);
+        keys.insert(at, Known { key: collapse.key.clone(), seen });
     }
 
-    /// Forgets what has expired.
+    /// Forgets what has expired, and gives its memory back.
     pub(super) fn sweep(&mut self, now_ms: u64) {
-        if let Some(keys) = &mut self.0 {
-            keys.retain(|_, seen| seen.until_ms > now_ms);
-            if keys.is_empty() {
-                self.0 = None;
-            }
+        let Some(keys) = &mut self.0 else { return };
+        keys.retain(|known| known.seen.until_ms > now_ms);
+        if keys.is_empty() {
+            self.0 = None;
+        } else if keys.len() < keys.capacity() / 2 {
+            keys.shrink_to_fit();
         }
     }
 }
 
-fn forget_earliest(keys: &mut BTreeMap<Box<str>, Seen>) {
-    let earliest = keys.iter().min_by_key(|(_, seen)| seen.until_ms).map(|(key, _)| key.clone());
-    if let Some(key) = earliest {
-        keys.remove(&key);
+/// Where the key is, or where it belongs.
+fn place(keys: &[Known], key: &str) -> Result<usize, usize> {
+    keys.binary_search_by(|known| (*known.key).cmp(key))
+}
+
+fn forget_earliest(keys: &mut Vec<Known>) {
+    let earliest = keys.iter().enumerate().min_by_key(|(_, known)| known.seen.until_ms).map(|(at, _)| at);
+    if let Some(at) = earliest {
+        keys.remove(at);
     }
 }
 

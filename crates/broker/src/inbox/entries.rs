@@ -1,17 +1,82 @@
 //! The entries of one inbox by their ids.
 //!
 //! Ids nearly always rise, and what came first goes first: so it is a queue, sorted, whose ends are looked at before it is
-//! searched. After a burst it gives its memory back.
+//! searched. It grows by an eighth, and after a burst it gives its memory back.
 
 use std::collections::VecDeque;
 
 use super::{Entry, EntryId};
+use crate::message::SharedMessage;
 
 /// A queue that grew past this gives its memory back when it needs less than a quarter of it.
 const KEPT_CAPACITY: usize = 8;
 
+const GROWTH_MIN: usize = 4;
+
 #[derive(Debug, Default)]
-pub(super) struct Entries(VecDeque<(EntryId, Entry)>);
+pub(super) struct Entries(VecDeque<(EntryId, Kept)>);
+
+/// What an inbox keeps of an [`Entry`]: its line in the session knows whether it is urgent, and the collapse keys know
+/// what it collapses.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    /// The earlier of the message's own expiry and the end of the retention.
+    pub(super) expires_at_ms: u64,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Logged { size: u32 },
+    Volatile { size: u32, message: SharedMessage },
+    WithSubscriptionIds { size: u32, rare: Box<Rare> },
+}
+
+#[derive(Clone, Debug)]
+struct Rare {
+    message: Option<SharedMessage>,
+    subscription_ids: Box<[u32]>,
+}
+
+const _: () = assert!(size_of::<(EntryId, Kept)>() == 32, "every message that waits costs this");
+
+impl Kept {
+    pub(super) fn size(&self) -> u32 {
+        match self.form {
+            Form::Logged { size } | Form::Volatile { size, .. } | Form::WithSubscriptionIds { size, .. } => size,
+        }
+    }
+
+    /// Of an entry that lives in memory only.
+    pub(super) fn message(&self) -> Option<&SharedMessage> {
+        match &self.form {
+            Form::Logged { .. } => None,
+            Form::Volatile { message, .. } => Some(message),
+            Form::WithSubscriptionIds { rare, .. } => rare.message.as_ref(),
+        }
+    }
+
+    pub(super) fn subscription_ids(&self) -> &[u32] {
+        match &self.form {
+            Form::Logged { .. } | Form::Volatile { .. } => &[],
+            Form::WithSubscriptionIds { rare, .. } => &rare.subscription_ids,
+        }
+    }
+}
+
+impl From<Entry> for Kept {
+    fn from(entry: Entry) -> Self {
+        let Entry { message, size, expires_at_ms, subscription_ids, .. } = entry;
+        let form = match message {
+            message if !subscription_ids.is_empty() => {
+                Form::WithSubscriptionIds { size, rare: Box::new(Rare { message, subscription_ids }) }
+            }
+            Some(message) => Form::Volatile { size, message },
+            None => Form::Logged { size },
+        };
+        Self { expires_at_ms, form }
+    }
+}
 
 impl Entries {
     pub(super) fn len(&self) -> usize {
@@ -36,7 +101,7 @@ impl Entries {
         }
     }
 
-    pub(super) fn get(&self, id: EntryId) -> Option<&Entry> {
+    pub(super) fn get(&self, id: EntryId) -> Option<&Kept> {
         self.0.get(self.place(id).ok()?).map(|(_, entry)| entry)
     }
 
@@ -46,12 +111,22 @@ impl Entries {
 
     pub(super) fn insert(&mut self, id: EntryId, entry: Entry) {
         match self.place(id) {
-            Ok(at) => self.0[at] = (id, entry),
-            Err(at) => self.0.insert(at, (id, entry)),
+            Ok(at) => self.0[at] = (id, entry.into()),
+            Err(at) => {
+                self.grow();
+                self.0.insert(at, (id, entry.into()));
+            }
         }
     }
 
-    pub(super) fn remove(&mut self, id: EntryId) -> Option<Entry> {
+    fn grow(&mut self) {
+        let len = self.0.len();
+        if len == self.0.capacity() {
+            self.0.reserve_exact((len / 8).max(GROWTH_MIN));
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: EntryId) -> Option<Kept> {
         let (_, entry) = self.0.remove(self.place(id).ok()?)?;
         self.give_back();
         Some(entry)
@@ -63,7 +138,7 @@ impl Entries {
         self.0.retain(|(id, entry)| {
             let stays = ids.binary_search(id).is_err();
             if !stays {
-                removed.push((*id, entry.size));
+                removed.push((*id, entry.size()));
             }
             stays
         });
@@ -110,7 +185,7 @@ mod tests {
     fn an_inbox_that_is_empty_again_holds_no_memory_of_a_burst() {
         let mut entries = Entries::default();
         (0..100).for_each(|number| entries.insert(id(number), entry(1)));
-        (0..100).for_each(|number| assert_eq!(entries.remove(id(number)).unwrap().size, 1));
+        (0..100).for_each(|number| assert_eq!(entries.remove(id(number)).unwrap().size(), 1));
         assert_eq!(entries.0.capacity(), 0);
     }
 
@@ -126,7 +201,7 @@ mod tests {
                         model.insert(id(number), size);
                     }
                     2 => {
-                        let removed = entries.remove(id(number)).map(|entry| entry.size);
+                        let removed = entries.remove(id(number)).map(|entry| entry.size());
                         prop_assert_eq!(removed, model.remove(&id(number)));
                     }
                     _ => {
@@ -139,7 +214,7 @@ mod tests {
                 }
                 prop_assert_eq!((entries.len(), entries.is_empty()), (model.len(), model.is_empty()));
                 for number in 0..23 {
-                    let size = entries.get(id(number)).map(|entry| entry.size);
+                    let size = entries.get(id(number)).map(Kept::size);
                     prop_assert_eq!(size, model.get(&id(number)).copied());
                     prop_assert_eq!(entries.contains(id(number)), size.is_some());
                 }
