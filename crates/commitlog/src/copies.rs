@@ -1,4 +1,5 @@
-//! The index of carried records: where the newest copy of each name is. Twelve bytes a copy, dropped with its segment.
+//! The index of carried records: where the newest copy of each name is. Some twenty bytes a copy, dropped
+//! with its segment.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
@@ -9,7 +10,7 @@ use crate::format::Geometry;
 /// Copies by the segment that holds them, sorted by name.
 #[derive(Debug, Default)]
 pub(crate) struct Copies {
-    by_segment: RwLock<BTreeMap<u64, Vec<(Position, u32)>>>,
+    by_segment: RwLock<BTreeMap<u64, BTreeMap<Position, u32>>>,
 }
 
 impl Copies {
@@ -18,12 +19,7 @@ impl Copies {
         let (segment, offset) = geometry.split(place);
         let Ok(offset) = u32::try_from(offset) else { return };
         let mut by_segment = self.by_segment.write().unwrap_or_else(PoisonError::into_inner);
-        let copies = by_segment.entry(segment).or_default();
-        let at = copies.partition_point(|(other, _)| *other < name);
-        match copies.get_mut(at) {
-            Some(copy) if copy.0 == name => copy.1 = offset,
-            _ => copies.insert(at, (name, offset)),
-        }
+        by_segment.entry(segment).or_default().insert(name, offset);
     }
 
     /// Forgets the copies in segments before `begin`.
@@ -35,15 +31,14 @@ impl Copies {
     /// Names that have a copy in this segment, rising.
     pub(crate) fn names_in(&self, segment: u64) -> Vec<Position> {
         let by_segment = self.by_segment.read().unwrap_or_else(PoisonError::into_inner);
-        by_segment.get(&segment).into_iter().flatten().map(|(name, _)| *name).collect()
+        by_segment.get(&segment).into_iter().flat_map(BTreeMap::keys).copied().collect()
     }
 
     /// Returns the place of the newest copy of `name`.
     pub(crate) fn find(&self, geometry: &Geometry, name: Position) -> Option<Position> {
         let by_segment = self.by_segment.read().unwrap_or_else(PoisonError::into_inner);
         by_segment.iter().rev().find_map(|(segment, copies)| {
-            let at = copies.binary_search_by_key(&name, |(name, _)| *name).ok()?;
-            Some(geometry.position(*segment, u64::from(copies[at].1)))
+            copies.get(&name).map(|offset| geometry.position(*segment, u64::from(*offset)))
         })
     }
 }

@@ -15,8 +15,8 @@ const MAGIC: [u8; 8] = *b"CNVKLOG\n";
 /// The newest version of the format that this program knows: of headers, of checksums, and of the log's own records.
 pub(crate) const VERSION_MAX: u32 = 2;
 const LAST_OF_UNIT: u8 = 1;
-/// Room at a segment's end that only the log's own records use: one mark and one stop.
-const OWN_ROOM: u64 = 2 * RECORD_HEADER_LEN as u64;
+/// Room at a segment's end that only the log's own records use: one mark, one begin and one stop.
+const OWN_ROOM: u64 = 2 * RECORD_HEADER_LEN as u64 + BEGIN_LEN;
 
 /// Kinds of the log's own records.
 pub(crate) mod own {

@@ -45,7 +45,8 @@ pub(crate) struct Owners {
 struct OwnerState {
     name: &'static str,
     is_gone: bool,
-    live_bytes: u64,
+    /// `None`: it has not said.
+    live_bytes: Option<u64>,
     /// The newest segment that this one has vacated, and where its copies end.
     vacated: u64,
     end: Position,
@@ -60,11 +61,11 @@ impl Owners {
         self.wanted.load(Ordering::Acquire)
     }
 
-    /// What all need; `None`: one that was to register has not, or is gone.
+    /// What all need; `None`: one that was to register has not, has not said what it needs, or is gone.
     fn live_bytes(&self, count: usize) -> Option<u64> {
         let list = self.list();
         let all_are_there = list.len() == count && list.iter().all(|owner| !owner.is_gone);
-        all_are_there.then(|| list.iter().map(|owner| owner.live_bytes).sum())
+        if all_are_there { list.iter().map(|owner| owner.live_bytes).sum() } else { None }
     }
 
     /// Where the copies of all owners end, once all have vacated the segment.
@@ -77,8 +78,9 @@ impl Owners {
 
 /// A part of the program whose index may need records of old segments.
 ///
-/// No segment is given back before all have registered, as many as [`Options::owners`](crate::Options::owners) says. When
-/// one is dropped, the log gives nothing back any more.
+/// No segment is given back before all have registered, as many as [`Options::owners`](crate::Options::owners) says, and
+/// have said what they need, which is when their replay is over. When one is dropped, the log gives nothing back any more.
+/// An owner keeps the log open, as a [`Log`] does.
 pub struct LogOwner {
     log: Log,
     number: usize,
@@ -107,7 +109,7 @@ impl LogOwner {
     /// Notes how many bytes this part would append if it carried all that it needs, headers included.
     pub fn set_live_bytes(&self, bytes: u64) {
         if let Some(state) = self.log.shared().owners.list().get_mut(self.number) {
-            state.live_bytes = bytes;
+            state.live_bytes = Some(bytes);
         }
     }
 
@@ -195,12 +197,16 @@ fn want_oldest(shared: &Shared) -> bool {
 
 /// `false`: the log is closed or has failed.
 fn give_back_vacated(shared: &Shared, wanted: u64, end: Position) -> bool {
-    if shared.wait_durable_while_open(end).is_err() || !matches!(reclaim(shared, wanted + 1), Ok(true)) {
+    if shared.wait_durable_while_open(end).is_err() {
         return false;
     }
-    tracing::debug!(segment = wanted, "a segment of the log was given back");
+    let Ok(is_given_back) = reclaim(shared, wanted + 1) else { return false };
+    if is_given_back {
+        tracing::debug!(segment = wanted, "a segment of the log was given back");
+    }
+    // Also if somebody else gave it back before.
     shared.owners.wanted.store(NONE, Ordering::Release);
-    true
+    is_given_back
 }
 
 /// Gives back all segments before `begin`, of which nothing is needed that is not durable elsewhere.

@@ -310,9 +310,11 @@ impl LastSegment {
 fn rewrite_last_segment(storage: &dyn Storage, opened: &mut Opened, last: &LastSegment) -> Result<(), OpenError> {
     let version = opened.version(last.segment);
     let Opened { geometry, files, epoch, .. } = opened;
-    for number in files.split_off(&(last.segment + 1)).into_keys() {
+    // One by one from the last one down: after a crash in between, none may be missing before one that is there.
+    for number in files.split_off(&(last.segment + 1)).into_keys().rev() {
         let name = name_of(number);
-        storage.remove(&name).map_err(file_error(storage, &name, "the file cannot be removed"))?;
+        let removed = storage.remove(&name).and_then(|()| storage.sync_dir());
+        removed.map_err(file_error(storage, &name, "the file cannot be removed"))?;
     }
     let name = name_of(last.segment);
     let failed = || file_error(storage, &name, "the file cannot be copied");

@@ -50,10 +50,20 @@ pub(crate) fn leave_stub(storage: &dyn Storage, geometry: &Geometry) -> io::Resu
     let header =
         SegmentHeader { version: SegmentVersion::V2, geometry: *geometry, number: FIRST_SEGMENT, epoch: Epoch(0) };
     let unfinished = format!("{name}{UNFINISHED}");
-    let file = storage.create(&unfinished)?;
-    file.write_at(&header.encode(), 0)?;
-    file.sync_data()?;
-    storage.rename(&unfinished, &name)?;
+    let make = || {
+        let file = storage.create(&unfinished)?;
+        file.write_at(&header.encode(), 0)?;
+        file.sync_data()?;
+        storage.rename(&unfinished, &name)
+    };
+    match make() {
+        // On a full disk its room is that of the segment. A crash in between costs the stub, which no start needs.
+        Err(error) if has_no_room(&error) => {
+            storage.remove(&name)?;
+            make()?;
+        }
+        made => made?,
+    }
     storage.sync_dir()
 }
 
@@ -160,6 +170,11 @@ pub(crate) fn keep_spare(storage: &dyn Storage, size: u64) -> io::Result<()> {
     made.inspect_err(|_| {
         let _ = storage.remove(SPARE);
     })
+}
+
+/// Makes the spare file of a segment that was given back.
+pub(crate) fn become_spare(storage: &dyn Storage, free: &str) -> io::Result<()> {
+    storage.rename(free, SPARE)
 }
 
 fn open_spare(storage: &dyn Storage, size: u64) -> Option<Arc<dyn StorageFile>> {

@@ -12,7 +12,8 @@ use crate::reclaim::Owners;
 use crate::record::LogEvent;
 use crate::recover::{FIRST_SEGMENT, Files};
 use crate::segment::{
-    PrepareError, free_name_of, keep_spare, leave_stub, name_of, prepare, prepare_at_start, prepare_from_free,
+    PrepareError, become_spare, free_name_of, keep_spare, leave_stub, name_of, prepare, prepare_at_start,
+    prepare_from_free,
 };
 use crate::storage::{Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
@@ -111,7 +112,11 @@ impl Shared {
     /// Creates a segment that is ready for appends, and the spare file before it.
     pub(crate) fn prepare(&self, version: SegmentVersion, number: u64) -> Result<(), PrepareError> {
         // First: else a kill after the disk is full would be the end.
-        keep_spare(&*self.storage, self.geometry.segment_size).map_err(PrepareError::Retry)?;
+        if let Err(error) = keep_spare(&*self.storage, self.geometry.segment_size) {
+            // On a full disk the space that was given back is all there is.
+            let free = lock(&self.free).pop().ok_or(PrepareError::Retry(error))?;
+            become_spare(&*self.storage, &free).map_err(PrepareError::Retry)?;
+        }
         let free = lock(&self.free).pop();
         let file = match free {
             Some(free) => prepare_from_free(&*self.storage, &self.header(version, number), &free)?,

@@ -162,10 +162,12 @@ impl Tail {
         let is_ready = self.segment + u64::from(rolls) <= self.ready;
         let here = if rolls { 0 } else { self.geometry.user_limit() - self.offset };
         let ahead = self.ready.saturating_sub(self.segment) * self.geometry.unit_max();
-        let for_copies = (self.ahead - 1) * self.geometry.unit_max();
+        // A log of one segment has none to copy from.
+        let for_copies = if self.begin == self.segment { 0 } else { (self.ahead - 1) * self.geometry.unit_max() };
         let kept = match need {
             Need::Normal => self.reserve + for_copies,
-            Need::Essential => for_copies,
+            // A segment that could not be made is not kept: else nothing could be acknowledged with room left here.
+            Need::Essential => for_copies.min(ahead),
             Need::Carry => 0,
         };
         match need {
@@ -219,7 +221,8 @@ impl Tail {
 
     /// Lets the log begin with this segment. Returns the end of the record that says so.
     pub(crate) fn push_begin(&mut self, begin: u64) -> Position {
-        if self.must_roll(crate::format::BEGIN_LEN) {
+        // Room for a stop stays. On a full disk there may be no next segment before this one is said.
+        if self.offset + crate::format::BEGIN_LEN + RECORD_HEADER_LEN as u64 > self.geometry.own_limit() {
             self.roll();
         }
         self.begin = begin;

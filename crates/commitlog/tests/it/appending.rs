@@ -173,10 +173,10 @@ fn a_stop_at_any_distance_from_a_segments_end_is_found_again() {
         let storage = storage();
         let (log, _) = open(&storage, &small());
         let start = log.durable().0 % (16 << 10);
-        let room = (16 << 10) - 120 - start - 40 - slack;
+        let room = (16 << 10) - 168 - start - 40 - slack;
         let filler = vec![1; usize::try_from(room).unwrap()];
         append_durably(&log, &filler);
-        assert_eq!(log.durable().0 % (16 << 10), (16 << 10) - 120 - slack);
+        assert_eq!(log.durable().0 % (16 << 10), (16 << 10) - 168 - slack);
         log.close().unwrap();
         drop(log);
         for expected in 1..4 {

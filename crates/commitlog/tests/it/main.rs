@@ -4,6 +4,7 @@
 
 mod appending;
 mod carrying;
+mod cornered;
 mod crash;
 mod damage;
 mod disk;

@@ -25,7 +25,9 @@ struct Index {
 
 impl Index {
     fn new(log: &Log, number: u64) -> Self {
-        Self { owner: log.register_owner("test"), number, live: BTreeMap::new() }
+        let owner = log.register_owner("test");
+        owner.set_live_bytes(0);
+        Self { owner, number, live: BTreeMap::new() }
     }
 
     fn append(&mut self, log: &Log, n: u8) -> Position {

@@ -1,0 +1,253 @@
+//! Owners of a log that is cornered: its disk is full to the last byte, or a start was cut short by another crash.
+
+use std::time::{Duration, Instant};
+
+use commitlog::testing::{Everything, Fate, ForgettingStorage, Nothing, Random};
+use commitlog::{AppendError, Log, LogOwner, Need, NewRecord, Options, Part, Position, SyncMode};
+
+use crate::harness::{KIND, allow_carrying, append_durably, append_patiently, open, small, storage};
+
+const SEGMENT: u64 = 16 << 10;
+const FIRST: &str = "00000000000000000001.segment";
+
+fn options(owners: usize) -> Options {
+    Options { owners, reclaim_above: 6 * SEGMENT, ..small() }
+}
+
+/// Wants a segment back only when the disk is full.
+fn large() -> Options {
+    Options { reclaim_above: 1 << 40, ..options(1) }
+}
+
+fn names(storage: &ForgettingStorage) -> Vec<String> {
+    storage.handle().list().unwrap()
+}
+
+fn wait_for(what: &str, mut is: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "never: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn wait_for_segment(storage: &ForgettingStorage, number: u64) {
+    let name = format!("{number:020}.segment");
+    wait_for(&name, || names(storage).contains(&name));
+}
+
+fn register(log: &Log) -> LogOwner {
+    let owner = log.register_owner("test");
+    owner.set_live_bytes(0);
+    owner
+}
+
+/// Appends until the log refuses as full. Returns how many it took.
+fn fill(log: &Log, need: Need) -> usize {
+    let parts = [Part::Bytes(&[1; 700])];
+    let (mut refused, mut taken) = (0, 0);
+    while refused < 3 {
+        match log.append(need, &[NewRecord::new(KIND, 9, &parts)]) {
+            Err(AppendError::Full) => {
+                refused += 1;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(AppendError::Busy) => std::thread::yield_now(),
+            appended => {
+                taken += 1;
+                log.wait_durable(appended.unwrap().end).unwrap();
+            }
+        }
+    }
+    taken
+}
+
+fn fill_segments(log: &Log, count: u64) {
+    let until = *log.segments().end() + count;
+    while *log.segments().end() < until {
+        let filler = append_patiently(log, &[NewRecord::new(KIND, 9, &[Part::Bytes(&[9; 1000])])]).unwrap();
+        log.wait_durable(filler.end).unwrap();
+    }
+}
+
+/// Vacates whatever is wanted until the log takes an append again.
+fn vacate_until_taken(log: &Log, owner: &mut LogOwner, need: Need) {
+    let parts = [Part::Bytes(&[1; 700])];
+    wait_for("accepted again", || {
+        if let Some(wanted) = owner.wanted() {
+            owner.vacate(wanted.number);
+        }
+        log.append(need, &[NewRecord::new(KIND, 9, &parts)]).is_ok()
+    });
+}
+
+/// The start after an unclean stop removes the segments that are ready ahead.
+#[test]
+fn a_start_that_dies_while_it_removes_segments_ahead_can_be_repeated() {
+    let storage = storage();
+    let (log, _) = open(&storage, &options(1));
+    append_durably(&log, b"kept");
+    wait_for_segment(&storage, 3);
+    storage.cut_power();
+    drop(log);
+    let (log, _) = Log::open(storage.handle(), options(1)).unwrap();
+    let trace = storage.trace();
+    drop(log);
+    for at in 0..=trace.ops().len() {
+        let mut fates: Vec<Box<dyn Fate>> = vec![Box::new(Everything), Box::new(Nothing)];
+        fates.extend((0..20).map(|seed| Box::new(Random::new(seed)) as Box<dyn Fate>));
+        for mut fate in fates {
+            let storage = trace.cut(at, &mut *fate);
+            let (_log, seen) = open(&storage, &options(1));
+            assert_eq!(seen.len(), 1, "moment {at}");
+        }
+    }
+}
+
+/// The stub in the place of the first segment is a file of its own, for which a full disk has no room.
+#[test]
+fn a_full_disk_gives_the_first_segment_back_and_starts_after_a_clean_stop() {
+    let storage = storage();
+    let (log, _) = open(&storage, &large());
+    let mut owner = register(&log);
+    allow_carrying(&log);
+    storage.set_full(true);
+    fill(&log, Need::Normal);
+    wait_for("wanted", || owner.wanted().is_some());
+    assert_eq!(owner.wanted().unwrap().number, 1);
+    owner.vacate(1);
+    wait_for("stub", || storage.content(FIRST).is_ok_and(|content| content.len() == 64));
+    log.close().unwrap();
+    drop((log, owner));
+    storage.kill_process();
+    open(&storage, &large());
+}
+
+/// The start has used the spare, and another program has taken the space that it freed.
+#[test]
+fn on_a_full_disk_without_spare_the_segments_that_were_given_back_are_used() {
+    let storage = storage();
+    let (log, _) = open(&storage, &large());
+    let owner = register(&log);
+    allow_carrying(&log);
+    assert!(log.reclaim(2).unwrap());
+    fill_segments(&log, 1);
+    wait_for_segment(&storage, log.segments().end() + 2);
+    drop((owner, log));
+    storage.kill_process();
+    let (log, _) = Log::open(storage.handle(), large()).unwrap();
+    storage.set_full(true);
+    let mut owner = register(&log);
+    fill(&log, Need::Normal);
+    fill(&log, Need::Essential);
+    vacate_until_taken(&log, &mut owner, Need::Normal);
+}
+
+#[test]
+fn acknowledgements_go_on_after_a_start_on_a_full_disk() {
+    let storage = storage();
+    let (log, _) = open(&storage, &large());
+    fill_segments(&log, 3);
+    wait_for_segment(&storage, log.segments().end() + 2);
+    storage.cut_power();
+    drop(log);
+    let (log, _) = Log::open(storage.handle(), large()).unwrap();
+    storage.set_full(true);
+    fill(&log, Need::Normal);
+    assert!(fill(&log, Need::Essential) > 2, "room is left in the last segment");
+}
+
+#[test]
+fn copies_that_fill_the_last_segment_leave_room_to_say_where_the_log_begins() {
+    let storage = storage();
+    let (log, _) = open(&storage, &large());
+    let mut owner = register(&log);
+    allow_carrying(&log);
+    assert!(log.reclaim(2).unwrap());
+    fill_segments(&log, 4);
+    storage.set_full(true);
+    fill(&log, Need::Normal);
+    wait_for("wanted", || owner.wanted().is_some());
+    let wanted = owner.wanted().unwrap();
+    let name = Position(wanted.positions.start.0 + 64 + 56);
+    for len in [4000, 1000, 200, 8] {
+        let body = vec![5; len];
+        let parts = [Part::Bytes(&body)];
+        let copy = NewRecord::new(KIND, 9, &parts).carried(name);
+        loop {
+            match log.append(Need::Carry, &[copy]) {
+                Ok(appended) => log.wait_durable(appended.end).unwrap(),
+                Err(AppendError::Busy) => std::thread::yield_now(),
+                Err(error) => break assert_eq!(error, AppendError::Full),
+            }
+        }
+    }
+    owner.vacate(wanted.number);
+    vacate_until_taken(&log, &mut owner, Need::Essential);
+}
+
+#[test]
+fn a_reclaim_by_hand_does_not_stop_the_owners() {
+    let storage = storage();
+    let (log, _) = open(&storage, &options(1));
+    let mut owner = register(&log);
+    wait_for("wanted", || {
+        append_durably(&log, &[1; 700]);
+        owner.wanted().is_some()
+    });
+    fill_segments(&log, 2);
+    let number = owner.wanted().unwrap().number;
+    assert!(log.reclaim(number + 1).unwrap());
+    owner.vacate(number);
+    fill_segments(&log, 6);
+    wait_for("wanted again", || owner.wanted().is_some());
+}
+
+/// Gives five segments back and keeps four records; then cuts the power, and again at each moment of the start after it.
+#[test]
+fn a_crash_in_the_start_after_a_crash_loses_nothing_that_is_kept() {
+    for sync in [SyncMode::Always, SyncMode::Os] {
+        let storage = storage();
+        let options = Options { sync, ..options(1) };
+        let (log, _) = open(&storage, &options);
+        let mut owner = register(&log);
+        let kept: Vec<Position> = (0..4).map(|n| append_durably(&log, &[n; 700])).collect();
+        owner.set_live_bytes(3000);
+        let mut given_back = 0;
+        while given_back < 5 {
+            append_durably(&log, &[9; 3000]);
+            let Some(wanted) = owner.wanted() else { continue };
+            for (n, name) in (0..).zip(&kept) {
+                if log.place_of(*name).is_none_or(|place| log.segment_of(place) != wanted.number) {
+                    continue;
+                }
+                let parts = [Part::Bytes(&[n; 700])];
+                while log.append(Need::Carry, &[NewRecord::new(KIND, 7, &parts).carried(*name)]).is_err() {
+                    std::thread::yield_now();
+                }
+            }
+            owner.vacate(wanted.number);
+            given_back += 1;
+        }
+        let trace = storage.trace();
+        storage.cut_power();
+        drop((owner, log));
+        let from = trace.ops().len() / 4;
+        for at in (from..=trace.ops().len()).step_by(3) {
+            let seed = at as u64;
+            let first = trace.cut(at, &mut Random::new(seed));
+            let (log, _) = Log::open(first.handle(), options.clone()).unwrap();
+            let second = first.trace();
+            drop(log);
+            for again in 0..=second.ops().len() {
+                let third = second.cut(again, &mut Random::new(seed ^ again as u64));
+                let (log, seen) = open(&third, &options);
+                for name in &kept {
+                    let shown = seen.iter().filter(|seen| seen.position == *name).count();
+                    assert_eq!(shown, 1, "{sync:?}, moments {at} and {again}");
+                    log.read(*name).unwrap();
+                }
+            }
+        }
+    }
+}
