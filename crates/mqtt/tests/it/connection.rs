@@ -470,6 +470,27 @@ fn silence_of_one_and_a_half_keep_alives_ends_the_connection_and_a_trickle_is_si
     }
 }
 
+/// It waits for us, and so is not silent.
+#[test]
+fn a_turn_that_ends_with_the_packet_that_fills_the_window_does_not_count_as_silence() {
+    let config = ConnectionConfig { receive_maximum: 2, ..ConnectionConfig::default() };
+    let mut peer = Peer::opened_with(config, CONNECT_3);
+    let both = [packet(0x32, "0001 't' 0001"), packet(0x32, "0001 't' 0002")].concat();
+    let input = peer.connection.begin(&both).limited_to(2);
+    let mut tokens = Vec::new();
+    while let Some(request) = peer.connection.next(&input, peer.now, &mut peer.out).unwrap() {
+        let Request::Publish { token: Some(token), .. } = request else { unreachable!("two of QoS 1") };
+        tokens.push(token);
+    }
+    peer.connection.end(input);
+    peer.now += Duration::from_secs(120);
+    for token in tokens {
+        peer.connection.puback(token, ReasonCode::SUCCESS, &mut peer.out);
+    }
+    peer.feed(&[]).unwrap();
+    assert_eq!(peer.connection.handle_timeout(peer.now, &mut peer.out), Ok(()));
+}
+
 #[test]
 fn the_servers_longest_keep_alive_binds_who_asks_for_none() {
     let mut peer = Peer::opened_with(ConnectionConfig::default(), "0004 'MQTT' 04 02 0000 0001 'a'");

@@ -181,7 +181,8 @@ impl Connection {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Option<Request<'i>>, Close> {
-        while input.packets_left() > 0 && self.may_read(now) {
+        // First: it notes who keeps whom waiting, also behind the last packet of a turn.
+        while self.may_read(now) && input.packets_left() > 0 {
             let bytes = input.unread();
             let Some((packet, len)) = self.decode(bytes, out)? else {
                 self.is_starved = true;
