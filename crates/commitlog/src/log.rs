@@ -197,11 +197,11 @@ impl Log {
         self.shared().geometry.split(place).0
     }
 
-    /// Whether there is no space for the next segment, so that appends of [`Need::Normal`](crate::Need::Normal) are refused,
-    /// now or soon.
+    /// Whether an append of [`Need::Normal`](crate::Need::Normal) that takes so many bytes is refused because there is no
+    /// space for the next segment.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.shared().tail().full
+    pub fn is_full_for(&self, bytes: usize) -> bool {
+        self.shared().tail().is_full_for(bytes as u64)
     }
 
     /// The largest append, headers included.

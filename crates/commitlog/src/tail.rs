@@ -183,6 +183,10 @@ impl Tail {
         self.ready < self.segment + self.ahead
     }
 
+    pub(crate) fn is_full_for(&self, len: u64) -> bool {
+        self.full && self.check_room(Need::Normal, len).is_err()
+    }
+
     pub(crate) fn must_roll(&self, len: u64) -> bool {
         self.offset + len > self.geometry.user_limit()
     }

@@ -8,6 +8,9 @@ use super::record::{self, Reference, SessionRecord, SubscribedOptions, kind};
 use crate::client::ClientKey;
 use crate::message::{Message, SharedMessage};
 
+/// The largest PUBLISH with its references, and more than a login takes.
+const ROOM_OF_A_CLIENT: usize = 128 << 10;
+
 /// The log, as the workers see it.
 #[derive(Clone)]
 pub(crate) struct Journal {
@@ -84,8 +87,9 @@ impl Journal {
         record::decode_message(&record.payload).map_err(|error| MessageError::NotAMessage { position, what: error.0 })
     }
 
+    /// Whether the log refuses what a client may send, because the disk is full.
     pub(crate) fn is_full(&self) -> bool {
-        self.log.is_full()
+        self.log.is_full_for(ROOM_OF_A_CLIENT)
     }
 
     pub(crate) fn durable(&self) -> Position {

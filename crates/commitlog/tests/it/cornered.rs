@@ -251,3 +251,32 @@ fn a_crash_in_the_start_after_a_crash_loses_nothing_that_is_kept() {
         }
     }
 }
+
+/// The next segment cannot be made: that refuses nothing while the last one has room.
+#[test]
+fn a_log_is_full_for_what_it_would_refuse_and_for_nothing_else() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    wait_for_segment(&storage, 2);
+    storage.set_full(true);
+    let parts = [Part::Bytes(&[1; 700])];
+    let mut taken = 0;
+    while taken < 100 {
+        let is_full = log.is_full_for(740);
+        match log.append(Need::Normal, &[NewRecord::new(KIND, 9, &parts)]) {
+            Ok(appended) => {
+                assert!(!is_full, "it took {taken} and one more");
+                log.wait_durable(appended.end).unwrap();
+                taken += 1;
+            }
+            Err(AppendError::Busy) => std::thread::yield_now(),
+            Err(error) => {
+                assert_eq!(error, AppendError::Full);
+                break;
+            }
+        }
+    }
+    assert!(log.is_full_for(740) && taken > 20);
+    storage.set_full(false);
+    wait_for("room", || !log.is_full_for(740));
+}

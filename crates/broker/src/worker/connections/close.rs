@@ -39,12 +39,9 @@ impl Connections {
             connection.mqtt.disconnect(reason, words, &mut connection.out);
         }
         connection.read_state = connection.read_state.max(ReadState::MayHoldBytes);
-        let (peer, awaited_room) = (connection.peer, connection.awaits_room);
+        let peer = connection.peer;
         let stage =
             std::mem::replace(&mut connection.stage, Stage::Closing(Box::new(Closing { is_finished: false, give_up })));
-        if awaited_room {
-            self.awaiting_room.retain(|other| *other != key);
-        }
         self.timers.arm(key, give_up);
         self.mark_dirty(key);
         self.mark_ready(key);

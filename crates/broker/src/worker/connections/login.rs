@@ -81,6 +81,11 @@ impl Connections {
 
     pub(in crate::worker) fn tick(&mut self, now: Instant) {
         self.void_credentials.retain(|_, since| now.duration_since(*since) < VOID_CREDENTIALS_REMEMBERED);
+        let table = &self.table;
+        self.awaiting_room.retain(|key| {
+            let connection = table.get(key.slot as usize).filter(|connection| connection.key == *key);
+            connection.is_some_and(|connection| !connection.is_closing())
+        });
     }
 
     /// Answers the CONNECT with a refusal; the caller closes the connection.

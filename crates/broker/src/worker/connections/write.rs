@@ -98,7 +98,7 @@ impl Connections {
     /// The log has no room for a PUBLISH, and 5.0 is told so. 3.1.1 has no reason code for it: neither this PUBLISH nor one
     /// behind it is answered, and the connection is closed when there is room, so that its client sends them again.
     pub(in crate::worker) fn refuse_without_room(&mut self, key: ConnectionKey, token: AckToken) {
-        let Some(connection) = self.get_mut(key) else { return };
+        let Some(connection) = self.get_mut(key).filter(|connection| !connection.is_closing()) else { return };
         if connection.mqtt.version() != Version::V311 {
             return self.puback(key, token, ReasonCode::QUOTA_EXCEEDED);
         }
