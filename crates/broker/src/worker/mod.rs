@@ -191,7 +191,11 @@ impl Worker {
                 Flushed::Done => {}
                 Flushed::HasRoom(client) if self.clients.has_waiting(client) => self.deliver(client, None),
                 Flushed::HasRoom(_) => {}
-                Flushed::Failed => self.close(*key, None),
+                Flushed::Failed => {
+                    // What was read before counts, a DISCONNECT above all.
+                    self.process(*key, &[], usize::MAX);
+                    self.close(*key, None);
+                }
             }
         }
         self.connections.reuse(dirty);

@@ -59,7 +59,7 @@ impl Worker {
 
     /// Runs the protocol over `bytes` and over what was held before, one request at a time, and over so many packets at
     /// most. Returns how many are left of them.
-    fn process(&mut self, key: ConnectionKey, bytes: &[u8], packets: usize) -> usize {
+    pub(super) fn process(&mut self, key: ConnectionKey, bytes: &[u8], packets: usize) -> usize {
         let Some(input) = self.connections.begin_input(key, bytes) else { return packets };
         let input = input.limited_to(packets);
         loop {
