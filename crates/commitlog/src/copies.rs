@@ -1,5 +1,5 @@
-//! The index of carried records: where the newest copy of each name is. Some twenty bytes a copy, dropped
-//! with its segment.
+//! The index of carried records: where the newest copy of each name is. Dropped with the segment that
+//! holds them.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};

@@ -53,7 +53,8 @@ pub enum ReplayError<E> {
 pub enum AppendError {
     #[error("the append has {bytes} bytes, at most {max} are allowed")]
     TooLarge { bytes: usize, max: usize },
-    /// A kind that belongs to the log, no record at all, or a reference past the end: an error of the caller.
+    /// A kind that belongs to the log, no record at all, a reference past the end, a name that no record has, or a copy
+    /// where the log holds none yet: an error of the caller.
     #[error("not a valid append: {0}")]
     Invalid(&'static str),
     /// Too much waits for the disk, or the next segment is still being created. Try again shortly.

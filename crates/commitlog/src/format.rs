@@ -87,7 +87,7 @@ pub(crate) const BEGIN_LEN: u64 = RECORD_HEADER_LEN as u64 + 8;
 pub(crate) const START_LEN: u64 = RECORD_HEADER_LEN as u64 + 8;
 
 /// Version of a segment. In a log those of version 1 stand before those of version 2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SegmentVersion {
     V1,
     /// Holds carried records too, and says where the log begins.

@@ -130,7 +130,7 @@ impl LogOwner {
     pub fn vacate(&mut self, segment: u64) {
         self.vacated = self.vacated.max(segment);
         let shared = self.log.shared();
-        // Before the lock of the owners: the thread that gives back takes the two in the other order, one by one.
+        // One lock after the other, never both.
         let end = shared.tail().end();
         if let Some(state) = shared.owners.list().get_mut(self.number) {
             state.vacated = self.vacated;

@@ -1,4 +1,4 @@
-//! What the handles and the two threads of one open log share.
+//! What the handles and the threads of one open log share.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -162,7 +162,7 @@ impl Worker {
             self.next_tick = self.now.instant + TICK;
             self.connections.tick(self.now.instant);
             self.clients.tick(self.now);
-            if self.connections.await_room() && !self.shared.journal.is_full() {
+            if self.connections.has_awaiting_room() && !self.shared.journal.is_full() {
                 self.connections.take_awaiting_room().into_iter().for_each(|key| self.close(key, None));
             }
         }

@@ -26,7 +26,7 @@ use super::connections::SocketEvent;
 use super::post::{Notice, WorkerAddress};
 use super::testing::{
     ALICE, BOB, Peer, SERVICE, TO_BOB, access_key, connect, device, disconnect, ping, puback, publish_of, publishes,
-    publishes_to, unsubscribe, user_of,
+    publishes_to, subscribe, unsubscribe, user_of,
 };
 use super::*;
 use crate::bridge::events::Event;
@@ -472,12 +472,29 @@ fn thousands_of_small_packets_leave_the_turn_to_others_and_are_answered_in_their
 
 #[test]
 fn a_packet_with_thousands_of_filters_is_the_last_of_its_turn() {
-    let mut bench = Bench::new();
-    let (mut flood, mut bob) = (bench.connect(ALICE, 0), bench.connect(BOB, 0));
-    flood.send(&unsubscribe(2_500).repeat(2));
-    for number in 1..=2 {
-        assert_eq!(bench.turn_with_a_flood(&mut flood, &mut bob, number), 1);
+    for packet in [subscribe(2_500), unsubscribe(2_500)] {
+        let mut bench = Bench::new();
+        let (mut flood, mut bob) = (bench.connect(ALICE, 0), bench.connect(BOB, 0));
+        flood.send(&packet.repeat(2));
+        for number in 1..=2 {
+            assert_eq!(bench.turn_with_a_flood(&mut flood, &mut bob, number), 1);
+        }
     }
+}
+
+/// Two turns take 256 packets; nobody reads the answers to the first, so those to the second cannot be written.
+#[test]
+fn what_was_read_before_a_write_failed_is_processed() {
+    let mut bench = Bench::new();
+    let mut alice = bench.connect(ALICE, 0);
+    bench.queue.taken();
+    alice.send(&[ping().repeat(500), publishes_to(TO_QUEUE, 1..=1)].concat());
+    let has_input = alice.has_input();
+    drop(alice);
+    bench.turn(&[has_input]);
+    bench.finish();
+    let taken = bench.queue.taken();
+    assert!(taken.iter().any(|taken| taken.topic == TO_QUEUE), "{taken:?}");
 }
 
 #[test]

@@ -12,10 +12,11 @@ use accounts::login::sign;
 use catalog::{AccessKey, Device};
 use mqtt::codec::Properties;
 use mqtt::codec::{
-    self, Ack, Connect, Disconnect, Packet, PropertiesBuf, Property, Publish, Unsubscribe, UnsubscribeFiltersBuf,
+    self, Ack, Connect, Disconnect, Packet, PropertiesBuf, Property, Publish, Subscribe, SubscribeFiltersBuf,
+    Unsubscribe, UnsubscribeFiltersBuf,
 };
 use mqtt::topic::TopicFilter;
-use mqtt::{Delivery, PacketId, ReasonCode, Version};
+use mqtt::{Delivery, PacketId, QoS, ReasonCode, SubscriptionOptions, Version};
 
 use super::connections::SocketEvent;
 use super::post::{Arrival, ConnectionKey};
@@ -176,6 +177,15 @@ pub(super) fn puback(number: u16) -> Vec<u8> {
 
 pub(super) fn ping() -> Vec<u8> {
     encode(&Packet::Pingreq)
+}
+
+/// To so many topics.
+pub(super) fn subscribe(topics: usize) -> Vec<u8> {
+    let mut filters = SubscribeFiltersBuf::default();
+    let options = SubscriptionOptions::at(QoS::AtMostOnce);
+    (0..topics).for_each(|n| filters.push(TopicFilter::parse(&format!("chat/{n}")).unwrap(), options));
+    let (packet_id, properties) = (PacketId::MIN, Properties::default());
+    encode(&Packet::Subscribe(Subscribe { packet_id, properties, filters: filters.view() }))
 }
 
 /// With the names of so many topics.

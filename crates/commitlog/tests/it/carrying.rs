@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use commitlog::testing::{Everything, Nothing, Op, Random};
 use commitlog::{AppendError, Log, Need, NewRecord, Options, Part, Position, SyncMode};
 
-use crate::harness::{KIND, allow_carrying, append_durably, open, payloads, see, small, storage};
+use crate::harness::{KIND, allow_carrying, append_durably, open, payloads, see, set_version, small, storage};
 
 fn carry(log: &Log, name: Position, payload: &[u8]) -> Position {
     let parts = [Part::Bytes(payload)];
@@ -300,12 +300,7 @@ fn a_carried_record_in_a_segment_of_version_1_is_damage() {
     log.close().unwrap();
     drop(log);
     for number in 1..=last + 1 {
-        let made = storage.corrupt(&format!("{number:020}.segment"), |bytes| {
-            bytes[8] = 1;
-            bytes[12..16].fill(0);
-            let checksum = crc32c::crc32c(&bytes[..64]);
-            bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
-        });
+        let made = set_version(&storage, &format!("{number:020}.segment"), 1);
         assert!(made.is_ok() || number > last);
     }
     let Err(error) = Log::open(storage.handle(), small()) else { panic!("must not open") };
@@ -320,14 +315,7 @@ fn a_segment_of_version_1_behind_one_of_version_2_is_damage() {
     allow_carrying(&log);
     log.close().unwrap();
     drop(log);
-    storage
-        .corrupt(FIRST, |bytes| {
-            bytes[8] = 2;
-            bytes[12..16].fill(0);
-            let checksum = crc32c::crc32c(&bytes[..64]);
-            bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
-        })
-        .unwrap();
+    set_version(&storage, FIRST, 2).unwrap();
     let Err(error) = Log::open(storage.handle(), small()) else { panic!("must not open") };
     assert!(error.to_string().contains("a segment of version 1 follows"), "{error}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use commitlog::testing::ForgettingStorage;
 use commitlog::{Log, OpenError, Options, ReadError};
 
-use crate::harness::{append_durably, open, payloads, see, small, storage};
+use crate::harness::{append_durably, open, payloads, see, set_version, small, storage};
 
 const FIRST: &str = "00000000000000000001.segment";
 
@@ -158,14 +158,7 @@ fn a_record_that_changed_on_the_disk_is_not_served() {
 #[test]
 fn a_segment_of_another_version_is_not_called_damaged_and_is_left_alone() {
     let storage = log_of_segments();
-    storage
-        .corrupt(FIRST, |bytes| {
-            bytes[8] = 3;
-            bytes[12..16].fill(0);
-            let checksum = crc32c::crc32c(&bytes[..64]);
-            bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
-        })
-        .unwrap();
+    set_version(&storage, FIRST, 3).unwrap();
     let before = storage.content(FIRST).unwrap();
     let Err(error) = Log::open(storage.handle(), small()) else { panic!("must not open") };
     assert!(matches!(error, OpenError::Version { found: 3, .. }));

@@ -49,6 +49,16 @@ pub(crate) fn append_patiently(log: &Log, records: &[NewRecord<'_>]) -> Result<A
     }
 }
 
+/// Gives the segment a header that is whole and says another version.
+pub(crate) fn set_version(storage: &ForgettingStorage, segment: &str, version: u8) -> std::io::Result<()> {
+    storage.corrupt(segment, |bytes| {
+        bytes[8] = version;
+        bytes[12..16].fill(0);
+        let checksum = crc32c::crc32c(&bytes[..64]);
+        bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+    })
+}
+
 /// Fills segments with records of owner 9 until the log has come to one that holds carried records.
 pub(crate) fn allow_carrying(log: &Log) {
     while !log.allow_carrying() {

@@ -256,7 +256,7 @@ impl Connections {
         }
     }
 
-    pub(super) fn await_room(&self) -> bool {
+    pub(super) fn has_awaiting_room(&self) -> bool {
         !self.awaiting_room.is_empty()
     }
 
