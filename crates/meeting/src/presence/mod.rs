@@ -3,7 +3,7 @@
 //! Each change, by whichever service, has a rising number in the catalog; changes are read a few times a second while a
 //! client watches. Watches are only in memory: after a restart there are none, and terminals renew them with their next
 //! connect or after a minute. A change of presence is no decision: it goes to the queue without the outbox, and expires
-//! like an answer.
+//! like an answer. Absences and watches last for a time of this process, whatever happens to the service's clock.
 
 mod watches;
 
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 const TURN: Duration = Duration::from_millis(1_000 / SLOTS as u64);
 /// Turns between two readings of changes.
@@ -26,11 +26,18 @@ const READ_MAX: u32 = 1_000;
 /// Longest watch.
 const WATCH_S_MAX: u32 = 120;
 
-#[derive(Default)]
 pub(crate) struct PresenceWatches {
     watches: Mutex<Watches>,
+    /// What the times of the watches count from.
+    started: Instant,
     /// A client has begun to watch.
     begun: Notify,
+}
+
+impl Default for PresenceWatches {
+    fn default() -> Self {
+        Self { watches: Mutex::default(), started: Instant::now(), begun: Notify::new() }
+    }
 }
 
 impl PresenceWatches {
@@ -38,12 +45,16 @@ impl PresenceWatches {
         act(&mut self.watches.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The client was told `told`, with all changes up to `number`; it watches for `watch_s` from `now_ms` on, 0: no more.
-    pub(crate) fn watch(&self, client: &ClientId, told: &[Contact], number: u64, watch_s: u32, now_ms: u64) {
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The client was told `told`, with all changes up to `number`; it watches for `watch_s` from now on, 0: no more.
+    pub(crate) fn watch(&self, client: &ClientId, told: &[Contact], number: u64, watch_s: u32) {
         if watch_s == 0 {
             return self.end(client);
         }
-        let until_ms = now_ms + u64::from(watch_s.min(WATCH_S_MAX)) * 1_000;
+        let until_ms = self.elapsed_ms() + u64::from(watch_s.min(WATCH_S_MAX)) * 1_000;
         self.with(|watches| watches.handle_watch(client, told, number, until_ms));
         self.begun.notify_one();
     }
@@ -69,7 +80,7 @@ pub(crate) async fn run(service: Arc<ServiceState>) {
             tracing::debug!(%error, "changes of presence cannot be read; again");
         }
         let news = service.presence.with(|watches| {
-            watches.handle_time(service.now_ms());
+            watches.handle_time(service.presence.elapsed_ms());
             watches.poll_news(turn)
         });
         for (client, contacts) in news {
@@ -91,7 +102,7 @@ async fn read(service: &ServiceState) -> Result<(), CatalogError> {
         let known = service.presence.with(|watches| watches.watched(&changes.users));
         let now = directory::as_they_are(&*service.catalog, known).await?;
         service.presence.with(|watches| {
-            now.into_iter().for_each(|contact| watches.handle_presence(contact, service.now_ms()));
+            now.into_iter().for_each(|contact| watches.handle_presence(contact, service.presence.elapsed_ms()));
             // A watch that began meanwhile may have been told of an earlier state.
             if watches.after == after {
                 watches.after = changes.last;

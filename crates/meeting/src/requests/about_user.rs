@@ -20,7 +20,7 @@ impl RequestHandler<'_> {
         let answer = self.answer(DownBody::Contacts { users: users.clone() });
         self.service.send_directly(answer, None).await?;
         if let Some(watch_s) = watch_s {
-            self.service.presence.watch(&actor.client, &users, number, watch_s, self.service.now_ms());
+            self.service.presence.watch(&actor.client, &users, number, watch_s);
         }
         Ok(())
     }
