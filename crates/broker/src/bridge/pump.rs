@@ -70,6 +70,7 @@ impl Pumps {
             let access = self.shared.access.load();
             (access.revision(), access.parents().map(|(parent, rule)| (parent.to_owned(), rule)).collect())
         };
+        self.pumps.retain(|parent, _| rules.iter().any(|(known, _)| known == parent));
         for (parent, rule) in rules {
             if rule != Rule::None
                 && let Ok(topic) = TopicName::parse(&parent)
