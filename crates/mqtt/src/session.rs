@@ -73,6 +73,8 @@ pub struct HandOut<E> {
     pub packet_id: PacketId,
     /// It may have been received before [MQTT5-3.3.1-1] [MQTT311-3.3.1-1].
     pub dup: bool,
+    /// It was not in flight before.
+    pub is_first: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -183,22 +185,45 @@ impl<E: Copy> Session<E> {
         }
         if let Some(&InFlight { entry, packet_id, .. }) = self.in_flight.get(self.sent) {
             self.sent += 1;
-            return Some(HandOut { entry, packet_id, dup: true });
+            return Some(HandOut { entry, packet_id, dup: true, is_first: false });
         }
         let (Waiting { entry, dup }, priority) = self.next_waiting()?;
         let packet_id = self.allocate_id();
         self.in_flight.push_back(InFlight { entry, packet_id, priority });
         self.sent += 1;
-        Some(HandOut { entry, packet_id, dup })
+        Some(HandOut { entry, packet_id, dup, is_first: true })
+    }
+
+    /// Undoes the last hand-out, which was not sent: the next one gives it again, unless something more urgent comes.
+    pub fn take_back(&mut self, last: HandOut<E>) {
+        self.sent = self.sent.saturating_sub(1);
+        if last.is_first
+            && let Some(InFlight { entry, packet_id, priority }) = self.in_flight.pop_back()
+        {
+            self.next_id = packet_id;
+            self.line(priority).put_back(Waiting { entry, dup: last.dup });
+        }
+    }
+
+    /// What [`Self::hand_out`] will give, in that order, as far as the window goes and unless something changes before.
+    pub fn upcoming(&self) -> impl Iterator<Item = E> {
+        let repeated = self.in_flight.iter().skip(self.sent).map(|slot| slot.entry);
+        let urgent = self.urgent.entries().take(self.room_for_urgent());
+        let room = usize::from(self.window).saturating_sub(self.sent);
+        repeated.chain(urgent).chain(self.normal.entries()).take(room)
     }
 
     fn next_waiting(&mut self) -> Option<(Waiting<E>, Priority)> {
-        let kept = self.limits.kept_for_normal.min(self.window / 2);
-        let urgent_in_flight = self.in_flight.iter().filter(|slot| slot.priority == Priority::Urgent).count();
-        let may_be_urgent = urgent_in_flight < usize::from(self.window - kept);
+        let may_be_urgent = self.room_for_urgent() > 0;
         let urgent = may_be_urgent.then(|| self.urgent.pop_front()).flatten();
         let urgent = urgent.map(|waiting| (waiting, Priority::Urgent));
         urgent.or_else(|| Some((self.normal.pop_front()?, Priority::Normal)))
+    }
+
+    fn room_for_urgent(&self) -> usize {
+        let kept = self.limits.kept_for_normal.min(self.window / 2);
+        let in_flight = self.in_flight.iter().filter(|slot| slot.priority == Priority::Urgent).count();
+        usize::from(self.window - kept).saturating_sub(in_flight)
     }
 
     /// The next free id [MQTT5-2.2.1-3] [MQTT5-2.2.1-4] [MQTT311-2.3.1-2] [MQTT311-2.3.1-4].

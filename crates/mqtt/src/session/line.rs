@@ -47,6 +47,14 @@ impl<E: Copy> Line<E> {
         self.dups = self.dups.start + 1..self.dups.end + 1;
     }
 
+    /// Undoes the last [`Self::pop_front`].
+    pub(super) fn put_back(&mut self, last: Waiting<E>) {
+        self.push_front(last.entry);
+        if last.dup {
+            self.dups.start = 0;
+        }
+    }
+
     fn grow(&mut self) {
         let len = self.entries.len();
         if len == self.entries.capacity() {
@@ -103,7 +111,7 @@ mod tests {
         #[test]
         fn it_holds_what_a_queue_of_pairs_would(
             restored in 0usize..8,
-            steps in prop::collection::vec((0u8..5, 1u32..6), 1..80),
+            steps in prop::collection::vec((0u8..6, 1u32..6), 1..80),
         ) {
             let (mut line, mut model) = (Line::new(), VecDeque::new());
             (0..restored).for_each(|_| line.push_back(7));
@@ -122,6 +130,11 @@ mod tests {
                     3 => {
                         let popped = line.pop_front().map(|waiting| (waiting.entry, waiting.dup));
                         prop_assert_eq!(popped, model.pop_front());
+                    }
+                    4 => {
+                        if let Some(popped) = line.pop_front() {
+                            line.put_back(popped);
+                        }
                     }
                     _ => {
                         // By place, since entries that were restored are alike.

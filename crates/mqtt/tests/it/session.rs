@@ -23,7 +23,7 @@ fn id(id: u16) -> PacketId {
 /// (entry, packet id, DUP) of all that may be sent now.
 fn hand_outs(session: &mut Session<u32>) -> Vec<(u32, u16, bool)> {
     std::iter::from_fn(|| session.hand_out())
-        .map(|HandOut { entry, packet_id, dup }| (entry, packet_id.get(), dup))
+        .map(|HandOut { entry, packet_id, dup, .. }| (entry, packet_id.get(), dup))
         .collect()
 }
 
@@ -170,6 +170,8 @@ fn subscriptions_are_replaced_and_limited() {
 enum Step {
     Push(bool),
     HandOut,
+    /// One that is not sent after all.
+    TakeBack,
     /// Acks the n-th of what the client holds.
     Ack(usize),
     Reconnect(u16),
@@ -179,6 +181,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         any::<bool>().prop_map(Step::Push),
         Just(Step::HandOut),
+        Just(Step::TakeBack),
         (0usize..4).prop_map(Step::Ack),
         (1u16..6).prop_map(Step::Reconnect),
     ]
@@ -188,7 +191,7 @@ proptest! {
     #![proptest_config(crate::seeded())]
 
     /// Whatever happens, every entry reaches the client, no id names two entries at a time, the window is kept, and
-    /// entries of one line arrive first in their order.
+    /// entries of one line arrive first in their order. What is upcoming is what is handed out next.
     #[test]
     fn nothing_is_lost_reordered_or_confused(steps in prop::collection::vec(step(), 1..80)) {
         let mut session = session(4, []);
@@ -204,7 +207,21 @@ proptest! {
                     session.push(entry, if urgent { Priority::Urgent } else { Priority::Normal }).unwrap();
                     pushed += 1;
                 }
-                Step::HandOut => if let Some(HandOut { entry, packet_id, dup }) = session.hand_out() {
+                Step::TakeBack => if let Some(out) = session.hand_out() {
+                    session.take_back(out);
+                    prop_assert_eq!(session.upcoming().next(), Some(out.entry));
+                    prop_assert_eq!(session.hand_out(), Some(out));
+                    session.take_back(out);
+                },
+                Step::HandOut => if let Some(HandOut { entry, packet_id, dup, is_first }) = {
+                    let upcoming: Vec<u32> = session.upcoming().collect();
+                    prop_assert!(held.len() + upcoming.len() <= window);
+                    let out = session.hand_out();
+                    prop_assert_eq!(out.map(|out| out.entry), upcoming.first().copied());
+                    prop_assert!(session.upcoming().eq(upcoming.into_iter().skip(1)));
+                    out
+                } {
+                    prop_assert!(is_first || dup);
                     prop_assert!(held.iter().all(|&(id, _)| id != packet_id));
                     prop_assert_eq!(dup, first_seen.contains(&entry));
                     prop_assert!(!done.contains(&entry));

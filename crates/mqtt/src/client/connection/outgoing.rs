@@ -54,7 +54,7 @@ impl Client {
     /// Sends what the window allows. A message that this server does not take is done, with the reason.
     pub(super) fn flush_outgoing(&mut self, now: Instant) {
         while self.is_connected() {
-            let Some(HandOut { entry, packet_id, dup }) = self.sending.hand_out() else { return };
+            let Some(HandOut { entry, packet_id, dup, .. }) = self.sending.hand_out() else { return };
             if let Err(reason) = self.send(entry, packet_id, dup, now) {
                 self.sending.ack(packet_id);
                 self.finish_publish(entry, reason);
