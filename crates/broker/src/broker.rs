@@ -32,6 +32,7 @@ use crate::stats::{Counts, Stats};
 use crate::store::journal::{Batch, Journal};
 use crate::store::{RecoveredClient, RecoveredConnection, Recovery};
 use crate::worker::post::{Arrival, Notice, Removal, WorkerAddress};
+use crate::worker::reader::ReaderAddress;
 use crate::worker::{self, Prepared};
 
 /// What the broker stands on.
@@ -79,6 +80,8 @@ struct Running {
     acceptor: Option<Acceptor>,
     /// Each says whether all that it had to log is logged.
     workers: Vec<thread::JoinHandle<bool>>,
+    /// Ends with the last worker.
+    reader: thread::JoinHandle<()>,
     tasks: Vec<AbortHandle>,
 }
 
@@ -95,14 +98,16 @@ impl Broker {
         let local_addrs = bound.addresses.clone();
         let prepared = (0..threads).map(|_| worker::prepare()).collect::<io::Result<Vec<_>>>()?;
         let (workers, prepared): (Vec<WorkerAddress>, Vec<Prepared>) = prepared.into_iter().unzip();
+        let (reader_address, reader) = worker::reader::reader(deps.log.clone(), workers.clone());
         let (shared, mut recovery, event_mailbox) = share(limits, urgent_parents, workers, deps);
         watch_log(&shared);
         let restart = recovery.restart();
         end_removed(&shared, &mut recovery, removed);
         let left_open = std::mem::take(&mut recovery.connections);
-        let workers = start_workers(&shared, prepared, recovery)?;
+        let reader = worker::reader::start(reader, shared.tasks.on_fatal.clone())?;
+        let workers = start_workers(&shared, prepared, recovery, reader_address)?;
         let tasks = start_tasks(&shared, event_mailbox);
-        let running = Mutex::new(Some(Running { acceptor: None, workers, tasks }));
+        let running = Mutex::new(Some(Running { acceptor: None, workers, reader, tasks }));
         let broker = Self { shared, local_addrs, next_worker: AtomicUsize::new(0), running, restart };
         broker.begin(bound, left_open).await?;
         Ok(broker)
@@ -190,13 +195,15 @@ impl Broker {
     /// Blocks. The log is still open afterwards. A second call does nothing.
     pub fn shutdown(&self, reason: ReasonCode) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { acceptor, workers, tasks }) = running else { return };
+        let Some(Running { acceptor, workers, reader, tasks }) = running else { return };
         let has_served = acceptor.is_some();
         if let Some(mut acceptor) = acceptor {
             acceptor.stop();
         }
         self.shared.workers.iter().for_each(|worker| worker.notify(Notice::Stop(reason)));
         let ended: Vec<bool> = workers.into_iter().map(|worker| worker.join().unwrap_or(false)).collect();
+        // A panic of its own has ended the process already.
+        let _ = reader.join();
         tasks.iter().for_each(AbortHandle::abort);
         let is_complete = ended.into_iter().all(|is_complete| is_complete);
         if is_complete && has_served && !self.is_in_doubt() {
@@ -301,6 +308,7 @@ fn start_workers(
     shared: &Arc<Shared>,
     prepared: Vec<Prepared>,
     recovery: Recovery,
+    reader: ReaderAddress,
 ) -> io::Result<Vec<thread::JoinHandle<bool>>> {
     let restart = recovery.restart();
     let mut shares: Vec<Vec<(Box<str>, RecoveredClient)>> = prepared.iter().map(|_| Vec::new()).collect();
@@ -312,10 +320,10 @@ fn start_workers(
     }
     let mut threads = Vec::new();
     for (me, (prepared, share)) in prepared.into_iter().zip(shares).enumerate() {
-        let shared = shared.clone();
+        let (shared, reader) = (shared.clone(), reader.clone());
         let thread = thread::Builder::new().name(format!("broker-{me}")).spawn(move || {
             let _guard = PanicGuard { on_fatal: shared.tasks.on_fatal.clone(), fatal: Fatal::Worker };
-            let (worker, poll) = prepared.into_worker(me, shared, share, restart);
+            let (worker, poll) = prepared.into_worker(me, shared, share, restart, reader);
             worker.run(poll)
         })?;
         threads.push(thread);

@@ -15,7 +15,7 @@ mod memory;
 
 use commitlog::Position;
 use mqtt::PacketId;
-use mqtt::server::{Priority, Session, SessionLimits};
+use mqtt::server::{HandOut, Priority, Session, SessionLimits};
 
 use crate::message::{Collapse, SharedMessage};
 use collapse_keys::CollapseKeys;
@@ -196,9 +196,8 @@ impl Inbox {
     /// go to `expired` instead; what was in flight is sent again whatever its age [MQTT5-4.4.0-1].
     pub(crate) fn hand_out(&mut self, now_ms: u64, expired: &mut Vec<Gone>) -> Option<Outgoing> {
         loop {
-            let in_flight_before = self.session.in_flight_len();
             let out = self.session.hand_out()?;
-            let is_first = self.session.in_flight_len() > in_flight_before;
+            let is_first = out.is_first;
             let entry = self.entries.get(out.entry);
             match entry {
                 Some(entry) if !is_first || entry.expires_at_ms > now_ms => {
@@ -211,6 +210,27 @@ impl Inbox {
                 }
             }
         }
+    }
+
+    /// Undoes the last hand-out, whose message is not there to be sent.
+    pub(crate) fn take_back(&mut self, last: &Outgoing) {
+        let &Outgoing { id: entry, packet_id, dup, is_first, .. } = last;
+        self.session.take_back(HandOut { entry, packet_id, dup, is_first });
+    }
+
+    /// What is handed out next, where its messages are in the log: as much as the window takes and `bytes_max`, or one.
+    /// Positions rise.
+    pub(crate) fn next_in_log(&self, bytes_max: u64) -> Vec<Position> {
+        let upcoming = self.session.upcoming().filter_map(|id| Some((id.position()?, self.entries.get(id)?.size())));
+        let mut bytes = 0;
+        let fits = upcoming.take_while(|(_, size)| {
+            let is_first = bytes == 0;
+            bytes += u64::from(*size);
+            is_first || bytes <= bytes_max
+        });
+        let mut positions: Vec<Position> = fits.map(|(position, _)| position).collect();
+        positions.sort_unstable();
+        positions
     }
 
     /// The client has it, or it need not be sent: the entry is done. Returns its size too.

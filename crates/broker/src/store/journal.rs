@@ -1,12 +1,10 @@
-//! All access of the broker to the log: `append`, `read`, and what is durable.
+//! What a worker asks of the log: `append`, and what is durable. Nothing here waits for the disk.
 
-use commitlog::{
-    AppendError, Appended, Log, LogEvent, Need, NewRecord, Part, Position, ReadError, WaitError, record_bytes,
-};
+use commitlog::{AppendError, Appended, Log, LogEvent, Need, NewRecord, Part, Position, WaitError, record_bytes};
 
 use super::record::{self, Reference, SessionRecord, SubscribedOptions, kind};
 use crate::client::ClientKey;
-use crate::message::{Message, SharedMessage};
+use crate::message::SharedMessage;
 
 /// The largest PUBLISH with its references, and more than a login takes.
 const ROOM_OF_A_CLIENT: usize = 128 << 10;
@@ -16,15 +14,6 @@ const ROOM_OF_A_CLIENT: usize = 128 << 10;
 pub(crate) struct Journal {
     log: Log,
     unit_bytes_max: usize,
-}
-
-/// A message that cannot be read back.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum MessageError {
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error("the record at {position} is no message: {what}")]
-    NotAMessage { position: Position, what: &'static str },
 }
 
 impl Journal {
@@ -77,14 +66,6 @@ impl Journal {
             Err(AppendError::Busy) => self.append(batch, Need::Essential),
             result => result,
         }
-    }
-
-    pub(crate) fn read_message(&self, position: Position) -> Result<Message, MessageError> {
-        let record = self.log.read(position)?;
-        if record.kind != kind::MESSAGE {
-            return Err(MessageError::NotAMessage { position, what: "it is of another kind" });
-        }
-        record::decode_message(&record.payload).map_err(|error| MessageError::NotAMessage { position, what: error.0 })
     }
 
     /// Whether the log refuses what a client may send, because the disk is full.

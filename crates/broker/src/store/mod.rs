@@ -1,4 +1,4 @@
-//! What the broker keeps in the log: its records, the way in ([`journal`]) and the way back ([`Recovery`]).
+//! What the broker keeps in the log: its records, the way in ([`journal`]) and the ways back ([`messages`], [`Recovery`]).
 
 mod bytes;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -6,6 +6,7 @@ pub(crate) mod fuzzing;
 #[cfg(test)]
 mod histories;
 pub(crate) mod journal;
+pub(crate) mod messages;
 #[cfg(test)]
 mod pinned;
 pub(crate) mod record;

@@ -11,6 +11,7 @@ use mqtt::{AckToken, PacketId, ReasonCode};
 use tokio::sync::oneshot;
 
 use super::post::{ConnectionKey, Outcome, P2p, QueueJob, ReplyTo};
+use super::reader::Loaded;
 use super::writes::LoggedFanOut;
 use crate::client::ClientKey;
 use crate::message::SharedMessage;
@@ -30,20 +31,19 @@ pub(crate) struct ClientRef {
     pub(super) generation: u32,
 }
 
-/// A message that has just been stored, so that a client that reads at once costs no read of the log.
-#[derive(Clone, Debug)]
-pub(super) struct JustStored {
-    pub(super) position: Position,
-    pub(super) message: SharedMessage,
-}
-
 pub(super) type Actions = VecDeque<Action>;
 
 pub(super) enum Action {
     /// Something waits for the client.
     Deliver {
         client: ClientRef,
-        just_stored: Option<JustStored>,
+        /// What was stored for it now, so that a client that reads at once costs no read of the log.
+        just_stored: Option<Loaded>,
+    },
+    /// The next messages of the client are to be read from the log.
+    Read {
+        client: ClientRef,
+        positions: Vec<Position>,
     },
     /// QoS 0: now or never.
     SendAtMostOnce {

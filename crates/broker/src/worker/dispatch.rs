@@ -3,8 +3,9 @@
 use mqtt::{AckToken, ReasonCode};
 use queue::NotTaken;
 
-use super::action::{Action, AfterDurable, ClientRef, JustStored};
+use super::action::{Action, AfterDurable, ClientRef};
 use super::post::{ConnectionKey, Notice, Outcome, Post, ReplyTarget, ReplyTo};
+use super::reader::{Loaded, ReadRequest};
 use super::writes::{LogWrite, ToQueue};
 use super::{Worker, queue_jobs};
 use crate::client::ClientKey;
@@ -14,7 +15,10 @@ impl Worker {
     pub(super) fn dispatch(&mut self) {
         while let Some(action) = self.actions.pop_front() {
             match action {
-                Action::Deliver { client, just_stored } => self.deliver(client, just_stored.as_ref()),
+                Action::Deliver { client, just_stored } => self.deliver(client, just_stored.as_slice()),
+                Action::Read { client, positions } => {
+                    self.reader.ask(ReadRequest { worker: self.me, client, positions });
+                }
                 Action::SendAtMostOnce { to, message, subscription_ids } => {
                     self.connections.send_at_most_once(to, &message, &subscription_ids, self.now);
                 }
@@ -29,13 +33,11 @@ impl Worker {
         }
     }
 
-    /// Sends what waits until the client's window is closed or the client does not read.
-    pub(super) fn deliver(&mut self, client: ClientRef, just_stored: Option<&JustStored>) {
+    /// Sends what waits until the client's window is closed, the client does not read, or something is to be read first.
+    pub(super) fn deliver(&mut self, client: ClientRef, loaded: &[Loaded]) {
         let Some(key) = self.clients.open_connection(client) else { return };
         while self.connections.has_room(key) {
-            let Some(outbound) = self.clients.hand_out(client, just_stored, self.now.ms, &mut self.actions) else {
-                break;
-            };
+            let Some(outbound) = self.clients.hand_out(client, loaded, self.now.ms, &mut self.actions) else { break };
             let (message, ids) = (&outbound.message, &outbound.subscription_ids);
             let sent = self.connections.send(key, message, outbound.delivery(), ids, self.now);
             self.clients.sent(client, &outbound, sent, &mut self.actions);

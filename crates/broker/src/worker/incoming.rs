@@ -58,6 +58,10 @@ impl Worker {
                 let logged_in = self.connections.finish_login(connection, found, self.now);
                 self.logged_in(connection, logged_in);
             }
+            Notice::MessagesRead { client, messages } => {
+                self.clients.read_ended(client, &mut self.actions);
+                self.deliver(client, &messages);
+            }
             Notice::Receiver { client, is_registered } => {
                 self.clients.looked_up(&client, is_registered, self.now, &mut self.actions);
             }

@@ -4,7 +4,7 @@
 //! client happen in one thread and need no lock. Each turn of the loop takes what the sockets, the mailboxes, the log
 //! and the timers have, does all of it, and then writes once to each connection and each mailbox.
 //!
-//! A worker never waits for anything but its epoll: SQL and the queue run elsewhere and answer by a
+//! A worker never waits for anything but its epoll: SQL, the queue and reads of the log run elsewhere and answer by a
 //! [`Notice`](post::Notice), and the log is asked only what is durable.
 //!
 //! Four components with private state do the work: [`Connections`], [`Clients`], [`Durability`], [`WorkerPosts`]. They do not know
@@ -24,6 +24,7 @@ mod opening;
 pub(crate) mod post;
 mod publish;
 mod queue_jobs;
+pub(crate) mod reader;
 mod requests;
 #[cfg(test)]
 mod scenarios;
@@ -48,6 +49,7 @@ use connections::{Connections, Flushed, SocketEvent, TimedOut};
 use durability::Durability;
 use post::WorkerMailbox;
 use queue_jobs::QueueAcks;
+use reader::ReaderAddress;
 use worker_posts::WorkerPosts;
 
 pub(crate) use start::{Prepared, prepare};
@@ -70,6 +72,7 @@ pub(crate) struct Worker {
     /// What the components want of each other; empty between two requests.
     actions: Actions,
     queue_acks: QueueAcks,
+    reader: ReaderAddress,
     scratch: Option<Box<Scratch>>,
     now: Now,
     next_tick: Instant,
@@ -189,7 +192,7 @@ impl Worker {
         for key in &dirty {
             match self.connections.flush(*key, self.now.instant) {
                 Flushed::Done => {}
-                Flushed::HasRoom(client) if self.clients.has_waiting(client) => self.deliver(client, None),
+                Flushed::HasRoom(client) if self.clients.has_waiting(client) => self.deliver(client, &[]),
                 Flushed::HasRoom(_) => {}
                 Flushed::Failed => {
                     // What was read before counts, a DISCONNECT above all.
@@ -226,7 +229,7 @@ mod tests {
         text.lines().any(|line| line.split("//").next().unwrap_or_default().contains(&path))
     }
 
-    /// What goes between them are values of `action`, `post`, `writes`, `known_topic` and `connect_request`.
+    /// What goes between them are values of `action`, `post`, `reader`, `writes`, `known_topic` and `connect_request`.
     #[test]
     fn no_component_names_another() {
         assert!(names("use crate::worker::{action, clients::Clients};", "clients"));

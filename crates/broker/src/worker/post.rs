@@ -9,7 +9,9 @@ use queue::{MessageId, Receipt, SendError, TopicName};
 use rustls::ServerConnection;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::action::ClientRef;
 use super::connections::Moving;
+use super::reader::Loaded;
 use crate::client::ClientKey;
 use crate::connection_limiter::ConnectionPermit;
 use crate::mailbox::{Address, Mailbox};
@@ -130,6 +132,11 @@ pub(crate) enum Notice {
     Device {
         connection: ConnectionKey,
         found: Result<Option<catalog::Device>, LookupError>,
+    },
+    /// The next messages of a client, as they were when they were asked for.
+    MessagesRead {
+        client: ClientRef,
+        messages: Vec<Loaded>,
     },
     /// Whether a receiver without a session is registered.
     Receiver {

@@ -24,9 +24,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::connections::SocketEvent;
 use super::post::{Notice, WorkerAddress};
+use super::reader::Reader;
 use super::testing::{
-    ALICE, BOB, Peer, SERVICE, TO_BOB, access_key, connect, device, disconnect, ping, puback, publish_of, publishes,
-    publishes_to, subscribe, unsubscribe, user_of,
+    ALICE, BOB, Peer, SERVICE, TO_BOB, access_key, connect, device, disconnect, ping, puback, publish_of, publish_to,
+    publishes, publishes_to, subscribe, unsubscribe, user_of,
 };
 use super::*;
 use crate::bridge::events::Event;
@@ -43,6 +44,7 @@ const TO_QUEUE: &str = "meeting-up";
 struct Bench {
     worker: Worker,
     address: WorkerAddress,
+    reader: Reader,
     now: Now,
     listener: TcpListener,
     storage: ForgettingStorage,
@@ -94,13 +96,15 @@ impl Bench {
             on_fatal: Arc::new(|_| ()),
         };
         let (address, prepared) = prepare().unwrap();
+        let (reader_address, reader) = reader::reader(log.clone(), vec![address.clone()]);
         let (shared, _, events) = share(limits, Vec::new(), vec![address.clone()], deps);
-        let (worker, poll) = prepared.into_worker(0, shared, Vec::new(), Restart::Clean);
+        let (worker, poll) = prepared.into_worker(0, shared, Vec::new(), Restart::Clean, reader_address);
         drop(inside);
         Self {
             now: worker.now,
             worker,
             address,
+            reader,
             listener: TcpListener::bind(("127.0.0.1", 0)).unwrap(),
             storage,
             log,
@@ -122,11 +126,12 @@ impl Bench {
         self.worker.turn(events.iter().copied(), self.now);
     }
 
-    /// Turns without new events, until the log has everything and there is nothing left to do.
+    /// Turns without new events, until the log has everything, the reader has answered, and there is nothing left to do.
     fn finish(&mut self) {
         let give_up = Instant::now() + Duration::from_secs(10);
         loop {
             self.turn(&[]);
+            while self.reader.answer_next() {}
             let is_done = self.worker.durability.is_settled() && self.worker.mailbox.is_empty();
             if is_done && self.worker.connections.ready_len() == 0 {
                 return;
@@ -171,6 +176,15 @@ impl Bench {
         peer
     }
 
+    /// A client whose CONNACK has left, and for which the reader may have something to do.
+    fn log_in(&mut self, client_id: &str) -> Peer {
+        let mut peer = self.arrive();
+        peer.send(&connect(client_id, 60, HOUR_S));
+        self.turn(&[peer.has_input()]);
+        self.turn(&[]);
+        peer
+    }
+
     /// Turns until the broker says something. A service is looked up on the run time, and the queue answers from a thread.
     fn until_told(&mut self, peer: &Peer) {
         let give_up = Instant::now() + Duration::from_secs(10);
@@ -190,8 +204,8 @@ impl Bench {
 
     /// The kinds of the broker's records, in the order of the log.
     fn into_records(self) -> Vec<u8> {
-        let Self { worker, storage, log, queue, .. } = self;
-        drop(worker);
+        let Self { worker, reader, storage, log, queue, .. } = self;
+        drop((worker, reader));
         queue.engine.close();
         log.close().unwrap();
         let (_log, replay) = Log::open(storage.handle(), Options::default()).unwrap();
@@ -521,4 +535,88 @@ fn a_stop_tells_the_clients_why_and_waits_a_moment_for_them_to_close() {
     bench.turn(&[]);
     assert!(bench.worker.is_finished());
     assert!(bench.worker.durability.is_complete());
+}
+
+/// Bob is off, and these wait for him on the disk.
+fn bench_with_waiting(numbers: std::ops::RangeInclusive<u16>) -> (Bench, Peer) {
+    let mut bench = Bench::new();
+    let (mut bob, mut service) = (bench.connect(BOB, HOUR_S), bench.connect(SERVICE, 0));
+    bench.say(&mut bob, &disconnect());
+    for number in numbers {
+        bench.say(&mut service, &publishes_to(TO_BOB, number..=number));
+        assert_eq!(service.next(), format!("PUBACK {number}"));
+    }
+    (bench, service)
+}
+
+#[test]
+fn a_worker_reads_nothing_from_the_disk_and_serves_others_while_the_reader_does() {
+    let (mut bench, mut service) = bench_with_waiting(1..=2);
+    let reads = bench.storage.counts().reads;
+    let (mut alice, mut bob) = (bench.connect(ALICE, 0), bench.log_in(BOB));
+    assert_eq!(bob.next(), "CONNACK 0x00, present");
+    alice.send(&ping());
+    service.send(&publishes_to(TO_BOB, 3..=3));
+    bench.turn(&[alice.has_input(), service.has_input()]);
+    assert!(alice.has_something() && !bob.has_something());
+    assert_eq!(bench.storage.counts().reads, reads, "the reader has not begun");
+    bench.finish();
+    assert_eq!([bob.next(), bob.next(), bob.next()], ["PUBLISH 1", "PUBLISH 2", "PUBLISH 3"]);
+    assert!(bench.storage.counts().reads > reads);
+}
+
+#[test]
+fn an_answer_of_the_reader_that_comes_before_the_connack_of_a_newer_connection_waits_for_it() {
+    let (mut bench, _service) = bench_with_waiting(1..=2);
+    let mut older = bench.log_in(BOB);
+    assert_eq!(older.next(), "CONNACK 0x00, present");
+    // The newer one changes the session, so that its CONNACK waits for the disk.
+    bench.storage.hold_syncs();
+    let mut newer = bench.arrive();
+    newer.send(&connect(BOB, 60, 2 * HOUR_S));
+    bench.turn(&[newer.has_input()]);
+    bench.turn(&[]);
+    assert_eq!([older.next(), older.next()], ["DISCONNECT 0x8e", "end"]);
+    assert!(bench.reader.answer_next());
+    bench.turn(&[]);
+    assert!(!newer.has_something());
+    bench.storage.release_syncs();
+    bench.finish();
+    assert_eq!([newer.next(), newer.next(), newer.next()], ["CONNACK 0x00, present", "PUBLISH 1", "PUBLISH 2"]);
+}
+
+#[test]
+fn a_client_that_reads_again_gets_what_was_in_flight_though_nothing_else_waits() {
+    let (mut bench, mut service) = bench_with_waiting(1..=1);
+    let mut bob = bench.connect(BOB, HOUR_S);
+    bench.finish();
+    assert_eq!(bob.next(), "PUBLISH 1");
+    bench.say(&mut bob, &disconnect());
+    let mut bob = bench.log_in(BOB);
+    // Before the answer comes, the connection is filled with what nobody acknowledges.
+    while bench.worker.connections.has_room(bob.key) {
+        service.send(&publish_to(TO_BOB, &[b'x'; 50_000]));
+        bench.turn(&[service.has_input()]);
+    }
+    assert!(bench.reader.answer_next());
+    bench.turn(&[]);
+    while bob.next() != "PUBLISH 1, DUP" {
+        bench.turn(&[bob.takes_output()]);
+        bench.reader.answer_next();
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_for_the_reader_and_its_answer_comes_to_nobody() {
+    let (mut bench, _service) = bench_with_waiting(1..=2);
+    let mut bob = bench.log_in(BOB);
+    bench.address.notify(Notice::Stop(ReasonCode::SERVER_SHUTTING_DOWN));
+    bench.turn(&[]);
+    assert!(bench.reader.answer_next());
+    bench.finish();
+    bench.pass(STOP_LINGERS);
+    bench.turn(&[]);
+    assert!(bench.worker.is_finished() && bench.worker.durability.is_complete());
+    assert_eq!([bob.next(), bob.next(), bob.next()], ["CONNACK 0x00, present", "DISCONNECT 0x8b", "end"]);
+    assert_eq!(bench.worker.shared.counts.stats().inbox_messages, 2);
 }

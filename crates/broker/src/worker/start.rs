@@ -13,6 +13,7 @@ use super::connections::{self, Connections, WAKE};
 use super::durability::Durability;
 use super::post::{WorkerAddress, WorkerMailbox};
 use super::queue_jobs::QueueAcks;
+use super::reader::ReaderAddress;
 use super::worker_posts::WorkerPosts;
 use super::{TICK, Worker};
 use crate::mailbox::{Alarm, mailbox};
@@ -43,6 +44,7 @@ impl Prepared {
         shared: Arc<Shared>,
         recovered: Vec<(Box<str>, RecoveredClient)>,
         restart: Restart,
+        reader: ReaderAddress,
     ) -> (Worker, Poll) {
         let now = Now { instant: Instant::now(), ms: shared.clock.now_ms() };
         let queue_acks = QueueAcks::new(shared.atomic_ack.clone());
@@ -74,6 +76,7 @@ impl Prepared {
             worker_posts: WorkerPosts::new(me, &shared.workers),
             actions: Actions::new(),
             queue_acks,
+            reader,
             scratch: Some(Box::new(Scratch::new())),
             now,
             next_tick: now.instant + TICK,

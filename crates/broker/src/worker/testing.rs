@@ -166,8 +166,12 @@ pub(super) fn publishes_to(topic: &str, numbers: RangeInclusive<u16>) -> Vec<u8>
 
 /// One of QoS 0.
 pub(super) fn publish_of(payload: &[u8]) -> Vec<u8> {
+    publish_to(TOPIC, payload)
+}
+
+pub(super) fn publish_to(topic: &str, payload: &[u8]) -> Vec<u8> {
     let (delivery, properties) = (Delivery::AtMostOnce, Properties::default());
-    encode(&Packet::Publish(Publish { delivery, retain: false, topic: TOPIC, properties, payload }))
+    encode(&Packet::Publish(Publish { delivery, retain: false, topic, properties, payload }))
 }
 
 pub(super) fn puback(number: u16) -> Vec<u8> {

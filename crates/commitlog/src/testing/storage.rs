@@ -36,6 +36,7 @@ pub enum Lie {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    pub reads: u64,
     pub writes: u64,
     pub syncs: u64,
     pub folder_syncs: u64,
@@ -401,7 +402,8 @@ impl ForgettingFile {
 
 impl StorageFile for ForgettingFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.enter(Call::Read)?;
+        let mut state = self.enter(Call::Read)?;
+        state.counts.reads += 1;
         let content = state.view.files.get(&self.file).map_or(&[][..], Vec::as_slice);
         let from = usize::try_from(offset).map_or(content.len(), |from| from.min(content.len()));
         let len = buf.len().min(content.len() - from);

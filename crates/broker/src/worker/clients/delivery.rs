@@ -1,14 +1,15 @@
 //! From the inbox to the client, as far as its window goes.
 
-use commitlog::Position;
 use mqtt::server::Sent;
 use mqtt::{Delivery, PacketId};
 
 use super::Clients;
-use crate::inbox::EntryId;
+use crate::inbox::{EntryId, Outgoing};
 use crate::message::SharedMessage;
-use crate::worker::action::{Action, Actions, ClientRef, Deferred, JustStored};
+use crate::store::messages::MessageError;
+use crate::worker::action::{Action, Actions, ClientRef, Deferred};
 use crate::worker::post::ConnectionKey;
+use crate::worker::reader::{self, Loaded};
 
 /// A message that goes to a client now.
 pub(in crate::worker) struct Outbound {
@@ -22,6 +23,11 @@ pub(in crate::worker) struct Outbound {
 }
 
 impl Outbound {
+    fn new(message: SharedMessage, outgoing: Outgoing) -> Self {
+        let Outgoing { id, subscription_ids, packet_id, dup, is_first, .. } = outgoing;
+        Self { message, subscription_ids, id, packet_id, dup, is_first }
+    }
+
     pub(in crate::worker) fn delivery(&self) -> Delivery {
         Delivery::AtLeastOnce { packet_id: self.packet_id, dup: self.dup }
     }
@@ -29,11 +35,12 @@ impl Outbound {
 
 impl Clients {
     /// The next message for a client while its window is open; it is in flight from now on. Ask only while its connection
-    /// has room, and tell with [`Self::sent`] what became of it.
+    /// has room, and tell with [`Self::sent`] what became of it. A message of the log that is not among those that are
+    /// `loaded` ends it: it is read, and nothing overtakes it meanwhile.
     pub(in crate::worker) fn hand_out(
         &mut self,
         client: ClientRef,
-        just_stored: Option<&JustStored>,
+        loaded: &[Loaded],
         now_ms: u64,
         actions: &mut Actions,
     ) -> Option<Outbound> {
@@ -42,34 +49,26 @@ impl Clients {
             let outgoing = self.entry_mut(client)?.inbox.hand_out(now_ms, &mut expired);
             self.context.counts.expired.add(expired.len() as u64);
             expired.into_iter().for_each(|gone| self.forget(client, gone, actions));
-            let outgoing = outgoing?;
-            let (id, packet_id) = (outgoing.id, outgoing.packet_id);
-            let message = outgoing.message.or_else(|| self.message_at(client, id.position()?, just_stored));
-            if let Some(message) = message {
-                let subscription_ids = outgoing.subscription_ids;
-                let (dup, is_first) = (outgoing.dup, outgoing.is_first);
-                return Some(Outbound { message, subscription_ids, id, packet_id, dup, is_first });
+            let mut outgoing = outgoing?;
+            if let Some(message) = outgoing.message.take() {
+                return Some(Outbound::new(message, outgoing));
             }
-            self.skip(client, packet_id);
-        }
-    }
-
-    fn message_at(&self, client: ClientRef, at: Position, just_stored: Option<&JustStored>) -> Option<SharedMessage> {
-        if let Some(just_stored) = just_stored.filter(|just_stored| just_stored.position == at) {
-            return Some(just_stored.message.clone());
-        }
-        match self.context.journal.read_message(at) {
-            Ok(message) => Some(message.into()),
-            Err(error) => {
-                let client_group = self.key_of(client).and_then(|key| key.group());
-                tracing::error!(%error, client_group, "a waiting message cannot be read");
-                None
+            match reader::find(loaded, outgoing.id.position()?).map(|loaded| &loaded.message) {
+                Some(Ok(message)) => return Some(Outbound::new(message.clone(), outgoing)),
+                Some(Err(error)) => self.skip(client, outgoing.packet_id, error),
+                None => {
+                    self.entry_mut(client)?.inbox.take_back(&outgoing);
+                    self.want_read(client, actions);
+                    return None;
+                }
             }
         }
     }
 
     /// A message that cannot be read is skipped; the log keeps it.
-    fn skip(&mut self, client: ClientRef, packet_id: PacketId) {
+    fn skip(&mut self, client: ClientRef, packet_id: PacketId, error: &MessageError) {
+        let client_group = self.key_of(client).and_then(|key| key.group());
+        tracing::error!(%error, client_group, "a waiting message cannot be read");
         self.context.counts.unreadable.one();
         let gone = self.entry_mut(client).and_then(|entry| entry.inbox.ack(packet_id));
         gone.into_iter().for_each(|gone| self.count_out(gone));
@@ -127,6 +126,6 @@ impl Clients {
 
     /// Whether something waits that could be handed out.
     pub(in crate::worker) fn has_waiting(&self, client: ClientRef) -> bool {
-        self.entry(client).is_some_and(|entry| entry.inbox.session.waiting_len() > 0)
+        self.entry(client).is_some_and(|entry| entry.inbox.session.upcoming().next().is_some())
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct ClientEntry {
     pub(super) ends_at_ms: Option<u64>,
     /// The log has something of it.
     pub(super) is_logged: bool,
+    /// A read of its next messages waits or is under way.
+    pub(super) is_reading: bool,
     /// The session is as the log has it when that is durable up to here.
     pub(super) settled_at: Position,
     pub(super) queue_ids: QueueIds,
@@ -56,6 +58,7 @@ impl ClientEntry {
             attachment: None,
             ends_at_ms: None,
             is_logged: false,
+            is_reading: false,
             settled_at: Position::default(),
             queue_ids: QueueIds::default(),
         }

@@ -10,8 +10,9 @@ use super::Clients;
 use super::storing::{Storing, add_reference};
 use crate::message::SharedMessage;
 use crate::store::journal::Batch;
-use crate::worker::action::{Action, Actions, ClientRef, JustStored, Now};
+use crate::worker::action::{Action, Actions, ClientRef, Now};
 use crate::worker::post::{FanOut, Outcome};
+use crate::worker::reader::Loaded;
 use crate::worker::writes::LoggedFanOut;
 
 impl Clients {
@@ -98,7 +99,7 @@ impl Clients {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
                 for (client, storing) in stored {
                     self.put_logged(client, position, storing, actions);
-                    let just_stored = Some(JustStored { position, message: fan_out.message.clone() });
+                    let just_stored = Some(Loaded { position, message: Ok(fan_out.message.clone()) });
                     actions.push_back(Action::Deliver { client, just_stored });
                 }
                 fan_out.outcome = fan_out.outcome.merge(Outcome::Durable(appended.end));

@@ -10,6 +10,7 @@ mod fan_out;
 mod lookups;
 mod p2p;
 mod queue_ids;
+mod reads;
 mod recent;
 mod session;
 mod storing;
@@ -36,6 +37,7 @@ use crate::store::journal::Journal;
 use crate::workers_by_filter::WorkersByFilter;
 use entry::ClientEntry;
 use lookups::Lookups;
+use reads::Reads;
 use recent::RecentReceivers;
 
 pub(super) use session::Ended;
@@ -70,6 +72,7 @@ pub(super) struct Clients {
     matches: Matches<ClientRef>,
     lookups: Lookups,
     recent: RecentReceivers,
+    reads: Reads,
     /// Sessions without a connection, by the time they end.
     endings: BTreeSet<(u64, ClientRef)>,
     endings_ahead: Vec<EndingAhead>,
@@ -99,6 +102,7 @@ impl Clients {
             matches: Matches::new(),
             lookups: Lookups::default(),
             recent: RecentReceivers::default(),
+            reads: Reads::default(),
             endings: BTreeSet::new(),
             endings_ahead: Vec::new(),
             to_sweep: VecDeque::new(),

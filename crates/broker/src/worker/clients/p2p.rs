@@ -9,8 +9,9 @@ use super::Clients;
 use super::storing::{Storing, add_reference};
 use crate::client::ClientKey;
 use crate::store::journal::Batch;
-use crate::worker::action::{Action, Actions, AfterDurable, ClientRef, JustStored, Now};
+use crate::worker::action::{Action, Actions, AfterDurable, ClientRef, Now};
 use crate::worker::post::{Outcome, P2p, QueueJob, ReplyTarget, ReplyTo};
+use crate::worker::reader::Loaded;
 
 /// How long ids of messages of a queue elsewhere are remembered: longer than any redelivery takes.
 const QUEUE_ID_KEPT: Duration = Duration::from_hours(24);
@@ -124,7 +125,7 @@ impl Clients {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
                 self.put_logged(client, position, storing, actions);
                 self.reply_stored(client, p2p.reply_to, appended.end, now, actions);
-                let just_stored = Some(JustStored { position, message: p2p.message });
+                let just_stored = Some(Loaded { position, message: Ok(p2p.message) });
                 actions.push_back(Action::Deliver { client, just_stored });
                 None
             }

@@ -11,13 +11,16 @@ use mqtt::codec::Properties;
 use mqtt::server::Sent;
 use mqtt::{PacketId, QoS, ReasonCode, Version};
 
+use super::reads::READS_MAX;
 use super::session::Opened;
 use super::*;
 use crate::message::{Collapse, Message, NEVER_MS, SharedMessage};
 use crate::store::RecoveredSession;
+use crate::store::messages::{MessageError, Messages};
 use crate::worker::action::Now;
 use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::{FanOut, Outcome, P2p, ReplyTarget, ReplyTo};
+use crate::worker::reader::Loaded;
 
 const ALICE: &str = "GID_dev@@@alice";
 const BOB: &str = "GID_dev@@@bob";
@@ -29,8 +32,13 @@ struct Bench {
     actions: Actions,
     now: Now,
     storage: ForgettingStorage,
+    messages: Messages,
+    /// That were asked for and have no answer.
+    reads: VecDeque<(ClientRef, Vec<Position>)>,
     connections: u32,
 }
+
+type LoadedMessage = Result<SharedMessage, Box<MessageError>>;
 
 /// What became of one write, in short.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,17 +58,18 @@ impl Bench {
         let limits = Limits::default();
         let context = Context {
             worker: 0,
-            journal: Journal::new(log),
+            journal: Journal::new(log.clone()),
             counts: Arc::default(),
             inbox_limits: crate::shared::inbox_limits(&limits),
             limits: Arc::new(limits),
-            urgent_parents: [].into(),
+            urgent_parents: ["ring".to_owned()].into(),
             workers_by_filter: Arc::default(),
             queue_acks: QueueAcks::new(None),
         };
         let now = Now { instant: Instant::now(), ms: 1_000_000 };
         let clients = Clients::new(context, now.instant);
-        Self { clients, actions: Actions::new(), now, storage, connections: 0 }
+        let (messages, reads) = (Messages::new(log), VecDeque::new());
+        Self { clients, actions: Actions::new(), now, storage, messages, reads, connections: 0 }
     }
 
     fn pass(&mut self, time: Duration) {
@@ -110,6 +119,7 @@ impl Bench {
                 }
                 Action::Reply { outcome, .. } => seen.push(Seen::Reply(outcome)),
                 Action::Deliver { client, .. } => seen.push(Seen::Deliver(client)),
+                Action::Read { client, positions } => self.reads.push_back((client, positions)),
                 Action::SendAtMostOnce { to, .. } => seen.push(Seen::SendAtMostOnce(to)),
                 Action::LookUp { receiver, .. } => seen.push(Seen::LookUp(receiver.as_str().to_owned())),
                 Action::Defer(Deferred::Removed { message, .. }) => seen.push(Seen::Removed(message)),
@@ -120,14 +130,81 @@ impl Bench {
         seen
     }
 
-    /// What is handed out now, by its payload, all of it written.
+    /// What is handed out now and when the reader has answered, by its payload, all of it written.
     fn deliver(&mut self, client: ClientRef) -> Vec<String> {
+        let mut delivered = self.hand_out(client, &[]);
+        while !self.reads.is_empty() {
+            delivered.extend(self.answer());
+        }
+        delivered
+    }
+
+    /// What is handed out without another read.
+    fn hand_out(&mut self, client: ClientRef, loaded: &[Loaded]) -> Vec<String> {
         let mut delivered = Vec::new();
-        while let Some(outbound) = self.clients.hand_out(client, None, self.now.ms, &mut self.actions) {
+        while let Some(outbound) = self.clients.hand_out(client, loaded, self.now.ms, &mut self.actions) {
             delivered.push(String::from_utf8(outbound.message.payload.to_vec()).unwrap());
             self.clients.sent(client, &outbound, Sent::Written, &mut self.actions);
         }
+        self.take_reads();
         delivered
+    }
+
+    fn take_reads(&mut self) {
+        for action in std::mem::take(&mut self.actions) {
+            match action {
+                Action::Read { client, positions } => self.reads.push_back((client, positions)),
+                other => self.actions.push_back(other),
+            }
+        }
+    }
+
+    /// The reader answers the oldest read; returns what is handed out then.
+    fn answer(&mut self) -> Vec<String> {
+        self.answer_with(|_, message| message)
+    }
+
+    /// The same with a reader that may fail.
+    fn answer_with(&mut self, result: impl Fn(Position, LoadedMessage) -> LoadedMessage) -> Vec<String> {
+        let (client, positions) = self.reads.pop_front().unwrap();
+        let load = |position| {
+            let message = self.messages.read(position).map(SharedMessage::from).map_err(Box::new);
+            Loaded { position, message: result(position, message) }
+        };
+        let loaded: Vec<Loaded> = positions.into_iter().map(load).collect();
+        self.clients.read_ended(client, &mut self.actions);
+        self.hand_out(client, &loaded)
+    }
+
+    /// A message to a client that is connected; returns what is handed out at once.
+    fn send_live(&mut self, to: &str, message: SharedMessage) -> Vec<String> {
+        let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
+        let p2p = P2p { to: ClientKey::new(to), message, keep: true, reply_to };
+        assert!(self.clients.write_p2p(p2p, self.now, &mut self.actions).is_none());
+        let stored = self.actions.iter_mut().find_map(|action| match action {
+            Action::Deliver { client, just_stored } => Some((*client, just_stored.take())),
+            _ => None,
+        });
+        let (client, just_stored) = stored.unwrap();
+        self.drain();
+        self.hand_out(client, just_stored.as_slice())
+    }
+
+    fn ack(&mut self, client: ClientRef, connection: ConnectionKey, packet_id: u16) {
+        self.clients.ack(client, connection, PacketId::new(packet_id).unwrap(), &mut self.actions);
+        self.drain();
+    }
+
+    /// A client with these messages waiting, whose CONNACK has just left.
+    fn resume(
+        &mut self,
+        client_id: &str,
+        waiting: impl IntoIterator<Item = SharedMessage>,
+    ) -> (ConnectionKey, ClientRef) {
+        let (key, client) = self.connect(client_id, HOUR_S);
+        self.clients.leave(client, key, self.now.ms);
+        waiting.into_iter().for_each(|message| _ = self.send(client_id, message));
+        self.connect(client_id, HOUR_S)
     }
 
     fn subscribe(&mut self, client: ClientRef, filter: &str) {
@@ -425,4 +502,170 @@ fn an_entry_that_has_expired_is_swept_and_logged_as_gone() {
     bench.clients.sweep_some(bench.now, &mut bench.actions);
     assert!(matches!(bench.drain()[..], [Seen::Removed(_)]));
     assert_eq!(bench.clients.context.counts.stats().inbox_messages, 0);
+}
+
+fn numbers(numbers: std::ops::RangeInclusive<u32>) -> Vec<String> {
+    numbers.map(|number| number.to_string()).collect()
+}
+
+fn texts(range: std::ops::RangeInclusive<u32>) -> impl Iterator<Item = SharedMessage> {
+    numbers(range).into_iter().map(|number| text(&number))
+}
+
+fn urgent(payload: &str) -> SharedMessage {
+    Message { topic: "ring/p2p/x".into(), ..message(payload) }.into()
+}
+
+#[test]
+fn messages_of_the_log_go_out_in_their_order_and_a_live_one_does_not_overtake_them() {
+    let mut bench = Bench::new();
+    let (_, bob) = bench.resume(BOB, texts(1..=2));
+    assert_eq!(bench.hand_out(bob, &[]), [] as [&str; 0]);
+    assert_eq!(bench.send_live(BOB, text("3")), [] as [&str; 0]);
+    assert_eq!(bench.reads.len(), 1, "one at a time");
+    assert_eq!(bench.answer(), ["1", "2"]);
+    assert_eq!(bench.answer(), ["3"]);
+    assert_eq!(bench.send_live(BOB, text("4")), ["4"]);
+    assert_eq!(bench.reads.len(), 0, "it was in memory");
+}
+
+#[test]
+fn an_urgent_message_goes_before_those_that_are_being_read_and_takes_a_place_of_the_window() {
+    let mut bench = Bench::new();
+    let (key, bob) = bench.resume(BOB, texts(1..=11));
+    bench.hand_out(bob, &[]);
+    assert_eq!(bench.send_live(BOB, urgent("ring")), ["ring"]);
+    assert_eq!(bench.answer(), numbers(1..=9));
+    assert_eq!(bench.reads.len(), 0, "the window is closed");
+    bench.ack(bob, key, 1);
+    assert_eq!(bench.deliver(bob), ["10"]);
+}
+
+#[test]
+fn a_read_goes_as_far_as_the_window_or_as_one_connection_is_written_to() {
+    let mut bench = Bench::new();
+    let large = |number: u32| text(&format!("{number}{}", "x".repeat(100_000)));
+    let huge = text(&"x".repeat(300_000));
+    let (_, bob) = bench.resume(BOB, texts(1..=25));
+    bench.hand_out(bob, &[]);
+    let (_, alice) = bench.resume(ALICE, [huge, large(1), large(2), large(3)]);
+    bench.hand_out(alice, &[]);
+    let mut sizes = Vec::new();
+    while let Some((_, positions)) = bench.reads.front() {
+        sizes.push(positions.len());
+        bench.answer();
+    }
+    assert_eq!(sizes, [10, 1, 2, 1]);
+}
+
+#[test]
+fn what_was_read_for_an_older_connection_goes_out_on_the_newer_one_once() {
+    let mut bench = Bench::new();
+    let (older, bob) = bench.resume(BOB, texts(1..=2));
+    bench.hand_out(bob, &[]);
+    bench.clients.leave(bob, older, bench.now.ms);
+    let (newer, again) = bench.connect(BOB, HOUR_S);
+    assert_eq!(bob, again);
+    bench.hand_out(bob, &[]);
+    assert_eq!(bench.reads.len(), 1);
+    assert_eq!(bench.answer(), ["1", "2"]);
+    assert_eq!(bench.reads.len(), 0);
+    bench.drain();
+    bench.ack(bob, newer, 1);
+    bench.ack(bob, newer, 2);
+    assert_eq!(bench.clients.context.counts.stats().inbox_messages, 0);
+}
+
+#[test]
+fn what_was_in_flight_is_read_again_and_goes_first() {
+    let mut bench = Bench::new();
+    let (older, bob) = bench.resume(BOB, texts(1..=12));
+    assert_eq!(bench.deliver(bob), numbers(1..=10));
+    bench.ack(bob, older, 2);
+    assert_eq!(bench.hand_out(bob, &[]), [] as [&str; 0]);
+    bench.clients.leave(bob, older, bench.now.ms);
+    bench.connect(BOB, HOUR_S);
+    // The answer for the older connection is of what is not next any more.
+    assert_eq!(bench.answer(), [] as [&str; 0]);
+    let (first, rest) = (vec!["1".to_owned()], numbers(3..=11));
+    assert_eq!(bench.answer(), [first, rest].concat());
+}
+
+#[test]
+fn an_answer_for_a_session_that_has_ended_is_nobodys() {
+    let mut bench = Bench::new();
+    let (key, bob) = bench.resume(BOB, [text("for bob")]);
+    bench.hand_out(bob, &[]);
+    bench.clients.leave(bob, key, bench.now.ms);
+    bench.clients.end(&ClientKey::new(BOB));
+    let (_, alice) = bench.resume(ALICE, [text("for alice")]);
+    assert_eq!(alice.slot, bob.slot);
+    bench.hand_out(alice, &[]);
+    assert_eq!(bench.answer(), [] as [&str; 0]);
+    assert_eq!(bench.answer(), ["for alice"]);
+    assert!(bench.clients.reads.are_over());
+}
+
+#[test]
+fn a_version_that_comes_while_the_older_one_is_read_is_the_only_one_that_goes_out() {
+    let mut bench = Bench::new();
+    let (_, bob) = bench.resume(BOB, [version(1)]);
+    bench.hand_out(bob, &[]);
+    assert_eq!(bench.send_live(BOB, version(2)), ["2"]);
+    assert_eq!(bench.answer(), [] as [&str; 0]);
+
+    let mut bench = Bench::new();
+    let (_, bob) = bench.resume(BOB, [version(1), text("x")]);
+    bench.hand_out(bob, &[]);
+    assert_eq!(bench.send_live(BOB, version(2)), [] as [&str; 0]);
+    assert_eq!([bench.answer(), bench.answer()], [["x"], ["2"]]);
+}
+
+#[test]
+fn a_message_that_expires_while_it_is_read_does_not_go_out() {
+    let mut bench = Bench::new();
+    let brief = Message { expires_at_ms: bench.now.ms + 1000, ..message("brief") };
+    let (_, bob) = bench.resume(BOB, [brief.into(), text("lasting")]);
+    bench.hand_out(bob, &[]);
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.answer(), ["lasting"]);
+    assert_eq!(bench.clients.context.counts.stats().expired, 1);
+}
+
+#[test]
+fn a_message_that_cannot_be_read_is_skipped_and_those_behind_it_go_out() {
+    let mut bench = Bench::new();
+    let (_, bob) = bench.resume(BOB, texts(1..=3));
+    bench.hand_out(bob, &[]);
+    let damaged = bench.reads[0].1[1];
+    let what = "a test says so";
+    let delivered = bench.answer_with(|position, message| {
+        if position == damaged { Err(Box::new(MessageError::NotAMessage { position, what })) } else { message }
+    });
+    assert_eq!(delivered, ["1", "3"]);
+    let stats = bench.clients.context.counts.stats();
+    assert_eq!((stats.unreadable, stats.inbox_messages), (1, 2));
+}
+
+#[test]
+fn clients_are_read_for_in_turn_and_so_many_at_a_time() {
+    let mut bench = Bench::new();
+    let clients: Vec<_> =
+        (0..READS_MAX + 2).map(|number| bench.resume(&format!("GID_dev@@@{number}"), texts(1..=20))).collect();
+    clients.iter().for_each(|(_, client)| _ = bench.hand_out(*client, &[]));
+    assert_eq!(bench.reads.len(), READS_MAX);
+    // The first one asks for more at once, the last but one goes away.
+    bench.answer();
+    (1..=10).for_each(|packet_id| bench.ack(clients[0].1, clients[0].0, packet_id));
+    bench.hand_out(clients[0].1, &[]);
+    let (key, gone) = clients[READS_MAX];
+    bench.clients.leave(gone, key, bench.now.ms);
+    let mut order = Vec::new();
+    while let Some((client, _)) = bench.reads.front() {
+        order.push(*client);
+        bench.answer();
+        assert!(bench.reads.len() <= READS_MAX);
+    }
+    let served = clients[1..].iter().chain(&clients[..1]).map(|(_, client)| *client);
+    assert_eq!(order, served.collect::<Vec<_>>());
 }

@@ -1,0 +1,93 @@
+//! The reader: one thread that reads messages from the log for all workers, which never wait for the disk.
+//!
+//! A worker asks for the next messages of a client, and the answer comes as a [`Notice::MessagesRead`]. Requests are
+//! served in their order, each from its lowest position up. How many there are at a time is bounded where they are asked
+//! (`clients/reads.rs`), so that a worker which asks for much delays the others by little. It is one thread because what
+//! has to be fast does not come here: a message that is in memory is delivered from there.
+//!
+//! The thread ends when the last worker has.
+
+use std::thread::JoinHandle;
+use std::{io, thread};
+
+use commitlog::{Log, Position};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::action::ClientRef;
+use super::post::{Notice, WorkerAddress};
+use crate::fatal::{Fatal, OnFatal, PanicGuard};
+use crate::message::SharedMessage;
+use crate::store::messages::{MessageError, Messages};
+
+/// The next messages of a client.
+pub(crate) struct ReadRequest {
+    pub(super) worker: usize,
+    pub(super) client: ClientRef,
+    /// They rise.
+    pub(super) positions: Vec<Position>,
+}
+
+/// A message of the log that is in memory, or why it cannot be read.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(super) position: Position,
+    pub(super) message: Result<SharedMessage, Box<MessageError>>,
+}
+
+/// Where workers ask.
+#[derive(Clone)]
+pub(crate) struct ReaderAddress(Sender<ReadRequest>);
+
+impl ReaderAddress {
+    pub(super) fn ask(&self, request: ReadRequest) {
+        // A reader that has ended ends the process.
+        let _ = self.0.send(request);
+    }
+}
+
+/// The reader's own end.
+pub(crate) struct Reader {
+    requests: Receiver<ReadRequest>,
+    messages: Messages,
+    workers: Vec<WorkerAddress>,
+}
+
+pub(crate) fn reader(log: Log, workers: Vec<WorkerAddress>) -> (ReaderAddress, Reader) {
+    let (sender, requests) = unbounded();
+    (ReaderAddress(sender), Reader { requests, messages: Messages::new(log), workers })
+}
+
+/// Starts the thread.
+pub(crate) fn start(reader: Reader, on_fatal: OnFatal) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("broker-reader".to_owned()).spawn(move || {
+        let _guard = PanicGuard { on_fatal, fatal: Fatal::Worker };
+        reader.requests.iter().for_each(|request| reader.answer(request));
+    })
+}
+
+impl Reader {
+    fn answer(&self, request: ReadRequest) {
+        let ReadRequest { worker, client, positions } = request;
+        let messages = positions.into_iter().map(|position| self.load(position)).collect();
+        if let Some(address) = self.workers.get(worker) {
+            address.notify(Notice::MessagesRead { client, messages });
+        }
+    }
+
+    fn load(&self, position: Position) -> Loaded {
+        let message = self.messages.read(position).map(SharedMessage::from).map_err(Box::new);
+        Loaded { position, message }
+    }
+
+    /// Answers the oldest request. `false`: there is none.
+    #[cfg(test)]
+    pub(super) fn answer_next(&self) -> bool {
+        self.requests.try_recv().map(|request| self.answer(request)).is_ok()
+    }
+}
+
+/// The one at this position, of some that rise.
+pub(super) fn find(loaded: &[Loaded], position: Position) -> Option<&Loaded> {
+    let at = loaded.binary_search_by_key(&position, |loaded| loaded.position).ok()?;
+    loaded.get(at)
+}
