@@ -34,6 +34,18 @@ impl Copies {
         by_segment.get(&segment).into_iter().flat_map(BTreeMap::keys).copied().collect()
     }
 
+    /// Numbers of the segments that have copies, rising.
+    pub(crate) fn segments(&self) -> Vec<u64> {
+        self.by_segment.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// Names that have a copy in this segment, rising, and where it is.
+    pub(crate) fn in_segment(&self, geometry: &Geometry, segment: u64) -> Vec<(Position, Position)> {
+        let by_segment = self.by_segment.read().unwrap_or_else(PoisonError::into_inner);
+        let copies = by_segment.get(&segment).into_iter().flatten();
+        copies.map(|(name, offset)| (*name, geometry.position(segment, u64::from(*offset)))).collect()
+    }
+
     /// Returns the place of the newest copy of `name`.
     pub(crate) fn find(&self, geometry: &Geometry, name: Position) -> Option<Position> {
         let by_segment = self.by_segment.read().unwrap_or_else(PoisonError::into_inner);

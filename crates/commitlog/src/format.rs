@@ -350,7 +350,7 @@ pub(crate) fn next_slot(offset: u64) -> u64 {
     offset + ALIGN as u64
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes[at..].first_chunk().map_or(0, |chunk| u32::from_le_bytes(*chunk))
 }
 

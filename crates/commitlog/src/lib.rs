@@ -19,13 +19,17 @@
 //!   written; a copy of it ([`NewRecord::carried`]) keeps the name. Once its owners have carried what they need of the
 //!   oldest segments, these are given back: by [`Log::reclaim`], or by the log itself once all that registered as
 //!   [`LogOwner`] have vacated them. A replay shows each name once.
+//! - **A start need not read all of it.** A [snapshot](SnapshotSection) holds what the owners need of all that lies below
+//!   a place: the replay shows it, and then the log from there on. It is written beside the work and may be lost, which
+//!   costs the next start the time to read the whole log. Nothing is given back on its word.
 //! - [`Log::append`] never waits for the disk: it encodes under a short lock; one thread writes all that arrived while
 //!   it synced before, and syncs it at once.
 //!
 //! # On disk
 //! A folder of files `<20 digits>.segment`, numbered from 1 without gaps, all of one size, written full before
 //! use. `*.new` is an unfinished one, `*.free` one that was given back; `spare` has the space of one, for a
-//! start on a full disk; `lock` is locked while the log is open and holds the process id. All numbers are
+//! start on a full disk; `snapshot` is the newest snapshot (its layout is drawn in
+//! `src/snapshot/mod.rs`); `lock` is locked while the log is open and holds the process id. All numbers are
 //! little-endian.
 //!
 //! ```text
@@ -67,7 +71,7 @@
 //! # Threads
 //! The writer thread alone writes records, syncs and calls watchers. The preparer thread creates the next segment while
 //! the one before is filled. The reclaimer thread, if there are owners, says which segment is wanted back, and gives it
-//! back. Locks are held for encoding or looking up, never over a read, write or sync.
+//! back; the snapshot thread, if there are owners, begins snapshots and writes their file. Locks are held for encoding or looking up, never over a read, write or sync.
 
 mod copies;
 mod disk;
@@ -87,6 +91,7 @@ mod recover;
 mod replay;
 mod segment;
 mod shared;
+mod snapshot;
 pub mod storage;
 mod sys;
 mod tail;
@@ -103,3 +108,4 @@ pub use position::{Epoch, Position};
 pub use reclaim::{LogOwner, WantedSegment};
 pub use record::{Appended, LogEvent, Need, NewRecord, Part, Record, ReplayedRecord, USER_KIND_MIN};
 pub use replay::{Replay, Replayed};
+pub use snapshot::{SnapshotError, SnapshotSection};

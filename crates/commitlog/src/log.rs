@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 
 use crate::error::{AppendError, OpenError, ReadError, WaitError};
 use crate::format::{
-    Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_UNIT, START_LEN, Slot,
-    is_segment_size, own,
+    FIRST_RECORD, Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_UNIT,
+    START_LEN, Slot, is_segment_size, own,
 };
 use crate::reclaim::{LogOwner, reclaim, reclaim_segments};
 use crate::record::{Appended, LogEvent, Need, NewRecord, Part, Record};
@@ -17,6 +17,7 @@ use crate::recover::{damaged, file_error, recover};
 use crate::replay::Replay;
 use crate::segment::{PrepareError, name_of, read_exact};
 use crate::shared::Shared;
+use crate::snapshot::{Snapshot, begin_snapshot, complete_snapshot, find_snapshot, write_snapshots};
 use crate::storage::{LockError, Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
 use crate::threads::{prepare_segments, write_batches};
@@ -60,6 +61,7 @@ impl Log {
         check_options(&options)?;
         let lock = lock_storage(&*storage)?;
         let recovered = recover(&*storage, options.segment_size)?;
+        let snapshot = find_snapshot(&*storage, &recovered)?;
         let geometry = recovered.geometry;
         let epoch = Epoch(recovered.last_epoch.0.saturating_add(1));
         let end = geometry.position(recovered.segment, recovered.cut);
@@ -69,7 +71,9 @@ impl Log {
         let carries_from = recovered.carries_from;
         let shared = Shared::new(Arc::clone(&storage), lock, options, geometry, epoch, tail, recovered.files);
         let copies = Arc::clone(&shared.copies);
-        let replay = Replay { storage, geometry, files: replay_files, end, carries_from, copies };
+        let from = snapshot.as_ref().map_or(geometry.position(recovered.begin, FIRST_RECORD), Snapshot::from);
+        shared.snapshots.set_last_from(from);
+        let replay = Replay { storage, geometry, files: replay_files, snapshot, from, end, carries_from, copies };
         append_start(&shared)?;
         let handle = Handle { id: LogId::next(), shared: Arc::new(shared), threads: Mutex::default() };
         handle.run()?;
@@ -151,7 +155,7 @@ impl Log {
     /// # Errors
     /// The log failed or was closed before.
     pub fn wait_durable(&self, end: Position) -> Result<(), WaitError> {
-        self.shared().wait_durable(end, |phase| matches!(phase, Phase::Open | Phase::Closing { .. }))
+        self.shared().wait_durable(end, |tail| matches!(tail.phase, Phase::Open | Phase::Closing { .. }))
     }
 
     /// Number of the oldest segment, and of the one that is appended to: the segment of a position is the position
@@ -183,6 +187,14 @@ impl Log {
     #[must_use]
     pub fn register_owner(&self, name: &'static str) -> LogOwner {
         LogOwner::register(self.clone(), name)
+    }
+
+    /// Begins a snapshot, unless one is under way, whose records the next start shows instead of all that lies before it.
+    /// Its owners learn of it by [`LogOwner::snapshot_wanted`]. `false`: there can be none now, because an owner is not
+    /// there or not ready, the disk is full, or the log is closed.
+    #[must_use]
+    pub fn request_snapshot(&self) -> bool {
+        begin_snapshot(self.shared())
     }
 
     /// Where this record is read: its first copy, and once that was given back its newest one.
@@ -223,11 +235,13 @@ impl Log {
         self.handle.id
     }
 
-    /// Refuses further appends, makes what is pending durable, marks a clean stop, drops the watchers and the lock.
+    /// Refuses further appends, makes what is pending durable, marks a clean stop, drops the watchers and the lock. A
+    /// snapshot that all owners have finished is written before, any other is given up.
     ///
     /// # Errors
     /// The log failed, or the disk is full: what was not durable may be lost, nothing else.
     pub fn close(&self) -> Result<(), WaitError> {
+        complete_snapshot(self.shared());
         let end = self.handle.shut_down(true);
         self.wait_durable(end)
     }
@@ -291,6 +305,7 @@ impl Handle {
         self.spawn("log-preparer", prepare_segments)?;
         if self.shared.options.owners > 0 {
             self.spawn("log-reclaimer", reclaim_segments)?;
+            self.spawn("log-snapshots", write_snapshots)?;
         }
         Ok(())
     }
@@ -309,6 +324,7 @@ impl Handle {
 
     /// Lets the threads end. Returns the end of the log before the record of the stop.
     fn shut_down(&self, stop: bool) -> Position {
+        self.shared.snapshots.stop();
         let end = {
             let mut tail = self.shared.tail();
             if tail.phase == Phase::Open {

@@ -43,6 +43,9 @@ pub struct Options {
     /// Segments are wanted back while all take more bytes than this, and more than three times what the owners need. On a
     /// full disk the latter alone counts.
     pub reclaim_above: u64,
+    /// A snapshot is begun once so many bytes were appended since the last one: a start reads about as much of the log.
+    /// `None`: only when [`Log::request_snapshot`](crate::Log::request_snapshot) asks. Without owners there is none.
+    pub snapshot_every: Option<u64>,
     /// After this time without appends an empty batch is written behind the last one, so that damage to the last batch
     /// cannot look like a torn tail. `None`: never (tests that count syncs).
     pub idle_mark_after: Option<Duration>,
@@ -61,6 +64,7 @@ impl Default for Options {
             reserve_bytes: 8 << 20,
             owners: 0,
             reclaim_above: 768 << 20,
+            snapshot_every: Some(128 << 20),
             idle_mark_after: Some(Duration::from_millis(50)),
             full_retry_every: Duration::from_secs(1),
             fault: Fault::None,

@@ -7,6 +7,7 @@ use crate::format::{
     Geometry, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, SegmentVersion, Slot, encode_unit, own,
 };
 use crate::record::{NewRecord, Part};
+use crate::snapshot::format::{SnapshotHeader, What, encode_copy, encode_records};
 use crate::{Epoch, Position};
 
 const LOG_ID: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
@@ -32,6 +33,17 @@ const CARRIED: &str = "c58c621d05000000bfb099f141010000\
                        78c000000000000078400000000000000700000000000000\
                        6669727374000000";
 
+/// `CNVKSNP\n`, version 1, checksum, id, segments of 16,384 bytes; from 0xc078 on, end 0xc190, 157 bytes, a record, a copy.
+const SNAPSHOT: &str = "434e564b534e500a01000000135cf8f2000102030405060708090a0b0c0d0e0f\
+                        004000000000000078c000000000000090c10000000000009d00000000000000\
+                        01000000000000000100000000000000";
+/// At offset 80 of it: kind 0x41 of owner 7 and name 0x4078, `first`.
+const SNAPSHOT_RECORD: &str = "2f5876461d0000000100000000000000\
+                               0500000041000000070000000000000078400000000000006669727374";
+/// At offset 125: the copy of 0x4078 at 0x8100.
+const SNAPSHOT_COPY: &str = "896e2071100000000200000000000000\
+                             78400000000000000081000000000000";
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
@@ -54,6 +66,31 @@ fn a_segment_header_has_the_bytes_of_version_2() {
     let bytes = header.encode();
     assert_eq!(hex(&bytes), SEGMENT_V2);
     assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+}
+
+#[test]
+fn a_snapshot_has_the_bytes_of_version_1() {
+    let header = SnapshotHeader {
+        geometry: GEOMETRY,
+        from: GEOMETRY.position(3, 120),
+        end: GEOMETRY.position(3, 400),
+        length: 157,
+        records: 1,
+        copies: 1,
+    };
+    assert_eq!(hex(&header.encode()), SNAPSHOT);
+    assert_eq!(SnapshotHeader::decode(&header.encode()), Ok(header));
+    let (mut record, mut copy) = (Vec::new(), Vec::new());
+    let text = [Part::Bytes(b"first")];
+    encode_records(&mut record, &[NewRecord::new(0x41, 7, &text).carried(Position(0x4078))]);
+    encode_copy(&mut copy, Position(0x4078), Position(0x8100));
+    for (offset, what, body, bytes) in
+        [(80, What::Records, record, SNAPSHOT_RECORD), (125, What::Copies, copy, SNAPSHOT_COPY)]
+    {
+        let frame = header.encode_frame(offset, what, &body);
+        assert_eq!(hex(&[&frame[..], &body].concat()), bytes);
+        assert_eq!(header.check_frame(offset, &frame, &body), Ok(what));
+    }
 }
 
 #[test]

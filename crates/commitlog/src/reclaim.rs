@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::WaitError;
 use crate::format::SegmentVersion;
 use crate::shared::Shared;
+use crate::snapshot::{SnapshotSection, Snapshots};
 use crate::tail::Phase;
 use crate::{Log, Position, SyncMode};
 
@@ -62,7 +63,7 @@ impl Owners {
     }
 
     /// What all need; `None`: one that was to register has not, has not said what it needs, or is gone.
-    fn live_bytes(&self, count: usize) -> Option<u64> {
+    pub(crate) fn live_bytes(&self, count: usize) -> Option<u64> {
         let list = self.list();
         let all_are_there = list.len() == count && list.iter().all(|owner| !owner.is_gone);
         if all_are_there { list.iter().map(|owner| owner.live_bytes).sum() } else { None }
@@ -86,6 +87,8 @@ pub struct LogOwner {
     number: usize,
     /// The newest segment that was vacated.
     vacated: u64,
+    /// Number of the newest snapshot that this one has begun its section of.
+    snapshot: u64,
 }
 
 /// The oldest segment, which is to be vacated.
@@ -103,7 +106,7 @@ impl LogOwner {
             list.push(OwnerState { name, ..OwnerState::default() });
             list.len() - 1
         };
-        Self { log, number, vacated: NONE }
+        Self { log, number, vacated: NONE, snapshot: 0 }
     }
 
     /// Notes how many bytes this part would append if it carried all that it needs, headers included.
@@ -139,6 +142,13 @@ impl LogOwner {
         shared.wake_reclaimer();
     }
 
+    /// The snapshot that this part has still to write its state into. One atomic load while there is none.
+    pub fn snapshot_wanted(&mut self) -> Option<SnapshotSection> {
+        let (number, from) = self.log.shared().snapshots.wanted_after(self.snapshot)?;
+        self.snapshot = number;
+        Some(Snapshots::section(self.log.clone(), number, from))
+    }
+
     /// Names of which this segment has a carried copy, rising.
     #[must_use]
     pub fn copies_in(&self, segment: u64) -> Vec<Position> {
@@ -148,6 +158,7 @@ impl LogOwner {
 
 impl Drop for LogOwner {
     fn drop(&mut self) {
+        self.log.shared().snapshots.leave_after(self.snapshot);
         if let Some(state) = self.log.shared().owners.list().get_mut(self.number) {
             tracing::debug!(owner = state.name, "an owner of the log is gone: no segment is given back any more");
             state.is_gone = true;

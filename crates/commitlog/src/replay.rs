@@ -10,14 +10,20 @@ use crate::format::{FIRST_RECORD, Geometry, RecordHeader, SegmentVersion, own};
 use crate::record::ReplayedRecord;
 use crate::recover::{Files, NOT_OF_V1, damaged, follows, may_stand};
 use crate::segment::{Found, SegmentReader, name_of};
+use crate::snapshot::format::Unfit;
+use crate::snapshot::{self, Entry, Snapshot, Stopped};
 use crate::storage::Storage;
 use crate::{Position, USER_KIND_MIN};
 
-/// All records that the log held when it was opened, in the order of their appends, each exactly once.
+/// All records that the log held when it was opened, in the order of their appends, each exactly once. With a snapshot,
+/// its records first, and then those that the log holds from its place on.
 pub struct Replay {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) geometry: Geometry,
     pub(crate) files: Files,
+    pub(crate) snapshot: Option<Snapshot>,
+    /// Where the log is read from: what lies below is in the snapshot, or was given back.
+    pub(crate) from: Position,
     /// Where the log ended when it was opened.
     pub(crate) end: Position,
     /// Number of the first segment of version 2, if there is one.
@@ -31,6 +37,8 @@ pub struct Replayed {
     pub records: u64,
     /// Payload bytes of these records.
     pub bytes: u64,
+    /// How many of the records were a snapshot's.
+    pub snapshot_records: u64,
 }
 
 impl Replay {
@@ -42,7 +50,8 @@ impl Replay {
         self,
         mut apply: impl FnMut(ReplayedRecord<'_>) -> Result<(), E>,
     ) -> Result<Replayed, ReplayError<E>> {
-        let mut replayed = Replayed::default();
+        let snapshot_records = self.snapshot.as_ref().map_or(0, Snapshot::records);
+        let mut replayed = Replayed { snapshot_records, ..Replayed::default() };
         let mut refusal = None;
         let walked = self.walk(&mut |record| {
             replayed.records += 1;
@@ -71,20 +80,47 @@ impl Replay {
 
     /// Not generic: compiled and optimised here, not once for each caller.
     fn walk(&self, apply: &mut dyn FnMut(ReplayedRecord<'_>) -> bool) -> Result<(), Failure> {
+        if !self.walk_snapshot(apply)? {
+            return Ok(());
+        }
+        let (first, mut offset) = self.geometry.split(self.from);
         let mut end_before = None;
-        for number in self.files.keys() {
-            end_before = self.walk_segment(*number, end_before, apply)?;
+        for (number, _) in self.files.range(first..) {
+            end_before = self.walk_segment(*number, offset, end_before, apply)?;
             if end_before.is_none() {
                 return Ok(());
             }
+            offset = FIRST_RECORD;
         }
         Ok(())
     }
 
-    /// Returns the end of the segment; `None`: `apply` has refused a record.
+    /// `false`: `apply` has refused a record.
+    fn walk_snapshot(&self, apply: &mut dyn FnMut(ReplayedRecord<'_>) -> bool) -> Result<bool, Failure> {
+        let Some(snapshot) = &self.snapshot else { return Ok(true) };
+        let walked = snapshot.walk(&mut |entry| match entry {
+            Entry::Record(record) => apply(record),
+            Entry::Copy { name, place } => {
+                if self.files.contains_key(&self.geometry.split(place).0) {
+                    self.copies.insert(&self.geometry, name, place);
+                }
+                true
+            }
+        });
+        match walked {
+            Ok(()) => Ok(true),
+            Err(Stopped::Refused) => Ok(false),
+            Err(Stopped::Unreadable(source)) => Err(Failure::of_snapshot(&*self.storage, source)),
+            // It was whole when the log was opened: the disk has returned something else this time.
+            Err(Stopped::Changed(Unfit(what))) => Err(Failure::of_snapshot(&*self.storage, io::Error::other(what))),
+        }
+    }
+
+    /// Returns the end of the segment, which is read from `offset` on; `None`: `apply` has refused a record.
     fn walk_segment(
         &self,
         number: u64,
+        mut offset: u64,
         end_before: Option<Position>,
         apply: &mut dyn FnMut(ReplayedRecord<'_>) -> bool,
     ) -> Result<Option<Position>, Failure> {
@@ -92,7 +128,6 @@ impl Replay {
         let Some(file) = self.files.get(&number) else { return Err(self.damaged(begin, "the segment is missing")) };
         let mut reader = SegmentReader::new(Arc::clone(file), self.geometry, number);
         let version = SegmentVersion::of_segment(number, self.carries_from);
-        let mut offset = FIRST_RECORD;
         loop {
             let at = self.geometry.position(number, offset);
             let Some((header, payload)) = self.record_at(&mut reader, at)? else { return Ok(Some(at)) };
@@ -111,11 +146,10 @@ impl Replay {
         }
     }
 
-    /// Notes a copy at `at`. Returns whether none of the name was shown before: neither the first nor an older one.
+    /// Notes a copy at `at`. Returns whether none of the name was read before: neither the first nor an older one.
     fn is_first_of(&self, name: Position, at: Position) -> bool {
-        let (segment, _) = self.geometry.split(name);
-        let first_is_gone = self.files.keys().next().is_some_and(|oldest| segment < *oldest);
-        let is_first = first_is_gone && self.copies.find(&self.geometry, name).is_none();
+        let older = self.copies.find(&self.geometry, name);
+        let is_first = name < self.from && older.is_none_or(|older| older < self.from);
         self.copies.insert(&self.geometry, name, at);
         is_first
     }
@@ -153,4 +187,10 @@ impl Replay {
 enum Failure {
     Damaged(Damaged),
     Storage { path: String, source: io::Error },
+}
+
+impl Failure {
+    fn of_snapshot(storage: &dyn Storage, source: io::Error) -> Self {
+        Self::Storage { path: storage.path_of(snapshot::NAME), source }
+    }
 }

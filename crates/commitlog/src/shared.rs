@@ -15,6 +15,7 @@ use crate::segment::{
     PrepareError, become_spare, free_name_of, keep_spare, leave_stub, name_of, prepare, prepare_at_start,
     prepare_from_free,
 };
+use crate::snapshot::Snapshots;
 use crate::storage::{Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
 use crate::{Epoch, Options, Position};
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     /// The log has grown, or an owner has vacated a segment.
     space: Condvar,
     pub(crate) owners: Owners,
+    pub(crate) snapshots: Snapshots,
     lock: Mutex<Option<StorageLock>>,
 }
 
@@ -89,6 +91,7 @@ impl Shared {
             progress: Condvar::new(),
             space: Condvar::new(),
             owners: Owners::default(),
+            snapshots: Snapshots::default(),
             lock: Mutex::new(Some(lock)),
         }
     }
@@ -223,6 +226,7 @@ impl Shared {
 
     /// Ends the use of the log: nothing is accepted or becomes durable any more. The writer calls the watchers.
     pub(crate) fn poison(&self, reason: String) {
+        self.snapshots.stop();
         let mut tail = self.tail();
         if !matches!(tail.phase, Phase::Poisoned(_)) {
             tracing::error!(reason, "the log has failed; it accepts nothing until the process is started again");
@@ -258,14 +262,14 @@ impl Shared {
         tail.phase == Phase::Open
     }
 
-    /// Waits until everything below `end` is durable, as long as the log is in such a phase.
-    pub(crate) fn wait_durable(&self, end: Position, goes_on: fn(&Phase) -> bool) -> Result<(), WaitError> {
+    /// Waits until everything below `end` is durable, as long as the log goes on like this.
+    pub(crate) fn wait_durable(&self, end: Position, goes_on: fn(&Tail) -> bool) -> Result<(), WaitError> {
         let mut tail = self.tail();
         loop {
             match &tail.phase {
                 _ if self.durable() >= end => return Ok(()),
                 Phase::Poisoned(reason) => return Err(WaitError::Poisoned(reason.clone())),
-                phase if !goes_on(phase) => return Err(WaitError::Closed(end)),
+                _ if !goes_on(&tail) => return Err(WaitError::Closed(end)),
                 _ => tail = wait(&self.progress, tail, None),
             }
         }
@@ -273,7 +277,7 @@ impl Shared {
 
     /// The same for a thread that a close waits for.
     pub(crate) fn wait_durable_while_open(&self, end: Position) -> Result<(), WaitError> {
-        self.wait_durable(end, |phase| *phase == Phase::Open)
+        self.wait_durable(end, |tail| tail.phase == Phase::Open)
     }
 
     /// Wakes the threads that have work after an append.

@@ -15,3 +15,5 @@ mod harness;
 mod owners;
 mod power;
 mod random;
+mod snapshots;
+mod table;

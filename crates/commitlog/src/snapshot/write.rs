@@ -1,0 +1,208 @@
+//! The thread that makes the file of a snapshot.
+//!
+//! Whatever fails on the way, the snapshot is given up and the log goes on; the next one is begun when it is due again.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::collect::Taken;
+use super::format::{COPY_LEN, FRAME_BODY, FRAME_HEADER_LEN, HEADER_LEN, SnapshotHeader, What, encode_copy};
+use super::{NAME, UNFINISHED};
+use crate::shared::Shared;
+use crate::storage::StorageFile;
+use crate::tail::Phase;
+use crate::{Position, SyncMode};
+
+/// What is appended and given back changes without notice.
+const CHECKED_EVERY: Duration = Duration::from_secs(1);
+/// A snapshot that the owners have not finished when so many more would have been due is given up.
+const OUTDATED_AFTER: u64 = 8;
+/// So much is written at most before it is synced: the log's own syncs do not wait behind all of it.
+const SYNCED_EVERY: u64 = 8 << 20;
+
+/// Why a snapshot is not continued.
+enum GivenUp {
+    Because(&'static str),
+    Storage(io::Error),
+}
+
+impl From<io::Error> for GivenUp {
+    fn from(error: io::Error) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// Writes one snapshot after the other, until the log is closed or fails.
+pub(crate) fn write_snapshots(shared: &Shared) {
+    while !shared.snapshots.is_stopped() {
+        if is_due(shared) {
+            begin_snapshot(shared);
+        }
+        let Some(from) = shared.snapshots.wait_until_begun(CHECKED_EVERY) else { continue };
+        match write_snapshot(shared, from) {
+            Ok(length) => tracing::debug!(length, "a snapshot of the log was written"),
+            Err(GivenUp::Because(why)) => tracing::debug!(why, "a snapshot of the log was given up"),
+            Err(GivenUp::Storage(error)) => {
+                let path = shared.storage.path_of(UNFINISHED);
+                tracing::warn!(path, %error, "a snapshot of the log cannot be written: the next start reads more of the log");
+            }
+        }
+        shared.snapshots.end();
+    }
+}
+
+fn is_due(shared: &Shared) -> bool {
+    let Some(every) = shared.options.snapshot_every else { return false };
+    let last = shared.snapshots.last_from();
+    let tail = shared.tail();
+    let replayed_from = last.max(shared.geometry.position(tail.begin, 0));
+    tail.end().0 - replayed_from.0 >= every
+}
+
+/// Begins a snapshot, unless one is under way. `false`: there can be none now.
+pub(crate) fn begin_snapshot(shared: &Shared) -> bool {
+    let owners = shared.options.owners;
+    if owners == 0 || shared.owners.live_bytes(owners).is_none() {
+        return false;
+    }
+    // Before any owner can know of it: what is appended from here on is replayed.
+    let from = {
+        let tail = shared.tail();
+        if tail.phase != Phase::Open || tail.full {
+            return false;
+        }
+        tail.end()
+    };
+    shared.snapshots.begin(from, owners)
+}
+
+/// Waits until a snapshot that all owners have finished is written, or given up.
+pub(crate) fn complete_snapshot(shared: &Shared) {
+    shared.snapshots.wait_while_complete();
+}
+
+/// Returns the length of the file.
+fn write_snapshot(shared: &Shared, from: Position) -> Result<u64, GivenUp> {
+    // Until the first owner has something, nothing is on the disk.
+    let first = next_records(shared, from)?;
+    let written = write_file(shared, from, first);
+    if written.is_err() {
+        // What cannot be removed now is at the next start.
+        let _ = shared.storage.remove(UNFINISHED);
+    }
+    written
+}
+
+fn write_file(shared: &Shared, from: Position, mut next: Option<(Vec<u8>, u64)>) -> Result<u64, GivenUp> {
+    let mut file = SnapshotFile::create(shared, from)?;
+    while let Some((bytes, count)) = next {
+        file.header.records += count;
+        file.write_frame(What::Records, &bytes)?;
+        next = next_records(shared, from)?;
+    }
+    let end = shared.tail().end();
+    wait_until_on_disk(shared, end)?;
+    write_copies(shared, &mut file)?;
+    let length = file.finish(end)?;
+    shared.storage.rename(UNFINISHED, NAME)?;
+    shared.storage.sync_dir()?;
+    Ok(length)
+}
+
+/// Returns records to be written, and how many; `None`: these were all.
+fn next_records(shared: &Shared, from: Position) -> Result<Option<(Vec<u8>, u64)>, GivenUp> {
+    loop {
+        check_useful(shared, from)?;
+        match shared.snapshots.take(CHECKED_EVERY) {
+            Taken::Records { bytes, count } => return Ok(Some((bytes, count))),
+            Taken::All => return Ok(None),
+            Taken::GivenUp(why) => return Err(GivenUp::Because(why)),
+            Taken::Nothing => {}
+        }
+    }
+}
+
+fn check_useful(shared: &Shared, from: Position) -> Result<(), GivenUp> {
+    let tail = shared.tail();
+    let outdated = shared.options.snapshot_every.map_or(u64::MAX, |every| every.saturating_mul(OUTDATED_AFTER));
+    if tail.begin > shared.geometry.split(from).0 {
+        Err(GivenUp::Because("the log begins behind it now"))
+    } else if tail.full {
+        Err(GivenUp::Because("the disk is full"))
+    } else if tail.end().0 - from.0 > outdated {
+        Err(GivenUp::Because("an owner takes too long"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Waits until a power cut cannot take anything before `end` from the log.
+fn wait_until_on_disk(shared: &Shared, end: Position) -> Result<(), GivenUp> {
+    let goes_on = shared.wait_durable(end, |tail| tail.phase == Phase::Open && !tail.full);
+    goes_on.map_err(|_| GivenUp::Because("the log does not become durable"))?;
+    if shared.options.sync == SyncMode::Os {
+        shared.sync_all().map_err(|_| GivenUp::Because("the log has failed"))?;
+    }
+    Ok(())
+}
+
+/// Writes the index of copies below the snapshot's place: the replay finds those behind it.
+fn write_copies(shared: &Shared, file: &mut SnapshotFile) -> io::Result<()> {
+    let from = file.header.from;
+    let mut body = Vec::new();
+    for segment in shared.copies.segments() {
+        for (name, place) in shared.copies.in_segment(&shared.geometry, segment) {
+            if place >= from {
+                continue;
+            }
+            encode_copy(&mut body, name, place);
+            file.header.copies += 1;
+            if body.len() + COPY_LEN > FRAME_BODY {
+                file.write_frame(What::Copies, &body)?;
+                body.clear();
+            }
+        }
+    }
+    if body.is_empty() { Ok(()) } else { file.write_frame(What::Copies, &body) }
+}
+
+/// A file that becomes a snapshot with its header, which is written last.
+struct SnapshotFile {
+    file: Arc<dyn StorageFile>,
+    header: SnapshotHeader,
+    synced: u64,
+}
+
+impl SnapshotFile {
+    fn create(shared: &Shared, from: Position) -> io::Result<Self> {
+        let header = SnapshotHeader {
+            geometry: shared.geometry,
+            from,
+            end: from,
+            length: HEADER_LEN as u64,
+            records: 0,
+            copies: 0,
+        };
+        Ok(Self { file: shared.storage.create(UNFINISHED)?, header, synced: 0 })
+    }
+
+    fn write_frame(&mut self, what: What, body: &[u8]) -> io::Result<()> {
+        let offset = self.header.length;
+        self.file.write_at(&self.header.encode_frame(offset, what, body), offset)?;
+        self.file.write_at(body, offset + FRAME_HEADER_LEN as u64)?;
+        self.header.length += (FRAME_HEADER_LEN + body.len()) as u64;
+        if self.header.length - self.synced >= SYNCED_EVERY {
+            self.file.sync_data()?;
+            self.synced = self.header.length;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, end: Position) -> io::Result<u64> {
+        self.header.end = end;
+        self.file.write_at(&self.header.encode(), 0)?;
+        self.file.sync_data()?;
+        Ok(self.header.length)
+    }
+}

@@ -1,0 +1,159 @@
+//! A part of a program that keeps a table in the log: values by key, set and removed by records that say all, carried when
+//! a segment is wanted back, and written into snapshots a few keys at a time.
+
+use std::collections::BTreeMap;
+
+use commitlog::testing::ForgettingStorage;
+use commitlog::{
+    AppendError, Log, LogOwner, Need, NewRecord, Options, Part, Position, Replayed, ReplayedRecord, SnapshotError,
+    SnapshotSection, WaitError,
+};
+
+use crate::harness::KIND;
+
+/// Keys that one turn writes into a snapshot.
+const STEP: usize = 3;
+const REMOVED: u8 = 0;
+
+/// Values by owner and key.
+pub(crate) type Values = BTreeMap<(u64, u8), u8>;
+
+fn payload(key: u8, value: u8) -> Vec<u8> {
+    let len = if value == REMOVED { 2 } else { 300 };
+    [key, value].into_iter().cycle().take(len).collect()
+}
+
+/// One owner's table: the name of the record that set each key, and the value.
+pub(crate) struct Table {
+    pub(crate) owner: LogOwner,
+    number: u64,
+    rows: BTreeMap<u8, (Position, u8)>,
+    dump: Option<Dump>,
+}
+
+struct Dump {
+    section: SnapshotSection,
+    next: u8,
+}
+
+/// What a start shows: all tables, by owner.
+#[derive(Default)]
+pub(crate) struct Recovered {
+    rows: BTreeMap<u64, BTreeMap<u8, (Position, u8)>>,
+    pub(crate) replayed: Replayed,
+}
+
+impl Recovered {
+    fn apply(&mut self, record: ReplayedRecord<'_>) {
+        let rows = self.rows.entry(record.owner).or_default();
+        match *record.payload {
+            [key, REMOVED, ..] => rows.remove(&key),
+            [key, value, ..] => rows.insert(key, (record.position, value)),
+            _ => panic!("a record that no table has"),
+        };
+    }
+
+    pub(crate) fn values(&self) -> Values {
+        let rows = self.rows.iter();
+        rows.flat_map(|(owner, rows)| rows.iter().map(|(key, (_, value))| ((*owner, *key), *value))).collect()
+    }
+
+    pub(crate) fn is_read_from(&self, log: &Log) -> bool {
+        let mut rows = self.rows.values().flatten();
+        rows.all(|(key, (name, value))| log.read(*name).is_ok_and(|record| record.payload == payload(*key, *value)))
+    }
+
+    pub(crate) fn is_any_carried(&self, log: &Log) -> bool {
+        let mut rows = self.rows.values().flat_map(BTreeMap::values);
+        rows.any(|(name, _)| log.place_of(*name) != Some(*name))
+    }
+
+    pub(crate) fn table(&mut self, log: &Log, number: u64) -> Table {
+        let owner = log.register_owner("table");
+        let rows = self.rows.remove(&number).unwrap_or_default();
+        let table = Table { owner, number, rows, dump: None };
+        table.say_live();
+        table
+    }
+}
+
+pub(crate) fn start(storage: &ForgettingStorage, options: &Options) -> (Log, Recovered) {
+    let (log, replay) = Log::open(storage.handle(), options.clone()).unwrap();
+    let mut recovered = Recovered::default();
+    let replayed = replay.for_each(|record| recovered.apply(record)).unwrap();
+    (log, Recovered { replayed, ..recovered })
+}
+
+fn append(log: &Log, need: Need, record: NewRecord<'_>) -> Result<Position, AppendError> {
+    loop {
+        match log.append(need, std::slice::from_ref(&record)) {
+            Err(AppendError::Busy) => std::thread::yield_now(),
+            result => return result.map(|appended| appended.positions[0]),
+        }
+    }
+}
+
+impl Table {
+    /// Sets the key, or removes it with the value 0. Durable only later.
+    pub(crate) fn set(&mut self, log: &Log, key: u8, value: u8) {
+        let payload = payload(key, value);
+        let name = append(log, Need::Normal, NewRecord::new(KIND, self.number, &[Part::Bytes(&payload)])).unwrap();
+        match value {
+            REMOVED => self.rows.remove(&key),
+            value => self.rows.insert(key, (name, value)),
+        };
+        self.say_live();
+    }
+
+    fn say_live(&self) {
+        self.owner.set_live_bytes(self.rows.len() as u64 * 344);
+    }
+
+    /// Carries what is wanted, and writes a few keys into a snapshot, if there is one.
+    pub(crate) fn turn(&mut self, log: &Log) {
+        self.carry(log);
+        if let Some(section) = self.owner.snapshot_wanted() {
+            self.dump = Some(Dump { section, next: 0 });
+        }
+        self.dump_some();
+    }
+
+    fn carry(&mut self, log: &Log) {
+        let Some(wanted) = self.owner.wanted() else { return };
+        for (key, (name, value)) in &self.rows {
+            let place = log.place_of(*name).unwrap();
+            if log.segment_of(place) == wanted.number {
+                let payload = payload(*key, *value);
+                let parts = [Part::Bytes(&payload)];
+                append(log, Need::Carry, NewRecord::new(KIND, self.number, &parts).carried(*name)).unwrap();
+            }
+        }
+        self.owner.vacate(wanted.number);
+    }
+
+    fn dump_some(&mut self) {
+        let Some(mut dump) = self.dump.take() else { return };
+        let rows: Vec<_> = self.rows.range(dump.next..).take(STEP).map(|(key, row)| (*key, *row)).collect();
+        for (key, (name, value)) in &rows {
+            let payload = payload(*key, *value);
+            let parts = [Part::Bytes(&payload)];
+            match dump.section.push(&[NewRecord::new(KIND, self.number, &parts).carried(*name)]) {
+                Ok(()) => dump.next = key + 1,
+                Err(SnapshotError::Busy) => break,
+                Err(SnapshotError::GivenUp) => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        if rows.len() < STEP { dump.section.finish() } else { self.dump = Some(dump) }
+    }
+
+    pub(crate) fn is_dumping(&self) -> bool {
+        self.dump.is_some()
+    }
+}
+
+pub(crate) fn wait(log: &Log) -> Result<(), WaitError> {
+    // Appends nothing: the end of the log is behind all that was appended.
+    let end = log.append(Need::Essential, &[NewRecord::new(KIND, u64::MAX, &[Part::Bytes(&payload(0, REMOVED))])]);
+    log.wait_durable(end.unwrap().end)
+}
