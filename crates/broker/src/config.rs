@@ -71,6 +71,8 @@ pub struct Limits {
     pub session_expiry_max: Duration,
     /// Messages of one worker whose receiver is being looked up.
     pub lookups_waiting_max: usize,
+    /// Bytes of them; beyond either the sender is told to try again.
+    pub lookups_bytes_max: usize,
     /// Messages of one queue topic that are on their way into inboxes.
     pub from_queue_max: usize,
     /// How long a message of the queue stays hidden while it goes into an inbox.
@@ -99,6 +101,7 @@ impl Default for Limits {
             session_expiry_v311: 30 * DAY,
             session_expiry_max: 30 * DAY,
             lookups_waiting_max: 10_000,
+            lookups_bytes_max: 16 << 20,
             from_queue_max: 256,
             from_queue_invisible: Duration::from_secs(30),
         }

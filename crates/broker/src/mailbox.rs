@@ -7,15 +7,19 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use mio::{Registry, Token, Waker};
 
 /// Posts of one batch.
 pub(crate) const BATCH_MAX: usize = 256;
+/// Bytes of one batch, unless its only post is larger.
+const BATCH_BYTES_MAX: usize = 256 << 10;
 /// Batches that wait in one mailbox.
 const BATCHES_MAX: usize = 64;
+/// Bytes that wait in one mailbox. An empty one takes any batch.
+const BYTES_MAX: usize = 4 << 20;
 /// Workers that a broker may have: one bit each.
 pub(crate) const WORKERS_MAX: usize = 64;
 
@@ -45,10 +49,51 @@ impl Alarm {
     }
 }
 
+/// Posts that go together.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Batch<P> {
+    pub(crate) posts: Vec<P>,
+    /// What they hold.
+    pub(crate) bytes: usize,
+}
+
+impl<P> Batch<P> {
+    pub(crate) const fn new() -> Self {
+        Self { posts: Vec::new(), bytes: 0 }
+    }
+
+    /// An empty one takes any post.
+    pub(crate) fn fits(&self, bytes: usize) -> bool {
+        self.posts.is_empty() || (self.posts.len() < BATCH_MAX && self.bytes + bytes <= BATCH_BYTES_MAX)
+    }
+
+    pub(crate) fn push(&mut self, post: P, bytes: usize) {
+        self.posts.push(post);
+        self.bytes += bytes;
+    }
+}
+
+/// Bytes of the batches that wait in one mailbox.
+#[derive(Debug, Default)]
+struct WaitingBytes(AtomicUsize);
+
+impl WaitingBytes {
+    /// `false`: there is no room.
+    fn try_add(&self, more: usize) -> bool {
+        let sum = |waiting: usize| (waiting == 0 || waiting + more <= BYTES_MAX).then_some(waiting + more);
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, sum).is_ok()
+    }
+
+    fn remove(&self, fewer: usize) {
+        self.0.fetch_sub(fewer, Ordering::SeqCst);
+    }
+}
+
 /// Where others reach one worker.
 #[derive(Debug)]
 pub(crate) struct Address<P, N> {
-    posts: Sender<Vec<P>>,
+    posts: Sender<Batch<P>>,
+    waiting_bytes: Arc<WaitingBytes>,
     notices: Sender<N>,
     alarm: Arc<Alarm>,
     /// Senders that found the mailbox full, one bit each.
@@ -59,6 +104,7 @@ impl<P, N> Clone for Address<P, N> {
     fn clone(&self) -> Self {
         Self {
             posts: self.posts.clone(),
+            waiting_bytes: self.waiting_bytes.clone(),
             notices: self.notices.clone(),
             alarm: self.alarm.clone(),
             starving: self.starving.clone(),
@@ -68,7 +114,7 @@ impl<P, N> Clone for Address<P, N> {
 
 impl<P, N> Address<P, N> {
     /// Delivers the batch or gives it back. `from` is woken when a full mailbox was emptied.
-    pub(crate) fn try_post(&self, batch: Vec<P>, from: usize) -> Result<(), Vec<P>> {
+    pub(crate) fn try_post(&self, batch: Batch<P>, from: usize) -> Result<(), Batch<P>> {
         let batch = match self.try_send(batch) {
             Ok(()) => return Ok(()),
             Err(batch) => batch,
@@ -78,13 +124,19 @@ impl<P, N> Address<P, N> {
         self.try_send(batch)
     }
 
-    fn try_send(&self, batch: Vec<P>) -> Result<(), Vec<P>> {
+    fn try_send(&self, batch: Batch<P>) -> Result<(), Batch<P>> {
+        if !self.waiting_bytes.try_add(batch.bytes) {
+            return Err(batch);
+        }
         match self.posts.try_send(batch) {
             Ok(()) => {
                 self.alarm.ring();
                 Ok(())
             }
-            Err(TrySendError::Full(batch)) => Err(batch),
+            Err(TrySendError::Full(batch)) => {
+                self.waiting_bytes.remove(batch.bytes);
+                Err(batch)
+            }
             // The worker has ended, so the process is ending.
             Err(TrySendError::Disconnected(_)) => Ok(()),
         }
@@ -105,7 +157,8 @@ impl<P, N> Address<P, N> {
 /// The worker's own end.
 #[derive(Debug)]
 pub(crate) struct Mailbox<P, N> {
-    posts: Receiver<Vec<P>>,
+    posts: Receiver<Batch<P>>,
+    waiting_bytes: Arc<WaitingBytes>,
     notices: Receiver<N>,
     alarm: Arc<Alarm>,
     starving: Arc<AtomicU64>,
@@ -116,9 +169,15 @@ pub(crate) fn mailbox<P, N>(alarm: Alarm) -> (Address<P, N>, Mailbox<P, N>) {
     let (notice_sender, notices) = unbounded();
     let alarm = Arc::new(alarm);
     let starving = Arc::new(AtomicU64::new(0));
-    let address =
-        Address { posts: post_sender, notices: notice_sender, alarm: alarm.clone(), starving: starving.clone() };
-    (address, Mailbox { posts, notices, alarm, starving })
+    let waiting_bytes = Arc::new(WaitingBytes::default());
+    let address = Address {
+        posts: post_sender,
+        waiting_bytes: waiting_bytes.clone(),
+        notices: notice_sender,
+        alarm: alarm.clone(),
+        starving: starving.clone(),
+    };
+    (address, Mailbox { posts, waiting_bytes, notices, alarm, starving })
 }
 
 impl<P, N> Mailbox<P, N> {
@@ -127,7 +186,9 @@ impl<P, N> Mailbox<P, N> {
     }
 
     pub(crate) fn next_batch(&self) -> Option<Vec<P>> {
-        self.posts.try_recv().ok()
+        let batch = self.posts.try_recv().ok()?;
+        self.waiting_bytes.remove(batch.bytes);
+        Some(batch.posts)
     }
 
     pub(crate) fn next_notice(&self) -> Option<N> {
@@ -159,17 +220,33 @@ mod tests {
         (poll, address, mailbox)
     }
 
+    fn batch(number: usize, bytes: usize) -> Batch<u32> {
+        Batch { posts: vec![u32::try_from(number).unwrap()], bytes }
+    }
+
     #[test]
     fn a_full_mailbox_gives_the_batch_back_and_remembers_who_waits() {
         let (_poll, address, mailbox) = pair();
-        for batch in 0..BATCHES_MAX {
-            address.try_post(vec![u32::try_from(batch).unwrap()], 3).unwrap();
+        for number in 0..BATCHES_MAX {
+            address.try_post(batch(number, 1), 3).unwrap();
         }
-        assert_eq!(address.try_post(vec![99], 3), Err(vec![99]));
+        assert_eq!(address.try_post(batch(99, 1), 3), Err(batch(99, 1)));
         assert_eq!(mailbox.next_batch(), Some(vec![0]));
         assert_eq!(mailbox.take_starving().collect::<Vec<_>>(), [3]);
-        assert_eq!(address.try_post(vec![99], 3), Ok(()));
+        assert_eq!(address.try_post(batch(99, 1), 3), Ok(()));
         assert_eq!(mailbox.take_starving().count(), 0);
+    }
+
+    #[test]
+    fn a_mailbox_is_full_of_bytes_too_and_an_empty_one_takes_any_batch() {
+        let (_poll, address, mailbox) = pair();
+        assert_eq!(address.try_post(batch(1, 2 * BYTES_MAX), 3), Ok(()));
+        assert_eq!(address.try_post(batch(2, 1), 3), Err(batch(2, 1)));
+        assert_eq!(mailbox.next_batch(), Some(vec![1]));
+        assert_eq!(mailbox.take_starving().collect::<Vec<_>>(), [3]);
+        assert_eq!(address.try_post(batch(2, BYTES_MAX - 1), 3), Ok(()));
+        assert_eq!(address.try_post(batch(3, 1), 3), Ok(()));
+        assert_eq!(address.try_post(batch(4, 1), 3), Err(batch(4, 1)));
     }
 
     #[test]

@@ -40,6 +40,12 @@ impl Message {
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
+    /// Bytes of memory that it takes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let collapse = self.collapse.as_ref().map_or(0, |collapse| collapse.key.len());
+        size_of::<Self>() + self.topic.len() + self.properties.len() + self.payload.len() + collapse
+    }
+
     /// It has expired for a client that is connected.
     pub(crate) fn is_over(&self, now_ms: u64) -> bool {
         self.expires_at_ms < now_ms

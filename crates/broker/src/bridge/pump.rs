@@ -20,6 +20,8 @@ use crate::worker::post::{FromQueue, Notice, QueueJob};
 
 /// The broker's consumer group.
 pub const GROUP: &str = "convoke-broker";
+/// Bytes of a message's body for which one place of those that are under way is enough.
+const BYTES_PER_PLACE: usize = 16 << 10;
 /// How long one receive waits for a first message.
 const WAIT: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_millis(500);
@@ -123,9 +125,16 @@ async fn pump(shared: Arc<Shared>, group: GroupName, topic: TopicName) {
 
 async fn pass_on_all(shared: &Arc<Shared>, deliveries: Vec<Delivery>, room: &Arc<Semaphore>) {
     for delivery in deliveries {
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let places = places_of(&delivery.message, shared.limits.from_queue_max);
+        let Ok(permit) = room.clone().acquire_many_owned(places).await else { return };
         pass_on(shared, delivery, permit);
     }
+}
+
+/// A large message takes several places of those that are under way, so that their bytes are bounded as their number is.
+fn places_of(message: &queue::Message, places_max: usize) -> u32 {
+    let places = message.body.len().div_ceil(BYTES_PER_PLACE).clamp(1, places_max.max(1));
+    u32::try_from(places).unwrap_or(u32::MAX)
 }
 
 fn pass_on(shared: &Arc<Shared>, delivery: Delivery, permit: OwnedSemaphorePermit) {
@@ -150,5 +159,18 @@ fn pass_on(shared: &Arc<Shared>, delivery: Delivery, permit: OwnedSemaphorePermi
     };
     if let Some(address) = shared.workers.get(worker) {
         address.notify(Notice::FromQueue(from_queue));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_message_takes_several_places_and_never_more_than_there_are() {
+        for (bytes, places) in [(0, 1), (BYTES_PER_PLACE, 1), (BYTES_PER_PLACE + 1, 2), (4 << 20, 8)] {
+            let message = queue::Message { body: vec![0; bytes].into(), ..queue::Message::default() };
+            assert_eq!(places_of(&message, 8), places, "{bytes} bytes");
+        }
     }
 }

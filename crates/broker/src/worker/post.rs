@@ -40,6 +40,19 @@ pub(crate) enum Post {
     },
 }
 
+impl Post {
+    /// What it holds while it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Move(moving) => moving.held_bytes(),
+                Self::P2p(p2p) => p2p.message.held_bytes(),
+                Self::FanOut(fan_out) => fan_out.message.held_bytes(),
+                Self::Reply { .. } => 0,
+            }
+    }
+}
+
 /// A message for one client.
 pub(crate) struct P2p {
     pub(crate) to: ClientKey,
@@ -47,6 +60,13 @@ pub(crate) struct P2p {
     /// Wait for a receiver that is off.
     pub(crate) keep: bool,
     pub(crate) reply_to: ReplyTo,
+}
+
+impl P2p {
+    /// What it holds while it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.message.held_bytes()
+    }
 }
 
 /// A message for the subscribers of one worker.

@@ -35,6 +35,9 @@ impl Worker {
     /// Reads and processes until the socket is empty or others are due. What is left of the bytes stays where it is, and the
     /// connection goes behind the others.
     fn serve(&mut self, key: ConnectionKey, scratch: &mut Scratch) {
+        if self.is_congested() && self.connections.pause(key) {
+            return;
+        }
         let mut packets_left = PACKETS_PER_TURN;
         for _ in 0..READS_PER_TURN {
             match self.connections.read(key, scratch) {

@@ -21,6 +21,7 @@ use mqtt::{Delivery, PacketId, QoS, ReasonCode, SubscriptionOptions, Version};
 use super::connections::SocketEvent;
 use super::post::{Arrival, ConnectionKey};
 use crate::connection_limiter::ConnectionPermit;
+use crate::message::{Message, NEVER_MS, SharedMessage};
 
 pub(super) const ALICE: &str = "GID_dev@@@alice";
 pub(super) const BOB: &str = "GID_dev@@@bob";
@@ -202,6 +203,14 @@ pub(super) fn unsubscribe(topics: usize) -> Vec<u8> {
 
 pub(super) fn disconnect() -> Vec<u8> {
     encode(&Packet::Disconnect(Disconnect { reason: ReasonCode::SUCCESS, properties: Properties::default() }))
+}
+
+/// One of QoS 1 that never expires.
+pub(super) fn message_of(payload: &[u8]) -> SharedMessage {
+    let properties = Properties::EMPTY.as_bytes().into();
+    let (topic, payload, qos) = (TOPIC.into(), payload.into(), QoS::AtLeastOnce);
+    let message = Message { topic, properties, payload, qos, arrived_ms: 0, expires_at_ms: NEVER_MS, collapse: None };
+    message.into()
 }
 
 /// As the catalog has it.

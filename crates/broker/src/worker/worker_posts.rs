@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 
 use super::post::{Post, WorkerAddress};
-use crate::mailbox::BATCH_MAX;
+use crate::mailbox::Batch;
 
 /// Posts to one worker that wait for room before their publishers are paused.
 const WAITING_MAX: usize = 1024;
+/// Bytes of them.
+const WAITING_BYTES_MAX: usize = 4 << 20;
 
 pub(super) struct WorkerPosts {
     me: usize,
@@ -16,26 +18,28 @@ pub(super) struct WorkerPosts {
 struct Destination {
     address: WorkerAddress,
     waiting: VecDeque<Post>,
+    waiting_bytes: usize,
 }
 
 impl WorkerPosts {
     pub(super) fn new(me: usize, addresses: &[WorkerAddress]) -> Self {
         let workers = addresses
             .iter()
-            .map(|address| Destination { address: address.clone(), waiting: VecDeque::new() })
+            .map(|address| Destination { address: address.clone(), waiting: VecDeque::new(), waiting_bytes: 0 })
             .collect();
         Self { me, workers }
     }
 
     pub(super) fn post(&mut self, worker: usize, post: Post) {
         if let Some(destination) = self.workers.get_mut(worker) {
+            destination.waiting_bytes += post.bytes();
             destination.waiting.push_back(post);
         }
     }
 
     /// So much waits for a mailbox that nothing more is to be read from publishers.
     pub(super) fn is_congested(&self) -> bool {
-        self.workers.iter().any(|destination| destination.waiting.len() >= WAITING_MAX)
+        self.workers.iter().any(Destination::is_congested)
     }
 
     /// Hands over what there is room for; a mailbox that is full rings when it has room again.
@@ -46,15 +50,28 @@ impl WorkerPosts {
 }
 
 impl Destination {
+    fn is_congested(&self) -> bool {
+        self.waiting.len() >= WAITING_MAX || self.waiting_bytes >= WAITING_BYTES_MAX
+    }
+
     fn flush(&mut self, from: usize) {
         while !self.waiting.is_empty() {
-            let count = self.waiting.len().min(BATCH_MAX);
-            let batch: Vec<Post> = self.waiting.drain(..count).collect();
+            let batch = self.take_batch();
+            let bytes = batch.bytes;
             if let Err(batch) = self.address.try_post(batch, from) {
-                batch.into_iter().rev().for_each(|post| self.waiting.push_front(post));
+                batch.posts.into_iter().rev().for_each(|post| self.waiting.push_front(post));
                 return;
             }
+            self.waiting_bytes -= bytes;
         }
+    }
+
+    fn take_batch(&mut self) -> Batch<Post> {
+        let mut batch = Batch::new();
+        while let Some(bytes) = self.waiting.front().map(Post::bytes).filter(|bytes| batch.fits(*bytes)) {
+            self.waiting.pop_front().into_iter().for_each(|post| batch.push(post, bytes));
+        }
+        batch
     }
 }
 
@@ -66,8 +83,10 @@ mod tests {
     use mqtt::ReasonCode;
 
     use super::*;
-    use crate::mailbox::{Alarm, mailbox};
-    use crate::worker::post::{Outcome, ReplyTarget, WorkerMailbox};
+    use crate::client::ClientKey;
+    use crate::mailbox::{Alarm, BATCH_MAX, mailbox};
+    use crate::worker::post::{Outcome, P2p, ReplyTarget, ReplyTo, WorkerMailbox};
+    use crate::worker::testing::message_of;
 
     const ME: usize = 0;
     const NEAR: usize = 1;
@@ -139,6 +158,29 @@ mod tests {
             posts.flush();
         }
         assert!(!posts.is_congested() && mailboxes[NEAR].is_empty());
+    }
+
+    #[test]
+    fn large_posts_wait_by_their_bytes_and_go_out_in_small_batches() {
+        let (mut posts, mailboxes) = posts_to_three();
+        let message = message_of(&[7; 100 << 10]);
+        let mut posted = 0;
+        while !posts.is_congested() {
+            let reply_to = ReplyTo { worker: ME, target: ReplyTarget::Nobody };
+            posts
+                .post(NEAR, Post::P2p(P2p { to: ClientKey::new("x"), message: message.clone(), keep: true, reply_to }));
+            posted += 1;
+        }
+        assert_eq!(posted, WAITING_BYTES_MAX.div_ceil(100 << 10));
+        posts.flush();
+        assert!(!posts.is_congested(), "a mailbox has room for as much");
+        let mut taken = 0;
+        while let Some(batch) = mailboxes[NEAR].next_batch() {
+            assert!((1..=2).contains(&batch.len()), "{}", batch.len());
+            taken += batch.len();
+            posts.flush();
+        }
+        assert_eq!((taken, posts.workers[NEAR].waiting_bytes), (posted, 0));
     }
 
     #[test]

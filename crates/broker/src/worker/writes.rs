@@ -19,6 +19,18 @@ pub(super) enum LogWrite {
     ToQueue(ToQueue),
 }
 
+impl LogWrite {
+    /// What it holds while it waits.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::P2p(p2p) => p2p.message.held_bytes(),
+                Self::FanOut(fan_out) => fan_out.bytes(),
+                Self::ToQueue(to_queue) => to_queue.message.body.len(),
+            }
+    }
+}
+
 /// A message of a connection of this worker, at most one of each.
 pub(super) struct ToQueue {
     pub(super) from: ConnectionKey,
@@ -34,4 +46,11 @@ pub(super) struct LoggedFanOut {
     pub(super) receivers: VecDeque<(ClientRef, Box<[u32]>)>,
     pub(super) outcome: Outcome,
     pub(super) reply_to: ReplyTo,
+}
+
+impl LoggedFanOut {
+    fn bytes(&self) -> usize {
+        let receiver = |(_, ids): &(ClientRef, Box<[u32]>)| size_of::<(ClientRef, Box<[u32]>)>() + size_of_val(&**ids);
+        self.message.held_bytes() + self.receivers.iter().map(receiver).sum::<usize>()
+    }
 }

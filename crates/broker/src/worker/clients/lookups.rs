@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::Clients;
 use super::entry::ClientEntry;
 use crate::client::ClientKey;
+use crate::config::Limits;
 use crate::worker::action::{Action, Actions, Now};
 use crate::worker::post::{Outcome, P2p, ReplyTarget, ReplyTo};
 use accounts::login::{LookupError, LookupSource};
@@ -13,6 +14,7 @@ use accounts::login::{LookupError, LookupSource};
 pub(super) struct Lookups {
     waiting_by_receiver: HashMap<ClientKey, Vec<P2p>>,
     waiting: usize,
+    waiting_bytes: usize,
 }
 
 impl Lookups {
@@ -21,15 +23,22 @@ impl Lookups {
         self.waiting_by_receiver.contains_key(receiver)
     }
 
-    /// Messages that wait for an answer.
-    pub(super) fn waiting_len(&self) -> usize {
-        self.waiting
+    /// Nothing waits.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        (self.waiting, self.waiting_bytes) == (0, 0) && self.waiting_by_receiver.is_empty()
+    }
+
+    /// So much waits for answers that nothing more may.
+    pub(super) fn is_full(&self, limits: &Limits) -> bool {
+        self.waiting >= limits.lookups_waiting_max || self.waiting_bytes >= limits.lookups_bytes_max
     }
 }
 
 impl Clients {
     pub(super) fn look_up(&mut self, p2p: P2p, actions: &mut Actions) {
         self.lookups.waiting += 1;
+        self.lookups.waiting_bytes += p2p.bytes();
         if let Some(waiting) = self.lookups.waiting_by_receiver.get_mut(&p2p.to) {
             // Behind those that wait for the same answer.
             return waiting.push(p2p);
@@ -53,6 +62,7 @@ impl Clients {
     ) {
         let Some(waiting) = self.lookups.waiting_by_receiver.remove(receiver) else { return };
         self.lookups.waiting -= waiting.len();
+        self.lookups.waiting_bytes -= waiting.iter().map(P2p::bytes).sum::<usize>();
         if is_registered == Ok(true) && self.find(receiver).is_none() {
             self.insert(ClientEntry::new(receiver.clone(), &self.context.inbox_limits));
         }

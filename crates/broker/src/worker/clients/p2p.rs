@@ -25,7 +25,7 @@ impl Clients {
             _ if !is_looked_up && (p2p.message.qos == QoS::AtMostOnce || !p2p.keep) => {
                 self.miss(p2p.reply_to, actions);
             }
-            _ if self.lookups.waiting_len() >= self.context.limits.lookups_waiting_max => {
+            _ if self.lookups.is_full(&self.context.limits) => {
                 actions.push_back(Action::Reply { to: p2p.reply_to, outcome: Outcome::Unavailable });
             }
             _ => self.look_up(p2p, actions),

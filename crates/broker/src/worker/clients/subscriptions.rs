@@ -11,6 +11,10 @@ use crate::store::journal::Batch;
 use crate::store::record::SubscribedOptions;
 use crate::worker::action::ClientRef;
 
+/// Filters of one SUBSCRIBE that are looked at, unless a client may have more subscriptions: what a packet costs, and what it
+/// brings into the log, is bounded, also where it repeats a filter.
+pub(super) const FILTERS_MAX: usize = 1024;
+
 /// What a SUBSCRIBE or an UNSUBSCRIBE is answered with.
 pub(in crate::worker) enum Answer {
     Now(Vec<ReasonCode>),
@@ -29,15 +33,14 @@ impl Clients {
         may: impl Fn(TopicFilter<'_>) -> Result<(), ReasonCode>,
     ) -> Answer {
         let subscription_id = subscribe.properties.subscription_identifier();
+        let filters_max = self.context.limits.subscriptions_max.max(FILTERS_MAX);
         let mut batch = Batch::default();
-        let codes: Vec<ReasonCode> = subscribe
-            .filters
-            .iter()
-            .map(|wish| {
-                let granted = self.subscribe_one(client, wish, subscription_id, &may, &mut batch);
-                granted.unwrap_or_else(|reason| reason)
-            })
-            .collect();
+        let mut codes: Vec<ReasonCode> = Vec::new();
+        for wish in subscribe.filters.iter().take(filters_max) {
+            let granted = self.subscribe_one(client, wish, subscription_id, &may, &mut batch);
+            codes.push(granted.unwrap_or_else(|reason| reason));
+        }
+        codes.resize(subscribe.filters.iter().count(), ReasonCode::QUOTA_EXCEEDED);
         if codes.iter().any(|code| code.is_error()) {
             self.context.counts.refused_subscriptions.one();
         }

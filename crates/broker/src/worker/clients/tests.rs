@@ -2,17 +2,20 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use commitlog::testing::ForgettingStorage;
 use commitlog::{Log, Options, Position};
-use mqtt::codec::Properties;
+use mqtt::codec::{Properties, Subscribe, SubscribeFiltersBuf};
 use mqtt::server::Sent;
-use mqtt::{PacketId, QoS, ReasonCode, Version};
+use mqtt::topic::TopicFilter;
+use mqtt::{PacketId, QoS, ReasonCode, SubscriptionOptions, Version};
 
 use super::reads::READS_MAX;
 use super::session::Opened;
+use super::subscriptions::FILTERS_MAX;
 use super::*;
 use crate::message::{Collapse, Message, NEVER_MS, SharedMessage};
 use crate::store::RecoveredSession;
@@ -53,9 +56,14 @@ enum Seen {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    fn with(change: impl FnOnce(&mut Limits)) -> Self {
         let storage = ForgettingStorage::new();
         let (log, _) = Log::open(storage.handle(), Options::default()).unwrap();
-        let limits = Limits::default();
+        let mut limits = Limits::default();
+        change(&mut limits);
         let context = Context {
             worker: 0,
             journal: Journal::new(log.clone()),
@@ -208,13 +216,20 @@ impl Bench {
     }
 
     fn subscribe(&mut self, client: ClientRef, filter: &str) {
-        let mut bytes = u16::try_from(filter.len()).unwrap().to_be_bytes().to_vec();
-        bytes.extend_from_slice(filter.as_bytes());
-        bytes.push(1);
-        let packet = [&[0x82, u8::try_from(bytes.len() + 3).unwrap(), 0, 1, 0][..], &bytes].concat();
-        let decoded = mqtt::codec::decode(&packet, Version::V5, u32::MAX).unwrap().unwrap();
-        let mqtt::codec::Packet::Subscribe(subscribe) = decoded.0 else { panic!("it is a SUBSCRIBE") };
-        assert!(!matches!(self.clients.subscribe(client, &subscribe, |_| Ok(())), Answer::NotLogged));
+        assert!(!matches!(self.subscribe_to(client, &[filter.to_owned()], |_| Ok(())), Answer::NotLogged));
+    }
+
+    fn subscribe_to(
+        &mut self,
+        client: ClientRef,
+        topic_filters: &[String],
+        may: impl Fn(TopicFilter<'_>) -> Result<(), ReasonCode>,
+    ) -> Answer {
+        let (mut filters, options) = (SubscribeFiltersBuf::default(), SubscriptionOptions::at(QoS::AtLeastOnce));
+        topic_filters.iter().for_each(|filter| filters.push(TopicFilter::parse(filter).unwrap(), options));
+        let (packet_id, properties) = (PacketId::MIN, Properties::default());
+        let subscribe = Subscribe { packet_id, properties, filters: filters.view() };
+        self.clients.subscribe(client, &subscribe, may)
     }
 }
 
@@ -302,7 +317,46 @@ fn messages_to_a_receiver_that_is_looked_up_wait_in_their_order() {
     assert_eq!(bench.send(ALICE, text("1")), [Seen::LookUp(ALICE.to_owned())]);
     bench.clients.looked_up(&ClientKey::new(ALICE), Ok(false), bench.now, &mut bench.actions);
     assert_eq!(bench.drain(), [Seen::Reply(Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS))]);
-    assert_eq!(bench.clients.lookups.waiting_len(), 0);
+    assert!(bench.clients.lookups.is_empty());
+}
+
+#[test]
+fn messages_to_receivers_that_are_looked_up_are_bounded_by_their_bytes_and_by_their_number() {
+    let size = text("1234").held_bytes() + size_of::<P2p>();
+    for (messages_max, bytes_max) in [(2, usize::MAX), (usize::MAX, 2 * size)] {
+        let mut bench = Bench::with(|limits| {
+            (limits.lookups_waiting_max, limits.lookups_bytes_max) = (messages_max, bytes_max);
+        });
+        assert_eq!(bench.send(ALICE, text("1234")), [Seen::LookUp(ALICE.to_owned())]);
+        assert_eq!(bench.send(BOB, text("1234")), [Seen::LookUp(BOB.to_owned())]);
+        assert_eq!(bench.send(BOB, text("1234")), [Seen::Reply(Outcome::Unavailable)]);
+        bench.clients.looked_up(&ClientKey::new(ALICE), Ok(false), bench.now, &mut bench.actions);
+        bench.drain();
+        assert_eq!(bench.send(BOB, text("1234")), []);
+        bench.clients.looked_up(&ClientKey::new(BOB), Ok(false), bench.now, &mut bench.actions);
+        assert!(bench.clients.lookups.is_empty());
+    }
+}
+
+#[test]
+fn a_subscribe_of_thousands_of_filters_is_answered_in_part_and_logs_little() {
+    for distinct in [1, 30, 32_000] {
+        let mut bench = Bench::new();
+        let (_, alice) = bench.connect(ALICE, HOUR_S);
+        let before = durable(&bench.send(ALICE, text("x")));
+        let filters: Vec<String> = (0..32_000).map(|n| (n % distinct).to_string()).collect();
+        let asked = Cell::new(0);
+        let may = |_: TopicFilter<'_>| {
+            asked.set(asked.get() + 1);
+            Ok(())
+        };
+        let answer = bench.subscribe_to(alice, &filters, may);
+        let Answer::WhenDurable(end, codes) = answer else { panic!("it is logged") };
+        assert_eq!((codes.len(), asked.get()), (32_000, FILTERS_MAX));
+        assert!(codes[..30].iter().all(|code| !code.is_error()));
+        assert!(codes[FILTERS_MAX..].iter().all(|code| *code == ReasonCode::QUOTA_EXCEEDED));
+        assert!(end.0 - before.0 < 128 << 10, "{} bytes of the log", end.0 - before.0);
+    }
 }
 
 #[test]

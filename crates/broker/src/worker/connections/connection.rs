@@ -105,6 +105,13 @@ pub(crate) struct Moving {
     pub(super) permit: ConnectionPermit,
 }
 
+impl Moving {
+    /// What was read and not processed, and what is to be written.
+    pub(in crate::worker) fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.mqtt.held_len() + self.out.len()
+    }
+}
+
 impl ClientConnection {
     pub(super) fn new(
         key: ConnectionKey,

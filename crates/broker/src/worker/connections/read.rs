@@ -116,6 +116,18 @@ impl Connections {
         }
     }
 
+    /// A client that is let in is not read until [`Self::resume_paused`]. `false`: it is none.
+    pub(in crate::worker) fn pause(&mut self, key: ConnectionKey) -> bool {
+        let Some(connection) = self.get_mut(key).filter(|connection| connection.connected().is_some()) else {
+            return false;
+        };
+        connection.was_unread = true;
+        if !std::mem::replace(&mut connection.is_paused, true) {
+            self.paused.push(key);
+        }
+        true
+    }
+
     /// Whether the rest of the input stays where it is: a mailbox is full, the log or the queue is busy, the client publishes
     /// too fast or does not read.
     pub(in crate::worker) fn must_wait(&mut self, key: ConnectionKey, is_congested: bool) -> bool {

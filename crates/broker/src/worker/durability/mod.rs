@@ -23,6 +23,8 @@ use replies::PendingReplies;
 
 /// Writes that wait for a busy log before publishers and other workers do.
 const WRITES_MAX: usize = 1024;
+/// Bytes of them.
+const WRITES_BYTES_MAX: usize = 8 << 20;
 
 pub(super) struct Durability {
     journal: Journal,
@@ -35,6 +37,7 @@ pub(super) struct Durability {
     replies: PendingReplies,
     /// Writes that a busy log, or a busy queue, did not take, oldest first.
     writes: VecDeque<LogWrite>,
+    writes_bytes: usize,
     deferred: DeferredRecords,
     /// Nothing will become durable any more.
     has_failed: bool,
@@ -50,6 +53,7 @@ impl Durability {
             next_number: 0,
             replies: PendingReplies::default(),
             writes: VecDeque::new(),
+            writes_bytes: 0,
             deferred: DeferredRecords::default(),
             has_failed: false,
         }
@@ -82,17 +86,21 @@ impl Durability {
     /// Keeps a write that the log did not take, behind those that came before.
     pub(super) fn hold(&mut self, write: LogWrite) {
         self.counts.waited_for_log.one();
+        self.writes_bytes += write.bytes();
         self.writes.push_back(write);
     }
 
     /// It was tried again in vain.
     pub(super) fn hold_first(&mut self, write: LogWrite) {
+        self.writes_bytes += write.bytes();
         self.writes.push_front(write);
     }
 
     /// The oldest write that waits, to be tried again.
     pub(super) fn next_write(&mut self) -> Option<LogWrite> {
-        self.writes.pop_front()
+        let write = self.writes.pop_front()?;
+        self.writes_bytes -= write.bytes();
+        Some(write)
     }
 
     pub(super) fn has_writes(&self) -> bool {
@@ -101,7 +109,7 @@ impl Durability {
 
     /// So much waits that nothing more is to be read from publishers and from other workers.
     pub(super) fn is_congested(&self) -> bool {
-        self.writes.len() >= WRITES_MAX
+        self.writes.len() >= WRITES_MAX || self.writes_bytes >= WRITES_BYTES_MAX
     }
 
     pub(super) fn defer(&mut self, deferred: Deferred) {
@@ -169,7 +177,9 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use super::*;
-    use crate::worker::post::ConnectionKey;
+    use crate::client::ClientKey;
+    use crate::worker::post::{ConnectionKey, P2p, ReplyTo};
+    use crate::worker::testing::message_of;
     use commitlog::testing::ForgettingStorage;
     use commitlog::{Log, Options};
 
@@ -206,6 +216,30 @@ mod tests {
         journal.wait_durable(third).unwrap();
         assert!(matches!(durability.next_durable(), Some(AfterDurable::Accept(key)) if key == connection(3)));
         assert!(durability.is_settled());
+    }
+
+    #[test]
+    fn large_writes_congest_by_their_bytes() {
+        let (log, _) = Log::open(ForgettingStorage::new().handle(), Options::default()).unwrap();
+        let mut durability = Durability::new(Journal::new(log), Arc::default(), QueueAcks::new(None));
+        let message = message_of(&[7; 1 << 20]);
+        for _ in 0..WRITES_BYTES_MAX >> 20 {
+            assert!(!durability.is_congested());
+            let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
+            durability.hold(LogWrite::P2p(P2p {
+                to: ClientKey::new("x"),
+                message: message.clone(),
+                keep: true,
+                reply_to,
+            }));
+        }
+        assert!(durability.is_congested());
+        let write = durability.next_write().unwrap();
+        assert!(!durability.is_congested());
+        durability.hold_first(write);
+        assert!(durability.is_congested());
+        while durability.next_write().is_some() {}
+        assert_eq!(durability.writes_bytes, 0);
     }
 
     #[test]
