@@ -27,6 +27,7 @@ use crate::client::ClientKey;
 use crate::config::{Config, ConfigError, Limits};
 use crate::connection_limiter::ConnectionLimiter;
 use crate::fatal::{Fatal, PanicGuard, Tasks};
+use crate::memory::Memory;
 use crate::shared::{Shared, connection_config, inbox_limits};
 use crate::stats::{Counts, Stats};
 use crate::store::journal::{Batch, Journal};
@@ -98,8 +99,10 @@ impl Broker {
         let local_addrs = bound.addresses.clone();
         let prepared = (0..threads).map(|_| worker::prepare()).collect::<io::Result<Vec<_>>>()?;
         let (workers, prepared): (Vec<WorkerAddress>, Vec<Prepared>) = prepared.into_iter().unzip();
-        let (reader_address, reader) = worker::reader::reader(deps.log.clone(), workers.clone());
+        let log = deps.log.clone();
         let (shared, mut recovery, event_mailbox) = share(limits, urgent_parents, workers, deps);
+        let meter = shared.memory.meter_of_tasks().clone();
+        let (reader_address, reader) = worker::reader::reader(log, shared.workers.clone(), meter);
         watch_log(&shared);
         let restart = recovery.restart();
         end_removed(&shared, &mut recovery, removed);
@@ -153,7 +156,7 @@ impl Broker {
 
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared.counts.stats()
+        self.shared.stats()
     }
 
     /// Asks for the account that has a session under this client id, connected or not; `None`: nobody has. Without an
@@ -252,6 +255,7 @@ pub(crate) fn share(
         connection_config: Arc::new(connection_config(&limits)),
         inbox_limits: inbox_limits(&limits),
         connection_limiter: ConnectionLimiter::new(&limits, counts.clone()),
+        memory: Memory::new(limits.memory_bytes_max, workers.len(), counts.clone()),
         limits: Arc::new(limits),
         urgent_parents: urgent_parents.into(),
         workers,

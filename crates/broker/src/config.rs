@@ -63,6 +63,8 @@ pub struct Limits {
     pub inbox_bytes_max: u64,
     /// The same for a session that ends with its connection, which waits in memory and not in the log.
     pub memory_inbox_bytes_max: u64,
+    /// Memory of messages and buffers of all clients together; beyond it PUBLISHes and logins are refused. 0: no limit.
+    pub memory_bytes_max: u64,
     /// How long a message waits at most.
     pub offline_retention: Duration,
     /// How long a 3.1.1 session waits for its client.
@@ -97,6 +99,7 @@ impl Default for Limits {
             inbox_messages_max: 10_000,
             inbox_bytes_max: 64 << 20,
             memory_inbox_bytes_max: 4 << 20,
+            memory_bytes_max: 1 << 30,
             offline_retention: 3 * DAY,
             session_expiry_v311: 30 * DAY,
             session_expiry_max: 30 * DAY,

@@ -414,7 +414,7 @@ mod tests {
     fn what_the_log_holds_is_not_held_in_memory_while_it_waits_or_is_in_flight() {
         let mut inbox = Inbox::new(&LIMITS);
         inbox.session.connected(1);
-        let message = SharedMessage::new(Message {
+        let message = SharedMessage::from(Message {
             topic: "a".into(),
             properties: Box::default(),
             payload: Box::default(),
@@ -427,9 +427,9 @@ mod tests {
         put(&mut inbox, 1, entry(), 0);
         put(&mut inbox, 2, entry(), 0);
         assert!(inbox.hand_out(0, &mut Vec::new()).is_some());
-        assert_eq!(SharedMessage::strong_count(&message), 1);
+        assert_eq!(message.holders(), 1);
         inbox.insert(EntryId::volatile(3), entry(), None);
-        assert_eq!(SharedMessage::strong_count(&message), 2, "nothing else has it");
+        assert_eq!(message.holders(), 2, "nothing else has it");
     }
 
     #[derive(Clone, Debug)]

@@ -38,6 +38,7 @@ mod fatal;
 pub mod fuzzing;
 mod inbox;
 mod mailbox;
+mod memory;
 mod message;
 mod reason;
 mod shared;

@@ -1,9 +1,12 @@
 //! A message inside the broker: made once, referred to by every inbox and receiver.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use mqtt::codec::{Properties, PropertiesBuf, Property, Publish};
 use mqtt::{Delivery, QoS};
+
+use crate::memory::{Charge, Meter};
 
 /// Never.
 pub(crate) const NEVER_MS: u64 = u64::MAX;
@@ -31,7 +34,44 @@ pub(crate) struct Message {
     pub(crate) collapse: Option<Collapse>,
 }
 
-pub(crate) type SharedMessage = Arc<Message>;
+/// A message that many refer to; its memory is charged as long as one of them does.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedMessage(Arc<ChargedMessage>);
+
+#[derive(Debug)]
+struct ChargedMessage {
+    message: Message,
+    #[expect(dead_code, reason = "held for its drop")]
+    charge: Charge,
+}
+
+impl SharedMessage {
+    pub(crate) fn new(message: Message, meter: &Arc<Meter>) -> Self {
+        let charge = Charge::new(meter, message.held_bytes());
+        Self(Arc::new(ChargedMessage { message, charge }))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+}
+
+impl Deref for SharedMessage {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.0.message
+    }
+}
+
+/// For tests that look at no memory.
+#[cfg(test)]
+impl From<Message> for SharedMessage {
+    fn from(message: Message) -> Self {
+        Self::new(message, &Arc::default())
+    }
+}
 
 impl Message {
     /// Bytes that count against an inbox.

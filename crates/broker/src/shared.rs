@@ -13,7 +13,8 @@ use crate::config::Limits;
 use crate::connection_limiter::ConnectionLimiter;
 use crate::fatal::Tasks;
 use crate::inbox::InboxLimits;
-use crate::stats::Counts;
+use crate::memory::Memory;
+use crate::stats::{Counts, Stats};
 use crate::store::journal::Journal;
 use crate::worker::post::WorkerAddress;
 use crate::workers_by_filter::WorkersByFilter;
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) journal: Journal,
     pub(crate) clock: Clock,
     pub(crate) counts: Arc<Counts>,
+    pub(crate) memory: Memory,
     pub(crate) workers_by_filter: Arc<WorkersByFilter>,
     pub(crate) access: AccessView,
     pub(crate) devices: DeviceDirectory,
@@ -36,6 +38,12 @@ pub(crate) struct Shared {
     pub(crate) atomic_ack: Option<Arc<dyn AtomicAck>>,
     pub(crate) tasks: Tasks,
     pub(crate) events: EventSender,
+}
+
+impl Shared {
+    pub(crate) fn stats(&self) -> Stats {
+        self.counts.stats(self.memory.held_bytes())
+    }
 }
 
 /// Places of a receiver's window that urgent messages (rings) leave free. A terminal that acknowledges no invitation before

@@ -54,11 +54,15 @@ macro_rules! counts {
 
         /// The numbers of one moment. Those that say how much there *is* fall again; all others only rise.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Stats { $($(#[doc = $doc])* pub $name: u64,)* }
+        pub struct Stats {
+            $($(#[doc = $doc])* pub $name: u64,)*
+            /// There are: bytes of memory that messages and buffers of clients take.
+            pub held_bytes: u64,
+        }
 
         impl Counts {
-            pub(crate) fn stats(&self) -> Stats {
-                Stats { $($name: self.$name.value(),)* }
+            pub(crate) fn stats(&self, held_bytes: u64) -> Stats {
+                Stats { $($name: self.$name.value(),)* held_bytes }
             }
         }
     };
@@ -109,6 +113,10 @@ counts! {
     dropped_absent,
     /// What the log would not take, because the disk is full or the log has failed.
     refused_by_log,
+    /// PUBLISHes and logins that were refused because memory was short.
+    refused_for_memory,
+    /// Times that memory became short.
+    short_of_memory,
     /// Messages that waited because the log was busy.
     waited_for_log,
     /// Messages that could not be read back from the log.

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::properties::{self, Times};
 use crate::client::ClientKey;
+use crate::message::SharedMessage;
 use crate::shared::Shared;
 use crate::worker::post::{FromQueue, Notice, QueueJob};
 
@@ -105,6 +106,10 @@ async fn pump(shared: Arc<Shared>, group: GroupName, topic: TopicName) {
         let Ok(first) = room.clone().acquire_owned().await else { return };
         let max = (1 + room.available_permits()).min(RECEIVE_MAX);
         drop(first);
+        if shared.memory.is_short() {
+            tokio::time::sleep(RETRY).await;
+            continue;
+        }
         let request = ReceiveRequest {
             group: group.clone(),
             topic: topic.clone(),
@@ -152,7 +157,7 @@ fn pass_on(shared: &Arc<Shared>, delivery: Delivery, permit: OwnedSemaphorePermi
     };
     let key = mapped.to.as_ref().map_or(job.topic.as_str(), ClientKey::as_str);
     let worker = ClientKey::owner(key, shared.workers.len());
-    let (message, keep) = (Arc::new(mapped.message), mapped.keep);
+    let (message, keep) = (SharedMessage::new(mapped.message, shared.memory.meter_of_tasks()), mapped.keep);
     let from_queue = match mapped.to {
         Some(to) => FromQueue::P2p { to, message, keep, job },
         None => FromQueue::Subscribers { message, job },

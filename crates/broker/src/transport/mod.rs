@@ -66,6 +66,8 @@ pub(crate) enum TransportError {
 #[derive(Debug, Default)]
 struct WebSocket {
     decoder: Decoder,
+    /// Bytes above TLS that were read behind the upgrade.
+    read_ahead: Vec<u8>,
     /// Framed bytes on their way to TLS or the socket.
     wire: Vec<u8>,
     closed: bool,
@@ -77,19 +79,18 @@ pub(crate) struct Transport {
     socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
     websocket: Option<Box<WebSocket>>,
-    /// Bytes that were read before the transport was made, as they came off the socket.
-    read_ahead: Vec<u8>,
     close_sent: bool,
 }
 
 impl Transport {
     pub(crate) fn new(socket: TcpStream, tls: Option<Box<ServerConnection>>) -> Self {
-        Self { socket, tls, websocket: None, read_ahead: Vec::new(), close_sent: false }
+        Self { socket, tls, websocket: None, close_sent: false }
     }
 
     /// A connection that was upgraded elsewhere. `read_ahead`: bytes above TLS that were read behind the upgrade.
     pub(crate) fn upgraded(socket: TcpStream, tls: Option<Box<ServerConnection>>, read_ahead: Vec<u8>) -> Self {
-        Self { socket, tls, websocket: Some(Box::default()), read_ahead, close_sent: false }
+        let websocket = Some(Box::new(WebSocket { read_ahead, ..WebSocket::default() }));
+        Self { socket, tls, websocket, close_sent: false }
     }
 
     pub(crate) fn socket_mut(&mut self) -> &mut TcpStream {
@@ -101,8 +102,7 @@ impl Transport {
     pub(crate) fn read<'s>(&mut self, scratch: &'s mut Scratch, bytes_max: usize) -> Result<Input<'s>, TransportError> {
         scratch.plain.clear();
         scratch.unframed.clear();
-        if !self.read_ahead.is_empty() {
-            scratch.plain = std::mem::take(&mut self.read_ahead);
+        if self.take_read_ahead(&mut scratch.plain, bytes_max) {
             return self.unframe(scratch, Layer::Plain, 0, Readiness::More);
         }
         let (read, state) = self.read_socket(&mut scratch.raw[..bytes_max.min(READ_BYTES)])?;
@@ -114,6 +114,17 @@ impl Transport {
                 self.unframe(scratch, Layer::Plain, 0, state)
             }
         }
+    }
+
+    /// `false`: nothing is left of it.
+    fn take_read_ahead(&mut self, plain: &mut Vec<u8>, bytes_max: usize) -> bool {
+        let Some(websocket) = self.websocket.as_mut().filter(|websocket| !websocket.read_ahead.is_empty()) else {
+            return false;
+        };
+        let count = websocket.read_ahead.len().min(bytes_max);
+        plain.extend_from_slice(&websocket.read_ahead[..count]);
+        consume(&mut websocket.read_ahead, count);
+        true
     }
 
     fn read_socket(&mut self, raw: &mut [u8]) -> io::Result<(usize, Readiness)> {
@@ -162,6 +173,13 @@ impl Transport {
                 }
             },
         }
+    }
+
+    /// What it holds at most: bytes that were read ahead, and bytes on their way to the socket.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let framed = self.websocket.as_ref().map_or(0, |websocket| websocket.read_ahead.len() + websocket.wire.len());
+        let is_encrypting = self.tls.as_ref().is_some_and(|tls| tls.wants_write());
+        framed + if is_encrypting { tls::AHEAD_BYTES_MAX } else { 0 }
     }
 
     /// Bytes that were taken from the connection's buffer and have not reached the socket.

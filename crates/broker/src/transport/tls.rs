@@ -7,6 +7,9 @@ use rustls::ServerConnection;
 
 use super::{TransportError, consume};
 
+/// What rustls encrypts ahead of the socket: its default limit.
+pub(super) const AHEAD_BYTES_MAX: usize = 64 << 10;
+
 /// Takes all of `raw` and appends what it decrypts to. `true`: the peer closed the TLS session.
 pub(super) fn decrypt(tls: &mut ServerConnection, mut raw: &[u8], plain: &mut Vec<u8>) -> Result<bool, TransportError> {
     // Once without new bytes: a session that was taken apart elsewhere may hold decrypted bytes.

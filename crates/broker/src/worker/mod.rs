@@ -75,6 +75,8 @@ pub(crate) struct Worker {
     reader: ReaderAddress,
     scratch: Option<Box<Scratch>>,
     now: Now,
+    /// New work is refused in this turn.
+    is_short_of_memory: bool,
     next_tick: Instant,
     stopping: Option<Stopping>,
 }
@@ -107,6 +109,7 @@ impl Worker {
     /// Does what the sockets, the mailbox, the log and the timers have at this time, and waits for nothing.
     fn turn(&mut self, events: impl Iterator<Item = SocketEvent>, now: Now) {
         self.now = now;
+        self.is_short_of_memory = self.shared.memory.is_short();
         self.mailbox.silence();
         for event in events {
             self.connections.take_event(event);
@@ -165,7 +168,8 @@ impl Worker {
             self.next_tick = self.now.instant + TICK;
             self.connections.tick(self.now.instant);
             self.clients.tick(self.now);
-            if self.connections.has_awaiting_room() && !self.shared.journal.is_full() {
+            let has_room = !self.is_short_of_memory && !self.shared.journal.is_full();
+            if self.connections.has_awaiting_room() && has_room {
                 self.connections.take_awaiting_room().into_iter().for_each(|key| self.close(key, None));
             }
         }

@@ -44,6 +44,10 @@ impl Worker {
 
     /// The first step of a login; where it needs a device, that is looked up, and the answer comes as a notice.
     fn log_in(&mut self, key: ConnectionKey, request: Box<ConnectRequest>) {
+        if self.is_short_of_memory {
+            self.shared.counts.refused_for_memory.one();
+            return self.refuse(key, ReasonCode::SERVER_BUSY);
+        }
         let (client_id, username) = (request.client.as_str(), request.username.as_deref());
         let step = login::begin(&self.shared.access.load(), client_id, username, request.password.as_deref());
         match step {

@@ -13,6 +13,7 @@ use super::connections::Connected;
 use super::known_topic::{KnownTopic, Receiver};
 use crate::bridge::properties::{self, Sender};
 use crate::client::ClientKey;
+use crate::memory::Meter;
 use crate::message::{Collapse, Message, SharedMessage, expiry_at, forwardable, waits};
 use crate::shared::Shared;
 use crate::workers_by_filter::Workers;
@@ -45,6 +46,7 @@ impl Routes {
 /// The reason to refuse the PUBLISH.
 pub(super) fn authorize(
     shared: &Shared,
+    meter: &Arc<Meter>,
     publish: &Publish<'_>,
     connected: &mut Connected,
     now_ms: u64,
@@ -62,7 +64,7 @@ pub(super) fn authorize(
         Identity::Device { user, .. } => (Some(user.as_str()), None),
     };
     let expiry_s = publish.properties.message_expiry_interval();
-    let message = Arc::new(Message {
+    let message = Message {
         topic: known.topic.clone(),
         properties: forwardable(publish.properties),
         payload: publish.payload.into(),
@@ -70,7 +72,8 @@ pub(super) fn authorize(
         arrived_ms: now_ms,
         expires_at_ms: expiry_at(now_ms, expiry_s),
         collapse,
-    });
+    };
+    let message = SharedMessage::new(message, meter);
     // 3. Where it goes. What goes to the queue and comes back from it reaches its receivers from there.
     let is_local = known.rule != Rule::Both;
     let queue = if matches!(known.rule, Rule::ToQueue | Rule::Both) {

@@ -7,6 +7,7 @@
 //!
 //! The thread ends when the last worker has.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::{io, thread};
 
@@ -16,6 +17,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::action::ClientRef;
 use super::post::{Notice, WorkerAddress};
 use crate::fatal::{Fatal, OnFatal, PanicGuard};
+use crate::memory::Meter;
 use crate::message::SharedMessage;
 use crate::store::messages::{MessageError, Messages};
 
@@ -50,11 +52,12 @@ pub(crate) struct Reader {
     requests: Receiver<ReadRequest>,
     messages: Messages,
     workers: Vec<WorkerAddress>,
+    meter: Arc<Meter>,
 }
 
-pub(crate) fn reader(log: Log, workers: Vec<WorkerAddress>) -> (ReaderAddress, Reader) {
+pub(crate) fn reader(log: Log, workers: Vec<WorkerAddress>, meter: Arc<Meter>) -> (ReaderAddress, Reader) {
     let (sender, requests) = unbounded();
-    (ReaderAddress(sender), Reader { requests, messages: Messages::new(log), workers })
+    (ReaderAddress(sender), Reader { requests, messages: Messages::new(log), workers, meter })
 }
 
 /// Starts the thread.
@@ -75,8 +78,8 @@ impl Reader {
     }
 
     fn load(&self, position: Position) -> Loaded {
-        let message = self.messages.read(position).map(SharedMessage::from).map_err(Box::new);
-        Loaded { position, message }
+        let message = self.messages.read(position).map(|message| SharedMessage::new(message, &self.meter));
+        Loaded { position, message: message.map_err(Box::new) }
     }
 
     /// Answers the oldest request. `false`: there is none.

@@ -135,7 +135,12 @@ impl Worker {
         }
         let Some(connected) = self.connections.connected_mut(key) else { return };
         let target = token.map_or(ReplyTarget::Nobody, |token| ReplyTarget::Publish { connection: key, token });
-        let authorized = match publish::authorize(&self.shared, publish, connected, self.now.ms) {
+        if self.is_short_of_memory {
+            self.shared.counts.refused_for_memory.one();
+            return self.settle(target, Outcome::NoRoom);
+        }
+        let meter = self.shared.memory.meter(self.me);
+        let authorized = match publish::authorize(&self.shared, meter, publish, connected, self.now.ms) {
             Ok(authorized) => authorized,
             Err(reason) => {
                 self.shared.counts.refused_publishes.one();

@@ -26,8 +26,8 @@ use super::connections::SocketEvent;
 use super::post::{Notice, WorkerAddress};
 use super::reader::Reader;
 use super::testing::{
-    ALICE, BOB, Peer, SERVICE, TO_BOB, access_key, connect, device, disconnect, ping, puback, publish_of, publish_to,
-    publishes, publishes_to, subscribe, unsubscribe, user_of,
+    ALICE, BOB, Peer, SERVICE, TO_BOB, access_key, connect, device, disconnect, ping, puback, publish_numbered,
+    publish_of, publish_to, publishes, publishes_to, subscribe, unsubscribe, user_of,
 };
 use super::*;
 use crate::bridge::events::Event;
@@ -96,8 +96,9 @@ impl Bench {
             on_fatal: Arc::new(|_| ()),
         };
         let (address, prepared) = prepare().unwrap();
-        let (reader_address, reader) = reader::reader(log.clone(), vec![address.clone()]);
         let (shared, _, events) = share(limits, Vec::new(), vec![address.clone()], deps);
+        let meter = shared.memory.meter_of_tasks().clone();
+        let (reader_address, reader) = reader::reader(log.clone(), vec![address.clone()], meter);
         let (worker, poll) = prepared.into_worker(0, shared, Vec::new(), Restart::Clean, reader_address);
         drop(inside);
         Self {
@@ -377,11 +378,11 @@ fn an_older_connection_does_nothing_in_the_turn_in_which_a_newer_one_gets_its_se
     bench.finish();
     assert_eq!([older.next(), older.next()], ["DISCONNECT 0x8e", "end"]);
     assert_eq!([newer.next(), newer.next()], ["CONNACK 0x00, present", "PUBLISH 1, DUP"]);
-    assert_eq!(bench.worker.shared.counts.stats().inbox_messages, 1, "it is in flight on the newer one");
+    assert_eq!(bench.worker.shared.stats().inbox_messages, 1, "it is in flight on the newer one");
     bench.say(&mut newer, &puback(1));
-    assert_eq!(bench.worker.shared.counts.stats().inbox_messages, 0);
+    assert_eq!(bench.worker.shared.stats().inbox_messages, 0);
     assert!(!newer.has_something(), "what the older one published last");
-    assert_eq!(bench.worker.shared.counts.stats().received, 1);
+    assert_eq!(bench.worker.shared.stats().received, 1);
 }
 
 #[test]
@@ -456,10 +457,10 @@ fn a_connection_with_much_to_read_leaves_the_turn_to_others() {
     // With the end behind it, so that what the kernel has not moved yet does not end the reading.
     flood.socket.shutdown(std::net::Shutdown::Write).unwrap();
     bob.send(&publishes(1..=1));
-    let before = bench.worker.shared.counts.stats().received;
+    let before = bench.worker.shared.stats().received;
     bench.turn(&[flood.has_end(), bob.has_input()]);
     assert_eq!(bob.next(), "PUBACK 1");
-    let received = usize::try_from(bench.worker.shared.counts.stats().received - before).unwrap() - 1;
+    let received = usize::try_from(bench.worker.shared.stats().received - before).unwrap() - 1;
     assert!(received > 0 && received * packet.len() <= 4 * 65_536, "{received}");
     assert_eq!(bench.worker.time_to_wait(bench.now.instant), Duration::ZERO, "and it goes on at once");
 }
@@ -494,6 +495,33 @@ fn a_packet_with_thousands_of_filters_is_the_last_of_its_turn() {
             assert_eq!(bench.turn_with_a_flood(&mut flood, &mut bob, number), 1);
         }
     }
+}
+
+/// Bob's session ends with his connection, so what he does not acknowledge is held in memory.
+#[test]
+fn while_memory_is_short_publishes_and_logins_are_refused_and_acknowledgements_free_it() {
+    const PAYLOAD: [u8; 10_000] = [b'x'; 10_000];
+    let mut bench = Bench::with(|limits| limits.memory_bytes_max = 10 * PAYLOAD.len() as u64);
+    let (mut service, mut bob) = (bench.connect(SERVICE, 0), bench.connect(BOB, 0));
+    for number in 1..=10 {
+        bench.say(&mut service, &publish_numbered(TO_BOB, number, &PAYLOAD));
+        assert_eq!(service.next(), format!("PUBACK {number}"));
+    }
+    assert!(bench.worker.shared.stats().held_bytes > 10 * PAYLOAD.len() as u64);
+    bench.say(&mut service, &[publish_numbered(TO_BOB, 11, b"refused"), publish_of(b"dropped")].concat());
+    assert_eq!(service.next(), "PUBACK 11 0x97");
+    let mut late = bench.arrive();
+    bench.say(&mut late, &connect(BOB, 60, 0));
+    assert_eq!([late.next(), late.next()], ["CONNACK 0x89", "end"]);
+
+    for number in 1..=10 {
+        assert!(bob.next().starts_with("PUBLISH x"));
+        bench.say(&mut bob, &puback(number));
+    }
+    bench.say(&mut service, &publish_numbered(TO_BOB, 12, b"taken"));
+    assert_eq!((service.next().as_str(), bob.next().as_str()), ("PUBACK 12", "PUBLISH taken"));
+    let stats = bench.worker.shared.stats();
+    assert_eq!((stats.refused_for_memory, stats.short_of_memory), (3, 1));
 }
 
 /// Two turns take 256 packets; nobody reads the answers to the first, so those to the second cannot be written.
@@ -618,5 +646,5 @@ fn a_stop_does_not_wait_for_the_reader_and_its_answer_comes_to_nobody() {
     bench.turn(&[]);
     assert!(bench.worker.is_finished() && bench.worker.durability.is_complete());
     assert_eq!([bob.next(), bob.next(), bob.next()], ["CONNACK 0x00, present", "DISCONNECT 0x8b", "end"]);
-    assert_eq!(bench.worker.shared.counts.stats().inbox_messages, 2);
+    assert_eq!(bench.worker.shared.stats().inbox_messages, 2);
 }

@@ -66,6 +66,7 @@ impl Prepared {
             limits: shared.limits.clone(),
             connection_config: shared.connection_config.clone(),
             counts: shared.counts.clone(),
+            meter: shared.memory.meter(me).clone(),
         };
         let worker = Worker {
             me,
@@ -79,6 +80,7 @@ impl Prepared {
             reader,
             scratch: Some(Box::new(Scratch::new())),
             now,
+            is_short_of_memory: false,
             next_tick: now.instant + TICK,
             stopping: None,
             shared,

@@ -121,6 +121,7 @@ fn in_short(packet: &Packet<'_>) -> String {
             let is_repeated = matches!(publish.delivery, Delivery::AtLeastOnce { dup: true, .. });
             format!("PUBLISH {payload}{}", if is_repeated { ", DUP" } else { "" })
         }
+        Packet::Puback(ack) if ack.reason.is_error() => format!("PUBACK {} {}", ack.packet_id.get(), code(ack.reason)),
         Packet::Puback(ack) => format!("PUBACK {}", ack.packet_id.get()),
         Packet::Disconnect(disconnect) => format!("DISCONNECT {}", code(disconnect.reason)),
         _ => "another packet".to_owned(),
@@ -156,13 +157,7 @@ pub(super) fn publishes(numbers: RangeInclusive<u16>) -> Vec<u8> {
 }
 
 pub(super) fn publishes_to(topic: &str, numbers: RangeInclusive<u16>) -> Vec<u8> {
-    let publish = |number: u16| {
-        let delivery = Delivery::AtLeastOnce { packet_id: PacketId::new(number).unwrap(), dup: false };
-        let payload = number.to_string();
-        let properties = Properties::default();
-        encode(&Packet::Publish(Publish { delivery, retain: false, topic, properties, payload: payload.as_bytes() }))
-    };
-    numbers.flat_map(publish).collect()
+    numbers.flat_map(|number| publish_numbered(topic, number, number.to_string().as_bytes())).collect()
 }
 
 /// One of QoS 0.
@@ -173,6 +168,12 @@ pub(super) fn publish_of(payload: &[u8]) -> Vec<u8> {
 pub(super) fn publish_to(topic: &str, payload: &[u8]) -> Vec<u8> {
     let (delivery, properties) = (Delivery::AtMostOnce, Properties::default());
     encode(&Packet::Publish(Publish { delivery, retain: false, topic, properties, payload }))
+}
+
+/// One of QoS 1 under this id.
+pub(super) fn publish_numbered(topic: &str, number: u16, payload: &[u8]) -> Vec<u8> {
+    let delivery = Delivery::AtLeastOnce { packet_id: PacketId::new(number).unwrap(), dup: false };
+    encode(&Packet::Publish(Publish { delivery, retain: false, topic, properties: Properties::default(), payload }))
 }
 
 pub(super) fn puback(number: u16) -> Vec<u8> {

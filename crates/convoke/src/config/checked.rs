@@ -25,6 +25,8 @@ pub struct Config {
     pub media_advertise: Vec<IpAddr>,
     pub media_lost_after: Duration,
     pub payload_bytes_max: usize,
+    /// 0: no limit.
+    pub memory_bytes_max: u64,
     pub topic_chars_max: usize,
     /// PEM chain and key; `None`: the built-in authority's.
     pub certificate: Option<(PathBuf, PathBuf)>,
@@ -88,6 +90,8 @@ const PAYLOAD_BYTES_MIN: u64 = 1024;
 /// The largest that the service of meetings sends.
 const PAYLOAD_BYTES_MIN_SIGNALLING: u64 = 64 * 1024;
 const PAYLOAD_BYTES_CEILING: u64 = 256 * 1024;
+/// Enough for the largest messages of a few clients.
+const MEMORY_BYTES_MIN: u64 = 16 << 20;
 /// What the broker and the RTC server can number.
 const THREADS_MAX: usize = 64;
 const LOST_AFTER_MS_MIN: u64 = 100;
@@ -101,6 +105,9 @@ impl Config {
         let signalling = raw.names.signalling || dev;
         let least = if signalling { PAYLOAD_BYTES_MIN_SIGNALLING } else { PAYLOAD_BYTES_MIN };
         check.range("mqtt.payload_bytes_max", raw.mqtt.payload_bytes_max as u64, least, PAYLOAD_BYTES_CEILING)?;
+        if raw.mqtt.memory_bytes_max > 0 {
+            check.range("mqtt.memory_bytes_max", raw.mqtt.memory_bytes_max, MEMORY_BYTES_MIN, u64::MAX)?;
+        }
         check.range("server.threads", raw.server.threads as u64, 0, THREADS_MAX as u64)?;
         check.range("meeting.members_max", raw.meeting.members_max as u64, 2, Rules::MEMBERS_MAX as u64)?;
         check.range("media.lost_after_ms", raw.media.lost_after_ms, LOST_AFTER_MS_MIN, LOST_AFTER_MS_MAX)?;
@@ -118,6 +125,7 @@ impl Config {
             media_advertise: check.addresses("media.advertise", &raw.media.advertise)?,
             media_lost_after: Duration::from_millis(raw.media.lost_after_ms),
             payload_bytes_max: raw.mqtt.payload_bytes_max,
+            memory_bytes_max: raw.mqtt.memory_bytes_max,
             topic_chars_max: raw.mqtt.topic_chars_max,
             certificate: check.certificate(&raw)?,
             sync_always: check.sync(&raw.log.sync)?,

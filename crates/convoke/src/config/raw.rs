@@ -56,6 +56,9 @@ pub struct Mqtt {
     pub payload_bytes_max: usize,
     /// Longest topic, 64 to 128.
     pub topic_chars_max: usize,
+    /// Memory of messages and buffers of all clients together, at least 16777216 bytes; beyond it publishes and logins are
+    /// refused. 0 = no limit.
+    pub memory_bytes_max: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -122,6 +125,7 @@ impl Default for Mqtt {
             tls_listen: "0.0.0.0:8883".into(),
             payload_bytes_max: 64 * 1024,
             topic_chars_max: 64,
+            memory_bytes_max: 1 << 30,
         }
     }
 }

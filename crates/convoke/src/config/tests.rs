@@ -57,6 +57,7 @@ fn values_out_of_range_say_the_range() {
         ("[server]\nthreads = -1\n", "`server.threads` in the file convoke.toml"),
         ("[server]\ndata_dir = \"\"\n", "name a directory"),
         ("[tls]\nnames = [\"exa mple.org\"]\n", "host names"),
+        ("[mqtt]\nmemory_bytes_max = 1\n", "16777216 to"),
         ("[mqtt]\npayload_bytes_max = 1023\n", "1024 to 262144"),
         ("[mqtt]\npayload_bytes_max = 65535\n[names]\nsignalling = true\n", "65536 to 262144"),
     ] {

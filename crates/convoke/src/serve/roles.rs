@@ -64,6 +64,7 @@ fn limits(config: &Config, descriptors: Descriptors) -> broker::Limits {
         connections_max: default.connections_max.min(descriptors.mqtt),
         payload_bytes_max: config.payload_bytes_max,
         packet_bytes_max: default.packet_bytes_max + more,
+        memory_bytes_max: config.memory_bytes_max,
         ..default
     }
 }

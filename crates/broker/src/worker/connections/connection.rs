@@ -14,6 +14,7 @@ use mqtt::server::Connection;
 
 use crate::client::ClientKey;
 use crate::connection_limiter::ConnectionPermit;
+use crate::memory::Charge;
 use crate::transport::{Readiness, Transport};
 use crate::worker::action::ClientRef;
 use crate::worker::connect_request::ConnectRequest;
@@ -29,6 +30,8 @@ pub(super) struct ClientConnection {
     pub(super) stage: Stage,
     pub(super) peer: SocketAddr,
     pub(super) permit: ConnectionPermit,
+    /// Of its buffers, as they were at the end of the last turn.
+    pub(super) charge: Charge,
     pub(super) read_state: ReadState,
     /// Bytes that were read before are to be looked at again.
     pub(super) has_unprocessed: bool,
@@ -103,6 +106,7 @@ pub(crate) struct Moving {
     pub(super) request: Box<ConnectRequest>,
     pub(super) peer: SocketAddr,
     pub(super) permit: ConnectionPermit,
+    pub(super) charge: Charge,
 }
 
 impl Moving {
@@ -119,6 +123,7 @@ impl ClientConnection {
         mqtt: Connection,
         peer: SocketAddr,
         permit: ConnectionPermit,
+        charge: Charge,
     ) -> Self {
         Self {
             key,
@@ -128,6 +133,7 @@ impl ClientConnection {
             stage: Stage::AwaitingConnect,
             peer,
             permit,
+            charge,
             read_state: ReadState::MayHoldBytes,
             has_unprocessed: false,
             is_dirty: false,
@@ -138,6 +144,11 @@ impl ClientConnection {
             awaits_room: false,
             was_unread: false,
         }
+    }
+
+    /// Counts what its buffers hold now.
+    pub(super) fn charge_buffers(&mut self) {
+        self.charge.set(self.mqtt.held_len() + self.out.len() + self.transport.held_bytes());
     }
 
     /// After a read.

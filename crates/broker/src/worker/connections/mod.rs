@@ -28,6 +28,7 @@ use super::connect_request::ConnectRequest;
 use super::post::{Arrival, ConnectionKey};
 use crate::client::ClientKey;
 use crate::config::Limits;
+use crate::memory::{Charge, Meter};
 use crate::stats::Counts;
 use crate::timers::Timers;
 use crate::transport::Transport;
@@ -54,6 +55,7 @@ pub(super) struct Context {
     pub(super) limits: Arc<Limits>,
     pub(super) connection_config: Arc<ConnectionConfig>,
     pub(super) counts: Arc<Counts>,
+    pub(super) meter: Arc<Meter>,
 }
 
 /// What may be done with the socket of one connection.
@@ -126,15 +128,16 @@ impl Connections {
             None => Transport::new(socket, tls),
         };
         let mqtt = Connection::new(self.context.connection_config.clone(), now);
-        self.keep(|key| ClientConnection::new(key, transport, mqtt, peer, permit), now);
+        let charge = Charge::new(&self.context.meter, 0);
+        self.keep(|key| ClientConnection::new(key, transport, mqtt, peer, permit, charge), now);
     }
 
     /// Takes a connection from another worker, whose client is ours.
     pub(super) fn adopt(&mut self, moving: Moving, now: Instant) -> Option<(ConnectionKey, Box<ConnectRequest>)> {
-        let Moving { transport, mqtt, out, request, peer, permit } = moving;
+        let Moving { transport, mqtt, out, request, peer, permit, charge } = moving;
         let key = self.keep(
             |key| {
-                let connection = ClientConnection::new(key, transport, mqtt, peer, permit);
+                let connection = ClientConnection::new(key, transport, mqtt, peer, permit, charge);
                 ClientConnection { out, has_unprocessed: true, ..connection }
             },
             now,
@@ -182,7 +185,7 @@ impl Connections {
     /// Lets go of a connection, for the worker that owns its client.
     pub(super) fn release(&mut self, key: ConnectionKey) -> Option<Moving> {
         self.get(key)?;
-        let ClientConnection { mut transport, mqtt, out, stage, peer, permit, .. } =
+        let ClientConnection { mut transport, mqtt, out, stage, peer, permit, charge, .. } =
             self.table.remove(key.slot as usize);
         self.timers.forget(key);
         let Stage::ConnectRead(request) = stage else { return None };
@@ -190,7 +193,7 @@ impl Connections {
             tracing::debug!(%error, "a connection cannot be handed over");
             return None;
         }
-        Some(Moving { transport, mqtt, out, request, peer, permit })
+        Some(Moving { transport, mqtt, out, request, peer, permit, charge })
     }
 
     pub(super) fn take_event(&mut self, event: SocketEvent) {

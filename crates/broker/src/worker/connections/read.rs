@@ -10,9 +10,9 @@ use crate::transport::{READ_BYTES, Readiness, Scratch, TransportError};
 use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::ConnectionKey;
 
-/// Bytes that one read takes of a client that is not let in: what came behind its CONNECT is held until the CONNACK, and
-/// everything after that stays in the socket.
-const LOGIN_READ_BYTES: usize = 16 << 10;
+/// Bytes that are held of a client that is not let in: a part of its CONNECT, then what came behind it. Everything after
+/// that stays in the socket until the CONNACK. (rustls holds a part of one record more, at most 16 KiB.)
+pub(crate) const LOGIN_HELD_BYTES: usize = 16 << 10;
 
 /// What one look at a connection brings.
 pub(in crate::worker) enum Read<'s> {
@@ -42,7 +42,10 @@ impl Connections {
         if connection.read_state == ReadState::Empty {
             return Read::Nothing;
         }
-        let bytes_max = if connection.connected().is_some() { READ_BYTES } else { LOGIN_READ_BYTES };
+        let bytes_max = match connection.connected() {
+            Some(_) => READ_BYTES,
+            None => LOGIN_HELD_BYTES.saturating_sub(connection.mqtt.held_len()).max(1),
+        };
         match connection.transport.read(scratch, bytes_max) {
             Ok(input) => {
                 connection.note_read(input.state);

@@ -57,7 +57,7 @@ impl Bench {
         let counts = Arc::new(Counts::default());
         let limiter = ConnectionLimiter::new(&limits, counts.clone());
         let connection_config = Arc::new(crate::shared::connection_config(&limits));
-        let context = Context { limits: Arc::new(limits), connection_config, counts };
+        let context = Context { limits: Arc::new(limits), connection_config, counts, meter: Arc::default() };
         let (poll, now) = (mio::Poll::new().unwrap(), Instant::now());
         let connections = Connections::new(context, poll.registry().try_clone().unwrap(), now);
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

@@ -158,7 +158,16 @@ impl Connections {
         }
     }
 
+    /// Writes what the transport takes, and counts what stays.
     pub(in crate::worker) fn flush(&mut self, key: ConnectionKey, now: Instant) -> Flushed {
+        let flushed = self.write_out(key, now);
+        if let Some(connection) = self.get_mut(key) {
+            connection.charge_buffers();
+        }
+        flushed
+    }
+
+    fn write_out(&mut self, key: ConnectionKey, now: Instant) -> Flushed {
         let out_bytes_max = self.context.limits.out_bytes_max;
         let Some(connection) = self.get_mut(key) else { return Flushed::Done };
         connection.is_dirty = false;
