@@ -145,7 +145,7 @@ impl Inbox {
         Admission::Accept { replaces }
     }
 
-    fn is_waiting(&self, id: EntryId) -> bool {
+    pub(crate) fn is_waiting(&self, id: EntryId) -> bool {
         self.entries.contains(id) && !self.session.in_flight().any(|(entry, _)| entry == id)
     }
 

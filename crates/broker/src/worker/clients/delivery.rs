@@ -1,5 +1,6 @@
 //! From the inbox to the client, as far as its window goes.
 
+use commitlog::Position;
 use mqtt::server::Sent;
 use mqtt::{Delivery, PacketId};
 
@@ -35,8 +36,8 @@ impl Outbound {
 
 impl Clients {
     /// The next message for a client while its window is open; it is in flight from now on. Ask only while its connection
-    /// has room, and tell with [`Self::sent`] what became of it. A message of the log that is not among those that are
-    /// `loaded` ends it: it is read, and nothing overtakes it meanwhile.
+    /// has room, and tell with [`Self::sent`] what became of it. A message of the log that is not in memory, nor among
+    /// those that are `loaded`, ends it: it is read, and nothing overtakes it meanwhile.
     pub(in crate::worker) fn hand_out(
         &mut self,
         client: ClientRef,
@@ -45,22 +46,54 @@ impl Clients {
         actions: &mut Actions,
     ) -> Option<Outbound> {
         loop {
-            let mut expired = Vec::new();
-            let outgoing = self.entry_mut(client)?.inbox.hand_out(now_ms, &mut expired);
-            self.context.counts.expired.add(expired.len() as u64);
-            expired.into_iter().for_each(|gone| self.forget(client, gone, actions));
-            let mut outgoing = outgoing?;
+            let Some(mut outgoing) = self.next_outgoing(client, now_ms, actions) else {
+                self.keep_unsent(client, loaded);
+                return None;
+            };
             if let Some(message) = outgoing.message.take() {
                 return Some(Outbound::new(message, outgoing));
             }
-            match reader::find(loaded, outgoing.id.position()?).map(|loaded| &loaded.message) {
-                Some(Ok(message)) => return Some(Outbound::new(message.clone(), outgoing)),
+            match self.in_memory(outgoing.id.position()?, loaded) {
+                Some(Ok(message)) => return Some(Outbound::new(message, outgoing)),
                 Some(Err(error)) => self.skip(client, outgoing.packet_id, error),
                 None => {
                     self.entry_mut(client)?.inbox.take_back(&outgoing);
+                    self.keep_unsent(client, loaded);
                     self.want_read(client, actions);
                     return None;
                 }
+            }
+        }
+    }
+
+    fn next_outgoing(&mut self, client: ClientRef, now_ms: u64, actions: &mut Actions) -> Option<Outgoing> {
+        let mut expired = Vec::new();
+        let outgoing = self.entry_mut(client)?.inbox.hand_out(now_ms, &mut expired);
+        self.context.counts.expired.add(expired.len() as u64);
+        expired.into_iter().for_each(|gone| self.forget(client, gone, actions));
+        outgoing
+    }
+
+    fn in_memory<'a>(
+        &self,
+        position: Position,
+        loaded: &'a [Loaded],
+    ) -> Option<Result<SharedMessage, &'a MessageError>> {
+        match reader::find(loaded, position) {
+            Some(loaded) => Some(loaded.message.as_ref().map(SharedMessage::clone).map_err(|error| &**error)),
+            None => self.unsent.find(position).cloned().map(Ok),
+        }
+    }
+
+    /// Of what is in memory, that which waits still.
+    fn keep_unsent(&mut self, client: ClientRef, loaded: &[Loaded]) {
+        let entry = self.entries.get(client.slot as usize).filter(|entry| entry.generation == client.generation);
+        let Some(entry) = entry.filter(|entry| entry.inbox.session.waiting_len() > 0) else { return };
+        for Loaded { position, message } in loaded {
+            if let Ok(message) = message
+                && entry.inbox.is_waiting(EntryId::logged(*position))
+            {
+                self.unsent.keep(*position, message);
             }
         }
     }

@@ -16,6 +16,7 @@ mod session;
 mod storing;
 mod subscriptions;
 mod sweep;
+mod unsent;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -39,6 +40,7 @@ use entry::ClientEntry;
 use lookups::Lookups;
 use reads::Reads;
 use recent::RecentReceivers;
+use unsent::Unsent;
 
 pub(super) use session::Ended;
 pub(super) use subscriptions::Answer;
@@ -73,6 +75,7 @@ pub(super) struct Clients {
     lookups: Lookups,
     recent: RecentReceivers,
     reads: Reads,
+    unsent: Unsent,
     /// Sessions without a connection, by the time they end.
     endings: BTreeSet<(u64, ClientRef)>,
     endings_ahead: Vec<EndingAhead>,
@@ -103,6 +106,7 @@ impl Clients {
             lookups: Lookups::default(),
             recent: RecentReceivers::default(),
             reads: Reads::default(),
+            unsent: Unsent::default(),
             endings: BTreeSet::new(),
             endings_ahead: Vec::new(),
             to_sweep: VecDeque::new(),
