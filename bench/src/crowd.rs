@@ -39,6 +39,7 @@ pub(crate) struct Crowd {
 
 struct Terminal {
     user: String,
+    client_id: String,
     client: Client,
     stream: Option<TcpStream>,
     /// What the socket did not take yet.
@@ -92,6 +93,10 @@ impl Crowd {
 
     pub(crate) fn user(&self, who: usize) -> &str {
         &self.terminals[who].user
+    }
+
+    pub(crate) fn client_id(&self, who: usize) -> &str {
+        &self.terminals[who].client_id
     }
 
     pub(crate) fn is_connected(&self, who: usize) -> bool {
@@ -243,13 +248,14 @@ fn register(runtime: &tokio::runtime::Runtime, stage: &Stage, users: &[String]) 
         let body = json!({ "device": format!("{user}-bench") });
         let credentials = runtime.block_on(stage.api(Method::POST, &path, Some(body)))?;
         let text = |key: &str| credentials[key].as_str().map(str::to_owned).with_context(|| format!("no {key}"));
-        let mut options = Options::new(Version::V5, text("client_id")?);
+        let client_id = text("client_id")?;
+        let mut options = Options::new(Version::V5, client_id.clone());
         options.username = Some(text("username")?);
         options.password = Some(text("password")?.into_bytes());
         options.keep_alive_s = KEEP_ALIVE_S;
         options.connect_timeout = Duration::from_secs(30);
         let client = Client::new(options, Instant::now());
-        Ok(Terminal { user: user.clone(), client, stream: None, unsent: Vec::new() })
+        Ok(Terminal { user: user.clone(), client_id, client, stream: None, unsent: Vec::new() })
     };
     users.iter().map(register).collect()
 }

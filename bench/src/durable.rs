@@ -69,7 +69,7 @@ async fn receivers(stage: &Stage) -> Result<Vec<String>> {
     Ok(topics)
 }
 
-fn publisher(server: SocketAddr, login: &Value, n: usize) -> Result<Link> {
+pub(crate) fn publisher(server: SocketAddr, login: &Value, n: usize) -> Result<Link> {
     let text = |key: &str| login[key].as_str().map(str::to_owned).with_context(|| format!("no {key}"));
     let (key_id, secret, instance) = (text("key_id")?, text("secret")?, text("instance")?);
     let client_id = format!("GID_dev@@@bench-{n}");
@@ -80,6 +80,23 @@ fn publisher(server: SocketAddr, login: &Value, n: usize) -> Result<Link> {
     options.session_expiry_interval = 0;
     options.send_window = WINDOW as u16;
     Link::open_with(server, options)
+}
+
+/// Stores so many messages for each receiver, round by round, and returns when all are acknowledged.
+pub(crate) fn fill(server: SocketAddr, login: &Value, topics: &[String], messages: usize) -> Result<()> {
+    let topics = Arc::new(topics.to_vec());
+    in_parallel(server, login, &topics, move |link, topics, n, _| {
+        let (mut sent_at, mut latencies) = (HashMap::new(), Latencies::default());
+        let mut due = (0..messages).flat_map(|_| topics.iter().skip(n).step_by(PUBLISHERS)).peekable();
+        while due.peek().is_some() || !sent_at.is_empty() {
+            for topic in due.by_ref().take(WINDOW - sent_at.len()) {
+                sent_at.insert(link.publish(topic, &[7; PAYLOAD_BYTES])?, Instant::now());
+            }
+            take_acks(link, &mut sent_at, &mut latencies, Duration::from_secs(5))?;
+        }
+        Ok(latencies)
+    })
+    .map(drop)
 }
 
 fn closed_loop(server: SocketAddr, login: &Value, topics: &Arc<Vec<String>>, seconds: u64) -> Result<(f64, Latencies)> {

@@ -7,6 +7,7 @@
 //! - `meeting`: what it costs to fill a meeting: payload, disk, CPU.
 //! - `mqtt`: CPU and memory of live MQTT traffic, beside a program that only copies packets and Mosquitto.
 //! - `durable`: QoS 1 publishes to absent receivers (PUBACK after fdatasync), beside a raw writer on the same disk.
+//! - `resume`: latency of clients that are there while thousands come back to messages that are on the disk alone.
 
 mod crowd;
 mod durable;
@@ -17,6 +18,7 @@ mod mqtt_traffic;
 mod open_loop;
 mod presence;
 mod raw_disk;
+mod resume;
 mod ring;
 mod rows;
 mod signals;
@@ -94,6 +96,14 @@ enum What {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
+    Resume {
+        /// At most about 19,000, as above.
+        #[arg(long, default_value_t = 10_000)]
+        inboxes: usize,
+        /// Messages that wait in each.
+        #[arg(long, default_value_t = 100)]
+        messages: usize,
+    },
 }
 
 fn main() -> Result<()> {
@@ -122,5 +132,6 @@ fn main() -> Result<()> {
         // Before anything is made.
         What::Copy => Ok(()),
         What::Durable { seconds } => durable::measure(folder.path(), &cli.program, seconds),
+        What::Resume { inboxes, messages } => resume::measure(folder.path(), &cli.program, inboxes, messages),
     }
 }

@@ -200,6 +200,11 @@ fn dirtied_bytes(process: u32) -> Result<u64> {
     io_field(process, "write_bytes:")
 }
 
+/// What the server has read that was in no page cache.
+pub(crate) fn read_bytes(process: u32) -> Result<u64> {
+    io_field(process, "read_bytes:")
+}
+
 fn io_field(process: u32, name: &str) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/io")).context("cannot read what the server has written")?;
     let field = text.lines().find_map(|line| line.strip_prefix(name));

@@ -1,0 +1,180 @@
+//! Clients that come back to many messages, and what others notice of it: first with the log in the page cache, which
+//! shows what sharing the cores costs, then with a log that has to be read from the disk.
+
+use crate::crowd::{Crowd, Seen};
+use crate::durable::{fill, publisher};
+use crate::figures::Latencies;
+use crate::usage::read_bytes;
+use anyhow::{Context, Result, ensure};
+use demo::{Method, Stage};
+use mqtt::Version;
+use mqtt::client::Event;
+use scenarios::link::Link;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Clients that are there all the time, on all workers.
+const PAIRS: usize = 8;
+const EVERY: Duration = Duration::from_millis(10);
+/// Of timers.
+const TICK: Duration = Duration::from_millis(1);
+const ALONE: Duration = Duration::from_secs(10);
+/// The last messages come within this.
+const LATE_MAX: Duration = Duration::from_secs(2);
+const AT_ONCE: usize = 500;
+const GIVE_UP_AFTER: Duration = Duration::from_secs(900);
+const BAR: f64 = 2.0;
+
+pub(crate) fn measure(folder: &Path, program: &Path, inboxes: usize, messages: usize) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let mut stage = Stage::new(folder, program, &[])?;
+    runtime.block_on(stage.start_server())?;
+    let users: Vec<String> = (0..inboxes).map(|n| format!("user-{n:05}")).collect();
+    let mut crowd = Crowd::register(&runtime, &stage, &users)?;
+    let topics: Vec<String> = (0..inboxes).map(|who| topic_of(crowd.client_id(who))).collect();
+    let server = SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port()));
+    let login: Value = serde_json::from_str(&std::fs::read_to_string(stage.data().join("access-key"))?)?;
+    let mut pairs = (0..PAIRS).map(|n| Pair::open(&runtime, &stage, &login, n)).collect::<Result<Vec<_>>>()?;
+
+    let (mut alone, ()) = while_pairs_talk(&mut pairs, || {
+        thread::sleep(ALONE);
+        Ok(())
+    })?;
+    println!("pairs alone: {}", alone.describe());
+    let mut p99 = vec![alone.percentile_ms(0.99)];
+    for (pages, is_cold) in [("in the page cache", false), ("on the disk", true)] {
+        fill(server, &login, &topics, messages)?;
+        if is_cold {
+            forget_pages(&stage.data().join("log"))?;
+        }
+        let process = stage.server_id().context("the server does not run")?;
+        let read_before = read_bytes(process)?;
+        let (mut beside, took) = while_pairs_talk(&mut pairs, || resume(&mut crowd, inboxes * messages))?;
+        let (read, took) = (read_bytes(process)? - read_before, took.as_secs_f64());
+        let rate = (inboxes * messages) as f64 / took;
+        println!("pairs while {inboxes} clients resume, {messages} messages each, {pages}: {}", beside.describe());
+        println!("  {rate:.0} messages/s in {took:.1} s, {} MB read from the disk", read / 1_000_000);
+        ensure!(!is_cold || read > (inboxes * messages) as u64, "nothing was read from the disk");
+        p99.push(beside.percentile_ms(0.99));
+        (0..crowd.len()).for_each(|who| crowd.cut(who));
+    }
+    let (alone, warm, cold) = (p99[0], p99[1], p99[2]);
+    println!(
+        "  bar: p99 at most {BAR} × alone; here {:.2} ×, and {:.2} × with the log in memory",
+        cold / alone,
+        warm / alone
+    );
+    runtime.block_on(stage.stop_server())?;
+    Ok(())
+}
+
+fn topic_of(client_id: &str) -> String {
+    format!("meeting-down/p2p/{client_id}/bench")
+}
+
+/// All connect, and are done when all that waited has come. Returns how long it took.
+fn resume(crowd: &mut Crowd, expected: usize) -> Result<Duration> {
+    let (began, mut next, mut connected, mut received) = (Instant::now(), 0, 0, 0);
+    while received < expected {
+        ensure!(began.elapsed() < GIVE_UP_AFTER, "{received} of {expected} messages came");
+        while next < crowd.len() && next - connected < AT_ONCE {
+            crowd.connect(next)?;
+            next += 1;
+        }
+        for happened in crowd.turn(Duration::from_millis(50))? {
+            match happened.what {
+                Seen::Connected => connected += 1,
+                Seen::Signal { .. } => received += 1,
+                Seen::Lost(words) => anyhow::bail!("client {} was lost: {words}", happened.who),
+            }
+        }
+    }
+    Ok(began.elapsed())
+}
+
+/// Takes the log out of the page cache. What is not on the disk stays: nothing, since all of it is acknowledged.
+fn forget_pages(log: &Path) -> Result<()> {
+    for file in std::fs::read_dir(log)? {
+        let input = format!("if={}", file?.path().display());
+        let dropped =
+            Command::new("dd").arg(input).args(["iflag=nocache", "count=0"]).stderr(Stdio::null()).status()?;
+        ensure!(dropped.success(), "`dd iflag=nocache` did not drop a file from the page cache");
+    }
+    Ok(())
+}
+
+/// A service that tells a device something again and again.
+struct Pair {
+    sender: Link,
+    receiver: Link,
+    topic: String,
+}
+
+impl Pair {
+    fn open(runtime: &tokio::runtime::Runtime, stage: &Stage, login: &Value, n: usize) -> Result<Self> {
+        let path = format!("/api/v1/users/healthy-{n}/devices");
+        let device =
+            runtime.block_on(stage.api(Method::POST, &path, Some(json!({ "device": format!("healthy-{n}") }))))?;
+        let server = SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port()));
+        let receiver = Link::open(server, Version::V5, &device)?;
+        let topic = topic_of(device["client_id"].as_str().context("no client_id")?);
+        // Behind the numbers of those that fill the inboxes.
+        Ok(Self { sender: publisher(server, login, 100 + n)?, receiver, topic })
+    }
+}
+
+/// From the PUBLISH to its receiver, of all messages of all pairs while something else is done.
+fn while_pairs_talk<T>(pairs: &mut [Pair], work: impl FnOnce() -> Result<T>) -> Result<(Latencies, T)> {
+    let (origin, is_over) = (Instant::now(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let talking: Vec<_> = pairs
+            .iter_mut()
+            .map(|Pair { sender, receiver, topic }| {
+                let is_over = &is_over;
+                let sending = scope.spawn(move || send(sender, topic, origin, is_over));
+                (sending, scope.spawn(move || receive(receiver, origin, is_over)))
+            })
+            .collect();
+        let done = work();
+        is_over.store(true, Ordering::Relaxed);
+        let mut latencies = Latencies::default();
+        for (sending, receiving) in talking {
+            sending.join().map_err(|_| anyhow::anyhow!("a sender panicked"))??;
+            latencies.extend(receiving.join().map_err(|_| anyhow::anyhow!("a receiver panicked"))??);
+        }
+        Ok((latencies, done?))
+    })
+}
+
+fn send(sender: &mut Link, topic: &str, origin: Instant, is_over: &AtomicBool) -> Result<()> {
+    let mut due = origin;
+    while !is_over.load(Ordering::Relaxed) {
+        due += EVERY;
+        // Takes the PUBACKs.
+        while sender.next(due.saturating_duration_since(Instant::now()).max(TICK))?.is_some() {}
+        sender.publish(topic, &origin.elapsed().as_nanos().to_le_bytes())?;
+    }
+    Ok(())
+}
+
+fn receive(receiver: &mut Link, origin: Instant, is_over: &AtomicBool) -> Result<Latencies> {
+    let mut latencies = Latencies::default();
+    loop {
+        let over = is_over.load(Ordering::Relaxed);
+        match receiver.next(LATE_MAX)? {
+            Some(Event::Message(message)) => {
+                let sent = u128::from_le_bytes(message.payload.as_slice().try_into().context("another message")?);
+                latencies.push(origin.elapsed().saturating_sub(Duration::from_nanos(u64::try_from(sent)?)));
+                message.ack.map_or(Ok(()), |handle| receiver.acknowledge(handle))?;
+            }
+            Some(_) => {}
+            None if over => return Ok(latencies),
+            None => {}
+        }
+    }
+}
