@@ -20,7 +20,9 @@ impl Clients {
     /// Takes a message for a client of this worker.
     pub(in crate::worker) fn take_p2p(&mut self, p2p: P2p, now: Now, actions: &mut Actions) {
         let is_looked_up = self.lookups.is_asked(&p2p.to);
-        match self.find_receiver(&p2p.to) {
+        // What comes after the end of a session is not of it, and does not go with it.
+        let receiver = self.find_receiver(&p2p.to);
+        match receiver.filter(|client| !self.end_session_if_over(*client, now.ms)) {
             Some(client) if !is_looked_up => self.take_known(client, p2p, now, actions),
             _ if !is_looked_up && (p2p.message.qos == QoS::AtMostOnce || !p2p.keep) => {
                 self.miss(p2p.reply_to, actions);

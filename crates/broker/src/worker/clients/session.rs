@@ -78,11 +78,19 @@ impl Clients {
 
     /// A session whose time is over is nobody's any more, also before the tick that ends it.
     pub(in crate::worker) fn end_if_over(&mut self, client_id: &ClientKey, now_ms: u64) {
-        let Some(client) = self.find(client_id) else { return };
+        if let Some(client) = self.find(client_id) {
+            self.end_session_if_over(client, now_ms);
+        }
+    }
+
+    /// `true`: it was over.
+    pub(super) fn end_session_if_over(&mut self, client: ClientRef, now_ms: u64) -> bool {
         let ends_at_ms = self.entry(client).and_then(|entry| entry.ends_at_ms);
-        if ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms <= now_ms) {
+        let is_over = ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms <= now_ms);
+        if is_over {
             self.end_session(client);
         }
+        is_over
     }
 
     fn append_change(&self, change: &Change) -> Result<Appended, AppendError> {

@@ -392,6 +392,16 @@ fn a_session_whose_time_is_over_is_not_resumed_before_the_tick_that_ends_it() {
     assert_eq!(bench.clients.context.counts.inbox_messages.value(), 0);
 }
 
+#[test]
+fn a_message_that_comes_after_the_end_of_a_session_does_not_go_with_it() {
+    let mut bench = Bench::new();
+    let (key, bob) = bench.connect(BOB, HOUR_S);
+    bench.clients.leave(bob, key, bench.now.ms);
+    bench.pass(Duration::from_secs(u64::from(HOUR_S)));
+    bench.send(BOB, text("after"));
+    assert_eq!(bench.clients.find(&ClientKey::new(BOB)), None, "it waits for its receiver to be looked up");
+}
+
 /// A boot before the clock of the machine was set, and a log that was written while the clock was ahead.
 #[test]
 fn a_session_whose_connection_ended_at_a_time_that_lies_ahead_lasts_as_long_as_any_other() {
