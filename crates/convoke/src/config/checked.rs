@@ -1,6 +1,6 @@
 //! Checked values: addresses parsed, numbers in range, files named.
 
-use super::{ConfigError, Layers, Origin, Raw};
+use super::{ConfigError, Layers, Origin, Raw, Test};
 use meeting::Rules;
 use rustls::pki_types::ServerName;
 use std::fmt;
@@ -34,10 +34,7 @@ pub struct Config {
     pub sync_always: bool,
     pub times: MeetingTimes,
     pub members_max: usize,
-    /// A seeded bug of the log; none but in builds for tests.
-    pub fault: commitlog::Fault,
-    /// The same of the meeting service.
-    pub meeting_fault: meeting::Fault,
+    pub test: Test,
     /// Loopback only, seeded users; ports that were not configured may move.
     pub dev: bool,
 }
@@ -131,38 +128,10 @@ impl Config {
             sync_always: check.sync(&raw.log.sync)?,
             times: check.times(&raw)?,
             members_max: raw.meeting.members_max,
-            fault: fault(&raw),
-            meeting_fault: meeting_fault(&raw),
+            test: check.test(&raw)?,
             names: check.names(raw.tls.names)?,
             dev,
         })
-    }
-}
-
-#[cfg(not(feature = "faults"))]
-fn fault(_: &Raw) -> commitlog::Fault {
-    commitlog::Fault::None
-}
-
-#[cfg(feature = "faults")]
-fn fault(raw: &Raw) -> commitlog::Fault {
-    match raw.test.fault.as_str() {
-        "ack_before_write" => commitlog::Fault::AckBeforeWrite { delay: Duration::from_millis(100) },
-        "skip_sync" => commitlog::Fault::SkipSync,
-        _ => commitlog::Fault::None,
-    }
-}
-
-#[cfg(not(feature = "faults"))]
-fn meeting_fault(_: &Raw) -> meeting::Fault {
-    meeting::Fault::None
-}
-
-#[cfg(feature = "faults")]
-fn meeting_fault(raw: &Raw) -> meeting::Fault {
-    match raw.test.fault.as_str() {
-        "answers_late" => meeting::Fault::AnswersLate { delay: Duration::from_millis(100) },
-        _ => meeting::Fault::None,
     }
 }
 
@@ -275,6 +244,11 @@ impl Checker<'_> {
             "os" => Ok(false),
             other => Err(self.refuse("log.sync", format!("`{other}` is unknown"), "give \"always\" or \"os\"")),
         }
+    }
+
+    fn test(&self, raw: &Raw) -> Result<Test, ConfigError> {
+        let refuse = |name| self.refuse("test.fault", format!("no seeded bug is named `{name}`"), "see config/test.rs");
+        Test::check(raw).map_err(refuse)
     }
 
     fn times(&self, raw: &Raw) -> Result<MeetingTimes, ConfigError> {

@@ -7,11 +7,13 @@ mod checked;
 mod layers;
 mod raw;
 mod reference;
+mod test;
 
 pub use checked::{Config, Listen, MeetingTimes};
 pub use layers::{Layers, Origin};
 pub use raw::Raw;
 pub use reference::markdown;
+pub use test::{ReplayFault, Test};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {

@@ -18,13 +18,17 @@ pub struct Raw {
     pub test: Test,
 }
 
-/// Seeded bugs.
+/// Seeded bugs, and sizes for tests.
 #[cfg(feature = "faults")]
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Test {
-    /// `ack_before_write`, `skip_sync`, `answers_late` or nothing.
+    /// One of those in `config/test.rs`, or nothing.
     pub fault: String,
+    /// Size of a new log's segments; 0: as ever.
+    pub segment_bytes: u64,
+    /// Below so many bytes the log keeps all its segments; 0: as ever.
+    pub reclaim_above_bytes: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

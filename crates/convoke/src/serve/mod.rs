@@ -5,9 +5,9 @@ mod channel_status;
 mod channels;
 mod descriptors;
 mod endpoints;
-
 mod roles;
 mod seed;
+mod seeded_replay;
 mod storage;
 mod time_file;
 

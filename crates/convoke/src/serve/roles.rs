@@ -123,7 +123,7 @@ pub(super) async fn meeting(
     let settings = meeting::Config {
         rules,
         endpoints: endpoints.join.clone(),
-        fault: config.meeting_fault,
+        fault: config.test.meeting,
         ..meeting::Config::default()
     };
     let signer = JoinSigner::from_pem(INSTANCE, &key.kid, &key.private_pem).context("keys/join.pem cannot be used")?;

@@ -1,5 +1,6 @@
 //! Durable storage: the data directory with the log and the catalog, opened and replayed.
 
+use super::seeded_replay::SeededReplay;
 use crate::config::Config;
 use anyhow::{Context, Result, bail};
 use catalog::SqliteCatalog;
@@ -42,7 +43,8 @@ fn replay(config: &Config, clock: &Clock) -> Result<(Log, Engine, broker::Recove
     let (log, replay) = Log::open(storage, options(config)).context("cannot open the log")?;
     let mut queue = Engine::recover(EngineOptions { clock: clock.clone(), ..EngineOptions::default() });
     let mut inboxes = broker::Recovery::default();
-    let replayed = replay.run(|record| apply(record, &mut queue, &mut inboxes));
+    let mut seeded = SeededReplay::new(config.test.replay);
+    let replayed = replay.run(|record| seeded.show(record, |record| apply(record, &mut queue, &mut inboxes)));
     let replayed = replayed.map_err(|error| match error {
         ReplayError::Apply(error) => error,
         other => anyhow::anyhow!("{other}"),
@@ -76,7 +78,17 @@ fn apply(record: ReplayedRecord<'_>, queue: &mut queue::Recovery, inboxes: &mut 
 
 fn options(config: &Config) -> Options {
     let sync = if config.sync_always { SyncMode::Always } else { SyncMode::Os };
-    Options { sync, fault: config.fault, ..Options::default() }
+    let options = Options { sync, fault: config.test.log, ..Options::default() };
+    let Some(segment_size) = config.test.segment_bytes else { return options };
+    // What is one part of a segment of the usual size stays one of a smaller one.
+    let part = |bytes: u64| (bytes * segment_size / options.segment_size).max(1);
+    Options {
+        segment_size,
+        reserve_bytes: part(options.reserve_bytes),
+        append_bytes_max: usize::try_from(segment_size / 2).unwrap_or(usize::MAX),
+        reclaim_above: config.test.reclaim_above_bytes.unwrap_or(part(options.reclaim_above)),
+        ..options
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,81 @@
+//! What builds for tests alone can be told: seeded bugs by name, and a log that is gone through within a test.
+
+use super::Raw;
+
+/// Nothing but defaults where the program was built without `faults`.
+#[derive(Clone, Debug, Default)]
+pub struct Test {
+    pub log: commitlog::Fault,
+    pub meeting: meeting::Fault,
+    pub replay: ReplayFault,
+    /// Size of a new log's segments.
+    pub segment_bytes: Option<u64>,
+    /// Below so many bytes the log keeps all its segments.
+    pub reclaim_above_bytes: Option<u64>,
+}
+
+/// A seeded bug of a start: what the log says, and the program does not know any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplayFault {
+    #[default]
+    None,
+    /// What was acknowledged waits again.
+    #[cfg(feature = "faults")]
+    ForgetsAcks,
+    /// A collapse key and its version.
+    #[cfg(feature = "faults")]
+    ForgetsCollapseKeys,
+    /// When a client went: its session is as new.
+    #[cfg(feature = "faults")]
+    ForgetsDisconnects,
+    /// When a message ends.
+    #[cfg(feature = "faults")]
+    ForgetsExpiries,
+    /// One message of many.
+    #[cfg(feature = "faults")]
+    ForgetsMessages,
+    /// Under which packet id a message is in flight.
+    #[cfg(feature = "faults")]
+    ForgetsPacketIds,
+    #[cfg(feature = "faults")]
+    ForgetsSessions,
+}
+
+#[cfg(not(feature = "faults"))]
+impl Test {
+    #[expect(clippy::unnecessary_wraps, reason = "a build with seeded bugs refuses names that it does not know")]
+    pub(super) fn check(_: &Raw) -> Result<Self, String> {
+        Ok(Self::default())
+    }
+}
+
+#[cfg(feature = "faults")]
+impl Test {
+    /// # Errors
+    /// No bug has this name.
+    pub(super) fn check(raw: &Raw) -> Result<Self, String> {
+        use std::time::Duration;
+        const DELAY: Duration = Duration::from_millis(100);
+        let given = |bytes: u64| (bytes > 0).then_some(bytes);
+        let mut test = Self {
+            segment_bytes: given(raw.test.segment_bytes),
+            reclaim_above_bytes: given(raw.test.reclaim_above_bytes),
+            ..Self::default()
+        };
+        match raw.test.fault.as_str() {
+            "" => {}
+            "ack_before_write" => test.log = commitlog::Fault::AckBeforeWrite { delay: DELAY },
+            "skip_sync" => test.log = commitlog::Fault::SkipSync,
+            "answers_late" => test.meeting = meeting::Fault::AnswersLate { delay: DELAY },
+            "forgets_acks" => test.replay = ReplayFault::ForgetsAcks,
+            "forgets_collapse_keys" => test.replay = ReplayFault::ForgetsCollapseKeys,
+            "forgets_disconnects" => test.replay = ReplayFault::ForgetsDisconnects,
+            "forgets_expiries" => test.replay = ReplayFault::ForgetsExpiries,
+            "forgets_messages" => test.replay = ReplayFault::ForgetsMessages,
+            "forgets_packet_ids" => test.replay = ReplayFault::ForgetsPacketIds,
+            "forgets_sessions" => test.replay = ReplayFault::ForgetsSessions,
+            other => return Err(other.to_owned()),
+        }
+        Ok(test)
+    }
+}
