@@ -15,6 +15,7 @@ mod login;
 mod property_names;
 mod serve;
 mod set_clock;
+mod soak;
 mod support;
 mod terminal;
 mod walk;

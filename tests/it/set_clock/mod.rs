@@ -1,4 +1,4 @@
-//! A system clock that can be set: of the program under test alone, while it runs.
+//! A system clock that can be set, and a machine that sleeps: of the program under test alone, while it runs.
 
 use crate::support::program;
 use anyhow::{Context, Result, ensure};
@@ -33,13 +33,23 @@ impl SetClock {
         fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
         let clock = Self { script, file };
         clock.set_ahead(0)?;
+        clock.set_slept(0)?;
         Ok(clock)
     }
 
     /// By so many milliseconds of this machine's clock, from now on.
     pub(crate) fn set_ahead(&self, ms: i64) -> Result<()> {
+        self.write(ms, 0)
+    }
+
+    /// So many milliseconds in all, which may not become fewer.
+    pub(crate) fn set_slept(&self, ms: i64) -> Result<()> {
+        self.write(ms, 8)
+    }
+
+    fn write(&self, ms: i64, at: u64) -> Result<()> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&self.file)?;
-        Ok(file.write_all_at(&ms.to_ne_bytes(), 0)?)
+        Ok(file.write_all_at(&ms.to_ne_bytes(), at)?)
     }
 }
 
@@ -48,12 +58,14 @@ fn the_clock_that_is_set_is_the_one_that_is_asked() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let clock = SetClock::of(folder.path(), Path::new("date"))?;
     let mut said = Vec::new();
-    for ms in [0, 3_600_000, -3_600_000] {
-        clock.set_ahead(ms)?;
+    for (ahead_ms, slept_ms) in [(0, 0), (3_600_000, 0), (-3_600_000, 0), (0, 3_600_000)] {
+        clock.set_ahead(ahead_ms)?;
+        clock.set_slept(slept_ms)?;
         let output = Command::new(&clock.script).arg("+%s").output()?;
         said.push(String::from_utf8(output.stdout)?.trim().parse::<i64>()?);
     }
-    let [now, later, earlier] = said[..] else { anyhow::bail!("{said:?}") };
+    let [now, later, earlier, awake] = said[..] else { anyhow::bail!("{said:?}") };
     ensure!((3_600..3_605).contains(&(later - now)) && (3_595..=3_600).contains(&(now - earlier)), "{said:?}");
+    ensure!((3_600..3_605).contains(&(awake - now)), "{said:?}");
     Ok(())
 }
