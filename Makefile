@@ -1,6 +1,6 @@
 # The front door of Convoke. Each target installs what it needs and says so; what is there is left alone.
 .DEFAULT_GOAL := help
-.PHONY: help demo run release test check audit bench healing fuzz web pictures generate clean
+.PHONY: help demo run release test check audit bench soak healing fuzz web pictures generate clean
 SHELL := /bin/bash
 
 help: ## this list
@@ -28,6 +28,9 @@ audit: ## known vulnerabilities of dependencies (needs the internet)
 
 bench: ## measure against the bars: rings, storms, presence, meetings, MQTT traffic, durable publishing
 	@scripts/bench
+
+soak: ## a simulated month of one server, thousands of power cuts, hundreds of kills (about half an hour)
+	@scripts/soak
 
 healing: ## measure how long a call takes to heal after kills and cut links (needs root; half an hour)
 	@scripts/healing
