@@ -185,8 +185,12 @@ impl Broker {
     }
 
     /// Takes over a connection that was upgraded to WebSocket with the sub-protocol `mqtt`. `read_ahead`: bytes above
-    /// TLS that were read behind the upgrade. Beyond the limits of connections it is closed.
+    /// TLS that were read behind the upgrade. Beyond the limits of connections, and with more read ahead than is held of a
+    /// client that is not let in, it is closed.
     pub fn adopt_websocket(&self, socket: TcpStream, tls: Option<ServerConnection>, read_ahead: Bytes) {
+        if read_ahead.len() > worker::LOGIN_HELD_BYTES {
+            return;
+        }
         let Ok(peer) = socket.peer_addr() else { return };
         let Some(permit) = self.shared.connection_limiter.permit(peer.ip()) else { return };
         let worker = self.next_worker.fetch_add(1, Ordering::Relaxed) % self.shared.workers.len();

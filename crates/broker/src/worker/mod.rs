@@ -52,6 +52,7 @@ use queue_jobs::QueueAcks;
 use reader::ReaderAddress;
 use worker_posts::WorkerPosts;
 
+pub(crate) use connections::LOGIN_HELD_BYTES;
 pub(crate) use start::{Prepared, prepare};
 
 /// Sessions and sweeps are looked at this often.

@@ -28,6 +28,8 @@ use tracing::debug;
 const BACKLOG: u32 = 1_024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// Also the most that is read behind an upgrade, and as much as the broker holds of a client that is not let in.
+const HTTP1_BUFFER_BYTES: usize = 16 << 10;
 const HEADERS_MAX: Duration = Duration::from_secs(10);
 /// A connection without a request by then is closed: the protocol itself starts no clock before its first byte.
 const FIRST_REQUEST_MAX: Duration = Duration::from_secs(10);
@@ -143,7 +145,7 @@ where
         app.call(request)
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_MAX).max_buf_size(HTTP1_BUFFER_BYTES);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEADERS_MAX));
     builder.http2().max_concurrent_streams(STREAMS_PER_CONNECTION_MAX);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);

@@ -38,6 +38,7 @@ pub(super) use close::Left;
 pub(crate) use connection::Moving;
 pub(super) use connection::{AwaitingConnack, Connected};
 pub(super) use login::{Accepted, LoggedIn};
+pub(crate) use read::LOGIN_HELD_BYTES;
 pub(super) use read::Read;
 pub(super) use timers::TimedOut;
 pub(super) use write::Flushed;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use limiter::{Rate, TokenBucket};
 use mqtt::codec::Properties;
 use mqtt::server::Request;
 use mqtt::{AckToken, QoS, ReasonCode};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
 use super::*;
 use crate::connection_limiter::ConnectionLimiter;
@@ -32,6 +34,40 @@ struct Bench {
     is_congested: bool,
     /// Gives the registry, and is never waited on.
     _poll: mio::Poll,
+}
+
+/// What is between MQTT and the socket.
+#[derive(Clone, Copy, Debug)]
+struct Layers {
+    tls: bool,
+    websocket: bool,
+}
+
+/// A client that trusts a server.
+fn tls_pair() -> (ClientConnection, ServerConnection) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (made.cert.der().clone(), made.signing_key.serialize_der().try_into().unwrap());
+    let server =
+        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.clone()], key).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let client = ClientConnection::new(Arc::new(client), "localhost".try_into().unwrap()).unwrap();
+    (client, ServerConnection::new(Arc::new(server)).unwrap())
+}
+
+/// All that a client has to send.
+fn encrypted(client: &mut ClientConnection) -> Vec<u8> {
+    let mut wire = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut wire).unwrap();
+    }
+    wire
+}
+
+/// One binary frame with a mask that changes nothing.
+fn frame_of(bytes: &[u8]) -> Vec<u8> {
+    [&[0x82, 0xff][..], &(bytes.len() as u64).to_be_bytes(), &[0; 4], bytes].concat()
 }
 
 /// What one look at a connection brought.
@@ -82,6 +118,36 @@ impl Bench {
         });
         assert_eq!(self.ready().last(), Some(&peer.key));
         peer
+    }
+
+    /// The same through these layers; returns also what is to be sent for `bytes`.
+    fn arrive_with(&mut self, layers: Layers, bytes: &[u8]) -> (Peer, Vec<u8>) {
+        let (client, server) = tls_pair();
+        let permit = self.limiter.permit(self.listener.local_addr().unwrap().ip()).unwrap();
+        let mut peer = Peer::connect(&self.listener, permit, |arrival| {
+            let tls = layers.tls.then(|| Box::new(server));
+            let websocket = layers.websocket.then(Vec::new);
+            self.connections.arrive(Arrival { tls, websocket, ..arrival }, self.now);
+            self.connections.keys().into_iter().max_by_key(|key| key.generation).unwrap()
+        });
+        let bytes = if layers.websocket { frame_of(bytes) } else { bytes.to_vec() };
+        let wire = if layers.tls { self.shake_hands(client, &mut peer, &bytes) } else { bytes };
+        (peer, wire)
+    }
+
+    /// Returns what is to be sent for `bytes`.
+    fn shake_hands(&mut self, mut client: ClientConnection, peer: &mut Peer, bytes: &[u8]) -> Vec<u8> {
+        while client.is_handshaking() {
+            peer.send(&encrypted(&mut client));
+            self.connections.take_event(peer.has_input());
+            assert_eq!(self.read(peer.key), []);
+            self.flush();
+            client.read_tls(&mut peer.socket).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        client.set_buffer_limit(None);
+        client.writer().write_all(bytes).unwrap();
+        encrypted(&mut client)
     }
 
     /// Sends, and reads all that the connection may read.
@@ -266,14 +332,13 @@ fn what_was_read_behind_a_connect_waits_for_the_connack() {
     assert_eq!(bench.read(peer.key), numbers(1..=3));
 }
 
-#[test]
-fn a_client_that_sends_much_behind_its_connect_is_not_read_further_until_the_connack() {
+/// What is held of a client that sends much behind its CONNECT, until it is let in; then all of it is read in its order.
+fn sends_much_behind_its_connect(layers: Layers) {
     let mut bench = Bench::with(|limits| limits.user_publishes = Rate { burst: 1_000_000, per_second: 1_000_000 });
-    let mut peer = bench.arrive();
-    let (connect, publish) = (connect(ALICE, 60, 0), publish_of(&[b'a'; 1000]));
-    let sent = peer.fill(&[connect.clone(), publish.repeat(10_000)].concat());
-    let complete = (sent - connect.len()) / publish.len();
-    assert!(complete > 1_000, "the sockets hold {sent} bytes");
+    let (mut peer, wire) =
+        bench.arrive_with(layers, &[connect(ALICE, 60, 0), publish_of(&[b'a'; 1000]).repeat(4_000)].concat());
+    let sent = peer.fill(&wire);
+    assert!(sent > 1_000_000, "the sockets hold {sent} bytes");
     bench.connections.take_event(peer.has_input());
     assert_eq!(bench.read(peer.key), [Seen::Connect]);
     let request = bench.connections.take_connect(peer.key).unwrap();
@@ -281,17 +346,27 @@ fn a_client_that_sends_much_behind_its_connect_is_not_read_further_until_the_con
     bench.connections.await_device(peer.key, *request, pending).unwrap();
     bench.connections.take_event(peer.has_input());
     assert_eq!(bench.read(peer.key), []);
-    let held = bench.connections.get(peer.key).unwrap().mqtt.held_len();
-    assert!((1..=16_384).contains(&held), "{held} bytes are held");
+    bench.flush();
+    let connection = bench.connections.get(peer.key).unwrap();
+    let held = connection.mqtt.held_len() + connection.transport.held_bytes();
+    assert!((1..=16_384).contains(&held), "{held} bytes are held over {layers:?}");
     let now = Now { instant: bench.now, ms: 0 };
     bench.connections.finish_login(peer.key, Ok(Some(device)), now).unwrap();
     bench.let_in(&peer);
-    let mut seen = bench.read(peer.key);
-    while seen.len() < complete {
+    let (mut seen, give_up) = (bench.read(peer.key), Instant::now() + Duration::from_secs(10));
+    while seen.len() < 900 {
+        assert!(Instant::now() < give_up, "{} came over {layers:?}", seen.len());
         bench.connections.take_event(peer.has_input());
         seen.extend(bench.read(peer.key));
     }
     assert!(seen.iter().all(|seen| matches!(seen, Seen::Publish(_))));
+}
+
+#[test]
+fn a_client_that_sends_much_behind_its_connect_is_not_read_further_until_the_connack() {
+    for (tls, websocket) in [(false, false), (false, true), (true, false), (true, true)] {
+        sends_much_behind_its_connect(Layers { tls, websocket });
+    }
 }
 
 #[test]
