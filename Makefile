@@ -26,7 +26,7 @@ check: ## formatting, lints, licenses, types, sizes of the web, generated files
 audit: ## known vulnerabilities of dependencies (needs the internet)
 	@scripts/audit
 
-bench: ## measure against the bars: rings, storms, presence, meetings, MQTT traffic, durable publishing
+bench: ## measure against the bars: rings, storms, presence, meetings, MQTT traffic, hostile clients, durable publishing
 	@scripts/bench
 
 soak: ## a simulated month of one server, thousands of power cuts, hundreds of kills (about half an hour)

@@ -6,6 +6,7 @@
 //! - `presence`: how late watchers learn who came and went, and what it costs.
 //! - `meeting`: what it costs to fill a meeting: payload, disk, CPU.
 //! - `mqtt`: CPU and memory of live MQTT traffic, beside a program that only copies packets and Mosquitto.
+//! - `hostile`: how late the messages of a healthy pair come beside hostile clients.
 //! - `durable`: QoS 1 publishes to absent receivers (PUBACK after fdatasync), beside a raw writer on the same disk.
 //! - `resume`: latency of clients that are there while thousands come back to messages that are on the disk alone.
 
@@ -89,6 +90,13 @@ enum What {
         #[arg(long, value_enum, value_delimiter = ',')]
         only: Vec<Workload>,
     },
+    Hostile {
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// How long the pair exchanges messages each time, in seconds.
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
     /// The program that only copies packets; `mqtt` starts it.
     #[command(hide = true)]
     Copy,
@@ -128,6 +136,10 @@ fn main() -> Result<()> {
         What::Mqtt { rounds, seconds, connections, only } => {
             let plan = mqtt_traffic::Plan { rounds, duration: Duration::from_secs(seconds), connections, only };
             mqtt_traffic::measure(folder.path(), &cli.program, &plan)
+        }
+        What::Hostile { rounds, seconds } => {
+            let plan = mqtt_traffic::hostile::Plan { rounds, duration: Duration::from_secs(seconds) };
+            mqtt_traffic::hostile::measure(folder.path(), &cli.program, &plan)
         }
         // Before anything is made.
         What::Copy => Ok(()),

@@ -4,7 +4,9 @@
 //! seconds; and this machine may be shared, so that ratios of one round are compared, not figures of two.
 
 pub(crate) mod copier;
+mod floods;
 mod generator;
+pub(crate) mod hostile;
 mod packets;
 mod servers;
 mod table;

@@ -126,6 +126,23 @@ pub(super) fn subscribe(filter: &str, qos: QoS) -> Result<Vec<u8>> {
     }))
 }
 
+/// With so many filters of one character, over and over the same.
+pub(super) fn subscribe_many(count: usize) -> Result<Vec<u8>> {
+    let (mut filters, options) = (SubscribeFiltersBuf::default(), SubscriptionOptions::at(QoS::AtMostOnce));
+    for filter in ('a'..='z').map(String::from).cycle().take(count) {
+        filters.push(TopicFilter::parse(&filter)?, options);
+    }
+    encode(Decoded::Subscribe(Subscribe {
+        packet_id: PacketId::MIN,
+        properties: Properties::EMPTY,
+        filters: filters.view(),
+    }))
+}
+
+pub(super) const fn ping() -> [u8; 2] {
+    [PINGREQ << 4, 0]
+}
+
 /// A PUBLISH that is sent again and again, under another packet id each time.
 pub(super) struct Template {
     packet: Vec<u8>,

@@ -21,8 +21,8 @@ const FIRST_SHARE: usize = 5;
 /// After the last connection, until what it caused is done.
 const SETTLES: Duration = Duration::from_millis(1_500);
 /// Clients of any server need names that our broker takes.
-const CLIENT_PREFIX: &str = "GID_dev@@@";
-const PARENT: &str = "meeting-down";
+pub(super) const CLIENT_PREFIX: &str = "GID_dev@@@";
+pub(super) const PARENT: &str = "meeting-down";
 
 /// What one server needed in one round.
 #[derive(Clone, Copy, Debug)]
@@ -156,14 +156,14 @@ impl Connects {
     }
 }
 
-fn connected(server: &Server, clients: &[String]) -> Result<Generator> {
+pub(super) fn connected(server: &Server, clients: &[String]) -> Result<Generator> {
     let connects = clients.iter().map(|client| connect_of(server, client)).collect::<Result<Vec<_>>>()?;
     let mut generator = Generator::new(server.address)?;
     generator.connect_all(&connects, CONNECTING_MAX)?;
     Ok(generator)
 }
 
-fn connect_of(server: &Server, client: &str) -> Result<Vec<u8>> {
+pub(super) fn connect_of(server: &Server, client: &str) -> Result<Vec<u8>> {
     connect(client, server.login(client).as_ref())
 }
 
