@@ -328,6 +328,19 @@ impl<E: Copy> Session<E> {
         }
     }
 
+    /// What [`Self::restore`] takes, in an order in which it may be called.
+    pub fn entries(&self) -> impl Iterator<Item = (E, Option<PacketId>, Priority)> {
+        let in_flight = self.in_flight.iter().map(|slot| (slot.entry, Some(slot.packet_id), slot.priority));
+        let urgent = self.urgent.entries().map(|entry| (entry, None, Priority::Urgent));
+        let normal = self.normal.entries().map(|entry| (entry, None, Priority::Normal));
+        in_flight.chain(urgent).chain(normal)
+    }
+
+    /// The id before the next one, for [`Self::restored`]: none that is newer was handed out.
+    pub fn last_packet_id(&self) -> PacketId {
+        self.next_id.previous()
+    }
+
     /// Ends a restore. `last_handed_out` is the newest id that is known, also if its entry is done. After an
     /// unclean end every entry may have been received, so all carry DUP, and new ids start a whole send window
     /// past the last known one.

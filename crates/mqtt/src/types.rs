@@ -72,6 +72,12 @@ impl PacketId {
         self.0.checked_add(1).map_or(Self::MIN, Self)
     }
 
+    /// The id that this one is next to.
+    #[must_use]
+    pub fn previous(self) -> Self {
+        Self::new(self.get() - 1).unwrap_or(Self::MAX)
+    }
+
     /// The id `steps` further on, in the ring of 65,535 ids.
     #[must_use]
     pub fn advanced_by(self, steps: u16) -> Self {
@@ -170,6 +176,8 @@ mod tests {
     #[test]
     fn packet_ids_wrap_around_and_never_become_zero() {
         assert_eq!(PacketId::MAX.next(), PacketId::MIN);
+        assert_eq!(PacketId::MIN.previous(), PacketId::MAX);
+        assert_eq!(PacketId::MAX.previous().next(), PacketId::MAX);
         assert_eq!(PacketId::MAX.advanced_by(1), PacketId::MIN);
         assert_eq!(PacketId::MIN.advanced_by(u16::MAX), PacketId::MIN);
         assert_eq!(PacketId::MIN.advanced_by(41).get(), 42);
