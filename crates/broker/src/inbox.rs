@@ -268,6 +268,19 @@ impl Inbox {
         self.entries.shrink();
     }
 
+    /// What [`Self::restore`] takes, in an order in which it may be called, but for collapse keys.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (EntryId, Entry, Option<PacketId>)> {
+        self.session.entries().filter_map(|(id, packet_id, priority)| {
+            let urgent = priority == Priority::Urgent;
+            Some((id, self.entries.get(id)?.to_entry(urgent), packet_id))
+        })
+    }
+
+    /// What [`Self::restore_seen`] takes, also of the entries that are there.
+    pub(crate) fn collapse_keys(&self) -> impl Iterator<Item = (EntryId, Collapse, u64)> {
+        self.collapse_keys.iter()
+    }
+
     pub(crate) fn has_collapse_keys(&self) -> bool {
         !self.collapse_keys.is_empty()
     }

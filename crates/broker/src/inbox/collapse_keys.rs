@@ -58,6 +58,13 @@ impl CollapseKeys {
         keys.insert(at, Known { key: collapse.key.clone(), seen });
     }
 
+    /// Each key with its version, its entry, and the end of its time.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (EntryId, Collapse, u64)> {
+        self.0.iter().flat_map(|keys| keys.iter()).map(|Known { key, seen }| {
+            (seen.entry, Collapse { key: key.clone(), version: seen.version }, seen.until_ms)
+        })
+    }
+
     /// Forgets what has expired, and gives its memory back.
     pub(super) fn sweep(&mut self, now_ms: u64) {
         let Some(keys) = &mut self.0 else { return };

@@ -47,6 +47,17 @@ impl Kept {
         }
     }
 
+    pub(super) fn to_entry(&self, urgent: bool) -> Entry {
+        Entry {
+            message: self.message().cloned(),
+            size: self.size(),
+            expires_at_ms: self.expires_at_ms,
+            collapse: None,
+            subscription_ids: self.subscription_ids().into(),
+            urgent,
+        }
+    }
+
     /// Of an entry that lives in memory only.
     pub(super) fn message(&self) -> Option<&SharedMessage> {
         match &self.form {

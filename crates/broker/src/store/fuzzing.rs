@@ -47,10 +47,7 @@ fn check_message(payload: &[u8]) {
 fn encoded(record: &Record<'_>) -> Vec<u8> {
     match record {
         Record::Message { arrived_ms } => arrived_ms.to_le_bytes().to_vec(),
-        Record::Reference(reference) => {
-            let (before, after) = reference.encode();
-            [before, reference.message.to_bytes().to_vec(), after].concat()
-        }
+        Record::Reference(reference) => reference.encode_whole(),
         Record::Removed { client_id, messages } => record::encode_removed(client_id, messages),
         Record::HandedOut { client_id, packets } => record::encode_handed_out(client_id, packets),
         Record::Session(session) => record::encode_session(*session),
@@ -65,5 +62,10 @@ fn encoded(record: &Record<'_>) -> Vec<u8> {
         Record::QueueIdSeen { client_id, until_ms, id } => record::encode_queue_id_seen(client_id, *until_ms, id),
         Record::Stopped { at_ms } => record::encode_stopped(*at_ms),
         Record::Started { at_ms } => record::encode_started(*at_ms),
+        Record::Collapsed(collapsed) => record::encode_collapsed(*collapsed),
+        Record::InFlight { client_id, last, packets } => record::encode_in_flight(client_id, *last, packets),
+        Record::SessionState { session, disconnected_ms } => record::encode_session_state(*session, *disconnected_ms),
+        Record::Connection(connection) => record::encode_connection(*connection),
+        Record::LatestTime { at_ms } => record::encode_latest_time(*at_ms),
     }
 }

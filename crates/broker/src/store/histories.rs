@@ -4,8 +4,8 @@ use commitlog::{Position, ReplayedRecord};
 use mqtt::{PacketId, QoS};
 use proptest::prelude::*;
 
-use super::Recovery;
-use super::record::{self, Reference, SessionRecord, SubscribedOptions, kind};
+use super::record::{self, ConnectionRecord, Reference, SessionRecord, SubscribedOptions, kind};
+use super::{Recovery, state};
 
 const CLIENTS: [&str; 3] = ["a", "b", "c"];
 
@@ -16,10 +16,31 @@ pub(super) type Unit = Vec<(u8, Vec<u8>)>;
 type Choice = (u8, usize, u8, u8);
 
 pub(super) fn histories(units_max: usize) -> impl Strategy<Value = Vec<Unit>> {
-    prop::collection::vec((0u8..13, 0..CLIENTS.len(), any::<u8>(), any::<u8>()), 0..units_max).prop_map(|choices| {
-        let mut writer = Writer { now_ms: 1000, ..Writer::default() };
-        choices.into_iter().map(|choice| writer.unit(choice)).filter(|unit| !unit.is_empty()).collect()
+    prop::collection::vec((0u8..15, 0..CLIENTS.len(), any::<u8>(), any::<u8>()), 0..units_max).prop_map(|choices| {
+        let (mut writer, mut units) = (Writer { now_ms: 1000, ..Writer::default() }, Vec::new());
+        for choice in choices {
+            let (what, client, ..) = choice;
+            let carried = (what >= 13).then(|| state_of(&recover(&units), Some(CLIENTS[client])));
+            let unit = carried.unwrap_or_else(|| writer.unit(choice));
+            units.extend(Some(unit).filter(|unit| !unit.is_empty()));
+        }
+        units
     })
+}
+
+/// What a worker would carry: the state of one client, or of all.
+pub(super) fn state_of(recovery: &Recovery, only: Option<&str>) -> Unit {
+    let is_asked = |client_id: &str| only.is_none_or(|only| only == client_id);
+    let clients = recovery.clients.iter().filter(|(client_id, _)| is_asked(client_id));
+    let mut unit: Unit = clients.flat_map(|(client_id, client)| state::records_of(client_id, client)).collect();
+    let connections = recovery.connections.iter().filter(|(_, connection)| is_asked(&connection.client_id));
+    unit.extend(connections.map(|(connection_id, connection)| {
+        let (client_id, address) = (&*connection.client_id, &*connection.address);
+        let record = ConnectionRecord { client_id, connection_id, address, closed_ms: connection.closed_ms };
+        (kind::CONNECTION, record::encode_connection(record))
+    }));
+    unit.push((kind::LATEST_TIME, record::encode_latest_time(recovery.last_ms)));
+    unit
 }
 
 pub(super) fn recover<'a>(units: impl IntoIterator<Item = &'a Unit>) -> Recovery {
@@ -56,7 +77,7 @@ impl Writer {
             8 => self.close(one),
             9 => self.send_event(one),
             10 => vec![subscription(client, one, two)],
-            11 if one < 100 => vec![(kind::SESSION_GONE, record::encode_session_gone(client))],
+            11 if one < 60 => vec![(kind::SESSION_GONE, record::encode_session_gone(client))],
             11 => vec![(
                 kind::QUEUE_ID_SEEN,
                 record::encode_queue_id_seen(client, u64::from(two), &(one % 4).to_string()),
@@ -80,10 +101,9 @@ impl Writer {
             collapse: ["k", "l"].get(usize::from(one % 4)).map(|key| (*key, u64::from(two))),
             subscription_ids: (0..u32::from(one % 3)).collect(),
         };
-        let (before, after) = reference.encode();
         vec![
             (kind::MESSAGE, [&self.now_ms.to_le_bytes()[..], b"..."].concat()),
-            (kind::REFERENCE, [&before[..], &message.to_bytes(), &after].concat()),
+            (kind::REFERENCE, reference.encode_whole()),
         ]
     }
 

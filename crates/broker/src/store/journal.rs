@@ -2,7 +2,8 @@
 
 use commitlog::{AppendError, Appended, Log, LogEvent, Need, NewRecord, Part, Position, WaitError, record_bytes};
 
-use super::record::{self, Reference, SessionRecord, SubscribedOptions, kind};
+use super::record::{self, ConnectionRecord, Reference, SessionRecord, SubscribedOptions, kind};
+use super::{RecoveredClient, state};
 use crate::client::ClientKey;
 use crate::message::SharedMessage;
 
@@ -215,6 +216,25 @@ impl Batch {
 
     pub(crate) fn queue_id_seen(&mut self, client_id: &str, until_ms: u64, id: &str) {
         self.push_bytes(kind::QUEUE_ID_SEEN, client_id, record::encode_queue_id_seen(client_id, until_ms, id));
+    }
+
+    /// All that the log knows of a client, in place of every older record of it; see [`state`].
+    pub(crate) fn client_state(&mut self, client_id: &str, client: &RecoveredClient) {
+        for (kind, payload) in state::records_of(client_id, client) {
+            self.push_bytes(kind, client_id, payload);
+        }
+    }
+
+    /// A connection whose `tcpclean` is not in the queue, in place of every older record of it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no worker carries yet"))]
+    pub(crate) fn connection(&mut self, connection: ConnectionRecord<'_>) {
+        self.push_bytes(kind::CONNECTION, connection.client_id, record::encode_connection(connection));
+    }
+
+    /// The latest time in the log, in place of every older one.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no worker carries yet"))]
+    pub(crate) fn latest_time(&mut self, at_ms: u64) {
+        self.push(kind::LATEST_TIME, 0, Body::Bytes(record::encode_latest_time(at_ms)));
     }
 
     /// A record of another part that becomes durable with the rest, unchanged.

@@ -11,12 +11,11 @@ pub(crate) mod messages;
 mod pinned;
 pub(crate) mod record;
 mod recovery;
+pub(crate) mod state;
 
 pub use record::RECORD_KINDS;
-#[cfg(test)]
-pub(crate) use recovery::RecoveredSession;
 pub use recovery::{RecoverError, Recovery};
-pub(crate) use recovery::{RecoveredClient, RecoveredConnection, RecoveredEntry};
+pub(crate) use recovery::{RecoveredClient, RecoveredConnection, RecoveredEntry, RecoveredSeen, RecoveredSession};
 
 /// Whether the log records of this kind belong to the broker.
 #[must_use]

@@ -7,7 +7,8 @@ use commitlog::Position;
 use mqtt::{PacketId, QoS};
 
 use super::record::{
-    self, RECORD_KINDS, Record, Reference, SessionRecord, SubscribedOptions, decode, decode_message, kind,
+    self, CollapsedRecord, ConnectionRecord, RECORD_KINDS, Record, Reference, SessionRecord, SubscribedOptions, decode,
+    decode_message, kind,
 };
 use crate::message::{Collapse, Message};
 
@@ -41,11 +42,6 @@ fn reference() -> Reference<'static> {
     }
 }
 
-fn encoded_reference(reference: &Reference<'_>) -> Vec<u8> {
-    let (before, after) = reference.encode();
-    [before, reference.message.to_bytes().to_vec(), after].concat()
-}
-
 #[test]
 fn kinds_keep_their_numbers() {
     assert_eq!(RECORD_KINDS, 0x40..=0x7f);
@@ -64,8 +60,13 @@ fn kinds_keep_their_numbers() {
         kind::QUEUE_ID_SEEN,
         kind::STOPPED,
         kind::STARTED,
+        kind::COLLAPSED,
+        kind::IN_FLIGHT,
+        kind::SESSION_STATE,
+        kind::CONNECTION,
+        kind::LATEST_TIME,
     ];
-    assert_eq!(kinds.to_vec(), (0x40..=0x4d).collect::<Vec<u8>>());
+    assert_eq!(kinds.to_vec(), (0x40..=0x52).collect::<Vec<u8>>());
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn a_reference_keeps_its_bytes() {
         ..reference()
     };
     for (reference, bytes) in [(reference(), WHOLE), (plain, PLAIN)] {
-        assert_eq!(encoded_reference(&reference), bytes);
+        assert_eq!(reference.encode_whole(), bytes);
         assert_eq!(decode(kind::REFERENCE, bytes), Ok(Record::Reference(reference)));
     }
 }
@@ -108,7 +109,7 @@ fn a_reference_keeps_its_bytes() {
 #[test]
 fn the_flags_of_a_reference_and_the_options_of_a_subscription_keep_their_bits() {
     let none = Reference { urgent: false, retain_as_published: false, collapse: None, ..reference() };
-    let flags = |reference: Reference<'_>| encoded_reference(&reference)[13];
+    let flags = |reference: Reference<'_>| reference.encode_whole()[13];
     assert_eq!(flags(Reference { urgent: true, ..none.clone() }), 0b001);
     assert_eq!(flags(Reference { retain_as_published: true, ..none.clone() }), 0b010);
     assert_eq!(flags(Reference { collapse: Some(("k", 1)), ..none }), 0b100);
@@ -184,6 +185,64 @@ fn every_other_record_keeps_its_bytes() {
         ),
         (kind::STOPPED, record::encode_stopped(8), b"\x08\0\0\0\0\0\0\0", Record::Stopped { at_ms: 8 }),
         (kind::STARTED, record::encode_started(9), b"\x09\0\0\0\0\0\0\0", Record::Started { at_ms: 9 }),
+    ];
+    for (kind, written, bytes, record) in table {
+        assert_eq!(written, bytes, "{kind:#x}");
+        assert_eq!(decode(kind, bytes), Ok(record), "{kind:#x}");
+    }
+}
+
+#[test]
+fn every_record_of_a_state_keeps_its_bytes() {
+    let session = SessionRecord { client_id: "c", account: "user:a", expiry_s: 60 };
+    let collapsed = CollapsedRecord { client_id: "c", entry: Position(0x0140), version: 2, until_ms: 7, key: "k" };
+    let open = ConnectionRecord { client_id: "c", connection_id: "ab12", address: "127.0.0.1:1", closed_ms: None };
+    let closed = ConnectionRecord { closed_ms: Some(6), ..open };
+    let in_flight = vec![(Position(0x0180), packet(0x0102)), (Position(0x0140), packet(1))];
+    let table: [(u8, Vec<u8>, &[u8], Record<'_>); 8] = [
+        (
+            kind::COLLAPSED,
+            record::encode_collapsed(collapsed),
+            b"\x01\0c\x40\x01\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x01\0k",
+            Record::Collapsed(collapsed),
+        ),
+        (
+            kind::IN_FLIGHT,
+            record::encode_in_flight("c", packet(0x0103), &in_flight),
+            b"\x01\0c\x03\x01\x80\x01\0\0\0\0\0\0\x02\x01\x40\x01\0\0\0\0\0\0\x01\0",
+            Record::InFlight { client_id: "c", last: packet(0x0103), packets: in_flight },
+        ),
+        (
+            kind::IN_FLIGHT,
+            record::encode_in_flight("c", PacketId::MAX, &[]),
+            b"\x01\0c\xff\xff",
+            Record::InFlight { client_id: "c", last: PacketId::MAX, packets: vec![] },
+        ),
+        (
+            kind::SESSION_STATE,
+            record::encode_session_state(session, Some(5)),
+            b"\x01\0c\x06\0user:a\x3c\0\0\0\x05\0\0\0\0\0\0\0",
+            Record::SessionState { session, disconnected_ms: Some(5) },
+        ),
+        (
+            kind::SESSION_STATE,
+            record::encode_session_state(session, None),
+            b"\x01\0c\x06\0user:a\x3c\0\0\0\0\0\0\0\0\0\0\0",
+            Record::SessionState { session, disconnected_ms: None },
+        ),
+        (
+            kind::CONNECTION,
+            record::encode_connection(open),
+            b"\x01\0c\x04\0ab12\x0b\x00127.0.0.1:1\0\0\0\0\0\0\0\0",
+            Record::Connection(open),
+        ),
+        (
+            kind::CONNECTION,
+            record::encode_connection(closed),
+            b"\x01\0c\x04\0ab12\x0b\x00127.0.0.1:1\x06\0\0\0\0\0\0\0",
+            Record::Connection(closed),
+        ),
+        (kind::LATEST_TIME, record::encode_latest_time(9), b"\x09\0\0\0\0\0\0\0", Record::LatestTime { at_ms: 9 }),
     ];
     for (kind, written, bytes, record) in table {
         assert_eq!(written, bytes, "{kind:#x}");

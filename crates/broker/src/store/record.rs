@@ -16,6 +16,13 @@
 //! | 0x4b | queue id seen | client id, until_ms u64, queue message id |
 //! | 0x4c | stopped | at_ms u64: everything before it is complete, the last record of a clean stop |
 //! | 0x4d | started | at_ms u64: all that was open before has ended; on the disk before anybody is served |
+//! | 0x4e | collapsed | client id, entry u64 (the position of its message), version u64, until_ms u64, collapse key |
+//! | 0x4f | in flight | client id, last packet id u16 (65535: none yet), then message position u64 + packet id u16 to the end |
+//! | 0x50 | session state | client id, account, expiry_s u32, disconnected_ms u64 (0: it is connected, or never ends) |
+//! | 0x51 | connection | client id, connection id, address, closed_ms u64 (0: it is open) |
+//! | 0x52 | latest time | at_ms u64 |
+//!
+//! 0x4e to 0x52 say again what follows from older records: see [`state`](super::state).
 //!
 //! Integers are little-endian; texts have a u16 length before them. A message is written once; the
 //! inboxes refer to it by its position, which is also the name of the entry in each inbox.
@@ -45,6 +52,11 @@ pub(crate) mod kind {
     pub(crate) const QUEUE_ID_SEEN: u8 = 0x4b;
     pub(crate) const STOPPED: u8 = 0x4c;
     pub(crate) const STARTED: u8 = 0x4d;
+    pub(crate) const COLLAPSED: u8 = 0x4e;
+    pub(crate) const IN_FLIGHT: u8 = 0x4f;
+    pub(crate) const SESSION_STATE: u8 = 0x50;
+    pub(crate) const CONNECTION: u8 = 0x51;
+    pub(crate) const LATEST_TIME: u8 = 0x52;
 }
 
 /// A record of the broker, decoded. Borrows the bytes of the log.
@@ -101,6 +113,24 @@ pub(crate) enum Record<'a> {
     Started {
         at_ms: u64,
     },
+    Collapsed(CollapsedRecord<'a>),
+    /// In place of all hand-outs of the client before it.
+    InFlight {
+        client_id: &'a str,
+        /// 65535, the one before the first, if there was none.
+        last: PacketId,
+        /// In the order of their hand-outs.
+        packets: Vec<(Position, PacketId)>,
+    },
+    SessionState {
+        session: SessionRecord<'a>,
+        /// `None`: it is connected, or never ends.
+        disconnected_ms: Option<u64>,
+    },
+    Connection(ConnectionRecord<'a>),
+    LatestTime {
+        at_ms: u64,
+    },
 }
 
 /// What an inbox knows of a message without reading it.
@@ -124,6 +154,26 @@ pub(crate) struct SessionRecord<'a> {
     /// Whose client id it is.
     pub(crate) account: &'a str,
     pub(crate) expiry_s: u32,
+}
+
+/// What an inbox remembers of a collapse key whose entry is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CollapsedRecord<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) entry: Position,
+    pub(crate) version: u64,
+    pub(crate) until_ms: u64,
+    pub(crate) key: &'a str,
+}
+
+/// A connection whose `tcpclean` is not in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionRecord<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) connection_id: &'a str,
+    pub(crate) address: &'a str,
+    /// `None`: it is open.
+    pub(crate) closed_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +221,12 @@ pub(super) fn decode_message(payload: &[u8]) -> Result<Message, Unreadable> {
 }
 
 impl Reference<'_> {
+    /// The whole record.
+    pub(crate) fn encode_whole(&self) -> Vec<u8> {
+        let (before, after) = self.encode();
+        [&before[..], &self.message.to_bytes(), &after].concat()
+    }
+
     /// What stands before and after the position, so that the log can put it in between.
     pub(crate) fn encode(&self) -> (Vec<u8>, Vec<u8>) {
         let flags = flag(self.urgent, URGENT)
@@ -199,7 +255,10 @@ pub(crate) fn encode_removed(client_id: &str, messages: &[Position]) -> Vec<u8> 
 }
 
 pub(crate) fn encode_handed_out(client_id: &str, packets: &[(Position, PacketId)]) -> Vec<u8> {
-    let start = Writer::default().short(client_id.as_bytes());
+    write_packets(Writer::default().short(client_id.as_bytes()), packets)
+}
+
+fn write_packets(start: Writer, packets: &[(Position, PacketId)]) -> Vec<u8> {
     packets.iter().fold(start, |writer, (position, id)| writer.u64(position.0).u16(id.get())).0
 }
 
@@ -252,6 +311,32 @@ pub(crate) fn encode_started(at_ms: u64) -> Vec<u8> {
     Writer::default().u64(at_ms).0
 }
 
+pub(crate) fn encode_collapsed(collapsed: CollapsedRecord<'_>) -> Vec<u8> {
+    let CollapsedRecord { client_id, entry, version, until_ms, key } = collapsed;
+    let start = Writer::default().short(client_id.as_bytes());
+    start.u64(entry.0).u64(version).u64(until_ms).short(key.as_bytes()).0
+}
+
+pub(crate) fn encode_in_flight(client_id: &str, last: PacketId, packets: &[(Position, PacketId)]) -> Vec<u8> {
+    write_packets(Writer::default().short(client_id.as_bytes()).u16(last.get()), packets)
+}
+
+pub(crate) fn encode_session_state(session: SessionRecord<'_>, disconnected_ms: Option<u64>) -> Vec<u8> {
+    let SessionRecord { client_id, account, expiry_s } = session;
+    let start = Writer::default().short(client_id.as_bytes()).short(account.as_bytes());
+    start.u32(expiry_s).u64(disconnected_ms.unwrap_or(0)).0
+}
+
+pub(crate) fn encode_connection(connection: ConnectionRecord<'_>) -> Vec<u8> {
+    let ConnectionRecord { client_id, connection_id, address, closed_ms } = connection;
+    let start = Writer::default().short(client_id.as_bytes()).short(connection_id.as_bytes());
+    start.short(address.as_bytes()).u64(closed_ms.unwrap_or(0)).0
+}
+
+pub(crate) fn encode_latest_time(at_ms: u64) -> Vec<u8> {
+    Writer::default().u64(at_ms).0
+}
+
 /// Reads a record of the broker.
 pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, Unreadable> {
     let mut reader = Reader(payload);
@@ -265,9 +350,7 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, Unreadable>
         kind::REFERENCE => Record::Reference(read_reference(r)?),
         kind::REMOVED => Record::Removed { client_id: r.text()?, messages: read_positions(r)? },
         kind::HANDED_OUT => Record::HandedOut { client_id: r.text()?, packets: read_packets(r)? },
-        kind::SESSION => {
-            Record::Session(SessionRecord { client_id: r.text()?, account: r.text()?, expiry_s: r.u32()? })
-        }
+        kind::SESSION => Record::Session(read_session(r)?),
         kind::SESSION_GONE => Record::SessionGone { client_id: r.text()? },
         kind::SUBSCRIBED => {
             Record::Subscribed { client_id: r.text()?, filter: r.text()?, options: read_subscribed_options(r)? }
@@ -281,6 +364,20 @@ pub(super) fn decode(kind: u8, payload: &[u8]) -> Result<Record<'_>, Unreadable>
         kind::QUEUE_ID_SEEN => Record::QueueIdSeen { client_id: r.text()?, until_ms: r.u64()?, id: r.text()? },
         kind::STOPPED => Record::Stopped { at_ms: r.u64()? },
         kind::STARTED => Record::Started { at_ms: r.u64()? },
+        kind::COLLAPSED => Record::Collapsed(read_collapsed(r)?),
+        kind::IN_FLIGHT => {
+            Record::InFlight { client_id: r.text()?, last: read_packet_id(r)?, packets: read_packets(r)? }
+        }
+        kind::SESSION_STATE => {
+            Record::SessionState { session: read_session(r)?, disconnected_ms: read_optional_time(r)? }
+        }
+        kind::CONNECTION => Record::Connection(ConnectionRecord {
+            client_id: r.text()?,
+            connection_id: r.text()?,
+            address: r.text()?,
+            closed_ms: read_optional_time(r)?,
+        }),
+        kind::LATEST_TIME => Record::LatestTime { at_ms: r.u64()? },
         _ => return Err(Unreadable("an unknown kind")),
     };
     reader.end()?;
@@ -323,10 +420,26 @@ fn read_positions(r: &mut Reader<'_>) -> Result<Vec<Position>, Unreadable> {
 fn read_packets(r: &mut Reader<'_>) -> Result<Vec<(Position, PacketId)>, Unreadable> {
     let mut packets = Vec::new();
     while !r.0.is_empty() {
-        let position = Position(r.u64()?);
-        packets.push((position, PacketId::new(r.u16()?).ok_or(Unreadable("packet id 0"))?));
+        packets.push((Position(r.u64()?), read_packet_id(r)?));
     }
     Ok(packets)
+}
+
+fn read_packet_id(r: &mut Reader<'_>) -> Result<PacketId, Unreadable> {
+    PacketId::new(r.u16()?).ok_or(Unreadable("packet id 0"))
+}
+
+fn read_optional_time(r: &mut Reader<'_>) -> Result<Option<u64>, Unreadable> {
+    Ok(Some(r.u64()?).filter(|ms| *ms != 0))
+}
+
+fn read_session<'a>(r: &mut Reader<'a>) -> Result<SessionRecord<'a>, Unreadable> {
+    Ok(SessionRecord { client_id: r.text()?, account: r.text()?, expiry_s: r.u32()? })
+}
+
+fn read_collapsed<'a>(r: &mut Reader<'a>) -> Result<CollapsedRecord<'a>, Unreadable> {
+    let (client_id, entry) = (r.text()?, Position(r.u64()?));
+    Ok(CollapsedRecord { client_id, entry, version: r.u64()?, until_ms: r.u64()?, key: r.text()? })
 }
 
 fn read_subscribed_options(r: &mut Reader<'_>) -> Result<SubscribedOptions, Unreadable> {
@@ -364,11 +477,6 @@ mod tests {
         }
     }
 
-    fn encoded_reference(reference: &Reference<'_>) -> Vec<u8> {
-        let (before, after) = reference.encode();
-        [before, reference.message.to_bytes().to_vec(), after].concat()
-    }
-
     fn table() -> Vec<(u8, Vec<u8>, Record<'static>)> {
         let session = SessionRecord { client_id: "c", account: "user:a", expiry_s: u32::MAX };
         let options = SubscribedOptions {
@@ -379,9 +487,12 @@ mod tests {
         };
         let plain =
             Reference { packet_id: None, urgent: false, collapse: None, subscription_ids: vec![], ..reference() };
+        let collapsed = CollapsedRecord { client_id: "c", entry: Position(1), version: 2, until_ms: 3, key: "ring" };
+        let connection =
+            ConnectionRecord { client_id: "c", connection_id: "ab12", address: "127.0.0.1:1", closed_ms: Some(6) };
         vec![
-            (kind::REFERENCE, encoded_reference(&reference()), Record::Reference(reference())),
-            (kind::REFERENCE, encoded_reference(&plain), Record::Reference(plain)),
+            (kind::REFERENCE, reference().encode_whole(), Record::Reference(reference())),
+            (kind::REFERENCE, plain.encode_whole(), Record::Reference(plain)),
             (
                 kind::REMOVED,
                 encode_removed("c", &[Position(1), Position(2)]),
@@ -422,6 +533,24 @@ mod tests {
                 encode_queue_id_seen("c", 7, "id-1"),
                 Record::QueueIdSeen { client_id: "c", until_ms: 7, id: "id-1" },
             ),
+            (kind::COLLAPSED, encode_collapsed(collapsed), Record::Collapsed(collapsed)),
+            (
+                kind::IN_FLIGHT,
+                encode_in_flight("c", id(8), &[(Position(1), id(7))]),
+                Record::InFlight { client_id: "c", last: id(8), packets: vec![(Position(1), id(7))] },
+            ),
+            (
+                kind::SESSION_STATE,
+                encode_session_state(session, Some(9)),
+                Record::SessionState { session, disconnected_ms: Some(9) },
+            ),
+            (
+                kind::SESSION_STATE,
+                encode_session_state(session, None),
+                Record::SessionState { session, disconnected_ms: None },
+            ),
+            (kind::CONNECTION, encode_connection(connection), Record::Connection(connection)),
+            (kind::LATEST_TIME, encode_latest_time(10), Record::LatestTime { at_ms: 10 }),
         ]
     }
 
@@ -459,7 +588,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_never_panic(kind in 0x40u8..0x50, bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn arbitrary_bytes_never_panic(kind in 0x40u8..0x54, bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = decode(kind, &bytes);
             let _ = decode_message(&bytes);
         }

@@ -11,7 +11,9 @@ use mqtt::PacketId;
 use mqtt::server::Restart;
 
 use super::owns;
-use super::record::{self, Record, Reference, SessionRecord, SubscribedOptions, kind};
+use super::record::{
+    self, CollapsedRecord, ConnectionRecord, Record, Reference, SessionRecord, SubscribedOptions, kind,
+};
 use crate::message::Collapse;
 
 /// A record of the broker that cannot be read.
@@ -158,6 +160,18 @@ impl Recovery {
             }
             Record::Stopped { at_ms } => self.see_time(at_ms),
             Record::Started { at_ms } => self.start(at_ms),
+            Record::Collapsed(collapsed) => {
+                let CollapsedRecord { client_id, entry, version, until_ms, key } = collapsed;
+                let (seen, now_ms) = (RecoveredSeen { entry, version, until_ms }, self.last_ms);
+                self.client(client_id).see(key.into(), seen, now_ms);
+            }
+            Record::InFlight { client_id, last, packets } => self.client(client_id).set_in_flight(last, packets),
+            Record::SessionState { session, disconnected_ms } => {
+                let (account, expiry_s) = (session.account.into(), session.expiry_s);
+                self.client(session.client_id).session = Some(RecoveredSession { account, expiry_s, disconnected_ms });
+            }
+            Record::Connection(connection) => self.set_connection(connection),
+            Record::LatestTime { at_ms } => self.see_time(at_ms),
         }
     }
 
@@ -181,9 +195,7 @@ impl Recovery {
 
     fn open(&mut self, client_id: &str, connection_id: &str, at_ms: u64, address: &str) {
         self.see_time(at_ms);
-        let connection = RecoveredConnection { client_id: client_id.into(), address: address.into(), closed_ms: None };
-        self.connections.insert(connection_id.into(), connection);
-        self.open.entry(client_id.into()).or_default().insert(connection_id.into());
+        self.set_connection(ConnectionRecord { client_id, connection_id, address, closed_ms: None });
         if let Some(session) = self.clients.get_mut(client_id).and_then(|client| client.session.as_mut()) {
             session.disconnected_ms = None;
         }
@@ -195,14 +207,34 @@ impl Recovery {
         if let Some(connection) = self.connections.get_mut(connection_id) {
             connection.closed_ms = Some(at_ms);
         }
-        let Some(open) = self.open.get_mut(client_id) else { return };
-        if !open.remove(connection_id) || !open.is_empty() {
+        if !self.forget_open(client_id, connection_id) {
             return;
         }
-        self.open.remove(client_id);
         if let Some(session) = self.clients.get_mut(client_id).and_then(|client| client.session.as_mut()) {
             session.disconnected_ms = Some(at_ms);
         }
+    }
+
+    /// When its client was disconnected is the session's to say.
+    fn set_connection(&mut self, connection: ConnectionRecord<'_>) {
+        let ConnectionRecord { client_id, connection_id, address, closed_ms } = connection;
+        let connection = RecoveredConnection { client_id: client_id.into(), address: address.into(), closed_ms };
+        self.connections.insert(connection_id.into(), connection);
+        if closed_ms.is_none() {
+            self.open.entry(client_id.into()).or_default().insert(connection_id.into());
+        } else {
+            self.forget_open(client_id, connection_id);
+        }
+    }
+
+    /// `true`: it was the last one of its client.
+    fn forget_open(&mut self, client_id: &str, connection_id: &str) -> bool {
+        let Some(open) = self.open.get_mut(client_id) else { return false };
+        let is_last = open.remove(connection_id) && open.is_empty();
+        if is_last {
+            self.open.remove(client_id);
+        }
+        is_last
     }
 }
 
@@ -239,15 +271,27 @@ impl RecoveredClient {
         }
     }
 
+    /// In place of what is known of hand-outs.
+    fn set_in_flight(&mut self, last: PacketId, packets: Vec<(Position, PacketId)>) {
+        self.handed_out.clear();
+        packets.into_iter().for_each(|(message, id)| self.hand_out(message, id));
+        self.last_handed_out = Some(last);
+    }
+
     fn remove(&mut self, message: Position, now_ms: u64) {
         self.handed_out.retain(|(known, _)| *known != message);
         let Some(entry) = self.entries.remove(&message) else { return };
         let Some(Collapse { key, version }) = entry.collapse else { return };
+        self.see(key, RecoveredSeen { entry: message, version, until_ms: entry.expires_at_ms }, now_ms);
+    }
+
+    /// Of a key the entry that came last is remembered, whatever order they are done in.
+    fn see(&mut self, key: Box<str>, new: RecoveredSeen, now_ms: u64) {
         if self.seen.len() >= SEEN_MAX {
             self.seen.retain(|_, seen| seen.until_ms > now_ms);
         }
-        if self.seen.get(&key).is_none_or(|seen| seen.entry < message) {
-            self.seen.insert(key, RecoveredSeen { entry: message, version, until_ms: entry.expires_at_ms });
+        if self.seen.get(&key).is_none_or(|seen| seen.entry < new.entry) {
+            self.seen.insert(key, new);
         }
     }
 }
@@ -257,7 +301,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use super::*;
-    use crate::store::histories::{histories, recover};
+    use crate::store::histories::{histories, recover, state_of};
     use proptest::prelude::*;
 
     fn id(id: u16) -> PacketId {
@@ -280,8 +324,7 @@ mod tests {
             collapse,
             subscription_ids: vec![],
         };
-        let (before, after) = reference.encode();
-        [before, Position(at).to_bytes().to_vec(), after].concat()
+        reference.encode_whole()
     }
 
     fn session(expiry_s: u32) -> Vec<u8> {
@@ -298,6 +341,22 @@ mod tests {
         assert_eq!(client.entries.keys().copied().collect::<Vec<_>>(), [Position(20)]);
         let seen = RecoveredSeen { entry: Position(10), version: 3, until_ms: 1000 };
         assert_eq!(client.seen, BTreeMap::from([("k".into(), seen)]));
+    }
+
+    #[test]
+    fn of_a_collapse_key_the_entry_that_came_last_is_remembered_whatever_order_they_are_done_in() {
+        let collapsed = |entry| {
+            let entry = Position(entry);
+            record::encode_collapsed(CollapsedRecord { client_id: "c", entry, version: 1, until_ms: 1000, key: "k" })
+        };
+        let mut recovery = Recovery::new();
+        feed(&mut recovery, kind::REFERENCE, &reference(10, None, Some(("k", 1))));
+        feed(&mut recovery, kind::REFERENCE, &reference(20, None, Some(("k", 2))));
+        feed(&mut recovery, kind::REMOVED, &record::encode_removed("c", &[Position(20), Position(10)]));
+        feed(&mut recovery, kind::COLLAPSED, &collapsed(15));
+        assert_eq!(recovery.clients["c"].seen["k"].entry, Position(20));
+        feed(&mut recovery, kind::COLLAPSED, &collapsed(30));
+        assert_eq!(recovery.clients["c"].seen["k"].entry, Position(30));
     }
 
     #[test]
@@ -419,7 +478,40 @@ mod tests {
         assert_eq!((error.kind, error.position), (kind::SESSION, Position(9)));
     }
 
+    /// What a start makes of it, but how the last run ended, which no state says.
+    fn known(mut recovery: Recovery) -> Recovery {
+        for client in recovery.clients.values_mut() {
+            client.last_handed_out.get_or_insert(PacketId::MAX);
+        }
+        Recovery { is_cut_off: true, ..recovery }
+    }
+
     proptest! {
+        #[test]
+        fn a_state_takes_the_place_of_all_that_was_before(
+            history in histories(60),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let (past, ahead) = history.split_at(at.index(history.len() + 1));
+            let state = state_of(&recover(past), None);
+            let from_the_state = recover(std::iter::once(&state).chain(ahead));
+            prop_assert_eq!(known(from_the_state), known(recover(&history)));
+        }
+
+        #[test]
+        fn any_part_of_a_state_over_what_it_was_made_from_changes_nothing(
+            history in histories(60),
+            at in any::<prop::sample::Index>(),
+            kept in prop::collection::vec(any::<bool>(), 100),
+        ) {
+            let (past, ahead) = history.split_at(at.index(history.len() + 1));
+            let whole = state_of(&recover(past), None);
+            let part = whole.into_iter().zip(kept.into_iter().cycle()).filter(|(_, kept)| *kept);
+            let part = part.map(|(record, _)| record).collect();
+            let both = recover(past.iter().chain(std::iter::once(&part)).chain(ahead));
+            prop_assert_eq!(known(both), known(recover(&history)));
+        }
+
         #[test]
         fn a_stretch_that_is_read_over_a_state_which_contains_it_changes_nothing(
             history in histories(60),

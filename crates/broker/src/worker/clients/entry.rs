@@ -25,6 +25,8 @@ pub(super) struct ClientEntry {
     pub(super) ends_at_ms: Option<u64>,
     /// The log has something of it.
     pub(super) is_logged: bool,
+    /// So is its session: one that ends with its connection is not, unless it once was another.
+    pub(super) is_session_logged: bool,
     /// A read of its next messages waits or is under way.
     pub(super) is_reading: bool,
     /// The session is as the log has it when that is durable up to here.
@@ -58,6 +60,7 @@ impl ClientEntry {
             attachment: None,
             ends_at_ms: None,
             is_logged: false,
+            is_session_logged: false,
             is_reading: false,
             settled_at: Position::default(),
             queue_ids: QueueIds::default(),
@@ -122,6 +125,7 @@ impl ClientEntry {
         if let Some(session) = session {
             client.ends_at_ms = ends_at(session.expiry_s, session.disconnected_ms.unwrap_or(now_ms));
             client.session = Some(SessionInfo { account: session.account, expiry_s: session.expiry_s });
+            client.is_session_logged = true;
         }
         client
     }
@@ -141,6 +145,11 @@ fn revive(entry: RecoveredEntry) -> Entry {
 /// When a session without a connection ends; `None`: never.
 pub(super) fn ends_at(expiry_s: u32, disconnected_ms: u64) -> Option<u64> {
     (expiry_s != NEVER_S).then(|| disconnected_ms.saturating_add(u64::from(expiry_s) * 1000))
+}
+
+/// When a session was disconnected that ends then.
+pub(super) fn disconnected_at(expiry_s: u32, ends_at_ms: u64) -> u64 {
+    ends_at_ms.saturating_sub(u64::from(expiry_s) * 1000)
 }
 
 #[cfg(test)]

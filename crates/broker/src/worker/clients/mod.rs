@@ -13,6 +13,7 @@ mod queue_ids;
 mod reads;
 mod recent;
 mod session;
+mod state;
 mod storing;
 mod subscriptions;
 mod sweep;
@@ -214,5 +215,7 @@ impl Clients {
     }
 }
 
+#[cfg(test)]
+mod state_tests;
 #[cfg(test)]
 mod tests;

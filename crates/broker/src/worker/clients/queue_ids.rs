@@ -29,6 +29,11 @@ impl QueueIds {
         Some(self.0.as_ref()?.get(id)?.end)
     }
 
+    /// Each id, and until when it is remembered.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().flat_map(|ids| ids.iter()).map(|(id, known)| (&**id, known.until_ms))
+    }
+
     /// At the limit an id is not remembered, and its message stored again if it comes again.
     pub(super) fn remember(&mut self, id: &str, until_ms: u64, end: Position, now_ms: u64) {
         if self.0.as_ref().is_some_and(|ids| ids.len() >= IDS_MAX) {

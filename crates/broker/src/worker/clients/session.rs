@@ -172,6 +172,7 @@ impl Clients {
             self.context.counts.sessions.one();
         }
         entry.is_logged |= info.expiry_s > 0;
+        entry.is_session_logged |= info.expiry_s > 0;
         entry.session = Some(info);
         entry.attachment = Some(Attachment { connection, is_open: false });
         client

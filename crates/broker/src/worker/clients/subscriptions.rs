@@ -148,7 +148,7 @@ impl Clients {
     }
 }
 
-fn logged(options: SubscriptionOptions, subscription_id: Option<u32>) -> SubscribedOptions {
+pub(super) fn logged(options: SubscriptionOptions, subscription_id: Option<u32>) -> SubscribedOptions {
     SubscribedOptions {
         qos: options.qos,
         no_local: options.no_local,

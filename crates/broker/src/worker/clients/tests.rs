@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use commitlog::testing::ForgettingStorage;
 use commitlog::{Log, Options, Position};
-use mqtt::codec::{Properties, Subscribe, SubscribeFiltersBuf};
+use mqtt::codec::{
+    Properties, PropertiesBuf, Property, Subscribe, SubscribeFiltersBuf, Unsubscribe, UnsubscribeFiltersBuf,
+};
 use mqtt::server::Sent;
 use mqtt::topic::TopicFilter;
 use mqtt::{PacketId, QoS, ReasonCode, SubscriptionOptions, Version};
@@ -30,11 +32,12 @@ const BOB: &str = "GID_dev@@@bob";
 const HOUR_S: u32 = 3600;
 
 /// The clients of a worker, and what they want of the others.
-struct Bench {
-    clients: Clients,
-    actions: Actions,
-    now: Now,
-    storage: ForgettingStorage,
+pub(super) struct Bench {
+    pub(super) clients: Clients,
+    pub(super) actions: Actions,
+    pub(super) now: Now,
+    pub(super) storage: ForgettingStorage,
+    pub(super) log: Log,
     messages: Messages,
     /// That were asked for and have no answer.
     reads: VecDeque<(ClientRef, Vec<Position>)>,
@@ -60,33 +63,42 @@ impl Bench {
     }
 
     fn with(change: impl FnOnce(&mut Limits)) -> Self {
-        let storage = ForgettingStorage::new();
-        let (log, _) = Log::open(storage.handle(), Options::default()).unwrap();
         let mut limits = Limits::default();
         change(&mut limits);
-        let context = Context {
-            worker: 0,
-            journal: Journal::new(log.clone()),
-            counts: Arc::default(),
-            inbox_limits: crate::shared::inbox_limits(&limits),
-            limits: Arc::new(limits),
-            urgent_parents: ["ring".to_owned()].into(),
-            workers_by_filter: Arc::default(),
-            queue_acks: QueueAcks::new(None),
-        };
-        let now = Now { instant: Instant::now(), ms: 1_000_000 };
-        let clients = Clients::new(context, now.instant);
-        let (messages, reads) = (Messages::new(log), VecDeque::new());
-        Self { clients, actions: Actions::new(), now, storage, messages, reads, connections: 0 }
+        Self::on(Options::default(), limits)
     }
 
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn with_options(options: Options) -> Self {
+        Self::on(options, Limits::default())
+    }
+
+    fn on(options: Options, limits: Limits) -> Self {
+        let storage = ForgettingStorage::new();
+        let (log, _) = Log::open(storage.handle(), options).unwrap();
+        let now = Now { instant: Instant::now(), ms: 1_000_000 };
+        let (clients, messages) = (clients_on(log.clone(), limits, now), Messages::new(log.clone()));
+        Self { clients, actions: Actions::new(), now, storage, log, messages, reads: VecDeque::new(), connections: 0 }
+    }
+
+    /// Clients that know nothing, on a log that was opened again.
+    pub(super) fn begin_again(&mut self) {
+        self.clients = clients_on(self.log.clone(), Limits::default(), self.now);
+        self.messages = Messages::new(self.log.clone());
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
         self.now.instant += time;
         self.now.ms += u64::try_from(time.as_millis()).unwrap();
     }
 
+    /// Of the next [`Self::open`].
+    pub(super) fn next_connection_id(&self) -> String {
+        format!("connection {}", self.connections + 1)
+    }
+
     /// A connection whose CONNACK has not left.
-    fn open(&mut self, client_id: &str, expiry_s: u32, clean_start: bool) -> (ConnectionKey, Opened) {
+    pub(super) fn open(&mut self, client_id: &str, expiry_s: u32, clean_start: bool) -> (ConnectionKey, Opened) {
+        let connection_id = self.next_connection_id();
         self.connections += 1;
         let key = ConnectionKey { slot: 0, generation: self.connections };
         let request = ConnectRequest {
@@ -97,7 +109,7 @@ impl Bench {
             session_expiry_s: Some(expiry_s),
             version: Version::V5,
         };
-        let opened = self.clients.open(key, &request, "user:x".into(), ("channel", "peer"), self.now);
+        let opened = self.clients.open(key, &request, "user:x".into(), (&connection_id, "peer"), self.now);
         (key, opened.unwrap())
     }
 
@@ -139,7 +151,7 @@ impl Bench {
     }
 
     /// What is handed out now and when the reader has answered, by its payload, all of it written.
-    fn deliver(&mut self, client: ClientRef) -> Vec<String> {
+    pub(super) fn deliver(&mut self, client: ClientRef) -> Vec<String> {
         let mut delivered = self.hand_out(client, &[]);
         while !self.reads.is_empty() {
             delivered.extend(self.answer());
@@ -215,8 +227,18 @@ impl Bench {
         self.connect(client_id, HOUR_S)
     }
 
-    fn subscribe(&mut self, client: ClientRef, filter: &str) {
+    pub(super) fn subscribe(&mut self, client: ClientRef, filter: &str) {
         assert!(!matches!(self.subscribe_to(client, &[filter.to_owned()], |_| Ok(())), Answer::NotLogged));
+    }
+
+    pub(super) fn subscribe_with_id(&mut self, client: ClientRef, filter: &str, subscription_id: u32) {
+        let mut properties = PropertiesBuf::new();
+        properties.push(Property::SubscriptionIdentifier(subscription_id)).unwrap();
+        let mut filters = SubscribeFiltersBuf::default();
+        filters.push(TopicFilter::parse(filter).unwrap(), SubscriptionOptions::at(QoS::AtLeastOnce));
+        let (packet_id, properties) = (PacketId::MIN, properties.view());
+        let subscribe = Subscribe { packet_id, properties, filters: filters.view() };
+        assert!(!matches!(self.clients.subscribe(client, &subscribe, |_| Ok(())), Answer::NotLogged));
     }
 
     fn subscribe_to(
@@ -231,9 +253,31 @@ impl Bench {
         let subscribe = Subscribe { packet_id, properties, filters: filters.view() };
         self.clients.subscribe(client, &subscribe, may)
     }
+
+    pub(super) fn unsubscribe(&mut self, client: ClientRef, filter: &str) {
+        let mut filters = UnsubscribeFiltersBuf::default();
+        filters.push(TopicFilter::parse(filter).unwrap());
+        let (packet_id, properties) = (PacketId::MIN, Properties::default());
+        let unsubscribe = Unsubscribe { packet_id, properties, filters: filters.view() };
+        assert!(!matches!(self.clients.unsubscribe(client, &unsubscribe), Answer::NotLogged));
+    }
 }
 
-fn message(payload: &str) -> Message {
+fn clients_on(log: Log, limits: Limits, now: Now) -> Clients {
+    let context = Context {
+        worker: 0,
+        journal: Journal::new(log),
+        counts: Arc::default(),
+        inbox_limits: crate::shared::inbox_limits(&limits),
+        limits: Arc::new(limits),
+        urgent_parents: ["ring".to_owned()].into(),
+        workers_by_filter: Arc::default(),
+        queue_acks: QueueAcks::new(None),
+    };
+    Clients::new(context, now.instant)
+}
+
+pub(super) fn message(payload: &str) -> Message {
     Message {
         topic: "chat/p2p/x".into(),
         properties: Properties::EMPTY.as_bytes().into(),
