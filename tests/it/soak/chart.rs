@@ -130,7 +130,7 @@ fn round_step(least: f64) -> f64 {
     steps.into_iter().find(|step| *step >= least * 0.999).unwrap_or(power)
 }
 
-fn thousands(value: f64) -> String {
+pub(crate) fn thousands(value: f64) -> String {
     let digits = if value.fract() == 0.0 { format!("{value:.0}") } else { return format!("{value:.1}") };
     let (head, tail) = digits.split_at(digits.len().saturating_sub(3));
     if head.is_empty() { tail.to_owned() } else { format!("{head},{tail}") }
