@@ -31,10 +31,10 @@ use crate::memory::Memory;
 use crate::shared::{Shared, connection_config, inbox_limits};
 use crate::stats::{Counts, Stats};
 use crate::store::journal::{Batch, Journal};
-use crate::store::{RecoveredClient, RecoveredConnection, Recovery};
+use crate::store::{RecoveredConnection, Recovery};
 use crate::worker::post::{Arrival, Notice, Removal, WorkerAddress};
 use crate::worker::reader::ReaderAddress;
-use crate::worker::{self, Prepared};
+use crate::worker::{self, Prepared, Recovered};
 
 /// What the broker stands on.
 pub struct Deps {
@@ -106,7 +106,7 @@ impl Broker {
         watch_log(&shared);
         let restart = recovery.restart();
         end_removed(&shared, &mut recovery, removed);
-        let left_open = std::mem::take(&mut recovery.connections);
+        let left_open = recovery.connections.clone();
         let reader = worker::reader::start(reader, shared.tasks.on_fatal.clone())?;
         let workers = start_workers(&shared, prepared, recovery, reader_address)?;
         let tasks = start_tasks(&shared, event_mailbox);
@@ -319,13 +319,7 @@ fn start_workers(
     reader: ReaderAddress,
 ) -> io::Result<Vec<thread::JoinHandle<bool>>> {
     let restart = recovery.restart();
-    let mut shares: Vec<Vec<(Box<str>, RecoveredClient)>> = prepared.iter().map(|_| Vec::new()).collect();
-    let count = shares.len();
-    for (client_id, client) in recovery.clients {
-        if let Some(share) = shares.get_mut(ClientKey::owner(&client_id, count)) {
-            share.push((client_id, client));
-        }
-    }
+    let shares = share_out(recovery, prepared.len());
     let mut threads = Vec::new();
     for (me, (prepared, share)) in prepared.into_iter().zip(shares).enumerate() {
         let (shared, reader) = (shared.clone(), reader.clone());
@@ -337,4 +331,20 @@ fn start_workers(
         threads.push(thread);
     }
     Ok(threads)
+}
+
+/// What the log has, by the worker whose it is.
+fn share_out(recovery: Recovery, workers: usize) -> Vec<Recovered> {
+    let mut shares: Vec<Recovered> = (0..workers).map(|_| Recovered::default()).collect();
+    for (client_id, client) in recovery.clients {
+        if let Some(share) = shares.get_mut(ClientKey::owner(&client_id, workers)) {
+            share.clients.push((client_id, client));
+        }
+    }
+    for (connection_id, connection) in recovery.connections {
+        if let Some(share) = shares.get_mut(ClientKey::owner(&connection.client_id, workers)) {
+            share.connections.push((connection_id, connection));
+        }
+    }
+    shares
 }

@@ -130,6 +130,11 @@ impl Inbox {
         self.entries.is_empty()
     }
 
+    /// Positions and sizes of the messages that wait in the log, rising.
+    pub(crate) fn logged(&self) -> impl Iterator<Item = (Position, u32)> {
+        self.entries.sizes().map_while(|(id, size)| Some((id.position()?, size)))
+    }
+
     pub(crate) fn admit(&self, size: u32, collapse: Option<&Collapse>, limits: &InboxLimits, now_ms: u64) -> Admission {
         let replaces = match collapse.and_then(|wish| Some((wish, self.collapse_keys.find(&wish.key, now_ms)?))) {
             Some((wish, seen)) if wish.version <= seen.version => return Admission::Superseded { by: seen.entry },

@@ -103,6 +103,11 @@ impl Entries {
         self.0.is_empty()
     }
 
+    /// By their ids, which rise.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (EntryId, u32)> {
+        self.0.iter().map(|(id, entry)| (*id, entry.size()))
+    }
+
     /// Where the entry is, or where it belongs.
     fn place(&self, id: EntryId) -> Result<usize, usize> {
         match (self.0.front(), self.0.back()) {

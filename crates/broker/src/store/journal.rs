@@ -1,6 +1,8 @@
 //! What a worker asks of the log: `append`, and what is durable. Nothing here waits for the disk.
 
-use commitlog::{AppendError, Appended, Log, LogEvent, Need, NewRecord, Part, Position, WaitError, record_bytes};
+use commitlog::{
+    AppendError, Appended, Log, LogEvent, LogOwner, Need, NewRecord, Part, Position, Record, WaitError, record_bytes,
+};
 
 use super::record::{self, ConnectionRecord, Reference, SessionRecord, SubscribedOptions, kind};
 use super::{RecoveredClient, state};
@@ -56,7 +58,10 @@ impl Journal {
         let records: Vec<NewRecord<'_>> = records
             .iter()
             .zip(&parts)
-            .map(|(record, parts)| NewRecord::new(record.kind, record.owner, parts))
+            .map(|(record, parts)| {
+                let new = NewRecord::new(record.kind, record.owner, parts);
+                record.name.map_or(new, |name| new.carried(name))
+            })
             .collect();
         self.log.append(need, &records)
     }
@@ -67,6 +72,30 @@ impl Journal {
             Err(AppendError::Busy) => self.append(batch, Need::Essential),
             result => result,
         }
+    }
+
+    /// Number of the segment that the record of this name is read from; `None`: it is not in the log.
+    pub(crate) fn segment_of(&self, name: Position) -> Option<u64> {
+        self.log.place_of(name).map(|place| self.log.segment_of(place))
+    }
+
+    /// Number of the segment that holds what was appended there.
+    pub(crate) fn segment_at(&self, place: Position) -> u64 {
+        self.log.segment_of(place)
+    }
+
+    pub(crate) fn oldest_segment(&self) -> u64 {
+        *self.log.segments().start()
+    }
+
+    /// The one that is appended to.
+    pub(crate) fn newest_segment(&self) -> u64 {
+        *self.log.segments().end()
+    }
+
+    /// Registers a worker as one that may need old segments of the log.
+    pub(crate) fn register_owner(&self) -> LogOwner {
+        self.log.register_owner("broker worker")
     }
 
     /// Whether the log refuses what a client may send, because the disk is full.
@@ -98,6 +127,8 @@ struct Prepared {
     kind: u8,
     owner: u64,
     body: Body,
+    /// Of a copy: the name of its record.
+    name: Option<Position>,
 }
 
 enum Body {
@@ -145,7 +176,7 @@ impl Batch {
     }
 
     fn push(&mut self, kind: u8, owner: u64, body: Body) -> usize {
-        self.records.push(Prepared { kind, owner, body });
+        self.records.push(Prepared { kind, owner, body, name: None });
         self.records.len() - 1
     }
 
@@ -226,15 +257,19 @@ impl Batch {
     }
 
     /// A connection whose `tcpclean` is not in the queue, in place of every older record of it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no worker carries yet"))]
     pub(crate) fn connection(&mut self, connection: ConnectionRecord<'_>) {
         self.push_bytes(kind::CONNECTION, connection.client_id, record::encode_connection(connection));
     }
 
     /// The latest time in the log, in place of every older one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no worker carries yet"))]
     pub(crate) fn latest_time(&mut self, at_ms: u64) {
         self.push(kind::LATEST_TIME, 0, Body::Bytes(record::encode_latest_time(at_ms)));
+    }
+
+    /// One more copy of a record, which keeps its name.
+    pub(crate) fn carried(&mut self, record: Record) {
+        let Record { kind, owner, position, payload } = record;
+        self.records.push(Prepared { kind, owner, body: Body::Bytes(payload), name: Some(position) });
     }
 
     /// A record of another part that becomes durable with the rest, unchanged.

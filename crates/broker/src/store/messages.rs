@@ -1,6 +1,6 @@
 //! Messages that are read back from the log. It blocks on the disk: the reader's, and no worker's.
 
-use commitlog::{Log, Position, ReadError};
+use commitlog::{Log, Position, ReadError, Record};
 
 use super::record::{self, kind};
 use crate::message::Message;
@@ -20,6 +20,11 @@ pub(crate) enum MessageError {
 impl Messages {
     pub(crate) fn new(log: Log) -> Self {
         Self(log)
+    }
+
+    /// The record as it is, to be carried.
+    pub(crate) fn read_record(&self, name: Position) -> Result<Record, ReadError> {
+        self.0.read(name)
     }
 
     pub(crate) fn read(&self, position: Position) -> Result<Message, MessageError> {

@@ -5,7 +5,7 @@ use queue::NotTaken;
 
 use super::action::{Action, AfterDurable, ClientRef};
 use super::post::{ConnectionKey, Notice, Outcome, Post, ReplyTarget, ReplyTo};
-use super::reader::{Loaded, ReadRequest};
+use super::reader::{Loaded, ReadRequest, ToRead};
 use super::writes::{LogWrite, ToQueue};
 use super::{Worker, queue_jobs};
 use crate::client::ClientKey;
@@ -17,7 +17,7 @@ impl Worker {
             match action {
                 Action::Deliver { client, just_stored } => self.deliver(client, just_stored.as_slice()),
                 Action::Read { client, positions } => {
-                    self.reader.ask(ReadRequest { worker: self.me, client, positions });
+                    self.reader.ask(ReadRequest { worker: self.me, what: ToRead::Messages { client, positions } });
                 }
                 Action::SendAtMostOnce { to, message, subscription_ids } => {
                     self.connections.send_at_most_once(to, &message, &subscription_ids, self.now);

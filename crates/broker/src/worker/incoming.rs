@@ -58,6 +58,7 @@ impl Worker {
                 let logged_in = self.connections.finish_login(connection, found, self.now);
                 self.logged_in(connection, logged_in);
             }
+            Notice::RecordsRead(records) => self.carrying.records_read(records),
             Notice::MessagesRead { client, messages } => {
                 self.clients.read_ended(client, &mut self.actions);
                 self.deliver(client, &messages);
@@ -81,7 +82,10 @@ impl Worker {
                 };
                 self.settle(target, outcome);
             }
-            Notice::EventSent { connection_id } => self.durability.defer(Deferred::EventSent { connection_id }),
+            Notice::EventSent { connection_id } => {
+                self.ended.told(&connection_id);
+                self.durability.defer(Deferred::EventSent { connection_id });
+            }
             Notice::FromQueue(from_queue) => self.take_from_queue(from_queue),
             Notice::Stop(reason) => self.stop(reason),
             Notice::LogFailed => {

@@ -13,11 +13,13 @@
 //! `docs/broker.md`.
 
 mod action;
+mod carrying;
 mod clients;
 mod connect_request;
 mod connections;
 mod dispatch;
 mod durability;
+mod ended_connections;
 mod incoming;
 mod known_topic;
 mod opening;
@@ -44,16 +46,18 @@ use crate::fatal::Fatal;
 use crate::shared::Shared;
 use crate::transport::Scratch;
 use action::{Actions, Now};
+use carrying::Carrying;
 use clients::Clients;
 use connections::{Connections, Flushed, SocketEvent, TimedOut};
 use durability::Durability;
+use ended_connections::EndedConnections;
 use post::WorkerMailbox;
 use queue_jobs::QueueAcks;
 use reader::ReaderAddress;
 use worker_posts::WorkerPosts;
 
 pub(crate) use connections::LOGIN_HELD_BYTES;
-pub(crate) use start::{Prepared, prepare};
+pub(crate) use start::{Prepared, Recovered, prepare};
 
 /// Sessions and sweeps are looked at this often.
 const TICK: Duration = Duration::from_millis(500);
@@ -70,6 +74,10 @@ pub(crate) struct Worker {
     clients: Clients,
     durability: Durability,
     worker_posts: WorkerPosts,
+    /// Connections whose end is not told yet.
+    ended: EndedConnections,
+    /// Which segments of the log it needs no more.
+    carrying: Carrying,
     /// What the components want of each other; empty between two requests.
     actions: Actions,
     queue_acks: QueueAcks,
@@ -123,6 +131,7 @@ impl Worker {
         self.take_timeouts();
         self.tick();
         self.durability.flush();
+        self.carry();
         self.flush_connections();
         self.worker_posts.flush();
         if self.connections.has_paused() && !self.is_congested() {
@@ -135,7 +144,7 @@ impl Worker {
         if self.connections.ready_len() > 0 {
             return Duration::ZERO;
         }
-        if self.clients.is_sweeping() || self.durability.has_retries() {
+        if self.clients.is_sweeping() || self.durability.has_retries() || self.carrying.has_more() {
             return Duration::from_millis(1);
         }
         let stop = self.stopping.as_ref().map_or(self.next_tick, |stopping| stopping.linger_until);
@@ -169,6 +178,7 @@ impl Worker {
             self.next_tick = self.now.instant + TICK;
             self.connections.tick(self.now.instant);
             self.clients.tick(self.now);
+            self.carrying.tick(self.clients.live_bytes() + self.ended.live_bytes());
             let has_room = !self.is_short_of_memory && !self.shared.journal.is_full();
             if self.connections.has_awaiting_room() && has_room {
                 self.connections.take_awaiting_room().into_iter().for_each(|key| self.close(key, None));

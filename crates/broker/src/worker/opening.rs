@@ -7,10 +7,11 @@ use limiter::TokenBucket;
 use mqtt::ReasonCode;
 
 use super::Worker;
-use super::action::{Action, AfterDurable, Deferred};
+use super::action::{Action, AfterDurable, ClientRef, Deferred};
 use super::clients::Ended;
 use super::connect_request::ConnectRequest;
 use super::connections::{Accepted, AwaitingConnack, Connected, Left, LoggedIn, Moving};
+use super::ended_connections::EndedConnection;
 use super::post::{ConnectionKey, Notice, Post, Removal};
 use crate::bridge::events::EventKind;
 use crate::client::ClientKey;
@@ -140,8 +141,17 @@ impl Worker {
             events.send(EventKind::Disconnect, &client_id, &connection_id, at_ms, &peer);
         }
         events.send(EventKind::TcpClean, &client_id, &connection_id, at_ms, &peer);
+        self.note_end(client, &client_id, &connection_id, peer);
         self.durability.defer(Deferred::Closed { client: client_id, connection_id, at_ms });
         self.clients.leave(client, key, at_ms);
+    }
+
+    /// The log has to know the connection until its end is told.
+    fn note_end(&mut self, client: ClientRef, client_id: &ClientKey, connection_id: &str, address: String) {
+        // A connection was logged for its client, so the segment of the one is never younger than the other's.
+        let oldest_segment = self.clients.oldest_segment_of(client).map_or(0, u64::from);
+        let (client, address, closed_ms) = (client_id.clone(), address.into(), self.now.ms);
+        self.ended.add(connection_id.into(), EndedConnection { client, address, closed_ms, oldest_segment });
     }
 
     /// A device was removed, or its client id is given to somebody else: what a user had under it ends. A service keeps what

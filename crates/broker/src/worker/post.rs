@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::action::ClientRef;
 use super::connections::Moving;
-use super::reader::Loaded;
+use super::reader::{Loaded, ReadRecord};
 use crate::client::ClientKey;
 use crate::connection_limiter::ConnectionPermit;
 use crate::mailbox::{Address, Mailbox};
@@ -158,6 +158,8 @@ pub(crate) enum Notice {
         client: ClientRef,
         messages: Vec<Loaded>,
     },
+    /// Records that are to be carried.
+    RecordsRead(Vec<ReadRecord>),
     /// Whether a receiver without a session is registered.
     Receiver {
         client: ClientKey,

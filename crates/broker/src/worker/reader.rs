@@ -1,8 +1,8 @@
 //! The reader: one thread that reads messages from the log for all workers, which never wait for the disk.
 //!
-//! A worker asks for the next messages of a client, and the answer comes as a [`Notice::MessagesRead`]. Requests are
-//! served in their order, each from its lowest position up. How many there are at a time is bounded where they are asked
-//! (`clients/reads.rs`), so that a worker which asks for much delays the others by little. It is one thread because what
+//! A worker asks for the next messages of a client, and the answer comes as a [`Notice::MessagesRead`]; or for records that
+//! it carries, and the answer is a [`Notice::RecordsRead`]. Requests are served in their order, each from its lowest
+//! position up. How many there are at a time is bounded where they are asked (`clients/reads.rs`, `carrying.rs`), so that a worker which asks for much delays the others by little. It is one thread because what
 //! has to be fast does not come here: a message that is in memory is delivered from there.
 //!
 //! The thread ends when the last worker has.
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::{io, thread};
 
-use commitlog::{Log, Position};
+use commitlog::{Log, Position, ReadError, Record};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::action::ClientRef;
@@ -21,13 +21,24 @@ use crate::memory::Meter;
 use crate::message::SharedMessage;
 use crate::store::messages::{MessageError, Messages};
 
-/// The next messages of a client.
 pub(crate) struct ReadRequest {
     pub(super) worker: usize,
-    pub(super) client: ClientRef,
-    /// They rise.
-    pub(super) positions: Vec<Position>,
+    pub(super) what: ToRead,
 }
+
+pub(crate) enum ToRead {
+    /// The next messages of a client.
+    Messages {
+        client: ClientRef,
+        /// They rise.
+        positions: Vec<Position>,
+    },
+    /// Records that are to be carried.
+    Records(Vec<Position>),
+}
+
+/// A record as it is, by its name.
+pub(crate) type ReadRecord = (Position, Result<Record, Box<ReadError>>);
 
 /// A message of the log that is in memory, or why it cannot be read.
 #[derive(Debug)]
@@ -70,11 +81,18 @@ pub(crate) fn start(reader: Reader, on_fatal: OnFatal) -> io::Result<JoinHandle<
 
 impl Reader {
     fn answer(&self, request: ReadRequest) {
-        let ReadRequest { worker, client, positions } = request;
-        let messages = positions.into_iter().map(|position| self.load(position)).collect();
-        if let Some(address) = self.workers.get(worker) {
-            address.notify(Notice::MessagesRead { client, messages });
-        }
+        let Some(address) = self.workers.get(request.worker) else { return };
+        address.notify(match request.what {
+            ToRead::Messages { client, positions } => {
+                let messages = positions.into_iter().map(|position| self.load(position)).collect();
+                Notice::MessagesRead { client, messages }
+            }
+            ToRead::Records(names) => Notice::RecordsRead(names.into_iter().map(|name| self.read(name)).collect()),
+        });
+    }
+
+    fn read(&self, name: Position) -> ReadRecord {
+        (name, self.messages.read_record(name).map_err(Box::new))
     }
 
     fn load(&self, position: Position) -> Loaded {

@@ -99,7 +99,7 @@ impl Bench {
         let (shared, _, events) = share(limits, Vec::new(), vec![address.clone()], deps);
         let meter = shared.memory.meter_of_tasks().clone();
         let (reader_address, reader) = reader::reader(log.clone(), vec![address.clone()], meter);
-        let (worker, poll) = prepared.into_worker(0, shared, Vec::new(), Restart::Clean, reader_address);
+        let (worker, poll) = prepared.into_worker(0, shared, Recovered::default(), Restart::Clean, reader_address);
         drop(inside);
         Self {
             now: worker.now,

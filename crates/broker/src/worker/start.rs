@@ -8,9 +8,11 @@ use mio::{Poll, Registry};
 use mqtt::server::Restart;
 
 use super::action::{Actions, Now};
+use super::carrying::Carrying;
 use super::clients::{self, Clients};
 use super::connections::{self, Connections, WAKE};
 use super::durability::Durability;
+use super::ended_connections::EndedConnections;
 use super::post::{WorkerAddress, WorkerMailbox};
 use super::queue_jobs::QueueAcks;
 use super::reader::ReaderAddress;
@@ -18,7 +20,7 @@ use super::worker_posts::WorkerPosts;
 use super::{TICK, Worker};
 use crate::mailbox::{Alarm, mailbox};
 use crate::shared::Shared;
-use crate::store::RecoveredClient;
+use crate::store::{RecoveredClient, RecoveredConnection};
 use crate::transport::Scratch;
 
 /// A worker that others can already write to.
@@ -26,6 +28,14 @@ pub(crate) struct Prepared {
     poll: Poll,
     registry: Registry,
     mailbox: WorkerMailbox,
+}
+
+/// What the log has for one worker.
+#[derive(Default)]
+pub(crate) struct Recovered {
+    pub(crate) clients: Vec<(Box<str>, RecoveredClient)>,
+    /// Those whose `tcpclean` is not in the queue yet.
+    pub(crate) connections: Vec<(Box<str>, RecoveredConnection)>,
 }
 
 pub(crate) fn prepare() -> io::Result<(WorkerAddress, Prepared)> {
@@ -42,7 +52,7 @@ impl Prepared {
         self,
         me: usize,
         shared: Arc<Shared>,
-        recovered: Vec<(Box<str>, RecoveredClient)>,
+        recovered: Recovered,
         restart: Restart,
         reader: ReaderAddress,
     ) -> (Worker, Poll) {
@@ -59,9 +69,11 @@ impl Prepared {
             queue_acks: queue_acks.clone(),
         };
         let mut clients = Clients::new(context, now.instant);
-        for (client_id, client) in recovered {
+        for (client_id, client) in recovered.clients {
             clients.recover(&client_id, client, restart, now);
         }
+        let ended = EndedConnections::recover(recovered.connections, shared.journal.oldest_segment(), now.ms);
+        let live_bytes = clients.live_bytes() + ended.live_bytes();
         let context = connections::Context {
             limits: shared.limits.clone(),
             connection_config: shared.connection_config.clone(),
@@ -75,6 +87,8 @@ impl Prepared {
             clients,
             durability: Durability::new(shared.journal.clone(), shared.counts.clone(), queue_acks.clone()),
             worker_posts: WorkerPosts::new(me, &shared.workers),
+            ended,
+            carrying: Carrying::new(shared.journal.register_owner(), live_bytes),
             actions: Actions::new(),
             queue_acks,
             reader,

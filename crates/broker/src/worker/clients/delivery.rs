@@ -98,13 +98,13 @@ impl Clients {
         }
     }
 
-    /// A message that cannot be read is skipped; the log keeps it.
+    /// A message that cannot be read is skipped; the log keeps it as long as its segment.
     fn skip(&mut self, client: ClientRef, packet_id: PacketId, error: &MessageError) {
         let client_group = self.key_of(client).and_then(|key| key.group());
         tracing::error!(%error, client_group, "a waiting message cannot be read");
         self.context.counts.unreadable.one();
         let gone = self.entry_mut(client).and_then(|entry| entry.inbox.ack(packet_id));
-        gone.into_iter().for_each(|gone| self.count_out(gone));
+        gone.into_iter().for_each(|gone| self.count_out(1, gone.size.into()));
     }
 
     /// What became of a message that was handed out.

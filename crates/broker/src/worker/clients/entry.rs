@@ -32,6 +32,8 @@ pub(super) struct ClientEntry {
     /// The session is as the log has it when that is durable up to here.
     pub(super) settled_at: Position,
     pub(super) queue_ids: QueueIds,
+    /// Number of the oldest segment that the log needs for this client; `None`: it has nothing of it.
+    pub(super) oldest_segment: Option<u32>,
 }
 
 /// The connection that has the session.
@@ -64,7 +66,14 @@ impl ClientEntry {
             is_reading: false,
             settled_at: Position::default(),
             queue_ids: QueueIds::default(),
+            oldest_segment: None,
         }
+    }
+
+    /// Something of it is in this segment of the log. Segments of later calls are no older.
+    pub(super) fn need_from(&mut self, segment: u64) {
+        // A number that is too low costs a copy.
+        self.oldest_segment.get_or_insert(u32::try_from(segment).unwrap_or(u32::MAX));
     }
 
     /// Whether messages wait for it in the log.

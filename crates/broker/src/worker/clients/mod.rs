@@ -4,9 +4,11 @@
 //! What it is not: it writes to no socket and asks nobody; what follows from a change it appends to the
 //! [`Actions`](super::action::Actions).
 
+mod carry;
 mod delivery;
 mod entry;
 mod fan_out;
+mod live;
 mod lookups;
 mod p2p;
 mod queue_ids;
@@ -38,11 +40,13 @@ use crate::store::RecoveredClient;
 use crate::store::journal::Journal;
 use crate::workers_by_filter::WorkersByFilter;
 use entry::ClientEntry;
+use live::Live;
 use lookups::Lookups;
 use reads::Reads;
 use recent::RecentReceivers;
 use unsent::Unsent;
 
+pub(super) use carry::{OpenConnection, Pass, Progress};
 pub(super) use session::Ended;
 pub(super) use subscriptions::Answer;
 
@@ -84,6 +88,7 @@ pub(super) struct Clients {
     next_sweep: Instant,
     /// Of entries that are not in the log.
     volatile_entries: u64,
+    live: Live,
 }
 
 /// The end of a session whose connection ended, by the log, at a time that lies ahead. Either the clock was wrong then,
@@ -113,24 +118,24 @@ impl Clients {
             to_sweep: VecDeque::new(),
             next_sweep: now,
             volatile_entries: 0,
+            live: Live::default(),
         }
     }
 
-    /// Puts back what the log has of a client.
+    /// Puts back what the log has of a client, in whatever segment.
     pub(super) fn recover(&mut self, client_id: &str, recovered: RecoveredClient, restart: Restart, now: Now) {
         let session = recovered.session.as_ref();
         let ahead_s = session.filter(|session| session.disconnected_ms.is_some_and(|at_ms| at_ms > now.ms));
         let ahead_s = ahead_s.map(|session| session.expiry_s);
         let logged = recovered.subscriptions.clone();
         let key = ClientKey::new(client_id);
-        let entry = ClientEntry::recover(key, &self.context.inbox_limits, recovered, restart, now.ms);
+        let mut entry = ClientEntry::recover(key, &self.context.inbox_limits, recovered, restart, now.ms);
         if entry.is_empty() {
             return;
         }
-        let counts = &self.context.counts;
-        counts.inbox_messages.add(entry.inbox.len() as u64);
-        counts.inbox_bytes.add(entry.inbox.bytes());
-        counts.sessions.add(u64::from(entry.session.is_some()));
+        entry.need_from(self.context.journal.oldest_segment());
+        self.count_in(entry.inbox.len() as u64, entry.inbox.bytes());
+        self.context.counts.sessions.add(u64::from(entry.session.is_some()));
         let ends_at_ms = entry.ends_at_ms;
         let client = self.insert(entry);
         logged.iter().for_each(|(filter, options)| self.recover_subscription(client, filter, *options));
@@ -181,6 +186,11 @@ impl Clients {
         self.entries.get_mut(client.slot as usize).filter(|entry| entry.generation == client.generation)
     }
 
+    fn ref_at(&self, slot: usize, entry: &ClientEntry) -> ClientRef {
+        let slot = u32::try_from(slot).expect("fewer clients than fit into memory");
+        ClientRef { slot, generation: entry.generation }
+    }
+
     fn insert(&mut self, mut entry: ClientEntry) -> ClientRef {
         self.generations = self.generations.wrapping_add(1);
         entry.generation = self.generations;
@@ -200,8 +210,8 @@ impl Clients {
     }
 
     /// An entry of an inbox is done: it is counted out, and the log will hear of it.
-    fn forget(&self, client: ClientRef, gone: Gone, actions: &mut Actions) {
-        self.count_out(gone);
+    fn forget(&mut self, client: ClientRef, gone: Gone, actions: &mut Actions) {
+        self.count_out(1, gone.size.into());
         if let Some(message) = gone.id.position()
             && let Some(key) = self.key_of(client)
         {
@@ -209,12 +219,21 @@ impl Clients {
         }
     }
 
-    fn count_out(&self, gone: Gone) {
-        self.context.counts.inbox_messages.less(1);
-        self.context.counts.inbox_bytes.less(u64::from(gone.size));
+    fn count_in(&mut self, messages: u64, bytes: u64) {
+        self.context.counts.inbox_messages.add(messages);
+        self.context.counts.inbox_bytes.add(bytes);
+        self.live.add(messages, bytes);
+    }
+
+    fn count_out(&mut self, messages: u64, bytes: u64) {
+        self.context.counts.inbox_messages.less(messages);
+        self.context.counts.inbox_bytes.less(bytes);
+        self.live.less(messages, bytes);
     }
 }
 
+#[cfg(test)]
+mod carry_tests;
 #[cfg(test)]
 mod state_tests;
 #[cfg(test)]

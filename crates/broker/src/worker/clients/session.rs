@@ -66,11 +66,13 @@ impl Clients {
         let info = SessionInfo { account, expiry_s: self.expiry_of(request) };
         let mut change = self.plan(request, &info);
         change.batch.opened(request.client.as_str(), connection_id, now.ms, peer);
-        let end = self.append_change(&change).map_err(|error| self.refusal(&error))?.end;
+        let Appended { end, positions } = self.append_change(&change).map_err(|error| self.refusal(&error))?;
         let waits_for = change.waits.then_some(end);
         let client = self.attach(connection, request, info);
-        if let (Some(end), Some(entry)) = (waits_for, self.entry_mut(client)) {
-            entry.settled_at = end;
+        let segment = positions.first().map(|position| self.context.journal.segment_at(*position));
+        if let Some(entry) = self.entry_mut(client) {
+            segment.into_iter().for_each(|segment| entry.need_from(segment));
+            entry.settled_at = waits_for.unwrap_or(entry.settled_at);
         }
         let session_expiry_s = self.expiry_to_tell(request);
         Ok(Opened { client, session_present: change.session_present, session_expiry_s, waits_for })
@@ -256,11 +258,9 @@ impl Clients {
         for subscription in entry.inbox.session.subscriptions() {
             self.drop_subscription(client, subscription.filter.as_filter());
         }
-        let counts = &self.context.counts;
-        counts.inbox_messages.less(entry.inbox.len() as u64);
-        counts.inbox_bytes.less(entry.inbox.bytes());
+        self.count_out(entry.inbox.len() as u64, entry.inbox.bytes());
         if entry.session.is_some() {
-            counts.sessions.less(1);
+            self.context.counts.sessions.less(1);
         }
         entry.is_logged
     }

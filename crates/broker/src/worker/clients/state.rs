@@ -21,7 +21,6 @@ impl Clients {
     /// An entry that is done is not in it, whether or not its end is in the log: the batch is to be appended before
     /// anything else happens to the client, in one unit or, in this order, in several. A part of it is harmless as long as
     /// the older records stand.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no worker carries yet"))]
     pub(in crate::worker) fn add_state(&self, client: ClientRef, batch: &mut Batch) {
         if let Some(entry) = self.entry(client).filter(|entry| entry.is_logged) {
             batch.client_state(entry.key.as_str(), &entry.to_recovered());
@@ -32,7 +31,7 @@ impl Clients {
 impl ClientEntry {
     /// What a replay is to find of it. Entries that live in memory only are left out, and their collapse keys; so is a
     /// session that the log does not know, and what was subscribed in it.
-    fn to_recovered(&self) -> RecoveredClient {
+    pub(super) fn to_recovered(&self) -> RecoveredClient {
         let (mut entries, handed_out) = logged_entries(&self.inbox);
         let seen = assign_collapse_keys(&self.inbox, &mut entries);
         RecoveredClient {

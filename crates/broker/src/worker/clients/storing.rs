@@ -130,16 +130,17 @@ impl Clients {
         actions: &mut Actions,
     ) {
         self.context.counts.stored.one();
+        let segment = self.context.journal.segment_at(position);
         if let Some(entry) = self.entry_mut(client) {
             entry.is_logged = true;
+            entry.need_from(segment);
         }
         self.put(client, EntryId::logged(position), storing, actions);
     }
 
     fn put(&mut self, client: ClientRef, id: EntryId, storing: Storing, actions: &mut Actions) {
         let Storing { entry, replaces } = storing;
-        self.context.counts.inbox_messages.one();
-        self.context.counts.inbox_bytes.add(u64::from(entry.size));
+        self.count_in(1, entry.size.into());
         let gone = self.entry_mut(client).and_then(|known| known.inbox.insert(id, entry, replaces));
         if let Some(gone) = gone {
             self.context.counts.superseded.one();

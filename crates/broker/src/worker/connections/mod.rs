@@ -233,6 +233,17 @@ impl Connections {
         self.get_mut(key)?.connected_mut()
     }
 
+    /// Id and address of the connection of a client that was let in.
+    pub(super) fn opened(&self, key: ConnectionKey) -> Option<(&str, SocketAddr)> {
+        let connection = self.get(key)?;
+        let connected = match &connection.stage {
+            Stage::Connected(connected) => connected,
+            Stage::AwaitingConnack(awaiting) => &awaiting.connected,
+            _ => return None,
+        };
+        Some((&connected.connection_id, connection.peer))
+    }
+
     pub(super) fn peer_of(&self, key: ConnectionKey) -> Option<SocketAddr> {
         Some(self.get(key)?.peer)
     }

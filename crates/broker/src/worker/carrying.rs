@@ -1,0 +1,104 @@
+//! A worker as an owner of the log: when the log wants its oldest segment back, what this worker needs of it is written
+//! again, a little in each turn, and then the segment is vacated.
+//!
+//! A reference to a message is written in the unit of the message, so that both are in one segment; only here an older
+//! message is referred to again, by the worker that has it in an inbox. So what is on its way between workers, or waits
+//! for the log, needs no old segment.
+
+use commitlog::{AppendError, LogOwner, Need};
+
+use super::Worker;
+use super::clients::{OpenConnection, Pass, Progress};
+use super::post::ConnectionKey;
+use super::reader::{ReadRecord, ReadRequest, ToRead};
+use crate::store::journal::{Batch, Journal};
+
+/// What a worker has said to the log about its segments, and how far the one that is wanted is carried.
+pub(super) struct Carrying {
+    owner: LogOwner,
+    pass: Option<Pass>,
+    /// There is more to do at once.
+    has_more: bool,
+    /// A read has failed: it is tried again with the next tick.
+    is_stalled: bool,
+    live_bytes: u64,
+}
+
+impl Carrying {
+    pub(super) fn new(owner: LogOwner, live_bytes: u64) -> Self {
+        owner.set_live_bytes(live_bytes);
+        Self { owner, pass: None, has_more: false, is_stalled: false, live_bytes }
+    }
+
+    /// Tells the log how much of it is needed, and lets a read that failed be tried again.
+    pub(super) fn tick(&mut self, live_bytes: u64) {
+        self.is_stalled = false;
+        if self.live_bytes != live_bytes {
+            self.live_bytes = live_bytes;
+            self.owner.set_live_bytes(live_bytes);
+        }
+    }
+
+    pub(super) fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    pub(super) fn records_read(&mut self, records: Vec<ReadRecord>) {
+        if let Some(Err(error)) = self.pass.as_mut().map(|pass| pass.take_read(records)) {
+            tracing::error!(%error, "an old segment of the log is kept, because it cannot be read: check the disk");
+            self.is_stalled = true;
+        }
+    }
+
+    /// The pass that goes on, or begins because a segment is wanted.
+    fn take_pass(&mut self, journal: &Journal) -> Option<Pass> {
+        let wanted = self.owner.wanted().filter(|_| !self.is_stalled)?;
+        let begun = self.pass.take().filter(|pass| pass.segment() == wanted.number);
+        Some(begun.unwrap_or_else(|| {
+            let copies = self.owner.copies_in(wanted.number);
+            Pass::new(wanted, copies, journal)
+        }))
+    }
+}
+
+impl Worker {
+    /// Carries a little of the segment that the log wants back.
+    pub(super) fn carry(&mut self) {
+        self.carrying.has_more = false;
+        let Some(mut pass) = self.carrying.take_pass(&self.shared.journal) else { return };
+        let progress = self.carry_some(&mut pass);
+        self.carrying.has_more = matches!(progress, Ok(Progress::More) | Err(AppendError::Busy));
+        match progress {
+            Ok(Progress::Done) => return self.carrying.owner.vacate(pass.segment()),
+            Ok(Progress::Read(names)) => {
+                self.reader.ask(ReadRequest { worker: self.me, what: ToRead::Records(names) });
+            }
+            // It goes on in the next turn; where the log is full, not because of this one.
+            Ok(Progress::More | Progress::Waits) | Err(_) => {}
+        }
+        self.carrying.pass = Some(pass);
+    }
+
+    fn carry_some(&mut self, pass: &mut Pass) -> Result<Progress, AppendError> {
+        let connections = &self.connections;
+        let open = |key: ConnectionKey| {
+            let (id, address) = connections.opened(key)?;
+            Some(OpenConnection { id: id.into(), address: address.to_string().into() })
+        };
+        match self.clients.carry_some(pass, self.now.ms, open)? {
+            Progress::Done => self.carry_ended(pass),
+            progress => Ok(progress),
+        }
+    }
+
+    /// Ended connections, and the time: nothing else may be left that tells it.
+    fn carry_ended(&mut self, pass: &Pass) -> Result<Progress, AppendError> {
+        let newest = self.shared.journal.newest_segment();
+        let mut batch = Batch::default();
+        let said = self.ended.add_to(&mut batch, pass.segment());
+        batch.latest_time(self.now.ms);
+        self.shared.journal.append_independent(&batch, Need::Carry)?;
+        self.ended.note_said(&said, newest);
+        Ok(if said.is_empty() { Progress::Done } else { Progress::More })
+    }
+}

@@ -1,0 +1,419 @@
+//! Random lives of a few clients on a small log that gives its old segments back: whenever the process is killed, the log
+//! has what the clients had.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use commitlog::testing::{ForgettingStorage, Random};
+use commitlog::{AppendError, Log, LogOwner, Need, Options, Position};
+use mqtt::codec::{Properties, SubscribeFiltersBuf};
+use mqtt::server::Sent;
+use mqtt::topic::TopicFilter;
+use mqtt::{PacketId, QoS, SubscriptionOptions, Version};
+
+use super::*;
+use crate::message::{Collapse, Message, SharedMessage};
+use crate::store::journal::Batch;
+use crate::store::messages::Messages;
+use crate::store::{RecoveredConnection, Recovery};
+use crate::worker::connect_request::ConnectRequest;
+use crate::worker::post::{P2p, ReplyTarget, ReplyTo};
+use crate::worker::reader::{Loaded, ReadRecord};
+
+const SEGMENT: u64 = 32 << 10;
+const HOUR_S: u32 = 3600;
+const NAMES: [&str; 5] = ["GID_dev@@@a", "GID_dev@@@b", "GID_dev@@@c", "GID_dev@@@d", "GID_dev@@@absent"];
+/// The last one never acknowledges, and is sent little.
+const ABSENT: usize = NAMES.len() - 1;
+
+fn options() -> Options {
+    Options {
+        segment_size: SEGMENT,
+        append_bytes_max: 16 << 10,
+        reserve_bytes: 2 << 10,
+        owners: 1,
+        reclaim_above: 3 * SEGMENT,
+        full_retry_every: Duration::from_millis(1),
+        ..Options::default()
+    }
+}
+
+/// The clients of the only worker, and its log.
+struct Life {
+    random: Random,
+    storage: ForgettingStorage,
+    log: Log,
+    owner: LogOwner,
+    clients: Clients,
+    actions: Actions,
+    now: Now,
+    pass: Option<Pass>,
+    /// What is to be logged later.
+    deferred: Vec<Deferred>,
+    /// Connections by client, with their ids.
+    connected: BTreeMap<usize, (ConnectionKey, Box<str>)>,
+    in_flight: BTreeMap<usize, Vec<PacketId>>,
+    connections: u32,
+    sent: u64,
+    vacated: u64,
+    /// What the reader is to read.
+    asked: Vec<Position>,
+}
+
+impl Life {
+    fn new(seed: u64) -> Self {
+        let now = Now { instant: Instant::now(), ms: 1_000_000 };
+        let storage = ForgettingStorage::new();
+        let (log, _) = Log::open(storage.handle(), options()).unwrap();
+        let clients = Clients::new(context(&log), now.instant);
+        Self {
+            random: Random::new(seed),
+            owner: log.register_owner("test"),
+            storage,
+            log,
+            clients,
+            actions: Actions::new(),
+            now,
+            pass: None,
+            deferred: Vec::new(),
+            connected: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            connections: 0,
+            sent: 0,
+            vacated: 0,
+            asked: Vec::new(),
+        }
+    }
+
+    fn step(&mut self) {
+        self.now.ms += 1;
+        let who = self.random.below(NAMES.len());
+        match self.random.below(100) {
+            0..5 if self.connected.contains_key(&who) => self.disconnect(who),
+            0..15 if !self.connected.contains_key(&who) => self.connect(who),
+            15..20 => self.subscribe(who),
+            20..22 if who != ABSENT => self.end(who),
+            22..65 => self.send(who),
+            65..85 => self.ack(who),
+            85..95 => self.flush(),
+            _ => {}
+        }
+        self.dispatch();
+        self.carry();
+    }
+
+    fn find(&self, who: usize) -> Option<ClientRef> {
+        self.clients.find(&ClientKey::new(NAMES[who]))
+    }
+
+    fn connect(&mut self, who: usize) {
+        self.connections += 1;
+        let key = ConnectionKey { slot: 0, generation: self.connections };
+        let id: Box<str> = format!("connection-{}", self.connections).into();
+        let request = ConnectRequest {
+            client: ClientKey::new(NAMES[who]),
+            username: None,
+            password: None,
+            clean_start: false,
+            session_expiry_s: Some(HOUR_S),
+            version: Version::V5,
+        };
+        let opened = self.clients.open(key, &request, "user:x".into(), (&id, "peer"), self.now).unwrap();
+        self.clients.connected(opened.client, key, 4);
+        self.connected.insert(who, (key, id));
+        self.actions.push_back(Action::Deliver { client: opened.client, just_stored: None });
+    }
+
+    fn disconnect(&mut self, who: usize) {
+        let Some((key, connection_id)) = self.connected.remove(&who) else { return };
+        self.in_flight.remove(&who);
+        let (client, at_ms) = (ClientKey::new(NAMES[who]), self.now.ms);
+        let left = self.find(who).unwrap();
+        self.deferred.push(Deferred::Closed { client, connection_id: connection_id.clone(), at_ms });
+        self.deferred.push(Deferred::EventSent { connection_id });
+        self.clients.leave(left, key, at_ms);
+    }
+
+    fn end(&mut self, who: usize) {
+        self.disconnect(who);
+        // Behind what is deferred of it.
+        self.flush();
+        while let session::Ended::NotLogged = self.clients.end(&ClientKey::new(NAMES[who])) {}
+    }
+
+    fn subscribe(&mut self, who: usize) {
+        let Some((client, true)) = self.find(who).map(|client| (client, self.connected.contains_key(&who))) else {
+            return;
+        };
+        let mut filters = SubscribeFiltersBuf::default();
+        let filter = format!("chat/{}", self.random.below(4));
+        filters.push(TopicFilter::parse(&filter).unwrap(), SubscriptionOptions::at(QoS::AtLeastOnce));
+        let (packet_id, properties) = (PacketId::MIN, Properties::default());
+        let subscribe = mqtt::codec::Subscribe { packet_id, properties, filters: filters.view() };
+        assert!(!matches!(self.clients.subscribe(client, &subscribe, |_| Ok(())), Answer::NotLogged));
+    }
+
+    fn send(&mut self, who: usize) {
+        // It is registered.
+        if self.find(who).is_none() || (who == ABSENT && self.random.below(8) > 0) {
+            return;
+        }
+        self.sent += 1;
+        let collapse = (self.random.below(3) == 0)
+            .then(|| Collapse { key: format!("k{}", self.random.below(3)).into(), version: self.sent });
+        let message = Message {
+            topic: "chat/p2p/x".into(),
+            properties: Properties::EMPTY.as_bytes().into(),
+            payload: vec![b'x'; self.random.below(3000)].into(),
+            qos: QoS::AtLeastOnce,
+            arrived_ms: self.now.ms,
+            expires_at_ms: crate::message::NEVER_MS,
+            collapse,
+        };
+        let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
+        let p2p = P2p { to: ClientKey::new(NAMES[who]), message: message.into(), keep: true, reply_to };
+        self.clients.take_p2p(p2p, self.now, &mut self.actions);
+    }
+
+    fn ack(&mut self, who: usize) {
+        let (Some((key, _)), Some(client)) = (self.connected.get(&who), self.find(who)) else { return };
+        let Some(ids) = self.in_flight.get_mut(&who).filter(|ids| who != ABSENT && !ids.is_empty()) else { return };
+        let id = ids.remove(self.random.below(ids.len()));
+        self.clients.ack(client, *key, id, &mut self.actions);
+    }
+
+    fn dispatch(&mut self) {
+        while let Some(action) = self.actions.pop_front() {
+            match action {
+                Action::WriteP2p(p2p) => {
+                    if let Some(p2p) = self.clients.write_p2p(p2p, self.now, &mut self.actions) {
+                        std::thread::yield_now();
+                        self.carry();
+                        self.actions.push_front(Action::WriteP2p(p2p));
+                    }
+                }
+                Action::Deliver { client, .. } => self.deliver(client),
+                Action::Defer(deferred) => self.deferred.push(deferred),
+                Action::Read { client, .. } => {
+                    self.clients.read_ended(client, &mut self.actions);
+                    self.actions.push_back(Action::Deliver { client, just_stored: None });
+                }
+                Action::Reply { .. } => {}
+                _ => panic!("nothing else happens in this life"),
+            }
+        }
+    }
+
+    fn deliver(&mut self, client: ClientRef) {
+        let Some(key) = self.clients.key_of(client) else { return };
+        let who = NAMES.iter().position(|name| *name == key.as_str()).unwrap();
+        if !self.connected.contains_key(&who) {
+            return;
+        }
+        let loaded = self.load(client);
+        while let Some(outbound) = self.clients.hand_out(client, &loaded, self.now.ms, &mut self.actions) {
+            let mqtt::Delivery::AtLeastOnce { packet_id, .. } = outbound.delivery() else { panic!("it is QoS 1") };
+            self.in_flight.entry(who).or_default().push(packet_id);
+            self.clients.sent(client, &outbound, Sent::Written, &mut self.actions);
+        }
+    }
+
+    /// What may go out next, as the reader loads it.
+    fn load(&self, client: ClientRef) -> Vec<Loaded> {
+        let messages = Messages::new(self.log.clone());
+        let load = |position| {
+            let message = messages.read(position).map(SharedMessage::from).map_err(Box::new);
+            Loaded { position, message }
+        };
+        let mut next = self.clients.entry(client).map(|entry| entry.inbox.next_in_log(u64::MAX)).unwrap_or_default();
+        next.sort_unstable();
+        next.into_iter().map(load).collect()
+    }
+
+    /// Logs what is deferred.
+    fn flush(&mut self) {
+        let mut batch = Batch::default();
+        for deferred in self.deferred.drain(..) {
+            match deferred {
+                Deferred::HandedOut { client, message, packet_id } => {
+                    batch.handed_out(client.as_str(), &[(message, packet_id)]);
+                }
+                Deferred::Removed { client, message } => batch.removed(client.as_str(), &[message]),
+                Deferred::Closed { client, connection_id, at_ms } => {
+                    batch.closed(client.as_str(), &connection_id, at_ms);
+                }
+                Deferred::EventSent { connection_id } => batch.event_sent(&connection_id),
+            }
+        }
+        while let Err(error) = self.clients.context.journal.append_independent(&batch, Need::Essential) {
+            assert_eq!(error, AppendError::Busy);
+            self.carry();
+        }
+    }
+
+    fn carry(&mut self) {
+        self.owner.set_live_bytes(self.clients.live_bytes());
+        let Some(wanted) = self.owner.wanted() else { return };
+        let pass = self.pass.take().filter(|pass| pass.segment() == wanted.number);
+        let journal = self.clients.context.journal.clone();
+        let copies = self.owner.copies_in(wanted.number);
+        let mut pass = pass.unwrap_or_else(|| Pass::new(wanted, copies, &journal));
+        let open = |key| {
+            let (_, id) = self.connected.values().find(|(open, _)| *open == key)?;
+            Some(OpenConnection { id: id.clone(), address: "peer".into() })
+        };
+        match self.clients.carry_some(&mut pass, self.now.ms, open) {
+            Ok(Progress::Done) => {
+                self.owner.vacate(pass.segment());
+                self.vacated += 1;
+                return;
+            }
+            Ok(Progress::Read(names)) => self.asked = names,
+            // The reader takes its time.
+            Ok(Progress::Waits) if self.random.below(4) == 0 => pass.take_read(self.read()).unwrap(),
+            Ok(_) | Err(AppendError::Busy) => {}
+            Err(error) => panic!("{error}"),
+        }
+        self.pass = Some(pass);
+    }
+
+    fn read(&mut self) -> Vec<ReadRecord> {
+        let messages = Messages::new(self.log.clone());
+        let names = std::mem::take(&mut self.asked).into_iter();
+        names.map(|name| (name, messages.read_record(name).map_err(Box::new))).collect()
+    }
+
+    /// What was not synced stays, as after a kill of the process, or is gone.
+    fn die(&mut self) {
+        self.flush();
+        self.until_durable();
+        self.storage.kill_process();
+        let told: BTreeMap<_, _> = NAMES
+            .iter()
+            .filter_map(|name| Some((*name, self.state_of(self.clients.find(&ClientKey::new(name))?))))
+            .collect();
+        let (log, replay) = Log::open(self.storage.handle(), options()).unwrap();
+        let mut recovery = Recovery::new();
+        replay.run(|record| recovery.apply(record)).unwrap();
+        self.expect(&recovery, &told);
+        self.live_again(log, recovery);
+    }
+
+    fn until_durable(&self) {
+        let mut batch = Batch::default();
+        batch.latest_time(self.now.ms);
+        let newest = self.clients.context.journal.append(&batch, Need::Essential).unwrap();
+        self.log.wait_durable(newest.end).unwrap();
+    }
+
+    fn state_of(&self, client: ClientRef) -> RecoveredClient {
+        comparable(self.clients.entry(client).unwrap().to_recovered())
+    }
+
+    fn expect(&self, recovery: &Recovery, told: &BTreeMap<&str, RecoveredClient>) {
+        for name in NAMES {
+            let found = recovery.clients.get(name).map(again).map(comparable).unwrap_or_default();
+            assert_eq!(&found, told.get(name).unwrap_or(&RecoveredClient::default()), "{name}");
+        }
+        let open: BTreeMap<Box<str>, RecoveredConnection> = self
+            .connected
+            .iter()
+            .map(|(who, (_, id))| {
+                (
+                    id.clone(),
+                    RecoveredConnection { client_id: NAMES[*who].into(), address: "peer".into(), closed_ms: None },
+                )
+            })
+            .collect();
+        assert_eq!(recovery.connections, open);
+    }
+
+    fn live_again(&mut self, log: Log, mut recovery: Recovery) {
+        self.now.ms += 1;
+        (self.owner, self.pass) = (log.register_owner("test"), None);
+        self.clients = Clients::new(context(&log), self.now.instant);
+        let mut batch = Batch::default();
+        batch.started(self.now.ms);
+        recovery.connections.keys().for_each(|id| batch.event_sent(id));
+        self.clients.context.journal.append_independent(&batch, Need::Essential).unwrap();
+        for (client_id, client) in std::mem::take(&mut recovery.clients) {
+            self.clients.recover(&client_id, client, Restart::Unclean, self.now);
+            self.expect_readable(&client_id, &log);
+        }
+        self.log = log;
+        (self.connected, self.in_flight) = (BTreeMap::new(), BTreeMap::new());
+    }
+
+    /// Whatever waits can be read.
+    fn expect_readable(&self, client_id: &str, log: &Log) {
+        let Some(client) = self.clients.find(&ClientKey::new(client_id)) else { return };
+        let messages = Messages::new(log.clone());
+        for (message, _) in self.clients.entry(client).unwrap().inbox.logged() {
+            messages.read(message).unwrap();
+        }
+    }
+}
+
+fn context(log: &Log) -> Context {
+    let limits = Limits::default();
+    Context {
+        worker: 0,
+        journal: Journal::new(log.clone()),
+        counts: Arc::default(),
+        inbox_limits: crate::shared::inbox_limits(&limits),
+        limits: Arc::new(limits),
+        urgent_parents: [].into(),
+        workers_by_filter: Arc::default(),
+        queue_acks: QueueAcks::new(None),
+    }
+}
+
+fn again(client: &RecoveredClient) -> RecoveredClient {
+    let RecoveredClient { session, subscriptions, entries, handed_out, seen, queue_ids, .. } = client;
+    RecoveredClient {
+        session: session.clone(),
+        subscriptions: subscriptions.clone(),
+        entries: entries.clone(),
+        handed_out: handed_out.clone(),
+        last_handed_out: None,
+        seen: seen.clone(),
+        queue_ids: queue_ids.clone(),
+    }
+}
+
+/// Without what a live client does not know: of each collapse key all but what came last. After a crash packet ids are
+/// left out, more than the log knows of.
+fn comparable(mut client: RecoveredClient) -> RecoveredClient {
+    client.last_handed_out = None;
+    let mut last: BTreeMap<Box<str>, Position> = BTreeMap::new();
+    for (position, entry) in &client.entries {
+        if let Some(collapse) = &entry.collapse {
+            last.insert(collapse.key.clone(), *position);
+        }
+    }
+    client.seen.retain(|key, seen| last.get(key).is_none_or(|position| *position < seen.entry));
+    for (position, entry) in &mut client.entries {
+        let is_last = |key: &str| {
+            let newer = client.seen.get(key).is_some_and(|seen| seen.entry > *position);
+            last.get(key) == Some(position) && !newer
+        };
+        entry.collapse = entry.collapse.take().filter(|collapse| is_last(&collapse.key));
+    }
+    client
+}
+
+#[test]
+fn whenever_the_process_is_killed_the_log_has_what_the_clients_had() {
+    for seed in 0..12 {
+        let mut life = Life::new(seed);
+        for _ in 0..6 {
+            let steps = life.random.below(600);
+            (0..steps).for_each(|_| life.step());
+            life.die();
+        }
+        assert!(life.vacated > 3, "seed {seed}: {} segments were vacated", life.vacated);
+    }
+}
