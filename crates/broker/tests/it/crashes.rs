@@ -8,7 +8,7 @@ use mqtt::codec::PropertiesBuf;
 use mqtt::{ReasonCode, Version};
 
 use crate::terminal::{Profile, Said, Terminal, publish_bytes};
-use crate::world::{BOB, SERVICE, World};
+use crate::world::{BOB, CAROL, SERVICE, World};
 
 /// What a publisher knows when its connection is gone.
 #[derive(Default)]
@@ -19,8 +19,8 @@ struct Published {
     next: u32,
 }
 
-/// Publishes rising numbers, many without an answer at a time, until the connection is gone.
-fn publish_until_cut(mut terminal: Terminal, first: u32) -> Published {
+/// Publishes rising numbers, followed by `padding`, many without an answer at a time, until the connection is gone.
+fn publish_until_cut(mut terminal: Terminal, first: u32, padding: &str) -> Published {
     const WINDOW: u32 = 32;
     /// Three rounds fit into one inbox.
     const COUNT_MAX: u32 = 3000;
@@ -29,7 +29,7 @@ fn publish_until_cut(mut terminal: Terminal, first: u32) -> Published {
     loop {
         while published.next < (answered + WINDOW).min(first + COUNT_MAX) {
             let id = u16::try_from(published.next % 60_000 + 1).unwrap();
-            let payload = published.next.to_string();
+            let payload = format!("{} {padding}", published.next);
             let bytes = publish_bytes(
                 Version::V5,
                 Some(id),
@@ -70,15 +70,14 @@ fn complaints(published: &Published, received: &[u32]) -> Vec<String> {
 }
 
 /// Cuts the power three times while a publisher is at full speed; then the receiver takes what there is.
-fn cut_under_load(seed: u64, fault: Fault) -> Vec<String> {
+fn cut_under_load(seed: u64, mut world: World, padding: &'static str) -> (Vec<String>, World) {
     let mut random = Random::new(seed);
-    let mut world = World::with_fault(fault);
     world.connect(Profile::of(BOB)).disconnect();
     let mut published = Published::default();
     for _ in 0..3 {
         let service = world.connect(Profile::passing(SERVICE));
         let first = published.next;
-        let publisher = std::thread::spawn(move || publish_until_cut(service, first));
+        let publisher = std::thread::spawn(move || publish_until_cut(service, first, padding));
         let target = 20 + random.below(400) as u64;
         world.until("enough is stored", |stats| stats.stored >= target);
         world.cut_power_with(&mut random);
@@ -89,21 +88,44 @@ fn cut_under_load(seed: u64, fault: Fault) -> Vec<String> {
     assert!(!published.acknowledged.is_empty(), "nothing was acknowledged, so nothing was tested");
     let mut bob = world.connect(Profile::of(BOB));
     let waiting = usize::try_from(world.stats().inbox_messages).unwrap();
-    let received: Vec<u32> = bob.receive_payloads(waiting).iter().map(|payload| payload.parse().unwrap()).collect();
+    let number = |payload: &String| payload.split(' ').next().unwrap().parse().unwrap();
+    let received: Vec<u32> = bob.receive_payloads(waiting).iter().map(number).collect();
     bob.expect_nothing();
-    complaints(&published, &received)
+    (complaints(&published, &received), world)
 }
 
 #[test]
 fn power_cuts_under_load_lose_repeat_and_reorder_nothing() {
     for seed in [1, 2, 3] {
-        assert_eq!(cut_under_load(seed, Fault::None), Vec::<String>::new(), "seed {seed}");
+        let (complaints, _) = cut_under_load(seed, World::new(), "");
+        assert_eq!(complaints, Vec::<String>::new(), "seed {seed}");
+    }
+}
+
+#[test]
+fn power_cuts_while_old_segments_are_given_back_lose_repeat_and_reorder_nothing() {
+    let padding: &str = "x".repeat(2000).leak();
+    for seed in [1, 2, 3] {
+        let world = World::with_small_segments();
+        let mut carol = world.connect(Profile::of(CAROL));
+        let mut service = world.connect(Profile::passing(SERVICE));
+        // From here on the log has old segments of which little is needed.
+        while *world.segments().start() == 1 {
+            service.publish(&format!("chat/p2p/{CAROL}"), padding);
+            carol.receive();
+        }
+        let begun = *world.segments().start();
+        drop((carol, service));
+        let (complaints, world) = cut_under_load(seed, world, padding);
+        assert_eq!(complaints, Vec::<String>::new(), "seed {seed}");
+        assert!(*world.segments().start() > begun, "nothing was given back, so nothing was tested");
     }
 }
 
 #[test]
 fn the_checker_finds_a_log_that_acknowledges_before_it_writes() {
-    let complaints = cut_under_load(1, Fault::AckBeforeWrite { delay: Duration::from_millis(50) });
+    let world = World::with_fault(Fault::AckBeforeWrite { delay: Duration::from_millis(50) });
+    let (complaints, _) = cut_under_load(1, world, "");
     assert!(complaints.iter().any(|complaint| complaint.contains("lost")), "{complaints:?}");
 }
 

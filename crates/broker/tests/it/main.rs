@@ -10,6 +10,7 @@ mod login;
 mod p2p;
 mod pipe;
 mod queue_bridge;
+mod reclaim;
 mod removal;
 mod sessions;
 mod subscriptions;

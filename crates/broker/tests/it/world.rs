@@ -1,6 +1,7 @@
 //! A broker with everything it stands on, on a disk that can be cut off.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub(crate) const BOB: &str = "GID_dev@@@bob-1";
 pub(crate) const CAROL: &str = "GID_dev@@@carol-1";
 /// A service's client id.
 pub(crate) const SERVICE: &str = "GID_dev@@@service-1";
+const WORKERS: usize = 2;
+pub(crate) const SMALL_SEGMENT: u64 = 256 << 10;
 const KEY: (&str, &str) = ("LTAItest", "SecretForTestsOnly123456789012");
 
 /// What outlives a restart.
@@ -37,6 +40,8 @@ pub(crate) struct World {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// The queue lives elsewhere: on a log of its own.
     queue_is_remote: bool,
+    /// The log of the broker is small and gives its old segments back.
+    gives_space_back: bool,
     pub(crate) breaks: Breaks,
     pub(crate) receiving: Receiving,
     fault: Fault,
@@ -71,6 +76,7 @@ impl World {
             limits,
             tls: None,
             queue_is_remote: false,
+            gives_space_back: false,
             breaks: Breaks::default(),
             receiving: Receiving::default(),
             fault: Fault::None,
@@ -108,7 +114,31 @@ impl World {
         world
     }
 
+    /// On a log of small segments that has no other owners than the workers.
+    pub(crate) fn with_small_segments() -> Self {
+        let mut world = Self::new();
+        world.stop();
+        world.storage = ForgettingStorage::new();
+        (world.queue_is_remote, world.gives_space_back) = (true, true);
+        world.start();
+        world
+    }
+
     fn log_options(&self) -> Options {
+        if self.gives_space_back {
+            return Options {
+                segment_size: SMALL_SEGMENT,
+                append_bytes_max: 64 << 10,
+                reserve_bytes: 32 << 10,
+                owners: WORKERS,
+                reclaim_above: 4 * SMALL_SEGMENT,
+                ..self.queue_log_options()
+            };
+        }
+        self.queue_log_options()
+    }
+
+    fn queue_log_options(&self) -> Options {
         Options {
             segment_size: 4 << 20,
             append_bytes_max: 1 << 20,
@@ -122,7 +152,7 @@ impl World {
 
     pub(crate) fn start(&mut self) {
         let options = self.log_options();
-        let (log, replay) = Log::open(self.storage.handle(), options.clone()).unwrap();
+        let (log, replay) = Log::open(self.storage.handle(), options).unwrap();
         let engine_options = EngineOptions { invisible_min: Duration::from_millis(1), ..EngineOptions::default() };
         let mut queue_recovery = Engine::recover(engine_options);
         let mut recovery = Recovery::new();
@@ -135,7 +165,7 @@ impl World {
             })
             .unwrap();
         let queue_log = if self.queue_is_remote {
-            let (queue_log, replay) = Log::open(self.queue_storage.handle(), options).unwrap();
+            let (queue_log, replay) = Log::open(self.queue_storage.handle(), self.queue_log_options()).unwrap();
             replay.run(|record| queue_recovery.apply(record)).unwrap();
             queue_log
         } else {
@@ -159,7 +189,7 @@ impl World {
             let devices = DeviceDirectory::start(catalog.clone(), &runtime);
             let config = Config {
                 listeners: vec![Listener { bind: Bind::Address(([127, 0, 0, 1], 0).into()), tls }],
-                threads: 2,
+                threads: WORKERS,
                 limits,
                 urgent_parents: vec!["ring-down".to_owned()],
             };
@@ -239,6 +269,11 @@ impl World {
 
     pub(crate) fn stats(&self) -> Stats {
         self.broker().stats()
+    }
+
+    /// Numbers of the log's segments.
+    pub(crate) fn segments(&self) -> RangeInclusive<u64> {
+        self.running.as_ref().unwrap().log.segments()
     }
 
     /// Waits until the numbers are as they should be, at most some seconds.
