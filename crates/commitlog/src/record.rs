@@ -64,6 +64,9 @@ pub struct ReplayedRecord<'a> {
     pub kind: u8,
     pub owner: u64,
     pub position: Position,
+    /// A copy, or from a snapshot: the place that `position` names is not read, and records that refer to this one may come
+    /// before it.
+    pub is_carried: bool,
     pub payload: &'a [u8],
 }
 

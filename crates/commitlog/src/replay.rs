@@ -139,7 +139,8 @@ impl Replay {
             }
             let RecordHeader { kind, owner, position, .. } = header;
             let is_new = position == at || self.is_first_of(position, at);
-            if kind >= USER_KIND_MIN && is_new && !apply(ReplayedRecord { kind, owner, position, payload }) {
+            let record = ReplayedRecord { kind, owner, position, is_carried: position != at, payload };
+            if kind >= USER_KIND_MIN && is_new && !apply(record) {
                 return Ok(None);
             }
             offset += header.total();

@@ -5,8 +5,8 @@
 use commitlog::{Position, ReplayedRecord};
 
 use crate::records::{
-    decode_acks, decode_group, decode_hand_outs, decode_index_entry, decode_message, decode_name, decode_topic_id,
-    encode_group, encode_hand_outs, encode_message_head, kind, owns,
+    decode_acks, decode_cursor, decode_group, decode_hand_outs, decode_index_entry, decode_message, decode_name,
+    decode_topic_id, encode_group, encode_hand_outs, encode_message_head, kind, owns,
 };
 use crate::{Engine, EngineOptions};
 
@@ -19,7 +19,8 @@ pub fn records(bytes: &[u8]) {
         let len = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
         let (payload, after) = after.split_at(len);
         check(*kind, payload);
-        let record = ReplayedRecord { kind: *kind, owner: u64::from(*owner) * 64, position, payload };
+        let record =
+            ReplayedRecord { kind: *kind, owner: u64::from(*owner) * 64, position, is_carried: false, payload };
         let applied = recovery.apply(record);
         assert!(applied.is_ok() || owns(*kind), "what belongs to others is ignored");
         // So that small numbers as owner name the first records.
@@ -36,6 +37,7 @@ fn check(kind: u8, payload: &[u8]) {
         kind::MESSAGE => return check_message(payload),
         kind::HAND_OUT => decode_hand_outs(payload).map(|list| encode_hand_outs(list.into_iter())),
         kind::ACK => decode_acks(payload).map(|list| list.into_iter().flat_map(Position::to_bytes).collect()),
+        kind::CURSOR => decode_cursor(payload).map(|cursor| cursor.to_bytes().to_vec()),
         _ => return,
     };
     // A topic id is eight bytes, whatever follows.

@@ -11,7 +11,10 @@
 //! 0x23  message       topic id         version: u8 = 1, stored_ms: u64, born_ms: u64, tag, keys, properties, body
 //! 0x24  hand-out      subscription id  (message position: u64, attempt: u32) …
 //! 0x25  ack           subscription id  message position: u64 …
+//! 0x26  cursor        subscription id  position: u64
 //! ```
+//!
+//! A cursor says that every message below it is consumed or in a hand-out.
 //!
 //! In a message: `tag` is a count (0 or 1) as u8 and that many texts; `keys` a count as u16 and that many texts;
 //! `properties` a count as u16 and twice as many texts; a text has its length as u16 before it; `body` is the rest.
@@ -38,6 +41,7 @@ pub(crate) mod kind {
     pub(crate) const MESSAGE: u8 = 0x23;
     pub(crate) const HAND_OUT: u8 = 0x24;
     pub(crate) const ACK: u8 = 0x25;
+    pub(crate) const CURSOR: u8 = 0x26;
 }
 
 const MESSAGE_VERSION: u8 = 1;
@@ -91,6 +95,12 @@ pub(crate) fn decode_acks(payload: &[u8]) -> Result<Vec<Position>, Unreadable> {
         positions.push(Position::from_bytes(take(&mut rest)?));
     }
     Ok(positions)
+}
+
+pub(crate) fn decode_cursor(payload: &[u8]) -> Result<Position, Unreadable> {
+    let mut rest = payload;
+    let cursor = Position::from_bytes(take(&mut rest)?);
+    if rest.is_empty() { Ok(cursor) } else { Err("bytes behind its end") }
 }
 
 /// Encodes all of a message's record but the body, which follows. The message was validated.
@@ -230,7 +240,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = (decode_index_entry(&bytes), decode_group(&bytes), decode_hand_outs(&bytes), decode_acks(&bytes));
-            let _ = decode_message(bytes);
+            let _ = (decode_cursor(&bytes), decode_message(bytes));
         }
     }
 

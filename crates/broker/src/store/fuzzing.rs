@@ -14,7 +14,7 @@ pub fn records(bytes: &[u8]) {
         let len = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
         let (payload, after) = after.split_at(len);
         check(*kind, payload);
-        let applied = recovery.apply(ReplayedRecord { kind: *kind, owner: 0, position, payload });
+        let applied = recovery.apply(ReplayedRecord { kind: *kind, owner: 0, position, is_carried: false, payload });
         assert!(applied.is_ok() || owns(*kind), "what belongs to others is ignored");
         (position, rest) = (Position(position.0 + 1), after);
     }

@@ -46,7 +46,7 @@ pub(super) fn state_of(recovery: &Recovery, only: Option<&str>) -> Unit {
 pub(super) fn recover<'a>(units: impl IntoIterator<Item = &'a Unit>) -> Recovery {
     let mut recovery = Recovery::new();
     for (kind, payload) in units.into_iter().flatten() {
-        let replayed = ReplayedRecord { kind: *kind, owner: 0, position: Position(1), payload };
+        let replayed = ReplayedRecord { kind: *kind, owner: 0, position: Position(1), is_carried: false, payload };
         recovery.apply(replayed).expect("it was written by this version");
     }
     recovery

@@ -309,7 +309,7 @@ mod tests {
     }
 
     fn feed(recovery: &mut Recovery, kind: u8, payload: &[u8]) {
-        recovery.apply(ReplayedRecord { kind, owner: 0, position: Position(1), payload }).unwrap();
+        recovery.apply(ReplayedRecord { kind, owner: 0, position: Position(1), is_carried: false, payload }).unwrap();
     }
 
     fn reference(at: u64, packet_id: Option<PacketId>, collapse: Option<(&'static str, u64)>) -> Vec<u8> {
@@ -473,7 +473,8 @@ mod tests {
 
     #[test]
     fn a_record_that_cannot_be_read_stops_the_start() {
-        let replayed = ReplayedRecord { kind: kind::SESSION, owner: 0, position: Position(9), payload: &[1] };
+        let replayed =
+            ReplayedRecord { kind: kind::SESSION, owner: 0, position: Position(9), is_carried: false, payload: &[1] };
         let error = Recovery::new().apply(replayed).unwrap_err();
         assert_eq!((error.kind, error.position), (kind::SESSION, Position(9)));
     }

@@ -167,7 +167,8 @@ pub(crate) fn decode_record<'a>(body: &mut &'a [u8]) -> Result<ReplayedRecord<'a
     let (header, rest) = body.split_at_checked(RECORD_HEADER_LEN).ok_or(CUT)?;
     let (payload, rest) = rest.split_at_checked(u32_at(header, 0) as usize).ok_or(CUT)?;
     *body = rest;
-    Ok(ReplayedRecord { kind: header[4], owner: u64_at(header, 8), position: Position(u64_at(header, 16)), payload })
+    let (owner, position) = (u64_at(header, 8), Position(u64_at(header, 16)));
+    Ok(ReplayedRecord { kind: header[4], owner, position, is_carried: true, payload })
 }
 
 pub(crate) fn encode_copy(out: &mut Vec<u8>, name: Position, place: Position) {

@@ -102,7 +102,8 @@ mod tests {
     fn a_record_that_no_part_knows_ends_the_start_whatever_its_kind() {
         for kind in [0x2f, 0x3f, 0x5f, 0x7f, 0x80, 0xff] {
             let (mut queue, mut inboxes) = (Engine::recover(EngineOptions::default()), broker::Recovery::default());
-            let record = ReplayedRecord { kind, owner: 0, position: Position(77), payload: b"from later" };
+            let record =
+                ReplayedRecord { kind, owner: 0, position: Position(77), is_carried: false, payload: b"from later" };
             let error = apply(record, &mut queue, &mut inboxes).unwrap_err().to_string();
             for part in [format!("kind {kind:#04x} at log position 77"), "by a newer version?".to_owned()] {
                 assert!(error.contains(&part), "{error}");

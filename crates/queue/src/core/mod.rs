@@ -4,19 +4,25 @@
 //! The engine appends a record for each change, and applies the change by the same method now and when it replays the
 //! record at the next start.
 
+mod carry;
+mod late;
+mod messages;
 mod progress;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use commitlog::Position;
 
+pub(crate) use carry::{Fate, Restated};
+pub(crate) use late::{LateTopics, Undefined};
 pub(crate) use progress::{Expired, HandOut, PickRequest, Picked};
 
 use crate::ids::{GroupId, Now, SubscriptionId, TopicId, WallMs};
 use crate::message::{GroupOptions, GroupProgress, TopicDescription};
 use crate::names::{GroupName, TopicName};
 use crate::records::IndexEntry;
+use messages::Messages;
 use progress::Progress;
 
 #[derive(Debug, Default)]
@@ -32,7 +38,7 @@ pub(crate) struct Core {
 struct Topic {
     name: TopicName,
     /// Durable messages that some group has still to consume, or that no group has received.
-    messages: BTreeMap<Position, IndexEntry>,
+    messages: Messages,
     subscriptions: Vec<(GroupId, SubscriptionId)>,
 }
 
@@ -89,7 +95,7 @@ impl Core {
     /// Creates the topic. One that exists keeps its messages.
     pub(crate) fn add_topic(&mut self, id: TopicId, name: TopicName) {
         self.topic_id_by_name.insert(name.clone(), id);
-        let topic = || Topic { name, messages: BTreeMap::new(), subscriptions: Vec::new() };
+        let topic = || Topic { name, messages: Messages::default(), subscriptions: Vec::new() };
         self.topic_by_id.entry(id).or_insert_with(topic);
     }
 
@@ -113,12 +119,23 @@ impl Core {
 
     /// Subscribes the group to the topic, from the oldest message on. A subscription that exists keeps its progress.
     pub(crate) fn subscribe(&mut self, id: SubscriptionId, group: GroupId, topic: TopicId) {
-        if self.subscription_by_id.contains_key(&id) {
-            return;
+        if !self.has_subscription(id) {
+            self.add_subscription(id, Subscription { topic, group, progress: Progress::default() });
         }
-        let Some(found) = self.topic_by_id.get_mut(&topic) else { return };
-        found.subscriptions.push((group, id));
-        self.subscription_by_id.insert(id, Subscription { topic, group, progress: Progress::default() });
+    }
+
+    fn add_subscription(&mut self, id: SubscriptionId, subscription: Subscription) {
+        let Some(topic) = self.topic_by_id.get_mut(&subscription.topic) else { return };
+        topic.subscriptions.push((subscription.group, id));
+        self.subscription_by_id.insert(id, subscription);
+    }
+
+    pub(crate) fn has_topic(&self, id: TopicId) -> bool {
+        self.topic_by_id.contains_key(&id)
+    }
+
+    pub(crate) fn has_subscription(&self, id: SubscriptionId) -> bool {
+        self.subscription_by_id.contains_key(&id)
     }
 
     pub(crate) fn subscription_info(&self, id: SubscriptionId) -> Option<SubscriptionInfo> {
@@ -142,15 +159,7 @@ impl Core {
     /// Removes the messages that have had their time.
     pub(crate) fn remove_old(&mut self, topic: TopicId, retention: Retention) {
         let Some(topic) = self.topic_by_id.get_mut(&topic) else { return };
-        while let Some(mut first) = topic.messages.first_entry() {
-            // The clock may have been ahead when it was stored; nothing behind it would ever be old enough.
-            let stored = &mut first.get_mut().stored;
-            *stored = (*stored).min(retention.now);
-            if *stored >= retention.oldest {
-                return;
-            }
-            first.remove();
-        }
+        topic.messages.remove_old(retention);
     }
 
     pub(crate) fn remove_all_old(&mut self, retention: Retention) {
@@ -172,15 +181,15 @@ impl Core {
         let subscriptions = topic.subscriptions.iter().filter_map(|(_, id)| self.subscription_by_id.get(id));
         let progress: Vec<&Progress> = subscriptions.map(|subscription| &subscription.progress).collect();
         let Some(oldest_cursor) = progress.iter().map(|progress| progress.cursor()).min() else { return };
-        topic.messages.retain(|position, _| {
-            *position >= oldest_cursor || !progress.iter().all(|progress| progress.is_consumed(*position))
+        topic.messages.retain(|position| {
+            position >= oldest_cursor || !progress.iter().all(|progress| progress.is_consumed(position))
         });
     }
 
     pub(crate) fn pick(&mut self, id: SubscriptionId, request: &PickRequest<'_>) -> Picked {
         let Some(subscription) = self.subscription_by_id.get_mut(&id) else { return Picked::default() };
         let Some(topic) = self.topic_by_id.get(&subscription.topic) else { return Picked::default() };
-        subscription.progress.pick(&topic.messages, request)
+        subscription.progress.pick(topic.messages.by_position(), request)
     }
 
     /// The pick is logged: what the filter left out is consumed.
@@ -201,6 +210,12 @@ impl Core {
         }
     }
 
+    pub(crate) fn replay_cursor(&mut self, id: SubscriptionId, cursor: Position) {
+        if let Some(subscription) = self.subscription_by_id.get_mut(&id) {
+            subscription.progress.replay_cursor(cursor);
+        }
+    }
+
     pub(crate) fn hold(
         &mut self,
         id: SubscriptionId,
@@ -209,6 +224,13 @@ impl Core {
         now: Now,
     ) -> Result<(), Expired> {
         self.subscription_by_id.get_mut(&id).ok_or(Expired)?.progress.hold(position, serial, now)
+    }
+
+    /// The acknowledgement of a held message is appended.
+    pub(crate) fn end(&mut self, id: SubscriptionId, position: Position) {
+        if let Some(subscription) = self.subscription_by_id.get_mut(&id) {
+            subscription.progress.end(position);
+        }
     }
 
     pub(crate) fn release(&mut self, id: SubscriptionId, position: Position, serial: u64) {
@@ -240,7 +262,7 @@ impl Core {
         let Some(topic) = self.topic_by_id.get_mut(&topic) else { return };
         let mut subscriptions = topic.subscriptions.iter().filter_map(|(_, id)| self.subscription_by_id.get(id));
         if subscriptions.all(|subscription| subscription.progress.is_consumed(position)) {
-            topic.messages.remove(&position);
+            topic.messages.remove(position);
         }
     }
 

@@ -4,7 +4,8 @@
 //! ```text
 //! at or past the cursor: never handed out
 //! before the cursor:     invisible ── deadline ──► due again ── hand-out, attempt + 1 ──► invisible
-//!                        invisible ── hold ──► held ── consume ──► consumed (in no table any more)
+//!                        invisible ── hold ──► held ── end ──► ending ── consume ──► consumed (in no table any more)
+//!                                                ├── consume ──► consumed
 //!                                                └── release ──► invisible or due again, as its deadline says
 //! ```
 
@@ -42,6 +43,19 @@ enum Visibility {
     DueAgain,
     Invisible { serial: u64, until: Now },
     Held { serial: u64, until: Now },
+    Ending,
+}
+
+/// Where a message stands with the group, by what was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    NotHandedOut,
+    HandedOut {
+        attempt: u32,
+    },
+    Consumed,
+    /// Somebody may have appended its acknowledgement, or gives it back.
+    Held,
 }
 
 /// What a receive asks for, with the limits of its group.
@@ -234,6 +248,11 @@ impl Progress {
         }
     }
 
+    /// Its acknowledgement is appended, and not durable: a held message that is not released any more.
+    pub(crate) fn end(&mut self, position: Position) {
+        self.set_visibility(position, Visibility::Ending);
+    }
+
     /// Marks the message as consumed, whatever its visibility.
     pub(crate) fn consume(&mut self, position: Position) {
         self.cursor = self.cursor.max(after(position));
@@ -243,6 +262,16 @@ impl Progress {
             self.deadlines.remove(&(until, position));
         }
         self.due_again.remove(&position);
+    }
+
+    pub(crate) fn standing(&self, position: Position) -> Standing {
+        match self.handed_out.get(&position) {
+            Some(HandedOut { visibility: Visibility::Held { .. }, .. }) => Standing::Held,
+            Some(HandedOut { visibility: Visibility::Ending, .. }) => Standing::Consumed,
+            Some(HandedOut { attempt, .. }) => Standing::HandedOut { attempt: *attempt },
+            None if position < self.cursor => Standing::Consumed,
+            None => Standing::NotHandedOut,
+        }
     }
 
     pub(crate) fn is_consumed(&self, position: Position) -> bool {
@@ -272,6 +301,11 @@ impl Progress {
         self.cursor = self.cursor.max(after(position));
         self.handed_out.insert(position, HandedOut { attempt, visibility: Visibility::DueAgain });
         self.due_again.insert(position);
+    }
+
+    /// Applies what an earlier start said: every message below the cursor is consumed or in a hand-out.
+    pub(crate) fn replay_cursor(&mut self, cursor: Position) {
+        self.cursor = self.cursor.max(cursor);
     }
 
     /// When the next invisible message is due again.

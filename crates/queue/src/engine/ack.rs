@@ -5,7 +5,7 @@ use std::time::Duration;
 use commitlog::{Need, NewRecord, Part};
 
 use super::Inner;
-use super::state::{DurableAnswer, WhenDurable, wait_durable};
+use super::state::{DurableAnswer, wait_durable};
 use crate::atomic_ack::{AckRecord, AtomicAck};
 use crate::core::Expired;
 use crate::error::AckError;
@@ -31,8 +31,7 @@ impl Inner {
         let record = NewRecord::new(kind::ACK, id.subscription.0, &payload);
         match state.append(&self.log, Need::Essential, &[record]) {
             Ok(appended) => {
-                let consumed = WhenDurable::Consume { subscription: id.subscription, position: id.position };
-                state.when_durable(appended.end, consumed);
+                state.consume_when_durable(appended.end, id.subscription, id.position);
                 Ok(state.answer_when_durable(appended.end))
             }
             Err(error) => {

@@ -40,8 +40,7 @@ impl Inner {
         let appended = state.append(&self.log, Need::Essential, &records)?;
         let position = appended.positions[0];
         state.when_durable(appended.end, WhenDurable::AddMessage { topic, position, entry, done: None });
-        let consumed = WhenDurable::Consume { subscription: waiter.subscription, position: dead.position };
-        state.when_durable(appended.end, consumed);
+        state.consume_when_durable(appended.end, waiter.subscription, dead.position);
         Ok(())
     }
 

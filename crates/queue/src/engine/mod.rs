@@ -2,12 +2,16 @@
 
 mod ack;
 mod admin;
+mod carrying;
 mod dead_letters;
+mod keeper;
 mod receive;
 mod recovery;
 mod send;
 mod state;
 
+use std::convert::Infallible;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,11 +48,18 @@ pub struct EngineOptions {
     pub retention: Duration,
     /// Ages are measured by it.
     pub clock: Clock,
+    /// The engine is one of the log's [`owners`](commitlog::Options::owners): it carries what it needs of old segments.
+    pub is_log_owner: bool,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { invisible_min: INVISIBLE_MIN, retention: Duration::from_secs(3 * 24 * 3600), clock: Clock::system() }
+        Self {
+            invisible_min: INVISIBLE_MIN,
+            retention: Duration::from_secs(3 * 24 * 3600),
+            clock: Clock::system(),
+            is_log_owner: false,
+        }
     }
 }
 
@@ -57,6 +68,8 @@ struct Inner {
     options: EngineOptions,
     started: Instant,
     state: Mutex<State>,
+    /// Its other end is the keeper's, which ends when this is dropped.
+    _keeper: Sender<Infallible>,
 }
 
 impl Engine {

@@ -1,25 +1,28 @@
 //! The recovery of the engine: the log is replayed into it, then it starts.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
-use commitlog::{Log, ReplayedRecord};
+use commitlog::{Log, Position, ReplayedRecord};
 use thiserror::Error;
 use tokio::time::Instant;
 
+use super::keeper::Keeper;
 use super::state::State;
 use super::{Engine, EngineOptions, Inner};
-use crate::core::Core;
+use crate::core::{Core, LateTopics, Undefined};
 use crate::ids::{GroupId, SubscriptionId, TopicId};
 use crate::names::{GroupName, TopicName};
 use crate::records::{
-    Unreadable, decode_acks, decode_group, decode_hand_outs, decode_index_entry, decode_name, decode_topic_id, kind,
-    owns,
+    IndexEntry, Unreadable, decode_acks, decode_cursor, decode_group, decode_hand_outs, decode_index_entry,
+    decode_name, decode_topic_id, kind, owns,
 };
 
 /// An engine that takes the log's records and does not serve yet. Each record says what is, not what changes: a stretch
-/// that is applied again, in its order, changes nothing if its groups subscribed before anything was consumed.
+/// that is applied again, in its order, changes nothing if its groups subscribed before anything was consumed. A topic
+/// whose definition is a copy, or comes after a record that names it, is a late one to the end.
 pub struct Recovery {
     core: Core,
+    late: LateTopics,
     options: EngineOptions,
 }
 
@@ -34,7 +37,7 @@ pub struct RecoverError {
 
 impl Recovery {
     pub(super) fn new(options: EngineOptions) -> Self {
-        Self { core: Core::default(), options }
+        Self { core: Core::default(), late: LateTopics::default(), options }
     }
 
     /// Applies a record of a kind that the queue [`owns`]; ignores all others.
@@ -47,46 +50,103 @@ impl Recovery {
     }
 
     fn try_apply(&mut self, record: ReplayedRecord<'_>) -> Result<(), Unreadable> {
-        let ReplayedRecord { kind, owner, position, payload } = record;
+        let ReplayedRecord { kind, owner, position, is_carried, payload } = record;
         match kind {
             kind::TOPIC => {
                 let name = TopicName::parse(decode_name(payload)?).map_err(|_| NO_NAME)?;
-                self.core.add_topic(TopicId::from(position), name);
+                self.apply_topic(position.into(), name, is_carried);
             }
             kind::GROUP => {
                 let (options, name) = decode_group(payload)?;
                 self.core.set_group(position.into(), GroupName::parse(name).map_err(|_| NO_NAME)?, options);
             }
-            kind::SUBSCRIPTION => {
-                let topic = decode_topic_id(payload)?;
-                // A group that comes later finds what the others had left when it came.
-                self.core.remove_consumed(topic);
-                self.core.subscribe(position.into(), GroupId(owner), topic);
-            }
-            kind::MESSAGE => {
-                self.core.add_message(TopicId(owner), position, decode_index_entry(payload)?);
-            }
+            kind::SUBSCRIPTION => self.apply_subscription(position.into(), GroupId(owner), decode_topic_id(payload)?),
+            kind::MESSAGE => self.apply_message(TopicId(owner), position, decode_index_entry(payload)?),
             kind::HAND_OUT => {
                 for (message, attempt) in decode_hand_outs(payload)? {
-                    self.core.replay_hand_out(SubscriptionId(owner), message, attempt);
+                    self.apply_hand_out(SubscriptionId(owner), message, attempt, position);
                 }
             }
             kind::ACK => {
                 for message in decode_acks(payload)? {
-                    self.core.consume(SubscriptionId(owner), message);
+                    self.apply_ack(SubscriptionId(owner), message, position);
                 }
             }
+            kind::CURSOR => self.apply_cursor(SubscriptionId(owner), decode_cursor(payload)?, position),
             kind if owns(kind) => return Err("a kind that this program does not know"),
             _ => {}
         }
         Ok(())
     }
 
+    fn apply_topic(&mut self, id: TopicId, name: TopicName, is_carried: bool) {
+        if is_carried || self.late.has_topic(id) {
+            self.late.define_topic(id, name);
+        } else {
+            self.core.add_topic(id, name);
+        }
+    }
+
+    fn apply_subscription(&mut self, id: SubscriptionId, group: GroupId, topic: TopicId) {
+        if self.core.has_topic(topic) {
+            // A group that comes later finds what the others had left when it came.
+            self.core.remove_consumed(topic);
+            self.core.subscribe(id, group, topic);
+        } else {
+            self.late.define_subscription(id, group, topic);
+        }
+    }
+
+    fn apply_message(&mut self, topic: TopicId, position: Position, entry: IndexEntry) {
+        if self.core.has_topic(topic) {
+            self.core.add_message(topic, position, entry);
+        } else {
+            self.late.add_message(topic, position, entry);
+        }
+    }
+
+    fn apply_hand_out(&mut self, id: SubscriptionId, message: Position, attempt: u32, at: Position) {
+        if self.core.has_subscription(id) {
+            self.core.replay_hand_out(id, message, attempt);
+        } else {
+            self.late.hand_out(id, message, attempt, at);
+        }
+    }
+
+    fn apply_ack(&mut self, id: SubscriptionId, message: Position, at: Position) {
+        if self.core.has_subscription(id) {
+            self.core.consume(id, message);
+        } else {
+            self.late.consume(id, message, at);
+        }
+    }
+
+    fn apply_cursor(&mut self, id: SubscriptionId, cursor: Position, at: Position) {
+        if self.core.has_subscription(id) {
+            self.core.replay_cursor(id, cursor);
+        } else {
+            self.late.set_cursor(id, cursor, at);
+        }
+    }
+
+    /// Returns what was found, at the end of the replay.
+    fn into_core(self) -> Core {
+        let Self { mut core, late, .. } = self;
+        let undefined = core.add_late(late);
+        if undefined != Undefined::default() {
+            let Undefined { topics, messages, subscriptions } = undefined;
+            tracing::warn!(topics, messages, subscriptions, "the log names what it does not define: left out");
+        }
+        core
+    }
+
     /// Starts the engine on `log`, the one whose records were applied.
     #[must_use]
     pub fn start(self, log: Log) -> Engine {
-        let state = Mutex::new(State::with(self.core));
-        let inner = Inner { log, options: self.options, started: Instant::now(), state };
+        let options = self.options.clone();
+        let state = Mutex::new(State::with(self.into_core()));
+        let (keeper, ended) = mpsc::channel();
+        let inner = Inner { log, options, started: Instant::now(), state, _keeper: keeper };
         let retention = inner.retention();
         {
             let core = &mut inner.state().core;
@@ -101,11 +161,15 @@ impl Recovery {
                 inner.handle_log_event(event);
             }
         }));
+        Keeper::new(&inner).spawn(&inner, ended);
         Engine { inner }
     }
 }
 
 const NO_NAME: Unreadable = "it is not a name";
+
+#[cfg(test)]
+mod histories;
 
 #[cfg(test)]
 mod tests {
@@ -179,14 +243,20 @@ mod tests {
 
     fn apply(recovery: &mut Recovery, records: &[Written]) {
         for (kind, owner, position, payload) in records {
-            let record = ReplayedRecord { kind: *kind, owner: *owner, position: Position(*position), payload };
+            let record = ReplayedRecord {
+                kind: *kind,
+                owner: *owner,
+                position: Position(*position),
+                is_carried: false,
+                payload,
+            };
             recovery.apply(record).unwrap();
         }
     }
 
     /// What the engine would say of its topic after the start, and what it would hand out: position and attempt.
-    fn found(mut recovery: Recovery) -> (TopicDescription, Vec<Vec<(u64, u32)>>) {
-        let core = &mut recovery.core;
+    fn found(recovery: Recovery) -> (TopicDescription, Vec<Vec<(u64, u32)>>) {
+        let core = &mut recovery.into_core();
         core.remove_all_consumed();
         let description = core.describe(TopicId(TOPIC), Now::default()).unwrap();
         let filter = TagFilter::All;

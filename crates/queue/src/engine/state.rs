@@ -73,8 +73,19 @@ impl State {
         log.append(need, records).map_err(unavailable)
     }
 
+    /// The acknowledgement of a held message was appended.
+    pub(super) fn consume_when_durable(&mut self, end: Position, subscription: SubscriptionId, position: Position) {
+        self.core.end(subscription, position);
+        self.when_durable(end, WhenDurable::Consume { subscription, position });
+    }
+
     pub(super) fn when_durable(&mut self, end: Position, then: WhenDurable) {
         self.pending.push_back(Pending { end, then });
+    }
+
+    /// Whether the core knows all that was appended before `end`.
+    pub(super) fn is_settled_before(&self, end: Position) -> bool {
+        self.pending.front().is_none_or(|pending| pending.end > end)
     }
 
     /// Returns the answer that comes when everything below `end` is durable.

@@ -8,4 +8,6 @@ mod crash;
 mod failing;
 mod receiving;
 mod restart;
+mod space;
+mod space_crash;
 mod world;

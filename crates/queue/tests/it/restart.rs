@@ -234,7 +234,13 @@ async fn what_is_too_old_is_not_found_at_the_start() {
 #[test]
 fn a_record_that_cannot_be_read_stops_the_start_and_foreign_kinds_are_ignored() {
     let mut recovery = Engine::recover(engine_options());
-    let record = |kind, payload| ReplayedRecord { kind, owner: 1, position: commitlog::Position(99), payload };
+    let record = |kind, payload| ReplayedRecord {
+        kind,
+        owner: 1,
+        position: commitlog::Position(99),
+        is_carried: false,
+        payload,
+    };
     assert_eq!(recovery.apply(record(0x40, b"broker")), Ok(()));
     let error = recovery.apply(record(0x23, b"\x09")).unwrap_err().to_string();
     assert!(error.contains("0x23") && error.contains("position 99"), "{error}");

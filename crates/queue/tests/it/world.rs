@@ -35,9 +35,11 @@ pub(crate) fn engine_options() -> EngineOptions {
     EngineOptions { invisible_min: Duration::from_millis(1), clock: clock_at(BEGIN_MS), ..EngineOptions::default() }
 }
 
+/// The engine is an owner of a log that is to have one.
 pub(crate) fn start(storage: &ForgettingStorage, options: Options) -> (Log, Engine) {
+    let is_log_owner = options.owners > 0;
     let (log, replay) = Log::open(storage.handle(), options).unwrap();
-    let mut recovery = Engine::recover(engine_options());
+    let mut recovery = Engine::recover(EngineOptions { is_log_owner, ..engine_options() });
     replay.run(|record| recovery.apply(record)).unwrap();
     let engine = recovery.start(log.clone());
     (log, engine)
@@ -84,6 +86,25 @@ impl World {
         self.engine.create_topic(TopicName::parse("settled").unwrap()).await.unwrap();
         self.engine.create_group(GroupName::parse("settled").unwrap(), GroupOptions::default()).await.unwrap();
     }
+}
+
+/// A log that wants its space back early, from the engine.
+pub(crate) fn owned() -> Options {
+    let segment_size = 16 << 10;
+    Options { segment_size, owners: 1, reclaim_above: 6 * segment_size, idle_mark_after: None, ..log_options() }
+}
+
+pub(crate) fn topic_name(name: &str) -> TopicName {
+    TopicName::parse(name).unwrap()
+}
+
+pub(crate) fn group_name(name: &str) -> GroupName {
+    GroupName::parse(name).unwrap()
+}
+
+/// What is due to the group now, hidden for long.
+pub(crate) fn by(group: &str) -> ReceiveRequest {
+    ReceiveRequest { group: group_name(group), ..request(Duration::ZERO, LONG) }
 }
 
 pub(crate) fn topic() -> TopicName {

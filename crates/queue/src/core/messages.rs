@@ -1,0 +1,80 @@
+//! The durable messages of a topic, by position.
+
+use std::collections::BTreeMap;
+use std::ops::RangeBounds;
+
+use commitlog::Position;
+
+use super::Retention;
+use crate::records::IndexEntry;
+
+/// What a record of the log takes besides its payload, with what is said again of it when it is carried.
+const OVERHEAD: u64 = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    by_position: BTreeMap<Position, IndexEntry>,
+    bytes: u64,
+}
+
+impl Messages {
+    pub(super) fn len(&self) -> usize {
+        self.by_position.len()
+    }
+
+    /// What the log takes for them.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn by_position(&self) -> &BTreeMap<Position, IndexEntry> {
+        &self.by_position
+    }
+
+    pub(super) fn contains(&self, position: Position) -> bool {
+        self.by_position.contains_key(&position)
+    }
+
+    pub(super) fn range(&self, range: impl RangeBounds<Position>) -> impl Iterator<Item = (Position, &IndexEntry)> {
+        self.by_position.range(range).map(|(position, entry)| (*position, entry))
+    }
+
+    pub(super) fn insert(&mut self, position: Position, entry: IndexEntry) {
+        self.bytes += size(&entry);
+        if let Some(before) = self.by_position.insert(position, entry) {
+            self.bytes -= size(&before);
+        }
+    }
+
+    pub(super) fn remove(&mut self, position: Position) {
+        if let Some(entry) = self.by_position.remove(&position) {
+            self.bytes -= size(&entry);
+        }
+    }
+
+    pub(super) fn retain(&mut self, mut is_kept: impl FnMut(Position) -> bool) {
+        let bytes = &mut self.bytes;
+        self.by_position.retain(|position, entry| {
+            let is_kept = is_kept(*position);
+            *bytes -= if is_kept { 0 } else { size(entry) };
+            is_kept
+        });
+    }
+
+    /// Removes the messages that have had their time.
+    pub(super) fn remove_old(&mut self, retention: Retention) {
+        while let Some(mut first) = self.by_position.first_entry() {
+            // The clock may have been ahead when it was stored; nothing behind it would ever be old enough.
+            let stored = &mut first.get_mut().stored;
+            *stored = (*stored).min(retention.now);
+            if *stored >= retention.oldest {
+                return;
+            }
+            self.bytes -= size(&first.remove());
+        }
+    }
+}
+
+fn size(entry: &IndexEntry) -> u64 {
+    entry.bytes as u64 + OVERHEAD
+}

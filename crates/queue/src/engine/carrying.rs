@@ -1,0 +1,211 @@
+//! Carrying what the queue needs of one segment of the log, in steps.
+//!
+//! ```text
+//! messages, topic by topic ──► those that were held ──► definitions ──► done
+//! ```
+//!
+//! Each step chooses under the engine's lock, reads without it, and appends under it what is still needed then. A held
+//! message keeps the segment until its consumer has decided.
+
+use commitlog::{LogOwner, Need, NewRecord, Part, Position, Record, WantedSegment};
+use tokio::time::Instant;
+
+use super::Inner;
+use super::state::{State, unavailable};
+use crate::core::{Fate, Restated};
+use crate::error::Unavailable;
+use crate::ids::TopicId;
+use crate::records::{encode_hand_outs, kind};
+
+/// Most that one step appends, if not a single message is larger. What is said of a message that is as large as can
+/// be, to as many groups as there can be, fits into an append with it.
+const STEP_BYTES_MAX: usize = 256 << 10;
+/// Messages that one step examines.
+const EXAMINED_MAX: usize = 1000;
+/// The longest that one step chooses, and so keeps the lock.
+const STEP_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(1);
+/// What a message costs besides its payload: header, padding.
+const RECORD_COST: usize = 48;
+/// What each group costs: its hand-out of the message.
+const GROUP_COST: usize = 12;
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    More,
+    /// The log is busy or full, or a message is held: the same again later.
+    Wait,
+    Done,
+}
+
+pub(super) struct Carrying {
+    wanted: WantedSegment,
+    /// Names of which the segment has a copy, rising.
+    copies: Vec<Position>,
+    /// Still to be walked, the last one next.
+    topics: Vec<TopicId>,
+    /// Where the walk goes on in the last topic.
+    from: Position,
+    held: Vec<(TopicId, Position)>,
+    definitions: Vec<Position>,
+}
+
+/// Messages of the last topic that one step carries.
+struct Chosen {
+    messages: Vec<Position>,
+    held: Vec<Position>,
+    /// Where the next step goes on; `None`: in the next topic.
+    next: Option<Position>,
+}
+
+impl Carrying {
+    /// `None`: something in the segment is not durable yet, and so not known to the core.
+    pub(super) fn begin(engine: &Inner, owner: &LogOwner, wanted: WantedSegment) -> Option<Self> {
+        let copies = owner.copies_in(wanted.number);
+        let state = engine.state();
+        if !state.is_settled_before(wanted.positions.end) {
+            return None;
+        }
+        let topics = state.core.topic_ids();
+        let mut carrying = Self { wanted, copies, topics, from: Position(0), held: vec![], definitions: vec![] };
+        carrying.definitions = state.core.definitions().filter(|name| carrying.is_here(*name)).collect();
+        Some(carrying)
+    }
+
+    pub(super) fn segment(&self) -> u64 {
+        self.wanted.number
+    }
+
+    fn is_here(&self, name: Position) -> bool {
+        self.wanted.positions.contains(&name) || self.copies.binary_search(&name).is_ok()
+    }
+
+    /// # Errors
+    /// The log cannot be read or written: somebody must see to it.
+    pub(super) fn step(&mut self, engine: &Inner) -> Result<Step, Unavailable> {
+        let stepped = if let Some(topic) = self.topics.last().copied() {
+            self.walk(engine, topic)
+        } else if !self.held.is_empty() {
+            self.carry_held(engine)
+        } else {
+            self.carry_definitions(engine)
+        };
+        match stepped {
+            Err(Unavailable::Busy | Unavailable::Full) => Ok(Step::Wait),
+            stepped => stepped,
+        }
+    }
+
+    fn walk(&mut self, engine: &Inner, topic: TopicId) -> Result<Step, Unavailable> {
+        let chosen = self.choose(engine, topic);
+        let held = engine.carry_messages(topic, &chosen.messages)?;
+        self.held.extend(chosen.held.into_iter().chain(held).map(|message| (topic, message)));
+        self.from = chosen.next.unwrap_or_else(|| {
+            self.topics.pop();
+            Position(0)
+        });
+        Ok(Step::More)
+    }
+
+    fn choose(&self, engine: &Inner, topic: TopicId) -> Chosen {
+        let retention = engine.retention();
+        let mut state = engine.state();
+        state.core.remove_old(topic, retention);
+        let (begun, bytes_max) = (Instant::now(), STEP_BYTES_MAX.min(engine.log.append_bytes_max() / 2));
+        let overhead = RECORD_COST + GROUP_COST * state.core.subscription_count(topic);
+        let mut chosen = Chosen { messages: vec![], held: vec![], next: None };
+        let mut bytes = 0;
+        let names = self.from..self.wanted.positions.end;
+        for (examined, (name, len)) in state.core.messages_in(topic, names).enumerate() {
+            let is_enough = bytes + len + overhead > bytes_max && !chosen.messages.is_empty();
+            if is_enough || examined >= EXAMINED_MAX || (examined > 0 && begun.elapsed() > STEP_TIME_MAX) {
+                chosen.next = Some(name);
+                break;
+            }
+            match self.is_here(name).then(|| state.core.fate(topic, name)) {
+                Some(Fate::Carried) => {
+                    bytes += len + overhead;
+                    chosen.messages.push(name);
+                }
+                Some(Fate::Held) => chosen.held.push(name),
+                Some(Fate::Gone) | None => {}
+            }
+        }
+        chosen
+    }
+
+    /// Those that are still held stay for the next step.
+    fn carry_held(&mut self, engine: &Inner) -> Result<Step, Unavailable> {
+        let before = self.held.len();
+        let mut still_held = Vec::new();
+        while let Some((topic, message)) = self.held.pop() {
+            match engine.carry_messages(topic, &[message]) {
+                Ok(held) => still_held.extend(held.into_iter().map(|message| (topic, message))),
+                Err(error) => {
+                    self.held.push((topic, message));
+                    self.held.append(&mut still_held);
+                    return Err(error);
+                }
+            }
+        }
+        self.held = still_held;
+        Ok(if self.held.len() < before { Step::More } else { Step::Wait })
+    }
+
+    fn carry_definitions(&mut self, engine: &Inner) -> Result<Step, Unavailable> {
+        for _ in 0..EXAMINED_MAX {
+            let Some(name) = self.definitions.last() else { return Ok(Step::Done) };
+            let record = engine.read_record(*name)?;
+            engine.append_carried(&engine.state(), &[record], &[])?;
+            self.definitions.pop();
+        }
+        Ok(Step::More)
+    }
+}
+
+impl Inner {
+    /// Carries those of the messages that are still needed, with what their groups have done with them. Returns those
+    /// of which that is not known.
+    fn carry_messages(&self, topic: TopicId, messages: &[Position]) -> Result<Vec<Position>, Unavailable> {
+        let mut records = messages.iter().map(|name| self.read_record(*name)).collect::<Result<Vec<_>, _>>()?;
+        let state = self.state();
+        let fate = |name: Position| state.core.fate(topic, name);
+        let held = messages.iter().copied().filter(|name| fate(*name) == Fate::Held).collect();
+        records.retain(|record| fate(record.position) == Fate::Carried);
+        let names: Vec<Position> = records.iter().map(|record| record.position).collect();
+        self.append_carried(&state, &records, &state.core.restate(topic, &names))?;
+        Ok(held)
+    }
+
+    /// Appends copies, and behind them what is said again, as one unit.
+    fn append_carried(&self, state: &State, records: &[Record], restated: &[Restated]) -> Result<(), Unavailable> {
+        state.check_available()?;
+        let payloads: Vec<_> = records.iter().map(|record| [Part::Bytes(&record.payload)]).collect();
+        let copies = records.iter().zip(&payloads);
+        let copies =
+            copies.map(|(record, payload)| NewRecord::new(record.kind, record.owner, payload).carried(record.position));
+        let said: Vec<_> = restated.iter().flat_map(encode).collect();
+        let said: Vec<_> = said.iter().map(|(kind, owner, payload)| (*kind, *owner, [Part::Bytes(payload)])).collect();
+        let said = said.iter().map(|(kind, owner, payload)| NewRecord::new(*kind, *owner, payload));
+        let unit: Vec<_> = copies.chain(said).collect();
+        if unit.is_empty() {
+            return Ok(());
+        }
+        self.log.append(Need::Carry, &unit).map(drop).map_err(unavailable)
+    }
+
+    fn read_record(&self, name: Position) -> Result<Record, Unavailable> {
+        self.log.read(name).map_err(|error| Unavailable::Failed(error.to_string()))
+    }
+}
+
+/// The records that say this again: kind, owner, payload. Hand-outs come first: a cursor alone says that all below it
+/// is consumed.
+fn encode(restated: &Restated) -> impl Iterator<Item = (u8, u64, Vec<u8>)> {
+    let Restated { subscription, hand_outs, cursor } = restated;
+    let record = |kind, payload| (kind, subscription.0, payload);
+    let hand_outs =
+        (!hand_outs.is_empty()).then(|| record(kind::HAND_OUT, encode_hand_outs(hand_outs.iter().copied())));
+    let cursor = cursor.map(|cursor| record(kind::CURSOR, cursor.to_bytes().to_vec()));
+    hand_outs.into_iter().chain(cursor)
+}

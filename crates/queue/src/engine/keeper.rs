@@ -1,0 +1,88 @@
+//! The thread that keeps an engine small: it removes messages that have had their time from topics where nothing
+//! happens, and carries what the queue needs of a segment that the log wants back.
+
+use std::convert::Infallible;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use commitlog::LogOwner;
+use tokio::time::Instant;
+
+use super::Inner;
+use super::carrying::{Carrying, Step};
+
+/// How often the log is asked whether it wants a segment back, and something that could not be carried is tried again.
+const POLL_EVERY: Duration = Duration::from_millis(50);
+/// How often idle topics are looked at.
+const REMOVE_OLD_EVERY: Duration = Duration::from_secs(60);
+/// The pause after an error that somebody must see to.
+const ERROR_PAUSE: Duration = Duration::from_secs(10);
+
+pub(super) struct Keeper {
+    /// `None`: the engine is not one of the log's owners.
+    owner: Option<LogOwner>,
+    carrying: Option<Carrying>,
+    removed_old: Instant,
+}
+
+impl Keeper {
+    pub(super) fn new(engine: &Inner) -> Self {
+        let owner = engine.options.is_log_owner.then(|| engine.log.register_owner("queue"));
+        Self { owner, carrying: None, removed_old: Instant::now() }
+    }
+
+    /// Runs until the engine is dropped, which drops the sender of `ended` too.
+    pub(super) fn spawn(mut self, engine: &Arc<Inner>, ended: Receiver<Infallible>) {
+        let engine = Arc::downgrade(engine);
+        let spawned = thread::Builder::new().name("queue-keeper".to_owned()).spawn(move || self.run(&engine, &ended));
+        if let Err(error) = spawned {
+            tracing::error!(%error, "the queue's thread cannot be started: the log gives no space back until a restart");
+        }
+    }
+
+    fn run(&mut self, engine: &Weak<Inner>, ended: &Receiver<Infallible>) {
+        let mut pause = POLL_EVERY;
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(pause) {
+            let Some(engine) = engine.upgrade() else { return };
+            pause = self.turn(&engine);
+        }
+    }
+
+    /// Returns the pause until the next one.
+    fn turn(&mut self, engine: &Inner) -> Duration {
+        if self.removed_old.elapsed() >= REMOVE_OLD_EVERY {
+            self.removed_old = Instant::now();
+            engine.remove_all_old();
+        }
+        let Some(owner) = &mut self.owner else { return POLL_EVERY };
+        owner.set_live_bytes(engine.state().core.live_bytes());
+        if self.carrying.is_none() {
+            self.carrying = owner.wanted().and_then(|wanted| Carrying::begin(engine, owner, wanted));
+        }
+        let Some(carrying) = &mut self.carrying else { return POLL_EVERY };
+        match carrying.step(engine) {
+            Ok(Step::More) => Duration::ZERO,
+            Ok(Step::Wait) => POLL_EVERY,
+            Ok(Step::Done) => {
+                owner.vacate(carrying.segment());
+                self.carrying = None;
+                Duration::ZERO
+            }
+            Err(error) => {
+                tracing::error!(%error, "the queue cannot carry what it needs of the log's oldest segment, which stays");
+                ERROR_PAUSE
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Topic by topic: others come between.
+    fn remove_all_old(&self) {
+        let topics = self.state().core.topic_ids();
+        let retention = self.retention();
+        topics.into_iter().for_each(|topic| self.state().core.remove_old(topic, retention));
+    }
+}

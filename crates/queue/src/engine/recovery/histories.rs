@@ -1,0 +1,275 @@
+//! Random histories of a topic, in order and after carries: the engine finds the same.
+
+#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use commitlog::{Position, ReplayedRecord};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+use super::{EngineOptions, Recovery};
+use crate::core::{Core, Fate, PickRequest, Restated};
+use crate::ids::{GroupId, Now, SubscriptionId, TopicId, WallMs};
+use crate::message::{GroupOptions, Message, TagFilter, TopicDescription};
+use crate::records::{encode_group, encode_hand_outs, encode_message_head, kind};
+
+const FIRST: u64 = 64;
+const TOPIC: TopicId = TopicId(FIRST);
+const ALL: std::ops::Range<Position> = Position(0)..Position(u64::MAX);
+
+#[derive(Clone, Debug)]
+struct Written {
+    kind: u8,
+    owner: u64,
+    name: Position,
+    payload: Vec<u8>,
+}
+
+/// What happens next; numbers choose among what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    Send,
+    HandOut {
+        group: usize,
+        nth: usize,
+    },
+    Ack {
+        group: usize,
+        nth: usize,
+    },
+    NewGroup,
+    NewOptions {
+        group: usize,
+    },
+    /// The log wants this many of its records back.
+    Want {
+        records: usize,
+    },
+    /// The owner carries some of what is wanted, whatever its order.
+    Carry {
+        nth: usize,
+        messages: usize,
+    },
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let nth = 0..50_usize;
+    let group = 0..4_usize;
+    prop_oneof![
+        4 => Just(Step::Send),
+        4 => (group.clone(), nth.clone()).prop_map(|(group, nth)| Step::HandOut { group, nth }),
+        5 => (group.clone(), nth.clone()).prop_map(|(group, nth)| Step::Ack { group, nth }),
+        1 => Just(Step::NewGroup),
+        1 => group.prop_map(|group| Step::NewOptions { group }),
+        2 => (1..30_usize).prop_map(|records| Step::Want { records }),
+        8 => (nth, 1..4_usize).prop_map(|(nth, messages)| Step::Carry { nth, messages }),
+    ]
+}
+
+/// A history as it was, and the log that is left of it.
+struct World {
+    next: u64,
+    /// What all of the history says, in its order.
+    truth: Core,
+    history: Vec<Written>,
+    /// Oldest first; `true`: a copy.
+    log: Vec<(Written, bool)>,
+    subscriptions: Vec<(GroupId, SubscriptionId)>,
+    wanted: Option<Wanted>,
+}
+
+/// The oldest records of the log, and what of them is still to be carried.
+struct Wanted {
+    records: usize,
+    left: Vec<Written>,
+}
+
+impl World {
+    fn new() -> Self {
+        let truth = Core::default();
+        let (history, log, subscriptions) = (vec![], vec![], vec![]);
+        let mut world = Self { next: FIRST, truth, history, log, subscriptions, wanted: None };
+        world.append(kind::TOPIC, 0, b"topic".to_vec());
+        world
+    }
+
+    /// Appends what is also in the history.
+    fn append(&mut self, kind: u8, owner: u64, payload: Vec<u8>) -> Position {
+        let name = self.say(kind, owner, payload);
+        self.history.push(self.log.last().unwrap().0.clone());
+        self.truth = replay(self.history.iter().map(|written| (written, false)));
+        name
+    }
+
+    /// Appends what only the log has.
+    fn say(&mut self, kind: u8, owner: u64, payload: Vec<u8>) -> Position {
+        let name = Position(self.next);
+        self.next += 64;
+        self.log.push((Written { kind, owner, name, payload }, false));
+        name
+    }
+
+    fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Send => {
+                let payload = encode_message_head(&Message::default(), WallMs(1));
+                self.append(kind::MESSAGE, TOPIC.0, payload);
+            }
+            Step::HandOut { group, nth } => self.hand_out(group, nth),
+            Step::Ack { group, nth } => self.ack(group, nth),
+            Step::NewGroup => self.add_group(),
+            Step::NewOptions { group } => self.set_options(group),
+            Step::Want { records } => self.want(records),
+            Step::Carry { nth, messages } => self.carry(nth, messages),
+        }
+    }
+
+    /// A message that the group has not consumed, with the attempts so far. What it passes by is left out by a filter.
+    fn choose(&self, group: usize, nth: usize) -> Option<(SubscriptionId, Position, u32)> {
+        let (_, id) = *self.subscriptions.get(group % self.subscriptions.len().max(1))?;
+        let attempts = |message| self.truth.attempts(id, message).map(|attempts| (id, message, attempts));
+        let open: Vec<_> = self.truth.messages_in(TOPIC, ALL).filter_map(|(message, _)| attempts(message)).collect();
+        open.get(nth % open.len().max(1)).copied()
+    }
+
+    fn hand_out(&mut self, group: usize, nth: usize) {
+        let Some((id, message, attempts)) = self.choose(group, nth) else { return };
+        let payload = encode_hand_outs([(message, attempts + 1)].into_iter());
+        self.append(kind::HAND_OUT, id.0, payload);
+    }
+
+    fn ack(&mut self, group: usize, nth: usize) {
+        let Some((id, message, _)) = self.choose(group, nth) else { return };
+        self.append(kind::ACK, id.0, message.to_bytes().to_vec());
+    }
+
+    fn add_group(&mut self) {
+        if self.subscriptions.len() < 4 {
+            let name = format!("group{}", self.subscriptions.len());
+            let group = self.append(kind::GROUP, 0, encode_group(GroupOptions { attempts_max: 1000 }, &name));
+            let id = self.append(kind::SUBSCRIPTION, group.0, TOPIC.0.to_le_bytes().to_vec());
+            self.subscriptions.push((group.into(), id.into()));
+        }
+    }
+
+    fn set_options(&mut self, group: usize) {
+        if group < self.subscriptions.len() {
+            let options = GroupOptions { attempts_max: 1000 + u32::try_from(self.next).unwrap() };
+            self.append(kind::GROUP, 0, encode_group(options, &format!("group{group}")));
+        }
+    }
+
+    fn want(&mut self, records: usize) {
+        if self.wanted.is_none() {
+            let records = records.min(self.log.len());
+            let left = self.log[..records].iter().map(|(written, _)| written.clone());
+            let left = left.filter(|written| !matches!(written.kind, kind::HAND_OUT | kind::ACK | kind::CURSOR));
+            self.wanted = Some(Wanted { records, left: left.collect() });
+        }
+    }
+
+    /// Carries a definition, or some messages with what is said of them. With the last ones the space is given back.
+    fn carry(&mut self, nth: usize, messages: usize) {
+        let Some(mut wanted) = self.wanted.take() else { return };
+        if !wanted.left.is_empty() {
+            let first = wanted.left.remove(nth % wanted.left.len());
+            if first.kind == kind::MESSAGE {
+                self.carry_messages(first, messages, &mut wanted.left);
+            } else if self.truth.definitions().any(|name| name == first.name) {
+                self.log.push((first, true));
+            }
+        }
+        if wanted.left.is_empty() {
+            self.log.drain(..wanted.records);
+        } else {
+            self.wanted = Some(wanted);
+        }
+    }
+
+    fn carry_messages(&mut self, first: Written, max: usize, left: &mut Vec<Written>) {
+        let mut unit = vec![first];
+        while unit.len() < max
+            && let Some(next) = left.iter().position(|written| written.kind == kind::MESSAGE)
+        {
+            unit.push(left.remove(next));
+        }
+        unit.retain(|written| self.truth.fate(TOPIC, written.name) == Fate::Carried);
+        unit.sort_by_key(|written| written.name);
+        let names: Vec<Position> = unit.iter().map(|written| written.name).collect();
+        self.log.extend(unit.into_iter().map(|written| (written, true)));
+        for Restated { subscription, hand_outs, cursor } in self.truth.restate(TOPIC, &names) {
+            if !hand_outs.is_empty() {
+                self.say(kind::HAND_OUT, subscription.0, encode_hand_outs(hand_outs.into_iter()));
+            }
+            if let Some(cursor) = cursor {
+                self.say(kind::CURSOR, subscription.0, cursor.to_bytes().to_vec());
+            }
+        }
+    }
+
+    /// What a start finds in the log: of each record the oldest copy.
+    fn replay_log(&self) -> Core {
+        let mut shown = HashSet::new();
+        let first = self.log.iter().filter(|(written, _)| shown.insert(written.name));
+        replay(first.map(|(written, is_copy)| (written, *is_copy)))
+    }
+}
+
+fn replay<'a>(records: impl Iterator<Item = (&'a Written, bool)>) -> Core {
+    let mut recovery = Recovery::new(EngineOptions::default());
+    for (Written { kind, owner, name, payload }, is_carried) in records {
+        let record = ReplayedRecord { kind: *kind, owner: *owner, position: *name, is_carried, payload };
+        recovery.apply(record).unwrap();
+    }
+    let mut core = recovery.into_core();
+    core.remove_all_consumed();
+    core
+}
+
+#[derive(Debug, PartialEq)]
+struct Found {
+    messages: Vec<Position>,
+    description: Option<TopicDescription>,
+    options: Vec<Option<GroupOptions>>,
+    /// What each subscription is handed out, with the attempt.
+    hand_outs: Vec<Vec<(Position, u32)>>,
+}
+
+fn found(mut core: Core, subscriptions: &[(GroupId, SubscriptionId)]) -> Found {
+    let messages = core.messages_in(TOPIC, ALL).map(|(message, _)| message).collect();
+    let description = core.describe(TOPIC, Now::default());
+    let options = subscriptions.iter().map(|(group, _)| core.group_options(*group)).collect();
+    let hand_outs = subscriptions.iter().map(|(_, id)| receive_all(&mut core, *id)).collect();
+    Found { messages, description, options, hand_outs }
+}
+
+fn receive_all(core: &mut Core, id: SubscriptionId) -> Vec<(Position, u32)> {
+    let (filter, now) = (TagFilter::All, Now::default());
+    let (max, bytes_max, attempts_max) = (1000, 1 << 20, u32::MAX);
+    let request =
+        PickRequest { filter: &filter, max, bytes_max, invisible: Duration::from_secs(10), attempts_max, now };
+    core.pick(id, &request).hand_outs.iter().map(|out| (out.position, out.attempt)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(8),
+        cases: 1000,
+        max_shrink_iters: 2000,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_history_after_carries_is_found_as_it_was(steps in prop::collection::vec(any_step(), 0..120)) {
+        let mut world = World::new();
+        for step in &steps {
+            world.take(step);
+        }
+        let subscriptions = world.subscriptions.clone();
+        let carried = found(world.replay_log(), &subscriptions);
+        prop_assert_eq!(carried, found(world.truth, &subscriptions));
+    }
+}

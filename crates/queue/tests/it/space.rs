@@ -1,0 +1,87 @@
+//! The engine as an owner of its log: space comes back, and nothing that waits goes with it.
+
+use std::time::Duration;
+
+use commitlog::Log;
+use queue::{GroupOptions, Queue, ReceiveRequest};
+
+use crate::world::{LONG, SHORT, World, bodies, by, group_name, owned, request, text, topic_name};
+
+fn segments(log: &Log) -> u64 {
+    log.segments().end() - log.segments().start() + 1
+}
+
+/// Sends to a topic of its own, and acknowledges it, until the log begins with this segment.
+async fn work_until_log_begins_at(world: &World, segment: u64) {
+    let busy = topic_name("busy");
+    world.engine.create_topic(busy.clone()).await.unwrap();
+    while *world.log.segments().start() < segment {
+        world.engine.send_wait(&busy, text(&"x".repeat(1000))).await.unwrap();
+        let request = ReceiveRequest { topic: busy.clone(), ..request(LONG, LONG) };
+        for delivery in world.engine.receive(request).await.unwrap() {
+            world.engine.ack(delivery.receipt).await.unwrap();
+        }
+        assert!(segments(&world.log) < 200, "no space comes back");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_group_never_receives_is_carried_while_the_space_of_all_else_comes_back() {
+    let mut world = World::with(owned()).await;
+    world.engine.create_group(group_name("idle"), GroupOptions { attempts_max: 7 }).await.unwrap();
+    world.engine.receive(by("idle")).await.unwrap();
+    for n in 0..20 {
+        world.send(&n.to_string()).await;
+    }
+    work_until_log_begins_at(&world, 40).await;
+    assert!(segments(&world.log) < 15, "{} segments", segments(&world.log));
+    world.cut_power();
+    world.cut_power();
+    let expected: Vec<_> = (0..20).map(|n| (n.to_string(), 1)).collect();
+    assert_eq!(bodies(&world.engine.receive(by("idle")).await.unwrap()), expected);
+}
+
+#[tokio::test]
+async fn hand_outs_and_what_a_group_has_consumed_outlive_the_segments_that_said_so() {
+    let mut world = World::with(owned()).await;
+    for group in ["one", "two"] {
+        world.engine.create_group(group_name(group), GroupOptions { attempts_max: 9 }).await.unwrap();
+        world.engine.receive(by(group)).await.unwrap();
+    }
+    for n in 0..6 {
+        world.send(&n.to_string()).await;
+    }
+    // Of group one, 0 and 1 are consumed, 2 and 3 in flight for the second time, and 4 and 5 were not handed out.
+    for attempt in 1..=2 {
+        let four = ReceiveRequest { max: 4 - 2 * (attempt - 1), invisible: SHORT, ..by("one") };
+        for delivery in world.engine.receive(four).await.unwrap().into_iter().take(4 - 2 * attempt) {
+            world.engine.ack(delivery.receipt).await.unwrap();
+        }
+        tokio::time::sleep(2 * SHORT).await;
+    }
+    work_until_log_begins_at(&world, 12).await;
+    world.cut_power();
+    let due = |pairs: &[(u32, u32)]| pairs.iter().map(|(n, attempt)| (n.to_string(), *attempt)).collect::<Vec<_>>();
+    assert_eq!(bodies(&world.engine.receive(by("one")).await.unwrap()), due(&[(2, 3), (3, 3), (4, 1), (5, 1)]));
+    let all: Vec<_> = (0..6).map(|n| (n, 1)).collect();
+    assert_eq!(bodies(&world.engine.receive(by("two")).await.unwrap()), due(&all));
+}
+
+#[tokio::test]
+async fn a_message_whose_acknowledgement_is_prepared_keeps_its_segment_until_that_is_decided() {
+    let world = World::with(owned()).await;
+    world.send("held").await;
+    let held = world.receive_due().await.remove(0);
+    let segment = *world.log.segments().start();
+    let atomic = world.engine.atomic_ack(world.log.id()).unwrap();
+    atomic.prepare(&held.receipt).unwrap();
+    let busy = async {
+        let work = work_until_log_begins_at(&world, segment + 1);
+        tokio::time::timeout(Duration::from_millis(600), work).await
+    };
+    assert!(busy.await.is_err(), "the segment was given back");
+    atomic.abort(&held.receipt);
+    work_until_log_begins_at(&world, segment + 1).await;
+    world.engine.ack(held.receipt).await.unwrap();
+}

@@ -1,0 +1,197 @@
+//! Power cuts at every moment of a run whose log gives its space back: nothing that was answered is undone by what is
+//! carried, and by what goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use commitlog::testing::{Everything, Fate, Nothing, Random, Trace};
+use queue::{Delivery, Engine, GroupOptions, Message, Queue, ReceiveRequest, TagFilter};
+
+use crate::world::{World, by, group_name, owned, start, text, topic, topic_name};
+
+const SEED: u64 = 20_261_129;
+const MESSAGES: u64 = 400;
+/// Past so many hand-outs a message goes to the dead letters.
+const ATTEMPTS_MAX: u32 = 3;
+/// Group `picky` leaves out every message of another tag.
+const GROUPS: [&str; 2] = ["all", "picky"];
+const TAG: &str = "picked";
+
+/// What was answered, as notes in the trace of the storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Noted {
+    Sent { n: u64 },
+    HandedOut { group: usize, n: u64, attempt: u64 },
+    AckBegun { group: usize, n: u64 },
+    Acked { group: usize, n: u64 },
+}
+
+impl Noted {
+    fn encode(self) -> u64 {
+        let (what, group, n, attempt) = match self {
+            Self::Sent { n } => (0, 0, n, 0),
+            Self::HandedOut { group, n, attempt } => (1, group, n, attempt),
+            Self::AckBegun { group, n } => (2, group, n, 0),
+            Self::Acked { group, n } => (3, group, n, 0),
+        };
+        ((n * 8 + attempt) * 2 + group as u64) * 4 + what
+    }
+
+    fn number(self) -> u64 {
+        match self {
+            Self::Sent { n } | Self::HandedOut { n, .. } | Self::AckBegun { n, .. } | Self::Acked { n, .. } => n,
+        }
+    }
+
+    fn concerns(self, to: usize) -> bool {
+        match self {
+            Self::Sent { n } => to == 0 || is_picked(n),
+            Self::HandedOut { group, .. } | Self::AckBegun { group, .. } | Self::Acked { group, .. } => group == to,
+        }
+    }
+
+    fn decode(note: u64) -> Self {
+        let (what, group, attempt, n) = (note % 4, (note / 4 % 2) as usize, note / 8 % 8, note / 64);
+        match what {
+            0 => Self::Sent { n },
+            1 => Self::HandedOut { group, n, attempt },
+            2 => Self::AckBegun { group, n },
+            _ => Self::Acked { group, n },
+        }
+    }
+}
+
+fn tagged(n: u64) -> Message {
+    let tag = if is_picked(n) { TAG } else { "other" };
+    Message { tag: Some(tag.to_owned()), ..text(&format!("{n}/{}", "x".repeat(700))) }
+}
+
+fn is_picked(n: u64) -> bool {
+    n.is_multiple_of(3)
+}
+
+fn number_of(delivery: &Delivery) -> u64 {
+    String::from_utf8_lossy(&delivery.message.body).split('/').next().unwrap().parse().unwrap()
+}
+
+fn request(group: usize) -> ReceiveRequest {
+    let filter = if group == 1 { TagFilter::Tags([TAG.to_owned()].into()) } else { TagFilter::All };
+    ReceiveRequest { filter, ..by(GROUPS[group]) }
+}
+
+/// Sends, and acknowledges by chance, so that some messages come to the dead letters.
+async fn run() -> Trace {
+    let world = World::with(owned()).await;
+    for (group, name) in GROUPS.iter().enumerate() {
+        let options = GroupOptions { attempts_max: ATTEMPTS_MAX };
+        world.engine.create_group(group_name(name), options).await.unwrap();
+        world.engine.receive(request(group)).await.unwrap();
+    }
+    let mut random = Random::new(SEED);
+    for n in 0..MESSAGES {
+        world.engine.send_wait(&topic(), tagged(n)).await.unwrap();
+        world.storage.note(Noted::Sent { n }.encode());
+        let group = random.below(GROUPS.len());
+        for delivery in world.engine.receive(ReceiveRequest { invisible: SOON, ..request(group) }).await.unwrap() {
+            take(&world, &mut random, group, delivery).await;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(*world.log.segments().start() > 8, "no space came back");
+    world.storage.trace()
+}
+
+const SOON: Duration = Duration::from_millis(20);
+
+async fn take(world: &World, random: &mut Random, group: usize, delivery: Delivery) {
+    let n = number_of(&delivery);
+    let note = |noted: Noted| world.storage.note(noted.encode());
+    note(Noted::HandedOut { group, n, attempt: u64::from(delivery.attempt) });
+    if random.below(3) > 0 {
+        note(Noted::AckBegun { group, n });
+        if world.engine.ack(delivery.receipt).await.is_ok() {
+            note(Noted::Acked { group, n });
+        }
+    }
+}
+
+/// All that the engine still hands out, message and attempt.
+async fn receive_all(engine: &Engine, request: &ReceiveRequest) -> Vec<(u64, u32)> {
+    let mut all = Vec::new();
+    loop {
+        let deliveries = engine.receive(request.clone()).await.unwrap();
+        if deliveries.is_empty() {
+            return all;
+        }
+        all.extend(deliveries.iter().map(|delivery| (number_of(delivery), delivery.attempt)));
+    }
+}
+
+async fn dead_letters(engine: &Engine, group: usize) -> BTreeSet<u64> {
+    let topic = topic_name(&format!("%DLQ%{}", GROUPS[group]));
+    if engine.describe(topic.clone()).await.is_err() {
+        return BTreeSet::new();
+    }
+    // The log may be busy with its next segment.
+    while engine.create_group(group_name("reader"), GroupOptions::default()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    receive_all(engine, &ReceiveRequest { topic, ..by("reader") }).await.into_iter().map(|(n, _)| n).collect()
+}
+
+async fn check(trace: &Trace, at: usize, fate: &mut dyn Fate) -> Result<(), String> {
+    let mut notes: Vec<Noted> = trace.notes_before(at).into_iter().map(Noted::decode).collect();
+    // A hand-out is durable with what is answered after it.
+    let last = notes.iter().rposition(|noted| matches!(noted, Noted::Sent { .. } | Noted::Acked { .. }));
+    let mut index = 0;
+    notes.retain(|noted| {
+        index += 1;
+        index <= last.unwrap_or(0) || !matches!(noted, Noted::HandedOut { .. })
+    });
+    if notes.is_empty() {
+        // The topic and the groups need not be there yet.
+        return Ok(());
+    }
+    let (_log, engine) = start(&trace.cut(at, fate), owned());
+    for (group, name) in GROUPS.iter().enumerate() {
+        let due = receive_all(&engine, &request(group)).await;
+        let dead = dead_letters(&engine, group).await;
+        check_group(group, &notes, &due, &dead).map_err(|what| format!("group {name}: {what}"))?;
+    }
+    Ok(())
+}
+
+fn check_group(group: usize, notes: &[Noted], due: &[(u64, u32)], dead: &BTreeSet<u64>) -> Result<(), String> {
+    let attempts: BTreeMap<u64, u32> = due.iter().copied().collect();
+    if attempts.len() < due.len() {
+        return Err("a message is due twice".to_owned());
+    }
+    let is_over = |n| notes.contains(&Noted::AckBegun { group, n });
+    for noted in notes.iter().filter(|noted| noted.concerns(group)) {
+        let n = noted.number();
+        let (now, is_dead) = (attempts.get(&n).copied(), dead.contains(&n));
+        let is_there = now.is_some() || is_dead;
+        let wrong = match *noted {
+            Noted::Sent { .. } => !is_over(n) && !is_there,
+            Noted::AckBegun { .. } => false,
+            Noted::Acked { .. } => is_there,
+            Noted::HandedOut { attempt, .. } => now.is_some_and(|now| u64::from(now) <= attempt),
+        };
+        if wrong {
+            return Err(format!("{noted:?}, and now its attempt is {now:?}, and it is a dead letter: {is_dead}"));
+        }
+    }
+    let new = due.iter().filter(|(_, attempt)| *attempt == 1).map(|(n, _)| n);
+    if new.is_sorted() { Ok(()) } else { Err(format!("not in order: {due:?}")) }
+}
+
+#[tokio::test]
+async fn at_no_moment_is_anything_lost_or_repeated_by_what_is_carried() {
+    let trace = run().await;
+    for at in (0..=trace.ops().len()).step_by(2) {
+        let mut random = Random::new(SEED + at as u64);
+        let fates: [&mut dyn Fate; 3] = [&mut Nothing, &mut Everything, &mut random];
+        let fate = fates.into_iter().nth(at % 3).unwrap();
+        check(&trace, at, fate).await.unwrap_or_else(|error| unreachable!("moment {at}: {error}"));
+    }
+}
