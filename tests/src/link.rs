@@ -7,7 +7,7 @@ use mqtt::topic::TopicFilter;
 use mqtt::{QoS, SubscriptionOptions, Version};
 use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 const READ_BYTES: usize = 64 * 1024;
@@ -111,6 +111,19 @@ impl Link {
 
     pub fn unacknowledged(&self) -> usize {
         self.client.unacknowledged()
+    }
+
+    /// Ends the connection without a DISCONNECT, and waits until the server has seen that.
+    pub fn close(mut self) -> Result<()> {
+        self.stream.shutdown(Shutdown::Write)?;
+        self.stream.set_read_timeout(Some(ANSWERED_WITHIN))?;
+        loop {
+            match self.stream.read(&mut self.buffer) {
+                Ok(0) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(()),
+                read => read.context("the server does not close the connection")?,
+            };
+        }
     }
 
     /// The next event, or `None` after `within`.

@@ -266,6 +266,11 @@ impl Run {
             self.settle(post)?;
             drain(&mut link, mark)?
         };
+        if calls && !is_hasty {
+            self.call(&mut link)?;
+        }
+        // Before time passes: the session lasts from here.
+        link.close()?;
         let closed_ms = self.now_ms();
         let device = &mut self.devices[visitor];
         let session_expiry_s = device.session_expiry_s;
@@ -273,7 +278,7 @@ impl Run {
         let violations = device.inbox.visited(&visit);
         let named = violations.into_iter().map(|v| Violation { what: format!("device {visitor}: {}", v.what), ..v });
         self.violations.extend(named);
-        if calls && !is_hasty { self.call(&mut link) } else { Ok(()) }
+        Ok(())
     }
 
     /// Makes the device's login last for another month, if much of one has passed.
