@@ -95,7 +95,8 @@ struct Key {
     version: u64,
     sequence: u64,
     until_ms: u64,
-    /// The message may have gone with the session before.
+    /// The server may not know it: the message may have gone with the session before, or have met a key that was about
+    /// to expire.
     is_uncertain: bool,
 }
 
@@ -190,11 +191,16 @@ impl Inbox {
 
     /// Whether the message is the newest of its key; then the one before it goes.
     fn admits(&mut self, key: u8, version: u64, sent: &Sent) -> bool {
-        if let Some(known) = self.keys.get(&key) {
+        if let Some(known) = self.keys.get_mut(&key) {
             let before = known.sequence;
             if known.version >= version && known.until_ms + MARGIN_MS > sent.at_ms {
-                let is_certain = !known.is_uncertain && known.until_ms > sent.at_ms + MARGIN_MS;
-                self.refuse(sent.sequence, is_certain);
+                if !known.is_uncertain && known.until_ms > sent.at_ms + MARGIN_MS {
+                    self.gone.insert(sent.sequence, Why::Superseded);
+                } else {
+                    known.is_uncertain = true;
+                    known.until_ms = known.until_ms.max(sent.expires_ms);
+                    self.free.insert(sent.sequence);
+                }
                 return false;
             }
             if let Some(waiting) = self.waiting.remove(&before) {
@@ -204,14 +210,6 @@ impl Inbox {
         let (sequence, until_ms) = (sent.sequence, sent.expires_ms);
         self.keys.insert(key, Key { version, sequence, until_ms, is_uncertain: false });
         true
-    }
-
-    fn refuse(&mut self, sequence: u64, is_certain: bool) {
-        if is_certain {
-            self.gone.insert(sequence, Why::Superseded);
-        } else {
-            self.free.insert(sequence);
-        }
     }
 
     /// What is in flight may stay in flight.
@@ -377,6 +375,17 @@ mod tests {
             laws(&inbox.visited(&visit(1, true, &[1])))
         };
         assert_eq!((twice(false), twice(true)), (vec![Law::Once], vec![]));
+    }
+
+    #[test]
+    fn a_version_that_meets_a_key_at_its_end_may_be_admitted_and_be_the_key_from_then_on() {
+        let mut inbox = Inbox::default();
+        inbox.sent(&sent(1, HOUR_MS, Some((7, 4))));
+        for (sequence, at_ms) in [(2, HOUR_MS), (3, 5 * HOUR_MS)] {
+            inbox.pass(at_ms);
+            inbox.sent(&Sent { at_ms, ..sent(sequence, 9 * HOUR_MS, Some((7, 4))) });
+        }
+        assert_eq!(inbox.visited(&visit(5 * HOUR_MS, false, &[2])), []);
     }
 
     #[test]
