@@ -239,11 +239,13 @@ impl Log {
     /// snapshot that all owners have finished is written before, any other is given up.
     ///
     /// # Errors
-    /// The log failed, or the disk is full: what was not durable may be lost, nothing else.
+    /// The log failed, or the disk is full: what was not durable may be lost, nothing else. The stop does not count as
+    /// clean.
     pub fn close(&self) -> Result<(), WaitError> {
         complete_snapshot(self.shared());
         let end = self.handle.shut_down(true);
-        self.wait_durable(end)
+        self.wait_durable(end)?;
+        self.shared().check_whole()
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -15,7 +15,7 @@ const UNFINISHED: &str = ".new";
 const FREE: &str = ".free";
 const FINISHED: &str = ".segment";
 /// A file with the space of a segment, for a start on a full disk. Its content means nothing.
-const SPARE: &str = "spare";
+pub(crate) const SPARE: &str = "spare";
 /// Bytes at the beginning of a segment that is used again: its header, and no record behind it.
 const REUSE_LEN: usize = 512;
 const CHUNK: usize = 1 << 20;
@@ -35,6 +35,11 @@ pub(crate) fn is_left_over(name: &str) -> bool {
     name.ends_with(UNFINISHED) || name.ends_with(FREE)
 }
 
+/// Name of a segment until it is whole.
+pub(crate) fn unfinished_name_of(number: u64) -> String {
+    format!("{}{UNFINISHED}", name_of(number))
+}
+
 /// Name of a segment that was given back, until it is used again.
 pub(crate) fn free_name_of(number: u64) -> String {
     format!("{number:020}{FREE}")
@@ -49,7 +54,7 @@ pub(crate) fn leave_stub(storage: &dyn Storage, geometry: &Geometry) -> io::Resu
     }
     let header =
         SegmentHeader { version: SegmentVersion::V2, geometry: *geometry, number: FIRST_SEGMENT, epoch: Epoch(0) };
-    let unfinished = format!("{name}{UNFINISHED}");
+    let unfinished = unfinished_name_of(FIRST_SEGMENT);
     let make = || {
         let file = storage.create(&unfinished)?;
         file.write_at(&header.encode(), 0)?;
@@ -86,7 +91,7 @@ impl PrepareError {
 
 /// Creates a segment whose every byte is written, and which is durable under its name when this returns.
 pub(crate) fn prepare(storage: &dyn Storage, header: &SegmentHeader) -> Result<Arc<dyn StorageFile>, PrepareError> {
-    let unfinished = format!("{}{UNFINISHED}", name_of(header.number));
+    let unfinished = unfinished_name_of(header.number);
     let file = create(storage, &unfinished, header.geometry.segment_size).and_then(|file| {
         fill(&*file, header, None)?;
         Ok(file)
@@ -94,16 +99,15 @@ pub(crate) fn prepare(storage: &dyn Storage, header: &SegmentHeader) -> Result<A
     finish(storage, &unfinished, header.number, file)
 }
 
-/// The same from a segment that was given back, all of whose bytes were written before. What it holds of its life as
-/// another segment is nothing in this one: the number is in each checksum, and no batch begins in another segment.
+/// The same from a segment that was given back, all of whose bytes were written before, and which has its unfinished name
+/// by now. What it holds of its life as another segment is nothing in this one: the number is in each checksum, and no
+/// batch begins in another segment.
 pub(crate) fn prepare_from_free(
     storage: &dyn Storage,
     header: &SegmentHeader,
-    free: &str,
 ) -> Result<Arc<dyn StorageFile>, PrepareError> {
-    let unfinished = format!("{}{UNFINISHED}", name_of(header.number));
-    let file = storage.rename(free, &unfinished).and_then(|()| {
-        let file = storage.open(&unfinished)?;
+    let unfinished = unfinished_name_of(header.number);
+    let file = storage.open(&unfinished).and_then(|file| {
         let mut begin = [0; REUSE_LEN];
         begin[..SEGMENT_HEADER_LEN].copy_from_slice(&header.encode());
         file.write_at(&begin, 0)?;
@@ -121,7 +125,7 @@ pub(crate) fn prepare_at_start(
     keep: Option<(&dyn StorageFile, u64)>,
 ) -> Result<Arc<dyn StorageFile>, PrepareError> {
     let size = header.geometry.segment_size;
-    let unfinished = format!("{}{UNFINISHED}", name_of(header.number));
+    let unfinished = unfinished_name_of(header.number);
     // Until it gets the segment's name it stays the spare file, whatever is in it.
     let (from, file) = match open_spare(storage, size) {
         Some(file) => (SPARE, Ok(file)),
@@ -170,11 +174,6 @@ pub(crate) fn keep_spare(storage: &dyn Storage, size: u64) -> io::Result<()> {
     made.inspect_err(|_| {
         let _ = storage.remove(SPARE);
     })
-}
-
-/// Makes the spare file of a segment that was given back.
-pub(crate) fn become_spare(storage: &dyn Storage, free: &str) -> io::Result<()> {
-    storage.rename(free, SPARE)
 }
 
 fn open_spare(storage: &dyn Storage, size: u64) -> Option<Arc<dyn StorageFile>> {

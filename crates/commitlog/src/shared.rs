@@ -12,8 +12,8 @@ use crate::reclaim::Owners;
 use crate::record::LogEvent;
 use crate::recover::{FIRST_SEGMENT, Files};
 use crate::segment::{
-    PrepareError, become_spare, free_name_of, keep_spare, leave_stub, name_of, prepare, prepare_at_start,
-    prepare_from_free,
+    PrepareError, SPARE, free_name_of, keep_spare, leave_stub, name_of, prepare, prepare_at_start, prepare_from_free,
+    unfinished_name_of,
 };
 use crate::snapshot::Snapshots;
 use crate::storage::{Storage, StorageFile, StorageLock};
@@ -117,16 +117,28 @@ impl Shared {
         // First: else a kill after the disk is full would be the end.
         if let Err(error) = keep_spare(&*self.storage, self.geometry.segment_size) {
             // On a full disk the space that was given back is all there is.
-            let free = lock(&self.free).pop().ok_or(PrepareError::Retry(error))?;
-            become_spare(&*self.storage, &free).map_err(PrepareError::Retry)?;
+            if !self.use_free(SPARE).map_err(PrepareError::Retry)? {
+                return Err(PrepareError::Retry(error));
+            }
         }
-        let free = lock(&self.free).pop();
-        let file = match free {
-            Some(free) => prepare_from_free(&*self.storage, &self.header(version, number), &free)?,
-            None => prepare(&*self.storage, &self.header(version, number))?,
+        let header = self.header(version, number);
+        let file = if self.use_free(&unfinished_name_of(number)).map_err(PrepareError::Retry)? {
+            prepare_from_free(&*self.storage, &header)?
+        } else {
+            prepare(&*self.storage, &header)?
         };
         self.add_file(number, file);
         Ok(())
+    }
+
+    /// Renames a file that was given back, for another use. `false`: there is none.
+    fn use_free(&self, name: &str) -> io::Result<bool> {
+        let Some(free) = lock(&self.free).pop() else { return Ok(false) };
+        let renamed = self.storage.rename(&free, name);
+        if renamed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::NotFound) {
+            lock(&self.free).push(free);
+        }
+        renamed.map(|()| true)
     }
 
     /// The same for the segment that a start cannot do without.
@@ -173,13 +185,25 @@ impl Shared {
         if number == FIRST_SEGMENT {
             return leave_stub(&*self.storage, &self.geometry);
         }
-        let mut free = lock(&self.free);
-        if is_read || free.len() >= FREE_MAX {
+        if is_read {
             return self.storage.remove(name);
         }
         let free_name = free_name_of(number);
         self.storage.rename(name, &free_name)?;
-        free.push(free_name);
+        match self.keep_free(free_name) {
+            Ok(()) => Ok(()),
+            Err(one_too_many) => self.storage.remove(&one_too_many),
+        }
+    }
+
+    /// # Errors
+    /// The name, if enough files are kept.
+    fn keep_free(&self, name: String) -> Result<(), String> {
+        let mut free = lock(&self.free);
+        if free.len() >= FREE_MAX {
+            return Err(name);
+        }
+        free.push(name);
         Ok(())
     }
 
@@ -272,6 +296,14 @@ impl Shared {
                 _ if !goes_on(&tail) => return Err(WaitError::Closed(end)),
                 _ => tail = wait(&self.progress, tail, None),
             }
+        }
+    }
+
+    /// Whether the log has failed.
+    pub(crate) fn check_whole(&self) -> Result<(), WaitError> {
+        match &self.tail().phase {
+            Phase::Poisoned(reason) => Err(WaitError::Poisoned(reason.clone())),
+            _ => Ok(()),
         }
     }
 

@@ -235,7 +235,15 @@ impl Tail {
         self.end()
     }
 
-    pub(crate) fn push_own(&mut self, kind: u8, payload: &[Part<'_>]) {
+    /// Marks a clean stop with the last record, unless the log has failed meanwhile.
+    pub(crate) fn push_stop(&mut self) {
+        if self.phase == (Phase::Closing { stop: true }) {
+            self.push_own(own::STOP, &[]);
+            self.phase = Phase::Closing { stop: false };
+        }
+    }
+
+    fn push_own(&mut self, kind: u8, payload: &[Part<'_>]) {
         self.push_owned(kind, 0, payload);
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::format::{SegmentVersion, own};
+use crate::format::SegmentVersion;
 use crate::options::{Fault, SyncMode};
 use crate::segment::{PrepareError, has_no_room, name_of};
 use crate::shared::Shared;
@@ -13,6 +13,8 @@ use crate::tail::{Batch, Phase};
 
 enum Work {
     Write(Arc<Batch>),
+    /// All that is left to be said is that the stop was clean.
+    Stop,
     Poisoned(String),
     End,
 }
@@ -24,8 +26,16 @@ pub(crate) fn write_batches(shared: &Shared) {
     loop {
         let batch = match next_work(shared) {
             Work::Write(batch) => batch,
+            Work::Stop => {
+                // Before: what stands behind a clean stop is not looked at again.
+                if sync_at_stop(shared, last_segment) {
+                    shared.tail().push_stop();
+                }
+                continue;
+            }
             Work::Poisoned(reason) => return shared.notify_poisoned(&reason),
-            Work::End => return sync_at_end(shared, last_segment),
+            Work::End if sync_at_stop(shared, last_segment) => return,
+            Work::End => continue,
         };
         let before = last_segment.replace(batch.segment).filter(|segment| *segment != batch.segment);
         let early = publish_early(shared, &batch);
@@ -57,12 +67,7 @@ fn next_work(shared: &Shared) -> Work {
                 tail = shared.wait_for_work(tail, None);
                 continue;
             }
-            if stop && !tail.has_pending() {
-                tail.push_own(own::STOP, &[]);
-                tail.phase = Phase::Closing { stop: false };
-                continue;
-            }
-            return Work::End;
+            return if stop && !tail.has_pending() { Work::Stop } else { Work::End };
         }
         let idle = shared.options.idle_mark_after.filter(|_| tail.wants_mark());
         let rest = idle.map(|after| after.saturating_sub(idle_since.elapsed()));
@@ -89,12 +94,12 @@ fn write_batch(shared: &Shared, batch: &Batch, segment_before: Option<u64>) -> i
     Ok(())
 }
 
-/// Syncs at a stop what `SyncMode::Os` left to the system.
-fn sync_at_end(shared: &Shared, segment: Option<u64>) {
+/// Syncs at a stop what `SyncMode::Os` left to the system. `false`: the log has failed.
+fn sync_at_stop(shared: &Shared, segment: Option<u64>) -> bool {
     let file = segment.filter(|_| shared.options.sync == SyncMode::Os).and_then(|segment| shared.file(segment));
-    if let Some(Err(error)) = file.map(|file| file.sync_data()) {
-        tracing::warn!(%error, "the log could not be synced at the stop");
-    }
+    let Some(Err(error)) = file.map(|file| file.sync_data()) else { return true };
+    shared.poison(format!("the log cannot be synced at the stop: {error}"));
+    false
 }
 
 #[cfg(feature = "faults")]

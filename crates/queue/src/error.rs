@@ -10,7 +10,8 @@ pub enum Unavailable {
     /// Too much waits for the disk: try again shortly.
     #[error("the queue is busy: too much waits for the disk")]
     Busy,
-    #[error("the disk is full: free space on the disk of the data directory")]
+    /// The disk is full, the log is as large as it may be, or its next segment cannot be made for another reason.
+    #[error("the log has no room: free space on the disk of the data directory; another cause is in the server's log")]
     Full,
     /// Whether the operation took effect is unknown. The process has to be started again.
     #[error("the queue has failed: {0}")]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use commitlog::testing::{Everything, Fate, ForgettingStorage, Nothing, Random};
+use commitlog::testing::{Call, Everything, Fate, ForgettingStorage, Nothing, Random};
 use commitlog::{AppendError, Log, LogOwner, Need, NewRecord, Options, Part, Position, SyncMode};
 
 use crate::harness::{KIND, allow_carrying, append_durably, append_patiently, open, small, storage};
@@ -141,6 +141,25 @@ fn on_a_full_disk_without_spare_the_segments_that_were_given_back_are_used() {
     fill(&log, Need::Normal);
     fill(&log, Need::Essential);
     vacate_until_taken(&log, &mut owner, Need::Normal);
+}
+
+/// What is renamed first is the last free file, for the next segment.
+#[test]
+fn a_segment_that_was_given_back_and_cannot_be_used_now_is_used_later() {
+    let storage = storage();
+    let (log, _) = open(&storage, &large());
+    allow_carrying(&log);
+    fill_segments(&log, 1);
+    wait_for_segment(&storage, log.segments().end() + 2);
+    assert!(log.reclaim(3).unwrap());
+    let free = || names(&storage).iter().filter(|name| name.ends_with(".free")).count();
+    assert_eq!(free(), 1);
+    storage.set_full(true);
+    storage.fail(Call::Rename, 0, std::io::ErrorKind::Other);
+    let end = *log.segments().end();
+    fill_segments(&log, 1);
+    wait_for_segment(&storage, end + 3);
+    assert_eq!((storage.counts().injected, free()), (1, 0));
 }
 
 #[test]

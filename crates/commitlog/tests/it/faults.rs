@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use commitlog::testing::{Call, Lie, Nothing};
-use commitlog::{AppendError, Fault, Log, LogEvent, Need, NewRecord, Options, Part, WaitError};
+use commitlog::{AppendError, Fault, Log, LogEvent, Need, NewRecord, Options, Part, SyncMode, WaitError};
 
 use crate::harness::{
     KIND, Run, append, append_durably, append_patiently, open, payloads, run, see, small, storage, wait_until_prepared,
@@ -50,6 +50,24 @@ fn the_checker_finds_a_disk_that_syncs_after_it_said_so() {
     let storage = storage();
     storage.set_lie(Lie::SyncLate);
     assert!(findings(&run(&storage, &small(), 12, 3)) > 0);
+}
+
+/// With `SyncMode::Os` what was said to be durable may be in the page cache only, and after a failed sync stays there.
+#[test]
+fn a_stop_whose_sync_fails_is_not_clean() {
+    let storage = storage();
+    let options = Options { sync: SyncMode::Os, ..small() };
+    let (log, _) = open(&storage, &options);
+    wait_until_prepared(&storage);
+    append_durably(&log, b"kept");
+    storage.fail(Call::Sync, 0, ErrorKind::Other);
+    assert!(matches!(log.close(), Err(WaitError::Poisoned(_))));
+    drop(log);
+    let written = storage.counts().writes;
+    storage.kill_process();
+    let (_log, seen) = open(&storage, &options);
+    assert_eq!(payloads(&seen), ["kept"]);
+    assert!(storage.counts().writes > written + 1, "the start has copied the last segment before it went on");
 }
 
 #[test]
