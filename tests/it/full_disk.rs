@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Two segments of the log and its spare file, the catalog, and something to fill.
-const MIB: u32 = 256;
+/// Two segments of the log and its spare file, what the log leaves to others, the catalog, and something to fill.
+const MIB: u32 = 384;
 /// More than the service handles at once.
 const OTHERS: u64 = 12;
 

@@ -15,7 +15,7 @@ const LOCK_FILE: &str = "lock";
 #[derive(Clone, Debug)]
 pub struct DiskStorage {
     folder: PathBuf,
-    /// Opened with the lock: a sync needs no descriptor, of which there may be none left.
+    /// Opened with the lock: a sync and a look at the free space need no descriptor, of which there may be none left.
     handle: Arc<OnceLock<File>>,
 }
 
@@ -76,6 +76,13 @@ impl Storage for DiskStorage {
         let mut id = [0; 16];
         File::open("/dev/urandom")?.read_exact(&mut id)?;
         Ok(id)
+    }
+
+    fn free_space(&self) -> io::Result<u64> {
+        match self.handle.get() {
+            Some(folder) => sys::free_space(folder),
+            None => sys::free_space(&File::open(&self.folder)?),
+        }
     }
 
     fn path_of(&self, name: &str) -> String {

@@ -13,7 +13,7 @@
 //!   was not durable is there whole or not at all.
 //! - **A failed write is final.** After it nothing becomes durable; the watchers are called, the process should end.
 //! - **A full disk is not a failure.** [`Need::Normal`] appends are refused with [`AppendError::Full`], `Essential`
-//!   ones use a reserve, and all resume without help. The same holds when the next segment cannot be made for another
+//!   ones use a reserve, `Housekeeping` ones half of it, and all resume without help. The same holds when the next segment cannot be made for another
 //!   reason, such as a process without descriptors: it is tried again.
 //! - **Space comes back from the oldest end only.** A position names a record for ever and says where it was first
 //!   written; a copy of it ([`NewRecord::carried`]) keeps the name. Once its owners have carried what they need of the
@@ -103,7 +103,7 @@ pub use disk::DiskStorage;
 pub use error::{AppendError, Damaged, OpenError, ReadError, ReplayError, WaitError};
 pub use format::record_bytes;
 pub use log::{Log, LogId};
-pub use options::{Fault, Options, SyncMode};
+pub use options::{Fault, Options, SEGMENT_SIZE, SPACE_SEGMENTS_MIN, SyncMode};
 pub use position::{Epoch, Position};
 pub use reclaim::{LogOwner, WantedSegment};
 pub use record::{Appended, LogEvent, Need, NewRecord, Part, Record, ReplayedRecord, USER_KIND_MIN};

@@ -21,7 +21,7 @@ use crate::snapshot::{Snapshot, begin_snapshot, complete_snapshot, find_snapshot
 use crate::storage::{LockError, Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
 use crate::threads::{prepare_segments, write_batches};
-use crate::{Epoch, Options, Position, USER_KIND_MIN};
+use crate::{Epoch, Options, Position, SPACE_SEGMENTS_MIN, USER_KIND_MIN};
 
 /// Bytes that are read together with a header: most records are not larger.
 const FIRST_READ: usize = 1024;
@@ -60,7 +60,7 @@ impl Log {
     pub fn open(storage: Arc<dyn Storage>, options: Options) -> Result<(Self, Replay), OpenError> {
         check_options(&options)?;
         let lock = lock_storage(&*storage)?;
-        let recovered = recover(&*storage, options.segment_size)?;
+        let recovered = recover(&*storage, options.segment_size, options.owners > 0)?;
         let snapshot = find_snapshot(&*storage, &recovered)?;
         let geometry = recovered.geometry;
         let epoch = Epoch(recovered.last_epoch.0.saturating_add(1));
@@ -209,11 +209,10 @@ impl Log {
         self.shared().geometry.split(place).0
     }
 
-    /// Whether an append of [`Need::Normal`](crate::Need::Normal) that takes so many bytes is refused because there is no
-    /// space for the next segment.
+    /// Whether an append that takes so many bytes is refused because there is no space for the next segment.
     #[must_use]
-    pub fn is_full_for(&self, bytes: usize) -> bool {
-        self.shared().tail().is_full_for(bytes as u64)
+    pub fn is_full_for(&self, need: Need, bytes: usize) -> bool {
+        self.shared().tail().is_full_for(need, bytes as u64)
     }
 
     /// The largest append, headers included.
@@ -255,13 +254,18 @@ impl Log {
 
 fn check_options(options: &Options) -> Result<(), OpenError> {
     let size = options.segment_size;
-    if is_segment_size(size) {
-        return Ok(());
+    if !is_segment_size(size) {
+        let reason = format!(
+            "{size} is not a multiple of {SEGMENT_SIZE_UNIT} between {SEGMENT_SIZE_MIN} and {SEGMENT_SIZE_MAX}: choose one"
+        );
+        return Err(OpenError::Options { option: "segment_size", reason });
     }
-    let reason = format!(
-        "{size} is not a multiple of {SEGMENT_SIZE_UNIT} between {SEGMENT_SIZE_MIN} and {SEGMENT_SIZE_MAX}: choose one"
-    );
-    Err(OpenError::Options { option: "segment_size", reason })
+    let least = SPACE_SEGMENTS_MIN * size;
+    if options.space_max < least {
+        let reason = format!("{} is too little for a log to go on: give at least {least}", options.space_max);
+        return Err(OpenError::Options { option: "space_max", reason });
+    }
+    Ok(())
 }
 
 fn lock_storage(storage: &dyn Storage) -> Result<StorageLock, OpenError> {

@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+/// Size of the segments of a log that is made with [`Options::default`].
+pub const SEGMENT_SIZE: u64 = 64 << 20;
+
+/// The least that [`Options::space_max`] may be, in segments: the oldest, which is given back, the one that is appended to,
+/// two that are ready for the next appends and for copies, one that was given back, and the spare file.
+pub const SPACE_SEGMENTS_MIN: u64 = 6;
+
 /// When an append counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncMode {
@@ -32,17 +39,23 @@ pub struct Options {
     pub sync: SyncMode,
     /// The largest append, headers included. An append never crosses a segment.
     pub append_bytes_max: usize,
-    /// Bytes appended and not yet durable. Beyond it `Normal` appends get `Busy`; `Essential` ones may go a quarter
-    /// further. `Normal` appends also get `Busy` while the segment that they need is still being created.
+    /// Bytes appended and not yet durable. Beyond it `Normal` appends get `Busy`; all others may go a quarter
+    /// further, copies half as far. `Normal` appends also get `Busy` while the segment that they need is still being created.
     pub pending_bytes_max: usize,
-    /// Room in written segments that is kept for `Essential` appends when no further segment can be created.
+    /// Room in written segments that is kept for `Essential` appends when no further segment can be created. `Housekeeping`
+    /// ones may take half of it.
     pub reserve_bytes: u64,
     /// How many parts register as [`LogOwner`](crate::LogOwner). 0: segments are given back by
     /// [`Log::reclaim`](crate::Log::reclaim) alone.
     pub owners: usize,
-    /// Segments are wanted back while all take more bytes than this, and more than three times what the owners need. On a
-    /// full disk the latter alone counts.
+    /// Segments are wanted back while all take more bytes than this or than half of `space_max`, and more than three times
+    /// what the owners need. On a full disk the latter alone counts.
     pub reclaim_above: u64,
+    /// What all files of the log may take together, at least [`SPACE_SEGMENTS_MIN`] segments. At the limit it has no room, as
+    /// on a full disk. A log that was larger before takes no more until it is smaller.
+    pub space_max: u64,
+    /// Bytes of the disk that the log leaves to others: it has no room where a segment would take of them.
+    pub disk_free_min: u64,
     /// A snapshot is begun once so many bytes were appended since the last one: a start reads about as much of the log.
     /// `None`: only when [`Log::request_snapshot`](crate::Log::request_snapshot) asks. Without owners there is none.
     pub snapshot_every: Option<u64>,
@@ -57,13 +70,15 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            segment_size: 64 << 20,
+            segment_size: SEGMENT_SIZE,
             sync: SyncMode::Always,
             append_bytes_max: 8 << 20,
             pending_bytes_max: 64 << 20,
             reserve_bytes: 8 << 20,
             owners: 0,
             reclaim_above: 768 << 20,
+            space_max: u64::MAX,
+            disk_free_min: 128 << 20,
             snapshot_every: Some(128 << 20),
             idle_mark_after: Some(Duration::from_millis(50)),
             full_retry_every: Duration::from_secs(1),

@@ -189,7 +189,7 @@ fn want_oldest(shared: &Shared) -> bool {
     let tail = &mut *guard;
     let size = (tail.ready.max(tail.segment) + 1 - tail.begin) * shared.geometry.segment_size;
     // On a full disk even a small log gives what it can.
-    let above = if tail.full { 0 } else { shared.options.reclaim_above };
+    let above = if tail.full { 0 } else { shared.options.reclaim_above.min(shared.options.space_max / 2) };
     let is_too_large = size > above.max(LIVE_FACTOR * live);
     if tail.phase != Phase::Open || !is_too_large || tail.begin == tail.segment || !tail.allow_carrying() {
         return false;

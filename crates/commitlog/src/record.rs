@@ -80,13 +80,16 @@ pub enum LogEvent {
     Poisoned(String),
 }
 
-/// Whether an append may use the space that is kept for when the disk is full.
+/// Whether an append may use the space that is kept for when no segment can be made, and how much of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Refused with `Full` when the disk is full.
+    /// Refused with `Full` when the log has no room.
     Normal,
     /// Acknowledgements, hand-outs: what lets work go on. May use the reserve.
     Essential,
+    /// What is noted about those who work, such as their connections: as often as they like. May use half of the reserve, so
+    /// that the other half is left for the work itself.
+    Housekeeping,
     /// Copies of what is needed of an old segment. May use the reserve too, and the segment that is kept for them.
     /// Refused with `Busy` while others fill the queue to the disk.
     Carry,

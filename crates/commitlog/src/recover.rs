@@ -15,7 +15,7 @@ use crate::format::{
     FIRST_RECORD, Geometry, HeaderError, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, SegmentVersion, own, u64_at,
 };
 use crate::segment::{
-    Found, PrepareError, SegmentReader, has_no_room, is_left_over, leave_stub, name_of, number_of, prepare,
+    Found, PrepareError, SegmentReader, has_no_room, has_spare, is_left_over, leave_stub, name_of, number_of, prepare,
     prepare_at_start, read_exact,
 };
 use crate::storage::{Storage, StorageFile};
@@ -41,10 +41,15 @@ pub(crate) struct Recovered {
     pub(crate) last_epoch: Epoch,
 }
 
-pub(crate) fn recover(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, OpenError> {
+/// With `carries`, appends go on in a segment of version 2: one that can be given back on a full disk too.
+pub(crate) fn recover(storage: &dyn Storage, segment_size: u64, carries: bool) -> Result<Recovered, OpenError> {
     let mut numbers = clean_folder(storage)?;
     numbers.sort_unstable();
-    if numbers.is_empty() { create_new(storage, segment_size) } else { open_existing(storage, &numbers) }
+    if numbers.is_empty() {
+        create_new(storage, segment_size, carries)
+    } else {
+        open_existing(storage, &numbers, carries)
+    }
 }
 
 /// Removes what an interrupted preparation left, and returns the numbers of the segments.
@@ -61,11 +66,13 @@ fn clean_folder(storage: &dyn Storage) -> Result<Vec<u64>, OpenError> {
     Ok(names.iter().filter_map(|name| number_of(name)).collect())
 }
 
-fn create_new(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, OpenError> {
+fn create_new(storage: &dyn Storage, segment_size: u64, carries: bool) -> Result<Recovered, OpenError> {
     let name = name_of(FIRST_SEGMENT);
     let log_id = storage.random_id().map_err(file_error(storage, &name, "no random numbers"))?;
     let geometry = Geometry { log_id, segment_size };
-    let header = SegmentHeader { version: SegmentVersion::V1, geometry, number: FIRST_SEGMENT, epoch: Epoch(1) };
+    let carries_from = carries.then_some(FIRST_SEGMENT);
+    let version = SegmentVersion::of_segment(FIRST_SEGMENT, carries_from);
+    let header = SegmentHeader { version, geometry, number: FIRST_SEGMENT, epoch: Epoch(1) };
     let file = prepare(storage, &header).map_err(PrepareError::into_source).map_err(file_error(
         storage,
         &name,
@@ -73,10 +80,10 @@ fn create_new(storage: &dyn Storage, segment_size: u64) -> Result<Recovered, Ope
     ))?;
     let files = BTreeMap::from([(FIRST_SEGMENT, file)]);
     let (begin, segment) = (FIRST_SEGMENT, FIRST_SEGMENT);
-    Ok(Recovered { geometry, files, begin, segment, cut: FIRST_RECORD, carries_from: None, last_epoch: Epoch(0) })
+    Ok(Recovered { geometry, files, begin, segment, cut: FIRST_RECORD, carries_from, last_epoch: Epoch(0) })
 }
 
-fn open_existing(storage: &dyn Storage, numbers: &[u64]) -> Result<Recovered, OpenError> {
+fn open_existing(storage: &dyn Storage, numbers: &[u64], carries: bool) -> Result<Recovered, OpenError> {
     let gap = numbers.windows(2).rposition(|two| two[0] + 1 != two[1]);
     let run = &numbers[gap.map_or(0, |at| at + 1)..];
     let newest = open_from_last(storage, run)?;
@@ -87,7 +94,14 @@ fn open_existing(storage: &dyn Storage, numbers: &[u64]) -> Result<Recovered, Op
     }
     // What is below the begin is not even opened: it may be on its way to another use.
     let mut opened = open_files(storage, &run[run.partition_point(|number| *number < begin)..])?;
-    if last.clean {
+    // A copy of version 1's records is whole in version 2.
+    let is_upgraded = carries
+        && opened.version(segment) == SegmentVersion::V1
+        && (!last.clean || has_spare(storage, opened.geometry.segment_size));
+    if is_upgraded {
+        opened.carries_from = Some(segment);
+    }
+    if last.clean && !is_upgraded {
         // The sync that failed before the stop may have been that of the next segment's name.
         storage.sync_dir().map_err(file_error(storage, "", "the folder cannot be synced"))?;
     } else {
@@ -306,7 +320,8 @@ impl LastSegment {
     }
 }
 
-/// After an unclean stop: removes what is behind the cut, and rewrites what may be in the page cache only.
+/// Removes what is behind the cut, and copies the segment up to it: what may be in the page cache only, or has another
+/// version.
 fn rewrite_last_segment(storage: &dyn Storage, opened: &mut Opened, last: &LastSegment) -> Result<(), OpenError> {
     let version = opened.version(last.segment);
     let Opened { geometry, files, epoch, .. } = opened;

@@ -159,11 +159,8 @@ fn finish(
     }
 }
 
-/// Creates the spare file, unless it is there. Its name is durable with the next sync of the folder.
-pub(crate) fn keep_spare(storage: &dyn Storage, size: u64) -> io::Result<()> {
-    if open_spare(storage, size).is_some() {
-        return Ok(());
-    }
+/// Creates the spare file. Its name is durable with the next sync of the folder.
+pub(crate) fn make_spare(storage: &dyn Storage, size: u64) -> io::Result<()> {
     let made = create(storage, SPARE, size).and_then(|file| {
         if file.size()? < size {
             // The file system cannot reserve space: only what is written has any.
@@ -174,6 +171,11 @@ pub(crate) fn keep_spare(storage: &dyn Storage, size: u64) -> io::Result<()> {
     made.inspect_err(|_| {
         let _ = storage.remove(SPARE);
     })
+}
+
+/// Whether the spare file is there.
+pub(crate) fn has_spare(storage: &dyn Storage, size: u64) -> bool {
+    open_spare(storage, size).is_some()
 }
 
 fn open_spare(storage: &dyn Storage, size: u64) -> Option<Arc<dyn StorageFile>> {

@@ -12,8 +12,8 @@ use crate::reclaim::Owners;
 use crate::record::LogEvent;
 use crate::recover::{FIRST_SEGMENT, Files};
 use crate::segment::{
-    PrepareError, SPARE, free_name_of, keep_spare, leave_stub, name_of, prepare, prepare_at_start, prepare_from_free,
-    unfinished_name_of,
+    PrepareError, SPARE, free_name_of, has_spare, leave_stub, make_spare, name_of, prepare, prepare_at_start,
+    prepare_from_free, unfinished_name_of,
 };
 use crate::snapshot::Snapshots;
 use crate::storage::{Storage, StorageFile, StorageLock};
@@ -115,7 +115,7 @@ impl Shared {
     /// Creates a segment that is ready for appends, and the spare file before it.
     pub(crate) fn prepare(&self, version: SegmentVersion, number: u64) -> Result<(), PrepareError> {
         // First: else a kill after the disk is full would be the end.
-        if let Err(error) = keep_spare(&*self.storage, self.geometry.segment_size) {
+        if let Err(error) = self.keep_spare() {
             // On a full disk the space that was given back is all there is.
             if !self.use_free(SPARE).map_err(PrepareError::Retry)? {
                 return Err(PrepareError::Retry(error));
@@ -125,9 +125,33 @@ impl Shared {
         let file = if self.use_free(&unfinished_name_of(number)).map_err(PrepareError::Retry)? {
             prepare_from_free(&*self.storage, &header)?
         } else {
+            self.check_space(2).map_err(PrepareError::Retry)?;
             prepare(&*self.storage, &header)?
         };
         self.add_file(number, file);
+        Ok(())
+    }
+
+    fn keep_spare(&self) -> io::Result<()> {
+        let size = self.geometry.segment_size;
+        if has_spare(&*self.storage, size) {
+            return Ok(());
+        }
+        self.check_space(1)?;
+        make_spare(&*self.storage, size)
+    }
+
+    /// Whether the log may take the space of one more file, and so of this many more than it has segments.
+    fn check_space(&self, more: u64) -> io::Result<()> {
+        let Options { space_max, disk_free_min, .. } = self.options;
+        let size = self.geometry.segment_size;
+        let count = self.files.read().unwrap_or_else(PoisonError::into_inner).len() as u64;
+        if (count + more).saturating_mul(size) > space_max {
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the log takes all that it may take of the disk"));
+        }
+        if self.storage.free_space()? < size.saturating_add(disk_free_min) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "the rest of the disk is kept for others"));
+        }
         Ok(())
     }
 

@@ -23,6 +23,10 @@ pub trait Storage: Send + Sync + 'static {
     fn lock(&self) -> Result<StorageLock, LockError>;
     /// Sixteen bytes that no other log has.
     fn random_id(&self) -> io::Result<[u8; 16]>;
+    /// Bytes that this user may still take of the disk. A storage that does not know says more than a log ever needs.
+    fn free_space(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
     /// Path of the file, for messages to people.
     fn path_of(&self, name: &str) -> String;
 }

@@ -1,8 +1,9 @@
-//! The system call that the standard library does not wrap: the reservation of space for a file.
-#![expect(unsafe_code, reason = "fallocate(2) has no safe wrapper in the standard library")]
+//! The system calls that the standard library does not wrap: the reservation of space for a file, and what is left of it.
+#![expect(unsafe_code, reason = "fallocate(2) and fstatvfs(3) have no safe wrapper in the standard library")]
 
 use std::fs::File;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd as _;
 
 /// Makes the file `len` bytes long, with space for all of them. Does nothing where the file system cannot reserve
@@ -21,4 +22,16 @@ pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
             _ => return Err(error),
         }
     }
+}
+
+/// Bytes that this user may still take of the file system that holds `file`.
+pub(crate) fn free_space(file: &File) -> io::Result<u64> {
+    let mut space = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the pointer is to memory of that type; the descriptor is open while `file` is borrowed.
+    if unsafe { libc::fstatvfs(file.as_raw_fd(), space.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: fstatvfs has filled it, as it returned 0.
+    let space = unsafe { space.assume_init() };
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }

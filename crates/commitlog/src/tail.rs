@@ -85,15 +85,17 @@ pub(crate) struct Tail {
 impl Tail {
     pub(crate) fn new(recovered: &Recovered, epoch: Epoch, options: &Options) -> Self {
         let Recovered { geometry, segment, cut, .. } = *recovered;
+        let ready = recovered.files.keys().next_back().copied().unwrap_or(segment);
+        let has_owners = options.owners > 0;
         Self {
             geometry,
             epoch,
             begin: recovered.begin,
-            carries_from: recovered.carries_from,
+            carries_from: recovered.carries_from.or(has_owners.then_some(ready + 1)),
             append_max: geometry.unit_max().min(options.append_bytes_max as u64),
             pending_max: options.pending_bytes_max as u64,
             reserve: options.reserve_bytes.min(geometry.segment_size / 4),
-            ahead: if options.owners > 0 { 2 } else { 1 },
+            ahead: if has_owners { 2 } else { 1 },
             sync: options.sync,
             phase: Phase::Open,
             segment,
@@ -102,7 +104,7 @@ impl Tail {
             pending: VecDeque::new(),
             writing: None,
             pending_bytes: 0,
-            ready: recovered.files.keys().next_back().copied().unwrap_or(segment),
+            ready,
             full: false,
             pace: Pace::default(),
             space_has_changed: false,
@@ -135,7 +137,7 @@ impl Tail {
         self.marked = false;
         match need {
             Need::Carry => self.pace.copied += plan.len(),
-            Need::Normal | Need::Essential => self.pace.appended += plan.len(),
+            Need::Normal | Need::Essential | Need::Housekeeping => self.pace.appended += plan.len(),
         }
         if need == Need::Normal {
             self.pace.wanted_while_full = 0;
@@ -146,7 +148,7 @@ impl Tail {
     fn check_pending(&self, need: Need, len: u64) -> Result<(), AppendError> {
         let max = match need {
             Need::Normal => self.pending_max,
-            Need::Essential => self.pending_max + self.pending_max / 4,
+            Need::Essential | Need::Housekeeping => self.pending_max + self.pending_max / 4,
             // Others come first.
             Need::Carry => self.pending_max / 2,
         };
@@ -157,6 +159,9 @@ impl Tail {
 
     /// Normal appends leave the reserve alone until the next segment is ready: there may be no space for one. They do
     /// not go into a segment that is not ready either, since all later appends would have to wait for it.
+    ///
+    /// A log with owners that has only its last segment, as after a start on a full disk, takes no normal appends, however
+    /// much room that one has: it is the room for the copies of the oldest segment, without which none would come back.
     fn check_room(&self, need: Need, len: u64) -> Result<(), AppendError> {
         let rolls = self.must_roll(len);
         let is_ready = self.segment + u64::from(rolls) <= self.ready;
@@ -168,13 +173,14 @@ impl Tail {
             Need::Normal => self.reserve + for_copies,
             // A segment that could not be made is not kept: else nothing could be acknowledged with room left here.
             Need::Essential => for_copies.min(ahead),
+            Need::Housekeeping => self.reserve / 2 + for_copies.min(ahead),
             Need::Carry => 0,
         };
         match need {
             _ if is_ready && here + ahead >= len + kept => Ok(()),
             _ if self.full => Err(AppendError::Full),
             Need::Normal | Need::Carry => Err(AppendError::Busy),
-            Need::Essential => Ok(()),
+            Need::Essential | Need::Housekeeping => Ok(()),
         }
     }
 
@@ -183,8 +189,8 @@ impl Tail {
         self.ready < self.segment + self.ahead
     }
 
-    pub(crate) fn is_full_for(&self, len: u64) -> bool {
-        self.full && self.check_room(Need::Normal, len).is_err()
+    pub(crate) fn is_full_for(&self, need: Need, len: u64) -> bool {
+        self.full && self.check_room(need, len).is_err()
     }
 
     pub(crate) fn must_roll(&self, len: u64) -> bool {

@@ -170,7 +170,7 @@ fn wait_for_retry(shared: &Shared, number: u64, error: &io::Error) {
     let mut tail = shared.tail();
     if !tail.full {
         if has_no_room(error) {
-            tracing::error!("the disk is full: only acknowledgements are still accepted until there is space again");
+            tracing::error!(%error, "the log has no room for its next segment: only acknowledgements are accepted until it has");
         } else {
             let path = shared.storage.path_of(&name_of(number));
             tracing::error!(path, %error, "the next segment cannot be made and is tried again: it must be there before this one is full");

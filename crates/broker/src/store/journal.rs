@@ -98,9 +98,9 @@ impl Journal {
         self.log.register_owner("broker worker")
     }
 
-    /// Whether the log refuses what a client may send, because the disk is full.
-    pub(crate) fn is_full(&self) -> bool {
-        self.log.is_full_for(ROOM_OF_A_CLIENT)
+    /// Whether the log has no room for what a client may send with this need.
+    pub(crate) fn is_full_for(&self, need: Need) -> bool {
+        self.log.is_full_for(need, ROOM_OF_A_CLIENT)
     }
 
     pub(crate) fn durable(&self) -> Position {

@@ -39,6 +39,7 @@ mod writes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use commitlog::Need;
 use mio::{Events, Poll};
 use mqtt::ReasonCode;
 
@@ -179,7 +180,7 @@ impl Worker {
             self.connections.tick(self.now.instant);
             self.clients.tick(self.now);
             self.carrying.tick(self.clients.live_bytes() + self.ended.live_bytes());
-            let has_room = !self.is_short_of_memory && !self.shared.journal.is_full();
+            let has_room = !self.is_short_of_memory && !self.shared.journal.is_full_for(Need::Normal);
             if self.connections.has_awaiting_room() && has_room {
                 self.connections.take_awaiting_room().into_iter().for_each(|key| self.close(key, None));
             }

@@ -78,7 +78,7 @@ impl Worker {
         }
         // 2. Take-over. A login that the full log refuses leaves the older connection alone.
         if let Some(old) = self.clients.connection_of(&client_id) {
-            if self.shared.journal.is_full() && self.clients.needs_room(&request, &account) {
+            if self.clients.has_no_room_for(&request, &account) {
                 return self.refuse(key, self.clients.refusal(&AppendError::Full));
             }
             self.shared.counts.taken_over.one();

@@ -267,6 +267,49 @@ fn a_full_disk_refuses_logins_that_make_or_change_a_session_and_resumes_others()
     assert_eq!(bob.expect_end(), Said::Disconnect(ReasonCode::SESSION_TAKEN_OVER));
 }
 
+/// The records of connections may take half of what is kept for acknowledgements.
+#[test]
+fn reconnects_on_a_full_disk_are_refused_before_they_take_the_room_of_acknowledgements() {
+    const WAITING: usize = 100;
+    let mut world = World::new();
+    let mut service = world.connect(Profile::of(SERVICE));
+    let mut alice = world.connect(Profile::of(ALICE));
+    let mut bob = world.connect(Profile::of(BOB));
+    world.connect(Profile::v311(CAROL)).disconnect();
+    for _ in 0..WAITING {
+        service.publish(&to(ALICE), "kept");
+    }
+    world.storage.set_full(true);
+    fill(&mut service);
+    let refusal = loop {
+        match Terminal::connect(world.address(), Profile::of(BOB)) {
+            Ok(next) => bob = next,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refusal, Said::Connack { reason: ReasonCode::QUOTA_EXCEEDED, .. }), "{refusal:?}");
+    // Nobody asks before what is not taken over.
+    let connect = || Terminal::connect(world.address(), Profile::v311(CAROL));
+    let refusal = std::iter::repeat_with(connect).find_map(Result::err).unwrap();
+    assert!(matches!(refusal, Said::Connack { reason: ReasonCode::SERVER_UNAVAILABLE, .. }), "{refusal:?}");
+    bob.ping();
+    for _ in 0..WAITING {
+        alice.receive();
+    }
+    alice.ping();
+    world.restart();
+    world.storage.set_full(false);
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let mut alice = loop {
+        match Terminal::connect(world.address(), Profile::of(ALICE)) {
+            Ok(alice) => break alice,
+            Err(refused) => assert!(std::time::Instant::now() < deadline, "it does not resume: {refused:?}"),
+        }
+    };
+    assert!(alice.session_present);
+    alice.expect_nothing();
+}
+
 /// Until nothing more is taken.
 fn fill(service: &mut Terminal) {
     let payload = "x".repeat(60_000);

@@ -68,6 +68,8 @@ struct State {
     injections: Vec<Injection>,
     /// Once the disk is full: the bytes of all files, which may not become more.
     capacity: Option<usize>,
+    /// What the disk says that it has, which is another matter.
+    free_space: u64,
     syncs_held: bool,
     locked: bool,
     /// Rises when the process or the power ends: what was opened before is dead.
@@ -105,6 +107,7 @@ impl ForgettingStorage {
             late: Vec::new(),
             injections: Vec::new(),
             capacity: None,
+            free_space: u64::MAX,
             syncs_held: false,
             locked: false,
             life: 0,
@@ -162,6 +165,11 @@ impl ForgettingStorage {
     pub fn set_full(&self, full: bool) {
         let mut state = self.state();
         state.capacity = full.then(|| state.view.bytes());
+    }
+
+    /// Sets what the disk says that it has. Files take nothing of it.
+    pub fn set_free_space(&self, bytes: u64) {
+        self.state().free_space = bytes;
     }
 
     pub fn set_lie(&self, lie: Lie) {
@@ -355,6 +363,10 @@ impl Storage for Process {
         let mut state = self.storage.state();
         state.ids += 1;
         Ok([state.ids; 16])
+    }
+
+    fn free_space(&self) -> io::Result<u64> {
+        Ok(self.storage.state().free_space)
     }
 
     fn path_of(&self, name: &str) -> String {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use commitlog::testing::{Call, Everything, Fate, ForgettingStorage, Nothing, Random};
 use commitlog::{AppendError, Log, LogOwner, Need, NewRecord, Options, Part, Position, SyncMode};
 
-use crate::harness::{KIND, allow_carrying, append_durably, append_patiently, open, small, storage};
+use crate::harness::{KIND, append_durably, append_patiently, open, small, storage};
 
 const SEGMENT: u64 = 16 << 10;
 const FIRST: &str = "00000000000000000001.segment";
@@ -110,7 +110,7 @@ fn a_full_disk_gives_the_first_segment_back_and_starts_after_a_clean_stop() {
     let storage = storage();
     let (log, _) = open(&storage, &large());
     let mut owner = register(&log);
-    allow_carrying(&log);
+    fill_segments(&log, 2);
     storage.set_full(true);
     fill(&log, Need::Normal);
     wait_for("wanted", || owner.wanted().is_some());
@@ -129,7 +129,7 @@ fn on_a_full_disk_without_spare_the_segments_that_were_given_back_are_used() {
     let storage = storage();
     let (log, _) = open(&storage, &large());
     let owner = register(&log);
-    allow_carrying(&log);
+    fill_segments(&log, 2);
     assert!(log.reclaim(2).unwrap());
     fill_segments(&log, 1);
     wait_for_segment(&storage, log.segments().end() + 2);
@@ -148,7 +148,7 @@ fn on_a_full_disk_without_spare_the_segments_that_were_given_back_are_used() {
 fn a_segment_that_was_given_back_and_cannot_be_used_now_is_used_later() {
     let storage = storage();
     let (log, _) = open(&storage, &large());
-    allow_carrying(&log);
+    fill_segments(&log, 2);
     fill_segments(&log, 1);
     wait_for_segment(&storage, log.segments().end() + 2);
     assert!(log.reclaim(3).unwrap());
@@ -160,6 +160,67 @@ fn a_segment_that_was_given_back_and_cannot_be_used_now_is_used_later() {
     fill_segments(&log, 1);
     wait_for_segment(&storage, end + 3);
     assert_eq!((storage.counts().injected, free()), (1, 0));
+}
+
+/// A log of the version before, whose last segment is begun and whose next one is ready.
+fn old_log(storage: &ForgettingStorage) -> Position {
+    let (log, _) = open(storage, &small());
+    fill_segments(&log, 2);
+    let kept = append_durably(&log, b"kept");
+    wait_for_segment(storage, log.segments().end() + 1);
+    log.close().unwrap();
+    kept
+}
+
+#[test]
+fn a_log_of_version_1_whose_disk_is_full_gives_its_segments_back() {
+    for clean in [true, false] {
+        let storage = storage();
+        let kept = old_log(&storage);
+        if !clean {
+            drop(open(&storage, &small()));
+            storage.cut_power();
+        }
+        storage.set_full(true);
+        let (log, seen) = open(&storage, &large());
+        assert!(seen.iter().any(|seen| seen.position == kept));
+        assert!(log.allow_carrying(), "the last segment is of version 2");
+        let mut owner = register(&log);
+        fill(&log, Need::Normal);
+        fill(&log, Need::Essential);
+        vacate_until_taken(&log, &mut owner, Need::Normal);
+        log.close().unwrap();
+        drop((log, owner));
+        open(&storage, &large());
+    }
+}
+
+#[test]
+fn a_crash_while_a_log_of_version_1_becomes_one_of_version_2_loses_nothing() {
+    let storage = storage();
+    let kept = old_log(&storage);
+    storage.cut_power();
+    let (log, _) = Log::open(storage.handle(), large()).unwrap();
+    let trace = storage.trace();
+    drop(log);
+    for at in 0..=trace.ops().len() {
+        for seed in 0..10 {
+            let storage = trace.cut(at, &mut Random::new(seed));
+            let (log, seen) = open(&storage, &large());
+            assert!(seen.iter().any(|seen| seen.position == kept), "moment {at}");
+            assert!(log.allow_carrying());
+        }
+    }
+}
+
+#[test]
+fn a_new_log_with_owners_can_carry_at_once_and_one_without_is_of_version_1() {
+    let version = |options: &Options| {
+        let storage = storage();
+        drop(open(&storage, options));
+        storage.content(FIRST).unwrap()[8]
+    };
+    assert_eq!((version(&options(1)), version(&small())), (2, 1));
 }
 
 #[test]
@@ -181,7 +242,7 @@ fn copies_that_fill_the_last_segment_leave_room_to_say_where_the_log_begins() {
     let storage = storage();
     let (log, _) = open(&storage, &large());
     let mut owner = register(&log);
-    allow_carrying(&log);
+    fill_segments(&log, 2);
     assert!(log.reclaim(2).unwrap());
     fill_segments(&log, 4);
     storage.set_full(true);
@@ -281,7 +342,7 @@ fn a_log_is_full_for_what_it_would_refuse_and_for_nothing_else() {
     let parts = [Part::Bytes(&[1; 700])];
     let mut taken = 0;
     while taken < 100 {
-        let is_full = log.is_full_for(740);
+        let is_full = log.is_full_for(Need::Normal, 740);
         match log.append(Need::Normal, &[NewRecord::new(KIND, 9, &parts)]) {
             Ok(appended) => {
                 assert!(!is_full, "it took {taken} and one more");
@@ -295,7 +356,7 @@ fn a_log_is_full_for_what_it_would_refuse_and_for_nothing_else() {
             }
         }
     }
-    assert!(log.is_full_for(740) && taken > 20);
+    assert!(log.is_full_for(Need::Normal, 740) && taken > 20);
     storage.set_full(false);
-    wait_for("room", || !log.is_full_for(740));
+    wait_for("room", || !log.is_full_for(Need::Normal, 740));
 }

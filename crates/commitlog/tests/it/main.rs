@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
 mod appending;
+mod budget;
 mod carrying;
 mod cornered;
 mod crash;

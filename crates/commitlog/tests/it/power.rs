@@ -216,8 +216,14 @@ fn lives(disk: &mut Disk, cuts: u64, fault: Fault) -> Result<Expected, String> {
     let mut expected = Expected::default();
     let mut acknowledged = Position(0);
     let idle_mark_after = Some(Duration::from_millis(5));
-    let options =
-        Options { segment_size: SEGMENT, reserve_bytes: 4 << 10, idle_mark_after, fault, ..Options::default() };
+    let options = Options {
+        segment_size: SEGMENT,
+        reserve_bytes: 4 << 10,
+        disk_free_min: 0,
+        idle_mark_after,
+        fault,
+        ..Options::default()
+    };
     for cut in 0..=cuts {
         let storage = Arc::new(DiskStorage::new(disk.mounted().join("log")));
         let (log, replay) = Log::open(storage, options.clone()).map_err(|error| format!("cut {cut}: {error}"))?;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use commitlog::testing::{Everything, Fate, ForgettingStorage, Nothing, Op, Random, SECTOR, Trace};
-use commitlog::{Log, NewRecord, Options, Part, ReadError, SnapshotError, SyncMode};
+use commitlog::{Log, Need, NewRecord, Options, Part, ReadError, SnapshotError, SyncMode};
 
 use crate::harness::{KIND, append_durably, small, storage, wait_until_prepared};
 use crate::table::{Recovered, Table, Values, start, wait};
@@ -467,7 +467,7 @@ fn a_full_disk_ends_a_snapshot_and_not_the_log() {
         trace.ops().iter().any(|op| matches!(op, Op::Remove { name } if name == "snapshot.new"))
     });
     append_durably(&log, b"ab");
-    assert!(!log.is_full_for(1000));
+    assert!(!log.is_full_for(Need::Normal, 1000));
     storage.set_full(false);
     take_snapshot(&storage, &log, &mut tables);
 }

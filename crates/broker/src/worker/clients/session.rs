@@ -102,10 +102,10 @@ impl Clients {
         }
     }
 
-    /// Whether the CONNECT makes or changes a persistent session, which a full log refuses.
-    pub(in crate::worker) fn needs_room(&self, request: &ConnectRequest, account: &str) -> bool {
+    /// Whether the log has no room for what this CONNECT changes: sooner if it makes or changes a persistent session.
+    pub(in crate::worker) fn has_no_room_for(&self, request: &ConnectRequest, account: &str) -> bool {
         let info = SessionInfo { account: account.into(), expiry_s: self.expiry_of(request) };
-        self.plan(request, &info).need == Need::Normal
+        self.context.journal.is_full_for(self.plan(request, &info).need)
     }
 
     pub(in crate::worker) fn refusal(&self, error: &AppendError) -> ReasonCode {
@@ -151,7 +151,8 @@ impl Clients {
         if changes {
             batch.session(SessionRecord { client_id, account: &info.account, expiry_s: info.expiry_s });
         }
-        let need = if changes { Need::Normal } else { Need::Essential };
+        // Without a record of the connection a session is not resumed: its time would count from the end of an older one.
+        let need = if changes { Need::Normal } else { Need::Housekeeping };
         let is_settled = kept.is_none_or(|entry| entry.settled_at <= self.context.journal.durable());
         Change { batch, need, waits: discards || changes || !is_settled, session_present: known.is_some() }
     }

@@ -17,6 +17,18 @@ pub(super) struct DeferredRecords {
     events_sent: Vec<Box<str>>,
 }
 
+/// Records are no more to be logged: they are, or the log has failed.
+fn is_settled(appended: Result<(), AppendError>) -> bool {
+    match appended {
+        Ok(()) => true,
+        Err(AppendError::Busy | AppendError::Full) => false,
+        Err(error) => {
+            tracing::debug!(%error, "acknowledgements of clients were not logged; they will be repeated");
+            true
+        }
+    }
+}
+
 #[derive(Default)]
 struct Changes {
     handed_out: Vec<(Position, PacketId)>,
@@ -39,32 +51,97 @@ impl DeferredRecords {
         }
     }
 
+    /// Logs what it can. What a busy or full log does not take is tried again in the next turn: what was logged already
+    /// means the same twice. What comes meanwhile is bounded: by what may be in flight, and by the connections that are
+    /// there, as a log without room for their ends has none for others' beginnings.
     pub(super) fn flush(&mut self, journal: &Journal) {
-        if self.is_empty() {
-            return;
+        if !self.clients.is_empty() && is_settled(journal.append_independent(&self.progress(), Need::Essential)) {
+            self.clients.clear();
         }
-        match journal.append_independent(&self.to_batch(), Need::Essential) {
-            Ok(()) => *self = Self::default(),
-            // The next turn tries again: what was logged already means the same twice, and what comes meanwhile is
-            // bounded by what may be in flight.
-            Err(AppendError::Busy | AppendError::Full) => {}
-            Err(error) => {
-                tracing::debug!(%error, "acknowledgements of clients were not logged; they will be repeated");
-                *self = Self::default();
-            }
+        let has_connections = !self.closed.is_empty() || !self.events_sent.is_empty();
+        if has_connections
+            && !journal.is_full_for(Need::Housekeeping)
+            && is_settled(journal.append_independent(&self.connections(), Need::Housekeeping))
+        {
+            self.closed = Vec::new();
+            self.events_sent = Vec::new();
         }
     }
 
-    fn to_batch(&self) -> Batch {
+    fn progress(&self) -> Batch {
         let mut batch = Batch::default();
         for (client, changes) in &self.clients {
             batch.handed_out(client.as_str(), &changes.handed_out);
             batch.removed(client.as_str(), &changes.removed);
         }
+        batch
+    }
+
+    fn connections(&self) -> Batch {
+        let mut batch = Batch::default();
         for (client, connection_id, at_ms) in &self.closed {
             batch.closed(client.as_str(), connection_id, *at_ms);
         }
         self.events_sent.iter().for_each(|connection_id| batch.event_sent(connection_id));
         batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use commitlog::testing::ForgettingStorage;
+    use commitlog::{Log, Options};
+    use std::time::Duration;
+
+    const RESERVE: u64 = 64 << 10;
+
+    /// A log whose disk is full, and which has only its reserve left.
+    fn full_log() -> Log {
+        let storage = ForgettingStorage::new();
+        let options = Options {
+            segment_size: 1 << 20,
+            reserve_bytes: RESERVE,
+            full_retry_every: Duration::from_millis(1),
+            ..Options::default()
+        };
+        let (log, _) = Log::open(storage.handle(), options).unwrap();
+        storage.set_full(true);
+        let journal = Journal::new(log.clone());
+        let mut filler = Batch::default();
+        filler.closed("filler", "connection", 0);
+        while journal.append(&filler, Need::Normal) != Err(AppendError::Full) {}
+        log
+    }
+
+    #[test]
+    fn a_hundred_thousand_reconnects_on_a_full_disk_leave_the_acknowledgements_their_room() {
+        let log = full_log();
+        let journal = Journal::new(log.clone());
+        let mut deferred = DeferredRecords::default();
+        let mut let_in = 0;
+        for number in 0..100_000 {
+            let connection_id = format!("{number:032x}");
+            let mut batch = Batch::default();
+            batch.opened("client", &connection_id, number, "192.0.2.1:50000");
+            if journal.append(&batch, Need::Housekeeping).is_ok() {
+                let_in += 1;
+                deferred.add(Deferred::Closed {
+                    client: ClientKey::new("client"),
+                    connection_id: connection_id.into(),
+                    at_ms: number,
+                });
+            }
+            deferred.flush(&journal);
+        }
+        assert!((50..1000).contains(&let_in), "{let_in} were let in");
+        let left = (RESERVE / 2) as usize - (4 << 10);
+        assert!(!log.is_full_for(Need::Essential, left));
+        deferred.add(Deferred::Removed { client: ClientKey::new("client"), message: Position(64) });
+        deferred.flush(&journal);
+        assert!(deferred.clients.is_empty(), "the acknowledgement is logged");
+        assert!(!deferred.is_empty(), "the ends of connections wait for room");
     }
 }
