@@ -32,6 +32,8 @@ pub struct Config {
     pub certificate: Option<(PathBuf, PathBuf)>,
     pub names: Vec<String>,
     pub sync_always: bool,
+    /// What the log may take of the disk.
+    pub log_space_max: u64,
     pub times: MeetingTimes,
     pub members_max: usize,
     pub test: Test,
@@ -91,6 +93,8 @@ const PAYLOAD_BYTES_CEILING: u64 = 256 * 1024;
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
 /// What the broker and the RTC server can number.
 const THREADS_MAX: usize = 64;
+/// Of segments of the size that new logs have.
+const LOG_SPACE_MIN: u64 = commitlog::SPACE_SEGMENTS_MIN * commitlog::SEGMENT_SIZE;
 const LOST_AFTER_MS_MIN: u64 = 100;
 const LOST_AFTER_MS_MAX: u64 = 60_000;
 
@@ -126,6 +130,7 @@ impl Config {
             topic_chars_max: raw.mqtt.topic_chars_max,
             certificate: check.certificate(&raw)?,
             sync_always: check.sync(&raw.log.sync)?,
+            log_space_max: check.log_space(raw.log.space_bytes_max)?,
             times: check.times(&raw)?,
             members_max: raw.meeting.members_max,
             test: check.test(&raw)?,
@@ -249,6 +254,22 @@ impl Checker<'_> {
     fn test(&self, raw: &Raw) -> Result<Test, ConfigError> {
         let refuse = |name| self.refuse("test.fault", format!("no seeded bug is named `{name}`"), "see config/test.rs");
         Test::check(raw).map_err(refuse)
+    }
+
+    /// 0: all that the disk has.
+    fn log_space(&self, bytes: u64) -> Result<u64, ConfigError> {
+        match bytes {
+            0 => Ok(u64::MAX),
+            LOG_SPACE_MIN.. => Ok(bytes),
+            _ => {
+                let cause = format!("{bytes} bytes are too little for the log to go on");
+                Err(self.refuse(
+                    "log.space_bytes_max",
+                    cause,
+                    format!("give at least {LOG_SPACE_MIN}, or 0 for no limit"),
+                ))
+            }
+        }
     }
 
     fn times(&self, raw: &Raw) -> Result<MeetingTimes, ConfigError> {

@@ -99,6 +99,9 @@ pub struct Tls {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
+    /// What all files of the log may take together, at least 402653184 bytes (384 MiB); 0 = what the disk has. At the limit
+    /// new messages are refused as on a full disk.
+    pub space_bytes_max: u64,
     /// `always` survives a power cut, `os` survives the process.
     pub sync: String,
 }
@@ -148,7 +151,7 @@ impl Default for Media {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { sync: "always".into() }
+        Self { space_bytes_max: 0, sync: "always".into() }
     }
 }
 

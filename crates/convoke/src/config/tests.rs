@@ -49,6 +49,7 @@ fn values_out_of_range_say_the_range() {
         ("[server]\nthreads = 65\n", "0 to 64"),
         ("[media]\nlost_after_ms = 0\n", "100 to 60000"),
         ("[log]\nsync = \"never\"\n", "\"always\" or \"os\""),
+        ("[log]\nspace_bytes_max = 402653183\n", "at least 402653184"),
         ("[tls]\nkey = \"x.pem\"\n", "set both or none"),
         ("[names]\ngroups = [\"app\"]\n", "7 to 64"),
         ("[media]\nadvertise = [\"host\"]\n", "addresses without port"),

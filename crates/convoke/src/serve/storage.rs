@@ -78,7 +78,7 @@ fn apply(record: ReplayedRecord<'_>, queue: &mut queue::Recovery, inboxes: &mut 
 
 fn options(config: &Config) -> Options {
     let sync = if config.sync_always { SyncMode::Always } else { SyncMode::Os };
-    let options = Options { sync, fault: config.test.log, ..Options::default() };
+    let options = Options { sync, space_max: config.log_space_max, fault: config.test.log, ..Options::default() };
     let Some(segment_size) = config.test.segment_bytes else { return options };
     // What is one part of a segment of the usual size stays one of a smaller one.
     let part = |bytes: u64| (bytes * segment_size / options.segment_size).max(1);
