@@ -9,6 +9,7 @@
 //! flight stays in flight [MQTT5-4.4.0-1].
 
 mod collapse_keys;
+mod correction;
 mod entries;
 #[cfg(test)]
 mod memory;
@@ -20,6 +21,8 @@ use mqtt::server::{HandOut, Priority, Session, SessionLimits};
 use crate::message::{Collapse, SharedMessage};
 use collapse_keys::CollapseKeys;
 use entries::{Entries, Kept};
+
+pub(crate) use correction::Correction;
 
 /// Names an entry within its inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -265,6 +268,17 @@ impl Inbox {
             self.session.shrink();
         }
         gone
+    }
+
+    /// When the first of what waits expires, or of the collapse keys. What is in flight does not.
+    pub(crate) fn earliest_deadline_ms(&self) -> Option<u64> {
+        let waiting = self.session.waiting().filter_map(|id| Some(self.entries.get(id)?.expires_at_ms));
+        waiting.chain(self.collapse_keys.earliest_deadline_ms()).min()
+    }
+
+    pub(crate) fn correct_deadlines(&mut self, correction: Correction) {
+        self.entries.correct_deadlines(correction);
+        self.collapse_keys.correct_deadlines(correction);
     }
 
     /// Gives memory of past traffic back.

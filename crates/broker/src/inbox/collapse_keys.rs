@@ -1,6 +1,6 @@
 //! The collapse keys that one inbox has seen, each with its highest version, until the message's expiry.
 
-use super::EntryId;
+use super::{Correction, EntryId};
 use crate::message::Collapse;
 
 /// Collapse keys that one inbox remembers. At the limit the key that expires first is forgotten.
@@ -63,6 +63,16 @@ impl CollapseKeys {
         self.0.iter().flat_map(|keys| keys.iter()).map(|Known { key, seen }| {
             (seen.entry, Collapse { key: key.clone(), version: seen.version }, seen.until_ms)
         })
+    }
+
+    /// When the first of them expires.
+    pub(super) fn earliest_deadline_ms(&self) -> Option<u64> {
+        self.0.as_ref()?.iter().map(|known| known.seen.until_ms).min()
+    }
+
+    pub(super) fn correct_deadlines(&mut self, correction: Correction) {
+        let keys = self.0.iter_mut().flat_map(|keys| keys.iter_mut());
+        keys.for_each(|known| correction.apply(&mut known.seen.until_ms));
     }
 
     /// Forgets what has expired, and gives its memory back.

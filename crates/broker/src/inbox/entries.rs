@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Entry, EntryId};
+use super::{Correction, Entry, EntryId};
 use crate::message::SharedMessage;
 
 /// A queue that grew past this gives its memory back when it needs less than a quarter of it.
@@ -146,6 +146,10 @@ impl Entries {
         let (_, entry) = self.0.remove(self.place(id).ok()?)?;
         self.give_back();
         Some(entry)
+    }
+
+    pub(super) fn correct_deadlines(&mut self, correction: Correction) {
+        self.0.iter_mut().for_each(|(_, entry)| correction.apply(&mut entry.expires_at_ms));
     }
 
     /// Takes these out, which rise; returns those that were there with their sizes.

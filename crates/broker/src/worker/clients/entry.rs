@@ -3,6 +3,7 @@
 use commitlog::Position;
 use mqtt::server::Restart;
 
+use super::deadlines::Bucket;
 use super::queue_ids::QueueIds;
 use crate::client::ClientKey;
 use crate::inbox::{Entry, EntryId, Gone, Inbox, InboxLimits};
@@ -34,6 +35,8 @@ pub(super) struct ClientEntry {
     pub(super) queue_ids: QueueIds,
     /// Number of the oldest segment that the log needs for this client; `None`: it has nothing of it.
     pub(super) oldest_segment: Option<u32>,
+    /// Its place among the [`Deadlines`](super::deadlines::Deadlines).
+    pub(super) due: Option<Bucket>,
 }
 
 /// The connection that has the session.
@@ -67,6 +70,7 @@ impl ClientEntry {
             settled_at: Position::default(),
             queue_ids: QueueIds::default(),
             oldest_segment: None,
+            due: None,
         }
     }
 
@@ -97,6 +101,11 @@ impl ClientEntry {
     /// The connection that a PUBLISH may go to.
     pub(super) fn open_connection(&self) -> Option<ConnectionKey> {
         self.attachment.filter(|attachment| attachment.is_open).map(|attachment| attachment.connection)
+    }
+
+    /// When the first of what it has is over by time alone, but for its session.
+    pub(super) fn earliest_deadline_ms(&self) -> Option<u64> {
+        self.queue_ids.earliest_deadline_ms().into_iter().chain(self.inbox.earliest_deadline_ms()).min()
     }
 
     /// Forgets what has had its time. Returns the entries that went.

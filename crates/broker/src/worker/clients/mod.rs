@@ -5,6 +5,7 @@
 //! [`Actions`](super::action::Actions).
 
 mod carry;
+mod deadlines;
 mod delivery;
 mod entry;
 mod fan_out;
@@ -15,13 +16,14 @@ mod queue_ids;
 mod reads;
 mod recent;
 mod session;
+mod set_back;
 mod state;
 mod storing;
 mod subscriptions;
 mod sweep;
 mod unsent;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,11 +41,13 @@ use crate::stats::Counts;
 use crate::store::RecoveredClient;
 use crate::store::journal::Journal;
 use crate::workers_by_filter::WorkersByFilter;
+use deadlines::Deadlines;
 use entry::ClientEntry;
 use live::Live;
 use lookups::Lookups;
 use reads::Reads;
 use recent::RecentReceivers;
+use set_back::SetBack;
 use unsent::Unsent;
 
 pub(super) use carry::{OpenConnection, Pass, Progress};
@@ -84,8 +88,10 @@ pub(super) struct Clients {
     /// Sessions without a connection, by the time they end.
     endings: BTreeSet<(u64, ClientRef)>,
     endings_ahead: Vec<EndingAhead>,
-    to_sweep: VecDeque<ClientRef>,
-    next_sweep: Instant,
+    deadlines: Deadlines,
+    /// Clients are due, or to be visited because of the clock.
+    is_sweeping: bool,
+    set_back: SetBack,
     /// Of entries that are not in the log.
     volatile_entries: u64,
     live: Live,
@@ -115,8 +121,9 @@ impl Clients {
             unsent: Unsent::default(),
             endings: BTreeSet::new(),
             endings_ahead: Vec::new(),
-            to_sweep: VecDeque::new(),
-            next_sweep: now,
+            deadlines: Deadlines::default(),
+            is_sweeping: false,
+            set_back: SetBack::new(now),
             volatile_entries: 0,
             live: Live::default(),
         }
@@ -128,6 +135,7 @@ impl Clients {
         let ahead_s = session.filter(|session| session.disconnected_ms.is_some_and(|at_ms| at_ms > now.ms));
         let ahead_s = ahead_s.map(|session| session.expiry_s);
         let logged = recovered.subscriptions.clone();
+        self.note_deadlines_ahead(&recovered, now);
         let key = ClientKey::new(client_id);
         let mut entry = ClientEntry::recover(key, &self.context.inbox_limits, recovered, restart, now.ms);
         if entry.is_empty() {
@@ -138,6 +146,7 @@ impl Clients {
         self.context.counts.sessions.add(u64::from(entry.session.is_some()));
         let ends_at_ms = entry.ends_at_ms;
         let client = self.insert(entry);
+        self.put_in_order(client.slot);
         logged.iter().for_each(|(filter, options)| self.recover_subscription(client, filter, *options));
         if let Some(ends_at_ms) = ends_at_ms {
             self.endings.insert((ends_at_ms, client));
@@ -204,7 +213,8 @@ impl Clients {
 
     fn remove(&mut self, client: ClientRef) -> Option<ClientEntry> {
         self.entry(client)?;
-        let entry = self.entries.remove(client.slot as usize);
+        let mut entry = self.entries.remove(client.slot as usize);
+        self.deadlines.remove(client.slot, &mut entry.due);
         self.by_id.remove(&entry.key);
         Some(entry)
     }
@@ -236,5 +246,7 @@ impl Clients {
 mod carry_tests;
 #[cfg(test)]
 mod state_tests;
+#[cfg(test)]
+mod sweep_tests;
 #[cfg(test)]
 mod tests;

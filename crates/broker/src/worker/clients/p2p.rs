@@ -14,7 +14,7 @@ use crate::worker::post::{Outcome, P2p, QueueJob, ReplyTarget, ReplyTo};
 use crate::worker::reader::Loaded;
 
 /// How long ids of messages of a queue elsewhere are remembered: longer than any redelivery takes.
-const QUEUE_ID_KEPT: Duration = Duration::from_hours(24);
+pub(super) const QUEUE_ID_KEPT: Duration = Duration::from_hours(24);
 
 impl Clients {
     /// Takes a message for a client of this worker.
@@ -158,6 +158,7 @@ impl Clients {
         }
         if let Some(entry) = self.entry_mut(client) {
             entry.queue_ids.remember(job.message_id.as_str(), queue_id_until(now), end, now.ms);
+            self.expect_deadline(client, queue_id_until(now));
         }
         actions.push_back(Action::WhenDurable { end, then: AfterDurable::Acknowledge(job) });
     }

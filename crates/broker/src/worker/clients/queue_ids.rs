@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use commitlog::Position;
 
+use crate::inbox::Correction;
+
 /// Ids that one inbox remembers.
 const IDS_MAX: usize = 10_000;
 
@@ -43,6 +45,16 @@ impl QueueIds {
         if ids.len() < IDS_MAX {
             ids.insert(id.into(), KnownId { until_ms, end });
         }
+    }
+
+    /// When the first of them has had its time.
+    pub(super) fn earliest_deadline_ms(&self) -> Option<u64> {
+        self.0.as_ref()?.values().map(|known| known.until_ms).min()
+    }
+
+    pub(super) fn correct_deadlines(&mut self, correction: Correction) {
+        let ids = self.0.iter_mut().flat_map(|ids| ids.values_mut());
+        ids.for_each(|known| correction.apply(&mut known.until_ms));
     }
 
     /// Forgets what has had its time.

@@ -141,6 +141,7 @@ impl Clients {
     fn put(&mut self, client: ClientRef, id: EntryId, storing: Storing, actions: &mut Actions) {
         let Storing { entry, replaces } = storing;
         self.count_in(1, entry.size.into());
+        self.expect_deadline(client, entry.expires_at_ms);
         let gone = self.entry_mut(client).and_then(|known| known.inbox.insert(id, entry, replaces));
         if let Some(gone) = gone {
             self.context.counts.superseded.one();

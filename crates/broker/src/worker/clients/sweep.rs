@@ -1,17 +1,13 @@
 //! What happens by time alone: sessions end, messages expire.
 
-use std::time::Duration;
-
 use super::{Clients, EndingAhead};
-use crate::worker::action::{Actions, Now};
+use crate::worker::action::{Actions, ClientRef, Now};
 
-/// How often all inboxes are looked through.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// Inboxes of one turn.
-const SWEEPS_PER_TURN: usize = 32;
+/// Clients that one turn visits.
+pub(super) const VISITS_PER_TURN: u32 = 32;
 
 impl Clients {
-    /// Ends the sessions whose time is over, and begins to look through all inboxes when that is due.
+    /// Ends the sessions whose time is over, and begins to visit the clients of which something has expired.
     pub(in crate::worker) fn tick(&mut self, now: Now) {
         while let Some(&(ends_at_ms, client)) = self.endings.first() {
             if ends_at_ms > now.ms {
@@ -27,28 +23,58 @@ impl Clients {
                 self.end_session(client);
             }
         }
-        if now.instant >= self.next_sweep && self.to_sweep.is_empty() {
-            self.next_sweep = now.instant + SWEEP_EVERY;
-            self.to_sweep.extend(self.by_id.values());
+        self.set_back.tick(now);
+        self.is_sweeping = self.deadlines.has_due(now.ms) || self.set_back.has_more();
+    }
+
+    /// Visits some clients of which something has expired.
+    pub(in crate::worker) fn sweep_some(&mut self, now: Now, actions: &mut Actions) {
+        if !self.is_sweeping {
+            return;
+        }
+        self.correct_some(now);
+        for _ in 0..VISITS_PER_TURN {
+            let Some(slot) = self.deadlines.take_due(now.ms) else {
+                self.is_sweeping = self.set_back.has_more();
+                return;
+            };
+            self.sweep(slot, now, actions);
         }
     }
 
-    /// Looks through some inboxes for what has expired.
-    pub(in crate::worker) fn sweep_some(&mut self, now: Now, actions: &mut Actions) {
-        for _ in 0..SWEEPS_PER_TURN {
-            let Some(client) = self.to_sweep.pop_front() else { return };
-            let Some(entry) = self.entry_mut(client) else { continue };
-            let expired = entry.sweep(now.ms);
-            let is_empty = entry.is_empty();
-            self.context.counts.expired.add(expired.len() as u64);
-            expired.into_iter().for_each(|gone| self.forget(client, gone, actions));
-            if is_empty {
-                self.remove(client);
-            }
+    /// Takes out what has expired, and a client of which nothing is left.
+    fn sweep(&mut self, slot: u32, now: Now, actions: &mut Actions) {
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        let client = ClientRef { slot, generation: entry.generation };
+        let expired = entry.sweep(now.ms);
+        let is_empty = entry.is_empty();
+        self.context.counts.expired.add(expired.len() as u64);
+        expired.into_iter().for_each(|gone| self.forget(client, gone, actions));
+        if is_empty {
+            self.remove(client);
+        } else {
+            self.put_in_order(slot);
         }
     }
 
     pub(in crate::worker) fn is_sweeping(&self) -> bool {
-        !self.to_sweep.is_empty()
+        self.is_sweeping
+    }
+
+    /// Something of the client has its time until then.
+    pub(super) fn expect_deadline(&mut self, client: ClientRef, deadline_ms: u64) {
+        if let Some(entry) =
+            self.entries.get_mut(client.slot as usize).filter(|entry| entry.generation == client.generation)
+        {
+            self.deadlines.add(client.slot, &mut entry.due, deadline_ms);
+        }
+    }
+
+    /// Puts the client where its earliest deadline belongs.
+    pub(super) fn put_in_order(&mut self, slot: u32) {
+        if let Some(entry) = self.entries.get_mut(slot as usize) {
+            let earliest_ms = entry.earliest_deadline_ms();
+            self.deadlines.set(slot, &mut entry.due, earliest_ms);
+        }
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,7 @@ type LoadedMessage = Result<SharedMessage, Box<MessageError>>;
 
 /// What became of one write, in short.
 #[derive(Debug, PartialEq, Eq)]
-enum Seen {
+pub(super) enum Seen {
     Reply(Outcome),
     Deliver(ClientRef),
     SendAtMostOnce(ConnectionKey),
@@ -58,11 +59,11 @@ enum Seen {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(|_| ())
     }
 
-    fn with(change: impl FnOnce(&mut Limits)) -> Self {
+    pub(super) fn with(change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits::default();
         change(&mut limits);
         Self::on(Options::default(), limits)
@@ -113,13 +114,13 @@ impl Bench {
         (key, opened.unwrap())
     }
 
-    fn connect(&mut self, client_id: &str, expiry_s: u32) -> (ConnectionKey, ClientRef) {
+    pub(super) fn connect(&mut self, client_id: &str, expiry_s: u32) -> (ConnectionKey, ClientRef) {
         let (key, opened) = self.open(client_id, expiry_s, false);
         self.clients.connected(opened.client, key, 10);
         (key, opened.client)
     }
 
-    fn send(&mut self, to: &str, message: SharedMessage) -> Vec<Seen> {
+    pub(super) fn send(&mut self, to: &str, message: SharedMessage) -> Vec<Seen> {
         let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
         let p2p = P2p { to: ClientKey::new(to), message, keep: true, reply_to };
         self.clients.take_p2p(p2p, self.now, &mut self.actions);
@@ -127,7 +128,7 @@ impl Bench {
     }
 
     /// Does the writes, as a log that takes everything; says the rest.
-    fn drain(&mut self) -> Vec<Seen> {
+    pub(super) fn drain(&mut self) -> Vec<Seen> {
         let mut seen = Vec::new();
         while let Some(action) = self.actions.pop_front() {
             match action {
