@@ -104,7 +104,7 @@ fn answer(connection: &mut Connection, request: Request<'_>, out: &mut Vec<u8>) 
             let _sent = connection.suback(subscribe.packet_id, &codes, None, out);
         }
         Request::Unsubscribe(unsubscribe) => {
-            let codes = vec![ReasonCode::SUCCESS; unsubscribe.filters.iter().count()];
+            let codes = vec![ReasonCode::SUCCESS; unsubscribe.filters.count()];
             let _sent = connection.unsuback(unsubscribe.packet_id, &codes, None, out);
         }
         Request::Ack { .. } | Request::Disconnect(_) => {}

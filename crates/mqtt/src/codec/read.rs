@@ -85,6 +85,17 @@ impl<'a> Reader<'a> {
         if is_printable(text) { Ok(text) } else { Err(malformed("a control character or non-character")) }
     }
 
+    /// The bytes of a [`Self::printable_string`], for whom only its check matters: a SUBSCRIBE has thousands of short ones.
+    pub(crate) fn printable_bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+        let mut ahead = *self;
+        let bytes = ahead.binary()?;
+        if !bytes.iter().all(|byte| (0x20..0x7F).contains(byte)) {
+            return self.printable_string().map(str::as_bytes);
+        }
+        *self = ahead;
+        Ok(bytes)
+    }
+
     pub(crate) fn end(&self) -> Result<(), DecodeError> {
         if self.is_empty() { Ok(()) } else { Err(malformed("bytes after the end of the packet")) }
     }

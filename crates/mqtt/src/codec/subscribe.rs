@@ -32,11 +32,19 @@ pub struct SubscribeFilter<'a> {
 
 /// The filters of a SUBSCRIBE: checked, at least one, still in their encoded form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SubscribeFilters<'a>(&'a [u8]);
+pub struct SubscribeFilters<'a> {
+    bytes: &'a [u8],
+    count: usize,
+}
 
 impl<'a> SubscribeFilters<'a> {
+    /// At least one.
+    pub const fn count(self) -> usize {
+        self.count
+    }
+
     pub fn iter(self) -> impl Iterator<Item = SubscribeFilter<'a>> {
-        let mut r = Reader::new(self.0);
+        let mut r = Reader::new(self.bytes);
         // The view was validated, so an error cannot occur; it would end the iteration.
         std::iter::from_fn(move || read_filter(&mut r, Version::V5).ok())
     }
@@ -46,15 +54,16 @@ impl<'a> SubscribeFilters<'a> {
         if r.is_empty() {
             return Err(protocol_error("no topic filter"));
         }
-        let bytes = r.rest();
+        let (bytes, mut count) = (r.rest(), 0);
         while !r.is_empty() {
-            let SubscribeFilter { filter, options } = read_filter(r, version)?;
+            let (filter, options) = (r.printable_bytes()?, read_options(r.u8()?, version)?);
+            count += 1;
             // [MQTT5-3.8.3-4]
-            if options.no_local && filter.starts_with("$share/") {
+            if options.no_local && filter.starts_with(b"$share/") {
                 return Err(protocol_error("no-local on a shared subscription"));
             }
         }
-        Ok(Self(bytes))
+        Ok(Self { bytes, count })
     }
 }
 
@@ -80,18 +89,22 @@ fn read_options(byte: u8, version: Version) -> Result<SubscriptionOptions, Decod
 
 /// The filters of a SUBSCRIBE that is being put together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SubscribeFiltersBuf(Vec<u8>);
+pub struct SubscribeFiltersBuf {
+    bytes: Vec<u8>,
+    count: usize,
+}
 
 impl SubscribeFiltersBuf {
     pub fn push(&mut self, filter: TopicFilter<'_>, options: SubscriptionOptions) {
         // A valid filter is at most 65,535 bytes long.
-        if put_binary(&mut self.0, filter.as_str().as_bytes()).is_ok() {
-            self.0.push(options.to_byte());
+        if put_binary(&mut self.bytes, filter.as_str().as_bytes()).is_ok() {
+            self.bytes.push(options.to_byte());
+            self.count += 1;
         }
     }
 
     pub fn view(&self) -> SubscribeFilters<'_> {
-        SubscribeFilters(&self.0)
+        SubscribeFilters { bytes: &self.bytes, count: self.count }
     }
 }
 
@@ -124,12 +137,20 @@ pub struct Unsubscribe<'a> {
 
 /// The filters of an UNSUBSCRIBE: checked, at least one, still in their encoded form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnsubscribeFilters<'a>(&'a [u8]);
+pub struct UnsubscribeFilters<'a> {
+    bytes: &'a [u8],
+    count: usize,
+}
 
 impl<'a> UnsubscribeFilters<'a> {
+    /// At least one.
+    pub const fn count(self) -> usize {
+        self.count
+    }
+
     /// Each is printable, but not yet known to be a topic filter.
     pub fn iter(self) -> impl Iterator<Item = &'a str> {
-        let mut r = Reader::new(self.0);
+        let mut r = Reader::new(self.bytes);
         // The view was validated, so an error cannot occur; it would end the iteration.
         std::iter::from_fn(move || r.printable_string().ok())
     }
@@ -139,26 +160,32 @@ impl<'a> UnsubscribeFilters<'a> {
         if r.is_empty() {
             return Err(protocol_error("no topic filter"));
         }
-        let bytes = r.rest();
+        let (bytes, mut count) = (r.rest(), 0);
         while !r.is_empty() {
-            r.printable_string()?;
+            r.printable_bytes()?;
+            count += 1;
         }
-        Ok(Self(bytes))
+        Ok(Self { bytes, count })
     }
 }
 
 /// The filters of an UNSUBSCRIBE that is being put together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UnsubscribeFiltersBuf(Vec<u8>);
+pub struct UnsubscribeFiltersBuf {
+    bytes: Vec<u8>,
+    count: usize,
+}
 
 impl UnsubscribeFiltersBuf {
     pub fn push(&mut self, filter: TopicFilter<'_>) {
-        let written = put_binary(&mut self.0, filter.as_str().as_bytes());
-        debug_assert!(written.is_ok(), "a valid filter is at most 65,535 bytes long");
+        // As above.
+        if put_binary(&mut self.bytes, filter.as_str().as_bytes()).is_ok() {
+            self.count += 1;
+        }
     }
 
     pub fn view(&self) -> UnsubscribeFilters<'_> {
-        UnsubscribeFilters(&self.0)
+        UnsubscribeFilters { bytes: &self.bytes, count: self.count }
     }
 }
 
@@ -233,12 +260,12 @@ pub(crate) fn write_suback(
     frame(out, PacketType::Suback.first_byte(), |out| {
         put_packet_id(out, packet_id);
         write_properties(out, version, properties)?;
-        for code in codes {
-            out.push(match version {
-                Version::V5 if !code.is_valid_in(ReasonPlace::Suback) => return Err(EncodeError::InvalidValue),
-                Version::V311 if code.is_error() => ReasonCode::UNSPECIFIED_ERROR.get(),
-                _ => code.get(),
-            });
+        match version {
+            Version::V5 => put_codes(out, codes, ReasonPlace::Suback)?,
+            Version::V311 => out.extend(codes.into_iter().map(|code| match code.is_error() {
+                true => ReasonCode::UNSPECIFIED_ERROR.get(),
+                false => code.get(),
+            })),
         }
         Ok(())
     })
@@ -281,9 +308,23 @@ pub(crate) fn write_unsuback(
             return Ok(());
         }
         properties.write(out)?;
-        codes.into_iter().try_for_each(|code| {
-            out.push(code.get());
-            if code.is_valid_in(ReasonPlace::Unsuback) { Ok(()) } else { Err(EncodeError::InvalidValue) }
-        })
+        put_codes(out, codes, ReasonPlace::Unsuback)
     })
+}
+
+/// Of thousands of codes most are the same: each is checked where it differs from the one before.
+fn put_codes(
+    out: &mut Vec<u8>,
+    codes: impl IntoIterator<Item = ReasonCode>,
+    place: ReasonPlace,
+) -> Result<(), EncodeError> {
+    let mut valid = None;
+    for code in codes {
+        if valid != Some(code) && !code.is_valid_in(place) {
+            return Err(EncodeError::InvalidValue);
+        }
+        valid = Some(code);
+        out.push(code.get());
+    }
+    Ok(())
 }
