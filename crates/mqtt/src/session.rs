@@ -89,6 +89,8 @@ struct InFlight<E> {
 pub enum Subscribed {
     New,
     Replaced,
+    /// It had just this one.
+    Unchanged,
 }
 
 /// One subscription of the client.
@@ -369,6 +371,9 @@ impl<E: Copy> Session<E> {
     ) -> Result<Subscribed, Full> {
         let same = self.subscriptions.iter_mut().find(|known| known.filter.as_str() == filter.as_str());
         if let Some(known) = same {
+            if (known.options, known.subscription_id) == (options, subscription_id) {
+                return Ok(Subscribed::Unchanged);
+            }
             // [MQTT5-3.8.4-3] [MQTT311-3.8.4-3]
             (known.options, known.subscription_id) = (options, subscription_id);
             return Ok(Subscribed::Replaced);

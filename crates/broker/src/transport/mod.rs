@@ -39,6 +39,8 @@ impl Scratch {
 #[derive(Debug)]
 pub(crate) struct Input<'s> {
     pub(crate) bytes: &'s [u8],
+    /// WebSocket control frames that were between them.
+    pub(crate) controls: usize,
     pub(crate) state: Readiness,
 }
 
@@ -152,12 +154,13 @@ impl Transport {
             Layer::Raw => &raw[..read],
             Layer::Plain => plain.as_slice(),
         };
-        let Some(websocket) = &mut self.websocket else { return Ok(Input { bytes, state }) };
+        let Some(websocket) = &mut self.websocket else { return Ok(Input { bytes, controls: 0, state }) };
         let mut controls = Vec::new();
         websocket.decoder.decode(bytes, unframed, &mut controls);
+        let count = controls.len();
         let ended = websocket.handle_controls(controls)?;
         let state = if ended { Readiness::Ended } else { state };
-        Ok(Input { bytes: unframed, state })
+        Ok(Input { bytes: unframed, controls: count, state })
     }
 
     /// Writes as much of `out` as the socket takes. What stays in `out` is sent later; `out` gives its memory back

@@ -33,6 +33,7 @@ mod scenarios;
 mod start;
 #[cfg(test)]
 mod testing;
+mod turn_budget;
 mod worker_posts;
 mod writes;
 

@@ -11,64 +11,88 @@ use super::connections::{Connected, Read};
 use super::known_topic::Receiver;
 use super::post::{ConnectionKey, FanOut, Notice, Outcome, P2p, Post, ReplyTarget, ReplyTo};
 use super::publish::{self, Authorized};
+use super::turn_budget::{TurnBudget, Work};
 use super::writes::{LogWrite, ToQueue};
 use crate::reason;
 use crate::transport::Scratch;
 
-/// Reads of one connection in one turn, so that nobody starves the others.
+/// Reads of one connection in one turn, which may bring a byte each.
 const READS_PER_TURN: usize = 4;
-/// Packets of one connection in one turn: a buffer holds 32,000 of the smallest.
-const PACKETS_PER_TURN: usize = 128;
 /// So many filters of a SUBSCRIBE or an UNSUBSCRIBE are as much work as a packet.
 const FILTERS_PER_PACKET: usize = 16;
+/// The same of those filters that are refused without being looked at.
+const REFUSED_FILTERS_PER_PACKET: usize = 256;
 
 impl Worker {
     pub(super) fn serve_ready(&mut self) {
-        for _ in 0..self.connections.ready_len() {
+        let ready = self.connections.ready_len();
+        let mut budget = TurnBudget::among(ready);
+        for _ in 0..ready {
+            let Some(share) = budget.next_share() else { return };
             let Some(key) = self.connections.next_ready() else { return };
             let Some(mut scratch) = self.scratch.take() else { return };
-            self.serve(key, &mut scratch);
+            budget.spend(self.serve(key, &mut scratch, share));
             self.scratch = Some(scratch);
         }
     }
 
-    /// Reads and processes until the socket is empty or others are due. What is left of the bytes stays where it is, and the
-    /// connection goes behind the others.
-    fn serve(&mut self, key: ConnectionKey, scratch: &mut Scratch) {
+    /// Serves one connection, which pays what it owes before. Returns how much it has spent.
+    fn serve(&mut self, key: ConnectionKey, scratch: &mut Scratch, share: Work) -> Work {
         if self.is_congested() && self.connections.pause(key) {
-            return;
+            return Work::default();
         }
-        let mut packets_left = PACKETS_PER_TURN;
+        let share = Work { packets: self.connections.pay(key, share.packets), ..share };
+        if share.packets == 0 {
+            self.connections.read_later(key);
+            return Work::default();
+        }
+        let spent = self.read_and_process(key, scratch, share);
+        self.connections.owe(key, spent.packets.saturating_sub(share.packets));
+        spent
+    }
+
+    /// Reads and processes until the socket is empty or the share is spent. What is left of the bytes stays where it is, and
+    /// the connection goes behind the others.
+    fn read_and_process(&mut self, key: ConnectionKey, scratch: &mut Scratch, share: Work) -> Work {
+        let mut spent = Work::default();
         for _ in 0..READS_PER_TURN {
-            match self.connections.read(key, scratch) {
-                Read::Nothing => return,
+            let left = share.without(spent);
+            if left.is_spent() {
+                break;
+            }
+            match self.connections.read(key, scratch, left.bytes) {
+                Read::Nothing => return spent,
                 Read::Drained => {}
-                Read::Failed => return self.close(key, None),
-                Read::Input { bytes, has_ended } => {
+                Read::Failed => {
+                    self.close(key, None);
+                    return spent;
+                }
+                Read::Input { bytes, controls, has_ended } => {
+                    spent.bytes += bytes.len();
+                    spent.packets += controls;
                     // Before an end all of it is processed, which is one buffer at most.
-                    let packets = if has_ended { usize::MAX } else { packets_left };
-                    packets_left = self.process(key, bytes, packets);
+                    let packets = if has_ended { usize::MAX } else { left.packets.saturating_sub(controls) };
+                    spent.packets += self.process(key, bytes, packets);
                     if has_ended {
-                        return self.close(key, None);
+                        self.close(key, None);
+                        return spent;
                     }
                 }
             }
-            if packets_left == 0 {
-                break;
-            }
         }
         self.connections.read_later(key);
+        spent
     }
 
     /// Runs the protocol over `bytes` and over what was held before, one request at a time, and over so many packets at
-    /// most. Returns how many are left of them.
+    /// most. Returns how many were spent; the last one may have been more work than was left.
     pub(super) fn process(&mut self, key: ConnectionKey, bytes: &[u8], packets: usize) -> usize {
-        let Some(input) = self.connections.begin_input(key, bytes) else { return packets };
+        let Some(input) = self.connections.begin_input(key, bytes) else { return 0 };
         let input = input.limited_to(packets);
         loop {
             match self.connections.next_request(key, &input, self.now.instant) {
                 Ok(Some(request)) => {
-                    input.charge(filters_of(&request) / FILTERS_PER_PACKET);
+                    input.charge(self.weight_of_filters(&request));
                     self.handle(key, request);
                 }
                 Ok(None) => break,
@@ -82,11 +106,22 @@ impl Worker {
                 break;
             }
         }
-        let packets_left = input.packets_left();
+        let spent = input.packets_spent();
         self.connections.end_input(key, input);
         self.after_connect(key);
         self.dispatch();
-        packets_left
+        spent
+    }
+
+    /// Their work, in packets.
+    fn weight_of_filters(&self, request: &Request<'_>) -> usize {
+        let count = match request {
+            Request::Subscribe(subscribe) => subscribe.filters.count(),
+            Request::Unsubscribe(unsubscribe) => unsubscribe.filters.count(),
+            _ => return 0,
+        };
+        let looked_at = count.min(self.clients.filters_max());
+        looked_at / FILTERS_PER_PACKET + (count - looked_at) / REFUSED_FILTERS_PER_PACKET
     }
 
     fn handle(&mut self, key: ConnectionKey, request: Request<'_>) {
@@ -114,6 +149,10 @@ impl Worker {
                 }
             }
             Request::Unsubscribe(unsubscribe) => {
+                let has_refused = unsubscribe.filters.count() > self.clients.filters_max();
+                if has_refused && !self.connections.has_reason_codes(key) {
+                    return self.close(key, None);
+                }
                 let Some(Connected { client, .. }) = self.connections.connected(key) else { return };
                 match self.clients.unsubscribe(*client, &unsubscribe) {
                     Answer::Now(codes) => self.connections.unsuback(key, unsubscribe.packet_id, &codes),
@@ -208,14 +247,6 @@ impl Worker {
         }
         self.connections.note_disconnect(key);
         self.close(key, None);
-    }
-}
-
-fn filters_of(request: &Request<'_>) -> usize {
-    match request {
-        Request::Subscribe(subscribe) => subscribe.filters.iter().count(),
-        Request::Unsubscribe(unsubscribe) => unsubscribe.filters.iter().count(),
-        _ => 0,
     }
 }
 

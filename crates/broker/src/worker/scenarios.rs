@@ -23,10 +23,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::connections::SocketEvent;
-use super::post::{Notice, WorkerAddress};
+use super::post::{Arrival, Notice, WorkerAddress};
 use super::reader::Reader;
 use super::testing::{
-    ALICE, BOB, Peer, SERVICE, TO_BOB, access_key, connect, device, disconnect, ping, puback, publish_numbered,
+    ALICE, BOB, Peer, SERVICE, TO_BOB, access_key, connect, device, disconnect, frame, ping, puback, publish_numbered,
     publish_of, publish_to, publishes, publishes_to, subscribe, unsubscribe, user_of,
 };
 use super::*;
@@ -148,20 +148,35 @@ impl Bench {
         self.turn(&[flood.has_input(), healthy.has_input()]);
         assert!(healthy.has_something(), "it waits behind the flood");
         assert_eq!(healthy.next(), format!("PUBACK {number}"));
-        let mut said = 0;
-        while flood.has_something() {
-            assert_eq!(flood.next(), "another packet");
-            said += 1;
-        }
-        said
+        answers(flood)
+    }
+
+    /// All of them have input, in this order.
+    fn turn_with_all<'p>(&mut self, peers: impl IntoIterator<Item = &'p Peer>) {
+        let events: Vec<SocketEvent> = peers.into_iter().map(Peer::has_input).collect();
+        self.turn(&events);
+    }
+
+    /// Services that are logged in.
+    fn connect_many(&mut self, count: usize) -> Vec<Peer> {
+        (0..count).map(|n| self.connect(&format!("{SERVICE}-{n}"), 0)).collect()
     }
 
     /// A connection on which nothing was said.
     fn arrive(&mut self) -> Peer {
+        self.arrive_by(|arrival| arrival)
+    }
+
+    /// A connection of WebSocket frames.
+    fn arrive_by_websocket(&mut self) -> Peer {
+        self.arrive_by(|arrival| Arrival { websocket: Some(Vec::new()), ..arrival })
+    }
+
+    fn arrive_by(&mut self, transport: impl FnOnce(Arrival) -> Arrival) -> Peer {
         let permit = self.worker.shared.connection_limiter.permit(self.listener.local_addr().unwrap().ip()).unwrap();
         let (worker, address, now) = (&mut self.worker, &self.address, self.now);
         Peer::connect(&self.listener, permit, |arrival| {
-            address.notify(Notice::Arrival(Box::new(arrival)));
+            address.notify(Notice::Arrival(Box::new(transport(arrival))));
             worker.turn(std::iter::empty(), now);
             worker.connections.keys().into_iter().max_by_key(|key| key.generation).unwrap()
         })
@@ -218,6 +233,16 @@ impl Bench {
         collected.unwrap();
         kinds
     }
+}
+
+/// How many packets without a name of their own it was told.
+fn answers(peer: &mut Peer) -> usize {
+    let mut said = 0;
+    while peer.has_something() {
+        assert_eq!(peer.next(), "another packet");
+        said += 1;
+    }
+    said
 }
 
 async fn seed(catalog: &dyn Catalog) {
@@ -495,6 +520,78 @@ fn a_packet_with_thousands_of_filters_is_the_last_of_its_turn() {
             assert_eq!(bench.turn_with_a_flood(&mut flood, &mut bob, number), 1);
         }
     }
+}
+
+#[test]
+fn ten_floods_share_one_turn_and_a_message_that_comes_last_is_in_it() {
+    let mut bench = Bench::new();
+    let (mut floods, mut bob) = (bench.connect_many(10), bench.connect(BOB, 0));
+    floods.iter_mut().for_each(|flood| flood.send(&ping().repeat(20_000)));
+    bench.turn_with_all(&floods);
+    for number in 1..=20 {
+        floods.iter_mut().for_each(|flood| _ = answers(flood));
+        bob.send(&publishes(number..=number));
+        bench.turn(&[bob.has_input()]);
+        assert!(bob.has_something(), "it waits behind the floods");
+        assert_eq!(bob.next(), format!("PUBACK {number}"));
+        let said: Vec<usize> = floods.iter_mut().map(answers).collect();
+        assert!(said.iter().all(|said| *said > 0), "each has its share: {said:?}");
+        assert!(said.iter().sum::<usize>() <= 128, "{said:?} in one turn");
+    }
+}
+
+#[test]
+fn of_fifty_that_are_ready_each_is_served_once_in_four_turns() {
+    let mut bench = Bench::new();
+    let mut floods = bench.connect_many(50);
+    floods.iter_mut().for_each(|flood| flood.send(&ping().repeat(1_000)));
+    bench.turn_with_all(&floods);
+    for _ in 0..5 {
+        floods.iter_mut().for_each(|flood| _ = answers(flood));
+        (0..4).for_each(|_| bench.turn(&[]));
+        let said: Vec<usize> = floods.iter_mut().map(answers).collect();
+        assert!(said.iter().all(|said| (8..=16).contains(said)), "{said:?}");
+    }
+}
+
+/// Each turn is shared by eleven, so that a SUBSCRIBE with the work of 84 packets is that of eight shares.
+#[test]
+fn a_packet_beyond_the_share_is_paid_with_the_next_turns() {
+    let mut bench = Bench::new();
+    let (mut others, mut alice) = (bench.connect_many(10), bench.connect(ALICE, 0));
+    alice.send(&[subscribe(6_000), ping()].concat());
+    let mut turn_with_others = |alice: &mut Peer| {
+        others.iter_mut().for_each(|other| other.send(&ping()));
+        bench.turn_with_all(others.iter().chain([&*alice]));
+        assert!(others.iter_mut().all(|other| answers(other) == 1), "the others do not wait");
+        answers(alice)
+    };
+    let mut turns_until_told = || (1..=20).find(|_| turn_with_others(&mut alice) > 0);
+    assert!(turns_until_told().is_some(), "the SUBSCRIBE is read in parts");
+    assert_eq!(turns_until_told(), Some(7), "six turns pay what it cost beyond the first share");
+}
+
+#[test]
+fn pings_of_a_websocket_are_packets_too() {
+    let mut bench = Bench::new();
+    let (mut flood, mut bob) = (bench.arrive_by_websocket(), bench.connect(BOB, 0));
+    flood.send(&frame(0x82, &connect(ALICE, 60, 0)));
+    bench.turn(&[flood.has_input()]);
+    bench.until_told(&flood);
+    flood.send(&[frame(0x89, b"").repeat(2_000), frame(0x82, &ping())].concat());
+    bench.turn(&[flood.has_input()]);
+    let (mut said, mut turns) = (Vec::new(), 0);
+    // A frame with a PINGRESP.
+    while !said.ends_with(&[0x82, 2, 0xD0, 0]) {
+        turns += 1;
+        bob.send(&publishes(turns..=turns));
+        bench.turn(&[flood.has_input(), bob.has_input()]);
+        assert_eq!(bob.next(), format!("PUBACK {turns}"));
+        while flood.has_something() {
+            said.extend(flood.next_bytes());
+        }
+    }
+    assert_eq!(turns, (2_000_u16 - 128).div_ceil(64), "a turn alone, and its half of those with another");
 }
 
 /// Bob's session ends with his connection, so what he does not acknowledge is held in memory.

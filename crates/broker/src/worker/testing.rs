@@ -25,7 +25,7 @@ use crate::message::{Message, NEVER_MS, SharedMessage};
 
 pub(super) const ALICE: &str = "GID_dev@@@alice";
 pub(super) const BOB: &str = "GID_dev@@@bob";
-/// A service; it has no device.
+/// A service; it has no device. So is each whose client id begins like this.
 pub(super) const SERVICE: &str = "GID_dev@@@service";
 pub(super) const TOPIC: &str = "chat/all";
 pub(super) const TO_BOB: &str = "chat/p2p/GID_dev@@@bob/note";
@@ -90,12 +90,19 @@ impl Peer {
                 self.raw.drain(..length);
                 return said;
             }
-            let mut bytes = [0; 65_536];
-            match self.socket.read(&mut bytes).unwrap() {
-                0 => return "end".to_owned(),
-                length => self.raw.extend_from_slice(&bytes[..length]),
+            match self.next_bytes() {
+                bytes if bytes.is_empty() => return "end".to_owned(),
+                bytes => self.raw.extend(bytes),
             }
         }
+    }
+
+    /// What has come from the broker as it is; nothing: it has closed.
+    pub(super) fn next_bytes(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; 65_536];
+        let length = self.socket.read(&mut bytes).unwrap();
+        bytes.truncate(length);
+        bytes
     }
 
     pub(super) fn has_input(&self) -> SocketEvent {
@@ -185,6 +192,13 @@ pub(super) fn ping() -> Vec<u8> {
     encode(&Packet::Pingreq)
 }
 
+/// A WebSocket frame of a client, whose mask changes nothing. `first`: FIN and the opcode.
+pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(payload.len()).unwrap().to_be_bytes();
+    let header = if payload.len() < 126 { vec![first, 0x80 | low] } else { vec![first, 0x80 | 126, high, low] };
+    [&header, &[0; 4][..], payload].concat()
+}
+
 /// To so many topics.
 pub(super) fn subscribe(topics: usize) -> Vec<u8> {
     let mut filters = SubscribeFiltersBuf::default();
@@ -242,13 +256,13 @@ pub(super) fn access_key() -> AccessKey {
 const SERVICE_SECRET: &str = "SecretForTestsOnly123456789012";
 
 pub(super) fn username_of(client_id: &str) -> String {
-    if client_id == SERVICE {
+    if client_id.starts_with(SERVICE) {
         return "Signature|LTAItest|convoke".to_owned();
     }
     format!("DeviceCredential|DC.{}|convoke", user_of(client_id))
 }
 
 pub(super) fn password_of(client_id: &str) -> String {
-    let secret = if client_id == SERVICE { SERVICE_SECRET.to_owned() } else { secret_of(client_id) };
+    let secret = if client_id.starts_with(SERVICE) { SERVICE_SECRET.to_owned() } else { secret_of(client_id) };
     sign(&secret, client_id)
 }

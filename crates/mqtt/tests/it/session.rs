@@ -159,6 +159,7 @@ fn subscriptions_are_replaced_and_limited() {
     let (low, high) = (SubscriptionOptions::default(), SubscriptionOptions::at(QoS::AtLeastOnce));
     assert_eq!(session.subscribe(filter("a"), low, None), Ok(Subscribed::New));
     assert_eq!(session.subscribe(filter("a"), high, Some(3)), Ok(Subscribed::Replaced));
+    assert_eq!(session.subscribe(filter("a"), high, Some(3)), Ok(Subscribed::Unchanged));
     assert_eq!(session.subscribe(filter("a/#"), low, None), Ok(Subscribed::New));
     assert_eq!(session.subscribe(filter("b"), low, None), Err(Full));
     assert_eq!(session.subscriptions()[0].options, high);

@@ -1,8 +1,10 @@
 //! SUBSCRIBE and UNSUBSCRIBE: the session, the tree of this worker, and which workers have subscribers.
 
+use std::collections::BTreeMap;
+
 use commitlog::Position;
 use mqtt::codec::{Subscribe, SubscribeFilter, Unsubscribe};
-use mqtt::server::check_subscribe;
+use mqtt::server::{Subscribed, check_subscribe};
 use mqtt::topic::{Subscription, TopicFilter};
 use mqtt::{ReasonCode, SubscriptionOptions};
 
@@ -11,8 +13,8 @@ use crate::store::journal::Batch;
 use crate::store::record::SubscribedOptions;
 use crate::worker::action::ClientRef;
 
-/// Filters of one SUBSCRIBE that are looked at, unless a client may have more subscriptions: what a packet costs, and what it
-/// brings into the log, is bounded, also where it repeats a filter.
+/// Filters of one SUBSCRIBE or UNSUBSCRIBE that are looked at, unless a client may have more subscriptions: what a packet costs
+/// is bounded, also where it repeats a filter.
 pub(super) const FILTERS_MAX: usize = 1024;
 
 /// What a SUBSCRIBE or an UNSUBSCRIBE is answered with.
@@ -33,18 +35,32 @@ impl Clients {
         may: impl Fn(TopicFilter<'_>) -> Result<(), ReasonCode>,
     ) -> Answer {
         let subscription_id = subscribe.properties.subscription_identifier();
-        let filters_max = self.context.limits.subscriptions_max.max(FILTERS_MAX);
-        let mut batch = Batch::default();
-        let mut codes: Vec<ReasonCode> = Vec::new();
-        for wish in subscribe.filters.iter().take(filters_max) {
-            let granted = self.subscribe_one(client, wish, subscription_id, &may, &mut batch);
-            codes.push(granted.unwrap_or_else(|reason| reason));
+        let mut granted: BTreeMap<&str, SubscribedOptions> = BTreeMap::new();
+        let mut codes: Vec<ReasonCode> = Vec::with_capacity(subscribe.filters.count());
+        for wish in subscribe.filters.iter().take(self.filters_max()) {
+            codes.push(match self.subscribe_one(client, wish, subscription_id, &may) {
+                Ok(options) => {
+                    granted.insert(wish.filter, logged(options, subscription_id));
+                    ReasonCode::granted(options.qos)
+                }
+                Err(reason) => reason,
+            });
         }
-        codes.resize(subscribe.filters.iter().count(), ReasonCode::QUOTA_EXCEEDED);
-        if codes.iter().any(|code| code.is_error()) {
+        let is_refused = codes.len() < subscribe.filters.count() || codes.iter().any(|code| code.is_error());
+        if is_refused {
             self.context.counts.refused_subscriptions.one();
         }
+        codes.resize(subscribe.filters.count(), ReasonCode::QUOTA_EXCEEDED);
+        let mut batch = Batch::default();
+        if let Some(entry) = self.entry(client) {
+            granted.iter().for_each(|(filter, options)| batch.subscribed(entry.key.as_str(), filter, *options));
+        }
         self.answer(client, &batch, codes)
+    }
+
+    /// So many filters of one packet are looked at.
+    pub(in crate::worker) fn filters_max(&self) -> usize {
+        self.context.limits.subscriptions_max.max(FILTERS_MAX)
     }
 
     fn subscribe_one(
@@ -53,21 +69,23 @@ impl Clients {
         wish: SubscribeFilter<'_>,
         subscription_id: Option<u32>,
         may: &impl Fn(TopicFilter<'_>) -> Result<(), ReasonCode>,
-        batch: &mut Batch,
-    ) -> Result<ReasonCode, ReasonCode> {
+    ) -> Result<SubscriptionOptions, ReasonCode> {
         let (filter, options) = check_subscribe(wish)?;
         may(filter)?;
         let entry = self.entry_mut(client).ok_or(ReasonCode::UNSPECIFIED_ERROR)?;
-        entry.inbox.session.subscribe(filter, options, subscription_id).map_err(|_| ReasonCode::QUOTA_EXCEEDED)?;
-        batch.subscribed(entry.key.as_str(), filter.as_str(), logged(options, subscription_id));
-        self.add_subscription(client, filter, options, subscription_id);
-        Ok(ReasonCode::granted(options.qos))
+        let subscribed = entry.inbox.session.subscribe(filter, options, subscription_id);
+        if subscribed.map_err(|_| ReasonCode::QUOTA_EXCEEDED)? != Subscribed::Unchanged {
+            self.add_subscription(client, filter, options, subscription_id);
+        }
+        Ok(options)
     }
 
     pub(in crate::worker) fn unsubscribe(&mut self, client: ClientRef, unsubscribe: &Unsubscribe<'_>) -> Answer {
         let mut batch = Batch::default();
-        let codes: Vec<ReasonCode> =
-            unsubscribe.filters.iter().map(|filter| self.unsubscribe_one(client, filter, &mut batch)).collect();
+        let looked_at = unsubscribe.filters.iter().take(self.filters_max());
+        let mut codes: Vec<ReasonCode> =
+            looked_at.map(|filter| self.unsubscribe_one(client, filter, &mut batch)).collect();
+        codes.resize(unsubscribe.filters.count(), ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
         self.answer(client, &batch, codes)
     }
 

@@ -405,6 +405,40 @@ fn a_subscribe_of_thousands_of_filters_is_answered_in_part_and_logs_little() {
 }
 
 #[test]
+fn a_filter_that_a_subscribe_repeats_is_logged_once() {
+    let mut bench = Bench::new();
+    let (_, alice) = bench.connect(ALICE, HOUR_S);
+    let mut bytes_of = |times: usize| {
+        let before = durable(&bench.send(ALICE, text("x")));
+        let answer = bench.subscribe_to(alice, &vec!["chat/all".to_owned(); times], |_| Ok(()));
+        let Answer::WhenDurable(end, codes) = answer else { panic!("it is logged") };
+        assert_eq!(codes, vec![ReasonCode::granted(QoS::AtLeastOnce); times]);
+        end.0 - before.0
+    };
+    assert_eq!(bytes_of(1_000), bytes_of(1));
+}
+
+#[test]
+fn an_unsubscribe_of_thousands_of_filters_says_which_it_has_left() {
+    let mut bench = Bench::new();
+    let (_, alice) = bench.connect(ALICE, HOUR_S);
+    let names = ["first".to_owned(), "last".to_owned()];
+    assert!(matches!(bench.subscribe_to(alice, &names, |_| Ok(())), Answer::WhenDurable(..)));
+    let mut filters = UnsubscribeFiltersBuf::default();
+    let between = vec!["none"; 5_000];
+    for filter in [&["first"], &between[..], &["last"]].concat() {
+        filters.push(TopicFilter::parse(filter).unwrap());
+    }
+    let (packet_id, properties) = (PacketId::MIN, Properties::default());
+    let answer = bench.clients.unsubscribe(alice, &Unsubscribe { packet_id, properties, filters: filters.view() });
+    let Answer::WhenDurable(_, codes) = answer else { panic!("it is logged") };
+    assert_eq!((codes.len(), codes[0], codes[1]), (5_002, ReasonCode::SUCCESS, ReasonCode::NO_SUBSCRIPTION_EXISTED));
+    assert!(codes[FILTERS_MAX..].iter().all(|code| *code == ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR));
+    let left = bench.clients.entry(alice).unwrap().inbox.session.subscriptions();
+    assert_eq!(left.iter().map(|left| left.filter.as_str()).collect::<Vec<_>>(), ["last"]);
+}
+
+#[test]
 fn a_session_ends_with_its_connection_or_when_its_time_is_over() {
     let mut bench = Bench::new();
     let (key, brief) = bench.connect(ALICE, 0);

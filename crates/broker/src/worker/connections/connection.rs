@@ -33,6 +33,8 @@ pub(super) struct ClientConnection {
     /// Of its buffers, as they were at the end of the last turn.
     pub(super) charge: Charge,
     pub(super) read_state: ReadState,
+    /// Spent beyond its share of a turn, and to be paid by the next ones.
+    pub(super) owed_packets: usize,
     /// Bytes that were read before are to be looked at again.
     pub(super) has_unprocessed: bool,
     pub(super) is_dirty: bool,
@@ -135,6 +137,7 @@ impl ClientConnection {
             permit,
             charge,
             read_state: ReadState::MayHoldBytes,
+            owed_packets: 0,
             has_unprocessed: false,
             is_dirty: false,
             is_ready: false,

@@ -6,7 +6,7 @@ use mqtt::server::{Input, Request};
 
 use super::Connections;
 use super::connection::{ReadState, Stage};
-use crate::transport::{READ_BYTES, Readiness, Scratch, TransportError};
+use crate::transport::{Readiness, Scratch, TransportError};
 use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::ConnectionKey;
 
@@ -21,13 +21,24 @@ pub(in crate::worker) enum Read<'s> {
     /// Something that no longer counts: look again.
     Drained,
     /// Bytes to process, behind what is held from before; may be none.
-    Input { bytes: &'s [u8], has_ended: bool },
+    Input {
+        bytes: &'s [u8],
+        /// WebSocket control frames between them.
+        controls: usize,
+        has_ended: bool,
+    },
     /// The transport has failed.
     Failed,
 }
 
 impl Connections {
-    pub(in crate::worker) fn read<'s>(&mut self, key: ConnectionKey, scratch: &'s mut Scratch) -> Read<'s> {
+    /// Reads at most `bytes_max`.
+    pub(in crate::worker) fn read<'s>(
+        &mut self,
+        key: ConnectionKey,
+        scratch: &'s mut Scratch,
+        bytes_max: usize,
+    ) -> Read<'s> {
         let out_bytes_max = self.context.limits.out_bytes_max;
         let Some(connection) = self.get_mut(key) else { return Read::Nothing };
         if connection.is_closing() {
@@ -37,19 +48,20 @@ impl Connections {
             return Read::Nothing;
         }
         if std::mem::take(&mut connection.has_unprocessed) {
-            return Read::Input { bytes: &[], has_ended: false };
+            return Read::Input { bytes: &[], controls: 0, has_ended: false };
         }
         if connection.read_state == ReadState::Empty {
             return Read::Nothing;
         }
         let bytes_max = match connection.connected() {
-            Some(_) => READ_BYTES,
-            None => LOGIN_HELD_BYTES.saturating_sub(connection.mqtt.held_len()).max(1),
+            Some(_) => bytes_max,
+            None => LOGIN_HELD_BYTES.saturating_sub(connection.mqtt.held_len()).clamp(1, bytes_max),
         };
         match connection.transport.read(scratch, bytes_max) {
             Ok(input) => {
                 connection.note_read(input.state);
-                Read::Input { bytes: input.bytes, has_ended: input.state == Readiness::Ended }
+                let has_ended = input.state == Readiness::Ended;
+                Read::Input { bytes: input.bytes, controls: input.controls, has_ended }
             }
             Err(error) => {
                 self.count_failure(&error);
@@ -62,6 +74,21 @@ impl Connections {
         tracing::debug!(%error, "a connection failed");
         if matches!(error, TransportError::Tls(_) | TransportError::WebSocket(_)) {
             self.context.counts.protocol_errors.one();
+        }
+    }
+
+    /// Takes what the connection owes from its share of this turn. Returns what is left of that.
+    pub(in crate::worker) fn pay(&mut self, key: ConnectionKey, packets: usize) -> usize {
+        let Some(connection) = self.get_mut(key) else { return packets };
+        let paid = connection.owed_packets.min(packets);
+        connection.owed_packets -= paid;
+        packets - paid
+    }
+
+    /// The connection has spent so many packets beyond its share.
+    pub(in crate::worker) fn owe(&mut self, key: ConnectionKey, packets: usize) {
+        if let Some(connection) = self.get_mut(key) {
+            connection.owed_packets += packets;
         }
     }
 
@@ -148,7 +175,7 @@ impl Connections {
 
     pub(in crate::worker) fn end_input(&mut self, key: ConnectionKey, input: Input<'_>) {
         if let Some(connection) = self.get_mut(key) {
-            let has_spent_turn = input.packets_left() == 0;
+            let has_spent_turn = input.is_spent();
             connection.mqtt.end(input);
             connection.has_unprocessed |= has_spent_turn && connection.mqtt.has_held_input();
         }

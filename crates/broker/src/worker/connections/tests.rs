@@ -19,7 +19,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use super::*;
 use crate::connection_limiter::ConnectionLimiter;
 use crate::message::{Message, NEVER_MS};
-use crate::transport::Scratch;
+use crate::transport::{READ_BYTES, Scratch};
 use crate::worker::action::{ClientRef, Now};
 use crate::worker::testing::{ALICE, Peer, connect, device, password_of, publish_of, publishes, username_of};
 
@@ -161,14 +161,14 @@ impl Bench {
     fn read(&mut self, key: ConnectionKey) -> Vec<Seen> {
         let mut seen = Vec::new();
         loop {
-            match self.connections.read(key, &mut self.scratch) {
+            match self.connections.read(key, &mut self.scratch, READ_BYTES) {
                 Read::Nothing => return seen,
                 Read::Drained => {}
                 Read::Failed => {
                     seen.push(Seen::Failed);
                     return seen;
                 }
-                Read::Input { bytes, has_ended } => {
+                Read::Input { bytes, has_ended, .. } => {
                     let input = self.connections.begin_input(key, bytes).unwrap();
                     loop {
                         match self.connections.next_request(key, &input, self.now) {
@@ -558,7 +558,7 @@ fn a_connection_is_written_to_once_a_turn_and_in_the_order_of_what_was_said() {
     let mut tokens: Vec<AckToken> = Vec::new();
     alice.send(&publishes(1..=2));
     bench.connections.take_event(alice.has_input());
-    let Read::Input { bytes, .. } = bench.connections.read(alice.key, &mut bench.scratch) else {
+    let Read::Input { bytes, .. } = bench.connections.read(alice.key, &mut bench.scratch, READ_BYTES) else {
         panic!("it has sent")
     };
     let input = bench.connections.begin_input(alice.key, bytes).unwrap();
@@ -613,7 +613,9 @@ fn a_broken_rule_is_counted_and_what_came_behind_it_is_not_looked_at() {
     let bytes = [publishes(1..=1), second_connect, publishes(2..=2)].concat();
     peer.send(&bytes);
     bench.connections.take_event(peer.has_input());
-    let Read::Input { bytes, .. } = bench.connections.read(peer.key, &mut bench.scratch) else { panic!("it has sent") };
+    let Read::Input { bytes, .. } = bench.connections.read(peer.key, &mut bench.scratch, READ_BYTES) else {
+        panic!("it has sent")
+    };
     let input = bench.connections.begin_input(peer.key, bytes).unwrap();
     assert!(matches!(bench.connections.next_request(peer.key, &input, bench.now), Ok(Some(_))));
     assert!(bench.connections.next_request(peer.key, &input, bench.now).is_err());

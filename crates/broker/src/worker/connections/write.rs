@@ -136,6 +136,11 @@ impl Connections {
         self.resume_held_input(key);
     }
 
+    /// Whether the client is told what became of each filter of an UNSUBSCRIBE; 3.1.1 knows only success.
+    pub(in crate::worker) fn has_reason_codes(&self, key: ConnectionKey) -> bool {
+        self.get(key).is_some_and(|connection| connection.mqtt.version() != Version::V311)
+    }
+
     /// An answer has left: packets that waited for it may go on.
     fn resume_held_input(&mut self, key: ConnectionKey) {
         if let Some(connection) = self.get_mut(key) {

@@ -20,6 +20,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::input::Held;
 use super::{Close, ConnectionConfig, Input, Request};
 use crate::acks::AckQueue;
 use crate::{ReasonCode, Version};
@@ -70,7 +71,7 @@ pub struct Accept<'a> {
 #[derive(Debug)]
 pub struct Connection {
     config: Arc<ConnectionConfig>,
-    held: Vec<u8>,
+    held: Held,
     acks: AckQueue,
     /// The start of the connection until it is open, then the time of the last complete packet.
     since: Instant,
@@ -96,7 +97,7 @@ impl Connection {
     pub fn new(config: Arc<ConnectionConfig>, now: Instant) -> Self {
         Self {
             config,
-            held: Vec::new(),
+            held: Held::default(),
             acks: AckQueue::default(),
             since: now,
             counters: Counters::default(),
@@ -182,7 +183,7 @@ impl Connection {
         out: &mut Vec<u8>,
     ) -> Result<Option<Request<'i>>, Close> {
         // First: it notes who keeps whom waiting, also behind the last packet of a turn.
-        while self.may_read(now) && input.packets_left() > 0 {
+        while self.may_read(now) && !input.is_spent() {
             let bytes = input.unread();
             let Some((packet, len)) = self.decode(bytes, out)? else {
                 self.is_starved = true;
