@@ -12,7 +12,7 @@ mod collapse_keys;
 mod correction;
 mod entries;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
 
 use commitlog::Position;
 use mqtt::PacketId;

@@ -107,7 +107,8 @@ pub struct ClientSubscription {
 pub struct Session<E> {
     limits: SessionLimits,
     subscriptions: Vec<ClientSubscription>,
-    urgent: Line<E>,
+    /// Small while nothing urgent waits.
+    urgent: Option<Box<Line<E>>>,
     normal: Line<E>,
     /// In the order of their first hand-out.
     in_flight: VecDeque<InFlight<E>>,
@@ -128,7 +129,7 @@ impl<E: Copy> Session<E> {
         Self {
             limits,
             subscriptions: Vec::new(),
-            urgent: Line::new(),
+            urgent: None,
             normal: Line::new(),
             in_flight: VecDeque::new(),
             sent: 0,
@@ -173,7 +174,7 @@ impl<E: Copy> Session<E> {
 
     fn line(&mut self, priority: Priority) -> &mut Line<E> {
         match priority {
-            Priority::Urgent => &mut self.urgent,
+            Priority::Urgent => self.urgent.get_or_insert_with(|| Box::new(Line::new())),
             Priority::Normal => &mut self.normal,
         }
     }
@@ -210,14 +211,14 @@ impl<E: Copy> Session<E> {
     /// What [`Self::hand_out`] will give, in that order, as far as the window goes and unless something changes before.
     pub fn upcoming(&self) -> impl Iterator<Item = E> {
         let repeated = self.in_flight.iter().skip(self.sent).map(|slot| slot.entry);
-        let urgent = self.urgent.entries().take(self.room_for_urgent());
+        let urgent = self.urgent_entries().take(self.room_for_urgent());
         let room = usize::from(self.window).saturating_sub(self.sent);
         repeated.chain(urgent).chain(self.normal.entries()).take(room)
     }
 
     fn next_waiting(&mut self) -> Option<(Waiting<E>, Priority)> {
         let may_be_urgent = self.room_for_urgent() > 0;
-        let urgent = may_be_urgent.then(|| self.urgent.pop_front()).flatten();
+        let urgent = self.urgent.as_mut().filter(|_| may_be_urgent).and_then(|line| line.pop_front());
         let urgent = urgent.map(|waiting| (waiting, Priority::Urgent));
         urgent.or_else(|| Some((self.normal.pop_front()?, Priority::Normal)))
     }
@@ -269,7 +270,7 @@ impl<E: Copy> Session<E> {
     /// The other side has forgotten the session: what was in flight is new to it, and goes first.
     pub(crate) fn forget_hand_outs(&mut self) {
         while let Some(InFlight { entry, .. }) = self.in_flight.pop_back() {
-            self.urgent.push_front(entry);
+            self.line(Priority::Urgent).push_front(entry);
         }
         self.sent = 0;
     }
@@ -298,13 +299,13 @@ impl<E: Copy> Session<E> {
     /// stays in flight. Returns how many went.
     pub fn retain_waiting(&mut self, mut keep: impl FnMut(&E) -> bool) -> usize {
         let before = self.waiting_len();
-        self.urgent.retain(&mut keep);
+        self.urgent.iter_mut().for_each(|line| line.retain(&mut keep));
         self.normal.retain(&mut keep);
         before - self.waiting_len()
     }
 
     pub fn waiting_len(&self) -> usize {
-        self.urgent.len() + self.normal.len()
+        self.urgent.as_ref().map_or(0, |line| line.len()) + self.normal.len()
     }
 
     pub fn in_flight_len(&self) -> usize {
@@ -318,7 +319,11 @@ impl<E: Copy> Session<E> {
 
     /// The entries that wait, in the order they will be handed out.
     pub fn waiting(&self) -> impl Iterator<Item = E> {
-        self.urgent.entries().chain(self.normal.entries())
+        self.urgent_entries().chain(self.normal.entries())
+    }
+
+    fn urgent_entries(&self) -> impl Iterator<Item = E> {
+        self.urgent.iter().flat_map(|line| line.entries())
     }
 
     /// Puts back an entry after a restart, past every limit. With an id it was handed out: call for these in the
@@ -333,7 +338,7 @@ impl<E: Copy> Session<E> {
     /// What [`Self::restore`] takes, in an order in which it may be called.
     pub fn entries(&self) -> impl Iterator<Item = (E, Option<PacketId>, Priority)> {
         let in_flight = self.in_flight.iter().map(|slot| (slot.entry, Some(slot.packet_id), slot.priority));
-        let urgent = self.urgent.entries().map(|entry| (entry, None, Priority::Urgent));
+        let urgent = self.urgent_entries().map(|entry| (entry, None, Priority::Urgent));
         let normal = self.normal.entries().map(|entry| (entry, None, Priority::Normal));
         in_flight.chain(urgent).chain(normal)
     }
@@ -354,7 +359,7 @@ impl<E: Copy> Session<E> {
             Restart::Unclean => next.advanced_by(SEND_WINDOW_MAX),
         };
         if restart == Restart::Unclean {
-            self.urgent.mark_all_dup();
+            self.urgent.iter_mut().for_each(|line| line.mark_all_dup());
             self.normal.mark_all_dup();
         }
     }
@@ -399,7 +404,8 @@ impl<E: Copy> Session<E> {
 
     /// Gives memory of past traffic back.
     pub fn shrink(&mut self) {
-        self.urgent.shrink();
+        self.urgent = self.urgent.take().filter(|line| line.len() > 0);
+        self.urgent.iter_mut().for_each(|line| line.shrink());
         self.normal.shrink();
         self.in_flight.shrink_to_fit();
     }

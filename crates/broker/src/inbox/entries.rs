@@ -11,6 +11,7 @@ use crate::message::SharedMessage;
 /// A queue that grew past this gives its memory back when it needs less than a quarter of it.
 const KEPT_CAPACITY: usize = 8;
 
+/// From the second entry on: most inboxes of clients that are away have one.
 const GROWTH_MIN: usize = 4;
 
 #[derive(Debug, Default)]
@@ -138,7 +139,7 @@ impl Entries {
     fn grow(&mut self) {
         let len = self.0.len();
         if len == self.0.capacity() {
-            self.0.reserve_exact((len / 8).max(GROWTH_MIN));
+            self.0.reserve_exact(if len == 0 { 1 } else { (len / 8).max(GROWTH_MIN) });
         }
     }
 

@@ -13,21 +13,34 @@ static COUNTING: Counting = Counting;
 
 thread_local! {
     static ALLOCATED: Cell<usize> = const { Cell::new(0) };
+    static CHUNKS: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: every call goes to the system's allocator unchanged; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.set(ALLOCATED.get().wrapping_add(layout.size()));
+        CHUNKS.set(CHUNKS.get().wrapping_add(chunk(layout)));
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         ALLOCATED.set(ALLOCATED.get().wrapping_sub(layout.size()));
+        CHUNKS.set(CHUNKS.get().wrapping_sub(chunk(layout)));
         // SAFETY: as the caller promises.
         unsafe { System.dealloc(at, layout) }
     }
+}
+
+/// What an allocator like that of glibc takes for it: a word more, in steps of 16 bytes.
+fn chunk(layout: Layout) -> usize {
+    (layout.size() + size_of::<usize>()).next_multiple_of(16).max(32)
+}
+
+/// What this thread holds, with what the allocator adds.
+pub(crate) fn held() -> usize {
+    CHUNKS.get()
 }
 
 const LIMITS: InboxLimits = InboxLimits {

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 /// A line that grew past this gives its memory back when it needs less than a quarter of it.
 pub(super) const KEPT_CAPACITY: usize = 8;
+/// From the second entry on: most inboxes of clients that are away have one.
 const GROWTH_MIN: usize = 4;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ impl<E: Copy> Line<E> {
     fn grow(&mut self) {
         let len = self.entries.len();
         if len == self.entries.capacity() {
-            self.entries.reserve_exact((len / 8).max(GROWTH_MIN));
+            self.entries.reserve_exact(if len == 0 { 1 } else { (len / 8).max(GROWTH_MIN) });
         }
     }
 

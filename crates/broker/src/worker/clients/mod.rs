@@ -7,6 +7,7 @@
 mod carry;
 mod deadlines;
 mod delivery;
+mod endings;
 mod entry;
 mod fan_out;
 mod live;
@@ -17,13 +18,14 @@ mod reads;
 mod recent;
 mod session;
 mod set_back;
+mod slots_by_id;
 mod state;
 mod storing;
 mod subscriptions;
 mod sweep;
 mod unsent;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,12 +44,14 @@ use crate::store::RecoveredClient;
 use crate::store::journal::Journal;
 use crate::workers_by_filter::WorkersByFilter;
 use deadlines::Deadlines;
+use endings::Endings;
 use entry::ClientEntry;
 use live::Live;
 use lookups::Lookups;
 use reads::Reads;
 use recent::RecentReceivers;
 use set_back::SetBack;
+use slots_by_id::SlotsById;
 use unsent::Unsent;
 
 pub(super) use carry::{OpenConnection, Pass, Progress};
@@ -55,7 +59,7 @@ pub(super) use session::Ended;
 pub(super) use subscriptions::Answer;
 
 #[cfg(test)]
-pub(super) const ENTRY_BYTES: usize = size_of::<ClientEntry>() + size_of::<(ClientKey, ClientRef)>();
+pub(super) const ENTRY_BYTES: usize = size_of::<ClientEntry>() + size_of::<u32>();
 
 /// What the clients of a worker use of the rest of the broker.
 #[derive(Clone)]
@@ -74,7 +78,7 @@ pub(super) struct Context {
 pub(super) struct Clients {
     context: Context,
     entries: Slab<ClientEntry>,
-    by_id: HashMap<ClientKey, ClientRef>,
+    slots_by_id: SlotsById,
     generations: u32,
     subscriptions: SubscriptionTree<ClientRef>,
     /// Subscribers of each filter here, for what all workers share of it.
@@ -86,7 +90,7 @@ pub(super) struct Clients {
     reads: Reads,
     unsent: Unsent,
     /// Sessions without a connection, by the time they end.
-    endings: BTreeSet<(u64, ClientRef)>,
+    endings: Endings,
     endings_ahead: Vec<EndingAhead>,
     deadlines: Deadlines,
     /// Clients are due, or to be visited because of the clock.
@@ -110,7 +114,7 @@ impl Clients {
         Self {
             context,
             entries: Slab::new(),
-            by_id: HashMap::new(),
+            slots_by_id: SlotsById::default(),
             generations: 0,
             subscriptions: SubscriptionTree::new(),
             subscribers_by_filter: HashMap::new(),
@@ -119,7 +123,7 @@ impl Clients {
             recent: RecentReceivers::default(),
             reads: Reads::default(),
             unsent: Unsent::default(),
-            endings: BTreeSet::new(),
+            endings: Endings::default(),
             endings_ahead: Vec::new(),
             deadlines: Deadlines::default(),
             is_sweeping: false,
@@ -149,7 +153,7 @@ impl Clients {
         self.put_in_order(client.slot);
         logged.iter().for_each(|(filter, options)| self.recover_subscription(client, filter, *options));
         if let Some(ends_at_ms) = ends_at_ms {
-            self.endings.insert((ends_at_ms, client));
+            self.endings.insert(ends_at_ms, client.slot);
             self.endings_ahead.extend(ahead_s.map(|expiry_s| EndingAhead {
                 not_after: now.instant + Duration::from_secs(u64::from(expiry_s)),
                 ends_at_ms,
@@ -159,7 +163,7 @@ impl Clients {
     }
 
     pub(super) fn find(&self, client_id: &ClientKey) -> Option<ClientRef> {
-        self.by_id.get(client_id).copied()
+        self.name_of(self.slots_by_id.find(client_id, &self.entries)?)
     }
 
     /// The same for the receiver of a message, which is remembered for the next one.
@@ -187,6 +191,11 @@ impl Clients {
         self.entry(client)?.open_connection()
     }
 
+    fn name_of(&self, slot: u32) -> Option<ClientRef> {
+        let generation = self.entries.get(slot as usize)?.generation;
+        Some(ClientRef { slot, generation })
+    }
+
     fn entry(&self, client: ClientRef) -> Option<&ClientEntry> {
         self.entries.get(client.slot as usize).filter(|entry| entry.generation == client.generation)
     }
@@ -207,7 +216,7 @@ impl Clients {
         let slot = u32::try_from(vacant.key()).expect("fewer clients than fit into memory");
         let client = ClientRef { slot, generation: entry.generation };
         vacant.insert(entry);
-        self.by_id.insert(key, client);
+        self.slots_by_id.insert(&key, slot, &self.entries);
         client
     }
 
@@ -215,7 +224,7 @@ impl Clients {
         self.entry(client)?;
         let mut entry = self.entries.remove(client.slot as usize);
         self.deadlines.remove(client.slot, &mut entry.due);
-        self.by_id.remove(&entry.key);
+        self.slots_by_id.remove(&entry.key, client.slot);
         Some(entry)
     }
 
@@ -244,6 +253,8 @@ impl Clients {
 
 #[cfg(test)]
 mod carry_tests;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod state_tests;
 #[cfg(test)]

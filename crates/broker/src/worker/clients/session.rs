@@ -169,7 +169,7 @@ impl Clients {
         };
         let Some(entry) = self.entries.get_mut(client.slot as usize) else { return client };
         if let Some(ends_at_ms) = entry.ends_at_ms.take() {
-            self.endings.remove(&(ends_at_ms, client));
+            self.endings.remove(ends_at_ms, client.slot);
         }
         if entry.session.is_none() {
             self.context.counts.sessions.one();
@@ -201,7 +201,7 @@ impl Clients {
         }
         entry.ends_at_ms = ends_at(expiry_s, now_ms);
         if let Some(ends_at_ms) = entry.ends_at_ms {
-            self.endings.insert((ends_at_ms, client));
+            self.endings.insert(ends_at_ms, client.slot);
         }
     }
 
@@ -254,7 +254,7 @@ impl Clients {
     fn drop_entry(&mut self, client: ClientRef) -> bool {
         let Some(entry) = self.remove(client) else { return false };
         if let Some(ends_at_ms) = entry.ends_at_ms {
-            self.endings.remove(&(ends_at_ms, client));
+            self.endings.remove(ends_at_ms, client.slot);
         }
         for subscription in entry.inbox.session.subscriptions() {
             self.drop_subscription(client, subscription.filter.as_filter());

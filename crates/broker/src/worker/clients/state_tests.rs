@@ -234,7 +234,8 @@ impl Run {
         let storage = ForgettingStorage::new();
         let (log, _) = Log::open(storage.handle(), options()).unwrap();
         let mut batch = Batch::default();
-        self.bench.clients.by_id.values().for_each(|client| self.bench.clients.add_state(*client, &mut batch));
+        let clients = &self.bench.clients;
+        clients.entries.iter().for_each(|(slot, entry)| clients.add_state(clients.ref_at(slot, entry), &mut batch));
         for (connection_id, connection) in &self.connections {
             let RecoveredConnection { client_id, address, closed_ms } = connection;
             batch.connection(ConnectionRecord { client_id, connection_id, address, closed_ms: *closed_ms });

@@ -9,12 +9,10 @@ pub(super) const VISITS_PER_TURN: u32 = 32;
 impl Clients {
     /// Ends the sessions whose time is over, and begins to visit the clients of which something has expired.
     pub(in crate::worker) fn tick(&mut self, now: Now) {
-        while let Some(&(ends_at_ms, client)) = self.endings.first() {
-            if ends_at_ms > now.ms {
-                break;
+        for slot in self.endings.due(now.ms) {
+            if let Some(client) = self.name_of(slot) {
+                self.end_session_if_over(client, now.ms);
             }
-            self.endings.pop_first();
-            self.end_session(client);
         }
         let due: Vec<_> = self.endings_ahead.extract_if(.., |ending| ending.not_after <= now.instant).collect();
         for EndingAhead { client, ends_at_ms, .. } in due {
@@ -44,8 +42,8 @@ impl Clients {
 
     /// Takes out what has expired, and a client of which nothing is left.
     fn sweep(&mut self, slot: u32, now: Now, actions: &mut Actions) {
-        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
-        let client = ClientRef { slot, generation: entry.generation };
+        let Some(client) = self.name_of(slot) else { return };
+        let Some(entry) = self.entry_mut(client) else { return };
         let expired = entry.sweep(now.ms);
         let is_empty = entry.is_empty();
         self.context.counts.expired.add(expired.len() as u64);

@@ -1,0 +1,35 @@
+//! Which slot the client of each id has. The ids stand in the entries alone.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use hashbrown::HashTable;
+use slab::Slab;
+
+use super::entry::ClientEntry;
+use crate::client::ClientKey;
+
+#[derive(Default)]
+pub(super) struct SlotsById {
+    slots: HashTable<u32>,
+    hasher: RandomState,
+}
+
+impl SlotsById {
+    pub(super) fn find(&self, id: &ClientKey, entries: &Slab<ClientEntry>) -> Option<u32> {
+        let is_its = |slot: &u32| entries.get(*slot as usize).is_some_and(|entry| entry.key == *id);
+        self.slots.find(self.hasher.hash_one(id), is_its).copied()
+    }
+
+    /// Adds a client that is in its slot, and whose id no other one has.
+    pub(super) fn insert(&mut self, id: &ClientKey, slot: u32, entries: &Slab<ClientEntry>) {
+        let Self { slots, hasher } = self;
+        let hash_of = |slot: &u32| entries.get(*slot as usize).map_or(0, |entry| hasher.hash_one(&entry.key));
+        slots.insert_unique(hasher.hash_one(id), slot, hash_of);
+    }
+
+    pub(super) fn remove(&mut self, id: &ClientKey, slot: u32) {
+        if let Ok(found) = self.slots.find_entry(self.hasher.hash_one(id), |known| *known == slot) {
+            found.remove();
+        }
+    }
+}
