@@ -111,6 +111,8 @@ counts! {
     dropped_too_large,
     /// Messages to somebody who is not there and has nothing that waits.
     dropped_absent,
+    /// Messages that waited for a client whose session ended or was discarded.
+    dropped_with_session,
     /// What the log would not take, because the disk is full or the log has failed.
     refused_by_log,
     /// PUBLISHes and logins that were refused because memory was short.

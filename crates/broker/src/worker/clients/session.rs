@@ -259,7 +259,9 @@ impl Clients {
         for subscription in entry.inbox.session.subscriptions() {
             self.drop_subscription(client, subscription.filter.as_filter());
         }
-        self.count_out(entry.inbox.len() as u64, entry.inbox.bytes());
+        let waiting = entry.inbox.len() as u64;
+        self.context.counts.dropped_with_session.add(waiting);
+        self.count_out(waiting, entry.inbox.bytes());
         if entry.session.is_some() {
             self.context.counts.sessions.less(1);
         }

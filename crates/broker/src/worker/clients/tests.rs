@@ -634,6 +634,27 @@ fn a_fan_out_that_a_busy_log_gives_back_is_stored_once_for_each_of_its_receivers
 }
 
 #[test]
+fn messages_that_went_with_a_session_are_counted() {
+    let dropped = |bench: &Bench| bench.clients.context.counts.dropped_with_session.value();
+    let mut bench = Bench::new();
+    let (key, bob) = bench.connect(BOB, HOUR_S);
+    bench.clients.leave(bob, key, bench.now.ms);
+    bench.send(BOB, text("1"));
+    bench.send(BOB, text("2"));
+    let (key, opened) = bench.open(BOB, HOUR_S, true);
+    assert!(!opened.session_present);
+    assert_eq!(dropped(&bench), 2, "a clean start discards them");
+
+    bench.send(BOB, text("3"));
+    bench.clients.leave(opened.client, key, bench.now.ms);
+    assert_eq!(dropped(&bench), 2);
+    bench.pass(Duration::from_secs(u64::from(HOUR_S)));
+    bench.clients.tick(bench.now);
+    assert_eq!(dropped(&bench), 3, "the session is over");
+    assert_eq!(bench.clients.context.counts.inbox_messages.value(), 0);
+}
+
+#[test]
 fn an_entry_that_has_expired_is_swept_and_logged_as_gone() {
     let mut bench = Bench::new();
     let (key, bob) = bench.connect(BOB, HOUR_S);
