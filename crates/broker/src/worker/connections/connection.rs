@@ -34,7 +34,7 @@ pub(super) struct ClientConnection {
     pub(super) charge: Charge,
     pub(super) read_state: ReadState,
     /// Spent beyond its share of a turn, and to be paid by the next ones.
-    pub(super) owed_packets: usize,
+    pub(super) owed_packets: u32,
     /// Bytes that were read before are to be looked at again.
     pub(super) has_unprocessed: bool,
     pub(super) is_dirty: bool,

@@ -80,15 +80,15 @@ impl Connections {
     /// Takes what the connection owes from its share of this turn. Returns what is left of that.
     pub(in crate::worker) fn pay(&mut self, key: ConnectionKey, packets: usize) -> usize {
         let Some(connection) = self.get_mut(key) else { return packets };
-        let paid = connection.owed_packets.min(packets);
-        connection.owed_packets -= paid;
-        packets - paid
+        let owed = connection.owed_packets as usize;
+        connection.owed_packets = saturated(owed.saturating_sub(packets));
+        packets.saturating_sub(owed)
     }
 
     /// The connection has spent so many packets beyond its share.
     pub(in crate::worker) fn owe(&mut self, key: ConnectionKey, packets: usize) {
         if let Some(connection) = self.get_mut(key) {
-            connection.owed_packets += packets;
+            connection.owed_packets = connection.owed_packets.saturating_add(saturated(packets));
         }
     }
 
@@ -196,4 +196,9 @@ impl Connections {
             self.mark_ready(key);
         }
     }
+}
+
+/// In the few bytes that a connection has for it; no packet costs nearly as much.
+fn saturated(packets: usize) -> u32 {
+    u32::try_from(packets).unwrap_or(u32::MAX)
 }
