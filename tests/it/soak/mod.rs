@@ -84,9 +84,6 @@ fn draw(run: &Run, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// What does not hold in this version: the log gives no segment back (docs/disk.md), and each is an open file.
-const NOT_YET: [&str; 3] = ["log is bounded", "log is flat", "descriptors are flat"];
-
 #[test]
 fn a_simulated_month_breaks_no_law_and_what_it_takes_stays_within_bounds() -> Result<()> {
     let is_long = std::env::var("CONVOKE_SOAK").is_ok_and(|length| length == "month");
@@ -101,7 +98,7 @@ fn a_simulated_month_breaks_no_law_and_what_it_takes_stays_within_bounds() -> Re
     // Times are told, and judged by whoever reads them: the machine may be busy with other tests.
     let broken = findings.iter().filter(|finding| !finding.holds && !finding.is_timed);
     let broken: Vec<_> = broken.map(|finding| finding.what).collect();
-    ensure!(broken == NOT_YET, "broken: {broken:?}, known: {NOT_YET:?}");
+    ensure!(broken.is_empty(), "broken: {broken:?}");
     Ok(())
 }
 

@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::time::Instant;
 use tracing::info;
 
+/// Owners of the log beside the workers of the broker.
+const QUEUE: usize = 1;
+
 pub(super) struct Storage {
     pub clock: Clock,
     pub log: Log,
@@ -41,7 +44,8 @@ fn replay(config: &Config, clock: &Clock) -> Result<(Log, Engine, broker::Recove
     let began = Instant::now();
     let storage = Arc::new(DiskStorage::new(config.data_dir.join("log")));
     let (log, replay) = Log::open(storage, options(config)).context("cannot open the log")?;
-    let mut queue = Engine::recover(EngineOptions { clock: clock.clone(), ..EngineOptions::default() });
+    let queue = EngineOptions { clock: clock.clone(), is_log_owner: true, ..EngineOptions::default() };
+    let mut queue = Engine::recover(queue);
     let mut inboxes = broker::Recovery::default();
     let mut seeded = SeededReplay::new(config.test.replay);
     let replayed = replay.run(|record| seeded.show(record, |record| apply(record, &mut queue, &mut inboxes)));
@@ -78,7 +82,15 @@ fn apply(record: ReplayedRecord<'_>, queue: &mut queue::Recovery, inboxes: &mut 
 
 fn options(config: &Config) -> Options {
     let sync = if config.sync_always { SyncMode::Always } else { SyncMode::Os };
-    let options = Options { sync, space_max: config.log_space_max, fault: config.test.log, ..Options::default() };
+    let options = Options {
+        sync,
+        space_max: config.log_space_max,
+        owners: config.threads + QUEUE,
+        // Nobody takes part in one yet.
+        snapshot_every: None,
+        fault: config.test.log,
+        ..Options::default()
+    };
     let Some(segment_size) = config.test.segment_bytes else { return options };
     // What is one part of a segment of the usual size stays one of a smaller one.
     let part = |bytes: u64| (bytes * segment_size / options.segment_size).max(1);
