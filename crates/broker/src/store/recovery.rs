@@ -49,6 +49,8 @@ pub(crate) struct RecoveredConnection {
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecoveredClient {
+    /// Place of the oldest record that says something of it; 0: a snapshot does, in place of any.
+    pub(crate) oldest: Position,
     pub(crate) session: Option<RecoveredSession>,
     pub(crate) subscriptions: BTreeMap<Box<str>, SubscribedOptions>,
     /// In the order of their arrival.
@@ -106,7 +108,11 @@ impl Recovery {
         let record =
             record::decode(kind, replayed.payload).map_err(|error| RecoverError { kind, position, what: error.0 })?;
         self.is_cut_off = kind != kind::STOPPED;
-        self.apply_record(record);
+        match record {
+            // When a copy arrived is long ago.
+            Record::Message { .. } if replayed.is_carried => {}
+            record => self.apply_record(record, if replayed.is_carried { Position::default() } else { position }),
+        }
         Ok(())
     }
 
@@ -122,9 +128,10 @@ impl Recovery {
         !is_service && self.clients.remove(client_id).is_some()
     }
 
-    fn client(&mut self, client_id: &str) -> &mut RecoveredClient {
+    /// The client that a record at this place says something of.
+    fn client(&mut self, client_id: &str, at: Position) -> &mut RecoveredClient {
         if !self.clients.contains_key(client_id) {
-            self.clients.insert(client_id.into(), RecoveredClient::default());
+            self.clients.insert(client_id.into(), RecoveredClient { oldest: at, ..RecoveredClient::default() });
         }
         self.clients.get_mut(client_id).expect("it was inserted above")
     }
@@ -133,22 +140,22 @@ impl Recovery {
         self.last_ms = at_ms;
     }
 
-    fn apply_record(&mut self, record: Record<'_>) {
+    fn apply_record(&mut self, record: Record<'_>, at: Position) {
         match record {
             Record::Message { arrived_ms } => self.see_time(arrived_ms),
-            Record::Reference(reference) => self.client(reference.client_id).refer(&reference),
-            Record::Removed { client_id, messages } => self.remove(client_id, messages),
+            Record::Reference(reference) => self.client(reference.client_id, at).refer(&reference),
+            Record::Removed { client_id, messages } => self.remove(client_id, messages, at),
             Record::HandedOut { client_id, packets } => {
-                let client = self.client(client_id);
+                let client = self.client(client_id, at);
                 packets.into_iter().for_each(|(message, id)| client.hand_out(message, id));
             }
-            Record::Session(session) => self.client(session.client_id).set_session(session),
+            Record::Session(session) => self.client(session.client_id, at).set_session(session),
             Record::SessionGone { client_id } => drop(self.clients.remove(client_id)),
             Record::Subscribed { client_id, filter, options } => {
-                self.client(client_id).subscriptions.insert(filter.into(), options);
+                self.client(client_id, at).subscriptions.insert(filter.into(), options);
             }
             Record::Unsubscribed { client_id, filter } => {
-                self.client(client_id).subscriptions.remove(filter);
+                self.client(client_id, at).subscriptions.remove(filter);
             }
             Record::Opened { client_id, connection_id, at_ms, address } => {
                 self.open(client_id, connection_id, at_ms, address);
@@ -156,28 +163,29 @@ impl Recovery {
             Record::Closed { client_id, connection_id, at_ms } => self.close(client_id, connection_id, at_ms),
             Record::EventSent { connection_id } => drop(self.connections.remove(connection_id)),
             Record::QueueIdSeen { client_id, until_ms, id } => {
-                self.client(client_id).queue_ids.insert(id.into(), until_ms);
+                self.client(client_id, at).queue_ids.insert(id.into(), until_ms);
             }
             Record::Stopped { at_ms } => self.see_time(at_ms),
             Record::Started { at_ms } => self.start(at_ms),
             Record::Collapsed(collapsed) => {
                 let CollapsedRecord { client_id, entry, version, until_ms, key } = collapsed;
                 let (seen, now_ms) = (RecoveredSeen { entry, version, until_ms }, self.last_ms);
-                self.client(client_id).see(key.into(), seen, now_ms);
+                self.client(client_id, at).see(key.into(), seen, now_ms);
             }
-            Record::InFlight { client_id, last, packets } => self.client(client_id).set_in_flight(last, packets),
+            Record::InFlight { client_id, last, packets } => self.client(client_id, at).set_in_flight(last, packets),
             Record::SessionState { session, disconnected_ms } => {
                 let (account, expiry_s) = (session.account.into(), session.expiry_s);
-                self.client(session.client_id).session = Some(RecoveredSession { account, expiry_s, disconnected_ms });
+                self.client(session.client_id, at).session =
+                    Some(RecoveredSession { account, expiry_s, disconnected_ms });
             }
             Record::Connection(connection) => self.set_connection(connection),
             Record::LatestTime { at_ms } => self.see_time(at_ms),
         }
     }
 
-    fn remove(&mut self, client_id: &str, messages: Vec<Position>) {
+    fn remove(&mut self, client_id: &str, messages: Vec<Position>, at: Position) {
         let now_ms = self.last_ms;
-        let client = self.client(client_id);
+        let client = self.client(client_id, at);
         messages.into_iter().for_each(|message| client.remove(message, now_ms));
     }
 
@@ -469,6 +477,34 @@ mod tests {
         assert_eq!(recovery.restart(), Restart::Clean);
         feed(&mut recovery, kind::STARTED, &record::encode_started(2));
         assert_eq!(recovery.restart(), Restart::Unclean);
+    }
+
+    #[test]
+    fn the_copy_of_an_old_message_does_not_set_the_time_back() {
+        let mut recovery = Recovery::new();
+        feed(&mut recovery, kind::STARTED, &record::encode_started(2000));
+        let payload = &1000u64.to_le_bytes();
+        let message =
+            |is_carried| ReplayedRecord { kind: kind::MESSAGE, owner: 0, position: Position(1), is_carried, payload };
+        recovery.apply(message(true)).unwrap();
+        assert_eq!(recovery.last_ms, 2000);
+        recovery.apply(message(false)).unwrap();
+        assert_eq!(recovery.last_ms, 1000, "the clock was set back");
+    }
+
+    #[test]
+    fn a_client_begins_with_its_oldest_record_and_again_behind_the_end_of_its_session() {
+        let mut recovery = Recovery::new();
+        let mut feed = |at, kind, is_carried, payload: &[u8]| {
+            recovery.apply(ReplayedRecord { kind, owner: 0, position: Position(at), is_carried, payload }).unwrap();
+            recovery.clients.get("c").map(|client| client.oldest)
+        };
+        assert_eq!(feed(5, kind::SESSION, false, &session(60)), Some(Position(5)));
+        assert_eq!(feed(7, kind::SESSION, false, &session(90)), Some(Position(5)));
+        assert_eq!(feed(8, kind::SESSION_GONE, false, &record::encode_session_gone("c")), None);
+        assert_eq!(feed(9, kind::SESSION, false, &session(60)), Some(Position(9)));
+        feed(10, kind::SESSION_GONE, false, &record::encode_session_gone("c"));
+        assert_eq!(feed(3, kind::SESSION, true, &session(60)), Some(Position(0)), "of a snapshot");
     }
 
     #[test]

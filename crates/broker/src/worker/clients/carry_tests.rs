@@ -374,6 +374,7 @@ fn context(log: &Log) -> Context {
 fn again(client: &RecoveredClient) -> RecoveredClient {
     let RecoveredClient { session, subscriptions, entries, handed_out, seen, queue_ids, .. } = client;
     RecoveredClient {
+        oldest: Position::default(),
         session: session.clone(),
         subscriptions: subscriptions.clone(),
         entries: entries.clone(),
@@ -387,7 +388,7 @@ fn again(client: &RecoveredClient) -> RecoveredClient {
 /// Without what a live client does not know: of each collapse key all but what came last. After a crash packet ids are
 /// left out, more than the log knows of.
 fn comparable(mut client: RecoveredClient) -> RecoveredClient {
-    client.last_handed_out = None;
+    (client.oldest, client.last_handed_out) = (Position::default(), None);
     let mut last: BTreeMap<Box<str>, Position> = BTreeMap::new();
     for (position, entry) in &client.entries {
         if let Some(collapse) = &entry.collapse {
@@ -416,4 +417,18 @@ fn whenever_the_process_is_killed_the_log_has_what_the_clients_had() {
         }
         assert!(life.vacated > 3, "seed {seed}: {} segments were vacated", life.vacated);
     }
+}
+
+#[test]
+fn after_a_start_a_client_is_carried_with_the_segment_that_its_records_begin_in() {
+    let mut life = Life::new(0);
+    life.connect(0);
+    while *life.log.segments().end() < 3 {
+        life.until_durable();
+    }
+    life.connect(1);
+    let newest = u32::try_from(*life.log.segments().end()).unwrap();
+    life.die();
+    let oldest = |who| life.clients.oldest_segment_of(life.find(who).unwrap());
+    assert_eq!((oldest(0), oldest(1)), (Some(1), Some(newest)));
 }

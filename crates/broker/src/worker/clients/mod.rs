@@ -29,6 +29,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use commitlog::Position;
 use mqtt::server::Restart;
 use mqtt::topic::{Matches, SubscriptionTree};
 use slab::Slab;
@@ -38,7 +39,7 @@ use super::post::ConnectionKey;
 use super::queue_jobs::QueueAcks;
 use crate::client::ClientKey;
 use crate::config::Limits;
-use crate::inbox::{Gone, InboxLimits};
+use crate::inbox::{Gone, Inbox, InboxLimits};
 use crate::stats::Counts;
 use crate::store::RecoveredClient;
 use crate::store::journal::Journal;
@@ -133,19 +134,19 @@ impl Clients {
         }
     }
 
-    /// Puts back what the log has of a client, in whatever segment.
+    /// Puts back what the log has of a client.
     pub(super) fn recover(&mut self, client_id: &str, recovered: RecoveredClient, restart: Restart, now: Now) {
         let session = recovered.session.as_ref();
         let ahead_s = session.filter(|session| session.disconnected_ms.is_some_and(|at_ms| at_ms > now.ms));
         let ahead_s = ahead_s.map(|session| session.expiry_s);
-        let logged = recovered.subscriptions.clone();
+        let (logged, oldest) = (recovered.subscriptions.clone(), recovered.oldest);
         self.note_deadlines_ahead(&recovered, now);
         let key = ClientKey::new(client_id);
         let mut entry = ClientEntry::recover(key, &self.context.inbox_limits, recovered, restart, now.ms);
         if entry.is_empty() {
             return;
         }
-        entry.need_from(self.context.journal.oldest_segment());
+        entry.need_from(self.segment_needed(oldest, &entry.inbox));
         self.count_in(entry.inbox.len() as u64, entry.inbox.bytes());
         self.context.counts.sessions.add(u64::from(entry.session.is_some()));
         let ends_at_ms = entry.ends_at_ms;
@@ -160,6 +161,21 @@ impl Clients {
                 client,
             }));
         }
+    }
+
+    /// The oldest segment that the log needs for a client whose records begin at `oldest`. What was carried of its messages
+    /// may be older.
+    fn segment_needed(&self, oldest: Position, inbox: &Inbox) -> u64 {
+        let (journal, begin) = (&self.context.journal, self.context.journal.oldest_segment());
+        let mut needed = journal.segment_at(oldest);
+        for (name, _) in inbox.logged() {
+            needed = needed.min(journal.segment_of(name).unwrap_or(needed));
+            // Those that follow are where they were first written, which is no older.
+            if journal.segment_at(name) >= begin {
+                break;
+            }
+        }
+        needed
     }
 
     pub(super) fn find(&self, client_id: &ClientKey) -> Option<ClientRef> {

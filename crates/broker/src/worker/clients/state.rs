@@ -35,6 +35,7 @@ impl ClientEntry {
         let (mut entries, handed_out) = logged_entries(&self.inbox);
         let seen = assign_collapse_keys(&self.inbox, &mut entries);
         RecoveredClient {
+            oldest: Position::default(),
             session: self.recovered_session(),
             subscriptions: self.recovered_subscriptions(),
             entries,

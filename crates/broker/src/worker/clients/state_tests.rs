@@ -257,7 +257,7 @@ fn in_effect(mut client: RecoveredClient, is_in_memory: bool, now_ms: u64) -> Op
         _ => {}
     }
     client.queue_ids.retain(|_, until_ms| *until_ms > now_ms);
-    client.last_handed_out = None;
+    (client.oldest, client.last_handed_out) = (Position::default(), None);
     if is_in_memory {
         client.seen.clear();
         client.entries.values_mut().for_each(|entry| entry.collapse = None);
