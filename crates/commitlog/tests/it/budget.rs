@@ -40,8 +40,11 @@ fn append(log: &Log, need: Need) -> Result<(), AppendError> {
     }
 }
 
+/// Appends until the log refuses. Returns how many it took.
 fn fill(log: &Log, need: Need) -> usize {
-    (0..).take_while(|_| append(log, need).is_ok()).count()
+    let taken = (0..1000).take_while(|_| append(log, need).is_ok()).count();
+    assert!(taken < 1000, "nothing is refused");
+    taken
 }
 
 fn bytes(storage: &ForgettingStorage) -> u64 {
