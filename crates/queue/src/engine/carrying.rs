@@ -33,7 +33,7 @@ const GROUP_COST: usize = 12;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     More,
-    /// The log is busy or full, or a message is held: the same again later.
+    /// The log is busy, full or closed, or a message is held: the same again later.
     Wait,
     Done,
 }
@@ -91,7 +91,7 @@ impl Carrying {
             self.carry_definitions(engine)
         };
         match stepped {
-            Err(Unavailable::Busy | Unavailable::Full) => Ok(Step::Wait),
+            Err(Unavailable::Busy | Unavailable::Full | Unavailable::Closed) => Ok(Step::Wait),
             stepped => stepped,
         }
     }
