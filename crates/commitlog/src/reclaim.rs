@@ -23,7 +23,7 @@ const COPIES_PER_APPEND: u64 = 3;
 /// No segment has this number.
 const NONE: u64 = 0;
 
-/// What was appended since a segment was wanted back.
+/// What was appended and not yet set off against copies.
 #[derive(Default)]
 pub(crate) struct Pace {
     /// Bytes of copies.
@@ -190,18 +190,24 @@ fn want_oldest(shared: &Shared) -> bool {
     let size = (tail.ready.max(tail.segment) + 1 - tail.begin) * shared.geometry.segment_size;
     // On a full disk even a small log gives what it can.
     let above = if tail.full { 0 } else { shared.options.reclaim_above.min(shared.options.space_max / 2) };
-    let is_too_large = size > above.max(LIVE_FACTOR * live);
-    if tail.phase != Phase::Open || !is_too_large || tail.begin == tail.segment || !tail.allow_carrying() {
+    let is_too_large = size > above.max(LIVE_FACTOR.saturating_mul(live));
+    // Nothing else can be appended to a full log: it is gone through once, whatever its owners say that they need.
+    if tail.phase != Phase::Open || tail.begin == tail.segment || !(is_too_large || tail.full) {
         return false;
     }
-    let pace = &mut tail.pace;
-    let may_go_on = pace.copied / COPIES_PER_APPEND <= pace.appended;
-    // Nothing else can be appended to a full log: it is gone through once.
-    let may_free = tail.full && pace.wanted_while_full <= tail.segment - tail.begin;
-    if !may_go_on && !may_free {
+    // What was appended beyond what the copies needed counts for the next segments too: a burst that is over is given
+    // back although nothing follows it.
+    let left = tail.pace.appended.checked_sub(tail.pace.copied / COPIES_PER_APPEND);
+    let may_go_on = is_too_large && left.is_some();
+    let may_free = tail.full && tail.pace.wanted_while_full <= tail.segment - tail.begin;
+    if !(may_go_on || may_free) || !tail.allow_carrying() {
         return false;
     }
-    tail.pace = Pace { wanted_while_full: tail.pace.wanted_while_full + u64::from(tail.full), ..Pace::default() };
+    tail.pace = Pace {
+        copied: 0,
+        appended: left.unwrap_or(0).min(size),
+        wanted_while_full: tail.pace.wanted_while_full + u64::from(tail.full),
+    };
     shared.owners.wanted.store(tail.begin, Ordering::Release);
     true
 }
