@@ -121,6 +121,8 @@ impl Journal {
 #[derive(Default)]
 pub(crate) struct Batch {
     records: Vec<Prepared>,
+    /// What they take of a unit.
+    bytes: usize,
 }
 
 struct Prepared {
@@ -167,16 +169,22 @@ impl Batch {
 
     /// What it takes of a unit.
     pub(crate) fn bytes(&self) -> usize {
-        self.records.iter().map(Prepared::bytes).sum()
+        self.bytes
     }
 
     /// Adds records that refer to none of their own.
     pub(crate) fn extend(&mut self, other: Self) {
         self.records.extend(other.records);
+        self.bytes += other.bytes;
     }
 
     fn push(&mut self, kind: u8, owner: u64, body: Body) -> usize {
-        self.records.push(Prepared { kind, owner, body, name: None });
+        self.push_prepared(Prepared { kind, owner, body, name: None })
+    }
+
+    fn push_prepared(&mut self, record: Prepared) -> usize {
+        self.bytes += record.bytes();
+        self.records.push(record);
         self.records.len() - 1
     }
 
@@ -269,7 +277,7 @@ impl Batch {
     /// One more copy of a record, which keeps its name.
     pub(crate) fn carried(&mut self, record: Record) {
         let Record { kind, owner, position, payload } = record;
-        self.records.push(Prepared { kind, owner, body: Body::Bytes(payload), name: Some(position) });
+        self.push_prepared(Prepared { kind, owner, body: Body::Bytes(payload), name: Some(position) });
     }
 
     /// A record of another part that becomes durable with the rest, unchanged.
