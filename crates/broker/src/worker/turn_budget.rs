@@ -1,18 +1,21 @@
 //! How much of a turn there is for connections, and how much of it one of them gets: deficit round robin.
 //!
 //! A turn serves the connections that are ready in the order in which they became so, each with an equal share of what one
-//! turn takes, and ends when that is spent. Who has more goes behind the others. What a connection spent beyond its share it
+//! turn takes, up to a bound, and ends when that is spent. Who has more goes behind the others. What a connection spent beyond its share it
 //! owes, and its next shares pay that before it is served again. So a turn is short however many have much to say, and who
 //! comes meanwhile waits for about one of them.
 
 use crate::transport::READ_BYTES;
 
-/// Packets of one turn: a buffer holds 32,000 of the smallest.
-const PACKETS_PER_TURN: usize = 128;
+/// Packets of one turn: many connections with a few each are served, logged and answered together, which costs each less.
+const PACKETS_PER_TURN: usize = 2_048;
 /// Of one connection at least, so that many of them do not pay for a look at each with every packet.
 const PACKETS_MIN: usize = 8;
-const BYTES_PER_TURN: usize = 4 * READ_BYTES;
+/// Of one connection at most: a buffer holds 32,000 of the smallest.
+const PACKETS_MAX: usize = 128;
+const BYTES_PER_TURN: usize = 16 * READ_BYTES;
 const BYTES_MIN: usize = READ_BYTES / 4;
+const BYTES_MAX: usize = 4 * READ_BYTES;
 
 /// Packets, or what is as much work, and bytes that are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,8 +47,8 @@ impl TurnBudget {
     pub(super) fn among(connections: usize) -> Self {
         let connections = connections.max(1);
         let share = Work {
-            packets: (PACKETS_PER_TURN / connections).max(PACKETS_MIN),
-            bytes: (BYTES_PER_TURN / connections).max(BYTES_MIN),
+            packets: (PACKETS_PER_TURN / connections).clamp(PACKETS_MIN, PACKETS_MAX),
+            bytes: (BYTES_PER_TURN / connections).clamp(BYTES_MIN, BYTES_MAX),
         };
         Self { left: Work { packets: PACKETS_PER_TURN, bytes: BYTES_PER_TURN }, share }
     }
@@ -78,14 +81,16 @@ mod tests {
     }
 
     #[test]
-    fn one_connection_has_the_whole_turn_and_many_share_it() {
-        for (ready, served, packets) in [(1, 1, 128), (2, 2, 128), (11, 11, 121), (50, 16, 128), (10_000, 16, 128)] {
+    fn few_connections_have_a_bounded_share_each_and_many_share_the_turn() {
+        let packets_served = [(1, 1, 128), (2, 2, 256), (11, 11, 1_408), (50, 50, 2_000), (10_000, 256, 2_048)];
+        for (ready, served, packets) in packets_served {
             let share = TurnBudget::among(ready).share;
             let all_packets = |_| Work { packets: share.packets, bytes: 0 };
             assert_eq!(turn(ready, all_packets), (served, Work { packets, bytes: 0 }), "{ready}");
         }
         let all_bytes = |share: Work| Work { packets: 1, bytes: share.bytes };
-        assert_eq!(turn(50, all_bytes), (16, Work { packets: 16, bytes: BYTES_PER_TURN }));
+        assert_eq!(turn(1, all_bytes), (1, Work { packets: 1, bytes: BYTES_MAX }));
+        assert_eq!(turn(100, all_bytes), (64, Work { packets: 64, bytes: BYTES_PER_TURN }));
     }
 
     #[test]
