@@ -72,6 +72,7 @@ impl Prepared {
         for (client_id, client) in recovered.clients {
             clients.recover(&client_id, client, restart, now);
         }
+        clients.recovered();
         let ended = EndedConnections::recover(recovered.connections, shared.journal.oldest_segment(), now.ms);
         let live_bytes = clients.live_bytes() + ended.live_bytes();
         let context = connections::Context {

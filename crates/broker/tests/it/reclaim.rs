@@ -3,7 +3,7 @@
 use mqtt::ReasonCode;
 
 use crate::terminal::{Profile, Terminal};
-use crate::world::{BOB, CAROL, SERVICE, World};
+use crate::world::{BOB, CAROL, SERVICE, SMALL_SEGMENT, World};
 
 /// A log that is larger than it needs to be has no more segments than this.
 const SEGMENTS_MAX: u64 = 6;
@@ -28,6 +28,11 @@ fn subscribe_and_leave(world: &World, client_id: &str) {
     let mut terminal = world.connect(Profile::of(client_id));
     assert_eq!(terminal.subscribe(&["chat/all"]), [ReasonCode::GRANTED_QOS_1]);
     terminal.disconnect();
+}
+
+/// The log is no larger, or gives back what is too much although nothing more comes.
+fn until_at_most(world: &World, segments_max: u64) {
+    world.until("so many segments", |_| world.segments().count() as u64 <= segments_max);
 }
 
 /// Bob takes all that it gets.
@@ -76,6 +81,37 @@ fn what_waits_for_one_client_does_not_keep_the_space_of_what_passed_to_others() 
     }
     world.cut_power();
     assert_eq!(world.connect(Profile::of(CAROL)).receive_payloads(waiting.len()), waiting);
+}
+
+#[test]
+fn the_log_takes_four_times_what_waits_at_most_while_some_are_away_and_all_others_busy() {
+    let mut world = World::with_small_segments();
+    let away: Vec<String> = (0..8).map(subscriber).collect();
+    away.iter().for_each(|client_id| subscribe_and_leave(&world, client_id));
+    let mut traffic = Traffic::begin(&world);
+    let waiting: Vec<String> = (0..40).map(|number| kilobytes(40, &number.to_string())).collect();
+    for payload in &waiting {
+        assert_eq!(traffic.service.publish("chat/all", payload), ReasonCode::SUCCESS);
+    }
+    // Each of the two workers has it for its own.
+    let waits: u64 = 2 * waiting.iter().map(|payload| payload.len() as u64).sum::<u64>();
+    let segments_max = 4 * waits / SMALL_SEGMENT;
+    for _ in 0..3 * segments_max * SMALL_SEGMENT / (16 << 10) {
+        traffic.pass();
+        until_at_most(&world, segments_max);
+    }
+    assert!(*world.segments().start() > segments_max, "all is carried: {:?}", world.segments());
+    world.cut_power();
+    for client_id in &away[1..] {
+        assert_eq!(world.connect(Profile::of(client_id)).receive_payloads(waiting.len()), waiting);
+    }
+    let mut traffic = Traffic::begin(&world);
+    for _ in 0..3 {
+        traffic.pass_until_all_is_old(&world);
+        until_at_most(&world, segments_max);
+    }
+    world.cut_power();
+    assert_eq!(world.connect(Profile::of(&away[0])).receive_payloads(waiting.len()), waiting);
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl Clients {
         tracing::error!(%error, client_group, "a waiting message cannot be read");
         self.context.counts.unreadable.one();
         let gone = self.entry_mut(client).and_then(|entry| entry.inbox.ack(packet_id));
-        gone.into_iter().for_each(|gone| self.count_out(1, gone.size.into()));
+        gone.into_iter().for_each(|gone| self.count_out_one(gone));
     }
 
     /// What became of a message that was handed out.

@@ -97,11 +97,13 @@ impl Clients {
         match self.context.journal.append(&unit, Need::Normal) {
             Ok(appended) => {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
+                let inboxes = u32::try_from(stored.len()).expect("fewer clients than fit into memory");
                 for (client, storing) in stored {
                     self.put_logged(client, position, storing, actions);
                     let just_stored = Some(Loaded { position, message: Ok(fan_out.message.clone()) });
                     actions.push_back(Action::Deliver { client, just_stored });
                 }
+                self.live.share(position, fan_out.message.size(), inboxes);
                 fan_out.outcome = fan_out.outcome.merge(Outcome::Durable(appended.end));
                 Ok(())
             }

@@ -18,6 +18,7 @@ mod reads;
 mod recent;
 mod session;
 mod set_back;
+mod shared_messages;
 mod slots_by_id;
 mod state;
 mod storing;
@@ -148,6 +149,7 @@ impl Clients {
         }
         entry.need_from(self.segment_needed(oldest, &entry.inbox));
         self.count_in(entry.inbox.len() as u64, entry.inbox.bytes());
+        entry.inbox.logged().for_each(|(_, size)| self.live.add(size));
         self.context.counts.sessions.add(u64::from(entry.session.is_some()));
         let ends_at_ms = entry.ends_at_ms;
         let client = self.insert(entry);
@@ -160,6 +162,17 @@ impl Clients {
                 ends_at_ms,
                 client,
             }));
+        }
+    }
+
+    /// After the last of [`Self::recover`]: what several inboxes have is one message of the log.
+    pub(super) fn recovered(&mut self) {
+        let mut messages: Vec<(Position, u32)> =
+            self.entries.iter().flat_map(|(_, entry)| entry.inbox.logged()).collect();
+        messages.sort_unstable();
+        for same in messages.chunk_by(|one, other| one.0 == other.0) {
+            let inboxes = u32::try_from(same.len()).expect("fewer clients than fit into memory");
+            self.live.share(same[0].0, same[0].1, inboxes);
         }
     }
 
@@ -246,7 +259,7 @@ impl Clients {
 
     /// An entry of an inbox is done: it is counted out, and the log will hear of it.
     fn forget(&mut self, client: ClientRef, gone: Gone, actions: &mut Actions) {
-        self.count_out(1, gone.size.into());
+        self.count_out_one(gone);
         if let Some(message) = gone.id.position()
             && let Some(key) = self.key_of(client)
         {
@@ -254,21 +267,28 @@ impl Clients {
         }
     }
 
-    fn count_in(&mut self, messages: u64, bytes: u64) {
+    fn count_in(&self, messages: u64, bytes: u64) {
         self.context.counts.inbox_messages.add(messages);
         self.context.counts.inbox_bytes.add(bytes);
-        self.live.add(messages, bytes);
     }
 
-    fn count_out(&mut self, messages: u64, bytes: u64) {
+    fn count_out(&self, messages: u64, bytes: u64) {
         self.context.counts.inbox_messages.less(messages);
         self.context.counts.inbox_bytes.less(bytes);
-        self.live.less(messages, bytes);
+    }
+
+    fn count_out_one(&mut self, gone: Gone) {
+        self.count_out(1, gone.size.into());
+        if let Some(message) = gone.id.position() {
+            self.live.remove(message, gone.size);
+        }
     }
 }
 
 #[cfg(test)]
 mod carry_tests;
+#[cfg(test)]
+mod live_tests;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]

@@ -262,6 +262,7 @@ impl Clients {
         let waiting = entry.inbox.len() as u64;
         self.context.counts.dropped_with_session.add(waiting);
         self.count_out(waiting, entry.inbox.bytes());
+        entry.inbox.logged().for_each(|(message, size)| self.live.remove(message, size));
         if entry.session.is_some() {
             self.context.counts.sessions.less(1);
         }

@@ -130,6 +130,7 @@ impl Clients {
         actions: &mut Actions,
     ) {
         self.context.counts.stored.one();
+        self.live.add(storing.entry.size);
         let segment = self.context.journal.segment_at(position);
         if let Some(entry) = self.entry_mut(client) {
             entry.is_logged = true;

@@ -146,6 +146,7 @@ impl Clients {
         if self.subscriptions.subscribe(filter, client, subscription).is_some() {
             return;
         }
+        self.live.subscribed();
         let subscribers = self.subscribers_by_filter.entry(filter.as_str().into()).or_default();
         *subscribers += 1;
         if *subscribers == 1 {
@@ -157,6 +158,7 @@ impl Clients {
         if self.subscriptions.unsubscribe(filter, &client).is_none() {
             return;
         }
+        self.live.unsubscribed();
         let Some(subscribers) = self.subscribers_by_filter.get_mut(filter.as_str()) else { return };
         *subscribers -= 1;
         if *subscribers == 0 {

@@ -211,7 +211,7 @@ impl Bench {
         self.hand_out(client, just_stored.as_slice())
     }
 
-    fn ack(&mut self, client: ClientRef, connection: ConnectionKey, packet_id: u16) {
+    pub(super) fn ack(&mut self, client: ClientRef, connection: ConnectionKey, packet_id: u16) {
         self.clients.ack(client, connection, PacketId::new(packet_id).unwrap(), &mut self.actions);
         self.drain();
     }
