@@ -7,7 +7,8 @@
 //! pass a crash leaves is true, and the wanted segment is still there.
 //!
 //! A copy never follows the end of what it copies: what is said is what the inbox has at that moment, so what has ended is
-//! not said any more, also if its end is still to be logged (a full log may refuse that and take copies).
+//! not said any more, also if its end is still to be logged (a full log may refuse that and take copies). The ends of
+//! sessions that a full log refused are logged first of all.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -173,6 +174,9 @@ impl Clients {
         now_ms: u64,
         connection: impl Fn(ConnectionKey) -> Option<OpenConnection>,
     ) -> Result<Progress, AppendError> {
+        if self.log_some_owed(Need::Carry)? {
+            return Ok(Progress::More);
+        }
         let newest = self.context.journal.newest_segment();
         let (mut load, loaded) = self.load_some(pass, connection);
         if !load.batch.is_empty() {

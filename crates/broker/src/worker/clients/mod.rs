@@ -12,6 +12,7 @@ mod entry;
 mod fan_out;
 mod live;
 mod lookups;
+mod owed;
 mod p2p;
 mod queue_ids;
 mod reads;
@@ -50,6 +51,7 @@ use endings::Endings;
 use entry::ClientEntry;
 use live::Live;
 use lookups::Lookups;
+use owed::OwedRecords;
 use reads::Reads;
 use recent::RecentReceivers;
 use set_back::SetBack;
@@ -101,6 +103,7 @@ pub(super) struct Clients {
     /// Of entries that are not in the log.
     volatile_entries: u64,
     live: Live,
+    owed: OwedRecords,
 }
 
 /// The end of a session whose connection ended, by the log, at a time that lies ahead. Either the clock was wrong then,
@@ -132,6 +135,7 @@ impl Clients {
             set_back: SetBack::new(now),
             volatile_entries: 0,
             live: Live::default(),
+            owed: OwedRecords::default(),
         }
     }
 
@@ -291,6 +295,8 @@ mod carry_tests;
 mod live_tests;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod owed_tests;
 #[cfg(test)]
 mod state_tests;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use commitlog::{AppendError, Need, Position};
 use mqtt::{QoS, ReasonCode};
 
 use super::Clients;
+use super::owed::Owed;
 use super::storing::{Storing, add_reference};
 use crate::client::ClientKey;
 use crate::store::journal::Batch;
@@ -82,6 +83,9 @@ impl Clients {
         };
         // 4. One unit. A receipt that is void ends it here: the message was acknowledged or handed out again.
         let mut batch = Batch::default();
+        if self.owed.find(&p2p.to) == Some(Owed::End) {
+            batch.session_gone(p2p.to.as_str());
+        }
         let index = batch.message(&p2p.message);
         add_reference(&mut batch, &p2p.to, &storing, index);
         if let ReplyTarget::Queue(job) = &p2p.reply_to.target {
@@ -124,6 +128,7 @@ impl Clients {
         let need = if is_from_queue { Need::Essential } else { Need::Normal };
         match self.context.journal.append(batch, need) {
             Ok(appended) => {
+                self.owed.settle_end(&p2p.to);
                 let position = appended.positions.get(index).copied().unwrap_or_default();
                 self.put_logged(client, position, storing, actions);
                 self.reply_stored(client, p2p.reply_to, appended.end, now, actions);

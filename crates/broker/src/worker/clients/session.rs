@@ -7,12 +7,16 @@ use mqtt::{ReasonCode, Version};
 
 use super::Clients;
 use super::entry::{Attachment, ClientEntry, NEVER_S, SessionInfo, ends_at};
+use super::owed::Owed;
 use crate::client::ClientKey;
 use crate::store::journal::Batch;
 use crate::store::record::SessionRecord;
 use crate::worker::action::{ClientRef, Now};
 use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::ConnectionKey;
+
+/// Records that a full log did not take, of one turn.
+const OWED_PER_TURN: usize = 1024;
 
 /// A session that a connection has got.
 pub(in crate::worker) struct Opened {
@@ -67,6 +71,7 @@ impl Clients {
         let mut change = self.plan(request, &info);
         change.batch.opened(request.client.as_str(), connection_id, now.ms, peer);
         let Appended { end, positions } = self.append_change(&change).map_err(|error| self.refusal(&error))?;
+        self.owed.settle(&request.client);
         let waits_for = change.waits.then_some(end);
         let client = self.attach(connection, request, info);
         let segment = positions.first().map(|position| self.context.journal.segment_at(*position));
@@ -141,13 +146,15 @@ impl Clients {
         let mut batch = Batch::default();
         let entry = self.find(&request.client).and_then(|client| self.entry(client));
         let kept = entry.filter(|_| !request.clean_start);
-        let discards = request.clean_start && entry.is_some_and(|entry| entry.is_logged);
+        let owed = self.owed.find(&request.client);
+        let discards = owed == Some(Owed::End) || request.clean_start && entry.is_some_and(|entry| entry.is_logged);
         if discards {
             batch.session_gone(client_id);
         }
         let known = kept.and_then(|entry| entry.session.as_ref());
         let was_persistent = known.is_some_and(|session| session.expiry_s > 0);
-        let changes = known != Some(info) && (info.expiry_s > 0 || was_persistent);
+        let is_as_logged = known == Some(info) && owed != Some(Owed::Expiry);
+        let changes = !is_as_logged && (info.expiry_s > 0 || was_persistent);
         if changes {
             batch.session(SessionRecord { client_id, account: &info.account, expiry_s: info.expiry_s });
         }
@@ -211,19 +218,39 @@ impl Clients {
         let Some(entry) = self.entry_mut(client) else { return };
         let Some(session) = entry.session.as_mut().filter(|session| session.expiry_s != expiry_s) else { return };
         session.expiry_s = expiry_s;
-        let mut batch = Batch::default();
-        batch.session(SessionRecord { client_id: entry.key.as_str(), account: &session.account, expiry_s });
-        self.append_essential(&batch);
+        let key = entry.key.clone();
+        self.log_owed(&key, Owed::Expiry, Need::Essential);
     }
 
     /// The session is over, and with it all that waits.
     pub(super) fn end_session(&mut self, client: ClientRef) {
         let Some(key) = self.key_of(client).cloned() else { return };
         if self.drop_entry(client) {
-            let mut batch = Batch::default();
-            batch.session_gone(key.as_str());
-            self.append_essential(&batch);
+            self.log_owed(&key, Owed::End, Need::Essential);
         }
+    }
+
+    /// Tries some of what the log did not take once more. `true`: there is more.
+    ///
+    /// # Errors
+    /// The log does not take it now either.
+    pub(super) fn log_some_owed(&mut self, need: Need) -> Result<bool, AppendError> {
+        if self.owed.is_empty() {
+            return Ok(false);
+        }
+        let some: Vec<(ClientKey, Owed)> = self.owed.iter().take(OWED_PER_TURN).collect();
+        let mut batch = Batch::default();
+        some.iter().for_each(|(key, owed)| self.add_owed(key, *owed, &mut batch));
+        self.context.journal.append_independent(&batch, need)?;
+        some.iter().for_each(|(key, _)| self.owed.settle(key));
+        Ok(!self.owed.is_empty())
+    }
+
+    /// Logs what nobody waits for, but what must not be lost: what the log does not take now is owed to it.
+    fn log_owed(&mut self, key: &ClientKey, owed: Owed, need: Need) {
+        let Err(error) = self.append_owed(key, owed, need) else { return };
+        self.context.counts.refused_by_log.one();
+        tracing::debug!(%error, "the end of a session was not logged yet");
     }
 
     /// Takes the session from its connection, which leaves nothing behind when it ends.
@@ -232,19 +259,43 @@ impl Clients {
         Some(entry.attachment.take()?.connection)
     }
 
+    /// Logs it; what the log has no room for is owed to it.
+    fn append_owed(&mut self, key: &ClientKey, owed: Owed, need: Need) -> Result<Position, AppendError> {
+        let mut batch = Batch::default();
+        self.add_owed(key, owed, &mut batch);
+        match self.context.journal.append(&batch, need) {
+            Ok(appended) => {
+                self.owed.settle(key);
+                Ok(appended.end)
+            }
+            Err(error) => {
+                self.owed.add(key, owed);
+                Err(error)
+            }
+        }
+    }
+
+    fn add_owed(&self, key: &ClientKey, owed: Owed, batch: &mut Batch) {
+        if owed == Owed::End {
+            return batch.session_gone(key.as_str());
+        }
+        let entry = self.find(key).and_then(|client| self.entry(client));
+        if let Some(SessionInfo { account, expiry_s }) = entry.and_then(|entry| entry.session.as_ref()) {
+            batch.session(SessionRecord { client_id: key.as_str(), account, expiry_s: *expiry_s });
+        }
+    }
+
     /// Ends session and inbox of a client without a connection.
     pub(in crate::worker) fn end(&mut self, client_id: &ClientKey) -> Ended {
         let is_logged = self.find(client_id).is_some_and(|client| self.drop_entry(client));
-        if !is_logged {
+        if !is_logged && self.owed.find(client_id).is_none() {
             return Ended::Nothing;
         }
-        let mut batch = Batch::default();
-        batch.session_gone(client_id.as_str());
-        match self.context.journal.append(&batch, Need::Essential) {
-            Ok(appended) => Ended::Logged(appended.end),
+        match self.append_owed(client_id, Owed::End, Need::Essential) {
+            Ok(end) => Ended::Logged(end),
             Err(error) => {
                 self.context.counts.refused_by_log.one();
-                tracing::warn!(%error, "the end of a removed device's session was not logged; the next start ends it");
+                tracing::warn!(%error, "the end of a removed device's session is not logged yet");
                 Ended::NotLogged
             }
         }
@@ -267,14 +318,6 @@ impl Clients {
             self.context.counts.sessions.less(1);
         }
         entry.is_logged
-    }
-
-    /// Logs what nobody waits for, but what must not be lost without a word.
-    fn append_essential(&self, batch: &Batch) {
-        if let Err(error) = self.context.journal.append(batch, Need::Essential) {
-            self.context.counts.refused_by_log.one();
-            tracing::warn!(%error, "the end of a session was not logged; it comes back at the next start");
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What happens by time alone: sessions end, messages expire.
 
+use commitlog::Need;
+
 use super::{Clients, EndingAhead};
 use crate::worker::action::{Actions, ClientRef, Now};
 
@@ -9,6 +11,8 @@ pub(super) const VISITS_PER_TURN: u32 = 32;
 impl Clients {
     /// Ends the sessions whose time is over, and begins to visit the clients of which something has expired.
     pub(in crate::worker) fn tick(&mut self, now: Now) {
+        // What does not get in is tried with the next tick.
+        let _ = self.log_some_owed(Need::Essential);
         for slot in self.endings.due(now.ms) {
             if let Some(client) = self.name_of(slot) {
                 self.end_session_if_over(client, now.ms);

@@ -1,0 +1,193 @@
+//! Ends of sessions that a full log refuses: whatever happens next, no start finds what was ended.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use commitlog::{AppendError, Log, LogOwner, Need, Options};
+
+use super::tests::{Bench, Seen, message};
+use super::*;
+use crate::store::Recovery;
+use crate::store::journal::Batch;
+
+const BOB: &str = "GID_dev@@@bob";
+const HOUR_S: u32 = 3600;
+
+fn options() -> Options {
+    Options {
+        segment_size: 32 << 10,
+        append_bytes_max: 8 << 10,
+        reserve_bytes: 2 << 10,
+        owners: 1,
+        full_retry_every: Duration::from_millis(1),
+        ..Options::default()
+    }
+}
+
+/// Bob, who is away: his session, and in a later segment what he subscribes to and what waits.
+struct Scene {
+    bench: Bench,
+    owner: LogOwner,
+}
+
+impl Scene {
+    fn begin() -> Self {
+        let bench = Bench::with_options(options());
+        let owner = bench.log.register_owner("test");
+        owner.set_live_bytes(0);
+        let mut scene = Self { bench, owner };
+        let (key, bob) = scene.bench.connect(BOB, HOUR_S);
+        while *scene.bench.log.segments().end() < 2 {
+            let _ = scene.fill_some(Need::Normal);
+        }
+        scene.bench.subscribe(bob, "news/#");
+        scene.bench.send(BOB, message("old").into());
+        scene.bench.clients.leave(bob, key, scene.bench.now.ms);
+        scene
+    }
+
+    fn fill_some(&self, need: Need) -> Result<(), AppendError> {
+        let mut filler = Batch::default();
+        // No larger than any that is to be refused.
+        filler.session_gone("x");
+        let appended = self.bench.clients.context.journal.append(&filler, need);
+        std::thread::yield_now();
+        appended.map(drop)
+    }
+
+    fn fill_disk(&self) {
+        self.bench.storage.set_full(true);
+        for need in [Need::Normal, Need::Essential] {
+            while self.fill_some(need) != Err(AppendError::Full) {}
+        }
+    }
+
+    fn free_disk(&self) {
+        self.bench.storage.set_full(false);
+        while self.bench.clients.context.journal.is_full_for(Need::Normal) {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Bob's session ends, and the log does not take that.
+    fn end_in_vain(&mut self) {
+        self.fill_disk();
+        let refused = self.refused();
+        let bob = self.bench.clients.find(&ClientKey::new(BOB)).unwrap();
+        self.bench.clients.end_session(bob);
+        assert_eq!(self.refused(), refused + 1);
+    }
+
+    fn refused(&self) -> u64 {
+        self.bench.clients.context.counts.refused_by_log.value()
+    }
+
+    /// What a start finds of Bob after a kill of the process.
+    fn found(&self) -> Option<RecoveredClient> {
+        self.bench.log.wait_durable(self.end()).unwrap();
+        self.bench.storage.kill_process();
+        let (_log, replay) = Log::open(self.bench.storage.handle(), options()).unwrap();
+        let mut recovery = Recovery::new();
+        replay.run(|record| recovery.apply(record)).unwrap();
+        recovery.clients.remove(BOB)
+    }
+
+    fn end(&self) -> Position {
+        let mut batch = Batch::default();
+        batch.latest_time(self.bench.now.ms);
+        loop {
+            match self.bench.clients.context.journal.append(&batch, Need::Carry) {
+                Ok(appended) => return appended.end,
+                Err(error) => assert_eq!(error, AppendError::Busy),
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_session_that_a_full_log_refuses_is_logged_by_the_first_tick_that_finds_room() {
+    let mut scene = Scene::begin();
+    scene.end_in_vain();
+    scene.bench.clients.tick(scene.bench.now);
+    scene.free_disk();
+    scene.bench.clients.tick(scene.bench.now);
+    assert_eq!(scene.found(), None);
+}
+
+#[test]
+fn the_next_session_of_a_client_id_has_nothing_of_one_whose_end_was_refused() {
+    let mut scene = Scene::begin();
+    scene.end_in_vain();
+    scene.free_disk();
+    let (_, opened) = scene.bench.open(BOB, HOUR_S, false);
+    assert!(!opened.session_present && opened.waits_for.is_some());
+    scene.bench.clients.tick(scene.bench.now);
+    let found = scene.found().unwrap();
+    assert!(found.session.is_some());
+    assert_eq!((found.subscriptions, found.entries), (BTreeMap::new(), BTreeMap::new()));
+}
+
+#[test]
+fn a_message_to_a_client_whose_end_was_refused_is_logged_behind_that_end() {
+    let mut scene = Scene::begin();
+    scene.end_in_vain();
+    scene.free_disk();
+    let key = ClientKey::new(BOB);
+    assert_eq!(scene.bench.send(BOB, message("new").into()), [Seen::LookUp(BOB.to_owned())]);
+    scene.bench.clients.looked_up(&key, Ok(true), scene.bench.now, &mut scene.bench.actions);
+    scene.bench.drain();
+    scene.bench.clients.tick(scene.bench.now);
+    let found = scene.found().unwrap();
+    assert!(found.session.is_none() && found.subscriptions.is_empty());
+    assert_eq!(found.entries.len(), 1);
+    let (new, _) =
+        scene.bench.clients.entry(scene.bench.clients.find(&key).unwrap()).unwrap().inbox.logged().next().unwrap();
+    assert!(found.entries.contains_key(&new), "it is the new one");
+}
+
+#[test]
+fn a_segment_is_given_back_after_the_ends_that_were_refused_are_logged() {
+    let mut scene = Scene::begin();
+    scene.end_in_vain();
+    let wanted = loop {
+        if let Some(wanted) = scene.owner.wanted() {
+            break wanted;
+        }
+        std::thread::yield_now();
+    };
+    let number = wanted.number;
+    let mut pass = Pass::new(wanted, scene.owner.copies_in(number), &scene.bench.clients.context.journal);
+    loop {
+        match scene.bench.clients.carry_some(&mut pass, scene.bench.now.ms, |_| None) {
+            Ok(Progress::Done) => break,
+            Ok(Progress::More) | Err(AppendError::Busy) => std::thread::yield_now(),
+            other => panic!("{other:?}"),
+        }
+    }
+    scene.owner.vacate(number);
+    while *scene.bench.log.segments().start() <= number {
+        std::thread::yield_now();
+    }
+    assert_eq!(scene.found(), None, "and not a part of it");
+}
+
+#[test]
+fn how_long_a_session_lasts_is_logged_also_if_a_full_log_refused_that_at_first() {
+    for connects_first in [false, true] {
+        let mut scene = Scene::begin();
+        let (_, bob) = scene.bench.connect(BOB, HOUR_S);
+        scene.fill_disk();
+        scene.bench.clients.change_expiry(bob, 60);
+        scene.free_disk();
+        if connects_first {
+            let (_, opened) = scene.bench.open(BOB, 60, false);
+            assert!(opened.session_present && opened.waits_for.is_some(), "the disk does not have it");
+        } else {
+            scene.bench.clients.tick(scene.bench.now);
+        }
+        assert_eq!(scene.found().unwrap().session.unwrap().expiry_s, 60);
+    }
+}
