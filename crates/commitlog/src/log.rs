@@ -89,7 +89,19 @@ impl Log {
     pub fn append(&self, need: Need, records: &[NewRecord<'_>]) -> Result<Appended, AppendError> {
         let shared = self.shared();
         let mut tail = shared.tail();
-        let mut appended = tail.append(need, records)?;
+        let mut appended = match tail.append(need, records) {
+            Err(AppendError::Full) if need == Need::Carry && !std::mem::replace(&mut tail.has_refused_copies, true) => {
+                let segment = tail.begin;
+                drop(tail);
+                tracing::warn!(
+                    segment,
+                    "what is needed of the log's oldest segment is more than there is room for: no space comes back until the \
+                     disk has some free, or the log may take more (log.space_bytes_max)"
+                );
+                return Err(AppendError::Full);
+            }
+            result => result?,
+        };
         // Under the lock of the tail, so that a copy is known before it can be the only one.
         for (record, position) in records.iter().zip(&mut appended.positions) {
             if let Some(name) = record.name {

@@ -90,7 +90,7 @@ pub enum Need {
     /// What is noted about those who work, such as their connections: as often as they like. May use half of the reserve, so
     /// that the other half is left for the work itself.
     Housekeeping,
-    /// Copies of what is needed of an old segment. May use the reserve too, and the segment that is kept for them.
+    /// Copies of what is needed of an old segment. May use the segment that is kept for them, and nothing of the reserve.
     /// Refused with `Busy` while others fill the queue to the disk.
     Carry,
 }

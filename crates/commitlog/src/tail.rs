@@ -72,6 +72,10 @@ pub(crate) struct Tail {
     pub(crate) ready: u64,
     /// The last attempt to create a segment failed, mostly because the disk is full: there may be none for a while.
     pub(crate) full: bool,
+    /// Bytes of `Essential` and `Housekeeping` appends since a segment was made, but those that `Normal` ones might have taken.
+    taken_of_reserve: u64,
+    /// Copies were refused since there was no room, and that was said.
+    pub(crate) has_refused_copies: bool,
     pub(crate) pace: Pace,
     /// A segment was made or vacated, and the reclaimer has not looked yet.
     pub(crate) space_has_changed: bool,
@@ -106,6 +110,8 @@ impl Tail {
             pending_bytes: 0,
             ready,
             full: false,
+            taken_of_reserve: 0,
+            has_refused_copies: false,
             pace: Pace::default(),
             space_has_changed: false,
             marked: true,
@@ -139,6 +145,9 @@ impl Tail {
             Need::Carry => self.pace.copied += plan.len(),
             Need::Normal | Need::Essential | Need::Housekeeping => self.pace.appended += plan.len(),
         }
+        if matches!(need, Need::Essential | Need::Housekeeping) {
+            self.taken_of_reserve += self.takes_of_reserve(self.room().saturating_sub(plan.len()), plan.len());
+        }
         if need == Need::Normal {
             self.pace.wanted_while_full = 0;
         }
@@ -162,26 +171,56 @@ impl Tail {
     ///
     /// A log with owners that has only its last segment, as after a start on a full disk, takes no normal appends, however
     /// much room that one has: it is the room for the copies of the oldest segment, without which none would come back.
+    ///
+    /// So long as there is something to copy, copies and the reserve do not take of each other: however much is to be copied,
+    /// what is there already goes on, and however much is acknowledged, the copies have a whole segment.
     fn check_room(&self, need: Need, len: u64) -> Result<(), AppendError> {
         let rolls = self.must_roll(len);
         let is_ready = self.segment + u64::from(rolls) <= self.ready;
-        let here = if rolls { 0 } else { self.geometry.user_limit() - self.offset };
-        let ahead = self.ready.saturating_sub(self.segment) * self.geometry.unit_max();
-        // A log of one segment has none to copy from.
-        let for_copies = if self.begin == self.segment { 0 } else { (self.ahead - 1) * self.geometry.unit_max() };
-        let kept = match need {
-            Need::Normal => self.reserve + for_copies,
-            // A segment that could not be made is not kept: else nothing could be acknowledged with room left here.
-            Need::Essential => for_copies.min(ahead),
-            Need::Housekeeping => self.reserve / 2 + for_copies.min(ahead),
-            Need::Carry => 0,
+        let room = if rolls { self.room_ahead() } else { self.room() };
+        let (reserve, for_copies) = (self.reserve, self.room_for_copies());
+        let (kept, may_take) = match need {
+            Need::Normal => (reserve + for_copies, u64::MAX),
+            Need::Essential if for_copies > 0 => (0, reserve),
+            Need::Housekeeping if for_copies > 0 => (0, reserve / 2),
+            Need::Essential => (0, u64::MAX),
+            Need::Housekeeping => (reserve / 2, u64::MAX),
+            Need::Carry if for_copies > 0 => (reserve.saturating_sub(self.taken_of_reserve), u64::MAX),
+            Need::Carry => (0, u64::MAX),
         };
+        let takes = if self.full { self.takes_of_reserve(room.saturating_sub(len), len) } else { 0 };
         match need {
-            _ if is_ready && here + ahead >= len + kept => Ok(()),
+            _ if is_ready && room >= len + kept && self.taken_of_reserve + takes <= may_take => Ok(()),
             _ if self.full => Err(AppendError::Full),
             Need::Normal | Need::Carry => Err(AppendError::Busy),
             Need::Essential | Need::Housekeeping => Ok(()),
         }
+    }
+
+    /// What can be appended before another segment is made.
+    fn room(&self) -> u64 {
+        self.geometry.user_limit() - self.offset + self.room_ahead()
+    }
+
+    fn room_ahead(&self) -> u64 {
+        self.ready.saturating_sub(self.segment) * self.geometry.unit_max()
+    }
+
+    /// A log of one segment has none to copy from.
+    fn room_for_copies(&self) -> u64 {
+        if self.begin == self.segment { 0 } else { (self.ahead - 1) * self.geometry.unit_max() }
+    }
+
+    /// How much of an append after which so much room is left is none that `Normal` ones may take.
+    fn takes_of_reserve(&self, room_after: u64, len: u64) -> u64 {
+        len.min((self.reserve + self.room_for_copies()).saturating_sub(room_after))
+    }
+
+    /// A further segment was made.
+    pub(crate) fn add_ready(&mut self, number: u64) {
+        self.ready = number;
+        self.taken_of_reserve = 0;
+        self.has_refused_copies = false;
     }
 
     /// Whether fewer segments are ready than are to be.

@@ -141,7 +141,7 @@ pub(crate) fn prepare_segments(shared: &Shared) {
 
 fn continue_in(shared: &Shared, number: u64) {
     let mut tail = shared.tail();
-    tail.ready = number;
+    tail.add_ready(number);
     tail.space_has_changed = true;
     if std::mem::take(&mut tail.full) {
         tracing::info!("the log has room again: all is accepted");

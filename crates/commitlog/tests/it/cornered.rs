@@ -123,6 +123,37 @@ fn a_full_disk_gives_the_first_segment_back_and_starts_after_a_clean_stop() {
     open(&storage, &large());
 }
 
+/// Copies that are more than a segment do not take the room of acknowledgements.
+#[test]
+fn copies_that_no_room_is_enough_for_leave_some_to_the_essential() {
+    let storage = storage();
+    let (log, _) = open(&storage, &large());
+    let _owner = register(&log);
+    fill_segments(&log, 2);
+    wait_for_segment(&storage, log.segments().end() + 2);
+    storage.set_full(true);
+    fill(&log, Need::Normal);
+    let copies = fill(&log, Need::Carry);
+    assert!(copies as u64 * 768 > SEGMENT - (2 << 10), "more than a segment: {copies}");
+    assert!(!log.is_full_for(Need::Housekeeping, 400), "a connection is still noted");
+    assert!(fill(&log, Need::Essential) > 0, "an acknowledgement is still taken");
+}
+
+/// Copies have the whole segment that is kept for them, also when all else has taken what it may.
+#[test]
+fn acknowledgements_that_no_room_is_enough_for_leave_a_segment_to_the_copies() {
+    let storage = storage();
+    let (log, _) = open(&storage, &large());
+    let _owner = register(&log);
+    fill_segments(&log, 2);
+    wait_for_segment(&storage, log.segments().end() + 2);
+    storage.set_full(true);
+    fill(&log, Need::Normal);
+    assert!(fill(&log, Need::Essential) > 0);
+    let copies = fill(&log, Need::Carry) as u64;
+    assert!((copies + 2) * 744 > SEGMENT - 1024, "{copies} copies are a segment");
+}
+
 /// The start has used the spare, and another program has taken the space that it freed.
 #[test]
 fn on_a_full_disk_without_spare_the_segments_that_were_given_back_are_used() {
