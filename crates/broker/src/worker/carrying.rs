@@ -21,22 +21,47 @@ pub(super) struct Carrying {
     has_more: bool,
     /// A read has failed: it is tried again with the next tick.
     is_stalled: bool,
+    /// The last read has failed.
+    is_unreadable: bool,
+    /// Number of a segment that has a record which says the time, or of an older one.
+    time_said_in: u64,
     live_bytes: u64,
 }
 
 impl Carrying {
     pub(super) fn new(owner: LogOwner, live_bytes: u64) -> Self {
         owner.set_live_bytes(live_bytes);
-        Self { owner, pass: None, has_more: false, is_stalled: false, live_bytes }
+        Self {
+            owner,
+            pass: None,
+            has_more: false,
+            is_stalled: false,
+            is_unreadable: false,
+            time_said_in: 0,
+            live_bytes,
+        }
     }
 
     /// Tells the log how much of it is needed, and lets a read that failed be tried again.
-    pub(super) fn tick(&mut self, live_bytes: u64) {
+    pub(super) fn tick(&mut self, live_bytes: u64, journal: &Journal, now_ms: u64) {
         self.is_stalled = false;
+        // Once in each segment, so that an older one can go without.
+        if self.time_said_in < journal.newest_segment() {
+            let _ = self.say_time(journal, now_ms, Need::Essential);
+        }
         if self.live_bytes != live_bytes {
             self.live_bytes = live_bytes;
             self.owner.set_live_bytes(live_bytes);
         }
+    }
+
+    fn say_time(&mut self, journal: &Journal, now_ms: u64, need: Need) -> Result<(), AppendError> {
+        let newest = journal.newest_segment();
+        let mut batch = Batch::default();
+        batch.latest_time(now_ms);
+        journal.append(&batch, need)?;
+        self.time_said_in = newest;
+        Ok(())
     }
 
     pub(super) fn has_more(&self) -> bool {
@@ -44,9 +69,16 @@ impl Carrying {
     }
 
     pub(super) fn records_read(&mut self, records: Vec<ReadRecord>) {
-        if let Some(Err(error)) = self.pass.as_mut().map(|pass| pass.take_read(records)) {
-            tracing::error!(%error, "an old segment of the log is kept, because it cannot be read: check the disk");
-            self.is_stalled = true;
+        let Some(read) = self.pass.as_mut().map(|pass| pass.take_read(records)) else { return };
+        self.is_stalled = read.is_err();
+        // It is tried again with each tick, and said once.
+        let was_unreadable = std::mem::replace(&mut self.is_unreadable, read.is_err());
+        match read {
+            Err(error) if !was_unreadable => {
+                tracing::error!(%error, "an old segment of the log is kept, because it cannot be read: check the disk");
+            }
+            Ok(()) if was_unreadable => tracing::info!("the old segment of the log can be read again"),
+            _ => {}
         }
     }
 
@@ -91,14 +123,20 @@ impl Worker {
         }
     }
 
-    /// Ended connections, and the time: nothing else may be left that tells it.
+    /// Ended connections, and the time, unless a younger segment has it: a start goes by the last one in the log.
     fn carry_ended(&mut self, pass: &Pass) -> Result<Progress, AppendError> {
-        let newest = self.shared.journal.newest_segment();
+        let (journal, segment) = (&self.shared.journal, pass.segment());
+        let newest = journal.newest_segment();
         let mut batch = Batch::default();
-        let said = self.ended.add_to(&mut batch, pass.segment());
-        batch.latest_time(self.now.ms);
-        self.shared.journal.append_independent(&batch, Need::Carry)?;
+        let said = self.ended.add_to(&mut batch, segment);
+        if said.is_empty() {
+            if self.carrying.time_said_in <= segment {
+                self.carrying.say_time(journal, self.now.ms, Need::Carry)?;
+            }
+            return Ok(Progress::Done);
+        }
+        journal.append_independent(&batch, Need::Carry)?;
         self.ended.note_said(&said, newest);
-        Ok(if said.is_empty() { Progress::Done } else { Progress::More })
+        Ok(Progress::More)
     }
 }

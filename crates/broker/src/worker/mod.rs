@@ -180,7 +180,8 @@ impl Worker {
             self.next_tick = self.now.instant + TICK;
             self.connections.tick(self.now.instant);
             self.clients.tick(self.now);
-            self.carrying.tick(self.clients.live_bytes() + self.ended.live_bytes());
+            let live_bytes = self.clients.live_bytes() + self.ended.live_bytes();
+            self.carrying.tick(live_bytes, &self.shared.journal, self.now.ms);
             let has_room = !self.is_short_of_memory && !self.shared.journal.is_full_for(Need::Normal);
             if self.connections.has_awaiting_room() && has_room {
                 self.connections.take_awaiting_room().into_iter().for_each(|key| self.close(key, None));

@@ -11,7 +11,7 @@ use accounts::access::{AccessConfig, AccessView};
 use accounts::login::{DeviceDirectory, LookupSource};
 use catalog::{Catalog, Grant, Group, ParentTopic, Rule, SqliteCatalog, User};
 use commitlog::testing::ForgettingStorage;
-use commitlog::{Log, LogId, Options};
+use commitlog::{AppendError, Log, LogId, Need, NewRecord, Options, Part};
 use limiter::Rate;
 use mqtt::ReasonCode;
 use mqtt::server::Restart;
@@ -65,10 +65,14 @@ impl Bench {
     fn with(change: impl FnOnce(&mut Limits)) -> Self {
         let mut limits = Limits::default();
         change(&mut limits);
+        Self::on(Options::default(), limits)
+    }
+
+    fn on(options: Options, limits: Limits) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let inside = runtime.enter();
         let (storage, folder) = (ForgettingStorage::new(), tempfile::tempdir().unwrap());
-        let (log, _) = Log::open(storage.handle(), Options::default()).unwrap();
+        let (log, _) = Log::open(storage.handle(), options).unwrap();
         let engine = Engine::recover(EngineOptions::default()).start(log.clone());
         let queue = Arc::new(Watched { engine, taken: Mutex::default(), client: Mutex::default() });
         let (access, devices) = runtime.block_on(async {
@@ -508,6 +512,49 @@ fn thousands_of_small_packets_leave_the_turn_to_others_and_are_answered_in_their
         assert_eq!(flood.next(), "another packet");
     }
     assert_eq!(flood.next(), "PUBACK 9");
+}
+
+/// A log of small segments, of which the worker alone needs old ones.
+fn small_log() -> Options {
+    Options {
+        segment_size: 32 << 10,
+        append_bytes_max: 8 << 10,
+        reserve_bytes: 2 << 10,
+        owners: 1,
+        full_retry_every: Duration::from_millis(1),
+        ..Options::default()
+    }
+}
+
+#[test]
+fn a_worker_that_needs_nothing_gives_a_segment_back_without_room_and_the_latest_time_stays() {
+    let mut bench = Bench::on(small_log(), Limits::default());
+    let fill_some = |log: &Log, need| {
+        std::thread::yield_now();
+        log.append(need, &[NewRecord::new(0x20, 9, &[Part::Bytes(&[0; 500])])]).map(drop)
+    };
+    while *bench.log.segments().end() < 3 {
+        bench.pass(TICK);
+        bench.turn(&[]);
+        let _ = fill_some(&bench.log, Need::Normal);
+    }
+    bench.pass(TICK);
+    bench.turn(&[]);
+    let latest_ms = bench.now.ms;
+    bench.storage.set_full(true);
+    for need in [Need::Normal, Need::Carry, Need::Essential] {
+        while fill_some(&bench.log, need) != Err(AppendError::Full) {}
+    }
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while *bench.log.segments().start() < 2 {
+        bench.turn(&[]);
+        assert!(Instant::now() < give_up, "no space comes back: {:?}", bench.log.segments());
+    }
+    bench.storage.kill_process();
+    let (_log, replay) = Log::open(bench.storage.handle(), small_log()).unwrap();
+    let mut recovery = Recovery::new();
+    replay.run(|record| recovery.apply(record)).unwrap();
+    assert_eq!(recovery.last_ms, latest_ms);
 }
 
 /// Each is the work of 64 packets, and a connection gets 128 in a turn.
