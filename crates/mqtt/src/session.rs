@@ -386,8 +386,18 @@ impl<E: Copy> Session<E> {
         if self.subscriptions.len() >= self.limits.subscriptions_max {
             return Err(Full);
         }
-        self.subscriptions.push(ClientSubscription { filter: filter.to_owned(), options, subscription_id });
+        self.restore_subscription(filter, options, subscription_id);
         Ok(Subscribed::New)
+    }
+
+    /// Puts a subscription back that the session has had, whatever the limit is now.
+    pub fn restore_subscription(
+        &mut self,
+        filter: TopicFilter<'_>,
+        options: SubscriptionOptions,
+        subscription_id: Option<u32>,
+    ) {
+        self.subscriptions.push(ClientSubscription { filter: filter.to_owned(), options, subscription_id });
     }
 
     /// False if there was no such subscription. Filters are compared by character

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use commitlog::Position;
+use commitlog::{AppendError, Position};
 use mqtt::codec::{Subscribe, SubscribeFilter, Unsubscribe};
-use mqtt::server::{Subscribed, check_subscribe};
+use mqtt::server::check_subscribe;
 use mqtt::topic::{Subscription, TopicFilter};
 use mqtt::{ReasonCode, SubscriptionOptions};
 
@@ -16,6 +16,9 @@ use crate::worker::action::ClientRef;
 /// Filters of one SUBSCRIBE or UNSUBSCRIBE that are looked at, unless a client may have more subscriptions: what a packet costs
 /// is bounded, also where it repeats a filter.
 pub(super) const FILTERS_MAX: usize = 1024;
+
+/// What a SUBSCRIBE changes, by the text of the filter; and whether the session has no subscription to it.
+type Changes<'a> = BTreeMap<&'a str, (TopicFilter<'a>, SubscriptionOptions, bool)>;
 
 /// What a SUBSCRIBE or an UNSUBSCRIBE is answered with.
 pub(in crate::worker) enum Answer {
@@ -35,14 +38,11 @@ impl Clients {
         may: impl Fn(TopicFilter<'_>) -> Result<(), ReasonCode>,
     ) -> Answer {
         let subscription_id = subscribe.properties.subscription_identifier();
-        let mut granted: BTreeMap<&str, SubscribedOptions> = BTreeMap::new();
+        let mut changes = BTreeMap::new();
         let mut codes: Vec<ReasonCode> = Vec::with_capacity(subscribe.filters.count());
         for wish in subscribe.filters.iter().take(self.filters_max()) {
-            codes.push(match self.subscribe_one(client, wish, subscription_id, &may) {
-                Ok(options) => {
-                    granted.insert(wish.filter, logged(options, subscription_id));
-                    ReasonCode::granted(options.qos)
-                }
+            codes.push(match self.subscribe_one(client, wish, subscription_id, &may, &mut changes) {
+                Ok(options) => ReasonCode::granted(options.qos),
                 Err(reason) => reason,
             });
         }
@@ -53,9 +53,18 @@ impl Clients {
         codes.resize(subscribe.filters.count(), ReasonCode::QUOTA_EXCEEDED);
         let mut batch = Batch::default();
         if let Some(entry) = self.entry(client) {
-            granted.iter().for_each(|(filter, options)| batch.subscribed(entry.key.as_str(), filter, *options));
+            for (filter, (_, options, _)) in &changes {
+                batch.subscribed(entry.key.as_str(), filter, logged(*options, subscription_id));
+            }
         }
-        self.answer(client, &batch, codes)
+        let Ok(logged_to) = self.log_change(client, &batch) else { return Answer::NotLogged };
+        for (filter, options, _) in changes.into_values() {
+            let Some(entry) = self.entry_mut(client) else { break };
+            if entry.inbox.session.subscribe(filter, options, subscription_id).is_ok() {
+                self.add_subscription(client, filter, options, subscription_id);
+            }
+        }
+        self.answer(client, logged_to, codes)
     }
 
     /// So many filters of one packet are looked at.
@@ -63,56 +72,100 @@ impl Clients {
         self.context.limits.subscriptions_max.max(FILTERS_MAX)
     }
 
-    fn subscribe_one(
-        &mut self,
+    /// Adds to `changes` what the session does not have just so.
+    fn subscribe_one<'a>(
+        &self,
         client: ClientRef,
-        wish: SubscribeFilter<'_>,
+        wish: SubscribeFilter<'a>,
         subscription_id: Option<u32>,
         may: &impl Fn(TopicFilter<'_>) -> Result<(), ReasonCode>,
+        changes: &mut Changes<'a>,
     ) -> Result<SubscriptionOptions, ReasonCode> {
         let (filter, options) = check_subscribe(wish)?;
         may(filter)?;
-        let entry = self.entry_mut(client).ok_or(ReasonCode::UNSPECIFIED_ERROR)?;
-        let subscribed = entry.inbox.session.subscribe(filter, options, subscription_id);
-        if subscribed.map_err(|_| ReasonCode::QUOTA_EXCEEDED)? != Subscribed::Unchanged {
-            self.add_subscription(client, filter, options, subscription_id);
+        let session = &self.entry(client).ok_or(ReasonCode::UNSPECIFIED_ERROR)?.inbox.session;
+        let known = session.subscriptions().iter().find(|known| known.filter.as_str() == filter.as_str());
+        let is_changed = changes.contains_key(filter.as_str());
+        if known.is_none() && !is_changed {
+            // Those of `changes` that the session has take no place, and are no more than it has.
+            let added = changes.values().filter(|(_, _, is_new)| *is_new).count();
+            if session.subscriptions().len() + added >= self.context.limits.subscriptions_max {
+                return Err(ReasonCode::QUOTA_EXCEEDED);
+            }
+        }
+        let is_as_known =
+            known.is_some_and(|known| (known.options, known.subscription_id) == (options, subscription_id));
+        if is_changed || !is_as_known {
+            changes.insert(filter.as_str(), (filter, options, known.is_none()));
         }
         Ok(options)
     }
 
     pub(in crate::worker) fn unsubscribe(&mut self, client: ClientRef, unsubscribe: &Unsubscribe<'_>) -> Answer {
-        let mut batch = Batch::default();
+        let mut gone = BTreeMap::new();
         let looked_at = unsubscribe.filters.iter().take(self.filters_max());
         let mut codes: Vec<ReasonCode> =
-            looked_at.map(|filter| self.unsubscribe_one(client, filter, &mut batch)).collect();
+            looked_at.map(|filter| self.unsubscribe_one(client, filter, &mut gone)).collect();
         codes.resize(unsubscribe.filters.count(), ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
-        self.answer(client, &batch, codes)
+        let mut batch = Batch::default();
+        if let Some(entry) = self.entry(client) {
+            gone.keys().for_each(|filter| batch.unsubscribed(entry.key.as_str(), filter));
+        }
+        let Ok(logged_to) = self.log_change(client, &batch) else { return Answer::NotLogged };
+        for filter in gone.into_values() {
+            if let Some(entry) = self.entry_mut(client) {
+                entry.inbox.session.unsubscribe(filter.as_str());
+            }
+            self.drop_subscription(client, filter);
+        }
+        self.answer(client, logged_to, codes)
     }
 
-    fn unsubscribe_one(&mut self, client: ClientRef, text: &str, batch: &mut Batch) -> ReasonCode {
+    /// Adds to `gone` what the session has.
+    fn unsubscribe_one<'a>(
+        &self,
+        client: ClientRef,
+        text: &'a str,
+        gone: &mut BTreeMap<&'a str, TopicFilter<'a>>,
+    ) -> ReasonCode {
         let Ok(filter) = TopicFilter::parse(text) else { return ReasonCode::TOPIC_FILTER_INVALID };
-        let Some(entry) = self.entry_mut(client) else { return ReasonCode::UNSPECIFIED_ERROR };
-        if !entry.inbox.session.unsubscribe(text) {
+        let Some(entry) = self.entry(client) else { return ReasonCode::UNSPECIFIED_ERROR };
+        let is_there = entry.inbox.session.subscriptions().iter().any(|known| known.filter.as_str() == text);
+        if !is_there || gone.insert(text, filter).is_some() {
             return ReasonCode::NO_SUBSCRIPTION_EXISTED;
         }
-        batch.unsubscribed(entry.key.as_str(), text);
-        self.drop_subscription(client, filter);
         ReasonCode::SUCCESS
     }
 
-    /// A session that outlives its connection keeps its subscriptions in the log.
-    fn answer(&self, client: ClientRef, batch: &Batch, codes: Vec<ReasonCode>) -> Answer {
+    /// Logs a change of what the client subscribes to before it is made: one that the log refuses is none. Of a session that ends
+    /// with its connection nothing is logged. Returns the end of the record.
+    fn log_change(&mut self, client: ClientRef, batch: &Batch) -> Result<Option<Position>, AppendError> {
         let is_persistent = self.entry(client).is_some_and(|entry| entry.is_persistent());
         if !is_persistent || batch.is_empty() {
-            return Answer::Now(codes);
+            return Ok(None);
         }
         match self.context.journal.append_small(batch) {
-            Ok(appended) => Answer::WhenDurable(appended.end, codes),
+            Ok(appended) => {
+                if let Some(entry) = self.entry_mut(client) {
+                    entry.settled_at = appended.end;
+                }
+                Ok(Some(appended.end))
+            }
             Err(error) => {
                 tracing::debug!(%error, "a subscription was not logged");
                 self.context.counts.refused_by_log.one();
-                Answer::NotLogged
+                Err(error)
             }
+        }
+    }
+
+    /// What was asked for may be there already, and not be durable yet.
+    fn answer(&self, client: ClientRef, logged_to: Option<Position>, codes: Vec<ReasonCode>) -> Answer {
+        let settled_at = self.entry(client).map(|entry| entry.settled_at);
+        let waits_for = settled_at.filter(|end| *end > self.context.journal.durable());
+        match logged_to.or(waits_for) {
+            Some(end) => Answer::WhenDurable(end, codes),
+            None => Answer::Now(codes),
         }
     }
 
@@ -125,9 +178,8 @@ impl Clients {
             ..SubscriptionOptions::default()
         };
         let Some(entry) = self.entry_mut(client) else { return };
-        if entry.inbox.session.subscribe(filter, options, logged.subscription_id).is_ok() {
-            self.add_subscription(client, filter, options, logged.subscription_id);
-        }
+        entry.inbox.session.restore_subscription(filter, options, logged.subscription_id);
+        self.add_subscription(client, filter, options, logged.subscription_id);
     }
 
     fn add_subscription(

@@ -408,14 +408,84 @@ fn a_subscribe_of_thousands_of_filters_is_answered_in_part_and_logs_little() {
 fn a_filter_that_a_subscribe_repeats_is_logged_once() {
     let mut bench = Bench::new();
     let (_, alice) = bench.connect(ALICE, HOUR_S);
-    let mut bytes_of = |times: usize| {
+    let mut bytes_of = |filter: &str, times: usize| {
         let before = durable(&bench.send(ALICE, text("x")));
-        let answer = bench.subscribe_to(alice, &vec!["chat/all".to_owned(); times], |_| Ok(()));
+        let answer = bench.subscribe_to(alice, &vec![filter.to_owned(); times], |_| Ok(()));
         let Answer::WhenDurable(end, codes) = answer else { panic!("it is logged") };
         assert_eq!(codes, vec![ReasonCode::granted(QoS::AtLeastOnce); times]);
         end.0 - before.0
     };
-    assert_eq!(bytes_of(1_000), bytes_of(1));
+    assert_eq!(bytes_of("chat/one", 1_000), bytes_of("chat/two", 1));
+}
+
+#[test]
+fn a_subscribe_that_changes_nothing_is_not_logged_and_waits_for_the_one_that_did() {
+    let mut bench = Bench::new();
+    let (_, alice) = bench.connect(ALICE, HOUR_S);
+    bench.storage.hold_syncs();
+    let filters = ["chat/all".to_owned()];
+    let mut ends = (0..2).map(|_| match bench.subscribe_to(alice, &filters, |_| Ok(())) {
+        Answer::WhenDurable(end, _) => end,
+        _ => panic!("it is not durable yet"),
+    });
+    let end = ends.next().unwrap();
+    assert_eq!(ends.next().unwrap(), end, "nothing is appended");
+    bench.storage.release_syncs();
+    bench.log.wait_durable(end).unwrap();
+    assert!(matches!(bench.subscribe_to(alice, &filters, |_| Ok(())), Answer::Now(_)));
+}
+
+#[test]
+fn a_subscribe_or_an_unsubscribe_that_a_full_log_refuses_changes_nothing_and_is_logged_when_it_comes_again() {
+    let options = Options { segment_size: 1 << 20, full_retry_every: Duration::from_millis(1), ..Options::default() };
+    let mut bench = Bench::with_options(options);
+    let (_, alice) = bench.connect(ALICE, HOUR_S);
+    bench.subscribe(alice, "kept");
+    bench.storage.set_full(true);
+    let journal = bench.clients.context.journal.clone();
+    let mut filler = crate::store::journal::Batch::default();
+    filler.closed("filler", "connection", 0);
+    while journal.append(&filler, commitlog::Need::Normal) != Err(commitlog::AppendError::Full) {}
+    let unsubscribe = |bench: &mut Bench| {
+        let mut filters = UnsubscribeFiltersBuf::default();
+        filters.push(TopicFilter::parse("kept").unwrap());
+        let (packet_id, properties) = (PacketId::MIN, Properties::default());
+        let unsubscribe = Unsubscribe { packet_id, properties, filters: filters.view() };
+        bench.clients.unsubscribe(alice, &unsubscribe)
+    };
+    assert!(matches!(bench.subscribe_to(alice, &["new".to_owned()], |_| Ok(())), Answer::NotLogged));
+    assert!(matches!(unsubscribe(&mut bench), Answer::NotLogged));
+    let filters = |bench: &Bench| -> Vec<String> {
+        let known = bench.clients.entry(alice).unwrap().inbox.session.subscriptions();
+        known.iter().map(|known| known.filter.as_str().to_owned()).collect()
+    };
+    assert_eq!(filters(&bench), ["kept"]);
+    bench.storage.set_full(false);
+    while journal.is_full_for(commitlog::Need::Normal) {
+        std::thread::yield_now();
+    }
+    assert!(matches!(bench.subscribe_to(alice, &["new".to_owned()], |_| Ok(())), Answer::WhenDurable(..)));
+    let answer = unsubscribe(&mut bench);
+    assert!(matches!(answer, Answer::WhenDurable(_, codes) if codes == [ReasonCode::SUCCESS]), "it was not done");
+    assert_eq!(filters(&bench), ["new"]);
+}
+
+#[test]
+fn subscriptions_beyond_a_limit_that_was_lowered_are_kept_and_said_again() {
+    let mut bench = Bench::with(|limits| limits.subscriptions_max = 1);
+    let options = logged_at_least_once();
+    let subscriptions: std::collections::BTreeMap<_, _> = ["a", "b", "c"].map(|filter| (filter.into(), options)).into();
+    let session = Some(RecoveredSession { account: "user:x".into(), expiry_s: HOUR_S, disconnected_ms: Some(1) });
+    let recovered = RecoveredClient { session, subscriptions: subscriptions.clone(), ..RecoveredClient::default() };
+    bench.clients.recover(BOB, recovered, Restart::Clean, bench.now);
+    let bob = bench.clients.find(&ClientKey::new(BOB)).unwrap();
+    assert_eq!(bench.clients.entry(bob).unwrap().to_recovered().subscriptions, subscriptions);
+    let Answer::Now(codes) = bench.subscribe_to(bob, &["d".to_owned()], |_| Ok(())) else { panic!("it is refused") };
+    assert_eq!(codes, [ReasonCode::QUOTA_EXCEEDED], "and no more come");
+}
+
+fn logged_at_least_once() -> crate::store::record::SubscribedOptions {
+    super::subscriptions::logged(SubscriptionOptions::at(QoS::AtLeastOnce), None)
 }
 
 #[test]
