@@ -127,6 +127,9 @@ counts! {
     protocol_errors,
     /// Online events that found no room; they are sent at the next start.
     events_dropped,
+    /// Ends of connections that the next start does not know, because the queue has not taken very many: it takes them in this
+    /// run or never.
+    ends_forgotten,
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::store::journal::Batch;
 use crate::store::record::ConnectionRecord;
 
 /// At the limit the log forgets the oldest with its segment: if the queue does not take its event in this run, nobody
-/// hears of that end.
+/// hears of that end. It is counted, and said when it begins.
 const COUNT_MAX: usize = 65_536;
 /// Bytes of records that are added at a time.
 const BYTES_MAX: usize = 256 << 10;
@@ -23,6 +23,8 @@ const LOG_BYTES: u64 = 192;
 pub(super) struct EndedConnections {
     /// By connection id, which rise with time.
     by_id: BTreeMap<Box<str>, EndedConnection>,
+    /// More came than there are places, and since then there was none free.
+    is_full: bool,
 }
 
 pub(super) struct EndedConnection {
@@ -48,16 +50,26 @@ impl EndedConnections {
         ended
     }
 
-    pub(super) fn add(&mut self, id: Box<str>, connection: EndedConnection) {
-        if self.by_id.len() >= COUNT_MAX {
+    /// `false`: another one was forgotten for it.
+    pub(super) fn add(&mut self, id: Box<str>, connection: EndedConnection) -> bool {
+        let has_place = self.by_id.len() < COUNT_MAX;
+        if !has_place {
             self.by_id.pop_first();
+            if !std::mem::replace(&mut self.is_full, true) {
+                tracing::warn!(
+                    max = COUNT_MAX,
+                    "the queue has not taken the ends of very many connections: after a restart nobody hears of the oldest"
+                );
+            }
         }
         self.by_id.insert(id, connection);
+        has_place
     }
 
     /// Its `tcpclean` is in the queue.
     pub(super) fn told(&mut self, id: &str) {
         self.by_id.remove(id);
+        self.is_full &= self.by_id.len() >= COUNT_MAX;
     }
 
     pub(super) fn live_bytes(&self) -> u64 {
@@ -86,5 +98,26 @@ impl EndedConnections {
                 connection.oldest_segment = newest;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection() -> EndedConnection {
+        EndedConnection { client: ClientKey::new("x"), address: "peer".into(), closed_ms: 1, oldest_segment: 1 }
+    }
+
+    #[test]
+    fn beyond_the_limit_the_oldest_is_forgotten_and_that_is_said() {
+        let mut ended = EndedConnections::default();
+        let id = |number: usize| -> Box<str> { format!("{number:08}").into() };
+        (0..COUNT_MAX).for_each(|number| assert!(ended.add(id(number), connection())));
+        assert!(!ended.add(id(COUNT_MAX), connection()));
+        assert!(!ended.by_id.contains_key(&id(0)) && ended.by_id.contains_key(&id(1)));
+        ended.told(&id(1));
+        assert!(ended.add(id(COUNT_MAX + 1), connection()));
+        assert_eq!(ended.by_id.len(), COUNT_MAX);
     }
 }

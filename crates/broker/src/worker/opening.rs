@@ -151,7 +151,10 @@ impl Worker {
         // A connection was logged for its client, so the segment of the one is never younger than the other's.
         let oldest_segment = self.clients.oldest_segment_of(client).map_or(0, u64::from);
         let (client, address, closed_ms) = (client_id.clone(), address.into(), self.now.ms);
-        self.ended.add(connection_id.into(), EndedConnection { client, address, closed_ms, oldest_segment });
+        let ended = EndedConnection { client, address, closed_ms, oldest_segment };
+        if !self.ended.add(connection_id.into(), ended) {
+            self.shared.counts.ends_forgotten.one();
+        }
     }
 
     /// A device was removed, or its client id is given to somebody else: what a user had under it ends. A service keeps what

@@ -47,14 +47,29 @@ fn memory_of(message: &SharedMessage) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Memory;
     use crate::message::{Message, NEVER_MS};
     use mqtt::QoS;
+    use std::sync::Arc;
 
     fn message(bytes: usize) -> SharedMessage {
         let payload = vec![0; bytes].into();
         let (topic, properties) = ("chat/p2p/x".into(), Box::default());
         let (qos, expires_at_ms) = (QoS::AtLeastOnce, NEVER_MS);
         Message { topic, properties, payload, qos, arrived_ms: 0, expires_at_ms, collapse: None }.into()
+    }
+
+    #[test]
+    fn what_is_kept_is_in_the_budget_of_memory() {
+        let memory = Memory::new(0, 1, Arc::default());
+        let (mut unsent, plain) = (Unsent::default(), message(1000));
+        let charged = SharedMessage::new((*plain).clone(), memory.meter(0));
+        let held = memory.held_bytes();
+        unsent.keep(Position(1), &charged);
+        drop(charged);
+        assert!(held > 1000 && memory.held_bytes() == held);
+        drop(unsent);
+        assert_eq!(memory.held_bytes(), 0);
     }
 
     #[test]
