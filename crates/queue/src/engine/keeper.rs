@@ -86,3 +86,57 @@ impl Inner {
         topics.into_iter().for_each(|topic| self.state().core.remove_old(topic, retention));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use clock::testing::TestMachine;
+    use commitlog::testing::ForgettingStorage;
+    use commitlog::{Log, Options};
+
+    use crate::engine::{Engine, EngineOptions};
+    use crate::message::Message;
+    use crate::names::TopicName;
+    use crate::queue::Queue as _;
+
+    /// Nothing happens in the topic: no send, no receive, no record that becomes durable.
+    #[tokio::test]
+    async fn what_is_past_retention_goes_from_an_idle_topic_at_the_next_look_and_not_before() {
+        let machine = TestMachine::at(1_000_000_000_000);
+        let (log, _) = Log::open(ForgettingStorage::new().handle(), Options::default()).unwrap();
+        let clock = machine.clock(None);
+        let options = EngineOptions { clock: clock.clone(), ..EngineOptions::default() };
+        let days = |days: u32| days * Duration::from_hours(24);
+        assert_eq!(options.retention, days(3));
+        let engine = Engine::recover(options).start(log);
+        let live_bytes = || engine.inner.state().core.live_bytes();
+        for topic in ["idle", "another"] {
+            let topic = TopicName::parse(topic).unwrap();
+            engine.create_topic(topic.clone()).await.unwrap();
+            engine.send_wait(&topic, Message { body: vec![1; 1000].into(), ..Message::default() }).await.unwrap();
+        }
+        let pass = |time: Duration| {
+            // In steps in which the service's clock believes the system's.
+            for _ in 0..time.as_secs() / 3600 {
+                machine.pass(3_600_000);
+                let _ = clock.now_ms();
+            }
+        };
+        let mut keeper = Keeper { owner: None, carrying: None, removed_old: Instant::now() };
+        let mut look = |is_due: bool| {
+            keeper.removed_old = if is_due { Instant::now() - REMOVE_OLD_EVERY } else { Instant::now() };
+            keeper.turn(&engine.inner)
+        };
+        let all = live_bytes();
+        pass(days(2));
+        look(true);
+        assert_eq!(live_bytes(), all, "they are two days old");
+        pass(days(2));
+        look(false);
+        assert_eq!(live_bytes(), all, "topics are looked at from time to time");
+        look(true);
+        assert!(live_bytes() < all - 2000, "{} of {all} bytes are left", live_bytes());
+    }
+}
