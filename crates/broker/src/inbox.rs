@@ -112,13 +112,12 @@ pub(crate) struct Inbox {
     pub(crate) session: Session<EntryId>,
     entries: Entries,
     collapse_keys: CollapseKeys,
-    bytes: u64,
 }
 
 impl Inbox {
     pub(crate) fn new(limits: &InboxLimits) -> Self {
         let session = Session::new(limits.session);
-        Self { session, entries: Entries::default(), collapse_keys: CollapseKeys::default(), bytes: 0 }
+        Self { session, entries: Entries::default(), collapse_keys: CollapseKeys::default() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -126,7 +125,7 @@ impl Inbox {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.entries.bytes()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -146,7 +145,7 @@ impl Inbox {
         };
         let freed = replaces.and_then(|id| self.entries.get(id)).map(Kept::size);
         let messages = self.entries.len() - usize::from(freed.is_some());
-        let bytes = self.bytes - u64::from(freed.unwrap_or(0)) + u64::from(size);
+        let bytes = self.bytes() - u64::from(freed.unwrap_or(0)) + u64::from(size);
         if messages >= limits.messages_max || bytes > limits.bytes_max {
             return Admission::Full;
         }
@@ -184,7 +183,6 @@ impl Inbox {
         if let Some(collapse) = entry.collapse.as_deref() {
             self.collapse_keys.remember(id, collapse, entry.expires_at_ms);
         }
-        self.bytes += u64::from(entry.size);
         self.entries.insert(id, entry);
     }
 
@@ -195,9 +193,7 @@ impl Inbox {
 
     /// Takes an entry out; returns its size.
     fn take(&mut self, id: EntryId) -> Option<u32> {
-        let size = self.entries.remove(id)?.size();
-        self.bytes -= u64::from(size);
-        Some(size)
+        Some(self.entries.remove(id)?.size())
     }
 
     /// The next entry for the client while its window is open. Entries that have expired before their first hand-out
@@ -263,9 +259,8 @@ impl Inbox {
         expired.sort_unstable();
         let gone: Vec<Gone> =
             self.entries.remove_all(&expired).into_iter().map(|(id, size)| Gone { id, size }).collect();
-        self.bytes -= gone.iter().map(|gone| u64::from(gone.size)).sum::<u64>();
         if !gone.is_empty() {
-            self.session.shrink();
+            self.shrink();
         }
         gone
     }
@@ -316,7 +311,7 @@ mod tests {
     const LIMITS: InboxLimits = InboxLimits {
         messages_max: 4,
         bytes_max: 100,
-        session: SessionLimits { send_window: 2, kept_for_normal: 0, waiting_max: usize::MAX, subscriptions_max: 1 },
+        session: SessionLimits { send_window: 2, kept_for_normal: 0, waiting_max: u32::MAX, subscriptions_max: 1 },
     };
 
     fn entry(size: u32, expires_at_ms: u64, collapse: Option<(&str, u64)>) -> Entry {

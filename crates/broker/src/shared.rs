@@ -58,8 +58,8 @@ pub(crate) fn inbox_limits(limits: &Limits) -> InboxLimits {
             send_window: limits.send_window,
             kept_for_normal: KEPT_FOR_NORMAL,
             // The inbox has its own limits, which count what is in flight too.
-            waiting_max: usize::MAX,
-            subscriptions_max: limits.subscriptions_max,
+            waiting_max: u32::MAX,
+            subscriptions_max: u32::try_from(limits.subscriptions_max).unwrap_or(u32::MAX),
         },
     }
 }

@@ -9,17 +9,22 @@
 //!                                                          └─► the same again, in order, with DUP
 //! ```
 //!
+//! A session that waits without a connection is small: what only a connection needs, and what was handed out on one, stands
+//! apart and is made when it is needed.
+//!
 //! Contract: [`Session::hand_out`] gives entries while the send window is open; each is sent at once under the id
 //! that comes with it. Nothing is sent again by a timer, only on a new connection
 //! [MQTT5-4.4.0-1] [MQTT311-4.4.0-1].
 
 mod line;
+mod lines;
 
 use std::collections::VecDeque;
 
 use crate::topic::{TopicFilter, TopicFilterBuf};
 use crate::{PacketId, SubscriptionOptions};
-use line::{KEPT_CAPACITY, Line, Waiting};
+use line::{KEPT_CAPACITY, Waiting};
+use lines::Lines;
 
 /// No send window is larger, whatever the settings say: after an unclean start new packet ids begin this far past
 /// the last known one, so that they meet none that was handed out and not logged.
@@ -34,8 +39,8 @@ pub struct SessionLimits {
     /// those, since it waits for something normal first, still gets that. A window of one has no such place.
     pub kept_for_normal: u16,
     /// The most entries that wait. What happens at the limit is the caller's policy.
-    pub waiting_max: usize,
-    pub subscriptions_max: usize,
+    pub waiting_max: u32,
+    pub subscriptions_max: u32,
 }
 
 impl Default for SessionLimits {
@@ -106,38 +111,47 @@ pub struct ClientSubscription {
 #[derive(Debug)]
 pub struct Session<E> {
     limits: SessionLimits,
-    subscriptions: Vec<ClientSubscription>,
-    /// Small while nothing urgent waits.
-    urgent: Option<Box<Line<E>>>,
-    normal: Line<E>,
+    next_id: PacketId,
+    waiting: Lines<E>,
+    /// `None` while there is no connection and nothing is in flight.
+    flow: Option<Box<Flow<E>>>,
+    #[expect(clippy::box_collection, reason = "one word for the many that have none")]
+    subscriptions: Option<Box<Vec<ClientSubscription>>>,
+}
+
+/// What was handed out, and how much more may be.
+#[derive(Debug)]
+struct Flow<E> {
     /// In the order of their first hand-out.
     in_flight: VecDeque<InFlight<E>>,
     /// How many at the front of `in_flight` were sent on this connection.
     sent: usize,
     /// 0 while disconnected.
     window: u16,
-    next_id: PacketId,
     /// Ids that other exchanges of the same direction use (SUBSCRIBE, UNSUBSCRIBE of a client).
-    #[expect(clippy::box_collection, reason = "one word for a broker, which has none")]
-    reserved: Option<Box<Vec<PacketId>>>,
-    unknown_acks: u32,
+    reserved: Vec<PacketId>,
+}
+
+impl<E> Default for Flow<E> {
+    fn default() -> Self {
+        Self { in_flight: VecDeque::new(), sent: 0, window: 0, reserved: Vec::new() }
+    }
+}
+
+impl<E> Flow<E> {
+    fn is_idle(&self) -> bool {
+        self.window == 0 && self.in_flight.is_empty() && self.reserved.is_empty()
+    }
+
+    fn is_in_use(&self, id: PacketId) -> bool {
+        self.in_flight.iter().any(|slot| slot.packet_id == id) || self.reserved.contains(&id)
+    }
 }
 
 impl<E: Copy> Session<E> {
     /// A session without history, not connected.
     pub const fn new(limits: SessionLimits) -> Self {
-        Self {
-            limits,
-            subscriptions: Vec::new(),
-            urgent: None,
-            normal: Line::new(),
-            in_flight: VecDeque::new(),
-            sent: 0,
-            window: 0,
-            next_id: PacketId::MIN,
-            reserved: None,
-            unknown_acks: 0,
-        }
+        Self { limits, next_id: PacketId::MIN, waiting: Lines::Empty, flow: None, subscriptions: None }
     }
 
     /// A connection has this session now. All that is in flight will be handed out again, in the original order
@@ -145,19 +159,27 @@ impl<E: Copy> Session<E> {
     /// start make a new session instead.
     pub fn connected(&mut self, client_receive_maximum: u16) {
         let setting = self.limits.send_window.clamp(1, SEND_WINDOW_MAX);
+        let flow = self.flow.get_or_insert_default();
         // [MQTT5-3.3.4-7] [MQTT5-3.3.4-9]
-        self.window = setting.min(client_receive_maximum.max(1));
-        self.sent = 0;
+        flow.window = setting.min(client_receive_maximum.max(1));
+        flow.sent = 0;
     }
 
     /// The connection is gone; everything is kept.
     pub fn disconnected(&mut self) {
-        self.window = 0;
-        self.sent = 0;
+        if let Some(flow) = &mut self.flow {
+            flow.window = 0;
+            flow.sent = 0;
+        }
+        self.drop_idle_flow();
     }
 
-    pub const fn is_connected(&self) -> bool {
-        self.window > 0
+    fn drop_idle_flow(&mut self) {
+        self.flow = self.flow.take().filter(|flow| !flow.is_idle());
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.flow.as_ref().is_some_and(|flow| flow.window > 0)
     }
 
     /// Adds an entry at the end of its line.
@@ -165,182 +187,148 @@ impl<E: Copy> Session<E> {
     /// # Errors
     /// [`Full`] when as many wait as may wait.
     pub fn push(&mut self, entry: E, priority: Priority) -> Result<(), Full> {
-        if self.waiting_len() >= self.limits.waiting_max {
+        if self.waiting_len() >= self.limits.waiting_max as usize {
             return Err(Full);
         }
-        self.line(priority).push_back(entry);
+        self.waiting.push_back(entry, priority);
         Ok(())
-    }
-
-    fn line(&mut self, priority: Priority) -> &mut Line<E> {
-        match priority {
-            Priority::Urgent => self.urgent.get_or_insert_with(|| Box::new(Line::new())),
-            Priority::Normal => &mut self.normal,
-        }
     }
 
     /// The next entry to send, while the client's window is open. First what was in flight, then the urgent line
     /// as far as it may go, then the normal one. An entry that need not be sent after all (expired, too large) is ended with
     /// [`Self::ack`].
     pub fn hand_out(&mut self) -> Option<HandOut<E>> {
-        if self.sent >= usize::from(self.window) {
-            return None;
-        }
-        if let Some(&InFlight { entry, packet_id, .. }) = self.in_flight.get(self.sent) {
-            self.sent += 1;
+        let Self { limits, next_id, waiting, flow, .. } = self;
+        let flow = flow.as_deref_mut().filter(|flow| flow.sent < usize::from(flow.window))?;
+        if let Some(&InFlight { entry, packet_id, .. }) = flow.in_flight.get(flow.sent) {
+            flow.sent += 1;
             return Some(HandOut { entry, packet_id, dup: true, is_first: false });
         }
-        let (Waiting { entry, dup }, priority) = self.next_waiting()?;
-        let packet_id = self.allocate_id();
-        self.in_flight.push_back(InFlight { entry, packet_id, priority });
-        self.sent += 1;
+        let may_be_urgent = flow.room_for_urgent(*limits) > 0;
+        let urgent = if may_be_urgent { waiting.pop_front(Priority::Urgent) } else { None };
+        let (Waiting { entry, dup }, priority) = match urgent {
+            Some(urgent) => (urgent, Priority::Urgent),
+            None => (waiting.pop_front(Priority::Normal)?, Priority::Normal),
+        };
+        let packet_id = flow.allocate_id(next_id);
+        flow.in_flight.push_back(InFlight { entry, packet_id, priority });
+        flow.sent += 1;
         Some(HandOut { entry, packet_id, dup, is_first: true })
     }
 
     /// Undoes the last hand-out, which was not sent: the next one gives it again, unless something more urgent comes.
     pub fn take_back(&mut self, last: HandOut<E>) {
-        self.sent = self.sent.saturating_sub(1);
+        let Some(flow) = &mut self.flow else { return };
+        flow.sent = flow.sent.saturating_sub(1);
         if last.is_first
-            && let Some(InFlight { entry, packet_id, priority }) = self.in_flight.pop_back()
+            && let Some(InFlight { entry, packet_id, priority }) = flow.in_flight.pop_back()
         {
             self.next_id = packet_id;
-            self.line(priority).put_back(Waiting { entry, dup: last.dup });
+            self.waiting.put_back(Waiting { entry, dup: last.dup }, priority);
         }
     }
 
     /// What [`Self::hand_out`] will give, in that order, as far as the window goes and unless something changes before.
     pub fn upcoming(&self) -> impl Iterator<Item = E> {
-        let repeated = self.in_flight.iter().skip(self.sent).map(|slot| slot.entry);
-        let urgent = self.urgent_entries().take(self.room_for_urgent());
-        let room = usize::from(self.window).saturating_sub(self.sent);
-        repeated.chain(urgent).chain(self.normal.entries()).take(room)
-    }
-
-    fn next_waiting(&mut self) -> Option<(Waiting<E>, Priority)> {
-        let may_be_urgent = self.room_for_urgent() > 0;
-        let urgent = self.urgent.as_mut().filter(|_| may_be_urgent).and_then(|line| line.pop_front());
-        let urgent = urgent.map(|waiting| (waiting, Priority::Urgent));
-        urgent.or_else(|| Some((self.normal.pop_front()?, Priority::Normal)))
-    }
-
-    fn room_for_urgent(&self) -> usize {
-        let kept = self.limits.kept_for_normal.min(self.window / 2);
-        let in_flight = self.in_flight.iter().filter(|slot| slot.priority == Priority::Urgent).count();
-        usize::from(self.window - kept).saturating_sub(in_flight)
-    }
-
-    /// The next free id [MQTT5-2.2.1-3] [MQTT5-2.2.1-4] [MQTT311-2.3.1-2] [MQTT311-2.3.1-4].
-    fn allocate_id(&mut self) -> PacketId {
-        let mut id = self.next_id;
-        // Ends: far fewer ids are in flight than exist.
-        while self.is_in_use(id) {
-            id = id.next();
-        }
-        self.next_id = id.next();
-        id
-    }
-
-    fn is_in_use(&self, id: PacketId) -> bool {
-        self.in_flight.iter().any(|slot| slot.packet_id == id)
-            || self.reserved.as_ref().is_some_and(|reserved| reserved.contains(&id))
+        self.flow.iter().flat_map(|flow| {
+            let repeated = flow.in_flight.iter().skip(flow.sent).map(|slot| slot.entry);
+            let urgent = self.waiting.entries(Priority::Urgent).take(flow.room_for_urgent(self.limits));
+            let room = usize::from(flow.window).saturating_sub(flow.sent);
+            repeated.chain(urgent).chain(self.waiting.entries(Priority::Normal)).take(room)
+        })
     }
 
     /// Takes an id for an exchange that is no message.
     pub(crate) fn reserve_id(&mut self) -> PacketId {
-        let id = self.allocate_id();
-        self.reserved.get_or_insert_default().push(id);
+        let flow = self.flow.get_or_insert_default();
+        let id = flow.allocate_id(&mut self.next_id);
+        flow.reserved.push(id);
         id
     }
 
     /// False if the id was not reserved.
     pub(crate) fn release_id(&mut self, id: PacketId) -> bool {
-        let Some(reserved) = &mut self.reserved else { return false };
-        let index = reserved.iter().position(|&reserved| reserved == id);
-        index.map(|index| reserved.swap_remove(index)).is_some()
+        let Some(flow) = &mut self.flow else { return false };
+        let index = flow.reserved.iter().position(|&reserved| reserved == id);
+        index.map(|index| flow.reserved.swap_remove(index)).is_some()
     }
 
     pub(crate) fn release_all_ids(&mut self) {
-        self.reserved = None;
+        if let Some(flow) = &mut self.flow {
+            flow.reserved = Vec::new();
+        }
+        self.drop_idle_flow();
     }
 
     pub(crate) fn reserved_len(&self) -> usize {
-        self.reserved.as_ref().map_or(0, |reserved| reserved.len())
+        self.flow.as_ref().map_or(0, |flow| flow.reserved.len())
     }
 
     /// The other side has forgotten the session: what was in flight is new to it, and goes first.
     pub(crate) fn forget_hand_outs(&mut self) {
-        while let Some(InFlight { entry, .. }) = self.in_flight.pop_back() {
-            self.line(Priority::Urgent).push_front(entry);
+        let Some(flow) = &mut self.flow else { return };
+        while let Some(InFlight { entry, .. }) = flow.in_flight.pop_back() {
+            self.waiting.push_front(entry, Priority::Urgent);
         }
-        self.sent = 0;
+        flow.sent = 0;
     }
 
     /// The client has what was sent under `packet_id`: returns its entry, which is done. `None`: nothing was sent
-    /// under this id on this connection; ignored and counted.
+    /// under this id on this connection.
     pub fn ack(&mut self, packet_id: PacketId) -> Option<E> {
-        let index = self.in_flight.iter().take(self.sent).position(|slot| slot.packet_id == packet_id);
-        let Some(slot) = index.and_then(|index| self.in_flight.remove(index)) else {
-            self.unknown_acks = self.unknown_acks.saturating_add(1);
-            return None;
-        };
-        self.sent -= 1;
-        if self.in_flight.is_empty() && self.in_flight.capacity() > KEPT_CAPACITY {
-            self.in_flight.shrink_to_fit();
+        let flow = self.flow.as_deref_mut()?;
+        let index = flow.in_flight.iter().take(flow.sent).position(|slot| slot.packet_id == packet_id)?;
+        let slot = flow.in_flight.remove(index)?;
+        flow.sent -= 1;
+        if flow.in_flight.is_empty() && flow.in_flight.capacity() > KEPT_CAPACITY {
+            flow.in_flight.shrink_to_fit();
         }
         Some(slot.entry)
     }
 
-    /// Acks for ids that were not in flight.
-    pub const fn unknown_acks(&self) -> u32 {
-        self.unknown_acks
-    }
-
     /// Drops waiting entries that `keep` does not want, because they expired or were superseded. What is in flight
     /// stays in flight. Returns how many went.
-    pub fn retain_waiting(&mut self, mut keep: impl FnMut(&E) -> bool) -> usize {
+    pub fn retain_waiting(&mut self, keep: impl FnMut(&E) -> bool) -> usize {
         let before = self.waiting_len();
-        self.urgent.iter_mut().for_each(|line| line.retain(&mut keep));
-        self.normal.retain(&mut keep);
+        self.waiting.retain(keep);
         before - self.waiting_len()
     }
 
     pub fn waiting_len(&self) -> usize {
-        self.urgent.as_ref().map_or(0, |line| line.len()) + self.normal.len()
+        self.waiting.len()
     }
 
     pub fn in_flight_len(&self) -> usize {
-        self.in_flight.len()
+        self.flow.as_ref().map_or(0, |flow| flow.in_flight.len())
     }
 
     /// The entries in flight with their ids, in the order of their first hand-out.
     pub fn in_flight(&self) -> impl Iterator<Item = (E, PacketId)> {
-        self.in_flight.iter().map(|slot| (slot.entry, slot.packet_id))
+        self.slots_in_flight().map(|slot| (slot.entry, slot.packet_id))
+    }
+
+    fn slots_in_flight(&self) -> impl Iterator<Item = &InFlight<E>> {
+        self.flow.iter().flat_map(|flow| &flow.in_flight)
     }
 
     /// The entries that wait, in the order they will be handed out.
     pub fn waiting(&self) -> impl Iterator<Item = E> {
-        self.urgent_entries().chain(self.normal.entries())
-    }
-
-    fn urgent_entries(&self) -> impl Iterator<Item = E> {
-        self.urgent.iter().flat_map(|line| line.entries())
+        self.waiting.entries(Priority::Urgent).chain(self.waiting.entries(Priority::Normal))
     }
 
     /// Puts back an entry after a restart, past every limit. With an id it was handed out: call for these in the
     /// order of their hand-outs. Without one call in the order of their arrival. End with [`Self::restored`].
     pub fn restore(&mut self, entry: E, packet_id: Option<PacketId>, priority: Priority) {
-        match packet_id {
-            Some(packet_id) => self.in_flight.push_back(InFlight { entry, packet_id, priority }),
-            None => self.line(priority).push_back(entry),
-        }
+        let Some(packet_id) = packet_id else { return self.waiting.push_back(entry, priority) };
+        self.flow.get_or_insert_default().in_flight.push_back(InFlight { entry, packet_id, priority });
     }
 
     /// What [`Self::restore`] takes, in an order in which it may be called.
     pub fn entries(&self) -> impl Iterator<Item = (E, Option<PacketId>, Priority)> {
-        let in_flight = self.in_flight.iter().map(|slot| (slot.entry, Some(slot.packet_id), slot.priority));
-        let urgent = self.urgent_entries().map(|entry| (entry, None, Priority::Urgent));
-        let normal = self.normal.entries().map(|entry| (entry, None, Priority::Normal));
-        in_flight.chain(urgent).chain(normal)
+        let in_flight = self.slots_in_flight().map(|slot| (slot.entry, Some(slot.packet_id), slot.priority));
+        let waiting = [Priority::Urgent, Priority::Normal].into_iter();
+        let waiting = waiting.flat_map(|line| self.waiting.entries(line).map(move |entry| (entry, None, line)));
+        in_flight.chain(waiting)
     }
 
     /// The id before the next one, for [`Self::restored`]: none that is newer was handed out.
@@ -352,15 +340,14 @@ impl<E: Copy> Session<E> {
     /// unclean end every entry may have been received, so all carry DUP, and new ids start a whole send window
     /// past the last known one.
     pub fn restored(&mut self, last_handed_out: Option<PacketId>, restart: Restart) {
-        let last = last_handed_out.or_else(|| self.in_flight.back().map(|slot| slot.packet_id));
+        let last = last_handed_out.or_else(|| self.slots_in_flight().last().map(|slot| slot.packet_id));
         let next = last.map_or(PacketId::MIN, PacketId::next);
         self.next_id = match restart {
             Restart::Clean => next,
             Restart::Unclean => next.advanced_by(SEND_WINDOW_MAX),
         };
         if restart == Restart::Unclean {
-            self.urgent.iter_mut().for_each(|line| line.mark_all_dup());
-            self.normal.mark_all_dup();
+            self.waiting.mark_all_dup();
         }
     }
 
@@ -374,7 +361,8 @@ impl<E: Copy> Session<E> {
         options: SubscriptionOptions,
         subscription_id: Option<u32>,
     ) -> Result<Subscribed, Full> {
-        let same = self.subscriptions.iter_mut().find(|known| known.filter.as_str() == filter.as_str());
+        let mut subscriptions = self.subscriptions.iter_mut().flat_map(|subscriptions| subscriptions.iter_mut());
+        let same = subscriptions.find(|known| known.filter.as_str() == filter.as_str());
         if let Some(known) = same {
             if (known.options, known.subscription_id) == (options, subscription_id) {
                 return Ok(Subscribed::Unchanged);
@@ -383,7 +371,7 @@ impl<E: Copy> Session<E> {
             (known.options, known.subscription_id) = (options, subscription_id);
             return Ok(Subscribed::Replaced);
         }
-        if self.subscriptions.len() >= self.limits.subscriptions_max {
+        if self.subscriptions().len() >= self.limits.subscriptions_max as usize {
             return Err(Full);
         }
         self.restore_subscription(filter, options, subscription_id);
@@ -397,26 +385,58 @@ impl<E: Copy> Session<E> {
         options: SubscriptionOptions,
         subscription_id: Option<u32>,
     ) {
-        self.subscriptions.push(ClientSubscription { filter: filter.to_owned(), options, subscription_id });
+        let subscriptions = self.subscriptions.get_or_insert_default();
+        if subscriptions.is_empty() {
+            subscriptions.reserve_exact(1);
+        }
+        subscriptions.push(ClientSubscription { filter: filter.to_owned(), options, subscription_id });
     }
 
     /// False if there was no such subscription. Filters are compared by character
     /// [MQTT5-3.10.4-1] [MQTT311-3.10.4-1].
     pub fn unsubscribe(&mut self, filter: &str) -> bool {
-        let before = self.subscriptions.len();
-        self.subscriptions.retain(|known| known.filter.as_str() != filter);
-        self.subscriptions.len() < before
+        let Some(subscriptions) = &mut self.subscriptions else { return false };
+        let before = subscriptions.len();
+        subscriptions.retain(|known| known.filter.as_str() != filter);
+        let is_removed = subscriptions.len() < before;
+        if subscriptions.is_empty() {
+            self.subscriptions = None;
+        }
+        is_removed
     }
 
     pub fn subscriptions(&self) -> &[ClientSubscription] {
-        &self.subscriptions
+        self.subscriptions.as_ref().map_or(&[], |subscriptions| subscriptions)
     }
 
     /// Gives memory of past traffic back.
     pub fn shrink(&mut self) {
-        self.urgent = self.urgent.take().filter(|line| line.len() > 0);
-        self.urgent.iter_mut().for_each(|line| line.shrink());
-        self.normal.shrink();
-        self.in_flight.shrink_to_fit();
+        self.waiting.shrink();
+        self.drop_idle_flow();
+        if let Some(flow) = &mut self.flow {
+            flow.in_flight.shrink_to_fit();
+        }
+        if let Some(subscriptions) = &mut self.subscriptions {
+            subscriptions.shrink_to_fit();
+        }
+    }
+}
+
+impl<E: Copy> Flow<E> {
+    fn room_for_urgent(&self, limits: SessionLimits) -> usize {
+        let kept = limits.kept_for_normal.min(self.window / 2);
+        let in_flight = self.in_flight.iter().filter(|slot| slot.priority == Priority::Urgent).count();
+        usize::from(self.window - kept).saturating_sub(in_flight)
+    }
+
+    /// The next free id, from `next` on [MQTT5-2.2.1-3] [MQTT5-2.2.1-4] [MQTT311-2.3.1-2] [MQTT311-2.3.1-4].
+    fn allocate_id(&self, next: &mut PacketId) -> PacketId {
+        let mut id = *next;
+        // Ends: far fewer ids are in flight than exist.
+        while self.is_in_use(id) {
+            id = id.next();
+        }
+        *next = id.next();
+        id
     }
 }

@@ -1,7 +1,8 @@
 //! The entries of one inbox by their ids.
 //!
 //! Ids nearly always rise, and what came first goes first: so it is a queue, sorted, whose ends are looked at before it is
-//! searched. It grows by an eighth, and after a burst it gives its memory back.
+//! searched. It grows by an eighth, and after a burst it gives its memory back. One entry, which is what most inboxes of
+//! clients that are away have, takes no memory of its own.
 
 use std::collections::VecDeque;
 
@@ -11,11 +12,22 @@ use crate::message::SharedMessage;
 /// A queue that grew past this gives its memory back when it needs less than a quarter of it.
 const KEPT_CAPACITY: usize = 8;
 
-/// From the second entry on: most inboxes of clients that are away have one.
 const GROWTH_MIN: usize = 4;
 
 #[derive(Debug, Default)]
-pub(super) struct Entries(VecDeque<(EntryId, Kept)>);
+pub(super) enum Entries {
+    #[default]
+    Empty,
+    One(EntryId, Kept),
+    /// Also while there are fewer, so that a few entries at a time cost no allocation each.
+    Many(Box<Many>),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Many {
+    queue: VecDeque<(EntryId, Kept)>,
+    bytes: u64,
+}
 
 /// What an inbox keeps of an [`Entry`]: its line in the session knows whether it is urgent, and the collapse keys know
 /// what it collapses.
@@ -40,6 +52,7 @@ struct Rare {
 }
 
 const _: () = assert!(size_of::<(EntryId, Kept)>() == 32, "every message that waits costs this");
+const _: () = assert!(size_of::<Entries>() == 32, "every inbox costs this");
 
 impl Kept {
     pub(super) fn size(&self) -> u32 {
@@ -92,91 +105,186 @@ impl From<Entry> for Kept {
 
 impl Entries {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        match self {
+            Self::Empty => 0,
+            Self::One(..) => 1,
+            Self::Many(many) => many.queue.len(),
+        }
+    }
+
+    /// Of all messages together.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::One(_, entry) => entry.size().into(),
+            Self::Many(many) => many.bytes,
+        }
     }
 
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.0.capacity()
+        match self {
+            Self::Empty | Self::One(..) => 0,
+            Self::Many(many) => many.queue.capacity(),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// By their ids, which rise.
     pub(super) fn sizes(&self) -> impl Iterator<Item = (EntryId, u32)> {
-        self.0.iter().map(|(id, entry)| (*id, entry.size()))
-    }
-
-    /// Where the entry is, or where it belongs.
-    fn place(&self, id: EntryId) -> Result<usize, usize> {
-        match (self.0.front(), self.0.back()) {
-            (Some((first, _)), _) if *first == id => Ok(0),
-            (_, Some((last, _))) if *last < id => Err(self.0.len()),
-            _ => self.0.binary_search_by_key(&id, |(id, _)| *id),
-        }
+        let (one, many) = match self {
+            Self::Empty => (None, None),
+            Self::One(id, entry) => (Some((*id, entry.size())), None),
+            Self::Many(many) => (None, Some(many.queue.iter().map(|(id, entry)| (*id, entry.size())))),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
     }
 
     pub(super) fn get(&self, id: EntryId) -> Option<&Kept> {
-        self.0.get(self.place(id).ok()?).map(|(_, entry)| entry)
+        match self {
+            Self::Empty => None,
+            Self::One(known, entry) => (*known == id).then_some(entry),
+            Self::Many(many) => many.queue.get(many.place(id).ok()?).map(|(_, entry)| entry),
+        }
     }
 
     pub(super) fn contains(&self, id: EntryId) -> bool {
-        self.place(id).is_ok()
+        self.get(id).is_some()
     }
 
     pub(super) fn insert(&mut self, id: EntryId, entry: Entry) {
+        let entry = Kept::from(entry);
+        match self {
+            Self::Many(many) => many.insert(id, entry),
+            Self::One(known, _) if *known != id => {
+                let mut many = Box::<Many>::default();
+                if let Self::One(first, its) = std::mem::take(self) {
+                    many.insert(first, its);
+                }
+                many.insert(id, entry);
+                *self = Self::Many(many);
+            }
+            Self::Empty | Self::One(..) => *self = Self::One(id, entry),
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: EntryId) -> Option<Kept> {
+        match self {
+            Self::Many(many) => {
+                let entry = many.remove(id);
+                self.give_back();
+                entry
+            }
+            Self::One(known, _) if *known == id => match std::mem::take(self) {
+                Self::One(_, entry) => Some(entry),
+                _ => None,
+            },
+            Self::Empty | Self::One(..) => None,
+        }
+    }
+
+    pub(super) fn correct_deadlines(&mut self, correction: Correction) {
+        match self {
+            Self::Empty => {}
+            Self::One(_, entry) => correction.apply(&mut entry.expires_at_ms),
+            Self::Many(many) => many.queue.iter_mut().for_each(|(_, entry)| correction.apply(&mut entry.expires_at_ms)),
+        }
+    }
+
+    /// Takes these out, which rise; returns those that were there with their sizes.
+    pub(super) fn remove_all(&mut self, ids: &[EntryId]) -> Vec<(EntryId, u32)> {
+        match self {
+            Self::Many(many) => {
+                let removed = many.remove_all(ids);
+                self.give_back();
+                removed
+            }
+            Self::One(id, _) if ids.binary_search(id).is_ok() => {
+                let id = *id;
+                self.remove(id).map(|entry| (id, entry.size())).into_iter().collect()
+            }
+            Self::Empty | Self::One(..) => Vec::new(),
+        }
+    }
+
+    /// The memory of a burst, once nothing is left of it.
+    fn give_back(&mut self) {
+        if matches!(self, Self::Many(many) if many.queue.capacity() == 0) {
+            *self = Self::Empty;
+        }
+    }
+
+    pub(super) fn shrink(&mut self) {
+        let Self::Many(many) = self else { return };
+        if many.queue.len() > 1 {
+            many.queue.shrink_to_fit();
+        } else {
+            *self = many.queue.pop_front().map_or(Self::Empty, |(id, entry)| Self::One(id, entry));
+        }
+    }
+}
+
+impl Many {
+    /// Where the entry is, or where it belongs.
+    fn place(&self, id: EntryId) -> Result<usize, usize> {
+        match (self.queue.front(), self.queue.back()) {
+            (Some((first, _)), _) if *first == id => Ok(0),
+            (_, Some((last, _))) if *last < id => Err(self.queue.len()),
+            _ => self.queue.binary_search_by_key(&id, |(id, _)| *id),
+        }
+    }
+
+    fn insert(&mut self, id: EntryId, entry: Kept) {
+        self.bytes += u64::from(entry.size());
         match self.place(id) {
-            Ok(at) => self.0[at] = (id, entry.into()),
+            Ok(at) => {
+                let (_, old) = std::mem::replace(&mut self.queue[at], (id, entry));
+                self.bytes -= u64::from(old.size());
+            }
             Err(at) => {
                 self.grow();
-                self.0.insert(at, (id, entry.into()));
+                self.queue.insert(at, (id, entry));
             }
         }
     }
 
     fn grow(&mut self) {
-        let len = self.0.len();
-        if len == self.0.capacity() {
-            self.0.reserve_exact(if len == 0 { 1 } else { (len / 8).max(GROWTH_MIN) });
+        let len = self.queue.len();
+        if len == self.queue.capacity() {
+            self.queue.reserve_exact((len / 8).max(GROWTH_MIN));
         }
     }
 
-    pub(super) fn remove(&mut self, id: EntryId) -> Option<Kept> {
-        let (_, entry) = self.0.remove(self.place(id).ok()?)?;
+    fn remove(&mut self, id: EntryId) -> Option<Kept> {
+        let (_, entry) = self.queue.remove(self.place(id).ok()?)?;
+        self.bytes -= u64::from(entry.size());
         self.give_back();
         Some(entry)
     }
 
-    pub(super) fn correct_deadlines(&mut self, correction: Correction) {
-        self.0.iter_mut().for_each(|(_, entry)| correction.apply(&mut entry.expires_at_ms));
-    }
-
-    /// Takes these out, which rise; returns those that were there with their sizes.
-    pub(super) fn remove_all(&mut self, ids: &[EntryId]) -> Vec<(EntryId, u32)> {
+    fn remove_all(&mut self, ids: &[EntryId]) -> Vec<(EntryId, u32)> {
         let mut removed = Vec::new();
-        self.0.retain(|(id, entry)| {
+        self.queue.retain(|(id, entry)| {
             let stays = ids.binary_search(id).is_err();
             if !stays {
                 removed.push((*id, entry.size()));
             }
             stays
         });
+        self.bytes -= removed.iter().map(|(_, size)| u64::from(*size)).sum::<u64>();
         self.give_back();
         removed
     }
 
     fn give_back(&mut self) {
-        let (len, capacity) = (self.0.len(), self.0.capacity());
+        let (len, capacity) = (self.queue.len(), self.queue.capacity());
         if capacity > KEPT_CAPACITY && len < capacity / 4 {
             // Past what is kept, so that the last one that goes gives back all.
-            self.0.shrink_to(if len == 0 { 0 } else { (2 * len).max(KEPT_CAPACITY + 1) });
+            self.queue.shrink_to(if len == 0 { 0 } else { (2 * len).max(KEPT_CAPACITY + 1) });
         }
-    }
-
-    pub(super) fn shrink(&mut self) {
-        self.0.shrink_to_fit();
     }
 }
 
@@ -207,13 +315,13 @@ mod tests {
         let mut entries = Entries::default();
         (0..100).for_each(|number| entries.insert(id(number), entry(1)));
         (0..100).for_each(|number| assert_eq!(entries.remove(id(number)).unwrap().size(), 1));
-        assert_eq!(entries.0.capacity(), 0);
+        assert!(matches!(entries, Entries::Empty), "{} places for none", entries.capacity());
     }
 
     proptest! {
         /// It is a sorted map, whatever order the ids come in.
         #[test]
-        fn it_holds_what_a_map_would(steps in prop::collection::vec((0u8..4, 0u8..20), 1..80)) {
+        fn it_holds_what_a_map_would(steps in prop::collection::vec((0u8..5, 0u8..20), 1..80)) {
             let (mut entries, mut model) = (Entries::default(), BTreeMap::new());
             for (size, (step, number)) in (0..).zip(steps) {
                 match step {
@@ -225,6 +333,7 @@ mod tests {
                         let removed = entries.remove(id(number)).map(|entry| entry.size());
                         prop_assert_eq!(removed, model.remove(&id(number)));
                     }
+                    3 => entries.shrink(),
                     _ => {
                         let mut ids = [id(number), id(number + 1), id(number + 2)];
                         ids.sort();
@@ -234,6 +343,8 @@ mod tests {
                     }
                 }
                 prop_assert_eq!((entries.len(), entries.is_empty()), (model.len(), model.is_empty()));
+                prop_assert_eq!(entries.bytes(), model.values().map(|size| u64::from(*size)).sum::<u64>());
+                prop_assert!(entries.sizes().eq(model.iter().map(|(id, size)| (*id, *size))));
                 for number in 0..23 {
                     let size = entries.get(id(number)).map(Kept::size);
                     prop_assert_eq!(size, model.get(&id(number)).copied());
@@ -261,7 +372,9 @@ mod tests {
         let all_but_the_last: Vec<_> = (1..10_000).map(id).collect();
         assert_eq!(entries.remove_all(&all_but_the_last).len(), 9_999);
         assert!(entries.capacity() < 100, "{} places for one message", entries.capacity());
+        entries.shrink();
+        assert!(matches!(entries, Entries::One(..)), "{} places for one message", entries.capacity());
         entries.remove(id(10_000));
-        assert!(entries.capacity() <= KEPT_CAPACITY, "{} places for none", entries.capacity());
+        assert!(matches!(entries, Entries::Empty), "{} places for none", entries.capacity());
     }
 }

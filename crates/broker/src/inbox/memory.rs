@@ -46,7 +46,7 @@ pub(crate) fn held() -> usize {
 const LIMITS: InboxLimits = InboxLimits {
     messages_max: 20_000,
     bytes_max: u64::MAX,
-    session: SessionLimits { send_window: 32, kept_for_normal: 0, waiting_max: usize::MAX, subscriptions_max: 1 },
+    session: SessionLimits { send_window: 32, kept_for_normal: 0, waiting_max: u32::MAX, subscriptions_max: 1 },
 };
 
 fn fill(messages: u64, key: Option<&dyn Fn(u64) -> String>) -> Inbox {
@@ -106,6 +106,7 @@ fn an_inbox_that_is_empty_again_holds_only_its_live_collapse_keys() {
     out.drain(..).for_each(|packet_id| assert!(inbox.ack(packet_id).is_some()));
     drop(out);
     assert!(inbox.is_empty());
+    inbox.session.disconnected();
     let held = ALLOCATED.get().wrapping_sub(before);
     assert!(held <= 128, "{held} bytes");
     inbox.sweep(100);

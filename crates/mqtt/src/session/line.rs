@@ -42,7 +42,7 @@ impl<E: Copy> Line<E> {
         self.entries.push_back(entry);
     }
 
-    pub(super) fn push_front(&mut self, entry: E) {
+    fn push_front(&mut self, entry: E) {
         self.grow();
         self.entries.push_front(entry);
         self.dups = self.dups.start + 1..self.dups.end + 1;
@@ -99,6 +99,10 @@ impl<E: Copy> Line<E> {
 
     pub(super) fn shrink(&mut self) {
         self.entries.shrink_to_fit();
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.entries.capacity()
     }
 }
 

@@ -11,6 +11,7 @@
 //! sessions that a full log refused are logged first of all.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::num::NonZeroU32;
 
 use commitlog::{AppendError, Need, Position, ReadError, Record, WantedSegment};
 
@@ -143,7 +144,7 @@ impl Pass {
     }
 
     fn needs(&self, entry: &ClientEntry) -> bool {
-        entry.oldest_segment.is_some_and(|oldest| u64::from(oldest) <= self.segment.number)
+        entry.oldest_segment.is_some_and(|oldest| u64::from(oldest.get()) <= self.segment.number)
     }
 }
 
@@ -161,7 +162,7 @@ impl Clients {
 
     /// The oldest segment that the log needs for this client, its connection included.
     pub(in crate::worker) fn oldest_segment_of(&self, client: ClientRef) -> Option<u32> {
-        self.entry(client)?.oldest_segment
+        self.entry(client)?.oldest_segment.map(NonZeroU32::get)
     }
 
     /// Carries some clients.
@@ -235,8 +236,10 @@ impl Clients {
         }
         let client = self.ref_at(load.next_slot, entry);
         self.add_state(client, &mut load.batch);
-        if let Some(OpenConnection { id, address }) = entry.attachment.and_then(|open| connection(open.connection)) {
-            let (client_id, connection_id, address) = (entry.key.as_str(), &*id, &*address);
+        if let Some(OpenConnection { id, address }) =
+            entry.attachment.as_ref().and_then(|open| connection(open.connection))
+        {
+            let (client_id, connection_id, address) = (entry.client_id(), &*id, &*address);
             load.batch.connection(ConnectionRecord { client_id, connection_id, address, closed_ms: None });
         }
         load.said.push(client);

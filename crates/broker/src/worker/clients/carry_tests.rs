@@ -121,7 +121,7 @@ impl Life {
             session_expiry_s: Some(HOUR_S),
             version: Version::V5,
         };
-        let opened = self.clients.open(key, &request, "user:x".into(), (&id, "peer"), self.now).unwrap();
+        let opened = self.clients.open(key, &request, "user:x", (&id, "peer"), self.now).unwrap();
         self.clients.connected(opened.client, key, 4);
         self.connected.insert(who, (key, id));
         self.actions.push_back(Action::Deliver { client: opened.client, just_stored: None });

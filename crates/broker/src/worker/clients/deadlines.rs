@@ -4,8 +4,9 @@
 //! over. What it is not: told of everything. A client whose deadline has gone stays where it is; it is visited then, and
 //! put where it belongs. So what comes and goes costs an inbox nothing here as long as nothing is due earlier than before.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+
+use super::packed_set::PackedSet;
 
 /// So much later than its deadline a client may be due.
 pub(super) const BUCKET_MS: u64 = 16_000;
@@ -28,7 +29,7 @@ impl Bucket {
 
 /// Each client notes its own place; the two change together.
 #[derive(Default)]
-pub(super) struct Deadlines(BTreeSet<(Bucket, u32)>);
+pub(super) struct Deadlines(PackedSet<(Bucket, u32)>);
 
 impl Deadlines {
     /// The client in this slot has this deadline too.

@@ -100,7 +100,8 @@ impl Clients {
 
     /// A message that cannot be read is skipped; the log keeps it as long as its segment.
     fn skip(&mut self, client: ClientRef, packet_id: PacketId, error: &MessageError) {
-        let client_group = self.key_of(client).and_then(|key| key.group());
+        let key = self.key_of(client);
+        let client_group = key.as_ref().and_then(|key| key.group());
         tracing::error!(%error, client_group, "a waiting message cannot be read");
         self.context.counts.unreadable.one();
         let gone = self.entry_mut(client).and_then(|entry| entry.inbox.ack(packet_id));
@@ -121,7 +122,7 @@ impl Clients {
                 if let Some(message) = outbound.id.position().filter(|_| outbound.is_first)
                     && let Some(key) = self.key_of(client)
                 {
-                    let (client, packet_id) = (key.clone(), outbound.packet_id);
+                    let (client, packet_id) = (key, outbound.packet_id);
                     actions.push_back(Action::Defer(Deferred::HandedOut { client, message, packet_id }));
                 }
             }

@@ -1,9 +1,12 @@
 //! One client at its worker: its session, its inbox, and which connection has them.
 
+use std::num::{NonZeroU32, NonZeroU64};
+
 use commitlog::Position;
 use mqtt::server::Restart;
 
 use super::deadlines::Bucket;
+use super::identity::{Identity, SessionInfo};
 use super::queue_ids::QueueIds;
 use crate::client::ClientKey;
 use crate::inbox::{Entry, EntryId, Gone, Inbox, InboxLimits};
@@ -14,16 +17,17 @@ use crate::worker::post::ConnectionKey;
 /// A session that never ends (5.0 section 3.1.2.11.2).
 pub(super) const NEVER_S: u32 = u32::MAX;
 
+/// Small, since most clients are away: what only a connection needs stands in its [`Attachment`] and in the
+/// [`Session`](mqtt::server::Session)'s own.
 pub(super) struct ClientEntry {
-    pub(super) key: ClientKey,
+    /// Without a session: a registered device that has not connected, or whose session ended.
+    pub(super) identity: Identity,
     /// Names this entry among all that had its slot.
     pub(super) generation: u32,
     pub(super) inbox: Inbox,
-    /// `None`: a registered device that has not connected, or whose session ended.
-    pub(super) session: Option<SessionInfo>,
-    pub(super) attachment: Option<Attachment>,
+    pub(super) attachment: Option<Box<Attachment>>,
     /// Set while disconnected and the session is to end.
-    pub(super) ends_at_ms: Option<u64>,
+    pub(super) ends_at_ms: Option<NonZeroU64>,
     /// The log has something of it.
     pub(super) is_logged: bool,
     /// So is its session: one that ends with its connection is not, unless it once was another.
@@ -34,34 +38,29 @@ pub(super) struct ClientEntry {
     pub(super) settled_at: Position,
     pub(super) queue_ids: QueueIds,
     /// Number of the oldest segment that the log needs for this client; `None`: it has nothing of it.
-    pub(super) oldest_segment: Option<u32>,
+    pub(super) oldest_segment: Option<NonZeroU32>,
     /// Its place among the [`Deadlines`](super::deadlines::Deadlines).
     pub(super) due: Option<Bucket>,
 }
 
 /// The connection that has the session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attachment {
+    /// For what is said of the client while it is there.
+    pub(super) key: ClientKey,
     pub(super) connection: ConnectionKey,
     /// Its CONNACK is written, so that a PUBLISH may follow.
     pub(super) is_open: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SessionInfo {
-    /// Whose client id it is.
-    pub(super) account: Box<str>,
-    /// 0: ends with its connection.
-    pub(super) expiry_s: u32,
-}
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<ClientEntry>() <= 160, "every client that is away costs this");
 
 impl ClientEntry {
-    pub(super) fn new(key: ClientKey, limits: &InboxLimits) -> Self {
+    pub(super) fn new(client_id: &str, limits: &InboxLimits) -> Self {
         Self {
-            key,
+            identity: Identity::new(client_id),
             generation: 0,
             inbox: Inbox::new(limits),
-            session: None,
             attachment: None,
             ends_at_ms: None,
             is_logged: false,
@@ -77,17 +76,30 @@ impl ClientEntry {
     /// Something of it is in this segment of the log. Segments of later calls are no older.
     pub(super) fn need_from(&mut self, segment: u64) {
         // A number that is too low costs a copy.
-        self.oldest_segment.get_or_insert(u32::try_from(segment).unwrap_or(u32::MAX));
+        let segment = u32::try_from(segment).unwrap_or(u32::MAX);
+        self.oldest_segment.get_or_insert(NonZeroU32::new(segment).unwrap_or(NonZeroU32::MIN));
+    }
+
+    pub(super) fn client_id(&self) -> &str {
+        self.identity.client_id()
+    }
+
+    pub(super) fn key(&self) -> ClientKey {
+        self.attachment.as_ref().map_or_else(|| ClientKey::new(self.client_id()), |attachment| attachment.key.clone())
+    }
+
+    pub(super) fn session(&self) -> Option<SessionInfo<'_>> {
+        self.identity.session()
     }
 
     /// Whether messages wait for it in the log.
     pub(super) fn is_persistent(&self) -> bool {
-        self.session.as_ref().is_none_or(|session| session.expiry_s > 0)
+        self.session().is_none_or(|session| session.expiry_s > 0)
     }
 
     /// Nothing would be lost with it.
     pub(super) fn is_empty(&self) -> bool {
-        self.session.is_none()
+        self.session().is_none()
             && self.attachment.is_none()
             && self.inbox.is_empty()
             && !self.inbox.has_collapse_keys()
@@ -95,12 +107,12 @@ impl ClientEntry {
     }
 
     pub(super) fn is_attached_to(&self, connection: ConnectionKey) -> bool {
-        self.attachment.is_some_and(|attachment| attachment.connection == connection)
+        self.attachment.as_ref().is_some_and(|attachment| attachment.connection == connection)
     }
 
     /// The connection that a PUBLISH may go to.
     pub(super) fn open_connection(&self) -> Option<ConnectionKey> {
-        self.attachment.filter(|attachment| attachment.is_open).map(|attachment| attachment.connection)
+        self.attachment.as_ref().filter(|attachment| attachment.is_open).map(|attachment| attachment.connection)
     }
 
     /// When the first of what it has is over by time alone, but for its session.
@@ -116,13 +128,13 @@ impl ClientEntry {
 
     /// From the log; subscriptions are the caller's.
     pub(super) fn recover(
-        key: ClientKey,
+        client_id: &str,
         limits: &InboxLimits,
         recovered: RecoveredClient,
         restart: Restart,
         now_ms: u64,
     ) -> Self {
-        let mut client = Self { is_logged: true, ..Self::new(key, limits) };
+        let mut client = Self { is_logged: true, ..Self::new(client_id, limits) };
         let RecoveredClient { session, mut entries, handed_out, last_handed_out, seen, queue_ids, .. } = recovered;
         for (position, packet_id) in handed_out {
             if let Some(entry) = entries.remove(&position) {
@@ -142,7 +154,7 @@ impl ClientEntry {
         }
         if let Some(session) = session {
             client.ends_at_ms = ends_at(session.expiry_s, session.disconnected_ms.unwrap_or(now_ms));
-            client.session = Some(SessionInfo { account: session.account, expiry_s: session.expiry_s });
+            client.identity.set_session(SessionInfo { account: &session.account, expiry_s: session.expiry_s });
             client.is_session_logged = true;
         }
         client
@@ -161,13 +173,14 @@ fn revive(entry: RecoveredEntry) -> Entry {
 }
 
 /// When a session without a connection ends; `None`: never.
-pub(super) fn ends_at(expiry_s: u32, disconnected_ms: u64) -> Option<u64> {
-    (expiry_s != NEVER_S).then(|| disconnected_ms.saturating_add(u64::from(expiry_s) * 1000))
+pub(super) fn ends_at(expiry_s: u32, disconnected_ms: u64) -> Option<NonZeroU64> {
+    let ends_at_ms = disconnected_ms.saturating_add(u64::from(expiry_s) * 1000);
+    (expiry_s != NEVER_S).then_some(NonZeroU64::new(ends_at_ms).unwrap_or(NonZeroU64::MIN))
 }
 
 /// When a session was disconnected that ends then.
-pub(super) fn disconnected_at(expiry_s: u32, ends_at_ms: u64) -> u64 {
-    ends_at_ms.saturating_sub(u64::from(expiry_s) * 1000)
+pub(super) fn disconnected_at(expiry_s: u32, ends_at_ms: NonZeroU64) -> u64 {
+    ends_at_ms.get().saturating_sub(u64::from(expiry_s) * 1000)
 }
 
 #[cfg(test)]
@@ -182,7 +195,7 @@ mod tests {
     const LIMITS: InboxLimits = InboxLimits {
         messages_max: 10,
         bytes_max: 1000,
-        session: SessionLimits { send_window: 4, kept_for_normal: 0, waiting_max: usize::MAX, subscriptions_max: 1 },
+        session: SessionLimits { send_window: 4, kept_for_normal: 0, waiting_max: u32::MAX, subscriptions_max: 1 },
     };
 
     fn entry() -> RecoveredEntry {
@@ -209,15 +222,14 @@ mod tests {
 
     #[test]
     fn after_a_clean_stop_only_what_was_in_flight_carries_dup() {
-        let mut client = ClientEntry::recover(ClientKey::new("GID_dev@@@bob"), &LIMITS, recovered(), Restart::Clean, 6);
+        let mut client = ClientEntry::recover("GID_dev@@@bob", &LIMITS, recovered(), Restart::Clean, 6);
         assert_eq!(hand_outs(&mut client), [(20, 7, true), (10, 10, false), (30, 11, false)]);
-        assert_eq!(client.ends_at_ms, Some(60_005));
+        assert_eq!(client.ends_at_ms, NonZeroU64::new(60_005));
     }
 
     #[test]
     fn after_a_crash_everything_carries_dup_and_new_ids_meet_no_old_one() {
-        let mut client =
-            ClientEntry::recover(ClientKey::new("GID_dev@@@bob"), &LIMITS, recovered(), Restart::Unclean, 6);
+        let mut client = ClientEntry::recover("GID_dev@@@bob", &LIMITS, recovered(), Restart::Unclean, 6);
         let window = mqtt::server::SEND_WINDOW_MAX;
         assert_eq!(hand_outs(&mut client), [(20, 7, true), (10, 10 + window, true), (30, 11 + window, true)]);
     }
@@ -227,8 +239,8 @@ mod tests {
         let mut client = recovered();
         client.session.as_mut().unwrap().disconnected_ms = None;
         assert_eq!(
-            ClientEntry::recover(ClientKey::new("GID_dev@@@bob"), &LIMITS, client, Restart::Unclean, 1000).ends_at_ms,
-            Some(61_000)
+            ClientEntry::recover("GID_dev@@@bob", &LIMITS, client, Restart::Unclean, 1000).ends_at_ms,
+            NonZeroU64::new(61_000)
         );
         assert_eq!(ends_at(NEVER_S, 5), None);
     }

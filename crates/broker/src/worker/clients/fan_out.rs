@@ -24,7 +24,7 @@ impl Clients {
         let mut outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
         let mut receivers = VecDeque::new();
         for found in matches.iter() {
-            if found.no_local && from.is_some() && self.key_of(found.key) == from.as_ref() {
+            if found.no_local && from.as_ref().is_some_and(|from| self.is_client(found.key, from)) {
                 continue;
             }
             outcome = Outcome::Done(ReasonCode::SUCCESS);
@@ -134,9 +134,9 @@ impl Clients {
                     continue;
                 }
             };
-            let Some(key) = self.key_of(client) else { continue };
+            let Some(entry) = self.entry(client) else { continue };
             let mut records = Batch::default();
-            add_reference(&mut records, key, &storing, message);
+            add_reference(&mut records, entry.client_id(), &storing, message);
             let bytes = records.bytes();
             if bytes > room && !stored.is_empty() {
                 fan_out.receivers.push_front((client, storing.entry.subscription_ids));

@@ -64,7 +64,7 @@ impl Clients {
         self.lookups.waiting -= waiting.len();
         self.lookups.waiting_bytes -= waiting.iter().map(P2p::bytes).sum::<usize>();
         if is_registered == Ok(true) && self.find(receiver).is_none() {
-            let client = self.insert(ClientEntry::new(receiver.clone(), &self.context.inbox_limits));
+            let client = self.insert(ClientEntry::new(receiver.as_str(), &self.context.inbox_limits));
             // What waits for it may not be stored; then nothing is to be left of it.
             self.expect_deadline(client, now.ms);
         }

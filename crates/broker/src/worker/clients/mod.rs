@@ -10,16 +10,19 @@ mod delivery;
 mod endings;
 mod entry;
 mod fan_out;
+mod identity;
 mod live;
 mod lookups;
 mod owed;
 mod p2p;
+mod packed_set;
 mod queue_ids;
 mod reads;
 mod recent;
 mod session;
 mod set_back;
 mod shared_messages;
+mod slots;
 mod slots_by_id;
 mod state;
 mod storing;
@@ -28,13 +31,13 @@ mod sweep;
 mod unsent;
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use commitlog::Position;
 use mqtt::server::Restart;
 use mqtt::topic::{Matches, SubscriptionTree};
-use slab::Slab;
 
 use super::action::{Action, Actions, ClientRef, Deferred, Now};
 use super::post::ConnectionKey;
@@ -48,6 +51,8 @@ use crate::store::journal::Journal;
 use crate::workers_by_filter::WorkersByFilter;
 use deadlines::Deadlines;
 use endings::Endings;
+#[cfg(test)]
+use entry::Attachment;
 use entry::ClientEntry;
 use live::Live;
 use lookups::Lookups;
@@ -55,6 +60,7 @@ use owed::OwedRecords;
 use reads::Reads;
 use recent::RecentReceivers;
 use set_back::SetBack;
+use slots::Slots;
 use slots_by_id::SlotsById;
 use unsent::Unsent;
 
@@ -63,7 +69,7 @@ pub(super) use session::Ended;
 pub(super) use subscriptions::Answer;
 
 #[cfg(test)]
-pub(super) const ENTRY_BYTES: usize = size_of::<ClientEntry>() + size_of::<u32>();
+pub(super) const ENTRY_BYTES: usize = size_of::<ClientEntry>() + size_of::<Attachment>() + size_of::<u32>();
 
 /// What the clients of a worker use of the rest of the broker.
 #[derive(Clone)]
@@ -81,7 +87,7 @@ pub(super) struct Context {
 
 pub(super) struct Clients {
     context: Context,
-    entries: Slab<ClientEntry>,
+    entries: Slots<ClientEntry>,
     slots_by_id: SlotsById,
     generations: u32,
     subscriptions: SubscriptionTree<ClientRef>,
@@ -110,7 +116,7 @@ pub(super) struct Clients {
 /// and it ends when this process has run for as long as the session lasts; or it is now, and will be followed.
 struct EndingAhead {
     not_after: Instant,
-    ends_at_ms: u64,
+    ends_at_ms: NonZeroU64,
     client: ClientRef,
 }
 
@@ -118,7 +124,7 @@ impl Clients {
     pub(super) fn new(context: Context, now: Instant) -> Self {
         Self {
             context,
-            entries: Slab::new(),
+            entries: Slots::default(),
             slots_by_id: SlotsById::default(),
             generations: 0,
             subscriptions: SubscriptionTree::new(),
@@ -146,15 +152,14 @@ impl Clients {
         let ahead_s = ahead_s.map(|session| session.expiry_s);
         let (logged, oldest) = (recovered.subscriptions.clone(), recovered.oldest);
         self.note_deadlines_ahead(&recovered, now);
-        let key = ClientKey::new(client_id);
-        let mut entry = ClientEntry::recover(key, &self.context.inbox_limits, recovered, restart, now.ms);
+        let mut entry = ClientEntry::recover(client_id, &self.context.inbox_limits, recovered, restart, now.ms);
         if entry.is_empty() {
             return;
         }
         entry.need_from(self.segment_needed(oldest, &entry.inbox));
         self.count_in(entry.inbox.len() as u64, entry.inbox.bytes());
         entry.inbox.logged().for_each(|(_, size)| self.live.add(size));
-        self.context.counts.sessions.add(u64::from(entry.session.is_some()));
+        self.context.counts.sessions.add(u64::from(entry.session().is_some()));
         let ends_at_ms = entry.ends_at_ms;
         let client = self.insert(entry);
         self.put_in_order(client.slot);
@@ -196,7 +201,7 @@ impl Clients {
     }
 
     pub(super) fn find(&self, client_id: &ClientKey) -> Option<ClientRef> {
-        self.name_of(self.slots_by_id.find(client_id, &self.entries)?)
+        self.name_of(self.slots_by_id.find(client_id.as_str(), &self.entries)?)
     }
 
     /// The same for the receiver of a message, which is remembered for the next one.
@@ -210,13 +215,18 @@ impl Clients {
         Some(client)
     }
 
-    pub(super) fn key_of(&self, client: ClientRef) -> Option<&ClientKey> {
-        Some(&self.entry(client)?.key)
+    pub(super) fn key_of(&self, client: ClientRef) -> Option<ClientKey> {
+        Some(self.entry(client)?.key())
+    }
+
+    /// Whether this client has this key.
+    fn is_client(&self, client: ClientRef, key: &ClientKey) -> bool {
+        self.entry(client).is_some_and(|entry| entry.client_id() == key.as_str())
     }
 
     /// The connection that has the session of this client id.
     pub(super) fn connection_of(&self, client_id: &ClientKey) -> Option<ConnectionKey> {
-        Some(self.entry(self.find(client_id)?)?.attachment?.connection)
+        Some(self.entry(self.find(client_id)?)?.attachment.as_ref()?.connection)
     }
 
     /// The connection of this client that a PUBLISH may go to.
@@ -245,19 +255,19 @@ impl Clients {
     fn insert(&mut self, mut entry: ClientEntry) -> ClientRef {
         self.generations = self.generations.wrapping_add(1);
         entry.generation = self.generations;
-        let (key, vacant) = (entry.key.clone(), self.entries.vacant_entry());
-        let slot = u32::try_from(vacant.key()).expect("fewer clients than fit into memory");
-        let client = ClientRef { slot, generation: entry.generation };
-        vacant.insert(entry);
-        self.slots_by_id.insert(&key, slot, &self.entries);
-        client
+        let generation = entry.generation;
+        let slot = self.entries.insert(entry);
+        if let Some(entry) = self.entries.get(slot as usize) {
+            self.slots_by_id.insert(entry.client_id(), slot, &self.entries);
+        }
+        ClientRef { slot, generation }
     }
 
     fn remove(&mut self, client: ClientRef) -> Option<ClientEntry> {
         self.entry(client)?;
-        let mut entry = self.entries.remove(client.slot as usize);
+        let mut entry = self.entries.remove(client.slot)?;
         self.deadlines.remove(client.slot, &mut entry.due);
-        self.slots_by_id.remove(&entry.key, client.slot);
+        self.slots_by_id.remove(entry.client_id(), client.slot);
         Some(entry)
     }
 
@@ -267,7 +277,7 @@ impl Clients {
         if let Some(message) = gone.id.position()
             && let Some(key) = self.key_of(client)
         {
-            actions.push_back(Action::Defer(Deferred::Removed { client: key.clone(), message }));
+            actions.push_back(Action::Defer(Deferred::Removed { client: key, message }));
         }
     }
 

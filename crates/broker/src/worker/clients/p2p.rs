@@ -87,7 +87,7 @@ impl Clients {
             batch.session_gone(p2p.to.as_str());
         }
         let index = batch.message(&p2p.message);
-        add_reference(&mut batch, &p2p.to, &storing, index);
+        add_reference(&mut batch, p2p.to.as_str(), &storing, index);
         if let ReplyTarget::Queue(job) = &p2p.reply_to.target {
             self.add_acknowledgement(&mut batch, &p2p.to, job, now).ok()?;
         }

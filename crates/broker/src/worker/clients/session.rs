@@ -6,7 +6,8 @@ use commitlog::{AppendError, Appended, Need, Position};
 use mqtt::{ReasonCode, Version};
 
 use super::Clients;
-use super::entry::{Attachment, ClientEntry, NEVER_S, SessionInfo, ends_at};
+use super::entry::{Attachment, ClientEntry, NEVER_S, ends_at};
+use super::identity::SessionInfo;
 use super::owed::Owed;
 use crate::client::ClientKey;
 use crate::store::journal::Batch;
@@ -50,8 +51,7 @@ struct Change {
 impl Clients {
     /// The account that has a session under this client id.
     pub(in crate::worker) fn holder_of(&self, client_id: &ClientKey) -> Option<&str> {
-        let session = self.entry(self.find(client_id)?)?.session.as_ref()?;
-        Some(&session.account)
+        Some(self.entry(self.find(client_id)?)?.session()?.account)
     }
 
     /// Gives a client its session, on a connection whose CONNACK has not left. The caller has ended the connection that had
@@ -63,12 +63,12 @@ impl Clients {
         &mut self,
         connection: ConnectionKey,
         request: &ConnectRequest,
-        account: Box<str>,
+        account: &str,
         (connection_id, peer): (&str, &str),
         now: Now,
     ) -> Result<Opened, ReasonCode> {
         let info = SessionInfo { account, expiry_s: self.expiry_of(request) };
-        let mut change = self.plan(request, &info);
+        let mut change = self.plan(request, info);
         change.batch.opened(request.client.as_str(), connection_id, now.ms, peer);
         let Appended { end, positions } = self.append_change(&change).map_err(|error| self.refusal(&error))?;
         self.owed.settle(&request.client);
@@ -93,7 +93,7 @@ impl Clients {
     /// `true`: it was over.
     pub(super) fn end_session_if_over(&mut self, client: ClientRef, now_ms: u64) -> bool {
         let ends_at_ms = self.entry(client).and_then(|entry| entry.ends_at_ms);
-        let is_over = ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms <= now_ms);
+        let is_over = ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms.get() <= now_ms);
         if is_over {
             self.end_session(client);
         }
@@ -109,8 +109,8 @@ impl Clients {
 
     /// Whether the log has no room for what this CONNECT changes: sooner if it makes or changes a persistent session.
     pub(in crate::worker) fn has_no_room_for(&self, request: &ConnectRequest, account: &str) -> bool {
-        let info = SessionInfo { account: account.into(), expiry_s: self.expiry_of(request) };
-        self.context.journal.is_full_for(self.plan(request, &info).need)
+        let info = SessionInfo { account, expiry_s: self.expiry_of(request) };
+        self.context.journal.is_full_for(self.plan(request, info).need)
     }
 
     pub(in crate::worker) fn refusal(&self, error: &AppendError) -> ReasonCode {
@@ -141,7 +141,7 @@ impl Clients {
         (request.version == Version::V5 && in_force != request.session_expiry_s.unwrap_or(0)).then_some(in_force)
     }
 
-    fn plan(&self, request: &ConnectRequest, info: &SessionInfo) -> Change {
+    fn plan(&self, request: &ConnectRequest, info: SessionInfo<'_>) -> Change {
         let client_id = request.client.as_str();
         let mut batch = Batch::default();
         let entry = self.find(&request.client).and_then(|client| self.entry(client));
@@ -151,12 +151,12 @@ impl Clients {
         if discards {
             batch.session_gone(client_id);
         }
-        let known = kept.and_then(|entry| entry.session.as_ref());
+        let known = kept.and_then(|entry| entry.session());
         let was_persistent = known.is_some_and(|session| session.expiry_s > 0);
         let is_as_logged = known == Some(info) && owed != Some(Owed::Expiry);
         let changes = !is_as_logged && (info.expiry_s > 0 || was_persistent);
         if changes {
-            batch.session(SessionRecord { client_id, account: &info.account, expiry_s: info.expiry_s });
+            batch.session(SessionRecord { client_id, account: info.account, expiry_s: info.expiry_s });
         }
         // Without a record of the connection a session is not resumed: its time would count from the end of an older one.
         let need = if changes { Need::Normal } else { Need::Housekeeping };
@@ -164,7 +164,7 @@ impl Clients {
         Change { batch, need, waits: discards || changes || !is_settled, session_present: known.is_some() }
     }
 
-    fn attach(&mut self, connection: ConnectionKey, request: &ConnectRequest, info: SessionInfo) -> ClientRef {
+    fn attach(&mut self, connection: ConnectionKey, request: &ConnectRequest, info: SessionInfo<'_>) -> ClientRef {
         if request.clean_start
             && let Some(client) = self.find(&request.client)
         {
@@ -172,26 +172,28 @@ impl Clients {
         }
         let client = match self.find(&request.client) {
             Some(client) => client,
-            None => self.insert(ClientEntry::new(request.client.clone(), &self.context.inbox_limits)),
+            None => self.insert(ClientEntry::new(request.client.as_str(), &self.context.inbox_limits)),
         };
         let Some(entry) = self.entries.get_mut(client.slot as usize) else { return client };
         if let Some(ends_at_ms) = entry.ends_at_ms.take() {
             self.endings.remove(ends_at_ms, client.slot);
         }
-        if entry.session.is_none() {
+        if entry.session().is_none() {
             self.context.counts.sessions.one();
         }
         entry.is_logged |= info.expiry_s > 0;
         entry.is_session_logged |= info.expiry_s > 0;
-        entry.session = Some(info);
-        entry.attachment = Some(Attachment { connection, is_open: false });
+        entry.identity.set_session(info);
+        let attachment = Attachment { key: request.client.clone(), connection, is_open: false };
+        entry.attachment = Some(Box::new(attachment));
         client
     }
 
     /// The CONNACK is written: what waits may follow.
     pub(in crate::worker) fn connected(&mut self, client: ClientRef, connection: ConnectionKey, receive_maximum: u16) {
-        if let Some(entry) = self.entry_mut(client).filter(|entry| entry.is_attached_to(connection)) {
-            entry.attachment = Some(Attachment { connection, is_open: true });
+        let Some(entry) = self.entry_mut(client) else { return };
+        if let Some(attachment) = entry.attachment.as_mut().filter(|attachment| attachment.connection == connection) {
+            attachment.is_open = true;
             entry.inbox.session.connected(receive_maximum);
         }
     }
@@ -202,7 +204,7 @@ impl Clients {
         entry.attachment = None;
         entry.inbox.session.disconnected();
         entry.inbox.shrink();
-        let expiry_s = entry.session.as_ref().map_or(0, |session| session.expiry_s);
+        let expiry_s = entry.session().map_or(0, |session| session.expiry_s);
         if expiry_s == 0 {
             return self.end_session(client);
         }
@@ -216,15 +218,16 @@ impl Clients {
     pub(in crate::worker) fn change_expiry(&mut self, client: ClientRef, asked_s: u32) {
         let expiry_s = self.capped_expiry(asked_s);
         let Some(entry) = self.entry_mut(client) else { return };
-        let Some(session) = entry.session.as_mut().filter(|session| session.expiry_s != expiry_s) else { return };
-        session.expiry_s = expiry_s;
-        let key = entry.key.clone();
+        if !entry.identity.change_expiry(expiry_s) {
+            return;
+        }
+        let key = entry.key();
         self.log_owed(&key, Owed::Expiry, Need::Essential);
     }
 
     /// The session is over, and with it all that waits.
     pub(super) fn end_session(&mut self, client: ClientRef) {
-        let Some(key) = self.key_of(client).cloned() else { return };
+        let Some(key) = self.key_of(client) else { return };
         if self.drop_entry(client) {
             self.log_owed(&key, Owed::End, Need::Essential);
         }
@@ -280,8 +283,8 @@ impl Clients {
             return batch.session_gone(key.as_str());
         }
         let entry = self.find(key).and_then(|client| self.entry(client));
-        if let Some(SessionInfo { account, expiry_s }) = entry.and_then(|entry| entry.session.as_ref()) {
-            batch.session(SessionRecord { client_id: key.as_str(), account, expiry_s: *expiry_s });
+        if let Some(SessionInfo { account, expiry_s }) = entry.and_then(|entry| entry.session()) {
+            batch.session(SessionRecord { client_id: key.as_str(), account, expiry_s });
         }
     }
 
@@ -314,7 +317,7 @@ impl Clients {
         self.context.counts.dropped_with_session.add(waiting);
         self.count_out(waiting, entry.inbox.bytes());
         entry.inbox.logged().for_each(|(message, size)| self.live.remove(message, size));
-        if entry.session.is_some() {
+        if entry.session().is_some() {
             self.context.counts.sessions.less(1);
         }
         entry.is_logged

@@ -3,10 +3,9 @@
 use std::hash::{BuildHasher as _, RandomState};
 
 use hashbrown::HashTable;
-use slab::Slab;
 
 use super::entry::ClientEntry;
-use crate::client::ClientKey;
+use super::slots::Slots;
 
 #[derive(Default)]
 pub(super) struct SlotsById {
@@ -15,19 +14,19 @@ pub(super) struct SlotsById {
 }
 
 impl SlotsById {
-    pub(super) fn find(&self, id: &ClientKey, entries: &Slab<ClientEntry>) -> Option<u32> {
-        let is_its = |slot: &u32| entries.get(*slot as usize).is_some_and(|entry| entry.key == *id);
+    pub(super) fn find(&self, id: &str, entries: &Slots<ClientEntry>) -> Option<u32> {
+        let is_its = |slot: &u32| entries.get(*slot as usize).is_some_and(|entry| entry.client_id() == id);
         self.slots.find(self.hasher.hash_one(id), is_its).copied()
     }
 
     /// Adds a client that is in its slot, and whose id no other one has.
-    pub(super) fn insert(&mut self, id: &ClientKey, slot: u32, entries: &Slab<ClientEntry>) {
+    pub(super) fn insert(&mut self, id: &str, slot: u32, entries: &Slots<ClientEntry>) {
         let Self { slots, hasher } = self;
-        let hash_of = |slot: &u32| entries.get(*slot as usize).map_or(0, |entry| hasher.hash_one(&entry.key));
+        let hash_of = |slot: &u32| entries.get(*slot as usize).map_or(0, |entry| hasher.hash_one(entry.client_id()));
         slots.insert_unique(hasher.hash_one(id), slot, hash_of);
     }
 
-    pub(super) fn remove(&mut self, id: &ClientKey, slot: u32) {
+    pub(super) fn remove(&mut self, id: &str, slot: u32) {
         if let Ok(found) = self.slots.find_entry(self.hasher.hash_one(id), |known| *known == slot) {
             found.remove();
         }

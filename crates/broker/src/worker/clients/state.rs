@@ -23,7 +23,7 @@ impl Clients {
     /// the older records stand.
     pub(in crate::worker) fn add_state(&self, client: ClientRef, batch: &mut Batch) {
         if let Some(entry) = self.entry(client).filter(|entry| entry.is_logged) {
-            batch.client_state(entry.key.as_str(), &entry.to_recovered());
+            batch.client_state(entry.client_id(), &entry.to_recovered());
         }
     }
 }
@@ -48,8 +48,8 @@ impl ClientEntry {
 
     /// When a session without an end was disconnected matters to nobody, and is not known.
     fn recovered_session(&self) -> Option<RecoveredSession> {
-        let session = self.session.as_ref().filter(|_| self.is_session_logged)?;
-        let (account, expiry_s) = (session.account.clone(), session.expiry_s);
+        let session = self.session().filter(|_| self.is_session_logged)?;
+        let (account, expiry_s) = (session.account.into(), session.expiry_s);
         let disconnected_ms = self.ends_at_ms.map(|ends_at_ms| disconnected_at(expiry_s, ends_at_ms));
         Some(RecoveredSession { account, expiry_s, disconnected_ms })
     }

@@ -111,13 +111,25 @@ impl Run {
     fn leave(&mut self, client_id: &'static str) {
         let Some((key, client)) = self.attached.remove(client_id) else { return };
         let at_ms = self.bench.now.ms;
+        let before = self.bench.clients.entry(client).unwrap().to_recovered();
         self.bench.clients.leave(client, key, at_ms);
+        self.check_that_it_kept(client, before);
         let is_its = |connection: &RecoveredConnection| &*connection.client_id == client_id;
         let mut open = self.connections.iter_mut().filter(|(_, connection)| connection.closed_ms.is_none());
         let (connection_id, connection) = open.find(|(_, connection)| is_its(connection)).unwrap();
         connection.closed_ms = Some(at_ms);
         let connection_id = connection_id.clone();
         self.log(|batch| batch.closed(client_id, &connection_id, at_ms));
+    }
+
+    /// A client that is away has all that it had, unless its session has ended.
+    fn check_that_it_kept(&self, client: ClientRef, mut before: RecoveredClient) {
+        let Some(entry) = self.bench.clients.entry(client) else { return };
+        let after = entry.to_recovered();
+        if let (Some(before), Some(after)) = (&mut before.session, &after.session) {
+            before.disconnected_ms = after.disconnected_ms;
+        }
+        assert_eq!(before, after);
     }
 
     /// What comes later expires later, of the same key.
@@ -218,7 +230,7 @@ impl Run {
     /// Clients whose session ends with its connection.
     fn in_memory(&self) -> BTreeSet<Box<str>> {
         let entries = self.bench.clients.entries.iter().map(|(_, entry)| entry);
-        entries.filter(|entry| !entry.is_persistent()).map(|entry| entry.key.as_str().into()).collect()
+        entries.filter(|entry| !entry.is_persistent()).map(|entry| entry.client_id().into()).collect()
     }
 
     /// What the log says.

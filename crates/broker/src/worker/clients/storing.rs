@@ -5,7 +5,6 @@ use mqtt::ReasonCode;
 
 use super::Clients;
 use super::entry::ClientEntry;
-use crate::client::ClientKey;
 use crate::inbox::{Admission, Entry, EntryId, InboxLimits};
 use crate::message::SharedMessage;
 use crate::store::journal::Batch;
@@ -151,10 +150,10 @@ impl Clients {
     }
 }
 
-pub(super) fn add_reference(batch: &mut Batch, to: &ClientKey, storing: &Storing, message: usize) {
+pub(super) fn add_reference(batch: &mut Batch, to: &str, storing: &Storing, message: usize) {
     let Entry { size, expires_at_ms, collapse, subscription_ids, urgent, .. } = &storing.entry;
     let reference = Reference {
-        client_id: to.as_str(),
+        client_id: to,
         message: Position::default(),
         packet_id: None,
         urgent: *urgent,
@@ -166,6 +165,6 @@ pub(super) fn add_reference(batch: &mut Batch, to: &ClientKey, storing: &Storing
     };
     batch.reference(&reference, message);
     if let Some(old) = storing.replaces.and_then(|id| id.position()) {
-        batch.removed(to.as_str(), &[old]);
+        batch.removed(to, &[old]);
     }
 }

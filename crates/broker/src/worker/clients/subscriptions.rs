@@ -54,7 +54,7 @@ impl Clients {
         let mut batch = Batch::default();
         if let Some(entry) = self.entry(client) {
             for (filter, (_, options, _)) in &changes {
-                batch.subscribed(entry.key.as_str(), filter, logged(*options, subscription_id));
+                batch.subscribed(entry.client_id(), filter, logged(*options, subscription_id));
             }
         }
         let Ok(logged_to) = self.log_change(client, &batch) else { return Answer::NotLogged };
@@ -109,7 +109,7 @@ impl Clients {
         codes.resize(unsubscribe.filters.count(), ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR);
         let mut batch = Batch::default();
         if let Some(entry) = self.entry(client) {
-            gone.keys().for_each(|filter| batch.unsubscribed(entry.key.as_str(), filter));
+            gone.keys().for_each(|filter| batch.unsubscribed(entry.client_id(), filter));
         }
         let Ok(logged_to) = self.log_change(client, &batch) else { return Answer::NotLogged };
         for filter in gone.into_values() {

@@ -95,7 +95,7 @@ impl Client {
         let limits = SessionLimits {
             send_window: options.send_window,
             kept_for_normal: 0,
-            waiting_max: options.waiting_max,
+            waiting_max: u32::try_from(options.waiting_max).unwrap_or(u32::MAX),
             subscriptions_max: 0,
         };
         Self {
