@@ -72,7 +72,8 @@ pub(crate) struct Tail {
     pub(crate) ready: u64,
     /// The last attempt to create a segment failed, mostly because the disk is full: there may be none for a while.
     pub(crate) full: bool,
-    /// Bytes of `Essential` and `Housekeeping` appends since a segment was made, but those that `Normal` ones might have taken.
+    /// What `Essential` and `Housekeeping` appends may take of what `Normal` ones may not, and have taken since a segment was made.
+    reserve_now: u64,
     taken_of_reserve: u64,
     /// Copies were refused since there was no room, and that was said.
     pub(crate) has_refused_copies: bool,
@@ -91,7 +92,7 @@ impl Tail {
         let Recovered { geometry, segment, cut, .. } = *recovered;
         let ready = recovered.files.keys().next_back().copied().unwrap_or(segment);
         let has_owners = options.owners > 0;
-        Self {
+        let mut tail = Self {
             geometry,
             epoch,
             begin: recovered.begin,
@@ -110,6 +111,7 @@ impl Tail {
             pending_bytes: 0,
             ready,
             full: false,
+            reserve_now: 0,
             taken_of_reserve: 0,
             has_refused_copies: false,
             pace: Pace::default(),
@@ -117,7 +119,10 @@ impl Tail {
             marked: true,
             spare: Vec::new(),
             writer_waits: false,
-        }
+        };
+        // After a start on a full disk there may be less.
+        tail.reserve_now = if tail.room_for_copies() > 0 { tail.reserve.min(tail.room() / 2) } else { tail.reserve };
+        tail
     }
 
     pub(crate) fn append(&mut self, need: Need, records: &[NewRecord<'_>]) -> Result<Appended, AppendError> {
@@ -181,11 +186,11 @@ impl Tail {
         let (reserve, for_copies) = (self.reserve, self.room_for_copies());
         let (kept, may_take) = match need {
             Need::Normal => (reserve + for_copies, u64::MAX),
-            Need::Essential if for_copies > 0 => (0, reserve),
-            Need::Housekeeping if for_copies > 0 => (0, reserve / 2),
+            Need::Essential if for_copies > 0 => (0, self.reserve_now),
+            Need::Housekeeping if for_copies > 0 => (0, self.reserve_now / 2),
             Need::Essential => (0, u64::MAX),
             Need::Housekeeping => (reserve / 2, u64::MAX),
-            Need::Carry if for_copies > 0 => (reserve.saturating_sub(self.taken_of_reserve), u64::MAX),
+            Need::Carry if for_copies > 0 => (self.reserve_now.saturating_sub(self.taken_of_reserve), u64::MAX),
             Need::Carry => (0, u64::MAX),
         };
         let takes = if self.full { self.takes_of_reserve(room.saturating_sub(len), len) } else { 0 };
@@ -219,7 +224,7 @@ impl Tail {
     /// A further segment was made.
     pub(crate) fn add_ready(&mut self, number: u64) {
         self.ready = number;
-        self.taken_of_reserve = 0;
+        (self.reserve_now, self.taken_of_reserve) = (self.reserve, 0);
         self.has_refused_copies = false;
     }
 
