@@ -2,11 +2,14 @@
 
 use mqtt::ReasonCode;
 
-use crate::terminal::{Profile, Terminal};
-use crate::world::{BOB, CAROL, SERVICE, SMALL_SEGMENT, World};
+use crate::terminal::{Profile, Said, Terminal};
+use crate::world::{ALICE, BOB, CAROL, SERVICE, SMALL_SEGMENT, World};
 
 /// A log that is larger than it needs to be has no more segments than this.
 const SEGMENTS_MAX: u64 = 6;
+
+/// More than a full log takes the beginnings of.
+const RECONNECTS_MAX: usize = 10_000;
 
 /// Messages that pass before a test gives up.
 const PASSES_MAX: usize = 20_000;
@@ -180,6 +183,33 @@ fn a_full_log_takes_messages_again_once_those_that_waited_are_acknowledged() {
         std::thread::yield_now();
     }
     traffic.bob.receive();
+}
+
+#[test]
+fn reconnects_on_a_full_disk_beyond_their_share_are_refused_and_what_is_there_goes_on() {
+    let mut world = World::with_small_segments();
+    let mut carol = world.connect(Profile::of(CAROL));
+    let mut traffic = Traffic::begin(&world);
+    traffic.pass_until_all_is_old(&world);
+    world.storage.set_full(true);
+    let mut waiting = 0;
+    while traffic.service.publish(&to(CAROL), &kilobytes(16, "waits")) == ReasonCode::SUCCESS {
+        waiting += 1;
+    }
+    let connect = |client_id| Terminal::connect(world.address(), Profile::of(client_id));
+    let refused = (0..RECONNECTS_MAX).find_map(|_| connect(ALICE).err()).expect("one is refused");
+    assert!(matches!(&refused, Said::Connack { reason: ReasonCode::QUOTA_EXCEEDED, .. }), "{refused:?}");
+    traffic.bob.ping();
+    assert_eq!(carol.receive_payloads(waiting).len(), waiting);
+    // What was acknowledged gives its space back, on a disk that stays full.
+    while traffic.service.publish(&to(BOB), &kilobytes(16, "room")) != ReasonCode::SUCCESS {
+        std::thread::yield_now();
+    }
+    traffic.bob.receive();
+    world.connect(Profile::of(ALICE)).disconnect();
+    drop(carol);
+    world.cut_power();
+    world.connect(Profile::of(CAROL)).expect_nothing();
 }
 
 #[test]
