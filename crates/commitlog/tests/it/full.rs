@@ -110,6 +110,26 @@ fn a_segment_whose_name_was_not_synced_before_a_clean_stop_is_kept_once_it_is_us
     assert_eq!(open(&storage, &options).1.len(), 20);
 }
 
+/// What the disk has left is kept for others, who take of the space that a start gives back.
+#[test]
+fn a_log_that_is_killed_on_a_full_disk_starts_again_though_others_take_what_space_there_is() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    wait_until_prepared(&storage);
+    storage.set_free_space(0);
+    storage.set_full(true);
+    let records = fill(&log, Need::Normal) + fill(&log, Need::Essential);
+    drop(log);
+    for _ in 0..3 {
+        storage.kill_process();
+        let (log, seen) = open(&storage, &small());
+        assert_eq!(seen.len(), records);
+        // What is free by now.
+        storage.set_full(true);
+        drop(log);
+    }
+}
+
 fn wait_for_spare(storage: &ForgettingStorage) {
     while storage.content("spare").is_err() {
         std::thread::yield_now();
