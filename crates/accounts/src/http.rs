@@ -69,6 +69,8 @@ pub struct HttpState {
     pub holder_of: HolderOf,
     pub end_device: EndDevice,
     pub now_ms: Now,
+    /// What was to end by then has ended, for certain: `now_ms`, or less while that is in doubt.
+    pub over_ms: Now,
 }
 
 /// Shared by all requests.
@@ -82,6 +84,10 @@ struct Api {
 impl Api {
     fn now_ms(&self) -> u64 {
         (self.state.now_ms)()
+    }
+
+    fn over_ms(&self) -> u64 {
+        (self.state.over_ms)()
     }
 }
 

@@ -20,14 +20,15 @@ pub use access::{
     OnlineKind, ParentTopic, PresenceChanges, Rule, User,
 };
 pub use meetings::{
-    CommitError, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingPart, MeetingPartName,
-    MeetingRead, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow, PastCallPlace, PastCallRow, SetAside, TimerRow,
-    UserState,
+    CommitError, DueTimers, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingPart,
+    MeetingPartName, MeetingRead, MeetingRow, NewOutboxRow, OutboxRow, OutcomeRow, PastCallPlace, PastCallRow,
+    SetAside, TimerRow, UserState,
 };
 
 pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -105,11 +106,10 @@ pub trait Catalog: Send + Sync {
     fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
     /// The engagements of these users to live meetings, of all kinds.
     fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>>;
-    /// Timers that are due at `now_ms`, earliest first; and those due after `latest_ms`, which none can be whose time was
-    /// right.
-    fn due_timers(&self, now_ms: u64, latest_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
-    /// When the next timer is due.
-    fn next_timer(&self) -> CatalogFuture<'_, Option<u64>>;
+    /// Timers that are due, earliest first.
+    fn due_timers(&self, due: DueTimers, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
+    /// When the next timer is due that is not held.
+    fn next_timer(&self, held_ms: Range<u64>) -> CatalogFuture<'_, Option<u64>>;
     /// Unsent messages in the order of their creation.
     fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
     /// Deletes sent messages.

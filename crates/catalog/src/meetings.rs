@@ -1,6 +1,7 @@
 //! Rows of meetings and the one transaction that changes them.
 
 use crate::{CatalogError, DeviceState, User};
+use std::ops::Range;
 use uuid::Uuid;
 
 /// A meeting: a document with a revision, and parts, so that a change of a large one writes only what it changes.
@@ -105,6 +106,16 @@ pub struct TimerRow {
     /// Unique within the meeting.
     pub key: String,
     pub due_ms: u64,
+}
+
+/// Which timers are due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueTimers {
+    pub now_ms: u64,
+    /// No timer is due later whose time was right: those that are, are due.
+    pub latest_ms: u64,
+    /// Timers of these moments are not due, whatever the time is.
+    pub held_ms: Range<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,13 +26,14 @@ pub use open::OpenError;
 
 use crate::{
     AccessKey, AccessSnapshot, ApiKey, Catalog, CatalogError, CatalogFuture, ClientOnline, CommitError, Device,
-    DeviceState, Engagement, Grant, Group, LoginLink, MeetingCommit, MeetingRow, OnlineEvent, OutboxRow, OutcomeRow,
-    ParentTopic, PastCallPlace, PastCallRow, PresenceChanges, SetAside, TimerRow, User, UserState,
+    DeviceState, DueTimers, Engagement, Grant, Group, LoginLink, MeetingCommit, MeetingRow, OnlineEvent, OutboxRow,
+    OutcomeRow, ParentTopic, PastCallPlace, PastCallRow, PresenceChanges, SetAside, TimerRow, User, UserState,
 };
 use checkpoint::Checkpoints;
 use fault::{Fault, Health};
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqlitePool, Transaction, query_scalar};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -335,12 +336,12 @@ impl Catalog for SqliteCatalog {
         read!(self, conn => meetings::engagements_of(conn, &users))
     }
 
-    fn due_timers(&self, now_ms: u64, latest_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>> {
-        read!(self, conn => meetings::due_timers(conn, now_ms, latest_ms, limit))
+    fn due_timers(&self, due: DueTimers, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>> {
+        read!(self, conn => meetings::due_timers(conn, &due, limit))
     }
 
-    fn next_timer(&self) -> CatalogFuture<'_, Option<u64>> {
-        read!(self, conn => meetings::next_timer(conn))
+    fn next_timer(&self, held_ms: Range<u64>) -> CatalogFuture<'_, Option<u64>> {
+        read!(self, conn => meetings::next_timer(conn, &held_ms))
     }
 
     fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>> {

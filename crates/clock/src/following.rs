@@ -21,6 +21,16 @@ pub struct Reading {
     pub wall_ns: u64,
 }
 
+/// The service's time at one moment, in nanoseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Served {
+    pub(crate) now_ns: u64,
+    /// As [`crate::Times::over_ms`].
+    pub(crate) over_ns: u64,
+    /// As [`crate::Times::held_until_ms`].
+    pub(crate) held_until_ns: u64,
+}
+
 /// What is worth a line in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -34,6 +44,8 @@ pub(crate) enum Change {
     Followed {
         by_s: i64,
     },
+    /// The time of the start has been true for long enough, or has been set back.
+    Certain,
 }
 
 /// The service's time between two readings: `service_ns` at `boot_ns`.
@@ -42,6 +54,16 @@ pub(crate) struct Following {
     boot_ns: u64,
     service_ns: u64,
     step: Option<Step>,
+    doubt: Option<Doubt>,
+}
+
+/// The time at the start, `begun_ns`, was so far ahead of the latest that was known that it may be a mistake: `known_ns`
+/// at `since_boot_ns`.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    since_boot_ns: u64,
+    known_ns: u64,
+    begun_ns: u64,
 }
 
 /// A difference that is too large to be made up for, since it was noticed.
@@ -53,23 +75,34 @@ struct Step {
 
 impl Following {
     pub(crate) fn since(boot_ns: u64, service_ns: u64) -> Self {
-        Self { boot_ns, service_ns, step: None }
+        Self { boot_ns, service_ns, step: None, doubt: None }
     }
 
     /// The time at this reading. One that is older than another one before it gets the other one's.
-    pub(crate) fn at(&mut self, reading: Reading) -> (u64, Option<Change>) {
-        let Some(passed_ns) = reading.boot_ns.checked_sub(self.boot_ns) else { return (self.service_ns, None) };
+    pub(crate) fn at(&mut self, reading: Reading) -> (Served, Option<Change>) {
+        let change = self.advance(reading);
+        let ended = self.end_doubt();
+        (self.served(), change.or(ended))
+    }
+
+    fn served(&self) -> Served {
+        let now_ns = self.service_ns;
+        let Some(doubt) = self.doubt else { return Served { now_ns, over_ns: now_ns, held_until_ns: now_ns } };
+        let over_ns = now_ns.min(doubt.certain_ns(self.boot_ns));
+        Served { now_ns, over_ns, held_until_ns: now_ns.min(doubt.begun_ns).max(over_ns) }
+    }
+
+    fn advance(&mut self, reading: Reading) -> Option<Change> {
+        let passed_ns = reading.boot_ns.checked_sub(self.boot_ns)?;
         self.boot_ns = reading.boot_ns;
         self.service_ns = self.service_ns.saturating_add(passed_ns);
         let by_ns = difference(reading.wall_ns, self.service_ns);
-        let change = if by_ns.unsigned_abs() <= SLEWED_MAX_NS {
-            let most = i64::try_from(passed_ns / SLEW_PART).unwrap_or(i64::MAX);
-            self.service_ns = self.service_ns.saturating_add_signed(by_ns.clamp(-most, most));
-            self.step.take().map(|_| Change::Back)
-        } else {
-            self.step_by(by_ns, reading)
-        };
-        (self.service_ns, change)
+        if by_ns.unsigned_abs() > SLEWED_MAX_NS {
+            return self.step_by(by_ns, reading);
+        }
+        let most = i64::try_from(passed_ns / SLEW_PART).unwrap_or(i64::MAX);
+        self.service_ns = self.service_ns.saturating_add_signed(by_ns.clamp(-most, most));
+        self.step.take().map(|_| Change::Back)
     }
 
     fn step_by(&mut self, by_ns: i64, reading: Reading) -> Option<Change> {
@@ -85,15 +118,45 @@ impl Following {
         }
         self.service_ns = reading.wall_ns;
         self.step = None;
+        if let Some(doubt) = &mut self.doubt {
+            doubt.begun_ns = doubt.begun_ns.min(self.service_ns);
+        }
         Some(Change::Followed { by_s })
     }
 
     /// Goes on from a time that was stored earlier, unless it lies too far ahead to be true.
     pub(crate) fn not_before(&mut self, reading: Reading, stored_ns: u64) {
-        let (now_ns, _) = self.at(reading);
-        if stored_ns.saturating_sub(now_ns) <= BEHIND_MAX_NS {
-            self.service_ns = now_ns.max(stored_ns);
+        self.advance(reading);
+        if stored_ns.saturating_sub(self.service_ns) <= BEHIND_MAX_NS {
+            self.service_ns = self.service_ns.max(stored_ns);
         }
+    }
+
+    /// Doubts the time if it is far ahead of the latest that is known. Returns by how many seconds.
+    pub(crate) fn doubt(&mut self, known_ns: u64) -> Option<u64> {
+        let ahead_ns = self.service_ns.saturating_sub(known_ns);
+        if ahead_ns <= LARGE_NS {
+            return None;
+        }
+        self.doubt = Some(Doubt { since_boot_ns: self.boot_ns, known_ns, begun_ns: self.service_ns });
+        Some(ahead_ns / NS_PER_S)
+    }
+
+    /// A difference to the system's clock that is not followed yet keeps the doubt.
+    fn end_doubt(&mut self) -> Option<Change> {
+        let doubt = self.doubt?;
+        let has_lasted = self.boot_ns - doubt.since_boot_ns >= LARGE_FOLLOWED_AFTER_NS && self.step.is_none();
+        let is_near = self.service_ns.saturating_sub(doubt.certain_ns(self.boot_ns)) <= LARGE_NS;
+        (has_lasted || is_near).then(|| {
+            self.doubt = None;
+            Change::Certain
+        })
+    }
+}
+
+impl Doubt {
+    fn certain_ns(self, boot_ns: u64) -> u64 {
+        self.known_ns.saturating_add(boot_ns - self.since_boot_ns)
     }
 }
 

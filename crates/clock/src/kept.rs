@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// As the id of a boot: none has it.
+pub(crate) const NO_BOOT: &str = "-";
+
 /// The service's time at a moment since boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {

@@ -13,7 +13,8 @@
 //! What it is not: a timer, and no clock for durations within one process: those take [`std::time::Instant`].
 //!
 //! A restart in the same boot goes on by what was [kept](Kept) of the last run. After a reboot the system's clock counts,
-//! unless it is up to 10 min behind the latest time that is known: then that one does.
+//! unless it is up to 10 min behind the latest time that is known: then that one does. If it is more than a day ahead of
+//! that, it is in doubt until it has stood for 10 min: what ends for good goes by [`Times::over_ms`].
 
 mod following;
 mod kept;
@@ -21,16 +22,48 @@ mod machine;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use following::{Change, Following};
+use following::{Change, Following, Served};
 
 pub use following::Reading;
 pub use kept::{Kept, NotKept};
 pub use machine::{Machine, SystemClocks};
 
 const NS_PER_MS: u64 = 1_000_000;
+
+/// The service's time at one moment, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    pub now_ms: u64,
+    /// What was to end by then has ended, for certain: `now_ms`, or less while that is in doubt. Whatever is lost when it
+    /// ends goes by this one.
+    pub over_ms: u64,
+    /// What was to end after `over_ms` and by then is from before the start: whether it is over is in doubt. What was to
+    /// end later was set by this run.
+    pub held_until_ms: u64,
+}
+
+impl Times {
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.over_ms < self.now_ms
+    }
+
+    /// What was to end then has ended.
+    #[must_use]
+    pub fn is_over(&self, at_ms: u64) -> bool {
+        at_ms <= self.now_ms && !self.held_ms().contains(&at_ms)
+    }
+
+    /// The moments of which it is in doubt whether they are over.
+    #[must_use]
+    pub fn held_ms(&self) -> Range<u64> {
+        self.over_ms.saturating_add(1)..self.held_until_ms.saturating_add(1)
+    }
+}
 
 /// A handle to the service's time; all copies show the same.
 #[derive(Clone)]
@@ -43,6 +76,8 @@ struct Inner {
     boot_id: Option<String>,
     /// It goes on from an earlier run in the same boot.
     continues: bool,
+    /// Something was kept of an earlier run.
+    knows_earlier: bool,
     /// How often the system's clock was followed.
     followed: AtomicU64,
     following: Mutex<Following>,
@@ -75,12 +110,14 @@ impl Clock {
                 machine,
                 boot_id,
                 continues: same_boot.is_some(),
+                knows_earlier: kept.is_some(),
                 followed: AtomicU64::new(0),
                 following: Mutex::new(following),
             }),
         };
-        if let Some(kept) = kept {
+        if let Some(kept) = kept.filter(|_| same_boot.is_none()) {
             clock.not_before(kept.service_ns / NS_PER_MS);
+            clock.doubt(kept.service_ns);
         }
         clock
     }
@@ -88,7 +125,15 @@ impl Clock {
     /// Milliseconds since 1970. Never less than before, except where a system clock that was set back is followed.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        self.now_ns(self.inner.machine.read()) / NS_PER_MS
+        self.times().now_ms
+    }
+
+    /// The time, and what is over for certain.
+    #[must_use]
+    pub fn times(&self) -> Times {
+        let Served { now_ns, over_ns, held_until_ns } = self.served(self.inner.machine.read());
+        let [now_ms, over_ms, held_until_ms] = [now_ns, over_ns, held_until_ns].map(|ns| ns / NS_PER_MS);
+        Times { now_ms, over_ms, held_until_ms }
     }
 
     /// A time that was stored earlier and cannot lie ahead: the clock goes on from there, if it is up to 10 min behind.
@@ -99,16 +144,31 @@ impl Clock {
             return;
         }
         let reading = self.inner.machine.read();
-        self.now_ns(reading);
-        self.lock().not_before(reading, stored_ms.saturating_mul(NS_PER_MS));
+        self.served(reading);
+        let stored_ns = stored_ms.saturating_mul(NS_PER_MS);
+        self.lock().not_before(reading, stored_ns);
+        // What a start in doubt has stored makes nothing certain: what was kept does, because that is kept without doubt.
+        if stored_ns > 0 && !self.inner.knows_earlier {
+            self.doubt(stored_ns);
+        }
     }
 
-    /// What the next run needs, to go on in the same boot; `None`: the machine does not say which boot this is.
+    fn doubt(&self, known_ns: u64) {
+        let ahead_s = self.lock().doubt(known_ns);
+        if let Some(ahead_s) = ahead_s {
+            tracing::warn!(ahead_s, "the system's clock is far ahead of the last run; for 10 min nothing ends by it");
+        }
+    }
+
+    /// What the next run needs. While the time is in doubt, or if the machine does not say which boot this is, it is of no
+    /// boot: the next run starts as after a boot, and doubts a time in doubt as well.
     #[must_use]
-    pub fn keep(&self) -> Option<Kept> {
+    pub fn keep(&self) -> Kept {
         let reading = self.inner.machine.read();
-        let service_ns = self.now_ns(reading);
-        Some(Kept { boot_id: self.inner.boot_id.clone()?, boot_ns: reading.boot_ns, service_ns })
+        let Served { now_ns, over_ns, .. } = self.served(reading);
+        let boot_id = self.inner.boot_id.clone().filter(|_| over_ns == now_ns);
+        let boot_id = boot_id.unwrap_or_else(|| kept::NO_BOOT.to_owned());
+        Kept { boot_id, boot_ns: reading.boot_ns, service_ns: over_ns }
     }
 
     /// How often the system's clock was followed by this run. After each time, what the next run needs is another.
@@ -117,15 +177,15 @@ impl Clock {
         self.inner.followed.load(Ordering::Relaxed)
     }
 
-    fn now_ns(&self, reading: Reading) -> u64 {
-        let (now_ns, change) = self.lock().at(reading);
+    fn served(&self, reading: Reading) -> Served {
+        let (served, change) = self.lock().at(reading);
         if let Some(change) = change {
             if matches!(change, Change::Followed { .. }) {
                 self.inner.followed.fetch_add(1, Ordering::Relaxed);
             }
             tell(change);
         }
-        now_ns
+        served
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Following> {
@@ -142,6 +202,7 @@ fn tell(change: Change) {
         ),
         Change::Back => tracing::info!("the system's clock was set back to the time that is served by"),
         Change::Followed { by_s } => tracing::warn!(by_s, "the system's clock is followed"),
+        Change::Certain => tracing::info!("the time is in doubt no longer"),
     }
 }
 

@@ -89,7 +89,7 @@ fn a_small_difference_is_made_up_for_by_a_twentieth_of_the_time_and_time_never_r
 fn a_restart_in_the_same_boot_goes_on_whatever_the_systems_clock_says() {
     for step in STEPS {
         let machine = machine();
-        let kept = machine.clock(None).keep().unwrap();
+        let kept = machine.clock(None).keep();
         machine.set_wrong_by(step);
         machine.pass(10_000);
         let clock = machine.clock(Some(&kept));
@@ -104,12 +104,129 @@ fn after_a_reboot_the_systems_clock_counts_unless_it_is_a_little_behind() {
         [(30, 30), (-30, 0), (-9 * MINUTE, 0), (-HOUR, -HOUR), (40 * DAY, 40 * DAY), (-40 * DAY, -40 * DAY)]
     {
         let machine = machine();
-        let kept = machine.clock(None).keep().unwrap();
+        let kept = machine.clock(None).keep();
         machine.reboot();
         machine.set_wrong_by(step);
         let clock = machine.clock(Some(&kept));
         assert_eq!(error_of(&machine, &clock), error as f64, "{step} s");
     }
+}
+
+/// A boot with a clock that is ahead by so much of what was known a minute before; returns the true time of that.
+fn booted_ahead_by(seconds: i64) -> (TestMachine, Clock, u64) {
+    let machine = machine();
+    let kept = machine.clock(None).keep();
+    let known_ms = machine.true_ms();
+    machine.pass(60_000);
+    machine.reboot();
+    machine.set_wrong_by(seconds);
+    let clock = machine.clock(Some(&kept));
+    (machine, clock, known_ms)
+}
+
+#[test]
+fn by_a_clock_that_is_days_ahead_after_a_boot_nothing_ends_for_ten_minutes() {
+    let (machine, clock, known_ms) = booted_ahead_by(40 * DAY);
+    assert_eq!(error_of(&machine, &clock), (40 * DAY) as f64);
+    assert_eq!(clock.times().over_ms, known_ms);
+    serve(&machine, &clock, 599);
+    assert_eq!(clock.times().over_ms, known_ms + 599_000);
+    serve(&machine, &clock, 2);
+    assert!(!clock.times().is_in_doubt());
+}
+
+#[test]
+fn a_boot_with_a_clock_up_to_a_day_ahead_is_believed_at_once() {
+    for step in [0, 30, HOUR, 5 * HOUR, DAY - 61] {
+        assert!(!booted_ahead_by(step).1.times().is_in_doubt(), "{step} s");
+    }
+}
+
+#[test]
+fn a_clock_that_is_put_right_within_ten_minutes_of_the_boot_has_ended_nothing() {
+    for put_right_after_s in [0, 5, 300, 598] {
+        let (machine, clock, known_ms) = booted_ahead_by(40 * DAY);
+        serve(&machine, &clock, put_right_after_s);
+        machine.set_wrong_by(0);
+        for _ in 0..700 {
+            serve(&machine, &clock, 1);
+            assert!(clock.times().over_ms <= machine.true_ms(), "put right after {put_right_after_s} s");
+        }
+        assert_eq!(error_of(&machine, &clock), 0.0);
+        assert_eq!(clock.times().over_ms, machine.true_ms());
+        assert!(clock.times().over_ms > known_ms);
+    }
+}
+
+#[test]
+fn a_time_in_doubt_is_kept_as_what_is_known_so_that_the_next_start_doubts_it_as_well() {
+    for reboots in [true, false] {
+        let (machine, clock, known_ms) = booted_ahead_by(40 * DAY);
+        serve(&machine, &clock, 100);
+        let (kept, stored_ms) = (clock.keep(), clock.now_ms());
+        assert_eq!(kept.service_ns / NS_PER_MS, known_ms + 100_000);
+        if reboots {
+            machine.reboot();
+        }
+        let again = machine.clock(Some(&kept));
+        again.not_before(stored_ms);
+        assert_eq!(again.times().over_ms, known_ms + 100_000);
+        serve(&machine, &again, 602);
+        let again = machine.clock(Some(&again.keep()));
+        assert!(!again.times().is_in_doubt(), "a time that is certain goes on in the same boot");
+    }
+}
+
+#[test]
+fn on_a_machine_that_does_not_say_which_boot_it_is_a_start_doubts_as_after_a_boot() {
+    struct Nameless(TestMachine);
+    impl Machine for Nameless {
+        fn read(&self) -> Reading {
+            self.0.read()
+        }
+        fn boot_id(&self) -> Option<String> {
+            None
+        }
+    }
+    let machine = machine();
+    let kept = Clock::start(Box::new(Nameless(machine.clone())), None).keep();
+    assert_eq!(kept.to_string().parse(), Ok(kept.clone()));
+    machine.set_wrong_by(40 * DAY);
+    let clock = Clock::start(Box::new(Nameless(machine.clone())), Some(&kept));
+    assert_eq!(error_of(&machine, &clock), (40 * DAY) as f64);
+    assert!(clock.times().is_in_doubt());
+}
+
+#[test]
+fn what_a_run_in_doubt_has_set_is_over_in_its_time_and_what_is_from_before_is_held() {
+    let (machine, clock, known_ms) = booted_ahead_by(40 * DAY);
+    let begun_ms = clock.now_ms();
+    serve(&machine, &clock, 60);
+    let held = clock.times().held_ms();
+    for (at_ms, is_held) in [
+        (known_ms + 59_000, false),
+        (known_ms + 60_000, false),
+        (known_ms + 61_000, true),
+        (known_ms + DAY as u64 * 1_000, true),
+        (begun_ms, true),
+        (begun_ms + 1, false),
+    ] {
+        assert_eq!(held.contains(&at_ms), is_held, "{at_ms}");
+    }
+    serve(&machine, &clock, 541);
+    assert!(clock.times().held_ms().is_empty());
+}
+
+#[test]
+fn without_anything_kept_the_log_says_what_time_is_known() {
+    let machine = machine();
+    let known_ms = machine.true_ms() - 2 * DAY as u64 * 1_000;
+    let clock = machine.clock(None);
+    clock.not_before(0);
+    assert!(!clock.times().is_in_doubt(), "an empty log knows nothing");
+    clock.not_before(known_ms);
+    let now_ms = machine.true_ms();
+    assert_eq!(clock.times(), Times { now_ms, over_ms: known_ms, held_until_ms: now_ms });
 }
 
 #[test]
@@ -154,7 +271,7 @@ fn a_restart_in_the_same_boot_is_not_moved_by_what_was_stored_while_the_clock_wa
     machine.set_wrong_by(0);
     assert_eq!(serve(&machine, &clock, 62), 0.0);
     assert_eq!(clock.followed(), 2);
-    let clock = machine.clock(Some(&clock.keep().unwrap()));
+    let clock = machine.clock(Some(&clock.keep()));
     clock.not_before(latest_stored);
     assert_eq!(error_of(&machine, &clock), 0.0);
 }
@@ -163,7 +280,7 @@ fn a_restart_in_the_same_boot_is_not_moved_by_what_was_stored_while_the_clock_wa
 fn the_machines_clocks_run() {
     let clock = Clock::system();
     let (kept, before) = (clock.keep(), clock.now_ms());
-    assert!(kept.is_none_or(|kept| kept.boot_ns > 0));
+    assert!(kept.boot_ns > 0);
     assert!(before > 1_700_000_000_000 && clock.now_ms() >= before);
 }
 
@@ -174,13 +291,16 @@ proptest::proptest! {
         moves in proptest::collection::vec((0_u64..200 * S, proptest::num::u64::ANY), 1..50),
     ) {
         let mut following = Following::since(0, BEGIN_MS * NS_PER_MS);
-        let (mut boot_ns, mut before) = (0, 0);
+        following.doubt(BEGIN_MS * NS_PER_MS / 2);
+        let mut boot_ns = 0;
+        let (mut before, _) = following.at(Reading { boot_ns, wall_ns: BEGIN_MS * NS_PER_MS });
         for (passed, wall_ns) in moves {
             boot_ns += passed;
             let (now, change) = following.at(Reading { boot_ns, wall_ns });
             if !matches!(change, Some(Change::Followed { .. })) {
-                assert!(now >= before);
+                assert!(now.now_ns >= before.now_ns && now.over_ns >= before.over_ns);
             }
+            assert!(now.over_ns <= now.held_until_ns && now.held_until_ns <= now.now_ns);
             before = now;
         }
     }

@@ -4,7 +4,7 @@ use crate::commit::{CommitExtra, DecisionError, TRIES_MAX};
 use crate::directory;
 use crate::machine::Event;
 use crate::state::ServiceState;
-use catalog::{CatalogError, CommitError, TimerRow};
+use catalog::{CatalogError, CommitError, DueTimers, TimerRow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,9 +28,10 @@ pub(crate) async fn run(service: Arc<ServiceState>) {
 
 /// Handles what is due, then sleeps until the next deadline or until one is added.
 async fn once(service: &ServiceState) -> Result<(), CatalogError> {
-    let now_ms = service.now_ms();
-    let latest_ms = now_ms.saturating_add(service.config.rules.deadline_max_ms());
-    let due = service.catalog.due_timers(now_ms, latest_ms, DUE_MAX).await?;
+    let times = service.clock.times();
+    let latest_ms = times.now_ms.saturating_add(service.config.rules.deadline_max_ms());
+    let due = DueTimers { now_ms: times.now_ms, latest_ms, held_ms: times.held_ms() };
+    let due = service.catalog.due_timers(due, DUE_MAX).await?;
     let mut meetings: BTreeMap<Uuid, Vec<TimerRow>> = BTreeMap::new();
     for timer in due {
         meetings.entry(timer.meeting).or_default().push(timer);
@@ -42,7 +43,7 @@ async fn once(service: &ServiceState) -> Result<(), CatalogError> {
             tracing::warn!(meeting = %id, %error, "a deadline could not be kept; again");
         }
     }
-    let next_ms = service.catalog.next_timer().await?;
+    let next_ms = service.catalog.next_timer(times.held_ms()).await?;
     let left = next_ms.map_or(SLEEP_MAX, |at_ms| Duration::from_millis(at_ms.saturating_sub(service.now_ms())));
     let pause = if failed { RETRY } else { left.min(SLEEP_MAX) };
     tokio::select! {
@@ -71,10 +72,19 @@ async fn fire(service: &ServiceState, id: Uuid, due: Vec<TimerRow>) -> Result<()
 /// Deletes what the catalog need not keep any more. Runs until it is dropped.
 pub(crate) async fn prune(service: Arc<ServiceState>) {
     loop {
-        match service.catalog.prune(service.now_ms()).await {
-            Ok(rows) => tracing::debug!(rows, "forgot what is over"),
-            Err(error) => tracing::warn!(%error, "what is over could not be forgotten"),
-        }
+        prune_once(&service).await;
         tokio::time::sleep(service.config.prune_every).await;
+    }
+}
+
+/// While the time is in doubt nothing is over.
+async fn prune_once(service: &ServiceState) {
+    let times = service.clock.times();
+    if times.is_in_doubt() {
+        return;
+    }
+    match service.catalog.prune(times.now_ms).await {
+        Ok(rows) => tracing::debug!(rows, "forgot what is over"),
+        Err(error) => tracing::warn!(%error, "what is over could not be forgotten"),
     }
 }

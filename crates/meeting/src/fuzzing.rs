@@ -53,7 +53,7 @@ fn check_decided(meeting: &Meeting, event: Event, now_ms: u64) {
         last += 1;
         Uuid::from_u128(last)
     };
-    let decided = meeting.handle_event(event, Context { now_ms, rules: &rules, ids: &mut ids });
+    let decided = meeting.handle_event(event, Context { now_ms, held_ms: 0..0, rules: &rules, ids: &mut ids });
     let after = &decided.meeting;
     assert!(after.rev >= meeting.rev, "rev never falls");
     assert!(decided.changed || after == meeting, "what is not stored has not changed");

@@ -45,6 +45,7 @@ struct Opened {
     manifest: Value,
     /// How far its clock is from this machine's.
     ahead_ms: i64,
+    clock: SetClock,
     _folder: TempDir,
 }
 
@@ -60,7 +61,14 @@ impl Opened {
         clock.set_ahead(ahead_ms)?;
         let mut stage = Stage::new(folder.path(), &clock.script, settings)?;
         runtime.block_on(stage.start_server())?;
-        Ok(Self { runtime, stage, manifest, ahead_ms, _folder: folder })
+        Ok(Self { runtime, stage, manifest, ahead_ms, clock, _folder: folder })
+    }
+
+    /// The machine stands for so long.
+    fn pass(&mut self, time: Duration) -> Result<()> {
+        let ms = i64::try_from(time.as_millis())?;
+        self.ahead_ms += ms;
+        self.clock.set_slept(ms)
     }
 
     /// By the server's clock.

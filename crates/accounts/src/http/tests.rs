@@ -40,6 +40,8 @@ struct World {
     clock: Arc<AtomicU64>,
     /// Milliseconds that have passed, however the clock was set.
     passed: Arc<AtomicU64>,
+    /// By how many milliseconds the clock may be ahead.
+    doubt: Arc<AtomicU64>,
     _folder: TempDir,
 }
 
@@ -76,7 +78,7 @@ impl World {
             let clock = clock.clone();
             Arc::new(move || clock.load(Ordering::Relaxed))
         };
-        let passed = Arc::new(AtomicU64::new(0));
+        let (passed, doubt) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let elapsed: Elapsed = {
             let passed = passed.clone();
             Box::new(move || Duration::from_millis(passed.load(Ordering::Relaxed)))
@@ -111,9 +113,24 @@ impl World {
                     answered
                 })
             },
+            over_ms: {
+                let (clock, doubt) = (clock.clone(), doubt.clone());
+                Arc::new(move || clock.load(Ordering::Relaxed) - doubt.load(Ordering::Relaxed))
+            },
             now_ms,
         };
-        Self { router: router(state), catalog, access, directory, holders, ended, clock, passed, _folder: folder }
+        Self {
+            doubt,
+            router: router(state),
+            catalog,
+            access,
+            directory,
+            holders,
+            ended,
+            clock,
+            passed,
+            _folder: folder,
+        }
     }
 
     fn pass(&self, ms: u64) {

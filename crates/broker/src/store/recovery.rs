@@ -117,6 +117,12 @@ impl Recovery {
     }
 
     /// How the last run ended. An empty log counts as a clean stop.
+    /// The latest time that the log knows; 0: none.
+    #[must_use]
+    pub fn latest_ms(&self) -> u64 {
+        self.last_ms
+    }
+
     pub(crate) fn restart(&self) -> Restart {
         if self.is_cut_off { Restart::Unclean } else { Restart::Clean }
     }

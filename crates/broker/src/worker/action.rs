@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use accounts::login;
+use clock::{Clock, Times};
 use commitlog::Position;
 use mqtt::{AckToken, PacketId, ReasonCode};
 use tokio::sync::oneshot;
@@ -22,6 +23,26 @@ pub(super) struct Now {
     pub(super) instant: Instant,
     /// Of the broker's clock.
     pub(super) ms: u64,
+    /// By how much that may be too much.
+    pub(super) doubt_ms: u64,
+}
+
+impl Now {
+    pub(super) fn of(clock: &Clock) -> Self {
+        let Times { now_ms, over_ms, .. } = clock.times();
+        Self { instant: Instant::now(), ms: now_ms, doubt_ms: now_ms - over_ms }
+    }
+
+    /// What was to end by then has ended, for certain: sessions, messages and logins end by it.
+    pub(super) fn over_ms(self) -> u64 {
+        self.ms.saturating_sub(self.doubt_ms)
+    }
+
+    /// At a time that is in no doubt.
+    #[cfg(test)]
+    pub(super) fn certain(instant: Instant, ms: u64) -> Self {
+        Self { instant, ms, doubt_ms: 0 }
+    }
 }
 
 /// Names one client of a worker. A name of a client that was forgotten is nobody's.

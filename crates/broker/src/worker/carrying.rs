@@ -117,7 +117,7 @@ impl Worker {
             let (id, address) = connections.opened(key)?;
             Some(OpenConnection { id: id.into(), address: address.to_string().into() })
         };
-        match self.clients.carry_some(pass, self.now.ms, open)? {
+        match self.clients.carry_some(pass, self.now.over_ms(), open)? {
             Progress::Done => self.carry_ended(pass),
             progress => Ok(progress),
         }
@@ -131,7 +131,7 @@ impl Worker {
         let said = self.ended.add_to(&mut batch, segment);
         if said.is_empty() {
             if self.carrying.time_said_in <= segment {
-                self.carrying.say_time(journal, self.now.ms, Need::Carry)?;
+                self.carrying.say_time(journal, self.now.over_ms(), Need::Carry)?;
             }
             return Ok(Progress::Done);
         }

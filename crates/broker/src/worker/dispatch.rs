@@ -37,7 +37,9 @@ impl Worker {
     pub(super) fn deliver(&mut self, client: ClientRef, loaded: &[Loaded]) {
         let Some(key) = self.clients.open_connection(client) else { return };
         while self.connections.has_room(key) {
-            let Some(outbound) = self.clients.hand_out(client, loaded, self.now.ms, &mut self.actions) else { break };
+            let Some(outbound) = self.clients.hand_out(client, loaded, self.now.over_ms(), &mut self.actions) else {
+                break;
+            };
             let (message, ids) = (&outbound.message, &outbound.subscription_ids);
             let sent = self.connections.send(key, message, outbound.delivery(), ids, self.now);
             self.clients.sent(client, &outbound, sent, &mut self.actions);

@@ -111,7 +111,7 @@ impl Worker {
                 (self.shared.tasks.on_fatal)(Fatal::Worker);
                 return false;
             }
-            let now = Now { instant: Instant::now(), ms: self.shared.clock.now_ms() };
+            let now = Now::of(&self.shared.clock);
             self.turn(events.iter().filter_map(SocketEvent::of), now);
         }
         self.durability.is_complete()

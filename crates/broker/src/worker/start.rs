@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 use mio::{Poll, Registry};
 use mqtt::server::Restart;
@@ -56,7 +55,7 @@ impl Prepared {
         restart: Restart,
         reader: ReaderAddress,
     ) -> (Worker, Poll) {
-        let now = Now { instant: Instant::now(), ms: shared.clock.now_ms() };
+        let now = Now::of(&shared.clock);
         let queue_acks = QueueAcks::new(shared.atomic_ack.clone());
         let context = clients::Context {
             worker: me,

@@ -3,7 +3,7 @@
 use super::{Store, change, commit, device, id, names, with_people};
 use crate::limits::{CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, OUTCOMES_PER_USER_MAX};
 use crate::{
-    Catalog, CommitError, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingPart,
+    Catalog, CommitError, DueTimers, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingPart,
     MeetingPartName, MeetingRead, MeetingRow, NewOutboxRow, OutcomeRow, SetAside, TimerRow,
 };
 use std::future::Future;
@@ -12,6 +12,10 @@ use std::task::Poll;
 
 /// After all times of these tests.
 const LATE: u64 = 1 << 50;
+
+fn due_at(now_ms: u64, latest_ms: u64) -> DueTimers {
+    DueTimers { now_ms, latest_ms, held_ms: 0..0 }
+}
 
 fn timer(meeting: u128, key: &str, due_ms: u64) -> TimerRow {
     TimerRow { meeting: id(meeting), key: key.to_owned(), due_ms }
@@ -181,7 +185,7 @@ pub async fn a_refused_commit_leaves_nothing_behind(store: &impl Store) {
     assert!(matches!(catalog.commit(loaded(engaged)).await, Err(CommitError::Engaged { .. })));
     assert!(!catalog.handled(id(70)).await.unwrap());
     assert_eq!(catalog.meeting(id(2)).await.unwrap(), None);
-    assert_eq!(catalog.next_timer().await.unwrap(), None);
+    assert_eq!(catalog.next_timer(0..0).await.unwrap(), None);
     assert_eq!(catalog.creates_since("ann", 0, LATE).await.unwrap(), 0);
     assert!(catalog.outcomes("ann", 10).await.unwrap().is_empty());
     assert!(catalog.outbox(0, 10).await.unwrap().is_empty());
@@ -190,23 +194,26 @@ pub async fn a_refused_commit_leaves_nothing_behind(store: &impl Store) {
 
 pub async fn timers_are_put_and_dropped_by_their_keys_and_come_earliest_first(store: &impl Store) {
     let catalog = store.open().await;
-    assert_eq!(catalog.next_timer().await.unwrap(), None);
+    assert_eq!(catalog.next_timer(0..0).await.unwrap(), None);
     let first = vec![timer(1, "ring", 30), timer(1, "reach", 10), timer(1, "gone", 40)];
     catalog.commit(commit(MeetingChange { timers: first, ..change(1, None) })).await.unwrap();
     catalog.commit(commit(MeetingChange { timers: vec![timer(2, "ring", 20)], ..change(2, None) })).await.unwrap();
-    assert_eq!(catalog.next_timer().await.unwrap(), Some(10));
-    let due = catalog.due_timers(30, LATE, 10).await.unwrap();
+    assert_eq!(catalog.next_timer(0..0).await.unwrap(), Some(10));
+    let due = catalog.due_timers(due_at(30, LATE), 10).await.unwrap();
     assert_eq!(due, [timer(1, "reach", 10), timer(2, "ring", 20), timer(1, "ring", 30)]);
-    assert_eq!(catalog.due_timers(30, LATE, 1).await.unwrap(), [timer(1, "reach", 10)]);
-    assert_eq!(catalog.due_timers(9, 10, 1).await.unwrap(), [timer(2, "ring", 20)], "later than one can be");
-    assert!(catalog.due_timers(9, LATE, 10).await.unwrap().is_empty());
+    assert_eq!(catalog.due_timers(due_at(30, LATE), 1).await.unwrap(), [timer(1, "reach", 10)]);
+    assert_eq!(catalog.due_timers(due_at(9, 10), 1).await.unwrap(), [timer(2, "ring", 20)], "later than one can be");
+    assert!(catalog.due_timers(due_at(9, LATE), 10).await.unwrap().is_empty());
+    let held = DueTimers { held_ms: 10..30, ..due_at(30, 35) };
+    assert_eq!(catalog.due_timers(held, 10).await.unwrap(), [timer(1, "ring", 30), timer(1, "gone", 40)]);
+    assert_eq!(catalog.next_timer(10..30).await.unwrap(), Some(30));
     let timers_gone = vec!["gone".to_owned(), "never".to_owned()];
     let moved = MeetingChange { timers: vec![timer(1, "ring", 50)], timers_gone, ..change(1, Some(1)) };
     catalog.commit(commit(moved)).await.unwrap();
     let left = [timer(1, "reach", 10), timer(2, "ring", 20), timer(1, "ring", 50)];
-    assert_eq!(catalog.due_timers(100, LATE, 10).await.unwrap(), left);
+    assert_eq!(catalog.due_timers(due_at(100, LATE), 10).await.unwrap(), left);
     catalog.commit(commit(ended(1, 2))).await.unwrap();
-    assert_eq!(catalog.due_timers(100, LATE, 10).await.unwrap(), [timer(2, "ring", 20)]);
+    assert_eq!(catalog.due_timers(due_at(100, LATE), 10).await.unwrap(), [timer(2, "ring", 20)]);
 }
 
 pub async fn engagements_are_put_and_dropped_by_their_users(store: &impl Store) {
@@ -349,14 +356,14 @@ pub async fn a_meeting_that_is_set_aside_is_found_no_more_and_kept(store: &impl 
     catalog.set_meeting_aside(id(1), "a test").await.unwrap();
     assert_eq!(catalog.live_meetings().await.unwrap(), [id(2)]);
     assert_eq!((catalog.meeting(id(1)).await.unwrap(), catalog.meeting_revision(id(1)).await.unwrap()), (None, None));
-    assert_eq!(catalog.next_timer().await.unwrap(), None);
+    assert_eq!(catalog.next_timer(0..0).await.unwrap(), None);
     catalog.commit(commit(engaging(3, None, &["ann"]))).await.unwrap();
     assert_eq!(catalog.commit(commit(change(1, None))).await, Err(CommitError::Conflict), "its id stays taken");
     let late = MeetingChange { timers: vec![timer(1, "ring", 5)], ..engaging(1, Some(1), &["bea"]) };
     assert_eq!(catalog.commit(commit(late)).await, Err(CommitError::Conflict), "it binds nobody anew");
     let answer = MeetingCommit { read: Some(MeetingRead { id: id(1), revision: 1 }), ..Default::default() };
     assert_eq!(catalog.commit(answer).await, Err(CommitError::Conflict));
-    assert_eq!(catalog.next_timer().await.unwrap(), None);
+    assert_eq!(catalog.next_timer(0..0).await.unwrap(), None);
     catalog.prune(u64::MAX / 4).await.unwrap();
     assert_eq!(catalog.set_aside().await.unwrap(), SetAside { meetings: 1, messages: 0 });
 }
@@ -474,7 +481,7 @@ pub async fn all_of_a_commit_survives_a_crash(store: &impl Store) {
     drop(catalog);
     let catalog = store.open().await;
     assert_eq!(catalog.meeting(id(1)).await.unwrap().unwrap().revision, 1);
-    assert_eq!(catalog.due_timers(9, LATE, 9).await.unwrap(), [timer(1, "ring", 9)]);
+    assert_eq!(catalog.due_timers(due_at(9, LATE), 9).await.unwrap(), [timer(1, "ring", 9)]);
     assert_eq!(catalog.engagements_of(&names(&["ann"])).await.unwrap(), [engagement("ann", 1, EngagementKind::In)]);
     assert_eq!(topics(&catalog, 0, 9).await, ["a", "b"]);
     assert_eq!(catalog.outcomes("bob", 9).await.unwrap(), [outcome("bob", 5, 1, "{}")]);

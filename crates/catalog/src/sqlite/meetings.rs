@@ -4,10 +4,11 @@ use super::fault::Fault;
 use super::rows::{to_engagement_kind, to_i64, to_u64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
 use crate::{
-    CatalogError, DeviceState, Engagement, MeetingPart, MeetingPartName, MeetingRow, NewOutboxRow, OutboxRow,
-    OutcomeRow, PastCallPlace, PastCallRow, TimerRow, User, UserState,
+    CatalogError, DeviceState, DueTimers, Engagement, MeetingPart, MeetingPartName, MeetingRow, NewOutboxRow,
+    OutboxRow, OutcomeRow, PastCallPlace, PastCallRow, TimerRow, User, UserState,
 };
 use sqlx::{QueryBuilder, SqliteConnection, query_as, query_scalar};
+use std::ops::Range;
 use uuid::Uuid;
 
 pub(super) async fn meeting(conn: &mut SqliteConnection, id: Uuid) -> Result<Option<MeetingRow>, Fault> {
@@ -69,22 +70,30 @@ pub(super) async fn engagements_of(conn: &mut SqliteConnection, users: &[String]
 
 pub(super) async fn due_timers(
     conn: &mut SqliteConnection,
-    now_ms: u64,
-    latest_ms: u64,
+    DueTimers { now_ms, held_ms, latest_ms }: &DueTimers,
     limit: u32,
 ) -> Result<Vec<TimerRow>, Fault> {
-    let due = "SELECT meeting, key, due_ms FROM timers WHERE due_ms <= $1 OR due_ms > $2 \
-        ORDER BY due_ms, meeting, key LIMIT $3";
-    let rows: Vec<(String, String, i64)> =
-        query_as(due).bind(to_i64(now_ms)?).bind(to_i64(latest_ms)?).bind(limit).fetch_all(conn).await?;
+    let due = "SELECT meeting, key, due_ms FROM timers \
+        WHERE (due_ms <= $1 OR due_ms > $2) AND NOT (due_ms >= $3 AND due_ms < $4) \
+        ORDER BY due_ms, meeting, key LIMIT $5";
+    let rows: Vec<(String, String, i64)> = query_as(due)
+        .bind(to_i64(*now_ms)?)
+        .bind(to_i64(*latest_ms)?)
+        .bind(to_i64(held_ms.start)?)
+        .bind(to_i64(held_ms.end)?)
+        .bind(limit)
+        .fetch_all(conn)
+        .await?;
     let timers = rows
         .into_iter()
         .map(|(meeting, key, due)| Ok(TimerRow { meeting: to_uuid(&meeting)?, key, due_ms: to_u64(due)? }));
     timers.collect()
 }
 
-pub(super) async fn next_timer(conn: &mut SqliteConnection) -> Result<Option<u64>, Fault> {
-    let due: Option<i64> = query_scalar("SELECT MIN(due_ms) FROM timers").fetch_one(conn).await?;
+pub(super) async fn next_timer(conn: &mut SqliteConnection, held_ms: &Range<u64>) -> Result<Option<u64>, Fault> {
+    let next = "SELECT MIN(due_ms) FROM timers WHERE NOT (due_ms >= $1 AND due_ms < $2)";
+    let due: Option<i64> =
+        query_scalar(next).bind(to_i64(held_ms.start)?).bind(to_i64(held_ms.end)?).fetch_one(conn).await?;
     Ok(due.map(to_u64).transpose()?)
 }
 

@@ -166,7 +166,7 @@ async fn what_the_first_schema_kept_is_there_after_the_migration() {
     let catalog = place.open().await;
     let row = catalog.meeting(id(1)).await.unwrap().unwrap();
     assert_eq!((row.revision, row.document.as_str(), row.parts.len(), row.ended), (7, "{\"whole\":1}", 0, false));
-    assert_eq!(catalog.next_timer().await.unwrap(), Some(5));
+    assert_eq!(catalog.next_timer(0..0).await.unwrap(), Some(5));
     let engagements = catalog.engagements_of(&["ann".to_owned(), "bob".to_owned()]).await.unwrap();
     assert_eq!(
         engagements.iter().map(|engagement| engagement.kind).collect::<Vec<_>>(),

@@ -307,6 +307,7 @@ impl HttpParts<'_> {
 
     fn api_state(self, gate: Gate) -> HttpState {
         let (broker, ending) = (Arc::clone(self.broker), Arc::clone(self.broker));
+        let clock = self.clock.clone();
         HttpState {
             catalog: self.catalog,
             access: self.directory.access,
@@ -316,7 +317,8 @@ impl HttpParts<'_> {
             gate,
             holder_of: Arc::new(move |client_id| broker.holder_of(client_id)),
             end_device: Arc::new(move |client_id, key_id| ending.end_device(client_id, key_id)),
-            now_ms: Arc::new(move || self.clock.now_ms()),
+            now_ms: Arc::new(move || clock.now_ms()),
+            over_ms: Arc::new(move || self.clock.times().over_ms),
         }
     }
 }

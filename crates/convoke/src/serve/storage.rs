@@ -60,6 +60,8 @@ fn replay(config: &Config, clock: &Clock) -> Result<(Log, Engine, broker::Recove
         took_ms = began.elapsed().as_millis() as u64,
         "log replayed"
     );
+    // Before anything is too old for the queue.
+    clock.not_before(inboxes.latest_ms());
     let engine = queue.start(log.clone());
     Ok((log, engine, inboxes))
 }

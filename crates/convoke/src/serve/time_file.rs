@@ -41,8 +41,7 @@ pub(super) async fn keep(clock: Clock, data_dir: PathBuf) {
             continue;
         }
         last = Some((Instant::now(), followed));
-        let Some(kept) = clock.keep() else { return };
-        let to = path.clone();
+        let (kept, to) = (clock.keep(), path.clone());
         let written = tokio::task::spawn_blocking(move || write_secret(&to, &kept.to_string())).await;
         match written {
             Ok(Ok(())) => failed = false,

@@ -89,7 +89,9 @@ impl ServiceState {
     /// Runs one decision of the machine now.
     pub(crate) fn decide<T>(&self, decide: impl FnOnce(Context<'_>) -> T) -> T {
         let mut ids = ids::new_id;
-        decide(Context { now_ms: self.now_ms(), rules: &self.config.rules, ids: &mut ids })
+        let times = self.clock.times();
+        let (now_ms, held_ms) = (times.now_ms, times.held_ms());
+        decide(Context { now_ms, held_ms, rules: &self.config.rules, ids: &mut ids })
     }
 
     /// Handles an event that no request caused: decides it on the newest document, again if that changes meanwhile.

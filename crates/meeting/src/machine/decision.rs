@@ -6,6 +6,7 @@ use crate::machine::ring_table::RingEvent;
 use crate::machine::roster::roster_change;
 use crate::machine::rules::Rules;
 use signalling::{ClientId, DownBody, EndReason, InvitationId, ParticipationId, RefusalCode, Roster, UserName};
+use std::ops::Range;
 use uuid::Uuid;
 
 impl Meeting {
@@ -45,6 +46,7 @@ pub(super) struct EndedRing {
 pub(super) struct Decision<'c> {
     pub meeting: Meeting,
     pub now_ms: u64,
+    held_ms: Range<u64>,
     pub rules: &'c Rules,
     ids: &'c mut dyn FnMut() -> Uuid,
     pub actor: Option<Actor>,
@@ -65,6 +67,7 @@ impl<'c> Decision<'c> {
         Self {
             meeting,
             now_ms: context.now_ms,
+            held_ms: context.held_ms,
             rules: context.rules,
             ids: context.ids,
             actor: None,
@@ -75,6 +78,12 @@ impl<'c> Decision<'c> {
             departed: Vec::new(),
             ended_rings: Vec::new(),
         }
+    }
+
+    /// Whether a deadline has passed.
+    pub(super) fn over(&self) -> impl Fn(u64) -> bool + use<> {
+        let (now_ms, held_ms) = (self.now_ms, self.held_ms.clone());
+        move |deadline_ms| deadline_ms <= now_ms && !held_ms.contains(&deadline_ms)
     }
 
     /// Changes the document; returns why the meeting would end by that.
@@ -266,9 +275,9 @@ impl<'c> Decision<'c> {
     }
 
     fn forget_old(&mut self) {
-        let now_ms = self.now_ms;
-        self.meeting.removed.retain(|removed| now_ms < removed.until_ms);
-        self.meeting.forget_bans(now_ms);
+        let is_over = self.over();
+        self.meeting.removed.retain(|removed| !is_over(removed.until_ms));
+        self.meeting.forget_bans(is_over);
     }
 }
 

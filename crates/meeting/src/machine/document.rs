@@ -256,12 +256,12 @@ impl Meeting {
         self.pending().find(|invitation| invitation.user == *user)
     }
 
-    pub fn is_banned(&self, user: &UserName, now_ms: u64) -> bool {
-        self.bans.iter().any(|ban| ban.user == *user && now_ms < ban.until_ms)
+    pub(super) fn is_banned(&self, user: &UserName, is_over: impl Fn(u64) -> bool) -> bool {
+        self.bans.iter().any(|ban| ban.user == *user && !is_over(ban.until_ms))
     }
 
-    pub(super) fn forget_bans(&mut self, now_ms: u64) {
-        self.bans.retain(|ban| now_ms < ban.until_ms);
+    pub(super) fn forget_bans(&mut self, is_over: impl Fn(u64) -> bool) {
+        self.bans.retain(|ban| !is_over(ban.until_ms));
     }
 
     pub fn blocked(&self, user: &UserName) -> Muted {

@@ -7,11 +7,14 @@ use signalling::{
     RejectReason, Rights, SignalId, Track, UserName,
 };
 use std::collections::BTreeSet;
+use std::ops::Range;
 use uuid::Uuid;
 
 /// What the machine takes from outside for one event: the time, the rules, and new ids.
 pub struct Context<'a> {
     pub now_ms: u64,
+    /// Deadlines of these moments have not passed, whatever the time is: it is in doubt.
+    pub held_ms: Range<u64>,
     pub rules: &'a Rules,
     pub ids: &'a mut dyn FnMut() -> Uuid,
 }

@@ -87,7 +87,7 @@ impl Decision<'_> {
         if ban_s == 0 {
             return true;
         }
-        self.meeting.forget_bans(self.now_ms);
+        self.meeting.forget_bans(self.over());
         let until_ms = self.now_ms.saturating_add(u64::from(ban_s) * 1_000);
         let has_room = self.meeting.bans.len() < Rules::BANS_MAX;
         if has_room {

@@ -15,7 +15,7 @@ impl Decision<'_> {
         if !self.rules.has_room(engaged, callees.len()) {
             return self.refuse(RefusalCode::Limit, "the meeting has no room for so many: invite fewer");
         }
-        if callees.iter().any(|callee| self.meeting.is_banned(&callee.user, self.now_ms)) {
+        if callees.iter().any(|callee| self.meeting.is_banned(&callee.user, self.over())) {
             return self.refuse(RefusalCode::NotAllowed, "the host has banned this user for a time: invite later");
         }
         if callees.iter().any(|callee| self.was_rung_enough(&callee.user)) {
@@ -150,8 +150,9 @@ impl Decision<'_> {
 
     /// Rings whose time is over.
     pub(super) fn expire_rings(&mut self) {
-        let over = |ring: &&Invitation| ring.deadline_ms() <= self.now_ms;
-        let rings: Vec<InvitationId> = self.meeting.pending().filter(over).map(|ring| ring.id).collect();
+        let is_over = self.over();
+        let over = self.meeting.pending().filter(|ring| is_over(ring.deadline_ms()));
+        let rings: Vec<InvitationId> = over.map(|ring| ring.id).collect();
         let cause = Cause::default();
         for ring in &rings {
             self.decide_from_outside(*ring, RingEvent::TimeOver, &cause);

@@ -130,7 +130,8 @@ impl RequestHandler<'_> {
         for engagement in engagements.iter().filter(|engagement| engagement.kind == EngagementKind::Rung) {
             let Some(stored) = self.service.stored_meeting(engagement.meeting).await? else { continue };
             let ring = stored.meeting.pending_for(&actor.user);
-            let ring = ring.filter(|ring| ring.by == *callee && self.service.now_ms() < ring.deadline_ms());
+            let ring =
+                ring.filter(|ring| ring.by == *callee && !self.service.clock.times().is_over(ring.deadline_ms()));
             if let Some(invitation) = ring.map(|ring| ring.id) {
                 return Ok(Some((stored, invitation)));
             }

@@ -1,6 +1,7 @@
 //! The real catalog, in which the commit of one request can be held up while others pass.
 
 use catalog::*;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, watch};
@@ -122,8 +123,8 @@ impl Catalog for Held {
         fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
         fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
         fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>>;
-        fn due_timers(&self, now_ms: u64, latest_ms: u64, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
-        fn next_timer(&self) -> CatalogFuture<'_, Option<u64>>;
+        fn due_timers(&self, due: DueTimers, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
+        fn next_timer(&self, held_ms: Range<u64>) -> CatalogFuture<'_, Option<u64>>;
         fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
         fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()>;
         fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()>;

@@ -3,7 +3,12 @@
 use crate::world::{World, create, new_meeting};
 use signalling::{CallResult, Direction, DownBody, PastCall, UpBody};
 
-async fn page(world: &mut World, client: &str, before: Option<String>, limit: u32) -> (Vec<PastCall>, Option<String>) {
+pub(crate) async fn page(
+    world: &mut World,
+    client: &str,
+    before: Option<String>,
+    limit: u32,
+) -> (Vec<PastCall>, Option<String>) {
     let asked = world.ask(client, None, UpBody::History { before, limit: Some(limit) }).await;
     let answer = world.find(client, "history").await;
     assert_eq!(answer.envelope.in_reply_to, Some(asked));
@@ -12,7 +17,7 @@ async fn page(world: &mut World, client: &str, before: Option<String>, limit: u3
 }
 
 /// Alice calls Bob and gives up.
-async fn in_vain(world: &mut World) {
+pub(crate) async fn in_vain(world: &mut World) {
     let meeting = world.call("alice.phone", &["bob"]).await;
     world.find("alice.phone", "admitted").await;
     world.ask("alice.phone", meeting, UpBody::Cancel { callee: None }).await;

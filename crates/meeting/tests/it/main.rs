@@ -4,6 +4,7 @@ mod answers;
 mod calls;
 mod crashes;
 mod directory;
+mod doubt;
 mod followed;
 mod gaps;
 mod generated;

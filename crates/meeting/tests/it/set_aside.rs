@@ -32,7 +32,7 @@ async fn a_meeting_that_cannot_be_read_does_not_stop_the_start_and_binds_nobody(
     world.spoil(spoilt).await;
     world.start().await;
     assert_eq!(*world.set_aside().borrow(), SetAside { meetings: 1, messages: 0 });
-    assert_eq!(world.catalog.next_timer().await.unwrap(), None, "it wakes nobody");
+    assert_eq!(world.catalog.next_timer(0..0).await.unwrap(), None, "it wakes nobody");
     assert!(world.state("bob.phone").await.call.is_none());
     world.ask("bob.phone", spoilt, UpBody::Join {}).await;
     world.expect("bob.phone", "refused").await;

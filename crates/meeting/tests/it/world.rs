@@ -6,6 +6,7 @@ use crate::rtc::Recorder;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use bytes::Bytes;
 use catalog::{Catalog, Device, Group, SqliteCatalog, User};
+use clock::Clock;
 use commitlog::testing::ForgettingStorage;
 use commitlog::{Log, LogId, Options};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -112,6 +113,8 @@ pub(crate) struct World {
     pub(crate) hold: Arc<Hold>,
     pub(crate) rtc: Recorder,
     pub(crate) config: Config,
+    /// Of the next start.
+    pub(crate) clock: Clock,
     key_pem: String,
     public_key: Vec<u8>,
     service: Option<MeetingService>,
@@ -176,6 +179,7 @@ impl World {
             hold: Arc::default(),
             rtc: Recorder::default(),
             config,
+            clock: Clock::system(),
             key_pem,
             public_key,
             service: None,
@@ -239,8 +243,7 @@ impl World {
         let catalog = Held { catalog: Arc::clone(&self.catalog), hold: Arc::clone(&self.hold) };
         let (catalog, rtc) = (Arc::new(catalog), Arc::new(self.rtc.clone()));
         let started =
-            MeetingService::start(self.config.clone(), clock::Clock::system(), Arc::new(queue), catalog, rtc, signer)
-                .await;
+            MeetingService::start(self.config.clone(), self.clock.clone(), Arc::new(queue), catalog, rtc, signer).await;
         self.service = Some(started.unwrap());
     }
 

@@ -164,6 +164,27 @@ async fn retention_goes_on_after_a_clock_that_was_ahead() {
 }
 
 #[tokio::test]
+async fn by_a_clock_that_is_days_ahead_after_a_boot_nothing_is_too_old_for_ten_minutes() {
+    let machine = clock::testing::TestMachine::at(BEGIN_MS);
+    let kept = machine.clock(None).keep();
+    let world = World::new().await;
+    world.send("old").await;
+    world.log.close().unwrap();
+    machine.reboot();
+    machine.set_wrong_by(40 * 24 * 3600);
+    let clock = machine.clock(Some(&kept));
+    let (log, replay) = Log::open(world.storage.handle(), log_options()).unwrap();
+    let mut recovery = Engine::recover(queue::EngineOptions { clock: clock.clone(), ..engine_options() });
+    replay.run(|record| recovery.apply(record)).unwrap();
+    let engine = recovery.start(log);
+    engine.send_wait(&topic(), text("new")).await.unwrap();
+    assert_eq!(engine.describe(topic()).await.unwrap().messages, 2);
+    machine.pass(601_000);
+    engine.send_wait(&topic(), text("newer")).await.unwrap();
+    assert_eq!(engine.describe(topic()).await.unwrap().messages, 2, "the clock is right, then the old one is old");
+}
+
+#[tokio::test]
 async fn a_receipt_of_an_earlier_start_is_refused_by_name() {
     let mut world = World::new().await;
     world.send("one").await;

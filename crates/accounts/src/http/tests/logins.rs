@@ -48,6 +48,15 @@ async fn a_renewed_credential_is_the_same_and_lasts_30_days_from_then() {
 }
 
 #[tokio::test]
+async fn a_credential_that_has_expired_by_a_clock_in_doubt_is_renewed() {
+    let world = World::new().await;
+    let login = world.device("ann", json!({"device": "phone"})).await;
+    world.clock.fetch_add(CREDENTIAL_VALID_MS, Ordering::Relaxed);
+    world.doubt.store(CREDENTIAL_VALID_MS, Ordering::Relaxed);
+    assert_eq!(world.renew(&login).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn an_expired_credential_is_told_so_and_may_only_end_its_device() {
     let world = World::new().await;
     let answer = world.device("ann", json!({"device": "phone"})).await;

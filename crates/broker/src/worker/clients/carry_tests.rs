@@ -65,7 +65,7 @@ struct Life {
 
 impl Life {
     fn new(seed: u64) -> Self {
-        let now = Now { instant: Instant::now(), ms: 1_000_000 };
+        let now = Now::certain(Instant::now(), 1_000_000);
         let storage = ForgettingStorage::new();
         let (log, _) = Log::open(storage.handle(), options()).unwrap();
         let clients = Clients::new(context(&log), now.instant);

@@ -12,6 +12,7 @@ use crate::client::ClientKey;
 use crate::inbox::{Entry, EntryId, Gone, Inbox, InboxLimits};
 use crate::message::Collapse;
 use crate::store::{RecoveredClient, RecoveredEntry};
+use crate::worker::action::Now;
 use crate::worker::post::ConnectionKey;
 
 /// A session that never ends (5.0 section 3.1.2.11.2).
@@ -121,9 +122,9 @@ impl ClientEntry {
     }
 
     /// Forgets what has had its time. Returns the entries that went.
-    pub(super) fn sweep(&mut self, now_ms: u64) -> Vec<Gone> {
-        self.queue_ids.sweep(now_ms);
-        self.inbox.sweep(now_ms)
+    pub(super) fn sweep(&mut self, over_ms: u64) -> Vec<Gone> {
+        self.queue_ids.sweep(over_ms);
+        self.inbox.sweep(over_ms)
     }
 
     /// From the log; subscriptions are the caller's.
@@ -132,7 +133,7 @@ impl ClientEntry {
         limits: &InboxLimits,
         recovered: RecoveredClient,
         restart: Restart,
-        now_ms: u64,
+        now: Now,
     ) -> Self {
         let mut client = Self { is_logged: true, ..Self::new(client_id, limits) };
         let RecoveredClient { session, mut entries, handed_out, last_handed_out, seen, queue_ids, .. } = recovered;
@@ -145,15 +146,15 @@ impl ClientEntry {
             client.inbox.restore(EntryId::logged(position), revive(entry), None);
         }
         client.inbox.session.restored(last_handed_out, restart);
-        for (key, seen) in seen.into_iter().filter(|(_, seen)| seen.until_ms > now_ms) {
+        for (key, seen) in seen.into_iter().filter(|(_, seen)| seen.until_ms > now.over_ms()) {
             let collapse = Collapse { key, version: seen.version };
             client.inbox.restore_seen(EntryId::logged(seen.entry), &collapse, seen.until_ms);
         }
-        for (id, until_ms) in queue_ids.iter().filter(|(_, until_ms)| **until_ms > now_ms) {
-            client.queue_ids.remember(id, *until_ms, Position::default(), now_ms);
+        for (id, until_ms) in queue_ids.iter().filter(|(_, until_ms)| **until_ms > now.over_ms()) {
+            client.queue_ids.remember(id, *until_ms, Position::default(), now.over_ms());
         }
         if let Some(session) = session {
-            client.ends_at_ms = ends_at(session.expiry_s, session.disconnected_ms.unwrap_or(now_ms));
+            client.ends_at_ms = ends_at(session.expiry_s, session.disconnected_ms.unwrap_or(now.ms));
             client.identity.set_session(SessionInfo { account: &session.account, expiry_s: session.expiry_s });
             client.is_session_logged = true;
         }
@@ -198,6 +199,10 @@ mod tests {
         session: SessionLimits { send_window: 4, kept_for_normal: 0, waiting_max: u32::MAX, subscriptions_max: 1 },
     };
 
+    fn at(ms: u64) -> Now {
+        Now::certain(std::time::Instant::now(), ms)
+    }
+
     fn entry() -> RecoveredEntry {
         RecoveredEntry { size: 1, expires_at_ms: 100, urgent: false, collapse: None, subscription_ids: vec![] }
     }
@@ -222,14 +227,14 @@ mod tests {
 
     #[test]
     fn after_a_clean_stop_only_what_was_in_flight_carries_dup() {
-        let mut client = ClientEntry::recover("GID_dev@@@bob", &LIMITS, recovered(), Restart::Clean, 6);
+        let mut client = ClientEntry::recover("GID_dev@@@bob", &LIMITS, recovered(), Restart::Clean, at(6));
         assert_eq!(hand_outs(&mut client), [(20, 7, true), (10, 10, false), (30, 11, false)]);
         assert_eq!(client.ends_at_ms, NonZeroU64::new(60_005));
     }
 
     #[test]
     fn after_a_crash_everything_carries_dup_and_new_ids_meet_no_old_one() {
-        let mut client = ClientEntry::recover("GID_dev@@@bob", &LIMITS, recovered(), Restart::Unclean, 6);
+        let mut client = ClientEntry::recover("GID_dev@@@bob", &LIMITS, recovered(), Restart::Unclean, at(6));
         let window = mqtt::server::SEND_WINDOW_MAX;
         assert_eq!(hand_outs(&mut client), [(20, 7, true), (10, 10 + window, true), (30, 11 + window, true)]);
     }
@@ -239,7 +244,7 @@ mod tests {
         let mut client = recovered();
         client.session.as_mut().unwrap().disconnected_ms = None;
         assert_eq!(
-            ClientEntry::recover("GID_dev@@@bob", &LIMITS, client, Restart::Unclean, 1000).ends_at_ms,
+            ClientEntry::recover("GID_dev@@@bob", &LIMITS, client, Restart::Unclean, at(1000)).ends_at_ms,
             NonZeroU64::new(61_000)
         );
         assert_eq!(ends_at(NEVER_S, 5), None);

@@ -152,7 +152,7 @@ impl Clients {
         let ahead_s = ahead_s.map(|session| session.expiry_s);
         let (logged, oldest) = (recovered.subscriptions.clone(), recovered.oldest);
         self.note_deadlines_ahead(&recovered, now);
-        let mut entry = ClientEntry::recover(client_id, &self.context.inbox_limits, recovered, restart, now.ms);
+        let mut entry = ClientEntry::recover(client_id, &self.context.inbox_limits, recovered, restart, now);
         if entry.is_empty() {
             return;
         }

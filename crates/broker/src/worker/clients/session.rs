@@ -84,16 +84,16 @@ impl Clients {
     }
 
     /// A session whose time is over is nobody's any more, also before the tick that ends it.
-    pub(in crate::worker) fn end_if_over(&mut self, client_id: &ClientKey, now_ms: u64) {
+    pub(in crate::worker) fn end_if_over(&mut self, client_id: &ClientKey, over_ms: u64) {
         if let Some(client) = self.find(client_id) {
-            self.end_session_if_over(client, now_ms);
+            self.end_session_if_over(client, over_ms);
         }
     }
 
     /// `true`: it was over.
-    pub(super) fn end_session_if_over(&mut self, client: ClientRef, now_ms: u64) -> bool {
+    pub(super) fn end_session_if_over(&mut self, client: ClientRef, over_ms: u64) -> bool {
         let ends_at_ms = self.entry(client).and_then(|entry| entry.ends_at_ms);
-        let is_over = ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms.get() <= now_ms);
+        let is_over = ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms.get() <= over_ms);
         if is_over {
             self.end_session(client);
         }

@@ -45,7 +45,7 @@ fn correction(lasts: Duration, waited: Duration, now_ms: u64) -> Correction {
 
 impl SetBack {
     pub(super) fn new(now: Instant) -> Self {
-        Self { last_tick: Now { instant: now, ms: 0 }, since: None, pass: None }
+        Self { last_tick: Now { instant: now, ms: 0, doubt_ms: 0 }, since: None, pass: None }
     }
 
     pub(super) fn tick(&mut self, now: Now) {

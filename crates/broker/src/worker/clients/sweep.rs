@@ -13,9 +13,9 @@ impl Clients {
     pub(in crate::worker) fn tick(&mut self, now: Now) {
         // What does not get in is tried with the next tick.
         let _ = self.log_some_owed(Need::Essential);
-        for slot in self.endings.due(now.ms) {
+        for slot in self.endings.due(now.over_ms()) {
             if let Some(client) = self.name_of(slot) {
-                self.end_session_if_over(client, now.ms);
+                self.end_session_if_over(client, now.over_ms());
             }
         }
         let due: Vec<_> = self.endings_ahead.extract_if(.., |ending| ending.not_after <= now.instant).collect();
@@ -26,7 +26,7 @@ impl Clients {
             }
         }
         self.set_back.tick(now);
-        self.is_sweeping = self.deadlines.has_due(now.ms) || self.set_back.has_more();
+        self.is_sweeping = self.deadlines.has_due(now.over_ms()) || self.set_back.has_more();
     }
 
     /// Visits some clients of which something has expired.
@@ -36,7 +36,7 @@ impl Clients {
         }
         self.correct_some(now);
         for _ in 0..VISITS_PER_TURN {
-            let Some(slot) = self.deadlines.take_due(now.ms) else {
+            let Some(slot) = self.deadlines.take_due(now.over_ms()) else {
                 self.is_sweeping = self.set_back.has_more();
                 return;
             };
@@ -48,7 +48,7 @@ impl Clients {
     fn sweep(&mut self, slot: u32, now: Now, actions: &mut Actions) {
         let Some(client) = self.name_of(slot) else { return };
         let Some(entry) = self.entry_mut(client) else { return };
-        let expired = entry.sweep(now.ms);
+        let expired = entry.sweep(now.over_ms());
         let is_empty = entry.is_empty();
         self.context.counts.expired.add(expired.len() as u64);
         expired.into_iter().for_each(|gone| self.forget(client, gone, actions));

@@ -76,7 +76,7 @@ impl Bench {
     fn on(options: Options, limits: Limits) -> Self {
         let storage = ForgettingStorage::new();
         let (log, _) = Log::open(storage.handle(), options).unwrap();
-        let now = Now { instant: Instant::now(), ms: 1_000_000 };
+        let now = Now::certain(Instant::now(), 1_000_000);
         let (clients, messages) = (clients_on(log.clone(), limits, now), Messages::new(log.clone()));
         Self { clients, actions: Actions::new(), now, storage, log, messages, reads: VecDeque::new(), connections: 0 }
     }
@@ -90,6 +90,13 @@ impl Bench {
     pub(super) fn pass(&mut self, time: Duration) {
         self.now.instant += time;
         self.now.ms += u64::try_from(time.as_millis()).unwrap();
+    }
+
+    /// Ends and sweeps whatever a server does at that time.
+    fn look_for_what_is_over(&mut self) {
+        self.clients.end_if_over(&ClientKey::new(BOB), self.now.over_ms());
+        self.clients.tick(self.now);
+        self.clients.sweep_some(self.now, &mut self.actions);
     }
 
     /// Of the next [`Self::open`].
@@ -701,6 +708,27 @@ fn a_fan_out_that_a_busy_log_gives_back_is_stored_once_for_each_of_its_receivers
     assert_eq!(seen[..2], clients.map(Seen::Deliver));
     assert!(matches!(seen[2..], [Seen::Reply(Outcome::Durable(_))]), "{seen:?}");
     assert_eq!(bench.clients.context.counts.inbox_messages.value(), 2 * sent);
+}
+
+/// A boot with a clock that may be days ahead.
+#[test]
+fn while_the_time_is_in_doubt_no_session_ends_and_no_message_expires() {
+    const DAYS_40: Duration = Duration::from_secs(40 * 86_400);
+    let mut bench = Bench::new();
+    let (key, bob) = bench.connect(BOB, HOUR_S);
+    bench.clients.leave(bob, key, bench.now.ms);
+    bench.send(BOB, Message { expires_at_ms: bench.now.ms + 60_000, ..message("kept") }.into());
+    let doubt_ms = u64::try_from(DAYS_40.as_millis()).unwrap();
+    bench.pass(DAYS_40);
+    bench.now.doubt_ms = doubt_ms;
+    bench.look_for_what_is_over();
+    let (_, opened) = bench.open(BOB, HOUR_S, false);
+    assert!(opened.session_present);
+    assert_eq!(bench.clients.context.counts.inbox_messages.value(), 1);
+    bench.pass(Duration::from_secs(31));
+    bench.now.doubt_ms = 0;
+    bench.look_for_what_is_over();
+    assert_eq!(bench.clients.context.counts.inbox_messages.value(), 0, "the message, once the time is certain");
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl Connections {
                 return None;
             }
         };
-        let result = found.map_err(LoginError::from).and_then(|device| pending.finish(device.as_ref(), now.ms));
+        let result = found.map_err(LoginError::from).and_then(|device| pending.finish(device.as_ref(), now.over_ms()));
         Some(LoggedIn { request: Box::new(request), result })
     }
 

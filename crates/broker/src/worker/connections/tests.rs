@@ -255,7 +255,7 @@ impl Bench {
     }
 
     fn send_at_most_once(&mut self, peer: &Peer, message: &Message) {
-        let now = Now { instant: self.now, ms: 0 };
+        let now = Now::certain(self.now, 0);
         self.connections.send_at_most_once(peer.key, message, &[], now);
     }
 }
@@ -322,7 +322,7 @@ fn what_was_read_behind_a_connect_waits_for_the_connack() {
     let (pending, device) = pending_login();
     bench.connections.await_device(peer.key, *request, pending).unwrap();
     assert_eq!(bench.say(&mut peer, &publishes(3..=3)), []);
-    let now = Now { instant: bench.now, ms: 0 };
+    let now = Now::certain(bench.now, 0);
     let logged_in = bench.connections.finish_login(peer.key, Ok(Some(device)), now).unwrap();
     assert!(logged_in.result.is_ok(), "{:?}", logged_in.result);
     let accepted = bench.let_in(&peer);
@@ -350,7 +350,7 @@ fn sends_much_behind_its_connect(layers: Layers) {
     let connection = bench.connections.get(peer.key).unwrap();
     let held = connection.mqtt.held_len() + connection.transport.held_bytes();
     assert!((1..=16_384).contains(&held), "{held} bytes are held over {layers:?}");
-    let now = Now { instant: bench.now, ms: 0 };
+    let now = Now::certain(bench.now, 0);
     bench.connections.finish_login(peer.key, Ok(Some(device)), now).unwrap();
     bench.let_in(&peer);
     let (mut seen, give_up) = (bench.read(peer.key), Instant::now() + Duration::from_secs(10));
@@ -380,7 +380,7 @@ fn a_login_that_takes_too_long_is_closed_and_its_answer_is_nobodys() {
     bench.pass(Duration::from_secs(10));
     assert_eq!(bench.close_of_timeout(), Some(peer.key));
     bench.connections.close(peer.key, None, bench.now);
-    let now = Now { instant: bench.now, ms: 0 };
+    let now = Now::certain(bench.now, 0);
     assert!(bench.connections.finish_login(peer.key, Ok(Some(device)), now).is_none());
     bench.flush();
     assert_eq!((peer.next().as_str(), peer.next().as_str()), ("CONNACK 0x88", "end"));
@@ -416,7 +416,7 @@ fn a_login_that_began_before_its_device_was_removed_finds_none() {
         bench.connections.void_credential(removed.into(), bench.now);
         bench.pass(after);
         bench.connections.tick(bench.now);
-        let now = Now { instant: bench.now, ms: 0 };
+        let now = Now::certain(bench.now, 0);
         let logged_in = bench.connections.finish_login(peer.key, Ok(Some(device)), now).unwrap();
         assert_eq!(logged_in.result.map(drop), result, "{removed} {after:?}");
     }

@@ -52,6 +52,44 @@ fn no_deadline_lies_further_off_than_its_kind_lasts() {
     }
 }
 
+/// A boot with a clock that may be ahead.
+#[test]
+fn no_deadline_of_which_it_is_in_doubt_whether_it_has_passed_ends_anything() {
+    const DAYS_40_MS: u64 = 40 * 86_400_000;
+    let mut world = World::new();
+    world.create("alice.phone", &["bob", "carol"]);
+    world.accept("carol.phone");
+    world.request("alice.phone", Request::Kick { user: "carol".into(), ban_s: 60 });
+    world.forget();
+    let known_ms = world.now_ms;
+    world.now_ms += DAYS_40_MS;
+    world.held_ms = known_ms..world.now_ms;
+    let online = world.online();
+    world.event(Event::Due { online });
+    world.invite("alice.phone", "carol");
+    assert_eq!(world.got("alice.phone"), ["refused(not_allowed)"], "the ban");
+    assert!(world.missed.is_empty());
+    world.ringing("bob.phone");
+    assert_eq!(world.got("alice.phone"), ["ringing(bob)"], "the ring stands");
+    world.pass(44);
+    assert!(!world.document().is_over());
+    world.pass(1);
+    assert!(world.document().is_over(), "what is set meanwhile is over in its time");
+}
+
+#[test]
+fn what_was_held_is_over_once_the_time_is_certain() {
+    let mut world = World::calling();
+    world.held_ms = world.now_ms..world.now_ms + 86_400_000;
+    world.now_ms += 86_400_000;
+    let online = world.online();
+    world.event(Event::Due { online: online.clone() });
+    assert!(!world.document().is_over());
+    world.held_ms = 0..0;
+    world.event(Event::Due { online });
+    assert!(world.document().is_over());
+}
+
 #[test]
 fn a_callee_without_an_online_device_is_waited_for() {
     let mut world = World::new();

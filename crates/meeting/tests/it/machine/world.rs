@@ -9,10 +9,13 @@ use signalling::{
     UserName,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use uuid::Uuid;
 
 pub(crate) struct World {
     pub(crate) now_ms: u64,
+    /// Moments of which it is in doubt whether they are over.
+    pub(crate) held_ms: Range<u64>,
     pub(crate) rules: Rules,
     pub(crate) meeting: Option<Meeting>,
     /// Everything that was sent to a client and not taken yet.
@@ -41,6 +44,7 @@ impl World {
             [("alice", vec!["alice.phone"]), ("bob", vec!["bob.phone", "bob.laptop"]), ("carol", vec!["carol.phone"])];
         Self {
             now_ms: 1_000_000,
+            held_ms: 0..0,
             rules: Rules::default(),
             meeting: None,
             inboxes: BTreeMap::new(),
@@ -102,7 +106,10 @@ impl World {
             ids += 1;
             Uuid::from_u128(ids)
         };
-        let result = act(meeting.as_ref(), Context { now_ms: self.now_ms, rules: &rules, ids: &mut next });
+        let result = act(
+            meeting.as_ref(),
+            Context { now_ms: self.now_ms, held_ms: self.held_ms.clone(), rules: &rules, ids: &mut next },
+        );
         self.ids = ids;
         result
     }
