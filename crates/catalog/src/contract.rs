@@ -49,6 +49,7 @@ macro_rules! catalog_contract {
                 devices_of_users_are_listed_with_their_online_state
                 api_keys_and_login_links_are_found_by_their_hash
                 numbers_beyond_a_row_are_refused
+                a_credential_of_a_clock_that_was_ahead_is_valid_for_no_longer_than_any
                 a_device_is_forgotten_long_after_its_credential_expired
             ]
             devices [
@@ -97,6 +98,7 @@ macro_rules! catalog_contract {
                 who_enters_or_leaves_a_call_changes_presence_and_who_is_rung_does_not
                 created_meetings_are_counted_in_a_window
                 pruning_forgets_what_is_over_and_nothing_else
+                what_lies_ahead_because_a_clock_was_is_of_now_when_that_is_corrected
                 pruning_forgets_any_number_of_rows
                 all_of_a_commit_survives_a_crash
             ]

@@ -134,4 +134,7 @@ pub trait Catalog: Send + Sync {
     /// Deletes handled requests, ended meetings, and all else for which [`limits`] has a time, once that is over;
     /// returns how many rows.
     fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
+    /// Corrects rows of a time when the clock was ahead: times that lie ahead are those of now, and no credential is valid,
+    /// no ended meeting kept for longer than from now. Returns how many rows.
+    fn pull_in(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
 }

@@ -18,5 +18,9 @@ pub const CREATES_KEEP_MS: u64 = DAY_MS;
 pub const UNREGISTERED_CLIENT_KEEP_MS: u64 = 30 * DAY_MS;
 /// How long a call that is over stays in its users' histories, from its start.
 pub const PAST_CALL_KEEP_MS: u64 = 90 * DAY_MS;
+/// How long a credential is valid at most.
+pub const CREDENTIAL_VALID_MS: u64 = 30 * DAY_MS;
+/// What lies further ahead than it can was written by a clock that was wrong, if it is by more than this.
+pub const AHEAD_MAX_MS: u64 = 60 * 60 * 1000;
 /// How long a device whose credential has expired stays registered.
 pub const EXPIRED_DEVICE_KEEP_MS: u64 = 30 * DAY_MS;

@@ -150,6 +150,12 @@ impl SqliteCatalog {
         self.finish(tx, done).await
     }
 
+    async fn pull_in_batch(&self, now_ms: u64) -> Result<(u64, bool), CatalogError> {
+        let mut tx = self.begin().await?;
+        let done = prune::pull_in_batch(&mut tx, now_ms).await;
+        self.finish(tx, done).await
+    }
+
     async fn reader(&self) -> Result<PoolConnection<Sqlite>, CatalogError> {
         self.health.check()?;
         self.readers.acquire().await.map_err(|error| self.health.classify(error))
@@ -400,6 +406,19 @@ impl Catalog for SqliteCatalog {
                 gone += rows;
                 if all {
                     return Ok(gone);
+                }
+            }
+        })
+    }
+
+    fn pull_in(&self, now_ms: u64) -> CatalogFuture<'_, u64> {
+        Box::pin(async move {
+            let mut corrected = 0;
+            loop {
+                let (rows, all) = self.pull_in_batch(now_ms).await?;
+                corrected += rows;
+                if all {
+                    return Ok(corrected);
                 }
             }
         })

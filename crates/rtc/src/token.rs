@@ -14,6 +14,8 @@ use signalling::JoinClaims;
 /// Bytes of a token; a longer one is not looked at.
 const TOKEN_BYTES_MAX: usize = 8 * 1024;
 const ED25519_PUBLIC_BYTES: usize = 32;
+/// A token may be from so many seconds ahead: the clocks of two machines differ.
+const AHEAD_MAX_S: u64 = 60;
 
 /// A public key that may have signed join tokens, and the name that tokens call it by.
 #[derive(Clone)]
@@ -41,7 +43,8 @@ pub enum TokenError {
 pub struct KeyError;
 
 /// The claims of a token that one of `keys` signed for `issuer`, and that has not expired at `now_s` (seconds since
-/// 1970).
+/// 1970). One from a time ahead was signed by a clock that was wrong; it would last for longer than any, and counts as
+/// expired.
 ///
 /// # Errors
 /// [`TokenError`], without saying which part of an invalid token is wrong.
@@ -53,7 +56,8 @@ pub fn verify(token: &str, keys: &[JoinKey], issuer: &str, now_s: u64) -> Result
     let key = keys.iter().find(|key| key.kid == kid).ok_or(TokenError::Invalid)?;
     let verified = jsonwebtoken::decode::<JoinClaims>(token, &key.public, &validation(issuer));
     let claims = verified.map_err(|error| token_error(error.kind()))?.claims;
-    if claims.exp <= now_s { Err(TokenError::Expired) } else { Ok(claims) }
+    let is_from_ahead = claims.iat > now_s.saturating_add(AHEAD_MAX_S);
+    if claims.exp <= now_s || is_from_ahead { Err(TokenError::Expired) } else { Ok(claims) }
 }
 
 fn validation(issuer: &str) -> Validation {
@@ -198,6 +202,17 @@ mod tests {
         let token = key.sign(&claims()).unwrap();
         assert_eq!(verify(&token, &[key.public()], "convoke", NOW_S + 59), Ok(claims()));
         assert_eq!(verify(&token, &[key.public()], "convoke", NOW_S + 60), Err(TokenError::Expired));
+    }
+
+    #[test]
+    fn a_token_that_was_signed_while_the_clock_was_ahead_has_expired() {
+        let key = key();
+        for (ahead_s, result) in [(59, true), (60, true), (61, false), (3_600, false), (40 * 86_400, false)] {
+            let claims = JoinClaims { iat: NOW_S + ahead_s, exp: NOW_S + ahead_s + 600, ..claims() };
+            let verified = verify(&key.sign(&claims).unwrap(), &[key.public()], "convoke", NOW_S);
+            let expected = if result { Ok(claims) } else { Err(TokenError::Expired) };
+            assert_eq!(verified, expected, "{ahead_s} s ahead");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 /// How long a device credential lets its terminal in: 30 days.
-pub const CREDENTIAL_VALID_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+pub const CREDENTIAL_VALID_MS: u64 = catalog::limits::CREDENTIAL_VALID_MS;
 
 /// Registered devices of one user; they are forgotten some time after their credential has expired.
 pub const DEVICES_PER_USER_MAX: usize = 64;

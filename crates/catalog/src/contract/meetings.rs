@@ -451,6 +451,25 @@ pub async fn pruning_forgets_what_is_over_and_nothing_else(store: &impl Store) {
     assert_eq!(catalog.live_meetings().await.unwrap(), [id(1)]);
 }
 
+pub async fn what_lies_ahead_because_a_clock_was_is_of_now_when_that_is_corrected(store: &impl Store) {
+    const AHEAD_MS: u64 = 40 * 86_400_000;
+    let catalog = store.open().await;
+    let outcomes = vec![outcome("ann", 1, AHEAD_MS, "{}"), outcome("ann", 2, 7, "{}")];
+    let created_by = Some(("ann".to_owned(), AHEAD_MS));
+    catalog.commit(MeetingCommit { outcomes, created_by, ..commit(change(1, None)) }).await.unwrap();
+    catalog.commit(commit(ended(1, 1))).await.unwrap();
+    catalog.prune(AHEAD_MS).await.unwrap();
+    assert_eq!(catalog.pull_in(9).await.unwrap(), 3);
+    let times: Vec<u64> = catalog.outcomes("ann", 9).await.unwrap().iter().map(|outcome| outcome.at_ms).collect();
+    assert_eq!(times, [9, 7]);
+    assert_eq!(catalog.creates_since("ann", 0, LATE).await.unwrap(), 0, "it counts at no time");
+    catalog.prune(8 + ENDED_MEETING_KEEP_MS).await.unwrap();
+    assert!(catalog.meeting(id(1)).await.unwrap().is_some());
+    catalog.prune(9 + ENDED_MEETING_KEEP_MS).await.unwrap();
+    assert_eq!(catalog.meeting(id(1)).await.unwrap(), None);
+    assert_eq!(catalog.pull_in(9).await.unwrap(), 0);
+}
+
 pub async fn pruning_forgets_any_number_of_rows(store: &impl Store) {
     let catalog = store.open().await;
     for signal in 0..1_100_u32 {

@@ -1,7 +1,7 @@
 //! Users, devices, API keys, login links.
 
 use super::{Store, device, names, user, with_people};
-use crate::limits::EXPIRED_DEVICE_KEEP_MS;
+use crate::limits::{AHEAD_MAX_MS, CREDENTIAL_VALID_MS, EXPIRED_DEVICE_KEEP_MS};
 use crate::{ApiKey, Catalog, CatalogError, Device, DeviceState, LoginLink, OnlineEvent, OnlineKind, User};
 
 const PHONE: &str = "GID_test@@@phone";
@@ -116,6 +116,20 @@ pub async fn numbers_beyond_a_row_are_refused(store: &impl Store) {
     let forever = Device { expires_at_ms: u64::MAX, ..device(PHONE, "ann", "DC.1") };
     assert!(matches!(catalog.put_device(forever).await, Err(CatalogError::Invalid(_))));
     assert_eq!(catalog.device(PHONE).await.unwrap(), None);
+}
+
+pub async fn a_credential_of_a_clock_that_was_ahead_is_valid_for_no_longer_than_any(store: &impl Store) {
+    const NOW_MS: u64 = 5_000;
+    let catalog = with_people(store).await;
+    let (latest_ms, near_ms) = (NOW_MS + CREDENTIAL_VALID_MS, NOW_MS + CREDENTIAL_VALID_MS + AHEAD_MAX_MS);
+    let other = "GID_test@@@other";
+    for (client_id, key_id, expires_at_ms) in [(PHONE, "DC.1", latest_ms + 40 * 86_400_000), (other, "DC.2", near_ms)] {
+        catalog.put_device(Device { expires_at_ms, ..device(client_id, "ann", key_id) }).await.unwrap();
+    }
+    assert_eq!(catalog.pull_in(NOW_MS).await.unwrap(), 1);
+    assert_eq!(catalog.device(PHONE).await.unwrap().unwrap().expires_at_ms, latest_ms);
+    assert_eq!(catalog.device(other).await.unwrap().unwrap().expires_at_ms, near_ms, "two clocks may differ");
+    assert_eq!(catalog.pull_in(NOW_MS).await.unwrap(), 0);
 }
 
 pub async fn a_device_is_forgotten_long_after_its_credential_expired(store: &impl Store) {

@@ -1,10 +1,10 @@
-//! Pruning of rows whose time is over.
+//! Pruning of rows whose time is over, and correction of rows whose time cannot be.
 
 use super::fault::Fault;
 use super::rows::to_i64;
 use crate::limits::{
-    CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, EXPIRED_DEVICE_KEEP_MS, PAST_CALL_KEEP_MS, REMOVED_DEVICE_KEEP_MS,
-    TCPCLEAN_KEEP_MS, UNREGISTERED_CLIENT_KEEP_MS,
+    AHEAD_MAX_MS, CREATES_KEEP_MS, CREDENTIAL_VALID_MS, ENDED_MEETING_KEEP_MS, EXPIRED_DEVICE_KEEP_MS,
+    PAST_CALL_KEEP_MS, REMOVED_DEVICE_KEEP_MS, TCPCLEAN_KEEP_MS, UNREGISTERED_CLIENT_KEEP_MS,
 };
 use sqlx::{SqliteConnection, query};
 
@@ -23,6 +23,19 @@ pub(super) async fn prune_batch(conn: &mut SqliteConnection, now_ms: u64) -> Res
         all &= rows < u64::from(at_once);
     }
     Ok((gone, all))
+}
+
+/// Corrects some of the rows from a time when the clock was ahead; returns how many, and whether those were all.
+pub(super) async fn pull_in_batch(conn: &mut SqliteConnection, now_ms: u64) -> Result<(u64, bool), Fault> {
+    let (mut corrected, mut all) = (0, true);
+    for (sql, lasts_ms) in PULLED_IN {
+        let to = to_i64(now_ms.saturating_add(lasts_ms))?;
+        let beyond = to_i64(now_ms.saturating_add(lasts_ms).saturating_add(AHEAD_MAX_MS))?;
+        let done = query(sql).bind(to).bind(beyond).bind(ROWS_AT_ONCE).execute(&mut *conn).await?;
+        corrected += done.rows_affected();
+        all &= done.rows_affected() < u64::from(ROWS_AT_ONCE);
+    }
+    Ok((corrected, all))
 }
 
 /// A commit carries no time, so the end of a meeting is dated by the first pruning that sees it.
@@ -81,4 +94,37 @@ const RULES: [PruneRule; 8] = [
         UNREGISTERED_CLIENT_KEEP_MS,
         ROWS_AT_ONCE
     ),
+];
+
+/// Brings at most `$3` rows from beyond `$2` to `$1`.
+macro_rules! pull_in_rule {
+    ($table:literal, $key:literal, $time:literal) => {
+        concat!(
+            "UPDATE ",
+            $table,
+            " SET ",
+            $time,
+            " = $1 WHERE ",
+            $key,
+            " IN (SELECT ",
+            $key,
+            " FROM ",
+            $table,
+            " WHERE ",
+            $time,
+            " > $2 LIMIT $3)"
+        )
+    };
+}
+
+/// With how long it lasts from now at most. Creates are counted in a window of the past: those that lie ahead are in none.
+const PULLED_IN: [(&str, u64); 8] = [
+    (pull_in_rule!("devices", "client_id", "expires_at_ms"), CREDENTIAL_VALID_MS),
+    (pull_in_rule!("meetings", "id", "forget_at_ms"), ENDED_MEETING_KEEP_MS),
+    (pull_in_rule!("past_calls", "id", "started_at_ms"), 0),
+    (pull_in_rule!("outcomes", "rowid", "at_ms"), 0),
+    (pull_in_rule!("removed_devices", "client_id", "at_ms"), 0),
+    (pull_in_rule!("connections", "id", "at_ms"), 0),
+    (pull_in_rule!("presence", "client_id", "since_ms"), 0),
+    ("DELETE FROM creates WHERE id IN (SELECT id FROM creates WHERE at_ms > $2 LIMIT $3)", 0),
 ];

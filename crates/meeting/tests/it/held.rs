@@ -136,5 +136,6 @@ impl Catalog for Held {
         fn past_calls(&self, user: &str, before: Option<PastCallPlace>, limit: u32) -> CatalogFuture<'_, Vec<PastCallRow>>;
         fn creates_since(&self, user: &str, since_ms: u64, now_ms: u64) -> CatalogFuture<'_, u32>;
         fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
+        fn pull_in(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
     }
 }
