@@ -30,7 +30,8 @@ mod subscriptions;
 mod sweep;
 mod unsent;
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -101,7 +102,8 @@ pub(super) struct Clients {
     unsent: Unsent,
     /// Sessions without a connection, by the time they end.
     endings: Endings,
-    endings_ahead: Vec<EndingAhead>,
+    /// The earliest first.
+    endings_ahead: BinaryHeap<Reverse<EndingAhead>>,
     deadlines: Deadlines,
     /// Clients are due, or to be visited because of the clock.
     is_sweeping: bool,
@@ -112,8 +114,9 @@ pub(super) struct Clients {
     owed: OwedRecords,
 }
 
-/// The end of a session whose connection ended, by the log, at a time that lies ahead. Either the clock was wrong then,
-/// and it ends when this process has run for as long as the session lasts; or it is now, and will be followed.
+/// The end of a session whose connection ended at a time that lies ahead. Either the clock was wrong then, and it ends
+/// when this process has run for as long as the session lasts; or it is now, and will be followed.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct EndingAhead {
     not_after: Instant,
     ends_at_ms: NonZeroU64,
@@ -135,7 +138,7 @@ impl Clients {
             reads: Reads::default(),
             unsent: Unsent::default(),
             endings: Endings::default(),
-            endings_ahead: Vec::new(),
+            endings_ahead: BinaryHeap::new(),
             deadlines: Deadlines::default(),
             is_sweeping: false,
             set_back: SetBack::new(now),
@@ -166,11 +169,10 @@ impl Clients {
         logged.iter().for_each(|(filter, options)| self.recover_subscription(client, filter, *options));
         if let Some(ends_at_ms) = ends_at_ms {
             self.endings.insert(ends_at_ms, client.slot);
-            self.endings_ahead.extend(ahead_s.map(|expiry_s| EndingAhead {
-                not_after: now.instant + Duration::from_secs(u64::from(expiry_s)),
-                ends_at_ms,
-                client,
-            }));
+            if let Some(expiry_s) = ahead_s {
+                let not_after = now.instant + Duration::from_secs(u64::from(expiry_s));
+                self.endings_ahead.push(Reverse(EndingAhead { not_after, ends_at_ms, client }));
+            }
         }
     }
 
@@ -301,6 +303,8 @@ impl Clients {
 
 #[cfg(test)]
 mod carry_tests;
+#[cfg(test)]
+mod clock_tests;
 #[cfg(test)]
 mod live_tests;
 #[cfg(test)]

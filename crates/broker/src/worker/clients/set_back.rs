@@ -1,17 +1,19 @@
 //! Deadlines from a time when the clock was ahead: after it was set back they lie further off than anything lasts.
 //!
-//! Which of the two times is wrong is not known at once: a machine may start with a clock that lies behind, and is set
+//! A session whose connection ended at a time that lies ahead has its time from when the clock was set back, by a clock that
+//! nobody sets. Messages are many, and are corrected once. Which of the two times is wrong is not known at once: a machine may start with a clock that lies behind, and is set
 //! right when the network is there. So nothing happens for a day. What lies further ahead then than a message is kept was
 //! written by a clock that was ahead, and has its time from when the clock was set back.
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
-use super::Clients;
 use super::p2p::QUEUE_ID_KEPT;
 use super::sweep::VISITS_PER_TURN;
+use super::{Clients, EndingAhead};
 use crate::inbox::Correction;
 use crate::store::RecoveredClient;
-use crate::worker::action::Now;
+use crate::worker::action::{ClientRef, Now};
 
 /// Until then the clock may be set right again.
 const SETTLES_AFTER: Duration = Duration::from_hours(24);
@@ -23,6 +25,8 @@ pub(super) struct SetBack {
     /// When the clock was set back, or clients came from the log with deadlines too far ahead.
     since: Option<Instant>,
     pass: Option<Pass>,
+    /// The next slot, where ends of sessions that lie ahead are looked for.
+    sessions: Option<u32>,
 }
 
 /// On its way over all clients.
@@ -45,7 +49,7 @@ fn correction(lasts: Duration, waited: Duration, now_ms: u64) -> Correction {
 
 impl SetBack {
     pub(super) fn new(now: Instant) -> Self {
-        Self { last_tick: Now { instant: now, ms: 0, doubt_ms: 0 }, since: None, pass: None }
+        Self { last_tick: Now { instant: now, ms: 0, doubt_ms: 0 }, since: None, pass: None, sessions: None }
     }
 
     pub(super) fn tick(&mut self, now: Now) {
@@ -53,6 +57,7 @@ impl SetBack {
         let expected_ms = u128::from(self.last_tick.ms) + passed.as_millis();
         if u128::from(now.ms) + STEP_MIN.as_millis() < expected_ms {
             self.since = Some(now.instant);
+            self.sessions = Some(0);
         }
         self.last_tick = now;
         if let Some(since) = self.since.take_if(|since| now.instant >= *since + SETTLES_AFTER) {
@@ -62,7 +67,7 @@ impl SetBack {
 
     /// There are clients to visit.
     pub(super) fn has_more(&self) -> bool {
-        self.pass.is_some()
+        self.pass.is_some() || self.sessions.is_some()
     }
 }
 
@@ -79,8 +84,30 @@ impl Clients {
         }
     }
 
-    /// Corrects the deadlines of some clients after the clock was set back.
+    /// Visits some clients after the clock was set back.
     pub(super) fn correct_some(&mut self, now: Now) {
+        self.note_some_endings_ahead(now);
+        self.correct_some_deadlines(now);
+    }
+
+    fn note_some_endings_ahead(&mut self, now: Now) {
+        let Some(next_slot) = self.set_back.sessions.take() else { return };
+        let end = next_slot + VISITS_PER_TURN;
+        for slot in next_slot..end {
+            let Some(entry) = self.entries.get(slot as usize) else { continue };
+            let Some((ends_at_ms, session)) = entry.ends_at_ms.zip(entry.session()) else { continue };
+            let lasts = Duration::from_secs(u64::from(session.expiry_s));
+            if correction(lasts, Duration::ZERO, now.ms).concerns(ends_at_ms.get()) {
+                let client = ClientRef { slot, generation: entry.generation };
+                let ending = EndingAhead { not_after: now.instant + lasts, ends_at_ms, client };
+                self.endings_ahead.push(Reverse(ending));
+            }
+        }
+        let has_more = (end as usize) < self.entries.capacity();
+        self.set_back.sessions = has_more.then_some(end);
+    }
+
+    fn correct_some_deadlines(&mut self, now: Now) {
         let Some(Pass { since, next_slot }) = self.set_back.pass.take() else { return };
         let Corrections { messages, queue_ids } =
             self.corrections(now.instant.saturating_duration_since(since), now.ms);

@@ -1,5 +1,8 @@
 //! What happens by time alone: sessions end, messages expire.
 
+use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
+
 use commitlog::Need;
 
 use super::{Clients, EndingAhead};
@@ -18,8 +21,7 @@ impl Clients {
                 self.end_session_if_over(client, now.over_ms());
             }
         }
-        let due: Vec<_> = self.endings_ahead.extract_if(.., |ending| ending.not_after <= now.instant).collect();
-        for EndingAhead { client, ends_at_ms, .. } in due {
+        while let Some(EndingAhead { client, ends_at_ms, .. }) = self.next_ending_ahead(now) {
             // Another connection may have begun since, and ended.
             if self.entry(client).is_some_and(|entry| entry.ends_at_ms == Some(ends_at_ms)) {
                 self.end_session(client);
@@ -27,6 +29,12 @@ impl Clients {
         }
         self.set_back.tick(now);
         self.is_sweeping = self.deadlines.has_due(now.over_ms()) || self.set_back.has_more();
+    }
+
+    fn next_ending_ahead(&mut self, now: Now) -> Option<EndingAhead> {
+        let first = self.endings_ahead.peek_mut().filter(|first| first.0.not_after <= now.instant)?;
+        let Reverse(ending) = PeekMut::pop(first);
+        Some(ending)
     }
 
     /// Visits some clients of which something has expired.
