@@ -368,6 +368,31 @@ describe("the media of a call", () => {
     made.stop();
   });
 
+  test("that is refused, as with a token of a clock that was wrong, is made with fresh parameters", async () => {
+    const { made, connections, states, asked } = session();
+    media.joinError = new ConvokeError("media_refused", "status 401");
+    made.start(join());
+    await passes(0);
+    media.joinError = undefined;
+    await passes(2_000);
+    expect(connections.map((each) => each.join.token)).toEqual([join().token, "asked"]);
+    connections.at(-1)?.comes();
+    expect([states().at(-1), asked.count]).toEqual(["up", 1]);
+  });
+
+  test("that was refused while it rang is made with the parameters of the admission", async () => {
+    const { made, connections, states, asked } = session();
+    media.joinError = new ConvokeError("media_refused", "status 401");
+    made.warm(join());
+    await passes(0);
+    media.joinError = undefined;
+    made.start({ ...join(), token: "fresh" });
+    await passes(0);
+    expect(connections.map((each) => each.join.token)).toEqual([join().token, "fresh"]);
+    connections.at(-1)?.comes();
+    expect([states().at(-1), asked.count]).toEqual(["up", 0]);
+  });
+
   test("says nothing of a server that takes nobody in for a moment after its start", async () => {
     const { made, connections, states } = await inCall();
     media.flows = false;
