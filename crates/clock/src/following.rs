@@ -29,6 +29,8 @@ pub(crate) struct Served {
     pub(crate) over_ns: u64,
     /// As [`crate::Times::held_until_ms`].
     pub(crate) held_until_ns: u64,
+    /// As [`crate::Times::stood`].
+    pub(crate) stood_ns: u64,
 }
 
 /// What is worth a line in the log.
@@ -55,6 +57,8 @@ pub(crate) struct Following {
     service_ns: u64,
     step: Option<Step>,
     doubt: Option<Doubt>,
+    /// The start of this run, or when the system's clock was last followed.
+    stands_since_boot_ns: u64,
 }
 
 /// The time at the start, `begun_ns`, was so far ahead of the latest that was known that it may be a mistake: `known_ns`
@@ -74,8 +78,9 @@ struct Step {
 }
 
 impl Following {
-    pub(crate) fn since(boot_ns: u64, service_ns: u64) -> Self {
-        Self { boot_ns, service_ns, step: None, doubt: None }
+    /// The service's time was `service_ns` at `boot_ns`; this run begins at `begun_boot_ns`.
+    pub(crate) fn since(boot_ns: u64, service_ns: u64, begun_boot_ns: u64) -> Self {
+        Self { boot_ns, service_ns, step: None, doubt: None, stands_since_boot_ns: begun_boot_ns }
     }
 
     /// The time at this reading. One that is older than another one before it gets the other one's.
@@ -86,10 +91,12 @@ impl Following {
     }
 
     fn served(&self) -> Served {
-        let now_ns = self.service_ns;
-        let Some(doubt) = self.doubt else { return Served { now_ns, over_ns: now_ns, held_until_ns: now_ns } };
+        let (now_ns, stood_ns) = (self.service_ns, self.boot_ns.saturating_sub(self.stands_since_boot_ns));
+        let Some(doubt) = self.doubt else {
+            return Served { now_ns, over_ns: now_ns, held_until_ns: now_ns, stood_ns };
+        };
         let over_ns = now_ns.min(doubt.certain_ns(self.boot_ns));
-        Served { now_ns, over_ns, held_until_ns: now_ns.min(doubt.begun_ns).max(over_ns) }
+        Served { now_ns, over_ns, held_until_ns: now_ns.min(doubt.begun_ns).max(over_ns), stood_ns }
     }
 
     fn advance(&mut self, reading: Reading) -> Option<Change> {
@@ -118,6 +125,7 @@ impl Following {
         }
         self.service_ns = reading.wall_ns;
         self.step = None;
+        self.stands_since_boot_ns = reading.boot_ns;
         if let Some(doubt) = &mut self.doubt {
             doubt.begun_ns = doubt.begun_ns.min(self.service_ns);
         }

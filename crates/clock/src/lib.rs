@@ -25,6 +25,7 @@ pub mod testing;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use following::{Change, Following, Served};
 
@@ -33,6 +34,7 @@ pub use kept::{Kept, NotKept};
 pub use machine::{Machine, SystemClocks};
 
 const NS_PER_MS: u64 = 1_000_000;
+const SETTLES_AFTER: Duration = Duration::from_hours(24);
 
 /// The service's time at one moment, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +46,18 @@ pub struct Times {
     /// What was to end after `over_ms` and by then is from before the start: whether it is over is in doubt. What was to
     /// end later was set by this run.
     pub held_until_ms: u64,
+    /// How long this run has gone by this time: since its start, or since the system's clock was last followed.
+    pub stood: Duration,
 }
 
 impl Times {
+    /// A clock that was set may be set again, to what is right. Once it has stood for a day it is right: then what lies
+    /// further ahead than it can was written by a clock that was ahead.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.stood >= SETTLES_AFTER && !self.is_in_doubt()
+    }
+
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         self.over_ms < self.now_ms
@@ -102,8 +113,8 @@ impl Clock {
         let (reading, boot_id) = (machine.read(), machine.boot_id());
         let same_boot = kept.filter(|kept| boot_id.as_ref() == Some(&kept.boot_id) && kept.boot_ns <= reading.boot_ns);
         let following = match same_boot {
-            Some(kept) => Following::since(kept.boot_ns, kept.service_ns),
-            None => Following::since(reading.boot_ns, reading.wall_ns),
+            Some(kept) => Following::since(kept.boot_ns, kept.service_ns, reading.boot_ns),
+            None => Following::since(reading.boot_ns, reading.wall_ns, reading.boot_ns),
         };
         let clock = Self {
             inner: Arc::new(Inner {
@@ -131,9 +142,9 @@ impl Clock {
     /// The time, and what is over for certain.
     #[must_use]
     pub fn times(&self) -> Times {
-        let Served { now_ns, over_ns, held_until_ns } = self.served(self.inner.machine.read());
+        let Served { now_ns, over_ns, held_until_ns, stood_ns } = self.served(self.inner.machine.read());
         let [now_ms, over_ms, held_until_ms] = [now_ns, over_ns, held_until_ns].map(|ns| ns / NS_PER_MS);
-        Times { now_ms, over_ms, held_until_ms }
+        Times { now_ms, over_ms, held_until_ms, stood: Duration::from_nanos(stood_ns) }
     }
 
     /// A time that was stored earlier and cannot lie ahead: the clock goes on from there, if it is up to 10 min behind.

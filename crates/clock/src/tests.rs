@@ -226,7 +226,23 @@ fn without_anything_kept_the_log_says_what_time_is_known() {
     assert!(!clock.times().is_in_doubt(), "an empty log knows nothing");
     clock.not_before(known_ms);
     let now_ms = machine.true_ms();
-    assert_eq!(clock.times(), Times { now_ms, over_ms: known_ms, held_until_ms: now_ms });
+    assert_eq!(clock.times(), Times { now_ms, over_ms: known_ms, held_until_ms: now_ms, stood: Duration::ZERO });
+}
+
+#[test]
+fn a_clock_is_settled_a_day_after_the_start_or_after_a_step_that_was_followed() {
+    let machine = machine();
+    let clock = machine.clock(None);
+    let after = |seconds: i64| {
+        machine.pass(seconds as u64 * 1_000);
+        clock.times().is_settled()
+    };
+    assert!(!after(DAY - 1) && after(1));
+    machine.set_wrong_by(HOUR);
+    assert!(after(1), "it is not followed yet");
+    assert!(!after(60) && !after(DAY - 1) && after(1));
+    let again = machine.clock(Some(&clock.keep()));
+    assert!(!again.times().is_settled(), "another run does not know");
 }
 
 #[test]
@@ -290,7 +306,7 @@ proptest::proptest! {
     fn time_runs_back_only_with_a_system_clock_that_was_set_back(
         moves in proptest::collection::vec((0_u64..200 * S, proptest::num::u64::ANY), 1..50),
     ) {
-        let mut following = Following::since(0, BEGIN_MS * NS_PER_MS);
+        let mut following = Following::since(0, BEGIN_MS * NS_PER_MS, 0);
         following.doubt(BEGIN_MS * NS_PER_MS / 2);
         let mut boot_ns = 0;
         let (mut before, _) = following.at(Reading { boot_ns, wall_ns: BEGIN_MS * NS_PER_MS });

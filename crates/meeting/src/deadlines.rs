@@ -9,14 +9,11 @@ use clock::Times;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Deadlines that are read together.
 const DUE_MAX: u32 = 256;
 const RETRY: Duration = Duration::from_secs(1);
-/// A clock that was set has stood for so long that it is right.
-const SETTLES_AFTER: Duration = Duration::from_hours(24);
 /// Longest sleep: another service may have stored an earlier deadline.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
 
@@ -76,22 +73,24 @@ async fn fire(service: &ServiceState, id: Uuid, due: Vec<TimerRow>) -> Result<()
 /// Deletes what the catalog need not keep any more, and corrects what a clock has left that was ahead. Runs until it is
 /// dropped.
 pub(crate) async fn prune(service: Arc<ServiceState>) {
-    let mut settling = Settling::new(Instant::now());
+    // How often the clock had been followed when that was corrected.
+    let mut corrected = None;
     loop {
-        let times = service.clock.times();
-        let Settled { prunes, corrects } = settling.look(times, service.clock.followed(), Instant::now());
-        if prunes {
+        let (followed, times) = (service.clock.followed(), service.clock.times());
+        if may_prune(&times, followed) {
             match service.catalog.prune(times.now_ms).await {
                 Ok(rows) => tracing::debug!(rows, "forgot what is over"),
                 Err(error) => tracing::warn!(%error, "what is over could not be forgotten"),
             }
         }
-        if corrects {
-            let done = service.catalog.pull_in(times.now_ms).await;
-            settling.corrected = done.is_ok();
-            match done {
-                Ok(0) => {}
-                Ok(rows) => tracing::warn!(rows, "corrected times of a clock that was ahead"),
+        if times.is_settled() && corrected != Some(followed) {
+            match service.catalog.pull_in(times.now_ms).await {
+                Ok(rows) => {
+                    corrected = Some(followed);
+                    if rows > 0 {
+                        tracing::warn!(rows, "corrected times of a clock that was ahead");
+                    }
+                }
                 Err(error) => tracing::warn!(%error, "times of a clock that was ahead could not be corrected"),
             }
         }
@@ -99,34 +98,10 @@ pub(crate) async fn prune(service: Arc<ServiceState>) {
     }
 }
 
-/// A clock that was set may be set again, to what is right: for a day nothing is deleted by it, and nothing corrected.
-struct Settling {
-    stands_since: Instant,
-    followed: u64,
-    corrected: bool,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Settled {
-    prunes: bool,
-    corrects: bool,
-}
-
-impl Settling {
-    fn new(now: Instant) -> Self {
-        Self { stands_since: now, followed: 0, corrected: false }
-    }
-
-    /// `followed`: how often the clock was set in this run. Whether it was in the run before is not known; that keeps from a
-    /// correction, which can wait.
-    fn look(&mut self, times: Times, followed: u64, now: Instant) -> Settled {
-        if followed != self.followed {
-            *self = Self { followed, ..Self::new(now) };
-        }
-        let stands = now.saturating_duration_since(self.stands_since) >= SETTLES_AFTER;
-        let prunes = !times.is_in_doubt() && (followed == 0 || stands);
-        Settled { prunes, corrects: prunes && stands && !self.corrected }
-    }
+/// Not by a time in doubt, and not before a clock that was followed has settled. Of a run that has followed none it is not
+/// known when one was; so long nothing waits.
+fn may_prune(times: &Times, followed: u64) -> bool {
+    !times.is_in_doubt() && (followed == 0 || times.is_settled())
 }
 
 #[cfg(test)]
@@ -135,21 +110,11 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_is_believed_by_the_catalog_after_a_day() {
-        const MINUTE: Duration = Duration::from_mins(1);
-        let certain = Times { now_ms: 9, over_ms: 9, held_until_ms: 9 };
-        let (waits, prunes) = (Settled { prunes: false, corrects: false }, Settled { prunes: true, corrects: false });
-        let corrects = Settled { prunes: true, corrects: true };
-        let begin = Instant::now();
-        let mut settling = Settling::new(begin);
-        assert_eq!(settling.look(certain, 0, begin), prunes);
-        assert_eq!(settling.look(Times { over_ms: 8, ..certain }, 0, begin + SETTLES_AFTER), waits, "it is in doubt");
-        assert_eq!(settling.look(certain, 0, begin + SETTLES_AFTER), corrects);
-        settling.corrected = true;
-        assert_eq!(settling.look(certain, 0, begin + SETTLES_AFTER), prunes, "once");
-        let set = begin + 2 * SETTLES_AFTER;
-        assert_eq!(settling.look(certain, 1, set), waits);
-        assert_eq!(settling.look(certain, 1, set + SETTLES_AFTER - MINUTE), waits);
-        assert_eq!(settling.look(certain, 2, set + SETTLES_AFTER), waits, "it is set back");
-        assert_eq!(settling.look(certain, 2, set + 2 * SETTLES_AFTER), corrects);
+        let times = |hours, over_ms| Times { now_ms: 9, over_ms, held_until_ms: 9, stood: Duration::from_hours(hours) };
+        for (hours, over_ms, followed, prunes) in
+            [(0, 9, 0, true), (0, 8, 0, false), (30, 8, 0, false), (23, 9, 1, false), (24, 9, 1, true)]
+        {
+            assert_eq!(may_prune(&times(hours, over_ms), followed), prunes, "{hours} h, {over_ms}, {followed}");
+        }
     }
 }

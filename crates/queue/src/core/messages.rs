@@ -64,9 +64,11 @@ impl Messages {
     /// Removes the messages that have had their time.
     pub(super) fn remove_old(&mut self, retention: Retention) {
         while let Some(mut first) = self.by_position.first_entry() {
-            // The clock may have been ahead when it was stored; nothing behind it would ever be old enough.
             let stored = &mut first.get_mut().stored;
-            *stored = (*stored).min(retention.now);
+            if retention.is_settled {
+                // Nothing behind it would ever be old enough.
+                *stored = (*stored).min(retention.now);
+            }
             if *stored >= retention.oldest {
                 return;
             }

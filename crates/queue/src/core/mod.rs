@@ -61,6 +61,8 @@ struct Subscription {
 pub(crate) struct Retention {
     pub(crate) now: WallMs,
     pub(crate) oldest: WallMs,
+    /// What was stored later than now was stored by a clock that was ahead. Else now may be wrong.
+    pub(crate) is_settled: bool,
 }
 
 /// What a receive needs to know of a subscription.

@@ -176,7 +176,7 @@ fn what_is_too_old_is_forgotten_also_when_it_was_handed_out() {
     send(&mut core, 10, None);
     send(&mut core, 20, None);
     pick(&mut core, 1, at(0));
-    core.remove_old(TOPIC, Retention { now: WallMs(100), oldest: WallMs(15) });
+    core.remove_old(TOPIC, Retention { now: WallMs(100), oldest: WallMs(15), is_settled: false });
     assert_eq!(pick(&mut core, 9, at(60)), [(20, 1, 2)]);
     assert_eq!(core.describe(TOPIC, at(60)).unwrap().groups[0].due_again, 0);
 }

@@ -15,7 +15,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clock::{Clock, Times};
+use clock::Clock;
 use commitlog::{Log, LogEvent, LogId};
 use tokio::time::Instant;
 
@@ -148,9 +148,10 @@ impl Inner {
     }
 
     fn retention(&self) -> Retention {
-        let Times { now_ms, over_ms, .. } = self.options.clock.times();
+        let times = self.options.clock.times();
         let kept_ms = u64::try_from(self.options.retention.as_millis()).unwrap_or(u64::MAX);
-        Retention { now: WallMs(now_ms), oldest: WallMs(over_ms.saturating_sub(kept_ms)) }
+        let oldest = WallMs(times.over_ms.saturating_sub(kept_ms));
+        Retention { now: WallMs(times.now_ms), oldest, is_settled: times.is_settled() }
     }
 
     fn parse(&self, receipt: &Receipt) -> Result<HandOutId, AckError> {

@@ -132,28 +132,66 @@ async fn what_a_filter_left_out_does_not_come_back_to_a_group_that_subscribed_la
     assert_eq!(bodies(&world.engine.receive(later()).await.unwrap()), []);
 }
 
-#[tokio::test]
-async fn retention_goes_on_after_a_clock_that_was_ahead() {
-    const DAY: u64 = 24 * 3600 * 1000;
-    let machine = clock::testing::TestMachine::at(BEGIN_MS);
-    let clock = machine.clock(None);
-    let follow = || {
-        (0..1300).for_each(|_| {
-            machine.pass(500);
-            let _ = clock.now_ms();
-        })
-    };
+const DAY_S: i64 = 24 * 3600;
+
+/// An engine with a topic, on a log of its own.
+async fn engine_by(clock: &clock::Clock) -> Engine {
     let storage = commitlog::testing::ForgettingStorage::new();
     let (log, replay) = Log::open(storage.handle(), log_options()).unwrap();
     let mut recovery = Engine::recover(queue::EngineOptions { clock: clock.clone(), ..engine_options() });
     replay.run(|record| recovery.apply(record)).unwrap();
     let engine = recovery.start(log);
     engine.create_topic(topic()).await.unwrap();
-    machine.set_wrong_by(40 * 24 * 3600);
-    follow();
+    engine
+}
+
+/// The clock is asked for as long as it takes to believe any step.
+fn follow(machine: &clock::testing::TestMachine, clock: &clock::Clock) {
+    for _ in 0..1300 {
+        machine.pass(500);
+        let _ = clock.now_ms();
+    }
+}
+
+/// Each for eleven minutes, and then right again.
+#[tokio::test]
+async fn a_step_removes_what_is_too_old_by_it_when_it_is_believed_and_nothing_when_it_is_taken_back() {
+    const STEPS_S: [i64; 10] = [-30, 30, -120, 120, -3600, 3600, -5 * 3600, 5 * 3600, -40 * DAY_S, 40 * DAY_S];
+    for step in STEPS_S {
+        for (believed, minutes) in [(false, 0), (false, 5), (true, 11)] {
+            let machine = clock::testing::TestMachine::at(BEGIN_MS);
+            let clock = machine.clock(None);
+            let engine = engine_by(&clock).await;
+            engine.send_wait(&topic(), text("before")).await.unwrap();
+            machine.set_wrong_by(step);
+            for _ in 0..minutes * 60 {
+                machine.pass(1_000);
+                let _ = clock.now_ms();
+            }
+            engine.send_wait(&topic(), text("behind it")).await.unwrap();
+            let is_over = believed && step > 3 * DAY_S;
+            let kept = engine.describe(topic()).await.unwrap().messages;
+            assert_eq!(kept, 2 - u64::from(is_over), "{step} s for {minutes} minutes");
+            machine.set_wrong_by(0);
+            follow(&machine, &clock);
+            engine.send_wait(&topic(), text("after")).await.unwrap();
+            let kept = engine.describe(topic()).await.unwrap().messages;
+            assert_eq!(kept, 3 - u64::from(is_over), "{step} s for {minutes} minutes, and back");
+        }
+    }
+}
+
+#[tokio::test]
+async fn retention_goes_on_after_a_clock_that_was_ahead() {
+    const DAY: u64 = 24 * 3600 * 1000;
+    let machine = clock::testing::TestMachine::at(BEGIN_MS);
+    let clock = machine.clock(None);
+    let engine = engine_by(&clock).await;
+    machine.set_wrong_by(40 * DAY_S);
+    follow(&machine, &clock);
     engine.send_wait(&topic(), text("while the clock was ahead")).await.unwrap();
     machine.set_wrong_by(0);
-    follow();
+    follow(&machine, &clock);
     for n in 0..20 {
         engine.send_wait(&topic(), text(&n.to_string())).await.unwrap();
         machine.pass(DAY);
