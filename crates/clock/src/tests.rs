@@ -1,5 +1,4 @@
 //! Steps of the system's clock on virtual time.
-#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 use super::following::Change;
 use super::testing::TestMachine;
