@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::error::{AppendError, OpenError, ReadError, WaitError};
 use crate::format::{
@@ -72,7 +73,7 @@ impl Log {
         let shared = Shared::new(Arc::clone(&storage), lock, options, geometry, epoch, tail, recovered.files);
         let copies = Arc::clone(&shared.copies);
         let from = snapshot.as_ref().map_or(geometry.position(recovered.begin, FIRST_RECORD), Snapshot::from);
-        shared.snapshots.set_last_from(from);
+        shared.snapshots.set_last(from, snapshot.as_ref().map_or(0, Snapshot::length));
         let replay = Replay { storage, geometry, files: replay_files, snapshot, from, end, carries_from, copies };
         append_start(&shared)?;
         let handle = Handle { id: LogId::next(), shared: Arc::new(shared), threads: Mutex::default() };
@@ -207,6 +208,11 @@ impl Log {
     #[must_use]
     pub fn request_snapshot(&self) -> bool {
         begin_snapshot(self.shared())
+    }
+
+    /// Waits until the snapshot under way, if there is one, is written or given up, at most so long. Blocks.
+    pub fn wait_for_snapshot(&self, most: Duration) {
+        self.shared().snapshots.wait_while_underway(most);
     }
 
     /// Where this record is read: its first copy, and once that was given back its newest one.

@@ -56,7 +56,8 @@ pub struct Options {
     pub space_max: u64,
     /// Bytes of the disk that the log leaves to others: it has no room where a segment would take of them.
     pub disk_free_min: u64,
-    /// A snapshot is begun once so many bytes were appended since the last one: a start reads about as much of the log.
+    /// A snapshot is begun once so many bytes were appended since the last one, and at least as many as it has: a start
+    /// reads about as much of the log.
     /// `None`: only when [`Log::request_snapshot`](crate::Log::request_snapshot) asks. Without owners there is none.
     pub snapshot_every: Option<u64>,
     /// After this time without appends an empty batch is written behind the last one, so that damage to the last batch

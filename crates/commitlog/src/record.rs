@@ -64,8 +64,8 @@ pub struct ReplayedRecord<'a> {
     pub kind: u8,
     pub owner: u64,
     pub position: Position,
-    /// A copy, or from a snapshot: the place that `position` names is not read, and records that refer to this one may come
-    /// before it.
+    /// A copy: the place that `position` names is not read, and records that refer to this one may come before it. Those of
+    /// a snapshot are none: each owner's come in the order in which it pushed them, before all of the log.
     pub is_carried: bool,
     pub payload: &'a [u8],
 }

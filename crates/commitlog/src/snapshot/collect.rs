@@ -96,6 +96,8 @@ struct State {
     begun: u64,
     /// Where the newest one that was begun goes on; of the last run, where the one that was used does.
     last_from: Position,
+    /// Length of the newest one that was written, or of the one that was used.
+    last_length: u64,
     underway: Option<Underway>,
     is_stopped: bool,
 }
@@ -265,11 +267,27 @@ impl Snapshots {
         drop(self.changed.wait_while(state, is_complete));
     }
 
+    /// Waits until none is under way, at most so long.
+    pub(crate) fn wait_while_underway(&self, most: Duration) {
+        let is_underway = |state: &mut State| !state.is_stopped && state.underway.is_some();
+        drop(self.changed.wait_timeout_while(self.state(), most, is_underway));
+    }
+
     pub(crate) fn last_from(&self) -> Position {
         self.state().last_from
     }
 
-    pub(crate) fn set_last_from(&self, from: Position) {
-        self.state().last_from = from;
+    pub(crate) fn last_length(&self) -> u64 {
+        self.state().last_length
+    }
+
+    /// The start has used one, or has read the log from here.
+    pub(crate) fn set_last(&self, from: Position, length: u64) {
+        let mut state = self.state();
+        (state.last_from, state.last_length) = (from, length);
+    }
+
+    pub(crate) fn note_written(&self, length: u64) {
+        self.state().last_length = length;
     }
 }

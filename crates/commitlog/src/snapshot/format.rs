@@ -168,7 +168,7 @@ pub(crate) fn decode_record<'a>(body: &mut &'a [u8]) -> Result<ReplayedRecord<'a
     let (payload, rest) = rest.split_at_checked(u32_at(header, 0) as usize).ok_or(CUT)?;
     *body = rest;
     let (owner, position) = (u64_at(header, 8), Position(u64_at(header, 16)));
-    Ok(ReplayedRecord { kind: header[4], owner, position, is_carried: true, payload })
+    Ok(ReplayedRecord { kind: header[4], owner, position, is_carried: false, payload })
 }
 
 pub(crate) fn encode_copy(out: &mut Vec<u8>, name: Position, place: Position) {

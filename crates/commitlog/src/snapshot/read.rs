@@ -132,6 +132,10 @@ impl Snapshot {
         self.header.from
     }
 
+    pub(crate) fn length(&self) -> u64 {
+        self.header.length
+    }
+
     pub(crate) fn records(&self) -> u64 {
         self.header.records
     }

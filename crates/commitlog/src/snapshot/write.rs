@@ -41,7 +41,10 @@ pub(crate) fn write_snapshots(shared: &Shared) {
         }
         let Some(from) = shared.snapshots.wait_until_begun(CHECKED_EVERY) else { continue };
         match write_snapshot(shared, from) {
-            Ok(length) => tracing::debug!(length, "a snapshot of the log was written"),
+            Ok(length) => {
+                shared.snapshots.note_written(length);
+                tracing::debug!(length, "a snapshot of the log was written");
+            }
             Err(GivenUp::Because(why)) => tracing::debug!(why, "a snapshot of the log was given up"),
             Err(GivenUp::Storage(error)) => {
                 let path = shared.storage.path_of(UNFINISHED);
@@ -52,12 +55,18 @@ pub(crate) fn write_snapshots(shared: &Shared) {
     }
 }
 
+/// How many bytes are appended between two snapshots: at least as many as one has, so that at most half of all that is
+/// written is snapshots. `None`: however many.
+fn distance(shared: &Shared) -> Option<u64> {
+    shared.options.snapshot_every.map(|every| every.max(shared.snapshots.last_length()))
+}
+
 fn is_due(shared: &Shared) -> bool {
-    let Some(every) = shared.options.snapshot_every else { return false };
+    let Some(distance) = distance(shared) else { return false };
     let last = shared.snapshots.last_from();
     let tail = shared.tail();
     let replayed_from = last.max(shared.geometry.position(tail.begin, 0));
-    tail.end().0 - replayed_from.0 >= every
+    tail.end().0 - replayed_from.0 >= distance
 }
 
 /// Begins a snapshot, unless one is under way. `false`: there can be none now.
@@ -124,8 +133,8 @@ fn next_records(shared: &Shared, from: Position) -> Result<Option<(Vec<u8>, u64)
 }
 
 fn check_useful(shared: &Shared, from: Position) -> Result<(), GivenUp> {
+    let outdated = distance(shared).map_or(u64::MAX, |distance| distance.saturating_mul(OUTDATED_AFTER));
     let tail = shared.tail();
-    let outdated = shared.options.snapshot_every.map_or(u64::MAX, |every| every.saturating_mul(OUTDATED_AFTER));
     if tail.begin > shared.geometry.split(from).0 {
         Err(GivenUp::Because("the log begins behind it now"))
     } else if tail.full {
