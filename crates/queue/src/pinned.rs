@@ -8,8 +8,9 @@ use commitlog::Position;
 use crate::ids::WallMs;
 use crate::message::{GroupOptions, Message};
 use crate::records::{
-    RECORD_KINDS, decode_acks, decode_cursor, decode_group, decode_hand_outs, decode_index_entry, decode_message,
-    decode_topic_id, encode_group, encode_hand_outs, encode_message_head, kind,
+    IndexEntry, RECORD_KINDS, decode_acks, decode_cursor, decode_group, decode_hand_outs, decode_index_entry,
+    decode_indexed_message, decode_message, decode_topic_id, encode_group, encode_hand_outs, encode_indexed_message,
+    encode_message_head, kind,
 };
 
 /// Version 1, stored at 0x0a00, made at 0x0b00, tag `t`, keys `k1` and `k2`, property `n`=`v`, and the body `body`.
@@ -34,6 +35,7 @@ fn kinds_keep_their_numbers() {
     assert_eq!(RECORD_KINDS, 0x20..=0x3f);
     let kinds = [kind::TOPIC, kind::GROUP, kind::SUBSCRIPTION, kind::MESSAGE, kind::HAND_OUT, kind::ACK, kind::CURSOR];
     assert_eq!(kinds, [0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26]);
+    assert_eq!(kind::INDEXED_MESSAGE, 0x27);
 }
 
 #[test]
@@ -61,4 +63,7 @@ fn groups_subscriptions_hand_outs_and_acknowledgements_keep_their_bytes() {
     assert_eq!(decode_acks(b"\x40\x01\0\0\0\0\0\0").unwrap(), [Position(0x0140)]);
     assert_eq!(decode_cursor(b"\x40\x01\0\0\0\0\0\0"), Ok(Position(0x0140)));
     assert!(decode_cursor(b"\x40\x01\0\0\0\0\0\0\0").is_err());
+    let entry = IndexEntry { tag: Some("t".into()), bytes: 0x0102, stored: WallMs(0x0a00) };
+    assert_eq!(encode_indexed_message(&entry), b"\x02\x01\0\0\x00\x0a\0\0\0\0\0\0\x01\x01\0t");
+    assert_eq!(decode_indexed_message(&encode_indexed_message(&entry)), Ok(entry));
 }

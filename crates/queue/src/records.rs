@@ -12,8 +12,10 @@
 //! 0x24  hand-out      subscription id  (message position: u64, attempt: u32) …
 //! 0x25  ack           subscription id  message position: u64 …
 //! 0x26  cursor        subscription id  position: u64
+//! 0x27  indexed       topic id         payload_bytes: u32, stored_ms: u64, tag
 //! ```
 //!
+//! An indexed message stands in a snapshot for the message of its name, which is where it was.
 //! A cursor says that every message below it is consumed or in a hand-out.
 //!
 //! In a message: `tag` is a count (0 or 1) as u8 and that many texts; `keys` a count as u16 and that many texts;
@@ -42,6 +44,7 @@ pub(crate) mod kind {
     pub(crate) const HAND_OUT: u8 = 0x24;
     pub(crate) const ACK: u8 = 0x25;
     pub(crate) const CURSOR: u8 = 0x26;
+    pub(crate) const INDEXED_MESSAGE: u8 = 0x27;
 }
 
 const MESSAGE_VERSION: u8 = 1;
@@ -147,6 +150,25 @@ pub(crate) fn decode_index_entry(payload: &[u8]) -> Result<IndexEntry, Unreadabl
     Ok(IndexEntry { tag, bytes: payload.len(), stored })
 }
 
+/// What a start needs of a message, instead of all of it.
+pub(crate) fn encode_indexed_message(entry: &IndexEntry) -> Vec<u8> {
+    let mut out = u32::try_from(entry.bytes).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    out.extend_from_slice(&entry.stored.0.to_le_bytes());
+    out.push(u8::from(entry.tag.is_some()));
+    if let Some(tag) = &entry.tag {
+        put_text(&mut out, tag);
+    }
+    out
+}
+
+pub(crate) fn decode_indexed_message(payload: &[u8]) -> Result<IndexEntry, Unreadable> {
+    let mut rest = payload;
+    let bytes = u32::from_le_bytes(take(&mut rest)?) as usize;
+    let stored = WallMs(u64::from_le_bytes(take(&mut rest)?));
+    let tag = take_tag(&mut rest)?.map(Into::into);
+    if rest.is_empty() { Ok(IndexEntry { tag, bytes, stored }) } else { Err("bytes behind its end") }
+}
+
 pub(crate) fn decode_message(payload: Vec<u8>) -> Result<Message, Unreadable> {
     let mut rest = &payload[..];
     let (_, born_ms) = take_times(&mut rest)?;
@@ -233,6 +255,7 @@ mod tests {
             let mut payload = encode_message_head(&message, WallMs(stored));
             let entry = IndexEntry::of(&message, &payload, WallMs(stored));
             payload.extend_from_slice(&message.body);
+            prop_assert_eq!(decode_indexed_message(&encode_indexed_message(&entry)), Ok(entry.clone()));
             prop_assert_eq!(decode_index_entry(&payload), Ok(entry));
             prop_assert_eq!(decode_message(payload), Ok(message));
         }
@@ -240,7 +263,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = (decode_index_entry(&bytes), decode_group(&bytes), decode_hand_outs(&bytes), decode_acks(&bytes));
-            let _ = (decode_cursor(&bytes), decode_message(bytes));
+            let _ = (decode_cursor(&bytes), decode_indexed_message(&bytes), decode_message(bytes));
         }
     }
 

@@ -58,6 +58,13 @@ pub(crate) enum Standing {
     Held,
 }
 
+/// A message that is held, and the hand-out that it is held for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holding {
+    position: Position,
+    serial: u64,
+}
+
 /// What a receive asks for, with the limits of its group.
 pub(crate) struct PickRequest<'a> {
     pub(crate) filter: &'a TagFilter,
@@ -272,6 +279,25 @@ impl Progress {
             None if position < self.cursor => Standing::Consumed,
             None => Standing::NotHandedOut,
         }
+    }
+
+    pub(crate) fn holdings(&self) -> Vec<Holding> {
+        let held = self.handed_out.iter().filter_map(|(position, entry)| match entry.visibility {
+            Visibility::Held { serial, .. } => Some(Holding { position: *position, serial }),
+            _ => None,
+        });
+        held.collect()
+    }
+
+    pub(crate) fn is_held(&self, holding: Holding) -> bool {
+        let visibility = self.handed_out.get(&holding.position).map(|entry| entry.visibility);
+        matches!(visibility, Some(Visibility::Held { serial, .. }) if serial == holding.serial)
+    }
+
+    /// Message and attempt of all that is handed out and not consumed as appended, in no order.
+    pub(crate) fn open_hand_outs(&self) -> Vec<(Position, u32)> {
+        let open = self.handed_out.iter().filter(|(_, entry)| !matches!(entry.visibility, Visibility::Ending));
+        open.map(|(position, entry)| (*position, entry.attempt)).collect()
     }
 
     pub(crate) fn is_consumed(&self, position: Position) -> bool {

@@ -12,9 +12,12 @@ use tokio::time::Instant;
 
 use super::Inner;
 use super::carrying::{Carrying, Step};
+use super::dumping::{DumpStep, Dumping};
 
 /// How often the log is asked whether it wants a segment back, and something that could not be carried is tried again.
 const POLL_EVERY: Duration = Duration::from_millis(50);
+/// The pause of a dump that waits for the disk or for a consumer.
+const DUMP_PAUSE: Duration = Duration::from_millis(2);
 /// How often idle topics are looked at.
 const REMOVE_OLD_EVERY: Duration = Duration::from_secs(60);
 /// The pause after an error that somebody must see to.
@@ -24,13 +27,14 @@ pub(super) struct Keeper {
     /// `None`: the engine is not one of the log's owners.
     owner: Option<LogOwner>,
     carrying: Option<Carrying>,
+    dumping: Option<Dumping>,
     removed_old: Instant,
 }
 
 impl Keeper {
     pub(super) fn new(engine: &Inner) -> Self {
         let owner = engine.options.is_log_owner.then(|| engine.log.register_owner("queue"));
-        Self { owner, carrying: None, removed_old: Instant::now() }
+        Self { owner, carrying: None, dumping: None, removed_old: Instant::now() }
     }
 
     /// Runs until the engine is dropped, which drops the sender of `ended` too.
@@ -46,8 +50,22 @@ impl Keeper {
         let mut pause = POLL_EVERY;
         while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(pause) {
             let Some(engine) = engine.upgrade() else { return };
-            pause = self.turn(&engine);
+            pause = self.turn(&engine).min(self.dump(&engine));
         }
+    }
+
+    /// Writes some of the queue into the snapshot that the log wants. Returns the pause until it goes on.
+    fn dump(&mut self, engine: &Inner) -> Duration {
+        if let Some(section) = self.owner.as_mut().and_then(LogOwner::snapshot_wanted) {
+            self.dumping = Some(Dumping::begin(section));
+        }
+        let (dumping, pause) = match self.dumping.take().and_then(|dumping| dumping.step(engine)) {
+            Some((dumping, DumpStep::More)) => (Some(dumping), Duration::ZERO),
+            Some((dumping, DumpStep::Wait)) => (Some(dumping), DUMP_PAUSE),
+            None => (None, Duration::MAX),
+        };
+        self.dumping = dumping;
+        pause
     }
 
     /// Returns the pause until the next one.
@@ -124,7 +142,7 @@ mod tests {
                 let _ = clock.now_ms();
             }
         };
-        let mut keeper = Keeper { owner: None, carrying: None, removed_old: Instant::now() };
+        let mut keeper = Keeper { owner: None, carrying: None, dumping: None, removed_old: Instant::now() };
         let mut look = |is_due: bool| {
             keeper.removed_old = if is_due { Instant::now() - REMOVE_OLD_EVERY } else { Instant::now() };
             keeper.turn(&engine.inner)

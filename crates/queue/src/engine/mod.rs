@@ -4,6 +4,7 @@ mod ack;
 mod admin;
 mod carrying;
 mod dead_letters;
+mod dumping;
 mod keeper;
 mod receive;
 mod recovery;

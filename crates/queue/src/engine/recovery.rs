@@ -14,7 +14,7 @@ use crate::ids::{GroupId, SubscriptionId, TopicId};
 use crate::names::{GroupName, TopicName};
 use crate::records::{
     IndexEntry, Unreadable, decode_acks, decode_cursor, decode_group, decode_hand_outs, decode_index_entry,
-    decode_name, decode_topic_id, kind, owns,
+    decode_indexed_message, decode_name, decode_topic_id, kind, owns,
 };
 
 /// An engine that takes the log's records and does not serve yet. Each record says what is, not what changes: a stretch
@@ -25,6 +25,11 @@ pub struct Recovery {
     late: LateTopics,
     options: EngineOptions,
 }
+
+/// The place of what a snapshot says without a name.
+const IN_A_SNAPSHOT: Position = Position(0);
+/// When it was said is not known: nothing had gone by then that a group which came later could miss.
+const LATEST: Position = Position(u64::MAX);
 
 /// A record of the queue that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -51,6 +56,7 @@ impl Recovery {
 
     fn try_apply(&mut self, record: ReplayedRecord<'_>) -> Result<(), Unreadable> {
         let ReplayedRecord { kind, owner, position, is_carried, payload } = record;
+        let said_at = if position == IN_A_SNAPSHOT { LATEST } else { position };
         match kind {
             kind::TOPIC => {
                 let name = TopicName::parse(decode_name(payload)?).map_err(|_| NO_NAME)?;
@@ -64,15 +70,16 @@ impl Recovery {
             kind::MESSAGE => self.apply_message(TopicId(owner), position, decode_index_entry(payload)?),
             kind::HAND_OUT => {
                 for (message, attempt) in decode_hand_outs(payload)? {
-                    self.apply_hand_out(SubscriptionId(owner), message, attempt, position);
+                    self.apply_hand_out(SubscriptionId(owner), message, attempt, said_at);
                 }
             }
             kind::ACK => {
                 for message in decode_acks(payload)? {
-                    self.apply_ack(SubscriptionId(owner), message, position);
+                    self.apply_ack(SubscriptionId(owner), message, said_at);
                 }
             }
-            kind::CURSOR => self.apply_cursor(SubscriptionId(owner), decode_cursor(payload)?, position),
+            kind::INDEXED_MESSAGE => self.apply_message(TopicId(owner), position, decode_indexed_message(payload)?),
+            kind::CURSOR => self.apply_cursor(SubscriptionId(owner), decode_cursor(payload)?, said_at),
             kind if owns(kind) => return Err("a kind that this program does not know"),
             _ => {}
         }
@@ -80,7 +87,8 @@ impl Recovery {
     }
 
     fn apply_topic(&mut self, id: TopicId, name: TopicName, is_carried: bool) {
-        if is_carried || self.late.has_topic(id) {
+        let is_known = self.core.has_topic(id);
+        if !is_known && (is_carried || self.late.has_topic(id)) {
             self.late.define_topic(id, name);
         } else {
             self.core.add_topic(id, name);
@@ -304,6 +312,28 @@ mod tests {
         let (description, deliveries) = found(twice);
         assert_eq!(deliveries, [vec![(448, 2)], vec![(384, 1), (448, 1)]]);
         assert_eq!(description, found(once).0);
+    }
+
+    #[test]
+    fn what_a_snapshot_says_was_consumed_before_a_group_came_is_not_taken_from_it() {
+        let mut records = history(&[(0, 0, 0), (2, 0, 0)]);
+        let said = (kind::CURSOR, SUBSCRIPTIONS[0], 0, Position(385).to_bytes().to_vec());
+        // In place of the acknowledgement, and before all that it names; the topic comes as a copy.
+        records.truncate(6);
+        let (_, _, position, payload) = records.remove(0);
+        let mut recovery = Recovery::new(EngineOptions::default());
+        apply(&mut recovery, &[said]);
+        let topic = ReplayedRecord {
+            kind: kind::TOPIC,
+            owner: 0,
+            position: Position(position),
+            is_carried: true,
+            payload: &payload,
+        };
+        recovery.apply(topic).unwrap();
+        apply(&mut recovery, &records);
+        let (_, deliveries) = found(recovery);
+        assert_eq!(deliveries, [vec![], vec![(384, 1)]]);
     }
 
     #[test]

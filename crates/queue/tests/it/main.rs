@@ -8,6 +8,7 @@ mod crash;
 mod failing;
 mod receiving;
 mod restart;
+mod snapshots;
 mod space;
 mod space_crash;
 mod world;

@@ -91,6 +91,10 @@ async fn run() -> Trace {
     for n in 0..MESSAGES {
         world.engine.send_wait(&topic(), tagged(n)).await.unwrap();
         world.storage.note(Noted::Sent { n }.encode());
+        if n.is_multiple_of(20) {
+            // One may be under way.
+            let _ = world.log.request_snapshot();
+        }
         let group = random.below(GROUPS.len());
         for delivery in world.engine.receive(ReceiveRequest { invisible: SOON, ..request(group) }).await.unwrap() {
             take(&world, &mut random, group, delivery).await;
@@ -98,6 +102,7 @@ async fn run() -> Trace {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(*world.log.segments().start() > 8, "no space came back");
+    assert!(world.storage.content("snapshot").is_ok(), "no snapshot was written");
     world.storage.trace()
 }
 

@@ -1,16 +1,17 @@
-//! Random histories of a topic, in order and after carries: the engine finds the same.
+//! Random histories of a topic, in order, after carries, and from a snapshot: the engine finds the same.
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::Duration;
 
 use commitlog::{Position, ReplayedRecord};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
+use proptest::test_runner::{RngSeed, TestRunner};
 
 use super::{EngineOptions, Recovery};
-use crate::core::{Core, Fate, PickRequest, Restated};
+use crate::core::{Core, CoreDump, CoreStep, Fate, PickRequest, Restated, Said};
 use crate::ids::{GroupId, Now, SubscriptionId, TopicId, WallMs};
 use crate::message::{GroupOptions, Message, TagFilter, TopicDescription};
 use crate::records::{encode_group, encode_hand_outs, encode_message_head, kind};
@@ -43,6 +44,8 @@ enum Step {
     NewOptions {
         group: usize,
     },
+    /// A snapshot is begun, or the one under way goes on by a step.
+    Dump,
     /// The log wants this many of its records back.
     Want {
         records: usize,
@@ -63,6 +66,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         5 => (group.clone(), nth.clone()).prop_map(|(group, nth)| Step::Ack { group, nth }),
         1 => Just(Step::NewGroup),
         1 => group.prop_map(|group| Step::NewOptions { group }),
+        3 => Just(Step::Dump),
         2 => (1..30_usize).prop_map(|records| Step::Want { records }),
         8 => (nth, 1..4_usize).prop_map(|(nth, messages)| Step::Carry { nth, messages }),
     ]
@@ -78,6 +82,15 @@ struct World {
     log: Vec<(Written, bool)>,
     subscriptions: Vec<(GroupId, SubscriptionId)>,
     wanted: Option<Wanted>,
+    underway: Option<(CoreDump, Snapshot)>,
+    snapshot: Option<Snapshot>,
+}
+
+struct Snapshot {
+    /// Records of the log before its place.
+    before: usize,
+    from: Position,
+    said: Vec<Said>,
 }
 
 /// The oldest records of the log, and what of them is still to be carried.
@@ -90,7 +103,8 @@ impl World {
     fn new() -> Self {
         let truth = Core::default();
         let (history, log, subscriptions) = (vec![], vec![], vec![]);
-        let mut world = Self { next: FIRST, truth, history, log, subscriptions, wanted: None };
+        let (wanted, underway, snapshot) = (None, None, None);
+        let mut world = Self { next: FIRST, truth, history, log, subscriptions, wanted, underway, snapshot };
         world.append(kind::TOPIC, 0, b"topic".to_vec());
         world
     }
@@ -121,6 +135,7 @@ impl World {
             Step::Ack { group, nth } => self.ack(group, nth),
             Step::NewGroup => self.add_group(),
             Step::NewOptions { group } => self.set_options(group),
+            Step::Dump => self.dump(),
             Step::Want { records } => self.want(records),
             Step::Carry { nth, messages } => self.carry(nth, messages),
         }
@@ -183,6 +198,14 @@ impl World {
         }
         if wanted.left.is_empty() {
             self.log.drain(..wanted.records);
+            // The log begins behind the place of a snapshot, or has so many records fewer before it.
+            let stays = |snapshot: &mut Snapshot| {
+                let before = snapshot.before.checked_sub(wanted.records);
+                snapshot.before = before.unwrap_or(0);
+                before.is_none()
+            };
+            drop(self.underway.take_if(|(_, snapshot)| stays(snapshot)));
+            drop(self.snapshot.take_if(stays));
         } else {
             self.wanted = Some(wanted);
         }
@@ -207,6 +230,41 @@ impl World {
                 self.say(kind::CURSOR, subscription.0, cursor.to_bytes().to_vec());
             }
         }
+    }
+
+    fn dump(&mut self) {
+        let Some((mut dump, mut snapshot)) = self.underway.take() else {
+            let (before, from) = (self.log.len(), Position(self.next));
+            let snapshot = Snapshot { before, from, said: vec![] };
+            self.underway = Some((CoreDump::begin(&self.truth, from), snapshot));
+            return;
+        };
+        match dump.step(&self.truth) {
+            CoreStep::Said(said) => snapshot.said.extend(said),
+            CoreStep::Progress(progress) => snapshot.said.extend(progress.into_records()),
+            CoreStep::Done => {
+                self.snapshot = Some(snapshot);
+                return;
+            }
+            CoreStep::GivenUp => return,
+            CoreStep::Wait => unreachable!("nothing is held here"),
+        }
+        self.underway = Some((dump, snapshot));
+    }
+
+    /// What a start finds in the snapshot and the log behind it.
+    fn replay_snapshot(&self) -> Option<Core> {
+        let Snapshot { before, from, said } = self.snapshot.as_ref()?;
+        let shown_as = |said: &Said| {
+            let Said { kind, owner, name, payload } = said.clone();
+            (Written { kind, owner, name: name.unwrap_or_default(), payload }, false)
+        };
+        let said: Vec<_> = said.iter().map(shown_as).collect();
+        let mut shown = HashSet::new();
+        let behind = self.log[*before..]
+            .iter()
+            .filter(|(written, is_copy)| shown.insert(written.name) && (!*is_copy || written.name < *from));
+        Some(replay(said.iter().chain(behind).map(|(written, is_copy)| (written, *is_copy))))
     }
 
     /// What a start finds in the log: of each record the oldest copy.
@@ -253,23 +311,33 @@ fn receive_all(core: &mut Core, id: SubscriptionId) -> Vec<(Position, u32)> {
     core.pick(id, &request).hand_outs.iter().map(|out| (out.position, out.attempt)).collect()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
+#[test]
+fn a_history_after_carries_and_from_a_snapshot_is_found_as_it_was() {
+    let config = ProptestConfig {
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(8),
-        cases: 1000,
+        cases: 1500,
         max_shrink_iters: 2000,
         ..ProptestConfig::default()
-    })]
-
-    #[test]
-    fn a_history_after_carries_is_found_as_it_was(steps in prop::collection::vec(any_step(), 0..120)) {
+    };
+    let from_snapshots = Cell::new(0);
+    let histories = prop::collection::vec(any_step(), 0..120);
+    let checked = TestRunner::new(config).run(&histories, |steps| {
         let mut world = World::new();
         for step in &steps {
             world.take(step);
         }
         let subscriptions = world.subscriptions.clone();
+        let from_snapshot = world.replay_snapshot();
         let carried = found(world.replay_log(), &subscriptions);
-        prop_assert_eq!(carried, found(world.truth, &subscriptions));
-    }
+        let truth = found(world.truth, &subscriptions);
+        prop_assert_eq!(&carried, &truth);
+        if let Some(from_snapshot) = from_snapshot {
+            from_snapshots.set(from_snapshots.get() + 1);
+            prop_assert_eq!(&found(from_snapshot, &subscriptions), &truth);
+        }
+        Ok(())
+    });
+    checked.unwrap();
+    assert!(from_snapshots.get() > 100, "{} starts from snapshots", from_snapshots.get());
 }

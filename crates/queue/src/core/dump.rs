@@ -1,0 +1,206 @@
+//! All that a start needs of the core, for a snapshot of the log: in steps, between which the core changes. Pure.
+//!
+//! ```text
+//! definitions ──► messages, topic by topic ──► progress, group by group ──► done
+//!                              a group subscribes meanwhile ──► given up
+//! ```
+//!
+//! What has its name behind the snapshot's place is in the log behind it, and is left out. So is what happens between two
+//! steps: the next start applies it again. It would apply the subscription of a new group before what the others consumed
+//! after it, and would have to give the group what they had left then: a snapshot during which a group subscribes is none.
+//!
+//! A message that is held when its group's turn comes may have been acknowledged below the place: the group waits until that
+//! is decided. One that is held after that is acknowledged behind the place, or not at all.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use commitlog::Position;
+
+use super::progress::Holding;
+use super::{Core, Progress};
+use crate::ids::{GroupId, SubscriptionId, TopicId};
+use crate::records::{encode_group, encode_hand_outs, encode_indexed_message, kind};
+
+/// Records of one step. Of a group's progress all is taken in one.
+const RECORDS_PER_STEP: usize = 512;
+/// Hand-outs in one record.
+const HAND_OUTS_PER_RECORD: usize = 256;
+
+/// A record of the snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) kind: u8,
+    pub(crate) owner: u64,
+    pub(crate) name: Option<Position>,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// How far a core is dumped. In each list the next one is the last.
+#[derive(Debug)]
+pub(crate) struct CoreDump {
+    from: Position,
+    definitions: Vec<(Position, Defined)>,
+    topics: Vec<TopicId>,
+    /// Where the next topic goes on.
+    next_message: Position,
+    groups: VecDeque<Waiting>,
+    /// Groups in a row that could not be taken.
+    waited: usize,
+}
+
+/// What a record of the log defines.
+#[derive(Clone, Copy, Debug)]
+enum Defined {
+    Topic(TopicId),
+    /// It, or its options.
+    Group(GroupId),
+    Subscription(SubscriptionId),
+}
+
+/// A group that is still to be dumped, and what was held when its turn came.
+#[derive(Debug)]
+struct Waiting {
+    subscription: SubscriptionId,
+    held: Option<Vec<Holding>>,
+}
+
+/// What one step of a dump gives.
+#[derive(Debug)]
+pub(crate) enum CoreStep {
+    Said(Vec<Said>),
+    Progress(GroupProgress),
+    /// All that is left waits for consumers.
+    Wait,
+    Done,
+    /// The replay over this dump would be another one.
+    GivenUp,
+}
+
+/// What a group has done with a topic, as of one moment.
+#[derive(Debug)]
+pub(crate) struct GroupProgress {
+    subscription: SubscriptionId,
+    /// Message and attempt of all that is handed out and not consumed as appended.
+    hand_outs: Vec<(Position, u32)>,
+    cursor: Position,
+}
+
+impl CoreDump {
+    /// Begins a dump for a snapshot that goes on at `from`; the core knows all that was appended below.
+    pub(crate) fn begin(core: &Core, from: Position) -> Self {
+        let subscriptions = core.subscription_by_id.keys();
+        let groups = subscriptions.map(|id| Waiting { subscription: *id, held: None }).collect();
+        let (definitions, topics) = (core.definitions_before(from), core.topic_ids());
+        Self { from, definitions, topics, next_message: Position(0), groups, waited: 0 }
+    }
+
+    pub(crate) fn step(&mut self, core: &Core) -> CoreStep {
+        if core.subscription_by_id.keys().any(|id| Position(id.0) >= self.from) {
+            return CoreStep::GivenUp;
+        }
+        if !self.definitions.is_empty() {
+            let rest = self.definitions.len().saturating_sub(RECORDS_PER_STEP);
+            let next = self.definitions.split_off(rest).into_iter().rev();
+            return CoreStep::Said(next.filter_map(|(name, defined)| core.define(name, defined)).collect());
+        }
+        if let Some(topic) = self.topics.last().copied() {
+            return CoreStep::Said(self.messages(core, topic));
+        }
+        self.progress(core)
+    }
+
+    fn messages(&mut self, core: &Core, topic: TopicId) -> Vec<Said> {
+        let mut said = Vec::new();
+        for (name, payload) in core.indexed_messages(topic, self.next_message..self.from) {
+            if said.len() >= RECORDS_PER_STEP {
+                self.next_message = name;
+                return said;
+            }
+            said.push(Said { kind: kind::INDEXED_MESSAGE, owner: topic.0, name: Some(name), payload });
+        }
+        self.topics.pop();
+        self.next_message = Position(0);
+        said
+    }
+
+    fn progress(&mut self, core: &Core) -> CoreStep {
+        let Some(mut group) = self.groups.pop_front() else { return CoreStep::Done };
+        let id = group.subscription;
+        let Some(found) = core.subscription_by_id.get(&id) else { return CoreStep::Said(Vec::new()) };
+        let progress = &found.progress;
+        let held = group.held.get_or_insert_with(|| progress.holdings());
+        held.retain(|holding| progress.is_held(*holding));
+        if held.is_empty() {
+            self.waited = 0;
+            return CoreStep::Progress(GroupProgress::of(id, progress));
+        }
+        self.groups.push_back(group);
+        self.waited += 1;
+        if self.waited < self.groups.len() {
+            return CoreStep::Said(Vec::new());
+        }
+        self.waited = 0;
+        CoreStep::Wait
+    }
+}
+
+impl Core {
+    /// The next one last. Subscriptions come behind what they name.
+    fn definitions_before(&self, end: Position) -> Vec<(Position, Defined)> {
+        let topics = self.topic_by_id.keys().map(|id| (id.0, Defined::Topic(*id)));
+        let groups = self.group_by_id.iter().flat_map(|(id, group)| {
+            let options = Some(group.options_set_by).filter(|by| by != id);
+            [Some(*id), options].into_iter().flatten().map(|name| (name.0, Defined::Group(*id)))
+        });
+        let subscriptions = self.subscription_by_id.keys().map(|id| (id.0, Defined::Subscription(*id)));
+        let all = topics.chain(groups).chain(subscriptions).map(|(name, defined)| (Position(name), defined));
+        let mut before: Vec<_> = all.filter(|(name, _)| *name < end).collect();
+        before.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(*name));
+        before
+    }
+
+    fn define(&self, name: Position, defined: Defined) -> Option<Said> {
+        let (kind, owner, payload) = match defined {
+            Defined::Topic(id) => {
+                let topic = self.topic_by_id.get(&id)?;
+                (kind::TOPIC, 0, topic.name.as_str().as_bytes().to_vec())
+            }
+            Defined::Group(id) => {
+                let group = self.group_by_id.get(&id)?;
+                (kind::GROUP, 0, encode_group(group.options, group.name.as_str()))
+            }
+            Defined::Subscription(id) => {
+                let subscription = self.subscription_by_id.get(&id)?;
+                (kind::SUBSCRIPTION, subscription.group.0, subscription.topic.0.to_le_bytes().to_vec())
+            }
+        };
+        Some(Said { kind, owner, name: Some(name), payload })
+    }
+
+    /// Messages of the topic with names in this range, rising.
+    fn indexed_messages(
+        &self,
+        topic: TopicId,
+        names: Range<Position>,
+    ) -> impl Iterator<Item = (Position, Vec<u8>)> + '_ {
+        let topic = self.topic_by_id.get(&topic);
+        let messages = topic.into_iter().flat_map(move |topic| topic.messages.range(names.clone()));
+        messages.map(|(name, entry)| (name, encode_indexed_message(entry)))
+    }
+}
+
+impl GroupProgress {
+    fn of(subscription: SubscriptionId, progress: &Progress) -> Self {
+        Self { subscription, hand_outs: progress.open_hand_outs(), cursor: progress.cursor() }
+    }
+
+    /// Hand-outs come first: a cursor alone says that all below it is consumed.
+    pub(crate) fn into_records(self) -> Vec<Said> {
+        let said = |kind, payload| Said { kind, owner: self.subscription.0, name: None, payload };
+        let pieces = self.hand_outs.chunks(HAND_OUTS_PER_RECORD).map(|piece| encode_hand_outs(piece.iter().copied()));
+        let mut records: Vec<Said> = pieces.map(|payload| said(kind::HAND_OUT, payload)).collect();
+        records.push(said(kind::CURSOR, self.cursor.to_bytes().to_vec()));
+        records
+    }
+}
