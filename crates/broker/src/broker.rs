@@ -207,6 +207,8 @@ impl Broker {
         if let Some(mut acceptor) = acceptor {
             acceptor.stop();
         }
+        // The workers take part in it before they end.
+        self.shared.journal.request_snapshot();
         self.shared.workers.iter().for_each(|worker| worker.notify(Notice::Stop(reason)));
         let ended: Vec<bool> = workers.into_iter().map(|worker| worker.join().unwrap_or(false)).collect();
         // A panic of its own has ended the process already.

@@ -5,7 +5,9 @@ use mqtt::{PacketId, QoS};
 use proptest::prelude::*;
 
 use super::record::{self, ConnectionRecord, Reference, SessionRecord, SubscribedOptions, kind};
-use super::{Recovery, state};
+use super::state::StateRecords;
+use super::{RecoveredClient, Recovery};
+use crate::client::ClientKey;
 
 const CLIENTS: [&str; 3] = ["a", "b", "c"];
 
@@ -32,7 +34,9 @@ pub(super) fn histories(units_max: usize) -> impl Strategy<Value = Vec<Unit>> {
 pub(super) fn state_of(recovery: &Recovery, only: Option<&str>) -> Unit {
     let is_asked = |client_id: &str| only.is_none_or(|only| only == client_id);
     let clients = recovery.clients.iter().filter(|(client_id, _)| is_asked(client_id));
-    let mut unit: Unit = clients.flat_map(|(client_id, client)| state::records_of(client_id, client)).collect();
+    let records =
+        |client_id: &str, client: &RecoveredClient| StateRecords::new(ClientKey::new(client_id), client.clone());
+    let mut unit: Unit = clients.flat_map(|(client_id, client)| records(client_id, client)).collect();
     let connections = recovery.connections.iter().filter(|(_, connection)| is_asked(&connection.client_id));
     unit.extend(connections.map(|(connection_id, connection)| {
         let (client_id, address) = (&*connection.client_id, &*connection.address);

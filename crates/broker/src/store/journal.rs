@@ -1,11 +1,13 @@
 //! What a worker asks of the log: `append`, and what is durable. Nothing here waits for the disk.
 
 use commitlog::{
-    AppendError, Appended, Log, LogEvent, LogOwner, Need, NewRecord, Part, Position, Record, WaitError, record_bytes,
+    AppendError, Appended, Log, LogEvent, LogOwner, Need, NewRecord, Part, Position, Record, SnapshotError,
+    SnapshotSection, WaitError, record_bytes,
 };
 
+use super::RecoveredClient;
 use super::record::{self, ConnectionRecord, Reference, SessionRecord, SubscribedOptions, kind};
-use super::{RecoveredClient, state};
+use super::state::StateRecords;
 use crate::client::ClientKey;
 use crate::message::SharedMessage;
 
@@ -37,33 +39,17 @@ impl Journal {
     /// Appends records that do not refer to each other, as many at a time as fit into one unit. After an error a part
     /// of them may be in the log.
     pub(crate) fn append_independent(&self, batch: &Batch, need: Need) -> Result<(), AppendError> {
-        let mut rest = batch.records.as_slice();
-        while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = |record: &Prepared| {
-                bytes += record.bytes();
-                bytes <= self.unit_bytes_max
-            };
-            // One that is too large by itself is the log's to refuse.
-            let count = rest.iter().map(fits).take_while(|fits| *fits).count().max(1);
-            let (unit, after) = rest.split_at(count);
-            self.append_records(unit, need)?;
-            rest = after;
-        }
-        Ok(())
+        units(&batch.records, self.unit_bytes_max).try_for_each(|unit| self.append_records(unit, need).map(drop))
+    }
+
+    /// The same into a snapshot. After an error a part of them may be in it.
+    pub(crate) fn push_independent(&self, batch: &Batch, section: &mut SnapshotSection) -> Result<(), SnapshotError> {
+        units(&batch.records, self.unit_bytes_max)
+            .try_for_each(|unit| with_new_records(unit, |records| section.push(records)))
     }
 
     fn append_records(&self, records: &[Prepared], need: Need) -> Result<Appended, AppendError> {
-        let parts: Vec<Vec<Part<'_>>> = records.iter().map(|record| record.body.parts()).collect();
-        let records: Vec<NewRecord<'_>> = records
-            .iter()
-            .zip(&parts)
-            .map(|(record, parts)| {
-                let new = NewRecord::new(record.kind, record.owner, parts);
-                record.name.map_or(new, |name| new.carried(name))
-            })
-            .collect();
-        self.log.append(need, &records)
+        with_new_records(records, |records| self.log.append(need, records))
     }
 
     /// Appends what a client waits for and what takes little room: a busy log takes it, a full one does not.
@@ -98,6 +84,13 @@ impl Journal {
         self.log.register_owner("broker worker")
     }
 
+    /// Begins a snapshot, if there can be one.
+    pub(crate) fn request_snapshot(&self) {
+        if !self.log.request_snapshot() {
+            tracing::debug!("no snapshot of the log can be written: the next start reads more of it");
+        }
+    }
+
     /// Whether the log has no room for what a client may send with this need.
     pub(crate) fn is_full_for(&self, need: Need) -> bool {
         self.log.is_full_for(need, ROOM_OF_A_CLIENT)
@@ -115,6 +108,35 @@ impl Journal {
     pub(crate) fn watch(&self, watcher: impl Fn(LogEvent) + Send + Sync + 'static) {
         self.log.watch(Box::new(watcher));
     }
+}
+
+/// Parts of which each fits into a unit; a record that is too large by itself is the log's to refuse.
+fn units(records: &[Prepared], bytes_max: usize) -> impl Iterator<Item = &[Prepared]> {
+    let mut rest = records;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |record: &Prepared| {
+            bytes += record.bytes();
+            bytes <= bytes_max
+        };
+        let count = rest.iter().map(fits).take_while(|fits| *fits).count().max(1);
+        let (unit, after) = rest.split_at_checked(count)?;
+        rest = after;
+        Some(unit)
+    })
+}
+
+fn with_new_records<T>(records: &[Prepared], then: impl FnOnce(&[NewRecord<'_>]) -> T) -> T {
+    let parts: Vec<Vec<Part<'_>>> = records.iter().map(|record| record.body.parts()).collect();
+    let records: Vec<NewRecord<'_>> = records
+        .iter()
+        .zip(&parts)
+        .map(|(record, parts)| {
+            let new = NewRecord::new(record.kind, record.owner, parts);
+            record.name.map_or(new, |name| new.carried(name))
+        })
+        .collect();
+    then(&records)
 }
 
 /// Records that become durable together.
@@ -170,6 +192,10 @@ impl Batch {
     /// What it takes of a unit.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
     }
 
     /// Adds records that refer to none of their own.
@@ -257,11 +283,14 @@ impl Batch {
         self.push_bytes(kind::QUEUE_ID_SEEN, client_id, record::encode_queue_id_seen(client_id, until_ms, id));
     }
 
-    /// All that the log knows of a client, in place of every older record of it; see [`state`].
-    pub(crate) fn client_state(&mut self, client_id: &str, client: &RecoveredClient) {
-        for (kind, payload) in state::records_of(client_id, client) {
-            self.push_bytes(kind, client_id, payload);
-        }
+    /// All that the log knows of a client, in place of every older record of it; see [`state`](super::state).
+    pub(crate) fn client_state(&mut self, client: &ClientKey, state: RecoveredClient) {
+        StateRecords::new(client.clone(), state).for_each(|record| self.state_record(client, record));
+    }
+
+    /// One record of it.
+    pub(crate) fn state_record(&mut self, client: &ClientKey, (kind, payload): (u8, Vec<u8>)) {
+        self.push_bytes(kind, client.as_str(), payload);
     }
 
     /// A connection whose `tcpclean` is not in the queue, in place of every older record of it.

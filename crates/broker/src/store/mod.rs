@@ -10,12 +10,14 @@ pub(crate) mod messages;
 #[cfg(test)]
 mod pinned;
 pub(crate) mod record;
+mod recovered_entries;
 mod recovery;
 pub(crate) mod state;
 
 pub use record::RECORD_KINDS;
+pub(crate) use recovered_entries::{RecoveredEntries, RecoveredEntry};
 pub use recovery::{RecoverError, Recovery};
-pub(crate) use recovery::{RecoveredClient, RecoveredConnection, RecoveredEntry, RecoveredSeen, RecoveredSession};
+pub(crate) use recovery::{RecoveredClient, RecoveredConnection, RecoveredSeen, RecoveredSession};
 
 /// Whether the log records of this kind belong to the broker.
 #[must_use]

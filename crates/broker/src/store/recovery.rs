@@ -14,6 +14,7 @@ use super::owns;
 use super::record::{
     self, CollapsedRecord, ConnectionRecord, Record, Reference, SessionRecord, SubscribedOptions, kind,
 };
+use super::recovered_entries::{RecoveredEntries, RecoveredEntry};
 use crate::message::Collapse;
 
 /// A record of the broker that cannot be read.
@@ -47,14 +48,14 @@ pub(crate) struct RecoveredConnection {
     pub(crate) closed_ms: Option<u64>,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecoveredClient {
     /// Place of the oldest record that says something of it; 0: a snapshot does, in place of any.
     pub(crate) oldest: Position,
     pub(crate) session: Option<RecoveredSession>,
     pub(crate) subscriptions: BTreeMap<Box<str>, SubscribedOptions>,
     /// In the order of their arrival.
-    pub(crate) entries: BTreeMap<Position, RecoveredEntry>,
+    pub(crate) entries: RecoveredEntries,
     /// Hand-outs of entries that are not done, oldest first.
     pub(crate) handed_out: Vec<(Position, PacketId)>,
     pub(crate) last_handed_out: Option<PacketId>,
@@ -80,15 +81,6 @@ pub(crate) struct RecoveredSeen {
 
 /// Collapse keys of one client that are held before those that are past their time are dropped.
 const SEEN_MAX: usize = 1024;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RecoveredEntry {
-    pub(crate) size: u32,
-    pub(crate) expires_at_ms: u64,
-    pub(crate) urgent: bool,
-    pub(crate) collapse: Option<Collapse>,
-    pub(crate) subscription_ids: Vec<u32>,
-}
 
 impl Recovery {
     #[must_use]
@@ -263,13 +255,13 @@ impl RecoveredClient {
     }
 
     fn refer(&mut self, reference: &Reference<'_>) {
-        let collapse = reference.collapse.map(|(key, version)| Collapse { key: key.into(), version });
+        let collapse = reference.collapse.map(|(key, version)| Box::new(Collapse { key: key.into(), version }));
         let entry = RecoveredEntry {
             size: reference.size,
             expires_at_ms: reference.expires_at_ms,
             urgent: reference.urgent,
             collapse,
-            subscription_ids: reference.subscription_ids.clone(),
+            subscription_ids: reference.subscription_ids.as_slice().into(),
         };
         self.entries.insert(reference.message, entry);
         if let Some(packet_id) = reference.packet_id {
@@ -279,7 +271,7 @@ impl RecoveredClient {
 
     fn hand_out(&mut self, message: Position, packet_id: PacketId) {
         self.last_handed_out = Some(packet_id);
-        if self.entries.contains_key(&message) {
+        if self.entries.contains(message) {
             self.handed_out.retain(|(known, _)| *known != message);
             self.handed_out.push((message, packet_id));
         }
@@ -294,8 +286,9 @@ impl RecoveredClient {
 
     fn remove(&mut self, message: Position, now_ms: u64) {
         self.handed_out.retain(|(known, _)| *known != message);
-        let Some(entry) = self.entries.remove(&message) else { return };
-        let Some(Collapse { key, version }) = entry.collapse else { return };
+        let Some(entry) = self.entries.remove(message) else { return };
+        let Some(collapse) = entry.collapse else { return };
+        let Collapse { key, version } = *collapse;
         self.see(key, RecoveredSeen { entry: message, version, until_ms: entry.expires_at_ms }, now_ms);
     }
 
@@ -352,7 +345,7 @@ mod tests {
         feed(&mut recovery, kind::REFERENCE, &reference(20, None, None));
         feed(&mut recovery, kind::REMOVED, &record::encode_removed("c", &[Position(10)]));
         let client = &recovery.clients["c"];
-        assert_eq!(client.entries.keys().copied().collect::<Vec<_>>(), [Position(20)]);
+        assert_eq!(client.entries.iter().map(|(message, _)| message).collect::<Vec<_>>(), [Position(20)]);
         let seen = RecoveredSeen { entry: Position(10), version: 3, until_ms: 1000 };
         assert_eq!(client.seen, BTreeMap::from([("k".into(), seen)]));
     }

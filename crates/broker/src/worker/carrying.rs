@@ -5,10 +5,11 @@
 //! message is referred to again, by the worker that has it in an inbox. So what is on its way between workers, or waits
 //! for the log, needs no old segment.
 
-use commitlog::{AppendError, LogOwner, Need};
+use commitlog::{AppendError, LogOwner, Need, SnapshotSection};
 
 use super::Worker;
 use super::clients::{OpenConnection, Pass, Progress};
+use super::connections::Connections;
 use super::post::ConnectionKey;
 use super::reader::{ReadRecord, ReadRequest, ToRead};
 use crate::store::journal::{Batch, Journal};
@@ -64,6 +65,11 @@ impl Carrying {
         Ok(())
     }
 
+    /// The snapshot that this worker has still to take part in.
+    pub(super) fn snapshot_wanted(&mut self) -> Option<SnapshotSection> {
+        self.owner.snapshot_wanted()
+    }
+
     pub(super) fn has_more(&self) -> bool {
         self.has_more
     }
@@ -113,10 +119,7 @@ impl Worker {
 
     fn carry_some(&mut self, pass: &mut Pass) -> Result<Progress, AppendError> {
         let connections = &self.connections;
-        let open = |key: ConnectionKey| {
-            let (id, address) = connections.opened(key)?;
-            Some(OpenConnection { id: id.into(), address: address.to_string().into() })
-        };
+        let open = |key| open_connection(connections, key);
         match self.clients.carry_some(pass, self.now.over_ms(), open)? {
             Progress::Done => self.carry_ended(pass),
             progress => Ok(progress),
@@ -139,4 +142,10 @@ impl Worker {
         self.ended.note_said(&said, newest);
         Ok(Progress::More)
     }
+}
+
+/// What the log has to know of it.
+pub(super) fn open_connection(connections: &Connections, key: ConnectionKey) -> Option<OpenConnection> {
+    let (id, address) = connections.opened(key)?;
+    Some(OpenConnection { id: id.into(), address: address.to_string().into() })
 }

@@ -5,7 +5,9 @@
 //! elsewhere.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
+use super::clients::StepLimits;
 use crate::client::ClientKey;
 use crate::store::RecoveredConnection;
 use crate::store::journal::Batch;
@@ -80,15 +82,29 @@ impl EndedConnections {
     pub(super) fn add_to(&self, batch: &mut Batch, segment: u64) -> Vec<Box<str>> {
         let needing = self.by_id.iter().filter(|(_, connection)| connection.oldest_segment <= segment);
         let mut said = Vec::new();
-        for (id, EndedConnection { client, address, closed_ms, .. }) in needing {
+        for (id, connection) in needing {
             if batch.bytes() >= BYTES_MAX {
                 break;
             }
-            let (client_id, closed_ms) = (client.as_str(), Some(*closed_ms));
-            batch.connection(ConnectionRecord { client_id, connection_id: id, address, closed_ms });
+            connection.add_to(id, batch);
             said.push(id.clone());
         }
         said
+    }
+
+    /// Adds those behind this id, as far as they fit into a step of a dump. Returns the last one that was added; `None`: there
+    /// are no more.
+    pub(super) fn dump_some(&self, after: Option<&str>, limits: StepLimits, batch: &mut Batch) -> Option<Box<str>> {
+        let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let mut last = None;
+        for (id, connection) in self.by_id.range::<str, _>(behind) {
+            connection.add_to(id, batch);
+            last = Some(id);
+            if limits.are_reached(batch) {
+                break;
+            }
+        }
+        last.cloned()
     }
 
     /// These are in the log again, in segment `newest` or a later one.
@@ -98,6 +114,14 @@ impl EndedConnections {
                 connection.oldest_segment = newest;
             }
         }
+    }
+}
+
+impl EndedConnection {
+    fn add_to(&self, connection_id: &str, batch: &mut Batch) {
+        let Self { client, address, closed_ms, .. } = self;
+        let (client_id, closed_ms) = (client.as_str(), Some(*closed_ms));
+        batch.connection(ConnectionRecord { client_id, connection_id, address, closed_ms });
     }
 }
 

@@ -18,6 +18,7 @@ mod clients;
 mod connect_request;
 mod connections;
 mod dispatch;
+mod dumping;
 mod durability;
 mod ended_connections;
 mod incoming;
@@ -51,6 +52,7 @@ use action::{Actions, Now};
 use carrying::Carrying;
 use clients::Clients;
 use connections::{Connections, Flushed, SocketEvent, TimedOut};
+use dumping::Dumping;
 use durability::Durability;
 use ended_connections::EndedConnections;
 use post::WorkerMailbox;
@@ -66,6 +68,8 @@ const TICK: Duration = Duration::from_millis(500);
 /// A stop waits this long for peers that have been told everything, and for those that read slowly.
 const STOP_LINGERS: Duration = Duration::from_millis(200);
 const STOP_TAKES_MAX: Duration = Duration::from_secs(3);
+/// A stop takes this long at most for the snapshot that makes the next start a quick one.
+const STOP_DUMPS_MAX: Duration = Duration::from_secs(10);
 const EVENTS_PER_TURN: usize = 1024;
 
 pub(crate) struct Worker {
@@ -80,6 +84,7 @@ pub(crate) struct Worker {
     ended: EndedConnections,
     /// Which segments of the log it needs no more.
     carrying: Carrying,
+    dumping: Dumping,
     /// What the components want of each other; empty between two requests.
     actions: Actions,
     queue_acks: QueueAcks,
@@ -96,6 +101,7 @@ struct Stopping {
     /// Until then peers may read our last words and close.
     linger_until: Instant,
     give_up: Instant,
+    give_up_dumping: Instant,
 }
 
 impl Worker {
@@ -134,6 +140,7 @@ impl Worker {
         self.tick();
         self.durability.flush();
         self.carry();
+        self.dump();
         self.flush_connections();
         self.worker_posts.flush();
         if self.connections.has_paused() && !self.is_congested() {
@@ -146,7 +153,7 @@ impl Worker {
         if self.connections.ready_len() > 0 {
             return Duration::ZERO;
         }
-        if self.clients.is_sweeping() || self.durability.has_retries() || self.carrying.has_more() {
+        if self.has_more_to_log() || self.clients.is_sweeping() {
             return Duration::from_millis(1);
         }
         let stop = self.stopping.as_ref().map_or(self.next_tick, |stopping| stopping.linger_until);
@@ -154,11 +161,20 @@ impl Worker {
         due.saturating_duration_since(now)
     }
 
+    /// Soon, though nothing new comes.
+    fn has_more_to_log(&self) -> bool {
+        self.durability.has_retries() || self.carrying.has_more() || self.dumping.is_underway()
+    }
+
     fn is_finished(&self) -> bool {
         let Some(stopping) = &self.stopping else { return false };
-        let is_over = self.now.instant >= stopping.linger_until && self.connections.are_finished();
-        (self.durability.is_settled() && (is_over || self.connections.is_empty()))
-            || self.now.instant >= stopping.give_up
+        let now = self.now.instant;
+        let is_over = now >= stopping.linger_until && self.connections.are_finished();
+        let is_done = self.durability.is_settled() && (is_over || self.connections.is_empty());
+        if is_done && self.dumping.is_underway() {
+            return now >= stopping.give_up_dumping;
+        }
+        is_done || now >= stopping.give_up
     }
 
     fn is_congested(&self) -> bool {
@@ -170,7 +186,11 @@ impl Worker {
             return;
         }
         let now = self.now.instant;
-        self.stopping = Some(Stopping { linger_until: now + STOP_LINGERS, give_up: now + STOP_TAKES_MAX });
+        self.stopping = Some(Stopping {
+            linger_until: now + STOP_LINGERS,
+            give_up: now + STOP_TAKES_MAX,
+            give_up_dumping: now + STOP_DUMPS_MAX,
+        });
         self.connections.keys().into_iter().for_each(|key| self.close(key, Some(reason)));
     }
 

@@ -11,7 +11,7 @@ use accounts::access::{AccessConfig, AccessView};
 use accounts::login::{DeviceDirectory, LookupSource};
 use catalog::{Catalog, Grant, Group, ParentTopic, Rule, SqliteCatalog, User};
 use commitlog::testing::ForgettingStorage;
-use commitlog::{AppendError, Log, LogId, Need, NewRecord, Options, Part};
+use commitlog::{AppendError, Log, LogId, Need, NewRecord, Options, Part, Position};
 use limiter::Rate;
 use mqtt::ReasonCode;
 use mqtt::server::Restart;
@@ -22,6 +22,7 @@ use queue::{
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
+use super::action::Deferred;
 use super::connections::SocketEvent;
 use super::post::{Arrival, Notice, WorkerAddress};
 use super::reader::Reader;
@@ -32,6 +33,7 @@ use super::testing::{
 use super::*;
 use crate::bridge::events::Event;
 use crate::broker::{Deps, share};
+use crate::client::ClientKey;
 use crate::config::Limits;
 use crate::store::record::kind;
 use crate::store::{Recovery, owns};
@@ -72,6 +74,8 @@ impl Bench {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let inside = runtime.enter();
         let (storage, folder) = (ForgettingStorage::new(), tempfile::tempdir().unwrap());
+        // The worker alone takes part in a snapshot.
+        let options = Options { owners: 1, snapshot_every: None, ..options };
         let (log, _) = Log::open(storage.handle(), options).unwrap();
         let engine = Engine::recover(EngineOptions::default()).start(log.clone());
         let queue = Arc::new(Watched { engine, taken: Mutex::default(), client: Mutex::default() });
@@ -790,4 +794,17 @@ fn a_stop_does_not_wait_for_the_reader_and_its_answer_comes_to_nobody() {
     assert!(bench.worker.is_finished() && bench.worker.durability.is_complete());
     assert_eq!([bob.next(), bob.next(), bob.next()], ["CONNACK 0x00, present", "DISCONNECT 0x8b", "end"]);
     assert_eq!(bench.worker.shared.stats().inbox_messages, 2);
+}
+
+#[test]
+fn nothing_goes_into_a_snapshot_before_what_is_deferred_is_in_the_log() {
+    let mut bench = Bench::new();
+    assert!(bench.log.request_snapshot());
+    let acknowledged = Deferred::Removed { client: ClientKey::new(BOB), message: Position(1) };
+    bench.worker.durability.defer(acknowledged);
+    (0..5).for_each(|_| bench.worker.dump());
+    assert!(bench.worker.dumping.is_underway());
+    bench.worker.durability.flush();
+    (0..5).for_each(|_| bench.worker.dump());
+    assert!(!bench.worker.dumping.is_underway());
 }

@@ -10,6 +10,7 @@ use super::action::{Actions, Now};
 use super::carrying::Carrying;
 use super::clients::{self, Clients};
 use super::connections::{self, Connections, WAKE};
+use super::dumping::Dumping;
 use super::durability::Durability;
 use super::ended_connections::EndedConnections;
 use super::post::{WorkerAddress, WorkerMailbox};
@@ -89,6 +90,7 @@ impl Prepared {
             worker_posts: WorkerPosts::new(me, &shared.workers),
             ended,
             carrying: Carrying::new(shared.journal.register_owner(), live_bytes),
+            dumping: Dumping::default(),
             actions: Actions::new(),
             queue_acks,
             reader,

@@ -13,6 +13,7 @@ mod queue_bridge;
 mod reclaim;
 mod removal;
 mod sessions;
+mod snapshots;
 mod subscriptions;
 mod terminal;
 mod transports;

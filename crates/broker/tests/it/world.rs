@@ -42,6 +42,7 @@ pub(crate) struct World {
     queue_is_remote: bool,
     /// The log of the broker is small and gives its old segments back.
     gives_space_back: bool,
+    threads: usize,
     pub(crate) breaks: Breaks,
     pub(crate) receiving: Receiving,
     fault: Fault,
@@ -59,6 +60,8 @@ struct Running {
     log: Log,
     /// The same log, unless the queue lives elsewhere.
     queue_log: Log,
+    /// Records that the start took from a snapshot.
+    from_snapshot: u64,
 }
 
 impl World {
@@ -77,6 +80,7 @@ impl World {
             tls: None,
             queue_is_remote: false,
             gives_space_back: false,
+            threads: WORKERS,
             breaks: Breaks::default(),
             receiving: Receiving::default(),
             fault: Fault::None,
@@ -130,7 +134,7 @@ impl World {
                 segment_size: SMALL_SEGMENT,
                 append_bytes_max: 64 << 10,
                 reserve_bytes: 32 << 10,
-                owners: WORKERS,
+                owners: self.threads,
                 reclaim_above: 4 * SMALL_SEGMENT,
                 ..self.queue_log_options()
             };
@@ -156,7 +160,7 @@ impl World {
         let engine_options = EngineOptions { invisible_min: Duration::from_millis(1), ..EngineOptions::default() };
         let mut queue_recovery = Engine::recover(engine_options);
         let mut recovery = Recovery::new();
-        replay
+        let replayed = replay
             .run(|record| {
                 if !self.queue_is_remote {
                     queue_recovery.apply(record).unwrap();
@@ -176,6 +180,7 @@ impl World {
         let engine = queue_recovery.start(queue_log.clone());
         let fatal = self.fatal.clone();
         let (path, tls, limits) = (self.folder.path().join("catalog.sqlite"), self.tls.clone(), self.limits.clone());
+        let threads = self.threads;
         let (deps_log, deps_engine) = (log.clone(), engine.clone());
         let (breaks, receiving) = (self.breaks.clone(), Arc::clone(&self.receiving));
         let is_seeded = std::mem::replace(&mut self.is_seeded, true);
@@ -189,7 +194,7 @@ impl World {
             let devices = DeviceDirectory::start(catalog.clone(), &runtime);
             let config = Config {
                 listeners: vec![Listener { bind: Bind::Address(([127, 0, 0, 1], 0).into()), tls }],
-                threads: WORKERS,
+                threads,
                 limits,
                 urgent_parents: vec!["ring-down".to_owned()],
             };
@@ -206,7 +211,8 @@ impl World {
             };
             (Broker::start(config, deps).await.unwrap(), catalog, devices)
         });
-        self.running = Some(Running { catalog, devices, broker, engine, log, queue_log });
+        let from_snapshot = replayed.snapshot_records;
+        self.running = Some(Running { catalog, devices, broker, engine, log, queue_log, from_snapshot });
     }
 
     /// Stops as an operator would.
@@ -236,6 +242,12 @@ impl World {
 
     pub(crate) fn restart(&mut self) {
         self.stop();
+        self.start();
+    }
+
+    pub(crate) fn restart_with_threads(&mut self, threads: usize) {
+        self.stop();
+        self.threads = threads;
         self.start();
     }
 
@@ -274,6 +286,11 @@ impl World {
     /// Numbers of the log's segments.
     pub(crate) fn segments(&self) -> RangeInclusive<u64> {
         self.running.as_ref().unwrap().log.segments()
+    }
+
+    /// Records that the start took from a snapshot.
+    pub(crate) fn snapshot_records(&self) -> u64 {
+        self.running.as_ref().unwrap().from_snapshot
     }
 
     /// Waits until the numbers are as they should be, at most some seconds.

@@ -17,8 +17,8 @@ use commitlog::{AppendError, Need, Position, ReadError, Record, WantedSegment};
 
 use super::Clients;
 use super::entry::ClientEntry;
+use super::state::add_connection;
 use crate::store::journal::{Batch, Journal};
-use crate::store::record::ConnectionRecord;
 use crate::worker::action::ClientRef;
 use crate::worker::post::ConnectionKey;
 use crate::worker::reader::ReadRecord;
@@ -236,11 +236,8 @@ impl Clients {
         }
         let client = self.ref_at(load.next_slot, entry);
         self.add_state(client, &mut load.batch);
-        if let Some(OpenConnection { id, address }) =
-            entry.attachment.as_ref().and_then(|open| connection(open.connection))
-        {
-            let (client_id, connection_id, address) = (entry.client_id(), &*id, &*address);
-            load.batch.connection(ConnectionRecord { client_id, connection_id, address, closed_ms: None });
+        if let Some(open) = entry.attachment.as_ref().and_then(|open| connection(open.connection)) {
+            add_connection(&mut load.batch, entry.client_id(), &open);
         }
         load.said.push(client);
         Loaded::All

@@ -1,5 +1,5 @@
-//! Random lives of a few clients on a small log that gives its old segments back: whenever the process is killed, the log
-//! has what the clients had.
+//! Random lives of a few clients on a small log that gives its old segments back and has snapshots: whenever the process is
+//! killed, the log has what the clients had.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use commitlog::testing::{ForgettingStorage, Random};
-use commitlog::{AppendError, Log, LogOwner, Need, Options, Position};
+use commitlog::{AppendError, Log, LogOwner, Need, Options, Position, SnapshotError, SnapshotSection};
 use mqtt::codec::{Properties, SubscribeFiltersBuf};
 use mqtt::server::Sent;
 use mqtt::topic::TopicFilter;
@@ -23,6 +23,7 @@ use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::{P2p, ReplyTarget, ReplyTo};
 use crate::worker::reader::{Loaded, ReadRecord};
 
+const SNAPSHOT_TAKES_MAX: Duration = Duration::from_secs(60);
 const SEGMENT: u64 = 32 << 10;
 const HOUR_S: u32 = 3600;
 const NAMES: [&str; 5] = ["GID_dev@@@a", "GID_dev@@@b", "GID_dev@@@c", "GID_dev@@@d", "GID_dev@@@absent"];
@@ -36,6 +37,7 @@ fn options() -> Options {
         reserve_bytes: 2 << 10,
         owners: 1,
         reclaim_above: 3 * SEGMENT,
+        snapshot_every: None,
         full_retry_every: Duration::from_millis(1),
         ..Options::default()
     }
@@ -51,6 +53,10 @@ struct Life {
     actions: Actions,
     now: Now,
     pass: Option<Pass>,
+    /// The snapshot under way, and how far it is.
+    dump: Option<(SnapshotSection, ClientsDump)>,
+    /// Starts that took something from a snapshot.
+    from_snapshots: u64,
     /// What is to be logged later.
     deferred: Vec<Deferred>,
     /// Connections by client, with their ids.
@@ -78,6 +84,8 @@ impl Life {
             actions: Actions::new(),
             now,
             pass: None,
+            dump: None,
+            from_snapshots: 0,
             deferred: Vec::new(),
             connected: BTreeMap::new(),
             in_flight: BTreeMap::new(),
@@ -103,6 +111,7 @@ impl Life {
         }
         self.dispatch();
         self.carry();
+        self.dump();
     }
 
     fn find(&self, who: usize) -> Option<ClientRef> {
@@ -261,10 +270,8 @@ impl Life {
         let journal = self.clients.context.journal.clone();
         let copies = self.owner.copies_in(wanted.number);
         let mut pass = pass.unwrap_or_else(|| Pass::new(wanted, copies, &journal));
-        let open = |key| {
-            let (_, id) = self.connected.values().find(|(open, _)| *open == key)?;
-            Some(OpenConnection { id: id.clone(), address: "peer".into() })
-        };
+        let connected = &self.connected;
+        let open = |key| open_in(connected, key);
         match self.clients.carry_some(&mut pass, self.now.ms, open) {
             Ok(Progress::Done) => {
                 self.owner.vacate(pass.segment());
@@ -280,6 +287,35 @@ impl Life {
         self.pass = Some(pass);
     }
 
+    /// A few records at a time, so that much happens between two steps.
+    fn dump(&mut self) {
+        if self.random.below(20) == 0 {
+            let _ = self.log.request_snapshot();
+        }
+        if let Some(section) = self.owner.snapshot_wanted() {
+            self.dump = Some((section, ClientsDump::default()));
+        }
+        if self.dump.is_none() || self.random.below(3) == 0 {
+            return;
+        }
+        self.flush();
+        let Some((mut section, mut dump)) = self.dump.take() else { return };
+        let mut batch = Batch::default();
+        batch.latest_time(self.now.ms);
+        let limits = StepLimits { records: 2 + self.random.below(8), ..StepLimits::default() };
+        let open = |key| open_in(&self.connected, key);
+        let has_more = self.clients.dump_some(&mut dump, limits, &mut batch, open);
+        match self.clients.context.journal.push_independent(&batch, &mut section) {
+            Ok(()) if has_more => self.dump = Some((section, dump)),
+            Ok(()) => {
+                section.finish();
+                self.log.wait_for_snapshot(SNAPSHOT_TAKES_MAX);
+            }
+            Err(SnapshotError::GivenUp) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     fn read(&mut self) -> Vec<ReadRecord> {
         let messages = Messages::new(self.log.clone());
         let names = std::mem::take(&mut self.asked).into_iter();
@@ -291,13 +327,19 @@ impl Life {
         self.flush();
         self.until_durable();
         self.storage.kill_process();
+        self.dump = None;
+        if self.random.below(3) == 0 {
+            // All of the log says the same. There may have been none.
+            let _ = self.storage.handle().remove("snapshot");
+        }
         let told: BTreeMap<_, _> = NAMES
             .iter()
             .filter_map(|name| Some((*name, self.state_of(self.clients.find(&ClientKey::new(name))?))))
             .collect();
         let (log, replay) = Log::open(self.storage.handle(), options()).unwrap();
         let mut recovery = Recovery::new();
-        replay.run(|record| recovery.apply(record)).unwrap();
+        let replayed = replay.run(|record| recovery.apply(record)).unwrap();
+        self.from_snapshots += u64::from(replayed.snapshot_records > 0);
         self.expect(&recovery, &told);
         self.live_again(log, recovery);
     }
@@ -357,6 +399,11 @@ impl Life {
     }
 }
 
+fn open_in(connected: &BTreeMap<usize, (ConnectionKey, Box<str>)>, key: ConnectionKey) -> Option<OpenConnection> {
+    let (_, id) = connected.values().find(|(open, _)| *open == key)?;
+    Some(OpenConnection { id: id.clone(), address: "peer".into() })
+}
+
 fn context(log: &Log) -> Context {
     let limits = Limits::default();
     Context {
@@ -390,16 +437,16 @@ fn again(client: &RecoveredClient) -> RecoveredClient {
 fn comparable(mut client: RecoveredClient) -> RecoveredClient {
     (client.oldest, client.last_handed_out) = (Position::default(), None);
     let mut last: BTreeMap<Box<str>, Position> = BTreeMap::new();
-    for (position, entry) in &client.entries {
+    for (position, entry) in client.entries.iter() {
         if let Some(collapse) = &entry.collapse {
-            last.insert(collapse.key.clone(), *position);
+            last.insert(collapse.key.clone(), position);
         }
     }
     client.seen.retain(|key, seen| last.get(key).is_none_or(|position| *position < seen.entry));
-    for (position, entry) in &mut client.entries {
+    for (position, entry) in client.entries.iter_mut() {
         let is_last = |key: &str| {
-            let newer = client.seen.get(key).is_some_and(|seen| seen.entry > *position);
-            last.get(key) == Some(position) && !newer
+            let newer = client.seen.get(key).is_some_and(|seen| seen.entry > position);
+            last.get(key) == Some(&position) && !newer
         };
         entry.collapse = entry.collapse.take().filter(|collapse| is_last(&collapse.key));
     }
@@ -408,6 +455,7 @@ fn comparable(mut client: RecoveredClient) -> RecoveredClient {
 
 #[test]
 fn whenever_the_process_is_killed_the_log_has_what_the_clients_had() {
+    let mut from_snapshots = 0;
     for seed in 0..12 {
         let mut life = Life::new(seed);
         for _ in 0..6 {
@@ -416,7 +464,9 @@ fn whenever_the_process_is_killed_the_log_has_what_the_clients_had() {
             life.die();
         }
         assert!(life.vacated > 3, "seed {seed}: {} segments were vacated", life.vacated);
+        from_snapshots += life.from_snapshots;
     }
+    assert!(from_snapshots > 10, "{from_snapshots} starts from snapshots");
 }
 
 #[test]

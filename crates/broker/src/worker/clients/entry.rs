@@ -138,7 +138,7 @@ impl ClientEntry {
         let mut client = Self { is_logged: true, ..Self::new(client_id, limits) };
         let RecoveredClient { session, mut entries, handed_out, last_handed_out, seen, queue_ids, .. } = recovered;
         for (position, packet_id) in handed_out {
-            if let Some(entry) = entries.remove(&position) {
+            if let Some(entry) = entries.remove(position) {
                 client.inbox.restore(EntryId::logged(position), revive(entry), Some(packet_id));
             }
         }
@@ -167,8 +167,8 @@ fn revive(entry: RecoveredEntry) -> Entry {
         message: None,
         size: entry.size,
         expires_at_ms: entry.expires_at_ms,
-        collapse: entry.collapse.map(|Collapse { key, version }| Box::new(Collapse { key, version })),
-        subscription_ids: entry.subscription_ids.into(),
+        collapse: entry.collapse,
+        subscription_ids: entry.subscription_ids,
         urgent: entry.urgent,
     }
 }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn entry() -> RecoveredEntry {
-        RecoveredEntry { size: 1, expires_at_ms: 100, urgent: false, collapse: None, subscription_ids: vec![] }
+        RecoveredEntry { size: 1, expires_at_ms: 100, urgent: false, collapse: None, subscription_ids: [].into() }
     }
 
     fn recovered() -> RecoveredClient {

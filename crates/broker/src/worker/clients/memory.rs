@@ -15,7 +15,7 @@ fn with_one_message(number: u64, now_ms: u64) -> RecoveredClient {
     let (account, expiry_s) = (format!("user:{number:08}").into(), 86_400);
     let session = RecoveredSession { account, expiry_s, disconnected_ms: Some(now_ms - 500 * number) };
     let expires_at_ms = now_ms + 1000 * number;
-    let entry = RecoveredEntry { size: 100, expires_at_ms, urgent: false, collapse: None, subscription_ids: vec![] };
+    let entry = RecoveredEntry { size: 100, expires_at_ms, urgent: false, collapse: None, subscription_ids: [].into() };
     let entries = [(Position(number), entry)].into();
     RecoveredClient { session: Some(session), entries, ..RecoveredClient::default() }
 }

@@ -7,6 +7,7 @@
 mod carry;
 mod deadlines;
 mod delivery;
+mod dump;
 mod endings;
 mod entry;
 mod fan_out;
@@ -66,6 +67,7 @@ use slots_by_id::SlotsById;
 use unsent::Unsent;
 
 pub(super) use carry::{OpenConnection, Pass, Progress};
+pub(super) use dump::{ClientsDump, StepLimits};
 pub(super) use session::Ended;
 pub(super) use subscriptions::Answer;
 

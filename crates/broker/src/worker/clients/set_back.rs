@@ -75,7 +75,7 @@ impl Clients {
     /// A client comes from the log.
     pub(super) fn note_deadlines_ahead(&mut self, recovered: &RecoveredClient, now: Now) {
         let Corrections { messages, queue_ids } = self.corrections(Duration::ZERO, now.ms);
-        let entries = recovered.entries.values().map(|entry| entry.expires_at_ms);
+        let entries = recovered.entries.iter().map(|(_, entry)| entry.expires_at_ms);
         let mut deadlines = entries.chain(recovered.seen.values().map(|seen| seen.until_ms));
         if deadlines.any(|deadline_ms| messages.concerns(deadline_ms))
             || recovered.queue_ids.values().any(|until_ms| queue_ids.concerns(*until_ms))

@@ -6,13 +6,14 @@ use commitlog::Position;
 use mqtt::PacketId;
 
 use super::Clients;
+use super::carry::OpenConnection;
 use super::entry::{ClientEntry, disconnected_at};
 use super::subscriptions::logged;
 use crate::inbox::{Entry, Inbox};
 use crate::message::Collapse;
 use crate::store::journal::Batch;
-use crate::store::record::SubscribedOptions;
-use crate::store::{RecoveredClient, RecoveredEntry, RecoveredSeen, RecoveredSession};
+use crate::store::record::{ConnectionRecord, SubscribedOptions};
+use crate::store::{RecoveredClient, RecoveredEntries, RecoveredEntry, RecoveredSeen, RecoveredSession};
 use crate::worker::action::ClientRef;
 
 impl Clients {
@@ -23,9 +24,15 @@ impl Clients {
     /// the older records stand.
     pub(in crate::worker) fn add_state(&self, client: ClientRef, batch: &mut Batch) {
         if let Some(entry) = self.entry(client).filter(|entry| entry.is_logged) {
-            batch.client_state(entry.client_id(), &entry.to_recovered());
+            batch.client_state(&entry.key(), entry.to_recovered());
         }
     }
+}
+
+/// A client's connection, which is open.
+pub(super) fn add_connection(batch: &mut Batch, client_id: &str, OpenConnection { id, address }: &OpenConnection) {
+    let record = ConnectionRecord { client_id, connection_id: id, address, closed_ms: None };
+    batch.connection(record);
 }
 
 impl ClientEntry {
@@ -60,34 +67,31 @@ impl ClientEntry {
     }
 }
 
-type LoggedEntries = (BTreeMap<Position, RecoveredEntry>, Vec<(Position, PacketId)>);
+type LoggedEntries = (RecoveredEntries, Vec<(Position, PacketId)>);
 
 /// The entries without their collapse keys, and which of them are in flight.
 fn logged_entries(inbox: &Inbox) -> LoggedEntries {
-    let (mut entries, mut handed_out) = LoggedEntries::default();
-    for (id, entry, packet_id) in inbox.entries() {
-        let Some(message) = id.position() else { continue };
-        entries.insert(message, recovered_entry(entry));
+    let mut handed_out = Vec::new();
+    let logged = inbox.entries().filter_map(|(id, entry, packet_id)| {
+        let message = id.position()?;
         handed_out.extend(packet_id.map(|packet_id| (message, packet_id)));
-    }
-    (entries, handed_out)
+        Some((message, recovered_entry(entry)))
+    });
+    (logged.collect(), handed_out)
 }
 
 fn recovered_entry(entry: Entry) -> RecoveredEntry {
     let Entry { size, expires_at_ms, urgent, subscription_ids, .. } = entry;
-    RecoveredEntry { size, expires_at_ms, urgent, collapse: None, subscription_ids: subscription_ids.into() }
+    RecoveredEntry { size, expires_at_ms, urgent, collapse: None, subscription_ids }
 }
 
 /// Gives each key to its entry. Returns those whose entries are done.
-fn assign_collapse_keys(
-    inbox: &Inbox,
-    entries: &mut BTreeMap<Position, RecoveredEntry>,
-) -> BTreeMap<Box<str>, RecoveredSeen> {
+fn assign_collapse_keys(inbox: &Inbox, entries: &mut RecoveredEntries) -> BTreeMap<Box<str>, RecoveredSeen> {
     let mut seen = BTreeMap::new();
     for (id, collapse, until_ms) in inbox.collapse_keys() {
         let Some(entry) = id.position() else { continue };
-        if let Some(waiting) = entries.get_mut(&entry) {
-            waiting.collapse = Some(collapse);
+        if let Some(waiting) = entries.get_mut(entry) {
+            waiting.collapse = Some(Box::new(collapse));
         } else {
             let Collapse { key, version } = collapse;
             seen.insert(key, RecoveredSeen { entry, version, until_ms });

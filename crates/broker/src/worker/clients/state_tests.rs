@@ -272,7 +272,7 @@ fn in_effect(mut client: RecoveredClient, is_in_memory: bool, now_ms: u64) -> Op
     (client.oldest, client.last_handed_out) = (Position::default(), None);
     if is_in_memory {
         client.seen.clear();
-        client.entries.values_mut().for_each(|entry| entry.collapse = None);
+        client.entries.iter_mut().for_each(|(_, entry)| entry.collapse = None);
     } else {
         keep_newest_of_each_key(&mut client, now_ms);
     }
@@ -288,7 +288,7 @@ fn last_packet_ids(recovery: &Recovery) -> BTreeMap<Box<str>, u16> {
 }
 
 fn keep_newest_of_each_key(client: &mut RecoveredClient, now_ms: u64) {
-    let of_entries = client.entries.iter().filter_map(|(at, entry)| Some((&entry.collapse.as_ref()?.key, *at)));
+    let of_entries = client.entries.iter().filter_map(|(at, entry)| Some((&entry.collapse.as_ref()?.key, at)));
     let of_seen = client.seen.iter().map(|(key, seen)| (key, seen.entry));
     let mut newest: BTreeMap<Box<str>, Position> = BTreeMap::new();
     for (key, entry) in of_entries.chain(of_seen) {
@@ -296,9 +296,9 @@ fn keep_newest_of_each_key(client: &mut RecoveredClient, now_ms: u64) {
         *known = entry.max(*known);
     }
     client.seen.retain(|key, seen| seen.until_ms > now_ms && newest[key] == seen.entry);
-    for (at, entry) in &mut client.entries {
+    for (at, entry) in client.entries.iter_mut() {
         let is_over = entry.expires_at_ms <= now_ms;
-        entry.collapse.take_if(|collapse| is_over || newest[&collapse.key] != *at);
+        entry.collapse.take_if(|collapse| is_over || newest[&collapse.key] != at);
     }
 }
 

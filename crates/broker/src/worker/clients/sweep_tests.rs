@@ -53,7 +53,7 @@ fn session() -> RecoveredSession {
 }
 
 fn with_entry(expires_at_ms: u64) -> RecoveredClient {
-    let entry = RecoveredEntry { size: 1, expires_at_ms, urgent: false, collapse: None, subscription_ids: vec![] };
+    let entry = RecoveredEntry { size: 1, expires_at_ms, urgent: false, collapse: None, subscription_ids: [].into() };
     RecoveredClient { session: Some(session()), entries: [(Position(7), entry)].into(), ..RecoveredClient::default() }
 }
 

@@ -121,6 +121,11 @@ impl Durability {
         self.deferred.flush(&self.journal);
     }
 
+    /// Something that is done already is not in the log.
+    pub(super) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
     /// Something is to be tried again soon, though nothing new comes.
     pub(super) fn has_retries(&self) -> bool {
         !self.deferred.is_empty() || self.has_writes()
