@@ -39,6 +39,8 @@ pub type Fatal = Arc<dyn Fn(String) + Send + Sync>;
 
 /// After SIGTERM, connections that are still served get so long.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a stop waits for the snapshot that makes the next start a quick one.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// While the catalog refuses writes.
 const WRITE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -232,6 +234,8 @@ impl Server {
             }
         };
         let _ = tokio::time::timeout(STOP_TIMEOUT, http).await;
+        let log = self.storage.log.clone();
+        tokio::task::spawn_blocking(move || log.wait_for_snapshot(SNAPSHOT_TIMEOUT)).await?;
         self.storage.queue.close();
         self.storage.catalog.close().await;
         let log = self.storage.log.clone();

@@ -56,6 +56,7 @@ fn replay(config: &Config, clock: &Clock) -> Result<(Log, Engine, broker::Recove
     let replayed = replayed.context("cannot rebuild the state from the log")?;
     info!(
         records = replayed.records,
+        from_snapshot = replayed.snapshot_records,
         bytes = replayed.bytes,
         took_ms = began.elapsed().as_millis() as u64,
         "log replayed"
@@ -88,8 +89,6 @@ fn options(config: &Config) -> Options {
         sync,
         space_max: config.log_space_max,
         owners: config.threads + QUEUE,
-        // Nobody takes part in one yet.
-        snapshot_every: None,
         fault: config.test.log,
         ..Options::default()
     };
@@ -101,6 +100,7 @@ fn options(config: &Config) -> Options {
         reserve_bytes: part(options.reserve_bytes),
         append_bytes_max: usize::try_from(segment_size / 2).unwrap_or(usize::MAX),
         reclaim_above: config.test.reclaim_above_bytes.unwrap_or(part(options.reclaim_above)),
+        snapshot_every: options.snapshot_every.map(part),
         ..options
     }
 }

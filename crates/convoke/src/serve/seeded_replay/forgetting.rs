@@ -8,6 +8,10 @@ const REMOVED: u8 = 0x42;
 const HANDED_OUT: u8 = 0x43;
 const SESSION: u8 = 0x44;
 const CLOSED: u8 = 0x49;
+/// What a carry or a snapshot says again.
+const COLLAPSED: u8 = 0x4e;
+const IN_FLIGHT: u8 = 0x4f;
+const SESSION_STATE: u8 = 0x50;
 /// Of the references one in so many is forgotten.
 const FORGOTTEN_ONE_IN: u64 = 20;
 const COLLAPSES: u8 = 4;
@@ -44,9 +48,11 @@ impl Forgetting {
         let change = |changed: Option<Vec<u8>>| changed.map_or(Change::None, Change::Payload);
         match (self.fault, kind) {
             (ReplayFault::ForgetsAcks, REMOVED)
+            | (ReplayFault::ForgetsCollapseKeys, COLLAPSED)
             | (ReplayFault::ForgetsDisconnects, CLOSED)
-            | (ReplayFault::ForgetsPacketIds, HANDED_OUT)
-            | (ReplayFault::ForgetsSessions, SESSION) => Change::Left,
+            | (ReplayFault::ForgetsPacketIds, HANDED_OUT | IN_FLIGHT)
+            | (ReplayFault::ForgetsSessions, SESSION | SESSION_STATE) => Change::Left,
+            (ReplayFault::ForgetsDisconnects, SESSION_STATE) => change(without_disconnect(payload)),
             (ReplayFault::ForgetsMessages, REFERENCE) => self.forget_some(),
             (ReplayFault::ForgetsPacketIds, REFERENCE) => change(without_packet_id(payload)),
             (ReplayFault::ForgetsCollapseKeys, REFERENCE) => change(without_collapse_key(payload)),
@@ -93,6 +99,12 @@ fn expiring_later(payload: &[u8]) -> Option<Vec<u8>> {
     Some(changed)
 }
 
+/// A state of a session ends with disconnected_ms u64, 0: it is connected.
+fn without_disconnect(payload: &[u8]) -> Option<Vec<u8>> {
+    let (before, disconnected_ms) = payload.split_last_chunk::<8>()?;
+    (*disconnected_ms != [0; 8]).then(|| [before, &[0; 8]].concat())
+}
+
 /// Where the text ends that begins there.
 fn behind_text(payload: &[u8], at: usize) -> Option<usize> {
     let length = payload.get(at..at + 2)?;
@@ -113,6 +125,12 @@ mod tests {
             Change::Payload(payload) => Some(payload),
             Change::None | Change::Left => None,
         }
+    }
+
+    #[test]
+    fn a_state_of_a_session_loses_when_it_was_disconnected() {
+        assert_eq!(without_disconnect(&[&[7; 20][..], &[1; 8]].concat()), Some([&[7; 20][..], &[0; 8]].concat()));
+        assert_eq!(without_disconnect(&[&[7; 20][..], &[0; 8]].concat()), None);
     }
 
     #[test]
