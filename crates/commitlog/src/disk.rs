@@ -54,6 +54,10 @@ impl Storage for DiskStorage {
         fs::rename(self.at(from), self.at(to))
     }
 
+    fn exchange(&self, one: &str, other: &str) -> io::Result<()> {
+        sys::exchange(&self.at(one), &self.at(other))
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.at(name))
     }

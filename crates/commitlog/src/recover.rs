@@ -15,8 +15,8 @@ use crate::format::{
     FIRST_RECORD, Geometry, HeaderError, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, SegmentVersion, own, u64_at,
 };
 use crate::segment::{
-    Found, PrepareError, SegmentReader, has_no_room, has_spare, is_left_over, leave_stub, make_spare, name_of,
-    number_of, prepare, prepare_at_start, read_exact,
+    Found, PrepareError, SegmentReader, has_no_room, has_spare, is_left_over, leave_stub, name_of, number_of, prepare,
+    prepare_at_start, read_exact,
 };
 use crate::storage::{Storage, StorageFile};
 use crate::{Epoch, Position};
@@ -88,8 +88,6 @@ fn open_existing(storage: &dyn Storage, numbers: &[u64], carries: bool) -> Resul
     let run = &numbers[gap.map_or(0, |at| at + 1)..];
     let newest = open_from_last(storage, run)?;
     let last = find_last(storage, &newest)?;
-    // A file that is held is not gone when its name is.
-    drop(newest);
     let (segment, begin) = (last.segment, last.begin);
     if let Some(oldest) = run.first().filter(|oldest| **oldest > begin) {
         return Err(damaged(storage, oldest - 1, 0, "the segment is missing").into());
@@ -337,17 +335,11 @@ fn rewrite_last_segment(storage: &dyn Storage, opened: &mut Opened, last: &LastS
     let failed = || file_error(storage, &name, "the file cannot be copied");
     storage.sync_dir().map_err(failed())?;
     let Some(old) = files.get(&last.segment) else { return Ok(()) };
-    let had_spare = has_spare(storage, geometry.segment_size);
     let header = SegmentHeader { version, geometry: *geometry, number: last.segment, epoch: *epoch };
     let copy = prepare_at_start(storage, &header, Some((&**old, last.cut)))
         .map_err(PrepareError::into_source)
         .map_err(failed())?;
     files.insert(last.segment, copy);
-    // In the space of the old file, before anybody else takes of it: the next start needs one too. If it cannot be made now,
-    // it is with the next segment.
-    if had_spare && let Err(error) = make_spare(storage, geometry.segment_size).and_then(|()| storage.sync_dir()) {
-        tracing::debug!(%error, "the spare file is not made yet");
-    }
     Ok(())
 }
 

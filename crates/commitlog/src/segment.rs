@@ -118,7 +118,8 @@ pub(crate) fn prepare_from_free(
 }
 
 /// The same at a start, which goes into the space of the spare file if there is one. With `keep`, the segment begins
-/// with those bytes of an older file and takes the place of that file.
+/// with those bytes of an older file and takes the place of that file, which is the spare file then: its space is nobody
+/// else's for a moment, as the next start needs it.
 pub(crate) fn prepare_at_start(
     storage: &dyn Storage,
     header: &SegmentHeader,
@@ -135,6 +136,14 @@ pub(crate) fn prepare_at_start(
         fill(&*file, header, keep)?;
         Ok(file)
     });
+    if from == SPARE && keep.is_some() {
+        let file = file.map_err(PrepareError::Retry)?;
+        return match storage.exchange(SPARE, &name_of(header.number)) {
+            Ok(()) => sync_name(storage, file),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => finish(storage, from, header.number, Ok(file)),
+            Err(error) => Err(PrepareError::Retry(error)),
+        };
+    }
     finish(storage, from, header.number, file)
 }
 
@@ -151,6 +160,11 @@ fn finish(
         let _ = storage.remove(from);
         PrepareError::Retry(error)
     })?;
+    sync_name(storage, file)
+}
+
+/// The file has its name; that is to be durable too.
+fn sync_name(storage: &dyn Storage, file: Arc<dyn StorageFile>) -> Result<Arc<dyn StorageFile>, PrepareError> {
     match storage.sync_dir() {
         Ok(()) => Ok(file),
         // Another try renames another file to this name.

@@ -1,7 +1,7 @@
 //! The seam between the log and a file system: tests put another storage there.
 //!
 //! Contract: what was written to a file is on the disk once `sync_data` of that file has returned; that a file was
-//! created, renamed or removed is on the disk once `sync_dir` has. Before that, a power cut may keep any part of it.
+//! created, renamed, exchanged or removed is on the disk once `sync_dir` has. Before that, a power cut may keep any part of it.
 
 use std::any::Any;
 use std::fmt;
@@ -17,6 +17,8 @@ pub trait Storage: Send + Sync + 'static {
     /// An existing file, for reading and writing.
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>>;
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Gives each of two files the name of the other, both or neither. `Unsupported`: the file system cannot.
+    fn exchange(&self, one: &str, other: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
     fn sync_dir(&self) -> io::Result<()>;
     /// Locks the folder until the lock is dropped.

@@ -335,6 +335,15 @@ impl Storage for Process {
         Ok(())
     }
 
+    fn exchange(&self, one: &str, other: &str) -> io::Result<()> {
+        let mut state = self.enter(Call::Rename)?;
+        if !state.view.names.contains_key(one) || !state.view.names.contains_key(other) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.record(Op::Exchange { one: one.to_owned(), other: other.to_owned() });
+        Ok(())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.enter(Call::Remove)?;
         if !state.view.names.contains_key(name) {

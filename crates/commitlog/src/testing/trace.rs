@@ -36,6 +36,10 @@ pub enum Op {
         from: String,
         to: String,
     },
+    Exchange {
+        one: String,
+        other: String,
+    },
     Remove {
         name: String,
     },
@@ -56,7 +60,7 @@ impl Image {
         match op {
             Op::Write { file, offset, bytes } => self.write(*file, *offset, bytes),
             Op::Allocate { file, len } => self.allocate(*file, *len),
-            Op::Create { .. } | Op::Rename { .. } | Op::Remove { .. } => self.apply_to_folder(op),
+            Op::Create { .. } | Op::Rename { .. } | Op::Exchange { .. } | Op::Remove { .. } => self.apply_to_folder(op),
             Op::Sync { .. } | Op::SyncFailed { .. } | Op::SyncFolder | Op::Note(_) => {}
         }
     }
@@ -70,6 +74,12 @@ impl Image {
             Op::Rename { from, to } => {
                 if let Some(file) = self.names.remove(from) {
                     self.names.insert(to.clone(), file);
+                }
+            }
+            Op::Exchange { one, other } => {
+                if let (Some(first), Some(second)) = (self.names.get(one).copied(), self.names.get(other).copied()) {
+                    self.names.insert(one.clone(), second);
+                    self.names.insert(other.clone(), first);
                 }
             }
             Op::Remove { name } => {
@@ -187,7 +197,7 @@ impl<'a> Disk<'a> {
                 self.writes.retain(|write| write.file != *file);
                 self.allocations.retain(|(of, _)| of != file);
             }
-            Op::Create { .. } | Op::Rename { .. } | Op::Remove { .. } => self.folder.push(op),
+            Op::Create { .. } | Op::Rename { .. } | Op::Exchange { .. } | Op::Remove { .. } => self.folder.push(op),
             Op::SyncFolder => {
                 for change in self.folder.drain(..) {
                     self.image.apply_to_folder(change);

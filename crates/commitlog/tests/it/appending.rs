@@ -1,5 +1,6 @@
 //! Appends, reads, batches and stops.
 
+use commitlog::testing::Op;
 use commitlog::{AppendError, LogEvent, Need, NewRecord, Options, Part, Position, ReadError, WaitError};
 
 use crate::harness::{KIND, append, append_durably, open, payloads, small, storage, wait_until_prepared, watch_poison};
@@ -135,7 +136,10 @@ fn a_clean_stop_keeps_the_segment_and_an_unclean_one_copies_it() {
     drop(log);
     let creations = |storage: &commitlog::testing::ForgettingStorage| {
         let trace = storage.trace();
-        let named = |op: &commitlog::testing::Op| matches!(op, commitlog::testing::Op::Rename { to, .. } if to.contains("0001.segment"));
+        let named = |op: &Op| match op {
+            Op::Rename { to, .. } | Op::Exchange { other: to, .. } => to.contains("0001.segment"),
+            _ => false,
+        };
         trace.ops().iter().filter(|op| named(op)).count()
     };
     assert_eq!(creations(&storage), 1);

@@ -124,7 +124,7 @@ fn a_log_that_is_killed_on_a_full_disk_starts_again_though_others_take_what_spac
         storage.kill_process();
         let (log, seen) = open(&storage, &small());
         assert_eq!(seen.len(), records);
-        // What is free by now.
+        // What is free by now, if that is anything.
         storage.set_full(true);
         drop(log);
     }
