@@ -9,6 +9,7 @@ mod dependency_rule;
 mod descriptors;
 mod documents;
 mod full_disk;
+mod full_file_system;
 mod gaps;
 mod kill_under_load;
 mod login;
