@@ -171,6 +171,8 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
     use super::*;
+    use clock::Clock;
+    use clock::testing::TestMachine;
     use signalling::{ChannelId, ParticipationId, Rights, UserName};
     use uuid::Uuid;
 
@@ -212,6 +214,53 @@ mod tests {
             let verified = verify(&key.sign(&claims).unwrap(), &[key.public()], "convoke", NOW_S);
             let expected = if result { Ok(claims) } else { Err(TokenError::Expired) };
             assert_eq!(verified, expected, "{ahead_s} s ahead");
+        }
+    }
+
+    /// While the server runs, over a boot, and for five minutes. A step back gives a token at most the time of the step, and
+    /// the time that it had already.
+    #[test]
+    fn by_no_step_of_the_clock_is_a_token_good_twice_and_by_none_that_is_not_believed_for_less() {
+        const DAY_S: i64 = 86_400;
+        const LASTS_S: u64 = 600;
+        let (key, token_of) = (key(), |iat| JoinClaims { iat, exp: iat + LASTS_S, ..claims() });
+        let steps = [30, 120, 3_600, 5 * 3_600, 40 * DAY_S].into_iter().flat_map(|step| [step, -step]);
+        for (step_s, is_boot, lasts_s) in
+            steps.flat_map(|step| [(step, false, 3_600), (step, true, 3_600), (step, false, 300), (step, true, 300)])
+        {
+            let machine = TestMachine::at(NOW_S * 1_000);
+            let mut clock = machine.clock(None);
+            let signed = |clock: &Clock| key.sign(&token_of(clock.now_ms() / 1_000)).unwrap();
+            let is_good =
+                |token: &str, clock: &Clock| verify(token, &[key.public()], "convoke", clock.now_ms() / 1_000).is_ok();
+            let before = signed(&clock);
+            let kept = clock.keep();
+            machine.set_wrong_by(step_s);
+            if is_boot {
+                machine.reboot();
+                clock = machine.clock(Some(&kept));
+            }
+            let when = format!("{step_s} s for {lasts_s} s, a boot: {is_boot}");
+            let longest_s = LASTS_S + step_s.unsigned_abs().min(LASTS_S) + AHEAD_MAX_S;
+            let patience_s = if step_s.abs() > DAY_S { 600 } else { 60 };
+            let mut tokens = vec![(before, 0)];
+            for passed_s in (20..=2 * 3_600).step_by(20) {
+                machine.pass(20_000);
+                if passed_s == lasts_s {
+                    machine.set_wrong_by(0);
+                }
+                // One from each of the times.
+                if [60, 280, 600, 700, 3_500].contains(&passed_s) {
+                    tokens.push((signed(&clock), passed_s));
+                }
+                let is_believed = is_boot || lasts_s >= patience_s && passed_s >= patience_s;
+                for (token, signed_s) in &tokens {
+                    let age_s = passed_s - signed_s;
+                    let is_good = is_good(token, &clock);
+                    assert!(!is_good || age_s <= longest_s, "{when}: {signed_s} s is good at {passed_s} s");
+                    assert!(is_good || is_believed || age_s >= LASTS_S, "{when}: {signed_s} s is bad at {passed_s} s");
+                }
+            }
         }
     }
 

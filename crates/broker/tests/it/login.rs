@@ -1,5 +1,6 @@
 //! Who gets in, and what those hear who do not.
 
+use clock::testing::TestMachine;
 use mqtt::{ReasonCode, Version};
 
 use crate::terminal::{Profile, Said, Terminal};
@@ -73,4 +74,50 @@ fn who_holds_a_client_id_is_known_as_long_as_there_is_a_session() {
     world.until("both are off", |stats| stats.connections == 0);
     assert_eq!(holder(SERVICE).as_deref(), Some("service:convoke"));
     assert_eq!(holder(ALICE).as_deref(), Some("user:alice"));
+}
+
+/// Eleven minutes in which the clock is asked.
+fn believe(machine: &TestMachine, world: &World) {
+    for _ in 0..11 * 60 {
+        machine.pass(1_000);
+        let _ = world.clock.now_ms();
+    }
+}
+
+#[test]
+fn a_credential_expires_by_a_step_of_the_clock_that_is_believed_and_by_no_other() {
+    const HOUR_S: i64 = 3_600;
+    const DAY_S: i64 = 24 * HOUR_S;
+    let mut world = World::new();
+    for is_boot in [false, true] {
+        for step_s in [5 * HOUR_S, -5 * HOUR_S, 40 * DAY_S, -40 * DAY_S] {
+            let machine = TestMachine::at(1_800_000_000_000);
+            let when = format!("{step_s} s, a boot: {is_boot}");
+            world.stop();
+            world.clock = machine.clock(None);
+            world.start();
+            world.let_alice_in_until(machine.true_ms() + 30 * 86_400_000);
+            if is_boot {
+                let kept = world.clock.keep();
+                world.stop();
+                machine.reboot();
+                machine.set_wrong_by(step_s);
+                world.clock = machine.clock(Some(&kept));
+                world.start();
+            } else {
+                machine.set_wrong_by(step_s);
+            }
+            let alice = || Terminal::connect(world.address(), Profile::of(ALICE));
+            assert!(alice().is_ok(), "{when}, at once");
+            believe(&machine, &world);
+            // A worker looks at its clock when something happens, and twice a second.
+            std::thread::sleep(std::time::Duration::from_millis(600));
+            let is_over = step_s > 30 * DAY_S;
+            assert_eq!(alice().is_err(), is_over, "{when}, when it is believed");
+            machine.set_wrong_by(0);
+            believe(&machine, &world);
+            std::thread::sleep(std::time::Duration::from_millis(600));
+            assert!(alice().is_ok(), "{when}, when it is right again");
+        }
+    }
 }

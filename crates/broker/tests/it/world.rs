@@ -9,6 +9,7 @@ use accounts::access::{AccessConfig, AccessView};
 use accounts::login::{DeviceDirectory, sign};
 use broker::{Bind, Broker, Config, Deps, Fatal, Limits, Listener, Recovery, Stats};
 use catalog::{AccessKey, Catalog, Device, Grant, Group, ParentTopic, Rule, SqliteCatalog, User};
+use clock::Clock;
 use commitlog::testing::{Fate, ForgettingStorage, Nothing};
 use commitlog::{Fault, Log, Options};
 use mqtt::ReasonCode;
@@ -37,6 +38,8 @@ pub(crate) struct World {
     pub(crate) queue_storage: ForgettingStorage,
     folder: tempfile::TempDir,
     pub(crate) limits: Limits,
+    /// Of the next start.
+    pub(crate) clock: Clock,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// The queue lives elsewhere: on a log of its own.
     queue_is_remote: bool,
@@ -77,6 +80,7 @@ impl World {
             queue_storage: ForgettingStorage::new(),
             folder: tempfile::tempdir().unwrap(),
             limits,
+            clock: Clock::system(),
             tls: None,
             queue_is_remote: false,
             gives_space_back: false,
@@ -157,7 +161,11 @@ impl World {
     pub(crate) fn start(&mut self) {
         let options = self.log_options();
         let (log, replay) = Log::open(self.storage.handle(), options).unwrap();
-        let engine_options = EngineOptions { invisible_min: Duration::from_millis(1), ..EngineOptions::default() };
+        let engine_options = EngineOptions {
+            invisible_min: Duration::from_millis(1),
+            clock: self.clock.clone(),
+            ..EngineOptions::default()
+        };
         let mut queue_recovery = Engine::recover(engine_options);
         let mut recovery = Recovery::new();
         let replayed = replay
@@ -182,7 +190,7 @@ impl World {
         let (path, tls, limits) = (self.folder.path().join("catalog.sqlite"), self.tls.clone(), self.limits.clone());
         let threads = self.threads;
         let (deps_log, deps_engine) = (log.clone(), engine.clone());
-        let (breaks, receiving) = (self.breaks.clone(), Arc::clone(&self.receiving));
+        let (breaks, receiving, clock) = (self.breaks.clone(), Arc::clone(&self.receiving), self.clock.clone());
         let is_seeded = std::mem::replace(&mut self.is_seeded, true);
         let (broker, catalog, devices) = handle.block_on(async move {
             let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(path).await.unwrap());
@@ -201,7 +209,7 @@ impl World {
             let deps = Deps {
                 log: deps_log,
                 recovery,
-                clock: clock::Clock::system(),
+                clock,
                 queue: Arc::new(Brittle { engine: deps_engine, breaks, receiving }),
                 access,
                 removed_devices: catalog.removed_devices().await.unwrap(),
@@ -213,6 +221,14 @@ impl World {
         });
         let from_snapshot = replayed.snapshot_records;
         self.running = Some(Running { catalog, devices, broker, engine, log, queue_log, from_snapshot });
+    }
+
+    /// Alice's device, with a credential until then.
+    pub(crate) fn let_alice_in_until(&self, expires_at_ms: u64) {
+        let running = self.running.as_ref().unwrap();
+        let device = Device { expires_at_ms, ..device(ALICE, "alice") };
+        self.runtime.block_on(running.catalog.put_device(device)).unwrap();
+        running.devices.invalidate(ALICE);
     }
 
     /// Stops as an operator would.

@@ -1,4 +1,4 @@
-//! A boot with a clock that is months ahead: for ten minutes nothing of before is over by it.
+//! A boot with a clock that is months ahead: for ten minutes nothing of before is over by it. And what such a clock has left.
 
 use crate::history::{in_vain, page};
 use crate::world::{World, until};
@@ -36,6 +36,8 @@ async fn no_history_is_forgotten() {
     let mut world = World::with(|config| config.prune_every = Duration::from_millis(5)).await;
     in_vain(&mut world).await;
     let machine = reboot(&mut world).await;
+    // The service looks many times for what is over.
+    tokio::time::sleep(20 * world.config.prune_every).await;
     assert_eq!(page(&mut world, "alice.phone", None, 20).await.0.len(), 1);
     machine.pass(DOUBT_MS);
     let catalog = std::sync::Arc::clone(&world.catalog);
@@ -56,4 +58,28 @@ async fn a_ring_stands() {
     machine.pass(DOUBT_MS);
     until("its time is over", is_missed).await;
     assert_eq!(rings_of(&mut world, "bob.phone").await, 0);
+}
+
+#[tokio::test]
+async fn a_credential_of_a_clock_that_was_ahead_is_valid_for_thirty_days_a_day_after_it_was_set_back() {
+    const DAY_MS: u64 = 86_400_000;
+    let mut world = World::with(|config| config.prune_every = Duration::from_millis(5)).await;
+    let machine = TestMachine::at(Clock::system().now_ms());
+    let catalog = std::sync::Arc::clone(&world.catalog);
+    let users = ["alice".to_owned()];
+    let client_id = catalog.devices_of(&users).await.unwrap()[0].client_id.clone();
+    let device = catalog.device(&client_id).await.unwrap().unwrap();
+    let ahead_ms = machine.true_ms() + 70 * DAY_MS;
+    catalog.put_device(catalog::Device { expires_at_ms: ahead_ms, ..device }).await.unwrap();
+    world.crash().await;
+    world.clock = machine.clock(None);
+    world.start().await;
+    let catalog = std::sync::Arc::clone(&world.catalog);
+    let expires_ms = async || catalog.device(&client_id).await.unwrap().unwrap().expires_at_ms;
+    machine.pass(DAY_MS - 1_000);
+    world.settle().await;
+    assert_eq!(expires_ms().await, ahead_ms, "the clock may be wrong by being behind");
+    machine.pass(1_000);
+    until("it is corrected", async || expires_ms().await < ahead_ms).await;
+    assert_eq!(expires_ms().await, machine.true_ms() + 30 * DAY_MS);
 }
