@@ -336,8 +336,15 @@ fn start_workers(
 }
 
 /// What the log has, by the worker whose it is.
-fn share_out(recovery: Recovery, workers: usize) -> Vec<Recovered> {
+pub(crate) fn share_out(recovery: Recovery, workers: usize) -> Vec<Recovered> {
     let mut shares: Vec<Recovered> = (0..workers).map(|_| Recovered::default()).collect();
+    let mut counts = vec![0; workers];
+    for client_id in recovery.clients.keys() {
+        counts.get_mut(ClientKey::owner(client_id, workers)).into_iter().for_each(|count| *count += 1);
+    }
+    for (share, count) in shares.iter_mut().zip(counts) {
+        share.clients.reserve_exact(count);
+    }
     for (client_id, client) in recovery.clients {
         if let Some(share) = shares.get_mut(ClientKey::owner(&client_id, workers)) {
             share.clients.push((client_id, client));

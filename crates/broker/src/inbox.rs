@@ -19,8 +19,9 @@ use mqtt::PacketId;
 use mqtt::server::{HandOut, Priority, Session, SessionLimits};
 
 use crate::message::{Collapse, SharedMessage};
+use crate::messages_by_id::MessageSize as _;
 use collapse_keys::CollapseKeys;
-use entries::{Entries, Kept};
+use entries::Entries;
 
 pub(crate) use correction::Correction;
 
@@ -134,7 +135,7 @@ impl Inbox {
 
     /// Positions and sizes of the messages that wait in the log, rising.
     pub(crate) fn logged(&self) -> impl Iterator<Item = (Position, u32)> {
-        self.entries.sizes().map_while(|(id, size)| Some((id.position()?, size)))
+        self.entries.iter().map_while(|(id, entry)| Some((id.position()?, entry.size())))
     }
 
     pub(crate) fn admit(&self, size: u32, collapse: Option<&Collapse>, limits: &InboxLimits, now_ms: u64) -> Admission {
@@ -143,7 +144,7 @@ impl Inbox {
             Some((_, seen)) => Some(seen.entry).filter(|id| self.is_waiting(*id)),
             None => None,
         };
-        let freed = replaces.and_then(|id| self.entries.get(id)).map(Kept::size);
+        let freed = replaces.and_then(|id| self.entries.get(id)).map(|entry| entry.size());
         let messages = self.entries.len() - usize::from(freed.is_some());
         let bytes = self.bytes() - u64::from(freed.unwrap_or(0)) + u64::from(size);
         if messages >= limits.messages_max || bytes > limits.bytes_max {
@@ -183,7 +184,7 @@ impl Inbox {
         if let Some(collapse) = entry.collapse.as_deref() {
             self.collapse_keys.remember(id, collapse, entry.expires_at_ms);
         }
-        self.entries.insert(id, entry);
+        self.entries.insert(id, entry.into());
     }
 
     fn drop_waiting(&mut self, id: EntryId) -> Option<Gone> {
@@ -272,7 +273,7 @@ impl Inbox {
     }
 
     pub(crate) fn correct_deadlines(&mut self, correction: Correction) {
-        self.entries.correct_deadlines(correction);
+        self.entries.iter_mut().for_each(|(_, entry)| correction.apply(&mut entry.expires_at_ms));
         self.collapse_keys.correct_deadlines(correction);
     }
 

@@ -40,6 +40,7 @@ mod inbox;
 mod mailbox;
 mod memory;
 mod message;
+mod messages_by_id;
 mod reason;
 mod shared;
 mod stats;

@@ -14,6 +14,7 @@ static COUNTING: Counting = Counting;
 thread_local! {
     static ALLOCATED: Cell<usize> = const { Cell::new(0) };
     static CHUNKS: Cell<usize> = const { Cell::new(0) };
+    static MOST_CHUNKS: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: every call goes to the system's allocator unchanged; counting allocates nothing.
@@ -21,6 +22,7 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.set(ALLOCATED.get().wrapping_add(layout.size()));
         CHUNKS.set(CHUNKS.get().wrapping_add(chunk(layout)));
+        MOST_CHUNKS.set(MOST_CHUNKS.get().max(CHUNKS.get()));
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
@@ -41,6 +43,14 @@ fn chunk(layout: Layout) -> usize {
 /// What this thread holds, with what the allocator adds.
 pub(crate) fn held() -> usize {
     CHUNKS.get()
+}
+
+/// What `work` leaves on this thread, and the most that it held meanwhile.
+pub(crate) fn left_and_most<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
+    let before = held();
+    MOST_CHUNKS.set(before);
+    let done = work();
+    (done, held().wrapping_sub(before), MOST_CHUNKS.get().wrapping_sub(before))
 }
 
 const LIMITS: InboxLimits = InboxLimits {

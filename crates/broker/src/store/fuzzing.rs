@@ -18,7 +18,7 @@ pub fn records(bytes: &[u8]) {
         assert!(applied.is_ok() || owns(*kind), "what belongs to others is ignored");
         (position, rest) = (Position(position.0 + 1), after);
     }
-    recovery.clients.values().for_each(check_client);
+    recovery.clients.values().for_each(|client| check_client(client));
 }
 
 fn check_client(client: &RecoveredClient) {

@@ -29,7 +29,8 @@ pub struct RecoverError {
 /// The broker while the log is replayed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
-    pub(crate) clients: HashMap<Box<str>, RecoveredClient>,
+    /// Boxed, since half of a map may be empty places.
+    pub(crate) clients: HashMap<Box<str>, Box<RecoveredClient>>,
     /// By connection id; their `tcpclean` is not in the queue yet.
     pub(crate) connections: BTreeMap<Box<str>, RecoveredConnection>,
     /// Ids of the connections of each client that have not closed.
@@ -61,7 +62,7 @@ pub(crate) struct RecoveredClient {
     pub(crate) last_handed_out: Option<PacketId>,
     /// Of the entries that are done, what was admitted last under each collapse key.
     pub(crate) seen: BTreeMap<Box<str>, RecoveredSeen>,
-    pub(crate) queue_ids: HashMap<Box<str>, u64>,
+    pub(crate) queue_ids: BTreeMap<Box<str>, u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +130,8 @@ impl Recovery {
     /// The client that a record at this place says something of.
     fn client(&mut self, client_id: &str, at: Position) -> &mut RecoveredClient {
         if !self.clients.contains_key(client_id) {
-            self.clients.insert(client_id.into(), RecoveredClient { oldest: at, ..RecoveredClient::default() });
+            let client = RecoveredClient { oldest: at, ..RecoveredClient::default() };
+            self.clients.insert(client_id.into(), Box::new(client));
         }
         self.clients.get_mut(client_id).expect("it was inserted above")
     }

@@ -5,7 +5,7 @@
 //! nothing, and it may be appended in several units, in its order: nothing of this client comes between them, and the older
 //! records stand until the last unit is durable. A session that is gone has no state: its end must be in the log first.
 
-use std::collections::{btree_map, hash_map};
+use std::collections::btree_map;
 
 use commitlog::Position;
 use mqtt::PacketId;
@@ -21,7 +21,7 @@ pub(crate) struct StateRecords {
     session: Option<RecoveredSession>,
     subscriptions: btree_map::IntoIter<Box<str>, SubscribedOptions>,
     seen: btree_map::IntoIter<Box<str>, RecoveredSeen>,
-    queue_ids: hash_map::IntoIter<Box<str>, u64>,
+    queue_ids: btree_map::IntoIter<Box<str>, u64>,
     entries: <RecoveredEntries as IntoIterator>::IntoIter,
     /// What is in flight is an entry: it comes after them.
     in_flight: Option<InFlight>,

@@ -33,7 +33,7 @@ pub(crate) struct Prepared {
 /// What the log has for one worker.
 #[derive(Default)]
 pub(crate) struct Recovered {
-    pub(crate) clients: Vec<(Box<str>, RecoveredClient)>,
+    pub(crate) clients: Vec<(Box<str>, Box<RecoveredClient>)>,
     /// Those whose `tcpclean` is not in the queue yet.
     pub(crate) connections: Vec<(Box<str>, RecoveredConnection)>,
 }
@@ -70,7 +70,7 @@ impl Prepared {
         };
         let mut clients = Clients::new(context, now.instant);
         for (client_id, client) in recovered.clients {
-            clients.recover(&client_id, client, restart, now);
+            clients.recover(&client_id, *client, restart, now);
         }
         clients.recovered();
         let ended = EndedConnections::recover(recovered.connections, shared.journal.oldest_segment(), now.ms);

@@ -357,7 +357,7 @@ impl Life {
 
     fn expect(&self, recovery: &Recovery, told: &BTreeMap<&str, RecoveredClient>) {
         for name in NAMES {
-            let found = recovery.clients.get(name).map(again).map(comparable).unwrap_or_default();
+            let found = recovery.clients.get(name).map(|client| again(client)).map(comparable).unwrap_or_default();
             assert_eq!(&found, told.get(name).unwrap_or(&RecoveredClient::default()), "{name}");
         }
         let open: BTreeMap<Box<str>, RecoveredConnection> = self
@@ -382,7 +382,7 @@ impl Life {
         recovery.connections.keys().for_each(|id| batch.event_sent(id));
         self.clients.context.journal.append_independent(&batch, Need::Essential).unwrap();
         for (client_id, client) in std::mem::take(&mut recovery.clients) {
-            self.clients.recover(&client_id, client, Restart::Unclean, self.now);
+            self.clients.recover(&client_id, *client, Restart::Unclean, self.now);
             self.expect_readable(&client_id, &log);
         }
         self.log = log;

@@ -114,7 +114,7 @@ impl Server {
         self.look();
         self.bench.begin_again();
         for (client_id, client) in recovery.clients {
-            self.bench.clients.recover(&client_id, client, Restart::Unclean, self.bench.now);
+            self.bench.clients.recover(&client_id, *client, Restart::Unclean, self.bench.now);
         }
     }
 

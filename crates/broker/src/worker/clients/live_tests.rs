@@ -75,7 +75,7 @@ fn start_again(bench: &mut Bench) {
     bench.log = log;
     bench.begin_again();
     for (client_id, client) in recovery.clients {
-        bench.clients.recover(&client_id, client, Restart::Clean, bench.now);
+        bench.clients.recover(&client_id, *client, Restart::Clean, bench.now);
     }
     bench.clients.recovered();
 }

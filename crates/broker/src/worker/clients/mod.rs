@@ -180,8 +180,8 @@ impl Clients {
 
     /// After the last of [`Self::recover`]: what several inboxes have is one message of the log.
     pub(super) fn recovered(&mut self) {
-        let mut messages: Vec<(Position, u32)> =
-            self.entries.iter().flat_map(|(_, entry)| entry.inbox.logged()).collect();
+        let mut messages = Vec::with_capacity(self.entries.iter().map(|(_, entry)| entry.inbox.len()).sum());
+        messages.extend(self.entries.iter().flat_map(|(_, entry)| entry.inbox.logged()));
         messages.sort_unstable();
         for same in messages.chunk_by(|one, other| one.0 == other.0) {
             let inboxes = u32::try_from(same.len()).expect("fewer clients than fit into memory");

@@ -91,7 +91,7 @@ impl Scene {
         let (_log, replay) = Log::open(self.bench.storage.handle(), options()).unwrap();
         let mut recovery = Recovery::new();
         replay.run(|record| recovery.apply(record)).unwrap();
-        recovery.clients.remove(BOB)
+        recovery.clients.remove(BOB).map(|client| *client)
     }
 
     fn end(&self) -> Position {

@@ -222,7 +222,7 @@ impl Run {
             connection.closed_ms.get_or_insert(now.ms);
         }
         for (client_id, client) in recovery.clients {
-            self.bench.clients.recover(&client_id, client, Restart::Clean, now);
+            self.bench.clients.recover(&client_id, *client, Restart::Clean, now);
         }
         self.log(|batch| batch.started(now.ms));
     }
@@ -323,7 +323,7 @@ proptest! {
         let (now_ms, in_memory) = (run.bench.now.ms, run.in_memory());
         let in_effect = |recovery: &mut Recovery| -> BTreeMap<_, _> {
             let clients = recovery.clients.drain();
-            let clients = clients.map(|(id, client)| (in_effect(client, in_memory.contains(&id), now_ms), id));
+            let clients = clients.map(|(id, client)| (in_effect(*client, in_memory.contains(&id), now_ms), id));
             clients.filter_map(|(client, id)| Some((id, client?))).collect()
         };
         let mut logged = run.reopen();
