@@ -59,23 +59,7 @@ impl Log {
     /// # Errors
     /// Locked by another process, unreadable, damaged, or options that do not fit together.
     pub fn open(storage: Arc<dyn Storage>, options: Options) -> Result<(Self, Replay), OpenError> {
-        check_options(&options)?;
-        let lock = lock_storage(&*storage)?;
-        let recovered = recover(&*storage, options.segment_size, options.owners > 0)?;
-        let snapshot = find_snapshot(&*storage, &recovered)?;
-        let geometry = recovered.geometry;
-        let epoch = Epoch(recovered.last_epoch.0.saturating_add(1));
-        let end = geometry.position(recovered.segment, recovered.cut);
-        let mut replay_files = recovered.files.clone();
-        replay_files.retain(|number, _| *number <= recovered.segment);
-        let tail = Tail::new(&recovered, epoch, &options);
-        let carries_from = recovered.carries_from;
-        let shared = Shared::new(Arc::clone(&storage), lock, options, geometry, epoch, tail, recovered.files);
-        let copies = Arc::clone(&shared.copies);
-        let from = snapshot.as_ref().map_or(geometry.position(recovered.begin, FIRST_RECORD), Snapshot::from);
-        shared.snapshots.set_last(from, snapshot.as_ref().map_or(0, Snapshot::length));
-        let replay = Replay { storage, geometry, files: replay_files, snapshot, from, end, carries_from, copies };
-        append_start(&shared)?;
+        let (shared, replay) = start(storage, options)?;
         let handle = Handle { id: LogId::next(), shared: Arc::new(shared), threads: Mutex::default() };
         handle.run()?;
         Ok((Self { handle: Arc::new(handle) }, replay))
@@ -291,6 +275,28 @@ fn lock_storage(storage: &dyn Storage) -> Result<StorageLock, OpenError> {
         LockError::Held { pid } => OpenError::Locked { path: storage.path_of(""), pid },
         LockError::Io(source) => file_error(storage, "lock", "the data directory cannot be locked")(source),
     })
+}
+
+/// All of [`Log::open`] but the threads.
+pub(crate) fn start(storage: Arc<dyn Storage>, options: Options) -> Result<(Shared, Replay), OpenError> {
+    check_options(&options)?;
+    let lock = lock_storage(&*storage)?;
+    let recovered = recover(&*storage, options.segment_size, options.owners > 0)?;
+    let snapshot = find_snapshot(&*storage, &recovered)?;
+    let geometry = recovered.geometry;
+    let epoch = Epoch(recovered.last_epoch.0.saturating_add(1));
+    let end = geometry.position(recovered.segment, recovered.cut);
+    let mut replay_files = recovered.files.clone();
+    replay_files.retain(|number, _| *number <= recovered.segment);
+    let tail = Tail::new(&recovered, epoch, &options);
+    let carries_from = recovered.carries_from;
+    let shared = Shared::new(Arc::clone(&storage), lock, options, geometry, epoch, tail, recovered.files);
+    let copies = Arc::clone(&shared.copies);
+    let from = snapshot.as_ref().map_or(geometry.position(recovered.begin, FIRST_RECORD), Snapshot::from);
+    shared.snapshots.set_last(from, snapshot.as_ref().map_or(0, Snapshot::length));
+    let replay = Replay { storage, geometry, files: replay_files, snapshot, from, end, carries_from, copies };
+    append_start(&shared)?;
+    Ok((shared, replay))
 }
 
 /// Writes and syncs the record of this start, so that its number is never used again.

@@ -228,10 +228,11 @@ fn fill(file: &dyn StorageFile, header: &SegmentHeader, keep: Option<(&dyn Stora
 
 /// Writes `size` bytes: zeros, or what `put` puts in their place.
 fn write_chunks(file: &dyn StorageFile, size: u64, put: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK];
+    let at_most = |rest| usize::try_from(rest).map_or(CHUNK, |rest| rest.min(CHUNK));
+    let mut chunk = vec![0; at_most(size)];
     let mut offset = 0;
     while offset < size {
-        let len = usize::try_from(size - offset).map_or(CHUNK, |rest| rest.min(CHUNK));
+        let len = at_most(size - offset);
         let bytes = &mut chunk[..len];
         bytes.fill(0);
         put(offset, bytes)?;

@@ -11,4 +11,18 @@ mod trace;
 
 pub use fate::{Everything, Fate, Nothing, Random, SectorFate, Subset};
 pub use storage::{Call, Counts, ForgettingStorage, Lie};
-pub use trace::{Op, SECTOR, Trace};
+pub use trace::{Moment, Op, SECTOR, Trace};
+
+use std::sync::Arc;
+
+use crate::storage::Storage;
+use crate::{OpenError, Options, Replay};
+
+/// What a start shows, of a log that no thread serves: for crash states by the hundred thousand.
+///
+/// # Errors
+/// As [`Log::open`](crate::Log::open).
+pub fn replay_of(storage: Arc<dyn Storage>, options: Options) -> Result<Replay, OpenError> {
+    let (_shared, replay) = crate::log::start(storage, options)?;
+    Ok(replay)
+}

@@ -208,7 +208,7 @@ impl ForgettingStorage {
     pub fn corrupt(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         let mut state = self.state();
         let file = *state.view.names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        let content = state.view.files.entry(file).or_default();
+        let content = state.view.content_mut(file);
         change(content);
         let bytes = content.clone();
         state.trace.ops.push(Op::Write { file, offset: 0, bytes });
@@ -223,7 +223,7 @@ impl ForgettingStorage {
     pub fn content(&self, name: &str) -> io::Result<Vec<u8>> {
         let state = self.state();
         let file = state.view.names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        Ok(state.view.files.get(file).cloned().unwrap_or_default())
+        Ok(state.view.files.get(file).map(|content| content.to_vec()).unwrap_or_default())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -280,7 +280,7 @@ impl State {
 
     /// Whether the file may have this length.
     fn check_room(&self, file: usize, len: usize) -> io::Result<()> {
-        let grows_by = len.saturating_sub(self.view.files.get(&file).map_or(0, Vec::len));
+        let grows_by = len.saturating_sub(self.view.files.get(&file).map_or(0, |content| content.len()));
         match self.capacity {
             Some(capacity) if grows_by > 0 && self.view.bytes() + grows_by > capacity => {
                 Err(io::ErrorKind::StorageFull.into())
@@ -425,7 +425,7 @@ impl StorageFile for ForgettingFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.enter(Call::Read)?;
         state.counts.reads += 1;
-        let content = state.view.files.get(&self.file).map_or(&[][..], Vec::as_slice);
+        let content = state.view.files.get(&self.file).map_or(&[][..], |content| content.as_slice());
         let from = usize::try_from(offset).map_or(content.len(), |from| from.min(content.len()));
         let len = buf.len().min(content.len() - from);
         buf[..len].copy_from_slice(&content[from..from + len]);
@@ -464,6 +464,6 @@ impl StorageFile for ForgettingFile {
 
     fn size(&self) -> io::Result<u64> {
         let state = self.enter(Call::Size)?;
-        Ok(state.view.files.get(&self.file).map_or(0, Vec::len) as u64)
+        Ok(state.view.files.get(&self.file).map_or(0, |content| content.len()) as u64)
     }
 }

@@ -1,6 +1,7 @@
 //! The trace of all calls of a storage, and the disk that a power cut would leave at any moment of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::fate::{Fate, SectorFate};
 use super::storage::ForgettingStorage;
@@ -48,10 +49,10 @@ pub enum Op {
     Note(u64),
 }
 
-/// Files by number, and names for some of them.
+/// Files by number, and names for some of them. A copy of it shares the contents until they change.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Image {
-    pub(super) files: BTreeMap<usize, Vec<u8>>,
+    pub(super) files: BTreeMap<usize, Arc<Vec<u8>>>,
     pub(super) names: BTreeMap<String, usize>,
 }
 
@@ -91,16 +92,21 @@ impl Image {
 
     /// What all files that have a name take.
     pub(super) fn bytes(&self) -> usize {
-        self.names.values().filter_map(|file| self.files.get(file)).map(Vec::len).sum()
+        self.names.values().filter_map(|file| self.files.get(file)).map(|content| content.len()).sum()
+    }
+
+    /// Of the content of a file that there may not be yet.
+    pub(super) fn content_mut(&mut self, file: usize) -> &mut Vec<u8> {
+        Arc::make_mut(self.files.entry(file).or_default())
     }
 
     fn allocate(&mut self, file: usize, len: usize) {
-        let content = self.files.entry(file).or_default();
+        let content = self.content_mut(file);
         content.resize(content.len().max(len), 0);
     }
 
     fn write(&mut self, file: usize, offset: usize, bytes: &[u8]) {
-        let content = self.files.entry(file).or_default();
+        let content = self.content_mut(file);
         if content.len() < offset + bytes.len() {
             content.resize(offset + bytes.len(), 0);
         }
@@ -131,14 +137,19 @@ impl Trace {
     /// Returns how many sectors were written and not synced at the moment `at`.
     #[must_use]
     pub fn unsynced_sectors(&self, at: usize) -> usize {
-        let disk = Disk::at(self, at);
-        disk.writes.iter().map(|write| pieces(write).count()).sum()
+        self.moment(at).unsynced_sectors()
     }
 
     /// Returns how many changes of the folder were not synced at the moment `at`.
     #[must_use]
     pub fn unsynced_folder_changes(&self, at: usize) -> usize {
-        Disk::at(self, at).folder.len()
+        self.moment(at).unsynced_folder_changes()
+    }
+
+    /// Returns the disk at the moment `at`, for many cuts of it.
+    #[must_use]
+    pub fn moment(&self, at: usize) -> Moment<'_> {
+        Moment { disk: Disk::at(self, at) }
     }
 
     /// Returns a storage with what the disk holds after a power cut at the moment `at`.
@@ -148,17 +159,46 @@ impl Trace {
     }
 
     pub(super) fn image_after_cut(&self, at: usize, fate: &mut dyn Fate) -> Image {
-        let mut disk = Disk::at(self, at);
-        let kept = fate.folder(disk.folder.len());
-        for change in &disk.folder[..kept] {
-            disk.image.apply_to_folder(change);
+        self.moment(at).image_after_cut(fate)
+    }
+}
+
+/// The disk at a moment of a trace: what is durable, and what is not.
+pub struct Moment<'a> {
+    disk: Disk<'a>,
+}
+
+impl Moment<'_> {
+    /// Returns how many sectors were written and not synced.
+    #[must_use]
+    pub fn unsynced_sectors(&self) -> usize {
+        self.disk.writes.iter().map(|write| pieces(write).count()).sum()
+    }
+
+    /// Returns how many changes of the folder were not synced.
+    #[must_use]
+    pub fn unsynced_folder_changes(&self) -> usize {
+        self.disk.folder.len()
+    }
+
+    /// Returns a storage with what the disk holds after a power cut now.
+    #[must_use]
+    pub fn cut(&self, fate: &mut dyn Fate) -> ForgettingStorage {
+        ForgettingStorage::from_image(self.image_after_cut(fate))
+    }
+
+    fn image_after_cut(&self, fate: &mut dyn Fate) -> Image {
+        let mut image = self.disk.image.clone();
+        let kept = fate.folder(self.disk.folder.len());
+        for change in &self.disk.folder[..kept] {
+            image.apply_to_folder(change);
         }
-        for write in &disk.writes {
+        for write in &self.disk.writes {
             for piece in pieces(write) {
-                keep(&mut disk.image, &piece, fate.sector());
+                keep(&mut image, &piece, fate.sector());
             }
         }
-        disk.image
+        image
     }
 }
 
