@@ -23,6 +23,8 @@ use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::{P2p, ReplyTarget, ReplyTo};
 use crate::worker::reader::{Loaded, ReadRecord};
 
+mod crash_states;
+
 const SNAPSHOT_TAKES_MAX: Duration = Duration::from_secs(60);
 const SEGMENT: u64 = 32 << 10;
 const HOUR_S: u32 = 3600;
@@ -57,6 +59,8 @@ struct Life {
     dump: Option<(SnapshotSection, ClientsDump)>,
     /// Starts that took something from a snapshot.
     from_snapshots: u64,
+    /// The newest moment that has a marker in the log.
+    marked: u64,
     /// What is to be logged later.
     deferred: Vec<Deferred>,
     /// Connections by client, with their ids.
@@ -86,6 +90,7 @@ impl Life {
             pass: None,
             dump: None,
             from_snapshots: 0,
+            marked: 0,
             deferred: Vec::new(),
             connected: BTreeMap::new(),
             in_flight: BTreeMap::new(),
@@ -302,6 +307,7 @@ impl Life {
         let Some((mut section, mut dump)) = self.dump.take() else { return };
         let mut batch = Batch::default();
         batch.latest_time(self.now.ms);
+        batch.foreign(crash_states::MARKER, 0, self.marked.to_le_bytes().to_vec());
         let limits = StepLimits { records: 2 + self.random.below(8), ..StepLimits::default() };
         let open = |key| open_in(&self.connected, key);
         let has_more = self.clients.dump_some(&mut dump, limits, &mut batch, open);
