@@ -9,6 +9,7 @@
 //! - `hostile`: how late the messages of a healthy pair come beside hostile clients.
 //! - `durable`: QoS 1 publishes to absent receivers (PUBACK after fdatasync), beside a raw writer on the same disk.
 //! - `resume`: latency of clients that are there while thousands come back to messages that are on the disk alone.
+//! - `start`: how long a start takes, and what memory, where much waits and more was acknowledged before.
 
 mod crowd;
 mod durable;
@@ -23,6 +24,7 @@ mod resume;
 mod ring;
 mod rows;
 mod signals;
+mod start;
 mod storm;
 mod usage;
 
@@ -112,6 +114,18 @@ enum What {
         #[arg(long, default_value_t = 100)]
         messages: usize,
     },
+    Start {
+        #[arg(long, default_value_t = 10_000)]
+        inboxes: usize,
+        /// Messages that wait in each.
+        #[arg(long, default_value_t = 100)]
+        messages: usize,
+        /// Messages that were acknowledged before, in all.
+        #[arg(long, default_value_t = 10_000_000)]
+        acknowledged: usize,
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
 }
 
 fn main() -> Result<()> {
@@ -145,5 +159,9 @@ fn main() -> Result<()> {
         What::Copy => Ok(()),
         What::Durable { seconds } => durable::measure(folder.path(), &cli.program, seconds),
         What::Resume { inboxes, messages } => resume::measure(folder.path(), &cli.program, inboxes, messages),
+        What::Start { inboxes, messages, acknowledged, rounds } => {
+            let plan = start::Plan { inboxes, messages, acknowledged, rounds };
+            start::measure(folder.path(), &cli.program, &plan)
+        }
     }
 }

@@ -98,7 +98,7 @@ fn resume(crowd: &mut Crowd, expected: usize) -> Result<Duration> {
 }
 
 /// Takes the log out of the page cache. What is not on the disk stays: nothing, since all of it is acknowledged.
-fn forget_pages(log: &Path) -> Result<()> {
+pub(crate) fn forget_pages(log: &Path) -> Result<()> {
     for file in std::fs::read_dir(log)? {
         let input = format!("if={}", file?.path().display());
         let dropped =

@@ -195,6 +195,15 @@ pub(crate) fn resident_bytes(process: u32) -> Result<u64> {
     Ok(kilobytes.with_context(|| format!("{path} does not tell Rss"))? * 1_024)
 }
 
+/// The most memory that a process had in RAM so far.
+pub(crate) fn peak_bytes(process: u32) -> Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    Ok(kilobytes.with_context(|| format!("{path} does not tell VmHWM"))? * 1_024)
+}
+
 /// Changes whenever a file is written to.
 fn dirtied_bytes(process: u32) -> Result<u64> {
     io_field(process, "write_bytes:")
