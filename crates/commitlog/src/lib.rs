@@ -89,6 +89,7 @@ mod reclaim;
 mod record;
 mod recover;
 mod replay;
+mod seeded;
 mod segment;
 mod shared;
 mod snapshot;

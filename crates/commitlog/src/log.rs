@@ -16,6 +16,7 @@ use crate::reclaim::{LogOwner, reclaim, reclaim_segments};
 use crate::record::{Appended, LogEvent, Need, NewRecord, Part, Record};
 use crate::recover::{damaged, file_error, recover};
 use crate::replay::Replay;
+use crate::seeded;
 use crate::segment::{PrepareError, name_of, read_exact};
 use crate::shared::Shared;
 use crate::snapshot::{Snapshot, begin_snapshot, complete_snapshot, find_snapshot, write_snapshots};
@@ -72,6 +73,10 @@ impl Log {
     /// # Errors
     /// Nothing was appended; each variant says what has to happen before another try.
     pub fn append(&self, need: Need, records: &[NewRecord<'_>]) -> Result<Appended, AppendError> {
+        seeded::append(self, need, records).unwrap_or_else(|| self.append_unit(need, records))
+    }
+
+    pub(crate) fn append_unit(&self, need: Need, records: &[NewRecord<'_>]) -> Result<Appended, AppendError> {
         let shared = self.shared();
         let mut tail = shared.tail();
         let mut appended = match tail.append(need, records) {

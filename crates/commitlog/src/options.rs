@@ -30,6 +30,27 @@ pub enum Fault {
     /// Writes, but leaves `fdatasync` out.
     #[cfg(feature = "faults")]
     SkipSync,
+    /// Some records are not carried, though their owner has appended the copies.
+    #[cfg(feature = "faults")]
+    ForgetsCopies,
+    /// Copies come behind what is appended next, which may acknowledge what they are of.
+    #[cfg(feature = "faults")]
+    CopiesLate,
+    /// A segment is given back before the copies and the new begin of the log are durable.
+    #[cfg(feature = "faults")]
+    BeginsEarly,
+    /// A segment that is wanted counts as vacated, whatever its owners have still to carry.
+    #[cfg(feature = "faults")]
+    VacatesUnasked,
+    /// A snapshot does not wait for the log, and says that it did.
+    #[cfg(feature = "faults")]
+    SnapshotAhead,
+    /// A snapshot has no records of owners whose number is a multiple of this.
+    #[cfg(feature = "faults")]
+    SnapshotLeavesOut { every: u64 },
+    /// A snapshot has no records of this kind.
+    #[cfg(feature = "faults")]
+    SnapshotForgets { kind: u8 },
 }
 
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::WaitError;
 use crate::format::SegmentVersion;
+use crate::seeded;
 use crate::shared::Shared;
 use crate::snapshot::{SnapshotSection, Snapshots};
 use crate::tail::Phase;
@@ -171,7 +172,7 @@ pub(crate) fn reclaim_segments(shared: &Shared) {
     loop {
         let done = match shared.owners.wanted() {
             NONE => want_oldest(shared),
-            wanted => match shared.owners.vacated(wanted) {
+            wanted => match vacated(shared, wanted) {
                 Some(end) => give_back_vacated(shared, wanted, end),
                 None => false,
             },
@@ -180,6 +181,10 @@ pub(crate) fn reclaim_segments(shared: &Shared) {
             return;
         }
     }
+}
+
+fn vacated(shared: &Shared, wanted: u64) -> Option<Position> {
+    seeded::vacated_unasked(&shared.options, || shared.tail().end()).or_else(|| shared.owners.vacated(wanted))
 }
 
 /// Wants the oldest segment back if the log is too large. `false`: it is not, or nothing can be carried yet.
@@ -214,7 +219,7 @@ fn want_oldest(shared: &Shared) -> bool {
 
 /// `false`: the log is closed or has failed.
 fn give_back_vacated(shared: &Shared, wanted: u64, end: Position) -> bool {
-    if shared.wait_durable_while_open(end).is_err() {
+    if !seeded::begins_early(&shared.options) && shared.wait_durable_while_open(end).is_err() {
         return false;
     }
     let Ok(is_given_back) = reclaim(shared, wanted + 1) else { return false };
@@ -242,7 +247,9 @@ pub(crate) fn reclaim(shared: &Shared, begin: u64) -> Result<bool, WaitError> {
         shared.wake_for(&tail);
         end
     };
-    shared.wait_durable_while_open(end)?;
+    if !seeded::begins_early(&shared.options) {
+        shared.wait_durable_while_open(end)?;
+    }
     if shared.options.sync == SyncMode::Os {
         shared.sync_all()?;
     }

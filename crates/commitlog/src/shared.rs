@@ -44,6 +44,9 @@ pub(crate) struct Shared {
     space: Condvar,
     pub(crate) owners: Owners,
     pub(crate) snapshots: Snapshots,
+    /// Of a seeded bug.
+    #[cfg(feature = "faults")]
+    pub(crate) withheld: crate::seeded::Withheld,
     lock: Mutex<Option<StorageLock>>,
 }
 
@@ -92,6 +95,8 @@ impl Shared {
             space: Condvar::new(),
             owners: Owners::default(),
             snapshots: Snapshots::default(),
+            #[cfg(feature = "faults")]
+            withheld: crate::seeded::Withheld::default(),
             lock: Mutex::new(Some(lock)),
         }
     }

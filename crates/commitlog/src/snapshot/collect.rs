@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::format::{FRAME_BODY, Unfit, encode_records, records_len};
 use crate::record::NewRecord;
+use crate::seeded;
 use crate::{Log, Position};
 
 /// Less than this waits for more, so that frames are not small.
@@ -56,6 +57,7 @@ impl SnapshotSection {
     /// # Errors
     /// Nothing was added; each variant says what has to happen.
     pub fn push(&mut self, records: &[NewRecord<'_>]) -> Result<(), SnapshotError> {
+        let records = &*seeded::pushed(&self.log.shared().options, records);
         let len = records_len(records).map_err(|Unfit(what)| SnapshotError::Invalid(what))?;
         if len > self.log.append_bytes_max() {
             return Err(SnapshotError::Invalid("more than the largest append"));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::collect::Taken;
 use super::format::{COPY_LEN, FRAME_BODY, FRAME_HEADER_LEN, HEADER_LEN, SnapshotHeader, What, encode_copy};
 use super::{NAME, UNFINISHED};
+use crate::seeded;
 use crate::shared::Shared;
 use crate::storage::StorageFile;
 use crate::tail::Phase;
@@ -110,8 +111,13 @@ fn write_file(shared: &Shared, from: Position, mut next: Option<(Vec<u8>, u64)>)
         file.write_frame(What::Records, &bytes)?;
         next = next_records(shared, from)?;
     }
-    let end = shared.tail().end();
-    wait_until_on_disk(shared, end)?;
+    let end = if seeded::is_ahead_of_the_log(&shared.options) {
+        from
+    } else {
+        let end = shared.tail().end();
+        wait_until_on_disk(shared, end)?;
+        end
+    };
     write_copies(shared, &mut file)?;
     let length = file.finish(end)?;
     shared.storage.rename(UNFINISHED, NAME)?;

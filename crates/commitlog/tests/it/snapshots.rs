@@ -6,7 +6,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use commitlog::testing::{Everything, Fate, ForgettingStorage, Nothing, Op, Random, SECTOR, Trace};
-use commitlog::{Log, Need, NewRecord, Options, Part, ReadError, SnapshotError, SyncMode};
+use commitlog::{Fault, Log, Need, NewRecord, Options, Part, ReadError, SnapshotError, SyncMode};
 
 use crate::harness::{KIND, append_durably, small, storage, wait_until_prepared};
 use crate::table::{Recovered, Table, Values, start, wait};
@@ -240,6 +240,46 @@ fn crash_at_every_moment(sync: SyncMode) {
     assert!(used > 200 && unused > 50, "{used} with, {unused} without");
 }
 
+#[test]
+fn a_seeded_snapshot_that_is_ahead_of_the_log_is_found_by_what_a_power_cut_leaves() {
+    let storage = storage();
+    let (log, mut recovered) = start(&storage, &Options { fault: Fault::SnapshotAhead, ..growing() });
+    let mut tables = tables(&log, &mut recovered);
+    change(&log, &mut tables, 0..40, |_, _| {});
+    wait(&log).unwrap();
+    let (go_on, wait_until_held) = hold_writer(&log);
+    tables[0].set(&log, 1, 111);
+    wait_until_held.recv().unwrap();
+    assert!(log.request_snapshot());
+    tables[0].set(&log, 1, 112);
+    wait_for("snapshot", || {
+        tables.iter_mut().for_each(|table| table.turn(&log));
+        written(&storage) == 1
+    });
+    storage.cut_power();
+    drop(go_on);
+    drop((tables, log));
+    let (log, recovered) = start(&storage, &growing());
+    let from_snapshot = recovered.values();
+    drop(log);
+    storage.kill_process();
+    storage.handle().remove(SNAPSHOT).unwrap();
+    let from_log = start(&storage, &growing()).1.values();
+    assert_eq!((from_snapshot[&(0, 1)], from_log[&(0, 1)]), (112, 111), "the log has lost what the snapshot says");
+}
+
+/// A watcher that does not return until the sender is dropped holds the writer; the receiver tells when it does.
+fn hold_writer(log: &Log) -> (mpsc::Sender<()>, mpsc::Receiver<()>) {
+    let (go_on, wait_to_go_on) = mpsc::channel::<()>();
+    let (is_held, wait_until_held) = mpsc::channel();
+    let wait_to_go_on = Mutex::new(wait_to_go_on);
+    log.watch(Box::new(move |_| {
+        let _ = is_held.send(());
+        let _ = wait_to_go_on.lock().unwrap().recv();
+    }));
+    (go_on, wait_until_held)
+}
+
 /// What is not durable when the last owner finishes must be before the snapshot counts.
 #[test]
 fn a_snapshot_waits_for_the_log_to_be_durable_up_to_its_newest_state() {
@@ -248,14 +288,7 @@ fn a_snapshot_waits_for_the_log_to_be_durable_up_to_its_newest_state() {
     let mut tables = tables(&log, &mut recovered);
     change(&log, &mut tables, 0..40, |_, _| {});
     wait(&log).unwrap();
-    // A watcher that does not return holds the writer.
-    let (go_on, wait_to_go_on) = mpsc::channel::<()>();
-    let (is_held, wait_until_held) = mpsc::channel();
-    let wait_to_go_on = Mutex::new(wait_to_go_on);
-    log.watch(Box::new(move |_| {
-        let _ = is_held.send(());
-        let _ = wait_to_go_on.lock().unwrap().recv();
-    }));
+    let (go_on, wait_until_held) = hold_writer(&log);
     tables[0].set(&log, 1, 111);
     wait_until_held.recv().unwrap();
     tables[0].set(&log, 1, 112);

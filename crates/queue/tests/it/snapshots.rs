@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use queue::Queue;
+use commitlog::{Fault, Options};
+use queue::{GroupOptions, Queue};
 
-use crate::world::{World, bodies, owned};
+use crate::world::{World, bodies, by, group_name, owned};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SNAPSHOT_TAKES_MAX: Duration = Duration::from_secs(10);
@@ -34,5 +35,29 @@ async fn a_start_from_a_snapshot_finds_what_a_start_from_the_whole_log_finds() {
         let expected =
             [("4", 2), ("5", 2), ("before", 1), ("behind", 1)].map(|(body, attempt)| (body.to_owned(), attempt));
         assert_eq!(due, expected, "damaged: {is_damaged}");
+    }
+}
+
+/// The cursor of a group that has nothing in flight.
+const CURSOR: u8 = 0x26;
+
+#[tokio::test]
+async fn a_seeded_snapshot_without_cursors_is_found_by_what_comes_back() {
+    for (fault, back) in [(Fault::None, 0), (Fault::SnapshotForgets { kind: CURSOR }, 3)] {
+        let mut world = World::with(Options { fault, ..owned() }).await;
+        world.engine.create_group(group_name("idle"), GroupOptions::default()).await.unwrap();
+        world.engine.receive(by("idle")).await.unwrap();
+        for n in 0..3 {
+            world.send(&n.to_string()).await;
+        }
+        for delivery in world.receive(Duration::ZERO, HOUR).await {
+            world.engine.ack(delivery.receipt).await.unwrap();
+        }
+        while !world.log.request_snapshot() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        world.log.wait_for_snapshot(SNAPSHOT_TAKES_MAX);
+        world.cut_power();
+        assert_eq!(world.receive_due().await.len(), back, "{fault:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use commitlog::Log;
 use queue::{GroupOptions, Queue, ReceiveRequest};
 
-use crate::world::{LONG, SHORT, World, bodies, by, group_name, owned, request, text, topic_name};
+use crate::world::{LONG, SHORT, World, bodies, by, group_name, owned, request, send_patiently, text, topic_name};
 
 fn segments(log: &Log) -> u64 {
     log.segments().end() - log.segments().start() + 1
@@ -16,7 +16,7 @@ async fn work_until_log_begins_at(world: &World, segment: u64) {
     let busy = topic_name("busy");
     world.engine.create_topic(busy.clone()).await.unwrap();
     while *world.log.segments().start() < segment {
-        world.engine.send_wait(&busy, text(&"x".repeat(1000))).await.unwrap();
+        send_patiently(&world.engine, &busy, text(&"x".repeat(1000))).await.unwrap();
         let request = ReceiveRequest { topic: busy.clone(), ..request(LONG, LONG) };
         for delivery in world.engine.receive(request).await.unwrap() {
             world.engine.ack(delivery.receipt).await.unwrap();

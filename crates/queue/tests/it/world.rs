@@ -7,8 +7,8 @@ use clock::testing::TestMachine;
 use commitlog::testing::ForgettingStorage;
 use commitlog::{Log, Options};
 use queue::{
-    Delivery, Engine, EngineOptions, GroupName, GroupOptions, Message, MessageId, Queue, ReceiveRequest, TagFilter,
-    TopicName,
+    Delivery, Engine, EngineOptions, GroupName, GroupOptions, Message, MessageId, Queue, ReceiveRequest, SendError,
+    TagFilter, TopicName, Unavailable,
 };
 
 /// The time at which the engines of these tests stand.
@@ -37,12 +37,16 @@ pub(crate) fn engine_options() -> EngineOptions {
 
 /// The engine is an owner of a log that is to have one.
 pub(crate) fn start(storage: &ForgettingStorage, options: Options) -> (Log, Engine) {
+    try_start(storage, options).unwrap()
+}
+
+pub(crate) fn try_start(storage: &ForgettingStorage, options: Options) -> Result<(Log, Engine), String> {
     let is_log_owner = options.owners > 0;
-    let (log, replay) = Log::open(storage.handle(), options).unwrap();
+    let (log, replay) = Log::open(storage.handle(), options).map_err(|error| error.to_string())?;
     let mut recovery = Engine::recover(EngineOptions { is_log_owner, ..engine_options() });
-    replay.run(|record| recovery.apply(record)).unwrap();
+    replay.run(|record| recovery.apply(record)).map_err(|error| error.to_string())?;
     let engine = recovery.start(log.clone());
-    (log, engine)
+    Ok((log, engine))
 }
 
 impl World {
@@ -85,6 +89,16 @@ impl World {
     pub(crate) async fn settle(&self) {
         self.engine.create_topic(TopicName::parse("settled").unwrap()).await.unwrap();
         self.engine.create_group(GroupName::parse("settled").unwrap(), GroupOptions::default()).await.unwrap();
+    }
+}
+
+/// Sends, again while the log is busy with its next segment.
+pub(crate) async fn send_patiently(engine: &Engine, topic: &TopicName, message: Message) -> Result<(), SendError> {
+    loop {
+        match engine.send_wait(topic, message.clone()).await {
+            Err(SendError::Unavailable(Unavailable::Busy)) => tokio::time::sleep(Duration::from_millis(1)).await,
+            sent => return sent.map(drop),
+        }
     }
 }
 

@@ -56,7 +56,7 @@ impl Recorded {
     }
 
     fn check(&self, moment: &Moment<'_>, promised: usize, fate: &mut dyn Fate) -> Result<Checked, String> {
-        let replay = replay_of(moment.cut(fate).handle(), options()).map_err(|error| error.to_string())?;
+        let replay = replay_of(moment.cut(fate).handle(), options(Fault::None)).map_err(|error| error.to_string())?;
         let (mut recovery, mut last) = (Recovery::new(), None);
         let replayed = replay
             .run(|record| {
