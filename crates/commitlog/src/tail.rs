@@ -204,7 +204,8 @@ impl Tail {
 
     /// What can be appended before another segment is made.
     fn room(&self) -> u64 {
-        self.geometry.user_limit() - self.offset + self.room_ahead()
+        // The log's own records go on behind what users may take.
+        self.geometry.user_limit().saturating_sub(self.offset) + self.room_ahead()
     }
 
     fn room_ahead(&self) -> u64 {
