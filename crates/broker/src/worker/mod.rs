@@ -258,7 +258,12 @@ mod tests {
         if file.exists() {
             return vec![file];
         }
-        std::fs::read_dir(worker.join(component)).unwrap().map(|entry| entry.unwrap().path()).collect()
+        files_below(&worker.join(component))
+    }
+
+    fn files_below(folder: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
     }
 
     /// Whether the code has a path through this module, in whatever import it stands.

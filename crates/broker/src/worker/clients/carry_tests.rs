@@ -399,7 +399,11 @@ impl Life {
                 )
             })
             .collect();
-        if recovery.connections == open { Ok(()) } else { Err(format!("{:?} was {open:?}", recovery.connections)) }
+        if recovery.connections == open {
+            Ok(())
+        } else {
+            Err(format!("connections: {:?} were {open:?}", recovery.connections))
+        }
     }
 
     fn live_again(&mut self, log: Log, mut recovery: Recovery) -> Result<(), String> {
@@ -500,13 +504,13 @@ fn whenever_the_process_is_killed_the_log_has_what_the_clients_had() {
     assert!(from_snapshots > 10, "{from_snapshots} starts from snapshots");
 }
 
-/// Seeded bugs of the log. What each does first is random: messages are lost, cannot be read or come back, or the state of
-/// a client is another one.
+/// Seeded bugs of the log. What each does first is random: messages are lost, cannot be read or come back, the state of a
+/// client is another one, or so are the connections.
 const BUGS: [Fault; 4] =
     [Fault::ForgetsCopies, Fault::CopiesLate, Fault::VacatesUnasked, Fault::SnapshotLeavesOut { every: 2 }];
 
 #[test]
-fn each_seeded_bug_of_carry_and_snapshot_is_found_at_a_client() {
+fn each_seeded_bug_of_carry_and_snapshot_is_found() {
     for fault in BUGS {
         let found = (0..12).find_map(|seed| {
             let mut life = Life::with(fault, seed);
@@ -516,9 +520,8 @@ fn each_seeded_bug_of_carry_and_snapshot_is_found_at_a_client() {
                 life.die().err()
             })
         });
-        let found = found.unwrap_or_default();
+        let found = found.unwrap_or_else(|| panic!("{fault:?} was not found"));
         println!("{fault:?}: {}", found.get(..60).unwrap_or(&found));
-        assert!(found.starts_with("GID_dev@@@"), "{fault:?}: {found}");
     }
 }
 
