@@ -26,10 +26,10 @@ check: ## formatting, lints, licenses, types, sizes of the web, generated files
 audit: ## known vulnerabilities of dependencies (needs the internet)
 	@scripts/audit
 
-bench: ## measure against the bars: rings, storms, presence, meetings, MQTT traffic, hostile clients, durable publishing
+bench: ## measure against the bars: rings, storms, presence, meetings, MQTT traffic, hostile clients, durable publishing, resumes, starts
 	@scripts/bench
 
-soak: ## a simulated month of one server, thousands of power cuts, hundreds of kills (about half an hour)
+soak: ## a simulated month of one server, millions of crash states, thousands of power cuts, hundreds of kills (long)
 	@scripts/soak
 
 healing: ## measure how long a call takes to heal after kills and cut links (needs root; half an hour)

@@ -28,7 +28,7 @@ use super::post::{Arrival, Notice, WorkerAddress};
 use super::reader::Reader;
 use super::testing::{
     ALICE, BOB, Peer, SERVICE, TO_BOB, access_key, connect, device, disconnect, frame, ping, puback, publish_numbered,
-    publish_of, publish_to, publishes, publishes_to, subscribe, unsubscribe, user_of,
+    publish_of, publish_to, publishes, publishes_to, small_log, subscribe, unsubscribe, user_of,
 };
 use super::*;
 use crate::bridge::events::Event;
@@ -516,18 +516,6 @@ fn thousands_of_small_packets_leave_the_turn_to_others_and_are_answered_in_their
         assert_eq!(flood.next(), "another packet");
     }
     assert_eq!(flood.next(), "PUBACK 9");
-}
-
-/// A log of small segments, of which the worker alone needs old ones.
-fn small_log() -> Options {
-    Options {
-        segment_size: 32 << 10,
-        append_bytes_max: 8 << 10,
-        reserve_bytes: 2 << 10,
-        owners: 1,
-        full_retry_every: Duration::from_millis(1),
-        ..Options::default()
-    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use accounts::login::sign;
 use catalog::{AccessKey, Device};
+use commitlog::Options;
 use mqtt::codec::Properties;
 use mqtt::codec::{
     self, Ack, Connect, Disconnect, Packet, PropertiesBuf, Property, Publish, Subscribe, SubscribeFiltersBuf,
@@ -197,6 +198,18 @@ pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let [high, low] = u16::try_from(payload.len()).unwrap().to_be_bytes();
     let header = if payload.len() < 126 { vec![first, 0x80 | low] } else { vec![first, 0x80 | 126, high, low] };
     [&header, &[0; 4][..], payload].concat()
+}
+
+/// A log of small segments, of which the worker alone needs old ones.
+pub(super) fn small_log() -> Options {
+    Options {
+        segment_size: 32 << 10,
+        append_bytes_max: 8 << 10,
+        reserve_bytes: 2 << 10,
+        owners: 1,
+        full_retry_every: Duration::from_millis(1),
+        ..Options::default()
+    }
 }
 
 /// To so many topics.

@@ -70,6 +70,17 @@ fn fill_segments(log: &Log, count: u64) {
     }
 }
 
+/// With all segments ready that there are to be, and no room for a normal append.
+fn open_on_full_disk(storage: &ForgettingStorage) -> (Log, LogOwner) {
+    let (log, _) = open(storage, &large());
+    let owner = register(&log);
+    fill_segments(&log, 2);
+    wait_for_segment(storage, log.segments().end() + 2);
+    storage.set_full(true);
+    fill(&log, Need::Normal);
+    (log, owner)
+}
+
 /// Vacates whatever is wanted until the log takes an append again.
 fn vacate_until_taken(log: &Log, owner: &mut LogOwner, need: Need) {
     let parts = [Part::Bytes(&[1; 700])];
@@ -127,12 +138,7 @@ fn a_full_disk_gives_the_first_segment_back_and_starts_after_a_clean_stop() {
 #[test]
 fn copies_that_no_room_is_enough_for_leave_some_to_the_essential() {
     let storage = storage();
-    let (log, _) = open(&storage, &large());
-    let _owner = register(&log);
-    fill_segments(&log, 2);
-    wait_for_segment(&storage, log.segments().end() + 2);
-    storage.set_full(true);
-    fill(&log, Need::Normal);
+    let (log, _owner) = open_on_full_disk(&storage);
     let copies = fill(&log, Need::Carry);
     assert!(copies as u64 * 768 > SEGMENT - (2 << 10), "more than a segment: {copies}");
     assert!(!log.is_full_for(Need::Housekeeping, 400), "a connection is still noted");
@@ -143,12 +149,8 @@ fn copies_that_no_room_is_enough_for_leave_some_to_the_essential() {
 #[test]
 fn after_a_start_on_a_full_disk_copies_and_acknowledgements_share_what_is_left() {
     let storage = storage();
-    let (log, _) = open(&storage, &large());
-    let owner = register(&log);
-    fill_segments(&log, 2);
-    wait_for_segment(&storage, log.segments().end() + 2);
-    storage.set_full(true);
-    for need in [Need::Normal, Need::Carry, Need::Essential] {
+    let (log, owner) = open_on_full_disk(&storage);
+    for need in [Need::Carry, Need::Essential] {
         fill(&log, need);
     }
     log.close().unwrap();
@@ -174,12 +176,7 @@ fn try_small(log: &Log, need: Need) -> Result<(), AppendError> {
 #[test]
 fn acknowledgements_that_no_room_is_enough_for_leave_a_segment_to_the_copies() {
     let storage = storage();
-    let (log, _) = open(&storage, &large());
-    let _owner = register(&log);
-    fill_segments(&log, 2);
-    wait_for_segment(&storage, log.segments().end() + 2);
-    storage.set_full(true);
-    fill(&log, Need::Normal);
+    let (log, _owner) = open_on_full_disk(&storage);
     assert!(fill(&log, Need::Essential) > 0);
     let copies = fill(&log, Need::Carry) as u64;
     assert!((copies + 2) * 744 > SEGMENT - 1024, "{copies} copies are a segment");

@@ -3,28 +3,17 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use commitlog::{AppendError, Log, LogOwner, Need, Options};
+use commitlog::{AppendError, Log, LogOwner, Need};
 
 use super::tests::{Bench, Seen, message};
 use super::*;
 use crate::store::Recovery;
 use crate::store::journal::Batch;
+use crate::worker::testing::small_log;
 
 const BOB: &str = "GID_dev@@@bob";
 const HOUR_S: u32 = 3600;
-
-fn options() -> Options {
-    Options {
-        segment_size: 32 << 10,
-        append_bytes_max: 8 << 10,
-        reserve_bytes: 2 << 10,
-        owners: 1,
-        full_retry_every: Duration::from_millis(1),
-        ..Options::default()
-    }
-}
 
 /// Bob, who is away: his session, and in a later segment what he subscribes to and what waits.
 struct Scene {
@@ -34,7 +23,7 @@ struct Scene {
 
 impl Scene {
     fn begin() -> Self {
-        let bench = Bench::with_options(options());
+        let bench = Bench::with_options(small_log());
         let owner = bench.log.register_owner("test");
         owner.set_live_bytes(0);
         let mut scene = Self { bench, owner };
@@ -88,7 +77,7 @@ impl Scene {
     fn found(&self) -> Option<RecoveredClient> {
         self.bench.log.wait_durable(self.end()).unwrap();
         self.bench.storage.kill_process();
-        let (_log, replay) = Log::open(self.bench.storage.handle(), options()).unwrap();
+        let (_log, replay) = Log::open(self.bench.storage.handle(), small_log()).unwrap();
         let mut recovery = Recovery::new();
         replay.run(|record| recovery.apply(record)).unwrap();
         recovery.clients.remove(BOB).map(|client| *client)
