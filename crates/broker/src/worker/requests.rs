@@ -21,7 +21,7 @@ const READS_PER_TURN: usize = 4;
 /// So many filters of a SUBSCRIBE or an UNSUBSCRIBE are as much work as a packet.
 const FILTERS_PER_PACKET: usize = 16;
 /// The same of those filters that are refused without being looked at.
-const REFUSED_FILTERS_PER_PACKET: usize = 256;
+const REFUSED_FILTERS_PER_PACKET: usize = 32;
 
 impl Worker {
     pub(super) fn serve_ready(&mut self) {
