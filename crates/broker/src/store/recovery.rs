@@ -215,34 +215,31 @@ impl Recovery {
         if let Some(connection) = self.connections.get_mut(connection_id) {
             connection.closed_ms = Some(at_ms);
         }
-        if !self.forget_open(client_id, connection_id) {
-            return;
-        }
-        if let Some(session) = self.clients.get_mut(client_id).and_then(|client| client.session.as_mut()) {
-            session.disconnected_ms = Some(at_ms);
-        }
+        self.forget_open(client_id, connection_id, at_ms);
     }
 
-    /// When its client was disconnected is the session's to say.
+    /// When its client was disconnected is the session's to say, unless it was known as open: one that ends while a snapshot is
+    /// written is in it twice.
     fn set_connection(&mut self, connection: ConnectionRecord<'_>) {
         let ConnectionRecord { client_id, connection_id, address, closed_ms } = connection;
         let connection = RecoveredConnection { client_id: client_id.into(), address: address.into(), closed_ms };
         self.connections.insert(connection_id.into(), connection);
-        if closed_ms.is_none() {
-            self.open.entry(client_id.into()).or_default().insert(connection_id.into());
-        } else {
-            self.forget_open(client_id, connection_id);
+        match closed_ms {
+            None => _ = self.open.entry(client_id.into()).or_default().insert(connection_id.into()),
+            Some(closed_ms) => self.forget_open(client_id, connection_id, closed_ms),
         }
     }
 
-    /// `true`: it was the last one of its client.
-    fn forget_open(&mut self, client_id: &str, connection_id: &str) -> bool {
-        let Some(open) = self.open.get_mut(client_id) else { return false };
-        let is_last = open.remove(connection_id) && open.is_empty();
-        if is_last {
-            self.open.remove(client_id);
+    /// With the last one its client is disconnected.
+    fn forget_open(&mut self, client_id: &str, connection_id: &str, closed_ms: u64) {
+        let Some(open) = self.open.get_mut(client_id) else { return };
+        if !(open.remove(connection_id) && open.is_empty()) {
+            return;
         }
-        is_last
+        self.open.remove(client_id);
+        if let Some(session) = self.clients.get_mut(client_id).and_then(|client| client.session.as_mut()) {
+            session.disconnected_ms = Some(closed_ms);
+        }
     }
 }
 
@@ -459,6 +456,22 @@ mod tests {
             feed(&mut recovery, kind::CLOSED, &record::encode_closed("c", "old", 3));
             assert_eq!(recovery.clients["c"].disconnected_ms(), Some(4));
         }
+    }
+
+    #[test]
+    fn a_client_went_when_its_connection_ended_also_if_that_was_while_a_snapshot_was_written() {
+        let session = SessionRecord { client_id: "c", account: "user:c", expiry_s: 60 };
+        let connection = |closed_ms| {
+            let (client_id, connection_id, address) = ("c", "one", "a");
+            record::encode_connection(ConnectionRecord { client_id, connection_id, address, closed_ms })
+        };
+        let mut recovery = Recovery::new();
+        feed(&mut recovery, kind::CONNECTION, &connection(None));
+        feed(&mut recovery, kind::SESSION_STATE, &record::encode_session_state(session, None));
+        feed(&mut recovery, kind::CONNECTION, &connection(Some(5)));
+        // The log behind the snapshot's place.
+        feed(&mut recovery, kind::CLOSED, &record::encode_closed("c", "one", 5));
+        assert_eq!(recovery.clients["c"].disconnected_ms(), Some(5));
     }
 
     #[test]
