@@ -20,7 +20,7 @@ use mqtt::server::{HandOut, Priority, Session, SessionLimits};
 
 use crate::message::{Collapse, SharedMessage};
 use crate::messages_by_id::MessageSize as _;
-use collapse_keys::CollapseKeys;
+use collapse_keys::{CollapseKeys, Seen};
 use entries::Entries;
 
 pub(crate) use correction::Correction;
@@ -108,6 +108,28 @@ pub(crate) struct Outgoing {
     pub(crate) is_first: bool,
 }
 
+/// What waits or is in flight, and whose message is in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoggedEntry<'a> {
+    pub(crate) message: Position,
+    pub(crate) size: u32,
+    pub(crate) expires_at_ms: u64,
+    pub(crate) urgent: bool,
+    /// Its key and version, if it is the last one under that key.
+    pub(crate) collapse: Option<(&'a str, u64)>,
+    pub(crate) subscription_ids: &'a [u32],
+}
+
+/// What is remembered under a collapse key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SeenKey<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) version: u64,
+    /// Of this entry, whether or not it is done.
+    pub(crate) entry: EntryId,
+    pub(crate) until_ms: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) session: Session<EntryId>,
@@ -135,7 +157,39 @@ impl Inbox {
 
     /// Positions and sizes of the messages that wait in the log, rising.
     pub(crate) fn logged(&self) -> impl Iterator<Item = (Position, u32)> {
-        self.entries.iter().map_while(|(id, entry)| Some((id.position()?, entry.size())))
+        self.logged_after(None)
+    }
+
+    /// The same of those behind this one.
+    pub(crate) fn logged_after(&self, after: Option<Position>) -> impl Iterator<Item = (Position, u32)> {
+        let behind = self.entries.iter_after(after.map(EntryId::logged));
+        behind.map_while(|(id, entry)| Some((id.position()?, entry.size())))
+    }
+
+    /// So many of them with all that the log has to say of each. Looks at each collapse key once.
+    pub(crate) fn logged_entries(&self, after: Option<Position>, count: usize) -> Vec<LoggedEntry<'_>> {
+        let behind = self.entries.iter_after(after.map(EntryId::logged)).take(count);
+        let logged = behind.map_while(|(id, entry)| {
+            Some(LoggedEntry {
+                message: id.position()?,
+                size: entry.size(),
+                expires_at_ms: entry.expires_at_ms,
+                urgent: entry.is_urgent(),
+                collapse: None,
+                subscription_ids: entry.subscription_ids(),
+            })
+        });
+        let mut logged: Vec<_> = logged.collect();
+        let (first, last) = (logged.first().map(|entry| entry.message), logged.last().map(|entry| entry.message));
+        for SeenKey { key, version, entry, .. } in self.collapse_keys_after(None) {
+            let message = entry.position().filter(|message| first <= Some(*message) && Some(*message) <= last);
+            if let Some(message) = message
+                && let Ok(at) = logged.binary_search_by_key(&message, |entry| entry.message)
+            {
+                logged[at].collapse = Some((key, version));
+            }
+        }
+        logged
     }
 
     pub(crate) fn admit(&self, size: u32, collapse: Option<&Collapse>, limits: &InboxLimits, now_ms: u64) -> Admission {
@@ -283,17 +337,14 @@ impl Inbox {
         self.entries.shrink();
     }
 
-    /// What [`Self::restore`] takes, in an order in which it may be called, but for collapse keys.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (EntryId, Entry, Option<PacketId>)> {
-        self.session.entries().filter_map(|(id, packet_id, priority)| {
-            let urgent = priority == Priority::Urgent;
-            Some((id, self.entries.get(id)?.to_entry(urgent), packet_id))
-        })
+    pub(crate) fn contains(&self, id: EntryId) -> bool {
+        self.entries.contains(id)
     }
 
-    /// What [`Self::restore_seen`] takes, also of the entries that are there.
-    pub(crate) fn collapse_keys(&self) -> impl Iterator<Item = (EntryId, Collapse, u64)> {
-        self.collapse_keys.iter()
+    /// What [`Self::restore_seen`] takes, also of the entries that are there: the keys behind this one, in their order.
+    pub(crate) fn collapse_keys_after(&self, after: Option<&str>) -> impl Iterator<Item = SeenKey<'_>> {
+        let behind = self.collapse_keys.iter_after(after);
+        behind.map(|(key, Seen { version, entry, until_ms })| SeenKey { key, version, entry, until_ms })
     }
 
     pub(crate) fn has_collapse_keys(&self) -> bool {

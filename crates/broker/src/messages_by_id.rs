@@ -69,6 +69,23 @@ impl<I: Copy, M> MessagesById<I, M> {
         one.into_iter().chain(many.into_iter().flatten())
     }
 
+    /// Those behind this id, which rise.
+    pub(crate) fn iter_after(&self, after: Option<I>) -> impl Iterator<Item = (I, &M)>
+    where
+        I: Ord,
+    {
+        let is_behind = move |id: I| after.is_none_or(|after| after < id);
+        let (one, many) = match self {
+            Self::Empty => (None, None),
+            Self::One(id, message) => (Some((*id, message)).filter(|(id, _)| is_behind(*id)), None),
+            Self::Many(many) => {
+                let first = many.queue.partition_point(|(id, _)| !is_behind(*id));
+                (None, Some(many.queue.range(first..).map(|(id, message)| (*id, message))))
+            }
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (I, &mut M)> {
         let (one, many) = match self {
             Self::Empty => (None, None),
@@ -102,17 +119,6 @@ impl<I: Ord + Copy, M: MessageSize> MessagesById<I, M> {
             Self::Empty => None,
             Self::One(known, message) => (*known == id).then_some(message),
             Self::Many(many) => many.queue.get(many.place(id).ok()?).map(|(_, message)| message),
-        }
-    }
-
-    pub(crate) fn get_mut(&mut self, id: I) -> Option<&mut M> {
-        match self {
-            Self::Empty => None,
-            Self::One(known, message) => (*known == id).then_some(message),
-            Self::Many(many) => {
-                let place = many.place(id).ok()?;
-                many.queue.get_mut(place).map(|(_, message)| message)
-            }
         }
     }
 
@@ -315,9 +321,11 @@ mod tests {
                 prop_assert_eq!((messages.len(), messages.is_empty()), (model.len(), model.is_empty()));
                 prop_assert_eq!(messages.bytes(), model.values().map(|size| u64::from(size.0)).sum::<u64>());
                 prop_assert!(messages.iter().eq(model.iter().map(|(id, size)| (*id, size))));
+                prop_assert!(messages.iter_after(None).eq(messages.iter()));
                 for id in 0..23 {
+                    let behind = model.range(id + 1..).map(|(id, size)| (*id, size));
+                    prop_assert!(messages.iter_after(Some(id)).eq(behind));
                     prop_assert_eq!(messages.get(id), model.get(&id));
-                    prop_assert_eq!(messages.get_mut(id), model.get_mut(&id));
                     prop_assert_eq!(messages.contains(id), model.contains_key(&id));
                 }
             }

@@ -323,14 +323,6 @@ impl<E: Copy> Session<E> {
         self.flow.get_or_insert_default().in_flight.push_back(InFlight { entry, packet_id, priority });
     }
 
-    /// What [`Self::restore`] takes, in an order in which it may be called.
-    pub fn entries(&self) -> impl Iterator<Item = (E, Option<PacketId>, Priority)> {
-        let in_flight = self.slots_in_flight().map(|slot| (slot.entry, Some(slot.packet_id), slot.priority));
-        let waiting = [Priority::Urgent, Priority::Normal].into_iter();
-        let waiting = waiting.flat_map(|line| self.waiting.entries(line).map(move |entry| (entry, None, line)));
-        in_flight.chain(waiting)
-    }
-
     /// The id before the next one, for [`Self::restored`]: none that is newer was handed out.
     pub fn last_packet_id(&self) -> PacketId {
         self.next_id.previous()

@@ -23,7 +23,7 @@ struct Known {
 pub(super) struct Seen {
     pub(super) version: u64,
     pub(super) entry: EntryId,
-    until_ms: u64,
+    pub(super) until_ms: u64,
 }
 
 impl CollapseKeys {
@@ -58,11 +58,11 @@ impl CollapseKeys {
         keys.insert(at, Known { key: collapse.key.clone(), seen });
     }
 
-    /// Each key with its version, its entry, and the end of its time.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (EntryId, Collapse, u64)> {
-        self.0.iter().flat_map(|keys| keys.iter()).map(|Known { key, seen }| {
-            (seen.entry, Collapse { key: key.clone(), version: seen.version }, seen.until_ms)
-        })
+    /// Those behind this key, in their order.
+    pub(super) fn iter_after(&self, after: Option<&str>) -> impl Iterator<Item = (&str, Seen)> {
+        let keys = self.0.as_ref().map_or(&[][..], |keys| keys.as_slice());
+        let first = after.map_or(0, |after| keys.partition_point(|known| *known.key <= *after));
+        keys[first..].iter().map(|known| (&*known.key, known.seen))
     }
 
     /// When the first of them expires.

@@ -6,8 +6,7 @@ use crate::messages_by_id::{MessageSize, MessagesById};
 
 pub(super) type Entries = MessagesById<EntryId, Kept>;
 
-/// What an inbox keeps of an [`Entry`]: its line in the session knows whether it is urgent, and the collapse keys know
-/// what it collapses.
+/// What an inbox keeps of an [`Entry`]: the collapse keys know what it collapses.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     /// The earlier of the message's own expiry and the end of the retention.
@@ -17,9 +16,9 @@ pub(super) struct Kept {
 
 #[derive(Clone, Debug)]
 enum Form {
-    Logged { size: u32 },
-    Volatile { size: u32, message: SharedMessage },
-    WithSubscriptionIds { size: u32, rare: Box<Rare> },
+    Logged { size: u32, urgent: bool },
+    Volatile { size: u32, urgent: bool, message: SharedMessage },
+    WithSubscriptionIds { size: u32, urgent: bool, rare: Box<Rare> },
 }
 
 #[derive(Clone, Debug)]
@@ -34,20 +33,18 @@ const _: () = assert!(size_of::<Entries>() == 32, "every inbox costs this");
 impl MessageSize for Kept {
     fn size(&self) -> u32 {
         match self.form {
-            Form::Logged { size } | Form::Volatile { size, .. } | Form::WithSubscriptionIds { size, .. } => size,
+            Form::Logged { size, .. } | Form::Volatile { size, .. } | Form::WithSubscriptionIds { size, .. } => size,
         }
     }
 }
 
 impl Kept {
-    pub(super) fn to_entry(&self, urgent: bool) -> Entry {
-        Entry {
-            message: self.message().cloned(),
-            size: self.size(),
-            expires_at_ms: self.expires_at_ms,
-            collapse: None,
-            subscription_ids: self.subscription_ids().into(),
-            urgent,
+    /// As its line in the session says, too.
+    pub(super) fn is_urgent(&self) -> bool {
+        match self.form {
+            Form::Logged { urgent, .. } | Form::Volatile { urgent, .. } | Form::WithSubscriptionIds { urgent, .. } => {
+                urgent
+            }
         }
     }
 
@@ -70,13 +67,13 @@ impl Kept {
 
 impl From<Entry> for Kept {
     fn from(entry: Entry) -> Self {
-        let Entry { message, size, expires_at_ms, subscription_ids, .. } = entry;
+        let Entry { message, size, expires_at_ms, subscription_ids, urgent, .. } = entry;
         let form = match message {
             message if !subscription_ids.is_empty() => {
-                Form::WithSubscriptionIds { size, rare: Box::new(Rare { message, subscription_ids }) }
+                Form::WithSubscriptionIds { size, urgent, rare: Box::new(Rare { message, subscription_ids }) }
             }
-            Some(message) => Form::Volatile { size, message },
-            None => Form::Logged { size },
+            Some(message) => Form::Volatile { size, urgent, message },
+            None => Form::Logged { size, urgent },
         };
         Self { expires_at_ms, form }
     }

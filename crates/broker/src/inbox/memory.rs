@@ -15,12 +15,14 @@ thread_local! {
     static ALLOCATED: Cell<usize> = const { Cell::new(0) };
     static CHUNKS: Cell<usize> = const { Cell::new(0) };
     static MOST_CHUNKS: Cell<usize> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: every call goes to the system's allocator unchanged; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.set(ALLOCATED.get().wrapping_add(layout.size()));
+        ALLOCATIONS.set(ALLOCATIONS.get().wrapping_add(1));
         CHUNKS.set(CHUNKS.get().wrapping_add(chunk(layout)));
         MOST_CHUNKS.set(MOST_CHUNKS.get().max(CHUNKS.get()));
         // SAFETY: as the caller promises.
@@ -51,6 +53,13 @@ pub(crate) fn left_and_most<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
     MOST_CHUNKS.set(before);
     let done = work();
     (done, held().wrapping_sub(before), MOST_CHUNKS.get().wrapping_sub(before))
+}
+
+/// How often `work` allocates on this thread, and the most that it holds meanwhile.
+pub(crate) fn allocations_and_most<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
+    let before = ALLOCATIONS.get();
+    let (done, _, most) = left_and_most(work);
+    (done, ALLOCATIONS.get().wrapping_sub(before), most)
 }
 
 const LIMITS: InboxLimits = InboxLimits {

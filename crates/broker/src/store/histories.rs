@@ -4,10 +4,8 @@ use commitlog::{Position, ReplayedRecord};
 use mqtt::{PacketId, QoS};
 use proptest::prelude::*;
 
-use super::record::{self, ConnectionRecord, Reference, SessionRecord, SubscribedOptions, kind};
-use super::state::StateRecords;
-use super::{RecoveredClient, Recovery};
-use crate::client::ClientKey;
+use super::record::{self, CollapsedRecord, ConnectionRecord, Reference, SessionRecord, SubscribedOptions, kind};
+use super::{RecoveredClient, RecoveredEntry, RecoveredSeen, RecoveredSession, Recovery};
 
 const CLIENTS: [&str; 3] = ["a", "b", "c"];
 
@@ -34,9 +32,7 @@ pub(super) fn histories(units_max: usize) -> impl Strategy<Value = Vec<Unit>> {
 pub(super) fn state_of(recovery: &Recovery, only: Option<&str>) -> Unit {
     let is_asked = |client_id: &str| only.is_none_or(|only| only == client_id);
     let clients = recovery.clients.iter().filter(|(client_id, _)| is_asked(client_id));
-    let records =
-        |client_id: &str, client: &RecoveredClient| StateRecords::new(ClientKey::new(client_id), client.clone());
-    let mut unit: Unit = clients.flat_map(|(client_id, client)| records(client_id, client)).collect();
+    let mut unit: Unit = clients.flat_map(|(client_id, client)| state_of_client(client_id, client)).collect();
     let connections = recovery.connections.iter().filter(|(_, connection)| is_asked(&connection.client_id));
     unit.extend(connections.map(|(connection_id, connection)| {
         let (client_id, address) = (&*connection.client_id, &*connection.address);
@@ -45,6 +41,49 @@ pub(super) fn state_of(recovery: &Recovery, only: Option<&str>) -> Unit {
     }));
     unit.push((kind::LATEST_TIME, record::encode_latest_time(recovery.last_ms)));
     unit
+}
+
+fn state_of_client(client_id: &str, client: &RecoveredClient) -> Unit {
+    let RecoveredClient { session, subscriptions, entries, handed_out, last_handed_out, seen, queue_ids, .. } = client;
+    let mut unit: Unit = session.iter().map(|session| encode_session(client_id, session)).collect();
+    unit.extend(
+        subscriptions
+            .iter()
+            .map(|(filter, options)| (kind::SUBSCRIBED, record::encode_subscribed(client_id, filter, *options))),
+    );
+    unit.extend(
+        queue_ids
+            .iter()
+            .map(|(id, until_ms)| (kind::QUEUE_ID_SEEN, record::encode_queue_id_seen(client_id, *until_ms, id))),
+    );
+    unit.extend(entries.iter().map(|(message, entry)| encode_reference(client_id, message, entry)));
+    unit.extend(seen.iter().map(|(key, RecoveredSeen { entry, version, until_ms })| {
+        let collapsed = CollapsedRecord { client_id, entry: *entry, version: *version, until_ms: *until_ms, key };
+        (kind::COLLAPSED, record::encode_collapsed(collapsed))
+    }));
+    let last = last_handed_out.unwrap_or(PacketId::MAX);
+    unit.push((kind::IN_FLIGHT, record::encode_in_flight(client_id, last, handed_out)));
+    unit
+}
+
+fn encode_session(client_id: &str, session: &RecoveredSession) -> (u8, Vec<u8>) {
+    let record = SessionRecord { client_id, account: &session.account, expiry_s: session.expiry_s };
+    (kind::SESSION_STATE, record::encode_session_state(record, session.disconnected_ms))
+}
+
+fn encode_reference(client_id: &str, message: Position, entry: &RecoveredEntry) -> (u8, Vec<u8>) {
+    let reference = Reference {
+        client_id,
+        message,
+        packet_id: None,
+        urgent: entry.urgent,
+        retain_as_published: false,
+        size: entry.size,
+        expires_at_ms: entry.expires_at_ms,
+        collapse: entry.collapse.as_ref().map(|collapse| (&*collapse.key, collapse.version)),
+        subscription_ids: entry.subscription_ids.to_vec(),
+    };
+    (kind::REFERENCE, reference.encode_whole())
 }
 
 pub(super) fn recover<'a>(units: impl IntoIterator<Item = &'a Unit>) -> Recovery {

@@ -4,10 +4,9 @@ use commitlog::{
     AppendError, Appended, Log, LogEvent, LogOwner, Need, NewRecord, Part, Position, Record, SnapshotError,
     SnapshotSection, WaitError, record_bytes,
 };
+use mqtt::PacketId;
 
-use super::RecoveredClient;
-use super::record::{self, ConnectionRecord, Reference, SessionRecord, SubscribedOptions, kind};
-use super::state::StateRecords;
+use super::record::{self, CollapsedRecord, ConnectionRecord, Reference, SessionRecord, SubscribedOptions, kind};
 use crate::client::ClientKey;
 use crate::message::SharedMessage;
 
@@ -237,7 +236,7 @@ impl Batch {
         }
     }
 
-    pub(crate) fn handed_out(&mut self, client_id: &str, packets: &[(Position, mqtt::PacketId)]) {
+    pub(crate) fn handed_out(&mut self, client_id: &str, packets: &[(Position, PacketId)]) {
         if !packets.is_empty() {
             self.push_bytes(kind::HANDED_OUT, client_id, record::encode_handed_out(client_id, packets));
         }
@@ -283,14 +282,24 @@ impl Batch {
         self.push_bytes(kind::QUEUE_ID_SEEN, client_id, record::encode_queue_id_seen(client_id, until_ms, id));
     }
 
-    /// All that the log knows of a client, in place of every older record of it; see [`state`](super::state).
-    pub(crate) fn client_state(&mut self, client: &ClientKey, state: RecoveredClient) {
-        StateRecords::new(client.clone(), state).for_each(|record| self.state_record(client, record));
+    /// A session with the time when it was disconnected, in place of every older record of it.
+    pub(crate) fn session_state(&mut self, session: SessionRecord<'_>, disconnected_ms: Option<u64>) {
+        let payload = record::encode_session_state(session, disconnected_ms);
+        self.push_bytes(kind::SESSION_STATE, session.client_id, payload);
     }
 
-    /// One record of it.
-    pub(crate) fn state_record(&mut self, client: &ClientKey, (kind, payload): (u8, Vec<u8>)) {
-        self.push_bytes(kind, client.as_str(), payload);
+    /// Refers to a message that is in the log already.
+    pub(crate) fn reference_again(&mut self, reference: &Reference<'_>) {
+        self.push_bytes(kind::REFERENCE, reference.client_id, reference.encode_whole());
+    }
+
+    pub(crate) fn collapsed(&mut self, collapsed: CollapsedRecord<'_>) {
+        self.push_bytes(kind::COLLAPSED, collapsed.client_id, record::encode_collapsed(collapsed));
+    }
+
+    /// All that is in flight, in place of every older hand-out to the client.
+    pub(crate) fn in_flight(&mut self, client_id: &str, last: PacketId, packets: &[(Position, PacketId)]) {
+        self.push_bytes(kind::IN_FLIGHT, client_id, record::encode_in_flight(client_id, last, packets));
     }
 
     /// A connection whose `tcpclean` is not in the queue, in place of every older record of it.
@@ -312,6 +321,19 @@ impl Batch {
     /// A record of another part that becomes durable with the rest, unchanged.
     pub(crate) fn foreign(&mut self, kind: u8, owner: u64, payload: Vec<u8>) {
         self.push(kind, owner, Body::Bytes(payload));
+    }
+
+    /// What a replay makes of those that are whole, as if a snapshot had them.
+    #[cfg(test)]
+    pub(crate) fn apply_to(&self, recovery: &mut super::Recovery) {
+        let position = Position::default();
+        for Prepared { kind, owner, body, .. } in &self.records {
+            if let Body::Bytes(payload) = body {
+                let replayed =
+                    commitlog::ReplayedRecord { kind: *kind, owner: *owner, position, is_carried: true, payload };
+                recovery.apply(replayed).expect("it was written by this version");
+            }
+        }
     }
 }
 

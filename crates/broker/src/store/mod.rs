@@ -12,12 +12,13 @@ mod pinned;
 pub(crate) mod record;
 mod recovered_entries;
 mod recovery;
-pub(crate) mod state;
 
 pub use record::RECORD_KINDS;
-pub(crate) use recovered_entries::{RecoveredEntries, RecoveredEntry};
+pub(crate) use recovered_entries::RecoveredEntry;
 pub use recovery::{RecoverError, Recovery};
-pub(crate) use recovery::{RecoveredClient, RecoveredConnection, RecoveredSeen, RecoveredSession};
+pub(crate) use recovery::{RecoveredClient, RecoveredConnection};
+#[cfg(test)]
+pub(crate) use recovery::{RecoveredSeen, RecoveredSession};
 
 /// Whether the log records of this kind belong to the broker.
 #[must_use]

@@ -22,7 +22,8 @@
 //! | 0x51 | connection | client id, connection id, address, closed_ms u64 (0: it is open) |
 //! | 0x52 | latest time | at_ms u64 |
 //!
-//! 0x4e to 0x52 say again what follows from older records: see [`state`](super::state).
+//! 0x4e to 0x52 say again what follows from older records, of which none is needed then. With 0x41, 0x46 and 0x4b they are
+//! the state of a client: any part of it over the records that it was made from changes nothing.
 //!
 //! Integers are little-endian; texts have a u16 length before them. A message is written once; the
 //! inboxes refer to it by its position, which is also the name of the entry in each inbox.

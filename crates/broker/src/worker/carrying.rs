@@ -8,7 +8,7 @@
 use commitlog::{AppendError, LogOwner, Need, SnapshotSection};
 
 use super::Worker;
-use super::clients::{OpenConnection, Pass, Progress};
+use super::clients::{CARRY_STEP, OpenConnection, Pass, Progress, Step};
 use super::connections::Connections;
 use super::post::ConnectionKey;
 use super::reader::{ReadRecord, ReadRequest, ToRead};
@@ -18,6 +18,8 @@ use crate::store::journal::{Batch, Journal};
 pub(super) struct Carrying {
     owner: LogOwner,
     pass: Option<Pass>,
+    /// Ended connections up to this one are carried in the pass.
+    ended_to: Option<Box<str>>,
     /// There is more to do at once.
     has_more: bool,
     /// A read has failed: it is tried again with the next tick.
@@ -35,6 +37,7 @@ impl Carrying {
         Self {
             owner,
             pass: None,
+            ended_to: None,
             has_more: false,
             is_stalled: false,
             is_unreadable: false,
@@ -93,6 +96,7 @@ impl Carrying {
         let wanted = self.owner.wanted().filter(|_| !self.is_stalled)?;
         let begun = self.pass.take().filter(|pass| pass.segment() == wanted.number);
         Some(begun.unwrap_or_else(|| {
+            self.ended_to = None;
             let copies = self.owner.copies_in(wanted.number);
             Pass::new(wanted, copies, journal)
         }))
@@ -126,21 +130,25 @@ impl Worker {
         }
     }
 
-    /// Ended connections, and the time, unless a younger segment has it: a start goes by the last one in the log.
+    /// Ended connections, and the time, unless a younger segment has it: a start goes by the last one in the log. A connection
+    /// that ends meanwhile needs no segment so old, since its client was carried.
     fn carry_ended(&mut self, pass: &Pass) -> Result<Progress, AppendError> {
         let (journal, segment) = (&self.shared.journal, pass.segment());
         let newest = journal.newest_segment();
-        let mut batch = Batch::default();
-        let said = self.ended.add_to(&mut batch, segment);
-        if said.is_empty() {
-            if self.carrying.time_said_in <= segment {
-                self.carrying.say_time(journal, self.now.over_ms(), Need::Carry)?;
-            }
-            return Ok(Progress::Done);
+        let mut step = Step::new(CARRY_STEP);
+        let (said, last) = self.ended.carry_some(self.carrying.ended_to.as_deref(), segment, &mut step);
+        if !step.batch.is_empty() {
+            journal.append_independent(&step.batch, Need::Carry)?;
         }
-        journal.append_independent(&batch, Need::Carry)?;
         self.ended.note_said(&said, newest);
-        Ok(Progress::More)
+        if last.is_some() {
+            self.carrying.ended_to = last;
+            return Ok(Progress::More);
+        }
+        if self.carrying.time_said_in <= segment {
+            self.carrying.say_time(journal, self.now.over_ms(), Need::Carry)?;
+        }
+        Ok(Progress::Done)
     }
 }
 

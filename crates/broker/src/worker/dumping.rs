@@ -16,7 +16,7 @@ use commitlog::{SnapshotError, SnapshotSection};
 
 use super::Worker;
 use super::carrying::open_connection;
-use super::clients::{ClientsDump, StepLimits};
+use super::clients::{ClientsDump, DUMP_STEP, Step};
 use crate::store::journal::Batch;
 
 /// In one turn no step begins after this time.
@@ -87,22 +87,22 @@ impl Worker {
 
     /// What comes next; `place` is behind it then.
     fn next_of(&self, place: &mut Place) -> Batch {
-        let (limits, mut batch) = (StepLimits::default(), Batch::default());
+        let mut step = Step::new(DUMP_STEP);
         // Before all else: what is past its time is judged by it.
-        batch.latest_time(self.now.over_ms());
+        step.batch.latest_time(self.now.over_ms());
         match place {
             Place::Clients(clients) => {
                 let open = |key| open_connection(&self.connections, key);
-                if !self.clients.dump_some(clients, limits, &mut batch, open) {
+                if !self.clients.dump_some(clients, &mut step, open) {
                     *place = Place::Ended { after: None };
                 }
             }
-            Place::Ended { after } => match self.ended.dump_some(after.as_deref(), limits, &mut batch) {
+            Place::Ended { after } => match self.ended.dump_some(after.as_deref(), &mut step) {
                 Some(last) => *after = Some(last),
                 None => *place = Place::End,
             },
             Place::End => {}
         }
-        batch
+        step.batch
     }
 }

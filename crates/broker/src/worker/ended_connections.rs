@@ -4,10 +4,10 @@
 //! What it is: their names, as far as the log needs them. What it is not: the events themselves, which are tried again
 //! elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound;
 
-use super::clients::StepLimits;
+use super::clients::Step;
 use crate::client::ClientKey;
 use crate::store::RecoveredConnection;
 use crate::store::journal::Batch;
@@ -16,8 +16,6 @@ use crate::store::record::ConnectionRecord;
 /// At the limit the log forgets the oldest with its segment: if the queue does not take its event in this run, nobody
 /// hears of that end. It is counted, and said when it begins.
 const COUNT_MAX: usize = 65_536;
-/// Bytes of records that are added at a time.
-const BYTES_MAX: usize = 256 << 10;
 /// What one is in the log, about.
 const LOG_BYTES: u64 = 192;
 
@@ -78,33 +76,45 @@ impl EndedConnections {
         self.by_id.len() as u64 * LOG_BYTES
     }
 
-    /// Says some of those again for which the log may need this segment. Returns their ids; none: there are no more.
-    pub(super) fn add_to(&self, batch: &mut Batch, segment: u64) -> Vec<Box<str>> {
-        let needing = self.by_id.iter().filter(|(_, connection)| connection.oldest_segment <= segment);
-        let mut said = Vec::new();
-        for (id, connection) in needing {
-            if batch.bytes() >= BYTES_MAX {
+    /// Says those behind this id again for which the log may need this segment, as far as the step goes. Returns their ids,
+    /// and the last one that was looked at; `None`: there are no more.
+    pub(super) fn carry_some(
+        &self,
+        after: Option<&str>,
+        segment: u64,
+        step: &mut Step,
+    ) -> (Vec<Box<str>>, Option<Box<str>>) {
+        let (mut said, mut last) = (Vec::new(), None);
+        for (id, connection) in self.behind(after) {
+            step.look();
+            last = Some(id);
+            if connection.oldest_segment <= segment {
+                connection.add_to(id, &mut step.batch);
+                said.push(id.clone());
+            }
+            if step.is_over() {
                 break;
             }
-            connection.add_to(id, batch);
-            said.push(id.clone());
         }
-        said
+        (said, last.cloned())
     }
 
-    /// Adds those behind this id, as far as they fit into a step of a dump. Returns the last one that was added; `None`: there
-    /// are no more.
-    pub(super) fn dump_some(&self, after: Option<&str>, limits: StepLimits, batch: &mut Batch) -> Option<Box<str>> {
-        let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+    /// Adds those behind this id, as far as the step goes. Returns the last one that was added; `None`: there are no more.
+    pub(super) fn dump_some(&self, after: Option<&str>, step: &mut Step) -> Option<Box<str>> {
         let mut last = None;
-        for (id, connection) in self.by_id.range::<str, _>(behind) {
-            connection.add_to(id, batch);
+        for (id, connection) in self.behind(after) {
+            connection.add_to(id, &mut step.batch);
             last = Some(id);
-            if limits.are_reached(batch) {
+            if step.is_over() {
                 break;
             }
         }
         last.cloned()
+    }
+
+    fn behind(&self, after: Option<&str>) -> btree_map::Range<'_, Box<str>, EndedConnection> {
+        let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        self.by_id.range::<str, _>(behind)
     }
 
     /// These are in the log again, in segment `newest` or a later one.

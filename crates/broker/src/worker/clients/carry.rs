@@ -2,9 +2,9 @@
 //!
 //! What it is: one [`Pass`] over all clients for each segment that is wanted back. Each client knows the oldest segment
 //! that the log needs for it. Where that is the wanted one, the messages in it that still wait are copied, and then the whole
-//! state of the client is said again ([`Clients::add_state`]): from there on the log needs nothing older of this client
-//! but messages in younger segments. What it is not: complete in one turn, or one unit of the log. Whatever part of a
-//! pass a crash leaves is true, and the wanted segment is still there.
+//! state of the client is said again ([`StateWalk`]): from there on the log needs nothing older of this client
+//! but messages in younger segments. What it is not: complete in one turn, not even for one client, or one unit of the log.
+//! Whatever part of a pass a crash leaves is true, and the wanted segment is still there.
 //!
 //! A copy never follows the end of what it copies: what is said is what the inbox has at that moment, so what has ended is
 //! not said any more, also if its end is still to be logged (a full log may refuse that and take copies). The ends of
@@ -17,16 +17,15 @@ use commitlog::{AppendError, Need, Position, ReadError, Record, WantedSegment};
 
 use super::Clients;
 use super::entry::ClientEntry;
-use super::state::add_connection;
-use crate::store::journal::{Batch, Journal};
+use super::state::{Said, StateWalk};
+use super::step::{Step, StepLimits};
+use crate::store::journal::Journal;
 use crate::worker::action::ClientRef;
 use crate::worker::post::ConnectionKey;
 use crate::worker::reader::ReadRecord;
 
-/// What one turn appends, and what is read at a time, but for the last message or the state of the last client.
-const BYTES_PER_TURN: usize = 256 << 10;
-/// Clients that one turn looks at.
-const CLIENTS_PER_TURN: usize = 4096;
+/// What one turn appends, and what is read at a time.
+pub(in crate::worker) const CARRY_STEP: StepLimits = StepLimits { bytes: 256 << 10, records: 1024, looked_at: 4096 };
 
 /// The way of one segment over all clients.
 pub(in crate::worker) struct Pass {
@@ -41,6 +40,19 @@ pub(in crate::worker) struct Pass {
     /// Number of the segment that was appended to when it began.
     begun_in: u64,
     next_slot: usize,
+    /// The client in that slot, of which a part is carried.
+    begun: Option<BegunClient>,
+    limits: StepLimits,
+}
+
+/// A client that is being carried.
+#[derive(Clone)]
+struct BegunClient {
+    /// Messages up to this one are not needed of the segment any more.
+    copied_to: Option<Position>,
+    state: StateWalk,
+    /// Number of the oldest segment that its messages and what is said of it are in.
+    oldest: u64,
 }
 
 /// How a pass goes on.
@@ -64,11 +76,13 @@ pub(in crate::worker) struct OpenConnection {
 
 /// What one turn appends.
 struct Load {
-    batch: Batch,
+    step: Step,
     copied: HashSet<Position>,
-    said: Vec<ClientRef>,
+    /// Clients that are carried, each with the oldest segment that is needed for it now.
+    said: Vec<(ClientRef, u64)>,
     /// The slots before it are done.
     next_slot: usize,
+    begun: Option<BegunClient>,
 }
 
 enum Loaded {
@@ -90,7 +104,14 @@ impl Pass {
             is_reading: false,
             begun_in: journal.newest_segment(),
             next_slot: 0,
+            begun: None,
+            limits: CARRY_STEP,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_limits(&mut self, limits: StepLimits) {
+        self.limits = limits;
     }
 
     /// Number of the segment that is to be vacated.
@@ -123,34 +144,27 @@ impl Pass {
         self.segment.positions.contains(&name) || self.copies.binary_search(&name).is_ok()
     }
 
-    /// Messages of a client that are to be copied, with their sizes.
-    fn to_copy<'a>(&'a self, entry: &'a ClientEntry) -> impl Iterator<Item = (Position, u32)> + 'a {
-        let old = entry.inbox.logged().take_while(|(name, _)| *name < self.segment.positions.end);
-        old.filter(|(name, _)| self.holds(*name) && !self.copied.contains(name))
+    /// Messages of a client behind this one that may be in the segment, with their sizes.
+    fn old_messages<'a>(
+        &self,
+        entry: &'a ClientEntry,
+        after: Option<Position>,
+    ) -> impl Iterator<Item = (Position, u32)> + use<'a> {
+        let end = self.segment.positions.end;
+        entry.inbox.logged_after(after).take_while(move |(name, _)| *name < end)
     }
 
-    /// The oldest segment that is needed for the messages of a client once the pass is over.
-    fn oldest_of(&self, entry: &ClientEntry, journal: &Journal) -> u64 {
-        let mut oldest = u64::MAX;
-        for (name, _) in entry.inbox.logged() {
-            let segment = if self.holds(name) { Some(self.begun_in) } else { journal.segment_of(name) };
-            oldest = oldest.min(segment.unwrap_or(u64::MAX));
-            // Those that follow are where they were first written, which is no older.
-            if name >= self.segment.positions.end {
-                break;
-            }
-        }
-        oldest
+    fn is_to_copy(&self, name: Position) -> bool {
+        self.holds(name) && !self.copied.contains(&name)
+    }
+
+    /// Number of the segment that has this message once the pass is over.
+    fn segment_of(&self, name: Position, journal: &Journal) -> Option<u64> {
+        if self.holds(name) { Some(self.begun_in) } else { journal.segment_of(name) }
     }
 
     fn needs(&self, entry: &ClientEntry) -> bool {
         entry.oldest_segment.is_some_and(|oldest| u64::from(oldest.get()) <= self.segment.number)
-    }
-}
-
-impl Load {
-    fn is_full(&self) -> bool {
-        self.batch.bytes() >= BYTES_PER_TURN
     }
 }
 
@@ -178,16 +192,15 @@ impl Clients {
         if self.log_some_owed(Need::Carry)? {
             return Ok(Progress::More);
         }
-        let newest = self.context.journal.newest_segment();
         let (mut load, loaded) = self.load_some(pass, connection);
-        if !load.batch.is_empty() {
-            load.batch.latest_time(now_ms);
-            self.context.journal.append_independent(&load.batch, Need::Carry)?;
+        if !load.step.batch.is_empty() {
+            load.step.batch.latest_time(now_ms);
+            self.context.journal.append_independent(&load.step.batch, Need::Carry)?;
         }
-        pass.next_slot = load.next_slot;
+        (pass.next_slot, pass.begun) = (load.next_slot, load.begun);
         pass.read.retain(|name, _| !load.copied.contains(name));
         pass.copied.extend(load.copied);
-        load.said.into_iter().for_each(|client| self.note_said(client, newest, pass));
+        load.said.into_iter().for_each(|(client, oldest)| self.note_said(client, oldest));
         Ok(match loaded {
             Loaded::All if pass.next_slot >= self.entries.capacity() => Progress::Done,
             Loaded::All | Loaded::Enough => Progress::More,
@@ -197,10 +210,13 @@ impl Clients {
     }
 
     fn load_some(&self, pass: &Pass, connection: impl Fn(ConnectionKey) -> Option<OpenConnection>) -> (Load, Loaded) {
-        let (batch, copied, said) = (Batch::default(), HashSet::new(), Vec::new());
-        let mut load = Load { batch, copied, said, next_slot: pass.next_slot };
-        let end = self.entries.capacity().min(pass.next_slot + CLIENTS_PER_TURN);
-        while load.next_slot < end {
+        let (step, copied, said) = (Step::new(pass.limits), HashSet::new(), Vec::new());
+        let mut load = Load { step, copied, said, next_slot: pass.next_slot, begun: pass.begun.clone() };
+        while load.next_slot < self.entries.capacity() {
+            if load.step.is_over() {
+                return (load, Loaded::Enough);
+            }
+            load.step.look();
             let loaded = self.load_slot(pass, &mut load, &connection);
             if !matches!(loaded, Loaded::All) {
                 return (load, loaded);
@@ -210,49 +226,77 @@ impl Clients {
         (load, Loaded::All)
     }
 
-    /// Adds what is needed of the client in the next slot.
+    /// Adds what is needed of the client in the next slot. One that came there meanwhile needs nothing so old.
     fn load_slot(
         &self,
         pass: &Pass,
         load: &mut Load,
         connection: impl Fn(ConnectionKey) -> Option<OpenConnection>,
     ) -> Loaded {
-        let Some(entry) = self.entries.get(load.next_slot).filter(|entry| pass.needs(entry)) else {
+        let Some(mut begun) = load.begun.take().or_else(|| self.begin(pass, load.next_slot)) else {
             return Loaded::All;
         };
-        for (name, _) in pass.to_copy(entry) {
-            if load.copied.contains(&name) {
-                continue;
-            }
-            let Some(record) = pass.read.get(&name) else { return Loaded::Missing };
-            if load.is_full() {
+        let loaded = self.load_messages(pass, load, &mut begun);
+        if !matches!(loaded, Loaded::All) {
+            load.begun = Some(begun);
+            return loaded;
+        }
+        match begun.state.say_some(self, &mut load.step, connection) {
+            Said::All => load.said.push((begun.state.client, begun.oldest)),
+            Said::Gone => {}
+            Said::Some => {
+                load.begun = Some(begun);
                 return Loaded::Enough;
             }
-            load.batch.carried(record.clone());
-            load.copied.insert(name);
         }
-        if load.is_full() {
-            return Loaded::Enough;
-        }
-        let client = self.ref_at(load.next_slot, entry);
-        self.add_state(client, &mut load.batch);
-        if let Some(open) = entry.attachment.as_ref().and_then(|open| connection(open.connection)) {
-            add_connection(&mut load.batch, entry.client_id(), &open);
-        }
-        load.said.push(client);
         Loaded::All
     }
 
-    /// What the next clients need to be read.
+    fn begin(&self, pass: &Pass, slot: usize) -> Option<BegunClient> {
+        let entry = self.entries.get(slot).filter(|entry| pass.needs(entry))?;
+        let journal = &self.context.journal;
+        // What is said from now on is in this segment or a later one. The messages behind the old ones are where they were
+        // first written, the first of them in the oldest segment.
+        let behind = entry.inbox.logged_after(Some(Position(pass.segment.positions.end.0.saturating_sub(1)))).next();
+        let of_behind = behind.and_then(|(name, _)| journal.segment_of(name)).unwrap_or(u64::MAX);
+        let (state, oldest) = (StateWalk::new(self.ref_at(slot, entry)), of_behind.min(journal.newest_segment()));
+        Some(BegunClient { copied_to: None, state, oldest })
+    }
+
+    /// Copies the messages that the segment has. No other so old comes to the inbox meanwhile.
+    fn load_messages(&self, pass: &Pass, load: &mut Load, begun: &mut BegunClient) -> Loaded {
+        let Some(entry) = self.entry(begun.state.client) else { return Loaded::All };
+        for (name, _) in pass.old_messages(entry, begun.copied_to) {
+            if load.step.is_over() {
+                return Loaded::Enough;
+            }
+            load.step.look();
+            if pass.is_to_copy(name) && !load.copied.contains(&name) {
+                let Some(record) = pass.read.get(&name) else { return Loaded::Missing };
+                load.step.batch.carried(record.clone());
+                load.copied.insert(name);
+            }
+            begun.oldest = begun.oldest.min(pass.segment_of(name, &self.context.journal).unwrap_or(u64::MAX));
+            begun.copied_to = Some(name);
+        }
+        Loaded::All
+    }
+
+    /// What the next clients need to be read, the one that is begun first.
     fn ask_ahead(&self, pass: &mut Pass) -> Progress {
         let (mut names, mut bytes) = (BTreeSet::new(), 0);
-        let ahead = (pass.next_slot..self.entries.capacity()).take(CLIENTS_PER_TURN);
-        let needing = ahead.filter_map(|slot| self.entries.get(slot)).filter(|entry| pass.needs(entry));
-        for (name, size) in needing.flat_map(|entry| pass.to_copy(entry)) {
-            if bytes >= BYTES_PER_TURN {
+        let begun = pass.begun.as_ref();
+        let begun_entry = begun.and_then(|begun| Some((self.entry(begun.state.client)?, begun.copied_to)));
+        let behind = pass.next_slot + usize::from(begun.is_some());
+        let ahead = (behind..self.entries.capacity()).take(pass.limits.looked_at);
+        let ahead =
+            ahead.filter_map(|slot| Some((self.entries.get(slot)?, None))).filter(|(entry, _)| pass.needs(entry));
+        let old = begun_entry.into_iter().chain(ahead).flat_map(|(entry, after)| pass.old_messages(entry, after));
+        for (name, size) in old.take(pass.limits.looked_at) {
+            if bytes >= pass.limits.bytes || names.len() >= pass.limits.records {
                 break;
             }
-            if names.insert(name) {
+            if pass.is_to_copy(name) && names.insert(name) {
                 bytes += size as usize;
             }
         }
@@ -262,10 +306,8 @@ impl Clients {
         Progress::Read(names.into_iter().collect())
     }
 
-    /// The state of this client is in the log again, in segment `newest` or a later one.
-    fn note_said(&mut self, client: ClientRef, newest: u64, pass: &Pass) {
-        let Some(entry) = self.entry(client) else { return };
-        let oldest = pass.oldest_of(entry, &self.context.journal).min(newest);
+    /// The state of this client is in the log again.
+    fn note_said(&mut self, client: ClientRef, oldest: u64) {
         if let Some(entry) = self.entry_mut(client) {
             entry.oldest_segment = None;
             entry.need_from(oldest);

@@ -8,13 +8,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use commitlog::testing::{ForgettingStorage, Random};
-use commitlog::{AppendError, Fault, Log, LogOwner, Need, Options, Position, SnapshotError, SnapshotSection};
+use commitlog::{
+    AppendError, Fault, Log, LogOwner, Need, Options, Position, SnapshotError, SnapshotSection, WantedSegment,
+};
 use mqtt::codec::{Properties, SubscribeFiltersBuf};
 use mqtt::server::Sent;
 use mqtt::topic::TopicFilter;
 use mqtt::{PacketId, QoS, SubscriptionOptions, Version};
 
+use super::dump::tests::{ALLOCATIONS_PER_RECORD, away};
+use super::tests::Bench;
 use super::*;
+use crate::inbox::memory::allocations_and_most;
 use crate::message::{Collapse, Message, SharedMessage};
 use crate::store::journal::Batch;
 use crate::store::messages::Messages;
@@ -186,7 +191,7 @@ impl Life {
         let collapse = (self.random.below(3) == 0)
             .then(|| Collapse { key: format!("k{}", self.random.below(3)).into(), version: self.sent });
         let message = Message {
-            topic: "chat/p2p/x".into(),
+            topic: if self.sent.is_multiple_of(4) { "ring/p2p/x" } else { "chat/p2p/x" }.into(),
             properties: Properties::EMPTY.as_bytes().into(),
             payload: vec![b'x'; self.random.below(3000)].into(),
             qos: QoS::AtLeastOnce,
@@ -282,6 +287,9 @@ impl Life {
         let journal = self.clients.context.journal.clone();
         let copies = self.owner.copies_in(wanted.number);
         let mut pass = pass.unwrap_or_else(|| Pass::new(wanted, copies, &journal));
+        // Often only a few records at a time, so that much happens between two steps.
+        let records = if self.random.below(2) == 0 { 1 + self.random.below(8) } else { CARRY_STEP.records };
+        pass.set_limits(StepLimits { records, ..CARRY_STEP });
         let connected = &self.connected;
         let open = |key| open_in(connected, key);
         match self.clients.carry_some(&mut pass, self.now.ms, open) {
@@ -312,13 +320,12 @@ impl Life {
         }
         self.flush();
         let Some((mut section, mut dump)) = self.dump.take() else { return };
-        let mut batch = Batch::default();
-        batch.latest_time(self.now.ms);
-        batch.foreign(crash_states::MARKER, 0, self.marked.to_le_bytes().to_vec());
-        let limits = StepLimits { records: 2 + self.random.below(8), ..StepLimits::default() };
+        let mut step = Step::new(StepLimits { records: 2 + self.random.below(8), ..DUMP_STEP });
+        step.batch.latest_time(self.now.ms);
+        step.batch.foreign(crash_states::MARKER, 0, self.marked.to_le_bytes().to_vec());
         let open = |key| open_in(&self.connected, key);
-        let has_more = self.clients.dump_some(&mut dump, limits, &mut batch, open);
-        match self.clients.context.journal.push_independent(&batch, &mut section) {
+        let has_more = self.clients.dump_some(&mut dump, &mut step, open);
+        match self.clients.context.journal.push_independent(&step.batch, &mut section) {
             Ok(()) if has_more => self.dump = Some((section, dump)),
             Ok(()) => {
                 section.finish();
@@ -366,7 +373,7 @@ impl Life {
     }
 
     fn state_of(&self, client: ClientRef) -> RecoveredClient {
-        comparable(self.clients.entry(client).unwrap().to_recovered())
+        comparable(self.clients.to_recovered(client))
     }
 
     /// # Errors
@@ -447,7 +454,7 @@ fn context(log: &Log) -> Context {
         counts: Arc::default(),
         inbox_limits: crate::shared::inbox_limits(&limits),
         limits: Arc::new(limits),
-        urgent_parents: [].into(),
+        urgent_parents: ["ring".to_owned()].into(),
         workers_by_filter: Arc::default(),
         queue_acks: QueueAcks::new(None),
     }
@@ -512,7 +519,7 @@ const BUGS: [Fault; 4] =
 #[test]
 fn each_seeded_bug_of_carry_and_snapshot_is_found() {
     for fault in BUGS {
-        let found = (0..12).find_map(|seed| {
+        let found = (0..48).find_map(|seed| {
             let mut life = Life::with(fault, seed);
             (0..6).find_map(|_| {
                 let steps = life.random.below(600);
@@ -537,4 +544,32 @@ fn after_a_start_a_client_is_carried_with_the_segment_that_its_records_begin_in(
     life.die().unwrap();
     let oldest = |who| life.clients.oldest_segment_of(life.find(who).unwrap());
     assert_eq!((oldest(0), oldest(1)), (Some(1), Some(newest)));
+}
+
+#[test]
+fn a_full_inbox_is_carried_in_small_steps() {
+    let mut bench = Bench::new();
+    bench.clients.recover(NAMES[0], away(1, 10_000), Restart::Clean, bench.now);
+    let client = bench.clients.find(&ClientKey::new(NAMES[0])).unwrap();
+    let wanted = WantedSegment { number: 1, positions: Position(0)..Position(0) };
+    let mut pass = Pass::new(wanted, Vec::new(), &bench.clients.context.journal);
+    let (mut longest, mut progress) = (Duration::ZERO, Ok(Progress::More));
+    while progress != Ok(Progress::Done) {
+        assert!(matches!(progress, Ok(Progress::More) | Err(AppendError::Busy)), "{progress:?}");
+        let begun = Instant::now();
+        let (next, allocations, most) =
+            allocations_and_most(|| bench.clients.carry_some(&mut pass, bench.now.ms, |_| None));
+        longest = longest.max(begun.elapsed());
+        let allocated_max = 2 * ALLOCATIONS_PER_RECORD * CARRY_STEP.records;
+        assert!(allocations <= allocated_max, "{allocations} allocations in one step");
+        assert!(most <= 4 * CARRY_STEP.bytes, "{most} bytes are held in one step");
+        progress = next;
+    }
+    println!("the longest step took {longest:?}");
+    let was = bench.clients.to_recovered(client);
+    bench.log.close().unwrap();
+    let (_log, replay) = Log::open(bench.storage.handle(), Options::default()).unwrap();
+    let mut recovery = Recovery::new();
+    replay.for_each(|record| recovery.apply(record).unwrap()).unwrap();
+    assert_eq!(again(&recovery.clients[NAMES[0]]), again(&was));
 }

@@ -26,6 +26,7 @@ mod shared_messages;
 mod slots;
 mod slots_by_id;
 mod state;
+mod step;
 mod storing;
 mod subscriptions;
 mod sweep;
@@ -64,11 +65,14 @@ use recent::RecentReceivers;
 use set_back::SetBack;
 use slots::Slots;
 use slots_by_id::SlotsById;
+#[cfg(test)]
+use step::StepLimits;
 use unsent::Unsent;
 
-pub(super) use carry::{OpenConnection, Pass, Progress};
-pub(super) use dump::{ClientsDump, StepLimits};
+pub(super) use carry::{CARRY_STEP, OpenConnection, Pass, Progress};
+pub(super) use dump::{ClientsDump, DUMP_STEP};
 pub(super) use session::Ended;
+pub(super) use step::Step;
 pub(super) use subscriptions::Answer;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The message ids of a queue elsewhere that one inbox has had, so that what such a queue repeats is stored once.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use commitlog::Position;
 
@@ -31,9 +32,10 @@ impl QueueIds {
         Some(self.0.as_ref()?.get(id)?.end)
     }
 
-    /// Each id, and until when it is remembered.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.0.iter().flat_map(|ids| ids.iter()).map(|(id, known)| (&**id, known.until_ms))
+    /// Each id behind this one in their order, and until when it is remembered.
+    pub(super) fn iter_after(&self, after: Option<&str>) -> impl Iterator<Item = (&str, u64)> {
+        let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        self.0.iter().flat_map(move |ids| ids.range::<str, _>(behind)).map(|(id, known)| (&**id, known.until_ms))
     }
 
     /// At the limit an id is not remembered, and its message stored again if it comes again.

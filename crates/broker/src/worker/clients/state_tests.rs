@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use commitlog::testing::ForgettingStorage;
-use commitlog::{Log, Need, Options, Position, Replay};
+use commitlog::{Log, Need, Options, Position, ReplayedRecord};
 use mqtt::PacketId;
 use mqtt::server::Restart;
 use proptest::prelude::*;
@@ -29,12 +29,6 @@ type Step = (u8, usize, u8);
 
 fn options() -> Options {
     Options { segment_size: 1 << 20, append_bytes_max: 64 << 10, ..Options::default() }
-}
-
-fn replayed(replay: Replay) -> Recovery {
-    let mut recovery = Recovery::new();
-    replay.for_each(|replayed| recovery.apply(replayed).unwrap()).unwrap();
-    recovery
 }
 
 /// Clients whose log says at once what a worker says at the end of a turn.
@@ -111,7 +105,7 @@ impl Run {
     fn leave(&mut self, client_id: &'static str) {
         let Some((key, client)) = self.attached.remove(client_id) else { return };
         let at_ms = self.bench.now.ms;
-        let before = self.bench.clients.entry(client).unwrap().to_recovered();
+        let before = self.bench.clients.to_recovered(client);
         self.bench.clients.leave(client, key, at_ms);
         self.check_that_it_kept(client, before);
         let is_its = |connection: &RecoveredConnection| &*connection.client_id == client_id;
@@ -124,8 +118,10 @@ impl Run {
 
     /// A client that is away has all that it had, unless its session has ended.
     fn check_that_it_kept(&self, client: ClientRef, mut before: RecoveredClient) {
-        let Some(entry) = self.bench.clients.entry(client) else { return };
-        let after = entry.to_recovered();
+        if self.bench.clients.entry(client).is_none() {
+            return;
+        }
+        let after = self.bench.clients.to_recovered(client);
         if let (Some(before), Some(after)) = (&mut before.session, &after.session) {
             before.disconnected_ms = after.disconnected_ms;
         }
@@ -235,10 +231,56 @@ impl Run {
 
     /// What the log says.
     fn reopen(&mut self) -> Recovery {
+        self.reopen_with(|_| ())
+    }
+
+    /// The same; each of its records is shown, too.
+    fn reopen_with(&mut self, mut show: impl FnMut(ReplayedRecord<'_>)) -> Recovery {
         self.bench.log.close().unwrap();
         let (log, replay) = Log::open(self.bench.storage.handle(), options()).unwrap();
         self.bench.log = log;
-        replayed(replay)
+        let mut recovery = Recovery::new();
+        let shown = replay.for_each(|replayed| {
+            show(replayed);
+            recovery.apply(replayed).unwrap();
+        });
+        shown.unwrap();
+        recovery
+    }
+
+    /// The connection of a client that is there.
+    fn open_connection(&self, key: ConnectionKey) -> Option<OpenConnection> {
+        let (client_id, _) = self.attached.iter().find(|(_, (open, _))| *open == key)?;
+        let is_its =
+            |connection: &RecoveredConnection| connection.closed_ms.is_none() && &*connection.client_id == *client_id;
+        let (id, connection) = self.connections.iter().find(|(_, connection)| is_its(connection))?;
+        Some(OpenConnection { id: id.clone(), address: connection.address.clone() })
+    }
+
+    /// The records of a snapshot, written a few at a time while the clients live on, and where the log is read behind it.
+    fn dump_while(&mut self, records: usize, steps: impl IntoIterator<Item = Step>) -> (Vec<Batch>, Position) {
+        let mut marker = Batch::default();
+        marker.latest_time(self.bench.now.ms);
+        let from = self.bench.clients.context.journal.append(&marker, Need::Essential).unwrap().end;
+        let (mut dump, mut dumped, mut steps) = (ClientsDump::default(), vec![marker], steps.into_iter());
+        loop {
+            let mut step = super::Step::new(StepLimits { records, ..DUMP_STEP });
+            let has_more = self.bench.clients.dump_some(&mut dump, &mut step, |key| self.open_connection(key));
+            dumped.push(step.batch);
+            if !has_more {
+                break;
+            }
+            steps.next().into_iter().for_each(|step| self.step(step));
+        }
+        let mut ended = Batch::default();
+        for (connection_id, RecoveredConnection { client_id, address, closed_ms }) in &self.connections {
+            if closed_ms.is_some() {
+                ended.connection(ConnectionRecord { client_id, connection_id, address, closed_ms: *closed_ms });
+            }
+        }
+        dumped.push(ended);
+        steps.for_each(|step| self.step(step));
+        (dumped, from)
     }
 
     /// What a log says that has nothing but the state of now.
@@ -255,7 +297,9 @@ impl Run {
         batch.latest_time(last_ms);
         Journal::new(log.clone()).append_independent(&batch, Need::Essential).unwrap();
         log.close().unwrap();
-        replayed(Log::open(storage.handle(), options()).unwrap().1)
+        let (mut recovery, (_, replay)) = (Recovery::new(), Log::open(storage.handle(), options()).unwrap());
+        replay.for_each(|replayed| recovery.apply(replayed).unwrap()).unwrap();
+        recovery
     }
 }
 
@@ -279,6 +323,16 @@ fn in_effect(mut client: RecoveredClient, is_in_memory: bool, now_ms: u64) -> Op
     let is_empty =
         client.session.is_none() && client.entries.is_empty() && client.seen.is_empty() && client.queue_ids.is_empty();
     (!is_empty).then_some(client)
+}
+
+fn in_effect_of_all(
+    recovery: &mut Recovery,
+    in_memory: &BTreeSet<Box<str>>,
+    now_ms: u64,
+) -> BTreeMap<Box<str>, RecoveredClient> {
+    let clients = recovery.clients.drain();
+    let clients = clients.map(|(id, client)| (in_effect(*client, in_memory.contains(&id), now_ms), id));
+    clients.filter_map(|(client, id)| Some((id, client?))).collect()
 }
 
 /// The last packet id of each client, 0 if there was none.
@@ -313,6 +367,37 @@ fn a_message_outlives_a_session_that_the_log_does_not_know_and_what_was_before_i
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #[test]
+    fn a_start_finds_in_a_snapshot_that_was_written_while_clients_lived_on_what_it_finds_in_the_whole_log(
+        before in prop::collection::vec((0u8..16, 0..CLIENTS.len(), any::<u8>()), 1..60),
+        // None of them is a restart.
+        meanwhile in prop::collection::vec((0u8..15, 0..CLIENTS.len(), any::<u8>()), 0..30),
+        records in 1usize..4,
+    ) {
+        let mut run = Run::new();
+        before.into_iter().for_each(|step| run.step(step));
+        let (dumped, from) = run.dump_while(records, meanwhile);
+        let (now_ms, in_memory) = (run.bench.now.ms, run.in_memory());
+        let mut of_snapshot = Recovery::new();
+        dumped.iter().for_each(|batch| batch.apply_to(&mut of_snapshot));
+        let mut logged = run.reopen_with(|replayed| {
+            if replayed.position >= from {
+                of_snapshot.apply(replayed).unwrap();
+            }
+        });
+        let last_logged = last_packet_ids(&logged);
+        for (client_id, last) in last_packet_ids(&of_snapshot) {
+            prop_assert!(last >= last_logged.get(&client_id).copied().unwrap_or(0), "{client_id}: {last}");
+        }
+        let in_effect_of = |recovery: &mut Recovery| in_effect_of_all(recovery, &in_memory, now_ms);
+        prop_assert_eq!(in_effect_of(&mut of_snapshot), in_effect_of(&mut logged));
+        prop_assert_eq!(&of_snapshot.connections, &logged.connections);
+        prop_assert_eq!(of_snapshot.last_ms, logged.last_ms);
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
     #[test]
     fn a_start_finds_in_the_state_of_the_clients_what_it_finds_in_the_whole_log(
@@ -321,11 +406,6 @@ proptest! {
         let mut run = Run::new();
         steps.into_iter().for_each(|step| run.step(step));
         let (now_ms, in_memory) = (run.bench.now.ms, run.in_memory());
-        let in_effect = |recovery: &mut Recovery| -> BTreeMap<_, _> {
-            let clients = recovery.clients.drain();
-            let clients = clients.map(|(id, client)| (in_effect(*client, in_memory.contains(&id), now_ms), id));
-            clients.filter_map(|(client, id)| Some((id, client?))).collect()
-        };
         let mut logged = run.reopen();
         let mut carried = run.carried(logged.last_ms);
         let last_logged = last_packet_ids(&logged);
@@ -333,7 +413,8 @@ proptest! {
             // Ids of what had expired and was not sent are known to nobody else.
             prop_assert!(last >= last_logged.get(&client_id).copied().unwrap_or(0), "{client_id}: {last}");
         }
-        prop_assert_eq!(in_effect(&mut carried), in_effect(&mut logged));
+        let in_effect_of = |recovery: &mut Recovery| in_effect_of_all(recovery, &in_memory, now_ms);
+        prop_assert_eq!(in_effect_of(&mut carried), in_effect_of(&mut logged));
         prop_assert_eq!(&carried.connections, &logged.connections);
         prop_assert_eq!(carried.last_ms, logged.last_ms);
     }

@@ -486,7 +486,7 @@ fn subscriptions_beyond_a_limit_that_was_lowered_are_kept_and_said_again() {
     let recovered = RecoveredClient { session, subscriptions: subscriptions.clone(), ..RecoveredClient::default() };
     bench.clients.recover(BOB, recovered, Restart::Clean, bench.now);
     let bob = bench.clients.find(&ClientKey::new(BOB)).unwrap();
-    assert_eq!(bench.clients.entry(bob).unwrap().to_recovered().subscriptions, subscriptions);
+    assert_eq!(bench.clients.to_recovered(bob).subscriptions, subscriptions);
     let Answer::Now(codes) = bench.subscribe_to(bob, &["d".to_owned()], |_| Ok(())) else { panic!("it is refused") };
     assert_eq!(codes, [ReasonCode::QUOTA_EXCEEDED], "and no more come");
 }
