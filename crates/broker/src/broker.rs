@@ -133,18 +133,16 @@ impl Broker {
 
     /// On the disk before anybody is served: what is handed out from here on and forgotten by a power cut may be known.
     async fn mark_start(&self) {
-        let mut batch = Batch::default();
-        batch.started(self.shared.clock.now_ms());
-        match self.shared.journal.append(&batch, Need::Essential) {
-            Ok(appended) => {
+        match self.shared.journal.begin_start(self.shared.clock.now_ms()) {
+            Ok(end) => {
                 let journal = self.shared.journal.clone();
-                let waited = self.shared.tasks.runtime.spawn_blocking(move || journal.wait_durable(appended.end)).await;
+                let waited = self.shared.tasks.runtime.spawn_blocking(move || journal.wait_durable(end)).await;
                 if let Ok(Err(error)) = waited {
                     tracing::warn!(%error, "the start was not logged");
                 }
             }
-            // A log that takes not even this takes no client either, until there is space again.
-            Err(error) => tracing::warn!(%error, "the start was not logged"),
+            // Workers try again; a log that takes not even this takes no client either, until there is space again.
+            Err(error) => tracing::warn!(%error, "the start is not logged yet"),
         }
     }
 
@@ -227,9 +225,10 @@ impl Broker {
     }
 
     fn mark_clean_stop(&self) {
+        let (journal, now_ms) = (&self.shared.journal, self.shared.clock.now_ms());
         let mut batch = Batch::default();
-        batch.stopped(self.shared.clock.now_ms());
-        if let Err(error) = self.shared.journal.append(&batch, Need::Essential) {
+        batch.stopped(now_ms);
+        if let Err(error) = journal.log_start(now_ms).and_then(|()| journal.append(&batch, Need::Essential)) {
             tracing::warn!(%error, "the stop was not logged; the next start repeats more than it must");
         }
     }

@@ -1,5 +1,7 @@
 //! What a worker asks of the log: `append`, and what is durable. Nothing here waits for the disk.
 
+use std::sync::Arc;
+
 use commitlog::{
     AppendError, Appended, Log, LogEvent, LogOwner, Need, NewRecord, Part, Position, Record, SnapshotError,
     SnapshotSection, WaitError, record_bytes,
@@ -7,6 +9,7 @@ use commitlog::{
 use mqtt::PacketId;
 
 use super::record::{self, CollapsedRecord, ConnectionRecord, Reference, SessionRecord, SubscribedOptions, kind};
+use super::start_record::StartRecord;
 use crate::client::ClientKey;
 use crate::message::SharedMessage;
 
@@ -18,11 +21,16 @@ const ROOM_OF_A_CLIENT: usize = 128 << 10;
 pub(crate) struct Journal {
     log: Log,
     unit_bytes_max: usize,
+    start: Arc<StartRecord>,
 }
 
 impl Journal {
     pub(crate) fn new(log: Log) -> Self {
-        Self { unit_bytes_max: log.append_bytes_max(), log }
+        Self { unit_bytes_max: log.append_bytes_max(), log, start: Arc::default() }
+    }
+
+    pub(super) fn start(&self) -> &StartRecord {
+        &self.start
     }
 
     /// What one [`Self::append`] takes.

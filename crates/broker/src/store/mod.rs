@@ -12,6 +12,7 @@ mod pinned;
 pub(crate) mod record;
 mod recovered_entries;
 mod recovery;
+mod start_record;
 
 pub use record::RECORD_KINDS;
 pub(crate) use recovered_entries::RecoveredEntry;

@@ -1,4 +1,5 @@
-//! Ends of sessions that a full log refuses: whatever happens next, no start finds what was ended.
+//! What a full log refuses and must have: ends of sessions, so that whatever happens next no start finds what was ended; and
+//! the start of the broker, which ends what the run before left open.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
@@ -73,14 +74,25 @@ impl Scene {
         self.bench.clients.context.counts.refused_by_log.value()
     }
 
+    /// The broker starts on a full disk, and the log does not take that.
+    fn start_in_vain(&self) {
+        self.fill_disk();
+        let journal = &self.bench.clients.context.journal;
+        assert_eq!(journal.begin_start(self.bench.now.ms), Err(AppendError::Full));
+    }
+
     /// What a start finds of Bob after a kill of the process.
     fn found(&self) -> Option<RecoveredClient> {
+        self.found_of_all().clients.remove(BOB).map(|client| *client)
+    }
+
+    fn found_of_all(&self) -> Recovery {
         self.bench.log.wait_durable(self.end()).unwrap();
         self.bench.storage.kill_process();
         let (_log, replay) = Log::open(self.bench.storage.handle(), small_log()).unwrap();
         let mut recovery = Recovery::new();
         replay.run(|record| recovery.apply(record)).unwrap();
-        recovery.clients.remove(BOB).map(|client| *client)
+        recovery
     }
 
     fn end(&self) -> Position {
@@ -179,4 +191,51 @@ fn how_long_a_session_lasts_is_logged_also_if_a_full_log_refused_that_at_first()
         }
         assert_eq!(scene.found().unwrap().session.unwrap().expiry_s, 60);
     }
+}
+
+/// When the next start takes Bob to have gone.
+fn disconnected_ms(recovery: &Recovery) -> Option<u64> {
+    recovery.clients[BOB].session.as_ref().unwrap().disconnected_ms
+}
+
+#[test]
+fn a_start_that_a_full_log_refuses_is_logged_by_the_first_tick_that_finds_room() {
+    let mut scene = Scene::begin();
+    scene.start_in_vain();
+    let started_ms = scene.bench.now.ms;
+    scene.bench.pass(Duration::from_secs(60));
+    scene.bench.clients.tick(scene.bench.now);
+    scene.free_disk();
+    scene.bench.clients.tick(scene.bench.now);
+    assert_eq!(disconnected_ms(&scene.found_of_all()), Some(started_ms), "Bob's connection ended with the run before");
+}
+
+#[test]
+fn a_start_that_a_full_log_refuses_is_logged_before_the_first_connection() {
+    const ALICE: &str = "GID_dev@@@alice";
+    let mut scene = Scene::begin();
+    scene.start_in_vain();
+    let started_ms = scene.bench.now.ms;
+    scene.free_disk();
+    scene.bench.pass(Duration::from_secs(60));
+    scene.bench.connect(ALICE, HOUR_S);
+    let found = scene.found_of_all();
+    assert_eq!(disconnected_ms(&found), Some(started_ms), "Bob's connection ended with the run before");
+    let open: Vec<_> = found.connections.values().filter(|connection| connection.closed_ms.is_none()).collect();
+    assert!(matches!(open[..], [connection] if &*connection.client_id == ALICE), "{open:?}");
+}
+
+#[test]
+fn nobody_is_served_before_a_start_that_a_full_log_refused_is_durable() {
+    let mut scene = Scene::begin();
+    scene.bench.log.wait_durable(scene.end()).unwrap();
+    scene.start_in_vain();
+    scene.free_disk();
+    scene.bench.storage.hold_syncs();
+    let (_, opened) = scene.bench.open(BOB, HOUR_S, false);
+    assert!(opened.session_present && opened.waits_for.is_some(), "the session is as it was, the start is not durable");
+    scene.bench.storage.release_syncs();
+    scene.bench.log.wait_durable(opened.waits_for.unwrap()).unwrap();
+    let (_, opened) = scene.bench.open(BOB, HOUR_S, false);
+    assert_eq!(opened.waits_for, None);
 }

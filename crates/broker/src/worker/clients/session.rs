@@ -42,8 +42,8 @@ pub(in crate::worker) enum Ended {
 struct Change {
     batch: Batch,
     need: Need,
-    /// It makes, changes or discards a persistent session, or an earlier CONNECT did and the disk does not have it yet:
-    /// the CONNACK waits.
+    /// It makes, changes or discards a persistent session, or an earlier CONNECT did and the disk does not have it yet, or
+    /// the start of the broker: the CONNACK waits.
     waits: bool,
     session_present: bool,
 }
@@ -67,6 +67,7 @@ impl Clients {
         (connection_id, peer): (&str, &str),
         now: Now,
     ) -> Result<Opened, ReasonCode> {
+        self.context.journal.log_start(now.over_ms()).map_err(|error| self.refusal(&error))?;
         let info = SessionInfo { account, expiry_s: self.expiry_of(request) };
         let mut change = self.plan(request, info);
         change.batch.opened(request.client.as_str(), connection_id, now.ms, peer);
@@ -161,7 +162,8 @@ impl Clients {
         // Without a record of the connection a session is not resumed: its time would count from the end of an older one.
         let need = if changes { Need::Normal } else { Need::Housekeeping };
         let is_settled = kept.is_none_or(|entry| entry.settled_at <= self.context.journal.durable());
-        Change { batch, need, waits: discards || changes || !is_settled, session_present: known.is_some() }
+        let waits = discards || changes || !is_settled || !self.context.journal.is_start_durable();
+        Change { batch, need, waits, session_present: known.is_some() }
     }
 
     fn attach(&mut self, connection: ConnectionKey, request: &ConnectRequest, info: SessionInfo<'_>) -> ClientRef {

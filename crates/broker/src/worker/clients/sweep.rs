@@ -15,6 +15,7 @@ impl Clients {
     /// Ends the sessions whose time is over, and begins to visit the clients of which something has expired.
     pub(in crate::worker) fn tick(&mut self, now: Now) {
         // What does not get in is tried with the next tick.
+        let _ = self.context.journal.log_start(now.over_ms());
         let _ = self.log_some_owed(Need::Essential);
         for slot in self.endings.due(now.over_ms()) {
             if let Some(client) = self.name_of(slot) {
