@@ -221,3 +221,98 @@ impl SnapshotFile {
         Ok(self.header.length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use crate::testing::ForgettingStorage;
+    use crate::{AppendError, Log, LogOwner, Need, NewRecord, Options, Part, USER_KIND_MIN};
+
+    const EVERY: u64 = 8 << 10;
+    const PAYLOAD: usize = 64;
+    /// With its header, about.
+    const RECORD: u64 = 2 * PAYLOAD as u64;
+
+    fn log() -> Log {
+        let options = Options {
+            segment_size: 256 << 10,
+            append_bytes_max: 64 << 10,
+            owners: 1,
+            snapshot_every: Some(EVERY),
+            idle_mark_after: None,
+            ..Options::default()
+        };
+        Log::open(ForgettingStorage::new().handle(), options).unwrap().0
+    }
+
+    fn append(log: &Log) {
+        let parts = [Part::Bytes(&[1; PAYLOAD])];
+        // The next segment may not be ready.
+        while let Err(error) = log.append(Need::Normal, &[NewRecord::new(USER_KIND_MIN, 0, &parts)]) {
+            assert_eq!(error, AppendError::Busy);
+            std::thread::yield_now();
+        }
+    }
+
+    /// Grows until a snapshot is due; returns by how much, from the place of the last one.
+    fn grow(log: &Log) -> u64 {
+        let shared = log.shared();
+        while !is_due(shared) {
+            append(log);
+        }
+        shared.tail().end().0 - shared.snapshots.last_from().0
+    }
+
+    /// Takes a snapshot of one record; returns its length. No other can be taken behind it.
+    fn take_snapshot(log: &Log, mut owner: LogOwner, bytes: usize) -> u64 {
+        owner.set_live_bytes(0);
+        assert!(log.request_snapshot());
+        let mut section = owner.snapshot_wanted().unwrap();
+        let payload = vec![2; bytes];
+        section.push(&[NewRecord::new(USER_KIND_MIN, 0, &[Part::Bytes(&payload)])]).unwrap();
+        section.finish();
+        log.wait_for_snapshot(Duration::from_secs(60));
+        log.shared().snapshots.last_length()
+    }
+
+    fn is_about(grown: u64, distance: u64) -> bool {
+        (distance..distance + RECORD).contains(&grown)
+    }
+
+    #[test]
+    fn a_snapshot_is_due_after_as_many_bytes_as_the_last_one_has_and_after_so_many_at_least() {
+        let log = log();
+        let first = grow(&log);
+        assert!(is_about(first, EVERY), "the first one after {first} bytes");
+
+        // Its owner is gone afterwards, so that what is due is not begun.
+        let length = take_snapshot(&log, log.register_owner("test"), 5 * EVERY as usize);
+        assert!(length > 5 * EVERY, "{length} bytes");
+        let second = grow(&log);
+        assert!(is_about(second, length), "one behind {length} bytes after {second} bytes");
+
+        let end = log.shared().tail().end();
+        log.shared().snapshots.set_last(end, EVERY / 2);
+        let third = grow(&log);
+        assert!(is_about(third, EVERY), "one behind a short one after {third} bytes");
+    }
+
+    #[test]
+    fn what_was_given_back_does_not_count_for_the_next_snapshot() {
+        let log = log();
+        let shared = log.shared();
+        while *log.segments().end() < 2 {
+            append(&log);
+        }
+        assert!(is_due(shared), "a segment is more than {EVERY} bytes");
+        assert!(log.reclaim(2).unwrap());
+        assert!(!is_due(shared));
+        while !is_due(shared) {
+            append(&log);
+        }
+        let grown = shared.tail().end().0 - shared.geometry.position(2, 0).0;
+        assert!(is_about(grown, EVERY), "after {grown} bytes");
+    }
+}
