@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Returns the file's text; a missing file is created with what `make` returns.
-pub(super) fn read_or_create(path: &Path, make: impl FnOnce() -> Result<String>) -> Result<String> {
+pub(crate) fn read_or_create(path: &Path, make: impl FnOnce() -> Result<String>) -> Result<String> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text),
         Err(e) if e.kind() == ErrorKind::NotFound => {

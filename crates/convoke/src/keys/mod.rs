@@ -6,13 +6,12 @@
 mod files;
 mod tls;
 
-pub(crate) use files::write_secret;
+pub(crate) use files::{read_or_create, write_secret};
 pub use tls::Certificate;
 
 use anyhow::{Context, Result, bail};
 use aws_lc_rs::digest;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
-use files::read_or_create;
 use rcgen::{KeyPair, PKCS_ED25519};
 use std::path::Path;
 
