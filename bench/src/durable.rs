@@ -31,7 +31,7 @@ pub(crate) fn measure(folder: &Path, program: &Path, seconds: u64) -> Result<()>
     runtime.block_on(stage.start_server())?;
     let topics = Arc::new(runtime.block_on(receivers(&stage))?);
     let server = SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port()));
-    let login: Value = serde_json::from_str(&std::fs::read_to_string(stage.data().join("access-key"))?)?;
+    let login = stage.access_key()?;
 
     let mut disk = RawDisk::prepare(folder)?;
     let (raw_rate, mut raw) = disk.rate(4_096, seconds.min(5))?;

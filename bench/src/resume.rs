@@ -1,5 +1,9 @@
-//! Clients that come back to many messages, and what others notice of it: first with the log in the page cache, which
-//! shows what sharing the cores costs, then with a log that has to be read from the disk.
+//! Clients that come back to many messages, and what others notice of it: with the log in the page cache, and with a log
+//! that has to be read from the disk.
+//!
+//! The machine is shared with those who come back and with the work that they make. So all come back twice: while the
+//! pairs are at another process of the same program, and while they are at the same. What is slower only then is the
+//! server's own doing.
 
 use crate::crowd::{Crowd, Seen};
 use crate::durable::{fill, publisher};
@@ -32,45 +36,53 @@ const BAR: f64 = 2.0;
 
 pub(crate) fn measure(folder: &Path, program: &Path, inboxes: usize, messages: usize) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
-    let mut stage = Stage::new(folder, program, &[])?;
-    runtime.block_on(stage.start_server())?;
+    let start = |name: &str| {
+        let mut stage = Stage::new(&folder.join(name), program, &[])?;
+        runtime.block_on(stage.start_server())?;
+        Ok::<_, anyhow::Error>(stage)
+    };
+    let (mut stage, mut other) = (start("resumed")?, start("other")?);
     let users: Vec<String> = (0..inboxes).map(|n| format!("user-{n:05}")).collect();
     let mut crowd = Crowd::register(&runtime, &stage, &users)?;
     let topics: Vec<String> = (0..inboxes).map(|who| topic_of(crowd.client_id(who))).collect();
     let server = SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port()));
-    let login: Value = serde_json::from_str(&std::fs::read_to_string(stage.data().join("access-key"))?)?;
-    let mut pairs = (0..PAIRS).map(|n| Pair::open(&runtime, &stage, &login, n)).collect::<Result<Vec<_>>>()?;
+    let login = stage.access_key()?;
+    let devices = [register_pairs(&runtime, &other)?, register_pairs(&runtime, &stage)?];
 
-    let (mut alone, ()) = while_pairs_talk(&mut pairs, || {
+    let (mut alone, ()) = while_pairs_talk(&mut open_pairs(&stage, &devices[1])?, || {
         thread::sleep(ALONE);
         Ok(())
     })?;
     println!("pairs alone: {}", alone.describe());
-    let mut p99 = vec![alone.percentile_ms(0.99)];
+    let process = stage.server_id().context("the server does not run")?;
     for (pages, is_cold) in [("in the page cache", false), ("on the disk", true)] {
-        fill(server, &login, &topics, messages)?;
-        if is_cold {
-            forget_pages(&stage.data().join("log"))?;
+        let mut p99 = Vec::new();
+        let places = [("another process", &other), ("the same", &stage)];
+        for ((place, at), devices) in places.into_iter().zip(&devices) {
+            fill(server, &login, &topics, messages)?;
+            if is_cold {
+                forget_pages(&stage.data().join("log"))?;
+            }
+            let read_before = read_bytes(process)?;
+            let (mut beside, took) =
+                while_pairs_talk(&mut open_pairs(at, devices)?, || resume(&mut crowd, inboxes * messages))?;
+            let (read, took) = (read_bytes(process)? - read_before, took.as_secs_f64());
+            let rate = (inboxes * messages) as f64 / took;
+            println!(
+                "pairs at {place} while {inboxes} clients resume, {messages} messages each, {pages}: {}",
+                beside.describe()
+            );
+            println!("  {rate:.0} messages/s in {took:.1} s, {} MB read from the disk", read / 1_000_000);
+            ensure!(!is_cold || read > (inboxes * messages) as u64, "nothing was read from the disk");
+            p99.push(beside.percentile_ms(0.99));
+            (0..crowd.len()).for_each(|who| crowd.cut(who));
         }
-        let process = stage.server_id().context("the server does not run")?;
-        let read_before = read_bytes(process)?;
-        let (mut beside, took) = while_pairs_talk(&mut pairs, || resume(&mut crowd, inboxes * messages))?;
-        let (read, took) = (read_bytes(process)? - read_before, took.as_secs_f64());
-        let rate = (inboxes * messages) as f64 / took;
-        println!("pairs while {inboxes} clients resume, {messages} messages each, {pages}: {}", beside.describe());
-        println!("  {rate:.0} messages/s in {took:.1} s, {} MB read from the disk", read / 1_000_000);
-        ensure!(!is_cold || read > (inboxes * messages) as u64, "nothing was read from the disk");
-        p99.push(beside.percentile_ms(0.99));
-        (0..crowd.len()).for_each(|who| crowd.cut(who));
+        println!("  bar: p99 at most {BAR} × that at another process; here {:.2} ×", p99[1] / p99[0]);
     }
-    let (alone, warm, cold) = (p99[0], p99[1], p99[2]);
-    println!(
-        "  bar: p99 at most {BAR} × alone; here {:.2} ×, and {:.2} × with the log in memory",
-        cold / alone,
-        warm / alone
-    );
-    runtime.block_on(stage.stop_server())?;
-    Ok(())
+    runtime.block_on(async {
+        stage.stop_server().await?;
+        other.stop_server().await.map(drop)
+    })
 }
 
 fn topic_of(client_id: &str) -> String {
@@ -115,17 +127,28 @@ struct Pair {
     topic: String,
 }
 
-impl Pair {
-    fn open(runtime: &tokio::runtime::Runtime, stage: &Stage, login: &Value, n: usize) -> Result<Self> {
+/// The devices that receive.
+fn register_pairs(runtime: &tokio::runtime::Runtime, stage: &Stage) -> Result<Vec<Value>> {
+    let register = |n: usize| {
         let path = format!("/api/v1/users/healthy-{n}/devices");
-        let device =
-            runtime.block_on(stage.api(Method::POST, &path, Some(json!({ "device": format!("healthy-{n}") }))))?;
-        let server = SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port()));
-        let receiver = Link::open(server, Version::V5, &device)?;
+        runtime.block_on(stage.api(Method::POST, &path, Some(json!({ "device": format!("healthy-{n}") }))))
+    };
+    (0..PAIRS).map(register).collect()
+}
+
+fn open_pairs(stage: &Stage, devices: &[Value]) -> Result<Vec<Pair>> {
+    let server = SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port()));
+    let login = stage.access_key()?;
+    let open = |(n, device): (usize, &Value)| {
         let topic = topic_of(device["client_id"].as_str().context("no client_id")?);
         // Behind the numbers of those that fill the inboxes.
-        Ok(Self { sender: publisher(server, login, 100 + n)?, receiver, topic })
-    }
+        Ok(Pair {
+            sender: publisher(server, &login, 100 + n)?,
+            receiver: Link::open(server, Version::V5, device)?,
+            topic,
+        })
+    };
+    devices.iter().enumerate().map(open).collect()
 }
 
 /// From the PUBLISH to its receiver, of all messages of all pairs while something else is done.

@@ -42,7 +42,7 @@ pub(crate) fn measure(folder: &Path, program: &Path, plan: &Plan) -> Result<()> 
     let topics: Vec<String> =
         (0..crowd.len()).map(|who| format!("meeting-down/p2p/{}/bench", crowd.client_id(who))).collect();
     let server = SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port()));
-    let login: Value = serde_json::from_str(&std::fs::read_to_string(stage.data().join("access-key"))?)?;
+    let login = stage.access_key()?;
 
     let began = Instant::now();
     let acknowledged = acknowledge(&mut crowd, server, &login, &topics, plan.acknowledged)?;

@@ -49,7 +49,7 @@ impl Load {
         let mut stage = Stage::new(folder, &program()?, settings)?;
         runtime.block_on(stage.start_server())?;
         let devices = runtime.block_on(register(&stage))?;
-        let service = serde_json::from_str(&std::fs::read_to_string(stage.data().join("access-key"))?)?;
+        let service = stage.access_key()?;
         let server = SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port()));
         let next = vec![0; (PUBLISHERS * RECEIVERS) as usize];
         Ok(Self {

@@ -3,7 +3,6 @@
 use super::packets::Login;
 use anyhow::{Context, Result, bail, ensure};
 use demo::Stage;
-use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -91,7 +90,7 @@ impl Server {
     async fn convoke(folder: &Path, program: &Path) -> Result<Self> {
         let mut stage = Stage::new(folder, program, &[])?;
         stage.start_server().await?;
-        let login: Value = serde_json::from_str(&fs::read_to_string(stage.data().join("access-key"))?)?;
+        let login = stage.access_key()?;
         let text = |key: &str| login[key].as_str().map(str::to_owned).with_context(|| format!("no {key}"));
         let username = format!("Signature|{}|{}", text("key_id")?, text("instance")?);
         Ok(Self {

@@ -60,6 +60,16 @@ impl Stage {
         self.folder.join("server")
     }
 
+    /// What a service logs in with that the server of `--dev` lets in.
+    ///
+    /// # Errors
+    /// The server has not run yet.
+    pub fn access_key(&self) -> Result<serde_json::Value> {
+        let path = self.data().join("access-key");
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
     pub fn server_log(&self) -> PathBuf {
         self.folder.join(SERVER_LOG)
     }

@@ -173,7 +173,7 @@ fn register(runtime: &Runtime, stage: &Stage, user: &str) -> Result<Value> {
 }
 
 fn service_link(stage: &Stage, server: SocketAddr) -> Result<Link> {
-    let key: Value = serde_json::from_str(&std::fs::read_to_string(stage.data().join("access-key"))?)?;
+    let key = stage.access_key()?;
     let mut options = Options::new(Version::V5, "GID_dev@@@service");
     options.username = Some(format!("Signature|{}|{}", text(&key, "key_id")?, text(&key, "instance")?));
     options.password = Some(scenarios::sign(text(&key, "secret")?, &options.client_id).into_bytes());
