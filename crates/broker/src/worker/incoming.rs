@@ -6,20 +6,18 @@ use mqtt::topic::TopicName;
 use super::Worker;
 use super::action::Deferred;
 use super::post::{FanOut, FromQueue, Notice, Outcome, P2p, Post, QueueJob, ReplyTarget, ReplyTo};
+use super::turn_budget::{ARRIVAL, LOGIN, WorkLeft};
 use crate::message::SharedMessage;
-
-/// Batches of one turn, so that sockets get their turn too.
-const BATCHES_PER_TURN: usize = 64;
-const NOTICES_PER_TURN: usize = 4096;
 
 impl Worker {
     pub(super) fn take_posts(&mut self) {
-        for _ in 0..BATCHES_PER_TURN {
-            if self.durability.is_congested() {
-                break;
-            }
+        let mut left = WorkLeft::default();
+        while !left.is_spent() && !self.durability.is_congested() {
             let Some(batch) = self.mailbox.next_batch() else { break };
-            batch.into_iter().for_each(|post| self.take_post(post));
+            for post in batch {
+                left.spend(if matches!(post, Post::Move(_)) { LOGIN } else { 1 });
+                self.take_post(post);
+            }
         }
         let starving: Vec<usize> = self.mailbox.take_starving().collect();
         starving.into_iter().filter_map(|worker| self.shared.workers.get(worker)).for_each(|address| address.ring());
@@ -36,8 +34,10 @@ impl Worker {
     }
 
     pub(super) fn take_notices(&mut self) {
-        for _ in 0..NOTICES_PER_TURN {
+        let mut left = WorkLeft::default();
+        while !left.is_spent() {
             let Some(notice) = self.mailbox.next_notice() else { break };
+            left.spend(work_of(&notice));
             self.take_notice(notice);
             self.dispatch();
         }
@@ -119,5 +119,15 @@ impl Worker {
             let reply_to = ReplyTo { worker: self.me, target: ReplyTarget::Merged(number) };
             self.fan_out_to(worker, FanOut { message: message.clone(), from: None, reply_to });
         }
+    }
+}
+
+/// In packets.
+fn work_of(notice: &Notice) -> usize {
+    match notice {
+        Notice::MessagesRead { messages, .. } => messages.len(),
+        Notice::Device { .. } => LOGIN,
+        Notice::Arrival(_) => ARRIVAL,
+        _ => 1,
     }
 }

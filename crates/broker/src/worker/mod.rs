@@ -48,7 +48,7 @@ use mqtt::ReasonCode;
 use crate::fatal::Fatal;
 use crate::shared::Shared;
 use crate::transport::Scratch;
-use action::{Actions, Now};
+use action::{Actions, AfterDurable, Now};
 use carrying::Carrying;
 use clients::Clients;
 use connections::{Connections, Flushed, SocketEvent, TimedOut};
@@ -58,6 +58,7 @@ use ended_connections::EndedConnections;
 use post::WorkerMailbox;
 use queue_jobs::QueueAcks;
 use reader::ReaderAddress;
+use turn_budget::{ACCEPT, WorkLeft};
 use worker_posts::WorkerPosts;
 
 pub(crate) use connections::LOGIN_HELD_BYTES;
@@ -132,6 +133,7 @@ impl Worker {
             self.connections.take_event(event);
         }
         self.retry_writes();
+        self.clients.pace_reads(now.instant, &mut self.actions);
         self.take_posts();
         self.take_notices();
         self.serve_ready();
@@ -150,10 +152,10 @@ impl Worker {
 
     /// How long there is nothing to do unless something comes.
     fn time_to_wait(&mut self, now: Instant) -> Duration {
-        if self.connections.ready_len() > 0 {
+        if !self.connections.are_served() || self.durability.has_durable() {
             return Duration::ZERO;
         }
-        if self.has_more_to_log() || self.clients.is_sweeping() {
+        if self.has_more_to_log() || self.clients.is_sweeping() || self.clients.has_paced_reads() {
             return Duration::from_millis(1);
         }
         let stop = self.stopping.as_ref().map_or(self.next_tick, |stopping| stopping.linger_until);
@@ -219,7 +221,11 @@ impl Worker {
     }
 
     fn take_durable(&mut self) {
-        while let Some(then) = self.durability.next_durable() {
+        let mut left = WorkLeft::default();
+        while !left.is_spent()
+            && let Some(then) = self.durability.next_durable()
+        {
+            left.spend(if matches!(then, AfterDurable::Accept(_)) { ACCEPT } else { 1 });
             self.after_durable(then);
             self.dispatch();
         }

@@ -7,7 +7,7 @@ use mqtt::{AckToken, ReasonCode};
 use super::Worker;
 use super::action::AfterDurable;
 use super::clients::Answer;
-use super::connections::{Connected, Read};
+use super::connections::{Connected, Line, Read};
 use super::known_topic::Receiver;
 use super::post::{ConnectionKey, FanOut, Notice, Outcome, P2p, Post, ReplyTarget, ReplyTo};
 use super::publish::{self, Authorized};
@@ -18,6 +18,8 @@ use crate::transport::Scratch;
 
 /// Reads of one connection in one turn, which may bring a byte each.
 const READS_PER_TURN: usize = 4;
+/// Connections that are not through their login: a TLS handshake is a millisecond.
+const LOGINS_PER_TURN: usize = 4;
 /// So many filters of a SUBSCRIBE or an UNSUBSCRIBE are as much work as a packet.
 const FILTERS_PER_PACKET: usize = 16;
 /// The same of those filters that are refused without being looked at.
@@ -25,11 +27,20 @@ const REFUSED_FILTERS_PER_PACKET: usize = 32;
 
 impl Worker {
     pub(super) fn serve_ready(&mut self) {
-        let ready = self.connections.ready_len();
-        let mut budget = TurnBudget::among(ready);
-        for _ in 0..ready {
+        let [ready, behind, logins] =
+            [Line::Ready, Line::Behind, Line::Login].map(|line| self.connections.len_of(line));
+        let mut budget = TurnBudget::among(ready + behind);
+        self.serve_line(Line::Ready, ready, &mut budget);
+        budget.leave_some();
+        self.serve_line(Line::Behind, behind, &mut budget);
+        self.serve_line(Line::Login, logins.min(LOGINS_PER_TURN), &mut TurnBudget::among(LOGINS_PER_TURN));
+    }
+
+    /// Those that stand in this line now.
+    fn serve_line(&mut self, line: Line, count: usize, budget: &mut TurnBudget) {
+        for _ in 0..count {
             let Some(share) = budget.next_share() else { return };
-            let Some(key) = self.connections.next_ready() else { return };
+            let Some(key) = self.connections.next_of(line) else { return };
             let Some(mut scratch) = self.scratch.take() else { return };
             budget.spend(self.serve(key, &mut scratch, share));
             self.scratch = Some(scratch);

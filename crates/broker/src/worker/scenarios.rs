@@ -23,7 +23,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
 use super::action::Deferred;
-use super::connections::SocketEvent;
+use super::connections::{Line, SocketEvent};
 use super::post::{Arrival, Notice, WorkerAddress};
 use super::reader::Reader;
 use super::testing::{
@@ -142,7 +142,7 @@ impl Bench {
             self.turn(&[]);
             while self.reader.answer_next() {}
             let is_done = self.worker.durability.is_settled() && self.worker.mailbox.is_empty();
-            if is_done && self.worker.connections.ready_len() == 0 {
+            if is_done && self.worker.connections.are_served() {
                 return;
             }
             assert!(Instant::now() < give_up, "it does not come to an end");
@@ -579,21 +579,48 @@ fn ten_floods_share_one_turn_and_a_message_that_comes_last_is_in_it() {
     }
 }
 
+/// A turn is sixteen shares of sixteen packets, and 480 floods have thirty turns for one round.
 #[test]
-fn of_five_hundred_that_are_ready_each_is_served_once_in_two_turns() {
+fn of_hundreds_of_floods_each_has_its_round_and_others_are_in_every_turn() {
     let mut bench = Bench::new();
-    let mut floods = bench.connect_many(500);
+    let (mut floods, mut bob) = (bench.connect_many(480), bench.connect(BOB, 0));
     floods.iter_mut().for_each(|flood| flood.send(&ping().repeat(1_000)));
     bench.turn_with_all(&floods);
-    for _ in 0..5 {
+    // All are in the line behind now.
+    (0..30).for_each(|_| bench.turn(&[]));
+    let mut number = 0;
+    for _ in 0..3 {
         floods.iter_mut().for_each(|flood| _ = answers(flood));
-        (0..2).for_each(|_| bench.turn(&[]));
+        for _ in 0..30 {
+            number += 1;
+            bob.send(&publishes(number..=number));
+            bench.turn(&[bob.has_input()]);
+            assert_eq!(bob.next(), format!("PUBACK {number}"));
+        }
         let said: Vec<usize> = floods.iter_mut().map(answers).collect();
-        assert!(said.iter().all(|said| (8..=16).contains(said)), "{said:?}");
+        assert!(said.iter().all(|said| (15..=32).contains(said)), "{said:?}");
     }
 }
 
-/// Each turn is shared by 101, so that a SUBSCRIBE with the work of 220 packets is that of eleven shares of 20.
+#[test]
+fn those_that_are_there_are_served_before_hundreds_that_log_in_and_of_these_some_in_every_turn() {
+    let mut bench = Bench::new();
+    let mut bob = bench.connect(BOB, 0);
+    let mut others: Vec<Peer> = (0..200).map(|_| bench.arrive()).collect();
+    for (n, other) in others.iter_mut().enumerate() {
+        other.send(&connect(&format!("{SERVICE}-{n}"), 60, 0));
+    }
+    bench.turn_with_all(&others);
+    for number in 1..=30 {
+        bob.send(&publishes(number..=number));
+        bench.turn(&[bob.has_input()]);
+        assert_eq!(bob.next(), format!("PUBACK {number}"));
+    }
+    assert_eq!(bench.worker.connections.len_of(Line::Login), 200 - 31 * 4, "four are read in each turn");
+    others.iter().for_each(|other| bench.until_told(other));
+}
+
+/// Each turn is shared by 101, so that a SUBSCRIBE with the work of 220 packets is that of fourteen shares of 16.
 #[test]
 fn a_packet_beyond_the_share_is_paid_with_the_next_turns() {
     let mut bench = Bench::new();
@@ -607,7 +634,7 @@ fn a_packet_beyond_the_share_is_paid_with_the_next_turns() {
     };
     let mut turns_until_told = || (1..=20).find(|_| turn_with_others(&mut alice) > 0);
     assert!(turns_until_told().is_some(), "the SUBSCRIBE is read in parts");
-    assert_eq!(turns_until_told(), Some(11), "ten turns pay what it cost beyond the first share");
+    assert_eq!(turns_until_told(), Some(13), "twelve turns pay what it cost beyond the first share");
 }
 
 #[test]

@@ -1,21 +1,31 @@
-//! How much of a turn there is for connections, and how much of it one of them gets: deficit round robin.
+//! How much a turn does, and how much of it is for one connection: deficit round robin, in three lines.
 //!
-//! A turn serves the connections that are ready in the order in which they became so, each with an equal share of what one
-//! turn takes, up to a bound, and ends when that is spent. Who has more goes behind the others. What a connection spent beyond its share it
-//! owes, and its next shares pay that before it is served again. So a turn is short however many have much to say, and who
-//! comes meanwhile waits for about one of them.
+//! A turn takes so much work from each of its sources: what other workers post, notices, connections, what has become
+//! durable. What is left of them is for the next turn; so a turn is short, whatever comes all at once.
+//!
+//! Of the connections it serves those first that have just become ready, each with an equal share, up to a bound. Who has
+//! more goes into a line behind all others, which gets what is left, and a quarter at least. What a connection spent
+//! beyond its share it owes, and its next shares pay that before it is served again. Those that log in have a line of their
+//! own, and a few of them are served in each turn: who is there already notices little of thousands that come.
 
 use crate::transport::READ_BYTES;
 
-/// Packets of one turn: many connections with a few each are served, logged and answered together, which costs each less.
-const PACKETS_PER_TURN: usize = 2_048;
-/// Of one connection at least, so that many of them do not pay for a look at each with every packet.
-const PACKETS_MIN: usize = 8;
+/// Packets of one turn and source: enough that what a turn costs by itself is little to each of them.
+const PACKETS_PER_TURN: usize = 256;
+/// Of one connection at least: what many send at a time is not cut, so that it is read, logged and answered at once.
+const PACKETS_MIN: usize = 16;
 /// Of one connection at most: a buffer holds 32,000 of the smallest.
 const PACKETS_MAX: usize = 128;
 const BYTES_PER_TURN: usize = 16 * READ_BYTES;
 const BYTES_MIN: usize = READ_BYTES / 4;
 const BYTES_MAX: usize = 4 * READ_BYTES;
+
+/// The work of a login up to its session, in packets.
+pub(super) const LOGIN: usize = 64;
+/// That of a CONNACK, of the event that tells of the connection, and of what waits for the client.
+pub(super) const ACCEPT: usize = 64;
+/// That of a new socket.
+pub(super) const ARRIVAL: usize = 4;
 
 /// Packets, or what is as much work, and bytes that are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +63,12 @@ impl TurnBudget {
         Self { left: Work { packets: PACKETS_PER_TURN, bytes: BYTES_PER_TURN }, share }
     }
 
+    /// For those that are served last a part is left, however much the others had.
+    pub(super) fn leave_some(&mut self) {
+        let some = Work { packets: PACKETS_PER_TURN / 4, bytes: BYTES_PER_TURN / 4 };
+        self.left = Work { packets: self.left.packets.max(some.packets), bytes: self.left.bytes.max(some.bytes) };
+    }
+
     /// What the next connection may do; `None`: the others wait for the next turn.
     pub(super) fn next_share(&self) -> Option<Work> {
         (!self.left.is_spent()).then_some(self.share)
@@ -61,6 +77,25 @@ impl TurnBudget {
     /// A connection was served, which is never less than a packet's work.
     pub(super) fn spend(&mut self, work: Work) {
         self.left = self.left.without(Work { packets: work.packets.max(1), ..work });
+    }
+}
+
+/// What one of the other sources has left of a turn, in packets.
+pub(super) struct WorkLeft(usize);
+
+impl Default for WorkLeft {
+    fn default() -> Self {
+        Self(PACKETS_PER_TURN)
+    }
+}
+
+impl WorkLeft {
+    pub(super) fn is_spent(&self) -> bool {
+        self.0 == 0
+    }
+
+    pub(super) fn spend(&mut self, packets: usize) {
+        self.0 = self.0.saturating_sub(packets);
     }
 }
 
@@ -82,7 +117,7 @@ mod tests {
 
     #[test]
     fn few_connections_have_a_bounded_share_each_and_many_share_the_turn() {
-        let packets_served = [(1, 1, 128), (2, 2, 256), (11, 11, 1_408), (50, 50, 2_000), (10_000, 256, 2_048)];
+        let packets_served = [(1, 1, 128), (2, 2, 256), (11, 11, 253), (50, 16, 256), (10_000, 16, 256)];
         for (ready, served, packets) in packets_served {
             let share = TurnBudget::among(ready).share;
             let all_packets = |_| Work { packets: share.packets, bytes: 0 };

@@ -141,7 +141,7 @@ impl Clients {
             matches: Matches::new(),
             lookups: Lookups::default(),
             recent: RecentReceivers::default(),
-            reads: Reads::default(),
+            reads: Reads::new(now),
             unsent: Unsent::default(),
             endings: Endings::default(),
             endings_ahead: BinaryHeap::new(),

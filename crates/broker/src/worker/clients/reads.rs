@@ -6,6 +6,7 @@
 //! the inbox as it is then, and what is of no use any more is dropped.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use super::Clients;
 use crate::worker::action::{Action, Actions, ClientRef};
@@ -14,11 +15,47 @@ use crate::worker::action::{Action, Actions, ClientRef};
 pub(super) const READS_MAX: usize = 8;
 /// Of one read, or one message; as much as is written to a connection at a time.
 const READ_BYTES_MAX: u64 = 256 << 10;
+/// What waits long enough to be on the disk alone can wait a little longer: so many messages are read for one worker, and
+/// handed out by it, that a quarter of its time is taken at most, however many clients come back at once.
+const MESSAGES_PER_MS: usize = 64;
+/// After a pause as many at once.
+const MESSAGES_BURST: usize = 4 * MESSAGES_PER_MS;
 
-#[derive(Default)]
 pub(super) struct Reads {
     under_way: usize,
     waiting: VecDeque<ClientRef>,
+    pace: Pace,
+}
+
+/// How many messages may be read now. A read may take more than is left, and the next ones wait for that.
+struct Pace {
+    at: Instant,
+    /// In microseconds of the pace.
+    credit: i64,
+}
+
+impl Reads {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { under_way: 0, waiting: VecDeque::new(), pace: Pace { at: now, credit: Pace::BURST_US } }
+    }
+}
+
+impl Pace {
+    const BURST_US: i64 = (1_000 * MESSAGES_BURST / MESSAGES_PER_MS) as i64;
+
+    fn pass(&mut self, now: Instant) {
+        let passed = i64::try_from(now.saturating_duration_since(self.at).as_micros()).unwrap_or(i64::MAX);
+        self.at = now;
+        self.credit = self.credit.saturating_add(passed).min(Self::BURST_US);
+    }
+
+    fn allows(&self) -> bool {
+        self.credit > 0
+    }
+
+    fn take(&mut self, messages: usize) {
+        self.credit -= (1_000 * messages / MESSAGES_PER_MS) as i64;
+    }
 }
 
 #[cfg(test)]
@@ -47,8 +84,20 @@ impl Clients {
         self.begin_reads(actions);
     }
 
+    /// Some wait for their time alone.
+    pub(in crate::worker) fn has_paced_reads(&self) -> bool {
+        self.reads.under_way < READS_MAX && !self.reads.waiting.is_empty()
+    }
+
+    /// Begins what the pace allows by now.
+    pub(in crate::worker) fn pace_reads(&mut self, now: Instant, actions: &mut Actions) {
+        self.reads.pace.pass(now);
+        self.begin_reads(actions);
+    }
+
     fn begin_reads(&mut self, actions: &mut Actions) {
-        while self.reads.under_way < READS_MAX
+        while self.reads.pace.allows()
+            && self.reads.under_way < READS_MAX
             && let Some(client) = self.reads.waiting.pop_front()
         {
             self.begin_read(client, actions);
@@ -63,6 +112,7 @@ impl Clients {
             entry.is_reading = false;
         } else {
             self.reads.under_way += 1;
+            self.reads.pace.take(positions.len());
             actions.push_back(Action::Read { client, positions });
         }
     }

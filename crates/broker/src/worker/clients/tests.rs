@@ -160,6 +160,9 @@ impl Bench {
 
     /// What is handed out now and when the reader has answered, by its payload, all of it written.
     pub(super) fn deliver(&mut self, client: ClientRef) -> Vec<String> {
+        // Nothing waits for the pace of reads.
+        self.now.instant += Duration::from_secs(1);
+        self.clients.pace_reads(self.now.instant, &mut self.actions);
         let mut delivered = self.hand_out(client, &[]);
         while !self.reads.is_empty() {
             delivered.extend(self.answer());
@@ -946,4 +949,27 @@ fn clients_are_read_for_in_turn_and_so_many_at_a_time() {
     }
     let served = clients[1..].iter().chain(&clients[..1]).map(|(_, client)| *client);
     assert_eq!(order, served.collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_read_for_all_clients_together_keeps_its_pace() {
+    let mut bench = Bench::new();
+    let clients: Vec<_> = (0..100).map(|number| bench.resume(&format!("GID_dev@@@{number}"), texts(1..=8)).1).collect();
+    clients.iter().for_each(|client| _ = bench.hand_out(*client, &[]));
+    let mut read_after = |pause| {
+        bench.now.instant += pause;
+        bench.clients.pace_reads(bench.now.instant, &mut bench.actions);
+        bench.take_reads();
+        let mut read = 0;
+        while let Some((_, positions)) = bench.reads.front() {
+            read += positions.len();
+            bench.answer();
+        }
+        (read, bench.clients.has_paced_reads())
+    };
+    assert_eq!(read_after(Duration::ZERO), (256, true), "what comes at once after a pause");
+    assert_eq!(read_after(Duration::ZERO), (0, true));
+    assert_eq!(read_after(Duration::from_millis(2)), (2 * 64, true));
+    assert_eq!(read_after(Duration::from_secs(1)), (256, true), "a pause is no credit for later");
+    assert_eq!(read_after(Duration::from_secs(1)), (800 - 640, false));
 }

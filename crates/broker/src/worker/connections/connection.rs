@@ -38,7 +38,7 @@ pub(super) struct ClientConnection {
     /// Bytes that were read before are to be looked at again.
     pub(super) has_unprocessed: bool,
     pub(super) is_dirty: bool,
-    pub(super) is_ready: bool,
+    pub(super) is_in_line: bool,
     /// A mailbox that it publishes to is full, or too much waits for the log.
     pub(super) is_paused: bool,
     /// It has published too fast; its bucket says how long it is not read.
@@ -140,7 +140,7 @@ impl ClientConnection {
             owed_packets: 0,
             has_unprocessed: false,
             is_dirty: false,
-            is_ready: false,
+            is_in_line: false,
             is_paused: false,
             is_slowed: false,
             waits_for_queue: false,

@@ -7,6 +7,7 @@
 
 mod close;
 mod connection;
+mod lines;
 mod login;
 mod read;
 #[cfg(test)]
@@ -14,7 +15,7 @@ mod tests;
 mod timers;
 mod write;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,10 +34,12 @@ use crate::stats::Counts;
 use crate::timers::Timers;
 use crate::transport::Transport;
 use connection::{ClientConnection, ReadState, Stage};
+use lines::Lines;
 
 pub(super) use close::Left;
 pub(crate) use connection::Moving;
 pub(super) use connection::{AwaitingConnack, Connected};
+pub(super) use lines::Line;
 pub(super) use login::{Accepted, LoggedIn};
 pub(crate) use read::LOGIN_HELD_BYTES;
 pub(super) use read::Read;
@@ -90,7 +93,7 @@ pub(super) struct Connections {
     generations: u32,
     timers: Timers<ConnectionKey>,
     /// Those that have something to do without a new event.
-    ready: VecDeque<ConnectionKey>,
+    lines: Lines,
     /// Those that have bytes to write at the end of the turn.
     dirty: Vec<ConnectionKey>,
     paused: Vec<ConnectionKey>,
@@ -109,7 +112,7 @@ impl Connections {
             table: Slab::new(),
             generations: 0,
             timers: Timers::new(),
-            ready: VecDeque::new(),
+            lines: Lines::default(),
             dirty: Vec::new(),
             paused: Vec::new(),
             awaiting_room: Vec::new(),
@@ -212,19 +215,6 @@ impl Connections {
         self.mark_ready(key);
     }
 
-    /// How many are ready; as often [`Self::next_ready`] may be asked in one turn.
-    pub(super) fn ready_len(&self) -> usize {
-        self.ready.len()
-    }
-
-    pub(super) fn next_ready(&mut self) -> Option<ConnectionKey> {
-        let key = self.ready.pop_front()?;
-        if let Some(connection) = self.get_mut(key) {
-            connection.is_ready = false;
-        }
-        Some(key)
-    }
-
     pub(super) fn connected(&self, key: ConnectionKey) -> Option<&Connected> {
         self.get(key)?.connected()
     }
@@ -298,15 +288,6 @@ impl Connections {
             && !std::mem::replace(&mut connection.is_dirty, true)
         {
             self.dirty.push(key);
-        }
-    }
-
-    /// It may go on with what it holds or with what its socket has.
-    fn mark_ready(&mut self, key: ConnectionKey) {
-        if let Some(connection) = self.get_mut(key)
-            && !std::mem::replace(&mut connection.is_ready, true)
-        {
-            self.ready.push_back(key);
         }
     }
 }

@@ -92,11 +92,6 @@ impl Connections {
         }
     }
 
-    /// There may be more than one turn is to take: the connection is looked at again in the next one.
-    pub(in crate::worker) fn read_later(&mut self, key: ConnectionKey) {
-        self.mark_ready(key);
-    }
-
     /// Starts to process bytes; [`Self::end_input`] ends it.
     pub(in crate::worker) fn begin_input<'b>(&mut self, key: ConnectionKey, bytes: &'b [u8]) -> Option<Input<'b>> {
         Some(self.get_mut(key)?.mqtt.begin(bytes))

@@ -195,7 +195,11 @@ impl Bench {
 
     /// Those that are ready, as a turn looks at them.
     fn ready(&mut self) -> Vec<ConnectionKey> {
-        (0..self.connections.ready_len()).filter_map(|_| self.connections.next_ready()).collect()
+        let mut ready = Vec::new();
+        for line in [Line::Ready, Line::Behind, Line::Login] {
+            ready.extend(std::iter::from_fn(|| self.connections.next_of(line)));
+        }
+        ready
     }
 
     /// The end of a turn. Returns in which order the connections were written to, and whose clients read again.

@@ -1,0 +1,91 @@
+//! Which connections have something to do, in three lines, so that those who say little are not behind those who say much.
+
+use std::collections::VecDeque;
+
+use super::Connections;
+use super::connection::ClientConnection;
+use crate::worker::post::ConnectionKey;
+
+/// Where a connection waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::worker) enum Line {
+    /// Something has just come, and what came before is done.
+    Ready,
+    /// It had more than its share of the turn before, or it is closing.
+    Behind,
+    /// It is not through its login. Handshakes and logins are the dearest that a worker does, and thousands may come at once.
+    Login,
+}
+
+/// Each connection is in one of them at most.
+#[derive(Default)]
+pub(super) struct Lines {
+    ready: VecDeque<ConnectionKey>,
+    behind: VecDeque<ConnectionKey>,
+    login: VecDeque<ConnectionKey>,
+}
+
+impl Lines {
+    fn line(&self, line: Line) -> &VecDeque<ConnectionKey> {
+        match line {
+            Line::Ready => &self.ready,
+            Line::Behind => &self.behind,
+            Line::Login => &self.login,
+        }
+    }
+
+    fn line_mut(&mut self, line: Line) -> &mut VecDeque<ConnectionKey> {
+        match line {
+            Line::Ready => &mut self.ready,
+            Line::Behind => &mut self.behind,
+            Line::Login => &mut self.login,
+        }
+    }
+}
+
+impl Connections {
+    /// How many stand in a line; as often [`Self::next_of`] may be asked in one turn.
+    pub(in crate::worker) fn len_of(&self, line: Line) -> usize {
+        self.lines.line(line).len()
+    }
+
+    /// None stands in a line.
+    pub(in crate::worker) fn are_served(&self) -> bool {
+        [Line::Ready, Line::Behind, Line::Login].into_iter().all(|line| self.len_of(line) == 0)
+    }
+
+    pub(in crate::worker) fn next_of(&mut self, line: Line) -> Option<ConnectionKey> {
+        let key = self.lines.line_mut(line).pop_front()?;
+        if let Some(connection) = self.get_mut(key) {
+            connection.is_in_line = false;
+        }
+        Some(key)
+    }
+
+    /// It may go on with what it holds or with what its socket has.
+    pub(super) fn mark_ready(&mut self, key: ConnectionKey) {
+        self.stand_in_line(key, |connection| match connection.connected() {
+            Some(_) => Line::Ready,
+            None if connection.is_closing() => Line::Behind,
+            None => Line::Login,
+        });
+    }
+
+    /// There may be more than its share of this turn: the connection is looked at again in the next one.
+    pub(in crate::worker) fn read_later(&mut self, key: ConnectionKey) {
+        self.stand_in_line(key, |connection| match connection.connected() {
+            None if !connection.is_closing() => Line::Login,
+            _ => Line::Behind,
+        });
+    }
+
+    /// Who stands in a line already stays there.
+    fn stand_in_line(&mut self, key: ConnectionKey, line: impl FnOnce(&ClientConnection) -> Line) {
+        if let Some(connection) = self.get_mut(key)
+            && !std::mem::replace(&mut connection.is_in_line, true)
+        {
+            let line = line(connection);
+            self.lines.line_mut(line).push_back(key);
+        }
+    }
+}
