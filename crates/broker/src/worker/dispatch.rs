@@ -4,6 +4,7 @@ use mqtt::{AckToken, ReasonCode};
 use queue::NotTaken;
 
 use super::action::{Action, AfterDurable, ClientRef};
+use super::logins::LoginStep;
 use super::post::{ConnectionKey, Notice, Outcome, Post, ReplyTarget, ReplyTo};
 use super::reader::{Loaded, ReadRequest, ToRead};
 use super::writes::{LogWrite, ToQueue};
@@ -150,7 +151,7 @@ impl Worker {
 
     pub(super) fn after_durable(&mut self, then: AfterDurable) {
         match then {
-            AfterDurable::Accept(connection) => self.accept(connection),
+            AfterDurable::Accept(connection) => self.logins.add(LoginStep::Accept(connection)),
             AfterDurable::Suback { connection, packet_id, codes } => {
                 self.connections.suback(connection, packet_id, &codes);
             }

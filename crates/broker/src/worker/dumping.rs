@@ -56,7 +56,7 @@ impl Worker {
         if let Some(section) = self.carrying.snapshot_wanted() {
             self.dumping = Dumping::begin(section);
         }
-        if !self.dumping.is_underway() || self.durability.has_deferred() {
+        if !self.dumping.is_underway() || self.durability.has_deferred() || self.clients.owes_records() {
             return;
         }
         let begun = Instant::now();

@@ -5,8 +5,9 @@ use mqtt::topic::TopicName;
 
 use super::Worker;
 use super::action::Deferred;
+use super::logins::LoginStep;
 use super::post::{FanOut, FromQueue, Notice, Outcome, P2p, Post, QueueJob, ReplyTarget, ReplyTo};
-use super::turn_budget::{ARRIVAL, LOGIN, WorkLeft};
+use super::turn_budget::WorkLeft;
 use crate::message::SharedMessage;
 
 impl Worker {
@@ -14,10 +15,8 @@ impl Worker {
         let mut left = WorkLeft::default();
         while !left.is_spent() && !self.durability.is_congested() {
             let Some(batch) = self.mailbox.next_batch() else { break };
-            for post in batch {
-                left.spend(if matches!(post, Post::Move(_)) { LOGIN } else { 1 });
-                self.take_post(post);
-            }
+            left.spend(batch.len());
+            batch.into_iter().for_each(|post| self.take_post(post));
         }
         let starving: Vec<usize> = self.mailbox.take_starving().collect();
         starving.into_iter().filter_map(|worker| self.shared.workers.get(worker)).for_each(|address| address.ring());
@@ -25,7 +24,7 @@ impl Worker {
 
     fn take_post(&mut self, post: Post) {
         match post {
-            Post::Move(moving) => self.adopt(*moving),
+            Post::Move(moving) => self.logins.add(LoginStep::Adopt(moving)),
             Post::P2p(p2p) => self.clients.take_p2p(p2p, self.now, &mut self.actions),
             Post::FanOut(fan_out) => self.clients.take_fan_out(fan_out, self.now, &mut self.actions),
             Post::Reply { target, outcome } => self.settle(target, outcome),
@@ -52,12 +51,8 @@ impl Worker {
 
     fn take_notice(&mut self, notice: Notice) {
         match notice {
-            Notice::Arrival(arrival) if self.stopping.is_none() => self.connections.arrive(*arrival, self.now.instant),
-            Notice::Arrival(_) => {}
-            Notice::Device { connection, found } => {
-                let logged_in = self.connections.finish_login(connection, found, self.now);
-                self.logged_in(connection, logged_in);
-            }
+            Notice::Arrival(arrival) => self.logins.add(LoginStep::Arrival(arrival)),
+            Notice::Device { connection, found } => self.logins.add(LoginStep::Device { connection, found }),
             Notice::RecordsRead(records) => self.carrying.records_read(records),
             Notice::MessagesRead { client, messages } => {
                 self.clients.read_ended(client, &mut self.actions);
@@ -126,8 +121,6 @@ impl Worker {
 fn work_of(notice: &Notice) -> usize {
     match notice {
         Notice::MessagesRead { messages, .. } => messages.len(),
-        Notice::Device { .. } => LOGIN,
-        Notice::Arrival(_) => ARRIVAL,
         _ => 1,
     }
 }

@@ -1,8 +1,8 @@
 //! One worker: a thread with its own epoll, its own connections and its own clients.
 //!
 //! A client belongs to the worker that its id hashes to, so that take-over, resume, order and acknowledgement of one
-//! client happen in one thread and need no lock. Each turn of the loop takes what the sockets, the mailboxes, the log
-//! and the timers have, does all of it, and then writes once to each connection and each mailbox.
+//! client happen in one thread and need no lock. Each turn of the loop takes of what the sockets, the mailboxes, the log
+//! and the timers have as much as a turn may do, and then writes once to each connection and each mailbox.
 //!
 //! A worker never waits for anything but its epoll: SQL, the queue and reads of the log run elsewhere and answer by a
 //! [`Notice`](post::Notice), and the log is asked only what is durable.
@@ -23,6 +23,7 @@ mod durability;
 mod ended_connections;
 mod incoming;
 mod known_topic;
+mod logins;
 mod opening;
 pub(crate) mod post;
 mod publish;
@@ -48,17 +49,17 @@ use mqtt::ReasonCode;
 use crate::fatal::Fatal;
 use crate::shared::Shared;
 use crate::transport::Scratch;
-use action::{Actions, AfterDurable, Now};
+use action::{Actions, Now};
 use carrying::Carrying;
 use clients::Clients;
 use connections::{Connections, Flushed, SocketEvent, TimedOut};
 use dumping::Dumping;
 use durability::Durability;
 use ended_connections::EndedConnections;
+use logins::Logins;
 use post::WorkerMailbox;
 use queue_jobs::QueueAcks;
 use reader::ReaderAddress;
-use turn_budget::{ACCEPT, WorkLeft};
 use worker_posts::WorkerPosts;
 
 pub(crate) use connections::LOGIN_HELD_BYTES;
@@ -81,6 +82,7 @@ pub(crate) struct Worker {
     clients: Clients,
     durability: Durability,
     worker_posts: WorkerPosts,
+    logins: Logins,
     /// Connections whose end is not told yet.
     ended: EndedConnections,
     /// Which segments of the log it needs no more.
@@ -124,7 +126,8 @@ impl Worker {
         self.durability.is_complete()
     }
 
-    /// Does what the sockets, the mailbox, the log and the timers have at this time, and waits for nothing.
+    /// Does of what the sockets, the mailbox, the log and the timers have at this time as much as a turn may, and waits for
+    /// nothing.
     fn turn(&mut self, events: impl Iterator<Item = SocketEvent>, now: Now) {
         self.now = now;
         self.is_short_of_memory = self.shared.memory.is_short();
@@ -138,6 +141,7 @@ impl Worker {
         self.take_notices();
         self.serve_ready();
         self.take_durable();
+        self.take_logins();
         self.take_timeouts();
         self.tick();
         self.durability.flush();
@@ -152,7 +156,7 @@ impl Worker {
 
     /// How long there is nothing to do unless something comes.
     fn time_to_wait(&mut self, now: Instant) -> Duration {
-        if !self.connections.are_served() || self.durability.has_durable() {
+        if !self.connections.are_served() || !self.logins.is_empty() {
             return Duration::ZERO;
         }
         if self.has_more_to_log() || self.clients.is_sweeping() || self.clients.has_paced_reads() {
@@ -221,11 +225,7 @@ impl Worker {
     }
 
     fn take_durable(&mut self) {
-        let mut left = WorkLeft::default();
-        while !left.is_spent()
-            && let Some(then) = self.durability.next_durable()
-        {
-            left.spend(if matches!(then, AfterDurable::Accept(_)) { ACCEPT } else { 1 });
+        while let Some(then) = self.durability.next_durable() {
             self.after_durable(then);
             self.dispatch();
         }

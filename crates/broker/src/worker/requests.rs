@@ -18,8 +18,6 @@ use crate::transport::Scratch;
 
 /// Reads of one connection in one turn, which may bring a byte each.
 const READS_PER_TURN: usize = 4;
-/// Connections that are not through their login: a TLS handshake is a millisecond.
-const LOGINS_PER_TURN: usize = 4;
 /// So many filters of a SUBSCRIBE or an UNSUBSCRIBE are as much work as a packet.
 const FILTERS_PER_PACKET: usize = 16;
 /// The same of those filters that are refused without being looked at.
@@ -27,13 +25,11 @@ const REFUSED_FILTERS_PER_PACKET: usize = 32;
 
 impl Worker {
     pub(super) fn serve_ready(&mut self) {
-        let [ready, behind, logins] =
-            [Line::Ready, Line::Behind, Line::Login].map(|line| self.connections.len_of(line));
+        let [ready, behind] = [Line::Ready, Line::Behind].map(|line| self.connections.len_of(line));
         let mut budget = TurnBudget::among(ready + behind);
         self.serve_line(Line::Ready, ready, &mut budget);
         budget.leave_some();
         self.serve_line(Line::Behind, behind, &mut budget);
-        self.serve_line(Line::Login, logins.min(LOGINS_PER_TURN), &mut TurnBudget::among(LOGINS_PER_TURN));
     }
 
     /// Those that stand in this line now.
@@ -48,7 +44,7 @@ impl Worker {
     }
 
     /// Serves one connection, which pays what it owes before. Returns how much it has spent.
-    fn serve(&mut self, key: ConnectionKey, scratch: &mut Scratch, share: Work) -> Work {
+    pub(super) fn serve(&mut self, key: ConnectionKey, scratch: &mut Scratch, share: Work) -> Work {
         if self.is_congested() && self.connections.pause(key) {
             return Work::default();
         }
@@ -73,7 +69,8 @@ impl Worker {
             }
             match self.connections.read(key, scratch, left.bytes) {
                 Read::Nothing => return spent,
-                Read::Drained => {}
+                // A visit drains once.
+                Read::Drained => break,
                 Read::Failed => {
                     self.close(key, None);
                     return spent;

@@ -141,7 +141,8 @@ impl Bench {
         loop {
             self.turn(&[]);
             while self.reader.answer_next() {}
-            let is_done = self.worker.durability.is_settled() && self.worker.mailbox.is_empty();
+            let is_idle = self.worker.mailbox.is_empty() && self.worker.logins.is_empty();
+            let is_done = self.worker.durability.is_settled() && is_idle;
             if is_done && self.worker.connections.are_served() {
                 return;
             }
@@ -397,7 +398,7 @@ fn the_connect_event_is_in_the_queue_before_the_connack_leaves_and_before_the_fi
 }
 
 #[test]
-fn an_older_connection_does_nothing_in_the_turn_in_which_a_newer_one_gets_its_session() {
+fn an_older_connection_does_nothing_once_a_newer_one_has_its_session() {
     let mut bench = Bench::new();
     let (mut older, mut service) = (bench.connect(BOB, HOUR_S), bench.connect(SERVICE, 0));
     bench.say(&mut service, &publishes_to(TO_BOB, 1..=1));
@@ -405,7 +406,7 @@ fn an_older_connection_does_nothing_in_the_turn_in_which_a_newer_one_gets_its_se
     let mut newer = bench.arrive();
     newer.send(&connect(BOB, 60, HOUR_S));
     bench.turn(&[newer.has_input()]);
-    // The login ends in the turn that also finds an acknowledgement and a message on the older connection.
+    bench.until_told(&newer);
     older.send(&[puback(1), publishes(7..=7)].concat());
     bench.turn(&[older.has_input()]);
     bench.finish();
@@ -603,7 +604,7 @@ fn of_hundreds_of_floods_each_has_its_round_and_others_are_in_every_turn() {
 }
 
 #[test]
-fn those_that_are_there_are_served_before_hundreds_that_log_in_and_of_these_some_in_every_turn() {
+fn those_that_are_there_are_served_in_every_turn_and_of_hundreds_that_log_in_some() {
     let mut bench = Bench::new();
     let mut bob = bench.connect(BOB, 0);
     let mut others: Vec<Peer> = (0..200).map(|_| bench.arrive()).collect();
@@ -616,7 +617,8 @@ fn those_that_are_there_are_served_before_hundreds_that_log_in_and_of_these_some
         bench.turn(&[bob.has_input()]);
         assert_eq!(bob.next(), format!("PUBACK {number}"));
     }
-    assert_eq!(bench.worker.connections.len_of(Line::Login), 200 - 31 * 4, "four are read in each turn");
+    let left = bench.worker.connections.len_of(Line::Login);
+    assert!(left <= 200 - 31, "one is read in each turn at least: {left}");
     others.iter().for_each(|other| bench.until_told(other));
 }
 

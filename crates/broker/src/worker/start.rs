@@ -13,6 +13,7 @@ use super::connections::{self, Connections, WAKE};
 use super::dumping::Dumping;
 use super::durability::Durability;
 use super::ended_connections::EndedConnections;
+use super::logins::Logins;
 use super::post::{WorkerAddress, WorkerMailbox};
 use super::queue_jobs::QueueAcks;
 use super::reader::ReaderAddress;
@@ -88,6 +89,7 @@ impl Prepared {
             clients,
             durability: Durability::new(shared.journal.clone(), shared.counts.clone(), queue_acks.clone()),
             worker_posts: WorkerPosts::new(me, &shared.workers),
+            logins: Logins::default(),
             ended,
             carrying: Carrying::new(shared.journal.register_owner(), live_bytes),
             dumping: Dumping::default(),

@@ -1,12 +1,12 @@
 //! How much a turn does, and how much of it is for one connection: deficit round robin, in three lines.
 //!
-//! A turn takes so much work from each of its sources: what other workers post, notices, connections, what has become
-//! durable. What is left of them is for the next turn; so a turn is short, whatever comes all at once.
+//! A turn takes so much work from each of its sources: what other workers post, notices, connections; and for logins it has
+//! a time (`logins.rs`). What is left of them is for the next turn; so a turn is short, whatever comes all at once.
 //!
 //! Of the connections it serves those first that have just become ready, each with an equal share, up to a bound. Who has
 //! more goes into a line behind all others, which gets what is left, and a quarter at least. What a connection spent
 //! beyond its share it owes, and its next shares pay that before it is served again. Those that log in have a line of their
-//! own, and a few of them are served in each turn: who is there already notices little of thousands that come.
+//! own.
 
 use crate::transport::READ_BYTES;
 
@@ -19,13 +19,6 @@ const PACKETS_MAX: usize = 128;
 const BYTES_PER_TURN: usize = 16 * READ_BYTES;
 const BYTES_MIN: usize = READ_BYTES / 4;
 const BYTES_MAX: usize = 4 * READ_BYTES;
-
-/// The work of a login up to its session, in packets.
-pub(super) const LOGIN: usize = 64;
-/// That of a CONNACK, of the event that tells of the connection, and of what waits for the client.
-pub(super) const ACCEPT: usize = 64;
-/// That of a new socket.
-pub(super) const ARRIVAL: usize = 4;
 
 /// Packets, or what is as much work, and bytes that are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +38,9 @@ impl Work {
         self.packets == 0 || self.bytes == 0
     }
 }
+
+/// Of a connection that is not through its login.
+pub(super) const LOGIN_SHARE: Work = Work { packets: PACKETS_MIN, bytes: BYTES_MIN };
 
 /// What is left of a turn.
 pub(super) struct TurnBudget {

@@ -26,6 +26,11 @@ pub(in crate::worker) struct ClientsDump {
 }
 
 impl Clients {
+    /// Something has ended that the log does not know yet, so that a dump would have less than the log says.
+    pub(in crate::worker) fn owes_records(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
     /// Adds some of the state of all clients, with the connections that they have. `false`: there is no more.
     ///
     /// Whatever happened to a client before is to be in the log.
@@ -39,7 +44,7 @@ impl Clients {
             match walk.say_some(self, step, &connection) {
                 Said::All => {}
                 Said::Some => dump.begun = Some((client, walk)),
-                // Also where a full log has not taken the record of its end yet, a part of it must not be found.
+                // A part of it must not be found.
                 Said::Gone => step.batch.session_gone(client.as_str()),
             }
         }

@@ -108,8 +108,9 @@ impl Clients {
         let Some(entry) = self.entry_mut(client) else { return };
         let positions = entry.inbox.next_in_log(READ_BYTES_MAX);
         if positions.is_empty() {
-            // Its connection has ended while it waited. With the next one it asks again.
+            // Its connection has ended while it waited, or what was to be read is over: what came meanwhile is next.
             entry.is_reading = false;
+            actions.push_back(Action::Deliver { client, just_stored: None });
         } else {
             self.reads.under_way += 1;
             self.reads.pace.take(positions.len());

@@ -4,6 +4,7 @@
 //!   AwaitingConnect ──CONNECT──► (moves to its owner) LoggingIn ──► AwaitingConnack ──durable──► Connected ──► Closing ──► gone
 //! ```
 
+use super::lines::Line;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -38,7 +39,8 @@ pub(super) struct ClientConnection {
     /// Bytes that were read before are to be looked at again.
     pub(super) has_unprocessed: bool,
     pub(super) is_dirty: bool,
-    pub(super) is_in_line: bool,
+    /// Where it waits for its turn.
+    pub(super) line: Option<Line>,
     /// A mailbox that it publishes to is full, or too much waits for the log.
     pub(super) is_paused: bool,
     /// It has published too fast; its bucket says how long it is not read.
@@ -140,7 +142,7 @@ impl ClientConnection {
             owed_packets: 0,
             has_unprocessed: false,
             is_dirty: false,
-            is_in_line: false,
+            line: None,
             is_paused: false,
             is_slowed: false,
             waits_for_queue: false,

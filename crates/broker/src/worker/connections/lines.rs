@@ -11,13 +11,13 @@ use crate::worker::post::ConnectionKey;
 pub(in crate::worker) enum Line {
     /// Something has just come, and what came before is done.
     Ready,
-    /// It had more than its share of the turn before, or it is closing.
+    /// It had more than its share of a turn, it was not read for a while, or it is closing.
     Behind,
-    /// It is not through its login. Handshakes and logins are the dearest that a worker does, and thousands may come at once.
+    /// It is not through its login.
     Login,
 }
 
-/// Each connection is in one of them at most.
+/// Each connection stands in one of them at most: in that which it names itself. Other entries are of no account.
 #[derive(Default)]
 pub(super) struct Lines {
     ready: VecDeque<ConnectionKey>,
@@ -44,7 +44,7 @@ impl Lines {
 }
 
 impl Connections {
-    /// How many stand in a line; as often [`Self::next_of`] may be asked in one turn.
+    /// How many entries a line has; as often [`Self::next_of`] may be asked in one turn.
     pub(in crate::worker) fn len_of(&self, line: Line) -> usize {
         self.lines.line(line).len()
     }
@@ -55,36 +55,41 @@ impl Connections {
     }
 
     pub(in crate::worker) fn next_of(&mut self, line: Line) -> Option<ConnectionKey> {
-        let key = self.lines.line_mut(line).pop_front()?;
-        if let Some(connection) = self.get_mut(key) {
-            connection.is_in_line = false;
+        loop {
+            let key = self.lines.line_mut(line).pop_front()?;
+            // It may have gone, or to another line.
+            if let Some(connection) = self.get_mut(key).filter(|connection| connection.line == Some(line)) {
+                connection.line = None;
+                return Some(key);
+            }
         }
-        Some(key)
     }
 
     /// It may go on with what it holds or with what its socket has.
     pub(super) fn mark_ready(&mut self, key: ConnectionKey) {
-        self.stand_in_line(key, |connection| match connection.connected() {
-            Some(_) => Line::Ready,
-            None if connection.is_closing() => Line::Behind,
-            None => Line::Login,
-        });
+        self.stand_in_line(key, |connection| connection.has_unprocessed);
     }
 
-    /// There may be more than its share of this turn: the connection is looked at again in the next one.
+    /// There may be more than its share of a turn: the connection is looked at again in the next one.
     pub(in crate::worker) fn read_later(&mut self, key: ConnectionKey) {
-        self.stand_in_line(key, |connection| match connection.connected() {
+        self.stand_in_line(key, |_| true);
+    }
+
+    /// Who stands in a line stays there, but who is let in no longer stands among those that log in.
+    fn stand_in_line(&mut self, key: ConnectionKey, has_more: impl FnOnce(&ClientConnection) -> bool) {
+        let Some(connection) = self.get_mut(key) else { return };
+        let line = match connection.connected() {
+            Some(_) if !has_more(connection) => Line::Ready,
             None if !connection.is_closing() => Line::Login,
             _ => Line::Behind,
-        });
-    }
-
-    /// Who stands in a line already stays there.
-    fn stand_in_line(&mut self, key: ConnectionKey, line: impl FnOnce(&ClientConnection) -> Line) {
-        if let Some(connection) = self.get_mut(key)
-            && !std::mem::replace(&mut connection.is_in_line, true)
-        {
-            let line = line(connection);
+        };
+        let is_new = match connection.line {
+            None => true,
+            Some(Line::Login) => line != Line::Login,
+            Some(_) => false,
+        };
+        if is_new {
+            connection.line = Some(line);
             self.lines.line_mut(line).push_back(key);
         }
     }

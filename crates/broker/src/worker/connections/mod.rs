@@ -256,7 +256,7 @@ impl Connections {
         for key in std::mem::take(&mut self.paused) {
             if let Some(connection) = self.get_mut(key) {
                 connection.is_paused = false;
-                self.mark_ready(key);
+                self.read_later(key);
             }
         }
     }

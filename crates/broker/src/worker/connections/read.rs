@@ -188,7 +188,7 @@ impl Connections {
     pub(in crate::worker) fn resume_from_queue(&mut self, key: ConnectionKey) {
         if let Some(connection) = self.get_mut(key).filter(|connection| connection.waits_for_queue) {
             connection.waits_for_queue = false;
-            self.mark_ready(key);
+            self.read_later(key);
         }
     }
 }

@@ -438,6 +438,7 @@ fn a_connection_moves_with_what_was_read_behind_its_connect() {
     assert_eq!(request.client, ClientKey::new(ALICE));
     peer.key = key;
     second.let_in(&peer);
+    assert_eq!(second.connections.next_of(Line::Login), None, "who is let in stands there no longer");
     assert_eq!(second.ready(), [key]);
     assert_eq!(second.read(key), numbers(1..=1));
     assert_eq!(peer.next(), "CONNACK 0x00");

@@ -73,7 +73,7 @@ impl Connections {
         }
         if let Some(connection) = self.get_mut(key).filter(|connection| connection.is_slowed) {
             connection.is_slowed = false;
-            self.mark_ready(key);
+            self.read_later(key);
         }
     }
 }

@@ -64,11 +64,6 @@ impl Durability {
         self.next_number += 1;
     }
 
-    /// Something is to be done now.
-    pub(super) fn has_durable(&self) -> bool {
-        self.waiting.first_key_value().is_some_and(|((end, _), _)| *end <= self.journal.durable())
-    }
-
     /// What is to be done now, one at a time, lowest position first.
     pub(super) fn next_durable(&mut self) -> Option<AfterDurable> {
         let first = self.waiting.first_entry()?;
