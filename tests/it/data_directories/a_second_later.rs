@@ -7,11 +7,13 @@ use mqtt::client::Event;
 use mqtt::codec::Properties;
 use scenarios::data_directory::{
     BELL, CONTENT_TYPE, DONE, EXPIRES_AFTER, HELD, HOLDER, LEAVER, NEWS, NOTE, OLD_NEWS, OLD_READER, ORIGIN, READER,
-    SETTINGS, SOON, publish_collapsing,
+    SETTINGS, SINK, SNAPSHOT, SOON, publish_collapsing, unpack,
 };
 use scenarios::link::Link;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 fn each(check: impl Fn(&Opened) -> Result<()>) {
@@ -27,14 +29,42 @@ fn each(check: impl Fn(&Opened) -> Result<()>) {
 
 #[test]
 fn what_waited_is_delivered_and_what_was_acknowledged_is_not() {
-    each(|opened| {
-        let mut author = opened.author()?;
-        the_readers_get_their_news(opened, &mut author)?;
-        the_holder_gets_what_it_has_not_acknowledged(opened, &mut author)?;
-        let leaver = opened.service(Version::V5, LEAVER, |_| {})?;
-        ensure!(!leaver.session_present(), "an ended session is back");
-        Ok(())
-    });
+    each(all_get_what_waited);
+}
+
+#[test]
+fn what_waited_is_delivered_also_without_the_snapshot() {
+    let with_snapshot = archives().expect("archives").into_iter().filter(|(_, archive)| has_snapshot(archive));
+    let with_snapshot: Vec<_> = with_snapshot.collect();
+    assert!(!with_snapshot.is_empty(), "no archive has a snapshot");
+    for (name, archive) in with_snapshot {
+        let remove = |folder: &Path| Ok(fs::remove_file(folder.join(SNAPSHOT))?);
+        let opened = Opened::start_changed(&archive, Duration::from_secs(1), &SETTINGS, remove);
+        let checked = opened.and_then(|opened| all_get_what_waited(&opened));
+        checked.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+    }
+}
+
+fn has_snapshot(archive: &Path) -> bool {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    unpack(archive, folder.path()).expect("an archive");
+    folder.path().join(SNAPSHOT).exists()
+}
+
+fn all_get_what_waited(opened: &Opened) -> Result<()> {
+    let mut author = opened.author()?;
+    the_readers_get_their_news(opened, &mut author)?;
+    the_holder_gets_what_it_has_not_acknowledged(opened, &mut author)?;
+    let leaver = opened.service(Version::V5, LEAVER, |_| {})?;
+    ensure!(!leaver.session_present(), "an ended session is back");
+    the_sink_has_had_all(opened, &mut author)
+}
+
+/// What the log was filled with does not come back. Older archives know no such client.
+fn the_sink_has_had_all(opened: &Opened, author: &mut Link) -> Result<()> {
+    let mut sink = opened.service(Version::V5, SINK, |_| {})?;
+    assert_eq!(payloads(&opened.waiting(&mut sink, author, SINK)?), Vec::<String>::new());
+    Ok(())
 }
 
 fn the_readers_get_their_news(opened: &Opened, author: &mut Link) -> Result<()> {

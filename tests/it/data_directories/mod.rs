@@ -12,10 +12,11 @@ use demo::{Method, Stage};
 use mqtt::Version;
 use mqtt::client::{Message, Options};
 use mqtt::codec::Properties;
-use scenarios::data_directory::{self, SETTINGS, SOON, request, service_login, signal, text};
+use scenarios::data_directory::{self, Content, KINDS, SETTINGS, SOON, request, service_login, signal, text};
 use scenarios::link::Link;
 use scenarios::wire;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ fn archives() -> Result<Vec<(String, PathBuf)>> {
         Some((name, file))
     });
     let archives: Vec<_> = archives.collect();
-    ensure!(archives.len() >= 2, "{ARCHIVES} lacks archives");
+    ensure!(archives.len() >= 3, "{ARCHIVES} lacks archives");
     Ok(archives)
 }
 
@@ -52,14 +53,27 @@ struct Opened {
 impl Opened {
     /// `after`: so long after the server that wrote it was killed.
     fn start(archive: &Path, after: Duration, settings: &[&str]) -> Result<Self> {
+        Self::start_changed(archive, after, settings, |_| Ok(()))
+    }
+
+    /// The same, once the folder was changed.
+    fn start_changed(
+        archive: &Path,
+        after: Duration,
+        settings: &[&str],
+        change: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let manifest = data_directory::unpack(archive, folder.path())?;
+        change(folder.path())?;
+        let of_archive = manifest["settings"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let settings: Vec<&str> = settings.iter().copied().chain(of_archive).collect();
         let killed_at_ms = manifest["killed_at_ms"].as_u64().context("no time")?;
         let runtime = Runtime::new()?;
         let clock = SetClock::new(folder.path())?;
         let ahead_ms = (killed_at_ms + after.as_millis() as u64).cast_signed() - now_ms().cast_signed();
         clock.set_ahead(ahead_ms)?;
-        let mut stage = Stage::new(folder.path(), &clock.script, settings)?;
+        let mut stage = Stage::new(folder.path(), &clock.script, &settings)?;
         runtime.block_on(stage.start_server())?;
         Ok(Self { runtime, stage, manifest, ahead_ms, clock, _folder: folder })
     }
@@ -143,6 +157,19 @@ fn payloads(messages: &[Message]) -> Vec<String> {
 
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+#[test]
+fn every_kind_of_record_is_in_an_archive_and_one_has_given_space_back() {
+    let contents = archives()
+        .expect("archives")
+        .into_iter()
+        .map(|(name, archive)| Content::of(&archive).unwrap_or_else(|error| panic!("{name}: {error:#}")));
+    let contents: Vec<Content> = contents.collect();
+    let there: BTreeSet<u8> = contents.iter().flat_map(|content| &content.kinds).copied().collect();
+    let wanted: BTreeSet<u8> = KINDS.into_iter().flatten().collect();
+    assert_eq!(wanted.difference(&there).collect::<Vec<_>>(), Vec::<&u8>::new(), "kinds that are in none");
+    assert!(contents.iter().any(|content| content.begin > 1 && content.snapshot_records > 0));
 }
 
 #[test]

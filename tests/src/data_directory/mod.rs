@@ -2,13 +2,14 @@
 //!
 //! [`write`] plays with a program of any version until its disk holds some of everything, kills it, and packs an archive:
 //! a compressed tar of `server`, the data directory, and of `manifest.json`, which has what the writer did not know before
-//! (credentials, ids, when the server was killed). What is the same in all archives stands here and stays as it is.
+//! (credentials, ids, when the server was killed) and the settings that not all archives have. What is the same in all
+//! archives stands here and stays as it is.
 
 mod archive;
 mod write;
 
-pub use archive::{Content, unpack};
-pub use write::write;
+pub use archive::{Content, SNAPSHOT, unpack};
+pub use write::{KINDS, write};
 
 use crate::link::Link;
 use anyhow::{Context, Result};
@@ -33,6 +34,8 @@ pub const PEOPLE: [(&str, &str); 4] = [("alice", "Alice"), ("bob", "Bob"), ("car
 pub const READER: &str = "GID_dev@@@reader";
 /// Speaks 3.1.1 and subscribes to [`NEWS_OF_ONE_LEVEL`].
 pub const OLD_READER: &str = "GID_dev@@@reader-3";
+/// Has had and acknowledged all that made the log give its first segments back.
+pub const SINK: &str = "GID_dev@@@sink";
 /// Has acknowledged some of what was sent to it.
 pub const HOLDER: &str = "GID_dev@@@holder";
 /// Had a session, and has ended it.

@@ -1,9 +1,9 @@
 //! The script after which a data directory holds some of everything.
 
-use super::archive::{Content, pack};
+use super::archive::{Content, SEGMENT_HEADER_BYTES, pack};
 use super::{
     BELL, CONTENT_TYPE, DONE, EXPIRES_AFTER, HELD, HOLDER, LEAVER, NEWS, NEWS_BELOW, NEWS_OF_ONE_LEVEL, NOTE, OLD_NEWS,
-    OLD_READER, ORIGIN, PEOPLE, READER, SETTINGS, SOON, publish_collapsing, request, service_login, signal, text,
+    OLD_READER, ORIGIN, PEOPLE, READER, SETTINGS, SINK, SOON, publish_collapsing, request, service_login, signal, text,
 };
 use crate::link::Link;
 use anyhow::{Context, Result, ensure};
@@ -13,18 +13,27 @@ use mqtt::client::{Event, Options, PublishId};
 use mqtt::codec::{Properties, PropertiesBuf, Property};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeSet, HashMap};
+use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 /// Requests at the end; the server is killed while it handles them.
 const REQUESTS: usize = 100;
 /// Of the queue and of the broker; 0x4b is of a broker whose queue is elsewhere.
-const KINDS: [std::ops::RangeInclusive<u8>; 3] = [0x20..=0x25, 0x40..=0x4a, 0x4c..=0x4d];
+pub const KINDS: [RangeInclusive<u8>; 3] = [0x20..=0x27, 0x40..=0x4a, 0x4c..=0x52];
+/// So that the log gives space back after some hundred kilobytes: segments of 256 KiB.
+const SMALL_LOG: [&str; 2] = ["test.segment_bytes=262144", "test.reclaim_above_bytes=1048576"];
+/// What makes the log grow: it is packed into little.
+const FILLER_BYTES: usize = 60_000;
 
 /// Plays with `program` and packs what its disk holds when it is killed.
+///
+/// The program is one with seeded bugs (`--features convoke/faults`), of which none is used: only such one takes the size of
+/// segments.
 ///
 /// # Errors
 /// The program does not do what is asked, or the archive would lack something.
@@ -35,9 +44,12 @@ pub fn write(program: &Path, archive: &Path) -> Result<()> {
     writer.leave_messages()?;
     writer.leave_some_in_flight()?;
     let over = writer.leave_calls_that_are_over()?;
+    writer.leave_only_what_was_carried()?;
     writer.restart()?;
+    writer.leave_a_visit()?;
     let mut manifest = writer.leave_requests_half_done_and_a_call_that_rings()?;
     manifest.extend(over);
+    manifest.insert("settings".to_owned(), json!(SMALL_LOG));
     manifest.insert("killed_at_ms".to_owned(), json!(now_ms()));
     manifest.insert("devices".to_owned(), Value::Object(writer.devices));
     pack(folder.path(), &Value::Object(manifest), archive)?;
@@ -48,6 +60,8 @@ fn check(content: &Content) -> Result<()> {
     let wanted: BTreeSet<u8> = KINDS.into_iter().flatten().collect();
     let missing: Vec<_> = wanted.difference(&content.kinds).collect();
     ensure!(missing.is_empty(), "the log has no record of the kinds {missing:x?}");
+    ensure!(content.begin > 1, "the log has given nothing back");
+    ensure!(content.snapshot_records > 0, "the log has no snapshot that a start uses");
     ensure!(!content.half_done.is_empty(), "every message of the queue was done when the server was killed: again");
     Ok(())
 }
@@ -61,7 +75,8 @@ struct Writer {
 
 impl Writer {
     fn start(folder: &Path, program: &Path) -> Result<Self> {
-        let (runtime, stage) = (Runtime::new()?, Stage::new(folder, program, &SETTINGS)?);
+        let settings = [&SETTINGS[..], &SMALL_LOG].concat();
+        let (runtime, stage) = (Runtime::new()?, Stage::new(folder, program, &settings)?);
         let mut writer = Self { runtime, stage, devices: Map::new() };
         writer.runtime.block_on(writer.stage.start_server())?;
         for (user, name) in PEOPLE {
@@ -112,11 +127,7 @@ impl Writer {
         self.service(Version::V311, OLD_READER, |_| {})?.subscribe(NEWS_OF_ONE_LEVEL)?;
         self.service(Version::V5, HOLDER, without_end)?;
         self.service(Version::V5, LEAVER, |_| {})?.subscribe(NEWS_BELOW)?;
-        let ended = |options: &mut Options| {
-            options.clean_start = true;
-            options.session_expiry_interval = 0;
-        };
-        self.service(Version::V5, LEAVER, ended).map(drop)
+        self.end_session(LEAVER)
     }
 
     fn leave_messages(&self) -> Result<()> {
@@ -171,6 +182,48 @@ impl Writer {
         let keeps_history = json!(history["type"] == "history");
         let ids = [("answered", json!(answered)), ("missed", json!(missed)), ("keeps_history", keeps_history)];
         Ok(ids.map(|(name, value)| (name.to_owned(), value)).into_iter().collect())
+    }
+
+    /// The log gives all its segments back that there are now, and has carried what is needed of them.
+    fn leave_only_what_was_carried(&self) -> Result<()> {
+        let (mut author, filler) = (self.author()?, "x".repeat(FILLER_BYTES));
+        let mut sink = self.service(Version::V5, SINK, |_| {})?;
+        let (_, newest) = self.segments()?;
+        let until = Instant::now() + SOON;
+        while self.segments()?.0 <= newest {
+            ensure!(Instant::now() < until, "the log gives nothing back");
+            author.publish_durably(&format!("meeting-down/p2p/{SINK}/x"), filler.as_bytes(), Properties::EMPTY)?;
+            sink.message(SOON)?;
+        }
+        Ok(())
+    }
+
+    /// Numbers of the first and the last segment. One that was given back may still have its header.
+    fn segments(&self) -> Result<(u64, u64)> {
+        let files = fs::read_dir(self.stage.data().join("log"))?.map(|entry| entry.map(|entry| entry.path()));
+        let files: Vec<PathBuf> = files.collect::<Result<_, _>>()?;
+        let is_there = |file: &PathBuf| fs::metadata(file).is_ok_and(|file| file.len() > SEGMENT_HEADER_BYTES);
+        let segments = files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "segment"));
+        let segments = segments.filter(|file| is_there(file));
+        let numbers = segments.filter_map(|file| file.file_stem()?.to_str()?.parse().ok());
+        let numbers: BTreeSet<u64> = numbers.collect();
+        Ok((*numbers.first().context("no segments")?, *numbers.last().context("no segments")?))
+    }
+
+    /// A session that began, changed and ended after the restart.
+    fn leave_a_visit(&self) -> Result<()> {
+        let mut visitor = self.service(Version::V5, LEAVER, |_| {})?;
+        visitor.subscribe(NEWS_BELOW)?;
+        visitor.unsubscribe(NEWS_BELOW)?;
+        self.end_session(LEAVER)
+    }
+
+    fn end_session(&self, client_id: &str) -> Result<()> {
+        let ended = |options: &mut Options| {
+            options.clean_start = true;
+            options.session_expiry_interval = 0;
+        };
+        self.service(Version::V5, client_id, ended).map(drop)
     }
 
     /// Alice is in a meeting with Dora, whom she has silenced; Bob's phone rings, Carol's is off. Then Alice asks much at
