@@ -9,12 +9,17 @@
 //! | differs by more, for 60 s | is set to it |
 //! | differs by more than a day, for 10 min | is set to it |
 //! | … and comes back before | does not notice |
+//! | shows a time before 2026 | goes on by the time since boot: the clock is not set |
 //!
 //! What it is not: a timer, and no clock for durations within one process: those take [`std::time::Instant`].
 //!
 //! A restart in the same boot goes on by what was [kept](Kept) of the last run. After a reboot the system's clock counts,
 //! unless it is up to 10 min behind the latest time that is known: then that one does. If it is more than a day ahead of
 //! that, it is in doubt until it has stood for 10 min: what ends for good goes by [`Times::over_ms`].
+//!
+//! A machine without a battery for its clock boots in 1970, and is set by the network a little later. Until then the time goes
+//! on from the latest that is known, at least from 2026. What the clock is set to counts then as at a boot, and at once. What was
+//! dated meanwhile was dated too early: it ends by how long it has lasted, not by the new time ([`Times::is_over`]).
 
 mod following;
 mod kept;
@@ -30,7 +35,7 @@ use std::time::Duration;
 use following::{Change, Following, Served};
 
 pub use following::Reading;
-pub use kept::{Kept, NotKept};
+pub use kept::{Kept, KeptEarly, NotKept};
 pub use machine::{Machine, SystemClocks};
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -43,19 +48,28 @@ pub struct Times {
     /// What was to end by then has ended, for certain: `now_ms`, or less while that is in doubt. Whatever is lost when it
     /// ends goes by this one.
     pub over_ms: u64,
-    /// What was to end after `over_ms` and by then is from before the start: whether it is over is in doubt. What was to
-    /// end later was set by this run.
+    /// As `over_ms`, or less: by then has ended also what was dated before the system's clock was set.
+    pub held_from_ms: u64,
+    /// What was to end after `held_from_ms` and by then is from before the start, or from before the system's clock was set:
+    /// whether it is over is in doubt. What was to end later was set by this run, by the time of now.
     pub held_until_ms: u64,
     /// How long this run has gone by this time: since its start, or since the system's clock was last followed.
     pub stood: Duration,
 }
 
 impl Times {
+    /// At a time at which nothing is in doubt.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn certain(now_ms: u64) -> Self {
+        Self { now_ms, over_ms: now_ms, held_from_ms: now_ms, held_until_ms: now_ms, stood: Duration::ZERO }
+    }
+
     /// A clock that was set may be set again, to what is right. Once it has stood for a day it is right: then what lies
     /// further ahead than it can was written by a clock that was ahead.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.stood >= SETTLES_AFTER && !self.is_in_doubt()
+        self.stood >= SETTLES_AFTER && self.held_ms().is_empty()
     }
 
     #[must_use]
@@ -72,7 +86,7 @@ impl Times {
     /// The moments of which it is in doubt whether they are over.
     #[must_use]
     pub fn held_ms(&self) -> Range<u64> {
-        self.over_ms.saturating_add(1)..self.held_until_ms.saturating_add(1)
+        self.held_from_ms.saturating_add(1)..self.held_until_ms.saturating_add(1)
     }
 }
 
@@ -113,8 +127,8 @@ impl Clock {
         let (reading, boot_id) = (machine.read(), machine.boot_id());
         let same_boot = kept.filter(|kept| boot_id.as_ref() == Some(&kept.boot_id) && kept.boot_ns <= reading.boot_ns);
         let following = match same_boot {
-            Some(kept) => Following::since(kept.boot_ns, kept.service_ns, reading.boot_ns),
-            None => Following::since(reading.boot_ns, reading.wall_ns, reading.boot_ns),
+            Some(kept) => Following::go_on(kept, reading.boot_ns),
+            None => Following::begin(reading),
         };
         let clock = Self {
             inner: Arc::new(Inner {
@@ -127,7 +141,8 @@ impl Clock {
             }),
         };
         if let Some(kept) = kept.filter(|_| same_boot.is_none()) {
-            clock.not_before(kept.service_ns / NS_PER_MS);
+            clock.served(reading);
+            clock.lock().not_before(kept.service_ns, true);
             clock.doubt(kept.service_ns);
         }
         clock
@@ -142,22 +157,23 @@ impl Clock {
     /// The time, and what is over for certain.
     #[must_use]
     pub fn times(&self) -> Times {
-        let Served { now_ns, over_ns, held_until_ns, stood_ns } = self.served(self.inner.machine.read());
-        let [now_ms, over_ms, held_until_ms] = [now_ns, over_ns, held_until_ns].map(|ns| ns / NS_PER_MS);
-        Times { now_ms, over_ms, held_until_ms, stood: Duration::from_nanos(stood_ns) }
+        let Served { now_ns, over_ns, held_from_ns, held_until_ns, stood_ns } = self.served(self.inner.machine.read());
+        let ms = [now_ns, over_ns, held_from_ns, held_until_ns].map(|ns| ns / NS_PER_MS);
+        let [now_ms, over_ms, held_from_ms, held_until_ms] = ms;
+        Times { now_ms, over_ms, held_from_ms, held_until_ms, stood: Duration::from_nanos(stood_ns) }
     }
 
     /// A time that was stored earlier and cannot lie ahead: the clock goes on from there, if it is up to 10 min behind.
-    /// If it is further behind, the stored time was wrong, or is that of another machine. A clock that goes on in the same
-    /// boot knows better, and is not moved.
+    /// If it is further behind, the stored time was wrong, or is that of another machine; but while the system's clock is not
+    /// set, and nothing else is known, there is nothing better. A clock that goes on in the same boot knows better, and is not
+    /// moved.
     pub fn not_before(&self, stored_ms: u64) {
         if self.inner.continues {
             return;
         }
-        let reading = self.inner.machine.read();
-        self.served(reading);
+        self.served(self.inner.machine.read());
         let stored_ns = stored_ms.saturating_mul(NS_PER_MS);
-        self.lock().not_before(reading, stored_ns);
+        self.lock().not_before(stored_ns, !self.inner.knows_earlier);
         // What a start in doubt has stored makes nothing certain: what was kept does, because that is kept without doubt.
         if stored_ns > 0 && !self.inner.knows_earlier {
             self.doubt(stored_ns);
@@ -171,15 +187,16 @@ impl Clock {
         }
     }
 
-    /// What the next run needs. While the time is in doubt, or if the machine does not say which boot this is, it is of no
-    /// boot: the next run starts as after a boot, and doubts a time in doubt as well.
+    /// What the next run needs. While the time of a boot is in doubt, or if the machine does not say which boot this is, it is
+    /// of no boot: the next run starts as after a boot, and doubts a time in doubt as well.
     #[must_use]
     pub fn keep(&self) -> Kept {
         let reading = self.inner.machine.read();
-        let Served { now_ns, over_ns, .. } = self.served(reading);
-        let boot_id = self.inner.boot_id.clone().filter(|_| over_ns == now_ns);
+        let now_ns = self.served(reading).now_ns;
+        let (service_ns, early) = self.lock().keep();
+        let boot_id = self.inner.boot_id.clone().filter(|_| service_ns == now_ns || early.is_some());
         let boot_id = boot_id.unwrap_or_else(|| kept::NO_BOOT.to_owned());
-        Kept { boot_id, boot_ns: reading.boot_ns, service_ns: over_ns }
+        Kept { boot_id, boot_ns: reading.boot_ns, service_ns, early }
     }
 
     /// How often the system's clock was followed by this run. After each time, what the next run needs is another.
@@ -191,7 +208,7 @@ impl Clock {
     fn served(&self, reading: Reading) -> Served {
         let (served, change) = self.lock().at(reading);
         if let Some(change) = change {
-            if matches!(change, Change::Followed { .. }) {
+            if matches!(change, Change::Followed { .. } | Change::FirstSet { .. }) {
                 self.inner.followed.fetch_add(1, Ordering::Relaxed);
             }
             tell(change);
@@ -207,6 +224,11 @@ impl Clock {
 
 fn tell(change: Change) {
     match change {
+        Change::NotSet => tracing::warn!(
+            "the system's clock is not set, it shows a time before 2026; until it is, the time goes on from the latest that is \
+             known. Remedy: a battery for the clock, or time from the network (NTP) before this server is started"
+        ),
+        Change::FirstSet { by_s } => tracing::warn!(by_s, "the system's clock has been set, and is followed"),
         Change::Differs { by_s, followed_after_s } => tracing::warn!(
             by_s,
             "the system's clock was set; if that lasts {followed_after_s} s, everything that expires goes by it"

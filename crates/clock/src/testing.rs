@@ -60,6 +60,12 @@ impl TestMachine {
         self.state().wrong_by_s = seconds;
     }
 
+    /// The system's clock runs from 1970 on, as on a machine without a battery for it.
+    pub fn unset(&self) {
+        let mut state = self.state();
+        state.wrong_by_s = -(state.true_ns / NS_PER_S).cast_signed();
+    }
+
     pub fn reboot(&self) {
         let mut state = self.state();
         state.boot += 1;

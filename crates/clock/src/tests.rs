@@ -1,6 +1,6 @@
 //! Steps of the system's clock on virtual time.
 
-use super::following::Change;
+use super::following::{Change, EARLIEST_NS};
 use super::testing::TestMachine;
 use super::*;
 
@@ -225,7 +225,7 @@ fn without_anything_kept_the_log_says_what_time_is_known() {
     assert!(!clock.times().is_in_doubt(), "an empty log knows nothing");
     clock.not_before(known_ms);
     let now_ms = machine.true_ms();
-    assert_eq!(clock.times(), Times { now_ms, over_ms: known_ms, held_until_ms: now_ms, stood: Duration::ZERO });
+    assert_eq!(clock.times(), Times { over_ms: known_ms, held_from_ms: known_ms, ..Times::certain(now_ms) });
 }
 
 #[test]
@@ -267,13 +267,17 @@ fn a_stored_time_is_a_floor_unless_it_is_far_ahead() {
 
 #[test]
 fn what_is_kept_is_read_again_and_half_of_it_is_not() {
-    let kept = Kept { boot_id: "5cf7".into(), boot_ns: 17, service_ns: 18 };
-    let text = kept.to_string();
-    assert_eq!(text.parse(), Ok(kept));
-    for end in 0..text.len() {
-        assert_eq!(text[..end].parse::<Kept>(), Err(NotKept), "{:?}", &text[..end]);
+    for early in [None, Some(KeptEarly { since_boot_ns: 16, known_ns: 19, until_ns: 20 })] {
+        let kept = Kept { boot_id: "5cf7".into(), boot_ns: 17, service_ns: 18, early };
+        let text = kept.to_string();
+        assert_eq!(text.parse(), Ok(kept));
+        for end in 0..text.len() {
+            assert_eq!(text[..end].parse::<Kept>(), Err(NotKept), "{:?}", &text[..end]);
+        }
     }
-    assert_eq!("5cf7 17 18 19\n".parse::<Kept>(), Err(NotKept));
+    for damaged in ["5cf7 17 18 19\n", "5cf7 17 18 19 20\n", "5cf7 17 x\n", "5cf7 17\n", "\n"] {
+        assert_eq!(damaged.parse::<Kept>(), Err(NotKept), "{damaged:?}");
+    }
 }
 
 #[test]
@@ -299,23 +303,223 @@ fn the_machines_clocks_run() {
     assert!(before > 1_700_000_000_000 && clock.now_ms() >= before);
 }
 
+/// A machine without a battery for its clock, off for so long after a run that has kept the time; its service runs since
+/// the boot, which was so long ago in service time.
+struct WithoutBattery {
+    machine: TestMachine,
+    clock: Clock,
+    /// By how much the time will turn out to be behind.
+    behind_s: i64,
+}
+
+const SET_AFTER_S: u64 = 30;
+const DATED_AFTER_S: u64 = 10;
+
+/// `None`: its first start ever.
+const OFF_FOR_S: [Option<i64>; 5] = [Some(5), Some(HOUR), Some(20 * HOUR), Some(3 * DAY), None];
+
+impl WithoutBattery {
+    fn boot(off_for_s: Option<i64>) -> Self {
+        let machine = machine();
+        let kept = machine.clock(None).keep();
+        machine.pass(off_for_s.unwrap_or(0).unsigned_abs() * 1_000);
+        machine.reboot();
+        machine.unset();
+        let clock = machine.clock(off_for_s.map(|_| &kept));
+        let first_start_s = (BEGIN_MS * NS_PER_MS - EARLIEST_NS) / S;
+        Self { machine, clock, behind_s: off_for_s.unwrap_or(first_start_s.cast_signed()) }
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.machine.pass(seconds * 1_000);
+        let _ = self.clock.times();
+    }
+
+    fn restart(&mut self) {
+        let kept: Kept = self.clock.keep().to_string().parse().expect("it can be read");
+        self.clock = self.machine.clock(Some(&kept));
+    }
+
+    /// By the network.
+    fn set(&self) {
+        self.machine.set_wrong_by(0);
+    }
+
+    fn error_s(&self) -> f64 {
+        error_of(&self.machine, &self.clock)
+    }
+}
+
+#[test]
+fn a_clock_that_is_not_set_is_not_believed_and_is_followed_at_once_when_it_is_set() {
+    for off_for in OFF_FOR_S {
+        let server = WithoutBattery::boot(off_for);
+        assert_eq!(server.error_s(), -server.behind_s as f64, "{off_for:?}");
+        server.pass(SET_AFTER_S);
+        assert_eq!(server.error_s(), -server.behind_s as f64, "{off_for:?}: it goes on by the time since boot");
+        assert!(server.clock.times().held_ms().is_empty(), "{off_for:?}");
+        server.set();
+        assert_eq!(server.error_s(), 0.0, "{off_for:?}");
+        assert_eq!(server.clock.times().is_in_doubt(), server.behind_s > DAY, "{off_for:?}: as at a boot");
+        server.pass(601);
+        assert_eq!((server.error_s(), server.clock.times().is_in_doubt()), (0.0, false), "{off_for:?}");
+        server.pass(4 * DAY.unsigned_abs());
+        assert!(server.clock.times().held_ms().is_empty(), "{off_for:?}: nothing is held for good");
+    }
+}
+
+#[test]
+fn what_was_dated_before_the_clock_was_set_has_its_time() {
+    for off_for in OFF_FOR_S {
+        for restarts in [false, true] {
+            for lasts_s in [45, 600, HOUR, 12 * HOUR, DAY, 3 * DAY] {
+                let mut server = WithoutBattery::boot(off_for);
+                server.pass(DATED_AFTER_S);
+                let ends_at_ms = server.clock.now_ms() + lasts_s.unsigned_abs() * 1_000;
+                server.pass(SET_AFTER_S - DATED_AFTER_S);
+                if restarts {
+                    server.restart();
+                }
+                server.set();
+                server.pass(1);
+                if restarts {
+                    server.restart();
+                }
+                // What lasts for longer than the machine was off ends by as much too early as by a step ahead.
+                let lost_s = if lasts_s > server.behind_s + 20 { server.behind_s } else { 0 };
+                let left_s = lasts_s - 21 - lost_s;
+                let when = format!("{off_for:?}, for {lasts_s} s, restarts: {restarts}");
+                server.pass(left_s.unsigned_abs() - 1);
+                assert!(!server.clock.times().is_over(ends_at_ms), "{when}: too early");
+                server.pass(2);
+                assert!(server.clock.times().is_over(ends_at_ms), "{when}: too late");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_dated_once_the_clock_is_set_has_its_time_and_no_more_also_over_a_restart() {
+    for off_for in OFF_FOR_S {
+        for restarts in [false, true] {
+            let mut server = WithoutBattery::boot(off_for);
+            server.pass(SET_AFTER_S);
+            server.set();
+            server.pass(1);
+            let ends_at_ms = server.clock.now_ms() + 45_000;
+            server.pass(44);
+            if restarts {
+                server.restart();
+            }
+            assert!(!server.clock.times().is_over(ends_at_ms), "{off_for:?}, restarts: {restarts}");
+            server.pass(1);
+            assert!(server.clock.times().is_over(ends_at_ms), "{off_for:?}, restarts: {restarts}");
+        }
+    }
+}
+
+/// What was known was ahead, by as much as the first number of seconds.
+#[test]
+fn a_clock_that_is_set_to_a_time_before_the_known_one_counts_as_at_a_boot() {
+    for (ahead_s, error_at_once, error_after_a_minute) in [(300, 300, 0), (HOUR, 0, 0), (40 * DAY, 0, 0)] {
+        let machine = machine();
+        machine.set_wrong_by(ahead_s);
+        let kept = machine.clock(None).keep();
+        machine.reboot();
+        machine.unset();
+        let clock = machine.clock(Some(&kept));
+        assert_eq!(serve(&machine, &clock, SET_AFTER_S), ahead_s as f64);
+        machine.set_wrong_by(0);
+        assert_eq!(error_of(&machine, &clock), error_at_once as f64, "{ahead_s} s");
+        assert_eq!(serve(&machine, &clock, 61), error_after_a_minute as f64, "{ahead_s} s");
+        assert!(clock.times().held_ms().is_empty());
+    }
+}
+
+#[test]
+fn while_the_clock_is_not_set_the_log_says_what_time_it_is_whatever_that_is() {
+    let machine = machine();
+    machine.unset();
+    let clock = machine.clock(None);
+    clock.not_before(BEGIN_MS - DAY as u64 * 1_000);
+    assert_eq!(clock.now_ms(), BEGIN_MS - DAY as u64 * 1_000);
+    clock.not_before(0);
+    machine.set_wrong_by(0);
+    assert_eq!(clock.now_ms(), BEGIN_MS);
+}
+
+/// Nothing was dated before the log was read.
+#[test]
+fn a_clock_that_is_set_while_the_log_is_read_was_set_at_the_start() {
+    let machine = machine();
+    machine.unset();
+    let clock = machine.clock(None);
+    machine.pass(2_000);
+    machine.set_wrong_by(0);
+    clock.not_before(BEGIN_MS - HOUR as u64 * 1_000);
+    assert_eq!(clock.times(), Times { stood: clock.times().stood, ..Times::certain(machine.true_ms()) });
+}
+
+#[test]
+fn a_clock_that_loses_its_time_while_the_server_runs_changes_nothing() {
+    let machine = machine();
+    let clock = machine.clock(None);
+    machine.set_wrong_by(HOUR);
+    serve(&machine, &clock, 30);
+    machine.unset();
+    assert_eq!(serve(&machine, &clock, 3_600), 0.0);
+    let clock = machine.clock(Some(&clock.keep()));
+    assert_eq!(serve(&machine, &clock, 3_600), 0.0);
+    machine.set_wrong_by(0);
+    assert_eq!(serve(&machine, &clock, 3_600), 0.0);
+    assert!(clock.followed() == 0 && clock.times().held_ms().is_empty());
+}
+
+#[test]
+fn a_wrong_time_that_the_clock_is_set_to_first_ends_nothing_if_it_is_put_right_within_ten_minutes() {
+    let server = WithoutBattery::boot(Some(HOUR));
+    let ends_at_ms = server.clock.now_ms() + 2 * DAY as u64 * 1_000;
+    server.pass(SET_AFTER_S);
+    server.machine.set_wrong_by(40 * DAY);
+    serve(&server.machine, &server.clock, 300);
+    assert!(!server.clock.times().is_over(ends_at_ms));
+    server.set();
+    assert_eq!(serve(&server.machine, &server.clock, 601), 0.0);
+    assert!(!server.clock.times().is_over(ends_at_ms));
+    server.pass(DAY as u64 * 3);
+    assert!(server.clock.times().is_over(ends_at_ms));
+}
+
+#[test]
+fn that_the_clock_is_not_set_is_told_once() {
+    let reading = |boot_ns| Reading { boot_ns, wall_ns: boot_ns };
+    let mut following = Following::begin(reading(0));
+    let told: Vec<_> = (0..10).filter_map(|n| following.at(reading(n * S)).1).collect();
+    assert_eq!(told, [Change::NotSet]);
+    let set = Reading { boot_ns: 10 * S, wall_ns: EARLIEST_NS + HOUR as u64 * S };
+    assert_eq!(following.at(set).1, Some(Change::FirstSet { by_s: HOUR - 10 }));
+}
+
 proptest::proptest! {
     /// Whatever the system's clock does: no panic, and time runs back only where a step back is followed.
     #[test]
     fn time_runs_back_only_with_a_system_clock_that_was_set_back(
         moves in proptest::collection::vec((0_u64..200 * S, proptest::num::u64::ANY), 1..50),
+        begins_unset in proptest::bool::ANY,
     ) {
-        let mut following = Following::since(0, BEGIN_MS * NS_PER_MS, 0);
+        let begin_ns = if begins_unset { 0 } else { BEGIN_MS * NS_PER_MS };
+        let mut following = Following::begin(Reading { boot_ns: 0, wall_ns: begin_ns });
         following.doubt(BEGIN_MS * NS_PER_MS / 2);
         let mut boot_ns = 0;
-        let (mut before, _) = following.at(Reading { boot_ns, wall_ns: BEGIN_MS * NS_PER_MS });
+        let (mut before, _) = following.at(Reading { boot_ns, wall_ns: begin_ns });
         for (passed, wall_ns) in moves {
             boot_ns += passed;
             let (now, change) = following.at(Reading { boot_ns, wall_ns });
-            if !matches!(change, Some(Change::Followed { .. })) {
+            if !matches!(change, Some(Change::Followed { .. } | Change::FirstSet { .. })) {
                 assert!(now.now_ns >= before.now_ns && now.over_ns >= before.over_ns);
             }
-            assert!(now.over_ns <= now.held_until_ns && now.held_until_ns <= now.now_ns);
+            assert!(now.held_from_ns <= now.over_ns && now.over_ns <= now.now_ns);
+            assert!(now.held_from_ns <= now.held_until_ns && now.held_until_ns <= now.now_ns);
             before = now;
         }
     }

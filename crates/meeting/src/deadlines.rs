@@ -16,6 +16,8 @@ const DUE_MAX: u32 = 256;
 const RETRY: Duration = Duration::from_secs(1);
 /// Longest sleep: another service may have stored an earlier deadline.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
+/// While deadlines are held: which of them is the next is not known.
+const HELD_SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Runs until it is dropped.
 pub(crate) async fn run(service: Arc<ServiceState>) {
@@ -45,8 +47,9 @@ async fn once(service: &ServiceState) -> Result<(), CatalogError> {
         }
     }
     let next_ms = service.catalog.next_timer(times.held_ms()).await?;
-    let left = next_ms.map_or(SLEEP_MAX, |at_ms| Duration::from_millis(at_ms.saturating_sub(service.now_ms())));
-    let pause = if failed { RETRY } else { left.min(SLEEP_MAX) };
+    let sleep_max = if times.held_ms().is_empty() { SLEEP_MAX } else { HELD_SLEEP_MAX };
+    let left = next_ms.map_or(sleep_max, |at_ms| Duration::from_millis(at_ms.saturating_sub(service.now_ms())));
+    let pause = if failed { RETRY } else { left.min(sleep_max) };
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
         () = service.deadlines.notified() => {}
@@ -98,10 +101,10 @@ pub(crate) async fn prune(service: Arc<ServiceState>) {
     }
 }
 
-/// Not by a time in doubt, and not before a clock that was followed has settled. Of a run that has followed none it is not
-/// known when one was; so long nothing waits.
+/// Not by a time in doubt or before what was dated too early has had its time, and not before a clock that was followed has
+/// settled. Of a run that has followed none it is not known when one was; so long nothing waits.
 fn may_prune(times: &Times, followed: u64) -> bool {
-    !times.is_in_doubt() && (followed == 0 || times.is_settled())
+    times.held_ms().is_empty() && (followed == 0 || times.is_settled())
 }
 
 #[cfg(test)]
@@ -110,7 +113,10 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_is_believed_by_the_catalog_after_a_day() {
-        let times = |hours, over_ms| Times { now_ms: 9, over_ms, held_until_ms: 9, stood: Duration::from_hours(hours) };
+        let times = |hours, over_ms| {
+            let stood = Duration::from_hours(hours);
+            Times { now_ms: 9, over_ms, held_from_ms: over_ms, held_until_ms: 9, stood }
+        };
         for (hours, over_ms, followed, prunes) in
             [(0, 9, 0, true), (0, 8, 0, false), (30, 8, 0, false), (23, 9, 1, false), (24, 9, 1, true)]
         {

@@ -122,7 +122,7 @@ mod tests {
     /// Nothing happens in the topic: no send, no receive, no record that becomes durable.
     #[tokio::test]
     async fn what_is_past_retention_goes_from_an_idle_topic_at_the_next_look_and_not_before() {
-        let machine = TestMachine::at(1_000_000_000_000);
+        let machine = TestMachine::at(1_800_000_000_000);
         let (log, _) = Log::open(ForgettingStorage::new().handle(), Options::default()).unwrap();
         let clock = machine.clock(None);
         let options = EngineOptions { clock: clock.clone(), ..EngineOptions::default() };

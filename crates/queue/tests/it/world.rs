@@ -12,7 +12,7 @@ use queue::{
 };
 
 /// The time at which the engines of these tests stand.
-pub(crate) const BEGIN_MS: u64 = 1_000_000_000_000;
+pub(crate) const BEGIN_MS: u64 = 1_800_000_000_000;
 pub(crate) const SHORT: Duration = Duration::from_millis(20);
 pub(crate) const LONG: Duration = Duration::from_secs(3600);
 
