@@ -44,6 +44,9 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Milliseconds since 1970.
 pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
 
+/// Whether what was to end then has ended: not before now, nor while that is in doubt.
+pub type IsOver = Arc<dyn Fn(u64) -> bool + Send + Sync>;
+
 /// Answers with the account that has a session under a client id; `None`: nobody has. Without an answer the broker has
 /// stopped.
 pub type HolderOf = Arc<dyn Fn(&str) -> oneshot::Receiver<Option<Box<str>>> + Send + Sync>;
@@ -69,8 +72,7 @@ pub struct HttpState {
     pub holder_of: HolderOf,
     pub end_device: EndDevice,
     pub now_ms: Now,
-    /// What was to end by then has ended, for certain: `now_ms`, or less while that is in doubt.
-    pub over_ms: Now,
+    pub is_over: IsOver,
 }
 
 /// Shared by all requests.
@@ -84,10 +86,6 @@ struct Api {
 impl Api {
     fn now_ms(&self) -> u64 {
         (self.state.now_ms)()
-    }
-
-    fn over_ms(&self) -> u64 {
-        (self.state.over_ms)()
     }
 }
 

@@ -127,17 +127,17 @@ impl PendingLogin {
         &self.client_id
     }
 
-    /// The second step, with what the directory found.
+    /// The second step, with what the directory found. `is_over`: whether what was to end then has ended.
     ///
     /// # Errors
     /// The login is refused.
-    pub fn finish(self, device: Option<&Device>, now_ms: u64) -> Result<Identity, LoginError> {
+    pub fn finish(self, device: Option<&Device>, is_over: impl Fn(u64) -> bool) -> Result<Identity, LoginError> {
         match self.claim {
             Claim::Service(_) if device.is_some() => Err(LoginError::OwnedByUser),
             Claim::Service(identity) => Ok(identity),
             Claim::Device { key_id, password, known } => {
                 let device = device.filter(|device| known && device.key_id == key_id);
-                finish_device(&self.client_id, device, &password, now_ms)
+                finish_device(&self.client_id, device, &password, is_over)
             }
         }
     }
@@ -147,12 +147,12 @@ fn finish_device(
     client_id: &str,
     device: Option<&Device>,
     password: &[u8],
-    now_ms: u64,
+    is_over: impl Fn(u64) -> bool,
 ) -> Result<Identity, LoginError> {
     let fits = matches(device.map(|device| device.secret.as_str()), client_id, password);
     match device {
         Some(device) if fits && device.client_id == client_id => {
-            if device.expires_at_ms <= now_ms {
+            if is_over(device.expires_at_ms) {
                 return Err(LoginError::Expired);
             }
             let (user, group) = (device.user.clone(), device.group.clone());

@@ -20,6 +20,7 @@ use mqtt::server::{HandOut, Priority, Session, SessionLimits};
 
 use crate::message::{Collapse, SharedMessage};
 use crate::messages_by_id::MessageSize as _;
+use crate::over::Over;
 use collapse_keys::{CollapseKeys, Seen};
 use entries::Entries;
 
@@ -192,8 +193,8 @@ impl Inbox {
         logged
     }
 
-    pub(crate) fn admit(&self, size: u32, collapse: Option<&Collapse>, limits: &InboxLimits, now_ms: u64) -> Admission {
-        let replaces = match collapse.and_then(|wish| Some((wish, self.collapse_keys.find(&wish.key, now_ms)?))) {
+    pub(crate) fn admit(&self, size: u32, collapse: Option<&Collapse>, limits: &InboxLimits, over: Over) -> Admission {
+        let replaces = match collapse.and_then(|wish| Some((wish, self.collapse_keys.find(&wish.key, over)?))) {
             Some((wish, seen)) if wish.version <= seen.version => return Admission::Superseded { by: seen.entry },
             Some((_, seen)) => Some(seen.entry).filter(|id| self.is_waiting(*id)),
             None => None,
@@ -253,13 +254,13 @@ impl Inbox {
 
     /// The next entry for the client while its window is open. Entries that have expired before their first hand-out
     /// go to `expired` instead; what was in flight is sent again whatever its age [MQTT5-4.4.0-1].
-    pub(crate) fn hand_out(&mut self, now_ms: u64, expired: &mut Vec<Gone>) -> Option<Outgoing> {
+    pub(crate) fn hand_out(&mut self, over: Over, expired: &mut Vec<Gone>) -> Option<Outgoing> {
         loop {
             let out = self.session.hand_out()?;
             let is_first = out.is_first;
             let entry = self.entries.get(out.entry);
             match entry {
-                Some(entry) if !is_first || entry.expires_at_ms > now_ms => {
+                Some(entry) if !is_first || !over.is_over(entry.expires_at_ms) => {
                     let (id, packet_id, dup) = (out.entry, out.packet_id, out.dup);
                     let (message, subscription_ids) = (entry.message().cloned(), entry.subscription_ids().into());
                     return Some(Outgoing { id, message, subscription_ids, packet_id, dup, is_first });
@@ -300,12 +301,12 @@ impl Inbox {
     }
 
     /// Forgets what has expired while it waited. Returns the entries that went.
-    pub(crate) fn sweep(&mut self, now_ms: u64) -> Vec<Gone> {
-        self.collapse_keys.sweep(now_ms);
+    pub(crate) fn sweep(&mut self, over: Over) -> Vec<Gone> {
+        self.collapse_keys.sweep(over);
         let (session, entries) = (&mut self.session, &self.entries);
         let mut expired = Vec::new();
         session.retain_waiting(|id| {
-            let is_over = entries.get(*id).is_none_or(|entry| entry.expires_at_ms <= now_ms);
+            let is_over = entries.get(*id).is_none_or(|entry| over.is_over(entry.expires_at_ms));
             if is_over {
                 expired.push(*id);
             }
@@ -382,7 +383,7 @@ mod tests {
     }
 
     fn put(inbox: &mut Inbox, at: u64, entry: Entry, now_ms: u64) -> Admission {
-        let admission = inbox.admit(entry.size, entry.collapse.as_deref(), &LIMITS, now_ms);
+        let admission = inbox.admit(entry.size, entry.collapse.as_deref(), &LIMITS, Over::by(now_ms));
         if let Admission::Accept { replaces } = admission {
             inbox.insert(id(at), entry, replaces);
         }
@@ -392,11 +393,25 @@ mod tests {
     fn drain(inbox: &mut Inbox, now_ms: u64) -> Vec<u64> {
         let mut expired = Vec::new();
         let mut order = Vec::new();
-        while let Some(out) = inbox.hand_out(now_ms, &mut expired) {
+        while let Some(out) = inbox.hand_out(Over::by(now_ms), &mut expired) {
             order.push(out.id.0);
             inbox.ack(out.packet_id);
         }
         order
+    }
+
+    #[test]
+    fn what_is_held_is_handed_out_and_what_has_expired_behind_it_is_not() {
+        let mut inbox = Inbox::new(&LIMITS);
+        put(&mut inbox, 1, entry(1, 30, Some(("held", 7))), 0);
+        put(&mut inbox, 2, entry(1, 70, Some(("over", 7))), 0);
+        let over = Over::new(100, crate::over::Held { from_ms: 20, until_ms: 60 });
+        assert_eq!(inbox.sweep(over), [Gone { id: id(2), size: 1 }]);
+        let wish = |key: &str| Collapse { key: key.into(), version: 6 };
+        assert_eq!(inbox.admit(1, Some(&wish("held")), &LIMITS, over), Admission::Superseded { by: id(1) });
+        assert_eq!(inbox.admit(1, Some(&wish("over")), &LIMITS, over), Admission::Accept { replaces: None });
+        inbox.session.connected(10);
+        assert_eq!(inbox.hand_out(over, &mut Vec::new()).map(|out| out.id), Some(id(1)));
     }
 
     #[test]
@@ -439,13 +454,13 @@ mod tests {
         let mut inbox = Inbox::new(&LIMITS);
         put(&mut inbox, 1, entry(1, 1000, Some(("k", 1))), 0);
         inbox.session.connected(10);
-        let first = inbox.hand_out(0, &mut Vec::new()).unwrap();
+        let first = inbox.hand_out(Over::by(0), &mut Vec::new()).unwrap();
         assert_eq!(put(&mut inbox, 2, entry(1, 1000, Some(("k", 2))), 0), Admission::Accept { replaces: None });
         inbox.session.disconnected();
         inbox.session.connected(10);
-        let again = inbox.hand_out(0, &mut Vec::new()).unwrap();
+        let again = inbox.hand_out(Over::by(0), &mut Vec::new()).unwrap();
         assert_eq!((again.id, again.packet_id, again.dup), (first.id, first.packet_id, true));
-        assert_eq!(inbox.hand_out(0, &mut Vec::new()).unwrap().id, id(2));
+        assert_eq!(inbox.hand_out(Over::by(0), &mut Vec::new()).unwrap().id, id(2));
     }
 
     #[test]
@@ -470,12 +485,12 @@ mod tests {
         put(&mut inbox, 3, entry(1, 50, None), 0);
         inbox.session.connected(1);
         let mut expired = Vec::new();
-        assert_eq!(inbox.hand_out(5, &mut expired).unwrap().id, id(1));
-        assert_eq!(inbox.sweep(20), [Gone { id: id(2), size: 1 }]);
+        assert_eq!(inbox.hand_out(Over::by(5), &mut expired).unwrap().id, id(1));
+        assert_eq!(inbox.sweep(Over::by(20)), [Gone { id: id(2), size: 1 }]);
         inbox.session.disconnected();
         inbox.session.connected(2);
-        assert_eq!(inbox.hand_out(20, &mut expired).unwrap().id, id(1));
-        assert_eq!(inbox.hand_out(60, &mut expired).map(|out| out.id), None);
+        assert_eq!(inbox.hand_out(Over::by(20), &mut expired).unwrap().id, id(1));
+        assert_eq!(inbox.hand_out(Over::by(60), &mut expired).map(|out| out.id), None);
         assert_eq!(expired, [Gone { id: id(3), size: 1 }]);
         assert_eq!(inbox.len(), 1);
     }
@@ -505,7 +520,7 @@ mod tests {
         let entry = || Entry { message: Some(message.clone()), ..entry(1, 1000, None) };
         put(&mut inbox, 1, entry(), 0);
         put(&mut inbox, 2, entry(), 0);
-        assert!(inbox.hand_out(0, &mut Vec::new()).is_some());
+        assert!(inbox.hand_out(Over::by(0), &mut Vec::new()).is_some());
         assert_eq!(message.holders(), 1);
         inbox.insert(EntryId::volatile(3), entry(), None);
         assert_eq!(message.holders(), 2, "nothing else has it");
@@ -546,7 +561,7 @@ mod tests {
                         put(&mut inbox, at, entry(3, 1000, Some((name.as_str(), version))), 0);
                     }
                     Step::HandOut => {
-                        if let Some(out) = inbox.hand_out(0, &mut Vec::new()).filter(|out| out.is_first) {
+                        if let Some(out) = inbox.hand_out(Over::by(0), &mut Vec::new()).filter(|out| out.is_first) {
                             let (key, version) = put_at[&out.id];
                             prop_assert!(newest[key] < Some(version));
                             newest[key] = Some(version);

@@ -41,6 +41,7 @@ mod mailbox;
 mod memory;
 mod message;
 mod messages_by_id;
+mod over;
 mod reason;
 mod shared;
 mod stats;

@@ -7,6 +7,7 @@ use mqtt::codec::{Properties, PropertiesBuf, Property, Publish};
 use mqtt::{Delivery, QoS};
 
 use crate::memory::{Charge, Meter};
+use crate::over::Over;
 
 /// Never.
 pub(crate) const NEVER_MS: u64 = u64::MAX;
@@ -87,8 +88,8 @@ impl Message {
     }
 
     /// It has expired for a client that is connected.
-    pub(crate) fn is_over(&self, now_ms: u64) -> bool {
-        self.expires_at_ms < now_ms
+    pub(crate) fn is_over(&self, over: Over) -> bool {
+        over.is_over(self.expires_at_ms.saturating_add(1))
     }
 
     /// As a PUBLISH with this delivery.

@@ -89,8 +89,7 @@ impl JoinEndpoint {
     fn claims(&self, headers: &HeaderMap) -> Result<JoinClaims, Problem> {
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = bearer.and_then(bearer_token);
-        token::verify(token.unwrap_or_default(), &self.keys, &self.issuer, self.clock.now_ms() / 1_000)
-            .map_err(Problem::from)
+        token::verify(token.unwrap_or_default(), &self.keys, &self.issuer, self.clock.times()).map_err(Problem::from)
     }
 
     async fn request(&self, body: Body) -> Result<JoinRequest, Problem> {

@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use clock::Times;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use signalling::JoinClaims;
@@ -42,13 +43,12 @@ pub enum TokenError {
 )]
 pub struct KeyError;
 
-/// The claims of a token that one of `keys` signed for `issuer`, and that has not expired at `now_s` (seconds since
-/// 1970). One from a time ahead was signed by a clock that was wrong; it would last for longer than any, and counts as
+/// The claims of a token that one of `keys` signed for `issuer`, and that has not expired. One from a time ahead was signed by a clock that was wrong; it would last for longer than any, and counts as
 /// expired.
 ///
 /// # Errors
 /// [`TokenError`], without saying which part of an invalid token is wrong.
-pub fn verify(token: &str, keys: &[JoinKey], issuer: &str, now_s: u64) -> Result<JoinClaims, TokenError> {
+pub fn verify(token: &str, keys: &[JoinKey], issuer: &str, times: Times) -> Result<JoinClaims, TokenError> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(TokenError::Invalid);
     }
@@ -56,8 +56,8 @@ pub fn verify(token: &str, keys: &[JoinKey], issuer: &str, now_s: u64) -> Result
     let key = keys.iter().find(|key| key.kid == kid).ok_or(TokenError::Invalid)?;
     let verified = jsonwebtoken::decode::<JoinClaims>(token, &key.public, &validation(issuer));
     let claims = verified.map_err(|error| token_error(error.kind()))?.claims;
-    let is_from_ahead = claims.iat > now_s.saturating_add(AHEAD_MAX_S);
-    if claims.exp <= now_s || is_from_ahead { Err(TokenError::Expired) } else { Ok(claims) }
+    let is_from_ahead = claims.iat > (times.now_ms / 1_000).saturating_add(AHEAD_MAX_S);
+    if times.is_over(claims.exp.saturating_mul(1_000)) || is_from_ahead { Err(TokenError::Expired) } else { Ok(claims) }
 }
 
 fn validation(issuer: &str) -> Validation {
@@ -178,6 +178,10 @@ mod tests {
 
     const NOW_S: u64 = 1_800_000_000;
 
+    fn at(now_s: u64) -> Times {
+        Times::certain(now_s * 1_000)
+    }
+
     fn claims() -> JoinClaims {
         JoinClaims {
             iss: "convoke".to_owned(),
@@ -202,8 +206,8 @@ mod tests {
     fn what_was_signed_is_verified_until_it_expires() {
         let key = key();
         let token = key.sign(&claims()).unwrap();
-        assert_eq!(verify(&token, &[key.public()], "convoke", NOW_S + 59), Ok(claims()));
-        assert_eq!(verify(&token, &[key.public()], "convoke", NOW_S + 60), Err(TokenError::Expired));
+        assert_eq!(verify(&token, &[key.public()], "convoke", at(NOW_S + 59)), Ok(claims()));
+        assert_eq!(verify(&token, &[key.public()], "convoke", at(NOW_S + 60)), Err(TokenError::Expired));
     }
 
     #[test]
@@ -211,7 +215,7 @@ mod tests {
         let key = key();
         for (ahead_s, result) in [(59, true), (60, true), (61, false), (3_600, false), (40 * 86_400, false)] {
             let claims = JoinClaims { iat: NOW_S + ahead_s, exp: NOW_S + ahead_s + 600, ..claims() };
-            let verified = verify(&key.sign(&claims).unwrap(), &[key.public()], "convoke", NOW_S);
+            let verified = verify(&key.sign(&claims).unwrap(), &[key.public()], "convoke", at(NOW_S));
             let expected = if result { Ok(claims) } else { Err(TokenError::Expired) };
             assert_eq!(verified, expected, "{ahead_s} s ahead");
         }
@@ -231,8 +235,7 @@ mod tests {
             let machine = TestMachine::at(NOW_S * 1_000);
             let mut clock = machine.clock(None);
             let signed = |clock: &Clock| key.sign(&token_of(clock.now_ms() / 1_000)).unwrap();
-            let is_good =
-                |token: &str, clock: &Clock| verify(token, &[key.public()], "convoke", clock.now_ms() / 1_000).is_ok();
+            let is_good = |token: &str, clock: &Clock| verify(token, &[key.public()], "convoke", clock.times()).is_ok();
             let before = signed(&clock);
             let kept = clock.keep();
             machine.set_wrong_by(step_s);
@@ -265,11 +268,36 @@ mod tests {
         }
     }
 
+    /// A machine without a battery for its clock, off for so long.
+    #[test]
+    fn a_token_that_was_signed_before_the_clock_was_set_has_its_time_and_no_more() {
+        let key = key();
+        for off_for_s in [3_600, 3 * 86_400] {
+            let machine = TestMachine::at(NOW_S * 1_000);
+            let kept = machine.clock(None).keep();
+            machine.pass(off_for_s * 1_000);
+            machine.reboot();
+            machine.unset();
+            let clock = machine.clock(Some(&kept));
+            let iat = clock.now_ms() / 1_000;
+            let token = key.sign(&JoinClaims { iat, exp: iat + 600, ..claims() }).unwrap();
+            let is_good = || verify(&token, &[key.public()], "convoke", clock.times()).is_ok();
+            machine.pass(30_000);
+            assert!(is_good());
+            machine.set_wrong_by(0);
+            assert!(is_good(), "off for {off_for_s} s");
+            machine.pass(569_000);
+            assert!(is_good(), "off for {off_for_s} s");
+            machine.pass(1_000);
+            assert!(!is_good(), "off for {off_for_s} s");
+        }
+    }
+
     #[test]
     fn a_token_of_another_key_issuer_or_purpose_is_refused() {
         let (ours, theirs) = (key(), key());
         let check = |claims: &JoinClaims, signer: &SigningKey| {
-            verify(&signer.sign(claims).unwrap(), &[ours.public()], "convoke", NOW_S)
+            verify(&signer.sign(claims).unwrap(), &[ours.public()], "convoke", at(NOW_S))
         };
         assert_eq!(check(&claims(), &theirs), Err(TokenError::Invalid));
         assert_eq!(check(&JoinClaims { iss: "other".to_owned(), ..claims() }, &ours), Err(TokenError::Foreign));
@@ -281,7 +309,7 @@ mod tests {
         let (ours, theirs) = (key(), key());
         let forged = SigningKey { kid: ours.kid.clone(), ..theirs };
         assert_eq!(
-            verify(&forged.sign(&claims()).unwrap(), &[ours.public()], "convoke", NOW_S),
+            verify(&forged.sign(&claims()).unwrap(), &[ours.public()], "convoke", at(NOW_S)),
             Err(TokenError::Invalid)
         );
     }
@@ -300,7 +328,7 @@ mod tests {
         );
         let altered = token.replacen("eyJpc3MiOiJ", "eyJpc3MiOiK", 1);
         for bad in ["", "a.b.c", &parts.join("."), &hmac.unwrap(), &altered, &"x".repeat(TOKEN_BYTES_MAX + 1)] {
-            assert_eq!(verify(bad, &[key.public()], "convoke", NOW_S), Err(TokenError::Invalid), "{bad}");
+            assert_eq!(verify(bad, &[key.public()], "convoke", at(NOW_S)), Err(TokenError::Invalid), "{bad}");
         }
     }
 
@@ -312,7 +340,7 @@ mod tests {
         let from_bytes = JoinKey::from_bytes(&key.kid, &key.public).unwrap();
         let token = key.sign(&claims()).unwrap();
         for public in [from_pem, from_bytes] {
-            assert!(verify(&token, &[public], "convoke", NOW_S).is_ok());
+            assert!(verify(&token, &[public], "convoke", at(NOW_S)).is_ok());
         }
         assert!(JoinKey::from_pem("k", "nonsense").is_err());
         assert!(JoinKey::from_bytes("k", &[0; 31]).is_err());

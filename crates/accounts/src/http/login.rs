@@ -93,7 +93,7 @@ pub(super) async fn renew(
     login: DeviceLogin,
 ) -> Result<Secret<Terminal>, Problem> {
     let device = api.state.gate.device(source.clone(), &login).await?;
-    if device.expires_at_ms <= api.over_ms() {
+    if (api.state.is_over)(device.expires_at_ms) {
         return Err(Problem::new(Code::LoginExpired, EXPIRED));
     }
     extend(&api, device).await?.map(Secret).ok_or_else(|| api.state.gate.ended(source))

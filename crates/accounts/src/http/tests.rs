@@ -113,9 +113,9 @@ impl World {
                     answered
                 })
             },
-            over_ms: {
+            is_over: {
                 let (clock, doubt) = (clock.clone(), doubt.clone());
-                Arc::new(move || clock.load(Ordering::Relaxed) - doubt.load(Ordering::Relaxed))
+                Arc::new(move |at_ms| at_ms <= clock.load(Ordering::Relaxed) - doubt.load(Ordering::Relaxed))
             },
             now_ms,
         };
@@ -170,7 +170,8 @@ impl World {
                 let (done, found) = oneshot::channel();
                 let answer = Box::new(move |device| done.send(device).unwrap());
                 self.directory.lookup(login::LookupSource::Senders, pending.client_id(), answer);
-                pending.finish(found.await.unwrap().unwrap().as_ref(), self.clock.load(Ordering::Relaxed))
+                let now_ms = self.clock.load(Ordering::Relaxed);
+                pending.finish(found.await.unwrap().unwrap().as_ref(), |at_ms| at_ms <= now_ms)
             }
         }
     }

@@ -47,7 +47,7 @@ fn login(client_id: &str, username: &str, password: &str, device: Option<&Device
         LoginStep::Decided(decided) => decided,
         LoginStep::NeedsDevice(pending) => {
             assert_eq!(pending.client_id(), client_id);
-            pending.finish(device, NOW)
+            pending.finish(device, |at_ms| at_ms <= NOW)
         }
     }
 }

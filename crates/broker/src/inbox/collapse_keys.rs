@@ -2,6 +2,7 @@
 
 use super::{Correction, EntryId};
 use crate::message::Collapse;
+use crate::over::Over;
 
 /// Collapse keys that one inbox remembers. At the limit the key that expires first is forgotten.
 const KEYS_MAX: usize = 4096;
@@ -32,10 +33,10 @@ impl CollapseKeys {
     }
 
     /// What was seen of the key and has not expired.
-    pub(super) fn find(&self, key: &str, now_ms: u64) -> Option<Seen> {
+    pub(super) fn find(&self, key: &str, over: Over) -> Option<Seen> {
         let keys = self.0.as_ref()?;
         let at = place(keys, key).ok()?;
-        keys.get(at).map(|known| known.seen).filter(|seen| seen.until_ms > now_ms)
+        keys.get(at).map(|known| known.seen).filter(|seen| !over.is_over(seen.until_ms))
     }
 
     pub(super) fn remember(&mut self, entry: EntryId, collapse: &Collapse, until_ms: u64) {
@@ -76,9 +77,9 @@ impl CollapseKeys {
     }
 
     /// Forgets what has expired, and gives its memory back.
-    pub(super) fn sweep(&mut self, now_ms: u64) {
+    pub(super) fn sweep(&mut self, over: Over) {
         let Some(keys) = &mut self.0 else { return };
-        keys.retain(|known| known.seen.until_ms > now_ms);
+        keys.retain(|known| !over.is_over(known.seen.until_ms));
         if keys.is_empty() {
             self.0 = None;
         } else if keys.len() < keys.capacity() / 2 {
@@ -109,9 +110,9 @@ mod tests {
         let mut keys = CollapseKeys::default();
         let collapse = |key: u64| Collapse { key: key.to_string().into(), version: 1 };
         (0..=KEYS_MAX as u64).for_each(|key| keys.remember(EntryId::logged(Position(key)), &collapse(key), 100 + key));
-        assert!(keys.find("0", 0).is_none());
-        assert!(keys.find("1", 100).is_some() && keys.find(&KEYS_MAX.to_string(), 100).is_some());
-        keys.sweep(u64::MAX);
+        assert!(keys.find("0", Over::by(0)).is_none());
+        assert!(keys.find("1", Over::by(100)).is_some() && keys.find(&KEYS_MAX.to_string(), Over::by(100)).is_some());
+        keys.sweep(Over::by(u64::MAX));
         assert!(keys.is_empty());
     }
 }

@@ -116,7 +116,7 @@ fn an_inbox_that_is_empty_again_holds_only_its_live_collapse_keys() {
     inbox.insert(EntryId::logged(Position(5_000)), entry, None);
     inbox.session.connected(32);
     let mut out = Vec::new();
-    while let Some(next) = inbox.hand_out(0, &mut Vec::new()) {
+    while let Some(next) = inbox.hand_out(Over::by(0), &mut Vec::new()) {
         out.push(next.packet_id);
         if out.len() == 32 {
             out.drain(..).for_each(|packet_id| assert!(inbox.ack(packet_id).is_some()));
@@ -128,6 +128,6 @@ fn an_inbox_that_is_empty_again_holds_only_its_live_collapse_keys() {
     inbox.session.disconnected();
     let held = ALLOCATED.get().wrapping_sub(before);
     assert!(held <= 128, "{held} bytes");
-    inbox.sweep(100);
+    inbox.sweep(Over::by(100));
     assert_eq!(ALLOCATED.get().wrapping_sub(before), 0);
 }

@@ -16,6 +16,7 @@ use super::reader::Loaded;
 use super::writes::LoggedFanOut;
 use crate::client::ClientKey;
 use crate::message::SharedMessage;
+use crate::over::{Held, Over};
 
 /// The time of one turn.
 #[derive(Clone, Copy, Debug)]
@@ -25,23 +26,30 @@ pub(super) struct Now {
     pub(super) ms: u64,
     /// By how much that may be too much.
     pub(super) doubt_ms: u64,
+    pub(super) held: Held,
 }
 
 impl Now {
     pub(super) fn of(clock: &Clock) -> Self {
-        let Times { now_ms, over_ms, .. } = clock.times();
-        Self { instant: Instant::now(), ms: now_ms, doubt_ms: now_ms - over_ms }
+        let times = clock.times();
+        let Times { now_ms, over_ms, .. } = times;
+        Self { instant: Instant::now(), ms: now_ms, doubt_ms: now_ms - over_ms, held: times.into() }
     }
 
-    /// What was to end by then has ended, for certain: sessions, messages and logins end by it.
-    pub(super) fn over_ms(self) -> u64 {
+    /// Sessions, messages and logins end by it.
+    pub(super) fn over(self) -> Over {
+        Over::new(self.ms, self.held)
+    }
+
+    /// The latest time that is in no doubt.
+    pub(super) fn certain_ms(self) -> u64 {
         self.ms.saturating_sub(self.doubt_ms)
     }
 
     /// At a time that is in no doubt.
     #[cfg(test)]
     pub(super) fn certain(instant: Instant, ms: u64) -> Self {
-        Self { instant, ms, doubt_ms: 0 }
+        Self { instant, ms, doubt_ms: 0, held: Held::default() }
     }
 }
 

@@ -124,7 +124,7 @@ impl Worker {
     fn carry_some(&mut self, pass: &mut Pass) -> Result<Progress, AppendError> {
         let connections = &self.connections;
         let open = |key| open_connection(connections, key);
-        match self.clients.carry_some(pass, self.now.over_ms(), open)? {
+        match self.clients.carry_some(pass, self.now.certain_ms(), open)? {
             Progress::Done => self.carry_ended(pass),
             progress => Ok(progress),
         }
@@ -146,7 +146,7 @@ impl Worker {
             return Ok(Progress::More);
         }
         if self.carrying.time_said_in <= segment {
-            self.carrying.say_time(journal, self.now.over_ms(), Need::Carry)?;
+            self.carrying.say_time(journal, self.now.certain_ms(), Need::Carry)?;
         }
         Ok(Progress::Done)
     }

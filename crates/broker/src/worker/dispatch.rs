@@ -38,7 +38,7 @@ impl Worker {
     pub(super) fn deliver(&mut self, client: ClientRef, loaded: &[Loaded]) {
         let Some(key) = self.clients.open_connection(client) else { return };
         while self.connections.has_room(key) {
-            let Some(outbound) = self.clients.hand_out(client, loaded, self.now.over_ms(), &mut self.actions) else {
+            let Some(outbound) = self.clients.hand_out(client, loaded, self.now.over(), &mut self.actions) else {
                 break;
             };
             let (message, ids) = (&outbound.message, &outbound.subscription_ids);

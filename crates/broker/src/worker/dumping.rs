@@ -89,7 +89,7 @@ impl Worker {
     fn next_of(&self, place: &mut Place) -> Batch {
         let mut step = Step::new(DUMP_STEP);
         // Before all else: what is past its time is judged by it.
-        step.batch.latest_time(self.now.over_ms());
+        step.batch.latest_time(self.now.certain_ms());
         match place {
             Place::Clients(clients) => {
                 let open = |key| open_connection(&self.connections, key);

@@ -207,7 +207,7 @@ impl Worker {
             self.connections.tick(self.now.instant);
             self.clients.tick(self.now);
             let live_bytes = self.clients.live_bytes() + self.ended.live_bytes();
-            self.carrying.tick(live_bytes, &self.shared.journal, self.now.over_ms());
+            self.carrying.tick(live_bytes, &self.shared.journal, self.now.certain_ms());
             let has_room = !self.is_short_of_memory && !self.shared.journal.is_full_for(Need::Normal);
             if self.connections.has_awaiting_room() && has_room {
                 self.connections.take_awaiting_room().into_iter().for_each(|key| self.close(key, None));

@@ -72,7 +72,7 @@ impl Worker {
         };
         // 1. The client id is not another account's. A session whose time is over is nobody's.
         let (client_id, account) = (request.client.clone(), identity.account().into_boxed_str());
-        self.clients.end_if_over(&client_id, self.now.over_ms());
+        self.clients.end_if_over(&client_id, self.now.over());
         if self.clients.holder_of(&client_id).is_some_and(|holder| holder != &*account) {
             return self.refuse(key, ReasonCode::NOT_AUTHORIZED);
         }

@@ -121,3 +121,18 @@ fn a_credential_expires_by_a_step_of_the_clock_that_is_believed_and_by_no_other(
         }
     }
 }
+
+#[test]
+fn a_credential_from_before_the_clock_was_set_is_good_when_it_is() {
+    let machine = TestMachine::at(1_800_000_000_000);
+    machine.unset();
+    let mut world = World::new();
+    world.stop();
+    world.clock = machine.clock(None);
+    world.start();
+    world.let_alice_in_until(world.clock.now_ms() + 30 * 86_400_000);
+    machine.set_wrong_by(0);
+    believe(&machine, &world);
+    assert!(world.clock.now_ms() > machine.true_ms() - 1_000);
+    assert!(Terminal::connect(world.address(), Profile::of(ALICE)).is_ok());
+}

@@ -322,7 +322,7 @@ impl HttpParts<'_> {
             holder_of: Arc::new(move |client_id| broker.holder_of(client_id)),
             end_device: Arc::new(move |client_id, key_id| ending.end_device(client_id, key_id)),
             now_ms: Arc::new(move || clock.now_ms()),
-            over_ms: Arc::new(move || self.clock.times().over_ms),
+            is_over: Arc::new(move |at_ms| self.clock.times().is_over(at_ms)),
         }
     }
 }

@@ -69,7 +69,7 @@ impl Messages {
                 // Nothing behind it would ever be old enough.
                 *stored = (*stored).min(retention.now);
             }
-            if *stored >= retention.oldest {
+            if !retention.is_old(*stored) {
                 return;
             }
             self.bytes -= size(&first.remove());

@@ -58,13 +58,22 @@ struct Subscription {
     progress: Progress,
 }
 
-/// Messages that were stored before `oldest` have had their time.
+/// Messages that were stored before `oldest` have had their time, but for those of which that is in doubt: they were stored
+/// from `held_from` to `held_until`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retention {
     pub(crate) now: WallMs,
     pub(crate) oldest: WallMs,
+    pub(crate) held_from: WallMs,
+    pub(crate) held_until: WallMs,
     /// What was stored later than now was stored by a clock that was ahead. Else now may be wrong.
     pub(crate) is_settled: bool,
+}
+
+impl Retention {
+    fn is_old(self, stored: WallMs) -> bool {
+        stored < self.oldest && !(self.held_from <= stored && stored <= self.held_until)
+    }
 }
 
 /// What a receive needs to know of a subscription.

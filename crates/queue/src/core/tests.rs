@@ -170,15 +170,34 @@ fn a_new_group_starts_at_the_oldest_message() {
     assert_eq!(picked.hand_outs[0].position, Position(10));
 }
 
+/// At a time at which nothing is in doubt.
+fn kept_since(oldest: u64) -> Retention {
+    let oldest = WallMs(oldest);
+    Retention { now: WallMs(100), oldest, held_from: oldest, held_until: oldest, is_settled: false }
+}
+
 #[test]
 fn what_is_too_old_is_forgotten_also_when_it_was_handed_out() {
     let mut core = core();
     send(&mut core, 10, None);
     send(&mut core, 20, None);
     pick(&mut core, 1, at(0));
-    core.remove_old(TOPIC, Retention { now: WallMs(100), oldest: WallMs(15), is_settled: false });
+    core.remove_old(TOPIC, kept_since(15));
     assert_eq!(pick(&mut core, 9, at(60)), [(20, 1, 2)]);
     assert_eq!(core.describe(TOPIC, at(60)).unwrap().groups[0].due_again, 0);
+}
+
+#[test]
+fn what_was_stored_at_a_time_that_is_in_doubt_is_kept_and_what_is_behind_it_waits() {
+    let mut core = core();
+    for position in [10, 20, 30] {
+        send(&mut core, position, None);
+    }
+    let held = |from, until| Retention { held_from: WallMs(from), held_until: WallMs(until), ..kept_since(50) };
+    core.remove_old(TOPIC, held(15, 25));
+    assert_eq!(core.message_count(TOPIC), 2);
+    core.remove_old(TOPIC, kept_since(50));
+    assert_eq!(core.message_count(TOPIC), 0);
 }
 
 #[test]

@@ -151,8 +151,14 @@ impl Inner {
     fn retention(&self) -> Retention {
         let times = self.options.clock.times();
         let kept_ms = u64::try_from(self.options.retention.as_millis()).unwrap_or(u64::MAX);
-        let oldest = WallMs(times.over_ms.saturating_sub(kept_ms));
-        Retention { now: WallMs(times.now_ms), oldest, is_settled: times.is_settled() }
+        let kept_since = |at_ms: u64| WallMs(at_ms.saturating_sub(kept_ms));
+        Retention {
+            now: WallMs(times.now_ms),
+            oldest: kept_since(times.now_ms),
+            held_from: kept_since(times.held_from_ms),
+            held_until: kept_since(times.held_until_ms),
+            is_settled: times.is_settled(),
+        }
     }
 
     fn parse(&self, receipt: &Receipt) -> Result<HandOutId, AckError> {

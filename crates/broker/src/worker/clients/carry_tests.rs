@@ -240,7 +240,7 @@ impl Life {
             return;
         }
         let loaded = self.load(client);
-        while let Some(outbound) = self.clients.hand_out(client, &loaded, self.now.ms, &mut self.actions) {
+        while let Some(outbound) = self.clients.hand_out(client, &loaded, self.now.over(), &mut self.actions) {
             let mqtt::Delivery::AtLeastOnce { packet_id, .. } = outbound.delivery() else { panic!("it is QoS 1") };
             self.in_flight.entry(who).or_default().push(packet_id);
             self.clients.sent(client, &outbound, Sent::Written, &mut self.actions);

@@ -57,6 +57,20 @@ impl Server {
         server
     }
 
+    /// Its machine has no battery for its clock, and was off for so long since the last run.
+    fn without_battery(off_for: Duration) -> Self {
+        let machine = TestMachine::at(BEGIN_MS);
+        let kept = machine.clock(None).keep();
+        machine.pass(ms(off_for));
+        machine.reboot();
+        machine.unset();
+        let (clock, bench) = (machine.clock(Some(&kept)), Bench::new());
+        let mut server = Self { machine, clock, bench };
+        server.look();
+        server.bob_comes_and_goes();
+        server
+    }
+
     fn look(&mut self) {
         self.bench.now = Now { instant: self.bench.now.instant, ..Now::of(&self.clock) };
     }
@@ -216,4 +230,25 @@ fn a_night_in_which_the_machine_sleeps_counts() {
     server.machine.pass(ms(SESSION - MESSAGE));
     server.turn();
     assert!(!server.has_session());
+}
+
+/// What lasts for longer than the machine was off ends by that too early.
+#[test]
+fn what_began_before_the_clock_was_set_has_its_time() {
+    for (off_for, lost) in [(HOUR, seconds(HOUR)), (300 * DAY, Duration::ZERO)] {
+        // In the same boot: the clock is set while the server runs, or while it is away.
+        for when in [When::Running, When::Restart] {
+            let mut server = Server::without_battery(seconds(off_for));
+            server.pass(seconds(30));
+            server.set_clock(0, when);
+            server.pass(seconds(11 * MINUTE));
+            assert!(server.has_all(), "{off_for} s, {when:?}");
+            server.pass(MESSAGE - lost - seconds(HOUR));
+            assert!(server.has_all(), "{off_for} s, {when:?}");
+            server.pass(seconds(2 * HOUR));
+            assert_eq!(server.waiting(), 0, "{off_for} s, {when:?}");
+            server.pass(SESSION - MESSAGE);
+            assert!(!server.has_session(), "{off_for} s, {when:?}");
+        }
+    }
 }

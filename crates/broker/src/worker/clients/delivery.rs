@@ -7,6 +7,7 @@ use mqtt::{Delivery, PacketId};
 use super::Clients;
 use crate::inbox::{EntryId, Outgoing};
 use crate::message::SharedMessage;
+use crate::over::Over;
 use crate::store::messages::MessageError;
 use crate::worker::action::{Action, Actions, ClientRef, Deferred};
 use crate::worker::post::ConnectionKey;
@@ -42,11 +43,11 @@ impl Clients {
         &mut self,
         client: ClientRef,
         loaded: &[Loaded],
-        over_ms: u64,
+        over: Over,
         actions: &mut Actions,
     ) -> Option<Outbound> {
         loop {
-            let Some(mut outgoing) = self.next_outgoing(client, over_ms, actions) else {
+            let Some(mut outgoing) = self.next_outgoing(client, over, actions) else {
                 self.keep_unsent(client, loaded);
                 return None;
             };
@@ -66,9 +67,9 @@ impl Clients {
         }
     }
 
-    fn next_outgoing(&mut self, client: ClientRef, over_ms: u64, actions: &mut Actions) -> Option<Outgoing> {
+    fn next_outgoing(&mut self, client: ClientRef, over: Over, actions: &mut Actions) -> Option<Outgoing> {
         let mut expired = Vec::new();
-        let outgoing = self.entry_mut(client)?.inbox.hand_out(over_ms, &mut expired);
+        let outgoing = self.entry_mut(client)?.inbox.hand_out(over, &mut expired);
         self.context.counts.expired.add(expired.len() as u64);
         expired.into_iter().for_each(|gone| self.forget(client, gone, actions));
         outgoing

@@ -11,6 +11,7 @@ use super::queue_ids::QueueIds;
 use crate::client::ClientKey;
 use crate::inbox::{Entry, EntryId, Gone, Inbox, InboxLimits};
 use crate::message::Collapse;
+use crate::over::Over;
 use crate::store::{RecoveredClient, RecoveredEntry};
 use crate::worker::action::Now;
 use crate::worker::post::ConnectionKey;
@@ -122,9 +123,9 @@ impl ClientEntry {
     }
 
     /// Forgets what has had its time. Returns the entries that went.
-    pub(super) fn sweep(&mut self, over_ms: u64) -> Vec<Gone> {
-        self.queue_ids.sweep(over_ms);
-        self.inbox.sweep(over_ms)
+    pub(super) fn sweep(&mut self, over: Over) -> Vec<Gone> {
+        self.queue_ids.sweep(over);
+        self.inbox.sweep(over)
     }
 
     /// From the log; subscriptions are the caller's.
@@ -146,12 +147,12 @@ impl ClientEntry {
             client.inbox.restore(EntryId::logged(position), revive(entry), None);
         }
         client.inbox.session.restored(last_handed_out, restart);
-        for (key, seen) in seen.into_iter().filter(|(_, seen)| seen.until_ms > now.over_ms()) {
+        for (key, seen) in seen.into_iter().filter(|(_, seen)| !now.over().is_over(seen.until_ms)) {
             let collapse = Collapse { key, version: seen.version };
             client.inbox.restore_seen(EntryId::logged(seen.entry), &collapse, seen.until_ms);
         }
-        for (id, until_ms) in queue_ids.iter().filter(|(_, until_ms)| **until_ms > now.over_ms()) {
-            client.queue_ids.remember(id, *until_ms, Position::default(), now.over_ms());
+        for (id, until_ms) in queue_ids.iter().filter(|(_, until_ms)| !now.over().is_over(**until_ms)) {
+            client.queue_ids.remember(id, *until_ms, Position::default(), now.over());
         }
         if let Some(session) = session {
             client.ends_at_ms = ends_at(session.expiry_s, session.disconnected_ms.unwrap_or(now.ms));
@@ -220,7 +221,7 @@ mod tests {
     fn hand_outs(client: &mut ClientEntry) -> Vec<(u64, u16, bool)> {
         client.inbox.session.connected(100);
         let mut expired = Vec::new();
-        std::iter::from_fn(|| client.inbox.hand_out(0, &mut expired))
+        std::iter::from_fn(|| client.inbox.hand_out(Over::by(0), &mut expired))
             .map(|out| (out.id.position().unwrap().0, out.packet_id.get(), out.dup))
             .collect()
     }

@@ -66,7 +66,7 @@ impl Clients {
         if is_registered == Ok(true) && self.find(receiver).is_none() {
             let client = self.insert(ClientEntry::new(receiver.as_str(), &self.context.inbox_limits));
             // What waits for it may not be stored; then nothing is to be left of it.
-            self.expect_deadline(client, now.over_ms());
+            self.expect_deadline(client, now.over().all_until_ms());
         }
         for p2p in waiting {
             match (self.find(receiver), is_registered) {

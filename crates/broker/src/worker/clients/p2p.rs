@@ -23,7 +23,7 @@ impl Clients {
         let is_looked_up = self.lookups.is_asked(&p2p.to);
         // What comes after the end of a session is not of it, and does not go with it.
         let receiver = self.find_receiver(&p2p.to);
-        match receiver.filter(|client| !self.end_session_if_over(*client, now.over_ms())) {
+        match receiver.filter(|client| !self.end_session_if_over(*client, now.over())) {
             Some(client) if !is_looked_up => self.take_known(client, p2p, now, actions),
             _ if !is_looked_up && (p2p.message.qos == QoS::AtMostOnce || !p2p.keep) => {
                 self.miss(p2p.reply_to, actions);
@@ -162,7 +162,7 @@ impl Clients {
             return actions.push_back(Action::WhenDurable { end, then: AfterDurable::Applied(job) });
         }
         if let Some(entry) = self.entry_mut(client) {
-            entry.queue_ids.remember(job.message_id.as_str(), queue_id_until(now), end, now.over_ms());
+            entry.queue_ids.remember(job.message_id.as_str(), queue_id_until(now), end, now.over());
             self.expect_deadline(client, queue_id_until(now));
         }
         actions.push_back(Action::WhenDurable { end, then: AfterDurable::Acknowledge(job) });

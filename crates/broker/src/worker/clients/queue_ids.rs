@@ -6,6 +6,7 @@ use std::ops::Bound;
 use commitlog::Position;
 
 use crate::inbox::Correction;
+use crate::over::Over;
 
 /// Ids that one inbox remembers.
 const IDS_MAX: usize = 10_000;
@@ -39,9 +40,9 @@ impl QueueIds {
     }
 
     /// At the limit an id is not remembered, and its message stored again if it comes again.
-    pub(super) fn remember(&mut self, id: &str, until_ms: u64, end: Position, now_ms: u64) {
+    pub(super) fn remember(&mut self, id: &str, until_ms: u64, end: Position, over: Over) {
         if self.0.as_ref().is_some_and(|ids| ids.len() >= IDS_MAX) {
-            self.sweep(now_ms);
+            self.sweep(over);
         }
         let ids = self.0.get_or_insert_default();
         if ids.len() < IDS_MAX {
@@ -60,9 +61,9 @@ impl QueueIds {
     }
 
     /// Forgets what has had its time.
-    pub(super) fn sweep(&mut self, now_ms: u64) {
+    pub(super) fn sweep(&mut self, over: Over) {
         if let Some(ids) = &mut self.0 {
-            ids.retain(|_, known| known.until_ms > now_ms);
+            ids.retain(|_, known| !over.is_over(known.until_ms));
             if ids.is_empty() {
                 self.0 = None;
             }
@@ -77,22 +78,22 @@ mod tests {
     #[test]
     fn an_id_is_known_until_its_time_is_over() {
         let mut ids = QueueIds::default();
-        ids.remember("a", 10, Position(3), 0);
-        ids.remember("b", 20, Position(4), 0);
+        ids.remember("a", 10, Position(3), Over::by(0));
+        ids.remember("b", 20, Position(4), Over::by(0));
         assert_eq!((ids.find("a"), ids.find("c")), (Some(Position(3)), None));
-        ids.sweep(10);
+        ids.sweep(Over::by(10));
         assert_eq!((ids.find("a"), ids.find("b"), ids.is_empty()), (None, Some(Position(4)), false));
-        ids.sweep(20);
+        ids.sweep(Over::by(20));
         assert!(ids.is_empty());
     }
 
     #[test]
     fn at_the_limit_only_what_has_had_its_time_gives_room() {
         let mut ids = QueueIds::default();
-        (0..IDS_MAX).for_each(|id| ids.remember(&id.to_string(), 10, Position(1), 0));
-        ids.remember("one more", 20, Position(2), 9);
+        (0..IDS_MAX).for_each(|id| ids.remember(&id.to_string(), 10, Position(1), Over::by(0)));
+        ids.remember("one more", 20, Position(2), Over::by(9));
         assert_eq!(ids.find("one more"), None);
-        ids.remember("one more", 20, Position(2), 10);
+        ids.remember("one more", 20, Position(2), Over::by(10));
         assert_eq!((ids.find("one more"), ids.find("0")), (Some(Position(2)), None));
     }
 }

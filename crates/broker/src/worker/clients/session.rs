@@ -10,6 +10,7 @@ use super::entry::{Attachment, ClientEntry, NEVER_S, ends_at};
 use super::identity::SessionInfo;
 use super::owed::Owed;
 use crate::client::ClientKey;
+use crate::over::Over;
 use crate::store::journal::Batch;
 use crate::store::record::SessionRecord;
 use crate::worker::action::{ClientRef, Now};
@@ -67,7 +68,7 @@ impl Clients {
         (connection_id, peer): (&str, &str),
         now: Now,
     ) -> Result<Opened, ReasonCode> {
-        self.context.journal.log_start(now.over_ms()).map_err(|error| self.refusal(&error))?;
+        self.context.journal.log_start(now.certain_ms()).map_err(|error| self.refusal(&error))?;
         let info = SessionInfo { account, expiry_s: self.expiry_of(request) };
         let mut change = self.plan(request, info);
         change.batch.opened(request.client.as_str(), connection_id, now.ms, peer);
@@ -85,16 +86,16 @@ impl Clients {
     }
 
     /// A session whose time is over is nobody's any more, also before the tick that ends it.
-    pub(in crate::worker) fn end_if_over(&mut self, client_id: &ClientKey, over_ms: u64) {
+    pub(in crate::worker) fn end_if_over(&mut self, client_id: &ClientKey, over: Over) {
         if let Some(client) = self.find(client_id) {
-            self.end_session_if_over(client, over_ms);
+            self.end_session_if_over(client, over);
         }
     }
 
     /// `true`: it was over.
-    pub(super) fn end_session_if_over(&mut self, client: ClientRef, over_ms: u64) -> bool {
+    pub(super) fn end_session_if_over(&mut self, client: ClientRef, over: Over) -> bool {
         let ends_at_ms = self.entry(client).and_then(|entry| entry.ends_at_ms);
-        let is_over = ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms.get() <= over_ms);
+        let is_over = ends_at_ms.is_some_and(|ends_at_ms| over.is_over(ends_at_ms.get()));
         if is_over {
             self.end_session(client);
         }

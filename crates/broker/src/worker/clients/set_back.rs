@@ -12,6 +12,7 @@ use super::p2p::QUEUE_ID_KEPT;
 use super::sweep::VISITS_PER_TURN;
 use super::{Clients, EndingAhead};
 use crate::inbox::Correction;
+use crate::over::Held;
 use crate::store::RecoveredClient;
 use crate::worker::action::{ClientRef, Now};
 
@@ -49,7 +50,12 @@ fn correction(lasts: Duration, waited: Duration, now_ms: u64) -> Correction {
 
 impl SetBack {
     pub(super) fn new(now: Instant) -> Self {
-        Self { last_tick: Now { instant: now, ms: 0, doubt_ms: 0 }, since: None, pass: None, sessions: None }
+        Self {
+            last_tick: Now { instant: now, ms: 0, doubt_ms: 0, held: Held::default() },
+            since: None,
+            pass: None,
+            sessions: None,
+        }
     }
 
     pub(super) fn tick(&mut self, now: Now) {

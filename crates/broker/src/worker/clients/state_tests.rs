@@ -15,6 +15,7 @@ use super::entry::NEVER_S;
 use super::tests::{Bench, message};
 use super::*;
 use crate::message::{Collapse, Message};
+use crate::over::Over;
 use crate::store::journal::Batch;
 use crate::store::record::ConnectionRecord;
 use crate::store::{RecoveredConnection, Recovery};
@@ -189,7 +190,7 @@ impl Run {
         let entry = self.bench.clients.entry_mut(client).unwrap();
         if entry.is_persistent() {
             entry.is_logged = true;
-            entry.queue_ids.remember(&id, until_ms, Position::default(), now_ms);
+            entry.queue_ids.remember(&id, until_ms, Position::default(), Over::by(now_ms));
             self.log(|batch| batch.queue_id_seen(client_id, until_ms, &id));
         }
     }

@@ -73,11 +73,11 @@ impl Clients {
             return Err(Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS));
         };
         let counts = &self.context.counts;
-        if message.expires_at_ms <= now.over_ms() && entry.attachment.is_none() {
+        if now.over().is_over(message.expires_at_ms) && entry.attachment.is_none() {
             counts.expired.one();
             return Err(Outcome::Done(ReasonCode::SUCCESS));
         }
-        match entry.inbox.admit(message.size(), message.collapse.as_ref(), &self.limits_of(entry), now.over_ms()) {
+        match entry.inbox.admit(message.size(), message.collapse.as_ref(), &self.limits_of(entry), now.over()) {
             Admission::Accept { replaces } => {
                 Ok(Storing { entry: self.entry_of(message, subscription_ids, now), replaces })
             }

@@ -15,11 +15,11 @@ impl Clients {
     /// Ends the sessions whose time is over, and begins to visit the clients of which something has expired.
     pub(in crate::worker) fn tick(&mut self, now: Now) {
         // What does not get in is tried with the next tick.
-        let _ = self.context.journal.log_start(now.over_ms());
+        let _ = self.context.journal.log_start(now.certain_ms());
         let _ = self.log_some_owed(Need::Essential);
-        for slot in self.endings.due(now.over_ms()) {
+        for slot in self.endings.due(now.over().all_until_ms()) {
             if let Some(client) = self.name_of(slot) {
-                self.end_session_if_over(client, now.over_ms());
+                self.end_session_if_over(client, now.over());
             }
         }
         while let Some(EndingAhead { client, ends_at_ms, .. }) = self.next_ending_ahead(now) {
@@ -29,7 +29,7 @@ impl Clients {
             }
         }
         self.set_back.tick(now);
-        self.is_sweeping = self.deadlines.has_due(now.over_ms()) || self.set_back.has_more();
+        self.is_sweeping = self.deadlines.has_due(now.over().all_until_ms()) || self.set_back.has_more();
     }
 
     fn next_ending_ahead(&mut self, now: Now) -> Option<EndingAhead> {
@@ -45,7 +45,7 @@ impl Clients {
         }
         self.correct_some(now);
         for _ in 0..VISITS_PER_TURN {
-            let Some(slot) = self.deadlines.take_due(now.over_ms()) else {
+            let Some(slot) = self.deadlines.take_due(now.over().all_until_ms()) else {
                 self.is_sweeping = self.set_back.has_more();
                 return;
             };
@@ -57,7 +57,7 @@ impl Clients {
     fn sweep(&mut self, slot: u32, now: Now, actions: &mut Actions) {
         let Some(client) = self.name_of(slot) else { return };
         let Some(entry) = self.entry_mut(client) else { return };
-        let expired = entry.sweep(now.over_ms());
+        let expired = entry.sweep(now.over());
         let is_empty = entry.is_empty();
         self.context.counts.expired.add(expired.len() as u64);
         expired.into_iter().for_each(|gone| self.forget(client, gone, actions));

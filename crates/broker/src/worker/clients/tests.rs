@@ -21,6 +21,7 @@ use super::session::Opened;
 use super::subscriptions::FILTERS_MAX;
 use super::*;
 use crate::message::{Collapse, Message, NEVER_MS, SharedMessage};
+use crate::over::Held;
 use crate::store::RecoveredSession;
 use crate::store::messages::{MessageError, Messages};
 use crate::worker::action::Now;
@@ -94,7 +95,7 @@ impl Bench {
 
     /// Ends and sweeps whatever a server does at that time.
     fn look_for_what_is_over(&mut self) {
-        self.clients.end_if_over(&ClientKey::new(BOB), self.now.over_ms());
+        self.clients.end_if_over(&ClientKey::new(BOB), self.now.over());
         self.clients.tick(self.now);
         self.clients.sweep_some(self.now, &mut self.actions);
     }
@@ -173,7 +174,7 @@ impl Bench {
     /// What is handed out without another read.
     fn hand_out(&mut self, client: ClientRef, loaded: &[Loaded]) -> Vec<String> {
         let mut delivered = Vec::new();
-        while let Some(outbound) = self.clients.hand_out(client, loaded, self.now.ms, &mut self.actions) {
+        while let Some(outbound) = self.clients.hand_out(client, loaded, self.now.over(), &mut self.actions) {
             delivered.push(String::from_utf8(outbound.message.payload.to_vec()).unwrap());
             self.clients.sent(client, &outbound, Sent::Written, &mut self.actions);
         }
@@ -544,7 +545,7 @@ fn a_session_whose_time_is_over_is_not_resumed_before_the_tick_that_ends_it() {
     bench.clients.leave(bob, key, bench.now.ms);
     bench.send(BOB, text("late"));
     bench.pass(Duration::from_secs(u64::from(HOUR_S)));
-    bench.clients.end_if_over(&ClientKey::new(BOB), bench.now.ms);
+    bench.clients.end_if_over(&ClientKey::new(BOB), bench.now.over());
     assert_eq!(bench.clients.holder_of(&ClientKey::new(BOB)), None);
     let (_, opened) = bench.open(BOB, HOUR_S, false);
     assert!(!opened.session_present);
@@ -721,15 +722,15 @@ fn while_the_time_is_in_doubt_no_session_ends_and_no_message_expires() {
     let (key, bob) = bench.connect(BOB, HOUR_S);
     bench.clients.leave(bob, key, bench.now.ms);
     bench.send(BOB, Message { expires_at_ms: bench.now.ms + 60_000, ..message("kept") }.into());
-    let doubt_ms = u64::try_from(DAYS_40.as_millis()).unwrap();
+    let from_ms = bench.now.ms;
     bench.pass(DAYS_40);
-    bench.now.doubt_ms = doubt_ms;
+    bench.now.held = Held { from_ms, until_ms: bench.now.ms };
     bench.look_for_what_is_over();
     let (_, opened) = bench.open(BOB, HOUR_S, false);
     assert!(opened.session_present);
     assert_eq!(bench.clients.context.counts.inbox_messages.value(), 1);
     bench.pass(Duration::from_secs(31));
-    bench.now.doubt_ms = 0;
+    bench.now.held = Held::default();
     bench.look_for_what_is_over();
     assert_eq!(bench.clients.context.counts.inbox_messages.value(), 0, "the message, once the time is certain");
 }

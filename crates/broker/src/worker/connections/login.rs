@@ -65,7 +65,9 @@ impl Connections {
                 return None;
             }
         };
-        let result = found.map_err(LoginError::from).and_then(|device| pending.finish(device.as_ref(), now.over_ms()));
+        let result = found
+            .map_err(LoginError::from)
+            .and_then(|device| pending.finish(device.as_ref(), |at_ms| now.over().is_over(at_ms)));
         Some(LoggedIn { request: Box::new(request), result })
     }
 

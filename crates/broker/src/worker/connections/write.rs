@@ -54,7 +54,7 @@ impl Connections {
         ids: &[u32],
         now: Now,
     ) {
-        if message.is_over(now.over_ms()) {
+        if message.is_over(now.over()) {
             self.context.counts.expired.one();
         } else if !self.has_room(key) {
             self.context.counts.dropped_slow.one();
