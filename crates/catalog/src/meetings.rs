@@ -118,6 +118,14 @@ pub struct DueTimers {
     pub held_ms: Range<u64>,
 }
 
+impl DueTimers {
+    /// Whether a timer of this moment is due.
+    #[must_use]
+    pub fn contains(&self, due_ms: u64) -> bool {
+        (due_ms <= self.now_ms || due_ms > self.latest_ms) && !self.held_ms.contains(&due_ms)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewOutboxRow {
     pub topic: String,

@@ -205,6 +205,7 @@ pub async fn timers_are_put_and_dropped_by_their_keys_and_come_earliest_first(st
     assert_eq!(catalog.due_timers(due_at(9, 10), 1).await.unwrap(), [timer(2, "ring", 20)], "later than one can be");
     assert!(catalog.due_timers(due_at(9, LATE), 10).await.unwrap().is_empty());
     let held = DueTimers { held_ms: 10..30, ..due_at(30, 35) };
+    assert_eq!([10, 20, 30, 35, 40].map(|due_ms| held.contains(due_ms)), [false, false, true, false, true]);
     assert_eq!(catalog.due_timers(held, 10).await.unwrap(), [timer(1, "ring", 30), timer(1, "gone", 40)]);
     assert_eq!(catalog.next_timer(10..30).await.unwrap(), Some(30));
     let timers_gone = vec!["gone".to_owned(), "never".to_owned()];

@@ -49,15 +49,15 @@ impl Decision<'_> {
 
     /// Media that was closed and has not come back is shown as absent; the time of the change stays.
     pub(super) fn show_closed(&mut self) {
-        let (now_ms, rules) = (self.now_ms, self.rules);
-        let over = |member: &&mut Member| member.shown_closed_at_ms(rules).is_some_and(|at_ms| at_ms <= now_ms);
+        let (is_over, rules) = (self.over(), self.rules);
+        let over = |member: &&mut Member| member.shown_closed_at_ms(rules).is_some_and(&is_over);
         self.meeting.members.iter_mut().filter(over).for_each(|member| member.media = MediaState::Absent);
     }
 
     /// Marks the members that are online and have had no media for long.
     pub(super) fn show_no_media(&mut self) {
-        let (now_ms, rules) = (self.now_ms, self.rules);
-        let over = |member: &&mut Member| member.no_media_at_ms(rules).is_some_and(|at_ms| at_ms <= now_ms);
+        let (is_over, rules) = (self.over(), self.rules);
+        let over = |member: &&mut Member| member.no_media_at_ms(rules).is_some_and(&is_over);
         self.meeting.members.iter_mut().filter(over).for_each(|member| member.no_media = true);
     }
 

@@ -24,7 +24,8 @@ impl Decision<'_> {
         for member in &mut self.meeting.members {
             member.set_online(online.contains(&member.client), now_ms);
         }
-        let gone = |member: &&Member| member.gone_at_ms(self.rules).is_some_and(|at_ms| at_ms <= now_ms);
+        let is_over = self.over();
+        let gone = |member: &&Member| member.gone_at_ms(self.rules).is_some_and(&is_over);
         let users: Vec<UserName> = self.meeting.members.iter().filter(gone).map(|member| member.user.clone()).collect();
         users.iter().fold(None, |_, user| self.depart_lost(user)).unwrap_or_default()
     }

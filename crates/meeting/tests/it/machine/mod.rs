@@ -14,5 +14,6 @@ mod random;
 mod ring;
 mod rosters;
 mod rows;
+mod set_clock;
 mod wire;
 mod world;

@@ -193,7 +193,8 @@ impl World {
 
     fn next_timer(&self) -> Option<u64> {
         let meeting = self.meeting.as_ref()?;
-        meeting.timers(&self.rules).iter().map(|timer| timer.due_ms).min()
+        let due_ms = meeting.timers(&self.rules).into_iter().map(|timer| timer.due_ms);
+        due_ms.filter(|due_ms| !self.held_ms.contains(due_ms)).min()
     }
 
     pub(crate) fn timer_kinds(&self) -> Vec<TimerKind> {
