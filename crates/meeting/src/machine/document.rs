@@ -148,6 +148,9 @@ pub enum InvitationState {
 pub struct Ban {
     pub user: UserName,
     pub until_ms: u64,
+    /// Absent in documents of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasts_s: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -258,6 +261,14 @@ impl Meeting {
 
     pub(super) fn is_banned(&self, user: &UserName, is_over: impl Fn(u64) -> bool) -> bool {
         self.bans.iter().any(|ban| ban.user == *user && !is_over(ban.until_ms))
+    }
+
+    /// A ban that was set by a clock that was ahead lasts from now on.
+    pub(super) fn pull_in_bans(&mut self, now_ms: u64) {
+        for ban in &mut self.bans {
+            let lasts_ms = ban.lasts_s.map_or(u64::MAX, |lasts_s| u64::from(lasts_s) * 1_000);
+            ban.until_ms = ban.until_ms.min(now_ms.saturating_add(lasts_ms));
+        }
     }
 
     pub(super) fn forget_bans(&mut self, is_over: impl Fn(u64) -> bool) {

@@ -91,7 +91,7 @@ impl Decision<'_> {
         let until_ms = self.now_ms.saturating_add(u64::from(ban_s) * 1_000);
         let has_room = self.meeting.bans.len() < Rules::BANS_MAX;
         if has_room {
-            self.meeting.bans.push(Ban { user: user.clone(), until_ms });
+            self.meeting.bans.push(Ban { user: user.clone(), until_ms, lasts_s: Some(ban_s) });
         }
         has_room
     }

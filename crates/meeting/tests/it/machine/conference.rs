@@ -233,6 +233,21 @@ fn a_banned_user_is_not_invited_again_before_the_ban_is_over() {
 }
 
 #[test]
+fn a_ban_of_a_clock_that_was_ahead_lasts_from_when_that_was_put_right() {
+    let mut world = three();
+    world.request("alice.phone", Request::Kick { user: "carol".into(), ban_s: 60 });
+    world.now_ms -= 600_000;
+    world.invite("bob.phone", "carol");
+    world.pass(59);
+    world.invite("bob.phone", "carol");
+    assert_eq!(world.got("bob.phone"), ["refused(not_allowed)", "refused(not_allowed)"]);
+    world.pass(1);
+    world.forget();
+    world.invite("bob.phone", "carol");
+    assert_eq!(world.got("carol.phone"), ["ring invitation"]);
+}
+
+#[test]
 fn a_ban_that_cannot_be_kept_is_refused_and_nobody_is_kicked() {
     let mut world = three();
     for number in 0..Rules::BANS_MAX {
