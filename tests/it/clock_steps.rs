@@ -6,7 +6,7 @@ use demo::{Actor, Stage};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const MINUTE: i64 = 60;
@@ -198,4 +198,29 @@ async fn a_ring_is_over_after_a_night_in_which_the_machine_slept_and_the_next_ca
     scene.bob.wait("missed", PATIENCE, |_| true).await?;
     let meeting = scene.ring().await?;
     scene.answer_and_end(&meeting).await
+}
+
+/// Machines without batteries for their clocks: they boot in the year 2000, and the network sets them while a call rings. (In
+/// 1970 no certificate is valid yet: terminals wait until they are set.)
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ring_stands_over_a_boot_with_a_clock_that_is_not_set_and_when_that_is_set() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut scene = Scene::start(folder.path()).await?;
+    // In seconds; for so long the machine seems to have been off.
+    for off_for_s in [HOUR, 3 * DAY] {
+        let played = async {
+            let meeting = scene.ring().await?;
+            let year_2000 = UNIX_EPOCH + Duration::from_secs(946_684_800);
+            let ahead_s = i64::try_from(SystemTime::now().duration_since(year_2000)?.as_secs())?;
+            scene.restart(-ahead_s, Boot::Another).await?;
+            scene.clock.set_ahead(off_for_s * 1_000)?;
+            tokio::time::sleep(LOOKED_AT).await;
+            scene.answer_and_end(&meeting).await?;
+            let meeting = scene.ring().await?;
+            scene.answer_and_end(&meeting).await?;
+            scene.nobody_was_told(&["refused", "missed", "ring_ended"])
+        };
+        played.await.with_context(|| format!("the clock was set by {off_for_s} s"))?;
+    }
+    Ok(())
 }
