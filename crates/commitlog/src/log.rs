@@ -66,6 +66,14 @@ impl Log {
         Ok((Self { handle: Arc::new(handle) }, replay))
     }
 
+    /// The same, but no thread serves it: what is there can be read, and nothing becomes durable.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn open_at_rest(storage: Arc<dyn Storage>, options: Options) -> Result<(Self, Replay), OpenError> {
+        let (shared, replay) = start(storage, options)?;
+        let handle = Handle { id: LogId::next(), shared: Arc::new(shared), threads: Mutex::default() };
+        Ok((Self { handle: Arc::new(handle) }, replay))
+    }
+
     /// Appends all records as one unit: after a crash either all of them are there or none. Never blocks on the disk.
     ///
     /// The records are *not durable* when this returns: that is when [`Log::durable`] has reached `end`.

@@ -2,13 +2,15 @@
 //!
 //! [`ForgettingStorage`] behaves like a disk with a page cache: reads see every write at once, a power cut keeps what
 //! was synced and, of the rest, what a [`Fate`] chooses, sector by sector. It records a [`Trace`] of all calls, from
-//! which the disk at any earlier moment can be created, so that crash states can be enumerated. It injects errors,
+//! which the disk at any earlier moment can be created, so that [`CrashStates`] can be enumerated. It injects errors,
 //! counts calls, holds syncs back, and on demand lies about them ([`Lie`]): to show that a checker finds the lie.
 
+mod crash_states;
 mod fate;
 mod storage;
 mod trace;
 
+pub use crash_states::CrashStates;
 pub use fate::{Everything, Fate, Nothing, Random, SectorFate, Subset};
 pub use storage::{Call, Counts, ForgettingStorage, Lie};
 pub use trace::{Moment, Op, SECTOR, Trace};
@@ -16,13 +18,12 @@ pub use trace::{Moment, Op, SECTOR, Trace};
 use std::sync::Arc;
 
 use crate::storage::Storage;
-use crate::{OpenError, Options, Replay};
+use crate::{Log, OpenError, Options, Replay};
 
-/// What a start shows, of a log that no thread serves: for crash states by the hundred thousand.
+/// Opens a log that no thread serves, to see what a start finds: for crash states by the hundred thousand.
 ///
 /// # Errors
-/// As [`Log::open`](crate::Log::open).
-pub fn replay_of(storage: Arc<dyn Storage>, options: Options) -> Result<Replay, OpenError> {
-    let (_shared, replay) = crate::log::start(storage, options)?;
-    Ok(replay)
+/// As [`Log::open`].
+pub fn open_at_rest(storage: Arc<dyn Storage>, options: Options) -> Result<(Log, Replay), OpenError> {
+    Log::open_at_rest(storage, options)
 }

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::ops::AddAssign;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use commitlog::testing::{Fate, Lie, Moment, Subset, Trace, replay_of};
+use commitlog::testing::{CrashStates, Lie, Trace, open_at_rest};
 use commitlog::{NewRecord, Part, USER_KIND_MIN};
 
 use super::*;
@@ -15,9 +14,9 @@ pub(super) const MARKER: u8 = USER_KIND_MIN;
 const STEPS: usize = 250;
 /// The life waits for the disk after so many steps, so that what is not synced grows to some sectors.
 const STEPS_PER_WAIT: usize = 3;
-/// Of so many sectors all subsets are tried.
-const SECTORS_MAX: u32 = 10;
-const TORN_PER_MOMENT: u64 = 4;
+/// Of one step in so many all messages are read, which takes its time.
+const STEPS_PER_READ: usize = 8;
+const CRASH_STATES: CrashStates = CrashStates { sectors_max: 10, torn_per_moment: 4 };
 const STATES_MIN: usize = 1_000_000;
 /// A number of crash states, for long runs.
 const STATES: &str = "CONVOKE_CRASH_STATES";
@@ -55,8 +54,10 @@ impl Recorded {
         Self { trace: life.storage.trace(), told, vacated: life.vacated }
     }
 
-    fn check(&self, moment: &Moment<'_>, promised: usize, fate: &mut dyn Fate) -> Result<Checked, String> {
-        let replay = replay_of(moment.cut(fate).handle(), options(Fault::None)).map_err(|error| error.to_string())?;
+    fn check(&self, storage: &ForgettingStorage, noted: Option<u64>) -> Result<Checked, String> {
+        let promised = noted.map_or(0, |note| usize::try_from(note).unwrap());
+        let opened = open_at_rest(storage.handle(), options(Fault::None));
+        let (log, replay) = opened.map_err(|error| error.to_string())?;
         let (mut recovery, mut last) = (Recovery::new(), None);
         let replayed = replay
             .run(|record| {
@@ -78,7 +79,14 @@ impl Recorded {
         let found: Told =
             NAMES.iter().filter_map(|name| Some((*name, comparable(again(recovery.clients.get(*name)?))))).collect();
         checked.exact = usize::from(self.compare(last, &found)?);
+        if last.is_multiple_of(STEPS_PER_READ) {
+            recovery.clients.values().try_for_each(|client| check_readable(&log, client))?;
+        }
         Ok(checked)
+    }
+
+    fn check_all(&self) -> Result<Checked, String> {
+        CRASH_STATES.check(&self.trace, |storage, noted| self.check(storage, noted))
     }
 
     /// Returns whether what was found is exactly what was said at a moment.
@@ -99,6 +107,14 @@ impl Recorded {
         }
         Ok(is_exact)
     }
+}
+
+/// Whatever waits can be read.
+fn check_readable(log: &Log, client: &RecoveredClient) -> Result<(), String> {
+    let messages = Messages::new(log.clone());
+    client.entries.iter().try_for_each(|(message, _)| {
+        messages.read(message).map(drop).map_err(|error| format!("what waits cannot be read: {error}"))
+    })
 }
 
 /// Some of the units of a step are there.
@@ -156,58 +172,10 @@ impl AddAssign for Checked {
     }
 }
 
-impl Recorded {
-    /// Every subset of the sectors that are not synced with every prefix of what happened to the folder, and some in which
-    /// sectors are torn.
-    fn check_all_at(&self, at: usize, checked: &mut Checked) -> Result<(), String> {
-        let (moment, notes) = (self.trace.moment(at), self.trace.notes_before(at));
-        let promised = notes.last().map_or(0, |note| usize::try_from(*note).unwrap());
-        let sectors = u32::try_from(moment.unsynced_sectors()).unwrap();
-        let mut check = |fate: &mut dyn Fate, named: String| {
-            *checked +=
-                self.check(&moment, promised, fate).map_err(|error| format!("moment {at}, {named}: {error}"))?;
-            Ok::<_, String>(())
-        };
-        for folder in 0..=moment.unsynced_folder_changes() {
-            for bits in 0..1_u64 << sectors.min(SECTORS_MAX) {
-                check(&mut Subset::new(bits, folder), format!("sectors {bits:b}, {folder} changes of the folder"))?;
-            }
-        }
-        for seed in 0..TORN_PER_MOMENT {
-            let seed = at as u64 * TORN_PER_MOMENT + seed;
-            check(&mut Random::new(seed), format!("seed {seed}"))?;
-        }
-        Ok(())
-    }
-
-    fn check_all(&self) -> Result<Checked, String> {
-        let next = AtomicUsize::new(0);
-        let check_some = || {
-            let mut checked = Checked::default();
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                if at > self.trace.ops().len() {
-                    return Ok(checked);
-                }
-                self.check_all_at(at, &mut checked)?;
-            }
-        };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let all: Vec<Result<Checked, String>> = std::thread::scope(|scope| {
-            let spawned: Vec<_> = (0..threads).map(|_| scope.spawn(check_some)).collect();
-            spawned.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        let mut sum = Checked::default();
-        for checked in all {
-            sum += checked?;
-        }
-        Ok(sum)
-    }
-}
-
 #[test]
 fn whenever_the_power_is_cut_a_start_finds_what_the_clients_had() {
     let states_min = std::env::var(STATES).map_or(STATES_MIN, |states| states.parse().unwrap());
+    let began = Instant::now();
     let (mut sum, mut vacated) = (Checked::default(), 0);
     for seed in 0.. {
         if sum.states >= states_min {
@@ -216,11 +184,12 @@ fn whenever_the_power_is_cut_a_start_finds_what_the_clients_had() {
         let recorded = Recorded::new(seed);
         vacated += recorded.vacated;
         sum += recorded.check_all().unwrap_or_else(|error| panic!("seed {seed}, {error}"));
+        eprintln!("life {seed}: {} of {states_min} crash states, {} s", sum.states, began.elapsed().as_secs());
     }
     let Checked { states, exact, of_snapshots } = sum;
     println!(
-        "{states} crash states, {exact} of them exactly as after a step, {of_snapshots} begun with a snapshot; {vacated} \
-         segments were vacated"
+        "found: {states} crash states of clients, none illegal: {exact} exactly as after a step, {of_snapshots} begun with a \
+         snapshot; {vacated} segments were vacated"
     );
     assert!(exact > states / 4 && of_snapshots > states / 50 && vacated > 5, "{sum:?}, {vacated} vacated");
 }
