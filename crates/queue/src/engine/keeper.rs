@@ -32,8 +32,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(engine: &Inner) -> Self {
-        let owner = engine.options.is_log_owner.then(|| engine.log.register_owner("queue"));
+    pub(super) fn new(owner: Option<LogOwner>) -> Self {
         Self { owner, carrying: None, dumping: None, removed_old: Instant::now() }
     }
 
@@ -55,7 +54,7 @@ impl Keeper {
     }
 
     /// Writes some of the queue into the snapshot that the log wants. Returns the pause until it goes on.
-    fn dump(&mut self, engine: &Inner) -> Duration {
+    pub(super) fn dump(&mut self, engine: &Inner) -> Duration {
         if let Some(section) = self.owner.as_mut().and_then(LogOwner::snapshot_wanted) {
             self.dumping = Some(Dumping::begin(section));
         }
@@ -69,7 +68,7 @@ impl Keeper {
     }
 
     /// Returns the pause until the next one.
-    fn turn(&mut self, engine: &Inner) -> Duration {
+    pub(super) fn turn(&mut self, engine: &Inner) -> Duration {
         if self.removed_old.elapsed() >= REMOVE_OLD_EVERY {
             self.removed_old = Instant::now();
             engine.remove_all_old();
@@ -142,7 +141,7 @@ mod tests {
                 let _ = clock.now_ms();
             }
         };
-        let mut keeper = Keeper { owner: None, carrying: None, dumping: None, removed_old: Instant::now() };
+        let mut keeper = Keeper::new(None);
         let mut look = |is_due: bool| {
             keeper.removed_old = if is_due { Instant::now() - REMOVE_OLD_EVERY } else { Instant::now() };
             keeper.turn(&engine.inner)

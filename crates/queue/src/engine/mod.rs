@@ -3,6 +3,8 @@
 mod ack;
 mod admin;
 mod carrying;
+#[cfg(test)]
+mod crash_states;
 mod dead_letters;
 mod dumping;
 mod keeper;

@@ -138,7 +138,7 @@ impl Recovery {
     }
 
     /// Returns what was found, at the end of the replay.
-    fn into_core(self) -> Core {
+    pub(super) fn into_core(self) -> Core {
         let Self { mut core, late, .. } = self;
         let undefined = core.add_late(late);
         if undefined != Undefined::default() {
@@ -169,7 +169,8 @@ impl Recovery {
                 inner.handle_log_event(event);
             }
         }));
-        Keeper::new(&inner).spawn(&inner, ended);
+        let owner = inner.options.is_log_owner.then(|| inner.log.register_owner("queue"));
+        Keeper::new(owner).spawn(&inner, ended);
         Engine { inner }
     }
 }

@@ -88,6 +88,15 @@ impl State {
         self.pending.front().is_none_or(|pending| pending.end > end)
     }
 
+    /// Messages that the core does not know yet, and topics of them.
+    #[cfg(test)]
+    pub(super) fn unsettled_messages(&self) -> impl Iterator<Item = (TopicId, Position)> + '_ {
+        self.pending.iter().filter_map(|pending| match &pending.then {
+            WhenDurable::AddMessage { topic, position, .. } => Some((*topic, *position)),
+            _ => None,
+        })
+    }
+
     /// Returns the answer that comes when everything below `end` is durable.
     pub(super) fn answer_when_durable(&mut self, end: Position) -> DurableAnswer {
         let (sender, answer) = oneshot::channel();

@@ -1,0 +1,120 @@
+//! What there was at a moment, as a start is to find it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+
+use commitlog::Position;
+
+use super::life::{GROUPS, dead_letters_of, group_name, topics};
+use crate::core::Core;
+use crate::ids::{SubscriptionId, TopicId};
+use crate::names::TopicName;
+
+const ALL: Range<Position> = Position(0)..Position(u64::MAX);
+
+/// Messages that are held for a consumer, with the attempt; `None`: their acknowledgement is appended.
+pub(super) type Held = HashMap<(SubscriptionId, Position), Option<u32>>;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// The most hand-outs of a message, by group.
+    attempts_max: BTreeMap<&'static str, u32>,
+    topics: BTreeMap<TopicName, ToldTopic>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ToldTopic {
+    messages: BTreeSet<Position>,
+    /// By group, the hand-outs so far of each message that it has not consumed.
+    attempts: BTreeMap<&'static str, BTreeMap<Position, u32>>,
+}
+
+impl Told {
+    /// By what was appended, durable or not; the core does not know the unsettled messages yet.
+    pub(super) fn of(core: &Core, unsettled: &[(TopicId, Position)], held: &Held) -> Self {
+        let options = |group: &&'static str| {
+            let id = core.group_id(&group_name(group))?;
+            Some((*group, core.group_options(id)?.attempts_max))
+        };
+        let topic = |name: TopicName| {
+            let id = core.topic_id(&name)?;
+            Some((name, ToldTopic::of(core, id, unsettled, held)))
+        };
+        let topics = topics().into_iter().filter_map(topic).collect();
+        Self { attempts_max: GROUPS.iter().filter_map(options).collect(), topics }
+    }
+
+    pub(super) fn messages(&self) -> impl Iterator<Item = Position> + '_ {
+        self.topics.values().flat_map(|topic| topic.messages.iter().copied())
+    }
+
+    /// Whether some of the units of one step are there.
+    pub(super) fn is_between(&self, before: &Self, after: &Self) -> bool {
+        let is_one =
+            |group: &str, max: &u32| [before, after].iter().any(|told| told.attempts_max.get(group) == Some(max));
+        let groups_are = self.attempts_max.iter().all(|(group, max)| is_one(group, max))
+            && before.attempts_max.keys().all(|group| self.attempts_max.contains_key(group));
+        let none = ToldTopic::default();
+        let topics_are = self.topics.iter().all(|(name, topic)| {
+            let was = before.topics.get(name).unwrap_or(&none);
+            after.topics.get(name).is_some_and(|becomes| topic.is_between(was, becomes))
+        }) && before.topics.keys().all(|name| self.topics.contains_key(name));
+        groups_are && topics_are && GROUPS.iter().all(|group| self.moved(group, before))
+    }
+
+    /// What the group had in flight and has no more is among its dead letters, and nothing else is. Of an acknowledgement
+    /// there is nothing between.
+    fn moved(&self, group: &'static str, before: &Self) -> bool {
+        let none = ToldTopic::default();
+        let letters = |told: &Self| told.topics.get(&dead_letters_of(group)).unwrap_or(&none).messages.clone();
+        let gone = before.topics.iter().map(|(name, was)| self.topics.get(name).unwrap_or(&none).gone(group, was));
+        gone.sum::<usize>() == letters(self).difference(&letters(before)).count()
+    }
+}
+
+impl ToldTopic {
+    fn of(core: &Core, id: TopicId, unsettled: &[(TopicId, Position)], held: &Held) -> Self {
+        let unsettled = unsettled.iter().filter(|(topic, _)| *topic == id).map(|(_, message)| *message);
+        let mut messages: BTreeSet<_> =
+            core.messages_in(id, ALL).map(|(message, _)| message).chain(unsettled).collect();
+        let attempts_of = |subscription, message: Position| {
+            held.get(&(subscription, message)).copied().unwrap_or_else(|| core.attempts(subscription, message))
+        };
+        let attempts = |group: &&'static str| {
+            let subscription = core.subscription(core.group_id(&group_name(group))?, id)?;
+            let open = messages.iter().filter_map(|message| Some((*message, attempts_of(subscription, *message)?)));
+            Some((*group, open.collect()))
+        };
+        let attempts: BTreeMap<_, BTreeMap<_, _>> = GROUPS.iter().filter_map(attempts).collect();
+        if !attempts.is_empty() {
+            messages.retain(|message| attempts.values().any(|open| open.contains_key(message)));
+        }
+        Self { messages, attempts }
+    }
+
+    fn is_between(&self, before: &Self, after: &Self) -> bool {
+        let keeps = before.messages.intersection(&after.messages).all(|message| self.messages.contains(message));
+        let known = |message: &Position| before.messages.contains(message) || after.messages.contains(message);
+        let groups_are = self.attempts.iter().all(|(group, attempts)| {
+            // What is still to come is nobody's.
+            before.messages.iter().chain(&self.messages).all(|message| {
+                let is = |told: &Self| told.attempts_of(group, *message) == attempts.get(message).copied();
+                is(after) || (before.messages.contains(message) && is(before))
+            })
+        });
+        let has_all = before.attempts.keys().all(|group| self.attempts.contains_key(group));
+        keeps && self.messages.iter().all(known) && groups_are && has_all
+    }
+
+    /// A group that has not subscribed yet will get all that there is.
+    fn attempts_of(&self, group: &str, message: Position) -> Option<u32> {
+        let Some(attempts) = self.attempts.get(group) else { return Some(0) };
+        attempts.get(&message).copied()
+    }
+
+    /// How many messages the group had in flight, and has not any more.
+    fn gone(&self, group: &str, before: &Self) -> usize {
+        let had = before.attempts.get(group).into_iter().flatten().filter(|(_, attempts)| **attempts > 0);
+        had.filter(|(message, _)| !self.attempts.get(group).is_some_and(|has| has.contains_key(message))).count()
+    }
+}
