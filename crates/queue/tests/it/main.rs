@@ -9,6 +9,7 @@ mod failing;
 mod receiving;
 mod restart;
 mod snapshots;
+mod soak;
 mod space;
 mod space_crash;
 mod world;
