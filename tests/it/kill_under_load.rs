@@ -1,4 +1,5 @@
-//! SIGKILL under publish load: nothing acknowledged is lost, nothing foreign arrives, order is kept.
+//! SIGKILL under publish load, also while the log gives a segment back and while a snapshot of it is written: nothing
+//! acknowledged is lost, nothing foreign arrives, order is kept.
 //!
 //! SIGKILL keeps the page cache, so this shows "acknowledged before written"; a missing sync is shown by the log's own
 //! tests on a storage that forgets.
@@ -10,12 +11,13 @@ use mqtt::client::{Event, Options, PublishId};
 use mqtt::{ReasonCode, Version};
 use scenarios::history::{History, Id, Violation};
 use scenarios::link::Link;
+use scenarios::log_work::{self, LogWork, Tally, Work};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// Or as many as `CONVOKE_KILLS` says.
@@ -28,6 +30,10 @@ const PUBLISHERS: u32 = 4;
 /// The first half is connected while messages come, the second half is away.
 const RECEIVERS: u32 = 8;
 const WINDOW: u16 = 64;
+/// A kill waits for as long until what it is to hit is under way.
+const UNDER_WAY_WITHIN: Duration = Duration::from_secs(10);
+/// Of so many kills at least one hits a segment that is given back, and one a snapshot that is written.
+const HIT_ONE_IN: u64 = 10;
 /// A receiver that gets nothing for so long will get nothing.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -38,6 +44,7 @@ struct Load {
     devices: Arc<Vec<Value>>,
     service: Value,
     history: History,
+    log_work: LogWork,
     next: Vec<u64>,
     /// Rounds that were drained.
     marked: u64,
@@ -47,10 +54,12 @@ impl Load {
     fn start(folder: &std::path::Path, settings: &[&str]) -> Result<Self> {
         let runtime = Runtime::new()?;
         let mut stage = Stage::new(folder, &program()?, settings)?;
+        stage.log(log_work::LOGS);
         runtime.block_on(stage.start_server())?;
         let devices = runtime.block_on(register(&stage))?;
         let service = stage.access_key()?;
         let server = SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port()));
+        let log_work = LogWork::in_log(stage.server_log());
         let next = vec![0; (PUBLISHERS * RECEIVERS) as usize];
         Ok(Self {
             runtime,
@@ -59,17 +68,21 @@ impl Load {
             devices: Arc::new(devices),
             service,
             history: History::default(),
+            log_work,
             next,
             marked: 0,
         })
     }
 
-    /// Publishes until the server is killed, starts it again, and lets these receivers take what waits.
-    fn round(&mut self, kill_after: Duration, drained: &[u32]) -> Result<()> {
+    /// Publishes until the server is killed, which is after this time and in the middle of this work; starts it again, and
+    /// lets these receivers take what waits.
+    fn round(&mut self, kill_after: Duration, work: Option<Work>, drained: &[u32]) -> Result<()> {
         let publishers: Vec<_> = (0..PUBLISHERS).map(|p| self.publisher(p)).collect::<Result<_>>()?;
         let receivers: Vec<_> = (0..RECEIVERS / 2).map(|r| self.receiver(r)).collect::<Result<_>>()?;
         thread::sleep(kill_after);
+        work.map_or(Ok(()), |work| self.wait_until_under_way(work))?;
         self.runtime.block_on(self.stage.kill_server())?;
+        self.log_work.killed()?;
         for (p, thread) in publishers.into_iter().enumerate() {
             let (history, next) = thread.join().expect("a publisher does not panic");
             self.history.merge(history);
@@ -82,6 +95,15 @@ impl Load {
         self.runtime.block_on(self.stage.start_server())?;
         let marks = self.mark(drained)?;
         marks.into_iter().try_for_each(|mark| self.drain(mark))
+    }
+
+    /// It may be over before the kill: what was hit is counted, and nothing depends on a single one.
+    fn wait_until_under_way(&mut self, work: Work) -> Result<()> {
+        let deadline = Instant::now() + UNDER_WAY_WITHIN;
+        while !self.log_work.is_under_way(work)? && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Sends one more message to each of these receivers: an inbox keeps its order, so what has not come before it is lost.
@@ -200,6 +222,11 @@ fn drained_in(round: u64) -> Vec<u32> {
     (0..RECEIVERS).filter(|receiver| all_come || *receiver < RECEIVERS / 2 || *receiver == away).collect()
 }
 
+/// What the kill of this round is to hit: the log giving a segment back, a snapshot being written, whatever comes.
+fn work_in(round: u64) -> Option<Work> {
+    [Some(Work::Reclaim), Some(Work::Snapshot), None][round as usize % 3]
+}
+
 fn rounds() -> u64 {
     let rounds = std::env::var("CONVOKE_KILLS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
     rounds.next_multiple_of(ALL_COME_EVERY)
@@ -210,18 +237,32 @@ fn nothing_acknowledged_is_lost_in_fifty_kills_under_load() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let mut load = Load::start(folder.path(), &SMALL).expect("the server starts");
     let mut random = seed("kill_under_load");
-    for round in 0..rounds() {
+    let (began, rounds) = (Instant::now(), rounds());
+    for round in 0..rounds {
         let (kill_after, drained) = (Duration::from_millis(20 + random.next(300)), drained_in(round));
-        load.round(kill_after, &drained).unwrap_or_else(|e| panic!("round {round}: {e:#}"));
+        load.round(kill_after, work_in(round), &drained).unwrap_or_else(|e| panic!("round {round}: {e:#}"));
         if drained.len() < RECEIVERS as usize {
             continue;
         }
         let violations = load.history.violations();
         assert!(violations.is_empty(), "round {round}: {} violations, first: {}", violations.len(), violations[0]);
+        eprintln!("kill {} of {rounds}: {} s", round + 1, began.elapsed().as_secs());
     }
     let acknowledged = load.history.acknowledged_count();
-    println!("{acknowledged} acknowledged messages, {} kills, none lost", rounds());
-    assert!(acknowledged as u64 > rounds() * 20, "too little load to show anything: {acknowledged} messages");
+    let (reclaims, snapshots) = (load.log_work.tally(Work::Reclaim), load.log_work.tally(Work::Snapshot));
+    println!(
+        "found: {rounds} kills under load, {} while a segment was given back and {} while a snapshot was written; of \
+         {acknowledged} acknowledged messages none is lost and none came out of order; {} segments were given back, {} \
+         snapshots were written",
+        reclaims.hit, snapshots.hit, reclaims.done, snapshots.done
+    );
+    assert!(acknowledged as u64 > rounds * 20, "too little load to show anything: {acknowledged} messages");
+    for Tally { done, hit } in [reclaims, snapshots] {
+        assert!(
+            hit >= rounds / HIT_ONE_IN && done >= rounds / HIT_ONE_IN,
+            "{reclaims:?} of segments, {snapshots:?} of snapshots"
+        );
+    }
 }
 
 #[test]
@@ -233,7 +274,7 @@ fn the_checker_catches_a_server_that_acknowledges_before_it_writes() {
     let mut play = |round| {
         let kill_after = Duration::from_millis(50 + random.next(200));
         let all: Vec<u32> = (0..RECEIVERS).collect();
-        load.round(kill_after, &all).unwrap_or_else(|e| panic!("round {round}: {e:#}"));
+        load.round(kill_after, None, &all).unwrap_or_else(|e| panic!("round {round}: {e:#}"));
         let violations = load.history.violations();
         (!violations.is_empty()).then_some((violations, load.history.acknowledged_count()))
     };

@@ -4,6 +4,7 @@ pub mod data_directory;
 pub mod history;
 pub mod link;
 pub mod lives;
+pub mod log_work;
 pub mod relay;
 pub mod wire;
 

@@ -213,7 +213,10 @@ fn want_oldest(shared: &Shared) -> bool {
         appended: left.unwrap_or(0).min(size),
         wanted_while_full: tail.pace.wanted_while_full + u64::from(tail.full),
     };
-    shared.owners.wanted.store(tail.begin, Ordering::Release);
+    let segment = tail.begin;
+    shared.owners.wanted.store(segment, Ordering::Release);
+    drop(guard);
+    tracing::debug!(segment, "a segment of the log is wanted back");
     true
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn write_snapshots(shared: &Shared) {
             begin_snapshot(shared);
         }
         let Some(from) = shared.snapshots.wait_until_begun(CHECKED_EVERY) else { continue };
+        tracing::debug!(%from, "a snapshot of the log is begun");
         match write_snapshot(shared, from) {
             Ok(length) => {
                 shared.snapshots.note_written(length);
