@@ -29,7 +29,7 @@ audit: ## known vulnerabilities of dependencies (needs the internet)
 bench: ## measure against the bars: rings, storms, presence, meetings, MQTT traffic, hostile clients, durable publishing, resumes, starts
 	@scripts/bench
 
-soak: ## a simulated month of one server, millions of crash states, thousands of power cuts, hundreds of kills (long)
+soak: ## a simulated month of a server and of a queue, millions of crash states, thousands of power cuts, hundreds of kills (long)
 	@scripts/soak
 
 healing: ## measure how long a call takes to heal after kills and cut links (needs root; half an hour)

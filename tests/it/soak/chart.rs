@@ -11,7 +11,7 @@ const RIGHT: f64 = 110.0;
 /// Of a panel: above the plot, and below it.
 const ABOVE: f64 = 34.0;
 const BELOW: f64 = 22.0;
-const COLOURS: [&str; 3] = ["#2463a8", "#c2571a", "#5b7a2b"];
+const COLOURS: [&str; 4] = ["#2463a8", "#c2571a", "#5b7a2b", "#8a4fa0"];
 const MIB: f64 = (1 << 20) as f64;
 /// Labels of lines that end closer than this are moved apart.
 const LABEL_HEIGHT: f64 = 14.0;
@@ -31,6 +31,7 @@ const PANELS: [Panel; 5] = [
         lines: &[
             ("log", |sample| sample.log_bytes as f64 / MIB),
             ("catalog", |sample| sample.catalog_bytes as f64 / MIB),
+            ("catalog's WAL", |sample| sample.catalog_log_bytes as f64 / MIB),
             ("waiting", |sample| sample.live_bytes as f64 / MIB),
         ],
     },
@@ -152,6 +153,6 @@ mod tests {
         for words in ["Disk, MiB", "Memory, MiB", "Open descriptors", "Start, ms", "simulated days", ">catalog<"] {
             assert!(svg.contains(words), "{words}");
         }
-        assert_eq!(svg.matches("<polyline").count(), 7);
+        assert_eq!(svg.matches("<polyline").count(), 8);
     }
 }

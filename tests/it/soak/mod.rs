@@ -1,7 +1,8 @@
 //! A month in the life of a server, in minutes: a real process with real files, at simulated time. Every message is judged
 //! by the laws of [`inbox`], every hour is sampled, and what the server takes must stay within bounds ([`verdict`]).
 //!
-//! `CONVOKE_SOAK=month` plays the long one (`make soak`), with a chart in `build/soak/month.svg`.
+//! `CONVOKE_SOAK=month` plays the long one (`make soak`), with a chart in `build/soak/month.svg`; `CONVOKE_SOAK_DAYS` is
+//! another number of days for it.
 
 mod chart;
 mod inbox;
@@ -13,6 +14,7 @@ use crate::support::{Random, seed};
 use anyhow::{Context, Result, ensure};
 use inbox::Law;
 use run::{Plan, Run};
+use sample::Sample;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -39,8 +41,9 @@ impl Plan {
     }
 
     fn month() -> Self {
+        let days = std::env::var("CONVOKE_SOAK_DAYS").ok().and_then(|days| days.parse().ok());
         Self {
-            days: 30,
+            days: days.unwrap_or(30),
             steps_per_day: 24,
             devices: 10_000,
             messages: 300,
@@ -79,9 +82,30 @@ fn draw(run: &Run, plan: &Plan) -> Result<()> {
     );
     let path = Path::new(CHART);
     fs::create_dir_all(path.parent().context("it has a folder")?)?;
-    fs::write(path, chart::draw(&run.samples, "A simulated month of one server", &subtitle))?;
+    let title = format!("{} simulated days of one server", plan.days);
+    fs::write(path, chart::draw(&run.samples, &title, &subtitle))?;
     println!("chart: build/soak/month.svg");
     Ok(())
+}
+
+/// What was done and found, in a line.
+fn summary(run: &Run, plan: &Plan) -> String {
+    let most = |value: fn(&Sample) -> u64| run.samples.iter().map(value).max().unwrap_or(0);
+    format!(
+        "found: {} simulated days of {} devices, {} messages, {} visits, {} restarts, half by SIGKILL: {} violations; log at \
+         most {} MiB, catalog {} MiB, memory {} MiB, {} descriptors, starts of at most {} ms",
+        plan.days,
+        chart::thousands(plan.devices as f64),
+        chart::thousands(run.sent() as f64),
+        chart::thousands(run.visits as f64),
+        plan.days,
+        run.violations.len(),
+        most(|sample| sample.log_bytes) / MIB,
+        most(|sample| sample.catalog_bytes + sample.catalog_log_bytes) / MIB,
+        most(|sample| sample.memory_bytes) / MIB,
+        most(|sample| sample.descriptors as u64),
+        most(|sample| sample.start.as_millis() as u64),
+    )
 }
 
 #[test]
@@ -94,6 +118,7 @@ fn a_simulated_month_breaks_no_law_and_what_it_takes_stays_within_bounds() -> Re
     }
     let findings = verdict::judge(&run.samples, plan.log_floor_bytes());
     findings.iter().for_each(|finding| println!("{finding}"));
+    println!("{}", summary(&run, &plan));
     ensure!(run.violations.is_empty(), "{} violations, first: {}", run.violations.len(), run.violations[0]);
     // Times are told, and judged by whoever reads them: the machine may be busy with other tests.
     let broken = findings.iter().filter(|finding| !finding.holds && !finding.is_timed);

@@ -55,6 +55,9 @@ const RENEWED_AFTER_S: u64 = 20 * DAY_S;
 const FREQUENT_ONE_IN: usize = 10;
 const COLLAPSE_KEYS: usize = 3;
 const PAYLOAD_BYTES_MAX: usize = 3000;
+/// What a message that waits takes of the log besides its payload, about: its topic and properties, and the reference of its
+/// inbox, in a record each.
+const RECORD_BYTES: u64 = 240;
 /// What a hasty device takes at most, and leaves unacknowledged.
 const HASTY_TAKES: usize = 4;
 
@@ -69,6 +72,7 @@ pub(crate) struct Run {
     devices: Vec<Device>,
     sequence: u64,
     last_start: Duration,
+    pub(crate) visits: u64,
     pub(crate) samples: Vec<Sample>,
     pub(crate) violations: Vec<Violation>,
     /// Removed after the server has gone.
@@ -110,6 +114,7 @@ impl Run {
             devices,
             sequence: 0,
             last_start,
+            visits: 0,
             samples: Vec::new(),
             violations: Vec::new(),
         })
@@ -127,6 +132,10 @@ impl Run {
             self.tell(day + 1, began.elapsed());
         }
         Ok(())
+    }
+
+    pub(crate) fn sent(&self) -> u64 {
+        self.sequence
     }
 
     /// Whether the bug that was seeded has been in the way.
@@ -230,7 +239,7 @@ impl Run {
         let at_ms = self.now_ms();
         let sent = Sent {
             sequence: self.sequence,
-            bytes: payload.len() as u64,
+            bytes: payload.len() as u64 + RECORD_BYTES,
             at_ms,
             expires_ms: at_ms + expiry_s * 1000,
             collapse,
@@ -255,6 +264,7 @@ impl Run {
     /// The device connects; one that is not hasty takes all that waits, up to a message that is sent to it now.
     fn visit(&mut self, visitor: usize, post: &mut Post, calls: bool) -> Result<()> {
         let is_hasty = self.random.next(5) == 0;
+        self.visits += 1;
         self.renew(visitor)?;
         let opened_ms = self.now_ms();
         let mut link = self.open(visitor)?;

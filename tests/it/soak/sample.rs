@@ -12,6 +12,8 @@ pub(crate) struct Sample {
     pub(crate) day: f64,
     pub(crate) log_bytes: u64,
     pub(crate) catalog_bytes: u64,
+    /// Of the catalog's write-ahead log, which grows and begins anew.
+    pub(crate) catalog_log_bytes: u64,
     /// Of the messages that wait.
     pub(crate) live_bytes: u64,
     pub(crate) waiting: usize,
@@ -26,7 +28,8 @@ impl Sample {
     pub(crate) fn take(process: u32, data: &Path) -> Result<Self> {
         Ok(Self {
             log_bytes: bytes_below(&data.join("log")),
-            catalog_bytes: ["", "-wal", "-shm"].iter().map(|end| catalog_file(data, end)).sum(),
+            catalog_bytes: catalog_file(data, ""),
+            catalog_log_bytes: catalog_file(data, "-wal") + catalog_file(data, "-shm"),
             memory_bytes: memory_bytes(process)?,
             descriptors: fs::read_dir(format!("/proc/{process}/fd"))?.count(),
             ..Self::default()

@@ -2,7 +2,8 @@
 //!
 //! *Flat*: the maximum of the last third is at most 1.2 times that of the second third; the first one fills what is empty.
 //! Times of starts are compared by their medians, and may differ by a tenth of a second. *Bounded*: the log takes at most
-//! four times what waits in it, or what it may always take, whichever is more.
+//! four times what waits in it, or what it may always take, whichever is more; the catalog's write-ahead log takes what its
+//! writer lets it grow to.
 
 use super::sample::Sample;
 use std::fmt;
@@ -10,6 +11,8 @@ use std::fmt;
 const FLAT: f64 = 1.2;
 const START_NOISE_S: f64 = 0.1;
 const LOG_PER_LIVE: u64 = 4;
+/// 8,000 pages, and what comes before a commit notices.
+const CATALOG_LOG_MIB: f64 = 40.0;
 
 /// One rule and how it turned out.
 #[derive(Debug)]
@@ -34,6 +37,7 @@ pub(crate) fn judge(samples: &[Sample], log_floor_bytes: u64) -> Vec<Finding> {
     vec![
         bounded(samples, log_floor_bytes),
         flat("log is flat", "MiB", samples.iter().map(|sample| mib(sample.log_bytes))),
+        catalog_log(samples),
         flat("catalog is flat", "MiB", samples.iter().map(|sample| mib(sample.catalog_bytes))),
         flat("memory is flat", "MiB", samples.iter().map(|sample| mib(sample.memory_bytes))),
         flat("descriptors are flat", "", samples.iter().map(|sample| sample.descriptors as f64)),
@@ -46,6 +50,12 @@ fn bounded(samples: &[Sample], floor: u64) -> Finding {
     let worst = samples.iter().map(over).fold(0.0, f64::max);
     let figures = format!("at most {:.0} % of max({} MiB, 4 × live)", worst * 100.0, floor >> 20);
     Finding { what: "log is bounded", holds: worst <= 1.0, is_timed: false, figures }
+}
+
+fn catalog_log(samples: &[Sample]) -> Finding {
+    let most = samples.iter().map(|sample| sample.catalog_log_bytes).max().unwrap_or(0) as f64 / f64::from(1 << 20);
+    let figures = format!("at most {most:.1} of {CATALOG_LOG_MIB} MiB");
+    Finding { what: "catalog's log is bounded", holds: most <= CATALOG_LOG_MIB, is_timed: false, figures }
 }
 
 fn flat(what: &'static str, unit: &str, values: impl Iterator<Item = f64>) -> Finding {
@@ -113,8 +123,8 @@ mod tests {
 
     #[test]
     fn whatever_grows_is_named() {
-        let growing = |n: u64| Sample { log_bytes: n * MIB, ..steady(n) };
-        assert_eq!(broken(&month(growing)), ["log is bounded", "log is flat"]);
+        let growing = |n: u64| Sample { log_bytes: n * MIB, catalog_log_bytes: n * MIB, ..steady(n) };
+        assert_eq!(broken(&month(growing)), ["log is bounded", "log is flat", "catalog's log is bounded"]);
         let leaking = |n: u64| Sample { memory_bytes: n * MIB, descriptors: n as usize, ..steady(n) };
         assert_eq!(broken(&month(leaking)), ["memory is flat", "descriptors are flat"]);
         let slower = |n: u64| Sample { start: Duration::from_millis(20 * n), ..steady(n) };

@@ -22,6 +22,7 @@ const SEGMENT: u64 = 32 << 10;
 const LIVE: usize = 8;
 /// A number of cuts on each file system, for long runs.
 const CUTS: &str = "CONVOKE_POWER_CUTS";
+const CUTS_PER_LINE: u64 = 100;
 
 /// `_IOR('X', 125, u32)`, the same of both file systems, and "without flushing the journal".
 const SHUTDOWN: libc::Ioctl = 0x8004_587d_u32 as libc::Ioctl;
@@ -29,6 +30,7 @@ const NO_LOG_FLUSH: u32 = 2;
 
 /// A file system in an image. Nothing of it is left behind: its loop device goes with the mount.
 struct Disk {
+    kind: String,
     folder: TempDir,
     is_mounted: bool,
 }
@@ -36,7 +38,7 @@ struct Disk {
 impl Disk {
     fn make(kind: &str, megabytes: u64) -> Result<Self, String> {
         let folder = tempfile::tempdir().unwrap();
-        let mut disk = Self { folder, is_mounted: false };
+        let mut disk = Self { kind: kind.to_owned(), folder, is_mounted: false };
         File::create(disk.image()).unwrap().set_len(megabytes << 20).unwrap();
         std::fs::create_dir(disk.mounted()).unwrap();
         run(Command::new(format!("mkfs.{kind}")).arg("-q").arg(disk.image()))?;
@@ -213,6 +215,7 @@ fn append(log: &Log, record: &NewRecord<'_>) -> Option<(Position, Position)> {
 
 /// Cuts the power `cuts` times; the error says at which cut which promise was broken.
 fn lives(disk: &mut Disk, cuts: u64, fault: Fault) -> Result<Expected, String> {
+    let began = Instant::now();
     let mut expected = Expected::default();
     let mut acknowledged = Position(0);
     let idle_mark_after = Some(Duration::from_millis(5));
@@ -242,6 +245,9 @@ fn lives(disk: &mut Disk, cuts: u64, fault: Fault) -> Result<Expected, String> {
         drop(log);
         disk.unmount()?;
         disk.mount()?;
+        if (cut + 1).is_multiple_of(CUTS_PER_LINE) {
+            eprintln!("{}: cut {} of {cuts}, {} s", disk.kind, cut + 1, began.elapsed().as_secs());
+        }
     }
     Ok(expected)
 }
@@ -254,7 +260,10 @@ fn survives(kind: &str, megabytes: u64) {
     let cuts = std::env::var(CUTS).ok().and_then(|cuts| cuts.parse().ok()).unwrap_or(25);
     let expected = lives(&mut disk, cuts, Fault::None).unwrap_or_else(|error| panic!("{kind}: {error}"));
     let Expected { checked, lost, reclaims, .. } = expected;
-    println!("{cuts} cuts on {kind}: {checked} records were acknowledged, {lost} were not, {reclaims} reclaims");
+    println!(
+        "found: {cuts} power cuts on {kind}: {checked} acknowledged records were looked for, none is lost; {lost} that were not \
+         acknowledged are gone; {reclaims} segments were given back"
+    );
     assert!(checked > 100 && lost > 0 && reclaims > 0, "{checked}, {lost}, {reclaims}: cuts must come under load");
 }
 
