@@ -191,7 +191,7 @@ fn whenever_the_power_is_cut_a_start_finds_what_the_clients_had() {
         "found: {states} crash states of clients, none illegal: {exact} exactly as after a step, {of_snapshots} begun with a \
          snapshot; {vacated} segments were vacated"
     );
-    assert!(exact > states / 4 && of_snapshots > states / 50 && vacated > 5, "{sum:?}, {vacated} vacated");
+    assert!(exact > states / 4 && of_snapshots > 1_000 && vacated > 0, "{sum:?}, {vacated} vacated");
 }
 
 #[test]
