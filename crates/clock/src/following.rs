@@ -284,7 +284,9 @@ impl Following {
     /// A difference to the system's clock that is not followed yet keeps the doubt.
     fn end_doubt(&mut self) -> Option<Change> {
         let doubt = self.doubt?;
-        let has_lasted = self.boot_ns - doubt.since_boot_ns >= LARGE_FOLLOWED_AFTER_NS && self.step.is_none();
+        // A clock that is not set confirms nothing.
+        let is_confirmed = self.step.is_none() && !self.is_told;
+        let has_lasted = self.boot_ns - doubt.since_boot_ns >= LARGE_FOLLOWED_AFTER_NS && is_confirmed;
         let is_near = self.service_ns.saturating_sub(doubt.certain_ns(self.boot_ns)) <= LARGE_NS;
         (has_lasted || is_near).then(|| {
             self.doubt = None;

@@ -192,8 +192,8 @@ impl Clock {
     #[must_use]
     pub fn keep(&self) -> Kept {
         let reading = self.inner.machine.read();
-        let now_ns = self.served(reading).now_ns;
-        let (service_ns, early) = self.lock().keep();
+        // Both of one moment: others read the clock meanwhile, and its time goes on.
+        let (now_ns, (service_ns, early)) = self.with(reading, |served, following| (served.now_ns, following.keep()));
         let boot_id = self.inner.boot_id.clone().filter(|_| service_ns == now_ns || early.is_some());
         let boot_id = boot_id.unwrap_or_else(|| kept::NO_BOOT.to_owned());
         Kept { boot_id, boot_ns: reading.boot_ns, service_ns, early }
@@ -206,14 +206,21 @@ impl Clock {
     }
 
     fn served(&self, reading: Reading) -> Served {
-        let (served, change) = self.lock().at(reading);
+        self.with(reading, |served, _| served)
+    }
+
+    fn with<T>(&self, reading: Reading, ask: impl FnOnce(Served, &Following) -> T) -> T {
+        let mut following = self.lock();
+        let (served, change) = following.at(reading);
+        let answer = ask(served, &following);
+        drop(following);
         if let Some(change) = change {
             if matches!(change, Change::Followed { .. } | Change::FirstSet { .. }) {
                 self.inner.followed.fetch_add(1, Ordering::Relaxed);
             }
             tell(change);
         }
-        served
+        answer
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Following> {

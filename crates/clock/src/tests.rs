@@ -177,6 +177,39 @@ fn a_time_in_doubt_is_kept_as_what_is_known_so_that_the_next_start_doubts_it_as_
 }
 
 #[test]
+fn a_clock_that_is_not_set_ends_no_doubt() {
+    let (machine, clock, known_ms) = booted_ahead_by(40 * DAY);
+    serve(&machine, &clock, 300);
+    machine.set_wrong_by(-20_000 * DAY);
+    serve(&machine, &clock, 700);
+    assert_eq!(clock.times().over_ms, known_ms + 1_000_000);
+    machine.set_wrong_by(0);
+    serve(&machine, &clock, 700);
+    assert_eq!((error_of(&machine, &clock), clock.times().is_in_doubt()), (0.0, false));
+}
+
+#[test]
+fn what_is_kept_is_of_one_moment_while_others_read_the_clock() {
+    let machine = machine();
+    let clock = machine.clock(None);
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    machine.pass(1);
+                    let _ = clock.now_ms();
+                }
+            });
+        }
+        let boot_id = machine.boot_id();
+        let of_no_boot = (0..50_000).filter(|_| Some(clock.keep().boot_id) != boot_id).count();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(of_no_boot, 0);
+    });
+}
+
+#[test]
 fn on_a_machine_that_does_not_say_which_boot_it_is_a_start_doubts_as_after_a_boot() {
     struct Nameless(TestMachine);
     impl Machine for Nameless {
