@@ -17,6 +17,24 @@ pub struct CrashStates {
     pub torn_per_moment: u64,
 }
 
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CheckedStates {
+    pub states: usize,
+    /// Of them, those that are exactly what there was after a step.
+    pub exact: usize,
+    /// Of them, those that begin with a snapshot.
+    pub of_snapshots: usize,
+}
+
+impl AddAssign for CheckedStates {
+    fn add_assign(&mut self, other: Self) {
+        self.states += other.states;
+        self.exact += other.exact;
+        self.of_snapshots += other.of_snapshots;
+    }
+}
+
 impl CrashStates {
     /// Gives every crash state of the trace to `check`, on all cores: the storage after the cut, and the last note of the
     /// test before it. Returns the sum of what it returns.

@@ -10,7 +10,7 @@ mod fate;
 mod storage;
 mod trace;
 
-pub use crash_states::CrashStates;
+pub use crash_states::{CheckedStates, CrashStates};
 pub use fate::{Everything, Fate, Nothing, Random, SectorFate, Subset};
 pub use storage::{Call, Counts, ForgettingStorage, Lie};
 pub use trace::{Moment, Op, SECTOR, Trace};

@@ -11,7 +11,7 @@ use std::ops::AddAssign;
 use std::time::Instant;
 
 use commitlog::Fault;
-use commitlog::testing::{CrashStates, ForgettingStorage, Lie, Trace, open_at_rest};
+use commitlog::testing::{CheckedStates, CrashStates, ForgettingStorage, Lie, Trace, open_at_rest};
 
 use self::life::{Life, MARKER, engine_options, options};
 use self::told::{Held, Told};
@@ -68,12 +68,12 @@ impl Recorded {
         Self { trace: life.storage.trace(), told, options: engine_options(), lived: life.lived() }
     }
 
-    fn check_all(&self, states: CrashStates) -> Result<Checked, String> {
+    fn check_all(&self, states: CrashStates) -> Result<CheckedStates, String> {
         states.check(&self.trace, |storage, noted| self.check(storage, noted.unwrap_or(0)))
     }
 
     /// Starts from what is left.
-    fn check(&self, storage: &ForgettingStorage, promised: u64) -> Result<Checked, String> {
+    fn check(&self, storage: &ForgettingStorage, promised: u64) -> Result<CheckedStates, String> {
         let opened = open_at_rest(storage.handle(), options(Fault::None));
         let (log, replay) = opened.map_err(|error| error.to_string())?;
         let (mut recovery, mut last) = (Recovery::new(self.options.clone()), None);
@@ -84,7 +84,8 @@ impl Recorded {
             recovery.apply(record)
         });
         let replayed = replayed.map_err(|error| error.to_string())?;
-        let mut checked = Checked { states: 1, exact: 0, of_snapshots: usize::from(replayed.snapshot_records > 0) };
+        let mut checked =
+            CheckedStates { states: 1, exact: 0, of_snapshots: usize::from(replayed.snapshot_records > 0) };
         let Some(last) = last else {
             return if promised == 0 { Ok(checked) } else { Err("nothing is left".to_owned()) };
         };
@@ -116,23 +117,6 @@ impl Recorded {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Checked {
-    states: usize,
-    /// Of them, those that are exactly what there was after a step.
-    exact: usize,
-    /// Of them, those that begin with a snapshot.
-    of_snapshots: usize,
-}
-
-impl AddAssign for Checked {
-    fn add_assign(&mut self, other: Self) {
-        self.states += other.states;
-        self.exact += other.exact;
-        self.of_snapshots += other.of_snapshots;
-    }
-}
-
 impl AddAssign for Lived {
     fn add_assign(&mut self, other: Self) {
         self.reclaimed += other.reclaimed;
@@ -146,7 +130,7 @@ impl AddAssign for Lived {
 fn whenever_the_power_is_cut_a_start_finds_what_the_groups_had() {
     let states_min = std::env::var(STATES).map_or(STATES_MIN, |states| states.parse().unwrap());
     let began = Instant::now();
-    let (mut sum, mut lived) = (Checked::default(), Lived::default());
+    let (mut sum, mut lived) = (CheckedStates::default(), Lived::default());
     for seed in 0.. {
         if sum.states >= states_min {
             break;
@@ -156,7 +140,7 @@ fn whenever_the_power_is_cut_a_start_finds_what_the_groups_had() {
         sum += recorded.check_all(CRASH_STATES).unwrap_or_else(|error| panic!("seed {seed}, {error}"));
         eprintln!("life {seed}: {} of {states_min} crash states, {} s", sum.states, began.elapsed().as_secs());
     }
-    let Checked { states, exact, of_snapshots } = sum;
+    let CheckedStates { states, exact, of_snapshots } = sum;
     let Lived { reclaimed, dead_letters, tried_again, atomic_acks } = lived;
     println!(
         "found: {states} crash states of groups, none illegal: {exact} exactly as after a step, {of_snapshots} begun with a \

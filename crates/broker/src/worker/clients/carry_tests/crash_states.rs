@@ -2,9 +2,8 @@
 //! clients had at one moment, and none of it is older than what was durable then.
 
 use std::collections::BTreeSet;
-use std::ops::AddAssign;
 
-use commitlog::testing::{CrashStates, Lie, Trace, open_at_rest};
+use commitlog::testing::{CheckedStates, CrashStates, Lie, Trace, open_at_rest};
 use commitlog::{NewRecord, Part, USER_KIND_MIN};
 
 use super::*;
@@ -54,7 +53,7 @@ impl Recorded {
         Self { trace: life.storage.trace(), told, vacated: life.vacated }
     }
 
-    fn check(&self, storage: &ForgettingStorage, noted: Option<u64>) -> Result<Checked, String> {
+    fn check(&self, storage: &ForgettingStorage, noted: Option<u64>) -> Result<CheckedStates, String> {
         let promised = noted.map_or(0, |note| usize::try_from(note).unwrap());
         let opened = open_at_rest(storage.handle(), options(Fault::None));
         let (log, replay) = opened.map_err(|error| error.to_string())?;
@@ -69,7 +68,8 @@ impl Recorded {
                 recovery.apply(record)
             })
             .map_err(|error| error.to_string())?;
-        let mut checked = Checked { states: 1, exact: 0, of_snapshots: usize::from(replayed.snapshot_records > 0) };
+        let mut checked =
+            CheckedStates { states: 1, exact: 0, of_snapshots: usize::from(replayed.snapshot_records > 0) };
         let Some(last) = last else {
             return if promised == 0 { Ok(checked) } else { Err("nothing is left".to_owned()) };
         };
@@ -85,7 +85,7 @@ impl Recorded {
         Ok(checked)
     }
 
-    fn check_all(&self) -> Result<Checked, String> {
+    fn check_all(&self) -> Result<CheckedStates, String> {
         CRASH_STATES.check(&self.trace, |storage, noted| self.check(storage, noted))
     }
 
@@ -155,28 +155,11 @@ impl Life {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Checked {
-    states: usize,
-    /// Of them, those that are exactly what was said at a moment.
-    exact: usize,
-    /// Of them, those that begin with a snapshot.
-    of_snapshots: usize,
-}
-
-impl AddAssign for Checked {
-    fn add_assign(&mut self, other: Self) {
-        self.states += other.states;
-        self.exact += other.exact;
-        self.of_snapshots += other.of_snapshots;
-    }
-}
-
 #[test]
 fn whenever_the_power_is_cut_a_start_finds_what_the_clients_had() {
     let states_min = std::env::var(STATES).map_or(STATES_MIN, |states| states.parse().unwrap());
     let began = Instant::now();
-    let (mut sum, mut vacated) = (Checked::default(), 0);
+    let (mut sum, mut vacated) = (CheckedStates::default(), 0);
     for seed in 0.. {
         if sum.states >= states_min {
             break;
@@ -186,12 +169,12 @@ fn whenever_the_power_is_cut_a_start_finds_what_the_clients_had() {
         sum += recorded.check_all().unwrap_or_else(|error| panic!("seed {seed}, {error}"));
         eprintln!("life {seed}: {} of {states_min} crash states, {} s", sum.states, began.elapsed().as_secs());
     }
-    let Checked { states, exact, of_snapshots } = sum;
+    let CheckedStates { states, exact, of_snapshots } = sum;
     println!(
         "found: {states} crash states of clients, none illegal: {exact} exactly as after a step, {of_snapshots} begun with a \
          snapshot; {vacated} segments were vacated"
     );
-    assert!(exact > states / 4 && of_snapshots > 1_000 && vacated > 0, "{sum:?}, {vacated} vacated");
+    assert!(exact > states / 4 && of_snapshots > states / 50 && vacated > 5, "{sum:?}, {vacated} vacated");
 }
 
 #[test]
