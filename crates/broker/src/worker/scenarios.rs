@@ -640,6 +640,22 @@ fn a_packet_beyond_the_share_is_paid_with_the_next_turns() {
 }
 
 #[test]
+fn what_comes_behind_the_end_of_a_connection_is_drained_by_one_read_in_a_turn() {
+    let mut bench = Bench::new();
+    let mut flood = bench.connect(ALICE, 0);
+    // No packet of a client begins with this.
+    let sent = flood.fill(&[0; 1 << 20].repeat(4));
+    assert!(sent > 8 * 65_536, "the sockets hold {sent} bytes");
+    flood.socket.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut turns = 0;
+    while !bench.worker.connections.is_empty() {
+        turns += 1;
+        bench.turn(&[flood.has_end()]);
+    }
+    assert!(turns >= sent / 65_536, "{turns} turns for {sent} bytes");
+}
+
+#[test]
 fn pings_of_a_websocket_are_packets_too() {
     let mut bench = Bench::new();
     let (mut flood, mut bob) = (bench.arrive_by_websocket(), bench.connect(BOB, 0));

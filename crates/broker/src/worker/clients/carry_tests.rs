@@ -519,7 +519,7 @@ const BUGS: [Fault; 4] =
 #[test]
 fn each_seeded_bug_of_carry_and_snapshot_is_found() {
     for fault in BUGS {
-        let found = (0..48).find_map(|seed| {
+        let found = (0..12).find_map(|seed| {
             let mut life = Life::with(fault, seed);
             (0..6).find_map(|_| {
                 let steps = life.random.below(600);

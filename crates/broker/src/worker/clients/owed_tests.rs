@@ -113,8 +113,10 @@ fn the_end_of_a_session_that_a_full_log_refuses_is_logged_by_the_first_tick_that
     let mut scene = Scene::begin();
     scene.end_in_vain();
     scene.bench.clients.tick(scene.bench.now);
+    assert!(scene.bench.clients.owes_records(), "no snapshot goes on meanwhile");
     scene.free_disk();
     scene.bench.clients.tick(scene.bench.now);
+    assert!(!scene.bench.clients.owes_records());
     assert_eq!(scene.found(), None);
 }
 

@@ -15,8 +15,8 @@ use crate::worker::action::{Action, Actions, ClientRef};
 pub(super) const READS_MAX: usize = 8;
 /// Of one read, or one message; as much as is written to a connection at a time.
 const READ_BYTES_MAX: u64 = 256 << 10;
-/// What waits long enough to be on the disk alone can wait a little longer: so many messages are read for one worker, and
-/// handed out by it, that a quarter of its time is taken at most, however many clients come back at once.
+/// What waits long enough to be on the disk alone can wait a little longer: no more are read for one worker, and handed out
+/// by it, however many clients come back at once, so that others have most of its time.
 const MESSAGES_PER_MS: usize = 64;
 /// After a pause as many at once.
 const MESSAGES_BURST: usize = 4 * MESSAGES_PER_MS;
@@ -30,7 +30,7 @@ pub(super) struct Reads {
 /// How many messages may be read now. A read may take more than is left, and the next ones wait for that.
 struct Pace {
     at: Instant,
-    /// In microseconds of the pace.
+    /// In microseconds of it.
     credit: i64,
 }
 

@@ -974,3 +974,28 @@ fn what_is_read_for_all_clients_together_keeps_its_pace() {
     assert_eq!(read_after(Duration::from_secs(1)), (256, true), "a pause is no credit for later");
     assert_eq!(read_after(Duration::from_secs(1)), (800 - 640, false));
 }
+
+/// Bob has no session that the log knows, so what comes while he is connected is in memory alone.
+#[test]
+fn what_came_meanwhile_goes_out_when_what_was_to_be_read_is_over() {
+    let mut bench = Bench::new();
+    let others: Vec<_> =
+        (0..READS_MAX).map(|number| bench.resume(&format!("GID_dev@@@{number}"), texts(1..=1)).1).collect();
+    others.iter().for_each(|client| _ = bench.hand_out(*client, &[]));
+    let (key, bob) = bench.connect(BOB, HOUR_S);
+    bench.clients.leave(bob, key, bench.now.ms);
+    let brief = Message { expires_at_ms: bench.now.ms + 1000, ..message("brief") };
+    bench.send(BOB, brief.into());
+    let (_, bob) = bench.connect(BOB, 0);
+    bench.hand_out(bob, &[]);
+    bench.send(BOB, text("live"));
+    bench.actions.clear();
+    bench.pass(Duration::from_secs(31));
+    bench.clients.tick(bench.now);
+    bench.clients.sweep_some(bench.now, &mut bench.actions);
+    bench.actions.clear();
+    others.iter().for_each(|_| _ = bench.answer());
+    let is_bobs = |action: &Action| matches!(action, Action::Deliver { client, .. } if *client == bob);
+    assert!(bench.actions.iter().any(is_bobs), "he waits for nothing");
+    assert_eq!(bench.hand_out(bob, &[]), ["live"]);
+}
