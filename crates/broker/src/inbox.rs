@@ -24,6 +24,8 @@ use crate::over::Over;
 use collapse_keys::{CollapseKeys, Seen};
 use entries::Entries;
 
+#[cfg(test)]
+pub(crate) use collapse_keys::KEYS_MAX;
 pub(crate) use correction::Correction;
 
 /// Names an entry within its inbox.
@@ -346,6 +348,11 @@ impl Inbox {
     pub(crate) fn collapse_keys_after(&self, after: Option<&str>) -> impl Iterator<Item = SeenKey<'_>> {
         let behind = self.collapse_keys.iter_after(after);
         behind.map(|(key, Seen { version, entry, until_ms })| SeenKey { key, version, entry, until_ms })
+    }
+
+    /// One more collapse key takes the place of another one.
+    pub(crate) fn is_full_of_collapse_keys(&self) -> bool {
+        self.collapse_keys.is_full()
     }
 
     pub(crate) fn has_collapse_keys(&self) -> bool {

@@ -5,7 +5,7 @@ use crate::message::Collapse;
 use crate::over::Over;
 
 /// Collapse keys that one inbox remembers. At the limit the key that expires first is forgotten.
-const KEYS_MAX: usize = 4096;
+pub(crate) const KEYS_MAX: usize = 4096;
 const GROWTH_MIN: usize = 2;
 
 /// Sorted by key, and grown by an eighth: a tree leaves nearly half of its memory empty. Small while there are none: most
@@ -30,6 +30,10 @@ pub(super) struct Seen {
 impl CollapseKeys {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.0.as_ref().is_some_and(|keys| keys.len() >= KEYS_MAX)
     }
 
     /// What was seen of the key and has not expired.

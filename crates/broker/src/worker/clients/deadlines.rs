@@ -22,7 +22,7 @@ impl Bucket {
         Self(NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN))
     }
 
-    fn begins_ms(self) -> u64 {
+    pub(super) fn begins_ms(self) -> u64 {
         u64::from(self.0.get()) * BUCKET_MS
     }
 }

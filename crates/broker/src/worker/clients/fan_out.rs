@@ -90,7 +90,7 @@ impl Clients {
     ) -> Result<(), AppendError> {
         let mut unit = Batch::default();
         let index = unit.message(&fan_out.message);
-        let stored = self.add_receivers(fan_out, &mut unit, index, now);
+        let stored = self.add_receivers(fan_out, (&mut unit, index), now, actions);
         if stored.is_empty() {
             return Ok(());
         }
@@ -118,16 +118,16 @@ impl Clients {
 
     /// Moves receivers from `fan_out` to `unit` until that is full.
     fn add_receivers(
-        &self,
+        &mut self,
         fan_out: &mut LoggedFanOut,
-        unit: &mut Batch,
-        message: usize,
+        (unit, message): (&mut Batch, usize),
         now: Now,
+        actions: &mut Actions,
     ) -> Vec<(ClientRef, Storing)> {
         let mut stored = Vec::new();
         let mut room = self.context.journal.unit_bytes_max().saturating_sub(unit.bytes());
         while let Some((client, ids)) = fan_out.receivers.pop_front() {
-            let storing = match self.admit(client, &fan_out.message, ids, now) {
+            let storing = match self.admit(client, &fan_out.message, ids, now, actions) {
                 Ok(storing) => storing,
                 Err(other) => {
                     fan_out.outcome = fan_out.outcome.merge(other);

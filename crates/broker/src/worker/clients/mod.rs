@@ -67,6 +67,7 @@ use slots::Slots;
 use slots_by_id::SlotsById;
 #[cfg(test)]
 use step::StepLimits;
+use sweep::SweptForRoom;
 use unsent::Unsent;
 
 pub(super) use carry::{CARRY_STEP, OpenConnection, Pass, Progress};
@@ -113,6 +114,7 @@ pub(super) struct Clients {
     deadlines: Deadlines,
     /// Clients are due, or to be visited because of the clock.
     is_sweeping: bool,
+    swept_for_room: SweptForRoom,
     set_back: SetBack,
     /// Of entries that are not in the log.
     volatile_entries: u64,
@@ -147,6 +149,7 @@ impl Clients {
             endings_ahead: BinaryHeap::new(),
             deadlines: Deadlines::default(),
             is_sweeping: false,
+            swept_for_room: SweptForRoom::new(now),
             set_back: SetBack::new(now),
             volatile_entries: 0,
             live: Live::default(),

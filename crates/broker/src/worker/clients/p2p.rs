@@ -74,7 +74,7 @@ impl Clients {
             return None;
         }
         // 3. It is superseded, expired, or there is no room.
-        let storing = match self.admit(client, &p2p.message, Box::default(), now) {
+        let storing = match self.admit(client, &p2p.message, Box::default(), now, actions) {
             Ok(storing) => storing,
             Err(outcome) => {
                 actions.push_back(Action::Reply { to: p2p.reply_to, outcome });

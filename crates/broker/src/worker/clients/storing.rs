@@ -44,7 +44,7 @@ impl Clients {
         now: Now,
         actions: &mut Actions,
     ) -> Outcome {
-        let storing = match self.admit(client, message, subscription_ids, now) {
+        let storing = match self.admit(client, message, subscription_ids, now, actions) {
             Ok(storing) => storing,
             Err(outcome) => return outcome,
         };
@@ -63,21 +63,27 @@ impl Clients {
 
     /// Whether an inbox takes a message, or what its sender is told instead.
     pub(super) fn admit(
-        &self,
+        &mut self,
         client: ClientRef,
         message: &SharedMessage,
         subscription_ids: Box<[u32]>,
         now: Now,
+        actions: &mut Actions,
     ) -> Result<Storing, Outcome> {
-        let Some(entry) = self.entry(client) else {
-            return Err(Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS));
-        };
-        let counts = &self.context.counts;
+        let nobody = Err(Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS));
+        let Some(entry) = self.entry(client) else { return nobody };
         if now.over().is_over(message.expires_at_ms) && entry.attachment.is_none() {
-            counts.expired.one();
+            self.context.counts.expired.one();
             return Err(Outcome::Done(ReasonCode::SUCCESS));
         }
-        match entry.inbox.admit(message.size(), message.collapse.as_ref(), &self.limits_of(entry), now.over()) {
+        let mut admission = self.admission(entry, message, now);
+        let forgets_key = message.collapse.is_some() && entry.inbox.is_full_of_collapse_keys();
+        if (admission == Admission::Full || forgets_key) && self.make_room(client, now, actions) {
+            let Some(entry) = self.entry(client) else { return nobody };
+            admission = self.admission(entry, message, now);
+        }
+        let counts = &self.context.counts;
+        match admission {
             Admission::Accept { replaces } => {
                 Ok(Storing { entry: self.entry_of(message, subscription_ids, now), replaces })
             }
@@ -92,6 +98,10 @@ impl Clients {
                 Err(Outcome::Dropped(ReasonCode::QUOTA_EXCEEDED))
             }
         }
+    }
+
+    fn admission(&self, entry: &ClientEntry, message: &SharedMessage, now: Now) -> Admission {
+        entry.inbox.admit(message.size(), message.collapse.as_ref(), &self.limits_of(entry), now.over())
     }
 
     fn limits_of(&self, entry: &ClientEntry) -> InboxLimits {

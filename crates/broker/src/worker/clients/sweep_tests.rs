@@ -5,16 +5,18 @@
 use std::time::Duration;
 
 use commitlog::Position;
-use mqtt::PacketId;
 use mqtt::server::Restart;
+use mqtt::{PacketId, ReasonCode};
 use proptest::prelude::*;
 
 use super::deadlines::BUCKET_MS;
 use super::entry::NEVER_S;
 use super::tests::{Bench, Seen, message};
 use super::*;
+use crate::inbox::KEYS_MAX;
 use crate::message::{Collapse, Message};
 use crate::store::{RecoveredEntry, RecoveredSession};
+use crate::worker::post::Outcome;
 
 const BOB: &str = "GID_dev@@@bob";
 const CLIENTS: [&str; 3] = ["GID_dev@@@alice", BOB, "GID_dev@@@carol"];
@@ -151,6 +153,78 @@ fn what_comes_from_a_log_of_a_clock_that_was_ahead_is_kept_as_long_as_any_other_
     assert_eq!(bench.waiting(BOB), 1);
     bench.sweep_after(2 * HOUR);
     assert_eq!(bench.waiting(BOB), 0);
+}
+
+/// What ends behind what is held is visited late.
+#[test]
+fn what_has_expired_makes_room_while_something_is_held_and_what_is_held_stays() {
+    let mut bench = Bench::with(|limits| limits.inbox_messages_max = 3);
+    let (key, bob) = bench.connect(BOB, NEVER_S);
+    bench.clients.leave(bob, key, bench.now.ms);
+    let ending_in = |bench: &Bench, time: Duration, payload: &str| {
+        Message { expires_at_ms: bench.now.ms + ms(time), ..message(payload) }.into()
+    };
+    let early = ending_in(&bench, HOUR, "dated early");
+    bench.send(BOB, early);
+    bench.now.held.from_ms = bench.now.ms;
+    bench.now.ms += ms(40 * DAY);
+    bench.now.held.until_ms = bench.now.ms;
+    for payload in ["brief", "brief too"] {
+        let brief = ending_in(&bench, Duration::from_secs(1), payload);
+        bench.send(BOB, brief);
+    }
+    bench.now.held.from_ms += ms(Duration::from_mins(1));
+    assert_eq!(bench.sweep_after(Duration::from_mins(1)), []);
+    assert_eq!(bench.waiting(BOB), 3);
+
+    assert!(matches!(bench.send(BOB, message("1").into())[..], [Seen::Removed(_), Seen::Removed(_), ..]));
+    bench.send(BOB, message("2").into());
+    let full = [Seen::Reply(Outcome::Dropped(ReasonCode::QUOTA_EXCEEDED))];
+    for _ in 0..3 {
+        assert_eq!(bench.send(BOB, message("3").into()), full);
+    }
+    let (_, bob) = bench.connect(BOB, NEVER_S);
+    assert_eq!(bench.deliver(bob), ["dated early", "1", "2"]);
+}
+
+#[test]
+fn an_inbox_is_swept_for_room_once_in_a_while_whatever_is_refused() {
+    let begin = Instant::now();
+    let client = |slot| ClientRef { slot, generation: 1 };
+    let mut swept = SweptForRoom::new(begin);
+    let mut may = |slots: [u32; 3], passed_ms| {
+        slots.map(|slot| swept.may(client(slot), begin + Duration::from_millis(passed_ms)))
+    };
+    assert_eq!(may([1, 1, 2], 1), [true, false, true]);
+    assert_eq!(may([2, 1, 3], BUCKET_MS - 1), [false, false, true]);
+    assert_eq!(may([1, 1, 2], BUCKET_MS), [true, false, true]);
+}
+
+#[test]
+fn a_collapse_key_that_is_held_outlives_one_that_has_expired() {
+    let mut bench = Bench::new();
+    // In memory alone.
+    bench.connect(BOB, 0);
+    let keyed = |bench: &Bench, key: &str, time: Duration| {
+        let collapse = Some(Collapse { key: key.into(), version: 1 });
+        Message { collapse, expires_at_ms: bench.now.ms + ms(time), ..message(key) }.into()
+    };
+    let early = keyed(&bench, "dated early", HOUR);
+    bench.send(BOB, early);
+    bench.now.held.from_ms = bench.now.ms;
+    bench.now.ms += ms(40 * DAY);
+    bench.now.held.until_ms = bench.now.ms;
+    for number in 1..KEYS_MAX {
+        let brief = keyed(&bench, &number.to_string(), Duration::from_secs(1));
+        bench.send(BOB, brief);
+    }
+    bench.now.held.from_ms += ms(Duration::from_mins(1));
+    bench.sweep_after(Duration::from_mins(1));
+    let one_more = keyed(&bench, "one more", HOUR);
+    bench.send(BOB, one_more);
+    let again = keyed(&bench, "dated early", HOUR);
+    bench.send(BOB, again);
+    assert_eq!(bench.waiting(BOB), 2, "the key is known still");
 }
 
 #[derive(Clone, Debug)]
