@@ -82,6 +82,7 @@ mod format;
 pub mod fuzzing;
 mod log;
 mod options;
+mod pieces;
 #[cfg(test)]
 mod pinned;
 mod position;

@@ -321,7 +321,9 @@ fn append_start(shared: &Shared) -> Result<(), OpenError> {
     if tail.must_roll(shared.geometry.segment_size / 4) && tail.ready == tail.segment {
         let next = tail.segment + 1;
         let version = tail.version(next);
-        match if must_roll { shared.prepare_at_start(version, next) } else { shared.prepare(version, next) } {
+        let made =
+            if must_roll { shared.prepare_at_start(version, next) } else { shared.prepare(version, next, || false) };
+        match made {
             Ok(()) => tail.ready = next,
             // The preparer tries again.
             Err(PrepareError::Retry(_)) if !must_roll => {}

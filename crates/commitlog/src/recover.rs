@@ -73,7 +73,7 @@ fn create_new(storage: &dyn Storage, segment_size: u64, carries: bool) -> Result
     let carries_from = carries.then_some(FIRST_SEGMENT);
     let version = SegmentVersion::of_segment(FIRST_SEGMENT, carries_from);
     let header = SegmentHeader { version, geometry, number: FIRST_SEGMENT, epoch: Epoch(1) };
-    let file = prepare(storage, &header).map_err(PrepareError::into_source).map_err(file_error(
+    let file = prepare(storage, &header, || false).map_err(PrepareError::into_source).map_err(file_error(
         storage,
         &name,
         "the file cannot be made",

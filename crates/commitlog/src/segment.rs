@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::format::{
     Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, SegmentVersion, Slot, next_slot,
 };
+use crate::pieces::Pieces;
 use crate::recover::FIRST_SEGMENT;
 use crate::storage::{Storage, StorageFile};
 use crate::{Epoch, Position};
@@ -89,11 +90,16 @@ impl PrepareError {
     }
 }
 
-/// Creates a segment whose every byte is written, and which is durable under its name when this returns.
-pub(crate) fn prepare(storage: &dyn Storage, header: &SegmentHeader) -> Result<Arc<dyn StorageFile>, PrepareError> {
+/// Creates a segment whose every byte is written, and which is durable under its name when this returns. While there is
+/// time it leaves the disk to others in between.
+pub(crate) fn prepare(
+    storage: &dyn Storage,
+    header: &SegmentHeader,
+    has_time: impl Fn() -> bool,
+) -> Result<Arc<dyn StorageFile>, PrepareError> {
     let unfinished = unfinished_name_of(header.number);
     let file = create(storage, &unfinished, header.geometry.segment_size).and_then(|file| {
-        fill(&*file, header, None)?;
+        fill(&*file, header, None, has_time)?;
         Ok(file)
     });
     finish(storage, &unfinished, header.number, file)
@@ -133,7 +139,7 @@ pub(crate) fn prepare_at_start(
         None => (&*unfinished, create(storage, &unfinished, size)),
     };
     let file = file.and_then(|file| {
-        fill(&*file, header, keep)?;
+        fill(&*file, header, keep, || false)?;
         Ok(file)
     });
     if from == SPARE && keep.is_some() {
@@ -178,7 +184,7 @@ pub(crate) fn make_spare(storage: &dyn Storage, size: u64) -> io::Result<()> {
     let made = create(storage, SPARE, size).and_then(|file| {
         if file.size()? < size {
             // The file system cannot reserve space: only what is written has any.
-            write_chunks(&*file, size, |_, _| Ok(()))?;
+            write_chunks(&*file, size, |_, _| Ok(()), || false)?;
         }
         file.sync_data()
     });
@@ -210,9 +216,14 @@ pub(crate) fn has_no_room(error: &io::Error) -> bool {
 }
 
 /// Writes every byte of the segment, and syncs it.
-fn fill(file: &dyn StorageFile, header: &SegmentHeader, keep: Option<(&dyn StorageFile, u64)>) -> io::Result<()> {
+fn fill(
+    file: &dyn StorageFile,
+    header: &SegmentHeader,
+    keep: Option<(&dyn StorageFile, u64)>,
+    has_time: impl Fn() -> bool,
+) -> io::Result<()> {
     let kept = keep.map_or(SEGMENT_HEADER_LEN as u64, |(_, cut)| cut);
-    write_chunks(file, header.geometry.segment_size, |offset, bytes| {
+    let put = |offset, bytes: &mut [u8]| {
         if let Some((old, _)) = keep {
             let wanted =
                 usize::try_from(kept.saturating_sub(offset)).map_or(bytes.len(), |wanted| wanted.min(bytes.len()));
@@ -222,12 +233,19 @@ fn fill(file: &dyn StorageFile, header: &SegmentHeader, keep: Option<(&dyn Stora
             bytes[..SEGMENT_HEADER_LEN].copy_from_slice(&header.encode());
         }
         Ok(())
-    })?;
+    };
+    write_chunks(file, header.geometry.segment_size, put, has_time)?;
     file.sync_data()
 }
 
 /// Writes `size` bytes: zeros, or what `put` puts in their place.
-fn write_chunks(file: &dyn StorageFile, size: u64, put: impl Fn(u64, &mut [u8]) -> io::Result<()>) -> io::Result<()> {
+fn write_chunks(
+    file: &dyn StorageFile,
+    size: u64,
+    put: impl Fn(u64, &mut [u8]) -> io::Result<()>,
+    has_time: impl Fn() -> bool,
+) -> io::Result<()> {
+    let mut pieces = Pieces::default();
     let at_most = |rest| usize::try_from(rest).map_or(CHUNK, |rest| rest.min(CHUNK));
     let mut chunk = vec![0; at_most(size)];
     let mut offset = 0;
@@ -236,7 +254,7 @@ fn write_chunks(file: &dyn StorageFile, size: u64, put: impl Fn(u64, &mut [u8]) 
         let bytes = &mut chunk[..len];
         bytes.fill(0);
         put(offset, bytes)?;
-        file.write_at(bytes, offset)?;
+        pieces.write_at(file, bytes, offset, &has_time)?;
         offset += len as u64;
     }
     Ok(())

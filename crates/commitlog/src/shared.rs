@@ -118,7 +118,12 @@ impl Shared {
     }
 
     /// Creates a segment that is ready for appends, and the spare file before it.
-    pub(crate) fn prepare(&self, version: SegmentVersion, number: u64) -> Result<(), PrepareError> {
+    pub(crate) fn prepare(
+        &self,
+        version: SegmentVersion,
+        number: u64,
+        has_time: impl Fn() -> bool,
+    ) -> Result<(), PrepareError> {
         // First: else a kill after the disk is full would be the end.
         if let Err(error) = self.keep_spare() {
             // On a full disk the space that was given back is all there is.
@@ -131,7 +136,7 @@ impl Shared {
             prepare_from_free(&*self.storage, &header)?
         } else {
             self.check_space(2).map_err(PrepareError::Retry)?;
-            prepare(&*self.storage, &header)?
+            prepare(&*self.storage, &header, has_time)?
         };
         self.add_file(number, file);
         Ok(())

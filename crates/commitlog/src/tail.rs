@@ -234,6 +234,12 @@ impl Tail {
         self.ready < self.segment + self.ahead
     }
 
+    /// Whether what is written beside the log may be slow: nobody will wait for the next segment soon.
+    pub(crate) fn has_time(&self) -> bool {
+        let kept = self.reserve + self.room_for_copies();
+        self.phase == Phase::Open && self.room() >= kept + self.geometry.segment_size / 2
+    }
+
     pub(crate) fn is_full_for(&self, need: Need, len: u64) -> bool {
         self.full && self.check_room(need, len).is_err()
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::collect::Taken;
 use super::format::{COPY_LEN, FRAME_BODY, FRAME_HEADER_LEN, HEADER_LEN, SnapshotHeader, What, encode_copy};
 use super::{NAME, UNFINISHED};
+use crate::pieces::Pieces;
 use crate::seeded;
 use crate::shared::Shared;
 use crate::storage::StorageFile;
@@ -19,8 +20,6 @@ use crate::{Position, SyncMode};
 const CHECKED_EVERY: Duration = Duration::from_secs(1);
 /// A snapshot that the owners have not finished when so many more would have been due is given up.
 const OUTDATED_AFTER: u64 = 8;
-/// So much is written at most before it is synced: the log's own syncs do not wait behind all of it.
-const SYNCED_EVERY: u64 = 8 << 20;
 
 /// Why a snapshot is not continued.
 enum GivenUp {
@@ -109,7 +108,7 @@ fn write_file(shared: &Shared, from: Position, mut next: Option<(Vec<u8>, u64)>)
     let mut file = SnapshotFile::create(shared, from)?;
     while let Some((bytes, count)) = next {
         file.header.records += count;
-        file.write_frame(What::Records, &bytes)?;
+        file.write_frame(shared, What::Records, &bytes)?;
         next = next_records(shared, from)?;
     }
     let end = if seeded::is_ahead_of_the_log(&shared.options) {
@@ -175,19 +174,19 @@ fn write_copies(shared: &Shared, file: &mut SnapshotFile) -> io::Result<()> {
             encode_copy(&mut body, name, place);
             file.header.copies += 1;
             if body.len() + COPY_LEN > FRAME_BODY {
-                file.write_frame(What::Copies, &body)?;
+                file.write_frame(shared, What::Copies, &body)?;
                 body.clear();
             }
         }
     }
-    if body.is_empty() { Ok(()) } else { file.write_frame(What::Copies, &body) }
+    if body.is_empty() { Ok(()) } else { file.write_frame(shared, What::Copies, &body) }
 }
 
 /// A file that becomes a snapshot with its header, which is written last.
 struct SnapshotFile {
     file: Arc<dyn StorageFile>,
     header: SnapshotHeader,
-    synced: u64,
+    pieces: Pieces,
 }
 
 impl SnapshotFile {
@@ -200,19 +199,19 @@ impl SnapshotFile {
             records: 0,
             copies: 0,
         };
-        Ok(Self { file: shared.storage.create(UNFINISHED)?, header, synced: 0 })
+        Ok(Self { file: shared.storage.create(UNFINISHED)?, header, pieces: Pieces::default() })
     }
 
-    fn write_frame(&mut self, what: What, body: &[u8]) -> io::Result<()> {
+    fn write_frame(&mut self, shared: &Shared, what: What, body: &[u8]) -> io::Result<()> {
         let offset = self.header.length;
-        self.file.write_at(&self.header.encode_frame(offset, what, body), offset)?;
-        self.file.write_at(body, offset + FRAME_HEADER_LEN as u64)?;
+        self.write(shared, &self.header.encode_frame(offset, what, body), offset)?;
+        self.write(shared, body, offset + FRAME_HEADER_LEN as u64)?;
         self.header.length += (FRAME_HEADER_LEN + body.len()) as u64;
-        if self.header.length - self.synced >= SYNCED_EVERY {
-            self.file.sync_data()?;
-            self.synced = self.header.length;
-        }
         Ok(())
+    }
+
+    fn write(&mut self, shared: &Shared, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.pieces.write_at(&*self.file, bytes, offset, || shared.tail().phase == Phase::Open)
     }
 
     fn finish(mut self, end: Position) -> io::Result<u64> {
