@@ -103,11 +103,11 @@ impl Message {
     }
 
     /// What is left of the sender's expiry in seconds, at least 1 [MQTT5-3.3.2-6]. `None`: it has none.
-    pub(crate) fn expiry_left_s(&self, now_ms: u64) -> Option<u32> {
+    pub(crate) fn expiry_left_s(&self, over: Over) -> Option<u32> {
         if self.expires_at_ms == NEVER_MS {
             return None;
         }
-        let left = self.expires_at_ms.saturating_sub(now_ms).div_ceil(1000).max(1);
+        let left = over.left_ms(self.expires_at_ms).div_ceil(1000).max(1);
         Some(u32::try_from(left).unwrap_or(u32::MAX))
     }
 }

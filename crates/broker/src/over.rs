@@ -34,8 +34,16 @@ impl Over {
     }
 
     pub(crate) fn is_over(self, ends_at_ms: u64) -> bool {
-        let Held { from_ms, until_ms } = self.held;
-        ends_at_ms <= self.now_ms && !(from_ms < ends_at_ms && ends_at_ms <= until_ms)
+        ends_at_ms <= self.now_ms && !self.holds(ends_at_ms)
+    }
+
+    /// How long it takes until what was to end then is over.
+    pub(crate) fn left_ms(self, ends_at_ms: u64) -> u64 {
+        ends_at_ms.saturating_sub(if self.holds(ends_at_ms) { self.held.from_ms } else { self.now_ms })
+    }
+
+    fn holds(self, ends_at_ms: u64) -> bool {
+        self.held.from_ms < ends_at_ms && ends_at_ms <= self.held.until_ms
     }
 
     /// By then all is over that was to end by then. What is looked at in the order in which it ends goes by this: while
@@ -53,8 +61,8 @@ mod tests {
     #[test]
     fn what_is_held_is_not_over_and_what_ends_behind_it_is() {
         let over = Over::new(100, Held { from_ms: 20, until_ms: 60 });
-        for (ends_at_ms, is_over) in [(20, true), (21, false), (60, false), (61, true), (100, true), (101, false)] {
-            assert_eq!(over.is_over(ends_at_ms), is_over, "{ends_at_ms}");
+        for (ends_at_ms, left_ms) in [(20, 0), (21, 1), (60, 40), (61, 0), (100, 0), (101, 1)] {
+            assert_eq!((over.is_over(ends_at_ms), over.left_ms(ends_at_ms)), (left_ms == 0, left_ms), "{ends_at_ms}");
         }
         assert_eq!((over.all_until_ms(), Over::by(100).all_until_ms()), (20, 100));
         assert!(Over::by(100).is_over(60));

@@ -83,6 +83,13 @@ impl Times {
         at_ms <= self.now_ms && !self.held_ms().contains(&at_ms)
     }
 
+    /// How long it takes until what was to end then has ended.
+    #[must_use]
+    pub fn left_ms(&self, at_ms: u64) -> u64 {
+        let from_ms = if self.held_ms().contains(&at_ms) { self.held_from_ms } else { self.now_ms };
+        at_ms.saturating_sub(from_ms)
+    }
+
     /// The moments of which it is in doubt whether they are over.
     #[must_use]
     pub fn held_ms(&self) -> Range<u64> {

@@ -250,6 +250,15 @@ fn what_a_run_in_doubt_has_set_is_over_in_its_time_and_what_is_from_before_is_he
 }
 
 #[test]
+fn what_is_left_of_a_time_is_counted_from_when_it_is_over() {
+    let times = Times { over_ms: 200, held_from_ms: 100, held_until_ms: 900, ..Times::certain(1_000) };
+    for (at_ms, left_ms) in [(100, 0), (101, 1), (900, 800), (901, 0), (1_000, 0), (1_001, 1)] {
+        assert_eq!((times.left_ms(at_ms), times.is_over(at_ms)), (left_ms, left_ms == 0), "{at_ms}");
+    }
+    assert_eq!([999, 1_000, 1_003].map(|at_ms| Times::certain(1_000).left_ms(at_ms)), [0, 0, 3]);
+}
+
+#[test]
 fn without_anything_kept_the_log_says_what_time_is_known() {
     let machine = machine();
     let known_ms = machine.true_ms() - 2 * DAY as u64 * 1_000;

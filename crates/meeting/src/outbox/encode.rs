@@ -3,6 +3,7 @@
 use crate::machine::{OutgoingSignal, ParentTopic};
 use bytes::Bytes;
 use catalog::NewOutboxRow;
+use clock::Times;
 use queue::{Message, TopicName};
 use signalling::signal::VERSION;
 use signalling::topics::{MEETING_DOWN, RING_DOWN, property};
@@ -51,12 +52,12 @@ pub(crate) fn receiver(row: &NewOutboxRow) -> &str {
 }
 
 /// `None`: it has expired. The error: why it can never be a message.
-pub(crate) fn message(row: &NewOutboxRow, now_ms: u64) -> Result<Option<(TopicName, Message)>, String> {
+pub(crate) fn message(row: &NewOutboxRow, times: Times) -> Result<Option<(TopicName, Message)>, String> {
     let expires_at = row.properties.iter().find(|(name, _)| name == EXPIRES_AT);
     let expires_at_ms: Option<u64> = expires_at.and_then(|(_, value)| value.parse().ok());
     let expires_at_ms = expires_at_ms.ok_or_else(|| format!("it has no {EXPIRES_AT}"))?;
     let topic = TopicName::parse(&row.topic).map_err(|error| error.to_string())?;
-    let left_ms = expires_at_ms.saturating_sub(now_ms);
+    let left_ms = times.left_ms(expires_at_ms);
     if left_ms == 0 {
         return Ok(None);
     }
@@ -64,5 +65,5 @@ pub(crate) fn message(row: &NewOutboxRow, now_ms: u64) -> Result<Option<(TopicNa
     let mut properties: Vec<_> = row.properties.iter().filter(|(name, _)| own(name)).cloned().collect();
     properties.push((property::EXPIRY_S.to_owned(), left_ms.div_ceil(1_000).to_string()));
     let body = Bytes::copy_from_slice(&row.body);
-    Ok(Some((topic, Message { keys: Vec::new(), tag: None, properties, body, born_ms: now_ms })))
+    Ok(Some((topic, Message { keys: Vec::new(), tag: None, properties, body, born_ms: times.now_ms })))
 }

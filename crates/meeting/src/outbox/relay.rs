@@ -224,7 +224,7 @@ pub(crate) enum Sent {
 /// Tries until the queue accepts it or it expires.
 async fn send_while_good(service: &ServiceState, row: &NewOutboxRow) -> Sent {
     loop {
-        let (topic, message) = match encode::message(row, service.now_ms()) {
+        let (topic, message) = match encode::message(row, service.clock.times()) {
             Ok(Some(mail)) => mail,
             Ok(None) => return Sent::Expired,
             Err(reason) => return Sent::Never(reason),

@@ -120,7 +120,7 @@ impl RequestHandler<'_> {
 
     /// The sender, if the request may be handled.
     fn check(&self, person: Option<UserState>) -> Result<(Actor, UserState), Refusal> {
-        verify::check(self.up, &self.sender, &self.service.config, self.service.now_ms())?;
+        verify::check(self.up, &self.sender, &self.service.config, self.service.clock.times())?;
         let words = "this login belongs to no user: connect with a device credential of a user";
         let known = person.ok_or_else(|| refusal(RefusalCode::NotAllowed, words))?;
         let client = self.sender.client.clone();

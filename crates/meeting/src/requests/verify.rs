@@ -3,6 +3,7 @@
 use crate::config::Config;
 use catalog::User;
 use catalog::text::{self, TextError};
+use clock::Times;
 use queue::Message;
 use serde_json::Value;
 use signalling::signal::VERSION;
@@ -68,11 +69,11 @@ fn unreadable(value: &Value, cause: &str) -> Unreadable {
 }
 
 /// Checks that need no catalog.
-pub(crate) fn check(up: &Up, sender: &Sender, config: &Config, now_ms: u64) -> Result<(), Refusal> {
+pub(crate) fn check(up: &Up, sender: &Sender, config: &Config, times: Times) -> Result<(), Refusal> {
     // A terminal whose clock is wrong learns the service's by `state`: none of these is refused for its time.
     let about_user =
         matches!(up.body, UpBody::State {} | UpBody::Contacts { .. } | UpBody::History { .. } | UpBody::Seen { .. });
-    if !about_user && expiry_ms(up, sender, config) < now_ms {
+    if !about_user && times.is_over(expiry_ms(up, sender, config).saturating_add(1)) {
         return Err(refusal(RefusalCode::Expired, "the request came too late: send it anew, with the service's clock"));
     }
     if up.envelope.meeting.is_none() && !about_user {

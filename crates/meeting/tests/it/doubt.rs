@@ -1,11 +1,14 @@
 //! A boot with a clock that is months ahead: for ten minutes nothing of before is over by it. And what such a clock has left.
+//! A boot with a clock that is not set: what is dated before it is has its time.
 
 use crate::history::{in_vain, page};
 use crate::world::{World, until};
 use catalog::Catalog as _;
 use clock::Clock;
 use clock::testing::TestMachine;
-use signalling::{DownBody, UpBody};
+use queue::Message;
+use signalling::topics::{RING_DOWN, property};
+use signalling::{DownBody, RefusalCode, UpBody};
 use std::time::Duration;
 
 /// Seconds.
@@ -18,6 +21,19 @@ async fn reboot(world: &mut World) -> TestMachine {
     let kept = machine.clock(None).keep();
     machine.reboot();
     machine.set_wrong_by(MONTHS);
+    world.crash().await;
+    world.clock = machine.clock(Some(&kept));
+    world.start().await;
+    machine
+}
+
+/// The same with a clock that is not set, so that the time is that of the last run.
+async fn reboot_without_battery(world: &mut World) -> TestMachine {
+    let machine = TestMachine::at(Clock::system().now_ms());
+    let kept = machine.clock(None).keep();
+    machine.pass(MONTHS.unsigned_abs() * 1_000);
+    machine.reboot();
+    machine.unset();
     world.crash().await;
     world.clock = machine.clock(Some(&kept));
     world.start().await;
@@ -58,6 +74,44 @@ async fn a_ring_stands() {
     machine.pass(DOUBT_MS);
     until("its time is over", is_missed).await;
     assert_eq!(rings_of(&mut world, "bob.phone").await, 0);
+}
+
+#[tokio::test]
+async fn a_request_that_was_dated_before_the_clock_was_set_is_handled() {
+    let mut world = World::new().await;
+    let machine = reboot_without_battery(&mut world).await;
+    machine.set_wrong_by(0);
+    world.call("alice.phone", &["bob"]).await;
+    world.find("bob.phone", "invitation").await;
+}
+
+#[tokio::test]
+async fn a_request_that_was_dated_before_the_clock_was_set_is_refused_when_its_time_is_over() {
+    let mut world = World::new().await;
+    let machine = reboot_without_battery(&mut world).await;
+    machine.set_wrong_by(0);
+    world.state("alice.phone").await;
+    machine.pass(60_000);
+    world.call("alice.phone", &["bob"]).await;
+    let refused = world.find("alice.phone", "refused").await;
+    assert!(matches!(refused.body, DownBody::Refused { code: RefusalCode::Expired, .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_ring_that_was_in_the_outbox_when_the_clock_was_set_is_sent() {
+    let mut world = World::new().await;
+    let machine = reboot_without_battery(&mut world).await;
+    world.fill_topic(Some(RING_DOWN));
+    world.call("alice.phone", &["bob"]).await;
+    world.find("alice.phone", "admitted").await;
+    machine.set_wrong_by(0);
+    world.state("alice.phone").await;
+    world.fill_topic(None);
+    let invitation = world.find("bob.phone", "invitation").await;
+    let left_ms = invitation.envelope.expires_at_ms - invitation.envelope.sent_at_ms;
+    let is_ring = |message: &&Message| message.property(property::SECOND_TOPIC).unwrap().ends_with("/invitation");
+    let sent = world.delivered.iter().find(is_ring).unwrap();
+    assert_eq!(sent.property(property::EXPIRY_S), Some(&*(left_ms / 1_000).to_string()));
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ impl Connections {
         let Some(connection) = self.get_mut(key) else { return Sent::NotOpen };
         let properties = ForwardedProperties {
             base: message.properties(),
-            message_expiry_s: message.expiry_left_s(now.ms),
+            message_expiry_s: message.expiry_left_s(now.over()),
             subscription_ids,
         };
         let sent = connection.mqtt.publish(&message.as_publish(delivery), &properties, &mut connection.out);
