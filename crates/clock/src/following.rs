@@ -72,8 +72,8 @@ pub(crate) struct Following {
     step: Option<Step>,
     doubt: Option<Doubt>,
     early: Early,
-    /// It was told that the system's clock is not set.
-    is_told: bool,
+    /// The system's clock is not set, which was told.
+    is_unset: bool,
     /// The start of this run, or when the system's clock was last followed.
     stands_since_boot_ns: u64,
 }
@@ -145,7 +145,7 @@ impl Following {
             step: None,
             doubt: None,
             early: Early::Nothing,
-            is_told: false,
+            is_unset: false,
             stands_since_boot_ns: begun_boot_ns,
         }
     }
@@ -159,7 +159,9 @@ impl Following {
     }
 
     fn served(&self) -> Served {
-        let (now_ns, stood_ns) = (self.service_ns, self.boot_ns.saturating_sub(self.stands_since_boot_ns));
+        let now_ns = self.service_ns;
+        // A clock that is not set confirms nothing.
+        let stood_ns = if self.is_unset { 0 } else { self.boot_ns.saturating_sub(self.stands_since_boot_ns) };
         let doubted = self.doubt.map(|doubt| (doubt.certain_ns(self.boot_ns), doubt.begun_ns));
         let over_ns = doubted.map_or(now_ns, |(certain_ns, _)| now_ns.min(certain_ns));
         let early = match self.early {
@@ -193,9 +195,9 @@ impl Following {
         self.service_ns = self.service_ns.saturating_add(passed_ns);
         if reading.wall_ns < EARLIEST_NS {
             self.step = None;
-            return (!std::mem::replace(&mut self.is_told, true)).then_some(Change::NotSet);
+            return (!std::mem::replace(&mut self.is_unset, true)).then_some(Change::NotSet);
         }
-        self.is_told = false;
+        self.is_unset = false;
         if let Early::All { until_ns } = self.early {
             self.early = Early::Nothing;
             if let Some(change) = self.follow_first(reading.wall_ns, until_ns) {
@@ -284,8 +286,7 @@ impl Following {
     /// A difference to the system's clock that is not followed yet keeps the doubt.
     fn end_doubt(&mut self) -> Option<Change> {
         let doubt = self.doubt?;
-        // A clock that is not set confirms nothing.
-        let is_confirmed = self.step.is_none() && !self.is_told;
+        let is_confirmed = self.step.is_none() && !self.is_unset;
         let has_lasted = self.boot_ns - doubt.since_boot_ns >= LARGE_FOLLOWED_AFTER_NS && is_confirmed;
         let is_near = self.service_ns.saturating_sub(doubt.certain_ns(self.boot_ns)) <= LARGE_NS;
         (has_lasted || is_near).then(|| {

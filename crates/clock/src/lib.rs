@@ -53,7 +53,8 @@ pub struct Times {
     /// What was to end after `held_from_ms` and by then is from before the start, or from before the system's clock was set:
     /// whether it is over is in doubt. What was to end later was set by this run, by the time of now.
     pub held_until_ms: u64,
-    /// How long this run has gone by this time: since its start, or since the system's clock was last followed.
+    /// How long this run has gone by this time: since its start, or since the system's clock was last followed. Zero while
+    /// that is not set.
     pub stood: Duration,
 }
 

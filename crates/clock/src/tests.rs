@@ -460,6 +460,32 @@ fn what_is_dated_once_the_clock_is_set_has_its_time_and_no_more_also_over_a_rest
     }
 }
 
+#[test]
+fn a_clock_that_is_not_set_never_settles() {
+    for off_for in OFF_FOR_S {
+        let server = WithoutBattery::boot(off_for);
+        server.pass(3 * DAY.unsigned_abs());
+        assert!(!server.clock.times().is_settled(), "{off_for:?}");
+        server.set();
+        server.pass(DAY.unsigned_abs() - 1);
+        assert!(!server.clock.times().is_settled(), "{off_for:?}");
+        server.pass(3 * DAY.unsigned_abs());
+        assert!(server.clock.times().is_settled(), "{off_for:?}: once what was dated before has had its time");
+    }
+}
+
+#[test]
+fn a_clock_that_loses_its_time_is_settled_again_when_it_shows_that_nothing_was_wrong() {
+    let machine = machine();
+    let clock = machine.clock(None);
+    machine.pass(DAY.unsigned_abs() * 1_000);
+    assert!(clock.times().is_settled());
+    machine.unset();
+    assert!(!clock.times().is_settled());
+    machine.set_wrong_by(1);
+    assert!(clock.times().is_settled());
+}
+
 /// What was known was ahead, by as much as the first number of seconds.
 #[test]
 fn a_clock_that_is_set_to_a_time_before_the_known_one_counts_as_at_a_boot() {
