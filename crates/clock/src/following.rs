@@ -190,7 +190,8 @@ impl Following {
     }
 
     fn advance(&mut self, reading: Reading) -> Option<Change> {
-        let passed_ns = reading.boot_ns.checked_sub(self.boot_ns)?;
+        let before_boot_ns = self.boot_ns;
+        let passed_ns = reading.boot_ns.checked_sub(before_boot_ns)?;
         self.boot_ns = reading.boot_ns;
         self.service_ns = self.service_ns.saturating_add(passed_ns);
         if reading.wall_ns < EARLIEST_NS {
@@ -200,7 +201,9 @@ impl Following {
         self.is_unset = false;
         if let Early::All { until_ns } = self.early {
             self.early = Early::Nothing;
-            if let Some(change) = self.follow_first(reading.wall_ns, until_ns) {
+            // Before the first reading of this run: nobody knows when it was set.
+            let unseen_ns = self.stands_since_boot_ns.saturating_sub(before_boot_ns);
+            if let Some(change) = self.follow_first(reading.wall_ns, until_ns, unseen_ns) {
                 return Some(change);
             }
         }
@@ -213,8 +216,9 @@ impl Following {
         self.step.take().map(|_| Change::Back)
     }
 
-    /// As at a boot with this clock, but something was dated already.
-    fn follow_first(&mut self, wall_ns: u64, held_until_ns: Option<u64>) -> Option<Change> {
+    /// As at a boot with this clock, but something was dated already. The clock may have been set for `unseen_ns`, and a run
+    /// before this one have dated by it and kept nothing of that.
+    fn follow_first(&mut self, wall_ns: u64, held_until_ns: Option<u64>, unseen_ns: u64) -> Option<Change> {
         let known_ns = self.service_ns;
         let by_ns = difference(wall_ns, known_ns);
         let is_little = if by_ns < 0 { BEHIND_MAX_NS } else { SLEWED_MAX_NS };
@@ -224,8 +228,9 @@ impl Following {
         self.service_ns = wall_ns;
         self.stands_since_boot_ns = self.boot_ns;
         if by_ns > 0 {
-            let until_ns = held_until_ns.unwrap_or(wall_ns);
+            let until_ns = held_until_ns.unwrap_or(wall_ns.saturating_sub(unseen_ns));
             self.early = Early::Until(DatedEarly { since_boot_ns: self.boot_ns, known_ns, until_ns });
+            let until_ns = held_until_ns.unwrap_or(wall_ns);
             match &mut self.doubt {
                 Some(doubt) => doubt.begun_ns = until_ns,
                 None if by_ns.unsigned_abs() > LARGE_NS => {

@@ -486,6 +486,31 @@ fn a_clock_that_loses_its_time_is_settled_again_when_it_shows_that_nothing_was_w
     assert!(clock.times().is_settled());
 }
 
+/// By a kill, or because the disk takes nothing.
+#[test]
+fn a_run_that_could_not_keep_that_the_clock_was_set_leaves_no_more_to_hold_than_it_dated_before() {
+    for off_for in OFF_FOR_S {
+        let mut server = WithoutBattery::boot(off_for);
+        server.pass(DATED_AFTER_S);
+        let early_ms = server.clock.now_ms() + 600_000;
+        server.pass(SET_AFTER_S - DATED_AFTER_S);
+        let kept = server.clock.keep();
+        server.pass(5);
+        server.set();
+        let ends_at_ms = server.clock.now_ms() + 45_000;
+        server.pass(45);
+        assert!(server.clock.times().is_over(ends_at_ms));
+        server.clock = server.machine.clock(Some(&kept));
+        server.pass(1);
+        assert!(!server.clock.times().is_over(early_ms), "{off_for:?}");
+        assert_eq!(server.clock.times().is_over(ends_at_ms), !server.clock.times().is_in_doubt(), "{off_for:?}");
+        server.pass(600);
+        assert!(server.clock.times().is_over(early_ms), "{off_for:?}");
+        assert!(server.clock.times().is_over(ends_at_ms), "{off_for:?}");
+        assert_eq!(server.error_s(), 0.0, "{off_for:?}");
+    }
+}
+
 /// What was known was ahead, by as much as the first number of seconds.
 #[test]
 fn a_clock_that_is_set_to_a_time_before_the_known_one_counts_as_at_a_boot() {
