@@ -433,8 +433,12 @@ fn record(header: &RecordHeader, payload: Vec<u8>) -> Record {
 fn read_from_file(shared: &Shared, position: Position) -> Result<Record, ReadError> {
     let (segment, offset) = shared.geometry.split(position);
     let file = shared.file(segment).ok_or(ReadError::OutOfRange(position))?;
-    let failed = |source| ReadError::Storage { path: shared.storage.path_of(&name_of(segment)), source };
     let is_damaged = |what| ReadError::Damaged(damaged(&*shared.storage, segment, offset, what));
+    let failed = |source: io::Error| match source.kind() {
+        // All of a segment was there before it was used.
+        io::ErrorKind::UnexpectedEof => is_damaged("the segment was cut"),
+        _ => ReadError::Storage { path: shared.storage.path_of(&name_of(segment)), source },
+    };
     let rest = usize::try_from(shared.geometry.segment_size - offset).unwrap_or(usize::MAX);
     let mut bytes = vec![0; rest.min(FIRST_READ)];
     read_exact(&*file, &mut bytes, offset).map_err(failed)?;

@@ -155,6 +155,20 @@ fn a_record_that_changed_on_the_disk_is_not_served() {
     assert!(matches!(log.read(position), Err(ReadError::Damaged(_))));
 }
 
+/// No other try would find it.
+#[test]
+fn a_record_of_a_segment_that_was_cut_is_damaged() {
+    for cut_by in [0, 20, 50] {
+        let storage = storage();
+        let (log, _) = open(&storage, &small());
+        let name = append_durably(&log, &[7; 4000]);
+        let from = offset_of(&storage, FIRST, "\u{7}\u{7}\u{7}") - 40;
+        storage.corrupt(FIRST, |bytes| bytes.truncate(from + cut_by)).unwrap();
+        let read = log.read(name);
+        assert!(matches!(&read, Err(ReadError::Damaged(damaged)) if damaged.what.contains("cut")), "{read:?}");
+    }
+}
+
 #[test]
 fn a_segment_of_another_version_is_not_called_damaged_and_is_left_alone() {
     let storage = log_of_segments();

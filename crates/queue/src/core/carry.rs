@@ -51,19 +51,6 @@ impl Core {
         messages.map(|(position, entry)| (position, entry.bytes))
     }
 
-    /// Names of the records that define topics, groups and subscriptions. A group has its id from its first record and
-    /// its options from another.
-    pub(crate) fn definitions(&self) -> impl Iterator<Item = Position> + '_ {
-        let topics = self.topic_by_id.keys().map(|id| id.0);
-        let groups = self.group_by_id.keys().map(|id| id.0);
-        let options = self.group_by_id.iter().filter_map(|(id, group)| {
-            let by = group.options_set_by;
-            (by != *id).then_some(by.0)
-        });
-        let subscriptions = self.subscription_by_id.keys().map(|id| id.0);
-        topics.chain(groups).chain(options).chain(subscriptions).map(Position)
-    }
-
     /// How much would be appended if everything were carried.
     pub(crate) fn live_bytes(&self) -> u64 {
         let messages: u64 = self.topic_by_id.values().map(|topic| topic.messages.bytes()).sum();
@@ -87,6 +74,13 @@ impl Core {
             Fate::Gone
         } else {
             Fate::Carried
+        }
+    }
+
+    /// Gives up a message that nobody can read any more.
+    pub(crate) fn remove_unreadable(&mut self, topic: TopicId, message: Position) {
+        if let Some(topic) = self.topic_by_id.get_mut(&topic) {
+            topic.messages.remove(message);
         }
     }
 

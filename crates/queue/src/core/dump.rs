@@ -18,23 +18,14 @@ use std::ops::Range;
 use commitlog::Position;
 
 use super::progress::Holding;
-use super::{Core, Progress};
-use crate::ids::{GroupId, SubscriptionId, TopicId};
-use crate::records::{encode_group, encode_hand_outs, encode_indexed_message, kind};
+use super::{Core, Defined, Progress, Said};
+use crate::ids::{SubscriptionId, TopicId};
+use crate::records::{encode_hand_outs, encode_indexed_message, kind};
 
 /// Records of one step. Of a group's progress all is taken in one.
 const RECORDS_PER_STEP: usize = 512;
 /// Hand-outs in one record.
 const HAND_OUTS_PER_RECORD: usize = 256;
-
-/// A record of the snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Said {
-    pub(crate) kind: u8,
-    pub(crate) owner: u64,
-    pub(crate) name: Option<Position>,
-    pub(crate) payload: Vec<u8>,
-}
 
 /// How far a core is dumped. In each list the next one is the last.
 #[derive(Debug)]
@@ -47,15 +38,6 @@ pub(crate) struct CoreDump {
     groups: VecDeque<Waiting>,
     /// Groups in a row that could not be taken.
     waited: usize,
-}
-
-/// What a record of the log defines.
-#[derive(Clone, Copy, Debug)]
-enum Defined {
-    Topic(TopicId),
-    /// It, or its options.
-    Group(GroupId),
-    Subscription(SubscriptionId),
 }
 
 /// A group that is still to be dumped, and what was held when its turn came.
@@ -148,34 +130,9 @@ impl CoreDump {
 impl Core {
     /// The next one last. Subscriptions come behind what they name.
     fn definitions_before(&self, end: Position) -> Vec<(Position, Defined)> {
-        let topics = self.topic_by_id.keys().map(|id| (id.0, Defined::Topic(*id)));
-        let groups = self.group_by_id.iter().flat_map(|(id, group)| {
-            let options = Some(group.options_set_by).filter(|by| by != id);
-            [Some(*id), options].into_iter().flatten().map(|name| (name.0, Defined::Group(*id)))
-        });
-        let subscriptions = self.subscription_by_id.keys().map(|id| (id.0, Defined::Subscription(*id)));
-        let all = topics.chain(groups).chain(subscriptions).map(|(name, defined)| (Position(name), defined));
-        let mut before: Vec<_> = all.filter(|(name, _)| *name < end).collect();
+        let mut before: Vec<_> = self.definitions().filter(|(name, _)| *name < end).collect();
         before.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(*name));
         before
-    }
-
-    fn define(&self, name: Position, defined: Defined) -> Option<Said> {
-        let (kind, owner, payload) = match defined {
-            Defined::Topic(id) => {
-                let topic = self.topic_by_id.get(&id)?;
-                (kind::TOPIC, 0, topic.name.as_str().as_bytes().to_vec())
-            }
-            Defined::Group(id) => {
-                let group = self.group_by_id.get(&id)?;
-                (kind::GROUP, 0, encode_group(group.options, group.name.as_str()))
-            }
-            Defined::Subscription(id) => {
-                let subscription = self.subscription_by_id.get(&id)?;
-                (kind::SUBSCRIPTION, subscription.group.0, subscription.topic.0.to_le_bytes().to_vec())
-            }
-        };
-        Some(Said { kind, owner, name: Some(name), payload })
     }
 
     /// Messages of the topic with names in this range, rising.

@@ -5,6 +5,7 @@
 //! record at the next start.
 
 mod carry;
+mod definitions;
 mod dump;
 mod late;
 mod messages;
@@ -16,7 +17,8 @@ use std::time::Duration;
 use commitlog::Position;
 
 pub(crate) use carry::{Fate, Restated};
-pub(crate) use dump::{CoreDump, CoreStep, Said};
+pub(crate) use definitions::{Defined, Said};
+pub(crate) use dump::{CoreDump, CoreStep};
 pub(crate) use late::{LateTopics, Undefined};
 pub(crate) use progress::{Expired, HandOut, PickRequest, Picked};
 

@@ -5,14 +5,17 @@
 //! ```
 //!
 //! Each step chooses under the engine's lock, reads without it, and appends under it what is still needed then. A held
-//! message keeps the segment until its consumer has decided.
+//! message keeps the segment until its consumer has decided. A definition is written from what the core knows, and not read.
+//!
+//! A message that the disk has damaged keeps no segment: nobody can read it, and the others would have no space. It is given
+//! up, and said to be lost. One that cannot be read for another reason is tried again.
 
-use commitlog::{LogOwner, Need, NewRecord, Part, Position, Record, WantedSegment};
+use commitlog::{LogOwner, Need, NewRecord, Part, Position, ReadError, Record, WantedSegment};
 use tokio::time::Instant;
 
 use super::Inner;
 use super::state::{State, unavailable};
-use crate::core::{Fate, Restated};
+use crate::core::{Defined, Fate, Restated, Said};
 use crate::error::Unavailable;
 use crate::ids::TopicId;
 use crate::records::{encode_hand_outs, kind};
@@ -47,7 +50,9 @@ pub(super) struct Carrying {
     /// Where the walk goes on in the last topic.
     from: Position,
     held: Vec<(TopicId, Position)>,
-    definitions: Vec<Position>,
+    definitions: Vec<(Position, Defined)>,
+    /// How many messages could not be read, and never will be.
+    lost: u64,
 }
 
 /// Messages of the last topic that one step carries.
@@ -67,13 +72,19 @@ impl Carrying {
             return None;
         }
         let topics = state.core.topic_ids();
-        let mut carrying = Self { wanted, copies, topics, from: Position(0), held: vec![], definitions: vec![] };
-        carrying.definitions = state.core.definitions().filter(|name| carrying.is_here(*name)).collect();
+        let mut carrying =
+            Self { wanted, copies, topics, from: Position(0), held: vec![], definitions: vec![], lost: 0 };
+        carrying.definitions = state.core.definitions().filter(|(name, _)| carrying.is_here(*name)).collect();
         Some(carrying)
     }
 
     pub(super) fn segment(&self) -> u64 {
         self.wanted.number
+    }
+
+    /// How many messages of the segment are lost.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
     }
 
     fn is_here(&self, name: Position) -> bool {
@@ -98,7 +109,7 @@ impl Carrying {
 
     fn walk(&mut self, engine: &Inner, topic: TopicId) -> Result<Step, Unavailable> {
         let chosen = self.choose(engine, topic);
-        let held = engine.carry_messages(topic, &chosen.messages)?;
+        let held = engine.carry_messages(topic, &chosen.messages, &mut self.lost)?;
         self.held.extend(chosen.held.into_iter().chain(held).map(|message| (topic, message)));
         self.from = chosen.next.unwrap_or_else(|| {
             self.topics.pop();
@@ -139,7 +150,7 @@ impl Carrying {
         let before = self.held.len();
         let mut still_held = Vec::new();
         while let Some((topic, message)) = self.held.pop() {
-            match engine.carry_messages(topic, &[message]) {
+            match engine.carry_messages(topic, &[message], &mut self.lost) {
                 Ok(held) => still_held.extend(held.into_iter().map(|message| (topic, message))),
                 Err(error) => {
                     self.held.push((topic, message));
@@ -154,9 +165,11 @@ impl Carrying {
 
     fn carry_definitions(&mut self, engine: &Inner) -> Result<Step, Unavailable> {
         for _ in 0..EXAMINED_MAX {
-            let Some(name) = self.definitions.last() else { return Ok(Step::Done) };
-            let record = engine.read_record(*name)?;
-            engine.append_carried(&engine.state(), &[record], &[])?;
+            let Some((name, defined)) = self.definitions.last() else { return Ok(Step::Done) };
+            let state = engine.state();
+            let said = state.core.define(*name, *defined);
+            let record = said.map(|Said { kind, owner, payload, .. }| Record { kind, owner, position: *name, payload });
+            engine.append_carried(&state, record.as_slice(), &[])?;
             self.definitions.pop();
         }
         Ok(Step::More)
@@ -165,16 +178,34 @@ impl Carrying {
 
 impl Inner {
     /// Carries those of the messages that are still needed, with what their groups have done with them. Returns those
-    /// of which that is not known.
-    fn carry_messages(&self, topic: TopicId, messages: &[Position]) -> Result<Vec<Position>, Unavailable> {
-        let mut records = messages.iter().map(|name| self.read_record(*name)).collect::<Result<Vec<_>, _>>()?;
-        let state = self.state();
-        let fate = |name: Position| state.core.fate(topic, name);
-        let held = messages.iter().copied().filter(|name| fate(*name) == Fate::Held).collect();
-        records.retain(|record| fate(record.position) == Fate::Carried);
+    /// of which that is not known. Gives up those that cannot be read, and counts them.
+    fn carry_messages(
+        &self,
+        topic: TopicId,
+        messages: &[Position],
+        lost: &mut u64,
+    ) -> Result<Vec<Position>, Unavailable> {
+        let read = messages.iter().map(|name| self.read_record(*name)).collect::<Result<Vec<_>, _>>()?;
+        let mut state = self.state();
+        let fates: Vec<Fate> = messages.iter().map(|name| state.core.fate(topic, *name)).collect();
+        let mut records = Vec::new();
+        for ((name, read), _) in messages.iter().zip(read).zip(&fates).filter(|(_, fate)| **fate == Fate::Carried) {
+            match read {
+                Ok(record) => records.push(record),
+                Err(error) => {
+                    // Once: a segment may be damaged from end to end.
+                    if *lost == 0 {
+                        tracing::error!(%name, %error, "a message of the queue cannot be read any more, and is lost");
+                    }
+                    *lost += 1;
+                    state.core.remove_unreadable(topic, *name);
+                }
+            }
+        }
         let names: Vec<Position> = records.iter().map(|record| record.position).collect();
         self.append_carried(&state, &records, &state.core.restate(topic, &names))?;
-        Ok(held)
+        let held = messages.iter().zip(fates).filter(|(_, fate)| *fate == Fate::Held);
+        Ok(held.map(|(name, _)| *name).collect())
     }
 
     /// Appends copies, and behind them what is said again, as one unit.
@@ -194,8 +225,15 @@ impl Inner {
         self.log.append(Need::Carry, &unit).map(drop).map_err(unavailable)
     }
 
-    fn read_record(&self, name: Position) -> Result<Record, Unavailable> {
-        self.log.read(name).map_err(|error| Unavailable::Failed(error.to_string()))
+    /// Within it, an error that lasts.
+    ///
+    /// # Errors
+    /// The storage failed, and may not the next time.
+    fn read_record(&self, name: Position) -> Result<Result<Record, ReadError>, Unavailable> {
+        match self.log.read(name) {
+            Err(error @ ReadError::Storage { .. }) => Err(Unavailable::Failed(error.to_string())),
+            read => Ok(read),
+        }
     }
 }
 

@@ -83,7 +83,11 @@ impl Keeper {
             Ok(Step::More) => Duration::ZERO,
             Ok(Step::Wait) => POLL_EVERY,
             Ok(Step::Done) => {
-                owner.vacate(carrying.segment());
+                let (segment, messages) = (carrying.segment(), carrying.lost());
+                if messages > 0 {
+                    tracing::error!(segment, messages, "messages of a damaged segment of the log are lost");
+                }
+                owner.vacate(segment);
                 self.carrying = None;
                 Duration::ZERO
             }
@@ -110,8 +114,8 @@ mod tests {
 
     use super::*;
     use clock::testing::TestMachine;
-    use commitlog::testing::ForgettingStorage;
-    use commitlog::{Log, Options};
+    use commitlog::testing::{Call, ForgettingStorage};
+    use commitlog::{Log, Need, NewRecord, Options, Part};
 
     use crate::engine::{Engine, EngineOptions};
     use crate::message::Message;
@@ -155,5 +159,30 @@ mod tests {
         assert_eq!(live_bytes(), all, "topics are looked at from time to time");
         look(true);
         assert!(live_bytes() < all - 2000, "{} of {all} bytes are left", live_bytes());
+    }
+
+    /// The disk may have the record the next time.
+    #[tokio::test]
+    async fn a_message_that_cannot_be_read_now_is_carried_when_it_can_be() {
+        let storage = ForgettingStorage::new();
+        let options = Options { segment_size: 16 << 10, owners: 1, reclaim_above: 1, ..Options::default() };
+        let (log, _) = Log::open(storage.handle(), options).unwrap();
+        let engine = Engine::recover(EngineOptions::default()).start(log.clone());
+        let mut keeper = Keeper::new(Some(log.register_owner("queue")));
+        let topic = TopicName::parse("topic").unwrap();
+        engine.create_topic(topic.clone()).await.unwrap();
+        engine.send_wait(&topic, Message { body: vec![1; 1000].into(), ..Message::default() }).await.unwrap();
+        storage.fail(Call::Read, 0, std::io::ErrorKind::Other);
+        while keeper.turn(&engine.inner) != ERROR_PAUSE {
+            // Of another part of the program.
+            drop(log.append(Need::Normal, &[NewRecord::new(0x40, 0, &[Part::Bytes(&[2; 1000])])]));
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*log.segments().start(), 1);
+        while *log.segments().start() == 1 {
+            keeper.turn(&engine.inner);
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(engine.describe(topic).await.unwrap().messages, 1);
     }
 }

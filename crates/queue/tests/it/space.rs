@@ -5,7 +5,11 @@ use std::time::Duration;
 use commitlog::Log;
 use queue::{GroupOptions, Queue, ReceiveRequest};
 
-use crate::world::{LONG, SHORT, World, bodies, by, group_name, owned, request, send_patiently, text, topic_name};
+use crate::world::{
+    LONG, SHORT, World, bodies, by, group_name, owned, request, send_patiently, text, topic, topic_name,
+};
+
+const FIRST: &str = "00000000000000000001.segment";
 
 fn segments(log: &Log) -> u64 {
     log.segments().end() - log.segments().start() + 1
@@ -91,4 +95,67 @@ async fn a_message_whose_acknowledgement_is_prepared_keeps_its_segment_until_tha
     atomic.abort(&held.receipt);
     work_until_log_begins_at(&world, segment + 1).await;
     world.engine.ack(held.receipt).await.unwrap();
+}
+
+/// Changes a byte of all that is there of this text in the first segment.
+fn damage_first_segment(world: &World, text: &str) {
+    let damage = |bytes: &mut Vec<u8>| {
+        let mut damaged = 0;
+        for at in 0..bytes.len() - text.len() {
+            if bytes[at..].starts_with(text.as_bytes()) {
+                bytes[at] ^= 1;
+                damaged += 1;
+            }
+        }
+        assert!(damaged > 0, "{text} is not there");
+    };
+    world.storage.corrupt(FIRST, damage).unwrap();
+}
+
+/// An idle group to which three messages wait.
+async fn world_with_three_messages() -> World {
+    let world = World::with(owned()).await;
+    world.engine.create_group(group_name("idle"), GroupOptions { attempts_max: 7 }).await.unwrap();
+    world.engine.receive(by("idle")).await.unwrap();
+    for body in ["before", "damaged", "after"] {
+        world.send(body).await;
+    }
+    world
+}
+
+#[tokio::test]
+async fn a_message_that_the_disk_has_damaged_is_lost_alone_and_keeps_no_space() {
+    let mut world = world_with_three_messages().await;
+    damage_first_segment(&world, "damaged");
+    work_until_log_begins_at(&world, 12).await;
+    for _ in 0..2 {
+        assert_eq!(world.engine.describe(topic()).await.unwrap().messages, 2, "it is not waited for any more");
+        let received = bodies(&world.engine.receive(by("idle")).await.unwrap());
+        assert_eq!(received.iter().map(|(body, _)| &**body).collect::<Vec<_>>(), ["before", "after"]);
+        world.cut_power();
+    }
+}
+
+#[tokio::test]
+async fn definitions_that_the_disk_has_damaged_are_carried_from_what_is_known_of_them() {
+    for damaged in ["topic", "idle"] {
+        let mut world = world_with_three_messages().await;
+        damage_first_segment(&world, damaged);
+        work_until_log_begins_at(&world, 12).await;
+        world.cut_power();
+        let expected = ["before", "damaged", "after"].map(|body| (body.to_owned(), 1));
+        assert_eq!(bodies(&world.engine.receive(by("idle")).await.unwrap()), expected, "{damaged}");
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_was_cut_keeps_no_space() {
+    let world = world_with_three_messages().await;
+    let cut = |bytes: &mut Vec<u8>| {
+        let at = bytes.windows(7).position(|window| window == b"damaged").unwrap();
+        bytes.truncate(at);
+    };
+    world.storage.corrupt(FIRST, cut).unwrap();
+    work_until_log_begins_at(&world, 12).await;
+    assert_eq!(bodies(&world.engine.receive(by("idle")).await.unwrap()), [("before".to_owned(), 1)]);
 }

@@ -192,7 +192,7 @@ impl World {
             let first = wanted.left.remove(nth % wanted.left.len());
             if first.kind == kind::MESSAGE {
                 self.carry_messages(first, messages, &mut wanted.left);
-            } else if self.truth.definitions().any(|name| name == first.name) {
+            } else if self.truth.definitions().any(|(name, _)| name == first.name) {
                 self.log.push((first, true));
             }
         }
