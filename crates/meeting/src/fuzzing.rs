@@ -53,7 +53,8 @@ fn check_decided(meeting: &Meeting, event: Event, now_ms: u64) {
         last += 1;
         Uuid::from_u128(last)
     };
-    let decided = meeting.handle_event(event, Context { now_ms, held_ms: 0..0, rules: &rules, ids: &mut ids });
+    let context = Context { now_ms, held_ms: 0..0, is_settled: true, rules: &rules, ids: &mut ids };
+    let decided = meeting.handle_event(event, context);
     let after = &decided.meeting;
     assert!(after.rev >= meeting.rev, "rev never falls");
     assert!(decided.changed || after == meeting, "what is not stored has not changed");

@@ -90,8 +90,8 @@ impl ServiceState {
     pub(crate) fn decide<T>(&self, decide: impl FnOnce(Context<'_>) -> T) -> T {
         let mut ids = ids::new_id;
         let times = self.clock.times();
-        let (now_ms, held_ms) = (times.now_ms, times.held_ms());
-        decide(Context { now_ms, held_ms, rules: &self.config.rules, ids: &mut ids })
+        let (now_ms, held_ms, is_settled) = (times.now_ms, times.held_ms(), times.is_settled());
+        decide(Context { now_ms, held_ms, is_settled, rules: &self.config.rules, ids: &mut ids })
     }
 
     /// Handles an event that no request caused: decides it on the newest document, again if that changes meanwhile.

@@ -12,8 +12,11 @@ use uuid::Uuid;
 impl Meeting {
     /// Decides one event. A sender that may not act is answered with `refused`; nothing else happens then.
     pub fn handle_event(&self, event: Event, context: Context<'_>) -> Decided {
+        let is_settled = context.is_settled;
         let mut decision = Decision::new(self.clone(), context);
-        decision.meeting.pull_in_bans(decision.now_ms);
+        if is_settled {
+            decision.meeting.pull_in_bans(decision.now_ms);
+        }
         decision.expire_rings();
         let cause = decision.handle(event);
         decision.finish(Some(self), &cause)

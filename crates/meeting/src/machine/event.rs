@@ -15,6 +15,8 @@ pub struct Context<'a> {
     pub now_ms: u64,
     /// Deadlines of these moments have not passed, whatever the time is: it is in doubt.
     pub held_ms: Range<u64>,
+    /// The time is right: what lies further ahead than it can was set by a clock that was ahead.
+    pub is_settled: bool,
     pub rules: &'a Rules,
     pub ids: &'a mut dyn FnMut() -> Uuid,
 }

@@ -16,6 +16,7 @@ pub(crate) struct World {
     pub(crate) now_ms: u64,
     /// Moments of which it is in doubt whether they are over.
     pub(crate) held_ms: Range<u64>,
+    pub(crate) is_settled: bool,
     pub(crate) rules: Rules,
     pub(crate) meeting: Option<Meeting>,
     /// Everything that was sent to a client and not taken yet.
@@ -45,6 +46,7 @@ impl World {
         Self {
             now_ms: 1_000_000,
             held_ms: 0..0,
+            is_settled: false,
             rules: Rules::default(),
             meeting: None,
             inboxes: BTreeMap::new(),
@@ -106,10 +108,9 @@ impl World {
             ids += 1;
             Uuid::from_u128(ids)
         };
-        let result = act(
-            meeting.as_ref(),
-            Context { now_ms: self.now_ms, held_ms: self.held_ms.clone(), rules: &rules, ids: &mut next },
-        );
+        let (now_ms, held_ms, is_settled) = (self.now_ms, self.held_ms.clone(), self.is_settled);
+        let context = Context { now_ms, held_ms, is_settled, rules: &rules, ids: &mut next };
+        let result = act(meeting.as_ref(), context);
         self.ids = ids;
         result
     }
