@@ -28,7 +28,8 @@ pub trait AtomicAck: Send + Sync {
     fn abort(&self, receipt: &Receipt);
 }
 
-/// A log record of the queue that the consumer appends unchanged, with [`commitlog::Need::Essential`].
+/// A log record of the queue that the consumer appends unchanged: by itself with [`commitlog::Need::Essential`], in a unit
+/// with a need that its other records have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AckRecord {
     pub kind: u8,

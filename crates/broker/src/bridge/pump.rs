@@ -2,16 +2,21 @@
 //!
 //! A pump receives in order and passes on in order, so that the messages of one client keep it; many are under way at
 //! once, each holding a permit until it is acknowledged, given up, or among the dead letters.
+//!
+//! What the log has no room for comes back and is held, and nothing is received meanwhile. So a full disk costs a message
+//! none of its hand-outs, however long it lasts, and the log no record.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use catalog::Rule;
 use queue::limits::RECEIVE_MAX;
-use queue::{AdminError, Delivery, GroupName, GroupOptions, ReceiveRequest, TagFilter, TopicName};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use queue::{AdminError, Delivery, GroupName, GroupOptions, Queue, ReceiveRequest, TagFilter, TopicName};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::properties::{self, Times};
 use crate::client::ClientKey;
@@ -23,6 +28,8 @@ use crate::worker::post::{FromQueue, Notice, QueueJob};
 pub const GROUP: &str = "convoke-broker";
 /// Bytes of a message's body for which one place of those that are under way is enough.
 const BYTES_PER_PLACE: usize = 16 << 10;
+/// How often the time for which a message is hidden begins anew before it is over.
+const HIDINGS: u32 = 3;
 /// How long one receive waits for a first message.
 const WAIT: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_millis(500);
@@ -99,40 +106,124 @@ impl Pumps {
     }
 }
 
+/// What the two halves of a pump share.
+struct Flow {
+    shared: Arc<Shared>,
+    topic: TopicName,
+    /// Places of messages that are under way.
+    room: Arc<Semaphore>,
+    /// Takes jobs back. Not bounded by itself: each has its places.
+    back: mpsc::UnboundedSender<Box<QueueJob>>,
+    /// Some came back, and wait for room in the log.
+    is_holding: AtomicBool,
+}
+
 async fn pump(shared: Arc<Shared>, group: GroupName, topic: TopicName) {
     let room = Arc::new(Semaphore::new(shared.limits.from_queue_max));
-    loop {
-        // Room for one at least, so that nothing is taken from the queue to lie about.
-        let Ok(first) = room.clone().acquire_owned().await else { return };
-        let max = (1 + room.available_permits()).min(RECEIVE_MAX);
-        drop(first);
-        if shared.memory.is_short() {
-            tokio::time::sleep(RETRY).await;
-            continue;
-        }
-        let request = ReceiveRequest {
-            group: group.clone(),
-            topic: topic.clone(),
-            filter: TagFilter::All,
-            max,
-            wait: WAIT,
-            invisible: shared.limits.from_queue_invisible,
-        };
-        match shared.queue.receive(request).await {
-            Ok(deliveries) => pass_on_all(&shared, deliveries, &room).await,
-            Err(error) => {
-                tracing::warn!(%error, %topic, "the queue gives no messages");
+    let (back, returned) = mpsc::unbounded_channel();
+    let flow = Flow { shared, topic, room, back, is_holding: AtomicBool::new(false) };
+    tokio::join!(flow.receive_all(&group), flow.hold_all(returned));
+}
+
+impl Flow {
+    async fn receive_all(&self, group: &GroupName) {
+        loop {
+            // Room for one at least, so that nothing is taken from the queue to lie about.
+            let Ok(first) = self.room.clone().acquire_owned().await else { return };
+            let max = (1 + self.room.available_permits()).min(RECEIVE_MAX);
+            drop(first);
+            if self.must_wait() {
                 tokio::time::sleep(RETRY).await;
+                continue;
+            }
+            let request = ReceiveRequest {
+                group: group.clone(),
+                topic: self.topic.clone(),
+                filter: TagFilter::All,
+                max,
+                wait: WAIT,
+                invisible: self.shared.limits.from_queue_invisible,
+            };
+            match self.shared.queue.receive(request).await {
+                Ok(deliveries) => self.pass_on_all(deliveries).await,
+                Err(error) => {
+                    tracing::warn!(%error, topic = %self.topic, "the queue gives no messages");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// What would be received now could not be stored.
+    fn must_wait(&self) -> bool {
+        self.shared.memory.is_short()
+            || self.is_holding.load(Ordering::Relaxed)
+            || self.shared.journal.is_full_for(QueueJob::NEED)
+    }
+
+    async fn pass_on_all(&self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            let places = places_of(&delivery.message, self.shared.limits.from_queue_max);
+            let Ok(permit) = self.room.clone().acquire_many_owned(places).await else { return };
+            let Delivery { message_id, topic, message, receipt, .. } = delivery;
+            let pump = self.back.clone();
+            let job = QueueJob { receipt, message_id, topic, original: message, permit, pump };
+            pass_on(&self.shared, Box::new(job));
+        }
+    }
+
+    /// Passes on again what came back, once the log has room.
+    async fn hold_all(&self, mut returned: mpsc::UnboundedReceiver<Box<QueueJob>>) {
+        while let Some(job) = returned.recv().await {
+            self.is_holding.store(true, Ordering::Relaxed);
+            tracing::warn!(topic = %self.topic, "the log has no room for what the queue has: it waits there");
+            for job in self.hold(job, &mut returned).await {
+                pass_on(&self.shared, job);
+            }
+            self.is_holding.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns this one and what comes behind it when the log has room for all that there may be.
+    async fn hold(
+        &self,
+        first: Box<QueueJob>,
+        returned: &mut mpsc::UnboundedReceiver<Box<QueueJob>>,
+    ) -> impl Iterator<Item = Box<QueueJob>> {
+        let invisible = self.shared.limits.from_queue_invisible;
+        let mut held = Held { jobs: vec![(None, first)] };
+        loop {
+            held.keep_hidden(&*self.shared.queue, invisible).await;
+            match tokio::time::timeout(RETRY.min(invisible / HIDINGS), returned.recv()).await {
+                Ok(Some(job)) => held.jobs.push((None, job)),
+                Err(_) if self.shared.journal.is_full_for_some() => {}
+                Ok(None) | Err(_) => return held.jobs.into_iter().map(|(_, job)| job),
             }
         }
     }
 }
 
-async fn pass_on_all(shared: &Arc<Shared>, deliveries: Vec<Delivery>, room: &Arc<Semaphore>) {
-    for delivery in deliveries {
-        let places = places_of(&delivery.message, shared.limits.from_queue_max);
-        let Ok(permit) = room.clone().acquire_many_owned(places).await else { return };
-        pass_on(shared, delivery, permit);
+/// Jobs that wait, each with when its message was hidden anew.
+struct Held {
+    jobs: Vec<(Option<Instant>, Box<QueueJob>)>,
+}
+
+impl Held {
+    /// Lets go of those that the queue has meanwhile given to others.
+    async fn keep_hidden(&mut self, queue: &dyn Queue, invisible: Duration) {
+        for (hidden, mut job) in std::mem::take(&mut self.jobs) {
+            if hidden.is_some_and(|at| at.elapsed() < invisible / HIDINGS) {
+                self.jobs.push((hidden, job));
+                continue;
+            }
+            match queue.change_invisible(job.receipt.clone(), invisible).await {
+                Ok(receipt) => {
+                    job.receipt = receipt;
+                    self.jobs.push((Some(Instant::now()), job));
+                }
+                Err(error) => tracing::debug!(%error, "a message that waited for room comes again"),
+            }
+        }
     }
 }
 
@@ -142,12 +233,11 @@ fn places_of(message: &queue::Message, places_max: usize) -> u32 {
     u32::try_from(places).unwrap_or(u32::MAX)
 }
 
-fn pass_on(shared: &Arc<Shared>, delivery: Delivery, permit: OwnedSemaphorePermit) {
-    let Delivery { message_id, topic, message, receipt, .. } = delivery;
+fn pass_on(shared: &Arc<Shared>, job: Box<QueueJob>) {
+    let (topic, message) = (&job.topic, &job.original);
     let now_ms = shared.clock.now_ms();
     let times = Times { now_ms, born_ms: message.born_ms.min(now_ms) };
-    let mapped = properties::from_queue(&topic, &message, times, shared.limits.payload_bytes_max);
-    let job = Box::new(QueueJob { receipt, message_id, topic, original: message, permit });
+    let mapped = properties::from_queue(topic, message, times, shared.limits.payload_bytes_max);
     let mapped = match mapped {
         Ok(mapped) => mapped,
         Err(reason) => {

@@ -98,6 +98,11 @@ impl Journal {
         }
     }
 
+    /// Whether there may be an append that the log has no room for.
+    pub(crate) fn is_full_for_some(&self) -> bool {
+        self.log.is_full_for(Need::Normal, self.unit_bytes_max)
+    }
+
     /// Whether the log has no room for what a client may send with this need.
     pub(crate) fn is_full_for(&self, need: Need) -> bool {
         self.log.is_full_for(need, ROOM_OF_A_CLIENT)

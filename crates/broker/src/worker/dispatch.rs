@@ -4,6 +4,7 @@ use mqtt::{AckToken, ReasonCode};
 use queue::NotTaken;
 
 use super::action::{Action, AfterDurable, ClientRef};
+use super::durability::JobStep;
 use super::logins::LoginStep;
 use super::post::{ConnectionKey, Notice, Outcome, Post, ReplyTarget, ReplyTo};
 use super::reader::{Loaded, ReadRequest, ToRead};
@@ -124,11 +125,11 @@ impl Worker {
             Some((ReplyTarget::Publish { connection, token }, outcome)) => {
                 self.settle_publish(connection, token, outcome);
             }
-            Some((ReplyTarget::Queue(job), outcome)) => {
-                if let Some(job) = self.durability.settle_job(job, outcome) {
-                    queue_jobs::acknowledge(&self.shared, job);
-                }
-            }
+            Some((ReplyTarget::Queue(job), outcome)) => match self.durability.settle_job(job, outcome) {
+                Some(JobStep::Acknowledge(job)) => queue_jobs::acknowledge(&self.shared, job),
+                Some(JobStep::Return(job)) => job.return_to_pump(),
+                None => {}
+            },
             Some((ReplyTarget::Nobody | ReplyTarget::Merged(_), _)) | None => {}
         }
     }

@@ -112,7 +112,7 @@ impl Worker {
         let number = self.durability.open_reply(target, workers.len());
         for worker in workers.iter() {
             let reply_to = ReplyTo { worker: self.me, target: ReplyTarget::Merged(number) };
-            self.fan_out_to(worker, FanOut { message: message.clone(), from: None, reply_to });
+            self.fan_out_to(worker, FanOut { message: message.clone(), from: None, need: QueueJob::NEED, reply_to });
         }
     }
 }

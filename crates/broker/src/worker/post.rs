@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use accounts::login::LookupError;
-use commitlog::Position;
+use commitlog::{Need, Position};
 use mqtt::{AckToken, ReasonCode};
 use queue::{MessageId, Receipt, SendError, TopicName};
 use rustls::ServerConnection;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::action::ClientRef;
 use super::connections::Moving;
@@ -74,6 +74,8 @@ pub(crate) struct FanOut {
     pub(crate) message: SharedMessage,
     /// The client that published it.
     pub(crate) from: Option<ClientKey>,
+    /// Of what goes into the log.
+    pub(crate) need: Need,
     pub(crate) reply_to: ReplyTo,
 }
 
@@ -104,6 +106,20 @@ pub(crate) struct QueueJob {
     /// Room in the pump; given back when the job is done.
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) permit: OwnedSemaphorePermit,
+    /// Takes the job back if the log has no room for it.
+    pub(crate) pump: mpsc::UnboundedSender<Box<QueueJob>>,
+}
+
+impl QueueJob {
+    /// What the queue has already is only moved. So it may take of the reserve, but not of the half that lets
+    /// acknowledgements and hand-outs go on.
+    pub(crate) const NEED: Need = Need::Housekeeping;
+
+    /// It waits with its pump until the log has room. A pump that has stopped lets it go, and the queue hands it out again.
+    pub(crate) fn return_to_pump(self: Box<Self>) {
+        let pump = self.pump.clone();
+        drop(pump.send(self));
+    }
 }
 
 /// How it went with one message at one place.

@@ -1,5 +1,6 @@
 //! What a client asks for, from the socket on, one request at a time.
 
+use commitlog::Need;
 use mqtt::codec::{Disconnect, Publish};
 use mqtt::server::Request;
 use mqtt::{AckToken, ReasonCode};
@@ -209,7 +210,8 @@ impl Worker {
         }
         for worker in routes.subscribers.iter() {
             let reply_to = ReplyTo { worker: self.me, target: replies.next() };
-            self.fan_out_to(worker, FanOut { message: message.clone(), from: routes.from.clone(), reply_to });
+            let (message, from) = (message.clone(), routes.from.clone());
+            self.fan_out_to(worker, FanOut { message, from, need: Need::Normal, reply_to });
         }
     }
 

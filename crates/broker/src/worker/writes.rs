@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use commitlog::Need;
 use queue::{SendDone, TopicName};
 
 use super::action::ClientRef;
@@ -44,6 +45,7 @@ pub(super) struct LoggedFanOut {
     pub(super) message: SharedMessage,
     /// Those that it is not stored for yet, with the identifiers of their subscriptions.
     pub(super) receivers: VecDeque<(ClientRef, Box<[u32]>)>,
+    pub(super) need: Need,
     pub(super) outcome: Outcome,
     pub(super) reply_to: ReplyTo,
 }

@@ -1,6 +1,7 @@
 //! A queue that panics where a test says, to see that the death of a task is noticed.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,11 +30,15 @@ pub(crate) type Breaks = Arc<Mutex<Option<Call>>>;
 /// Topics of which somebody has begun to receive; once begun, the next message is taken also when the call breaks.
 pub(crate) type Receiving = Arc<Mutex<BTreeSet<String>>>;
 
+/// How often a message was hidden anew.
+pub(crate) type Hidings = Arc<AtomicUsize>;
+
 /// The real engine, until it breaks.
 pub(crate) struct Brittle {
     pub(crate) engine: Engine,
     pub(crate) breaks: Breaks,
     pub(crate) receiving: Receiving,
+    pub(crate) hidings: Hidings,
 }
 
 impl Brittle {
@@ -64,6 +69,7 @@ impl Queue for Brittle {
     }
 
     fn change_invisible(&self, receipt: Receipt, invisible: Duration) -> BoxFuture<'_, Result<Receipt, AckError>> {
+        self.hidings.fetch_add(1, Ordering::Relaxed);
         self.engine.change_invisible(receipt, invisible)
     }
 

@@ -1,8 +1,10 @@
 //! What is acknowledged is on disk.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use broker::Fatal;
+use broker::{Fatal, Limits};
+use catalog::Rule;
 use commitlog::testing::Call;
 use mqtt::codec::{PropertiesBuf, Property};
 use mqtt::{QoS, ReasonCode, Version};
@@ -15,6 +17,8 @@ use crate::world::{ALICE, BOB, CAROL, SERVICE, World};
 fn to(client_id: &str) -> String {
     format!("chat/p2p/{client_id}/note")
 }
+
+const OTHER_SERVICE: &str = "GID_dev@@@service-2";
 
 fn none() -> PropertiesBuf {
     PropertiesBuf::new()
@@ -217,7 +221,7 @@ fn a_message_that_waited_for_a_busy_log_outlives_the_session_of_its_receiver() {
 fn a_full_disk_refuses_new_messages_delivers_old_ones_and_resumes_by_itself() {
     let world = World::new();
     let mut service = world.connect(Profile::of(SERVICE));
-    let mut old = world.connect(Profile::v311("GID_dev@@@service-2"));
+    let mut old = world.connect(Profile::v311(OTHER_SERVICE));
     let mut bob = world.connect(Profile::of(BOB));
     assert_eq!(service.publish(&to(BOB), "kept"), ReasonCode::SUCCESS);
     let kept = bob.take();
@@ -242,7 +246,7 @@ fn a_full_disk_refuses_new_messages_delivers_old_ones_and_resumes_by_itself() {
     }
     assert_eq!(bob.receive().payload, "again");
     assert_eq!(old.expect_end(), Said::Closed, "there is room: the client is to send them again");
-    let mut old = world.connect(Profile::v311("GID_dev@@@service-2"));
+    let mut old = world.connect(Profile::v311(OTHER_SERVICE));
     old.send(&publish_bytes(Version::V311, Some(3), &to(CAROL), b"x", &none()));
     assert_eq!(old.next(), Said::Puback { id: 3, reason: ReasonCode::SUCCESS });
 }
@@ -346,6 +350,76 @@ fn what_is_in_the_queue_goes_on_to_its_receiver_while_the_disk_is_full() {
     world.until_consumed("ring-down");
 }
 
+/// A world in whose queue these are, for a parent topic that does not come from the queue yet.
+fn with_waiting(messages: &[(&str, &str)], change: impl FnOnce(&mut Limits)) -> World {
+    let world = World::with(change);
+    world.create_topic("chat");
+    for (second_topic, body) in messages {
+        world.send("chat", &[("mqttSecondTopic", second_topic)], body);
+    }
+    world
+}
+
+#[test]
+fn what_is_in_the_queue_goes_on_to_subscribers_while_the_disk_is_full() {
+    let world = with_waiting(&[("/news", "to all")], |_| ());
+    let mut subscriber = world.connect(Profile::of(SERVICE));
+    subscriber.subscribe(&["chat/#"]);
+    world.storage.set_full(true);
+    fill(&mut world.connect(Profile::of(OTHER_SERVICE)));
+    world.set_rule("chat", Rule::FromQueue);
+    assert_eq!(subscriber.receive().payload, "to all");
+    world.until_consumed("chat");
+}
+
+/// It may take half of the reserve.
+const TOO_LARGE_FOR_THE_RESERVE: usize = 600 << 10;
+
+#[test]
+fn what_the_log_has_no_room_for_waits_and_becomes_no_dead_letter() {
+    let large = "x".repeat(TOO_LARGE_FOR_THE_RESERVE);
+    let to_bob = format!("/p2p/{BOB}/note");
+    for (second_topic, receiver) in [("/news", Profile::of(SERVICE)), (to_bob.as_str(), Profile::of(BOB))] {
+        let world = with_waiting(&[(second_topic, &large), (second_topic, &large)], |limits| {
+            limits.payload_bytes_max = large.len();
+            // Nothing is handed out a second time while this test runs.
+            limits.from_queue_invisible = Duration::from_secs(600);
+        });
+        let mut receiver = world.connect(receiver);
+        receiver.subscribe(&["chat/#"]);
+        world.set_attempts_max(1);
+        world.storage.set_full(true);
+        fill(&mut world.connect(Profile::of(OTHER_SERVICE)));
+        let refused = world.stats().refused_by_log;
+        world.set_rule("chat", Rule::FromQueue);
+        world.until("both are refused", |stats| stats.refused_by_log >= refused + 2);
+        world.storage.set_full(false);
+        for _ in 0..2 {
+            assert_eq!(receiver.receive().payload.len(), large.len());
+        }
+        world.until_consumed("chat");
+        assert_eq!(world.try_receive("%DLQ%convoke-broker", Duration::ZERO), None);
+    }
+}
+
+#[test]
+fn what_waits_for_room_is_not_handed_out_again_however_long_that_takes() {
+    let large = "x".repeat(TOO_LARGE_FOR_THE_RESERVE);
+    let world = with_waiting(&[("/news", &large)], |limits| {
+        limits.payload_bytes_max = large.len();
+        limits.from_queue_invisible = Duration::from_secs(3);
+    });
+    let mut subscriber = world.connect(Profile::of(SERVICE));
+    subscriber.subscribe(&["chat/#"]);
+    world.storage.set_full(true);
+    fill(&mut world.connect(Profile::of(OTHER_SERVICE)));
+    world.set_rule("chat", Rule::FromQueue);
+    world.until("its time has begun anew", |_| world.hidings.load(Ordering::Relaxed) >= 3);
+    world.storage.set_full(false);
+    assert_eq!(subscriber.receive().payload.len(), large.len());
+    world.until_consumed("chat");
+}
+
 #[test]
 fn after_a_failed_sync_nothing_is_acknowledged_and_the_process_is_told_to_end() {
     let world = World::new();
@@ -373,7 +447,7 @@ fn what_a_newer_version_supersedes_is_acknowledged_when_the_newer_one_is_on_the_
     let world = World::new();
     world.connect(Profile::of(BOB)).disconnect();
     let mut newer = world.connect(Profile::of(SERVICE));
-    let mut older = world.connect(Profile::of("GID_dev@@@service-2"));
+    let mut older = world.connect(Profile::of(OTHER_SERVICE));
     world.storage.hold_syncs();
     newer.send(&publish_bytes(Version::V5, Some(1), &to(BOB), b"newer", &version(2)));
     newer.ping();

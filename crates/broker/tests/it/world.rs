@@ -19,7 +19,7 @@ use queue::{
 use rustls::ServerConfig;
 use tokio::runtime::Runtime;
 
-use crate::brittle::{Breaks, Brittle, Receiving};
+use crate::brittle::{Breaks, Brittle, Hidings, Receiving};
 use crate::terminal::{Profile, Terminal};
 
 pub(crate) const ALICE: &str = "GID_dev@@@alice-1";
@@ -48,6 +48,7 @@ pub(crate) struct World {
     threads: usize,
     pub(crate) breaks: Breaks,
     pub(crate) receiving: Receiving,
+    pub(crate) hidings: Hidings,
     fault: Fault,
     is_seeded: bool,
     pub(crate) runtime: Runtime,
@@ -87,6 +88,7 @@ impl World {
             threads: WORKERS,
             breaks: Breaks::default(),
             receiving: Receiving::default(),
+            hidings: Hidings::default(),
             fault: Fault::None,
             is_seeded: false,
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
@@ -190,7 +192,9 @@ impl World {
         let (path, tls, limits) = (self.folder.path().join("catalog.sqlite"), self.tls.clone(), self.limits.clone());
         let threads = self.threads;
         let (deps_log, deps_engine) = (log.clone(), engine.clone());
-        let (breaks, receiving, clock) = (self.breaks.clone(), Arc::clone(&self.receiving), self.clock.clone());
+        let (breaks, receiving, hidings) =
+            (self.breaks.clone(), Arc::clone(&self.receiving), Arc::clone(&self.hidings));
+        let clock = self.clock.clone();
         let is_seeded = std::mem::replace(&mut self.is_seeded, true);
         let (broker, catalog, devices) = handle.block_on(async move {
             let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(path).await.unwrap());
@@ -210,7 +214,7 @@ impl World {
                 log: deps_log,
                 recovery,
                 clock,
-                queue: Arc::new(Brittle { engine: deps_engine, breaks, receiving }),
+                queue: Arc::new(Brittle { engine: deps_engine, breaks, receiving, hidings }),
                 access,
                 removed_devices: catalog.removed_devices().await.unwrap(),
                 devices: devices.clone(),
@@ -335,7 +339,23 @@ impl World {
         devices.invalidate(client_id);
     }
 
+    /// Changes where the messages of a parent topic go.
+    pub(crate) fn set_rule(&self, parent: &str, rule: Rule) {
+        let catalog = &self.running.as_ref().unwrap().catalog;
+        self.runtime.block_on(catalog.put_parent(ParentTopic { parent: parent.into(), rule })).unwrap();
+    }
+
     // Queue.
+
+    /// Of the broker's group: how often a message is handed out.
+    pub(crate) fn set_attempts_max(&self, attempts_max: u32) {
+        let group = GroupName::parse(broker::GROUP).unwrap();
+        self.runtime.block_on(self.queue().create_group(group, GroupOptions { attempts_max })).unwrap();
+    }
+
+    pub(crate) fn create_topic(&self, topic: &str) {
+        self.runtime.block_on(self.queue().create_topic(TopicName::parse(topic).unwrap())).unwrap();
+    }
 
     pub(crate) fn queue(&self) -> Arc<dyn Queue> {
         Arc::new(self.running.as_ref().unwrap().engine.clone())

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use commitlog::{AppendError, Need};
+use commitlog::AppendError;
 use mqtt::topic::{Match, TopicName};
 use mqtt::{QoS, ReasonCode};
 
@@ -17,7 +17,7 @@ use crate::worker::writes::LoggedFanOut;
 
 impl Clients {
     pub(in crate::worker) fn take_fan_out(&mut self, fan_out: FanOut, now: Now, actions: &mut Actions) {
-        let FanOut { message, from, reply_to } = fan_out;
+        let FanOut { message, from, need, reply_to } = fan_out;
         let Ok(topic) = TopicName::parse(&message.topic) else { return };
         let mut matches = std::mem::take(&mut self.matches);
         self.subscriptions.collect_matches(topic, &mut matches);
@@ -34,7 +34,7 @@ impl Clients {
         if receivers.is_empty() {
             actions.push_back(Action::Reply { to: reply_to, outcome });
         } else {
-            let fan_out = LoggedFanOut { message, receivers, outcome, reply_to };
+            let fan_out = LoggedFanOut { message, receivers, need, outcome, reply_to };
             actions.push_back(Action::WriteFanOut(Box::new(fan_out)));
         }
     }
@@ -94,7 +94,7 @@ impl Clients {
         if stored.is_empty() {
             return Ok(());
         }
-        match self.context.journal.append(&unit, Need::Normal) {
+        match self.context.journal.append(&unit, fan_out.need) {
             Ok(appended) => {
                 let position = appended.positions.get(index).copied().unwrap_or_default();
                 let inboxes = u32::try_from(stored.len()).expect("fewer clients than fit into memory");

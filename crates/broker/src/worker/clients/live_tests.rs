@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use commitlog::Position;
+use commitlog::{Need, Position};
 use mqtt::server::Restart;
 
 use super::tests::{Bench, message};
@@ -44,7 +44,11 @@ fn of_bytes(bytes: usize) -> Message {
 fn publish_to_all(bench: &mut Bench, bytes: usize) {
     let message: SharedMessage = Message { topic: "chat/all".into(), ..of_bytes(bytes) }.into();
     let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
-    bench.clients.take_fan_out(FanOut { message, from: None, reply_to }, bench.now, &mut bench.actions);
+    bench.clients.take_fan_out(
+        FanOut { message, from: None, need: Need::Normal, reply_to },
+        bench.now,
+        &mut bench.actions,
+    );
     bench.drain();
 }
 

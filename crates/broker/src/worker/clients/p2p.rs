@@ -124,8 +124,7 @@ impl Clients {
         actions: &mut Actions,
     ) -> Option<P2p> {
         let is_from_queue = matches!(p2p.reply_to.target, ReplyTarget::Queue(_));
-        // What the queue has already and is only moved may use the reserve: refused, it would become a dead letter in time.
-        let need = if is_from_queue { Need::Essential } else { Need::Normal };
+        let need = if is_from_queue { QueueJob::NEED } else { Need::Normal };
         match self.context.journal.append(batch, need) {
             Ok(appended) => {
                 self.owed.settle_end(&p2p.to);
@@ -144,9 +143,7 @@ impl Clients {
                     return Some(p2p);
                 }
                 let outcome = self.refused(&error);
-                if !is_from_queue {
-                    actions.push_back(Action::Reply { to: p2p.reply_to, outcome });
-                }
+                actions.push_back(Action::Reply { to: p2p.reply_to, outcome });
                 None
             }
         }

@@ -146,7 +146,8 @@ impl Run {
 
     fn fan_out(&mut self, number: u8) {
         let topic = if number.is_multiple_of(3) { "ring/x" } else { "news/x" };
-        let fan_out = FanOut { message: self.message(topic, number).into(), from: None, reply_to: NOBODY };
+        let fan_out =
+            FanOut { message: self.message(topic, number).into(), from: None, need: Need::Normal, reply_to: NOBODY };
         self.bench.clients.take_fan_out(fan_out, self.bench.now, &mut self.bench.actions);
     }
 

@@ -9,7 +9,7 @@ mod replies;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use commitlog::{Need, Position};
+use commitlog::{AppendError, Need, Position};
 use mqtt::ReasonCode;
 
 use super::action::{AfterDurable, Deferred};
@@ -41,6 +41,14 @@ pub(super) struct Durability {
     deferred: DeferredRecords,
     /// Nothing will become durable any more.
     has_failed: bool,
+}
+
+/// What is to be done with a message of the queue.
+pub(super) enum JobStep {
+    /// Another queue is to be told.
+    Acknowledge(Box<QueueJob>),
+    /// It waits with its pump until the log has room.
+    Return(Box<QueueJob>),
 }
 
 impl Durability {
@@ -145,9 +153,9 @@ impl Durability {
         self.deferred.is_empty() && !self.has_failed
     }
 
-    /// What became of a message of the queue that was not stored with its acknowledgement. Returns the job where another
-    /// queue is to be told now.
-    pub(super) fn settle_job(&mut self, job: Box<QueueJob>, outcome: Outcome) -> Option<Box<QueueJob>> {
+    /// What became of a message of the queue that was not stored with its acknowledgement. Returns what is to be done with
+    /// the job now.
+    pub(super) fn settle_job(&mut self, job: Box<QueueJob>, outcome: Outcome) -> Option<JobStep> {
         match outcome {
             Outcome::Done(_) | Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS) => self.finish_job(job),
             // In one log the acknowledgement stands behind what it waits for.
@@ -156,24 +164,31 @@ impl Durability {
                 self.wait(end, AfterDurable::Acknowledge(job));
                 None
             }
+            // Nothing is wrong with the message or with its receiver: it is not to become a dead letter by that.
+            Outcome::NoRoom => Some(JobStep::Return(job)),
             // It stays in the queue and is handed out again, until the queue counts it among the dead letters.
-            Outcome::Dropped(_) | Outcome::Unavailable | Outcome::NoRoom | Outcome::Forbidden(_) => None,
+            Outcome::Dropped(_) | Outcome::Unavailable | Outcome::Forbidden(_) => None,
         }
     }
 
     /// The message is done without a trace in any inbox.
-    fn finish_job(&mut self, job: Box<QueueJob>) -> Option<Box<QueueJob>> {
+    fn finish_job(&mut self, job: Box<QueueJob>) -> Option<JobStep> {
         if !self.queue_acks.are_records() {
-            return Some(job);
+            return Some(JobStep::Acknowledge(job));
         }
         let mut batch = Batch::default();
         // An error: the delivery is void, and the message is somebody else's.
         self.queue_acks.add_to(&mut batch, &job).ok()?;
         match self.journal.append(&batch, Need::Essential) {
-            Ok(appended) => self.wait(appended.end, AfterDurable::Applied(job)),
-            Err(_) => self.queue_acks.abandon(&job),
+            Ok(appended) => {
+                self.wait(appended.end, AfterDurable::Applied(job));
+                None
+            }
+            Err(error) => {
+                self.queue_acks.abandon(&job);
+                matches!(error, AppendError::Full | AppendError::Busy).then_some(JobStep::Return(job))
+            }
         }
-        None
     }
 }
 
