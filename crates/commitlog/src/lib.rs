@@ -94,6 +94,7 @@ mod seeded;
 mod segment;
 mod shared;
 mod snapshot;
+mod space;
 pub mod storage;
 mod sys;
 mod tail;

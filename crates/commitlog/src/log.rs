@@ -19,7 +19,7 @@ use crate::replay::Replay;
 use crate::seeded;
 use crate::segment::{PrepareError, name_of, read_exact};
 use crate::shared::Shared;
-use crate::snapshot::{Snapshot, begin_snapshot, complete_snapshot, find_snapshot, write_snapshots};
+use crate::snapshot::{Snapshot, begin_snapshot, bytes_on_disk, complete_snapshot, find_snapshot, write_snapshots};
 use crate::storage::{LockError, Storage, StorageFile, StorageLock};
 use crate::tail::{Phase, Tail};
 use crate::threads::{prepare_segments, write_batches};
@@ -201,7 +201,7 @@ impl Log {
 
     /// Begins a snapshot, unless one is under way, whose records the next start shows instead of all that lies before it.
     /// Its owners learn of it by [`LogOwner::snapshot_wanted`]. `false`: there can be none now, because an owner is not
-    /// there or not ready, the disk is full, or the log is closed.
+    /// there or not ready, there is no room for it, or the log is closed.
     #[must_use]
     pub fn request_snapshot(&self) -> bool {
         begin_snapshot(self.shared())
@@ -307,6 +307,7 @@ pub(crate) fn start(storage: Arc<dyn Storage>, options: Options) -> Result<(Shar
     let copies = Arc::clone(&shared.copies);
     let from = snapshot.as_ref().map_or(geometry.position(recovered.begin, FIRST_RECORD), Snapshot::from);
     shared.snapshots.set_last(from, snapshot.as_ref().map_or(0, Snapshot::length));
+    shared.snapshots.note_files(bytes_on_disk(&*storage), 0);
     let replay = Replay { storage, geometry, files: replay_files, snapshot, from, end, carries_from, copies };
     append_start(&shared)?;
     Ok((shared, replay))

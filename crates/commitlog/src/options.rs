@@ -73,9 +73,10 @@ pub struct Options {
     /// what the owners need. On a full disk the latter alone counts.
     pub reclaim_above: u64,
     /// What all files of the log may take together, at least [`SPACE_SEGMENTS_MIN`] segments. At the limit it has no room, as
-    /// on a full disk. A log that was larger before takes no more until it is smaller.
+    /// on a full disk; snapshots have none before, and give way. A log that was larger before takes no more until it is smaller.
     pub space_max: u64,
-    /// Bytes of the disk that the log leaves to others: it has no room where a segment would take of them.
+    /// Bytes of the disk that the log leaves to others: it has no room where a segment would take of them, and writes no
+    /// snapshot that would.
     pub disk_free_min: u64,
     /// A snapshot is begun once so many bytes were appended since the last one, and at least as many as it has: a start
     /// reads about as much of the log.

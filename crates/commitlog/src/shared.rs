@@ -28,10 +28,10 @@ pub(crate) struct Shared {
     pub(crate) epoch: Epoch,
     pub(crate) options: Options,
     tail: Mutex<Tail>,
-    files: RwLock<Files>,
+    pub(crate) files: RwLock<Files>,
     pub(crate) copies: Arc<Copies>,
     /// Names of files that were given back, to be used again.
-    free: Mutex<Vec<String>>,
+    pub(crate) free: Mutex<Vec<String>>,
     durable: AtomicU64,
     watchers: Mutex<Watchers>,
     /// There is something to write.
@@ -64,7 +64,7 @@ struct Watchers {
 
 /// Locks the value, also after a panic of another holder: every use here is one statement or reads only, so that the
 /// value is consistent.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -149,20 +149,6 @@ impl Shared {
         }
         self.check_space(1)?;
         make_spare(&*self.storage, size)
-    }
-
-    /// Whether the log may take the space of one more file, and so of this many more than it has segments.
-    fn check_space(&self, more: u64) -> io::Result<()> {
-        let Options { space_max, disk_free_min, .. } = self.options;
-        let size = self.geometry.segment_size;
-        let count = self.files.read().unwrap_or_else(PoisonError::into_inner).len() as u64;
-        if (count + more).saturating_mul(size) > space_max {
-            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "the log takes all that it may take of the disk"));
-        }
-        if self.storage.free_space()? < size.saturating_add(disk_free_min) {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "the rest of the disk is kept for others"));
-        }
-        Ok(())
     }
 
     /// Renames a file that was given back, for another use. `false`: there is none.
@@ -321,7 +307,7 @@ impl Shared {
     }
 
     /// Waits until everything below `end` is durable, as long as the log goes on like this.
-    pub(crate) fn wait_durable(&self, end: Position, goes_on: fn(&Tail) -> bool) -> Result<(), WaitError> {
+    pub(crate) fn wait_durable(&self, end: Position, goes_on: impl Fn(&Tail) -> bool) -> Result<(), WaitError> {
         let mut tail = self.tail();
         loop {
             match &tail.phase {

@@ -231,7 +231,12 @@ impl Tail {
 
     /// Whether fewer segments are ready than are to be.
     pub(crate) fn needs_segment(&self) -> bool {
-        self.ready < self.segment + self.ahead
+        self.segments_needed() > 0
+    }
+
+    /// How many are to be made.
+    pub(crate) fn segments_needed(&self) -> u64 {
+        (self.segment + self.ahead).saturating_sub(self.ready)
     }
 
     /// Whether what is written beside the log may be slow: nobody will wait for the next segment soon.

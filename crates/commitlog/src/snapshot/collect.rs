@@ -101,6 +101,8 @@ struct State {
     /// Length of the newest one that was written, or of the one that was used.
     last_length: u64,
     underway: Option<Underway>,
+    /// Bytes of the newest file, and of the one on its way or left over.
+    files: (u64, u64),
     is_stopped: bool,
 }
 
@@ -208,6 +210,38 @@ impl Snapshots {
             underway.given_up = Some(why);
             self.changed.notify_all();
         }
+    }
+
+    /// Lets the one under way not be continued. `false`: there is none.
+    pub(crate) fn give_up_underway(&self, why: &'static str) -> bool {
+        let mut state = self.state();
+        let Some(underway) = &mut state.underway else { return false };
+        underway.given_up.get_or_insert(why);
+        self.changed.notify_all();
+        true
+    }
+
+    /// Why the one under way is not continued.
+    pub(crate) fn given_up(&self) -> Option<&'static str> {
+        self.state().underway.as_ref().and_then(|underway| underway.given_up)
+    }
+
+    pub(crate) fn is_underway(&self) -> bool {
+        self.state().underway.is_some()
+    }
+
+    /// What all files of snapshots take of the disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        let (newest, unfinished) = self.state().files;
+        newest + unfinished
+    }
+
+    pub(crate) fn note_files(&self, newest: u64, unfinished: u64) {
+        self.state().files = (newest, unfinished);
+    }
+
+    pub(crate) fn note_unfinished(&self, bytes: u64) {
+        self.state().files.1 = bytes;
     }
 
     /// Where the snapshot under way goes on; waits for one to be begun.

@@ -42,10 +42,10 @@ mod write;
 
 pub(crate) use collect::Snapshots;
 pub use collect::{SnapshotError, SnapshotSection};
-pub(crate) use read::{Entry, Snapshot, Stopped, find_snapshot};
+pub(crate) use read::{Entry, Snapshot, Stopped, bytes_on_disk, find_snapshot};
 pub(crate) use write::{begin_snapshot, complete_snapshot, write_snapshots};
 
 /// Name of the file.
 pub(crate) const NAME: &str = "snapshot";
-/// Removed at a start, as all files with this suffix.
-const UNFINISHED: &str = "snapshot.new";
+/// Name until it is whole. Removed at a start, as all files with this suffix.
+pub(crate) const UNFINISHED: &str = "snapshot.new";

@@ -59,6 +59,12 @@ pub(crate) fn find_snapshot(storage: &dyn Storage, recovered: &Recovered) -> Res
     Ok(None)
 }
 
+/// What the file takes of the disk, whether it can be used or not.
+pub(crate) fn bytes_on_disk(storage: &dyn Storage) -> u64 {
+    // One that cannot be opened now is not counted until the next one takes its place.
+    storage.open(NAME).and_then(|file| file.size()).unwrap_or(0)
+}
+
 /// What the log will hold where it has lost its end is not what the snapshot is of.
 fn remove(storage: &dyn Storage) -> Result<(), OpenError> {
     let removed = storage.remove(NAME).and_then(|()| storage.sync_dir());

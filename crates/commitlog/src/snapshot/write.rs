@@ -13,7 +13,7 @@ use crate::pieces::Pieces;
 use crate::seeded;
 use crate::shared::Shared;
 use crate::storage::StorageFile;
-use crate::tail::Phase;
+use crate::tail::{Phase, Tail};
 use crate::{Position, SyncMode};
 
 /// What is appended and given back changes without notice.
@@ -76,6 +76,9 @@ pub(crate) fn begin_snapshot(shared: &Shared) -> bool {
     if owners == 0 || shared.owners.live_bytes(owners).is_none() {
         return false;
     }
+    if !shared.has_room_for_another_snapshot(HEADER_LEN as u64).unwrap_or(false) {
+        return false;
+    }
     // Before any owner can know of it: what is appended from here on is replayed.
     let from = {
         let tail = shared.tail();
@@ -97,11 +100,15 @@ fn write_snapshot(shared: &Shared, from: Position) -> Result<u64, GivenUp> {
     // Until the first owner has something, nothing is on the disk.
     let first = next_records(shared, from)?;
     let written = write_file(shared, from, first);
-    if written.is_err() {
-        // What cannot be removed now is at the next start.
-        let _ = shared.storage.remove(UNFINISHED);
+    // What cannot be removed now is at the next start, and counts until then.
+    if written.is_err() && is_gone(&shared.storage.remove(UNFINISHED)) {
+        shared.snapshots.note_unfinished(0);
     }
     written
+}
+
+fn is_gone(removed: &io::Result<()>) -> bool {
+    removed.as_ref().err().is_none_or(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn write_file(shared: &Shared, from: Position, mut next: Option<(Vec<u8>, u64)>) -> Result<u64, GivenUp> {
@@ -121,6 +128,7 @@ fn write_file(shared: &Shared, from: Position, mut next: Option<(Vec<u8>, u64)>)
     write_copies(shared, &mut file)?;
     let length = file.finish(end)?;
     shared.storage.rename(UNFINISHED, NAME)?;
+    shared.snapshots.note_files(length, 0);
     shared.storage.sync_dir()?;
     Ok(length)
 }
@@ -140,6 +148,9 @@ fn next_records(shared: &Shared, from: Position) -> Result<Option<(Vec<u8>, u64)
 
 fn check_useful(shared: &Shared, from: Position) -> Result<(), GivenUp> {
     let outdated = distance(shared).map_or(u64::MAX, |distance| distance.saturating_mul(OUTDATED_AFTER));
+    if let Some(why) = shared.snapshots.given_up() {
+        return Err(GivenUp::Because(why));
+    }
     let tail = shared.tail();
     if tail.begin > shared.geometry.split(from).0 {
         Err(GivenUp::Because("the log begins behind it now"))
@@ -154,8 +165,8 @@ fn check_useful(shared: &Shared, from: Position) -> Result<(), GivenUp> {
 
 /// Waits until a power cut cannot take anything before `end` from the log.
 fn wait_until_on_disk(shared: &Shared, end: Position) -> Result<(), GivenUp> {
-    let goes_on = shared.wait_durable(end, |tail| tail.phase == Phase::Open && !tail.full);
-    goes_on.map_err(|_| GivenUp::Because("the log does not become durable"))?;
+    let goes_on = |tail: &Tail| tail.phase == Phase::Open && !tail.full && shared.snapshots.given_up().is_none();
+    shared.wait_durable(end, goes_on).map_err(|_| GivenUp::Because("the log does not become durable"))?;
     if shared.options.sync == SyncMode::Os {
         shared.sync_all().map_err(|_| GivenUp::Because("the log has failed"))?;
     }
@@ -163,7 +174,7 @@ fn wait_until_on_disk(shared: &Shared, end: Position) -> Result<(), GivenUp> {
 }
 
 /// Writes the index of copies below the snapshot's place: the replay finds those behind it.
-fn write_copies(shared: &Shared, file: &mut SnapshotFile) -> io::Result<()> {
+fn write_copies(shared: &Shared, file: &mut SnapshotFile) -> Result<(), GivenUp> {
     let from = file.header.from;
     let mut body = Vec::new();
     for segment in shared.copies.segments() {
@@ -199,19 +210,28 @@ impl SnapshotFile {
             records: 0,
             copies: 0,
         };
-        Ok(Self { file: shared.storage.create(UNFINISHED)?, header, pieces: Pieces::default() })
+        let file = shared.storage.create(UNFINISHED)?;
+        shared.snapshots.note_unfinished(header.length);
+        Ok(Self { file, header, pieces: Pieces::default() })
     }
 
-    fn write_frame(&mut self, shared: &Shared, what: What, body: &[u8]) -> io::Result<()> {
+    fn write_frame(&mut self, shared: &Shared, what: What, body: &[u8]) -> Result<(), GivenUp> {
         let offset = self.header.length;
+        let len = (FRAME_HEADER_LEN + body.len()) as u64;
+        // Noted before it is asked for: a segment that is made at this moment counts it, or is counted.
+        shared.snapshots.note_unfinished(offset + len);
+        if !shared.has_room_for_snapshot(len)? {
+            return Err(GivenUp::Because("the rest of the disk, or of what the log may take, is kept for others"));
+        }
         self.write(shared, &self.header.encode_frame(offset, what, body), offset)?;
         self.write(shared, body, offset + FRAME_HEADER_LEN as u64)?;
-        self.header.length += (FRAME_HEADER_LEN + body.len()) as u64;
+        self.header.length += len;
         Ok(())
     }
 
     fn write(&mut self, shared: &Shared, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.pieces.write_at(&*self.file, bytes, offset, || shared.tail().phase == Phase::Open)
+        let has_time = || shared.tail().phase == Phase::Open && shared.snapshots.given_up().is_none();
+        self.pieces.write_at(&*self.file, bytes, offset, has_time)
     }
 
     fn finish(mut self, end: Position) -> io::Result<u64> {

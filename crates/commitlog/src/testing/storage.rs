@@ -68,8 +68,8 @@ struct State {
     injections: Vec<Injection>,
     /// Once the disk is full: the bytes of all files, which may not become more.
     capacity: Option<usize>,
-    /// What the disk says that it has, which is another matter.
-    free_space: u64,
+    /// What the disk says that it has, which is another matter; `None`: what is left of the capacity.
+    free_space: Option<u64>,
     syncs_held: bool,
     locked: bool,
     /// Rises when the process or the power ends: what was opened before is dead.
@@ -107,7 +107,7 @@ impl ForgettingStorage {
             late: Vec::new(),
             injections: Vec::new(),
             capacity: None,
-            free_space: u64::MAX,
+            free_space: Some(u64::MAX),
             syncs_held: false,
             locked: false,
             life: 0,
@@ -169,7 +169,14 @@ impl ForgettingStorage {
 
     /// Sets what the disk says that it has. Files take nothing of it.
     pub fn set_free_space(&self, bytes: u64) {
-        self.state().free_space = bytes;
+        self.state().free_space = Some(bytes);
+    }
+
+    /// The disk has room for so many bytes more, and says what is left of them.
+    pub fn set_room(&self, bytes: usize) {
+        let mut state = self.state();
+        state.capacity = Some(state.view.bytes() + bytes);
+        state.free_space = None;
     }
 
     pub fn set_lie(&self, lie: Lie) {
@@ -375,7 +382,9 @@ impl Storage for Process {
     }
 
     fn free_space(&self) -> io::Result<u64> {
-        Ok(self.storage.state().free_space)
+        let state = self.storage.state();
+        let left = || state.capacity.unwrap_or(usize::MAX).saturating_sub(state.view.bytes()) as u64;
+        Ok(state.free_space.unwrap_or_else(left))
     }
 
     fn path_of(&self, name: &str) -> String {
