@@ -19,6 +19,7 @@ use crate::over::Over;
 use crate::store::journal::Batch;
 use crate::store::record::ConnectionRecord;
 use crate::store::{RecoveredConnection, Recovery};
+use crate::worker::ended_connections::{EndedConnection, EndedConnections};
 use crate::worker::post::{FanOut, P2p, ReplyTarget, ReplyTo};
 
 const CLIENTS: [&str; 3] = ["GID_dev@@@alice", "GID_dev@@@bob", "GID_dev@@@carol"];
@@ -39,12 +40,15 @@ struct Run {
     attached: HashMap<&'static str, (ConnectionKey, ClientRef)>,
     /// By connection id, until its `tcpclean` is in the queue.
     connections: BTreeMap<Box<str>, RecoveredConnection>,
+    /// Those of them that have ended, as the worker knows them.
+    ended: EndedConnections,
 }
 
 impl Run {
     fn new() -> Self {
         let bench = Bench::with_options(options());
-        Self { bench, attached: HashMap::new(), connections: BTreeMap::new() }
+        let (attached, connections) = (HashMap::new(), BTreeMap::new());
+        Self { bench, attached, connections, ended: EndedConnections::default() }
     }
 
     fn step(&mut self, (what, client, number): Step) {
@@ -113,7 +117,9 @@ impl Run {
         let mut open = self.connections.iter_mut().filter(|(_, connection)| connection.closed_ms.is_none());
         let (connection_id, connection) = open.find(|(_, connection)| is_its(connection)).unwrap();
         connection.closed_ms = Some(at_ms);
-        let connection_id = connection_id.clone();
+        let (connection_id, address) = (connection_id.clone(), connection.address.clone());
+        let client = ClientKey::new(client_id);
+        self.ended.add(connection_id.clone(), EndedConnection { client, address, closed_ms: at_ms, oldest_segment: 0 });
         self.log(|batch| batch.closed(client_id, &connection_id, at_ms));
     }
 
@@ -200,6 +206,7 @@ impl Run {
         let closed = self.connections.iter().find(|(_, connection)| connection.closed_ms.is_some());
         let Some(connection_id) = closed.map(|(connection_id, _)| connection_id.clone()) else { return };
         self.connections.remove(&connection_id);
+        self.ended.told(&connection_id);
         self.log(|batch| batch.event_sent(&connection_id));
     }
 
@@ -219,6 +226,7 @@ impl Run {
         for connection in self.connections.values_mut() {
             connection.closed_ms.get_or_insert(now.ms);
         }
+        self.ended = EndedConnections::recover(recovery.connections, 0, now.ms);
         for (client_id, client) in recovery.clients {
             self.bench.clients.recover(&client_id, *client, Restart::Clean, now);
         }
@@ -260,13 +268,14 @@ impl Run {
     }
 
     /// The records of a snapshot, written a few at a time while the clients live on, and where the log is read behind it.
-    fn dump_while(&mut self, records: usize, steps: impl IntoIterator<Item = Step>) -> (Vec<Batch>, Position) {
+    fn dump_while(&mut self, records: usize, [clients, ended]: [Vec<Step>; 2]) -> (Vec<Batch>, Position) {
         let mut marker = Batch::default();
         marker.latest_time(self.bench.now.ms);
         let from = self.bench.clients.context.journal.append(&marker, Need::Essential).unwrap().end;
-        let (mut dump, mut dumped, mut steps) = (ClientsDump::default(), vec![marker], steps.into_iter());
+        let (mut dump, mut dumped, mut steps) = (ClientsDump::default(), vec![marker], clients.into_iter());
+        let limits = StepLimits { records, ..DUMP_STEP };
         loop {
-            let mut step = super::Step::new(StepLimits { records, ..DUMP_STEP });
+            let mut step = super::Step::new(limits);
             let has_more = self.bench.clients.dump_some(&mut dump, &mut step, |key| self.open_connection(key));
             dumped.push(step.batch);
             if !has_more {
@@ -274,13 +283,16 @@ impl Run {
             }
             steps.next().into_iter().for_each(|step| self.step(step));
         }
-        let mut ended = Batch::default();
-        for (connection_id, RecoveredConnection { client_id, address, closed_ms }) in &self.connections {
-            if closed_ms.is_some() {
-                ended.connection(ConnectionRecord { client_id, connection_id, address, closed_ms: *closed_ms });
+        let (mut after, mut steps) = (None, steps.chain(ended));
+        loop {
+            let mut step = super::Step::new(limits);
+            after = self.ended.dump_some(after.as_deref(), &mut step);
+            dumped.push(step.batch);
+            if after.is_none() {
+                break;
             }
+            steps.next().into_iter().for_each(|step| self.step(step));
         }
-        dumped.push(ended);
         steps.for_each(|step| self.step(step));
         (dumped, from)
     }
@@ -358,6 +370,11 @@ fn keep_newest_of_each_key(client: &mut RecoveredClient, now_ms: u64) {
     }
 }
 
+/// To connect, to leave, and to send an event.
+fn select_connection_step() -> impl Strategy<Value = u8> {
+    prop::sample::select(vec![0, 2, 13])
+}
+
 #[test]
 fn a_message_outlives_a_session_that_the_log_does_not_know_and_what_was_before_it() {
     let mut run = Run::new();
@@ -375,11 +392,13 @@ proptest! {
         before in prop::collection::vec((0u8..16, 0..CLIENTS.len(), any::<u8>()), 1..60),
         // None of them is a restart.
         meanwhile in prop::collection::vec((0u8..15, 0..CLIENTS.len(), any::<u8>()), 0..30),
+        // Clients that come and go and are told of, while what is dumped are the connections that have ended.
+        of_connections in prop::collection::vec((select_connection_step(), 0..CLIENTS.len(), any::<u8>()), 0..20),
         records in 1usize..4,
     ) {
         let mut run = Run::new();
         before.into_iter().for_each(|step| run.step(step));
-        let (dumped, from) = run.dump_while(records, meanwhile);
+        let (dumped, from) = run.dump_while(records, [meanwhile, of_connections]);
         let (now_ms, in_memory) = (run.bench.now.ms, run.in_memory());
         let mut of_snapshot = Recovery::new();
         dumped.iter().for_each(|batch| batch.apply_to(&mut of_snapshot));
