@@ -11,16 +11,17 @@ use commitlog::testing::{ForgettingStorage, Random};
 use commitlog::{
     AppendError, Fault, Log, LogOwner, Need, Options, Position, SnapshotError, SnapshotSection, WantedSegment,
 };
-use mqtt::codec::{Properties, SubscribeFiltersBuf};
+use mqtt::codec::{Properties, SubscribeFiltersBuf, UnsubscribeFiltersBuf};
 use mqtt::server::Sent;
 use mqtt::topic::TopicFilter;
-use mqtt::{PacketId, QoS, SubscriptionOptions, Version};
+use mqtt::{PacketId, QoS, ReasonCode, SubscriptionOptions, Version};
 
 use super::dump::tests::{ALLOCATIONS_PER_RECORD, away};
+use super::state_tests::keep_newest_of_each_key;
 use super::tests::Bench;
 use super::*;
 use crate::inbox::memory::allocations_and_most;
-use crate::message::{Collapse, Message, SharedMessage};
+use crate::message::{Collapse, Message, NEVER_MS, SharedMessage};
 use crate::store::journal::Batch;
 use crate::store::messages::Messages;
 use crate::store::{RecoveredConnection, Recovery};
@@ -33,8 +34,15 @@ mod crash_states;
 const SNAPSHOT_TAKES_MAX: Duration = Duration::from_secs(60);
 const SEGMENT: u64 = 32 << 10;
 const HOUR_S: u32 = 3600;
+/// Of a session that ends while its client is away.
+const BRIEF_S: u32 = 10;
+/// A message with a collapse key expires after this time, so that of one key what comes later expires later.
+const KEYED_MS: u64 = 20_000;
+/// What other messages have at most that expire, and as much as passes at once at most.
+const EXPIRY_MS_MAX: usize = 20_000;
+const PASS_MS_MAX: usize = 30_000;
 const NAMES: [&str; 5] = ["GID_dev@@@a", "GID_dev@@@b", "GID_dev@@@c", "GID_dev@@@d", "GID_dev@@@absent"];
-/// The last one never acknowledges, and is sent little.
+/// The last one never acknowledges, and is sent little, which does not expire. Its session is always the same.
 const ABSENT: usize = NAMES.len() - 1;
 
 fn options(fault: Fault) -> Options {
@@ -48,6 +56,33 @@ fn options(fault: Fault) -> Options {
         snapshot_every: None,
         full_retry_every: Duration::from_millis(1),
         ..Options::default()
+    }
+}
+
+/// How often something ended by itself in a life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ends {
+    /// Messages by time.
+    expired: u64,
+    /// Sessions by time.
+    over: u64,
+    /// Sessions by a clean start.
+    discarded: u64,
+    unsubscribed: u64,
+}
+
+impl Ends {
+    fn all_of(lives: impl IntoIterator<Item = Self>) -> Self {
+        lives.into_iter().fold(Self::default(), |sum, life| Self {
+            expired: sum.expired + life.expired,
+            over: sum.over + life.over,
+            discarded: sum.discarded + life.discarded,
+            unsubscribed: sum.unsubscribed + life.unsubscribed,
+        })
+    }
+
+    fn has_each(&self) -> bool {
+        [self.expired, self.over, self.discarded, self.unsubscribed].iter().all(|count| *count > 0)
     }
 }
 
@@ -76,6 +111,7 @@ struct Life {
     connections: u32,
     sent: u64,
     vacated: u64,
+    ends: Ends,
     /// What the reader is to read.
     asked: Vec<Position>,
 }
@@ -109,6 +145,7 @@ impl Life {
             connections: 0,
             sent: 0,
             vacated: 0,
+            ends: Ends::default(),
             asked: Vec::new(),
         }
     }
@@ -117,13 +154,15 @@ impl Life {
         self.now.ms += 1;
         let who = self.random.below(NAMES.len());
         match self.random.below(100) {
-            0..5 if self.connected.contains_key(&who) => self.disconnect(who),
+            0..6 if self.connected.contains_key(&who) => self.disconnect(who),
             0..15 if !self.connected.contains_key(&who) => self.connect(who),
-            15..20 => self.subscribe(who),
-            20..22 if who != ABSENT => self.end(who),
-            22..65 => self.send(who),
-            65..85 => self.ack(who),
-            85..95 => self.flush(),
+            15..21 => self.subscribe(who),
+            21..25 => self.unsubscribe(who),
+            25..27 if who != ABSENT => self.end(who),
+            27..65 => self.send(who),
+            65..84 => self.ack(who),
+            84..92 => self.flush(),
+            92..97 => self.pass(),
             _ => {}
         }
         self.dispatch();
@@ -135,7 +174,46 @@ impl Life {
         self.clients.find(&ClientKey::new(NAMES[who]))
     }
 
+    /// Sessions end and messages expire.
+    fn pass(&mut self) {
+        let ms = 1 + self.random.below(PASS_MS_MAX) as u64;
+        self.now.ms += ms;
+        self.now.instant += Duration::from_millis(ms);
+        let counts = Arc::clone(&self.clients.context.counts);
+        let (sessions, expired) = (counts.sessions.value(), counts.expired.value());
+        self.clients.tick(self.now);
+        self.ends.over += sessions - counts.sessions.value();
+        while self.clients.is_sweeping() {
+            self.clients.sweep_some(self.now, &mut self.actions);
+        }
+        self.ends.expired += counts.expired.value() - expired;
+        self.log_owed();
+    }
+
+    /// Ends of sessions that the busy log did not take.
+    fn log_owed(&mut self) {
+        while self.clients.owes_records() {
+            if self.clients.log_some_owed(Need::Essential).is_err() {
+                std::thread::yield_now();
+                self.carry();
+            }
+        }
+    }
+
+    /// `true`: its session was over, and has ended.
+    fn ends_if_over(&mut self, who: usize) -> bool {
+        let Some(client) = self.find(who) else { return false };
+        let has_ended = self.clients.end_session_if_over(client, self.now.over());
+        self.ends.over += u64::from(has_ended);
+        self.log_owed();
+        has_ended
+    }
+
     fn connect(&mut self, who: usize) {
+        if self.ends_if_over(who) {
+            return;
+        }
+        let had_session = self.find(who).is_some();
         self.connections += 1;
         let key = ConnectionKey { slot: 0, generation: self.connections };
         let id: Box<str> = format!("connection-{}", self.connections).into();
@@ -143,11 +221,19 @@ impl Life {
             client: ClientKey::new(NAMES[who]),
             username: None,
             password: None,
-            clean_start: false,
-            session_expiry_s: Some(HOUR_S),
+            clean_start: who != ABSENT && self.random.below(3) == 0,
+            session_expiry_s: Some(if who != ABSENT && self.random.below(3) > 0 { BRIEF_S } else { HOUR_S }),
             version: Version::V5,
         };
-        let opened = self.clients.open(key, &request, "user:x", (&id, "peer"), self.now).unwrap();
+        let opened = loop {
+            match self.clients.open(key, &request, "user:x", (&id, "peer"), self.now) {
+                Ok(opened) => break opened,
+                Err(reason) => assert_eq!(reason, ReasonCode::SERVER_BUSY),
+            }
+            std::thread::yield_now();
+            self.carry();
+        };
+        self.ends.discarded += u64::from(request.clean_start && had_session);
         self.clients.connected(opened.client, key, 4);
         self.connected.insert(who, (key, id));
         self.actions.push_back(Action::Deliver { client: opened.client, just_stored: None });
@@ -182,21 +268,45 @@ impl Life {
         assert!(!matches!(self.clients.subscribe(client, &subscribe, |_| Ok(())), Answer::NotLogged));
     }
 
+    fn unsubscribe(&mut self, who: usize) {
+        let Some((client, true)) = self.find(who).map(|client| (client, self.connected.contains_key(&who))) else {
+            return;
+        };
+        let entry = self.clients.entry(client).unwrap();
+        let subscribed = entry.inbox.session.subscriptions();
+        if subscribed.is_empty() {
+            return;
+        }
+        let filter = subscribed[self.random.below(subscribed.len())].filter.as_filter();
+        let mut filters = UnsubscribeFiltersBuf::default();
+        filters.push(filter);
+        let (packet_id, properties) = (PacketId::MIN, Properties::default());
+        let unsubscribe = mqtt::codec::Unsubscribe { packet_id, properties, filters: filters.view() };
+        assert!(!matches!(self.clients.unsubscribe(client, &unsubscribe), Answer::NotLogged));
+        self.ends.unsubscribed += 1;
+    }
+
     fn send(&mut self, who: usize) {
         // It is registered.
-        if self.find(who).is_none() || (who == ABSENT && self.random.below(8) > 0) {
+        if self.find(who).is_none() || (who == ABSENT && self.random.below(8) > 0) || self.ends_if_over(who) {
             return;
         }
         self.sent += 1;
         let collapse = (self.random.below(3) == 0)
             .then(|| Collapse { key: format!("k{}", self.random.below(3)).into(), version: self.sent });
+        let expires_at_ms = match collapse {
+            _ if who == ABSENT => NEVER_MS,
+            Some(_) => self.now.ms + KEYED_MS,
+            None if self.random.below(3) == 0 => self.now.ms + 1 + self.random.below(EXPIRY_MS_MAX) as u64,
+            None => NEVER_MS,
+        };
         let message = Message {
             topic: if self.sent.is_multiple_of(4) { "ring/p2p/x" } else { "chat/p2p/x" }.into(),
             properties: Properties::EMPTY.as_bytes().into(),
             payload: vec![b'x'; self.random.below(3000)].into(),
             qos: QoS::AtLeastOnce,
             arrived_ms: self.now.ms,
-            expires_at_ms: crate::message::NEVER_MS,
+            expires_at_ms,
             collapse,
         };
         let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
@@ -373,14 +483,15 @@ impl Life {
     }
 
     fn state_of(&self, client: ClientRef) -> RecoveredClient {
-        comparable(self.clients.to_recovered(client))
+        comparable(self.clients.to_recovered(client), self.now.ms)
     }
 
     /// # Errors
     /// What the log has, and the clients had not, or the other way round.
     fn check(&self, recovery: &Recovery, told: &BTreeMap<&str, RecoveredClient>) -> Result<(), String> {
         for name in NAMES {
-            let found = recovery.clients.get(name).map(|client| again(client)).map(comparable).unwrap_or_default();
+            let found = recovery.clients.get(name).map(|client| comparable(again(client), self.now.ms));
+            let found = found.unwrap_or_default();
             let nothing = RecoveredClient::default();
             let told = told.get(name).unwrap_or(&nothing);
             if &found != told {
@@ -474,30 +585,17 @@ fn again(client: &RecoveredClient) -> RecoveredClient {
     }
 }
 
-/// Without what a live client does not know: of each collapse key all but what came last. After a crash packet ids are
-/// left out, more than the log knows of.
-fn comparable(mut client: RecoveredClient) -> RecoveredClient {
+/// Without what a live client does not know: of each collapse key all but what came last, and what is past its time. After
+/// a crash packet ids are left out, more than the log knows of.
+fn comparable(mut client: RecoveredClient, now_ms: u64) -> RecoveredClient {
     (client.oldest, client.last_handed_out) = (Position::default(), None);
-    let mut last: BTreeMap<Box<str>, Position> = BTreeMap::new();
-    for (position, entry) in client.entries.iter() {
-        if let Some(collapse) = &entry.collapse {
-            last.insert(collapse.key.clone(), position);
-        }
-    }
-    client.seen.retain(|key, seen| last.get(key).is_none_or(|position| *position < seen.entry));
-    for (position, entry) in client.entries.iter_mut() {
-        let is_last = |key: &str| {
-            let newer = client.seen.get(key).is_some_and(|seen| seen.entry > position);
-            last.get(key) == Some(&position) && !newer
-        };
-        entry.collapse = entry.collapse.take().filter(|collapse| is_last(&collapse.key));
-    }
+    keep_newest_of_each_key(&mut client, now_ms);
     client
 }
 
 #[test]
 fn whenever_the_process_is_killed_the_log_has_what_the_clients_had() {
-    let mut from_snapshots = 0;
+    let (mut from_snapshots, mut ends) = (0, Vec::new());
     for seed in 0..12 {
         let mut life = Life::new(seed);
         for _ in 0..6 {
@@ -507,8 +605,11 @@ fn whenever_the_process_is_killed_the_log_has_what_the_clients_had() {
         }
         assert!(life.vacated > 3, "seed {seed}: {} segments were vacated", life.vacated);
         from_snapshots += life.from_snapshots;
+        ends.push(life.ends);
     }
     assert!(from_snapshots > 10, "{from_snapshots} starts from snapshots");
+    let ends = Ends::all_of(ends);
+    assert!(ends.has_each(), "{ends:?}");
 }
 
 /// Seeded bugs of the log. What each does first is random: messages are lost, cannot be read or come back, the state of a

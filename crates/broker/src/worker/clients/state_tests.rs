@@ -355,7 +355,7 @@ fn last_packet_ids(recovery: &Recovery) -> BTreeMap<Box<str>, u16> {
     recovery.clients.iter().map(|(client_id, client)| (client_id.clone(), last(client))).collect()
 }
 
-fn keep_newest_of_each_key(client: &mut RecoveredClient, now_ms: u64) {
+pub(super) fn keep_newest_of_each_key(client: &mut RecoveredClient, now_ms: u64) {
     let of_entries = client.entries.iter().filter_map(|(at, entry)| Some((&entry.collapse.as_ref()?.key, at)));
     let of_seen = client.seen.iter().map(|(key, seen)| (key, seen.entry));
     let mut newest: BTreeMap<Box<str>, Position> = BTreeMap::new();

@@ -17,17 +17,24 @@ const STEPS_PER_WAIT: usize = 3;
 const STEPS_PER_READ: usize = 8;
 const CRASH_STATES: CrashStates = CrashStates { sectors_max: 10, torn_per_moment: 4 };
 const STATES_MIN: usize = 1_000_000;
+/// In so many lives each kind of end is found.
+const LIVES_OF_EACH: usize = 4;
 /// A number of crash states, for long runs.
 const STATES: &str = "CONVOKE_CRASH_STATES";
 
-/// What the clients had, as a start is to find it.
-type Told = BTreeMap<&'static str, RecoveredClient>;
+/// What the clients had at one moment, as a start is to find it.
+#[derive(Default)]
+struct Told {
+    at_ms: u64,
+    clients: BTreeMap<&'static str, RecoveredClient>,
+}
 
 struct Recorded {
     trace: Trace,
     /// After each step.
     told: Vec<Told>,
     vacated: u64,
+    ends: Ends,
 }
 
 impl Recorded {
@@ -38,7 +45,7 @@ impl Recorded {
     fn on(seed: u64, change: impl FnOnce(&ForgettingStorage)) -> Self {
         let mut life = Life::new(seed);
         change(&life.storage);
-        let mut told = vec![Told::new()];
+        let mut told = vec![Told::default()];
         life.mark(0);
         for n in 1..=STEPS {
             life.step();
@@ -50,7 +57,7 @@ impl Recorded {
                 life.storage.note(n as u64);
             }
         }
-        Self { trace: life.storage.trace(), told, vacated: life.vacated }
+        Self { trace: life.storage.trace(), told, vacated: life.vacated, ends: life.ends }
     }
 
     fn check(&self, storage: &ForgettingStorage, noted: Option<u64>) -> Result<CheckedStates, String> {
@@ -76,9 +83,7 @@ impl Recorded {
         if last < promised {
             return Err(format!("{promised} was durable, and {last} is there"));
         }
-        let found: Told =
-            NAMES.iter().filter_map(|name| Some((*name, comparable(again(recovery.clients.get(*name)?))))).collect();
-        checked.exact = usize::from(self.compare(last, &found)?);
+        checked.exact = usize::from(self.compare(last, &recovery)?);
         if last.is_multiple_of(STEPS_PER_READ) {
             recovery.clients.values().try_for_each(|client| check_readable(&log, client))?;
         }
@@ -90,18 +95,23 @@ impl Recorded {
     }
 
     /// Returns whether what was found is exactly what was said at a moment.
-    fn compare(&self, last: usize, found: &Told) -> Result<bool, String> {
+    fn compare(&self, last: usize, recovery: &Recovery) -> Result<bool, String> {
         let none = RecoveredClient::default();
+        let (told, then) = (&self.told[last], self.told.get(last + 1));
         let mut is_exact = true;
         for name in NAMES {
-            let now = found.get(name).unwrap_or(&none);
-            let before = self.told[last].get(name).unwrap_or(&none);
-            if now == before {
+            let found_at = |at_ms| {
+                let found = recovery.clients.get(name).map(|client| comparable(again(client), at_ms));
+                found.unwrap_or_default()
+            };
+            let (now, before) = (found_at(told.at_ms), told.clients.get(name).unwrap_or(&none));
+            if now == *before {
                 continue;
             }
             is_exact = false;
-            let after = self.told.get(last + 1).and_then(|told| told.get(name)).unwrap_or(&none);
-            if now != after && !is_between(now, before, after) {
+            let after = then.and_then(|then| then.clients.get(name)).unwrap_or(&none);
+            let is_after = then.is_some_and(|then| found_at(then.at_ms) == *after);
+            if !is_after && !is_between(&now, before, after) {
                 return Err(format!("{name} after {last}: {now:?}, was {before:?}, then {after:?}"));
             }
         }
@@ -148,10 +158,8 @@ impl Life {
     }
 
     fn told(&self) -> Told {
-        NAMES
-            .iter()
-            .filter_map(|name| Some((*name, self.state_of(self.clients.find(&ClientKey::new(name))?))))
-            .collect()
+        let state_of = |name: &&'static str| Some((*name, self.state_of(self.clients.find(&ClientKey::new(name))?)));
+        Told { at_ms: self.now.ms, clients: NAMES.iter().filter_map(state_of).collect() }
     }
 }
 
@@ -159,21 +167,24 @@ impl Life {
 fn whenever_the_power_is_cut_a_start_finds_what_the_clients_had() {
     let states_min = std::env::var(STATES).map_or(STATES_MIN, |states| states.parse().unwrap());
     let began = Instant::now();
-    let (mut sum, mut vacated) = (CheckedStates::default(), 0);
+    let (mut sum, mut vacated, mut ends) = (CheckedStates::default(), 0, Vec::new());
     for seed in 0.. {
         if sum.states >= states_min {
             break;
         }
         let recorded = Recorded::new(seed);
         vacated += recorded.vacated;
+        ends.push(recorded.ends);
         sum += recorded.check_all().unwrap_or_else(|error| panic!("seed {seed}, {error}"));
         eprintln!("life {seed}: {} of {states_min} crash states, {} s", sum.states, began.elapsed().as_secs());
     }
+    let (lives, ends) = (ends.len(), Ends::all_of(ends));
     let CheckedStates { states, exact, of_snapshots } = sum;
     println!(
         "found: {states} crash states of clients, none illegal: {exact} exactly as after a step, {of_snapshots} begun with a \
-         snapshot; {vacated} segments were vacated"
+         snapshot; {vacated} segments were vacated; {ends:?}"
     );
+    assert!(ends.has_each() || lives < LIVES_OF_EACH, "{ends:?}");
     assert!(exact > states / 4 && of_snapshots > states / 50 && vacated > 5, "{sum:?}, {vacated} vacated");
 }
 
