@@ -534,19 +534,19 @@ mod tests {
     }
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum Act {
         Put(u8, u64),
         HandOut,
         AckOldest,
         Reconnect,
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn act() -> impl Strategy<Value = Act> {
         prop_oneof![
-            (0u8..3, 0u64..6).prop_map(|(key, version)| Step::Put(key, version)),
-            Just(Step::HandOut),
-            Just(Step::AckOldest),
-            Just(Step::Reconnect),
+            (0u8..3, 0u64..6).prop_map(|(key, version)| Act::Put(key, version)),
+            Just(Act::HandOut),
+            Just(Act::AckOldest),
+            Just(Act::Reconnect),
         ]
     }
 
@@ -555,32 +555,32 @@ mod tests {
         /// No waiting entry is older than another of its key, bytes add up, and versions that are handed out first
         /// rise for each key.
         #[test]
-        fn versions_of_a_key_rise_on_their_way_to_the_client(steps in prop::collection::vec(step(), 1..60)) {
+        fn versions_of_a_key_rise_on_their_way_to_the_client(acts in prop::collection::vec(act(), 1..60)) {
             let mut inbox = Inbox::new(&LIMITS);
             let mut newest = [None::<u64>; 3];
             let mut put_at = std::collections::BTreeMap::new();
             inbox.session.connected(2);
-            for (at, step) in (1u64..).zip(steps) {
-                match step {
-                    Step::Put(key, version) => {
+            for (at, act) in (1u64..).zip(acts) {
+                match act {
+                    Act::Put(key, version) => {
                         put_at.insert(id(at), (usize::from(key), version));
                         let name = key.to_string();
                         put(&mut inbox, at, entry(3, 1000, Some((name.as_str(), version))), 0);
                     }
-                    Step::HandOut => {
+                    Act::HandOut => {
                         if let Some(out) = inbox.hand_out(Over::by(0), &mut Vec::new()).filter(|out| out.is_first) {
                             let (key, version) = put_at[&out.id];
                             prop_assert!(newest[key] < Some(version));
                             newest[key] = Some(version);
                         }
                     }
-                    Step::AckOldest => {
+                    Act::AckOldest => {
                         let oldest = inbox.session.in_flight().next();
                         if let Some((_, packet_id)) = oldest {
                             inbox.ack(packet_id);
                         }
                     }
-                    Step::Reconnect => {
+                    Act::Reconnect => {
                         inbox.session.disconnected();
                         inbox.session.connected(2);
                     }

@@ -25,13 +25,13 @@ pub(super) struct SetBack {
     last_tick: Now,
     /// When the clock was set back, or clients came from the log with deadlines too far ahead.
     since: Option<Instant>,
-    pass: Option<Pass>,
+    walk: Option<CorrectionWalk>,
     /// The next slot, where ends of sessions that lie ahead are looked for.
     sessions: Option<u32>,
 }
 
 /// On its way over all clients.
-struct Pass {
+struct CorrectionWalk {
     since: Instant,
     next_slot: u32,
 }
@@ -53,7 +53,7 @@ impl SetBack {
         Self {
             last_tick: Now { instant: now, ms: 0, doubt_ms: 0, held: Held::default() },
             since: None,
-            pass: None,
+            walk: None,
             sessions: None,
         }
     }
@@ -67,13 +67,13 @@ impl SetBack {
         }
         self.last_tick = now;
         if let Some(since) = self.since.take_if(|since| now.instant >= *since + SETTLES_AFTER) {
-            self.pass = Some(Pass { since, next_slot: 0 });
+            self.walk = Some(CorrectionWalk { since, next_slot: 0 });
         }
     }
 
     /// There are clients to visit.
     pub(super) fn has_more(&self) -> bool {
-        self.pass.is_some() || self.sessions.is_some()
+        self.walk.is_some() || self.sessions.is_some()
     }
 }
 
@@ -114,7 +114,7 @@ impl Clients {
     }
 
     fn correct_some_deadlines(&mut self, now: Now) {
-        let Some(Pass { since, next_slot }) = self.set_back.pass.take() else { return };
+        let Some(CorrectionWalk { since, next_slot }) = self.set_back.walk.take() else { return };
         let Corrections { messages, queue_ids } =
             self.corrections(now.instant.saturating_duration_since(since), now.ms);
         let end = next_slot + VISITS_PER_TURN;
@@ -126,7 +126,7 @@ impl Clients {
             }
         }
         let has_more = (end as usize) < self.entries.capacity();
-        self.set_back.pass = has_more.then_some(Pass { since, next_slot: end });
+        self.set_back.walk = has_more.then_some(CorrectionWalk { since, next_slot: end });
     }
 
     fn corrections(&self, waited: Duration, now_ms: u64) -> Corrections {

@@ -27,7 +27,7 @@ const FILTERS: [&str; 2] = ["news/#", "ring/#"];
 const NOBODY: ReplyTo = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
 
 /// What happens, to which client, and a number for what is left open.
-type Step = (u8, usize, u8);
+type Choice = (u8, usize, u8);
 
 fn options() -> Options {
     Options { segment_size: 1 << 20, append_bytes_max: 64 << 10, ..Options::default() }
@@ -51,7 +51,7 @@ impl Run {
         Self { bench, attached, connections, ended: EndedConnections::default() }
     }
 
-    fn step(&mut self, (what, client, number): Step) {
+    fn act(&mut self, (what, client, number): Choice) {
         let client_id = CLIENTS[client];
         match what {
             0 | 1 => self.connect(client_id, number),
@@ -268,32 +268,32 @@ impl Run {
     }
 
     /// The records of a snapshot, written a few at a time while the clients live on, and where the log is read behind it.
-    fn dump_while(&mut self, records: usize, [clients, ended]: [Vec<Step>; 2]) -> (Vec<Batch>, Position) {
+    fn dump_while(&mut self, records: usize, [clients, ended]: [Vec<Choice>; 2]) -> (Vec<Batch>, Position) {
         let mut marker = Batch::default();
         marker.latest_time(self.bench.now.ms);
         let from = self.bench.clients.context.journal.append(&marker, Need::Essential).unwrap().end;
-        let (mut dump, mut dumped, mut steps) = (ClientsDump::default(), vec![marker], clients.into_iter());
+        let (mut dump, mut dumped, mut choices) = (ClientsDump::default(), vec![marker], clients.into_iter());
         let limits = StepLimits { records, ..DUMP_STEP };
         loop {
-            let mut step = super::Step::new(limits);
+            let mut step = Step::new(limits);
             let has_more = self.bench.clients.dump_some(&mut dump, &mut step, |key| self.open_connection(key));
             dumped.push(step.batch);
             if !has_more {
                 break;
             }
-            steps.next().into_iter().for_each(|step| self.step(step));
+            choices.next().into_iter().for_each(|choice| self.act(choice));
         }
-        let (mut after, mut steps) = (None, steps.chain(ended));
+        let (mut after, mut choices) = (None, choices.chain(ended));
         loop {
-            let mut step = super::Step::new(limits);
+            let mut step = Step::new(limits);
             after = self.ended.dump_some(after.as_deref(), &mut step);
             dumped.push(step.batch);
             if after.is_none() {
                 break;
             }
-            steps.next().into_iter().for_each(|step| self.step(step));
+            choices.next().into_iter().for_each(|choice| self.act(choice));
         }
-        steps.for_each(|step| self.step(step));
+        choices.for_each(|choice| self.act(choice));
         (dumped, from)
     }
 
@@ -378,7 +378,7 @@ fn select_connection_step() -> impl Strategy<Value = u8> {
 #[test]
 fn a_message_outlives_a_session_that_the_log_does_not_know_and_what_was_before_it() {
     let mut run = Run::new();
-    run.step((3, 1, 0));
+    run.act((3, 1, 0));
     run.connect(CLIENTS[1], 4);
     let carried = run.carried(0);
     let bob = &carried.clients[CLIENTS[1]];
@@ -397,7 +397,7 @@ proptest! {
         records in 1usize..4,
     ) {
         let mut run = Run::new();
-        before.into_iter().for_each(|step| run.step(step));
+        before.into_iter().for_each(|choice| run.act(choice));
         let (dumped, from) = run.dump_while(records, [meanwhile, of_connections]);
         let (now_ms, in_memory) = (run.bench.now.ms, run.in_memory());
         let mut of_snapshot = Recovery::new();
@@ -422,10 +422,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
     #[test]
     fn a_start_finds_in_the_state_of_the_clients_what_it_finds_in_the_whole_log(
-        steps in prop::collection::vec((0u8..16, 0..CLIENTS.len(), any::<u8>()), 1..80),
+        choices in prop::collection::vec((0u8..16, 0..CLIENTS.len(), any::<u8>()), 1..80),
     ) {
         let mut run = Run::new();
-        steps.into_iter().for_each(|step| run.step(step));
+        choices.into_iter().for_each(|choice| run.act(choice));
         let (now_ms, in_memory) = (run.bench.now.ms, run.in_memory());
         let mut logged = run.reopen();
         let mut carried = run.carried(logged.last_ms);

@@ -228,7 +228,7 @@ fn a_collapse_key_that_is_held_outlives_one_that_has_expired() {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum Act {
     Send { client: usize, expires_s: u64, key: Option<u8> },
     Deliver(usize),
     Ack(usize),
@@ -236,15 +236,15 @@ enum Step {
     Pass(u64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn act() -> impl Strategy<Value = Act> {
     let client = 0..CLIENTS.len();
     prop_oneof![
         4 => (client.clone(), 0u64..200, prop::option::of(0u8..3))
-            .prop_map(|(client, expires_s, key)| Step::Send { client, expires_s, key }),
-        2 => client.clone().prop_map(Step::Deliver),
-        2 => client.clone().prop_map(Step::Ack),
-        1 => client.prop_map(Step::Reconnect),
-        2 => (0u64..100).prop_map(Step::Pass),
+            .prop_map(|(client, expires_s, key)| Act::Send { client, expires_s, key }),
+        2 => client.clone().prop_map(Act::Deliver),
+        2 => client.clone().prop_map(Act::Ack),
+        1 => client.prop_map(Act::Reconnect),
+        2 => (0u64..100).prop_map(Act::Pass),
     ]
 }
 
@@ -262,17 +262,17 @@ impl Run {
         Self { bench, attached, versions: 0 }
     }
 
-    fn step(&mut self, step: Step) {
-        match step {
-            Step::Send { client, expires_s, key } => self.send(CLIENTS[client], expires_s, key),
-            Step::Deliver(client) => _ = self.bench.deliver(self.attached[client].1),
-            Step::Ack(client) => self.ack(client),
-            Step::Reconnect(client) => {
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Send { client, expires_s, key } => self.send(CLIENTS[client], expires_s, key),
+            Act::Deliver(client) => _ = self.bench.deliver(self.attached[client].1),
+            Act::Ack(client) => self.ack(client),
+            Act::Reconnect(client) => {
                 let (key, left) = self.attached[client];
                 self.bench.clients.leave(left, key, self.bench.now.ms);
                 self.attached[client] = self.bench.connect(CLIENTS[client], NEVER_S);
             }
-            Step::Pass(seconds) => _ = self.bench.sweep_after(Duration::from_secs(seconds)),
+            Act::Pass(seconds) => _ = self.bench.sweep_after(Duration::from_secs(seconds)),
         }
         self.bench.drain();
     }
@@ -295,11 +295,11 @@ impl Run {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
-    fn nothing_outlasts_its_deadline_by_more_than_a_bucket(steps in prop::collection::vec(step(), 1..60)) {
+    fn nothing_outlasts_its_deadline_by_more_than_a_bucket(acts in prop::collection::vec(act(), 1..60)) {
         let mut run = Run::new();
-        for step in steps {
-            let is_swept = matches!(step, Step::Pass(_));
-            run.step(step);
+        for act in acts {
+            let is_swept = matches!(act, Act::Pass(_));
+            run.act(act);
             let now_ms = run.bench.now.ms;
             for (_, client) in run.attached.iter().filter(|_| is_swept) {
                 let earliest_ms = run.bench.clients.entry(*client).unwrap().earliest_deadline_ms();
