@@ -38,6 +38,15 @@ impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
         Self { by_source: HashMap::new(), ready: VecDeque::new(), waiting: 0, limits }
     }
 
+    /// Items that wait, of all sources.
+    pub fn len(&self) -> usize {
+        self.waiting
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
     /// Whether a place is free, or can be taken from a source with more than its share.
     pub fn has_room(&self) -> bool {
         self.waiting < self.limits.waiting_max

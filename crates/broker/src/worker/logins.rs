@@ -6,7 +6,8 @@
 //!
 //! A login is the dearest that a worker does: a TLS handshake, an HMAC, records of the log, an event. So its steps are
 //! not done when they come, but stand in one order, and a turn takes of them what fits into its time for logins; then it reads
-//! from those that are not through theirs, one at least. So those that are nearest to their CONNACK come first.
+//! from those that are not through theirs, one at least, each network in its turn. So those that are nearest to their CONNACK
+//! come first.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use accounts::Network;
+use limiter::{FairQueue, QueueLimits};
+
 use super::Connections;
 use super::connection::ClientConnection;
 use crate::worker::post::ConnectionKey;
@@ -18,27 +21,48 @@ pub(in crate::worker) enum Line {
 }
 
 /// Each connection stands in one of them at most: in that which it names itself. Other entries are of no account.
-#[derive(Default)]
 pub(super) struct Lines {
     ready: VecDeque<ConnectionKey>,
     behind: VecDeque<ConnectionKey>,
-    login: VecDeque<ConnectionKey>,
+    /// Each network in its turn: a login needs several reads, and a handshake is dear, so one that many come from would keep
+    /// all others waiting.
+    login: FairQueue<Network, ConnectionKey>,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        // Bounded by the connections that there may be.
+        let limits = QueueLimits { waiting_max: usize::MAX, share: usize::MAX };
+        Self { ready: VecDeque::new(), behind: VecDeque::new(), login: FairQueue::new(limits) }
+    }
 }
 
 impl Lines {
-    fn line(&self, line: Line) -> &VecDeque<ConnectionKey> {
+    fn len(&self, line: Line) -> usize {
         match line {
-            Line::Ready => &self.ready,
-            Line::Behind => &self.behind,
-            Line::Login => &self.login,
+            Line::Ready => self.ready.len(),
+            Line::Behind => self.behind.len(),
+            Line::Login => self.login.len(),
         }
     }
 
-    fn line_mut(&mut self, line: Line) -> &mut VecDeque<ConnectionKey> {
+    fn push(&mut self, line: Line, key: ConnectionKey, network: Network) {
         match line {
-            Line::Ready => &mut self.ready,
-            Line::Behind => &mut self.behind,
-            Line::Login => &mut self.login,
+            Line::Ready => self.ready.push_back(key),
+            Line::Behind => self.behind.push_back(key),
+            Line::Login => _ = self.login.push(network, key),
+        }
+    }
+
+    fn pop(&mut self, line: Line) -> Option<ConnectionKey> {
+        match line {
+            Line::Ready => self.ready.pop_front(),
+            Line::Behind => self.behind.pop_front(),
+            Line::Login => {
+                let (network, key) = self.login.pop()?;
+                self.login.done(network);
+                Some(key)
+            }
         }
     }
 }
@@ -46,7 +70,7 @@ impl Lines {
 impl Connections {
     /// How many entries a line has; as often [`Self::next_of`] may be asked in one turn.
     pub(in crate::worker) fn len_of(&self, line: Line) -> usize {
-        self.lines.line(line).len()
+        self.lines.len(line)
     }
 
     /// None stands in a line.
@@ -56,7 +80,7 @@ impl Connections {
 
     pub(in crate::worker) fn next_of(&mut self, line: Line) -> Option<ConnectionKey> {
         loop {
-            let key = self.lines.line_mut(line).pop_front()?;
+            let key = self.lines.pop(line)?;
             // It may have gone, or to another line.
             if let Some(connection) = self.get_mut(key).filter(|connection| connection.line == Some(line)) {
                 connection.line = None;
@@ -90,7 +114,8 @@ impl Connections {
         };
         if is_new {
             connection.line = Some(line);
-            self.lines.line_mut(line).push_back(key);
+            let network = Network::of(connection.peer.ip());
+            self.lines.push(line, key, network);
         }
     }
 }

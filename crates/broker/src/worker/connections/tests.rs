@@ -120,6 +120,15 @@ impl Bench {
         peer
     }
 
+    /// The same of another host.
+    fn arrive_from(&mut self, host: [u8; 4]) -> Peer {
+        let permit = self.limiter.permit(host.into()).unwrap();
+        Peer::connect(&self.listener, permit, |arrival| {
+            self.connections.arrive(Arrival { peer: (host, 1).into(), ..arrival }, self.now);
+            self.connections.keys().into_iter().max_by_key(|key| key.generation).unwrap()
+        })
+    }
+
     /// The same through these layers; returns also what is to be sent for `bytes`.
     fn arrive_with(&mut self, layers: Layers, bytes: &[u8]) -> (Peer, Vec<u8>) {
         let (client, server) = tls_pair();
@@ -651,4 +660,20 @@ fn a_name_of_a_connection_that_has_gone_is_nobodys() {
     assert_eq!(bench.say(&mut new, &publishes(1..=1)), numbers(1..=1));
     bench.pass(Duration::from_secs(3600));
     assert_eq!(bench.close_of_timeout(), Some(new.key), "the timers of the old one are gone");
+}
+
+#[test]
+fn a_login_waits_for_one_connection_of_each_other_network() {
+    let (flood, other, alices) = ([192, 0, 2, 1], [192, 0, 2, 2], [198, 51, 100, 1]);
+    let mut bench = Bench::new();
+    let mut peers: Vec<Peer> = (0..100).map(|_| bench.arrive_from(flood)).collect();
+    peers.push(bench.arrive_from(other));
+    let alice = bench.arrive_from(alices);
+    let next: Vec<_> = (0..3).filter_map(|_| bench.connections.next_of(Line::Login)).collect();
+    assert_eq!(next, [peers[0].key, peers[100].key, alice.key]);
+    // With each step of its own.
+    bench.connections.read_later(alice.key);
+    let next: Vec<_> = (0..2).filter_map(|_| bench.connections.next_of(Line::Login)).collect();
+    assert_eq!(next, [peers[1].key, alice.key]);
+    assert_eq!(bench.connections.len_of(Line::Login), 98);
 }
