@@ -80,15 +80,13 @@ impl Pumps {
             let access = self.shared.access.load();
             (access.revision(), access.parents().map(|(parent, rule)| (parent.to_owned(), rule)).collect())
         };
-        self.pumps.retain(|parent, _| rules.iter().any(|(known, _)| known == parent));
+        self.pumps.retain(|parent, _| rules.iter().any(|(known, rule)| known == parent && comes_from_queue(*rule)));
         for (parent, rule) in rules {
             if rule != Rule::None
                 && let Ok(topic) = TopicName::parse(&parent)
             {
                 self.shared.queue.create_topic(topic.clone()).await?;
                 self.follow_rule(parent, topic, rule);
-            } else {
-                self.pumps.remove(&parent);
             }
         }
         self.revision = revision;
@@ -96,14 +94,16 @@ impl Pumps {
     }
 
     fn follow_rule(&mut self, parent: String, topic: TopicName, rule: Rule) {
-        if !matches!(rule, Rule::FromQueue | Rule::Both) {
-            self.pumps.remove(&parent);
-        } else if !self.pumps.contains_key(&parent) {
+        if comes_from_queue(rule) && !self.pumps.contains_key(&parent) {
             let work = pump(self.shared.clone(), self.group.clone(), topic);
             let pump = self.shared.tasks.spawn_endless("a pump of the queue", work);
             self.pumps.insert(parent, Pump(pump));
         }
     }
+}
+
+fn comes_from_queue(rule: Rule) -> bool {
+    matches!(rule, Rule::FromQueue | Rule::Both)
 }
 
 /// What the two halves of a pump share.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, mpsc};
 
+use catalog::Rule;
 use mqtt::codec::{PropertiesBuf, Property};
 use mqtt::{ReasonCode, Version};
 use queue::{Message, TopicName};
@@ -117,6 +118,29 @@ fn subscribers_of_a_parent_that_comes_from_the_queue_get_its_messages() {
     service.subscribe(&["meeting-down/#"]);
     world.send("meeting-down", &[("mqttSecondTopic", "/news")], "to all");
     assert_eq!(service.receive().topic, "meeting-down/news");
+}
+
+#[test]
+fn the_pump_of_a_parent_that_no_longer_comes_from_the_queue_stops() {
+    let world = World::new();
+    let mut bob = world.connect(Profile::of(BOB));
+    let to_bob = second(BOB);
+    let until_pumped = |parent: &str| {
+        world.set_rule(parent, Rule::FromQueue);
+        world.until("its pump waits", |_| world.receiving.lock().unwrap().contains(parent));
+    };
+    until_pumped("chat");
+    world.send("chat", &[("mqttSecondTopic", &to_bob)], "pumped");
+    assert_eq!(bob.receive().payload, "pumped");
+    world.until_consumed("chat");
+    world.set_rule("chat", Rule::None);
+    // The rules are followed together.
+    until_pumped("later");
+    world.send("chat", &[("mqttSecondTopic", &to_bob)], "left alone");
+    world.send("later", &[("mqttSecondTopic", &to_bob)], "pumped, too");
+    assert_eq!(bob.receive().payload, "pumped, too");
+    bob.expect_nothing();
+    assert_eq!(world.left_in("chat"), (1, 0));
 }
 
 #[test]
