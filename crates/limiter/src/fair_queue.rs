@@ -7,12 +7,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-/// How much may wait, and what a source may count on.
+/// How much may wait, and what a source may count on, in places. An item takes one, or several if it is large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
-    /// Items of all sources.
+    /// Of all sources. The last item may take more than are left.
     pub waiting_max: usize,
-    /// Items that no source loses to another when that many wait.
+    /// What no source loses to another when that many wait.
     pub share: usize,
 }
 
@@ -23,13 +23,16 @@ pub struct FairQueue<S, T> {
     by_source: HashMap<S, SourceQueue<T>>,
     /// Sources with something that waits and nothing that is served, in the order of their turns.
     ready: VecDeque<S>,
+    /// Places that are taken.
     waiting: usize,
     limits: QueueLimits,
 }
 
 #[derive(Debug)]
 struct SourceQueue<T> {
-    items: VecDeque<T>,
+    /// Each with its places.
+    items: VecDeque<(T, usize)>,
+    places: usize,
     is_served: bool,
 }
 
@@ -49,38 +52,50 @@ impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
 
     /// Whether a place is free, or can be taken from a source with more than its share.
     pub fn has_room(&self) -> bool {
-        self.waiting < self.limits.waiting_max
-            || self.by_source.values().any(|queue| queue.items.len() > self.limits.share)
+        self.waiting < self.limits.waiting_max || self.by_source.values().any(|queue| queue.places > self.limits.share)
     }
 
     /// Returns what has no place in a full queue: this item, if its source has more than its share and than the average;
     /// otherwise the newest item of the source that has most, if that is more than its share; otherwise this one.
     pub fn push(&mut self, source: S, item: T) -> Option<T> {
-        let mut refused = None;
-        if self.waiting >= self.limits.waiting_max {
-            refused = self.take_from_longest(&source);
-            if refused.is_none() {
-                return Some(item);
-            }
+        self.push_large(source, item, 1).pop()
+    }
+
+    /// The same for an item that takes so many places: what has none may be several.
+    pub fn push_large(&mut self, source: S, item: T, places: usize) -> Vec<T> {
+        let mut refused = Vec::new();
+        while self.waiting >= self.limits.waiting_max {
+            let Some(other) = self.take_from_longest(&source) else {
+                refused.push(item);
+                return refused;
+            };
+            refused.push(other);
         }
         if let Some(queue) = self.by_source.get_mut(&source) {
-            queue.items.push_back(item);
+            queue.items.push_back((item, places));
+            queue.places += places;
         } else {
-            let queue = SourceQueue { items: VecDeque::from([item]), is_served: false };
+            let queue = SourceQueue { items: VecDeque::from([(item, places)]), places, is_served: false };
             self.by_source.insert(source.clone(), queue);
             self.ready.push_back(source);
         }
-        self.waiting += 1;
+        self.waiting += places;
         refused
+    }
+
+    /// All that waits, in no order.
+    pub fn items_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.by_source.values_mut().flat_map(|queue| &mut queue.items).map(|(item, _)| item)
     }
 
     /// The next item with its source, which has no other turn until [`done`](Self::done).
     pub fn pop(&mut self) -> Option<(S, T)> {
         let source = self.ready.pop_front()?;
         let queue = self.by_source.get_mut(&source)?;
-        let item = queue.items.pop_front()?;
+        let (item, places) = queue.items.pop_front()?;
         queue.is_served = true;
-        self.waiting -= 1;
+        queue.places -= places;
+        self.waiting -= places;
         Some((source, item))
     }
 
@@ -95,32 +110,21 @@ impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
         }
     }
 
-    /// Takes out all that waits, of each source in its order.
-    pub fn drain(&mut self) -> Vec<T> {
-        let mut all: Vec<T> = self
-            .ready
-            .drain(..)
-            .filter_map(|source| self.by_source.remove(&source))
-            .flat_map(|queue| queue.items)
-            .collect();
-        all.extend(self.by_source.values_mut().flat_map(|queue| queue.items.drain(..)));
-        self.waiting = 0;
-        all
-    }
-
     /// `None`: no other source has more than its share and more than `source` would have.
     fn take_from_longest(&mut self, source: &S) -> Option<T> {
-        let (own, share) = (self.by_source.get(source).map_or(0, |queue| queue.items.len()), self.limits.share);
+        let (own, share) = (self.by_source.get(source).map_or(0, |queue| queue.places), self.limits.share);
         // A source that floods has more than its share and than the average: it loses its own, and costs no search.
         if own > share && own * self.by_source.len() > self.waiting {
             return None;
         }
-        let longest = self.by_source.values_mut().map(|queue| &mut queue.items).max_by_key(|items| items.len())?;
-        if longest.len() <= share.max(own + 1) {
+        let longest = self.by_source.values_mut().max_by_key(|queue| queue.places)?;
+        if longest.places <= share.max(own + 1) {
             return None;
         }
-        self.waiting -= 1;
-        longest.pop_back()
+        let (item, places) = longest.items.pop_back()?;
+        longest.places -= places;
+        self.waiting -= places;
+        Some(item)
     }
 }
 
@@ -189,19 +193,34 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_can_be_taken_out_while_something_is_served() {
-        let mut turns = queue(100, 0);
-        for (source, item) in [(ALICE, 1), (ALICE, 2), (ALICE, 3), (BOB, 10)] {
-            turns.push(source, item);
-        }
+    fn a_large_item_takes_several_places_and_the_last_one_may_pass_the_limit() {
+        let mut turns = queue(10, 4);
+        assert_eq!(turns.push_large(ALICE, 1, 4), [0; 0]);
+        assert_eq!(turns.push_large(BOB, 2, 4), [0; 0]);
+        assert_eq!(turns.push_large(3, 3, 4), [0; 0]);
+        assert_eq!((turns.waiting, turns.has_room()), (12, false));
+        assert_eq!(turns.push_large(4, 4, 1), [4]);
         let (alice, _) = turns.pop().unwrap();
-        let mut drained = turns.drain();
-        drained.sort_unstable();
-        assert_eq!(drained, [2, 3, 10]);
-        turns.push(ALICE, 4);
-        assert_eq!(turns.pop(), None, "she has her turn still");
         turns.done(alice);
-        assert_eq!(drain(&mut turns), [4]);
+        assert_eq!((turns.waiting, turns.has_room()), (8, true));
+        assert_eq!(turns.push(4, 4), None);
+        assert_eq!(drain(&mut turns), [2, 3, 4]);
+    }
+
+    #[test]
+    fn a_flood_of_large_items_loses_as_many_as_the_others_need() {
+        let mut turns = queue(10, 2);
+        assert_eq!(turns.push_large(FLOOD, 0, 3), [0; 0]);
+        for item in 1..=5 {
+            assert_eq!(turns.push(FLOOD, item), None);
+        }
+        assert_eq!(turns.push_large(FLOOD, 6, 4), [0; 0]);
+        assert_eq!(turns.push_large(FLOOD, 7, 4), [7]);
+        assert_eq!(turns.push(ALICE, 10), Some(6), "one of four places");
+        assert_eq!(turns.push_large(BOB, 20, 2), [0; 0]);
+        assert_eq!(turns.push_large(ALICE, 11, 1), [5, 4]);
+        assert_eq!(turns.items_mut().count(), 7);
+        assert_eq!(drain(&mut turns), [0, 10, 20, 1, 11, 2, 3]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The gate for all that comes from outside: closed while the catalog accepts no write.
 //!
-//! The task whose write fails closes it. Until a write succeeds again nothing is received, however long the outage is,
-//! and what was received is given back to the queue once, or kept in memory.
+//! The task whose write fails closes it. Until a write succeeds again nothing is received, however long the outage is.
+//! What was received is kept in memory and stays hidden in the queue: no outage costs it a hand-out, of which it has a
+//! few, and the queue a record.
 
 use crate::state::ServiceState;
 use std::sync::Arc;
@@ -12,8 +13,7 @@ use tokio::time::Instant;
 /// Interval of attempts to write while it is closed.
 const TRY_WRITE_EVERY: Duration = Duration::from_secs(1);
 /// The interval grows up to this if the gate closes again soon after it was opened: on a disk that is almost full a
-/// small write may find room where a real one does not, and each opening costs each waiting message one of its
-/// hand-outs.
+/// small write may find room where a real one does not, and with each opening all that waits is tried in vain.
 const TRY_WRITE_EVERY_MAX: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(10);
 
@@ -37,6 +37,10 @@ impl OutageGate {
     /// Reports each opening and closing from now on.
     pub(crate) fn watch(&self) -> watch::Receiver<bool> {
         self.open.subscribe()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        *self.open.borrow()
     }
 
     pub(crate) async fn until_open(&self) {
@@ -84,8 +88,8 @@ mod tests {
     #[test]
     fn a_gate_that_closes_again_at_once_is_opened_less_and_less_often() {
         let pauses = std::iter::successors(Some(TRY_WRITE_EVERY), |last| Some(next_pause(*last, Duration::ZERO)));
-        let hand_outs: Duration = pauses.take(16).sum();
-        assert!(hand_outs > Duration::from_secs(5 * 60), "{hand_outs:?}");
+        let openings: Duration = pauses.take(16).sum();
+        assert!(openings > Duration::from_secs(5 * 60), "{openings:?}");
         assert_eq!(next_pause(TRY_WRITE_EVERY_MAX, SOON), TRY_WRITE_EVERY);
     }
 }

@@ -1,7 +1,8 @@
-//! Deliveries of the queue to the service: received while the gate is open, acknowledged or given back.
+//! Deliveries of the queue to the service: received while the gate is open, kept while it is closed, acknowledged or given
+//! back.
 
 use crate::state::ServiceState;
-use queue::{Delivery, GroupName, ReceiveRequest, TagFilter, TopicName};
+use queue::{Delivery, GroupName, Receipt, ReceiveRequest, TagFilter, TopicName};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -13,18 +14,48 @@ const RETRY: Duration = Duration::from_secs(1);
 /// After this a delivery that was given back comes again.
 const GIVEN_BACK: Duration = Duration::from_secs(2);
 
+/// How often the time for which a message is hidden begins anew before it is over.
+const HIDINGS: u32 = 3;
+
 /// Waits for some; empty when there were none, or after a failure and a pause. What comes as the gate closes is kept
-/// while it is invisible to others, and then given back.
+/// until it opens.
 pub(crate) async fn receive(service: &Arc<ServiceState>, group: &GroupName, topic: &TopicName) -> Vec<Delivery> {
     service.gate.until_open().await;
-    let deliveries = once(service, group, topic, WAIT).await;
-    // The other half of the time is for handling it.
-    let kept = tokio::time::timeout(service.config.invisible / 2, service.gate.until_open());
-    if kept.await.is_ok() {
-        return deliveries;
+    let mut deliveries = once(service, group, topic, WAIT).await;
+    keep_until_open(service, &mut deliveries).await;
+    deliveries
+}
+
+/// Waits until the gate is open. Those that the queue has meanwhile given to others are left out.
+pub(crate) async fn keep_until_open(service: &ServiceState, deliveries: &mut Vec<Delivery>) {
+    while !service.gate.is_open() {
+        for mut delivery in std::mem::take(deliveries) {
+            if hide(service, &mut delivery.receipt).await {
+                deliveries.push(delivery);
+            }
+        }
+        // Most often the gate opens before the time is over.
+        let _ = tokio::time::timeout(hide_every(service), service.gate.until_open()).await;
     }
-    give_back_all(service, deliveries).await;
-    Vec::new()
+}
+
+/// So often a message that is kept has to be hidden anew.
+pub(crate) fn hide_every(service: &ServiceState) -> Duration {
+    service.config.invisible / HIDINGS
+}
+
+/// Hides the message for another such time. `false`: the queue has given it to others, or will.
+pub(crate) async fn hide(service: &ServiceState, receipt: &mut Receipt) -> bool {
+    match service.queue.change_invisible(receipt.clone(), service.config.invisible).await {
+        Ok(changed) => {
+            *receipt = changed;
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%error, "a message that was kept comes again");
+            false
+        }
+    }
 }
 
 /// As many as there are, at most about `max`; waits for the first.

@@ -1,7 +1,8 @@
 //! The intake of requests from the queue: in order per user, users concurrently and in turn, each within its budget.
 //!
-//! While the gate is closed nothing is received: what was, is given back once, so that an outage of any length costs a
-//! request one of its hand-outs. A request that is given back may come behind the next of its sender.
+//! While the gate is closed nothing is received: what was, waits until it is open, hidden in the queue, so that an outage of
+//! any length costs a request none of its hand-outs. A request that is given back, because it could not be decided for another
+//! reason, may come behind the next of its sender.
 
 mod budget;
 mod deliveries;
@@ -9,14 +10,16 @@ pub(crate) mod online;
 
 use crate::commit::DecisionError;
 use crate::intake::budget::{Budgets, Verdict};
-use crate::intake::deliveries::{RECEIVE_MAX, acknowledge, give_back, give_back_all, receive};
+use crate::intake::deliveries::{acknowledge, give_back, hide, hide_every, receive};
 use crate::requests;
 use crate::requests::verify;
 use crate::state::ServiceState;
 use crate::token::alias;
 use limiter::{FairQueue, QueueLimits, Rate};
-use queue::{Delivery, GroupName, TopicName};
+use queue::{Delivery, GroupName, Message, MessageId, TopicName};
 use signalling::topics::property;
+use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -26,14 +29,17 @@ use tracing::Instrument;
 /// Attempts before a request is given back to the queue.
 const TRIES: u32 = 5;
 const TRY_PAUSE: Duration = Duration::from_millis(50);
-/// Requests that wait, and how many a sender may keep waiting when there is no room.
+/// Places of requests that wait, and how many a sender may keep when there is no room.
 const WAITING: QueueLimits = QueueLimits { waiting_max: 1_024, share: 8 };
+/// Bytes of a request for which one place is enough, so that all take 16 MiB, which one passes at most.
+const BYTES_PER_PLACE: usize = 16 << 10;
 /// Acknowledgements and refusals that are under way; past it, the intake waits until one is done.
 const FINISHING_MAX: usize = 256;
 
 /// Runs until it is dropped.
 pub(crate) async fn run(service: Arc<ServiceState>, group: GroupName, topic: TopicName) {
-    let (to_intake, mut received) = mpsc::channel(RECEIVE_MAX);
+    let (to_intake, mut received) = mpsc::channel(1);
+    let mut hiding = tokio::time::interval(hide_every(&service));
     let mut gate = service.gate.watch();
     let mut intake = Intake::new(&service);
     let mut receiver = JoinSet::new();
@@ -42,13 +48,10 @@ pub(crate) async fn run(service: Arc<ServiceState>, group: GroupName, topic: Top
         let is_open = *gate.borrow_and_update();
         if is_open {
             intake.begin();
-        } else {
-            intake.give_back_waiting().await;
         }
         tokio::select! {
-            delivery = received.recv(), if !is_open || intake.waiting.has_room() => match delivery {
-                Some(delivery) if is_open => intake.take(delivery).await,
-                Some(delivery) => intake.give_back(vec![delivery]).await,
+            delivery = received.recv(), if is_open && intake.waiting.has_room() => match delivery {
+                Some(delivery) => intake.take(delivery).await,
                 None => return,
             },
             Some(done) = intake.handled.join_next() => match done {
@@ -56,6 +59,7 @@ pub(crate) async fn run(service: Arc<ServiceState>, group: GroupName, topic: Top
                 Err(_) => return,
             },
             _ = gate.changed() => {}
+            _ = hiding.tick() => intake.hide_waiting().await,
         }
     }
 }
@@ -67,11 +71,26 @@ async fn receive_all(
     to_intake: mpsc::Sender<Delivery>,
 ) {
     loop {
-        for delivery in receive(&service, &group, &topic).await {
-            if to_intake.send(delivery).await.is_err() {
-                return;
+        let mut deliveries = VecDeque::from(receive(&service, &group, &topic).await);
+        while !deliveries.is_empty() {
+            match tokio::time::timeout(hide_every(&service), to_intake.reserve()).await {
+                Ok(Ok(place)) => {
+                    if let Some(delivery) = deliveries.pop_front() {
+                        place.send(delivery);
+                    }
+                }
+                Ok(Err(_)) => return,
+                // The intake has no room, or the gate is closed.
+                Err(_) => hide_all(&service, deliveries.iter_mut()).await,
             }
         }
+    }
+}
+
+/// Also one that cannot be hidden is handled: when it comes again it is recognised.
+async fn hide_all(service: &ServiceState, deliveries: impl Iterator<Item = &mut Delivery>) {
+    for delivery in deliveries {
+        hide(service, &mut delivery.receipt).await;
     }
 }
 
@@ -79,7 +98,7 @@ async fn receive_all(
 enum NextStep {
     /// The request is decided.
     Acknowledge,
-    /// It could not be decided, again and again; or the catalog takes nothing.
+    /// It could not be decided, again and again.
     GiveBack,
 }
 
@@ -114,7 +133,8 @@ impl Intake {
         let sender = sender_of(&delivery).unwrap_or_default().to_owned();
         match self.budgets.take(&sender, self.began.elapsed()) {
             Verdict::Handle => {
-                if let Some(excess) = self.waiting.push(sender, delivery) {
+                let places = places_of(&delivery.message);
+                for excess in self.waiting.push_large(sender, delivery, places) {
                     self.give_up(excess).await;
                 }
             }
@@ -157,29 +177,21 @@ impl Intake {
         let service = Arc::clone(&self.service);
         match next {
             NextStep::Acknowledge => self.finish(async move { acknowledge(&service, delivery).await }).await,
-            NextStep::GiveBack => self.give_back(vec![delivery]).await,
+            NextStep::GiveBack => self.finish(async move { give_back(&service, delivery).await }).await,
         }
     }
 
-    async fn give_back(&mut self, deliveries: Vec<Delivery>) {
-        let service = Arc::clone(&self.service);
-        self.finish(async move { give_back_all(&service, deliveries).await }).await;
-    }
-
-    async fn give_back_waiting(&mut self) {
-        let waiting = self.waiting.drain();
-        if !waiting.is_empty() {
-            self.give_back(waiting).await;
-        }
+    async fn hide_waiting(&mut self) {
+        hide_all(&self.service, self.waiting.items_mut()).await;
     }
 
     /// Begins to handle requests, as many at once as the configuration says.
     fn begin(&mut self) {
         while self.handled.len() < self.service.config.requests_at_once_max.max(1) {
-            let Some((sender, delivery)) = self.waiting.pop() else { return };
+            let Some((sender, mut delivery)) = self.waiting.pop() else { return };
             let service = Arc::clone(&self.service);
             self.handled.spawn(async move {
-                let next = handle(&service, &delivery).await;
+                let next = handle(&service, &mut delivery).await;
                 (sender, delivery, next)
             });
         }
@@ -199,34 +211,67 @@ async fn refuse(service: &ServiceState, delivery: Delivery, words: String) {
     }
 }
 
+fn places_of(message: &Message) -> usize {
+    let properties = message.properties.iter().map(|(name, value)| name.len() + value.len());
+    (message.body.len() + properties.sum::<usize>()).div_ceil(BYTES_PER_PLACE).max(1)
+}
+
 fn sender_of(delivery: &Delivery) -> Option<&str> {
     delivery.message.property(property::USER).or_else(|| delivery.message.property(property::CLIENT_ID))
 }
 
-async fn handle(service: &ServiceState, delivery: &Delivery) -> NextStep {
-    match decide(service, delivery).await {
-        Ok(()) => NextStep::Acknowledge,
-        Err(error) => {
-            if error.is_outage() {
-                service.gate.close();
-            }
-            NextStep::GiveBack
+/// Handles the request, and keeps it hidden in the queue however long that takes.
+async fn handle(service: &ServiceState, delivery: &mut Delivery) -> NextStep {
+    let Delivery { message_id, message, receipt, .. } = delivery;
+    let mut deciding = pin!(decide(service, message_id, message));
+    loop {
+        match tokio::time::timeout(hide_every(service), &mut deciding).await {
+            Ok(Ok(())) => return NextStep::Acknowledge,
+            Ok(Err(_)) => return NextStep::GiveBack,
+            Err(_) => _ = hide(service, receipt).await,
         }
     }
 }
 
+/// Waits for the end of an outage.
+///
 /// # Errors
 /// All attempts failed, or another is useless now.
-async fn decide(service: &ServiceState, delivery: &Delivery) -> Result<(), DecisionError> {
+async fn decide(service: &ServiceState, id: &MessageId, message: &Message) -> Result<(), DecisionError> {
     let mut attempt = 0;
     loop {
-        let span = tracing::debug_span!("request", queue_message = %delivery.message_id);
-        let Err(error) = requests::handle(service, &delivery.message).instrument(span).await else { return Ok(()) };
-        tracing::warn!(message = %delivery.message_id, attempt, %error, "a request could not be decided");
+        let span = tracing::debug_span!("request", queue_message = %id);
+        let Err(error) = requests::handle(service, message).instrument(span).await else { return Ok(()) };
+        tracing::warn!(message = %id, attempt, %error, "a request could not be decided");
+        if error.is_outage() {
+            service.gate.close();
+            service.gate.until_open().await;
+            continue;
+        }
         attempt += 1;
-        if attempt == TRIES || error.is_outage() || matches!(error, DecisionError::Unsent) {
+        if attempt == TRIES || matches!(error, DecisionError::Unsent) {
             return Err(error);
         }
         tokio::time::sleep(TRY_PAUSE * 2_u32.pow(attempt - 1)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_requests_of_many_senders_take_no_more_than_is_said() {
+        const LARGE: usize = 256 << 10;
+        let message = Message {
+            body: vec![0; LARGE - 100].into(),
+            properties: vec![("name".to_owned(), "x".repeat(96))],
+            ..Message::default()
+        };
+        let mut waiting = FairQueue::new(WAITING);
+        let places = places_of(&message);
+        let refused = (0..1_000).map(|sender| waiting.push_large(sender, (), places).len()).sum::<usize>();
+        assert_eq!((1_000 - refused) * LARGE, 16 << 20);
+        assert_eq!(places_of(&Message::default()), 1);
     }
 }

@@ -76,25 +76,27 @@ async fn consume(service: Arc<ServiceState>, consumer: GroupName, topic: TopicNa
     }
 }
 
-/// Stores what came together in one transaction. During an outage it is given back once.
-async fn take(service: &Arc<ServiceState>, batch: Vec<Delivery>, disconnects: &mut CleanDisconnects) {
-    let said: Vec<Status> = batch.iter().filter_map(status).collect();
-    disconnects.note(&said);
-    let events: Vec<OnlineEvent> = said.iter().filter_map(event).collect();
-    let done = if events.is_empty() { Ok(()) } else { apply(service, &events, &disconnects.among(&events)).await };
-    match done {
-        Ok(()) => {
+/// Stores what came together in one transaction. An outage is waited for.
+async fn take(service: &Arc<ServiceState>, mut batch: Vec<Delivery>, disconnects: &mut CleanDisconnects) {
+    disconnects.note(&said_in(&batch));
+    loop {
+        let events: Vec<OnlineEvent> = said_in(&batch).iter().filter_map(event).collect();
+        let done = if events.is_empty() { Ok(()) } else { apply(service, &events, &disconnects.among(&events)).await };
+        let Err(error) = done else {
             disconnects.forget(&events);
-            deliveries::acknowledge_all(service, batch).await;
+            return deliveries::acknowledge_all(service, batch).await;
+        };
+        tracing::warn!(events = events.len(), %error, "clients' online state could not be kept; again");
+        if !error.is_outage() {
+            return deliveries::give_back_all(service, batch).await;
         }
-        Err(error) => {
-            if error.is_outage() {
-                service.gate.close();
-            }
-            tracing::warn!(events = events.len(), %error, "clients' online state could not be kept; it comes again");
-            deliveries::give_back_all(service, batch).await;
-        }
+        service.gate.close();
+        deliveries::keep_until_open(service, &mut batch).await;
     }
+}
+
+fn said_in(batch: &[Delivery]) -> Vec<Status> {
+    batch.iter().filter_map(status).collect()
 }
 
 /// Connections whose client has sent DISCONNECT and whose end was not reported yet. Only in memory: `tcpclean` follows

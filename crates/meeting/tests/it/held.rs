@@ -20,12 +20,15 @@ pub(crate) struct Hold {
     go_on: Notify,
     written: Mutex<Vec<Write>>,
     refuses: AtomicBool,
+    refuses_large: AtomicBool,
 }
 
 /// What wrote to the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Write {
     Commit,
+    /// Of one row.
+    SmallCommit,
     OnlineEvents(usize),
 }
 
@@ -55,14 +58,22 @@ impl Hold {
         self.refuses.store(refuse, Ordering::SeqCst);
     }
 
+    /// Whether commits of more than one row are refused from now on, as with an almost full disk.
+    pub(crate) fn refuse_large_writes(&self, refuse: bool) {
+        self.written();
+        self.refuses_large.store(refuse, Ordering::SeqCst);
+    }
+
     fn note(&self, write: Write) -> Result<(), CatalogError> {
+        let refuses_large = write != Write::SmallCommit && self.refuses_large.load(Ordering::SeqCst);
+        let refuses = refuses_large || self.refuses.load(Ordering::SeqCst);
         self.written.lock().unwrap().push(write);
-        let refuses = self.refuses.load(Ordering::SeqCst);
         if refuses { Err(CatalogError::Unavailable("a test".to_owned())) } else { Ok(()) }
     }
 
     async fn pass(&self, commit: &MeetingCommit) -> Result<(), CatalogError> {
-        self.note(Write::Commit)?;
+        let is_small = *commit == MeetingCommit { handled: commit.handled.clone(), ..MeetingCommit::default() };
+        self.note(if is_small { Write::SmallCommit } else { Write::Commit })?;
         let is_held =
             self.request.lock().unwrap().take_if(|id| commit.handled.as_ref().is_some_and(|h| h.signal == *id));
         if is_held.is_some() {

@@ -48,6 +48,13 @@ pub(crate) fn new_meeting() -> MeetingId {
     MeetingId(Uuid::now_v7())
 }
 
+/// A message that was hidden anew, and for how long.
+#[derive(Clone, Debug)]
+pub(crate) struct Hiding {
+    pub(crate) message: String,
+    pub(crate) invisible: Duration,
+}
+
 /// The real queue, in which acks or sends can be made to hang, as when the process ends there.
 struct InterruptibleQueue {
     engine: Engine,
@@ -56,7 +63,7 @@ struct InterruptibleQueue {
     sends_panic: Arc<AtomicBool>,
     full_topic: Arc<Mutex<Option<&'static str>>>,
     refused_kind: Arc<Mutex<Option<&'static str>>>,
-    hidden_for: Arc<Mutex<Vec<Duration>>>,
+    hidden: Arc<Mutex<Vec<Hiding>>>,
     hanging: Mutex<Vec<SendDone>>,
 }
 
@@ -83,7 +90,9 @@ impl Queue for InterruptibleQueue {
     }
 
     fn change_invisible(&self, receipt: Receipt, invisible: Duration) -> BoxFuture<'_, Result<Receipt, AckError>> {
-        self.hidden_for.lock().unwrap().push(invisible);
+        // The last part is of the hand-out.
+        let message = receipt.as_str().rsplit_once('.').unwrap().0.to_owned();
+        self.hidden.lock().unwrap().push(Hiding { message, invisible });
         self.engine.change_invisible(receipt, invisible)
     }
 
@@ -123,8 +132,8 @@ pub(crate) struct World {
     sends_panic: Arc<AtomicBool>,
     full_topic: Arc<Mutex<Option<&'static str>>>,
     refused_kind: Arc<Mutex<Option<&'static str>>>,
-    /// The times for which the service has hidden requests anew.
-    hidden_for: Arc<Mutex<Vec<Duration>>>,
+    /// What the service has hidden anew.
+    hidden: Arc<Mutex<Vec<Hiding>>>,
     inboxes: HashMap<String, VecDeque<Down>>,
     seen: HashSet<SignalId>,
     /// What clients know of the roster of their meeting; news of it are not in the inboxes.
@@ -188,7 +197,7 @@ impl World {
             sends_panic: Arc::default(),
             full_topic: Arc::default(),
             refused_kind: Arc::default(),
-            hidden_for: Arc::default(),
+            hidden: Arc::default(),
             inboxes: HashMap::new(),
             seen: HashSet::new(),
             rosters: HashMap::new(),
@@ -236,7 +245,7 @@ impl World {
             sends_panic: Arc::clone(&self.sends_panic),
             full_topic: Arc::clone(&self.full_topic),
             refused_kind: Arc::clone(&self.refused_kind),
-            hidden_for: Arc::clone(&self.hidden_for),
+            hidden: Arc::clone(&self.hidden),
             hanging: Mutex::default(),
         };
         let signer = JoinSigner::from_pem("convoke", "test", &self.key_pem).unwrap();
@@ -245,6 +254,19 @@ impl World {
         let started =
             MeetingService::start(self.config.clone(), self.clock.clone(), Arc::new(queue), catalog, rtc, signer).await;
         self.service = Some(started.unwrap());
+    }
+
+    /// Of the service's group: how often a message is handed out.
+    pub(crate) async fn set_attempts_max(&self, attempts_max: u32) {
+        let group = GroupName::parse(signalling::topics::MEETING_GROUP).unwrap();
+        self.engine.create_group(group, GroupOptions { attempts_max }).await.unwrap();
+    }
+
+    /// Requests that the service has received and not acknowledged.
+    pub(crate) async fn requests_in_flight(&self) -> u64 {
+        let topic = TopicName::parse(signalling::topics::MEETING_UP).unwrap();
+        let groups = self.engine.describe(topic).await.unwrap().groups;
+        groups.iter().map(|group| group.in_flight).sum()
     }
 
     /// Nothing is acknowledged to the queue any more.
@@ -263,8 +285,8 @@ impl World {
         tokio::time::timeout(PATIENCE, failure).await.expect("the service goes on")
     }
 
-    pub(crate) fn hidden_for(&self) -> Vec<Duration> {
-        self.hidden_for.lock().unwrap().clone()
+    pub(crate) fn hidden(&self) -> Vec<Hiding> {
+        self.hidden.lock().unwrap().clone()
     }
 
     /// The topic that the queue takes nothing for, from now on.
