@@ -242,7 +242,7 @@ impl Tail {
     /// Whether what is written beside the log may be slow: nobody will wait for the next segment soon.
     pub(crate) fn has_time(&self) -> bool {
         let kept = self.reserve + self.room_for_copies();
-        self.phase == Phase::Open && self.room() >= kept + self.geometry.segment_size / 2
+        self.phase == Phase::Open && !self.full && self.room() >= kept + self.geometry.segment_size / 2
     }
 
     pub(crate) fn is_full_for(&self, need: Need, len: u64) -> bool {
