@@ -109,10 +109,10 @@ export class Program {
 
 const LISTENERS = ["mqtt.listen", "mqtt.tls_listen", "http.listen", "http.tls_listen"];
 
-/** The arguments of a server on these ports; media on any. */
+/** The arguments of a server on these ports; media and metrics on any. */
 export function listening(ports, address = "127.0.0.1") {
   const given = LISTENERS.map((key, n) => `${key}=${address}:${ports[n]}`);
-  return [...given, `media.listen=${address}:0`].flatMap((setting) => ["--set", setting]);
+  return [...given, `media.listen=${address}:0`, "metrics.listen=127.0.0.1:0"].flatMap((setting) => ["--set", setting]);
 }
 
 /** What `--dev` has of its own, for a server that others are to reach: that one needs a name in its certificate besides. */

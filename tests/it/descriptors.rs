@@ -13,7 +13,7 @@ use std::io::{ErrorKind, Read as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const FILES_MAX: u32 = 256;
 const IDLE: usize = 300;
@@ -71,11 +71,41 @@ async fn idle_connections_beyond_the_descriptors_are_refused_and_stop_neither_lo
     ensure!(refused >= IDLE - FILES_MAX as usize, "{refused} of {IDLE} were refused");
     let log = fs::read_to_string(stage.server_log())?;
     ensure!(log.contains("too many connections"), "the server does not say that it refuses connections");
+    let counted = stage.figure("convoke_broker_refused_connections_total").await?;
+    ensure!(counted >= refused as u64, "{counted} are counted, {refused} were refused");
 
     drop(idle);
     let mut alice = Link::open(server, Version::V5, &receivers[0])?;
     let first = alice.message(SOON).context("what waited")?;
     ensure!(first.payload == payload, "{} bytes", first.payload.len());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_connections_beyond_the_descriptors_wait_and_that_is_said() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut stage = Stage::new(folder.path(), &program_with_few_files(folder.path())?, &[])?;
+    stage.start_server().await?;
+    let server = SocketAddr::from(([127, 0, 0, 1], stage.http_port()));
+    let waited = r#"convoke_http_all_in_use_total{listener="http"}"#;
+    ensure!(stage.figure(waited).await? == 0, "nobody has waited yet");
+    // They ask nothing, for which the server gives them some time.
+    let idle: Vec<TcpStream> = (0..FILES_MAX).map(|_| TcpStream::connect(server)).collect::<std::io::Result<_>>()?;
+    let deadline = Instant::now() + SOON;
+    while stage.figure(waited).await? == 0 {
+        ensure!(Instant::now() < deadline, "that others wait is not counted");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let open = stage.figure(r#"convoke_http_connections{listener="http"}"#).await?;
+    ensure!((1..u64::from(FILES_MAX)).contains(&open), "{open} connections are let in");
+    ensure!(
+        stage.figure(r#"convoke_http_all_in_use_total{listener="https"}"#).await? == 0,
+        "the other listener is free"
+    );
+    let log = fs::read_to_string(stage.server_log())?;
+    ensure!(log.contains("all connections of a listener are in use"), "the server does not say that others wait");
+    drop(idle);
+    register(&stage, "carol").await?;
     Ok(())
 }
 

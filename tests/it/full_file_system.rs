@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the log leaves to others, some of its segments, the catalog, and something to fill.
 const MIB: u64 = 224;
@@ -27,6 +27,8 @@ const SEGMENTS: &str = "test.segment_bytes=4194304";
 /// Half a segment.
 const ROOM_OF_A_START: u64 = 2 << 20;
 const PAYLOAD_BYTES: usize = 64 << 10;
+/// On a busy machine too, once it is full.
+const GIVES_BACK_WITHIN: Duration = Duration::from_secs(2);
 /// More than there is space for.
 const MESSAGES_MAX: usize = 4_000;
 
@@ -107,6 +109,15 @@ impl Server {
         Ok(PathBuf::from(format!("/proc/{id}/root{}", self.stage.data().display())))
     }
 
+    /// It says so to those who watch it.
+    async fn expect_full(&self, full: bool) -> Result<()> {
+        let http = SocketAddr::from(([127, 0, 0, 1], self.stage.http_port()));
+        let ready = wire::http(http, "GET /readyz", &[], b"")?;
+        ensure!(ready.body.contains("the log has no room") == full, "{ready:?}");
+        ensure!(self.stage.figure("convoke_log_full").await? == u64::from(full), "/readyz and /metrics differ");
+        Ok(())
+    }
+
     fn register(&self, user: &str, version: Version) -> Result<Device> {
         let http = SocketAddr::from(([127, 0, 0, 1], self.stage.http_port()));
         let request = format!("POST /api/v1/users/{user}/devices");
@@ -184,10 +195,17 @@ impl Sent {
         Ok(!reason.is_error())
     }
 
+    /// Until one is refused, and some time later another one: the log may give space back that is of no use any more.
     fn send_until_refused(&mut self, service: &mut Link, receivers: &[Device; 2]) -> Result<()> {
+        let mut is_refused = false;
         for _ in 0..MESSAGES_MAX {
-            if !self.send_one(service, receivers)? {
+            if self.send_one(service, receivers)? {
+                is_refused = false;
+            } else if is_refused {
                 return Ok(());
+            } else {
+                is_refused = true;
+                std::thread::sleep(GIVES_BACK_WITHIN);
             }
         }
         bail!("nothing is refused")
@@ -265,6 +283,8 @@ async fn on_a_full_file_system_what_is_new_is_refused_and_what_is_there_goes_on_
     let waiting = sent.waiting[0].len();
     ensure!(waiting > 10, "{waiting} messages are in the log");
     newcomers.iter().try_for_each(|newcomer| expect_refused(&server, newcomer))?;
+    server.expect_full(true).await?;
+    ensure!(server.stage.figure("convoke_broker_refused_by_log_total").await? > 0, "nothing is counted");
     sent.take_all_but(waiting - 4, &server, &receivers)?;
 
     // 2. Killed, and started again without the room of a segment: nothing is lost, and nothing comes twice that was acknowledged.
@@ -281,6 +301,7 @@ async fn on_a_full_file_system_what_is_new_is_refused_and_what_is_there_goes_on_
     // 4. There is space: a connection of 3.1.1 that was not answered is closed, all else is taken again.
     server.free()?;
     sent.send_until_taken(&mut five, &receivers)?;
+    server.expect_full(false).await?;
     match three.wait(SOON, |event| matches!(event, Event::Published { .. })) {
         Err(error) if error.to_string().contains("the server closed the connection") => {}
         other => bail!("it is not closed: {other:?}"),

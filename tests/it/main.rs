@@ -13,6 +13,7 @@ mod full_file_system;
 mod gaps;
 mod kill_under_load;
 mod login;
+mod metrics;
 mod property_names;
 mod serve;
 mod set_clock;

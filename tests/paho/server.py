@@ -52,7 +52,9 @@ class Server:
         raise AssertionError("the server ended before it was ready:\n" + log)
 
     def _run(self):
-        command = [PROGRAM, "serve", "--dev", "--data", self.data, "--set", "media.listen=127.0.0.1:0"]
+        command = [PROGRAM, "serve", "--dev", "--data", self.data]
+        for key in ("media.listen", "metrics.listen"):
+            command += ["--set", f"{key}=127.0.0.1:0"]
         for key, held in zip(LISTENERS, self.held):
             command += ["--set", f"{key}=127.0.0.1:{held.getsockname()[1]}"]
         with open(os.path.join(self.folder.name, "server.log"), "a") as log:

@@ -56,5 +56,5 @@ pub use bridge::pump::GROUP;
 pub use broker::{Broker, Deps, StartError};
 pub use config::{Bind, Config, ConfigError, Limits, Listener};
 pub use fatal::Fatal;
-pub use stats::Stats;
+pub use stats::{Figure, Stats};
 pub use store::{RECORD_KINDS, RecoverError, Recovery, owns};

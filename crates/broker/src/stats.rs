@@ -46,90 +46,125 @@ impl Count {
     }
 }
 
+/// One of the numbers, for those who watch the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figure {
+    pub name: &'static str,
+    pub help: &'static str,
+    /// Only rises; else it says how much there is now.
+    pub is_total: bool,
+    pub value: u64,
+}
+
 macro_rules! counts {
-    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
+    (
+        now { $($(#[doc = $is_doc:literal])* $is:ident,)* }
+        total { $($(#[doc = $was_doc:literal])* $was:ident,)* }
+    ) => {
         /// The live numbers.
         #[derive(Debug, Default)]
-        pub(crate) struct Counts { $(pub(crate) $name: Count,)* }
+        pub(crate) struct Counts { $(pub(crate) $is: Count,)* $(pub(crate) $was: Count,)* }
 
-        /// The numbers of one moment. Those that say how much there *is* fall again; all others only rise.
+        /// The numbers of one moment: first those that say how much there is, then those that only rise.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Stats {
-            $($(#[doc = $doc])* pub $name: u64,)*
-            /// There are: bytes of memory that messages and buffers of clients take.
+            $($(#[doc = $is_doc])* pub $is: u64,)*
+            /// Bytes of memory that messages and buffers of clients take.
             pub held_bytes: u64,
+            $($(#[doc = $was_doc])* pub $was: u64,)*
         }
 
         impl Counts {
             pub(crate) fn stats(&self, held_bytes: u64) -> Stats {
-                Stats { $($name: self.$name.value(),)* held_bytes }
+                Stats { $($is: self.$is.value(),)* held_bytes, $($was: self.$was.value(),)* }
+            }
+        }
+
+        impl Stats {
+            /// All of them.
+            #[must_use]
+            pub fn figures(&self) -> Vec<Figure> {
+                let held = "Bytes of memory that messages and buffers of clients take.";
+                vec![
+                    $(figure(stringify!($is), concat!($($is_doc),*), false, self.$is),)*
+                    figure("held_bytes", held, false, self.held_bytes),
+                    $(figure(stringify!($was), concat!($($was_doc),*), true, self.$was),)*
+                ]
             }
         }
     };
 }
 
+fn figure(name: &'static str, help: &'static str, is_total: bool, value: u64) -> Figure {
+    Figure { name, help: help.trim_start(), is_total, value }
+}
+
 counts! {
-    /// There are: connections, those before their CONNECT included.
-    connections,
-    /// There are: sessions, connected or not.
-    sessions,
-    /// There are: messages in all inboxes.
-    inbox_messages,
-    /// There are: bytes in all inboxes.
-    inbox_bytes,
-    /// PUBLISHes that came from clients.
-    received,
-    /// PUBLISHes that went to clients.
-    sent,
-    /// Messages that were written to the log for an inbox.
-    stored,
-    /// Messages that came from the queue.
-    from_queue,
-    /// Messages that went to the queue.
-    to_queue,
-    /// Messages of the queue that no inbox may have; they are in the dead letters.
-    dead_letters,
-    /// Connections that were refused for the limits of connections.
-    refused_connections,
-    /// CONNECTs that were refused.
-    refused_connects,
-    /// PUBLISHes without permission, too large, or to a topic that is none.
-    refused_publishes,
-    /// Subscriptions that were refused.
-    refused_subscriptions,
-    /// Sessions that another connection of the same client took over.
-    taken_over,
-    /// Messages that were dropped because a version as high or higher was there.
-    superseded,
-    /// Messages that expired before their first hand-out.
-    expired,
-    /// Messages that a full inbox refused.
-    inbox_full,
-    /// QoS 0 messages that a slow reader missed.
-    dropped_slow,
-    /// Messages that are larger than their receiver takes.
-    dropped_too_large,
-    /// Messages to somebody who is not there and has nothing that waits.
-    dropped_absent,
-    /// Messages that waited for a client whose session ended or was discarded.
-    dropped_with_session,
-    /// What the log would not take, because the disk is full or the log has failed.
-    refused_by_log,
-    /// PUBLISHes and logins that were refused because memory was short.
-    refused_for_memory,
-    /// Times that memory became short.
-    short_of_memory,
-    /// Messages that waited because the log was busy.
-    waited_for_log,
-    /// Messages that could not be read back from the log.
-    unreadable,
-    /// Connections that were closed for breaking a rule of the protocol.
-    protocol_errors,
-    /// Online events that found no room; they are sent at the next start.
-    events_dropped,
-    /// Ends of connections that the next start does not know, because the queue has not taken very many: it takes them in this
-    /// run or never.
-    ends_forgotten,
+    now {
+        /// Connections, those before their CONNECT included.
+        connections,
+        /// Sessions, connected or not.
+        sessions,
+        /// Messages in all inboxes.
+        inbox_messages,
+        /// Bytes in all inboxes.
+        inbox_bytes,
+    }
+    total {
+        /// PUBLISHes that came from clients.
+        received,
+        /// PUBLISHes that went to clients.
+        sent,
+        /// Messages that were written to the log for an inbox.
+        stored,
+        /// Messages that came from the queue.
+        from_queue,
+        /// Messages that went to the queue.
+        to_queue,
+        /// Messages of the queue that no inbox may have; they are in the dead letters.
+        dead_letters,
+        /// Connections that were refused for the limits of connections.
+        refused_connections,
+        /// CONNECTs that were refused.
+        refused_connects,
+        /// PUBLISHes without permission, too large, or to a topic that is none.
+        refused_publishes,
+        /// Subscriptions that were refused.
+        refused_subscriptions,
+        /// Sessions that another connection of the same client took over.
+        taken_over,
+        /// Messages that were dropped because a version as high or higher was there.
+        superseded,
+        /// Messages that expired before their first hand-out.
+        expired,
+        /// Messages that a full inbox refused.
+        inbox_full,
+        /// QoS 0 messages that a slow reader missed.
+        dropped_slow,
+        /// Messages that are larger than their receiver takes.
+        dropped_too_large,
+        /// Messages to somebody who is not there and has nothing that waits.
+        dropped_absent,
+        /// Messages that waited for a client whose session ended or was discarded.
+        dropped_with_session,
+        /// What the log would not take, because the disk is full or the log has failed.
+        refused_by_log,
+        /// PUBLISHes and logins that were refused because memory was short.
+        refused_for_memory,
+        /// Times that memory became short.
+        short_of_memory,
+        /// Messages that waited because the log was busy.
+        waited_for_log,
+        /// Messages that could not be read back from the log.
+        unreadable,
+        /// Connections that were closed for breaking a rule of the protocol.
+        protocol_errors,
+        /// Online events that found no room; they are sent at the next start.
+        events_dropped,
+        /// Ends of connections that the next start does not know, because the queue has not taken very many: it takes them in this
+        /// run or never.
+        ends_forgotten,
+    }
 }
 
 #[cfg(test)]

@@ -10,14 +10,15 @@ pub(super) struct Ports {
     pub mqtts: u16,
     pub http: u16,
     pub https: u16,
-    _held: [TcpSocket; 4],
+    pub metrics: u16,
+    _held: [TcpSocket; 5],
 }
 
 impl Ports {
     pub(super) fn hold() -> Result<Self> {
-        let held = [hold()?, hold()?, hold()?, hold()?];
+        let held = [hold()?, hold()?, hold()?, hold()?, hold()?];
         let port = |n: usize| held[n].local_addr().map(|address| address.port());
-        Ok(Self { mqtt: port(0)?, mqtts: port(1)?, http: port(2)?, https: port(3)?, _held: held })
+        Ok(Self { mqtt: port(0)?, mqtts: port(1)?, http: port(2)?, https: port(3)?, metrics: port(4)?, _held: held })
     }
 }
 

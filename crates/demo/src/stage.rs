@@ -87,6 +87,10 @@ impl Stage {
         self.media
     }
 
+    pub fn metrics_port(&self) -> u16 {
+        self.ports.metrics
+    }
+
     pub fn http_port(&self) -> u16 {
         self.ports.http
     }
@@ -137,12 +141,13 @@ impl Stage {
         let mut command = Command::new(&self.program);
         command.args(["serve", "--dev", "--log-json", "--data"]).arg(self.data());
         command.env("CONVOKE_LOG", &self.logs);
-        let Ports { mqtt, mqtts, http, https, .. } = self.ports;
+        let Ports { mqtt, mqtts, http, https, metrics, .. } = self.ports;
         for (key, port) in [
             ("mqtt.listen", mqtt),
             ("mqtt.tls_listen", mqtts),
             ("http.listen", http),
             ("http.tls_listen", https),
+            ("metrics.listen", metrics),
             // Terminals are told it anew at each join.
             ("media.listen", 0),
         ] {
@@ -191,6 +196,19 @@ impl Stage {
             bail!("{path} was answered {status}: {text}");
         }
         serde_json::from_str(&text).with_context(|| format!("{path} was answered with no JSON: {text}"))
+    }
+
+    /// What the server counts, as Prometheus would read it.
+    pub async fn metrics(&self) -> Result<String> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.ports.metrics);
+        Ok(self.http.get(url).send().await?.error_for_status()?.text().await?)
+    }
+
+    /// One of these numbers, by its name with its labels.
+    pub async fn figure(&self, name: &str) -> Result<u64> {
+        let metrics = self.metrics().await?;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.with_context(|| format!("there is no {name}"))?.parse().with_context(|| format!("{name} is no number"))
     }
 
     /// Registers a device of `user` and creates its terminal, not yet started.

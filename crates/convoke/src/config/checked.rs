@@ -21,6 +21,8 @@ pub struct Config {
     pub mqtts: Listen,
     pub http: Listen,
     pub https: Listen,
+    /// `None`: there are none.
+    pub metrics: Option<Listen>,
     pub media: Listen,
     pub media_advertise: Vec<IpAddr>,
     pub media_lost_after: Duration,
@@ -122,6 +124,10 @@ impl Config {
             mqtts: listen("mqtt.tls_listen", &raw.mqtt.tls_listen)?,
             http: listen("http.listen", &raw.http.listen)?,
             https: listen("http.tls_listen", &raw.http.tls_listen)?,
+            metrics: match raw.metrics.listen.as_str() {
+                "" => None,
+                address => Some(listen("metrics.listen", address)?),
+            },
             media: listen("media.listen", &raw.media.listen)?,
             media_advertise: check.addresses("media.advertise", &raw.media.advertise)?,
             media_lost_after: Duration::from_millis(raw.media.lost_after_ms),

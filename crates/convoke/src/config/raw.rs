@@ -10,6 +10,7 @@ pub struct Raw {
     pub names: Names,
     pub mqtt: Mqtt,
     pub http: Http,
+    pub metrics: Metrics,
     pub media: Media,
     pub tls: Tls,
     pub log: Log,
@@ -72,6 +73,13 @@ pub struct Http {
     pub listen: String,
     /// The same over TLS.
     pub tls_listen: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// `GET /metrics` for Prometheus, plain and without a login: for this machine or a network that you trust. Empty: none.
+    pub listen: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -140,6 +148,12 @@ impl Default for Mqtt {
 impl Default for Http {
     fn default() -> Self {
         Self { listen: "0.0.0.0:8080".into(), tls_listen: "0.0.0.0:8443".into() }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9464".into() }
     }
 }
 

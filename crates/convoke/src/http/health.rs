@@ -4,6 +4,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use catalog::SetAside;
+use commitlog::{Log, Need};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
@@ -14,12 +15,13 @@ pub struct Health {
     /// Why the catalog takes no writes at the moment.
     refusing: watch::Receiver<Option<String>>,
     set_aside: watch::Receiver<SetAside>,
+    log: Log,
 }
 
 impl Health {
     /// Not ready yet. `refusing`: as long as it says why writes are refused, the server is not ready either.
-    pub fn new(refusing: watch::Receiver<Option<String>>, set_aside: watch::Receiver<SetAside>) -> Self {
-        Self { ready: Arc::default(), refusing, set_aside }
+    pub fn new(refusing: watch::Receiver<Option<String>>, set_aside: watch::Receiver<SetAside>, log: Log) -> Self {
+        Self { ready: Arc::default(), refusing, set_aside, log }
     }
 
     pub fn set_ready(&self, ready: bool) {
@@ -32,15 +34,29 @@ impl Health {
     }
 
     async fn readyz(self) -> (StatusCode, String) {
-        match self.unready_reason() {
-            None => (StatusCode::OK, format!("ready\n{}", self.set_aside_notice())),
+        let (status, words) = match self.unready_reason() {
+            None => (StatusCode::OK, "ready\n".to_owned()),
             Some(words) => (StatusCode::SERVICE_UNAVAILABLE, words),
-        }
+        };
+        (status, format!("{words}{}{}", self.full_notice(), self.set_aside_notice()))
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.unready_reason().is_none()
+    }
+
+    pub(super) fn set_aside(&self) -> SetAside {
+        *self.set_aside.borrow()
+    }
+
+    /// What waits is delivered and acknowledged all the same.
+    fn full_notice(&self) -> &'static str {
+        if is_full(&self.log) { "the log has no room: new messages are refused\n" } else { "" }
     }
 
     /// What an operator should look at while the server serves.
     fn set_aside_notice(&self) -> String {
-        let SetAside { meetings, messages } = *self.set_aside.borrow();
+        let SetAside { meetings, messages } = self.set_aside();
         match meetings + messages {
             0 => String::new(),
             _ => format!("set aside for an operator: meetings {meetings}, messages {messages}\n"),
@@ -54,4 +70,9 @@ impl Health {
         let refusing = self.refusing.borrow();
         refusing.as_ref().map(|why| format!("the catalog takes no writes: {why}\n"))
     }
+}
+
+/// Whether the log refuses the smallest message.
+pub(super) fn is_full(log: &Log) -> bool {
+    log.is_full_for(Need::Normal, 0)
 }

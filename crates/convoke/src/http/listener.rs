@@ -16,16 +16,18 @@ use problem::{Code, Problem};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tower_http::add_extension::AddExtension;
-use tracing::debug;
+use tracing::{debug, warn};
 
 const BACKLOG: u32 = 1_024;
+/// What is said of a limit is said again after so long, if it is reached again.
+const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// Also the most that is read behind an upgrade, and as much as the broker holds of a client that is not let in.
@@ -79,32 +81,103 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// What a listener has to do, and could not do.
+#[derive(Debug, Default)]
+pub struct ListenerCounts {
+    connections: AtomicU64,
+    all_in_use: AtomicU64,
+    not_accepted: AtomicU64,
+}
+
+impl ListenerCounts {
+    /// Open ones.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Times that further ones had to wait.
+    pub fn all_in_use(&self) -> u64 {
+        self.all_in_use.load(Ordering::Relaxed)
+    }
+
+    /// Times that one could not be accepted.
+    pub fn not_accepted(&self) -> u64 {
+        self.not_accepted.load(Ordering::Relaxed)
+    }
+}
+
+/// An open connection, which is counted.
+struct Counted(Arc<ListenerCounts>);
+
+impl Counted {
+    fn new(counts: &Arc<ListenerCounts>) -> Self {
+        counts.connections.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counts))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Says something again only after a while.
+#[derive(Default)]
+struct Said(Option<Instant>);
+
+impl Said {
+    fn is_news(&mut self) -> bool {
+        let is_news = self.0.is_none_or(|at| at.elapsed() >= SAID_AGAIN_AFTER);
+        if is_news {
+            self.0 = Some(Instant::now());
+        }
+        is_news
+    }
+}
+
 /// Serves until `stop` is true, then until every request that had begun is answered. More than `connections_max`
 /// connections at once wait in the backlog.
 pub async fn serve(
     listener: Listener,
     tls: Option<Arc<rustls::ServerConfig>>,
     connections_max: usize,
+    counts: Arc<ListenerCounts>,
     app: Router,
     mut stop: watch::Receiver<bool>,
 ) {
     let permits = Arc::new(Semaphore::new(connections_max));
     let acceptor = tls.map(TlsAcceptor::from);
+    let (mut said_all, mut said_failed) = (Said::default(), Said::default());
     loop {
+        if permits.available_permits() == 0 {
+            counts.all_in_use.fetch_add(1, Ordering::Relaxed);
+            if said_all.is_news() {
+                warn!(listener = %listener.address, connections_max, "all connections of a listener are in use: others wait");
+            }
+        }
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         let accepted = tokio::select! {
             accepted = listener.socket.accept() => accepted,
             () = stopped(&mut stop) => break,
         };
-        let Ok((stream, peer)) = accepted else {
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             // No descriptors left, most likely: they come back as connections end.
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
+            Err(error) => {
+                counts.not_accepted.fetch_add(1, Ordering::Relaxed);
+                if said_failed.is_news() {
+                    warn!(listener = %listener.address, %error, "a connection cannot be accepted, and is tried again");
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
         };
+        let counted = Counted::new(&counts);
         let (acceptor, app, stop) = (acceptor.clone(), app.clone(), stop.clone());
         tokio::spawn(async move {
             serve_connection(stream, peer, acceptor, app, stop).await;
-            drop(permit);
+            drop((counted, permit));
         });
     }
     drop(permits.acquire_many(connections_max as u32).await);

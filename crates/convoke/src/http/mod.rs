@@ -6,12 +6,14 @@ mod about;
 mod health;
 mod host;
 mod listener;
+mod metrics;
 mod pages;
 mod upgrade;
 
 pub use about::about_route;
 pub use health::Health;
-pub use listener::{Listener, serve};
+pub use listener::{Listener, ListenerCounts, serve};
+pub use metrics::Metrics;
 pub use pages::{MISSING as PAGES_MISSING, Pages};
 pub use upgrade::{AdoptWebSocket, mqtt_route};
 

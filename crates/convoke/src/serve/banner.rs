@@ -19,6 +19,9 @@ pub(super) fn print(config: &Config, bound: &BoundAddresses, details: &BannerDet
     print_line("Convoke is ready.");
     print_line(format_args!("  MQTT           {} (TLS: {})", bound.mqtt, bound.mqtts));
     print_line(format_args!("  HTTP           {} (TLS: {})", bound.http, bound.https));
+    if let Some(metrics) = bound.metrics {
+        print_line(format_args!("  metrics        http://{metrics}/metrics"));
+    }
     print_line(format_args!("  media          {}/udp", bound.media));
     print_line(format_args!("  data           {}", config.data_dir.display()));
     if let Some(words) = PAGES_MISSING {

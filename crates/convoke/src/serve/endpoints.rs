@@ -10,6 +10,7 @@ pub struct BoundAddresses {
     pub mqtts: SocketAddr,
     pub http: SocketAddr,
     pub https: SocketAddr,
+    pub metrics: Option<SocketAddr>,
     pub media: SocketAddr,
 }
 

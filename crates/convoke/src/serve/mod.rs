@@ -15,7 +15,7 @@ pub use channels::InProcessChannels;
 pub use endpoints::{BoundAddresses, Endpoints};
 
 use crate::config::Config;
-use crate::http::{AdoptWebSocket, Health, Listener, Pages, about_route, mqtt_route, serve};
+use crate::http::{AdoptWebSocket, Health, Listener, ListenerCounts, Metrics, Pages, about_route, mqtt_route, serve};
 use crate::keys::{ApiKey, Certificate, JoinKey};
 use accounts::http::{ApiKeys, Gate, HttpState};
 use anyhow::{Context, Result, bail};
@@ -41,6 +41,9 @@ pub type Fatal = Arc<dyn Fn(String) + Send + Sync>;
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a stop waits for the snapshot that makes the next start a quick one.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Taken from the reserve of descriptors.
+const METRICS_CONNECTIONS_MAX: usize = 16;
 
 /// While the catalog refuses writes.
 const WRITE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -147,6 +150,7 @@ struct Sockets {
     mqtts: TcpListener,
     http: Listener,
     https: Listener,
+    metrics: Option<Listener>,
 }
 
 impl Sockets {
@@ -157,6 +161,7 @@ impl Sockets {
             mqtts,
             http: Listener::bind(config.http, "http.listen")?,
             https: Listener::bind(config.https, "http.tls_listen")?,
+            metrics: config.metrics.map(|wanted| Listener::bind(wanted, "metrics.listen")).transpose()?,
         })
     }
 }
@@ -175,6 +180,7 @@ impl Server {
             mqtts: sockets.mqtts.local_addr()?,
             http: sockets.http.address,
             https: sockets.https.address,
+            metrics: sockets.metrics.as_ref().map(|listener| listener.address),
             media: rtc.local_addr(),
         };
         let endpoints = Endpoints::new(config, &bound);
@@ -188,7 +194,7 @@ impl Server {
         let broker =
             roles::broker(config, descriptors, &mut storage, directory.clone(), mqtt, &keys.certificate, fatal).await?;
         let meeting = roles::meeting(config, &storage, &rtc, &keys.join, &endpoints).await?;
-        let health = Health::new(storage.catalog.refusing(), meeting.set_aside());
+        let health = Health::new(storage.catalog.refusing(), meeting.set_aside(), storage.log.clone());
         let default_group = config.groups.first().cloned().unwrap_or_default();
         let parts = HttpParts {
             keys: &keys,
@@ -207,10 +213,23 @@ impl Server {
         // Not "h2": after a network was gone for a while, a browser would send all requests, the join too, over the one
         // connection whose TCP still waits to try again. With HTTP/1.1 it opens another.
         let tls = keys.certificate.server_config(&["http/1.1"])?;
-        let http = vec![
-            tokio::spawn(serve(sockets.http, None, descriptors.http, app.clone(), stopping.clone())),
-            tokio::spawn(serve(sockets.https, Some(tls), descriptors.http, app, stopping)),
+        let [plain, secure] = [(); 2].map(|()| Arc::<ListenerCounts>::default());
+        let metrics = Metrics {
+            broker: Arc::clone(&broker),
+            log: storage.log.clone(),
+            health: health.clone(),
+            listeners: vec![("http", Arc::clone(&plain)), ("https", Arc::clone(&secure))],
+            descriptors_max: files_max,
+        };
+        let (max, stopped) = (descriptors.http, stopping.clone());
+        let mut http = vec![
+            tokio::spawn(serve(sockets.http, None, max, plain, app.clone(), stopping.clone())),
+            tokio::spawn(serve(sockets.https, Some(tls), max, secure, app, stopping)),
         ];
+        if let Some(listener) = sockets.metrics {
+            let app = metrics.router();
+            http.push(tokio::spawn(serve(listener, None, METRICS_CONNECTIONS_MAX, Arc::default(), app, stopped)));
+        }
         health.set_ready(true);
         let ca = keys.certificate.ca;
         let banner = banner::BannerDetails { endpoints, ca, links };
