@@ -6,15 +6,15 @@
 //! What the log has no room for comes back and is held, and nothing is received meanwhile. So a full disk costs a message
 //! none of its hand-outs, however long it lasts, and the log no record.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use catalog::Rule;
 use queue::limits::RECEIVE_MAX;
-use queue::{AdminError, Delivery, GroupName, GroupOptions, Queue, ReceiveRequest, TagFilter, TopicName};
-use tokio::sync::{Semaphore, mpsc};
+use queue::{AdminError, Delivery, GroupName, GroupOptions, Receipt, ReceiveRequest, TagFilter, TopicName};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -142,7 +142,7 @@ impl Flow {
                 filter: TagFilter::All,
                 max,
                 wait: WAIT,
-                invisible: self.shared.limits.from_queue_invisible,
+                invisible: self.invisible(),
             };
             match self.shared.queue.receive(request).await {
                 Ok(deliveries) => self.pass_on_all(deliveries).await,
@@ -161,15 +161,54 @@ impl Flow {
             || self.shared.journal.is_full_for(QueueJob::NEED)
     }
 
+    /// A large one may wait for places that are held.
     async fn pass_on_all(&self, deliveries: Vec<Delivery>) {
-        for delivery in deliveries {
-            let places = places_of(&delivery.message, self.shared.limits.from_queue_max);
-            let Ok(permit) = self.room.clone().acquire_many_owned(places).await else { return };
-            let Delivery { message_id, topic, message, receipt, .. } = delivery;
-            let pump = self.back.clone();
-            let job = QueueJob { receipt, message_id, topic, original: message, permit, pump };
-            pass_on(&self.shared, Box::new(job));
+        let mut deliveries = VecDeque::from(deliveries);
+        while let Some(first) = deliveries.front() {
+            let places = places_of(&first.message, self.shared.limits.from_queue_max);
+            let permit = self.room.clone().acquire_many_owned(places);
+            match tokio::time::timeout(self.invisible() / HIDINGS, permit).await {
+                Ok(Ok(permit)) => {
+                    if let Some(first) = deliveries.pop_front() {
+                        self.begin(first, permit);
+                    }
+                }
+                Ok(Err(_)) => return,
+                Err(_) => self.keep_hidden(&mut deliveries).await,
+            }
         }
+    }
+
+    fn begin(&self, delivery: Delivery, permit: OwnedSemaphorePermit) {
+        let Delivery { message_id, topic, message, receipt, .. } = delivery;
+        let pump = self.back.clone();
+        pass_on(&self.shared, Box::new(QueueJob { receipt, message_id, topic, original: message, permit, pump }));
+    }
+
+    async fn keep_hidden(&self, deliveries: &mut VecDeque<Delivery>) {
+        for mut delivery in std::mem::take(deliveries) {
+            if self.hide(&mut delivery.receipt).await {
+                deliveries.push_back(delivery);
+            }
+        }
+    }
+
+    /// Hides the message for another such time. `false`: the queue has given it to others, or will.
+    async fn hide(&self, receipt: &mut Receipt) -> bool {
+        match self.shared.queue.change_invisible(receipt.clone(), self.invisible()).await {
+            Ok(changed) => {
+                *receipt = changed;
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a message that waited for room comes again");
+                false
+            }
+        }
+    }
+
+    fn invisible(&self) -> Duration {
+        self.shared.limits.from_queue_invisible
     }
 
     /// Passes on again what came back, once the log has room.
@@ -190,41 +229,34 @@ impl Flow {
         first: Box<QueueJob>,
         returned: &mut mpsc::UnboundedReceiver<Box<QueueJob>>,
     ) -> impl Iterator<Item = Box<QueueJob>> {
-        let invisible = self.shared.limits.from_queue_invisible;
-        let mut held = Held { jobs: vec![(None, first)] };
+        let mut held = vec![Held { hidden: None, job: first }];
         loop {
-            held.keep_hidden(&*self.shared.queue, invisible).await;
-            match tokio::time::timeout(RETRY.min(invisible / HIDINGS), returned.recv()).await {
-                Ok(Some(job)) => held.jobs.push((None, job)),
+            self.keep_held_hidden(&mut held).await;
+            match tokio::time::timeout(RETRY.min(self.invisible() / HIDINGS), returned.recv()).await {
+                Ok(Some(job)) => held.push(Held { hidden: None, job }),
                 Err(_) if self.shared.journal.is_full_for_some() => {}
-                Ok(None) | Err(_) => return held.jobs.into_iter().map(|(_, job)| job),
+                Ok(None) | Err(_) => return held.into_iter().map(|held| held.job),
+            }
+        }
+    }
+
+    async fn keep_held_hidden(&self, all: &mut Vec<Held>) {
+        for mut held in std::mem::take(all) {
+            let is_due = held.hidden.is_none_or(|at| at.elapsed() >= self.invisible() / HIDINGS);
+            if is_due {
+                held.hidden = Some(Instant::now());
+            }
+            if !is_due || self.hide(&mut held.job.receipt).await {
+                all.push(held);
             }
         }
     }
 }
 
-/// Jobs that wait, each with when its message was hidden anew.
+/// A job that came back, and when its message was hidden anew.
 struct Held {
-    jobs: Vec<(Option<Instant>, Box<QueueJob>)>,
-}
-
-impl Held {
-    /// Lets go of those that the queue has meanwhile given to others.
-    async fn keep_hidden(&mut self, queue: &dyn Queue, invisible: Duration) {
-        for (hidden, mut job) in std::mem::take(&mut self.jobs) {
-            if hidden.is_some_and(|at| at.elapsed() < invisible / HIDINGS) {
-                self.jobs.push((hidden, job));
-                continue;
-            }
-            match queue.change_invisible(job.receipt.clone(), invisible).await {
-                Ok(receipt) => {
-                    job.receipt = receipt;
-                    self.jobs.push((Some(Instant::now()), job));
-                }
-                Err(error) => tracing::debug!(%error, "a message that waited for room comes again"),
-            }
-        }
-    }
+    hidden: Option<Instant>,
+    job: Box<QueueJob>,
 }
 
 /// A large message takes several places of those that are under way, so that their bytes are bounded as their number is.

@@ -1,7 +1,6 @@
 //! A queue that panics where a test says, to see that the death of a task is noticed.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,8 +29,8 @@ pub(crate) type Breaks = Arc<Mutex<Option<Call>>>;
 /// Topics of which somebody has begun to receive; once begun, the next message is taken also when the call breaks.
 pub(crate) type Receiving = Arc<Mutex<BTreeSet<String>>>;
 
-/// How often a message was hidden anew.
-pub(crate) type Hidings = Arc<AtomicUsize>;
+/// How often each message was hidden anew.
+pub(crate) type Hidings = Arc<Mutex<BTreeMap<String, usize>>>;
 
 /// The real engine, until it breaks.
 pub(crate) struct Brittle {
@@ -69,7 +68,9 @@ impl Queue for Brittle {
     }
 
     fn change_invisible(&self, receipt: Receipt, invisible: Duration) -> BoxFuture<'_, Result<Receipt, AckError>> {
-        self.hidings.fetch_add(1, Ordering::Relaxed);
+        // The last part is of the hand-out.
+        let message = receipt.as_str().rsplit_once('.').unwrap().0.to_owned();
+        *self.hidings.lock().unwrap().entry(message).or_default() += 1;
         self.engine.change_invisible(receipt, invisible)
     }
 
