@@ -71,6 +71,7 @@ fn a_message_that_is_not_to_be_kept_is_not_kept() {
     let off = second(BOB);
     world.send("meeting-down", &[("mqttSecondTopic", &off), ("cleansessionflag", "true")], "now or never");
     world.send("meeting-down", &[("mqttSecondTopic", &off)], "kept");
+    world.until("both have come", |stats| (stats.dropped_absent, stats.stored) == (1, 1));
     let mut bob = world.connect(Profile::of(BOB));
     assert_eq!(bob.receive().payload, "kept");
     bob.expect_nothing();
