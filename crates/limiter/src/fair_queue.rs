@@ -41,7 +41,7 @@ impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
         Self { by_source: HashMap::new(), ready: VecDeque::new(), waiting: 0, limits }
     }
 
-    /// Items that wait, of all sources.
+    /// Places that are taken, of all sources: as many as items where each takes one.
     pub fn len(&self) -> usize {
         self.waiting
     }
