@@ -401,6 +401,21 @@ fn what_the_log_has_no_room_for_waits_and_becomes_no_dead_letter() {
     }
 }
 
+/// It fits into the queue, and not into a unit with its reference.
+#[test]
+fn what_no_unit_of_the_log_holds_does_not_wait_for_room_and_becomes_a_dead_letter() {
+    let large = "x".repeat((1 << 20) - 170);
+    let world = World::with(|limits| {
+        limits.payload_bytes_max = large.len();
+        limits.from_queue_invisible = Duration::from_millis(10);
+    });
+    world.set_attempts_max(2);
+    world.send("ring-down", &[("mqttSecondTopic", &format!("/p2p/{BOB}/note"))], &large);
+    let letter = world.receive("%DLQ%convoke-broker");
+    assert_eq!((letter.message.body.len(), letter.message.property("deadLetterReason")), (large.len(), None));
+    world.until("it came twice", |stats| (stats.from_queue, stats.stored) == (2, 0));
+}
+
 #[test]
 fn what_waits_for_room_is_not_handed_out_again_however_long_that_takes() {
     let large = "x".repeat(TOO_LARGE_FOR_THE_RESERVE);
