@@ -170,6 +170,7 @@ impl Drop for LogOwner {
 /// Gives segment after segment back while the log is too large, until it is closed or fails.
 pub(crate) fn reclaim_segments(shared: &Shared) {
     loop {
+        shared.free_kept_back();
         let done = match shared.owners.wanted() {
             NONE => want_oldest(shared),
             wanted => match vacated(shared, wanted) {

@@ -97,7 +97,7 @@ fn open_existing(storage: &dyn Storage, numbers: &[u64], carries: bool) -> Resul
     // A copy of version 1's records is whole in version 2.
     let is_upgraded = carries
         && opened.version(segment) == SegmentVersion::V1
-        && (!last.clean || has_spare(storage, opened.geometry.segment_size));
+        && (!last.clean || has_spare(storage, opened.geometry.segment_size).unwrap_or(false));
     if is_upgraded {
         opened.carries_from = Some(segment);
     }

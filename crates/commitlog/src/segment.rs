@@ -135,8 +135,9 @@ pub(crate) fn prepare_at_start(
     let unfinished = unfinished_name_of(header.number);
     // Until it gets the segment's name it stays the spare file, whatever is in it.
     let (from, file) = match open_spare(storage, size) {
-        Some(file) => (SPARE, Ok(file)),
-        None => (&*unfinished, create(storage, &unfinished, size)),
+        Ok(Some(file)) => (SPARE, Ok(file)),
+        // One that cannot be opened now stays for another start.
+        Ok(None) | Err(_) => (&*unfinished, create(storage, &unfinished, size)),
     };
     let file = file.and_then(|file| {
         fill(&*file, header, keep, || false)?;
@@ -162,8 +163,11 @@ fn finish(
 ) -> Result<Arc<dyn StorageFile>, PrepareError> {
     let finished = file.and_then(|file| storage.rename(from, &name_of(number)).map(|()| file));
     let file = finished.map_err(|error| {
-        // Frees its space; what cannot be removed now is removed at the next start.
-        let _ = storage.remove(from);
+        // The spare file is one whatever is in it.
+        if from != SPARE {
+            // Frees its space; what cannot be removed now is removed at the next start.
+            let _ = storage.remove(from);
+        }
         PrepareError::Retry(error)
     })?;
     sync_name(storage, file)
@@ -194,13 +198,19 @@ pub(crate) fn make_spare(storage: &dyn Storage, size: u64) -> io::Result<()> {
 }
 
 /// Whether the spare file is there.
-pub(crate) fn has_spare(storage: &dyn Storage, size: u64) -> bool {
-    open_spare(storage, size).is_some()
+///
+/// # Errors
+/// It may be: it cannot be opened now, as when there is no descriptor left.
+pub(crate) fn has_spare(storage: &dyn Storage, size: u64) -> io::Result<bool> {
+    Ok(open_spare(storage, size)?.is_some())
 }
 
-fn open_spare(storage: &dyn Storage, size: u64) -> Option<Arc<dyn StorageFile>> {
-    let file = storage.open(SPARE).ok()?;
-    file.size().is_ok_and(|len| len == size).then_some(file)
+fn open_spare(storage: &dyn Storage, size: u64) -> io::Result<Option<Arc<dyn StorageFile>>> {
+    match storage.open(SPARE) {
+        Ok(file) => Ok((file.size()? == size).then_some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Creates a file and reserves its space, so that a full disk is noticed before it is filled.

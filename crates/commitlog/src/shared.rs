@@ -1,5 +1,6 @@
 //! What the handles and the threads of one open log share.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) copies: Arc<Copies>,
     /// Names of files that were given back, to be used again.
     pub(crate) free: Mutex<Vec<String>>,
+    /// Files of segments that are the log's no more, and could not be freed.
+    pub(crate) kept_back: Mutex<KeptBack>,
     durable: AtomicU64,
     watchers: Mutex<Watchers>,
     /// There is something to write.
@@ -54,6 +57,13 @@ pub(crate) struct Shared {
 const SPACE_CHECKED_EVERY: Duration = Duration::from_secs(1);
 /// Files that are kept for the next segments; more than these are removed.
 const FREE_MAX: usize = 2;
+
+#[derive(Default)]
+pub(crate) struct KeptBack {
+    pub(crate) files: Files,
+    /// Those of which the log has said that they stay.
+    told: BTreeSet<u64>,
+}
 
 #[derive(Default)]
 struct Watchers {
@@ -88,6 +98,7 @@ impl Shared {
             files: RwLock::new(files),
             copies: Arc::default(),
             free: Mutex::default(),
+            kept_back: Mutex::default(),
             watchers: Mutex::default(),
             work: Condvar::new(),
             segment_needed: Condvar::new(),
@@ -125,7 +136,8 @@ impl Shared {
         has_time: impl Fn() -> bool,
     ) -> Result<(), PrepareError> {
         // First: else a kill after the disk is full would be the end.
-        if let Err(error) = self.keep_spare() {
+        let has_spare = has_spare(&*self.storage, self.geometry.segment_size).map_err(PrepareError::Retry)?;
+        if !has_spare && let Err(error) = self.new_spare() {
             // On a full disk the space that was given back is all there is.
             if !self.use_free(SPARE).map_err(PrepareError::Retry)? {
                 return Err(PrepareError::Retry(error));
@@ -142,13 +154,9 @@ impl Shared {
         Ok(())
     }
 
-    fn keep_spare(&self) -> io::Result<()> {
-        let size = self.geometry.segment_size;
-        if has_spare(&*self.storage, size) {
-            return Ok(());
-        }
+    fn new_spare(&self) -> io::Result<()> {
         self.check_space(1)?;
-        make_spare(&*self.storage, size)
+        make_spare(&*self.storage, self.geometry.segment_size)
     }
 
     /// Renames a file that was given back, for another use. `false`: there is none.
@@ -183,21 +191,34 @@ impl Shared {
 
     /// Removes the segments before `begin`. One that cannot be removed now is at the next start.
     pub(crate) fn give_back(&self, begin: u64) {
-        let gone = {
+        {
             let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
             let kept = files.split_off(&begin);
-            std::mem::replace(&mut *files, kept)
-        };
+            lock(&self.kept_back).files.extend(std::mem::replace(&mut *files, kept));
+        }
         self.copies.forget_before(begin);
-        for (number, file) in gone {
+        self.free_kept_back();
+    }
+
+    /// Frees the files of segments that are the log's no more. What cannot be freed now counts, and is tried again.
+    pub(crate) fn free_kept_back(&self) {
+        let mut kept_back = lock(&self.kept_back);
+        let files = std::mem::take(&mut kept_back.files);
+        for (number, file) in files {
             let name = name_of(number);
             // A read that began before still has the file.
             let is_read = Arc::strong_count(&file) > 1;
-            if let Err(error) = self.free(number, &name, is_read) {
-                tracing::warn!(path = self.storage.path_of(&name), %error, "a segment cannot be given back");
-                // In order, so that a program that knows version 1 alone finds the first segment or its stub.
-                return;
+            let Err(error) = self.free(number, &name, is_read) else { continue };
+            if error.kind() == io::ErrorKind::NotFound {
+                continue;
             }
+            if kept_back.told.insert(number) {
+                tracing::warn!(path = self.storage.path_of(&name), %error, "a segment cannot be given back now, and is tried again");
+            }
+            kept_back.files.insert(number, file);
+        }
+        if kept_back.files.is_empty() {
+            kept_back.told.clear();
         }
     }
 
@@ -210,10 +231,12 @@ impl Shared {
         }
         let free_name = free_name_of(number);
         self.storage.rename(name, &free_name)?;
-        match self.keep_free(free_name) {
-            Ok(()) => Ok(()),
-            Err(one_too_many) => self.storage.remove(&one_too_many),
+        let Err(one_too_many) = self.keep_free(free_name) else { return Ok(()) };
+        if self.storage.remove(&one_too_many).is_err() {
+            // It is one that can be used, then.
+            lock(&self.free).push(one_too_many);
         }
+        Ok(())
     }
 
     /// # Errors

@@ -54,8 +54,11 @@ impl Shared {
 
     /// By how much the log would be too large with so many files more than it has segments, and as many bytes besides.
     fn above_limit(&self, more: u64, bytes: u64) -> u64 {
+        // In the order in which a file goes from one to the other: one that goes at this moment may count twice.
         let segments = self.files.read().unwrap_or_else(PoisonError::into_inner).len();
-        let files = (segments + lock(&self.free).len()) as u64 + more;
+        let kept_back = lock(&self.kept_back).files.len();
+        let free = lock(&self.free).len();
+        let files = (segments + kept_back + free) as u64 + more;
         let Options { space_max, .. } = self.options;
         let all = files.saturating_mul(self.geometry.segment_size).saturating_add(self.snapshots.bytes() + bytes);
         all.saturating_sub(space_max)

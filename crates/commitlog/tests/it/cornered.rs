@@ -419,3 +419,21 @@ fn a_log_is_full_for_what_it_would_refuse_and_for_nothing_else() {
     storage.set_full(false);
     wait_for("room", || !log.is_full_for(Need::Normal, 740));
 }
+
+#[test]
+fn segments_that_cannot_be_given_back_now_are_later_and_keep_no_other() {
+    for failures in [1, 3] {
+        let storage = storage();
+        let (log, _) = open(&storage, &large());
+        let _owner = register(&log);
+        fill_segments(&log, 3);
+        wait_for_segment(&storage, log.segments().end() + 2);
+        // The stub in the place of the first one gets its name first.
+        (0..failures).for_each(|nth| storage.fail(Call::Rename, nth, std::io::ErrorKind::Other));
+        assert!(log.reclaim(4).unwrap());
+        let is_there = |number: u64| names(&storage).contains(&format!("{number:020}.segment"));
+        assert!(failures > 1 || !(is_there(2) || is_there(3)), "the others are given back");
+        wait_for("given back", || storage.content(FIRST).unwrap().len() == 64 && !is_there(2) && !is_there(3));
+        assert_eq!(storage.counts().injected, failures);
+    }
+}

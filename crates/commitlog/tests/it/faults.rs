@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use commitlog::testing::{Call, Lie, Nothing};
+use commitlog::testing::{Call, Lie, Nothing, Op};
 use commitlog::{AppendError, Fault, Log, LogEvent, Need, NewRecord, Options, Part, SyncMode, WaitError};
 
 use crate::harness::{
@@ -250,4 +250,25 @@ fn life_until_error(storage: &commitlog::testing::ForgettingStorage) -> usize {
         }
     }
     durable
+}
+
+/// There may be no descriptor for a moment.
+#[test]
+fn a_spare_file_that_cannot_be_opened_now_is_not_taken_for_missing() {
+    let storage = storage();
+    let (log, _) = open(&storage, &small());
+    wait_until_prepared(&storage);
+    for call in [Call::Open, Call::Create] {
+        storage.fail(call, 0, ErrorKind::Other);
+    }
+    for n in 0..20_u8 {
+        append_when_there_is_room(&log, &[n; 1000]);
+    }
+    while storage.counts().injected < 2 {
+        std::thread::yield_now();
+    }
+    let trace = storage.trace();
+    assert!(!trace.ops().iter().any(|op| matches!(op, Op::Remove { name } if name == "spare")), "it was removed");
+    let made = trace.ops().iter().filter(|op| matches!(op, Op::Create { name, .. } if name == "spare")).count();
+    assert_eq!(made, 1, "it was made again");
 }
