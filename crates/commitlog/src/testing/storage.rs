@@ -81,7 +81,25 @@ struct Injection {
     call: Option<Call>,
     /// Calls that still pass.
     after: u64,
-    kind: io::ErrorKind,
+    error: InjectedError,
+    /// All calls behind the first one that failed fail too.
+    lasts: bool,
+}
+
+#[derive(Clone, Copy)]
+enum InjectedError {
+    Kind(io::ErrorKind),
+    /// An `errno`.
+    Os(i32),
+}
+
+impl From<InjectedError> for io::Error {
+    fn from(error: InjectedError) -> Self {
+        match error {
+            InjectedError::Kind(kind) => kind.into(),
+            InjectedError::Os(errno) => Self::from_raw_os_error(errno),
+        }
+    }
 }
 
 impl Default for ForgettingStorage {
@@ -153,12 +171,20 @@ impl ForgettingStorage {
 
     /// Fails the call of this kind that comes after `after` others of it.
     pub fn fail(&self, call: Call, after: u64, kind: io::ErrorKind) {
-        self.state().injections.push(Injection { call: Some(call), after, kind });
+        let error = InjectedError::Kind(kind);
+        self.state().injections.push(Injection { call: Some(call), after, error, lasts: false });
     }
 
     /// Fails the call, of any kind, that comes after `after` others.
     pub fn fail_any(&self, after: u64, kind: io::ErrorKind) {
-        self.state().injections.push(Injection { call: None, after, kind });
+        let error = InjectedError::Kind(kind);
+        self.state().injections.push(Injection { call: None, after, error, lasts: false });
+    }
+
+    /// The same with an `errno`, and, if it lasts, for all calls from there on.
+    pub fn fail_any_with(&self, after: u64, errno: i32, lasts: bool) {
+        let error = InjectedError::Os(errno);
+        self.state().injections.push(Injection { call: None, after, error, lasts });
     }
 
     /// While the disk is full, files can be overwritten, but not grown beyond what others give back.
@@ -274,15 +300,15 @@ impl State {
                 return true;
             }
             if injection.after == 0 {
-                failed = Some(injection.kind);
+                failed = Some(injection.error);
             }
-            let due = injection.after == 0;
+            let due = injection.after == 0 && !injection.lasts;
             injection.after = injection.after.saturating_sub(1);
             !due
         });
-        let Some(kind) = failed else { return Ok(()) };
+        let Some(error) = failed else { return Ok(()) };
         self.counts.injected += 1;
-        Err(kind.into())
+        Err(error.into())
     }
 
     /// Whether the file may have this length.

@@ -9,7 +9,7 @@ use commitlog::testing::{Everything, Fate, ForgettingStorage, Nothing, Op, Rando
 use commitlog::{Fault, Log, Need, NewRecord, Options, Part, ReadError, SnapshotError, SyncMode};
 
 use crate::harness::{KIND, append_durably, small, storage, wait_until_prepared};
-use crate::table::{Recovered, Table, Values, start, wait};
+use crate::table::{Recovered, Table, Values, start, try_start_at_rest, wait};
 
 const SEGMENT: u64 = 16 << 10;
 const SNAPSHOT: &str = "snapshot";
@@ -589,4 +589,82 @@ fn a_snapshot_of_another_log_or_version_is_not_used_and_stays() {
         storage.kill_process();
         drop(log);
     }
+}
+
+/// What a start finds of a log with owners: after a clean stop, after a power cut at the end, or before a segment, or the stub
+/// of the first one, gets its place; and a log with a snapshot that is ahead of it.
+fn starts() -> Vec<(&'static str, ForgettingStorage)> {
+    let storage = storage();
+    let (log, mut recovered) = start(&storage, &options());
+    let mut tables = tables(&log, &mut recovered);
+    let mut step = 0;
+    for begin in [2, 4, 6] {
+        while *log.segments().start() < begin {
+            change(&log, &mut tables, step..step + 10, |_, _| {});
+            wait(&log).unwrap();
+            step += 10;
+        }
+        take_snapshot(&storage, &log, &mut tables);
+    }
+    wait_for("free", || storage.handle().list().unwrap().iter().all(|name| name != "00000000000000000005.segment"));
+    change(&log, &mut tables, step..step + 10, |_, _| {});
+    wait(&log).unwrap();
+    let (trace, ahead) = (storage.trace(), storage.content(SNAPSHOT).unwrap());
+    storage.kill_process();
+    drop((tables, log));
+    let is_stub = |op: &Op| matches!(op, Op::Rename { to, .. } if to == FIRST);
+    let is_freed = |op: &Op| matches!(op, Op::Rename { to, .. } if to.ends_with(".free"));
+    let stub = trace.ops().iter().rposition(is_stub).unwrap();
+    let freed = trace.ops().iter().rposition(is_freed).unwrap();
+    let cut = |at| trace.cut(at, &mut Nothing);
+    let stopped = cut(trace.ops().len());
+    start(&stopped, &options()).0.close().unwrap();
+    stopped.kill_process();
+    let moments = vec![
+        ("after a clean stop", stopped),
+        ("at the end", cut(trace.ops().len())),
+        ("before the stub", cut(stub)),
+        ("before a segment is free", cut(freed)),
+        ("behind an old log", cut(stub)),
+    ];
+    put(&moments[4].1, &ahead);
+    moments
+}
+
+/// Each call of a start fails, with each error, once or from there on.
+#[test]
+fn whichever_call_of_a_start_fails_it_names_the_file_or_starts_and_the_next_one_finds_all() {
+    const ERRORS: [i32; 3] = [28, 24, 5];
+    let options = options();
+    let (mut refused, mut started) = (0, 0);
+    for (what, begin) in starts() {
+        let trace = begin.trace();
+        let copy = || trace.cut(trace.ops().len(), &mut Everything);
+        let values = try_start_at_rest(&copy(), &options).unwrap().values();
+        for (errno, lasts) in ERRORS.iter().flat_map(|errno| [(*errno, false), (*errno, true)]) {
+            for nth in 0.. {
+                let storage = copy();
+                storage.fail_any_with(nth, errno, lasts);
+                let says = format!("{what}, call {nth}, error {errno}, lasts: {lasts}");
+                match try_start_at_rest(&storage, &options) {
+                    Ok(recovered) => {
+                        started += 1;
+                        assert_eq!(recovered.values(), values, "{says}");
+                    }
+                    Err(error) => {
+                        refused += 1;
+                        assert!(error.contains("memory/"), "{says}: {error}");
+                    }
+                }
+                if storage.counts().injected == 0 {
+                    break;
+                }
+                storage.kill_process();
+                let again = try_start_at_rest(&storage, &options);
+                let again = again.unwrap_or_else(|error| panic!("{says}: {error}"));
+                assert_eq!(again.values(), values, "{says}");
+            }
+        }
+    }
+    assert!(refused > 200 && started > 50, "{refused} refused, {started} started");
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use commitlog::testing::ForgettingStorage;
+use commitlog::testing::{ForgettingStorage, open_at_rest};
 use commitlog::{
     AppendError, Log, LogOwner, Need, NewRecord, Options, Part, Position, Replayed, ReplayedRecord, SnapshotError,
     SnapshotSection, WaitError,
@@ -82,6 +82,14 @@ pub(crate) fn start(storage: &ForgettingStorage, options: &Options) -> (Log, Rec
     let mut recovered = Recovered::default();
     let replayed = replay.for_each(|record| recovered.apply(record)).unwrap();
     (log, Recovered { replayed, ..recovered })
+}
+
+/// The same of a log that does nothing by itself: each start makes the same calls.
+pub(crate) fn try_start_at_rest(storage: &ForgettingStorage, options: &Options) -> Result<Recovered, String> {
+    let (_log, replay) = open_at_rest(storage.handle(), options.clone()).map_err(|error| error.to_string())?;
+    let mut recovered = Recovered::default();
+    let replayed = replay.for_each(|record| recovered.apply(record)).map_err(|error| error.to_string())?;
+    Ok(Recovered { replayed, ..recovered })
 }
 
 fn append(log: &Log, need: Need, record: NewRecord<'_>) -> Result<Position, AppendError> {
