@@ -20,7 +20,7 @@ pub(crate) use carry::{Fate, Restated};
 pub(crate) use definitions::{Defined, Said};
 pub(crate) use dump::{CoreDump, CoreStep};
 pub(crate) use late::{LateTopics, Undefined};
-pub(crate) use progress::{Expired, HandOut, PickRequest, Picked};
+pub(crate) use progress::{Expired, HandOut, LimitNews, PickRequest, Picked};
 
 use crate::ids::{GroupId, Now, SubscriptionId, TopicId, WallMs};
 use crate::message::{GroupOptions, GroupProgress, TopicDescription};

@@ -19,6 +19,8 @@ use crate::limits::IN_FLIGHT_MAX;
 use crate::message::TagFilter;
 use crate::records::IndexEntry;
 
+/// A group that has reached the limit of hand-outs is told to have left it when it has no more than these.
+const IN_FLIGHT_LEFT: usize = IN_FLIGHT_MAX / 10 * 9;
 /// Messages past the cursor that one pick examines: filters may leave out most of a topic.
 const SCAN_MAX: usize = 10_000;
 
@@ -30,6 +32,8 @@ pub(crate) struct Progress {
     due_again: BTreeSet<Position>,
     deadlines: BTreeSet<(Now, Position)>,
     last_serial: u64,
+    /// Picks that the limit of hand-outs has ended since it was reached.
+    ended_by_limit: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +95,17 @@ pub(crate) struct Picked {
     pub(crate) skipped: Vec<Position>,
     /// The scan ended before the topic did.
     pub(crate) more: bool,
+    pub(crate) limit: Option<LimitNews>,
+}
+
+/// What is to be said of the most that a group may have in hand-outs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LimitNews {
+    Reached,
+    Left {
+        /// Picks that it has ended.
+        picks: u64,
+    },
 }
 
 impl Picked {
@@ -108,7 +123,7 @@ impl Progress {
     /// Hands messages out: first those that are due again, then those past the cursor.
     pub(crate) fn pick(&mut self, messages: &BTreeMap<Position, IndexEntry>, request: &PickRequest<'_>) -> Picked {
         self.expire(request.now);
-        let mut picked = Picked::default();
+        let mut picked = Picked { limit: self.limit_left(), ..Picked::default() };
         let mut budget = Budget { count: request.max, bytes: request.bytes_max, is_untouched: true };
         self.pick_due(messages, request, &mut budget, &mut picked);
         if !budget.is_spent() {
@@ -169,7 +184,11 @@ impl Progress {
                 return;
             }
             if request.filter.matches(entry.tag.as_deref()) {
-                if self.handed_out.len() >= IN_FLIGHT_MAX || !budget.take(entry.bytes) {
+                if self.handed_out.len() >= IN_FLIGHT_MAX {
+                    picked.limit = self.limit_reached();
+                    return;
+                }
+                if !budget.take(entry.bytes) {
                     return;
                 }
                 picked.hand_outs.push(self.hide(*position, 1, request.now.after(request.invisible)));
@@ -178,6 +197,16 @@ impl Progress {
             }
             self.cursor = after(*position);
         }
+    }
+
+    fn limit_reached(&mut self) -> Option<LimitNews> {
+        let news = self.ended_by_limit.is_none().then_some(LimitNews::Reached);
+        *self.ended_by_limit.get_or_insert(0) += 1;
+        news
+    }
+
+    fn limit_left(&mut self) -> Option<LimitNews> {
+        self.ended_by_limit.take_if(|_| self.handed_out.len() <= IN_FLIGHT_LEFT).map(|picks| LimitNews::Left { picks })
     }
 
     fn hide(&mut self, position: Position, attempt: u32, until: Now) -> HandOut {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::*;
-use crate::limits::RECEIVE_BYTES_MAX;
+use crate::limits::{IN_FLIGHT_MAX, RECEIVE_BYTES_MAX};
 use crate::message::TagFilter;
 
 const TOPIC: TopicId = TopicId(1);
@@ -62,6 +62,28 @@ fn what_is_not_acknowledged_comes_back_in_order_of_position_before_anything_new(
     pick(&mut core, 9, at(0));
     send(&mut core, 30, None);
     assert_eq!(pick(&mut core, 9, at(10)), [(10, 2, 3), (20, 2, 4), (30, 1, 5)]);
+}
+
+#[test]
+fn a_group_at_its_limit_of_hand_outs_is_told_once_and_again_when_it_has_left_it() {
+    let mut core = core();
+    let all = IN_FLIGHT_MAX as u64 + 20_000;
+    (1..=all).for_each(|position| send(&mut core, position, None));
+    let pick = |core: &mut Core| pick_from(core, SUBSCRIPTION, &TagFilter::All, IN_FLIGHT_MAX, at(0));
+    let mut news = Vec::new();
+    while news.is_empty() {
+        news.extend(pick(&mut core).limit);
+    }
+    assert_eq!(news, [LimitNews::Reached]);
+    assert_eq!(pick(&mut core), Picked::default(), "it was told");
+    let acknowledge = |core: &mut Core, count: u64| {
+        (1..=count).for_each(|position| core.consume(SUBSCRIPTION, Position(position)));
+        pick(core)
+    };
+    let some = acknowledge(&mut core, 1000);
+    assert_eq!((some.hand_outs.len(), some.limit), (1000, None), "it is at the limit again at once");
+    let many = acknowledge(&mut core, 11_000);
+    assert_eq!((many.hand_outs.len(), many.limit), (10_000, Some(LimitNews::Left { picks: 3 })));
 }
 
 #[test]

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Inner;
 use super::state::{State, message_id};
-use crate::core::{HandOut, PickRequest, Picked, SubscriptionInfo};
+use crate::core::{HandOut, LimitNews, PickRequest, Picked, SubscriptionInfo};
 use crate::error::{ReceiveError, Unavailable};
 use crate::ids::{Now, SubscriptionId};
-use crate::limits::{INVISIBLE_MAX, RECEIVE_BYTES_MAX, RECEIVE_MAX, WAIT_MAX, WAITERS_MAX};
+use crate::limits::{IN_FLIGHT_MAX, INVISIBLE_MAX, RECEIVE_BYTES_MAX, RECEIVE_MAX, WAIT_MAX, WAITERS_MAX};
 use crate::message::{Delivery, Message, ReceiveRequest};
 use crate::receipt::HandOutId;
 use crate::records::{decode_message, encode_hand_outs, kind};
@@ -115,6 +115,9 @@ impl Inner {
             now,
         };
         let picked = state.core.pick(waiter.subscription, &request);
+        if let Some(news) = picked.limit {
+            tell_of_limit(&info, news);
+        }
         if !picked.hand_outs.is_empty() {
             self.log_hand_outs(&mut state, waiter.subscription, &picked)?;
             // The other receives wait for the next deadline, which is another one now.
@@ -177,5 +180,19 @@ impl Inner {
         let failed = |error: String| Unavailable::Failed(error);
         let record = self.log.read(position).map_err(|error| failed(error.to_string()))?;
         decode_message(record.payload).map_err(|what| failed(format!("message at log position {position}: {what}")))
+    }
+}
+
+/// Else nobody learns why a group gets nothing new.
+fn tell_of_limit(info: &SubscriptionInfo, news: LimitNews) {
+    let (topic, group) = (&info.topic, &info.group);
+    match news {
+        LimitNews::Reached => tracing::warn!(
+            %topic, %group, max = IN_FLIGHT_MAX,
+            "a group has as many messages in hand-outs as it may: it gets no new ones until it acknowledges some"
+        ),
+        LimitNews::Left { picks } => {
+            tracing::info!(%topic, %group, receives = picks, "a group gets new messages again")
+        }
     }
 }
