@@ -118,6 +118,8 @@ fn write_file(shared: &Shared, from: Position, mut next: Option<(Vec<u8>, u64)>)
         file.write_frame(shared, What::Records, &bytes)?;
         next = next_records(shared, from)?;
     }
+    write_copies(shared, &mut file)?;
+    // After the copies: a newer one, because of which an older one is not in the file, is on the disk too.
     let end = if seeded::is_ahead_of_the_log(&shared.options) {
         from
     } else {
@@ -125,7 +127,6 @@ fn write_file(shared: &Shared, from: Position, mut next: Option<(Vec<u8>, u64)>)
         wait_until_on_disk(shared, end)?;
         end
     };
-    write_copies(shared, &mut file)?;
     let length = file.finish(end)?;
     shared.storage.rename(UNFINISHED, NAME)?;
     shared.snapshots.note_files(length, 0);
@@ -334,5 +335,39 @@ mod tests {
         }
         let grown = shared.tail().end().0 - shared.geometry.position(2, 0).0;
         assert!(is_about(grown, EVERY), "after {grown} bytes");
+    }
+
+    #[test]
+    fn copies_are_in_a_snapshot_before_it_waits_for_the_log() {
+        let storage = ForgettingStorage::new();
+        let options = Options { segment_size: 256 << 10, append_bytes_max: 64 << 10, owners: 1, ..Options::default() };
+        let (log, _) = Log::open(storage.handle(), options).unwrap();
+        let mut owner = log.register_owner("test");
+        owner.set_live_bytes(0);
+        let payload = [1; PAYLOAD];
+        let parts = [Part::Bytes(&payload)];
+        let name = log.append(Need::Normal, &[NewRecord::new(USER_KIND_MIN, 0, &parts)]).unwrap().positions[0];
+        let copy = NewRecord::new(USER_KIND_MIN, 0, &parts).carried(name);
+        let copied = log.append(Need::Normal, &[copy]).unwrap();
+        log.wait_durable(copied.end).unwrap();
+        let shared = log.shared();
+        let place = shared.copies.find(&shared.geometry, name).unwrap();
+        assert!(log.request_snapshot());
+        let section = owner.snapshot_wanted().unwrap();
+        // From here on the log becomes no more durable: a newer copy that the snapshot saw would not be either.
+        storage.hold_syncs();
+        log.append(Need::Normal, &[NewRecord::new(USER_KIND_MIN, 0, &parts)]).unwrap();
+        section.finish();
+        let mut wanted = Vec::new();
+        encode_copy(&mut wanted, name, place);
+        let is_in = |content: Vec<u8>| content.windows(wanted.len()).any(|bytes| bytes == wanted);
+        let give_up = std::time::Instant::now() + Duration::from_secs(10);
+        let mut found = false;
+        while !found && std::time::Instant::now() < give_up {
+            found = storage.content(UNFINISHED).is_ok_and(is_in);
+            std::thread::yield_now();
+        }
+        storage.release_syncs();
+        assert!(found, "a copy is looked for only when the log is durable");
     }
 }

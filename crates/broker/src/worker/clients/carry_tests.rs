@@ -386,7 +386,7 @@ impl Life {
         }
         while let Err(error) = self.clients.context.journal.append_independent(&batch, Need::Essential) {
             assert_eq!(error, AppendError::Busy);
-            self.carry();
+            std::thread::yield_now();
         }
     }
 
@@ -403,7 +403,8 @@ impl Life {
         let connected = &self.connected;
         let open = |key| open_in(connected, key);
         match self.clients.carry_some(&mut pass, self.now.ms, open) {
-            Ok(Progress::Done) => {
+            // As a worker does: what was acknowledged, and was not carried for that reason, must not wait any more.
+            Ok(Progress::Done) if self.deferred.is_empty() => {
                 self.owner.vacate(pass.segment());
                 self.vacated += 1;
                 return;

@@ -13,7 +13,7 @@ pub(super) const MARKER: u8 = USER_KIND_MIN;
 const STEPS: usize = 250;
 /// The life waits for the disk after so many steps, so that what is not synced grows to some sectors.
 const STEPS_PER_WAIT: usize = 3;
-/// Of one step in so many all messages are read, which takes its time.
+/// Of one step in so many all messages are read, which takes its time. In a long run they are read after each.
 const STEPS_PER_READ: usize = 8;
 const CRASH_STATES: CrashStates = CrashStates { sectors_max: 10, torn_per_moment: 4 };
 const STATES_MIN: usize = 1_000_000;
@@ -35,6 +35,7 @@ struct Recorded {
     told: Vec<Told>,
     vacated: u64,
     ends: Ends,
+    steps_per_read: usize,
 }
 
 impl Recorded {
@@ -57,7 +58,13 @@ impl Recorded {
                 life.storage.note(n as u64);
             }
         }
-        Self { trace: life.storage.trace(), told, vacated: life.vacated, ends: life.ends }
+        Self {
+            trace: life.storage.trace(),
+            told,
+            vacated: life.vacated,
+            ends: life.ends,
+            steps_per_read: STEPS_PER_READ,
+        }
     }
 
     fn check(&self, storage: &ForgettingStorage, noted: Option<u64>) -> Result<CheckedStates, String> {
@@ -84,7 +91,7 @@ impl Recorded {
             return Err(format!("{promised} was durable, and {last} is there"));
         }
         checked.exact = usize::from(self.compare(last, &recovery)?);
-        if last.is_multiple_of(STEPS_PER_READ) {
+        if last.is_multiple_of(self.steps_per_read) {
             recovery.clients.values().try_for_each(|client| check_readable(&log, client))?;
         }
         Ok(checked)
@@ -172,7 +179,10 @@ fn whenever_the_power_is_cut_a_start_finds_what_the_clients_had() {
         if sum.states >= states_min {
             break;
         }
-        let recorded = Recorded::new(seed);
+        let mut recorded = Recorded::new(seed);
+        if states_min > STATES_MIN {
+            recorded.steps_per_read = 1;
+        }
         vacated += recorded.vacated;
         ends.push(recorded.ends);
         sum += recorded.check_all().unwrap_or_else(|error| panic!("seed {seed}, {error}"));
