@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use commitlog::testing::{ForgettingStorage, Nothing, Op, Random, SECTOR, Trace};
+use commitlog::testing::{ForgettingStorage, Nothing, Op, Random, SECTOR, Trace, open_at_rest};
 use commitlog::{Log, OpenError, Options, Position, ReadError};
 
 use crate::carrying::{SEGMENT, is_live, run_with_reclaim};
@@ -26,14 +26,14 @@ struct Victim {
 }
 
 #[derive(Clone, Debug)]
-enum Damage {
+pub(crate) enum Damage {
     Flip { byte: usize, mask: u8 },
     Cut { len: usize },
     Zero { sector: Range<usize> },
 }
 
 impl Damage {
-    fn draw(random: &mut Random, len: usize) -> Self {
+    pub(crate) fn draw(random: &mut Random, len: usize) -> Self {
         let at = random.below(len);
         match random.below(8) {
             0 => Self::Cut { len: at },
@@ -45,7 +45,7 @@ impl Damage {
         }
     }
 
-    fn apply(&self, bytes: &mut Vec<u8>) {
+    pub(crate) fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Flip { byte, mask } => bytes[*byte] ^= mask,
             Self::Cut { len } => bytes.truncate(*len),
@@ -55,7 +55,7 @@ impl Damage {
 
     /// Whether one sector lost the end of the last batch, and all that was written behind it to tell such a loss from a
     /// write that was never finished. No log could notice.
-    fn took(&self, last: &Range<usize>, behind: &Range<usize>) -> bool {
+    pub(crate) fn took(&self, last: &Range<usize>, behind: &Range<usize>) -> bool {
         let Self::Zero { sector } = self else { return false };
         sector.start < last.end && behind.end - HEADER < sector.end
     }
@@ -71,9 +71,30 @@ fn options() -> Options {
     Options { idle_mark_after: Some(Duration::ZERO), ..small() }
 }
 
-fn files_of(storage: &ForgettingStorage) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files_of(storage: &ForgettingStorage) -> BTreeMap<String, Vec<u8>> {
     let names = storage.handle().list().unwrap();
     names.into_iter().map(|name| (name.clone(), storage.content(&name).unwrap())).collect()
+}
+
+/// Waits until the log is idle, and says so behind this record. Returns the record's file, and where it is in there.
+pub(crate) fn wait_for_mark(storage: &ForgettingStorage, last: Position) -> (String, Range<usize>) {
+    let file = format!("{:020}.segment", last.0 / SEGMENT);
+    let begin = usize::try_from(last.0 % SEGMENT).unwrap();
+    let end = begin + (HEADER + LEN).next_multiple_of(8);
+    // The mark of an idle log, whose kind is 3.
+    while storage.content(&file).unwrap()[end + 12] != 3 {
+        std::thread::yield_now();
+    }
+    (file, begin..end)
+}
+
+/// The marks, and the clean stop, that the log has written from `end` on.
+pub(crate) fn written_behind(segment: &[u8], end: usize) -> Range<usize> {
+    let mut behind = end..end;
+    while segment[behind.end + 4..behind.end + HEADER].iter().any(|byte| *byte != 0) {
+        behind.end += HEADER;
+    }
+    behind
 }
 
 impl Victim {
@@ -83,13 +104,7 @@ impl Victim {
         let mut content = run_with_reclaim(&log, |_| {});
         let name = append_durably(&log, &[0xee; LEN]);
         content.insert(name, 0xee);
-        let file = format!("{:020}.segment", name.0 / SEGMENT);
-        let begin = usize::try_from(name.0 % SEGMENT).unwrap();
-        let end = begin + (HEADER + LEN).next_multiple_of(8);
-        // The mark of an idle log, whose kind is 3.
-        while storage.content(&file).unwrap()[end + 12] != 3 {
-            std::thread::yield_now();
-        }
+        let (file, record) = wait_for_mark(&storage, name);
         if clean {
             log.close().unwrap();
         }
@@ -101,12 +116,9 @@ impl Victim {
         drop(log);
         storage.cut_power();
         let files = files_of(&storage);
-        let mut behind = end..end;
-        while files[&file][behind.end + 4..behind.end + HEADER].iter().any(|byte| *byte != 0) {
-            behind.end += HEADER;
-        }
+        let behind = written_behind(&files[&file], record.end);
         content.retain(|name, n| name.0 / SEGMENT >= oldest || is_live(*n));
-        Self { trace: storage.trace(), files, content, last: (name, file, begin..end, behind) }
+        Self { trace: storage.trace(), files, content, last: (name, file, record, behind) }
     }
 
     fn payload(&self, name: Position) -> Option<Vec<u8>> {
@@ -118,7 +130,7 @@ impl Victim {
         let storage = self.trace.cut(self.trace.ops().len(), &mut Nothing);
         storage.corrupt(file, |bytes| damage.apply(bytes)).unwrap();
         let may_lose = file == self.last.1 && damage.took(&self.last.2, &self.last.3);
-        let (log, replay) = match Log::open(storage.handle(), options()) {
+        let (log, replay) = match open_at_rest(storage.handle(), options()) {
             Ok(opened) => opened,
             Err(error) => return self.refused(&storage, file, damage, &error),
         };
@@ -205,7 +217,7 @@ impl Victim {
 }
 
 /// The end of a segment that is gone shows at the beginning of the next one.
-fn named(error: &str, file: &str) -> Result<(), String> {
+pub(crate) fn named(error: &str, file: &str) -> Result<(), String> {
     let number = file.strip_suffix(".segment").and_then(|number| number.parse::<u64>().ok());
     let next = number.map(|number| format!("{:020}.segment", number + 1));
     let is_named = error.contains(file) || next.is_some_and(|next| error.contains(&next));

@@ -13,6 +13,7 @@ mod faults;
 mod flips;
 mod full;
 mod harness;
+mod owned_flips;
 mod owners;
 mod power;
 mod random;

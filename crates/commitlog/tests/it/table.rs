@@ -2,11 +2,13 @@
 //! a segment is wanted back, and written into snapshots a few keys at a time.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt;
 
 use commitlog::testing::{ForgettingStorage, open_at_rest};
 use commitlog::{
-    AppendError, Log, LogOwner, Need, NewRecord, Options, Part, Position, Replayed, ReplayedRecord, SnapshotError,
-    SnapshotSection, WaitError,
+    AppendError, Log, LogOwner, Need, NewRecord, OpenError, Options, Part, Position, ReplayError, Replayed,
+    ReplayedRecord, SnapshotError, SnapshotSection, WaitError,
 };
 
 use crate::harness::KIND;
@@ -14,13 +16,19 @@ use crate::harness::KIND;
 /// Keys that one turn writes into a snapshot.
 const STEP: usize = 3;
 const REMOVED: u8 = 0;
+/// A value whose record is longer than a sector.
+pub(crate) const LONG: u8 = 0xff;
 
 /// Values by owner and key.
 pub(crate) type Values = BTreeMap<(u64, u8), u8>;
 
 fn payload(key: u8, value: u8) -> Vec<u8> {
-    let len = if value == REMOVED { 2 } else { 300 };
-    [key, value].into_iter().cycle().take(len).collect()
+    let len = match value {
+        REMOVED => 2,
+        LONG => 700,
+        _ => 300,
+    };
+    [key, value].repeat(len / 2)
 }
 
 /// One owner's table: the name of the record that set each key, and the value.
@@ -59,8 +67,12 @@ impl Recovered {
     }
 
     pub(crate) fn is_read_from(&self, log: &Log) -> bool {
-        let mut rows = self.rows.values().flatten();
-        rows.all(|(key, (name, value))| log.read(*name).is_ok_and(|record| record.payload == payload(*key, *value)))
+        self.records().all(|(name, payload)| log.read(name).is_ok_and(|record| record.payload == payload))
+    }
+
+    /// Name and payload of the record that set each key.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (Position, Vec<u8>)> {
+        self.rows.values().flatten().map(|(key, (name, value))| (*name, payload(*key, *value)))
     }
 
     pub(crate) fn is_any_carried(&self, log: &Log) -> bool {
@@ -84,12 +96,30 @@ pub(crate) fn start(storage: &ForgettingStorage, options: &Options) -> (Log, Rec
     (log, Recovered { replayed, ..recovered })
 }
 
+/// A start has failed at one of its two steps.
+pub(crate) enum StartError {
+    Open(OpenError),
+    Replay(ReplayError<Infallible>),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(error) => error.fmt(f),
+            Self::Replay(error) => error.fmt(f),
+        }
+    }
+}
+
 /// The same of a log that does nothing by itself: each start makes the same calls.
-pub(crate) fn try_start_at_rest(storage: &ForgettingStorage, options: &Options) -> Result<Recovered, String> {
-    let (_log, replay) = open_at_rest(storage.handle(), options.clone()).map_err(|error| error.to_string())?;
+pub(crate) fn try_start_at_rest(
+    storage: &ForgettingStorage,
+    options: &Options,
+) -> Result<(Log, Recovered), StartError> {
+    let (log, replay) = open_at_rest(storage.handle(), options.clone()).map_err(StartError::Open)?;
     let mut recovered = Recovered::default();
-    let replayed = replay.for_each(|record| recovered.apply(record)).map_err(|error| error.to_string())?;
-    Ok(Recovered { replayed, ..recovered })
+    let replayed = replay.for_each(|record| recovered.apply(record)).map_err(StartError::Replay)?;
+    Ok((log, Recovered { replayed, ..recovered }))
 }
 
 fn append(log: &Log, need: Need, record: NewRecord<'_>) -> Result<Position, AppendError> {
@@ -111,6 +141,11 @@ impl Table {
             value => self.rows.insert(key, (name, value)),
         };
         self.say_live();
+    }
+
+    /// Of the record that set the key.
+    pub(crate) fn name_of(&self, key: u8) -> Position {
+        self.rows[&key].0
     }
 
     fn say_live(&self) {
