@@ -18,6 +18,7 @@ mod hops;
 mod large;
 mod mqtt_traffic;
 mod open_loop;
+mod pairs;
 mod presence;
 mod raw_disk;
 mod resume;

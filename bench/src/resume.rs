@@ -6,30 +6,18 @@
 //! server's own doing.
 
 use crate::crowd::{Crowd, Seen};
-use crate::durable::{fill, publisher};
-use crate::figures::Latencies;
+use crate::durable::fill;
+use crate::pairs::{Talk, open_pairs, register_pairs, topic_of, while_pairs_talk};
 use crate::usage::read_bytes;
 use anyhow::{Context, Result, ensure};
-use demo::{Method, Stage};
-use mqtt::Version;
-use mqtt::client::Event;
-use scenarios::link::Link;
-use serde_json::{Value, json};
+use demo::Stage;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Clients that are there all the time, on all workers.
-const PAIRS: usize = 8;
-const EVERY: Duration = Duration::from_millis(10);
-/// Of timers.
-const TICK: Duration = Duration::from_millis(1);
 const ALONE: Duration = Duration::from_secs(10);
-/// The last messages come within this.
-const LATE_MAX: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 500;
 const GIVE_UP_AFTER: Duration = Duration::from_secs(900);
 const BAR: f64 = 2.0;
@@ -47,9 +35,9 @@ pub(crate) fn measure(folder: &Path, program: &Path, inboxes: usize, messages: u
     let topics: Vec<String> = (0..inboxes).map(|who| topic_of(crowd.client_id(who))).collect();
     let server = SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port()));
     let login = stage.access_key()?;
-    let devices = [register_pairs(&runtime, &other)?, register_pairs(&runtime, &stage)?];
+    let devices = [register_pairs(&runtime, &other, Talk::HEALTHY)?, register_pairs(&runtime, &stage, Talk::HEALTHY)?];
 
-    let (mut alone, ()) = while_pairs_talk(&mut open_pairs(&stage, &devices[1])?, || {
+    let (mut alone, ()) = while_pairs_talk(&mut open_pairs(&stage, &devices[1], Talk::HEALTHY)?, || {
         thread::sleep(ALONE);
         Ok(())
     })?;
@@ -64,8 +52,9 @@ pub(crate) fn measure(folder: &Path, program: &Path, inboxes: usize, messages: u
                 forget_pages(&stage.data().join("log"))?;
             }
             let read_before = read_bytes(process)?;
-            let (mut beside, took) =
-                while_pairs_talk(&mut open_pairs(at, devices)?, || resume(&mut crowd, inboxes * messages))?;
+            let (mut beside, took) = while_pairs_talk(&mut open_pairs(at, devices, Talk::HEALTHY)?, || {
+                resume(&mut crowd, inboxes * messages)
+            })?;
             let (read, took) = (read_bytes(process)? - read_before, took.as_secs_f64());
             let rate = (inboxes * messages) as f64 / took;
             println!(
@@ -83,10 +72,6 @@ pub(crate) fn measure(folder: &Path, program: &Path, inboxes: usize, messages: u
         stage.stop_server().await?;
         other.stop_server().await.map(drop)
     })
-}
-
-fn topic_of(client_id: &str) -> String {
-    format!("meeting-down/p2p/{client_id}/bench")
 }
 
 /// All connect, and are done when all that waited has come. Returns how long it took.
@@ -118,86 +103,4 @@ pub(crate) fn forget_pages(log: &Path) -> Result<()> {
         ensure!(dropped.success(), "`dd iflag=nocache` did not drop a file from the page cache");
     }
     Ok(())
-}
-
-/// A service that tells a device something again and again.
-struct Pair {
-    sender: Link,
-    receiver: Link,
-    topic: String,
-}
-
-/// The devices that receive.
-fn register_pairs(runtime: &tokio::runtime::Runtime, stage: &Stage) -> Result<Vec<Value>> {
-    let register = |n: usize| {
-        let path = format!("/api/v1/users/healthy-{n}/devices");
-        runtime.block_on(stage.api(Method::POST, &path, Some(json!({ "device": format!("healthy-{n}") }))))
-    };
-    (0..PAIRS).map(register).collect()
-}
-
-fn open_pairs(stage: &Stage, devices: &[Value]) -> Result<Vec<Pair>> {
-    let server = SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port()));
-    let login = stage.access_key()?;
-    let open = |(n, device): (usize, &Value)| {
-        let topic = topic_of(device["client_id"].as_str().context("no client_id")?);
-        // Behind the numbers of those that fill the inboxes.
-        Ok(Pair {
-            sender: publisher(server, &login, 100 + n)?,
-            receiver: Link::open(server, Version::V5, device)?,
-            topic,
-        })
-    };
-    devices.iter().enumerate().map(open).collect()
-}
-
-/// From the PUBLISH to its receiver, of all messages of all pairs while something else is done.
-fn while_pairs_talk<T>(pairs: &mut [Pair], work: impl FnOnce() -> Result<T>) -> Result<(Latencies, T)> {
-    let (origin, is_over) = (Instant::now(), AtomicBool::new(false));
-    thread::scope(|scope| {
-        let talking: Vec<_> = pairs
-            .iter_mut()
-            .map(|Pair { sender, receiver, topic }| {
-                let is_over = &is_over;
-                let sending = scope.spawn(move || send(sender, topic, origin, is_over));
-                (sending, scope.spawn(move || receive(receiver, origin, is_over)))
-            })
-            .collect();
-        let done = work();
-        is_over.store(true, Ordering::Relaxed);
-        let mut latencies = Latencies::default();
-        for (sending, receiving) in talking {
-            sending.join().map_err(|_| anyhow::anyhow!("a sender panicked"))??;
-            latencies.extend(receiving.join().map_err(|_| anyhow::anyhow!("a receiver panicked"))??);
-        }
-        Ok((latencies, done?))
-    })
-}
-
-fn send(sender: &mut Link, topic: &str, origin: Instant, is_over: &AtomicBool) -> Result<()> {
-    let mut due = origin;
-    while !is_over.load(Ordering::Relaxed) {
-        due += EVERY;
-        // Takes the PUBACKs.
-        while sender.next(due.saturating_duration_since(Instant::now()).max(TICK))?.is_some() {}
-        sender.publish(topic, &origin.elapsed().as_nanos().to_le_bytes())?;
-    }
-    Ok(())
-}
-
-fn receive(receiver: &mut Link, origin: Instant, is_over: &AtomicBool) -> Result<Latencies> {
-    let mut latencies = Latencies::default();
-    loop {
-        let over = is_over.load(Ordering::Relaxed);
-        match receiver.next(LATE_MAX)? {
-            Some(Event::Message(message)) => {
-                let sent = u128::from_le_bytes(message.payload.as_slice().try_into().context("another message")?);
-                latencies.push(origin.elapsed().saturating_sub(Duration::from_nanos(u64::try_from(sent)?)));
-                message.ack.map_or(Ok(()), |handle| receiver.acknowledge(handle))?;
-            }
-            Some(_) => {}
-            None if over => return Ok(latencies),
-            None => {}
-        }
-    }
 }
