@@ -9,6 +9,7 @@
 //! - `hostile`: how late the messages of a healthy pair come beside hostile clients.
 //! - `durable`: QoS 1 publishes to absent receivers (PUBACK after fdatasync), beside a raw writer on the same disk.
 //! - `resume`: latency of clients that are there while thousands come back to messages that are on the disk alone.
+//! - `reclaim`: latency of clients while the log gives its oldest segments back.
 //! - `start`: how long a start takes, and what memory, where much waits and more was acknowledged before.
 
 mod crowd;
@@ -21,6 +22,7 @@ mod open_loop;
 mod pairs;
 mod presence;
 mod raw_disk;
+mod reclaim;
 mod resume;
 mod ring;
 mod rows;
@@ -115,6 +117,7 @@ enum What {
         #[arg(long, default_value_t = 100)]
         messages: usize,
     },
+    Reclaim,
     Start {
         #[arg(long, default_value_t = 10_000)]
         inboxes: usize,
@@ -160,6 +163,7 @@ fn main() -> Result<()> {
         What::Copy => Ok(()),
         What::Durable { seconds } => durable::measure(folder.path(), &cli.program, seconds),
         What::Resume { inboxes, messages } => resume::measure(folder.path(), &cli.program, inboxes, messages),
+        What::Reclaim => reclaim::measure(folder.path(), &cli.program),
         What::Start { inboxes, messages, acknowledged, rounds } => {
             let plan = start::Plan { inboxes, messages, acknowledged, rounds };
             start::measure(folder.path(), &cli.program, &plan)

@@ -59,6 +59,14 @@ impl Metrics {
             "Segments of the log, from the oldest to the one that is appended to.",
             count,
         )?;
+        let first = self.log.segments().start() - 1;
+        encode(
+            encoder,
+            Kind::Total,
+            "convoke_log_given_back",
+            "Segments that the log has given back since it was made.",
+            first,
+        )?;
         let full = u64::from(super::health::is_full(&self.log));
         now(encoder, "convoke_log_full", "1 while the log has no room for new messages.", full)
     }
