@@ -65,6 +65,9 @@ impl Test {
         match raw.test.fault.as_str() {
             "" => {}
             "ack_before_write" => test.log = commitlog::Fault::AckBeforeWrite { delay: DELAY },
+            "forgets_copies" => test.log = commitlog::Fault::ForgetsCopies,
+            "snapshot_leaves_out" => test.log = commitlog::Fault::SnapshotLeavesOut { every: 2 },
+            "vacates_unasked" => test.log = commitlog::Fault::VacatesUnasked,
             "skip_sync" => test.log = commitlog::Fault::SkipSync,
             "answers_late" => test.meeting = meeting::Fault::AnswersLate { delay: DELAY },
             "forgets_acks" => test.replay = ReplayFault::ForgetsAcks,
