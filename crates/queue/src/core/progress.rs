@@ -21,6 +21,8 @@ use crate::records::IndexEntry;
 
 /// A group that has reached the limit of hand-outs is told to have left it when it has no more than these.
 const IN_FLIGHT_LEFT: usize = IN_FLIGHT_MAX / 10 * 9;
+/// How long a message rests that could not be moved to the dead letters.
+const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(5);
 /// Messages past the cursor that one pick examines: filters may leave out most of a topic.
 const SCAN_MAX: usize = 10_000;
 
@@ -89,7 +91,8 @@ pub(crate) struct HandOut {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Picked {
     pub(crate) hand_outs: Vec<HandOut>,
-    /// For the dead letters, and held: they were handed out as often as the group allows.
+    /// For the dead letters: they were handed out as often as the group allows. Held, and once released due after a
+    /// pause.
     pub(crate) dead: Vec<HandOut>,
     /// Left out by the filter, and so consumed.
     pub(crate) skipped: Vec<Position>,
@@ -218,9 +221,9 @@ impl Progress {
     }
 
     fn hold_for_dead_letters(&mut self, position: Position, attempt: u32, now: Now) -> HandOut {
-        let serial = self.next_serial();
+        let (serial, until) = (self.next_serial(), now.after(DEAD_LETTER_PAUSE));
         self.due_again.remove(&position);
-        self.handed_out.insert(position, HandedOut { attempt, visibility: Visibility::Held { serial, until: now } });
+        self.handed_out.insert(position, HandedOut { attempt, visibility: Visibility::Held { serial, until } });
         HandOut { position, attempt, serial }
     }
 

@@ -229,7 +229,7 @@ impl Inner {
     ///
     /// # Errors
     /// The storage failed, and may not the next time.
-    fn read_record(&self, name: Position) -> Result<Result<Record, ReadError>, Unavailable> {
+    pub(super) fn read_record(&self, name: Position) -> Result<Result<Record, ReadError>, Unavailable> {
         match self.log.read(name) {
             Err(error @ ReadError::Storage { .. }) => Err(Unavailable::Failed(error.to_string())),
             read => Ok(read),

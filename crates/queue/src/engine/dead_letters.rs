@@ -1,29 +1,37 @@
 //! Messages that were handed out as often as their group allows, on their way to the group's dead-letter topic.
+//!
+//! One that the disk has damaged goes nowhere: nobody can read it. It is given up, and said to be lost.
 
-use commitlog::{Need, NewRecord, Part};
+use commitlog::{Need, NewRecord, Part, Position, ReadError};
 
 use super::Inner;
-use super::receive::{Polled, Waiter};
+use super::receive::{Polled, Waiter, decode};
 use super::state::{State, WhenDurable};
-use crate::core::HandOut;
+use crate::core::{Fate, HandOut};
 use crate::error::Unavailable;
 use crate::ids::TopicId;
 use crate::names::TopicName;
 use crate::records::{IndexEntry, encode_message_head, kind};
 
 impl Inner {
-    /// Moves each message that was handed out too often. One that cannot be moved now is due again.
+    /// Moves each message that was handed out too often. One that cannot be moved now is tried again after a pause.
     pub(super) fn move_all_to_dead_letters(&self, waiter: &Waiter, polled: &Polled) {
         for dead in &polled.picked.dead {
             if let Err(error) = self.move_to_dead_letters(waiter, polled, dead) {
                 tracing::warn!(%error, "a message could not be moved to the dead letters; it is tried again");
-                self.state().core.release(waiter.subscription, dead.position, dead.serial);
+                let mut state = self.state();
+                state.core.release(waiter.subscription, dead.position, dead.serial);
+                // The receives wait for the next deadline, which is another one now.
+                state.wake(waiter.subscription);
             }
         }
     }
 
     fn move_to_dead_letters(&self, waiter: &Waiter, polled: &Polled, dead: &HandOut) -> Result<(), Unavailable> {
-        let message = self.read(dead.position)?;
+        let message = match self.read_record(dead.position)? {
+            Ok(record) => decode(record)?,
+            Err(error) => return self.give_up(waiter, polled, dead.position, &error),
+        };
         let stored = self.wall();
         let head = encode_message_head(&message, stored);
         let entry = IndexEntry::of(&message, &head, stored);
@@ -41,6 +49,30 @@ impl Inner {
         let position = appended.positions[0];
         state.when_durable(appended.end, WhenDurable::AddMessage { topic, position, entry, done: None });
         state.consume_when_durable(appended.end, waiter.subscription, dead.position);
+        Ok(())
+    }
+
+    /// No other group can read it either.
+    fn give_up(
+        &self,
+        waiter: &Waiter,
+        polled: &Polled,
+        message: Position,
+        error: &ReadError,
+    ) -> Result<(), Unavailable> {
+        let consumed = message.to_bytes();
+        let consumed = [Part::Bytes(&consumed)];
+        let mut state = self.state();
+        let ack = NewRecord::new(kind::ACK, waiter.subscription.0, &consumed);
+        let appended = state.append(&self.log, Need::Essential, &[ack])?;
+        if let Some(topic) = state.core.topic_id(&polled.info.topic)
+            // One that has had its time meanwhile is not lost.
+            && state.core.fate(topic, message) != Fate::Gone
+        {
+            tracing::error!(%message, %error, "a message of the queue cannot be read any more, and is lost");
+            state.core.remove_unreadable(topic, message);
+        }
+        state.consume_when_durable(appended.end, waiter.subscription, message);
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use commitlog::{Need, NewRecord, Part, Position};
+use commitlog::{Need, NewRecord, Part, Position, Record};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -12,7 +12,7 @@ use super::Inner;
 use super::state::{State, message_id};
 use crate::core::{HandOut, LimitNews, PickRequest, Picked, SubscriptionInfo};
 use crate::error::{ReceiveError, Unavailable};
-use crate::ids::{Now, SubscriptionId};
+use crate::ids::SubscriptionId;
 use crate::limits::{IN_FLIGHT_MAX, INVISIBLE_MAX, RECEIVE_BYTES_MAX, RECEIVE_MAX, WAIT_MAX, WAITERS_MAX};
 use crate::message::{Delivery, Message, ReceiveRequest};
 use crate::receipt::HandOutId;
@@ -29,7 +29,6 @@ pub(super) struct Waiter {
 pub(super) struct Polled {
     pub(super) info: SubscriptionInfo,
     pub(super) picked: Picked,
-    next_due: Option<Now>,
 }
 
 impl Inner {
@@ -55,7 +54,8 @@ impl Inner {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let due = polled.next_due.map_or(end, |due| end.min(self.started + due.0));
+            let next_due = self.state().core.next_deadline(waiter.subscription);
+            let due = next_due.map_or(end, |due| end.min(self.started + due.0));
             tokio::select! {
                 () = notified => {}
                 () = sleep_until(due) => {}
@@ -127,8 +127,7 @@ impl Inner {
         if let Some(last) = picked.last_skipped() {
             self.log_skipped(&mut state, waiter.subscription, last);
         }
-        let next_due = state.core.next_deadline(waiter.subscription);
-        Ok(Polled { info, picked, next_due })
+        Ok(Polled { info, picked })
     }
 
     fn log_hand_outs(
@@ -176,11 +175,15 @@ impl Inner {
         polled.picked.hand_outs.iter().filter_map(deliver).collect()
     }
 
-    pub(super) fn read(&self, position: Position) -> Result<Message, Unavailable> {
-        let failed = |error: String| Unavailable::Failed(error);
-        let record = self.log.read(position).map_err(|error| failed(error.to_string()))?;
-        decode_message(record.payload).map_err(|what| failed(format!("message at log position {position}: {what}")))
+    fn read(&self, position: Position) -> Result<Message, Unavailable> {
+        decode(self.log.read(position).map_err(|error| Unavailable::Failed(error.to_string()))?)
     }
+}
+
+pub(super) fn decode(record: Record) -> Result<Message, Unavailable> {
+    let position = record.position;
+    let failed = |what| Unavailable::Failed(format!("message at log position {position}: {what}"));
+    decode_message(record.payload).map_err(failed)
 }
 
 /// Else nobody learns why a group gets nothing new.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use commitlog::Options;
 use commitlog::testing::Call;
-use queue::{AckError, Queue, ReceiveError, SendError, Unavailable};
+use queue::{AckError, GroupOptions, Queue, ReceiveError, SendError, TopicName, Unavailable};
 use tokio::sync::oneshot;
 
-use crate::world::{LONG, World, bodies, log_options, request, text, topic};
+use crate::world::{LONG, SHORT, World, bodies, group, log_options, request, text, topic};
 
 #[tokio::test]
 async fn a_failed_sync_answers_all_who_wait_with_an_error() {
@@ -99,13 +99,71 @@ async fn a_message_that_the_disk_has_damaged_keeps_no_other_back() {
     for body in ["before", "damaged", "after"] {
         world.send(body).await;
     }
+    damage(&world);
+    assert_eq!(bodies(&world.receive_due().await), [("before".to_owned(), 1), ("after".to_owned(), 1)]);
+    assert_eq!(bodies(&world.receive_due().await), []);
+}
+
+fn damage(world: &World) {
     let damage = |bytes: &mut Vec<u8>| {
         let at = bytes.windows(7).position(|window| window == b"damaged").unwrap();
         bytes[at] = b'D';
     };
     world.storage.corrupt("00000000000000000001.segment", damage).unwrap();
-    assert_eq!(bodies(&world.receive_due().await), [("before".to_owned(), 1), ("after".to_owned(), 1)]);
-    assert_eq!(bodies(&world.receive_due().await), []);
+}
+
+/// The group has had the message as often as it may.
+async fn world_with_dead_message() -> World {
+    let world = World::new().await;
+    world.engine.create_group(group(), GroupOptions { attempts_max: 1 }).await.unwrap();
+    world.send("damaged").await;
+    assert_eq!(world.receive(Duration::ZERO, SHORT).await.len(), 1);
+    tokio::time::sleep(SHORT).await;
+    world
+}
+
+async fn messages_in(world: &World, topic: &TopicName) -> u64 {
+    world.engine.describe(topic.clone()).await.map_or(0, |topic| topic.messages)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_message_at_its_last_attempt_is_given_up() {
+    let world = world_with_dead_message().await;
+    damage(&world);
+    assert_eq!(world.receive_due().await, []);
+    world.settle().await;
+    let described = world.engine.describe(topic()).await.unwrap();
+    assert_eq!((described.messages, described.groups[0].in_flight, described.groups[0].due_again), (0, 0, 0));
+    assert_eq!(messages_in(&world, &TopicName::dead_letters_of(&group()).unwrap()).await, 0);
+    world.send("after").await;
+    assert_eq!(bodies(&world.receive_due().await), [("after".to_owned(), 1)]);
+}
+
+/// The disk may have it the next time: a receive that waits tries again.
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_cannot_be_read_now_is_moved_when_it_can_be() {
+    let world = world_with_dead_message().await;
+    for after in 0..3 {
+        world.storage.fail(Call::Read, after, ErrorKind::Other);
+    }
+    assert_eq!(world.receive(Duration::from_secs(60), LONG).await, []);
+    world.settle().await;
+    assert_eq!(world.storage.counts().injected, 3);
+    assert_eq!(messages_in(&world, &topic()).await, 0);
+    assert_eq!(messages_in(&world, &TopicName::dead_letters_of(&group()).unwrap()).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn receives_that_wait_try_a_dead_letter_that_cannot_be_read_only_now_and_then() {
+    let world = world_with_dead_message().await;
+    for after in 0..10_000 {
+        world.storage.fail(Call::Read, after, ErrorKind::Other);
+    }
+    let wait = Duration::from_secs(60);
+    tokio::join!(world.receive(wait, LONG), world.receive(wait, LONG), world.receive(wait, LONG));
+    let tries = world.storage.counts().injected;
+    assert!((2..100).contains(&tries), "{tries}");
+    assert_eq!(messages_in(&world, &topic()).await, 1, "it is not lost");
 }
 
 #[tokio::test]
