@@ -14,8 +14,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// After this a delivery that was given back comes again.
 const GIVEN_BACK: Duration = Duration::from_secs(2);
 
-/// How often the time for which a message is hidden begins anew before it is over.
-const HIDINGS: u32 = 3;
+/// How often the time for which a message is hidden begins anew before it is over: it may pass on to the next
+/// place where it waits each time just before it would have been hidden.
+const HIDINGS: u32 = 6;
 
 /// Waits for some; empty when there were none, or after a failure and a pause. What comes as the gate closes is kept
 /// until it opens.

@@ -22,8 +22,8 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
 /// Attempts before a request is given back to the queue.
@@ -38,59 +38,33 @@ const FINISHING_MAX: usize = 256;
 
 /// Runs until it is dropped.
 pub(crate) async fn run(service: Arc<ServiceState>, group: GroupName, topic: TopicName) {
-    let (to_intake, mut received) = mpsc::channel(1);
     let mut hiding = tokio::time::interval(hide_every(&service));
+    hiding.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut gate = service.gate.watch();
     let mut intake = Intake::new(&service);
-    let mut receiver = JoinSet::new();
-    receiver.spawn(receive_all(service, group, topic, to_intake));
+    let mut receiving = JoinSet::new();
     loop {
         let is_open = *gate.borrow_and_update();
         if is_open {
             intake.begin();
         }
+        if intake.received.is_empty() && receiving.is_empty() {
+            let (service, group, topic) = (Arc::clone(&service), group.clone(), topic.clone());
+            receiving.spawn(async move { receive(&service, &group, &topic).await });
+        }
         tokio::select! {
-            delivery = received.recv(), if is_open && intake.waiting.has_room() => match delivery {
-                Some(delivery) => intake.take(delivery).await,
-                None => return,
+            Some(received) = receiving.join_next() => match received {
+                Ok(deliveries) => intake.received.extend(deliveries),
+                Err(_) => return,
             },
+            () = std::future::ready(()), if is_open && intake.can_take() => intake.take_next().await,
             Some(done) = intake.handled.join_next() => match done {
                 Ok((sender, delivery, next)) => intake.handle_done(sender, delivery, next).await,
                 Err(_) => return,
             },
             _ = gate.changed() => {}
-            _ = hiding.tick() => intake.hide_waiting().await,
+            _ = hiding.tick() => intake.hide_all().await,
         }
-    }
-}
-
-async fn receive_all(
-    service: Arc<ServiceState>,
-    group: GroupName,
-    topic: TopicName,
-    to_intake: mpsc::Sender<Delivery>,
-) {
-    loop {
-        let mut deliveries = VecDeque::from(receive(&service, &group, &topic).await);
-        while !deliveries.is_empty() {
-            match tokio::time::timeout(hide_every(&service), to_intake.reserve()).await {
-                Ok(Ok(place)) => {
-                    if let Some(delivery) = deliveries.pop_front() {
-                        place.send(delivery);
-                    }
-                }
-                Ok(Err(_)) => return,
-                // The intake has no room, or the gate is closed.
-                Err(_) => hide_all(&service, deliveries.iter_mut()).await,
-            }
-        }
-    }
-}
-
-/// Also one that cannot be hidden is handled: when it comes again it is recognised.
-async fn hide_all(service: &ServiceState, deliveries: impl Iterator<Item = &mut Delivery>) {
-    for delivery in deliveries {
-        hide(service, &mut delivery.receipt).await;
     }
 }
 
@@ -107,6 +81,8 @@ struct Intake {
     /// The budgets count from then on.
     began: Instant,
     budgets: Budgets,
+    /// Received and not taken yet: there is no room, or the gate is closed.
+    received: VecDeque<Delivery>,
     /// By sender.
     waiting: FairQueue<String, Delivery>,
     /// Requests that are being handled, each with its sender.
@@ -122,13 +98,19 @@ impl Intake {
             service: Arc::clone(service),
             began: Instant::now(),
             budgets: Budgets::new(Rate { burst, per_second }),
+            received: VecDeque::new(),
             waiting: FairQueue::new(WAITING),
             handled: JoinSet::new(),
             finishing: JoinSet::new(),
         }
     }
 
-    async fn take(&mut self, delivery: Delivery) {
+    fn can_take(&self) -> bool {
+        !self.received.is_empty() && self.waiting.has_room()
+    }
+
+    async fn take_next(&mut self) {
+        let Some(delivery) = self.received.pop_front() else { return };
         tracing::trace!(queue_message = %delivery.message_id, "a request is received");
         let sender = sender_of(&delivery).unwrap_or_default().to_owned();
         match self.budgets.take(&sender, self.began.elapsed()) {
@@ -181,8 +163,11 @@ impl Intake {
         }
     }
 
-    async fn hide_waiting(&mut self) {
-        hide_all(&self.service, self.waiting.items_mut()).await;
+    /// All that is not being handled. Also one that cannot be hidden is handled: when it comes again it is recognised.
+    async fn hide_all(&mut self) {
+        for delivery in self.received.iter_mut().chain(self.waiting.items_mut()) {
+            hide(&self.service, &mut delivery.receipt).await;
+        }
     }
 
     /// Begins to handle requests, as many at once as the configuration says.

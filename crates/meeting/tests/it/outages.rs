@@ -130,6 +130,25 @@ async fn a_request_that_takes_long_stays_hidden_in_the_queue_and_those_behind_it
     world.find("bob.phone", "state").await;
 }
 
+/// More than the service takes before its first write is refused: some wait where they were received.
+#[tokio::test]
+async fn all_of_a_burst_that_was_received_stays_hidden_in_the_queue() {
+    let mut world = World::with(|config| (config.invisible, config.requests_burst_max) = (INVISIBLE, BURST)).await;
+    world.crash().await;
+    for _ in 0..BURST {
+        world.call("alice.phone", &["bob"]).await;
+    }
+    world.hold.refuse_writes(true);
+    world.start().await;
+    world.until_the_gate_is_tried().await;
+    let received = world.requests_received();
+    assert!(received > 2, "a burst");
+    until("the time of all has begun anew", async || world.hidden_again() == received).await;
+    assert_eq!(world.requests_received(), received);
+}
+
+const BURST: u32 = 500;
+
 const INVISIBLE: Duration = Duration::from_secs(1);
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The service on the real queue and the real catalog, with terminals in the place of the broker.
 
 use crate::followed::Followed;
-use crate::held::{Held, Hold};
+use crate::held::{Held, Hold, Write};
 use crate::rtc::Recorder;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use signalling::{
     ChannelId, Down, DownBody, Envelope, InvitationId, JoinClaims, JoinParameters, MeetingId, SignalId, Up, UpBody,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -64,6 +64,8 @@ struct InterruptibleQueue {
     full_topic: Arc<Mutex<Option<&'static str>>>,
     refused_kind: Arc<Mutex<Option<&'static str>>>,
     hidden: Arc<Mutex<Vec<Hiding>>>,
+    receives: Arc<AtomicUsize>,
+    requests_received: Arc<AtomicUsize>,
     hanging: Mutex<Vec<SendDone>>,
 }
 
@@ -82,7 +84,15 @@ impl Queue for InterruptibleQueue {
     }
 
     fn receive(&self, request: ReceiveRequest) -> BoxFuture<'_, Result<Vec<Delivery>, ReceiveError>> {
-        self.engine.receive(request)
+        self.receives.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            let is_of_requests = request.topic.as_str() == MEETING_UP;
+            let deliveries = self.engine.receive(request).await?;
+            if is_of_requests {
+                self.requests_received.fetch_add(deliveries.len(), Ordering::SeqCst);
+            }
+            Ok(deliveries)
+        })
     }
 
     fn ack(&self, receipt: Receipt) -> BoxFuture<'_, Result<(), AckError>> {
@@ -134,6 +144,9 @@ pub(crate) struct World {
     refused_kind: Arc<Mutex<Option<&'static str>>>,
     /// What the service has hidden anew.
     hidden: Arc<Mutex<Vec<Hiding>>>,
+    /// How often the service has asked the queue for messages.
+    receives: Arc<AtomicUsize>,
+    requests_received: Arc<AtomicUsize>,
     inboxes: HashMap<String, VecDeque<Down>>,
     seen: HashSet<SignalId>,
     /// What clients know of the roster of their meeting; news of it are not in the inboxes.
@@ -198,6 +211,8 @@ impl World {
             full_topic: Arc::default(),
             refused_kind: Arc::default(),
             hidden: Arc::default(),
+            receives: Arc::default(),
+            requests_received: Arc::default(),
             inboxes: HashMap::new(),
             seen: HashSet::new(),
             rosters: HashMap::new(),
@@ -246,6 +261,8 @@ impl World {
             full_topic: Arc::clone(&self.full_topic),
             refused_kind: Arc::clone(&self.refused_kind),
             hidden: Arc::clone(&self.hidden),
+            receives: Arc::clone(&self.receives),
+            requests_received: Arc::clone(&self.requests_received),
             hanging: Mutex::default(),
         };
         let signer = JoinSigner::from_pem("convoke", "test", &self.key_pem).unwrap();
@@ -287,6 +304,22 @@ impl World {
 
     pub(crate) fn hidden(&self) -> Vec<Hiding> {
         self.hidden.lock().unwrap().clone()
+    }
+
+    /// How often the service has asked the queue for messages.
+    pub(crate) fn receives(&self) -> usize {
+        self.receives.load(Ordering::SeqCst)
+    }
+
+    /// Requests that were handed out, each as often as it was.
+    pub(crate) fn requests_received(&self) -> usize {
+        self.requests_received.load(Ordering::SeqCst)
+    }
+
+    /// Only a closed gate lets the service try such a write, again and again.
+    pub(crate) async fn until_the_gate_is_tried(&self) {
+        self.hold.written();
+        until("the gate is tried", async || self.hold.written().contains(&Write::SmallCommit)).await;
     }
 
     /// The topic that the queue takes nothing for, from now on.
