@@ -74,7 +74,11 @@ async fn while_the_catalog_takes_nothing_requests_stay_on_the_queue() {
     world.catalog.close().await;
     world.ask("alice.phone", new_meeting(), create(&["bob"])).await;
     until("it was received", async || world.requests_in_flight().await == 1).await;
+    world.until_the_gate_is_tried().await;
+    let receives = world.receives();
     world.ask("carol.phone", None, UpBody::State {}).await;
+    world.until_the_gate_is_tried().await;
+    assert_eq!(world.receives(), receives, "nothing is received while the gate is closed");
     world.crash().await;
     world.start().await;
     world.expect("bob.phone", "invitation").await;

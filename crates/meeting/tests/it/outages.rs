@@ -71,7 +71,12 @@ async fn who_goes_while_the_catalog_takes_nothing_is_offline_after_it() {
     world.hold.refuse_writes(true);
     world.disconnects("carol.phone").await;
     world.until_refused(|write| matches!(write, Write::OnlineEvents(_))).await;
+    world.until_the_gate_is_tried().await;
+    let receives = world.receives();
     world.disconnects("bob.laptop").await;
+    world.ask("alice.phone", None, UpBody::State {}).await;
+    world.until_the_gate_is_tried().await;
+    assert_eq!(world.receives(), receives, "nothing is received while the gate is closed");
     world.hold.refuse_writes(false);
     world.until_online("carol.phone", false).await;
     world.until_online("bob.laptop", false).await;
