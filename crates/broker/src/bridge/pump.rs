@@ -164,17 +164,21 @@ impl Flow {
     /// A large one may wait for places that are held.
     async fn pass_on_all(&self, deliveries: Vec<Delivery>) {
         let mut deliveries = VecDeque::from(deliveries);
+        let mut hiding = Hiding::begin(self.invisible() / HIDINGS);
         while let Some(first) = deliveries.front() {
             let places = places_of(&first.message, self.shared.limits.from_queue_max);
             let permit = self.room.clone().acquire_many_owned(places);
-            match tokio::time::timeout(self.invisible() / HIDINGS, permit).await {
-                Ok(Ok(permit)) => {
+            match hiding.unless_due(permit).await {
+                Some(Ok(permit)) => {
                     if let Some(first) = deliveries.pop_front() {
                         self.begin(first, permit);
                     }
                 }
-                Ok(Err(_)) => return,
-                Err(_) => self.keep_hidden(&mut deliveries).await,
+                Some(Err(_)) => return,
+                None => {
+                    hiding = Hiding::begin(hiding.every);
+                    self.keep_hidden(&mut deliveries).await;
+                }
             }
         }
     }
@@ -253,6 +257,24 @@ impl Flow {
     }
 }
 
+/// When what waits for places is to be hidden anew. One time for all of a receive, however many of them get places before.
+struct Hiding {
+    every: Duration,
+    due: Instant,
+}
+
+impl Hiding {
+    /// All of them are hidden now.
+    fn begin(every: Duration) -> Self {
+        Self { every, due: Instant::now() + every }
+    }
+
+    /// What comes of `work`, or `None` when they are to be hidden first.
+    async fn unless_due<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout_at(self.due, work).await.ok()
+    }
+}
+
 /// A job that came back, and when its message was hidden anew.
 struct Held {
     hidden: Option<Instant>,
@@ -291,7 +313,18 @@ fn pass_on(shared: &Arc<Shared>, job: Box<QueueJob>) {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_message_that_gets_its_places_puts_off_the_hiding_of_no_other() {
+        let hiding = Hiding { every: Duration::from_secs(3600), due: Instant::now() };
+        for place in 0..3 {
+            assert_eq!(hiding.unless_due(ready(place)).await, Some(place));
+        }
+        assert_eq!(hiding.unless_due(pending::<()>()).await, None);
+    }
 
     #[test]
     fn a_large_message_takes_several_places_and_never_more_than_there_are() {
