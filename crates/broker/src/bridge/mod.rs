@@ -6,7 +6,7 @@ pub(crate) mod pump;
 
 use std::sync::Arc;
 
-use queue::{GroupName, Queue, SendError, TopicName, Unavailable};
+use queue::{AckError, GroupName, Queue, SendError, TopicName, Unavailable};
 
 use crate::worker::post::QueueJob;
 use properties::name;
@@ -25,8 +25,19 @@ pub(crate) async fn dead_letter(queue: Arc<dyn Queue>, job: Box<QueueJob>, reaso
         }
         return;
     }
-    if let Err(error) = queue.ack(job.receipt.clone()).await {
-        tracing::debug!(%error, "a dead letter was not acknowledged; it will be there twice");
+    acknowledge(queue, job).await;
+}
+
+/// Acknowledges a message that is done. While the queue has no room for that it waits with its pump, which does it again
+/// and delivers nothing twice; what fails otherwise is handed out again.
+pub(crate) async fn acknowledge(queue: Arc<dyn Queue>, mut job: Box<QueueJob>) {
+    match queue.ack(job.receipt.clone()).await {
+        Ok(()) => {}
+        Err(AckError::Unavailable(Unavailable::Full | Unavailable::Busy)) => {
+            job.is_done = true;
+            job.return_to_pump();
+        }
+        Err(error) => tracing::debug!(%error, "a message of the queue is done and not acknowledged: it comes again"),
     }
 }
 

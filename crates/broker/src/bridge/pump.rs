@@ -4,7 +4,8 @@
 //! once, each holding a permit until it is acknowledged, given up, or among the dead letters.
 //!
 //! What the log has no room for comes back and is held, and nothing is received meanwhile. So a full disk costs a message
-//! none of its hand-outs, however long it lasts, and the log no record.
+//! none of its hand-outs, however long it lasts, and the log no record. What has arrived already, and lacks only its
+//! acknowledgement, is held in the same way and never passed on again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -186,7 +187,8 @@ impl Flow {
     fn begin(&self, delivery: Delivery, permit: OwnedSemaphorePermit) {
         let Delivery { message_id, topic, message, receipt, .. } = delivery;
         let pump = self.back.clone();
-        pass_on(&self.shared, Box::new(QueueJob { receipt, message_id, topic, original: message, permit, pump }));
+        let (original, is_done) = (message, false);
+        pass_on(&self.shared, Box::new(QueueJob { receipt, message_id, topic, original, is_done, permit, pump }));
     }
 
     async fn keep_hidden(&self, deliveries: &mut VecDeque<Delivery>) {
@@ -215,19 +217,25 @@ impl Flow {
         self.shared.limits.from_queue_invisible
     }
 
-    /// Passes on again what came back, once the log has room.
+    /// Passes on again what came back, once the log has room; acknowledges what is done.
     async fn hold_all(&self, mut returned: mpsc::UnboundedReceiver<Box<QueueJob>>) {
         while let Some(job) = returned.recv().await {
             self.is_holding.store(true, Ordering::Relaxed);
-            tracing::warn!(topic = %self.topic, "the log has no room for what the queue has: it waits there");
-            for job in self.hold(job, &mut returned).await {
-                pass_on(&self.shared, job);
+            tracing::warn!(topic = %self.topic, "a full or busy log takes nothing of what the queue has: it waits there");
+            let mut next = Some(job);
+            while let Some(job) = next {
+                for job in self.hold(job, &mut returned).await {
+                    pass_on(&self.shared, job);
+                }
+                // What comes back at once was only tried: it is held all the time.
+                next = tokio::time::timeout(RETRY, returned.recv()).await.ok().flatten();
             }
             self.is_holding.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Returns this one and what comes behind it when the log has room for all that there may be.
+    /// Returns what is to be passed on, of this one and of what comes behind it, when the log has room for all that there
+    /// may be.
     async fn hold(
         &self,
         first: Box<QueueJob>,
@@ -236,11 +244,23 @@ impl Flow {
         let mut held = vec![Held { hidden: None, job: first }];
         loop {
             self.keep_held_hidden(&mut held).await;
-            match tokio::time::timeout(RETRY.min(self.invisible() / HIDINGS), returned.recv()).await {
-                Ok(Some(job)) => held.push(Held { hidden: None, job }),
-                Err(_) if self.shared.journal.is_full_for_some() => {}
-                Ok(None) | Err(_) => return held.into_iter().map(|held| held.job),
+            let more = tokio::time::timeout(RETRY.min(self.invisible() / HIDINGS), returned.recv()).await;
+            if let Ok(Some(job)) = more {
+                held.push(Held { hidden: None, job });
+                continue;
             }
+            self.acknowledge_done(&mut held);
+            if more.is_ok() || held.is_empty() || !self.shared.journal.is_full_for_some() {
+                return held.into_iter().map(|held| held.job);
+            }
+        }
+    }
+
+    /// Tries that again; a job whose acknowledgement is refused comes back. Meanwhile the queue itself holds its message.
+    fn acknowledge_done(&self, held: &mut Vec<Held>) {
+        for Held { job, .. } in held.extract_if(.., |held| held.job.is_done) {
+            let acknowledgement = super::acknowledge(self.shared.queue.clone(), job);
+            self.shared.tasks.spawn("an acknowledgement to the queue", acknowledgement);
         }
     }
 

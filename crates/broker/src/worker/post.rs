@@ -103,6 +103,8 @@ pub(crate) struct QueueJob {
     pub(crate) topic: TopicName,
     /// For the dead letters.
     pub(crate) original: queue::Message,
+    /// Its receivers have had it: the acknowledgement is all that is left.
+    pub(crate) is_done: bool,
     /// Room in the pump; given back when the job is done.
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) permit: OwnedSemaphorePermit,

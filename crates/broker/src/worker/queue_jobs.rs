@@ -55,12 +55,7 @@ impl QueueAcks {
 
 /// Tells a queue that is elsewhere, or whose acknowledgement needs no unit.
 pub(super) fn acknowledge(shared: &Shared, job: Box<QueueJob>) {
-    let queue = shared.queue.clone();
-    shared.tasks.spawn("an acknowledgement to the queue", async move {
-        if let Err(error) = queue.ack(job.receipt.clone()).await {
-            tracing::debug!(%error, "a message of the queue was not acknowledged; it comes again and is known");
-        }
-    });
+    shared.tasks.spawn("an acknowledgement to the queue", bridge::acknowledge(shared.queue.clone(), job));
 }
 
 pub(super) fn dead_letter(shared: &Shared, job: Box<QueueJob>, reason: &'static str) {

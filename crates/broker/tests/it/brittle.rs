@@ -1,6 +1,8 @@
 //! A queue that panics where a test says, to see that the death of a task is noticed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use broker::Fatal;
 use commitlog::LogId;
 use queue::{
     AckError, AdminError, AtomicAck, BoxFuture, Delivery, Engine, GroupName, GroupOptions, Message, NotTaken, Queue,
-    Receipt, ReceiveError, ReceiveRequest, SendDone, TopicDescription, TopicName,
+    Receipt, ReceiveError, ReceiveRequest, SendDone, TopicDescription, TopicName, Unavailable,
 };
 
 use crate::terminal::{Profile, Said, Terminal};
@@ -32,12 +34,16 @@ pub(crate) type Receiving = Arc<Mutex<BTreeSet<String>>>;
 /// How often each message was hidden anew.
 pub(crate) type Hidings = Arc<Mutex<BTreeMap<String, usize>>>;
 
+/// Acknowledgements that are still refused, because too much waits for the disk.
+pub(crate) type RefusedAcks = Arc<AtomicUsize>;
+
 /// The real engine, until it breaks.
 pub(crate) struct Brittle {
     pub(crate) engine: Engine,
     pub(crate) breaks: Breaks,
     pub(crate) receiving: Receiving,
     pub(crate) hidings: Hidings,
+    pub(crate) refused_acks: RefusedAcks,
 }
 
 impl Brittle {
@@ -64,7 +70,12 @@ impl Queue for Brittle {
     }
 
     fn ack(&self, receipt: Receipt) -> BoxFuture<'_, Result<(), AckError>> {
-        self.enter(Call::Ack).ack(receipt)
+        let engine = self.enter(Call::Ack);
+        let one_less = |left: usize| left.checked_sub(1);
+        if self.refused_acks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
+            return Box::pin(ready(Err(Unavailable::Busy.into())));
+        }
+        engine.ack(receipt)
     }
 
     fn change_invisible(&self, receipt: Receipt, invisible: Duration) -> BoxFuture<'_, Result<Receipt, AckError>> {

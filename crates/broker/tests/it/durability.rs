@@ -1,5 +1,6 @@
 //! What is acknowledged is on disk.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use broker::{Fatal, Limits};
@@ -437,6 +438,39 @@ fn what_waits_for_room_is_not_handed_out_again_however_long_that_takes() {
         assert_eq!(subscriber.receive().payload.len(), large.len());
     }
     world.until_consumed("chat");
+}
+
+/// A queue that lives elsewhere refuses so many acknowledgements, and hands out nothing a second time while the test runs.
+fn with_refused_acks(count: usize) -> World {
+    let mut world = World::with_remote_queue();
+    world.limits.from_queue_invisible = Duration::from_secs(600);
+    world.restart();
+    world.refused_acks.store(count, Ordering::Relaxed);
+    world
+}
+
+#[test]
+fn an_acknowledgement_that_finds_no_room_is_tried_again_and_nothing_is_delivered_again() {
+    let world = with_refused_acks(2);
+    world.create_topic("chat");
+    world.send("chat", &[("mqttSecondTopic", "/news")], "to all");
+    let mut subscriber = world.connect(Profile::of(SERVICE));
+    // Nothing in the broker would recognise it.
+    subscriber.subscribe_with(&["chat/#"], &none(), QoS::AtMostOnce);
+    world.set_rule("chat", Rule::FromQueue);
+    assert_eq!(subscriber.receive().payload, "to all");
+    world.until_consumed("chat");
+    subscriber.expect_nothing();
+    assert_eq!((world.stats().from_queue, world.refused_acks.load(Ordering::Relaxed)), (1, 0));
+}
+
+#[test]
+fn a_dead_letter_whose_acknowledgement_finds_no_room_is_there_once() {
+    let world = with_refused_acks(2);
+    world.send("ring-down", &[("mqttSecondTopic", "/p2p/nobody/invitation")], "lost");
+    world.until_consumed("ring-down");
+    assert_eq!(world.receive("%DLQ%convoke-broker").message.body, "lost");
+    assert_eq!(world.try_receive("%DLQ%convoke-broker", Duration::ZERO), None);
 }
 
 #[test]

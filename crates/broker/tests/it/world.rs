@@ -19,7 +19,7 @@ use queue::{
 use rustls::ServerConfig;
 use tokio::runtime::Runtime;
 
-use crate::brittle::{Breaks, Brittle, Hidings, Receiving};
+use crate::brittle::{Breaks, Brittle, Hidings, Receiving, RefusedAcks};
 use crate::terminal::{Profile, Terminal};
 
 pub(crate) const ALICE: &str = "GID_dev@@@alice-1";
@@ -49,6 +49,7 @@ pub(crate) struct World {
     pub(crate) breaks: Breaks,
     pub(crate) receiving: Receiving,
     pub(crate) hidings: Hidings,
+    pub(crate) refused_acks: RefusedAcks,
     fault: Fault,
     is_seeded: bool,
     pub(crate) runtime: Runtime,
@@ -89,6 +90,7 @@ impl World {
             breaks: Breaks::default(),
             receiving: Receiving::default(),
             hidings: Hidings::default(),
+            refused_acks: RefusedAcks::default(),
             fault: Fault::None,
             is_seeded: false,
             runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
@@ -194,6 +196,7 @@ impl World {
         let (deps_log, deps_engine) = (log.clone(), engine.clone());
         let (breaks, receiving, hidings) =
             (self.breaks.clone(), Arc::clone(&self.receiving), Arc::clone(&self.hidings));
+        let refused_acks = Arc::clone(&self.refused_acks);
         let clock = self.clock.clone();
         let is_seeded = std::mem::replace(&mut self.is_seeded, true);
         let (broker, catalog, devices) = handle.block_on(async move {
@@ -214,7 +217,7 @@ impl World {
                 log: deps_log,
                 recovery,
                 clock,
-                queue: Arc::new(Brittle { engine: deps_engine, breaks, receiving, hidings }),
+                queue: Arc::new(Brittle { engine: deps_engine, breaks, receiving, hidings, refused_acks }),
                 access,
                 removed_devices: catalog.removed_devices().await.unwrap(),
                 devices: devices.clone(),

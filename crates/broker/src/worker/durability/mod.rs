@@ -47,7 +47,7 @@ pub(super) struct Durability {
 pub(super) enum JobStep {
     /// Another queue is to be told.
     Acknowledge(Box<QueueJob>),
-    /// It waits with its pump until the log has room.
+    /// It waits with its pump until the log has room, for the acknowledgement alone if the message is done.
     Return(Box<QueueJob>),
 }
 
@@ -172,7 +172,7 @@ impl Durability {
     }
 
     /// The message is done without a trace in any inbox.
-    fn finish_job(&mut self, job: Box<QueueJob>) -> Option<JobStep> {
+    fn finish_job(&mut self, mut job: Box<QueueJob>) -> Option<JobStep> {
         if !self.queue_acks.are_records() {
             return Some(JobStep::Acknowledge(job));
         }
@@ -186,6 +186,8 @@ impl Durability {
             }
             Err(error) => {
                 self.queue_acks.abandon(&job);
+                // It has arrived, and is not to arrive again.
+                job.is_done = true;
                 matches!(error, AppendError::Full | AppendError::Busy).then_some(JobStep::Return(job))
             }
         }
@@ -202,6 +204,8 @@ mod tests {
     use crate::worker::testing::message_of;
     use commitlog::testing::ForgettingStorage;
     use commitlog::{Log, Options};
+    use queue::{AckError, AckRecord, AtomicAck, MessageId, Receipt, TopicName};
+    use tokio::sync::{Semaphore, mpsc};
 
     fn connection(generation: u32) -> ConnectionKey {
         ConnectionKey { slot: 0, generation }
@@ -236,6 +240,66 @@ mod tests {
         journal.wait_durable(third).unwrap();
         assert!(matches!(durability.next_durable(), Some(AfterDurable::Accept(key)) if key == connection(3)));
         assert!(durability.is_settled());
+    }
+
+    /// Takes every receipt.
+    struct Acks;
+
+    impl AtomicAck for Acks {
+        fn prepare(&self, _: &Receipt) -> Result<AckRecord, AckError> {
+            Ok(AckRecord { kind: 100, owner: 0, payload: Vec::new() })
+        }
+
+        fn commit(&self, _: &Receipt) {}
+
+        fn abort(&self, _: &Receipt) {}
+    }
+
+    fn job() -> Box<QueueJob> {
+        Box::new(QueueJob {
+            receipt: Receipt::new("receipt"),
+            message_id: MessageId::new("id"),
+            topic: TopicName::parse("chat").unwrap(),
+            original: queue::Message::default(),
+            is_done: false,
+            permit: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
+            pump: mpsc::unbounded_channel().0,
+        })
+    }
+
+    /// Takes records until there is no room for one more.
+    fn fill(journal: &Journal) -> AppendError {
+        let mut batch = Batch::default();
+        batch.started(1);
+        loop {
+            if let Err(error) = journal.append(&batch, Need::Essential) {
+                return error;
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_that_has_arrived_waits_for_room_for_its_acknowledgement_alone() {
+        let small = Options {
+            segment_size: 64 << 10,
+            append_bytes_max: 4 << 10,
+            reserve_bytes: 4 << 10,
+            pending_bytes_max: 4 << 10,
+            ..Options::default()
+        };
+        let storage = ForgettingStorage::new();
+        let (log, _) = Log::open(storage.handle(), small).unwrap();
+        let journal = Journal::new(log);
+        let acks = QueueAcks::new(Some(Arc::new(Acks)));
+        let mut durability = Durability::new(journal.clone(), Arc::default(), acks);
+        storage.hold_syncs();
+        let error = fill(&journal);
+        let done = durability.settle_job(job(), Outcome::Done(ReasonCode::SUCCESS));
+        let refused = durability.settle_job(job(), Outcome::NoRoom);
+        storage.release_syncs();
+        assert_eq!(error, AppendError::Busy);
+        assert!(matches!(done, Some(JobStep::Return(job)) if job.is_done));
+        assert!(matches!(refused, Some(JobStep::Return(job)) if !job.is_done), "nobody has it");
     }
 
     #[test]
