@@ -12,7 +12,7 @@ use std::hash::Hash;
 pub struct QueueLimits {
     /// Of all sources. The last item may take more than are left.
     pub waiting_max: usize,
-    /// What no source loses to another when that many wait.
+    /// What no source loses to another when that many wait. The only item of a source is within it, however large it is.
     pub share: usize,
 }
 
@@ -50,27 +50,21 @@ impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
         self.waiting == 0
     }
 
-    /// Whether a place is free, or can be taken from a source with more than its share.
+    /// Whether a place is free, or can be taken from sources with more than their share.
     pub fn has_room(&self) -> bool {
-        self.waiting < self.limits.waiting_max || self.by_source.values().any(|queue| queue.places > self.limits.share)
+        self.can_make_room(self.limits.share)
     }
 
     /// Returns what has no place in a full queue: this item, if its source has more than its share and than the average;
-    /// otherwise the newest item of the source that has most, if that is more than its share; otherwise this one.
+    /// otherwise the newest item of the source that has most, if that is more than its share; otherwise this one. Nobody
+    /// loses an item unless this one gets a place by it.
     pub fn push(&mut self, source: S, item: T) -> Option<T> {
         self.push_large(source, item, 1).pop()
     }
 
     /// The same for an item that takes so many places: what has none may be several.
     pub fn push_large(&mut self, source: S, item: T, places: usize) -> Vec<T> {
-        let mut refused = Vec::new();
-        while self.waiting >= self.limits.waiting_max {
-            let Some(other) = self.take_from_longest(&source) else {
-                refused.push(item);
-                return refused;
-            };
-            refused.push(other);
-        }
+        let Some(refused) = self.make_room(&source) else { return vec![item] };
         if let Some(queue) = self.by_source.get_mut(&source) {
             queue.items.push_back((item, places));
             queue.places += places;
@@ -110,21 +104,60 @@ impl<S: Clone + Eq + Hash, T> FairQueue<S, T> {
         }
     }
 
-    /// `None`: no other source has more than its share and more than `source` would have.
-    fn take_from_longest(&mut self, source: &S) -> Option<T> {
+    /// Returns what others lose. `None`: they have too little above their share, or above what `source` would have.
+    fn make_room(&mut self, source: &S) -> Option<Vec<T>> {
+        let mut lost = Vec::new();
+        if self.waiting < self.limits.waiting_max {
+            return Some(lost);
+        }
         let (own, share) = (self.by_source.get(source).map_or(0, |queue| queue.places), self.limits.share);
         // A source that floods has more than its share and than the average: it loses its own, and costs no search.
         if own > share && own * self.by_source.len() > self.waiting {
             return None;
         }
-        let longest = self.by_source.values_mut().max_by_key(|queue| queue.places)?;
-        if longest.places <= share.max(own + 1) {
+        let kept = share.max(own + 1);
+        if !self.can_make_room(kept) {
             return None;
         }
-        let (item, places) = longest.items.pop_back()?;
-        longest.places -= places;
-        self.waiting -= places;
-        Some(item)
+        while self.waiting >= self.limits.waiting_max {
+            let longest = self.by_source.values_mut().filter(|queue| queue.has_more_than(kept));
+            let longest = longest.max_by_key(|queue| queue.places)?;
+            let (item, places) = longest.items.pop_back()?;
+            longest.places -= places;
+            self.waiting -= places;
+            lost.push(item);
+        }
+        Some(lost)
+    }
+
+    /// Whether a place is free when each source loses what it has above `kept`.
+    fn can_make_room(&self, kept: usize) -> bool {
+        let mut waiting = self.waiting;
+        let mut queues = self.by_source.values();
+        while waiting >= self.limits.waiting_max {
+            let Some(queue) = queues.next() else { return false };
+            waiting -= queue.places_above(kept);
+        }
+        true
+    }
+}
+
+impl<T> SourceQueue<T> {
+    /// The only item of a source is never too much.
+    fn has_more_than(&self, kept: usize) -> bool {
+        self.places > kept && self.items.len() > 1
+    }
+
+    /// Those of the newest items until no more than `kept` are left, or one item.
+    fn places_above(&self, kept: usize) -> usize {
+        let mut left = self.places;
+        for (_, places) in self.items.iter().skip(1).rev() {
+            if left <= kept {
+                break;
+            }
+            left -= places;
+        }
+        self.places - left
     }
 }
 
@@ -221,6 +254,35 @@ mod tests {
         assert_eq!(turns.push_large(ALICE, 11, 1), [5, 4]);
         assert_eq!(turns.items_mut().count(), 7);
         assert_eq!(drain(&mut turns), [0, 10, 20, 1, 11, 2, 3]);
+    }
+
+    #[test]
+    fn nobody_loses_a_place_that_is_not_enough() {
+        let mut turns = queue(10, 4);
+        for item in 1..=5 {
+            assert_eq!(turns.push(FLOOD, item), None);
+        }
+        assert_eq!(turns.push_large(ALICE, 10, 4), [0; 0]);
+        assert_eq!(turns.push_large(BOB, 20, 4), [0; 0]);
+        assert_eq!((turns.waiting, turns.has_room()), (13, false), "the flood has one too many, and four are needed");
+        assert_eq!(turns.push(3, 30), Some(30));
+        assert_eq!(drain(&mut turns), [1, 10, 20, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn the_only_item_of_a_source_is_its_share_however_large_it_is() {
+        let mut turns = queue(10, 2);
+        assert_eq!(turns.push_large(ALICE, 10, 6), [0; 0]);
+        assert_eq!(turns.push_large(BOB, 20, 6), [0; 0]);
+        assert!(!turns.has_room());
+        assert_eq!(turns.push(3, 30), Some(30), "neither has more than one");
+        let (alice, _) = turns.pop().unwrap();
+        turns.done(alice);
+        for item in 1..=4 {
+            assert_eq!(turns.push(FLOOD, item), None);
+        }
+        assert_eq!(turns.push(3, 30), Some(4), "of the flood, though Bob has more places");
+        assert_eq!(drain(&mut turns), [20, 1, 30, 2, 3]);
     }
 
     #[test]
