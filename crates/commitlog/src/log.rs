@@ -12,6 +12,7 @@ use crate::format::{
     FIRST_RECORD, Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, SEGMENT_SIZE_UNIT,
     START_LEN, Slot, is_segment_size, own,
 };
+use crate::pieces::DiskShare;
 use crate::reclaim::{LogOwner, reclaim, reclaim_segments};
 use crate::record::{Appended, LogEvent, Need, NewRecord, Part, Record};
 use crate::recover::{damaged, file_error, recover};
@@ -204,6 +205,7 @@ impl Log {
     /// there or not ready, there is no room for it, or the log is closed.
     #[must_use]
     pub fn request_snapshot(&self) -> bool {
+        self.shared().snapshots.hurry();
         begin_snapshot(self.shared())
     }
 
@@ -322,8 +324,11 @@ fn append_start(shared: &Shared) -> Result<(), OpenError> {
     if tail.must_roll(shared.geometry.segment_size / 4) && tail.ready == tail.segment {
         let next = tail.segment + 1;
         let version = tail.version(next);
-        let made =
-            if must_roll { shared.prepare_at_start(version, next) } else { shared.prepare(version, next, || false) };
+        let made = if must_roll {
+            shared.prepare_at_start(version, next)
+        } else {
+            shared.prepare(version, next, || DiskShare::AtOnce)
+        };
         match made {
             Ok(()) => tail.ready = next,
             // The preparer tries again.

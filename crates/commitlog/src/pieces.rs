@@ -9,11 +9,22 @@ use std::time::{Duration, Instant};
 use crate::storage::StorageFile;
 
 /// So much is written at most before it is synced.
-pub(crate) const PIECE: usize = 512 << 10;
+pub(crate) const PIECE: usize = 128 << 10;
 /// A rest is so many times as long as the piece before it took.
 const RESTS: u32 = 3;
 /// A disk that hangs for seconds is not waited for three times as long.
 const REST_MAX: Duration = Duration::from_millis(100);
+
+/// How much of the disk such a file takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DiskShare {
+    /// A piece, and then a rest.
+    Quarter,
+    /// Piece by piece.
+    Whole,
+    /// All of it is synced at once, by the caller.
+    AtOnce,
+}
 
 /// How far such a file has come.
 #[derive(Default)]
@@ -24,14 +35,13 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// Writes these bytes. All of the file that is not synced afterwards is less than a piece, unless there is no time for
-    /// rests: then nothing is synced here.
+    /// Writes these bytes. What is not synced afterwards is less than a piece, but for [`DiskShare::AtOnce`].
     pub(crate) fn write_at(
         &mut self,
         file: &dyn StorageFile,
         mut bytes: &[u8],
         mut offset: u64,
-        has_time: impl Fn() -> bool,
+        share: impl Fn() -> DiskShare,
     ) -> io::Result<()> {
         while !bytes.is_empty() {
             let (now, rest) = bytes.split_at(bytes.len().min(PIECE - self.unsynced));
@@ -40,12 +50,12 @@ impl Pieces {
             (bytes, offset) = (rest, offset + now.len() as u64);
             self.unsynced += now.len();
             let is_full = self.unsynced == PIECE;
-            let rests = is_full && has_time();
-            if rests {
+            let share = if is_full { share() } else { DiskShare::AtOnce };
+            if share != DiskShare::AtOnce {
                 file.sync_data()?;
             }
             self.took += began.elapsed();
-            if rests {
+            if share == DiskShare::Quarter {
                 std::thread::sleep((self.took * RESTS).min(REST_MAX));
             }
             if is_full {
@@ -86,32 +96,33 @@ mod tests {
         most
     }
 
-    fn make_segment(has_time: bool) -> ForgettingStorage {
+    fn make_segment(share: DiskShare) -> ForgettingStorage {
         let storage = ForgettingStorage::new();
         let geometry = Geometry { log_id: [7; 16], segment_size: LARGE as u64 };
         let header = SegmentHeader { version: SegmentVersion::V2, geometry, number: 1, epoch: Epoch(1) };
-        crate::segment::prepare(&*storage.handle(), &header, || has_time).unwrap();
+        crate::segment::prepare(&*storage.handle(), &header, || share).unwrap();
         storage
     }
 
     #[test]
     fn a_segment_that_is_made_beside_the_log_is_synced_in_pieces() {
-        assert_eq!(most_unsynced(&make_segment(true)), PIECE);
+        assert_eq!(most_unsynced(&make_segment(DiskShare::Quarter)), PIECE);
     }
 
     #[test]
     fn a_segment_that_is_waited_for_is_synced_once() {
-        assert_eq!(most_unsynced(&make_segment(false)), LARGE);
+        assert_eq!(most_unsynced(&make_segment(DiskShare::AtOnce)), LARGE);
     }
 
     #[test]
     fn a_snapshot_is_synced_in_pieces() {
         let storage = ForgettingStorage::new();
-        let options = Options { segment_size: 256 << 10, append_bytes_max: 64 << 10, owners: 1, ..Options::default() };
+        let options =
+            Options { segment_size: PIECE as u64, append_bytes_max: PIECE / 2, owners: 1, ..Options::default() };
         let (log, _) = Log::open(storage.handle(), options).unwrap();
         let mut owner = log.register_owner("test");
         owner.set_live_bytes(0);
-        assert!(log.request_snapshot());
+        assert!(crate::snapshot::begin_snapshot(log.shared()));
         let mut section = owner.snapshot_wanted().unwrap();
         let payload = [3; 32 << 10];
         for _ in 0..LARGE / payload.len() {
@@ -124,6 +135,17 @@ mod tests {
         log.wait_for_snapshot(Duration::from_secs(60));
         assert!(log.shared().snapshots.last_length() > LARGE as u64);
         assert!((PIECE / 2..=PIECE).contains(&most_unsynced(&storage)), "{}", most_unsynced(&storage));
+    }
+
+    #[test]
+    fn a_snapshot_that_is_asked_for_is_written_without_rests() {
+        let log = Log::open(ForgettingStorage::new().handle(), Options { owners: 1, ..Options::default() }).unwrap().0;
+        let mut owner = log.register_owner("test");
+        owner.set_live_bytes(0);
+        assert!(log.request_snapshot() && log.shared().snapshots.is_hurried());
+        owner.snapshot_wanted().unwrap().finish();
+        log.wait_for_snapshot(Duration::from_secs(60));
+        assert!(!log.shared().snapshots.is_hurried(), "the next one is due by itself");
     }
 
     #[test]
@@ -142,12 +164,12 @@ mod tests {
         // There is this segment, and one behind it; a third one takes as long as this test.
         storage.hold_syncs();
         let payload = [3; 31 << 10];
-        let mut had_time = Vec::new();
+        let mut shares = Vec::new();
         while log.append(Need::Normal, &[NewRecord::new(USER_KIND_MIN, 0, &[Part::Bytes(&payload)])]).is_ok() {
-            had_time.push(log.shared().tail().has_time());
+            shares.push(log.shared().tail().share_for_segments());
         }
         storage.release_syncs();
         // 512 KiB less the reserve are 14 of these records, and less half a segment ten.
-        assert_eq!(had_time, [[true; 10].as_slice(), &[false; 4]].concat());
+        assert_eq!(shares, [[DiskShare::Quarter; 10].as_slice(), &[DiskShare::AtOnce; 4]].concat());
     }
 }

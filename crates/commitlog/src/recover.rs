@@ -14,6 +14,7 @@ use crate::error::{Damaged, OpenError};
 use crate::format::{
     FIRST_RECORD, Geometry, HeaderError, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, SegmentVersion, own, u64_at,
 };
+use crate::pieces::DiskShare;
 use crate::segment::{
     Found, PrepareError, SegmentReader, has_no_room, has_spare, is_left_over, leave_stub, name_of, number_of, prepare,
     prepare_at_start, read_exact,
@@ -73,11 +74,9 @@ fn create_new(storage: &dyn Storage, segment_size: u64, carries: bool) -> Result
     let carries_from = carries.then_some(FIRST_SEGMENT);
     let version = SegmentVersion::of_segment(FIRST_SEGMENT, carries_from);
     let header = SegmentHeader { version, geometry, number: FIRST_SEGMENT, epoch: Epoch(1) };
-    let file = prepare(storage, &header, || false).map_err(PrepareError::into_source).map_err(file_error(
-        storage,
-        &name,
-        "the file cannot be made",
-    ))?;
+    let file = prepare(storage, &header, || DiskShare::AtOnce)
+        .map_err(PrepareError::into_source)
+        .map_err(file_error(storage, &name, "the file cannot be made"))?;
     let files = BTreeMap::from([(FIRST_SEGMENT, file)]);
     let (begin, segment) = (FIRST_SEGMENT, FIRST_SEGMENT);
     Ok(Recovered { geometry, files, begin, segment, cut: FIRST_RECORD, carries_from, last_epoch: Epoch(0) })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::format::{
     Geometry, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, SegmentHeader, SegmentVersion, Slot, next_slot,
 };
-use crate::pieces::Pieces;
+use crate::pieces::{DiskShare, Pieces};
 use crate::recover::FIRST_SEGMENT;
 use crate::storage::{Storage, StorageFile};
 use crate::{Epoch, Position};
@@ -95,11 +95,11 @@ impl PrepareError {
 pub(crate) fn prepare(
     storage: &dyn Storage,
     header: &SegmentHeader,
-    has_time: impl Fn() -> bool,
+    share: impl Fn() -> DiskShare,
 ) -> Result<Arc<dyn StorageFile>, PrepareError> {
     let unfinished = unfinished_name_of(header.number);
     let file = create(storage, &unfinished, header.geometry.segment_size).and_then(|file| {
-        fill(&*file, header, None, has_time)?;
+        fill(&*file, header, None, share)?;
         Ok(file)
     });
     finish(storage, &unfinished, header.number, file)
@@ -140,7 +140,7 @@ pub(crate) fn prepare_at_start(
         Ok(None) | Err(_) => (&*unfinished, create(storage, &unfinished, size)),
     };
     let file = file.and_then(|file| {
-        fill(&*file, header, keep, || false)?;
+        fill(&*file, header, keep, || DiskShare::AtOnce)?;
         Ok(file)
     });
     if from == SPARE && keep.is_some() {
@@ -188,7 +188,7 @@ pub(crate) fn make_spare(storage: &dyn Storage, size: u64) -> io::Result<()> {
     let made = create(storage, SPARE, size).and_then(|file| {
         if file.size()? < size {
             // The file system cannot reserve space: only what is written has any.
-            write_chunks(&*file, size, |_, _| Ok(()), || false)?;
+            write_chunks(&*file, size, |_, _| Ok(()), || DiskShare::AtOnce)?;
         }
         file.sync_data()
     });
@@ -230,7 +230,7 @@ fn fill(
     file: &dyn StorageFile,
     header: &SegmentHeader,
     keep: Option<(&dyn StorageFile, u64)>,
-    has_time: impl Fn() -> bool,
+    share: impl Fn() -> DiskShare,
 ) -> io::Result<()> {
     let kept = keep.map_or(SEGMENT_HEADER_LEN as u64, |(_, cut)| cut);
     let put = |offset, bytes: &mut [u8]| {
@@ -244,7 +244,7 @@ fn fill(
         }
         Ok(())
     };
-    write_chunks(file, header.geometry.segment_size, put, has_time)?;
+    write_chunks(file, header.geometry.segment_size, put, share)?;
     file.sync_data()
 }
 
@@ -253,7 +253,7 @@ fn write_chunks(
     file: &dyn StorageFile,
     size: u64,
     put: impl Fn(u64, &mut [u8]) -> io::Result<()>,
-    has_time: impl Fn() -> bool,
+    share: impl Fn() -> DiskShare,
 ) -> io::Result<()> {
     let mut pieces = Pieces::default();
     let at_most = |rest| usize::try_from(rest).map_or(CHUNK, |rest| rest.min(CHUNK));
@@ -264,7 +264,7 @@ fn write_chunks(
         let bytes = &mut chunk[..len];
         bytes.fill(0);
         put(offset, bytes)?;
-        pieces.write_at(file, bytes, offset, &has_time)?;
+        pieces.write_at(file, bytes, offset, &share)?;
         offset += len as u64;
     }
     Ok(())

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::copies::Copies;
 use crate::error::WaitError;
 use crate::format::{Geometry, SegmentHeader, SegmentVersion};
+use crate::pieces::DiskShare;
 use crate::reclaim::Owners;
 use crate::record::LogEvent;
 use crate::recover::{FIRST_SEGMENT, Files};
@@ -133,7 +134,7 @@ impl Shared {
         &self,
         version: SegmentVersion,
         number: u64,
-        has_time: impl Fn() -> bool,
+        share: impl Fn() -> DiskShare,
     ) -> Result<(), PrepareError> {
         // First: else a kill after the disk is full would be the end.
         let has_spare = has_spare(&*self.storage, self.geometry.segment_size).map_err(PrepareError::Retry)?;
@@ -148,7 +149,7 @@ impl Shared {
             prepare_from_free(&*self.storage, &header)?
         } else {
             self.check_space(2).map_err(PrepareError::Retry)?;
-            prepare(&*self.storage, &header, has_time)?
+            prepare(&*self.storage, &header, share)?
         };
         self.add_file(number, file);
         Ok(())

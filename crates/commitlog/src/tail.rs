@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::AppendError;
 use crate::format::{FIRST_RECORD, Geometry, RECORD_HEADER_LEN, ROLL_LEN, SegmentVersion, UnitPlan, encode_unit, own};
+use crate::pieces::DiskShare;
 use crate::reclaim::Pace;
 use crate::record::{Appended, Need, NewRecord, Part};
 use crate::recover::{FIRST_SEGMENT, Recovered};
@@ -239,10 +240,11 @@ impl Tail {
         (self.segment + self.ahead).saturating_sub(self.ready)
     }
 
-    /// Whether what is written beside the log may be slow: nobody will wait for the next segment soon.
-    pub(crate) fn has_time(&self) -> bool {
+    /// What the next segment may take of the disk: all of it, once others may have to wait for it soon.
+    pub(crate) fn share_for_segments(&self) -> DiskShare {
         let kept = self.reserve + self.room_for_copies();
-        self.phase == Phase::Open && !self.full && self.room() >= kept + self.geometry.segment_size / 2
+        let has_time = self.phase == Phase::Open && !self.full && self.room() >= kept + self.geometry.segment_size / 2;
+        if has_time { DiskShare::Quarter } else { DiskShare::AtOnce }
     }
 
     pub(crate) fn is_full_for(&self, need: Need, len: u64) -> bool {

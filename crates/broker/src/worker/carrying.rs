@@ -109,7 +109,9 @@ impl Worker {
         self.carrying.has_more = false;
         let Some(mut pass) = self.carrying.take_pass(&self.shared.journal) else { return };
         let mut progress = self.carry_some(&mut pass);
-        if matches!(progress, Ok(Progress::Done)) && self.must_not_vacate() {
+        // A message that was acknowledged is not carried. Were its segment gone before the acknowledgement is in the log, a
+        // start would find that it waits, and could not read it. A full log takes acknowledgements only once this one is gone.
+        if matches!(progress, Ok(Progress::Done)) && self.durability.has_delayed_acks() {
             progress = Ok(Progress::More);
         }
         self.carrying.has_more = matches!(progress, Ok(Progress::More) | Err(AppendError::Busy));
@@ -122,12 +124,6 @@ impl Worker {
             Ok(Progress::More | Progress::Waits) | Err(_) => {}
         }
         self.carrying.pass = Some(pass);
-    }
-
-    /// A message that was acknowledged is not carried. Were its segment gone before the acknowledgement is in the log, a start
-    /// would find that it waits, and could not read it. A full log may have no room for acknowledgements until then.
-    fn must_not_vacate(&self) -> bool {
-        self.durability.has_deferred() && !self.shared.journal.is_full_for(Need::Essential)
     }
 
     fn carry_some(&mut self, pass: &mut Pass) -> Result<Progress, AppendError> {

@@ -519,8 +519,8 @@ fn thousands_of_small_packets_leave_the_turn_to_others_and_are_answered_in_their
     assert_eq!(flood.next(), "PUBACK 9");
 }
 
-#[test]
-fn a_worker_that_needs_nothing_gives_a_segment_back_without_room_and_the_latest_time_stays() {
+/// A log of three segments that has no room, and none for what is needed for this or less.
+fn bench_without_room(used_up: &[(Need, usize)]) -> Bench {
     let mut bench = Bench::on(small_log(), Limits::default());
     let append = |log: &Log, need, bytes: &[u8]| {
         std::thread::yield_now();
@@ -533,17 +533,38 @@ fn a_worker_that_needs_nothing_gives_a_segment_back_without_room_and_the_latest_
     }
     bench.pass(TICK);
     bench.turn(&[]);
-    let latest_ms = bench.now.ms;
     bench.storage.set_full(true);
-    // Nothing is left for a record that says the time.
-    for (need, bytes) in [(Need::Normal, 500), (Need::Carry, 500), (Need::Essential, 0), (Need::Carry, 0)] {
-        while append(&bench.log, need, &vec![0; bytes]) != Err(AppendError::Full) {}
+    for (need, bytes) in used_up {
+        while append(&bench.log, *need, &vec![0; *bytes]) != Err(AppendError::Full) {}
     }
+    bench
+}
+
+fn until_a_segment_is_given_back(bench: &mut Bench) {
     let give_up = Instant::now() + Duration::from_secs(10);
     while *bench.log.segments().start() < 2 {
         bench.turn(&[]);
         assert!(Instant::now() < give_up, "no space comes back: {:?}", bench.log.segments());
     }
+}
+
+/// Its end finds no room, and would have some only when the segment is given back.
+#[test]
+fn a_client_that_goes_while_the_log_is_full_keeps_no_segment() {
+    let mut bench = bench_without_room(&[(Need::Normal, 500), (Need::Housekeeping, 500), (Need::Housekeeping, 0)]);
+    assert!(!bench.log.is_full_for(Need::Essential, 64), "acknowledgements have room");
+    let (client, connection_id, at_ms) = (ClientKey::new(ALICE), "c".into(), bench.now.ms);
+    bench.worker.durability.defer(Deferred::Closed { client, connection_id, at_ms });
+    until_a_segment_is_given_back(&mut bench);
+}
+
+#[test]
+fn a_worker_that_needs_nothing_gives_a_segment_back_without_room_and_the_latest_time_stays() {
+    // Nothing is left for a record that says the time.
+    let used_up = [(Need::Normal, 500), (Need::Carry, 500), (Need::Essential, 0), (Need::Carry, 0)];
+    let mut bench = bench_without_room(&used_up);
+    let latest_ms = bench.now.ms;
+    until_a_segment_is_given_back(&mut bench);
     bench.storage.kill_process();
     let (_log, replay) = Log::open(bench.storage.handle(), small_log()).unwrap();
     let mut recovery = Recovery::new();

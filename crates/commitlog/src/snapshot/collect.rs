@@ -1,6 +1,6 @@
 //! What the owners give to a snapshot, until the thread that writes it takes it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -91,6 +91,8 @@ pub(crate) struct Snapshots {
     changed: Condvar,
     /// Number of the snapshot under way; 0: there is none.
     wanted: AtomicU64,
+    /// Somebody has asked for one and waits for it.
+    is_hurried: AtomicBool,
 }
 
 #[derive(Default)]
@@ -278,8 +280,18 @@ impl Snapshots {
         }
     }
 
+    /// The one under way, or the next one, leaves the disk to nobody.
+    pub(crate) fn hurry(&self) {
+        self.is_hurried.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.is_hurried.load(Ordering::Relaxed)
+    }
+
     /// The snapshot under way is written or given up.
     pub(crate) fn end(&self) {
+        self.is_hurried.store(false, Ordering::Relaxed);
         self.wanted.store(0, Ordering::Release);
         self.state().underway = None;
         self.changed.notify_all();

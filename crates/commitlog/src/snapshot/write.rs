@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::collect::Taken;
 use super::format::{COPY_LEN, FRAME_BODY, FRAME_HEADER_LEN, HEADER_LEN, SnapshotHeader, What, encode_copy};
 use super::{NAME, UNFINISHED};
-use crate::pieces::Pieces;
+use crate::pieces::{DiskShare, Pieces};
 use crate::seeded;
 use crate::shared::Shared;
 use crate::storage::StorageFile;
@@ -231,8 +231,13 @@ impl SnapshotFile {
     }
 
     fn write(&mut self, shared: &Shared, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let has_time = || shared.tail().phase == Phase::Open && shared.snapshots.given_up().is_none();
-        self.pieces.write_at(&*self.file, bytes, offset, has_time)
+        let share = || match shared.tail().phase {
+            Phase::Open if shared.snapshots.given_up().is_none() && !shared.snapshots.is_hurried() => {
+                DiskShare::Quarter
+            }
+            _ => DiskShare::Whole,
+        };
+        self.pieces.write_at(&*self.file, bytes, offset, share)
     }
 
     fn finish(mut self, end: Position) -> io::Result<u64> {

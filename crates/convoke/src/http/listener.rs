@@ -153,7 +153,7 @@ pub async fn serve(
         if permits.available_permits() == 0 {
             counts.all_in_use.fetch_add(1, Ordering::Relaxed);
             if said_all.is_news() {
-                warn!(listener = %listener.address, connections_max, "all connections of a listener are in use: others wait");
+                warn!(listener = %listener.address, connections_max, "all connections of a listener are in use: further ones wait");
             }
         }
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };

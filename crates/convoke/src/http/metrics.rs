@@ -83,7 +83,12 @@ impl Metrics {
         type Read = fn(&ListenerCounts) -> u64;
         let figures: [(Kind, &str, &str, Read); 3] = [
             (Kind::Now, "connections", "Connections.", ListenerCounts::connections),
-            (Kind::Total, "all_in_use", "Times that others had to wait for one to end.", ListenerCounts::all_in_use),
+            (
+                Kind::Total,
+                "all_in_use",
+                "Times that all of them were in use, so that further ones wait.",
+                ListenerCounts::all_in_use,
+            ),
             (Kind::Total, "not_accepted", "Times that none could be accepted.", ListenerCounts::not_accepted),
         ];
         for (kind, name, help, value) in figures {

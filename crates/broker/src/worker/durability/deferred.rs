@@ -15,6 +15,8 @@ pub(super) struct DeferredRecords {
     clients: BTreeMap<ClientKey, Changes>,
     closed: Vec<(ClientKey, Box<str>, u64)>,
     events_sent: Vec<Box<str>>,
+    /// Of clients: the log was busy.
+    is_delayed: bool,
 }
 
 /// Records are no more to be logged: they are, or the log has failed.
@@ -55,8 +57,13 @@ impl DeferredRecords {
     /// means the same twice. What comes meanwhile is bounded: by what may be in flight, and by the connections that are
     /// there, as a log without room for their ends has none for others' beginnings.
     pub(super) fn flush(&mut self, journal: &Journal) {
-        if !self.clients.is_empty() && is_settled(journal.append_independent(&self.progress(), Need::Essential)) {
-            self.clients.clear();
+        self.is_delayed = false;
+        if !self.clients.is_empty() {
+            let appended = journal.append_independent(&self.progress(), Need::Essential);
+            self.is_delayed = appended == Err(AppendError::Busy);
+            if is_settled(appended) {
+                self.clients.clear();
+            }
         }
         let has_connections = !self.closed.is_empty() || !self.events_sent.is_empty();
         if has_connections
@@ -66,6 +73,11 @@ impl DeferredRecords {
             self.closed = Vec::new();
             self.events_sent = Vec::new();
         }
+    }
+
+    /// Acknowledgements and hand-outs were not logged, and will be soon: the log is not full, but busy.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.is_delayed
     }
 
     fn progress(&self) -> Batch {
@@ -93,7 +105,7 @@ mod tests {
 
     use super::*;
     use commitlog::testing::ForgettingStorage;
-    use commitlog::{Log, Options};
+    use commitlog::{Log, NewRecord, Options, USER_KIND_MIN};
     use std::time::Duration;
 
     const RESERVE: u64 = 64 << 10;
@@ -143,5 +155,36 @@ mod tests {
         deferred.flush(&journal);
         assert!(deferred.clients.is_empty(), "the acknowledgement is logged");
         assert!(!deferred.is_empty(), "the ends of connections wait for room");
+    }
+
+    #[test]
+    fn acknowledgements_are_delayed_by_a_busy_log_and_not_by_a_full_one() {
+        let acknowledged = || {
+            let mut deferred = DeferredRecords::default();
+            deferred.add(Deferred::Removed { client: ClientKey::new("client"), message: Position(64) });
+            deferred
+        };
+        let storage = ForgettingStorage::new();
+        let options = Options { pending_bytes_max: 4 << 10, ..Options::default() };
+        let log = Log::open(storage.handle(), options).unwrap().0;
+        storage.hold_syncs();
+        let fill = |log: &Log| loop {
+            if let Err(error) = log.append(Need::Essential, &[NewRecord::new(USER_KIND_MIN, 0, &[])]) {
+                return error;
+            }
+        };
+        let (refused, mut deferred) = (fill(&log), acknowledged());
+        deferred.flush(&Journal::new(log.clone()));
+        storage.release_syncs();
+        assert_eq!((refused, deferred.is_delayed()), (AppendError::Busy, true));
+        while deferred.is_delayed() {
+            deferred.flush(&Journal::new(log.clone()));
+        }
+        assert!(deferred.is_empty());
+
+        let log = full_log();
+        let (refused, mut deferred) = (fill(&log), acknowledged());
+        deferred.flush(&Journal::new(log));
+        assert_eq!((refused, deferred.is_delayed(), deferred.is_empty()), (AppendError::Full, false, false));
     }
 }

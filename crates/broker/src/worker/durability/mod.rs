@@ -134,6 +134,11 @@ impl Durability {
         !self.deferred.is_empty()
     }
 
+    /// Acknowledgements are not in the log, but will be soon: it is busy, not full.
+    pub(super) fn has_delayed_acks(&self) -> bool {
+        self.deferred.is_delayed()
+    }
+
     /// Something is to be tried again soon, though nothing new comes.
     pub(super) fn has_retries(&self) -> bool {
         !self.deferred.is_empty() || self.has_writes()
