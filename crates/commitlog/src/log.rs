@@ -327,7 +327,7 @@ fn append_start(shared: &Shared) -> Result<(), OpenError> {
         let made = if must_roll {
             shared.prepare_at_start(version, next)
         } else {
-            shared.prepare(version, next, || DiskShare::AtOnce)
+            shared.prepare(version, next, || DiskShare::AtOnce, || false)
         };
         match made {
             Ok(()) => tail.ready = next,

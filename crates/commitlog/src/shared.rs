@@ -14,8 +14,8 @@ use crate::reclaim::Owners;
 use crate::record::LogEvent;
 use crate::recover::{FIRST_SEGMENT, Files};
 use crate::segment::{
-    PrepareError, SPARE, free_name_of, has_spare, leave_stub, make_spare, name_of, prepare, prepare_at_start,
-    prepare_from_free, unfinished_name_of,
+    PrepareError, SPARE, free_name_of, has_no_room, has_spare, leave_stub, make_spare, name_of, prepare,
+    prepare_at_start, prepare_from_free, unfinished_name_of,
 };
 use crate::snapshot::Snapshots;
 use crate::storage::{Storage, StorageFile, StorageLock};
@@ -129,12 +129,14 @@ impl Shared {
         if is_gone { self.copies.find(&self.geometry, name) } else { Some(name) }
     }
 
-    /// Creates a segment that is ready for appends, and the spare file before it.
+    /// Creates a segment that is ready for appends, and the spare file before it. Where there is no room for one that records
+    /// wait for already, among them those that would give space back, it takes that of the spare file.
     pub(crate) fn prepare(
         &self,
         version: SegmentVersion,
         number: u64,
         share: impl Fn() -> DiskShare,
+        is_waited_for: impl Fn() -> bool,
     ) -> Result<(), PrepareError> {
         // First: else a kill after the disk is full would be the end.
         let has_spare = has_spare(&*self.storage, self.geometry.segment_size).map_err(PrepareError::Retry)?;
@@ -148,8 +150,13 @@ impl Shared {
         let file = if self.use_free(&unfinished_name_of(number)).map_err(PrepareError::Retry)? {
             prepare_from_free(&*self.storage, &header)?
         } else {
-            self.check_space(2).map_err(PrepareError::Retry)?;
-            prepare(&*self.storage, &header, share)?
+            let made = self.check_space(2).map_err(PrepareError::Retry);
+            match made.and_then(|()| prepare(&*self.storage, &header, share)) {
+                Err(PrepareError::Retry(error)) if has_no_room(&error) && is_waited_for() => {
+                    prepare_at_start(&*self.storage, &header, None)?
+                }
+                made => made?,
+            }
         };
         self.add_file(number, file);
         Ok(())

@@ -230,6 +230,11 @@ impl Tail {
         self.has_refused_copies = false;
     }
 
+    /// Whether something was appended to a segment that is not made yet.
+    pub(crate) fn waits_for_segment(&self) -> bool {
+        self.segment > self.ready
+    }
+
     /// Whether fewer segments are ready than are to be.
     pub(crate) fn needs_segment(&self) -> bool {
         self.segments_needed() > 0

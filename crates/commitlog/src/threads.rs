@@ -128,7 +128,8 @@ fn publish_early(_: &Shared, _: &Batch) -> bool {
 /// Keeps segments ready beyond the one that is appended to, and tries again while none can be made.
 pub(crate) fn prepare_segments(shared: &Shared) {
     while let Some((version, number)) = next_needed_segment(shared) {
-        match shared.prepare(version, number, || shared.tail().share_for_segments()) {
+        let share = || shared.tail().share_for_segments();
+        match shared.prepare(version, number, share, || shared.tail().waits_for_segment()) {
             Ok(()) => continue_in(shared, number),
             Err(PrepareError::Retry(error)) => wait_for_retry(shared, number, &error),
             Err(PrepareError::Final(error)) => {

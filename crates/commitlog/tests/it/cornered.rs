@@ -437,3 +437,25 @@ fn segments_that_cannot_be_given_back_now_are_later_and_keep_no_other() {
         assert_eq!(storage.counts().injected, failures);
     }
 }
+
+/// They are appended while the segment is made, which takes long; then there is no room for it.
+#[test]
+fn acknowledgements_in_a_segment_that_finds_no_room_do_not_keep_the_log_from_giving_space_back() {
+    let storage = storage();
+    let (log, _) = open(&storage, &large());
+    let mut owner = register(&log);
+    fill_segments(&log, 2);
+    wait_for_segment(&storage, log.segments().end() + 2);
+    storage.hold_syncs();
+    let unmade = *log.segments().end() + 3;
+    let parts = [Part::Bytes(&[1; 700])];
+    while *log.segments().end() < unmade {
+        log.append(Need::Essential, &[NewRecord::new(KIND, 9, &parts)]).unwrap();
+    }
+    storage.set_free_space(0);
+    storage.fail(Call::Rename, 0, std::io::ErrorKind::StorageFull);
+    storage.release_syncs();
+    wait_for("full", || log.is_full_for(Need::Normal, 740));
+    vacate_until_taken(&log, &mut owner, Need::Normal);
+    wait_for("the spare file is there again", || names(&storage).contains(&"spare".to_owned()));
+}
