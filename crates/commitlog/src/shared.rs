@@ -139,7 +139,8 @@ impl Shared {
         is_waited_for: impl Fn() -> bool,
     ) -> Result<(), PrepareError> {
         // First: else a kill after the disk is full would be the end.
-        let has_spare = has_spare(&*self.storage, self.geometry.segment_size).map_err(PrepareError::Retry)?;
+        // One that cannot be opened now is there; it is looked for again with the next segment.
+        let has_spare = has_spare(&*self.storage, self.geometry.segment_size).unwrap_or(true);
         if !has_spare && let Err(error) = self.new_spare() {
             // On a full disk the space that was given back is all there is.
             if !self.use_free(SPARE).map_err(PrepareError::Retry)? {
