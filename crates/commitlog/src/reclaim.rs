@@ -112,8 +112,11 @@ impl LogOwner {
 
     /// Notes how many bytes this part would append if it carried all that it needs, headers included.
     pub fn set_live_bytes(&self, bytes: u64) {
-        if let Some(state) = self.log.shared().owners.list().get_mut(self.number) {
-            state.live_bytes = Some(bytes);
+        let shared = self.log.shared();
+        let before = shared.owners.list().get_mut(self.number).and_then(|state| state.live_bytes.replace(bytes));
+        // The last that says it lets a log begin that was left too large.
+        if before.is_none() {
+            shared.wake_reclaimer();
         }
     }
 

@@ -5,6 +5,7 @@
 
 use super::inbox::{Inbox, Seen, Sent, Violation, Visit};
 use super::sample::Sample;
+use super::verdict;
 use crate::set_clock::SetClock;
 use crate::support::Random;
 use anyhow::{Context, Result, bail, ensure};
@@ -42,6 +43,9 @@ pub(crate) struct Plan {
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A hasty device takes what comes before such a silence.
 const SILENCE: Duration = Duration::from_millis(30);
+/// A log that is too large is looked at again, for so long.
+const GIVES_BACK_WITHIN: Duration = Duration::from_secs(5);
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(20);
 const REGISTRARS: usize = 8;
 const SEND_WINDOW: u16 = 64;
 const HOUR_S: u64 = 3600;
@@ -174,13 +178,24 @@ impl Run {
         Ok(())
     }
 
+    /// What it takes once it has had a moment: hours pass here within less time than it takes to give a segment back.
     fn sample(&mut self, day: f64) -> Result<()> {
+        let give_up = Instant::now() + GIVES_BACK_WITHIN;
+        let mut sample = self.sample_now(day)?;
+        while verdict::share_of_bound(&sample, self.plan.log_floor_bytes()) > 1.0 && Instant::now() < give_up {
+            thread::sleep(LOOKED_AT_EVERY);
+            sample = self.sample_now(day)?;
+        }
+        self.samples.push(sample);
+        Ok(())
+    }
+
+    fn sample_now(&self, day: f64) -> Result<Sample> {
         let process = self.stage.server_id().context("the server is not running")?;
         let waiting = self.devices.iter().map(|device| device.inbox.waiting());
         let (live_bytes, count) = waiting.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
         let taken = Sample::take(process, &self.stage.data())?;
-        self.samples.push(Sample { day, live_bytes, waiting: count, start: self.last_start, ..taken });
-        Ok(())
+        Ok(Sample { day, live_bytes, waiting: count, start: self.last_start, ..taken })
     }
 
     fn tell(&self, day: u32, elapsed: Duration) {

@@ -45,9 +45,13 @@ pub(crate) fn judge(samples: &[Sample], log_floor_bytes: u64) -> Vec<Finding> {
     ]
 }
 
+/// The log's size in terms of what it may be.
+pub(crate) fn share_of_bound(sample: &Sample, floor: u64) -> f64 {
+    sample.log_bytes as f64 / floor.max(LOG_PER_LIVE * sample.live_bytes) as f64
+}
+
 fn bounded(samples: &[Sample], floor: u64) -> Finding {
-    let over = |sample: &Sample| sample.log_bytes as f64 / floor.max(LOG_PER_LIVE * sample.live_bytes) as f64;
-    let worst = samples.iter().map(over).fold(0.0, f64::max);
+    let worst = samples.iter().map(|sample| share_of_bound(sample, floor)).fold(0.0, f64::max);
     let figures = format!("at most {:.0} % of max({} MiB, 4 × live)", worst * 100.0, floor >> 20);
     Finding { what: "log is bounded", holds: worst <= 1.0, is_timed: false, figures }
 }

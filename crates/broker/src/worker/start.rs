@@ -18,7 +18,7 @@ use super::post::{WorkerAddress, WorkerMailbox};
 use super::queue_jobs::QueueAcks;
 use super::reader::ReaderAddress;
 use super::worker_posts::WorkerPosts;
-use super::{TICK, Worker};
+use super::Worker;
 use crate::mailbox::{Alarm, mailbox};
 use crate::shared::Shared;
 use crate::store::{RecoveredClient, RecoveredConnection};
@@ -99,7 +99,7 @@ impl Prepared {
             scratch: Some(Box::new(Scratch::new())),
             now,
             is_short_of_memory: false,
-            next_tick: now.instant + TICK,
+            next_tick: now.instant,
             stopping: None,
             shared,
         };
