@@ -7,14 +7,14 @@
 //! ```
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
-pub mod access;
 pub mod devices;
 pub mod history;
 pub mod meetings;
-pub mod online;
+pub mod presence;
+pub mod topics;
 pub mod users;
 
-use crate::{Catalog, Device, Group, MeetingChange, MeetingCommit, ParentTopic, Rule, User};
+use crate::{Accounts, Catalog, Device, Group, MeetingChange, MeetingCommit, ParentTopic, Rule, Topics, User};
 use std::future::Future;
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ pub trait Store: Sync {
 macro_rules! catalog_contract {
     ($store:expr) => {
         $crate::catalog_contract! { @modules $store;
-            access [
+            topics [
                 an_empty_catalog_has_a_revision_and_no_rows
                 what_was_put_is_in_the_snapshot_and_raises_the_revision
                 a_put_that_changes_nothing_leaves_the_revision
@@ -61,7 +61,7 @@ macro_rules! catalog_contract {
                 of_an_extension_and_a_removal_at_once_the_removal_stands
                 removed_devices_are_remembered_for_a_while_and_over_a_crash
             ]
-            online [
+            presence [
                 a_client_is_online_from_connect_to_tcpclean
                 a_tcpclean_cancels_only_its_own_connection
                 a_tcpclean_that_overtook_its_connect_wins

@@ -1,8 +1,46 @@
 //! Rows of meetings and the one transaction that changes them.
 
-use crate::{CatalogError, DeviceState, User};
+use crate::{CatalogError, CatalogFuture, DeviceState, User};
 use std::ops::Range;
 use uuid::Uuid;
+
+/// Meetings, what they cause, and what their users see of them.
+pub trait Meetings: Send + Sync {
+    fn meeting(&self, id: Uuid) -> CatalogFuture<'_, Option<MeetingRow>>;
+    /// The same without the documents.
+    fn meeting_revision(&self, id: Uuid) -> CatalogFuture<'_, Option<u64>>;
+    /// Ids of all meetings that have not ended.
+    fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
+    /// The one transaction of the meeting service. Of several refusals [`CommitError::AlreadyHandled`] comes first,
+    /// then [`CommitError::Conflict`]. A meeting that ends has no timers and no engagements.
+    fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError>;
+    fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
+    /// The engagements of these users to live meetings, of all kinds.
+    fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>>;
+    /// Timers that are due, earliest first.
+    fn due_timers(&self, due: DueTimers, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>>;
+    /// When the next timer is due that is not held.
+    fn next_timer(&self, held_ms: Range<u64>) -> CatalogFuture<'_, Option<u64>>;
+    /// Unsent messages in the order of their creation.
+    fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>>;
+    /// Deletes sent messages.
+    fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()>;
+    /// Sets a meeting aside that cannot be read: it is not found any more, has no engagements and no timers, and is
+    /// kept for an operator.
+    fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()>;
+    /// Sets a message of the outbox aside that cannot be sent: it is not in the outbox any more, and is kept for an
+    /// operator.
+    fn set_message_aside(&self, id: i64, reason: &str) -> CatalogFuture<'_, ()>;
+    fn set_aside(&self) -> CatalogFuture<'_, SetAside>;
+    /// The state of a user at one moment, with at most `outcomes` unseen outcomes; `None`: there is no such user.
+    fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>>;
+    /// Unseen outcomes of a user, newest first.
+    fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>>;
+    /// Calls that are over for a user, those that started last first, from after the place `before`.
+    fn past_calls(&self, user: &str, before: Option<PastCallPlace>, limit: u32) -> CatalogFuture<'_, Vec<PastCallRow>>;
+    /// How many meetings a user has created from `since_ms` to `now_ms`: none is counted whose time was wrong.
+    fn creates_since(&self, user: &str, since_ms: u64, now_ms: u64) -> CatalogFuture<'_, u32>;
+}
 
 /// A meeting: a document with a revision, and parts, so that a change of a large one writes only what it changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +82,7 @@ pub struct MeetingCommit {
     pub past_calls: Vec<PastCallRow>,
     /// Invitations whose outcome this user has now seen.
     pub seen: Vec<(String, Uuid)>,
-    /// Counted for [`creates_since`](crate::Catalog::creates_since).
+    /// Counted for [`creates_since`](Meetings::creates_since).
     pub created_by: Option<(String, u64)>,
     /// A meeting that this decision has read and does not change.
     pub read: Option<MeetingRead>,

@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 use super::*;
-use catalog::{Catalog, Grant, Group, ParentTopic, SqliteCatalog};
+use catalog::{Grant, Group, ParentTopic, SqliteCatalog, Topics};
 use std::sync::Arc;
 
 fn group(group: &str) -> Group {

@@ -9,7 +9,7 @@ use crate::login::{self, LoginError, LoginStep};
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
-use catalog::{ApiKey, Group, SqliteCatalog};
+use catalog::{Accounts, ApiKey, Group, SqliteCatalog, Topics};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;

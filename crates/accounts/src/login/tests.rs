@@ -3,7 +3,7 @@
 use super::*;
 use crate::access::AccessConfig;
 use crate::network::Network;
-use catalog::{AccessKey, AccessSnapshot, Catalog, Group, SqliteCatalog, User};
+use catalog::{AccessKey, AccessSnapshot, Accounts, Group, SqliteCatalog, Topics, User};
 use devices::LOOKUPS_WAITING_MAX;
 use std::sync::Arc;
 use std::sync::mpsc;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mio::{Poll, Registry};
 use mqtt::server::Restart;
 
+use super::Worker;
 use super::action::{Actions, Now};
 use super::carrying::Carrying;
 use super::clients::{self, Clients};
@@ -18,7 +19,6 @@ use super::post::{WorkerAddress, WorkerMailbox};
 use super::queue_jobs::QueueAcks;
 use super::reader::ReaderAddress;
 use super::worker_posts::WorkerPosts;
-use super::Worker;
 use crate::mailbox::{Alarm, mailbox};
 use crate::shared::Shared;
 use crate::store::{RecoveredClient, RecoveredConnection};

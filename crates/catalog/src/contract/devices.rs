@@ -2,7 +2,7 @@
 
 use super::{Store, device, names, with_people};
 use crate::limits::REMOVED_DEVICE_KEEP_MS;
-use crate::{Catalog, OnlineEvent, OnlineKind};
+use crate::{Accounts, Catalog, OnlineEvent, OnlineKind, Presence};
 
 const PHONE: &str = "GID_test@@@phone";
 

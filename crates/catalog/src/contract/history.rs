@@ -2,7 +2,7 @@
 
 use super::{Store, id};
 use crate::limits::PAST_CALL_KEEP_MS;
-use crate::{Catalog, MeetingCommit, PastCallPlace, PastCallRow};
+use crate::{Catalog, MeetingCommit, Meetings, PastCallPlace, PastCallRow};
 
 fn past(user: &str, meeting: u128, started_at_ms: u64, duration_ms: Option<u64>, document: &str) -> PastCallRow {
     PastCallRow {

@@ -3,8 +3,9 @@
 use super::{Store, change, commit, device, id, names, with_people};
 use crate::limits::{CREATES_KEEP_MS, ENDED_MEETING_KEEP_MS, OUTCOMES_PER_USER_MAX};
 use crate::{
-    Catalog, CommitError, DueTimers, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingPart,
-    MeetingPartName, MeetingRead, MeetingRow, NewOutboxRow, OutcomeRow, SetAside, TimerRow,
+    Accounts, Catalog, CommitError, DueTimers, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit,
+    MeetingPart, MeetingPartName, MeetingRead, MeetingRow, Meetings, NewOutboxRow, OutcomeRow, Presence, SetAside,
+    TimerRow,
 };
 use std::future::Future;
 use std::pin::Pin;

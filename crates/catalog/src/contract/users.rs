@@ -2,7 +2,9 @@
 
 use super::{Store, device, names, user, with_people};
 use crate::limits::{AHEAD_MAX_MS, CREDENTIAL_VALID_MS, EXPIRED_DEVICE_KEEP_MS};
-use crate::{ApiKey, Catalog, CatalogError, Device, DeviceState, LoginLink, OnlineEvent, OnlineKind, User};
+use crate::{
+    Accounts, ApiKey, Catalog, CatalogError, Device, DeviceState, LoginLink, OnlineEvent, OnlineKind, Presence, User,
+};
 
 const PHONE: &str = "GID_test@@@phone";
 

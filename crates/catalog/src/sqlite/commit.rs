@@ -2,7 +2,7 @@
 //! rows. Each statement of its own would wait for the connection's thread and back.
 
 use super::fault::Fault;
-use super::online;
+use super::presence;
 use super::rows::{engagement_kind_name, to_i64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
 use crate::limits::OUTCOMES_PER_USER_MAX;
@@ -175,7 +175,7 @@ fn push_change(batch: &mut Batch, change: &MeetingChange) -> Result<(), CatalogE
         .iter()
         .filter(|engagement| engagement.kind != EngagementKind::Rung)
         .map(|engagement| &engagement.user);
-    online::push_presence_changes(batch, changed.chain(&change.freed));
+    presence::push_presence_changes(batch, changed.chain(&change.freed));
     Ok(())
 }
 

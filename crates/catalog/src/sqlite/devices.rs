@@ -1,7 +1,7 @@
 //! Devices with their credentials and online state.
 
 use super::fault::Fault;
-use super::online::record_presence_changes;
+use super::presence::record_presence_changes;
 use super::rows::{to_i64, to_u64};
 use super::users::{NAMES_PER_QUERY, push_list, unknown_owner};
 use crate::{CatalogError, Device, DeviceState};

@@ -3,13 +3,93 @@
 use super::fault::Fault;
 use super::rows::{to_engagement_kind, to_i64, to_u64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
+use super::{SqliteCatalog, commit, set_aside};
 use crate::{
-    CatalogError, DeviceState, DueTimers, Engagement, MeetingPart, MeetingPartName, MeetingRow, NewOutboxRow,
-    OutboxRow, OutcomeRow, PastCallPlace, PastCallRow, TimerRow, User, UserState,
+    CatalogError, CatalogFuture, CommitError, DeviceState, DueTimers, Engagement, MeetingCommit, MeetingPart,
+    MeetingPartName, MeetingRow, Meetings, NewOutboxRow, OutboxRow, OutcomeRow, PastCallPlace, PastCallRow, SetAside,
+    TimerRow, User, UserState,
 };
 use sqlx::{QueryBuilder, SqliteConnection, query_as, query_scalar};
 use std::ops::Range;
 use uuid::Uuid;
+
+impl Meetings for SqliteCatalog {
+    fn meeting(&self, id: Uuid) -> CatalogFuture<'_, Option<MeetingRow>> {
+        read!(self, conn => meeting(conn, id))
+    }
+
+    fn meeting_revision(&self, id: Uuid) -> CatalogFuture<'_, Option<u64>> {
+        read!(self, conn => revision(conn, id))
+    }
+
+    fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>> {
+        read!(self, conn => live(conn))
+    }
+
+    fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError> {
+        write!(self, conn => commit::apply(conn, &commit))
+    }
+
+    fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool> {
+        read!(self, conn => handled(conn, signal))
+    }
+
+    fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>> {
+        let users = users.to_vec();
+        read!(self, conn => engagements_of(conn, &users))
+    }
+
+    fn due_timers(&self, due: DueTimers, limit: u32) -> CatalogFuture<'_, Vec<TimerRow>> {
+        read!(self, conn => due_timers(conn, &due, limit))
+    }
+
+    fn next_timer(&self, held_ms: Range<u64>) -> CatalogFuture<'_, Option<u64>> {
+        read!(self, conn => next_timer(conn, &held_ms))
+    }
+
+    fn outbox(&self, after: i64, limit: u32) -> CatalogFuture<'_, Vec<OutboxRow>> {
+        read!(self, conn => outbox(conn, after, limit))
+    }
+
+    fn outbox_sent(&self, ids: &[i64]) -> CatalogFuture<'_, ()> {
+        let ids = ids.to_vec();
+        write!(self, conn => outbox_sent(conn, &ids))
+    }
+
+    fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()> {
+        let reason = reason.to_owned();
+        write!(self, conn => set_aside::meeting(conn, id, &reason))
+    }
+
+    fn set_message_aside(&self, id: i64, reason: &str) -> CatalogFuture<'_, ()> {
+        let reason = reason.to_owned();
+        write!(self, conn => set_aside::message(conn, id, &reason))
+    }
+
+    fn set_aside(&self) -> CatalogFuture<'_, SetAside> {
+        read!(self, conn => set_aside::count(conn))
+    }
+
+    fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>> {
+        let user = user.to_owned();
+        read!(self, conn => user_state(conn, &user, outcomes))
+    }
+
+    fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>> {
+        let user = user.to_owned();
+        read!(self, conn => outcomes(conn, &user, limit))
+    }
+
+    fn past_calls(&self, user: &str, before: Option<PastCallPlace>, limit: u32) -> CatalogFuture<'_, Vec<PastCallRow>> {
+        let user = user.to_owned();
+        read!(self, conn => past_calls(conn, &user, before, limit))
+    }
+
+    fn creates_since(&self, user: &str, since_ms: u64, now_ms: u64) -> CatalogFuture<'_, u32> {
+        let user = user.to_owned();
+        read!(self, conn => creates_since(conn, &user, since_ms, now_ms))
+    }
+}
 
 pub(super) async fn meeting(conn: &mut SqliteConnection, id: Uuid) -> Result<Option<MeetingRow>, Fault> {
     // One statement, so that document and parts are of one moment. The document comes first: no kind is empty.

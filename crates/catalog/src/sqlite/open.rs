@@ -4,7 +4,7 @@ use super::checkpoint::{self, Checkpoints};
 use super::fault::{DAMAGE_REMEDY, Health, SqlErrorKind, kind_of};
 use super::migrate::{SCHEMA_VERSION, migrate};
 use super::rows::to_u64;
-use super::{SqliteCatalog, access};
+use super::{SqliteCatalog, topics};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 use std::fs::{File, OpenOptions};
@@ -129,6 +129,6 @@ fn is_usable(connection: &SqliteConnection) -> bool {
 }
 
 async fn read_revision(readers: &SqlitePool) -> Result<u64, OpenError> {
-    let stored = access::revision(&mut *readers.acquire().await?).await?;
+    let stored = topics::revision(&mut *readers.acquire().await?).await?;
     to_u64(stored).map_err(|error| OpenCause::Sql(sqlx::Error::Decode(error.into())).into())
 }

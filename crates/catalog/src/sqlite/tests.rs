@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 use super::SqliteCatalog;
-use crate::{ApiKey, Catalog, CatalogError, Group, Handled, MeetingCommit, NewOutboxRow};
+use crate::{Accounts, ApiKey, CatalogError, Group, Handled, MeetingCommit, Meetings, NewOutboxRow, Topics};
 use sqlx::{query, query_scalar};
 use tempfile::TempDir;
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 use crate::Place;
 use catalog::contract::Store;
-use catalog::{Catalog, EngagementKind, SCHEMA_VERSION, SqliteCatalog};
+use catalog::{Accounts, EngagementKind, Meetings, SCHEMA_VERSION, SqliteCatalog};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqliteConnection, query_as, query_scalar};
 use std::fs;

@@ -2,7 +2,7 @@
 
 use crate::Place;
 use catalog::contract::Store;
-use catalog::{ApiKey, Catalog, CatalogError, SqliteCatalog};
+use catalog::{Accounts, ApiKey, Catalog, CatalogError, SqliteCatalog};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 

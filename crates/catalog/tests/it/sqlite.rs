@@ -4,8 +4,8 @@ use crate::Place;
 use catalog::contract::Store;
 use catalog::limits::CONNECTIONS_REMEMBERED_MAX;
 use catalog::{
-    Catalog, CatalogError, CommitError, Engagement, EngagementKind, Group, MeetingChange, MeetingCommit, NewOutboxRow,
-    OnlineEvent, OnlineKind, SCHEMA_VERSION, SqliteCatalog,
+    Accounts, Catalog, CatalogError, CommitError, Engagement, EngagementKind, Group, MeetingChange, MeetingCommit,
+    Meetings, NewOutboxRow, OnlineEvent, OnlineKind, Presence, SCHEMA_VERSION, SqliteCatalog, Topics,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, query, query_scalar, raw_sql};

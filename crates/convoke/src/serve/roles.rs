@@ -11,7 +11,7 @@ use accounts::access::{AccessConfig, AccessView, TopicLimit};
 use accounts::login::DeviceDirectory;
 use anyhow::{Context, Result};
 use broker::Broker;
-use catalog::Catalog;
+use catalog::{Accounts, Catalog};
 use clock::Clock;
 use meeting::{JoinSigner, MeetingService, Rules};
 use queue::Queue;

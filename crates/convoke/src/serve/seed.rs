@@ -73,7 +73,7 @@ fn derived(api_key: &ApiKey, purpose: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use catalog::SqliteCatalog;
+    use catalog::{SqliteCatalog, Topics};
     use std::fs;
     use std::os::unix::fs::MetadataExt;
 

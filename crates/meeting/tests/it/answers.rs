@@ -1,7 +1,7 @@
 //! Answers: one for each request; glare, members that come back, and pages that are closed.
 
 use crate::world::{World, channel, client_id, create, new_meeting, now_ms};
-use catalog::Catalog as _;
+use catalog::Accounts;
 use meeting::ChannelEventKind;
 use signalling::{DownBody, EndReason, InvitationId, MeetingId, RefusalCode, RejectReason, SignalId, Track, UpBody};
 use uuid::Uuid;

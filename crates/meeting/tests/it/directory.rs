@@ -1,6 +1,7 @@
 //! State and contacts: what a user is told of itself and of others.
 
 use crate::world::World;
+use catalog::{Accounts, Topics};
 use signalling::{DownBody, Presence, UpBody};
 
 #[tokio::test]
@@ -43,7 +44,7 @@ async fn state_names_the_call_and_gives_parameters_to_the_device_that_is_in_it()
 
 #[tokio::test]
 async fn a_group_that_is_made_later_is_followed() {
-    use catalog::{Catalog as _, Group};
+    use catalog::Group;
     use queue::TopicName;
     let world = World::new().await;
     world.catalog.put_group(Group { group: "GID_later".to_owned() }).await.unwrap();
@@ -52,7 +53,7 @@ async fn a_group_that_is_made_later_is_followed() {
 
 #[tokio::test]
 async fn contacts_fit_into_one_message_however_long_their_names_are() {
-    use catalog::{Catalog as _, User};
+    use catalog::User;
     let mut world = World::new().await;
     for n in 0..200 {
         let user = User { user: format!("{n:064}"), name: "💬".repeat(64) };

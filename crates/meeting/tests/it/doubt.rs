@@ -3,7 +3,7 @@
 
 use crate::history::{in_vain, page};
 use crate::world::{World, until};
-use catalog::Catalog as _;
+use catalog::{Accounts, Meetings};
 use clock::Clock;
 use clock::testing::TestMachine;
 use queue::Message;

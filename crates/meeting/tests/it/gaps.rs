@@ -1,7 +1,7 @@
 //! Gaps of a call: the process ends in each of them, in each of three ways, and the outcome is the same each time.
 
 use crate::world::{World, channel, until};
-use catalog::Catalog as _;
+use catalog::Meetings;
 use signalling::{DownBody, EndReason, InvitationId, MeetingId, Track, UpBody};
 use std::sync::Arc;
 

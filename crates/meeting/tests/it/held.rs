@@ -92,23 +92,7 @@ macro_rules! pass_on {
     };
 }
 
-impl Catalog for Held {
-    fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError> {
-        Box::pin(async move {
-            self.hold.pass(&commit).await?;
-            self.catalog.commit(commit).await
-        })
-    }
-
-    fn online_events(&self, events: &[OnlineEvent]) -> CatalogFuture<'_, Vec<ClientOnline>> {
-        let noted = self.hold.note(Write::OnlineEvents(events.len()));
-        let done = self.catalog.online_events(events);
-        Box::pin(async move {
-            noted?;
-            done.await
-        })
-    }
-
+impl Topics for Held {
     pass_on! {
         fn access(&self) -> CatalogFuture<'_, AccessSnapshot>;
         fn access_revision(&self) -> watch::Receiver<u64>;
@@ -116,6 +100,11 @@ impl Catalog for Held {
         fn put_parent(&self, parent: ParentTopic) -> CatalogFuture<'_, ()>;
         fn put_access_key(&self, key: AccessKey) -> CatalogFuture<'_, ()>;
         fn put_grant(&self, grant: Grant) -> CatalogFuture<'_, ()>;
+    }
+}
+
+impl Accounts for Held {
+    pass_on! {
         fn put_user(&self, user: User) -> CatalogFuture<'_, ()>;
         fn user(&self, user: &str) -> CatalogFuture<'_, Option<User>>;
         fn users(&self, after: Option<&str>, limit: u32) -> CatalogFuture<'_, Vec<User>>;
@@ -129,6 +118,33 @@ impl Catalog for Held {
         fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<ApiKey>>;
         fn put_login_link(&self, link: LoginLink) -> CatalogFuture<'_, ()>;
         fn login_link(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<LoginLink>>;
+    }
+}
+
+impl Presence for Held {
+    fn online_events(&self, events: &[OnlineEvent]) -> CatalogFuture<'_, Vec<ClientOnline>> {
+        let noted = self.hold.note(Write::OnlineEvents(events.len()));
+        let done = self.catalog.online_events(events);
+        Box::pin(async move {
+            noted?;
+            done.await
+        })
+    }
+
+    pass_on! {
+        fn presence_changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, PresenceChanges>;
+    }
+}
+
+impl Meetings for Held {
+    fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError> {
+        Box::pin(async move {
+            self.hold.pass(&commit).await?;
+            self.catalog.commit(commit).await
+        })
+    }
+
+    pass_on! {
         fn meeting(&self, id: Uuid) -> CatalogFuture<'_, Option<MeetingRow>>;
         fn meeting_revision(&self, id: Uuid) -> CatalogFuture<'_, Option<u64>>;
         fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
@@ -141,11 +157,15 @@ impl Catalog for Held {
         fn set_meeting_aside(&self, id: Uuid, reason: &str) -> CatalogFuture<'_, ()>;
         fn set_message_aside(&self, id: i64, reason: &str) -> CatalogFuture<'_, ()>;
         fn set_aside(&self) -> CatalogFuture<'_, SetAside>;
-        fn presence_changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, PresenceChanges>;
         fn user_state(&self, user: &str, outcomes: u32) -> CatalogFuture<'_, Option<UserState>>;
         fn outcomes(&self, user: &str, limit: u32) -> CatalogFuture<'_, Vec<OutcomeRow>>;
         fn past_calls(&self, user: &str, before: Option<PastCallPlace>, limit: u32) -> CatalogFuture<'_, Vec<PastCallRow>>;
         fn creates_since(&self, user: &str, since_ms: u64, now_ms: u64) -> CatalogFuture<'_, u32>;
+    }
+}
+
+impl Catalog for Held {
+    pass_on! {
         fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
         fn pull_in(&self, now_ms: u64) -> CatalogFuture<'_, u64>;
     }

@@ -1,7 +1,7 @@
 //! Presence: a client that watches its contacts is told of their changes.
 
 use crate::world::{World, client_id, now_ms};
-use catalog::{Catalog as _, OnlineEvent, OnlineKind};
+use catalog::{Accounts, OnlineEvent, OnlineKind, Presence as _};
 use signalling::{DownBody, Presence, UpBody};
 
 impl World {

@@ -1,7 +1,7 @@
 //! Two decisions on one meeting side by side, in an order that is forced.
 
 use crate::world::World;
-use catalog::{Catalog as _, MeetingChange, MeetingCommit};
+use catalog::{MeetingChange, MeetingCommit, Meetings};
 use signalling::{DownBody, EndReason, UpBody};
 
 #[tokio::test]

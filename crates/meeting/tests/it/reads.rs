@@ -2,7 +2,7 @@
 
 use crate::held::Write;
 use crate::world::{World, new_meeting, until};
-use catalog::{Catalog, User};
+use catalog::{Accounts, Meetings, User};
 use signalling::UpBody;
 
 #[tokio::test]

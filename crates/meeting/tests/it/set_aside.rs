@@ -1,7 +1,7 @@
 //! Meetings and messages that are set aside: they stop nothing else.
 
 use crate::world::{World, client_id, now_ms, until};
-use catalog::{Catalog as _, MeetingChange, MeetingCommit, NewOutboxRow, SetAside};
+use catalog::{Catalog as _, MeetingChange, MeetingCommit, Meetings, NewOutboxRow, SetAside};
 use signalling::topics::{MEETING_DOWN, RING_DOWN, property};
 use signalling::{DownBody, Media, MeetingId, RefusalCode, UpBody};
 

@@ -3,6 +3,7 @@
 use super::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use catalog::Accounts;
 
 impl World {
     async fn renew(&self, login: &Answer) -> Answer {

@@ -1,63 +1,35 @@
-//! Rows of access: groups, users and devices, credentials, parent topics and grants.
+//! Users and their devices, and the ways in for them: API keys and login links.
 
-use crate::text;
+use crate::{CatalogFuture, text};
 use std::borrow::Cow;
 use std::fmt;
 
-/// A Group ID, `GID_…` or `GID-…`, 7 to 64 characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    pub group: String,
-}
-
-/// A parent topic (level 1), unique without regard to case.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParentTopic {
-    pub parent: String,
-    pub rule: Rule,
-}
-
-/// What happens between MQTT and the queue, for each parent topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rule {
-    /// Stays inside the broker.
-    None,
-    /// Published messages go to the queue topic of the same name.
-    ToQueue,
-    /// Messages of the queue topic are delivered to terminals.
-    FromQueue,
-    Both,
-}
-
-/// The key of a service (Signature login), which gives access to its whole instance.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AccessKey {
-    pub key_id: String,
-    pub secret: String,
-    pub instance: String,
-}
-
-impl fmt::Debug for AccessKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessKey").field("key_id", &self.key_id).finish_non_exhaustive()
-    }
-}
-
-/// The right of a group's end users to publish to an upstream parent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    pub group: String,
-    pub parent: String,
-}
-
-/// All rules of access at one revision.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AccessSnapshot {
-    pub revision: u64,
-    pub groups: Vec<Group>,
-    pub parents: Vec<ParentTopic>,
-    pub keys: Vec<AccessKey>,
-    pub grants: Vec<Grant>,
+/// Users, devices with their credentials, API keys and login links.
+pub trait Accounts: Send + Sync {
+    /// Creates the user or renames it. A name that breaks [`text::check_name`] is [`CatalogError::Invalid`].
+    fn put_user(&self, user: User) -> CatalogFuture<'_, ()>;
+    fn user(&self, user: &str) -> CatalogFuture<'_, Option<User>>;
+    /// Users in the order of their names, at most `limit`, from the one after the user `after` (an unknown one: none).
+    fn users(&self, after: Option<&str>, limit: u32) -> CatalogFuture<'_, Vec<User>>;
+    /// Registers a device; the same client id of the same user again replaces the credential. A client id that
+    /// belongs to another user is [`CatalogError::Invalid`].
+    fn put_device(&self, device: Device) -> CatalogFuture<'_, ()>;
+    fn device(&self, client_id: &str) -> CatalogFuture<'_, Option<Device>>;
+    /// Extends the credential `key_id` of a device until then, and never shortens it; returns until when it is valid.
+    /// `None`: the device has no such credential (any more).
+    fn extend_device(&self, client_id: &str, key_id: &str, expires_at_ms: u64) -> CatalogFuture<'_, Option<u64>>;
+    /// Removes the device that has the credential `key_id`, with its online state; its user's presence may have
+    /// changed. `false`: there is no such device (any more).
+    fn remove_device(&self, client_id: &str, key_id: &str, at_ms: u64) -> CatalogFuture<'_, bool>;
+    /// Client ids of removed devices that were not registered again, as long as [`limits::REMOVED_DEVICE_KEEP_MS`]
+    /// says.
+    fn removed_devices(&self) -> CatalogFuture<'_, Vec<String>>;
+    /// Devices of these users with their online state.
+    fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>>;
+    fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()>;
+    fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<ApiKey>>;
+    fn put_login_link(&self, link: LoginLink) -> CatalogFuture<'_, ()>;
+    fn login_link(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<LoginLink>>;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,45 +98,6 @@ pub struct LoginLink {
     /// Lower-case hex.
     pub secret_sha256: String,
     pub user: String,
-}
-
-/// A `connect` or `tcpclean` event of the broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OnlineEvent {
-    pub client_id: String,
-    /// Unique per connection: a `tcpclean` cancels only the `connect` with the same one.
-    pub channel_id: String,
-    pub kind: OnlineKind,
-    pub at_ms: u64,
-}
-
-/// The online state of a client after some events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientOnline {
-    pub client_id: String,
-    /// The user whose device it is, or was until it was removed; `None`: it is no registered device.
-    pub user: Option<String>,
-    /// The device was removed and is not registered again.
-    pub removed: bool,
-    pub online: bool,
-    /// The events have brought it online or offline.
-    pub changed: bool,
-}
-
-/// Users whose presence may have changed: a device of theirs came or went, or they entered or left a call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PresenceChanges {
-    pub users: Vec<String>,
-    /// The number of the last of them; without any, of the last change of all.
-    pub last: u64,
-    /// There are more after it.
-    pub more: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OnlineKind {
-    Connect,
-    TcpClean,
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{Store, device, names, with_people};
 use crate::limits::TCPCLEAN_KEEP_MS;
-use crate::{Catalog, ClientOnline, DeviceState, OnlineEvent, OnlineKind};
+use crate::{Accounts, Catalog, ClientOnline, DeviceState, OnlineEvent, OnlineKind, Presence};
 
 const PHONE: &str = "GID_test@@@phone";
 

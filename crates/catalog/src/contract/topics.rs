@@ -1,7 +1,7 @@
 //! Groups, parent topics, keys, grants and their revision.
 
 use super::{Store, group, parent};
-use crate::{AccessKey, Catalog, CatalogError, Grant, Rule};
+use crate::{AccessKey, CatalogError, Grant, Rule, Topics};
 
 fn key(secret: &str) -> AccessKey {
     AccessKey { key_id: "LTAItest".to_owned(), secret: secret.to_owned(), instance: "convoke".to_owned() }

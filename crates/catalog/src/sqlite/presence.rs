@@ -6,13 +6,25 @@
 //!
 //! Events that came together are applied together: reads and writes of many clients are one statement each.
 
+use super::SqliteCatalog;
 use super::fault::Fault;
 use super::rows::{to_i64, to_u64};
 use super::users::{NAMES_PER_QUERY, push_list};
 use crate::limits::CONNECTIONS_REMEMBERED_MAX;
-use crate::{ClientOnline, OnlineEvent, OnlineKind, PresenceChanges};
+use crate::{CatalogFuture, ClientOnline, OnlineEvent, OnlineKind, Presence, PresenceChanges};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query_as, query_scalar};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+impl Presence for SqliteCatalog {
+    fn online_events(&self, events: &[OnlineEvent]) -> CatalogFuture<'_, Vec<ClientOnline>> {
+        let events = events.to_vec();
+        write!(self, conn => apply(conn, &events))
+    }
+
+    fn presence_changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, PresenceChanges> {
+        read_at_once!(self, conn => changes(conn, after, limit))
+    }
+}
 
 /// Applies the events; returns each of their clients once, as it is after all of them.
 pub(super) async fn apply(conn: &mut SqliteConnection, events: &[OnlineEvent]) -> Result<Vec<ClientOnline>, Fault> {

@@ -1,10 +1,38 @@
 //! Groups, parents, keys, grants. A put that changes a row raises the revision in the same transaction and returns it.
 
+use super::SqliteCatalog;
 use super::fault::Fault;
 use super::rows::{rule_name, to_rule, to_u64};
-use crate::{AccessKey, AccessSnapshot, CatalogError, Grant, Group, ParentTopic};
+use crate::{AccessKey, AccessSnapshot, CatalogError, CatalogFuture, Grant, Group, ParentTopic, Topics};
 use sqlx::sqlite::SqliteQueryResult;
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
+use tokio::sync::watch;
+
+impl Topics for SqliteCatalog {
+    fn access(&self) -> CatalogFuture<'_, AccessSnapshot> {
+        read_at_once!(self, conn => snapshot(conn))
+    }
+
+    fn access_revision(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    fn put_group(&self, group: Group) -> CatalogFuture<'_, ()> {
+        write_access!(self, conn => put_group(conn, &group))
+    }
+
+    fn put_parent(&self, parent: ParentTopic) -> CatalogFuture<'_, ()> {
+        write_access!(self, conn => put_parent(conn, &parent))
+    }
+
+    fn put_access_key(&self, key: AccessKey) -> CatalogFuture<'_, ()> {
+        write_access!(self, conn => put_access_key(conn, &key))
+    }
+
+    fn put_grant(&self, grant: Grant) -> CatalogFuture<'_, ()> {
+        write_access!(self, conn => put_grant(conn, &grant))
+    }
+}
 
 pub(super) async fn snapshot(conn: &mut SqliteConnection) -> Result<AccessSnapshot, Fault> {
     Ok(AccessSnapshot {

@@ -1,0 +1,66 @@
+//! Users, devices, API keys and login links: which function serves which method.
+
+use super::{SqliteCatalog, devices, users};
+use crate::{Accounts, ApiKey, CatalogFuture, Device, DeviceState, LoginLink, User};
+
+impl Accounts for SqliteCatalog {
+    fn put_user(&self, user: User) -> CatalogFuture<'_, ()> {
+        write!(self, conn => users::put_user(conn, &user))
+    }
+
+    fn user(&self, user: &str) -> CatalogFuture<'_, Option<User>> {
+        let user = user.to_owned();
+        read!(self, conn => users::user(conn, &user))
+    }
+
+    fn users(&self, after: Option<&str>, limit: u32) -> CatalogFuture<'_, Vec<User>> {
+        let after = after.map(str::to_owned);
+        read!(self, conn => users::users(conn, after.as_deref(), limit))
+    }
+
+    fn put_device(&self, device: Device) -> CatalogFuture<'_, ()> {
+        write!(self, conn => devices::put(conn, &device))
+    }
+
+    fn device(&self, client_id: &str) -> CatalogFuture<'_, Option<Device>> {
+        let client_id = client_id.to_owned();
+        read!(self, conn => devices::device(conn, &client_id))
+    }
+
+    fn extend_device(&self, client_id: &str, key_id: &str, expires_at_ms: u64) -> CatalogFuture<'_, Option<u64>> {
+        let (client_id, key_id) = (client_id.to_owned(), key_id.to_owned());
+        write!(self, conn => devices::extend(conn, &client_id, &key_id, expires_at_ms))
+    }
+
+    fn remove_device(&self, client_id: &str, key_id: &str, at_ms: u64) -> CatalogFuture<'_, bool> {
+        let (client_id, key_id) = (client_id.to_owned(), key_id.to_owned());
+        write!(self, conn => devices::remove(conn, &client_id, &key_id, at_ms))
+    }
+
+    fn removed_devices(&self) -> CatalogFuture<'_, Vec<String>> {
+        read!(self, conn => devices::removed(conn))
+    }
+
+    fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>> {
+        let users = users.to_vec();
+        read!(self, conn => devices::of_users(conn, &users))
+    }
+
+    fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()> {
+        write!(self, conn => users::put_api_key(conn, &key))
+    }
+
+    fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<ApiKey>> {
+        let hash = secret_sha256.to_owned();
+        read!(self, conn => users::api_key(conn, &hash))
+    }
+
+    fn put_login_link(&self, link: LoginLink) -> CatalogFuture<'_, ()> {
+        write!(self, conn => users::put_login_link(conn, &link))
+    }
+
+    fn login_link(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<LoginLink>> {
+        let hash = secret_sha256.to_owned();
+        read!(self, conn => users::login_link(conn, &hash))
+    }
+}
