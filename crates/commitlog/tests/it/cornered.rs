@@ -70,12 +70,18 @@ fn fill_segments(log: &Log, count: u64) {
     }
 }
 
-/// With all segments ready that there are to be, and no room for a normal append.
-fn open_on_full_disk(storage: &ForgettingStorage) -> (Log, LogOwner) {
+/// With so many full segments, and all the next ones ready that there are to be.
+fn open_with_all_ready(storage: &ForgettingStorage, full: u64) -> (Log, LogOwner) {
     let (log, _) = open(storage, &large());
     let owner = register(&log);
-    fill_segments(&log, 2);
+    fill_segments(&log, full);
     wait_for_segment(storage, log.segments().end() + 2);
+    (log, owner)
+}
+
+/// The same, without room for a normal append.
+fn open_on_full_disk(storage: &ForgettingStorage) -> (Log, LogOwner) {
+    let (log, owner) = open_with_all_ready(storage, 2);
     storage.set_full(true);
     fill(&log, Need::Normal);
     (log, owner)
@@ -424,10 +430,7 @@ fn a_log_is_full_for_what_it_would_refuse_and_for_nothing_else() {
 fn segments_that_cannot_be_given_back_now_are_later_and_keep_no_other() {
     for failures in [1, 3] {
         let storage = storage();
-        let (log, _) = open(&storage, &large());
-        let _owner = register(&log);
-        fill_segments(&log, 3);
-        wait_for_segment(&storage, log.segments().end() + 2);
+        let (log, _owner) = open_with_all_ready(&storage, 3);
         // The stub in the place of the first one gets its name first.
         (0..failures).for_each(|nth| storage.fail(Call::Rename, nth, std::io::ErrorKind::Other));
         assert!(log.reclaim(4).unwrap());
@@ -442,10 +445,7 @@ fn segments_that_cannot_be_given_back_now_are_later_and_keep_no_other() {
 #[test]
 fn acknowledgements_in_a_segment_that_finds_no_room_do_not_keep_the_log_from_giving_space_back() {
     let storage = storage();
-    let (log, _) = open(&storage, &large());
-    let mut owner = register(&log);
-    fill_segments(&log, 2);
-    wait_for_segment(&storage, log.segments().end() + 2);
+    let (log, mut owner) = open_with_all_ready(&storage, 2);
     storage.hold_syncs();
     let unmade = *log.segments().end() + 3;
     let parts = [Part::Bytes(&[1; 700])];
