@@ -23,8 +23,16 @@ impl Workers {
         self.0.count_ones() as usize
     }
 
+    pub(crate) fn contains(self, worker: usize) -> bool {
+        self.0 >> worker & 1 == 1
+    }
+
+    pub(crate) fn with(self, worker: usize) -> Self {
+        Self(self.0 | 1 << worker)
+    }
+
     pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
-        (0..crate::mailbox::WORKERS_MAX).filter(move |worker| self.0 >> worker & 1 == 1)
+        (0..crate::mailbox::WORKERS_MAX).filter(move |worker| self.contains(*worker))
     }
 }
 
@@ -41,9 +49,9 @@ impl WorkersByFilter {
 
     pub(crate) fn workers(&self, topic: TopicName<'_>) -> Workers {
         let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
-        let mut workers = 0;
-        tree.for_each_match(topic, |worker, _| workers |= 1 << worker);
-        Workers(workers)
+        let mut workers = Workers::default();
+        tree.for_each_match(topic, |worker, _| workers = workers.with(*worker));
+        workers
     }
 }
 

@@ -24,6 +24,7 @@ use crate::client::ClientKey;
 use crate::message::SharedMessage;
 use crate::shared::Shared;
 use crate::worker::post::{FromQueue, Notice, QueueJob};
+use crate::worker::taken::Taken;
 
 /// The broker's consumer group.
 pub const GROUP: &str = "convoke-broker";
@@ -187,8 +188,9 @@ impl Flow {
     fn begin(&self, delivery: Delivery, permit: OwnedSemaphorePermit) {
         let Delivery { message_id, topic, message, receipt, .. } = delivery;
         let pump = self.back.clone();
-        let (original, is_done) = (message, false);
-        pass_on(&self.shared, Box::new(QueueJob { receipt, message_id, topic, original, is_done, permit, pump }));
+        let (original, is_done, taken) = (message, false, Taken::default());
+        let job = QueueJob { receipt, message_id, topic, original, is_done, taken, permit, pump };
+        pass_on(&self.shared, Box::new(job));
     }
 
     async fn keep_hidden(&self, deliveries: &mut VecDeque<Delivery>) {

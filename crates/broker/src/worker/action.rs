@@ -60,6 +60,11 @@ pub(crate) struct ClientRef {
     pub(super) generation: u32,
 }
 
+impl ClientRef {
+    /// None is before it.
+    pub(super) const FIRST: Self = Self { slot: 0, generation: 0 };
+}
+
 pub(super) type Actions = VecDeque<Action>;
 
 pub(super) enum Action {

@@ -119,6 +119,7 @@ impl Worker {
         let settled = match target {
             // The last of several places brings the outcome of them all.
             ReplyTarget::Merged(number) => self.durability.add_outcome(number, outcome),
+            ReplyTarget::Part { number, worker } => self.durability.add_part(number, worker, outcome),
             target => Some((target, outcome)),
         };
         match settled {
@@ -130,7 +131,7 @@ impl Worker {
                 Some(JobStep::Return(job)) => job.return_to_pump(),
                 None => {}
             },
-            Some((ReplyTarget::Nobody | ReplyTarget::Merged(_), _)) | None => {}
+            Some((ReplyTarget::Nobody | ReplyTarget::Merged(_) | ReplyTarget::Part { .. }, _)) | None => {}
         }
     }
 
@@ -139,7 +140,7 @@ impl Worker {
             Outcome::Durable(end) => self.durability.wait(end, AfterDurable::Puback { connection, token }),
             Outcome::Done(reason) | Outcome::Dropped(reason) => self.connections.puback(connection, token, reason),
             Outcome::Unavailable => self.refuse_publish(connection, token, ReasonCode::QUOTA_EXCEEDED),
-            Outcome::NoRoom => self.connections.refuse_without_room(connection, token),
+            Outcome::NoRoom | Outcome::Partial { .. } => self.connections.refuse_without_room(connection, token),
             Outcome::Forbidden(reason) => self.refuse_publish(connection, token, reason),
         }
     }

@@ -6,7 +6,7 @@ use mqtt::topic::TopicName;
 use super::Worker;
 use super::action::Deferred;
 use super::logins::LoginStep;
-use super::post::{FanOut, FromQueue, Notice, Outcome, P2p, Post, QueueJob, ReplyTarget, ReplyTo};
+use super::post::{FanOut, FanOutOrder, FromQueue, Notice, Outcome, P2p, Post, QueueJob, ReplyTarget, ReplyTo};
 use super::turn_budget::WorkLeft;
 use crate::message::SharedMessage;
 
@@ -104,15 +104,16 @@ impl Worker {
 
     fn fan_out_from_queue(&mut self, message: &SharedMessage, job: Box<QueueJob>) {
         let workers = TopicName::parse(&message.topic).map(|topic| self.shared.workers_by_filter.workers(topic));
-        let workers = workers.unwrap_or_default();
-        let target = ReplyTarget::Queue(job);
-        if workers.len() == 0 {
-            return self.settle(target, Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS));
+        let left = job.taken.left_of(workers.unwrap_or_default());
+        if left.is_empty() {
+            let outcome = job.taken.outcome();
+            return self.settle(ReplyTarget::Queue(job), outcome);
         }
-        let number = self.durability.open_reply(target, workers.len());
-        for worker in workers.iter() {
-            let reply_to = ReplyTo { worker: self.me, target: ReplyTarget::Merged(number) };
-            self.fan_out_to(worker, FanOut { message: message.clone(), from: None, need: QueueJob::NEED, reply_to });
+        let number = self.durability.open_reply(ReplyTarget::Queue(job), left.len());
+        for (worker, from) in left {
+            let reply_to = ReplyTo { worker: self.me, target: ReplyTarget::Part { number, worker } };
+            let (message, order) = (message.clone(), FanOutOrder::LogFirst { from });
+            self.fan_out_to(worker, FanOut { message, from: None, need: QueueJob::NEED, order, reply_to });
         }
     }
 }

@@ -33,6 +33,7 @@ mod requests;
 #[cfg(test)]
 mod scenarios;
 mod start;
+pub(crate) mod taken;
 #[cfg(test)]
 mod testing;
 mod turn_budget;
@@ -280,7 +281,8 @@ mod tests {
         text.lines().any(|line| is_in(line.split("//").next().unwrap_or_default()))
     }
 
-    /// What goes between them are values of `action`, `post`, `reader`, `writes`, `known_topic` and `connect_request`.
+    /// What goes between them are values of `action`, `post`, `taken`, `reader`, `writes`, `known_topic` and
+    /// `connect_request`.
     #[test]
     fn no_component_names_another() {
         assert!(names("use crate::worker::{action, clients::Clients};", "clients"));

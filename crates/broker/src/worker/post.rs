@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::action::ClientRef;
 use super::connections::Moving;
 use super::reader::{Loaded, ReadRecord};
+use super::taken::Taken;
 use crate::client::ClientKey;
 use crate::connection_limiter::ConnectionPermit;
 use crate::mailbox::{Address, Mailbox};
@@ -76,7 +77,18 @@ pub(crate) struct FanOut {
     pub(crate) from: Option<ClientKey>,
     /// Of what goes into the log.
     pub(crate) need: Need,
+    pub(crate) order: FanOutOrder,
     pub(crate) reply_to: ReplyTo,
+}
+
+/// Who gets a message first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FanOutOrder {
+    /// Those that need no log: at once, whatever the log does.
+    LiveFirst,
+    /// Those that need the log, from this one on; then the others. So what finds no room and is to come again has reached
+    /// none of them.
+    LogFirst { from: ClientRef },
 }
 
 /// What waits for the outcome, and on which worker.
@@ -93,6 +105,11 @@ pub(crate) enum ReplyTarget {
     },
     /// A message that went to several places: the number of its pending replies.
     Merged(u64),
+    /// The same for a message of the queue, which goes on to those workers alone that did not take it.
+    Part {
+        number: u64,
+        worker: usize,
+    },
     Queue(Box<QueueJob>),
 }
 
@@ -105,6 +122,8 @@ pub(crate) struct QueueJob {
     pub(crate) original: queue::Message,
     /// Its receivers have had it: the acknowledgement is all that is left.
     pub(crate) is_done: bool,
+    /// Subscribers that have it while others had no room.
+    pub(crate) taken: Taken,
     /// Room in the pump; given back when the job is done.
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) permit: OwnedSemaphorePermit,
@@ -137,6 +156,8 @@ pub(crate) enum Outcome {
     Unavailable,
     /// The same, until the log has room.
     NoRoom,
+    /// The same, but the clients before `next` have it once the log is durable up to `stored`.
+    Partial { stored: Position, next: ClientRef },
     /// The sender may not do this; 3.1.1 is closed.
     Forbidden(ReasonCode),
 }
@@ -158,7 +179,7 @@ impl Outcome {
             Self::Done(_) => 2,
             Self::Durable(_) => 3,
             Self::Unavailable => 4,
-            Self::NoRoom => 5,
+            Self::NoRoom | Self::Partial { .. } => 5,
             Self::Forbidden(_) => 6,
         }
     }

@@ -10,7 +10,7 @@ use super::action::AfterDurable;
 use super::clients::Answer;
 use super::connections::{Connected, Line, Read};
 use super::known_topic::Receiver;
-use super::post::{ConnectionKey, FanOut, Notice, Outcome, P2p, Post, ReplyTarget, ReplyTo};
+use super::post::{ConnectionKey, FanOut, FanOutOrder, Notice, Outcome, P2p, Post, ReplyTarget, ReplyTo};
 use super::publish::{self, Authorized};
 use super::turn_budget::{TurnBudget, Work};
 use super::writes::{LogWrite, ToQueue};
@@ -211,7 +211,10 @@ impl Worker {
         for worker in routes.subscribers.iter() {
             let reply_to = ReplyTo { worker: self.me, target: replies.next() };
             let (message, from) = (message.clone(), routes.from.clone());
-            self.fan_out_to(worker, FanOut { message, from, need: Need::Normal, reply_to });
+            self.fan_out_to(
+                worker,
+                FanOut { message, from, need: Need::Normal, order: FanOutOrder::LiveFirst, reply_to },
+            );
         }
     }
 

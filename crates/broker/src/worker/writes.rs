@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use commitlog::Need;
+use mqtt::QoS;
 use queue::{SendDone, TopicName};
 
 use super::action::ClientRef;
@@ -40,19 +41,33 @@ pub(super) struct ToQueue {
     pub(super) done: SendDone,
 }
 
-/// The receivers of one message that need it in the log.
+/// The receivers of one message, some of which need it in the log.
 pub(super) struct LoggedFanOut {
     pub(super) message: SharedMessage,
     /// Those that it is not stored for yet, with the identifiers of their subscriptions.
     pub(super) receivers: VecDeque<(ClientRef, Box<[u32]>)>,
+    /// Those that need no log and get it behind them.
+    pub(super) live: Vec<(ClientRef, QoS, Box<[u32]>)>,
     pub(super) need: Need,
     pub(super) outcome: Outcome,
     pub(super) reply_to: ReplyTo,
 }
 
 impl LoggedFanOut {
+    /// What is said when the log took no more of it. Those that it is stored for already do not get it again.
+    pub(super) fn refused(&self, outcome: Outcome) -> Outcome {
+        match (outcome, self.outcome, self.receivers.front()) {
+            (Outcome::NoRoom, Outcome::Durable(stored), Some((next, _))) => Outcome::Partial { stored, next: *next },
+            _ => outcome,
+        }
+    }
+
     fn bytes(&self) -> usize {
         let receiver = |(_, ids): &(ClientRef, Box<[u32]>)| size_of::<(ClientRef, Box<[u32]>)>() + size_of_val(&**ids);
-        self.message.held_bytes() + self.receivers.iter().map(receiver).sum::<usize>()
+        let live = |(_, _, ids): &(ClientRef, QoS, Box<[u32]>)| {
+            size_of::<(ClientRef, QoS, Box<[u32]>)>() + size_of_val(&**ids)
+        };
+        let receivers = self.receivers.iter().map(receiver).chain(self.live.iter().map(live));
+        self.message.held_bytes() + receivers.sum::<usize>()
     }
 }

@@ -18,7 +18,7 @@ fn to(client_id: &str) -> String {
     format!("chat/p2p/{client_id}/note")
 }
 
-const OTHER_SERVICE: &str = "GID_dev@@@service-2";
+pub(crate) const OTHER_SERVICE: &str = "GID_dev@@@service-2";
 
 fn none() -> PropertiesBuf {
     PropertiesBuf::new()
@@ -319,7 +319,7 @@ fn reconnects_on_a_full_disk_are_refused_before_they_take_the_room_of_acknowledg
 }
 
 /// Until nothing more is taken.
-fn fill(service: &mut Terminal) {
+pub(crate) fn fill(service: &mut Terminal) {
     let payload = "x".repeat(60_000);
     for payload in [payload.as_str(), "x"] {
         let mut sent = 0;
@@ -351,7 +351,7 @@ fn what_is_in_the_queue_goes_on_to_its_receiver_while_the_disk_is_full() {
 }
 
 /// A world in whose queue these are, for a parent topic that does not come from the queue yet.
-fn with_waiting(messages: &[(&str, &str)], change: impl FnOnce(&mut Limits)) -> World {
+pub(crate) fn with_waiting(messages: &[(&str, &str)], change: impl FnOnce(&mut Limits)) -> World {
     let world = World::with(change);
     world.create_topic("chat");
     for (second_topic, body) in messages {
@@ -373,7 +373,7 @@ fn what_is_in_the_queue_goes_on_to_subscribers_while_the_disk_is_full() {
 }
 
 /// It may take half of the reserve.
-const TOO_LARGE_FOR_THE_RESERVE: usize = 600 << 10;
+pub(crate) const TOO_LARGE_FOR_THE_RESERVE: usize = 600 << 10;
 
 #[test]
 fn what_the_log_has_no_room_for_waits_and_becomes_no_dead_letter() {

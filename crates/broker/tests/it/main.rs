@@ -9,6 +9,7 @@ mod durability;
 mod login;
 mod p2p;
 mod pipe;
+mod pumps;
 mod queue_bridge;
 mod reclaim;
 mod removal;

@@ -7,60 +7,69 @@ use mqtt::topic::{Match, TopicName};
 use mqtt::{QoS, ReasonCode};
 
 use super::Clients;
+use super::entry::ClientEntry;
 use super::storing::{Storing, add_reference};
 use crate::message::SharedMessage;
 use crate::store::journal::Batch;
 use crate::worker::action::{Action, Actions, ClientRef, Now};
-use crate::worker::post::{FanOut, Outcome};
+use crate::worker::post::{FanOut, FanOutOrder, Outcome};
 use crate::worker::reader::Loaded;
 use crate::worker::writes::LoggedFanOut;
 
 impl Clients {
     pub(in crate::worker) fn take_fan_out(&mut self, fan_out: FanOut, now: Now, actions: &mut Actions) {
-        let FanOut { message, from, need, reply_to } = fan_out;
+        let FanOut { message, from, need, order, reply_to } = fan_out;
         let Ok(topic) = TopicName::parse(&message.topic) else { return };
         let mut matches = std::mem::take(&mut self.matches);
         self.subscriptions.collect_matches(topic, &mut matches);
         let mut outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
-        let mut receivers = VecDeque::new();
+        let (mut receivers, mut live) = (VecDeque::new(), Vec::new());
         for found in matches.iter() {
             if found.no_local && from.as_ref().is_some_and(|from| self.is_client(found.key, from)) {
                 continue;
             }
             outcome = Outcome::Done(ReasonCode::SUCCESS);
-            receivers.extend(self.fan_out_to(&message, found, now, actions));
+            let ids: Box<[u32]> = found.subscription_ids.as_slice().into();
+            match order {
+                _ if self.needs_log(&message, found) => receivers.push_back((found.key, ids)),
+                FanOutOrder::LiveFirst => self.give_live(&message, (found.key, found.qos, ids), now, actions),
+                FanOutOrder::LogFirst { .. } => live.push((found.key, found.qos, ids)),
+            }
         }
         self.matches = matches;
-        if receivers.is_empty() {
+        if let FanOutOrder::LogFirst { from } = order {
+            receivers.retain(|(client, _)| *client >= from);
+            receivers.make_contiguous().sort_unstable_by_key(|(client, _)| *client);
+        }
+        if receivers.is_empty() && live.is_empty() {
             actions.push_back(Action::Reply { to: reply_to, outcome });
         } else {
-            let fan_out = LoggedFanOut { message, receivers, need, outcome, reply_to };
+            let fan_out = LoggedFanOut { message, receivers, live, need, outcome, reply_to };
             actions.push_back(Action::WriteFanOut(Box::new(fan_out)));
         }
     }
 
-    /// Gives the message to a receiver that needs no log, or returns the one that does.
-    fn fan_out_to(
+    fn needs_log(&self, message: &SharedMessage, found: &Match<ClientRef>) -> bool {
+        message.qos.min(found.qos) != QoS::AtMostOnce && self.entry(found.key).is_some_and(ClientEntry::is_persistent)
+    }
+
+    /// To a receiver that needs no log.
+    fn give_live(
         &mut self,
         message: &SharedMessage,
-        found: &Match<ClientRef>,
+        (client, qos, ids): (ClientRef, QoS, Box<[u32]>),
         now: Now,
         actions: &mut Actions,
-    ) -> Option<(ClientRef, Box<[u32]>)> {
-        let ids: Box<[u32]> = found.subscription_ids.as_slice().into();
-        if message.qos.min(found.qos) == QoS::AtMostOnce {
-            self.send_at_most_once(found.key, message, ids, actions);
-            return None;
+    ) {
+        if message.qos.min(qos) == QoS::AtMostOnce {
+            self.send_at_most_once(client, message, ids, actions);
+        } else {
+            self.keep_in_memory(client, message, ids, now, actions);
         }
-        if !self.entry(found.key)?.is_persistent() {
-            self.keep_in_memory(found.key, message, ids, now, actions);
-            return None;
-        }
-        Some((found.key, ids))
     }
 
     /// Writes one copy of the message and a reference for each inbox, as far as one unit of the log goes, then the next.
-    /// While the log is busy, gives it back with the receivers that it is not stored for.
+    /// While the log is busy, gives it back with the receivers that it is not stored for. Then those that need no log.
     pub(in crate::worker) fn write_fan_out(
         &mut self,
         mut fan_out: LoggedFanOut,
@@ -72,11 +81,14 @@ impl Clients {
                 Ok(()) => {}
                 Err(AppendError::Busy) => return Some(fan_out),
                 Err(error) => {
-                    let outcome = self.refused(&error);
+                    let outcome = fan_out.refused(self.refused(&error));
                     actions.push_back(Action::Reply { to: fan_out.reply_to, outcome });
                     return None;
                 }
             }
+        }
+        for receiver in std::mem::take(&mut fan_out.live) {
+            self.give_live(&fan_out.message, receiver, now, actions);
         }
         actions.push_back(Action::Reply { to: fan_out.reply_to, outcome: fan_out.outcome });
         None

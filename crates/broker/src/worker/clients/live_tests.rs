@@ -13,7 +13,7 @@ use crate::message::{Message, SharedMessage};
 use crate::store::Recovery;
 use crate::store::journal::Batch;
 use crate::store::messages::Messages;
-use crate::worker::post::{FanOut, ReplyTarget, ReplyTo};
+use crate::worker::post::{FanOut, FanOutOrder, ReplyTarget, ReplyTo};
 
 const DAY_S: u32 = 86_400;
 
@@ -45,7 +45,7 @@ fn publish_to_all(bench: &mut Bench, bytes: usize) {
     let message: SharedMessage = Message { topic: "chat/all".into(), ..of_bytes(bytes) }.into();
     let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
     bench.clients.take_fan_out(
-        FanOut { message, from: None, need: Need::Normal, reply_to },
+        FanOut { message, from: None, need: Need::Normal, order: FanOutOrder::LiveFirst, reply_to },
         bench.now,
         &mut bench.actions,
     );

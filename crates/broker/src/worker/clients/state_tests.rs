@@ -20,7 +20,7 @@ use crate::store::journal::Batch;
 use crate::store::record::ConnectionRecord;
 use crate::store::{RecoveredConnection, Recovery};
 use crate::worker::ended_connections::{EndedConnection, EndedConnections};
-use crate::worker::post::{FanOut, P2p, ReplyTarget, ReplyTo};
+use crate::worker::post::{FanOut, FanOutOrder, P2p, ReplyTarget, ReplyTo};
 
 const CLIENTS: [&str; 3] = ["GID_dev@@@alice", "GID_dev@@@bob", "GID_dev@@@carol"];
 const FILTERS: [&str; 2] = ["news/#", "ring/#"];
@@ -152,8 +152,13 @@ impl Run {
 
     fn fan_out(&mut self, number: u8) {
         let topic = if number.is_multiple_of(3) { "ring/x" } else { "news/x" };
-        let fan_out =
-            FanOut { message: self.message(topic, number).into(), from: None, need: Need::Normal, reply_to: NOBODY };
+        let fan_out = FanOut {
+            message: self.message(topic, number).into(),
+            from: None,
+            need: Need::Normal,
+            order: FanOutOrder::LiveFirst,
+            reply_to: NOBODY,
+        };
         self.bench.clients.take_fan_out(fan_out, self.bench.now, &mut self.bench.actions);
     }
 

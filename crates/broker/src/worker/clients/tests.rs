@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use commitlog::testing::ForgettingStorage;
-use commitlog::{Log, Need, Options, Position};
+use commitlog::{AppendError, Log, Need, NewRecord, Options, Part, Position};
 use mqtt::codec::{
     Properties, PropertiesBuf, Property, Subscribe, SubscribeFiltersBuf, Unsubscribe, UnsubscribeFiltersBuf,
 };
@@ -26,7 +26,7 @@ use crate::store::RecoveredSession;
 use crate::store::messages::{MessageError, Messages};
 use crate::worker::action::Now;
 use crate::worker::connect_request::ConnectRequest;
-use crate::worker::post::{FanOut, Outcome, P2p, ReplyTarget, ReplyTo};
+use crate::worker::post::{FanOut, FanOutOrder, Outcome, P2p, QueueJob, ReplyTarget, ReplyTo};
 use crate::worker::reader::Loaded;
 
 const ALICE: &str = "GID_dev@@@alice";
@@ -643,7 +643,8 @@ fn a_name_of_a_client_that_was_forgotten_is_nobodys() {
     bench.subscribe(bob, "news/#");
     let news = Message { topic: "news/today".into(), ..message("for bob") };
     let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
-    let fan_out = FanOut { message: news.into(), from: None, need: Need::Normal, reply_to };
+    let fan_out =
+        FanOut { message: news.into(), from: None, need: Need::Normal, order: FanOutOrder::LiveFirst, reply_to };
     bench.clients.take_fan_out(fan_out, bench.now, &mut bench.actions);
     // While the write waits for the log, the session ends, and another client gets its slot.
     bench.clients.detach(&ClientKey::new(BOB));
@@ -690,7 +691,8 @@ fn a_fan_out_that_a_busy_log_gives_back_is_stored_once_for_each_of_its_receivers
     let held = loop {
         let news = Message { topic: "news/today".into(), ..message(&format!("{sent}{}", "x".repeat(100_000))) };
         let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
-        let fan_out = FanOut { message: news.into(), from: None, need: Need::Normal, reply_to };
+        let fan_out =
+            FanOut { message: news.into(), from: None, need: Need::Normal, order: FanOutOrder::LiveFirst, reply_to };
         bench.clients.take_fan_out(fan_out, bench.now, &mut bench.actions);
         let Some(Action::WriteFanOut(fan_out)) = bench.actions.pop_front() else { panic!("it is logged") };
         sent += 1;
@@ -712,6 +714,56 @@ fn a_fan_out_that_a_busy_log_gives_back_is_stored_once_for_each_of_its_receivers
     assert_eq!(seen[..2], clients.map(Seen::Deliver));
     assert!(matches!(seen[2..], [Seen::Reply(Outcome::Durable(_))]), "{seen:?}");
     assert_eq!(bench.clients.context.counts.inbox_messages.value(), 2 * sent);
+}
+
+/// Of a message whose references are two units of the log.
+fn from_queue(bench: &mut Bench, from: ClientRef) -> Vec<Seen> {
+    let news = Message { topic: "news/today".into(), ..message("to all") };
+    let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
+    let order = FanOutOrder::LogFirst { from };
+    let fan_out = FanOut { message: news.into(), from: None, need: QueueJob::NEED, order, reply_to };
+    bench.clients.take_fan_out(fan_out, bench.now, &mut bench.actions);
+    bench.drain()
+}
+
+#[test]
+fn a_fan_out_of_the_queue_that_finds_room_for_one_unit_goes_on_behind_those_that_have_it() {
+    const UNIT: usize = 4 << 10;
+    const SUBSCRIBERS: usize = 100;
+    let mut bench = Bench::with_options(Options {
+        segment_size: 64 << 10,
+        append_bytes_max: UNIT,
+        // Half of it is for the queue.
+        reserve_bytes: 3 * UNIT as u64,
+        full_retry_every: Duration::from_millis(1),
+        ..Options::default()
+    });
+    let (_, passing) = bench.connect("GID_dev@@@passing", 0);
+    bench.subscribe(passing, "news/#");
+    for number in 0..SUBSCRIBERS {
+        let (_, client) = bench.connect(&format!("GID_dev@@@subscriber-{number:03}"), HOUR_S);
+        bench.subscribe(client, "news/#");
+    }
+    bench.storage.set_full(true);
+    let filler = [NewRecord::new(0x20, 9, &[Part::Bytes(&[0; 200])])];
+    while bench.log.append(Need::Normal, &filler) != Err(AppendError::Full) {
+        std::thread::yield_now();
+    }
+    let first = from_queue(&mut bench, ClientRef::FIRST);
+    let Some(Seen::Reply(Outcome::Partial { stored, next })) = first.last() else { panic!("{first:?}") };
+    let has_it = first.len() - 1;
+    assert!((1..SUBSCRIBERS).contains(&has_it) && !first.contains(&Seen::Deliver(passing)), "{first:?}");
+    bench.storage.set_full(false);
+    while bench.log.is_full_for(Need::Normal, UNIT) {
+        std::thread::yield_now();
+    }
+    let second = from_queue(&mut bench, *next);
+    let [delivered @ .., Seen::Deliver(last), Seen::Reply(Outcome::Durable(end))] = &second[..] else {
+        panic!("{second:?}");
+    };
+    assert!(end > stored && *last == passing, "those that need no log are the last");
+    assert_eq!(has_it + delivered.len(), SUBSCRIBERS);
+    assert!(delivered.iter().all(|delivered| !first.contains(delivered)));
 }
 
 /// A boot with a clock that may be days ahead.

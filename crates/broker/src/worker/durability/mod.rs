@@ -91,6 +91,11 @@ impl Durability {
         self.replies.add_outcome(number, outcome)
     }
 
+    /// The same for a message of the queue at one worker; if it comes again, it goes to those that did not take it.
+    pub(super) fn add_part(&mut self, number: u64, worker: usize, outcome: Outcome) -> Option<(ReplyTarget, Outcome)> {
+        self.replies.add_part(number, worker, outcome)
+    }
+
     /// Keeps a write that the log did not take, behind those that came before.
     pub(super) fn hold(&mut self, write: LogWrite) {
         self.counts.waited_for_log.one();
@@ -170,7 +175,7 @@ impl Durability {
                 None
             }
             // Nothing is wrong with the message or with its receiver: it is not to become a dead letter by that.
-            Outcome::NoRoom => Some(JobStep::Return(job)),
+            Outcome::NoRoom | Outcome::Partial { .. } => Some(JobStep::Return(job)),
             // It stays in the queue and is handed out again, until the queue counts it among the dead letters.
             Outcome::Dropped(_) | Outcome::Unavailable | Outcome::Forbidden(_) => None,
         }
@@ -201,12 +206,15 @@ impl Durability {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+    #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
     use super::*;
     use crate::client::ClientKey;
+    use crate::worker::action::ClientRef;
     use crate::worker::post::{ConnectionKey, P2p, ReplyTo};
+    use crate::worker::taken::Taken;
     use crate::worker::testing::message_of;
+    use crate::workers_by_filter::Workers;
     use commitlog::testing::ForgettingStorage;
     use commitlog::{Log, Options};
     use queue::{AckError, AckRecord, AtomicAck, MessageId, Receipt, TopicName};
@@ -267,6 +275,7 @@ mod tests {
             topic: TopicName::parse("chat").unwrap(),
             original: queue::Message::default(),
             is_done: false,
+            taken: Taken::default(),
             permit: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
             pump: mpsc::unbounded_channel().0,
         })
@@ -305,6 +314,38 @@ mod tests {
         assert_eq!(error, AppendError::Busy);
         assert!(matches!(done, Some(JobStep::Return(job)) if job.is_done));
         assert!(matches!(refused, Some(JobStep::Return(job)) if !job.is_done), "nobody has it");
+    }
+
+    #[test]
+    fn what_some_workers_took_is_waited_for_when_the_others_have_nobody_left() {
+        let storage = ForgettingStorage::new();
+        let (log, _) = Log::open(storage.handle(), Options::default()).unwrap();
+        let journal = Journal::new(log);
+        let mut durability = Durability::new(journal.clone(), Arc::default(), QueueAcks::new(None));
+        storage.hold_syncs();
+        let mut batch = Batch::default();
+        batch.started(1);
+        let end = journal.append(&batch, Need::Essential).unwrap().end;
+
+        let number = durability.open_reply(ReplyTarget::Queue(job()), 2);
+        assert!(durability.add_part(number, 0, Outcome::Durable(end)).is_none());
+        let Some((ReplyTarget::Queue(job), outcome)) = durability.add_part(number, 1, Outcome::NoRoom) else {
+            panic!("both have said it");
+        };
+        let Some(JobStep::Return(job)) = durability.settle_job(job, outcome) else { panic!("one had no room") };
+        let both = Workers::default().with(0).with(1);
+        assert_eq!(job.taken.left_of(both), [(1, ClientRef::FIRST)]);
+
+        let number = durability.open_reply(ReplyTarget::Queue(job), 1);
+        let nobody = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
+        let Some((ReplyTarget::Queue(job), outcome)) = durability.add_part(number, 1, nobody) else {
+            panic!("it was the only one");
+        };
+        assert!(durability.settle_job(job, outcome).is_none());
+        assert!(durability.next_durable().is_none(), "the first part is not on the disk");
+        storage.release_syncs();
+        journal.wait_durable(end).unwrap();
+        assert!(matches!(durability.next_durable(), Some(AfterDurable::Acknowledge(_))));
     }
 
     #[test]

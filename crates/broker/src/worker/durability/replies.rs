@@ -22,9 +22,19 @@ impl PendingReplies {
     pub(super) fn open(&mut self, target: ReplyTarget, parts: usize) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
-        let outcome = Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS);
+        let outcome = match &target {
+            ReplyTarget::Queue(job) => job.taken.outcome(),
+            _ => Outcome::Dropped(ReasonCode::NO_MATCHING_SUBSCRIBERS),
+        };
         self.by_number.insert(number, Pending { target, remaining: parts, outcome });
         number
+    }
+
+    pub(super) fn add_part(&mut self, number: u64, worker: usize, outcome: Outcome) -> Option<(ReplyTarget, Outcome)> {
+        if let Some(Pending { target: ReplyTarget::Queue(job), .. }) = self.by_number.get_mut(&number) {
+            job.taken.add(worker, outcome);
+        }
+        self.add_outcome(number, outcome)
     }
 
     pub(super) fn add_outcome(&mut self, number: u64, outcome: Outcome) -> Option<(ReplyTarget, Outcome)> {
@@ -42,12 +52,14 @@ impl PendingReplies {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::worker::action::ClientRef;
     use commitlog::Position;
 
     #[test]
     fn one_reply_speaks_for_all_places() {
         let durable = |at| Outcome::Durable(Position(at));
         let (success, nobody) = (ReasonCode::SUCCESS, ReasonCode::NO_MATCHING_SUBSCRIBERS);
+        let partial = Outcome::Partial { stored: Position(3), next: ClientRef::FIRST };
         let table = [
             (durable(3), durable(9), durable(9)),
             (durable(3), Outcome::Done(success), durable(3)),
@@ -55,6 +67,8 @@ mod tests {
             (Outcome::Done(nobody), Outcome::Done(success), Outcome::Done(success)),
             (Outcome::Unavailable, durable(3), Outcome::Unavailable),
             (Outcome::NoRoom, Outcome::Unavailable, Outcome::NoRoom),
+            (partial, durable(9), partial),
+            (partial, Outcome::Unavailable, partial),
             (Outcome::Dropped(nobody), Outcome::Dropped(nobody), Outcome::Dropped(nobody)),
         ];
         for (a, b, expected) in table {
