@@ -4,18 +4,19 @@
 //! once, each holding a permit until it is acknowledged, given up, or among the dead letters.
 //!
 //! What the log has no room for comes back and is held, and nothing is received meanwhile. So a full disk costs a message
-//! none of its hand-outs, however long it lasts, and the log no record. What has arrived already, and lacks only its
-//! acknowledgement, is held in the same way and never passed on again.
+//! none of its hand-outs, however long it lasts, and the log no record. What is behind it keeps behind it: what a receive
+//! brings that had begun waits here, and what is under way comes back from the workers too ([`QueueOrder`]). What has arrived
+//! already, and lacks only its acknowledgement, is held in the same way and never passed on again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use catalog::Rule;
 use queue::limits::RECEIVE_MAX;
 use queue::{AdminError, Delivery, GroupName, GroupOptions, Receipt, ReceiveRequest, TagFilter, TopicName};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -24,6 +25,7 @@ use crate::client::ClientKey;
 use crate::message::SharedMessage;
 use crate::shared::Shared;
 use crate::worker::post::{FromQueue, Notice, QueueJob};
+use crate::worker::queue_order::{QueueOrder, Waiting};
 use crate::worker::taken::Taken;
 
 /// The broker's consumer group.
@@ -118,12 +120,17 @@ struct Flow {
     back: mpsc::UnboundedSender<Box<QueueJob>>,
     /// Some came back, and wait for room in the log.
     is_holding: AtomicBool,
+    /// Of the next message.
+    number: AtomicU64,
+    /// Those that wait, from when a worker says so.
+    waiting: Arc<Waiting>,
 }
 
 async fn pump(shared: Arc<Shared>, group: GroupName, topic: TopicName) {
     let room = Arc::new(Semaphore::new(shared.limits.from_queue_max));
     let (back, returned) = mpsc::unbounded_channel();
-    let flow = Flow { shared, topic, room, back, is_holding: AtomicBool::new(false) };
+    let (is_holding, number, waiting) = (AtomicBool::new(false), AtomicU64::new(0), Arc::default());
+    let flow = Flow { shared, topic, room, back, is_holding, number, waiting };
     tokio::join!(flow.receive_all(&group), flow.hold_all(returned));
 }
 
@@ -163,14 +170,13 @@ impl Flow {
             || self.shared.journal.is_full_for(QueueJob::NEED)
     }
 
-    /// A large one may wait for places that are held.
+    /// A large one may wait for places that are held, and all of them for those before them that wait for room in the log.
     async fn pass_on_all(&self, deliveries: Vec<Delivery>) {
         let mut deliveries = VecDeque::from(deliveries);
         let mut hiding = Hiding::begin(self.invisible() / HIDINGS);
         while let Some(first) = deliveries.front() {
             let places = places_of(&first.message, self.shared.limits.from_queue_max);
-            let permit = self.room.clone().acquire_many_owned(places);
-            match hiding.unless_due(permit).await {
+            match hiding.unless_due(self.place(places)).await {
                 Some(Ok(permit)) => {
                     if let Some(first) = deliveries.pop_front() {
                         self.begin(first, permit);
@@ -185,11 +191,19 @@ impl Flow {
         }
     }
 
+    /// Places for a message, when it may go on.
+    async fn place(&self, places: u32) -> Result<OwnedSemaphorePermit, AcquireError> {
+        let permit = self.room.clone().acquire_many_owned(places).await?;
+        self.waiting.end().await;
+        Ok(permit)
+    }
+
     fn begin(&self, delivery: Delivery, permit: OwnedSemaphorePermit) {
         let Delivery { message_id, topic, message, receipt, .. } = delivery;
         let pump = self.back.clone();
         let (original, is_done, taken) = (message, false, Taken::default());
-        let job = QueueJob { receipt, message_id, topic, original, is_done, taken, permit, pump };
+        let order = QueueOrder::new(self.number.fetch_add(1, Ordering::Relaxed), self.waiting.clone());
+        let job = QueueJob { receipt, message_id, topic, original, is_done, taken, order, permit, pump };
         pass_on(&self.shared, Box::new(job));
     }
 
@@ -236,8 +250,8 @@ impl Flow {
         }
     }
 
-    /// Returns what is to be passed on, of this one and of what comes behind it, when the log has room for all that there
-    /// may be.
+    /// Returns what is to be passed on, of this one and of what comes after it, when the log has room for all that there may
+    /// be: in the order of the queue.
     async fn hold(
         &self,
         first: Box<QueueJob>,
@@ -253,6 +267,7 @@ impl Flow {
             }
             self.acknowledge_done(&mut held);
             if more.is_ok() || held.is_empty() || !self.shared.journal.is_full_for_some() {
+                held.sort_unstable_by_key(|held| held.job.order.number());
                 return held.into_iter().map(|held| held.job);
             }
         }
@@ -310,6 +325,7 @@ fn places_of(message: &queue::Message, places_max: usize) -> u32 {
 }
 
 fn pass_on(shared: &Arc<Shared>, job: Box<QueueJob>) {
+    job.order.end_waiting();
     let (topic, message) = (&job.topic, &job.original);
     let now_ms = shared.clock.now_ms();
     let times = Times { now_ms, born_ms: message.born_ms.min(now_ms) };

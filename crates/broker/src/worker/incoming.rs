@@ -94,6 +94,9 @@ impl Worker {
     fn take_from_queue(&mut self, from_queue: FromQueue) {
         self.shared.counts.from_queue.one();
         match from_queue {
+            FromQueue::P2p { job, .. } if job.order.must_wait() => {
+                self.settle(ReplyTarget::Queue(job), Outcome::NoRoom);
+            }
             FromQueue::P2p { to, message, keep, job } => {
                 let reply_to = ReplyTo { worker: self.me, target: ReplyTarget::Queue(job) };
                 self.clients.take_p2p(P2p { to, message, keep, reply_to }, self.now, &mut self.actions);
@@ -109,10 +112,11 @@ impl Worker {
             let outcome = job.taken.outcome();
             return self.settle(ReplyTarget::Queue(job), outcome);
         }
+        let queue = job.order.clone();
         let number = self.durability.open_reply(ReplyTarget::Queue(job), left.len());
         for (worker, from) in left {
             let reply_to = ReplyTo { worker: self.me, target: ReplyTarget::Part { number, worker } };
-            let (message, order) = (message.clone(), FanOutOrder::LogFirst { from });
+            let (message, order) = (message.clone(), FanOutOrder::LogFirst { from, queue: queue.clone() });
             self.fan_out_to(worker, FanOut { message, from: None, need: QueueJob::NEED, order, reply_to });
         }
     }

@@ -28,6 +28,7 @@ mod opening;
 pub(crate) mod post;
 mod publish;
 mod queue_jobs;
+pub(crate) mod queue_order;
 pub(crate) mod reader;
 mod requests;
 #[cfg(test)]
@@ -281,7 +282,7 @@ mod tests {
         text.lines().any(|line| is_in(line.split("//").next().unwrap_or_default()))
     }
 
-    /// What goes between them are values of `action`, `post`, `taken`, `reader`, `writes`, `known_topic` and
+    /// What goes between them are values of `action`, `post`, `taken`, `queue_order`, `reader`, `writes`, `known_topic` and
     /// `connect_request`.
     #[test]
     fn no_component_names_another() {

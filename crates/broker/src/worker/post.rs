@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::action::ClientRef;
 use super::connections::Moving;
+use super::queue_order::QueueOrder;
 use super::reader::{Loaded, ReadRecord};
 use super::taken::Taken;
 use crate::client::ClientKey;
@@ -82,13 +83,13 @@ pub(crate) struct FanOut {
 }
 
 /// Who gets a message first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum FanOutOrder {
     /// Those that need no log: at once, whatever the log does.
     LiveFirst,
     /// Those that need the log, from this one on; then the others. So what finds no room and is to come again has reached
     /// none of them.
-    LogFirst { from: ClientRef },
+    LogFirst { from: ClientRef, queue: QueueOrder },
 }
 
 /// What waits for the outcome, and on which worker.
@@ -124,6 +125,7 @@ pub(crate) struct QueueJob {
     pub(crate) is_done: bool,
     /// Subscribers that have it while others had no room.
     pub(crate) taken: Taken,
+    pub(crate) order: QueueOrder,
     /// Room in the pump; given back when the job is done.
     #[expect(dead_code, reason = "held for its drop")]
     pub(crate) permit: OwnedSemaphorePermit,
@@ -140,6 +142,13 @@ impl QueueJob {
     pub(crate) fn return_to_pump(self: Box<Self>) {
         let pump = self.pump.clone();
         drop(pump.send(self));
+    }
+}
+
+impl Drop for QueueJob {
+    /// Nothing waits for a message that is done or given up.
+    fn drop(&mut self) {
+        self.order.end_waiting();
     }
 }
 

@@ -13,6 +13,7 @@ use queue::{SendDone, TopicName};
 
 use super::action::ClientRef;
 use super::post::{ConnectionKey, Outcome, P2p, ReplyTo};
+use super::queue_order::QueueOrder;
 use crate::message::SharedMessage;
 
 pub(super) enum LogWrite {
@@ -49,13 +50,23 @@ pub(super) struct LoggedFanOut {
     /// Those that need no log and get it behind them.
     pub(super) live: Vec<(ClientRef, QoS, Box<[u32]>)>,
     pub(super) need: Need,
+    /// Of a message of the queue.
+    pub(super) queue: Option<QueueOrder>,
     pub(super) outcome: Outcome,
     pub(super) reply_to: ReplyTo,
 }
 
 impl LoggedFanOut {
+    /// A message that is before it in the queue waits for room.
+    pub(super) fn must_wait(&self) -> bool {
+        self.queue.as_ref().is_some_and(QueueOrder::must_wait)
+    }
+
     /// What is said when the log took no more of it. Those that it is stored for already do not get it again.
     pub(super) fn refused(&self, outcome: Outcome) -> Outcome {
+        if outcome == Outcome::NoRoom {
+            self.queue.iter().for_each(QueueOrder::begin_waiting);
+        }
         match (outcome, self.outcome, self.receivers.front()) {
             (Outcome::NoRoom, Outcome::Durable(stored), Some((next, _))) => Outcome::Partial { stored, next: *next },
             _ => outcome,

@@ -392,7 +392,7 @@ fn what_the_log_has_no_room_for_waits_and_becomes_no_dead_letter() {
         fill(&mut world.connect(Profile::of(OTHER_SERVICE)));
         let refused = world.stats().refused_by_log;
         world.set_rule("chat", Rule::FromQueue);
-        world.until("both are refused", |stats| stats.refused_by_log >= refused + 2);
+        world.until("the first is refused", |stats| stats.refused_by_log > refused);
         world.storage.set_full(false);
         for _ in 0..2 {
             assert_eq!(receiver.receive().payload.len(), large.len());

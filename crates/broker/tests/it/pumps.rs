@@ -1,6 +1,6 @@
-//! What the queue has while the log has room for some of it: nobody gets it twice.
+//! What the queue has while the log has room for some of it: nobody gets it twice, and nothing overtakes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use catalog::Rule;
 use mqtt::QoS;
@@ -8,10 +8,11 @@ use mqtt::codec::PropertiesBuf;
 
 use crate::durability::{OTHER_SERVICE, TOO_LARGE_FOR_THE_RESERVE, fill, with_waiting};
 use crate::terminal::{Profile, Terminal};
-use crate::world::World;
+use crate::world::{BOB, SERVICE, World};
 
 /// Half of the reserve has room for one of these.
 const HALF_OF_THE_RESERVE_TAKES_ONE: usize = 300 << 10;
+const TO_BOB: &str = "/p2p/GID_dev@@@bob-1/note";
 
 /// Of services, so that each worker has some.
 fn subscribers(world: &World, name: &str, profile: impl Fn(&str) -> Profile, qos: QoS) -> Vec<Terminal> {
@@ -68,4 +69,56 @@ fn who_needs_no_log_gets_a_message_once_though_others_of_the_same_worker_had_no_
     refuse(&world, 2, 0);
     world.storage.set_full(false);
     expect_once(&world, all, large.len());
+}
+
+/// Receives the large one first, which had no room when the small one had.
+fn expect_in_order(mut receiver: Terminal, world: &World) {
+    assert_eq!(receiver.receive().payload.len(), TOO_LARGE_FOR_THE_RESERVE);
+    assert_eq!(receiver.receive().payload, "small");
+    world.until_consumed("chat");
+    receiver.expect_nothing();
+}
+
+#[test]
+fn a_message_that_would_have_room_does_not_overtake_one_that_has_none() {
+    let large = "x".repeat(TOO_LARGE_FOR_THE_RESERVE);
+    for (second_topic, receiver) in [("/news", Profile::of(SERVICE)), (TO_BOB, Profile::of(BOB))] {
+        let world = with_waiting(&[(second_topic, &large), (second_topic, "small")], |limits| {
+            limits.payload_bytes_max = large.len();
+            limits.from_queue_invisible = Duration::from_secs(600);
+        });
+        let mut receiver = world.connect(receiver);
+        receiver.subscribe(&["chat/#"]);
+        refuse(&world, 1, 0);
+        world.until("it is held", |_| !world.hidings.lock().unwrap().is_empty());
+        world.storage.set_full(false);
+        expect_in_order(receiver, &world);
+    }
+}
+
+/// The next receive has begun before the message comes back from the worker.
+#[test]
+fn what_a_receive_brings_while_something_is_held_waits_behind_it() {
+    let large = "x".repeat(TOO_LARGE_FOR_THE_RESERVE);
+    let mut world = World::with_remote_queue();
+    world.limits.payload_bytes_max = large.len();
+    world.limits.from_queue_invisible = Duration::from_secs(600);
+    world.restart();
+    world.create_topic("chat");
+    world.send("chat", &[("mqttSecondTopic", TO_BOB)], &large);
+    let bob = world.connect(Profile::of(BOB));
+    refuse(&world, 1, 0);
+    world.until("it is held", |_| !world.hidings.lock().unwrap().is_empty());
+    world.send("chat", &[("mqttSecondTopic", TO_BOB)], "small");
+    until_received(&world);
+    world.storage.set_full(false);
+    expect_in_order(bob, &world);
+}
+
+/// By the broker, all that is in the queue.
+fn until_received(world: &World) {
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while world.left_in("chat").0 > 0 {
+        assert!(Instant::now() < give_up, "{:?}", world.left_in("chat"));
+    }
 }

@@ -30,21 +30,25 @@ impl Clients {
             }
             outcome = Outcome::Done(ReasonCode::SUCCESS);
             let ids: Box<[u32]> = found.subscription_ids.as_slice().into();
-            match order {
+            match &order {
                 _ if self.needs_log(&message, found) => receivers.push_back((found.key, ids)),
                 FanOutOrder::LiveFirst => self.give_live(&message, (found.key, found.qos, ids), now, actions),
                 FanOutOrder::LogFirst { .. } => live.push((found.key, found.qos, ids)),
             }
         }
         self.matches = matches;
-        if let FanOutOrder::LogFirst { from } = order {
-            receivers.retain(|(client, _)| *client >= from);
-            receivers.make_contiguous().sort_unstable_by_key(|(client, _)| *client);
-        }
+        let queue = match order {
+            FanOutOrder::LiveFirst => None,
+            FanOutOrder::LogFirst { from, queue } => {
+                receivers.retain(|(client, _)| *client >= from);
+                receivers.make_contiguous().sort_unstable_by_key(|(client, _)| *client);
+                Some(queue)
+            }
+        };
         if receivers.is_empty() && live.is_empty() {
             actions.push_back(Action::Reply { to: reply_to, outcome });
         } else {
-            let fan_out = LoggedFanOut { message, receivers, live, need, outcome, reply_to };
+            let fan_out = LoggedFanOut { message, receivers, live, need, queue, outcome, reply_to };
             actions.push_back(Action::WriteFanOut(Box::new(fan_out)));
         }
     }
@@ -76,6 +80,11 @@ impl Clients {
         now: Now,
         actions: &mut Actions,
     ) -> Option<LoggedFanOut> {
+        if fan_out.must_wait() {
+            let outcome = fan_out.refused(Outcome::NoRoom);
+            actions.push_back(Action::Reply { to: fan_out.reply_to, outcome });
+            return None;
+        }
         while !fan_out.receivers.is_empty() {
             match self.write_for_some(&mut fan_out, now, actions) {
                 Ok(()) => {}

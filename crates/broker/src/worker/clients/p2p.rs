@@ -73,7 +73,12 @@ impl Clients {
             actions.push_back(Action::Reply { to: p2p.reply_to, outcome: Outcome::Durable(end) });
             return None;
         }
-        // 3. It is superseded, expired, or there is no room.
+        // 3. It waits behind an older one of its pump.
+        if must_wait(&p2p) {
+            actions.push_back(Action::Reply { to: p2p.reply_to, outcome: Outcome::NoRoom });
+            return None;
+        }
+        // 4. It is superseded, expired, or there is no room.
         let storing = match self.admit(client, &p2p.message, Box::default(), now, actions) {
             Ok(storing) => storing,
             Err(outcome) => {
@@ -81,7 +86,7 @@ impl Clients {
                 return None;
             }
         };
-        // 4. One unit. A receipt that is void ends it here: the message was acknowledged or handed out again.
+        // 5. One unit. A receipt that is void ends it here: the message was acknowledged or handed out again.
         let mut batch = Batch::default();
         if self.owed.find(&p2p.to) == Some(Owed::End) {
             batch.session_gone(p2p.to.as_str());
@@ -143,6 +148,9 @@ impl Clients {
                     return Some(p2p);
                 }
                 let outcome = self.refused(&error);
+                if let (Outcome::NoRoom, ReplyTarget::Queue(job)) = (outcome, &p2p.reply_to.target) {
+                    job.order.begin_waiting();
+                }
                 actions.push_back(Action::Reply { to: p2p.reply_to, outcome });
                 None
             }
@@ -164,6 +172,10 @@ impl Clients {
         }
         actions.push_back(Action::WhenDurable { end, then: AfterDurable::Acknowledge(job) });
     }
+}
+
+fn must_wait(p2p: &P2p) -> bool {
+    matches!(&p2p.reply_to.target, ReplyTarget::Queue(job) if job.order.must_wait())
 }
 
 fn queue_id_until(now: Now) -> u64 {

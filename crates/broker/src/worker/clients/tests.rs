@@ -27,6 +27,7 @@ use crate::store::messages::{MessageError, Messages};
 use crate::worker::action::Now;
 use crate::worker::connect_request::ConnectRequest;
 use crate::worker::post::{FanOut, FanOutOrder, Outcome, P2p, QueueJob, ReplyTarget, ReplyTo};
+use crate::worker::queue_order::QueueOrder;
 use crate::worker::reader::Loaded;
 
 const ALICE: &str = "GID_dev@@@alice";
@@ -720,7 +721,7 @@ fn a_fan_out_that_a_busy_log_gives_back_is_stored_once_for_each_of_its_receivers
 fn from_queue(bench: &mut Bench, from: ClientRef) -> Vec<Seen> {
     let news = Message { topic: "news/today".into(), ..message("to all") };
     let reply_to = ReplyTo { worker: 0, target: ReplyTarget::Nobody };
-    let order = FanOutOrder::LogFirst { from };
+    let order = FanOutOrder::LogFirst { from, queue: QueueOrder::new(0, Arc::default()) };
     let fan_out = FanOut { message: news.into(), from: None, need: QueueJob::NEED, order, reply_to };
     bench.clients.take_fan_out(fan_out, bench.now, &mut bench.actions);
     bench.drain()

@@ -175,7 +175,10 @@ impl Durability {
                 None
             }
             // Nothing is wrong with the message or with its receiver: it is not to become a dead letter by that.
-            Outcome::NoRoom | Outcome::Partial { .. } => Some(JobStep::Return(job)),
+            Outcome::NoRoom | Outcome::Partial { .. } => {
+                job.order.begin_waiting();
+                Some(JobStep::Return(job))
+            }
             // It stays in the queue and is handed out again, until the queue counts it among the dead letters.
             Outcome::Dropped(_) | Outcome::Unavailable | Outcome::Forbidden(_) => None,
         }
@@ -212,6 +215,7 @@ mod tests {
     use crate::client::ClientKey;
     use crate::worker::action::ClientRef;
     use crate::worker::post::{ConnectionKey, P2p, ReplyTo};
+    use crate::worker::queue_order::QueueOrder;
     use crate::worker::taken::Taken;
     use crate::worker::testing::message_of;
     use crate::workers_by_filter::Workers;
@@ -276,6 +280,7 @@ mod tests {
             original: queue::Message::default(),
             is_done: false,
             taken: Taken::default(),
+            order: QueueOrder::new(0, Arc::default()),
             permit: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
             pump: mpsc::unbounded_channel().0,
         })
