@@ -21,7 +21,7 @@ pub use p2p::P2pTopic;
 pub use policy::{PublishRefusal, SubscribeRefusal};
 pub use view::AccessView;
 
-use catalog::{AccessKey, AccessSnapshot, Rule};
+use catalog::{AccessSnapshot, Key, Rule, Scope};
 use std::collections::{HashMap, HashSet};
 
 /// The holder of a connection, decided at its login.
@@ -101,7 +101,7 @@ pub struct Access {
     revision: u64,
     groups: HashSet<String>,
     rule_by_parent: HashMap<String, Rule>,
-    key_by_id: HashMap<String, AccessKey>,
+    key_by_id: HashMap<String, Key>,
     parents_by_group: HashMap<String, HashSet<String>>,
 }
 
@@ -156,8 +156,14 @@ impl Access {
         self.rule_by_parent.iter().map(|(parent, rule)| (parent.as_str(), *rule))
     }
 
-    pub fn key(&self, key_id: &str) -> Option<&AccessKey> {
+    /// An access key that is not disabled.
+    pub fn key(&self, key_id: &str) -> Option<&Key> {
         self.key_by_id.get(key_id)
+    }
+
+    /// Whether the holder of the key may do that now; a key that is gone allows nothing.
+    pub fn key_allows(&self, key_id: &str, scope: Scope) -> bool {
+        self.key(key_id).is_some_and(|key| key.scopes.allow(scope))
     }
 
     fn is_granted(&self, group: &str, parent: &str) -> bool {

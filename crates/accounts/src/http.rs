@@ -1,4 +1,4 @@
-//! Users, devices and logins over HTTP: the way in for an application's users.
+//! Accounts over HTTP: the way in for an application's users, and what an owner does with groups, topics, grants and keys.
 //!
 //! The application's own server logs its user in as it likes, then asks here, with an API key, for a device credential
 //! and hands the answer to its terminal. Pages without a server of their own redeem a login link. Answers are JSON,
@@ -8,18 +8,24 @@
 //! the OpenAPI document.
 
 mod api_keys;
+mod audit;
 mod body;
 mod credentials;
 mod device_login;
 mod failures;
 mod gate;
+mod groups;
+mod keys;
 mod login;
 mod names;
+mod owner;
+mod people;
+mod topics;
 mod users;
 
 pub use api_keys::{ApiKeys, sha256_hex};
 pub use credentials::{CREDENTIAL_VALID_MS, DEVICES_PER_USER_MAX, Endpoints, Terminal};
-pub use gate::Gate;
+pub use gate::{Caller, Gate};
 pub use login::LoginRequest;
 pub use users::{DeviceRequest, LoginLinkAnswer, UserAnswer, UserRequest};
 
@@ -95,7 +101,7 @@ fn unavailable(error: CatalogError) -> Problem {
     Problem::new(Code::Unavailable, "the catalog did not answer; try again in a moment").retry_after(1)
 }
 
-/// Everything below `/api/v1/users` and `/api/v1/login`.
+/// Everything of accounts below `/api/v1`.
 pub fn router(state: HttpState) -> Router {
     let api = Arc::new(Api { state, registering: Mutex::new(()) });
     let (router, _) = described().split_for_parts();
@@ -109,7 +115,23 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 fn described() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(users::put_user))
+        .routes(routes!(groups::list_groups, groups::create_group))
+        .routes(routes!(groups::show_group, groups::remove_group))
+        .routes(routes!(topics::list_topics, topics::create_topic))
+        .routes(routes!(topics::show_topic, topics::update_topic, topics::remove_topic))
+        .routes(routes!(topics::list_grants, topics::create_grant))
+        .routes(routes!(topics::remove_grant))
+        .routes(routes!(topics::test_grant))
+        .routes(routes!(keys::list_keys, keys::create_key))
+        .routes(routes!(keys::show_key, keys::update_key, keys::remove_key))
+        .routes(routes!(keys::rotate_key))
+        .routes(routes!(people::list_users))
+        .routes(routes!(users::put_user, people::show_user, people::remove_user))
+        .routes(routes!(people::list_devices))
+        .routes(routes!(people::show_device, people::remove_device))
+        .routes(routes!(people::list_links))
+        .routes(routes!(people::remove_link))
+        .routes(routes!(audit::list_changes))
         .routes(routes!(users::register_device))
         .routes(routes!(users::make_login_link))
         .merge(login_routes())
@@ -126,10 +148,15 @@ fn login_routes() -> OpenApiRouter<Arc<Api>> {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Convoke", description = "Users, devices and logins."),
+    info(title = "Convoke", description = "Users, devices and logins; groups, topics, grants and keys."),
     modifiers(&Schemes),
     tags(
-        (name = "users", description = "For the application's server, with an API key."),
+        (name = "users", description = "For the application's server, with a key."),
+        (name = "devices", description = "Devices of all users."),
+        (name = "groups", description = "Group IDs, under which devices and services log in."),
+        (name = "topics", description = "Parent topics, and who may publish to them."),
+        (name = "keys", description = "Keys of services and of those who administer."),
+        (name = "audit", description = "What was changed, by whom and when."),
         (name = "login", description = "For terminals, from any origin.")
     )
 )]
@@ -141,7 +168,10 @@ impl Modify for Schemes {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("`Authorization: Bearer <API key>`"))
+            .description(Some(
+                "`Authorization: Bearer <API key>`, or `Basic base64(<key id>:<secret>)` of an access key. What is asked \
+                 for must be among the scopes of the key.",
+            ))
             .build();
         let basic = HttpBuilder::new()
             .scheme(HttpAuthScheme::Basic)

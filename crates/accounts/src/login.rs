@@ -67,7 +67,11 @@ pub struct PendingLogin {
 #[derive(PartialEq, Eq)]
 enum Claim {
     /// Verified, but the client id may belong to a user.
-    Service(Identity),
+    Service {
+        identity: Identity,
+        /// When the secret, or its key, ends.
+        until_ms: Option<u64>,
+    },
     Device {
         key_id: String,
         password: Vec<u8>,
@@ -78,7 +82,7 @@ enum Claim {
 impl std::fmt::Debug for Claim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Service(identity) => f.debug_tuple("Service").field(identity).finish(),
+            Self::Service { identity, .. } => f.debug_tuple("Service").field(identity).finish(),
             Self::Device { key_id, .. } => f.debug_struct("Device").field("key_id", key_id).finish_non_exhaustive(),
         }
     }
@@ -97,7 +101,7 @@ fn claim(access: &Access, client_id: &str, username: Option<&str>, password: &[u
     let name = Username::parse(username.unwrap_or_default()).ok_or(LoginError::BadUsername)?;
     let known = access.has_group(id.group()) && name.instance == access.instance();
     match name.method {
-        Method::Signature => signature(access, client_id, &name, password, known).map(Claim::Service),
+        Method::Signature => signature(access, client_id, &name, password, known),
         Method::DeviceCredential => {
             Ok(Claim::Device { key_id: name.key_id.to_owned(), password: password.to_owned(), known })
         }
@@ -110,12 +114,16 @@ fn signature(
     name: &Username<'_>,
     password: &[u8],
     known: bool,
-) -> Result<Identity, LoginError> {
-    let key = access.key(name.key_id);
-    let fits = matches(key.map(|key| key.secret.as_str()), client_id, password);
-    match key {
-        Some(key) if fits && known && key.instance == name.instance => {
-            Ok(Identity::Service { key_id: key.key_id.clone(), instance: key.instance.clone() })
+) -> Result<Claim, LoginError> {
+    let Some(key) = access.key(name.key_id) else {
+        matches(None, client_id, password);
+        return Err(LoginError::Refused);
+    };
+    let secret = key.secrets.iter().find(|secret| matches(Some(&secret.secret), client_id, password));
+    match secret {
+        Some(secret) if known && key.instance == name.instance => {
+            let identity = Identity::Service { key_id: key.key_id.clone(), instance: key.instance.clone() };
+            Ok(Claim::Service { identity, until_ms: key.valid_until_ms(secret) })
         }
         _ => Err(LoginError::Refused),
     }
@@ -133,8 +141,9 @@ impl PendingLogin {
     /// The login is refused.
     pub fn finish(self, device: Option<&Device>, is_over: impl Fn(u64) -> bool) -> Result<Identity, LoginError> {
         match self.claim {
-            Claim::Service(_) if device.is_some() => Err(LoginError::OwnedByUser),
-            Claim::Service(identity) => Ok(identity),
+            Claim::Service { .. } if device.is_some() => Err(LoginError::OwnedByUser),
+            Claim::Service { until_ms, .. } if until_ms.is_some_and(&is_over) => Err(LoginError::Expired),
+            Claim::Service { identity, .. } => Ok(identity),
             Claim::Device { key_id, password, known } => {
                 let device = device.filter(|device| known && device.key_id == key_id);
                 finish_device(&self.client_id, device, &password, is_over)

@@ -19,19 +19,19 @@ pub(crate) const fn of_login(error: LoginError) -> ReasonCode {
 
 /// For PUBACK and PUBREC (5.0 section 3.4.2.1).
 pub(crate) const fn of_publish(refusal: PublishRefusal) -> ReasonCode {
-    use PublishRefusal::{BadLevel, BadReceiver, NotGranted, Reserved, TooLong, UnknownParent};
+    use PublishRefusal::{BadLevel, BadReceiver, NotGranted, Reserved, Scope, TooLong, UnknownParent};
     match refusal {
         TooLong | BadLevel | BadReceiver => ReasonCode::TOPIC_NAME_INVALID,
-        UnknownParent | NotGranted | Reserved => ReasonCode::NOT_AUTHORIZED,
+        UnknownParent | NotGranted | Scope | Reserved => ReasonCode::NOT_AUTHORIZED,
     }
 }
 
 /// For SUBACK (5.0 section 3.9.3); 3.1.1 has 0x80 alone.
 pub(crate) const fn of_subscribe(refusal: SubscribeRefusal) -> ReasonCode {
-    use SubscribeRefusal::{BadLevel, NotGranted, P2p, Reserved, TooLong, UnknownParent, WildcardParent};
+    use SubscribeRefusal::{BadLevel, NotGranted, P2p, Reserved, Scope, TooLong, UnknownParent, WildcardParent};
     match refusal {
         TooLong | WildcardParent | BadLevel => ReasonCode::TOPIC_FILTER_INVALID,
-        P2p | UnknownParent | NotGranted | Reserved => ReasonCode::NOT_AUTHORIZED,
+        P2p | UnknownParent | NotGranted | Scope | Reserved => ReasonCode::NOT_AUTHORIZED,
     }
 }
 

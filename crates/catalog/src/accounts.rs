@@ -1,5 +1,7 @@
 //! Users and their devices, and the ways in for them: API keys and login links.
 
+use crate::audit::{Page, Row};
+use crate::keys::Key;
 use crate::{CatalogFuture, text};
 use std::borrow::Cow;
 use std::fmt;
@@ -27,9 +29,19 @@ pub trait Accounts: Send + Sync {
     /// Devices of these users with their online state.
     fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>>;
     fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()>;
-    fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<ApiKey>>;
+    /// The API key that has this secret, also if that is not valid any more.
+    fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<Key>>;
+    fn keys(&self, page: Page) -> CatalogFuture<'_, Vec<Row<Key>>>;
+    fn key(&self, key_id: &str) -> CatalogFuture<'_, Option<Row<Key>>>;
+    /// Users whose id or name contains the text, in the order of their ids.
+    fn find_users(&self, text: Option<&str>, page: Page) -> CatalogFuture<'_, Vec<Row<User>>>;
+    fn user_row(&self, user: &str) -> CatalogFuture<'_, Option<Row<User>>>;
+    fn devices(&self, filter: DeviceFilter, page: Page) -> CatalogFuture<'_, Vec<Row<DeviceInfo>>>;
+    fn device_info(&self, client_id: &str) -> CatalogFuture<'_, Option<Row<DeviceInfo>>>;
     fn put_login_link(&self, link: LoginLink) -> CatalogFuture<'_, ()>;
     fn login_link(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<LoginLink>>;
+    fn links(&self, user: Option<&str>, page: Page) -> CatalogFuture<'_, Vec<Row<LoginLink>>>;
+    fn link(&self, link_id: &str) -> CatalogFuture<'_, Option<Row<LoginLink>>>;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +96,27 @@ pub struct DeviceState {
     pub since_ms: Option<u64>,
 }
 
+/// Which devices are listed; `None`: all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceFilter {
+    pub user: Option<String>,
+    pub group: Option<String>,
+}
+
+/// A device as its owner sees it: all but the secret, and its online state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    pub client_id: String,
+    pub user: String,
+    pub group: String,
+    pub name: Option<String>,
+    pub key_id: String,
+    pub expires_at_ms: u64,
+    pub online: bool,
+    /// When it was last seen to come or go; `None`: never connected.
+    pub since_ms: Option<u64>,
+}
+
 /// A key with which its holder administers the instance over HTTP. Only the hash of the secret is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiKey {
@@ -95,9 +128,24 @@ pub struct ApiKey {
 /// A reusable link that logs a page in as one user. Only the hash of the secret is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginLink {
+    pub link_id: String,
     /// Lower-case hex.
     pub secret_sha256: String,
     pub user: String,
+    pub created_at_ms: u64,
+    /// `None`: it lasts until it is removed.
+    pub expires_at_ms: Option<u64>,
+}
+
+impl LoginLink {
+    /// One that lasts.
+    #[must_use]
+    pub fn new(secret_sha256: String, user: String) -> Self {
+        let link_id = secret_sha256.chars().take(Self::ID_CHARS).collect();
+        Self { link_id, secret_sha256, user, created_at_ms: 0, expires_at_ms: None }
+    }
+
+    const ID_CHARS: usize = 16;
 }
 
 #[cfg(test)]

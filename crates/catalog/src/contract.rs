@@ -7,6 +7,7 @@
 //! ```
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+pub mod audit;
 pub mod devices;
 pub mod history;
 pub mod meetings;
@@ -101,6 +102,20 @@ macro_rules! catalog_contract {
                 what_lies_ahead_because_a_clock_was_is_of_now_when_that_is_corrected
                 pruning_forgets_any_number_of_rows
                 all_of_a_commit_survives_a_crash
+            ]
+            audit [
+                each_change_is_in_the_log_under_a_number_that_rises
+                what_is_as_it_is_wished_changes_nothing
+                another_thing_of_the_same_name_is_refused
+                what_is_in_use_goes_only_by_force_and_takes_what_uses_it_with_it
+                a_user_goes_with_all_that_is_its_own
+                a_change_of_what_was_changed_meanwhile_is_refused
+                a_key_has_two_secrets_for_a_while
+                what_a_change_ends_is_in_the_feed
+                no_secret_is_in_the_log
+                the_log_is_read_from_its_end_and_by_what_is_asked_for
+                lists_come_in_pages
+                old_rows_are_pruned_and_the_numbers_go_on
             ]
             history [
                 past_calls_are_read_page_by_page_those_that_started_last_first

@@ -8,8 +8,10 @@
 //! [`Meetings::commit`] is one transaction: all of it or nothing. Times are milliseconds since 1970.
 
 pub mod accounts;
+pub mod audit;
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod keys;
 pub mod limits;
 pub mod meetings;
 pub mod presence;
@@ -17,7 +19,12 @@ mod sqlite;
 pub mod text;
 pub mod topics;
 
-pub use accounts::{Accounts, ApiKey, Device, DeviceState, LoginLink, User};
+pub use accounts::{Accounts, ApiKey, Device, DeviceFilter, DeviceInfo, DeviceState, LoginLink, User};
+pub use audit::{
+    Actor, Applied, ApplyError, Audit, AuditPage, AuditRow, By, Change, ChangeRow, Cut, KeyUpdate, Kind, Order, Page,
+    Row, Uses,
+};
+pub use keys::{Key, KeyKind, KeySecret, Scope, Scopes};
 pub use meetings::{
     CommitError, DueTimers, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingPart,
     MeetingPartName, MeetingRead, MeetingRow, Meetings, NewOutboxRow, OutboxRow, OutcomeRow, PastCallPlace,
@@ -25,7 +32,7 @@ pub use meetings::{
 };
 
 pub use presence::{ClientOnline, OnlineEvent, OnlineKind, Presence, PresenceChanges};
-pub use topics::{AccessKey, AccessSnapshot, Grant, Group, ParentTopic, Rule, Topics};
+pub use topics::{AccessKey, AccessSnapshot, Grant, GrantFilter, Group, ParentTopic, Rule, Topics};
 
 pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};
 
@@ -48,7 +55,7 @@ pub enum CatalogError {
 }
 
 /// All subjects of one store.
-pub trait Catalog: Accounts + Topics + Presence + Meetings {
+pub trait Catalog: Accounts + Topics + Presence + Meetings + Audit {
     /// Deletes handled requests, ended meetings, and all else for which [`limits`] has a time, once that is over;
     /// returns how many rows.
     fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;

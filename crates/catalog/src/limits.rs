@@ -24,3 +24,7 @@ pub const CREDENTIAL_VALID_MS: u64 = 30 * DAY_MS;
 pub const AHEAD_MAX_MS: u64 = 60 * 60 * 1000;
 /// How long a device whose credential has expired stays registered.
 pub const EXPIRED_DEVICE_KEEP_MS: u64 = 30 * DAY_MS;
+/// How long the log of what owners change is kept.
+pub const AUDIT_KEEP_MS: u64 = 90 * DAY_MS;
+/// Rows of that log about devices, of which every login makes one: the oldest go first.
+pub const AUDIT_OF_DEVICES_MAX: u32 = 1_000_000;

@@ -56,10 +56,14 @@ macro_rules! write_access {
 }
 
 mod accounts;
+mod apply;
+mod audit;
 mod checkpoint;
 mod commit;
 mod devices;
 mod fault;
+mod keys;
+mod links;
 mod meetings;
 mod migrate;
 mod open;
@@ -89,6 +93,8 @@ pub struct SqliteCatalog {
     writer: SqlitePool,
     readers: SqlitePool,
     revision: watch::Sender<u64>,
+    /// The number of the last change that an owner made.
+    changes: watch::Sender<u64>,
     health: Arc<Health>,
     checkpoints: Checkpoints,
 }
@@ -213,13 +219,29 @@ impl SqliteCatalog {
     }
 
     fn publish(&self, revision: Option<u64>) {
-        let Some(new) = revision else { return };
-        self.revision.send_if_modified(|seen| {
-            let rises = new > *seen;
-            *seen = new.max(*seen);
-            rises
-        });
+        if let Some(revision) = revision {
+            raise(&self.revision, revision);
+        }
     }
+
+    /// Tells of all that is committed. Where that cannot be read, the next change tells of it.
+    async fn publish_change(&self) {
+        let Ok(mut reader) = self.reader().await else { return };
+        if let Ok(revision) = topics::revision(&mut reader).await {
+            raise(&self.revision, revision.cast_unsigned());
+        }
+        if let Ok(number) = audit::last_number(&mut reader).await {
+            raise(&self.changes, number.cast_unsigned());
+        }
+    }
+}
+
+fn raise(watched: &watch::Sender<u64>, new: u64) {
+    watched.send_if_modified(|seen| {
+        let rises = new > *seen;
+        *seen = new.max(*seen);
+        rises
+    });
 }
 
 impl Catalog for SqliteCatalog {

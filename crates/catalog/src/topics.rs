@@ -1,6 +1,8 @@
 //! Groups, parent topics, keys and grants: the rules by which the broker lets clients in.
 
 use crate::CatalogFuture;
+use crate::audit::{Page, Row, Uses};
+use crate::keys::Key;
 use std::fmt;
 use tokio::sync::watch;
 
@@ -14,6 +16,14 @@ pub trait Topics: Send + Sync {
     fn put_parent(&self, parent: ParentTopic) -> CatalogFuture<'_, ()>;
     fn put_access_key(&self, key: AccessKey) -> CatalogFuture<'_, ()>;
     fn put_grant(&self, grant: Grant) -> CatalogFuture<'_, ()>;
+    fn groups(&self, page: Page) -> CatalogFuture<'_, Vec<Row<Group>>>;
+    /// With what hangs on it.
+    fn group(&self, group: &str) -> CatalogFuture<'_, Option<(Row<Group>, Uses)>>;
+    fn parents(&self, page: Page) -> CatalogFuture<'_, Vec<Row<ParentTopic>>>;
+    /// With what hangs on it. The name is found without regard to case.
+    fn parent(&self, parent: &str) -> CatalogFuture<'_, Option<(Row<ParentTopic>, Uses)>>;
+    /// In the order of `<group>/<parent>`, which is what [`Page::after`] names.
+    fn grants(&self, filter: GrantFilter, page: Page) -> CatalogFuture<'_, Vec<Row<Grant>>>;
 }
 
 /// A Group ID, `GID_…` or `GID-…`, 7 to 64 characters.
@@ -41,7 +51,7 @@ pub enum Rule {
     Both,
 }
 
-/// The key of a service (Signature login), which gives access to its whole instance.
+/// The key of a service (Signature login) that has its whole instance, with its only secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessKey {
     pub key_id: String,
@@ -62,12 +72,20 @@ pub struct Grant {
     pub parent: String,
 }
 
+/// Which grants are listed; `None`: all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantFilter {
+    pub group: Option<String>,
+    pub parent: Option<String>,
+}
+
 /// All rules of access at one revision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessSnapshot {
     pub revision: u64,
     pub groups: Vec<Group>,
     pub parents: Vec<ParentTopic>,
-    pub keys: Vec<AccessKey>,
+    /// Access keys that are not disabled.
+    pub keys: Vec<Key>,
     pub grants: Vec<Grant>,
 }

@@ -13,7 +13,8 @@ pub fn document() -> Value {
     insert(&mut document["paths"], paths(&request, &answer));
     let token = json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The token of an invitation or admission." });
     document["components"]["securitySchemes"]["join_token"] = token;
-    document["info"]["description"] = json!("Users, devices, logins, and the way into a channel.");
+    document["info"]["description"] =
+        json!("Users, devices and logins; groups, topics, grants and keys; and the way into a channel.");
     if let Some(tags) = document["tags"].as_array_mut() {
         tags.push(json!({ "name": "media", "description": "The RTC server: joining a channel, and looking at one." }));
     }
@@ -57,12 +58,13 @@ fn paths(request: &Value, answer: &Value) -> Map<String, Value> {
         "tags": ["media"],
         "operationId": "describe_channel",
         "summary": "What the RTC server knows of a channel: who is in it, and where their packets go.",
-        "security": [{ "api_key": [] }],
+        "security": [{ "api_key": ["channels"] }],
         "parameters": [{ "name": "channel", "in": "path", "required": true, "schema": { "type": "string" } }],
         "responses": {
             "200": { "description": "`null` if no such channel is open.",
                      "content": { "application/json": { "schema": channel_schema() } } },
             "401": refusal("api_key_required"),
+            "403": refusal("forbidden"),
             "429": refusal("too_many_failures"),
             "503": refusal("unavailable"),
         },

@@ -15,12 +15,20 @@ pub enum Code {
     InvalidDevice,
     UnknownGroup,
     UnknownUser,
+    InvalidGroup,
+    InvalidTopic,
+    InvalidKey,
+    InvalidQuery,
     InvalidHost,
     NotFound,
     MethodNotAllowed,
     SlowRequest,
     DeviceTaken,
     TooManyDevices,
+    Exists,
+    InUse,
+    Stale,
+    Forbidden,
     ApiKeyRequired,
     LoginRefused,
     LoginEnded,
@@ -36,13 +44,19 @@ impl Code {
             | Self::InvalidUser
             | Self::InvalidName
             | Self::InvalidDevice
+            | Self::InvalidGroup
+            | Self::InvalidTopic
+            | Self::InvalidKey
+            | Self::InvalidQuery
             | Self::InvalidHost
             | Self::UnknownGroup => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownUser | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
-            Self::DeviceTaken | Self::TooManyDevices => StatusCode::CONFLICT,
+            Self::DeviceTaken | Self::TooManyDevices | Self::Exists | Self::InUse => StatusCode::CONFLICT,
+            Self::Stale => StatusCode::PRECONDITION_FAILED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::ApiKeyRequired | Self::LoginRefused | Self::LoginEnded | Self::LoginExpired => {
                 StatusCode::UNAUTHORIZED
             }
@@ -60,12 +74,20 @@ impl Code {
             Self::InvalidDevice => "This cannot be a device's name",
             Self::UnknownGroup => "The group does not exist",
             Self::UnknownUser => "The user does not exist",
+            Self::InvalidGroup => "This cannot be a Group ID",
+            Self::InvalidTopic => "This cannot be a parent topic",
+            Self::InvalidKey => "This cannot be a key",
+            Self::InvalidQuery => "The query cannot be read",
             Self::InvalidHost => "The request names no host, or more than one",
             Self::NotFound => "There is nothing at this path",
             Self::MethodNotAllowed => "This path does not take this method",
             Self::SlowRequest => "The request took too long",
             Self::DeviceTaken => "The device name is in use",
             Self::TooManyDevices => "The user has too many devices",
+            Self::Exists => "It exists already",
+            Self::InUse => "It is in use",
+            Self::Stale => "It was changed meanwhile",
+            Self::Forbidden => "The key may not do that",
             Self::ApiKeyRequired => "A valid API key is needed",
             Self::LoginRefused => "The login was refused",
             Self::LoginEnded => "The login has ended",

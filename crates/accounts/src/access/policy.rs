@@ -2,6 +2,7 @@
 
 use super::names::is_word;
 use super::{Access, Identity, P2pTopic};
+use catalog::Scope;
 
 /// Why a PUBLISH is refused. End users get the same answer for unknown and forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -16,6 +17,8 @@ pub enum PublishRefusal {
     UnknownParent,
     #[error("this device was not granted the topic")]
     NotGranted,
+    #[error("this access key is disabled, or lacks the scope topics")]
+    Scope,
     #[error("topics that begin with $ belong to the broker")]
     Reserved,
 }
@@ -35,6 +38,8 @@ pub enum SubscribeRefusal {
     UnknownParent,
     #[error("devices receive P2P messages only")]
     NotGranted,
+    #[error("this access key is disabled, or lacks the scope topics")]
+    Scope,
     #[error("topics that begin with $ belong to the broker")]
     Reserved,
 }
@@ -51,6 +56,7 @@ impl Access {
         self.check_topic(topic)?;
         let parent = first_level(topic);
         match who {
+            Identity::Service { key_id, .. } if !self.key_allows(key_id, Scope::Topics) => Err(PublishRefusal::Scope),
             Identity::Service { .. } if self.rule_of(parent).is_none() => Err(PublishRefusal::UnknownParent),
             Identity::Service { .. } => Ok(()),
             Identity::Device { group, .. } => self.device_may_publish(group, parent, topic),
@@ -81,8 +87,12 @@ impl Access {
     /// The first rule that is broken.
     pub fn may_subscribe(&self, who: &Identity, filter: &str) -> Result<(), SubscribeRefusal> {
         let filter = unshared(filter);
-        if matches!(who, Identity::Device { .. }) {
-            return Err(SubscribeRefusal::NotGranted);
+        match who {
+            Identity::Device { .. } => return Err(SubscribeRefusal::NotGranted),
+            Identity::Service { key_id, .. } if !self.key_allows(key_id, Scope::Topics) => {
+                return Err(SubscribeRefusal::Scope);
+            }
+            Identity::Service { .. } => {}
         }
         if filter.starts_with('$') {
             return Err(SubscribeRefusal::Reserved);

@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 use super::*;
-use catalog::{Grant, Group, ParentTopic, SqliteCatalog, Topics};
+use catalog::{AccessKey, Grant, Group, Key, ParentTopic, Scopes, SqliteCatalog, Topics};
 use std::sync::Arc;
 
 fn group(group: &str) -> Group {
@@ -25,18 +25,36 @@ fn access() -> Access {
             parent("meeting-down", Rule::FromQueue),
             parent(&"p".repeat(64), Rule::None),
         ],
-        keys: Vec::new(),
+        keys: vec![key("LTAItest", Scopes::of_service()), key("narrow", [Scope::Devices].into_iter().collect())],
         grants: vec![grant("GID_test", "meeting-up"), grant("GID_test", "not-made")],
     };
     Access::new(AccessConfig::default(), snapshot)
 }
 
+fn key(key_id: &str, scopes: Scopes) -> Key {
+    let (key_id, secret, instance) = (key_id.to_owned(), "secret".to_owned(), "convoke".to_owned());
+    Key { scopes, ..AccessKey { key_id, secret, instance }.into() }
+}
+
 fn service() -> Identity {
-    Identity::Service { key_id: "LTAItest".to_owned(), instance: "convoke".to_owned() }
+    service_of("LTAItest")
+}
+
+fn service_of(key_id: &str) -> Identity {
+    Identity::Service { key_id: key_id.to_owned(), instance: "convoke".to_owned() }
 }
 
 fn device(group: &str) -> Identity {
     Identity::Device { client_id: format!("{group}@@@a"), user: "ann".to_owned(), group: group.to_owned() }
+}
+
+#[test]
+fn a_service_does_what_the_scopes_of_its_key_name_and_nothing_once_the_key_is_gone() {
+    for key_id in ["narrow", "gone"] {
+        let service = service_of(key_id);
+        assert_eq!(access().may_publish(&service, "meeting-up/create"), Err(PublishRefusal::Scope), "{key_id}");
+        assert_eq!(access().may_subscribe(&service, "meeting-up/#"), Err(SubscribeRefusal::Scope), "{key_id}");
+    }
 }
 
 #[test]

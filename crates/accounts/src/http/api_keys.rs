@@ -1,12 +1,10 @@
-//! API keys: who may administer the instance, by `Authorization: Bearer <key>`.
+//! Keys: who may administer the instance, by `Authorization: Bearer <API key>`, or `Basic` with an access key.
 
-use super::Api;
+use super::device_login::basic;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use problem::Problem;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -51,18 +49,22 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Proof that the request carries a valid API key.
-pub(super) struct ApiKeyHolder;
+/// What a request shows to be let in: an API key, or the id and the secret of an access key.
+pub(super) struct Shown {
+    pub(super) key_id: Option<String>,
+    pub(super) secret: String,
+}
 
-impl FromRequestParts<Arc<Api>> for ApiKeyHolder {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
-        api.state.gate.check_api_key(parts).await.map(|()| Self)
+impl Shown {
+    pub(super) fn of(parts: &Parts) -> Option<Self> {
+        match bearer(parts) {
+            Some(key) => Some(Self { key_id: None, secret: key.to_owned() }),
+            None => basic(parts).map(|login| Self { key_id: Some(login.client_id), secret: login.password }),
+        }
     }
 }
 
-pub(super) fn bearer(parts: &Parts) -> Option<&str> {
+fn bearer(parts: &Parts) -> Option<&str> {
     let (scheme, key) = parts.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let key = key.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)

@@ -1,14 +1,16 @@
 //! Device credentials: how a device is registered, renewed and removed, and what its terminal is given.
 
 use super::api_keys::hex;
+use super::owner::Refusals;
 use super::{Api, unavailable};
 use crate::access::{ClientId, account_of_user};
 use crate::login::sign;
 use aws_lc_rs::rand;
-use catalog::{Device, User};
+use catalog::{Actor, ApplyError, By, Change, Device, User};
 use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -91,7 +93,7 @@ pub(super) async fn reserve(
     }
 }
 
-async fn answered<T>(answer: oneshot::Receiver<T>) -> Result<T, Problem> {
+pub(super) async fn answered<T>(answer: oneshot::Receiver<T>) -> Result<T, Problem> {
     match timeout(BROKER_ANSWERS_WITHIN, answer).await {
         Ok(Ok(answer)) => Ok(answer),
         _ => Err(Problem::new(Code::Unavailable, "the broker did not answer; try again in a moment").retry_after(1)),
@@ -99,11 +101,10 @@ async fn answered<T>(answer: oneshot::Receiver<T>) -> Result<T, Problem> {
 }
 
 /// Registers the device; the credential that it had before is void from now on.
-pub(super) async fn issue(api: &Api, client_id: &str, user: User) -> Result<Terminal, Problem> {
+pub(super) async fn issue(api: &Arc<Api>, by: By, client_id: &str, user: User) -> Result<Terminal, Problem> {
     let device = new_device(client_id, &user.user, api.now_ms())?;
-    let done = api.state.catalog.put_device(device.clone()).await;
-    api.state.directory.invalidate(client_id);
-    done.map_err(unavailable)?;
+    let done = api.apply(by, Change::PutDevice(device.clone()), None).await;
+    done.map_err(|error| Refusals::of("device", client_id).refuse(error))?;
     Ok(terminal(api, device, user.shown_name().into_owned()))
 }
 
@@ -118,20 +119,20 @@ pub(super) async fn extend(api: &Api, device: Device) -> Result<Option<Terminal>
     Ok(Some(terminal(api, Device { expires_at_ms, ..device }, user.shown_name().into_owned())))
 }
 
-/// Removes the device and ends what it has at the broker. `false`: it was removed or logged in anew meanwhile.
-pub(super) async fn remove(api: &Api, device: &Device) -> Result<bool, Problem> {
+/// Removes the device with this credential and ends what it has at the broker. `false`: it was removed or logged in anew
+/// meanwhile.
+pub(super) async fn remove(api: &Arc<Api>, device: &Device) -> Result<bool, Problem> {
     let Device { client_id, key_id, .. } = device;
-    // Until all of it is gone nobody is given the client id.
     let _turn = api.registering.lock().await;
-    let removed = api.state.catalog.remove_device(client_id, key_id, api.now_ms()).await;
-    api.state.directory.invalidate(client_id);
-    if removed == Ok(false) {
+    let known = api.state.catalog.device(client_id).await.map_err(unavailable)?;
+    if known.is_none_or(|known| known.key_id != *key_id) {
         return Ok(false);
     }
-    if answered((api.state.end_device)(client_id, Some(key_id))).await.is_err() {
-        tracing::warn!("the broker has not ended a removed device; the next start does");
+    let by = By { actor: Actor::Device(client_id.clone()), address: None, at_ms: api.now_ms() };
+    match api.apply(by, Change::RemoveDevice { client_id: client_id.clone() }, None).await {
+        Err(ApplyError::Unknown) => Ok(false),
+        done => done.map(|_| true).map_err(|error| Refusals::of("device", client_id).refuse(error)),
     }
-    removed.map_err(unavailable)
 }
 
 fn client_id_of(api: &Api, group: Option<String>, device: Option<String>) -> Result<String, Problem> {

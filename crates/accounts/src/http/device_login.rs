@@ -28,7 +28,7 @@ impl<S: Send + Sync> FromRequestParts<S> for DeviceLogin {
     }
 }
 
-fn basic(parts: &Parts) -> Option<DeviceLogin> {
+pub(super) fn basic(parts: &Parts) -> Option<DeviceLogin> {
     let (scheme, encoded) = parts.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let decoded = STANDARD.decode(encoded.trim()).ok()?;
     let (client_id, password) = str::from_utf8(&decoded).ok()?.split_once(':')?;

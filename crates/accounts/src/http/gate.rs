@@ -1,17 +1,21 @@
-//! The check of what a request carries: an API key, a login link's secret, or a device credential.
+//! The check of what a request carries: a key, a login link's secret, or a device credential.
 //!
 //! Contract. A right key or secret always opens, whatever others at the same address (a NAT, a reverse proxy) have
 //! tried. They have 128 bits or more, so nobody guesses them; only failures are slowed down. What a failure costs is
 //! bounded: a hash, and one look into the catalog, one at a time for all callers together.
 
-use super::api_keys::{ApiKeys, bearer, hex, sha256};
+use super::IsOver;
+use super::api_keys::{ApiKeys, Shown, hex, sha256};
 use super::device_login::DeviceLogin;
 use super::failures::{Failures, Source};
 use super::unavailable;
 use crate::login::matches;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
-use catalog::{Catalog, CatalogError, Device, User};
+use catalog::{Actor, Catalog, CatalogError, Device, Key, KeyKind, KeySecret, Scope, Scopes, User};
 use problem::{Code, Problem};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -30,37 +34,60 @@ pub struct Gate(Arc<Inner>);
 struct Inner {
     keys: ApiKeys,
     catalog: Arc<dyn Catalog>,
+    is_over: IsOver,
     elapsed: Elapsed,
     lookups: Semaphore,
     failures: Mutex<Failures>,
 }
 
+/// The holder of a key.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub actor: Actor,
+    pub scopes: Scopes,
+    /// Where the request comes from.
+    pub address: Option<String>,
+}
+
 impl Gate {
-    pub fn new(keys: ApiKeys, catalog: Arc<dyn Catalog>) -> Self {
+    pub fn new(keys: ApiKeys, catalog: Arc<dyn Catalog>, is_over: IsOver) -> Self {
         let start = Instant::now();
-        Self::with_time(keys, catalog, Box::new(move || start.elapsed()))
+        Self::with_time(keys, catalog, is_over, Box::new(move || start.elapsed()))
     }
 
-    pub(super) fn with_time(keys: ApiKeys, catalog: Arc<dyn Catalog>, elapsed: Elapsed) -> Self {
+    pub(super) fn with_time(keys: ApiKeys, catalog: Arc<dyn Catalog>, is_over: IsOver, elapsed: Elapsed) -> Self {
         let (lookups, failures) = (Semaphore::new(LOOKUPS_AT_ONCE), Mutex::new(Failures::new()));
-        Self(Arc::new(Inner { keys, catalog, elapsed, lookups, failures }))
+        Self(Arc::new(Inner { keys, catalog, is_over, elapsed, lookups, failures }))
     }
 
-    /// Checks that a request carries a valid API key.
+    /// Who asks, by the key that the request carries: an API key, or the id and the secret of an access key.
     ///
     /// # Errors
     /// The answer to the request.
-    pub async fn check_api_key(&self, parts: &Parts) -> Result<(), Problem> {
-        let key = bearer(parts).ok_or_else(|| Problem::new(Code::ApiKeyRequired, KEY_MISSING))?;
-        if self.is_key(key).await.map_err(unavailable)? {
-            Ok(())
-        } else {
-            Err(self.failed(Source::of(parts), Code::ApiKeyRequired, KEY_UNKNOWN))
-        }
+    pub async fn caller(&self, parts: &Parts) -> Result<Caller, Problem> {
+        let shown = Shown::of(parts).ok_or_else(|| Problem::new(Code::ApiKeyRequired, KEY_MISSING))?;
+        let known = self.find_key(&shown).await.map_err(unavailable)?;
+        let (actor, scopes) = known.ok_or_else(|| self.failed(Source::of(parts), Code::ApiKeyRequired, KEY_UNKNOWN))?;
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip().to_string());
+        Ok(Caller { actor, scopes, address })
     }
 
-    /// The user of the login link that has this secret.
-    pub(super) async fn link_user(&self, source: Source, secret: &str) -> Result<User, Problem> {
+    /// The same, of a key that may do this.
+    ///
+    /// # Errors
+    /// The answer to the request, the same whether or not there is what is asked for.
+    pub async fn caller_with(&self, parts: &Parts, scope: Scope) -> Result<Caller, Problem> {
+        let caller = self.caller(parts).await?;
+        if caller.scopes.allow(scope) {
+            return Ok(caller);
+        }
+        let (scopes, needed) = (caller.scopes, scope.name());
+        let words = format!("this needs a key with the scope {needed}; the key of the request has: {scopes}");
+        Err(Problem::new(Code::Forbidden, words))
+    }
+
+    /// The login link that has this secret, and its user.
+    pub(super) async fn link_user(&self, source: Source, secret: &str) -> Result<(String, User), Problem> {
         let user = self.find_link_user(&hex(&sha256(secret))).await.map_err(unavailable)?;
         user.ok_or_else(|| self.failed(source, Code::LoginRefused, SECRET_UNKNOWN))
     }
@@ -80,19 +107,37 @@ impl Gate {
         self.failed(source, Code::LoginEnded, LOGIN_ENDED)
     }
 
-    async fn is_key(&self, key: &str) -> Result<bool, CatalogError> {
-        let hash = sha256(key);
-        if self.0.keys.contain(&hash) {
-            return Ok(true);
+    async fn find_key(&self, shown: &Shown) -> Result<Option<(Actor, Scopes)>, CatalogError> {
+        let hash = sha256(&shown.secret);
+        if shown.key_id.is_none() && self.0.keys.contain(&hash) {
+            return Ok(Some((Actor::Owner, [Scope::Admin].into_iter().collect())));
         }
-        let _turn = self.0.lookups.acquire().await;
-        Ok(self.0.catalog.api_key(&hex(&hash)).await?.is_some())
+        let turn = self.0.lookups.acquire().await;
+        let key = match &shown.key_id {
+            None => self.0.catalog.api_key(&hex(&hash)).await?,
+            Some(key_id) => self.0.catalog.key(key_id).await?.map(|row| row.value),
+        };
+        drop(turn);
+        let key = key.filter(|key| !key.disabled && self.is_secret_of(key, &hash));
+        Ok(key.map(|key| (Actor::Key(key.key_id), key.scopes)))
     }
 
-    async fn find_link_user(&self, secret_sha256: &str) -> Result<Option<User>, CatalogError> {
+    /// In constant time for each of its secrets.
+    fn is_secret_of(&self, key: &Key, hash: &[u8; 32]) -> bool {
+        let is_right = |secret: &&KeySecret| match key.kind {
+            KeyKind::Api => verify_slices_are_equal(hex(hash).as_bytes(), secret.secret.as_bytes()).is_ok(),
+            KeyKind::Access => verify_slices_are_equal(hash, &sha256(&secret.secret)).is_ok(),
+        };
+        let secret = key.secrets.iter().find(is_right);
+        secret.is_some_and(|secret| !key.valid_until_ms(secret).is_some_and(|until_ms| (self.0.is_over)(until_ms)))
+    }
+
+    async fn find_link_user(&self, secret_sha256: &str) -> Result<Option<(String, User)>, CatalogError> {
         let _turn = self.0.lookups.acquire().await;
-        let Some(link) = self.0.catalog.login_link(secret_sha256).await? else { return Ok(None) };
-        self.0.catalog.user(&link.user).await
+        let link = self.0.catalog.login_link(secret_sha256).await?;
+        let link = link.filter(|link| !link.expires_at_ms.is_some_and(|until_ms| (self.0.is_over)(until_ms)));
+        let Some(link) = link else { return Ok(None) };
+        Ok(self.0.catalog.user(&link.user).await?.map(|user| (link.link_id, user)))
     }
 
     /// Says so, or that there were too many.
@@ -110,8 +155,10 @@ impl Gate {
     }
 }
 
-const KEY_MISSING: &str = "the request has no API key; send it as Authorization: Bearer <key>";
-const KEY_UNKNOWN: &str = "the API key is not known here; take it from the data directory's file api-key";
+const KEY_MISSING: &str = "the request has no key; send an API key as Authorization: Bearer <key>, or an access key as \
+                           Authorization: Basic base64(<key id>:<secret>)";
+const KEY_UNKNOWN: &str = "the key is not known here, is disabled or has expired; take the one of the data directory's file \
+                           api-key, or create one with it";
 const LOGIN_ENDED: &str = "this login has ended: the device was removed or logged in anew, or its password is wrong; \
                            open your login link again";
 const SECRET_UNKNOWN: &str = "the secret of this login link is not known; ask for a new link";

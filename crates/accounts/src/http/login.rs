@@ -9,6 +9,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use catalog::{Actor, By};
 use problem::{Code, Problem};
 use serde::Deserialize;
 use std::convert::Infallible;
@@ -68,10 +69,11 @@ pub(super) async fn log_in(
     Caller(source): Caller,
     Body(request): Body<LoginRequest>,
 ) -> Result<Secret<Terminal>, Problem> {
-    let user = api.state.gate.link_user(source, &request.secret).await?;
+    let (link_id, user) = api.state.gate.link_user(source, &request.secret).await?;
     let _turn = api.registering.lock().await;
     let client_id = reserve(&api, None, Some(request.device), &user.user).await?;
-    Ok(Secret(issue(&api, &client_id, user).await?))
+    let by = By { actor: Actor::Link(link_id), address: None, at_ms: api.now_ms() };
+    Ok(Secret(issue(&api, by, &client_id, user).await?))
 }
 
 /// Lets a device credential last 30 days from now. User name and password stay: it may be asked again and again.

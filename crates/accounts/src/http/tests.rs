@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 mod logins;
+mod owners;
 
 use super::gate::Elapsed;
 use super::*;
@@ -84,13 +85,17 @@ impl World {
             Box::new(move || Duration::from_millis(passed.load(Ordering::Relaxed)))
         };
         let (holders, ended) = (Holders::default(), Ended::default());
+        let is_over: IsOver = {
+            let (clock, doubt) = (clock.clone(), doubt.clone());
+            Arc::new(move |at_ms| at_ms <= clock.load(Ordering::Relaxed) - doubt.load(Ordering::Relaxed))
+        };
         let state = HttpState {
             catalog: catalog.clone(),
             access: access.clone(),
             directory: directory.clone(),
             endpoints: endpoints(),
             default_group: "GID_dev".to_owned(),
-            gate: Gate::with_time(ApiKeys::new([KEY]), catalog.clone(), elapsed),
+            gate: Gate::with_time(ApiKeys::new([KEY]), catalog.clone(), is_over.clone(), elapsed),
             holder_of: {
                 let holders = holders.clone();
                 Arc::new(move |client_id| {
@@ -113,10 +118,7 @@ impl World {
                     answered
                 })
             },
-            is_over: {
-                let (clock, doubt) = (clock.clone(), doubt.clone());
-                Arc::new(move |at_ms| at_ms <= clock.load(Ordering::Relaxed) - doubt.load(Ordering::Relaxed))
-            },
+            is_over,
             now_ms,
         };
         Self {
@@ -507,15 +509,31 @@ fn the_document_names_every_route_with_its_answers() {
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
     let expected = [
+        "/api/v1/audit",
+        "/api/v1/devices",
+        "/api/v1/devices/{client_id}",
+        "/api/v1/grants",
+        "/api/v1/grants/{group}/{topic}",
+        "/api/v1/grants:test",
+        "/api/v1/groups",
+        "/api/v1/groups/{group}",
+        "/api/v1/keys",
+        "/api/v1/keys/{key}",
+        "/api/v1/keys/{key}/rotate",
         "/api/v1/login",
+        "/api/v1/login-links",
+        "/api/v1/login-links/{link}",
         "/api/v1/login/renew",
+        "/api/v1/topics",
+        "/api/v1/topics/{topic}",
+        "/api/v1/users",
         "/api/v1/users/{user}",
         "/api/v1/users/{user}/devices",
         "/api/v1/users/{user}/login-links",
     ];
     assert_eq!(paths.keys().map(String::as_str).collect::<Vec<_>>(), expected);
     let devices = &paths["/api/v1/users/{user}/devices"]["post"];
-    assert_eq!(devices["security"], json!([{"api_key": []}]));
+    assert_eq!(devices["security"], json!([{"api_key": ["devices"]}]));
     assert!(devices["responses"]["409"]["content"]["application/problem+json"].is_object());
     assert_eq!(paths["/api/v1/login"]["delete"]["security"], json!([{"device_credential": []}]));
     let schemas = document["components"]["schemas"].as_object().unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::access::AccessConfig;
 use crate::network::Network;
-use catalog::{AccessKey, AccessSnapshot, Accounts, Group, SqliteCatalog, Topics, User};
+use catalog::{AccessKey, AccessSnapshot, Accounts, Group, Key, SqliteCatalog, Topics, User};
 use devices::LOOKUPS_WAITING_MAX;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -24,7 +24,7 @@ fn access() -> Access {
     let snapshot = AccessSnapshot {
         revision: 1,
         groups: groups.into(),
-        keys: vec![key("LTAItest", KEY), key("LTAIshort", "yyyyy"), elsewhere],
+        keys: [key("LTAItest", KEY), key("LTAIshort", "yyyyy"), elsewhere].map(Key::from).into(),
         ..AccessSnapshot::default()
     };
     Access::new(AccessConfig { instance: "mqtt-test-01".to_owned(), ..AccessConfig::default() }, snapshot)

@@ -42,7 +42,8 @@ pub async fn what_was_put_is_in_the_snapshot_and_raises_the_revision(store: &imp
     assert_eq!(access.revision, last);
     assert_eq!(access.groups, [group("GID_test")]);
     assert_eq!(access.parents, [parent("meeting-up", Rule::Both)]);
-    assert_eq!(access.keys, [key("two")]);
+    let keys: Vec<_> = access.keys.iter().map(|key| (key.key_id.as_str(), key.secrets[0].secret.as_str())).collect();
+    assert_eq!(keys, [("LTAItest", "two")]);
     assert_eq!(access.grants, [grant("GID_test", "meeting-up")]);
 }
 

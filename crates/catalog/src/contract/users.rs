@@ -3,7 +3,8 @@
 use super::{Store, device, names, user, with_people};
 use crate::limits::{AHEAD_MAX_MS, CREDENTIAL_VALID_MS, EXPIRED_DEVICE_KEEP_MS};
 use crate::{
-    Accounts, ApiKey, Catalog, CatalogError, Device, DeviceState, LoginLink, OnlineEvent, OnlineKind, Presence, User,
+    Accounts, ApiKey, Catalog, CatalogError, Device, DeviceState, KeyKind, LoginLink, OnlineEvent, OnlineKind,
+    Presence, User,
 };
 
 const PHONE: &str = "GID_test@@@phone";
@@ -103,13 +104,14 @@ pub async fn devices_of_users_are_listed_with_their_online_state(store: &impl St
 pub async fn api_keys_and_login_links_are_found_by_their_hash(store: &impl Store) {
     let catalog = with_people(store).await;
     let key = ApiKey { secret_sha256: "ab".repeat(32), label: "the app".to_owned() };
-    let link = LoginLink { secret_sha256: "cd".repeat(32), user: "ann".to_owned() };
+    let link = LoginLink::new("cd".repeat(32), "ann".to_owned());
     catalog.put_api_key(key.clone()).await.unwrap();
     catalog.put_login_link(link.clone()).await.unwrap();
-    assert_eq!(catalog.api_key(&key.secret_sha256).await.unwrap(), Some(key));
+    let found = catalog.api_key(&key.secret_sha256).await.unwrap().unwrap();
+    assert_eq!((found.kind, found.note, found.scopes.to_string()), (KeyKind::Api, key.label, "admin".to_owned()));
     assert_eq!(catalog.login_link(&link.secret_sha256).await.unwrap(), Some(link.clone()));
     assert_eq!(catalog.api_key(&link.secret_sha256).await.unwrap(), None);
-    let stray = LoginLink { secret_sha256: "ef".repeat(32), user: "carl".to_owned() };
+    let stray = LoginLink::new("ef".repeat(32), "carl".to_owned());
     assert!(matches!(catalog.put_login_link(stray).await, Err(CatalogError::Invalid(_))));
 }
 

@@ -1,7 +1,9 @@
 //! Users, devices, API keys and login links: which function serves which method.
 
-use super::{SqliteCatalog, devices, users};
-use crate::{Accounts, ApiKey, CatalogFuture, Device, DeviceState, LoginLink, User};
+use super::{SqliteCatalog, devices, keys, links, users};
+use crate::{
+    Accounts, ApiKey, CatalogFuture, Device, DeviceFilter, DeviceInfo, DeviceState, Key, LoginLink, Page, Row, User,
+};
 
 impl Accounts for SqliteCatalog {
     fn put_user(&self, user: User) -> CatalogFuture<'_, ()> {
@@ -47,20 +49,58 @@ impl Accounts for SqliteCatalog {
     }
 
     fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()> {
-        write!(self, conn => users::put_api_key(conn, &key))
+        write!(self, conn => keys::put_api_key(conn, &key))
     }
 
-    fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<ApiKey>> {
+    fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<Key>> {
         let hash = secret_sha256.to_owned();
-        read!(self, conn => users::api_key(conn, &hash))
+        read_at_once!(self, conn => keys::by_secret(conn, &hash))
+    }
+
+    fn keys(&self, page: Page) -> CatalogFuture<'_, Vec<Row<Key>>> {
+        read_at_once!(self, conn => keys::page(conn, &page))
+    }
+
+    fn key(&self, key_id: &str) -> CatalogFuture<'_, Option<Row<Key>>> {
+        let key_id = key_id.to_owned();
+        read_at_once!(self, conn => keys::key(conn, &key_id))
+    }
+
+    fn find_users(&self, text: Option<&str>, page: Page) -> CatalogFuture<'_, Vec<Row<User>>> {
+        let text = text.map(str::to_owned);
+        read!(self, conn => users::find(conn, text.as_deref(), &page))
+    }
+
+    fn user_row(&self, user: &str) -> CatalogFuture<'_, Option<Row<User>>> {
+        let user = user.to_owned();
+        read!(self, conn => users::row(conn, &user))
+    }
+
+    fn devices(&self, filter: DeviceFilter, page: Page) -> CatalogFuture<'_, Vec<Row<DeviceInfo>>> {
+        read!(self, conn => devices::page(conn, &filter, &page))
+    }
+
+    fn device_info(&self, client_id: &str) -> CatalogFuture<'_, Option<Row<DeviceInfo>>> {
+        let client_id = client_id.to_owned();
+        read!(self, conn => devices::info(conn, &client_id))
+    }
+
+    fn links(&self, user: Option<&str>, page: Page) -> CatalogFuture<'_, Vec<Row<LoginLink>>> {
+        let user = user.map(str::to_owned);
+        read!(self, conn => links::page(conn, user.as_deref(), &page))
+    }
+
+    fn link(&self, link_id: &str) -> CatalogFuture<'_, Option<Row<LoginLink>>> {
+        let link_id = link_id.to_owned();
+        read!(self, conn => links::link(conn, &link_id))
     }
 
     fn put_login_link(&self, link: LoginLink) -> CatalogFuture<'_, ()> {
-        write!(self, conn => users::put_login_link(conn, &link))
+        write!(self, conn => links::put(conn, &link))
     }
 
     fn login_link(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<LoginLink>> {
         let hash = secret_sha256.to_owned();
-        read!(self, conn => users::login_link(conn, &hash))
+        read!(self, conn => links::by_secret(conn, &hash))
     }
 }

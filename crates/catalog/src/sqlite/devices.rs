@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::presence::record_presence_changes;
 use super::rows::{to_i64, to_u64};
 use super::users::{NAMES_PER_QUERY, push_list, unknown_owner};
-use crate::{CatalogError, Device, DeviceState};
+use crate::{CatalogError, Device, DeviceFilter, DeviceInfo, DeviceState, Page, Row};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as, query_scalar};
 
 pub(super) async fn put(conn: &mut SqliteConnection, device: &Device) -> Result<(), Fault> {
@@ -81,16 +81,26 @@ pub(super) async fn remove(
             .fetch_optional(&mut *conn)
             .await?;
     let Some(user) = user else { return Ok(false) };
+    note_removed(conn, client_id, &user, at_ms).await?;
+    Ok(true)
+}
+
+/// The device's row is gone: its connections count as over, and news of them may still come.
+pub(super) async fn note_removed(
+    conn: &mut SqliteConnection,
+    client_id: &str,
+    user: &str,
+    at_ms: u64,
+) -> Result<(), Fault> {
     query("DELETE FROM presence WHERE client_id = $1").bind(client_id).execute(&mut *conn).await?;
     query("UPDATE connections SET cleaned = 1 WHERE client_id = $1").bind(client_id).execute(&mut *conn).await?;
     query("INSERT OR REPLACE INTO removed_devices (client_id, user_id, at_ms) VALUES ($1, $2, $3)")
         .bind(client_id)
-        .bind(&user)
+        .bind(user)
         .bind(to_i64(at_ms)?)
         .execute(&mut *conn)
         .await?;
-    record_presence_changes(conn, [&user]).await?;
-    Ok(true)
+    Ok(record_presence_changes(conn, [&user.to_owned()]).await?)
 }
 
 pub(super) async fn removed(conn: &mut SqliteConnection) -> Result<Vec<String>, Fault> {
@@ -123,4 +133,48 @@ fn to_state(
     (client_id, user, online, since): (String, String, bool, Option<i64>),
 ) -> Result<DeviceState, CatalogError> {
     Ok(DeviceState { client_id, user, online, since_ms: since.map(to_u64).transpose()? })
+}
+
+type InfoColumns = (String, String, String, Option<String>, String, i64, bool, Option<i64>, i64);
+
+macro_rules! select_info {
+    ($end:literal) => {
+        concat!(
+            "SELECT d.client_id, d.user_id, d.group_id, d.name, d.key_id, d.expires_at_ms, COALESCE(p.online, 0), ",
+            "p.since_ms, d.changed FROM devices d LEFT JOIN presence p ON p.client_id = d.client_id ",
+            $end
+        )
+    };
+}
+
+fn to_info(columns: InfoColumns) -> Result<Row<DeviceInfo>, CatalogError> {
+    let (client_id, user, group, name, key_id, expires, online, since, changed) = columns;
+    let (expires_at_ms, since_ms) = (to_u64(expires)?, since.map(to_u64).transpose()?);
+    let value = DeviceInfo { client_id, user, group, name, key_id, expires_at_ms, online, since_ms };
+    Ok(Row { value, changed: to_u64(changed)? })
+}
+
+pub(super) async fn info(conn: &mut SqliteConnection, client_id: &str) -> Result<Option<Row<DeviceInfo>>, Fault> {
+    let sql = select_info!("WHERE d.client_id = $1");
+    let row: Option<InfoColumns> = query_as(sql).bind(client_id).fetch_optional(conn).await?;
+    Ok(row.map(to_info).transpose()?)
+}
+
+pub(super) async fn page(
+    conn: &mut SqliteConnection,
+    filter: &DeviceFilter,
+    page: &Page,
+) -> Result<Vec<Row<DeviceInfo>>, Fault> {
+    let sql = select_info!(
+        "WHERE d.client_id > $1 AND ($2 IS NULL OR d.user_id = $2) AND ($3 IS NULL OR d.group_id = $3) \
+         ORDER BY d.client_id LIMIT $4"
+    );
+    let rows: Vec<InfoColumns> = query_as(sql)
+        .bind(page.after.as_deref().unwrap_or_default())
+        .bind(&filter.user)
+        .bind(&filter.group)
+        .bind(page.limit)
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(to_info).collect::<Result<_, _>>()?)
 }

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0004_set_aside_and_presence_changes.sql"),
     include_str!("../../migrations/sqlite/0005_removed_devices.sql"),
     include_str!("../../migrations/sqlite/0006_past_calls.sql"),
+    include_str!("../../migrations/sqlite/0007_owners_changes.sql"),
 ];
 
 /// The schema that this program reads and writes.

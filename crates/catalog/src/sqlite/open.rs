@@ -4,9 +4,9 @@ use super::checkpoint::{self, Checkpoints};
 use super::fault::{DAMAGE_REMEDY, Health, SqlErrorKind, kind_of};
 use super::migrate::{SCHEMA_VERSION, migrate};
 use super::rows::to_u64;
-use super::{SqliteCatalog, topics};
+use super::{SqliteCatalog, audit, topics};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, SqliteConnection, SqlitePool};
+use sqlx::{Connection, SqliteConnection};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -79,10 +79,12 @@ async fn try_open(path: &Path) -> Result<SqliteCatalog, OpenError> {
     migrate(&mut *writer.acquire().await?).await?;
     let checkpointer = pool(1).connect_with(options.clone()).await?;
     let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
-    let revision = read_revision(&readers).await?;
+    let revision = read_number(topics::revision(&mut *readers.acquire().await?).await?)?;
+    let changes = read_number(audit::last_number(&mut *readers.acquire().await?).await?)?;
     let health = Arc::new(Health::new());
     let checkpoints = Checkpoints::start(checkpointer, Arc::clone(&health));
-    Ok(SqliteCatalog { writer, readers, revision: watch::Sender::new(revision), health, checkpoints })
+    let (revision, changes) = (watch::Sender::new(revision), watch::Sender::new(changes));
+    Ok(SqliteCatalog { writer, readers, revision, changes, health, checkpoints })
 }
 
 /// The file holds secrets: only its owner may read it. SQLite gives its side files the same mode.
@@ -128,7 +130,6 @@ fn is_usable(connection: &SqliteConnection) -> bool {
     !connection.is_in_transaction()
 }
 
-async fn read_revision(readers: &SqlitePool) -> Result<u64, OpenError> {
-    let stored = topics::revision(&mut *readers.acquire().await?).await?;
+fn read_number(stored: i64) -> Result<u64, OpenError> {
     to_u64(stored).map_err(|error| OpenCause::Sql(sqlx::Error::Decode(error.into())).into())
 }

@@ -3,8 +3,8 @@
 use super::fault::Fault;
 use super::rows::to_i64;
 use crate::limits::{
-    AHEAD_MAX_MS, CREATES_KEEP_MS, CREDENTIAL_VALID_MS, ENDED_MEETING_KEEP_MS, EXPIRED_DEVICE_KEEP_MS,
-    PAST_CALL_KEEP_MS, REMOVED_DEVICE_KEEP_MS, TCPCLEAN_KEEP_MS, UNREGISTERED_CLIENT_KEEP_MS,
+    AHEAD_MAX_MS, AUDIT_KEEP_MS, AUDIT_OF_DEVICES_MAX, CREATES_KEEP_MS, CREDENTIAL_VALID_MS, ENDED_MEETING_KEEP_MS,
+    EXPIRED_DEVICE_KEEP_MS, PAST_CALL_KEEP_MS, REMOVED_DEVICE_KEEP_MS, TCPCLEAN_KEEP_MS, UNREGISTERED_CLIENT_KEEP_MS,
 };
 use sqlx::{SqliteConnection, query};
 
@@ -22,7 +22,21 @@ pub(super) async fn prune_batch(conn: &mut SqliteConnection, now_ms: u64) -> Res
         gone += rows;
         all &= rows < u64::from(at_once);
     }
-    Ok((gone, all))
+    let rows = prune_audit_of_devices(conn).await?;
+    Ok((gone + rows, all && rows < u64::from(ROWS_AT_ONCE)))
+}
+
+/// What is told of devices beyond [`AUDIT_OF_DEVICES_MAX`].
+async fn prune_audit_of_devices(conn: &mut SqliteConnection) -> Result<u64, Fault> {
+    let done = query(
+        "DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE kind = 'device' AND number <= \
+         (SELECT number FROM audit WHERE kind = 'device' ORDER BY number DESC LIMIT 1 OFFSET $1) LIMIT $2)",
+    )
+    .bind(AUDIT_OF_DEVICES_MAX)
+    .bind(ROWS_AT_ONCE)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// Corrects some of the rows from a time when the clock was ahead; returns how many, and whether those were all.
@@ -78,7 +92,8 @@ macro_rules! prune_rule {
     };
 }
 
-const RULES: [PruneRule; 8] = [
+const RULES: [PruneRule; 9] = [
+    prune_rule!("audit", "number", "at_ms < $1", AUDIT_KEEP_MS, ROWS_AT_ONCE),
     prune_rule!("handled", "signal", "keep_until_ms < $1", 0, ROWS_AT_ONCE),
     prune_rule!("meetings", "id", "ended AND forget_at_ms <= $1 AND set_aside IS NULL", 0, MEETINGS_AT_ONCE),
     prune_rule!("creates", "id", "at_ms < $1", CREATES_KEEP_MS, ROWS_AT_ONCE),
@@ -118,7 +133,7 @@ macro_rules! pull_in_rule {
 }
 
 /// With how long it lasts from now at most. Creates are counted in a window of the past: those that lie ahead are in none.
-const PULLED_IN: [(&str, u64); 8] = [
+const PULLED_IN: [(&str, u64); 9] = [
     (pull_in_rule!("devices", "client_id", "expires_at_ms"), CREDENTIAL_VALID_MS),
     (pull_in_rule!("meetings", "id", "forget_at_ms"), ENDED_MEETING_KEEP_MS),
     (pull_in_rule!("past_calls", "id", "started_at_ms"), 0),
@@ -126,5 +141,6 @@ const PULLED_IN: [(&str, u64); 8] = [
     (pull_in_rule!("removed_devices", "client_id", "at_ms"), 0),
     (pull_in_rule!("connections", "id", "at_ms"), 0),
     (pull_in_rule!("presence", "client_id", "since_ms"), 0),
+    (pull_in_rule!("audit", "number", "at_ms"), 0),
     ("DELETE FROM creates WHERE id IN (SELECT id FROM creates WHERE at_ms > $2 LIMIT $3)", 0),
 ];

@@ -1,9 +1,12 @@
 //! Groups, parents, keys, grants. A put that changes a row raises the revision in the same transaction and returns it.
 
-use super::SqliteCatalog;
 use super::fault::Fault;
 use super::rows::{rule_name, to_rule, to_u64};
-use crate::{AccessKey, AccessSnapshot, CatalogError, CatalogFuture, Grant, Group, ParentTopic, Topics};
+use super::{SqliteCatalog, keys};
+use crate::{
+    AccessKey, AccessSnapshot, CatalogError, CatalogFuture, Grant, GrantFilter, Group, Page, ParentTopic, Row, Topics,
+    Uses,
+};
 use sqlx::sqlite::SqliteQueryResult;
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
 use tokio::sync::watch;
@@ -32,6 +35,28 @@ impl Topics for SqliteCatalog {
     fn put_grant(&self, grant: Grant) -> CatalogFuture<'_, ()> {
         write_access!(self, conn => put_grant(conn, &grant))
     }
+
+    fn groups(&self, page: Page) -> CatalogFuture<'_, Vec<Row<Group>>> {
+        read!(self, conn => group_page(conn, &page))
+    }
+
+    fn group(&self, group: &str) -> CatalogFuture<'_, Option<(Row<Group>, Uses)>> {
+        let group = group.to_owned();
+        read_at_once!(self, conn => group_and_uses(conn, &group))
+    }
+
+    fn parents(&self, page: Page) -> CatalogFuture<'_, Vec<Row<ParentTopic>>> {
+        read!(self, conn => parent_page(conn, &page))
+    }
+
+    fn parent(&self, parent: &str) -> CatalogFuture<'_, Option<(Row<ParentTopic>, Uses)>> {
+        let parent = parent.to_owned();
+        read_at_once!(self, conn => parent_and_uses(conn, &parent))
+    }
+
+    fn grants(&self, filter: GrantFilter, page: Page) -> CatalogFuture<'_, Vec<Row<Grant>>> {
+        read!(self, conn => grant_page(conn, &filter, &page))
+    }
 }
 
 pub(super) async fn snapshot(conn: &mut SqliteConnection) -> Result<AccessSnapshot, Fault> {
@@ -39,7 +64,7 @@ pub(super) async fn snapshot(conn: &mut SqliteConnection) -> Result<AccessSnapsh
         revision: to_u64(revision(conn).await?)?,
         groups: groups(conn).await?,
         parents: parents(conn).await?,
-        keys: keys(conn).await?,
+        keys: keys::of_services(conn).await?,
         grants: grants(conn).await?,
     })
 }
@@ -58,12 +83,6 @@ async fn parents(conn: &mut SqliteConnection) -> Result<Vec<ParentTopic>, Fault>
         query_as("SELECT parent, rule FROM parents ORDER BY parent").fetch_all(conn).await?;
     let parents = rows.into_iter().map(|(parent, rule)| Ok(ParentTopic { parent, rule: to_rule(&rule)? }));
     parents.collect()
-}
-
-async fn keys(conn: &mut SqliteConnection) -> Result<Vec<AccessKey>, sqlx::Error> {
-    let rows: Vec<(String, String, String)> =
-        query_as("SELECT key_id, secret, instance FROM access_keys ORDER BY key_id").fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|(key_id, secret, instance)| AccessKey { key_id, secret, instance }).collect())
 }
 
 async fn grants(conn: &mut SqliteConnection) -> Result<Vec<Grant>, sqlx::Error> {
@@ -107,17 +126,10 @@ async fn refuse_other_case(conn: &mut SqliteConnection, parent: &str, folded: &s
 }
 
 pub(super) async fn put_access_key(conn: &mut SqliteConnection, key: &AccessKey) -> Result<Option<u64>, Fault> {
-    let done = query(
-        "INSERT INTO access_keys (key_id, secret, instance) VALUES ($1, $2, $3) \
-         ON CONFLICT (key_id) DO UPDATE SET secret = excluded.secret, instance = excluded.instance \
-         WHERE access_keys.secret <> excluded.secret OR access_keys.instance <> excluded.instance",
-    )
-    .bind(&key.key_id)
-    .bind(&key.secret)
-    .bind(&key.instance)
-    .execute(&mut *conn)
-    .await?;
-    raise_if_changed(conn, &done).await
+    match keys::put_access_key(conn, key).await? {
+        Some(()) => raise_revision(conn).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 pub(super) async fn put_grant(conn: &mut SqliteConnection, grant: &Grant) -> Result<Option<u64>, Fault> {
@@ -130,7 +142,7 @@ pub(super) async fn put_grant(conn: &mut SqliteConnection, grant: &Grant) -> Res
     raise_if_changed(conn, &done).await
 }
 
-fn unknown_end_of_grant(error: sqlx::Error, grant: &Grant) -> Fault {
+pub(super) fn unknown_end_of_grant(error: sqlx::Error, grant: &Grant) -> Fault {
     if !error.as_database_error().is_some_and(|error| error.is_foreign_key_violation()) {
         return error.into();
     }
@@ -144,7 +156,86 @@ async fn raise_if_changed(conn: &mut SqliteConnection, done: &SqliteQueryResult)
     if done.rows_affected() == 0 {
         return Ok(None);
     }
+    raise_revision(conn).await.map(Some)
+}
+
+pub(super) async fn raise_revision(conn: &mut SqliteConnection) -> Result<u64, Fault> {
     let raised: i64 =
         query_scalar("UPDATE access_revision SET revision = revision + 1 RETURNING revision").fetch_one(conn).await?;
-    Ok(Some(to_u64(raised)?))
+    Ok(to_u64(raised)?)
+}
+
+async fn group_page(conn: &mut SqliteConnection, page: &Page) -> Result<Vec<Row<Group>>, Fault> {
+    let rows: Vec<(String, i64)> =
+        query_as("SELECT group_id, changed FROM user_groups WHERE group_id > $1 ORDER BY group_id LIMIT $2")
+            .bind(page.after.as_deref().unwrap_or_default())
+            .bind(page.limit)
+            .fetch_all(conn)
+            .await?;
+    let rows = rows.into_iter().map(|(group, changed)| Ok(Row { value: Group { group }, changed: to_u64(changed)? }));
+    rows.collect()
+}
+
+pub(super) async fn group_and_uses(
+    conn: &mut SqliteConnection,
+    group: &str,
+) -> Result<Option<(Row<Group>, Uses)>, Fault> {
+    let row: Option<(i64, i64, i64)> = query_as(
+        "SELECT changed, (SELECT COUNT(*) FROM grants WHERE group_id = $1), \
+         (SELECT COUNT(*) FROM devices WHERE group_id = $1) FROM user_groups WHERE group_id = $1",
+    )
+    .bind(group)
+    .fetch_optional(conn)
+    .await?;
+    let Some((changed, grants, devices)) = row else { return Ok(None) };
+    let uses = Uses { grants: to_u64(grants)?, devices: to_u64(devices)?, ..Uses::default() };
+    Ok(Some((Row { value: Group { group: group.to_owned() }, changed: to_u64(changed)? }, uses)))
+}
+
+async fn parent_page(conn: &mut SqliteConnection, page: &Page) -> Result<Vec<Row<ParentTopic>>, Fault> {
+    let rows: Vec<(String, String, i64)> =
+        query_as("SELECT parent, rule, changed FROM parents WHERE parent > $1 ORDER BY parent LIMIT $2")
+            .bind(page.after.as_deref().unwrap_or_default())
+            .bind(page.limit)
+            .fetch_all(conn)
+            .await?;
+    let rows = rows.into_iter().map(|(parent, rule, changed)| {
+        Ok(Row { value: ParentTopic { parent, rule: to_rule(&rule)? }, changed: to_u64(changed)? })
+    });
+    rows.collect()
+}
+
+pub(super) async fn parent_and_uses(
+    conn: &mut SqliteConnection,
+    parent: &str,
+) -> Result<Option<(Row<ParentTopic>, Uses)>, Fault> {
+    let row: Option<(String, String, i64, i64)> = query_as(
+        "SELECT parent, rule, changed, (SELECT COUNT(*) FROM grants WHERE grants.parent = parents.parent) \
+         FROM parents WHERE folded = $1",
+    )
+    .bind(parent.to_lowercase())
+    .fetch_optional(conn)
+    .await?;
+    let Some((parent, rule, changed, grants)) = row else { return Ok(None) };
+    let uses = Uses { grants: to_u64(grants)?, ..Uses::default() };
+    Ok(Some((Row { value: ParentTopic { parent, rule: to_rule(&rule)? }, changed: to_u64(changed)? }, uses)))
+}
+
+async fn grant_page(conn: &mut SqliteConnection, filter: &GrantFilter, page: &Page) -> Result<Vec<Row<Grant>>, Fault> {
+    let (group, parent) = page.after.as_deref().and_then(|after| after.split_once('/')).unwrap_or_default();
+    let rows: Vec<(String, String, i64)> = query_as(
+        "SELECT group_id, parent, changed FROM grants WHERE (group_id, parent) > ($1, $2) \
+         AND ($3 IS NULL OR group_id = $3) AND ($4 IS NULL OR parent = $4) ORDER BY group_id, parent LIMIT $5",
+    )
+    .bind(group)
+    .bind(parent)
+    .bind(&filter.group)
+    .bind(&filter.parent)
+    .bind(page.limit)
+    .fetch_all(conn)
+    .await?;
+    let rows = rows
+        .into_iter()
+        .map(|(group, parent, changed)| Ok(Row { value: Grant { group, parent }, changed: to_u64(changed)? }));
+    rows.collect()
 }

@@ -1,8 +1,9 @@
-//! Users, API keys, login links.
+//! Users.
 
 use super::fault::Fault;
+use super::rows::to_u64;
 use crate::text::check_name;
-use crate::{ApiKey, CatalogError, LoginLink, User};
+use crate::{CatalogError, Page, Row, User};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as};
 
 /// Names in one `IN (…)`; SQLite takes at most 32,766 parameters.
@@ -53,46 +54,32 @@ pub(super) fn push_list(sql: &mut QueryBuilder<Sqlite>, names: &[String]) {
     sql.push(")");
 }
 
-pub(super) async fn put_api_key(conn: &mut SqliteConnection, key: &ApiKey) -> Result<(), Fault> {
-    query(
-        "INSERT INTO api_keys (secret_sha256, label) VALUES ($1, $2) \
-         ON CONFLICT (secret_sha256) DO UPDATE SET label = excluded.label",
+pub(super) async fn row(conn: &mut SqliteConnection, user: &str) -> Result<Option<Row<User>>, Fault> {
+    let row: Option<(String, String, i64)> =
+        query_as("SELECT user_id, name, changed FROM users WHERE user_id = $1").bind(user).fetch_optional(conn).await?;
+    Ok(row.map(to_row).transpose()?)
+}
+
+pub(super) async fn find(
+    conn: &mut SqliteConnection,
+    text: Option<&str>,
+    page: &Page,
+) -> Result<Vec<Row<User>>, Fault> {
+    let rows: Vec<(String, String, i64)> = query_as(
+        "SELECT user_id, name, changed FROM users WHERE user_id > $1 \
+         AND ($2 IS NULL OR instr(lower(user_id), lower($2)) > 0 OR instr(lower(name), lower($2)) > 0) \
+         ORDER BY user_id LIMIT $3",
     )
-    .bind(&key.secret_sha256)
-    .bind(&key.label)
-    .execute(conn)
+    .bind(page.after.as_deref().unwrap_or_default())
+    .bind(text)
+    .bind(page.limit)
+    .fetch_all(conn)
     .await?;
-    Ok(())
+    Ok(rows.into_iter().map(to_row).collect::<Result<_, _>>()?)
 }
 
-pub(super) async fn api_key(conn: &mut SqliteConnection, hash: &str) -> Result<Option<ApiKey>, Fault> {
-    let row: Option<(String, String)> = query_as("SELECT secret_sha256, label FROM api_keys WHERE secret_sha256 = $1")
-        .bind(hash)
-        .fetch_optional(conn)
-        .await?;
-    Ok(row.map(|(secret_sha256, label)| ApiKey { secret_sha256, label }))
-}
-
-pub(super) async fn put_login_link(conn: &mut SqliteConnection, link: &LoginLink) -> Result<(), Fault> {
-    query(
-        "INSERT INTO login_links (secret_sha256, user_id) VALUES ($1, $2) \
-         ON CONFLICT (secret_sha256) DO UPDATE SET user_id = excluded.user_id",
-    )
-    .bind(&link.secret_sha256)
-    .bind(&link.user)
-    .execute(conn)
-    .await
-    .map_err(|error| unknown_owner(error, "a login link"))?;
-    Ok(())
-}
-
-pub(super) async fn login_link(conn: &mut SqliteConnection, hash: &str) -> Result<Option<LoginLink>, Fault> {
-    let row: Option<(String, String)> =
-        query_as("SELECT secret_sha256, user_id FROM login_links WHERE secret_sha256 = $1")
-            .bind(hash)
-            .fetch_optional(conn)
-            .await?;
-    Ok(row.map(|(secret_sha256, user)| LoginLink { secret_sha256, user }))
+fn to_row((user, name, changed): (String, String, i64)) -> Result<Row<User>, CatalogError> {
+    Ok(Row { value: User { user, name }, changed: to_u64(changed)? })
 }
 
 /// Rows refer to users and groups.

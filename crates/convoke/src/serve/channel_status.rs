@@ -1,4 +1,4 @@
-//! `GET /api/v1/channels/{channel}`: what the RTC server knows of one channel, for operators (API key).
+//! `GET /api/v1/channels/{channel}`: what the RTC server knows of one channel, for operators (a key with the scope channels).
 
 use accounts::http::Gate;
 use axum::extract::rejection::PathRejection;
@@ -6,6 +6,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use catalog::Scope;
 use problem::{Code, Problem};
 use serde_json::{Value, json};
 use signalling::ChannelId;
@@ -25,7 +26,7 @@ async fn channel(
     channel: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    if let Err(problem) = status.gate.check_api_key(&request.into_parts().0).await {
+    if let Err(problem) = status.gate.caller_with(&request.into_parts().0, Scope::Channels).await {
         return problem.into_response();
     }
     // What cannot be a name is the name of no open channel.

@@ -17,7 +17,7 @@ pub use endpoints::{BoundAddresses, Endpoints};
 use crate::config::Config;
 use crate::http::{AdoptWebSocket, Health, Listener, ListenerCounts, Metrics, Pages, about_route, mqtt_route, serve};
 use crate::keys::{ApiKey, Certificate, JoinKey};
-use accounts::http::{ApiKeys, Gate, HttpState};
+use accounts::http::{ApiKeys, Gate, HttpState, IsOver};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use broker::Broker;
@@ -315,7 +315,9 @@ impl HttpParts<'_> {
         let adopt: AdoptWebSocket =
             Arc::new(move |stream, tls, read_ahead| adopting.adopt_websocket(stream, tls, read_ahead));
         let api_keys = ApiKeys::new([self.keys.api.text()]);
-        let gate = Gate::new(api_keys, Arc::clone(&self.catalog));
+        let clock = self.clock.clone();
+        let is_over: IsOver = Arc::new(move |at_ms| clock.times().is_over(at_ms));
+        let gate = Gate::new(api_keys, Arc::clone(&self.catalog), Arc::clone(&is_over));
         let channel_status = channel_status::ChannelStatus { channels: self.rtc.channels(), gate: gate.clone() };
         let pages = Pages::new(&self.endpoints.origins());
         let router = Router::new()
@@ -324,11 +326,11 @@ impl HttpParts<'_> {
             .merge(self.health.router())
             .merge(self.rtc.http_router())
             .merge(channel_status::router(channel_status))
-            .merge(accounts::http::router(self.api_state(gate)));
+            .merge(accounts::http::router(self.api_state(gate, is_over)));
         pages.mount(router)
     }
 
-    fn api_state(self, gate: Gate) -> HttpState {
+    fn api_state(self, gate: Gate, is_over: IsOver) -> HttpState {
         let (broker, ending) = (Arc::clone(self.broker), Arc::clone(self.broker));
         let clock = self.clock.clone();
         HttpState {
@@ -341,7 +343,7 @@ impl HttpParts<'_> {
             holder_of: Arc::new(move |client_id| broker.holder_of(client_id)),
             end_device: Arc::new(move |client_id, key_id| ending.end_device(client_id, key_id)),
             now_ms: Arc::new(move || clock.now_ms()),
-            is_over: Arc::new(move |at_ms| self.clock.times().is_over(at_ms)),
+            is_over,
         }
     }
 }

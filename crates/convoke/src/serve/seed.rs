@@ -58,7 +58,7 @@ pub(super) async fn dev_users(catalog: &dyn Catalog, api_key: &ApiKey) -> Result
     for (user, name) in DEV_USERS {
         catalog.put_user(User { user: user.into(), name: name.into() }).await?;
         let secret = derived(api_key, &format!("login-link:{user}"));
-        let link = LoginLink { secret_sha256: sha256_hex(secret.as_bytes()), user: user.into() };
+        let link = LoginLink::new(sha256_hex(secret.as_bytes()), user.into());
         catalog.put_login_link(link).await?;
         links.push((user, secret));
     }
@@ -73,7 +73,7 @@ fn derived(api_key: &ApiKey, purpose: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use catalog::{SqliteCatalog, Topics};
+    use catalog::{Key, SqliteCatalog, Topics};
     use std::fs;
     use std::os::unix::fs::MetadataExt;
 
@@ -83,7 +83,7 @@ mod tests {
         Ok(catalog)
     }
 
-    async fn registered(catalog: &SqliteCatalog) -> Vec<AccessKey> {
+    async fn registered(catalog: &SqliteCatalog) -> Vec<Key> {
         catalog.access().await.expect("it is read").keys
     }
 
@@ -95,7 +95,7 @@ mod tests {
         let (first, made) = (fs::read_to_string(&path).expect("it is made"), fs::metadata(&path).expect("it is there"));
         fs::remove_file(data.path().join("api-key")).expect("it was made");
         let catalog = start(data.path()).await.expect("a second start");
-        assert_eq!(registered(&catalog).await, [access_key(&first).expect("a login")]);
+        assert_eq!(registered(&catalog).await, [Key::from(access_key(&first).expect("a login"))]);
         let kept = fs::metadata(&path).expect("it is there");
         assert_eq!((kept.ino(), kept.modified().ok()), (made.ino(), made.modified().ok()), "it was written again");
         catalog.close().await;

@@ -100,6 +100,11 @@ impl Topics for Held {
         fn put_parent(&self, parent: ParentTopic) -> CatalogFuture<'_, ()>;
         fn put_access_key(&self, key: AccessKey) -> CatalogFuture<'_, ()>;
         fn put_grant(&self, grant: Grant) -> CatalogFuture<'_, ()>;
+        fn groups(&self, page: Page) -> CatalogFuture<'_, Vec<Row<Group>>>;
+        fn group(&self, group: &str) -> CatalogFuture<'_, Option<(Row<Group>, Uses)>>;
+        fn parents(&self, page: Page) -> CatalogFuture<'_, Vec<Row<ParentTopic>>>;
+        fn parent(&self, parent: &str) -> CatalogFuture<'_, Option<(Row<ParentTopic>, Uses)>>;
+        fn grants(&self, filter: GrantFilter, page: Page) -> CatalogFuture<'_, Vec<Row<Grant>>>;
     }
 }
 
@@ -115,7 +120,15 @@ impl Accounts for Held {
         fn removed_devices(&self) -> CatalogFuture<'_, Vec<String>>;
         fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>>;
         fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()>;
-        fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<ApiKey>>;
+        fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<Key>>;
+        fn keys(&self, page: Page) -> CatalogFuture<'_, Vec<Row<Key>>>;
+        fn key(&self, key_id: &str) -> CatalogFuture<'_, Option<Row<Key>>>;
+        fn find_users(&self, text: Option<&str>, page: Page) -> CatalogFuture<'_, Vec<Row<User>>>;
+        fn user_row(&self, user: &str) -> CatalogFuture<'_, Option<Row<User>>>;
+        fn devices(&self, filter: DeviceFilter, page: Page) -> CatalogFuture<'_, Vec<Row<DeviceInfo>>>;
+        fn device_info(&self, client_id: &str) -> CatalogFuture<'_, Option<Row<DeviceInfo>>>;
+        fn links(&self, user: Option<&str>, page: Page) -> CatalogFuture<'_, Vec<Row<LoginLink>>>;
+        fn link(&self, link_id: &str) -> CatalogFuture<'_, Option<Row<LoginLink>>>;
         fn put_login_link(&self, link: LoginLink) -> CatalogFuture<'_, ()>;
         fn login_link(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<LoginLink>>;
     }
@@ -133,6 +146,15 @@ impl Presence for Held {
 
     pass_on! {
         fn presence_changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, PresenceChanges>;
+    }
+}
+
+impl Audit for Held {
+    pass_on! {
+        fn apply(&self, order: Order) -> CatalogFuture<'_, Applied, ApplyError>;
+        fn change_number(&self) -> watch::Receiver<u64>;
+        fn changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, Vec<ChangeRow>>;
+        fn audit(&self, page: AuditPage) -> CatalogFuture<'_, Vec<AuditRow>>;
     }
 }
 

@@ -1,0 +1,98 @@
+//! Routes for Group IDs.
+
+use super::Api;
+use super::body::Body;
+use super::owner::{Asked, Expected, Force, Groups, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged};
+use super::unavailable;
+use crate::access::check_group_id;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use catalog::{Change, Group};
+use problem::{Code, Problem};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GroupRequest {
+    /// `GID_…` or `GID-…`, 7 to 64 characters of A-Z a-z 0-9 - _.
+    #[schema(example = "GID_phone")]
+    group: String,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct GroupAnswer {
+    group: String,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct GroupDetails {
+    group: String,
+    /// What hangs on it.
+    grants: u64,
+    devices: u64,
+}
+
+/// Lists Group IDs.
+#[utoipa::path(
+    get, path = "/api/v1/groups", tag = "groups", security(("api_key" = ["groups"])), params(Part),
+    responses((status = 200, body = Items<GroupAnswer>), Refused)
+)]
+pub(super) async fn list_groups(
+    State(api): State<Arc<Api>>,
+    _: Holder<Groups>,
+    Asked(part): Asked<Part>,
+) -> Result<Json<Items<GroupAnswer>>, Problem> {
+    let rows = api.state.catalog.groups(part.page()?).await.map_err(unavailable)?;
+    Items::of(&part, rows, |group| group.group.clone(), |row| GroupAnswer { group: row.value.group })
+}
+
+/// Creates a Group ID; one that exists stays as it is.
+#[utoipa::path(
+    post, path = "/api/v1/groups", tag = "groups", security(("api_key" = ["groups"])), request_body = GroupRequest,
+    responses((status = 200, body = GroupAnswer), Refused, RefusedOne)
+)]
+pub(super) async fn create_group(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Groups>,
+    Body(GroupRequest { group }): Body<GroupRequest>,
+) -> Result<Json<GroupAnswer>, Problem> {
+    check_group_id(&group).map_err(|error| Problem::new(Code::InvalidGroup, error.to_string()))?;
+    let made = api.apply(holder.by(), Change::CreateGroup(Group { group: group.clone() }), None).await;
+    made.map_err(|error| Refusals::of("Group ID", &group).refuse(error))?;
+    Ok(Json(GroupAnswer { group }))
+}
+
+/// A Group ID, and what hangs on it.
+#[utoipa::path(
+    get, path = "/api/v1/groups/{group}", tag = "groups", security(("api_key" = ["groups"])),
+    params(("group" = String, Path)), responses((status = 200, body = GroupDetails), Refused, RefusedOne)
+)]
+pub(super) async fn show_group(
+    State(api): State<Arc<Api>>,
+    _: Holder<Groups>,
+    Named(group): Named<String>,
+) -> Result<Tagged<GroupDetails>, Problem> {
+    let found = api.state.catalog.group(&group).await.map_err(unavailable)?;
+    let (row, uses) = found.ok_or_else(|| Refusals::of("Group ID", &group).unknown())?;
+    Ok(Tagged(row.changed, GroupDetails { group: row.value.group, grants: uses.grants, devices: uses.devices }))
+}
+
+/// Removes a Group ID. With `force` its grants and devices go too, and their connections end.
+#[utoipa::path(
+    delete, path = "/api/v1/groups/{group}", tag = "groups", security(("api_key" = ["groups"])),
+    params(("group" = String, Path), Force), responses((status = 204), Refused, RefusedOne)
+)]
+pub(super) async fn remove_group(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Groups>,
+    Named(group): Named<String>,
+    Asked(Force { force }): Asked<Force>,
+    Expected(expected): Expected,
+) -> Result<StatusCode, Problem> {
+    let gone = api.apply(holder.by(), Change::RemoveGroup { group: group.clone(), force }, expected).await;
+    gone.map_err(|error| Refusals::of("Group ID", &group).refuse(error))?;
+    Ok(StatusCode::NO_CONTENT)
+}

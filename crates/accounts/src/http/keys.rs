@@ -1,0 +1,348 @@
+//! Routes for keys: access keys of services, and API keys of those who administer.
+
+use super::Api;
+use super::api_keys::{hex, sha256_hex};
+use super::body::{Body, Secret};
+use super::credentials::random;
+use super::owner::{Admin, Asked, Expected, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, Tagged};
+use super::unavailable;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use catalog::{Change, Key, KeyKind, KeySecret, KeyUpdate, Row, Scope, Scopes};
+use problem::{Code, Problem};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// How long the old secret is valid after a rotation, without another wish.
+const OVERLAP_S: u64 = 24 * 3600;
+const OVERLAP_S_MAX: u64 = 30 * 24 * 3600;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum KindName {
+    /// Logs a service in on MQTT, by a signature, and opens the API.
+    Access,
+    /// Opens the API alone; its secret is not kept.
+    Api,
+}
+
+impl From<KindName> for KeyKind {
+    fn from(name: KindName) -> Self {
+        match name {
+            KindName::Access => Self::Access,
+            KindName::Api => Self::Api,
+        }
+    }
+}
+
+impl From<KeyKind> for KindName {
+    fn from(kind: KeyKind) -> Self {
+        match kind {
+            KeyKind::Access => Self::Access,
+            KeyKind::Api => Self::Api,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ScopeName {
+    /// Parent topics and grants; to publish and subscribe on MQTT.
+    Topics,
+    /// Group IDs.
+    Groups,
+    /// Users, their devices and login links.
+    Devices,
+    Meetings,
+    Channels,
+    /// To set the properties of a message by which its sender is known.
+    Stamps,
+    /// All of these, and keys and the log of changes.
+    Admin,
+}
+
+const SCOPES: [(ScopeName, Scope); 7] = [
+    (ScopeName::Topics, Scope::Topics),
+    (ScopeName::Groups, Scope::Groups),
+    (ScopeName::Devices, Scope::Devices),
+    (ScopeName::Meetings, Scope::Meetings),
+    (ScopeName::Channels, Scope::Channels),
+    (ScopeName::Stamps, Scope::Stamps),
+    (ScopeName::Admin, Scope::Admin),
+];
+
+fn to_scopes(names: &[ScopeName]) -> Result<Scopes, Problem> {
+    if names.is_empty() {
+        return Err(Problem::new(Code::InvalidKey, "a key without a scope can do nothing; name one at least"));
+    }
+    Ok(SCOPES.into_iter().filter(|(name, _)| names.contains(name)).map(|(_, scope)| scope).collect())
+}
+
+fn names_of(scopes: Scopes) -> Vec<ScopeName> {
+    let has = |wanted: Scope| scopes.iter().any(|scope| scope == wanted);
+    SCOPES.into_iter().filter(|(_, scope)| has(*scope)).map(|(name, _)| name).collect()
+}
+
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyRequest {
+    /// 1 to 64 of A-Z a-z 0-9 _ . -; else a new one.
+    #[schema(example = "billing")]
+    key: Option<String>,
+    kind: KindName,
+    scopes: Vec<ScopeName>,
+    /// For people; up to 200 characters.
+    #[serde(default)]
+    note: String,
+    /// Milliseconds since 1970; else it lasts until it is removed.
+    expires_at_ms: Option<u64>,
+}
+
+/// A field that is left out stays as it is.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct KeyChange {
+    scopes: Option<Vec<ScopeName>>,
+    note: Option<String>,
+    /// `null`: it lasts until it is removed.
+    #[serde(deserialize_with = "also_null")]
+    #[schema(value_type = Option<u64>)]
+    expires_at_ms: Option<Option<u64>>,
+    disabled: Option<bool>,
+}
+
+fn also_null<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::<u64>::deserialize(field).map(Some)
+}
+
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RotationRequest {
+    /// For how many seconds the secret of now stays valid: up to 30 days; a day without it.
+    #[schema(maximum = 2_592_000)]
+    overlap_s: Option<u64>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct KeyAnswer {
+    key: String,
+    kind: KindName,
+    scopes: Vec<ScopeName>,
+    note: String,
+    created_at_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at_ms: Option<u64>,
+    disabled: bool,
+    /// The newest first.
+    secrets: Vec<SecretAnswer>,
+}
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct SecretAnswer {
+    generation: u64,
+    /// Left out: as long as the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_until_ms: Option<u64>,
+}
+
+#[derive(Clone, Serialize, ToSchema)]
+pub(super) struct NewSecret {
+    key: String,
+    /// It is shown this once.
+    secret: String,
+    generation: u64,
+}
+
+impl fmt::Debug for NewSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewSecret").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+fn shown(key: Key) -> KeyAnswer {
+    let secrets = key.secrets.iter();
+    KeyAnswer {
+        kind: key.kind.into(),
+        scopes: names_of(key.scopes),
+        secrets: secrets
+            .map(|secret| SecretAnswer { generation: secret.generation, valid_until_ms: secret.valid_until_ms })
+            .collect(),
+        key: key.key_id,
+        note: key.note,
+        created_at_ms: key.created_at_ms,
+        expires_at_ms: key.expires_at_ms,
+        disabled: key.disabled,
+    }
+}
+
+/// The secret, and the form in which the catalog keeps it.
+fn new_secret(kind: KeyKind) -> Result<(String, String), Problem> {
+    let secret = URL_SAFE_NO_PAD.encode(random::<32>()?);
+    let kept = match kind {
+        KeyKind::Access => secret.clone(),
+        KeyKind::Api => sha256_hex(&secret),
+    };
+    Ok((secret, kept))
+}
+
+fn check_note(note: &str) -> Result<(), Problem> {
+    let good = note.chars().count() <= Key::NOTE_CHARS_MAX && !note.chars().any(char::is_control);
+    let words = "the note of a key has at most 200 characters, and no control characters";
+    if good { Ok(()) } else { Err(Problem::new(Code::InvalidKey, words)) }
+}
+
+fn check_expiry(api: &Api, expires_at_ms: Option<u64>) -> Result<(), Problem> {
+    let is_good = |at_ms| at_ms > api.now_ms() && i64::try_from(at_ms).is_ok();
+    let words = "expires_at_ms must lie ahead, in milliseconds since 1970; leave it out for a key that lasts";
+    if expires_at_ms.is_none_or(is_good) { Ok(()) } else { Err(Problem::new(Code::InvalidKey, words)) }
+}
+
+/// Lists keys.
+#[utoipa::path(
+    get, path = "/api/v1/keys", tag = "keys", security(("api_key" = ["admin"])), params(Part),
+    responses((status = 200, body = Items<KeyAnswer>), Refused)
+)]
+pub(super) async fn list_keys(
+    State(api): State<Arc<Api>>,
+    _: Holder<Admin>,
+    Asked(part): Asked<Part>,
+) -> Result<Json<Items<KeyAnswer>>, Problem> {
+    let rows = api.state.catalog.keys(part.page()?).await.map_err(unavailable)?;
+    Items::of(&part, rows, |key| key.key_id.clone(), |row| shown(row.value))
+}
+
+/// Creates a key, and shows its secret this once.
+#[utoipa::path(
+    post, path = "/api/v1/keys", tag = "keys", security(("api_key" = ["admin"])), request_body = KeyRequest,
+    responses((status = 200, body = NewSecret), Refused, RefusedOne)
+)]
+pub(super) async fn create_key(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Admin>,
+    Body(request): Body<KeyRequest>,
+) -> Result<Secret<NewSecret>, Problem> {
+    let key_id = match request.key {
+        Some(key_id) => key_id,
+        None => format!("k-{}", hex(&random::<8>()?)),
+    };
+    if !Key::may_be_called(&key_id) {
+        return Err(Problem::new(Code::InvalidKey, "a key's id has 1 to 64 characters of A-Z a-z 0-9 _ . -"));
+    }
+    check_note(&request.note)?;
+    check_expiry(&api, request.expires_at_ms)?;
+    let kind = request.kind.into();
+    let (secret, kept) = new_secret(kind)?;
+    let instance = match kind {
+        KeyKind::Access => api.state.access.load().instance().to_owned(),
+        KeyKind::Api => String::new(),
+    };
+    let key = Key {
+        key_id: key_id.clone(),
+        kind,
+        instance,
+        scopes: to_scopes(&request.scopes)?,
+        note: request.note,
+        created_at_ms: api.now_ms(),
+        expires_at_ms: request.expires_at_ms,
+        disabled: false,
+        secrets: vec![KeySecret { generation: 1, secret: kept, valid_until_ms: None }],
+    };
+    let made = api.apply(holder.by(), Change::CreateKey(key), None).await;
+    made.map_err(|error| Refusals::of("key", &key_id).refuse(error))?;
+    Ok(Secret(NewSecret { key: key_id, secret, generation: 1 }))
+}
+
+/// A key, without its secrets.
+#[utoipa::path(
+    get, path = "/api/v1/keys/{key}", tag = "keys", security(("api_key" = ["admin"])),
+    params(("key" = String, Path)), responses((status = 200, body = KeyAnswer), Refused, RefusedOne)
+)]
+pub(super) async fn show_key(
+    State(api): State<Arc<Api>>,
+    _: Holder<Admin>,
+    Named(key_id): Named<String>,
+) -> Result<Tagged<KeyAnswer>, Problem> {
+    let Row { value, changed } = known(&api, &key_id).await?;
+    Ok(Tagged(changed, shown(value)))
+}
+
+async fn known(api: &Api, key_id: &str) -> Result<Row<Key>, Problem> {
+    let found = api.state.catalog.key(key_id).await.map_err(unavailable)?;
+    found.ok_or_else(|| Refusals::of("key", key_id).unknown())
+}
+
+/// Changes scopes, note and expiry of a key, disables or enables it.
+#[utoipa::path(
+    patch, path = "/api/v1/keys/{key}", tag = "keys", security(("api_key" = ["admin"])),
+    params(("key" = String, Path)), request_body = KeyChange,
+    responses((status = 200, body = KeyAnswer), Refused, RefusedOne)
+)]
+pub(super) async fn update_key(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Admin>,
+    Named(key_id): Named<String>,
+    Expected(expected): Expected,
+    Body(change): Body<KeyChange>,
+) -> Result<Tagged<KeyAnswer>, Problem> {
+    change.note.as_deref().map(check_note).transpose()?;
+    check_expiry(&api, change.expires_at_ms.flatten())?;
+    let update = KeyUpdate {
+        scopes: change.scopes.as_deref().map(to_scopes).transpose()?,
+        note: change.note,
+        expires_at_ms: change.expires_at_ms,
+        disabled: change.disabled,
+    };
+    let done = api.apply(holder.by(), Change::UpdateKey { key_id: key_id.clone(), update }, expected).await;
+    done.map_err(|error| Refusals::of("key", &key_id).refuse(error))?;
+    let Row { value, changed } = known(&api, &key_id).await?;
+    Ok(Tagged(changed, shown(value)))
+}
+
+/// Gives a key a new secret, and shows it this once. The one before stays valid for a while; older ones end.
+#[utoipa::path(
+    post, path = "/api/v1/keys/{key}/rotate", tag = "keys", security(("api_key" = ["admin"])),
+    params(("key" = String, Path)), request_body(content = RotationRequest, description = "May be empty."),
+    responses((status = 200, body = NewSecret), Refused, RefusedOne)
+)]
+pub(super) async fn rotate_key(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Admin>,
+    Named(key_id): Named<String>,
+    Expected(expected): Expected,
+    Body(RotationRequest { overlap_s }): Body<RotationRequest>,
+) -> Result<Secret<NewSecret>, Problem> {
+    let overlap_s = overlap_s.unwrap_or(OVERLAP_S);
+    if overlap_s > OVERLAP_S_MAX {
+        return Err(Problem::new(Code::InvalidKey, "overlap_s is at most 2592000, 30 days"));
+    }
+    let Row { value, changed } = known(&api, &key_id).await?;
+    let (secret, kept) = new_secret(value.kind)?;
+    let previous_until_ms = api.now_ms() + overlap_s * 1000;
+    let wish = Change::RotateKey { key_id: key_id.clone(), secret: kept, previous_until_ms };
+    // What was read is what is rotated: the generation is told.
+    let done = api.apply(holder.by(), wish, Some(expected.unwrap_or(changed))).await;
+    done.map_err(|error| Refusals::of("key", &key_id).refuse(error))?;
+    let generation = value.secrets.first().map_or(0, |newest| newest.generation) + 1;
+    Ok(Secret(NewSecret { key: key_id, secret, generation }))
+}
+
+/// Removes a key: nobody is let in by it any more.
+#[utoipa::path(
+    delete, path = "/api/v1/keys/{key}", tag = "keys", security(("api_key" = ["admin"])),
+    params(("key" = String, Path)), responses((status = 204), Refused, RefusedOne)
+)]
+pub(super) async fn remove_key(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Admin>,
+    Named(key_id): Named<String>,
+    Expected(expected): Expected,
+) -> Result<StatusCode, Problem> {
+    let gone = api.apply(holder.by(), Change::RemoveKey { key_id: key_id.clone() }, expected).await;
+    gone.map_err(|error| Refusals::of("key", &key_id).refuse(error))?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,316 @@
+//! What all routes for owners share: who asks and whether they may, changes with their refusals, lists, entity tags.
+
+use super::credentials::answered;
+use super::gate::Caller;
+use super::{Api, unavailable};
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use catalog::{Applied, ApplyError, By, CatalogError, Change, Cut, Order, Page, Row, Scope};
+use problem::{Code, Problem};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+
+/// A change answers when this server goes by it, or after this time.
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
+
+/// What a route needs of a key.
+pub(super) trait Needs: Send + Sync {
+    const SCOPE: Scope;
+}
+
+macro_rules! needs {
+    ($($name:ident)*) => {
+        $(
+            #[derive(Clone, Debug)]
+            pub(super) struct $name;
+
+            impl Needs for $name {
+                const SCOPE: Scope = Scope::$name;
+            }
+        )*
+    };
+}
+
+needs! { Topics Groups Devices Admin }
+
+/// Proof that the request carries a key with this scope.
+pub(super) struct Holder<N> {
+    caller: Caller,
+    now_ms: u64,
+    needs: PhantomData<N>,
+}
+
+impl<N> Holder<N> {
+    /// As the log of changes names them.
+    pub(super) fn by(&self) -> By {
+        By { actor: self.caller.actor.clone(), address: self.caller.address.clone(), at_ms: self.now_ms }
+    }
+}
+
+impl<N: Needs> FromRequestParts<Arc<Api>> for Holder<N> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Problem> {
+        let caller = api.state.gate.caller_with(parts, N::SCOPE).await?;
+        Ok(Self { caller, now_ms: api.now_ms(), needs: PhantomData })
+    }
+}
+
+impl Api {
+    /// Makes the change, ends what it ends, and waits until this server goes by it. It is finished also if the caller hangs
+    /// up.
+    pub(super) async fn apply(
+        self: &Arc<Self>,
+        by: By,
+        change: Change,
+        expected: Option<u64>,
+    ) -> Result<Applied, ApplyError> {
+        let api = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let client_id = match &change {
+                Change::PutDevice(device) => Some(device.client_id.clone()),
+                _ => None,
+            };
+            let done = api.state.catalog.apply(Order { change, by, expected }).await;
+            // Also if it was not answered: it may stand.
+            if let Some(client_id) = client_id {
+                api.state.directory.invalidate(&client_id);
+            }
+            if let Ok(applied) = &done {
+                api.end_all(&applied.cuts).await;
+            }
+            let revision = *api.state.catalog.access_revision().borrow();
+            let _ = timeout(IN_FORCE_WITHIN, api.state.access.reached(revision)).await;
+            done
+        });
+        let lost = || ApplyError::Catalog(CatalogError::Unavailable("the change was not finished".to_owned()));
+        task.await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    async fn end_all(&self, cuts: &[Cut]) {
+        for cut in cuts {
+            if let Cut::Device { client_id, .. } | Cut::Credential { client_id, .. } = cut {
+                self.state.directory.invalidate(client_id);
+            }
+            if let Cut::Device { client_id, key_id } = cut
+                && answered((self.state.end_device)(client_id, Some(key_id))).await.is_err()
+            {
+                tracing::warn!("the broker has not ended a removed device; the next start does");
+            }
+        }
+    }
+}
+
+/// The words of refusals about one thing.
+pub(super) struct Refusals<'a> {
+    kind: &'static str,
+    id: &'a str,
+}
+
+impl<'a> Refusals<'a> {
+    pub(super) fn of(kind: &'static str, id: &'a str) -> Self {
+        Self { kind, id }
+    }
+
+    pub(super) fn refuse(&self, error: ApplyError) -> Problem {
+        let Self { kind, id } = self;
+        match error {
+            ApplyError::Exists => {
+                let words =
+                    format!("there is a {kind} {id} already, and it is another; change that, or choose another name");
+                Problem::new(Code::Exists, words)
+            }
+            ApplyError::Unknown => self.unknown(),
+            ApplyError::Stale { present } => {
+                let words =
+                    format!("the {kind} {id} was changed meanwhile: its ETag is \"{present}\" now; read it again");
+                Problem::new(Code::Stale, words)
+            }
+            ApplyError::InUse(uses) => {
+                let words = format!("the {kind} {id} is in use by {uses}; remove these first, or send force=true");
+                Problem::new(Code::InUse, words)
+            }
+            ApplyError::Catalog(CatalogError::Invalid(words)) => Problem::new(Code::InvalidBody, words),
+            ApplyError::Catalog(error) => unavailable(error),
+        }
+    }
+
+    pub(super) fn unknown(&self) -> Problem {
+        Problem::new(Code::NotFound, format!("there is no {} {} here; see the list of them", self.kind, self.id))
+    }
+}
+
+/// `If-Match: "<number>"` (RFC 9110 section 13.1.1): the change that made the thing what the caller believes it to be.
+pub(super) struct Expected(pub(super) Option<u64>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Expected {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(tag) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
+        let number = tag.to_str().ok().map(str::trim).filter(|tag| *tag != "*");
+        let Some(tag) = number else { return Ok(Self(None)) };
+        let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(|tag| tag.parse().ok());
+        let words =
+            "If-Match names no ETag of this API; send the one of the answer that you have read, with its quotes";
+        number.map(|number| Self(Some(number))).ok_or_else(|| Problem::new(Code::InvalidQuery, words))
+    }
+}
+
+/// One thing, with its ETag.
+pub(super) struct Tagged<T>(pub(super) u64, pub(super) T);
+
+impl<T: Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        let mut response = Json(self.1).into_response();
+        if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", self.0)) {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        response
+    }
+}
+
+/// Whether what uses a thing goes with it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Force {
+    /// Removes what uses it, too.
+    pub(super) force: bool,
+}
+
+/// Which part of a list.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Part {
+    /// The `next` of the part before.
+    pub(super) after: Option<String>,
+    /// 1 to 200; 50 without it.
+    #[param(minimum = 1, maximum = 200)]
+    pub(super) limit: Option<u32>,
+}
+
+const LIMIT: u32 = 50;
+const LIMIT_MAX: u32 = 200;
+
+impl Part {
+    /// One more than is shown, to know whether there are more.
+    pub(super) fn page(&self) -> Result<Page, Problem> {
+        let after = self.after.as_deref().map(decoded).transpose()?;
+        Ok(Page { after, limit: self.limit()? + 1 })
+    }
+
+    pub(super) fn limit(&self) -> Result<u32, Problem> {
+        match self.limit.unwrap_or(LIMIT) {
+            limit @ 1..=LIMIT_MAX => Ok(limit),
+            _ => Err(Problem::new(Code::InvalidQuery, "limit must be 1 to 200")),
+        }
+    }
+}
+
+fn decoded(cursor: &str) -> Result<String, Problem> {
+    let id = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    id.ok_or_else(|| Problem::new(Code::InvalidQuery, "after is no `next` of this API; begin without it"))
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Items<T> {
+    pub(super) items: Vec<T>,
+    /// For `after`; left out at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
+}
+
+impl<T> Items<T> {
+    /// Of rows that [`Part::page`] asked for.
+    pub(super) fn of<R>(
+        part: &Part,
+        mut rows: Vec<Row<R>>,
+        id: impl Fn(&R) -> String,
+        show: impl Fn(Row<R>) -> T,
+    ) -> Result<Json<Self>, Problem> {
+        let limit = part.limit()? as usize;
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().filter(|_| has_more).map(|row| id(&row.value));
+        let next = last.map(|id| URL_SAFE_NO_PAD.encode(id));
+        Ok(Json(Self { items: rows.into_iter().map(show).collect(), next }))
+    }
+}
+
+/// The query of a request.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let asked = Query::<T>::from_request_parts(parts, state).await;
+        let Query(asked) = asked.map_err(|error| Problem::new(Code::InvalidQuery, error.body_text()))?;
+        Ok(Self(asked))
+    }
+}
+
+/// The id in the path, and both of a grant.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let named = Path::<T>::from_request_parts(parts, state).await;
+        let words = "the path is no UTF-8 text; encode it anew";
+        named.map(|Path(named)| Self(named)).map_err(|_| Problem::new(Code::NotFound, words))
+    }
+}
+
+/// What every route for owners may answer.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "of the document alone")]
+pub(super) enum Refused {
+    /// invalid_query, or what the body breaks: invalid_body, or the code of the field
+    #[response(status = 400, content_type = "application/problem+json")]
+    Invalid(Problem),
+    /// api_key_required
+    #[response(status = 401, content_type = "application/problem+json")]
+    NoKey(Problem),
+    /// forbidden: the key lacks the scope
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// too_many_failures
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooManyFailures(Problem),
+    /// unavailable
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Problem),
+}
+
+/// What a route about one thing may answer besides.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "of the document alone")]
+pub(super) enum RefusedOne {
+    /// not_found
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// exists, in_use
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+    /// stale: `If-Match` names another state of it
+    #[response(status = 412, content_type = "application/problem+json")]
+    Stale(Problem),
+    /// body_too_large
+    #[response(status = 413, content_type = "application/problem+json")]
+    BodyTooLarge(Problem),
+}

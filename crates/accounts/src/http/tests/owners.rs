@@ -1,0 +1,351 @@
+//! What owners do, and what a key may not do.
+
+use super::*;
+use crate::login::sign;
+use catalog::{ParentTopic, Rule, Scope};
+
+impl World {
+    async fn ask(&self, method: &str, path: &str, body: Value) -> Answer {
+        self.call(request(method, path, Some(KEY), body)).await
+    }
+
+    /// Creates what the answers name.
+    async fn create(&self, path: &str, body: Value) -> Answer {
+        let answer = self.ask("POST", path, body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        answer
+    }
+
+    async fn key(&self, key: &str, kind: &str, scopes: &[&str]) -> String {
+        let answer = self.create("/api/v1/keys", json!({ "key": key, "kind": kind, "scopes": scopes })).await;
+        assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
+        answer.text("secret").to_owned()
+    }
+
+    /// As a service with a Signature.
+    fn sign_in(&self, key: &str, secret: &str) -> Result<Identity, LoginError> {
+        let (id, name) = ("GID_dev@@@svc", format!("Signature|{key}|convoke"));
+        match login::begin(&self.access.load(), id, Some(&name), Some(sign(secret, id).as_bytes())) {
+            LoginStep::Decided(decided) => decided,
+            LoginStep::NeedsDevice(pending) => {
+                let now_ms = self.clock.load(Ordering::Relaxed);
+                pending.finish(None, |at_ms| at_ms <= now_ms)
+            }
+        }
+    }
+}
+
+fn with_if_match(mut request: Request<Body>, tag: &str) -> Request<Body> {
+    request.headers_mut().insert(header::IF_MATCH, tag.parse().unwrap());
+    request
+}
+
+fn with_basic(method: &str, path: &str, key: &str, secret: &str) -> Request<Body> {
+    use base64::Engine;
+    let login = base64::engine::general_purpose::STANDARD.encode(format!("{key}:{secret}"));
+    let mut request = request(method, path, None, Value::Null);
+    request.headers_mut().insert(header::AUTHORIZATION, format!("Basic {login}").parse().unwrap());
+    request
+}
+
+/// Every route that needs a key: method, path with names in it, scope.
+fn routes_with_keys() -> Vec<(String, String, String)> {
+    let document = serde_json::to_value(openapi()).unwrap();
+    let mut routes = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let Some(scopes) = operation["security"][0]["api_key"].as_array() else { continue };
+            assert_eq!(scopes.len(), 1, "{method} {path} names one scope");
+            let mut path = path.clone();
+            for (name, value) in [("group", "GID_none"), ("topic", "none"), ("key", "none"), ("link", "none")] {
+                path = path.replace(&format!("{{{name}}}"), value);
+            }
+            let path = path.replace("{user}", "nobody").replace("{client_id}", "GID_none@@@d");
+            routes.push((method.to_uppercase(), path, scopes[0].as_str().unwrap().to_owned()));
+        }
+    }
+    routes
+}
+
+#[tokio::test]
+async fn each_route_opens_for_the_scope_that_the_document_names_and_for_no_other() {
+    let world = World::new().await;
+    let mut secrets = Vec::new();
+    for scope in Scope::ALL {
+        secrets.push((scope, world.key(scope.name(), "api", &[scope.name()]).await));
+    }
+    let routes = routes_with_keys();
+    assert!(routes.len() >= 27, "{routes:?}");
+    let mut looked_at = 0;
+    for (method, path, needed) in routes {
+        assert_eq!(world.call(request(&method, &path, None, json!({}))).await.refused(), (401, "api_key_required"));
+        for (scope, secret) in &secrets {
+            let answer = world.call(request(&method, &path, Some(secret), json!({}))).await;
+            let opens = scope.name() == needed || *scope == Scope::Admin;
+            let words = format!("{method} {path} with {}: {} {}", scope.name(), answer.status, answer.body);
+            assert_eq!(answer.status == StatusCode::FORBIDDEN, !opens, "{words}");
+            assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{words}");
+            looked_at += 1;
+        }
+    }
+    println!("{looked_at} requests: each route with each scope");
+}
+
+#[tokio::test]
+async fn a_key_without_the_scope_does_not_learn_what_there_is() {
+    let world = World::new().await;
+    let secret = world.key("meetings", "api", &["meetings"]).await;
+    let mut answers = Vec::new();
+    for group in ["GID_dev", "GID_none"] {
+        let answer = world.call(request("GET", &format!("/api/v1/groups/{group}"), Some(&secret), Value::Null)).await;
+        assert_eq!(answer.refused(), (403, "forbidden"));
+        answers.push(answer.body);
+    }
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[tokio::test]
+async fn a_fresh_group_topic_and_grant_let_a_device_publish_and_the_tester_says_by_which_rule() {
+    let world = World::new().await;
+    world.create("/api/v1/groups", json!({ "group": "GID_phone" })).await;
+    world.create("/api/v1/topics", json!({ "topic": "orders-up", "rule": "to_queue" })).await;
+    let question = "/api/v1/grants:test?client_id=GID_phone@@@d1&action=publish&topic=orders-up/call";
+    let before = world.ask("GET", question, Value::Null).await;
+    assert_eq!((&before.body["allowed"], before.text("why")), (&json!(false), "this device was not granted the topic"));
+    world.create("/api/v1/grants", json!({ "group": "GID_phone", "topic": "orders-up" })).await;
+    let after = world.ask("GET", question, Value::Null).await;
+    assert_eq!((&after.body["allowed"], after.text("why")), (&json!(true), "the grant GID_phone/orders-up"));
+    let device = world.device("ann", json!({ "device": "d1", "group": "GID_phone" })).await;
+    let who = world.connect(&device).await.unwrap();
+    assert_eq!(world.access.load().may_publish(&who, "orders-up/call"), Ok(()));
+
+    let list = world.ask("GET", "/api/v1/grants?group=GID_phone", Value::Null).await;
+    assert_eq!(list.body, json!({ "items": [{ "group": "GID_phone", "topic": "orders-up" }] }));
+    let gone = world.ask("DELETE", "/api/v1/grants/GID_phone/orders-up", Value::Null).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    // The answer comes when the server goes by it: also for a connection that stands.
+    assert!(world.access.load().may_publish(&who, "orders-up/call").is_err());
+    let again = world.ask("DELETE", "/api/v1/grants/GID_phone/orders-up", Value::Null).await;
+    assert_eq!(again.refused(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn names_that_cannot_be_and_questions_that_make_no_sense_are_refused_with_words() {
+    let world = World::new().await;
+    let table = [
+        ("POST", "/api/v1/groups", json!({ "group": "phone" }), (400, "invalid_group")),
+        ("POST", "/api/v1/groups", json!({ "groups": "GID_phone" }), (400, "invalid_body")),
+        ("POST", "/api/v1/topics", json!({ "topic": "a/b", "rule": "none" }), (400, "invalid_topic")),
+        ("POST", "/api/v1/topics", json!({ "topic": "orders", "rule": "all" }), (400, "invalid_body")),
+        ("POST", "/api/v1/grants", json!({ "group": "GID_none", "topic": "none" }), (400, "invalid_body")),
+        ("POST", "/api/v1/keys", json!({ "key": "a b", "kind": "api", "scopes": ["topics"] }), (400, "invalid_key")),
+        ("POST", "/api/v1/keys", json!({ "kind": "api", "scopes": [] }), (400, "invalid_key")),
+        ("POST", "/api/v1/keys", json!({ "kind": "api", "scopes": ["root"] }), (400, "invalid_body")),
+        (
+            "POST",
+            "/api/v1/keys",
+            json!({ "kind": "api", "scopes": ["topics"], "expires_at_ms": 1 }),
+            (400, "invalid_key"),
+        ),
+        ("POST", "/api/v1/users/ann/login-links", json!({ "valid_s": 1 }), (400, "invalid_body")),
+        ("PATCH", "/api/v1/topics/none", json!({ "rule": "both" }), (404, "not_found")),
+        ("GET", "/api/v1/groups?limit=0", Value::Null, (400, "invalid_query")),
+        ("GET", "/api/v1/groups?limit=201", Value::Null, (400, "invalid_query")),
+        ("GET", "/api/v1/groups?after=%21", Value::Null, (400, "invalid_query")),
+        ("GET", "/api/v1/groups?page=2", Value::Null, (400, "invalid_query")),
+        ("GET", "/api/v1/audit?kind=thing", Value::Null, (400, "invalid_query")),
+        ("GET", "/api/v1/audit?after=-1", Value::Null, (400, "invalid_query")),
+        ("GET", "/api/v1/grants:test?action=publish&topic=up", Value::Null, (400, "invalid_query")),
+        ("GET", "/api/v1/grants:test?client_id=x&action=publish&topic=up", Value::Null, (400, "invalid_device")),
+        ("GET", "/api/v1/users/%FF", Value::Null, (400, "invalid_user")),
+        ("GET", "/api/v1/keys/%FF", Value::Null, (404, "not_found")),
+    ];
+    for (method, path, body, expected) in table {
+        let answer = world.ask(method, path, body).await;
+        assert_eq!(answer.refused(), expected, "{method} {path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn what_is_in_use_is_named_and_goes_by_force() {
+    let world = World::new().await;
+    world.catalog.put_parent(ParentTopic { parent: "up".to_owned(), rule: Rule::ToQueue }).await.unwrap();
+    world.create("/api/v1/grants", json!({ "group": "GID_other", "topic": "up" })).await;
+    let device = world.device("ann", json!({ "device": "d", "group": "GID_other" })).await;
+    let refused = world.ask("DELETE", "/api/v1/groups/GID_other", Value::Null).await;
+    assert_eq!(refused.refused(), (409, "in_use"));
+    assert!(refused.text("detail").contains("1 grant, 1 device"), "{}", refused.body);
+    let shown = world.ask("GET", "/api/v1/groups/GID_other", Value::Null).await;
+    assert_eq!(shown.body, json!({ "group": "GID_other", "grants": 1, "devices": 1 }));
+    let gone = world.ask("DELETE", "/api/v1/groups/GID_other?force=true", Value::Null).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.connect(&device).await, Err(LoginError::Refused));
+    let ended = world.ended.lock().unwrap().pop().unwrap();
+    assert!(ended.0 == "GID_other@@@d" && ended.1.is_some_and(|key| device.text("username").contains(&key)));
+}
+
+#[tokio::test]
+async fn a_service_logs_in_by_a_fresh_key_until_it_is_disabled_or_ends() {
+    let world = World::new().await;
+    let secret = world.key("billing", "access", &["topics"]).await;
+    assert!(matches!(world.sign_in("billing", &secret), Ok(Identity::Service { key_id, .. }) if key_id == "billing"));
+    assert_eq!(world.sign_in("billing", "another"), Err(LoginError::Refused));
+    for (disabled, expected) in [(true, Some(LoginError::Refused)), (false, None)] {
+        let changed = world.ask("PATCH", "/api/v1/keys/billing", json!({ "disabled": disabled })).await;
+        assert_eq!((changed.status, &changed.body["disabled"]), (StatusCode::OK, &json!(disabled)));
+        assert_eq!(world.sign_in("billing", &secret).err(), expected);
+    }
+    let ends = json!({ "expires_at_ms": START_MS + 1_000 });
+    assert_eq!(world.ask("PATCH", "/api/v1/keys/billing", ends).await.body["expires_at_ms"], START_MS + 1_000);
+    assert!(world.sign_in("billing", &secret).is_ok());
+    world.pass(1_000);
+    assert_eq!(world.sign_in("billing", &secret), Err(LoginError::Expired));
+    let lasts = world.ask("PATCH", "/api/v1/keys/billing", json!({ "expires_at_ms": null })).await;
+    assert_eq!(lasts.body.get("expires_at_ms"), None);
+    assert!(world.sign_in("billing", &secret).is_ok());
+    assert_eq!(world.ask("DELETE", "/api/v1/keys/billing", Value::Null).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.sign_in("billing", &secret), Err(LoginError::Refused));
+}
+
+#[tokio::test]
+async fn after_a_rotation_both_secrets_are_valid_for_the_overlap() {
+    let world = World::new().await;
+    let first = world.key("billing", "access", &["topics"]).await;
+    let answer = world.create("/api/v1/keys/billing/rotate", json!({ "overlap_s": 60 })).await;
+    assert_eq!(answer.body["generation"], 2);
+    let second = answer.text("secret").to_owned();
+    assert!(world.sign_in("billing", &first).is_ok() && world.sign_in("billing", &second).is_ok());
+    let shown = world.ask("GET", "/api/v1/keys/billing", Value::Null).await;
+    let secrets = json!([{ "generation": 2 }, { "generation": 1, "valid_until_ms": START_MS + 60_000 }]);
+    assert_eq!(shown.body["secrets"], secrets);
+    world.pass(60_000);
+    assert_eq!(world.sign_in("billing", &first), Err(LoginError::Expired));
+    assert!(world.sign_in("billing", &second).is_ok());
+    let now = world.create("/api/v1/keys/billing/rotate", json!({ "overlap_s": 0 })).await;
+    assert_eq!(world.sign_in("billing", &second), Err(LoginError::Expired));
+    assert!(world.sign_in("billing", now.text("secret")).is_ok());
+    assert_eq!(world.sign_in("billing", &first), Err(LoginError::Refused));
+}
+
+#[tokio::test]
+async fn an_access_key_opens_the_api_by_its_secret_and_an_api_key_ends_with_its_time() {
+    let world = World::new().await;
+    let secret = world.key("billing", "access", &["groups"]).await;
+    let groups = world.call(with_basic("GET", "/api/v1/groups", "billing", &secret)).await;
+    assert_eq!(groups.body, json!({ "items": [{ "group": "GID_dev" }, { "group": "GID_other" }] }));
+    let wrong = world.call(with_basic("GET", "/api/v1/groups", "billing", "wrong")).await;
+    assert_eq!(wrong.refused(), (401, "api_key_required"));
+    let wish = json!({ "kind": "api", "scopes": ["groups"], "expires_at_ms": START_MS + 5_000 });
+    let key = world.create("/api/v1/keys", wish).await;
+    let list = || world.call(request("GET", "/api/v1/groups", Some(key.text("secret")), Value::Null));
+    assert_eq!(list().await.status, StatusCode::OK);
+    world.pass(5_000);
+    assert_eq!(list().await.refused(), (401, "api_key_required"));
+}
+
+#[tokio::test]
+async fn a_list_is_read_part_by_part() {
+    let world = World::new().await;
+    for n in 0..5 {
+        world.create("/api/v1/groups", json!({ "group": format!("GID_no{n}") })).await;
+    }
+    let (mut names, mut path, mut parts) = (Vec::new(), "/api/v1/groups?limit=3".to_owned(), 0);
+    loop {
+        let part = world.ask("GET", &path, Value::Null).await;
+        let items = part.body["items"].as_array().unwrap();
+        names.extend(items.iter().map(|item| item["group"].as_str().unwrap().to_owned()));
+        parts += 1;
+        let Some(next) = part.body["next"].as_str() else { break };
+        path = format!("/api/v1/groups?limit=3&after={next}");
+    }
+    assert_eq!(names, ["GID_dev", "GID_no0", "GID_no1", "GID_no2", "GID_no3", "GID_no4", "GID_other"]);
+    assert_eq!(parts, 3);
+}
+
+#[tokio::test]
+async fn what_was_changed_meanwhile_is_not_changed_by_one_who_has_not_seen_it() {
+    let world = World::new().await;
+    world.create("/api/v1/topics", json!({ "topic": "orders", "rule": "none" })).await;
+    let seen = world.ask("GET", "/api/v1/topics/orders", Value::Null).await;
+    let tag = seen.headers[header::ETAG].to_str().unwrap().to_owned();
+    let update = |rule: &str| request("PATCH", "/api/v1/topics/orders", Some(KEY), json!({ "rule": rule }));
+    assert_eq!(world.call(with_if_match(update("both"), &tag)).await.status, StatusCode::OK);
+    assert_eq!(world.call(with_if_match(update("none"), &tag)).await.refused(), (412, "stale"));
+    assert_eq!(world.call(with_if_match(update("none"), "W/x")).await.refused(), (400, "invalid_query"));
+    assert_eq!(world.ask("GET", "/api/v1/topics/orders", Value::Null).await.body["rule"], "both");
+    assert_eq!(world.call(with_if_match(update("none"), "*")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_removed_user_leaves_nothing_and_its_terminals_are_ended() {
+    let world = World::new().await;
+    let devices = [
+        world.device("ann", json!({ "device": "a", "name": "Ann" })).await,
+        world.device("ann", json!({ "device": "b" })).await,
+    ];
+    let link = world.create("/api/v1/users/ann/login-links", json!({ "valid_s": 3600 })).await;
+    assert_eq!(link.body["expires_at_ms"], START_MS + 3_600_000);
+    let found = world.ask("GET", "/api/v1/users?search=AN", Value::Null).await;
+    assert_eq!(found.body, json!({ "items": [{ "user": "ann", "name": "Ann" }] }));
+    let list = world.ask("GET", "/api/v1/devices?user=ann", Value::Null).await;
+    assert_eq!(list.body["items"][1]["client_id"], "GID_dev@@@b");
+    let links = world.ask("GET", "/api/v1/login-links?user=ann", Value::Null).await;
+    assert_eq!(links.body["items"][0]["link"], link.body["link"]);
+    let refused = world.ask("DELETE", "/api/v1/users/ann", Value::Null).await;
+    assert!(refused.refused() == (409, "in_use") && refused.text("detail").contains("2 devices, 1 login link"));
+    let gone = world.ask("DELETE", "/api/v1/users/ann?force=true", Value::Null).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    for device in &devices {
+        assert_eq!(world.connect(device).await, Err(LoginError::Refused));
+    }
+    assert_eq!(world.login(link.text("secret"), "web-00000000-0").await.refused(), (401, "login_refused"));
+    let ended: Vec<_> = world.ended.lock().unwrap().iter().map(|(client_id, _)| client_id.clone()).collect();
+    assert!(ended.ends_with(&["GID_dev@@@a".to_owned(), "GID_dev@@@b".to_owned()]), "{ended:?}");
+    assert_eq!(world.ask("GET", "/api/v1/users/ann", Value::Null).await.refused(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn a_removed_link_logs_nobody_in_and_one_whose_time_is_over_neither() {
+    let world = World::new().await;
+    world.device("ann", Value::Null).await;
+    let [first, second] = [
+        world.create("/api/v1/users/ann/login-links", Value::Null).await,
+        world.create("/api/v1/users/ann/login-links", json!({ "valid_s": 60 })).await,
+    ];
+    assert_eq!(world.login(second.text("secret"), "web-00000000-0").await.status, StatusCode::OK);
+    let removed = world.ask("DELETE", &format!("/api/v1/login-links/{}", first.text("link")), Value::Null).await;
+    assert_eq!(removed.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.login(first.text("secret"), "web-00000000-0").await.refused(), (401, "login_refused"));
+    world.pass(60_000);
+    assert_eq!(world.login(second.text("secret"), "web-00000000-0").await.refused(), (401, "login_refused"));
+}
+
+#[tokio::test]
+async fn the_log_says_who_has_changed_what_and_no_secret() {
+    let world = World::new().await;
+    let secret = world.key("ops", "api", &["admin"]).await;
+    let made = world.call(request("POST", "/api/v1/groups", Some(&secret), json!({ "group": "GID_new" }))).await;
+    assert_eq!(made.status, StatusCode::OK);
+    let link = {
+        world.device("ann", Value::Null).await;
+        world.create("/api/v1/users/ann/login-links", Value::Null).await
+    };
+    world.login(link.text("secret"), "web-00000000-0").await;
+    let log = world.ask("GET", "/api/v1/audit", Value::Null).await;
+    let row = |number: usize| {
+        let items = log.body["items"].as_array().unwrap();
+        let row = &items[items.len() - number];
+        ["actor", "action", "kind", "subject"].map(|field| row[field].as_str().unwrap().to_owned())
+    };
+    assert_eq!(row(1), ["owner", "create", "key", "ops"]);
+    assert_eq!(row(2), ["key:ops", "create", "group", "GID_new"]);
+    assert_eq!(row(3), ["owner", "create", "user", "ann"]);
+    assert_eq!(row(5)[1..3], ["create", "link"]);
+    let by_link = format!("link:{}", link.text("link"));
+    assert_eq!(row(6), [by_link.as_str(), "create", "device", "GID_dev@@@web-00000000-0"]);
+    let text = log.body.to_string();
+    assert!(!text.contains(&secret) && !text.contains(link.text("secret")), "{text}");
+    let of_groups = world.ask("GET", "/api/v1/audit?kind=group&limit=1", Value::Null).await;
+    assert_eq!(of_groups.body["items"][0]["after"], json!({ "group": "GID_new" }));
+    assert_eq!(of_groups.body.get("next"), None);
+}

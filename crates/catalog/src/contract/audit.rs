@@ -1,0 +1,314 @@
+//! Changes by owners, and the log of them.
+
+use super::{Store, device, group, parent, user};
+use crate::limits::AUDIT_KEEP_MS;
+use crate::{
+    Accounts, Actor, Applied, ApplyError, Audit, AuditPage, By, Catalog, Change, ChangeRow, Cut, DeviceFilter, Grant,
+    GrantFilter, Key, KeyKind, KeySecret, KeyUpdate, Kind, LoginLink, Order, Page, Rule, Scope, Topics, Uses,
+};
+
+const NOW_MS: u64 = 1_800_000_000_000;
+
+fn order(change: Change) -> Order {
+    let by = By { actor: Actor::Key("ops".to_owned()), address: Some("192.0.2.7".to_owned()), at_ms: NOW_MS };
+    Order { change, by, expected: None }
+}
+
+async fn apply(catalog: &impl Catalog, change: Change) -> Result<Applied, ApplyError> {
+    catalog.apply(order(change)).await
+}
+
+fn key(key_id: &str) -> Key {
+    Key {
+        key_id: key_id.to_owned(),
+        kind: KeyKind::Access,
+        instance: "convoke".to_owned(),
+        scopes: [Scope::Topics, Scope::Devices].into_iter().collect(),
+        note: "the app".to_owned(),
+        created_at_ms: NOW_MS,
+        expires_at_ms: None,
+        disabled: false,
+        secrets: vec![KeySecret { generation: 1, secret: "first secret".to_owned(), valid_until_ms: None }],
+    }
+}
+
+fn grant() -> Grant {
+    Grant { group: "GID_test".to_owned(), parent: "up".to_owned() }
+}
+
+fn link(secret: &str) -> LoginLink {
+    LoginLink::new(secret.repeat(16), "ann".to_owned())
+}
+
+/// One of each.
+fn creations() -> [(Change, Kind, &'static str); 7] {
+    [
+        (Change::CreateGroup(group("GID_test")), Kind::Group, "GID_test"),
+        (Change::CreateParent(parent("up", Rule::ToQueue)), Kind::Parent, "up"),
+        (Change::CreateGrant(grant()), Kind::Grant, "GID_test/up"),
+        (Change::CreateKey(key("svc")), Kind::Key, "svc"),
+        (Change::PutUser(user("ann")), Kind::User, "ann"),
+        (Change::PutDevice(device("GID_test@@@a", "ann", "DC.1")), Kind::Device, "GID_test@@@a"),
+        (Change::CreateLink(link("abcd")), Kind::Link, "abcdabcdabcdabcd"),
+    ]
+}
+
+async fn with_all<S: Store>(store: &S) -> S::Engine {
+    let catalog = store.open().await;
+    for (change, _, _) in creations() {
+        apply(&catalog, change).await.unwrap();
+    }
+    catalog
+}
+
+fn update(key_id: &str, update: KeyUpdate) -> Change {
+    Change::UpdateKey { key_id: key_id.to_owned(), update }
+}
+
+fn remove_group(force: bool) -> Change {
+    Change::RemoveGroup { group: "GID_test".to_owned(), force }
+}
+
+fn page(limit: u32) -> Page {
+    Page { after: None, limit }
+}
+
+fn gone(key_id: &str) -> Cut {
+    Cut::Device { client_id: "GID_test@@@a".to_owned(), key_id: key_id.to_owned() }
+}
+
+fn some_rows(limit: u32) -> AuditPage {
+    AuditPage { limit, ..AuditPage::default() }
+}
+
+pub async fn each_change_is_in_the_log_under_a_number_that_rises(store: &impl Store) {
+    let catalog = store.open().await;
+    let mut watched = catalog.change_number();
+    let (mut last, access) = (*watched.borrow_and_update(), *catalog.access_revision().borrow());
+    for (change, kind, subject) in creations() {
+        let number = apply(&catalog, change).await.unwrap().number.unwrap();
+        assert!(number > last && *watched.borrow_and_update() == number, "{kind:?}");
+        last = number;
+        let row = catalog.audit(some_rows(1)).await.unwrap().remove(0);
+        assert_eq!((row.number, row.kind, row.subject.as_str()), (number, kind, subject));
+        assert_eq!((row.actor.as_str(), row.address.as_deref()), ("key:ops", Some("192.0.2.7")));
+        assert_eq!((row.action.as_str(), row.at_ms, row.before.is_none()), ("create", NOW_MS, true));
+        assert!(row.after.is_some());
+    }
+    let snapshot = catalog.access().await.unwrap();
+    assert_eq!(snapshot.revision, access + 4, "group, topic, grant and key are rules of access");
+    assert_eq!(snapshot.keys, [key("svc")]);
+    drop(catalog);
+    let again = store.open().await;
+    assert_eq!(*again.change_number().borrow(), last);
+    assert_eq!(again.changes(0, 100).await.unwrap().len(), creations().len());
+}
+
+pub async fn what_is_as_it_is_wished_changes_nothing(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let number = *catalog.change_number().borrow();
+    for change in [
+        Change::CreateGroup(group("GID_test")),
+        Change::CreateParent(parent("up", Rule::ToQueue)),
+        Change::UpdateParent(parent("up", Rule::ToQueue)),
+        Change::CreateGrant(grant()),
+        update("svc", KeyUpdate { note: Some("the app".to_owned()), ..KeyUpdate::default() }),
+        Change::PutUser(user("ann")),
+    ] {
+        assert_eq!(apply(&catalog, change.clone()).await, Ok(Applied::default()), "{change:?}");
+    }
+    assert_eq!(*catalog.change_number().borrow(), number);
+}
+
+pub async fn another_thing_of_the_same_name_is_refused(store: &impl Store) {
+    let catalog = with_all(store).await;
+    for change in [
+        Change::CreateParent(parent("up", Rule::None)),
+        Change::CreateParent(parent("UP", Rule::ToQueue)),
+        Change::CreateKey(key("svc")),
+        Change::CreateLink(link("abcd")),
+    ] {
+        assert_eq!(apply(&catalog, change.clone()).await, Err(ApplyError::Exists), "{change:?}");
+    }
+    for change in [
+        Change::UpdateParent(parent("Up", Rule::None)),
+        Change::RemoveParent { parent: "down".to_owned(), force: true },
+        Change::RemoveGroup { group: "GID_else".to_owned(), force: true },
+        Change::RemoveGrant(Grant { parent: "down".to_owned(), ..grant() }),
+        Change::RemoveKey { key_id: "other".to_owned() },
+        Change::RemoveUser { user: "bob".to_owned(), force: true },
+        Change::RemoveDevice { client_id: "GID_test@@@b".to_owned() },
+        Change::RemoveLink { link_id: "none".to_owned() },
+    ] {
+        assert_eq!(apply(&catalog, change.clone()).await, Err(ApplyError::Unknown), "{change:?}");
+    }
+}
+
+pub async fn what_is_in_use_goes_only_by_force_and_takes_what_uses_it_with_it(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let uses = Uses { grants: 1, devices: 1, links: 0 };
+    assert_eq!(apply(&catalog, remove_group(false)).await, Err(ApplyError::InUse(uses)));
+    assert_eq!(uses.to_string(), "1 grant, 1 device");
+    let of_parent = |force| Change::RemoveParent { parent: "up".to_owned(), force };
+    let refused = apply(&catalog, of_parent(false)).await;
+    assert_eq!(refused, Err(ApplyError::InUse(Uses { grants: 1, ..Uses::default() })));
+    assert_eq!(catalog.group("GID_test").await.unwrap().map(|(_, uses)| uses), Some(uses));
+    let done = apply(&catalog, remove_group(true)).await.unwrap();
+    assert_eq!(done.cuts, [gone("DC.1")]);
+    assert_eq!(catalog.device("GID_test@@@a").await.unwrap(), None);
+    assert_eq!(catalog.removed_devices().await.unwrap(), ["GID_test@@@a"]);
+    apply(&catalog, of_parent(false)).await.unwrap();
+    let access = catalog.access().await.unwrap();
+    assert!(access.groups.is_empty() && access.parents.is_empty() && access.grants.is_empty());
+}
+
+pub async fn a_user_goes_with_all_that_is_its_own(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let remove = |force| Change::RemoveUser { user: "ann".to_owned(), force };
+    let uses = Uses { grants: 0, devices: 1, links: 1 };
+    assert_eq!(apply(&catalog, remove(false)).await, Err(ApplyError::InUse(uses)));
+    let done = apply(&catalog, remove(true)).await.unwrap();
+    assert_eq!(done.cuts, [gone("DC.1")]);
+    assert_eq!(catalog.user("ann").await.unwrap(), None);
+    assert_eq!(catalog.links(None, page(10)).await.unwrap(), []);
+    assert_eq!(catalog.devices(DeviceFilter::default(), page(10)).await.unwrap(), []);
+    apply(&catalog, remove_group(true)).await.unwrap();
+}
+
+pub async fn a_change_of_what_was_changed_meanwhile_is_refused(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let (row, _) = catalog.parent("up").await.unwrap().unwrap();
+    let to = |rule, expected| Order { expected: Some(expected), ..order(Change::UpdateParent(parent("up", rule))) };
+    let present = catalog.apply(to(Rule::Both, row.changed)).await.unwrap().number.unwrap();
+    assert_eq!(catalog.apply(to(Rule::None, row.changed)).await, Err(ApplyError::Stale { present }));
+    let remove = Change::RemoveKey { key_id: "svc".to_owned() };
+    let stale = Order { expected: Some(present), ..order(remove) };
+    assert!(matches!(catalog.apply(stale).await, Err(ApplyError::Stale { .. })));
+    assert_eq!(catalog.parent("UP").await.unwrap().unwrap().0.value, parent("up", Rule::Both));
+    assert!(catalog.key("svc").await.unwrap().is_some());
+}
+
+pub async fn a_key_has_two_secrets_for_a_while(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let rotate = |secret: &str, until| Change::RotateKey {
+        key_id: "svc".to_owned(),
+        secret: secret.to_owned(),
+        previous_until_ms: until,
+    };
+    for (secret, until) in [("second secret", NOW_MS + 500), ("third secret", NOW_MS + 900)] {
+        assert_eq!(apply(&catalog, rotate(secret, until)).await.unwrap().cuts, []);
+    }
+    let key = catalog.key("svc").await.unwrap().unwrap().value;
+    let secrets: Vec<_> =
+        key.secrets.iter().map(|one| (one.generation, one.secret.as_str(), one.valid_until_ms)).collect();
+    assert_eq!(secrets, [(3, "third secret", None), (2, "second secret", Some(NOW_MS + 900))]);
+    // It does not become valid for longer than it was.
+    apply(&catalog, rotate("fourth secret", NOW_MS)).await.unwrap();
+    let key = catalog.key("svc").await.unwrap().unwrap().value;
+    assert_eq!(key.secrets[1].valid_until_ms, Some(NOW_MS));
+    assert_eq!(catalog.access().await.unwrap().keys, [key]);
+}
+
+pub async fn what_a_change_ends_is_in_the_feed(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let after = *catalog.change_number().borrow();
+    let cut_key = vec![Cut::Key { key_id: "svc".to_owned() }];
+    let scopes = |names: &[Scope]| KeyUpdate { scopes: Some(names.iter().copied().collect()), ..KeyUpdate::default() };
+    let disabled = |disabled| KeyUpdate { disabled: Some(disabled), ..KeyUpdate::default() };
+    let credential = Cut::Credential { client_id: "GID_test@@@a".to_owned(), key_id: "DC.1".to_owned() };
+    let changes = [
+        (update("svc", scopes(&[Scope::Topics, Scope::Devices, Scope::Groups])), Kind::Key, vec![]),
+        (update("svc", scopes(&[Scope::Topics])), Kind::Key, cut_key.clone()),
+        (update("svc", disabled(true)), Kind::Key, cut_key.clone()),
+        (update("svc", disabled(false)), Kind::Key, vec![]),
+        (Change::RemoveKey { key_id: "svc".to_owned() }, Kind::Key, cut_key),
+        (Change::PutDevice(device("GID_test@@@a", "ann", "DC.2")), Kind::Device, vec![credential]),
+        (Change::RemoveDevice { client_id: "GID_test@@@a".to_owned() }, Kind::Device, vec![gone("DC.2")]),
+        (Change::RemoveGrant(grant()), Kind::Grant, vec![]),
+    ];
+    let mut expected = Vec::new();
+    for (change, kind, cuts) in changes {
+        let done = apply(&catalog, change).await.unwrap();
+        assert_eq!(done.cuts, cuts, "{kind:?}");
+        expected.push((done.number.unwrap(), kind, cuts));
+    }
+    let told = |row: ChangeRow| (row.number, row.kind, row.cuts);
+    let feed: Vec<_> = catalog.changes(after, 100).await.unwrap().into_iter().map(told).collect();
+    assert_eq!(feed, expected);
+    let next = catalog.changes(feed[2].0, 2).await.unwrap();
+    assert_eq!(next.into_iter().map(told).collect::<Vec<_>>(), expected[3..5]);
+}
+
+pub async fn no_secret_is_in_the_log(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let rotate =
+        Change::RotateKey { key_id: "svc".to_owned(), secret: "second secret".to_owned(), previous_until_ms: 0 };
+    for change in [
+        rotate,
+        Change::PutDevice(device("GID_test@@@a", "ann", "DC.2")),
+        Change::RemoveKey { key_id: "svc".to_owned() },
+        Change::RemoveLink { link_id: "abcdabcdabcdabcd".to_owned() },
+        remove_group(true),
+    ] {
+        apply(&catalog, change).await.unwrap();
+    }
+    let rows = catalog.audit(some_rows(100)).await.unwrap();
+    assert_eq!(rows.len(), creations().len() + 5);
+    let all = format!("{rows:?}");
+    assert!(!all.contains("secret") && !all.contains(&"abcd".repeat(16)), "{all}");
+}
+
+pub async fn the_log_is_read_from_its_end_and_by_what_is_asked_for(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let numbers = |rows: Vec<crate::AuditRow>| rows.into_iter().map(|row| row.number).collect::<Vec<_>>();
+    let all = numbers(catalog.audit(some_rows(100)).await.unwrap());
+    assert!(all.is_sorted_by(|one, next| one > next) && all.len() == 7);
+    let older = AuditPage { before: Some(all[2]), ..some_rows(2) };
+    assert_eq!(numbers(catalog.audit(older).await.unwrap()), all[3..5]);
+    let of_keys = AuditPage { kind: Some(Kind::Key), ..some_rows(100) };
+    assert_eq!(numbers(catalog.audit(of_keys.clone()).await.unwrap()), [all[3]]);
+    let of_another = AuditPage { subject: Some("other".to_owned()), ..of_keys };
+    assert_eq!(catalog.audit(of_another).await.unwrap(), []);
+    let by_nobody = AuditPage { actor: Some("owner".to_owned()), ..some_rows(100) };
+    assert_eq!(catalog.audit(by_nobody).await.unwrap(), []);
+}
+
+pub async fn lists_come_in_pages(store: &impl Store) {
+    let catalog = with_all(store).await;
+    for n in 0..5 {
+        apply(&catalog, Change::CreateGroup(group(&format!("GID_{n}")))).await.unwrap();
+        apply(&catalog, Change::CreateKey(key(&format!("key-{n}")))).await.unwrap();
+        apply(&catalog, Change::PutUser(user(&format!("user{n}")))).await.unwrap();
+        let more = Grant { group: format!("GID_{n}"), ..grant() };
+        apply(&catalog, Change::CreateGrant(more)).await.unwrap();
+    }
+    let after = |id: &str| Page { after: Some(id.to_owned()), limit: 2 };
+    let groups = catalog.groups(after("GID_1")).await.unwrap();
+    assert_eq!(groups.into_iter().map(|row| row.value.group).collect::<Vec<_>>(), ["GID_2", "GID_3"]);
+    // Whether or not there is such a row.
+    let keys = catalog.keys(after("key-00")).await.unwrap();
+    assert_eq!(keys.into_iter().map(|row| row.value.key_id).collect::<Vec<_>>(), ["key-1", "key-2"]);
+    let users = catalog.find_users(Some("SER"), after("user2")).await.unwrap();
+    assert_eq!(users.into_iter().map(|row| row.value.user).collect::<Vec<_>>(), ["user3", "user4"]);
+    let grants = catalog.grants(GrantFilter::default(), after("GID_2/up")).await.unwrap();
+    assert_eq!(grants.into_iter().map(|row| row.value.group).collect::<Vec<_>>(), ["GID_3", "GID_4"]);
+    let of_group = GrantFilter { group: Some("GID_4".to_owned()), parent: None };
+    assert_eq!(catalog.grants(of_group, page(10)).await.unwrap().len(), 1);
+    let parents = catalog.parents(page(10)).await.unwrap();
+    assert_eq!(parents.into_iter().map(|row| row.value).collect::<Vec<_>>(), [parent("up", Rule::ToQueue)]);
+    let devices = catalog.devices(DeviceFilter { user: Some("ann".to_owned()), group: None }, page(10)).await.unwrap();
+    assert_eq!((devices.len(), devices[0].value.key_id.as_str(), devices[0].value.online), (1, "DC.1", false));
+    assert_eq!(catalog.links(Some("bob"), page(10)).await.unwrap(), []);
+    assert_eq!(catalog.links(Some("ann"), page(10)).await.unwrap().len(), 1);
+}
+
+pub async fn old_rows_are_pruned_and_the_numbers_go_on(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let last = *catalog.change_number().borrow();
+    catalog.prune(NOW_MS + AUDIT_KEEP_MS).await.unwrap();
+    assert_eq!(catalog.audit(some_rows(100)).await.unwrap().len(), 7);
+    catalog.prune(NOW_MS + AUDIT_KEEP_MS + 1).await.unwrap();
+    assert_eq!(catalog.audit(some_rows(100)).await.unwrap(), []);
+    let number = apply(&catalog, Change::CreateGroup(group("GID_more"))).await.unwrap().number;
+    assert_eq!(number, Some(last + 1));
+}
