@@ -14,6 +14,7 @@ mod gaps;
 mod kill_under_load;
 mod login;
 mod metrics;
+mod owner_command_line;
 mod property_names;
 mod serve;
 mod set_clock;

@@ -1,6 +1,8 @@
 //! The command line.
 
+use crate::owner;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::path::PathBuf;
 
 /// Audio and video calls that always ring, in one program.
@@ -8,7 +10,7 @@ use std::path::PathBuf;
 #[command(
     name = "convoke",
     version,
-    after_help = "Examples:\n  convoke serve --dev        a server for trying out, with a link for each of three people\n  convoke demo               watch one whole call, with kills\n  convoke serve --config convoke.toml"
+    after_help = "Examples:\n  convoke serve --dev        a server for trying out, with a link for each of three people\n  convoke demo               watch one whole call, with kills\n  convoke serve --config convoke.toml\n  convoke keys list          the keys of the server on this machine, or of that of `convoke login`"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -23,6 +25,14 @@ pub(crate) enum Command {
     Demo(Demo),
     /// A headless terminal: JSON commands on standard input, JSON events on standard output.
     Terminal(Terminal),
+    #[command(flatten)]
+    Owner(owner::Command),
+    /// Print the completions of a shell.
+    #[command(after_help = "Example:\n  source <(convoke completions bash)")]
+    Completions {
+        #[arg(value_enum)]
+        shell: Shell,
+    },
     /// Print a generated document.
     #[command(hide = true)]
     Print {
@@ -101,4 +111,14 @@ pub(crate) struct Terminal {
     /// Accepts every call after so many milliseconds.
     #[arg(long, value_name = "MS")]
     pub accept_after_ms: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -2,10 +2,11 @@
 
 mod cli;
 mod demo;
+mod owner;
 mod terminal;
 
 use anyhow::{Context, Result, anyhow};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use cli::{Cli, Command, Document, Serve};
 use convoke::config::{Config, ConfigError, Layers, Origin};
 use std::io::IsTerminal;
@@ -20,17 +21,30 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     convoke::install_crypto();
     match dispatch(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("convoke: {}", convoke::explain(&error));
-            let configuration = error.chain().any(|cause| cause.is::<ConfigError>());
-            ExitCode::from(if configuration { BAD_CONFIGURATION } else { FAILED })
+            ExitCode::from(code_of(&error))
         }
     }
 }
 
-fn dispatch(command: Command) -> Result<()> {
-    match command {
+fn code_of(error: &anyhow::Error) -> u8 {
+    if let Some(failure) = error.downcast_ref::<owner::Failure>() {
+        return failure.exit_code();
+    }
+    let is_configuration = error.chain().any(|cause| cause.is::<ConfigError>());
+    if is_configuration { BAD_CONFIGURATION } else { FAILED }
+}
+
+/// Returns no success only where a no is the answer, and has been printed.
+fn dispatch(command: Command) -> Result<ExitCode> {
+    let done = match command {
+        Command::Owner(command) => {
+            // Keys and profiles.
+            convoke::make_files_private();
+            return runtime()?.block_on(owner::run(command));
+        }
         Command::Serve(serve) => {
             let config = configure(&serve)?;
             start_logs(serve.log_json)?;
@@ -46,11 +60,18 @@ fn dispatch(command: Command) -> Result<()> {
             runtime.shutdown_background();
             end
         }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "convoke", &mut script);
+            convoke::print_line(String::from_utf8_lossy(&script).trim_end());
+            Ok(())
+        }
         Command::Print { document } => {
             convoke::print_line(text_of(document)?.trim_end());
             Ok(())
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn text_of(document: Document) -> Result<String> {

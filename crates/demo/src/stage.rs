@@ -95,6 +95,10 @@ impl Stage {
         self.ports.http
     }
 
+    pub fn https_port(&self) -> u16 {
+        self.ports.https
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://localhost:{}{path}", self.ports.http)
     }

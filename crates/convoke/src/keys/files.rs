@@ -19,8 +19,8 @@ pub(crate) fn read_or_create(path: &Path, make: impl FnOnce() -> Result<String>)
     }
 }
 
-/// Written whole or not at all: temporary file, sync, rename, sync of the folder.
-pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {
+/// Written whole or not at all: temporary file, sync, rename, sync of the folder, which is made if it is missing.
+pub fn write_secret(path: &Path, text: &str) -> Result<()> {
     let folder = path.parent().expect("secrets lie in a folder");
     let temporary = path.with_extension("new");
     let write = || -> std::io::Result<()> {

@@ -6,7 +6,8 @@
 mod files;
 mod tls;
 
-pub(crate) use files::{read_or_create, write_secret};
+pub(crate) use files::read_or_create;
+pub use files::write_secret;
 pub use tls::Certificate;
 
 use anyhow::{Context, Result, bail};

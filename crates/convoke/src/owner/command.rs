@@ -1,0 +1,54 @@
+//! The commands by noun.
+
+use super::login::{Login, Logout};
+use super::{Options, audit, devices, grants, groups, keys, links, topics, users};
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Keep the address of a server and the place of a key, for the commands below.
+    Login(Login),
+    /// Forget a server and its key.
+    Logout(Logout),
+    /// Group IDs, under which devices and services log in.
+    #[command(after_help = "Examples:\n  convoke groups create GID_phone\n  convoke groups remove GID_phone --force")]
+    Groups(Noun<groups::Verb>),
+    /// Parent topics and their rules.
+    #[command(
+        after_help = "Examples:\n  convoke topics create orders-up --rule to_queue\n  convoke topics update orders-up --rule both"
+    )]
+    Topics(Noun<topics::Verb>),
+    /// Which groups may publish to which parent topics.
+    #[command(
+        after_help = "Examples:\n  convoke grants create GID_phone orders-up\n  convoke grants test GID_phone@@@d1 publish orders-up/call"
+    )]
+    Grants(Noun<grants::Verb>),
+    /// Keys of services, and of those who administer.
+    #[command(
+        after_help = "Examples:\n  convoke keys create billing --kind access --scopes topics --secret-file billing.json\n  convoke keys rotate billing --overlap 1h\n  convoke keys disable billing"
+    )]
+    Keys(Noun<keys::Verb>),
+    /// People who can be called.
+    #[command(after_help = "Examples:\n  convoke users create ann --name Ann\n  convoke users list --search ann")]
+    Users(Noun<users::Verb>),
+    /// Devices of users.
+    #[command(
+        after_help = "Examples:\n  convoke devices create ann --device phone --secret-file ann.json\n  convoke devices list --user ann"
+    )]
+    Devices(Noun<devices::Verb>),
+    /// Links that log a page in as a user.
+    #[command(after_help = "Examples:\n  convoke links create ann --valid 7d\n  convoke links list --user ann")]
+    Links(Noun<links::Verb>),
+    /// What was changed, by whom and when.
+    #[command(after_help = "Examples:\n  convoke audit list --kind key --subject billing")]
+    Audit(Noun<audit::Verb>),
+}
+
+/// Verbs of one noun, and what all of them take.
+#[derive(Debug, Args)]
+pub(crate) struct Noun<V: Subcommand> {
+    #[command(subcommand)]
+    pub(super) verb: V,
+    #[command(flatten)]
+    pub(super) options: Options,
+}

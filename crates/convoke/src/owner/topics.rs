@@ -1,0 +1,81 @@
+//! `convoke topics`: parent topics and their rules.
+
+use super::call::{Call, Limit, RemovalOfAll};
+use super::table::{Column, text};
+use anyhow::Result;
+use clap::{Subcommand, ValueEnum};
+use reqwest::Method;
+use serde::Serialize;
+use serde_json::json;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// List parent topics.
+    List(Limit),
+    /// Show a parent topic, and what hangs on it.
+    Show { topic: String },
+    /// Create a parent topic; the same one again stays as it is.
+    Create {
+        /// 3 to 64 characters of A-Z a-z 0-9 - _; unique without regard to case.
+        topic: String,
+        #[arg(long, value_enum)]
+        rule: Rule,
+    },
+    /// Change the rule of a parent topic.
+    Update {
+        topic: String,
+        #[arg(long, value_enum)]
+        rule: Rule,
+    },
+    /// Remove a parent topic; with --force its grants, too.
+    Remove {
+        topic: String,
+        #[command(flatten)]
+        removal: RemovalOfAll,
+    },
+}
+
+/// What happens between MQTT and the queue.
+#[derive(Clone, Copy, Debug, ValueEnum, Serialize)]
+#[value(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Rule {
+    /// Messages stay inside the broker.
+    None,
+    /// What is published goes to the queue topic of the same name.
+    ToQueue,
+    /// What is in the queue topic is delivered.
+    FromQueue,
+    /// Both of these.
+    Both,
+}
+
+const LIST: &[Column] = &[Column::new("TOPIC", "topic", text), Column::new("RULE", "rule", text)];
+const CARD: &[Column] =
+    &[Column::new("TOPIC", "topic", text), Column::new("RULE", "rule", text), Column::new("GRANTS", "grants", text)];
+const NOTHING: &str = "There are no parent topics yet. Next: convoke topics create orders-up --rule to_queue";
+
+impl super::Verb for Verb {
+    fn call(self) -> Result<Call> {
+        Ok(match self {
+            Self::List(Limit { limit }) => Call::list("topics", LIST, limit, NOTHING),
+            Self::Show { topic } => Call::show(format!("the parent topic {topic}"), &["topics", &topic], CARD),
+            Self::Create { topic, rule } => {
+                let what = format!("create the parent topic {topic}");
+                let said = format!("There is a parent topic {topic}.");
+                let body = json!({ "topic": topic, "rule": rule });
+                Call::change(what, Method::POST, &["topics"], body, said)
+                    .then(format!("convoke grants create GROUP {topic}"))
+            }
+            Self::Update { topic, rule } => {
+                let what = format!("change the rule of the parent topic {topic}");
+                let said = format!("Changed the rule of the parent topic {topic}.");
+                Call::change(what, Method::PATCH, &["topics", &topic], json!({ "rule": rule }), said)
+            }
+            Self::Remove { topic, removal } => {
+                let what = format!("the parent topic {topic}");
+                Call::remove_all(&what, &["topics", &topic], "its grants", &removal)
+            }
+        })
+    }
+}
