@@ -255,6 +255,22 @@ async fn over_tls_the_authority_that_is_named_is_trusted_and_no_other() -> Resul
     desk.does("groups list").map(drop)
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_how_to_does_what_it_says() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (stage, desk) = opened(folder.path()).await?;
+    std::os::unix::fs::symlink(stage.data(), desk.folder.join("data"))?;
+    let how_to = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/how-to/administer.md");
+    let text = fs::read_to_string(how_to)?.replace("http://127.0.0.1:8080", stage.url("").trim_end_matches('/'));
+    let blocks = text.split("```").skip(1).step_by(2);
+    let lines: Vec<_> = blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("convoke ")).collect();
+    ensure!(lines.len() > 15, "the how-to has few commands: {lines:?}");
+    for line in lines {
+        desk.does(line)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn completions_know_the_commands() -> Result<()> {
     let folder = tempfile::tempdir()?;

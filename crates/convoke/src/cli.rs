@@ -47,6 +47,8 @@ pub(crate) enum Document {
     Openapi,
     /// The reference of the configuration, in Markdown.
     Configuration,
+    /// The reference of the command line, in Markdown.
+    Cli,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod cli;
 mod demo;
 mod owner;
+mod reference;
 mod terminal;
 
 use anyhow::{Context, Result, anyhow};
@@ -78,6 +79,7 @@ fn text_of(document: Document) -> Result<String> {
     match document {
         Document::Openapi => Ok(serde_json::to_string_pretty(&convoke::openapi())?),
         Document::Configuration => Ok(convoke::config::markdown()),
+        Document::Cli => Ok(reference::markdown(Cli::command())),
     }
 }
 
