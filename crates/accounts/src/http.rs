@@ -62,6 +62,9 @@ pub type HolderOf = Arc<dyn Fn(&str) -> oneshot::Receiver<Option<Box<str>>> + Se
 /// has the client id and keeps it. Without an answer the broker has stopped, or cannot keep that it ended.
 pub type EndDevice = Arc<dyn Fn(&str, Option<&str>) -> oneshot::Receiver<Option<Box<str>>> + Send + Sync>;
 
+/// Ends the connections that were let in by an access key. The new rules are in force already.
+pub type CutKey = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// What the handlers work with.
 #[derive(Clone)]
 pub struct HttpState {
@@ -77,6 +80,7 @@ pub struct HttpState {
     /// Whose session a client id has.
     pub holder_of: HolderOf,
     pub end_device: EndDevice,
+    pub cut_key: CutKey,
     pub now_ms: Now,
     pub is_over: IsOver,
 }

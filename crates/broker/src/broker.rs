@@ -182,6 +182,14 @@ impl Broker {
         answered
     }
 
+    /// Ends the connections that were let in by an access key, because it was disabled or removed, or allows less than
+    /// before. Their sessions stay. Logins that are under way are judged by the rules that are in force when they come about:
+    /// these must be the new ones already.
+    pub fn cut_key(&self, key_id: &str) {
+        let key_id: Arc<str> = key_id.into();
+        self.shared.workers.iter().for_each(|worker| worker.notify(Notice::KeyCut { key_id: Arc::clone(&key_id) }));
+    }
+
     /// Takes over a connection that was upgraded to WebSocket with the sub-protocol `mqtt`. `read_ahead`: bytes above
     /// TLS that were read behind the upgrade. Beyond the limits of connections, and with more read ahead than is held of a
     /// client that is not let in, it is closed.

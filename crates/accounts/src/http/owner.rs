@@ -86,11 +86,14 @@ impl Api {
             if let Some(client_id) = client_id {
                 api.state.directory.invalidate(&client_id);
             }
+            let revision = *api.state.catalog.access_revision().borrow();
+            if timeout(IN_FORCE_WITHIN, api.state.access.reached(revision)).await.is_err() {
+                tracing::warn!(revision, "a change is not in force yet, because the catalog cannot be read");
+            }
+            // Now: who logs in from here on is judged by the new rules.
             if let Ok(applied) = &done {
                 api.end_all(&applied.cuts).await;
             }
-            let revision = *api.state.catalog.access_revision().borrow();
-            let _ = timeout(IN_FORCE_WITHIN, api.state.access.reached(revision)).await;
             done
         });
         let lost = || ApplyError::Catalog(CatalogError::Unavailable("the change was not finished".to_owned()));
@@ -99,6 +102,9 @@ impl Api {
 
     async fn end_all(&self, cuts: &[Cut]) {
         for cut in cuts {
+            if let Cut::Key { key_id } = cut {
+                (self.state.cut_key)(key_id);
+            }
             if let Cut::Device { client_id, .. } | Cut::Credential { client_id, .. } = cut {
                 self.state.directory.invalidate(client_id);
             }

@@ -25,6 +25,7 @@ const KEY: &str = "the-api-key";
 const START_MS: u64 = 1_000_000;
 
 type Ended = Arc<std::sync::Mutex<Vec<(String, Option<String>)>>>;
+type CutKeys = Arc<std::sync::Mutex<Vec<String>>>;
 type Holders = Arc<std::sync::Mutex<HashMap<String, Box<str>>>>;
 
 /// The router on a real catalog, with clocks that stand until they are moved.
@@ -37,6 +38,8 @@ struct World {
     holders: Holders,
     /// What the broker was told to end: client ids, with the keys that are void.
     ended: Ended,
+    /// Access keys whose connections the broker was told to end.
+    cut_keys: CutKeys,
     /// Milliseconds since 1970.
     clock: Arc<AtomicU64>,
     /// Milliseconds that have passed, however the clock was set.
@@ -84,7 +87,7 @@ impl World {
             let passed = passed.clone();
             Box::new(move || Duration::from_millis(passed.load(Ordering::Relaxed)))
         };
-        let (holders, ended) = (Holders::default(), Ended::default());
+        let (holders, ended, cut_keys) = (Holders::default(), Ended::default(), CutKeys::default());
         let is_over: IsOver = {
             let (clock, doubt) = (clock.clone(), doubt.clone());
             Arc::new(move |at_ms| at_ms <= clock.load(Ordering::Relaxed) - doubt.load(Ordering::Relaxed))
@@ -118,6 +121,10 @@ impl World {
                     answered
                 })
             },
+            cut_key: {
+                let cut_keys = cut_keys.clone();
+                Arc::new(move |key_id| cut_keys.lock().unwrap().push(key_id.to_owned()))
+            },
             is_over,
             now_ms,
         };
@@ -129,6 +136,7 @@ impl World {
             directory,
             holders,
             ended,
+            cut_keys,
             clock,
             passed,
             _folder: folder,

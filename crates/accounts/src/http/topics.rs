@@ -288,6 +288,10 @@ pub(super) async fn test_grant(
     let access = api.state.access.load();
     let who = match (query.client_id, query.key) {
         (Some(client_id), None) => device(&api, client_id).await?,
+        (None, Some(key_id)) if access.key(&key_id).is_none() => {
+            let why = format!("there is no access key {key_id}, or it is disabled");
+            return Ok(Json(TestAnswer { allowed: false, why }));
+        }
         (None, Some(key_id)) => Identity::Service { key_id, instance: access.instance().to_owned() },
         _ => return Err(Problem::new(Code::InvalidQuery, "name a client_id or a key, one of them")),
     };

@@ -64,6 +64,7 @@ impl Worker {
             // The caller may have stopped waiting.
             Notice::Holder { client, answer } => _ = answer.send(self.clients.holder_of(&client).map(Into::into)),
             Notice::EndDevice(removal) => self.end_device(removal),
+            Notice::KeyCut { key_id } => self.cut_off.extend(self.connections.of_access_key(&key_id)),
             Notice::QueueSent { target, result } => {
                 let outcome = match result {
                     Ok(()) => Outcome::Done(ReasonCode::SUCCESS),

@@ -59,7 +59,7 @@ use dumping::Dumping;
 use durability::Durability;
 use ended_connections::EndedConnections;
 use logins::Logins;
-use post::WorkerMailbox;
+use post::{ConnectionKey, WorkerMailbox};
 use queue_jobs::QueueAcks;
 use reader::ReaderAddress;
 use worker_posts::WorkerPosts;
@@ -96,6 +96,8 @@ pub(crate) struct Worker {
     reader: ReaderAddress,
     scratch: Option<Box<Scratch>>,
     now: Now,
+    /// Connections that are to be ended because of their key.
+    cut_off: Vec<ConnectionKey>,
     /// New work is refused in this turn.
     is_short_of_memory: bool,
     next_tick: Instant,
@@ -141,6 +143,7 @@ impl Worker {
         self.clients.pace_reads(now.instant, &mut self.actions);
         self.take_posts();
         self.take_notices();
+        self.cut_some_off();
         self.serve_ready();
         self.take_durable();
         self.take_logins();
@@ -158,7 +161,7 @@ impl Worker {
 
     /// How long there is nothing to do unless something comes.
     fn time_to_wait(&mut self, now: Instant) -> Duration {
-        if !self.connections.are_served() || !self.logins.is_empty() {
+        if !self.connections.are_served() || !self.logins.is_empty() || !self.cut_off.is_empty() {
             return Duration::ZERO;
         }
         if self.has_more_to_log() || self.clients.is_sweeping() || self.clients.has_paced_reads() {

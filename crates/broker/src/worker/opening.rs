@@ -1,7 +1,7 @@
 //! From a CONNECT to a session, and from the end of a connection to the end of a session.
 
-use accounts::access::is_account_of_service;
-use accounts::login::{self, LoginStep};
+use accounts::access::{Identity, is_account_of_service};
+use accounts::login::{self, LoginError, LoginStep};
 use commitlog::AppendError;
 use limiter::TokenBucket;
 use mqtt::ReasonCode;
@@ -17,6 +17,10 @@ use crate::bridge::events::EventKind;
 use crate::client::ClientKey;
 use crate::reason;
 
+/// Connections that one turn ends because of their key.
+const CUT_OFF_PER_TURN: usize = 256;
+/// What the operator of a service reads.
+const KEY_CUT: &str = "the access key of this connection was disabled, removed or narrowed: see its owner";
 /// What the person behind a removed device reads.
 const REMOVED: &str = "the login of this device has ended: log in again";
 
@@ -70,6 +74,12 @@ impl Worker {
             Ok(identity) => identity,
             Err(error) => return self.refuse(key, reason::of_login(error)),
         };
+        // A key that was disabled or removed while the device was looked up lets nobody in any more.
+        if let Identity::Service { key_id, .. } = &identity
+            && self.shared.access.load().key(key_id).is_none()
+        {
+            return self.refuse(key, reason::of_login(LoginError::Refused));
+        }
         // 1. The client id is not another account's. A session whose time is over is nobody's.
         let (client_id, account) = (request.client.clone(), identity.account().into_boxed_str());
         self.clients.end_if_over(&client_id, self.now.over());
@@ -154,6 +164,16 @@ impl Worker {
         let ended = EndedConnection { client, address, closed_ms, oldest_segment };
         if !self.ended.add(connection_id.into(), ended) {
             self.shared.counts.ends_forgotten.one();
+        }
+    }
+
+    /// Ends some of the connections that were let in by a key which allows less than before, or nothing. Whoever may still
+    /// log in is let in anew by what it allows now.
+    pub(super) fn cut_some_off(&mut self) {
+        let from = self.cut_off.len().saturating_sub(CUT_OFF_PER_TURN);
+        for key in self.cut_off.split_off(from) {
+            let left = self.connections.close(key, Some((ReasonCode::NOT_AUTHORIZED, Some(KEY_CUT))), self.now.instant);
+            self.left(key, left);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What workers say to each other, and what others say to a worker.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use accounts::login::LookupError;
 use commitlog::{Need, Position};
@@ -219,6 +220,10 @@ pub(crate) enum Notice {
         answer: oneshot::Sender<Option<Box<str>>>,
     },
     EndDevice(Removal),
+    /// An access key allows less than before, or nothing.
+    KeyCut {
+        key_id: Arc<str>,
+    },
     QueueSent {
         target: ReplyTarget,
         result: Result<(), SendError>,

@@ -98,6 +98,7 @@ impl Prepared {
             reader,
             scratch: Some(Box::new(Scratch::new())),
             now,
+            cut_off: Vec::new(),
             is_short_of_memory: false,
             next_tick: now.instant,
             stopping: None,

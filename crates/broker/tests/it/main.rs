@@ -6,6 +6,7 @@ mod brittle;
 mod busy;
 mod crashes;
 mod durability;
+mod keys;
 mod login;
 mod p2p;
 mod pipe;

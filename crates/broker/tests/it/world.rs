@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use accounts::access::{AccessConfig, AccessView};
 use accounts::login::{DeviceDirectory, sign};
 use broker::{Bind, Broker, Config, Deps, Fatal, Limits, Listener, Recovery, Stats};
-use catalog::{AccessKey, Catalog, Device, Grant, Group, ParentTopic, Rule, SqliteCatalog, User};
+use catalog::{
+    AccessKey, Actor, By, Catalog, Change, Cut, Device, Grant, Group, Order, ParentTopic, Rule, SqliteCatalog, User,
+};
 use clock::Clock;
 use commitlog::testing::{Fate, ForgettingStorage, Nothing};
 use commitlog::{Fault, Log, Options};
@@ -29,7 +31,7 @@ pub(crate) const CAROL: &str = "GID_dev@@@carol-1";
 pub(crate) const SERVICE: &str = "GID_dev@@@service-1";
 const WORKERS: usize = 2;
 pub(crate) const SMALL_SEGMENT: u64 = 256 << 10;
-const KEY: (&str, &str) = ("LTAItest", "SecretForTestsOnly123456789012");
+pub(crate) const KEY: (&str, &str) = ("LTAItest", "SecretForTestsOnly123456789012");
 
 /// What outlives a restart.
 pub(crate) struct World {
@@ -59,6 +61,7 @@ pub(crate) struct World {
 
 struct Running {
     catalog: Arc<dyn Catalog>,
+    access: AccessView,
     devices: DeviceDirectory,
     broker: Broker,
     engine: Engine,
@@ -199,7 +202,7 @@ impl World {
         let refused_acks = Arc::clone(&self.refused_acks);
         let clock = self.clock.clone();
         let is_seeded = std::mem::replace(&mut self.is_seeded, true);
-        let (broker, catalog, devices) = handle.block_on(async move {
+        let (broker, catalog, access, devices) = handle.block_on(async move {
             let catalog: Arc<dyn Catalog> = Arc::new(SqliteCatalog::open(path).await.unwrap());
             if !is_seeded {
                 seed(&*catalog).await;
@@ -218,16 +221,16 @@ impl World {
                 recovery,
                 clock,
                 queue: Arc::new(Brittle { engine: deps_engine, breaks, receiving, hidings, refused_acks }),
-                access,
+                access: access.clone(),
                 removed_devices: catalog.removed_devices().await.unwrap(),
                 devices: devices.clone(),
                 runtime,
                 on_fatal: Arc::new(move |why| fatal.lock().unwrap().push(why)),
             };
-            (Broker::start(config, deps).await.unwrap(), catalog, devices)
+            (Broker::start(config, deps).await.unwrap(), catalog, access, devices)
         });
         let from_snapshot = replayed.snapshot_records;
-        self.running = Some(Running { catalog, devices, broker, engine, log, queue_log, from_snapshot });
+        self.running = Some(Running { catalog, access, devices, broker, engine, log, queue_log, from_snapshot });
     }
 
     /// Alice's device, with a credential until then.
@@ -332,6 +335,20 @@ impl World {
         let Running { catalog, devices, .. } = self.running.as_ref().unwrap();
         assert!(self.runtime.block_on(catalog.remove_device(client_id, &key_id_of(user), now_ms())).unwrap());
         devices.invalidate(client_id);
+    }
+
+    /// As the API does: in force before the broker is told.
+    pub(crate) fn change_key(&self, change: Change) {
+        let Running { catalog, access, broker, .. } = self.running.as_ref().unwrap();
+        self.runtime.block_on(async {
+            let by = By { actor: Actor::Owner, address: None, at_ms: now_ms() };
+            let done = catalog.apply(Order { change, by, expected: None }).await.unwrap();
+            access.reached(*catalog.access_revision().borrow()).await;
+            for cut in done.cuts {
+                let Cut::Key { key_id } = cut else { panic!("{cut:?}") };
+                broker.cut_key(&key_id);
+            }
+        });
     }
 
     pub(crate) fn register(&self, client_id: &str, user: &str) {

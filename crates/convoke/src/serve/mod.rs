@@ -331,7 +331,7 @@ impl HttpParts<'_> {
     }
 
     fn api_state(self, gate: Gate, is_over: IsOver) -> HttpState {
-        let (broker, ending) = (Arc::clone(self.broker), Arc::clone(self.broker));
+        let (broker, ending, cutting) = (Arc::clone(self.broker), Arc::clone(self.broker), Arc::clone(self.broker));
         let clock = self.clock.clone();
         HttpState {
             catalog: self.catalog,
@@ -342,6 +342,7 @@ impl HttpParts<'_> {
             gate,
             holder_of: Arc::new(move |client_id| broker.holder_of(client_id)),
             end_device: Arc::new(move |client_id, key_id| ending.end_device(client_id, key_id)),
+            cut_key: Arc::new(move |key_id| cutting.cut_key(key_id)),
             now_ms: Arc::new(move || clock.now_ms()),
             is_over,
         }

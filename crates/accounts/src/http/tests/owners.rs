@@ -119,6 +119,10 @@ async fn a_fresh_group_topic_and_grant_let_a_device_publish_and_the_tester_says_
     let who = world.connect(&device).await.unwrap();
     assert_eq!(world.access.load().may_publish(&who, "orders-up/call"), Ok(()));
 
+    let of_nobody =
+        world.ask("GET", "/api/v1/grants:test?key=none&action=publish&topic=orders-up/call", Value::Null).await;
+    assert_eq!(of_nobody.text("why"), "there is no access key none, or it is disabled");
+
     let list = world.ask("GET", "/api/v1/grants?group=GID_phone", Value::Null).await;
     assert_eq!(list.body, json!({ "items": [{ "group": "GID_phone", "topic": "orders-up" }] }));
     let gone = world.ask("DELETE", "/api/v1/grants/GID_phone/orders-up", Value::Null).await;
@@ -195,6 +199,7 @@ async fn a_service_logs_in_by_a_fresh_key_until_it_is_disabled_or_ends() {
         assert_eq!((changed.status, &changed.body["disabled"]), (StatusCode::OK, &json!(disabled)));
         assert_eq!(world.sign_in("billing", &secret).err(), expected);
     }
+    assert_eq!(*world.cut_keys.lock().unwrap(), ["billing"], "its connections end once: when it is disabled");
     let ends = json!({ "expires_at_ms": START_MS + 1_000 });
     assert_eq!(world.ask("PATCH", "/api/v1/keys/billing", ends).await.body["expires_at_ms"], START_MS + 1_000);
     assert!(world.sign_in("billing", &secret).is_ok());

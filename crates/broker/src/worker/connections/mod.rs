@@ -238,6 +238,20 @@ impl Connections {
         Some(self.get(key)?.peer)
     }
 
+    /// Those that were let in by this access key.
+    pub(super) fn of_access_key(&self, wanted: &str) -> impl Iterator<Item = ConnectionKey> {
+        self.table.iter().filter_map(move |(_, connection)| {
+            let connected = match &connection.stage {
+                Stage::Connected(connected) => connected,
+                Stage::AwaitingConnack(awaiting) => &awaiting.connected,
+                _ => return None,
+            };
+            let is_of_key =
+                matches!(&connected.identity, accounts::access::Identity::Service { key_id, .. } if key_id == wanted);
+            is_of_key.then_some(connection.key)
+        })
+    }
+
     pub(super) fn keys(&self) -> Vec<ConnectionKey> {
         self.table.iter().map(|(_, connection)| connection.key).collect()
     }

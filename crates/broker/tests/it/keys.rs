@@ -1,0 +1,66 @@
+//! Access keys that are disabled, narrowed or removed while services are connected by them.
+
+use catalog::{Change, KeyUpdate, Scope};
+use mqtt::ReasonCode;
+
+use crate::login::refusal;
+use crate::terminal::{Profile, Said};
+use crate::world::{BOB, KEY, SERVICE, World};
+
+fn update(update: KeyUpdate) -> Change {
+    Change::UpdateKey { key_id: KEY.0.to_owned(), update }
+}
+
+fn disabled(disabled: bool) -> Change {
+    update(KeyUpdate { disabled: Some(disabled), ..KeyUpdate::default() })
+}
+
+fn narrowed_to(scope: Scope) -> Change {
+    update(KeyUpdate { scopes: Some([scope].into_iter().collect()), ..KeyUpdate::default() })
+}
+
+#[test]
+fn a_service_whose_key_is_disabled_is_told_why_and_comes_back_once_it_is_enabled() {
+    let world = World::new();
+    let mut bob = world.connect(Profile::of(BOB));
+    let mut service = world.connect(Profile::of(SERVICE));
+    world.change_key(disabled(true));
+    assert_eq!(service.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
+    assert!(service.last_words.as_deref().is_some_and(|words| words.contains("access key")));
+    assert_eq!(refusal(&world, Profile::of(SERVICE)), ReasonCode::BAD_USER_NAME_OR_PASSWORD);
+    world.change_key(disabled(false));
+    let again = world.connect(Profile::of(SERVICE));
+    assert!(again.session_present, "its session has stayed");
+    bob.ping();
+}
+
+#[test]
+fn a_service_that_speaks_3_1_1_is_closed_when_its_key_is_removed() {
+    let world = World::new();
+    let mut service = world.connect(Profile::v311(SERVICE));
+    world.change_key(Change::RemoveKey { key_id: KEY.0.to_owned() });
+    assert_eq!(service.expect_end(), Said::Closed);
+}
+
+#[test]
+fn a_service_whose_key_is_narrowed_comes_back_with_what_is_left() {
+    let world = World::new();
+    let mut service = world.connect(Profile::of(SERVICE));
+    world.change_key(narrowed_to(Scope::Devices));
+    assert_eq!(service.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
+    let mut again = world.connect(Profile::of(SERVICE));
+    assert_eq!(again.publish("chat/all", "no"), ReasonCode::NOT_AUTHORIZED);
+}
+
+#[test]
+fn more_services_than_a_turn_ends_are_all_ended() {
+    const SERVICES: usize = 700;
+    let world = World::new();
+    let mut services: Vec<_> =
+        (0..SERVICES).map(|n| world.connect(Profile::of(&format!("GID_dev@@@many-{n}")))).collect();
+    world.change_key(disabled(true));
+    for service in &mut services {
+        assert_eq!(service.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
+    }
+    world.until("none is left", |stats| stats.connections == 0);
+}
