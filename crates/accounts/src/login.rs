@@ -33,6 +33,8 @@ pub enum LoginError {
     Refused,
     #[error("the credential has expired; ask the application's server for a new one")]
     Expired,
+    #[error("the access key lacks the scope topics, without which there is nothing to do on MQTT")]
+    Scope,
     #[error("the client id belongs to a user's device; choose another one for a service")]
     OwnedByUser,
     #[error("too many logins wait for the catalog; try again later")]

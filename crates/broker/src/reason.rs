@@ -11,7 +11,7 @@ pub(crate) const fn of_login(error: LoginError) -> ReasonCode {
     match error {
         LoginError::BadClientId => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
         LoginError::BadUsername | LoginError::Refused => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
-        LoginError::Expired | LoginError::OwnedByUser => ReasonCode::NOT_AUTHORIZED,
+        LoginError::Expired | LoginError::Scope | LoginError::OwnedByUser => ReasonCode::NOT_AUTHORIZED,
         LoginError::Busy => ReasonCode::SERVER_BUSY,
         LoginError::Unavailable => ReasonCode::SERVER_UNAVAILABLE,
     }

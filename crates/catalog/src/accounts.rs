@@ -64,7 +64,7 @@ impl User {
     /// id that comes from outside is checked by it.
     pub fn may_be_called(user: &str) -> bool {
         let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'@' | b'+' | b'-');
-        (1..=Self::CHARS_MAX).contains(&user.len()) && user.bytes().all(good)
+        (1..=Self::CHARS_MAX).contains(&user.len()) && user.bytes().all(good) && !matches!(user, "." | "..")
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
         for good in ["a", "Bob.B-9_z", "bob+work@example.org", &longest] {
             assert!(User::may_be_called(good), "{good}");
         }
-        for bad in ["", "an n", "李", "a/b", &format!("{longest}x")] {
+        for bad in ["", ".", "..", "an n", "李", "a/b", &format!("{longest}x")] {
             assert!(!User::may_be_called(bad), "{bad}");
         }
     }

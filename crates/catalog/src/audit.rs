@@ -99,7 +99,7 @@ pub enum Change {
     },
     /// Creates or renames.
     PutUser(User),
-    /// With `force`, its devices, links, outcomes and past calls too.
+    /// With its outcomes and past calls; with `force`, its devices and links too.
     RemoveUser {
         user: String,
         force: bool,
@@ -108,6 +108,8 @@ pub enum Change {
     PutDevice(Device),
     RemoveDevice {
         client_id: String,
+        /// Only with this credential; any other is [`ApplyError::Unknown`].
+        key_id: Option<String>,
     },
     CreateLink(LoginLink),
     RemoveLink {
@@ -130,6 +132,8 @@ pub struct KeyUpdate {
 pub struct Applied {
     /// The number of the change; `None`: nothing has changed.
     pub number: Option<u64>,
+    /// The revision of the rules of access from this change on, if it concerns them.
+    pub access_revision: Option<u64>,
     /// What it ends.
     pub cuts: Vec<Cut>,
 }

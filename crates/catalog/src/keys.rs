@@ -140,11 +140,11 @@ impl Key {
         [self.expires_at_ms, secret.valid_until_ms].into_iter().flatten().min()
     }
 
-    /// Whether the text may be a key's id: 1 to 64 characters of `[A-Za-z0-9_.-]`.
+    /// Whether the text may be a key's id: 1 to 64 characters of `[A-Za-z0-9_.-]`, which are no step in a path.
     #[must_use]
     pub fn may_be_called(key_id: &str) -> bool {
         let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-        (1..=64).contains(&key_id.len()) && key_id.bytes().all(good)
+        (1..=64).contains(&key_id.len()) && key_id.bytes().all(good) && !matches!(key_id, "." | "..")
     }
 }
 

@@ -28,3 +28,5 @@ pub const EXPIRED_DEVICE_KEEP_MS: u64 = 30 * DAY_MS;
 pub const AUDIT_KEEP_MS: u64 = 90 * DAY_MS;
 /// Rows of that log about devices, of which every login makes one: the oldest go first.
 pub const AUDIT_OF_DEVICES_MAX: u32 = 1_000_000;
+/// How long a login link whose time is over is still listed.
+pub const EXPIRED_LINK_KEEP_MS: u64 = 30 * DAY_MS;

@@ -114,8 +114,8 @@ impl LogOwner {
     pub fn set_live_bytes(&self, bytes: u64) {
         let shared = self.log.shared();
         let before = shared.owners.list().get_mut(self.number).and_then(|state| state.live_bytes.replace(bytes));
-        // The last that says it lets a log begin that was left too large.
-        if before.is_none() {
+        // The last that says it lets a log begin that was left too large, and one that needs less may make it so.
+        if before.is_none_or(|before| bytes < before) {
             shared.wake_reclaimer();
         }
     }

@@ -123,13 +123,9 @@ pub(super) async fn extend(api: &Api, device: Device) -> Result<Option<Terminal>
 /// meanwhile.
 pub(super) async fn remove(api: &Arc<Api>, device: &Device) -> Result<bool, Problem> {
     let Device { client_id, key_id, .. } = device;
-    let _turn = api.registering.lock().await;
-    let known = api.state.catalog.device(client_id).await.map_err(unavailable)?;
-    if known.is_none_or(|known| known.key_id != *key_id) {
-        return Ok(false);
-    }
     let by = By { actor: Actor::Device(client_id.clone()), address: None, at_ms: api.now_ms() };
-    match api.apply(by, Change::RemoveDevice { client_id: client_id.clone() }, None).await {
+    match api.apply(by, Change::RemoveDevice { client_id: client_id.clone(), key_id: Some(key_id.clone()) }, None).await
+    {
         Err(ApplyError::Unknown) => Ok(false),
         done => done.map(|_| true).map_err(|error| Refusals::of("device", client_id).refuse(error)),
     }

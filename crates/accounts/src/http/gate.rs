@@ -161,4 +161,4 @@ const KEY_UNKNOWN: &str = "the key is not known here, is disabled or has expired
                            api-key, or create one with it";
 const LOGIN_ENDED: &str = "this login has ended: the device was removed or logged in anew, or its password is wrong; \
                            open your login link again";
-const SECRET_UNKNOWN: &str = "the secret of this login link is not known; ask for a new link";
+const SECRET_UNKNOWN: &str = "the secret of this login link is not known, or its time is over; ask for a new link";

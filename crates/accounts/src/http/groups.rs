@@ -8,7 +8,7 @@ use crate::access::check_group_id;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use catalog::{Change, Group};
+use catalog::{Change, Group, Scope};
 use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -80,7 +80,8 @@ pub(super) async fn show_group(
     Ok(Tagged(row.changed, GroupDetails { group: row.value.group, grants: uses.grants, devices: uses.devices }))
 }
 
-/// Removes a Group ID. With `force` its grants and devices go too, and their connections end.
+/// Removes a Group ID. With `force` its grants and devices go too, and their connections end; this takes the scopes topics
+/// and devices besides.
 #[utoipa::path(
     delete, path = "/api/v1/groups/{group}", tag = "groups", security(("api_key" = ["groups"])),
     params(("group" = String, Path), Force), responses((status = 204), Refused, RefusedOne)
@@ -92,6 +93,9 @@ pub(super) async fn remove_group(
     Asked(Force { force }): Asked<Force>,
     Expected(expected): Expected,
 ) -> Result<StatusCode, Problem> {
+    if force {
+        holder.require(&[Scope::Devices, Scope::Topics])?;
+    }
     let gone = api.apply(holder.by(), Change::RemoveGroup { group: group.clone(), force }, expected).await;
     gone.map_err(|error| Refusals::of("Group ID", &group).refuse(error))?;
     Ok(StatusCode::NO_CONTENT)

@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use catalog::{Applied, ApplyError, By, CatalogError, Change, Cut, Order, Page, Row, Scope};
+use catalog::{Applied, ApplyError, By, CatalogError, Change, Cut, Device, Order, Page, Row, Scope};
 use problem::{Code, Problem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,15 @@ impl<N> Holder<N> {
     }
 }
 
+impl<N> Holder<N> {
+    /// Of what takes more than the route's own scope.
+    pub(super) fn require(&self, scopes: &[Scope]) -> Result<(), Problem> {
+        let Some(lacking) = scopes.iter().find(|scope| !self.caller.scopes.allow(**scope)) else { return Ok(()) };
+        let words = format!("force takes the scope {} too, because such things go with it", lacking.name());
+        Err(Problem::new(Code::Forbidden, words))
+    }
+}
+
 impl<N: Needs> FromRequestParts<Arc<Api>> for Holder<N> {
     type Rejection = Problem;
 
@@ -77,8 +86,17 @@ impl Api {
     ) -> Result<Applied, ApplyError> {
         let api = Arc::clone(self);
         let task = tokio::spawn(async move {
+            // Until all of a device is gone nobody is given its client id.
+            let _turn = match &change {
+                Change::RemoveGroup { .. } | Change::RemoveUser { .. } | Change::RemoveDevice { .. } => {
+                    Some(api.registering.lock().await)
+                }
+                _ => None,
+            };
             let client_id = match &change {
-                Change::PutDevice(device) => Some(device.client_id.clone()),
+                Change::PutDevice(Device { client_id, .. }) | Change::RemoveDevice { client_id, .. } => {
+                    Some(client_id.clone())
+                }
                 _ => None,
             };
             let done = api.state.catalog.apply(Order { change, by, expected }).await;
@@ -86,8 +104,9 @@ impl Api {
             if let Some(client_id) = client_id {
                 api.state.directory.invalidate(&client_id);
             }
-            let revision = *api.state.catalog.access_revision().borrow();
-            if timeout(IN_FORCE_WITHIN, api.state.access.reached(revision)).await.is_err() {
+            if let Ok(Applied { access_revision: Some(revision), .. }) = done
+                && timeout(IN_FORCE_WITHIN, api.state.access.reached(revision)).await.is_err()
+            {
                 tracing::warn!(revision, "a change is not in force yet, because the catalog cannot be read");
             }
             // Now: who logs in from here on is judged by the new rules.
@@ -143,7 +162,9 @@ impl<'a> Refusals<'a> {
                 Problem::new(Code::Stale, words)
             }
             ApplyError::InUse(uses) => {
-                let words = format!("the {kind} {id} is in use by {uses}; remove these first, or send force=true");
+                let words = format!(
+                    "the {kind} {id} is in use by {uses}; remove these first, or send force=true (up to 10000 devices)"
+                );
                 Problem::new(Code::InUse, words)
             }
             ApplyError::Catalog(CatalogError::Invalid(words)) => Problem::new(Code::InvalidBody, words),

@@ -63,7 +63,7 @@ pub(super) async fn show_user(
     Ok(Tagged(row.changed, user(row)))
 }
 
-/// Removes a user. With `force` devices, login links, missed and past calls go too, and connections end.
+/// Removes a user with its missed and past calls. With `force` devices and login links go too, and connections end.
 #[utoipa::path(
     delete, path = "/api/v1/users/{user}", tag = "users", security(("api_key" = ["devices"])),
     params(("user" = String, Path), Force), responses((status = 204), Refused, RefusedOne)
@@ -75,7 +75,6 @@ pub(super) async fn remove_user(
     Asked(Force { force }): Asked<Force>,
     Expected(expected): Expected,
 ) -> Result<StatusCode, Problem> {
-    let _turn = api.registering.lock().await;
     let gone = api.apply(holder.by(), Change::RemoveUser { user: id.clone(), force }, expected).await;
     gone.map_err(|error| Refusals::of("user", &id).refuse(error))?;
     Ok(StatusCode::NO_CONTENT)
@@ -158,9 +157,8 @@ pub(super) async fn remove_device(
     Named(client_id): Named<String>,
     Expected(expected): Expected,
 ) -> Result<StatusCode, Problem> {
-    // Until all of it is gone nobody is given the client id.
-    let _turn = api.registering.lock().await;
-    let gone = api.apply(holder.by(), Change::RemoveDevice { client_id: client_id.clone() }, expected).await;
+    let gone =
+        api.apply(holder.by(), Change::RemoveDevice { client_id: client_id.clone(), key_id: None }, expected).await;
     gone.map_err(|error| Refusals::of("device", &client_id).refuse(error))?;
     Ok(StatusCode::NO_CONTENT)
 }

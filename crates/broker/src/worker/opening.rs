@@ -2,6 +2,7 @@
 
 use accounts::access::{Identity, is_account_of_service};
 use accounts::login::{self, LoginError, LoginStep};
+use catalog::Scope;
 use commitlog::AppendError;
 use limiter::TokenBucket;
 use mqtt::ReasonCode;
@@ -74,11 +75,10 @@ impl Worker {
             Ok(identity) => identity,
             Err(error) => return self.refuse(key, reason::of_login(error)),
         };
-        // A key that was disabled or removed while the device was looked up lets nobody in any more.
         if let Identity::Service { key_id, .. } = &identity
-            && self.shared.access.load().key(key_id).is_none()
+            && let Err(error) = self.may_come_in(key_id)
         {
-            return self.refuse(key, reason::of_login(LoginError::Refused));
+            return self.refuse(key, reason::of_login(error));
         }
         // 1. The client id is not another account's. A session whose time is over is nobody's.
         let (client_id, account) = (request.client.clone(), identity.account().into_boxed_str());
@@ -118,6 +118,16 @@ impl Worker {
             Some(end) => self.durability.wait(end, AfterDurable::Accept(key)),
             None => self.accept(key),
         }
+    }
+
+    /// A key that was disabled or removed while the device was looked up lets nobody in any more. One without this scope has
+    /// nothing to do here; with a session it would receive what the session has subscribed.
+    fn may_come_in(&self, key_id: &str) -> Result<(), LoginError> {
+        let access = self.shared.access.load();
+        if access.key(key_id).is_none() {
+            return Err(LoginError::Refused);
+        }
+        if access.key_allows(key_id, Scope::Topics) { Ok(()) } else { Err(LoginError::Scope) }
     }
 
     fn refuse(&mut self, key: ConnectionKey, reason: ReasonCode) {

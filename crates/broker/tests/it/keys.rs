@@ -43,13 +43,14 @@ fn a_service_that_speaks_3_1_1_is_closed_when_its_key_is_removed() {
 }
 
 #[test]
-fn a_service_whose_key_is_narrowed_comes_back_with_what_is_left() {
+fn a_service_whose_key_lacks_topics_does_not_come_back_to_its_subscriptions() {
     let world = World::new();
     let mut service = world.connect(Profile::of(SERVICE));
     world.change_key(narrowed_to(Scope::Devices));
     assert_eq!(service.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
-    let mut again = world.connect(Profile::of(SERVICE));
-    assert_eq!(again.publish("chat/all", "no"), ReasonCode::NOT_AUTHORIZED);
+    assert_eq!(refusal(&world, Profile::of(SERVICE)), ReasonCode::NOT_AUTHORIZED);
+    world.change_key(narrowed_to(Scope::Topics));
+    assert!(world.connect(Profile::of(SERVICE)).session_present);
 }
 
 #[test]

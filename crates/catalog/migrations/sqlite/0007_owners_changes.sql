@@ -68,6 +68,7 @@ CREATE TABLE links (
     changed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX links_by_user ON links (user_id, link_id);
+CREATE INDEX links_by_expiry ON links (expires_at_ms);
 INSERT INTO links (link_id, secret_sha256, user_id, created_at_ms)
 SELECT substr(secret_sha256, 1, 16), secret_sha256, user_id, 0 FROM login_links;
 DROP TABLE login_links;

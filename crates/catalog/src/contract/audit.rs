@@ -3,8 +3,9 @@
 use super::{Store, device, group, parent, user};
 use crate::limits::AUDIT_KEEP_MS;
 use crate::{
-    Accounts, Actor, Applied, ApplyError, Audit, AuditPage, By, Catalog, Change, ChangeRow, Cut, DeviceFilter, Grant,
-    GrantFilter, Key, KeyKind, KeySecret, KeyUpdate, Kind, LoginLink, Order, Page, Rule, Scope, Topics, Uses,
+    AccessKey, Accounts, Actor, Applied, ApplyError, Audit, AuditPage, By, Catalog, Change, ChangeRow, Cut,
+    DeviceFilter, Grant, GrantFilter, Key, KeyKind, KeySecret, KeyUpdate, Kind, LoginLink, Order, Page, Row, Rule,
+    Scope, Topics, Uses,
 };
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -137,7 +138,8 @@ pub async fn another_thing_of_the_same_name_is_refused(store: &impl Store) {
         Change::RemoveGrant(Grant { parent: "down".to_owned(), ..grant() }),
         Change::RemoveKey { key_id: "other".to_owned() },
         Change::RemoveUser { user: "bob".to_owned(), force: true },
-        Change::RemoveDevice { client_id: "GID_test@@@b".to_owned() },
+        Change::RemoveDevice { client_id: "GID_test@@@b".to_owned(), key_id: None },
+        Change::RemoveDevice { client_id: "GID_test@@@a".to_owned(), key_id: Some("DC.0".to_owned()) },
         Change::RemoveLink { link_id: "none".to_owned() },
     ] {
         assert_eq!(apply(&catalog, change.clone()).await, Err(ApplyError::Unknown), "{change:?}");
@@ -203,10 +205,31 @@ pub async fn a_key_has_two_secrets_for_a_while(store: &impl Store) {
         key.secrets.iter().map(|one| (one.generation, one.secret.as_str(), one.valid_until_ms)).collect();
     assert_eq!(secrets, [(3, "third secret", None), (2, "second secret", Some(NOW_MS + 900))]);
     // It does not become valid for longer than it was.
-    apply(&catalog, rotate("fourth secret", NOW_MS)).await.unwrap();
+    let done = apply(&catalog, rotate("fourth secret", NOW_MS)).await.unwrap();
+    assert_eq!(done.cuts, [Cut::Key { key_id: "svc".to_owned() }], "the old secrets have ended");
     let key = catalog.key("svc").await.unwrap().unwrap().value;
     assert_eq!(key.secrets[1].valid_until_ms, Some(NOW_MS));
     assert_eq!(catalog.access().await.unwrap().keys, [key]);
+}
+
+pub async fn a_key_that_the_program_puts_again_stays_as_its_owner_has_made_it(store: &impl Store) {
+    let catalog = store.open().await;
+    let put = |secret: &str| {
+        let [key_id, instance] = ["dev", "convoke"].map(str::to_owned);
+        catalog.put_access_key(AccessKey { key_id, secret: secret.to_owned(), instance })
+    };
+    put("first secret").await.unwrap();
+    let change =
+        KeyUpdate { scopes: Some([Scope::Topics].into_iter().collect()), disabled: Some(true), ..KeyUpdate::default() };
+    apply(&catalog, update("dev", change)).await.unwrap();
+    let as_changed = catalog.key("dev").await.unwrap().unwrap();
+    for secret in ["first secret", "another secret"] {
+        put(secret).await.unwrap();
+        let key = catalog.key("dev").await.unwrap().unwrap();
+        assert_eq!(key.value.secrets.iter().map(|one| one.secret.as_str()).collect::<Vec<_>>(), [secret]);
+        let secrets = as_changed.value.secrets.clone();
+        assert_eq!(Row { value: Key { secrets, ..key.value }, ..key }, as_changed);
+    }
 }
 
 pub async fn what_a_change_ends_is_in_the_feed(store: &impl Store) {
@@ -223,7 +246,11 @@ pub async fn what_a_change_ends_is_in_the_feed(store: &impl Store) {
         (update("svc", disabled(false)), Kind::Key, vec![]),
         (Change::RemoveKey { key_id: "svc".to_owned() }, Kind::Key, cut_key),
         (Change::PutDevice(device("GID_test@@@a", "ann", "DC.2")), Kind::Device, vec![credential]),
-        (Change::RemoveDevice { client_id: "GID_test@@@a".to_owned() }, Kind::Device, vec![gone("DC.2")]),
+        (
+            Change::RemoveDevice { client_id: "GID_test@@@a".to_owned(), key_id: Some("DC.2".to_owned()) },
+            Kind::Device,
+            vec![gone("DC.2")],
+        ),
         (Change::RemoveGrant(grant()), Kind::Grant, vec![]),
     ];
     let mut expected = Vec::new();
@@ -307,8 +334,12 @@ pub async fn old_rows_are_pruned_and_the_numbers_go_on(store: &impl Store) {
     let last = *catalog.change_number().borrow();
     catalog.prune(NOW_MS + AUDIT_KEEP_MS).await.unwrap();
     assert_eq!(catalog.audit(some_rows(100)).await.unwrap().len(), 7);
+    let ends = LoginLink { expires_at_ms: Some(NOW_MS), ..link("ef01") };
+    apply(&catalog, Change::CreateLink(ends)).await.unwrap();
+    assert_eq!(catalog.links(None, page(10)).await.unwrap().len(), 2);
     catalog.prune(NOW_MS + AUDIT_KEEP_MS + 1).await.unwrap();
+    assert_eq!(catalog.links(None, page(10)).await.unwrap().len(), 1, "the one that lasts");
     assert_eq!(catalog.audit(some_rows(100)).await.unwrap(), []);
     let number = apply(&catalog, Change::CreateGroup(group("GID_more"))).await.unwrap().number;
-    assert_eq!(number, Some(last + 1));
+    assert_eq!(number, Some(last + 2));
 }

@@ -63,13 +63,18 @@ pub(super) async fn apply(conn: &mut SqliteConnection, order: &Order, number: i6
         Change::CreateKey(key) => create_key(conn, key, number).await,
         Change::UpdateKey { key_id, update } => update_key(conn, key_id, update, expected, number).await,
         Change::RotateKey { key_id, secret, previous_until_ms } => {
-            rotate_key(conn, key_id, secret, *previous_until_ms, expected, number).await
+            let ends_now = *previous_until_ms <= at_ms;
+            let done = rotate_key(conn, key_id, secret, *previous_until_ms, expected, number).await?;
+            let cuts = if ends_now { vec![Cut::Key { key_id: key_id.clone() }] } else { Vec::new() };
+            Ok(done.map(|done| done.cuts(cuts)))
         }
         Change::RemoveKey { key_id } => remove_key(conn, key_id, expected).await,
         Change::PutUser(user) => put_user(conn, user, expected, number).await,
         Change::RemoveUser { user, force } => remove_user(conn, user, *force, expected, at_ms).await,
         Change::PutDevice(device) => put_device(conn, device, number).await,
-        Change::RemoveDevice { client_id } => remove_device(conn, client_id, expected, at_ms).await,
+        Change::RemoveDevice { client_id, key_id } => {
+            remove_device(conn, client_id, key_id.as_deref(), expected, at_ms).await
+        }
         Change::CreateLink(link) => create_link(conn, link, number).await,
         Change::RemoveLink { link_id } => remove_link(conn, link_id, expected).await,
     }
@@ -422,8 +427,15 @@ async fn put_device(conn: &mut SqliteConnection, device: &Device, number: i64) -
     Ok(Some(done.before(device_json(&known.value)).cuts(cuts)))
 }
 
-async fn remove_device(conn: &mut SqliteConnection, client_id: &str, expected: Option<u64>, at_ms: u64) -> Outcome {
+async fn remove_device(
+    conn: &mut SqliteConnection,
+    client_id: &str,
+    key_id: Option<&str>,
+    expected: Option<u64>,
+    at_ms: u64,
+) -> Outcome {
     let row = devices::info(conn, client_id).await.map_err(widen)?;
+    let row = row.filter(|row| key_id.is_none_or(|key_id| row.value.key_id == key_id));
     let known = found(row, expected, |row| row.changed)?.value;
     query("DELETE FROM devices WHERE client_id = $1").bind(client_id).execute(&mut *conn).await?;
     let cuts = note_gone(conn, vec![(client_id.to_owned(), known.user.clone(), known.key_id.clone())], at_ms).await?;

@@ -3,7 +3,7 @@
 use super::apply::{self, Done};
 use super::fault::Fault;
 use super::rows::{to_i64, to_u64};
-use super::{SqliteCatalog, topics};
+use super::{SqliteCatalog, raise, topics};
 use crate::{
     Applied, ApplyError, Audit, AuditPage, AuditRow, By, CatalogError, CatalogFuture, ChangeRow, Cut, Kind, Order,
 };
@@ -17,8 +17,15 @@ impl Audit for SqliteCatalog {
             let mut tx = self.begin().await?;
             let done = apply(&mut tx, &order).await;
             let finished = self.finish(tx, done).await;
-            // Also where the commit was not answered: it may stand.
-            self.publish_change().await;
+            match &finished {
+                Ok(applied) => {
+                    self.publish(applied.access_revision);
+                    applied.number.into_iter().for_each(|number| raise(&self.changes, number));
+                }
+                // A commit that was not answered may stand.
+                Err(ApplyError::Catalog(_)) => self.publish_change().await,
+                Err(_) => {}
+            }
             finished
         })
     }
@@ -41,10 +48,11 @@ async fn apply(conn: &mut SqliteConnection, order: &Order) -> Result<Applied, Fa
     let Some(done) = apply::apply(conn, order, number).await? else { return Ok(Applied::default()) };
     query("UPDATE change_number SET number = $1").bind(number).execute(&mut *conn).await?;
     insert(conn, number, &order.by, &done).await?;
-    if done.concerns_access {
-        topics::raise_revision(conn).await.map_err(widen)?;
-    }
-    Ok(Applied { number: Some(to_u64(number)?), cuts: done.cuts })
+    let access_revision = match done.concerns_access {
+        true => Some(topics::raise_revision(conn).await.map_err(widen)?),
+        false => None,
+    };
+    Ok(Applied { number: Some(to_u64(number)?), access_revision, cuts: done.cuts })
 }
 
 pub(super) fn widen(fault: Fault) -> Fault<ApplyError> {

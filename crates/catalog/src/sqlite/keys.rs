@@ -108,8 +108,17 @@ async fn put(conn: &mut SqliteConnection, new: Key) -> Result<Option<()>, Fault>
     if known.is_some_and(|known| known.instance == new.instance && has_secret(&known)) {
         return Ok(None);
     }
-    remove(conn, &new.key_id).await?;
-    insert(conn, &new, 0).await?;
+    let updated = query("UPDATE keys SET instance = $2 WHERE key_id = $1 AND kind = $3");
+    let updated = updated.bind(&new.key_id).bind(&new.instance).bind(new.kind.name()).execute(&mut *conn).await?;
+    if updated.rows_affected() == 0 {
+        remove(conn, &new.key_id).await?;
+        insert(conn, &new, 0).await?;
+        return Ok(Some(()));
+    }
+    query("DELETE FROM key_secrets WHERE key_id = $1").bind(&new.key_id).execute(&mut *conn).await?;
+    for secret in &new.secrets {
+        insert_secret(conn, &new.key_id, secret).await?;
+    }
     Ok(Some(()))
 }
 

@@ -4,7 +4,8 @@ use super::fault::Fault;
 use super::rows::to_i64;
 use crate::limits::{
     AHEAD_MAX_MS, AUDIT_KEEP_MS, AUDIT_OF_DEVICES_MAX, CREATES_KEEP_MS, CREDENTIAL_VALID_MS, ENDED_MEETING_KEEP_MS,
-    EXPIRED_DEVICE_KEEP_MS, PAST_CALL_KEEP_MS, REMOVED_DEVICE_KEEP_MS, TCPCLEAN_KEEP_MS, UNREGISTERED_CLIENT_KEEP_MS,
+    EXPIRED_DEVICE_KEEP_MS, EXPIRED_LINK_KEEP_MS, PAST_CALL_KEEP_MS, REMOVED_DEVICE_KEEP_MS, TCPCLEAN_KEEP_MS,
+    UNREGISTERED_CLIENT_KEEP_MS,
 };
 use sqlx::{SqliteConnection, query};
 
@@ -92,7 +93,8 @@ macro_rules! prune_rule {
     };
 }
 
-const RULES: [PruneRule; 9] = [
+const RULES: [PruneRule; 10] = [
+    prune_rule!("links", "link_id", "expires_at_ms < $1", EXPIRED_LINK_KEEP_MS, ROWS_AT_ONCE),
     prune_rule!("audit", "number", "at_ms < $1", AUDIT_KEEP_MS, ROWS_AT_ONCE),
     prune_rule!("handled", "signal", "keep_until_ms < $1", 0, ROWS_AT_ONCE),
     prune_rule!("meetings", "id", "ended AND forget_at_ms <= $1 AND set_aside IS NULL", 0, MEETINGS_AT_ONCE),

@@ -30,7 +30,7 @@ pub(crate) enum Verb {
         #[command(flatten)]
         to: SecretTo,
     },
-    /// Let nobody in by a key, until it is enabled again; who is in by it can publish no more.
+    /// Let nobody in by a key, until it is enabled again; connections by it end.
     Disable { key: String },
     /// Let a disabled key work again.
     Enable { key: String },

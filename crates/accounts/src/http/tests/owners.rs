@@ -181,6 +181,9 @@ async fn what_is_in_use_is_named_and_goes_by_force() {
     assert!(refused.text("detail").contains("1 grant, 1 device"), "{}", refused.body);
     let shown = world.ask("GET", "/api/v1/groups/GID_other", Value::Null).await;
     assert_eq!(shown.body, json!({ "group": "GID_other", "grants": 1, "devices": 1 }));
+    let narrow = world.key("narrow", "api", &["groups", "topics"]).await;
+    let forced = request("DELETE", "/api/v1/groups/GID_other?force=true", Some(&narrow), Value::Null);
+    assert_eq!(world.call(forced).await.refused(), (403, "forbidden"), "devices go with it");
     let gone = world.ask("DELETE", "/api/v1/groups/GID_other?force=true", Value::Null).await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);
     assert_eq!(world.connect(&device).await, Err(LoginError::Refused));
