@@ -13,7 +13,7 @@ pub enum Scope {
     Devices,
     Meetings,
     Channels,
-    /// To set the properties of a message by which its sender is known.
+    /// To set the properties of a message by which its sender is known: no such message is taken as yet.
     Stamps,
     Admin,
 }

@@ -58,9 +58,11 @@ pub(super) enum ScopeName {
     Groups,
     /// Users, their devices and login links.
     Devices,
+    /// Nothing as yet.
     Meetings,
+    /// To look at an open channel.
     Channels,
-    /// To set the properties of a message by which its sender is known.
+    /// Nothing as yet.
     Stamps,
     /// All of these, and keys and the log of changes.
     Admin,

@@ -99,7 +99,7 @@ pub(crate) enum Scope {
     Meetings,
     /// To look at an open channel.
     Channels,
-    /// To set the properties of a message by which its sender is known.
+    /// Nothing as yet.
     Stamps,
     /// All of these, and keys and the log of changes.
     Admin,
