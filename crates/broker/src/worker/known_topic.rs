@@ -71,11 +71,17 @@ mod tests {
 
     use super::*;
     use accounts::access::AccessConfig;
-    use catalog::{AccessSnapshot, ParentTopic};
+    use catalog::{AccessKey, AccessSnapshot, Key, ParentTopic};
 
     fn access(revision: u64, parents: &[(&str, Rule)]) -> Access {
+        let key = AccessKey { key_id: "key".into(), secret: "secret".into(), instance: "convoke".into() };
+        let keys = vec![key.into()];
+        with_keys(revision, keys, parents)
+    }
+
+    fn with_keys(revision: u64, keys: Vec<Key>, parents: &[(&str, Rule)]) -> Access {
         let parents = parents.iter().map(|(parent, rule)| ParentTopic { parent: (*parent).to_owned(), rule: *rule });
-        let snapshot = AccessSnapshot { revision, parents: parents.collect(), ..AccessSnapshot::default() };
+        let snapshot = AccessSnapshot { revision, parents: parents.collect(), keys, ..AccessSnapshot::default() };
         Access::new(AccessConfig::default(), snapshot)
     }
 
@@ -96,5 +102,8 @@ mod tests {
         let through_the_queue = access(2, &[("chat", Rule::Both)]);
         assert_eq!(find("chat/p2p/GID_dev@@@eve", &through_the_queue).unwrap().2, None);
         assert!(find("chat/p2p/GID_dev@@@eve", &access(3, &[])).is_err(), "it was taken away");
+        assert!(find("chat/p2p/GID_dev@@@eve", &access(4, &[("chat", Rule::Both)])).is_ok(), "it is back");
+        let without_the_key = with_keys(5, Vec::new(), &[("chat", Rule::Both)]);
+        assert!(find("chat/p2p/GID_dev@@@eve", &without_the_key).is_err(), "the key was taken away");
     }
 }
