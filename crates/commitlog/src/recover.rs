@@ -246,7 +246,7 @@ fn is_begun(
     file: &Arc<dyn StorageFile>,
 ) -> Result<bool, OpenError> {
     let mut reader = SegmentReader::new(Arc::clone(file), *geometry, number);
-    let found = reader.at(FIRST_RECORD).map_err(file_error(storage, &name_of(number), UNREADABLE))?;
+    let found = reader.at(FIRST_RECORD).map_err(unreadable(storage, number))?;
     Ok(matches!(found, Found::Record(..)))
 }
 
@@ -263,7 +263,7 @@ fn scan(
         LastSegment { segment: number, cut: FIRST_RECORD, clean: false, epoch: Epoch(0), begin: FIRST_SEGMENT };
     let mut offset = FIRST_RECORD;
     let what = loop {
-        match reader.at(offset).map_err(file_error(storage, &name_of(number), UNREADABLE))? {
+        match reader.at(offset).map_err(unreadable(storage, number))? {
             Found::Zero => break "no record",
             Found::Hole(what) => {
                 last.clean = false;
@@ -291,8 +291,7 @@ fn refuse_later_batch(
 ) -> Result<(), OpenError> {
     let number = reader.number();
     let at = reader.position(hole);
-    let later =
-        reader.search(hole, |header| header.batch > at).map_err(file_error(storage, &name_of(number), UNREADABLE))?;
+    let later = reader.search(hole, |header| header.batch > at).map_err(unreadable(storage, number))?;
     let Some(later) = later else { return Ok(()) };
     let what = format!("{what}, but a later batch follows at offset {later}");
     Err(damaged(storage, number, hole, &what).into())
@@ -360,6 +359,11 @@ pub(crate) fn file_error(
         };
         OpenError::Storage { path, action, remedy, source }
     }
+}
+
+/// Of a segment. Names are made only for an error: this stands beside each record.
+fn unreadable(storage: &dyn Storage, number: u64) -> impl FnOnce(io::Error) -> OpenError {
+    move |source| file_error(storage, &name_of(number), UNREADABLE)(source)
 }
 
 pub(crate) const NOT_OF_V1: &str = "a record that no segment of version 1 has";

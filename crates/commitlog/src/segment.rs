@@ -325,10 +325,22 @@ impl SegmentReader {
         while offset <= self.geometry.own_limit() {
             match self.slot(offset)? {
                 Slot::Header(header) if wanted(&header) => return Ok(Some(offset)),
+                Slot::Zero => offset = self.after_zeros(offset),
                 _ => offset = next_slot(offset),
             }
         }
         Ok(None)
+    }
+
+    /// After an all-zero header: the next place where one could begin that is not, as far as the buffer tells. The rest of a
+    /// segment is mostly zeros.
+    fn after_zeros(&self, offset: u64) -> u64 {
+        const RUN: usize = 64;
+        let from = usize::try_from(offset - self.begin).unwrap_or(usize::MAX);
+        let runs = self.buf.get(from..).unwrap_or_default().chunks_exact(RUN);
+        let zeros = (runs.take_while(|run| **run == [0; RUN]).count() * RUN) as u64;
+        // The last header that lies within them is all zero too.
+        next_slot(offset + zeros.saturating_sub(RECORD_HEADER_LEN as u64))
     }
 
     fn slot(&mut self, offset: u64) -> io::Result<Slot> {
@@ -370,5 +382,35 @@ impl SegmentReader {
             self.buf.clear();
         }
         filled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+    use crate::format::{FIRST_RECORD, SEGMENT_SIZE_MIN, encode_unit};
+    use crate::testing::ForgettingStorage;
+    use crate::{NewRecord, Part, USER_KIND_MIN};
+
+    #[test]
+    fn a_search_finds_a_record_after_zeros_of_any_length() {
+        let geometry = Geometry { log_id: [7; 16], segment_size: SEGMENT_SIZE_MIN };
+        let storage = ForgettingStorage::new();
+        for zeros in (0..400).step_by(8).chain([4_096, 9_000, 16_000]) {
+            let file = storage.handle().create("segment").unwrap();
+            file.allocate(geometry.segment_size).unwrap();
+            let offset = FIRST_RECORD + zeros;
+            let at = geometry.position(3, offset);
+            let parts = [Part::Bytes(b"found")];
+            let mut bytes = Vec::new();
+            encode_unit(&mut bytes, &geometry, at, &[at], &[NewRecord::new(USER_KIND_MIN, 0, &parts)]);
+            file.write_at(&bytes, offset).unwrap();
+            let mut reader = SegmentReader::new(file, geometry, 3);
+            let any = |_: &RecordHeader| true;
+            assert_eq!(reader.search(FIRST_RECORD, any).unwrap(), Some(offset), "after {zeros}");
+            assert_eq!(reader.search(next_slot(offset), any).unwrap(), None, "behind it");
+        }
     }
 }

@@ -12,26 +12,38 @@ struct Counting;
 static COUNTING: Counting = Counting;
 
 thread_local! {
-    static ALLOCATED: Cell<usize> = const { Cell::new(0) };
-    static CHUNKS: Cell<usize> = const { Cell::new(0) };
-    static MOST_CHUNKS: Cell<usize> = const { Cell::new(0) };
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static COUNTS: Cell<Counts> = const { Cell::new(Counts { allocations: 0, allocated: 0, chunks: 0, most_chunks: 0 }) };
+}
+
+/// Of a thread: what it frees of another one's counts below zero, and wraps.
+#[derive(Clone, Copy)]
+struct Counts {
+    allocations: usize,
+    allocated: usize,
+    chunks: usize,
+    most_chunks: usize,
 }
 
 // SAFETY: every call goes to the system's allocator unchanged; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.set(ALLOCATED.get().wrapping_add(layout.size()));
-        ALLOCATIONS.set(ALLOCATIONS.get().wrapping_add(1));
-        CHUNKS.set(CHUNKS.get().wrapping_add(chunk(layout)));
-        MOST_CHUNKS.set(MOST_CHUNKS.get().max(CHUNKS.get()));
+        let mut counts = COUNTS.get();
+        counts.allocations = counts.allocations.wrapping_add(1);
+        counts.allocated = counts.allocated.wrapping_add(layout.size());
+        counts.chunks = counts.chunks.wrapping_add(chunk(layout));
+        if counts.chunks > counts.most_chunks {
+            counts.most_chunks = counts.chunks;
+        }
+        COUNTS.set(counts);
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        ALLOCATED.set(ALLOCATED.get().wrapping_sub(layout.size()));
-        CHUNKS.set(CHUNKS.get().wrapping_sub(chunk(layout)));
+        let mut counts = COUNTS.get();
+        counts.allocated = counts.allocated.wrapping_sub(layout.size());
+        counts.chunks = counts.chunks.wrapping_sub(chunk(layout));
+        COUNTS.set(counts);
         // SAFETY: as the caller promises.
         unsafe { System.dealloc(at, layout) }
     }
@@ -44,22 +56,22 @@ fn chunk(layout: Layout) -> usize {
 
 /// What this thread holds, with what the allocator adds.
 pub(crate) fn held() -> usize {
-    CHUNKS.get()
+    COUNTS.get().chunks
 }
 
 /// What `work` leaves on this thread, and the most that it held meanwhile.
 pub(crate) fn left_and_most<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
     let before = held();
-    MOST_CHUNKS.set(before);
+    COUNTS.set(Counts { most_chunks: before, ..COUNTS.get() });
     let done = work();
-    (done, held().wrapping_sub(before), MOST_CHUNKS.get().wrapping_sub(before))
+    (done, held().wrapping_sub(before), COUNTS.get().most_chunks.wrapping_sub(before))
 }
 
 /// How often `work` allocates on this thread, and the most that it holds meanwhile.
 pub(crate) fn allocations_and_most<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
-    let before = ALLOCATIONS.get();
+    let before = COUNTS.get().allocations;
     let (done, _, most) = left_and_most(work);
-    (done, ALLOCATIONS.get().wrapping_sub(before), most)
+    (done, COUNTS.get().allocations.wrapping_sub(before), most)
 }
 
 const LIMITS: InboxLimits = InboxLimits {
@@ -82,9 +94,9 @@ fn fill(messages: u64, key: Option<&dyn Fn(u64) -> String>) -> Inbox {
 /// The inboxes, and the bytes of each of their messages.
 fn bytes_each(inboxes: u64, messages: u64, key: Option<&dyn Fn(u64) -> String>) -> (Vec<Inbox>, usize) {
     let mut all = Vec::with_capacity(usize::try_from(inboxes).unwrap_or(0));
-    let before = ALLOCATED.get();
+    let before = COUNTS.get().allocated;
     all.extend((0..inboxes).map(|_| fill(messages, key)));
-    let bytes = ALLOCATED.get().wrapping_sub(before);
+    let bytes = COUNTS.get().allocated.wrapping_sub(before);
     (all, bytes.div_ceil(usize::try_from(inboxes * messages).unwrap_or(1)))
 }
 
@@ -108,7 +120,7 @@ fn a_message_that_waits_with_a_short_collapse_key_costs_at_most_96_bytes() {
 
 #[test]
 fn an_inbox_that_is_empty_again_holds_only_its_live_collapse_keys() {
-    let before = ALLOCATED.get();
+    let before = COUNTS.get().allocated;
     let mut inbox = fill(1_000, None);
     let collapse = Some(Box::new(Collapse { key: "ring".into(), version: 1 }));
     let subscription_ids = Box::default();
@@ -126,8 +138,8 @@ fn an_inbox_that_is_empty_again_holds_only_its_live_collapse_keys() {
     drop(out);
     assert!(inbox.is_empty());
     inbox.session.disconnected();
-    let held = ALLOCATED.get().wrapping_sub(before);
+    let held = COUNTS.get().allocated.wrapping_sub(before);
     assert!(held <= 128, "{held} bytes");
     inbox.sweep(Over::by(100));
-    assert_eq!(ALLOCATED.get().wrapping_sub(before), 0);
+    assert_eq!(COUNTS.get().allocated.wrapping_sub(before), 0);
 }

@@ -81,19 +81,22 @@ impl CrashStates {
         sum: &mut S,
     ) -> Result<(), String> {
         let (moment, note) = (trace.moment(at), trace.notes_before(at).last().copied());
-        let mut check = |fate: &mut dyn Fate, named: String| {
+        let mut check = |fate: &mut dyn Fate, named: std::fmt::Arguments<'_>| {
             *sum += check(&moment.cut(fate), note).map_err(|error| format!("moment {at}, {named}: {error}"))?;
             Ok::<_, String>(())
         };
         let sectors = u32::try_from(moment.unsynced_sectors()).unwrap_or(u32::MAX).min(self.sectors_max);
         for folder in 0..=moment.unsynced_folder_changes() {
             for bits in 0..1_u64 << sectors {
-                check(&mut Subset::new(bits, folder), format!("sectors {bits:b}, {folder} changes of the folder"))?;
+                check(
+                    &mut Subset::new(bits, folder),
+                    format_args!("sectors {bits:b}, {folder} changes of the folder"),
+                )?;
             }
         }
         for nth in 0..self.torn_per_moment {
             let seed = at as u64 * self.torn_per_moment + nth;
-            check(&mut Random::new(seed), format!("seed {seed}"))?;
+            check(&mut Random::new(seed), format_args!("seed {seed}"))?;
         }
         Ok(())
     }
