@@ -160,21 +160,25 @@ pub(super) async fn info(conn: &mut SqliteConnection, client_id: &str) -> Result
     Ok(row.map(to_info).transpose()?)
 }
 
+/// Only with the filters that are asked for: then an index serves them.
+pub(super) fn select(filter: &DeviceFilter, page: &Page) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new(select_info!("WHERE d.client_id > "));
+    sql.push_bind(page.after.clone().unwrap_or_default());
+    if let Some(user) = &filter.user {
+        sql.push(" AND d.user_id = ").push_bind(user.clone());
+    }
+    if let Some(group) = &filter.group {
+        sql.push(" AND d.group_id = ").push_bind(group.clone());
+    }
+    sql.push(" ORDER BY d.client_id LIMIT ").push_bind(page.limit);
+    sql
+}
+
 pub(super) async fn page(
     conn: &mut SqliteConnection,
     filter: &DeviceFilter,
     page: &Page,
 ) -> Result<Vec<Row<DeviceInfo>>, Fault> {
-    let sql = select_info!(
-        "WHERE d.client_id > $1 AND ($2 IS NULL OR d.user_id = $2) AND ($3 IS NULL OR d.group_id = $3) \
-         ORDER BY d.client_id LIMIT $4"
-    );
-    let rows: Vec<InfoColumns> = query_as(sql)
-        .bind(page.after.as_deref().unwrap_or_default())
-        .bind(&filter.user)
-        .bind(&filter.group)
-        .bind(page.limit)
-        .fetch_all(conn)
-        .await?;
+    let rows: Vec<InfoColumns> = select(filter, page).build_query_as().fetch_all(conn).await?;
     Ok(rows.into_iter().map(to_info).collect::<Result<_, _>>()?)
 }

@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::rows::{to_i64, to_u64};
 use super::users::unknown_owner;
 use crate::{CatalogError, LoginLink, Page, Row};
-use sqlx::{SqliteConnection, query, query_as};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as};
 
 type LinkColumns = (String, String, String, i64, Option<i64>, i64);
 
@@ -59,13 +59,22 @@ pub(super) async fn link(conn: &mut SqliteConnection, link_id: &str) -> Result<O
     Ok(row.map(to_link).transpose()?)
 }
 
+/// Only with the filter that is asked for: then an index serves it.
+pub(super) fn select(user: Option<&str>, page: &Page) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new(select!("WHERE link_id > "));
+    sql.push_bind(page.after.clone().unwrap_or_default());
+    if let Some(user) = user {
+        sql.push(" AND user_id = ").push_bind(user.to_owned());
+    }
+    sql.push(" ORDER BY link_id LIMIT ").push_bind(page.limit);
+    sql
+}
+
 pub(super) async fn page(
     conn: &mut SqliteConnection,
     user: Option<&str>,
     page: &Page,
 ) -> Result<Vec<Row<LoginLink>>, Fault> {
-    let sql = select!("WHERE link_id > $1 AND ($2 IS NULL OR user_id = $2) ORDER BY link_id LIMIT $3");
-    let after = page.after.as_deref().unwrap_or_default();
-    let rows: Vec<LinkColumns> = query_as(sql).bind(after).bind(user).bind(page.limit).fetch_all(conn).await?;
+    let rows: Vec<LinkColumns> = select(user, page).build_query_as().fetch_all(conn).await?;
     Ok(rows.into_iter().map(to_link).collect::<Result<_, _>>()?)
 }

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0005_removed_devices.sql"),
     include_str!("../../migrations/sqlite/0006_past_calls.sql"),
     include_str!("../../migrations/sqlite/0007_owners_changes.sql"),
+    include_str!("../../migrations/sqlite/0008_indices_of_lists.sql"),
 ];
 
 /// The schema that this program reads and writes.

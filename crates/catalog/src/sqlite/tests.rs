@@ -4,7 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 use super::SqliteCatalog;
-use crate::{Accounts, ApiKey, CatalogError, Group, Handled, MeetingCommit, Meetings, NewOutboxRow, Topics};
+use crate::{
+    Accounts, ApiKey, AuditPage, CatalogError, DeviceFilter, GrantFilter, Group, Handled, Kind, MeetingCommit,
+    Meetings, NewOutboxRow, Page, Topics,
+};
 use sqlx::{query, query_scalar};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -139,4 +142,45 @@ async fn the_write_ahead_log_is_bounded_whatever_the_task_that_makes_checkpoints
     }
     // Each writes about 27 pages.
     assert!(longest > 1_000 && longest < 9_000, "{longest} pages");
+}
+
+/// How SQLite finds what a statement asks for.
+async fn plan(scene: &Scene, sql: sqlx::QueryBuilder<sqlx::Sqlite>) -> String {
+    let explained = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", sql.sql().as_str()));
+    let mut writer = scene.catalog.writer.acquire().await.unwrap();
+    let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(explained).fetch_all(&mut *writer).await.unwrap();
+    steps.into_iter().map(|(.., step)| step).collect::<Vec<_>>().join("; ")
+}
+
+#[tokio::test]
+async fn a_part_of_a_list_is_found_by_an_index_whatever_it_is_filtered_by() {
+    let scene = Scene::new().await;
+    let some = || Some("x".to_owned());
+    let page = Page { after: some(), limit: 50 };
+    let kind = Some(Kind::Device);
+    let audit = |page: AuditPage| super::audit::select(&page).unwrap();
+    let devices = |user, group| super::devices::select(&DeviceFilter { user, group }, &page);
+    let grants = |group, parent| super::topics::select_grants(&GrantFilter { group, parent }, &page);
+    let lists = [
+        (audit(AuditPage::default()), "audit USING INTEGER PRIMARY KEY (rowid<?)"),
+        (audit(AuditPage { kind, ..AuditPage::default() }), "audit_by_kind (kind=? AND number<?)"),
+        (
+            audit(AuditPage { kind, subject: some(), ..AuditPage::default() }),
+            "audit_by_subject (kind=? AND subject=? AND",
+        ),
+        (audit(AuditPage { actor: some(), ..AuditPage::default() }), "audit_by_actor (actor=? AND number<?)"),
+        (devices(None, None), "(client_id>?)"),
+        (devices(some(), None), "devices_by_user (user_id=? AND client_id>?)"),
+        (devices(None, some()), "devices_by_group (group_id=? AND client_id>?)"),
+        (grants(None, None), "(group_id,parent)>(?,?)"),
+        (grants(some(), None), "(group_id=?"),
+        (grants(None, some()), "grants_by_parent (parent=?"),
+        (super::links::select(None, &page), "(link_id>?)"),
+        (super::links::select(Some("x"), &page), "links_by_user (user_id=? AND link_id>?)"),
+    ];
+    for (sql, by) in lists {
+        let text = sql.sql().as_str().to_owned();
+        let plan = plan(&scene, sql).await;
+        assert!(plan.contains(by) && !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{text}: {plan}");
+    }
 }
