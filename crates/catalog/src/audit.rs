@@ -111,10 +111,29 @@ pub enum Change {
         /// Only with this credential; any other is [`ApplyError::Unknown`].
         key_id: Option<String>,
     },
+    /// Replaces the credential by one that nobody is given. The registration stays.
+    RevokeDevice {
+        client_id: String,
+        key_id: String,
+        secret: String,
+    },
+    /// Changes no row: the log says what an owner orders of a part that keeps no rows. It is written before that is done, so
+    /// that nothing is done of which the log does not know.
+    Note(Note),
     CreateLink(LoginLink),
     RemoveLink {
         link_id: String,
     },
+}
+
+/// What an owner orders, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    pub action: &'static str,
+    pub kind: Kind,
+    pub subject: String,
+    /// What else is ordered, without secrets.
+    pub after: Option<Value>,
 }
 
 /// `None` leaves a field as it is.
@@ -242,7 +261,7 @@ pub struct AuditRow {
     /// As [`Actor`] is written.
     pub actor: String,
     pub address: Option<String>,
-    /// Such as `create`, `update`, `rotate`, `remove`.
+    /// Such as `create`, `update`, `rotate`, `remove`; of a device `kick`, `purge`, `revoke` too.
     pub action: String,
     pub kind: Kind,
     pub subject: String,

@@ -105,6 +105,8 @@ macro_rules! catalog_contract {
             ]
             audit [
                 each_change_is_in_the_log_under_a_number_that_rises
+                a_revoked_device_stays_registered_and_its_credential_is_void
+                what_is_ordered_elsewhere_is_in_the_log
                 what_is_as_it_is_wished_changes_nothing
                 another_thing_of_the_same_name_is_refused
                 what_is_in_use_goes_only_by_force_and_takes_what_uses_it_with_it

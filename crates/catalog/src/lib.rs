@@ -21,8 +21,8 @@ pub mod topics;
 
 pub use accounts::{Accounts, ApiKey, Device, DeviceFilter, DeviceInfo, DeviceState, LoginLink, User};
 pub use audit::{
-    Actor, Applied, ApplyError, Audit, AuditPage, AuditRow, By, Change, ChangeRow, Cut, KeyUpdate, Kind, Order, Page,
-    Row, Uses,
+    Actor, Applied, ApplyError, Audit, AuditPage, AuditRow, By, Change, ChangeRow, Cut, KeyUpdate, Kind, Note, Order,
+    Page, Row, Uses,
 };
 pub use keys::{Key, KeyKind, KeySecret, Scope, Scopes};
 pub use meetings::{

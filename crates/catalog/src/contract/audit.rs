@@ -4,8 +4,8 @@ use super::{Store, device, group, parent, user};
 use crate::limits::AUDIT_KEEP_MS;
 use crate::{
     AccessKey, Accounts, Actor, Applied, ApplyError, Audit, AuditPage, By, Catalog, Change, ChangeRow, Cut,
-    DeviceFilter, Grant, GrantFilter, Key, KeyKind, KeySecret, KeyUpdate, Kind, LoginLink, Order, Page, Row, Rule,
-    Scope, Topics, Uses,
+    DeviceFilter, Grant, GrantFilter, Key, KeyKind, KeySecret, KeyUpdate, Kind, LoginLink, Note, Order, Page, Row,
+    Rule, Scope, Topics, Uses,
 };
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -103,6 +103,47 @@ pub async fn each_change_is_in_the_log_under_a_number_that_rises(store: &impl St
     let again = store.open().await;
     assert_eq!(*again.change_number().borrow(), last);
     assert_eq!(again.changes(0, 100).await.unwrap().len(), creations().len());
+}
+
+pub async fn a_revoked_device_stays_registered_and_its_credential_is_void(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let client_id = "GID_test@@@a".to_owned();
+    let before = catalog.device_info(&client_id).await.unwrap().unwrap();
+    let revoke = |client_id: &str| Change::RevokeDevice {
+        client_id: client_id.to_owned(),
+        key_id: "DC.2".to_owned(),
+        secret: "nobody's".to_owned(),
+    };
+    let stale = Order { expected: Some(before.changed + 1), ..order(revoke(&client_id)) };
+    assert_eq!(catalog.apply(stale).await, Err(ApplyError::Stale { present: before.changed }));
+    let done = apply(&catalog, revoke(&client_id)).await.unwrap();
+    assert_eq!(done.cuts, [Cut::Credential { client_id: client_id.clone(), key_id: "DC.1".to_owned() }]);
+    let after = catalog.device(&client_id).await.unwrap().unwrap();
+    assert_eq!((after.user.as_str(), after.key_id.as_str(), after.secret.as_str()), ("ann", "DC.2", "nobody's"));
+    assert_eq!(after.expires_at_ms, NOW_MS);
+    assert_eq!(catalog.device_info(&client_id).await.unwrap().unwrap().changed, done.number.unwrap());
+    let row = catalog.audit(some_rows(1)).await.unwrap().remove(0);
+    assert_eq!((row.action.as_str(), row.kind, row.subject.as_str()), ("revoke", Kind::Device, "GID_test@@@a"));
+    assert_eq!(
+        (&row.before.unwrap()["credential"], &row.after.unwrap()["credential"]),
+        (&"DC.1".into(), &"DC.2".into())
+    );
+    assert_eq!(apply(&catalog, revoke("GID_test@@@none")).await, Err(ApplyError::Unknown));
+}
+
+pub async fn what_is_ordered_elsewhere_is_in_the_log(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let (number, access) = (*catalog.change_number().borrow(), *catalog.access_revision().borrow());
+    for kind in [Kind::Device, Kind::Parent] {
+        let after = Some("why".into());
+        let note = Note { action: "kick", kind, subject: "GID_test@@@a".to_owned(), after: after.clone() };
+        let done = apply(&catalog, Change::Note(note)).await.unwrap();
+        assert!(done.number > Some(number) && done.cuts.is_empty() && done.access_revision.is_none());
+        let row = catalog.audit(some_rows(1)).await.unwrap().remove(0);
+        assert_eq!((row.action.as_str(), row.kind, row.subject.as_str()), ("kick", kind, "GID_test@@@a"));
+        assert_eq!((row.before, row.after), (None, after));
+    }
+    assert_eq!(*catalog.access_revision().borrow(), access);
 }
 
 pub async fn what_is_as_it_is_wished_changes_nothing(store: &impl Store) {

@@ -1,5 +1,7 @@
 //! The changes themselves: each looks at what there is, and makes of it what is wished.
 
+mod ordered;
+
 use super::audit::widen;
 use super::fault::Fault;
 use super::rows::{rule_name, to_i64};
@@ -75,6 +77,11 @@ pub(super) async fn apply(conn: &mut SqliteConnection, order: &Order, number: i6
         Change::RemoveDevice { client_id, key_id } => {
             remove_device(conn, client_id, key_id.as_deref(), expected, at_ms).await
         }
+        Change::RevokeDevice { client_id, key_id, secret } => {
+            let credential = (key_id.as_str(), secret.as_str());
+            ordered::revoke_device(conn, client_id, credential, expected, (number, at_ms)).await
+        }
+        Change::Note(note) => Ok(Some(ordered::noted(note))),
         Change::CreateLink(link) => create_link(conn, link, number).await,
         Change::RemoveLink { link_id } => remove_link(conn, link_id, expected).await,
     }
