@@ -6,7 +6,7 @@
 //!
 //! What it is not: it knows nothing of MQTT, sessions or connections. A refusal is a value of its own ([`LoginError`],
 //! [`PublishRefusal`], [`SubscribeRefusal`]); which code it has on a wire is the caller's matter. What the API needs of
-//! the broker it asks through two functions, [`HolderOf`] and [`EndDevice`], that are given to it.
+//! the broker it asks through [`Clients`], and the functions [`HolderOf`] and [`EndDevice`], that are given to it.
 //!
 //! Contract:
 //! - Default deny: what no rule allows is refused.
@@ -16,10 +16,12 @@
 //! [`LoginError`]: login::LoginError
 //! [`PublishRefusal`]: access::PublishRefusal
 //! [`SubscribeRefusal`]: access::SubscribeRefusal
+//! [`Clients`]: clients::Clients
 //! [`HolderOf`]: http::HolderOf
 //! [`EndDevice`]: http::EndDevice
 
 pub mod access;
+pub mod clients;
 pub mod http;
 pub mod login;
 mod network;

@@ -157,6 +157,10 @@ impl Broker {
         self.shared.stats()
     }
 
+    pub(crate) fn workers(&self) -> &[WorkerAddress] {
+        &self.shared.workers
+    }
+
     /// Asks for the account that has a session under this client id, connected or not; `None`: nobody has. Without an
     /// answer the broker has stopped.
     pub fn holder_of(&self, client_id: &str) -> oneshot::Receiver<Option<Box<str>>> {

@@ -14,6 +14,8 @@ mod entries;
 #[cfg(test)]
 pub(crate) mod memory;
 
+use std::collections::HashSet;
+
 use commitlog::Position;
 use mqtt::PacketId;
 use mqtt::server::{HandOut, Priority, Session, SessionLimits};
@@ -320,6 +322,17 @@ impl Inbox {
         if !gone.is_empty() {
             self.shrink();
         }
+        gone
+    }
+
+    /// Takes out all but what was sent on this connection, whose acknowledgement may be on the way. Collapse keys stay: what
+    /// is older than what went does not come in either.
+    pub(crate) fn purge(&mut self) -> Vec<Gone> {
+        self.session.discard();
+        let sent: HashSet<EntryId> = self.session.in_flight().map(|(id, _)| id).collect();
+        let ids: Vec<EntryId> = self.entries.iter().map(|(id, _)| id).filter(|id| !sent.contains(id)).collect();
+        let gone = self.entries.remove_all(&ids).into_iter().map(|(id, size)| Gone { id, size }).collect();
+        self.shrink();
         gone
     }
 

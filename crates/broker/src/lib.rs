@@ -42,6 +42,7 @@ mod memory;
 mod message;
 mod messages_by_id;
 mod over;
+mod owner;
 mod reason;
 mod shared;
 mod stats;

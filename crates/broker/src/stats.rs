@@ -147,6 +147,8 @@ counts! {
         dropped_absent,
         /// Messages that waited for a client whose session ended or was discarded.
         dropped_with_session,
+        /// Messages that waited for a client and were dropped by an owner.
+        purged,
         /// What the log would not take, because the disk is full or the log has failed.
         refused_by_log,
         /// PUBLISHes and logins that were refused because memory was short.

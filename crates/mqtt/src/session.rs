@@ -294,6 +294,16 @@ impl<E: Copy> Session<E> {
         before - self.waiting_len()
     }
 
+    /// Drops what waits, and what is in flight without having been sent on this connection, as an administrator may
+    /// (3.1.1 section 4.1). What was sent stays: its acknowledgement may be on the way.
+    pub fn discard(&mut self) {
+        self.waiting.retain(|_| false);
+        if let Some(flow) = &mut self.flow {
+            flow.in_flight.truncate(flow.sent);
+        }
+        self.drop_idle_flow();
+    }
+
     pub fn waiting_len(&self) -> usize {
         self.waiting.len()
     }

@@ -44,9 +44,10 @@ impl Journal {
     }
 
     /// Appends records that do not refer to each other, as many at a time as fit into one unit. After an error a part
-    /// of them may be in the log.
-    pub(crate) fn append_independent(&self, batch: &Batch, need: Need) -> Result<(), AppendError> {
-        units(&batch.records, self.unit_bytes_max).try_for_each(|unit| self.append_records(unit, need).map(drop))
+    /// of them may be in the log. All are durable with the position that is returned.
+    pub(crate) fn append_independent(&self, batch: &Batch, need: Need) -> Result<Position, AppendError> {
+        let mut units = units(&batch.records, self.unit_bytes_max);
+        units.try_fold(Position::default(), |_, unit| Ok(self.append_records(unit, need)?.end))
     }
 
     /// The same into a snapshot. After an error a part of them may be in it.

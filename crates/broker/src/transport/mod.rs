@@ -99,6 +99,14 @@ impl Transport {
         &mut self.socket
     }
 
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    pub(crate) fn is_websocket(&self) -> bool {
+        self.websocket.is_some()
+    }
+
     /// Bytes from what was read ahead, or from one read of the socket, which takes at most `bytes_max`. To be called again
     /// until it is not `More`.
     pub(crate) fn read<'s>(&mut self, scratch: &'s mut Scratch, bytes_max: usize) -> Result<Input<'s>, TransportError> {

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use accounts::clients::Purged;
 use accounts::login;
 use clock::{Clock, Times};
 use commitlog::Position;
@@ -155,6 +156,11 @@ pub(super) enum AfterDurable {
     },
     /// Nothing is left of a user's device.
     Ended(oneshot::Sender<Option<Box<str>>>),
+    /// What was dropped of an inbox stays dropped.
+    Purged {
+        purged: Purged,
+        answer: oneshot::Sender<Purged>,
+    },
     /// The acknowledgement to the queue, in the same log, is durable now.
     Applied(Box<QueueJob>),
     /// Another queue is told now.

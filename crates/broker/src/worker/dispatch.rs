@@ -165,6 +165,7 @@ impl Worker {
             }
             // The caller may have stopped waiting.
             AfterDurable::Ended(answer) => _ = answer.send(None),
+            AfterDurable::Purged { purged, answer } => _ = answer.send(purged),
             AfterDurable::Applied(job) => self.queue_acks.applied(&job),
             AfterDurable::Acknowledge(job) => queue_jobs::acknowledge(&self.shared, job),
         }

@@ -6,6 +6,7 @@ use mqtt::topic::TopicName;
 use super::Worker;
 use super::action::Deferred;
 use super::logins::LoginStep;
+use super::orders::Order;
 use super::post::{FanOut, FanOutOrder, FromQueue, Notice, Outcome, P2p, Post, QueueJob, ReplyTarget, ReplyTo};
 use super::turn_budget::WorkLeft;
 use crate::message::SharedMessage;
@@ -64,6 +65,7 @@ impl Worker {
             // The caller may have stopped waiting.
             Notice::Holder { client, answer } => _ = answer.send(self.clients.holder_of(&client).map(Into::into)),
             Notice::EndDevice(removal) => self.end_device(removal),
+            Notice::Ordered(order) => self.obey(order),
             Notice::KeyCut { key_id } => self.cut_off.extend(self.connections.of_access_key(&key_id)),
             Notice::QueueSent { target, result } => {
                 let outcome = match result {
@@ -127,6 +129,7 @@ impl Worker {
 fn work_of(notice: &Notice) -> usize {
     match notice {
         Notice::MessagesRead { messages, .. } => messages.len(),
+        Notice::Ordered(Order::States { clients, .. }) => clients.len(),
         _ => 1,
     }
 }

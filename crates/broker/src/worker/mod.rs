@@ -25,6 +25,7 @@ mod incoming;
 mod known_topic;
 mod logins;
 mod opening;
+pub(crate) mod orders;
 pub(crate) mod post;
 mod publish;
 mod queue_jobs;

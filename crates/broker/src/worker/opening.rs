@@ -108,6 +108,7 @@ impl Worker {
             client_id,
             identity,
             connection_id,
+            since_ms: self.now.ms,
             sent_disconnect: false,
             publishes: TokenBucket::default(),
             known_topic: None,
@@ -150,6 +151,12 @@ impl Worker {
     /// Ends a connection. `reason` is said to a 5.0 client; `None`: all is said, or there is nobody to say it to.
     pub(super) fn close(&mut self, key: ConnectionKey, reason: Option<ReasonCode>) {
         let left = self.connections.close(key, reason.map(|reason| (reason, None)), self.now.instant);
+        self.left(key, left);
+    }
+
+    /// The same with words for the person behind a 5.0 client.
+    pub(super) fn close_with_words(&mut self, key: ConnectionKey, reason: ReasonCode, words: &str) {
+        let left = self.connections.close(key, Some((reason, Some(words))), self.now.instant);
         self.left(key, left);
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::action::ClientRef;
 use super::connections::Moving;
+use super::orders::Order;
 use super::queue_order::QueueOrder;
 use super::reader::{Loaded, ReadRecord};
 use super::taken::Taken;
@@ -220,6 +221,7 @@ pub(crate) enum Notice {
         answer: oneshot::Sender<Option<Box<str>>>,
     },
     EndDevice(Removal),
+    Ordered(Order),
     /// An access key allows less than before, or nothing.
     KeyCut {
         key_id: Arc<str>,

@@ -8,6 +8,7 @@ mod crashes;
 mod durability;
 mod keys;
 mod login;
+mod owner;
 mod p2p;
 mod pipe;
 mod pumps;

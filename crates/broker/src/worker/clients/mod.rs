@@ -17,6 +17,7 @@ mod lookups;
 mod owed;
 mod p2p;
 mod packed_set;
+mod purge;
 mod queue_ids;
 mod reads;
 mod recent;
@@ -31,6 +32,7 @@ mod storing;
 mod subscriptions;
 mod sweep;
 mod unsent;
+mod view;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -75,6 +77,7 @@ pub(super) use dump::{ClientsDump, DUMP_STEP};
 pub(super) use session::Ended;
 pub(super) use step::Step;
 pub(super) use subscriptions::Answer;
+pub(super) use view::ClientView;
 
 #[cfg(test)]
 pub(super) const ENTRY_BYTES: usize = size_of::<ClientEntry>() + size_of::<Attachment>() + size_of::<u32>();

@@ -95,6 +95,7 @@ pub(in crate::worker) struct Connected {
     pub(in crate::worker) identity: Identity,
     /// Unique per connection.
     pub(in crate::worker) connection_id: Box<str>,
+    pub(in crate::worker) since_ms: u64,
     /// The client sent DISCONNECT.
     pub(in crate::worker) sent_disconnect: bool,
     pub(in crate::worker) publishes: TokenBucket,

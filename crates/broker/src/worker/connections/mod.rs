@@ -13,6 +13,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod view;
 mod write;
 
 use std::collections::HashMap;

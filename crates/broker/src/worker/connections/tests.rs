@@ -256,6 +256,7 @@ impl Bench {
             client_id: ClientKey::new(ALICE),
             identity: Identity::Device { client_id: ALICE.into(), user, group: "GID_dev".into() },
             connection_id: "connection".into(),
+            since_ms: 0,
             sent_disconnect: false,
             publishes: TokenBucket::default(),
             known_topic: None,

@@ -17,12 +17,25 @@ pub(super) struct DeferredRecords {
     events_sent: Vec<Box<str>>,
     /// Of clients: the log was busy.
     is_delayed: bool,
+    /// Of clients: the end of the last ones that were logged.
+    end: Position,
+    has_failed: bool,
+}
+
+/// Whether the log has the acknowledgements and hand-outs that were deferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Logged {
+    /// They are durable with this position.
+    UpTo(Position),
+    NotYet,
+    /// The log has failed.
+    Never,
 }
 
 /// Records are no more to be logged: they are, or the log has failed.
-fn is_settled(appended: Result<(), AppendError>) -> bool {
+fn is_settled<T>(appended: Result<T, AppendError>) -> bool {
     match appended {
-        Ok(()) => true,
+        Ok(_) => true,
         Err(AppendError::Busy | AppendError::Full) => false,
         Err(error) => {
             tracing::debug!(%error, "acknowledgements of clients were not logged; they will be repeated");
@@ -61,7 +74,10 @@ impl DeferredRecords {
         if !self.clients.is_empty() {
             let appended = journal.append_independent(&self.progress(), Need::Essential);
             self.is_delayed = appended == Err(AppendError::Busy);
+            self.end = appended.as_ref().map_or(self.end, |end| *end);
+            let is_logged = appended.is_ok();
             if is_settled(appended) {
+                self.has_failed |= !is_logged;
                 self.clients.clear();
             }
         }
@@ -72,6 +88,15 @@ impl DeferredRecords {
         {
             self.closed = Vec::new();
             self.events_sent = Vec::new();
+        }
+    }
+
+    /// After a flush.
+    pub(super) fn logged_up_to(&self) -> Logged {
+        match (self.has_failed, self.clients.is_empty()) {
+            (true, _) => Logged::Never,
+            (false, true) => Logged::UpTo(self.end),
+            (false, false) => Logged::NotYet,
         }
     }
 

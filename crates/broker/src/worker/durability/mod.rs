@@ -18,7 +18,7 @@ use super::queue_jobs::QueueAcks;
 use super::writes::LogWrite;
 use crate::stats::Counts;
 use crate::store::journal::{Batch, Journal};
-use deferred::DeferredRecords;
+use deferred::{DeferredRecords, Logged};
 use replies::PendingReplies;
 
 /// Writes that wait for a busy log before publishers and other workers do.
@@ -39,6 +39,8 @@ pub(super) struct Durability {
     writes: VecDeque<LogWrite>,
     writes_bytes: usize,
     deferred: DeferredRecords,
+    /// To be done once the log is durable up to the end of what is deferred now.
+    after_deferred: Vec<AfterDurable>,
     /// Nothing will become durable any more.
     has_failed: bool,
 }
@@ -63,6 +65,7 @@ impl Durability {
             writes: VecDeque::new(),
             writes_bytes: 0,
             deferred: DeferredRecords::default(),
+            after_deferred: Vec::new(),
             has_failed: false,
         }
     }
@@ -129,9 +132,23 @@ impl Durability {
         self.deferred.add(deferred);
     }
 
+    /// To be done once acknowledgements that are deferred by now are durable.
+    pub(super) fn after_deferred(&mut self, then: AfterDurable) {
+        self.after_deferred.push(then);
+    }
+
     /// Logs what was deferred.
     pub(super) fn flush(&mut self) {
         self.deferred.flush(&self.journal);
+        match self.deferred.logged_up_to() {
+            Logged::UpTo(end) => {
+                for then in std::mem::take(&mut self.after_deferred) {
+                    self.wait(end, then);
+                }
+            }
+            Logged::NotYet => {}
+            Logged::Never => self.after_deferred = Vec::new(),
+        }
     }
 
     /// Something that is done already is not in the log.

@@ -129,6 +129,16 @@ impl Connection {
         self.counters
     }
 
+    /// The keep alive in force, in seconds; 0: there is none.
+    pub const fn keep_alive_s(&self) -> u16 {
+        self.keep_alive_s
+    }
+
+    /// When the last complete packet came; of meaning while it is open.
+    pub const fn last_packet_at(&self) -> Instant {
+        self.since
+    }
+
     /// The CONNECT was accepted and the connection has not ended.
     pub const fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
