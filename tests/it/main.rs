@@ -15,6 +15,7 @@ mod kill_under_load;
 mod login;
 mod metrics;
 mod owner_command_line;
+mod owner_devices;
 mod property_names;
 mod serve;
 mod set_clock;

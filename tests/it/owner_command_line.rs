@@ -15,30 +15,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where somebody sits and types.
-struct Desk {
+pub(crate) struct Desk {
     program: PathBuf,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 /// What a command has said, and its exit code.
 #[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    data: String,
-    words: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) data: String,
+    pub(crate) words: String,
 }
 
 impl Desk {
-    fn new(folder: &Path) -> Result<Self> {
+    pub(crate) fn new(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder)?;
         Ok(Self { program: program()?, folder: folder.to_owned() })
     }
 
     /// Without a terminal.
-    fn types(&self, line: &str) -> Result<Said> {
+    pub(crate) fn types(&self, line: &str) -> Result<Said> {
         let mut command = Command::new(&self.program);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CONVOKE_")) {
             command.env_remove(name);
@@ -50,19 +50,19 @@ impl Desk {
     }
 
     /// Succeeds; returns its data.
-    fn does(&self, line: &str) -> Result<String> {
+    pub(crate) fn does(&self, line: &str) -> Result<String> {
         let said = self.types(line)?;
         ensure!(said.code == Some(0), "convoke {line}: {said:?}");
         Ok(said.data)
     }
 
-    fn reads(&self, line: &str) -> Result<Value> {
+    pub(crate) fn reads(&self, line: &str) -> Result<Value> {
         let data = self.does(&format!("{line} --json"))?;
         serde_json::from_str(&data).with_context(|| format!("convoke {line} --json prints no JSON: {data}"))
     }
 
     /// Ends with this code and says this.
-    fn fails(&self, line: &str, code: i32, words: &[&str]) -> Result<()> {
+    pub(crate) fn fails(&self, line: &str, code: i32, words: &[&str]) -> Result<()> {
         let said = self.types(line)?;
         ensure!(said.code == Some(code), "convoke {line}: {said:?}");
         ensure!(said.data.is_empty(), "convoke {line} prints data: {said:?}");
@@ -73,7 +73,7 @@ impl Desk {
     }
 }
 
-async fn opened(folder: &Path) -> Result<(Stage, Desk)> {
+pub(crate) async fn opened(folder: &Path) -> Result<(Stage, Desk)> {
     let mut stage = Stage::new(&folder.join("stage"), &program()?, &[])?;
     stage.start_server().await?;
     let desk = Desk::new(&folder.join("desk"))?;
@@ -83,7 +83,7 @@ async fn opened(folder: &Path) -> Result<(Stage, Desk)> {
 }
 
 /// As docs/how-to/administer.md tells it.
-fn service(stage: &Stage, key: &str, secret: &str, client_id: &str) -> Result<Link> {
+pub(crate) fn service(stage: &Stage, key: &str, secret: &str, client_id: &str) -> Result<Link> {
     let mut options = Options::new(Version::V5, client_id);
     options.username = Some(format!("Signature|{key}|convoke"));
     options.password = Some(scenarios::sign(secret, client_id).into_bytes());

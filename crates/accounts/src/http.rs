@@ -12,6 +12,8 @@ mod audit;
 mod body;
 mod credentials;
 mod device_login;
+mod device_orders;
+mod devices;
 mod failures;
 mod gate;
 mod groups;
@@ -30,6 +32,7 @@ pub use login::LoginRequest;
 pub use users::{DeviceRequest, LoginLinkAnswer, UserAnswer, UserRequest};
 
 use crate::access::AccessView;
+use crate::clients::Clients;
 use crate::login::DeviceDirectory;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -38,7 +41,7 @@ use axum::routing::options;
 use catalog::{Catalog, CatalogError};
 use problem::{Code, Problem};
 use std::sync::Arc;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, Semaphore, oneshot};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
@@ -46,6 +49,9 @@ use utoipa_axum::routes;
 
 /// The longest request body.
 const BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// Questions to the broker about clients that are answered at once; the others wait in their order.
+const QUESTIONS_AT_ONCE: usize = 16;
 
 /// Milliseconds since 1970.
 pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -80,6 +86,8 @@ pub struct HttpState {
     /// Whose session a client id has.
     pub holder_of: HolderOf,
     pub end_device: EndDevice,
+    /// What lives under client ids at the broker.
+    pub clients: Arc<dyn Clients>,
     pub cut_key: CutKey,
     pub now_ms: Now,
     pub is_over: IsOver,
@@ -91,6 +99,8 @@ struct Api {
     /// Held from the check whether a device may be registered to its registration; the catalog serves its writers one by
     /// one anyway.
     registering: Mutex<()>,
+    /// Questions to the broker about clients, at once.
+    questions: Semaphore,
 }
 
 impl Api {
@@ -107,7 +117,7 @@ fn unavailable(error: CatalogError) -> Problem {
 
 /// Everything of accounts below `/api/v1`.
 pub fn router(state: HttpState) -> Router {
-    let api = Arc::new(Api { state, registering: Mutex::new(()) });
+    let api = Arc::new(Api { state, registering: Mutex::new(()), questions: Semaphore::new(QUESTIONS_AT_ONCE) });
     let (router, _) = described().split_for_parts();
     router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(api)
 }
@@ -131,8 +141,12 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(keys::rotate_key))
         .routes(routes!(people::list_users))
         .routes(routes!(users::put_user, people::show_user, people::remove_user))
-        .routes(routes!(people::list_devices))
-        .routes(routes!(people::show_device, people::remove_device))
+        .routes(routes!(devices::list_devices))
+        .routes(routes!(devices::query_devices))
+        .routes(routes!(devices::show_device, devices::remove_device))
+        .routes(routes!(device_orders::kick_device))
+        .routes(routes!(device_orders::purge_device))
+        .routes(routes!(device_orders::revoke_device))
         .routes(routes!(people::list_links))
         .routes(routes!(people::remove_link))
         .routes(routes!(audit::list_changes))
@@ -156,7 +170,7 @@ fn login_routes() -> OpenApiRouter<Arc<Api>> {
     modifiers(&Schemes),
     tags(
         (name = "users", description = "For the application's server, with a key."),
-        (name = "devices", description = "Devices of all users."),
+        (name = "devices", description = "Devices of all users, and the client ids of services that have a session."),
         (name = "groups", description = "Group IDs, under which devices and services log in."),
         (name = "topics", description = "Parent topics, and who may publish to them."),
         (name = "keys", description = "Keys of services and of those who administer."),

@@ -4,6 +4,7 @@ use super::api_keys::hex;
 use super::owner::Refusals;
 use super::{Api, unavailable};
 use crate::access::{ClientId, account_of_user};
+use crate::clients::{Answer, Clients};
 use crate::login::sign;
 use aws_lc_rs::rand;
 use catalog::{Actor, ApplyError, By, Change, Device, User};
@@ -93,10 +94,26 @@ pub(super) async fn reserve(
     }
 }
 
+/// The answer to a question about clients, asked when it is its turn.
+pub(super) async fn asked<T>(api: &Api, ask: impl FnOnce(&dyn Clients) -> Answer<T>) -> Result<T, Problem> {
+    let answer = async {
+        let _turn = api.questions.acquire().await.ok()?;
+        ask(&*api.state.clients).await
+    };
+    match timeout(BROKER_ANSWERS_WITHIN, answer).await {
+        Ok(Some(answer)) => Ok(answer),
+        _ => Err(no_answer()),
+    }
+}
+
+fn no_answer() -> Problem {
+    Problem::new(Code::Unavailable, "the broker did not answer; try again in a moment").retry_after(1)
+}
+
 pub(super) async fn answered<T>(answer: oneshot::Receiver<T>) -> Result<T, Problem> {
     match timeout(BROKER_ANSWERS_WITHIN, answer).await {
         Ok(Ok(answer)) => Ok(answer),
-        _ => Err(Problem::new(Code::Unavailable, "the broker did not answer; try again in a moment").retry_after(1)),
+        _ => Err(no_answer()),
     }
 }
 
@@ -162,7 +179,7 @@ async fn refuse_too_many(api: &Api, user: &str) -> Result<(), Problem> {
     Err(Problem::new(Code::TooManyDevices, words))
 }
 
-fn new_device(client_id: &str, user: &str, now_ms: u64) -> Result<Device, Problem> {
+pub(super) fn new_device(client_id: &str, user: &str, now_ms: u64) -> Result<Device, Problem> {
     let id = ClientId::parse(client_id).map_err(|error| Problem::new(Code::InvalidDevice, error.to_string()))?;
     Ok(Device {
         client_id: client_id.to_owned(),

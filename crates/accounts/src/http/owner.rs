@@ -94,9 +94,9 @@ impl Api {
                 _ => None,
             };
             let client_id = match &change {
-                Change::PutDevice(Device { client_id, .. }) | Change::RemoveDevice { client_id, .. } => {
-                    Some(client_id.clone())
-                }
+                Change::PutDevice(Device { client_id, .. })
+                | Change::RemoveDevice { client_id, .. }
+                | Change::RevokeDevice { client_id, .. } => Some(client_id.clone()),
                 _ => None,
             };
             let done = api.state.catalog.apply(Order { change, by, expected }).await;
@@ -199,12 +199,18 @@ pub(super) struct Tagged<T>(pub(super) u64, pub(super) T);
 
 impl<T: Serialize> IntoResponse for Tagged<T> {
     fn into_response(self) -> Response {
-        let mut response = Json(self.1).into_response();
-        if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", self.0)) {
-            response.headers_mut().insert(header::ETAG, tag);
-        }
-        response
+        tagged(Some(self.0), self.1)
     }
+}
+
+/// The same of a thing that may have none, because it is no row.
+pub(super) fn tagged(tag: Option<u64>, thing: impl Serialize) -> Response {
+    let mut response = Json(thing).into_response();
+    let tag = tag.and_then(|tag| HeaderValue::try_from(format!("\"{tag}\"")).ok());
+    if let Some(tag) = tag {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
 }
 
 /// Whether what uses a thing goes with it.

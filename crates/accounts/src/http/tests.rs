@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+mod devices;
 mod logins;
 mod owners;
 
@@ -40,6 +41,7 @@ struct World {
     ended: Ended,
     /// Access keys whose connections the broker was told to end.
     cut_keys: CutKeys,
+    clients: Arc<devices::FakeBroker>,
     /// Milliseconds since 1970.
     clock: Arc<AtomicU64>,
     /// Milliseconds that have passed, however the clock was set.
@@ -88,6 +90,7 @@ impl World {
             Box::new(move || Duration::from_millis(passed.load(Ordering::Relaxed)))
         };
         let (holders, ended, cut_keys) = (Holders::default(), Ended::default(), CutKeys::default());
+        let clients = Arc::<devices::FakeBroker>::default();
         let is_over: IsOver = {
             let (clock, doubt) = (clock.clone(), doubt.clone());
             Arc::new(move |at_ms| at_ms <= clock.load(Ordering::Relaxed) - doubt.load(Ordering::Relaxed))
@@ -121,6 +124,7 @@ impl World {
                     answered
                 })
             },
+            clients: Arc::clone(&clients) as _,
             cut_key: {
                 let cut_keys = cut_keys.clone();
                 Arc::new(move |key_id| cut_keys.lock().unwrap().push(key_id.to_owned()))
@@ -137,6 +141,7 @@ impl World {
             holders,
             ended,
             cut_keys,
+            clients,
             clock,
             passed,
             _folder: folder,
@@ -520,6 +525,10 @@ fn the_document_names_every_route_with_its_answers() {
         "/api/v1/audit",
         "/api/v1/devices",
         "/api/v1/devices/{client_id}",
+        "/api/v1/devices/{client_id}/kick",
+        "/api/v1/devices/{client_id}/purge",
+        "/api/v1/devices/{client_id}/revoke",
+        "/api/v1/devices:query",
         "/api/v1/grants",
         "/api/v1/grants/{group}/{topic}",
         "/api/v1/grants:test",

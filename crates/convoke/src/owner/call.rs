@@ -38,6 +38,10 @@ pub(super) enum Show {
         said: String,
         next: Option<String>,
     },
+    /// What was done is in the answer.
+    Told {
+        say: fn(&Value) -> String,
+    },
     /// An answer that is shown this once: its text for people, from the JSON and the server's address.
     Secret {
         said: String,
@@ -106,6 +110,20 @@ impl Call {
         Self { body: Some(body), ..Self::new(what, method, path, show) }
     }
 
+    /// A question with a body that is answered with a list.
+    pub(super) fn question(what: &str, path: &[&str], body: Value, columns: &'static [Column]) -> Self {
+        let show = Show::Table { columns, limit: u32::MAX, nothing: "" };
+        Self { body: Some(body), ..Self::new(what.to_owned(), Method::POST, path, show) }
+    }
+
+    /// An order that cannot be taken back; `what` reads as a question.
+    pub(super) fn order(what: &str, path: &[&str], removal: &Removal, say: fn(&Value) -> String) -> Self {
+        let (confirm, show) = ((!removal.yes).then(|| format!("{what}?")), Show::Told { say });
+        let mut words = what.chars();
+        let what = words.next().into_iter().flat_map(char::to_lowercase).chain(words).collect();
+        Self { confirm, ..Self::new(what, Method::POST, path, show) }
+    }
+
     pub(super) fn remove(what: &str, path: &[&str], removal: &Removal) -> Self {
         let show = Show::Done { said: format!("Removed {what}."), next: None };
         let confirm = (!removal.yes).then(|| format!("Remove {what}?"));
@@ -131,6 +149,11 @@ impl Call {
     pub(super) fn with(mut self, name: &'static str, value: Option<impl Into<String>>) -> Self {
         self.query.extend(value.map(|value| (name, value.into())));
         self
+    }
+
+    /// Says this, whatever the answer is.
+    pub(super) fn done(self, said: String) -> Self {
+        Self { show: Show::Done { said, next: None }, ..self }
     }
 
     /// What to do next.

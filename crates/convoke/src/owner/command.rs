@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Users(Noun<users::Verb>),
     /// Devices of users.
     #[command(
-        after_help = "Examples:\n  convoke devices create ann --device phone --secret-file ann.json\n  convoke devices list --user ann"
+        after_help = "Examples:\n  convoke devices create ann --device phone --secret-file ann.json\n  convoke devices list --user ann\n  convoke devices show GID_phone@@@d1\n  convoke devices kick GID_phone@@@d1 --yes"
     )]
     Devices(Noun<devices::Verb>),
     /// Links that log a page in as a user.

@@ -18,7 +18,7 @@ pub(super) fn ask(question: &str) -> Result<()> {
     write!(terminal, "{question} [y/N] ").and_then(|()| terminal.flush()).context("cannot ask")?;
     let mut answer = String::new();
     stdin().lock().take(ANSWER_BYTES_MAX).read_line(&mut answer).context("cannot read the answer")?;
-    if is_yes(&answer) { Ok(()) } else { bail!("nothing was removed") }
+    if is_yes(&answer) { Ok(()) } else { bail!("nothing was done") }
 }
 
 fn is_yes(answer: &str) -> bool {

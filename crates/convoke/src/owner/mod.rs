@@ -83,7 +83,7 @@ async fn run_verb<V: Verb>(noun: Noun<V>) -> Result<ExitCode> {
     }
     let secret_file = call.secret_file.as_deref().map(SecretFile::create).transpose()?;
     let answer = match &call.show {
-        Show::Table { limit, .. } => server.list(&call, *limit).await,
+        Show::Table { limit, .. } if call.body.is_none() => server.list(&call, *limit).await,
         _ => server.send(&call).await,
     };
     let answer = answer?;

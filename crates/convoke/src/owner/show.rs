@@ -23,7 +23,7 @@ pub(super) fn data(call: &Call, answer: &Value, target: &Target, json: bool) {
             let verdict = if is_allowed(answer) { "allowed" } else { "refused" };
             print_line(format_args!("{verdict}: {}", table::text(&answer["why"])));
         }
-        Show::Done { .. } => {}
+        Show::Done { .. } | Show::Told { .. } => {}
     }
 }
 
@@ -38,6 +38,7 @@ pub(super) fn words(call: &Call, answer: &Value) -> Vec<String> {
             let next = next.iter().map(|next| format!("Next: {next}"));
             [said.clone()].into_iter().chain(next).collect()
         }
+        Show::Told { say } => vec![say(answer)],
         Show::Table { .. } | Show::Card { .. } | Show::Verdict => Vec::new(),
     }
 }

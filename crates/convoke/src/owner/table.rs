@@ -8,7 +8,7 @@ use std::io::IsTerminal;
 #[derive(Debug)]
 pub(super) struct Column {
     head: &'static str,
-    /// Empty: the whole object.
+    /// Empty: the whole object. `outer.inner` is a field of a field.
     key: &'static str,
     cell: fn(&Value) -> String,
 }
@@ -19,7 +19,8 @@ impl Column {
     }
 
     fn of(&self, item: &Value) -> String {
-        let field = if self.key.is_empty() { item } else { &item[self.key] };
+        let names = self.key.split('.').filter(|name| !name.is_empty());
+        let field = names.fold(item, |field, name| &field[name]);
         match (self.cell)(field) {
             text if text.is_empty() => "-".to_owned(),
             text => text,
@@ -128,6 +129,13 @@ mod tests {
         ];
         assert_eq!(table(COLUMNS, &items), expected);
         assert_eq!(table(COLUMNS, &[]), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_field_of_a_field_is_shown_where_there_is_one() {
+        const COLUMNS: &[Column] = &[Column::new("ADDRESS", "connection.address", text)];
+        assert_eq!(card(COLUMNS, &json!({ "connection": { "address": "192.0.2.7:1" } })), ["address  192.0.2.7:1"]);
+        assert_eq!(card(COLUMNS, &json!({})), ["address  -"]);
     }
 
     #[test]

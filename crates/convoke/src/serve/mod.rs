@@ -341,6 +341,7 @@ impl HttpParts<'_> {
             default_group: self.default_group,
             gate,
             holder_of: Arc::new(move |client_id| broker.holder_of(client_id)),
+            clients: Arc::clone(self.broker) as Arc<dyn accounts::clients::Clients>,
             end_device: Arc::new(move |client_id, key_id| ending.end_device(client_id, key_id)),
             cut_key: Arc::new(move |key_id| cutting.cut_key(key_id)),
             now_ms: Arc::new(move || clock.now_ms()),

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use catalog::Accounts;
 
 impl World {
-    async fn renew(&self, login: &Answer) -> Answer {
+    pub(super) async fn renew(&self, login: &Answer) -> Answer {
         self.call(with_login("POST", "/api/v1/login/renew", login)).await
     }
 

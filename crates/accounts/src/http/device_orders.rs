@@ -1,0 +1,89 @@
+//! What an owner orders of a device without removing it: its connection ends, what waits goes, its credential is void.
+//!
+//! The log of changes has each order before it is carried out. So nothing is done that the log does not say; what it says
+//! may have failed, which the caller was told.
+
+use super::Api;
+use super::credentials::{asked, new_device};
+use super::devices::find;
+use super::owner::{Devices, Expected, Holder, Named, Refusals, Refused, RefusedOne};
+use crate::clients::Purged;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use catalog::{By, Change, Device, Kind, Note};
+use problem::Problem;
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// What the person behind a device reads.
+const KICKED: &str = "the owner of this server has ended the connection";
+const REVOKED: &str = "the owner of this server has ended the login of this device: log in again";
+
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Kicked {
+    /// There was a connection, and it has ended.
+    was_connected: bool,
+}
+
+impl Api {
+    async fn note(self: &Arc<Self>, by: By, action: &'static str, client_id: &str) -> Result<(), Problem> {
+        let note = Note { action, kind: Kind::Device, subject: client_id.to_owned(), after: None };
+        let noted = self.apply(by, Change::Note(note), None).await;
+        noted.map(drop).map_err(|error| Refusals::of("device", client_id).refuse(error))
+    }
+}
+
+/// Ends the connection of a device or service: it is told why (0x98 on MQTT 5), and may come back to its session at once.
+#[utoipa::path(
+    post, path = "/api/v1/devices/{client_id}/kick", tag = "devices", security(("api_key" = ["devices"])),
+    params(("client_id" = String, Path)), responses((status = 200, body = Kicked), Refused, RefusedOne)
+)]
+pub(super) async fn kick_device(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Devices>,
+    Named(client_id): Named<String>,
+) -> Result<Json<Kicked>, Problem> {
+    find(&api, &client_id).await?;
+    api.note(holder.by(), "kick", &client_id).await?;
+    let was_connected = asked(&api, |clients| clients.kick(&client_id, KICKED)).await?;
+    Ok(Json(Kicked { was_connected }))
+}
+
+/// Drops what waits for a device or service, for good. What a connected one has been sent is still its to acknowledge.
+#[utoipa::path(
+    post, path = "/api/v1/devices/{client_id}/purge", tag = "devices", security(("api_key" = ["devices"])),
+    params(("client_id" = String, Path)), responses((status = 200, body = Purged), Refused, RefusedOne)
+)]
+pub(super) async fn purge_device(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Devices>,
+    Named(client_id): Named<String>,
+) -> Result<Json<Purged>, Problem> {
+    find(&api, &client_id).await?;
+    api.note(holder.by(), "purge", &client_id).await?;
+    Ok(Json(asked(&api, |clients| clients.purge(&client_id)).await?))
+}
+
+/// Makes the login of a device void, and ends its connection. It stays registered, and finds its session and what waits
+/// when it has a new login.
+#[utoipa::path(
+    post, path = "/api/v1/devices/{client_id}/revoke", tag = "devices", security(("api_key" = ["devices"])),
+    params(("client_id" = String, Path)), responses((status = 204), Refused, RefusedOne)
+)]
+pub(super) async fn revoke_device(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Devices>,
+    Named(client_id): Named<String>,
+    Expected(expected): Expected,
+) -> Result<StatusCode, Problem> {
+    let refusals = Refusals::of("device", &client_id);
+    // What cannot be a client id is not registered.
+    let nobodys = new_device(&client_id, "", api.now_ms()).map_err(|_| refusals.unknown())?;
+    let Device { key_id, secret, .. } = nobodys;
+    let revoke = Change::RevokeDevice { client_id: client_id.clone(), key_id, secret };
+    api.apply(holder.by(), revoke, expected).await.map_err(|error| refusals.refuse(error))?;
+    asked(&api, |clients| clients.kick(&client_id, REVOKED)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

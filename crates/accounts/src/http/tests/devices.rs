@@ -1,0 +1,210 @@
+//! What owners see of devices, and order of them.
+
+use super::owners::with_if_match;
+use super::*;
+use crate::clients::{Answer, ClientState, Clients, ConnectionState, InboxState, Protocol, Purged, SessionState};
+use catalog::Audit;
+use std::collections::HashMap;
+use std::future::ready;
+use std::sync::Mutex;
+
+/// What the broker would say, and what it was told to do.
+#[derive(Default)]
+pub(super) struct FakeBroker {
+    states: Mutex<HashMap<String, ClientState>>,
+    orders: Mutex<Vec<String>>,
+    has_stopped: Mutex<bool>,
+}
+
+impl FakeBroker {
+    fn answer<T: Send + 'static>(&self, answer: T) -> Answer<T> {
+        let has_stopped = *self.has_stopped.lock().unwrap();
+        Box::pin(ready((!has_stopped).then_some(answer)))
+    }
+
+    fn has_connection(&self, client_id: &str, account: &str) {
+        let connection = ConnectionState {
+            since_ms: START_MS - 500,
+            address: "192.0.2.7:50312".to_owned(),
+            protocol: Protocol::V5,
+            tls: true,
+            websocket: false,
+            keep_alive_s: 60,
+            last_packet_ms: START_MS - 100,
+        };
+        self.put(client_id, ClientState { connection: Some(connection), ..away(account, None) });
+    }
+
+    fn put(&self, client_id: &str, state: ClientState) {
+        self.states.lock().unwrap().insert(client_id.to_owned(), state);
+    }
+
+    fn orders(&self) -> Vec<String> {
+        std::mem::take(&mut *self.orders.lock().unwrap())
+    }
+}
+
+/// A session with two messages.
+fn away(account: &str, disconnected_ms: Option<u64>) -> ClientState {
+    let session = SessionState {
+        account: account.to_owned(),
+        expiry_s: Some(60),
+        disconnected_ms,
+        ends_at_ms: disconnected_ms.map(|at_ms| at_ms + 60_000),
+        subscriptions: Vec::new(),
+    };
+    let inbox = InboxState { messages: 2, bytes: 200, in_flight: 1 };
+    ClientState { connection: None, session: Some(session), inbox }
+}
+
+impl Clients for FakeBroker {
+    fn states(&self, client_ids: Vec<String>) -> Answer<Vec<ClientState>> {
+        assert!(client_ids.len() <= CLIENTS_MAX);
+        let states = self.states.lock().unwrap();
+        self.answer(client_ids.iter().map(|id| states.get(id).cloned().unwrap_or_default()).collect())
+    }
+
+    fn kick(&self, client_id: &str, _: &'static str) -> Answer<bool> {
+        self.orders.lock().unwrap().push(format!("kick {client_id}"));
+        let state = self.states.lock().unwrap().get(client_id).cloned().unwrap_or_default();
+        self.answer(state.connection.is_some())
+    }
+
+    fn purge(&self, client_id: &str) -> Answer<Purged> {
+        self.orders.lock().unwrap().push(format!("purge {client_id}"));
+        self.answer(Purged { purged: 1, in_flight: 1 })
+    }
+}
+
+const CLIENTS_MAX: usize = crate::clients::CLIENTS_PER_QUESTION;
+
+#[tokio::test]
+async fn a_device_is_shown_with_its_registration_and_with_what_the_broker_has() {
+    let world = World::new().await;
+    world.device("ann", json!({ "device": "d1" })).await;
+    let fresh = world.ask("GET", "/api/v1/devices/GID_dev@@@d1", Value::Null).await;
+    assert_eq!((&fresh.body["user"], &fresh.body["online"]), (&json!("ann"), &json!(false)));
+    assert_eq!(fresh.body["inbox"], json!({ "messages": 0, "bytes": 0, "in_flight": 0 }));
+    assert!(["since_ms", "last_seen_ms", "connection", "session"].iter().all(|field| fresh.body.get(*field).is_none()));
+    assert!(fresh.headers.contains_key(header::ETAG));
+
+    world.clients.has_connection("GID_dev@@@d1", "user:ann");
+    let connected = world.ask("GET", "/api/v1/devices/GID_dev@@@d1", Value::Null).await;
+    let times = ["since_ms", "last_seen_ms"].map(|field| connected.body[field].as_u64().unwrap());
+    assert_eq!((&connected.body["online"], times), (&json!(true), [START_MS - 500, START_MS - 100]));
+    let connection = json!({
+        "since_ms": START_MS - 500, "address": "192.0.2.7:50312", "protocol": "5.0", "tls": true, "websocket": false,
+        "keep_alive_s": 60, "last_packet_ms": START_MS - 100
+    });
+    assert_eq!(connected.body["connection"], connection);
+    let session = json!({ "account": "user:ann", "expiry_s": 60, "subscriptions": [] });
+    assert_eq!(connected.body["session"], session);
+    assert_eq!(connected.body["inbox"], json!({ "messages": 2, "bytes": 200, "in_flight": 1 }));
+    let list = world.ask("GET", "/api/v1/devices?user=ann", Value::Null).await;
+    assert_eq!(list.body["items"][0]["online"], true, "the list says what the broker says");
+
+    world.clients.put("GID_dev@@@d1", away("user:ann", Some(START_MS - 50)));
+    let gone = world.ask("GET", "/api/v1/devices/GID_dev@@@d1", Value::Null).await;
+    let times = ["since_ms", "last_seen_ms"].map(|field| gone.body[field].as_u64().unwrap());
+    assert_eq!((&gone.body["online"], times), (&json!(false), [START_MS - 50; 2]));
+}
+
+#[tokio::test]
+async fn a_service_is_shown_while_it_has_a_session_and_nobody_is_not() {
+    let world = World::new().await;
+    world.clients.has_connection("GID_dev@@@svc", "service:convoke");
+    let service = world.ask("GET", "/api/v1/devices/GID_dev@@@svc", Value::Null).await;
+    assert_eq!(service.body["session"]["account"], "service:convoke");
+    assert!(service.body.get("user").is_none() && !service.headers.contains_key(header::ETAG));
+    let long = format!("/api/v1/devices/{}", "x".repeat(129));
+    for path in ["/api/v1/devices/GID_dev@@@none", "/api/v1/devices/%20", &long] {
+        assert_eq!(world.ask("GET", path, Value::Null).await.refused(), (404, "not_found"), "{path}");
+    }
+    *world.clients.has_stopped.lock().unwrap() = true;
+    let silent = world.ask("GET", "/api/v1/devices/GID_dev@@@svc", Value::Null).await;
+    assert_eq!(silent.refused(), (503, "unavailable"));
+}
+
+#[tokio::test]
+async fn a_list_longer_than_a_question_is_asked_in_parts() {
+    let world = World::new().await;
+    for n in 0..120 {
+        world.device(&format!("user{}", n / 60), json!({ "device": format!("d{n:03}") })).await;
+    }
+    world.clients.has_connection("GID_dev@@@d110", "user:user1");
+    let list = world.ask("GET", "/api/v1/devices?limit=200", Value::Null).await;
+    let items = list.body["items"].as_array().unwrap();
+    let online: Vec<_> = items.iter().filter(|item| item["online"] == true).collect();
+    assert_eq!((items.len(), online.len(), &online[0]["client_id"]), (120, 1, &json!("GID_dev@@@d110")));
+}
+
+#[tokio::test]
+async fn up_to_a_hundred_client_ids_are_looked_at_together() {
+    let world = World::new().await;
+    world.device("ann", json!({ "device": "away" })).await;
+    world.clients.has_connection("GID_dev@@@on", "user:bob");
+    world.clients.put("GID_dev@@@away", away("user:ann", Some(1)));
+    let ids = json!({ "client_ids": ["GID_dev@@@on", "GID_dev@@@away", "nobody's", "GID_dev@@@on"] });
+    let answer = world.ask("POST", "/api/v1/devices:query", ids).await;
+    let on = json!({ "client_id": "GID_dev@@@on", "online": true, "since_ms": START_MS - 500 });
+    let off = |id: &str| json!({ "client_id": id, "online": false });
+    assert_eq!(answer.body, json!({ "items": [on, off("GID_dev@@@away"), off("nobody's"), on] }));
+    let hundred: Vec<_> = (0..100).map(|n| format!("GID_dev@@@{n}")).collect();
+    let answer = world.ask("POST", "/api/v1/devices:query", json!({ "client_ids": hundred })).await;
+    assert_eq!(answer.body["items"].as_array().unwrap().len(), 100);
+    for wrong in
+        [json!({}), json!({ "client_ids": [] }), json!({ "client_ids": [""] }), json!({ "client_ids": vec!["x"; 101] })]
+    {
+        assert_eq!(world.ask("POST", "/api/v1/devices:query", wrong).await.refused(), (400, "invalid_body"));
+    }
+    let long = json!({ "client_ids": ["x".repeat(129)] });
+    assert_eq!(world.ask("POST", "/api/v1/devices:query", long).await.refused(), (400, "invalid_body"));
+}
+
+#[tokio::test]
+async fn what_is_ordered_is_in_the_log_before_it_is_done() {
+    let world = World::new().await;
+    world.clients.has_connection("GID_dev@@@svc", "service:convoke");
+    let kicked = world.ask("POST", "/api/v1/devices/GID_dev@@@svc/kick", Value::Null).await;
+    assert_eq!(kicked.body, json!({ "was_connected": true }));
+    let purged = world.ask("POST", "/api/v1/devices/GID_dev@@@svc/purge", Value::Null).await;
+    assert_eq!(purged.body, json!({ "purged": 1, "in_flight": 1 }));
+    assert_eq!(world.clients.orders(), ["kick GID_dev@@@svc", "purge GID_dev@@@svc"]);
+    let log = world.ask("GET", "/api/v1/audit?subject=GID_dev@@@svc", Value::Null).await;
+    let actions: Vec<_> = log.body["items"].as_array().unwrap().iter().map(|row| row["action"].clone()).collect();
+    assert_eq!(actions, ["purge", "kick"]);
+
+    let number = *world.catalog.change_number().borrow();
+    for order in ["kick", "purge", "revoke"] {
+        let path = format!("/api/v1/devices/GID_dev@@@none/{order}");
+        assert_eq!(world.ask("POST", &path, Value::Null).await.refused(), (404, "not_found"), "{order}");
+    }
+    let service = world.ask("POST", "/api/v1/devices/GID_dev@@@svc/revoke", Value::Null).await;
+    assert_eq!(service.refused(), (404, "not_found"), "its login is its key");
+    assert_eq!(*world.catalog.change_number().borrow(), number);
+    assert!(world.clients.orders().is_empty());
+}
+
+#[tokio::test]
+async fn a_revoked_login_lets_nobody_in_and_a_new_one_is_the_same_device() {
+    let world = World::new().await;
+    let old = world.device("ann", json!({ "device": "d1" })).await;
+    assert!(world.connect(&old).await.is_ok());
+    let path = "/api/v1/devices/GID_dev@@@d1/revoke";
+    let stale = with_if_match(request("POST", path, Some(KEY), Value::Null), "\"999\"");
+    assert_eq!(world.call(stale).await.refused(), (412, "stale"));
+    assert!(world.clients.orders().is_empty() && world.connect(&old).await.is_ok());
+    assert_eq!(world.ask("POST", path, Value::Null).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.clients.orders(), ["kick GID_dev@@@d1"]);
+    assert_eq!(world.connect(&old).await, Err(LoginError::Refused));
+    let renewed = world.renew(&old).await;
+    assert_eq!(renewed.refused(), (401, "login_ended"));
+    let shown = world.ask("GET", "/api/v1/devices/GID_dev@@@d1", Value::Null).await;
+    assert_eq!((&shown.body["user"], &shown.body["expires_at_ms"]), (&json!("ann"), &json!(START_MS)));
+    let new = world.device("ann", json!({ "device": "d1" })).await;
+    assert_eq!(new.body["client_id"], old.body["client_id"]);
+    assert!(world.connect(&new).await.is_ok());
+    let log = world.ask("GET", "/api/v1/audit?subject=GID_dev@@@d1", Value::Null).await;
+    let actions: Vec<_> = log.body["items"].as_array().unwrap().iter().map(|row| row["action"].clone()).collect();
+    assert_eq!(actions, ["update", "revoke", "create"]);
+}
