@@ -17,6 +17,7 @@ mod metrics;
 mod owner_command_line;
 mod owner_devices;
 mod property_names;
+mod revocation;
 mod serve;
 mod set_clock;
 mod soak;

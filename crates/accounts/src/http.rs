@@ -34,6 +34,7 @@ pub use users::{DeviceRequest, LoginLinkAnswer, UserAnswer, UserRequest};
 use crate::access::AccessView;
 use crate::clients::Clients;
 use crate::login::DeviceDirectory;
+use crate::revocation::{Revocation, Sessions};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
@@ -41,7 +42,7 @@ use axum::routing::options;
 use catalog::{Catalog, CatalogError};
 use problem::{Code, Problem};
 use std::sync::Arc;
-use tokio::sync::{Mutex, Semaphore, oneshot};
+use tokio::sync::{Mutex, Semaphore};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
@@ -59,18 +60,6 @@ pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// Whether what was to end then has ended: not before now, nor while that is in doubt.
 pub type IsOver = Arc<dyn Fn(u64) -> bool + Send + Sync>;
 
-/// Answers with the account that has a session under a client id; `None`: nobody has. Without an answer the broker has
-/// stopped.
-pub type HolderOf = Arc<dyn Fn(&str) -> oneshot::Receiver<Option<Box<str>>> + Send + Sync>;
-
-/// Ends the connection, the session and what waits under the client id of a user's device, for good. The second text: the
-/// key of its credential, if that is void from now on. Answers when nothing is left, or with the account of a service that
-/// has the client id and keeps it. Without an answer the broker has stopped, or cannot keep that it ended.
-pub type EndDevice = Arc<dyn Fn(&str, Option<&str>) -> oneshot::Receiver<Option<Box<str>>> + Send + Sync>;
-
-/// Ends the connections that were let in by an access key. The new rules are in force already.
-pub type CutKey = Arc<dyn Fn(&str) + Send + Sync>;
-
 /// What the handlers work with.
 #[derive(Clone)]
 pub struct HttpState {
@@ -83,12 +72,12 @@ pub struct HttpState {
     /// The Group ID of devices that name none.
     pub default_group: String,
     pub gate: Gate,
-    /// Whose session a client id has.
-    pub holder_of: HolderOf,
-    pub end_device: EndDevice,
-    /// What lives under client ids at the broker.
+    /// The broker's.
+    pub sessions: Arc<dyn Sessions>,
+    /// Ends what a change ends.
+    pub revocation: Revocation,
+    /// What lives under client ids there.
     pub clients: Arc<dyn Clients>,
-    pub cut_key: CutKey,
     pub now_ms: Now,
     pub is_over: IsOver,
 }

@@ -6,7 +6,8 @@
 //!
 //! What it is not: it knows nothing of MQTT, sessions or connections. A refusal is a value of its own ([`LoginError`],
 //! [`PublishRefusal`], [`SubscribeRefusal`]); which code it has on a wire is the caller's matter. What the API needs of
-//! the broker it asks through [`Clients`], and the functions [`HolderOf`] and [`EndDevice`], that are given to it.
+//! the broker it asks through the traits [`Clients`] and [`Sessions`], which the broker implements; [`revocation`] tells it
+//! what ends with a right.
 //!
 //! Contract:
 //! - Default deny: what no rule allows is refused.
@@ -17,8 +18,7 @@
 //! [`PublishRefusal`]: access::PublishRefusal
 //! [`SubscribeRefusal`]: access::SubscribeRefusal
 //! [`Clients`]: clients::Clients
-//! [`HolderOf`]: http::HolderOf
-//! [`EndDevice`]: http::EndDevice
+//! [`Sessions`]: revocation::Sessions
 
 pub mod access;
 pub mod clients;
@@ -26,5 +26,6 @@ pub mod http;
 pub mod login;
 mod network;
 mod recent;
+pub mod revocation;
 
 pub use network::Network;

@@ -52,9 +52,27 @@ impl From<LookupError> for LoginError {
     }
 }
 
+/// Who was let in, by what, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    pub identity: Identity,
+    pub credential: Credential,
+    /// By the service's clock; `None`: until it is taken away.
+    pub valid_until_ms: Option<u64>,
+}
+
+/// What a login was let in by; of a service beside its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// One of the key's secrets.
+    Secret { generation: u64 },
+    /// That of a device.
+    Device { key_id: Box<str> },
+}
+
 #[derive(Debug, PartialEq, Eq)]
 pub enum LoginStep {
-    Decided(Result<Identity, LoginError>),
+    Decided(Result<Login, LoginError>),
     /// Look up [`PendingLogin::client_id`] in the [`DeviceDirectory`], then finish.
     NeedsDevice(PendingLogin),
 }
@@ -69,11 +87,7 @@ pub struct PendingLogin {
 #[derive(PartialEq, Eq)]
 enum Claim {
     /// Verified, but the client id may belong to a user.
-    Service {
-        identity: Identity,
-        /// When the secret, or its key, ends.
-        until_ms: Option<u64>,
-    },
+    Service(Login),
     Device {
         key_id: String,
         password: Vec<u8>,
@@ -84,7 +98,7 @@ enum Claim {
 impl std::fmt::Debug for Claim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Service { identity, .. } => f.debug_tuple("Service").field(identity).finish(),
+            Self::Service(login) => f.debug_tuple("Service").field(&login.identity).finish(),
             Self::Device { key_id, .. } => f.debug_struct("Device").field("key_id", key_id).finish_non_exhaustive(),
         }
     }
@@ -125,7 +139,8 @@ fn signature(
     match secret {
         Some(secret) if known && key.instance == name.instance => {
             let identity = Identity::Service { key_id: key.key_id.clone(), instance: key.instance.clone() };
-            Ok(Claim::Service { identity, until_ms: key.valid_until_ms(secret) })
+            let credential = Credential::Secret { generation: secret.generation };
+            Ok(Claim::Service(Login { identity, credential, valid_until_ms: key.valid_until_ms(secret) }))
         }
         _ => Err(LoginError::Refused),
     }
@@ -141,11 +156,11 @@ impl PendingLogin {
     ///
     /// # Errors
     /// The login is refused.
-    pub fn finish(self, device: Option<&Device>, is_over: impl Fn(u64) -> bool) -> Result<Identity, LoginError> {
+    pub fn finish(self, device: Option<&Device>, is_over: impl Fn(u64) -> bool) -> Result<Login, LoginError> {
         match self.claim {
-            Claim::Service { .. } if device.is_some() => Err(LoginError::OwnedByUser),
-            Claim::Service { until_ms, .. } if until_ms.is_some_and(&is_over) => Err(LoginError::Expired),
-            Claim::Service { identity, .. } => Ok(identity),
+            Claim::Service(_) if device.is_some() => Err(LoginError::OwnedByUser),
+            Claim::Service(login) if login.valid_until_ms.is_some_and(&is_over) => Err(LoginError::Expired),
+            Claim::Service(login) => Ok(login),
             Claim::Device { key_id, password, known } => {
                 let device = device.filter(|device| known && device.key_id == key_id);
                 finish_device(&self.client_id, device, &password, is_over)
@@ -159,7 +174,7 @@ fn finish_device(
     device: Option<&Device>,
     password: &[u8],
     is_over: impl Fn(u64) -> bool,
-) -> Result<Identity, LoginError> {
+) -> Result<Login, LoginError> {
     let fits = matches(device.map(|device| device.secret.as_str()), client_id, password);
     match device {
         Some(device) if fits && device.client_id == client_id => {
@@ -167,7 +182,9 @@ fn finish_device(
                 return Err(LoginError::Expired);
             }
             let (user, group) = (device.user.clone(), device.group.clone());
-            Ok(Identity::Device { client_id: client_id.to_owned(), user, group })
+            let identity = Identity::Device { client_id: client_id.to_owned(), user, group };
+            let credential = Credential::Device { key_id: device.key_id.as_str().into() };
+            Ok(Login { identity, credential, valid_until_ms: Some(device.expires_at_ms) })
         }
         _ => Err(LoginError::Refused),
     }

@@ -17,7 +17,7 @@ use mqtt::server::Restart;
 use queue::{AdminError, Queue};
 use rustls::ServerConnection;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::acceptor::{self, Acceptor, Bound};
@@ -32,7 +32,7 @@ use crate::shared::{Shared, connection_config, inbox_limits};
 use crate::stats::{Counts, Stats};
 use crate::store::journal::{Batch, Journal};
 use crate::store::{RecoveredConnection, Recovery};
-use crate::worker::post::{Arrival, Notice, Removal, WorkerAddress};
+use crate::worker::post::{Arrival, Notice, WorkerAddress};
 use crate::worker::reader::ReaderAddress;
 use crate::worker::{self, Prepared, Recovered};
 
@@ -159,39 +159,6 @@ impl Broker {
 
     pub(crate) fn workers(&self) -> &[WorkerAddress] {
         &self.shared.workers
-    }
-
-    /// Asks for the account that has a session under this client id, connected or not; `None`: nobody has. Without an
-    /// answer the broker has stopped.
-    pub fn holder_of(&self, client_id: &str) -> oneshot::Receiver<Option<Box<str>>> {
-        let (answer, answered) = oneshot::channel();
-        let workers = &self.shared.workers;
-        if let Some(owner) = workers.get(ClientKey::owner(client_id, workers.len())) {
-            owner.notify(Notice::Holder { client: ClientKey::new(client_id), answer });
-        }
-        answered
-    }
-
-    /// Ends the connection, the session and the inbox that a user's device has under this client id, for good. `key_id`:
-    /// of its credential, if that is void from now on, so that a login which has begun with it does not come about.
-    /// Answers when nothing of it is left on the disk, or with the account of a service that has the client id and keeps
-    /// it. Without an answer the broker has stopped, or its log takes nothing.
-    pub fn end_device(&self, client_id: &str, key_id: Option<&str>) -> oneshot::Receiver<Option<Box<str>>> {
-        let (answer, answered) = oneshot::channel();
-        let workers = &self.shared.workers;
-        if let Some(owner) = workers.get(ClientKey::owner(client_id, workers.len())) {
-            let (client, key_id) = (ClientKey::new(client_id), key_id.map(Into::into));
-            owner.notify(Notice::EndDevice(Removal { client, key_id, answer }));
-        }
-        answered
-    }
-
-    /// Ends the connections that were let in by an access key, because it was disabled or removed, or allows less than
-    /// before. Their sessions stay. Logins that are under way are judged by the rules that are in force when they come about:
-    /// these must be the new ones already.
-    pub fn cut_key(&self, key_id: &str) {
-        let key_id: Arc<str> = key_id.into();
-        self.shared.workers.iter().for_each(|worker| worker.notify(Notice::KeyCut { key_id: Arc::clone(&key_id) }));
     }
 
     /// Takes over a connection that was upgraded to WebSocket with the sub-protocol `mqtt`. `read_ahead`: bytes above

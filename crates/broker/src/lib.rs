@@ -44,6 +44,7 @@ mod messages_by_id;
 mod over;
 mod owner;
 mod reason;
+mod sessions;
 mod shared;
 mod stats;
 mod store;

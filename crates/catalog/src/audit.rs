@@ -15,6 +15,9 @@ pub trait Audit: Send + Sync {
     fn apply(&self, order: Order) -> CatalogFuture<'_, Applied, ApplyError>;
     /// Rises with each change, and with each that may have been made though its commit was not answered.
     fn change_number(&self) -> watch::Receiver<u64>;
+    /// Looks for changes that this process was not told of: of other processes, and those whose commit was not answered.
+    /// From then on [`change_number`](Self::change_number) and the revision of the rules of access tell of them.
+    fn look_for_changes(&self) -> CatalogFuture<'_, ()>;
     /// The changes after a number, the oldest first.
     fn changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, Vec<ChangeRow>>;
     /// What the log says, the newest first.

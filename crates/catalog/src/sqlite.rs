@@ -224,15 +224,15 @@ impl SqliteCatalog {
         }
     }
 
-    /// Tells of all that is committed. Where that cannot be read, the next change tells of it.
-    async fn publish_change(&self) {
-        let Ok(mut reader) = self.reader().await else { return };
-        if let Ok(revision) = topics::revision(&mut reader).await {
-            raise(&self.revision, revision.cast_unsigned());
-        }
-        if let Ok(number) = audit::last_number(&mut reader).await {
-            raise(&self.changes, number.cast_unsigned());
-        }
+    /// Tells of all that is committed.
+    async fn publish_changes(&self) -> Result<(), CatalogError> {
+        let mut reader = self.reader().await?;
+        // In this order: who sees a number of a change goes by the revision that it made, or a later one.
+        let number = audit::last_number(&mut reader).await.map_err(|error| self.health.classify(error))?;
+        let revision = topics::revision(&mut reader).await.map_err(|error| self.health.classify(error))?;
+        raise(&self.revision, revision.cast_unsigned());
+        raise(&self.changes, number.cast_unsigned());
+        Ok(())
     }
 }
 

@@ -6,14 +6,14 @@ use super::{Api, unavailable};
 use crate::access::{ClientId, account_of_user};
 use crate::clients::{Answer, Clients};
 use crate::login::sign;
+use crate::revocation::{ANSWERS_WITHIN, answered};
 use aws_lc_rs::rand;
 use catalog::{Actor, ApplyError, By, Change, Device, User};
 use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::MutexGuard;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -22,9 +22,6 @@ pub const CREDENTIAL_VALID_MS: u64 = catalog::limits::CREDENTIAL_VALID_MS;
 
 /// Registered devices of one user; they are forgotten some time after their credential has expired.
 pub const DEVICES_PER_USER_MAX: usize = 64;
-
-/// A broker that takes longer is stopping.
-const BROKER_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where a terminal connects; what an instance does not offer is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -69,28 +66,37 @@ impl fmt::Debug for Terminal {
     }
 }
 
-/// The client id of a device that this user has or may have. It stays so for as long as `Api::registering` is held,
-/// but for a service that takes it up in that moment: the device's login is refused then.
-pub(super) async fn reserve(
-    api: &Api,
+/// The client id of a device that a user has or may have. It stays so for as long as this is held, but for a service that
+/// takes it up in that moment: the device's login is refused then.
+pub(super) struct Reserved<'a> {
+    pub(super) client_id: String,
+    _registering: MutexGuard<'a, ()>,
+    _turn: MutexGuard<'a, ()>,
+}
+
+pub(super) async fn reserve<'a>(
+    api: &'a Api,
     group: Option<String>,
     device: Option<String>,
     user: &str,
-) -> Result<String, Problem> {
+) -> Result<Reserved<'a>, Problem> {
     let client_id = client_id_of(api, group, device)?;
+    // What a removal ends there has ended before, and what it has not does not end what is new.
+    let turn = api.state.revocation.turn_at(&client_id).await;
+    let registering = api.registering.lock().await;
     let holder = match api.state.catalog.device(&client_id).await.map_err(unavailable)? {
-        Some(device) if device.user == user => (api.state.holder_of)(&client_id),
+        Some(device) if device.user == user => api.state.sessions.holder_of(&client_id),
         Some(_) => return Err(taken()),
         None => {
             refuse_too_many(api, user).await?;
             // Of a device that was registered before; a new one begins with nothing.
-            (api.state.end_device)(&client_id, None)
+            api.state.sessions.end_device(&client_id, None)
         }
     };
     // A service's client id is registered nowhere: it is the service's for as long as it has a session.
-    match answered(holder).await? {
+    match answered(holder).await.ok_or_else(no_answer)? {
         Some(account) if *account != *account_of_user(user) => Err(taken()),
-        _ => Ok(client_id),
+        _ => Ok(Reserved { client_id, _registering: registering, _turn: turn }),
     }
 }
 
@@ -100,7 +106,7 @@ pub(super) async fn asked<T>(api: &Api, ask: impl FnOnce(&dyn Clients) -> Answer
         let _turn = api.questions.acquire().await.ok()?;
         ask(&*api.state.clients).await
     };
-    match timeout(BROKER_ANSWERS_WITHIN, answer).await {
+    match timeout(ANSWERS_WITHIN, answer).await {
         Ok(Some(answer)) => Ok(answer),
         _ => Err(no_answer()),
     }
@@ -108,13 +114,6 @@ pub(super) async fn asked<T>(api: &Api, ask: impl FnOnce(&dyn Clients) -> Answer
 
 fn no_answer() -> Problem {
     Problem::new(Code::Unavailable, "the broker did not answer; try again in a moment").retry_after(1)
-}
-
-pub(super) async fn answered<T>(answer: oneshot::Receiver<T>) -> Result<T, Problem> {
-    match timeout(BROKER_ANSWERS_WITHIN, answer).await {
-        Ok(Ok(answer)) => Ok(answer),
-        _ => Err(no_answer()),
-    }
 }
 
 /// Registers the device; the credential that it had before is void from now on.

@@ -70,10 +70,9 @@ pub(super) async fn log_in(
     Body(request): Body<LoginRequest>,
 ) -> Result<Secret<Terminal>, Problem> {
     let (link_id, user) = api.state.gate.link_user(source, &request.secret).await?;
-    let _turn = api.registering.lock().await;
-    let client_id = reserve(&api, None, Some(request.device), &user.user).await?;
+    let reserved = reserve(&api, None, Some(request.device), &user.user).await?;
     let by = By { actor: Actor::Link(link_id), address: None, at_ms: api.now_ms() };
-    Ok(Secret(issue(&api, by, &client_id, user).await?))
+    Ok(Secret(issue(&api, by, &reserved.client_id, user).await?))
 }
 
 /// Lets a device credential last 30 days from now. User name and password stay: it may be asked again and again.

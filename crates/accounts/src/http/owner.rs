@@ -1,6 +1,5 @@
 //! What all routes for owners share: who asks and whether they may, changes with their refusals, lists, entity tags.
 
-use super::credentials::answered;
 use super::gate::Caller;
 use super::{Api, unavailable};
 use axum::Json;
@@ -10,7 +9,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use catalog::{Applied, ApplyError, By, CatalogError, Change, Cut, Device, Order, Page, Row, Scope};
+use catalog::{Applied, ApplyError, By, CatalogError, Change, Device, Order, Page, Row, Scope};
 use problem::{Code, Problem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,6 +21,8 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 /// A change answers when this server goes by it, or after this time.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(2);
+/// The same, when what it ends has ended.
+const ENDED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a route needs of a key.
 pub(super) trait Needs: Send + Sync {
@@ -76,8 +77,8 @@ impl<N: Needs> FromRequestParts<Arc<Api>> for Holder<N> {
 }
 
 impl Api {
-    /// Makes the change, ends what it ends, and waits until this server goes by it. It is finished also if the caller hangs
-    /// up.
+    /// Makes the change, and waits until this server goes by it and has ended what it ends. It is finished also if the
+    /// caller hangs up.
     pub(super) async fn apply(
         self: &Arc<Self>,
         by: By,
@@ -86,13 +87,7 @@ impl Api {
     ) -> Result<Applied, ApplyError> {
         let api = Arc::clone(self);
         let task = tokio::spawn(async move {
-            // Until all of a device is gone nobody is given its client id.
-            let _turn = match &change {
-                Change::RemoveGroup { .. } | Change::RemoveUser { .. } | Change::RemoveDevice { .. } => {
-                    Some(api.registering.lock().await)
-                }
-                _ => None,
-            };
+            let is_about_key = matches!(change, Change::UpdateKey { .. } | Change::RotateKey { .. });
             let client_id = match &change {
                 Change::PutDevice(Device { client_id, .. })
                 | Change::RemoveDevice { client_id, .. }
@@ -109,30 +104,16 @@ impl Api {
             {
                 tracing::warn!(revision, "a change is not in force yet, because the catalog cannot be read");
             }
-            // Now: who logs in from here on is judged by the new rules.
-            if let Ok(applied) = &done {
-                api.end_all(&applied.cuts).await;
+            if let Ok(Applied { number: Some(number), cuts, .. }) = &done
+                && (is_about_key || !cuts.is_empty())
+                && timeout(ENDED_WITHIN, api.state.revocation.passed(*number)).await.is_err()
+            {
+                tracing::warn!(change = number, "what a change ends has not ended yet; it is tried again");
             }
             done
         });
         let lost = || ApplyError::Catalog(CatalogError::Unavailable("the change was not finished".to_owned()));
         task.await.unwrap_or_else(|_| Err(lost()))
-    }
-
-    async fn end_all(&self, cuts: &[Cut]) {
-        for cut in cuts {
-            if let Cut::Key { key_id } = cut {
-                (self.state.cut_key)(key_id);
-            }
-            if let Cut::Device { client_id, .. } | Cut::Credential { client_id, .. } = cut {
-                self.state.directory.invalidate(client_id);
-            }
-            if let Cut::Device { client_id, key_id } = cut
-                && answered((self.state.end_device)(client_id, Some(key_id))).await.is_err()
-            {
-                tracing::warn!("the broker has not ended a removed device; the next start does");
-            }
-        }
     }
 }
 

@@ -8,12 +8,12 @@ use super::gate::Elapsed;
 use super::*;
 use crate::access::{AccessConfig, Identity};
 use crate::login::{self, LoginError, LoginStep};
+use crate::revocation::testing::ToldBroker;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
 use catalog::{Accounts, ApiKey, Group, SqliteCatalog, Topics};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,22 +25,13 @@ use tower::ServiceExt;
 const KEY: &str = "the-api-key";
 const START_MS: u64 = 1_000_000;
 
-type Ended = Arc<std::sync::Mutex<Vec<(String, Option<String>)>>>;
-type CutKeys = Arc<std::sync::Mutex<Vec<String>>>;
-type Holders = Arc<std::sync::Mutex<HashMap<String, Box<str>>>>;
-
 /// The router on a real catalog, with clocks that stand until they are moved.
 struct World {
     router: Router,
     catalog: Arc<SqliteCatalog>,
     access: AccessView,
     directory: DeviceDirectory,
-    /// Who has a session at the broker.
-    holders: Holders,
-    /// What the broker was told to end: client ids, with the keys that are void.
-    ended: Ended,
-    /// Access keys whose connections the broker was told to end.
-    cut_keys: CutKeys,
+    broker: Arc<ToldBroker>,
     clients: Arc<devices::FakeBroker>,
     /// Milliseconds since 1970.
     clock: Arc<AtomicU64>,
@@ -89,7 +80,9 @@ impl World {
             let passed = passed.clone();
             Box::new(move || Duration::from_millis(passed.load(Ordering::Relaxed)))
         };
-        let (holders, ended, cut_keys) = (Holders::default(), Ended::default(), CutKeys::default());
+        let broker = Arc::new(ToldBroker::default());
+        let sessions = Arc::clone(&broker) as Arc<dyn Sessions>;
+        let revocation = Revocation::follow(catalog.clone(), access.clone(), directory.clone(), Arc::clone(&sessions));
         let clients = Arc::<devices::FakeBroker>::default();
         let is_over: IsOver = {
             let (clock, doubt) = (clock.clone(), doubt.clone());
@@ -102,50 +95,13 @@ impl World {
             endpoints: endpoints(),
             default_group: "GID_dev".to_owned(),
             gate: Gate::with_time(ApiKeys::new([KEY]), catalog.clone(), is_over.clone(), elapsed),
-            holder_of: {
-                let holders = holders.clone();
-                Arc::new(move |client_id| {
-                    let (answer, answered) = oneshot::channel();
-                    answer.send(holders.lock().unwrap().get(client_id).cloned()).unwrap();
-                    answered
-                })
-            },
-            end_device: {
-                let (holders, ended) = (holders.clone(), ended.clone());
-                Arc::new(move |client_id, key_id| {
-                    let (answer, answered) = oneshot::channel();
-                    let mut holders = holders.lock().unwrap();
-                    let service = holders.get(client_id).filter(|account| account.starts_with("service:")).cloned();
-                    if service.is_none() {
-                        holders.remove(client_id);
-                        ended.lock().unwrap().push((client_id.to_owned(), key_id.map(str::to_owned)));
-                    }
-                    answer.send(service).unwrap();
-                    answered
-                })
-            },
+            sessions,
+            revocation,
             clients: Arc::clone(&clients) as _,
-            cut_key: {
-                let cut_keys = cut_keys.clone();
-                Arc::new(move |key_id| cut_keys.lock().unwrap().push(key_id.to_owned()))
-            },
             is_over,
             now_ms,
         };
-        Self {
-            doubt,
-            router: router(state),
-            catalog,
-            access,
-            directory,
-            holders,
-            ended,
-            cut_keys,
-            clients,
-            clock,
-            passed,
-            _folder: folder,
-        }
+        Self { doubt, router: router(state), catalog, access, directory, broker, clients, clock, passed, _folder: folder }
     }
 
     fn pass(&self, ms: u64) {
@@ -180,13 +136,14 @@ impl World {
     async fn connect(&self, answer: &Answer) -> Result<Identity, LoginError> {
         let (id, name, password) = (answer.text("client_id"), answer.text("username"), answer.text("password"));
         match login::begin(&self.access.load(), id, Some(name), Some(password.as_bytes())) {
-            LoginStep::Decided(decided) => decided,
+            LoginStep::Decided(decided) => decided.map(|login| login.identity),
             LoginStep::NeedsDevice(pending) => {
                 let (done, found) = oneshot::channel();
                 let answer = Box::new(move |device| done.send(device).unwrap());
                 self.directory.lookup(login::LookupSource::Senders, pending.client_id(), answer);
                 let now_ms = self.clock.load(Ordering::Relaxed);
-                pending.finish(found.await.unwrap().unwrap().as_ref(), |at_ms| at_ms <= now_ms)
+                let finished = pending.finish(found.await.unwrap().unwrap().as_ref(), |at_ms| at_ms <= now_ms);
+                finished.map(|login| login.identity)
             }
         }
     }
@@ -471,7 +428,8 @@ async fn a_client_id_that_a_service_uses_is_no_users_device() {
     let world = World::new().await;
     world.device("ann", json!({"device": "phone"})).await;
     let link = world.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
-    let hold = |account: &str| world.holders.lock().unwrap().insert("GID_dev@@@billing".to_owned(), account.into());
+    let hold =
+        |account: &str| world.broker.holders.lock().unwrap().insert("GID_dev@@@billing".to_owned(), account.into());
     hold("service:convoke");
     assert_eq!(world.login(link.text("secret"), "billing").await.refused(), (409, "device_taken"));
     assert_eq!(world.device("ann", json!({"device": "billing"})).await.refused(), (409, "device_taken"));
@@ -486,9 +444,9 @@ async fn a_client_id_that_a_service_uses_is_no_users_device() {
 async fn what_a_user_left_under_a_client_id_that_is_registered_no_more_ends_before_another_has_it() {
     let world = World::new().await;
     let client_id = "GID_dev@@@tablet".to_owned();
-    world.holders.lock().unwrap().insert(client_id.clone(), "user:bob".into());
+    world.broker.holders.lock().unwrap().insert(client_id.clone(), "user:bob".into());
     assert_eq!(world.device("ann", json!({"device": "tablet"})).await.status, StatusCode::OK);
-    assert_eq!(*world.ended.lock().unwrap(), [(client_id, None)]);
+    assert_eq!(*world.broker.ended.lock().unwrap(), [(client_id, None)]);
 }
 
 #[tokio::test]

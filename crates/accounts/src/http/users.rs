@@ -133,11 +133,10 @@ pub(super) async fn register_device(
     Body(request): Body<DeviceRequest>,
 ) -> Result<Secret<Terminal>, Problem> {
     let name = request.name.as_deref().map(check_name).transpose()?;
-    let _turn = api.registering.lock().await;
     // Before the user is created: a refused request leaves nothing behind.
-    let client_id = reserve(&api, request.group, request.device, &user).await?;
+    let reserved = reserve(&api, request.group, request.device, &user).await?;
     let user = settle_user(&api, holder.by(), &user, name).await?;
-    Ok(Secret(issue(&api, holder.by(), &client_id, user).await?))
+    Ok(Secret(issue(&api, holder.by(), &reserved.client_id, user).await?))
 }
 
 async fn settle_user(api: &Arc<Api>, by: By, user: &str, name: Option<&str>) -> Result<User, Problem> {

@@ -44,10 +44,10 @@ fn device(secret: &str) -> Device {
 
 fn login(client_id: &str, username: &str, password: &str, device: Option<&Device>) -> Result<Identity, LoginError> {
     match begin(&access(), client_id, Some(username), Some(password.as_bytes())) {
-        LoginStep::Decided(decided) => decided,
+        LoginStep::Decided(decided) => decided.map(|login| login.identity),
         LoginStep::NeedsDevice(pending) => {
             assert_eq!(pending.client_id(), client_id);
-            pending.finish(device, |at_ms| at_ms <= NOW)
+            pending.finish(device, |at_ms| at_ms <= NOW).map(|login| login.identity)
         }
     }
 }

@@ -66,7 +66,12 @@ impl Worker {
             Notice::Holder { client, answer } => _ = answer.send(self.clients.holder_of(&client).map(Into::into)),
             Notice::EndDevice(removal) => self.end_device(removal),
             Notice::Ordered(order) => self.obey(order),
-            Notice::KeyCut { key_id } => self.cut_off.extend(self.connections.of_access_key(&key_id)),
+            Notice::KeyCut { key_id, answer } => self.cut_key(&key_id, answer),
+            Notice::CredentialCut { client, key_id, answer } => {
+                self.cut_credential(&client, key_id);
+                // As above.
+                let _ = answer.send(());
+            }
             Notice::QueueSent { target, result } => {
                 let outcome = match result {
                     Ok(()) => Outcome::Done(ReasonCode::SUCCESS),

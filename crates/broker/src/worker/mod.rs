@@ -9,7 +9,7 @@
 //!
 //! Four components with private state do the work: [`Connections`], [`Clients`], [`Durability`], [`WorkerPosts`]. They do not know
 //! each other. [`Worker`] sees all four: it asks one and gives what it returns to the next. Here is its loop; `incoming`,
-//! `requests`, `opening` and `dispatch` are the rest of it. The rules of order that it keeps, each with its test, stand in
+//! `requests`, `opening`, `revoking` and `dispatch` are the rest of it. The rules of order that it keeps, each with its test, stand in
 //! `docs/broker.md`.
 
 mod action;
@@ -32,6 +32,7 @@ mod queue_jobs;
 pub(crate) mod queue_order;
 pub(crate) mod reader;
 mod requests;
+mod revoking;
 #[cfg(test)]
 mod scenarios;
 mod start;
@@ -60,9 +61,10 @@ use dumping::Dumping;
 use durability::Durability;
 use ended_connections::EndedConnections;
 use logins::Logins;
-use post::{ConnectionKey, WorkerMailbox};
+use post::WorkerMailbox;
 use queue_jobs::QueueAcks;
 use reader::ReaderAddress;
+use revoking::CutOff;
 use worker_posts::WorkerPosts;
 
 pub(crate) use connections::LOGIN_HELD_BYTES;
@@ -97,8 +99,7 @@ pub(crate) struct Worker {
     reader: ReaderAddress,
     scratch: Option<Box<Scratch>>,
     now: Now,
-    /// Connections that are to be ended because of their key.
-    cut_off: Vec<ConnectionKey>,
+    cut_off: CutOff,
     /// New work is refused in this turn.
     is_short_of_memory: bool,
     next_tick: Instant,

@@ -1,7 +1,7 @@
 //! From a CONNECT to a session, and from the end of a connection to the end of a session.
 
-use accounts::access::{Identity, is_account_of_service};
-use accounts::login::{self, LoginError, LoginStep};
+use accounts::access::Identity;
+use accounts::login::{self, Login, LoginError, LoginStep};
 use catalog::Scope;
 use commitlog::AppendError;
 use limiter::TokenBucket;
@@ -9,21 +9,13 @@ use mqtt::ReasonCode;
 
 use super::Worker;
 use super::action::{Action, AfterDurable, ClientRef, Deferred};
-use super::clients::Ended;
 use super::connect_request::ConnectRequest;
 use super::connections::{Accepted, AwaitingConnack, Connected, Left, LoggedIn, Moving};
 use super::ended_connections::EndedConnection;
-use super::post::{ConnectionKey, Notice, Post, Removal};
+use super::post::{ConnectionKey, Notice, Post};
 use crate::bridge::events::EventKind;
 use crate::client::ClientKey;
 use crate::reason;
-
-/// Connections that one turn ends because of their key.
-const CUT_OFF_PER_TURN: usize = 256;
-/// What the operator of a service reads.
-const KEY_CUT: &str = "the access key of this connection was disabled, removed or narrowed: see its owner";
-/// What the person behind a removed device reads.
-const REMOVED: &str = "the login of this device has ended: log in again";
 
 impl Worker {
     /// The CONNECT has been read: the worker that owns the client id goes on with it.
@@ -71,8 +63,8 @@ impl Worker {
     /// A login that has ended: the client gets its session, once nothing of an older connection can act any more.
     pub(super) fn logged_in(&mut self, key: ConnectionKey, logged_in: Option<LoggedIn>) {
         let Some(LoggedIn { request, result }) = logged_in else { return };
-        let identity = match result {
-            Ok(identity) => identity,
+        let Login { identity, credential, .. } = match result {
+            Ok(login) => login,
             Err(error) => return self.refuse(key, reason::of_login(error)),
         };
         if let Identity::Service { key_id, .. } = &identity
@@ -107,6 +99,7 @@ impl Worker {
             client: opened.client,
             client_id,
             identity,
+            credential,
             connection_id,
             since_ms: self.now.ms,
             sent_disconnect: false,
@@ -161,7 +154,7 @@ impl Worker {
     }
 
     /// The end of a connection is told before the session that ends with it is forgotten.
-    fn left(&mut self, key: ConnectionKey, left: Option<Left>) {
+    pub(super) fn left(&mut self, key: ConnectionKey, left: Option<Left>) {
         let Some(Left { client, client_id, connection_id, sent_disconnect, peer }) = left else { return };
         let (events, peer, at_ms) = (&self.shared.events, peer.to_string(), self.now.ms);
         if sent_disconnect {
@@ -181,45 +174,6 @@ impl Worker {
         let ended = EndedConnection { client, address, closed_ms, oldest_segment };
         if !self.ended.add(connection_id.into(), ended) {
             self.shared.counts.ends_forgotten.one();
-        }
-    }
-
-    /// Ends some of the connections that were let in by a key which allows less than before, or nothing. Whoever may still
-    /// log in is let in anew by what it allows now.
-    pub(super) fn cut_some_off(&mut self) {
-        let from = self.cut_off.len().saturating_sub(CUT_OFF_PER_TURN);
-        for key in self.cut_off.split_off(from) {
-            let left = self.connections.close(key, Some((ReasonCode::NOT_AUTHORIZED, Some(KEY_CUT))), self.now.instant);
-            self.left(key, left);
-        }
-    }
-
-    /// A device was removed, or its client id is given to somebody else: what a user had under it ends. A service keeps what
-    /// it has. Answers when it is on the disk.
-    pub(super) fn end_device(&mut self, removal: Removal) {
-        let Removal { client: client_id, key_id, answer } = removal;
-        let is_removed = key_id.is_some();
-        if let Some(key_id) = key_id {
-            self.connections.void_credential(key_id, self.now.instant);
-        }
-        if let Some(service) = self.clients.holder_of(&client_id).filter(|account| is_account_of_service(account)) {
-            // The caller may have stopped waiting, here and below.
-            let _ = answer.send(Some(service.into()));
-            return;
-        }
-        if let Some(connection) = self.clients.detach(&client_id) {
-            let farewell = Some((ReasonCode::ADMINISTRATIVE_ACTION, Some(REMOVED)));
-            let left = self.connections.close(connection, farewell, self.now.instant);
-            self.left(connection, left);
-        } else if is_removed {
-            // Those that follow a device which is not connected learn that it is removed: it may still send media.
-            let connection_id = uuid::Uuid::now_v7().simple().to_string();
-            self.shared.events.send(EventKind::TcpClean, &client_id, &connection_id, self.now.ms, "");
-        }
-        match self.clients.end(&client_id) {
-            Ended::Nothing => _ = answer.send(None),
-            Ended::Logged(end) => self.durability.wait(end, AfterDurable::Ended(answer)),
-            Ended::NotLogged => {}
         }
     }
 }

@@ -225,6 +225,13 @@ pub(crate) enum Notice {
     /// An access key allows less than before, or nothing.
     KeyCut {
         key_id: Arc<str>,
+        answer: Arc<AnswerOfAll>,
+    },
+    /// The credential of a device was replaced.
+    CredentialCut {
+        client: ClientKey,
+        key_id: Box<str>,
+        answer: oneshot::Sender<()>,
     },
     QueueSent {
         target: ReplyTarget,
@@ -238,6 +245,25 @@ pub(crate) enum Notice {
     Stop(ReasonCode),
     /// Nothing will become durable any more.
     LogFailed,
+}
+
+/// Answers when the last that holds it is done.
+pub(crate) struct AnswerOfAll(Option<oneshot::Sender<()>>);
+
+impl AnswerOfAll {
+    pub(crate) fn new() -> (Arc<Self>, oneshot::Receiver<()>) {
+        let (answer, answered) = oneshot::channel();
+        (Arc::new(Self(Some(answer))), answered)
+    }
+}
+
+impl Drop for AnswerOfAll {
+    fn drop(&mut self) {
+        if let Some(answer) = self.0.take() {
+            // The caller may have stopped waiting.
+            let _ = answer.send(());
+        }
+    }
 }
 
 /// What a user has under this client id is to end.

@@ -18,6 +18,7 @@ use super::logins::Logins;
 use super::post::{WorkerAddress, WorkerMailbox};
 use super::queue_jobs::QueueAcks;
 use super::reader::ReaderAddress;
+use super::revoking::CutOff;
 use super::worker_posts::WorkerPosts;
 use crate::mailbox::{Alarm, mailbox};
 use crate::shared::Shared;
@@ -98,7 +99,7 @@ impl Prepared {
             reader,
             scratch: Some(Box::new(Scratch::new())),
             now,
-            cut_off: Vec::new(),
+            cut_off: CutOff::default(),
             is_short_of_memory: false,
             next_tick: now.instant,
             stopping: None,

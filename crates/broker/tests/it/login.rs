@@ -1,5 +1,6 @@
 //! Who gets in, and what those hear who do not.
 
+use accounts::revocation::Sessions;
 use clock::testing::TestMachine;
 use mqtt::{ReasonCode, Version};
 

@@ -1,5 +1,6 @@
 //! Devices that are removed.
 
+use accounts::revocation::Sessions;
 use mqtt::{ReasonCode, Version};
 use tokio::sync::oneshot;
 
@@ -87,8 +88,14 @@ fn whoever_registers_the_client_id_of_a_removed_device_finds_an_empty_inbox() {
 
 /// The credential of the next owner of Bob's client id.
 fn daves() -> Profile {
-    let password = accounts::login::sign("DC.secret-of-dave", BOB);
-    Profile { username: Some("DeviceCredential|DC.dave|convoke".into()), password: Some(password), ..Profile::of(BOB) }
+    with_login(BOB, "dave")
+}
+
+/// By the credential of this name.
+fn with_login(client_id: &str, name: &str) -> Profile {
+    let password = accounts::login::sign(&format!("DC.secret-of-{name}"), client_id);
+    let username = format!("DeviceCredential|DC.{name}|convoke");
+    Profile { username: Some(username), password: Some(password), ..Profile::of(client_id) }
 }
 
 #[test]
@@ -134,4 +141,41 @@ fn a_service_keeps_its_client_id() {
     let mut service = world.connect(Profile::of(SERVICE));
     assert_eq!(answer(world.broker().end_device(SERVICE, None)).as_deref(), Some("service:convoke"));
     service.ping();
+}
+
+#[test]
+fn a_replaced_credential_ends_the_connection_that_used_it_and_the_session_stays() {
+    for profile in [Profile::of(BOB), Profile::v311(BOB)] {
+        let world = World::new();
+        let is_v5 = profile.version == Version::V5;
+        let mut bob = world.connect(profile);
+        world.replace_credential(BOB, "bob", "anew");
+        world.broker().cut_credential(BOB, &key_id_of("bob")).blocking_recv().unwrap();
+        if is_v5 {
+            assert_eq!(bob.expect_end(), Said::Disconnect(ReasonCode::NOT_AUTHORIZED));
+            assert!(bob.last_words.as_deref().is_some_and(|words| words.contains("replaced")));
+        } else {
+            assert_eq!(bob.expect_end(), Said::Closed);
+        }
+        assert_eq!(refusal(&world, Profile::of(BOB)), ReasonCode::BAD_USER_NAME_OR_PASSWORD);
+        assert!(world.connect(with_login(BOB, "anew")).session_present);
+    }
+}
+
+#[test]
+fn a_connection_by_the_new_credential_stays_when_the_end_of_the_old_one_comes_late() {
+    let world = World::new();
+    world.replace_credential(BOB, "bob", "anew");
+    let mut bob = world.connect(with_login(BOB, "anew"));
+    world.broker().cut_credential(BOB, &key_id_of("bob")).blocking_recv().unwrap();
+    bob.ping();
+}
+
+#[test]
+fn a_login_that_began_before_its_credential_was_replaced_does_not_come_about() {
+    let world = World::new();
+    // The row is still in the cache, as for a login that has just found it.
+    world.connect(Profile::of(BOB)).disconnect();
+    world.broker().cut_credential(BOB, &key_id_of("bob")).blocking_recv().unwrap();
+    assert_eq!(refusal(&world, Profile::of(BOB)), ReasonCode::BAD_USER_NAME_OR_PASSWORD);
 }

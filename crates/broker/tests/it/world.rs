@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use accounts::access::{AccessConfig, AccessView};
 use accounts::login::{DeviceDirectory, sign};
+use accounts::revocation::Sessions;
 use broker::{Bind, Broker, Config, Deps, Fatal, Limits, Listener, Recovery, Stats};
 use catalog::{
     AccessKey, Actor, By, Catalog, Change, Cut, Device, Grant, Group, Order, ParentTopic, Rule, SqliteCatalog, User,
@@ -346,7 +347,7 @@ impl World {
             access.reached(*catalog.access_revision().borrow()).await;
             for cut in done.cuts {
                 let Cut::Key { key_id } = cut else { panic!("{cut:?}") };
-                broker.cut_key(&key_id);
+                broker.cut_key(&key_id).await.unwrap();
             }
         });
     }
@@ -356,6 +357,14 @@ impl World {
         let named = User { user: user.into(), name: user.into() };
         self.runtime.block_on(catalog.put_user(named)).unwrap();
         self.runtime.block_on(catalog.put_device(device(client_id, user))).unwrap();
+        devices.invalidate(client_id);
+    }
+
+    /// Another credential, of this name, for a device of this user.
+    pub(crate) fn replace_credential(&self, client_id: &str, user: &str, name: &str) {
+        let Running { catalog, devices, .. } = self.running.as_ref().unwrap();
+        let new = Device { user: user.into(), ..device(client_id, name) };
+        self.runtime.block_on(catalog.put_device(new)).unwrap();
         devices.invalidate(client_id);
     }
 

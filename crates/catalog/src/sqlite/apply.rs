@@ -3,6 +3,7 @@
 mod ordered;
 
 use super::audit::widen;
+use super::devices::DevicesOf;
 use super::fault::Fault;
 use super::rows::{rule_name, to_i64};
 use super::{devices, keys, links, topics, users};
@@ -137,24 +138,19 @@ async fn remove_group(
     let (_, uses) = found(row, expected, |(row, _)| row.changed)?;
     check_unused(uses, force)?;
     query("DELETE FROM grants WHERE group_id = $1").bind(group).execute(&mut *conn).await?;
-    let gone = query_as("DELETE FROM devices WHERE group_id = $1 RETURNING client_id, user_id, key_id");
-    let gone = gone.bind(group).fetch_all(&mut *conn).await?;
-    let cuts = note_gone(conn, gone, at_ms).await?;
+    let cuts = remove_devices(conn, DevicesOf::Group(group), at_ms).await?;
     query("DELETE FROM user_groups WHERE group_id = $1").bind(group).execute(&mut *conn).await?;
     let before = json!({ "group": group, "grants": uses.grants, "devices": uses.devices });
     Ok(Some(Done::new("remove", Kind::Group, group).before(before).cuts(cuts)))
 }
 
-/// Devices whose rows are gone, with their users and credentials.
-async fn note_gone(
+async fn remove_devices(
     conn: &mut SqliteConnection,
-    gone: Vec<(String, String, String)>,
+    which: DevicesOf<'_>,
     at_ms: u64,
 ) -> Result<Vec<Cut>, Fault<ApplyError>> {
-    for (client_id, user, _) in &gone {
-        devices::note_removed(conn, client_id, user, at_ms).await.map_err(widen)?;
-    }
-    Ok(gone.into_iter().map(|(client_id, _, key_id)| Cut::Device { client_id, key_id }).collect())
+    let gone = devices::remove_all(conn, which, at_ms).await.map_err(widen)?;
+    Ok(gone.into_iter().map(|(client_id, key_id)| Cut::Device { client_id, key_id }).collect())
 }
 
 // Parent topics.
@@ -387,9 +383,7 @@ async fn remove_user(
         ..Uses::default()
     };
     check_unused(uses, force)?;
-    let gone = query_as("DELETE FROM devices WHERE user_id = $1 RETURNING client_id, user_id, key_id");
-    let gone = gone.bind(user).fetch_all(&mut *conn).await?;
-    let cuts = note_gone(conn, gone, at_ms).await?;
+    let cuts = remove_devices(conn, DevicesOf::User(user), at_ms).await?;
     for sql in [
         "DELETE FROM links WHERE user_id = $1",
         "DELETE FROM outcomes WHERE user_id = $1",
@@ -444,8 +438,7 @@ async fn remove_device(
     let row = devices::info(conn, client_id).await.map_err(widen)?;
     let row = row.filter(|row| key_id.is_none_or(|key_id| row.value.key_id == key_id));
     let known = found(row, expected, |row| row.changed)?.value;
-    query("DELETE FROM devices WHERE client_id = $1").bind(client_id).execute(&mut *conn).await?;
-    let cuts = note_gone(conn, vec![(client_id.to_owned(), known.user.clone(), known.key_id.clone())], at_ms).await?;
+    let cuts = remove_devices(conn, DevicesOf::ClientId(client_id), at_ms).await?;
     Ok(Some(Done::new("remove", Kind::Device, client_id).before(device_json(&known)).cuts(cuts)))
 }
 

@@ -23,7 +23,7 @@ impl Audit for SqliteCatalog {
                     applied.number.into_iter().for_each(|number| raise(&self.changes, number));
                 }
                 // A commit that was not answered may stand.
-                Err(ApplyError::Catalog(_)) => self.publish_change().await,
+                Err(ApplyError::Catalog(_)) => _ = self.publish_changes().await,
                 Err(_) => {}
             }
             finished
@@ -32,6 +32,10 @@ impl Audit for SqliteCatalog {
 
     fn change_number(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    fn look_for_changes(&self) -> CatalogFuture<'_, ()> {
+        Box::pin(self.publish_changes())
     }
 
     fn changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, Vec<ChangeRow>> {

@@ -6,6 +6,7 @@ use super::rows::{to_i64, to_u64};
 use super::users::{NAMES_PER_QUERY, push_list, unknown_owner};
 use crate::{CatalogError, Device, DeviceFilter, DeviceInfo, DeviceState, Page, Row};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as, query_scalar};
+use std::collections::BTreeSet;
 
 pub(super) async fn put(conn: &mut SqliteConnection, device: &Device) -> Result<(), Fault> {
     let done = query(
@@ -67,40 +68,68 @@ pub(super) async fn extend(
     Ok(until.map(to_u64).transpose()?)
 }
 
-/// Removes the device and its online state. Its connections count as over: later events of them change no presence.
 pub(super) async fn remove(
     conn: &mut SqliteConnection,
     client_id: &str,
     key_id: &str,
     at_ms: u64,
 ) -> Result<bool, Fault> {
-    let user: Option<String> =
-        query_scalar("DELETE FROM devices WHERE client_id = $1 AND key_id = $2 RETURNING user_id")
-            .bind(client_id)
-            .bind(key_id)
-            .fetch_optional(&mut *conn)
-            .await?;
-    let Some(user) = user else { return Ok(false) };
-    note_removed(conn, client_id, &user, at_ms).await?;
+    let is_there = query("SELECT 1 FROM devices WHERE client_id = $1 AND key_id = $2").bind(client_id).bind(key_id);
+    if is_there.fetch_optional(&mut *conn).await?.is_none() {
+        return Ok(false);
+    }
+    remove_all(conn, DevicesOf::ClientId(client_id), at_ms).await?;
     Ok(true)
 }
 
-/// The device's row is gone: its connections count as over, and news of them may still come.
-pub(super) async fn note_removed(
+/// Which devices.
+#[derive(Clone, Copy)]
+pub(super) enum DevicesOf<'a> {
+    ClientId(&'a str),
+    Group(&'a str),
+    User(&'a str),
+}
+
+/// The statements of a removal, where `$1` is what the devices have in this column.
+macro_rules! removal {
+    ($column:literal) => {
+        [
+            concat!("DELETE FROM presence WHERE client_id IN (SELECT client_id FROM devices WHERE ", $column, " = $1)"),
+            concat!(
+                "UPDATE connections SET cleaned = 1 WHERE client_id IN (SELECT client_id FROM devices WHERE ",
+                $column,
+                " = $1)"
+            ),
+            concat!(
+                "INSERT OR REPLACE INTO removed_devices (client_id, user_id, at_ms) ",
+                "SELECT client_id, user_id, $2 FROM devices WHERE ",
+                $column,
+                " = $1"
+            ),
+            concat!("DELETE FROM devices WHERE ", $column, " = $1 RETURNING client_id, user_id, key_id"),
+        ]
+    };
+}
+
+/// Removes devices and their online state; returns their client ids and credentials. Their connections count as over: news
+/// of them may still come, and changes no presence.
+pub(super) async fn remove_all(
     conn: &mut SqliteConnection,
-    client_id: &str,
-    user: &str,
+    which: DevicesOf<'_>,
     at_ms: u64,
-) -> Result<(), Fault> {
-    query("DELETE FROM presence WHERE client_id = $1").bind(client_id).execute(&mut *conn).await?;
-    query("UPDATE connections SET cleaned = 1 WHERE client_id = $1").bind(client_id).execute(&mut *conn).await?;
-    query("INSERT OR REPLACE INTO removed_devices (client_id, user_id, at_ms) VALUES ($1, $2, $3)")
-        .bind(client_id)
-        .bind(user)
-        .bind(to_i64(at_ms)?)
-        .execute(&mut *conn)
-        .await?;
-    Ok(record_presence_changes(conn, [&user.to_owned()]).await?)
+) -> Result<Vec<(String, String)>, Fault> {
+    let (value, [presence, connections, note, devices]) = match which {
+        DevicesOf::ClientId(client_id) => (client_id, removal!("client_id")),
+        DevicesOf::Group(group) => (group, removal!("group_id")),
+        DevicesOf::User(user) => (user, removal!("user_id")),
+    };
+    query(presence).bind(value).execute(&mut *conn).await?;
+    query(connections).bind(value).execute(&mut *conn).await?;
+    query(note).bind(value).bind(to_i64(at_ms)?).execute(&mut *conn).await?;
+    let gone: Vec<(String, String, String)> = query_as(devices).bind(value).fetch_all(&mut *conn).await?;
+    let users: BTreeSet<&String> = gone.iter().map(|(_, user, _)| user).collect();
+    record_presence_changes(conn, users).await?;
+    Ok(gone.into_iter().map(|(client_id, _, key_id)| (client_id, key_id)).collect())
 }
 
 pub(super) async fn removed(conn: &mut SqliteConnection) -> Result<Vec<String>, Fault> {

@@ -8,6 +8,8 @@ pub struct Test {
     pub log: commitlog::Fault,
     pub meeting: meeting::Fault,
     pub replay: ReplayFault,
+    /// The process ends between the commit of a change and the end of what it ends.
+    pub dies_before_cuts: bool,
     /// Size of a new log's segments.
     pub segment_bytes: Option<u64>,
     /// Below so many bytes the log keeps all its segments.
@@ -69,6 +71,7 @@ impl Test {
             "snapshot_leaves_out" => test.log = commitlog::Fault::SnapshotLeavesOut { every: 2 },
             "vacates_unasked" => test.log = commitlog::Fault::VacatesUnasked,
             "skip_sync" => test.log = commitlog::Fault::SkipSync,
+            "dies_before_cuts" => test.dies_before_cuts = true,
             "answers_late" => test.meeting = meeting::Fault::AnswersLate { delay: DELAY },
             "forgets_acks" => test.replay = ReplayFault::ForgetsAcks,
             "forgets_collapse_keys" => test.replay = ReplayFault::ForgetsCollapseKeys,

@@ -3,6 +3,7 @@
 //! Nothing is collected between two requests: the numbers are those that the parts keep anyway.
 
 use super::{Health, ListenerCounts};
+use accounts::revocation::Revocation;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -28,6 +29,7 @@ pub struct Metrics {
     pub broker: Arc<Broker>,
     pub log: Log,
     pub health: Health,
+    pub revocation: Revocation,
     /// By the name of each listener.
     pub listeners: Vec<(&'static str, Arc<ListenerCounts>)>,
     pub descriptors_max: u64,
@@ -79,6 +81,20 @@ impl Metrics {
         now(encoder, "convoke_set_aside_messages", "Messages that cannot be sent and wait for an operator.", messages)
     }
 
+    fn encode_revocation(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let figures = self.revocation.figures();
+        now(
+            encoder,
+            "convoke_revocations_waiting",
+            "Keys, credentials and devices whose connections are to end and have not ended.",
+            figures.waiting,
+        )?;
+        let done = "Keys, credentials and devices whose connections have ended with their right.";
+        encode(encoder, Kind::Total, "convoke_revocations_done", done, figures.done)?;
+        let again = "Times that such an end was tried again, because the broker or the catalog had not answered.";
+        encode(encoder, Kind::Total, "convoke_revocations_tried_again", again, figures.tried_again)
+    }
+
     fn encode_listeners(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         type Read = fn(&ListenerCounts) -> u64;
         let figures: [(Kind, &str, &str, Read); 3] = [
@@ -123,6 +139,7 @@ impl Collector for Metrics {
         self.encode_health(&mut encoder)?;
         self.encode_broker(&mut encoder)?;
         self.encode_log(&mut encoder)?;
+        self.encode_revocation(&mut encoder)?;
         self.encode_listeners(&mut encoder)?;
         self.encode_process(&mut encoder)
     }

@@ -5,6 +5,7 @@ mod channel_status;
 mod channels;
 mod descriptors;
 mod endpoints;
+mod revocation;
 mod roles;
 mod seed;
 mod seeded_replay;
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::http::{AdoptWebSocket, Health, Listener, ListenerCounts, Metrics, Pages, about_route, mqtt_route, serve};
 use crate::keys::{ApiKey, Certificate, JoinKey};
 use accounts::http::{ApiKeys, Gate, HttpState, IsOver};
+use accounts::revocation::{Revocation, Sessions};
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use broker::Broker;
@@ -192,7 +194,9 @@ impl Server {
         directory.access.reached(catalog.access().await?.revision).await;
         let mqtt = [sockets.mqtt, sockets.mqtts];
         let broker =
-            roles::broker(config, descriptors, &mut storage, directory.clone(), mqtt, &keys.certificate, fatal).await?;
+            roles::broker(config, descriptors, &mut storage, directory.clone(), mqtt, &keys.certificate, fatal.clone())
+                .await?;
+        let revocation = revocation::follow(config, &catalog, &directory, &broker, fatal);
         let meeting = roles::meeting(config, &storage, &rtc, &keys.join, &endpoints).await?;
         let health = Health::new(storage.catalog.refusing(), meeting.set_aside(), storage.log.clone());
         let default_group = config.groups.first().cloned().unwrap_or_default();
@@ -202,6 +206,7 @@ impl Server {
             catalog,
             directory,
             broker: &broker,
+            revocation: revocation.clone(),
             rtc: &rtc,
             endpoints: &endpoints,
             health: &health,
@@ -218,6 +223,7 @@ impl Server {
             broker: Arc::clone(&broker),
             log: storage.log.clone(),
             health: health.clone(),
+            revocation,
             listeners: vec![("http", Arc::clone(&plain)), ("https", Arc::clone(&secure))],
             descriptors_max: files_max,
         };
@@ -302,6 +308,7 @@ struct HttpParts<'a> {
     catalog: Arc<dyn Catalog>,
     directory: Directory,
     broker: &'a Arc<Broker>,
+    revocation: Revocation,
     rtc: &'a Arc<Rtc>,
     endpoints: &'a Endpoints,
     health: &'a Health,
@@ -331,7 +338,6 @@ impl HttpParts<'_> {
     }
 
     fn api_state(self, gate: Gate, is_over: IsOver) -> HttpState {
-        let (broker, ending, cutting) = (Arc::clone(self.broker), Arc::clone(self.broker), Arc::clone(self.broker));
         let clock = self.clock.clone();
         HttpState {
             catalog: self.catalog,
@@ -340,10 +346,9 @@ impl HttpParts<'_> {
             endpoints: self.endpoints.for_terminals(),
             default_group: self.default_group,
             gate,
-            holder_of: Arc::new(move |client_id| broker.holder_of(client_id)),
+            sessions: Arc::clone(self.broker) as Arc<dyn Sessions>,
+            revocation: self.revocation,
             clients: Arc::clone(self.broker) as Arc<dyn accounts::clients::Clients>,
-            end_device: Arc::new(move |client_id, key_id| ending.end_device(client_id, key_id)),
-            cut_key: Arc::new(move |key_id| cutting.cut_key(key_id)),
             now_ms: Arc::new(move || clock.now_ms()),
             is_over,
         }

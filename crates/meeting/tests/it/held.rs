@@ -153,6 +153,7 @@ impl Audit for Held {
     pass_on! {
         fn apply(&self, order: Order) -> CatalogFuture<'_, Applied, ApplyError>;
         fn change_number(&self) -> watch::Receiver<u64>;
+        fn look_for_changes(&self) -> CatalogFuture<'_, ()>;
         fn changes(&self, after: u64, limit: u32) -> CatalogFuture<'_, Vec<ChangeRow>>;
         fn audit(&self, page: AuditPage) -> CatalogFuture<'_, Vec<AuditRow>>;
     }

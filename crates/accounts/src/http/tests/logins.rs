@@ -79,13 +79,13 @@ async fn a_device_that_logs_out_is_removed_and_its_place_is_free() {
         logins.push(world.device("ann", json!({"device": format!("d-{n}")})).await);
     }
     assert_eq!(world.device("ann", Value::Null).await.refused(), (409, "too_many_devices"));
-    world.holders.lock().unwrap().insert("GID_dev@@@d-7".to_owned(), "user:ann".into());
-    world.ended.lock().unwrap().clear();
+    world.broker.holders.lock().unwrap().insert("GID_dev@@@d-7".to_owned(), "user:ann".into());
+    world.broker.ended.lock().unwrap().clear();
     let gone = &logins[7];
     assert!(world.connect(gone).await.is_ok());
     assert_eq!(world.log_out(gone).await.status, StatusCode::NO_CONTENT);
     let key_id = gone.text("username").split('|').nth(1).map(str::to_owned);
-    assert_eq!(*world.ended.lock().unwrap(), [("GID_dev@@@d-7".to_owned(), key_id)]);
+    assert_eq!(*world.broker.ended.lock().unwrap(), [("GID_dev@@@d-7".to_owned(), key_id)]);
     assert_eq!(world.connect(gone).await, Err(LoginError::Refused));
     assert_eq!(world.log_out(gone).await.refused(), (401, "login_ended"));
     assert_eq!(world.renew(gone).await.refused(), (401, "login_ended"));
@@ -99,9 +99,9 @@ async fn a_device_that_logs_out_is_removed_and_its_place_is_free() {
 async fn what_a_removed_device_has_left_at_the_broker_ends_before_its_client_id_is_given_away() {
     let world = World::new().await;
     // Left over by a crash, or by a device that was forgotten long after it had expired.
-    world.holders.lock().unwrap().insert("GID_dev@@@phone".to_owned(), "user:ann".into());
+    world.broker.holders.lock().unwrap().insert("GID_dev@@@phone".to_owned(), "user:ann".into());
     assert_eq!(world.device("bob", json!({"device": "phone"})).await.status, StatusCode::OK);
-    assert_eq!(*world.ended.lock().unwrap(), [("GID_dev@@@phone".to_owned(), None)]);
+    assert_eq!(*world.broker.ended.lock().unwrap(), [("GID_dev@@@phone".to_owned(), None)]);
 }
 
 #[tokio::test]
@@ -210,7 +210,7 @@ async fn of_renewals_and_an_end_at_once_the_end_stands() {
 async fn a_caller_that_hangs_up_leaves_no_half_removed_device() {
     let world = World::new().await;
     let login = world.device("ann", json!({"device": "phone"})).await;
-    world.ended.lock().unwrap().clear();
+    world.broker.ended.lock().unwrap().clear();
     let gone = async {
         while world.catalog.device("GID_dev@@@phone").await.unwrap().is_some() {
             tokio::task::yield_now().await;
@@ -221,7 +221,7 @@ async fn a_caller_that_hangs_up_leaves_no_half_removed_device() {
         () = gone => {}
         _ = world.log_out(&login) => {}
     }
-    while world.ended.lock().unwrap().is_empty() {
+    while world.broker.ended.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
 }

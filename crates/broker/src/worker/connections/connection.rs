@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use accounts::access::Identity;
-use accounts::login::PendingLogin;
+use accounts::login::{Credential, PendingLogin};
 use limiter::TokenBucket;
 use mqtt::server::Connection;
 
@@ -93,6 +93,8 @@ pub(in crate::worker) struct Connected {
     pub(in crate::worker) client: ClientRef,
     pub(in crate::worker) client_id: ClientKey,
     pub(in crate::worker) identity: Identity,
+    /// What it was let in by.
+    pub(in crate::worker) credential: Credential,
     /// Unique per connection.
     pub(in crate::worker) connection_id: Box<str>,
     pub(in crate::worker) since_ms: u64,
@@ -172,6 +174,15 @@ impl ClientConnection {
     pub(super) fn connected(&self) -> Option<&Connected> {
         match &self.stage {
             Stage::Connected(connected) => Some(connected),
+            _ => None,
+        }
+    }
+
+    /// The same, also if its CONNACK has not left.
+    pub(super) fn let_in(&self) -> Option<&Connected> {
+        match &self.stage {
+            Stage::Connected(connected) => Some(connected),
+            Stage::AwaitingConnack(awaiting) => Some(&awaiting.connected),
             _ => None,
         }
     }

@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use accounts::Network;
-use accounts::access::Identity;
-use accounts::login::{LoginError, LookupError, LookupSource, PendingLogin};
+use accounts::login::{Login, LoginError, LookupError, LookupSource, PendingLogin};
 use mqtt::ReasonCode;
 use mqtt::server::Accept;
 
@@ -22,7 +21,7 @@ const VOID_CREDENTIALS_REMEMBERED: Duration = Duration::from_secs(15);
 /// How a login ended.
 pub(in crate::worker) struct LoggedIn {
     pub(in crate::worker) request: Box<ConnectRequest>,
-    pub(in crate::worker) result: Result<Identity, LoginError>,
+    pub(in crate::worker) result: Result<Login, LoginError>,
 }
 
 /// A client whose CONNACK is written.

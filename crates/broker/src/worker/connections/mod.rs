@@ -21,6 +21,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use accounts::access::Identity;
+use accounts::login::Credential;
 use mio::event::Event;
 use mio::{Interest, Registry, Token};
 use mqtt::server::{Connection, ConnectionConfig};
@@ -227,12 +229,7 @@ impl Connections {
     /// Id and address of the connection of a client that was let in.
     pub(super) fn opened(&self, key: ConnectionKey) -> Option<(&str, SocketAddr)> {
         let connection = self.get(key)?;
-        let connected = match &connection.stage {
-            Stage::Connected(connected) => connected,
-            Stage::AwaitingConnack(awaiting) => &awaiting.connected,
-            _ => return None,
-        };
-        Some((&connected.connection_id, connection.peer))
+        Some((&connection.let_in()?.connection_id, connection.peer))
     }
 
     pub(super) fn peer_of(&self, key: ConnectionKey) -> Option<SocketAddr> {
@@ -241,16 +238,18 @@ impl Connections {
 
     /// Those that were let in by this access key.
     pub(super) fn of_access_key(&self, wanted: &str) -> impl Iterator<Item = ConnectionKey> {
-        self.table.iter().filter_map(move |(_, connection)| {
-            let connected = match &connection.stage {
-                Stage::Connected(connected) => connected,
-                Stage::AwaitingConnack(awaiting) => &awaiting.connected,
-                _ => return None,
-            };
-            let is_of_key =
-                matches!(&connected.identity, accounts::access::Identity::Service { key_id, .. } if key_id == wanted);
-            is_of_key.then_some(connection.key)
-        })
+        let is_of_key =
+            move |let_in: &Connected| matches!(&let_in.identity, Identity::Service { key_id, .. } if key_id == wanted);
+        let connections = self.table.iter().map(|(_, connection)| connection);
+        connections
+            .filter(move |connection| connection.let_in().is_some_and(is_of_key))
+            .map(|connection| connection.key)
+    }
+
+    /// Whether it was let in by this credential of a device.
+    pub(super) fn is_of_credential(&self, key: ConnectionKey, wanted: &str) -> bool {
+        let let_in = self.get(key).and_then(ClientConnection::let_in);
+        let_in.is_some_and(|let_in| matches!(&let_in.credential, Credential::Device { key_id } if **key_id == *wanted))
     }
 
     pub(super) fn keys(&self) -> Vec<ConnectionKey> {

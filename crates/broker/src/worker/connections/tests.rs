@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use accounts::access::{Access, AccessConfig, Identity};
-use accounts::login::{self, LoginError, LoginStep, PendingLogin};
+use accounts::login::{self, Credential, LoginError, LoginStep, PendingLogin};
 use catalog::{AccessSnapshot, Device, Group};
 use limiter::{Rate, TokenBucket};
 use mqtt::codec::Properties;
@@ -255,6 +255,7 @@ impl Bench {
             client: client_of(peer.key),
             client_id: ClientKey::new(ALICE),
             identity: Identity::Device { client_id: ALICE.into(), user, group: "GID_dev".into() },
+            credential: Credential::Device { key_id: "DC.alice".into() },
             connection_id: "connection".into(),
             since_ms: 0,
             sent_disconnect: false,

@@ -1,0 +1,34 @@
+//! What the broker is asked and told of those who have logged in.
+
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// A broker that takes longer is stopping, or its log takes nothing.
+pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Connections and sessions by client id, as the broker has them. A call that is answered is done; without an answer the
+/// broker has stopped, or cannot keep what it was told. Each may be repeated.
+pub trait Sessions: Send + Sync {
+    /// Answers with the account that has a session under a client id, connected or not; `None`: nobody has.
+    fn holder_of(&self, client_id: &str) -> oneshot::Receiver<Option<Box<str>>>;
+
+    /// Ends the connection, the session and what waits under the client id of a user's device, for good. `key_id`: of its
+    /// credential, if that is void from now on, so that a login which has begun with it does not come about. Answers when
+    /// nothing is left on the disk, or with the account of a service that has the client id and keeps it.
+    fn end_device(&self, client_id: &str, key_id: Option<&str>) -> oneshot::Receiver<Option<Box<str>>>;
+
+    /// Ends the connections that were let in by an access key, because it was disabled or removed, or allows less than
+    /// before. Their sessions stay. Logins that are under way are judged by the rules that are in force when they come
+    /// about: these must be the new ones already.
+    fn cut_key(&self, key_id: &str) -> oneshot::Receiver<()>;
+
+    /// Ends the connection of a device that was let in by a credential which is another's or replaced. Its session stays. A
+    /// login that has begun with it does not come about.
+    fn cut_credential(&self, client_id: &str, key_id: &str) -> oneshot::Receiver<()>;
+}
+
+/// `None`: without an answer in time.
+pub(crate) async fn answered<T>(answer: oneshot::Receiver<T>) -> Option<T> {
+    timeout(ANSWERS_WITHIN, answer).await.ok()?.ok()
+}

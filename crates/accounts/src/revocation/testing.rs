@@ -1,0 +1,57 @@
+//! A broker that notes what it is told.
+
+#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+use super::Sessions;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::oneshot;
+
+#[derive(Debug, Default)]
+pub(crate) struct ToldBroker {
+    /// Who has a session.
+    pub(crate) holders: Mutex<HashMap<String, Box<str>>>,
+    /// What it was told to end: client ids, with the keys that are void.
+    pub(crate) ended: Mutex<Vec<(String, Option<String>)>>,
+    pub(crate) cut_keys: Mutex<Vec<String>>,
+    /// Client ids with credentials.
+    pub(crate) cut_credentials: Mutex<Vec<(String, String)>>,
+    /// It gives no answer about devices.
+    pub(crate) is_silent: AtomicBool,
+}
+
+impl Sessions for ToldBroker {
+    fn holder_of(&self, client_id: &str) -> oneshot::Receiver<Option<Box<str>>> {
+        answer(self.holders.lock().unwrap().get(client_id).cloned())
+    }
+
+    fn end_device(&self, client_id: &str, key_id: Option<&str>) -> oneshot::Receiver<Option<Box<str>>> {
+        if self.is_silent.load(Ordering::SeqCst) {
+            return oneshot::channel().1;
+        }
+        let mut holders = self.holders.lock().unwrap();
+        let service = holders.get(client_id).filter(|account| account.starts_with("service:")).cloned();
+        if service.is_none() {
+            holders.remove(client_id);
+            self.ended.lock().unwrap().push((client_id.to_owned(), key_id.map(str::to_owned)));
+        }
+        answer(service)
+    }
+
+    fn cut_key(&self, key_id: &str) -> oneshot::Receiver<()> {
+        self.cut_keys.lock().unwrap().push(key_id.to_owned());
+        answer(())
+    }
+
+    fn cut_credential(&self, client_id: &str, key_id: &str) -> oneshot::Receiver<()> {
+        self.cut_credentials.lock().unwrap().push((client_id.to_owned(), key_id.to_owned()));
+        answer(())
+    }
+}
+
+fn answer<T>(value: T) -> oneshot::Receiver<T> {
+    let (answer, answered) = oneshot::channel();
+    drop(answer.send(value));
+    answered
+}

@@ -1,0 +1,214 @@
+#![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+use super::testing::ToldBroker;
+use super::*;
+use crate::access::AccessConfig;
+use catalog::{
+    AccessKey, Accounts, Actor, Audit, By, Change, Device, Group, KeyUpdate, Order, SqliteCatalog, Topics, User,
+};
+use sqlx::{Connection, SqliteConnection};
+use std::collections::HashSet;
+use std::time::Instant;
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+/// A catalog with a key, a group and a user, followed, and the same file as another process has it.
+struct World {
+    catalog: Arc<SqliteCatalog>,
+    elsewhere: SqliteCatalog,
+    access: AccessView,
+    directory: DeviceDirectory,
+    broker: Arc<ToldBroker>,
+    revocation: Revocation,
+    folder: TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.sqlite");
+        let catalog = Arc::new(SqliteCatalog::open(&path).await.unwrap());
+        catalog.put_group(Group { group: "GID_dev".to_owned() }).await.unwrap();
+        catalog.put_user(User { user: "ann".to_owned(), name: "Ann".to_owned() }).await.unwrap();
+        catalog.put_user(User { user: "bob".to_owned(), name: "Bob".to_owned() }).await.unwrap();
+        let key = AccessKey { key_id: "svc".to_owned(), secret: "secret".to_owned(), instance: "convoke".to_owned() };
+        catalog.put_access_key(key).await.unwrap();
+        let access = AccessView::follow(catalog.clone(), AccessConfig::default()).await.unwrap();
+        let directory = DeviceDirectory::start(catalog.clone(), &Handle::current());
+        let broker = Arc::new(ToldBroker::default());
+        let revocation = Revocation::follow(catalog.clone(), access.clone(), directory.clone(), broker.clone());
+        let elsewhere = SqliteCatalog::open(&path).await.unwrap();
+        Self { catalog, elsewhere, access, directory, broker, revocation, folder }
+    }
+
+    async fn register(&self, client_id: &str, user: &str, key_id: &str) {
+        self.catalog.put_device(device(client_id, user, key_id)).await.unwrap();
+    }
+
+    /// In one statement.
+    async fn register_many(&self, devices: usize) {
+        let path = self.folder.path().join("catalog.sqlite");
+        let mut conn = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+        let sql = "WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n + 1 < $1) \
+                   INSERT INTO devices (client_id, user_id, group_id, key_id, secret, expires_at_ms) \
+                   SELECT 'GID_dev@@@d-' || n, 'ann', 'GID_dev', 'DC.' || n, 's', 1 << 50 FROM n";
+        sqlx::query(sql).bind(i64::try_from(devices).unwrap()).execute(&mut conn).await.unwrap();
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&ToldBroker) -> bool) {
+        let give_up = Instant::now() + Duration::from_secs(20);
+        while !is_so(&self.broker) {
+            assert!(Instant::now() < give_up, "{what}");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn device(client_id: &str, user: &str, key_id: &str) -> Device {
+    Device {
+        client_id: client_id.to_owned(),
+        user: user.to_owned(),
+        group: "GID_dev".to_owned(),
+        name: None,
+        key_id: key_id.to_owned(),
+        secret: "secret".to_owned(),
+        expires_at_ms: 1 << 50,
+    }
+}
+
+fn order(change: Change) -> Order {
+    Order { change, by: By { actor: Actor::Owner, address: None, at_ms: 1_000 }, expected: None }
+}
+
+fn removal(client_id: &str) -> Order {
+    order(Change::RemoveDevice { client_id: client_id.to_owned(), key_id: None })
+}
+
+fn disabling() -> Order {
+    let update = KeyUpdate { disabled: Some(true), ..KeyUpdate::default() };
+    order(Change::UpdateKey { key_id: "svc".to_owned(), update })
+}
+
+fn ended(client_id: &str, key_id: &str) -> (String, Option<String>) {
+    (client_id.to_owned(), Some(key_id.to_owned()))
+}
+
+#[tokio::test]
+async fn what_another_process_changes_ends_here_too_under_the_new_rules() {
+    let world = World::new().await;
+    world.register("GID_dev@@@a", "ann", "DC.1").await;
+    world.elsewhere.apply(removal("GID_dev@@@a")).await.unwrap();
+    world.elsewhere.apply(disabling()).await.unwrap();
+    world.until("both", |broker| broker.cut_keys.lock().unwrap().len() + broker.ended.lock().unwrap().len() == 2).await;
+    assert_eq!(*world.broker.cut_keys.lock().unwrap(), ["svc"]);
+    assert_eq!(*world.broker.ended.lock().unwrap(), [ended("GID_dev@@@a", "DC.1")]);
+    assert!(world.access.load().key("svc").is_none(), "who logs in from now on is judged by the new rules");
+}
+
+/// Whoever has ordered it is gone while the catalog commits, so that nobody tells of it.
+#[tokio::test]
+async fn what_was_committed_and_not_answered_ends() {
+    let world = World::new().await;
+    let mut unanswered = Vec::new();
+    for n in 0..1_000_u64 {
+        let client_id = format!("GID_dev@@@d-{n}");
+        world.register(&client_id, "ann", &format!("DC.{n}")).await;
+        let within = Duration::from_micros(50 * (n % 100));
+        let is_answered = tokio::time::timeout(within, world.catalog.apply(removal(&client_id))).await.is_ok();
+        if !is_answered && world.catalog.device(&client_id).await.unwrap().is_none() {
+            unanswered.push(ended(&client_id, &format!("DC.{n}")));
+        }
+        if unanswered.len() == 3 {
+            break;
+        }
+    }
+    assert!(!unanswered.is_empty(), "no commit was left unanswered");
+    let all_ended = |broker: &ToldBroker| {
+        let ended = broker.ended.lock().unwrap();
+        unanswered.iter().all(|device| ended.contains(device))
+    };
+    world.until("all of them", all_ended).await;
+}
+
+#[tokio::test]
+async fn a_row_of_a_device_that_another_process_has_changed_is_read_again() {
+    let world = World::new().await;
+    world.register("GID_dev@@@a", "ann", "DC.1").await;
+    let key_id = || {
+        let (done, found) = std::sync::mpsc::channel();
+        world.directory.lookup(
+            crate::login::LookupSource::Senders,
+            "GID_dev@@@a",
+            Box::new(move |device| {
+                done.send(device.unwrap().unwrap().key_id).unwrap();
+            }),
+        );
+        async move { tokio::task::spawn_blocking(move || found.recv().unwrap()).await.unwrap() }
+    };
+    assert_eq!(key_id().await, "DC.1");
+    let new = Change::PutDevice(device("GID_dev@@@a", "ann", "DC.2"));
+    let number = world.elsewhere.apply(order(new)).await.unwrap().number.unwrap();
+    world.revocation.passed(number).await;
+    assert_eq!(key_id().await, "DC.2");
+    assert_eq!(*world.broker.cut_credentials.lock().unwrap(), [("GID_dev@@@a".to_owned(), "DC.1".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_the_broker_has_not_ended_is_tried_again_and_holds_up_nothing_else() {
+    let world = World::new().await;
+    world.register("GID_dev@@@a", "ann", "DC.1").await;
+    world.broker.is_silent.store(true, Ordering::SeqCst);
+    let stuck = world.catalog.apply(removal("GID_dev@@@a")).await.unwrap().number.unwrap();
+    let other = world.catalog.apply(disabling()).await.unwrap().number.unwrap();
+    world.revocation.passed(other).await;
+    world.until("a second try", |_| world.revocation.figures().tried_again > 0).await;
+    assert_eq!((world.revocation.figures().waiting, world.revocation.figures().done), (1, 1));
+    world.broker.is_silent.store(false, Ordering::SeqCst);
+    world.revocation.passed(stuck).await;
+    assert_eq!(*world.broker.ended.lock().unwrap(), [ended("GID_dev@@@a", "DC.1")]);
+    assert_eq!(world.revocation.figures().waiting, 0);
+}
+
+#[tokio::test]
+async fn what_was_registered_again_before_it_could_be_ended_keeps_its_new_session() {
+    let world = World::new().await;
+    world.register("GID_dev@@@a", "ann", "DC.1").await;
+    world.broker.is_silent.store(true, Ordering::SeqCst);
+    let number = world.catalog.apply(removal("GID_dev@@@a")).await.unwrap().number.unwrap();
+    world.until("a try", |_| world.revocation.figures().tried_again > 0).await;
+    world.register("GID_dev@@@a", "bob", "DC.2").await;
+    world.broker.holders.lock().unwrap().insert("GID_dev@@@a".to_owned(), "user:bob".into());
+    world.broker.is_silent.store(false, Ordering::SeqCst);
+    world.revocation.passed(number).await;
+    assert_eq!(*world.broker.ended.lock().unwrap(), []);
+    assert_eq!(*world.broker.cut_credentials.lock().unwrap(), [("GID_dev@@@a".to_owned(), "DC.1".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_session_of_the_user_before_ends_though_the_client_id_was_registered_again() {
+    let world = World::new().await;
+    world.register("GID_dev@@@a", "ann", "DC.1").await;
+    world.broker.holders.lock().unwrap().insert("GID_dev@@@a".to_owned(), "user:ann".into());
+    // Of another process, which has no broker to ask.
+    let held = world.revocation.turn_at("GID_dev@@@a").await;
+    let number = world.elsewhere.apply(removal("GID_dev@@@a")).await.unwrap().number.unwrap();
+    world.elsewhere.put_device(device("GID_dev@@@a", "bob", "DC.2")).await.unwrap();
+    drop(held);
+    world.revocation.passed(number).await;
+    assert_eq!(*world.broker.ended.lock().unwrap(), [ended("GID_dev@@@a", "DC.1")]);
+}
+
+#[tokio::test]
+async fn ten_thousand_devices_of_a_removed_group_are_all_ended() {
+    const DEVICES: usize = 10_000;
+    let world = World::new().await;
+    world.register_many(DEVICES).await;
+    let began = Instant::now();
+    let change = Change::RemoveGroup { group: "GID_dev".to_owned(), force: true };
+    let number = world.catalog.apply(order(change)).await.unwrap().number.unwrap();
+    let removed = began.elapsed();
+    world.revocation.passed(number).await;
+    println!("{DEVICES} devices removed in {removed:?}, ended in {:?}", began.elapsed());
+    let ended: HashSet<_> = world.broker.ended.lock().unwrap().iter().cloned().collect();
+    assert_eq!(ended.len(), DEVICES);
+}

@@ -1,0 +1,52 @@
+//! What accounts asks and tells the broker of those who have logged in: each is the matter of the worker that owns the client
+//! id, or of all workers.
+
+use std::sync::Arc;
+
+use accounts::revocation::Sessions;
+use tokio::sync::oneshot;
+
+use crate::Broker;
+use crate::client::ClientKey;
+use crate::worker::post::{AnswerOfAll, Notice, Removal};
+
+impl Broker {
+    /// Nobody answers a notice that is dropped.
+    fn notify_owner(&self, client_id: &str, notice: impl FnOnce(ClientKey) -> Notice) {
+        let workers = self.workers();
+        if let Some(owner) = workers.get(ClientKey::owner(client_id, workers.len())) {
+            owner.notify(notice(ClientKey::new(client_id)));
+        }
+    }
+}
+
+impl Sessions for Broker {
+    fn holder_of(&self, client_id: &str) -> oneshot::Receiver<Option<Box<str>>> {
+        let (answer, answered) = oneshot::channel();
+        self.notify_owner(client_id, |client| Notice::Holder { client, answer });
+        answered
+    }
+
+    fn end_device(&self, client_id: &str, key_id: Option<&str>) -> oneshot::Receiver<Option<Box<str>>> {
+        let (answer, answered) = oneshot::channel();
+        let key_id = key_id.map(Into::into);
+        self.notify_owner(client_id, |client| Notice::EndDevice(Removal { client, key_id, answer }));
+        answered
+    }
+
+    fn cut_key(&self, key_id: &str) -> oneshot::Receiver<()> {
+        let (answer, answered) = AnswerOfAll::new();
+        let key_id: Arc<str> = key_id.into();
+        for worker in self.workers() {
+            worker.notify(Notice::KeyCut { key_id: Arc::clone(&key_id), answer: Arc::clone(&answer) });
+        }
+        answered
+    }
+
+    fn cut_credential(&self, client_id: &str, key_id: &str) -> oneshot::Receiver<()> {
+        let (answer, answered) = oneshot::channel();
+        let key_id = key_id.into();
+        self.notify_owner(client_id, |client| Notice::CredentialCut { client, key_id, answer });
+        answered
+    }
+}

@@ -1,0 +1,95 @@
+//! What ends because a right has ended: connections of a key, of a credential, and all of a device.
+
+use std::sync::Arc;
+
+use accounts::access::is_account_of_service;
+use mqtt::ReasonCode;
+
+use super::Worker;
+use super::action::AfterDurable;
+use super::clients::Ended;
+use super::post::{AnswerOfAll, ConnectionKey, Removal};
+use crate::bridge::events::EventKind;
+use crate::client::ClientKey;
+
+/// Connections that one turn ends because of their key.
+const CUT_OFF_PER_TURN: usize = 256;
+/// What the operator of a service reads.
+const KEY_CUT: &str = "the access key of this connection was disabled, removed or narrowed: see its owner";
+/// What the person behind a removed device reads.
+const REMOVED: &str = "the login of this device has ended: log in again";
+/// The same, where another login of the device is valid.
+const REPLACED: &str = "this login was replaced by another one of the same device: log in again";
+
+/// Connections that are to be ended because of their key, some in each turn.
+#[derive(Default)]
+pub(super) struct CutOff {
+    connections: Vec<ConnectionKey>,
+    /// Given when none is left.
+    answers: Vec<Arc<AnswerOfAll>>,
+}
+
+impl CutOff {
+    pub(super) fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+}
+
+impl Worker {
+    pub(super) fn cut_key(&mut self, key_id: &str, answer: Arc<AnswerOfAll>) {
+        self.cut_off.connections.extend(self.connections.of_access_key(key_id));
+        self.cut_off.answers.push(answer);
+    }
+
+    /// Ends some of the connections that were let in by a key which allows less than before, or nothing. Whoever may still
+    /// log in is let in anew by what it allows now.
+    pub(super) fn cut_some_off(&mut self) {
+        let CutOff { connections, answers } = &mut self.cut_off;
+        let some = connections.split_off(connections.len().saturating_sub(CUT_OFF_PER_TURN));
+        let answers = if connections.is_empty() { std::mem::take(answers) } else { Vec::new() };
+        some.into_iter().for_each(|key| self.end_connection(key, ReasonCode::NOT_AUTHORIZED, KEY_CUT));
+        drop(answers);
+    }
+
+    /// Ends the connection of a device that was let in by a credential which was replaced.
+    pub(super) fn cut_credential(&mut self, client_id: &ClientKey, key_id: Box<str>) {
+        if let Some(connection) = self.clients.connection_of(client_id)
+            && self.connections.is_of_credential(connection, &key_id)
+        {
+            self.end_connection(connection, ReasonCode::NOT_AUTHORIZED, REPLACED);
+        }
+        self.connections.void_credential(key_id, self.now.instant);
+    }
+
+    fn end_connection(&mut self, key: ConnectionKey, reason: ReasonCode, words: &str) {
+        let left = self.connections.close(key, Some((reason, Some(words))), self.now.instant);
+        self.left(key, left);
+    }
+
+    /// A device was removed, or its client id is given to somebody else: what a user had under it ends. A service keeps what
+    /// it has. Answers when it is on the disk.
+    pub(super) fn end_device(&mut self, removal: Removal) {
+        let Removal { client: client_id, key_id, answer } = removal;
+        let is_removed = key_id.is_some();
+        if let Some(key_id) = key_id {
+            self.connections.void_credential(key_id, self.now.instant);
+        }
+        if let Some(service) = self.clients.holder_of(&client_id).filter(|account| is_account_of_service(account)) {
+            // The caller may have stopped waiting, here and below.
+            let _ = answer.send(Some(service.into()));
+            return;
+        }
+        if let Some(connection) = self.clients.detach(&client_id) {
+            self.end_connection(connection, ReasonCode::ADMINISTRATIVE_ACTION, REMOVED);
+        } else if is_removed {
+            // Those that follow a device which is not connected learn that it is removed: it may still send media.
+            let connection_id = uuid::Uuid::now_v7().simple().to_string();
+            self.shared.events.send(EventKind::TcpClean, &client_id, &connection_id, self.now.ms, "");
+        }
+        match self.clients.end(&client_id) {
+            Ended::Nothing => _ = answer.send(None),
+            Ended::Logged(end) => self.durability.wait(end, AfterDurable::Ended(answer)),
+            Ended::NotLogged => {}
+        }
+    }
+}
