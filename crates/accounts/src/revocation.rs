@@ -24,7 +24,7 @@ use catalog::{Catalog, CatalogError, ChangeRow, Cut, Kind};
 use progress::Progress;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{MutexGuard, Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -33,13 +33,14 @@ use turns::Turns;
 /// Changes of other processes are looked for this often.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const CHANGES_AT_ONCE: u32 = 128;
-/// What the broker is told to end at once: the ends of sessions share the flushes of its log.
+/// Devices that the broker is told to end at once: the ends of their sessions share the flushes of its log.
 const ENDED_AT_ONCE: usize = 256;
 /// As long as so much has not ended, no further change is read. One change ends 10,000 devices at most.
 const UNDONE_MAX: usize = 20_000;
 /// Pauses between two tries.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// Cheap to clone; the following task ends with the last clone.
 #[derive(Clone)]
@@ -137,6 +138,22 @@ impl Revocation {
     }
 }
 
+/// What a change ends.
+enum End {
+    Cut(Cut),
+    /// The time of this access key or of its secrets was changed.
+    OfTime {
+        key_id: String,
+    },
+}
+
+fn ends_of(row: ChangeRow) -> Vec<End> {
+    if row.kind == Kind::Key && row.cuts.is_empty() {
+        return vec![End::OfTime { key_id: row.subject }];
+    }
+    row.cuts.into_iter().map(End::Cut).collect()
+}
+
 /// What a task of one that panicked should have ended would stand for ever.
 fn pass_on_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
@@ -152,7 +169,9 @@ impl Follower {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Ends with this task.
         let mut running = JoinSet::new();
+        let mut warned = (Instant::now(), 0);
         loop {
+            self.warn_of_tries(&mut warned);
             tokio::select! {
                 changed = numbers.changed() => if changed.is_err() { return },
                 // What cannot be read now is read at the next look.
@@ -163,6 +182,19 @@ impl Follower {
             if let Err(error) = self.read_to(last, &mut running).await {
                 tracing::warn!(%error, "cannot read what was changed; what it ends stands until then");
             }
+        }
+    }
+
+    /// Says that something is tried again and again, now and then.
+    fn warn_of_tries(&self, (last, tries): &mut (Instant, u64)) {
+        let tried_again = self.tried_again.load(Ordering::Relaxed);
+        if tried_again > *tries && last.elapsed() >= WARN_EVERY {
+            let waiting = self.progress.borrow().undone();
+            tracing::warn!(
+                waiting,
+                "what changes end has not ended, because the broker does not answer; it is tried again"
+            );
+            (*last, *tries) = (Instant::now(), tried_again);
         }
     }
 
@@ -198,17 +230,19 @@ impl Follower {
             }
         }
         let revision = *self.catalog.access_revision().borrow();
-        self.progress.send_modify(|progress| progress.read(row.number, row.cuts.len()));
-        for cut in row.cuts {
-            running.spawn(Arc::clone(self).end_for_sure(row.number, cut, revision));
+        let number = row.number;
+        let ends = ends_of(row);
+        self.progress.send_modify(|progress| progress.read(number, ends.len()));
+        for end in ends {
+            running.spawn(Arc::clone(self).end_for_sure(number, end, revision));
         }
     }
 
-    async fn end_for_sure(self: Arc<Self>, number: u64, cut: Cut, revision: u64) {
+    async fn end_for_sure(self: Arc<Self>, number: u64, end: End, revision: u64) {
         let mut pause = RETRY_AFTER;
-        while !self.try_end(&cut, revision).await {
+        while !self.try_end(&end, revision).await {
             self.tried_again.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(change = number, ?pause, "what a change ends has not ended; it is tried again");
+            tracing::debug!(change = number, ?pause, "what a change ends has not ended; it is tried again");
             sleep(pause).await;
             pause = (2 * pause).min(RETRY_AFTER_MAX);
         }
@@ -217,24 +251,25 @@ impl Follower {
     }
 
     /// `false`: the broker or the catalog has not answered.
-    async fn try_end(&self, cut: &Cut, revision: u64) -> bool {
-        if let Cut::Key { .. } = cut {
+    async fn try_end(&self, end: &End, revision: u64) -> bool {
+        if let End::Cut(Cut::Key { .. }) | End::OfTime { .. } = end {
             // Whoever logs in from there on is judged by the new rules.
             self.access.reached(revision).await;
         }
-        // It is never closed.
-        let _one_of_some = self.at_once.acquire().await;
-        match cut {
-            Cut::Key { key_id } => answered(self.sessions.cut_key(key_id)).await.is_some(),
-            Cut::Credential { client_id, key_id } => {
+        match end {
+            End::OfTime { key_id } => answered(self.sessions.judge_key(key_id)).await.is_some(),
+            End::Cut(Cut::Key { key_id }) => answered(self.sessions.cut_key(key_id)).await.is_some(),
+            End::Cut(Cut::Credential { client_id, key_id }) => {
                 answered(self.sessions.cut_credential(client_id, key_id)).await.is_some()
             }
-            Cut::Device { client_id, key_id } => self.try_end_device(client_id, key_id).await,
+            End::Cut(Cut::Device { client_id, key_id }) => self.try_end_device(client_id, key_id).await,
         }
     }
 
     /// Where the client id was registered again meanwhile, what its new user has there stays.
     async fn try_end_device(&self, client_id: &str, key_id: &str) -> bool {
+        // It is never closed.
+        let _one_of_some = self.at_once.acquire().await;
         let _turn = self.turns.of(client_id).await;
         let registered = match self.catalog.device(client_id).await {
             Ok(registered) => registered,

@@ -18,6 +18,15 @@ impl Broker {
             owner.notify(notice(ClientKey::new(client_id)));
         }
     }
+
+    fn notify_all(&self, key_id: &str, notice: impl Fn(Arc<str>, Arc<AnswerOfAll>) -> Notice) -> oneshot::Receiver<()> {
+        let (answer, answered) = AnswerOfAll::new();
+        let key_id: Arc<str> = key_id.into();
+        for worker in self.workers() {
+            worker.notify(notice(Arc::clone(&key_id), Arc::clone(&answer)));
+        }
+        answered
+    }
 }
 
 impl Sessions for Broker {
@@ -35,12 +44,11 @@ impl Sessions for Broker {
     }
 
     fn cut_key(&self, key_id: &str) -> oneshot::Receiver<()> {
-        let (answer, answered) = AnswerOfAll::new();
-        let key_id: Arc<str> = key_id.into();
-        for worker in self.workers() {
-            worker.notify(Notice::KeyCut { key_id: Arc::clone(&key_id), answer: Arc::clone(&answer) });
-        }
-        answered
+        self.notify_all(key_id, |key_id, answer| Notice::KeyCut { key_id, answer })
+    }
+
+    fn judge_key(&self, key_id: &str) -> oneshot::Receiver<()> {
+        self.notify_all(key_id, |key_id, answer| Notice::KeyChanged { key_id, answer })
     }
 
     fn cut_credential(&self, client_id: &str, key_id: &str) -> oneshot::Receiver<()> {

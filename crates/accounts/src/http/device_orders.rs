@@ -19,7 +19,6 @@ use utoipa::ToSchema;
 
 /// What the person behind a device reads.
 const KICKED: &str = "the owner of this server has ended the connection";
-const REVOKED: &str = "the owner of this server has ended the login of this device: log in again";
 
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Kicked {
@@ -84,6 +83,5 @@ pub(super) async fn revoke_device(
     let Device { key_id, secret, .. } = nobodys;
     let revoke = Change::RevokeDevice { client_id: client_id.clone(), key_id, secret };
     api.apply(holder.by(), revoke, expected).await.map_err(|error| refusals.refuse(error))?;
-    asked(&api, |clients| clients.kick(&client_id, REVOKED)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

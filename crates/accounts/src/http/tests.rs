@@ -101,7 +101,18 @@ impl World {
             is_over,
             now_ms,
         };
-        Self { doubt, router: router(state), catalog, access, directory, broker, clients, clock, passed, _folder: folder }
+        Self {
+            doubt,
+            router: router(state),
+            catalog,
+            access,
+            directory,
+            broker,
+            clients,
+            clock,
+            passed,
+            _folder: folder,
+        }
     }
 
     fn pass(&self, ms: u64) {

@@ -8,7 +8,7 @@ use crate::access::{ClientId, Identity, check_parent};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use catalog::{Change, Grant, GrantFilter, ParentTopic, Row, Rule};
+use catalog::{Change, Grant, GrantFilter, Key, ParentTopic, Row, Rule};
 use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -292,6 +292,10 @@ pub(super) async fn test_grant(
             let why = format!("there is no access key {key_id}, or it is disabled");
             return Ok(Json(TestAnswer { allowed: false, why }));
         }
+        (None, Some(key_id)) if access.key(&key_id).is_some_and(|key| has_ended(&api, key)) => {
+            let why = format!("the access key {key_id} has expired");
+            return Ok(Json(TestAnswer { allowed: false, why }));
+        }
         (None, Some(key_id)) => Identity::Service { key_id, instance: access.instance().to_owned() },
         _ => return Err(Problem::new(Code::InvalidQuery, "name a client_id or a key, one of them")),
     };
@@ -302,6 +306,12 @@ pub(super) async fn test_grant(
     let allowed = decided.is_ok();
     let why = decided.err().unwrap_or_else(|| allowed_by(&who, &query.topic));
     Ok(Json(TestAnswer { allowed, why }))
+}
+
+/// None of its secrets lets anybody in any more.
+fn has_ended(api: &Api, key: &Key) -> bool {
+    let is_over = |until_ms: Option<u64>| until_ms.is_some_and(|until_ms| (api.state.is_over)(until_ms));
+    key.secrets.iter().all(|secret| is_over(key.valid_until_ms(secret)))
 }
 
 /// As it would log in. Of one that is not registered the group counts alone.

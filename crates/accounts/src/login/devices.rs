@@ -53,6 +53,8 @@ pub enum LookupSource {
     Senders,
     /// The queue, for messages to such devices.
     Queue,
+    /// Connections whose credential was to end by now.
+    Standing,
 }
 
 /// Cheap to clone; all clones share one cache.

@@ -23,6 +23,10 @@ pub trait Sessions: Send + Sync {
     /// about: these must be the new ones already.
     fn cut_key(&self, key_id: &str) -> oneshot::Receiver<()>;
 
+    /// Judges the connections that were let in by an access key again, because its time or its secrets were changed. Those
+    /// whose secret is gone or over end; the others end in its time. The rules in force must be the new ones already.
+    fn judge_key(&self, key_id: &str) -> oneshot::Receiver<()>;
+
     /// Ends the connection of a device that was let in by a credential which is another's or replaced. Its session stays. A
     /// login that has begun with it does not come about.
     fn cut_credential(&self, client_id: &str, key_id: &str) -> oneshot::Receiver<()>;

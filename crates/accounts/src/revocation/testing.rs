@@ -15,6 +15,7 @@ pub(crate) struct ToldBroker {
     /// What it was told to end: client ids, with the keys that are void.
     pub(crate) ended: Mutex<Vec<(String, Option<String>)>>,
     pub(crate) cut_keys: Mutex<Vec<String>>,
+    pub(crate) judged_keys: Mutex<Vec<String>>,
     /// Client ids with credentials.
     pub(crate) cut_credentials: Mutex<Vec<(String, String)>>,
     /// It gives no answer about devices.
@@ -41,6 +42,11 @@ impl Sessions for ToldBroker {
 
     fn cut_key(&self, key_id: &str) -> oneshot::Receiver<()> {
         self.cut_keys.lock().unwrap().push(key_id.to_owned());
+        answer(())
+    }
+
+    fn judge_key(&self, key_id: &str) -> oneshot::Receiver<()> {
+        self.judged_keys.lock().unwrap().push(key_id.to_owned());
         answer(())
     }
 

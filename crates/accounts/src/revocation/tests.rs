@@ -8,7 +8,6 @@ use catalog::{
 };
 use sqlx::{Connection, SqliteConnection};
 use std::collections::HashSet;
-use std::time::Instant;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 

@@ -67,6 +67,8 @@ impl Worker {
             Notice::EndDevice(removal) => self.end_device(removal),
             Notice::Ordered(order) => self.obey(order),
             Notice::KeyCut { key_id, answer } => self.cut_key(&key_id, answer),
+            Notice::KeyChanged { key_id, answer } => self.judge_key(&key_id, answer),
+            Notice::Standing { connection, found } => self.judge_device(connection, found),
             Notice::CredentialCut { client, key_id, answer } => {
                 self.cut_credential(&client, key_id);
                 // As above.

@@ -9,7 +9,7 @@
 //!
 //! Four components with private state do the work: [`Connections`], [`Clients`], [`Durability`], [`WorkerPosts`]. They do not know
 //! each other. [`Worker`] sees all four: it asks one and gives what it returns to the next. Here is its loop; `incoming`,
-//! `requests`, `opening`, `revoking` and `dispatch` are the rest of it. The rules of order that it keeps, each with its test, stand in
+//! `requests`, `opening`, `revoking`, `validity` and `dispatch` are the rest of it. The rules of order that it keeps, each with its test, stand in
 //! `docs/broker.md`.
 
 mod action;
@@ -40,6 +40,7 @@ pub(crate) mod taken;
 #[cfg(test)]
 mod testing;
 mod turn_budget;
+mod validity;
 mod worker_posts;
 mod writes;
 
@@ -65,6 +66,7 @@ use post::WorkerMailbox;
 use queue_jobs::QueueAcks;
 use reader::ReaderAddress;
 use revoking::CutOff;
+use validity::ClockWatch;
 use worker_posts::WorkerPosts;
 
 pub(crate) use connections::LOGIN_HELD_BYTES;
@@ -100,6 +102,7 @@ pub(crate) struct Worker {
     scratch: Option<Box<Scratch>>,
     now: Now,
     cut_off: CutOff,
+    clock_watch: ClockWatch,
     /// New work is refused in this turn.
     is_short_of_memory: bool,
     next_tick: Instant,
@@ -211,6 +214,7 @@ impl Worker {
         self.clients.sweep_some(self.now, &mut self.actions);
         if self.now.instant >= self.next_tick {
             self.next_tick = self.now.instant + TICK;
+            self.watch_clock();
             self.connections.tick(self.now.instant);
             self.clients.tick(self.now);
             let live_bytes = self.clients.live_bytes() + self.ended.live_bytes();
@@ -225,8 +229,10 @@ impl Worker {
 
     fn take_timeouts(&mut self) {
         while let Some(timed_out) = self.connections.next_timeout(self.now.instant) {
-            if let TimedOut::Close(key) = timed_out {
-                self.close(key, None);
+            match timed_out {
+                TimedOut::Close(key) => self.close(key, None),
+                TimedOut::Judge(key) => self.judge(key),
+                TimedOut::Nothing => {}
             }
         }
     }

@@ -1,7 +1,7 @@
 //! From a CONNECT to a session, and from the end of a connection to the end of a session.
 
 use accounts::access::Identity;
-use accounts::login::{self, Login, LoginError, LoginStep};
+use accounts::login::{self, Credential, Login, LoginError, LoginStep};
 use catalog::Scope;
 use commitlog::AppendError;
 use limiter::TokenBucket;
@@ -63,14 +63,15 @@ impl Worker {
     /// A login that has ended: the client gets its session, once nothing of an older connection can act any more.
     pub(super) fn logged_in(&mut self, key: ConnectionKey, logged_in: Option<LoggedIn>) {
         let Some(LoggedIn { request, result }) = logged_in else { return };
-        let Login { identity, credential, .. } = match result {
+        let Login { identity, credential, mut valid_until_ms } = match result {
             Ok(login) => login,
             Err(error) => return self.refuse(key, reason::of_login(error)),
         };
-        if let Identity::Service { key_id, .. } = &identity
-            && let Err(error) = self.may_come_in(key_id)
-        {
-            return self.refuse(key, reason::of_login(error));
+        if let (Identity::Service { key_id, .. }, Credential::Secret { generation }) = (&identity, &credential) {
+            match self.may_come_in(key_id, *generation) {
+                Ok(until_ms) => valid_until_ms = until_ms,
+                Err(error) => return self.refuse(key, reason::of_login(error)),
+            }
         }
         // 1. The client id is not another account's. A session whose time is over is nobody's.
         let (client_id, account) = (request.client.clone(), identity.account().into_boxed_str());
@@ -100,6 +101,7 @@ impl Worker {
             client_id,
             identity,
             credential,
+            validity: self.validity_until(valid_until_ms),
             connection_id,
             since_ms: self.now.ms,
             sent_disconnect: false,
@@ -114,14 +116,16 @@ impl Worker {
         }
     }
 
-    /// A key that was disabled or removed while the device was looked up lets nobody in any more. One without this scope has
-    /// nothing to do here; with a session it would receive what the session has subscribed.
-    fn may_come_in(&self, key_id: &str) -> Result<(), LoginError> {
+    /// A key that was disabled, removed or rotated while the device was looked up lets nobody in any more. One without this
+    /// scope has nothing to do here; with a session it would receive what the session has subscribed. Returns until when
+    /// it lets its holder stay.
+    fn may_come_in(&self, key_id: &str, generation: u64) -> Result<Option<u64>, LoginError> {
         let access = self.shared.access.load();
-        if access.key(key_id).is_none() {
-            return Err(LoginError::Refused);
+        let until_ms = login::secret_stands_until(&access, key_id, generation)?;
+        if until_ms.is_some_and(|until_ms| self.now.over().is_over(until_ms)) {
+            return Err(LoginError::Expired);
         }
-        if access.key_allows(key_id, Scope::Topics) { Ok(()) } else { Err(LoginError::Scope) }
+        if access.key_allows(key_id, Scope::Topics) { Ok(until_ms) } else { Err(LoginError::Scope) }
     }
 
     fn refuse(&mut self, key: ConnectionKey, reason: ReasonCode) {
@@ -154,7 +158,7 @@ impl Worker {
     }
 
     /// The end of a connection is told before the session that ends with it is forgotten.
-    pub(super) fn left(&mut self, key: ConnectionKey, left: Option<Left>) {
+    fn left(&mut self, key: ConnectionKey, left: Option<Left>) {
         let Some(Left { client, client_id, connection_id, sent_disconnect, peer }) = left else { return };
         let (events, peer, at_ms) = (&self.shared.events, peer.to_string(), self.now.ms);
         if sent_disconnect {

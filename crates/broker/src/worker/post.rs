@@ -227,6 +227,16 @@ pub(crate) enum Notice {
         key_id: Arc<str>,
         answer: Arc<AnswerOfAll>,
     },
+    /// The time of an access key or of its secrets was changed.
+    KeyChanged {
+        key_id: Arc<str>,
+        answer: Arc<AnswerOfAll>,
+    },
+    /// The device of a connection whose credential was to end by now.
+    Standing {
+        connection: ConnectionKey,
+        found: Result<Option<catalog::Device>, LookupError>,
+    },
     /// The credential of a device was replaced.
     CredentialCut {
         client: ClientKey,

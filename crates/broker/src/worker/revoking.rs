@@ -18,13 +18,15 @@ const CUT_OFF_PER_TURN: usize = 256;
 const KEY_CUT: &str = "the access key of this connection was disabled, removed or narrowed: see its owner";
 /// What the person behind a removed device reads.
 const REMOVED: &str = "the login of this device has ended: log in again";
-/// The same, where another login of the device is valid.
-const REPLACED: &str = "this login was replaced by another one of the same device: log in again";
+/// The same, where the device stays registered.
+const REPLACED: &str =
+    "this login is void: it was revoked, or another login of the device has replaced it; log in again";
 
-/// Connections that are to be ended because of their key, some in each turn.
+/// Connections that are to be ended because of their key or their time, some in each turn.
 #[derive(Default)]
 pub(super) struct CutOff {
-    connections: Vec<ConnectionKey>,
+    /// With what they are told.
+    connections: Vec<(ConnectionKey, &'static str)>,
     /// Given when none is left.
     answers: Vec<Arc<AnswerOfAll>>,
 }
@@ -33,21 +35,29 @@ impl CutOff {
     pub(super) fn is_empty(&self) -> bool {
         self.connections.is_empty()
     }
+
+    pub(super) fn add(&mut self, connection: ConnectionKey, words: &'static str) {
+        self.connections.push((connection, words));
+    }
+
+    /// This one waits for them.
+    pub(super) fn answer_behind(&mut self, answer: Arc<AnswerOfAll>) {
+        self.answers.push(answer);
+    }
 }
 
 impl Worker {
     pub(super) fn cut_key(&mut self, key_id: &str, answer: Arc<AnswerOfAll>) {
-        self.cut_off.connections.extend(self.connections.of_access_key(key_id));
-        self.cut_off.answers.push(answer);
+        self.connections.of_access_key(key_id).for_each(|connection| self.cut_off.add(connection, KEY_CUT));
+        self.cut_off.answer_behind(answer);
     }
 
-    /// Ends some of the connections that were let in by a key which allows less than before, or nothing. Whoever may still
-    /// log in is let in anew by what it allows now.
+    /// Ends some of the connections that are to be ended. Whoever may still log in is let in anew by what its key allows now.
     pub(super) fn cut_some_off(&mut self) {
         let CutOff { connections, answers } = &mut self.cut_off;
         let some = connections.split_off(connections.len().saturating_sub(CUT_OFF_PER_TURN));
         let answers = if connections.is_empty() { std::mem::take(answers) } else { Vec::new() };
-        some.into_iter().for_each(|key| self.end_connection(key, ReasonCode::NOT_AUTHORIZED, KEY_CUT));
+        some.into_iter().for_each(|(key, words)| self.close_with_words(key, ReasonCode::NOT_AUTHORIZED, words));
         drop(answers);
     }
 
@@ -56,14 +66,9 @@ impl Worker {
         if let Some(connection) = self.clients.connection_of(client_id)
             && self.connections.is_of_credential(connection, &key_id)
         {
-            self.end_connection(connection, ReasonCode::NOT_AUTHORIZED, REPLACED);
+            self.close_with_words(connection, ReasonCode::NOT_AUTHORIZED, REPLACED);
         }
         self.connections.void_credential(key_id, self.now.instant);
-    }
-
-    fn end_connection(&mut self, key: ConnectionKey, reason: ReasonCode, words: &str) {
-        let left = self.connections.close(key, Some((reason, Some(words))), self.now.instant);
-        self.left(key, left);
     }
 
     /// A device was removed, or its client id is given to somebody else: what a user had under it ends. A service keeps what
@@ -80,7 +85,7 @@ impl Worker {
             return;
         }
         if let Some(connection) = self.clients.detach(&client_id) {
-            self.end_connection(connection, ReasonCode::ADMINISTRATIVE_ACTION, REMOVED);
+            self.close_with_words(connection, ReasonCode::ADMINISTRATIVE_ACTION, REMOVED);
         } else if is_removed {
             // Those that follow a device which is not connected learn that it is removed: it may still send media.
             let connection_id = uuid::Uuid::now_v7().simple().to_string();

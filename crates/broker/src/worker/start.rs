@@ -19,6 +19,7 @@ use super::post::{WorkerAddress, WorkerMailbox};
 use super::queue_jobs::QueueAcks;
 use super::reader::ReaderAddress;
 use super::revoking::CutOff;
+use super::validity::ClockWatch;
 use super::worker_posts::WorkerPosts;
 use crate::mailbox::{Alarm, mailbox};
 use crate::shared::Shared;
@@ -100,6 +101,7 @@ impl Prepared {
             scratch: Some(Box::new(Scratch::new())),
             now,
             cut_off: CutOff::default(),
+            clock_watch: ClockWatch::new(now),
             is_short_of_memory: false,
             next_tick: now.instant,
             stopping: None,

@@ -78,7 +78,7 @@ fn who_holds_a_client_id_is_known_as_long_as_there_is_a_session() {
 }
 
 /// Eleven minutes in which the clock is asked.
-fn believe(machine: &TestMachine, world: &World) {
+pub(crate) fn believe(machine: &TestMachine, world: &World) {
     for _ in 0..11 * 60 {
         machine.pass(1_000);
         let _ = world.clock.now_ms();

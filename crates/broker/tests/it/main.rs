@@ -6,6 +6,7 @@ mod brittle;
 mod busy;
 mod crashes;
 mod durability;
+mod expiry;
 mod keys;
 mod login;
 mod owner;

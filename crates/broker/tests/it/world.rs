@@ -235,6 +235,14 @@ impl World {
     }
 
     /// Alice's device, with a credential until then.
+    /// Lets the credential of a device last until then.
+    pub(crate) fn renew_until(&self, client_id: &str, user: &str, expires_at_ms: u64) {
+        let Running { catalog, devices, .. } = self.running.as_ref().unwrap();
+        let until = self.runtime.block_on(catalog.extend_device(client_id, &key_id_of(user), expires_at_ms)).unwrap();
+        assert_eq!(until, Some(expires_at_ms));
+        devices.invalidate(client_id);
+    }
+
     pub(crate) fn let_alice_in_until(&self, expires_at_ms: u64) {
         let running = self.running.as_ref().unwrap();
         let device = Device { expires_at_ms, ..device(ALICE, "alice") };
@@ -338,6 +346,16 @@ impl World {
         devices.invalidate(client_id);
     }
 
+    /// In force, and the broker is told nothing.
+    pub(crate) fn change_key_unseen(&self, change: Change) {
+        let Running { catalog, access, .. } = self.running.as_ref().unwrap();
+        self.runtime.block_on(async {
+            let by = By { actor: Actor::Owner, address: None, at_ms: now_ms() };
+            catalog.apply(Order { change, by, expected: None }).await.unwrap();
+            access.reached(*catalog.access_revision().borrow()).await;
+        });
+    }
+
     /// As the API does: in force before the broker is told.
     pub(crate) fn change_key(&self, change: Change) {
         let Running { catalog, access, broker, .. } = self.running.as_ref().unwrap();
@@ -345,6 +363,9 @@ impl World {
             let by = By { actor: Actor::Owner, address: None, at_ms: now_ms() };
             let done = catalog.apply(Order { change, by, expected: None }).await.unwrap();
             access.reached(*catalog.access_revision().borrow()).await;
+            if done.cuts.is_empty() {
+                broker.judge_key(KEY.0).await.unwrap();
+            }
             for cut in done.cuts {
                 let Cut::Key { key_id } = cut else { panic!("{cut:?}") };
                 broker.cut_key(&key_id).await.unwrap();

@@ -68,6 +68,10 @@ mod faults {
             Self::die();
         }
 
+        fn judge_key(&self, _: &str) -> oneshot::Receiver<()> {
+            Self::die();
+        }
+
         fn cut_credential(&self, _: &str, _: &str) -> oneshot::Receiver<()> {
             Self::die();
         }

@@ -195,7 +195,8 @@ async fn a_revoked_login_lets_nobody_in_and_a_new_one_is_the_same_device() {
     assert_eq!(world.call(stale).await.refused(), (412, "stale"));
     assert!(world.clients.orders().is_empty() && world.connect(&old).await.is_ok());
     assert_eq!(world.ask("POST", path, Value::Null).await.status, StatusCode::NO_CONTENT);
-    assert_eq!(world.clients.orders(), ["kick GID_dev@@@d1"]);
+    let old_key = old.text("username").split('|').nth(1).unwrap().to_owned();
+    assert_eq!(*world.broker.cut_credentials.lock().unwrap(), [("GID_dev@@@d1".to_owned(), old_key)]);
     assert_eq!(world.connect(&old).await, Err(LoginError::Refused));
     let renewed = world.renew(&old).await;
     assert_eq!(renewed.refused(), (401, "login_ended"));

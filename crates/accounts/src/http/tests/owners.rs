@@ -123,6 +123,16 @@ async fn a_fresh_group_topic_and_grant_let_a_device_publish_and_the_tester_says_
         world.ask("GET", "/api/v1/grants:test?key=none&action=publish&topic=orders-up/call", Value::Null).await;
     assert_eq!(of_nobody.text("why"), "there is no access key none, or it is disabled");
 
+    let secret = world.key("billing", "access", &["topics"]).await;
+    let of_billing = "/api/v1/grants:test?key=billing&action=publish&topic=orders-up/call";
+    assert_eq!(world.ask("GET", of_billing, Value::Null).await.body["allowed"], true);
+    world.ask("PATCH", "/api/v1/keys/billing", json!({ "expires_at_ms": START_MS + 1_000 })).await;
+    assert_eq!(*world.broker.judged_keys.lock().unwrap(), ["billing", "billing"], "made, and its time changed");
+    world.pass(1_000);
+    let expired = world.ask("GET", of_billing, Value::Null).await;
+    assert_eq!((&expired.body["allowed"], expired.text("why")), (&json!(false), "the access key billing has expired"));
+    assert_eq!(world.sign_in("billing", &secret), Err(LoginError::Expired));
+
     let list = world.ask("GET", "/api/v1/grants?group=GID_phone", Value::Null).await;
     assert_eq!(list.body, json!({ "items": [{ "group": "GID_phone", "topic": "orders-up" }] }));
     let gone = world.ask("DELETE", "/api/v1/grants/GID_phone/orders-up", Value::Null).await;

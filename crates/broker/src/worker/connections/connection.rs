@@ -95,6 +95,7 @@ pub(in crate::worker) struct Connected {
     pub(in crate::worker) identity: Identity,
     /// What it was let in by.
     pub(in crate::worker) credential: Credential,
+    pub(in crate::worker) validity: Validity,
     /// Unique per connection.
     pub(in crate::worker) connection_id: Box<str>,
     pub(in crate::worker) since_ms: u64,
@@ -103,6 +104,15 @@ pub(in crate::worker) struct Connected {
     pub(in crate::worker) publishes: TokenBucket,
     /// What it published to last.
     pub(in crate::worker) known_topic: Option<Box<KnownTopic>>,
+}
+
+/// Until when a connection may stand. What prolongs its credential sets another one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::worker) struct Validity {
+    /// By the service's clock; `None`: until its right is taken away.
+    pub(in crate::worker) until_ms: Option<u64>,
+    /// When it is looked at next, which is not later than it ends.
+    pub(in crate::worker) look_at: Option<Instant>,
 }
 
 /// A connection between two workers, with everything that was read.
@@ -187,11 +197,24 @@ impl ClientConnection {
         }
     }
 
+    pub(super) fn let_in_mut(&mut self) -> Option<&mut Connected> {
+        match &mut self.stage {
+            Stage::Connected(connected) => Some(connected),
+            Stage::AwaitingConnack(awaiting) => Some(&mut awaiting.connected),
+            _ => None,
+        }
+    }
+
     pub(super) fn connected_mut(&mut self) -> Option<&mut Connected> {
         match &mut self.stage {
             Stage::Connected(connected) => Some(connected),
             _ => None,
         }
+    }
+
+    /// When its validity is to be looked at.
+    pub(super) fn look_at(&self) -> Option<Instant> {
+        self.connected()?.validity.look_at
     }
 
     pub(super) fn is_finished(&self) -> bool {

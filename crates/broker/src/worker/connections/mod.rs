@@ -41,7 +41,7 @@ use lines::Lines;
 
 pub(super) use close::Left;
 pub(crate) use connection::Moving;
-pub(super) use connection::{AwaitingConnack, Connected};
+pub(super) use connection::{AwaitingConnack, Connected, Validity};
 pub(super) use lines::Line;
 pub(super) use login::{Accepted, LoggedIn};
 pub(crate) use read::LOGIN_HELD_BYTES;
@@ -218,6 +218,11 @@ impl Connections {
         self.mark_ready(key);
     }
 
+    /// A client that was let in, also if its CONNACK has not left.
+    pub(super) fn let_in(&self, key: ConnectionKey) -> Option<&Connected> {
+        self.get(key)?.let_in()
+    }
+
     pub(super) fn connected(&self, key: ConnectionKey) -> Option<&Connected> {
         self.get(key)?.connected()
     }
@@ -248,8 +253,8 @@ impl Connections {
 
     /// Whether it was let in by this credential of a device.
     pub(super) fn is_of_credential(&self, key: ConnectionKey, wanted: &str) -> bool {
-        let let_in = self.get(key).and_then(ClientConnection::let_in);
-        let_in.is_some_and(|let_in| matches!(&let_in.credential, Credential::Device { key_id } if **key_id == *wanted))
+        self.let_in(key)
+            .is_some_and(|let_in| matches!(&let_in.credential, Credential::Device { key_id } if **key_id == *wanted))
     }
 
     pub(super) fn keys(&self) -> Vec<ConnectionKey> {

@@ -256,6 +256,7 @@ impl Bench {
             client_id: ClientKey::new(ALICE),
             identity: Identity::Device { client_id: ALICE.into(), user, group: "GID_dev".into() },
             credential: Credential::Device { key_id: "DC.alice".into() },
+            validity: Validity::default(),
             connection_id: "connection".into(),
             since_ms: 0,
             sent_disconnect: false,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Connections;
-use super::connection::Stage;
+use super::connection::{ClientConnection, Stage, Validity};
 use crate::worker::TICK;
 use crate::worker::post::ConnectionKey;
 
@@ -13,6 +13,8 @@ pub(in crate::worker) enum TimedOut {
     Nothing,
     /// The time of this connection is up: it is to be closed.
     Close(ConnectionKey),
+    /// The validity of its credential is to be looked at, which gives it another time for that.
+    Judge(ConnectionKey),
 }
 
 impl Connections {
@@ -26,7 +28,10 @@ impl Connections {
         let due = match &connection.stage {
             Stage::Closing(closing) => closing.give_up,
             // In the past: it is not over, because its silence was ours.
-            _ => connection.mqtt.poll_timeout().filter(|due| *due > now).unwrap_or(recheck),
+            _ => {
+                let due = connection.mqtt.poll_timeout().filter(|due| *due > now).unwrap_or(recheck);
+                connection.look_at().map_or(due, |look_at| look_at.min(due))
+            }
         };
         self.timers.arm(key, due);
     }
@@ -62,8 +67,32 @@ impl Connections {
             tracing::debug!(reason = %close.reason, detail = close.detail, "a connection's time is up");
             return Some(TimedOut::Close(key));
         }
+        let is_to_be_judged = connection.look_at().is_some_and(|look_at| look_at <= now);
+        if is_to_be_judged {
+            // Who judges it sets the next one.
+            connection.connected_mut().into_iter().for_each(|connected| connected.validity.look_at = None);
+        }
         self.arm_at(key, now);
-        Some(TimedOut::Nothing)
+        Some(if is_to_be_judged { TimedOut::Judge(key) } else { TimedOut::Nothing })
+    }
+
+    /// Until when this connection may stand.
+    pub(in crate::worker) fn set_validity(&mut self, key: ConnectionKey, validity: Validity, now: Instant) {
+        let Some(let_in) = self.get_mut(key).and_then(ClientConnection::let_in_mut) else { return };
+        let_in.validity = validity;
+        self.arm(key, now);
+    }
+
+    /// After the clock was set: the times at which validities are to be looked at are wrong.
+    pub(in crate::worker) fn look_at_all_validities(&mut self, now: Instant) {
+        for key in self.keys() {
+            let Some(connected) = self.connected_mut(key).filter(|connected| connected.validity.until_ms.is_some())
+            else {
+                continue;
+            };
+            connected.validity.look_at = Some(now);
+            self.arm(key, now);
+        }
     }
 
     /// A slowed connection whose time is over is read again.

@@ -1,0 +1,25 @@
+//! Logins that stand: until when what they were let in by lets them stay.
+
+use super::LoginError;
+use crate::access::Access;
+use catalog::Device;
+
+/// Until when this secret of an access key lets its holder stay, by the rules that are in force; `None`: until it is taken
+/// away.
+///
+/// # Errors
+/// It does not any more: key or secret is gone.
+pub fn secret_stands_until(access: &Access, key_id: &str, generation: u64) -> Result<Option<u64>, LoginError> {
+    let key = access.key(key_id).ok_or(LoginError::Refused)?;
+    let secret = key.secrets.iter().find(|secret| secret.generation == generation).ok_or(LoginError::Refused)?;
+    Ok(key.valid_until_ms(secret))
+}
+
+/// The same of a device's credential, by its row in the directory.
+///
+/// # Errors
+/// The device is removed, or has another one.
+pub fn credential_stands_until(device: Option<&Device>, key_id: &str) -> Result<u64, LoginError> {
+    let device = device.filter(|device| device.key_id == key_id).ok_or(LoginError::Refused)?;
+    Ok(device.expires_at_ms)
+}
