@@ -18,6 +18,7 @@ mod owner_command_line;
 mod owner_devices;
 mod property_names;
 mod revocation;
+mod seeds;
 mod serve;
 mod set_clock;
 mod soak;

@@ -12,6 +12,7 @@ pub mod devices;
 pub mod history;
 pub mod meetings;
 pub mod presence;
+pub mod seeds;
 pub mod topics;
 pub mod users;
 
@@ -119,6 +120,11 @@ macro_rules! catalog_contract {
                 the_log_is_read_from_its_end_and_by_what_is_asked_for
                 lists_come_in_pages
                 old_rows_are_pruned_and_the_numbers_go_on
+            ]
+            seeds [
+                what_was_seeded_once_is_kept_over_starts_as_its_owner_has_made_it
+                what_an_owner_has_removed_stays_removed_and_what_is_new_is_made
+                what_a_trial_has_made_is_known_until_it_is_forgotten
             ]
             history [
                 past_calls_are_read_page_by_page_those_that_started_last_first

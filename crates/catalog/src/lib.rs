@@ -15,6 +15,7 @@ pub mod keys;
 pub mod limits;
 pub mod meetings;
 pub mod presence;
+pub mod seeds;
 mod sqlite;
 pub mod text;
 pub mod topics;
@@ -32,6 +33,7 @@ pub use meetings::{
 };
 
 pub use presence::{ClientOnline, OnlineEvent, OnlineKind, Presence, PresenceChanges};
+pub use seeds::{Origin, Seed, Seeded, Seeds};
 pub use topics::{AccessKey, AccessSnapshot, Grant, GrantFilter, Group, ParentTopic, Rule, Topics};
 
 pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};
@@ -55,7 +57,7 @@ pub enum CatalogError {
 }
 
 /// All subjects of one store.
-pub trait Catalog: Accounts + Topics + Presence + Meetings + Audit {
+pub trait Catalog: Accounts + Topics + Presence + Meetings + Audit + Seeds {
     /// Deletes handled requests, ended meetings, and all else for which [`limits`] has a time, once that is over;
     /// returns how many rows.
     fn prune(&self, now_ms: u64) -> CatalogFuture<'_, u64>;

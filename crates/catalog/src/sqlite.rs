@@ -71,6 +71,7 @@ mod presence;
 mod probe;
 mod prune;
 mod rows;
+mod seeds;
 mod set_aside;
 mod topics;
 mod users;

@@ -59,6 +59,10 @@ pub(crate) struct Serve {
     /// For trying out: loopback only, the next free port for each that is not set, three users with a link each.
     #[arg(long)]
     pub dev: bool,
+    /// Before it serves, removes what `--dev` has made in this data directory: its access key, and its users with their
+    /// links and devices.
+    #[arg(long, conflicts_with = "dev")]
+    pub remove_dev: bool,
     /// TOML file.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -101,7 +101,7 @@ fn configure(serve: &Serve) -> Result<Config> {
         let (key, value) = setting.split_once('=').ok_or_else(|| ConfigError::Setting(setting.clone()))?;
         layers.set_text(key, value, Origin::Flag(format!("--set {key}")))?;
     }
-    Ok(Config::check(&layers, serve.dev)?)
+    Ok(Config { remove_dev: serve.remove_dev, ..Config::check(&layers, serve.dev)? })
 }
 
 /// To standard error; what is logged is chosen by `CONVOKE_LOG` (default `info`).

@@ -186,7 +186,7 @@ impl Stage {
         self.server.as_ref().and_then(Process::id)
     }
 
-    /// A request to the API with the instance's key.
+    /// A request to the API with the instance's key; `Null`: it was answered with no body.
     pub async fn api(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Result<Value> {
         let key = fs::read_to_string(self.data().join("api-key")).context("the server has made no api-key")?;
         let mut request = self.http.request(method, self.url(path)).bearer_auth(key.trim());
@@ -198,6 +198,9 @@ impl Stage {
         let text = answer.text().await?;
         if !status.is_success() {
             bail!("{path} was answered {status}: {text}");
+        }
+        if text.is_empty() {
+            return Ok(Value::Null);
         }
         serde_json::from_str(&text).with_context(|| format!("{path} was answered with no JSON: {text}"))
     }

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0006_past_calls.sql"),
     include_str!("../../migrations/sqlite/0007_owners_changes.sql"),
     include_str!("../../migrations/sqlite/0008_indices_of_lists.sql"),
+    include_str!("../../migrations/sqlite/0009_seeds.sql"),
 ];
 
 /// The schema that this program reads and writes.

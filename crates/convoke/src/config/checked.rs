@@ -41,6 +41,8 @@ pub struct Config {
     pub test: Test,
     /// Loopback only, seeded users; ports that were not configured may move.
     pub dev: bool,
+    /// What an earlier `dev` has made is to go.
+    pub remove_dev: bool,
 }
 
 /// An address to listen on.
@@ -142,6 +144,7 @@ impl Config {
             test: check.test(&raw)?,
             names: check.names(raw.tls.names)?,
             dev,
+            remove_dev: false,
         })
     }
 }

@@ -44,9 +44,9 @@ pub struct Server {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Names {
-    /// Group IDs that exist; the first is that of devices registered without one.
+    /// Group IDs that are made at the first start that names them; the first is that of devices registered without one.
     pub groups: Vec<String>,
-    /// Makes the parent topics of call signalling, and lets end users of the groups publish requests.
+    /// Makes the parent topics of call signalling, once, and lets end users of the groups publish requests.
     pub signalling: bool,
 }
 

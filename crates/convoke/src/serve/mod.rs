@@ -11,6 +11,7 @@ mod seed;
 mod seeded_replay;
 mod storage;
 mod time_file;
+mod trial;
 
 pub use channels::InProcessChannels;
 pub use endpoints::{BoundAddresses, Endpoints};
@@ -186,6 +187,7 @@ impl Server {
             media: rtc.local_addr(),
         };
         let endpoints = Endpoints::new(config, &bound);
+        trial::end(config, &storage).await?;
         let links = seed_names(config, &storage, &keys).await?;
         watch_catalog(&storage, &fatal);
         tokio::spawn(time_file::keep(storage.clock.clone(), config.data_dir.clone()));

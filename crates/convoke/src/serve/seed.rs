@@ -1,36 +1,70 @@
 //! Names that must exist before any client connects: groups, parent topics, grants; in `--dev` three users with links.
 //!
-//! All of it is written into the catalog again at every start; writing what is there changes nothing.
+//! Each is made once. What an owner has removed since stays removed; a line at the start says so, and how to bring it back.
 
 use crate::keys::{ApiKey, read_or_create, sha256_hex};
 use anyhow::{Context, Result};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use catalog::{AccessKey, Catalog, Grant, Group, LoginLink, ParentTopic, Rule, User};
+use catalog::{
+    AccessKey, Catalog, CatalogError, Grant, Group, LoginLink, Origin, ParentTopic, Rule, Seed, Seeded, User,
+};
 use serde_json::{Value, json};
 use signalling::topics::{INSTANCE, MEETING_DOWN, MEETING_UP, RING_DOWN};
 use std::path::Path;
+use tracing::warn;
 
 /// The people of `--dev`.
 pub(super) const DEV_USERS: [(&str, &str); 3] = [("alice", "Alice"), ("bob", "Bob"), ("carol", "Carol")];
 
 /// Groups and, where calls are wanted, the parent topics of signalling with their fixed rules.
 pub(super) async fn names(catalog: &dyn Catalog, groups: &[String], signalling: bool) -> Result<()> {
-    for group in groups {
-        catalog.put_group(Group { group: group.clone() }).await.context("cannot register the groups")?;
+    let mut seeds: Vec<_> = groups.iter().map(|group| Seed::Group(Group { group: group.clone() })).collect();
+    if signalling {
+        let parents = [(MEETING_UP, Rule::ToQueue), (RING_DOWN, Rule::FromQueue), (MEETING_DOWN, Rule::FromQueue)];
+        seeds.extend(parents.map(|(parent, rule)| Seed::Parent(ParentTopic { parent: parent.into(), rule })));
+        let grant = |group: &String| Seed::Grant(Grant { group: group.clone(), parent: MEETING_UP.into() });
+        seeds.extend(groups.iter().map(grant));
     }
-    if !signalling {
-        return Ok(());
-    }
-    for (parent, rule) in [(MEETING_UP, Rule::ToQueue), (RING_DOWN, Rule::FromQueue), (MEETING_DOWN, Rule::FromQueue)] {
-        catalog.put_parent(ParentTopic { parent: parent.into(), rule }).await.context("cannot register the topics")?;
-    }
-    for group in groups {
-        let grant = Grant { group: group.clone(), parent: MEETING_UP.into() };
-        catalog.put_grant(grant).await.context("cannot register the grants")?;
+    for seed in seeds {
+        sow(catalog, seed, Origin::Configuration).await.context("cannot make what the configuration names")?;
     }
     Ok(())
+}
+
+async fn sow(catalog: &dyn Catalog, seed: Seed, origin: Origin) -> Result<Seeded, CatalogError> {
+    let (kind, subject, remedy) = (seed.kind().name(), seed.subject(), how_to_bring_back(&seed));
+    let seeded = catalog.seed(seed, origin).await?;
+    if seeded == Seeded::Removed {
+        let named_by = match origin {
+            Origin::Configuration => "the configuration",
+            Origin::Dev => "--dev",
+        };
+        warn!(kind, subject, named_by, remedy, "it was removed by an owner, and is not made again");
+    }
+    Ok(seeded)
+}
+
+fn how_to_bring_back(seed: &Seed) -> String {
+    match seed {
+        Seed::Group(group) => format!("convoke groups create {}", group.group),
+        Seed::Parent(ParentTopic { parent, rule }) => {
+            let rule = match rule {
+                Rule::None => "none",
+                Rule::ToQueue => "to_queue",
+                Rule::FromQueue => "from_queue",
+                Rule::Both => "both",
+            };
+            format!("convoke topics create {parent} --rule {rule}")
+        }
+        Seed::Grant(Grant { group, parent }) => {
+            format!("convoke grants create {group} {parent}, once its group and its topic are there")
+        }
+        Seed::AccessKey(key) => format!("convoke keys create {} --kind access, which has another secret", key.key_id),
+        Seed::User(user) => format!("convoke users create {} --name {}", user.user, user.name),
+        Seed::Link(link) => format!("convoke links create {}, once the user is there", link.user),
+    }
 }
 
 /// A service's login for tools and benchmarks: the one in `access-key` in the data directory, which is made once.
@@ -43,7 +77,8 @@ pub(super) async fn dev_access_key(catalog: &dyn Catalog, api_key: &ApiKey, data
     let key = access_key(&login).with_context(|| {
         format!("{} holds no login\n  remedy: remove it, a new one is made at the next start", path.display())
     })?;
-    catalog.put_access_key(key).await.context("cannot register the access key")
+    sow(catalog, Seed::AccessKey(key), Origin::Dev).await.context("cannot register the access key")?;
+    Ok(())
 }
 
 fn access_key(login: &str) -> Option<AccessKey> {
@@ -52,15 +87,16 @@ fn access_key(login: &str) -> Option<AccessKey> {
     Some(AccessKey { key_id: text("key_id")?, secret: text("secret")?, instance: text("instance")? })
 }
 
-/// Creates the three users and returns a login secret for each, the same at every start.
+/// Creates the three users and returns a login secret for each whose link is there, the same at every start.
 pub(super) async fn dev_users(catalog: &dyn Catalog, api_key: &ApiKey) -> Result<Vec<(&'static str, String)>> {
     let mut links = Vec::new();
     for (user, name) in DEV_USERS {
-        catalog.put_user(User { user: user.into(), name: name.into() }).await?;
+        sow(catalog, Seed::User(User { user: user.into(), name: name.into() }), Origin::Dev).await?;
         let secret = derived(api_key, &format!("login-link:{user}"));
         let link = LoginLink::new(sha256_hex(secret.as_bytes()), user.into());
-        catalog.put_login_link(link).await?;
-        links.push((user, secret));
+        if sow(catalog, Seed::Link(link), Origin::Dev).await? != Seeded::Removed {
+            links.push((user, secret));
+        }
     }
     Ok(links)
 }

@@ -159,6 +159,14 @@ impl Audit for Held {
     }
 }
 
+impl Seeds for Held {
+    pass_on! {
+        fn seed(&self, seed: Seed, origin: Origin) -> CatalogFuture<'_, Seeded>;
+        fn seeded(&self, origin: Origin) -> CatalogFuture<'_, Vec<(Kind, String)>>;
+        fn forget_seeds(&self, origin: Origin) -> CatalogFuture<'_, ()>;
+    }
+}
+
 impl Meetings for Held {
     fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError> {
         Box::pin(async move {

@@ -1,0 +1,105 @@
+//! What the program makes by itself.
+
+use super::{Store, group, parent, user};
+use crate::{
+    AccessKey, Accounts, Actor, Audit, By, Change, Grant, Key, KeyUpdate, Kind, LoginLink, Order, Origin, Rule, Seed,
+    Seeded, Seeds, Topics,
+};
+
+async fn change(catalog: &impl Audit, change: Change) {
+    let by = By { actor: Actor::Owner, address: None, at_ms: 1_000 };
+    catalog.apply(Order { change, by, expected: None }).await.unwrap();
+}
+
+fn grant() -> Grant {
+    Grant { group: "GID_test".to_owned(), parent: "up".to_owned() }
+}
+
+fn access_key(secret: &str) -> AccessKey {
+    AccessKey { key_id: "dev".to_owned(), secret: secret.to_owned(), instance: "convoke".to_owned() }
+}
+
+fn link() -> LoginLink {
+    LoginLink::new("0123456789abcdef0123456789abcdef".to_owned(), "ann".to_owned())
+}
+
+/// One of each kind, in an order in which they can be made.
+fn all() -> [Seed; 6] {
+    [
+        Seed::Group(group("GID_test")),
+        Seed::Parent(parent("up", Rule::ToQueue)),
+        Seed::Grant(grant()),
+        Seed::AccessKey(access_key("secret")),
+        Seed::User(user("ann")),
+        Seed::Link(link()),
+    ]
+}
+
+pub async fn what_was_seeded_once_is_kept_over_starts_as_its_owner_has_made_it<S: Store>(store: &S) {
+    let catalog = store.open().await;
+    for seed in all() {
+        assert_eq!(catalog.seed(seed.clone(), Origin::Configuration).await, Ok(Seeded::Made), "{seed:?}");
+    }
+    change(&catalog, Change::UpdateParent(parent("up", Rule::Both))).await;
+    let update = KeyUpdate { note: Some("mine".to_owned()), ..KeyUpdate::default() };
+    change(&catalog, Change::UpdateKey { key_id: "dev".to_owned(), update }).await;
+    drop(catalog);
+    let catalog = store.open().await;
+    for seed in all() {
+        assert_eq!(catalog.seed(seed.clone(), Origin::Configuration).await, Ok(Seeded::Kept), "{seed:?}");
+    }
+    let access = catalog.access().await.unwrap();
+    assert_eq!((access.parents[0].rule, access.keys[0].note.as_str()), (Rule::Both, "mine"));
+    // Its file has another one now.
+    catalog.seed(Seed::AccessKey(access_key("another")), Origin::Configuration).await.unwrap();
+    let secrets = &catalog.access().await.unwrap().keys[0].secrets;
+    assert_eq!(*secrets, Key::from(access_key("another")).secrets);
+}
+
+pub async fn what_an_owner_has_removed_stays_removed_and_what_is_new_is_made<S: Store>(store: &S) {
+    let catalog = store.open().await;
+    for seed in all() {
+        catalog.seed(seed, Origin::Configuration).await.unwrap();
+    }
+    change(&catalog, Change::RemoveGroup { group: "GID_test".to_owned(), force: true }).await;
+    change(&catalog, Change::RemoveParent { parent: "up".to_owned(), force: true }).await;
+    change(&catalog, Change::RemoveKey { key_id: "dev".to_owned() }).await;
+    change(&catalog, Change::RemoveUser { user: "ann".to_owned(), force: true }).await;
+    drop(catalog);
+    let catalog = store.open().await;
+    let revision = catalog.access().await.unwrap().revision;
+    for seed in all() {
+        assert_eq!(catalog.seed(seed.clone(), Origin::Configuration).await, Ok(Seeded::Removed), "{seed:?}");
+    }
+    assert_eq!(catalog.access().await.unwrap().revision, revision);
+    assert_eq!(catalog.seed(Seed::Group(group("GID_more")), Origin::Configuration).await, Ok(Seeded::Made));
+    // It belongs to what is gone.
+    let more = Grant { group: "GID_more".to_owned(), parent: "up".to_owned() };
+    assert_eq!(catalog.seed(Seed::Grant(more), Origin::Configuration).await, Ok(Seeded::Removed));
+    // An owner brings it back.
+    change(&catalog, Change::CreateGroup(group("GID_test"))).await;
+    assert_eq!(catalog.seed(Seed::Group(group("GID_test")), Origin::Configuration).await, Ok(Seeded::Kept));
+    assert_eq!(*catalog.access_revision().borrow(), catalog.access().await.unwrap().revision);
+}
+
+pub async fn what_a_trial_has_made_is_known_until_it_is_forgotten<S: Store>(store: &S) {
+    let catalog = store.open().await;
+    catalog.put_user(user("bob")).await.unwrap();
+    for name in ["GID_test", "GID_more"] {
+        catalog.seed(Seed::Group(group(name)), Origin::Configuration).await.unwrap();
+    }
+    for seed in [Seed::AccessKey(access_key("secret")), Seed::User(user("ann")), Seed::Link(link())] {
+        assert_eq!(catalog.seed(seed, Origin::Dev).await, Ok(Seeded::Made));
+    }
+    assert_eq!(catalog.seed(Seed::User(user("bob")), Origin::Dev).await, Ok(Seeded::Kept));
+    let (key, user) = ((Kind::Key, "dev".to_owned()), (Kind::User, "ann".to_owned()));
+    let all = vec![key.clone(), (Kind::Link, link().link_id), user.clone()];
+    assert_eq!(catalog.seeded(Origin::Dev).await.unwrap(), all, "bob was there before");
+    change(&catalog, Change::RemoveLink { link_id: link().link_id }).await;
+    assert_eq!(catalog.seeded(Origin::Dev).await.unwrap(), [key, user]);
+    change(&catalog, Change::RemoveKey { key_id: "dev".to_owned() }).await;
+    catalog.forget_seeds(Origin::Dev).await.unwrap();
+    assert_eq!(catalog.seeded(Origin::Dev).await.unwrap(), []);
+    assert_eq!(catalog.seeded(Origin::Configuration).await.unwrap().len(), 2);
+    assert_eq!(catalog.seed(Seed::AccessKey(access_key("secret")), Origin::Dev).await, Ok(Seeded::Made));
+}

@@ -1,0 +1,112 @@
+//! What the program makes by itself, once.
+
+use super::fault::Fault;
+use super::{SqliteCatalog, keys, links, topics, users};
+use crate::{CatalogError, CatalogFuture, Kind, Origin, Seed, Seeded, Seeds};
+use sqlx::{SqliteConnection, query, query_as, query_scalar};
+
+impl Seeds for SqliteCatalog {
+    fn seed(&self, seed: Seed, origin: Origin) -> CatalogFuture<'_, Seeded> {
+        Box::pin(async move {
+            let mut tx = self.begin().await?;
+            let done = sow(&mut tx, &seed, origin).await;
+            let (seeded, revision) = self.finish::<_, CatalogError>(tx, done).await?;
+            self.publish(revision);
+            Ok(seeded)
+        })
+    }
+
+    fn seeded(&self, origin: Origin) -> CatalogFuture<'_, Vec<(Kind, String)>> {
+        read!(self, conn => still_there(conn, origin))
+    }
+
+    fn forget_seeds(&self, origin: Origin) -> CatalogFuture<'_, ()> {
+        write!(self, conn => forget(conn, origin))
+    }
+}
+
+/// Also the revision of the rules of access, if it has changed.
+async fn sow(conn: &mut SqliteConnection, seed: &Seed, origin: Origin) -> Result<(Seeded, Option<u64>), Fault> {
+    let (kind, subject) = (seed.kind(), seed.subject());
+    let is_there = is_there(conn, kind, &subject).await?;
+    let was_made: Option<i64> = query_scalar("SELECT 1 FROM seeds WHERE kind = $1 AND subject = $2")
+        .bind(kind.name())
+        .bind(&subject)
+        .fetch_optional(&mut *conn)
+        .await?;
+    if was_made.is_some() && !is_there || !has_place(conn, seed).await? {
+        return Ok((Seeded::Removed, None));
+    }
+    let is_as_it_is = was_made.is_some() && !matches!(seed, Seed::AccessKey(_));
+    let revision = if is_as_it_is { None } else { put(conn, seed).await? };
+    // A user of that name who was there before a trial is none of it.
+    if was_made.is_none() && (!is_there || origin == Origin::Configuration) {
+        query("INSERT INTO seeds (kind, subject, origin) VALUES ($1, $2, $3)")
+            .bind(kind.name())
+            .bind(&subject)
+            .bind(origin.name())
+            .execute(conn)
+            .await?;
+    }
+    Ok((if is_there { Seeded::Kept } else { Seeded::Made }, revision))
+}
+
+async fn put(conn: &mut SqliteConnection, seed: &Seed) -> Result<Option<u64>, Fault> {
+    match seed {
+        Seed::Group(group) => topics::put_group(conn, group).await,
+        Seed::Parent(parent) => topics::put_parent(conn, parent).await,
+        Seed::Grant(grant) => topics::put_grant(conn, grant).await,
+        Seed::AccessKey(key) => topics::put_access_key(conn, key).await,
+        Seed::User(user) => users::put_user(conn, user).await.map(|()| None),
+        Seed::Link(link) => links::put(conn, link).await.map(|()| None),
+    }
+}
+
+/// What it belongs to is there.
+async fn has_place(conn: &mut SqliteConnection, seed: &Seed) -> Result<bool, Fault> {
+    Ok(match seed {
+        Seed::Grant(grant) => {
+            is_there(conn, Kind::Group, &grant.group).await? && is_there(conn, Kind::Parent, &grant.parent).await?
+        }
+        Seed::Link(link) => is_there(conn, Kind::User, &link.user).await?,
+        _ => true,
+    })
+}
+
+async fn is_there(conn: &mut SqliteConnection, kind: Kind, subject: &str) -> Result<bool, Fault> {
+    Ok(match kind {
+        Kind::Group => topics::group_and_uses(conn, subject).await?.is_some(),
+        Kind::Parent => {
+            topics::parent_and_uses(conn, subject).await?.is_some_and(|(row, _)| row.value.parent == subject)
+        }
+        Kind::Grant => {
+            let sql = "SELECT 1 FROM grants WHERE group_id || '/' || parent = $1";
+            let found: Option<i64> = query_scalar(sql).bind(subject).fetch_optional(conn).await?;
+            found.is_some()
+        }
+        Kind::Key => keys::key(conn, subject).await?.is_some(),
+        Kind::User => users::row(conn, subject).await?.is_some(),
+        Kind::Link => links::link(conn, subject).await?.is_some(),
+        // Nobody seeds one.
+        Kind::Device => false,
+    })
+}
+
+async fn still_there(conn: &mut SqliteConnection, origin: Origin) -> Result<Vec<(Kind, String)>, Fault> {
+    let sql = "SELECT kind, subject FROM seeds WHERE origin = $1 ORDER BY kind, subject";
+    let rows: Vec<(String, String)> = query_as(sql).bind(origin.name()).fetch_all(&mut *conn).await?;
+    let mut found = Vec::new();
+    for (kind, subject) in rows {
+        let unknown = || CatalogError::Damaged(format!("{kind:?} is no kind of thing"));
+        let kind = Kind::of_name(&kind).ok_or_else(unknown)?;
+        if is_there(conn, kind, &subject).await? {
+            found.push((kind, subject));
+        }
+    }
+    Ok(found)
+}
+
+async fn forget(conn: &mut SqliteConnection, origin: Origin) -> Result<(), Fault> {
+    query("DELETE FROM seeds WHERE origin = $1").bind(origin.name()).execute(conn).await?;
+    Ok(())
+}
