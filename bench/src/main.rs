@@ -10,6 +10,7 @@
 //! - `durable`: QoS 1 publishes to absent receivers (PUBACK after fdatasync), beside a raw writer on the same disk.
 //! - `resume`: latency of clients that are there while thousands come back to messages that are on the disk alone.
 //! - `reclaim`: latency of clients while the log gives its oldest segments back.
+//! - `revocation`: how long connections outlive their right.
 //! - `start`: how long a start takes, and what memory, where much waits and more was acknowledged before.
 
 mod crowd;
@@ -24,6 +25,7 @@ mod presence;
 mod raw_disk;
 mod reclaim;
 mod resume;
+mod revocation;
 mod ring;
 mod rows;
 mod signals;
@@ -118,6 +120,13 @@ enum What {
         messages: usize,
     },
     Reclaim,
+    Revocation {
+        #[arg(long, default_value_t = 100)]
+        revocations: usize,
+        /// By one key; at most about 19,000, as above.
+        #[arg(long, default_value_t = 10_000)]
+        connections: usize,
+    },
     Start {
         #[arg(long, default_value_t = 10_000)]
         inboxes: usize,
@@ -164,6 +173,9 @@ fn main() -> Result<()> {
         What::Durable { seconds } => durable::measure(folder.path(), &cli.program, seconds),
         What::Resume { inboxes, messages } => resume::measure(folder.path(), &cli.program, inboxes, messages),
         What::Reclaim => reclaim::measure(folder.path(), &cli.program),
+        What::Revocation { revocations, connections } => {
+            revocation::measure(folder.path(), &cli.program, revocation::Plan { revocations, connections })
+        }
         What::Start { inboxes, messages, acknowledged, rounds } => {
             let plan = start::Plan { inboxes, messages, acknowledged, rounds };
             start::measure(folder.path(), &cli.program, &plan)
