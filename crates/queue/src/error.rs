@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::message::MessageId;
 use crate::names::{GroupName, TopicName};
 
 /// The queue cannot serve at the moment, or any more.
@@ -89,6 +90,8 @@ pub enum AdminError {
     GroupName(GroupName),
     #[error("topic {0} does not exist")]
     UnknownTopic(TopicName),
+    #[error("{0} is no id of a message")]
+    MessageId(MessageId),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }

@@ -51,7 +51,7 @@ mod records;
 mod validation;
 
 pub use atomic_ack::{AckRecord, AtomicAck};
-pub use engine::{Engine, EngineOptions, RecoverError, Recovery};
+pub use engine::{Engine, EngineOptions, LOOK_MAX, Look, RecoverError, Recovery, Seen};
 pub use error::{AckError, AdminError, InvalidMessage, ReceiveError, SendError, Unavailable};
 pub use message::{
     Delivery, GroupOptions, GroupProgress, Message, MessageId, Receipt, ReceiveRequest, TagFilter, TopicDescription,

@@ -35,7 +35,7 @@ fn kinds_keep_their_numbers() {
     assert_eq!(RECORD_KINDS, 0x20..=0x3f);
     let kinds = [kind::TOPIC, kind::GROUP, kind::SUBSCRIPTION, kind::MESSAGE, kind::HAND_OUT, kind::ACK, kind::CURSOR];
     assert_eq!(kinds, [0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26]);
-    assert_eq!(kind::INDEXED_MESSAGE, 0x27);
+    assert_eq!((kind::INDEXED_MESSAGE, kind::REMOVED), (0x27, 0x28));
 }
 
 #[test]

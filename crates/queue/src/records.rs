@@ -13,6 +13,7 @@
 //! 0x25  ack           subscription id  message position: u64 …
 //! 0x26  cursor        subscription id  position: u64
 //! 0x27  indexed       topic id         payload_bytes: u32, stored_ms: u64, tag
+//! 0x28  removed       topic id         message position: u64 …
 //! ```
 //!
 //! An indexed message stands in a snapshot for the message of its name, which is where it was.
@@ -45,6 +46,7 @@ pub(crate) mod kind {
     pub(crate) const ACK: u8 = 0x25;
     pub(crate) const CURSOR: u8 = 0x26;
     pub(crate) const INDEXED_MESSAGE: u8 = 0x27;
+    pub(crate) const REMOVED: u8 = 0x28;
 }
 
 const MESSAGE_VERSION: u8 = 1;
@@ -91,6 +93,7 @@ pub(crate) fn decode_hand_outs(payload: &[u8]) -> Result<Vec<(Position, u32)>, U
     Ok(hand_outs)
 }
 
+/// Of acknowledgements and of removals.
 pub(crate) fn decode_acks(payload: &[u8]) -> Result<Vec<Position>, Unreadable> {
     let mut rest = payload;
     let mut positions = Vec::new();

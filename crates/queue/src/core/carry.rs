@@ -77,8 +77,8 @@ impl Core {
         }
     }
 
-    /// Gives up a message that nobody can read any more.
-    pub(crate) fn remove_unreadable(&mut self, topic: TopicId, message: Position) {
+    /// Takes a message out, whatever its groups have done with it: nobody can read it any more, or an owner removes it.
+    pub(crate) fn remove_message(&mut self, topic: TopicId, message: Position) {
         if let Some(topic) = self.topic_by_id.get_mut(&topic) {
             topic.messages.remove(message);
         }

@@ -75,6 +75,12 @@ impl LateTopics {
         self.topic_by_id.entry(topic).or_default().messages.insert(position, entry);
     }
 
+    pub(crate) fn remove_message(&mut self, topic: TopicId, message: Position) {
+        if let Some(topic) = self.topic_by_id.get_mut(&topic) {
+            topic.messages.remove(&message);
+        }
+    }
+
     /// Applies a hand-out by the record at `at`, as do the next two.
     pub(crate) fn hand_out(&mut self, id: SubscriptionId, message: Position, attempt: u32, at: Position) {
         self.history(id).apply(at, |progress| progress.replay_hand_out(message, attempt));

@@ -35,7 +35,25 @@ impl Messages {
         self.by_position.contains_key(&position)
     }
 
-    pub(super) fn range(&self, range: impl RangeBounds<Position>) -> impl Iterator<Item = (Position, &IndexEntry)> {
+    /// How many stand at this position or behind it. Walks over those before it or over these, whichever are fewer.
+    pub(super) fn len_from(&self, from: Position) -> usize {
+        let (mut before, mut behind) = (self.by_position.range(..from), self.by_position.range(from..));
+        let mut walked = 0;
+        loop {
+            if behind.next().is_none() {
+                return walked;
+            }
+            if before.next().is_none() {
+                return self.by_position.len() - walked;
+            }
+            walked += 1;
+        }
+    }
+
+    pub(super) fn range(
+        &self,
+        range: impl RangeBounds<Position>,
+    ) -> impl DoubleEndedIterator<Item = (Position, &IndexEntry)> {
         self.by_position.range(range).map(|(position, entry)| (*position, entry))
     }
 
@@ -79,4 +97,22 @@ impl Messages {
 
 fn size(entry: &IndexEntry) -> u64 {
     entry.bytes as u64 + OVERHEAD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::WallMs;
+
+    #[test]
+    fn those_at_a_position_and_behind_it_are_counted_from_the_nearer_end() {
+        let mut messages = Messages::default();
+        for at in [10, 20, 30, 40, 50] {
+            messages.insert(Position(at), IndexEntry { tag: None, bytes: 1, stored: WallMs(0) });
+        }
+        for from in 0..60 {
+            assert_eq!(messages.len_from(Position(from)), messages.range(Position(from)..).count(), "{from}");
+        }
+        assert_eq!(Messages::default().len_from(Position(0)), 0);
+    }
 }

@@ -12,6 +12,7 @@ mod messages;
 mod progress;
 
 use std::collections::HashMap;
+use std::ops::Bound;
 use std::time::Duration;
 
 use commitlog::Position;
@@ -285,13 +286,37 @@ impl Core {
         self.subscription_by_id.get(&id)?.progress.next_deadline()
     }
 
+    pub(crate) fn topic_names(&self) -> Vec<TopicName> {
+        self.topic_id_by_name.keys().cloned().collect()
+    }
+
+    pub(crate) fn holds(&self, topic: TopicId, message: Position) -> bool {
+        self.topic_by_id.get(&topic).is_some_and(|topic| topic.messages.contains(message))
+    }
+
+    /// What the topic holds behind this message, from the oldest or from the newest on.
+    pub(crate) fn messages_behind(
+        &self,
+        topic: TopicId,
+        after: Option<Position>,
+        newest_first: bool,
+    ) -> Box<dyn Iterator<Item = (Position, &IndexEntry)> + '_> {
+        let Some(topic) = self.topic_by_id.get(&topic) else { return Box::new(std::iter::empty()) };
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        if newest_first {
+            Box::new(topic.messages.range((Bound::Unbounded, after)).rev())
+        } else {
+            Box::new(topic.messages.range((after, Bound::Unbounded)))
+        }
+    }
+
     pub(crate) fn describe(&self, topic: TopicId, now: Now) -> Option<TopicDescription> {
         let topic = self.topic_by_id.get(&topic)?;
         let groups = topic.subscriptions.iter().filter_map(|(group, id)| {
             let name = self.group_by_id.get(group)?.name.clone();
             let progress = &self.subscription_by_id.get(id)?.progress;
             let (in_flight, due_again) = progress.counts(now);
-            let waiting = topic.messages.range(progress.cursor()..).count() as u64;
+            let waiting = topic.messages.len_from(progress.cursor()) as u64;
             Some(GroupProgress { group: name, waiting, in_flight, due_again })
         });
         let messages = topic.messages.len() as u64;

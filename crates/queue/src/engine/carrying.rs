@@ -198,7 +198,7 @@ impl Inner {
                         tracing::error!(%name, %error, "a message of the queue cannot be read any more, and is lost");
                     }
                     *lost += 1;
-                    state.core.remove_unreadable(topic, *name);
+                    state.core.remove_message(topic, *name);
                 }
             }
         }

@@ -70,7 +70,7 @@ impl Inner {
             && state.core.fate(topic, message) != Fate::Gone
         {
             tracing::error!(%message, %error, "a message of the queue cannot be read any more, and is lost");
-            state.core.remove_unreadable(topic, message);
+            state.core.remove_message(topic, message);
         }
         state.consume_when_durable(appended.end, waiter.subscription, message);
         Ok(())

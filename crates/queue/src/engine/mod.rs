@@ -2,6 +2,7 @@
 
 mod ack;
 mod admin;
+mod browse;
 mod carrying;
 #[cfg(test)]
 mod crash_states;
@@ -10,6 +11,7 @@ mod dumping;
 mod keeper;
 mod receive;
 mod recovery;
+mod removal;
 mod send;
 mod state;
 
@@ -32,6 +34,7 @@ use crate::names::{GroupName, TopicName};
 use crate::queue::{BoxFuture, NotTaken, Queue, SendDone};
 use crate::receipt::HandOutId;
 
+pub use browse::{LOOK_MAX, Look, Seen};
 pub use recovery::{RecoverError, Recovery};
 use state::State;
 

@@ -79,6 +79,11 @@ impl Recovery {
                 }
             }
             kind::INDEXED_MESSAGE => self.apply_message(TopicId(owner), position, decode_indexed_message(payload)?),
+            kind::REMOVED => {
+                for message in decode_acks(payload)? {
+                    self.apply_removal(TopicId(owner), message);
+                }
+            }
             kind::CURSOR => self.apply_cursor(SubscriptionId(owner), decode_cursor(payload)?, said_at),
             kind if owns(kind) => return Err("a kind that this program does not know"),
             _ => {}
@@ -110,6 +115,15 @@ impl Recovery {
             self.core.add_message(topic, position, entry);
         } else {
             self.late.add_message(topic, position, entry);
+        }
+    }
+
+    /// No copy of the message follows.
+    fn apply_removal(&mut self, topic: TopicId, message: Position) {
+        if self.core.has_topic(topic) {
+            self.core.remove_message(topic, message);
+        } else {
+            self.late.remove_message(topic, message);
         }
     }
 

@@ -6,6 +6,7 @@ mod atomic_ack;
 mod contract;
 mod crash;
 mod failing;
+mod looking;
 mod receiving;
 mod restart;
 mod snapshots;

@@ -16,7 +16,7 @@ fn segments(log: &Log) -> u64 {
 }
 
 /// Sends to a topic of its own, and acknowledges it, until the log begins with this segment.
-async fn work_until_log_begins_at(world: &World, segment: u64) {
+pub(crate) async fn work_until_log_begins_at(world: &World, segment: u64) {
     let busy = topic_name("busy");
     world.engine.create_topic(busy.clone()).await.unwrap();
     while *world.log.segments().start() < segment {

@@ -1,0 +1,44 @@
+//! A message is taken out of its topic, because an owner says so.
+
+use commitlog::{Need, NewRecord, Part};
+
+use super::state::{DurableAnswer, parse_message_id, wait_durable};
+use super::{Engine, Inner};
+use crate::error::AdminError;
+use crate::message::MessageId;
+use crate::names::TopicName;
+use crate::records::kind;
+
+impl Engine {
+    /// Takes a message out of its topic, whatever its groups have done with it; whoever has been handed it keeps what it
+    /// has. `false`: the topic does not hold it. Durable when it completes.
+    ///
+    /// # Errors
+    /// The topic does not exist, or the log takes nothing.
+    pub async fn remove(&self, topic: &TopicName, message: &MessageId) -> Result<bool, AdminError> {
+        match self.inner.append_removal(topic, message)? {
+            Some(answer) => {
+                wait_durable(answer).await?;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+}
+
+impl Inner {
+    fn append_removal(&self, topic: &TopicName, message: &MessageId) -> Result<Option<DurableAnswer>, AdminError> {
+        let mut state = self.state();
+        state.check_available()?;
+        let topic = state.core.topic_id(topic).ok_or_else(|| AdminError::UnknownTopic(topic.clone()))?;
+        let position = parse_message_id(message).filter(|position| state.core.holds(topic, *position));
+        let Some(position) = position else { return Ok(None) };
+        let bytes = position.to_bytes();
+        let payload = [Part::Bytes(&bytes)];
+        let record = NewRecord::new(kind::REMOVED, topic.0, &payload);
+        let appended = state.append(&self.log, Need::Essential, &[record])?;
+        // At once, so that no copy of it follows its removal in the log.
+        state.core.remove_message(topic, position);
+        Ok(Some(state.answer_when_durable(appended.end)))
+    }
+}
