@@ -22,6 +22,7 @@ mod login;
 mod names;
 mod owner;
 mod people;
+mod server;
 mod topics;
 mod users;
 
@@ -35,6 +36,7 @@ use crate::access::AccessView;
 use crate::clients::Clients;
 use crate::login::DeviceDirectory;
 use crate::revocation::{Revocation, Sessions};
+use crate::server::ServerView;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
@@ -78,6 +80,7 @@ pub struct HttpState {
     pub revocation: Revocation,
     /// What lives under client ids there.
     pub clients: Arc<dyn Clients>,
+    pub server: Arc<dyn ServerView>,
     pub now_ms: Now,
     pub is_over: IsOver,
 }
@@ -139,6 +142,8 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(people::list_links))
         .routes(routes!(people::remove_link))
         .routes(routes!(audit::list_changes))
+        .routes(routes!(server::show_server))
+        .routes(routes!(server::show_configuration))
         .routes(routes!(users::register_device))
         .routes(routes!(users::make_login_link))
         .merge(login_routes())
@@ -163,6 +168,7 @@ fn login_routes() -> OpenApiRouter<Arc<Api>> {
         (name = "groups", description = "Group IDs, under which devices and services log in."),
         (name = "topics", description = "Parent topics, and who may publish to them."),
         (name = "keys", description = "Keys of services and of those who administer."),
+        (name = "server", description = "The server, and where its pages are served over TLS."),
         (name = "audit", description = "What was changed, by whom and when."),
         (name = "login", description = "For terminals, from any origin.")
     )

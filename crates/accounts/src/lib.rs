@@ -7,7 +7,7 @@
 //! What it is not: it knows nothing of MQTT, sessions or connections. A refusal is a value of its own ([`LoginError`],
 //! [`PublishRefusal`], [`SubscribeRefusal`]); which code it has on a wire is the caller's matter. What the API needs of
 //! the broker it asks through the traits [`Clients`] and [`Sessions`], which the broker implements; [`revocation`] tells it
-//! what ends with a right.
+//! what ends with a right. The whole program it sees through [`ServerView`].
 //!
 //! Contract:
 //! - Default deny: what no rule allows is refused.
@@ -19,6 +19,7 @@
 //! [`SubscribeRefusal`]: access::SubscribeRefusal
 //! [`Clients`]: clients::Clients
 //! [`Sessions`]: revocation::Sessions
+//! [`ServerView`]: server::ServerView
 
 pub mod access;
 pub mod clients;
@@ -27,5 +28,6 @@ pub mod login;
 mod network;
 mod recent;
 pub mod revocation;
+pub mod server;
 
 pub use network::Network;

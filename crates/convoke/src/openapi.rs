@@ -69,16 +69,7 @@ fn paths(request: &Value, answer: &Value) -> Map<String, Value> {
             "503": refusal("unavailable"),
         },
     } });
-    let server = json!({ "get": {
-        "tags": ["login"],
-        "operationId": "server",
-        "summary": "What a page may know of its server before a login: the port of HTTPS, on the same host. From any origin.",
-        "responses": {
-            "200": { "description": "Of this server.",
-                     "content": { "application/json": { "schema": object(&[("https_port", json!({ "type": "integer" }))]) } } },
-        },
-    } });
-    let entries = [("/rtc/v1/join", join), ("/api/v1/channels/{channel}", channel), ("/api/v1/server", server)];
+    let entries = [("/rtc/v1/join", join), ("/api/v1/channels/{channel}", channel)];
     entries.into_iter().map(|(path, item)| (path.to_owned(), item)).collect()
 }
 

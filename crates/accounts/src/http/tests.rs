@@ -3,6 +3,7 @@
 mod devices;
 mod logins;
 mod owners;
+mod server;
 
 use super::gate::Elapsed;
 use super::*;
@@ -98,6 +99,7 @@ impl World {
             sessions,
             revocation,
             clients: Arc::clone(&clients) as _,
+            server: Arc::new(server::FakeServer),
             is_over,
             now_ms,
         };
@@ -510,6 +512,8 @@ fn the_document_names_every_route_with_its_answers() {
         "/api/v1/login-links",
         "/api/v1/login-links/{link}",
         "/api/v1/login/renew",
+        "/api/v1/server",
+        "/api/v1/server/configuration",
         "/api/v1/topics",
         "/api/v1/topics/{topic}",
         "/api/v1/users",

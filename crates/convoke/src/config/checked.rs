@@ -1,6 +1,6 @@
 //! Checked values: addresses parsed, numbers in range, files named.
 
-use super::{ConfigError, Layers, Origin, Raw, Test};
+use super::{ConfigError, Layers, Origin, Raw, Setting, Test};
 use meeting::Rules;
 use rustls::pki_types::ServerName;
 use std::fmt;
@@ -43,6 +43,8 @@ pub struct Config {
     pub dev: bool,
     /// What an earlier `dev` has made is to go.
     pub remove_dev: bool,
+    /// Each value as it was given, and by what.
+    pub settings: Vec<Setting>,
 }
 
 /// An address to listen on.
@@ -145,6 +147,7 @@ impl Config {
             names: check.names(raw.tls.names)?,
             dev,
             remove_dev: false,
+            settings: layers.settings(),
         })
     }
 }

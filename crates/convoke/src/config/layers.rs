@@ -27,6 +27,15 @@ impl fmt::Display for Origin {
     }
 }
 
+/// One value of the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// `section.key`.
+    pub key: String,
+    pub value: Value,
+    pub origin: Origin,
+}
+
 const ENVIRONMENT_PREFIX: &str = "CONVOKE_";
 
 /// Values by `section.key`; a later layer wins.
@@ -89,6 +98,15 @@ impl Layers {
 
     pub fn origin(&self, key: &str) -> Origin {
         self.values.get(key).map(|(_, origin)| origin.clone()).unwrap_or_default()
+    }
+
+    /// All values that are in force, those of the defaults too, by their keys.
+    pub fn settings(&self) -> Vec<Setting> {
+        let with_origin = |(key, default): (String, Value)| {
+            let (value, origin) = self.values.get(&key).cloned().unwrap_or((default, Origin::Default));
+            Setting { key, value, origin }
+        };
+        known_keys().into_iter().map(with_origin).collect()
     }
 
     /// The merged raw configuration. Read anew after each value, so that an error names the one that is wrong.

@@ -10,7 +10,7 @@ mod reference;
 mod test;
 
 pub use checked::{Config, Listen, MeetingTimes};
-pub use layers::{Layers, Origin};
+pub use layers::{Layers, Origin, Setting};
 pub use raw::Raw;
 pub use reference::markdown;
 pub use test::{ReplayFault, Test};

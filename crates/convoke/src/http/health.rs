@@ -1,5 +1,6 @@
 //! `/healthz`: whether the process runs. `/readyz`: whether it serves.
 
+use accounts::server::{HealthState, PartState};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -39,6 +40,26 @@ impl Health {
             Some(words) => (StatusCode::SERVICE_UNAVAILABLE, words),
         };
         (status, format!("{words}{}{}", self.full_notice(), self.set_aside_notice()))
+    }
+
+    /// As its owner sees it.
+    pub fn state(&self) -> HealthState {
+        let refusing = self.refusing.borrow().clone();
+        let SetAside { meetings, messages } = self.set_aside();
+        let part = |part, detail: Option<String>| PartState { part, ok: detail.is_none(), detail };
+        let waits = |count: u64, what: &str| (count > 0).then(|| format!("set aside for an operator: {count} {what}"));
+        let full = self.is_log_full().then(|| "it has no room: new messages are refused".to_owned());
+        let parts = vec![
+            part("catalog", refusing.map(|why| format!("it takes no writes: {why}"))),
+            part("log", full),
+            part("meetings", waits(meetings, "meetings")),
+            part("messages", waits(messages, "messages")),
+        ];
+        HealthState { ready: self.is_ready(), parts }
+    }
+
+    pub fn is_log_full(&self) -> bool {
+        is_full(&self.log)
     }
 
     pub(super) fn is_ready(&self) -> bool {

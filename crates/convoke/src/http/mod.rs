@@ -2,7 +2,6 @@
 //!
 //! Role crates bring their own routers; this module mounts them, bounds them and terminates TLS.
 
-mod about;
 mod health;
 mod host;
 mod listener;
@@ -10,7 +9,6 @@ mod metrics;
 mod pages;
 mod upgrade;
 
-pub use about::about_route;
 pub use health::Health;
 pub use listener::{Listener, ListenerCounts, serve};
 pub use metrics::Metrics;

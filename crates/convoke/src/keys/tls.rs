@@ -67,6 +67,17 @@ impl Certificate {
         Ok(Self { chain, key, ca, remedy })
     }
 
+    /// The server's, and what is sent with it.
+    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// Of its own, if it can be read.
+    pub(crate) fn authority(&self) -> Option<CertificateDer<'static>> {
+        let pem = fs::read(self.ca.as_ref()?).ok()?;
+        CertificateDer::from_pem_slice(&pem).ok()
+    }
+
     /// `protocols`: what ALPN offers; none for MQTT.
     pub fn server_config(&self, protocols: &[&str]) -> Result<Arc<rustls::ServerConfig>> {
         let mut config = rustls::ServerConfig::builder()

@@ -7,35 +7,36 @@ mod descriptors;
 mod endpoints;
 mod revocation;
 mod roles;
+mod router;
 mod seed;
 mod seeded_replay;
 mod storage;
 mod time_file;
 mod trial;
+mod view;
 
 pub use channels::InProcessChannels;
 pub use endpoints::{BoundAddresses, Endpoints};
 
 use crate::config::Config;
-use crate::http::{AdoptWebSocket, Health, Listener, ListenerCounts, Metrics, Pages, about_route, mqtt_route, serve};
+use crate::http::{Health, Listener, ListenerCounts, Metrics, serve};
 use crate::keys::{ApiKey, Certificate, JoinKey};
-use accounts::http::{ApiKeys, Gate, HttpState, IsOver};
-use accounts::revocation::{Revocation, Sessions};
+use accounts::revocation::Revocation;
 use anyhow::{Context, Result, bail};
-use axum::Router;
 use broker::Broker;
 use catalog::{Catalog, SqliteCatalog};
-use clock::Clock;
 use descriptors::Descriptors;
 use mqtt::ReasonCode;
 use roles::Directory;
+use router::HttpParts;
 use rtc::Rtc;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
+use view::{Maxima, View};
 
 /// Called once by a role that cannot go on; the process ends.
 pub type Fatal = Arc<dyn Fn(String) + Send + Sync>;
@@ -171,8 +172,10 @@ impl Sockets {
 
 impl Server {
     async fn start(config: &Config, fatal: Fatal) -> Result<Self> {
+        let began = Instant::now();
         let files_max = descriptors::raise_limit()?;
         let mut storage = storage::open(config).await?;
+        let started_at_ms = storage.clock.now_ms();
         let descriptors = Descriptors::share(files_max, config.threads)?;
         // Under the lock of the data directory: two first starts at once must not create two sets of keys.
         let keys = Keys::load(config)?;
@@ -202,6 +205,24 @@ impl Server {
         let meeting = roles::meeting(config, &storage, &rtc, &keys.join, &endpoints).await?;
         let health = Health::new(storage.catalog.refusing(), meeting.set_aside(), storage.log.clone());
         let default_group = config.groups.first().cloned().unwrap_or_default();
+        let [plain, secure] = [(); 2].map(|()| Arc::<ListenerCounts>::default());
+        let http_counts = vec![("http", Arc::clone(&plain)), ("https", Arc::clone(&secure))];
+        let view = View {
+            started: began,
+            started_at_ms,
+            clock: storage.clock.clone(),
+            broker: Arc::clone(&broker),
+            queue: storage.queue.clone(),
+            log: storage.log.clone(),
+            health: health.clone(),
+            bound,
+            certificates: view::describe_certificates(&keys.certificate),
+            settings: View::settings_of(config),
+            data_dir: config.data_dir.clone(),
+            dev: config.dev,
+            maxima: Maxima::new(config, descriptors, files_max),
+            http: http_counts.clone(),
+        };
         let parts = HttpParts {
             keys: &keys,
             clock: storage.clock.clone(),
@@ -213,20 +234,19 @@ impl Server {
             endpoints: &endpoints,
             health: &health,
             default_group,
-            https_port: bound.https.port(),
+            view,
         };
         let app = parts.router();
         let (stop, stopping) = watch::channel(false);
         // Not "h2": after a network was gone for a while, a browser would send all requests, the join too, over the one
         // connection whose TCP still waits to try again. With HTTP/1.1 it opens another.
         let tls = keys.certificate.server_config(&["http/1.1"])?;
-        let [plain, secure] = [(); 2].map(|()| Arc::<ListenerCounts>::default());
         let metrics = Metrics {
             broker: Arc::clone(&broker),
             log: storage.log.clone(),
             health: health.clone(),
             revocation,
-            listeners: vec![("http", Arc::clone(&plain)), ("https", Arc::clone(&secure))],
+            listeners: http_counts,
             descriptors_max: files_max,
         };
         let (max, stopped) = (descriptors.http, stopping.clone());
@@ -300,59 +320,5 @@ async fn retry_writes(catalog: Arc<SqliteCatalog>) {
     while refusing.wait_for(Option::is_some).await.is_ok() {
         tokio::time::sleep(WRITE_RETRY_INTERVAL).await;
         let _ = catalog.try_write().await;
-    }
-}
-
-/// The parts of the server that its HTTP router is made of.
-struct HttpParts<'a> {
-    keys: &'a Keys,
-    clock: Clock,
-    catalog: Arc<dyn Catalog>,
-    directory: Directory,
-    broker: &'a Arc<Broker>,
-    revocation: Revocation,
-    rtc: &'a Arc<Rtc>,
-    endpoints: &'a Endpoints,
-    health: &'a Health,
-    default_group: String,
-    https_port: u16,
-}
-
-impl HttpParts<'_> {
-    fn router(self) -> Router {
-        let adopting = Arc::clone(self.broker);
-        let adopt: AdoptWebSocket =
-            Arc::new(move |stream, tls, read_ahead| adopting.adopt_websocket(stream, tls, read_ahead));
-        let api_keys = ApiKeys::new([self.keys.api.text()]);
-        let clock = self.clock.clone();
-        let is_over: IsOver = Arc::new(move |at_ms| clock.times().is_over(at_ms));
-        let gate = Gate::new(api_keys, Arc::clone(&self.catalog), Arc::clone(&is_over));
-        let channel_status = channel_status::ChannelStatus { channels: self.rtc.channels(), gate: gate.clone() };
-        let pages = Pages::new(&self.endpoints.origins());
-        let router = Router::new()
-            .merge(mqtt_route(adopt))
-            .merge(about_route(self.https_port))
-            .merge(self.health.router())
-            .merge(self.rtc.http_router())
-            .merge(channel_status::router(channel_status))
-            .merge(accounts::http::router(self.api_state(gate, is_over)));
-        pages.mount(router)
-    }
-
-    fn api_state(self, gate: Gate, is_over: IsOver) -> HttpState {
-        let clock = self.clock.clone();
-        HttpState {
-            catalog: self.catalog,
-            access: self.directory.access,
-            directory: self.directory.devices,
-            endpoints: self.endpoints.for_terminals(),
-            default_group: self.default_group,
-            gate,
-            sessions: Arc::clone(self.broker) as Arc<dyn Sessions>,
-            revocation: self.revocation,
-            clients: Arc::clone(self.broker) as Arc<dyn accounts::clients::Clients>,
-            now_ms: Arc::new(move || clock.now_ms()),
-            is_over,
-        }
     }
 }

@@ -1,0 +1,70 @@
+//! The HTTP router of the process: what each part brings, mounted together.
+
+use super::channel_status;
+use super::endpoints::Endpoints;
+use super::roles::Directory;
+use super::view::View;
+use super::Keys;
+use crate::http::{AdoptWebSocket, Health, Pages, mqtt_route};
+use accounts::http::{ApiKeys, Gate, HttpState, IsOver};
+use accounts::revocation::{Revocation, Sessions};
+use axum::Router;
+use broker::Broker;
+use catalog::Catalog;
+use clock::Clock;
+use rtc::Rtc;
+use std::sync::Arc;
+
+/// The parts of the server that its HTTP router is made of.
+pub(super) struct HttpParts<'a> {
+    pub(super) keys: &'a Keys,
+    pub(super) clock: Clock,
+    pub(super) catalog: Arc<dyn Catalog>,
+    pub(super) directory: Directory,
+    pub(super) broker: &'a Arc<Broker>,
+    pub(super) revocation: Revocation,
+    pub(super) rtc: &'a Arc<Rtc>,
+    pub(super) endpoints: &'a Endpoints,
+    pub(super) health: &'a Health,
+    pub(super) default_group: String,
+    pub(super) view: View,
+}
+
+impl HttpParts<'_> {
+    pub(super) fn router(self) -> Router {
+        let adopting = Arc::clone(self.broker);
+        let adopt: AdoptWebSocket =
+            Arc::new(move |stream, tls, read_ahead| adopting.adopt_websocket(stream, tls, read_ahead));
+        let api_keys = ApiKeys::new([self.keys.api.text()]);
+        let clock = self.clock.clone();
+        let is_over: IsOver = Arc::new(move |at_ms| clock.times().is_over(at_ms));
+        let gate = Gate::new(api_keys, Arc::clone(&self.catalog), Arc::clone(&is_over));
+        let channel_status = channel_status::ChannelStatus { channels: self.rtc.channels(), gate: gate.clone() };
+        let pages = Pages::new(&self.endpoints.origins());
+        let router = Router::new()
+            .merge(mqtt_route(adopt))
+            .merge(self.health.router())
+            .merge(self.rtc.http_router())
+            .merge(channel_status::router(channel_status))
+            .merge(accounts::http::router(self.api_state(gate, is_over)));
+        pages.mount(router)
+    }
+
+    fn api_state(self, gate: Gate, is_over: IsOver) -> HttpState {
+        let clock = self.clock.clone();
+        HttpState {
+            catalog: self.catalog,
+            access: self.directory.access,
+            directory: self.directory.devices,
+            endpoints: self.endpoints.for_terminals(),
+            default_group: self.default_group,
+            gate,
+            sessions: Arc::clone(self.broker) as Arc<dyn Sessions>,
+            revocation: self.revocation,
+            clients: Arc::clone(self.broker) as Arc<dyn accounts::clients::Clients>,
+            server: Arc::new(self.view),
+            now_ms: Arc::new(move || clock.now_ms()),
+            is_over,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The names and the end dates of certificates.
+
+use crate::keys::Certificate;
+use accounts::server::CertificateState;
+use rustls::pki_types::CertificateDer;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::time::ASN1Time;
+
+/// The server's, those that it sends with it, and the authority of its own. What cannot be parsed is left out: the TLS
+/// library has its own opinion of it.
+pub(in crate::serve) fn describe(certificate: &Certificate) -> Vec<CertificateState> {
+    let of = |at: usize| if at == 0 { "server" } else { "chain" };
+    let chain = certificate.chain().iter().enumerate().filter_map(|(at, der)| state(of(at), der));
+    chain.chain(certificate.authority().and_then(|der| state("authority", &der))).collect()
+}
+
+fn state(of: &'static str, der: &CertificateDer<'_>) -> Option<CertificateState> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let names = certificate.subject_alternative_name().ok().flatten();
+    let names = names.map(|names| names.value.general_names.iter().filter_map(name).collect());
+    let validity = certificate.validity();
+    Some(CertificateState {
+        of,
+        subject: certificate.subject().to_string(),
+        names: names.unwrap_or_default(),
+        valid_from_ms: millis(validity.not_before),
+        valid_until_ms: millis(validity.not_after),
+    })
+}
+
+fn millis(at: ASN1Time) -> u64 {
+    u64::try_from(at.timestamp()).unwrap_or(0).saturating_mul(1000)
+}
+
+fn name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| Ipv4Addr::from(bytes).to_string()),
+            _ => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| Ipv6Addr::from(bytes).to_string()),
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
+
+    use super::*;
+
+    #[test]
+    fn the_built_in_certificate_and_its_authority_are_described() {
+        let data = tempfile::tempdir().unwrap();
+        let certificate = Certificate::built_in(data.path(), &["calls.example.org".to_owned()]).unwrap();
+        let found = describe(&certificate);
+        let of: Vec<_> = found.iter().map(|certificate| certificate.of).collect();
+        assert_eq!((of.first(), of.last()), (Some(&"server"), Some(&"authority")));
+        assert_eq!(found[0].names, ["localhost", "127.0.0.1", "::1", "calls.example.org"]);
+        assert!(found.iter().all(|certificate| certificate.valid_from_ms < certificate.valid_until_ms), "{found:?}");
+    }
+}
