@@ -16,6 +16,8 @@ mod login;
 mod metrics;
 mod owner_command_line;
 mod owner_devices;
+mod owner_messages;
+mod owner_server;
 mod property_names;
 mod revocation;
 mod seeds;

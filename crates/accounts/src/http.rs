@@ -19,6 +19,7 @@ mod gate;
 mod groups;
 mod keys;
 mod login;
+mod messages;
 mod names;
 mod owner;
 mod people;
@@ -35,6 +36,7 @@ pub use users::{DeviceRequest, LoginLinkAnswer, UserAnswer, UserRequest};
 use crate::access::AccessView;
 use crate::clients::Clients;
 use crate::login::DeviceDirectory;
+use crate::messages::Messages;
 use crate::revocation::{Revocation, Sessions};
 use crate::server::ServerView;
 use axum::Router;
@@ -53,7 +55,7 @@ use utoipa_axum::routes;
 /// The longest request body.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
-/// Questions to the broker about clients that are answered at once; the others wait in their order.
+/// Questions to the broker and the queue that are answered at once; the others wait in their order.
 const QUESTIONS_AT_ONCE: usize = 16;
 
 /// Milliseconds since 1970.
@@ -81,6 +83,7 @@ pub struct HttpState {
     /// What lives under client ids there.
     pub clients: Arc<dyn Clients>,
     pub server: Arc<dyn ServerView>,
+    pub messages: Arc<dyn Messages>,
     pub now_ms: Now,
     pub is_over: IsOver,
 }
@@ -91,7 +94,7 @@ struct Api {
     /// Held from the check whether a device may be registered to its registration; the catalog serves its writers one by
     /// one anyway.
     registering: Mutex<()>,
-    /// Questions to the broker about clients, at once.
+    /// Questions to the broker and the queue, at once.
     questions: Semaphore,
 }
 
@@ -142,6 +145,10 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(people::list_links))
         .routes(routes!(people::remove_link))
         .routes(routes!(audit::list_changes))
+        .routes(routes!(messages::publish_message))
+        .routes(routes!(messages::list_messages))
+        .routes(routes!(messages::list_dead_letters))
+        .routes(routes!(messages::drop_dead_letter))
         .routes(routes!(server::show_server))
         .routes(routes!(server::show_configuration))
         .routes(routes!(users::register_device))
@@ -168,6 +175,7 @@ fn login_routes() -> OpenApiRouter<Arc<Api>> {
         (name = "groups", description = "Group IDs, under which devices and services log in."),
         (name = "topics", description = "Parent topics, and who may publish to them."),
         (name = "keys", description = "Keys of services and of those who administer."),
+        (name = "messages", description = "Messages that an owner publishes, and those of the queue."),
         (name = "server", description = "The server, and where its pages are served over TLS."),
         (name = "audit", description = "What was changed, by whom and when."),
         (name = "login", description = "For terminals, from any origin.")

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use accounts::access::AccessView;
+use accounts::clients::Answer;
 use accounts::login::DeviceDirectory;
+use accounts::messages::{NotPublished, Publication, Published};
 use bytes::Bytes;
 use clock::Clock;
 use commitlog::{Log, LogEvent, Need};
@@ -155,6 +157,12 @@ impl Broker {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.stats()
+    }
+
+    /// Publishes for an owner, as for a service on MQTT. `None`: the broker has stopped, or cannot say whether it keeps the
+    /// message.
+    pub fn publish(&self, publication: Publication) -> Answer<Result<Published, NotPublished>> {
+        Box::pin(worker::owner_publish::publish(self.shared.clone(), publication))
     }
 
     pub(crate) fn workers(&self) -> &[WorkerAddress] {

@@ -221,11 +221,13 @@ pub enum Kind {
     User,
     Device,
     Link,
+    /// Of the queue, and no row of the catalog.
+    DeadLetter,
 }
 
 impl Kind {
-    pub const ALL: [Self; 7] =
-        [Self::Group, Self::Parent, Self::Grant, Self::Key, Self::User, Self::Device, Self::Link];
+    pub const ALL: [Self; 8] =
+        [Self::Group, Self::Parent, Self::Grant, Self::Key, Self::User, Self::Device, Self::Link, Self::DeadLetter];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -237,6 +239,7 @@ impl Kind {
             Self::User => "user",
             Self::Device => "device",
             Self::Link => "link",
+            Self::DeadLetter => "dead_letter",
         }
     }
 

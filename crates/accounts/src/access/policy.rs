@@ -57,10 +57,21 @@ impl Access {
         let parent = first_level(topic);
         match who {
             Identity::Service { key_id, .. } if !self.key_allows(key_id, Scope::Topics) => Err(PublishRefusal::Scope),
-            Identity::Service { .. } if self.rule_of(parent).is_none() => Err(PublishRefusal::UnknownParent),
-            Identity::Service { .. } => Ok(()),
+            Identity::Service { .. } => self.owner_may_publish(topic),
             Identity::Device { group, .. } => self.device_may_publish(group, parent, topic),
         }
+    }
+
+    /// The same for the holder of a key that is none of MQTT, and may do it by its scope.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn owner_may_publish(&self, topic: &str) -> Result<(), PublishRefusal> {
+        if topic.starts_with('$') {
+            return Err(PublishRefusal::Reserved);
+        }
+        self.check_topic(topic)?;
+        if self.rule_of(first_level(topic)).is_some() { Ok(()) } else { Err(PublishRefusal::UnknownParent) }
     }
 
     fn device_may_publish(&self, group: &str, parent: &str, topic: &str) -> Result<(), PublishRefusal> {

@@ -52,6 +52,10 @@ pub(super) struct Holder<N> {
 }
 
 impl<N> Holder<N> {
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// As the log of changes names them.
     pub(super) fn by(&self) -> By {
         By { actor: self.caller.actor.clone(), address: self.caller.address.clone(), at_ms: self.now_ms }

@@ -2,6 +2,7 @@
 
 mod devices;
 mod logins;
+mod messages;
 mod owners;
 mod server;
 
@@ -34,6 +35,7 @@ struct World {
     directory: DeviceDirectory,
     broker: Arc<ToldBroker>,
     clients: Arc<devices::FakeBroker>,
+    messages: Arc<messages::FakeMessages>,
     /// Milliseconds since 1970.
     clock: Arc<AtomicU64>,
     /// Milliseconds that have passed, however the clock was set.
@@ -85,6 +87,7 @@ impl World {
         let sessions = Arc::clone(&broker) as Arc<dyn Sessions>;
         let revocation = Revocation::follow(catalog.clone(), access.clone(), directory.clone(), Arc::clone(&sessions));
         let clients = Arc::<devices::FakeBroker>::default();
+        let messages = Arc::<messages::FakeMessages>::default();
         let is_over: IsOver = {
             let (clock, doubt) = (clock.clone(), doubt.clone());
             Arc::new(move |at_ms| at_ms <= clock.load(Ordering::Relaxed) - doubt.load(Ordering::Relaxed))
@@ -100,6 +103,7 @@ impl World {
             revocation,
             clients: Arc::clone(&clients) as _,
             server: Arc::new(server::FakeServer),
+            messages: Arc::clone(&messages) as _,
             is_over,
             now_ms,
         };
@@ -111,6 +115,7 @@ impl World {
             directory,
             broker,
             clients,
+            messages,
             clock,
             passed,
             _folder: folder,
@@ -512,6 +517,10 @@ fn the_document_names_every_route_with_its_answers() {
         "/api/v1/login-links",
         "/api/v1/login-links/{link}",
         "/api/v1/login/renew",
+        "/api/v1/messages",
+        "/api/v1/queue-groups/{group}/dead-letters",
+        "/api/v1/queue-groups/{group}/dead-letters/{message}",
+        "/api/v1/queue-topics/{topic}/messages",
         "/api/v1/server",
         "/api/v1/server/configuration",
         "/api/v1/topics",

@@ -12,6 +12,7 @@ use commitlog::Position;
 use mqtt::{AckToken, PacketId, ReasonCode};
 use tokio::sync::oneshot;
 
+use super::orders::PlacedAnswer;
 use super::post::{ConnectionKey, Outcome, P2p, QueueJob, ReplyTo};
 use super::reader::Loaded;
 use super::writes::LoggedFanOut;
@@ -156,6 +157,8 @@ pub(super) enum AfterDurable {
     },
     /// Nothing is left of a user's device.
     Ended(oneshot::Sender<Option<Box<str>>>),
+    /// An owner's message is in the inboxes.
+    Placed(Box<PlacedAnswer>),
     /// What was dropped of an inbox stays dropped.
     Purged {
         purged: Purged,

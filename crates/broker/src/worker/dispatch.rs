@@ -1,5 +1,6 @@
 //! What the components want of each other, and what follows from it.
 
+use accounts::messages::PlaceOutcome;
 use mqtt::{AckToken, ReasonCode};
 use queue::NotTaken;
 
@@ -9,7 +10,7 @@ use super::logins::LoginStep;
 use super::post::{ConnectionKey, Notice, Outcome, Post, ReplyTarget, ReplyTo};
 use super::reader::{Loaded, ReadRequest, ToRead};
 use super::writes::{LogWrite, ToQueue};
-use super::{Worker, queue_jobs};
+use super::{Worker, orders, queue_jobs};
 use crate::client::ClientKey;
 
 impl Worker {
@@ -126,6 +127,10 @@ impl Worker {
             Some((ReplyTarget::Publish { connection, token }, outcome)) => {
                 self.settle_publish(connection, token, outcome);
             }
+            Some((ReplyTarget::Owner(answer), outcome)) => match orders::outcome_of(outcome) {
+                Ok(outcome) => answer.send(outcome),
+                Err(end) => self.durability.wait(end, AfterDurable::Placed(answer)),
+            },
             Some((ReplyTarget::Queue(job), outcome)) => match self.durability.settle_job(job, outcome) {
                 Some(JobStep::Acknowledge(job)) => queue_jobs::acknowledge(&self.shared, job),
                 Some(JobStep::Return(job)) => job.return_to_pump(),
@@ -165,6 +170,7 @@ impl Worker {
             }
             // The caller may have stopped waiting.
             AfterDurable::Ended(answer) => _ = answer.send(None),
+            AfterDurable::Placed(answer) => answer.send(PlaceOutcome::Stored),
             AfterDurable::Purged { purged, answer } => _ = answer.send(purged),
             AfterDurable::Applied(job) => self.queue_acks.applied(&job),
             AfterDurable::Acknowledge(job) => queue_jobs::acknowledge(&self.shared, job),

@@ -53,6 +53,14 @@ impl KnownTopic {
 
     fn find_out(topic: &str, identity: &Identity, access: &Access, workers: usize) -> Result<Self, ReasonCode> {
         access.may_publish(identity, topic).map_err(reason::of_publish)?;
+        Self::permitted(topic, access, workers)
+    }
+
+    /// Of a topic that may be published to.
+    ///
+    /// # Errors
+    /// Its parent does not exist.
+    pub(super) fn permitted(topic: &str, access: &Access, workers: usize) -> Result<Self, ReasonCode> {
         let parent = topic.split('/').next().unwrap_or(topic);
         let rule = access.rule_of(parent).ok_or(ReasonCode::NOT_AUTHORIZED)?;
         // What goes to the queue and comes back from it reaches its receivers from there.

@@ -26,6 +26,7 @@ mod known_topic;
 mod logins;
 mod opening;
 pub(crate) mod orders;
+pub(crate) mod owner_publish;
 pub(crate) mod post;
 mod publish;
 mod queue_jobs;

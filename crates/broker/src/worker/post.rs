@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::action::ClientRef;
 use super::connections::Moving;
-use super::orders::Order;
+use super::orders::{Order, PlacedAnswer};
 use super::queue_order::QueueOrder;
 use super::reader::{Loaded, ReadRecord};
 use super::taken::Taken;
@@ -114,6 +114,8 @@ pub(crate) enum ReplyTarget {
         worker: usize,
     },
     Queue(Box<QueueJob>),
+    /// An owner's message.
+    Owner(Box<PlacedAnswer>),
 }
 
 /// A message of the queue that has to be acknowledged there.

@@ -36,6 +36,16 @@ pub(super) struct Routes {
     pub(super) from: Option<ClientKey>,
 }
 
+/// Who publishes, as the message says it.
+pub(super) struct Author<'a> {
+    pub(super) name: &'a str,
+    /// If it is a client.
+    pub(super) client: Option<&'a ClientKey>,
+    pub(super) user: Option<&'a str>,
+    /// It may say that newer messages take the place of older ones.
+    pub(super) may_collapse: bool,
+}
+
 impl Routes {
     pub(super) fn len(&self) -> usize {
         usize::from(self.queue.is_some()) + usize::from(self.p2p.is_some()) + self.subscribers.len()
@@ -58,11 +68,28 @@ pub(super) fn authorize(
     let Connected { client_id, identity, known_topic, .. } = connected;
     let access = shared.access.load();
     let known = KnownTopic::of(known_topic, publish.topic, identity, &access, shared.workers.len())?;
-    // 2. The message, made once.
-    let (user, collapse) = match identity {
-        Identity::Service { .. } => (None, collapse_of(publish)),
-        Identity::Device { user, .. } => (Some(user.as_str()), None),
+    let (user, may_collapse) = match identity {
+        Identity::Service { .. } => (None, true),
+        Identity::Device { user, .. } => (Some(user.as_str()), false),
     };
+    let author = Author { name: client_id.as_str(), client: Some(client_id), user, may_collapse };
+    compose(shared, meter, publish, known, &author, now_ms)
+}
+
+/// Of a message that may be published.
+///
+/// # Errors
+/// The topic is none of the queue, though it goes there.
+pub(super) fn compose(
+    shared: &Shared,
+    meter: &Arc<Meter>,
+    publish: &Publish<'_>,
+    known: &KnownTopic,
+    author: &Author<'_>,
+    now_ms: u64,
+) -> Result<Authorized, ReasonCode> {
+    // 2. The message, made once.
+    let collapse = if author.may_collapse { collapse_of(publish) } else { None };
     let expiry_s = publish.properties.message_expiry_interval();
     let message = Message {
         topic: known.topic.clone(),
@@ -77,7 +104,7 @@ pub(super) fn authorize(
     // 3. Where it goes. What goes to the queue and comes back from it reaches its receivers from there.
     let is_local = known.rule != Rule::Both;
     let queue = if matches!(known.rule, Rule::ToQueue | Rule::Both) {
-        let sender = Sender { client_id: client_id.as_str(), user };
+        let sender = Sender { client_id: author.name, user: author.user };
         Some(properties::to_queue(&message, &sender).ok_or(ReasonCode::TOPIC_NAME_INVALID)?)
     } else {
         None
@@ -90,7 +117,7 @@ pub(super) fn authorize(
     {
         subscribers = shared.workers_by_filter.workers(name);
     }
-    let from = (subscribers.len() > 0).then(|| client_id.clone());
+    let from = author.client.filter(|_| subscribers.len() > 0).cloned();
     let routes = Routes { queue, p2p, subscribers, from };
     Ok(Authorized { message, keep: waits(expiry_s), routes })
 }

@@ -38,6 +38,14 @@ pub(super) enum Show {
         said: String,
         next: Option<String>,
     },
+    /// Lines for people, made of the answer.
+    Lines {
+        lines: fn(&Value) -> Vec<String>,
+    },
+    /// The same of a question whose answer may be no: `health.ready`.
+    Health {
+        lines: fn(&Value) -> Vec<String>,
+    },
     /// What was done is in the answer.
     Told {
         say: fn(&Value) -> String,
@@ -90,6 +98,29 @@ impl Call {
     fn new(what: String, method: Method, path: &[&str], show: Show) -> Self {
         let path = path.iter().map(|&segment| segment.to_owned()).collect();
         Self { what, method, path, query: Vec::new(), body: None, confirm: None, secret_file: None, show }
+    }
+
+    pub(super) fn lines(what: String, path: &[&str], lines: fn(&Value) -> Vec<String>) -> Self {
+        Self::new(format!("show {what}"), Method::GET, path, Show::Lines { lines })
+    }
+
+    pub(super) fn health(lines: fn(&Value) -> Vec<String>) -> Self {
+        Self::new("ask how the server is".to_owned(), Method::GET, &["server"], Show::Health { lines })
+    }
+
+    /// A change that is answered with what became of it.
+    pub(super) fn told(what: String, path: &[&str], body: Value, lines: fn(&Value) -> Vec<String>) -> Self {
+        Self { body: Some(body), ..Self::new(what, Method::POST, path, Show::Lines { lines }) }
+    }
+
+    pub(super) fn list_at(
+        what: String,
+        path: &[&str],
+        columns: &'static [Column],
+        limit: u32,
+        nothing: &'static str,
+    ) -> Self {
+        Self::new(what, Method::GET, path, Show::Table { columns, limit, nothing })
     }
 
     pub(super) fn list(path: &'static str, columns: &'static [Column], limit: u32, nothing: &'static str) -> Self {

@@ -1,7 +1,7 @@
 //! The commands by noun.
 
 use super::login::{Login, Logout};
-use super::{Options, audit, devices, grants, groups, keys, links, topics, users};
+use super::{Options, audit, devices, grants, groups, keys, links, messages, server, topics, users};
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
@@ -39,6 +39,16 @@ pub(crate) enum Command {
     /// Links that log a page in as a user.
     #[command(after_help = "Examples:\n  convoke links create ann --valid 7d\n  convoke links list --user ann")]
     Links(Noun<links::Verb>),
+    /// Messages: publish one, look at those of the queue, drop dead letters.
+    #[command(
+        after_help = "Examples:\n  convoke messages publish orders-up/call hello\n  convoke messages publish orders-up/p2p/GID_phone@@@d1 hello\n  convoke messages list orders-up\n  convoke messages dead-letters convoke-broker"
+    )]
+    Messages(Noun<messages::Verb>),
+    /// The server: what it is, what it uses, what it was told.
+    #[command(
+        after_help = "Examples:\n  convoke server show\n  convoke server config\n  convoke server health && echo fine"
+    )]
+    Server(Noun<server::Verb>),
     /// What was changed, by whom and when.
     #[command(after_help = "Examples:\n  convoke audit list --kind key --subject billing")]
     Audit(Noun<audit::Verb>),

@@ -18,6 +18,7 @@ pub(super) fn data(call: &Call, answer: &Value, target: &Target, json: bool) {
     match &call.show {
         Show::Table { columns, .. } => table::print(&table::table(columns, items(answer))),
         Show::Card { columns } => table::card(columns, answer).iter().for_each(print_line),
+        Show::Lines { lines } | Show::Health { lines } => lines(answer).iter().for_each(print_line),
         Show::Secret { text, .. } => print_line(text(answer, &target.url)),
         Show::Verdict => {
             let verdict = if is_allowed(answer) { "allowed" } else { "refused" };
@@ -39,12 +40,16 @@ pub(super) fn words(call: &Call, answer: &Value) -> Vec<String> {
             [said.clone()].into_iter().chain(next).collect()
         }
         Show::Told { say } => vec![say(answer)],
-        Show::Table { .. } | Show::Card { .. } | Show::Verdict => Vec::new(),
+        Show::Table { .. } | Show::Card { .. } | Show::Lines { .. } | Show::Health { .. } | Show::Verdict => Vec::new(),
     }
 }
 
 pub(super) fn verdict(call: &Call, answer: &Value) -> ExitCode {
-    let is_no = matches!(call.show, Show::Verdict) && !is_allowed(answer);
+    let is_no = match call.show {
+        Show::Verdict => !is_allowed(answer),
+        Show::Health { .. } => answer["health"]["ready"] != true,
+        _ => false,
+    };
     if is_no { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

@@ -5,6 +5,7 @@ mod channel_status;
 mod channels;
 mod descriptors;
 mod endpoints;
+mod messages;
 mod revocation;
 mod roles;
 mod router;
@@ -21,7 +22,6 @@ pub use endpoints::{BoundAddresses, Endpoints};
 use crate::config::Config;
 use crate::http::{Health, Listener, ListenerCounts, Metrics, serve};
 use crate::keys::{ApiKey, Certificate, JoinKey};
-use accounts::revocation::Revocation;
 use anyhow::{Context, Result, bail};
 use broker::Broker;
 use catalog::{Catalog, SqliteCatalog};
@@ -235,6 +235,7 @@ impl Server {
             health: &health,
             default_group,
             view,
+            queue: storage.queue.clone(),
         };
         let app = parts.router();
         let (stop, stopping) = watch::channel(false);

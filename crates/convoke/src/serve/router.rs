@@ -1,10 +1,11 @@
 //! The HTTP router of the process: what each part brings, mounted together.
 
+use super::Keys;
 use super::channel_status;
 use super::endpoints::Endpoints;
+use super::messages::OwnersMessages;
 use super::roles::Directory;
 use super::view::View;
-use super::Keys;
 use crate::http::{AdoptWebSocket, Health, Pages, mqtt_route};
 use accounts::http::{ApiKeys, Gate, HttpState, IsOver};
 use accounts::revocation::{Revocation, Sessions};
@@ -12,6 +13,7 @@ use axum::Router;
 use broker::Broker;
 use catalog::Catalog;
 use clock::Clock;
+use queue::Engine;
 use rtc::Rtc;
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ pub(super) struct HttpParts<'a> {
     pub(super) health: &'a Health,
     pub(super) default_group: String,
     pub(super) view: View,
+    pub(super) queue: Engine,
 }
 
 impl HttpParts<'_> {
@@ -61,6 +64,7 @@ impl HttpParts<'_> {
             gate,
             sessions: Arc::clone(self.broker) as Arc<dyn Sessions>,
             revocation: self.revocation,
+            messages: Arc::new(OwnersMessages { broker: Arc::clone(self.broker), queue: self.queue }),
             clients: Arc::clone(self.broker) as Arc<dyn accounts::clients::Clients>,
             server: Arc::new(self.view),
             now_ms: Arc::new(move || clock.now_ms()),

@@ -16,7 +16,7 @@ impl World {
         answer
     }
 
-    async fn key(&self, key: &str, kind: &str, scopes: &[&str]) -> String {
+    pub(super) async fn key(&self, key: &str, kind: &str, scopes: &[&str]) -> String {
         let answer = self.create("/api/v1/keys", json!({ "key": key, "kind": kind, "scopes": scopes })).await;
         assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
         answer.text("secret").to_owned()
@@ -40,7 +40,7 @@ pub(super) fn with_if_match(mut request: Request<Body>, tag: &str) -> Request<Bo
     request
 }
 
-fn with_basic(method: &str, path: &str, key: &str, secret: &str) -> Request<Body> {
+pub(super) fn with_basic(method: &str, path: &str, key: &str, secret: &str) -> Request<Body> {
     use base64::Engine;
     let login = base64::engine::general_purpose::STANDARD.encode(format!("{key}:{secret}"));
     let mut request = request(method, path, None, Value::Null);
@@ -57,7 +57,9 @@ fn routes_with_keys() -> Vec<(String, String, String, bool)> {
             let Some(scopes) = operation["security"][0]["api_key"].as_array() else { continue };
             assert_eq!(scopes.len(), 1, "{method} {path} names one scope");
             let mut path = path.clone();
-            for (name, value) in [("group", "GID_none"), ("topic", "none"), ("key", "none"), ("link", "none")] {
+            for (name, value) in
+                [("group", "GID_none"), ("topic", "none"), ("key", "none"), ("link", "none"), ("message", "none")]
+            {
                 path = path.replace(&format!("{{{name}}}"), value);
             }
             let path = path.replace("{user}", "nobody").replace("{client_id}", "GID_none@@@d");
@@ -76,7 +78,7 @@ async fn each_route_opens_for_the_scope_that_the_document_names_and_for_no_other
         secrets.push((scope, world.key(scope.name(), "api", &[scope.name()]).await));
     }
     let routes = routes_with_keys();
-    assert!(routes.len() >= 33, "{routes:?}");
+    assert!(routes.len() >= 37, "{routes:?}");
     let mut looked_at = 0;
     for (method, path, needed, is_open) in routes {
         let without = world.call(request(&method, &path, None, json!({}))).await;

@@ -53,6 +53,17 @@ impl Clients {
         }
     }
 
+    /// How many of those that a message is for are connected, and how many keep it on disk.
+    pub(in crate::worker) fn count_receivers(&mut self, message: &SharedMessage) -> (u64, u64) {
+        let Ok(topic) = TopicName::parse(&message.topic) else { return (0, 0) };
+        let mut matches = std::mem::take(&mut self.matches);
+        self.subscriptions.collect_matches(topic, &mut matches);
+        let online = matches.iter().filter(|found| self.open_connection(found.key).is_some()).count();
+        let inboxes = matches.iter().filter(|found| self.needs_log(message, found)).count();
+        self.matches = matches;
+        (online as u64, inboxes as u64)
+    }
+
     fn needs_log(&self, message: &SharedMessage, found: &Match<ClientRef>) -> bool {
         message.qos.min(found.qos) != QoS::AtMostOnce && self.entry(found.key).is_some_and(ClientEntry::is_persistent)
     }

@@ -243,6 +243,11 @@ impl Clients {
         Some(self.entry(self.find(client_id)?)?.attachment.as_ref()?.connection)
     }
 
+    /// The same, once a PUBLISH may go to it.
+    pub(super) fn open_connection_of(&self, client_id: &ClientKey) -> Option<ConnectionKey> {
+        self.open_connection(self.find(client_id)?)
+    }
+
     /// The connection of this client that a PUBLISH may go to.
     pub(super) fn open_connection(&self, client: ClientRef) -> Option<ConnectionKey> {
         self.entry(client)?.open_connection()

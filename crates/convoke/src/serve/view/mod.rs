@@ -128,7 +128,8 @@ impl View {
 
     fn listeners(&self) -> Vec<ListenerState> {
         let BoundAddresses { mqtt, mqtts, http, https, metrics, media } = self.bound;
-        let listener = |name, address: std::net::SocketAddr, tls| ListenerState { name, address: address.to_string(), tls };
+        let listener =
+            |name, address: std::net::SocketAddr, tls| ListenerState { name, address: address.to_string(), tls };
         let plain = [listener("mqtt", mqtt, false), listener("mqtts", mqtts, true), listener("http", http, false)];
         let rest = [listener("https", https, true), listener("media", media, true)];
         plain.into_iter().chain(rest).chain(metrics.map(|address| listener("metrics", address, false))).collect()

@@ -1,0 +1,237 @@
+//! Routes by which an owner publishes a message, looks at those of the queue, and drops a dead letter.
+
+use super::Api;
+use super::body::Body;
+use super::gate::Caller;
+use super::owner::{Asked, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, Topics};
+use crate::clients::Answer;
+use crate::messages::{
+    LOOK_MAX, Look, Looked, Messages, NoMessages, NotPublished, Publication, Published, Publisher, StoredMessage,
+};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use catalog::{Actor, Change, Kind, Note};
+use problem::{Code, Problem};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use utoipa::{IntoParams, ToSchema};
+
+/// The log may have to be written, and read.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// Messages of a part, where the query names no number.
+const LIMIT: u32 = 20;
+
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MessageRequest {
+    #[schema(example = "orders-up/call")]
+    topic: String,
+    /// As text.
+    payload: Option<String>,
+    /// Any bytes; instead of the text.
+    payload_base64: Option<String>,
+    /// 1 without it.
+    #[schema(minimum = 0, maximum = 1)]
+    qos: Option<u8>,
+    /// How long it waits for a receiver that is away.
+    expiry_s: Option<u32>,
+    /// User properties of MQTT 5.
+    #[serde(default)]
+    properties: BTreeMap<String, String>,
+}
+
+fn payload(request: &MessageRequest) -> Result<Vec<u8>, Problem> {
+    match (&request.payload, &request.payload_base64) {
+        (Some(_), Some(_)) => {
+            Err(Problem::new(Code::InvalidBody, "send payload or payload_base64, and not both of them"))
+        }
+        (_, Some(text)) => {
+            let words = "payload_base64 is no base64 (RFC 4648 section 4, with padding); encode it anew";
+            STANDARD.decode(text).map_err(|_| Problem::new(Code::InvalidBody, words))
+        }
+        (text, None) => Ok(text.clone().unwrap_or_default().into_bytes()),
+    }
+}
+
+/// The key counts as on MQTT, if it opens that.
+fn publisher(api: &Api, caller: &Caller) -> Publisher {
+    match &caller.actor {
+        Actor::Key(key_id) if api.state.access.load().key(key_id).is_some() => Publisher::Service(key_id.clone()),
+        actor => Publisher::Owner(actor.to_string()),
+    }
+}
+
+fn not_published(refused: NotPublished) -> Problem {
+    use crate::access::PublishRefusal;
+    let code = match refused {
+        NotPublished::Refused(PublishRefusal::Scope | PublishRefusal::NotGranted) => Code::Forbidden,
+        NotPublished::Topic | NotPublished::Refused(_) => Code::InvalidTopic,
+        NotPublished::TooLarge { .. } => Code::BodyTooLarge,
+        NotPublished::Properties => Code::InvalidBody,
+        NotPublished::Unavailable(_) => Code::Unavailable,
+    };
+    let problem = Problem::new(code, refused.to_string());
+    if code == Code::Unavailable { problem.retry_after(1) } else { problem }
+}
+
+async fn answered<T>(answer: Answer<T>) -> Result<T, Problem> {
+    match timeout(ANSWERS_WITHIN, answer).await {
+        Ok(Some(answer)) => Ok(answer),
+        _ => {
+            let words = "broker and queue did not answer; what was ordered may have been done";
+            Err(Problem::new(Code::Unavailable, words).retry_after(1))
+        }
+    }
+}
+
+/// Publishes a message, with the rights of the key as on MQTT, and says where it went.
+#[utoipa::path(
+    post, path = "/api/v1/messages", tag = "messages", security(("api_key" = ["topics"])),
+    request_body = MessageRequest, responses((status = 200, body = Published), Refused, RefusedOne)
+)]
+pub(super) async fn publish_message(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Topics>,
+    Body(request): Body<MessageRequest>,
+) -> Result<Json<Published>, Problem> {
+    let payload = payload(&request)?;
+    let at_least_once = match request.qos {
+        None | Some(1) => true,
+        Some(0) => false,
+        Some(_) => return Err(Problem::new(Code::InvalidBody, "qos must be 0 or 1")),
+    };
+    let MessageRequest { topic, expiry_s, properties, .. } = request;
+    let by = publisher(&api, holder.caller());
+    let publication = Publication { by, topic, payload, at_least_once, expiry_s, properties };
+    let _turn = turn(&api).await?;
+    answered(api.state.messages.publish(publication)).await?.map(Json).map_err(not_published)
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum End {
+    #[default]
+    Newest,
+    Oldest,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct MessageQuery {
+    /// newest or oldest; the newest first without it.
+    #[param(inline)]
+    from: End,
+    /// The `next` of the part before.
+    after: Option<String>,
+    /// 1 to 200; 20 without it. A part ends early where its messages are large.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+}
+
+async fn turn(api: &Api) -> Result<tokio::sync::SemaphorePermit<'_>, Problem> {
+    let turn = timeout(ANSWERS_WITHIN, api.questions.acquire()).await;
+    let words = "very many ask at once; try again in a moment";
+    turn.ok().and_then(Result::ok).ok_or_else(|| Problem::new(Code::Unavailable, words).retry_after(1))
+}
+
+/// The inner error: there are none, for this reason.
+async fn look(
+    api: &Api,
+    topic: String,
+    query: MessageQuery,
+) -> Result<Result<Json<Items<StoredMessage>>, NoMessages>, Problem> {
+    let limit = Part { after: None, limit: query.limit.or(Some(LIMIT)) }.limit()?.min(LOOK_MAX);
+    let look = Look { topic, newest_first: query.from == End::Newest, after: query.after, limit };
+    let _turn = turn(api).await?;
+    let looked = answered(api.state.messages.look(look)).await?;
+    Ok(looked.map(|Looked { messages, has_more }| {
+        let next = messages.last().filter(|_| has_more).map(|message| message.message_id.clone());
+        Json(Items { items: messages, next })
+    }))
+}
+
+fn no_messages(none: NoMessages) -> Problem {
+    let code = match none {
+        NoMessages::Topic(_) => Code::NotFound,
+        NoMessages::Id(_) => Code::InvalidQuery,
+        NoMessages::Unavailable(_) => Code::Unavailable,
+    };
+    Problem::new(code, none.to_string())
+}
+
+/// Looks at the messages that a queue topic holds, which stay as they are.
+#[utoipa::path(
+    get, path = "/api/v1/queue-topics/{topic}/messages", tag = "messages", security(("api_key" = ["topics"])),
+    params(("topic" = String, Path), MessageQuery),
+    responses((status = 200, body = Items<StoredMessage>), Refused, RefusedOne)
+)]
+pub(super) async fn list_messages(
+    State(api): State<Arc<Api>>,
+    _: Holder<Topics>,
+    Named(topic): Named<String>,
+    Asked(query): Asked<MessageQuery>,
+) -> Result<Json<Items<StoredMessage>>, Problem> {
+    look(&api, topic, query).await?.map_err(no_messages)
+}
+
+/// Looks at the dead letters of a consumer group: messages that it was handed in vain as often as it may be.
+#[utoipa::path(
+    get, path = "/api/v1/queue-groups/{group}/dead-letters", tag = "messages", security(("api_key" = ["topics"])),
+    params(("group" = String, Path, description = "A consumer group; that of the broker is `convoke-broker`."), MessageQuery),
+    responses((status = 200, body = Items<StoredMessage>), Refused, RefusedOne)
+)]
+pub(super) async fn list_dead_letters(
+    State(api): State<Arc<Api>>,
+    _: Holder<Topics>,
+    Named(group): Named<String>,
+    Asked(query): Asked<MessageQuery>,
+) -> Result<Json<Items<StoredMessage>>, Problem> {
+    let topic = dead_letters_of(&*api.state.messages, &group)?;
+    match look(&api, topic, query).await? {
+        // It is made with the first of them.
+        Err(NoMessages::Topic(_)) => Ok(Json(Items { items: Vec::new(), next: None })),
+        looked => looked.map_err(no_messages),
+    }
+}
+
+fn dead_letters_of(messages: &dyn Messages, group: &str) -> Result<String, Problem> {
+    messages.dead_letters_of(group).ok_or_else(|| Refusals::of("consumer group", group).unknown())
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Dropped<'a> {
+    group: &'a str,
+    message_id: &'a str,
+}
+
+/// Drops a dead letter, for good.
+#[utoipa::path(
+    delete, path = "/api/v1/queue-groups/{group}/dead-letters/{message}", tag = "messages",
+    security(("api_key" = ["topics"])), params(("group" = String, Path), ("message" = String, Path)),
+    responses((status = 204), Refused, RefusedOne)
+)]
+pub(super) async fn drop_dead_letter(
+    State(api): State<Arc<Api>>,
+    holder: Holder<Topics>,
+    Named((group, message_id)): Named<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let messages = &api.state.messages;
+    let topic = dead_letters_of(&**messages, &group)?;
+    let refusals = Refusals::of("dead letter", &message_id);
+    if !messages.holds(&topic, &message_id) {
+        return Err(refusals.unknown());
+    }
+    // Before it is done, as for what is ordered of devices.
+    let after = serde_json::to_value(Dropped { group: &group, message_id: &message_id }).ok();
+    let note = Note { action: "drop", kind: Kind::DeadLetter, subject: format!("{group}/{message_id}"), after };
+    api.apply(holder.by(), Change::Note(note), None).await.map_err(|error| refusals.refuse(error))?;
+    let is_gone = answered(messages.remove(topic, message_id.clone())).await?.map_err(no_messages)?;
+    if is_gone { Ok(StatusCode::NO_CONTENT) } else { Err(refusals.unknown()) }
+}

@@ -1,0 +1,170 @@
+//! What owners publish, and see and drop of the queue's messages.
+
+use super::*;
+use crate::access::PublishRefusal;
+use crate::clients::Answer;
+use crate::messages::{
+    Look, Looked, Messages, NoMessages, NotPublished, PlaceOutcome, Publication, Published, Publisher, QueuePlace,
+    ReceiverPlace, StoredMessage,
+};
+use catalog::Audit;
+use std::collections::BTreeMap;
+use std::future::ready;
+use std::sync::Mutex;
+
+const HELD: &str = "0000000000000040";
+
+/// What broker and queue would say, and what they were asked.
+#[derive(Default)]
+pub(super) struct FakeMessages {
+    published: Mutex<Vec<Publication>>,
+    looks: Mutex<Vec<Look>>,
+    removed: Mutex<Vec<(String, String)>>,
+}
+
+fn stored(message_id: &str) -> StoredMessage {
+    StoredMessage {
+        message_id: message_id.to_owned(),
+        stored_at_ms: START_MS,
+        tag: None,
+        keys: Vec::new(),
+        properties: BTreeMap::new(),
+        payload: Some("hello".to_owned()),
+        payload_base64: None,
+        payload_bytes: Some(5),
+    }
+}
+
+impl Messages for FakeMessages {
+    fn publish(&self, publication: Publication) -> Answer<Result<Published, NotPublished>> {
+        let answer = match publication.topic.as_str() {
+            "none/x" => Err(NotPublished::Refused(PublishRefusal::UnknownParent)),
+            "closed/x" => Err(NotPublished::Refused(PublishRefusal::Scope)),
+            "large/x" => Err(NotPublished::TooLarge { max: 7 }),
+            "full/x" => Err(NotPublished::Unavailable("the log is full".to_owned())),
+            "+/x" => Err(NotPublished::Topic),
+            _ => {
+                let queue = QueuePlace { topic: "orders".to_owned(), message_id: HELD.to_owned() };
+                let outcome = PlaceOutcome::Stored;
+                let receiver = ReceiverPlace { client_id: "GID_dev@@@d".to_owned(), online: false, outcome };
+                Ok(Published { queue: Some(queue), receiver: Some(receiver), subscribers: None })
+            }
+        };
+        self.published.lock().unwrap().push(publication);
+        Box::pin(ready(Some(answer)))
+    }
+
+    fn holds(&self, topic: &str, message_id: &str) -> bool {
+        (topic, message_id) == ("%DLQ%workers", HELD)
+    }
+
+    fn look(&self, look: Look) -> Answer<Result<Looked, NoMessages>> {
+        let answer = match (look.topic.as_str(), look.after.as_deref()) {
+            ("orders" | "%DLQ%workers", None | Some(HELD)) => {
+                Ok(Looked { messages: vec![stored(HELD)], has_more: look.after.is_none() })
+            }
+            ("orders", Some(other)) => Err(NoMessages::Id(other.to_owned())),
+            (topic, _) => Err(NoMessages::Topic(topic.to_owned())),
+        };
+        self.looks.lock().unwrap().push(look);
+        Box::pin(ready(Some(answer)))
+    }
+
+    fn remove(&self, topic: String, message_id: String) -> Answer<Result<bool, NoMessages>> {
+        self.removed.lock().unwrap().push((topic, message_id));
+        Box::pin(ready(Some(Ok(true))))
+    }
+
+    fn dead_letters_of(&self, group: &str) -> Option<String> {
+        (!group.contains(' ')).then(|| format!("%DLQ%{group}"))
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_published_with_the_rights_of_the_key_and_the_answer_says_where_it_went() {
+    let world = World::new().await;
+    let [access, api] = [world.key("billing", "access", &["topics"]).await, world.key("ops", "api", &["topics"]).await];
+    let request = |key: &str, body| request("POST", "/api/v1/messages", Some(key), body);
+    let wish =
+        json!({ "topic": "orders/x", "payload_base64": "AP8=", "qos": 0, "expiry_s": 9, "properties": { "a": "b" } });
+    let answer = world.call(request(KEY, wish)).await;
+    let receiver = json!({ "client_id": "GID_dev@@@d", "online": false, "outcome": "stored" });
+    let expected = json!({ "queue": { "topic": "orders", "message_id": HELD }, "receiver": receiver });
+    assert_eq!(answer.body, expected);
+    world.call(request(&api, json!({ "topic": "orders/x", "payload": "text" }))).await;
+    let with_secret = super::owners::with_basic("POST", "/api/v1/messages", "billing", &access);
+    let (parts, _) = with_secret.into_parts();
+    let body = Body::from(json!({ "topic": "orders/x" }).to_string());
+    world.call(Request::from_parts(parts, body)).await;
+    let published = std::mem::take(&mut *world.messages.published.lock().unwrap());
+    let by: Vec<_> = published.iter().map(|publication| publication.by.clone()).collect();
+    let owner = |name: &str| Publisher::Owner(name.to_owned());
+    assert_eq!(by, [owner("owner"), owner("key:ops"), Publisher::Service("billing".to_owned())]);
+    let first = &published[0];
+    assert_eq!((first.payload.as_slice(), first.at_least_once, first.expiry_s), ([0, 255].as_slice(), false, Some(9)));
+    assert_eq!(first.properties["a"], "b");
+    assert_eq!((published[1].payload.as_slice(), published[1].at_least_once), (b"text".as_slice(), true));
+    assert_eq!(*world.catalog.change_number().borrow(), 2, "the keys alone: a message is no change");
+}
+
+#[tokio::test]
+async fn a_message_that_goes_nowhere_is_refused_with_the_cause() {
+    let world = World::new().await;
+    let table = [
+        (json!({ "topic": "none/x" }), (400, "invalid_topic"), "the parent topic does not exist"),
+        (json!({ "topic": "+/x" }), (400, "invalid_topic"), "wildcard"),
+        (json!({ "topic": "closed/x" }), (403, "forbidden"), "the scope topics"),
+        (json!({ "topic": "large/x" }), (413, "body_too_large"), "7 bytes"),
+        (json!({ "topic": "full/x" }), (503, "unavailable"), "the log is full"),
+        (json!({ "topic": "a", "payload": "a", "payload_base64": "AA==" }), (400, "invalid_body"), "not both"),
+        (json!({ "topic": "a", "payload_base64": "?" }), (400, "invalid_body"), "base64"),
+        (json!({ "topic": "a", "qos": 2 }), (400, "invalid_body"), "0 or 1"),
+        (json!({}), (400, "invalid_body"), "topic"),
+    ];
+    for (body, expected, words) in table {
+        let answer = world.ask("POST", "/api/v1/messages", body.clone()).await;
+        assert_eq!(answer.refused(), expected, "{body}");
+        assert!(answer.text("detail").contains(words), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn messages_of_the_queue_are_looked_at_in_parts() {
+    let world = World::new().await;
+    let first = world.ask("GET", "/api/v1/queue-topics/orders/messages?limit=200", Value::Null).await;
+    let item = json!({ "message_id": HELD, "stored_at_ms": START_MS, "payload": "hello", "payload_bytes": 5 });
+    assert_eq!(first.body, json!({ "items": [item], "next": HELD }));
+    let path = format!("/api/v1/queue-topics/orders/messages?from=oldest&after={HELD}");
+    let last = world.ask("GET", &path, Value::Null).await;
+    assert_eq!(last.body, json!({ "items": [item] }));
+    let looks = std::mem::take(&mut *world.messages.looks.lock().unwrap());
+    let asked: Vec<_> = looks.iter().map(|look| (look.newest_first, look.limit)).collect();
+    assert_eq!(asked, [(true, 200), (false, 20)]);
+    for (path, expected) in [
+        ("/api/v1/queue-topics/none/messages", (404, "not_found")),
+        ("/api/v1/queue-topics/orders/messages?after=x", (400, "invalid_query")),
+        ("/api/v1/queue-topics/orders/messages?from=middle", (400, "invalid_query")),
+        ("/api/v1/queue-topics/orders/messages?limit=201", (400, "invalid_query")),
+        ("/api/v1/queue-groups/no%20group/dead-letters", (404, "not_found")),
+    ] {
+        assert_eq!(world.ask("GET", path, Value::Null).await.refused(), expected, "{path}");
+    }
+    let none = world.ask("GET", "/api/v1/queue-groups/idle/dead-letters", Value::Null).await;
+    assert_eq!(none.body, json!({ "items": [] }), "nothing is dead yet");
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_dropped_and_the_log_says_so() {
+    let world = World::new().await;
+    let letters = world.ask("GET", "/api/v1/queue-groups/workers/dead-letters", Value::Null).await;
+    assert_eq!(letters.body["items"][0]["message_id"], HELD);
+    let path = format!("/api/v1/queue-groups/workers/dead-letters/{HELD}");
+    assert_eq!(world.ask("DELETE", &path, Value::Null).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(*world.messages.removed.lock().unwrap(), [("%DLQ%workers".to_owned(), HELD.to_owned())]);
+    let log = world.ask("GET", "/api/v1/audit?kind=dead_letter", Value::Null).await;
+    let row = &log.body["items"][0];
+    assert_eq!((&row["action"], &row["subject"]), (&json!("drop"), &json!(format!("workers/{HELD}"))));
+    let other = world.ask("DELETE", "/api/v1/queue-groups/others/dead-letters/0000000000000040", Value::Null).await;
+    assert_eq!(other.refused(), (404, "not_found"));
+    assert_eq!(*world.catalog.change_number().borrow(), 1);
+}

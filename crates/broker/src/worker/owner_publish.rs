@@ -1,0 +1,153 @@
+//! A message that an owner publishes: judged, made and routed as one of a service on MQTT, with an answer from each place.
+//! On a task, not on a worker.
+
+use std::sync::Arc;
+
+use accounts::access::{Access, Identity};
+use accounts::messages::{
+    NotPublished, PlaceOutcome, Publication, Published, Publisher, QueuePlace, ReceiverPlace, SubscribersPlace,
+};
+use mqtt::codec::{PropertiesBuf, Property, Publish};
+use mqtt::topic::TopicName;
+use mqtt::{Delivery, PacketId};
+use tokio::sync::oneshot;
+
+use super::known_topic::{KnownTopic, Receiver};
+use super::orders::{Order, Placed};
+use super::post::Notice;
+use super::publish::{Author, Authorized, compose};
+use crate::shared::Shared;
+
+/// The places that a message goes to.
+struct Places {
+    queue: Option<(queue::TopicName, queue::Message)>,
+    receiver: Option<(String, oneshot::Receiver<Placed>)>,
+    subscribers: Vec<oneshot::Receiver<Placed>>,
+    /// It goes to those that are told of it now; else from the queue.
+    is_for_subscribers: bool,
+}
+
+/// `None`: a place has stopped, or cannot say whether it keeps the message.
+pub(crate) async fn publish(shared: Arc<Shared>, publication: Publication) -> Option<Result<Published, NotPublished>> {
+    let places = match send(&shared, &publication) {
+        Ok(places) => places,
+        Err(refused) => {
+            shared.counts.refused_publishes.one();
+            return Some(Err(refused));
+        }
+    };
+    let mut published = Published::default();
+    if let Some((topic, message)) = places.queue {
+        shared.counts.to_queue.one();
+        match shared.queue.send_wait(&topic, message).await {
+            Ok(id) => {
+                let (topic, message_id) = (topic.to_string(), id.to_string());
+                published.queue = Some(QueuePlace { topic, message_id });
+            }
+            Err(error) => return Some(Err(NotPublished::Unavailable(error.to_string()))),
+        }
+    }
+    if let Some((client_id, answer)) = places.receiver {
+        let Placed { online, outcome, .. } = answer.await.ok()?;
+        published.receiver = Some(ReceiverPlace { client_id, online: online > 0, outcome });
+    }
+    if places.is_for_subscribers {
+        published.subscribers = Some(all(places.subscribers).await?);
+    }
+    Some(Ok(published))
+}
+
+fn send(shared: &Shared, publication: &Publication) -> Result<Places, NotPublished> {
+    let Publication { by, topic, payload, at_least_once, expiry_s, properties } = publication;
+    let max = shared.limits.payload_bytes_max;
+    if payload.len() > max {
+        return Err(NotPublished::TooLarge { max });
+    }
+    if shared.memory.is_short() {
+        shared.counts.refused_for_memory.one();
+        return Err(NotPublished::Unavailable("memory is short".to_owned()));
+    }
+    TopicName::parse(topic).map_err(|_| NotPublished::Topic)?;
+    let access = shared.access.load();
+    judge(&access, by, topic)?;
+    let known = KnownTopic::permitted(topic, &access, shared.workers.len()).map_err(|_| NotPublished::Topic)?;
+    let properties = encoded(*expiry_s, properties)?;
+    let delivery = if *at_least_once {
+        Delivery::AtLeastOnce { packet_id: PacketId::MIN, dup: false }
+    } else {
+        Delivery::AtMostOnce
+    };
+    let publish = Publish { delivery, retain: false, topic, properties: properties.view(), payload };
+    let name = match by {
+        Publisher::Service(key_id) => format!("key:{key_id}"),
+        Publisher::Owner(name) => name.clone(),
+    };
+    let author = Author { name: &name, client: None, user: None, may_collapse: true };
+    let meter = shared.memory.meter_of_tasks();
+    let composed = compose(shared, meter, &publish, &known, &author, shared.clock.now_ms());
+    let Authorized { message, keep, routes } = composed.map_err(|_| NotPublished::Topic)?;
+    shared.counts.received.one();
+    let order = |worker: usize, make: &dyn Fn(oneshot::Sender<Placed>) -> Order| {
+        let (answer, answered) = oneshot::channel();
+        if let Some(address) = shared.workers.get(worker) {
+            address.notify(Notice::Ordered(make(answer)));
+        }
+        answered
+    };
+    let is_for_subscribers = routes.queue.is_none() && routes.p2p.is_none() || routes.subscribers.len() > 0;
+    let receiver = routes.p2p.map(|Receiver { client, owner }| {
+        let deliver = |answer| Order::Deliver { to: client.clone(), message: message.clone(), keep, answer };
+        (client.as_str().to_owned(), order(owner, &deliver))
+    });
+    let fan_out = |answer| Order::FanOut { message: message.clone(), answer };
+    let subscribers = routes.subscribers.iter().map(|worker| order(worker, &fan_out)).collect();
+    Ok(Places { queue: routes.queue, receiver, subscribers, is_for_subscribers })
+}
+
+/// By the same rules as a PUBLISH of a service.
+fn judge(access: &Access, by: &Publisher, topic: &str) -> Result<(), NotPublished> {
+    let judged = match by {
+        Publisher::Service(key_id) => {
+            let (key_id, instance) = (key_id.clone(), access.instance().to_owned());
+            access.may_publish(&Identity::Service { key_id, instance }, topic)
+        }
+        Publisher::Owner(_) => access.owner_may_publish(topic),
+    };
+    judged.map_err(NotPublished::Refused)
+}
+
+fn encoded(
+    expiry_s: Option<u32>,
+    properties: &std::collections::BTreeMap<String, String>,
+) -> Result<PropertiesBuf, NotPublished> {
+    let mut encoded = PropertiesBuf::new();
+    let expiry = expiry_s.map(Property::MessageExpiryInterval);
+    let own = properties.iter().map(|(name, value)| Property::UserProperty(name, value));
+    for property in expiry.into_iter().chain(own) {
+        encoded.push(property).map_err(|_| NotPublished::Properties)?;
+    }
+    Ok(encoded)
+}
+
+/// Where nothing went wrong at any worker, the best that happened.
+async fn all(answers: Vec<oneshot::Receiver<Placed>>) -> Option<SubscribersPlace> {
+    let mut all = SubscribersPlace { online: 0, inboxes: 0, outcome: PlaceOutcome::Nobody };
+    for answer in answers {
+        let Placed { online, inboxes, outcome } = answer.await.ok()?;
+        (all.online, all.inboxes) = (all.online + online, all.inboxes + inboxes);
+        if weight(outcome) > weight(all.outcome) {
+            all.outcome = outcome;
+        }
+    }
+    Some(all)
+}
+
+fn weight(outcome: PlaceOutcome) -> u8 {
+    match outcome {
+        PlaceOutcome::Nobody => 0,
+        PlaceOutcome::Sent => 1,
+        PlaceOutcome::Stored => 2,
+        PlaceOutcome::Full => 3,
+        PlaceOutcome::Unavailable => 4,
+    }
+}

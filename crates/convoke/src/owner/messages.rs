@@ -1,0 +1,197 @@
+//! `convoke messages`: publish one, look at those of the queue, drop dead letters.
+
+use super::call::{Call, Removal};
+use super::table::{Column, moment, text};
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// More the API does not take, in base64.
+const PAYLOAD_BYTES_MAX: u64 = 11 * 1024;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Publish a message with the rights of the key, and say where it went.
+    Publish {
+        /// A topic, or `<parent>/p2p/<client id>` for one client.
+        topic: String,
+        /// The payload, as text.
+        #[arg(conflicts_with = "payload_file")]
+        payload: Option<String>,
+        /// Its bytes; `-` is standard input.
+        #[arg(long, value_name = "FILE")]
+        payload_file: Option<PathBuf>,
+        /// 1 is kept for receivers that are away.
+        #[arg(long, value_name = "0|1", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
+        qos: u8,
+        /// For how many seconds it waits for a receiver that is away.
+        #[arg(long, value_name = "SECONDS")]
+        expiry: Option<u32>,
+    },
+    /// List messages that a queue topic holds, the newest first.
+    List {
+        topic: String,
+        #[command(flatten)]
+        part: Part,
+    },
+    /// List the dead letters of a consumer group, the newest first.
+    DeadLetters {
+        /// That of the broker is convoke-broker.
+        group: String,
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Drop a dead letter, for good.
+    Drop {
+        group: String,
+        message_id: String,
+        #[command(flatten)]
+        removal: Removal,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Part {
+    /// The oldest first.
+    #[arg(long)]
+    oldest: bool,
+    /// At most so many.
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+}
+
+const COLUMNS: &[Column] = &[
+    Column::new("MESSAGE", "message_id", text),
+    Column::new("STORED", "stored_at_ms", moment),
+    Column::new("TAG", "tag", text),
+    Column::new("BYTES", "payload_bytes", text),
+    Column::new("CLIENT ID", "properties.clientId", text),
+    Column::new("PAYLOAD", "", payload_of),
+];
+const LETTERS: &[Column] = &[
+    Column::new("MESSAGE", "message_id", text),
+    Column::new("STORED", "stored_at_ms", moment),
+    Column::new("BYTES", "payload_bytes", text),
+    Column::new("FROM TOPIC", "properties.deadLetterTopic", text),
+    Column::new("REASON", "properties.deadLetterReason", text),
+    Column::new("PAYLOAD", "", payload_of),
+];
+const NO_MESSAGES: &str = "The topic holds no messages: each was consumed by all of its groups, or is too old.";
+const NO_LETTERS: &str = "No message of this group is dead.";
+/// Of a payload, in a table.
+const SHOWN_CHARS: usize = 60;
+
+impl super::Verb for Verb {
+    fn call(self) -> Result<Call> {
+        Ok(match self {
+            Self::Publish { topic, payload, payload_file, qos, expiry } => {
+                let mut body = json!({ "topic": topic, "qos": qos });
+                if let Some(seconds) = expiry {
+                    body["expiry_s"] = seconds.into();
+                }
+                match payload_file {
+                    Some(file) => body["payload_base64"] = STANDARD.encode(read(&file)?).into(),
+                    None => body["payload"] = payload.unwrap_or_default().into(),
+                }
+                Call::told(format!("publish to {topic}"), &["messages"], body, places)
+            }
+            Self::List { topic, part } => {
+                let path = ["queue-topics", &topic, "messages"];
+                part.of(format!("list the messages of {topic}"), &path, COLUMNS, NO_MESSAGES)
+            }
+            Self::DeadLetters { group, part } => {
+                let path = ["queue-groups", &group, "dead-letters"];
+                part.of(format!("list the dead letters of {group}"), &path, LETTERS, NO_LETTERS)
+            }
+            Self::Drop { group, message_id, removal } => {
+                let path = ["queue-groups", &group, "dead-letters", &message_id];
+                Call::remove(&format!("the dead letter {message_id} of {group}"), &path, &removal)
+            }
+        })
+    }
+}
+
+impl Part {
+    fn of(self, what: String, path: &[&str], columns: &'static [Column], nothing: &'static str) -> Call {
+        let from = if self.oldest { "oldest" } else { "newest" };
+        Call::list_at(what, path, columns, self.limit, nothing).with("from", Some(from))
+    }
+}
+
+/// # Errors
+/// It cannot be read, or is too long.
+fn read(file: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = PAYLOAD_BYTES_MAX + 1;
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+    };
+    read.with_context(|| format!("cannot read {}", file.display()))?;
+    ensure!(
+        bytes.len() as u64 <= PAYLOAD_BYTES_MAX,
+        "{} has more than {PAYLOAD_BYTES_MAX} bytes, which the API does not take\n  remedy: publish it over MQTT",
+        file.display()
+    );
+    Ok(bytes)
+}
+
+fn payload_of(message: &Value) -> String {
+    let payload = if message["payload"].is_string() { &message["payload"] } else { &message["payload_base64"] };
+    let whole = text(payload);
+    match whole.char_indices().nth(SHOWN_CHARS) {
+        Some((at, _)) => format!("{}…", &whole[..at]),
+        None => whole,
+    }
+}
+
+/// One line a place.
+fn places(answer: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    let [queue, receiver, subscribers] = ["queue", "receiver", "subscribers"].map(|place| &answer[place]);
+    if queue.is_object() {
+        lines.push(format!("queue topic {}: message {}", text(&queue["topic"]), text(&queue["message_id"])));
+    }
+    if receiver.is_object() {
+        let online = if receiver["online"] == true { "connected" } else { "away" };
+        lines.push(format!("{} ({online}): {}", text(&receiver["client_id"]), text(&receiver["outcome"])));
+    }
+    if subscribers.is_object() {
+        let [online, inboxes] = ["online", "inboxes"].map(|field| text(&subscribers[field]));
+        let outcome = text(&subscribers["outcome"]);
+        lines.push(format!("subscribers: {online} connected, {inboxes} with inboxes: {outcome}"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_of_a_message_is_a_line() {
+        let answer = json!({
+            "queue": { "topic": "orders", "message_id": "40" },
+            "receiver": { "client_id": "GID_phone@@@d1", "online": false, "outcome": "stored" },
+            "subscribers": { "online": 2, "inboxes": 1, "outcome": "stored" }
+        });
+        let expected = [
+            "queue topic orders: message 40",
+            "GID_phone@@@d1 (away): stored",
+            "subscribers: 2 connected, 1 with inboxes: stored",
+        ];
+        assert_eq!(places(&answer), expected);
+    }
+
+    #[test]
+    fn a_long_payload_is_cut_in_a_table() {
+        let shown = payload_of(&json!({ "payload": "ö".repeat(100) }));
+        assert_eq!(shown.chars().count(), SHOWN_CHARS + 1);
+        assert_eq!(payload_of(&json!({ "payload_base64": "/w==" })), "/w==");
+    }
+}

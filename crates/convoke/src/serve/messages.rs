@@ -1,0 +1,108 @@
+//! Broker and queue, as the API asks them for messages.
+
+use accounts::clients::Answer;
+use accounts::messages::{
+    Look, Looked, Messages, NoMessages, NotPublished, Publication, Published, SHOWN_BYTES_MAX, StoredMessage,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use broker::Broker;
+use queue::{AdminError, Engine, GroupName, MessageId, Seen, TopicName};
+use std::sync::Arc;
+
+/// Bytes of messages that one look reads, if it is more than one.
+const LOOK_BYTES_MAX: usize = 4 << 20;
+
+pub(super) struct OwnersMessages {
+    pub(super) broker: Arc<Broker>,
+    pub(super) queue: Engine,
+}
+
+impl Messages for OwnersMessages {
+    fn publish(&self, publication: Publication) -> Answer<Result<Published, NotPublished>> {
+        self.broker.publish(publication)
+    }
+
+    fn holds(&self, topic: &str, message_id: &str) -> bool {
+        TopicName::parse(topic).is_ok_and(|topic| self.queue.holds(&topic, &MessageId::new(message_id)))
+    }
+
+    fn look(&self, look: Look) -> Answer<Result<Looked, NoMessages>> {
+        let queue = self.queue.clone();
+        Box::pin(async move {
+            // It reads the disk.
+            tokio::task::spawn_blocking(move || look_at(&queue, look)).await.ok()
+        })
+    }
+
+    fn remove(&self, topic: String, message_id: String) -> Answer<Result<bool, NoMessages>> {
+        let queue = self.queue.clone();
+        Box::pin(async move {
+            let Ok(name) = TopicName::parse(&topic) else { return Some(Err(NoMessages::Topic(topic))) };
+            Some(queue.remove(&name, &MessageId::new(message_id)).await.map_err(none))
+        })
+    }
+
+    fn dead_letters_of(&self, group: &str) -> Option<String> {
+        let group = GroupName::parse(group).ok()?;
+        TopicName::dead_letters_of(&group).ok().map(|topic| topic.to_string())
+    }
+}
+
+fn look_at(queue: &Engine, look: Look) -> Result<Looked, NoMessages> {
+    let Look { topic, newest_first, after, limit } = look;
+    let Ok(topic) = TopicName::parse(&topic) else { return Err(NoMessages::Topic(topic)) };
+    let (after, max) = (after.map(MessageId::new), usize::try_from(limit).unwrap_or(usize::MAX));
+    let look = queue::Look { topic, newest_first, after, max, bytes_max: LOOK_BYTES_MAX };
+    let (seen, has_more) = queue.look(&look).map_err(none)?;
+    Ok(Looked { messages: seen.into_iter().map(shown).collect(), has_more })
+}
+
+fn none(error: AdminError) -> NoMessages {
+    match error {
+        AdminError::UnknownTopic(topic) => NoMessages::Topic(topic.to_string()),
+        AdminError::MessageId(id) => NoMessages::Id(id.to_string()),
+        other => NoMessages::Unavailable(other.to_string()),
+    }
+}
+
+fn shown(seen: Seen) -> StoredMessage {
+    let Seen { message_id, stored_ms, message } = seen;
+    let (message_id, stored_at_ms) = (message_id.to_string(), stored_ms);
+    let Some(message) = message else {
+        return StoredMessage { message_id, stored_at_ms, ..StoredMessage::default() };
+    };
+    let (payload, payload_base64) = beginning(&message.body);
+    StoredMessage {
+        message_id,
+        stored_at_ms,
+        tag: message.tag,
+        keys: message.keys,
+        properties: message.properties.into_iter().collect(),
+        payload,
+        payload_base64,
+        payload_bytes: Some(message.body.len() as u64),
+    }
+}
+
+/// As text where the whole of it is text, else in base64.
+fn beginning(body: &[u8]) -> (Option<String>, Option<String>) {
+    match std::str::from_utf8(body) {
+        Ok(text) => (Some(text[..text.floor_char_boundary(SHOWN_BYTES_MAX)].to_owned()), None),
+        Err(_) => (None, Some(STANDARD.encode(&body[..body.len().min(SHOWN_BYTES_MAX)]))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_payload_the_beginning_is_shown_and_no_half_of_a_character() {
+        assert_eq!(beginning(b"hello"), (Some("hello".to_owned()), None));
+        let long = format!("{}ö", "x".repeat(SHOWN_BYTES_MAX - 1));
+        assert_eq!(beginning(long.as_bytes()), (Some("x".repeat(SHOWN_BYTES_MAX - 1)), None));
+        let (text, base64) = beginning(&[0xff; 2000]);
+        assert_eq!((text, base64.map(|base64| base64.len())), (None, Some(1368)));
+    }
+}
