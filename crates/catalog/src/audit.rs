@@ -33,6 +33,18 @@ pub struct Order {
     pub expected: Option<u64>,
 }
 
+/// What somebody has changed otherwise, for the log: written in the transaction that changes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    pub by: By,
+    /// As in [`AuditRow`], and so the rest.
+    pub action: String,
+    pub kind: Kind,
+    pub subject: String,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+}
+
 /// Who changes something, from where and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct By {
@@ -223,11 +235,21 @@ pub enum Kind {
     Link,
     /// Of the queue, and no row of the catalog.
     DeadLetter,
+    Meeting,
 }
 
 impl Kind {
-    pub const ALL: [Self; 8] =
-        [Self::Group, Self::Parent, Self::Grant, Self::Key, Self::User, Self::Device, Self::Link, Self::DeadLetter];
+    pub const ALL: [Self; 9] = [
+        Self::Group,
+        Self::Parent,
+        Self::Grant,
+        Self::Key,
+        Self::User,
+        Self::Device,
+        Self::Link,
+        Self::DeadLetter,
+        Self::Meeting,
+    ];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -240,6 +262,7 @@ impl Kind {
             Self::Device => "device",
             Self::Link => "link",
             Self::DeadLetter => "dead_letter",
+            Self::Meeting => "meeting",
         }
     }
 
@@ -267,7 +290,7 @@ pub struct AuditRow {
     /// As [`Actor`] is written.
     pub actor: String,
     pub address: Option<String>,
-    /// Such as `create`, `update`, `rotate`, `remove`; of a device `kick`, `purge`, `revoke` too.
+    /// Such as `create`, `update`, `rotate`, `remove`; of a device `kick`, `purge`, `revoke` too; of a meeting `mute`, `end`.
     pub action: String,
     pub kind: Kind,
     pub subject: String,

@@ -10,6 +10,7 @@
 pub mod audit;
 pub mod devices;
 pub mod history;
+pub mod list;
 pub mod meetings;
 pub mod presence;
 pub mod seeds;
@@ -125,6 +126,11 @@ macro_rules! catalog_contract {
                 what_was_seeded_once_is_kept_over_starts_as_its_owner_has_made_it
                 what_an_owner_has_removed_stays_removed_and_what_is_new_is_made
                 what_a_trial_has_made_is_known_until_it_is_forgotten
+            ]
+            list [
+                meetings_are_listed_those_that_were_created_last_first
+                a_list_has_the_meetings_of_one_user_and_says_how_many_are_in
+                a_decision_is_in_the_log_with_the_change_that_it_made_or_not_at_all
             ]
             history [
                 past_calls_are_read_page_by_page_those_that_started_last_first

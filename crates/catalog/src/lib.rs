@@ -22,14 +22,14 @@ pub mod topics;
 
 pub use accounts::{Accounts, ApiKey, Device, DeviceFilter, DeviceInfo, DeviceState, LoginLink, User};
 pub use audit::{
-    Actor, Applied, ApplyError, Audit, AuditPage, AuditRow, By, Change, ChangeRow, Cut, KeyUpdate, Kind, Note, Order,
-    Page, Row, Uses,
+    Actor, Applied, ApplyError, Audit, AuditEntry, AuditPage, AuditRow, By, Change, ChangeRow, Cut, KeyUpdate, Kind,
+    Note, Order, Page, Row, Uses,
 };
 pub use keys::{Key, KeyKind, KeySecret, Scope, Scopes};
 pub use meetings::{
-    CommitError, DueTimers, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingPart,
-    MeetingPartName, MeetingRead, MeetingRow, Meetings, NewOutboxRow, OutboxRow, OutcomeRow, PastCallPlace,
-    PastCallRow, SetAside, TimerRow, UserState,
+    CommitError, DueTimers, Engagement, EngagementKind, Handled, MeetingChange, MeetingCommit, MeetingHead,
+    MeetingPart, MeetingPartName, MeetingPlace, MeetingRead, MeetingRow, MeetingState, Meetings, MeetingsPage,
+    NewOutboxRow, OutboxRow, OutcomeRow, PastCallPlace, PastCallRow, SetAside, TimerRow, UserState,
 };
 
 pub use presence::{ClientOnline, OnlineEvent, OnlineKind, Presence, PresenceChanges};

@@ -6,8 +6,8 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 pub const CONNECTIONS_REMEMBERED_MAX: u32 = 32;
 /// Unseen outcomes that are kept for one user; the oldest go first.
 pub const OUTCOMES_PER_USER_MAX: u32 = 200;
-/// An ended meeting is kept this long from the first pruning after its end: its id is refused for as long.
-pub const ENDED_MEETING_KEEP_MS: u64 = 7 * DAY_MS;
+/// An ended meeting is kept this long from the first pruning after its end: it is listed, and its id is refused, for as long.
+pub const ENDED_MEETING_KEEP_MS: u64 = 90 * DAY_MS;
 /// How long a `tcpclean` wins over its `connect`: longer than an event can be delivered again.
 pub const TCPCLEAN_KEEP_MS: u64 = 4 * DAY_MS;
 /// How long a removed device is remembered: as long as events of its connections may come.

@@ -1,6 +1,6 @@
 //! Rows of meetings and the one transaction that changes them.
 
-use crate::{CatalogError, CatalogFuture, DeviceState, User};
+use crate::{AuditEntry, CatalogError, CatalogFuture, DeviceState, User};
 use std::ops::Range;
 use uuid::Uuid;
 
@@ -9,6 +9,8 @@ pub trait Meetings: Send + Sync {
     fn meeting(&self, id: Uuid) -> CatalogFuture<'_, Option<MeetingRow>>;
     /// The same without the documents.
     fn meeting_revision(&self, id: Uuid) -> CatalogFuture<'_, Option<u64>>;
+    /// Meetings, those that were created last first.
+    fn meetings(&self, page: MeetingsPage) -> CatalogFuture<'_, Vec<MeetingHead>>;
     /// Ids of all meetings that have not ended.
     fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
     /// The one transaction of the meeting service. Of several refusals [`CommitError::AlreadyHandled`] comes first,
@@ -52,6 +54,46 @@ pub struct MeetingRow {
     /// The parts of each kind are in the order of their places.
     pub parts: Vec<MeetingPart>,
     pub ended: bool,
+    pub created_at_ms: u64,
+}
+
+/// Which meetings are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeetingsPage {
+    pub state: Option<MeetingState>,
+    /// Only those that this user is engaged to or has in its past calls.
+    pub user: Option<String>,
+    pub before: Option<MeetingPlace>,
+    pub limit: u32,
+}
+
+/// Whether a meeting goes on, or is over for those who were in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MeetingState {
+    Live,
+    Ended,
+}
+
+/// The end of a page of meetings: the one that was created then, of this id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeetingPlace {
+    pub created_at_ms: u64,
+    pub id: Uuid,
+}
+
+/// A meeting without its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeetingHead {
+    pub id: Uuid,
+    pub revision: u64,
+    pub created_at_ms: u64,
+    /// `None`: it goes on.
+    pub ended_at_ms: Option<u64>,
+    /// JSON, opaque here.
+    pub document: String,
+    /// How many users are engaged to it.
+    pub inside: u32,
+    pub rung: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +128,8 @@ pub struct MeetingCommit {
     pub created_by: Option<(String, u64)>,
     /// A meeting that this decision has read and does not change.
     pub read: Option<MeetingRead>,
+    /// What the log tells of this.
+    pub audit: Option<AuditEntry>,
 }
 
 /// The revision that a decision has read: at another one the commit fails with [`CommitError::Conflict`].
@@ -103,6 +147,10 @@ pub struct MeetingChange {
     /// The new revision is `expected + 1`, or 1.
     pub document: String,
     pub ended: bool,
+    /// Of a meeting that is new.
+    pub created_at_ms: u64,
+    /// When it ended for those who were in it, which may be before `ended`.
+    pub ended_at_ms: Option<u64>,
     /// Parts that are new, or replace those with their names.
     pub parts: Vec<MeetingPart>,
     pub parts_gone: Vec<MeetingPartName>,

@@ -65,6 +65,7 @@ mod fault;
 mod keys;
 mod links;
 mod meetings;
+mod meetings_list;
 mod migrate;
 mod open;
 mod presence;

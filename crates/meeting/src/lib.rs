@@ -10,6 +10,8 @@
 //! and a second commit with the same id is refused. A message leaves at least once after the commit, in order per
 //! receiver. An event that meets a changed document is decided anew.
 //!
+//! Those who run the server act by [`Operator`](operator::Operator), on the same machine and in the same transaction.
+//!
 //! Reads change nothing: their answers go to the queue without the outbox, and so do changes of presence and of the
 //! roster. While the catalog accepts nothing, nothing is received and events of the RTC server wait in memory; what
 //! cannot be read or sent is set aside. Neither stops the rest.
@@ -32,6 +34,7 @@ pub mod fuzzing;
 mod ids;
 mod intake;
 pub mod machine;
+pub mod operator;
 mod outage;
 mod outbox;
 mod presence;

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::directory::contacts::Contacts;
 use crate::intake::{self, online};
 use crate::machine::Event;
+use crate::operator::Operator;
 use crate::outage::{self, OutageGate};
 use crate::outbox::relay;
 use crate::presence::{self, PresenceWatches};
@@ -32,6 +33,7 @@ use uuid::Uuid;
 pub struct MeetingService {
     tasks: JoinSet<()>,
     set_aside: watch::Receiver<SetAside>,
+    operator: Operator,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +86,7 @@ impl MeetingService {
         restore_meetings(&service).await?;
         report_set_aside(&service).await;
         let set_aside = service.set_aside.subscribe();
+        let operator = Operator::new(Arc::clone(&service));
         let mut tasks = JoinSet::new();
         tasks.spawn(apply::run(Arc::clone(&service)));
         tasks.spawn(outage::run(Arc::clone(&service)));
@@ -96,12 +99,17 @@ impl MeetingService {
         tasks.spawn(intake::run(Arc::clone(&service), group, requests));
         tasks.spawn(deadlines::run(Arc::clone(&service)));
         tasks.spawn(deadlines::prune(service));
-        Ok(Self { tasks, set_aside })
+        Ok(Self { tasks, set_aside, operator })
     }
 
     /// How many meetings and messages are set aside for an operator, as it changes.
     pub fn set_aside(&self) -> watch::Receiver<SetAside> {
         self.set_aside.clone()
+    }
+
+    /// The way in for those who run the server. What it does after the end of the service is carried out by the next start.
+    pub fn operator(&self) -> Operator {
+        self.operator.clone()
     }
 
     /// Returns when a task of the service has stopped by itself, which only a defect can cause: the process should end

@@ -81,3 +81,13 @@ impl From<MeetingId> for ChannelId {
         Self(meeting.to_string())
     }
 }
+
+impl UserName {
+    /// Stands in `by` for an operator of the server. No user is called so: a user's name has no colon.
+    pub const OPERATOR: &str = ":operator";
+
+    #[must_use]
+    pub fn operator() -> Self {
+        Self(Self::OPERATOR.to_owned())
+    }
+}

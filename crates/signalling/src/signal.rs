@@ -157,7 +157,7 @@ pub enum DownBody {
         /// The meeting's revision, as in `invitation`.
         rev: u64,
         reason: EndReason,
-        /// Who ended it, where a person did.
+        /// Who ended it, where a person did; `:operator` is an operator of the server.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<UserName>,
         /// Present when the user has missed a call by this.
@@ -199,16 +199,17 @@ pub enum DownBody {
     Roster(Roster),
     /// What of the roster changed; also the answer to a request that succeeded and has no other.
     RosterChanged(RosterChange),
-    /// The host muted the receiver's track; unmuting is up to the person.
+    /// The host muted the receiver's track, or an operator of the server (`by` is `:operator` then); unmuting is up to the
+    /// person.
     Muted { track: Track, by: UserName },
-    /// The host blocked the receiver's track or lifted the block.
+    /// The host blocked the receiver's track or lifted the block, or an operator (`:operator`).
     Blocked {
         track: Track,
         /// `false`: lifted.
         blocked: bool,
         by: UserName,
     },
-    /// Somebody asks the receiver to unmute.
+    /// Somebody asks the receiver to unmute, a member or an operator (`:operator`).
     UnmuteAsked { track: Track, by: UserName },
     /// Answers `state`.
     State(Box<State>),

@@ -56,13 +56,14 @@ async fn topics(catalog: &impl Catalog, after: i64, limit: u32) -> Vec<String> {
 pub async fn a_new_meeting_has_revision_1_and_rises_by_1(store: &impl Store) {
     let catalog = store.open().await;
     assert_eq!(catalog.meeting(id(1)).await.unwrap(), None);
-    catalog.commit(commit(change(1, None))).await.unwrap();
+    catalog.commit(commit(MeetingChange { created_at_ms: 5, ..change(1, None) })).await.unwrap();
     let row = |revision, document: &str| MeetingRow {
         id: id(1),
         revision,
         document: document.to_owned(),
         parts: Vec::new(),
         ended: false,
+        created_at_ms: 5,
     };
     assert_eq!(catalog.meeting(id(1)).await.unwrap(), Some(row(1, "{\"after\":0}")));
     assert_eq!(catalog.meeting_revision(id(1)).await.unwrap(), Some(1));

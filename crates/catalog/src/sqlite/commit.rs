@@ -7,9 +7,10 @@ use super::rows::{engagement_kind_name, to_i64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
 use crate::limits::OUTCOMES_PER_USER_MAX;
 use crate::{
-    CatalogError, CommitError, Engagement, EngagementKind, MeetingChange, MeetingCommit, NewOutboxRow, OutcomeRow,
-    PastCallRow, TimerRow,
+    AuditEntry, CatalogError, CommitError, Engagement, EngagementKind, MeetingChange, MeetingCommit, NewOutboxRow,
+    OutcomeRow, PastCallRow, TimerRow,
 };
+use serde_json::Value;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
@@ -39,6 +40,9 @@ pub(super) async fn apply(conn: &mut SqliteConnection, commit: &MeetingCommit) -
     if let Some((user, at_ms)) = &commit.created_by {
         rows.push("INSERT INTO creates (user_id, at_ms) VALUES (").push_bind(user.clone());
         rows.push(", ").push_bind(to_i64(*at_ms)?).push("); ");
+    }
+    if let Some(entry) = &commit.audit {
+        push_audit(&mut rows, entry)?;
     }
     Ok(execute(conn, rows).await?)
 }
@@ -126,14 +130,17 @@ fn check_meeting_ids(change: &MeetingChange) -> Result<(), CatalogError> {
 fn push_document(batch: &mut Batch, change: &MeetingChange) -> Result<(), CatalogError> {
     let id = change.id.to_string();
     let (document, ended) = (change.document.clone(), change.ended);
+    let ended_at = change.ended_at_ms.map(to_i64).transpose()?;
     match change.expected {
         None => {
-            batch.push("INSERT INTO meetings (id, document, ended, revision) VALUES (").push_bind(id);
-            batch.push(", ").push_bind(document).push(", ").push_bind(ended);
+            batch.push("INSERT INTO meetings (id, document, ended, created_at_ms, ended_at_ms, revision) VALUES (");
+            batch.push_bind(id).push(", ").push_bind(document).push(", ").push_bind(ended);
+            batch.push(", ").push_bind(to_i64(change.created_at_ms)?).push(", ").push_bind(ended_at);
             batch.push(", 1) ON CONFLICT (id) DO NOTHING");
         }
         Some(expected) => {
             batch.push("UPDATE meetings SET document = ").push_bind(document).push(", ended = ").push_bind(ended);
+            batch.push(", ended_at_ms = ").push_bind(ended_at);
             batch.push(", revision = revision + 1 WHERE id = ").push_bind(id);
             batch.push(" AND revision = ").push_bind(to_i64(expected)?).push(" AND set_aside IS NULL");
         }
@@ -293,5 +300,18 @@ fn push_past_call(batch: &mut Batch, call: &PastCallRow) -> Result<(), CatalogEr
          document = iif(excluded.duration_ms IS NULL AND duration_ms IS NOT NULL, document, excluded.document), \
          duration_ms = coalesce(duration_ms + excluded.duration_ms, duration_ms, excluded.duration_ms); ",
     );
+    Ok(())
+}
+
+fn push_audit(batch: &mut Batch, entry: &AuditEntry) -> Result<(), CatalogError> {
+    let (before, after) = (entry.before.as_ref().map(Value::to_string), entry.after.as_ref().map(Value::to_string));
+    batch.push("UPDATE change_number SET number = number + 1; ");
+    batch.push(
+        "INSERT INTO audit (number, at_ms, actor, address, action, kind, subject, before, after) SELECT number, ",
+    );
+    batch.push_bind(to_i64(entry.by.at_ms)?).push(", ").push_bind(entry.by.actor.to_string());
+    batch.push(", ").push_bind(entry.by.address.clone()).push(", ").push_bind(entry.action.clone());
+    batch.push(", ").push_bind(entry.kind.name()).push(", ").push_bind(entry.subject.clone());
+    batch.push(", ").push_bind(before).push(", ").push_bind(after).push(" FROM change_number; ");
     Ok(())
 }

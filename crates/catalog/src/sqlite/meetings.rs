@@ -3,11 +3,11 @@
 use super::fault::Fault;
 use super::rows::{to_engagement_kind, to_i64, to_u64, to_uuid};
 use super::users::{NAMES_PER_QUERY, push_list};
-use super::{SqliteCatalog, commit, set_aside};
+use super::{SqliteCatalog, commit, meetings_list, set_aside};
 use crate::{
-    CatalogError, CatalogFuture, CommitError, DeviceState, DueTimers, Engagement, MeetingCommit, MeetingPart,
-    MeetingPartName, MeetingRow, Meetings, NewOutboxRow, OutboxRow, OutcomeRow, PastCallPlace, PastCallRow, SetAside,
-    TimerRow, User, UserState,
+    CatalogError, CatalogFuture, CommitError, DeviceState, DueTimers, Engagement, MeetingCommit, MeetingHead,
+    MeetingPart, MeetingPartName, MeetingRow, Meetings, MeetingsPage, NewOutboxRow, OutboxRow, OutcomeRow,
+    PastCallPlace, PastCallRow, SetAside, TimerRow, User, UserState,
 };
 use sqlx::{QueryBuilder, SqliteConnection, query_as, query_scalar};
 use std::ops::Range;
@@ -22,12 +22,25 @@ impl Meetings for SqliteCatalog {
         read!(self, conn => revision(conn, id))
     }
 
+    fn meetings(&self, page: MeetingsPage) -> CatalogFuture<'_, Vec<MeetingHead>> {
+        read!(self, conn => meetings_list::heads(conn, &page))
+    }
+
     fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>> {
         read!(self, conn => live(conn))
     }
 
     fn commit(&self, commit: MeetingCommit) -> CatalogFuture<'_, (), CommitError> {
-        write!(self, conn => commit::apply(conn, &commit))
+        Box::pin(async move {
+            let mut tx = self.begin().await?;
+            let done = commit::apply(&mut tx, &commit).await;
+            let finished = self.finish(tx, done).await;
+            // Also one that was not answered may stand.
+            if commit.audit.is_some() {
+                _ = self.publish_changes().await;
+            }
+            finished
+        })
     }
 
     fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool> {
@@ -93,22 +106,24 @@ impl Meetings for SqliteCatalog {
 
 pub(super) async fn meeting(conn: &mut SqliteConnection, id: Uuid) -> Result<Option<MeetingRow>, Fault> {
     // One statement, so that document and parts are of one moment. The document comes first: no kind is empty.
-    let rows: Vec<(String, i64, String, bool)> = query_as(
-        "SELECT '' AS kind, revision AS place, document, ended FROM meetings WHERE id = $1 AND set_aside IS NULL \
-         UNION ALL SELECT kind, place, document, FALSE FROM meeting_parts WHERE meeting = $1 ORDER BY kind, place",
+    let rows: Vec<(String, i64, String, bool, i64)> = query_as(
+        "SELECT '' AS kind, revision AS place, document, ended, created_at_ms FROM meetings \
+         WHERE id = $1 AND set_aside IS NULL \
+         UNION ALL SELECT kind, place, document, FALSE, 0 FROM meeting_parts WHERE meeting = $1 ORDER BY kind, place",
     )
     .bind(id.to_string())
     .fetch_all(conn)
     .await?;
     let mut rows = rows.into_iter();
     let first = rows.next().filter(|(kind, ..)| kind.is_empty());
-    let Some((_, revision, document, ended)) = first else { return Ok(None) };
-    let parts = rows.map(|(kind, place, document, _)| {
+    let Some((_, revision, document, ended, created)) = first else { return Ok(None) };
+    let parts = rows.map(|(kind, place, document, ..)| {
         let name = MeetingPartName { kind, place: to_u64(place)? };
         Ok(MeetingPart { name, document })
     });
     let parts = parts.collect::<Result<_, CatalogError>>()?;
-    Ok(Some(MeetingRow { id, revision: to_u64(revision)?, document, parts, ended }))
+    let (revision, created_at_ms) = (to_u64(revision)?, to_u64(created)?);
+    Ok(Some(MeetingRow { id, revision, document, parts, ended, created_at_ms }))
 }
 
 pub(super) async fn revision(conn: &mut SqliteConnection, id: Uuid) -> Result<Option<u64>, Fault> {

@@ -135,9 +135,10 @@ macro_rules! pull_in_rule {
 }
 
 /// With how long it lasts from now at most. Creates are counted in a window of the past: those that lie ahead are in none.
-const PULLED_IN: [(&str, u64); 9] = [
+const PULLED_IN: [(&str, u64); 10] = [
     (pull_in_rule!("devices", "client_id", "expires_at_ms"), CREDENTIAL_VALID_MS),
     (pull_in_rule!("meetings", "id", "forget_at_ms"), ENDED_MEETING_KEEP_MS),
+    (pull_in_rule!("meetings", "id", "created_at_ms"), 0),
     (pull_in_rule!("past_calls", "id", "started_at_ms"), 0),
     (pull_in_rule!("outcomes", "rowid", "at_ms"), 0),
     (pull_in_rule!("removed_devices", "client_id", "at_ms"), 0),

@@ -88,7 +88,7 @@ async fn is_there(conn: &mut SqliteConnection, kind: Kind, subject: &str) -> Res
         Kind::User => users::row(conn, subject).await?.is_some(),
         Kind::Link => links::link(conn, subject).await?.is_some(),
         // Nobody seeds one.
-        Kind::Device | Kind::DeadLetter => false,
+        Kind::Device | Kind::DeadLetter | Kind::Meeting => false,
     })
 }
 

@@ -6,7 +6,7 @@
 use super::SqliteCatalog;
 use crate::{
     Accounts, ApiKey, AuditPage, CatalogError, DeviceFilter, GrantFilter, Group, Handled, Kind, MeetingCommit,
-    Meetings, NewOutboxRow, Page, Topics,
+    MeetingPlace, MeetingState, Meetings, MeetingsPage, NewOutboxRow, Page, Topics,
 };
 use sqlx::{query, query_scalar};
 use tempfile::TempDir;
@@ -160,6 +160,11 @@ async fn a_part_of_a_list_is_found_by_an_index_whatever_it_is_filtered_by() {
     let kind = Some(Kind::Device);
     let audit = |page: AuditPage| super::audit::select(&page).unwrap();
     let devices = |user, group| super::devices::select(&DeviceFilter { user, group }, &page);
+    let meetings = |state, before| {
+        let page = MeetingsPage { state, before, limit: 50, ..MeetingsPage::default() };
+        super::meetings_list::select(&page).unwrap()
+    };
+    let place = Some(MeetingPlace { created_at_ms: 7, id: Uuid::nil() });
     let grants = |group, parent| super::topics::select_grants(&GrantFilter { group, parent }, &page);
     let lists = [
         (audit(AuditPage::default()), "audit USING INTEGER PRIMARY KEY (rowid<?)"),
@@ -175,6 +180,9 @@ async fn a_part_of_a_list_is_found_by_an_index_whatever_it_is_filtered_by() {
         (grants(None, None), "(group_id,parent)>(?,?)"),
         (grants(some(), None), "(group_id=?"),
         (grants(None, some()), "grants_by_parent (parent=?"),
+        (meetings(None, place), "meetings_by_creation ((created_at_ms,id)<(?,?))"),
+        (meetings(Some(MeetingState::Live), place), "meetings_live_by_creation ((created_at_ms,id)<(?,?))"),
+        (meetings(Some(MeetingState::Ended), place), "meetings_ended_by_creation ((created_at_ms,id)<(?,?))"),
         (super::links::select(None, &page), "(link_id>?)"),
         (super::links::select(Some("x"), &page), "links_by_user (user_id=? AND link_id>?)"),
     ];

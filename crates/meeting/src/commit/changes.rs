@@ -6,11 +6,12 @@ use catalog::{Engagement, MeetingChange, MeetingPart, MeetingPartName, TimerRow}
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// `standing`: timers that are in the catalog, whatever the document before says of them.
+/// `now_ms`: when it was decided. `standing`: timers that are in the catalog, whatever the document before says of them.
 pub(crate) fn change(
     before: Option<&StoredMeeting>,
     after: &Meeting,
     rules: &Rules,
+    now_ms: u64,
     standing: &[TimerRow],
 ) -> (MeetingChange, Places) {
     let id = after.id.0;
@@ -28,6 +29,8 @@ pub(crate) fn change(
         document: after.head(),
         // Not before its channel is gone, so that a crash in between does not forget to close it.
         ended: after.is_over() && after.closed,
+        created_at_ms: before.map_or(now_ms, |stored| stored.created_at_ms),
+        ended_at_ms: after.end.as_ref().map(|end| end.at_ms),
         parts: put.collect(),
         parts_gone: rows.gone.into_iter().map(part_name).collect(),
         timers: timers.into_iter().map(|(key, due_ms)| TimerRow { meeting: id, key, due_ms }).collect(),

@@ -11,7 +11,9 @@ use crate::outbox::encode;
 use crate::outbox::relay;
 use crate::set_aside;
 use crate::state::ServiceState;
-use catalog::{CatalogError, CommitError, Handled, MeetingCommit, MeetingRead, OutcomeRow, PastCallRow, TimerRow};
+use catalog::{
+    AuditEntry, CatalogError, CommitError, Handled, MeetingCommit, MeetingRead, OutcomeRow, PastCallRow, TimerRow,
+};
 use signalling::{ClientId, DownBody, MeetingId, SignalId};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -58,6 +60,7 @@ pub(crate) struct CommitExtra {
     pub seen: Vec<(String, Uuid)>,
     /// Timers that are in the catalog, as they were read: they are replaced by those of the document.
     pub timers: Vec<TimerRow>,
+    pub audit: Option<AuditEntry>,
 }
 
 impl ServiceState {
@@ -131,7 +134,8 @@ impl ServiceState {
     ) -> Result<Arc<Meeting>, DecisionError> {
         let Decided { meeting, mut sends, missed, past, .. } = decided;
         let told = self.fit_rosters(&meeting, &mut sends);
-        let (change, places) = change(before, &meeting, &self.config.rules, &extra.timers);
+        let (change, places) = change(before, &meeting, &self.config.rules, self.now_ms(), &extra.timers);
+        let created_at_ms = change.created_at_ms;
         let revision = change.expected.unwrap_or(0) + 1;
         let commit = MeetingCommit {
             meeting: Some(change),
@@ -141,7 +145,7 @@ impl ServiceState {
         };
         self.catalog.commit(commit).await?;
         tracing::trace!(meeting = %meeting.id, "a decision is stored");
-        let stored = StoredMeeting { meeting: Arc::new(meeting), revision, places: Arc::new(places) };
+        let stored = StoredMeeting { meeting: Arc::new(meeting), revision, created_at_ms, places: Arc::new(places) };
         self.meetings.keep(&stored);
         self.outbox.notify_one();
         self.deadlines.notify_one();
@@ -158,7 +162,7 @@ impl ServiceState {
     ) -> Result<Arc<Meeting>, DecisionError> {
         let Decided { meeting, mut sends, .. } = decided;
         let told = self.fit_rosters(&meeting, &mut sends);
-        if !sends.is_empty() || extra.handled.is_some() {
+        if !sends.is_empty() || extra.handled.is_some() || extra.audit.is_some() {
             let mut read = before.map(|stored| MeetingRead { id: meeting.id.0, revision: stored.revision });
             if let Some(delay) = self.config.fault.answers_late() {
                 tokio::time::sleep(delay).await;
@@ -234,6 +238,7 @@ impl ServiceState {
             outbox: rows.collect(),
             seen: extra.seen,
             created_by: extra.created_by,
+            audit: extra.audit,
             ..MeetingCommit::default()
         }
     }

@@ -15,6 +15,7 @@ const ENTRIES_MAX: usize = 20_000;
 pub(crate) struct StoredMeeting {
     pub meeting: Arc<Meeting>,
     pub revision: u64,
+    pub created_at_ms: u64,
     /// The places of its rows.
     pub places: Arc<Places>,
 }
@@ -29,7 +30,8 @@ impl TryFrom<MeetingRow> for StoredMeeting {
             entry: part.document,
         });
         let (meeting, places) = Meeting::from_rows(&row.document, rows)?;
-        Ok(Self { meeting: Arc::new(meeting), revision: row.revision, places: Arc::new(places) })
+        let (revision, created_at_ms) = (row.revision, row.created_at_ms);
+        Ok(Self { meeting: Arc::new(meeting), revision, created_at_ms, places: Arc::new(places) })
     }
 }
 
@@ -122,7 +124,7 @@ mod tests {
         let id = Uuid::from_u128(number);
         let head =
             format!(r#"{{"v":2,"id":"{id}","rev":1,"host":"u","media":"audio","ends_below":1,"closed":{closed}}}"#);
-        let row = MeetingRow { id, revision, document: head, parts: Vec::new(), ended: closed };
+        let row = MeetingRow { id, revision, document: head, parts: Vec::new(), ended: closed, created_at_ms: 0 };
         StoredMeeting::try_from(row).unwrap()
     }
 

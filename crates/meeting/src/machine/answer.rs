@@ -6,7 +6,7 @@
 
 use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::Invitation;
-use crate::machine::event::{OutgoingSignal, ParentTopic, Ticket};
+use crate::machine::event::{OutgoingSignal, ParentTopic, Refusal, Ticket};
 use signalling::{DownBody, EndReason, InvitationId, OutcomeKind, RefusalCode, RosterChange, UserName};
 
 impl Decision<'_> {
@@ -19,7 +19,11 @@ impl Decision<'_> {
     }
 
     pub(super) fn refuse(&mut self, code: RefusalCode, words: &str) {
-        self.answer(DownBody::Refused { code, words: words.to_owned() });
+        if self.actor.is_some() {
+            self.answer(DownBody::Refused { code, words: words.to_owned() });
+        } else {
+            self.refused.get_or_insert_with(|| Refusal { code, words: words.to_owned() });
+        }
     }
 
     pub(super) fn answer_admitted(&mut self, ticket: Ticket) {

@@ -22,14 +22,14 @@ impl Meeting {
         meeting.end = Some(End { reason: EndReason::Cancelled, at_ms: context.now_ms, early: true });
         meeting.closed = true;
         let mut decision = Decision::new(meeting, context);
-        decision.actor = Some(actor);
+        decision.set_actor(&actor);
         decision.answer_cancelled();
         decision.finish(None, &Cause::default())
     }
 
     fn create_again(&self, actor: Actor, context: Context<'_>) -> Decided {
         let mut decision = Decision::new(self.clone(), context);
-        decision.actor = Some(actor.clone());
+        decision.set_actor(&actor);
         match &self.end {
             Some(end) if end.early && self.host == actor.user => decision.answer_cancelled(),
             _ => decision.refuse(RefusalCode::Taken, "this meeting id is in use: make a new one (UUIDv7)"),
@@ -42,7 +42,7 @@ impl Meeting {
         let ends_below = if create.callees.is_empty() { 1 } else { 2 };
         let meeting = Self::blank(create.id, &actor, create.media, create.title, ends_below);
         let mut decision = Decision::new(meeting, context);
-        decision.actor = Some(actor.clone());
+        decision.set_actor(&actor);
         if !fits {
             decision.refuse(RefusalCode::Limit, "too many callees for one meeting: invite fewer");
             return decision.without_meeting();
@@ -97,7 +97,8 @@ impl Decision<'_> {
 
     /// Nothing is stored but the answer.
     fn without_meeting(self) -> Decided {
-        Decided { meeting: self.meeting, changed: false, sends: self.sends, missed: Vec::new(), past: Vec::new() }
+        let Self { meeting, sends, refused, .. } = self;
+        Decided { meeting, changed: false, sends, missed: Vec::new(), past: Vec::new(), refused }
     }
 
     fn answer_cancelled(&mut self) {

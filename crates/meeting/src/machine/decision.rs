@@ -1,7 +1,7 @@
 //! The decision of one event: the document as it changes, and the signals that it causes.
 
 use crate::machine::document::{End, Invitation, Meeting, Member, Removed};
-use crate::machine::event::{Actor, Context, Decided, Event, Missed, OutgoingSignal, Request, Ticket};
+use crate::machine::event::{Actor, Context, Decided, Event, Missed, OutgoingSignal, Refusal, Request, Ticket};
 use crate::machine::ring_table::RingEvent;
 use crate::machine::roster::roster_change;
 use crate::machine::rules::Rules;
@@ -53,7 +53,12 @@ pub(super) struct Decision<'c> {
     held_ms: Range<u64>,
     pub rules: &'c Rules,
     ids: &'c mut dyn FnMut() -> Uuid,
+    /// The sender of the request: it gets the answer.
     pub actor: Option<Actor>,
+    /// Who has caused what happens, if a person has.
+    pub by: Option<UserName>,
+    /// Of a request that no terminal has sent.
+    pub refused: Option<Refusal>,
     /// The sender of the request has its answer, or gets it from the service.
     pub answered: bool,
     /// Rings whose end the inviter is told, if the meeting goes on.
@@ -75,6 +80,8 @@ impl<'c> Decision<'c> {
             rules: context.rules,
             ids: context.ids,
             actor: None,
+            by: None,
+            refused: None,
             answered: false,
             rings_to_report: Vec::new(),
             sends: Vec::new(),
@@ -94,9 +101,10 @@ impl<'c> Decision<'c> {
     fn handle(&mut self, event: Event) -> Cause {
         match event {
             Event::Request { actor, request } => {
-                self.actor = Some(actor.clone());
+                self.set_actor(&actor);
                 return self.request(&actor, request);
             }
+            Event::Operator { request } => return self.operator_request(request),
             Event::Removed { client } => return self.removed_client(&client),
             Event::Due { online } => {
                 self.meeting.pull_in(self.now_ms, self.rules);
@@ -114,6 +122,11 @@ impl<'c> Decision<'c> {
             Event::ChannelClosed => self.meeting.closed = self.meeting.is_over(),
         }
         Cause::default()
+    }
+
+    pub(super) fn set_actor(&mut self, actor: &Actor) {
+        self.by = Some(actor.user.clone());
+        self.actor = Some(actor.clone());
     }
 
     fn request(&mut self, actor: &Actor, request: Request) -> Cause {
@@ -143,9 +156,9 @@ impl<'c> Decision<'c> {
             Request::Join => self.join(actor),
             Request::Mute { user: None, track } => self.mute_self(actor, track, true),
             Request::Unmute { track } => self.mute_self(actor, track, false),
-            Request::AskUnmute { user, track } => self.ask_unmute(actor, &user, track),
+            Request::AskUnmute { user, track } => self.ask_unmute(&actor.user, &user, track),
             Request::Roster => self.answer(DownBody::Roster(Roster::default())),
-            of_host if self.meeting.host == actor.user => return self.host_request(actor, of_host),
+            of_host if self.meeting.host == actor.user => return self.host_request(&actor.user, of_host),
             _ => self.refuse(RefusalCode::NotHost, "only the host of the meeting may do this: ask the host"),
         }
         Cause::default()
@@ -250,7 +263,8 @@ impl<'c> Decision<'c> {
         self.stamp_change(before);
         self.missed.iter_mut().for_each(|missed| missed.outcome.rev = rev);
         let past = self.past();
-        Decided { meeting: self.meeting, changed, sends: self.sends, missed: self.missed, past }
+        let Self { meeting, sends, missed, refused, .. } = self;
+        Decided { meeting, changed, sends, missed, past, refused }
     }
 
     /// Fills in the answer that is a change of the roster.

@@ -4,7 +4,7 @@ use crate::machine::document::Meeting;
 use crate::machine::rules::Rules;
 use signalling::{
     ClientId, DownBody, InvitationId, JoinParameters, Media, MeetingId, Outcome, ParticipationId, PastCall, Profile,
-    RejectReason, Rights, SignalId, Track, UserName,
+    RefusalCode, RejectReason, Rights, SignalId, Track, UserName,
 };
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -57,6 +57,11 @@ pub struct Create {
 pub enum Event {
     Request {
         actor: Actor,
+        request: Request,
+    },
+    /// From somebody who runs the server, has the host's rights in every meeting, and is in none. Of the requests those
+    /// that a host may make, and `Invite`, which rings in the name of the host.
+    Operator {
         request: Request,
     },
     /// From the RTC server.
@@ -174,6 +179,16 @@ pub struct Decided {
     pub missed: Vec<Missed>,
     /// Users for whom the call is over by this.
     pub past: Vec<HistoryEntry>,
+    /// Why an operator's request was refused. A terminal gets a signal instead.
+    pub refused: Option<Refusal>,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: RefusalCode,
+    /// The thing, the cause and the remedy.
+    pub words: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! Mutes, and the requests of the host.
+//! Mutes, and the requests of the host, which an operator may make, too.
 
 use crate::machine::decision::{Cause, Decision};
 use crate::machine::document::{Ban, set_track};
@@ -14,43 +14,43 @@ impl Decision<'_> {
         }
     }
 
-    pub(super) fn ask_unmute(&mut self, actor: &Actor, user: &UserName, track: Track) {
-        let by = actor.user.clone();
+    pub(super) fn ask_unmute(&mut self, by: &UserName, user: &UserName, track: Track) {
+        let by = by.clone();
         self.tell_member(user, DownBody::UnmuteAsked { track, by });
     }
 
-    pub(super) fn host_request(&mut self, actor: &Actor, request: Request) -> Cause {
+    pub(super) fn host_request(&mut self, by: &UserName, request: Request) -> Cause {
         match request {
-            Request::Kick { user, ban_s } => return self.kick(actor, &user, ban_s),
-            Request::Destroy => return self.destroy(actor),
-            Request::Mute { user: Some(user), track } => self.mute_other(actor, &user, track),
-            Request::Block { user, track, blocked } => self.block(actor, &user, track, blocked),
+            Request::Kick { user, ban_s } => return self.kick(by, &user, ban_s),
+            Request::Destroy => return self.destroy(by),
+            Request::Mute { user: Some(user), track } => self.mute_other(by, &user, track),
+            Request::Block { user, track, blocked } => self.block(by, &user, track, blocked),
             _ => self.refuse(RefusalCode::Invalid, "this is no request to a running meeting"),
         }
         Cause::default()
     }
 
-    fn destroy(&mut self, actor: &Actor) -> Cause {
+    fn destroy(&mut self, by: &UserName) -> Cause {
         let (reason, rings) = (EndReason::Destroyed, RingEvent::Destroyed);
-        let cause = Cause { reason, by: Some(actor.user.clone()), rings };
+        let cause = Cause { reason, by: Some(by.clone()), rings };
         self.end(&cause);
         cause
     }
 
-    fn mute_other(&mut self, actor: &Actor, user: &UserName, track: Track) {
+    fn mute_other(&mut self, by: &UserName, user: &UserName, track: Track) {
         if let Some(member) = self.member_mut(user) {
             set_track(&mut member.muted, track, true);
         }
-        self.tell_member(user, DownBody::Muted { track, by: actor.user.clone() });
+        self.tell_member(user, DownBody::Muted { track, by: by.clone() });
     }
 
-    fn block(&mut self, actor: &Actor, user: &UserName, track: Track, blocked: bool) {
+    fn block(&mut self, by: &UserName, user: &UserName, track: Track, blocked: bool) {
         let more = blocked && !self.meeting.blocked.contains_key(user);
         if more && self.meeting.blocked.len() >= Rules::BLOCKED_MAX {
             let words = "the meeting has blocked as many users as it can: lift a block, or kick the user";
             return self.refuse(RefusalCode::Limit, words);
         }
-        if self.tell_member(user, DownBody::Blocked { track, blocked, by: actor.user.clone() }) {
+        if self.tell_member(user, DownBody::Blocked { track, blocked, by: by.clone() }) {
             let mut now = self.meeting.blocked(user);
             set_track(&mut now, track, blocked);
             self.meeting.blocked.insert(user.clone(), now);
@@ -58,8 +58,8 @@ impl Decision<'_> {
         }
     }
 
-    fn kick(&mut self, actor: &Actor, user: &UserName, ban_s: u32) -> Cause {
-        if *user == actor.user {
+    fn kick(&mut self, by: &UserName, user: &UserName, ban_s: u32) -> Cause {
+        if user == by {
             self.refuse(RefusalCode::Invalid, "you cannot kick yourself: leave, or destroy the meeting");
             return Cause::default();
         }
@@ -77,7 +77,7 @@ impl Decision<'_> {
         self.forget_former(user);
         let cause = self.depart(user, EndReason::Kicked, RingEvent::Cancelled).unwrap_or_default();
         let Some(ring) = ring else { return cause };
-        let cause = Cause { reason: EndReason::Cancelled, by: Some(actor.user.clone()), ..cause };
+        let cause = Cause { reason: EndReason::Cancelled, by: Some(by.clone()), ..cause };
         self.decide_from_outside(ring, RingEvent::Kicked, &cause);
         cause
     }

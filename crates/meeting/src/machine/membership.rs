@@ -59,7 +59,7 @@ impl Decision<'_> {
             self.remember_former(user.clone());
         }
         self.pass_host_role(user);
-        let by = self.actor.as_ref().map(|actor| actor.user.clone());
+        let by = self.by.clone();
         self.tell_over(&member.client, reason, by.clone());
         Some(Cause { reason: EndReason::Left, by: by.or(Some(user.clone())), rings })
     }

@@ -24,6 +24,7 @@ mod history;
 mod host;
 mod invite;
 mod membership;
+mod operator;
 mod ring;
 pub mod ring_table;
 mod roster;
@@ -37,7 +38,7 @@ pub use document::{
 };
 pub use event::{
     Actor, Callee, Context, Create, Decided, Event, HistoryEntry, MediaChange, Missed, OutgoingSignal, ParentTopic,
-    Request, Ticket,
+    Refusal, Request, Ticket,
 };
 pub use roster::{RosterHistory, roster_change};
 pub use rows::{DocumentRow, DocumentRowChanges, DocumentRowName, Places};

@@ -178,6 +178,7 @@ impl Meetings for Held {
     pass_on! {
         fn meeting(&self, id: Uuid) -> CatalogFuture<'_, Option<MeetingRow>>;
         fn meeting_revision(&self, id: Uuid) -> CatalogFuture<'_, Option<u64>>;
+        fn meetings(&self, page: MeetingsPage) -> CatalogFuture<'_, Vec<MeetingHead>>;
         fn live_meetings(&self) -> CatalogFuture<'_, Vec<Uuid>>;
         fn handled(&self, signal: Uuid) -> CatalogFuture<'_, bool>;
         fn engagements_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<Engagement>>;

@@ -12,6 +12,7 @@ mod held;
 mod history;
 mod logs;
 mod machine;
+mod operator;
 mod outages;
 mod presence;
 mod races;

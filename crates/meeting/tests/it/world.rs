@@ -332,6 +332,10 @@ impl World {
         *self.refused_kind.lock().unwrap() = Some(kind);
     }
 
+    pub(crate) fn operator(&self) -> meeting::operator::Operator {
+        self.service.as_ref().unwrap().operator()
+    }
+
     pub(crate) fn set_aside(&self) -> watch::Receiver<catalog::SetAside> {
         self.service.as_ref().unwrap().set_aside()
     }

@@ -50,7 +50,7 @@ export type Down1 =
     })
   | {
       /**
-       * Who ended it, where a person did.
+       * Who ended it, where a person did; `:operator` is an operator of the server.
        */
       by?: UserName | null;
       /**

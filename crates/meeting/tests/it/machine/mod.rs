@@ -7,6 +7,7 @@ mod conference;
 mod followers;
 mod going;
 mod no_media;
+mod operator;
 mod past;
 mod play;
 mod purity;

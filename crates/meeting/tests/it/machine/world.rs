@@ -155,6 +155,12 @@ impl World {
         self.take_decided(decided)
     }
 
+    pub(crate) fn decide(&mut self, event: Event) -> Decided {
+        let decided = self.with(|meeting, context| meeting.unwrap().handle_event(event, context));
+        self.take_decided(decided.clone());
+        decided
+    }
+
     pub(crate) fn request(&mut self, client: &str, request: Request) -> Vec<OutgoingSignal> {
         let actor = self.actor(client);
         self.event(Event::Request { actor, request })
