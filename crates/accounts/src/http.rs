@@ -19,6 +19,7 @@ mod gate;
 mod groups;
 mod keys;
 mod login;
+mod meetings;
 mod messages;
 mod names;
 mod owner;
@@ -36,6 +37,7 @@ pub use users::{DeviceRequest, LoginLinkAnswer, UserAnswer, UserRequest};
 use crate::access::AccessView;
 use crate::clients::Clients;
 use crate::login::DeviceDirectory;
+use crate::meetings::Meetings;
 use crate::messages::Messages;
 use crate::revocation::{Revocation, Sessions};
 use crate::server::ServerView;
@@ -82,6 +84,7 @@ pub struct HttpState {
     pub revocation: Revocation,
     /// What lives under client ids there.
     pub clients: Arc<dyn Clients>,
+    pub meetings: Arc<dyn Meetings>,
     pub server: Arc<dyn ServerView>,
     pub messages: Arc<dyn Messages>,
     pub now_ms: Now,
@@ -144,6 +147,15 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(device_orders::revoke_device))
         .routes(routes!(people::list_links))
         .routes(routes!(people::remove_link))
+        .routes(routes!(meetings::list_meetings))
+        .routes(routes!(meetings::show_meeting))
+        .routes(routes!(meetings::invite_to_meeting))
+        .routes(routes!(meetings::mute_in_meeting))
+        .routes(routes!(meetings::unmute_in_meeting))
+        .routes(routes!(meetings::block_in_meeting))
+        .routes(routes!(meetings::unblock_in_meeting))
+        .routes(routes!(meetings::kick_from_meeting))
+        .routes(routes!(meetings::end_meeting))
         .routes(routes!(audit::list_changes))
         .routes(routes!(messages::publish_message))
         .routes(routes!(messages::list_messages))
@@ -175,6 +187,7 @@ fn login_routes() -> OpenApiRouter<Arc<Api>> {
         (name = "groups", description = "Group IDs, under which devices and services log in."),
         (name = "topics", description = "Parent topics, and who may publish to them."),
         (name = "keys", description = "Keys of services and of those who administer."),
+        (name = "meetings", description = "Meetings that go on or have ended, and acts in them."),
         (name = "messages", description = "Messages that an owner publishes, and those of the queue."),
         (name = "server", description = "The server, and where its pages are served over TLS."),
         (name = "audit", description = "What was changed, by whom and when."),

@@ -25,6 +25,7 @@ pub mod access;
 pub mod clients;
 pub mod http;
 pub mod login;
+pub mod meetings;
 pub mod messages;
 mod network;
 mod recent;

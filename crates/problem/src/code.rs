@@ -28,6 +28,9 @@ pub enum Code {
     Exists,
     InUse,
     Stale,
+    MeetingOver,
+    NotAllowed,
+    Limit,
     Forbidden,
     ApiKeyRequired,
     LoginRefused,
@@ -54,7 +57,13 @@ impl Code {
             Self::UnknownUser | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
-            Self::DeviceTaken | Self::TooManyDevices | Self::Exists | Self::InUse => StatusCode::CONFLICT,
+            Self::DeviceTaken
+            | Self::TooManyDevices
+            | Self::Exists
+            | Self::InUse
+            | Self::MeetingOver
+            | Self::NotAllowed
+            | Self::Limit => StatusCode::CONFLICT,
             Self::Stale => StatusCode::PRECONDITION_FAILED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::ApiKeyRequired | Self::LoginRefused | Self::LoginEnded | Self::LoginExpired => {
@@ -87,6 +96,9 @@ impl Code {
             Self::Exists => "It exists already",
             Self::InUse => "It is in use",
             Self::Stale => "It was changed meanwhile",
+            Self::MeetingOver => "The meeting is over",
+            Self::NotAllowed => "This cannot be done in the meeting",
+            Self::Limit => "There are too many",
             Self::Forbidden => "The key may not do that",
             Self::ApiKeyRequired => "A valid API key is needed",
             Self::LoginRefused => "The login was refused",

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AuditQuery {
-    /// Changes of such things: group, topic, grant, key, user, device, link or dead_letter.
+    /// Changes of such things: group, topic, grant, key, user, device, link, dead_letter or meeting.
     kind: Option<String>,
     /// Changes of the thing with this id; of a grant `<group>/<topic>`.
     subject: Option<String>,

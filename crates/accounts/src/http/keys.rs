@@ -58,7 +58,7 @@ pub(super) enum ScopeName {
     Groups,
     /// Users, their devices and login links.
     Devices,
-    /// Nothing as yet.
+    /// To look at meetings, and to act in them.
     Meetings,
     /// To look at an open channel.
     Channels,

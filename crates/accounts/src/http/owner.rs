@@ -42,7 +42,7 @@ macro_rules! needs {
     };
 }
 
-needs! { Topics Groups Devices Admin }
+needs! { Topics Groups Devices Meetings Admin }
 
 /// Proof that the request carries a key with this scope.
 pub(super) struct Holder<N> {
@@ -322,7 +322,7 @@ pub(super) enum RefusedOne {
     /// not_found
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
-    /// exists, in_use
+    /// exists, in_use; of a meeting meeting_over, not_allowed, limit
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
     /// stale: `If-Match` names another state of it

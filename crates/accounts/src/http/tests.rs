@@ -2,6 +2,7 @@
 
 mod devices;
 mod logins;
+mod meetings;
 mod messages;
 mod owners;
 mod server;
@@ -35,6 +36,7 @@ struct World {
     directory: DeviceDirectory,
     broker: Arc<ToldBroker>,
     clients: Arc<devices::FakeBroker>,
+    meetings: Arc<meetings::OneMeeting>,
     messages: Arc<messages::FakeMessages>,
     /// Milliseconds since 1970.
     clock: Arc<AtomicU64>,
@@ -92,6 +94,7 @@ impl World {
             let (clock, doubt) = (clock.clone(), doubt.clone());
             Arc::new(move |at_ms| at_ms <= clock.load(Ordering::Relaxed) - doubt.load(Ordering::Relaxed))
         };
+        let meetings = Arc::new(meetings::OneMeeting::default());
         let state = HttpState {
             catalog: catalog.clone(),
             access: access.clone(),
@@ -102,6 +105,7 @@ impl World {
             sessions,
             revocation,
             clients: Arc::clone(&clients) as _,
+            meetings: Arc::clone(&meetings) as _,
             server: Arc::new(server::FakeServer),
             messages: Arc::clone(&messages) as _,
             is_over,
@@ -115,6 +119,7 @@ impl World {
             directory,
             broker,
             clients,
+            meetings,
             messages,
             clock,
             passed,
@@ -517,6 +522,15 @@ fn the_document_names_every_route_with_its_answers() {
         "/api/v1/login-links",
         "/api/v1/login-links/{link}",
         "/api/v1/login/renew",
+        "/api/v1/meetings",
+        "/api/v1/meetings/{meeting}",
+        "/api/v1/meetings/{meeting}/block",
+        "/api/v1/meetings/{meeting}/end",
+        "/api/v1/meetings/{meeting}/invite",
+        "/api/v1/meetings/{meeting}/kick",
+        "/api/v1/meetings/{meeting}/mute",
+        "/api/v1/meetings/{meeting}/unblock",
+        "/api/v1/meetings/{meeting}/unmute",
         "/api/v1/messages",
         "/api/v1/queue-groups/{group}/dead-letters",
         "/api/v1/queue-groups/{group}/dead-letters/{message}",

@@ -1,7 +1,7 @@
 //! The commands by noun.
 
 use super::login::{Login, Logout};
-use super::{Options, audit, devices, grants, groups, keys, links, messages, server, topics, users};
+use super::{Options, audit, devices, grants, groups, keys, links, meetings, messages, server, topics, users};
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
@@ -39,6 +39,11 @@ pub(crate) enum Command {
     /// Links that log a page in as a user.
     #[command(after_help = "Examples:\n  convoke links create ann --valid 7d\n  convoke links list --user ann")]
     Links(Noun<links::Verb>),
+    /// Meetings that go on or have ended, and acts in them.
+    #[command(
+        after_help = "Examples:\n  convoke meetings list --state live\n  convoke meetings kick MEETING ann --ban 10m\n  convoke meetings end MEETING --yes"
+    )]
+    Meetings(Noun<meetings::Verb>),
     /// Messages: publish one, look at those of the queue, drop dead letters.
     #[command(
         after_help = "Examples:\n  convoke messages publish orders-up/call hello\n  convoke messages publish orders-up/p2p/GID_phone@@@d1 hello\n  convoke messages list orders-up\n  convoke messages dead-letters convoke-broker"

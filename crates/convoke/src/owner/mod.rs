@@ -1,5 +1,5 @@
-//! The owner's commands: groups, topics, grants, keys, users, devices, links, messages, the server and the log of changes,
-//! over the HTTP API.
+//! The owner's commands: groups, topics, grants, keys, users, devices, links, meetings, messages, the server and the log of
+//! changes, over the HTTP API.
 //!
 //! Each noun is a clap enum of verbs in a file of its own; a verb becomes a [`Call`], which is plain data: a request and
 //! how its answer is shown. One runner sends all of them. Data goes to standard output, words for people to standard
@@ -19,6 +19,7 @@ mod groups;
 mod keys;
 mod links;
 mod login;
+mod meetings;
 mod messages;
 mod profile;
 mod secret_file;
@@ -72,6 +73,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
         Command::Users(noun) => run_verb(noun).await,
         Command::Devices(noun) => run_verb(noun).await,
         Command::Links(noun) => run_verb(noun).await,
+        Command::Meetings(noun) => run_verb(noun).await,
         Command::Messages(noun) => run_verb(noun).await,
         Command::Server(noun) => run_verb(noun).await,
         Command::Audit(noun) => run_verb(noun).await,

@@ -5,6 +5,7 @@ mod channel_status;
 mod channels;
 mod descriptors;
 mod endpoints;
+mod meetings;
 mod messages;
 mod revocation;
 mod roles;
@@ -233,6 +234,7 @@ impl Server {
             rtc: &rtc,
             endpoints: &endpoints,
             health: &health,
+            operator: meeting.operator(),
             default_group,
             view,
             queue: storage.queue.clone(),

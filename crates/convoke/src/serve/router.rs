@@ -3,6 +3,7 @@
 use super::Keys;
 use super::channel_status;
 use super::endpoints::Endpoints;
+use super::meetings::MeetingDesk;
 use super::messages::OwnersMessages;
 use super::roles::Directory;
 use super::view::View;
@@ -28,6 +29,7 @@ pub(super) struct HttpParts<'a> {
     pub(super) rtc: &'a Arc<Rtc>,
     pub(super) endpoints: &'a Endpoints,
     pub(super) health: &'a Health,
+    pub(super) operator: meeting::operator::Operator,
     pub(super) default_group: String,
     pub(super) view: View,
     pub(super) queue: Engine,
@@ -66,6 +68,7 @@ impl HttpParts<'_> {
             revocation: self.revocation,
             messages: Arc::new(OwnersMessages { broker: Arc::clone(self.broker), queue: self.queue }),
             clients: Arc::clone(self.broker) as Arc<dyn accounts::clients::Clients>,
+            meetings: Arc::new(MeetingDesk(self.operator)),
             server: Arc::new(self.view),
             now_ms: Arc::new(move || clock.now_ms()),
             is_over,

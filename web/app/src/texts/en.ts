@@ -279,6 +279,7 @@ export const en = {
   "end.declined_elsewhere": "Declined on another device",
   "end.caller_gone": "The caller is gone",
   "end.left": "Call ended",
+  "name.operator": "The operator of the server",
   "end.kicked": "You were removed from the call",
   "end.destroyed": "The host ended the call",
   "end.met": "You are in the same call",

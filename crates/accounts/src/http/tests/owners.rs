@@ -57,9 +57,14 @@ fn routes_with_keys() -> Vec<(String, String, String, bool)> {
             let Some(scopes) = operation["security"][0]["api_key"].as_array() else { continue };
             assert_eq!(scopes.len(), 1, "{method} {path} names one scope");
             let mut path = path.clone();
-            for (name, value) in
-                [("group", "GID_none"), ("topic", "none"), ("key", "none"), ("link", "none"), ("message", "none")]
-            {
+            for (name, value) in [
+                ("group", "GID_none"),
+                ("topic", "none"),
+                ("key", "none"),
+                ("link", "none"),
+                ("message", "none"),
+                ("meeting", "none"),
+            ] {
                 path = path.replace(&format!("{{{name}}}"), value);
             }
             let path = path.replace("{user}", "nobody").replace("{client_id}", "GID_none@@@d");
@@ -78,7 +83,7 @@ async fn each_route_opens_for_the_scope_that_the_document_names_and_for_no_other
         secrets.push((scope, world.key(scope.name(), "api", &[scope.name()]).await));
     }
     let routes = routes_with_keys();
-    assert!(routes.len() >= 37, "{routes:?}");
+    assert!(routes.len() >= 46, "{routes:?}");
     let mut looked_at = 0;
     for (method, path, needed, is_open) in routes {
         let without = world.call(request(&method, &path, None, json!({}))).await;

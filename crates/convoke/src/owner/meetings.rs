@@ -1,0 +1,207 @@
+//! `convoke meetings`: meetings that go on or have ended, and acts in them.
+
+use super::call::{Call, Removal};
+use super::table::{Column, moment, text};
+use super::time::Span;
+use anyhow::Result;
+use clap::{Args, Subcommand, ValueEnum};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// List meetings, the newest first; ended ones are kept for 90 days.
+    List {
+        /// Those that go on, or that have ended.
+        #[arg(long)]
+        state: Option<State>,
+        /// Those of this user.
+        #[arg(long)]
+        user: Option<String>,
+        /// At most so many.
+        #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+    },
+    /// Show a meeting: who is in, who is rung until when, how it has ended.
+    Show {
+        /// The id, as the list has it.
+        meeting: String,
+    },
+    /// Ring users into a meeting, in the name of its host.
+    Invite {
+        meeting: String,
+        #[arg(required = true, num_args = 1..=50, value_name = "USER")]
+        users: Vec<String>,
+    },
+    /// Mute a member; the person may unmute.
+    Mute(Member),
+    /// Ask a member to unmute: nobody's microphone is opened from outside.
+    Unmute(Member),
+    /// Block a member: nothing of the track passes until the block is lifted.
+    Block(Member),
+    /// Lift a block.
+    Unblock(Member),
+    /// Take a member out, or end its ring; a call of two is over by it.
+    Kick {
+        meeting: String,
+        user: String,
+        /// For so long the user cannot be invited again (90s, 10m, 1h).
+        #[arg(long, value_name = "TIME")]
+        ban: Option<Span>,
+        #[command(flatten)]
+        removal: Removal,
+    },
+    /// End a meeting for all who are in it.
+    End {
+        meeting: String,
+        #[command(flatten)]
+        removal: Removal,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum State {
+    Live,
+    Ended,
+}
+
+/// Whose track of which meeting.
+#[derive(Debug, Args)]
+pub(crate) struct Member {
+    meeting: String,
+    user: String,
+    /// The camera, not the microphone.
+    #[arg(long)]
+    video: bool,
+}
+
+const LIST: &[Column] = &[
+    Column::new("MEETING", "meeting", text),
+    Column::new("STATE", "", state),
+    Column::new("KIND", "kind", text),
+    Column::new("HOST", "host", text),
+    Column::new("IN", "members", text),
+    Column::new("RINGING", "ringing", text),
+    Column::new("CREATED", "created_at_ms", moment),
+    Column::new("ENDED", "ended_at_ms", moment),
+];
+const CARD: &[Column] = &[
+    Column::new("MEETING", "meeting", text),
+    Column::new("STATE", "", state),
+    Column::new("KIND", "kind", text),
+    Column::new("MEDIA", "media", text),
+    Column::new("TITLE", "title", text),
+    Column::new("CREATOR", "creator", text),
+    Column::new("HOST", "host", text),
+    Column::new("CREATED", "created_at_ms", moment),
+    Column::new("ENDED", "ended_at_ms", moment),
+    Column::new("IN", "roster", roster),
+    Column::new("RINGS", "rings", rings),
+    Column::new("LEFT", "left", left),
+];
+const NOTHING: &str = "There are no such meetings.";
+
+impl super::Verb for Verb {
+    fn call(self) -> Result<Call> {
+        Ok(match self {
+            Self::List { state, user, limit } => {
+                let state = state.map(|state| match state {
+                    State::Live => "live",
+                    State::Ended => "ended",
+                });
+                Call::list("meetings", LIST, limit, NOTHING).with("state", state).with("user", user)
+            }
+            Self::Show { meeting } => Call::show(format!("the meeting {meeting}"), &["meetings", &meeting], CARD),
+            Self::Invite { meeting, users } => {
+                let said = format!("Rung: {}.", users.join(", "));
+                let path = ["meetings", &meeting, "invite"];
+                Call::change("invite".to_owned(), Method::POST, &path, json!({ "users": users }), said)
+                    .then(format!("convoke meetings show {meeting}"))
+            }
+            Self::Mute(member) => member.act("mute", "is muted, until that person unmutes"),
+            Self::Unmute(member) => member.act("unmute", "is asked to unmute"),
+            Self::Block(member) => member.act("block", "is blocked"),
+            Self::Unblock(member) => member.act("unblock", "is not blocked any more"),
+            Self::Kick { meeting, user, ban, removal } => {
+                let what = format!("Take {user} out of the meeting {meeting}");
+                let body = json!({ "user": user, "ban_s": ban.map_or(0, |ban| ban.seconds) });
+                let said = format!("{user} is out of the meeting.");
+                let call = Call::order(&what, &["meetings", &meeting, "kick"], &removal, text).done(said);
+                Call { body: Some(body), ..call }
+            }
+            Self::End { meeting, removal } => {
+                let what = format!("End the meeting {meeting} for all");
+                let said = "The meeting is over.".to_owned();
+                Call::order(&what, &["meetings", &meeting, "end"], &removal, text).done(said)
+            }
+        })
+    }
+}
+
+impl Member {
+    fn act(self, verb: &str, said: &str) -> Call {
+        let Self { meeting, user, video } = self;
+        let (track, of) = if video { ("video", "camera") } else { ("audio", "microphone") };
+        let what = format!("{verb} {user} in the meeting {meeting}");
+        let body = json!({ "user": user, "track": track });
+        Call::change(what, Method::POST, &["meetings", &meeting, verb], body, format!("{user} {said}: {of}."))
+    }
+}
+
+fn state(meeting: &Value) -> String {
+    match meeting["reason"].as_str() {
+        Some(_) => format!("ended ({})", text(&meeting["reason"])),
+        None => text(&meeting["state"]),
+    }
+}
+
+/// Each entry in words, with commas.
+fn each(entries: &Value, words: impl Fn(&Value) -> String) -> String {
+    entries.as_array().into_iter().flatten().map(words).collect::<Vec<_>>().join(", ")
+}
+
+fn roster(members: &Value) -> String {
+    each(members, |member| {
+        let flags = [("muted", "audio", "muted"), ("muted", "video", "camera off")];
+        let blocks = [("blocked", "audio", "blocked"), ("blocked", "video", "camera blocked")];
+        let said = flags.into_iter().chain(blocks).filter(|(of, track, _)| member[of][track] == true);
+        let said: String = said.map(|(.., word)| format!(", {word}")).collect();
+        let device = text(&member["client_id"]);
+        format!("{} ({device}; media {}{said})", text(&member["user"]), text(&member["media"]))
+    })
+}
+
+fn rings(rings: &Value) -> String {
+    each(rings, |ring| {
+        let until =
+            if ring["until_ms"].is_u64() { format!(" until {}", moment(&ring["until_ms"])) } else { String::new() };
+        format!("{} ({}{until})", text(&ring["user"]), text(&ring["state"]))
+    })
+}
+
+fn left(left: &Value) -> String {
+    each(left, |entry| format!("{} ({})", text(&entry["user"]), moment(&entry["at_ms"])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::owner::table::card;
+
+    #[test]
+    fn a_card_says_who_is_in_and_who_is_rung_until_when() {
+        let no = json!({ "audio": false, "video": false });
+        let ann = json!({ "user": "ann", "client_id": "GID_a@@@1", "media": "there", "muted": { "audio": true, "video": false }, "blocked": no });
+        let rings =
+            json!([{ "user": "bob", "state": "ringing", "until_ms": 1000 }, { "user": "cleo", "state": "busy" }]);
+        let meeting = json!({ "state": "live", "roster": [ann], "rings": rings, "left": [] });
+        let lines = card(&CARD[9..], &meeting);
+        let expected = [
+            "in     ann (GID_a@@@1; media there, muted)",
+            "rings  bob (ringing until 1970-01-01 00:00:01Z), cleo (busy)",
+            "left   -",
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(state(&json!({ "state": "ended", "reason": "destroyed" })), "ended (destroyed)");
+    }
+}
