@@ -272,6 +272,21 @@ async fn the_how_to_does_what_it_says() -> Result<()> {
 }
 
 #[test]
+fn each_command_has_a_man_page() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let desk = Desk::new(folder.path())?;
+    let pages = folder.path().join("man1");
+    desk.does(&format!("man {}", pages.display()))?;
+    let page = std::fs::read_to_string(pages.join("convoke-keys-rotate.1"))?;
+    ensure!(page.contains("secret") && page.contains("overlap"), "the page of keys rotate lacks options: {page}");
+    for name in ["convoke.1", "convoke-serve.1", "convoke-groups.1"] {
+        ensure!(pages.join(name).exists(), "there is no {name}");
+    }
+    ensure!(!pages.join("convoke-print.1").exists(), "what is hidden has a page");
+    Ok(())
+}
+
+#[test]
 fn completions_know_the_commands() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let desk = Desk::new(folder.path())?;

@@ -33,6 +33,12 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: Shell,
     },
+    /// Write a man page for each command into a folder.
+    #[command(after_help = "Example:\n  convoke man ~/.local/share/man/man1 && man convoke-keys-create")]
+    Man {
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Print a generated document.
     #[command(hide = true)]
     Print {

@@ -11,6 +11,7 @@ use clap::{CommandFactory, Parser};
 use cli::{Cli, Command, Document, Serve};
 use convoke::config::{Config, ConfigError, Layers, Origin};
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -67,12 +68,19 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             convoke::print_line(String::from_utf8_lossy(&script).trim_end());
             Ok(())
         }
+        Command::Man { folder } => write_man_pages(&folder),
         Command::Print { document } => {
             convoke::print_line(text_of(document)?.trim_end());
             Ok(())
         }
     };
     done.map(|()| ExitCode::SUCCESS)
+}
+
+fn write_man_pages(folder: &Path) -> Result<()> {
+    let written = std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+    let remedy = "remedy: name a folder that this user may write to";
+    written.with_context(|| format!("cannot write man pages to {}\n  {remedy}", folder.display()))
 }
 
 fn text_of(document: Document) -> Result<String> {

@@ -2,12 +2,11 @@
 
 use super::client::Server;
 use super::failure::Failure;
-use super::profile::{Credential, KEY_BYTES_MAX, KeySource, Profile, Profiles, Target, folder, is_loopback, parse_url};
+use super::profile::{Credential, KEY_BYTES_MAX, KeySource, Profile, Profiles, Target, folder, parse_url};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use reqwest::Url;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
@@ -49,8 +48,8 @@ pub(crate) async fn log_in(login: Login) -> Result<()> {
     };
     let target = Target { url, key, ca };
     Server::open(&target)?.check().await.with_context(|| format!("cannot log in to {}", target.url))?;
+    target.warnings().iter().for_each(|words| eprintln!("{words}"));
     let Target { url, key, ca } = target;
-    warn(&url, &key);
     let key_file = match key {
         KeySource::File(file) => file,
         KeySource::Given(text) => keep(&name, &text)?,
@@ -97,17 +96,6 @@ fn from_standard_input() -> Result<String> {
         bail!(Failure::Configuration("standard input holds no key\n  remedy: give an API key as text".to_owned()));
     }
     Ok(text)
-}
-
-fn warn(url: &Url, key: &KeySource) {
-    if url.scheme() == "http" && !is_loopback(url) {
-        eprintln!("Warning: the key goes to {url} unencrypted; use https there.");
-    }
-    let KeySource::File(file) = key else { return };
-    let is_open = std::fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o077 != 0);
-    if is_open {
-        eprintln!("Warning: others can read {0}; chmod 600 {0}", file.display());
-    }
 }
 
 fn keep(name: &str, text: &str) -> Result<PathBuf> {

@@ -85,6 +85,9 @@ async fn run_verb<V: Verb>(noun: Noun<V>) -> Result<ExitCode> {
     let call = verb.call()?;
     let target = Target::find(&options.flags)?;
     let server = Server::open(&target)?;
+    if !options.quiet {
+        target.warnings().iter().for_each(|words| eprintln!("{words}"));
+    }
     if let Some(question) = &call.confirm {
         confirm::ask(question)?;
     }

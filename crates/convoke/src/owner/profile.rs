@@ -5,7 +5,8 @@
 //! `~/.config/convoke`. A profile names the file of its key; a key that came by standard input lies in `keys/` beside it.
 //!
 //! Contract. A key goes to the server that it was named with: a profile's key is never sent to the address of a flag or
-//! of the environment, and the key of `./data` to addresses of this machine only.
+//! of the environment, the key of CONVOKE_KEY_FILE not to a flag's beside CONVOKE_URL, and the key of `./data` to addresses
+//! of this machine only.
 
 use super::failure::Failure;
 use anyhow::{Context, Result, bail};
@@ -17,6 +18,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Of the server that runs on this machine with nothing configured.
@@ -103,8 +105,10 @@ impl Target {
             Err(words) => bail!(Failure::Configuration(format!("CONVOKE_URL is no address of a server: {words}"))),
             Ok(url) => flags.url.clone().or(url),
         };
-        let key_file = environment("CONVOKE_KEY_FILE").filter(|_| flags.profile.is_none()).map(PathBuf::from);
-        let key_file = flags.key_file.clone().or(key_file);
+        let key_file = match (&flags.key_file, &flags.profile) {
+            (None, None) => key_of_environment(flags, &environment),
+            (flag, _) => flag.clone(),
+        };
         if url.is_some() || key_file.is_some() {
             return Self::named(url, key_file, ca);
         }
@@ -131,6 +135,20 @@ impl Target {
             Failure::Configuration(format!("{} names no server: {words}\n  remedy: convoke login anew", profile.url))
         })?;
         Ok(Self { url, key: KeySource::File(profile.key_file), ca: ca.or(profile.ca) })
+    }
+
+    /// What its user should know before a key goes there.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.url.scheme() == "http" && !is_loopback(&self.url) {
+            warnings.push(format!("Warning: the key goes to {} unencrypted; use https there.", self.url));
+        }
+        if let KeySource::File(file) = &self.key
+            && std::fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+        {
+            warnings.push(format!("Warning: others can read {0}; chmod 600 {0}", file.display()));
+        }
+        warnings
     }
 
     /// The key, and where it is from.
@@ -165,6 +183,13 @@ impl Target {
         let words = || format!("{} holds no certificate\n  remedy: give an authority in PEM", file.display());
         Ok(Some(found.ok_or_else(|| Failure::Configuration(words()))?))
     }
+}
+
+/// The key of CONVOKE_KEY_FILE is for the server of CONVOKE_URL; without that, for any that a flag names.
+fn key_of_environment(flags: &Flags, environment: &impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let key_file = environment("CONVOKE_KEY_FILE").map(PathBuf::from)?;
+    let (Some(flag), Some(its)) = (&flags.url, environment("CONVOKE_URL")) else { return Some(key_file) };
+    (parse_url(&its).as_ref() == Ok(flag)).then_some(key_file)
 }
 
 impl Credential {
@@ -298,8 +323,36 @@ mod tests {
         let elsewhere = Flags { url: Some(url("https://elsewhere")), ..Flags::default() };
         let target = Target::choose(&elsewhere, |_| None, profiles)?;
         assert_eq!(target, Target { url: url("https://elsewhere"), key: KeySource::None, ca: None });
+        let environment = |name: &str| match name {
+            "CONVOKE_URL" => Some("https://env".to_owned()),
+            "CONVOKE_KEY_FILE" => Some("/keys/env".to_owned()),
+            _ => None,
+        };
+        assert_eq!(Target::choose(&elsewhere, environment, profiles)?.key, KeySource::None);
+        let same = Flags { url: Some(url("https://env/")), ..Flags::default() };
+        let its = KeySource::File("/keys/env".into());
+        assert_eq!(Target::choose(&same, environment, profiles)?.key, its);
+        let alone = |name: &str| environment(name).filter(|_| name == "CONVOKE_KEY_FILE");
+        assert_eq!(Target::choose(&elsewhere, alone, profiles)?.key, its);
         let both = Flags { profile: Some("prod".into()), ..elsewhere };
         assert!(Target::choose(&both, |_| None, profiles).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_warned_of() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("key");
+        std::fs::write(&file, "secret")?;
+        let warnings = |address: &str, mode: u32| {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode))?;
+            let target = Target { url: url(address), key: KeySource::File(file.clone()), ca: None };
+            Ok::<_, anyhow::Error>(target.warnings().join("\n"))
+        };
+        assert_eq!(warnings("http://127.0.0.1:8080", 0o600)?, "");
+        assert_eq!(warnings("https://calls.example.org", 0o600)?, "");
+        assert!(warnings("http://calls.example.org", 0o600)?.contains("unencrypted"), "on the way");
+        assert!(warnings("https://calls.example.org", 0o644)?.contains("chmod 600"), "on the disk");
         Ok(())
     }
 
