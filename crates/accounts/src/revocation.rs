@@ -205,6 +205,8 @@ impl Follower {
                 return Ok(());
             }
             let mut rows = self.catalog.changes(after, CHANGES_AT_ONCE).await?;
+            // The revision of the rules that those of another process have made.
+            self.catalog.look_for_changes().await?;
             // The rules of access of later ones may not be known yet.
             rows.retain(|row| row.number <= last);
             let read_to = rows.last().map_or(last, |row| row.number);

@@ -16,6 +16,12 @@ pub(crate) struct Held {
     pub(crate) until_ms: u64,
 }
 
+impl Held {
+    pub(crate) fn is_empty(self) -> bool {
+        self.from_ms >= self.until_ms
+    }
+}
+
 impl From<Times> for Held {
     fn from(times: Times) -> Self {
         Self { from_ms: times.held_from_ms, until_ms: times.held_until_ms }
@@ -49,8 +55,7 @@ impl Over {
     /// By then all is over that was to end by then. What is looked at in the order in which it ends goes by this: while
     /// something is held, what ends behind that is looked at late.
     pub(crate) fn all_until_ms(self) -> u64 {
-        let Held { from_ms, until_ms } = self.held;
-        if from_ms < until_ms { self.now_ms.min(from_ms) } else { self.now_ms }
+        if self.held.is_empty() { self.now_ms } else { self.now_ms.min(self.held.from_ms) }
     }
 }
 

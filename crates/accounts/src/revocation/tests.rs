@@ -104,6 +104,18 @@ async fn what_another_process_changes_ends_here_too_under_the_new_rules() {
     assert!(world.access.load().key("svc").is_none(), "who logs in from now on is judged by the new rules");
 }
 
+/// A change of this process tells of the other one's, and concerns no rules of access.
+#[tokio::test]
+async fn what_another_process_changes_is_ended_under_the_new_rules_also_before_this_one_has_looked_for_it() {
+    let world = World::new().await;
+    // The first look is over, and the next one is far.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    world.elsewhere.apply(disabling()).await.unwrap();
+    world.catalog.apply(order(Change::PutDevice(device("GID_dev@@@a", "ann", "DC.1")))).await.unwrap();
+    world.until("the key", |broker| !broker.cut_keys.lock().unwrap().is_empty()).await;
+    assert!(world.access.load().key("svc").is_none(), "who logs in from now on is judged by the new rules");
+}
+
 /// Whoever has ordered it is gone while the catalog commits, so that nobody tells of it.
 #[tokio::test]
 async fn what_was_committed_and_not_answered_ends() {

@@ -15,6 +15,8 @@ use crate::over::Held;
 
 /// What its person reads, or the operator of a service.
 const EXPIRED: &str = "the credential of this connection has expired: log in again with a new one";
+/// A time that is nearer is looked at no earlier.
+const LOOK_EVERY_MIN: Duration = Duration::from_millis(50);
 /// A time that is further off is looked at again by then.
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A catalog that cannot say whether a credential was prolonged is asked again after this time,
@@ -38,20 +40,21 @@ impl ClockWatch {
         Self { instant: now.instant, ms: now.ms, held: now.held }
     }
 
-    /// Whether, since it was asked last, something is over earlier or later than the time that has passed would have it.
+    /// Whether, since it was asked last, something is over earlier or later than the time that has passed would have it. While
+    /// something is held, where that begins and ends may move with the clock.
     fn was_set(&mut self, now: Now) -> bool {
         let passed = now.instant.saturating_duration_since(self.instant).as_millis();
         let expected = self.ms.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX));
-        let is_held_otherwise = self.held.until_ms != now.held.until_ms;
+        let is_held_otherwise = self.held.is_empty() != now.held.is_empty();
         *self = Self::new(now);
         now.ms.abs_diff(expected) > STEP_MS_MIN || is_held_otherwise
     }
 }
 
-/// The clock may go faster by a twentieth while a difference is made up for.
+/// The clock may go faster by a twentieth while a difference is made up for. What is held comes no nearer for a while.
 fn look_after(left_ms: u64) -> Duration {
     let early_ms = if left_ms > 1_000 { left_ms / 16 } else { 0 };
-    Duration::from_millis(left_ms - early_ms).min(LOOK_EVERY_MAX)
+    Duration::from_millis(left_ms - early_ms).clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX)
 }
 
 impl Worker {
@@ -170,7 +173,12 @@ mod tests {
         assert!(!watch.was_set(at(500, 1_000_525)), "a difference is made up for");
         assert!(watch.was_set(at(1_000, 2_000_000)) && watch.was_set(at(1_500, 1_000_000)));
         assert!(!watch.was_set(at(2_000, 1_000_500)));
-        let held = Held { from_ms: 1, until_ms: 2 };
-        assert!(watch.was_set(Now { held, ..at(2_500, 1_001_000) }));
+        // Where nothing is held, both ends are the present time.
+        let held = |from_ms, until_ms, now: Now| Now { held: Held { from_ms, until_ms }, ..now };
+        assert!(!watch.was_set(held(1_001_000, 1_001_000, at(2_500, 1_001_000))));
+        assert!(!watch.was_set(held(1_001_500, 1_001_500, at(3_000, 1_001_500))), "nothing is held");
+        assert!(watch.was_set(held(1, 1_002_000, at(3_500, 1_002_000))), "something is");
+        assert!(!watch.was_set(held(2, 1_002_500, at(4_000, 1_002_500))), "it is still");
+        assert!(watch.was_set(held(1_003_000, 1_003_000, at(4_500, 1_003_000))), "nothing is any more");
     }
 }
