@@ -112,7 +112,7 @@ pub(super) async fn asked<T>(api: &Api, ask: impl FnOnce(&dyn Clients) -> Answer
     }
 }
 
-fn no_answer() -> Problem {
+pub(super) fn no_answer() -> Problem {
     Problem::new(Code::Unavailable, "the broker did not answer; try again in a moment").retry_after(1)
 }
 

@@ -4,10 +4,10 @@
 //! may have failed, which the caller was told.
 
 use super::Api;
-use super::credentials::{asked, new_device};
+use super::credentials::{asked, new_device, no_answer};
 use super::devices::find;
 use super::owner::{Devices, Expected, Holder, Named, Refusals, Refused, RefusedOne};
-use crate::clients::Purged;
+use crate::clients::{Answer, Clients, Purged};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -27,10 +27,22 @@ pub(super) struct Kicked {
 }
 
 impl Api {
-    async fn note(self: &Arc<Self>, by: By, action: &'static str, client_id: &str) -> Result<(), Problem> {
-        let note = Note { action, kind: Kind::Device, subject: client_id.to_owned(), after: None };
-        let noted = self.apply(by, Change::Note(note), None).await;
-        noted.map(drop).map_err(|error| Refusals::of("device", client_id).refuse(error))
+    /// Notes the order and carries it out, also if the caller hangs up.
+    async fn carry_out<T: Send + 'static>(
+        self: &Arc<Self>,
+        by: By,
+        action: &'static str,
+        client_id: String,
+        order: impl FnOnce(&dyn Clients, &str) -> Answer<T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let api = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let note = Note { action, kind: Kind::Device, subject: client_id.clone(), after: None };
+            let noted = api.apply(by, Change::Note(note), None).await;
+            noted.map_err(|error| Refusals::of("device", &client_id).refuse(error))?;
+            asked(&api, |clients| order(clients, &client_id)).await
+        });
+        task.await.unwrap_or_else(|_| Err(no_answer()))
     }
 }
 
@@ -45,8 +57,8 @@ pub(super) async fn kick_device(
     Named(client_id): Named<String>,
 ) -> Result<Json<Kicked>, Problem> {
     find(&api, &client_id).await?;
-    api.note(holder.by(), "kick", &client_id).await?;
-    let was_connected = asked(&api, |clients| clients.kick(&client_id, KICKED)).await?;
+    let kick = |clients: &dyn Clients, client_id: &str| clients.kick(client_id, KICKED);
+    let was_connected = api.carry_out(holder.by(), "kick", client_id, kick).await?;
     Ok(Json(Kicked { was_connected }))
 }
 
@@ -61,8 +73,8 @@ pub(super) async fn purge_device(
     Named(client_id): Named<String>,
 ) -> Result<Json<Purged>, Problem> {
     find(&api, &client_id).await?;
-    api.note(holder.by(), "purge", &client_id).await?;
-    Ok(Json(asked(&api, |clients| clients.purge(&client_id)).await?))
+    let purge = |clients: &dyn Clients, client_id: &str| clients.purge(client_id);
+    Ok(Json(api.carry_out(holder.by(), "purge", client_id, purge).await?))
 }
 
 /// Makes the login of a device void, and ends its connection. It stays registered, and finds its session and what waits

@@ -61,14 +61,15 @@ impl Worker {
         drop(answers);
     }
 
-    /// Ends the connection of a device that was let in by a credential which was replaced.
+    /// Ends the connection of a device that was let in by a credential which is void from now on. A login under way that has
+    /// read it does not come about.
     pub(super) fn cut_credential(&mut self, client_id: &ClientKey, key_id: Box<str>) {
+        self.connections.void_credential(key_id.clone(), self.now.instant);
         if let Some(connection) = self.clients.connection_of(client_id)
             && self.connections.is_of_credential(connection, &key_id)
         {
             self.close_with_words(connection, ReasonCode::NOT_AUTHORIZED, REPLACED);
         }
-        self.connections.void_credential(key_id, self.now.instant);
     }
 
     /// A device was removed, or its client id is given to somebody else: what a user had under it ends. A service keeps what

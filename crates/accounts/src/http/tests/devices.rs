@@ -209,3 +209,46 @@ async fn a_revoked_login_lets_nobody_in_and_a_new_one_is_the_same_device() {
     let actions: Vec<_> = log.body["items"].as_array().unwrap().iter().map(|row| row["action"].clone()).collect();
     assert_eq!(actions, ["update", "revoke", "create"]);
 }
+
+/// Asks, and hangs up as soon as the change is made.
+async fn hang_up_after_the_change(world: &World, path: &str) {
+    let mut number = world.catalog.change_number();
+    let before = *number.borrow_and_update();
+    let mut asked = Box::pin(world.ask("POST", path, Value::Null));
+    tokio::select! {
+        biased;
+        changed = number.changed() => changed.unwrap(),
+        _ = &mut asked => {}
+    }
+    assert_ne!(*number.borrow(), before, "{path} was answered without a change");
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let give_up = std::time::Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(std::time::Instant::now() < give_up, "{what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_carried_out_although_its_caller_hangs_up_once_it_is_in_the_log() {
+    let world = World::new().await;
+    world.clients.has_connection("GID_dev@@@svc", "service:convoke");
+    for order in ["kick", "purge"] {
+        hang_up_after_the_change(&world, &format!("/api/v1/devices/GID_dev@@@svc/{order}")).await;
+        until(order, || world.clients.orders() == [format!("{order} GID_dev@@@svc")]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_ends_the_connection_although_its_caller_hangs_up_and_the_broker_is_slow() {
+    let world = World::new().await;
+    let old = world.device("ann", json!({ "device": "d1" })).await;
+    let old_key = old.text("username").split('|').nth(1).unwrap().to_owned();
+    world.broker.is_silent.store(true, Ordering::SeqCst);
+    hang_up_after_the_change(&world, "/api/v1/devices/GID_dev@@@d1/revoke").await;
+    world.broker.is_silent.store(false, Ordering::SeqCst);
+    let cut = ("GID_dev@@@d1".to_owned(), old_key);
+    until("the connection ends", || *world.broker.cut_credentials.lock().unwrap() == [cut.clone()]).await;
+}
