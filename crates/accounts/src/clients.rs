@@ -6,6 +6,8 @@
 use serde::Serialize;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 /// Client ids that one question names, at most.
@@ -14,14 +16,44 @@ pub const CLIENTS_PER_QUESTION: usize = 100;
 /// `None`: the broker has stopped, or cannot keep what was asked of it.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Option<T>> + Send>>;
 
+/// One of the places that questions and orders have. Whoever carries one out holds it until that is done, whether or not
+/// somebody still waits for the answer: so what is under way is bounded.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// Held for its drop.
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Turn {
+    #[must_use]
+    pub fn of(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: Some(Arc::new(permit)) }
+    }
+
+    /// Of one who asks so few things at once that nobody counts them.
+    #[must_use]
+    pub fn uncounted() -> Self {
+        Self { _permit: None }
+    }
+}
+
+/// How much of a client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// All but its subscriptions, which may be many.
+    Presence,
+    All,
+}
+
 /// The broker, as the API asks it. Each question goes to the workers that own the client ids, and is answered from memory.
 pub trait Clients: Send + Sync {
     /// The states of these, in their order.
-    fn states(&self, client_ids: Vec<String>) -> Answer<Vec<ClientState>>;
+    fn states(&self, client_ids: Vec<String>, depth: Depth, turn: Turn) -> Answer<Vec<ClientState>>;
     /// Ends the connection; the session stays. `false`: there was none.
-    fn kick(&self, client_id: &str, why: &'static str) -> Answer<bool>;
-    /// Drops what waits. Answers when it stays dropped, whatever happens.
-    fn purge(&self, client_id: &str) -> Answer<Purged>;
+    fn kick(&self, client_id: &str, why: &'static str, turn: Turn) -> Answer<bool>;
+    /// Drops what waits. Answers when it stays dropped, whatever happens. A log that is full cannot keep that: nothing is
+    /// dropped then.
+    fn purge(&self, client_id: &str, turn: Turn) -> Answer<Purged>;
 }
 
 /// What the broker has under a client id. Nothing at all: it is away and unknown.

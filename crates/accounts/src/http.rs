@@ -59,6 +59,8 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// Questions to the broker and the queue that are answered at once; the others wait in their order.
 const QUESTIONS_AT_ONCE: usize = 16;
+/// The same of purges, which wait for the disk and so hold up nothing else.
+const PURGES_AT_ONCE: usize = 4;
 
 /// Milliseconds since 1970.
 pub type Now = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -98,7 +100,8 @@ struct Api {
     /// one anyway.
     registering: Mutex<()>,
     /// Questions to the broker and the queue, at once.
-    questions: Semaphore,
+    questions: Arc<Semaphore>,
+    purges: Arc<Semaphore>,
 }
 
 impl Api {
@@ -115,7 +118,9 @@ fn unavailable(error: CatalogError) -> Problem {
 
 /// Everything of accounts below `/api/v1`.
 pub fn router(state: HttpState) -> Router {
-    let api = Arc::new(Api { state, registering: Mutex::new(()), questions: Semaphore::new(QUESTIONS_AT_ONCE) });
+    let at_once = |count| Arc::new(Semaphore::new(count));
+    let (questions, purges) = (at_once(QUESTIONS_AT_ONCE), at_once(PURGES_AT_ONCE));
+    let api = Arc::new(Api { state, registering: Mutex::new(()), questions, purges });
     let (router, _) = described().split_for_parts();
     router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(api)
 }

@@ -2,8 +2,8 @@
 //!
 //! A post never blocks and is never lost: what does not fit stays with the sender, which pauses the publishers that
 //! fill it, and is woken when there is room again. Notices (answers to a worker's own questions: disk, queue, directory)
-//! come through a second channel that needs no bound of its own: there is at most one for each open question and for each new
-//! connection, and these are bounded where they are asked and accepted.
+//! come through a second channel that needs no bound of its own: there is at most one for each open question and order and for
+//! each new connection, and these are bounded where they are asked and accepted.
 
 use std::io;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What owners ask and order of clients, brought to the workers that own them.
 
-use accounts::clients::{Answer, ClientState, Clients, Purged};
+use accounts::clients::{Answer, ClientState, Clients, Depth, Purged, Turn};
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
@@ -9,13 +9,14 @@ use crate::worker::orders::Order;
 use crate::worker::post::{Notice, WorkerAddress};
 
 impl Clients for Broker {
-    fn states(&self, client_ids: Vec<String>) -> Answer<Vec<ClientState>> {
+    fn states(&self, client_ids: Vec<String>, depth: Depth, turn: Turn) -> Answer<Vec<ClientState>> {
         let workers = self.workers();
         let owners: Vec<usize> = client_ids.iter().map(|id| ClientKey::owner(id, workers.len())).collect();
         let asked = workers.iter().enumerate().map(|(worker, address)| {
             let own = owners.iter().zip(&client_ids).filter(|(owner, _)| **owner == worker);
             let clients: Vec<ClientKey> = own.map(|(_, id)| ClientKey::new(id)).collect();
-            (!clients.is_empty()).then(|| order(address, |answer| Order::States { clients, answer }))
+            let turn = turn.clone();
+            (!clients.is_empty()).then(|| order(address, |answer| Order::States { clients, depth, answer, turn }))
         });
         let asked: Vec<_> = asked.collect();
         Box::pin(async move {
@@ -30,12 +31,12 @@ impl Clients for Broker {
         })
     }
 
-    fn kick(&self, client_id: &str, why: &'static str) -> Answer<bool> {
-        self.order_for(client_id, |client, answer| Order::Kick { client, why, answer })
+    fn kick(&self, client_id: &str, why: &'static str, turn: Turn) -> Answer<bool> {
+        self.order_for(client_id, |client, answer| Order::Kick { client, why, answer, turn })
     }
 
-    fn purge(&self, client_id: &str) -> Answer<Purged> {
-        self.order_for(client_id, |client, answer| Order::Purge { client, answer })
+    fn purge(&self, client_id: &str, turn: Turn) -> Answer<Purged> {
+        self.order_for(client_id, |client, answer| Order::Purge { client, answer, turn })
     }
 }
 

@@ -4,7 +4,7 @@ use super::api_keys::hex;
 use super::owner::Refusals;
 use super::{Api, unavailable};
 use crate::access::{ClientId, account_of_user};
-use crate::clients::{Answer, Clients};
+use crate::clients::{Answer, Clients, Turn};
 use crate::login::sign;
 use crate::revocation::{ANSWERS_WITHIN, answered};
 use aws_lc_rs::rand;
@@ -13,7 +13,7 @@ use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
-use tokio::sync::MutexGuard;
+use tokio::sync::{MutexGuard, Semaphore};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -100,11 +100,15 @@ pub(super) async fn reserve<'a>(
     }
 }
 
-/// The answer to a question about clients, asked when it is its turn.
-pub(super) async fn asked<T>(api: &Api, ask: impl FnOnce(&dyn Clients) -> Answer<T>) -> Result<T, Problem> {
+/// The answer to a question about clients, asked when one of these turns is free. It stays taken until the broker is done.
+pub(super) async fn asked<T>(
+    api: &Api,
+    turns: &Arc<Semaphore>,
+    ask: impl FnOnce(&dyn Clients, Turn) -> Answer<T>,
+) -> Result<T, Problem> {
     let answer = async {
-        let _turn = api.questions.acquire().await.ok()?;
-        ask(&*api.state.clients).await
+        let turn = Turn::of(Arc::clone(turns).acquire_owned().await.ok()?);
+        ask(&*api.state.clients, turn).await
     };
     match timeout(ANSWERS_WITHIN, answer).await {
         Ok(Some(answer)) => Ok(answer),
@@ -178,17 +182,23 @@ async fn refuse_too_many(api: &Api, user: &str) -> Result<(), Problem> {
     Err(Problem::new(Code::TooManyDevices, words))
 }
 
-pub(super) fn new_device(client_id: &str, user: &str, now_ms: u64) -> Result<Device, Problem> {
+fn new_device(client_id: &str, user: &str, now_ms: u64) -> Result<Device, Problem> {
     let id = ClientId::parse(client_id).map_err(|error| Problem::new(Code::InvalidDevice, error.to_string()))?;
+    let (key_id, secret) = new_credential()?;
     Ok(Device {
         client_id: client_id.to_owned(),
         user: user.to_owned(),
         group: id.group().to_owned(),
         name: None,
-        key_id: format!("DC.{}", hex(&random::<16>()?)),
-        secret: format!("DC.{}", hex(&random::<32>()?)),
+        key_id,
+        secret,
         expires_at_ms: now_ms + CREDENTIAL_VALID_MS,
     })
+}
+
+/// Its key and its secret.
+pub(super) fn new_credential() -> Result<(String, String), Problem> {
+    Ok((format!("DC.{}", hex(&random::<16>()?)), format!("DC.{}", hex(&random::<32>()?))))
 }
 
 fn terminal(api: &Api, device: Device, name: String) -> Terminal {

@@ -4,17 +4,18 @@
 //! may have failed, which the caller was told.
 
 use super::Api;
-use super::credentials::{asked, new_device, no_answer};
+use super::credentials::{asked, new_credential, no_answer};
 use super::devices::find;
-use super::owner::{Devices, Expected, Holder, Named, Refusals, Refused, RefusedOne};
-use crate::clients::{Answer, Clients, Purged};
+use super::owner::{Devices, Expected, Holder, Named, Refusals, Refused, RefusedAbsent, RefusedOne};
+use crate::clients::{Answer, Clients, Purged, Turn};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use catalog::{By, Change, Device, Kind, Note};
+use catalog::{By, Change, Kind, Note};
 use problem::Problem;
 use serde::Serialize;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 /// What the person behind a device reads.
@@ -33,48 +34,51 @@ impl Api {
         by: By,
         action: &'static str,
         client_id: String,
-        order: impl FnOnce(&dyn Clients, &str) -> Answer<T> + Send + 'static,
+        turns: Arc<Semaphore>,
+        order: impl FnOnce(&dyn Clients, &str, Turn) -> Answer<T> + Send + 'static,
     ) -> Result<T, Problem> {
         let api = Arc::clone(self);
         let task = tokio::spawn(async move {
             let note = Note { action, kind: Kind::Device, subject: client_id.clone(), after: None };
             let noted = api.apply(by, Change::Note(note), None).await;
             noted.map_err(|error| Refusals::of("device", &client_id).refuse(error))?;
-            asked(&api, |clients| order(clients, &client_id)).await
+            asked(&api, &turns, |clients, turn| order(clients, &client_id, turn)).await
         });
         task.await.unwrap_or_else(|_| Err(no_answer()))
     }
 }
 
-/// Ends the connection of a device or service: it is told why (0x98 on MQTT 5), and may come back to its session at once.
+/// Ends the connection of a device or service: it is told why (0x98 on MQTT 5), and may come back to its session at once. A
+/// service's takes the scope `topics` too.
 #[utoipa::path(
     post, path = "/api/v1/devices/{client_id}/kick", tag = "devices", security(("api_key" = ["devices"])),
-    params(("client_id" = String, Path)), responses((status = 200, body = Kicked), Refused, RefusedOne)
+    params(("client_id" = String, Path)), responses((status = 200, body = Kicked), Refused, RefusedAbsent)
 )]
 pub(super) async fn kick_device(
     State(api): State<Arc<Api>>,
     holder: Holder<Devices>,
     Named(client_id): Named<String>,
 ) -> Result<Json<Kicked>, Problem> {
-    find(&api, &client_id).await?;
-    let kick = |clients: &dyn Clients, client_id: &str| clients.kick(client_id, KICKED);
-    let was_connected = api.carry_out(holder.by(), "kick", client_id, kick).await?;
+    find(&api, &holder, &client_id).await?;
+    let kick = |clients: &dyn Clients, client_id: &str, turn| clients.kick(client_id, KICKED, turn);
+    let was_connected = api.carry_out(holder.by(), "kick", client_id, Arc::clone(&api.questions), kick).await?;
     Ok(Json(Kicked { was_connected }))
 }
 
-/// Drops what waits for a device or service, for good. What a connected one has been sent is still its to acknowledge.
+/// Drops what waits for a device or service, for good. What a connected one has been sent is still its to acknowledge. A
+/// service's takes the scope `topics` too. A disk that is full cannot keep that it was dropped: 503, and nothing is.
 #[utoipa::path(
     post, path = "/api/v1/devices/{client_id}/purge", tag = "devices", security(("api_key" = ["devices"])),
-    params(("client_id" = String, Path)), responses((status = 200, body = Purged), Refused, RefusedOne)
+    params(("client_id" = String, Path)), responses((status = 200, body = Purged), Refused, RefusedAbsent)
 )]
 pub(super) async fn purge_device(
     State(api): State<Arc<Api>>,
     holder: Holder<Devices>,
     Named(client_id): Named<String>,
 ) -> Result<Json<Purged>, Problem> {
-    find(&api, &client_id).await?;
-    let purge = |clients: &dyn Clients, client_id: &str| clients.purge(client_id);
-    Ok(Json(api.carry_out(holder.by(), "purge", client_id, purge).await?))
+    find(&api, &holder, &client_id).await?;
+    let purge = |clients: &dyn Clients, client_id: &str, turn| clients.purge(client_id, turn);
+    Ok(Json(api.carry_out(holder.by(), "purge", client_id, Arc::clone(&api.purges), purge).await?))
 }
 
 /// Makes the login of a device void, and ends its connection. It stays registered, and finds its session and what waits
@@ -90,9 +94,7 @@ pub(super) async fn revoke_device(
     Expected(expected): Expected,
 ) -> Result<StatusCode, Problem> {
     let refusals = Refusals::of("device", &client_id);
-    // What cannot be a client id is not registered.
-    let nobodys = new_device(&client_id, "", api.now_ms()).map_err(|_| refusals.unknown())?;
-    let Device { key_id, secret, .. } = nobodys;
+    let (key_id, secret) = new_credential()?;
     let revoke = Change::RevokeDevice { client_id: client_id.clone(), key_id, secret };
     api.apply(holder.by(), revoke, expected).await.map_err(|error| refusals.refuse(error))?;
     Ok(StatusCode::NO_CONTENT)

@@ -4,15 +4,19 @@
 //! session lasts. Who is connected says the broker, which knows; the catalog says when those were seen that it has nothing of.
 
 use super::credentials::asked;
-use super::owner::{Asked, Devices, Expected, Holder, Items, Named, Part, Refusals, Refused, RefusedOne, tagged};
+use super::owner::{
+    Asked, Devices, Expected, Holder, Items, Named, Part, Refusals, Refused, RefusedAbsent, RefusedBody, RefusedOne,
+    tagged,
+};
 use super::{Api, unavailable};
-use crate::clients::{CLIENTS_PER_QUESTION, ClientState, ConnectionState, InboxState, SessionState};
+use crate::access::is_account_of_service;
+use crate::clients::{CLIENTS_PER_QUESTION, ClientState, ConnectionState, Depth, InboxState, SessionState};
 use crate::http::body::Body;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use catalog::{Change, DeviceFilter, DeviceInfo, Row};
+use catalog::{Change, DeviceFilter, DeviceInfo, Row, Scope};
 use problem::{Code, Problem};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -53,13 +57,19 @@ pub(super) struct DeviceAnswer {
 }
 
 fn registered((row, state): (Row<DeviceInfo>, ClientState)) -> DeviceAnswer {
-    let seen_ms = row.value.since_ms;
+    let seen_ms = left_ms(&row.value);
     let DeviceInfo { client_id, user, group, key_id, expires_at_ms, .. } = row.value;
     let (online, since_ms) = (state.connection.is_some(), since(&state, seen_ms));
     DeviceAnswer { client_id, user, group, key_id, expires_at_ms, online, since_ms }
 }
 
-/// `seen_ms`: when the catalog has last heard of it.
+/// When it went, as the catalog has it. Nothing if it has it online: the broker that has said so may have ended since without
+/// a word of its going.
+fn left_ms(info: &DeviceInfo) -> Option<u64> {
+    info.since_ms.filter(|_| !info.online)
+}
+
+/// `seen_ms`: when it went, as far as the catalog has heard.
 fn since(state: &ClientState, seen_ms: Option<u64>) -> Option<u64> {
     let connected_ms = state.connection.as_ref().map(|connection| connection.since_ms);
     let disconnected_ms = state.session.as_ref().and_then(|session| session.disconnected_ms);
@@ -96,7 +106,7 @@ pub(super) struct DeviceDetails {
 }
 
 fn details(client_id: String, info: Option<DeviceInfo>, state: ClientState) -> DeviceDetails {
-    let since_ms = since(&state, info.as_ref().and_then(|info| info.since_ms));
+    let since_ms = since(&state, info.as_ref().and_then(left_ms));
     let (user, group, key_id, expires_at_ms) = match info {
         Some(info) => (Some(info.user), Some(info.group), Some(info.key_id), Some(info.expires_at_ms)),
         None => (None, None, None, None),
@@ -120,22 +130,30 @@ fn details(client_id: String, info: Option<DeviceInfo>, state: ClientState) -> D
 }
 
 /// The states of these, in their order; of more than one question takes, one after the other.
-async fn states(api: &Api, client_ids: Vec<String>) -> Result<Vec<ClientState>, Problem> {
+async fn states(api: &Api, client_ids: Vec<String>, depth: Depth) -> Result<Vec<ClientState>, Problem> {
     let mut states = Vec::with_capacity(client_ids.len());
     for some in client_ids.chunks(CLIENTS_PER_QUESTION) {
-        states.extend(asked(api, |clients| clients.states(some.to_vec())).await?);
+        states.extend(asked(api, &api.questions, |clients, turn| clients.states(some.to_vec(), depth, turn)).await?);
     }
     Ok(states)
 }
 
-/// The row of a client id, if it is registered, and what the broker has of it.
-pub(super) async fn find(api: &Api, client_id: &str) -> Result<(Option<Row<DeviceInfo>>, ClientState), Problem> {
+/// The row of a client id, if it is registered, and what the broker has of it. What a service has is for those alone who
+/// administer services.
+pub(super) async fn find(
+    api: &Api,
+    holder: &Holder<Devices>,
+    client_id: &str,
+) -> Result<(Option<Row<DeviceInfo>>, ClientState), Problem> {
     let unknown = || Refusals::of("device", client_id).unknown();
     if client_id.len() > CLIENT_ID_BYTES_MAX {
         return Err(unknown());
     }
     let row = api.state.catalog.device_info(client_id).await.map_err(unavailable)?;
-    let state = states(api, vec![client_id.to_owned()]).await?.pop().unwrap_or_default();
+    let state = states(api, vec![client_id.to_owned()], Depth::All).await?.pop().unwrap_or_default();
+    if state.session.as_ref().is_some_and(|session| is_account_of_service(&session.account)) {
+        holder.require_for(client_id, "it is a service", &[Scope::Topics])?;
+    }
     if row.is_none() && state.session.is_none() { Err(unknown()) } else { Ok((row, state)) }
 }
 
@@ -153,15 +171,22 @@ pub(super) async fn list_devices(
     let filter = DeviceFilter { user: query.user, group: query.group };
     let rows = api.state.catalog.devices(filter, part.page()?).await.map_err(unavailable)?;
     let Json(Items { items: rows, next }) = Items::of(&part, rows, |device| device.client_id.clone(), |row| row)?;
-    let states = states(&api, rows.iter().map(|row| row.value.client_id.clone()).collect()).await?;
+    let client_ids = rows.iter().map(|row| row.value.client_id.clone()).collect();
+    let states = states(&api, client_ids, Depth::Presence).await?;
     Ok(Json(Items { items: rows.into_iter().zip(states).map(registered).collect(), next }))
 }
+
+/// Of 1 to 128 bytes.
+#[derive(ToSchema)]
+#[schema(min_length = 1, max_length = 128)]
+#[expect(dead_code, reason = "of the document alone")]
+struct AskedClientId(String);
 
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PresenceQuestion {
     /// Client ids, of devices or of services.
-    #[schema(min_items = 1, max_items = 100)]
+    #[schema(min_items = 1, max_items = 100, value_type = Vec<AskedClientId>)]
     client_ids: Vec<String>,
 }
 
@@ -178,7 +203,7 @@ pub(super) struct PresenceAnswer {
 /// Which of up to 100 client ids are connected at this moment, in their order. One that nobody has is like one that is away.
 #[utoipa::path(
     post, path = "/api/v1/devices:query", tag = "devices", security(("api_key" = ["devices"])),
-    request_body = PresenceQuestion, responses((status = 200, body = Items<PresenceAnswer>), Refused, RefusedOne)
+    request_body = PresenceQuestion, responses((status = 200, body = Items<PresenceAnswer>), Refused, RefusedBody)
 )]
 pub(super) async fn query_devices(
     State(api): State<Arc<Api>>,
@@ -187,10 +212,11 @@ pub(super) async fn query_devices(
 ) -> Result<Json<Items<PresenceAnswer>>, Problem> {
     let is_good = |id: &String| (1..=CLIENT_ID_BYTES_MAX).contains(&id.len());
     if !(1..=CLIENTS_PER_QUESTION).contains(&client_ids.len()) || !client_ids.iter().all(is_good) {
-        let words = "client_ids must name 1 to 100 client ids, of 1 to 128 characters each; ask for the others in another request";
+        let words =
+            "client_ids must name 1 to 100 client ids, of 1 to 128 bytes each; ask for the others in another request";
         return Err(Problem::new(Code::InvalidBody, words));
     }
-    let states = states(&api, client_ids.clone()).await?;
+    let states = states(&api, client_ids.clone(), Depth::Presence).await?;
     let items = client_ids.into_iter().zip(states).map(|(client_id, state)| PresenceAnswer {
         client_id,
         online: state.connection.is_some(),
@@ -199,18 +225,19 @@ pub(super) async fn query_devices(
     Ok(Json(Items { items: items.collect(), next: None }))
 }
 
-/// A device, by its client id: its registration, its connection, its session and what waits for it.
+/// A device, by its client id: its registration, its connection, its session and what waits for it. A service takes the scope
+/// `topics` too.
 #[utoipa::path(
     get, path = "/api/v1/devices/{client_id}", tag = "devices", security(("api_key" = ["devices"])),
     params(("client_id" = String, Path, description = "Of a registered device, or of a service that has a session.")),
-    responses((status = 200, body = DeviceDetails), Refused, RefusedOne)
+    responses((status = 200, body = DeviceDetails), Refused, RefusedAbsent)
 )]
 pub(super) async fn show_device(
     State(api): State<Arc<Api>>,
-    _: Holder<Devices>,
+    holder: Holder<Devices>,
     Named(client_id): Named<String>,
 ) -> Result<Response, Problem> {
-    let (row, state) = find(&api, &client_id).await?;
+    let (row, state) = find(&api, &holder, &client_id).await?;
     let changed = row.as_ref().map(|row| row.changed);
     Ok(tagged(changed, details(client_id, row.map(|row| row.value), state)))
 }

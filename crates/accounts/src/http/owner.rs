@@ -65,8 +65,12 @@ impl<N> Holder<N> {
 impl<N> Holder<N> {
     /// Of what takes more than the route's own scope.
     pub(super) fn require(&self, scopes: &[Scope]) -> Result<(), Problem> {
+        self.require_for("force", "such things go with it", scopes)
+    }
+
+    pub(super) fn require_for(&self, what: &str, why: &str, scopes: &[Scope]) -> Result<(), Problem> {
         let Some(lacking) = scopes.iter().find(|scope| !self.caller.scopes.allow(**scope)) else { return Ok(()) };
-        let words = format!("force takes the scope {} too, because such things go with it", lacking.name());
+        let words = format!("{what} takes the scope {} too, because {why}", lacking.name());
         Err(Problem::new(Code::Forbidden, words))
     }
 }
@@ -313,6 +317,24 @@ pub(super) enum Refused {
     /// unavailable
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),
+}
+
+/// What a route that changes no row may answer besides, of one thing that may not be there.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "of the document alone")]
+pub(super) enum RefusedAbsent {
+    /// not_found
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+}
+
+/// What a route that takes a body may answer besides.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "of the document alone")]
+pub(super) enum RefusedBody {
+    /// body_too_large
+    #[response(status = 413, content_type = "application/problem+json")]
+    BodyTooLarge(Problem),
 }
 
 /// What a route about one thing may answer besides.

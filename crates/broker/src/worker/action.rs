@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use accounts::clients::Purged;
+use accounts::clients::{Purged, Turn};
 use accounts::login;
 use clock::{Clock, Times};
 use commitlog::Position;
@@ -163,6 +163,7 @@ pub(super) enum AfterDurable {
     Purged {
         purged: Purged,
         answer: oneshot::Sender<Purged>,
+        turn: Turn,
     },
     /// The acknowledgement to the queue, in the same log, is durable now.
     Applied(Box<QueueJob>),

@@ -171,7 +171,10 @@ impl Worker {
             // The caller may have stopped waiting.
             AfterDurable::Ended(answer) => _ = answer.send(None),
             AfterDurable::Placed(answer) => answer.send(PlaceOutcome::Stored),
-            AfterDurable::Purged { purged, answer } => _ = answer.send(purged),
+            AfterDurable::Purged { purged, answer, turn } => {
+                let _ = answer.send(purged);
+                drop(turn);
+            }
             AfterDurable::Applied(job) => self.queue_acks.applied(&job),
             AfterDurable::Acknowledge(job) => queue_jobs::acknowledge(&self.shared, job),
         }

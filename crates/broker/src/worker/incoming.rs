@@ -6,7 +6,6 @@ use mqtt::topic::TopicName;
 use super::Worker;
 use super::action::Deferred;
 use super::logins::LoginStep;
-use super::orders::Order;
 use super::post::{FanOut, FanOutOrder, FromQueue, Notice, Outcome, P2p, Post, QueueJob, ReplyTarget, ReplyTo};
 use super::turn_budget::WorkLeft;
 use crate::message::SharedMessage;
@@ -37,8 +36,7 @@ impl Worker {
         let mut left = WorkLeft::default();
         while !left.is_spent() {
             let Some(notice) = self.mailbox.next_notice() else { break };
-            left.spend(work_of(&notice));
-            self.take_notice(notice);
+            left.spend(self.take_notice(notice));
             self.dispatch();
         }
         // What is left is looked at in the next turn.
@@ -50,22 +48,24 @@ impl Worker {
         }
     }
 
-    fn take_notice(&mut self, notice: Notice) {
+    /// Returns how much work it was, in packets.
+    fn take_notice(&mut self, notice: Notice) -> usize {
         match notice {
-            Notice::Arrival(arrival) => self.logins.add(LoginStep::Arrival(arrival)),
-            Notice::Device { connection, found } => self.logins.add(LoginStep::Device { connection, found }),
-            Notice::RecordsRead(records) => self.carrying.records_read(records),
+            Notice::Ordered(order) => return self.obey(order),
             Notice::MessagesRead { client, messages } => {
                 self.clients.read_ended(client, &mut self.actions);
                 self.deliver(client, &messages);
+                return messages.len();
             }
+            Notice::Arrival(arrival) => self.logins.add(LoginStep::Arrival(arrival)),
+            Notice::Device { connection, found } => self.logins.add(LoginStep::Device { connection, found }),
+            Notice::RecordsRead(records) => self.carrying.records_read(records),
             Notice::Receiver { client, is_registered } => {
                 self.clients.looked_up(&client, is_registered, self.now, &mut self.actions);
             }
             // The caller may have stopped waiting.
             Notice::Holder { client, answer } => _ = answer.send(self.clients.holder_of(&client).map(Into::into)),
             Notice::EndDevice(removal) => self.end_device(removal),
-            Notice::Ordered(order) => self.obey(order),
             Notice::KeyCut { key_id, answer } => self.cut_key(&key_id, answer),
             Notice::KeyChanged { key_id, answer } => self.judge_key(&key_id, answer),
             Notice::Standing { connection, found } => self.judge_device(connection, found),
@@ -99,6 +99,7 @@ impl Worker {
                 self.stop(ReasonCode::SERVER_SHUTTING_DOWN);
             }
         }
+        1
     }
 
     fn take_from_queue(&mut self, from_queue: FromQueue) {
@@ -129,14 +130,5 @@ impl Worker {
             let (message, order) = (message.clone(), FanOutOrder::LogFirst { from, queue: queue.clone() });
             self.fan_out_to(worker, FanOut { message, from: None, need: QueueJob::NEED, order, reply_to });
         }
-    }
-}
-
-/// In packets.
-fn work_of(notice: &Notice) -> usize {
-    match notice {
-        Notice::MessagesRead { messages, .. } => messages.len(),
-        Notice::Ordered(Order::States { clients, .. }) => clients.len(),
-        _ => 1,
     }
 }

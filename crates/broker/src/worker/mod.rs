@@ -167,7 +167,9 @@ impl Worker {
 
     /// How long there is nothing to do unless something comes.
     fn time_to_wait(&mut self, now: Instant) -> Duration {
-        if !self.connections.are_served() || !self.logins.is_empty() || !self.cut_off.is_empty() {
+        let has_work = !self.connections.are_served() || !self.logins.is_empty() || !self.cut_off.is_empty();
+        // What was found durable already: the log does not ring for it.
+        if has_work || self.durability.has_durable() {
             return Duration::ZERO;
         }
         if self.has_more_to_log() || self.clients.is_sweeping() || self.clients.has_paced_reads() {

@@ -103,7 +103,7 @@ impl Worker {
             credential,
             validity: self.validity_until(valid_until_ms),
             connection_id,
-            since_ms: self.now.ms,
+            since: self.now.instant,
             sent_disconnect: false,
             publishes: TokenBucket::default(),
             known_topic: None,

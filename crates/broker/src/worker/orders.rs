@@ -1,6 +1,6 @@
 //! What owners ask and order of clients that are this worker's.
 
-use accounts::clients::{ClientState, Purged};
+use accounts::clients::{ClientState, Depth, Purged, Turn};
 use accounts::messages::PlaceOutcome;
 use commitlog::{Need, Position};
 use mqtt::ReasonCode;
@@ -13,14 +13,15 @@ use super::post::{FanOut, FanOutOrder, Outcome, P2p, ReplyTarget, ReplyTo};
 use crate::client::ClientKey;
 use crate::message::SharedMessage;
 
-/// A question or an order, with the place of its answer. How many there are at once is bounded where they are made.
+/// A question or an order, with the place of its answer. How many there are at once is bounded where they are made. Those with
+/// a turn give it back when they are done, and so count also when nobody waits for them any more.
 pub(crate) enum Order {
     /// In the order of the clients.
-    States { clients: Vec<ClientKey>, answer: oneshot::Sender<Vec<ClientState>> },
+    States { clients: Vec<ClientKey>, depth: Depth, answer: oneshot::Sender<Vec<ClientState>>, turn: Turn },
     /// Ends the connection, not the session. `false`: there was none.
-    Kick { client: ClientKey, why: &'static str, answer: oneshot::Sender<bool> },
-    /// Drops what waits. Answers when the log has it.
-    Purge { client: ClientKey, answer: oneshot::Sender<Purged> },
+    Kick { client: ClientKey, why: &'static str, answer: oneshot::Sender<bool>, turn: Turn },
+    /// Drops what waits. Answers when the log has it; not at all if the log has no room to say so.
+    Purge { client: ClientKey, answer: oneshot::Sender<Purged>, turn: Turn },
     /// Takes a message for one client.
     Deliver { to: ClientKey, message: SharedMessage, keep: bool, answer: oneshot::Sender<Placed> },
     /// Takes a message for the subscribers of this worker.
@@ -66,30 +67,40 @@ pub(super) fn outcome_of(outcome: Outcome) -> Result<PlaceOutcome, Position> {
 }
 
 impl Worker {
-    /// Who asked may have stopped waiting.
-    pub(super) fn obey(&mut self, order: Order) {
+    /// Who asked may have stopped waiting: a question is void then, an order is not. Returns how much work it was, in packets.
+    pub(super) fn obey(&mut self, order: Order) -> usize {
         match order {
-            Order::States { clients, answer } => {
-                let states = clients.iter().map(|client| self.state_of(client)).collect();
+            Order::States { answer, .. } if answer.is_closed() => 1,
+            Order::States { clients, depth, answer, turn } => {
+                let states = clients.iter().map(|client| self.state_of(client, depth)).collect();
+                drop(turn);
                 let _ = answer.send(states);
+                clients.len()
             }
-            Order::Kick { client, why, answer } => {
-                let _ = answer.send(self.kick(&client, why));
+            Order::Kick { client, why, answer, turn } => {
+                let was_connected = self.kick(&client, why);
+                drop(turn);
+                let _ = answer.send(was_connected);
+                1
             }
-            Order::Purge { client, answer } => {
+            Order::Purge { .. } if self.shared.journal.is_full_for(Need::Essential) => 1,
+            Order::Purge { client, answer, turn } => {
                 let purged = self.clients.purge(&client, &mut self.actions);
-                self.durability.after_deferred(AfterDurable::Purged { purged, answer });
+                self.durability.after_deferred(AfterDurable::Purged { purged, answer, turn });
+                usize::try_from(purged.purged).unwrap_or(usize::MAX).max(1)
             }
             Order::Deliver { to, message, keep, answer } => {
                 let online = u64::from(self.clients.open_connection_of(&to).is_some());
                 let reply_to = self.reply_to_owner(PlacedAnswer { online, inboxes: 0, answer });
                 self.clients.take_p2p(P2p { to, message, keep, reply_to }, self.now, &mut self.actions);
+                1
             }
             Order::FanOut { message, answer } => {
                 let (online, inboxes) = self.clients.count_receivers(&message);
                 let reply_to = self.reply_to_owner(PlacedAnswer { online, inboxes, answer });
                 let (from, need, order) = (None, Need::Normal, FanOutOrder::LiveFirst);
                 self.clients.take_fan_out(FanOut { message, from, need, order, reply_to }, self.now, &mut self.actions);
+                1
             }
         }
     }
@@ -98,8 +109,8 @@ impl Worker {
         ReplyTo { worker: self.me, target: ReplyTarget::Owner(Box::new(answer)) }
     }
 
-    fn state_of(&mut self, client: &ClientKey) -> ClientState {
-        let ClientView { connection, session, inbox } = self.clients.view(client, self.now.over());
+    fn state_of(&self, client: &ClientKey, depth: Depth) -> ClientState {
+        let ClientView { connection, session, inbox } = self.clients.view(client, depth, self.now.over());
         let connection = connection.and_then(|key| self.connections.view(key, self.now));
         ClientState { connection, session, inbox }
     }

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
+mod orders;
+
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

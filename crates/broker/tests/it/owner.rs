@@ -1,6 +1,6 @@
 //! What owners see of clients, and what they order.
 
-use accounts::clients::{ClientState, Clients, InboxState, Protocol, Purged};
+use accounts::clients::{ClientState, Clients, Depth, InboxState, Protocol, Purged, Turn};
 use mqtt::ReasonCode;
 
 use crate::terminal::{Profile, Said};
@@ -13,7 +13,7 @@ fn to(client_id: &str) -> String {
 impl World {
     fn states(&self, client_ids: &[&str]) -> Vec<ClientState> {
         let ids = client_ids.iter().map(|id| (*id).to_owned()).collect();
-        self.runtime.block_on(self.broker().states(ids)).unwrap()
+        self.runtime.block_on(self.broker().states(ids, Depth::All, Turn::uncounted())).unwrap()
     }
 
     fn state(&self, client_id: &str) -> ClientState {
@@ -21,11 +21,12 @@ impl World {
     }
 
     fn kick(&self, client_id: &str) -> bool {
-        self.runtime.block_on(self.broker().kick(client_id, "go and come back")).unwrap()
+        self.runtime.block_on(self.broker().kick(client_id, "go and come back", Turn::uncounted())).unwrap()
     }
 
     fn purge(&self, client_id: &str) -> (u64, u64) {
-        let Purged { purged, in_flight } = self.runtime.block_on(self.broker().purge(client_id)).unwrap();
+        let answer = self.broker().purge(client_id, Turn::uncounted());
+        let Purged { purged, in_flight } = self.runtime.block_on(answer).unwrap();
         (purged, in_flight)
     }
 

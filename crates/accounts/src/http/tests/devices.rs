@@ -2,11 +2,14 @@
 
 use super::owners::with_if_match;
 use super::*;
-use crate::clients::{Answer, ClientState, Clients, ConnectionState, InboxState, Protocol, Purged, SessionState};
-use catalog::Audit;
+use crate::clients::{
+    Answer, ClientState, Clients, ConnectionState, Depth, InboxState, Protocol, Purged, SessionState, Turn,
+};
+use catalog::{Audit, OnlineEvent, OnlineKind, Presence};
 use std::collections::HashMap;
-use std::future::ready;
+use std::future::{pending, ready};
 use std::sync::Mutex;
+use tokio::task::JoinSet;
 
 /// What the broker would say, and what it was told to do.
 #[derive(Default)]
@@ -14,10 +17,17 @@ pub(super) struct FakeBroker {
     states: Mutex<HashMap<String, ClientState>>,
     orders: Mutex<Vec<String>>,
     has_stopped: Mutex<bool>,
+    /// Such questions or orders are kept, and not answered.
+    stuck: Mutex<&'static str>,
+    kept: Mutex<Vec<(&'static str, Turn)>>,
 }
 
 impl FakeBroker {
-    fn answer<T: Send + 'static>(&self, answer: T) -> Answer<T> {
+    fn answer<T: Send + 'static>(&self, question: &'static str, turn: Turn, answer: T) -> Answer<T> {
+        if *self.stuck.lock().unwrap() == question {
+            self.kept.lock().unwrap().push((question, turn));
+            return Box::pin(pending());
+        }
         let has_stopped = *self.has_stopped.lock().unwrap();
         Box::pin(ready((!has_stopped).then_some(answer)))
     }
@@ -58,21 +68,21 @@ fn away(account: &str, disconnected_ms: Option<u64>) -> ClientState {
 }
 
 impl Clients for FakeBroker {
-    fn states(&self, client_ids: Vec<String>) -> Answer<Vec<ClientState>> {
+    fn states(&self, client_ids: Vec<String>, _: Depth, turn: Turn) -> Answer<Vec<ClientState>> {
         assert!(client_ids.len() <= CLIENTS_MAX);
         let states = self.states.lock().unwrap();
-        self.answer(client_ids.iter().map(|id| states.get(id).cloned().unwrap_or_default()).collect())
+        self.answer("states", turn, client_ids.iter().map(|id| states.get(id).cloned().unwrap_or_default()).collect())
     }
 
-    fn kick(&self, client_id: &str, _: &'static str) -> Answer<bool> {
+    fn kick(&self, client_id: &str, _: &'static str, turn: Turn) -> Answer<bool> {
         self.orders.lock().unwrap().push(format!("kick {client_id}"));
         let state = self.states.lock().unwrap().get(client_id).cloned().unwrap_or_default();
-        self.answer(state.connection.is_some())
+        self.answer("kick", turn, state.connection.is_some())
     }
 
-    fn purge(&self, client_id: &str) -> Answer<Purged> {
+    fn purge(&self, client_id: &str, turn: Turn) -> Answer<Purged> {
         self.orders.lock().unwrap().push(format!("purge {client_id}"));
-        self.answer(Purged { purged: 1, in_flight: 1 })
+        self.answer("purge", turn, Purged { purged: 1, in_flight: 1 })
     }
 }
 
@@ -251,4 +261,83 @@ async fn a_revocation_ends_the_connection_although_its_caller_hangs_up_and_the_b
     world.broker.is_silent.store(false, Ordering::SeqCst);
     let cut = ("GID_dev@@@d1".to_owned(), old_key);
     until("the connection ends", || *world.broker.cut_credentials.lock().unwrap() == [cut.clone()]).await;
+}
+
+impl World {
+    /// So many at once, whose callers hang up when these are dropped.
+    fn ask_many(&self, count: usize, method: &str, path: &str) -> JoinSet<()> {
+        let mut asked = JoinSet::new();
+        for _ in 0..count {
+            let answer = self.router.clone().oneshot(request(method, path, Some(KEY), Value::Null));
+            asked.spawn(async move { drop(answer.await) });
+        }
+        asked
+    }
+
+    fn kept(&self) -> usize {
+        self.clients.kept.lock().unwrap().len()
+    }
+}
+
+#[tokio::test]
+async fn purges_that_wait_for_the_disk_hold_up_nothing_else() {
+    let world = World::new().await;
+    world.clients.has_connection("GID_dev@@@svc", "service:convoke");
+    *world.clients.stuck.lock().unwrap() = "purge";
+    let _purges = world.ask_many(40, "POST", "/api/v1/devices/GID_dev@@@svc/purge");
+    until("purges are under way", || world.kept() == PURGES_AT_ONCE).await;
+    let shown = world.ask("GET", "/api/v1/devices/GID_dev@@@svc", Value::Null).await;
+    let kicked = world.ask("POST", "/api/v1/devices/GID_dev@@@svc/kick", Value::Null).await;
+    assert_eq!((shown.status, kicked.status, world.kept()), (StatusCode::OK, StatusCode::OK, PURGES_AT_ONCE));
+    assert!(world.clients.kept.lock().unwrap().iter().all(|(question, _)| *question == "purge"));
+}
+
+#[tokio::test]
+async fn what_the_broker_has_not_done_keeps_its_turn_though_nobody_waits_for_it() {
+    let world = World::new().await;
+    *world.clients.stuck.lock().unwrap() = "states";
+    for _ in 0..2 {
+        let asked = world.ask_many(40, "GET", "/api/v1/devices/GID_dev@@@d1");
+        until("questions are under way", || world.kept() == QUESTIONS_AT_ONCE).await;
+        for _ in 0..20 {
+            world.ask("GET", "/api/v1/groups", Value::Null).await;
+        }
+        assert_eq!(world.kept(), QUESTIONS_AT_ONCE);
+        drop(asked);
+    }
+}
+
+#[tokio::test]
+async fn what_a_service_has_is_for_those_who_may_administer_services() {
+    let world = World::new().await;
+    world.clients.has_connection("GID_dev@@@svc", "service:convoke");
+    world.device("ann", json!({ "device": "d1" })).await;
+    let devices = world.key("devices", "api", &["devices"]).await;
+    let both = world.key("both", "api", &["devices", "topics"]).await;
+    for (method, order) in [("GET", ""), ("POST", "/kick"), ("POST", "/purge")] {
+        let status = async |client_id: &str, key: &str| {
+            let path = format!("/api/v1/devices/{client_id}{order}");
+            world.call(request(method, &path, Some(key), Value::Null)).await.status.as_u16()
+        };
+        assert_eq!(status("GID_dev@@@d1", &devices).await, 200, "{order}");
+        assert_eq!(status("GID_dev@@@svc", &devices).await, 403, "{order}");
+        assert_eq!(status("GID_dev@@@svc", &both).await, 200, "{order}");
+    }
+}
+
+/// Right after a crash the broker has nothing of it, and the catalog has it online since it came.
+#[tokio::test]
+async fn what_the_catalog_has_online_is_not_away_since_it_came() {
+    let world = World::new().await;
+    world.device("ann", json!({ "device": "d1" })).await;
+    let client_id = "GID_dev@@@d1".to_owned();
+    let came = OnlineEvent { client_id, channel_id: "one".to_owned(), kind: OnlineKind::Connect, at_ms: START_MS };
+    world.catalog.online_events(&[came.clone()]).await.unwrap();
+    let crashed = world.ask("GET", "/api/v1/devices/GID_dev@@@d1", Value::Null).await;
+    assert_eq!(crashed.body["online"], false);
+    assert_eq!((crashed.body.get("since_ms"), crashed.body.get("last_seen_ms")), (None, None));
+    let went = OnlineEvent { kind: OnlineKind::TcpClean, at_ms: START_MS + 50, ..came };
+    world.catalog.online_events(&[went]).await.unwrap();
+    let gone = world.ask("GET", "/api/v1/devices/GID_dev@@@d1", Value::Null).await;
+    assert_eq!((&gone.body["since_ms"], &gone.body["last_seen_ms"]), (&json!(START_MS + 50), &json!(START_MS + 50)));
 }

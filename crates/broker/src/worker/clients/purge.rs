@@ -5,7 +5,7 @@ use accounts::clients::Purged;
 use super::Clients;
 use super::entry::ClientEntry;
 use crate::client::ClientKey;
-use crate::worker::action::Actions;
+use crate::worker::action::{Action, Actions, Deferred};
 
 impl Clients {
     /// Drops what waits; what the connection has sent is acknowledged as ever. The log hears of each message that has gone as
@@ -16,7 +16,12 @@ impl Clients {
         let Some(entry) = self.entry_mut(client) else { return nothing };
         let gone = entry.inbox.purge();
         let purged = Purged { purged: gone.len() as u64, in_flight: entry.inbox.len() as u64 };
-        gone.into_iter().for_each(|gone| self.forget(client, gone, actions));
+        for gone in gone {
+            self.count_out_one(gone);
+            if let Some(message) = gone.id.position() {
+                actions.push_back(Action::Defer(Deferred::Removed { client: client_id.clone(), message }));
+            }
+        }
         self.context.counts.purged.add(purged.purged);
         if self.entry(client).is_some_and(ClientEntry::is_empty) {
             self.remove(client);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
+use accounts::clients::Depth;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -551,6 +552,18 @@ fn a_session_whose_time_is_over_is_not_resumed_before_the_tick_that_ends_it() {
     let (_, opened) = bench.open(BOB, HOUR_S, false);
     assert!(!opened.session_present);
     assert_eq!(bench.clients.context.counts.inbox_messages.value(), 0);
+}
+
+#[test]
+fn a_session_whose_time_is_over_is_not_seen_and_ends_when_its_turn_comes() {
+    let mut bench = Bench::new();
+    let (key, bob) = bench.connect(BOB, HOUR_S);
+    bench.clients.leave(bob, key, bench.now.ms);
+    let client = ClientKey::new(BOB);
+    let is_seen = |bench: &Bench| bench.clients.view(&client, Depth::All, bench.now.over()).session.is_some();
+    assert!(is_seen(&bench));
+    bench.pass(Duration::from_secs(u64::from(HOUR_S)));
+    assert!(!is_seen(&bench) && bench.clients.holder_of(&client).is_some());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What owners see of a client that this worker owns.
 
-use accounts::clients::{InboxState, SessionState};
+use accounts::clients::{Depth, InboxState, SessionState};
 
 use super::Clients;
 use super::entry::{ClientEntry, NEVER_S, disconnected_at};
@@ -17,18 +17,18 @@ pub(in crate::worker) struct ClientView {
 }
 
 impl Clients {
-    /// Nothing of a session whose time is over.
-    pub(in crate::worker) fn view(&mut self, client_id: &ClientKey, over: Over) -> ClientView {
-        self.end_if_over(client_id, over);
+    /// Nothing of a session whose time is over, though it has not ended yet.
+    pub(in crate::worker) fn view(&self, client_id: &ClientKey, depth: Depth, over: Over) -> ClientView {
         let entry = self.find(client_id).and_then(|client| self.entry(client));
-        entry.map(view).unwrap_or_default()
+        let entry = entry.filter(|entry| !entry.ends_at_ms.is_some_and(|ends_at_ms| over.is_over(ends_at_ms.get())));
+        entry.map(|entry| view(entry, depth)).unwrap_or_default()
     }
 }
 
-fn view(entry: &ClientEntry) -> ClientView {
+fn view(entry: &ClientEntry, depth: Depth) -> ClientView {
     ClientView {
         connection: entry.attachment.as_ref().map(|attachment| attachment.connection),
-        session: session(entry),
+        session: session(entry, depth),
         inbox: InboxState {
             messages: entry.inbox.len() as u64,
             bytes: entry.inbox.bytes(),
@@ -37,9 +37,13 @@ fn view(entry: &ClientEntry) -> ClientView {
     }
 }
 
-fn session(entry: &ClientEntry) -> Option<SessionState> {
+fn session(entry: &ClientEntry, depth: Depth) -> Option<SessionState> {
     let session = entry.session()?;
-    let subscriptions = entry.inbox.session.subscriptions().iter();
+    let subscriptions = match depth {
+        Depth::Presence => None,
+        Depth::All => Some(entry.inbox.session.subscriptions()),
+    };
+    let subscriptions = subscriptions.into_iter().flat_map(|all| all.iter());
     Some(SessionState {
         account: session.account.to_owned(),
         expiry_s: (session.expiry_s != NEVER_S).then_some(session.expiry_s),

@@ -98,7 +98,7 @@ pub(in crate::worker) struct Connected {
     pub(in crate::worker) validity: Validity,
     /// Unique per connection.
     pub(in crate::worker) connection_id: Box<str>,
-    pub(in crate::worker) since_ms: u64,
+    pub(in crate::worker) since: Instant,
     /// The client sent DISCONNECT.
     pub(in crate::worker) sent_disconnect: bool,
     pub(in crate::worker) publishes: TokenBucket,

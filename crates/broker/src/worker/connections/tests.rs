@@ -258,7 +258,7 @@ impl Bench {
             credential: Credential::Device { key_id: "DC.alice".into() },
             validity: Validity::default(),
             connection_id: "connection".into(),
-            since_ms: 0,
+            since: Instant::now(),
             sent_disconnect: false,
             publishes: TokenBucket::default(),
             known_topic: None,

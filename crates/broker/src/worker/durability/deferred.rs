@@ -9,6 +9,9 @@ use crate::client::ClientKey;
 use crate::store::journal::{Batch, Journal};
 use crate::worker::action::Deferred;
 
+/// Acknowledgements and hand-outs of one append: few enough for a unit of any log, and a full one refuses little in vain.
+const CHANGES_PER_APPEND: usize = 4096;
+
 /// Acknowledgements and hand-outs of clients, ends of connections.
 #[derive(Default)]
 pub(super) struct DeferredRecords {
@@ -50,6 +53,21 @@ struct Changes {
     removed: Vec<Position>,
 }
 
+/// The first of what is deferred of clients.
+#[derive(Default)]
+struct FirstPart {
+    batch: Batch,
+    /// Clients of whom it has all.
+    clients: usize,
+    /// Of the client behind them, so many.
+    handed_out: usize,
+    removed: usize,
+}
+
+fn first_of<T>(all: &[T], count: usize) -> &[T] {
+    all.split_at_checked(count).map_or(all, |(first, _)| first)
+}
+
 impl DeferredRecords {
     pub(super) fn is_empty(&self) -> bool {
         self.clients.is_empty() && self.closed.is_empty() && self.events_sent.is_empty()
@@ -72,12 +90,10 @@ impl DeferredRecords {
     pub(super) fn flush(&mut self, journal: &Journal) {
         self.is_delayed = false;
         if !self.clients.is_empty() {
-            let appended = journal.append_independent(&self.progress(), Need::Essential);
-            self.is_delayed = appended == Err(AppendError::Busy);
-            self.end = appended.as_ref().map_or(self.end, |end| *end);
-            let is_logged = appended.is_ok();
-            if is_settled(appended) {
-                self.has_failed |= !is_logged;
+            let logged = self.log_progress(journal);
+            self.is_delayed = logged == Err(AppendError::Busy);
+            self.has_failed |= logged.is_err() && is_settled(logged);
+            if self.has_failed {
                 self.clients.clear();
             }
         }
@@ -105,13 +121,40 @@ impl DeferredRecords {
         self.is_delayed
     }
 
-    fn progress(&self) -> Batch {
-        let mut batch = Batch::default();
-        for (client, changes) in &self.clients {
-            batch.handed_out(client.as_str(), &changes.handed_out);
-            batch.removed(client.as_str(), &changes.removed);
+    /// Part by part: what the log has taken is not encoded again when it refuses the next.
+    fn log_progress(&mut self, journal: &Journal) -> Result<(), AppendError> {
+        while !self.clients.is_empty() {
+            let part = self.first_part();
+            self.end = journal.append_independent(&part.batch, Need::Essential)?;
+            self.take_off(&part);
         }
-        batch
+        Ok(())
+    }
+
+    fn first_part(&self) -> FirstPart {
+        let (mut part, mut left) = (FirstPart::default(), CHANGES_PER_APPEND);
+        for (client, changes) in &self.clients {
+            let handed_out = first_of(&changes.handed_out, left);
+            left -= handed_out.len();
+            let removed = first_of(&changes.removed, left);
+            left -= removed.len();
+            part.batch.handed_out(client.as_str(), handed_out);
+            part.batch.removed(client.as_str(), removed);
+            if (handed_out.len(), removed.len()) != (changes.handed_out.len(), changes.removed.len()) {
+                (part.handed_out, part.removed) = (handed_out.len(), removed.len());
+                break;
+            }
+            part.clients += 1;
+        }
+        part
+    }
+
+    fn take_off(&mut self, part: &FirstPart) {
+        (0..part.clients).for_each(|_| drop(self.clients.pop_first()));
+        if let Some(mut next) = self.clients.first_entry() {
+            next.get_mut().handed_out.drain(..part.handed_out);
+            next.get_mut().removed.drain(..part.removed);
+        }
     }
 
     fn connections(&self) -> Batch {
@@ -180,6 +223,36 @@ mod tests {
         deferred.flush(&journal);
         assert!(deferred.clients.is_empty(), "the acknowledgement is logged");
         assert!(!deferred.is_empty(), "the ends of connections wait for room");
+    }
+
+    fn removed(count: u64) -> DeferredRecords {
+        let mut deferred = DeferredRecords::default();
+        for at in 1..=count {
+            deferred.add(Deferred::Removed { client: ClientKey::new("client"), message: Position(64 * at) });
+        }
+        deferred
+    }
+
+    #[test]
+    fn what_takes_more_than_a_unit_is_logged_in_parts() {
+        let options = Options { append_bytes_max: 64 << 10, ..Options::default() };
+        let (log, replay) = Log::open(ForgettingStorage::new().handle(), options).unwrap();
+        drop(replay);
+        let mut deferred = removed(50_000);
+        deferred.add(Deferred::Removed { client: ClientKey::new("next"), message: Position(64) });
+        deferred.flush(&Journal::new(log));
+        assert!(deferred.is_empty());
+        assert!(matches!(deferred.logged_up_to(), Logged::UpTo(end) if end > Position::default()));
+    }
+
+    #[test]
+    fn a_full_log_refuses_one_part_and_not_all_that_waits() {
+        let log = full_log();
+        while log.append(Need::Essential, &[NewRecord::new(USER_KIND_MIN, 0, &[])]) != Err(AppendError::Full) {}
+        let mut deferred = removed(50_000);
+        deferred.flush(&Journal::new(log));
+        assert_eq!(deferred.logged_up_to(), Logged::NotYet);
+        assert!(deferred.first_part().batch.bytes() < 64 << 10);
     }
 
     #[test]

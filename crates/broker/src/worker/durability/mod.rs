@@ -84,6 +84,11 @@ impl Durability {
         Some(first.remove())
     }
 
+    /// There is something for [`Self::next_durable`].
+    pub(super) fn has_durable(&self) -> bool {
+        self.waiting.first_key_value().is_some_and(|((end, _), _)| *end <= self.journal.durable())
+    }
+
     /// One reply to `target` for `parts` places; each of them is given this number.
     pub(super) fn open_reply(&mut self, target: ReplyTarget, parts: usize) -> u64 {
         self.replies.open(target, parts)
@@ -236,10 +241,12 @@ mod tests {
     use crate::worker::taken::Taken;
     use crate::worker::testing::message_of;
     use crate::workers_by_filter::Workers;
+    use accounts::clients::{Purged, Turn};
     use commitlog::testing::ForgettingStorage;
-    use commitlog::{Log, Options};
+    use commitlog::{Log, NewRecord, Options, USER_KIND_MIN};
     use queue::{AckError, AckRecord, AtomicAck, MessageId, Receipt, TopicName};
-    use tokio::sync::{Semaphore, mpsc};
+    use tokio::sync::oneshot::error::TryRecvError;
+    use tokio::sync::{Semaphore, mpsc, oneshot};
 
     fn connection(generation: u32) -> ConnectionKey {
         ConnectionKey { slot: 0, generation }
@@ -274,6 +281,29 @@ mod tests {
         journal.wait_durable(third).unwrap();
         assert!(matches!(durability.next_durable(), Some(AfterDurable::Accept(key)) if key == connection(3)));
         assert!(durability.is_settled());
+    }
+
+    #[test]
+    fn what_waits_for_deferred_records_waits_while_the_log_is_busy_and_is_given_up_when_it_has_failed() {
+        let storage = ForgettingStorage::new();
+        let (log, _) =
+            Log::open(storage.handle(), Options { pending_bytes_max: 4 << 10, ..Options::default() }).unwrap();
+        storage.hold_syncs();
+        let fill = || log.append(Need::Essential, &[NewRecord::new(USER_KIND_MIN, 0, &[])]);
+        while fill() != Err(AppendError::Busy) {}
+        let mut durability = Durability::new(Journal::new(log.clone()), Arc::default(), QueueAcks::new(None));
+        durability.defer(Deferred::Removed { client: ClientKey::new("client"), message: Position(64) });
+        let (answer, mut answered) = oneshot::channel();
+        let (purged, turn) = (Purged { purged: 1, in_flight: 0 }, Turn::uncounted());
+        durability.after_deferred(AfterDurable::Purged { purged, answer, turn });
+        durability.flush();
+        assert!(durability.next_durable().is_none() && durability.has_deferred());
+        assert_eq!(answered.try_recv(), Err(TryRecvError::Empty));
+        storage.release_syncs();
+        log.close().unwrap();
+        durability.flush();
+        assert!(durability.next_durable().is_none() && !durability.has_deferred());
+        assert_eq!(answered.try_recv(), Err(TryRecvError::Closed));
     }
 
     /// Takes every receipt.
