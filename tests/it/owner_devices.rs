@@ -115,11 +115,9 @@ async fn a_kicked_device_comes_back_and_a_revoked_one_does_not_before_it_has_a_n
     let mut device = world.connect(&world.login)?;
     ensure!(device.session_present(), "its session has stayed");
 
-    world.desk.does(&format!("devices revoke {DEVICE} --yes"))?;
-    ensure!(
-        device.wait(PATIENCE, |event| matches!(event, Event::Disconnected { .. })).is_ok(),
-        "it is still connected"
-    );
+    let revoked = world.desk.types(&format!("devices revoke {DEVICE} --yes"))?.words;
+    ensure!(revoked.contains("devices create USER --group GID_phone --device d1"), "{revoked}");
+    expect_end(&mut device, ReasonCode::NOT_AUTHORIZED, "this login is void")?;
     ensure!(world.connect(&world.login).is_err(), "the old login still lets it in");
     world.send(1)?;
     let login = world.desk.reads("devices create ann --group GID_phone --device d1")?;

@@ -122,9 +122,11 @@ impl super::Verb for Verb {
             Self::Revoke { client_id, removal } => {
                 let what = format!("Make the login of {client_id} void");
                 let said = "Its login is void, and its connection has ended.".to_owned();
+                let (group, device) = client_id.split_once("@@@").unwrap_or(("GROUP", "NAME"));
+                let again = format!("convoke devices create USER --group {group} --device {device}");
                 Call::order(&what, &["devices", &client_id, "revoke"], &removal, text)
                     .done(said)
-                    .then("convoke devices create USER --device NAME, which gives it a new login".to_owned())
+                    .then(format!("{again}, which gives it a new login"))
             }
             Self::Create { user, group, device, name, to } => {
                 let fields = [("group", group), ("device", device), ("name", name)];
