@@ -90,7 +90,9 @@ impl Worker {
         // 3. The session, and in the log what changes.
         let Some(peer) = self.connections.peer_of(key) else { return };
         let connection_id: Box<str> = uuid::Uuid::now_v7().simple().to_string().into();
-        let opened = self.clients.open(key, &request, &account, (&connection_id, &peer.to_string()), self.now);
+        let access = self.shared.access.load();
+        let may = |filter: &str| access.may_subscribe(&identity, filter).is_ok();
+        let opened = self.clients.open(key, &request, &account, (&connection_id, &peer.to_string()), &may, self.now);
         let opened = match opened {
             Ok(opened) => opened,
             Err(reason) => return self.refuse(key, reason),

@@ -1,10 +1,13 @@
 //! Ordinary topics: subscriptions of services, on whatever worker they are.
 
+use std::time::{Duration, Instant};
+
+use catalog::{Change, Rule};
 use mqtt::codec::{PropertiesBuf, Property};
 use mqtt::{QoS, ReasonCode};
 
 use crate::terminal::{Profile, Said, Terminal};
-use crate::world::{ALICE, World};
+use crate::world::{ALICE, SERVICE, World};
 
 fn services(world: &World, count: usize) -> Vec<Terminal> {
     (0..count).map(|number| world.connect(Profile::of(&format!("GID_dev@@@svc-{number}")))).collect()
@@ -100,4 +103,26 @@ fn a_client_has_a_limited_number_of_subscriptions() {
     let granted = ReasonCode::GRANTED_QOS_1;
     assert_eq!(service.subscribe(&["chat/a", "chat/b", "chat/c"]), [granted, granted, ReasonCode::QUOTA_EXCEEDED]);
     assert_eq!(service.subscribe(&["chat/a"]), [granted], "it replaces");
+}
+
+#[test]
+fn a_services_subscription_below_a_topic_that_was_removed_ends_when_it_comes_back() {
+    let world = World::new();
+    let mut service = world.connect(Profile::of(SERVICE));
+    service.subscribe(&["chat/a", "both-ways/a"]);
+    service.disconnect();
+    world.change_key(Change::RemoveParent { parent: "chat".to_owned(), force: true });
+    let service = world.connect(Profile::of(SERVICE));
+    assert!(service.session_present);
+    world.set_rule("chat", Rule::None);
+    let mut other = world.connect(Profile::passing("GID_dev@@@service-2"));
+    let give_up = Instant::now() + Duration::from_secs(10);
+    loop {
+        match other.publish("chat/a", "nobody's") {
+            ReasonCode::NO_MATCHING_SUBSCRIBERS => break,
+            // The rules are not in force yet.
+            ReasonCode::NOT_AUTHORIZED => assert!(Instant::now() < give_up),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -226,7 +226,7 @@ impl Life {
             version: Version::V5,
         };
         let opened = loop {
-            match self.clients.open(key, &request, "user:x", (&id, "peer"), self.now) {
+            match self.clients.open(key, &request, "user:x", (&id, "peer"), &|_| true, self.now) {
                 Ok(opened) => break opened,
                 Err(reason) => assert_eq!(reason, ReasonCode::SERVER_BUSY),
             }

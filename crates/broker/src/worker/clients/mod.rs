@@ -17,6 +17,7 @@ mod lookups;
 mod owed;
 mod p2p;
 mod packed_set;
+mod permitted;
 mod purge;
 mod queue_ids;
 mod reads;

@@ -9,6 +9,7 @@ use super::Clients;
 use super::entry::{Attachment, ClientEntry, NEVER_S, ends_at};
 use super::identity::SessionInfo;
 use super::owed::Owed;
+use super::permitted::MaySubscribe;
 use crate::client::ClientKey;
 use crate::over::Over;
 use crate::store::journal::Batch;
@@ -55,8 +56,8 @@ impl Clients {
         Some(self.entry(self.find(client_id)?)?.session()?.account)
     }
 
-    /// Gives a client its session, on a connection whose CONNACK has not left. The caller has ended the connection that had
-    /// it before.
+    /// Gives a client its session, on a connection whose CONNACK has not left, without the subscriptions that it may not have
+    /// any more. The caller has ended the connection that had it before.
     ///
     /// # Errors
     /// The reason to refuse the CONNECT: the log takes nothing.
@@ -66,16 +67,21 @@ impl Clients {
         request: &ConnectRequest,
         account: &str,
         (connection_id, peer): (&str, &str),
+        may: MaySubscribe<'_>,
         now: Now,
     ) -> Result<Opened, ReasonCode> {
         self.context.journal.log_start(now.certain_ms()).map_err(|error| self.refusal(&error))?;
         let info = SessionInfo { account, expiry_s: self.expiry_of(request) };
         let mut change = self.plan(request, info);
+        let forbidden = if request.clean_start { Vec::new() } else { self.forbidden(&request.client, may) };
+        Self::add_ends(request.client.as_str(), &forbidden, &mut change.batch);
+        change.waits |= !forbidden.is_empty();
         change.batch.opened(request.client.as_str(), connection_id, now.ms, peer);
         let Appended { end, positions } = self.append_change(&change).map_err(|error| self.refusal(&error))?;
         self.owed.settle(&request.client);
         let waits_for = change.waits.then_some(end);
         let client = self.attach(connection, request, info);
+        self.end_forbidden(client, forbidden);
         let segment = positions.first().map(|position| self.context.journal.segment_at(*position));
         if let Some(entry) = self.entry_mut(client) {
             segment.into_iter().for_each(|segment| entry.need_from(segment));

@@ -120,7 +120,7 @@ impl Bench {
             session_expiry_s: Some(expiry_s),
             version: Version::V5,
         };
-        let opened = self.clients.open(key, &request, "user:x", (&connection_id, "peer"), self.now);
+        let opened = self.clients.open(key, &request, "user:x", (&connection_id, "peer"), &|_| true, self.now);
         (key, opened.unwrap())
     }
 

@@ -1,0 +1,47 @@
+//! Subscriptions that are permitted no more: rules, grants and tokens change while a session waits.
+//!
+//! Each is judged when it is made, and again when its session gets a connection. What is not
+//! permitted any more ends; what had come by it before stays in the inbox.
+
+use mqtt::topic::TopicFilter;
+
+use super::Clients;
+use crate::client::ClientKey;
+use crate::store::journal::Batch;
+use crate::worker::action::ClientRef;
+
+/// Whether a client may subscribe to this filter.
+pub(in crate::worker) type MaySubscribe<'a> = &'a dyn Fn(&str) -> bool;
+
+/// Filters of subscriptions that are to end.
+pub(super) type Forbidden = Vec<Box<str>>;
+
+impl Clients {
+    /// Of the session that a client id has.
+    pub(super) fn forbidden(&self, client_id: &ClientKey, may: MaySubscribe<'_>) -> Forbidden {
+        self.find(client_id).map_or_else(Vec::new, |client| self.forbidden_of(client, may))
+    }
+
+    fn forbidden_of(&self, client: ClientRef, may: MaySubscribe<'_>) -> Forbidden {
+        let Some(entry) = self.entry(client) else { return Vec::new() };
+        let filters = entry.inbox.session.subscriptions().iter().map(|known| known.filter.as_str());
+        filters.filter(|filter| !may(filter)).map(Box::from).collect()
+    }
+
+    pub(super) fn add_ends(client_id: &str, forbidden: &Forbidden, batch: &mut Batch) {
+        forbidden.iter().for_each(|filter| batch.unsubscribed(client_id, filter));
+    }
+
+    /// They are in the log already, if they are to be.
+    pub(super) fn end_forbidden(&mut self, client: ClientRef, forbidden: Forbidden) {
+        for filter in forbidden {
+            if let Some(entry) = self.entry_mut(client) {
+                entry.inbox.session.unsubscribe(&filter);
+            }
+            if let Ok(filter) = TopicFilter::parse(&filter) {
+                self.drop_subscription(client, filter);
+            }
+            tracing::debug!("a subscription that is permitted no more has ended");
+        }
+    }
+}
