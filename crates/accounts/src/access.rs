@@ -5,12 +5,13 @@
 //! in it (there may be millions): see [`DeviceDirectory`](crate::login::DeviceDirectory).
 //!
 //! The rules are those of the `reference` profile. Default deny: a device publishes to the parents that its group was
-//! granted and subscribes to nothing; a service has its whole instance. P2P belongs to services, and nobody subscribes
-//! to it. A wildcard stays inside one parent topic.
+//! granted and subscribes to nothing; a service has its whole instance; a holder of tokens has what they name. P2P belongs to
+//! services and to such holders, and nobody subscribes to it. A wildcard stays inside one parent topic.
 
 mod names;
 mod p2p;
 mod policy;
+mod tokens;
 mod view;
 
 pub use names::{
@@ -21,8 +22,12 @@ pub use p2p::P2pTopic;
 pub use policy::{PublishRefusal, SubscribeRefusal};
 pub use view::AccessView;
 
-use catalog::{AccessSnapshot, Key, Rule, Scope};
+pub(crate) use names::is_word;
+
+use crate::token::{TokenHolder, TokenKey};
+use catalog::{AccessSnapshot, Key, KeyKind, Rule, Scope};
 use std::collections::{HashMap, HashSet};
+use uuid::Uuid;
 
 /// The holder of a connection, decided at its login.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +36,8 @@ pub enum Identity {
     Service { key_id: String, instance: String },
     /// One device of one user.
     Device { client_id: String, user: String, group: String },
+    /// A client by tokens that a service has applied for: what these name.
+    Tokens(Box<TokenHolder>),
 }
 
 impl Identity {
@@ -39,6 +46,11 @@ impl Identity {
         match self {
             Self::Service { instance, .. } => format!("service:{instance}"),
             Self::Device { user, .. } => account_of_user(user),
+            // Not of one token, which are renewed.
+            Self::Tokens(holder) => match &holder.user {
+                Some(user) => account_of_user(user),
+                None => format!("tokens:{}", holder.instance),
+            },
         }
     }
 
@@ -52,6 +64,11 @@ pub fn is_account_of_service(account: &str) -> bool {
     account.starts_with("service:")
 }
 
+/// Whether it is that of a user, whose devices they are.
+pub fn is_account_of_user(account: &str) -> bool {
+    account.starts_with("user:")
+}
+
 pub(crate) fn account_of_user(user: &str) -> String {
     format!("user:{user}")
 }
@@ -62,11 +79,13 @@ pub struct AccessConfig {
     /// The name of the instance in usernames.
     pub instance: String,
     pub topic_limit: TopicLimit,
+    /// Signs tokens; without it there are none.
+    pub token_key: Option<TokenKey>,
 }
 
 impl Default for AccessConfig {
     fn default() -> Self {
-        Self { instance: "convoke".to_owned(), topic_limit: TopicLimit::default() }
+        Self { instance: "convoke".to_owned(), topic_limit: TopicLimit::default(), token_key: None }
     }
 }
 
@@ -101,8 +120,11 @@ pub struct Access {
     revision: u64,
     groups: HashSet<String>,
     rule_by_parent: HashMap<String, Rule>,
+    /// Of both kinds.
     key_by_id: HashMap<String, Key>,
     parents_by_group: HashMap<String, HashSet<String>>,
+    /// Tokens that were revoked.
+    revoked: HashSet<Uuid>,
 }
 
 impl Access {
@@ -122,6 +144,7 @@ impl Access {
             rule_by_parent: parents.filter(|(parent, _)| check_parent(parent).is_ok()).collect(),
             key_by_id: keys.collect(),
             parents_by_group,
+            revoked: snapshot.revoked_tokens.into_iter().collect(),
         }
     }
 
@@ -158,6 +181,11 @@ impl Access {
 
     /// An access key that is not disabled.
     pub fn key(&self, key_id: &str) -> Option<&Key> {
+        self.any_key(key_id).filter(|key| key.kind == KeyKind::Access)
+    }
+
+    /// A key of either kind that is not disabled.
+    pub fn any_key(&self, key_id: &str) -> Option<&Key> {
         self.key_by_id.get(key_id)
     }
 

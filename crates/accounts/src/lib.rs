@@ -1,8 +1,8 @@
 //! Accounts: users, devices, groups, keys and grants; who may log in and do what, and the API for them.
 //!
 //! What it is: [`login`] decides who a connection is, [`access`] what it may publish and subscribe, both without SQL
-//! and without waiting, from a published snapshot of the catalog and a cache of devices. [`http`] is the way in for an
-//! application's users.
+//! and without waiting, from a published snapshot of the catalog and a cache of devices. [`token`] signs and reads what
+//! services hand to their users. [`http`] is the way in for an application's users.
 //!
 //! What it is not: it knows nothing of MQTT, sessions or connections. A refusal is a value of its own ([`LoginError`],
 //! [`PublishRefusal`], [`SubscribeRefusal`]); which code it has on a wire is the caller's matter. What the API needs of
@@ -31,5 +31,6 @@ mod network;
 mod recent;
 pub mod revocation;
 pub mod server;
+pub mod token;
 
 pub use network::Network;

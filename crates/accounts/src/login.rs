@@ -1,8 +1,9 @@
-//! Logins: who a connection is, by the reference product's `Signature` and `DeviceCredential`.
+//! Logins: who a connection is, by the reference product's `Signature`, `Token` and `DeviceCredential`.
 //!
 //! | username | password |
 //! |---|---|
 //! | `Signature\|<AccessKeyId>\|<InstanceId>` | Base64(HMAC-SHA1(AccessKeySecret, client id)) |
+//! | `Token\|<AccessKeyId>\|<InstanceId>` | `R\|<token>\|W\|<token>`, or `RW\|<token>`, in any order; one that is void voids all |
 //! | `DeviceCredential\|<DeviceAccessKeyId>\|<InstanceId>` | Base64(HMAC-SHA1(DeviceAccessKeySecret, client id)) |
 //!
 //! In two steps, so that a worker never waits: [`begin`] decides what needs no device and says which device it needs;
@@ -21,6 +22,7 @@ pub use password::sign;
 pub use standing::{credential_stands_until, secret_stands_until};
 
 use crate::access::{Access, ClientId, Identity};
+use crate::token::{HolderError, TokenError, TokenHolder, pairs};
 use catalog::Device;
 
 /// Why a login is refused.
@@ -28,7 +30,7 @@ use catalog::Device;
 pub enum LoginError {
     #[error("the client id must read <GroupID>@@@<DeviceID>, at most 64 characters")]
     BadClientId,
-    #[error("the username must read Signature|<key id>|<instance> or DeviceCredential|<key id>|<instance>")]
+    #[error("the username must read Signature|<key id>|<instance>, or so with Token or DeviceCredential")]
     BadUsername,
     /// Unknown group, key, device or instance, or a wrong password: the same for all.
     #[error("the credential is not valid for this client id")]
@@ -37,12 +39,29 @@ pub enum LoginError {
     Expired,
     #[error("the access key lacks the scope topics, without which there is nothing to do on MQTT")]
     Scope,
-    #[error("the client id belongs to a user's device; choose another one for a service")]
+    #[error("the client id belongs to a user's device; choose another one, or apply for a token for that device")]
     OwnedByUser,
+    #[error("a token is not valid: {0}")]
+    Token(TokenError),
     #[error("too many logins wait for the catalog; try again later")]
     Busy,
     #[error("the catalog did not answer; try again later")]
     Unavailable,
+}
+
+impl From<HolderError> for LoginError {
+    fn from(error: HolderError) -> Self {
+        match error {
+            HolderError::OwnedByUser => Self::OwnedByUser,
+            HolderError::Token(error) => Self::Token(error),
+        }
+    }
+}
+
+impl From<TokenError> for LoginError {
+    fn from(error: TokenError) -> Self {
+        Self::Token(error)
+    }
 }
 
 impl From<LookupError> for LoginError {
@@ -70,6 +89,8 @@ pub enum Credential {
     Secret { generation: u64 },
     /// That of a device.
     Device { key_id: Box<str> },
+    /// Those of the identity.
+    Tokens,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -90,6 +111,8 @@ pub struct PendingLogin {
 enum Claim {
     /// Verified, but the client id may belong to a user.
     Service(Login),
+    /// Verified, but for their time and whose client id it is.
+    Tokens(Box<TokenHolder>),
     Device {
         key_id: String,
         password: Vec<u8>,
@@ -101,6 +124,7 @@ impl std::fmt::Debug for Claim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Service(login) => f.debug_tuple("Service").field(&login.identity).finish(),
+            Self::Tokens(holder) => f.debug_tuple("Tokens").field(holder).finish(),
             Self::Device { key_id, .. } => f.debug_struct("Device").field("key_id", key_id).finish_non_exhaustive(),
         }
     }
@@ -120,6 +144,7 @@ fn claim(access: &Access, client_id: &str, username: Option<&str>, password: &[u
     let known = access.has_group(id.group()) && name.instance == access.instance();
     match name.method {
         Method::Signature => signature(access, client_id, &name, password, known),
+        Method::Token => tokens(access, id, &name, password, known).map(|holder| Claim::Tokens(Box::new(holder))),
         Method::DeviceCredential => {
             Ok(Claim::Device { key_id: name.key_id.to_owned(), password: password.to_owned(), known })
         }
@@ -148,6 +173,30 @@ fn signature(
     }
 }
 
+/// All must be good. What is wrong with one is told to its holder: nobody learns anything by that who has none.
+fn tokens(
+    access: &Access,
+    id: ClientId<'_>,
+    name: &Username<'_>,
+    password: &[u8],
+    known: bool,
+) -> Result<TokenHolder, LoginError> {
+    let password = str::from_utf8(password).map_err(|_| TokenError::Forged)?;
+    let mut tokens = Vec::new();
+    for (token_type, text) in pairs(password)? {
+        let token = access.token(text)?;
+        if token.token_type != token_type {
+            return Err(TokenError::Type.into());
+        }
+        if token.applicant.name() != name.key_id {
+            return Err(TokenError::Account.into());
+        }
+        tokens.push(token);
+    }
+    let holder = TokenHolder::new(id, name.instance, tokens)?;
+    if known { Ok(holder) } else { Err(LoginError::Refused) }
+}
+
 impl PendingLogin {
     /// The device to look up.
     pub fn client_id(&self) -> &str {
@@ -163,12 +212,26 @@ impl PendingLogin {
             Claim::Service(_) if device.is_some() => Err(LoginError::OwnedByUser),
             Claim::Service(login) if login.valid_until_ms.is_some_and(&is_over) => Err(LoginError::Expired),
             Claim::Service(login) => Ok(login),
+            Claim::Tokens(holder) => finish_tokens(*holder, device, is_over),
             Claim::Device { key_id, password, known } => {
                 let device = device.filter(|device| known && device.key_id == key_id);
                 finish_device(&self.client_id, device, &password, is_over)
             }
         }
     }
+}
+
+fn finish_tokens(
+    holder: TokenHolder,
+    device: Option<&Device>,
+    is_over: impl Fn(u64) -> bool,
+) -> Result<Login, LoginError> {
+    let holder = holder.of_user(device.map(|device| device.user.as_str()))?;
+    if holder.first_to_end().is_some_and(|(_, ends_at_ms)| is_over(ends_at_ms)) {
+        return Err(TokenError::Expired.into());
+    }
+    // Each of them is told of before it ends, and may be renewed: their ends are looked at apart.
+    Ok(Login { identity: Identity::Tokens(Box::new(holder)), credential: Credential::Tokens, valid_until_ms: None })
 }
 
 fn finish_device(
@@ -195,6 +258,7 @@ fn finish_device(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Method {
     Signature,
+    Token,
     DeviceCredential,
 }
 
@@ -210,6 +274,7 @@ impl<'a> Username<'a> {
         let mut parts = text.split('|');
         let method = match parts.next()? {
             "Signature" => Method::Signature,
+            "Token" => Method::Token,
             "DeviceCredential" => Method::DeviceCredential,
             _ => return None,
         };

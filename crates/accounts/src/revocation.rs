@@ -254,7 +254,7 @@ impl Follower {
 
     /// `false`: the broker or the catalog has not answered.
     async fn try_end(&self, end: &End, revision: u64) -> bool {
-        if let End::Cut(Cut::Key { .. }) | End::OfTime { .. } = end {
+        if let End::Cut(Cut::Key { .. } | Cut::Token { .. }) | End::OfTime { .. } = end {
             // Whoever logs in from there on is judged by the new rules.
             self.access.reached(revision).await;
         }
@@ -264,6 +264,7 @@ impl Follower {
             End::Cut(Cut::Credential { client_id, key_id }) => {
                 answered(self.sessions.cut_credential(client_id, key_id)).await.is_some()
             }
+            End::Cut(Cut::Token { id }) => answered(self.sessions.cut_token(*id)).await.is_some(),
             End::Cut(Cut::Device { client_id, key_id }) => self.try_end_device(client_id, key_id).await,
         }
     }

@@ -4,6 +4,7 @@
 
 use accounts::access::{PublishRefusal, SubscribeRefusal};
 use accounts::login::LoginError;
+use accounts::token::TokenError;
 use mqtt::ReasonCode;
 
 /// For CONNACK (5.0 section 3.2.2.2).
@@ -12,26 +13,38 @@ pub(crate) const fn of_login(error: LoginError) -> ReasonCode {
         LoginError::BadClientId => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
         LoginError::BadUsername | LoginError::Refused => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
         LoginError::Expired | LoginError::Scope | LoginError::OwnedByUser => ReasonCode::NOT_AUTHORIZED,
+        LoginError::Token(error) => of_token(error),
         LoginError::Busy => ReasonCode::SERVER_BUSY,
         LoginError::Unavailable => ReasonCode::SERVER_UNAVAILABLE,
     }
 }
 
+/// For CONNACK; a DISCONNECT has 0x87 alone for all of them (5.0 section 3.14.2.1).
+const fn of_token(error: TokenError) -> ReasonCode {
+    use TokenError::{Account, Expired, Forged, Resource, Revoked, Signature, Type};
+    match error {
+        Forged | Signature | Resource | Type => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+        Expired | Revoked | Account => ReasonCode::NOT_AUTHORIZED,
+    }
+}
+
 /// For PUBACK and PUBREC (5.0 section 3.4.2.1).
 pub(crate) const fn of_publish(refusal: PublishRefusal) -> ReasonCode {
-    use PublishRefusal::{BadLevel, BadReceiver, NotGranted, Reserved, Scope, TooLong, UnknownParent};
+    use PublishRefusal::{BadLevel, BadReceiver, NotGranted, NotInToken, Reserved, Scope, TooLong, UnknownParent};
     match refusal {
         TooLong | BadLevel | BadReceiver => ReasonCode::TOPIC_NAME_INVALID,
-        UnknownParent | NotGranted | Scope | Reserved => ReasonCode::NOT_AUTHORIZED,
+        UnknownParent | NotGranted | NotInToken | Scope | Reserved => ReasonCode::NOT_AUTHORIZED,
     }
 }
 
 /// For SUBACK (5.0 section 3.9.3); 3.1.1 has 0x80 alone.
 pub(crate) const fn of_subscribe(refusal: SubscribeRefusal) -> ReasonCode {
-    use SubscribeRefusal::{BadLevel, NotGranted, P2p, Reserved, Scope, TooLong, UnknownParent, WildcardParent};
+    use SubscribeRefusal::{
+        BadLevel, NotGranted, NotInToken, P2p, Reserved, Scope, TooLong, UnknownParent, WildcardParent,
+    };
     match refusal {
         TooLong | WildcardParent | BadLevel => ReasonCode::TOPIC_FILTER_INVALID,
-        P2p | UnknownParent | NotGranted | Scope | Reserved => ReasonCode::NOT_AUTHORIZED,
+        P2p | UnknownParent | NotGranted | NotInToken | Scope | Reserved => ReasonCode::NOT_AUTHORIZED,
     }
 }
 

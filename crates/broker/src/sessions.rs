@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use accounts::revocation::Sessions;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use crate::Broker;
 use crate::client::ClientKey;
@@ -19,12 +20,9 @@ impl Broker {
         }
     }
 
-    fn notify_all(&self, key_id: &str, notice: impl Fn(Arc<str>, Arc<AnswerOfAll>) -> Notice) -> oneshot::Receiver<()> {
+    fn notify_all(&self, notice: impl Fn(Arc<AnswerOfAll>) -> Notice) -> oneshot::Receiver<()> {
         let (answer, answered) = AnswerOfAll::new();
-        let key_id: Arc<str> = key_id.into();
-        for worker in self.workers() {
-            worker.notify(notice(Arc::clone(&key_id), Arc::clone(&answer)));
-        }
+        self.workers().iter().for_each(|worker| worker.notify(notice(Arc::clone(&answer))));
         answered
     }
 }
@@ -44,11 +42,17 @@ impl Sessions for Broker {
     }
 
     fn cut_key(&self, key_id: &str) -> oneshot::Receiver<()> {
-        self.notify_all(key_id, |key_id, answer| Notice::KeyCut { key_id, answer })
+        let key_id: Arc<str> = key_id.into();
+        self.notify_all(|answer| Notice::KeyCut { key_id: Arc::clone(&key_id), answer })
     }
 
     fn judge_key(&self, key_id: &str) -> oneshot::Receiver<()> {
-        self.notify_all(key_id, |key_id, answer| Notice::KeyChanged { key_id, answer })
+        let key_id: Arc<str> = key_id.into();
+        self.notify_all(|answer| Notice::KeyChanged { key_id: Arc::clone(&key_id), answer })
+    }
+
+    fn cut_token(&self, id: Uuid) -> oneshot::Receiver<()> {
+        self.notify_all(|answer| Notice::TokenCut { id, answer })
     }
 
     fn cut_credential(&self, client_id: &str, key_id: &str) -> oneshot::Receiver<()> {

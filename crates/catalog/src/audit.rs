@@ -3,10 +3,13 @@
 //! The rows are the log of the changes, for people, and the feed of them, for the parts of the program that keep copies of
 //! what the catalog says. Each has a number; numbers rise in the order of the commits, and may have gaps.
 
-use crate::{CatalogError, CatalogFuture, Device, Grant, Group, Key, LoginLink, ParentTopic, Scopes, User};
+use crate::{
+    CatalogError, CatalogFuture, Device, Grant, Group, Key, LoginLink, ParentTopic, RevokedToken, Scopes, User,
+};
 use serde_json::Value;
 use std::fmt;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// Changes by owners, and the log of them.
 pub trait Audit: Send + Sync {
@@ -139,6 +142,8 @@ pub enum Change {
     RemoveLink {
         link_id: String,
     },
+    /// At most [`REVOKED_TOKENS_MAX`](crate::limits::REVOKED_TOKENS_MAX) at a time: [`ApplyError::TooMany`].
+    RevokeToken(RevokedToken),
 }
 
 /// What an owner orders, for the log.
@@ -181,6 +186,8 @@ pub enum Cut {
     Credential { client_id: String, key_id: String },
     /// The device is removed, with this credential, its session and what waits for it.
     Device { client_id: String, key_id: String },
+    /// The token is revoked.
+    Token { id: Uuid },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -194,6 +201,8 @@ pub enum ApplyError {
     Stale { present: u64 },
     #[error("it is in use: {0}")]
     InUse(Uses),
+    #[error("there are {max} already, and no more may be")]
+    TooMany { max: u32 },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }
@@ -236,10 +245,11 @@ pub enum Kind {
     /// Of the queue, and no row of the catalog.
     DeadLetter,
     Meeting,
+    Token,
 }
 
 impl Kind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Group,
         Self::Parent,
         Self::Grant,
@@ -249,6 +259,7 @@ impl Kind {
         Self::Link,
         Self::DeadLetter,
         Self::Meeting,
+        Self::Token,
     ];
 
     #[must_use]
@@ -263,6 +274,7 @@ impl Kind {
             Self::Link => "link",
             Self::DeadLetter => "dead_letter",
             Self::Meeting => "meeting",
+            Self::Token => "token",
         }
     }
 
@@ -290,7 +302,7 @@ pub struct AuditRow {
     /// As [`Actor`] is written.
     pub actor: String,
     pub address: Option<String>,
-    /// Such as `create`, `update`, `rotate`, `remove`; of a device `kick`, `purge`, `revoke` too; of a meeting `mute`, `end`.
+    /// Such as `create`, `update`, `rotate`, `revoke`, `remove`; of a device `kick`, `purge` too; of a meeting `mute`, `end`.
     pub action: String,
     pub kind: Kind,
     pub subject: String,

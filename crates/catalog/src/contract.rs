@@ -116,6 +116,7 @@ macro_rules! catalog_contract {
                 a_change_of_what_was_changed_meanwhile_is_refused
                 a_key_has_two_secrets_for_a_while
                 a_key_that_the_program_puts_again_stays_as_its_owner_has_made_it
+                a_revoked_token_is_known_until_a_while_after_its_time
                 what_a_change_ends_is_in_the_feed
                 no_secret_is_in_the_log
                 the_log_is_read_from_its_end_and_by_what_is_asked_for

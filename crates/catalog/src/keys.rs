@@ -5,7 +5,7 @@ use std::fmt;
 /// What a key may do. [`Admin`](Scope::Admin) is all of it, and keys, the audit log and the server besides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
-    /// Parent topics and grants, and messages on them.
+    /// Parent topics, grants and tokens, and messages on them.
     Topics,
     /// Group IDs.
     Groups,

@@ -34,7 +34,7 @@ pub use meetings::{
 
 pub use presence::{ClientOnline, OnlineEvent, OnlineKind, Presence, PresenceChanges};
 pub use seeds::{Origin, Seed, Seeded, Seeds};
-pub use topics::{AccessKey, AccessSnapshot, Grant, GrantFilter, Group, ParentTopic, Rule, Topics};
+pub use topics::{AccessKey, AccessSnapshot, Grant, GrantFilter, Group, ParentTopic, RevokedToken, Rule, Topics};
 
 pub use sqlite::{OpenError, SCHEMA_VERSION, SqliteCatalog};
 

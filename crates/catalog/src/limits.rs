@@ -28,5 +28,11 @@ pub const EXPIRED_DEVICE_KEEP_MS: u64 = 30 * DAY_MS;
 pub const AUDIT_KEEP_MS: u64 = 90 * DAY_MS;
 /// Rows of that log about devices, of which every login makes one: the oldest go first.
 pub const AUDIT_OF_DEVICES_MAX: u32 = 1_000_000;
+/// The same of tokens, each of which may be revoked.
+pub const AUDIT_OF_TOKENS_MAX: u32 = 1_000_000;
+/// Revoked tokens whose time is not over: all of them are in memory.
+pub const REVOKED_TOKENS_MAX: u32 = 20_000;
+/// A revoked token is forgotten so long after its time: a clock may be set back.
+pub const REVOKED_TOKEN_KEEP_MS: u64 = DAY_MS;
 /// How long a login link whose time is over is still listed.
 pub const EXPIRED_LINK_KEEP_MS: u64 = 30 * DAY_MS;

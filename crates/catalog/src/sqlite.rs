@@ -74,6 +74,7 @@ mod prune;
 mod rows;
 mod seeds;
 mod set_aside;
+mod tokens;
 mod topics;
 mod users;
 

@@ -5,6 +5,7 @@ use crate::audit::{Page, Row, Uses};
 use crate::keys::Key;
 use std::fmt;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// Rules of access, with a revision.
 pub trait Topics: Send + Sync {
@@ -85,7 +86,19 @@ pub struct AccessSnapshot {
     pub revision: u64,
     pub groups: Vec<Group>,
     pub parents: Vec<ParentTopic>,
-    /// Access keys that are not disabled.
+    /// Keys of both kinds that are not disabled.
     pub keys: Vec<Key>,
     pub grants: Vec<Grant>,
+    /// By their ids, in no order.
+    pub revoked_tokens: Vec<Uuid>,
+}
+
+/// A token that is void before its time. Tokens themselves are not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokedToken {
+    pub id: Uuid,
+    /// Of the key that had applied for it; `None`: the owner's.
+    pub key_id: Option<String>,
+    /// When it would have ended.
+    pub expires_at_ms: u64,
 }

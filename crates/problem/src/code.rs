@@ -18,6 +18,7 @@ pub enum Code {
     InvalidGroup,
     InvalidTopic,
     InvalidKey,
+    InvalidToken,
     InvalidQuery,
     InvalidHost,
     NotFound,
@@ -37,6 +38,8 @@ pub enum Code {
     LoginEnded,
     LoginExpired,
     TooManyFailures,
+    TooManyRequests,
+    TooManyRevoked,
     Unavailable,
 }
 
@@ -50,6 +53,7 @@ impl Code {
             | Self::InvalidGroup
             | Self::InvalidTopic
             | Self::InvalidKey
+            | Self::InvalidToken
             | Self::InvalidQuery
             | Self::InvalidHost
             | Self::UnknownGroup => StatusCode::BAD_REQUEST,
@@ -59,6 +63,7 @@ impl Code {
             Self::SlowRequest => StatusCode::REQUEST_TIMEOUT,
             Self::DeviceTaken
             | Self::TooManyDevices
+            | Self::TooManyRevoked
             | Self::Exists
             | Self::InUse
             | Self::MeetingOver
@@ -69,7 +74,7 @@ impl Code {
             Self::ApiKeyRequired | Self::LoginRefused | Self::LoginEnded | Self::LoginExpired => {
                 StatusCode::UNAUTHORIZED
             }
-            Self::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyFailures | Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -86,6 +91,7 @@ impl Code {
             Self::InvalidGroup => "This cannot be a Group ID",
             Self::InvalidTopic => "This cannot be a parent topic",
             Self::InvalidKey => "This cannot be a key",
+            Self::InvalidToken => "This cannot be a token",
             Self::InvalidQuery => "The query cannot be read",
             Self::InvalidHost => "The request names no host, or more than one",
             Self::NotFound => "There is nothing at this path",
@@ -105,6 +111,8 @@ impl Code {
             Self::LoginEnded => "The login has ended",
             Self::LoginExpired => "The login has expired",
             Self::TooManyFailures => "Too many failed attempts",
+            Self::TooManyRequests => "Too many requests",
+            Self::TooManyRevoked => "Too many tokens are revoked",
             Self::Unavailable => "The service cannot answer at the moment",
         }
     }

@@ -69,6 +69,14 @@ impl Problem {
         Self { code: AnyCode::OfRouter(code), title, status, detail: detail.into(), retry_after_s: None }
     }
 
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Tells the caller when to try again.
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {

@@ -78,6 +78,6 @@ pub fn check_parent(text: &str) -> Result<(), NameError> {
 }
 
 /// One or more of the characters that all names are made of; they are ASCII, so bytes are characters.
-pub(super) fn is_word(text: &str) -> bool {
+pub(crate) fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }

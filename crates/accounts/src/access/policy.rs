@@ -19,6 +19,8 @@ pub enum PublishRefusal {
     NotGranted,
     #[error("this access key is disabled, or lacks the scope topics")]
     Scope,
+    #[error("no token of this connection lets it publish there, or the parent topic does not exist")]
+    NotInToken,
     #[error("topics that begin with $ belong to the broker")]
     Reserved,
 }
@@ -40,6 +42,8 @@ pub enum SubscribeRefusal {
     NotGranted,
     #[error("this access key is disabled, or lacks the scope topics")]
     Scope,
+    #[error("no token of this connection covers the filter, or the parent topic does not exist")]
+    NotInToken,
     #[error("topics that begin with $ belong to the broker")]
     Reserved,
 }
@@ -59,6 +63,10 @@ impl Access {
             Identity::Service { key_id, .. } if !self.key_allows(key_id, Scope::Topics) => Err(PublishRefusal::Scope),
             Identity::Service { .. } => self.owner_may_publish(topic),
             Identity::Device { group, .. } => self.device_may_publish(group, parent, topic),
+            Identity::Tokens(holder) if self.rule_of(parent).is_some() && self.holder_may_write(holder, topic) => {
+                Ok(())
+            }
+            Identity::Tokens(_) => Err(PublishRefusal::NotInToken),
         }
     }
 
@@ -103,15 +111,18 @@ impl Access {
             Identity::Service { key_id, .. } if !self.key_allows(key_id, Scope::Topics) => {
                 return Err(SubscribeRefusal::Scope);
             }
-            Identity::Service { .. } => {}
+            Identity::Service { .. } | Identity::Tokens(_) => {}
         }
         if filter.starts_with('$') {
             return Err(SubscribeRefusal::Reserved);
         }
         self.check_filter(filter)?;
-        match self.rule_of(first_level(filter)) {
-            Some(_) => Ok(()),
-            None => Err(SubscribeRefusal::UnknownParent),
+        let exists = self.rule_of(first_level(filter)).is_some();
+        match who {
+            Identity::Tokens(holder) if exists && self.holder_may_read(holder, filter) => Ok(()),
+            Identity::Tokens(_) => Err(SubscribeRefusal::NotInToken),
+            _ if exists => Ok(()),
+            _ => Err(SubscribeRefusal::UnknownParent),
         }
     }
 

@@ -27,6 +27,7 @@ fn access() -> Access {
         ],
         keys: vec![key("LTAItest", Scopes::of_service()), key("narrow", [Scope::Devices].into_iter().collect())],
         grants: vec![grant("GID_test", "meeting-up"), grant("GID_test", "not-made")],
+        revoked_tokens: Vec::new(),
     };
     Access::new(AccessConfig::default(), snapshot)
 }

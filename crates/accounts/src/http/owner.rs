@@ -156,6 +156,13 @@ impl<'a> Refusals<'a> {
                 );
                 Problem::new(Code::InUse, words)
             }
+            ApplyError::TooMany { max } => {
+                let words = format!(
+                    "{max} are revoked already whose time is not over; wait for some to end, or disable or remove the key \
+                     that has applied for them, which voids all of its tokens"
+                );
+                Problem::new(Code::TooManyRevoked, words)
+            }
             ApplyError::Catalog(CatalogError::Invalid(words)) => Problem::new(Code::InvalidBody, words),
             ApplyError::Catalog(error) => unavailable(error),
         }

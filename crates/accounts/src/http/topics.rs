@@ -329,5 +329,6 @@ fn allowed_by(who: &Identity, topic: &str) -> String {
             format!("the access key {key_id} has the scope topics, and with it all parent topics")
         }
         Identity::Device { group, .. } => format!("the grant {group}/{parent}"),
+        Identity::Tokens(_) => "a token that names the topic".to_owned(),
     }
 }

@@ -1,5 +1,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is the test's failure")]
 
+mod tokens;
+
 use super::*;
 use crate::access::AccessConfig;
 use crate::network::Network;
@@ -130,7 +132,8 @@ fn usernames_have_a_known_method_and_three_parts() {
         "Signature||mqtt-test-01",
         "Signature|LTAItest|mqtt-test-01|",
         "signature|LTAItest|mqtt-test-01",
-        "Token|LTAItest|mqtt-test-01",
+        "token|LTAItest|mqtt-test-01",
+        "Token|LTAItest",
         "LTAItest",
     ];
     for username in table {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 /// A broker that takes longer is stopping, or its log takes nothing.
 pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -26,6 +27,9 @@ pub trait Sessions: Send + Sync {
     /// Judges the connections that were let in by an access key again, because its time or its secrets were changed. Those
     /// whose secret is gone or over end; the others end in its time. The rules in force must be the new ones already.
     fn judge_key(&self, key_id: &str) -> oneshot::Receiver<()>;
+
+    /// Ends the connections that were let in by a token which was revoked. The rules in force must be the new ones already.
+    fn cut_token(&self, id: Uuid) -> oneshot::Receiver<()>;
 
     /// Ends the connection of a device that was let in by a credential which is another's or replaced. Its session stays. A
     /// login that has begun with it does not come about.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 #[derive(Debug, Default)]
 pub(crate) struct ToldBroker {
@@ -16,6 +17,7 @@ pub(crate) struct ToldBroker {
     pub(crate) ended: Mutex<Vec<(String, Option<String>)>>,
     pub(crate) cut_keys: Mutex<Vec<String>>,
     pub(crate) judged_keys: Mutex<Vec<String>>,
+    pub(crate) cut_tokens: Mutex<Vec<Uuid>>,
     /// Client ids with credentials.
     pub(crate) cut_credentials: Mutex<Vec<(String, String)>>,
     /// It gives no answer about devices.
@@ -47,6 +49,11 @@ impl Sessions for ToldBroker {
 
     fn judge_key(&self, key_id: &str) -> oneshot::Receiver<()> {
         self.judged_keys.lock().unwrap().push(key_id.to_owned());
+        answer(())
+    }
+
+    fn cut_token(&self, id: Uuid) -> oneshot::Receiver<()> {
+        self.cut_tokens.lock().unwrap().push(id);
         answer(())
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use accounts::access::is_account_of_service;
+use accounts::access::is_account_of_user;
 use commitlog::{Position, ReplayedRecord};
 use mqtt::PacketId;
 use mqtt::server::Restart;
@@ -120,11 +120,12 @@ impl Recovery {
         if self.is_cut_off { Restart::Unclean } else { Restart::Clean }
     }
 
-    /// Forgets what a user has under this client id; `false`: nothing, or it is a service's.
+    /// Forgets what a user has under this client id; `false`: nothing, or the session is of a service or of tokens that are
+    /// no user's.
     pub(crate) fn end_user(&mut self, client_id: &str) -> bool {
         let session = self.clients.get(client_id).and_then(|client| client.session.as_ref());
-        let is_service = session.is_some_and(|session| is_account_of_service(&session.account));
-        !is_service && self.clients.remove(client_id).is_some()
+        let is_anothers = session.is_some_and(|session| !is_account_of_user(&session.account));
+        !is_anothers && self.clients.remove(client_id).is_some()
     }
 
     /// The client that a record at this place says something of.

@@ -74,6 +74,7 @@ impl Worker {
                 // As above.
                 let _ = answer.send(());
             }
+            Notice::TokenCut { id, answer } => self.cut_token(id, answer),
             Notice::QueueSent { target, result } => {
                 let outcome = match result {
                     Ok(()) => Outcome::Done(ReasonCode::SUCCESS),

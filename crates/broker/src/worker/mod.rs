@@ -40,6 +40,7 @@ mod start;
 pub(crate) mod taken;
 #[cfg(test)]
 mod testing;
+mod tokens;
 mod turn_budget;
 mod validity;
 mod worker_posts;
@@ -220,6 +221,7 @@ impl Worker {
             self.watch_clock();
             self.connections.tick(self.now.instant);
             self.clients.tick(self.now);
+            self.tell_of_tokens();
             let live_bytes = self.clients.live_bytes() + self.ended.live_bytes();
             self.carrying.tick(live_bytes, &self.shared.journal, self.now.certain_ms());
             let has_room = !self.is_short_of_memory && !self.shared.journal.is_full_for(Need::Normal);

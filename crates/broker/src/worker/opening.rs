@@ -10,7 +10,7 @@ use mqtt::ReasonCode;
 use super::Worker;
 use super::action::{Action, AfterDurable, ClientRef, Deferred};
 use super::connect_request::ConnectRequest;
-use super::connections::{Accepted, AwaitingConnack, Connected, Left, LoggedIn, Moving};
+use super::connections::{Accepted, AwaitingConnack, Connected, Left, LoggedIn, Moving, TokenWatch};
 use super::ended_connections::EndedConnection;
 use super::post::{ConnectionKey, Notice, Post};
 use crate::bridge::events::EventKind;
@@ -67,11 +67,9 @@ impl Worker {
             Ok(login) => login,
             Err(error) => return self.refuse(key, reason::of_login(error)),
         };
-        if let (Identity::Service { key_id, .. }, Credential::Secret { generation }) = (&identity, &credential) {
-            match self.may_come_in(key_id, *generation) {
-                Ok(until_ms) => valid_until_ms = until_ms,
-                Err(error) => return self.refuse(key, reason::of_login(error)),
-            }
+        match self.may_come_in(&identity, &credential, valid_until_ms) {
+            Ok(until_ms) => valid_until_ms = until_ms,
+            Err(error) => return self.refuse(key, reason::of_login(error)),
         }
         // 1. The client id is not another account's. A session whose time is over is nobody's.
         let (client_id, account) = (request.client.clone(), identity.account().into_boxed_str());
@@ -109,6 +107,7 @@ impl Worker {
             sent_disconnect: false,
             publishes: TokenBucket::default(),
             known_topic: None,
+            tokens: TokenWatch::default(),
         };
         let (session_present, session_expiry_s) = (opened.session_present, opened.session_expiry_s);
         self.connections.await_connack(key, AwaitingConnack { connected, session_present, session_expiry_s });
@@ -118,11 +117,24 @@ impl Worker {
         }
     }
 
-    /// A key that was disabled, removed or rotated while the device was looked up lets nobody in any more. One without this
-    /// scope has nothing to do here; with a session it would receive what the session has subscribed. Returns until when
-    /// it lets its holder stay.
-    fn may_come_in(&self, key_id: &str, generation: u64) -> Result<Option<u64>, LoginError> {
+    /// A key that was disabled, removed or rotated while the device was looked up lets nobody in any more, nor does a token that
+    /// was revoked. A key without this scope has nothing to do here; with a session it would receive what the session has
+    /// subscribed. Returns until when it lets its holder stay.
+    fn may_come_in(
+        &self,
+        identity: &Identity,
+        credential: &Credential,
+        until_ms: Option<u64>,
+    ) -> Result<Option<u64>, LoginError> {
         let access = self.shared.access.load();
+        let (key_id, generation) = match (identity, credential) {
+            (Identity::Service { key_id, .. }, Credential::Secret { generation }) => (key_id, *generation),
+            (Identity::Tokens(holder), _) => {
+                holder.tokens().iter().try_for_each(|token| access.check_token(token))?;
+                return Ok(until_ms);
+            }
+            _ => return Ok(until_ms),
+        };
         let until_ms = login::secret_stands_until(&access, key_id, generation)?;
         if until_ms.is_some_and(|until_ms| self.now.over().is_over(until_ms)) {
             return Err(LoginError::Expired);
@@ -144,6 +156,7 @@ impl Worker {
             return self.close(key, None);
         }
         self.clients.connected(client, key, receive_maximum);
+        self.connections.watch_tokens(key, None);
         self.actions.push_back(Action::Deliver { client, just_stored: None });
     }
 

@@ -9,6 +9,7 @@ use mqtt::{AckToken, ReasonCode};
 use queue::{MessageId, Receipt, SendError, TopicName};
 use rustls::ServerConnection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use uuid::Uuid;
 
 use super::action::ClientRef;
 use super::connections::Moving;
@@ -244,6 +245,11 @@ pub(crate) enum Notice {
         client: ClientKey,
         key_id: Box<str>,
         answer: oneshot::Sender<()>,
+    },
+    /// A token was revoked.
+    TokenCut {
+        id: Uuid,
+        answer: Arc<AnswerOfAll>,
     },
     QueueSent {
         target: ReplyTarget,

@@ -71,6 +71,7 @@ pub(super) fn authorize(
     let (user, may_collapse) = match identity {
         Identity::Service { .. } => (None, true),
         Identity::Device { user, .. } => (Some(user.as_str()), false),
+        Identity::Tokens(holder) => (holder.user.as_deref(), false),
     };
     let author = Author { name: client_id.as_str(), client: Some(client_id), user, may_collapse };
     compose(shared, meter, publish, known, &author, now_ms)

@@ -1,5 +1,6 @@
 //! What a client asks for, from the socket on, one request at a time.
 
+use accounts::access::Identity;
 use commitlog::Need;
 use mqtt::codec::{Disconnect, Publish};
 use mqtt::server::Request;
@@ -12,6 +13,7 @@ use super::connections::{Connected, Line, Read};
 use super::known_topic::Receiver;
 use super::post::{ConnectionKey, FanOut, FanOutOrder, Notice, Outcome, P2p, Post, ReplyTarget, ReplyTo};
 use super::publish::{self, Authorized};
+use super::tokens;
 use super::turn_budget::{TurnBudget, Work};
 use super::writes::{LogWrite, ToQueue};
 use crate::reason;
@@ -183,6 +185,9 @@ impl Worker {
         }
         let Some(connected) = self.connections.connected_mut(key) else { return };
         let target = token.map_or(ReplyTarget::Nobody, |token| ReplyTarget::Publish { connection: key, token });
+        if publish.topic == tokens::UPLOAD && matches!(connected.identity, Identity::Tokens(_)) {
+            return self.take_upload(key, publish, target);
+        }
         if self.is_short_of_memory {
             self.shared.counts.refused_for_memory.one();
             return self.settle(target, Outcome::NoRoom);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use accounts::access::is_account_of_service;
 use mqtt::ReasonCode;
+use uuid::Uuid;
 
 use super::Worker;
 use super::action::AfterDurable;
@@ -48,16 +49,26 @@ impl CutOff {
 
 impl Worker {
     pub(super) fn cut_key(&mut self, key_id: &str, answer: Arc<AnswerOfAll>) {
-        self.connections.of_access_key(key_id).for_each(|connection| self.cut_off.add(connection, KEY_CUT));
+        self.connections.of_key(key_id).for_each(|connection| self.cut_off.add(connection, KEY_CUT));
+        self.cut_off.answer_behind(answer);
+    }
+
+    pub(super) fn cut_token(&mut self, id: Uuid, answer: Arc<AnswerOfAll>) {
+        self.connections.of_token(id).for_each(|connection| self.cut_off.add(connection, KEY_CUT));
         self.cut_off.answer_behind(answer);
     }
 
     /// Ends some of the connections that are to be ended. Whoever may still log in is let in anew by what its key allows now.
+    /// Tokens are judged one by one.
     pub(super) fn cut_some_off(&mut self) {
         let CutOff { connections, answers } = &mut self.cut_off;
         let some = connections.split_off(connections.len().saturating_sub(CUT_OFF_PER_TURN));
         let answers = if connections.is_empty() { std::mem::take(answers) } else { Vec::new() };
-        some.into_iter().for_each(|(key, words)| self.close_with_words(key, ReasonCode::NOT_AUTHORIZED, words));
+        for (key, words) in some {
+            if !self.judge_tokens(key) {
+                self.close_with_words(key, ReasonCode::NOT_AUTHORIZED, words);
+            }
+        }
         drop(answers);
     }
 

@@ -92,7 +92,9 @@ impl Worker {
                 let done = move |found| address.notify(Notice::Standing { connection: key, found });
                 self.shared.devices.lookup(LookupSource::Standing, &client_id, Box::new(done));
             }
-            (Credential::Device { .. }, Identity::Service { .. }) => self.stand_or_end(key, None),
+            (Credential::Device { .. } | Credential::Tokens, Identity::Service { .. }) => self.stand_or_end(key, None),
+            // Their ends are looked at apart.
+            (_, Identity::Tokens(_)) => {}
         }
     }
 
@@ -119,7 +121,10 @@ impl Worker {
     /// The time of an access key or of its secrets was changed.
     pub(super) fn judge_key(&mut self, key_id: &str, answer: Arc<AnswerOfAll>) {
         let access = self.shared.access.load();
-        for key in self.connections.of_access_key(key_id).collect::<Vec<_>>() {
+        for key in self.connections.of_key(key_id).collect::<Vec<_>>() {
+            if self.judge_tokens(key) {
+                continue;
+            }
             let Some(let_in) = self.connections.let_in(key) else { continue };
             let Credential::Secret { generation } = let_in.credential else { continue };
             self.stand_or_end(key, login::secret_stands_until(&access, key_id, generation).ok());

@@ -20,5 +20,6 @@ mod sessions;
 mod snapshots;
 mod subscriptions;
 mod terminal;
+mod tokens;
 mod transports;
 mod world;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use accounts::access::{AccessConfig, AccessView};
 use accounts::login::{DeviceDirectory, sign};
 use accounts::revocation::Sessions;
+use accounts::token::TokenKey;
 use broker::{Bind, Broker, Config, Deps, Fatal, Limits, Listener, Recovery, Stats};
 use catalog::{
     AccessKey, Actor, By, Catalog, Change, Cut, Device, Grant, Group, Order, ParentTopic, Rule, SqliteCatalog, User,
@@ -208,7 +209,12 @@ impl World {
             if !is_seeded {
                 seed(&*catalog).await;
             }
-            let access = AccessView::follow(catalog.clone(), AccessConfig::default()).await.unwrap();
+            let access = AccessView::follow(
+                catalog.clone(),
+                AccessConfig { token_key: Some(token_key()), ..AccessConfig::default() },
+            )
+            .await
+            .unwrap();
             let runtime = tokio::runtime::Handle::current();
             let devices = DeviceDirectory::start(catalog.clone(), &runtime);
             let config = Config {
@@ -367,8 +373,11 @@ impl World {
                 broker.judge_key(KEY.0).await.unwrap();
             }
             for cut in done.cuts {
-                let Cut::Key { key_id } = cut else { panic!("{cut:?}") };
-                broker.cut_key(&key_id).await.unwrap();
+                match cut {
+                    Cut::Key { key_id } => broker.cut_key(&key_id).await.unwrap(),
+                    Cut::Token { id } => broker.cut_token(id).await.unwrap(),
+                    cut => panic!("{cut:?}"),
+                }
             }
         });
     }
@@ -502,6 +511,10 @@ async fn seed(catalog: &dyn Catalog) {
         catalog.put_user(User { user: user.into(), name: user.into() }).await.unwrap();
         catalog.put_device(device(client_id, user)).await.unwrap();
     }
+}
+
+pub(crate) fn token_key() -> TokenKey {
+    TokenKey::new("convoke", &[5; 32])
 }
 
 fn device(client_id: &str, user: &str) -> Device {

@@ -1,12 +1,13 @@
 //! Changes by owners, and the log of them.
 
 use super::{Store, device, group, parent, user};
-use crate::limits::AUDIT_KEEP_MS;
+use crate::limits::{AUDIT_KEEP_MS, REVOKED_TOKEN_KEEP_MS};
 use crate::{
     AccessKey, Accounts, Actor, Applied, ApplyError, Audit, AuditPage, By, Catalog, Change, ChangeRow, Cut,
-    DeviceFilter, Grant, GrantFilter, Key, KeyKind, KeySecret, KeyUpdate, Kind, LoginLink, Note, Order, Page, Row,
-    Rule, Scope, Topics, Uses,
+    DeviceFilter, Grant, GrantFilter, Key, KeyKind, KeySecret, KeyUpdate, Kind, LoginLink, Note, Order, Page,
+    RevokedToken, Row, Rule, Scope, Topics, Uses,
 };
+use uuid::Uuid;
 
 const NOW_MS: u64 = 1_800_000_000_000;
 
@@ -273,6 +274,36 @@ pub async fn a_key_that_the_program_puts_again_stays_as_its_owner_has_made_it(st
     }
 }
 
+fn token(number: u128) -> RevokedToken {
+    RevokedToken { id: Uuid::from_u128(number), key_id: Some("svc".to_owned()), expires_at_ms: NOW_MS + 1_000 }
+}
+
+pub async fn a_revoked_token_is_known_until_a_while_after_its_time(store: &impl Store) {
+    let catalog = store.open().await;
+    let before = catalog.access().await.unwrap().revision;
+    let done = apply(&catalog, Change::RevokeToken(token(1))).await.unwrap();
+    assert_eq!(done.cuts, [Cut::Token { id: token(1).id }]);
+    assert!(done.access_revision.unwrap() > before);
+    assert_eq!(apply(&catalog, Change::RevokeToken(token(1))).await, Ok(Applied::default()), "it is revoked already");
+    apply(&catalog, Change::RevokeToken(RevokedToken { key_id: None, ..token(2) })).await.unwrap();
+    let log = catalog.audit(AuditPage { kind: Some(Kind::Token), limit: 10, ..AuditPage::default() }).await.unwrap();
+    let rows: Vec<_> = log.iter().map(|row| (row.action.as_str(), row.subject.clone(), row.after.clone())).collect();
+    assert_eq!(rows, [2, 1].map(|number| ("revoke", token(number).id.to_string(), None)));
+    drop(catalog);
+    let catalog = store.open().await;
+    let revoked = async || {
+        let mut revoked = catalog.access().await.unwrap().revoked_tokens;
+        revoked.sort_unstable();
+        revoked
+    };
+    assert_eq!(revoked().await, [token(1).id, token(2).id]);
+    let keep_until = token(1).expires_at_ms + REVOKED_TOKEN_KEEP_MS;
+    catalog.prune(keep_until).await.unwrap();
+    assert_eq!(revoked().await.len(), 2);
+    catalog.prune(keep_until + 1).await.unwrap();
+    assert!(revoked().await.is_empty());
+}
+
 pub async fn what_a_change_ends_is_in_the_feed(store: &impl Store) {
     let catalog = with_all(store).await;
     let after = *catalog.change_number().borrow();
@@ -293,6 +324,7 @@ pub async fn what_a_change_ends_is_in_the_feed(store: &impl Store) {
             vec![gone("DC.2")],
         ),
         (Change::RemoveGrant(grant()), Kind::Grant, vec![]),
+        (Change::RevokeToken(token(1)), Kind::Token, vec![Cut::Token { id: token(1).id }]),
     ];
     let mut expected = Vec::new();
     for (change, kind, cuts) in changes {

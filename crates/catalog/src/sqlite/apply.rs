@@ -6,10 +6,11 @@ use super::audit::widen;
 use super::devices::DevicesOf;
 use super::fault::Fault;
 use super::rows::{rule_name, to_i64};
-use super::{devices, keys, links, topics, users};
+use super::{devices, keys, links, tokens, topics, users};
+use crate::limits::REVOKED_TOKENS_MAX;
 use crate::{
     ApplyError, CatalogError, Change, Cut, Device, DeviceInfo, Grant, Group, Key, KeySecret, KeyUpdate, Kind,
-    LoginLink, Order, ParentTopic, User, Uses,
+    LoginLink, Order, ParentTopic, RevokedToken, User, Uses,
 };
 use serde_json::{Value, json};
 use sqlx::{SqliteConnection, query, query_as, query_scalar};
@@ -33,7 +34,7 @@ type Outcome = Result<Option<Done>, Fault<ApplyError>>;
 
 impl Done {
     fn new(action: &'static str, kind: Kind, subject: impl Into<String>) -> Self {
-        let concerns_access = matches!(kind, Kind::Group | Kind::Parent | Kind::Grant | Kind::Key);
+        let concerns_access = matches!(kind, Kind::Group | Kind::Parent | Kind::Grant | Kind::Key | Kind::Token);
         let (before, after, cuts) = (None, None, Vec::new());
         Self { action, kind, subject: subject.into(), before, after, cuts, concerns_access }
     }
@@ -85,6 +86,7 @@ pub(super) async fn apply(conn: &mut SqliteConnection, order: &Order, number: i6
         Change::Note(note) => Ok(Some(ordered::noted(note))),
         Change::CreateLink(link) => create_link(conn, link, number).await,
         Change::RemoveLink { link_id } => remove_link(conn, link_id, expected).await,
+        Change::RevokeToken(token) => revoke_token(conn, token, number, at_ms).await,
     }
 }
 
@@ -461,6 +463,24 @@ async fn remove_link(conn: &mut SqliteConnection, link_id: &str, expected: Optio
     let known = found(row, expected, |row| row.changed)?.value;
     query("DELETE FROM links WHERE link_id = $1").bind(link_id).execute(conn).await?;
     Ok(Some(Done::new("remove", Kind::Link, link_id).before(link_json(&known))))
+}
+
+// Tokens.
+
+fn token_json(token: &RevokedToken) -> Value {
+    json!({ "token": token.id, "key": token.key_id, "expires_at_ms": token.expires_at_ms })
+}
+
+async fn revoke_token(conn: &mut SqliteConnection, token: &RevokedToken, number: i64, at_ms: u64) -> Outcome {
+    if tokens::is_revoked(conn, token.id).await? {
+        return Ok(None);
+    }
+    if !tokens::have_room(conn, at_ms).await.map_err(widen)? {
+        return Err(rule(ApplyError::TooMany { max: REVOKED_TOKENS_MAX }));
+    }
+    tokens::insert(conn, token, number).await.map_err(widen)?;
+    let done = Done::new("revoke", Kind::Token, token.id).before(token_json(token));
+    Ok(Some(done.cuts(vec![Cut::Token { id: token.id }])))
 }
 
 impl From<CatalogError> for Fault<ApplyError> {

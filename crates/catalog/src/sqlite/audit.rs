@@ -2,7 +2,7 @@
 
 use super::apply::{self, Done};
 use super::fault::Fault;
-use super::rows::{to_i64, to_u64};
+use super::rows::{to_i64, to_u64, to_uuid};
 use super::{SqliteCatalog, raise, topics};
 use crate::{
     Applied, ApplyError, Audit, AuditPage, AuditRow, By, CatalogError, CatalogFuture, ChangeRow, Cut, Kind, Order,
@@ -96,6 +96,7 @@ fn cut_to_json(cut: &Cut) -> Value {
         Cut::Key { key_id } => json!({ "key": key_id }),
         Cut::Credential { client_id, key_id } => json!({ "login": client_id, "credential": key_id }),
         Cut::Device { client_id, key_id } => json!({ "device": client_id, "credential": key_id }),
+        Cut::Token { id } => json!({ "token": id }),
     }
 }
 
@@ -103,6 +104,9 @@ fn to_cut(value: &Value) -> Option<Cut> {
     let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
     if let Some(key_id) = text("key") {
         return Some(Cut::Key { key_id });
+    }
+    if let Some(id) = text("token") {
+        return Some(Cut::Token { id: to_uuid(&id).ok()? });
     }
     let key_id = text("credential")?;
     match text("device") {

@@ -56,9 +56,8 @@ async fn to_keys(conn: &mut SqliteConnection, rows: Vec<KeyColumns>) -> Result<V
     Ok(keys)
 }
 
-/// Access keys that are not disabled.
-pub(super) async fn of_services(conn: &mut SqliteConnection) -> Result<Vec<Key>, Fault> {
-    let sql = select!("WHERE kind = 'access' AND NOT disabled ORDER BY key_id");
+pub(super) async fn not_disabled(conn: &mut SqliteConnection) -> Result<Vec<Key>, Fault> {
+    let sql = select!("WHERE NOT disabled ORDER BY key_id");
     let rows = query_as(sql).fetch_all(&mut *conn).await?;
     Ok(to_keys(conn, rows).await?.into_iter().map(|row| row.value).collect())
 }

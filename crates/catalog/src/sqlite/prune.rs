@@ -3,9 +3,9 @@
 use super::fault::Fault;
 use super::rows::to_i64;
 use crate::limits::{
-    AHEAD_MAX_MS, AUDIT_KEEP_MS, AUDIT_OF_DEVICES_MAX, CREATES_KEEP_MS, CREDENTIAL_VALID_MS, ENDED_MEETING_KEEP_MS,
-    EXPIRED_DEVICE_KEEP_MS, EXPIRED_LINK_KEEP_MS, PAST_CALL_KEEP_MS, REMOVED_DEVICE_KEEP_MS, TCPCLEAN_KEEP_MS,
-    UNREGISTERED_CLIENT_KEEP_MS,
+    AHEAD_MAX_MS, AUDIT_KEEP_MS, AUDIT_OF_DEVICES_MAX, AUDIT_OF_TOKENS_MAX, CREATES_KEEP_MS, CREDENTIAL_VALID_MS,
+    ENDED_MEETING_KEEP_MS, EXPIRED_DEVICE_KEEP_MS, EXPIRED_LINK_KEEP_MS, PAST_CALL_KEEP_MS, REMOVED_DEVICE_KEEP_MS,
+    REVOKED_TOKEN_KEEP_MS, TCPCLEAN_KEEP_MS, UNREGISTERED_CLIENT_KEEP_MS,
 };
 use sqlx::{SqliteConnection, query};
 
@@ -23,22 +23,30 @@ pub(super) async fn prune_batch(conn: &mut SqliteConnection, now_ms: u64) -> Res
         gone += rows;
         all &= rows < u64::from(at_once);
     }
-    let rows = prune_audit_of_devices(conn).await?;
-    Ok((gone + rows, all && rows < u64::from(ROWS_AT_ONCE)))
+    for (sql, max) in AUDIT_BOUNDS {
+        let rows = query(sql).bind(max).bind(ROWS_AT_ONCE).execute(&mut *conn).await?.rows_affected();
+        gone += rows;
+        all &= rows < u64::from(ROWS_AT_ONCE);
+    }
+    Ok((gone, all))
 }
 
-/// What is told of devices beyond [`AUDIT_OF_DEVICES_MAX`].
-async fn prune_audit_of_devices(conn: &mut SqliteConnection) -> Result<u64, Fault> {
-    let done = query(
-        "DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE kind = 'device' AND number <= \
-         (SELECT number FROM audit WHERE kind = 'device' ORDER BY number DESC LIMIT 1 OFFSET $1) LIMIT $2)",
-    )
-    .bind(AUDIT_OF_DEVICES_MAX)
-    .bind(ROWS_AT_ONCE)
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected())
+/// Deletes at most `$2` of the oldest rows of the log about one kind, beyond `$1` of them.
+macro_rules! audit_bound {
+    ($kind:literal) => {
+        concat!(
+            "DELETE FROM audit WHERE number IN (SELECT number FROM audit WHERE kind = '",
+            $kind,
+            "' AND number <= (SELECT number FROM audit WHERE kind = '",
+            $kind,
+            "' ORDER BY number DESC LIMIT 1 OFFSET $1) LIMIT $2)"
+        )
+    };
 }
+
+/// Kinds of which programs make rows.
+const AUDIT_BOUNDS: [(&str, u32); 2] =
+    [(audit_bound!("device"), AUDIT_OF_DEVICES_MAX), (audit_bound!("token"), AUDIT_OF_TOKENS_MAX)];
 
 /// Corrects some of the rows from a time when the clock was ahead; returns how many, and whether those were all.
 pub(super) async fn pull_in_batch(conn: &mut SqliteConnection, now_ms: u64) -> Result<(u64, bool), Fault> {
@@ -93,7 +101,8 @@ macro_rules! prune_rule {
     };
 }
 
-const RULES: [PruneRule; 10] = [
+const RULES: [PruneRule; 11] = [
+    prune_rule!("revoked_tokens", "token_id", "expires_at_ms < $1", REVOKED_TOKEN_KEEP_MS, ROWS_AT_ONCE),
     prune_rule!("links", "link_id", "expires_at_ms < $1", EXPIRED_LINK_KEEP_MS, ROWS_AT_ONCE),
     prune_rule!("audit", "number", "at_ms < $1", AUDIT_KEEP_MS, ROWS_AT_ONCE),
     prune_rule!("handled", "signal", "keep_until_ms < $1", 0, ROWS_AT_ONCE),

@@ -87,8 +87,8 @@ async fn is_there(conn: &mut SqliteConnection, kind: Kind, subject: &str) -> Res
         Kind::Key => keys::key(conn, subject).await?.is_some(),
         Kind::User => users::row(conn, subject).await?.is_some(),
         Kind::Link => links::link(conn, subject).await?.is_some(),
-        // Nobody seeds one.
-        Kind::Device | Kind::DeadLetter | Kind::Meeting => false,
+        // Nobody seeds such.
+        Kind::Device | Kind::DeadLetter | Kind::Meeting | Kind::Token => false,
     })
 }
 

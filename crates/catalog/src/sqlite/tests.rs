@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 use super::SqliteCatalog;
+use crate::limits::{REVOKED_TOKEN_KEEP_MS, REVOKED_TOKENS_MAX};
 use crate::{
-    Accounts, ApiKey, AuditPage, CatalogError, DeviceFilter, GrantFilter, Group, Handled, Kind, MeetingCommit,
-    MeetingPlace, MeetingState, Meetings, MeetingsPage, NewOutboxRow, Page, Topics,
+    Accounts, Actor, ApiKey, ApplyError, Audit, AuditPage, By, CatalogError, Change, DeviceFilter, GrantFilter, Group,
+    Handled, Kind, MeetingCommit, MeetingPlace, MeetingState, Meetings, MeetingsPage, NewOutboxRow, Order, Page,
+    RevokedToken, Topics,
 };
 use sqlx::{query, query_scalar};
 use tempfile::TempDir;
@@ -191,4 +193,29 @@ async fn a_part_of_a_list_is_found_by_an_index_whatever_it_is_filtered_by() {
         let plan = plan(&scene, sql).await;
         assert!(plan.contains(by) && !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{text}: {plan}");
     }
+}
+
+#[tokio::test]
+async fn revoked_tokens_are_bounded_and_make_room_when_their_time_is_over() {
+    const NOW_MS: u64 = 1_800_000_000_000;
+    let scene = Scene::new().await;
+    query(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) \
+         INSERT INTO revoked_tokens (token_id, expires_at_ms, changed) \
+         SELECT printf('00000000-0000-0000-0000-%012d', i), $2, 0 FROM n",
+    )
+    .bind(REVOKED_TOKENS_MAX)
+    .bind(NOW_MS.cast_signed())
+    .execute(&mut *scene.catalog.writer.acquire().await.unwrap())
+    .await
+    .unwrap();
+    let revoke = |at_ms| {
+        let token = RevokedToken { id: Uuid::now_v7(), key_id: None, expires_at_ms: at_ms + 1 };
+        let by = By { actor: Actor::Owner, address: None, at_ms };
+        scene.catalog.apply(Order { change: Change::RevokeToken(token), by, expected: None })
+    };
+    assert_eq!(revoke(NOW_MS).await, Err(ApplyError::TooMany { max: REVOKED_TOKENS_MAX }));
+    assert_eq!(scene.catalog.access().await.unwrap().revoked_tokens.len(), REVOKED_TOKENS_MAX as usize);
+    revoke(NOW_MS + REVOKED_TOKEN_KEEP_MS + 1).await.unwrap();
+    assert_eq!(scene.catalog.access().await.unwrap().revoked_tokens.len(), 1);
 }

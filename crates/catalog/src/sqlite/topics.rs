@@ -2,7 +2,7 @@
 
 use super::fault::Fault;
 use super::rows::{rule_name, to_rule, to_u64};
-use super::{SqliteCatalog, keys};
+use super::{SqliteCatalog, keys, tokens};
 use crate::{
     AccessKey, AccessSnapshot, CatalogError, CatalogFuture, Grant, GrantFilter, Group, Page, ParentTopic, Row, Topics,
     Uses,
@@ -64,8 +64,9 @@ pub(super) async fn snapshot(conn: &mut SqliteConnection) -> Result<AccessSnapsh
         revision: to_u64(revision(conn).await?)?,
         groups: groups(conn).await?,
         parents: parents(conn).await?,
-        keys: keys::of_services(conn).await?,
+        keys: keys::not_disabled(conn).await?,
         grants: grants(conn).await?,
+        revoked_tokens: tokens::revoked(conn).await?,
     })
 }
 

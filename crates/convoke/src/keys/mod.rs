@@ -1,5 +1,5 @@
-//! Keys and certificates of a data directory: `api-key`, `keys/join.pem`, `tls/ca.pem` with a server certificate. An
-//! empty directory gets new ones.
+//! Keys and certificates of a data directory: `api-key`, `keys/join.pem`, `keys/token-secret`, `tls/ca.pem` with a server
+//! certificate. An empty directory gets new ones.
 //!
 //! Existing files are used as they are; nothing is ever overwritten. Secrets have mode 0600.
 
@@ -65,6 +65,36 @@ impl JoinKey {
         let public = rcgen::PublicKeyData::der_bytes(&pair);
         Ok(Self { kid: sha256_hex(public)[..32].to_owned(), public_pem: pair.public_key_pem(), private_pem })
     }
+}
+
+/// Signs the tokens of MQTT clients.
+pub struct TokenSecret([u8; 32]);
+
+impl TokenSecret {
+    pub fn load_or_create(data: &Path) -> Result<Self> {
+        let path = data.join("keys").join("token-secret");
+        let text = read_or_create(&path, || Ok(random_hex::<32>()))?;
+        bytes_of_hex(text.trim()).map(Self).with_context(|| {
+            format!(
+                "{} does not hold 64 hex digits\n  remedy: restore it from a copy, or remove it: a new one is made at the \
+                 next start, and all tokens of MQTT clients are void",
+                path.display()
+            )
+        })
+    }
+
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+fn bytes_of_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let is_hex = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    for (n, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()?;
+    }
+    is_hex.then_some(bytes)
 }
 
 /// `N` random bytes in lower-case hex.

@@ -10,8 +10,10 @@ fn a_second_start_finds_the_same_keys_and_secrets_are_private() {
     let again =
         (ApiKey::load_or_create(data.path()).expect("read"), JoinKey::load_or_create(data.path()).expect("read"));
     assert_eq!(first.0.text(), again.0.text());
+    let secret = || *TokenSecret::load_or_create(data.path()).expect("made or read").bytes();
+    assert_eq!(secret(), secret());
     assert_eq!((&first.1.kid, &first.1.public_pem), (&again.1.kid, &again.1.public_pem));
-    for secret in ["api-key", "keys/join.pem"] {
+    for secret in ["api-key", "keys/join.pem", "keys/token-secret"] {
         let mode = fs::metadata(data.path().join(secret)).expect("exists").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{secret}");
     }
@@ -37,4 +39,15 @@ fn a_broken_join_key_names_the_file_and_the_remedy() {
     fs::write(data.path().join("keys/join.pem"), "nonsense").expect("written");
     let words = format!("{:#}", JoinKey::load_or_create(data.path()).err().expect("refused"));
     assert!(words.contains("keys/join.pem") && words.contains("remedy"), "{words}");
+}
+
+#[test]
+fn a_broken_token_secret_names_the_file_and_the_remedy() {
+    let data = tempfile::tempdir().expect("temporary folder");
+    fs::create_dir(data.path().join("keys")).expect("made");
+    for text in ["", "nonsense", &"0".repeat(63), &"0".repeat(66), &"+1".repeat(32), &"ä".repeat(32)] {
+        fs::write(data.path().join("keys/token-secret"), text).expect("written");
+        let words = format!("{:#}", TokenSecret::load_or_create(data.path()).err().expect("refused"));
+        assert!(words.contains("keys/token-secret") && words.contains("remedy"), "{words}");
+    }
 }

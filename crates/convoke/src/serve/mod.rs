@@ -22,7 +22,7 @@ pub use endpoints::{BoundAddresses, Endpoints};
 
 use crate::config::Config;
 use crate::http::{Health, Listener, ListenerCounts, Metrics, serve};
-use crate::keys::{ApiKey, Certificate, JoinKey};
+use crate::keys::{ApiKey, Certificate, JoinKey, TokenSecret};
 use anyhow::{Context, Result, bail};
 use broker::Broker;
 use catalog::{Catalog, SqliteCatalog};
@@ -120,6 +120,7 @@ fn exit_at_next_signal(mut signals: StopSignals) {
 struct Keys {
     api: ApiKey,
     join: JoinKey,
+    token: TokenSecret,
     certificate: Certificate,
 }
 
@@ -132,6 +133,7 @@ impl Keys {
         Ok(Self {
             api: ApiKey::load_or_create(&config.data_dir)?,
             join: JoinKey::load_or_create(&config.data_dir)?,
+            token: TokenSecret::load_or_create(&config.data_dir)?,
             certificate,
         })
     }
@@ -196,7 +198,7 @@ impl Server {
         watch_catalog(&storage, &fatal);
         tokio::spawn(time_file::keep(storage.clock.clone(), config.data_dir.clone()));
         let catalog = Arc::clone(&storage.catalog) as Arc<dyn Catalog>;
-        let directory = Directory::follow(config, &catalog).await?;
+        let directory = Directory::follow(config, &catalog, &keys.token).await?;
         directory.access.reached(catalog.access().await?.revision).await;
         let mqtt = [sockets.mqtt, sockets.mqtts];
         let broker =

@@ -41,6 +41,7 @@ fn sessions(config: &Config, broker: &Arc<Broker>) -> Arc<dyn Sessions> {
 mod faults {
     use super::{Arc, Sessions};
     use tokio::sync::oneshot;
+    use uuid::Uuid;
 
     /// The process ends between the commit of a change and the first that the broker is told of it.
     pub(super) struct DiesBeforeCuts(pub(super) Arc<dyn Sessions>);
@@ -69,6 +70,10 @@ mod faults {
         }
 
         fn judge_key(&self, _: &str) -> oneshot::Receiver<()> {
+            Self::die();
+        }
+
+        fn cut_token(&self, _: Uuid) -> oneshot::Receiver<()> {
             Self::die();
         }
 

@@ -6,9 +6,10 @@ use super::endpoints::Endpoints;
 use super::storage::Storage;
 use crate::config::Config;
 use crate::http::Listener;
-use crate::keys::{Certificate, JoinKey};
+use crate::keys::{Certificate, JoinKey, TokenSecret};
 use accounts::access::{AccessConfig, AccessView, TopicLimit};
 use accounts::login::DeviceDirectory;
+use accounts::token::TokenKey;
 use anyhow::{Context, Result};
 use broker::Broker;
 use catalog::{Accounts, Catalog};
@@ -48,9 +49,10 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    pub(super) async fn follow(config: &Config, catalog: &Arc<dyn Catalog>) -> Result<Self> {
+    pub(super) async fn follow(config: &Config, catalog: &Arc<dyn Catalog>, secret: &TokenSecret) -> Result<Self> {
         let topic_limit = u16::try_from(config.topic_chars_max).ok().and_then(TopicLimit::new).unwrap_or_default();
-        let access = AccessConfig { instance: INSTANCE.to_owned(), topic_limit };
+        let token_key = Some(TokenKey::new(INSTANCE, secret.bytes()));
+        let access = AccessConfig { instance: INSTANCE.to_owned(), topic_limit, token_key };
         let access = AccessView::follow(Arc::clone(catalog), access).await.context("cannot read the catalog")?;
         Ok(Self { access, devices: DeviceDirectory::start(Arc::clone(catalog), &Handle::current()) })
     }

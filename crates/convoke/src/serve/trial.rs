@@ -43,7 +43,8 @@ async fn remove(config: &Config, storage: &Storage, left: Vec<(Kind, String)>) -
             Kind::Key => Change::RemoveKey { key_id: subject },
             Kind::Link => Change::RemoveLink { link_id: subject },
             Kind::User => Change::RemoveUser { user: subject, force: true },
-            Kind::Group | Kind::Parent | Kind::Grant | Kind::Device | Kind::DeadLetter | Kind::Meeting => continue,
+            Kind::Group | Kind::Parent | Kind::Grant | Kind::Device => continue,
+            Kind::DeadLetter | Kind::Meeting | Kind::Token => continue,
         };
         let by = By { actor: Actor::Server, address: None, at_ms: storage.clock.now_ms() };
         storage.catalog.apply(Order { change, by, expected: None }).await?;

@@ -1,8 +1,9 @@
 //! Subscriptions that are permitted no more: rules, grants and tokens change while a session waits.
 //!
-//! Each is judged when it is made, and again when its session gets a connection. What is not
+//! Each is judged when it is made, and again when its session gets a connection, or its connection other rights. What is not
 //! permitted any more ends; what had come by it before stays in the inbox.
 
+use commitlog::AppendError;
 use mqtt::topic::TopicFilter;
 
 use super::Clients;
@@ -43,5 +44,24 @@ impl Clients {
             }
             tracing::debug!("a subscription that is permitted no more has ended");
         }
+    }
+
+    /// The client has other rights than before.
+    ///
+    /// # Errors
+    /// The log takes nothing: all are as they were.
+    pub(in crate::worker) fn judge_subscriptions(
+        &mut self,
+        client: ClientRef,
+        may: MaySubscribe<'_>,
+    ) -> Result<(), AppendError> {
+        let forbidden = self.forbidden_of(client, may);
+        let mut batch = Batch::default();
+        if let Some(entry) = self.entry(client) {
+            Self::add_ends(entry.client_id(), &forbidden, &mut batch);
+        }
+        self.log_change(client, &batch)?;
+        self.end_forbidden(client, forbidden);
+        Ok(())
     }
 }

@@ -139,7 +139,7 @@ impl Clients {
 
     /// Logs a change of what the client subscribes to before it is made: one that the log refuses is none. Of a session that ends
     /// with its connection nothing is logged. Returns the end of the record.
-    fn log_change(&mut self, client: ClientRef, batch: &Batch) -> Result<Option<Position>, AppendError> {
+    pub(super) fn log_change(&mut self, client: ClientRef, batch: &Batch) -> Result<Option<Position>, AppendError> {
         let is_persistent = self.entry(client).is_some_and(|entry| entry.is_persistent());
         if !is_persistent || batch.is_empty() {
             return Ok(None);

@@ -45,11 +45,12 @@ impl Connections {
         self.timers.arm(key, give_up);
         self.mark_dirty(key);
         self.mark_ready(key);
-        let Connected { client, client_id, connection_id, sent_disconnect, .. } = match stage {
+        let Connected { client, client_id, connection_id, sent_disconnect, tokens, .. } = match stage {
             Stage::Connected(connected) => *connected,
             Stage::AwaitingConnack(awaiting) => awaiting.connected,
             _ => return None,
         };
+        self.forget_tokens(key, tokens);
         Some(Left { client, client_id, connection_id, sent_disconnect, peer })
     }
 

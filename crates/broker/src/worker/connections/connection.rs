@@ -5,6 +5,7 @@
 //! ```
 
 use super::lines::Line;
+use super::token_deadlines::TokenWatch;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -104,6 +105,7 @@ pub(in crate::worker) struct Connected {
     pub(in crate::worker) publishes: TokenBucket,
     /// What it published to last.
     pub(in crate::worker) known_topic: Option<Box<KnownTopic>>,
+    pub(in crate::worker) tokens: TokenWatch,
 }
 
 /// Until when a connection may stand. What prolongs its credential sets another one.

@@ -13,10 +13,11 @@ mod read;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod token_deadlines;
 mod view;
 mod write;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +28,7 @@ use mio::event::Event;
 use mio::{Interest, Registry, Token};
 use mqtt::server::{Connection, ConnectionConfig};
 use slab::Slab;
+use uuid::Uuid;
 
 use super::connect_request::ConnectRequest;
 use super::post::{Arrival, ConnectionKey};
@@ -47,6 +49,7 @@ pub(super) use login::{Accepted, LoggedIn};
 pub(crate) use read::LOGIN_HELD_BYTES;
 pub(super) use read::Read;
 pub(super) use timers::TimedOut;
+pub(super) use token_deadlines::{TokenNews, TokenWatch};
 pub(super) use write::Flushed;
 
 /// The token of the waker; slots of connections come after it.
@@ -104,6 +107,8 @@ pub(super) struct Connections {
     awaiting_room: Vec<ConnectionKey>,
     /// Credentials of devices that were removed a moment ago, and when.
     void_credentials: HashMap<Box<str>, Instant>,
+    /// When there is something to say of the tokens of a connection.
+    token_deadlines: BTreeSet<(u64, ConnectionKey)>,
 }
 
 impl Connections {
@@ -120,6 +125,7 @@ impl Connections {
             paused: Vec::new(),
             awaiting_room: Vec::new(),
             void_credentials: HashMap::new(),
+            token_deadlines: BTreeSet::new(),
         }
     }
 
@@ -241,20 +247,48 @@ impl Connections {
         Some(self.get(key)?.peer)
     }
 
-    /// Those that were let in by this access key.
-    pub(super) fn of_access_key(&self, wanted: &str) -> impl Iterator<Item = ConnectionKey> {
-        let is_of_key =
-            move |let_in: &Connected| matches!(&let_in.identity, Identity::Service { key_id, .. } if key_id == wanted);
-        let connections = self.table.iter().map(|(_, connection)| connection);
-        connections
-            .filter(move |connection| connection.let_in().is_some_and(is_of_key))
-            .map(|connection| connection.key)
+    /// Those that were let in by this key, or by a token that it has applied for.
+    pub(super) fn of_key(&self, wanted: &str) -> impl Iterator<Item = ConnectionKey> {
+        self.of_identity(move |identity| match identity {
+            Identity::Service { key_id, .. } => key_id == wanted,
+            Identity::Tokens(holder) => {
+                holder.tokens().iter().any(|token| token.applicant.key_id.as_deref() == Some(wanted))
+            }
+            Identity::Device { .. } => false,
+        })
     }
 
     /// Whether it was let in by this credential of a device.
     pub(super) fn is_of_credential(&self, key: ConnectionKey, wanted: &str) -> bool {
         self.let_in(key)
             .is_some_and(|let_in| matches!(&let_in.credential, Credential::Device { key_id } if **key_id == *wanted))
+    }
+
+    /// Those that have this token.
+    pub(super) fn of_token(&self, id: Uuid) -> impl Iterator<Item = ConnectionKey> {
+        self.of_identity(move |identity| match identity {
+            Identity::Tokens(holder) => holder.tokens().iter().any(|token| token.id == id),
+            _ => false,
+        })
+    }
+
+    fn of_identity(&self, is_wanted: impl Fn(&Identity) -> bool) -> impl Iterator<Item = ConnectionKey> {
+        let is_wanted =
+            move |connection: &ClientConnection| connection.let_in().is_some_and(|one| is_wanted(&one.identity));
+        self.table.iter().filter(move |(_, connection)| is_wanted(connection)).map(|(_, connection)| connection.key)
+    }
+
+    /// Of a client that was let in.
+    pub(super) fn identity_of(&self, key: ConnectionKey) -> Option<&Identity> {
+        Some(&self.get(key)?.let_in()?.identity)
+    }
+
+    /// The client has other rights from now on.
+    pub(super) fn change_identity(&mut self, key: ConnectionKey, identity: Identity) {
+        if let Some(connected) = self.connected_mut(key) {
+            connected.identity = identity;
+            connected.known_topic = None;
+        }
     }
 
     pub(super) fn keys(&self) -> Vec<ConnectionKey> {

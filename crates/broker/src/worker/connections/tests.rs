@@ -262,6 +262,7 @@ impl Bench {
             sent_disconnect: false,
             publishes: TokenBucket::default(),
             known_topic: None,
+            tokens: TokenWatch::default(),
         };
         let awaiting = AwaitingConnack { connected, session_present: false, session_expiry_s: None };
         self.connections.await_connack(peer.key, awaiting);

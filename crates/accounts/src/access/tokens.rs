@@ -1,0 +1,67 @@
+//! Which tokens are good by the rules of now, and what their holders may do.
+
+use super::Access;
+use crate::token::{Token, TokenError, TokenHolder, TokenKey};
+use catalog::{Key, KeyKind, Scope};
+
+impl Access {
+    /// The key that signs; `None`: this instance has no tokens.
+    #[must_use]
+    pub fn token_key(&self) -> Option<&TokenKey> {
+        self.config.token_key.as_ref()
+    }
+
+    /// A token as a client shows it, if it is good but for its time. It ends with the key that applied for it.
+    ///
+    /// # Errors
+    /// It is void.
+    pub fn token(&self, text: &str) -> Result<Token, TokenError> {
+        let key = self.token_key().ok_or(TokenError::Forged)?;
+        let token = key.verify(text)?;
+        self.check_token(&token)?;
+        Ok(Token { expires_at_ms: self.end_of_token(&token), ..token })
+    }
+
+    /// Its own, or that of the key that applied for it.
+    #[must_use]
+    pub fn end_of_token(&self, token: &Token) -> u64 {
+        let ends = self.applicant(token).and_then(|key| key.expires_at_ms);
+        ends.map_or(token.expires_at_ms, |ends| ends.min(token.expires_at_ms))
+    }
+
+    /// Whether a token is good by the rules of now, but for its time.
+    ///
+    /// # Errors
+    /// It was revoked, or the key that applied for it may no longer do so.
+    pub fn check_token(&self, token: &Token) -> Result<(), TokenError> {
+        if self.revoked.contains(&token.id) {
+            return Err(TokenError::Revoked);
+        }
+        let of_owner = token.applicant.key_id.is_none();
+        let may = |key: &Key| {
+            let may_name_users = token.user.is_none() || key.scopes.allow(Scope::Devices);
+            key.scopes.allow(Scope::Topics) && may_name_users
+        };
+        if of_owner || self.applicant(token).is_some_and(may) { Ok(()) } else { Err(TokenError::Account) }
+    }
+
+    /// The key that applied for it, if it is still that key.
+    fn applicant(&self, token: &Token) -> Option<&Key> {
+        let applicant = &token.applicant;
+        let key = self.any_key(applicant.key_id.as_deref()?)?;
+        let is_of_instance = key.kind == KeyKind::Api || key.instance == self.instance();
+        (is_of_instance && key.created_at_ms == applicant.made_ms).then_some(key)
+    }
+
+    pub(super) fn holder_may_write(&self, holder: &TokenHolder, topic: &str) -> bool {
+        self.good_tokens(holder).any(|token| token.token_type.writes() && token.names_topic(topic))
+    }
+
+    pub(super) fn holder_may_read(&self, holder: &TokenHolder, filter: &str) -> bool {
+        self.good_tokens(holder).any(|token| token.token_type.reads() && token.covers_filter(filter))
+    }
+
+    fn good_tokens<'a>(&'a self, holder: &'a TokenHolder) -> impl Iterator<Item = &'a Token> {
+        holder.tokens().iter().filter(|token| self.check_token(token).is_ok())
+    }
+}

@@ -1,0 +1,245 @@
+//! Logins by tokens, and what their holders may do.
+
+use super::*;
+use crate::access::{PublishRefusal, SubscribeRefusal};
+use crate::token::{Applicant, Token, TokenKey, TokenType};
+use catalog::{KeyKind, ParentTopic, Rule, Scope, Scopes};
+use uuid::Uuid;
+
+const NAME: &str = "Token|app|mqtt-test-01";
+const ENDS_MS: u64 = NOW + 60_000;
+
+fn token_key() -> TokenKey {
+    TokenKey::new("mqtt-test-01", &[1; 32])
+}
+
+fn applicant(key_id: &str) -> Applicant {
+    Applicant { key_id: Some(key_id.to_owned()), made_ms: 0 }
+}
+
+fn token(token_type: TokenType, resources: &[&str]) -> Token {
+    Token {
+        id: Uuid::from_u128(token_type as u128 + 1),
+        token_type,
+        resources: resources.iter().map(|resource| (*resource).to_owned()).collect(),
+        expires_at_ms: ENDS_MS,
+        applicant: applicant("app"),
+        client_id: None,
+        user: None,
+    }
+}
+
+fn pair(token: &Token) -> String {
+    format!("{}|{}", token.token_type, token_key().sign(token, NOW).unwrap())
+}
+
+fn key_of(key_id: &str, kind: KeyKind, scopes: &[Scope]) -> Key {
+    Key { kind, scopes: scopes.iter().copied().collect::<Scopes>(), ..key(key_id, KEY).into() }
+}
+
+fn rules() -> AccessSnapshot {
+    let parent = |name: &str| ParentTopic { parent: name.to_owned(), rule: Rule::None };
+    AccessSnapshot {
+        revision: 1,
+        groups: vec![Group { group: "GID_Test".to_owned() }],
+        parents: vec![parent("news"), parent("chat")],
+        keys: vec![
+            key_of("app", KeyKind::Access, &[Scope::Topics]),
+            key_of("api", KeyKind::Api, &[Scope::Topics, Scope::Devices]),
+            key_of("narrow", KeyKind::Access, &[Scope::Devices]),
+        ],
+        ..AccessSnapshot::default()
+    }
+}
+
+fn access_of(rules: AccessSnapshot) -> Access {
+    let instance = "mqtt-test-01".to_owned();
+    Access::new(AccessConfig { instance, token_key: Some(token_key()), ..AccessConfig::default() }, rules)
+}
+
+fn log_in(access: &Access, name: &str, password: &str, device: Option<&Device>) -> Result<Identity, LoginError> {
+    match begin(access, CLIENT, Some(name), Some(password.as_bytes())) {
+        LoginStep::Decided(decided) => decided.map(|login| login.identity),
+        LoginStep::NeedsDevice(pending) => pending.finish(device, |at_ms| at_ms <= NOW).map(|login| login.identity),
+    }
+}
+
+fn in_with(tokens: &[Token]) -> Identity {
+    let password = tokens.iter().map(pair).collect::<Vec<_>>().join("|");
+    log_in(&access_of(rules()), NAME, &password, None).unwrap()
+}
+
+fn refused(access: &Access, name: &str, password: &str) -> TokenError {
+    match log_in(access, name, password, None) {
+        Err(LoginError::Token(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn tokens_log_a_client_in_in_any_order_with_their_rights_and_no_others() {
+    let (read, write) =
+        (token(TokenType::Read, &["news/#"]), token(TokenType::Write, &["chat/+", "chat/p2p/GID_Test@@@2"]));
+    let access = access_of(rules());
+    for tokens in [[read.clone(), write.clone()], [write, read]] {
+        let who = in_with(&tokens);
+        assert_eq!(who.account(), "tokens:mqtt-test-01");
+        assert!(!who.is_service());
+        let publishes = [
+            ("chat/a", Ok(())),
+            ("chat/p2p/GID_Test@@@2", Ok(())),
+            ("chat/p2p/GID_Test@@@3", Err(PublishRefusal::NotInToken)),
+            ("chat/a/b", Err(PublishRefusal::NotInToken)),
+            ("news/a", Err(PublishRefusal::NotInToken)),
+            ("else/a", Err(PublishRefusal::NotInToken)),
+            ("chat/ä", Err(PublishRefusal::BadLevel)),
+            ("$SYS/uploadToken", Err(PublishRefusal::Reserved)),
+        ];
+        for (topic, expected) in publishes {
+            assert_eq!(access.may_publish(&who, topic), expected, "{topic}");
+        }
+        let subscribes = [
+            ("news/#", Ok(())),
+            ("news/+/a", Ok(())),
+            ("$share/g/news/a", Ok(())),
+            ("news/p2p/GID_Test@@@0001", Err(SubscribeRefusal::P2p)),
+            ("chat/a", Err(SubscribeRefusal::NotInToken)),
+            ("#", Err(SubscribeRefusal::WildcardParent)),
+            ("$SYS/tokenExpireNotice", Err(SubscribeRefusal::Reserved)),
+        ];
+        for (filter, expected) in subscribes {
+            assert_eq!(access.may_subscribe(&who, filter), expected, "{filter}");
+        }
+    }
+    let both = in_with(&[token(TokenType::ReadWrite, &["news/#"])]);
+    assert!(access.may_publish(&both, "news/a").is_ok() && access.may_subscribe(&both, "news/a").is_ok());
+}
+
+#[test]
+fn a_topic_whose_parent_does_not_exist_is_named_by_no_token() {
+    let who = in_with(&[token(TokenType::ReadWrite, &["gone/#"])]);
+    let access = access_of(rules());
+    assert_eq!(access.may_publish(&who, "gone/a"), Err(PublishRefusal::NotInToken));
+    assert_eq!(access.may_subscribe(&who, "gone/a"), Err(SubscribeRefusal::NotInToken));
+}
+
+#[test]
+fn one_void_token_voids_all_and_its_code_says_why() {
+    let access = access_of(rules());
+    let good = token(TokenType::Read, &["news/#"]);
+    let write = token(TokenType::Write, &["chat/a"]);
+    let of = |token: Token| format!("{}|{}", pair(&good), pair(&token));
+    let table = [
+        ("no token", format!("{}|W|nonsense", pair(&good)), TokenError::Forged),
+        ("expired", of(Token { expires_at_ms: NOW, ..write.clone() }), TokenError::Expired),
+        (
+            "another client's",
+            of(Token { client_id: Some("GID_Test@@@2".into()), ..write.clone() }),
+            TokenError::Resource,
+        ),
+        ("of another key", of(Token { applicant: applicant("api"), ..write.clone() }), TokenError::Account),
+        (
+            "of an earlier key",
+            of(Token { applicant: Applicant { made_ms: 1, ..applicant("app") }, ..write.clone() }),
+            TokenError::Account,
+        ),
+        (
+            "of a user whose device is gone",
+            of(Token { user: Some("ann".into()), ..write.clone() }),
+            TokenError::Account,
+        ),
+        ("not of its type", pair(&good).replacen('R', "W", 1), TokenError::Type),
+        ("twice", of(good.clone()), TokenError::Type),
+        ("a signature that is wrong", format!("{}AAAA", pair(&write)), TokenError::Signature),
+        ("nothing", String::new(), TokenError::Type),
+    ];
+    for (what, password, expected) in table {
+        assert_eq!(refused(&access, NAME, &password), expected, "{what}");
+    }
+    let not_utf8 = begin(&access, CLIENT, Some(NAME), Some(&[0xff; 40]));
+    assert_eq!(not_utf8, LoginStep::Decided(Err(LoginError::Token(TokenError::Forged))));
+}
+
+#[test]
+fn a_token_ends_with_the_key_that_applied_for_it() {
+    let password = pair(&token(TokenType::Read, &["news/#"]));
+    let with = |change: &dyn Fn(&mut AccessSnapshot)| {
+        let mut rules = rules();
+        change(&mut rules);
+        access_of(rules)
+    };
+    assert!(log_in(&with(&|_| {}), NAME, &password, None).is_ok());
+    let removed = with(&|rules| drop(rules.keys.remove(0)));
+    assert_eq!(refused(&removed, NAME, &password), TokenError::Account);
+    let narrowed = with(&|rules| rules.keys[0].scopes = [Scope::Devices].into_iter().collect());
+    assert_eq!(refused(&narrowed, NAME, &password), TokenError::Account);
+    let expired = with(&|rules| rules.keys[0].expires_at_ms = Some(NOW));
+    assert_eq!(refused(&expired, NAME, &password), TokenError::Expired);
+    let revoked = with(&|rules| rules.revoked_tokens = vec![token(TokenType::Read, &[]).id]);
+    assert_eq!(refused(&revoked, NAME, &password), TokenError::Revoked);
+    // Also on a connection that stands.
+    let who = log_in(&with(&|_| {}), NAME, &password, None).unwrap();
+    for access in [removed, narrowed, revoked] {
+        assert_eq!(access.may_subscribe(&who, "news/a"), Err(SubscribeRefusal::NotInToken));
+    }
+}
+
+#[test]
+fn tokens_of_an_api_key_and_of_the_owner_are_as_good() {
+    let access = access_of(rules());
+    let of = |applicant: Applicant| pair(&Token { applicant, ..token(TokenType::Read, &["news/#"]) });
+    assert!(log_in(&access, "Token|api|mqtt-test-01", &of(applicant("api")), None).is_ok());
+    let owners = of(Applicant { key_id: None, made_ms: 0 });
+    assert!(log_in(&access, "Token|owner|mqtt-test-01", &owners, None).is_ok());
+    assert_eq!(refused(&access, NAME, &owners), TokenError::Account);
+    assert_eq!(log_in(&access, "Token|owner|other", &owners, None), Err(LoginError::Refused));
+    let hash_as_secret = sign(KEY, CLIENT);
+    let api_key = log_in(&access, "Signature|api|mqtt-test-01", &hash_as_secret, None);
+    assert_eq!(api_key, Err(LoginError::Refused), "what is kept of an API key signs nothing");
+}
+
+#[test]
+fn a_token_without_a_client_id_is_for_ids_that_no_user_owns() {
+    let phone = device("DC.DeviceSecretForTests0001");
+    let access = access_of(rules());
+    let unbound = token(TokenType::Read, &["news/#"]);
+    let bound = Token { client_id: Some(CLIENT.to_owned()), ..unbound.clone() };
+    for token in [&unbound, &bound] {
+        assert!(log_in(&access, NAME, &pair(token), None).is_ok());
+        assert_eq!(log_in(&access, NAME, &pair(token), Some(&phone)), Err(LoginError::OwnedByUser));
+    }
+    let of = |user: &str| Token { user: Some(user.to_owned()), applicant: applicant("api"), ..bound.clone() };
+    let name = "Token|api|mqtt-test-01";
+    let ann = log_in(&access, name, &pair(&of("ann")), Some(&phone)).unwrap();
+    assert_eq!(ann.account(), "user:ann");
+    assert!(matches!(&ann, Identity::Tokens(holder) if holder.user.as_deref() == Some("ann")));
+    let bobs = log_in(&access, name, &pair(&of("bob")), Some(&phone));
+    assert_eq!(bobs, Err(LoginError::Token(TokenError::Account)), "the device is another's now");
+    let by_topics_alone = Token { applicant: applicant("app"), ..of("ann") };
+    assert_eq!(refused(&access, NAME, &pair(&by_topics_alone)), TokenError::Account, "users take the scope devices");
+}
+
+#[test]
+fn without_a_key_that_signs_there_are_no_tokens() {
+    let access = Access::new(AccessConfig { instance: "mqtt-test-01".to_owned(), ..AccessConfig::default() }, rules());
+    assert_eq!(refused(&access, NAME, &pair(&token(TokenType::Read, &["news/#"]))), TokenError::Forged);
+}
+
+#[test]
+fn a_token_takes_the_place_of_the_one_of_its_type_alone() {
+    let Identity::Tokens(mut holder) =
+        in_with(&[token(TokenType::Read, &["news/a"]), token(TokenType::Write, &["chat/a"])])
+    else {
+        panic!("no holder of tokens")
+    };
+    let newer = Token { id: Uuid::from_u128(9), expires_at_ms: ENDS_MS + 1, ..token(TokenType::Read, &["news/b"]) };
+    assert_eq!(holder.replace(newer.clone()), Ok(()));
+    assert_eq!(holder.tokens().len(), 2);
+    assert_eq!(holder.first_to_end(), Some((TokenType::Write, ENDS_MS)));
+    assert!(holder.tokens().contains(&newer));
+    let elsewhere = Token { client_id: Some("GID_Test@@@2".to_owned()), ..newer.clone() };
+    let anns = Token { user: Some("ann".to_owned()), ..newer };
+    assert_eq!(holder.replace(elsewhere), Err(HolderError::Token(TokenError::Resource)));
+    assert_eq!(holder.replace(anns), Err(HolderError::Token(TokenError::Account)));
+    assert_eq!(holder.tokens().len(), 2);
+}
