@@ -18,13 +18,16 @@ mod failures;
 mod gate;
 mod groups;
 mod keys;
+mod legacy_tokens;
 mod login;
 mod meetings;
 mod messages;
 mod names;
 mod owner;
 mod people;
+mod rates;
 mod server;
+mod tokens;
 mod topics;
 mod users;
 
@@ -47,6 +50,7 @@ use axum::middleware::map_response;
 use axum::routing::options;
 use catalog::{Catalog, CatalogError};
 use problem::{Code, Problem};
+use rates::Rates;
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -102,6 +106,7 @@ struct Api {
     /// Questions to the broker and the queue, at once.
     questions: Arc<Semaphore>,
     purges: Arc<Semaphore>,
+    rates: Rates,
 }
 
 impl Api {
@@ -120,7 +125,7 @@ fn unavailable(error: CatalogError) -> Problem {
 pub fn router(state: HttpState) -> Router {
     let at_once = |count| Arc::new(Semaphore::new(count));
     let (questions, purges) = (at_once(QUESTIONS_AT_ONCE), at_once(PURGES_AT_ONCE));
-    let api = Arc::new(Api { state, registering: Mutex::new(()), questions, purges });
+    let api = Arc::new(Api { state, registering: Mutex::new(()), questions, purges, rates: Rates::default() });
     let (router, _) = described().split_for_parts();
     router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(api)
 }
@@ -142,6 +147,12 @@ fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(keys::list_keys, keys::create_key))
         .routes(routes!(keys::show_key, keys::update_key, keys::remove_key))
         .routes(routes!(keys::rotate_key))
+        .routes(routes!(tokens::apply_for_token))
+        .routes(routes!(tokens::query_token))
+        .routes(routes!(tokens::revoke_token))
+        .routes(routes!(legacy_tokens::apply, legacy_tokens::apply_by_query))
+        .routes(routes!(legacy_tokens::query, legacy_tokens::query_by_query))
+        .routes(routes!(legacy_tokens::revoke, legacy_tokens::revoke_by_query))
         .routes(routes!(people::list_users))
         .routes(routes!(users::put_user, people::show_user, people::remove_user))
         .routes(routes!(devices::list_devices))
@@ -184,7 +195,7 @@ fn login_routes() -> OpenApiRouter<Arc<Api>> {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Convoke", description = "Users, devices and logins; groups, topics, grants and keys."),
+    info(title = "Convoke", description = "Users, devices and logins; groups, topics, grants, keys and tokens."),
     modifiers(&Schemes),
     tags(
         (name = "users", description = "For the application's server, with a key."),
@@ -193,6 +204,7 @@ fn login_routes() -> OpenApiRouter<Arc<Api>> {
         (name = "topics", description = "Parent topics, and who may publish to them."),
         (name = "keys", description = "Keys of services and of those who administer."),
         (name = "meetings", description = "Meetings that go on or have ended, and acts in them."),
+        (name = "tokens", description = "What services hand to their users, so that they may publish and subscribe for a while."),
         (name = "messages", description = "Messages that an owner publishes, and those of the queue."),
         (name = "server", description = "The server, and where its pages are served over TLS."),
         (name = "audit", description = "What was changed, by whom and when."),

@@ -14,7 +14,7 @@ pub fn document() -> Value {
     let token = json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The token of an invitation or admission." });
     document["components"]["securitySchemes"]["join_token"] = token;
     document["info"]["description"] =
-        json!("Users, devices and logins; groups, topics, grants and keys; and the way into a channel.");
+        json!("Users, devices and logins; groups, topics, grants, keys and tokens; and the way into a channel.");
     if let Some(tags) = document["tags"].as_array_mut() {
         tags.push(json!({ "name": "media", "description": "The RTC server: joining a channel, and looking at one." }));
     }

@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AuditQuery {
-    /// Changes of such things: group, topic, grant, key, user, device, link, dead_letter or meeting.
+    /// Changes of such things: group, topic, grant, key, user, device, link, token, dead_letter or meeting.
     kind: Option<String>,
     /// Changes of the thing with this id; of a grant `<group>/<topic>`.
     subject: Option<String>,
@@ -38,7 +38,7 @@ pub(super) struct ChangeAnswer {
     /// From where.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
-    /// create, update, rotate or remove
+    /// create, update, rotate, revoke or remove
     action: String,
     kind: String,
     subject: String,

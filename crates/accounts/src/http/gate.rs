@@ -102,6 +102,16 @@ impl Gate {
         device.filter(|_| fits).ok_or_else(|| self.ended(source))
     }
 
+    /// A wrong signature.
+    pub(super) fn wrong_signature(&self, source: Source, words: &str) -> Problem {
+        self.failed(source, Code::LoginRefused, words)
+    }
+
+    /// The time since some moment.
+    pub(super) fn elapsed(&self) -> Duration {
+        (self.0.elapsed)()
+    }
+
     /// The credential is none, or none any more.
     pub(super) fn ended(&self, source: Source) -> Problem {
         self.failed(source, Code::LoginEnded, LOGIN_ENDED)

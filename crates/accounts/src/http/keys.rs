@@ -52,7 +52,7 @@ impl From<KeyKind> for KindName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ScopeName {
-    /// Parent topics and grants; to publish and subscribe on MQTT.
+    /// Parent topics, grants and tokens; to publish and subscribe on MQTT.
     Topics,
     /// Group IDs.
     Groups,

@@ -1,17 +1,20 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation is the test's failure")]
 
 mod devices;
+mod legacy_tokens;
 mod logins;
 mod meetings;
 mod messages;
 mod owners;
 mod server;
+mod tokens;
 
 use super::gate::Elapsed;
 use super::*;
 use crate::access::{AccessConfig, Identity};
 use crate::login::{self, LoginError, LoginStep};
 use crate::revocation::testing::ToldBroker;
+use crate::token::TokenKey;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
@@ -73,7 +76,12 @@ impl World {
         for group in ["GID_dev", "GID_other"] {
             catalog.put_group(Group { group: group.to_owned() }).await.unwrap();
         }
-        let access = AccessView::follow(catalog.clone(), AccessConfig::default()).await.unwrap();
+        let access = AccessView::follow(
+            catalog.clone(),
+            AccessConfig { token_key: Some(token_key()), ..AccessConfig::default() },
+        )
+        .await
+        .unwrap();
         let directory = DeviceDirectory::start(catalog.clone(), &Handle::current());
         let clock = Arc::new(AtomicU64::new(START_MS));
         let now_ms: Now = {
@@ -170,6 +178,10 @@ impl World {
             }
         }
     }
+}
+
+fn token_key() -> TokenKey {
+    TokenKey::new("convoke", &[3; 32])
 }
 
 fn endpoints() -> Endpoints {
@@ -537,12 +549,18 @@ fn the_document_names_every_route_with_its_answers() {
         "/api/v1/queue-topics/{topic}/messages",
         "/api/v1/server",
         "/api/v1/server/configuration",
+        "/api/v1/tokens",
+        "/api/v1/tokens:query",
+        "/api/v1/tokens:revoke",
         "/api/v1/topics",
         "/api/v1/topics/{topic}",
         "/api/v1/users",
         "/api/v1/users/{user}",
         "/api/v1/users/{user}/devices",
         "/api/v1/users/{user}/login-links",
+        "/token/apply",
+        "/token/query",
+        "/token/revoke",
     ];
     assert_eq!(paths.keys().map(String::as_str).collect::<Vec<_>>(), expected);
     let devices = &paths["/api/v1/users/{user}/devices"]["post"];
