@@ -193,6 +193,37 @@ async fn every_noun_is_listed_shown_changed_and_removed() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_applied_for_looked_at_and_revoked() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (stage, desk) = opened(folder.path()).await?;
+    desk.does("groups create GID_phone")?;
+    desk.does("topics create orders-up --rule none")?;
+    let token = desk.does("tokens apply rw orders-up/call --client-id GID_phone@@@guest --valid 1h")?;
+    fs::write(desk.folder.join("token"), &token)?;
+    let card = desk.does("tokens query token")?;
+    ensure!(card.starts_with("valid") && card.contains("yes") && card.contains("orders-up/call"), "{card}");
+    let guest = || {
+        let mut options = Options::new(Version::V5, "GID_phone@@@guest");
+        options.username = Some("Token|owner|convoke".to_owned());
+        options.password = Some(format!("RW|{}", token.trim()).into_bytes());
+        Link::open_with(SocketAddr::from(([127, 0, 0, 1], stage.mqtt_port())), options)
+    };
+    let mut connected = guest()?;
+    publish(&mut connected)?;
+    desk.fails("tokens revoke token", 2, &["remedy: give --yes"])?;
+    desk.does("tokens revoke token --yes")?;
+    ensure!(publish(&mut connected).is_err(), "a revoked token still publishes");
+    ensure!(guest().is_err(), "a revoked token lets a client in");
+    let said = desk.types("tokens query token")?;
+    ensure!(said.code == Some(1) && said.data.contains("revoked"), "{said:?}");
+    ensure!(desk.does("audit list --kind token")?.contains("revoke"));
+    desk.does("tokens apply r orders-up/# --secret-file token.json")?;
+    desk.does("tokens query token.json")?;
+    desk.fails("tokens query none", 1, &["cannot read the token from none", "remedy"])?;
+    desk.fails("tokens apply w other/#", 1, &["cannot apply for a token", "does not exist"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_is_read_to_its_end_or_to_the_limit() -> Result<()> {
     const USERS: usize = 205;
     let folder = tempfile::tempdir()?;

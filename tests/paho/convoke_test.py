@@ -152,6 +152,62 @@ class Logins(Case):
         self.assertFalse(reason.is_failure)
 
 
+class Tokens(Case):
+    CLIENT = "GID_dev@@@guest-1"
+
+    def terminal(self, username, password, version):
+        terminal = Terminal(self.CLIENT, username, password, version, clean=True)
+        _, reason = terminal.connect(self.server.mqtt)
+        self.assertFalse(reason.is_failure)
+        self.addCleanup(terminal.client.loop_stop)
+        terminal.client.reconnect_delay_set(min_delay=60, max_delay=60)
+        return terminal
+
+    def subscribe(self, terminal, topic):
+        answers = queue.Queue()
+        terminal.client.on_subscribe = lambda _c, _d, _mid, reasons, _p: answers.put(reasons)
+        terminal.client.subscribe(topic, qos=1)
+        return [reason.is_failure for reason in answers.get(timeout=WAIT_S)]
+
+    def ends_in_ms(self, seconds):
+        return int((time.time() + seconds) * 1000)
+
+    def apply(self, resources, seconds=3600):
+        wish = {"actions": "RW", "resources": resources, "client_id": self.CLIENT}
+        return self.server.api("tokens", wish | {"expires_at_ms": self.ends_in_ms(seconds)})
+
+    def test_a_token_of_the_api_is_used_renewed_and_revoked(self):
+        self.server.api("topics", {"topic": "chat", "rule": "none"})
+        for version in [paho.MQTTv311, paho.MQTTv5]:
+            with self.subTest(version=version):
+                token = self.apply(["chat/a"])
+                terminal = self.terminal(token["username"], token["password"], version)
+                self.assertEqual(self.subscribe(terminal, "chat/a"), [False])
+                self.assertEqual(self.subscribe(terminal, "chat/b"), [True])
+                terminal.publish("chat/a", "one")
+                self.assertEqual(terminal.message().payload, b"one")
+                newer = self.apply(["chat/#"])
+                terminal.publish("$SYS/uploadToken", json.dumps({"token": newer["token"], "type": "RW"}))
+                self.assertEqual(self.subscribe(terminal, "chat/b"), [False])
+                self.server.api("tokens:revoke", {"token": newer["token"]})
+                notice = terminal.message()
+                self.assertEqual(notice.topic, "$SYS/tokenInvalidNotice")
+                self.assertEqual(json.loads(notice.payload), {"code": 3, "type": "RW"})
+                terminal.ends.get(timeout=WAIT_S)
+
+    def test_a_token_of_the_older_service_logs_in(self):
+        self.server.api("topics", {"topic": "chat", "rule": "none"})
+        signed = {
+            "actions": "R,W", "resources": "chat/a,chat/+/b", "expireTime": str(self.ends_in_ms(3600)),
+            "serviceName": "mq", "instanceId": "convoke",
+        }
+        answer = self.server.legacy("apply", signed, {"proxyType": "MQTT"})
+        self.assertEqual((answer["success"], answer["code"]), (True, 200))
+        terminal = self.terminal(answer["username"], "RW|" + answer["tokenData"], paho.MQTTv311)
+        self.assertEqual(self.subscribe(terminal, "chat/a"), [False])
+        self.assertEqual(self.server.legacy("query", {"token": answer["tokenData"]}, {})["code"], 200)
+
+
 class Signalling(Case):
     def test_a_call_rings_at_a_paho_client(self):
         bob, bob_id = self.device("bob", paho.MQTTv311)

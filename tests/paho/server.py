@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import urllib.parse
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -94,16 +95,31 @@ class Server:
         return os.path.join(self.data, "tls", "ca.pem")
 
     def register(self, user, device):
+        return self.api(f"users/{user}/devices", {"device": f"{user}-{device}"})
+
+    def api(self, path, body):
         with open(os.path.join(self.data, "api-key")) as file:
             key = file.read().strip()
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.http}/api/v1/users/{user}/devices",
-            data=json.dumps({"device": f"{user}-{device}"}).encode(),
+            f"http://127.0.0.1:{self.http}/api/v1/{path}",
+            data=json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
             method="POST",
         )
         with urllib.request.urlopen(request) as answer:
-            return json.load(answer)
+            return json.loads(answer.read() or b"null")
+
+    def legacy(self, call, signed, others):
+        """The token service as the reference product's own clients ask it."""
+        with open(os.path.join(self.data, "access-key")) as file:
+            key = json.load(file)
+        pairs = sorted((name, ",".join(sorted(value.split(",")))) for name, value in signed.items())
+        text = "&".join(f"{name}={value}" for name, value in pairs)
+        digest = hmac.new(key["secret"].encode(), text.encode(), hashlib.sha1).digest()
+        form = signed | others | {"accessKey": key["key_id"], "signature": base64.b64encode(digest).decode()}
+        data = urllib.parse.urlencode(form).encode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/token/{call}", data=data) as answer:
+            return json.load(answer) | {"username": f"Token|{key['key_id']}|{key['instance']}"}
 
     def service(self, client_id):
         """Username and password of a service (Signature login)."""

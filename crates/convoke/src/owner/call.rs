@@ -33,6 +33,8 @@ pub(super) enum Show {
     },
     Card {
         columns: &'static [Column],
+        /// A field that says yes or no, where that is what was asked for.
+        verdict: Option<&'static str>,
     },
     Done {
         said: String,
@@ -128,7 +130,19 @@ impl Call {
     }
 
     pub(super) fn show(what: String, path: &[&str], columns: &'static [Column]) -> Self {
-        Self::new(format!("show {what}"), Method::GET, path, Show::Card { columns })
+        Self::new(format!("show {what}"), Method::GET, path, Show::Card { columns, verdict: None })
+    }
+
+    /// A question by POST, with a yes or a no in one field of its answer.
+    pub(super) fn card_with_verdict(
+        what: String,
+        path: &[&str],
+        body: Value,
+        columns: &'static [Column],
+        verdict: &'static str,
+    ) -> Self {
+        let show = Show::Card { columns, verdict: Some(verdict) };
+        Self { body: Some(body), ..Self::new(what, Method::POST, path, show) }
     }
 
     pub(super) fn verdict(what: String, path: &[&str]) -> Self {

@@ -1,7 +1,7 @@
 //! The commands by noun.
 
 use super::login::{Login, Logout};
-use super::{Options, audit, devices, grants, groups, keys, links, meetings, messages, server, topics, users};
+use super::{Options, audit, devices, grants, groups, keys, links, meetings, messages, server, tokens, topics, users};
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
@@ -44,6 +44,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  convoke meetings list --state live\n  convoke meetings kick MEETING ann --ban 10m\n  convoke meetings end MEETING --yes"
     )]
     Meetings(Noun<meetings::Verb>),
+    /// Tokens, by which clients of a service publish and subscribe for a while.
+    #[command(
+        after_help = "Examples:\n  convoke tokens apply rw chat/# --valid 12h --client-id GID_phone@@@d1 --secret-file token.json\n  convoke tokens query token.json\n  convoke tokens revoke token.json"
+    )]
+    Tokens(Noun<tokens::Verb>),
     /// Messages: publish one, look at those of the queue, drop dead letters.
     #[command(
         after_help = "Examples:\n  convoke messages publish orders-up/call hello\n  convoke messages publish orders-up/p2p/GID_phone@@@d1 hello\n  convoke messages list orders-up\n  convoke messages dead-letters convoke-broker"

@@ -89,7 +89,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Scope {
-    /// Parent topics and grants; to publish and subscribe on MQTT.
+    /// Parent topics, grants and tokens; to publish and subscribe on MQTT.
     Topics,
     /// Group IDs.
     Groups,

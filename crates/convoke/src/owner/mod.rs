@@ -1,5 +1,5 @@
-//! The owner's commands: groups, topics, grants, keys, users, devices, links, meetings, messages, the server and the log of
-//! changes, over the HTTP API.
+//! The owner's commands: groups, topics, grants, keys, users, devices, links, meetings, tokens, messages, the server and the
+//! log of changes, over the HTTP API.
 //!
 //! Each noun is a clap enum of verbs in a file of its own; a verb becomes a [`Call`], which is plain data: a request and
 //! how its answer is shown. One runner sends all of them. Data goes to standard output, words for people to standard
@@ -27,6 +27,7 @@ mod server;
 mod show;
 mod table;
 mod time;
+mod tokens;
 mod topics;
 mod users;
 
@@ -74,6 +75,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
         Command::Devices(noun) => run_verb(noun).await,
         Command::Links(noun) => run_verb(noun).await,
         Command::Meetings(noun) => run_verb(noun).await,
+        Command::Tokens(noun) => run_verb(noun).await,
         Command::Messages(noun) => run_verb(noun).await,
         Command::Server(noun) => run_verb(noun).await,
         Command::Audit(noun) => run_verb(noun).await,

@@ -17,7 +17,7 @@ pub(super) fn data(call: &Call, answer: &Value, target: &Target, json: bool) {
     }
     match &call.show {
         Show::Table { columns, .. } => table::print(&table::table(columns, items(answer))),
-        Show::Card { columns } => table::card(columns, answer).iter().for_each(print_line),
+        Show::Card { columns, .. } => table::card(columns, answer).iter().for_each(print_line),
         Show::Lines { lines } | Show::Health { lines } => lines(answer).iter().for_each(print_line),
         Show::Secret { text, .. } => print_line(text(answer, &target.url)),
         Show::Verdict => {
@@ -48,6 +48,7 @@ pub(super) fn verdict(call: &Call, answer: &Value) -> ExitCode {
     let is_no = match call.show {
         Show::Verdict => !is_allowed(answer),
         Show::Health { .. } => answer["health"]["ready"] != true,
+        Show::Card { verdict: Some(verdict), .. } => answer[verdict] != true,
         _ => false,
     };
     if is_no { ExitCode::FAILURE } else { ExitCode::SUCCESS }

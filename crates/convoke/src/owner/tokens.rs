@@ -38,7 +38,7 @@ pub(crate) struct Apply {
     /// Topics, or filters for many of them: orders-down/#.
     #[arg(required = true)]
     topics: Vec<String>,
-    /// For how long it is valid (90m, 12h, 7d): 60s to 30d; 12h without it.
+    /// For how long it is valid (90m, 12h, 7d): 60s to 30d.
     #[arg(long, value_name = "TIME", default_value = "12h")]
     valid: Span,
     /// The only client id that it is good for; else every one that no user owns.
