@@ -358,7 +358,8 @@ impl World {
         self.runtime.block_on(async {
             let by = By { actor: Actor::Owner, address: None, at_ms: now_ms() };
             catalog.apply(Order { change, by, expected: None }).await.unwrap();
-            access.reached(*catalog.access_revision().borrow()).await;
+            let revision = *catalog.access_revision().borrow();
+            access.reached(revision).await;
         });
     }
 
@@ -368,7 +369,8 @@ impl World {
         self.runtime.block_on(async {
             let by = By { actor: Actor::Owner, address: None, at_ms: now_ms() };
             let done = catalog.apply(Order { change, by, expected: None }).await.unwrap();
-            access.reached(*catalog.access_revision().borrow()).await;
+            let revision = *catalog.access_revision().borrow();
+            access.reached(revision).await;
             if done.cuts.is_empty() {
                 broker.judge_key(KEY.0).await.unwrap();
             }

@@ -79,7 +79,8 @@ pub async fn what_an_owner_has_removed_stays_removed_and_what_is_new_is_made<S: 
     // An owner brings it back.
     change(&catalog, Change::CreateGroup(group("GID_test"))).await;
     assert_eq!(catalog.seed(Seed::Group(group("GID_test")), Origin::Configuration).await, Ok(Seeded::Kept));
-    assert_eq!(*catalog.access_revision().borrow(), catalog.access().await.unwrap().revision);
+    let raised = *catalog.access_revision().borrow();
+    assert_eq!(raised, catalog.access().await.unwrap().revision);
 }
 
 pub async fn what_a_trial_has_made_is_known_until_it_is_forgotten<S: Store>(store: &S) {
