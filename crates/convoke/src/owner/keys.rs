@@ -95,7 +95,7 @@ pub(crate) enum Scope {
     Groups,
     /// Users, their devices and login links.
     Devices,
-    /// Nothing as yet.
+    /// To look at meetings and act in them.
     Meetings,
     /// To look at an open channel.
     Channels,

@@ -332,7 +332,7 @@ async fn what_the_catalog_has_online_is_not_away_since_it_came() {
     world.device("ann", json!({ "device": "d1" })).await;
     let client_id = "GID_dev@@@d1".to_owned();
     let came = OnlineEvent { client_id, channel_id: "one".to_owned(), kind: OnlineKind::Connect, at_ms: START_MS };
-    world.catalog.online_events(&[came.clone()]).await.unwrap();
+    world.catalog.online_events(std::slice::from_ref(&came)).await.unwrap();
     let crashed = world.ask("GET", "/api/v1/devices/GID_dev@@@d1", Value::Null).await;
     assert_eq!(crashed.body["online"], false);
     assert_eq!((crashed.body.get("since_ms"), crashed.body.get("last_seen_ms")), (None, None));
