@@ -287,11 +287,21 @@ async fn over_tls_the_authority_that_is_named_is_trusted_and_no_other() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_how_to_does_what_it_says() -> Result<()> {
+async fn administering_does_what_the_how_to_says() -> Result<()> {
+    does_what_it_says("administer.md").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moving_from_apsaramq_does_what_the_how_to_says() -> Result<()> {
+    does_what_it_says("move-from-apsaramq.md").await
+}
+
+/// Types each command of a how-to, one after the other, on a server of its own.
+async fn does_what_it_says(how_to: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (stage, desk) = opened(folder.path()).await?;
     std::os::unix::fs::symlink(stage.data(), desk.folder.join("data"))?;
-    let how_to = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/how-to/administer.md");
+    let how_to = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/how-to").join(how_to);
     let text = fs::read_to_string(how_to)?.replace("http://127.0.0.1:8080", stage.url("").trim_end_matches('/'));
     let blocks = text.split("```").skip(1).step_by(2);
     let lines: Vec<_> = blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("convoke ")).collect();
