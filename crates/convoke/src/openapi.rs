@@ -1,6 +1,8 @@
 //! The OpenAPI document of everything under HTTP: what accounts describe of users and logins, the join endpoint, and
 //! the view of a channel.
 
+mod exact;
+
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 use signalling::{JoinAnswer, JoinRequest};
@@ -18,6 +20,7 @@ pub fn document() -> Value {
     if let Some(tags) = document["tags"].as_array_mut() {
         tags.push(json!({ "name": "media", "description": "The RTC server: joining a channel, and looking at one." }));
     }
+    exact::make_exact(&mut document);
     document
 }
 
