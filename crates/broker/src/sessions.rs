@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use accounts::revocation::Sessions;
+use accounts::revocation::{Ending, Sessions};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -20,6 +20,13 @@ impl Broker {
         }
     }
 
+    fn end_credential(&self, client_id: &str, key_id: &str, is_removed: bool) -> oneshot::Receiver<()> {
+        let (answer, answered) = oneshot::channel();
+        let key_id = key_id.into();
+        self.notify_owner(client_id, |client| Notice::CredentialCut { client, key_id, is_removed, answer });
+        answered
+    }
+
     fn notify_all(&self, notice: impl Fn(Arc<AnswerOfAll>) -> Notice) -> oneshot::Receiver<()> {
         let (answer, answered) = AnswerOfAll::new();
         self.workers().iter().for_each(|worker| worker.notify(notice(Arc::clone(&answer))));
@@ -34,11 +41,19 @@ impl Sessions for Broker {
         answered
     }
 
-    fn end_device(&self, client_id: &str, key_id: Option<&str>) -> oneshot::Receiver<Option<Box<str>>> {
+    fn end_device(&self, client_id: &str, ending: Ending<'_>) -> oneshot::Receiver<Option<Box<str>>> {
         let (answer, answered) = oneshot::channel();
-        let key_id = key_id.map(Into::into);
-        self.notify_owner(client_id, |client| Notice::EndDevice(Removal { client, key_id, answer }));
+        let key_id = match ending {
+            Ending::Removed { key_id } => Some(key_id.into()),
+            Ending::RegisteredAgain | Ending::Registered => None,
+        };
+        let is_removed = ending.is_of_removed();
+        self.notify_owner(client_id, |client| Notice::EndDevice(Removal { client, key_id, is_removed, answer }));
         answered
+    }
+
+    fn cut_device(&self, client_id: &str, key_id: &str) -> oneshot::Receiver<()> {
+        self.end_credential(client_id, key_id, true)
     }
 
     fn cut_key(&self, key_id: &str) -> oneshot::Receiver<()> {
@@ -56,9 +71,6 @@ impl Sessions for Broker {
     }
 
     fn cut_credential(&self, client_id: &str, key_id: &str) -> oneshot::Receiver<()> {
-        let (answer, answered) = oneshot::channel();
-        let key_id = key_id.into();
-        self.notify_owner(client_id, |client| Notice::CredentialCut { client, key_id, answer });
-        answered
+        self.end_credential(client_id, key_id, false)
     }
 }

@@ -26,6 +26,8 @@ pub trait Accounts: Send + Sync {
     /// Client ids of removed devices that were not registered again, as long as [`limits::REMOVED_DEVICE_KEEP_MS`]
     /// says.
     fn removed_devices(&self) -> CatalogFuture<'_, Vec<String>>;
+    /// Whether this client id is one of them.
+    fn was_removed(&self, client_id: &str) -> CatalogFuture<'_, bool>;
     /// Devices of these users with their online state.
     fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>>;
     fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()>;

@@ -123,7 +123,11 @@ pub enum Change {
         force: bool,
     },
     /// Registers, or replaces the credential.
-    PutDevice(Device),
+    PutDevice {
+        device: Device,
+        /// The credential that the client id has; `None`: it is not registered. If that is not so, [`ApplyError::Stale`].
+        replaces: Option<String>,
+    },
     RemoveDevice {
         client_id: String,
         /// Only with this credential; any other is [`ApplyError::Unknown`].
@@ -201,6 +205,9 @@ pub enum ApplyError {
     Stale { present: u64 },
     #[error("it is in use: {0}")]
     InUse(Uses),
+    /// The key of the one who ordered it was disabled or removed meanwhile, or the login link.
+    #[error("whoever ordered it may not any more")]
+    ActorGone,
     #[error("there are {max} already, and no more may be")]
     TooMany { max: u32 },
     #[error(transparent)]

@@ -108,6 +108,8 @@ macro_rules! catalog_contract {
             audit [
                 each_change_is_in_the_log_under_a_number_that_rises
                 a_revoked_device_stays_registered_and_its_credential_is_void
+                a_registration_over_another_credential_than_was_seen_is_refused
+                who_has_lost_the_right_meanwhile_changes_nothing
                 what_is_ordered_elsewhere_is_in_the_log
                 what_is_as_it_is_wished_changes_nothing
                 another_thing_of_the_same_name_is_refused

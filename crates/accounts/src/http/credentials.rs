@@ -6,7 +6,7 @@ use super::{Api, unavailable};
 use crate::access::{ClientId, account_of_user};
 use crate::clients::{Answer, Clients, Turn};
 use crate::login::sign;
-use crate::revocation::{ANSWERS_WITHIN, answered};
+use crate::revocation::{ANSWERS_WITHIN, Ending, answered};
 use aws_lc_rs::rand;
 use catalog::{Actor, ApplyError, By, Change, Device, User};
 use problem::{Code, Problem};
@@ -19,6 +19,9 @@ use utoipa::ToSchema;
 
 /// How long a device credential lets its terminal in: 30 days.
 pub const CREDENTIAL_VALID_MS: u64 = catalog::limits::CREDENTIAL_VALID_MS;
+
+/// Registrations of a device that was changed meanwhile are tried so often.
+const TRIES: usize = 4;
 
 /// Registered devices of one user; they are forgotten some time after their credential has expired.
 pub const DEVICES_PER_USER_MAX: usize = 64;
@@ -66,12 +69,14 @@ impl fmt::Debug for Terminal {
     }
 }
 
-/// The client id of a device that a user has or may have. It stays so for as long as this is held, but for a service that
-/// takes it up in that moment: the device's login is refused then.
+/// The client id of a device that a user has or may have. As long as this is held, nobody else registers it, and what a
+/// removal leaves there does not end. It may be removed, and a service may take it up: the device's login is refused then.
 pub(super) struct Reserved<'a> {
-    pub(super) client_id: String,
-    _registering: MutexGuard<'a, ()>,
-    _turn: MutexGuard<'a, ()>,
+    client_id: String,
+    /// The credential that it has; `None`: it is not registered, and nothing is left of one that was.
+    replaces: Option<String>,
+    registering: MutexGuard<'a, ()>,
+    turn: MutexGuard<'a, ()>,
 }
 
 pub(super) async fn reserve<'a>(
@@ -84,19 +89,28 @@ pub(super) async fn reserve<'a>(
     // What a removal ends there has ended before, and what it has not does not end what is new.
     let turn = api.state.revocation.turn_at(&client_id).await;
     let registering = api.registering.lock().await;
-    let holder = match api.state.catalog.device(&client_id).await.map_err(unavailable)? {
-        Some(device) if device.user == user => api.state.sessions.holder_of(&client_id),
+    let replaces = claim(api, &client_id, user).await?;
+    Ok(Reserved { client_id, replaces, registering, turn })
+}
+
+/// Returns the credential that the client id has, if it is the user's. If it is nobody's, what was left there has ended.
+async fn claim(api: &Api, client_id: &str, user: &str) -> Result<Option<String>, Problem> {
+    let (catalog, sessions) = (&api.state.catalog, &api.state.sessions);
+    let registered = catalog.device(client_id).await.map_err(unavailable)?;
+    let holder = match &registered {
+        Some(device) if device.user == user => sessions.holder_of(client_id),
         Some(_) => return Err(taken()),
         None => {
             refuse_too_many(api, user).await?;
             // Of a device that was registered before; a new one begins with nothing.
-            api.state.sessions.end_device(&client_id, None)
+            let was_removed = catalog.was_removed(client_id).await.map_err(unavailable)?;
+            sessions.end_device(client_id, if was_removed { Ending::RegisteredAgain } else { Ending::Registered })
         }
     };
     // A service's client id is registered nowhere: it is the service's for as long as it has a session.
     match answered(holder).await.ok_or_else(no_answer)? {
         Some(account) if *account != *account_of_user(user) => Err(taken()),
-        _ => Ok(Reserved { client_id, _registering: registering, _turn: turn }),
+        _ => Ok(registered.map(|device| device.key_id)),
     }
 }
 
@@ -120,12 +134,34 @@ pub(super) fn no_answer() -> Problem {
     Problem::new(Code::Unavailable, "the broker did not answer; try again in a moment").retry_after(1)
 }
 
-/// Registers the device; the credential that it had before is void from now on.
-pub(super) async fn issue(api: &Arc<Api>, by: By, client_id: &str, user: User) -> Result<Terminal, Problem> {
-    let device = new_device(client_id, &user.user, api.now_ms())?;
-    let done = api.apply(by, Change::PutDevice(device.clone()), None).await;
-    done.map_err(|error| Refusals::of("device", client_id).refuse(error))?;
-    Ok(terminal(api, device, user.shown_name().into_owned()))
+/// Registers the device; the credential that it had before is void from now on. A device that was removed since it was
+/// reserved begins with nothing. `gone`: the refusal of one who has lost the right to order it meanwhile.
+pub(super) async fn issue(
+    api: &Arc<Api>,
+    by: By,
+    reserved: Reserved<'_>,
+    user: User,
+    gone: impl FnOnce() -> Problem,
+) -> Result<Terminal, Problem> {
+    let Reserved { client_id, mut replaces, registering, turn } = reserved;
+    for _ in 0..TRIES {
+        let device = new_device(&client_id, &user.user, api.now_ms())?;
+        let change = Change::PutDevice { device: device.clone(), replaces };
+        let done = match api.commit(by.clone(), change, None).await {
+            Err(ApplyError::Stale { .. }) => {
+                replaces = claim(api, &client_id, &user.user).await?;
+                continue;
+            }
+            Err(ApplyError::ActorGone) => return Err(gone()),
+            done => done.map_err(|error| Refusals::of("device", &client_id).refuse(error))?,
+        };
+        // Others need not wait until the connection of the login before has ended.
+        drop((registering, turn));
+        api.in_force(&done, false).await;
+        return Ok(terminal(api, device, user.shown_name().into_owned()));
+    }
+    let words = "the device was changed again and again while it was registered; try again";
+    Err(Problem::new(Code::Unavailable, words).retry_after(1))
 }
 
 /// Lets the credential last 30 days from now. The key stays: an answer that is lost costs nothing. `None`: the device was

@@ -89,7 +89,7 @@ impl Gate {
     /// The login link that has this secret, and its user.
     pub(super) async fn link_user(&self, source: Source, secret: &str) -> Result<(String, User), Problem> {
         let user = self.find_link_user(&hex(&sha256(secret))).await.map_err(unavailable)?;
-        user.ok_or_else(|| self.failed(source, Code::LoginRefused, SECRET_UNKNOWN))
+        user.ok_or_else(|| self.unknown_link(source))
     }
 
     /// The device of this credential, whether or not it has expired.
@@ -100,6 +100,11 @@ impl Gate {
         let secret = device.as_ref().map(|device| device.secret.as_str());
         let fits = matches(secret, &login.client_id, login.password.as_bytes());
         device.filter(|_| fits).ok_or_else(|| self.ended(source))
+    }
+
+    /// The login link is none, or none any more.
+    pub(super) fn unknown_link(&self, source: Source) -> Problem {
+        self.failed(source, Code::LoginRefused, SECRET_UNKNOWN)
     }
 
     /// A wrong signature.
@@ -167,7 +172,7 @@ impl Gate {
 
 const KEY_MISSING: &str = "the request has no key; send an API key as Authorization: Bearer <key>, or an access key as \
                            Authorization: Basic base64(<key id>:<secret>)";
-const KEY_UNKNOWN: &str = "the key is not known here, is disabled or has expired; take the one of the data directory's file \
+pub(super) const KEY_UNKNOWN: &str = "the key is not known here, is disabled or has expired; take the one of the data directory's file \
                            api-key, or create one with it";
 const LOGIN_ENDED: &str = "this login has ended: the device was removed or logged in anew, or its password is wrong; \
                            open your login link again";

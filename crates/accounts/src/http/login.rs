@@ -69,10 +69,10 @@ pub(super) async fn log_in(
     Caller(source): Caller,
     Body(request): Body<LoginRequest>,
 ) -> Result<Secret<Terminal>, Problem> {
-    let (link_id, user) = api.state.gate.link_user(source, &request.secret).await?;
+    let (link_id, user) = api.state.gate.link_user(source.clone(), &request.secret).await?;
     let reserved = reserve(&api, None, Some(request.device), &user.user).await?;
     let by = By { actor: Actor::Link(link_id), address: None, at_ms: api.now_ms() };
-    Ok(Secret(issue(&api, by, &reserved.client_id, user).await?))
+    Ok(Secret(issue(&api, by, reserved, user, || api.state.gate.unknown_link(source)).await?))
 }
 
 /// Lets a device credential last 30 days from now. User name and password stay: it may be asked again and again.

@@ -1,6 +1,6 @@
 //! What all routes for owners share: who asks and whether they may, changes with their refusals, lists, entity tags.
 
-use super::gate::Caller;
+use super::gate::{Caller, KEY_UNKNOWN};
 use super::{Api, unavailable};
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, Query};
@@ -85,9 +85,21 @@ impl<N: Needs> FromRequestParts<Arc<Api>> for Holder<N> {
 }
 
 impl Api {
-    /// Makes the change, and waits until this server goes by it and has ended what it ends. It is finished also if the
-    /// caller hangs up.
+    /// Makes the change, and waits until this server goes by it and has ended what it ends.
     pub(super) async fn apply(
+        self: &Arc<Self>,
+        by: By,
+        change: Change,
+        expected: Option<u64>,
+    ) -> Result<Applied, ApplyError> {
+        let is_about_key = matches!(change, Change::UpdateKey { .. } | Change::RotateKey { .. });
+        let done = self.commit(by, change, expected).await?;
+        self.in_force(&done, is_about_key).await;
+        Ok(done)
+    }
+
+    /// Makes the change, also if the caller hangs up, and waits for nothing behind it.
+    pub(super) async fn commit(
         self: &Arc<Self>,
         by: By,
         change: Change,
@@ -95,9 +107,8 @@ impl Api {
     ) -> Result<Applied, ApplyError> {
         let api = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let is_about_key = matches!(change, Change::UpdateKey { .. } | Change::RotateKey { .. });
             let client_id = match &change {
-                Change::PutDevice(Device { client_id, .. })
+                Change::PutDevice { device: Device { client_id, .. }, .. }
                 | Change::RemoveDevice { client_id, .. }
                 | Change::RevokeDevice { client_id, .. } => Some(client_id.clone()),
                 _ => None,
@@ -107,22 +118,32 @@ impl Api {
             if let Some(client_id) = client_id {
                 api.state.directory.invalidate(&client_id);
             }
-            if let Ok(Applied { access_revision: Some(revision), .. }) = done
-                && timeout(IN_FORCE_WITHIN, api.state.access.reached(revision)).await.is_err()
-            {
-                tracing::warn!(revision, "a change is not in force yet, because the catalog cannot be read");
-            }
-            if let Ok(Applied { number: Some(number), cuts, .. }) = &done
-                && (is_about_key || !cuts.is_empty())
-                && timeout(ENDED_WITHIN, api.state.revocation.passed(*number)).await.is_err()
-            {
-                tracing::warn!(change = number, "what a change ends has not ended yet; it is tried again");
-            }
             done
         });
         let lost = || ApplyError::Catalog(CatalogError::Unavailable("the change was not finished".to_owned()));
         task.await.unwrap_or_else(|_| Err(lost()))
     }
+
+    /// Waits until this server goes by the change and has ended what it ends, though not for ever.
+    pub(super) async fn in_force(&self, done: &Applied, is_about_key: bool) {
+        let Applied { number, access_revision, cuts } = done;
+        if let Some(revision) = *access_revision
+            && timeout(IN_FORCE_WITHIN, self.state.access.reached(revision)).await.is_err()
+        {
+            tracing::warn!(revision, "a change is not in force yet, because the catalog cannot be read");
+        }
+        if let Some(number) = *number
+            && (is_about_key || !cuts.is_empty())
+            && timeout(ENDED_WITHIN, self.state.revocation.passed(number)).await.is_err()
+        {
+            tracing::warn!(change = number, "what a change ends has not ended yet; it is tried again");
+        }
+    }
+}
+
+/// The key of the request was disabled or removed while it was under way.
+pub(super) fn key_gone() -> Problem {
+    Problem::new(Code::ApiKeyRequired, KEY_UNKNOWN)
 }
 
 /// The words of refusals about one thing.
@@ -156,6 +177,7 @@ impl<'a> Refusals<'a> {
                 );
                 Problem::new(Code::InUse, words)
             }
+            ApplyError::ActorGone => key_gone(),
             ApplyError::TooMany { max } => {
                 let words = format!(
                     "{max} are revoked already whose time is not over; wait for some to end, or disable or remove the key \

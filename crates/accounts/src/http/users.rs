@@ -4,7 +4,7 @@ use super::api_keys::sha256_hex;
 use super::body::{Body, Secret};
 use super::credentials::{Terminal, issue, random, reserve};
 use super::names::{UserPath, check_name};
-use super::owner::{Devices, Holder, Refusals};
+use super::owner::{Devices, Holder, Refusals, key_gone};
 use super::{Api, unavailable};
 use axum::Json;
 use axum::extract::State;
@@ -136,7 +136,7 @@ pub(super) async fn register_device(
     // Before the user is created: a refused request leaves nothing behind.
     let reserved = reserve(&api, request.group, request.device, &user).await?;
     let user = settle_user(&api, holder.by(), &user, name).await?;
-    Ok(Secret(issue(&api, holder.by(), &reserved.client_id, user).await?))
+    Ok(Secret(issue(&api, holder.by(), reserved, user, key_gone).await?))
 }
 
 async fn settle_user(api: &Arc<Api>, by: By, user: &str, name: Option<&str>) -> Result<User, Problem> {

@@ -53,7 +53,8 @@ pub enum LookupSource {
     Senders,
     /// The queue, for messages to such devices.
     Queue,
-    /// Connections whose credential was to end by now.
+    /// Connections whose credential was to end by now. They are told what the catalog has: another process may have prolonged
+    /// it since the row was read that is in the cache.
     Standing,
 }
 
@@ -127,7 +128,9 @@ impl DeviceDirectory {
 
     /// Answers `done` with the device of this client id, `None` if it is not registered.
     pub fn lookup(&self, source: LookupSource, client_id: &str, done: LookupDone) {
-        if let Some(device) = self.cached(client_id) {
+        if source != LookupSource::Standing
+            && let Some(device) = self.cached(client_id)
+        {
             return done(Ok(Some(device)));
         }
         if self.wake.is_closed() {

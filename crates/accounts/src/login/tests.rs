@@ -209,8 +209,12 @@ impl World {
 
     /// As a worker asks: from a thread that knows no runtime.
     fn lookup(&self) -> Result<Option<Device>, LookupError> {
+        self.lookup_for(LookupSource::Senders)
+    }
+
+    fn lookup_for(&self, source: LookupSource) -> Result<Option<Device>, LookupError> {
         let (answer, answers) = mpsc::channel();
-        self.directory.lookup(LookupSource::Senders, CLIENT, Box::new(move |found| answer.send(found).unwrap()));
+        self.directory.lookup(source, CLIENT, Box::new(move |found| answer.send(found).unwrap()));
         answers.recv().unwrap()
     }
 }
@@ -232,6 +236,19 @@ fn a_known_device_is_answered_at_once_also_without_the_catalog() {
     assert_eq!(world.lookup(), Ok(Some(device("one"))));
     world.directory.invalidate(CLIENT);
     assert_eq!(world.lookup(), Err(LookupError::Unavailable));
+}
+
+/// As another process does, which tells this one nothing.
+#[test]
+fn what_was_prolonged_elsewhere_is_seen_for_a_connection_that_was_to_end_by_now() {
+    let world = World::new();
+    world.put(device("one"));
+    world.lookup().unwrap();
+    let until = world.runtime.block_on(world.catalog.extend_device(CLIENT, &device("one").key_id, NOW + 50));
+    assert_eq!(until.unwrap(), Some(NOW + 50));
+    let prolonged = Device { expires_at_ms: NOW + 50, ..device("one") };
+    assert_eq!(world.lookup_for(LookupSource::Standing), Ok(Some(prolonged.clone())));
+    assert_eq!(world.lookup(), Ok(Some(prolonged)));
 }
 
 #[test]

@@ -3,13 +3,18 @@
 use super::testing::ToldBroker;
 use super::*;
 use crate::access::AccessConfig;
+use crate::login::DeviceDirectory;
 use catalog::{
     AccessKey, Accounts, Actor, Audit, By, Change, Device, Group, KeyUpdate, Order, SqliteCatalog, Topics, User,
 };
 use sqlx::{Connection, SqliteConnection};
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
+use tokio::time::sleep;
 
 /// A catalog with a key, a group and a user, followed, and the same file as another process has it.
 struct World {
@@ -111,7 +116,11 @@ async fn what_another_process_changes_is_ended_under_the_new_rules_also_before_t
     // The first look is over, and the next one is far.
     tokio::time::sleep(Duration::from_millis(50)).await;
     world.elsewhere.apply(disabling()).await.unwrap();
-    world.catalog.apply(order(Change::PutDevice(device("GID_dev@@@a", "ann", "DC.1")))).await.unwrap();
+    world
+        .catalog
+        .apply(order(Change::PutDevice { device: device("GID_dev@@@a", "ann", "DC.1"), replaces: None }))
+        .await
+        .unwrap();
     world.until("the key", |broker| !broker.cut_keys.lock().unwrap().is_empty()).await;
     assert!(world.access.load().key("svc").is_none(), "who logs in from now on is judged by the new rules");
 }
@@ -157,7 +166,7 @@ async fn a_row_of_a_device_that_another_process_has_changed_is_read_again() {
         async move { tokio::task::spawn_blocking(move || found.recv().unwrap()).await.unwrap() }
     };
     assert_eq!(key_id().await, "DC.1");
-    let new = Change::PutDevice(device("GID_dev@@@a", "ann", "DC.2"));
+    let new = Change::PutDevice { device: device("GID_dev@@@a", "ann", "DC.2"), replaces: Some("DC.1".to_owned()) };
     let number = world.elsewhere.apply(order(new)).await.unwrap().number.unwrap();
     world.revocation.passed(number).await;
     assert_eq!(key_id().await, "DC.2");
@@ -192,7 +201,7 @@ async fn what_was_registered_again_before_it_could_be_ended_keeps_its_new_sessio
     world.broker.is_silent.store(false, Ordering::SeqCst);
     world.revocation.passed(number).await;
     assert_eq!(*world.broker.ended.lock().unwrap(), []);
-    assert_eq!(*world.broker.cut_credentials.lock().unwrap(), [("GID_dev@@@a".to_owned(), "DC.1".to_owned())]);
+    assert_eq!(*world.broker.cut_devices.lock().unwrap(), [("GID_dev@@@a".to_owned(), "DC.1".to_owned())]);
 }
 
 #[tokio::test]
@@ -204,9 +213,35 @@ async fn a_session_of_the_user_before_ends_though_the_client_id_was_registered_a
     let held = world.revocation.turn_at("GID_dev@@@a").await;
     let number = world.elsewhere.apply(removal("GID_dev@@@a")).await.unwrap().number.unwrap();
     world.elsewhere.put_device(device("GID_dev@@@a", "bob", "DC.2")).await.unwrap();
+    world.until("its connection", |broker| !broker.cut_devices.lock().unwrap().is_empty()).await;
     drop(held);
     world.revocation.passed(number).await;
     assert_eq!(*world.broker.ended.lock().unwrap(), [ended("GID_dev@@@a", "DC.1")]);
+}
+
+fn removal_of_group() -> Change {
+    Change::RemoveGroup { group: "GID_dev".to_owned(), force: true }
+}
+
+/// Of more removed devices than may wait for it.
+#[tokio::test]
+async fn a_log_that_takes_nothing_keeps_no_connection() {
+    const DEVICES: usize = 10_000;
+    let world = World::new().await;
+    world.broker.is_full.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        world.register_many(DEVICES).await;
+        world.catalog.apply(order(removal_of_group())).await.unwrap();
+        world.catalog.apply(order(Change::CreateGroup(Group { group: "GID_dev".to_owned() }))).await.unwrap();
+    }
+    world.register("GID_dev@@@a", "ann", "DC.a").await;
+    world.catalog.apply(removal("GID_dev@@@a")).await.unwrap();
+    let key = world.catalog.apply(disabling()).await.unwrap().number.unwrap();
+    world.revocation.passed(key).await;
+    assert_eq!(*world.broker.cut_keys.lock().unwrap(), ["svc"]);
+    let cut = |broker: &ToldBroker| broker.cut_devices.lock().unwrap().len();
+    world.until("all connections", |broker| cut(broker) == 2 * DEVICES + 1).await;
+    assert_eq!(*world.broker.ended.lock().unwrap(), []);
 }
 
 #[tokio::test]
@@ -215,8 +250,7 @@ async fn ten_thousand_devices_of_a_removed_group_are_all_ended() {
     let world = World::new().await;
     world.register_many(DEVICES).await;
     let began = Instant::now();
-    let change = Change::RemoveGroup { group: "GID_dev".to_owned(), force: true };
-    let number = world.catalog.apply(order(change)).await.unwrap().number.unwrap();
+    let number = world.catalog.apply(order(removal_of_group())).await.unwrap().number.unwrap();
     let removed = began.elapsed();
     world.revocation.passed(number).await;
     println!("{DEVICES} devices removed in {removed:?}, ended in {:?}", began.elapsed());

@@ -69,8 +69,8 @@ impl Worker {
             Notice::KeyCut { key_id, answer } => self.cut_key(&key_id, answer),
             Notice::KeyChanged { key_id, answer } => self.judge_key(&key_id, answer),
             Notice::Standing { connection, found } => self.judge_device(connection, found),
-            Notice::CredentialCut { client, key_id, answer } => {
-                self.cut_credential(&client, key_id);
+            Notice::CredentialCut { client, key_id, is_removed, answer } => {
+                self.cut_credential(&client, key_id, is_removed);
                 // As above.
                 let _ = answer.send(());
             }

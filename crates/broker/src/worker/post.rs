@@ -240,10 +240,11 @@ pub(crate) enum Notice {
         connection: ConnectionKey,
         found: Result<Option<catalog::Device>, LookupError>,
     },
-    /// The credential of a device was replaced.
+    /// The credential of a device was replaced, or the device removed with it.
     CredentialCut {
         client: ClientKey,
         key_id: Box<str>,
+        is_removed: bool,
         answer: oneshot::Sender<()>,
     },
     /// A token was revoked.
@@ -289,6 +290,8 @@ pub(crate) struct Removal {
     pub(crate) client: ClientKey,
     /// Of the credential that is void from now on.
     pub(crate) key_id: Option<Box<str>>,
+    /// Its device was removed.
+    pub(crate) is_removed: bool,
     /// Gets the account of a service that has the client id: nothing was ended then.
     pub(crate) answer: oneshot::Sender<Option<Box<str>>>,
 }

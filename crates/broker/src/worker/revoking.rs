@@ -73,21 +73,24 @@ impl Worker {
     }
 
     /// Ends the connection of a device that was let in by a credential which is void from now on. A login under way that has
-    /// read it does not come about.
-    pub(super) fn cut_credential(&mut self, client_id: &ClientKey, key_id: Box<str>) {
+    /// read it does not come about. `is_removed`: so is the device.
+    pub(super) fn cut_credential(&mut self, client_id: &ClientKey, key_id: Box<str>, is_removed: bool) {
         self.connections.void_credential(key_id.clone(), self.now.instant);
         if let Some(connection) = self.clients.connection_of(client_id)
             && self.connections.is_of_credential(connection, &key_id)
         {
-            self.close_with_words(connection, ReasonCode::NOT_AUTHORIZED, REPLACED);
+            let (reason, words) = match is_removed {
+                true => (ReasonCode::ADMINISTRATIVE_ACTION, REMOVED),
+                false => (ReasonCode::NOT_AUTHORIZED, REPLACED),
+            };
+            self.close_with_words(connection, reason, words);
         }
     }
 
     /// A device was removed, or its client id is given to somebody else: what a user had under it ends. A service keeps what
     /// it has. Answers when it is on the disk.
     pub(super) fn end_device(&mut self, removal: Removal) {
-        let Removal { client: client_id, key_id, answer } = removal;
-        let is_removed = key_id.is_some();
+        let Removal { client: client_id, key_id, is_removed, answer } = removal;
         if let Some(key_id) = key_id {
             self.connections.void_credential(key_id, self.now.instant);
         }

@@ -1,6 +1,6 @@
 //! Devices that are removed.
 
-use accounts::revocation::Sessions;
+use accounts::revocation::{Ending, Sessions};
 use mqtt::{ReasonCode, Version};
 use tokio::sync::oneshot;
 
@@ -15,7 +15,7 @@ fn to(client_id: &str) -> String {
 /// As the API does. The account of a service that keeps the client id.
 fn remove(world: &World, client_id: &str, user: &str) -> Option<String> {
     world.remove_from_catalog(client_id, user);
-    answer(world.broker().end_device(client_id, Some(&key_id_of(user))))
+    answer(world.broker().end_device(client_id, Ending::Removed { key_id: &key_id_of(user) }))
 }
 
 fn answer(answer: oneshot::Receiver<Option<Box<str>>>) -> Option<String> {
@@ -64,6 +64,42 @@ fn the_removal_of_a_device_that_is_away_is_told_to_the_queue_too() {
     for (_, event) in of_the_connection {
         assert_ne!(event["channelId"], removed["channelId"], "it ends no connection twice");
     }
+}
+
+#[test]
+fn the_removal_of_a_device_that_is_away_is_told_also_when_it_is_registered_again_before_it_has_ended() {
+    for (ending, told) in [(Ending::RegisteredAgain, 1), (Ending::Registered, 0)] {
+        let world = World::new();
+        world.remove_from_catalog(BOB, "bob");
+        assert_eq!(answer(world.broker().end_device(BOB, ending)), None);
+        world.connect(Profile::of(SERVICE));
+        let is_of_bob = |body: &[u8]| String::from_utf8_lossy(body).contains(BOB);
+        // That of the service is told later.
+        let mut events = 0;
+        loop {
+            let message = world.receive("GID_dev_MQTT").message;
+            if !is_of_bob(&message.body) {
+                break;
+            }
+            assert_eq!(message.tag.as_deref(), Some("tcpclean"));
+            events += 1;
+        }
+        assert_eq!(events, told, "{ending:?}");
+    }
+}
+
+#[test]
+fn the_connection_of_a_removed_device_ends_before_its_session_and_waits_for_no_disk() {
+    let world = World::new();
+    let mut bob = world.connect(Profile::of(BOB));
+    world.remove_from_catalog(BOB, "bob");
+    world.broker().cut_device(BOB, "DC.another").blocking_recv().unwrap();
+    world.broker().cut_device(BOB, &key_id_of("bob")).blocking_recv().unwrap();
+    assert_eq!(bob.expect_end(), Said::Disconnect(ReasonCode::ADMINISTRATIVE_ACTION));
+    assert_eq!(bob.last_words.as_deref(), Some("the login of this device has ended: log in again"));
+    world.until("its session is there", |stats| (stats.connections, stats.sessions) == (0, 1));
+    assert_eq!(answer(world.broker().end_device(BOB, Ending::Removed { key_id: &key_id_of("bob") })), None);
+    world.until("nothing of it is left", |stats| stats.sessions == 0);
 }
 
 #[test]
@@ -129,7 +165,7 @@ fn a_login_that_began_before_the_removal_does_not_come_about() {
     // The row is still in the cache, as for a login that has just found it.
     world.connect(Profile::of(BOB)).end_session();
     world.until("it is off", |stats| stats.connections == 0);
-    assert_eq!(answer(world.broker().end_device(BOB, Some(&key_id_of("bob")))), None);
+    assert_eq!(answer(world.broker().end_device(BOB, Ending::Removed { key_id: &key_id_of("bob") })), None);
     for profile in [Profile::of(BOB), Profile { version: Version::V311, ..Profile::of(BOB) }] {
         assert_eq!(refusal(&world, profile), ReasonCode::BAD_USER_NAME_OR_PASSWORD);
     }
@@ -139,7 +175,7 @@ fn a_login_that_began_before_the_removal_does_not_come_about() {
 fn a_service_keeps_its_client_id() {
     let world = World::new();
     let mut service = world.connect(Profile::of(SERVICE));
-    assert_eq!(answer(world.broker().end_device(SERVICE, None)).as_deref(), Some("service:convoke"));
+    assert_eq!(answer(world.broker().end_device(SERVICE, Ending::Registered)).as_deref(), Some("service:convoke"));
     service.ping();
 }
 

@@ -245,7 +245,7 @@ fn who_did_not_log_in_by_tokens_uploads_none() {
 fn a_device_takes_the_client_id_that_tokens_had() {
     let world = World::new();
     let mut client = world.connect(profile(Profile::of(CLIENT), &[&token(&world, TokenType::Read, &["chat/#"])]));
-    let answer = world.broker().end_device(CLIENT, None).blocking_recv().unwrap();
+    let answer = world.broker().end_device(CLIENT, accounts::revocation::Ending::Registered).blocking_recv().unwrap();
     assert_eq!(answer, None, "nobody keeps it");
     assert_eq!(client.expect_end(), Said::Disconnect(ReasonCode::ADMINISTRATIVE_ACTION));
     world.register(CLIENT, "dora");

@@ -12,7 +12,7 @@ use uuid::Uuid;
 const NOW_MS: u64 = 1_800_000_000_000;
 
 fn order(change: Change) -> Order {
-    let by = By { actor: Actor::Key("ops".to_owned()), address: Some("192.0.2.7".to_owned()), at_ms: NOW_MS };
+    let by = By { actor: Actor::Owner, address: Some("192.0.2.7".to_owned()), at_ms: NOW_MS };
     Order { change, by, expected: None }
 }
 
@@ -42,6 +42,10 @@ fn link(secret: &str) -> LoginLink {
     LoginLink::new(secret.repeat(16), "ann".to_owned())
 }
 
+fn put_device(key_id: &str, replaces: Option<&str>) -> Change {
+    Change::PutDevice { device: device("GID_test@@@a", "ann", key_id), replaces: replaces.map(str::to_owned) }
+}
+
 /// One of each.
 fn creations() -> [(Change, Kind, &'static str); 7] {
     [
@@ -50,7 +54,7 @@ fn creations() -> [(Change, Kind, &'static str); 7] {
         (Change::CreateGrant(grant()), Kind::Grant, "GID_test/up"),
         (Change::CreateKey(key("svc")), Kind::Key, "svc"),
         (Change::PutUser(user("ann")), Kind::User, "ann"),
-        (Change::PutDevice(device("GID_test@@@a", "ann", "DC.1")), Kind::Device, "GID_test@@@a"),
+        (put_device("DC.1", None), Kind::Device, "GID_test@@@a"),
         (Change::CreateLink(link("abcd")), Kind::Link, "abcdabcdabcdabcd"),
     ]
 }
@@ -93,7 +97,7 @@ pub async fn each_change_is_in_the_log_under_a_number_that_rises(store: &impl St
         last = number;
         let row = catalog.audit(some_rows(1)).await.unwrap().remove(0);
         assert_eq!((row.number, row.kind, row.subject.as_str()), (number, kind, subject));
-        assert_eq!((row.actor.as_str(), row.address.as_deref()), ("key:ops", Some("192.0.2.7")));
+        assert_eq!((row.actor.as_str(), row.address.as_deref()), ("owner", Some("192.0.2.7")));
         assert_eq!((row.action.as_str(), row.at_ms, row.before.is_none()), ("create", NOW_MS, true));
         assert!(row.after.is_some());
     }
@@ -232,6 +236,38 @@ pub async fn a_change_of_what_was_changed_meanwhile_is_refused(store: &impl Stor
     assert!(catalog.key("svc").await.unwrap().is_some());
 }
 
+pub async fn a_registration_over_another_credential_than_was_seen_is_refused(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let present = catalog.device_info("GID_test@@@a").await.unwrap().unwrap().changed;
+    for seen in [None, Some("DC.0")] {
+        assert_eq!(apply(&catalog, put_device("DC.2", seen)).await, Err(ApplyError::Stale { present }), "{seen:?}");
+    }
+    apply(&catalog, remove_group(true)).await.unwrap();
+    apply(&catalog, Change::CreateGroup(group("GID_test"))).await.unwrap();
+    let removed = apply(&catalog, put_device("DC.2", Some("DC.1"))).await;
+    assert_eq!(removed, Err(ApplyError::Stale { present: 0 }));
+    assert!(catalog.was_removed("GID_test@@@a").await.unwrap(), "nothing was done");
+    apply(&catalog, put_device("DC.2", None)).await.unwrap();
+    assert!(!catalog.was_removed("GID_test@@@a").await.unwrap());
+}
+
+pub async fn who_has_lost_the_right_meanwhile_changes_nothing(store: &impl Store) {
+    let catalog = with_all(store).await;
+    let by = |actor: Actor, change| Order { by: By { actor, address: None, at_ms: NOW_MS }, ..order(change) };
+    let (key, holder) = (Actor::Key("svc".to_owned()), Actor::Link("abcdabcdabcdabcd".to_owned()));
+    let wish = |name: &str| Change::CreateGroup(group(name));
+    catalog.apply(by(key.clone(), wish("GID_1"))).await.unwrap();
+    catalog.apply(by(holder.clone(), put_device("DC.2", Some("DC.1")))).await.unwrap();
+    apply(&catalog, update("svc", KeyUpdate { disabled: Some(true), ..KeyUpdate::default() })).await.unwrap();
+    apply(&catalog, Change::RemoveLink { link_id: "abcdabcdabcdabcd".to_owned() }).await.unwrap();
+    let number = *catalog.change_number().borrow();
+    assert_eq!(catalog.apply(by(key.clone(), wish("GID_2"))).await, Err(ApplyError::ActorGone));
+    assert_eq!(catalog.apply(by(holder, put_device("DC.3", Some("DC.2")))).await, Err(ApplyError::ActorGone));
+    apply(&catalog, Change::RemoveKey { key_id: "svc".to_owned() }).await.unwrap();
+    assert_eq!(catalog.apply(by(key, wish("GID_2"))).await, Err(ApplyError::ActorGone));
+    assert_eq!(*catalog.change_number().borrow(), number + 1);
+}
+
 pub async fn a_key_has_two_secrets_for_a_while(store: &impl Store) {
     let catalog = with_all(store).await;
     let rotate = |secret: &str, until| Change::RotateKey {
@@ -317,7 +353,7 @@ pub async fn what_a_change_ends_is_in_the_feed(store: &impl Store) {
         (update("svc", disabled(true)), Kind::Key, cut_key.clone()),
         (update("svc", disabled(false)), Kind::Key, vec![]),
         (Change::RemoveKey { key_id: "svc".to_owned() }, Kind::Key, cut_key),
-        (Change::PutDevice(device("GID_test@@@a", "ann", "DC.2")), Kind::Device, vec![credential]),
+        (put_device("DC.2", Some("DC.1")), Kind::Device, vec![credential]),
         (
             Change::RemoveDevice { client_id: "GID_test@@@a".to_owned(), key_id: Some("DC.2".to_owned()) },
             Kind::Device,
@@ -345,7 +381,7 @@ pub async fn no_secret_is_in_the_log(store: &impl Store) {
         Change::RotateKey { key_id: "svc".to_owned(), secret: "second secret".to_owned(), previous_until_ms: 0 };
     for change in [
         rotate,
-        Change::PutDevice(device("GID_test@@@a", "ann", "DC.2")),
+        put_device("DC.2", Some("DC.1")),
         Change::RemoveKey { key_id: "svc".to_owned() },
         Change::RemoveLink { link_id: "abcdabcdabcdabcd".to_owned() },
         remove_group(true),
@@ -369,7 +405,7 @@ pub async fn the_log_is_read_from_its_end_and_by_what_is_asked_for(store: &impl 
     assert_eq!(numbers(catalog.audit(of_keys.clone()).await.unwrap()), [all[3]]);
     let of_another = AuditPage { subject: Some("other".to_owned()), ..of_keys };
     assert_eq!(catalog.audit(of_another).await.unwrap(), []);
-    let by_nobody = AuditPage { actor: Some("owner".to_owned()), ..some_rows(100) };
+    let by_nobody = AuditPage { actor: Some("key:nobody".to_owned()), ..some_rows(100) };
     assert_eq!(catalog.audit(by_nobody).await.unwrap(), []);
 }
 

@@ -88,6 +88,7 @@ pub async fn removed_devices_are_remembered_for_a_while_and_over_a_crash(store: 
     drop(catalog);
     let catalog = store.open().await;
     assert_eq!(catalog.removed_devices().await.unwrap(), [PHONE]);
+    assert!(catalog.was_removed(PHONE).await.unwrap() && !catalog.was_removed("GID_test@@@other").await.unwrap());
     catalog.prune(7 + REMOVED_DEVICE_KEEP_MS).await.unwrap();
     assert_eq!(catalog.removed_devices().await.unwrap(), [PHONE]);
     catalog.prune(8 + REMOVED_DEVICE_KEEP_MS).await.unwrap();

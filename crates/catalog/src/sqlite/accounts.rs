@@ -43,6 +43,11 @@ impl Accounts for SqliteCatalog {
         read!(self, conn => devices::removed(conn))
     }
 
+    fn was_removed(&self, client_id: &str) -> CatalogFuture<'_, bool> {
+        let client_id = client_id.to_owned();
+        read!(self, conn => devices::was_removed(conn, &client_id))
+    }
+
     fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>> {
         let users = users.to_vec();
         read!(self, conn => devices::of_users(conn, &users))

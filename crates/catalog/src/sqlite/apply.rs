@@ -75,7 +75,7 @@ pub(super) async fn apply(conn: &mut SqliteConnection, order: &Order, number: i6
         Change::RemoveKey { key_id } => remove_key(conn, key_id, expected).await,
         Change::PutUser(user) => put_user(conn, user, expected, number).await,
         Change::RemoveUser { user, force } => remove_user(conn, user, *force, expected, at_ms).await,
-        Change::PutDevice(device) => put_device(conn, device, number).await,
+        Change::PutDevice { device, replaces } => put_device(conn, device, replaces.as_deref(), number).await,
         Change::RemoveDevice { client_id, key_id } => {
             remove_device(conn, client_id, key_id.as_deref(), expected, at_ms).await
         }
@@ -412,8 +412,11 @@ fn device_json(device: &DeviceInfo) -> Value {
     })
 }
 
-async fn put_device(conn: &mut SqliteConnection, device: &Device, number: i64) -> Outcome {
+async fn put_device(conn: &mut SqliteConnection, device: &Device, replaces: Option<&str>, number: i64) -> Outcome {
     let known = devices::info(conn, &device.client_id).await.map_err(widen)?;
+    if known.as_ref().map(|known| known.value.key_id.as_str()) != replaces {
+        return Err(rule(ApplyError::Stale { present: known.map_or(0, |known| known.changed) }));
+    }
     devices::put(conn, device).await.map_err(widen)?;
     let sql = "UPDATE devices SET changed = $2 WHERE client_id = $1";
     query(sql).bind(&device.client_id).bind(number).execute(&mut *conn).await?;

@@ -5,7 +5,8 @@ use super::fault::Fault;
 use super::rows::{to_i64, to_u64, to_uuid};
 use super::{SqliteCatalog, raise, topics};
 use crate::{
-    Applied, ApplyError, Audit, AuditPage, AuditRow, By, CatalogError, CatalogFuture, ChangeRow, Cut, Kind, Order,
+    Actor, Applied, ApplyError, Audit, AuditPage, AuditRow, By, CatalogError, CatalogFuture, ChangeRow, Cut, Kind,
+    Order,
 };
 use serde_json::{Value, json};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as, query_scalar};
@@ -48,6 +49,7 @@ impl Audit for SqliteCatalog {
 }
 
 async fn apply(conn: &mut SqliteConnection, order: &Order) -> Result<Applied, Fault<ApplyError>> {
+    check_actor(conn, &order.by.actor).await?;
     let number = last_number(conn).await? + 1;
     let Some(done) = apply::apply(conn, order, number).await? else { return Ok(Applied::default()) };
     query("UPDATE change_number SET number = $1").bind(number).execute(&mut *conn).await?;
@@ -57,6 +59,19 @@ async fn apply(conn: &mut SqliteConnection, order: &Order) -> Result<Applied, Fa
         false => None,
     };
     Ok(Applied { number: Some(to_u64(number)?), access_revision, cuts: done.cuts })
+}
+
+/// Whoever lost the right to order something while the order was under way changes nothing any more: what was taken away is
+/// taken away once that is answered.
+async fn check_actor(conn: &mut SqliteConnection, actor: &Actor) -> Result<(), Fault<ApplyError>> {
+    let (sql, id) = match actor {
+        Actor::Key(key_id) => ("SELECT 1 FROM keys WHERE key_id = $1 AND NOT disabled", key_id),
+        Actor::Link(link_id) => ("SELECT 1 FROM links WHERE link_id = $1", link_id),
+        // A device's change names its credential.
+        Actor::Server | Actor::Owner | Actor::Device(_) => return Ok(()),
+    };
+    let found: Option<i64> = query_scalar(sql).bind(id).fetch_optional(conn).await?;
+    if found.is_some() { Ok(()) } else { Err(Fault::Rule(ApplyError::ActorGone)) }
 }
 
 pub(super) fn widen(fault: Fault) -> Fault<ApplyError> {

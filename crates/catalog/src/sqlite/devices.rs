@@ -136,6 +136,12 @@ pub(super) async fn removed(conn: &mut SqliteConnection) -> Result<Vec<String>, 
     Ok(query_scalar("SELECT client_id FROM removed_devices").fetch_all(conn).await?)
 }
 
+pub(super) async fn was_removed(conn: &mut SqliteConnection, client_id: &str) -> Result<bool, Fault> {
+    let found: Option<i64> =
+        query_scalar("SELECT 1 FROM removed_devices WHERE client_id = $1").bind(client_id).fetch_optional(conn).await?;
+    Ok(found.is_some())
+}
+
 pub(super) async fn of_users(conn: &mut SqliteConnection, users: &[String]) -> Result<Vec<DeviceState>, Fault> {
     let mut found = Vec::new();
     for some in users.chunks(NAMES_PER_QUERY) {

@@ -40,6 +40,7 @@ fn sessions(config: &Config, broker: &Arc<Broker>) -> Arc<dyn Sessions> {
 #[cfg(feature = "faults")]
 mod faults {
     use super::{Arc, Sessions};
+    use accounts::revocation::Ending;
     use tokio::sync::oneshot;
     use uuid::Uuid;
 
@@ -58,11 +59,15 @@ mod faults {
             self.0.holder_of(client_id)
         }
 
-        fn end_device(&self, client_id: &str, key_id: Option<&str>) -> oneshot::Receiver<Option<Box<str>>> {
-            if key_id.is_some() {
+        fn end_device(&self, client_id: &str, ending: Ending<'_>) -> oneshot::Receiver<Option<Box<str>>> {
+            if let Ending::Removed { .. } = ending {
                 Self::die();
             }
-            self.0.end_device(client_id, None)
+            self.0.end_device(client_id, ending)
+        }
+
+        fn cut_device(&self, _: &str, _: &str) -> oneshot::Receiver<()> {
+            Self::die();
         }
 
         fn cut_key(&self, _: &str) -> oneshot::Receiver<()> {

@@ -118,6 +118,7 @@ impl Accounts for Held {
         fn extend_device(&self, client_id: &str, key_id: &str, expires_at_ms: u64) -> CatalogFuture<'_, Option<u64>>;
         fn remove_device(&self, client_id: &str, key_id: &str, at_ms: u64) -> CatalogFuture<'_, bool>;
         fn removed_devices(&self) -> CatalogFuture<'_, Vec<String>>;
+        fn was_removed(&self, client_id: &str) -> CatalogFuture<'_, bool>;
         fn devices_of(&self, users: &[String]) -> CatalogFuture<'_, Vec<DeviceState>>;
         fn put_api_key(&self, key: ApiKey) -> CatalogFuture<'_, ()>;
         fn api_key(&self, secret_sha256: &str) -> CatalogFuture<'_, Option<Key>>;

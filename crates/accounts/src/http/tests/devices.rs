@@ -5,7 +5,7 @@ use super::*;
 use crate::clients::{
     Answer, ClientState, Clients, ConnectionState, Depth, InboxState, Protocol, Purged, SessionState, Turn,
 };
-use catalog::{Audit, OnlineEvent, OnlineKind, Presence};
+use catalog::{Actor, Audit, By, Change, KeyUpdate, OnlineEvent, OnlineKind, Order, Presence};
 use std::collections::HashMap;
 use std::future::{pending, ready};
 use std::sync::Mutex;
@@ -233,7 +233,7 @@ async fn hang_up_after_the_change(world: &World, path: &str) {
     assert_ne!(*number.borrow(), before, "{path} was answered without a change");
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
+pub(super) async fn until(what: &str, is_so: impl Fn() -> bool) {
     let give_up = std::time::Instant::now() + Duration::from_secs(20);
     while !is_so() {
         assert!(std::time::Instant::now() < give_up, "{what}");
@@ -261,6 +261,82 @@ async fn a_revocation_ends_the_connection_although_its_caller_hangs_up_and_the_b
     world.broker.is_silent.store(false, Ordering::SeqCst);
     let cut = ("GID_dev@@@d1".to_owned(), old_key);
     until("the connection ends", || *world.broker.cut_credentials.lock().unwrap() == [cut.clone()]).await;
+}
+
+/// Ann's phone has a session; whoever registers it again waits for the broker's answer while this changes something.
+async fn registered_while(
+    world: &World,
+    registration: impl Future<Output = super::Answer>,
+    change: Change,
+) -> super::Answer {
+    world.broker.holders.lock().unwrap().insert("GID_dev@@@phone".to_owned(), "user:ann".into());
+    *world.broker.held_questions.lock().unwrap() = Some(Vec::new());
+    let meanwhile = async {
+        let is_held = || world.broker.held_questions.lock().unwrap().as_ref().is_some_and(|held| !held.is_empty());
+        until("the broker is asked", is_held).await;
+        let by = By { actor: Actor::Owner, address: None, at_ms: START_MS };
+        world.catalog.apply(Order { change, by, expected: None }).await.unwrap();
+        *world.broker.held_questions.lock().unwrap() = None;
+    };
+    tokio::join!(registration, meanwhile).0
+}
+
+#[tokio::test]
+async fn a_device_that_is_removed_while_it_is_registered_again_begins_with_nothing() {
+    let world = World::new().await;
+    world.device("ann", json!({ "device": "phone" })).await;
+    world.broker.ended.lock().unwrap().clear();
+    let removal = Change::RemoveDevice { client_id: "GID_dev@@@phone".to_owned(), key_id: None };
+    let again = world.device("ann", json!({ "device": "phone" }));
+    let again = registered_while(&world, again, removal).await;
+    assert!(world.connect(&again).await.is_ok());
+    assert_eq!(world.broker.ended.lock().unwrap()[0], ("GID_dev@@@phone".to_owned(), None));
+    assert_eq!(*world.broker.registered_again.lock().unwrap(), ["GID_dev@@@phone"], "its removal was not told");
+}
+
+#[tokio::test]
+async fn a_device_that_was_never_removed_is_not_told_to_be() {
+    let world = World::new().await;
+    world.device("ann", json!({ "device": "phone" })).await;
+    assert_eq!(world.broker.ended.lock().unwrap().len(), 1);
+    assert!(world.broker.registered_again.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_login_link_or_a_key_that_is_taken_away_registers_nothing_any_more() {
+    let world = World::new().await;
+    world.device("ann", json!({ "device": "phone" })).await;
+    let before = world.catalog.device("GID_dev@@@phone").await.unwrap();
+    let link = world.post("/api/v1/users/ann/login-links", Some(KEY), Value::Null).await;
+    let removal = Change::RemoveLink { link_id: link.text("link").to_owned() };
+    let refused = registered_while(&world, world.login(link.text("secret"), "phone"), removal).await;
+    assert_eq!(refused.refused(), (401, "login_refused"));
+    let key = world.key("app", "api", &["devices"]).await;
+    let update = KeyUpdate { disabled: Some(true), ..KeyUpdate::default() };
+    let disabling = Change::UpdateKey { key_id: "app".to_owned(), update };
+    let body = json!({ "device": "phone" });
+    let refused = registered_while(&world, world.post("/api/v1/users/ann/devices", Some(&key), body), disabling).await;
+    assert_eq!(refused.refused(), (401, "api_key_required"));
+    assert_eq!(world.catalog.device("GID_dev@@@phone").await.unwrap(), before);
+}
+
+/// The connection of the login before does not end, because the broker does not answer.
+#[tokio::test]
+async fn a_registration_that_waits_for_the_end_of_a_connection_holds_up_no_other() {
+    let world = World::new().await;
+    world.device("ann", json!({ "device": "phone" })).await;
+    world.broker.is_silent_about_cuts.store(true, Ordering::SeqCst);
+    let number = *world.catalog.change_number().borrow();
+    let again = world.device("ann", json!({ "device": "phone" }));
+    let other = async {
+        until("it is registered", || *world.catalog.change_number().borrow() > number).await;
+        world.device("bob", json!({ "device": "tablet" })).await
+    };
+    tokio::select! {
+        biased;
+        _ = again => panic!("nothing has ended"),
+        other = other => assert_eq!(other.status, StatusCode::OK),
+    }
 }
 
 impl World {
