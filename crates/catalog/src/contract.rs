@@ -129,6 +129,9 @@ macro_rules! catalog_contract {
                 what_was_seeded_once_is_kept_over_starts_as_its_owner_has_made_it
                 what_an_owner_has_removed_stays_removed_and_what_is_new_is_made
                 what_a_trial_has_made_is_known_until_it_is_forgotten
+                what_an_owner_makes_under_the_name_of_a_trial_is_the_owners
+                a_trial_leaves_what_was_there_before_it
+                a_secret_that_an_owner_has_rotated_does_not_come_back
             ]
             list [
                 meetings_are_listed_those_that_were_created_last_first

@@ -3,9 +3,11 @@
 use crate::audit::Kind;
 use crate::{AccessKey, CatalogFuture, Grant, Group, LoginLink, ParentTopic, User};
 
-/// Things that are made once: what an owner makes of one later stays, also that it was removed.
+/// Things that are made once: what an owner makes of one later stays, also that it was removed. What an owner creates is
+/// the owner's, also under a name that was seeded.
 pub trait Seeds: Send + Sync {
-    /// Makes the thing, unless it was made before. Of an access key that is there the secret is put right.
+    /// Makes the thing, unless it was made before. Of an access key that is there the secret is put right, unless an owner
+    /// has rotated it. A trial leaves what is an owner's as it is, and makes no links of an owner's user.
     fn seed(&self, seed: Seed, origin: Origin) -> CatalogFuture<'_, Seeded>;
     /// What was made for this origin and is still there, in the order of kinds and ids.
     fn seeded(&self, origin: Origin) -> CatalogFuture<'_, Vec<(Kind, String)>>;
@@ -78,4 +80,7 @@ pub enum Seeded {
     Kept,
     /// An owner has removed it, or what it belongs to.
     Removed,
+    /// Of a trial: what is there under the name is an owner's, or the secret of the key is, or the user of the link. It stays as
+    /// it is.
+    Owners,
 }

@@ -3,7 +3,7 @@
 use super::apply::{self, Done};
 use super::fault::Fault;
 use super::rows::{to_i64, to_u64, to_uuid};
-use super::{SqliteCatalog, raise, topics};
+use super::{SqliteCatalog, raise, seeds, topics};
 use crate::{
     Actor, Applied, ApplyError, Audit, AuditPage, AuditRow, By, CatalogError, CatalogFuture, ChangeRow, Cut, Kind,
     Order,
@@ -54,6 +54,9 @@ async fn apply(conn: &mut SqliteConnection, order: &Order) -> Result<Applied, Fa
     let Some(done) = apply::apply(conn, order, number).await? else { return Ok(Applied::default()) };
     query("UPDATE change_number SET number = $1").bind(number).execute(&mut *conn).await?;
     insert(conn, number, &order.by, &done).await?;
+    if done.action == "create" {
+        seeds::is_an_owners(conn, done.kind, &done.subject).await?;
+    }
     let access_revision = match done.concerns_access {
         true => Some(topics::raise_revision(conn).await.map_err(widen)?),
         false => None,

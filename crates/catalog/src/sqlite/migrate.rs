@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0009_seeds.sql"),
     include_str!("../../migrations/sqlite/0010_list_of_meetings.sql"),
     include_str!("../../migrations/sqlite/0011_revoked_tokens.sql"),
+    include_str!("../../migrations/sqlite/0012_seeds_of_owners.sql"),
 ];
 
 /// The schema that this program reads and writes.

@@ -25,22 +25,53 @@ impl Seeds for SqliteCatalog {
     }
 }
 
+/// What an owner has created is no seed any more, whatever was seeded under its name before.
+pub(super) async fn is_an_owners(conn: &mut SqliteConnection, kind: Kind, subject: &str) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE seeds SET is_owners = 1 WHERE kind = $1 AND subject = $2";
+    query(sql).bind(kind.name()).bind(subject).execute(conn).await?;
+    Ok(())
+}
+
+/// What is known of a seed.
+struct Known {
+    is_there: bool,
+    was_made: bool,
+    is_owners: bool,
+}
+
+async fn known(conn: &mut SqliteConnection, kind: Kind, subject: &str) -> Result<Known, Fault> {
+    let made: Option<bool> = query_scalar("SELECT is_owners FROM seeds WHERE kind = $1 AND subject = $2")
+        .bind(kind.name())
+        .bind(subject)
+        .fetch_optional(&mut *conn)
+        .await?;
+    let is_there = is_there(conn, kind, subject).await?;
+    Ok(Known { is_there, was_made: made.is_some(), is_owners: made == Some(true) })
+}
+
 /// Also the revision of the rules of access, if it has changed.
 async fn sow(conn: &mut SqliteConnection, seed: &Seed, origin: Origin) -> Result<(Seeded, Option<u64>), Fault> {
     let (kind, subject) = (seed.kind(), seed.subject());
-    let is_there = is_there(conn, kind, &subject).await?;
-    let was_made: Option<i64> = query_scalar("SELECT 1 FROM seeds WHERE kind = $1 AND subject = $2")
-        .bind(kind.name())
-        .bind(&subject)
-        .fetch_optional(&mut *conn)
-        .await?;
-    if was_made.is_some() && !is_there || !has_place(conn, seed).await? {
+    let Known { is_there, was_made, is_owners } = known(conn, kind, &subject).await?;
+    if was_made && !is_there || !has_place(conn, seed).await? {
         return Ok((Seeded::Removed, None));
     }
-    let is_as_it_is = was_made.is_some() && !matches!(seed, Seed::AccessKey(_));
+    if origin == Origin::Configuration && is_there && is_owners {
+        return Ok((Seeded::Kept, None));
+    }
+    // The id of a link is of its secret: one that is there is the trial's.
+    let is_of_another = origin == Origin::Dev && !was_made && is_there && kind != Kind::Link;
+    if is_there && (is_owners || is_of_another) || is_anothers_place(conn, seed, origin, is_there).await? {
+        return Ok((Seeded::Owners, None));
+    }
+    if let Seed::AccessKey(key) = seed
+        && is_rotated(conn, &key.key_id).await?
+    {
+        return Ok((Seeded::Owners, None));
+    }
+    let is_as_it_is = is_there && (was_made || origin == Origin::Dev) && kind != Kind::Key;
     let revision = if is_as_it_is { None } else { put(conn, seed).await? };
-    // A user of that name who was there before a trial is none of it.
-    if was_made.is_none() && (!is_there || origin == Origin::Configuration) {
+    if !was_made {
         query("INSERT INTO seeds (kind, subject, origin) VALUES ($1, $2, $3)")
             .bind(kind.name())
             .bind(&subject)
@@ -49,6 +80,27 @@ async fn sow(conn: &mut SqliteConnection, seed: &Seed, origin: Origin) -> Result
             .await?;
     }
     Ok((if is_there { Seeded::Kept } else { Seeded::Made }, revision))
+}
+
+/// A new link of a trial would let its holder in as an owner's user.
+async fn is_anothers_place(
+    conn: &mut SqliteConnection,
+    seed: &Seed,
+    origin: Origin,
+    is_there: bool,
+) -> Result<bool, Fault> {
+    let Seed::Link(link) = seed else { return Ok(false) };
+    if is_there || origin == Origin::Configuration {
+        return Ok(false);
+    }
+    let Known { was_made, is_owners, .. } = known(conn, Kind::User, &link.user).await?;
+    Ok(!was_made || is_owners)
+}
+
+/// By an owner: those of the program are of the first generation.
+async fn is_rotated(conn: &mut SqliteConnection, key_id: &str) -> Result<bool, Fault> {
+    let key = keys::key(conn, key_id).await?;
+    Ok(key.is_some_and(|row| row.value.secrets.iter().any(|secret| secret.generation > 1)))
 }
 
 async fn put(conn: &mut SqliteConnection, seed: &Seed) -> Result<Option<u64>, Fault> {
@@ -93,7 +145,7 @@ async fn is_there(conn: &mut SqliteConnection, kind: Kind, subject: &str) -> Res
 }
 
 async fn still_there(conn: &mut SqliteConnection, origin: Origin) -> Result<Vec<(Kind, String)>, Fault> {
-    let sql = "SELECT kind, subject FROM seeds WHERE origin = $1 ORDER BY kind, subject";
+    let sql = "SELECT kind, subject FROM seeds WHERE origin = $1 AND NOT is_owners ORDER BY kind, subject";
     let rows: Vec<(String, String)> = query_as(sql).bind(origin.name()).fetch_all(&mut *conn).await?;
     let mut found = Vec::new();
     for (kind, subject) in rows {

@@ -193,7 +193,7 @@ impl Server {
             media: rtc.local_addr(),
         };
         let endpoints = Endpoints::new(config, &bound);
-        trial::end(config, &storage).await?;
+        trial::end(config, &storage, &keys.api).await?;
         let links = seed_names(config, &storage, &keys).await?;
         watch_catalog(&storage, &fatal);
         tokio::spawn(time_file::keep(storage.clock.clone(), config.data_dir.clone()));
@@ -303,7 +303,7 @@ async fn seed_names(config: &Config, storage: &storage::Storage, keys: &Keys) ->
     if !config.dev {
         return Ok(Vec::new());
     }
-    seed::dev_access_key(catalog, &keys.api, &config.data_dir).await?;
+    seed::dev_access_key(catalog, &config.data_dir).await?;
     seed::dev_users(catalog, &keys.api).await
 }
 

@@ -4,7 +4,7 @@
 
 use crate::keys::{ApiKey, read_or_create, sha256_hex};
 use anyhow::{Context, Result};
-use aws_lc_rs::hmac;
+use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use catalog::{
@@ -17,6 +17,9 @@ use tracing::warn;
 
 /// The people of `--dev`.
 pub(super) const DEV_USERS: [(&str, &str); 3] = [("alice", "Alice"), ("bob", "Bob"), ("carol", "Carol")];
+
+/// The login of the trial's access key, in the data directory.
+pub(super) const ACCESS_KEY_FILE: &str = "access-key";
 
 /// Groups and, where calls are wanted, the parent topics of signalling with their fixed rules.
 pub(super) async fn names(catalog: &dyn Catalog, groups: &[String], signalling: bool) -> Result<()> {
@@ -36,12 +39,16 @@ pub(super) async fn names(catalog: &dyn Catalog, groups: &[String], signalling: 
 async fn sow(catalog: &dyn Catalog, seed: Seed, origin: Origin) -> Result<Seeded, CatalogError> {
     let (kind, subject, remedy) = (seed.kind().name(), seed.subject(), how_to_bring_back(&seed));
     let seeded = catalog.seed(seed, origin).await?;
-    if seeded == Seeded::Removed {
-        let named_by = match origin {
-            Origin::Configuration => "the configuration",
-            Origin::Dev => "--dev",
-        };
-        warn!(kind, subject, named_by, remedy, "it was removed by an owner, and is not made again");
+    let named_by = match origin {
+        Origin::Configuration => "the configuration",
+        Origin::Dev => "--dev",
+    };
+    match seeded {
+        Seeded::Removed => warn!(kind, subject, named_by, remedy, "it was removed by an owner, and is not made again"),
+        Seeded::Owners if origin == Origin::Dev => {
+            warn!(kind, subject, named_by, "it is an owner's, and stays as it is");
+        }
+        Seeded::Owners | Seeded::Made | Seeded::Kept => {}
     }
     Ok(seeded)
 }
@@ -68,10 +75,11 @@ fn how_to_bring_back(seed: &Seed) -> String {
 }
 
 /// A service's login for tools and benchmarks: the one in `access-key` in the data directory, which is made once.
-pub(super) async fn dev_access_key(catalog: &dyn Catalog, api_key: &ApiKey, data: &Path) -> Result<()> {
-    let path = data.join("access-key");
+pub(super) async fn dev_access_key(catalog: &dyn Catalog, data: &Path) -> Result<()> {
+    let path = data.join(ACCESS_KEY_FILE);
     let login = read_or_create(&path, || {
-        let secret = derived(api_key, "access-key:dev");
+        // By chance: one that was known to others does not come back in the next trial.
+        let secret = random_secret()?;
         Ok(json!({ "key_id": "dev", "secret": secret, "instance": INSTANCE }).to_string())
     })?;
     let key = access_key(&login).with_context(|| {
@@ -87,14 +95,36 @@ fn access_key(login: &str) -> Option<AccessKey> {
     Some(AccessKey { key_id: text("key_id")?, secret: text("secret")?, instance: text("instance")? })
 }
 
+fn random_secret() -> Result<String> {
+    let mut bytes = [0; 32];
+    rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system gives no random numbers"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Of a trial's user; the same at every start.
+fn dev_link(api_key: &ApiKey, user: &str) -> (String, LoginLink) {
+    let secret = derived(api_key, &format!("login-link:{user}"));
+    let link = LoginLink::new(sha256_hex(secret.as_bytes()), user.into());
+    (secret, link)
+}
+
+/// Those links that are there, also of a trial that was before seeds were remembered: ids.
+pub(super) async fn dev_links_left(catalog: &dyn Catalog, api_key: &ApiKey) -> Result<Vec<String>, CatalogError> {
+    let mut left = Vec::new();
+    for (user, _) in DEV_USERS {
+        let (_, link) = dev_link(api_key, user);
+        left.extend(catalog.login_link(&link.secret_sha256).await?.map(|link| link.link_id));
+    }
+    Ok(left)
+}
+
 /// Creates the three users and returns a login secret for each whose link is there, the same at every start.
 pub(super) async fn dev_users(catalog: &dyn Catalog, api_key: &ApiKey) -> Result<Vec<(&'static str, String)>> {
     let mut links = Vec::new();
     for (user, name) in DEV_USERS {
         sow(catalog, Seed::User(User { user: user.into(), name: name.into() }), Origin::Dev).await?;
-        let secret = derived(api_key, &format!("login-link:{user}"));
-        let link = LoginLink::new(sha256_hex(secret.as_bytes()), user.into());
-        if sow(catalog, Seed::Link(link), Origin::Dev).await? != Seeded::Removed {
+        let (secret, link) = dev_link(api_key, user);
+        if let Seeded::Made | Seeded::Kept = sow(catalog, Seed::Link(link), Origin::Dev).await? {
             links.push((user, secret));
         }
     }
@@ -115,7 +145,7 @@ mod tests {
 
     async fn start(data: &Path) -> Result<SqliteCatalog> {
         let catalog = SqliteCatalog::open(data.join("catalog.sqlite")).await?;
-        dev_access_key(&catalog, &ApiKey::load_or_create(data)?, data).await?;
+        dev_access_key(&catalog, data).await?;
         Ok(catalog)
     }
 
@@ -124,16 +154,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_restart_keeps_the_access_key_that_is_there_also_if_the_api_key_is_another_one() {
+    async fn a_restart_keeps_the_access_key_that_is_there_and_without_its_file_it_has_another_secret() {
         let data = tempfile::tempdir().expect("temporary folder");
         let path = data.path().join("access-key");
         start(data.path()).await.expect("a first start").close().await;
         let (first, made) = (fs::read_to_string(&path).expect("it is made"), fs::metadata(&path).expect("it is there"));
-        fs::remove_file(data.path().join("api-key")).expect("it was made");
         let catalog = start(data.path()).await.expect("a second start");
         assert_eq!(registered(&catalog).await, [Key::from(access_key(&first).expect("a login"))]);
         let kept = fs::metadata(&path).expect("it is there");
         assert_eq!((kept.ino(), kept.modified().ok()), (made.ino(), made.modified().ok()), "it was written again");
+        catalog.close().await;
+        fs::remove_file(&path).expect("it is there");
+        let catalog = start(data.path()).await.expect("a third start");
+        let other = fs::read_to_string(&path).expect("it is made");
+        assert_ne!(other, first);
+        assert_eq!(registered(&catalog).await, [Key::from(access_key(&other).expect("a login"))]);
         catalog.close().await;
     }
 
